@@ -1,0 +1,266 @@
+//! The nouns of a configuration, as the rest of txlb sees them.
+//!
+//! Plain data without a socket, a thread or a clock. How a file becomes these
+//! nouns is `read`'s business, how an address is spelled is `address`'s; what
+//! runs because of them is the director's.
+
+mod address;
+mod error;
+mod print;
+mod read;
+mod scan;
+mod scheduler;
+
+pub use address::{Endpoint, ListenAddress, ListenHost};
+pub use error::{Error, ErrorKind, Position};
+pub use print::print;
+pub use read::{Reading, Warning, read};
+pub use scheduler::{Algorithm, Scheduler};
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything a file says: what to balance, and how to run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Config {
+    /// What is balanced, in the file's order.
+    pub services: Vec<Service>,
+    /// The doors for operators; `None` without an `<admin>` element.
+    pub admin: Option<Admin>,
+    /// The chores done at intervals.
+    pub manager: Manager,
+    /// The control socket; `None` without a `<control>` element.
+    pub control: Option<Control>,
+    /// Where messages go, and whether sessions are logged.
+    pub logging: Logging,
+}
+
+/// One thing that is balanced: where clients come in and who may serve them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Unique among the services.
+    pub name: String,
+    /// How long silence is borne.
+    pub timeouts: Timeouts,
+    /// Where clients connect to; at least one.
+    pub listens: Vec<ListenAddress>,
+    /// The groups of hosts, in the file's order; at least one.
+    pub groups: Vec<Group>,
+    /// The name of the one group that gets new sessions: one of `groups`.
+    pub enabled: String,
+}
+
+impl Service {
+    /// The group that gets new sessions.
+    pub fn enabled_group(&self) -> Option<&Group> {
+        self.groups.iter().find(|group| group.name == self.enabled)
+    }
+}
+
+/// How long a service waits; `None` is for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For one host to accept a connection (`connectTimeout`, 5 s).
+    pub connect: Option<Duration>,
+    /// For a byte in either direction (`idleTimeout`, never).
+    pub idle: Option<Duration>,
+    /// The same once one direction has ended (`halfClosedTimeout`, 300 s).
+    pub half_closed: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts {
+            connect: Some(Duration::from_secs(5)),
+            idle: None,
+            half_closed: Some(Duration::from_secs(300)),
+        }
+    }
+}
+
+/// Hosts that can stand in for one another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Unique within its service.
+    pub name: String,
+    /// Who picks among the hosts.
+    pub scheduler: Scheduler,
+    /// In the file's order; may be empty.
+    pub hosts: Vec<Host>,
+}
+
+/// One server that does the work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// Unique within its group.
+    pub name: String,
+    /// Where it listens.
+    pub address: Endpoint,
+    /// Its share, 0 to 1000; 0 takes it out of service.
+    pub weight: u16,
+    /// What the operator wants of it.
+    pub state: HostState,
+}
+
+impl Host {
+    /// The heaviest a host may be.
+    pub const MAX_WEIGHT: u16 = 1000;
+
+    /// Whether the operator lets it have new sessions.
+    pub fn in_service(&self) -> bool {
+        self.state == HostState::Up && self.weight > 0
+    }
+}
+
+/// What the operator wants of a host (its health is seen, not wanted).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HostState {
+    /// In service.
+    #[default]
+    Up,
+    /// No new sessions; the open ones live on.
+    Drain,
+    /// As `Drain`, and shown as switched off.
+    Down,
+}
+
+impl HostState {
+    /// The word for it in files, verbs and pages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HostState::Up => "up",
+            HostState::Drain => "drain",
+            HostState::Down => "down",
+        }
+    }
+}
+
+/// The doors for operators, and who may pass them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Admin {
+    /// The admin page and its API.
+    pub web: Option<Web>,
+    /// The console.
+    pub ssh: Option<Ssh>,
+    /// Who may log in, in the file's order.
+    pub users: Vec<User>,
+}
+
+/// `<web>`: the admin page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Web {
+    /// Where it listens; `None` (the ancestor's `listen="None"`) only when not enabled.
+    pub listen: Option<ListenAddress>,
+    /// Whether it is open at all.
+    pub enable: bool,
+    /// HTTPS instead of HTTP.
+    pub secure: bool,
+    /// How often the page renews itself; `None` never does.
+    pub refresh: Option<Duration>,
+    /// A certificate (PEM) of the operator's own.
+    pub cert: Option<PathBuf>,
+    /// Its key (PEM).
+    pub key: Option<PathBuf>,
+    /// Host headers accepted besides its own addresses and localhost.
+    pub names: Vec<String>,
+}
+
+/// `<ssh>`: the console.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ssh {
+    /// Where it listens; `None` (the ancestor's `listen="None"`) only when not enabled.
+    pub listen: Option<ListenAddress>,
+    /// Whether it is open at all.
+    pub enable: bool,
+}
+
+/// Somebody who may log in at the doors.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// Unique among the users.
+    pub name: String,
+    /// A crypt(3) string; `None` for somebody who has keys only.
+    pub password: Option<String>,
+    /// What they may do.
+    pub access: Access,
+    /// Public keys in OpenSSH's one-line form.
+    pub keys: Vec<String>,
+}
+
+impl std::fmt::Debug for User {
+    /// Without the hash: debug output ends up in logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User")
+            .field("name", &self.name)
+            .field("password", &self.password.as_ref().map(|_| "***"))
+            .field("access", &self.access)
+            .field("keys", &self.keys)
+            .finish()
+    }
+}
+
+/// What a user may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// See and change everything.
+    Full,
+    /// See everything, change nothing.
+    ReadOnly,
+}
+
+impl Access {
+    /// The word for it in files, verbs and pages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Access::Full => "full",
+            Access::ReadOnly => "readonly",
+        }
+    }
+}
+
+/// `<manager>`: the chores done at intervals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Manager {
+    /// Try failed hosts again (on, every 10 s).
+    pub host_check: Chore,
+    /// Write changes made while running back to the file (off, every 30 s).
+    pub config_check: Chore,
+    /// Probe healthy hosts too (off, every 60 s).
+    pub heartbeat: Chore,
+}
+
+impl Default for Manager {
+    fn default() -> Self {
+        let chore = |interval_s, enable| Chore { interval: Duration::from_secs(interval_s), enable };
+        Manager {
+            host_check: chore(10, true),
+            config_check: chore(30, false),
+            heartbeat: chore(60, false),
+        }
+    }
+}
+
+/// One chore of the manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chore {
+    /// How often; never zero.
+    pub interval: Duration,
+    /// Whether it is done at all.
+    pub enable: bool,
+}
+
+/// `<control>`: the socket for programs on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Control {
+    /// Where the Unix socket is made.
+    pub socket: PathBuf,
+}
+
+/// `<logging>`: what is written down, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Logging {
+    /// A file; `None` logs to standard error.
+    pub file: Option<PathBuf>,
+    /// One line for every session, in HAProxy's tcplog layout.
+    pub connections: bool,
+}

@@ -1,0 +1,4 @@
+//! txlb: a TCP load balancer.
+#![forbid(unsafe_code)]
+
+pub mod config;
