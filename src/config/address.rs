@@ -3,7 +3,11 @@
 //! Names are kept as names: who resolves them, and when, is the director's
 //! business.
 
-use std::net::{IpAddr, SocketAddr};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+use super::error::Shown;
 
 /// Where a host is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,4 +42,359 @@ pub enum ListenHost {
     Ip(IpAddr),
     /// All the addresses of a name.
     Name(String),
+}
+
+/// What is wrong with how an address is spelled, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// Nothing is written at all.
+    Empty,
+    /// A host without a port; it carries the host.
+    PortMissing(String),
+    /// A port that is not a number of the range; it carries the least port allowed here.
+    PortOutOfRange(u16),
+    /// A port, but no host where one is needed; it carries the port.
+    HostMissing(String),
+    /// An IPv6 address whose end and port cannot be told apart.
+    Ipv6WithoutBrackets,
+    /// Something in brackets that is no IPv6 address.
+    BadIpv6(String),
+    /// Four numbers that are no IPv4 address, or not four of them.
+    BadIpv4(String),
+    /// A name that no host can have.
+    BadName(String),
+}
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AddressError::Empty => f.write_str("the address is empty: write HOST:PORT"),
+            AddressError::PortMissing(host) => {
+                write!(f, "the port is missing: write {}:PORT", Shown(host))
+            }
+            AddressError::PortOutOfRange(least) => {
+                write!(f, "the port must be a number from {least} to 65535")
+            }
+            AddressError::HostMissing(port) => {
+                write!(f, "the host is missing: write HOST:{}", Shown(port))
+            }
+            AddressError::Ipv6WithoutBrackets => {
+                f.write_str("an IPv6 address goes in brackets: write [ADDRESS]:PORT")
+            }
+            AddressError::BadIpv6(text) => {
+                write!(
+                    f,
+                    "{} is not an IPv6 address: write one such as [::1]:PORT",
+                    Shown(text)
+                )
+            }
+            AddressError::BadIpv4(text) => {
+                write!(
+                    f,
+                    "{} is not an IPv4 address: four numbers from 0 to 255",
+                    Shown(text)
+                )
+            }
+            AddressError::BadName(text) => write!(
+                f,
+                "{} is not a host name: letters, digits, '-', '_' and single dots, \
+                 at most 253 in all and 63 between dots",
+                Shown(text)
+            ),
+        }
+    }
+}
+
+impl std::error::Error for AddressError {}
+
+impl FromStr for Endpoint {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        // Before anything else, because it also knows `[fe80::1%2]:80`.
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return match address.port() {
+                0 => Err(AddressError::PortOutOfRange(1)),
+                _ => Ok(Endpoint::Address(address)),
+            };
+        }
+        let (host, port) = split(text)?;
+        if host.is_empty() || host == "*" {
+            return Err(AddressError::HostMissing(port.to_owned()));
+        }
+        let port = parse_port(port, 1)?;
+        Ok(match parse_host(host)? {
+            Host::Ip(ip) => Endpoint::Address(SocketAddr::new(ip, port)),
+            Host::Name(host) => Endpoint::Name { host, port },
+        })
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Address(address) => address.fmt(f),
+            Endpoint::Name { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+impl FromStr for ListenAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let (host, port) = split(text)?;
+        let port = parse_port(port, 0)?;
+        if host.is_empty() || host == "*" {
+            return Ok(ListenAddress {
+                host: ListenHost::Any,
+                port,
+            });
+        }
+        let host = match parse_host(host)? {
+            Host::Ip(ip) => ListenHost::Ip(ip),
+            Host::Name(name) => ListenHost::Name(name),
+        };
+        Ok(ListenAddress { host, port })
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            ListenHost::Any => write!(f, "*:{}", self.port),
+            ListenHost::Ip(ip) => SocketAddr::new(*ip, self.port).fmt(f),
+            ListenHost::Name(name) => write!(f, "{name}:{}", self.port),
+        }
+    }
+}
+
+/// The part before the port, which may still be empty, `*` or in brackets.
+enum Host {
+    Ip(IpAddr),
+    Name(String),
+}
+
+/// Splits `host:port`; a number alone is a port.
+fn split(text: &str) -> Result<(&str, &str), AddressError> {
+    if text.is_empty() {
+        return Err(AddressError::Empty);
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(("", text));
+    }
+    let port_missing = || AddressError::PortMissing(text.to_owned());
+    if text.starts_with('[') {
+        let end = text
+            .find(']')
+            .ok_or_else(|| AddressError::BadIpv6(text.to_owned()))?
+            + 1;
+        let (host, rest) = text.split_at(end);
+        return Ok((host, rest.strip_prefix(':').ok_or_else(port_missing)?));
+    }
+    let (host, port) = text.rsplit_once(':').ok_or_else(port_missing)?;
+    if host.contains(':') {
+        return Err(AddressError::Ipv6WithoutBrackets);
+    }
+    match port {
+        "" => Err(AddressError::PortMissing(host.to_owned())),
+        _ => Ok((host, port)),
+    }
+}
+
+fn parse_port(text: &str, least: u16) -> Result<u16, AddressError> {
+    let all_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(port) if all_digits && port >= least => Ok(port),
+        _ => Err(AddressError::PortOutOfRange(least)),
+    }
+}
+
+fn parse_host(text: &str) -> Result<Host, AddressError> {
+    if let Some(inner) = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+    {
+        let ip: Ipv6Addr = inner
+            .parse()
+            .map_err(|_| AddressError::BadIpv6(text.to_owned()))?;
+        return Ok(Host::Ip(ip.into()));
+    }
+    if let Ok(ip) = text.parse::<Ipv4Addr>() {
+        return Ok(Host::Ip(ip.into()));
+    }
+    // No top-level domain is a number: this is a slip of the pen, not a name.
+    let last = text.rsplit('.').next().unwrap_or_default();
+    if !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(AddressError::BadIpv4(text.to_owned()));
+    }
+    match is_host_name(text) {
+        true => Ok(Host::Name(text.to_owned())),
+        false => Err(AddressError::BadName(text.to_owned())),
+    }
+}
+
+/// Whether a resolver could be asked for it; `_` is allowed because names with it are about.
+pub(super) fn is_host_name(text: &str) -> bool {
+    let label_is_fine = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    text.len() <= 253
+        && text
+            .strip_suffix('.')
+            .unwrap_or(text)
+            .split('.')
+            .all(label_is_fine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_printed_as_it_is_understood() {
+        let cases = [
+            ("10.0.0.1:80", "10.0.0.1:80"),
+            ("10.0.0.1:0080", "10.0.0.1:80"),
+            ("[::1]:80", "[::1]:80"),
+            ("[0:0::1]:65535", "[::1]:65535"),
+            ("[fe80::1%2]:80", "[fe80::1%2]:80"),
+            ("lorien:1901", "lorien:1901"),
+            ("lb_1.example.org.:1", "lb_1.example.org.:1"),
+        ];
+        for (text, printed) in cases {
+            let endpoint: Endpoint = text.parse().unwrap();
+            assert_eq!(endpoint.to_string(), printed, "{text}");
+            assert_eq!(printed.parse::<Endpoint>().unwrap(), endpoint, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_listen_address_is_printed_as_it_is_understood() {
+        let cases = [
+            ("*:8080", "*:8080"),
+            (":8080", "*:8080"),
+            ("8080", "*:8080"),
+            ("*:0", "*:0"),
+            ("0.0.0.0:8080", "0.0.0.0:8080"),
+            ("[::]:8080", "[::]:8080"),
+            ("[::1]:0", "[::1]:0"),
+            ("localhost:7001", "localhost:7001"),
+        ];
+        for (text, printed) in cases {
+            let address: ListenAddress = text.parse().unwrap();
+            assert_eq!(address.to_string(), printed, "{text}");
+            assert_eq!(printed.parse::<ListenAddress>().unwrap(), address, "{text}");
+        }
+        let any: ListenAddress = "80".parse().unwrap();
+        assert_eq!(
+            any,
+            ListenAddress {
+                host: ListenHost::Any,
+                port: 80
+            }
+        );
+    }
+
+    #[test]
+    fn a_wrong_endpoint_is_told_what_would_be_right() {
+        let cases = [
+            ("", "the address is empty: write HOST:PORT"),
+            ("10.0.0.1", "the port is missing: write 10.0.0.1:PORT"),
+            ("lorien:", "the port is missing: write lorien:PORT"),
+            ("[::1]", "the port is missing: write [::1]:PORT"),
+            ("[::1]80", "the port is missing: write [::1]80:PORT"),
+            ("80", "the host is missing: write HOST:80"),
+            (":80", "the host is missing: write HOST:80"),
+            ("*:80", "the host is missing: write HOST:80"),
+            ("lorien:0", "the port must be a number from 1 to 65535"),
+            ("10.0.0.1:0", "the port must be a number from 1 to 65535"),
+            ("lorien:65536", "the port must be a number from 1 to 65535"),
+            ("lorien:+80", "the port must be a number from 1 to 65535"),
+            ("[::1]:", "the port must be a number from 1 to 65535"),
+            (
+                "::1:80",
+                "an IPv6 address goes in brackets: write [ADDRESS]:PORT",
+            ),
+            (
+                "[::g]:80",
+                "[::g] is not an IPv6 address: write one such as [::1]:PORT",
+            ),
+            (
+                "[::1:80",
+                "[::1:80 is not an IPv6 address: write one such as [::1]:PORT",
+            ),
+            (
+                "10.0.0.256:80",
+                "10.0.0.256 is not an IPv4 address: four numbers from 0 to 255",
+            ),
+            (
+                "10.0.1:80",
+                "10.0.1 is not an IPv4 address: four numbers from 0 to 255",
+            ),
+        ];
+        for (text, message) in cases {
+            assert_eq!(
+                text.parse::<Endpoint>().unwrap_err().to_string(),
+                message,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_wrong_listen_address_is_told_what_would_be_right() {
+        let cases = [
+            ("None", "the port is missing: write None:PORT"),
+            ("70000", "the port must be a number from 0 to 65535"),
+            ("*:http", "the port must be a number from 0 to 65535"),
+            (
+                "::1",
+                "an IPv6 address goes in brackets: write [ADDRESS]:PORT",
+            ),
+        ];
+        for (text, message) in cases {
+            assert_eq!(
+                text.parse::<ListenAddress>().unwrap_err().to_string(),
+                message,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_is_what_a_resolver_would_take() {
+        let longest = format!("{0}.{0}.{0}.{1}", "a".repeat(63), "b".repeat(61));
+        assert_eq!(longest.len(), 253);
+        for name in [
+            "a",
+            "a-b",
+            "_srv.x",
+            "example.org.",
+            "xn--nxasmq6b",
+            &longest,
+        ] {
+            assert!(is_host_name(name), "{name}");
+        }
+        let too_long = format!("{longest}b");
+        let label_too_long = "a".repeat(64);
+        for name in [
+            "",
+            ".",
+            "a..b",
+            "-a",
+            "a b",
+            "bücher",
+            "a\n",
+            &too_long,
+            &label_too_long,
+        ] {
+            assert!(!is_host_name(name), "{name}");
+        }
+    }
 }

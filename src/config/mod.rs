@@ -6,15 +6,18 @@
 
 mod address;
 mod error;
+mod nearest;
 mod print;
 mod read;
 mod scan;
 mod scheduler;
 
-pub use address::{Endpoint, ListenAddress, ListenHost};
-pub use error::{Error, ErrorKind, Position};
+pub use address::{AddressError, Endpoint, ListenAddress, ListenHost};
+pub use error::{Error, ErrorKind, Limit, Position};
 pub use print::print;
-pub use read::{Reading, Warning, read};
+pub use read::{
+    AttributeSchema, ChildSchema, ElementSchema, Occurs, Reading, Warning, read, schema,
+};
 pub use scheduler::{Algorithm, Scheduler};
 
 use std::path::PathBuf;
@@ -231,7 +234,10 @@ pub struct Manager {
 
 impl Default for Manager {
     fn default() -> Self {
-        let chore = |interval_s, enable| Chore { interval: Duration::from_secs(interval_s), enable };
+        let chore = |interval_s, enable| Chore {
+            interval: Duration::from_secs(interval_s),
+            enable,
+        };
         Manager {
             host_check: chore(10, true),
             config_check: chore(30, false),

@@ -69,7 +69,10 @@ impl Scheduler {
 
 impl From<Algorithm> for Scheduler {
     fn from(algorithm: Algorithm) -> Self {
-        Scheduler { algorithm, sticky: false }
+        Scheduler {
+            algorithm,
+            sticky: false,
+        }
     }
 }
 
@@ -120,14 +123,27 @@ mod tests {
             let plain: Scheduler = spelling.parse().unwrap();
             assert_eq!(plain, Scheduler::from(*algorithm));
             let sticky: Scheduler = format!("{spelling},sticky").parse().unwrap();
-            assert_eq!(sticky, Scheduler { algorithm: *algorithm, sticky: true });
+            assert_eq!(
+                sticky,
+                Scheduler {
+                    algorithm: *algorithm,
+                    sticky: true
+                }
+            );
             assert_eq!(sticky.to_string(), format!("{},sticky", algorithm.as_str()));
         }
     }
 
     #[test]
     fn anything_else_is_unknown() {
-        for text in ["", "leastcon", "LEASTC", ",sticky", "leastc,", "leastc,sticky,sticky"] {
+        for text in [
+            "",
+            "leastcon",
+            "LEASTC",
+            ",sticky",
+            "leastc,",
+            "leastc,sticky,sticky",
+        ] {
             assert_eq!(text.parse::<Scheduler>(), Err(UnknownScheduler), "{text}");
         }
     }

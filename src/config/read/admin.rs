@@ -1,0 +1,134 @@
+//! `<admin>`: the doors for operators, and who may pass them.
+
+use std::collections::HashSet;
+
+use super::element::Element;
+use super::{Warned, unique};
+use crate::config::error::{Error, ErrorKind};
+use crate::config::{Admin, ListenAddress, Ssh, User, Web};
+
+/// Reads an `<admin>`.
+pub(super) fn admin(element: &Element<'_>, warned: &mut Warned) -> Result<Admin, Error> {
+    let mut admin = Admin::default();
+    let mut names = HashSet::new();
+    for child in element.children() {
+        let child = child?;
+        match child.name() {
+            "web" => admin.web = Some(web(&child)?),
+            "ssh" => admin.ssh = Some(ssh(&child)?),
+            _ => {
+                let user = user(&child, warned)?;
+                unique(&mut names, &child, &user.name)?;
+                admin.users.push(user);
+            }
+        }
+    }
+    if let Some(listen) = element.value("listen") {
+        let old = "listen of <admin>";
+        if admin.web.is_some() {
+            return Err(listen.error(ErrorKind::OldFormToo {
+                old,
+                element: "web",
+            }));
+        }
+        admin.web = Some(old_web(listen.address()?));
+    }
+    Ok(admin)
+}
+
+/// What PythonDirector's `<admin listen="...">` amounts to.
+fn old_web(listen: ListenAddress) -> Web {
+    Web {
+        listen: Some(listen),
+        enable: true,
+        secure: false,
+        refresh: None,
+        cert: None,
+        key: None,
+        names: Vec::new(),
+    }
+}
+
+fn web(element: &Element<'_>) -> Result<Web, Error> {
+    let enable = element.value("enable").is_none_or(|value| value.flag());
+    let path = |attribute| {
+        element
+            .value(attribute)
+            .map(|value| value.path())
+            .transpose()
+    };
+    Ok(Web {
+        listen: door(element, enable)?,
+        enable,
+        secure: element.value("secure").is_some_and(|value| value.flag()),
+        refresh: element
+            .value("refresh")
+            .map_or(Ok(None), |value| value.seconds())?,
+        cert: path("cert")?,
+        key: path("key")?,
+        names: element
+            .value("names")
+            .map_or(Ok(Vec::new()), |value| value.host_names())?,
+    })
+}
+
+fn ssh(element: &Element<'_>) -> Result<Ssh, Error> {
+    let enable = element.value("enable").is_none_or(|value| value.flag());
+    Ok(Ssh {
+        listen: door(element, enable)?,
+        enable,
+    })
+}
+
+/// Where a door listens. The ancestor wrote `None` for one that it had not opened.
+fn door(element: &Element<'_>, enable: bool) -> Result<Option<ListenAddress>, Error> {
+    match element.value("listen") {
+        Some(value) if !enable && value.text == "None" => Ok(None),
+        Some(value) => value.address().map(Some),
+        None if !enable => Ok(None),
+        None => element.required("listen").map(|_| None),
+    }
+}
+
+fn user(element: &Element<'_>, warned: &mut Warned) -> Result<User, Error> {
+    let mut keys = Vec::new();
+    if let Some(value) = element.value("key") {
+        keys.push(value.key()?);
+    }
+    for child in element.children() {
+        keys.push(child?.with_text(|value| value.key())?);
+    }
+    let password = element
+        .value("password")
+        .map(|value| value.text)
+        .filter(|text| !text.is_empty());
+    let user = User {
+        name: element.required("name")?.name()?,
+        password: password.map(str::to_owned),
+        access: element.required("access")?.access()?,
+        keys,
+    };
+    match &user.password {
+        None if user.keys.is_empty() => {
+            return Err(element.error(ErrorKind::NoCredentials { user: user.name }));
+        }
+        Some(password) if !is_crypt(password) => warned.push(
+            element,
+            format!(
+                "the password of user \"{}\" is not a crypt(3) hash and fits nothing",
+                user.name
+            ),
+        ),
+        _ => {}
+    }
+    Ok(user)
+}
+
+/// Whether it looks like a hash that can be checked: DES, `$1$`, `$5$`, `$6$` or bcrypt.
+fn is_crypt(password: &str) -> bool {
+    const DES_LENGTH: usize = 13;
+    let known = ["$1$", "$5$", "$6$", "$2a$", "$2b$", "$2y$"];
+    let is_des = |byte: u8| byte.is_ascii_alphanumeric() || b"./".contains(&byte);
+    known.iter().any(|prefix| password.starts_with(prefix))
+        || (password.len() == DES_LENGTH && password.bytes().all(is_des))
+}

@@ -1,0 +1,216 @@
+//! Every element of the file, with its attributes and what it may hold: the one
+//! table that the reader, its suggestions and the check of the manual page share.
+//!
+//! What a value may be is `value`'s business.
+
+/// One element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ElementSchema {
+    /// Its name.
+    pub name: &'static str,
+    /// Its attributes, in the order in which they are printed.
+    pub attributes: &'static [AttributeSchema],
+    /// The elements it may hold, besides `<note>`, which may stand anywhere.
+    pub children: &'static [ChildSchema],
+}
+
+/// An attribute of an element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AttributeSchema {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether the element cannot do without it.
+    pub required: bool,
+}
+
+/// An element that another may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChildSchema {
+    /// Its name.
+    pub name: &'static str,
+    /// How often it may, or must, be there.
+    pub occurs: Occurs,
+}
+
+/// How often an element may be inside another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occurs {
+    /// Once or not at all.
+    AtMostOnce,
+    /// Any number of times.
+    AnyNumber,
+    /// Any number of times, but not never.
+    AtLeastOnce,
+}
+
+/// The element that may stand anywhere, and is ignored with all that is in it.
+pub(super) const NOTE: &str = "note";
+
+/// Every element that a configuration may have, the outermost first.
+pub fn schema() -> &'static [ElementSchema] {
+    SCHEMA
+}
+
+/// The entry for `name`.
+pub(super) fn element(name: &str) -> Option<&'static ElementSchema> {
+    SCHEMA.iter().find(|element| element.name == name)
+}
+
+const fn required(name: &'static str) -> AttributeSchema {
+    AttributeSchema {
+        name,
+        required: true,
+    }
+}
+
+const fn optional(name: &'static str) -> AttributeSchema {
+    AttributeSchema {
+        name,
+        required: false,
+    }
+}
+
+const fn one(name: &'static str) -> ChildSchema {
+    ChildSchema {
+        name,
+        occurs: Occurs::AtMostOnce,
+    }
+}
+
+const fn any(name: &'static str) -> ChildSchema {
+    ChildSchema {
+        name,
+        occurs: Occurs::AnyNumber,
+    }
+}
+
+const fn some(name: &'static str) -> ChildSchema {
+    ChildSchema {
+        name,
+        occurs: Occurs::AtLeastOnce,
+    }
+}
+
+const fn leaf(name: &'static str, attributes: &'static [AttributeSchema]) -> ElementSchema {
+    ElementSchema {
+        name,
+        attributes,
+        children: &[],
+    }
+}
+
+const HOST: &[AttributeSchema] = &[
+    optional("name"),
+    required("ip"),
+    optional("weight"),
+    optional("state"),
+];
+const CHORE: &[AttributeSchema] = &[optional("interval"), optional("enable")];
+
+const SCHEMA: &[ElementSchema] = &[
+    ElementSchema {
+        name: "config",
+        attributes: &[],
+        children: &[
+            any("service"),
+            one("admin"),
+            one("manager"),
+            one("control"),
+            one("logging"),
+        ],
+    },
+    ElementSchema {
+        name: "service",
+        attributes: &[
+            required("name"),
+            optional("connectTimeout"),
+            optional("idleTimeout"),
+            optional("halfClosedTimeout"),
+        ],
+        children: &[some("listen"), some("group"), one("enable")],
+    },
+    leaf("listen", &[required("ip")]),
+    ElementSchema {
+        name: "group",
+        attributes: &[required("name"), optional("scheduler"), optional("enable")],
+        children: &[any("host"), any("client")],
+    },
+    leaf("host", HOST),
+    leaf("client", HOST),
+    leaf("enable", &[required("group")]),
+    ElementSchema {
+        name: "admin",
+        attributes: &[optional("listen")],
+        children: &[one("web"), one("ssh"), any("user")],
+    },
+    leaf(
+        "web",
+        &[
+            optional("listen"),
+            optional("enable"),
+            optional("secure"),
+            optional("refresh"),
+            optional("cert"),
+            optional("key"),
+            optional("names"),
+        ],
+    ),
+    leaf("ssh", &[optional("listen"), optional("enable")]),
+    ElementSchema {
+        name: "user",
+        attributes: &[
+            required("name"),
+            optional("password"),
+            required("access"),
+            optional("key"),
+        ],
+        children: &[any("key")],
+    },
+    leaf("key", &[]),
+    ElementSchema {
+        name: "manager",
+        attributes: &[optional("hostCheckInterval")],
+        children: &[one("hostCheck"), one("configCheck"), one("heartbeat")],
+    },
+    leaf("hostCheck", CHORE),
+    leaf("configCheck", CHORE),
+    leaf("heartbeat", CHORE),
+    leaf("control", &[optional("socket")]),
+    leaf("logging", &[optional("file"), optional("connections")]),
+    leaf(NOTE, &[]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_element_is_there_once_and_has_a_place() {
+        for entry in SCHEMA {
+            let same = SCHEMA
+                .iter()
+                .filter(|other| other.name == entry.name)
+                .count();
+            assert_eq!(same, 1, "{}", entry.name);
+            let has_place = SCHEMA
+                .iter()
+                .any(|parent| parent.children.iter().any(|child| child.name == entry.name));
+            assert_eq!(
+                has_place,
+                !["config", NOTE].contains(&entry.name),
+                "{}",
+                entry.name
+            );
+        }
+    }
+
+    #[test]
+    fn every_child_is_described() {
+        for child in SCHEMA.iter().flat_map(|entry| entry.children) {
+            assert!(element(child.name).is_some(), "{}", child.name);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! `<service>`: its listeners, its groups, their hosts.
+
+use std::collections::{HashMap, HashSet};
+
+use super::element::Element;
+use super::{Warned, unique};
+use crate::config::error::{Error, ErrorKind};
+use crate::config::nearest::nearest;
+use crate::config::{Algorithm, Group, Host, ListenAddress, Service, Timeouts};
+
+/// Where each address is first listened on, in bytes.
+pub(super) type Listens = HashMap<ListenAddress, usize>;
+
+/// Reads a `<service>`; `listens` has the addresses of the services before it.
+pub(super) fn service(
+    element: &Element<'_>,
+    listens: &mut Listens,
+    warned: &mut Warned,
+) -> Result<Service, Error> {
+    let mut service = Service {
+        name: element.required("name")?.name()?,
+        timeouts: timeouts(element)?,
+        listens: Vec::new(),
+        groups: Vec::new(),
+        enabled: String::new(),
+    };
+    let mut names = HashSet::new();
+    let mut marks = Marks::default();
+    for child in element.children() {
+        let child = child?;
+        match child.name() {
+            "listen" => service.listens.push(listen(&child, listens)?),
+            "group" => {
+                let group = group(&child, warned)?;
+                unique(&mut names, &child, &group.name)?;
+                marks.see_group(&child, &group.name)?;
+                service.groups.push(group);
+            }
+            _ => marks.enable = Some(child),
+        }
+    }
+    service.enabled = marks.enabled_group(element, &service)?;
+    Ok(service)
+}
+
+fn timeouts(element: &Element<'_>) -> Result<Timeouts, Error> {
+    let seconds = |attribute, default| match element.value(attribute) {
+        Some(value) => value.seconds(),
+        None => Ok(default),
+    };
+    let default = Timeouts::default();
+    Ok(Timeouts {
+        connect: seconds("connectTimeout", default.connect)?,
+        idle: seconds("idleTimeout", default.idle)?,
+        half_closed: seconds("halfClosedTimeout", default.half_closed)?,
+    })
+}
+
+fn listen(element: &Element<'_>, listens: &mut Listens) -> Result<ListenAddress, Error> {
+    let value = element.required("ip")?;
+    let address: ListenAddress = value.address()?;
+    if let Some(first) = listens.get(&address) {
+        let (address, first) = (address.to_string(), value.position_of(*first));
+        let kind = ErrorKind::DuplicateListen { address, first };
+        return Err(value.error(kind));
+    }
+    listens.insert(address.clone(), value.offset);
+    Ok(address)
+}
+
+/// The two ways to enable a group: the group says so, or an `<enable>` beside it.
+#[derive(Default)]
+struct Marks<'a> {
+    marked: Option<String>,
+    enable: Option<Element<'a>>,
+}
+
+impl Marks<'_> {
+    fn see_group(&mut self, element: &Element<'_>, name: &str) -> Result<(), Error> {
+        let Some(mark) = element.value("enable").filter(|value| value.flag()) else {
+            return Ok(());
+        };
+        match self.marked.replace(name.to_owned()) {
+            None => Ok(()),
+            Some(first) => Err(mark.error(ErrorKind::TwoGroupsEnabled {
+                first,
+                second: name.to_owned(),
+            })),
+        }
+    }
+
+    fn enabled_group(self, element: &Element<'_>, service: &Service) -> Result<String, Error> {
+        let Some(enable) = self.enable else {
+            let service = service.name.clone();
+            return self
+                .marked
+                .ok_or_else(|| element.error(ErrorKind::NoGroupEnabled { service }));
+        };
+        let value = enable.required("group")?;
+        if !service.groups.iter().any(|group| group.name == value.text) {
+            let names = service.groups.iter().map(|group| &group.name);
+            return Err(value.error(ErrorKind::NoSuchGroup {
+                group: value.text.to_owned(),
+                service: service.name.clone(),
+                nearest: nearest(value.text, names).cloned(),
+            }));
+        }
+        match self.marked {
+            Some(first) if first != value.text => {
+                let second = value.text.to_owned();
+                Err(value.error(ErrorKind::TwoGroupsEnabled { first, second }))
+            }
+            _ => Ok(value.text.to_owned()),
+        }
+    }
+}
+
+fn group(element: &Element<'_>, warned: &mut Warned) -> Result<Group, Error> {
+    let mut group = Group {
+        name: element.required("name")?.name()?,
+        scheduler: match element.value("scheduler") {
+            Some(value) => value.scheduler()?,
+            None => Algorithm::LeastConns.into(),
+        },
+        hosts: Vec::new(),
+    };
+    let mut names = HashSet::new();
+    for (index, child) in element.children().enumerate() {
+        let child = child?;
+        let host = host(&child, index + 1)?;
+        unique(&mut names, &child, &host.name)?;
+        group.hosts.push(host);
+    }
+    if group.hosts.is_empty() {
+        warned.push(element, format!("group \"{}\" has no hosts", group.name));
+    }
+    Ok(group)
+}
+
+/// Reads a `<host>`, the `number`th of its group.
+fn host(element: &Element<'_>, number: usize) -> Result<Host, Error> {
+    Ok(Host {
+        name: match element.value("name") {
+            Some(value) => value.name()?,
+            None => format!("host.{number}"),
+        },
+        address: element.required("ip")?.address()?,
+        weight: element
+            .value("weight")
+            .map_or(Ok(1), |value| value.weight())?,
+        state: element
+            .value("state")
+            .map_or(Ok(Default::default()), |value| value.state())?,
+    })
+}

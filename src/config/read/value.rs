@@ -1,0 +1,251 @@
+//! What a value says: numbers, times, addresses, names, words.
+//!
+//! Whether a value may be there, and what it is for, is the readers' business.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::config::address::is_host_name;
+use crate::config::error::{Error, ErrorKind, Position};
+use crate::config::nearest::nearest;
+use crate::config::{Access, AddressError, Host, HostState, Scheduler};
+
+/// A value of the file, and where it is.
+#[derive(Clone, Copy)]
+pub(super) struct Value<'a> {
+    /// The attribute or element whose value it is.
+    pub(super) of: &'static str,
+    /// The value, references resolved.
+    pub(super) text: &'a str,
+    /// Where the attribute or element begins, in bytes.
+    pub(super) offset: usize,
+    /// The whole file, for positions.
+    pub(super) original: &'a str,
+}
+
+/// Longer than anybody waits; a larger value is a mistake of units.
+const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
+const SECONDS: &str = "seconds, such as 5 or 0.5, at most ten years";
+
+impl Value<'_> {
+    /// An error at the value.
+    pub(super) fn error(&self, kind: ErrorKind) -> Error {
+        Error {
+            position: self.position_of(self.offset),
+            kind,
+        }
+    }
+
+    /// The place of another byte of the same file.
+    pub(super) fn position_of(&self, offset: usize) -> Position {
+        Position::at(self.original, offset)
+    }
+
+    fn must_be(&self, expected: &'static str) -> Error {
+        self.error(ErrorKind::BadValue {
+            of: self.of,
+            found: self.text.to_owned(),
+            expected,
+        })
+    }
+
+    /// As the ancestors had it: five words are true, everything else is false.
+    pub(super) fn flag(&self) -> bool {
+        ["yes", "1", "on", "enable", "true"]
+            .iter()
+            .any(|word| self.text.eq_ignore_ascii_case(word))
+    }
+
+    /// A time in seconds; `None` for 0.
+    pub(super) fn seconds(&self) -> Result<Option<Duration>, Error> {
+        let duration = parse_seconds(self.text).filter(|duration| *duration <= LONGEST);
+        let duration = duration.ok_or_else(|| self.must_be(SECONDS))?;
+        Ok(Some(duration).filter(|duration| !duration.is_zero()))
+    }
+
+    /// An address of a host or a listener.
+    pub(super) fn address<T: FromStr<Err = AddressError>>(&self) -> Result<T, Error> {
+        self.text.parse().map_err(|error| {
+            let found = self.text.to_owned();
+            self.error(ErrorKind::BadAddress {
+                attribute: self.of,
+                found,
+                error,
+            })
+        })
+    }
+
+    /// The name of something.
+    pub(super) fn name(&self) -> Result<String, Error> {
+        match is_name(self.text) {
+            true => Ok(self.text.to_owned()),
+            false => Err(self.must_be("1 to 255 bytes without control characters")),
+        }
+    }
+
+    /// The path of a file; whether there is one, nobody asks here.
+    pub(super) fn path(&self) -> Result<PathBuf, Error> {
+        match self.text {
+            "" => Err(self.must_be("a path")),
+            path => Ok(path.into()),
+        }
+    }
+
+    /// A host's weight.
+    pub(super) fn weight(&self) -> Result<u16, Error> {
+        let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
+        let weight = self
+            .text
+            .parse()
+            .ok()
+            .filter(|weight| digits && *weight <= Host::MAX_WEIGHT);
+        weight.ok_or_else(|| self.must_be("a whole number from 0 to 1000"))
+    }
+
+    /// What the operator wants of a host.
+    pub(super) fn state(&self) -> Result<HostState, Error> {
+        [HostState::Up, HostState::Drain, HostState::Down]
+            .into_iter()
+            .find(|state| state.as_str() == self.text)
+            .ok_or_else(|| self.must_be("up, drain or down"))
+    }
+
+    /// What a user may do, in any case.
+    pub(super) fn access(&self) -> Result<Access, Error> {
+        [Access::Full, Access::ReadOnly]
+            .into_iter()
+            .find(|access| access.as_str().eq_ignore_ascii_case(self.text))
+            .ok_or_else(|| self.must_be("full or readonly"))
+    }
+
+    /// A group's scheduler.
+    pub(super) fn scheduler(&self) -> Result<Scheduler, Error> {
+        self.text.parse().map_err(|_| {
+            let name = self.text.split(',').next().unwrap_or_default();
+            let found = self.text.to_owned();
+            let nearest = nearest(name, Scheduler::spellings());
+            self.error(ErrorKind::UnknownScheduler { found, nearest })
+        })
+    }
+
+    /// Names and addresses without a port, with blanks or commas between them.
+    pub(super) fn host_names(&self) -> Result<Vec<String>, Error> {
+        let is_between = |character: char| character == ',' || character.is_ascii_whitespace();
+        let words = self.text.split(is_between).filter(|word| !word.is_empty());
+        let names: Vec<_> = words.map(str::to_owned).collect();
+        match names
+            .iter()
+            .all(|name| is_host_name(name) || name.parse::<IpAddr>().is_ok())
+        {
+            true => Ok(names),
+            false => Err(self.must_be("host names without ports, blanks between them")),
+        }
+    }
+
+    /// A public key in OpenSSH's one-line form (sshd(8), AUTHORIZED_KEYS), without options.
+    pub(super) fn key(&self) -> Result<String, Error> {
+        let text = self.text.trim();
+        let mut words = text.split(' ');
+        let is_kind = |word: &str| word.contains('-') && word.bytes().all(is_key_byte);
+        let is_key = |word: &str| !word.is_empty() && word.bytes().all(is_key_byte);
+        let is_fine = words.next().is_some_and(is_kind)
+            && words.next().is_some_and(is_key)
+            && is_one_line(text);
+        match is_fine {
+            true => Ok(text.to_owned()),
+            false => Err(self.must_be("a public key on one line, such as ssh-ed25519 AAAA...")),
+        }
+    }
+}
+
+/// The base64 of a key, and what its kind is made of (`sk-ssh-ed25519@openssh.com`).
+fn is_key_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+/=-@._".contains(&byte)
+}
+
+/// Whether something may be called so. U+FFFE and U+FFFF are no characters of XML.
+fn is_name(text: &str) -> bool {
+    const LONGEST_NAME: usize = 255;
+    (1..=LONGEST_NAME).contains(&text.len()) && is_one_line(text)
+}
+
+fn is_one_line(text: &str) -> bool {
+    !text.contains(|character: char| {
+        character.is_control() || matches!(character, '\u{fffe}' | '\u{ffff}')
+    })
+}
+
+/// Digits with at most one point, exact to the nanosecond; what is less than that
+/// is dropped, unless nothing would be left of it.
+fn parse_seconds(text: &str) -> Option<Duration> {
+    const NANOSECOND_DIGITS: usize = 9;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if (whole.is_empty() && fraction.is_empty()) || !all_digits(whole) || !all_digits(fraction) {
+        return None;
+    }
+    let seconds = if whole.is_empty() {
+        0
+    } else {
+        whole.parse().ok()?
+    };
+    let kept = &fraction[..fraction.len().min(NANOSECOND_DIGITS)];
+    let nanoseconds = format!("{kept:0<NANOSECOND_DIGITS$}").parse().ok()?;
+    let duration = Duration::new(seconds, nanoseconds);
+    let says_zero = text.bytes().all(|byte| matches!(byte, b'0' | b'.'));
+    (says_zero || !duration.is_zero()).then_some(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_exact() {
+        let cases = [
+            ("0", Duration::ZERO),
+            ("5", Duration::from_secs(5)),
+            ("10.0", Duration::from_secs(10)),
+            ("0.000", Duration::ZERO),
+            (".5", Duration::from_millis(500)),
+            ("5.", Duration::from_secs(5)),
+            ("300000000.000000001", Duration::new(300_000_000, 1)),
+            ("0.30000000000000004", Duration::from_millis(300)),
+        ];
+        for (text, duration) in cases {
+            assert_eq!(parse_seconds(text), Some(duration), "{text}");
+        }
+        let wrong = [
+            "",
+            ".",
+            "-1",
+            "+1",
+            "NaN",
+            "inf",
+            "1e3",
+            "5s",
+            " 5",
+            "1.2.3",
+            "0.0000000001",
+        ];
+        for text in wrong {
+            assert_eq!(parse_seconds(text), None, "{text}");
+        }
+        assert_eq!(parse_seconds(&"9".repeat(400)), None);
+    }
+
+    #[test]
+    fn a_name_has_1_to_255_bytes_and_fits_on_a_line() {
+        let longest = "ä".repeat(127) + "b";
+        for name in ["a", " ", "<&\"'>", "💾", &longest] {
+            assert!(is_name(name), "{name}");
+        }
+        let too_long = "ä".repeat(128);
+        for name in ["", "a\nb", "\u{7f}", "\u{85}", "\u{fffe}", &too_long] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+}

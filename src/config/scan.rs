@@ -1,0 +1,322 @@
+//! The look at a file before the XML parser sees it: is it UTF-8, is it sane in size.
+//!
+//! The parser is quadratic in the attributes of an element and refuses every
+//! DOCTYPE, so both are dealt with here. Nothing is checked twice: on whatever is
+//! not well-formed the scan stops, since the parser will not get further either.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::error::{Error, ErrorKind, Limit, Position};
+
+/// The byte order mark that some editors put in front of UTF-8.
+pub(super) const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+/// A file that may be parsed.
+#[derive(Debug)]
+pub(super) struct Scanned<'a> {
+    /// The file as it is.
+    pub(super) original: &'a str,
+    /// For the parser: the same with the DOCTYPE blanked out, byte for byte, so
+    /// that a range in one is a range in the other.
+    pub(super) text: Cow<'a, str>,
+    /// Where the markup or the innermost element begins that the file's end cuts off.
+    pub(super) unfinished: Option<usize>,
+    /// An encoding other than UTF-8 that the file claims, although it is UTF-8.
+    pub(super) false_encoding: Option<&'a str>,
+}
+
+/// Checks the encoding and the limits of `bytes`.
+pub(super) fn scan(bytes: &[u8]) -> Result<Scanned<'_>, Error> {
+    if bytes.len() > Limit::Bytes.most() {
+        return Err(Error {
+            position: Position::START,
+            kind: ErrorKind::TooMuch(Limit::Bytes),
+        });
+    }
+    let original = decode(bytes)?;
+    let mut scan = Scan::new(original);
+    let unfinished = match scan.document() {
+        Ok(()) => scan.open.last().copied(),
+        Err(Stop::Malformed) => None,
+        Err(Stop::EndOfText(start)) => Some(start),
+        Err(Stop::Refused(offset, kind)) => {
+            return Err(Error {
+                position: Position::at(original, offset),
+                kind,
+            });
+        }
+    };
+    let false_encoding = declared_encoding(bytes)
+        .filter(|name| !original.is_ascii() && !name.eq_ignore_ascii_case("UTF-8"));
+    let text = match scan.doctype {
+        Some(range) => Cow::Owned(blank(original, range)),
+        None => Cow::Borrowed(original),
+    };
+    Ok(Scanned {
+        original,
+        text,
+        unfinished,
+        false_encoding,
+    })
+}
+
+impl Position {
+    /// The place of a byte offset in `text`.
+    pub(super) fn at(text: &str, offset: usize) -> Position {
+        let before = text.get(..offset).unwrap_or(text);
+        Position::START.advanced(before.trim_start_matches(BYTE_ORDER_MARK))
+    }
+
+    /// The place behind `passed`, which begins here.
+    pub(super) fn advanced(self, passed: &str) -> Position {
+        let characters = |text: &str| saturated(text.chars().count());
+        match passed.rfind('\n') {
+            None => Position {
+                column: self.column.saturating_add(characters(passed)),
+                ..self
+            },
+            Some(last) => Position {
+                line: self
+                    .line
+                    .saturating_add(saturated(passed.matches('\n').count())),
+                column: characters(&passed[last..]),
+            },
+        }
+    }
+}
+
+fn saturated(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn decode(bytes: &[u8]) -> Result<&str, Error> {
+    // UTF-16 without a mark would pass for UTF-8 with NULs in it.
+    let not_utf8 = |valid: &[u8], encoding: &str| Error {
+        position: str::from_utf8(valid)
+            .map_or(Position::START, |text| Position::at(text, text.len())),
+        kind: ErrorKind::NotUtf8 {
+            encoding: encoding.to_owned(),
+        },
+    };
+    if matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
+        return Err(not_utf8(b"", "UTF-16"));
+    }
+    match bytes {
+        [b'<', 0, ..] => return Err(not_utf8(b"", "UTF-16LE")),
+        [0, b'<', ..] => return Err(not_utf8(b"", "UTF-16BE")),
+        _ => {}
+    }
+    str::from_utf8(bytes).map_err(|error| {
+        let declared = declared_encoding(bytes).unwrap_or("ISO-8859-1");
+        not_utf8(&bytes[..error.valid_up_to()], declared)
+    })
+}
+
+/// The encoding in the XML declaration, if it is another than UTF-8 or a part of it.
+/// It goes into a command to be copied: nothing but a plain name is taken.
+fn declared_encoding(bytes: &[u8]) -> Option<&str> {
+    const LONGEST_DECLARATION: usize = 200;
+    let mark = BYTE_ORDER_MARK.as_bytes();
+    let bytes = bytes.strip_prefix(mark).unwrap_or(bytes);
+    let start = &bytes[..bytes.len().min(LONGEST_DECLARATION)];
+    let end = start.windows(2).position(|pair| pair == b"?>")?;
+    let declaration = str::from_utf8(&start[..end]).ok()?.strip_prefix("<?xml")?;
+    let (_, rest) = declaration.split_once("encoding")?;
+    let rest = rest.trim_start().strip_prefix('=')?.trim_start();
+    let quote = rest
+        .chars()
+        .next()
+        .filter(|quote| matches!(quote, '"' | '\''))?;
+    let (name, _) = rest[1..].split_once(quote)?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let is_utf8 = ["UTF-8", "US-ASCII"]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known));
+    let starts_well = name.starts_with(|first: char| first.is_ascii_alphabetic());
+    (starts_well && name.bytes().all(plain) && !is_utf8).then_some(name)
+}
+
+fn blank(text: &str, range: Range<usize>) -> String {
+    let mut blanked = String::with_capacity(text.len());
+    blanked.push_str(&text[..range.start]);
+    let keep_line_ends = |byte| {
+        if byte == b'\n' || byte == b'\r' {
+            char::from(byte)
+        } else {
+            ' '
+        }
+    };
+    blanked.extend(text[range.clone()].bytes().map(keep_line_ends));
+    blanked.push_str(&text[range.end..]);
+    blanked
+}
+
+/// Why the scan goes no further.
+enum Stop {
+    /// The parser will stop here too, and say why.
+    Malformed,
+    /// The text ends inside the markup that begins here.
+    EndOfText(usize),
+    /// This must not reach the parser.
+    Refused(usize, ErrorKind),
+}
+
+struct Scan<'a> {
+    text: &'a str,
+    at: usize,
+    nodes: usize,
+    /// Where the elements begin that are open.
+    open: Vec<usize>,
+    root_seen: bool,
+    /// Namespace declarations, in the whole file: the parser copies those of an
+    /// element to each element inside that has its own.
+    namespaces: usize,
+    doctype: Option<Range<usize>>,
+}
+
+impl<'a> Scan<'a> {
+    fn new(text: &'a str) -> Self {
+        let open = Vec::new();
+        Scan {
+            text,
+            at: 0,
+            nodes: 0,
+            open,
+            root_seen: false,
+            namespaces: 0,
+            doctype: None,
+        }
+    }
+
+    fn document(&mut self) -> Result<(), Stop> {
+        if self.rest().starts_with(BYTE_ORDER_MARK) {
+            self.at += BYTE_ORDER_MARK.len();
+        }
+        if self.rest().starts_with("<?xml ") {
+            self.declaration()?;
+        }
+        while self.at < self.text.len() {
+            let start = self.at;
+            let rest = self.rest();
+            if !rest.starts_with('<') {
+                self.at += rest.find('<').unwrap_or(rest.len());
+            } else if rest.starts_with("<!--") {
+                self.skip(4, "-->")?;
+            } else if rest.starts_with("<![CDATA[") {
+                self.skip(9, "]]>")?;
+            } else if rest.starts_with("<?") {
+                self.skip(2, "?>")?;
+            } else if rest.starts_with("<!DOCTYPE") {
+                self.doctype()?;
+            } else if rest.starts_with("<!") {
+                return Err(Stop::Malformed);
+            } else if rest.starts_with("</") {
+                self.skip(2, ">")?;
+                self.open.pop().ok_or(Stop::Malformed)?;
+                continue;
+            } else {
+                self.start_tag()?;
+            }
+            self.count_node(start)?;
+        }
+        Ok(())
+    }
+
+    fn rest(&self) -> &str {
+        &self.text[self.at..]
+    }
+
+    fn count_node(&mut self, start: usize) -> Result<(), Stop> {
+        self.nodes += 1;
+        match self.nodes > Limit::Nodes.most() {
+            true => Err(Stop::Refused(start, ErrorKind::TooMuch(Limit::Nodes))),
+            false => Ok(()),
+        }
+    }
+
+    /// Skips what opens with `opening` bytes here and ends with `end`.
+    fn skip(&mut self, opening: usize, end: &str) -> Result<(), Stop> {
+        let start = self.at;
+        let found = self.text[start + opening..]
+            .find(end)
+            .ok_or(Stop::EndOfText(start))?;
+        self.at = start + opening + found + end.len();
+        Ok(())
+    }
+
+    /// The XML declaration. Its values may hold `?>`, unlike those of other
+    /// processing instructions, which have none.
+    fn declaration(&mut self) -> Result<(), Stop> {
+        let (end, _) = self.unquoted(|byte| byte == b'>')?;
+        self.at = end + 1;
+        match self.text[..end].ends_with('?') {
+            true => Ok(()),
+            false => Err(Stop::Malformed),
+        }
+    }
+
+    /// A DOCTYPE may stand once, before any element.
+    fn doctype(&mut self) -> Result<(), Stop> {
+        let start = self.at;
+        if self.doctype.is_some() || self.root_seen {
+            return Err(Stop::Malformed);
+        }
+        let (end, _) = self.unquoted(|byte| matches!(byte, b'>' | b'['))?;
+        if self.text.as_bytes()[end] == b'[' {
+            return Err(Stop::Refused(start, ErrorKind::InternalSubset));
+        }
+        self.at = end + 1;
+        self.doctype = Some(start..self.at);
+        Ok(())
+    }
+
+    fn start_tag(&mut self) -> Result<(), Stop> {
+        let start = self.at;
+        let (end, attributes) = self.unquoted(|byte| byte == b'>')?;
+        let tag = &self.text[start..end];
+        self.namespaces += tag.matches("xmlns").count();
+        let counts = [
+            (attributes, Limit::Attributes),
+            (self.namespaces, Limit::Namespaces),
+        ];
+        for (count, limit) in counts {
+            if count > limit.most() {
+                return Err(Stop::Refused(start, ErrorKind::TooMuch(limit)));
+            }
+        }
+        self.at = end + 1;
+        self.root_seen = true;
+        if tag.ends_with('/') {
+            return Ok(());
+        }
+        if self.open.len() == Limit::Levels.most() {
+            return Err(Stop::Refused(start, ErrorKind::TooMuch(Limit::Levels)));
+        }
+        self.open.push(start);
+        Ok(())
+    }
+
+    /// The first byte from here on that is `wanted` and not in quotes, and how many
+    /// quoted values precede it. A `<` on the way is not well-formed.
+    fn unquoted(&self, wanted: impl Fn(u8) -> bool) -> Result<(usize, usize), Stop> {
+        let mut quote = None;
+        let mut values = 0;
+        for (index, &byte) in self.text.as_bytes().iter().enumerate().skip(self.at + 1) {
+            match quote {
+                _ if byte == b'<' => return Err(Stop::Malformed),
+                Some(open) => quote = Some(open).filter(|open| *open != byte),
+                None if matches!(byte, b'"' | b'\'') => {
+                    quote = Some(byte);
+                    values += 1;
+                }
+                None if wanted(byte) => return Ok((index, values)),
+                None => {}
+            }
+        }
+        Err(Stop::EndOfText(self.at))
+    }
+}
+
+#[cfg(test)]
+mod tests;
