@@ -1,4 +1,5 @@
 //! txlb: a TCP load balancer.
 #![forbid(unsafe_code)]
 
+pub mod balance;
 pub mod config;

@@ -1,0 +1,67 @@
+//! Where a scheduler that goes in the file's order is, whatever happens to the order.
+
+use super::{HostId, Hosts};
+
+/// A place in the file's order.
+#[derive(Debug, Default)]
+pub(super) struct Cursor {
+    anchor: Anchor,
+    /// The order that the anchor is in.
+    order: Vec<HostId>,
+    next: usize,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+enum Anchor {
+    /// At the first host.
+    #[default]
+    Start,
+    /// Behind the host that was picked last.
+    Behind(HostId),
+    /// At the host that followed one that is gone.
+    At(HostId),
+}
+
+impl Cursor {
+    /// The position from which to look for the next host.
+    pub(super) fn next(&self) -> usize {
+        self.next
+    }
+
+    /// `host` is picked: go on behind it.
+    pub(super) fn passed(&mut self, hosts: &Hosts, host: HostId) {
+        if let Some(position) = position(hosts, host) {
+            self.anchor = Anchor::Behind(host);
+            self.next = position + 1;
+        }
+    }
+
+    /// The order may have changed: stay with the host that was picked last, or
+    /// if it is gone go on with the one that followed it.
+    pub(super) fn renew(&mut self, hosts: &Hosts) {
+        if self.order == hosts.all() {
+            return;
+        }
+        (self.anchor, self.next) = self.moved_to(hosts).unwrap_or_default();
+        self.order.clear();
+        self.order.extend_from_slice(hosts.all());
+    }
+
+    fn moved_to(&self, hosts: &Hosts) -> Option<(Anchor, usize)> {
+        let (Anchor::Behind(host) | Anchor::At(host)) = self.anchor else {
+            return None;
+        };
+        if let Some(position) = position(hosts, host) {
+            let behind = matches!(self.anchor, Anchor::Behind(_));
+            return Some((self.anchor, position + usize::from(behind)));
+        }
+        let gone = self.order.iter().position(|id| *id == host)?;
+        let (before, after) = self.order.split_at(gone);
+        let mut following = after.iter().chain(before);
+        following.find_map(|id| Some((Anchor::At(*id), position(hosts, *id)?)))
+    }
+}
+
+fn position(hosts: &Hosts, id: HostId) -> Option<usize> {
+    hosts.get(id)?.position()
+}

@@ -1,0 +1,264 @@
+//! One host of a group: what sessions share of it, and what is known of it.
+//!
+//! Which hosts there are is `hosts`' business.
+
+use super::counters::Counters;
+use super::health::{Change, Failure, Health};
+use super::{HostId, hosts::Place};
+use crate::config::{self, Endpoint, HostState};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// What the sessions on a host share with the tracker. It stays the same as
+/// long as the host is known, whatever else of it changes.
+#[derive(Debug)]
+pub struct Host {
+    /// Its name, unique within its group.
+    pub name: String,
+    /// What has gone through it.
+    pub counters: Counters,
+}
+
+/// A host as schedulers see it.
+#[derive(Debug)]
+pub struct Member {
+    pub(super) id: HostId,
+    pub(super) host: Arc<Host>,
+    pub(super) endpoint: Endpoint,
+    pub(super) address: Option<SocketAddr>,
+    pub(super) weight: u16,
+    pub(super) state: HostState,
+    health: Health,
+    since_ms: u64,
+    missed_beats: u8,
+    pub(super) open: u32,
+    pub(super) total: u64,
+    pub(super) failures: u64,
+    pub(super) turn: u64,
+    pub(super) position: Option<usize>,
+    pub(super) candidate: Option<usize>,
+    pub(super) place: Place,
+}
+
+/// A host as people see it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct HostStatus<'a> {
+    /// Its id.
+    pub id: HostId,
+    /// Its name and counters.
+    pub host: &'a Arc<Host>,
+    /// Where it is, as configured.
+    pub endpoint: &'a Endpoint,
+    /// Where it is; `None` while its name has never been resolved.
+    pub address: Option<SocketAddr>,
+    /// Its share.
+    pub weight: u16,
+    /// What the operator wants of it.
+    pub state: HostState,
+    /// What is seen of it.
+    pub health: &'a Health,
+    /// Since when, in milliseconds of the clock that `now_ms` is from.
+    pub since_ms: u64,
+    /// Open sessions, those still connecting included.
+    pub open: u32,
+    /// Sessions that were connected, the open ones included.
+    pub total: u64,
+    /// Sessions' connects that failed.
+    pub failures: u64,
+}
+
+/// How many heartbeats in a row a host may miss.
+const MISSED_BEATS: u8 = 2;
+
+impl Member {
+    /// Nobody has tried it yet.
+    pub(super) fn new(id: HostId, host: &config::Host, shards: usize, now_ms: u64) -> Self {
+        Member {
+            id,
+            host: Arc::new(Host {
+                name: host.name.clone(),
+                counters: Counters::new(shards),
+            }),
+            endpoint: host.address.clone(),
+            address: address_of(&host.address),
+            weight: host.weight,
+            state: host.state,
+            health: Health::Untried,
+            since_ms: now_ms,
+            missed_beats: 0,
+            open: 0,
+            total: 0,
+            failures: 0,
+            turn: 0,
+            position: None,
+            candidate: None,
+            place: Place {
+                host: id,
+                tenancy: 0,
+            },
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> HostId {
+        self.id
+    }
+
+    /// Its name, unique within the group.
+    pub fn name(&self) -> &str {
+        &self.host.name
+    }
+
+    /// Its share, 0 to [`config::Host::MAX_WEIGHT`].
+    pub fn weight(&self) -> u16 {
+        self.weight
+    }
+
+    /// Its open sessions, those still connecting included.
+    pub fn open(&self) -> u32 {
+        self.open
+    }
+
+    /// The group's count of picks when it was last picked: the lowest has been
+    /// without a new session longest. 0 if it never was.
+    pub fn turn(&self) -> u64 {
+        self.turn
+    }
+
+    /// Its place in the file's order, from 0; `None` once it was removed, while
+    /// sessions on it are still open.
+    pub fn position(&self) -> Option<usize> {
+        self.position
+    }
+
+    /// Whether the operator lets it have new sessions, and there is somewhere to
+    /// connect to.
+    pub(super) fn usable(&self) -> bool {
+        self.state == HostState::Up && self.weight > 0 && self.address.is_some()
+    }
+
+    /// Whether the operator lets it have new sessions.
+    pub(super) fn in_service(&self) -> bool {
+        self.position.is_some() && self.state == HostState::Up && self.weight > 0
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.health, Health::Failed(_))
+    }
+
+    /// It is now this. Whether that is another endpoint.
+    pub(super) fn configure(&mut self, host: &config::Host, now_ms: u64) -> bool {
+        self.weight = host.weight;
+        self.state = host.state;
+        let moved = self.endpoint != host.address;
+        if moved {
+            self.address = address_of(&host.address).or_else(|| self.same_name_at(&host.address));
+            self.endpoint = host.address.clone();
+            self.start_again(now_ms);
+        }
+        moved
+    }
+
+    /// Another port of the name it has now needs no resolving.
+    fn same_name_at(&self, endpoint: &Endpoint) -> Option<SocketAddr> {
+        match (&self.endpoint, endpoint) {
+            (Endpoint::Name { host: old, .. }, Endpoint::Name { host: new, port })
+                if old == new =>
+            {
+                self.address
+                    .map(|address| SocketAddr::new(address.ip(), *port))
+            }
+            _ => None,
+        }
+    }
+
+    /// A connect to it succeeded.
+    pub(super) fn succeeded(&mut self, now_ms: u64) -> Option<Change> {
+        self.missed_beats = 0;
+        let failed = self.has_failed();
+        if self.health != Health::Healthy {
+            self.health = Health::Healthy;
+            self.since_ms = now_ms;
+        }
+        failed.then_some(Change::Up)
+    }
+
+    /// A connect to it failed. The newest reason is kept, and when the first came.
+    pub(super) fn failed(&mut self, failure: Failure, now_ms: u64) -> Option<Change> {
+        self.missed_beats = 0;
+        let change = (!self.has_failed()).then(|| Change::Down(failure.clone()));
+        if change.is_some() {
+            self.since_ms = now_ms;
+        }
+        self.health = Health::Failed(failure);
+        change
+    }
+
+    /// A heartbeat was missed: one is forgiven.
+    pub(super) fn missed(&mut self, failure: Failure, now_ms: u64) -> Option<Change> {
+        self.missed_beats += 1;
+        if self.missed_beats < MISSED_BEATS {
+            None
+        } else {
+            self.failed(failure, now_ms)
+        }
+    }
+
+    /// Nothing is known of it any more.
+    pub(super) fn start_again(&mut self, now_ms: u64) -> Option<Change> {
+        self.missed_beats = 0;
+        self.since_ms = now_ms;
+        let health = std::mem::take(&mut self.health);
+        matches!(health, Health::Failed(_)).then_some(Change::Up)
+    }
+
+    /// Its name has these addresses now; the port is its own. Keeps the address
+    /// it has if that is among them, else starts again with the first, of the
+    /// family it had if there is one.
+    pub(super) fn resolved(&mut self, addresses: &[IpAddr], now_ms: u64) -> Option<Change> {
+        let Endpoint::Name { port, .. } = &self.endpoint else {
+            return None;
+        };
+        let old = self.address.map(|address| address.ip());
+        if old.is_some_and(|old| addresses.contains(&old)) {
+            return None;
+        }
+        let same_family = |new: &&IpAddr| old.is_none_or(|old| old.is_ipv4() == new.is_ipv4());
+        let new = addresses.iter().find(same_family).or(addresses.first())?;
+        self.address = Some(SocketAddr::new(*new, *port));
+        self.start_again(now_ms)
+    }
+
+    /// Its name has no address now: the one it has stays.
+    pub(super) fn unresolved(&mut self, reason: &str, now_ms: u64) -> Option<Change> {
+        match self.address {
+            Some(_) => None,
+            None => self.failed(Failure::Unresolved(reason.to_owned()), now_ms),
+        }
+    }
+
+    pub(super) fn status(&self) -> HostStatus<'_> {
+        HostStatus {
+            id: self.id,
+            host: &self.host,
+            endpoint: &self.endpoint,
+            address: self.address,
+            weight: self.weight,
+            state: self.state,
+            health: &self.health,
+            since_ms: self.since_ms,
+            open: self.open,
+            total: self.total,
+            failures: self.failures,
+        }
+    }
+}
+
+/// Where an endpoint is, if that can be said without asking anyone.
+fn address_of(endpoint: &Endpoint) -> Option<SocketAddr> {
+    match endpoint {
+        Endpoint::Address(address) => Some(*address),
+        Endpoint::Name { .. } => None,
+    }
+}

@@ -1,0 +1,204 @@
+//! The hosts of a group: which there are, in what order, and who may be picked.
+//!
+//! What becomes of each is the tracker's business; who is picked, a scheduler's.
+
+use super::host::Member;
+use super::{Ask, HostId};
+use crate::config;
+use std::collections::HashMap;
+
+/// The hosts of a group, as a scheduler sees them.
+#[derive(Debug, Default)]
+pub struct Hosts {
+    /// By id. As long as the most hosts ever known at once.
+    slots: Vec<Option<Member>>,
+    /// Ids that nobody has.
+    free: Vec<HostId>,
+    /// In the file's order, without those that were removed.
+    order: Vec<HostId>,
+    /// Who may be picked, in the file's order.
+    candidates: Vec<HostId>,
+    revision: u64,
+    tenancies: u64,
+}
+
+/// A host while it stays where it is: what a sticky client is tied to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) host: HostId,
+    /// Another one whenever the id changes hands or the host its endpoint.
+    pub(super) tenancy: u64,
+}
+
+impl Hosts {
+    /// Who may be picked now, in the file's order: the hosts in service (state
+    /// `up`, weight above 0) that have an address and have not failed. If there
+    /// is none of these, those that have failed: that beats refusing everybody.
+    pub fn candidates(&self) -> &[HostId] {
+        &self.candidates
+    }
+
+    /// All the hosts that are configured, in the file's order.
+    pub fn all(&self) -> &[HostId] {
+        &self.order
+    }
+
+    /// A host, even one that was removed but has sessions open.
+    pub fn get(&self, id: HostId) -> Option<&Member> {
+        self.slots.get(id.index())?.as_ref()
+    }
+
+    /// Where among the candidates a host is; `None` if it is not one.
+    pub fn candidate_index(&self, id: HostId) -> Option<usize> {
+        self.get(id)?.candidate
+    }
+
+    /// Whether a host may be picked for this client.
+    pub fn may_pick(&self, id: HostId, ask: &Ask<'_>) -> bool {
+        self.candidate_index(id).is_some() && !ask.has_tried(id)
+    }
+
+    /// Another number whenever the configuration of a host has changed, but not
+    /// when only its health has.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The candidates themselves.
+    pub(super) fn candidate_members(&self) -> impl Iterator<Item = &Member> {
+        self.candidates.iter().filter_map(|id| self.get(*id))
+    }
+
+    /// All the hosts themselves.
+    pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
+        self.order.iter().filter_map(|id| self.get(*id))
+    }
+
+    /// All that are known, removed ones with open sessions included.
+    pub(super) fn known(&self) -> impl Iterator<Item = &Member> {
+        self.slots.iter().flatten()
+    }
+
+    pub(super) fn get_mut(&mut self, id: HostId) -> Option<&mut Member> {
+        self.slots.get_mut(id.index())?.as_mut()
+    }
+
+    /// The hosts are now these. Those known by name stay, even if they had been
+    /// removed and only waited for their last session.
+    pub(super) fn configure(&mut self, hosts: &[config::Host], shards: usize, now_ms: u64) {
+        self.revision += 1;
+        let mut known: HashMap<String, HostId> = self
+            .known()
+            .map(|member| (member.name().to_owned(), member.id))
+            .collect();
+        self.order.clear();
+        for (position, host) in hosts.iter().enumerate() {
+            let id = match known.remove(&host.name) {
+                Some(id) => self.keep(id, host, now_ms),
+                None => self.add(host, shards, now_ms),
+            };
+            self.order.push(id);
+            if let Some(member) = self.get_mut(id) {
+                member.position = Some(position);
+            }
+        }
+        // Only now, so that no id changes hands within one change: a scheduler
+        // can tell the hosts that stayed by their ids.
+        for id in known.into_values() {
+            self.remove(id);
+        }
+        self.review();
+    }
+
+    fn add(&mut self, host: &config::Host, shards: usize, now_ms: u64) -> HostId {
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            HostId(u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX))
+        });
+        let mut member = Member::new(id, host, shards, now_ms);
+        member.place = self.new_place(id);
+        if let Some(slot) = self.slots.get_mut(id.index()) {
+            *slot = Some(member);
+        }
+        id
+    }
+
+    fn keep(&mut self, id: HostId, host: &config::Host, now_ms: u64) -> HostId {
+        let place = self.new_place(id);
+        if let Some(member) = self.get_mut(id) {
+            let returns = member.position.is_none();
+            if returns {
+                member.start_again(now_ms);
+            }
+            if member.configure(host, now_ms) || returns {
+                member.place = place;
+            }
+        }
+        id
+    }
+
+    fn new_place(&mut self, host: HostId) -> Place {
+        self.tenancies += 1;
+        Place {
+            host,
+            tenancy: self.tenancies,
+        }
+    }
+
+    /// A host that was removed is forgotten with its last session.
+    fn remove(&mut self, id: HostId) {
+        if let Some(member) = self.get_mut(id) {
+            member.position = None;
+            self.forget_if_done(id);
+        }
+    }
+
+    fn forget_if_done(&mut self, id: HostId) {
+        let done = |member: &mut Member| member.position.is_none() && member.open == 0;
+        if let Some(slot) = self.slots.get_mut(id.index())
+            && slot.take_if(done).is_some()
+        {
+            self.free.push(id);
+        }
+    }
+
+    /// Works out again who may be picked. Linear in the hosts.
+    pub(super) fn review(&mut self) {
+        let mut candidates = std::mem::take(&mut self.candidates);
+        candidates.clear();
+        let usable = || self.members().filter(|member| member.usable());
+        candidates.extend(
+            usable()
+                .filter(|member| !member.has_failed())
+                .map(Member::id),
+        );
+        if candidates.is_empty() {
+            candidates.extend(usable().map(Member::id));
+        }
+        for member in self.slots.iter_mut().flatten() {
+            member.candidate = None;
+        }
+        for (index, id) in candidates.iter().enumerate() {
+            if let Some(member) = self.get_mut(*id) {
+                member.candidate = Some(index);
+            }
+        }
+        self.candidates = candidates;
+    }
+
+    /// A session is opened on a host, the `turn`th pick of the group.
+    pub(super) fn count(&mut self, id: HostId, turn: u64) -> Option<&Member> {
+        let member = self.get_mut(id)?;
+        member.open += 1;
+        member.turn = turn;
+        Some(member)
+    }
+
+    /// A session on a host is closed.
+    pub(super) fn uncount(&mut self, id: HostId) {
+        if let Some(member) = self.get_mut(id) {
+            member.open = member.open.saturating_sub(1);
+            self.forget_if_done(id);
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! `leastc`: fewest open sessions; among equals the one that has been without a
+//! new session longest.
+
+use super::ranked::Ranked;
+use super::{Ask, HostId, Hosts, Member, Pick, Scheduler};
+
+/// Logarithmic in the hosts.
+#[derive(Debug, Default)]
+pub(super) struct LeastConns {
+    ranked: Ranked,
+}
+
+fn key(member: &Member) -> (u64, u64) {
+    (member.open().into(), member.turn())
+}
+
+impl Scheduler for LeastConns {
+    fn renew(&mut self, hosts: &Hosts) {
+        self.ranked.renew(hosts, key);
+    }
+
+    fn pick(&mut self, _: &Hosts, ask: &mut Ask<'_>) -> Pick {
+        self.ranked.first(ask.tried).into()
+    }
+
+    fn counted(&mut self, hosts: &Hosts, host: HostId) {
+        self.ranked.update(hosts, host, key);
+    }
+}

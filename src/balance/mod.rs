@@ -1,0 +1,138 @@
+//! Who gets the next session.
+//!
+//! Pure: no socket, thread or clock, and no randomness of its own. Time and
+//! chance are arguments, and so is everything that is seen of a host: whoever
+//! connects (`relay`) and probes (`director`) tells the [`Tracker`], which
+//! keeps what is known and asks a [`Scheduler`] to pick.
+
+mod counters;
+mod cursor;
+mod health;
+mod host;
+mod hosts;
+mod left;
+mod random;
+mod ranked;
+mod sticky;
+mod tracker;
+
+mod leastc;
+mod leastcrr;
+mod maglev;
+mod p2c;
+mod rand;
+mod roundr;
+mod weightlc;
+mod weightr;
+mod weightrr;
+
+pub use counters::{Counters, HISTOGRAM_MS, Totals};
+pub use health::{Change, Failure, Health};
+pub use host::{Host, HostStatus, Member};
+pub use hosts::Hosts;
+pub use random::Random;
+pub use tracker::{Picked, Tracker};
+
+use crate::config::Algorithm;
+use std::fmt::Debug;
+use std::net::IpAddr;
+
+/// Names a host of one group for as long as it is known there: until it is
+/// removed and its last session has ended. After that another host may have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostId(pub(crate) u32);
+
+impl HostId {
+    /// A small number, for a `Vec` with a place for every host: ids are handed
+    /// out from 0 on, and freed ones first.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A way to pick the host for a new session.
+///
+/// A group has one, behind its lock, so a scheduler sees every session of the
+/// group in order and need not synchronise anything. It is asked for each
+/// session: `pick` and `counted` should be quick, allocate nothing, and never
+/// look at a clock ([`Ask::now_ms`] and [`Ask::random`] are there for that).
+pub trait Scheduler: Send + Debug {
+    /// Hosts came, went, moved, or changed in weight, state or health: renew
+    /// what was derived from them.
+    ///
+    /// Called once before the first pick, then after every such change.
+    /// Positions (whose turn it is) should be kept for the hosts that stay.
+    fn renew(&mut self, hosts: &Hosts);
+
+    /// Who gets this client: one of [`Hosts::candidates`] that is not in
+    /// [`Ask::tried`]. Anything else is taken as [`Pick::None`].
+    ///
+    /// Does not count the session: that is done for it, and told by `counted`.
+    fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick;
+
+    /// `host` has gained or lost an open session, or been given a turn.
+    ///
+    /// `hosts` has the new count already. The host may be any that is known:
+    /// one that has failed since, or was removed with sessions open.
+    fn counted(&mut self, _hosts: &Hosts, _host: HostId) {}
+}
+
+/// What a scheduler answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Pick {
+    /// This one.
+    Host(HostId),
+    /// Nobody is left to try.
+    None,
+}
+
+impl From<Option<HostId>> for Pick {
+    fn from(host: Option<HostId>) -> Self {
+        host.map_or(Pick::None, Pick::Host)
+    }
+}
+
+/// A question to a scheduler: who gets this client?
+#[derive(Debug)]
+pub struct Ask<'a> {
+    /// The client's address.
+    pub client: IpAddr,
+    /// The hosts that have failed this client already: at most
+    /// [`Ask::MAX_TRIED`]. After more, nobody is picked.
+    pub tried: &'a [HostId],
+    /// Milliseconds of a monotonic clock.
+    pub now_ms: u64,
+    /// Where chance comes from.
+    pub random: &'a mut Random,
+}
+
+impl Ask<'_> {
+    /// How many hosts are tried for one client.
+    pub const MAX_TRIED: usize = 16;
+
+    /// Whether `host` has failed this client already.
+    pub fn has_tried(&self, host: HostId) -> bool {
+        self.tried.contains(&host)
+    }
+}
+
+/// The scheduler that goes by `algorithm`, yet to be renewed with its hosts.
+pub fn scheduler(algorithm: Algorithm) -> Box<dyn Scheduler> {
+    match algorithm {
+        Algorithm::Random => Box::new(rand::Rand),
+        Algorithm::RoundRobin => Box::<roundr::RoundRobin>::default(),
+        Algorithm::LeastConns => Box::<leastc::LeastConns>::default(),
+        Algorithm::LeastConnsRoundRobin => Box::<leastcrr::LeastConnsRoundRobin>::default(),
+        Algorithm::Weighted => Box::<weightr::Weighted>::default(),
+        Algorithm::WeightedRoundRobin => Box::<weightrr::WeightedRoundRobin>::default(),
+        Algorithm::WeightedLeastConns => Box::<weightlc::WeightedLeastConns>::default(),
+        Algorithm::PowerOfTwo => Box::new(p2c::PowerOfTwo),
+        Algorithm::Maglev => Box::<maglev::Maglev>::default(),
+    }
+}
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;

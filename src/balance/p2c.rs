@@ -1,0 +1,40 @@
+//! `p2c`: the less loaded of two picked at random.
+//!
+//! Mitzenmacher, "The power of two choices in randomized load balancing", 2001:
+//! nearly as even as looking at all hosts. With replicas of the balancer that do
+//! not see one another's sessions it is better, since they do not all run to the
+//! same host.
+
+use super::left::Gaps;
+use super::{Ask, HostId, Hosts, Member, Pick, Scheduler};
+
+/// Constant time, however many hosts there are.
+#[derive(Debug)]
+pub(super) struct PowerOfTwo;
+
+impl Scheduler for PowerOfTwo {
+    fn renew(&mut self, _: &Hosts) {}
+
+    fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick {
+        let gaps = Gaps::new(hosts, ask.tried);
+        let left = hosts.candidates().len() - gaps.len();
+        let first = ask.random.index(left);
+        if left < 2 {
+            return hosts.candidates().get(gaps.skip(first)).copied().into();
+        }
+        // Any but the first: distinct, and each pair as likely.
+        let second = (first + 1 + ask.random.index(left - 1)) % left;
+        let candidate = |nth| hosts.candidates().get(gaps.skip(nth)).copied();
+        let (first, second) = (candidate(first), candidate(second));
+        if open(hosts, second) < open(hosts, first) {
+            second.into()
+        } else {
+            first.into()
+        }
+    }
+}
+
+fn open(hosts: &Hosts, id: Option<HostId>) -> u32 {
+    id.and_then(|id| hosts.get(id))
+        .map_or(u32::MAX, Member::open)
+}

@@ -1,0 +1,294 @@
+//! The tracker: a group's hosts as they are now, and who gets the next session.
+//!
+//! It is told what happens and answers who is next; it connects to nothing. It
+//! sits behind one short lock of the group's, so its numbers are plain ones.
+
+use super::health::{Change, Failure};
+use super::host::{Host, HostStatus, Member};
+use super::hosts::{Hosts, Place};
+use super::sticky::Clients;
+use super::{Ask, HostId, Pick, Scheduler, scheduler};
+use crate::config::{self, Endpoint};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// What is known of a group's hosts, and its scheduler.
+///
+/// Every session that was picked for must be given back exactly once, through
+/// [`Tracker::released`], [`Tracker::connect_failed`] or [`Tracker::abandoned`];
+/// before the first of these, [`Tracker::connected`] says that it was served.
+#[derive(Debug)]
+pub struct Tracker {
+    hosts: Hosts,
+    scheduler: Box<dyn Scheduler>,
+    algorithm: config::Algorithm,
+    /// Where clients went, in a group that is sticky.
+    clients: Option<Clients>,
+    /// How many workers there are.
+    shards: usize,
+    /// How many picks there were.
+    turn: u64,
+}
+
+/// Who gets a session.
+#[derive(Debug, Clone)]
+pub struct Picked {
+    /// What to call it when talking to the tracker.
+    pub id: HostId,
+    /// Its name and counters.
+    pub host: Arc<Host>,
+    /// Where to connect.
+    pub address: SocketAddr,
+}
+
+impl Tracker {
+    /// A group of which nothing is known yet, served by `shards` workers.
+    pub fn new(group: &config::Group, shards: usize, now_ms: u64) -> Tracker {
+        let algorithm = group.scheduler.algorithm;
+        let mut tracker = Tracker {
+            hosts: Hosts::default(),
+            scheduler: scheduler(algorithm),
+            algorithm,
+            clients: None,
+            shards,
+            turn: 0,
+        };
+        tracker.configure(group, now_ms);
+        tracker
+    }
+
+    /// The group is now this: its order, weights, states and scheduler are taken over.
+    ///
+    /// Hosts are known by name: totals, open sessions, health, stickiness and
+    /// positions live on. One with another endpoint keeps its totals, but its
+    /// health and stickiness start again. One that was removed stays known until
+    /// its last session ends; if it comes back before, it goes on counting.
+    pub fn configure(&mut self, group: &config::Group, now_ms: u64) {
+        let config::Scheduler { algorithm, sticky } = group.scheduler;
+        if algorithm != self.algorithm {
+            self.algorithm = algorithm;
+            self.scheduler = scheduler(algorithm);
+        }
+        if sticky {
+            self.clients.get_or_insert_default();
+        } else {
+            self.clients = None;
+        }
+        self.hosts.configure(&group.hosts, self.shards, now_ms);
+        self.scheduler.renew(&self.hosts);
+    }
+
+    /// Picks a host and counts the session on it, in one step. `None` if nobody
+    /// is left to try.
+    pub fn pick(&mut self, ask: &mut Ask<'_>) -> Option<Picked> {
+        let id = self.remembered(ask).or_else(|| self.scheduled(ask))?;
+        self.turn += 1;
+        let member = self.hosts.count(id, self.turn)?;
+        let picked = Picked {
+            id,
+            host: Arc::clone(&member.host),
+            address: member.address?,
+        };
+        if let Some(clients) = &mut self.clients {
+            clients.arrived(ask.client, member.place, ask.now_ms);
+        }
+        self.scheduler.counted(&self.hosts, id);
+        Some(picked)
+    }
+
+    /// Where a sticky client went before, if that may be picked.
+    fn remembered(&self, ask: &Ask<'_>) -> Option<HostId> {
+        let place: Place = self.clients.as_ref()?.place(ask.client, ask.now_ms)?;
+        let same = self.hosts.get(place.host)?.place == place;
+        (same && self.may_pick(place.host, ask)).then_some(place.host)
+    }
+
+    fn scheduled(&mut self, ask: &mut Ask<'_>) -> Option<HostId> {
+        match self.scheduler.pick(&self.hosts, ask) {
+            Pick::Host(id) if self.may_pick(id, ask) => Some(id),
+            _ => None,
+        }
+    }
+
+    fn may_pick(&self, id: HostId, ask: &Ask<'_>) -> bool {
+        ask.tried.len() <= Ask::MAX_TRIED && self.hosts.may_pick(id, ask)
+    }
+
+    /// A session's connect to `address` succeeded: the host is healthy.
+    pub fn connected(&mut self, id: HostId, address: SocketAddr, now_ms: u64) -> Option<Change> {
+        self.hosts.get_mut(id)?.total += 1;
+        self.verdict(id, address, |host| host.succeeded(now_ms))
+    }
+
+    /// A session's connect to `address` failed: the host has failed, and the
+    /// session is no longer counted.
+    pub fn connect_failed(
+        &mut self,
+        id: HostId,
+        address: SocketAddr,
+        client: IpAddr,
+        failure: Failure,
+        now_ms: u64,
+    ) -> Option<Change> {
+        self.hosts.get_mut(id)?.failures += 1;
+        let change = self.verdict(id, address, |host| host.failed(failure, now_ms));
+        self.uncount(id, client, now_ms);
+        change
+    }
+
+    /// A session has ended.
+    pub fn released(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
+        self.uncount(id, client, now_ms);
+    }
+
+    /// A session ended before its connect did, through no fault of the host's: its
+    /// client went away, or there was trouble on this machine.
+    pub fn abandoned(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
+        self.uncount(id, client, now_ms);
+    }
+
+    fn uncount(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
+        self.hosts.uncount(id);
+        self.scheduler.counted(&self.hosts, id);
+        if let Some(clients) = &mut self.clients {
+            clients.ended(client, now_ms);
+        }
+    }
+
+    /// What a check of a failed host found at `address`. Too late for one that is
+    /// elsewhere by now, or has not failed any more.
+    pub fn checked(
+        &mut self,
+        id: HostId,
+        address: SocketAddr,
+        result: Result<(), Failure>,
+        now_ms: u64,
+    ) -> Option<Change> {
+        self.verdict(id, address, |host| match result {
+            _ if !host.has_failed() => None,
+            Ok(()) => host.succeeded(now_ms),
+            Err(failure) => host.failed(failure, now_ms),
+        })
+    }
+
+    /// What a heartbeat found at `address`, of a host that has not failed: the
+    /// second failure in a row marks it so. Too late as for [`Tracker::checked`].
+    pub fn beat(
+        &mut self,
+        id: HostId,
+        address: SocketAddr,
+        result: Result<(), Failure>,
+        now_ms: u64,
+    ) -> Option<Change> {
+        self.verdict(id, address, |host| match result {
+            _ if host.has_failed() => None,
+            Ok(()) => host.succeeded(now_ms),
+            Err(failure) => host.missed(failure, now_ms),
+        })
+    }
+
+    /// Something was seen of a host. It says nothing about one that was removed, or
+    /// has another address now: a host that an operator moved away from a dead
+    /// address must not fail with those who still try that one.
+    fn verdict(
+        &mut self,
+        id: HostId,
+        address: SocketAddr,
+        tell: impl FnOnce(&mut Member) -> Option<Change>,
+    ) -> Option<Change> {
+        let member = self.hosts.get_mut(id)?;
+        if member.position.is_none() || member.address != Some(address) {
+            return None;
+        }
+        let change = tell(member);
+        if change.is_some() {
+            self.review();
+        }
+        change
+    }
+
+    fn review(&mut self) {
+        self.hosts.review();
+        self.scheduler.renew(&self.hosts);
+    }
+
+    /// What resolving `name` gave: addresses, or why there are none.
+    ///
+    /// Hosts by that name keep the address they have while it is among them, else
+    /// take the first one, of the same family if there is one, and their health
+    /// starts again. Without an answer they keep what they have; a host that
+    /// never had an address has failed. An answer without addresses is none.
+    pub fn resolved(
+        &mut self,
+        name: &str,
+        answer: Result<&[IpAddr], &str>,
+        now_ms: u64,
+    ) -> Vec<(HostId, Change)> {
+        let mut changes = Vec::new();
+        for index in 0..self.hosts.all().len() {
+            let id = self.hosts.all()[index];
+            let Some(member) = self
+                .hosts
+                .get_mut(id)
+                .filter(|member| is_named(member, name))
+            else {
+                continue;
+            };
+            let change = match answer {
+                Ok([]) => member.unresolved("it has no address", now_ms),
+                Ok(addresses) => member.resolved(addresses, now_ms),
+                Err(reason) => member.unresolved(reason, now_ms),
+            };
+            changes.extend(change.map(|change| (id, change)));
+        }
+        self.review();
+        changes
+    }
+
+    /// The configured hosts, in the file's order.
+    pub fn hosts(&self) -> impl Iterator<Item = HostStatus<'_>> {
+        self.hosts.members().map(Member::status)
+    }
+
+    /// The hosts that a check may bring back: failed, in service, with an address.
+    pub fn to_check(&self) -> Vec<(HostId, SocketAddr)> {
+        self.in_service(Member::has_failed)
+    }
+
+    /// The hosts for a heartbeat: in service, not failed, with an address.
+    pub fn to_beat(&self) -> Vec<(HostId, SocketAddr)> {
+        self.in_service(|member| !member.has_failed())
+    }
+
+    fn in_service(&self, and: impl Fn(&Member) -> bool) -> Vec<(HostId, SocketAddr)> {
+        let members = self
+            .hosts
+            .members()
+            .filter(|member| member.in_service() && and(member));
+        members
+            .filter_map(|member| Some((member.id, member.address?)))
+            .collect()
+    }
+
+    /// Whether there are hosts in service and all of them have failed.
+    pub fn all_failed(&self) -> bool {
+        let mut in_service = self
+            .hosts
+            .members()
+            .filter(|member| member.in_service())
+            .peekable();
+        in_service.peek().is_some() && in_service.all(Member::has_failed)
+    }
+
+    /// Sessions open on all hosts, removed ones included.
+    pub fn open(&self) -> usize {
+        self.hosts.known().map(|member| member.open as usize).sum()
+    }
+}
+
+fn is_named(member: &Member, name: &str) -> bool {
+    matches!(&member.endpoint, Endpoint::Name { host, .. } if host == name)
+}
+
+#[cfg(test)]
+mod tests;

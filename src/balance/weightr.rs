@@ -1,0 +1,52 @@
+//! `weightr`: at random, in proportion to weight.
+
+use super::left::Gaps;
+use super::{Ask, Hosts, Pick, Scheduler};
+
+/// A binary search in the sums of the weights.
+#[derive(Debug, Default)]
+pub(super) struct Weighted {
+    /// For each candidate the weights up to and including its own.
+    sums: Vec<u64>,
+}
+
+impl Weighted {
+    /// A candidate's part of the row of all weights: where it begins and ends.
+    fn span(&self, index: usize) -> (u64, u64) {
+        let begin = if index == 0 { 0 } else { self.sums[index - 1] };
+        (begin, self.sums[index])
+    }
+}
+
+impl Scheduler for Weighted {
+    fn renew(&mut self, hosts: &Hosts) {
+        self.sums.clear();
+        let weights = hosts
+            .candidate_members()
+            .map(|member| u64::from(member.weight()));
+        self.sums.extend(weights.scan(0, |sum, weight| {
+            *sum += weight;
+            Some(*sum)
+        }));
+    }
+
+    fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick {
+        let gaps = Gaps::new(hosts, ask.tried);
+        let spans = || gaps.iter().map(|index| self.span(index));
+        let tried: u64 = spans().map(|(begin, end)| end - begin).sum();
+        let left = self.sums.last().map_or(0, |all| all - tried);
+        if left == 0 {
+            return Pick::None;
+        }
+        // Drawn from what is left, then moved past what was tried.
+        let drawn = spans().fold(ask.random.below(left), |point, (begin, end)| {
+            if point >= begin {
+                point + (end - begin)
+            } else {
+                point
+            }
+        });
+        let index = self.sums.partition_point(|sum| *sum <= drawn);
+        hosts.candidates().get(index).copied().into()
+    }
+}

@@ -1,0 +1,52 @@
+//! `weightrr`: round robin in proportion to weight, smooth.
+//!
+//! nginx's algorithm: at each pick every
+//! candidate's balance grows by its weight; the greatest balance wins, the first
+//! in order among equals, and pays the sum of the weights. Weights 5, 1, 1 give
+//! a a b a c a a, where a plain one would give a a a a a b c.
+
+use super::{Ask, HostId, Hosts, Pick, Scheduler};
+
+/// Linear in the candidates, at every pick: about a nanosecond for each.
+#[derive(Debug, Default)]
+pub(super) struct WeightedRoundRobin {
+    /// By id.
+    balances: Vec<i64>,
+}
+
+impl Scheduler for WeightedRoundRobin {
+    fn renew(&mut self, hosts: &Hosts) {
+        let last = hosts
+            .all()
+            .iter()
+            .map(|id| id.index() + 1)
+            .max()
+            .unwrap_or(0);
+        let mut balances = vec![0; last];
+        for id in hosts.all() {
+            balances[id.index()] = self.balances.get(id.index()).copied().unwrap_or(0);
+        }
+        self.balances = balances;
+    }
+
+    fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick {
+        let mut sum = 0;
+        let mut best: Option<(i64, HostId)> = None;
+        for member in hosts
+            .candidate_members()
+            .filter(|member| !ask.has_tried(member.id()))
+        {
+            let weight = i64::from(member.weight());
+            let balance = &mut self.balances[member.id().index()];
+            sum += weight;
+            *balance += weight;
+            if best.is_none_or(|(greatest, _)| *balance > greatest) {
+                best = Some((*balance, member.id()));
+            }
+        }
+        if let Some((_, id)) = best {
+            self.balances[id.index()] -= sum;
+        }
+        best.map(|(_, id)| id).into()
+    }
+}
