@@ -280,6 +280,16 @@ impl Tracker {
         in_service.peek().is_some() && in_service.all(Member::has_failed)
     }
 
+    /// What a known host is called.
+    pub fn host_name(&self, id: HostId) -> Option<String> {
+        self.hosts.get(id).map(|member| member.host.name.clone())
+    }
+
+    /// Sessions open on one host.
+    pub fn open_on(&self, id: HostId) -> usize {
+        self.hosts.get(id).map_or(0, |member| member.open as usize)
+    }
+
     /// Sessions open on all hosts, removed ones included.
     pub fn open(&self) -> usize {
         self.hosts.known().map(|member| member.open as usize).sum()

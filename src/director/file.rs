@@ -1,0 +1,112 @@
+//! The file a configuration comes from, and whether it has changed since.
+//!
+//! What it says is `config`'s business, putting it in force the director's.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::config::{self, Reading};
+
+/// More than this is not read: the limit of a configuration, and a byte to show
+/// that it was passed.
+const READ_LIMIT: u64 = 1024 * 1024 + 1;
+
+/// A configuration file, as it was when it was last read.
+#[derive(Debug, Clone)]
+pub struct File {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+/// Why a file gives no configuration.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FileError {
+    /// It cannot be read.
+    Unreadable(PathBuf, io::Error),
+    /// What it says is wrong.
+    Wrong(PathBuf, config::Error),
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FileError::Unreadable(path, error) => write!(f, "{}: {error}", path.display()),
+            FileError::Wrong(path, error) => write!(f, "{}:{error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for FileError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            FileError::Unreadable(_, error) => Some(error),
+            FileError::Wrong(_, error) => Some(error),
+        }
+    }
+}
+
+/// What reading a file again came to.
+#[derive(Debug)]
+pub enum Changed {
+    /// Its bytes are as they were.
+    No,
+    /// It says this now; the file is to be replaced by the new one once that is
+    /// in force.
+    Yes(File, Reading),
+}
+
+impl File {
+    /// Reads a configuration.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is wrong.
+    pub fn read(path: &Path) -> Result<(File, Reading), FileError> {
+        let bytes = read_bytes(path)?;
+        let reading = parse(path, &bytes)?;
+        Ok((
+            File {
+                path: path.to_owned(),
+                bytes,
+            },
+            reading,
+        ))
+    }
+
+    /// Reads the file again.
+    ///
+    /// # Errors
+    /// As [`File::read`].
+    pub fn read_again(&self) -> Result<Changed, FileError> {
+        let bytes = read_bytes(&self.path)?;
+        if bytes == self.bytes {
+            return Ok(Changed::No);
+        }
+        let reading = parse(&self.path, &bytes)?;
+        Ok(Changed::Yes(
+            File {
+                path: self.path.clone(),
+                bytes,
+            },
+            reading,
+        ))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, FileError> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(READ_LIMIT).read_to_end(&mut bytes))
+        .map_err(|error| FileError::Unreadable(path.to_owned(), error))?;
+    Ok(bytes)
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<Reading, FileError> {
+    config::read(bytes).map_err(|error| FileError::Wrong(path.to_owned(), error))
+}

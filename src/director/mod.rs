@@ -1,0 +1,293 @@
+//! The control plane: the one owner of what runs.
+//!
+//! Puts a configuration in force, as a whole or not at all, and touches only
+//! what differs from the one before. It moves no bytes: the workers do.
+
+mod answers;
+mod error;
+mod file;
+mod listeners;
+mod names;
+mod recovery;
+mod running;
+mod signals;
+mod status;
+
+pub use error::Error;
+pub use file::{Changed, File, FileError};
+pub use names::unresolved_names;
+pub use signals::{Signal, forward_signals};
+pub use status::{GroupStatus, HostStatus, ServiceStatus, Status};
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use answers::Answers;
+use listeners::{Listeners, Wanted};
+use names::{Names, look_up};
+use recovery::{Recovery, Watched};
+use running::Running;
+
+use crate::config::{Config, Endpoint};
+use crate::os::descriptors;
+use crate::relay::{Clock, ListenKey, Mailbox, Meters, Order, Plan, Shared, Worker};
+
+/// How long a change waits for names that are new to be resolved.
+const NAMES_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Descriptors kept for everything that is not a session: logs, files, doors.
+const RESERVED: u64 = 64;
+
+/// Probes under way at the same time, and the share of the descriptors they
+/// may have at most.
+const MAX_PROBES: u64 = 1024;
+const PROBES_SHARE: u64 = 16;
+
+/// How to run.
+#[derive(Clone)]
+pub struct Options {
+    /// How many worker threads; at least one.
+    pub workers: usize,
+    /// Told of what its owner cannot know otherwise, on whatever thread it
+    /// happens.
+    pub on_event: Arc<dyn Fn(Event) + Send + Sync>,
+}
+
+/// What a director tells its owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// After [`Director::stop`]: the last session is over.
+    Stopped,
+    /// A worker panicked. Its sessions are lost, and its share of new clients
+    /// would wait for ever: the process should end.
+    WorkerPanicked(usize),
+}
+
+/// A running balancer. Dropping it ends its sessions.
+pub struct Director {
+    config: Config,
+    generation: u64,
+    wanted: Wanted,
+    listeners: Listeners,
+    running: Running,
+    workers: Vec<WorkerThread>,
+    shared: Arc<Shared>,
+    answers: Arc<Answers>,
+    names: Names,
+    recovery: Recovery,
+}
+
+/// A worker's thread and how to reach it.
+struct WorkerThread {
+    mailbox: Mailbox,
+    thread: JoinHandle<()>,
+}
+
+impl Director {
+    /// Starts to balance what `config` says. Names of hosts are waited for, but
+    /// not for longer than 2 s.
+    ///
+    /// # Errors
+    /// A listener that cannot be had, or a thread. Nothing runs then.
+    pub fn start(config: Config, options: &Options) -> Result<Director, Error> {
+        let clock = Clock::start();
+        let count = options.workers.max(1);
+        let shared = Arc::new(Shared {
+            clock,
+            capacity: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            meters: (0..count).map(|_| Meters::default()).collect(),
+        });
+        let answers = Arc::new(Answers::new(clock));
+        let on_answer = Arc::clone(&answers);
+        let mut director = Director {
+            config: Config::default(),
+            generation: 0,
+            wanted: Wanted::new(),
+            listeners: Listeners::default(),
+            running: Running::default(),
+            workers: start_workers(count, &shared, options).map_err(Error::System)?,
+            shared,
+            answers,
+            names: Names::new(
+                Box::new(look_up),
+                Box::new(move |name, answer| on_answer.tell(name, answer)),
+            ),
+            recovery: Recovery::start(clock, probes()).map_err(Error::System)?,
+        };
+        director.apply(config)?;
+        Ok(director)
+    }
+
+    /// Puts `next` in force: all of it, or nothing. No session is cut. Returns
+    /// once every worker serves it.
+    ///
+    /// # Errors
+    /// A listener that cannot be had: everything is as it was.
+    pub fn apply(&mut self, next: Config) -> Result<(), Error> {
+        let wanted = listeners::wanted(&next)?;
+        let opened = self.listeners.open(&wanted, self.workers.len())?;
+        let names = host_names(&next);
+        self.names
+            .want(names.iter().cloned())
+            .map_err(Error::System)?;
+        self.names.settle(NAMES_PATIENCE);
+
+        let now_ms = self.shared.clock.now_ms();
+        self.running = self.running.next(&next, self.workers.len(), now_ms);
+        self.running.configure(&next, now_ms);
+        self.answers.concern(self.running.groups().cloned());
+        for name in &names {
+            if let Some(answer) = self.names.answer(name) {
+                self.answers
+                    .tell(name, answer.as_deref().map_err(String::as_str));
+            }
+        }
+        let shares = self.listeners.replace(&wanted, opened, self.workers.len());
+        let plan = Arc::new(self.running.plan(&next, &wanted));
+        let (groups, manager) = (self.running.watched(&next), next.manager);
+        (self.config, self.wanted) = (next, wanted);
+        self.generation += 1;
+        self.limit_sessions();
+        self.recovery.watch(Watched { groups, manager });
+        self.serve(&plan, shares)
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Resolves the names of hosts again, at once.
+    pub fn resolve_again(&self) {
+        self.names.again();
+    }
+
+    /// Stops: clients that wait in the queues are still accepted, then nobody.
+    /// Who is left after `grace` is cut off; without it, nobody is.
+    /// [`Event::Stopped`] says that it is done.
+    pub fn stop(&self, grace: Option<Duration>) {
+        for worker in &self.workers {
+            // One that is no more has stopped.
+            let _ = worker.mailbox.post(Order::Stop { grace });
+        }
+    }
+
+    /// Everything that runs, as it is now.
+    pub fn status(&self) -> Status {
+        status::snapshot(self)
+    }
+
+    /// Tells every worker, then waits until all have answered.
+    fn serve(
+        &self,
+        plan: &Arc<Plan>,
+        shares: Vec<Vec<(ListenKey, TcpListener)>>,
+    ) -> Result<(), Error> {
+        let mut answers = Vec::new();
+        for (number, (worker, opened)) in self.workers.iter().zip(shares).enumerate() {
+            let (done, answer) = channel();
+            let order = Order::Serve {
+                plan: Arc::clone(plan),
+                opened,
+                done,
+            };
+            worker
+                .mailbox
+                .post(order)
+                .map_err(|_| Error::Worker(number))?;
+            answers.push(answer);
+        }
+        for (number, answer) in answers.into_iter().enumerate() {
+            answer.recv().map_err(|_| Error::Worker(number))?;
+        }
+        Ok(())
+    }
+
+    /// Lets as many sessions in as there are descriptors for: two each.
+    fn limit_sessions(&self) {
+        let listeners = (self.listeners.len() * self.workers.len()) as u64;
+        let capacity = descriptors::limit().map_or(u64::MAX, |limit| {
+            limit
+                .saturating_sub(RESERVED + probes() as u64 + listeners)
+                .max(2)
+        });
+        let capacity = usize::try_from(capacity / 2).unwrap_or(usize::MAX);
+        self.shared.capacity.store(capacity, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Director {
+    fn drop(&mut self) {
+        self.stop(Some(Duration::ZERO));
+        for worker in self.workers.drain(..) {
+            // A panic has been reported where it happened.
+            let _ = worker.thread.join();
+        }
+    }
+}
+
+fn start_workers(
+    count: usize,
+    shared: &Arc<Shared>,
+    options: &Options,
+) -> io::Result<Vec<WorkerThread>> {
+    let left = Arc::new(AtomicUsize::new(count));
+    let start = |number: usize| {
+        let seed = u64::from(std::process::id()) << 16 | number as u64;
+        let (worker, mailbox) = Worker::new(number, Arc::clone(shared), seed)?;
+        let alarm = Alarm {
+            number,
+            left: Arc::clone(&left),
+            on_event: Arc::clone(&options.on_event),
+        };
+        let thread = thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(move || {
+                let _alarm = alarm;
+                worker.run();
+            })?;
+        Ok(WorkerThread { mailbox, thread })
+    };
+    (0..count).map(start).collect()
+}
+
+/// Goes off when a worker's thread ends.
+struct Alarm {
+    number: usize,
+    left: Arc<AtomicUsize>,
+    on_event: Arc<dyn Fn(Event) + Send + Sync>,
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            (self.on_event)(Event::WorkerPanicked(self.number));
+        } else if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            (self.on_event)(Event::Stopped);
+        }
+    }
+}
+
+fn probes() -> usize {
+    let limit = descriptors::limit().map_or(MAX_PROBES, |limit| limit / PROBES_SHARE);
+    usize::try_from(limit.clamp(1, MAX_PROBES)).unwrap_or(1)
+}
+
+fn host_names(config: &Config) -> BTreeSet<String> {
+    let groups = config.services.iter().flat_map(|service| &service.groups);
+    groups
+        .flat_map(|group| &group.hosts)
+        .filter_map(|host| match &host.address {
+            Endpoint::Name { host, .. } => Some(host.clone()),
+            Endpoint::Address(_) => None,
+        })
+        .collect()
+}

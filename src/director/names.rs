@@ -1,0 +1,235 @@
+//! Resolves the names of hosts, again and again, away from everybody else.
+//!
+//! A few threads of its own, so that a name server that is slow for one name
+//! holds up neither the others nor, above all, a worker. What follows from an
+//! answer is the director's business.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often a name is resolved.
+const EVERY: Duration = Duration::from_secs(30);
+
+/// Names that are resolved at the same time.
+const THREADS: usize = 4;
+
+/// How a name is looked up; a test has its own way.
+pub(super) type Lookup = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
+
+/// Told of every answer, on a thread of the resolver.
+pub(super) type OnAnswer = dyn Fn(&str, Result<&[IpAddr], &str>) + Send + Sync;
+
+/// What is known of a name: its addresses, or why there are none.
+pub(super) type Answer = Result<Vec<IpAddr>, String>;
+
+/// The resolver; its threads end when it is dropped.
+pub(super) struct Names {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    lookup: Box<Lookup>,
+    on_answer: Box<OnAnswer>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    wanted: HashMap<String, Name>,
+    threads: usize,
+    over: bool,
+}
+
+struct Name {
+    due: Instant,
+    in_work: bool,
+    answer: Option<Answer>,
+}
+
+impl Names {
+    pub(super) fn new(lookup: Box<Lookup>, on_answer: Box<OnAnswer>) -> Names {
+        Names {
+            shared: Arc::new(Shared {
+                lookup,
+                on_answer,
+                state: Mutex::default(),
+                changed: Condvar::new(),
+            }),
+        }
+    }
+
+    /// These are the names from now on: new ones are looked up at once, those
+    /// that are gone are forgotten.
+    ///
+    /// # Errors
+    /// The system's, if it has no thread for it.
+    pub(super) fn want(&self, names: impl IntoIterator<Item = String>) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        let mut known = std::mem::take(&mut state.wanted);
+        for name in names {
+            let entry = known.remove(&name).unwrap_or_else(Name::new);
+            state.wanted.insert(name, entry);
+        }
+        let threads = THREADS.min(state.wanted.len());
+        while state.threads < threads {
+            let shared = Arc::clone(&self.shared);
+            let name = format!("names-{}", state.threads);
+            thread::Builder::new()
+                .name(name)
+                .spawn(move || shared.work())?;
+            state.threads += 1;
+        }
+        self.shared.changed.notify_all();
+        Ok(())
+    }
+
+    /// Looks all of them up again at once.
+    pub(super) fn again(&self) {
+        let now = Instant::now();
+        self.shared
+            .lock()
+            .wanted
+            .values_mut()
+            .for_each(|name| name.due = now);
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until every name has an answer, good or bad, but not for longer
+    /// than `patience`.
+    pub(super) fn settle(&self, patience: Duration) {
+        let state = self.shared.lock();
+        let open = |state: &mut State| state.wanted.values().any(|name| name.answer.is_none());
+        drop(
+            self.shared
+                .changed
+                .wait_timeout_while(state, patience, open),
+        );
+    }
+
+    /// What is known of a name; `None` while nothing is.
+    pub(super) fn answer(&self, name: &str) -> Option<Answer> {
+        self.shared.lock().wanted.get(name)?.answer.clone()
+    }
+}
+
+impl Drop for Names {
+    /// The threads are not waited for: one may be in the middle of a lookup.
+    fn drop(&mut self) {
+        self.shared.lock().over = true;
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Name {
+    fn new() -> Name {
+        Name {
+            due: Instant::now(),
+            in_work: false,
+            answer: None,
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        while let Some(name) = self.next() {
+            let answer = (self.lookup)(&name)
+                .and_then(|addresses| match addresses.is_empty() {
+                    true => Err(io::Error::other("it has no address")),
+                    false => Ok(addresses),
+                })
+                .map_err(|error| error.to_string());
+            self.note(&name, &answer);
+            (self.on_answer)(&name, answer.as_deref().map_err(String::as_str));
+        }
+    }
+
+    /// Waits for a name that is due; `None` once it is all over.
+    fn next(&self) -> Option<String> {
+        let mut state = self.lock();
+        loop {
+            if state.over {
+                return None;
+            }
+            let now = Instant::now();
+            let idle = state.wanted.iter_mut().filter(|(_, name)| !name.in_work);
+            let Some((text, name)) = idle.min_by_key(|(_, name)| name.due) else {
+                state = self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            if name.due <= now {
+                name.in_work = true;
+                name.due = now + EVERY;
+                return Some(text.clone());
+            }
+            let patience = name.due - now;
+            state = self
+                .changed
+                .wait_timeout(state, patience)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    fn note(&self, name: &str, answer: &Answer) {
+        if let Some(known) = self.lock().wanted.get_mut(name) {
+            known.in_work = false;
+            // The last good answer is kept: an error is no reason to leave
+            // where a host was last seen.
+            if answer.is_ok() || !matches!(known.answer, Some(Ok(_))) {
+                known.answer = Some(answer.clone());
+            }
+        }
+        self.changed.notify_all();
+    }
+}
+
+/// The names among `names` that do not resolve, and why; a name that takes
+/// longer than `patience` counts as one.
+///
+/// # Errors
+/// The system's, if it has no thread for it.
+pub fn unresolved_names(
+    names: impl IntoIterator<Item = String>,
+    patience: Duration,
+) -> io::Result<Vec<(String, String)>> {
+    let resolver = Names::new(Box::new(look_up), Box::new(|_, _| {}));
+    let names: Vec<String> = names.into_iter().collect();
+    resolver.want(names.clone())?;
+    resolver.settle(patience);
+    let unresolved = names
+        .into_iter()
+        .filter_map(|name| match resolver.answer(&name) {
+            Some(Ok(_)) => None,
+            Some(Err(reason)) => Some((name, reason)),
+            None => Some((name, format!("no answer within {} s", patience.as_secs()))),
+        });
+    Ok(unresolved.collect())
+}
+
+/// Looks a name up as the system does.
+pub(super) fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for address in (name, 0).to_socket_addrs()? {
+        // Systems answer once for each kind of socket.
+        if !addresses.contains(&address.ip()) {
+            addresses.push(address.ip());
+        }
+    }
+    Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,277 @@
+//! Puts failed hosts back: a thread with a timer and probes.
+//!
+//! hostCheck tries what has failed, heartbeat what has not; when all hosts of
+//! an enabled group have failed it is tried every second, whatever the
+//! configuration says. How a host is probed is the relay's business.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use mio::Waker;
+
+use crate::balance::HostId;
+use crate::config::{Chore, Manager};
+use crate::relay::{Clock, Group, Prober, Verdict, announce};
+
+/// Connects in a row that make a failed host a healthy one.
+const CHECK_TRIES: u32 = 4;
+
+/// How often a group is tried that has no healthy host left.
+const AGGRESSIVE_MS: u64 = 1000;
+
+/// What recovery looks after.
+#[derive(Default)]
+pub(super) struct Watched {
+    pub(super) groups: Vec<WatchedGroup>,
+    pub(super) manager: Manager,
+}
+
+/// One group, and whether its hosts are asked for at the moment.
+pub(super) struct WatchedGroup {
+    pub(super) group: Arc<Group>,
+    pub(super) enabled: bool,
+}
+
+/// The recovery thread, as seen from outside.
+pub(super) struct Recovery {
+    shared: Arc<Mutex<Shared>>,
+    waker: Arc<Waker>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    watched: Watched,
+    over: bool,
+}
+
+impl Recovery {
+    /// Starts the thread, with at most `limit` probes at a time.
+    ///
+    /// # Errors
+    /// The system's, if it has no thread or event queue for it.
+    pub(super) fn start(clock: Clock, limit: usize) -> io::Result<Recovery> {
+        let prober = Prober::new(limit)?;
+        let waker = prober.waker();
+        let shared = Arc::default();
+        let mut rounds = Rounds {
+            shared: Arc::clone(&shared),
+            prober,
+            clock,
+            under_way: HashSet::new(),
+            check: Timetable::default(),
+            beat: Timetable::default(),
+            aggressive: Timetable::default(),
+        };
+        let thread = thread::Builder::new()
+            .name("recovery".to_owned())
+            .spawn(move || rounds.run())?;
+        Ok(Recovery {
+            shared,
+            waker,
+            thread: Some(thread),
+        })
+    }
+
+    /// Looks after these groups from now on.
+    pub(super) fn watch(&self, watched: Watched) {
+        lock(&self.shared).watched = watched;
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
+            log::error!("cannot wake the recovery thread: {error}");
+        }
+    }
+}
+
+impl Drop for Recovery {
+    fn drop(&mut self) {
+        lock(&self.shared).over = true;
+        self.wake();
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to say that its panic has not said.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Purpose {
+    Check,
+    Beat,
+}
+
+/// What a probe is for.
+struct Errand {
+    group: Arc<Group>,
+    host: HostId,
+    purpose: Purpose,
+}
+
+/// Names a host that is being probed: never twice at a time.
+type Subject = (usize, HostId);
+
+/// What the thread itself has.
+struct Rounds {
+    shared: Arc<Mutex<Shared>>,
+    prober: Prober<Errand>,
+    clock: Clock,
+    under_way: HashSet<Subject>,
+    check: Timetable,
+    beat: Timetable,
+    aggressive: Timetable,
+}
+
+impl Rounds {
+    fn run(&mut self) {
+        let clock = self.clock;
+        while let Some(errands) = self.plan() {
+            for (errand, address, tries) in errands {
+                self.under_way.insert(subject(&errand));
+                self.prober.begin(errand, address, tries);
+            }
+            match self
+                .prober
+                .wait(Duration::from_millis(AGGRESSIVE_MS / 2), || clock.now_ms())
+            {
+                Ok(verdicts) => verdicts
+                    .into_iter()
+                    .for_each(|verdict| self.conclude(verdict)),
+                Err(error) => panic!("the recovery thread has no more events: {error}"),
+            }
+        }
+    }
+
+    /// Who is to be probed now; `None` once it is all over.
+    fn plan(&mut self) -> Option<Vec<(Errand, SocketAddr, u32)>> {
+        let now_ms = self.clock.now_ms();
+        let shared = Arc::clone(&self.shared);
+        let shared = lock(&shared);
+        let Watched { groups, manager } = &shared.watched;
+        let check = self.check.is_due(Some(manager.host_check), now_ms);
+        let beat = self.beat.is_due(Some(manager.heartbeat), now_ms);
+        let aggressive = self.aggressive.is_due(None, now_ms);
+        let mut errands = Vec::new();
+        for WatchedGroup { group, enabled } in groups {
+            let tracker = group.tracker();
+            let desperate = aggressive && *enabled && tracker.all_failed();
+            if check || desperate {
+                let hosts = tracker.to_check();
+                errands.extend(self.errands(group, hosts, Purpose::Check, CHECK_TRIES));
+            }
+            if beat {
+                let hosts = tracker.to_beat();
+                errands.extend(self.errands(group, hosts, Purpose::Beat, 1));
+            }
+        }
+        (!shared.over).then_some(errands)
+    }
+
+    fn errands(
+        &self,
+        group: &Arc<Group>,
+        hosts: Vec<(HostId, SocketAddr)>,
+        purpose: Purpose,
+        tries: u32,
+    ) -> Vec<(Errand, SocketAddr, u32)> {
+        hosts
+            .into_iter()
+            .map(|(host, address)| {
+                (
+                    Errand {
+                        group: Arc::clone(group),
+                        host,
+                        purpose,
+                    },
+                    address,
+                    tries,
+                )
+            })
+            .filter(|(errand, ..)| !self.under_way.contains(&subject(errand)))
+            .collect()
+    }
+
+    fn conclude(&mut self, verdict: Verdict<Errand>) {
+        let Verdict {
+            key: errand,
+            address,
+            result,
+        } = verdict;
+        self.under_way.remove(&subject(&errand));
+        let Some(result) = result else { return };
+        let Errand {
+            group,
+            host,
+            purpose,
+        } = errand;
+        let now_ms = self.clock.now_ms();
+        let (change, name) = {
+            let mut tracker = group.tracker();
+            let change = match purpose {
+                Purpose::Check => tracker.checked(host, address, result, now_ms),
+                Purpose::Beat => tracker.beat(host, address, result, now_ms),
+            };
+            (change, tracker.host_name(host))
+        };
+        if let (Some(change), Some(name)) = (change, name) {
+            announce(&group, host, &name, &change, now_ms);
+        }
+    }
+}
+
+/// A group stays where it is for as long as anybody holds it, and an errand does.
+fn subject(errand: &Errand) -> Subject {
+    (Arc::as_ptr(&errand.group) as usize, errand.host)
+}
+
+/// When something was done last that is done at intervals.
+#[derive(Debug, Default)]
+struct Timetable {
+    last_ms: u64,
+}
+
+impl Timetable {
+    /// Whether it is time (again); without a chore, it is every second.
+    fn is_due(&mut self, chore: Option<Chore>, now_ms: u64) -> bool {
+        let interval_ms = chore.map_or(AGGRESSIVE_MS, |chore| {
+            u64::try_from(chore.interval.as_millis()).unwrap_or(u64::MAX)
+        });
+        let due = now_ms.saturating_sub(self.last_ms) >= interval_ms;
+        if due {
+            self.last_ms = now_ms;
+        }
+        due && chore.is_none_or(|chore| chore.enable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chore_is_due_once_an_interval_and_not_when_it_is_off() {
+        let chore = |enable| {
+            Some(Chore {
+                interval: Duration::from_secs(10),
+                enable,
+            })
+        };
+        let mut timetable = Timetable::default();
+        assert!(!timetable.is_due(chore(true), 9_999));
+        assert!(timetable.is_due(chore(true), 10_000));
+        assert!(!timetable.is_due(chore(true), 19_999));
+        assert!(!timetable.is_due(chore(false), 20_000));
+        assert!(!timetable.is_due(chore(true), 29_999));
+        assert!(timetable.is_due(None, 21_000 + AGGRESSIVE_MS));
+    }
+}

@@ -1,0 +1,113 @@
+//! What lives on from one configuration to the next: groups and tallies.
+//!
+//! Groups are known by service and name, services by name; a plan for the
+//! workers is made of them. Nothing here talks to a worker.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::listeners::Wanted;
+use super::recovery::WatchedGroup;
+use crate::balance::Tracker;
+use crate::config::{self, Config};
+use crate::relay::{Group, Plan, Service, Tally};
+
+/// A service's name and a group's.
+type GroupKey = (String, String);
+
+/// The groups and tallies behind what is served.
+#[derive(Debug, Default)]
+pub(super) struct Running {
+    groups: BTreeMap<GroupKey, Arc<Group>>,
+    tallies: BTreeMap<String, Arc<Tally>>,
+}
+
+impl Running {
+    /// What there will be under `config`: what is known is kept, and only what
+    /// is new is made. Nothing has changed yet for those that are kept.
+    pub(super) fn next(&self, config: &Config, shards: usize, now_ms: u64) -> Running {
+        let mut next = Running::default();
+        for service in &config.services {
+            let tally = self.tallies.get(&service.name).cloned().unwrap_or_default();
+            next.tallies.insert(service.name.clone(), tally);
+            for group in &service.groups {
+                let key = (service.name.clone(), group.name.clone());
+                let kept = self.groups.get(&key).cloned().unwrap_or_else(|| {
+                    let tracker = Tracker::new(group, shards, now_ms);
+                    Arc::new(Group::new(&service.name, &group.name, tracker))
+                });
+                next.groups.insert(key, kept);
+            }
+        }
+        next
+    }
+
+    /// Tells the trackers what `config` says of their groups.
+    pub(super) fn configure(&self, config: &Config, now_ms: u64) {
+        for (service, group) in all_groups(config) {
+            if let Some(running) = self.group(&service.name, &group.name) {
+                running.tracker().configure(group, now_ms);
+            }
+        }
+    }
+
+    /// What the workers are to serve.
+    pub(super) fn plan(&self, config: &Config, wanted: &Wanted) -> Plan {
+        let services: HashMap<&str, Arc<Service>> = config
+            .services
+            .iter()
+            .filter_map(|service| Some((service.name.as_str(), Arc::new(self.service(service)?))))
+            .collect();
+        let doors = wanted
+            .iter()
+            .filter_map(|(key, name)| Some((key.clone(), Arc::clone(services.get(name.as_str())?))))
+            .collect();
+        Plan {
+            doors,
+            log_sessions: config.logging.connections,
+        }
+    }
+
+    fn service(&self, service: &config::Service) -> Option<Service> {
+        Some(Service {
+            name: service.name.clone(),
+            timeouts: service.timeouts.into(),
+            group: Arc::clone(self.group(&service.name, &service.enabled)?),
+            tally: Arc::clone(self.tallies.get(&service.name)?),
+        })
+    }
+
+    /// All groups, as recovery wants them.
+    pub(super) fn watched(&self, config: &Config) -> Vec<WatchedGroup> {
+        all_groups(config)
+            .filter_map(|(service, group)| {
+                Some(WatchedGroup {
+                    group: Arc::clone(self.group(&service.name, &group.name)?),
+                    enabled: service.enabled == group.name,
+                })
+            })
+            .collect()
+    }
+
+    /// The group `name` of `service`.
+    pub(super) fn group(&self, service: &str, name: &str) -> Option<&Arc<Group>> {
+        self.groups.get(&(service.to_owned(), name.to_owned()))
+    }
+
+    /// Every group.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {
+        self.groups.values()
+    }
+
+    /// What `service` has seen.
+    pub(super) fn tally(&self, service: &str) -> Option<&Tally> {
+        self.tallies.get(service).map(AsRef::as_ref)
+    }
+}
+
+fn all_groups(config: &Config) -> impl Iterator<Item = (&config::Service, &config::Group)> {
+    config
+        .services
+        .iter()
+        .flat_map(|service| service.groups.iter().map(move |group| (service, group)))
+}

@@ -1,0 +1,195 @@
+//! A snapshot of everything that runs, as plain data.
+//!
+//! The one source for whoever shows it; how it is shown is theirs to know.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+
+use super::Director;
+use crate::balance::{self, Health, Totals};
+use crate::config::{self, HostState};
+use crate::relay::{Clock, EndReason, Meters, Trouble};
+
+/// Everything, at one moment.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Status {
+    /// Counts the configurations that were put in force, from 1.
+    pub generation: u64,
+    /// Sessions open now.
+    pub open: usize,
+    /// Sessions there are descriptors for.
+    pub capacity: usize,
+    /// Sessions by how they ended.
+    pub ended: Vec<(EndReason, u64)>,
+    /// Clients kept waiting: for want of descriptors, of the system's memory
+    /// for sockets, and for reasons unheard of.
+    pub accept_pauses: u64,
+    /// Connects to hosts that found no local port.
+    pub no_ports: u64,
+    /// Times the workers' loops went round.
+    pub turns: u64,
+    /// The services, in the file's order.
+    pub services: Vec<ServiceStatus>,
+}
+
+/// One service.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ServiceStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it is reached: with port 0, the one the system chose.
+    pub addresses: Vec<SocketAddr>,
+    /// The group that gets new sessions.
+    pub enabled: String,
+    /// Sessions open now.
+    pub open: u64,
+    /// Clients so far.
+    pub total: u64,
+    /// Its groups, in the file's order.
+    pub groups: Vec<GroupStatus>,
+}
+
+/// One group.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct GroupStatus {
+    /// Its name.
+    pub name: String,
+    /// Its scheduler.
+    pub scheduler: String,
+    /// Sessions open now, on removed hosts too.
+    pub open: usize,
+    /// Its hosts, in the file's order.
+    pub hosts: Vec<HostStatus>,
+}
+
+/// One host.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct HostStatus {
+    /// Its name.
+    pub name: String,
+    /// As configured.
+    pub endpoint: String,
+    /// Where it is connected to; `None` while its name has no address.
+    pub address: Option<SocketAddr>,
+    /// Its share.
+    pub weight: u16,
+    /// What the operator wants of it.
+    pub state: HostState,
+    /// What is seen of it.
+    pub health: Health,
+    /// Since when, in milliseconds since 1970.
+    pub since_wall_ms: u64,
+    /// Sessions open now.
+    pub open: u32,
+    /// Sessions it has served so far.
+    pub total: u64,
+    /// Connects that failed so far.
+    pub failures: u64,
+    /// What has gone through it.
+    pub totals: Totals,
+}
+
+/// Looks at everything once. Each group is locked for as long as it takes to
+/// copy its hosts' figures.
+pub(super) fn snapshot(director: &Director) -> Status {
+    let shared = &director.shared;
+    let sum = |of: &dyn Fn(&Meters) -> u64| shared.meters.iter().map(of).sum();
+    let trouble = |kind| sum(&|meters| meters.trouble(kind));
+    Status {
+        generation: director.generation,
+        open: shared.open.load(Ordering::Relaxed),
+        capacity: shared.capacity.load(Ordering::Relaxed),
+        ended: EndReason::ALL
+            .map(|reason| (reason, sum(&|meters| meters.ended(reason))))
+            .to_vec(),
+        accept_pauses: trouble(Trouble::Full)
+            + trouble(Trouble::NoDescriptors)
+            + trouble(Trouble::Accept),
+        no_ports: trouble(Trouble::NoPorts),
+        turns: sum(&Meters::turns),
+        services: director
+            .config
+            .services
+            .iter()
+            .map(|it| service(director, it))
+            .collect(),
+    }
+}
+
+fn service(director: &Director, service: &config::Service) -> ServiceStatus {
+    let tally = director.running.tally(&service.name);
+    ServiceStatus {
+        name: service.name.clone(),
+        addresses: director
+            .listeners
+            .addresses(&director.wanted, &service.name)
+            .collect(),
+        enabled: service.enabled.clone(),
+        open: tally.map_or(0, |tally| tally.open()),
+        total: tally.map_or(0, |tally| tally.total()),
+        groups: service
+            .groups
+            .iter()
+            .map(|it| group(director, &service.name, it))
+            .collect(),
+    }
+}
+
+fn group(director: &Director, service: &str, group: &config::Group) -> GroupStatus {
+    let clock = &director.shared.clock;
+    let running = director.running.group(service, &group.name);
+    let (open, hosts) = running.map_or((0, Vec::new()), |running| {
+        let tracker = running.tracker();
+        (
+            tracker.open(),
+            tracker.hosts().map(|it| host(clock, &it)).collect(),
+        )
+    });
+    GroupStatus {
+        name: group.name.clone(),
+        scheduler: group.scheduler.to_string(),
+        open,
+        hosts,
+    }
+}
+
+fn host(clock: &Clock, status: &balance::HostStatus<'_>) -> HostStatus {
+    HostStatus {
+        name: status.host.name.clone(),
+        endpoint: status.endpoint.to_string(),
+        address: status.address,
+        weight: status.weight,
+        state: status.state,
+        health: status.health.clone(),
+        since_wall_ms: clock.wall_ms(status.since_ms),
+        open: status.open,
+        total: status.total,
+        failures: status.failures,
+        totals: status.host.counters.sum(),
+    }
+}
+
+impl Status {
+    /// The service of that name.
+    pub fn service(&self, name: &str) -> Option<&ServiceStatus> {
+        self.services.iter().find(|service| service.name == name)
+    }
+}
+
+impl ServiceStatus {
+    /// The group that gets new sessions.
+    pub fn enabled_group(&self) -> Option<&GroupStatus> {
+        self.groups.iter().find(|group| group.name == self.enabled)
+    }
+}
+
+impl GroupStatus {
+    /// The host of that name.
+    pub fn host(&self, name: &str) -> Option<&HostStatus> {
+        self.hosts.iter().find(|host| host.name == name)
+    }
+}

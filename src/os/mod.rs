@@ -1,0 +1,4 @@
+//! What differs between systems, fenced off: nothing in here knows txlb.
+
+pub mod descriptors;
+pub mod listen;

@@ -1,0 +1,106 @@
+//! Says in the log that a host went down or came back, but not without limit:
+//! a host that flaps does not drown everything else.
+//!
+//! Only the words and their number; who found out is somebody else's business.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::plan::Group;
+use crate::balance::{Change, HostId};
+
+/// Lines about one host that may come at once.
+const BURST: u32 = 6;
+
+/// After the burst, a line about a host comes only this often.
+const EVERY_MS: u64 = 30_000;
+
+/// What was said of a group's hosts lately.
+#[derive(Debug, Default)]
+pub(crate) struct Announcer {
+    hosts: Mutex<HashMap<HostId, Allowance>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Allowance {
+    lines: u32,
+    renewed_ms: u64,
+    unsaid: u64,
+}
+
+impl Announcer {
+    /// How many lines were left unsaid before this one, if it may be said.
+    fn may_say(&self, host: HostId, now_ms: u64) -> Option<u64> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let allowance = hosts.entry(host).or_insert(Allowance {
+            lines: BURST,
+            renewed_ms: now_ms,
+            unsaid: 0,
+        });
+        allowance.renew(now_ms);
+        if allowance.lines == 0 {
+            allowance.unsaid += 1;
+            return None;
+        }
+        allowance.lines -= 1;
+        Some(std::mem::take(&mut allowance.unsaid))
+    }
+}
+
+impl Allowance {
+    fn renew(&mut self, now_ms: u64) {
+        let renewals = now_ms.saturating_sub(self.renewed_ms) / EVERY_MS;
+        self.renewed_ms += renewals * EVERY_MS;
+        self.lines = self
+            .lines
+            .saturating_add(u32::try_from(renewals).unwrap_or(BURST))
+            .min(BURST);
+    }
+}
+
+/// Logs what has become of a host of `group`.
+pub(crate) fn announce(group: &Group, id: HostId, host: &str, change: &Change, now_ms: u64) {
+    let Some(unsaid) = group.announcer().may_say(id, now_ms) else {
+        return;
+    };
+    let more = match unsaid {
+        0 => String::new(),
+        unsaid => format!(" ({unsaid} such changes of this host were not logged)"),
+    };
+    let place = format!("{}:{}/{}", group.service, group.name, host)
+        .escape_debug()
+        .to_string();
+    match change {
+        Change::Up => log::info!("host {place} is up{more}"),
+        Change::Down(failure) => {
+            log::warn!(
+                "host {place} is down: {}{more}",
+                failure.to_string().escape_debug()
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flapping_host_is_announced_in_a_burst_and_then_now_and_again() {
+        let announcer = Announcer::default();
+        let host = HostId(1);
+        let flap = |now_ms| announcer.may_say(host, now_ms);
+        let said = (0..1000)
+            .filter(|second| flap(second * 1000).is_some())
+            .count();
+        assert_eq!(said, BURST as usize + 1000 / 30);
+        assert_eq!(flap(1_100_000), Some(9));
+    }
+
+    #[test]
+    fn one_host_does_not_use_up_the_lines_of_another() {
+        let announcer = Announcer::default();
+        while announcer.may_say(HostId(1), 0).is_some() {}
+        assert_eq!(announcer.may_say(HostId(2), 0), Some(0));
+    }
+}

@@ -1,0 +1,96 @@
+//! Why a session ended: one list behind log, counters and pages.
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// Both sides said their last, and all of it arrived.
+    Finished,
+    /// The client was gone before it had a host.
+    ClientGone,
+    /// The client broke the connection.
+    ClientReset,
+    /// The host broke the connection.
+    HostReset,
+    /// The idle or half-closed timeout passed; the client had the word.
+    ClientSilent,
+    /// The idle or half-closed timeout passed; the host had the word.
+    HostSilent,
+    /// No host accepted, or there was none.
+    NoHost,
+    /// As `NoHost`, and the last one tried did not answer in time.
+    ConnectTimedOut,
+    /// This machine had no descriptor or port for the host's end.
+    LocalTrouble,
+    /// txlb was told to stop.
+    Stopped,
+}
+
+impl EndReason {
+    /// Every reason, in the order of [`EndReason::index`].
+    pub const ALL: [EndReason; 10] = [
+        EndReason::Finished,
+        EndReason::ClientGone,
+        EndReason::ClientReset,
+        EndReason::HostReset,
+        EndReason::ClientSilent,
+        EndReason::HostSilent,
+        EndReason::NoHost,
+        EndReason::ConnectTimedOut,
+        EndReason::LocalTrouble,
+        EndReason::Stopped,
+    ];
+
+    /// Its place in [`EndReason::ALL`], for counters.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// HAProxy's two letters for it: who ended the session, and whether data
+    /// was flowing (`D`) or a host still being looked for (`C`).
+    ///
+    /// Source: "Session state at disconnection" in HAProxy's configuration
+    /// manual.
+    pub fn termination_state(self, connected: bool) -> &'static str {
+        match (self, connected) {
+            (EndReason::Finished, _) => "--",
+            (EndReason::ClientGone | EndReason::ClientReset, false) => "CC",
+            (EndReason::ClientGone | EndReason::ClientReset, true) => "CD",
+            (EndReason::HostReset, _) => "SD",
+            (EndReason::ClientSilent, _) => "cD",
+            (EndReason::HostSilent, _) => "sD",
+            (EndReason::NoHost, _) => "SC",
+            (EndReason::ConnectTimedOut, _) => "sC",
+            (EndReason::LocalTrouble, _) => "RC",
+            (EndReason::Stopped, false) => "KC",
+            (EndReason::Stopped, true) => "KD",
+        }
+    }
+
+    /// Whether the sockets are closed with a reset, so that nobody takes a
+    /// session that was cut for one that ended.
+    pub(crate) fn resets(self) -> bool {
+        self != EndReason::Finished
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_in_the_order_of_the_indices() {
+        for (index, reason) in EndReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason.index(), index);
+        }
+    }
+
+    #[test]
+    fn only_a_clean_end_is_closed_without_a_reset() {
+        let clean: Vec<_> = EndReason::ALL
+            .into_iter()
+            .filter(|reason| !reason.resets())
+            .collect();
+        assert_eq!(clean, [EndReason::Finished]);
+    }
+}

@@ -1,0 +1,148 @@
+//! One direction of a session: what has been read, kept, written and ended.
+//!
+//! The symmetric half of `session`, written once. Pure: it never sees a socket.
+
+use super::session::{Direction, Step};
+
+/// Bytes on their way from one side to the other.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    source: Source,
+    sink: Sink,
+    /// The source's peer has ended its half, or broke: a short read is no
+    /// longer a sign that the socket is empty, for no further edge will tell of
+    /// the end behind the bytes.
+    closing: bool,
+    /// What was read and would not go; what went of it already is `kept_sent`.
+    kept: Vec<u8>,
+    kept_sent: usize,
+    sent: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// Has nothing to read.
+    Empty,
+    /// May have something to read.
+    Readable,
+    /// Has said its last.
+    Ended,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sink {
+    /// Takes nothing at the moment.
+    Full,
+    /// May have room.
+    Writable,
+    /// Its writing half was ended, after all that had to go out.
+    Shut,
+    /// Broke: what was to go out is lost.
+    Broken,
+}
+
+impl Flow {
+    pub(crate) fn new() -> Flow {
+        Flow {
+            source: Source::Empty,
+            sink: Sink::Full,
+            closing: false,
+            kept: Vec::new(),
+            kept_sent: 0,
+            sent: 0,
+        }
+    }
+
+    /// What this direction wants done. A side is not read for what the other
+    /// cannot take: that is all there is to back-pressure.
+    pub(crate) fn next(&self, direction: Direction) -> Step {
+        match (self.sink, self.source) {
+            (Sink::Writable, _) if !self.kept.is_empty() => Step::Write(direction),
+            (Sink::Writable, Source::Readable) => Step::Read(direction),
+            (Sink::Writable | Sink::Full, Source::Ended) if self.kept.is_empty() => {
+                Step::Shutdown(direction)
+            }
+            _ => Step::Wait,
+        }
+    }
+
+    /// Bytes written to the sink.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Bytes read but not yet written.
+    pub(crate) fn kept(&self) -> &[u8] {
+        &self.kept[self.kept_sent..]
+    }
+
+    /// Whether nothing more will ever be written.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.sink, Sink::Shut | Sink::Broken)
+    }
+
+    /// Whether all that will be written has been: at most a half-close is owed.
+    pub(crate) fn finished(&self) -> bool {
+        self.is_over() || (self.source == Source::Ended && self.kept.is_empty())
+    }
+
+    pub(crate) fn handle_readable(&mut self, readable: bool, closing: bool) {
+        self.closing |= closing;
+        if (readable || closing) && self.source == Source::Empty {
+            self.source = Source::Readable;
+        }
+    }
+
+    pub(crate) fn handle_writable(&mut self) {
+        if self.sink == Sink::Full {
+            self.sink = Sink::Writable;
+        }
+    }
+
+    pub(crate) fn handle_drained(&mut self) {
+        if self.source == Source::Readable && !self.closing {
+            self.source = Source::Empty;
+        }
+    }
+
+    pub(crate) fn handle_end(&mut self) {
+        self.source = Source::Ended;
+    }
+
+    pub(crate) fn handle_sent(&mut self, sent: usize, rest: &[u8]) {
+        debug_assert!(self.kept.is_empty(), "read while something was kept");
+        self.sent += sent as u64;
+        if !rest.is_empty() {
+            self.kept.extend_from_slice(rest);
+            self.sink = Sink::Full;
+        }
+    }
+
+    pub(crate) fn handle_sent_kept(&mut self, sent: usize) {
+        self.sent += sent as u64;
+        self.kept_sent += sent;
+        if self.kept_sent == self.kept.len() {
+            self.forget_kept();
+        } else {
+            self.sink = Sink::Full;
+        }
+    }
+
+    pub(crate) fn handle_shut(&mut self) {
+        self.sink = Sink::Shut;
+    }
+
+    /// The sink broke.
+    pub(crate) fn abort(&mut self) {
+        if self.sink != Sink::Shut {
+            self.sink = Sink::Broken;
+        }
+        self.forget_kept();
+    }
+
+    /// Gives the memory back: an idle session costs none.
+    fn forget_kept(&mut self) {
+        self.kept = Vec::new();
+        self.kept_sent = 0;
+    }
+}

@@ -1,0 +1,139 @@
+//! One listening socket of one worker: who comes in, and when to stop asking.
+//!
+//! What becomes of an accepted client is the worker's business.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use mio::net::{TcpListener, TcpStream};
+use rustix::io::Errno;
+
+use super::plan::Service;
+use crate::os::listen::Place;
+
+/// What a listener is known by, from one configuration to the next.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ListenKey {
+    /// Where it listens, as configured: with port 0 the system chooses.
+    pub place: Place,
+    /// Its service, for port 0 alone: each service then gets a port of its own.
+    pub service: Option<String>,
+}
+
+/// A listening socket that is registered with a worker's loop.
+pub(crate) struct Listener {
+    pub(crate) key: ListenKey,
+    pub(crate) socket: TcpListener,
+    pub(crate) service: Arc<Service>,
+    /// It may have clients waiting: the loop is told of the first one only, so
+    /// this stays set until the queue was seen empty.
+    pub(crate) waiting: bool,
+    /// It is to be closed as soon as its queue is empty.
+    pub(crate) closing: bool,
+}
+
+/// What asking for a client came to.
+pub(crate) enum Accepted {
+    /// Here is one.
+    Client(TcpStream, SocketAddr),
+    /// Nobody is waiting.
+    Nobody,
+    /// That one was gone already; there may be others.
+    Gone,
+    /// The machine is short of something: ask again later, by a timer, for no
+    /// further event will come.
+    Trouble(io::Error),
+}
+
+impl Listener {
+    pub(crate) fn new(key: ListenKey, socket: TcpListener, service: Arc<Service>) -> Listener {
+        Listener {
+            key,
+            socket,
+            service,
+            waiting: false,
+            closing: false,
+        }
+    }
+
+    /// Closing with clients in the queue would reset them: they are let in
+    /// first.
+    pub(crate) fn close_when_empty(&mut self) {
+        self.closing = true;
+        self.waiting = true;
+    }
+
+    /// Asks for a client.
+    pub(crate) fn accept(&self) -> Accepted {
+        match self.socket.accept() {
+            Ok((socket, address)) => Accepted::Client(socket, address),
+            Err(error) => classify(error),
+        }
+    }
+}
+
+/// An error never ends accepting for good: what is not known to be harmless is
+/// trouble, and trouble passes.
+fn classify(error: io::Error) -> Accepted {
+    match error.kind() {
+        ErrorKind::WouldBlock => Accepted::Nobody,
+        ErrorKind::Interrupted | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {
+            Accepted::Gone
+        }
+        // Linux passes on what happened to the connection while it waited.
+        _ if error
+            .raw_os_error()
+            .is_some_and(|code| PASSED_ON.contains(&code)) =>
+        {
+            Accepted::Gone
+        }
+        _ => Accepted::Trouble(error),
+    }
+}
+
+/// Errors of the network that accept(2) says are to be treated as "try again".
+const PASSED_ON: [i32; 6] = [
+    Errno::NETDOWN.raw_os_error(),
+    Errno::PROTO.raw_os_error(),
+    Errno::NOPROTOOPT.raw_os_error(),
+    Errno::HOSTDOWN.raw_os_error(),
+    Errno::HOSTUNREACH.raw_os_error(),
+    Errno::NETUNREACH.raw_os_error(),
+];
+
+/// Whether an error says that this process, or the system, is out of
+/// descriptors or of memory for sockets.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|code| {
+        [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM]
+            .iter()
+            .any(|errno| errno.raw_os_error() == code)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_error_ends_accepting_and_only_harmless_ones_go_on_at_once() {
+        for code in 1..200 {
+            match classify(io::Error::from_raw_os_error(code)) {
+                Accepted::Gone => assert!(!is_shortage(&io::Error::from_raw_os_error(code))),
+                Accepted::Nobody => assert_eq!(code, Errno::AGAIN.raw_os_error()),
+                Accepted::Trouble(_) => {}
+                Accepted::Client(..) => panic!("a client out of nothing"),
+            }
+        }
+        for errno in [Errno::CONNABORTED, Errno::INTR, Errno::PROTO] {
+            let error = io::Error::from_raw_os_error(errno.raw_os_error());
+            assert!(matches!(classify(error), Accepted::Gone), "{errno}");
+        }
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            let error = io::Error::from_raw_os_error(errno.raw_os_error());
+            assert!(is_shortage(&error));
+            assert!(matches!(classify(error), Accepted::Trouble(_)), "{errno}");
+        }
+    }
+}

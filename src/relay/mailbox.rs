@@ -1,0 +1,62 @@
+//! How the director reaches a worker: a bounded mailbox with acknowledgements.
+//!
+//! Posting waits for room, then for the answer; a worker never waits for
+//! anybody. What an order means is the worker's business.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
+use std::time::Duration;
+
+use mio::{Poll, Token, Waker};
+
+use super::listener::ListenKey;
+use super::plan::Plan;
+
+/// Orders that may wait in a mailbox.
+const CAPACITY: usize = 16;
+
+/// What a worker can be told.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Serve this from now on; listeners that it does not have are closed once
+    /// their queues are empty.
+    Serve {
+        plan: Arc<Plan>,
+        /// This worker's sockets for the listeners that are new.
+        opened: Vec<(ListenKey, TcpListener)>,
+        /// Told once it is in force.
+        done: Sender<()>,
+    },
+    /// Accept nobody any more, and end once the last session has; whoever is
+    /// left after `grace` is cut off.
+    Stop { grace: Option<Duration> },
+}
+
+/// The director's end of a worker's mailbox.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    orders: SyncSender<Order>,
+    waker: Waker,
+}
+
+impl Mailbox {
+    /// A mailbox whose worker is woken through `poll` with `token`.
+    pub(crate) fn new(poll: &Poll, token: Token) -> io::Result<(Mailbox, Receiver<Order>)> {
+        let waker = Waker::new(poll.registry(), token)?;
+        let (orders, receiver) = sync_channel(CAPACITY);
+        Ok((Mailbox { orders, waker }, receiver))
+    }
+
+    /// Posts an order.
+    ///
+    /// # Errors
+    /// `BrokenPipe` if the worker is no more.
+    pub(crate) fn post(&self, order: Order) -> io::Result<()> {
+        self.orders
+            .send(order)
+            .map_err(|_| io::ErrorKind::BrokenPipe)?;
+        self.waker.wake()
+    }
+}

@@ -1,0 +1,32 @@
+//! The data plane: worker threads that accept, pick, connect and copy.
+//!
+//! The only room that knows mio. It knows nothing of files, operators or why
+//! something is to be served: the director tells it what, through a mailbox.
+
+mod announce;
+mod clock;
+mod end;
+mod failure;
+mod flow;
+mod link;
+mod listener;
+mod mailbox;
+mod meters;
+mod plan;
+mod probe;
+mod pump;
+mod session;
+mod slab;
+mod tcplog;
+mod timers;
+mod worker;
+
+pub(crate) use announce::announce;
+pub use clock::Clock;
+pub use end::EndReason;
+pub use listener::ListenKey;
+pub(crate) use mailbox::{Mailbox, Order};
+pub(crate) use meters::{Meters, Trouble};
+pub(crate) use plan::{Group, Plan, Service, Tally};
+pub(crate) use probe::{Prober, Verdict};
+pub(crate) use worker::{Shared, Worker};

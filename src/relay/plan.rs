@@ -1,0 +1,113 @@
+//! What is served at the moment: made by the director, read by the workers.
+//!
+//! A plan never changes; a new one takes its place. What lives on from one to
+//! the next (groups with their trackers, tallies) is shared between them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::announce::Announcer;
+use super::listener::ListenKey;
+use super::session::TimeoutsMs;
+use crate::balance::Tracker;
+use crate::config::Timeouts;
+
+/// Which service is behind each listener.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// The services by where they listen.
+    pub(crate) doors: HashMap<ListenKey, Arc<Service>>,
+    /// Whether each session is logged.
+    pub(crate) log_sessions: bool,
+}
+
+/// A service as the workers see it.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) name: String,
+    pub(crate) timeouts: TimeoutsMs,
+    /// The group that gets new sessions.
+    pub(crate) group: Arc<Group>,
+    pub(crate) tally: Arc<Tally>,
+}
+
+/// A group of hosts and its picker.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) service: String,
+    pub(crate) name: String,
+    tracker: Mutex<Tracker>,
+    announcer: Announcer,
+}
+
+impl Group {
+    pub(crate) fn new(service: &str, name: &str, tracker: Tracker) -> Group {
+        Group {
+            service: service.to_owned(),
+            name: name.to_owned(),
+            tracker: Mutex::new(tracker),
+            announcer: Announcer::default(),
+        }
+    }
+
+    /// What was said of its hosts.
+    pub(crate) fn announcer(&self) -> &Announcer {
+        &self.announcer
+    }
+
+    /// The picker. The lock is short: no system call is made under it.
+    pub(crate) fn tracker(&self) -> MutexGuard<'_, Tracker> {
+        // A tracker is whole between its calls; a thread that panicked in one
+        // takes the process down anyway.
+        self.tracker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a service has seen; kept for as long as there is a service of its name.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    open: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Tally {
+    pub(crate) fn enter(&self) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        self.total.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn leave(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Sessions open now.
+    pub(crate) fn open(&self) -> u64 {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Clients accepted so far.
+    pub(crate) fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+}
+
+impl From<Timeouts> for TimeoutsMs {
+    fn from(timeouts: Timeouts) -> TimeoutsMs {
+        TimeoutsMs {
+            connect: milliseconds(timeouts.connect),
+            idle: milliseconds(timeouts.idle),
+            half_closed: milliseconds(timeouts.half_closed),
+        }
+    }
+}
+
+/// At least one where there is a timeout at all: 0 means never here.
+fn milliseconds(timeout: Option<Duration>) -> u64 {
+    timeout.map_or(0, |timeout| {
+        u64::try_from(timeout.as_millis())
+            .unwrap_or(u64::MAX)
+            .max(1)
+    })
+}

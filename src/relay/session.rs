@@ -1,0 +1,556 @@
+//! The state machine of one session: from its pick to its last byte.
+//!
+//! Pure: no socket, no thread, no clock. It is told what happened (`handle_*`)
+//! and says what to do next ([`Session::next`]); `pump` and `worker` do it, on
+//! real sockets or on the simulator's. Who is picked is `balance`'s business.
+
+use super::end::EndReason;
+use super::flow::Flow;
+use crate::balance::HostId;
+
+/// The hosts one client may be tried on.
+pub(crate) const MAX_ATTEMPTS: usize = 16;
+
+/// The connect timeouts one client may cost in all.
+const TOTAL_CONNECT_TIMEOUTS: u64 = 3;
+
+/// How long a session waits after local trouble before it picks again.
+const PAUSE_MS: u64 = 50;
+
+/// How long local trouble is borne where there is no connect timeout.
+const PATIENCE_MS: u64 = 15_000;
+
+/// When the host's end of a session gets its keepalive: most sessions are over
+/// by then, and never pay for the system call.
+const KEEPALIVE_AFTER_MS: u64 = 30_000;
+
+/// One of the two ends of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Who connected to us.
+    Client,
+    /// Whom we connected to.
+    Host,
+}
+
+/// Which way bytes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// From the client to the host.
+    ToHost,
+    /// From the host to the client.
+    ToClient,
+}
+
+impl Direction {
+    /// The side that is read.
+    pub(crate) fn source(self) -> Side {
+        match self {
+            Direction::ToHost => Side::Client,
+            Direction::ToClient => Side::Host,
+        }
+    }
+
+    /// The side that is written.
+    pub(crate) fn sink(self) -> Side {
+        self.opposite().source()
+    }
+
+    /// The other way.
+    pub(crate) fn opposite(self) -> Direction {
+        match self {
+            Direction::ToHost => Direction::ToClient,
+            Direction::ToClient => Direction::ToHost,
+        }
+    }
+
+    /// The direction that starts at `side`.
+    fn from(side: Side) -> Direction {
+        match side {
+            Side::Client => Direction::ToHost,
+            Side::Host => Direction::ToClient,
+        }
+    }
+}
+
+/// What the system said of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Readiness {
+    /// There is something to read.
+    pub(crate) readable: bool,
+    /// There is room to write.
+    pub(crate) writable: bool,
+    /// The peer has ended its half: reading will come to an end.
+    pub(crate) read_closed: bool,
+    /// The connection is broken.
+    pub(crate) error: bool,
+}
+
+/// What is to be done next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Pick a host and start to connect: `handle_picked`, `handle_nobody`,
+    /// `handle_connect_failed`, `handle_no_port` or `handle_local_trouble`
+    /// follows.
+    Pick,
+    /// See how the connect stands, which is `late` once its time is up:
+    /// `handle_connected`, `handle_connect_failed` or `handle_connecting`.
+    Settle {
+        /// Whether it must be over now.
+        late: bool,
+    },
+    /// Read in this direction, and write at once.
+    Read(Direction),
+    /// Write what is kept of this direction.
+    Write(Direction),
+    /// End the writing half of this direction's sink: `handle_shut`.
+    Shutdown(Direction),
+    /// Turn keepalive on at the host's end.
+    KeepAlive,
+    /// Nothing, until an event or the deadline.
+    Wait,
+    /// Close both ends; the session is over.
+    Close(EndReason),
+}
+
+/// A service's timeouts in milliseconds; 0 is never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct TimeoutsMs {
+    /// For one host to accept.
+    pub(crate) connect: u64,
+    /// For a byte in either direction.
+    pub(crate) idle: u64,
+    /// The same, once one direction has ended.
+    pub(crate) half_closed: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// A host is wanted.
+    Picking,
+    /// A host is wanted, but this machine has no descriptor or port for it now.
+    Paused { until_ms: u64 },
+    /// A host was picked and has not answered yet.
+    Connecting {
+        since_ms: u64,
+        settle: bool,
+        late: bool,
+    },
+    /// Bytes flow.
+    Relaying,
+    /// Over.
+    Closed(EndReason),
+}
+
+/// One client connection and its host connection.
+#[derive(Debug)]
+pub(crate) struct Session {
+    phase: Phase,
+    to_host: Flow,
+    to_client: Flow,
+    /// The side that broke while the other still had something to get.
+    broken: Option<Side>,
+    /// The side the newest byte came from.
+    heard: Side,
+    keepalive: KeepAlive,
+    last_failure_timed_out: bool,
+    timeouts: TimeoutsMs,
+    started_ms: u64,
+    connected_ms: Option<u64>,
+    active_ms: u64,
+    /// The hosts that failed this client, none of which is asked twice; behind
+    /// the first `failed` of them, those there was no local port for just now.
+    tried: Vec<HostId>,
+    failed: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeepAlive {
+    Later,
+    Due,
+    On,
+}
+
+impl Session {
+    /// A client has been accepted.
+    pub(crate) fn new(timeouts: TimeoutsMs, now_ms: u64) -> Session {
+        Session {
+            phase: Phase::Picking,
+            to_host: Flow::new(),
+            to_client: Flow::new(),
+            broken: None,
+            heard: Side::Client,
+            keepalive: KeepAlive::Later,
+            last_failure_timed_out: false,
+            timeouts,
+            started_ms: now_ms,
+            connected_ms: None,
+            active_ms: now_ms,
+            tried: Vec::new(),
+            failed: 0,
+        }
+    }
+
+    /// What to do now. Never does anything itself: ask again after each step.
+    pub(crate) fn next(&self) -> Step {
+        match self.phase {
+            Phase::Picking => Step::Pick,
+            Phase::Paused { .. } => Step::Wait,
+            Phase::Connecting { settle, late, .. } if settle || late => Step::Settle { late },
+            Phase::Connecting { .. } => Step::Wait,
+            Phase::Relaying => self.next_relaying(),
+            Phase::Closed(reason) => Step::Close(reason),
+        }
+    }
+
+    fn next_relaying(&self) -> Step {
+        if self.keepalive == KeepAlive::Due {
+            return Step::KeepAlive;
+        }
+        // Towards the client first: an answer is what somebody waits for.
+        match (
+            self.to_client.next(Direction::ToClient),
+            self.to_host.next(Direction::ToHost),
+        ) {
+            // What a client sent before it broke is passed on while that goes
+            // without waiting; nobody is there to wait for.
+            (Step::Wait, Step::Wait) if self.broken == Some(Side::Client) => {
+                Step::Close(EndReason::ClientReset)
+            }
+            (Step::Wait, step) | (step, _) => step,
+        }
+    }
+
+    /// The hosts that this client is not to be given now.
+    pub(crate) fn tried(&self) -> &[HostId] {
+        &self.tried
+    }
+
+    /// How long the present attempt has taken.
+    pub(crate) fn connecting_ms(&self, now_ms: u64) -> u64 {
+        match self.phase {
+            Phase::Connecting { since_ms, .. } => now_ms.saturating_sub(since_ms),
+            _ => 0,
+        }
+    }
+
+    /// How many hosts have failed this client.
+    pub(crate) fn failed(&self) -> usize {
+        self.failed
+    }
+
+    /// When the client came.
+    pub(crate) fn started_ms(&self) -> u64 {
+        self.started_ms
+    }
+
+    /// When the host accepted, if it has.
+    pub(crate) fn connected_ms(&self) -> Option<u64> {
+        self.connected_ms
+    }
+
+    /// Bytes handed over so far: to the host, and to the client.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        (self.to_host.sent(), self.to_client.sent())
+    }
+
+    /// What is kept of this direction, to be written by [`Step::Write`].
+    pub(crate) fn kept(&self, direction: Direction) -> &[u8] {
+        self.flow(direction).kept()
+    }
+
+    /// The session must be looked at then, at the latest: `handle_deadline`.
+    pub(crate) fn deadline_ms(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Picking | Phase::Closed(_) => None,
+            Phase::Paused { until_ms } => Some(until_ms),
+            Phase::Connecting { since_ms, .. } => self.attempt_ends_ms(since_ms),
+            Phase::Relaying => earliest(self.silence_ends_ms(), self.keepalive_ms()),
+        }
+    }
+
+    /// One of the sockets has changed.
+    pub(crate) fn handle_ready(&mut self, side: Side, ready: Readiness) {
+        let outgoing = Direction::from(side);
+        let flow = self.flow_mut(outgoing);
+        flow.handle_readable(ready.readable, ready.read_closed || ready.error);
+        if ready.writable {
+            self.flow_mut(outgoing.opposite()).handle_writable();
+        }
+        match (&mut self.phase, side) {
+            (Phase::Connecting { settle, .. }, Side::Host) => {
+                *settle |= ready.writable || ready.error
+            }
+            (Phase::Relaying, _) if ready.error => self.handle_broken(side),
+            // Before it has a host, only a client that is gone for good counts:
+            // one that has merely said all it had to say waits for its answer.
+            (Phase::Picking | Phase::Paused { .. } | Phase::Connecting { .. }, Side::Client)
+                if ready.error =>
+            {
+                self.close(EndReason::ClientGone);
+            }
+            _ => {}
+        }
+    }
+
+    /// A host was picked, and the connect to it has begun.
+    pub(crate) fn handle_picked(&mut self, now_ms: u64) {
+        self.phase = Phase::Connecting {
+            since_ms: now_ms,
+            settle: false,
+            late: false,
+        };
+    }
+
+    /// There is no host for this client (any more).
+    pub(crate) fn handle_nobody(&mut self, now_ms: u64) {
+        if self.tried.len() > self.failed {
+            self.tried.truncate(self.failed);
+            self.pause(now_ms);
+        } else {
+            self.close(if self.last_failure_timed_out {
+                EndReason::ConnectTimedOut
+            } else {
+                EndReason::NoHost
+            });
+        }
+    }
+
+    /// The connect is not settled after all: a spurious wake-up.
+    pub(crate) fn handle_connecting(&mut self) {
+        if let Phase::Connecting { settle, .. } = &mut self.phase {
+            *settle = false;
+        }
+    }
+
+    /// Whether the host, not this session's patience, is to blame for a connect
+    /// that is late.
+    pub(crate) fn host_was_slow(&self, now_ms: u64) -> bool {
+        match self.phase {
+            Phase::Connecting { since_ms, .. } => now_ms >= since_ms + self.timeouts.connect,
+            _ => false,
+        }
+    }
+
+    /// The host has accepted.
+    pub(crate) fn handle_connected(&mut self, now_ms: u64) {
+        self.phase = Phase::Relaying;
+        self.connected_ms = Some(now_ms);
+        self.active_ms = now_ms;
+        // Kept for the count of retries, which is all that is still of interest.
+        self.tried.truncate(self.failed);
+        self.to_host.handle_writable();
+        self.to_client.handle_writable();
+    }
+
+    /// The host has not accepted; another is wanted, if there is time for one.
+    pub(crate) fn handle_connect_failed(&mut self, host: HostId, timed_out: bool, now_ms: u64) {
+        self.tried.insert(self.failed, host);
+        self.failed += 1;
+        self.last_failure_timed_out = timed_out;
+        let time_is_up = self
+            .connecting_ends_ms()
+            .is_some_and(|end_ms| now_ms >= end_ms);
+        if time_is_up || self.failed >= MAX_ATTEMPTS {
+            self.tried.truncate(self.failed);
+            self.handle_nobody(now_ms);
+        } else {
+            self.tried.truncate(MAX_ATTEMPTS - 1);
+            self.phase = Phase::Picking;
+        }
+    }
+
+    /// This machine has no local port to reach `host` from: another host may
+    /// be in reach.
+    pub(crate) fn handle_no_port(&mut self, host: HostId, now_ms: u64) {
+        if self.tried.len() < MAX_ATTEMPTS {
+            self.tried.push(host);
+            self.phase = Phase::Picking;
+        } else {
+            self.handle_nobody(now_ms);
+        }
+    }
+
+    /// This machine cannot connect to anybody just now: it has no descriptor.
+    pub(crate) fn handle_local_trouble(&mut self, now_ms: u64) {
+        self.pause(now_ms);
+    }
+
+    /// Local trouble passes: the session waits for that, though not for ever.
+    fn pause(&mut self, now_ms: u64) {
+        let patience_ends_ms = self
+            .connecting_ends_ms()
+            .unwrap_or(self.started_ms + PATIENCE_MS);
+        if now_ms >= patience_ends_ms {
+            self.close(EndReason::LocalTrouble);
+        } else {
+            self.phase = Phase::Paused {
+                until_ms: now_ms + PAUSE_MS,
+            };
+        }
+    }
+
+    /// Bytes were read; `all` says that the socket had no more.
+    pub(crate) fn handle_read(&mut self, direction: Direction, all: bool, now_ms: u64) {
+        self.active_ms = now_ms;
+        self.heard = direction.source();
+        if all {
+            self.handle_drained(direction);
+        }
+    }
+
+    /// There was nothing to read.
+    pub(crate) fn handle_drained(&mut self, direction: Direction) {
+        self.flow_mut(direction).handle_drained();
+    }
+
+    /// The source has ended its half.
+    pub(crate) fn handle_end(&mut self, direction: Direction) {
+        self.flow_mut(direction).handle_end();
+        self.settle_end();
+    }
+
+    /// `sent` bytes went out; `rest` did not, and is kept.
+    pub(crate) fn handle_sent(
+        &mut self,
+        direction: Direction,
+        sent: usize,
+        rest: &[u8],
+        now_ms: u64,
+    ) {
+        self.active_ms = now_ms;
+        self.flow_mut(direction).handle_sent(sent, rest);
+    }
+
+    /// As `handle_sent`, for what was kept.
+    pub(crate) fn handle_sent_kept(&mut self, direction: Direction, sent: usize, now_ms: u64) {
+        if sent > 0 {
+            self.active_ms = now_ms;
+        }
+        self.flow_mut(direction).handle_sent_kept(sent);
+        self.settle_end();
+    }
+
+    /// The sink's writing half has been ended.
+    pub(crate) fn handle_shut(&mut self, direction: Direction) {
+        self.flow_mut(direction).handle_shut();
+    }
+
+    /// Reading from, or writing to, `side` failed: its connection is gone.
+    pub(crate) fn handle_broken(&mut self, side: Side) {
+        self.broken.get_or_insert(side);
+        // Nothing can be written there any more. What it sent before it broke
+        // is still read, so that a host's last words reach the client.
+        self.flow_mut(Direction::from(side).opposite()).abort();
+        self.settle_end();
+    }
+
+    /// Reading from `side` failed: there are no last words.
+    pub(crate) fn handle_read_failed(&mut self, direction: Direction) {
+        self.flow_mut(direction).handle_end();
+        self.handle_broken(direction.source());
+    }
+
+    /// Time has passed; whatever is due is dealt with.
+    pub(crate) fn handle_deadline(&mut self, now_ms: u64) {
+        if self
+            .deadline_ms()
+            .is_none_or(|deadline_ms| now_ms < deadline_ms)
+        {
+            return;
+        }
+        let silent = self
+            .silence_ends_ms()
+            .is_some_and(|end_ms| now_ms >= end_ms);
+        match &mut self.phase {
+            Phase::Paused { .. } => self.phase = Phase::Picking,
+            Phase::Connecting { late, .. } => *late = true,
+            Phase::Relaying if silent => {
+                self.close(match self.heard {
+                    Side::Client => EndReason::HostSilent,
+                    Side::Host => EndReason::ClientSilent,
+                });
+            }
+            Phase::Relaying => self.keepalive = KeepAlive::Due,
+            Phase::Picking | Phase::Closed(_) => {}
+        }
+    }
+
+    /// Keepalive is on at the host's end.
+    pub(crate) fn handle_keepalive(&mut self) {
+        self.keepalive = KeepAlive::On;
+    }
+
+    /// Somebody decided that the session is over.
+    pub(crate) fn close(&mut self, reason: EndReason) {
+        if !matches!(self.phase, Phase::Closed(_)) {
+            self.phase = Phase::Closed(reason);
+        }
+    }
+
+    /// Ends the session once neither direction has anything left to do.
+    ///
+    /// Where the other direction has ended before, closing does what a
+    /// half-close would: one system call less.
+    fn settle_end(&mut self) {
+        if !self.to_host.finished() || !self.to_client.finished() {
+            return;
+        }
+        self.close(match self.broken {
+            None => EndReason::Finished,
+            Some(Side::Client) => EndReason::ClientReset,
+            Some(Side::Host) => EndReason::HostReset,
+        });
+    }
+
+    fn attempt_ends_ms(&self, since_ms: u64) -> Option<u64> {
+        earliest(
+            after(since_ms, self.timeouts.connect),
+            self.connecting_ends_ms(),
+        )
+    }
+
+    fn connecting_ends_ms(&self) -> Option<u64> {
+        after(
+            self.started_ms,
+            self.timeouts.connect * TOTAL_CONNECT_TIMEOUTS,
+        )
+    }
+
+    fn silence_ends_ms(&self) -> Option<u64> {
+        let half_closed = self.to_host.is_over() || self.to_client.is_over();
+        let idle = after(self.active_ms, self.timeouts.idle);
+        let half = after(self.active_ms, self.timeouts.half_closed).filter(|_| half_closed);
+        earliest(idle, half)
+    }
+
+    fn keepalive_ms(&self) -> Option<u64> {
+        (self.keepalive == KeepAlive::Later).then_some(self.started_ms + KEEPALIVE_AFTER_MS)
+    }
+
+    fn flow(&self, direction: Direction) -> &Flow {
+        match direction {
+            Direction::ToHost => &self.to_host,
+            Direction::ToClient => &self.to_client,
+        }
+    }
+
+    fn flow_mut(&mut self, direction: Direction) -> &mut Flow {
+        match direction {
+            Direction::ToHost => &mut self.to_host,
+            Direction::ToClient => &mut self.to_client,
+        }
+    }
+}
+
+/// The moment `timeout_ms` after `start_ms`; 0 is never.
+fn after(start_ms: u64, timeout_ms: u64) -> Option<u64> {
+    (timeout_ms > 0).then(|| start_ms.saturating_add(timeout_ms))
+}
+
+fn earliest(one_ms: Option<u64>, other_ms: Option<u64>) -> Option<u64> {
+    match (one_ms, other_ms) {
+        (Some(one_ms), Some(other_ms)) => Some(one_ms.min(other_ms)),
+        (one_ms, other_ms) => one_ms.or(other_ms),
+    }
+}

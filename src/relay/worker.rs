@@ -1,0 +1,533 @@
+//! A worker: one thread, one event loop, its share of the sessions.
+//!
+//! Waits for events, notes what they say, and gives each session that has
+//! something to do its turn. What a session does in its turn is `link`'s
+//! business, where clients come from `listener`'s.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+
+use super::clock::Clock;
+use super::end::EndReason;
+use super::link::{Link, Turn, TurnEnd};
+use super::listener::{Accepted, ListenKey, Listener, is_shortage};
+use super::mailbox::{Mailbox, Order};
+use super::meters::{Meters, Trouble};
+use super::plan::Plan;
+use super::session::Readiness;
+use super::slab::{FIRST_SPECIAL, Named, Slab, named};
+use super::tcplog;
+use super::timers::{TICK_MS, Timers};
+use crate::balance::Random;
+use crate::os::listen::INHERITS;
+
+/// Every read goes through one buffer of this size.
+const BUFFER: usize = 64 * 1024;
+
+/// Events taken from the system at once.
+const EVENTS: usize = 1024;
+
+/// Clients accepted at one listener before the sessions get their turn.
+const ACCEPTS_A_TURN: usize = 64;
+
+/// How long accepting rests after the machine was short of something.
+const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// How often the same trouble is logged.
+const COMPLAIN_EVERY_MS: u64 = 1000;
+
+const MAIL: usize = 0;
+const FIRST_LISTENER: usize = 1;
+
+/// What the workers have in common besides what they serve.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) clock: Clock,
+    /// Sessions there are descriptors for.
+    pub(crate) capacity: AtomicUsize,
+    /// Sessions open now.
+    pub(crate) open: AtomicUsize,
+    /// One for each worker.
+    pub(crate) meters: Vec<Meters>,
+}
+
+/// One thread's event loop and all it owns.
+pub(crate) struct Worker {
+    number: usize,
+    shared: Arc<Shared>,
+    poll: Poll,
+    orders: Receiver<Order>,
+    plan: Arc<Plan>,
+    listeners: Vec<Option<Listener>>,
+    links: Slab<Link>,
+    timers: Timers,
+    /// Sessions that have something to do.
+    ready: VecDeque<u32>,
+    /// Sessions that are over: their slots are freed after the batch, so that
+    /// no event of it meets a new tenant.
+    over: Vec<u32>,
+    due: Vec<u32>,
+    buffer: Box<[u8]>,
+    random: Random,
+    now_ms: u64,
+    accept_after_ms: u64,
+    complain_after_ms: u64,
+    sessions_so_far: u64,
+    /// Who waits to hear that closed listeners are closed.
+    unanswered: Vec<Sender<()>>,
+    stopping: Option<Stopping>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Stopping {
+    cut_off_ms: Option<u64>,
+}
+
+impl Worker {
+    /// Worker `number`, and the mailbox it is reached through.
+    ///
+    /// # Errors
+    /// The system's, if it has no event queue for it.
+    pub(crate) fn new(
+        number: usize,
+        shared: Arc<Shared>,
+        seed: u64,
+    ) -> io::Result<(Worker, Mailbox)> {
+        let poll = Poll::new()?;
+        let (mailbox, orders) = Mailbox::new(&poll, Token(FIRST_SPECIAL + MAIL))?;
+        let now_ms = shared.clock.now_ms();
+        let worker = Worker {
+            number,
+            shared,
+            poll,
+            orders,
+            plan: Arc::default(),
+            listeners: Vec::new(),
+            links: Slab::new(),
+            timers: Timers::new(now_ms),
+            ready: VecDeque::new(),
+            over: Vec::new(),
+            due: Vec::new(),
+            buffer: vec![0; BUFFER].into_boxed_slice(),
+            random: Random::new(seed),
+            now_ms,
+            accept_after_ms: 0,
+            complain_after_ms: 0,
+            sessions_so_far: 0,
+            unanswered: Vec::new(),
+            stopping: None,
+        };
+        Ok((worker, mailbox))
+    }
+
+    /// Works until it has been told to stop and its last session is over.
+    ///
+    /// # Panics
+    /// If the system's event queue fails: there is nothing to be done without.
+    pub(crate) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        while !self.is_done() {
+            match self.poll.poll(&mut events, self.patience()) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    panic!("worker {}: no more events: {error}", self.number)
+                }
+                _ => {}
+            }
+            self.now_ms = self.shared.clock.now_ms();
+            self.meters().count_turn();
+            for event in &events {
+                self.note(event);
+            }
+            self.accept_clients();
+            self.run_ready();
+            self.run_due();
+            self.cut_off();
+            self.sweep();
+        }
+    }
+
+    /// How long there is nothing to do, unless the system has news.
+    fn patience(&self) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let clients = self.clients_are_waiting().then_some(self.accept_after_ms);
+        let cut_off = self.stopping.and_then(|stopping| stopping.cut_off_ms);
+        let next_ms = [self.timers.next_ms(), clients, cut_off]
+            .into_iter()
+            .flatten()
+            .min()?;
+        // The clock is read anew: the turn that ends now may have been a long one.
+        Some(Duration::from_millis(
+            next_ms.saturating_sub(self.shared.clock.now_ms()),
+        ))
+    }
+
+    fn note(&mut self, event: &Event) {
+        match named(event.token()) {
+            Named::Special(MAIL) => self.read_mail(),
+            Named::Special(number) => {
+                if let Some(Some(listener)) = self.listeners.get_mut(number - FIRST_LISTENER) {
+                    listener.waiting = true;
+                }
+            }
+            Named::Session {
+                slot,
+                generation,
+                side,
+            } if self.links.is(slot, generation) => {
+                let Some(link) = self.links.at(slot) else {
+                    return;
+                };
+                link.session.handle_ready(side, readiness(event));
+                enqueue(link, slot, &mut self.ready);
+            }
+            Named::Session { .. } => {}
+        }
+    }
+
+    fn read_mail(&mut self) {
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                Order::Serve { plan, opened, done } => self.serve(plan, opened, done),
+                Order::Stop { grace } => self.stop(grace),
+            }
+        }
+    }
+
+    fn serve(&mut self, plan: Arc<Plan>, opened: Vec<(ListenKey, StdListener)>, done: Sender<()>) {
+        self.plan = plan;
+        for listener in self.listeners.iter_mut().flatten() {
+            match self.plan.doors.get(&listener.key) {
+                Some(service) => listener.service = Arc::clone(service),
+                None => listener.close_when_empty(),
+            }
+        }
+        for (key, socket) in opened {
+            self.open(key, TcpListener::from_std(socket));
+        }
+        self.unanswered.push(done);
+    }
+
+    fn open(&mut self, key: ListenKey, socket: TcpListener) {
+        let Some(service) = self.plan.doors.get(&key) else {
+            return;
+        };
+        let mut listener = Listener::new(key, socket, Arc::clone(service));
+        let place = self
+            .listeners
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or(self.listeners.len());
+        let token = Token(FIRST_SPECIAL + FIRST_LISTENER + place);
+        match self
+            .poll
+            .registry()
+            .register(&mut listener.socket, token, Interest::READABLE)
+        {
+            Ok(()) if place == self.listeners.len() => self.listeners.push(Some(listener)),
+            Ok(()) => self.listeners[place] = Some(listener),
+            Err(error) => log::error!("worker {} cannot listen: {error}", self.number),
+        }
+    }
+
+    fn stop(&mut self, grace: Option<Duration>) {
+        let grace_ms = grace.map(|grace| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
+        let cut_off_ms = grace_ms.map(|grace_ms| self.now_ms.saturating_add(grace_ms));
+        self.stopping = Some(Stopping { cut_off_ms });
+        self.listeners
+            .iter_mut()
+            .flatten()
+            .for_each(Listener::close_when_empty);
+    }
+
+    fn accept_clients(&mut self) {
+        if self.now_ms < self.accept_after_ms {
+            return self.answer();
+        }
+        for place in 0..self.listeners.len() {
+            self.accept_at(place);
+            let Some(listener) = &mut self.listeners[place] else {
+                continue;
+            };
+            if listener.closing && !listener.waiting {
+                // Where all workers have the same socket, closing this
+                // descriptor of it does not take it out of this queue.
+                let _ = self.poll.registry().deregister(&mut listener.socket);
+                self.listeners[place] = None;
+            }
+        }
+        self.answer();
+    }
+
+    fn accept_at(&mut self, place: usize) {
+        for _ in 0..ACCEPTS_A_TURN {
+            let room = self.has_room();
+            let Some(listener) = self.listeners[place].as_mut().filter(|it| it.waiting) else {
+                return;
+            };
+            if !room {
+                return self.pause_accepting(Trouble::Full, None);
+            }
+            match listener.accept() {
+                Accepted::Client(socket, address) => self.welcome(place, socket, address),
+                Accepted::Gone => {}
+                Accepted::Nobody => listener.waiting = false,
+                Accepted::Trouble(error) if is_shortage(&error) => {
+                    return self.pause_accepting(Trouble::NoDescriptors, Some(&error));
+                }
+                Accepted::Trouble(error) => {
+                    return self.pause_accepting(Trouble::Accept, Some(&error));
+                }
+            }
+        }
+    }
+
+    fn welcome(&mut self, place: usize, socket: TcpStream, address: SocketAddr) {
+        let Some(listener) = &self.listeners[place] else {
+            return;
+        };
+        if !INHERITS {
+            let _ = socket.set_nodelay(true);
+            let _ = rustix::net::sockopt::set_socket_keepalive(&socket, true);
+        }
+        self.sessions_so_far += 1;
+        let id = (self.number as u64) << 48 | self.sessions_so_far;
+        let service = Arc::clone(&listener.service);
+        let (slot, generation) =
+            self.links
+                .insert(Link::new(id, socket, address, service, self.now_ms));
+        let Some(link) = self.links.at(slot) else {
+            return;
+        };
+        link.generation = generation;
+        link.service.tally.enter();
+        self.shared.open.fetch_add(1, Ordering::Relaxed);
+        if link.register(self.poll.registry(), slot).is_err() {
+            link.session.close(EndReason::LocalTrouble);
+        }
+        enqueue(link, slot, &mut self.ready);
+    }
+
+    fn pause_accepting(&mut self, trouble: Trouble, error: Option<&io::Error>) {
+        self.meters().count_trouble(trouble);
+        self.accept_after_ms = self.now_ms + ACCEPT_PAUSE_MS;
+        if self.now_ms < self.complain_after_ms {
+            return;
+        }
+        self.complain_after_ms = self.now_ms + COMPLAIN_EVERY_MS;
+        match error {
+            Some(error) => log::error!("cannot accept clients for the moment: {error}"),
+            None => log::error!(
+                "as many sessions are open as there are descriptors for ({}): new clients wait; \
+                 raise the limit (ulimit -n)",
+                self.shared.capacity.load(Ordering::Relaxed)
+            ),
+        }
+    }
+
+    /// Tells who waits for it that what was to be closed is closed, or that it
+    /// will take longer.
+    fn answer(&mut self) {
+        let short = self.now_ms < self.accept_after_ms;
+        if short
+            || !self
+                .listeners
+                .iter()
+                .flatten()
+                .any(|listener| listener.closing)
+        {
+            for done in self.unanswered.drain(..) {
+                let _ = done.send(());
+            }
+        }
+    }
+
+    fn run_ready(&mut self) {
+        // Whoever is cut short comes again in the next round, behind news.
+        for _ in 0..self.ready.len() {
+            if let Some(slot) = self.ready.pop_front() {
+                self.run_one(slot);
+            }
+        }
+    }
+
+    fn run_due(&mut self) {
+        let mut due = std::mem::take(&mut self.due);
+        self.timers.expire(self.now_ms, &mut due);
+        for slot in due.drain(..) {
+            if let Some(link) = self.links.at(slot) {
+                link.session.handle_deadline(self.now_ms);
+                self.run_one(slot);
+            }
+        }
+        self.due = due;
+    }
+
+    fn run_one(&mut self, slot: u32) {
+        let Some(link) = self.links.at(slot).filter(|link| !link.over) else {
+            return;
+        };
+        let mut shortage = false;
+        link.queued = false;
+        let end = link.run(&mut Turn {
+            registry: self.poll.registry(),
+            buffer: &mut self.buffer,
+            random: &mut self.random,
+            meters: &self.shared.meters[self.number],
+            shard: self.number,
+            now_ms: self.now_ms,
+            slot,
+            shortage: &mut shortage,
+        });
+        match end {
+            TurnEnd::Over(reason) => self.finish(slot, reason),
+            TurnEnd::Waiting => self.arm(slot),
+            TurnEnd::CutShort => {
+                enqueue(link, slot, &mut self.ready);
+                self.arm(slot);
+            }
+        }
+        if shortage {
+            // More clients would only make it worse.
+            self.accept_after_ms = self.now_ms + ACCEPT_PAUSE_MS;
+        }
+    }
+
+    /// Sees to it that the session is looked at by its deadline. A timer that
+    /// is early is left alone: most deadlines move with every byte, and few
+    /// are ever reached.
+    fn arm(&mut self, slot: u32) {
+        let Some(at_ms) = self
+            .links
+            .at(slot)
+            .and_then(|link| link.session.deadline_ms())
+        else {
+            return;
+        };
+        if self
+            .timers
+            .armed_ms(slot)
+            .is_none_or(|armed_ms| armed_ms >= at_ms + TICK_MS)
+        {
+            self.timers.arm(slot, at_ms);
+        }
+    }
+
+    fn finish(&mut self, slot: u32, reason: EndReason) {
+        let Some(link) = self.links.at(slot) else {
+            return;
+        };
+        link.over = true;
+        if self.plan.log_sessions {
+            log_session(link, &self.shared, reason, self.now_ms);
+        }
+        link.close(reason, self.now_ms);
+        link.service.tally.leave();
+        self.timers.cancel(slot);
+        self.over.push(slot);
+        self.shared.meters[self.number].count_end(reason);
+        self.shared.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn cut_off(&mut self) {
+        let cut_off_ms = self.stopping.and_then(|stopping| stopping.cut_off_ms);
+        if cut_off_ms.is_none_or(|cut_off_ms| self.now_ms < cut_off_ms) {
+            return;
+        }
+        self.listeners.clear();
+        for slot in self.links.occupied().collect::<Vec<_>>() {
+            if let Some(link) = self.links.at(slot).filter(|link| !link.over) {
+                link.session.close(EndReason::Stopped);
+                self.finish(slot, EndReason::Stopped);
+            }
+        }
+    }
+
+    fn sweep(&mut self) {
+        for slot in self.over.drain(..) {
+            self.links.remove(slot);
+            // There is room for a new one.
+            self.accept_after_ms = 0;
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.stopping.is_some()
+            && self.links.is_empty()
+            && self.listeners.iter().all(Option::is_none)
+    }
+
+    fn has_room(&self) -> bool {
+        let Shared { open, capacity, .. } = &*self.shared;
+        open.load(Ordering::Relaxed) < capacity.load(Ordering::Relaxed) && self.links.has_room()
+    }
+
+    fn clients_are_waiting(&self) -> bool {
+        self.listeners
+            .iter()
+            .flatten()
+            .any(|listener| listener.waiting)
+    }
+
+    fn meters(&self) -> &Meters {
+        &self.shared.meters[self.number]
+    }
+}
+
+fn enqueue(link: &mut Link, slot: u32, ready: &mut VecDeque<u32>) {
+    if !std::mem::replace(&mut link.queued, true) {
+        ready.push_back(slot);
+    }
+}
+
+fn readiness(event: &Event) -> Readiness {
+    Readiness {
+        readable: event.is_readable(),
+        writable: event.is_writable(),
+        read_closed: event.is_read_closed(),
+        error: event.is_error(),
+    }
+}
+
+fn log_session(link: &Link, shared: &Shared, reason: EndReason, now_ms: u64) {
+    let session = &link.session;
+    let (group_open, host_open) = {
+        let tracker = link.group.tracker();
+        let host_open = link
+            .picked
+            .as_ref()
+            .map_or(0, |picked| tracker.open_on(picked.id));
+        (tracker.open(), host_open)
+    };
+    let line = tcplog::Line {
+        client: link.client_address,
+        accepted_wall_ms: shared.clock.wall_ms(session.started_ms()),
+        service: &link.service.name,
+        group: &link.group.name,
+        host: link.picked.as_ref().map(|picked| picked.host.name.as_str()),
+        connect_ms: session
+            .connected_ms()
+            .map(|at_ms| at_ms - session.started_ms()),
+        total_ms: now_ms - session.started_ms(),
+        bytes_to_client: session.bytes().1,
+        reason,
+        open: [
+            shared.open.load(Ordering::Relaxed) as u64,
+            link.service.tally.open(),
+            group_open as u64,
+            host_open as u64,
+        ],
+        retries: session.failed(),
+    };
+    log::info!(target: tcplog::TARGET, "{line}");
+}
