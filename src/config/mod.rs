@@ -8,6 +8,8 @@ mod address;
 mod error;
 mod nearest;
 mod print;
+#[cfg(test)]
+mod random;
 mod read;
 mod scan;
 mod scheduler;

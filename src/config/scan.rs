@@ -193,9 +193,6 @@ impl<'a> Scan<'a> {
         if self.rest().starts_with(BYTE_ORDER_MARK) {
             self.at += BYTE_ORDER_MARK.len();
         }
-        if self.rest().starts_with("<?xml ") {
-            self.declaration()?;
-        }
         while self.at < self.text.len() {
             let start = self.at;
             let rest = self.rest();
@@ -243,17 +240,6 @@ impl<'a> Scan<'a> {
             .ok_or(Stop::EndOfText(start))?;
         self.at = start + opening + found + end.len();
         Ok(())
-    }
-
-    /// The XML declaration. Its values may hold `?>`, unlike those of other
-    /// processing instructions, which have none.
-    fn declaration(&mut self) -> Result<(), Stop> {
-        let (end, _) = self.unquoted(|byte| byte == b'>')?;
-        self.at = end + 1;
-        match self.text[..end].ends_with('?') {
-            true => Ok(()),
-            false => Err(Stop::Malformed),
-        }
     }
 
     /// A DOCTYPE may stand once, before any element.

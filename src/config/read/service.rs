@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::element::Element;
+use super::value::Value;
 use super::{Warned, unique};
 use crate::config::error::{Error, ErrorKind};
 use crate::config::nearest::nearest;
@@ -77,7 +78,7 @@ struct Marks<'a> {
 
 impl Marks<'_> {
     fn see_group(&mut self, element: &Element<'_>, name: &str) -> Result<(), Error> {
-        let Some(mark) = element.value("enable").filter(|value| value.flag()) else {
+        let Some(mark) = element.value("enable").filter(Value::flag) else {
             return Ok(());
         };
         match self.marked.replace(name.to_owned()) {

@@ -7,33 +7,31 @@ use crate::config::scan::Scanned;
 
 /// Turns the parser's error into one of ours.
 pub(super) fn explain(error: &XmlError, scanned: &Scanned<'_>) -> Error {
-    let at = |offset| Position::at(scanned.original, offset);
-    // The parser has no place for what it misses at the end.
-    let at_the_end = matches!(
-        error,
-        XmlError::NoRootNode | XmlError::UnclosedRootNode | XmlError::UnexpectedEndOfStream
-    );
-    if at_the_end {
-        return match scanned.unfinished {
-            Some(offset) => Error {
-                position: at(offset),
-                kind: ErrorKind::Unfinished,
-            },
-            None => Error {
-                position: at(scanned.original.len()),
-                kind: ErrorKind::Xml("the file has no element: <config> is missing".into()),
-            },
-        };
-    }
-    let offset = offset_of(&scanned.text, error.pos());
+    let end = scanned.original.len();
+    let (offset, kind) = match (offset_of(&scanned.text, error), scanned.unfinished) {
+        // Where something begins that does not end says more than where the end is.
+        (offset, Some(start)) if offset == end => (start, ErrorKind::Unfinished),
+        (offset, _) => (offset, ErrorKind::Xml(sentence(error))),
+    };
     Error {
-        position: at(offset),
-        kind: ErrorKind::Xml(sentence(error)),
+        position: Position::at(scanned.original, offset),
+        kind,
     }
 }
 
-/// The byte where the parser's line and column are, in the text it was given.
-fn offset_of(text: &str, position: TextPos) -> usize {
+/// The byte that the parser complains of, in the text it was given.
+fn offset_of(text: &str, error: &XmlError) -> usize {
+    match error {
+        // It has no place for what it misses at the end.
+        XmlError::NoRootNode | XmlError::UnclosedRootNode | XmlError::UnexpectedEndOfStream => {
+            text.len()
+        }
+        _ => offset_at(text, error.pos()),
+    }
+}
+
+/// The byte at a line and a column, both from 1.
+fn offset_at(text: &str, position: TextPos) -> usize {
     let from_one = |number: u32| number.saturating_sub(1) as usize;
     let line: &str = match from_one(position.row) {
         0 => text,
@@ -48,6 +46,7 @@ fn offset_of(text: &str, position: TextPos) -> usize {
 
 fn sentence(error: &XmlError) -> String {
     match error {
+        XmlError::NoRootNode => "the file has no element: <config> is missing".into(),
         XmlError::UnexpectedCloseTag(expected, actual, _) => {
             format!(
                 "</{}> where </{}> should be",
@@ -97,11 +96,11 @@ mod tests {
         let text = "ä<\n\nöü>";
         for (row, col, offset) in [(1, 1, 0), (1, 2, 2), (3, 1, 5), (3, 3, 9), (3, 9, 10)] {
             assert_eq!(
-                offset_of(text, TextPos::new(row, col)),
+                offset_at(text, TextPos::new(row, col)),
                 offset,
                 "{row}:{col}"
             );
         }
-        assert_eq!(offset_of(text, TextPos::new(9, 1)), text.len());
+        assert_eq!(offset_at(text, TextPos::new(9, 1)), text.len());
     }
 }

@@ -1,0 +1,389 @@
+//! Every error, with its place and its words.
+
+use super::*;
+
+/// Puts `inner` on a line of its own in a group, so that its columns are its own.
+fn in_group(inner: &str) -> String {
+    with_group(&format!("<group name='g' enable='1'>\n{inner}</group>"))
+}
+
+fn in_service(inner: &str) -> String {
+    format!("<config><service name='s'>\n{inner}</service></config>")
+}
+
+fn in_admin(inner: &str) -> String {
+    format!("<config><admin>\n{inner}</admin></config>")
+}
+
+fn in_config(inner: &str) -> String {
+    format!("<config>\n{inner}</config>")
+}
+
+fn check(wrap: fn(&str) -> String, cases: &[(&str, &str)]) {
+    for (inner, message) in cases {
+        let text = wrap(inner);
+        match read(text.as_bytes()) {
+            Ok(_) => panic!("accepted: {text}"),
+            Err(error) => assert_eq!(error.to_string(), *message, "{text}"),
+        }
+    }
+}
+
+#[test]
+fn wrong_hosts() {
+    check(
+        in_group,
+        &[
+            ("<host/>", "2:1: <host> needs the attribute ip"),
+            (
+                " <host ip='a'/>",
+                "2:8: ip is \"a\": the port is missing: write a:PORT",
+            ),
+            (
+                "<host ip='::1:80'/>",
+                "2:7: ip is \"::1:80\": an IPv6 address goes in brackets: write [ADDRESS]:PORT",
+            ),
+            (
+                "<host ip='a:1' weight='1001'/>",
+                "2:16: weight is \"1001\" but must be a whole number from 0 to 1000",
+            ),
+            (
+                "<host ip='a:1' weight='-1'/>",
+                "2:16: weight is \"-1\" but must be a whole number from 0 to 1000",
+            ),
+            (
+                "<host ip='a:1' weight=''/>",
+                "2:16: weight is \"\" but must be a whole number from 0 to 1000",
+            ),
+            (
+                "<host ip='a:1' state='UP'/>",
+                "2:16: state is \"UP\" but must be up, drain or down",
+            ),
+            (
+                "<host ip='a:1' name=''/>",
+                "2:16: name is \"\" but must be 1 to 255 bytes without control characters",
+            ),
+            (
+                "<host ip='a:1' name='a&#10;b'/>",
+                "2:16: name is \"a\\nb\" but must be 1 to 255 bytes without control characters",
+            ),
+            (
+                "<host ip='a:1' name='ü'/><host ip='a:2' name='ü'/>",
+                "2:41: a second host named \"ü\": names must differ",
+            ),
+            (
+                "<host ip='a:1' name='host.2'/>\n<client ip='a:2'/>",
+                "3:1: a second client named \"host.2\": names must differ",
+            ),
+            (
+                "<host ip='a:1' wieght='1'/>",
+                "2:16: <host> has no attribute wieght: is weight meant?",
+            ),
+            (
+                "<host ip='a:1' x:ip='2' xmlns:x='y'/>",
+                "2:16: <host> has no attribute x:ip: is ip meant?",
+            ),
+            (
+                "<host ip='a:1' port='2'/>",
+                "2:16: <host> has no attribute port: allowed here: name, ip, weight, state",
+            ),
+            (
+                "<hots ip='a:1'/>",
+                "2:1: <hots> is unknown in <group>: is <host> meant?",
+            ),
+            (
+                "<server ip='a:1'/>",
+                "2:1: <server> is unknown in <group>: allowed here: <host>, <client>",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn wrong_services() {
+    let listen_twice = "<listen ip='80'/><group name='g' enable='1'/></service>\
+        <service name='t'>\n<listen ip='*:80'/><group name='g' enable='1'/>";
+    let name_twice = "<listen ip='80'/><group name='g' enable='1'/></service>\n\
+        <service name='s'><listen ip='81'/><group name='g' enable='1'/>";
+    check(
+        in_service,
+        &[
+            (
+                "<listen ip='80'/>",
+                "1:9: <service> needs at least one <group>",
+            ),
+            (
+                "<group name='g' enable='1'/>",
+                "1:9: <service> needs at least one <listen>",
+            ),
+            (
+                "<lisen ip='80'/>",
+                "2:1: <lisen> is unknown in <service>: is <listen> meant?",
+            ),
+            (
+                "<listen/><group name='g'/>",
+                "2:1: <listen> needs the attribute ip",
+            ),
+            (
+                "<listen ip='*:http'/><group name='g'/>",
+                "2:9: ip is \"*:http\": the port must be a number from 0 to 65535",
+            ),
+            (listen_twice, "3:9: *:80 is listened on already, at 2:9"),
+            (
+                name_twice,
+                "3:10: a second service named \"s\": names must differ",
+            ),
+            (
+                "<listen ip='80'/><group name='g'/>",
+                "1:9: no group of service \"s\" is enabled: write enable=\"true\" on one",
+            ),
+            (
+                "<listen ip='80'/><group name='g'/>\n<group name='g'/>",
+                "3:8: a second group named \"g\": names must differ",
+            ),
+            (
+                "<listen ip='1'/><group name='a' enable='1'/>\n<group name='b' enable='1'/>",
+                "3:17: group \"b\" is enabled although \"a\" is: only one may be",
+            ),
+            (
+                "<listen ip='1'/><group name='a' enable='1'/><group name='b'/>\n<enable group='b'/>",
+                "3:9: group \"b\" is enabled although \"a\" is: only one may be",
+            ),
+            (
+                "<enable group='mian'/><listen ip='80'/><group name='main'/>",
+                "2:9: service \"s\" has no group \"mian\": is \"main\" meant?",
+            ),
+            (
+                "<enable group='blue'/><listen ip='80'/><group name='main'/>",
+                "2:9: service \"s\" has no group \"blue\"",
+            ),
+            (
+                "<listen ip='1'/><group name='a'/><enable group='a'/>\n<enable group='a'/>",
+                "3:1: a second <enable> in <service>: only one may be there",
+            ),
+            (
+                "<listen ip='1'/><group name='a' scheduler='leastcon,sticky'/>",
+                "2:33: there is no scheduler \"leastcon,sticky\": is leastc meant?",
+            ),
+            (
+                "<listen ip='1'/><group name='a' scheduler='fastest'/>",
+                "2:33: there is no scheduler \"fastest\"",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn wrong_times() {
+    let check = |attribute: &str, value: &str| {
+        let text = format!(
+            "<config><service name='s' {attribute}='{value}'><listen ip='1'/><group name='g'/></service></config>"
+        );
+        assert_eq!(
+            read(text.as_bytes()).unwrap_err().to_string(),
+            format!(
+                "1:27: {attribute} is \"{value}\" but must be seconds, such as 5 or 0.5, \
+                 at most ten years"
+            )
+        );
+    };
+    check("connectTimeout", "");
+    check("connectTimeout", "5s");
+    check("idleTimeout", "NaN");
+    check("idleTimeout", "-1");
+    check("idleTimeout", "316224001");
+    check("halfClosedTimeout", "inf");
+    check("halfClosedTimeout", "1e300");
+}
+
+#[test]
+fn wrong_doors_and_users() {
+    check(
+        in_admin,
+        &[
+            ("<web/>", "2:1: <web> needs the attribute listen"),
+            (
+                "<ssh enable='on'/>",
+                "2:1: <ssh> needs the attribute listen",
+            ),
+            (
+                "<web listen='None'/>",
+                "2:6: listen is \"None\": the port is missing: write None:PORT",
+            ),
+            (
+                "<web listen='1'/>\n<web listen='2'/>",
+                "3:1: a second <web> in <admin>: only one may be there",
+            ),
+            (
+                "<web listen='1' cert=''/>",
+                "2:17: cert is \"\" but must be a path",
+            ),
+            (
+                "<web listen='1' names='a.b:80'/>",
+                "2:17: names is \"a.b:80\" but must be host names without ports, blanks between them",
+            ),
+            (
+                "<web listen='1' prot='x'/>",
+                "2:17: <web> has no attribute prot: allowed here: listen, enable, secure, refresh, cert, key, names",
+            ),
+            (
+                "<user access='full' key='ssh-rsa A'/>",
+                "2:1: <user> needs the attribute name",
+            ),
+            (
+                "<user name='u' key='ssh-rsa A'/>",
+                "2:1: <user> needs the attribute access",
+            ),
+            (
+                "<user name='u' access='all' password='x'/>",
+                "2:16: access is \"all\" but must be full or readonly",
+            ),
+            (
+                "<user name='u' access='full' password=''/>",
+                "2:1: user \"u\" can never log in: give a password attribute or a <key>",
+            ),
+            (
+                "<user name='u' access='full' key='AAAA'/>",
+                "2:30: key is \"AAAA\" but must be a public key on one line, such as ssh-ed25519 AAAA...",
+            ),
+            (
+                "<user name='u' access='full'>\n<key>ssh-rsa\nAAAA</key></user>",
+                "3:1: key is \"ssh-rsa\\nAAAA\" but must be a public key on one line, such as ssh-ed25519 AAAA...",
+            ),
+            (
+                "<user name='u' access='full' key='ssh-rsa A'/>\n<user name='u' access='full' key='ssh-rsa A'/>",
+                "3:7: a second user named \"u\": names must differ",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn wrong_settings() {
+    check(
+        in_config,
+        &[
+            (
+                "<manager><hostcheck/></manager>",
+                "2:10: <hostcheck> is unknown in <manager>: is <hostCheck> meant?",
+            ),
+            (
+                "<manager hostCheckInterval='1'><hostCheck/></manager>",
+                "2:10: hostCheckInterval is an old form of <hostCheck>, which is there too: remove it",
+            ),
+            (
+                "<admin listen='1'><web listen='2'/></admin>",
+                "2:8: listen of <admin> is an old form of <web>, which is there too: remove it",
+            ),
+            (
+                "<admin/>\n<admin/>",
+                "3:1: a second <admin> in <config>: only one may be there",
+            ),
+            (
+                "<control socket=''/>",
+                "2:10: socket is \"\" but must be a path",
+            ),
+            (
+                "<logging file=''/>",
+                "2:10: file is \"\" but must be a path",
+            ),
+            (
+                "<host ip='a:1'/>",
+                "2:1: <host> is unknown in <config>: \
+                 allowed here: <service>, <admin>, <manager>, <control>, <logging>",
+            ),
+            (
+                "<logging xmlns='x'/>",
+                "2:1: <logging> has no attribute xmlns: allowed here: file, connections",
+            ),
+            (
+                "<x:logging xmlns:x='y'/>",
+                "2:1: <x:logging> is unknown in <config>: is <logging> meant?",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn wrong_xml() {
+    let whole = |text: &str| text.to_owned();
+    check(
+        whole,
+        &[
+            ("", "1:1: the file has no element: <config> is missing"),
+            (
+                "\u{feff}\n <!-- -->",
+                "2:10: the file has no element: <config> is missing",
+            ),
+            (
+                "<konfig/>",
+                "1:1: the outermost element is <konfig> but must be <config>",
+            ),
+            (
+                "<config>\n<service name='s'>\n",
+                "2:1: the file ends inside what begins here",
+            ),
+            (
+                "<config>\n<service name='s",
+                "2:1: the file ends inside what begins here",
+            ),
+            (
+                "<config>\n<!-- x </config>",
+                "2:1: the file ends inside what begins here",
+            ),
+            ("<config", "1:1: the file ends inside what begins here"),
+            (
+                "<config>\nü</konfig>",
+                "2:2: </konfig> where </config> should be",
+            ),
+            (
+                "<config/>\n<config/>",
+                "2:1: nothing of the kind may stand here",
+            ),
+            (
+                "<config/>\n<!DOCTYPE a>",
+                "2:1: nothing of the kind may stand here",
+            ),
+            (
+                "<config>&nbsp;</config>",
+                "1:9: there is no entity &nbsp;: an & itself is written &amp;",
+            ),
+            (
+                "<config>a & b</config>",
+                "1:11: an & itself is written &amp;",
+            ),
+            (
+                "<config><logging file='a<b'/></config>",
+                "1:25: a value has no closing quote, or a < that should be written &lt;",
+            ),
+            (
+                "<config><logging file=a/></config>",
+                "1:23: the value should be in quotes",
+            ),
+            (
+                "<config><logging file='a' file='b'/></config>",
+                "1:27: the attribute file is there twice",
+            ),
+            (
+                "<config>\u{1}</config>",
+                "1:9: XML forbids the character U+0001",
+            ),
+            (
+                "<config><!-- a -- b --></config>",
+                "1:9: a comment may not have -- in it",
+            ),
+            (
+                "\n<?xml version='1.0'?><config/>",
+                "2:1: an XML declaration may only stand at the very beginning",
+            ),
+            (
+                "<config><1/></config>",
+                "1:10: not well-formed XML: invalid name token",
+            ),
+            (
+                "<!DOCTYPE config SYSTEM \"ü\"><config><1/></config>",
+                "1:38: not well-formed XML: invalid name token",
+            ),
+        ],
+    );
+}
