@@ -19,6 +19,10 @@ fn in_config(inner: &str) -> String {
     format!("<config>\n{inner}</config>")
 }
 
+fn whole(text: &str) -> String {
+    text.to_owned()
+}
+
 fn check(wrap: fn(&str) -> String, cases: &[(&str, &str)]) {
     for (inner, message) in cases {
         let text = wrap(inner);
@@ -305,8 +309,7 @@ fn wrong_settings() {
 }
 
 #[test]
-fn wrong_xml() {
-    let whole = |text: &str| text.to_owned();
+fn files_without_the_right_elements() {
     check(
         whole,
         &[
@@ -332,6 +335,15 @@ fn wrong_xml() {
                 "2:1: the file ends inside what begins here",
             ),
             ("<config", "1:1: the file ends inside what begins here"),
+        ],
+    );
+}
+
+#[test]
+fn wrong_xml() {
+    check(
+        whole,
+        &[
             (
                 "<config>\nü</konfig>",
                 "2:2: </konfig> where </config> should be",

@@ -1,0 +1,133 @@
+//! Keeps the manual page and what the reader knows together.
+
+use txlb::config::{ElementSchema, Limit, Scheduler, schema};
+
+const PAGE: &str = include_str!("../man/txlb.xml.5");
+
+/// What the page says of an element: its own section, and its old forms.
+fn description(element: &ElementSchema) -> String {
+    let section = format!(".Ss {}", element.name);
+    let old_form = format!(".It Ic {}", element.name);
+    let mut inside = false;
+    let mut text = String::new();
+    for line in PAGE.lines() {
+        if [".Ss ", ".Sh ", ".It Ic "]
+            .iter()
+            .any(|heading| line.starts_with(heading))
+        {
+            let is_old_form = line == old_form || line.starts_with(&format!("{old_form} "));
+            inside = line == section || is_old_form;
+        }
+        if inside {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Whether `macro_name` marks up `word` somewhere in `text`.
+fn marks_up(text: &str, macro_name: &str, word: &str) -> bool {
+    text.lines()
+        .filter_map(|line| line.strip_prefix('.'))
+        .any(|line| {
+            let mut words = line.split_whitespace();
+            words.any(|each| each == macro_name) && words.any(|each| each == word)
+        })
+}
+
+#[test]
+fn every_element_is_described_with_all_its_attributes() {
+    for element in schema() {
+        let text = description(element);
+        assert!(!text.is_empty(), "<{}> is not described", element.name);
+        for attribute in element.attributes {
+            let described = marks_up(&text, "Cm", attribute.name);
+            assert!(
+                described,
+                "{} of <{}> is not described",
+                attribute.name, element.name
+            );
+        }
+    }
+}
+
+#[test]
+fn every_element_names_the_elements_in_it() {
+    for element in schema() {
+        for child in element
+            .children
+            .iter()
+            .filter(|child| child.name != "client")
+        {
+            let holds = marks_up(&description(element), "Ic", child.name);
+            assert!(
+                holds,
+                "<{}> is not mentioned with <{}>",
+                child.name, element.name
+            );
+        }
+    }
+}
+
+#[test]
+fn nothing_is_described_that_does_not_exist() {
+    let elements = PAGE
+        .split("\n.Sh ")
+        .find(|section| section.starts_with("ELEMENTS"))
+        .unwrap();
+    for name in elements
+        .lines()
+        .filter_map(|line| line.strip_prefix(".Ss "))
+    {
+        let element = schema().iter().find(|element| element.name == name);
+        let element = element.unwrap_or_else(|| panic!("there is no <{name}>"));
+        let text = description(element);
+        for attribute in text.lines().filter_map(|line| line.strip_prefix(".It Cm ")) {
+            let exists = element
+                .attributes
+                .iter()
+                .any(|known| known.name == attribute);
+            assert!(exists, "<{name}> has no {attribute}");
+        }
+    }
+}
+
+#[test]
+fn every_spelling_of_a_scheduler_is_listed() {
+    for spelling in Scheduler::spellings() {
+        let listed = marks_up(PAGE, "Cm", spelling);
+        assert!(listed, "{spelling} is not listed");
+    }
+}
+
+#[test]
+fn every_limit_is_given() {
+    let (_, limits) = PAGE.split_once(".Sh LIMITS").unwrap();
+    let limits = limits.split_once(".Sh ").unwrap().0.replace('\n', " ");
+    let expected = [
+        (Limit::Bytes, "bytes"),
+        (Limit::Levels, "elements inside"),
+        (Limit::Nodes, "elements, texts"),
+        (Limit::Attributes, "attributes"),
+        (Limit::Namespaces, "namespace"),
+    ];
+    for (limit, what) in expected {
+        let text = format!("{} {what}", limit.most());
+        assert!(limits.contains(&text), "{text} is missing");
+    }
+}
+
+#[test]
+fn the_examples_are_read_without_a_warning() {
+    let blocks = PAGE.split(".Bd -literal -offset indent\n").skip(1);
+    let examples: Vec<_> = blocks
+        .map(|block| block.split(".Ed").next().unwrap())
+        .filter(|block| block.starts_with("<config>"))
+        .collect();
+    assert_eq!(examples.len(), 3);
+    for example in examples {
+        let reading = txlb::config::read(example.as_bytes()).unwrap();
+        assert_eq!(reading.warnings, []);
+    }
+}
