@@ -353,7 +353,7 @@ fn what_is_hardly_meant_is_warned_of_where_it_is() {
 #[test]
 fn every_kind_of_hash_is_known() {
     for hash in [
-        "..xpoEyRReGzk",
+        "abcdefghijk./",
         "$1$a$b",
         "$5$a$b",
         "$6$a$b",
