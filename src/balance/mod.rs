@@ -135,4 +135,6 @@ pub fn scheduler(algorithm: Algorithm) -> Box<dyn Scheduler> {
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod scene;
+#[cfg(test)]
 mod tests;

@@ -1,1 +1,523 @@
+//! A tracker against a model of it that is slow and plain, with everything done
+//! to both at random.
 
+use super::scene::all_schedulers;
+use super::{Ask, Failure, HostId, Picked, Random, Tracker};
+use crate::config::{Endpoint, Group, Host, HostState, Scheduler};
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+const STEPS: u32 = 4_000;
+const NAME: &str = "db.example";
+const HALF_AN_HOUR_MS: u64 = 30 * 60 * 1000;
+
+/// A host, as the model sees it.
+#[derive(Debug, Clone)]
+struct Seen {
+    host: Host,
+    address: Option<SocketAddr>,
+    failed: bool,
+    open: u32,
+    total: u64,
+    failures: u64,
+    turn: u64,
+    /// Another one when stickiness starts again.
+    place: u64,
+}
+
+/// A client, as the model sees it: where it was, its sessions, when the last ended.
+#[derive(Debug, Clone, Copy)]
+struct Visits {
+    place: u64,
+    open: u32,
+    ended_ms: u64,
+}
+
+#[derive(Debug)]
+struct Session {
+    picked: Picked,
+    client: IpAddr,
+    connected: bool,
+}
+
+/// What a place in the order depends on: nothing, on the one that was picked
+/// last (the last that is upcoming), or on the one that followed one that is gone.
+#[derive(Clone, Copy, PartialEq)]
+enum Anchor {
+    Start,
+    Last,
+    Next,
+}
+
+struct Model {
+    random: Random,
+    now_ms: u64,
+    tracker: Tracker,
+    group: Group,
+    hosts: HashMap<String, Seen>,
+    sessions: Vec<Session>,
+    clients: HashMap<IpAddr, Visits>,
+    turns: u64,
+    places: u64,
+    /// For the schedulers that go in order: all names from the next one on.
+    upcoming: Vec<String>,
+    anchor: Anchor,
+    picks: u32,
+}
+
+#[test]
+fn every_scheduler_agrees_with_a_plain_model() {
+    for (seed, scheduler) in (0..).zip(all_schedulers()) {
+        let mut model = Model::new(scheduler.parse().unwrap(), seed);
+        for step in 0..STEPS {
+            let did = model.step();
+            model.compare(&format!("{scheduler}, step {step}: {did}"));
+        }
+        assert!(model.picks > 500, "{scheduler} has picked: {}", model.picks);
+    }
+}
+
+impl Model {
+    fn new(scheduler: Scheduler, seed: u64) -> Self {
+        let group = Group {
+            name: "main".to_owned(),
+            scheduler,
+            hosts: Vec::new(),
+        };
+        Model {
+            random: Random::new(seed),
+            now_ms: 0,
+            tracker: Tracker::new(&group, 1, 0),
+            group,
+            hosts: HashMap::new(),
+            sessions: Vec::new(),
+            clients: HashMap::new(),
+            turns: 0,
+            places: 0,
+            upcoming: Vec::new(),
+            anchor: Anchor::Start,
+            picks: 0,
+        }
+    }
+
+    fn step(&mut self) -> &'static str {
+        self.now_ms += self.random.below(20_000);
+        match self.random.below(100) {
+            0..45 => self.pick(),
+            45..60 => self.settle(),
+            60..85 => self.release(),
+            85..92 => self.probe(),
+            92..95 => self.resolve(),
+            95..99 => self.configure(),
+            _ => {
+                self.now_ms += HALF_AN_HOUR_MS;
+                "nothing, for long"
+            }
+        }
+    }
+
+    /// A client comes, some of the hosts having failed it.
+    fn pick(&mut self) -> &'static str {
+        let n = u16::try_from(self.random.below(30)).unwrap();
+        let client = IpAddr::from([0x2001, 0xdb8, 0, n, 0, 0, 0, 1]);
+        let ids: Vec<HostId> = self.tracker.hosts().map(|host| host.id).collect();
+        let tries = self.random.below(6) / 3 * self.random.below(5);
+        let tried: Vec<HostId> = (0..tries)
+            .filter_map(|_| ids.get(self.random.index(ids.len())).copied())
+            .collect();
+        let tried_names: Vec<String> = self
+            .tracker
+            .hosts()
+            .filter(|host| tried.contains(&host.id))
+            .map(|host| host.host.name.clone())
+            .collect();
+        let left: Vec<Seen> = self
+            .candidates()
+            .into_iter()
+            .filter(|seen| !tried_names.contains(&seen.host.name))
+            .collect();
+        let now_ms = self.now_ms;
+        let mut ask = Ask {
+            client,
+            tried: &tried,
+            now_ms,
+            random: &mut self.random,
+        };
+        let picked = self.tracker.pick(&mut ask);
+        let name = picked.as_ref().map(|picked| picked.host.name.clone());
+        let Some(name) = name else {
+            assert!(left.is_empty(), "nobody is picked, but there is {left:?}");
+            return "a pick of nobody";
+        };
+        let seen = left.iter().find(|seen| seen.host.name == name);
+        let seen = seen.expect("a candidate that is not in tried").clone();
+        match self.remembered(client, &left) {
+            Some(place) => assert_eq!(seen.place, place, "a sticky client moved"),
+            None => self.scheduled(&name, &left),
+        }
+        self.count(&name, client);
+        let picked = picked.unwrap();
+        assert_eq!(Some(picked.address), seen.address);
+        self.sessions.push(Session {
+            picked,
+            client,
+            connected: false,
+        });
+        "a pick"
+    }
+
+    fn remembered(&self, client: IpAddr, left: &[Seen]) -> Option<u64> {
+        let visits = self
+            .clients
+            .get(&client)
+            .filter(|_| self.group.scheduler.sticky)?;
+        let lives = visits.open > 0 || self.now_ms - visits.ended_ms < HALF_AN_HOUR_MS;
+        let usable = left.iter().any(|seen| seen.place == visits.place);
+        (lives && usable).then_some(visits.place)
+    }
+
+    /// The scheduler has picked this one of those that are left: rightly so?
+    fn scheduled(&mut self, name: &str, left: &[Seen]) {
+        let upcoming = |seen: &&Seen| {
+            self.upcoming
+                .iter()
+                .position(|name| *name == seen.host.name)
+        };
+        let least = left.iter().map(|seen| seen.open).min();
+        // Each sessions-for-weight as a fraction over the product of all weights up to 12.
+        let load = |seen: &&Seen| u64::from(seen.open) * 27_720 / u64::from(seen.host.weight);
+        let expected = match self.group.scheduler.algorithm.as_str() {
+            "roundr" => left.iter().min_by_key(upcoming),
+            "leastc" => left.iter().min_by_key(|seen| (seen.open, seen.turn)),
+            "leastcrr" => left
+                .iter()
+                .filter(|seen| Some(seen.open) == least)
+                .min_by_key(upcoming),
+            "weightlc" => left.iter().min_by_key(|seen| (load(seen), seen.turn)),
+            _ => return,
+        };
+        assert_eq!(expected.map(|seen| seen.host.name.as_str()), Some(name));
+        if let Some(at) = self.upcoming.iter().position(|upcoming| *upcoming == name) {
+            self.upcoming.rotate_left(at + 1);
+            self.anchor = Anchor::Last;
+        }
+    }
+
+    fn count(&mut self, name: &str, client: IpAddr) {
+        self.picks += 1;
+        self.turns += 1;
+        let seen = self.hosts.get_mut(name).unwrap();
+        seen.open += 1;
+        seen.turn = self.turns;
+        if self.group.scheduler.sticky {
+            let visits = self.clients.entry(client).or_insert(Visits {
+                place: 0,
+                open: 0,
+                ended_ms: 0,
+            });
+            visits.place = seen.place;
+            visits.open += 1;
+        }
+    }
+
+    fn candidates(&self) -> Vec<Seen> {
+        let all = self
+            .group
+            .hosts
+            .iter()
+            .map(|host| self.hosts[&host.name].clone());
+        let (failed, good): (Vec<Seen>, Vec<Seen>) = all
+            .filter(|seen| seen.host.in_service() && seen.address.is_some())
+            .partition(|seen| seen.failed);
+        if good.is_empty() { failed } else { good }
+    }
+
+    /// One of the sessions that are connecting is connected, fails or is given up.
+    fn settle(&mut self) -> &'static str {
+        let connecting: Vec<usize> = (0..self.sessions.len())
+            .filter(|at| !self.sessions[*at].connected)
+            .collect();
+        let Some(&at) = connecting.get(self.random.index(connecting.len())) else {
+            return "nothing";
+        };
+        let Session { picked, client, .. } = &self.sessions[at];
+        let (id, address, client) = (picked.id, picked.address, *client);
+        let name = picked.host.name.clone();
+        match self.random.below(4) {
+            0 => {
+                self.tracker
+                    .connect_failed(id, address, client, Failure::Refused, self.now_ms);
+                self.hosts.get_mut(&name).unwrap().failures += 1;
+                self.found(&name, address, false);
+                self.end(at);
+                "a failed connect"
+            }
+            1 => {
+                self.tracker.abandoned(id, client, self.now_ms);
+                self.end(at);
+                "an abandoned connect"
+            }
+            _ => {
+                self.tracker.connected(id, address, self.now_ms);
+                self.sessions[at].connected = true;
+                self.hosts.get_mut(&name).unwrap().total += 1;
+                self.found(&name, address, true);
+                "a connect"
+            }
+        }
+    }
+
+    /// What was seen at an address, if the host is still there.
+    fn found(&mut self, name: &str, address: SocketAddr, good: bool) {
+        let configured = self.group.hosts.iter().any(|host| host.name == name);
+        let seen = self.hosts.get_mut(name).unwrap();
+        if configured && seen.address == Some(address) {
+            seen.failed = !good;
+        }
+    }
+
+    fn release(&mut self) -> &'static str {
+        if self.sessions.is_empty() {
+            return "nothing";
+        }
+        let at = self.random.index(self.sessions.len());
+        let Session { picked, client, .. } = &self.sessions[at];
+        self.tracker.released(picked.id, *client, self.now_ms);
+        self.end(at);
+        "the end of a session"
+    }
+
+    fn end(&mut self, at: usize) {
+        let Session { picked, client, .. } = self.sessions.swap_remove(at);
+        let name = &picked.host.name;
+        let seen = self.hosts.get_mut(name).unwrap();
+        seen.open -= 1;
+        if seen.open == 0 && !self.group.hosts.iter().any(|host| host.name == *name) {
+            self.hosts.remove(name);
+        }
+        if let Some(visits) = self
+            .clients
+            .get_mut(&client)
+            .filter(|visits| visits.open > 0)
+        {
+            visits.open -= 1;
+            visits.ended_ms = self.now_ms;
+        }
+    }
+
+    /// A check of a failed host, which comes out one way or the other.
+    fn probe(&mut self) -> &'static str {
+        let good = self.random.below(2) == 0;
+        let targets = self.tracker.to_check();
+        let Some(&(id, address)) = targets.get(self.random.index(targets.len())) else {
+            return "nothing";
+        };
+        let name = self
+            .tracker
+            .hosts()
+            .find(|host| host.id == id)
+            .unwrap()
+            .host
+            .name
+            .clone();
+        let result = if good { Ok(()) } else { Err(Failure::TimedOut) };
+        self.tracker.checked(id, address, result, self.now_ms);
+        self.found(&name, address, good);
+        "a check"
+    }
+
+    fn resolve(&mut self) -> &'static str {
+        let last = u8::try_from(self.random.below(3)).unwrap();
+        let address = IpAddr::from([10, 0, 1, last]);
+        let good = last > 0;
+        let answer = [address];
+        let answer = if good {
+            Ok(&answer[..])
+        } else {
+            Err("no such name")
+        };
+        self.tracker.resolved(NAME, answer, self.now_ms);
+        for host in &self.group.hosts {
+            let Endpoint::Name { port, .. } = &host.address else {
+                continue;
+            };
+            let seen = self.hosts.get_mut(&host.name).unwrap();
+            let new = SocketAddr::new(address, *port);
+            if good && seen.address != Some(new) {
+                (seen.address, seen.failed) = (Some(new), false);
+            } else if !good && seen.address.is_none() {
+                seen.failed = true;
+            }
+        }
+        "an answer"
+    }
+
+    /// Some hosts change, some go, some come, and the order is another one.
+    fn configure(&mut self) -> &'static str {
+        let mut hosts = std::mem::take(&mut self.group.hosts);
+        hosts.retain(|_| self.random.below(6) > 0);
+        for n in 0..self.random.below(4) {
+            let name = format!("h{}", self.random.below(24) + n);
+            if !hosts.iter().any(|host| host.name == name) {
+                let host = self.any_host(&name);
+                hosts.insert(self.random.index(hosts.len() + 1), host);
+            }
+        }
+        for host in &mut hosts {
+            if self.random.below(5) == 0 {
+                let name = host.name.clone();
+                *host = self.any_host(&name);
+            }
+        }
+        if hosts.len() > 1 && self.random.below(2) == 0 {
+            let (one, other) = (
+                self.random.index(hosts.len()),
+                self.random.index(hosts.len()),
+            );
+            hosts.swap(one, other);
+        }
+        self.take_over(&hosts);
+        self.group.hosts = hosts;
+        self.tracker.configure(&self.group, self.now_ms);
+        self.turn_to_the_new_order();
+        "a new configuration"
+    }
+
+    fn any_host(&mut self, name: &str) -> Host {
+        let port = 80 + u16::try_from(self.random.below(2)).unwrap();
+        let address = match self.random.below(4) {
+            0 => Endpoint::Name {
+                host: NAME.to_owned(),
+                port: 80,
+            },
+            _ => Endpoint::Address(SocketAddr::from(([10, 0, 0, 1], port))),
+        };
+        let states = [
+            HostState::Up,
+            HostState::Up,
+            HostState::Drain,
+            HostState::Down,
+        ];
+        let weights = [0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+        Host {
+            name: name.to_owned(),
+            address,
+            weight: weights[self.random.index(weights.len())],
+            state: states[self.random.index(states.len())],
+        }
+    }
+
+    fn take_over(&mut self, hosts: &[Host]) {
+        let was = |name: &str| self.upcoming.iter().any(|known| known == name);
+        for host in hosts {
+            self.places += 1;
+            let new = Seen {
+                host: host.clone(),
+                address: match &host.address {
+                    Endpoint::Address(address) => Some(*address),
+                    Endpoint::Name { .. } => None,
+                },
+                failed: false,
+                open: 0,
+                total: 0,
+                failures: 0,
+                turn: 0,
+                place: self.places,
+            };
+            match self.hosts.get_mut(&host.name) {
+                None => drop(self.hosts.insert(host.name.clone(), new)),
+                Some(seen) if seen.host.address != host.address => {
+                    let Seen {
+                        open,
+                        total,
+                        failures,
+                        turn,
+                        ..
+                    } = *seen;
+                    *seen = Seen {
+                        open,
+                        total,
+                        failures,
+                        turn,
+                        ..new
+                    };
+                }
+                Some(seen) if !was(&host.name) => {
+                    (seen.host, seen.failed, seen.place) = (new.host, false, new.place);
+                }
+                Some(seen) => seen.host = new.host,
+            }
+        }
+        self.hosts
+            .retain(|name, seen| seen.open > 0 || hosts.iter().any(|host| host.name == *name));
+    }
+
+    /// Where the new order goes on.
+    fn turn_to_the_new_order(&mut self) {
+        let old = &self.upcoming;
+        let mut order: Vec<String> = self
+            .group
+            .hosts
+            .iter()
+            .map(|host| host.name.clone())
+            .collect();
+        let at = |name: &String| self.group.hosts.iter().position(|host| host.name == *name);
+        let last = old
+            .last()
+            .filter(|_| self.anchor == Anchor::Last)
+            .and_then(at);
+        let next = old
+            .iter()
+            .find_map(at)
+            .filter(|_| self.anchor != Anchor::Start);
+        match (last, next) {
+            (Some(last), _) => order.rotate_left(last + 1),
+            (None, Some(next)) => {
+                self.anchor = Anchor::Next;
+                order.rotate_left(next);
+            }
+            (None, None) => self.anchor = Anchor::Start,
+        }
+        self.upcoming = order;
+    }
+
+    /// Whether the tracker says what the model says.
+    fn compare(&self, when: &str) {
+        assert_eq!(self.tracker.open(), self.sessions.len(), "{when}");
+        let status: Vec<_> = self.tracker.hosts().collect();
+        let names: Vec<&str> = status.iter().map(|host| host.host.name.as_str()).collect();
+        let order: Vec<&str> = self
+            .group
+            .hosts
+            .iter()
+            .map(|host| host.name.as_str())
+            .collect();
+        assert_eq!(names, order, "{when}");
+        for host in &status {
+            let seen = &self.hosts[&host.host.name];
+            let failed = matches!(host.health, super::Health::Failed(_));
+            assert_eq!(
+                (host.open, host.total, host.failures, failed, host.address),
+                (
+                    seen.open,
+                    seen.total,
+                    seen.failures,
+                    seen.failed,
+                    seen.address
+                ),
+                "{when}, {}",
+                host.host.name
+            );
+        }
+        let in_service = || {
+            status
+                .iter()
+                .filter(|host| self.hosts[&host.host.name].host.in_service())
+        };
+        let failed = in_service()
+            .filter(|host| self.hosts[&host.host.name].failed)
+            .count();
+        let all_failed = failed > 0 && failed == in_service().count();
+        assert_eq!(self.tracker.all_failed(), all_failed, "{when}");
+    }
+}
