@@ -8,6 +8,7 @@ pub(super) struct Cursor {
     anchor: Anchor,
     /// The order that the anchor is in.
     order: Vec<HostId>,
+    /// The position in it to go on from.
     next: usize,
 }
 
@@ -23,9 +24,11 @@ enum Anchor {
 }
 
 impl Cursor {
-    /// The position from which to look for the next host.
-    pub(super) fn next(&self) -> usize {
-        self.next
+    /// The index among the candidates from which to look for the next one. A
+    /// binary search.
+    pub(super) fn next(&self, hosts: &Hosts) -> usize {
+        let passed = |id: &HostId| position(hosts, *id) < Some(self.next);
+        hosts.candidates().partition_point(passed)
     }
 
     /// `host` is picked: go on behind it.

@@ -1,6 +1,7 @@
 //! `leastcrr`: fewest open sessions; among equals the next in order.
 
 use super::cursor::Cursor;
+use super::left::Gaps;
 use super::ranked::Ranked;
 use super::{Ask, HostId, Hosts, Member, Pick, Scheduler};
 
@@ -22,11 +23,20 @@ impl Scheduler for LeastConnsRoundRobin {
     }
 
     fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick {
-        let next = self.ranked.next_from(self.cursor.next(), ask.tried);
-        if let Some(id) = next {
+        let gaps = Gaps::new(hosts, ask.tried);
+        let next = self.cursor.next(hosts);
+        let ahead = self.ranked.least(next..hosts.candidates().len(), &gaps);
+        let passed = self.ranked.least(0..next, &gaps);
+        let least = if passed.load < ahead.load {
+            passed
+        } else {
+            ahead
+        };
+        let picked = hosts.candidates().get(least.index).copied();
+        if let Some(id) = picked {
             self.cursor.passed(hosts, id);
         }
-        next.into()
+        picked.into()
     }
 
     fn counted(&mut self, hosts: &Hosts, host: HostId) {

@@ -1,98 +1,122 @@
-//! Candidates kept in order of preference, for the schedulers that want the least loaded.
+//! The least loaded of the candidates, for the schedulers that want it.
 
-use super::{HostId, Hosts, Member};
-use std::collections::BTreeSet;
+use super::left::Gaps;
+use super::{Ask, HostId, Hosts, Member};
+use std::ops::Range;
 
-/// Candidates by rank, the most wanted first. A change of rank costs a logarithm.
+/// A tournament among the candidates: in a tree with them as its leaves, every
+/// node has the lesser of the two below it.
+///
+/// A change of load replays one host's matches, and the least of any range of
+/// candidates is found from some nodes at each level: both cost a logarithm and
+/// allocate nothing, as a sorted set would.
 #[derive(Debug, Default)]
 pub(super) struct Ranked {
-    set: BTreeSet<Rank>,
-    /// By id: where each is in the set.
-    ranks: Vec<Option<Rank>>,
+    /// The root at 1, what is below node n at 2n and 2n + 1, the leaves last.
+    nodes: Vec<Rank>,
+    /// How many leaves: the candidates, and nobody up to a power of two.
+    leaves: usize,
 }
 
 /// What a candidate is preferred by, the weightiest field first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
     /// How loaded it is.
-    load: u64,
+    pub(super) load: u64,
     /// What decides among the equally loaded.
     tie: u64,
-    /// Then the file's order.
-    position: usize,
-    id: HostId,
+    /// Its index among the candidates: then the file's order.
+    pub(super) index: usize,
 }
 
+const NOBODY: Rank = Rank {
+    load: u64::MAX,
+    tie: u64::MAX,
+    index: usize::MAX,
+};
+
 impl Ranked {
-    /// Ranks all candidates anew. Linear, but touches only those that moved: one
-    /// host's failure among many costs little more than a look at each.
+    /// The candidates are others now. Linear. The key is the load and the tie.
     pub(super) fn renew(&mut self, hosts: &Hosts, key: impl Fn(&Member) -> (u64, u64)) {
-        let last = hosts
-            .known()
-            .last()
-            .map_or(0, |member| member.id().index() + 1);
-        for index in 0..last.max(self.ranks.len()) {
-            let id = HostId(u32::try_from(index).unwrap_or(u32::MAX));
-            self.update(hosts, id, &key);
+        self.leaves = hosts.candidates().len().next_power_of_two();
+        self.nodes.clear();
+        self.nodes.resize(self.leaves, NOBODY);
+        let candidates = hosts.candidate_members().enumerate();
+        self.nodes
+            .extend(candidates.map(|(index, member)| Rank::new(index, key(member))));
+        self.nodes.resize(2 * self.leaves, NOBODY);
+        for node in (1..self.leaves).rev() {
+            self.nodes[node] = self.winner_below(node);
         }
     }
 
-    /// Ranks one host anew; takes it out if it is no candidate.
+    /// The load of one host has changed; never mind if it is no candidate.
     pub(super) fn update(
         &mut self,
         hosts: &Hosts,
         id: HostId,
         key: impl Fn(&Member) -> (u64, u64),
     ) {
-        let rank = rank(hosts, id, key);
-        if self.ranks.len() <= id.index() {
-            self.ranks.resize(id.index() + 1, None);
-        }
-        let old = std::mem::replace(&mut self.ranks[id.index()], rank);
-        if old == rank {
+        let Some(member) = hosts.get(id) else { return };
+        let Some(index) = member.candidate else {
             return;
-        }
-        if let Some(old) = old {
-            self.set.remove(&old);
-        }
-        self.set.extend(rank);
-    }
-
-    /// The first by rank that is not in `tried`.
-    pub(super) fn first(&self, tried: &[HostId]) -> Option<HostId> {
-        self.set
-            .iter()
-            .map(|rank| rank.id)
-            .find(|id| !tried.contains(id))
-    }
-
-    /// Of the least loaded that are not in `tried`, the next one in the file's
-    /// order from `position` on, then from the start. Ties must be 0.
-    pub(super) fn next_from(&self, position: usize, tried: &[HostId]) -> Option<HostId> {
-        let least = self.set.iter().find(|rank| !tried.contains(&rank.id))?;
-        let from = |position| Rank {
-            tie: 0,
-            position,
-            id: HostId(0),
-            ..*least
         };
-        let after = self.set.range(from(position)..from(usize::MAX));
-        let before = self.set.range(from(0)..from(position));
-        after
-            .chain(before)
-            .map(|rank| rank.id)
-            .find(|id| !tried.contains(id))
+        let mut node = self.leaves + index;
+        self.nodes[node] = Rank::new(index, key(member));
+        while node > 1 {
+            node /= 2;
+            let winner = self.winner_below(node);
+            // No match above this one goes another way.
+            if std::mem::replace(&mut self.nodes[node], winner) == winner {
+                return;
+            }
+        }
+    }
+
+    /// The first by rank that this client has not tried.
+    pub(super) fn first(&self, hosts: &Hosts, ask: &Ask<'_>) -> Option<HostId> {
+        let gaps = Gaps::new(hosts, ask.tried);
+        let least = self.least(0..hosts.candidates().len(), &gaps);
+        hosts.candidates().get(least.index).copied()
+    }
+
+    /// The first by rank in a range of the candidates, but for the gaps.
+    pub(super) fn least(&self, range: Range<usize>, gaps: &Gaps) -> Rank {
+        let mut least = NOBODY;
+        let mut from = range.start;
+        for gap in gaps.iter().filter(|gap| range.contains(gap)) {
+            least = least.min(self.least_of_all(from..gap));
+            from = gap + 1;
+        }
+        least.min(self.least_of_all(from..range.end))
+    }
+
+    /// Climbs from both ends of the range, taking along the nodes whose parent
+    /// reaches beyond it.
+    fn least_of_all(&self, range: Range<usize>) -> Rank {
+        let (mut start, mut end) = (self.leaves + range.start, self.leaves + range.end);
+        let mut least = NOBODY;
+        while start < end {
+            if start % 2 == 1 {
+                least = least.min(self.nodes[start]);
+                start += 1;
+            }
+            if end % 2 == 1 {
+                end -= 1;
+                least = least.min(self.nodes[end]);
+            }
+            (start, end) = (start / 2, end / 2);
+        }
+        least
+    }
+
+    fn winner_below(&self, node: usize) -> Rank {
+        self.nodes[2 * node].min(self.nodes[2 * node + 1])
     }
 }
 
-fn rank(hosts: &Hosts, id: HostId, key: impl Fn(&Member) -> (u64, u64)) -> Option<Rank> {
-    let member = hosts.get(id)?;
-    member.candidate?;
-    let (load, tie) = key(member);
-    Some(Rank {
-        load,
-        tie,
-        position: member.position?,
-        id,
-    })
+impl Rank {
+    fn new(index: usize, (load, tie): (u64, u64)) -> Self {
+        Rank { load, tie, index }
+    }
 }

@@ -1,9 +1,9 @@
 //! `roundr`: in the file's order, exactly, over all workers together.
 
 use super::cursor::Cursor;
-use super::{Ask, HostId, Hosts, Member, Pick, Scheduler};
+use super::{Ask, Hosts, Pick, Scheduler};
 
-/// A binary search among the candidates.
+/// Logarithmic in the hosts.
 #[derive(Debug, Default)]
 pub(super) struct RoundRobin {
     cursor: Cursor,
@@ -15,10 +15,7 @@ impl Scheduler for RoundRobin {
     }
 
     fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick {
-        let before =
-            |id: &HostId| hosts.get(*id).and_then(Member::position) < Some(self.cursor.next());
-        let candidates = hosts.candidates();
-        let (passed, ahead) = candidates.split_at(candidates.partition_point(before));
+        let (passed, ahead) = hosts.candidates().split_at(self.cursor.next(hosts));
         let next = ahead
             .iter()
             .chain(passed)

@@ -24,8 +24,8 @@ impl Scheduler for WeightedLeastConns {
         self.ranked.renew(hosts, key);
     }
 
-    fn pick(&mut self, _: &Hosts, ask: &mut Ask<'_>) -> Pick {
-        self.ranked.first(ask.tried).into()
+    fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick {
+        self.ranked.first(hosts, ask).into()
     }
 
     fn counted(&mut self, hosts: &Hosts, host: HostId) {
