@@ -6,7 +6,7 @@ use super::hosts::Place;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// The most clients that are remembered: about 20 MB.
+/// The most clients that are remembered: about 25 MB, once there are so many.
 const MOST_CLIENTS: usize = 262_144;
 /// How long a client is remembered after its last session.
 const REMEMBERED_MS: u64 = 30 * 60 * 1000;
