@@ -54,7 +54,7 @@ pub enum Changed {
     No,
     /// It says this now; the file is to be replaced by the new one once that is
     /// in force.
-    Yes(File, Reading),
+    Yes(Box<(File, Reading)>),
 }
 
 impl File {
@@ -84,13 +84,8 @@ impl File {
             return Ok(Changed::No);
         }
         let reading = parse(&self.path, &bytes)?;
-        Ok(Changed::Yes(
-            File {
-                path: self.path.clone(),
-                bytes,
-            },
-            reading,
-        ))
+        let file = File { path: self.path.clone(), bytes };
+        Ok(Changed::Yes(Box::new((file, reading))))
     }
 
     /// Where it is.

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use super::Director;
 use crate::balance::{self, Health, Totals};
 use crate::config::{self, HostState};
-use crate::relay::{Clock, EndReason, Meters, Trouble};
+use crate::relay::{Clock, EndReason, Meters, Tally, Trouble};
 
 /// Everything, at one moment.
 #[derive(Debug, Clone)]
@@ -129,8 +129,8 @@ fn service(director: &Director, service: &config::Service) -> ServiceStatus {
             .addresses(&director.wanted, &service.name)
             .collect(),
         enabled: service.enabled.clone(),
-        open: tally.map_or(0, |tally| tally.open()),
-        total: tally.map_or(0, |tally| tally.total()),
+        open: tally.map_or(0, Tally::open),
+        total: tally.map_or(0, Tally::total),
         groups: service
             .groups
             .iter()

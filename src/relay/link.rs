@@ -129,7 +129,7 @@ impl Link {
                     pump::read(session, sockets, direction, turn.buffer, turn.now_ms);
                 }
                 Step::Write(direction) => {
-                    pump::write_kept(session, sockets, direction, turn.now_ms)
+                    pump::write_kept(session, sockets, direction, turn.now_ms);
                 }
                 Step::Shutdown(direction) => pump::shutdown(session, sockets, direction),
                 Step::Pick => self.pick(turn),

@@ -29,4 +29,5 @@ pub(crate) use mailbox::{Mailbox, Order};
 pub(crate) use meters::{Meters, Trouble};
 pub(crate) use plan::{Group, Plan, Service, Tally};
 pub(crate) use probe::{Prober, Verdict};
+pub use tcplog::TARGET as SESSION_LOG;
 pub(crate) use worker::{Shared, Worker};

@@ -12,7 +12,7 @@ use crate::calendar::Moment;
 
 /// The log target of these lines: they are wanted by the configuration's
 /// `connections="true"`, whatever else is logged.
-pub(crate) const TARGET: &str = "txlb::session";
+pub const TARGET: &str = "txlb::session";
 
 /// What is said of one session.
 #[derive(Debug)]
@@ -66,9 +66,9 @@ impl fmt::Display for Line<'_> {
         )?;
         // The plus says that another host got the session in the end.
         if self.retries > 0 {
-            write!(f, "+{}", self.retries)?
+            write!(f, "+{}", self.retries)?;
         } else {
-            f.write_char('0')?
+            f.write_char('0')?;
         }
         f.write_str(" 0/0")
     }

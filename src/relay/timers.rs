@@ -115,6 +115,7 @@ impl Timers {
         self.next_tick_from(self.tick + 1)
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "a slot is less than 64")]
     fn next_tick_from(&self, tick: u64) -> u64 {
         let mut first = u64::MAX;
         for (level, &slots) in self.occupied.iter().enumerate() {
@@ -125,7 +126,7 @@ impl Timers {
             let unit = SLOT_BITS * u32::try_from(level).unwrap_or(0);
             let from = tick.div_ceil(1 << unit);
             let ahead = slots
-                .rotate_right((from % SLOTS as u64) as u32)
+                .rotate_right(slot_of(from, 0) as u32)
                 .trailing_zeros();
             first = first.min((from + u64::from(ahead)) << unit);
         }
@@ -135,7 +136,7 @@ impl Timers {
     /// Spreads the slots of the upper levels whose time begins at this tick.
     fn cascade(&mut self) {
         for level in (1..LEVELS).rev() {
-            if self.tick % (1 << (SLOT_BITS as usize * level)) != 0 {
+            if !self.tick.is_multiple_of(1 << (SLOT_BITS as usize * level)) {
                 continue;
             }
             let slot = slot_of(self.tick, level);
@@ -190,8 +191,9 @@ impl Timers {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "a slot is less than 64")]
 fn slot_of(tick: u64, level: usize) -> usize {
-    (tick >> (SLOT_BITS as usize * level)) as usize % SLOTS
+    (tick >> (SLOT_BITS as usize * level)) as usize & (SLOTS - 1)
 }
 
 #[cfg(test)]
@@ -262,7 +264,7 @@ mod tests {
             let mut timers = Timers::new(now_ms);
             let mut model: BTreeMap<u32, u64> = BTreeMap::new();
             for _ in 0..400 {
-                let key = random.below(50) as u32;
+                let key = u32::try_from(random.below(50)).unwrap();
                 let size = random.below(24);
                 match random.below(4) {
                     0 => {

@@ -60,7 +60,8 @@ fn timeouts(element: &Element<'_>) -> Result<Timeouts, Error> {
 fn listen(element: &Element<'_>, listens: &mut Listens) -> Result<ListenAddress, Error> {
     let value = element.required("ip")?;
     let address: ListenAddress = value.address()?;
-    if let Some(first) = listens.get(&address) {
+    // With port 0 the system chooses, and never the same one twice.
+    if let Some(first) = listens.get(&address).filter(|_| address.port != 0) {
         let (address, first) = (address.to_string(), value.position_of(*first));
         let kind = ErrorKind::DuplicateListen { address, first };
         return Err(value.error(kind));

@@ -1,0 +1,72 @@
+//! `-t` and `-T`: finds what is wrong with a configuration before a reload does.
+//!
+//! Binds nothing and changes nothing.
+
+use std::path::Path;
+use std::time::Duration;
+
+use txlb::config::{Config, Endpoint, ListenHost, Web, print};
+use txlb::director::{File, unresolved_names};
+
+use crate::cli::Exit;
+use crate::serve::file_exit;
+
+/// How long the names may take to resolve.
+const NAMES_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Checks the configuration in `file`; with `show`, prints what is in effect.
+pub(crate) fn run(file: &Path, show: bool) -> Result<(), Exit> {
+    let (_, reading) = File::read(file).map_err(|error| file_exit(&error))?;
+    for warning in &reading.warnings {
+        eprintln!("{}:{}: warning: {}", file.display(), warning.position, warning.text);
+    }
+    read_secrets(file, &reading.config)?;
+    let names = names(&reading.config);
+    let unresolved = unresolved_names(names, NAMES_PATIENCE)
+        .map_err(|error| Exit::new(Exit::OTHER, &format!("txlb: {error}")))?;
+    for (name, reason) in unresolved {
+        eprintln!("{}: warning: the name {name} does not resolve: {reason}", file.display());
+    }
+    if show {
+        print!("{}", print(&reading.config));
+    } else {
+        eprintln!("{}: the configuration is good", file.display());
+    }
+    Ok(())
+}
+
+/// Every name that somebody will have to resolve.
+fn names(config: &Config) -> impl Iterator<Item = String> + '_ {
+    let hosts = config
+        .services
+        .iter()
+        .flat_map(|service| &service.groups)
+        .flat_map(|group| &group.hosts)
+        .filter_map(|host| match &host.address {
+            Endpoint::Name { host, .. } => Some(host.clone()),
+            _ => None,
+        });
+    let listeners = config.services.iter().flat_map(|service| &service.listens).filter_map(|listen| {
+        match &listen.host {
+            ListenHost::Name(name) => Some(name.clone()),
+            _ => None,
+        }
+    });
+    let mut names: Vec<String> = hosts.chain(listeners).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter()
+}
+
+/// Whether the certificate and its key can be read at all.
+fn read_secrets(file: &Path, config: &Config) -> Result<(), Exit> {
+    let web = config.admin.as_ref().and_then(|admin| admin.web.as_ref());
+    let paths = web.into_iter().flat_map(|Web { cert, key, .. }| cert.iter().chain(key));
+    for path in paths {
+        std::fs::File::open(path).map_err(|error| {
+            let message = format!("{}: {}: {error}", file.display(), path.display());
+            Exit::new(Exit::CONFIG, &message)
+        })?;
+    }
+    Ok(())
+}

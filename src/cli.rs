@@ -1,0 +1,337 @@
+//! The options: one table, which makes the parser and the usage text.
+//!
+//! Says what is asked for; does none of it.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use getopts::{Matches, Options};
+use txlb::config::{
+    Algorithm, Config, Endpoint, Group, Host, HostState, ListenAddress, Scheduler, Service, Timeouts,
+};
+
+/// What the user wants done.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// `-h`
+    Help,
+    /// `-V`
+    Version,
+    /// `-t`, and with `print` `-T`
+    Check { file: PathBuf, print: bool },
+    /// `-s`
+    Send { signal: rustix::process::Signal, pid_file: PathBuf },
+    /// Balance.
+    Serve(Job),
+}
+
+/// A balancer that is to run.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) source: Source,
+    pub(crate) workers: Option<usize>,
+    pub(crate) pid_file: Option<PathBuf>,
+    pub(crate) log: Option<PathBuf>,
+    pub(crate) level: log::LevelFilter,
+}
+
+/// Where the configuration comes from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// A file.
+    File(PathBuf),
+    /// The command line itself.
+    CommandLine(Box<Config>),
+    /// The built-in demonstration.
+    Demo,
+}
+
+/// Why the program ends, other than well.
+#[derive(Debug)]
+pub(crate) struct Exit {
+    pub(crate) status: u8,
+    pub(crate) message: String,
+}
+
+impl Exit {
+    /// Anything that has no number of its own.
+    pub(crate) const OTHER: u8 = 1;
+    /// The numbers of sysexits(3).
+    pub(crate) const USAGE: u8 = 64;
+    pub(crate) const CONFIG: u8 = 65;
+    pub(crate) const NO_FILE: u8 = 66;
+    pub(crate) const CANNOT_BIND: u8 = 69;
+    pub(crate) const CANNOT_CREATE: u8 = 73;
+    pub(crate) const NO_PERMISSION: u8 = 77;
+
+    pub(crate) fn new(status: u8, message: &(impl ToString + ?Sized)) -> Exit {
+        Exit { status, message: message.to_string() }
+    }
+}
+
+/// One option; without an argument's name it takes none.
+struct Flag {
+    short: &'static str,
+    long: &'static str,
+    argument: &'static str,
+    /// May be given more than once.
+    many: bool,
+    help: &'static str,
+}
+
+const fn flag(short: &'static str, argument: &'static str, help: &'static str) -> Flag {
+    Flag { short, long: "", argument, many: false, help }
+}
+
+/// Every option there is.
+const FLAGS: &[Flag] = &[
+    flag("f", "FILE", "the configuration (/etc/txlb/config.xml)"),
+    flag("p", "PIDFILE", "write the process ID there, and lock it"),
+    flag("l", "LOG", "log to this file instead of standard error"),
+    flag("w", "N", "worker threads (one for each processor)"),
+    flag("q", "", "log warnings and errors only"),
+    flag("v", "", "log more"),
+    flag("t", "", "check the configuration, then end"),
+    flag("T", "", "check it, and print what is in effect"),
+    Flag { long: "demo", ..flag("", "", "a working balancer over three built-in hosts, loopback only") },
+    Flag { many: true, ..flag("L", "ADDR", "no file: listen here") },
+    Flag { many: true, ..flag("B", "ADDR[,weight=N]", "no file: a host to balance over") },
+    flag("S", "SCHEDULER", "no file: how to pick a host (leastc)"),
+    flag("s", "reload|stop|quit|reopen", "tell the txlb that holds the PID file"),
+    Flag { long: "version", ..flag("V", "", "print the version") },
+    Flag { long: "help", ..flag("h", "", "print this") },
+];
+
+const SYNOPSIS: &str = "\
+txlb balances TCP connections over hosts.
+
+    txlb [-f FILE] [-p PIDFILE] [-l LOG] [-w N] [-q | -v]
+    txlb -t | -T [-f FILE]
+    txlb --demo
+    txlb -L ADDR -B ADDR[,weight=N] ... [-S SCHEDULER]
+    txlb -s reload|stop|quit|reopen [-p PIDFILE]
+    txlb -V | -h";
+
+const DEFAULT_FILE: &str = "/etc/txlb/config.xml";
+const DEFAULT_PID_FILE: &str = "/run/txlb/txlb.pid";
+
+fn options() -> Options {
+    let mut options = Options::new();
+    for Flag { short, long, argument, many, help } in FLAGS {
+        match (argument.is_empty(), many) {
+            (true, _) => options.optflag(short, long, help),
+            (false, false) => options.optopt(short, long, help, argument),
+            (false, true) => options.optmulti(short, long, help, argument),
+        };
+    }
+    options
+}
+
+/// What `-h` prints.
+pub(crate) fn usage() -> String {
+    options().usage(SYNOPSIS)
+}
+
+/// What the arguments ask for.
+pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, Exit> {
+    let matches = options().parse(arguments).map_err(|error| wrong(&error.to_string()))?;
+    if matches.opt_present("h") {
+        return Ok(Command::Help);
+    }
+    if matches.opt_present("V") {
+        return Ok(Command::Version);
+    }
+    if let Some(word) = matches.free.first() {
+        return Err(wrong(&format!("{word:?} is not understood: options begin with '-'")));
+    }
+    if let Some(word) = matches.opt_str("s") {
+        let signal = signal(&word)?;
+        return Ok(Command::Send { signal, pid_file: path(&matches, "p", DEFAULT_PID_FILE) });
+    }
+    if matches.opt_present("t") || matches.opt_present("T") {
+        let file = path(&matches, "f", DEFAULT_FILE);
+        return Ok(Command::Check { file, print: matches.opt_present("T") });
+    }
+    Ok(Command::Serve(job(&matches)?))
+}
+
+fn job(matches: &Matches) -> Result<Job, Exit> {
+    let level = match (matches.opt_present("q"), matches.opt_present("v")) {
+        (true, true) => return Err(wrong("-q and -v contradict each other")),
+        (true, false) => log::LevelFilter::Warn,
+        (false, true) => log::LevelFilter::Debug,
+        (false, false) => log::LevelFilter::Info,
+    };
+    Ok(Job {
+        source: source(matches)?,
+        workers: matches.opt_str("w").map(|text| workers(&text)).transpose()?,
+        pid_file: matches.opt_str("p").map(PathBuf::from),
+        log: matches.opt_str("l").map(PathBuf::from),
+        level,
+    })
+}
+
+fn source(matches: &Matches) -> Result<Source, Exit> {
+    let without_file = ["L", "B", "S"].iter().any(|option| matches.opt_present(option));
+    match (matches.opt_present("demo"), without_file, matches.opt_present("f")) {
+        (true, false, false) => Ok(Source::Demo),
+        (false, true, false) => Ok(Source::CommandLine(Box::new(command_line_config(matches)?))),
+        (false, false, _) => Ok(Source::File(path(matches, "f", DEFAULT_FILE))),
+        _ => Err(wrong("--demo, -f, and -L with -B are three ways to say what to balance: choose one")),
+    }
+}
+
+/// The configuration that `-L`, `-B` and `-S` stand for.
+fn command_line_config(matches: &Matches) -> Result<Config, Exit> {
+    let listens = matches.opt_strs("L");
+    let hosts = matches.opt_strs("B");
+    if listens.is_empty() || hosts.is_empty() {
+        return Err(wrong("-L (where to listen) and -B (a host) go together"));
+    }
+    let scheduler = match matches.opt_str("S") {
+        None => Scheduler::from(Algorithm::LeastConns),
+        Some(text) => text.parse().map_err(|_| {
+            let known: Vec<_> = Scheduler::spellings().collect();
+            wrong(&format!("-S {text}: there is no such scheduler; there are {}", known.join(", ")))
+        })?,
+    };
+    let group = Group {
+        name: "main".to_owned(),
+        scheduler,
+        hosts: (1..).zip(&hosts).map(|(number, text)| host(number, text)).collect::<Result<_, _>>()?,
+    };
+    let listen = |text: &String| {
+        text.parse::<ListenAddress>().map_err(|error| wrong(&format!("-L {text}: {error}")))
+    };
+    let service = Service {
+        name: "main".to_owned(),
+        timeouts: Timeouts::default(),
+        listens: listens.iter().map(listen).collect::<Result<_, _>>()?,
+        enabled: group.name.clone(),
+        groups: vec![group],
+    };
+    Ok(Config { services: vec![service], ..Config::default() })
+}
+
+fn host(number: usize, text: &str) -> Result<Host, Exit> {
+    let bad = |what: &str| wrong(&format!("-B {text}: {what}"));
+    let (address, weight) = match text.split_once(',') {
+        None => (text, 1),
+        Some((address, option)) => {
+            let weight = option.strip_prefix("weight=").ok_or_else(|| bad("only weight=N may follow"))?;
+            let weight = weight.parse().ok().filter(|&weight| weight <= Host::MAX_WEIGHT);
+            (address, weight.ok_or_else(|| bad("a weight is a number from 0 to 1000"))?)
+        }
+    };
+    let address: Endpoint = address.parse().map_err(|error| bad(&format!("{error}")))?;
+    Ok(Host { name: format!("host.{number}"), address, weight, state: HostState::Up })
+}
+
+fn workers(text: &str) -> Result<usize, Exit> {
+    text.parse()
+        .ok()
+        .filter(|count| (1..=MAX_WORKERS).contains(count))
+        .ok_or_else(|| wrong(&format!("-w {text}: a number from 1 to {MAX_WORKERS} is needed")))
+}
+
+/// More threads than any machine has use for.
+const MAX_WORKERS: usize = 1024;
+
+fn signal(word: &str) -> Result<rustix::process::Signal, Exit> {
+    use rustix::process::Signal;
+    match word {
+        "reload" => Ok(Signal::HUP),
+        "stop" => Ok(Signal::TERM),
+        "quit" => Ok(Signal::QUIT),
+        "reopen" => Ok(Signal::USR1),
+        _ => Err(wrong(&format!("-s {word}: there are reload, stop, quit and reopen"))),
+    }
+}
+
+fn path(matches: &Matches, option: &str, default: &str) -> PathBuf {
+    PathBuf::from(matches.opt_str(option).unwrap_or_else(|| default.to_owned()))
+}
+
+fn wrong(message: &str) -> Exit {
+    Exit::new(Exit::USAGE, &format!("txlb: {message} (txlb -h shows how)"))
+}
+
+/// Where a listener on the command line is reached from this machine.
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
+        other => other.ip(),
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, Exit> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    fn refused(line: &str) -> String {
+        match parsed(line) {
+            Err(Exit { status: Exit::USAGE, message }) => message,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_option_of_the_table_is_in_the_synopsis() {
+        for Flag { short, long, .. } in FLAGS {
+            let spelled = if short.is_empty() { format!("--{long}") } else { format!("-{short}") };
+            assert!(SYNOPSIS.contains(&spelled), "{spelled}");
+        }
+    }
+
+    #[test]
+    fn without_options_the_usual_file_is_served() {
+        let Ok(Command::Serve(job)) = parsed("") else { panic!() };
+        assert!(matches!(job.source, Source::File(file) if file.to_str() == Some(DEFAULT_FILE)));
+        assert_eq!((job.workers, job.level), (None, log::LevelFilter::Info));
+    }
+
+    #[test]
+    fn a_command_line_is_a_configuration() {
+        let line = "-L 127.0.0.1:8080 -L 8081 -B 10.0.0.1:80,weight=5 -B db:80 -S maglev,sticky";
+        let Ok(Command::Serve(Job { source: Source::CommandLine(config), .. })) = parsed(line) else {
+            panic!()
+        };
+        let service = &config.services[0];
+        let listens: Vec<_> = service.listens.iter().map(ToString::to_string).collect();
+        assert_eq!(listens, ["127.0.0.1:8080", "*:8081"]);
+        let group = service.enabled_group().unwrap();
+        assert_eq!(group.scheduler.to_string(), "maglev,sticky");
+        let hosts: Vec<_> =
+            group.hosts.iter().map(|host| (host.name.as_str(), host.weight)).collect();
+        assert_eq!(hosts, [("host.1", 5), ("host.2", 1)]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_a_reason() {
+        for (line, word) in [
+            ("--demo -f x", "choose one"),
+            ("-L 80", "go together"),
+            ("-B a:80", "go together"),
+            ("-L 80 -B a:80,wait=3", "weight=N"),
+            ("-L 80 -B a:80,weight=1001", "0 to 1000"),
+            ("-L 80 -B a", "-B a:"),
+            ("-L x:y -B a:80", "-L x:y:"),
+            ("-L 80 -B a:80 -S best", "no such scheduler"),
+            ("-w 0", "1 to 1024"),
+            ("-w many", "1 to 1024"),
+            ("-q -v", "contradict"),
+            ("-s restart", "reload, stop, quit and reopen"),
+            ("start", "not understood"),
+            ("-X", "txlb -h"),
+        ] {
+            assert!(refused(line).contains(word), "{line}: {}", refused(line));
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! `--demo`: three small HTTP hosts that answer with their own name, and a
+//! configuration that balances over them.
+//!
+//! The configuration is an ordinary one and is run by the ordinary code; only
+//! the hosts are built in.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use txlb::config::{self, Config};
+use txlb::director::Status;
+
+use crate::serve::url;
+
+const NAMES: [&str; 3] = ["one", "two", "three"];
+
+/// The first port tried for the balancer, and how many are.
+const PORT: u16 = 8080;
+const PORTS: u16 = 20;
+
+/// Clients a host answers at the same time; more are turned away.
+const CLIENTS: usize = 64;
+
+/// A request is read up to here, and waited for so long.
+const REQUEST_LIMIT: u64 = 8192;
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The running hosts.
+#[derive(Debug)]
+pub(crate) struct Demo {
+    text: String,
+}
+
+impl Demo {
+    /// Starts the hosts and says how to balance over them.
+    pub(crate) fn start() -> io::Result<(Demo, Config)> {
+        let mut hosts = String::new();
+        for name in NAMES {
+            let address = start_host(name)?;
+            hosts += &format!("      <host name=\"{name}\" ip=\"{address}\"/>\n");
+        }
+        let text = format!(
+            "<config>\n  <service name=\"demo\">\n    <listen ip=\"127.0.0.1:{}\"/>\n    \
+             <group name=\"main\" scheduler=\"roundr\" enable=\"true\">\n{hosts}    \
+             </group>\n  </service>\n</config>\n",
+            free_port()?
+        );
+        let reading = config::read(text.as_bytes()).map_err(io::Error::other)?;
+        Ok((Demo { text }, reading.config))
+    }
+
+    /// Says what can be tried.
+    pub(crate) fn invite(&self, status: &Status) {
+        let addresses = status.services.iter().flat_map(|service| &service.addresses);
+        for address in addresses {
+            let url = url(*address);
+            println!("A balancer over three hosts is at {url}: every request gets the next one.\n");
+            println!("    curl {url}");
+            println!("    for i in 1 2 3 4 5 6; do curl -s {url}; done\n");
+        }
+        println!("It runs this configuration; Ctrl-C ends it.\n\n{}", self.text);
+    }
+}
+
+/// The first port from 8080 on that nobody has.
+fn free_port() -> io::Result<u16> {
+    (PORT..PORT + PORTS)
+        .find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok())
+        .ok_or_else(|| io::Error::other(format!("the ports from {PORT} on are all in use")))
+}
+
+fn start_host(name: &'static str) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let clients = Arc::new(AtomicUsize::new(0));
+    thread::Builder::new().name(format!("demo-{name}")).spawn(move || {
+        for client in listener.incoming().flatten() {
+            if clients.fetch_add(1, Ordering::Relaxed) >= CLIENTS {
+                clients.fetch_sub(1, Ordering::Relaxed);
+                continue;
+            }
+            let counted = Arc::clone(&clients);
+            let answer = move || {
+                // A client that leaves early is no concern of the others.
+                let _ = answer(&client, name);
+                counted.fetch_sub(1, Ordering::Relaxed);
+            };
+            if thread::Builder::new().spawn(answer).is_err() {
+                clients.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    })?;
+    Ok(address)
+}
+
+/// Answers one request, whatever it asks for.
+fn answer(mut client: &TcpStream, name: &str) -> io::Result<()> {
+    client.set_read_timeout(Some(PATIENCE))?;
+    client.set_write_timeout(Some(PATIENCE))?;
+    let head = BufReader::new(client.take(REQUEST_LIMIT));
+    for line in head.lines() {
+        if line?.is_empty() {
+            break;
+        }
+    }
+    let body = format!("{name}\n");
+    write!(
+        client,
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{body}",
+        body.len()
+    )
+}

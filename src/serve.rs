@@ -1,0 +1,274 @@
+//! Runs a balancer until it is told to stop, and does what the signals ask for.
+//!
+//! Everything happens on the main thread, one event after the other; what
+//! moves the bytes is behind the director.
+
+use std::io;
+use std::path::Path;
+use std::process;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use txlb::config::{Config, Warning};
+use txlb::director::{
+    Changed, Director, Error, Event as DirectorEvent, File, FileError, Options, Signal,
+    forward_signals,
+};
+use txlb::os::descriptors;
+
+use crate::cli::{Exit, Job, Source, reachable};
+use crate::demo::Demo;
+use crate::logging::Log;
+use crate::pidfile::PidFile;
+
+/// What open sessions get after TERM.
+const GRACE: Duration = Duration::from_secs(5);
+
+enum Event {
+    Signal(Signal),
+    Director(DirectorEvent),
+}
+
+/// Balances until a signal ends it.
+pub(crate) fn run(job: Job) -> Result<(), Exit> {
+    let log = Log::start(job.level).map_err(|error| other(&error))?;
+    let result = serve(job, &log);
+    log.flush();
+    result
+}
+
+fn serve(job: Job, log: &Log) -> Result<(), Exit> {
+    let mut demo = None;
+    let (file, config, warnings) = match job.source {
+        Source::File(path) => {
+            let (file, reading) = File::read(&path).map_err(|error| file_exit(&error))?;
+            (Some(file), reading.config, reading.warnings)
+        }
+        Source::CommandLine(config) => (None, *config, Vec::new()),
+        Source::Demo => {
+            let (started, config) = Demo::start().map_err(|error| other(&error))?;
+            demo = Some(started);
+            (None, config, Vec::new())
+        }
+    };
+    let log_path = job.log.as_deref().or(config.logging.file.as_deref());
+    open_log(log, log_path)?;
+    let _pid_file = job.pid_file.as_deref().map(PidFile::take).transpose()?;
+    raise_limit();
+
+    let (events, incoming) = channel();
+    let signals = events.clone();
+    forward_signals(move |signal| drop(signals.send(Event::Signal(signal)))).map_err(|error| other(&error))?;
+    let options = Options {
+        workers: job.workers.unwrap_or_else(processors),
+        on_event: Arc::new(move |event| drop(events.send(Event::Director(event)))),
+    };
+    warn_of_doors(&config, None);
+    let director = Director::start(config, &options).map_err(|error| start_exit(&error))?;
+    warn(file.as_ref(), &warnings);
+    announce(&director, options.workers);
+    if let Some(demo) = &demo {
+        demo.invite(&director.status());
+    }
+    Server { director, file, log: log.clone(), log_is_fixed: job.log.is_some(), stopping: false }
+        .run(&incoming)
+}
+
+/// What runs, and how to change it.
+struct Server {
+    director: Director,
+    file: Option<File>,
+    log: Log,
+    /// `-l` was given: it beats the configuration.
+    log_is_fixed: bool,
+    stopping: bool,
+}
+
+impl Server {
+    fn run(mut self, events: &Receiver<Event>) -> Result<(), Exit> {
+        for event in events {
+            match event {
+                Event::Director(DirectorEvent::Stopped) => return Ok(()),
+                Event::Director(DirectorEvent::WorkerPanicked(number)) => {
+                    return Err(Exit::new(Exit::OTHER, &format!("txlb: worker {number} panicked")));
+                }
+                Event::Director(_) => {}
+                Event::Signal(signal) => {
+                    if self.obey(signal) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what a signal asks for; says whether all ends here and now.
+    fn obey(&mut self, signal: Signal) -> bool {
+        match signal {
+            Signal::Stop | Signal::Quit if self.stopping => {
+                log::warn!("told to stop again: ending now");
+                return true;
+            }
+            Signal::Stop => self.stop(Some(GRACE)),
+            Signal::Quit => self.stop(None),
+            Signal::Reload if !self.stopping => self.reload(),
+            Signal::Reload | Signal::Reopen => self.log.reopen(),
+            _ => log::warn!("USR2 is not used yet: it will replace the program while it runs"),
+        }
+        false
+    }
+
+    fn stop(&mut self, grace: Option<Duration>) {
+        self.stopping = true;
+        let open = self.director.status().open;
+        match grace {
+            Some(grace) => log::info!("stopping: {open} sessions have {} s left", grace.as_secs()),
+            None => log::info!("stopping once the last of {open} sessions is over"),
+        }
+        self.director.stop(grace);
+    }
+
+    fn reload(&mut self) {
+        self.log.reopen();
+        let Some(file) = &self.file else {
+            log::info!("there is no configuration file to read again");
+            return;
+        };
+        match file.read_again() {
+            Ok(Changed::No) => {
+                log::info!("{} is unchanged", file.path().display());
+                self.director.resolve_again();
+            }
+            Ok(Changed::Yes(news)) => {
+                let (file, reading) = *news;
+                self.replace(file, reading.config, &reading.warnings);
+            }
+            Err(error) => log::error!("{error}; the running configuration stays"),
+        }
+    }
+
+    fn replace(&mut self, file: File, config: Config, warnings: &[Warning]) {
+        let before = self.director.config().clone();
+        if let Err(error) = self.director.apply(config) {
+            log::error!("{}: {error}; the running configuration stays", file.path().display());
+            return;
+        }
+        warn(Some(&file), warnings);
+        warn_of_doors(self.director.config(), Some(&before));
+        log::info!("{} is in force", file.path().display());
+        self.file = Some(file);
+        let log_path = self.director.config().logging.file.clone();
+        if !self.log_is_fixed && log_path != before.logging.file {
+            self.move_log(log_path.as_deref());
+        }
+    }
+
+    fn move_log(&self, path: Option<&Path>) {
+        if let Err(error) = self.log.open(path) {
+            let path = path.unwrap_or(Path::new("standard error"));
+            log::error!("cannot log to {}: {error}; the log stays where it was", path.display());
+        }
+    }
+}
+
+fn open_log(log: &Log, path: Option<&Path>) -> Result<(), Exit> {
+    let Some(path) = path else { return Ok(()) };
+    log.open(Some(path)).map_err(|error| {
+        Exit::new(Exit::CANNOT_CREATE, &format!("txlb: cannot log to {}: {error}", path.display()))
+    })
+}
+
+fn raise_limit() {
+    match descriptors::raise_limit() {
+        Ok(limit) => {
+            let word = |limit: Option<u64>| {
+                limit.map_or_else(|| "no limit".to_owned(), |limit| limit.to_string())
+            };
+            let sessions = limit.now.map_or_else(String::new, |now| {
+                format!(", which is good for about {} sessions", now / 2)
+            });
+            let (before, now) = (word(limit.before), word(limit.now));
+            log::info!("descriptors: {now} (raised from {before}){sessions}");
+        }
+        Err(error) => log::warn!("cannot raise the limit of descriptors: {error}"),
+    }
+}
+
+/// How many processors this process may use.
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn announce(director: &Director, workers: usize) {
+    for service in director.status().services {
+        let addresses: Vec<_> = service.addresses.iter().map(ToString::to_string).collect();
+        log::info!("service {} listens at {}", service.name, addresses.join(", "));
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    log::info!("txlb {version} runs as process {} with {workers} workers", process::id());
+}
+
+fn warn(file: Option<&File>, warnings: &[Warning]) {
+    let Some(file) = file else { return };
+    for Warning { position, text } in warnings {
+        log::warn!("{}:{position}: {text}", file.path().display());
+    }
+}
+
+/// Says once of each door that it is configured but cannot be opened yet.
+fn warn_of_doors(config: &Config, before: Option<&Config>) {
+    let had: Vec<_> = before.map(doors).unwrap_or_default();
+    for door in doors(config).into_iter().filter(|door| !had.contains(door)) {
+        log::warn!("{door} is configured, but this version of txlb does not have it yet");
+    }
+}
+
+fn doors(config: &Config) -> Vec<&'static str> {
+    let admin = config.admin.as_ref();
+    let web = admin.and_then(|admin| admin.web.as_ref()).is_some_and(|web| web.enable);
+    let ssh = admin.and_then(|admin| admin.ssh.as_ref()).is_some_and(|ssh| ssh.enable);
+    let doors = [
+        (web, "the admin page (<web>)"),
+        (ssh, "the console (<ssh>)"),
+        (config.control.is_some(), "the control socket (<control>)"),
+        (config.manager.config_check.enable, "writing changes back (<configCheck>)"),
+    ];
+    doors.into_iter().filter(|(wanted, _)| *wanted).map(|(_, door)| door).collect()
+}
+
+/// The exit status of a configuration file that is of no use.
+pub(crate) fn file_exit(error: &FileError) -> Exit {
+    let status = match error {
+        FileError::Unreadable(_, error) => match error.kind() {
+            io::ErrorKind::NotFound => Exit::NO_FILE,
+            io::ErrorKind::PermissionDenied => Exit::NO_PERMISSION,
+            _ => Exit::OTHER,
+        },
+        _ => Exit::CONFIG,
+    };
+    Exit::new(status, error)
+}
+
+fn start_exit(error: &Error) -> Exit {
+    let status = match error {
+        Error::Listen { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
+            Exit::NO_PERMISSION
+        }
+        Error::Listen { .. } | Error::ListenName { .. } | Error::ListenTwice { .. } => {
+            Exit::CANNOT_BIND
+        }
+        _ => Exit::OTHER,
+    };
+    Exit::new(status, &format!("txlb: {error}"))
+}
+
+fn other(error: &io::Error) -> Exit {
+    Exit::new(Exit::OTHER, &format!("txlb: {error}"))
+}
+
+/// The address a service is reached at from here, to be shown to people.
+pub(crate) fn url(address: std::net::SocketAddr) -> String {
+    format!("http://{}/", reachable(address))
+}
