@@ -279,7 +279,7 @@ impl Session {
         }
         match (&mut self.phase, side) {
             (Phase::Connecting { settle, .. }, Side::Host) => {
-                *settle |= ready.writable || ready.error
+                *settle |= ready.writable || ready.error;
             }
             (Phase::Relaying, _) if ready.error => self.handle_broken(side),
             // Before it has a host, only a client that is gone for good counts:
@@ -295,6 +295,8 @@ impl Session {
 
     /// A host was picked, and the connect to it has begun.
     pub(crate) fn handle_picked(&mut self, now_ms: u64) {
+        self.to_client.handle_new_source();
+        self.to_host.handle_new_sink();
         self.phase = Phase::Connecting {
             since_ms: now_ms,
             settle: false,
@@ -395,13 +397,13 @@ impl Session {
         self.active_ms = now_ms;
         self.heard = direction.source();
         if all {
-            self.handle_drained(direction);
+            self.flow_mut(direction).handle_short_read();
         }
     }
 
     /// There was nothing to read.
     pub(crate) fn handle_drained(&mut self, direction: Direction) {
-        self.flow_mut(direction).handle_drained();
+        self.flow_mut(direction).handle_empty();
     }
 
     /// The source has ended its half.
