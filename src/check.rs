@@ -18,14 +18,22 @@ const NAMES_PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) fn run(file: &Path, show: bool) -> Result<(), Exit> {
     let (_, reading) = File::read(file).map_err(|error| file_exit(&error))?;
     for warning in &reading.warnings {
-        eprintln!("{}:{}: warning: {}", file.display(), warning.position, warning.text);
+        eprintln!(
+            "{}:{}: warning: {}",
+            file.display(),
+            warning.position,
+            warning.text
+        );
     }
     read_secrets(file, &reading.config)?;
     let names = names(&reading.config);
     let unresolved = unresolved_names(names, NAMES_PATIENCE)
         .map_err(|error| Exit::new(Exit::OTHER, &format!("txlb: {error}")))?;
     for (name, reason) in unresolved {
-        eprintln!("{}: warning: the name {name} does not resolve: {reason}", file.display());
+        eprintln!(
+            "{}: warning: the name {name} does not resolve: {reason}",
+            file.display()
+        );
     }
     if show {
         print!("{}", print(&reading.config));
@@ -46,12 +54,14 @@ fn names(config: &Config) -> impl Iterator<Item = String> + '_ {
             Endpoint::Name { host, .. } => Some(host.clone()),
             _ => None,
         });
-    let listeners = config.services.iter().flat_map(|service| &service.listens).filter_map(|listen| {
-        match &listen.host {
+    let listeners = config
+        .services
+        .iter()
+        .flat_map(|service| &service.listens)
+        .filter_map(|listen| match &listen.host {
             ListenHost::Name(name) => Some(name.clone()),
             _ => None,
-        }
-    });
+        });
     let mut names: Vec<String> = hosts.chain(listeners).collect();
     names.sort_unstable();
     names.dedup();
@@ -61,7 +71,9 @@ fn names(config: &Config) -> impl Iterator<Item = String> + '_ {
 /// Whether the certificate and its key can be read at all.
 fn read_secrets(file: &Path, config: &Config) -> Result<(), Exit> {
     let web = config.admin.as_ref().and_then(|admin| admin.web.as_ref());
-    let paths = web.into_iter().flat_map(|Web { cert, key, .. }| cert.iter().chain(key));
+    let paths = web
+        .into_iter()
+        .flat_map(|Web { cert, key, .. }| cert.iter().chain(key));
     for path in paths {
         std::fs::File::open(path).map_err(|error| {
             let message = format!("{}: {}: {error}", file.display(), path.display());

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use getopts::{Matches, Options};
 use txlb::config::{
-    Algorithm, Config, Endpoint, Group, Host, HostState, ListenAddress, Scheduler, Service, Timeouts,
+    Algorithm, Config, Endpoint, Group, Host, HostState, ListenAddress, Scheduler, Service,
+    Timeouts,
 };
 
 /// What the user wants done.
@@ -21,7 +22,10 @@ pub(crate) enum Command {
     /// `-t`, and with `print` `-T`
     Check { file: PathBuf, print: bool },
     /// `-s`
-    Send { signal: rustix::process::Signal, pid_file: PathBuf },
+    Send {
+        signal: rustix::process::Signal,
+        pid_file: PathBuf,
+    },
     /// Balance.
     Serve(Job),
 }
@@ -66,7 +70,10 @@ impl Exit {
     pub(crate) const NO_PERMISSION: u8 = 77;
 
     pub(crate) fn new(status: u8, message: &(impl ToString + ?Sized)) -> Exit {
-        Exit { status, message: message.to_string() }
+        Exit {
+            status,
+            message: message.to_string(),
+        }
     }
 }
 
@@ -81,7 +88,13 @@ struct Flag {
 }
 
 const fn flag(short: &'static str, argument: &'static str, help: &'static str) -> Flag {
-    Flag { short, long: "", argument, many: false, help }
+    Flag {
+        short,
+        long: "",
+        argument,
+        many: false,
+        help,
+    }
 }
 
 /// Every option there is.
@@ -94,13 +107,36 @@ const FLAGS: &[Flag] = &[
     flag("v", "", "log more"),
     flag("t", "", "check the configuration, then end"),
     flag("T", "", "check it, and print what is in effect"),
-    Flag { long: "demo", ..flag("", "", "a working balancer over three built-in hosts, loopback only") },
-    Flag { many: true, ..flag("L", "ADDR", "no file: listen here") },
-    Flag { many: true, ..flag("B", "ADDR[,weight=N]", "no file: a host to balance over") },
+    Flag {
+        long: "demo",
+        ..flag(
+            "",
+            "",
+            "a working balancer over three built-in hosts, loopback only",
+        )
+    },
+    Flag {
+        many: true,
+        ..flag("L", "ADDR", "no file: listen here")
+    },
+    Flag {
+        many: true,
+        ..flag("B", "ADDR[,weight=N]", "no file: a host to balance over")
+    },
     flag("S", "SCHEDULER", "no file: how to pick a host (leastc)"),
-    flag("s", "reload|stop|quit|reopen", "tell the txlb that holds the PID file"),
-    Flag { long: "version", ..flag("V", "", "print the version") },
-    Flag { long: "help", ..flag("h", "", "print this") },
+    flag(
+        "s",
+        "reload|stop|quit|reopen",
+        "tell the txlb that holds the PID file",
+    ),
+    Flag {
+        long: "version",
+        ..flag("V", "", "print the version")
+    },
+    Flag {
+        long: "help",
+        ..flag("h", "", "print this")
+    },
 ];
 
 const SYNOPSIS: &str = "\
@@ -118,7 +154,14 @@ const DEFAULT_PID_FILE: &str = "/run/txlb/txlb.pid";
 
 fn options() -> Options {
     let mut options = Options::new();
-    for Flag { short, long, argument, many, help } in FLAGS {
+    for Flag {
+        short,
+        long,
+        argument,
+        many,
+        help,
+    } in FLAGS
+    {
         match (argument.is_empty(), many) {
             (true, _) => options.optflag(short, long, help),
             (false, false) => options.optopt(short, long, help, argument),
@@ -135,7 +178,9 @@ pub(crate) fn usage() -> String {
 
 /// What the arguments ask for.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, Exit> {
-    let matches = options().parse(arguments).map_err(|error| wrong(&error.to_string()))?;
+    let matches = options()
+        .parse(arguments)
+        .map_err(|error| wrong(&error.to_string()))?;
     if matches.opt_present("h") {
         return Ok(Command::Help);
     }
@@ -143,15 +188,23 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
         return Ok(Command::Version);
     }
     if let Some(word) = matches.free.first() {
-        return Err(wrong(&format!("{word:?} is not understood: options begin with '-'")));
+        return Err(wrong(&format!(
+            "{word:?} is not understood: options begin with '-'"
+        )));
     }
     if let Some(word) = matches.opt_str("s") {
         let signal = signal(&word)?;
-        return Ok(Command::Send { signal, pid_file: path(&matches, "p", DEFAULT_PID_FILE) });
+        return Ok(Command::Send {
+            signal,
+            pid_file: path(&matches, "p", DEFAULT_PID_FILE),
+        });
     }
     if matches.opt_present("t") || matches.opt_present("T") {
         let file = path(&matches, "f", DEFAULT_FILE);
-        return Ok(Command::Check { file, print: matches.opt_present("T") });
+        return Ok(Command::Check {
+            file,
+            print: matches.opt_present("T"),
+        });
     }
     Ok(Command::Serve(job(&matches)?))
 }
@@ -165,7 +218,10 @@ fn job(matches: &Matches) -> Result<Job, Exit> {
     };
     Ok(Job {
         source: source(matches)?,
-        workers: matches.opt_str("w").map(|text| workers(&text)).transpose()?,
+        workers: matches
+            .opt_str("w")
+            .map(|text| workers(&text))
+            .transpose()?,
         pid_file: matches.opt_str("p").map(PathBuf::from),
         log: matches.opt_str("l").map(PathBuf::from),
         level,
@@ -173,12 +229,20 @@ fn job(matches: &Matches) -> Result<Job, Exit> {
 }
 
 fn source(matches: &Matches) -> Result<Source, Exit> {
-    let without_file = ["L", "B", "S"].iter().any(|option| matches.opt_present(option));
-    match (matches.opt_present("demo"), without_file, matches.opt_present("f")) {
+    let without_file = ["L", "B", "S"]
+        .iter()
+        .any(|option| matches.opt_present(option));
+    match (
+        matches.opt_present("demo"),
+        without_file,
+        matches.opt_present("f"),
+    ) {
         (true, false, false) => Ok(Source::Demo),
         (false, true, false) => Ok(Source::CommandLine(Box::new(command_line_config(matches)?))),
         (false, false, _) => Ok(Source::File(path(matches, "f", DEFAULT_FILE))),
-        _ => Err(wrong("--demo, -f, and -L with -B are three ways to say what to balance: choose one")),
+        _ => Err(wrong(
+            "--demo, -f, and -L with -B are three ways to say what to balance: choose one",
+        )),
     }
 }
 
@@ -193,16 +257,23 @@ fn command_line_config(matches: &Matches) -> Result<Config, Exit> {
         None => Scheduler::from(Algorithm::LeastConns),
         Some(text) => text.parse().map_err(|_| {
             let known: Vec<_> = Scheduler::spellings().collect();
-            wrong(&format!("-S {text}: there is no such scheduler; there are {}", known.join(", ")))
+            wrong(&format!(
+                "-S {text}: there is no such scheduler; there are {}",
+                known.join(", ")
+            ))
         })?,
     };
     let group = Group {
         name: "main".to_owned(),
         scheduler,
-        hosts: (1..).zip(&hosts).map(|(number, text)| host(number, text)).collect::<Result<_, _>>()?,
+        hosts: (1..)
+            .zip(&hosts)
+            .map(|(number, text)| host(number, text))
+            .collect::<Result<_, _>>()?,
     };
     let listen = |text: &String| {
-        text.parse::<ListenAddress>().map_err(|error| wrong(&format!("-L {text}: {error}")))
+        text.parse::<ListenAddress>()
+            .map_err(|error| wrong(&format!("-L {text}: {error}")))
     };
     let service = Service {
         name: "main".to_owned(),
@@ -211,7 +282,10 @@ fn command_line_config(matches: &Matches) -> Result<Config, Exit> {
         enabled: group.name.clone(),
         groups: vec![group],
     };
-    Ok(Config { services: vec![service], ..Config::default() })
+    Ok(Config {
+        services: vec![service],
+        ..Config::default()
+    })
 }
 
 fn host(number: usize, text: &str) -> Result<Host, Exit> {
@@ -219,20 +293,37 @@ fn host(number: usize, text: &str) -> Result<Host, Exit> {
     let (address, weight) = match text.split_once(',') {
         None => (text, 1),
         Some((address, option)) => {
-            let weight = option.strip_prefix("weight=").ok_or_else(|| bad("only weight=N may follow"))?;
-            let weight = weight.parse().ok().filter(|&weight| weight <= Host::MAX_WEIGHT);
-            (address, weight.ok_or_else(|| bad("a weight is a number from 0 to 1000"))?)
+            let weight = option
+                .strip_prefix("weight=")
+                .ok_or_else(|| bad("only weight=N may follow"))?;
+            let weight = weight
+                .parse()
+                .ok()
+                .filter(|&weight| weight <= Host::MAX_WEIGHT);
+            (
+                address,
+                weight.ok_or_else(|| bad("a weight is a number from 0 to 1000"))?,
+            )
         }
     };
     let address: Endpoint = address.parse().map_err(|error| bad(&format!("{error}")))?;
-    Ok(Host { name: format!("host.{number}"), address, weight, state: HostState::Up })
+    Ok(Host {
+        name: format!("host.{number}"),
+        address,
+        weight,
+        state: HostState::Up,
+    })
 }
 
 fn workers(text: &str) -> Result<usize, Exit> {
     text.parse()
         .ok()
         .filter(|count| (1..=MAX_WORKERS).contains(count))
-        .ok_or_else(|| wrong(&format!("-w {text}: a number from 1 to {MAX_WORKERS} is needed")))
+        .ok_or_else(|| {
+            wrong(&format!(
+                "-w {text}: a number from 1 to {MAX_WORKERS} is needed"
+            ))
+        })
 }
 
 /// More threads than any machine has use for.
@@ -245,12 +336,18 @@ fn signal(word: &str) -> Result<rustix::process::Signal, Exit> {
         "stop" => Ok(Signal::TERM),
         "quit" => Ok(Signal::QUIT),
         "reopen" => Ok(Signal::USR1),
-        _ => Err(wrong(&format!("-s {word}: there are reload, stop, quit and reopen"))),
+        _ => Err(wrong(&format!(
+            "-s {word}: there are reload, stop, quit and reopen"
+        ))),
     }
 }
 
 fn path(matches: &Matches, option: &str, default: &str) -> PathBuf {
-    PathBuf::from(matches.opt_str(option).unwrap_or_else(|| default.to_owned()))
+    PathBuf::from(
+        matches
+            .opt_str(option)
+            .unwrap_or_else(|| default.to_owned()),
+    )
 }
 
 fn wrong(message: &str) -> Exit {
@@ -277,7 +374,10 @@ mod tests {
 
     fn refused(line: &str) -> String {
         match parsed(line) {
-            Err(Exit { status: Exit::USAGE, message }) => message,
+            Err(Exit {
+                status: Exit::USAGE,
+                message,
+            }) => message,
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -285,14 +385,41 @@ mod tests {
     #[test]
     fn every_option_of_the_table_is_in_the_synopsis() {
         for Flag { short, long, .. } in FLAGS {
-            let spelled = if short.is_empty() { format!("--{long}") } else { format!("-{short}") };
+            let spelled = if short.is_empty() {
+                format!("--{long}")
+            } else {
+                format!("-{short}")
+            };
             assert!(SYNOPSIS.contains(&spelled), "{spelled}");
         }
     }
 
     #[test]
+    fn every_option_of_the_table_is_in_the_manual() {
+        let manual = include_str!("../man/txlb.8");
+        for Flag {
+            short,
+            long,
+            argument,
+            ..
+        } in FLAGS
+        {
+            let option = match (short.is_empty(), long.is_empty()) {
+                (true, _) => format!(".It Fl -{long}"),
+                (false, true) => format!(".It Fl {short}"),
+                (false, false) => format!(".It Fl {short} , -{long}"),
+            };
+            let item = manual.lines().find(|line| line.starts_with(&option));
+            let item = item.unwrap_or_else(|| panic!("{option} is not in the manual"));
+            assert_eq!(argument.is_empty(), item.trim_end() == option, "{item}");
+        }
+    }
+
+    #[test]
     fn without_options_the_usual_file_is_served() {
-        let Ok(Command::Serve(job)) = parsed("") else { panic!() };
+        let Ok(Command::Serve(job)) = parsed("") else {
+            panic!()
+        };
         assert!(matches!(job.source, Source::File(file) if file.to_str() == Some(DEFAULT_FILE)));
         assert_eq!((job.workers, job.level), (None, log::LevelFilter::Info));
     }
@@ -300,7 +427,11 @@ mod tests {
     #[test]
     fn a_command_line_is_a_configuration() {
         let line = "-L 127.0.0.1:8080 -L 8081 -B 10.0.0.1:80,weight=5 -B db:80 -S maglev,sticky";
-        let Ok(Command::Serve(Job { source: Source::CommandLine(config), .. })) = parsed(line) else {
+        let Ok(Command::Serve(Job {
+            source: Source::CommandLine(config),
+            ..
+        })) = parsed(line)
+        else {
             panic!()
         };
         let service = &config.services[0];
@@ -308,8 +439,11 @@ mod tests {
         assert_eq!(listens, ["127.0.0.1:8080", "*:8081"]);
         let group = service.enabled_group().unwrap();
         assert_eq!(group.scheduler.to_string(), "maglev,sticky");
-        let hosts: Vec<_> =
-            group.hosts.iter().map(|host| (host.name.as_str(), host.weight)).collect();
+        let hosts: Vec<_> = group
+            .hosts
+            .iter()
+            .map(|host| (host.name.as_str(), host.weight))
+            .collect();
         assert_eq!(hosts, [("host.1", 5), ("host.2", 1)]);
     }
 

@@ -55,14 +55,20 @@ impl Demo {
 
     /// Says what can be tried.
     pub(crate) fn invite(&self, status: &Status) {
-        let addresses = status.services.iter().flat_map(|service| &service.addresses);
+        let addresses = status
+            .services
+            .iter()
+            .flat_map(|service| &service.addresses);
         for address in addresses {
             let url = url(*address);
             println!("A balancer over three hosts is at {url}: every request gets the next one.\n");
             println!("    curl {url}");
             println!("    for i in 1 2 3 4 5 6; do curl -s {url}; done\n");
         }
-        println!("It runs this configuration; Ctrl-C ends it.\n\n{}", self.text);
+        println!(
+            "It runs this configuration; Ctrl-C ends it.\n\n{}",
+            self.text
+        );
     }
 }
 
@@ -77,23 +83,25 @@ fn start_host(name: &'static str) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     let clients = Arc::new(AtomicUsize::new(0));
-    thread::Builder::new().name(format!("demo-{name}")).spawn(move || {
-        for client in listener.incoming().flatten() {
-            if clients.fetch_add(1, Ordering::Relaxed) >= CLIENTS {
-                clients.fetch_sub(1, Ordering::Relaxed);
-                continue;
+    thread::Builder::new()
+        .name(format!("demo-{name}"))
+        .spawn(move || {
+            for client in listener.incoming().flatten() {
+                if clients.fetch_add(1, Ordering::Relaxed) >= CLIENTS {
+                    clients.fetch_sub(1, Ordering::Relaxed);
+                    continue;
+                }
+                let counted = Arc::clone(&clients);
+                let answer = move || {
+                    // A client that leaves early is no concern of the others.
+                    let _ = answer(&client, name);
+                    counted.fetch_sub(1, Ordering::Relaxed);
+                };
+                if thread::Builder::new().spawn(answer).is_err() {
+                    clients.fetch_sub(1, Ordering::Relaxed);
+                }
             }
-            let counted = Arc::clone(&clients);
-            let answer = move || {
-                // A client that leaves early is no concern of the others.
-                let _ = answer(&client, name);
-                counted.fetch_sub(1, Ordering::Relaxed);
-            };
-            if thread::Builder::new().spawn(answer).is_err() {
-                clients.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
-    })?;
+        })?;
     Ok(address)
 }
 

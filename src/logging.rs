@@ -46,8 +46,13 @@ impl Log {
     pub(crate) fn start(level: LevelFilter) -> io::Result<Log> {
         let (orders, receiver) = sync_channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
-        let queue = Queue { orders: orders.clone(), dropped: Arc::clone(&dropped) };
-        thread::Builder::new().name("log".to_owned()).spawn(move || write(&receiver, &dropped))?;
+        let queue = Queue {
+            orders: orders.clone(),
+            dropped: Arc::clone(&dropped),
+        };
+        thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || write(&receiver, &dropped))?;
         Builder::new()
             .filter_level(level)
             // Whether sessions are logged is for the configuration to say.
@@ -66,7 +71,9 @@ impl Log {
     pub(crate) fn open(&self, path: Option<&Path>) -> io::Result<()> {
         let (done, answer) = channel();
         self.post(Order::Open(path.map(Path::to_owned), done));
-        answer.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
+        answer
+            .recv()
+            .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
     }
 
     /// Opens the file again.
@@ -125,7 +132,9 @@ fn line(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
 }
 
 fn wall_ms() -> u64 {
-    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since_1970 = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -137,7 +146,11 @@ fn write(orders: &Receiver<Order>, dropped: &AtomicU64) {
         let result = match order {
             Order::Line(line) => {
                 let lost = dropped.swap(0, Ordering::Relaxed);
-                let told = if lost > 0 { writeln!(out, "{lost} log lines were lost") } else { Ok(()) };
+                let told = if lost > 0 {
+                    writeln!(out, "{lost} log lines were lost")
+                } else {
+                    Ok(())
+                };
                 told.and_then(|()| out.write_all(&line))
             }
             Order::Open(new_path, done) => {

@@ -23,7 +23,10 @@ impl PidFile {
     /// Takes the PID file: a stale one is taken over, one that is held is not.
     pub(crate) fn take(path: &Path) -> Result<PidFile, Exit> {
         let failed = |error: &io::Error| {
-            Exit::new(Exit::CANNOT_CREATE, &format!("txlb: {}: {error}", path.display()))
+            Exit::new(
+                Exit::CANNOT_CREATE,
+                &format!("txlb: {}: {error}", path.display()),
+            )
         };
         let mut file = open(path).map_err(|error| failed(&error))?;
         match file.try_lock() {
@@ -32,7 +35,10 @@ impl PidFile {
             Err(TryLockError::Error(error)) => return Err(failed(&error)),
         }
         write_pid(&mut file).map_err(|error| failed(&error))?;
-        Ok(PidFile { path: path.to_owned(), _file: file })
+        Ok(PidFile {
+            path: path.to_owned(),
+            _file: file,
+        })
     }
 }
 
@@ -56,7 +62,12 @@ pub(crate) fn send(path: &Path, signal: Signal) -> Result<(), Exit> {
         Exit::new(status, &named(&error.to_string()))
     })?;
     match file.try_lock_shared() {
-        Ok(()) => return Err(Exit::new(Exit::OTHER, &named("no txlb holds it: none is running"))),
+        Ok(()) => {
+            return Err(Exit::new(
+                Exit::OTHER,
+                &named("no txlb holds it: none is running"),
+            ));
+        }
         Err(TryLockError::WouldBlock) => {}
         Err(TryLockError::Error(error)) => {
             return Err(Exit::new(Exit::OTHER, &named(&error.to_string())));
@@ -66,20 +77,36 @@ pub(crate) fn send(path: &Path, signal: Signal) -> Result<(), Exit> {
         .ok_or_else(|| Exit::new(Exit::OTHER, &named("there is no process ID in it")))?;
     kill_process(pid, signal).map_err(|error| {
         let denied = error == rustix::io::Errno::PERM;
-        let status = if denied { Exit::NO_PERMISSION } else { Exit::OTHER };
-        Exit::new(status, &format!("txlb: process {}: {error}", pid.as_raw_nonzero()))
+        let status = if denied {
+            Exit::NO_PERMISSION
+        } else {
+            Exit::OTHER
+        };
+        Exit::new(
+            status,
+            &format!("txlb: process {}: {error}", pid.as_raw_nonzero()),
+        )
     })
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
 }
 
 fn held(path: &Path, file: &mut File) -> Exit {
-    let whose = read_pid(file)
-        .map_or_else(String::new, |pid| format!(" (process {})", pid.as_raw_nonzero()));
+    let whose = read_pid(file).map_or_else(String::new, |pid| {
+        format!(" (process {})", pid.as_raw_nonzero())
+    });
     let path = path.display();
-    Exit::new(Exit::CANNOT_CREATE, &format!("txlb: {path} is locked: txlb is running already{whose}"))
+    Exit::new(
+        Exit::CANNOT_CREATE,
+        &format!("txlb: {path} is locked: txlb is running already{whose}"),
+    )
 }
 
 fn write_pid(file: &mut File) -> io::Result<()> {

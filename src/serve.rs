@@ -59,7 +59,8 @@ fn serve(job: Job, log: &Log) -> Result<(), Exit> {
 
     let (events, incoming) = channel();
     let signals = events.clone();
-    forward_signals(move |signal| drop(signals.send(Event::Signal(signal)))).map_err(|error| other(&error))?;
+    forward_signals(move |signal| drop(signals.send(Event::Signal(signal))))
+        .map_err(|error| other(&error))?;
     let options = Options {
         workers: job.workers.unwrap_or_else(processors),
         on_event: Arc::new(move |event| drop(events.send(Event::Director(event)))),
@@ -71,8 +72,14 @@ fn serve(job: Job, log: &Log) -> Result<(), Exit> {
     if let Some(demo) = &demo {
         demo.invite(&director.status());
     }
-    Server { director, file, log: log.clone(), log_is_fixed: job.log.is_some(), stopping: false }
-        .run(&incoming)
+    Server {
+        director,
+        file,
+        log: log.clone(),
+        log_is_fixed: job.log.is_some(),
+        stopping: false,
+    }
+    .run(&incoming)
 }
 
 /// What runs, and how to change it.
@@ -91,7 +98,10 @@ impl Server {
             match event {
                 Event::Director(DirectorEvent::Stopped) => return Ok(()),
                 Event::Director(DirectorEvent::WorkerPanicked(number)) => {
-                    return Err(Exit::new(Exit::OTHER, &format!("txlb: worker {number} panicked")));
+                    return Err(Exit::new(
+                        Exit::OTHER,
+                        &format!("txlb: worker {number} panicked"),
+                    ));
                 }
                 Event::Director(_) => {}
                 Event::Signal(signal) => {
@@ -152,7 +162,10 @@ impl Server {
     fn replace(&mut self, file: File, config: Config, warnings: &[Warning]) {
         let before = self.director.config().clone();
         if let Err(error) = self.director.apply(config) {
-            log::error!("{}: {error}; the running configuration stays", file.path().display());
+            log::error!(
+                "{}: {error}; the running configuration stays",
+                file.path().display()
+            );
             return;
         }
         warn(Some(&file), warnings);
@@ -168,7 +181,10 @@ impl Server {
     fn move_log(&self, path: Option<&Path>) {
         if let Err(error) = self.log.open(path) {
             let path = path.unwrap_or(Path::new("standard error"));
-            log::error!("cannot log to {}: {error}; the log stays where it was", path.display());
+            log::error!(
+                "cannot log to {}: {error}; the log stays where it was",
+                path.display()
+            );
         }
     }
 }
@@ -176,7 +192,10 @@ impl Server {
 fn open_log(log: &Log, path: Option<&Path>) -> Result<(), Exit> {
     let Some(path) = path else { return Ok(()) };
     log.open(Some(path)).map_err(|error| {
-        Exit::new(Exit::CANNOT_CREATE, &format!("txlb: cannot log to {}: {error}", path.display()))
+        Exit::new(
+            Exit::CANNOT_CREATE,
+            &format!("txlb: cannot log to {}: {error}", path.display()),
+        )
     })
 }
 
@@ -204,10 +223,17 @@ fn processors() -> usize {
 fn announce(director: &Director, workers: usize) {
     for service in director.status().services {
         let addresses: Vec<_> = service.addresses.iter().map(ToString::to_string).collect();
-        log::info!("service {} listens at {}", service.name, addresses.join(", "));
+        log::info!(
+            "service {} listens at {}",
+            service.name,
+            addresses.join(", ")
+        );
     }
     let version = env!("CARGO_PKG_VERSION");
-    log::info!("txlb {version} runs as process {} with {workers} workers", process::id());
+    log::info!(
+        "txlb {version} runs as process {} with {workers} workers",
+        process::id()
+    );
 }
 
 fn warn(file: Option<&File>, warnings: &[Warning]) {
@@ -227,15 +253,26 @@ fn warn_of_doors(config: &Config, before: Option<&Config>) {
 
 fn doors(config: &Config) -> Vec<&'static str> {
     let admin = config.admin.as_ref();
-    let web = admin.and_then(|admin| admin.web.as_ref()).is_some_and(|web| web.enable);
-    let ssh = admin.and_then(|admin| admin.ssh.as_ref()).is_some_and(|ssh| ssh.enable);
+    let web = admin
+        .and_then(|admin| admin.web.as_ref())
+        .is_some_and(|web| web.enable);
+    let ssh = admin
+        .and_then(|admin| admin.ssh.as_ref())
+        .is_some_and(|ssh| ssh.enable);
     let doors = [
         (web, "the admin page (<web>)"),
         (ssh, "the console (<ssh>)"),
         (config.control.is_some(), "the control socket (<control>)"),
-        (config.manager.config_check.enable, "writing changes back (<configCheck>)"),
+        (
+            config.manager.config_check.enable,
+            "writing changes back (<configCheck>)",
+        ),
     ];
-    doors.into_iter().filter(|(wanted, _)| *wanted).map(|(_, door)| door).collect()
+    doors
+        .into_iter()
+        .filter(|(wanted, _)| *wanted)
+        .map(|(_, door)| door)
+        .collect()
 }
 
 /// The exit status of a configuration file that is of no use.

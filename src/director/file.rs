@@ -84,7 +84,10 @@ impl File {
             return Ok(Changed::No);
         }
         let reading = parse(&self.path, &bytes)?;
-        let file = File { path: self.path.clone(), bytes };
+        let file = File {
+            path: self.path.clone(),
+            bytes,
+        };
         Ok(Changed::Yes(Box::new((file, reading))))
     }
 

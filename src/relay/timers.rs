@@ -125,9 +125,7 @@ impl Timers {
             // A slot of an upper level is emptied when its first tick comes.
             let unit = SLOT_BITS * u32::try_from(level).unwrap_or(0);
             let from = tick.div_ceil(1 << unit);
-            let ahead = slots
-                .rotate_right(slot_of(from, 0) as u32)
-                .trailing_zeros();
+            let ahead = slots.rotate_right(slot_of(from, 0) as u32).trailing_zeros();
             first = first.min((from + u64::from(ahead)) << unit);
         }
         first
