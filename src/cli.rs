@@ -223,7 +223,10 @@ fn job(matches: &Matches) -> Result<Job, Exit> {
             .map(|text| workers(&text))
             .transpose()?,
         pid_file: matches.opt_str("p").map(PathBuf::from),
-        log: matches.opt_str("l").map(PathBuf::from),
+        log: matches
+            .opt_str("l")
+            .map(|text| log_file(&text))
+            .transpose()?,
         level,
     })
 }
@@ -313,6 +316,16 @@ fn host(number: usize, text: &str) -> Result<Host, Exit> {
         weight,
         state: HostState::Up,
     })
+}
+
+fn log_file(text: &str) -> Result<PathBuf, Exit> {
+    match text {
+        // A word kept for the system's own log: not a file to be made by mistake.
+        "syslog" => Err(wrong(
+            "-l syslog: this version logs to files only (./syslog is one)",
+        )),
+        file => Ok(PathBuf::from(file)),
+    }
 }
 
 fn workers(text: &str) -> Result<usize, Exit> {
@@ -458,6 +471,7 @@ mod tests {
             ("-L 80 -B a", "-B a:"),
             ("-L x:y -B a:80", "-L x:y:"),
             ("-L 80 -B a:80 -S best", "no such scheduler"),
+            ("-l syslog", "files only"),
             ("-w 0", "1 to 1024"),
             ("-w many", "1 to 1024"),
             ("-q -v", "contradict"),

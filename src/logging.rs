@@ -4,11 +4,11 @@
 //! the lines come, lines are dropped, counted, and the number is logged.
 
 use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread;
 use std::time::SystemTime;
 
@@ -31,11 +31,11 @@ pub(crate) struct Log {
 enum Order {
     Line(Vec<u8>),
     /// Write to this from now on; `None` is standard error.
-    Open(Option<PathBuf>, std::sync::mpsc::Sender<io::Result<()>>),
+    Open(Option<PathBuf>, Sender<io::Result<()>>),
     /// Open the file again: somebody has moved it away.
     Reopen,
     /// Tell when everything before this is written.
-    Flush(std::sync::mpsc::Sender<()>),
+    Flush(Sender<()>),
 }
 
 impl Log {
@@ -140,44 +140,67 @@ fn wall_ms() -> u64 {
 
 /// What the thread does.
 fn write(orders: &Receiver<Order>, dropped: &AtomicU64) {
-    let mut path = None;
-    let mut out: Box<dyn Write> = Box::new(io::stderr());
-    for order in orders {
+    let mut sink = Sink {
+        path: None,
+        out: BufWriter::new(Box::new(io::stderr())),
+    };
+    while let Some(order) = sink.next(orders) {
         let result = match order {
-            Order::Line(line) => {
-                let lost = dropped.swap(0, Ordering::Relaxed);
-                let told = if lost > 0 {
-                    writeln!(out, "{lost} log lines were lost")
-                } else {
-                    Ok(())
-                };
-                told.and_then(|()| out.write_all(&line))
-            }
-            Order::Open(new_path, done) => {
-                let opened = open(new_path.as_deref()).map(|new| {
-                    out = new;
-                    path = new_path;
-                });
-                // Nobody waits any more: all the same.
-                let _ = done.send(opened);
+            Order::Line(line) => sink.line(&line, dropped.swap(0, Ordering::Relaxed)),
+            Order::Open(path, done) => {
+                // Nobody may wait any more: all the same.
+                let _ = done.send(sink.open(path));
                 Ok(())
             }
-            Order::Reopen => open(path.as_deref()).map(|new| out = new),
+            Order::Reopen => sink.open(sink.path.clone()),
             Order::Flush(done) => {
+                let flushed = sink.out.flush();
                 let _ = done.send(());
-                Ok(())
+                flushed
             }
         };
-        if let Err(error) = result {
-            // The last resort; where this fails too, nobody is listening.
-            let _ = writeln!(io::stderr(), "txlb: cannot write to the log: {error}");
-        }
+        complain(result);
     }
 }
 
-fn open(path: Option<&Path>) -> io::Result<Box<dyn Write>> {
-    Ok(match path {
-        None => Box::new(io::stderr()),
-        Some(path) => Box::new(OpenOptions::new().append(true).create(true).open(path)?),
-    })
+/// Where lines go, and where that is if it is a file.
+struct Sink {
+    path: Option<PathBuf>,
+    out: BufWriter<Box<dyn Write>>,
+}
+
+impl Sink {
+    /// The next order. While there are any, lines are gathered; before the
+    /// thread waits, they are written.
+    fn next(&mut self, orders: &Receiver<Order>) -> Option<Order> {
+        orders.try_recv().ok().or_else(|| {
+            complain(self.out.flush());
+            orders.recv().ok()
+        })
+    }
+
+    fn line(&mut self, line: &[u8], lost: u64) -> io::Result<()> {
+        if lost > 0 {
+            writeln!(self.out, "{lost} log lines were lost")?;
+        }
+        self.out.write_all(line)
+    }
+
+    /// Writes to this from now on, if it can be opened.
+    fn open(&mut self, path: Option<PathBuf>) -> io::Result<()> {
+        let new: Box<dyn Write> = match &path {
+            None => Box::new(io::stderr()),
+            Some(path) => Box::new(OpenOptions::new().append(true).create(true).open(path)?),
+        };
+        self.path = path;
+        let mut old = std::mem::replace(&mut self.out, BufWriter::new(new));
+        old.flush()
+    }
+}
+
+/// The last resort; where this fails too, nobody is listening.
+fn complain(result: io::Result<()>) {
+    if let Err(error) = result {
+        let _ = writeln!(io::stderr(), "txlb: cannot write to the log: {error}");
+    }
 }
