@@ -556,3 +556,6 @@ fn earliest(one_ms: Option<u64>, other_ms: Option<u64>) -> Option<u64> {
         (one_ms, other_ms) => one_ms.or(other_ms),
     }
 }
+
+#[cfg(test)]
+mod tests;

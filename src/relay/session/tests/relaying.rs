@@ -1,0 +1,142 @@
+//! Bytes, back-pressure and ends, once there is a host.
+
+use super::*;
+
+#[test]
+fn a_client_that_sends_and_closes_before_its_host_is_connected_loses_nothing() {
+    let mut session = connecting(TIMEOUTS, 0);
+    session.handle_ready(Client, ENDING);
+    assert_eq!(
+        session.next(),
+        Step::Wait,
+        "not read before there is a host"
+    );
+    session.handle_ready(Host, WRITABLE);
+    assert_eq!(session.next(), Step::Settle { late: false });
+    session.handle_connected(70);
+    pass(&mut session, ToHost, b"request", 7, 70);
+    assert_eq!(session.next(), Step::Read(ToHost), "the end is behind it");
+    session.handle_end(ToHost);
+    assert_eq!(session.next(), Step::Shutdown(ToHost));
+    session.handle_shut(ToHost);
+    session.handle_ready(Host, READABLE);
+    pass(&mut session, ToClient, b"answer", 6, 90);
+    assert_eq!(session.next(), Step::Wait);
+    assert_eq!(session.bytes(), (7, 6));
+}
+
+#[test]
+fn a_half_close_lives_on() {
+    for direction in [ToHost, ToClient] {
+        let back = direction.opposite();
+        let mut session = relaying(TIMEOUTS);
+        half_close(&mut session, direction);
+        assert_eq!(session.next(), Step::Wait);
+        session.handle_ready(back.source(), READABLE);
+        pass(&mut session, back, b"long answer", 11, 20);
+        assert_eq!(session.next(), Step::Wait);
+    }
+}
+
+#[test]
+fn what_is_kept_goes_out_before_a_half_close() {
+    for direction in [ToHost, ToClient] {
+        let mut session = relaying(TIMEOUTS);
+        session.handle_ready(direction.source(), ENDING);
+        pass(&mut session, direction, b"abcdef", 4, 10);
+        assert_eq!(session.next(), Step::Wait, "the end is not read yet");
+        session.handle_ready(direction.sink(), WRITABLE);
+        assert_eq!(session.next(), Step::Write(direction));
+        session.handle_sent_kept(direction, 1, 20);
+        assert_eq!(session.kept(direction), b"f");
+        session.handle_ready(direction.sink(), WRITABLE);
+        session.handle_sent_kept(direction, 1, 30);
+        assert_eq!(session.next(), Step::Read(direction));
+        session.handle_end(direction);
+        assert_eq!(session.next(), Step::Shutdown(direction));
+    }
+}
+
+#[test]
+fn a_side_is_not_read_while_something_of_it_is_kept() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_ready(Host, READABLE);
+    pass(&mut session, ToClient, b"abc", 0, 10);
+    session.handle_ready(Host, READABLE);
+    assert_eq!(session.next(), Step::Wait);
+    assert_eq!(session.kept(ToClient), b"abc");
+    session.handle_ready(Client, WRITABLE);
+    assert_eq!(session.next(), Step::Write(ToClient));
+    session.handle_sent_kept(ToClient, 3, 20);
+    assert_eq!(session.kept(ToClient), b"");
+    assert_eq!(session.next(), Step::Read(ToClient));
+}
+
+#[test]
+fn a_slow_reader_does_not_hold_up_the_other_direction() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_ready(Host, READABLE);
+    pass(&mut session, ToClient, b"abc", 0, 10);
+    session.handle_ready(Client, READABLE);
+    pass(&mut session, ToHost, b"xyz", 3, 20);
+    assert_eq!(session.bytes(), (3, 0));
+}
+
+#[test]
+fn a_full_read_is_followed_by_another_and_a_short_one_is_not() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_ready(Client, READABLE);
+    session.handle_read(ToHost, false, 10);
+    session.handle_sent(ToHost, 4, b"", 10);
+    pass(&mut session, ToHost, b"abc", 3, 10);
+    assert_eq!(session.next(), Step::Wait);
+}
+
+#[test]
+fn a_short_read_is_followed_by_another_where_an_end_was_announced() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_ready(Client, READABLE);
+    session.handle_ready(Client, ready(false, false, true, false));
+    pass(&mut session, ToHost, b"abc", 3, 10);
+    assert_eq!(session.next(), Step::Read(ToHost));
+}
+
+#[test]
+fn the_second_end_closes_without_a_half_close() {
+    for direction in [ToHost, ToClient] {
+        let back = direction.opposite();
+        let mut session = relaying(TIMEOUTS);
+        half_close(&mut session, direction);
+        session.handle_ready(back.source(), ENDING);
+        session.handle_end(back);
+        assert_eq!(session.next(), Step::Close(EndReason::Finished));
+    }
+}
+
+#[test]
+fn two_ends_close_only_when_nothing_is_kept_any_more() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_ready(Host, ENDING);
+    pass(&mut session, ToClient, b"abc", 1, 10);
+    session.handle_ready(Client, ready(true, false, true, false));
+    assert_eq!(session.next(), Step::Read(ToHost));
+    session.handle_end(ToHost);
+    assert_eq!(session.next(), Step::Shutdown(ToHost));
+    session.handle_shut(ToHost);
+    session.handle_ready(Client, WRITABLE);
+    assert_eq!(session.next(), Step::Write(ToClient));
+    session.handle_sent_kept(ToClient, 2, 20);
+    assert_eq!(session.next(), Step::Read(ToClient));
+    session.handle_end(ToClient);
+    assert_eq!(session.next(), Step::Close(EndReason::Finished));
+}
+
+#[test]
+fn the_first_reason_to_close_stays() {
+    let mut session = relaying(TIMEOUTS);
+    session.close(EndReason::Stopped);
+    session.handle_ready(Client, BROKEN);
+    session.close(EndReason::NoHost);
+    assert_eq!(session.next(), Step::Close(EndReason::Stopped));
+    assert_eq!(session.deadline_ms(), None);
+}

@@ -1,0 +1,105 @@
+//! Timeouts, keepalive and the deadline that tells of them.
+
+use super::*;
+
+#[test]
+fn the_idle_timeout_counts_silence_not_age() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_keepalive();
+    for now_ms in [50_000, 100_000, 150_000] {
+        session.handle_deadline(now_ms);
+        session.handle_ready(Client, READABLE);
+        pass(&mut session, ToHost, b"abc", 3, now_ms);
+    }
+    assert_eq!(session.deadline_ms(), Some(210_000));
+    session.handle_deadline(209_999);
+    assert_eq!(session.next(), Step::Wait);
+    session.handle_deadline(210_000);
+    assert_eq!(session.next(), Step::Close(EndReason::HostSilent));
+}
+
+#[test]
+fn who_is_silent_is_who_was_to_speak_next() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_ready(Host, READABLE);
+    pass(&mut session, ToClient, b"hello", 5, 10);
+    session.handle_deadline(60_010);
+    assert_eq!(session.next(), Step::Close(EndReason::ClientSilent));
+}
+
+#[test]
+fn bytes_that_go_out_late_are_no_silence() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_keepalive();
+    session.handle_ready(Host, READABLE);
+    pass(&mut session, ToClient, b"abc", 0, 10);
+    session.handle_ready(Client, WRITABLE);
+    session.handle_sent_kept(ToClient, 1, 40_000);
+    assert_eq!(session.deadline_ms(), Some(100_000));
+    session.handle_ready(Client, WRITABLE);
+    session.handle_sent_kept(ToClient, 0, 50_000);
+    assert_eq!(session.deadline_ms(), Some(100_000), "nothing went out");
+}
+
+#[test]
+fn the_half_closed_timeout_counts_once_one_direction_has_ended() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_ready(Host, READABLE);
+    pass(&mut session, ToClient, b"abc", 3, 5000);
+    assert_eq!(session.deadline_ms(), Some(30_000), "keepalive");
+    half_close(&mut session, ToHost);
+    assert_eq!(session.deadline_ms(), Some(15_000));
+    session.handle_ready(Host, READABLE);
+    pass(&mut session, ToClient, b"abc", 3, 12_000);
+    session.handle_deadline(21_999);
+    assert_eq!(session.next(), Step::Wait);
+    session.handle_deadline(22_000);
+    assert_eq!(session.next(), Step::Close(EndReason::ClientSilent));
+}
+
+#[test]
+fn a_client_that_lets_a_broken_hosts_last_words_lie_is_cut_off() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_ready(Host, READABLE);
+    pass(&mut session, ToClient, b"abc", 0, 1000);
+    session.handle_ready(Host, BROKEN);
+    session.handle_deadline(11_000);
+    assert_eq!(session.next(), Step::Close(EndReason::ClientSilent));
+}
+
+#[test]
+fn no_timeouts_no_end() {
+    let mut session = relaying(TimeoutsMs::default());
+    session.handle_keepalive();
+    half_close(&mut session, ToHost);
+    assert_eq!(session.deadline_ms(), None);
+    session.handle_deadline(u64::MAX);
+    assert_eq!(session.next(), Step::Wait);
+}
+
+#[test]
+fn keepalive_is_turned_on_once_when_a_session_is_30_seconds_old() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_deadline(29_999);
+    assert_eq!(session.next(), Step::Wait);
+    assert_eq!(session.deadline_ms(), Some(30_000));
+    session.handle_deadline(30_000);
+    assert_eq!(session.next(), Step::KeepAlive);
+    session.handle_keepalive();
+    assert_eq!(session.next(), Step::Wait);
+    assert_eq!(session.deadline_ms(), Some(60_000), "the idle timeout");
+}
+
+#[test]
+fn the_deadline_is_the_earliest_of_all() {
+    let mut session = relaying(TimeoutsMs {
+        idle: 20_000,
+        ..TIMEOUTS
+    });
+    assert_eq!(session.deadline_ms(), Some(20_000), "idle");
+    half_close(&mut session, ToHost);
+    assert_eq!(session.deadline_ms(), Some(10_000), "half-closed");
+    session.handle_ready(Host, READABLE);
+    pass(&mut session, ToClient, b"abc", 3, 25_000);
+    assert_eq!(session.deadline_ms(), Some(30_000), "keepalive");
+}
