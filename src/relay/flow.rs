@@ -102,27 +102,15 @@ impl Flow {
     /// A short read: the socket is empty, unless an end is behind the bytes.
     pub(crate) fn handle_short_read(&mut self) {
         if !self.closing {
-            self.handle_empty();
+            self.handle_drained();
         }
     }
 
-    /// The socket itself says that there is nothing to read.
-    pub(crate) fn handle_empty(&mut self) {
+    /// The system said so itself: whatever else it said, there will be an edge.
+    pub(crate) fn handle_drained(&mut self) {
         if self.source == Source::Readable {
             self.source = Source::Empty;
         }
-    }
-
-    /// Another socket takes the place of the source: what was heard of the one
-    /// before is not true of it.
-    pub(crate) fn handle_new_source(&mut self) {
-        self.source = Source::Empty;
-        self.closing = false;
-    }
-
-    /// Another socket takes the place of the sink.
-    pub(crate) fn handle_new_sink(&mut self) {
-        self.sink = Sink::Full;
     }
 
     pub(crate) fn handle_end(&mut self) {

@@ -295,8 +295,8 @@ impl Session {
 
     /// A host was picked, and the connect to it has begun.
     pub(crate) fn handle_picked(&mut self, now_ms: u64) {
-        self.to_client.handle_new_source();
-        self.to_host.handle_new_sink();
+        // What was seen of a host tried before does not hold for this one.
+        self.to_client = Flow::new();
         self.phase = Phase::Connecting {
             since_ms: now_ms,
             settle: false,
@@ -403,7 +403,7 @@ impl Session {
 
     /// There was nothing to read.
     pub(crate) fn handle_drained(&mut self, direction: Direction) {
-        self.flow_mut(direction).handle_empty();
+        self.flow_mut(direction).handle_drained();
     }
 
     /// The source has ended its half.

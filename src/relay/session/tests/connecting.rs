@@ -17,6 +17,19 @@ fn a_host_that_refuses_is_not_asked_again() {
 }
 
 #[test]
+fn what_was_seen_of_a_host_that_refused_does_not_hold_for_the_next() {
+    let mut session = connecting(TIMEOUTS, 0);
+    session.handle_ready(Host, BROKEN);
+    session.handle_connect_failed(FIRST, false, 10);
+    session.handle_picked(10);
+    session.handle_connected(20);
+    assert_eq!(session.next(), Step::Wait, "it has said nothing");
+    session.handle_ready(Host, READABLE);
+    pass(&mut session, ToClient, b"abc", 3, 30);
+    assert_eq!(session.next(), Step::Wait, "it has announced no end");
+}
+
+#[test]
 fn sixteen_hosts_are_tried_and_no_more() {
     let mut session = picking(TIMEOUTS);
     for number in 0..16 {
