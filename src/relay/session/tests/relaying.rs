@@ -101,6 +101,19 @@ fn a_short_read_is_followed_by_another_where_an_end_was_announced() {
     assert_eq!(session.next(), Step::Read(ToHost));
 }
 
+/// Otherwise a system that announces an end too early would have it read
+/// without end.
+#[test]
+fn a_socket_that_would_block_is_empty_whatever_was_announced() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_ready(Client, ENDING);
+    assert_eq!(session.next(), Step::Read(ToHost));
+    session.handle_drained(ToHost);
+    assert_eq!(session.next(), Step::Wait);
+    session.handle_ready(Client, ENDING);
+    assert_eq!(session.next(), Step::Read(ToHost));
+}
+
 #[test]
 fn the_second_end_closes_without_a_half_close() {
     for direction in [ToHost, ToClient] {
