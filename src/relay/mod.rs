@@ -16,6 +16,8 @@ mod plan;
 mod probe;
 mod pump;
 mod session;
+#[cfg(test)]
+mod simulator;
 mod slab;
 mod tcplog;
 mod timers;

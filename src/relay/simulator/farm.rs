@@ -1,0 +1,361 @@
+//! The hosts of a simulated group: what becomes of them, and who is picked.
+//!
+//! Drives the real tracker and keeps a plain model beside it. What is said over
+//! a connection to a host is not its business.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use rustix::io::Errno;
+
+use super::socket::Connect;
+use crate::balance::{Ask, Failure, Health, HostId, HostStatus, Picked, Random, Tracker};
+use crate::config::{Algorithm, Endpoint, Group, Host, HostState, Scheduler};
+
+/// All but maglev, whose tables cost more than all else: it comes up by itself.
+const ALGORITHMS: [Algorithm; 8] = [
+    Algorithm::Random,
+    Algorithm::RoundRobin,
+    Algorithm::LeastConns,
+    Algorithm::LeastConnsRoundRobin,
+    Algorithm::Weighted,
+    Algorithm::WeightedRoundRobin,
+    Algorithm::WeightedLeastConns,
+    Algorithm::PowerOfTwo,
+];
+
+/// When Linux gives a connect up by itself.
+const SYSTEM_GIVES_UP_MS: u64 = 130_000;
+
+/// Hosts are told apart by port; what they do goes by port as well.
+const FIRST_PORT: u16 = 1000;
+const PORTS: u16 = 10;
+
+/// How a host answers to a connect.
+#[derive(Debug, Clone, Copy)]
+enum Mood {
+    Accepts,
+    Refuses,
+    Silent,
+}
+
+/// What must live on of a host as long as it is known.
+#[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
+struct Totals {
+    total: u64,
+    failures: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Farm {
+    pub(super) tracker: Tracker,
+    group: Group,
+    moods: Vec<Mood>,
+    totals: BTreeMap<String, Totals>,
+    /// What this machine is short of.
+    trouble: Option<Errno>,
+}
+
+impl Farm {
+    pub(super) fn new(random: &mut Random) -> Farm {
+        let mut group = Group {
+            name: "main".to_owned(),
+            scheduler: any_scheduler(random),
+            hosts: Vec::new(),
+        };
+        let hosts = match random.below(32) {
+            0 => 20,
+            1 => 0,
+            _ => 1 + random.below(5),
+        };
+        for _ in 0..hosts {
+            add_host(&mut group, random);
+        }
+        let all_alike = random.below(8) == 0;
+        let mood = any_mood(random);
+        let moods = (0..PORTS).map(|_| match all_alike {
+            true => mood,
+            false => any_mood(random),
+        });
+        Farm {
+            moods: moods.collect(),
+            tracker: Tracker::new(&group, 1, 0),
+            group,
+            totals: BTreeMap::new(),
+            trouble: None,
+        }
+    }
+
+    /// Something happens to the hosts, to this machine, or by an operator.
+    pub(super) fn change(&mut self, random: &mut Random, now_ms: u64) {
+        match random.below(8) {
+            0..=2 => self.reconfigure(random, now_ms),
+            3 => {
+                let port = random.index(self.moods.len());
+                self.moods[port] = any_mood(random);
+            }
+            4 => {
+                self.trouble =
+                    [None, None, Some(Errno::MFILE), Some(Errno::ADDRNOTAVAIL)][random.index(4)];
+            }
+            5 => self.check_hosts(random, now_ms),
+            6 => self.beat_hosts(random, now_ms),
+            _ => self.resolve(random, now_ms),
+        }
+    }
+
+    fn reconfigure(&mut self, random: &mut Random, now_ms: u64) {
+        match random.below(8) {
+            0..=1 => add_host(&mut self.group, random),
+            2 => self.group.scheduler = any_scheduler(random),
+            _ => self.change_a_host(random),
+        }
+        self.tracker.configure(&self.group, now_ms);
+        self.forget_totals();
+    }
+
+    fn change_a_host(&mut self, random: &mut Random) {
+        let hosts = &mut self.group.hosts;
+        if hosts.is_empty() {
+            return;
+        }
+        let (one, other) = (random.index(hosts.len()), random.index(hosts.len()));
+        match random.below(5) {
+            0 => drop(hosts.remove(one)),
+            1 => hosts.swap(one, other),
+            2 => hosts[one].weight = any_weight(random),
+            3 => hosts[one].state = any_state(random),
+            _ => hosts[one].address = any_endpoint(random),
+        }
+    }
+
+    fn check_hosts(&mut self, random: &mut Random, now_ms: u64) {
+        for (id, address) in self.tracker.to_check() {
+            let _ = self
+                .tracker
+                .checked(id, address, any_verdict(random), now_ms);
+        }
+    }
+
+    fn beat_hosts(&mut self, random: &mut Random, now_ms: u64) {
+        for (id, address) in self.tracker.to_beat() {
+            let _ = self.tracker.beat(id, address, any_verdict(random), now_ms);
+        }
+    }
+
+    fn resolve(&mut self, random: &mut Random, now_ms: u64) {
+        let address = IpAddr::from([10, 0, 1, u8::try_from(random.below(3)).unwrap()]);
+        let answer: Result<&[IpAddr], &str> = match random.below(3) {
+            0 => Err("nobody knows it"),
+            _ => Ok(&[address]),
+        };
+        self.tracker.resolved("pool", answer, now_ms);
+    }
+
+    /// As the tracker's, checked.
+    pub(super) fn pick(&mut self, ask: &mut Ask<'_>) -> Option<Picked> {
+        let eligible = self.eligible();
+        let picked = self.tracker.pick(ask);
+        match &picked {
+            Some(picked) => {
+                assert!(
+                    eligible.contains(&(picked.id, picked.address)),
+                    "picked one that is not to be picked: {picked:?}"
+                );
+                assert!(!ask.has_tried(picked.id), "picked one that was tried");
+            }
+            None => assert!(
+                eligible.iter().all(|(id, _)| ask.has_tried(*id)),
+                "nobody was picked, though somebody was left"
+            ),
+        }
+        picked
+    }
+
+    /// Who may be picked: in service, with an address; those that have failed
+    /// only if there are no others.
+    fn eligible(&self) -> Vec<(HostId, SocketAddr)> {
+        let wanted = |status: &HostStatus<'_>| {
+            let mut hosts = self.group.hosts.iter();
+            hosts.any(|host| host.name == status.host.name && host.in_service())
+        };
+        let usable: Vec<_> = self
+            .tracker
+            .hosts()
+            .filter(|status| wanted(status) && status.address.is_some())
+            .collect();
+        let healthy = |status: &&HostStatus<'_>| !matches!(status.health, Health::Failed(_));
+        let all_failed = !usable.iter().any(|status| healthy(&status));
+        usable
+            .iter()
+            .filter(|status| all_failed || healthy(status))
+            .filter_map(|status| Some((status.id, status.address?)))
+            .collect()
+    }
+
+    /// How a connect goes that starts now.
+    pub(super) fn connect(
+        &self,
+        address: SocketAddr,
+        random: &mut Random,
+        now_ms: u64,
+    ) -> io::Result<Connect> {
+        if let Some(error) = self.trouble
+            && (error == Errno::MFILE || random.below(4) > 0)
+        {
+            return Err(error.into());
+        }
+        let soon_ms = now_ms + [0, random.below(50), random.below(7000)][random.index(3)];
+        let (until_ms, answer) = match self.moods[usize::from(address.port() - FIRST_PORT)] {
+            Mood::Accepts => (soon_ms, Ok(())),
+            Mood::Refuses if random.below(2) == 0 => return Err(Errno::CONNREFUSED.into()),
+            Mood::Refuses => (soon_ms, Err(Errno::CONNREFUSED)),
+            Mood::Silent => (now_ms + SYSTEM_GIVES_UP_MS, Err(Errno::TIMEDOUT)),
+        };
+        Ok(Connect::Pending { until_ms, answer })
+    }
+
+    pub(super) fn connected(&mut self, picked: &Picked, now_ms: u64) {
+        self.totals_of(picked).total += 1;
+        let _ = self.tracker.connected(picked.id, picked.address, now_ms);
+    }
+
+    pub(super) fn connect_failed(
+        &mut self,
+        picked: &Picked,
+        client: IpAddr,
+        failure: Failure,
+        now_ms: u64,
+    ) {
+        self.totals_of(picked).failures += 1;
+        let _ = self
+            .tracker
+            .connect_failed(picked.id, picked.address, client, failure, now_ms);
+        self.forget_totals();
+    }
+
+    pub(super) fn abandoned(&mut self, picked: &Picked, client: IpAddr, now_ms: u64) {
+        self.tracker.abandoned(picked.id, client, now_ms);
+        self.forget_totals();
+    }
+
+    pub(super) fn released(&mut self, picked: &Picked, client: IpAddr, now_ms: u64) {
+        self.tracker.released(picked.id, client, now_ms);
+        self.forget_totals();
+    }
+
+    fn totals_of(&mut self, picked: &Picked) -> &mut Totals {
+        self.totals.entry(picked.host.name.clone()).or_default()
+    }
+
+    /// A host that was removed is forgotten with its last session: that it is,
+    /// and not before, shows in its id.
+    fn forget_totals(&mut self) {
+        let configured = |name: &String| self.group.hosts.iter().any(|host| host.name == *name);
+        let known = |name: &String| {
+            let ids = (0..64).map(HostId);
+            ids.filter_map(|id| self.tracker.host_name(id))
+                .any(|known| known == *name)
+        };
+        self.totals
+            .retain(|name, _| configured(name) || known(name));
+    }
+
+    /// That the tracker's numbers are the model's; `sessions` are those counted
+    /// on a host.
+    pub(super) fn check(&self, sessions: &[&Picked]) {
+        assert_eq!(self.tracker.open(), sessions.len(), "open sessions");
+        for picked in sessions {
+            let name = self.tracker.host_name(picked.id);
+            assert_eq!(
+                name.as_ref(),
+                Some(&picked.host.name),
+                "an id changed hands"
+            );
+            let open = sessions.iter().filter(|other| other.id == picked.id);
+            let counted = self.tracker.open_on(picked.id);
+            assert_eq!(counted, open.count(), "open sessions on a host");
+        }
+        for status in self.tracker.hosts() {
+            let seen = Totals {
+                total: status.total,
+                failures: status.failures,
+            };
+            let expected = self.totals.get(&status.host.name);
+            assert_eq!(
+                seen,
+                expected.copied().unwrap_or_default(),
+                "totals of {}",
+                status.host.name
+            );
+        }
+    }
+}
+
+fn add_host(group: &mut Group, random: &mut Random) {
+    let name = (0..)
+        .map(|_| format!("h{}", random.below(40)))
+        .find(|name| group.hosts.iter().all(|host| host.name != *name));
+    let host = Host {
+        name: name.unwrap_or_default(),
+        address: any_endpoint(random),
+        weight: any_weight(random),
+        state: any_state(random),
+    };
+    let place = random.index(group.hosts.len() + 1);
+    group.hosts.insert(place, host);
+}
+
+fn any_scheduler(random: &mut Random) -> Scheduler {
+    Scheduler {
+        algorithm: match random.below(64) {
+            0 => Algorithm::Maglev,
+            _ => ALGORITHMS[random.index(ALGORITHMS.len())],
+        },
+        sticky: random.below(3) == 0,
+    }
+}
+
+fn any_endpoint(random: &mut Random) -> Endpoint {
+    let port = FIRST_PORT + u16::try_from(random.below(PORTS.into())).unwrap();
+    match random.below(4) {
+        0 => Endpoint::Name {
+            host: "pool".to_owned(),
+            port,
+        },
+        _ => Endpoint::Address(SocketAddr::from(([10, 0, 0, 1], port))),
+    }
+}
+
+fn any_weight(random: &mut Random) -> u16 {
+    match random.below(16) {
+        0 => 0,
+        1 => 5,
+        2 => 2,
+        _ => 1,
+    }
+}
+
+fn any_state(random: &mut Random) -> HostState {
+    match random.below(16) {
+        0 => HostState::Drain,
+        1 => HostState::Down,
+        _ => HostState::Up,
+    }
+}
+
+fn any_mood(random: &mut Random) -> Mood {
+    match random.below(16) {
+        0 => Mood::Silent,
+        1..=3 => Mood::Refuses,
+        _ => Mood::Accepts,
+    }
+}
+
+fn any_verdict(random: &mut Random) -> Result<(), Failure> {
+    match random.below(2) {
+        0 => Err(Failure::Refused),
+        _ => Ok(()),
+    }
+}

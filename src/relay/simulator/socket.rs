@@ -1,0 +1,286 @@
+//! A simulated TCP connection as the system shows it to txlb.
+//!
+//! It reads, writes, breaks and tells of changes as Linux does with epoll,
+//! edge-triggered: there is news only of a change, and only once. Bytes are
+//! made from their position, so that none need be stored, and any that is lost,
+//! doubled or out of place shows. When the far end does what is `peer`'s
+//! business.
+
+use std::io;
+
+use rustix::io::Errno;
+
+use super::super::failure::{Progress, blame};
+use super::super::session::Readiness;
+use super::peer::Peer;
+
+/// How a connect goes on.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Connect {
+    /// The answer comes then.
+    Pending {
+        until_ms: u64,
+        answer: Result<(), Errno>,
+    },
+    /// There is a connection, or was.
+    Done,
+    /// There never was one.
+    Failed,
+}
+
+/// One connection: txlb's end, and the peer on the other.
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) peer: Peer,
+    /// What the bytes that the peer says are made from, with their position.
+    stream: usize,
+    /// Of each of the two buffers.
+    capacity: usize,
+    connect: Connect,
+    /// Bytes that have come from the peer, and those of them that were read.
+    pub(super) said: usize,
+    pub(super) read: usize,
+    /// The peer's end has come, and was read.
+    pub(super) ended: bool,
+    end_read: bool,
+    /// Bytes that were written, and those of them that the peer has taken.
+    pub(super) wrote: usize,
+    heard: usize,
+    /// The writing half was ended.
+    pub(super) shut: bool,
+    /// The peer broke the connection; what the system has yet to say of it.
+    pub(super) reset: bool,
+    error: Option<Errno>,
+    /// txlb has been told that it broke.
+    pub(super) reset_known: bool,
+    /// txlb has closed it: with a reset?
+    closed: Option<bool>,
+    /// An edge that was not told of yet.
+    news: bool,
+    /// Somebody wants to be told when there is room again.
+    starved: bool,
+    /// txlb was told that there is nothing to read, or no room to write.
+    known_empty: bool,
+    known_full: bool,
+}
+
+impl Socket {
+    pub(super) fn new(peer: Peer, stream: usize, capacity: usize, connect: Connect) -> Socket {
+        Socket {
+            peer,
+            stream,
+            capacity,
+            connect,
+            said: 0,
+            read: 0,
+            ended: false,
+            end_read: false,
+            wrote: 0,
+            heard: 0,
+            shut: false,
+            reset: false,
+            error: None,
+            reset_known: false,
+            closed: None,
+            news: matches!(connect, Connect::Done),
+            starved: false,
+            known_empty: false,
+            known_full: false,
+        }
+    }
+
+    /// The byte that the peer says at `position`.
+    pub(super) fn byte(&self, position: usize) -> u8 {
+        u8::try_from((position * 167 + position / 251 + self.stream) % 251).unwrap_or(0)
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        matches!(self.connect, Connect::Done)
+    }
+
+    /// Whether nothing the peer does matters any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.reset || self.closed.is_some()
+    }
+
+    pub(super) fn has_news(&self) -> bool {
+        self.news && self.closed.is_none()
+    }
+
+    /// Whether there is something to read, be it the end.
+    pub(super) fn has_something(&self) -> bool {
+        self.read < self.said || (self.ended && !self.end_read)
+    }
+
+    /// Whether writing is worth while: Linux says so from a third on.
+    pub(super) fn has_room(&self) -> bool {
+        3 * (self.capacity - self.unheard()) >= self.capacity
+    }
+
+    /// Whether all that the peer said has been read, and its end with it.
+    pub(super) fn is_heard_out(&self) -> bool {
+        self.end_read && self.read == self.said
+    }
+}
+
+/// What the network does.
+impl Socket {
+    pub(super) fn answer_due_ms(&self) -> Option<u64> {
+        match self.connect {
+            Connect::Pending { until_ms, .. } => Some(until_ms),
+            _ => None,
+        }
+    }
+
+    pub(super) fn answer(&mut self) {
+        if let Connect::Pending { answer, .. } = self.connect {
+            self.news = true;
+            self.connect = Connect::Done;
+            if let Err(error) = answer {
+                self.connect = Connect::Failed;
+                self.reset = true;
+                self.error = Some(error);
+            }
+        }
+    }
+
+    /// A wake-up for no reason.
+    pub(super) fn rouse(&mut self) {
+        self.news = true;
+    }
+
+    /// What the peer may say before it has to wait.
+    pub(super) fn window(&self) -> usize {
+        self.capacity - (self.said - self.read)
+    }
+
+    pub(super) fn arrive(&mut self, bytes: usize) {
+        self.said += bytes;
+        self.news |= bytes > 0;
+    }
+
+    pub(super) fn end_by_peer(&mut self) {
+        self.ended = true;
+        self.news = true;
+    }
+
+    pub(super) fn reset_by_peer(&mut self) {
+        self.reset = true;
+        self.error = Some(if self.ended {
+            Errno::PIPE
+        } else {
+            Errno::CONNRESET
+        });
+        self.news = true;
+    }
+
+    /// Bytes written, but not taken by the peer yet.
+    pub(super) fn unheard(&self) -> usize {
+        self.wrote - self.heard
+    }
+
+    pub(super) fn taken(&mut self, bytes: usize) {
+        self.heard += bytes;
+        if self.starved && self.has_room() {
+            self.starved = false;
+            self.news = true;
+        }
+    }
+
+    pub(super) fn peer_has_heard_all(&self) -> bool {
+        self.shut && self.unheard() == 0
+    }
+}
+
+/// What txlb asks of the system.
+impl Socket {
+    /// The news there is, as epoll tells it: with all that is so at the moment.
+    pub(super) fn poll(&mut self) -> Option<Readiness> {
+        if !std::mem::take(&mut self.news) {
+            return None;
+        }
+        let pending = matches!(self.connect, Connect::Pending { .. });
+        let writable = pending || self.reset || self.shut || self.has_room();
+        self.starved |= !writable;
+        self.known_empty = false;
+        self.known_full &= !writable;
+        self.reset_known |= self.error.is_some();
+        let ready = Readiness {
+            readable: self.has_something() || self.ended || self.reset,
+            writable,
+            read_closed: self.ended || self.reset,
+            error: self.error.is_some(),
+        };
+        (ready != Readiness::default()).then_some(ready)
+    }
+
+    pub(super) fn progress(&mut self) -> Progress {
+        match (self.error.take(), self.connect) {
+            (Some(error), _) => Progress::Failed(blame(&error.into())),
+            (None, Connect::Done) => Progress::Connected,
+            (None, _) => Progress::Pending,
+        }
+    }
+
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        assert!(self.is_connected(), "reads before there is a connection");
+        assert!(!self.known_empty, "reads again what was empty");
+        let length = buffer.len().min(self.said - self.read);
+        if length > 0 {
+            for (index, byte) in buffer[..length].iter_mut().enumerate() {
+                *byte = self.byte(self.read + index);
+            }
+            self.read += length;
+            return Ok(length);
+        }
+        if let Some(error) = self.error.take() {
+            self.reset_known = true;
+            return Err(error.into());
+        }
+        if self.ended || self.reset {
+            self.end_read = true;
+            return Ok(0);
+        }
+        self.known_empty = true;
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        assert!(self.is_connected(), "writes before there is a connection");
+        assert!(!self.shut, "writes after it has ended its half");
+        assert!(!self.known_full, "writes again to what was full");
+        if self.reset {
+            self.reset_known = true;
+            return Err(self.error.take().unwrap_or(Errno::PIPE).into());
+        }
+        let length = bytes.len().min(self.capacity - self.unheard());
+        if length < bytes.len() {
+            self.starved = true;
+            self.known_full = true;
+        }
+        if length == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.wrote += length;
+        Ok(length)
+    }
+
+    pub(super) fn shutdown_write(&mut self) -> io::Result<()> {
+        assert!(!self.shut, "ends its half twice");
+        if self.reset {
+            self.reset_known = true;
+            return Err(Errno::NOTCONN.into());
+        }
+        self.shut = true;
+        Ok(())
+    }
+
+    /// Closing with unread bytes resets as well.
+    pub(super) fn close(&mut self, with_reset: bool) {
+        self.closed = Some(with_reset || self.read < self.said);
+    }
+
+    pub(super) fn was_closed_orderly(&self) -> bool {
+        self.closed == Some(false)
+    }
+}
