@@ -208,7 +208,9 @@ impl Seat {
         let holds = match reason {
             EndReason::Finished => self.is_complete(Side::Client) && self.is_complete(Side::Host),
             EndReason::ClientReset => connected && client.reset,
-            EndReason::HostReset => connected && host.is_some_and(|host| host.reset),
+            EndReason::HostReset => {
+                connected && host.is_some_and(|it| it.reset && self.has_last_words(it))
+            }
             EndReason::ClientGone => !connected && client.reset,
             EndReason::ClientSilent | EndReason::HostSilent => {
                 connected && self.may_end_after(silent_ms)
@@ -221,6 +223,12 @@ impl Seat {
             "ends as {reason:?}, but did not: {:#?} {:#?}",
             self.session, self.sockets
         );
+    }
+
+    /// Whether what a host said before it broke has reached the client.
+    fn has_last_words(&self, host: &Socket) -> bool {
+        let client = &self.sockets.client;
+        client.reset || client.wrote == host.said
     }
 
     /// Whether all that `side` was to get has arrived, with an orderly end, and
@@ -255,6 +263,8 @@ impl Seat {
         if self.session.connected_ms().is_none() {
             return;
         }
+        let client = &self.sockets.client;
+        assert!(!client.reset_known, "waits for a client that is gone");
         for direction in [Direction::ToHost, Direction::ToClient] {
             let Some((sink, source)) = self.sockets.pair(direction.sink()) else {
                 continue;
@@ -279,7 +289,14 @@ impl Seat {
             timeout_ms > 0 && now_ms > since_ms + timeout_ms + slack_ms
         };
         let overdue = match self.session.connected_ms() {
-            Some(_) => late(self.sockets.active_ms, self.timeouts.idle),
+            Some(_) => {
+                let active_ms = self.sockets.active_ms;
+                let half_closed_ms = self.sockets.half_closed_ms;
+                late(active_ms, self.timeouts.idle)
+                    || half_closed_ms.is_some_and(|since_ms| {
+                        late(since_ms.max(active_ms), self.timeouts.half_closed)
+                    })
+            }
             None => late(self.session.started_ms(), 3 * self.timeouts.connect),
         };
         assert!(

@@ -59,7 +59,9 @@ pub(super) struct Socket {
     news: bool,
     /// Somebody wants to be told when there is room again.
     starved: bool,
-    /// txlb was told that there is nothing to read, or no room to write.
+    /// An end was told of, so that what is read short may not be all.
+    end_told: bool,
+    /// For all that txlb was told, there is nothing to read, or no room to write.
     known_empty: bool,
     known_full: bool,
 }
@@ -84,7 +86,8 @@ impl Socket {
             closed: None,
             news: matches!(connect, Connect::Done),
             starved: false,
-            known_empty: false,
+            end_told: false,
+            known_empty: true,
             known_full: false,
         }
     }
@@ -202,8 +205,6 @@ impl Socket {
         let pending = matches!(self.connect, Connect::Pending { .. });
         let writable = pending || self.reset || self.shut || self.has_room();
         self.starved |= !writable;
-        self.known_empty = false;
-        self.known_full &= !writable;
         self.reset_known |= self.error.is_some();
         let ready = Readiness {
             readable: self.has_something() || self.ended || self.reset,
@@ -211,6 +212,9 @@ impl Socket {
             read_closed: self.ended || self.reset,
             error: self.error.is_some(),
         };
+        self.known_empty &= !ready.readable;
+        self.known_full &= !ready.writable;
+        self.end_told |= ready.read_closed;
         (ready != Readiness::default()).then_some(ready)
     }
 
@@ -224,13 +228,14 @@ impl Socket {
 
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         assert!(self.is_connected(), "reads before there is a connection");
-        assert!(!self.known_empty, "reads again what was empty");
+        assert!(!self.known_empty, "reads what it knows to be empty");
         let length = buffer.len().min(self.said - self.read);
         if length > 0 {
             for (index, byte) in buffer[..length].iter_mut().enumerate() {
                 *byte = self.byte(self.read + index);
             }
             self.read += length;
+            self.known_empty = length < buffer.len() && !self.end_told;
             return Ok(length);
         }
         if let Some(error) = self.error.take() {
@@ -248,7 +253,7 @@ impl Socket {
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         assert!(self.is_connected(), "writes before there is a connection");
         assert!(!self.shut, "writes after it has ended its half");
-        assert!(!self.known_full, "writes again to what was full");
+        assert!(!self.known_full, "writes to what it knows to be full");
         if self.reset {
             self.reset_known = true;
             return Err(self.error.take().unwrap_or(Errno::PIPE).into());

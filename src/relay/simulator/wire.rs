@@ -19,8 +19,9 @@ pub(super) struct Sockets {
     pub(super) now_ms: u64,
     /// When a byte last went through.
     pub(super) active_ms: u64,
-    /// How often a half-close was passed on.
+    /// How often a half-close was passed on, and when last.
     pub(super) half_closes: usize,
+    pub(super) half_closed_ms: Option<u64>,
     pub(super) random: Random,
 }
 
@@ -32,6 +33,7 @@ impl Sockets {
             now_ms,
             active_ms: now_ms,
             half_closes: 0,
+            half_closed_ms: None,
             random,
         }
     }
@@ -127,6 +129,7 @@ impl Wire for Sockets {
             "passes on an end that is not one, or cuts it short"
         );
         self.half_closes += 1;
+        self.half_closed_ms = Some(self.now_ms);
         self.at(side).shutdown_write()
     }
 }
