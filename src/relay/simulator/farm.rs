@@ -4,6 +4,7 @@
 //! a connection to a host is not its business.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
@@ -290,6 +291,22 @@ impl Farm {
                 status.host.name
             );
         }
+    }
+}
+
+impl fmt::Display for Farm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, short of {:?}:", self.group.scheduler, self.trouble)?;
+        for host in self.tracker.hosts() {
+            let (name, state) = (&host.host.name, host.state.as_str());
+            let (weight, health) = (host.weight, host.health);
+            write!(
+                f,
+                " {name} weight {weight} {state} {health:?} at {:?},",
+                host.address
+            )?;
+        }
+        Ok(())
     }
 }
 

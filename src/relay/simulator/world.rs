@@ -96,12 +96,19 @@ impl World {
             3..=4 => self.pass(8),
             5 => self.pass(400),
             6 => self.pass(20_000),
-            7..=8 => self.farm.change(&mut self.random, self.now_ms),
+            7..=8 => self.change_hosts(),
             9 => self.each_open(|sockets| sockets.each_mut().for_each(Socket::rouse)),
             10..=15 => self.work(),
             _ => self.each_open(Sockets::peer_acts),
         }
         self.turn();
+    }
+
+    fn change_hosts(&mut self) {
+        self.farm.change(&mut self.random, self.now_ms);
+        if self.trace {
+            eprintln!("{:>9} ms {}", self.now_ms, self.farm);
+        }
     }
 
     fn welcome(&mut self) {
