@@ -1,0 +1,119 @@
+//! Clients for the program under test, and what they see.
+
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+
+use rustix::net::{AddressFamily, SocketType, bind, connect as connect_socket, socket};
+
+use super::host::hang_up;
+use super::{PATIENCE, noise};
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// In order.
+    Clean,
+    /// By a reset.
+    Reset,
+}
+
+/// A stream whose reads and writes do not wait without end.
+pub(crate) fn patient(stream: TcpStream) -> TcpStream {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+    patient(TcpStream::connect(address).unwrap())
+}
+
+/// Connects from an address of this machine; on Linux 127.0.0.2 and so on are.
+pub(crate) fn connect_from(ip: IpAddr, address: SocketAddr) -> TcpStream {
+    let descriptor = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&descriptor, &SocketAddr::new(ip, 0)).unwrap();
+    connect_socket(&descriptor, &address).unwrap();
+    patient(TcpStream::from(descriptor))
+}
+
+/// Reads until there is no more, and says how that ended.
+pub(crate) fn read_all(mut stream: &TcpStream) -> (Vec<u8>, End) {
+    let mut bytes = Vec::new();
+    match stream.read_to_end(&mut bytes) {
+        Ok(_) => (bytes, End::Clean),
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => (bytes, End::Reset),
+        Err(error) => panic!("after {} bytes: {error}", bytes.len()),
+    }
+}
+
+/// How a client fares that has nothing to say.
+pub(crate) fn fate(address: SocketAddr) -> (Vec<u8>, End) {
+    match TcpStream::connect(address).map(patient) {
+        Ok(stream) => read_all(&stream),
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => (Vec::new(), End::Reset),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// The name of the host that a new session gets to; the session is over then.
+pub(crate) fn who(address: SocketAddr) -> String {
+    Session::open(address).close()
+}
+
+/// The names of the hosts that so many sessions get to, one after the other.
+pub(crate) fn who_in_turn(address: SocketAddr, times: usize) -> String {
+    (0..times).map(|_| who(address)).collect()
+}
+
+/// A session with a host that says its name and sends everything back.
+pub(crate) struct Session {
+    stream: BufReader<TcpStream>,
+    pub(crate) name: String,
+    sent: u64,
+}
+
+impl Session {
+    pub(crate) fn open(address: SocketAddr) -> Session {
+        Session::on(connect(address)).unwrap()
+    }
+
+    /// With a client that is connected already.
+    pub(crate) fn on(stream: TcpStream) -> io::Result<Session> {
+        let mut stream = BufReader::new(stream);
+        let mut name = String::new();
+        stream.read_line(&mut name)?;
+        name.pop().ok_or(ErrorKind::UnexpectedEof)?;
+        Ok(Session {
+            stream,
+            name,
+            sent: 0,
+        })
+    }
+
+    /// Sends so many bytes and sees whether they come back.
+    pub(crate) fn echo(&mut self, length: usize) {
+        self.sent += 1;
+        let sent = noise(self.sent, length);
+        let mut received = vec![0; length];
+        self.stream.get_mut().write_all(&sent).unwrap();
+        self.stream.read_exact(&mut received).unwrap();
+        assert!(sent == received, "{length} bytes came back changed");
+    }
+
+    /// Ends it in order, and returns the host's name.
+    pub(crate) fn close(mut self) -> String {
+        hang_up(self.stream.get_ref());
+        let mut rest = Vec::new();
+        self.stream.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"");
+        self.name
+    }
+
+    /// Waits for the end, which must come unasked.
+    pub(crate) fn wait_end(self) -> End {
+        let (rest, end) = read_all(self.stream.get_ref());
+        assert_eq!(rest, b"");
+        end
+    }
+}

@@ -1,0 +1,54 @@
+//! What the tests of the running program share: the program itself, hosts and
+//! clients for it, and a look at what the system knows of it.
+//!
+//! Only the means; what is expected is each test's business.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+pub(crate) mod client;
+pub(crate) mod config;
+pub(crate) mod host;
+pub(crate) mod proc;
+pub(crate) mod txlb;
+
+use std::net::TcpListener;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+/// Nothing a test waits for takes that long, on however slow a machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `holds`, asking again and again: for what nobody tells of.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let (_silent, tick) = channel::<()>();
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "in vain: {what}");
+        // Nobody ever sends: this is the pause between two looks.
+        let _ = tick.recv_timeout(Duration::from_millis(5));
+    }
+}
+
+/// Bytes without a pattern, the same for the same seed.
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        // Xorshift, by Marsaglia.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// Whether this machine has IPv6; says so where a test has to do without.
+pub(crate) fn has_ipv6() -> bool {
+    let there = TcpListener::bind("[::1]:0").is_ok();
+    if !there {
+        eprintln!("left out: this machine has no ::1");
+    }
+    there
+}
