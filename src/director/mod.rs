@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -103,6 +103,7 @@ impl Director {
             clock,
             capacity: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
+            complain_after_ms: AtomicU64::new(0),
             meters: (0..count).map(|_| Meters::default()).collect(),
         });
         let answers = Arc::new(Answers::new(clock));

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
@@ -56,8 +56,23 @@ pub(crate) struct Shared {
     pub(crate) capacity: AtomicUsize,
     /// Sessions open now.
     pub(crate) open: AtomicUsize,
+    /// Nobody complains of a shortage before then: it is everybody's.
+    pub(crate) complain_after_ms: AtomicU64,
     /// One for each worker.
     pub(crate) meters: Vec<Meters>,
+}
+
+impl Shared {
+    /// Whether a worker may complain now; then the others may not for a while.
+    fn may_complain(&self, now_ms: u64) -> bool {
+        let after_ms = self.complain_after_ms.load(Ordering::Relaxed);
+        let next_ms = now_ms + COMPLAIN_EVERY_MS;
+        now_ms >= after_ms
+            && self
+                .complain_after_ms
+                .compare_exchange(after_ms, next_ms, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
 }
 
 /// One thread's event loop and all it owns.
@@ -80,7 +95,6 @@ pub(crate) struct Worker {
     random: Random,
     now_ms: u64,
     accept_after_ms: u64,
-    complain_after_ms: u64,
     sessions_so_far: u64,
     /// Who waits to hear that closed listeners are closed.
     unanswered: Vec<Sender<()>>,
@@ -121,7 +135,6 @@ impl Worker {
             random: Random::new(seed),
             now_ms,
             accept_after_ms: 0,
-            complain_after_ms: 0,
             sessions_so_far: 0,
             unanswered: Vec::new(),
             stopping: None,
@@ -321,10 +334,9 @@ impl Worker {
     fn pause_accepting(&mut self, trouble: Trouble, error: Option<&io::Error>) {
         self.meters().count_trouble(trouble);
         self.accept_after_ms = self.now_ms + ACCEPT_PAUSE_MS;
-        if self.now_ms < self.complain_after_ms {
+        if !self.shared.may_complain(self.now_ms) {
             return;
         }
-        self.complain_after_ms = self.now_ms + COMPLAIN_EVERY_MS;
         match error {
             Some(error) => log::error!("cannot accept clients for the moment: {error}"),
             None => log::error!(

@@ -1,0 +1,194 @@
+//! Descriptors that run out, on accept and on connect, and come back.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, prlimit};
+use support::client::{Session, connect, who, who_in_turn};
+use support::config::web;
+use support::host::{Host, hang_up};
+use support::proc::{descriptors, processor_time};
+use support::txlb::Txlb;
+use support::until;
+
+const FULL: &str = "as many sessions are open as there are descriptors for (";
+
+/// Whether the host has said something to this client.
+fn is_served(client: &TcpStream) -> bool {
+    client.set_nonblocking(true).unwrap();
+    let heard = matches!(client.peek(&mut [0]), Ok(1..));
+    client.set_nonblocking(false).unwrap();
+    heard
+}
+
+/// How many clients have heard from their host.
+fn served(clients: &[TcpStream]) -> usize {
+    clients.iter().filter(|client| is_served(client)).count()
+}
+
+/// The number after `text` in a line.
+fn number_after(line: &str, text: &str) -> usize {
+    let (_, rest) = line.split_once(text).unwrap();
+    let digits = rest.split(|letter: char| !letter.is_ascii_digit()).next();
+    digits.unwrap().parse().unwrap()
+}
+
+/// When a line was logged, in milliseconds of its day.
+fn logged_ms(line: &str) -> u64 {
+    let time = line.split(['T', 'Z']).nth(1).unwrap();
+    let parts: Vec<u64> = time
+        .split([':', '.'])
+        .map(|part| part.parse().unwrap())
+        .collect();
+    ((parts[0] * 60 + parts[1]) * 60 + parts[2]) * 1000 + parts[3]
+}
+
+/// Lets the program have this many more descriptors than it has now.
+fn leave(txlb: &Txlb, more: u64) {
+    let open = descriptors(txlb.pid());
+    let mut free = (0..).filter(|number| !open.contains(number));
+    let current = free.nth(usize::try_from(more).unwrap());
+    limit(txlb, current.unwrap());
+}
+
+fn limit(txlb: &Txlb, current: u64) {
+    let maximum = Some(1024);
+    let old = prlimit(
+        Some(txlb.pid()),
+        Resource::Nofile,
+        Rlimit {
+            current: Some(current),
+            maximum,
+        },
+    );
+    old.unwrap();
+}
+
+/// Runs `wait` and sees to it that the program does not go round in circles
+/// meanwhile.
+fn without_a_busy_loop<T>(txlb: &mut Txlb, wait: impl FnOnce(&mut Txlb) -> T) -> T {
+    let (start, before) = (Instant::now(), processor_time(txlb.pid()));
+    let result = wait(txlb);
+    let (passed, used) = (start.elapsed(), processor_time(txlb.pid()) - before);
+    assert!(
+        used < passed / 4 + Duration::from_millis(100),
+        "{used:?} of {passed:?}"
+    );
+    result
+}
+
+#[test]
+fn clients_there_are_no_descriptors_for_wait_until_there_are() {
+    let host = Host::new("a");
+    let mut txlb = Txlb::start_limited(128, &web("", "leastc", &[host.address()]), &["-w", "4"]);
+    let mut clients: Vec<TcpStream> = (0..64).map(|_| connect(txlb.address())).collect();
+    let first = txlb.wait_for(FULL);
+    let room = number_after(&first, FULL);
+    assert!((10..60).contains(&room), "{first}");
+    // Workers look for room at the same time: each may let in one more.
+    let fits = room..room + 4;
+    until("as many are served as fit", || {
+        fits.contains(&served(&clients))
+    });
+    let last = without_a_busy_loop(&mut txlb, |txlb| {
+        txlb.wait_for(FULL);
+        txlb.wait_for(FULL)
+    });
+    assert!(
+        logged_ms(&last) - logged_ms(&first) >= 1900,
+        "{first}\n{last}"
+    );
+    assert!(fits.contains(&served(&clients)));
+
+    let (served, waiting): (Vec<_>, Vec<_>) = clients.drain(..).partition(is_served);
+    let mut sessions: Vec<_> = served
+        .into_iter()
+        .map(|it| Session::on(it).unwrap())
+        .collect();
+    sessions.iter_mut().for_each(|session| session.echo(1000));
+    for session in sessions {
+        assert_eq!(session.close(), "a");
+    }
+    // Whoever waited is served now.
+    for client in waiting {
+        let mut session = Session::on(client).unwrap();
+        session.echo(1000);
+        assert_eq!(session.close(), "a");
+    }
+    assert_eq!(txlb.count("is down"), 0);
+}
+
+#[test]
+fn an_accept_without_a_descriptor_is_tried_again() {
+    let host = Host::new("a");
+    let mut txlb = Txlb::start_limited(1024, &web("", "leastc", &[host.address()]), &["-w", "1"]);
+    assert_eq!(who(txlb.address()), "a");
+    leave(&txlb, 0);
+    let clients: Vec<TcpStream> = (0..5).map(|_| connect(txlb.address())).collect();
+    let complaint = "cannot accept clients for the moment: ";
+    let last = without_a_busy_loop(&mut txlb, |txlb| {
+        let first = txlb.wait_for(complaint);
+        let second = txlb.wait_for(complaint);
+        assert!(
+            logged_ms(&second) - logged_ms(&first) >= 990,
+            "{first}\n{second}"
+        );
+        second
+    });
+    assert!(!clients.iter().any(is_served), "{last}");
+    limit(&txlb, 1024);
+    for client in clients {
+        assert_eq!(Session::on(client).unwrap().close(), "a");
+    }
+    assert_eq!(txlb.count("is down"), 0);
+}
+
+#[test]
+fn a_connect_without_a_descriptor_is_not_the_hosts_fault() {
+    let hosts = [Host::new("a"), Host::new("b")];
+    let config = web("", "roundr", &hosts.each_ref().map(Host::address));
+    let mut txlb = Txlb::start_limited(1024, &config, &["-w", "1"]);
+    assert_eq!(who_in_turn(txlb.address(), 2), "ab");
+    let before = descriptors(txlb.pid()).len();
+    // Enough for the client's end, not for the host's.
+    leave(&txlb, 1);
+    let mut client = connect(txlb.address());
+    client.write_all(b"early bird").unwrap();
+    until("it is accepted", || {
+        descriptors(txlb.pid()).len() == before + 1
+    });
+    without_a_busy_loop(&mut txlb, |txlb| {
+        // Half a second, and nobody is served.
+        client
+            .set_read_timeout(Some(Duration::from_millis(500)))
+            .unwrap();
+        assert!(client.peek(&mut [0]).is_err());
+        assert_eq!(txlb.count("is down"), 0);
+    });
+    limit(&txlb, 1024);
+    hang_up(&client);
+    let (heard, _) = support::client::read_all(&support::client::patient(client));
+    assert!(
+        [&b"a\nearly bird"[..], b"b\nearly bird"].contains(&&heard[..]),
+        "{heard:?}"
+    );
+    assert_eq!(txlb.count("is down"), 0);
+}
+
+#[test]
+fn three_thousand_sessions_one_after_the_other_leave_nothing_behind() {
+    let host = Host::new("a");
+    let txlb = Txlb::start(&web("", "roundr", &[host.address()]));
+    let before = descriptors(txlb.pid()).len();
+    for _ in 0..3000 {
+        assert_eq!(who(txlb.address()), "a");
+    }
+    until("all descriptors are closed", || {
+        descriptors(txlb.pid()).len() <= before
+    });
+}
