@@ -5,7 +5,7 @@
 use super::host::Member;
 use super::{Ask, HostId};
 use crate::config;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// The hosts of a group, as a scheduler sees them.
 #[derive(Debug, Default)]
@@ -87,7 +87,7 @@ impl Hosts {
     /// removed and only waited for their last session.
     pub(super) fn configure(&mut self, hosts: &[config::Host], shards: usize, now_ms: u64) {
         self.revision += 1;
-        let mut known: HashMap<String, HostId> = self
+        let mut known: BTreeMap<String, HostId> = self
             .known()
             .map(|member| (member.name().to_owned(), member.id))
             .collect();
