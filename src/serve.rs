@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use txlb::config::{Config, Warning};
 use txlb::director::{
-    Changed, Director, Error, Event as DirectorEvent, File, FileError, Options, Signal,
-    forward_signals,
+    Changed, Director, Error, Event as DirectorEvent, File, FileError, Options, ServiceStatus,
+    Signal, forward_signals,
 };
 use txlb::os::descriptors;
 
@@ -161,6 +161,7 @@ impl Server {
 
     fn replace(&mut self, file: File, config: Config, warnings: &[Warning]) {
         let before = self.director.config().clone();
+        let services = self.director.status().services;
         if let Err(error) = self.director.apply(config) {
             log::error!(
                 "{}: {error}; the running configuration stays",
@@ -170,6 +171,7 @@ impl Server {
         }
         warn(Some(&file), warnings);
         warn_of_doors(self.director.config(), Some(&before));
+        announce_listeners(&self.director, &services);
         log::info!("{} is in force", file.path().display());
         self.file = Some(file);
         let log_path = self.director.config().logging.file.clone();
@@ -221,19 +223,26 @@ fn processors() -> usize {
 }
 
 fn announce(director: &Director, workers: usize) {
-    for service in director.status().services {
-        let addresses: Vec<_> = service.addresses.iter().map(ToString::to_string).collect();
-        log::info!(
-            "service {} listens at {}",
-            service.name,
-            addresses.join(", ")
-        );
-    }
+    announce_listeners(director, &[]);
     let version = env!("CARGO_PKG_VERSION");
     log::info!(
         "txlb {version} runs as process {} with {workers} workers",
         process::id()
     );
+}
+
+/// Says of each service where it listens, unless that was said before.
+fn announce_listeners(director: &Director, before: &[ServiceStatus]) {
+    for ServiceStatus {
+        name, addresses, ..
+    } in director.status().services
+    {
+        let is_news = |old: &ServiceStatus| old.name != name || old.addresses != addresses;
+        if before.iter().all(is_news) {
+            let places: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            log::info!("service {name} listens at {}", places.join(", "));
+        }
+    }
 }
 
 fn warn(file: Option<&File>, warnings: &[Warning]) {
