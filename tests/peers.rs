@@ -3,6 +3,8 @@
 //! They are Debian's, so these tests are ignored unless asked for:
 //! `cargo test --release --test peers -- --ignored`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use std::io::{Read, Write};
