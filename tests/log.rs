@@ -1,0 +1,303 @@
+//! What is logged, where, and in which words.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
+use support::client::{End, Session, connect, fate, read_all, who};
+use support::config::web;
+use support::host::{Host, Listener, Place, hang_up, reset};
+use support::txlb::{Folder, Txlb, command, text};
+use support::until;
+
+fn contains(file: &Path, text: &str) -> bool {
+    fs::read_to_string(file).is_ok_and(|log| log.contains(text))
+}
+
+/// Starts txlb with a log in a file; where it listens is read there.
+fn with_log_file(config: &str, log: &str, options: &[&str]) -> (Txlb, PathBuf) {
+    let folder = Folder::new();
+    let in_folder = |template: &str| template.replace("FOLDER", text(folder.path()));
+    let log = folder.file(log);
+    let file = folder.write("config.xml", in_folder(config));
+    let options: Vec<String> = options.iter().map(|option| in_folder(option)).collect();
+    let mut serve = command(&["-f", text(&file)]);
+    serve.args(options);
+    let mut txlb = Txlb::spawn(serve, folder);
+    until("it has started", || contains(&log, " runs as process "));
+    txlb.seen = fs::read_to_string(&log)
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    (txlb, log)
+}
+
+#[test]
+fn a_log_that_was_moved_is_opened_again() {
+    let host = Host::new("a");
+    let config = web("", "roundr", &[host.address()]);
+    let logging = "<logging file=\"FOLDER/log\" connections=\"true\"/></config>";
+    let (mut txlb, log) = with_log_file(&config.replace("</config>", logging), "log", &[]);
+    assert_eq!(who(txlb.address()), "a");
+    until("the session is logged", || contains(&log, " web:main/a "));
+    for signal in [Signal::USR1, Signal::HUP] {
+        let old = log.with_extension("old");
+        fs::rename(&log, &old).unwrap();
+        txlb.signal(signal);
+        until("there is a new log", || log.exists());
+        assert_eq!(who(txlb.address()), "a");
+        until("the session is logged", || contains(&log, " web:main/a "));
+        assert!(!contains(&log, " runs as process "));
+    }
+    assert_eq!(txlb.stop(), Some(0));
+}
+
+#[test]
+fn the_option_for_the_log_beats_the_file() {
+    let host = Host::new("a");
+    let config = web("", "roundr", &[host.address()]);
+    let logging = "<logging file=\"FOLDER/no\"/></config>";
+    let config = config.replace("</config>", logging);
+    let (mut txlb, log) = with_log_file(&config, "yes", &["-l", "FOLDER/yes"]);
+    assert!(!txlb.folder.file("no").exists());
+    // After a reload as well.
+    let other = fs::read_to_string(txlb.config_file())
+        .unwrap()
+        .replace("/no\"", "/neither\"");
+    txlb.folder.write("config.xml", other);
+    txlb.signal(Signal::HUP);
+    until("it is in force", || contains(&log, "is in force"));
+    assert_eq!(txlb.stop(), Some(0));
+    assert!(!txlb.folder.file("neither").exists());
+}
+
+#[test]
+fn a_reload_moves_the_log() {
+    let host = Host::new("a");
+    let config = web("", "roundr", &[host.address()]);
+    let mut txlb = Txlb::start(&config);
+    let log = txlb.folder.file("log");
+    let logging = format!("<logging file=\"{}\"/></config>", log.display());
+    txlb.reload(&config.replace("</config>", &logging));
+    txlb.signal(Signal::USR2);
+    until("it logs to the file", || contains(&log, "USR2"));
+    // A log that cannot be had leaves it where it is.
+    let nowhere = config.replace("</config>", "<logging file=\"/no/such/log\"/></config>");
+    txlb.folder.write("config.xml", nowhere);
+    txlb.signal(Signal::HUP);
+    until("it complains", || {
+        contains(&log, "cannot log to /no/such/log")
+    });
+    assert_eq!(who(txlb.address()), "a");
+}
+
+#[test]
+fn quiet_is_silent_about_what_is_well() {
+    let folder = Folder::new();
+    let file = folder.write("config.xml", web("", "roundr", &[]));
+    let mut txlb = Txlb::spawn(command(&["-q", "-f", text(&file)]), folder);
+    txlb.wait_for(" WARN ");
+    assert_eq!(txlb.stop(), Some(0));
+    assert_eq!(txlb.count(" INFO "), 0);
+}
+
+/// One line of the connection log, taken apart.
+#[derive(Debug)]
+struct Line {
+    client: String,
+    service: String,
+    host: String,
+    times: Vec<i64>,
+    bytes: u64,
+    state: String,
+    open: String,
+}
+
+/// Waits for the next line about a session.
+fn session_line(txlb: &mut Txlb) -> Line {
+    let line = txlb.wait_for(" web web:main/");
+    // The first word is the logger's own date.
+    let words: Vec<&str> = line.split(' ').collect();
+    let [
+        _,
+        client,
+        date,
+        service,
+        host,
+        times,
+        bytes,
+        state,
+        open,
+        "0/0",
+    ] = words[..]
+    else {
+        panic!("{line}");
+    };
+    assert!(date.starts_with('[') && date.ends_with(']'), "{line}");
+    Line {
+        client: client.to_owned(),
+        service: service.to_owned(),
+        host: host.to_owned(),
+        times: times.split('/').map(|time| time.parse().unwrap()).collect(),
+        bytes: bytes.parse().unwrap(),
+        state: state.to_owned(),
+        open: open.to_owned(),
+    }
+}
+
+/// Starts a service "web" that logs its sessions.
+fn logging(attributes: &str, hosts: &[SocketAddr]) -> Txlb {
+    let config = web(attributes, "roundr", hosts);
+    Txlb::start(&config.replace("</config>", "<logging connections=\"true\"/></config>"))
+}
+
+/// As `logging`, with one session whose ends the test plays.
+fn logged_session(attributes: &str) -> (Txlb, TcpStream, TcpStream) {
+    let host = Listener::new();
+    let txlb = logging(attributes, &[host.address()]);
+    let client = connect(txlb.address());
+    (txlb, client, host.accept())
+}
+
+#[test]
+fn a_session_is_one_line_in_haproxys_layout() {
+    let (mut txlb, mut client, mut host) = logged_session("");
+    client.write_all(b"question").unwrap();
+    hang_up(&client);
+    host.read_to_end(&mut Vec::new()).unwrap();
+    host.write_all(&[b'x'; 1234]).unwrap();
+    drop(host);
+    assert_eq!(read_all(&client).1, End::Clean);
+    let line = session_line(&mut txlb);
+    assert_eq!(line.client, client.local_addr().unwrap().to_string());
+    assert_eq!(
+        (line.service.as_str(), line.host.as_str()),
+        ("web", "web:main/a")
+    );
+    let [0, connect_ms, total_ms] = line.times[..] else {
+        panic!("{line:?}")
+    };
+    assert!(0 <= connect_ms && connect_ms <= total_ms, "{line:?}");
+    assert_eq!(
+        (line.bytes, line.state.as_str(), line.open.as_str()),
+        (1234, "--", "1/1/1/1/0")
+    );
+}
+
+#[test]
+fn open_sessions_and_failed_hosts_are_counted_in_the_line() {
+    let (place, host) = (Place::new(), Host::new("b"));
+    let mut txlb = logging("", &[place.address(), host.address()]);
+    let sessions = [(); 3].map(|()| Session::open(txlb.address()));
+    // The first one met the host that refuses, the others did not.
+    for (session, open) in sessions
+        .into_iter()
+        .zip(["3/3/3/3/+1", "2/2/2/2/0", "1/1/1/1/0"])
+    {
+        session.close();
+        let line = session_line(&mut txlb);
+        assert_eq!(
+            (line.host.as_str(), line.open.as_str()),
+            ("web:main/b", open)
+        );
+    }
+}
+
+#[test]
+fn a_session_without_a_host_is_sc() {
+    let mut txlb = logging("", &[Place::new().address()]);
+    fate(txlb.address());
+    let line = session_line(&mut txlb);
+    assert_eq!(
+        (line.state.as_str(), line.host.as_str()),
+        ("SC", "web:main/<NOSRV>")
+    );
+    assert_eq!(line.times[..2], [-1, -1]);
+    assert!(line.open.ends_with("/+1"), "{line:?}");
+}
+
+#[test]
+fn a_session_with_a_silent_host_is_sc_by_timeout() {
+    let place = Place::new();
+    let _silent = place.fall_silent();
+    let mut txlb = logging("connectTimeout='0.3'", &[place.address()]);
+    fate(txlb.address());
+    assert_eq!(session_line(&mut txlb).state, "sC");
+}
+
+#[test]
+fn a_client_that_leaves_before_it_has_a_host_is_cc() {
+    let place = Place::new();
+    let _silent = place.fall_silent();
+    let mut txlb = logging("", &[place.address()]);
+    reset(connect(txlb.address()));
+    assert_eq!(session_line(&mut txlb).state, "CC");
+}
+
+#[test]
+fn a_reset_by_the_client_is_cd() {
+    let (mut txlb, client, _host) = logged_session("");
+    reset(client);
+    assert_eq!(session_line(&mut txlb).state, "CD");
+}
+
+#[test]
+fn a_reset_by_the_host_is_sd() {
+    let (mut txlb, _client, host) = logged_session("");
+    reset(host);
+    assert_eq!(session_line(&mut txlb).state, "SD");
+}
+
+#[test]
+fn a_timeout_is_laid_to_the_side_whose_turn_it_was() {
+    let (mut txlb, _client, mut host) = logged_session("idleTimeout='1'");
+    host.write_all(b"your turn").unwrap();
+    assert_eq!(session_line(&mut txlb).state, "cD");
+    let (mut txlb, mut client, _host) = logged_session("idleTimeout='1'");
+    client.write_all(b"your turn").unwrap();
+    assert_eq!(session_line(&mut txlb).state, "sD");
+}
+
+#[test]
+fn a_session_that_is_cut_off_in_the_end_is_kd() {
+    let (mut txlb, _client, _host) = logged_session("");
+    txlb.signal(Signal::TERM);
+    txlb.wait_for("stopping: ");
+    assert_eq!(session_line(&mut txlb).state, "KD");
+}
+
+#[test]
+fn control_characters_never_reach_the_log() {
+    let folder = Folder::new();
+    let host = Host::new("a");
+    let good = web("", "roundr", &[host.address()]);
+    let name = "new\nline \u{9b}31m.xml";
+    let file = folder.write(name, &good);
+    let mut txlb = Txlb::spawn(command(&["-f", text(&file)]), folder);
+    txlb.wait_for(" runs as process ");
+    let complaint = "the running configuration stays";
+    for bad in [
+        good.replace("\"web\"", "\"w&#10;eb\""),
+        good.replace("roundr", "x&#x9b;31m&#10;y"),
+        good.replace("<group", "<g\u{85}roup/><group"),
+        good.replace("127.0.0.1:0", "a&#13;b:0"),
+    ] {
+        txlb.folder.write(name, bad);
+        txlb.signal(Signal::HUP);
+        txlb.wait_for(complaint);
+    }
+    txlb.folder
+        .write(name, good.replace("name=\"a\"", "name=\"z\""));
+    txlb.signal(Signal::HUP);
+    txlb.wait_for("is in force");
+    for line in txlb.log() {
+        assert!(!line.contains(char::is_control), "{line:?}");
+        assert!(line.starts_with("20"), "{line:?}: a line was broken apart");
+    }
+}
