@@ -1,0 +1,105 @@
+//! Tests of the options: what is understood, what is refused, what is documented.
+
+use super::*;
+
+fn parsed(line: &str) -> Result<Command, Exit> {
+    parse(line.split_whitespace().map(OsString::from))
+}
+
+fn refused(line: &str) -> String {
+    match parsed(line) {
+        Err(Exit {
+            status: Exit::USAGE,
+            message,
+        }) => message,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn every_option_of_the_table_is_in_the_synopsis() {
+    for Flag { short, long, .. } in FLAGS {
+        let spelled = if short.is_empty() {
+            format!("--{long}")
+        } else {
+            format!("-{short}")
+        };
+        assert!(SYNOPSIS.contains(&spelled), "{spelled}");
+    }
+}
+
+#[test]
+fn every_option_of_the_table_is_in_the_manual() {
+    let manual = include_str!("../../man/txlb.8");
+    for Flag {
+        short,
+        long,
+        argument,
+        ..
+    } in FLAGS
+    {
+        let option = match (short.is_empty(), long.is_empty()) {
+            (true, _) => format!(".It Fl -{long}"),
+            (false, true) => format!(".It Fl {short}"),
+            (false, false) => format!(".It Fl {short} , -{long}"),
+        };
+        let item = manual.lines().find(|line| line.starts_with(&option));
+        let item = item.unwrap_or_else(|| panic!("{option} is not in the manual"));
+        assert_eq!(argument.is_empty(), item.trim_end() == option, "{item}");
+    }
+}
+
+#[test]
+fn without_options_the_usual_file_is_served() {
+    let Ok(Command::Serve(job)) = parsed("") else {
+        panic!()
+    };
+    assert!(matches!(job.source, Source::File(file) if file.to_str() == Some(DEFAULT_FILE)));
+    assert_eq!((job.workers, job.level), (None, log::LevelFilter::Info));
+}
+
+#[test]
+fn a_command_line_is_a_configuration() {
+    let line = "-L 127.0.0.1:8080 -L 8081 -B 10.0.0.1:80,weight=5 -B db:80 -S maglev,sticky";
+    let Ok(Command::Serve(Job {
+        source: Source::CommandLine(config),
+        ..
+    })) = parsed(line)
+    else {
+        panic!()
+    };
+    let service = &config.services[0];
+    let listens: Vec<_> = service.listens.iter().map(ToString::to_string).collect();
+    assert_eq!(listens, ["127.0.0.1:8080", "*:8081"]);
+    let group = service.enabled_group().unwrap();
+    assert_eq!(group.scheduler.to_string(), "maglev,sticky");
+    let hosts: Vec<_> = group
+        .hosts
+        .iter()
+        .map(|host| (host.name.as_str(), host.weight))
+        .collect();
+    assert_eq!(hosts, [("host.1", 5), ("host.2", 1)]);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_a_reason() {
+    for (line, word) in [
+        ("--demo -f x", "choose one"),
+        ("-L 80", "go together"),
+        ("-B a:80", "go together"),
+        ("-L 80 -B a:80,wait=3", "weight=N"),
+        ("-L 80 -B a:80,weight=1001", "0 to 1000"),
+        ("-L 80 -B a", "-B a:"),
+        ("-L x:y -B a:80", "-L x:y:"),
+        ("-L 80 -B a:80 -S best", "no such scheduler"),
+        ("-l syslog", "files only"),
+        ("-w 0", "1 to 1024"),
+        ("-w many", "1 to 1024"),
+        ("-q -v", "contradict"),
+        ("-s restart", "reload, stop, quit and reopen"),
+        ("start", "not understood"),
+        ("-X", "txlb -h"),
+    ] {
+        assert!(refused(line).contains(word), "{line}: {}", refused(line));
+    }
+}
