@@ -11,11 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use mio::Waker;
-
 use crate::balance::HostId;
 use crate::config::{Chore, Manager};
-use crate::relay::{Clock, Group, Prober, Verdict, announce};
+use crate::relay::{Bell, Clock, Group, Prober, Verdict, announce};
 
 /// Connects in a row that make a failed host a healthy one.
 const CHECK_TRIES: u32 = 4;
@@ -39,7 +37,7 @@ pub(super) struct WatchedGroup {
 /// The recovery thread, as seen from outside.
 pub(super) struct Recovery {
     shared: Arc<Mutex<Shared>>,
-    waker: Arc<Waker>,
+    bell: Bell,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -56,7 +54,7 @@ impl Recovery {
     /// The system's, if it has no thread or event queue for it.
     pub(super) fn start(clock: Clock, limit: usize) -> io::Result<Recovery> {
         let prober = Prober::new(limit)?;
-        let waker = prober.waker();
+        let bell = prober.bell();
         let shared = Arc::default();
         let mut rounds = Rounds {
             shared: Arc::clone(&shared),
@@ -72,7 +70,7 @@ impl Recovery {
             .spawn(move || rounds.run())?;
         Ok(Recovery {
             shared,
-            waker,
+            bell,
             thread: Some(thread),
         })
     }
@@ -84,7 +82,7 @@ impl Recovery {
     }
 
     fn wake(&self) {
-        if let Err(error) = self.waker.wake() {
+        if let Err(error) = self.bell.ring() {
             log::error!("cannot wake the recovery thread: {error}");
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! The symmetric half of `session`, written once. Pure: it never sees a socket.
 
-use super::session::{Direction, Step};
+use super::step::{Direction, Step};
 
 /// Bytes on their way from one side to the other.
 #[derive(Debug)]

@@ -18,8 +18,9 @@ use super::failure::{Blame, Progress, blame, progress};
 use super::meters::{Meters, Trouble};
 use super::plan::{Group, Service};
 use super::pump::{self, Wire};
-use super::session::{Session, Side, Step};
+use super::session::Session;
 use super::slab::token;
+use super::step::{Side, Step};
 use crate::balance::{Ask, Failure, Picked, Random};
 
 /// Reads a session may do before it is another's turn: 16 buffers, a megabyte.

@@ -19,7 +19,9 @@ mod session;
 #[cfg(test)]
 mod simulator;
 mod slab;
+mod step;
 mod tcplog;
+mod timeouts;
 mod timers;
 mod worker;
 
@@ -30,6 +32,6 @@ pub use listener::ListenKey;
 pub(crate) use mailbox::{Mailbox, Order};
 pub(crate) use meters::{Meters, Trouble};
 pub(crate) use plan::{Group, Plan, Service, Tally};
-pub(crate) use probe::{Prober, Verdict};
+pub(crate) use probe::{Bell, Prober, Verdict};
 pub use tcplog::TARGET as SESSION_LOG;
 pub(crate) use worker::{Shared, Worker};

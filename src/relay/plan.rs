@@ -6,13 +6,11 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use super::announce::Announcer;
 use super::listener::ListenKey;
-use super::session::TimeoutsMs;
+use super::timeouts::TimeoutsMs;
 use crate::balance::Tracker;
-use crate::config::Timeouts;
 
 /// Which service is behind each listener.
 #[derive(Debug, Default)]
@@ -91,23 +89,4 @@ impl Tally {
     pub(crate) fn total(&self) -> u64 {
         self.total.load(Ordering::Relaxed)
     }
-}
-
-impl From<Timeouts> for TimeoutsMs {
-    fn from(timeouts: Timeouts) -> TimeoutsMs {
-        TimeoutsMs {
-            connect: milliseconds(timeouts.connect),
-            idle: milliseconds(timeouts.idle),
-            half_closed: milliseconds(timeouts.half_closed),
-        }
-    }
-}
-
-/// At least one where there is a timeout at all: 0 means never here.
-fn milliseconds(timeout: Option<Duration>) -> u64 {
-    timeout.map_or(0, |timeout| {
-        u64::try_from(timeout.as_millis())
-            .unwrap_or(u64::MAX)
-            .max(1)
-    })
 }

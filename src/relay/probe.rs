@@ -18,17 +18,28 @@ use crate::balance::Failure;
 /// How long a host may take to accept a probe.
 const TRY_TIMEOUT_MS: u64 = 5_000;
 
-const WAKER: Token = Token(usize::MAX);
+const BELL: Token = Token(usize::MAX);
 
 /// Probes under way; `K` is what the caller knows a host by.
 pub(crate) struct Prober<K> {
     poll: Poll,
     events: Events,
-    waker: Arc<Waker>,
+    bell: Bell,
     limit: usize,
     waiting: VecDeque<Probe<K>>,
     under_way: HashMap<usize, Try<K>>,
     next_token: usize,
+}
+
+/// Ends a prober's `wait`, from whatever thread.
+#[derive(Debug, Clone)]
+pub(crate) struct Bell(Arc<Waker>);
+
+impl Bell {
+    /// Ends the `wait` that is under way, or the next one.
+    pub(crate) fn ring(&self) -> io::Result<()> {
+        self.0.wake()
+    }
 }
 
 /// A host that is to be connected to.
@@ -63,11 +74,11 @@ impl<K> Prober<K> {
     /// The system's, if it has no event queue for it.
     pub(crate) fn new(limit: usize) -> io::Result<Prober<K>> {
         let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let bell = Bell(Arc::new(Waker::new(poll.registry(), BELL)?));
         Ok(Prober {
             poll,
             events: Events::with_capacity(256),
-            waker,
+            bell,
             limit: limit.max(1),
             waiting: VecDeque::new(),
             under_way: HashMap::new(),
@@ -75,9 +86,9 @@ impl<K> Prober<K> {
         })
     }
 
-    /// Ends a `wait` from another thread.
-    pub(crate) fn waker(&self) -> Arc<Waker> {
-        Arc::clone(&self.waker)
+    /// What ends a `wait` from another thread.
+    pub(crate) fn bell(&self) -> Bell {
+        self.bell.clone()
     }
 
     /// Probes a host: `tries` connects that must all succeed; the first that
@@ -96,7 +107,7 @@ impl<K> Prober<K> {
         self.waiting.is_empty() && self.under_way.is_empty()
     }
 
-    /// Waits for `timeout`, news of a probe, or the waker; `now_ms` is asked
+    /// Waits for `timeout`, news of a probe, or the bell; `now_ms` is asked
     /// for the time. Returns what has become of the probes that are over.
     pub(crate) fn wait(
         &mut self,
@@ -152,7 +163,7 @@ impl<K> Prober<K> {
 
     fn start(&mut self, probe: Probe<K>, now_ms: u64, verdicts: &mut Vec<Verdict<K>>) {
         let token = self.next_token;
-        self.next_token = (token + 1) % WAKER.0;
+        self.next_token = (token + 1) % BELL.0;
         let socket = TcpStream::connect(probe.address).and_then(|mut socket| {
             self.poll
                 .registry()

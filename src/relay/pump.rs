@@ -5,7 +5,8 @@
 
 use std::io::{self, ErrorKind};
 
-use super::session::{Direction, Session, Side};
+use super::session::Session;
+use super::step::{Direction, Side};
 
 /// The two sides of a session.
 pub(crate) trait Wire {
@@ -17,7 +18,7 @@ pub(crate) trait Wire {
     fn shutdown_write(&mut self, side: Side) -> io::Result<()>;
 }
 
-/// Does [`Step::Read`](super::session::Step::Read): reads once into the
+/// Does [`Step::Read`](super::step::Step::Read): reads once into the
 /// worker's own buffer and writes at once, so that only what would not go is
 /// ever stored. Returns how many bytes were read.
 pub(crate) fn read(
@@ -45,7 +46,7 @@ pub(crate) fn read(
     0
 }
 
-/// Does [`Step::Write`](super::session::Step::Write).
+/// Does [`Step::Write`](super::step::Step::Write).
 pub(crate) fn write_kept(
     session: &mut Session,
     wire: &mut impl Wire,
@@ -58,7 +59,7 @@ pub(crate) fn write_kept(
     }
 }
 
-/// Does [`Step::Shutdown`](super::session::Step::Shutdown).
+/// Does [`Step::Shutdown`](super::step::Step::Shutdown).
 pub(crate) fn shutdown(session: &mut Session, wire: &mut impl Wire, direction: Direction) {
     match wire.shutdown_write(direction.sink()) {
         Ok(()) => session.handle_shut(direction),

@@ -6,13 +6,12 @@
 
 use super::end::EndReason;
 use super::flow::Flow;
+use super::step::{Direction, Readiness, Side, Step};
+use super::timeouts::{TimeoutsMs, after, earliest};
 use crate::balance::HostId;
 
 /// The hosts one client may be tried on.
 pub(crate) const MAX_ATTEMPTS: usize = 16;
-
-/// The connect timeouts one client may cost in all.
-const TOTAL_CONNECT_TIMEOUTS: u64 = 3;
 
 /// How long a session waits after local trouble before it picks again.
 const PAUSE_MS: u64 = 50;
@@ -23,106 +22,6 @@ const PATIENCE_MS: u64 = 15_000;
 /// When the host's end of a session gets its keepalive: most sessions are over
 /// by then, and never pay for the system call.
 const KEEPALIVE_AFTER_MS: u64 = 30_000;
-
-/// One of the two ends of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
-    /// Who connected to us.
-    Client,
-    /// Whom we connected to.
-    Host,
-}
-
-/// Which way bytes go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Direction {
-    /// From the client to the host.
-    ToHost,
-    /// From the host to the client.
-    ToClient,
-}
-
-impl Direction {
-    /// The side that is read.
-    pub(crate) fn source(self) -> Side {
-        match self {
-            Direction::ToHost => Side::Client,
-            Direction::ToClient => Side::Host,
-        }
-    }
-
-    /// The side that is written.
-    pub(crate) fn sink(self) -> Side {
-        self.opposite().source()
-    }
-
-    /// The other way.
-    pub(crate) fn opposite(self) -> Direction {
-        match self {
-            Direction::ToHost => Direction::ToClient,
-            Direction::ToClient => Direction::ToHost,
-        }
-    }
-
-    /// The direction that starts at `side`.
-    fn from(side: Side) -> Direction {
-        match side {
-            Side::Client => Direction::ToHost,
-            Side::Host => Direction::ToClient,
-        }
-    }
-}
-
-/// What the system said of a socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Readiness {
-    /// There is something to read.
-    pub(crate) readable: bool,
-    /// There is room to write.
-    pub(crate) writable: bool,
-    /// The peer has ended its half: reading will come to an end.
-    pub(crate) read_closed: bool,
-    /// The connection is broken.
-    pub(crate) error: bool,
-}
-
-/// What is to be done next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// Pick a host and start to connect: `handle_picked`, `handle_nobody`,
-    /// `handle_connect_failed`, `handle_no_port` or `handle_local_trouble`
-    /// follows.
-    Pick,
-    /// See how the connect stands, which is `late` once its time is up:
-    /// `handle_connected`, `handle_connect_failed` or `handle_connecting`.
-    Settle {
-        /// Whether it must be over now.
-        late: bool,
-    },
-    /// Read in this direction, and write at once.
-    Read(Direction),
-    /// Write what is kept of this direction.
-    Write(Direction),
-    /// End the writing half of this direction's sink: `handle_shut`.
-    Shutdown(Direction),
-    /// Turn keepalive on at the host's end.
-    KeepAlive,
-    /// Nothing, until an event or the deadline.
-    Wait,
-    /// Close both ends; the session is over.
-    Close(EndReason),
-}
-
-/// A service's timeouts in milliseconds; 0 is never.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct TimeoutsMs {
-    /// For one host to accept.
-    pub(crate) connect: u64,
-    /// For a byte in either direction.
-    pub(crate) idle: u64,
-    /// The same, once one direction has ended.
-    pub(crate) half_closed: u64,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -513,10 +412,7 @@ impl Session {
     }
 
     fn connecting_ends_ms(&self) -> Option<u64> {
-        after(
-            self.started_ms,
-            self.timeouts.connect * TOTAL_CONNECT_TIMEOUTS,
-        )
+        self.timeouts.connecting_ends_ms(self.started_ms)
     }
 
     fn silence_ends_ms(&self) -> Option<u64> {
@@ -542,18 +438,6 @@ impl Session {
             Direction::ToHost => &mut self.to_host,
             Direction::ToClient => &mut self.to_client,
         }
-    }
-}
-
-/// The moment `timeout_ms` after `start_ms`; 0 is never.
-fn after(start_ms: u64, timeout_ms: u64) -> Option<u64> {
-    (timeout_ms > 0).then(|| start_ms.saturating_add(timeout_ms))
-}
-
-fn earliest(one_ms: Option<u64>, other_ms: Option<u64>) -> Option<u64> {
-    match (one_ms, other_ms) {
-        (Some(one_ms), Some(other_ms)) => Some(one_ms.min(other_ms)),
-        (one_ms, other_ms) => one_ms.or(other_ms),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use mio::Token;
 
-use super::session::Side;
+use super::step::Side;
 
 /// Half of a token says which slot, the other half which generation and side:
 /// on a 32-bit machine that leaves 65,536 slots for each worker.

@@ -2,45 +2,43 @@
 //!
 //! Waits for events, notes what they say, and gives each session that has
 //! something to do its turn. What a session does in its turn is `link`'s
-//! business, where clients come from `listener`'s.
+//! business, how clients come in
+//! `accept`'s.
+
+mod accept;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::TcpListener as StdListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
 use mio::event::Event;
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
+
+use accept::ACCEPT_PAUSE_MS;
 
 use super::clock::Clock;
 use super::end::EndReason;
 use super::link::{Link, Turn, TurnEnd};
-use super::listener::{Accepted, ListenKey, Listener, is_shortage};
+use super::listener::{ListenKey, Listener};
 use super::mailbox::{Mailbox, Order};
-use super::meters::{Meters, Trouble};
+use super::meters::Meters;
 use super::plan::Plan;
-use super::session::Readiness;
 use super::slab::{FIRST_SPECIAL, Named, Slab, named};
+use super::step::Readiness;
 use super::tcplog;
 use super::timers::{TICK_MS, Timers};
 use crate::balance::Random;
-use crate::os::listen::INHERITS;
 
 /// Every read goes through one buffer of this size.
 const BUFFER: usize = 64 * 1024;
 
 /// Events taken from the system at once.
 const EVENTS: usize = 1024;
-
-/// Clients accepted at one listener before the sessions get their turn.
-const ACCEPTS_A_TURN: usize = 64;
-
-/// How long accepting rests after the machine was short of something.
-const ACCEPT_PAUSE_MS: u64 = 100;
 
 /// How often the same trouble is logged.
 const COMPLAIN_EVERY_MS: u64 = 1000;
@@ -263,107 +261,6 @@ impl Worker {
             .for_each(Listener::close_when_empty);
     }
 
-    fn accept_clients(&mut self) {
-        if self.now_ms < self.accept_after_ms {
-            return self.answer();
-        }
-        for place in 0..self.listeners.len() {
-            self.accept_at(place);
-            let Some(listener) = &mut self.listeners[place] else {
-                continue;
-            };
-            if listener.closing && !listener.waiting {
-                // Where all workers have the same socket, closing this
-                // descriptor of it does not take it out of this queue.
-                let _ = self.poll.registry().deregister(&mut listener.socket);
-                self.listeners[place] = None;
-            }
-        }
-        self.answer();
-    }
-
-    fn accept_at(&mut self, place: usize) {
-        for _ in 0..ACCEPTS_A_TURN {
-            let room = self.has_room();
-            let Some(listener) = self.listeners[place].as_mut().filter(|it| it.waiting) else {
-                return;
-            };
-            if !room {
-                return self.pause_accepting(Trouble::Full, None);
-            }
-            match listener.accept() {
-                Accepted::Client(socket, address) => self.welcome(place, socket, address),
-                Accepted::Gone => {}
-                Accepted::Nobody => listener.waiting = false,
-                Accepted::Trouble(error) if is_shortage(&error) => {
-                    return self.pause_accepting(Trouble::NoDescriptors, Some(&error));
-                }
-                Accepted::Trouble(error) => {
-                    return self.pause_accepting(Trouble::Accept, Some(&error));
-                }
-            }
-        }
-    }
-
-    fn welcome(&mut self, place: usize, socket: TcpStream, address: SocketAddr) {
-        let Some(listener) = &self.listeners[place] else {
-            return;
-        };
-        if !INHERITS {
-            let _ = socket.set_nodelay(true);
-            let _ = rustix::net::sockopt::set_socket_keepalive(&socket, true);
-        }
-        self.sessions_so_far += 1;
-        let id = (self.number as u64) << 48 | self.sessions_so_far;
-        let service = Arc::clone(&listener.service);
-        let (slot, generation) =
-            self.links
-                .insert(Link::new(id, socket, address, service, self.now_ms));
-        let Some(link) = self.links.at(slot) else {
-            return;
-        };
-        link.generation = generation;
-        link.service.tally.enter();
-        self.shared.open.fetch_add(1, Ordering::Relaxed);
-        if link.register(self.poll.registry(), slot).is_err() {
-            link.session.close(EndReason::LocalTrouble);
-        }
-        enqueue(link, slot, &mut self.ready);
-    }
-
-    fn pause_accepting(&mut self, trouble: Trouble, error: Option<&io::Error>) {
-        self.meters().count_trouble(trouble);
-        self.accept_after_ms = self.now_ms + ACCEPT_PAUSE_MS;
-        if !self.shared.may_complain(self.now_ms) {
-            return;
-        }
-        match error {
-            Some(error) => log::error!("cannot accept clients for the moment: {error}"),
-            None => log::error!(
-                "as many sessions are open as there are descriptors for ({}): new clients wait; \
-                 raise the limit (ulimit -n)",
-                self.shared.capacity.load(Ordering::Relaxed)
-            ),
-        }
-    }
-
-    /// Tells who waits for it that what was to be closed is closed, or that it
-    /// will take longer.
-    fn answer(&mut self) {
-        let short = self.now_ms < self.accept_after_ms;
-        if short
-            || !self
-                .listeners
-                .iter()
-                .flatten()
-                .any(|listener| listener.closing)
-        {
-            for done in self.unanswered.drain(..) {
-                let _ = done.send(());
-            }
-        }
-    }
-
     fn run_ready(&mut self) {
         // Whoever is cut short comes again in the next round, behind news.
         for _ in 0..self.ready.len() {
@@ -477,18 +374,6 @@ impl Worker {
         self.stopping.is_some()
             && self.links.is_empty()
             && self.listeners.iter().all(Option::is_none)
-    }
-
-    fn has_room(&self) -> bool {
-        let Shared { open, capacity, .. } = &*self.shared;
-        open.load(Ordering::Relaxed) < capacity.load(Ordering::Relaxed) && self.links.has_room()
-    }
-
-    fn clients_are_waiting(&self) -> bool {
-        self.listeners
-            .iter()
-            .flatten()
-            .any(|listener| listener.waiting)
     }
 
     fn meters(&self) -> &Meters {

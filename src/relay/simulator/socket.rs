@@ -11,7 +11,7 @@ use std::io;
 use rustix::io::Errno;
 
 use super::super::failure::{Progress, blame};
-use super::super::session::Readiness;
+use super::super::step::Readiness;
 use super::peer::Peer;
 
 /// How a connect goes on.

@@ -7,7 +7,7 @@
 use std::io;
 
 use super::super::pump::Wire;
-use super::super::session::Side;
+use super::super::step::Side;
 use super::socket::Socket;
 use crate::balance::Random;
 

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 
 use super::super::end::EndReason;
 use super::super::link::TurnEnd;
-use super::super::session::{Side, TimeoutsMs};
+use super::super::step::Side;
+use super::super::timeouts::TimeoutsMs;
 use super::super::timers::{TICK_MS, Timers};
 use super::farm::Farm;
 use super::peer::Peer;

@@ -1,0 +1,142 @@
+//! How a worker lets clients in, and when it does not.
+//!
+//! What a listening socket says is `listener`'s business; what becomes of a
+//! client, the session's.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use mio::net::TcpStream;
+
+use super::{Shared, Worker, enqueue};
+use crate::os::listen::INHERITS;
+use crate::relay::end::EndReason;
+use crate::relay::link::Link;
+use crate::relay::listener::{Accepted, is_shortage};
+use crate::relay::meters::Trouble;
+
+/// Clients accepted at one listener before the sessions get their turn.
+const ACCEPTS_A_TURN: usize = 64;
+
+/// How long accepting rests after the machine was short of something.
+pub(super) const ACCEPT_PAUSE_MS: u64 = 100;
+
+impl Worker {
+    /// Lets in who waits, a share at each listener; closes those that are to be
+    /// closed once nobody does.
+    pub(super) fn accept_clients(&mut self) {
+        if self.now_ms < self.accept_after_ms {
+            return self.answer();
+        }
+        for place in 0..self.listeners.len() {
+            self.accept_at(place);
+            let Some(listener) = &mut self.listeners[place] else {
+                continue;
+            };
+            if listener.closing && !listener.waiting {
+                // Where all workers have the same socket, closing this
+                // descriptor of it does not take it out of this queue.
+                let _ = self.poll.registry().deregister(&mut listener.socket);
+                self.listeners[place] = None;
+            }
+        }
+        self.answer();
+    }
+
+    fn accept_at(&mut self, place: usize) {
+        for _ in 0..ACCEPTS_A_TURN {
+            let room = self.has_room();
+            let Some(listener) = self.listeners[place].as_mut().filter(|it| it.waiting) else {
+                return;
+            };
+            if !room {
+                return self.pause_accepting(Trouble::Full, None);
+            }
+            match listener.accept() {
+                Accepted::Client(socket, address) => self.welcome(place, socket, address),
+                Accepted::Gone => {}
+                Accepted::Nobody => listener.waiting = false,
+                Accepted::Trouble(error) if is_shortage(&error) => {
+                    return self.pause_accepting(Trouble::NoDescriptors, Some(&error));
+                }
+                Accepted::Trouble(error) => {
+                    return self.pause_accepting(Trouble::Accept, Some(&error));
+                }
+            }
+        }
+    }
+
+    fn welcome(&mut self, place: usize, socket: TcpStream, address: SocketAddr) {
+        let Some(listener) = &self.listeners[place] else {
+            return;
+        };
+        if !INHERITS {
+            let _ = socket.set_nodelay(true);
+            let _ = rustix::net::sockopt::set_socket_keepalive(&socket, true);
+        }
+        self.sessions_so_far += 1;
+        let id = (self.number as u64) << 48 | self.sessions_so_far;
+        let service = Arc::clone(&listener.service);
+        let (slot, generation) =
+            self.links
+                .insert(Link::new(id, socket, address, service, self.now_ms));
+        let Some(link) = self.links.at(slot) else {
+            return;
+        };
+        link.generation = generation;
+        link.service.tally.enter();
+        self.shared.open.fetch_add(1, Ordering::Relaxed);
+        if link.register(self.poll.registry(), slot).is_err() {
+            link.session.close(EndReason::LocalTrouble);
+        }
+        enqueue(link, slot, &mut self.ready);
+    }
+
+    fn pause_accepting(&mut self, trouble: Trouble, error: Option<&io::Error>) {
+        self.meters().count_trouble(trouble);
+        self.accept_after_ms = self.now_ms + ACCEPT_PAUSE_MS;
+        if !self.shared.may_complain(self.now_ms) {
+            return;
+        }
+        match error {
+            Some(error) => log::error!("cannot accept clients for the moment: {error}"),
+            None => log::error!(
+                "as many sessions are open as there are descriptors for ({}): new clients wait; \
+                 raise the limit (ulimit -n)",
+                self.shared.capacity.load(Ordering::Relaxed)
+            ),
+        }
+    }
+
+    /// Tells who waits for it that what was to be closed is closed, or that it
+    /// will take longer.
+    fn answer(&mut self) {
+        let short = self.now_ms < self.accept_after_ms;
+        if short
+            || !self
+                .listeners
+                .iter()
+                .flatten()
+                .any(|listener| listener.closing)
+        {
+            for done in self.unanswered.drain(..) {
+                let _ = done.send(());
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let Shared { open, capacity, .. } = &*self.shared;
+        open.load(Ordering::Relaxed) < capacity.load(Ordering::Relaxed) && self.links.has_room()
+    }
+
+    /// Whether there may be somebody in a queue.
+    pub(super) fn clients_are_waiting(&self) -> bool {
+        self.listeners
+            .iter()
+            .flatten()
+            .any(|listener| listener.waiting)
+    }
+}
