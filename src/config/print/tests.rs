@@ -1,3 +1,5 @@
+//! Tests of printing: what is read again is what was printed.
+
 use super::*;
 use crate::config::random::Random;
 use crate::config::{

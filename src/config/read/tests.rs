@@ -1,3 +1,5 @@
+//! Tests of reading: every element and attribute, and what is made of them.
+
 use std::time::Duration;
 
 use super::*;

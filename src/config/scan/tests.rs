@@ -1,3 +1,5 @@
+//! Tests of the limits, and of what is looked at before the parser.
+
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
