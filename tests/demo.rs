@@ -56,7 +56,9 @@ fn the_three_hosts_answer_in_turn_at_the_url_that_is_printed() {
     // The configuration that is printed is one, and what ran.
     let text = printed.join("\n");
     let start = text.find("<config>").unwrap();
-    let config = txlb::config::read(text[start..].as_bytes()).unwrap().config;
+    let config = txlb::config::read(&text.as_bytes()[start..])
+        .unwrap()
+        .config;
     let hosts = &config.services[0].enabled_group().unwrap().hosts;
     assert_eq!(
         hosts

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -169,16 +169,18 @@ fn a_flapping_host_is_not_logged_without_limit() {
 }
 
 #[test]
-fn a_host_that_accepts_and_resets_is_not_taken_for_one_that_is_down() {
-    let rude = Host::that(Listener::new(), "", |stream, _| reset(stream));
+fn a_host_that_resets_its_sessions_is_not_taken_for_one_that_is_down() {
+    let rude = Host::that(Listener::new(), "", |mut stream, _| {
+        stream.read_exact(&mut [0]).unwrap();
+        reset(stream);
+    });
     let kind = Host::new("b");
-    let mut txlb = Txlb::start(&managed(
-        NO_CHECK,
-        "roundr",
-        &[rude.address(), kind.address()],
-    ));
+    let hosts = [rude.address(), kind.address()];
+    let mut txlb = Txlb::start(&managed(NO_CHECK, "roundr", &hosts));
     for _ in 0..5 {
-        assert_eq!(fate(txlb.address()), RESET);
+        let mut client = connect(txlb.address());
+        client.write_all(b"x").unwrap();
+        assert_eq!(read_all(&client), RESET);
         assert_eq!(who(txlb.address()), "b");
     }
     assert_eq!(txlb.count("is down"), 0);

@@ -119,12 +119,13 @@ fn a_client_that_sends_and_closes_before_the_second_host_is_tried_loses_nothing(
 
 #[test]
 fn a_host_that_resets_at_once_is_passed_on_as_a_reset() {
+    // Whether the reset is met while connecting or after that is a matter of
+    // luck; a client must not take either for an end in order.
     let host = Host::that(Listener::new(), "", |stream, _| reset(stream));
-    let mut txlb = Txlb::start(&web("", "roundr", &[host.address()]));
+    let txlb = Txlb::start(&web("", "roundr", &[host.address()]));
     for _ in 0..20 {
         assert_eq!(fate(txlb.address()), (Vec::new(), End::Reset));
     }
-    assert_eq!(txlb.count("is down"), 0);
 }
 
 #[test]
