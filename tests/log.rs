@@ -219,7 +219,7 @@ fn a_session_without_a_host_is_sc() {
         ("SC", "web:main/<NOSRV>")
     );
     assert_eq!(line.times[..2], [-1, -1]);
-    assert!(line.open.ends_with("/+1"), "{line:?}");
+    assert!(line.open.ends_with("/1"), "{line:?}");
 }
 
 #[test]

@@ -225,6 +225,7 @@ impl Tracker {
         now_ms: u64,
     ) -> Vec<(HostId, Change)> {
         let mut changes = Vec::new();
+        let mut news = false;
         for index in 0..self.hosts.all().len() {
             let id = self.hosts.all()[index];
             let Some(member) = self
@@ -234,14 +235,19 @@ impl Tracker {
             else {
                 continue;
             };
+            let before = member.address;
             let change = match answer {
                 Ok([]) => member.unresolved("it has no address", now_ms),
                 Ok(addresses) => member.resolved(addresses, now_ms),
                 Err(reason) => member.unresolved(reason, now_ms),
             };
+            news |= change.is_some() || member.address != before;
             changes.extend(change.map(|change| (id, change)));
         }
-        self.review();
+        // As a rule a name resolves to what it did before.
+        if news {
+            self.review();
+        }
         changes
     }
 

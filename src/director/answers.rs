@@ -2,11 +2,13 @@
 //!
 //! How names are resolved is `names`' business.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::balance::{Change, Failure};
+use super::names::Answer;
+use crate::balance::{Change, Failure, HostStatus};
+use crate::config::Endpoint;
 use crate::relay::{Clock, Group, announce};
 
 /// Who wants to know, and what was said.
@@ -26,34 +28,53 @@ impl Answers {
         }
     }
 
-    /// These groups want to know from now on.
-    pub(super) fn concern(&self, groups: impl Iterator<Item = Arc<Group>>) {
-        *lock(&self.groups) = groups.collect();
-    }
-
-    /// What resolving `name` gave.
-    pub(super) fn tell(&self, name: &str, answer: Result<&[IpAddr], &str>) {
-        let now_ms = self.clock.now_ms();
-        let groups = lock(&self.groups).clone();
+    /// These groups want to know of these names from now on. What is known
+    /// already, as `known` has it, is passed on to hosts that have no address.
+    pub(super) fn concern(
+        &self,
+        groups: impl Iterator<Item = Arc<Group>>,
+        names: &BTreeSet<String>,
+        known: impl Fn(&str) -> Option<Answer>,
+    ) {
+        let groups: Vec<_> = groups.collect();
+        lock(&self.groups).clone_from(&groups);
+        lock(&self.unresolved).retain(|name| names.contains(name));
         for group in groups {
-            let changes: Vec<_> = {
-                let mut tracker = group.tracker();
-                let changes = tracker.resolved(name, answer, now_ms);
-                let named = changes
-                    .into_iter()
-                    .map(|(id, change)| (id, tracker.host_name(id), change));
-                named.collect()
-            };
-            for (id, host, change) in changes {
-                // A name is complained of once, not for each of its hosts.
-                if let Some(host) = host
-                    && !matches!(change, Change::Down(Failure::Unresolved(_)))
-                {
-                    announce(&group, id, &host, &change, now_ms);
-                }
+            let homeless = homeless(&group);
+            for (name, answer) in homeless
+                .iter()
+                .filter_map(|name| Some((name, known(name)?)))
+            {
+                self.pass_on(&group, name, answer.as_deref().map_err(String::as_str));
             }
         }
+    }
+
+    /// What resolving `name` gave just now.
+    pub(super) fn tell(&self, name: &str, answer: Result<&[IpAddr], &str>) {
+        let groups = lock(&self.groups).clone();
+        for group in groups {
+            self.pass_on(&group, name, answer);
+        }
         self.log(name, answer);
+    }
+
+    fn pass_on(&self, group: &Group, name: &str, answer: Result<&[IpAddr], &str>) {
+        let now_ms = self.clock.now_ms();
+        let changes: Vec<_> = {
+            let mut tracker = group.tracker();
+            let changes = tracker.resolved(name, answer, now_ms);
+            let named = |(id, change)| (id, tracker.host_name(id), change);
+            changes.into_iter().map(named).collect()
+        };
+        for (id, host, change) in changes {
+            // A name is complained of once, not for each of its hosts.
+            if let Some(host) = host
+                && !matches!(change, Change::Down(Failure::Unresolved(_)))
+            {
+                announce(group, id, &host, &change, now_ms);
+            }
+        }
     }
 
     fn log(&self, name: &str, answer: Result<&[IpAddr], &str>) {
@@ -73,6 +94,17 @@ impl Answers {
             _ => {}
         }
     }
+}
+
+/// The names of hosts that have no address yet.
+fn homeless(group: &Group) -> BTreeSet<String> {
+    let tracker = group.tracker();
+    let without = tracker.hosts().filter(|host| host.address.is_none());
+    let name = |host: HostStatus<'_>| match host.endpoint {
+        Endpoint::Name { host, .. } => Some(host.clone()),
+        Endpoint::Address(_) => None,
+    };
+    without.filter_map(name).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -5,7 +5,8 @@ use std::io;
 
 use crate::os::listen::Place;
 
-/// Why a configuration could not be put in force: everything is as it was.
+/// Why a configuration could not be put in force: everything is as it was,
+/// unless it is said otherwise.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -21,7 +22,7 @@ pub enum Error {
         /// The name.
         name: String,
         /// What the resolver said.
-        error: io::Error,
+        reason: String,
     },
     /// Two services whose listeners turn out to be at the same place.
     ListenTwice {
@@ -32,7 +33,7 @@ pub enum Error {
     },
     /// The system refused a thread, or an event queue for one.
     System(io::Error),
-    /// A worker does not answer.
+    /// A worker does not answer: it is not known what it serves.
     Worker(usize),
 }
 
@@ -49,10 +50,10 @@ impl fmt::Display for Error {
                     _ => Ok(()),
                 }
             }
-            Error::ListenName { name, error } => {
+            Error::ListenName { name, reason } => {
                 write!(
                     f,
-                    "cannot listen at {name}, which does not resolve: {error}"
+                    "cannot listen at {name}, which does not resolve: {reason}"
                 )
             }
             Error::ListenTwice {
@@ -73,10 +74,8 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Listen { error, .. }
-            | Error::ListenName { error, .. }
-            | Error::System(error) => Some(error),
-            Error::ListenTwice { .. } | Error::Worker(_) => None,
+            Error::Listen { error, .. } | Error::System(error) => Some(error),
+            Error::ListenName { .. } | Error::ListenTwice { .. } | Error::Worker(_) => None,
         }
     }
 }
@@ -85,10 +84,8 @@ impl Error {
     /// What the system said, where it was the system that refused.
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         match self {
-            Error::Listen { error, .. }
-            | Error::ListenName { error, .. }
-            | Error::System(error) => Some(error.kind()),
-            Error::ListenTwice { .. } | Error::Worker(_) => None,
+            Error::Listen { error, .. } | Error::System(error) => Some(error.kind()),
+            Error::ListenName { .. } | Error::ListenTwice { .. } | Error::Worker(_) => None,
         }
     }
 }

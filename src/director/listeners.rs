@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::time::Duration;
 
 use super::error::Error;
-use super::names::look_up;
-use crate::config::{Config, ListenAddress, ListenHost};
+use super::names::{Answer, resolve_all};
+use crate::config::{Config, ListenAddress, ListenHost, Service};
 use crate::os::listen::{Place, bind_all};
 use crate::relay::ListenKey;
 
@@ -19,8 +20,20 @@ pub(super) struct Listeners {
     bound: BTreeMap<ListenKey, SocketAddr>,
 }
 
-/// What a configuration asks for: each listener, and the service behind it.
-pub(super) type Wanted = BTreeMap<ListenKey, String>;
+/// What a configuration asks for: each listener, and what is behind it.
+pub(super) type Wanted = BTreeMap<ListenKey, Door>;
+
+/// What is behind a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Door {
+    /// The service's name.
+    pub(super) service: String,
+    /// The name it was configured by, if that is a name.
+    name: Option<String>,
+}
+
+/// How long the names of listeners may take to resolve.
+const NAMES_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Sockets that are bound, but that nobody serves yet.
 #[derive(Debug)]
@@ -36,43 +49,71 @@ pub(super) struct Opened {
 /// # Errors
 /// A name that does not resolve, or two services at one place.
 pub(super) fn wanted(config: &Config) -> Result<Wanted, Error> {
+    let answers = resolve_all(names(config), NAMES_PATIENCE).map_err(Error::System)?;
     let mut wanted = Wanted::new();
     for service in &config.services {
         for listen in &service.listens {
-            for place in places(listen)? {
-                let only_its_own = place.port() == 0;
-                let key = ListenKey {
-                    place,
-                    service: only_its_own.then(|| service.name.clone()),
-                };
-                if let Some(other) = wanted.insert(key, service.name.clone())
-                    && other != service.name
-                {
-                    let services = [other, service.name.clone()];
-                    return Err(Error::ListenTwice { place, services });
-                }
+            for place in places(listen, &answers)? {
+                want(&mut wanted, place, service, listen)?;
             }
         }
     }
     Ok(wanted)
 }
 
-fn places(listen: &ListenAddress) -> Result<Vec<Place>, Error> {
+fn want(
+    wanted: &mut Wanted,
+    place: Place,
+    service: &Service,
+    listen: &ListenAddress,
+) -> Result<(), Error> {
+    let only_its_own = place.port() == 0;
+    let key = ListenKey {
+        place,
+        service: only_its_own.then(|| service.name.clone()),
+    };
+    let door = Door {
+        service: service.name.clone(),
+        name: name(listen).map(str::to_owned),
+    };
+    match wanted.insert(key, door) {
+        Some(other) if other.service != service.name => Err(Error::ListenTwice {
+            place,
+            services: [other.service, service.name.clone()],
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn name(listen: &ListenAddress) -> Option<&str> {
+    match &listen.host {
+        ListenHost::Name(name) => Some(name),
+        ListenHost::Any | ListenHost::Ip(_) => None,
+    }
+}
+
+fn names(config: &Config) -> Vec<String> {
+    let listens = config.services.iter().flat_map(|service| &service.listens);
+    listens.filter_map(name).map(str::to_owned).collect()
+}
+
+fn places(listen: &ListenAddress, answers: &BTreeMap<String, Answer>) -> Result<Vec<Place>, Error> {
     let port = listen.port;
+    let at = |ip: &IpAddr| Place::At(SocketAddr::new(*ip, port));
     match &listen.host {
         ListenHost::Any => Ok(vec![Place::Any { port }]),
-        ListenHost::Ip(ip) => Ok(vec![Place::At(SocketAddr::new(*ip, port))]),
-        ListenHost::Name(name) => {
-            let unresolved = |error| Error::ListenName {
+        ListenHost::Ip(ip) => Ok(vec![at(ip)]),
+        ListenHost::Name(name) => match answers.get(name) {
+            Some(Ok(addresses)) => Ok(addresses.iter().map(at).collect()),
+            Some(Err(reason)) => Err(Error::ListenName {
                 name: name.clone(),
-                error,
-            };
-            let addresses = look_up(name).map_err(unresolved)?;
-            Ok(addresses
-                .into_iter()
-                .map(|ip| Place::At(SocketAddr::new(ip, port)))
-                .collect())
-        }
+                reason: reason.clone(),
+            }),
+            None => Err(Error::ListenName {
+                name: name.clone(),
+                reason: String::new(),
+            }),
+        },
     }
 }
 
@@ -83,32 +124,42 @@ impl Listeners {
     /// The first place that cannot be had; none of the others is kept then.
     pub(super) fn open(&self, wanted: &Wanted, workers: usize) -> Result<Vec<Opened>, Error> {
         let mut opened: Vec<Opened> = Vec::new();
-        for key in wanted.keys().filter(|key| !self.bound.contains_key(key)) {
-            let ours = self
+        let mut absent = Vec::new();
+        for (key, door) in wanted
+            .iter()
+            .filter(|(key, _)| !self.bound.contains_key(key))
+        {
+            let mut ours = self
                 .bound
                 .keys()
                 .chain(opened.iter().map(|opened| &opened.key));
-            let overlaps_own = ours.into_iter().any(|own| own.place.overlaps(key.place));
-            let failed = |error| Error::Listen {
-                place: key.place,
-                error,
-            };
+            let overlaps_own = ours.any(|own| own.place.overlaps(key.place));
             match bind_all(key.place, workers, overlaps_own) {
-                // A name may have addresses of a family that this machine has
-                // not: the others will do, if there are any.
-                Err(error) if is_absent(&error) && has_twin(key, wanted) => {
-                    log::warn!("cannot listen at {}: {error}", key.place);
-                }
-                result => {
-                    let sockets = result.map_err(failed)?;
-                    let address = sockets[0].local_addr().map_err(failed)?;
+                Ok(sockets) => {
+                    let address = sockets[0].local_addr();
+                    let address = address.map_err(|error| refused(key, error))?;
                     opened.push(Opened {
                         key: key.clone(),
                         address,
                         sockets,
                     });
                 }
+                Err(error) if is_absent(&error) && door.name.is_some() => {
+                    absent.push((key, door, error));
+                }
+                Err(error) => return Err(refused(key, error)),
             }
+        }
+        // A name may have addresses of a family that this machine has not: the
+        // others will do, if there are any.
+        let has = |key: &ListenKey| {
+            self.bound.contains_key(key) || opened.iter().any(|opened| opened.key == *key)
+        };
+        for (key, door, error) in absent {
+            if !wanted.iter().any(|(other, its)| its == door && has(other)) {
+                return Err(refused(key, error));
+            }
+            log::warn!("cannot listen at {}: {error}", key.place);
         }
         Ok(opened)
     }
@@ -142,7 +193,9 @@ impl Listeners {
         wanted: &'a Wanted,
         service: &'a str,
     ) -> impl Iterator<Item = SocketAddr> + 'a {
-        let keys = wanted.iter().filter(move |(_, name)| *name == service);
+        let keys = wanted
+            .iter()
+            .filter(move |(_, door)| door.service == service);
         keys.filter_map(|(key, _)| self.bound.get(key).copied())
     }
 
@@ -156,12 +209,11 @@ fn is_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
-/// Whether the service has another listener at the same port.
-fn has_twin(key: &ListenKey, wanted: &Wanted) -> bool {
-    let service = wanted.get(key);
-    wanted.iter().any(|(other, name)| {
-        other != key && other.place.port() == key.place.port() && Some(name) == service
-    })
+fn refused(key: &ListenKey, error: io::Error) -> Error {
+    Error::Listen {
+        place: key.place,
+        error,
+    }
 }
 
 #[cfg(test)]
@@ -224,5 +276,23 @@ mod tests {
         let places = [format!("127.0.0.1:{any}"), format!("*:{any}")];
         let wanted = wanted(&config(&[("a", &[&places[0], &places[1]])])).unwrap();
         assert_eq!(Listeners::default().open(&wanted, 2).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn an_address_that_is_not_this_machines_is_excused_for_a_name_only() {
+        // An address for documentation is nobody's.
+        let wanted = wanted(&config(&[("a", &["203.0.113.5:0", "127.0.0.1:0"])])).unwrap();
+        assert!(Listeners::default().open(&wanted, 1).is_err());
+        let named = |name: &str| Some(name.to_owned());
+        let mut excused = wanted.clone();
+        excused
+            .values_mut()
+            .for_each(|door| door.name = named("both"));
+        assert_eq!(Listeners::default().open(&excused, 1).unwrap().len(), 1);
+        let mut apart = excused;
+        for (key, door) in &mut apart {
+            door.name = named(&key.place.to_string());
+        }
+        assert!(Listeners::default().open(&apart, 1).is_err());
     }
 }

@@ -41,6 +41,10 @@ use crate::relay::{Clock, ListenKey, Mailbox, Meters, Order, Plan, Shared, Worke
 /// How long a change waits for names that are new to be resolved.
 const NAMES_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a worker may take to obey: a turn takes milliseconds, and a
+/// listener that is to be closed at most a second more.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Descriptors kept for everything that is not a session: logs, files, doors.
 const RESERVED: u64 = 64;
 
@@ -144,13 +148,9 @@ impl Director {
         let now_ms = self.shared.clock.now_ms();
         self.running = self.running.next(&next, self.workers.len(), now_ms);
         self.running.configure(&next, now_ms);
-        self.answers.concern(self.running.groups().cloned());
-        for name in &names {
-            if let Some(answer) = self.names.answer(name) {
-                self.answers
-                    .tell(name, answer.as_deref().map_err(String::as_str));
-            }
-        }
+        let groups = self.running.groups().cloned();
+        self.answers
+            .concern(groups, &names, |name| self.names.answer(name));
         let shares = self.listeners.replace(&wanted, opened, self.workers.len());
         let plan = Arc::new(self.running.plan(&next, &wanted));
         let (groups, manager) = (self.running.watched(&next), next.manager);
@@ -207,17 +207,20 @@ impl Director {
             answers.push(answer);
         }
         for (number, answer) in answers.into_iter().enumerate() {
-            answer.recv().map_err(|_| Error::Worker(number))?;
+            answer
+                .recv_timeout(ANSWER_PATIENCE)
+                .map_err(|_| Error::Worker(number))?;
         }
         Ok(())
     }
 
     /// Lets as many sessions in as there are descriptors for: two each.
     fn limit_sessions(&self) {
-        let listeners = (self.listeners.len() * self.workers.len()) as u64;
+        // Each worker has an event queue and a waker besides its listeners.
+        let workers = ((self.listeners.len() + 2) * self.workers.len()) as u64;
         let capacity = descriptors::limit().map_or(u64::MAX, |limit| {
             limit
-                .saturating_sub(RESERVED + probes() as u64 + listeners)
+                .saturating_sub(RESERVED + probes() as u64 + workers)
                 .max(2)
         });
         let capacity = usize::try_from(capacity / 2).unwrap_or(usize::MAX);

@@ -4,7 +4,7 @@
 //! holds up neither the others nor, above all, a worker. What follows from an
 //! answer is the director's business.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -69,20 +69,20 @@ impl Names {
     /// # Errors
     /// The system's, if it has no thread for it.
     pub(super) fn want(&self, names: impl IntoIterator<Item = String>) -> io::Result<()> {
+        let names: Vec<String> = names.into_iter().collect();
         let mut state = self.shared.lock();
-        let mut known = std::mem::take(&mut state.wanted);
-        for name in names {
-            let entry = known.remove(&name).unwrap_or_else(Name::new);
-            state.wanted.insert(name, entry);
-        }
-        let threads = THREADS.min(state.wanted.len());
-        while state.threads < threads {
+        while state.threads < THREADS.min(names.len()) {
             let shared = Arc::clone(&self.shared);
             let name = format!("names-{}", state.threads);
             thread::Builder::new()
                 .name(name)
                 .spawn(move || shared.work())?;
             state.threads += 1;
+        }
+        let mut known = std::mem::take(&mut state.wanted);
+        for name in names {
+            let entry = known.remove(&name).unwrap_or_else(Name::new);
+            state.wanted.insert(name, entry);
         }
         self.shared.changed.notify_all();
         Ok(())
@@ -196,6 +196,25 @@ impl Shared {
     }
 }
 
+/// Resolves each of these once; no answer within `patience` is a bad one.
+///
+/// # Errors
+/// The system's, if it has no thread for it.
+pub(super) fn resolve_all(
+    names: Vec<String>,
+    patience: Duration,
+) -> io::Result<BTreeMap<String, Answer>> {
+    let resolver = Names::new(Box::new(look_up), Box::new(|_, _| {}));
+    resolver.want(names.iter().cloned())?;
+    resolver.settle(patience);
+    let silence = || Err(format!("no answer within {} s", patience.as_secs()));
+    let answer = |name: String| {
+        let answer = resolver.answer(&name).unwrap_or_else(silence);
+        (name, answer)
+    };
+    Ok(names.into_iter().map(answer).collect())
+}
+
 /// The names among `names` that do not resolve, and why; a name that takes
 /// longer than `patience` counts as one.
 ///
@@ -205,18 +224,9 @@ pub fn unresolved_names(
     names: impl IntoIterator<Item = String>,
     patience: Duration,
 ) -> io::Result<Vec<(String, String)>> {
-    let resolver = Names::new(Box::new(look_up), Box::new(|_, _| {}));
-    let names: Vec<String> = names.into_iter().collect();
-    resolver.want(names.clone())?;
-    resolver.settle(patience);
-    let unresolved = names
-        .into_iter()
-        .filter_map(|name| match resolver.answer(&name) {
-            Some(Ok(_)) => None,
-            Some(Err(reason)) => Some((name, reason)),
-            None => Some((name, format!("no answer within {} s", patience.as_secs()))),
-        });
-    Ok(unresolved.collect())
+    let answers = resolve_all(names.into_iter().collect(), patience)?;
+    let unresolved = |(name, answer): (String, Answer)| Some((name, answer.err()?));
+    Ok(answers.into_iter().filter_map(unresolved).collect())
 }
 
 /// Looks a name up as the system does.

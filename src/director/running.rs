@@ -60,7 +60,12 @@ impl Running {
             .collect();
         let doors = wanted
             .iter()
-            .filter_map(|(key, name)| Some((key.clone(), Arc::clone(services.get(name.as_str())?))))
+            .filter_map(|(key, door)| {
+                Some((
+                    key.clone(),
+                    Arc::clone(services.get(door.service.as_str())?),
+                ))
+            })
             .collect();
         Plan {
             doors,

@@ -24,20 +24,28 @@ pub struct Descriptors {
 /// # Errors
 /// The system's; the limit is then as it was.
 pub fn raise_limit() -> io::Result<Descriptors> {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: limit.maximum,
-                maximum: limit.maximum,
-            },
-        )?;
+    let Rlimit {
+        current: before,
+        maximum,
+    } = getrlimit(Resource::Nofile);
+    if before != maximum {
+        set_soft(maximum, maximum).or_else(|error| match maximum {
+            // Darwin says that there is no limit, and keeps to OPEN_MAX.
+            None => set_soft(Some(OPEN_MAX), maximum),
+            Some(_) => Err(error),
+        })?;
     }
     Ok(Descriptors {
-        before: limit.current,
-        now: limit.maximum,
+        before,
+        now: limit(),
     })
+}
+
+/// What Darwin allows at the most.
+const OPEN_MAX: u64 = 10_240;
+
+fn set_soft(current: Option<u64>, maximum: Option<u64>) -> io::Result<()> {
+    Ok(setrlimit(Resource::Nofile, Rlimit { current, maximum })?)
 }
 
 /// The soft limit as it is; `None` is unlimited.

@@ -8,7 +8,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
 
@@ -85,6 +85,9 @@ pub fn bind_all(place: Place, count: usize, overlaps_own: bool) -> io::Result<Ve
         }
         first => first?,
     };
+    // From now on there may be siblings: of this call, or at a place of ours
+    // that overlaps.
+    allow_siblings(&first)?;
     // With port 0 the system has chosen one, and the siblings go there.
     let place = match (place, first.local_addr()?.port()) {
         (Place::Any { .. }, port) => Place::Any { port },
@@ -98,8 +101,7 @@ pub fn bind_all(place: Place, count: usize, overlaps_own: bool) -> io::Result<Ve
 }
 
 #[cfg(all(target_os = "linux", not(txlb_shared_listener)))]
-fn sibling(first: &TcpListener, place: Place) -> io::Result<TcpListener> {
-    sockopt::set_socket_reuseport(first, true)?;
+fn sibling(_first: &TcpListener, place: Place) -> io::Result<TcpListener> {
     bind_one(place, true)
 }
 
@@ -151,13 +153,13 @@ fn bind_address(address: SocketAddr, one_family: bool, join: bool) -> io::Result
 }
 
 #[cfg(target_os = "linux")]
-fn allow_siblings(descriptor: &OwnedFd) -> io::Result<()> {
+fn allow_siblings(descriptor: &impl AsFd) -> io::Result<()> {
     Ok(sockopt::set_socket_reuseport(descriptor, true)?)
 }
 
 #[cfg(not(target_os = "linux"))]
 #[expect(clippy::unnecessary_wraps, reason = "as on Linux")]
-fn allow_siblings(_descriptor: &OwnedFd) -> io::Result<()> {
+fn allow_siblings(_descriptor: &impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
@@ -202,14 +204,16 @@ mod tests {
         assert_eq!(accepted, clients.len());
     }
 
-    #[cfg(all(target_os = "linux", not(txlb_shared_listener)))]
+    #[cfg(target_os = "linux")]
     #[test]
     fn a_place_that_overlaps_our_own_is_allowed() {
-        let any = bind_all(Place::Any { port: 0 }, 2, false).unwrap();
-        let port = any[0].local_addr().unwrap().port();
-        assert!(loopback(port).overlaps(Place::Any { port }));
-        assert!(bind_all(loopback(port), 2, false).is_err());
-        bind_all(loopback(port), 2, true).unwrap();
+        for count in [1, 2] {
+            let any = bind_all(Place::Any { port: 0 }, count, false).unwrap();
+            let port = any[0].local_addr().unwrap().port();
+            assert!(loopback(port).overlaps(Place::Any { port }));
+            assert!(bind_all(loopback(port), count, false).is_err());
+            bind_all(loopback(port), count, true).unwrap();
+        }
     }
 
     #[test]

@@ -4,11 +4,10 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A monotonic clock that remembers what the wall clock said when it started.
+/// A monotonic clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     start: Instant,
-    wall_start: SystemTime,
 }
 
 impl Clock {
@@ -16,7 +15,6 @@ impl Clock {
     pub fn start() -> Clock {
         Clock {
             start: Instant::now(),
-            wall_start: SystemTime::now(),
         }
     }
 
@@ -25,10 +23,11 @@ impl Clock {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Milliseconds since 1970 of a moment of this clock. A wall clock that was
-    /// set in the meantime does not make moments change places.
+    /// Milliseconds since 1970 of a moment of this clock, as the wall clock has
+    /// it now: it may have been wrong when the program started.
     pub fn wall_ms(&self, moment_ms: u64) -> u64 {
-        let moment = self.wall_start + Duration::from_millis(moment_ms);
+        let age = Duration::from_millis(self.now_ms().saturating_sub(moment_ms));
+        let moment = SystemTime::now().checked_sub(age).unwrap_or(UNIX_EPOCH);
         let since_1970 = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
     }

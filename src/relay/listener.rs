@@ -29,9 +29,13 @@ pub(crate) struct Listener {
     /// It may have clients waiting: the loop is told of the first one only, so
     /// this stays set until the queue was seen empty.
     pub(crate) waiting: bool,
-    /// It is to be closed as soon as its queue is empty.
-    pub(crate) closing: bool,
+    /// It is to be closed as soon as its queue is empty, and then at the latest.
+    pub(crate) close_by_ms: Option<u64>,
 }
+
+/// How long a listener that is to be closed goes on accepting: clients that come
+/// faster than they are let in could keep it open for ever.
+const CLOSE_WITHIN_MS: u64 = 1000;
 
 /// What asking for a client came to.
 pub(crate) enum Accepted {
@@ -53,15 +57,21 @@ impl Listener {
             socket,
             service,
             waiting: false,
-            closing: false,
+            close_by_ms: None,
         }
     }
 
     /// Closing with clients in the queue would reset them: they are let in
     /// first.
-    pub(crate) fn close_when_empty(&mut self) {
-        self.closing = true;
+    pub(crate) fn close_soon(&mut self, now_ms: u64) {
+        self.close_by_ms.get_or_insert(now_ms + CLOSE_WITHIN_MS);
         self.waiting = true;
+    }
+
+    /// Whether it is to be closed now.
+    pub(crate) fn is_to_close(&self, now_ms: u64) -> bool {
+        self.close_by_ms
+            .is_some_and(|by_ms| !self.waiting || by_ms <= now_ms)
     }
 
     /// Asks for a client.
@@ -92,7 +102,8 @@ fn classify(error: io::Error) -> Accepted {
     }
 }
 
-/// Errors of the network that accept(2) says are to be treated as "try again".
+/// The errors of the network that accept(2) says are to be treated as "try
+/// again", as far as all systems know them.
 const PASSED_ON: [i32; 6] = [
     Errno::NETDOWN.raw_os_error(),
     Errno::PROTO.raw_os_error(),
@@ -103,12 +114,19 @@ const PASSED_ON: [i32; 6] = [
 ];
 
 /// Whether an error says that this process, or the system, is out of
-/// descriptors or of memory for sockets.
+/// descriptors, of memory for sockets, or (`NOSPC`) of room for them in event
+/// queues.
 pub(crate) fn is_shortage(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| {
-        [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM]
-            .iter()
-            .any(|errno| errno.raw_os_error() == code)
+        [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOBUFS,
+            Errno::NOMEM,
+            Errno::NOSPC,
+        ]
+        .iter()
+        .any(|errno| errno.raw_os_error() == code)
     })
 }
 

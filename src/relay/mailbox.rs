@@ -1,7 +1,6 @@
 //! How the director reaches a worker: a bounded mailbox with acknowledgements.
 //!
-//! Posting waits for room, then for the answer; a worker never waits for
-//! anybody. What an order means is the worker's business.
+//! Posting waits for room; a worker never waits for anybody. What an order means is the worker's business.
 
 use std::io;
 use std::net::TcpListener;
@@ -37,7 +36,8 @@ pub(crate) enum Order {
 /// The director's end of a worker's mailbox.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
-    orders: SyncSender<Order>,
+    /// `None` only while it is being dropped.
+    orders: Option<SyncSender<Order>>,
     waker: Waker,
 }
 
@@ -46,7 +46,11 @@ impl Mailbox {
     pub(crate) fn new(poll: &Poll, token: Token) -> io::Result<(Mailbox, Receiver<Order>)> {
         let waker = Waker::new(poll.registry(), token)?;
         let (orders, receiver) = sync_channel(CAPACITY);
-        Ok((Mailbox { orders, waker }, receiver))
+        let mailbox = Mailbox {
+            orders: Some(orders),
+            waker,
+        };
+        Ok((mailbox, receiver))
     }
 
     /// Posts an order.
@@ -54,9 +58,17 @@ impl Mailbox {
     /// # Errors
     /// `BrokenPipe` if the worker is no more.
     pub(crate) fn post(&self, order: Order) -> io::Result<()> {
-        self.orders
-            .send(order)
-            .map_err(|_| io::ErrorKind::BrokenPipe)?;
+        let orders = self.orders.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        orders.send(order).map_err(|_| io::ErrorKind::BrokenPipe)?;
         self.waker.wake()
+    }
+}
+
+impl Drop for Mailbox {
+    /// Without its mailbox a worker ends: it is woken to find that out.
+    fn drop(&mut self) {
+        self.orders = None;
+        // Fails only where there is nothing left to wake.
+        let _ = self.waker.wake();
     }
 }

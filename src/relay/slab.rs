@@ -9,7 +9,7 @@ use mio::Token;
 use super::step::Side;
 
 /// Half of a token says which slot, the other half which generation and side:
-/// on a 32-bit machine that leaves 65,536 slots for each worker.
+/// on a 32-bit machine that leaves 49,151 slots for each worker.
 const SLOT_BITS: u32 = usize::BITS / 2;
 const SLOT_MASK: usize = (1 << SLOT_BITS) - 1;
 const SIDE_BIT: usize = 1 << SLOT_BITS;

@@ -65,7 +65,9 @@ impl fmt::Display for Line<'_> {
             " {bytes_to_client} {state} {all}/{service}/{group}/{host}/"
         )?;
         // The plus says that another host got the session in the end.
-        if self.retries > 0 {
+        if self.retries > 0 && self.host.is_none() {
+            write!(f, "{}", self.retries)?;
+        } else if self.retries > 0 {
             write!(f, "+{}", self.retries)?;
         } else {
             f.write_char('0')?;
@@ -134,7 +136,7 @@ mod tests {
         };
         assert_eq!(
             line.to_string(),
-            "10.0.1.2:33313 [22/Nov/2026:17:02:58.443] web web:main/<NOSRV> -1/-1/5007 0 SC 4/3/2/1/+2 0/0"
+            "10.0.1.2:33313 [22/Nov/2026:17:02:58.443] web web:main/<NOSRV> -1/-1/5007 0 SC 4/3/2/1/2 0/0"
         );
     }
 

@@ -12,7 +12,7 @@ use std::io;
 use std::net::TcpListener as StdListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Duration;
 
 use mio::event::Event;
@@ -207,10 +207,13 @@ impl Worker {
     }
 
     fn read_mail(&mut self) {
-        while let Ok(order) = self.orders.try_recv() {
-            match order {
-                Order::Serve { plan, opened, done } => self.serve(plan, opened, done),
-                Order::Stop { grace } => self.stop(grace),
+        loop {
+            match self.orders.try_recv() {
+                Ok(Order::Serve { plan, opened, done }) => self.serve(plan, opened, done),
+                Ok(Order::Stop { grace }) => self.stop(grace),
+                Err(TryRecvError::Empty) => return,
+                // Nobody can reach it any more.
+                Err(TryRecvError::Disconnected) => return self.stop(Some(Duration::ZERO)),
             }
         }
     }
@@ -220,7 +223,7 @@ impl Worker {
         for listener in self.listeners.iter_mut().flatten() {
             match self.plan.doors.get(&listener.key) {
                 Some(service) => listener.service = Arc::clone(service),
-                None => listener.close_when_empty(),
+                None => listener.close_soon(self.now_ms),
             }
         }
         for (key, socket) in opened {
@@ -255,16 +258,19 @@ impl Worker {
         let grace_ms = grace.map(|grace| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
         let cut_off_ms = grace_ms.map(|grace_ms| self.now_ms.saturating_add(grace_ms));
         self.stopping = Some(Stopping { cut_off_ms });
-        self.listeners
-            .iter_mut()
-            .flatten()
-            .for_each(Listener::close_when_empty);
+        for listener in self.listeners.iter_mut().flatten() {
+            listener.close_soon(self.now_ms);
+        }
     }
 
     fn run_ready(&mut self) {
         // Whoever is cut short comes again in the next round, behind news.
         for _ in 0..self.ready.len() {
-            if let Some(slot) = self.ready.pop_front() {
+            let Some(slot) = self.ready.pop_front() else {
+                return;
+            };
+            if let Some(link) = self.links.at(slot) {
+                link.queued = false;
                 self.run_one(slot);
             }
         }
@@ -276,7 +282,10 @@ impl Worker {
         for slot in due.drain(..) {
             if let Some(link) = self.links.at(slot) {
                 link.session.handle_deadline(self.now_ms);
-                self.run_one(slot);
+                // One that was cut short has had its turn: it comes again.
+                if !link.queued {
+                    self.run_one(slot);
+                }
             }
         }
         self.due = due;
@@ -287,7 +296,6 @@ impl Worker {
             return;
         };
         let mut shortage = false;
-        link.queued = false;
         let end = link.run(&mut Turn {
             registry: self.poll.registry(),
             buffer: &mut self.buffer,

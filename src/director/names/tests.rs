@@ -91,10 +91,6 @@ fn the_last_good_answer_outlives_an_error() {
 
 #[test]
 fn the_system_knows_its_own_name() {
-    assert!(
-        look_up("localhost")
-            .unwrap()
-            .iter()
-            .all(IpAddr::is_loopback)
-    );
+    let addresses = look_up("localhost").unwrap();
+    assert!(!addresses.is_empty() && addresses.iter().all(IpAddr::is_loopback));
 }

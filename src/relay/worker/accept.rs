@@ -27,22 +27,24 @@ impl Worker {
     /// Lets in who waits, a share at each listener; closes those that are to be
     /// closed once nobody does.
     pub(super) fn accept_clients(&mut self) {
-        if self.now_ms < self.accept_after_ms {
-            return self.answer();
-        }
+        let rests = self.now_ms < self.accept_after_ms;
         for place in 0..self.listeners.len() {
-            self.accept_at(place);
-            let Some(listener) = &mut self.listeners[place] else {
-                continue;
-            };
-            if listener.closing && !listener.waiting {
-                // Where all workers have the same socket, closing this
-                // descriptor of it does not take it out of this queue.
-                let _ = self.poll.registry().deregister(&mut listener.socket);
-                self.listeners[place] = None;
+            if !rests {
+                self.accept_at(place);
             }
+            self.close_if_due(place);
         }
         self.answer();
+    }
+
+    fn close_if_due(&mut self, place: usize) {
+        let listener = self.listeners[place].as_mut();
+        if let Some(listener) = listener.filter(|it| it.is_to_close(self.now_ms)) {
+            // Where all workers have the same socket, closing this descriptor
+            // of it does not take it out of this queue of events.
+            let _ = self.poll.registry().deregister(&mut listener.socket);
+            self.listeners[place] = None;
+        }
     }
 
     fn accept_at(&mut self, place: usize) {
@@ -110,17 +112,10 @@ impl Worker {
         }
     }
 
-    /// Tells who waits for it that what was to be closed is closed, or that it
-    /// will take longer.
+    /// Tells who waits for it that what was to be closed is closed.
     fn answer(&mut self) {
-        let short = self.now_ms < self.accept_after_ms;
-        if short
-            || !self
-                .listeners
-                .iter()
-                .flatten()
-                .any(|listener| listener.closing)
-        {
+        let mut listeners = self.listeners.iter().flatten();
+        if listeners.all(|listener| listener.close_by_ms.is_none()) {
             for done in self.unanswered.drain(..) {
                 let _ = done.send(());
             }
