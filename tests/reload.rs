@@ -54,6 +54,12 @@ fn check(sessions: &mut [Session]) {
     sessions.iter_mut().for_each(|session| session.echo(10_000));
 }
 
+/// A place that nobody has just now.
+fn free_place() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
 fn is_refused(address: SocketAddr) -> bool {
     let connected = TcpStream::connect(address);
     connected.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
@@ -136,6 +142,33 @@ fn listeners_come_and_go_while_sessions_live_on() {
     for session in open {
         assert_eq!(session.close(), "a");
     }
+}
+
+/// A queue that never was seen empty kept its listener open, and the reload that
+/// waited for it.
+#[test]
+fn a_listener_is_closed_in_time_however_many_clients_come() {
+    let host = Host::new("a");
+    let groups = group("main", "roundr", &[("a", &host)]);
+    let place = free_place();
+    let both = format!("{LISTEN}<listen ip=\"{place}\"/>");
+    let mut txlb = Txlb::start_with(
+        &config(&service("web", &both, "main", &groups)),
+        &["-w", "1"],
+    );
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    drop(TcpStream::connect(place));
+                }
+            });
+        }
+        txlb.reload(&config(&service("web", LISTEN, "main", &groups)));
+        over.store(true, Ordering::Relaxed);
+    });
+    assert!(is_refused(place));
 }
 
 #[test]
