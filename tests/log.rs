@@ -157,12 +157,16 @@ fn logging(attributes: &str, hosts: &[SocketAddr]) -> Txlb {
     Txlb::start(&config.replace("</config>", "<logging connections=\"true\"/></config>"))
 }
 
-/// As `logging`, with one session whose ends the test plays.
+/// As `logging`, with one session whose ends the test plays. A byte has gone
+/// from end to end, so it is past its connect on all sides.
 fn logged_session(attributes: &str) -> (Txlb, TcpStream, TcpStream) {
     let host = Listener::new();
     let txlb = logging(attributes, &[host.address()]);
-    let client = connect(txlb.address());
-    (txlb, client, host.accept())
+    let mut client = connect(txlb.address());
+    client.write_all(b"x").unwrap();
+    let mut host = host.accept();
+    host.read_exact(&mut [0]).unwrap();
+    (txlb, client, host)
 }
 
 #[test]

@@ -138,6 +138,12 @@ fn listeners_come_and_go_while_sessions_live_on() {
     txlb.reload(&with(other));
     assert!(is_refused(first));
     assert_eq!(who(second), "a");
+
+    // What was taken out can be had again.
+    txlb.reload(&with(&(LISTEN.to_owned() + other)));
+    for address in txlb.addresses("web") {
+        assert_eq!(who(address), "a");
+    }
     check(&mut open);
     for session in open {
         assert_eq!(session.close(), "a");
