@@ -49,7 +49,8 @@ fn a_silent_host_costs_the_client_time_but_no_bytes() {
     let bytes = noise(1, 50_000);
     client.write_all(&bytes).unwrap();
     let at_host = host.accept();
-    assert!(start.elapsed() >= Duration::from_millis(300));
+    // The timeout, less what the worker's clock may be behind.
+    assert!(start.elapsed() >= Duration::from_millis(270));
     client.write_all(b"and more").unwrap();
     drop(client);
     let (heard, end) = read_all(&at_host);

@@ -305,7 +305,8 @@ fn term_lets_sessions_end_and_cuts_the_last_off_after_five_seconds() {
     assert_eq!(late.wait_end(), End::Reset);
     assert_eq!(txlb.wait_exit().code(), Some(0));
     let took = start.elapsed();
-    assert!(took >= Duration::from_secs(5), "{took:?}");
+    // Five, less what a worker's clock may be behind.
+    assert!(took >= Duration::from_millis(4900), "{took:?}");
 }
 
 #[test]
