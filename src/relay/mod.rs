@@ -4,6 +4,7 @@
 //! something is to be served: the director tells it what, through a mailbox.
 
 mod announce;
+mod attempts;
 mod clock;
 mod end;
 mod failure;

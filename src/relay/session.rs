@@ -4,14 +4,12 @@
 //! and says what to do next ([`Session::next`]); `pump` and `worker` do it, on
 //! real sockets or on the simulator's. Who is picked is `balance`'s business.
 
+use super::attempts::Attempts;
 use super::end::EndReason;
 use super::flow::Flow;
 use super::step::{Direction, Readiness, Side, Step};
-use super::timeouts::{TimeoutsMs, after, earliest};
+use super::timeouts::{TimeoutsMs, earliest, is_past};
 use crate::balance::HostId;
-
-/// The hosts one client may be tried on.
-pub(crate) const MAX_ATTEMPTS: usize = 16;
 
 /// How long a session waits after local trouble before it picks again.
 const PAUSE_MS: u64 = 50;
@@ -52,15 +50,11 @@ pub(crate) struct Session {
     /// The side the newest byte came from.
     heard: Side,
     keepalive: KeepAlive,
-    last_failure_timed_out: bool,
     timeouts: TimeoutsMs,
     started_ms: u64,
     connected_ms: Option<u64>,
     active_ms: u64,
-    /// The hosts that failed this client, none of which is asked twice; behind
-    /// the first `failed` of them, those there was no local port for just now.
-    tried: Vec<HostId>,
-    failed: usize,
+    attempts: Attempts,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,13 +74,11 @@ impl Session {
             broken: None,
             heard: Side::Client,
             keepalive: KeepAlive::Later,
-            last_failure_timed_out: false,
             timeouts,
             started_ms: now_ms,
             connected_ms: None,
             active_ms: now_ms,
-            tried: Vec::new(),
-            failed: 0,
+            attempts: Attempts::new(),
         }
     }
 
@@ -122,7 +114,7 @@ impl Session {
 
     /// The hosts that this client is not to be given now.
     pub(crate) fn tried(&self) -> &[HostId] {
-        &self.tried
+        self.attempts.tried()
     }
 
     /// How long the present attempt has taken.
@@ -135,7 +127,7 @@ impl Session {
 
     /// How many hosts have failed this client.
     pub(crate) fn failed(&self) -> usize {
-        self.failed
+        self.attempts.failed()
     }
 
     /// When the client came.
@@ -163,7 +155,10 @@ impl Session {
         match self.phase {
             Phase::Picking | Phase::Closed(_) => None,
             Phase::Paused { until_ms } => Some(until_ms),
-            Phase::Connecting { since_ms, .. } => self.attempt_ends_ms(since_ms),
+            Phase::Connecting { since_ms, .. } => earliest(
+                self.timeouts.connect_ends_ms(since_ms),
+                self.patience_ends_ms(),
+            ),
             Phase::Relaying => earliest(self.silence_ends_ms(), self.keepalive_ms()),
         }
     }
@@ -205,11 +200,10 @@ impl Session {
 
     /// There is no host for this client (any more).
     pub(crate) fn handle_nobody(&mut self, now_ms: u64) {
-        if self.tried.len() > self.failed {
-            self.tried.truncate(self.failed);
+        if self.attempts.forget_out_of_reach() {
             self.pause(now_ms);
         } else {
-            self.close(if self.last_failure_timed_out {
+            self.close(if self.attempts.timed_out() {
                 EndReason::ConnectTimedOut
             } else {
                 EndReason::NoHost
@@ -228,7 +222,9 @@ impl Session {
     /// that is late.
     pub(crate) fn host_was_slow(&self, now_ms: u64) -> bool {
         match self.phase {
-            Phase::Connecting { since_ms, .. } => now_ms >= since_ms + self.timeouts.connect,
+            Phase::Connecting { since_ms, .. } => {
+                is_past(self.timeouts.connect_ends_ms(since_ms), now_ms)
+            }
             _ => false,
         }
     }
@@ -238,25 +234,18 @@ impl Session {
         self.phase = Phase::Relaying;
         self.connected_ms = Some(now_ms);
         self.active_ms = now_ms;
-        // Kept for the count of retries, which is all that is still of interest.
-        self.tried.truncate(self.failed);
+        self.attempts.forget_hosts();
         self.to_host.handle_writable();
         self.to_client.handle_writable();
     }
 
     /// The host has not accepted; another is wanted, if there is time for one.
     pub(crate) fn handle_connect_failed(&mut self, host: HostId, timed_out: bool, now_ms: u64) {
-        self.tried.insert(self.failed, host);
-        self.failed += 1;
-        self.last_failure_timed_out = timed_out;
-        let time_is_up = self
-            .connecting_ends_ms()
-            .is_some_and(|end_ms| now_ms >= end_ms);
-        if time_is_up || self.failed >= MAX_ATTEMPTS {
-            self.tried.truncate(self.failed);
+        self.attempts.add_failed(host, timed_out);
+        if self.attempts.are_used_up() || is_past(self.patience_ends_ms(), now_ms) {
+            self.attempts.forget_out_of_reach();
             self.handle_nobody(now_ms);
         } else {
-            self.tried.truncate(MAX_ATTEMPTS - 1);
             self.phase = Phase::Picking;
         }
     }
@@ -264,8 +253,7 @@ impl Session {
     /// This machine has no local port to reach `host` from: another host may
     /// be in reach.
     pub(crate) fn handle_no_port(&mut self, host: HostId, now_ms: u64) {
-        if self.tried.len() < MAX_ATTEMPTS {
-            self.tried.push(host);
+        if self.attempts.add_out_of_reach(host) {
             self.phase = Phase::Picking;
         } else {
             self.handle_nobody(now_ms);
@@ -280,7 +268,7 @@ impl Session {
     /// Local trouble passes: the session waits for that, though not for ever.
     fn pause(&mut self, now_ms: u64) {
         let patience_ends_ms = self
-            .connecting_ends_ms()
+            .patience_ends_ms()
             .unwrap_or(self.started_ms + PATIENCE_MS);
         if now_ms >= patience_ends_ms {
             self.close(EndReason::LocalTrouble);
@@ -354,15 +342,10 @@ impl Session {
 
     /// Time has passed; whatever is due is dealt with.
     pub(crate) fn handle_deadline(&mut self, now_ms: u64) {
-        if self
-            .deadline_ms()
-            .is_none_or(|deadline_ms| now_ms < deadline_ms)
-        {
+        if !is_past(self.deadline_ms(), now_ms) {
             return;
         }
-        let silent = self
-            .silence_ends_ms()
-            .is_some_and(|end_ms| now_ms >= end_ms);
+        let silent = is_past(self.silence_ends_ms(), now_ms);
         match &mut self.phase {
             Phase::Paused { .. } => self.phase = Phase::Picking,
             Phase::Connecting { late, .. } => *late = true,
@@ -404,22 +387,13 @@ impl Session {
         });
     }
 
-    fn attempt_ends_ms(&self, since_ms: u64) -> Option<u64> {
-        earliest(
-            after(since_ms, self.timeouts.connect),
-            self.connecting_ends_ms(),
-        )
-    }
-
-    fn connecting_ends_ms(&self) -> Option<u64> {
-        self.timeouts.connecting_ends_ms(self.started_ms)
+    fn patience_ends_ms(&self) -> Option<u64> {
+        self.timeouts.patience_ends_ms(self.started_ms)
     }
 
     fn silence_ends_ms(&self) -> Option<u64> {
         let half_closed = self.to_host.is_over() || self.to_client.is_over();
-        let idle = after(self.active_ms, self.timeouts.idle);
-        let half = after(self.active_ms, self.timeouts.half_closed).filter(|_| half_closed);
-        earliest(idle, half)
+        self.timeouts.silence_ends_ms(self.active_ms, half_closed)
     }
 
     fn keepalive_ms(&self) -> Option<u64> {

@@ -1,6 +1,6 @@
-//! A service's timeouts, and the moments they lead to.
+//! A service's timeouts, and when they are over.
 //!
-//! Arithmetic only; what happens then is `session`'s business.
+//! Pure: time is an argument. What happens then is `session`'s business.
 
 use std::time::Duration;
 
@@ -21,9 +21,24 @@ pub(crate) struct TimeoutsMs {
 }
 
 impl TimeoutsMs {
+    /// When a host that was asked at `since_ms` has had its time to accept.
+    pub(crate) fn connect_ends_ms(&self, since_ms: u64) -> Option<u64> {
+        after(since_ms, self.connect)
+    }
+
     /// When a client that came at `started_ms` has waited for a host long enough.
-    pub(super) fn connecting_ends_ms(self, started_ms: u64) -> Option<u64> {
-        after(started_ms, self.connect * TOTAL_CONNECT_TIMEOUTS)
+    pub(crate) fn patience_ends_ms(&self, started_ms: u64) -> Option<u64> {
+        after(
+            started_ms,
+            self.connect.saturating_mul(TOTAL_CONNECT_TIMEOUTS),
+        )
+    }
+
+    /// When a session has been silent for too long, whose last byte was seen at
+    /// `active_ms`.
+    pub(crate) fn silence_ends_ms(&self, active_ms: u64, half_closed: bool) -> Option<u64> {
+        let half_closed = if half_closed { self.half_closed } else { 0 };
+        earliest(after(active_ms, self.idle), after(active_ms, half_closed))
     }
 }
 
@@ -47,14 +62,19 @@ fn milliseconds(timeout: Option<Duration>) -> u64 {
 }
 
 /// The moment `timeout_ms` after `start_ms`; 0 is never.
-pub(super) fn after(start_ms: u64, timeout_ms: u64) -> Option<u64> {
+fn after(start_ms: u64, timeout_ms: u64) -> Option<u64> {
     (timeout_ms > 0).then(|| start_ms.saturating_add(timeout_ms))
 }
 
-/// The first of two moments, if there is any.
-pub(super) fn earliest(one_ms: Option<u64>, other_ms: Option<u64>) -> Option<u64> {
+/// The earlier of two moments that may never come.
+pub(crate) fn earliest(one_ms: Option<u64>, other_ms: Option<u64>) -> Option<u64> {
     match (one_ms, other_ms) {
         (Some(one_ms), Some(other_ms)) => Some(one_ms.min(other_ms)),
         (one_ms, other_ms) => one_ms.or(other_ms),
     }
+}
+
+/// Whether a moment, if it ever comes, has come.
+pub(crate) fn is_past(moment_ms: Option<u64>, now_ms: u64) -> bool {
+    moment_ms.is_some_and(|moment_ms| now_ms >= moment_ms)
 }

@@ -5,12 +5,13 @@
 
 use std::net::IpAddr;
 
+use super::super::attempts::MAX_ATTEMPTS;
 use super::super::end::EndReason;
 use super::super::failure::{Blame, Progress, blame};
 use super::super::link::TurnEnd;
 use super::super::meters::Trouble;
 use super::super::pump;
-use super::super::session::{MAX_ATTEMPTS, Session};
+use super::super::session::Session;
 use super::super::step::{Direction, Side, Step};
 use super::super::timeouts::TimeoutsMs;
 use super::farm::Farm;
