@@ -25,7 +25,7 @@ enum Source {
     Empty,
     /// May have something to read.
     Readable,
-    /// Has said its last.
+    /// Has said its last, and all of that went out: it is not read before.
     Ended,
 }
 
@@ -35,10 +35,8 @@ enum Sink {
     Full,
     /// May have room.
     Writable,
-    /// Its writing half was ended, after all that had to go out.
-    Shut,
-    /// Broke: what was to go out is lost.
-    Broken,
+    /// Takes nothing any more: its writing half was ended, or it broke.
+    Closed,
 }
 
 impl Flow {
@@ -59,9 +57,7 @@ impl Flow {
         match (self.sink, self.source) {
             (Sink::Writable, _) if !self.kept.is_empty() => Step::Write(direction),
             (Sink::Writable, Source::Readable) => Step::Read(direction),
-            (Sink::Writable | Sink::Full, Source::Ended) if self.kept.is_empty() => {
-                Step::Shutdown(direction)
-            }
+            (Sink::Writable, Source::Ended) => Step::Shutdown(direction),
             _ => Step::Wait,
         }
     }
@@ -78,12 +74,12 @@ impl Flow {
 
     /// Whether nothing more will ever be written.
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.sink, Sink::Shut | Sink::Broken)
+        self.sink == Sink::Closed
     }
 
     /// Whether all that will be written has been: at most a half-close is owed.
     pub(crate) fn finished(&self) -> bool {
-        self.is_over() || (self.source == Source::Ended && self.kept.is_empty())
+        self.is_over() || self.source == Source::Ended
     }
 
     pub(crate) fn handle_readable(&mut self, readable: bool, closing: bool) {
@@ -108,12 +104,11 @@ impl Flow {
 
     /// The system said so itself: whatever else it said, there will be an edge.
     pub(crate) fn handle_drained(&mut self) {
-        if self.source == Source::Readable {
-            self.source = Source::Empty;
-        }
+        self.source = Source::Empty;
     }
 
     pub(crate) fn handle_end(&mut self) {
+        debug_assert!(self.kept.is_empty(), "read while something was kept");
         self.source = Source::Ended;
     }
 
@@ -137,14 +132,12 @@ impl Flow {
     }
 
     pub(crate) fn handle_shut(&mut self) {
-        self.sink = Sink::Shut;
+        self.sink = Sink::Closed;
     }
 
-    /// The sink broke.
+    /// The sink broke: what was to go out is lost.
     pub(crate) fn abort(&mut self) {
-        if self.sink != Sink::Shut {
-            self.sink = Sink::Broken;
-        }
+        self.sink = Sink::Closed;
         self.forget_kept();
     }
 

@@ -34,7 +34,7 @@ pub(crate) fn read(
             // A short read has emptied the socket: no second one is needed to
             // be told so.
             session.handle_read(direction, length < buffer.len(), now_ms);
-            write_new(session, wire, direction, &buffer[..length], now_ms);
+            write_new(session, wire, direction, &buffer[..length]);
             return length;
         }
         Err(error) => match error.kind() {
@@ -67,15 +67,9 @@ pub(crate) fn shutdown(session: &mut Session, wire: &mut impl Wire, direction: D
     }
 }
 
-fn write_new(
-    session: &mut Session,
-    wire: &mut impl Wire,
-    direction: Direction,
-    bytes: &[u8],
-    now_ms: u64,
-) {
+fn write_new(session: &mut Session, wire: &mut impl Wire, direction: Direction, bytes: &[u8]) {
     match try_write(wire, direction.sink(), bytes) {
-        Ok(sent) => session.handle_sent(direction, sent, &bytes[sent..], now_ms),
+        Ok(sent) => session.handle_sent(direction, sent, &bytes[sent..]),
         Err(_) => session.handle_broken(direction.sink()),
     }
 }

@@ -235,6 +235,8 @@ impl Session {
         self.connected_ms = Some(now_ms);
         self.active_ms = now_ms;
         self.attempts.forget_hosts();
+        // What is new has room; of the client's room, what was seen is forgotten
+        // with the hosts tried before.
         self.to_host.handle_writable();
         self.to_client.handle_writable();
     }
@@ -299,15 +301,8 @@ impl Session {
         self.settle_end();
     }
 
-    /// `sent` bytes went out; `rest` did not, and is kept.
-    pub(crate) fn handle_sent(
-        &mut self,
-        direction: Direction,
-        sent: usize,
-        rest: &[u8],
-        now_ms: u64,
-    ) {
-        self.active_ms = now_ms;
+    /// Of what was just read, `sent` bytes went out; `rest` did not, and is kept.
+    pub(crate) fn handle_sent(&mut self, direction: Direction, sent: usize, rest: &[u8]) {
         self.flow_mut(direction).handle_sent(sent, rest);
     }
 
@@ -317,7 +312,6 @@ impl Session {
             self.active_ms = now_ms;
         }
         self.flow_mut(direction).handle_sent_kept(sent);
-        self.settle_end();
     }
 
     /// The sink's writing half has been ended.

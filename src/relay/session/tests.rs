@@ -59,7 +59,7 @@ fn relaying(timeouts: TimeoutsMs) -> Session {
 fn pass(session: &mut Session, direction: Direction, bytes: &[u8], sent: usize, now_ms: u64) {
     assert_eq!(session.next(), Step::Read(direction));
     session.handle_read(direction, true, now_ms);
-    session.handle_sent(direction, sent, &bytes[sent..], now_ms);
+    session.handle_sent(direction, sent, &bytes[sent..]);
 }
 
 /// Reads the end of this direction, and passes it on.

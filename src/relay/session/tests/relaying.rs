@@ -87,7 +87,7 @@ fn a_full_read_is_followed_by_another_and_a_short_one_is_not() {
     let mut session = relaying(TIMEOUTS);
     session.handle_ready(Client, READABLE);
     session.handle_read(ToHost, false, 10);
-    session.handle_sent(ToHost, 4, b"", 10);
+    session.handle_sent(ToHost, 4, b"");
     pass(&mut session, ToHost, b"abc", 3, 10);
     assert_eq!(session.next(), Step::Wait);
 }
