@@ -201,7 +201,7 @@ impl Session {
     /// There is no host for this client (any more).
     pub(crate) fn handle_nobody(&mut self, now_ms: u64) {
         if self.attempts.forget_out_of_reach() {
-            self.pause(now_ms);
+            self.handle_local_trouble(now_ms);
         } else {
             self.close(if self.attempts.timed_out() {
                 EndReason::ConnectTimedOut
@@ -262,13 +262,9 @@ impl Session {
         }
     }
 
-    /// This machine cannot connect to anybody just now: it has no descriptor.
+    /// This machine cannot connect to anybody just now. That passes: the
+    /// session waits for it, though not for ever.
     pub(crate) fn handle_local_trouble(&mut self, now_ms: u64) {
-        self.pause(now_ms);
-    }
-
-    /// Local trouble passes: the session waits for that, though not for ever.
-    fn pause(&mut self, now_ms: u64) {
         let patience_ends_ms = self
             .patience_ends_ms()
             .unwrap_or(self.started_ms + PATIENCE_MS);
