@@ -1,20 +1,17 @@
-//! One session with its sockets: does what the session's state machine asks for.
+//! One session with its circuit: does what the session's state machine asks for,
+//! and keeps the count of its host.
 //!
 //! What to do next is `session`'s business, when it is this session's turn the
-//! worker's.
+//! worker's. What the circuit is made of, sockets or a simulation, is hidden
+//! behind [`Circuit`].
 
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
-
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
-use rustix::net::sockopt;
 
 use super::announce::announce;
 use super::end::EndReason;
-use super::failure::{Blame, Progress, blame, progress};
+use super::failure::{Blame, Progress, blame};
 use super::meters::{Meters, Trouble};
 use super::plan::{Group, Service};
 use super::pump::{self, Wire};
@@ -23,13 +20,47 @@ use super::slab::token;
 use super::step::{Side, Step};
 use crate::balance::{Ask, Failure, Picked, Random};
 
-/// Reads a session may do before it is another's turn: 16 buffers, a megabyte.
-/// Enough to keep the kernel's buffers moving, too little to be noticed.
-const READS_A_TURN: u32 = 16;
+/// The way from a client to its host, as a link builds it up and takes it down.
+///
+/// The client's side is there from the start. The host's side comes with
+/// `connect`, may be dropped and come again to another host, and is read and
+/// written only after `progress` has said that it is connected.
+pub(crate) trait Circuit: Wire {
+    /// Where a side says by which token its events are to come.
+    type Registry;
 
-/// A session and its two sockets.
+    /// Registers the client's side, once and for all it will ever wait for.
+    ///
+    /// # Errors
+    /// The system's, if it cannot watch one more.
+    fn register(&mut self, registry: &Self::Registry, token: usize) -> io::Result<()>;
+
+    /// Starts to connect to a host without waiting for it, and registers the
+    /// host's side. There was none, or it has been dropped.
+    ///
+    /// # Errors
+    /// As of connect(2); there is no host's side then.
+    fn connect(&mut self, to: &Picked, registry: &Self::Registry, token: usize) -> io::Result<()>;
+
+    /// How the connect stands; pending where there is none. A failure is told
+    /// of once.
+    fn progress(&mut self) -> Progress;
+
+    /// Closes the host's side, if there is one: its connect came to nothing.
+    fn drop_host(&mut self);
+
+    /// Has the system look after the host's side while it is silent. That this
+    /// may fail is not worth a session.
+    fn keep_alive(&mut self);
+
+    /// Closes both sides, the client's perhaps only with the link itself. With
+    /// a reset, a session that was cut does not look like one that ended.
+    fn close(&mut self, with_reset: bool);
+}
+
+/// A session and its circuit.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct Link<C> {
     pub(crate) session: Session,
     pub(crate) id: u64,
     /// The client's address, of the session and not of the socket.
@@ -45,19 +76,15 @@ pub(crate) struct Link {
     pub(crate) over: bool,
     /// Of its slot, for its tokens.
     pub(crate) generation: u32,
-    sockets: Sockets,
-}
-
-#[derive(Debug)]
-struct Sockets {
-    client: TcpStream,
-    host: Option<TcpStream>,
+    pub(crate) circuit: C,
 }
 
 /// What a worker lends a session for its turn.
-pub(crate) struct Turn<'a> {
-    pub(crate) registry: &'a Registry,
+pub(crate) struct Turn<'a, R> {
+    pub(crate) registry: &'a R,
     pub(crate) buffer: &'a mut [u8],
+    /// Reads it may do before it is another's turn.
+    pub(crate) most_reads: u32,
     pub(crate) random: &'a mut Random,
     pub(crate) meters: &'a Meters,
     /// This worker's shard of each host's counters.
@@ -79,14 +106,14 @@ pub(crate) enum TurnEnd {
     Over(EndReason),
 }
 
-impl Link {
+impl<C: Circuit> Link<C> {
     pub(crate) fn new(
         id: u64,
-        client: TcpStream,
+        circuit: C,
         client_address: SocketAddr,
         service: Arc<Service>,
         now_ms: u64,
-    ) -> Link {
+    ) -> Link<C> {
         Link {
             session: Session::new(service.timeouts, now_ms),
             id,
@@ -97,50 +124,56 @@ impl Link {
             queued: false,
             over: false,
             generation: 0,
-            sockets: Sockets { client, host: None },
+            circuit,
         }
     }
 
-    /// Registers the client's socket, once and for all it will ever wait for.
-    pub(crate) fn register(&mut self, registry: &Registry, slot: u32) -> io::Result<()> {
+    /// Has the worker told what becomes of the client.
+    ///
+    /// # Errors
+    /// As of [`Circuit::register`].
+    pub(crate) fn register(&mut self, registry: &C::Registry, slot: u32) -> io::Result<()> {
         let token = token(slot, self.generation, Side::Client);
-        registry.register(&mut self.sockets.client, token, BOTH)
+        self.circuit.register(registry, token)
     }
 
     /// Does what there is to do, for as long as the turn allows.
-    pub(crate) fn run(&mut self, turn: &mut Turn<'_>) -> TurnEnd {
+    pub(crate) fn run(&mut self, turn: &mut Turn<'_, C::Registry>) -> TurnEnd {
         let before = self.session.bytes();
         let end = self.run_steps(turn);
         self.count_bytes(before, turn.shard);
         end
     }
 
-    fn run_steps(&mut self, turn: &mut Turn<'_>) -> TurnEnd {
+    fn run_steps(&mut self, turn: &mut Turn<'_, C::Registry>) -> TurnEnd {
         let mut reads = 0;
         loop {
             let Link {
-                session, sockets, ..
+                session, circuit, ..
             } = self;
             match session.next() {
                 Step::Wait => return TurnEnd::Waiting,
                 Step::Close(reason) => return TurnEnd::Over(reason),
-                Step::Read(_) if reads == READS_A_TURN => return TurnEnd::CutShort,
+                Step::Read(_) if reads == turn.most_reads => return TurnEnd::CutShort,
                 Step::Read(direction) => {
                     reads += 1;
-                    pump::read(session, sockets, direction, turn.buffer, turn.now_ms);
+                    pump::read(session, circuit, direction, turn.buffer, turn.now_ms);
                 }
                 Step::Write(direction) => {
-                    pump::write_kept(session, sockets, direction, turn.now_ms);
+                    pump::write_kept(session, circuit, direction, turn.now_ms);
                 }
-                Step::Shutdown(direction) => pump::shutdown(session, sockets, direction),
+                Step::Shutdown(direction) => pump::shutdown(session, circuit, direction),
                 Step::Pick => self.pick(turn),
                 Step::Settle { late } => self.settle(late, turn),
-                Step::KeepAlive => self.keep_alive(),
+                Step::KeepAlive => {
+                    circuit.keep_alive();
+                    session.handle_keepalive();
+                }
             }
         }
     }
 
-    fn pick(&mut self, turn: &mut Turn<'_>) {
+    fn pick(&mut self, turn: &mut Turn<'_, C::Registry>) {
         let mut ask = Ask {
             client: self.client_address.ip(),
             tried: self.session.tried(),
@@ -151,24 +184,15 @@ impl Link {
         let Some(picked) = &self.picked else {
             return self.session.handle_nobody(turn.now_ms);
         };
-        match connect(
-            picked.address,
-            turn.registry,
-            token(turn.slot, self.generation, Side::Host),
-        ) {
-            Ok(socket) => {
-                self.sockets.host = Some(socket);
-                self.session.handle_picked(turn.now_ms);
-            }
+        let token = token(turn.slot, self.generation, Side::Host);
+        match self.circuit.connect(picked, turn.registry, token) {
+            Ok(()) => self.session.handle_picked(turn.now_ms),
             Err(error) => self.connect_failed(blame(&error), turn),
         }
     }
 
-    fn settle(&mut self, late: bool, turn: &mut Turn<'_>) {
-        let Some(socket) = &self.sockets.host else {
-            return self.session.handle_connecting();
-        };
-        match progress(socket) {
+    fn settle(&mut self, late: bool, turn: &mut Turn<'_, C::Registry>) {
+        match self.circuit.progress() {
             Progress::Connected => self.connected(turn),
             Progress::Failed(blame) => self.connect_failed(blame, turn),
             Progress::Pending if late => self.connect_is_late(turn),
@@ -176,7 +200,7 @@ impl Link {
         }
     }
 
-    fn connected(&mut self, turn: &mut Turn<'_>) {
+    fn connected(&mut self, turn: &mut Turn<'_, C::Registry>) {
         let connect_ms = self.session.connecting_ms(turn.now_ms);
         self.session.handle_connected(turn.now_ms);
         let Some(picked) = &self.picked else { return };
@@ -196,7 +220,7 @@ impl Link {
         }
     }
 
-    fn connect_is_late(&mut self, turn: &mut Turn<'_>) {
+    fn connect_is_late(&mut self, turn: &mut Turn<'_, C::Registry>) {
         if self.session.host_was_slow(turn.now_ms) {
             return self.connect_failed(Blame::Host(Failure::TimedOut), turn);
         }
@@ -210,7 +234,7 @@ impl Link {
         }
     }
 
-    fn connect_failed(&mut self, blame: Blame, turn: &mut Turn<'_>) {
+    fn connect_failed(&mut self, blame: Blame, turn: &mut Turn<'_, C::Registry>) {
         let Some(picked) = self.let_go() else { return };
         log::debug!(
             "session {:#x}: no connection to {}: {blame:?}",
@@ -254,18 +278,10 @@ impl Link {
         }
     }
 
-    /// Forgets the host that was picked, and closes its socket.
+    /// Forgets the host that was picked, and closes the connection to it.
     fn let_go(&mut self) -> Option<Picked> {
-        self.sockets.host = None;
+        self.circuit.drop_host();
         self.picked.take()
-    }
-
-    fn keep_alive(&mut self) {
-        if let Some(socket) = &self.sockets.host {
-            // Not worth a session: without it, a dead peer is noticed later.
-            let _ = sockopt::set_socket_keepalive(socket, true);
-        }
-        self.session.handle_keepalive();
     }
 
     fn count_bytes(&self, before: (u64, u64), shard: usize) {
@@ -281,12 +297,9 @@ impl Link {
         }
     }
 
-    /// Closes both sockets, and takes the session off its host's count.
+    /// Closes the circuit, and takes the session off its host's count.
     pub(crate) fn close(&mut self, reason: EndReason, now_ms: u64) {
-        if reason.resets() {
-            self.sockets.reset_on_close();
-        }
-        self.sockets.host = None;
+        self.circuit.close(reason.resets());
         if let Some(picked) = &self.picked {
             let client = self.client_address.ip();
             let mut tracker = self.group.tracker();
@@ -295,52 +308,5 @@ impl Link {
                 None => tracker.abandoned(picked.id, client, now_ms),
             }
         }
-    }
-}
-
-const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
-
-/// Starts to connect. What the system says of the socket before connect(2) was
-/// called would be taken for news, so it is registered after that.
-fn connect(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<TcpStream> {
-    let mut socket = TcpStream::connect(address)?;
-    registry.register(&mut socket, token, BOTH)?;
-    // Not worth the connection: without it, small writes wait for one another.
-    let _ = socket.set_nodelay(true);
-    Ok(socket)
-}
-
-impl Sockets {
-    fn at(&mut self, side: Side) -> io::Result<&mut TcpStream> {
-        match side {
-            Side::Client => Ok(&mut self.client),
-            Side::Host => self
-                .host
-                .as_mut()
-                .ok_or_else(|| io::ErrorKind::NotConnected.into()),
-        }
-    }
-
-    /// Closing sends a reset from now on, so that a session that was cut does
-    /// not look like one that ended.
-    fn reset_on_close(&self) {
-        for socket in std::iter::once(&self.client).chain(&self.host) {
-            // Fails on a socket that is gone already: all the same then.
-            let _ = sockopt::set_socket_linger(socket, Some(Duration::ZERO));
-        }
-    }
-}
-
-impl Wire for Sockets {
-    fn read(&mut self, side: Side, buffer: &mut [u8]) -> io::Result<usize> {
-        io::Read::read(self.at(side)?, buffer)
-    }
-
-    fn write(&mut self, side: Side, bytes: &[u8]) -> io::Result<usize> {
-        io::Write::write(self.at(side)?, bytes)
-    }
-
-    fn shutdown_write(&mut self, side: Side) -> io::Result<()> {
-        self.at(side)?.shutdown(Shutdown::Write)
     }
 }

@@ -20,6 +20,7 @@ mod session;
 #[cfg(test)]
 mod simulator;
 mod slab;
+mod sockets;
 mod step;
 mod tcplog;
 mod timeouts;

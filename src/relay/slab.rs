@@ -1,10 +1,9 @@
-//! Slots for a worker's sessions, and the tokens that name them.
+//! Slots for a worker's sessions, and the tokens that name them: plain numbers,
+//! as event queues keep them.
 //!
 //! A slot is reused, a token is not (until its generation has gone all the way
 //! round): an event for a session that is gone finds nobody. It knows nothing
 //! of what it stores.
-
-use mio::Token;
 
 use super::step::Side;
 
@@ -20,9 +19,9 @@ const GENERATION_MASK: u32 = u32::MAX >> (u32::BITS - (usize::BITS - GENERATION_
 pub(crate) const FIRST_SPECIAL: usize = SLOT_MASK - (1 << (SLOT_BITS - 2));
 
 /// The token of one side of the session in `slot`.
-pub(crate) fn token(slot: u32, generation: u32, side: Side) -> Token {
+pub(crate) fn token(slot: u32, generation: u32, side: Side) -> usize {
     let side = if side == Side::Host { SIDE_BIT } else { 0 };
-    Token((generation as usize) << GENERATION_SHIFT | side | slot as usize)
+    (generation as usize) << GENERATION_SHIFT | side | slot as usize
 }
 
 /// What a token names.
@@ -42,7 +41,7 @@ pub(crate) enum Named {
     clippy::cast_possible_truncation,
     reason = "the halves of a token fit by its making"
 )]
-pub(crate) fn named(Token(token): Token) -> Named {
+pub(crate) fn named(token: usize) -> Named {
     let slot = token & SLOT_MASK;
     if slot >= FIRST_SPECIAL {
         return Named::Special(slot - FIRST_SPECIAL);
@@ -157,7 +156,7 @@ mod tests {
                 assert_eq!((s, g, d), (slot, generation, side));
             }
         }
-        assert!(matches!(named(Token(FIRST_SPECIAL + 3)), Named::Special(3)));
+        assert!(matches!(named(FIRST_SPECIAL + 3), Named::Special(3)));
     }
 
     #[test]

@@ -29,6 +29,7 @@ use super::mailbox::{Mailbox, Order};
 use super::meters::Meters;
 use super::plan::Plan;
 use super::slab::{FIRST_SPECIAL, Named, Slab, named};
+use super::sockets::Sockets;
 use super::step::Readiness;
 use super::tcplog;
 use super::timers::{TICK_MS, Timers};
@@ -36,6 +37,10 @@ use crate::balance::Random;
 
 /// Every read goes through one buffer of this size.
 const BUFFER: usize = 64 * 1024;
+
+/// Reads a session may do before it is another's turn: 16 buffers, a megabyte.
+/// Enough to keep the kernel's buffers moving, too little to be noticed.
+const READS_A_TURN: u32 = 16;
 
 /// Events taken from the system at once.
 const EVENTS: usize = 1024;
@@ -81,7 +86,7 @@ pub(crate) struct Worker {
     orders: Receiver<Order>,
     plan: Arc<Plan>,
     listeners: Vec<Option<Listener>>,
-    links: Slab<Link>,
+    links: Slab<Link<Sockets>>,
     timers: Timers,
     /// Sessions that have something to do.
     ready: VecDeque<u32>,
@@ -184,7 +189,7 @@ impl Worker {
     }
 
     fn note(&mut self, event: &Event) {
-        match named(event.token()) {
+        match named(event.token().0) {
             Named::Special(MAIL) => self.read_mail(),
             Named::Special(number) => {
                 if let Some(Some(listener)) = self.listeners.get_mut(number - FIRST_LISTENER) {
@@ -299,6 +304,7 @@ impl Worker {
         let end = link.run(&mut Turn {
             registry: self.poll.registry(),
             buffer: &mut self.buffer,
+            most_reads: READS_A_TURN,
             random: &mut self.random,
             meters: &self.shared.meters[self.number],
             shard: self.number,
@@ -389,7 +395,7 @@ impl Worker {
     }
 }
 
-fn enqueue(link: &mut Link, slot: u32, ready: &mut VecDeque<u32>) {
+fn enqueue(link: &mut Link<Sockets>, slot: u32, ready: &mut VecDeque<u32>) {
     if !std::mem::replace(&mut link.queued, true) {
         ready.push_back(slot);
     }
@@ -404,7 +410,7 @@ fn readiness(event: &Event) -> Readiness {
     }
 }
 
-fn log_session(link: &Link, shared: &Shared, reason: EndReason, now_ms: u64) {
+fn log_session(link: &Link<Sockets>, shared: &Shared, reason: EndReason, now_ms: u64) {
     let session = &link.session;
     let (group_open, host_open) = {
         let tracker = link.group.tracker();

@@ -16,6 +16,7 @@ use crate::relay::end::EndReason;
 use crate::relay::link::Link;
 use crate::relay::listener::{Accepted, is_shortage};
 use crate::relay::meters::Trouble;
+use crate::relay::sockets::Sockets;
 
 /// Clients accepted at one listener before the sessions get their turn.
 const ACCEPTS_A_TURN: usize = 64;
@@ -81,9 +82,13 @@ impl Worker {
         self.sessions_so_far += 1;
         let id = (self.number as u64) << 48 | self.sessions_so_far;
         let service = Arc::clone(&listener.service);
-        let (slot, generation) =
-            self.links
-                .insert(Link::new(id, socket, address, service, self.now_ms));
+        let (slot, generation) = self.links.insert(Link::new(
+            id,
+            Sockets::new(socket),
+            address,
+            service,
+            self.now_ms,
+        ));
         let Some(link) = self.links.at(slot) else {
             return;
         };
