@@ -21,7 +21,7 @@ pub(crate) struct Announcer {
     hosts: Mutex<HashMap<HostId, Allowance>>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Allowance {
     lines: u32,
     renewed_ms: u64,
@@ -30,7 +30,7 @@ struct Allowance {
 
 impl Announcer {
     /// How many lines were left unsaid before this one, if it may be said.
-    fn may_say(&self, host: HostId, now_ms: u64) -> Option<u64> {
+    pub(super) fn may_say(&self, host: HostId, now_ms: u64) -> Option<u64> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         let allowance = hosts.entry(host).or_insert(Allowance {
             lines: BURST,
@@ -44,6 +44,12 @@ impl Announcer {
         }
         allowance.lines -= 1;
         Some(std::mem::take(&mut allowance.unsaid))
+    }
+
+    /// Whether the same was said here and there.
+    #[cfg(test)]
+    pub(super) fn agrees_with(&self, other: &Announcer) -> bool {
+        *self.hosts.lock().unwrap() == *other.hosts.lock().unwrap()
     }
 }
 

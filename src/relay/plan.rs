@@ -61,6 +61,12 @@ impl Group {
         // takes the process down anyway.
         self.tracker.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Whether somebody has the picker just now.
+    #[cfg(test)]
+    pub(crate) fn is_locked(&self) -> bool {
+        self.tracker.try_lock().is_err()
+    }
 }
 
 /// What a service has seen; kept for as long as there is a service of its name.

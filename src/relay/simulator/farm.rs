@@ -1,18 +1,18 @@
-//! The hosts of a simulated group: what becomes of them, and who is picked.
+//! The hosts of a simulated group: what becomes of them, and who may be picked.
 //!
-//! Drives the real tracker and keeps a plain model beside it. What is said over
-//! a connection to a host is not its business.
+//! Tells the real tracker what operators, checks and names would. What is said
+//! over a connection to a host is not its business.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use super::super::plan::Group;
 use super::socket::Connect;
-use crate::balance::{Ask, Failure, Health, HostId, HostStatus, Picked, Random, Tracker};
-use crate::config::{Algorithm, Endpoint, Group, Host, HostState, Scheduler};
+use crate::balance::{Failure, Health, HostId, HostStatus, Random, Tracker};
+use crate::config::{self, Algorithm, Endpoint, Host, HostState, Scheduler};
 
 /// All but maglev, whose tables cost more than all else: it comes up by itself.
 const ALGORITHMS: [Algorithm; 8] = [
@@ -41,26 +41,19 @@ enum Mood {
     Silent,
 }
 
-/// What must live on of a host as long as it is known.
-#[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
-struct Totals {
-    total: u64,
-    failures: u64,
-}
-
 #[derive(Debug)]
 pub(super) struct Farm {
-    pub(super) tracker: Tracker,
-    group: Group,
+    pub(super) group: Arc<Group>,
+    /// The group as it is configured.
+    config: config::Group,
     moods: Vec<Mood>,
-    totals: BTreeMap<String, Totals>,
     /// What this machine is short of.
     trouble: Option<Errno>,
 }
 
 impl Farm {
     pub(super) fn new(random: &mut Random) -> Farm {
-        let mut group = Group {
+        let mut group = config::Group {
             name: "main".to_owned(),
             scheduler: any_scheduler(random),
             hosts: Vec::new(),
@@ -81,9 +74,8 @@ impl Farm {
         });
         Farm {
             moods: moods.collect(),
-            tracker: Tracker::new(&group, 1, 0),
-            group,
-            totals: BTreeMap::new(),
+            group: Arc::new(Group::new("web", "main", Tracker::new(&group, 1, 0))),
+            config: group,
             trouble: None,
         }
     }
@@ -108,16 +100,15 @@ impl Farm {
 
     fn reconfigure(&mut self, random: &mut Random, now_ms: u64) {
         match random.below(8) {
-            0..=1 => add_host(&mut self.group, random),
-            2 => self.group.scheduler = any_scheduler(random),
+            0..=1 => add_host(&mut self.config, random),
+            2 => self.config.scheduler = any_scheduler(random),
             _ => self.change_a_host(random),
         }
-        self.tracker.configure(&self.group, now_ms);
-        self.forget_totals();
+        self.group.tracker().configure(&self.config, now_ms);
     }
 
     fn change_a_host(&mut self, random: &mut Random) {
-        let hosts = &mut self.group.hosts;
+        let hosts = &mut self.config.hosts;
         if hosts.is_empty() {
             return;
         }
@@ -132,16 +123,16 @@ impl Farm {
     }
 
     fn check_hosts(&mut self, random: &mut Random, now_ms: u64) {
-        for (id, address) in self.tracker.to_check() {
-            let _ = self
-                .tracker
-                .checked(id, address, any_verdict(random), now_ms);
+        let mut tracker = self.group.tracker();
+        for (id, address) in tracker.to_check() {
+            let _ = tracker.checked(id, address, any_verdict(random), now_ms);
         }
     }
 
     fn beat_hosts(&mut self, random: &mut Random, now_ms: u64) {
-        for (id, address) in self.tracker.to_beat() {
-            let _ = self.tracker.beat(id, address, any_verdict(random), now_ms);
+        let mut tracker = self.group.tracker();
+        for (id, address) in tracker.to_beat() {
+            let _ = tracker.beat(id, address, any_verdict(random), now_ms);
         }
     }
 
@@ -151,38 +142,18 @@ impl Farm {
             0 => Err("nobody knows it"),
             _ => Ok(&[address]),
         };
-        self.tracker.resolved("pool", answer, now_ms);
-    }
-
-    /// As the tracker's, checked.
-    pub(super) fn pick(&mut self, ask: &mut Ask<'_>) -> Option<Picked> {
-        let eligible = self.eligible();
-        let picked = self.tracker.pick(ask);
-        match &picked {
-            Some(picked) => {
-                assert!(
-                    eligible.contains(&(picked.id, picked.address)),
-                    "picked one that is not to be picked: {picked:?}"
-                );
-                assert!(!ask.has_tried(picked.id), "picked one that was tried");
-            }
-            None => assert!(
-                eligible.iter().all(|(id, _)| ask.has_tried(*id)),
-                "nobody was picked, though somebody was left"
-            ),
-        }
-        picked
+        self.group.tracker().resolved("pool", answer, now_ms);
     }
 
     /// Who may be picked: in service, with an address; those that have failed
     /// only if there are no others.
-    fn eligible(&self) -> Vec<(HostId, SocketAddr)> {
+    pub(super) fn eligible(&self) -> Vec<(HostId, SocketAddr)> {
+        let tracker = self.group.tracker();
         let wanted = |status: &HostStatus<'_>| {
-            let mut hosts = self.group.hosts.iter();
+            let mut hosts = self.config.hosts.iter();
             hosts.any(|host| host.name == status.host.name && host.in_service())
         };
-        let usable: Vec<_> = self
-            .tracker
+        let usable: Vec<_> = tracker
             .hosts()
             .filter(|status| wanted(status) && status.address.is_some())
             .collect();
@@ -201,103 +172,27 @@ impl Farm {
         address: SocketAddr,
         random: &mut Random,
         now_ms: u64,
-    ) -> io::Result<Connect> {
+    ) -> Result<Connect, Errno> {
         if let Some(error) = self.trouble
             && (error == Errno::MFILE || random.below(4) > 0)
         {
-            return Err(error.into());
+            return Err(error);
         }
         let soon_ms = now_ms + [0, random.below(50), random.below(7000)][random.index(3)];
         let (until_ms, answer) = match self.moods[usize::from(address.port() - FIRST_PORT)] {
             Mood::Accepts => (soon_ms, Ok(())),
-            Mood::Refuses if random.below(2) == 0 => return Err(Errno::CONNREFUSED.into()),
+            Mood::Refuses if random.below(2) == 0 => return Err(Errno::CONNREFUSED),
             Mood::Refuses => (soon_ms, Err(Errno::CONNREFUSED)),
             Mood::Silent => (now_ms + SYSTEM_GIVES_UP_MS, Err(Errno::TIMEDOUT)),
         };
         Ok(Connect::Pending { until_ms, answer })
     }
-
-    pub(super) fn connected(&mut self, picked: &Picked, now_ms: u64) {
-        self.totals_of(picked).total += 1;
-        let _ = self.tracker.connected(picked.id, picked.address, now_ms);
-    }
-
-    pub(super) fn connect_failed(
-        &mut self,
-        picked: &Picked,
-        client: IpAddr,
-        failure: Failure,
-        now_ms: u64,
-    ) {
-        self.totals_of(picked).failures += 1;
-        let _ = self
-            .tracker
-            .connect_failed(picked.id, picked.address, client, failure, now_ms);
-        self.forget_totals();
-    }
-
-    pub(super) fn abandoned(&mut self, picked: &Picked, client: IpAddr, now_ms: u64) {
-        self.tracker.abandoned(picked.id, client, now_ms);
-        self.forget_totals();
-    }
-
-    pub(super) fn released(&mut self, picked: &Picked, client: IpAddr, now_ms: u64) {
-        self.tracker.released(picked.id, client, now_ms);
-        self.forget_totals();
-    }
-
-    fn totals_of(&mut self, picked: &Picked) -> &mut Totals {
-        self.totals.entry(picked.host.name.clone()).or_default()
-    }
-
-    /// A host that was removed is forgotten with its last session: that it is,
-    /// and not before, shows in its id.
-    fn forget_totals(&mut self) {
-        let configured = |name: &String| self.group.hosts.iter().any(|host| host.name == *name);
-        let known = |name: &String| {
-            let ids = (0..64).map(HostId);
-            ids.filter_map(|id| self.tracker.host_name(id))
-                .any(|known| known == *name)
-        };
-        self.totals
-            .retain(|name, _| configured(name) || known(name));
-    }
-
-    /// That the tracker's numbers are the model's; `sessions` are those counted
-    /// on a host.
-    pub(super) fn check(&self, sessions: &[&Picked]) {
-        assert_eq!(self.tracker.open(), sessions.len(), "open sessions");
-        for picked in sessions {
-            let name = self.tracker.host_name(picked.id);
-            assert_eq!(
-                name.as_ref(),
-                Some(&picked.host.name),
-                "an id changed hands"
-            );
-            let open = sessions.iter().filter(|other| other.id == picked.id);
-            let counted = self.tracker.open_on(picked.id);
-            assert_eq!(counted, open.count(), "open sessions on a host");
-        }
-        for status in self.tracker.hosts() {
-            let seen = Totals {
-                total: status.total,
-                failures: status.failures,
-            };
-            let expected = self.totals.get(&status.host.name);
-            assert_eq!(
-                seen,
-                expected.copied().unwrap_or_default(),
-                "totals of {}",
-                status.host.name
-            );
-        }
-    }
 }
 
 impl fmt::Display for Farm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, short of {:?}:", self.group.scheduler, self.trouble)?;
-        for host in self.tracker.hosts() {
+        write!(f, "{}, short of {:?}:", self.config.scheduler, self.trouble)?;
+        for host in self.group.tracker().hosts() {
             let (name, state) = (&host.host.name, host.state.as_str());
             let (weight, health) = (host.weight, host.health);
             write!(
@@ -310,7 +205,7 @@ impl fmt::Display for Farm {
     }
 }
 
-fn add_host(group: &mut Group, random: &mut Random) {
+fn add_host(group: &mut config::Group, random: &mut Random) {
     let name = (0..)
         .map(|_| format!("h{}", random.below(40)))
         .find(|name| group.hosts.iter().all(|host| host.name != *name));

@@ -1,14 +1,15 @@
 //! A seeded simulation of sessions, their peers and their hosts.
 //!
-//! The real state machine, pump, timers, tracker and schedulers on simulated
+//! The real link, state machine, pump, timers, tracker and schedulers on simulated
 //! sockets and a virtual clock: whatever may happen in a network happens here,
 //! in every order, and the same again for the same seed.
 
+mod checks;
 mod farm;
+mod ledger;
 mod peer;
-mod seat;
 mod socket;
-mod wire;
+mod sockets;
 mod world;
 
 use super::end::EndReason;

@@ -1,40 +1,111 @@
-//! The two simulated sockets of a session, watched.
+//! A circuit of two simulated sockets, watched.
 //!
-//! Checks every byte that goes through, and that no end is passed on before
-//! its time. Peers also act in the middle of a session's turn, as they do in
-//! life.
+//! Checks every byte that goes through, that no end is passed on before its
+//! time, and that a link does nothing with its host that it has no reason for.
+//! Peers also act in the middle of a session's turn, as they do in life. What
+//! follows for the host is `ledger`'s business.
 
 use std::io;
+use std::sync::Arc;
 
+use rustix::io::Errno;
+
+use super::super::attempts::MAX_ATTEMPTS;
+use super::super::failure::{Blame, Progress};
+use super::super::link::Circuit;
+use super::super::plan::{Group, Service};
 use super::super::pump::Wire;
+use super::super::slab;
 use super::super::step::Side;
+use super::super::timeouts::TimeoutsMs;
+use super::farm::Farm;
+use super::ledger::{Outcome, Verdict};
+use super::peer::Peer;
 use super::socket::Socket;
-use crate::balance::Random;
+use crate::balance::{Failure, HostId, Picked, Random};
+
+/// Few, so that turns are cut short.
+pub(super) const READS_A_TURN: u32 = 4;
+
+/// More than any turn needs: 16 hosts, or 4 reads with all that follows them.
+const CALLS_A_TURN: usize = 256;
+
+/// When a host that was silent so far is given keepalive.
+pub(super) const KEEPALIVE_AFTER_MS: u64 = 30_000;
 
 /// A session's sockets.
 #[derive(Debug)]
 pub(super) struct Sockets {
     pub(super) client: Socket,
     pub(super) host: Option<Socket>,
+    /// Whom the host's socket goes to, until its connect has come to nothing.
+    pub(super) attempt: Option<Attempt>,
+    /// What became of its hosts in this turn.
+    pub(super) outcomes: Vec<Outcome>,
+    /// Bytes that went to the host, and to the client, in this turn.
+    pub(super) bytes: [u64; 2],
+    /// The hosts that failed it.
+    pub(super) refused: Vec<HostId>,
+    /// The hosts it had no port for, since it last paused.
+    pub(super) out_of_reach: Vec<HostId>,
+    pub(super) timeouts: TimeoutsMs,
+    pub(super) started_ms: u64,
     pub(super) now_ms: u64,
     /// When a byte last went through.
     pub(super) active_ms: u64,
     /// How often a half-close was passed on, and when last.
     pub(super) half_closes: usize,
     pub(super) half_closed_ms: Option<u64>,
+    pub(super) keeps_alive: bool,
+    /// Whether they were closed with a reset.
+    pub(super) closed: Option<bool>,
     pub(super) random: Random,
+    /// Nobody holds its lock across a system call.
+    group: Arc<Group>,
+    slot: u32,
+    calls: usize,
+    reads: u32,
+    trace: bool,
+}
+
+/// A connect that has begun.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    picked: Picked,
+    since_ms: u64,
 }
 
 impl Sockets {
-    pub(super) fn new(client: Socket, now_ms: u64, random: Random) -> Sockets {
+    pub(super) fn new(
+        client: Socket,
+        service: &Service,
+        slot: u32,
+        now_ms: u64,
+        random: Random,
+        trace: bool,
+    ) -> Sockets {
         Sockets {
             client,
             host: None,
+            attempt: None,
+            outcomes: Vec::new(),
+            bytes: [0; 2],
+            refused: Vec::new(),
+            out_of_reach: Vec::new(),
+            timeouts: service.timeouts,
+            started_ms: now_ms,
             now_ms,
             active_ms: now_ms,
             half_closes: 0,
             half_closed_ms: None,
+            keeps_alive: false,
+            closed: None,
             random,
+            group: Arc::clone(&service.group),
+            slot,
+            calls: 0,
+            reads: 0,
+            trace,
         }
     }
 
@@ -67,10 +138,42 @@ impl Sockets {
         })
     }
 
+    /// The client's turn begins.
+    pub(super) fn begin_turn(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+        (self.calls, self.reads) = (0, 0);
+        self.bytes = [0; 2];
+    }
+
+    /// Whether the machine was short of descriptors in this turn.
+    pub(super) fn was_short(&self) -> bool {
+        let short = |outcome: &Outcome| matches!(outcome.verdict, Verdict::Short);
+        self.outcomes.iter().any(short)
+    }
+
+    /// Whether this client has waited for a host for as long as any may.
+    pub(super) fn patience_is_over(&self) -> bool {
+        self.has_passed(3 * self.timeouts.connect, self.started_ms)
+    }
+
+    fn has_passed(&self, timeout_ms: u64, since_ms: u64) -> bool {
+        timeout_ms > 0 && self.now_ms >= since_ms + timeout_ms
+    }
+
     fn at(&mut self, side: Side) -> &mut Socket {
         match side {
             Side::Client => &mut self.client,
             Side::Host => self.host.as_mut().expect("uses a host it does not have"),
+        }
+    }
+
+    /// A system call begins.
+    fn call(&mut self, what: std::fmt::Arguments<'_>) {
+        self.calls += 1;
+        assert!(self.calls < CALLS_A_TURN, "spins");
+        assert!(!self.group.is_locked(), "holds a lock meanwhile");
+        if self.trace {
+            eprintln!("{:>9} ms   {what}", self.now_ms);
         }
     }
 
@@ -84,6 +187,20 @@ impl Sockets {
             0 => Err(io::ErrorKind::Interrupted.into()),
             _ => Ok(()),
         }
+    }
+
+    /// The attempt is over, and not by the link's doing.
+    fn conclude(&mut self, verdict: Verdict) {
+        let attempt = self.attempt.take().expect("no attempt to conclude");
+        match verdict {
+            Verdict::Failed(_) | Verdict::Abandoned => self.refused.push(attempt.picked.id),
+            Verdict::OutOfReach => self.out_of_reach.push(attempt.picked.id),
+            Verdict::Short | Verdict::Connected { .. } => {}
+        }
+        self.outcomes.push(Outcome {
+            picked: attempt.picked,
+            verdict,
+        });
     }
 
     fn check_bytes(&self, sink: Side, bytes: &[u8]) {
@@ -103,8 +220,107 @@ impl Sockets {
     }
 }
 
+impl Circuit for Sockets {
+    type Registry = Farm;
+
+    fn register(&mut self, _: &Farm, token: usize) -> io::Result<()> {
+        assert_eq!(token, slab::token(self.slot, self.slot, Side::Client));
+        Ok(())
+    }
+
+    fn connect(&mut self, to: &Picked, farm: &Farm, token: usize) -> io::Result<()> {
+        self.call(format_args!("connects to {}", to.host.name));
+        assert_eq!(token, slab::token(self.slot, self.slot, Side::Host));
+        assert!(self.host.is_none(), "leaves a connection open");
+        assert!(!self.refused.contains(&to.id), "tried twice");
+        assert!(self.refused.len() < MAX_ATTEMPTS, "tries too many hosts");
+        assert!(
+            farm.eligible().contains(&(to.id, to.address)),
+            "picked one that is not to be picked: {to:?}"
+        );
+        self.attempt = Some(Attempt {
+            picked: to.clone(),
+            since_ms: self.now_ms,
+        });
+        match farm.connect(to.address, &mut self.random, self.now_ms) {
+            Ok(connect) => {
+                let random = &mut self.random;
+                let (peer, stream) = (Peer::new(random), random.index(251));
+                let room = 1 + random.index(48);
+                self.host = Some(Socket::new(peer, stream, room, connect));
+                Ok(())
+            }
+            Err(error) => {
+                self.conclude(match error {
+                    Errno::MFILE => Verdict::Short,
+                    Errno::ADDRNOTAVAIL => Verdict::OutOfReach,
+                    _ => Verdict::Failed(Failure::Refused),
+                });
+                Err(error.into())
+            }
+        }
+    }
+
+    fn progress(&mut self) -> Progress {
+        self.call(format_args!("settles"));
+        let host = self.host.as_mut().expect("settles without a host");
+        let progress = host.progress();
+        match &progress {
+            Progress::Pending => {}
+            Progress::Connected => {
+                self.active_ms = self.now_ms;
+                let since_ms = self.attempt.as_ref().map(|attempt| attempt.since_ms);
+                let took_ms = self.now_ms - since_ms.expect("settles twice");
+                self.conclude(Verdict::Connected { took_ms });
+            }
+            Progress::Failed(Blame::Host(failure)) => {
+                self.conclude(Verdict::Failed(failure.clone()));
+            }
+            Progress::Failed(Blame::Local(_)) => unreachable!("a host has no such trouble"),
+        }
+        progress
+    }
+
+    fn drop_host(&mut self) {
+        self.call(format_args!("drops its host"));
+        self.host = None;
+        let Some(attempt) = &self.attempt else {
+            return;
+        };
+        // It has not failed by itself: its time is up, or the client's.
+        if self.has_passed(self.timeouts.connect, attempt.since_ms) {
+            self.conclude(Verdict::Failed(Failure::TimedOut));
+        } else {
+            assert!(self.patience_is_over(), "gives a host up before its time");
+            self.conclude(Verdict::Abandoned);
+        }
+    }
+
+    fn keep_alive(&mut self) {
+        self.call(format_args!("keeps its host alive"));
+        assert!(self.host.is_some(), "has nobody to keep alive");
+        assert!(!self.keeps_alive, "keeps it alive already");
+        assert!(self.now_ms >= self.started_ms + KEEPALIVE_AFTER_MS);
+        self.keeps_alive = true;
+    }
+
+    fn close(&mut self, with_reset: bool) {
+        self.call(format_args!("closes, with a reset: {with_reset}"));
+        assert_eq!(self.closed, None, "closes twice");
+        self.closed = Some(with_reset);
+        for socket in self.each_mut() {
+            socket.close(with_reset);
+        }
+    }
+}
+
 impl Wire for Sockets {
     fn read(&mut self, side: Side, buffer: &mut [u8]) -> io::Result<usize> {
+        self.call(format_args!("reads from the {side:?}"));
+        self.reads += 1;
+        assert!(self.reads <= READS_A_TURN, "reads for too long");
+        let (source, sink) = self.pair(side).expect("reads without a host");
+        assert_eq!(source.read, sink.wrote, "reads while something is kept");
         self.interlude()?;
         let length = self.at(side).read(buffer)?;
         if length > 0 {
@@ -114,15 +330,18 @@ impl Wire for Sockets {
     }
 
     fn write(&mut self, side: Side, bytes: &[u8]) -> io::Result<usize> {
+        self.call(format_args!("writes {} bytes to the {side:?}", bytes.len()));
         assert!(!bytes.is_empty(), "writes nothing");
         self.check_bytes(side, bytes);
         self.interlude()?;
         let length = self.at(side).write(bytes)?;
         self.active_ms = self.now_ms;
+        self.bytes[usize::from(side == Side::Client)] += length as u64;
         Ok(length)
     }
 
     fn shutdown_write(&mut self, side: Side) -> io::Result<()> {
+        self.call(format_args!("ends its half to the {side:?}"));
         let (sink, source) = self.pair(side).expect("shuts down without a host");
         assert!(
             source.ended && source.is_heard_out() && sink.wrote == source.said,

@@ -4,18 +4,21 @@
 //! that all is as it must be.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::super::end::EndReason;
-use super::super::link::TurnEnd;
-use super::super::step::Side;
+use super::super::link::{Link, Turn, TurnEnd};
+use super::super::meters::Meters;
+use super::super::plan::Service;
+use super::super::step::{Side, Step};
 use super::super::timeouts::TimeoutsMs;
 use super::super::timers::{TICK_MS, Timers};
 use super::farm::Farm;
+use super::ledger::{self, Ledger};
 use super::peer::Peer;
-use super::seat::{Seat, Turn};
 use super::socket::{Connect, Socket};
-use super::wire::Sockets;
+use super::sockets::{READS_A_TURN, Sockets};
 use crate::balance::Random;
 
 /// More turns than any series of events needs that follow from one.
@@ -42,13 +45,15 @@ pub(super) struct World {
     now_ms: u64,
     random: Random,
     farm: Farm,
-    seats: Vec<Seat>,
+    service: Arc<Service>,
+    ledger: Ledger,
+    meters: Meters,
+    links: Vec<Link<Sockets>>,
     /// Clients yet to come.
     to_come: usize,
     timers: Timers,
-    ready: VecDeque<usize>,
+    ready: VecDeque<u32>,
     buffer: Vec<u8>,
-    timeouts: TimeoutsMs,
     trace: bool,
     seen: Seen,
 }
@@ -62,14 +67,23 @@ impl World {
             idle: [0, 0, 500, 60_000][random.index(4)],
             half_closed: [0, 300, 300_000][random.index(3)],
         };
+        let farm = Farm::new(&mut random);
+        let service = Service {
+            name: "web".to_owned(),
+            timeouts,
+            group: Arc::clone(&farm.group),
+            tally: Arc::default(),
+        };
         World {
-            farm: Farm::new(&mut random),
-            seats: Vec::new(),
+            farm,
+            service: Arc::new(service),
+            ledger: Ledger::default(),
+            meters: Meters::default(),
+            links: Vec::new(),
             to_come: 1 + random.index(7),
             timers: Timers::new(now_ms),
             ready: VecDeque::new(),
             buffer: vec![0; 1 + random.index(64)],
-            timeouts,
             trace,
             seen: Seen::default(),
             now_ms,
@@ -106,7 +120,9 @@ impl World {
     }
 
     fn change_hosts(&mut self) {
+        self.ledger.check_counters(&self.farm.group.tracker());
         self.farm.change(&mut self.random, self.now_ms);
+        self.ledger.forget(&self.farm.group.tracker());
         if self.trace {
             eprintln!("{:>9} ms {}", self.now_ms, self.farm);
         }
@@ -117,21 +133,27 @@ impl World {
             return;
         }
         self.to_come -= 1;
+        let slot = u32::try_from(self.links.len()).unwrap();
         let address = [10, 9, 0, u8::try_from(self.random.below(3)).unwrap()];
+        let address = SocketAddr::from((address, 40_000));
         let peer = Peer::new(&mut self.random);
         let (stream, room) = (self.random.index(251), 1 + self.random.index(48));
         let client = Socket::new(peer, stream, room, Connect::Done);
         let random = Random::new(self.random.next_u64());
-        let sockets = Sockets::new(client, self.now_ms, random);
-        self.ready.push_back(self.seats.len());
-        self.say(self.seats.len(), "comes");
-        self.seats
-            .push(Seat::new(IpAddr::from(address), sockets, self.timeouts));
+        let (service, now_ms) = (Arc::clone(&self.service), self.now_ms);
+        let sockets = Sockets::new(client, &service, slot, now_ms, random, self.trace);
+        let mut link = Link::new(u64::from(slot), sockets, address, service, now_ms);
+        link.generation = slot;
+        link.register(&self.farm, slot).unwrap();
+        link.queued = true;
+        self.ready.push_back(slot);
+        self.say(slot, "comes");
+        self.links.push(link);
     }
 
     fn each_open(&mut self, mut act: impl FnMut(&mut Sockets)) {
-        for seat in self.seats.iter_mut().filter(|seat| seat.over.is_none()) {
-            act(&mut seat.sockets);
+        for link in self.links.iter_mut().filter(|link| !link.over) {
+            act(&mut link.circuit);
         }
     }
 
@@ -149,8 +171,8 @@ impl World {
 
     fn next_ms(&self) -> Option<u64> {
         let answers = self
-            .open_seats()
-            .filter_map(|(_, seat)| seat.sockets.host.as_ref()?.answer_due_ms());
+            .open_links()
+            .filter_map(|(_, link)| link.circuit.host.as_ref()?.answer_due_ms());
         answers.chain(self.timers.next_ms()).min()
     }
 
@@ -158,22 +180,25 @@ impl World {
     fn work(&mut self) {
         for _ in 0..TURNS {
             self.turn();
-            if self.ready.is_empty() && self.open_seats().all(|(_, it)| !it.sockets.has_news()) {
+            if self.ready.is_empty() && self.open_links().all(|(_, it)| !it.circuit.has_news()) {
                 return self.check_all_wait();
             }
         }
         panic!("never comes to rest");
     }
 
-    fn open_seats(&self) -> impl Iterator<Item = (usize, &Seat)> {
-        let seats = self.seats.iter().enumerate();
-        seats.filter(|(_, seat)| seat.over.is_none())
+    fn open_links(&self) -> impl Iterator<Item = (u32, &Link<Sockets>)> {
+        (0..).zip(&self.links).filter(|(_, link)| !link.over)
+    }
+
+    fn link(&mut self, slot: u32) -> &mut Link<Sockets> {
+        &mut self.links[slot as usize]
     }
 
     /// What a worker does when it wakes up.
     fn turn(&mut self) {
         self.seen.turns += 1;
-        for slot in 0..self.seats.len() {
+        for slot in 0..u32::try_from(self.links.len()).unwrap() {
             self.note(slot);
         }
         for _ in 0..self.ready.len() {
@@ -184,25 +209,25 @@ impl World {
         let mut due = Vec::new();
         self.timers.expire(self.now_ms, &mut due);
         for slot in due {
-            let slot = slot as usize;
-            self.seats[slot].session.handle_deadline(self.now_ms);
+            let now_ms = self.now_ms;
+            self.link(slot).session.handle_deadline(now_ms);
             self.run_one(slot);
         }
         self.check_numbers();
     }
 
-    fn note(&mut self, slot: usize) {
-        let seat = &mut self.seats[slot];
-        if seat.over.is_some() {
+    fn note(&mut self, slot: u32) {
+        let link = &mut self.links[slot as usize];
+        if link.over {
             return;
         }
-        let host = seat.sockets.host.as_mut();
+        let host = link.circuit.host.as_mut();
         if let Some(host) = host.filter(|it| it.answer_due_ms() <= Some(self.now_ms)) {
             host.answer();
         }
         let sides = [
-            (Side::Client, Some(&mut seat.sockets.client)),
-            (Side::Host, seat.sockets.host.as_mut()),
+            (Side::Client, Some(&mut link.circuit.client)),
+            (Side::Host, link.circuit.host.as_mut()),
         ];
         for (side, socket) in sides {
             let Some(socket) = socket.filter(|_| self.random.below(8) > 0) else {
@@ -212,68 +237,91 @@ impl World {
                 if self.trace {
                     eprintln!("{:>9} ms {slot} {side:?} {ready:?}", self.now_ms);
                 }
-                seat.session.handle_ready(side, ready);
-                if !std::mem::replace(&mut seat.queued, true) {
+                link.session.handle_ready(side, ready);
+                if !std::mem::replace(&mut link.queued, true) {
                     self.ready.push_back(slot);
                 }
             }
         }
     }
 
-    fn run_one(&mut self, slot: usize) {
+    fn run_one(&mut self, slot: u32) {
         self.say(slot, "has its turn");
-        let seat = &mut self.seats[slot];
-        if seat.over.is_some() {
+        if self.link(slot).over {
             return;
         }
-        seat.queued = false;
-        let end = seat.run(&mut Turn {
-            farm: &mut self.farm,
-            buffer: &mut self.buffer,
-            random: &mut self.random,
-            now_ms: self.now_ms,
-            trace: self.trace,
-        });
-        match end {
+        match self.take_turn(slot) {
             TurnEnd::Over(reason) => return self.finish(slot, reason),
             TurnEnd::Waiting => {}
             TurnEnd::CutShort => {
                 self.seen.cut_short += 1;
-                seat.queued = true;
+                self.link(slot).queued = true;
                 self.ready.push_back(slot);
             }
         }
         self.arm(slot);
     }
 
-    fn arm(&mut self, slot: usize) {
-        let Some(at_ms) = self.seats[slot].session.deadline_ms() else {
+    /// A session's turn, and what must hold after it.
+    fn take_turn(&mut self, slot: u32) -> TurnEnd {
+        let link = &mut self.links[slot as usize];
+        let picks = matches!(link.session.next(), Step::Pick | Step::Settle { .. });
+        let hosts = picks.then(|| ledger::before(&self.farm.group));
+        let mut shortage = false;
+        link.queued = false;
+        link.circuit.begin_turn(self.now_ms);
+        let end = link.run(&mut Turn {
+            registry: &self.farm,
+            buffer: &mut self.buffer,
+            most_reads: READS_A_TURN,
+            random: &mut self.random,
+            meters: &self.meters,
+            shard: 0,
+            now_ms: self.now_ms,
+            slot,
+            shortage: &mut shortage,
+        });
+        link.check_memory(self.buffer.len());
+        if let Some(hosts) = hosts {
+            assert_eq!(shortage, link.circuit.was_short(), "a shortage");
+            link.check_picks(&self.farm);
+            self.ledger
+                .enter_outcomes(&mut link.circuit, &hosts, &self.farm.group);
+        }
+        self.ledger
+            .enter_bytes(link.circuit.bytes, link.picked.as_ref());
+        end
+    }
+
+    fn arm(&mut self, slot: u32) {
+        let Some(at_ms) = self.link(slot).session.deadline_ms() else {
             return;
         };
-        let key = key(slot);
-        let armed_ms = self.timers.armed_ms(key);
+        let armed_ms = self.timers.armed_ms(slot);
         if armed_ms.is_none_or(|armed_ms| armed_ms >= at_ms + TICK_MS) {
-            self.timers.arm(key, at_ms);
+            self.timers.arm(slot, at_ms);
         }
     }
 
-    fn finish(&mut self, slot: usize, reason: EndReason) {
-        let seat = &mut self.seats[slot];
-        seat.close(reason, &mut self.farm, self.now_ms);
-        self.timers.cancel(key(slot));
-        let (to_host, to_client) = seat.session.bytes();
+    fn finish(&mut self, slot: u32, reason: EndReason) {
+        let link = &mut self.links[slot as usize];
+        link.over = true;
+        link.close(reason, self.now_ms);
+        link.check_end(reason, self.now_ms);
+        self.timers.cancel(slot);
+        let (to_host, to_client) = link.session.bytes();
         self.seen.bytes += to_host + to_client;
-        self.seen.retries += seat.session.failed();
-        self.seen.half_closes += seat.sockets.half_closes;
+        self.seen.retries += link.session.failed();
+        self.seen.half_closes += link.circuit.half_closes;
         self.seen.ends[reason.index()] += 1;
+        self.ledger.forget(&self.farm.group.tracker());
     }
 
     fn stop(&mut self) {
-        for slot in 0..self.seats.len() {
-            if self.seats[slot].over.is_none() {
-                self.seats[slot].session.close(EndReason::Stopped);
-                self.finish(slot, EndReason::Stopped);
-            }
+        let open: Vec<u32> = self.open_links().map(|(slot, _)| slot).collect();
+        for slot in open {
+            self.link(slot).session.close(EndReason::Stopped);
+            self.finish(slot, EndReason::Stopped);
         }
         self.to_come = 0;
     }
@@ -283,7 +331,7 @@ impl World {
     fn wind_up(&mut self) {
         let TimeoutsMs {
             idle, half_closed, ..
-        } = self.timeouts;
+        } = self.service.timeouts;
         for _ in 0..TURNS {
             self.each_open(|sockets| {
                 for socket in sockets.each_mut() {
@@ -292,61 +340,60 @@ impl World {
                 }
             });
             self.work();
-            if self.open_seats().next().is_none() {
+            if self.open_links().next().is_none() {
                 return;
             }
-            if self.open_seats().all(|(_, it)| !it.sockets.has_news())
+            if self.open_links().all(|(_, it)| !it.circuit.has_news())
                 && let Some(next_ms) = self.next_ms()
             {
                 self.now_ms = next_ms.max(self.now_ms);
             }
         }
         let stuck: Vec<_> = self
-            .open_seats()
-            .map(|(_, it)| (&it.session, &it.sockets))
+            .open_links()
+            .map(|(_, it)| (&it.session, &it.circuit))
             .collect();
         panic!("never ends: {stuck:#?}");
     }
 
     fn check_numbers(&self) {
         let picked: Vec<_> = self
-            .open_seats()
-            .filter_map(|(_, seat)| seat.picked.as_ref())
+            .open_links()
+            .filter_map(|(_, link)| link.picked.as_ref())
             .collect();
-        self.farm.check(&picked);
+        self.ledger.check(&self.farm.group.tracker(), &picked);
     }
 
     fn check_all_wait(&self) {
-        for (slot, seat) in self.open_seats() {
-            seat.check_waiting();
-            seat.check_time(self.now_ms, SLACK_MS);
-            if let Some(deadline_ms) = seat.session.deadline_ms() {
-                let armed_ms = self.timers.armed_ms(key(slot));
+        for (slot, link) in self.open_links() {
+            link.check_waiting();
+            link.check_time(self.now_ms, SLACK_MS);
+            if let Some(deadline_ms) = link.session.deadline_ms() {
+                let armed_ms = self.timers.armed_ms(slot);
                 assert!(
                     armed_ms
                         .is_some_and(|armed_ms| armed_ms <= deadline_ms.max(self.now_ms) + TICK_MS),
                     "nobody looks at it in time: {:#?}",
-                    seat.session
+                    link.session
                 );
             }
         }
     }
 
     fn check_nothing_is_left(&self) {
-        assert_eq!(self.farm.tracker.open(), 0, "sessions are still counted");
-        assert_eq!(self.open_seats().count(), 0, "sessions are still open");
-        for slot in 0..self.seats.len() {
-            assert_eq!(self.timers.armed_ms(key(slot)), None, "a timer is left");
+        let tracker = self.farm.group.tracker();
+        self.ledger.check_counters(&tracker);
+        assert_eq!(tracker.open(), 0, "sessions are still counted");
+        assert_eq!(self.open_links().count(), 0, "sessions are still open");
+        for (slot, _) in (0..).zip(&self.links) {
+            assert_eq!(self.timers.armed_ms(slot), None, "a timer is left");
         }
+        self.ledger.check_meters(&self.meters);
     }
 
-    fn say(&self, slot: usize, what: &str) {
+    fn say(&self, slot: u32, what: &str) {
         if self.trace {
             eprintln!("{:>9} ms {slot} {what}", self.now_ms);
         }
     }
-}
-
-fn key(slot: usize) -> u32 {
-    u32::try_from(slot).unwrap_or(u32::MAX)
 }
