@@ -99,9 +99,10 @@ impl Farm {
     }
 
     fn reconfigure(&mut self, random: &mut Random, now_ms: u64) {
-        match random.below(8) {
-            0..=1 => add_host(&mut self.config, random),
-            2 => self.config.scheduler = any_scheduler(random),
+        match random.below(16) {
+            0..=3 => add_host(&mut self.config, random),
+            4..=5 => self.config.scheduler = any_scheduler(random),
+            6 => self.config.hosts.retain(|_| random.below(4) == 0),
             _ => self.change_a_host(random),
         }
         self.group.tracker().configure(&self.config, now_ms);
