@@ -1,111 +1,110 @@
 //! Where log lines go: through a bounded queue to one thread that writes them.
 //!
 //! Who logs never waits, least of all a worker: when the disk is slower than
-//! the lines come, lines are dropped, counted, and the number is logged.
+//! the lines come, lines are dropped, counted, and the number is logged. Nor
+//! does the main thread: with a log that nobody reads, signals are still obeyed.
 
 use std::fs::OpenOptions;
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use env_logger::fmt::Formatter;
-use env_logger::{Builder, Target};
-use log::{LevelFilter, Record};
+use env_logger::{Builder, Target as LoggerTarget};
+use log::{Level, LevelFilter, Record};
+use rustix::fs::{OFlags, fcntl_setfl};
 use txlb::calendar::Moment;
 use txlb::relay::SESSION_LOG;
 
-/// Lines that may wait to be written.
+/// Lines that may wait to be written; as many again may be in the writer's hand.
 const QUEUE: usize = 8192;
 
-/// The log, as the main thread holds it.
-#[derive(Debug, Clone)]
-pub(crate) struct Log {
-    orders: SyncSender<Order>,
-}
+/// Bytes that are gathered to be written at once; lines are not cut for it.
+const BUFFER: usize = 16 * 1024;
 
-#[derive(Debug)]
-enum Order {
-    Line(Vec<u8>),
-    /// Write to this from now on; `None` is standard error.
-    Open(Option<PathBuf>, Sender<io::Result<()>>),
-    /// Open the file again: somebody has moved it away.
-    Reopen,
-    /// Tell when everything before this is written.
-    Flush(Sender<()>),
+/// How long the last lines are waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The log, as the main thread holds it.
+#[derive(Clone)]
+pub(crate) struct Log {
+    queue: Arc<Queue>,
 }
 
 impl Log {
-    /// Logs everything from `level` up to standard error; `open` changes where.
+    /// Logs everything from `level` up to standard error; `switch` changes where.
     ///
     /// # Errors
     /// The system's, if it has no thread for it.
     pub(crate) fn start(level: LevelFilter) -> io::Result<Log> {
-        let (orders, receiver) = sync_channel(QUEUE);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let queue = Queue {
-            orders: orders.clone(),
-            dropped: Arc::clone(&dropped),
-        };
+        let queue = Arc::new(Queue::default());
+        let (lines, work) = (Lines(Arc::clone(&queue)), Arc::clone(&queue));
         thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || write(&receiver, &dropped))?;
+            .spawn(move || write(&work, Target::standard_error()))?;
         Builder::new()
             .filter_level(level)
             // Whether sessions are logged is for the configuration to say.
             .filter_module(SESSION_LOG, LevelFilter::Info)
             .format(line)
-            .target(Target::Pipe(Box::new(queue)))
+            .target(LoggerTarget::Pipe(Box::new(lines)))
             .try_init()
             .map_err(io::Error::other)?;
-        Ok(Log { orders })
+        Ok(Log { queue })
     }
 
-    /// Logs to this file from now on, or to standard error.
+    /// Logs there from now on, lines that still wait included.
+    pub(crate) fn switch(&self, target: Target) {
+        self.queue.add(|work| work.target = Some(target));
+    }
+
+    /// Waits until everything that was logged is written, but not for longer
+    /// than a second.
+    pub(crate) fn flush(&self) {
+        self.queue.settle(PATIENCE);
+    }
+}
+
+/// Something to log to, open already.
+pub(crate) struct Target(Box<dyn Write + Send>);
+
+impl Target {
+    pub(crate) fn standard_error() -> Target {
+        Target(Box::new(io::stderr()))
+    }
+
+    /// Opens a file to add to; `None` is standard error.
     ///
     /// # Errors
-    /// If the file cannot be opened: the log stays where it was.
-    pub(crate) fn open(&self, path: Option<&Path>) -> io::Result<()> {
-        let (done, answer) = channel();
-        self.post(Order::Open(path.map(Path::to_owned), done));
-        answer
-            .recv()
-            .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
-    }
-
-    /// Opens the file again.
-    pub(crate) fn reopen(&self) {
-        self.post(Order::Reopen);
-    }
-
-    /// Waits until everything that was logged is written.
-    pub(crate) fn flush(&self) {
-        let (done, answer) = channel();
-        self.post(Order::Flush(done));
-        // If the thread is no more, there is nothing to wait for.
-        let _ = answer.recv();
-    }
-
-    fn post(&self, order: Order) {
-        // If the thread is no more, the process is about to end as well.
-        let _ = self.orders.send(order);
+    /// The system's. A named pipe without a reader is one: it is not waited for.
+    pub(crate) fn open(path: Option<&Path>) -> io::Result<Target> {
+        let Some(path) = path else {
+            return Ok(Target::standard_error());
+        };
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+            .open(path)?;
+        // The log thread may wait as long as it likes.
+        fcntl_setfl(&file, OFlags::APPEND)?;
+        Ok(Target(Box::new(file)))
     }
 }
 
 /// What the logger writes to: one line a call.
-struct Queue {
-    orders: SyncSender<Order>,
-    dropped: Arc<AtomicU64>,
-}
+struct Lines(Arc<Queue>);
 
-impl Write for Queue {
+impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if let Err(TrySendError::Full(_)) = self.orders.try_send(Order::Line(line.to_vec())) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+        let copy = line.to_vec();
+        self.0.add(|work| match work.lines.len() {
+            QUEUE.. => work.lost += 1,
+            _ => work.lines.push(copy),
+        });
         Ok(line.len())
     }
 
@@ -116,7 +115,7 @@ impl Write for Queue {
 
 /// One line: when, how bad, what. What came from outside cannot break it.
 fn line(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    let date = Moment::of(wall_ms()).iso();
+    let date = date();
     let mut message = record.args().to_string();
     if message.contains(char::is_control) {
         let escape = |character: char| match character.is_control() {
@@ -131,76 +130,161 @@ fn line(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     }
 }
 
-fn wall_ms() -> u64 {
+/// The moment, as every line begins.
+fn date() -> String {
     let since_1970 = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
-    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
+    let wall_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+    Moment::of(wall_ms).iso()
+}
+
+/// What waits for the thread, and whether the thread waits for it.
+#[derive(Default)]
+struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    work: Work,
+    /// Everything is written, and the thread waits.
+    idle: bool,
+}
+
+#[derive(Default)]
+struct Work {
+    /// Write to this from now on.
+    target: Option<Target>,
+    lines: Vec<Vec<u8>>,
+    /// How many more there was no room for.
+    lost: u64,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, what: impl FnOnce(&mut Work)) {
+        let mut state = self.lock();
+        what(&mut state.work);
+        let was_idle = std::mem::take(&mut state.idle);
+        drop(state);
+        // A call of the system: only where somebody waits.
+        if was_idle {
+            self.changed.notify_all();
+        }
+    }
+
+    fn take(&self) -> Work {
+        std::mem::take(&mut self.lock().work)
+    }
+
+    /// Waits until there is work.
+    fn wait(&self) {
+        let mut state = self.lock();
+        if state.work.target.is_some() || !state.work.lines.is_empty() {
+            return;
+        }
+        state.idle = true;
+        self.changed.notify_all();
+        drop(self.changed.wait_while(state, |state| state.idle));
+    }
+
+    /// Waits until there is none, for so long at most; says whether it came to that.
+    fn settle(&self, patience: Duration) -> bool {
+        let waited = self
+            .changed
+            .wait_timeout_while(self.lock(), patience, |state| !state.idle);
+        waited.unwrap_or_else(PoisonError::into_inner).0.idle
+    }
 }
 
 /// What the thread does.
-fn write(orders: &Receiver<Order>, dropped: &AtomicU64) {
+fn write(queue: &Queue, target: Target) {
     let mut sink = Sink {
-        path: None,
-        out: BufWriter::new(Box::new(io::stderr())),
+        target,
+        gathered: Vec::with_capacity(BUFFER),
+        lines: 0,
+        lost: 0,
+        failing: false,
     };
-    while let Some(order) = sink.next(orders) {
-        let result = match order {
-            Order::Line(line) => sink.line(&line, dropped.swap(0, Ordering::Relaxed)),
-            Order::Open(path, done) => {
-                // Nobody may wait any more: all the same.
-                let _ = done.send(sink.open(path));
-                Ok(())
-            }
-            Order::Reopen => sink.open(sink.path.clone()),
-            Order::Flush(done) => {
-                let flushed = sink.out.flush();
-                let _ = done.send(());
-                flushed
-            }
-        };
-        complain(result);
+    loop {
+        let Work {
+            target,
+            lines,
+            lost,
+        } = queue.take();
+        if target.is_none() && lines.is_empty() {
+            sink.flush();
+            queue.wait();
+            continue;
+        }
+        if let Some(target) = target {
+            sink.switch(target);
+        }
+        for line in lines {
+            sink.line(&line);
+        }
+        sink.lost += lost;
     }
 }
 
-/// Where lines go, and where that is if it is a file.
+/// Where lines go. While there are more, they are gathered.
 struct Sink {
-    path: Option<PathBuf>,
-    out: BufWriter<Box<dyn Write>>,
+    target: Target,
+    gathered: Vec<u8>,
+    /// How many lines that is.
+    lines: u64,
+    /// Lines that were not written, since that was last said.
+    lost: u64,
+    /// That it cannot be written to was said.
+    failing: bool,
 }
 
 impl Sink {
-    /// The next order. While there are any, lines are gathered; before the
-    /// thread waits, they are written.
-    fn next(&mut self, orders: &Receiver<Order>) -> Option<Order> {
-        orders.try_recv().ok().or_else(|| {
-            complain(self.out.flush());
-            orders.recv().ok()
-        })
-    }
-
-    fn line(&mut self, line: &[u8], lost: u64) -> io::Result<()> {
-        if lost > 0 {
-            writeln!(self.out, "{lost} log lines were lost")?;
+    fn line(&mut self, line: &[u8]) {
+        self.gathered.extend_from_slice(line);
+        self.lines += 1;
+        if self.gathered.len() >= BUFFER {
+            self.flush();
         }
-        self.out.write_all(line)
     }
 
-    /// Writes to this from now on, if it can be opened.
-    fn open(&mut self, path: Option<PathBuf>) -> io::Result<()> {
-        let new: Box<dyn Write> = match &path {
-            None => Box::new(io::stderr()),
-            Some(path) => Box::new(OpenOptions::new().append(true).create(true).open(path)?),
-        };
-        self.path = path;
-        let mut old = std::mem::replace(&mut self.out, BufWriter::new(new));
-        old.flush()
+    fn flush(&mut self) {
+        if self.lost > 0 {
+            let (date, level, lost) = (date(), Level::Warn, self.lost);
+            let line = format!("{date} {level:5} {lost} log lines were lost\n");
+            self.gathered.extend_from_slice(line.as_bytes());
+        }
+        match self.target.0.write_all(&self.gathered) {
+            Ok(()) => (self.lost, self.failing) = (0, false),
+            Err(error) => {
+                self.lost += self.lines;
+                self.complain(&error);
+            }
+        }
+        self.gathered.clear();
+        self.lines = 0;
+    }
+
+    fn switch(&mut self, target: Target) {
+        self.flush();
+        self.target = target;
+        self.failing = false;
+    }
+
+    /// The last resort, once until it works again; where this fails too, nobody
+    /// is listening.
+    fn complain(&mut self, error: &io::Error) {
+        if !self.failing {
+            self.failing = true;
+            let _ = writeln!(io::stderr(), "txlb: cannot write to the log: {error}");
+        }
     }
 }
 
-/// The last resort; where this fails too, nobody is listening.
-fn complain(result: io::Result<()>) {
-    if let Err(error) = result {
-        let _ = writeln!(io::stderr(), "txlb: cannot write to the log: {error}");
-    }
-}
+#[cfg(test)]
+mod tests;

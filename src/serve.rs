@@ -4,7 +4,7 @@
 //! moves the bytes is behind the director.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -19,7 +19,7 @@ use txlb::os::descriptors;
 
 use crate::cli::{Exit, Job, Source, reachable};
 use crate::demo::Demo;
-use crate::logging::Log;
+use crate::logging::{Log, Target};
 use crate::pidfile::PidFile;
 
 /// What open sessions get after TERM.
@@ -53,7 +53,10 @@ fn serve(job: Job, log: &Log) -> Result<(), Exit> {
         }
     };
     let log_path = job.log.as_deref().or(config.logging.file.as_deref());
-    open_log(log, log_path)?;
+    log.switch(Target::open(log_path).map_err(|error| {
+        let message = format!("txlb: {}", cannot_log(log_path, &error));
+        Exit::new(Exit::CANNOT_CREATE, &message)
+    })?);
     let _pid_file = job.pid_file.as_deref().map(PidFile::take).transpose()?;
     raise_limit();
 
@@ -76,7 +79,7 @@ fn serve(job: Job, log: &Log) -> Result<(), Exit> {
         director,
         file,
         log: log.clone(),
-        log_is_fixed: job.log.is_some(),
+        fixed_log: job.log,
         stopping: false,
     }
     .run(&incoming)
@@ -87,8 +90,8 @@ struct Server {
     director: Director,
     file: Option<File>,
     log: Log,
-    /// `-l` was given: it beats the configuration.
-    log_is_fixed: bool,
+    /// What `-l` said: it beats the configuration.
+    fixed_log: Option<PathBuf>,
     stopping: bool,
 }
 
@@ -124,7 +127,7 @@ impl Server {
             Signal::Stop => self.stop(Some(GRACE)),
             Signal::Quit => self.stop(None),
             Signal::Reload if !self.stopping => self.reload(),
-            Signal::Reload | Signal::Reopen => self.log.reopen(),
+            Signal::Reload | Signal::Reopen => self.reopen_log(),
             _ => log::warn!("USR2 is not used yet: it will replace the program while it runs"),
         }
         false
@@ -141,7 +144,7 @@ impl Server {
     }
 
     fn reload(&mut self) {
-        self.log.reopen();
+        self.reopen_log();
         let Some(file) = &self.file else {
             log::info!("there is no configuration file to read again");
             return;
@@ -174,31 +177,26 @@ impl Server {
         announce_listeners(&self.director, &services);
         log::info!("{} is in force", file.path().display());
         self.file = Some(file);
-        let log_path = self.director.config().logging.file.clone();
-        if !self.log_is_fixed && log_path != before.logging.file {
-            self.move_log(log_path.as_deref());
+        let log_path = self.director.config().logging.file.as_deref();
+        if self.fixed_log.is_none() && log_path != before.logging.file.as_deref() {
+            self.reopen_log();
         }
     }
 
-    fn move_log(&self, path: Option<&Path>) {
-        if let Err(error) = self.log.open(path) {
-            let path = path.unwrap_or(Path::new("standard error"));
-            log::error!(
-                "cannot log to {}: {error}; the log stays where it was",
-                path.display()
-            );
+    /// Opens the log again: somebody may have moved the file away.
+    fn reopen_log(&self) {
+        let path = self.fixed_log.as_deref();
+        let path = path.or(self.director.config().logging.file.as_deref());
+        match Target::open(path) {
+            Ok(target) => self.log.switch(target),
+            Err(error) => log::error!("{}; the log stays where it was", cannot_log(path, &error)),
         }
     }
 }
 
-fn open_log(log: &Log, path: Option<&Path>) -> Result<(), Exit> {
-    let Some(path) = path else { return Ok(()) };
-    log.open(Some(path)).map_err(|error| {
-        Exit::new(
-            Exit::CANNOT_CREATE,
-            &format!("txlb: cannot log to {}: {error}", path.display()),
-        )
-    })
+fn cannot_log(path: Option<&Path>, error: &io::Error) -> String {
+    let path = path.unwrap_or(Path::new("standard error"));
+    format!("cannot log to {}: {error}", path.display())
 }
 
 fn raise_limit() {

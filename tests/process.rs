@@ -4,16 +4,18 @@
 mod support;
 
 use std::fs;
+use std::io::{PipeReader, PipeWriter, Write, pipe};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use rustix::io::ioctl_fionbio;
 use rustix::process::Signal;
 use support::client::{End, Session, who, who_in_turn};
 use support::config::web;
-use support::host::Host;
+use support::host::{Host, Place};
 use support::txlb::{Finished, Folder, Txlb, command, finish, run, text};
 use support::until;
 
@@ -360,4 +362,32 @@ fn usr2_is_caught_and_logged() {
     txlb.signal(Signal::USR2);
     txlb.wait_for("USR2 is not used yet");
     assert_eq!(who(txlb.address()), "a");
+}
+
+/// A pipe that takes nothing more, as long as nobody reads from it.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = pipe().unwrap();
+    ioctl_fionbio(&writer, true).unwrap();
+    for size in [4096, 1] {
+        while writer.write(&[b' '; 4096][..size]).is_ok() {}
+    }
+    ioctl_fionbio(&writer, false).unwrap();
+    (reader, writer)
+}
+
+#[test]
+fn signals_are_obeyed_when_nobody_reads_the_log() {
+    let (host, place) = (Host::new("a"), Place::new());
+    let (listen, balance) = (place.address().to_string(), host.address().to_string());
+    for signals in [&[Signal::TERM][..], &[Signal::HUP, Signal::QUIT]] {
+        let serve = command(&["-v", "-w", "1", "-L", &listen, "-B", &balance]);
+        let (_unread, stderr) = full_pipe();
+        let mut txlb = Txlb::spawn_logging_to(stderr, serve, Folder::new());
+        until("it listens", || TcpStream::connect(place.address()).is_ok());
+        assert_eq!(who(place.address()), "a");
+        for &signal in signals {
+            txlb.signal(signal);
+        }
+        assert_eq!(txlb.wait_exit().code(), Some(0));
+    }
 }

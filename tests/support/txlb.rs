@@ -96,6 +96,22 @@ impl Txlb {
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let lines = read_lines(child.stderr.take().unwrap());
+        Txlb::new(child, lines, folder)
+    }
+
+    /// As `spawn`, but it logs to `stderr`, which is the test's to read.
+    pub(crate) fn spawn_logging_to(
+        stderr: impl Into<Stdio>,
+        mut command: Command,
+        folder: Folder,
+    ) -> Txlb {
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.stderr(stderr).spawn().unwrap();
+        let lines = read_lines(child.stdout.take().unwrap());
+        Txlb::new(child, lines, folder)
+    }
+
+    fn new(child: Child, lines: Receiver<String>, folder: Folder) -> Txlb {
         Txlb {
             child,
             lines,
