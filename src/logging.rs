@@ -56,9 +56,9 @@ impl Log {
         Ok(Log { queue })
     }
 
-    /// Logs there from now on, lines that still wait included.
+    /// Logs there from now on.
     pub(crate) fn switch(&self, target: Target) {
-        self.queue.add(|work| work.target = Some(target));
+        self.queue.switch(target);
     }
 
     /// Waits until everything that was logged is written, but not for longer
@@ -155,11 +155,18 @@ struct State {
 
 #[derive(Default)]
 struct Work {
-    /// Write to this from now on.
-    target: Option<Target>,
     lines: Vec<Vec<u8>>,
+    /// Where to write after so many of the lines; the last word counts.
+    target: Option<(usize, Target)>,
     /// How many more there was no room for.
     lost: u64,
+}
+
+impl Work {
+    /// Lines are lost only where there are many.
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.target.is_none()
+    }
 }
 
 impl Queue {
@@ -178,6 +185,10 @@ impl Queue {
         }
     }
 
+    fn switch(&self, target: Target) {
+        self.add(|work| work.target = Some((work.lines.len(), target)));
+    }
+
     fn take(&self) -> Work {
         std::mem::take(&mut self.lock().work)
     }
@@ -185,7 +196,7 @@ impl Queue {
     /// Waits until there is work.
     fn wait(&self) {
         let mut state = self.lock();
-        if state.work.target.is_some() || !state.work.lines.is_empty() {
+        if !state.work.is_empty() {
             return;
         }
         state.idle = true;
@@ -212,23 +223,13 @@ fn write(queue: &Queue, target: Target) {
         failing: false,
     };
     loop {
-        let Work {
-            target,
-            lines,
-            lost,
-        } = queue.take();
-        if target.is_none() && lines.is_empty() {
+        let work = queue.take();
+        if work.is_empty() {
             sink.flush();
             queue.wait();
-            continue;
+        } else {
+            sink.serve(work);
         }
-        if let Some(target) = target {
-            sink.switch(target);
-        }
-        for line in lines {
-            sink.line(&line);
-        }
-        sink.lost += lost;
     }
 }
 
@@ -245,6 +246,19 @@ struct Sink {
 }
 
 impl Sink {
+    fn serve(&mut self, work: Work) {
+        let mut lines = work.lines.into_iter();
+        if let Some((before, target)) = work.target {
+            lines
+                .by_ref()
+                .take(before)
+                .for_each(|line| self.line(&line));
+            self.switch(target);
+        }
+        lines.for_each(|line| self.line(&line));
+        self.lost += work.lost;
+    }
+
     fn line(&mut self, line: &[u8]) {
         self.gathered.extend_from_slice(line);
         self.lines += 1;

@@ -162,25 +162,43 @@ impl Server {
         }
     }
 
+    /// Puts a new configuration in force, its log included, or none of it.
     fn replace(&mut self, file: File, config: Config, warnings: &[Warning]) {
         let before = self.director.config().clone();
         let services = self.director.status().services;
-        if let Err(error) = self.director.apply(config) {
-            log::error!(
-                "{}: {error}; the running configuration stays",
-                file.path().display()
-            );
-            return;
-        }
+        let outcome = self.new_log(&config).and_then(|log| {
+            self.director
+                .apply(config)
+                .map_err(|error| error.to_string())?;
+            Ok(log)
+        });
+        let path = file.path().display();
+        let new_log = match outcome {
+            Ok(new_log) => new_log,
+            Err(error) => {
+                log::error!("{path}: {error}; the running configuration stays");
+                return;
+            }
+        };
         warn(Some(&file), warnings);
         warn_of_doors(self.director.config(), Some(&before));
         announce_listeners(&self.director, &services);
-        log::info!("{} is in force", file.path().display());
+        log::info!("{path} is in force");
         self.file = Some(file);
-        let log_path = self.director.config().logging.file.as_deref();
-        if self.fixed_log.is_none() && log_path != before.logging.file.as_deref() {
-            self.reopen_log();
+        // Whoever reads the old one has been told.
+        if let Some(target) = new_log {
+            self.log.switch(target);
         }
+    }
+
+    /// The log that `next` wants, unless that is the one there is.
+    fn new_log(&self, next: &Config) -> Result<Option<Target>, String> {
+        let path = next.logging.file.as_deref();
+        if self.fixed_log.is_some() || path == self.director.config().logging.file.as_deref() {
+            return Ok(None);
+        }
+        let opened = Target::open(path).map_err(|error| cannot_log(path, &error))?;
+        Ok(Some(opened))
     }
 
     /// Opens the log again: somebody may have moved the file away.

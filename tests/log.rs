@@ -87,14 +87,51 @@ fn a_reload_moves_the_log() {
     txlb.reload(&config.replace("</config>", &logging));
     txlb.signal(Signal::USR2);
     until("it logs to the file", || contains(&log, "USR2"));
-    // A log that cannot be had leaves it where it is.
-    let nowhere = config.replace("</config>", "<logging file=\"/no/such/log\"/></config>");
-    txlb.folder.write("config.xml", nowhere);
-    txlb.signal(Signal::HUP);
-    until("it complains", || {
-        contains(&log, "cannot log to /no/such/log")
-    });
+}
+
+#[test]
+fn a_reload_whose_log_cannot_be_had_is_refused_until_it_can() {
+    let hosts = ["a", "b"].map(Host::new);
+    let mut txlb = Txlb::start(&web("", "roundr", &[hosts[0].address()]));
+    let log = txlb.folder.file("later/log");
+    let logging = format!("<logging file=\"{}\"/></config>", log.display());
+    let next = web("", "roundr", &[hosts[1].address()]).replace("</config>", &logging);
+    let complaint = txlb.reload_in_vain(&next);
+    assert!(complaint.contains(text(&log)), "{complaint}");
     assert_eq!(who(txlb.address()), "a");
+    // The same bytes, and by now all of it can be done.
+    fs::create_dir(log.parent().unwrap()).unwrap();
+    txlb.signal(Signal::HUP);
+    txlb.wait_for("is in force");
+    assert_eq!(who(txlb.address()), "b");
+    txlb.signal(Signal::USR2);
+    until("it logs to the file", || contains(&log, "USR2"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_log_is_complained_of_and_can_be_left() {
+    let host = Host::new("a");
+    let config = web("", "roundr", &[host.address()]);
+    let mut txlb = Txlb::start(&config);
+    let logging = |file: &str| {
+        let element = format!("<logging file=\"{file}\"/></config>");
+        config.replace("</config>", &element)
+    };
+    txlb.reload(&logging("/dev/full"));
+    txlb.signal(Signal::USR2);
+    let complaint = "txlb: cannot write to the log: ";
+    txlb.wait_for(complaint);
+    let log = txlb.folder.file("log");
+    txlb.folder.write("config.xml", logging(text(&log)));
+    txlb.signal(Signal::HUP);
+    until("it is left", || log.exists());
+    assert_eq!(txlb.stop(), Some(0));
+    // It was said where it could be, once each time that it was opened; the new
+    // log has nothing to do with it.
+    assert!(txlb.count(complaint) <= 2);
+    assert!(contains(&log, "stopping: "));
+    assert!(!contains(&log, "cannot log"));
 }
 
 #[test]

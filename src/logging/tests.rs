@@ -75,15 +75,33 @@ fn a_log_that_is_stuck_keeps_nobody_waiting() {
         say(&queue, "more\n");
     }
     let (target, next) = open_gate();
-    queue.add(|work| work.target = Some(target));
+    queue.switch(target);
     assert!(!queue.settle(Duration::from_millis(10)));
 
-    open.send(()).unwrap();
+    for _ in 0..100 {
+        open.send(()).unwrap();
+    }
     assert!(queue.settle(LONG));
-    assert_eq!(log.recv().unwrap(), "stuck\n");
-    let written: String = next.try_iter().collect();
-    assert_eq!(written.matches("more\n").count(), QUEUE);
-    assert!(written.ends_with(" WARN  3 log lines were lost\n"));
+    let written: String = log.try_iter().collect();
+    assert_eq!(written, "stuck\n".to_owned() + &"more\n".repeat(QUEUE));
+    let told: String = next.try_iter().collect();
+    assert!(told.ends_with(" WARN  3 log lines were lost\n"), "{told}");
+}
+
+#[test]
+fn lines_go_where_the_log_was_when_they_were_logged() {
+    let (one, old) = open_gate();
+    let (two, new) = open_gate();
+    let queue = Arc::new(Queue::default());
+    say(&queue, "old\n");
+    // Before anything is written, so that all of it is found at once.
+    queue.switch(two);
+    say(&queue, "new\n");
+    let work = Arc::clone(&queue);
+    thread::spawn(move || write(&work, one));
+    assert!(queue.settle(LONG));
+    assert_eq!(old.try_iter().collect::<String>(), "old\n");
+    assert_eq!(new.try_iter().collect::<String>(), "new\n");
 }
 
 #[test]
@@ -95,7 +113,7 @@ fn what_a_full_disk_does_not_take_is_counted() {
     }
     assert!(queue.settle(LONG));
     let (target, log) = open_gate();
-    queue.add(|work| work.target = Some(target));
+    queue.switch(target);
     say(&queue, "here\n");
     assert!(queue.settle(LONG));
     let written: String = log.try_iter().collect();
