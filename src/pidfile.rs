@@ -1,22 +1,26 @@
 //! The PID file: who runs, kept by a lock and not by a number.
 //!
 //! A number left behind by a crash may be anybody's by now; a lock goes with
-//! the process that holds it.
+//! the process that holds it. The number is believed only while there is a lock.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cli::Exit;
 
+/// How often a file that is gone once it is locked is looked for again.
+const TRIES: usize = 10;
+
 /// A PID file that is ours; it is removed in the end.
 #[derive(Debug)]
 pub(crate) struct PidFile {
     path: PathBuf,
-    // Holds the lock.
-    _file: File,
+    /// Holds the lock.
+    file: File,
 }
 
 impl PidFile {
@@ -28,29 +32,52 @@ impl PidFile {
                 &format!("txlb: {}: {error}", path.display()),
             )
         };
-        let mut file = open(path).map_err(|error| failed(&error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(held(path, &mut file)),
-            Err(TryLockError::Error(error)) => return Err(failed(&error)),
+        for _ in 0..TRIES {
+            let mut file = open(path).map_err(|error| failed(&error))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(held(path, &mut file)),
+                Err(TryLockError::Error(error)) => return Err(failed(&error)),
+            }
+            let mut taken = PidFile {
+                path: path.to_owned(),
+                file,
+            };
+            // Whoever held it may have removed it since it was opened: then a
+            // lock on what is left of it keeps nobody out.
+            if taken.is_in_place() {
+                write_pid(&mut taken.file).map_err(|error| failed(&error))?;
+                return Ok(taken);
+            }
         }
-        write_pid(&mut file).map_err(|error| failed(&error))?;
-        Ok(PidFile {
-            path: path.to_owned(),
-            _file: file,
-        })
+        Err(failed(&io::Error::other(
+            "it is removed as soon as it is made",
+        )))
+    }
+
+    /// Whether the file at the path is the one that is held.
+    fn is_in_place(&self) -> bool {
+        let id = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        match (self.path.metadata(), self.file.metadata()) {
+            (Ok(there), Ok(held)) => id(there) == id(held),
+            _ => false,
+        }
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // Somebody may have removed it, or the folder may be read-only by now:
-        // without the lock it says nothing anyway.
-        let _ = std::fs::remove_file(&self.path);
+        // Somebody may have removed it, and another txlb made its own there.
+        if self.is_in_place() {
+            // The folder may be read-only by now: without the lock the file
+            // says nothing anyway.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
-/// Sends a signal to the process that holds the PID file at `path`.
+/// Sends a signal to the process whose number is in the PID file at `path`, if
+/// anybody holds that: systems do not say who.
 pub(crate) fn send(path: &Path, signal: Signal) -> Result<(), Exit> {
     let named = |what: &str| format!("txlb: {}: {what}", path.display());
     let mut file = File::open(path).map_err(|error| {
@@ -121,4 +148,45 @@ fn read_pid(file: &mut File) -> Option<Pid> {
     file.rewind().ok()?;
     file.take(32).read_to_string(&mut text).ok()?;
     Pid::from_raw(text.trim().parse().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A path of this test's own.
+    fn path(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("txlb-{}-{name}.pid", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        path
+    }
+
+    #[test]
+    fn a_file_of_somebody_else_in_its_place_is_left_there() {
+        let path = path("replaced");
+        let first = PidFile::take(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let second = PidFile::take(&path).unwrap();
+        drop(first);
+        assert!(path.exists());
+        assert_eq!(
+            PidFile::take(&path).unwrap_err().status,
+            Exit::CANNOT_CREATE
+        );
+        drop(second);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_lock_on_what_is_gone_is_not_enough() {
+        let path = path("gone");
+        let held = PidFile::take(&path).unwrap();
+        assert!(held.is_in_place());
+        std::fs::remove_file(&path).unwrap();
+        assert!(!held.is_in_place());
+        std::fs::write(&path, "").unwrap();
+        assert!(!held.is_in_place());
+        drop(held);
+        std::fs::remove_file(&path).unwrap();
+    }
 }
