@@ -206,6 +206,14 @@ fn logged_session(attributes: &str) -> (Txlb, TcpStream, TcpStream) {
     (txlb, client, host)
 }
 
+/// The same once the two have met: their connects are over for txlb as well.
+fn greeted_session() -> (Txlb, TcpStream, TcpStream) {
+    let (txlb, mut client, mut host) = logged_session("");
+    host.write_all(b"hello").unwrap();
+    client.read_exact(&mut [0; 5]).unwrap();
+    (txlb, client, host)
+}
+
 #[test]
 fn a_session_is_one_line_in_haproxys_layout() {
     let (mut txlb, mut client, mut host) = logged_session("");
@@ -283,14 +291,14 @@ fn a_client_that_leaves_before_it_has_a_host_is_cc() {
 
 #[test]
 fn a_reset_by_the_client_is_cd() {
-    let (mut txlb, client, _host) = logged_session("");
+    let (mut txlb, client, _host) = greeted_session();
     reset(client);
     assert_eq!(session_line(&mut txlb).state, "CD");
 }
 
 #[test]
 fn a_reset_by_the_host_is_sd() {
-    let (mut txlb, _client, host) = logged_session("");
+    let (mut txlb, _client, host) = greeted_session();
     reset(host);
     assert_eq!(session_line(&mut txlb).state, "SD");
 }
@@ -307,7 +315,7 @@ fn a_timeout_is_laid_to_the_side_whose_turn_it_was() {
 
 #[test]
 fn a_session_that_is_cut_off_in_the_end_is_kd() {
-    let (mut txlb, _client, _host) = logged_session("");
+    let (mut txlb, _client, _host) = greeted_session();
     txlb.signal(Signal::TERM);
     txlb.wait_for("stopping: ");
     assert_eq!(session_line(&mut txlb).state, "KD");
