@@ -8,7 +8,8 @@ use std::time::Duration;
 use txlb::config::{Config, Endpoint, ListenHost, Web, print};
 use txlb::director::{File, unresolved_names};
 
-use crate::cli::Exit;
+use crate::exit::Exit;
+use crate::output;
 use crate::serve::file_exit;
 
 /// How long the names may take to resolve.
@@ -18,29 +19,28 @@ const NAMES_PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) fn run(file: &Path, show: bool) -> Result<(), Exit> {
     let (_, reading) = File::read(file).map_err(|error| file_exit(&error))?;
     for warning in &reading.warnings {
-        eprintln!(
+        output::note(&format!(
             "{}:{}: warning: {}",
             file.display(),
             warning.position,
             warning.text
-        );
+        ))?;
     }
     read_secrets(file, &reading.config)?;
     let names = names(&reading.config);
     let unresolved = unresolved_names(names, NAMES_PATIENCE)
         .map_err(|error| Exit::new(Exit::OTHER, &format!("txlb: {error}")))?;
     for (name, reason) in unresolved {
-        eprintln!(
+        output::note(&format!(
             "{}: warning: the name {name} does not resolve: {reason}",
             file.display()
-        );
+        ))?;
     }
     if show {
-        print!("{}", print(&reading.config));
+        output::print(&print(&reading.config))
     } else {
-        eprintln!("{}: the configuration is good", file.display());
+        output::note(&format!("{}: the configuration is good", file.display()))
     }
-    Ok(())
 }
 
 /// Every name that somebody will have to resolve.

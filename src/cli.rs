@@ -2,15 +2,15 @@
 //!
 //! Says what is asked for; does none of it.
 
+mod without_file;
+
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use getopts::{Matches, Options};
-use txlb::config::{
-    Algorithm, Config, Endpoint, Group, Host, HostState, ListenAddress, Scheduler, Service,
-    Timeouts,
-};
+use txlb::config::Config;
+
+use crate::exit::Exit;
 
 /// What the user wants done.
 #[derive(Debug)]
@@ -49,32 +49,6 @@ pub(crate) enum Source {
     CommandLine(Box<Config>),
     /// The built-in demonstration.
     Demo,
-}
-
-/// Why the program ends, other than well.
-#[derive(Debug)]
-pub(crate) struct Exit {
-    pub(crate) status: u8,
-    pub(crate) message: String,
-}
-
-impl Exit {
-    /// Anything that has no number of its own.
-    pub(crate) const OTHER: u8 = 1;
-    /// The numbers of sysexits(3).
-    pub(crate) const USAGE: u8 = 64;
-    pub(crate) const CONFIG: u8 = 65;
-    pub(crate) const NO_FILE: u8 = 66;
-    pub(crate) const CANNOT_BIND: u8 = 69;
-    pub(crate) const CANNOT_CREATE: u8 = 73;
-    pub(crate) const NO_PERMISSION: u8 = 77;
-
-    pub(crate) fn new(status: u8, message: &(impl ToString + ?Sized)) -> Exit {
-        Exit {
-            status,
-            message: message.to_string(),
-        }
-    }
 }
 
 /// One option; without an argument's name it takes none.
@@ -241,81 +215,14 @@ fn source(matches: &Matches) -> Result<Source, Exit> {
         matches.opt_present("f"),
     ) {
         (true, false, false) => Ok(Source::Demo),
-        (false, true, false) => Ok(Source::CommandLine(Box::new(command_line_config(matches)?))),
+        (false, true, false) => Ok(Source::CommandLine(Box::new(without_file::config(
+            matches,
+        )?))),
         (false, false, _) => Ok(Source::File(path(matches, "f", DEFAULT_FILE))),
         _ => Err(wrong(
             "--demo, -f, and -L with -B are three ways to say what to balance: choose one",
         )),
     }
-}
-
-/// The configuration that `-L`, `-B` and `-S` stand for.
-fn command_line_config(matches: &Matches) -> Result<Config, Exit> {
-    let listens = matches.opt_strs("L");
-    let hosts = matches.opt_strs("B");
-    if listens.is_empty() || hosts.is_empty() {
-        return Err(wrong("-L (where to listen) and -B (a host) go together"));
-    }
-    let scheduler = match matches.opt_str("S") {
-        None => Scheduler::from(Algorithm::LeastConns),
-        Some(text) => text.parse().map_err(|_| {
-            let known: Vec<_> = Scheduler::spellings().collect();
-            wrong(&format!(
-                "-S {text}: there is no such scheduler; there are {}",
-                known.join(", ")
-            ))
-        })?,
-    };
-    let group = Group {
-        name: "main".to_owned(),
-        scheduler,
-        hosts: (1..)
-            .zip(&hosts)
-            .map(|(number, text)| host(number, text))
-            .collect::<Result<_, _>>()?,
-    };
-    let listen = |text: &String| {
-        text.parse::<ListenAddress>()
-            .map_err(|error| wrong(&format!("-L {text}: {error}")))
-    };
-    let service = Service {
-        name: "main".to_owned(),
-        timeouts: Timeouts::default(),
-        listens: listens.iter().map(listen).collect::<Result<_, _>>()?,
-        enabled: group.name.clone(),
-        groups: vec![group],
-    };
-    Ok(Config {
-        services: vec![service],
-        ..Config::default()
-    })
-}
-
-fn host(number: usize, text: &str) -> Result<Host, Exit> {
-    let bad = |what: &str| wrong(&format!("-B {text}: {what}"));
-    let (address, weight) = match text.split_once(',') {
-        None => (text, 1),
-        Some((address, option)) => {
-            let weight = option
-                .strip_prefix("weight=")
-                .ok_or_else(|| bad("only weight=N may follow"))?;
-            let weight = weight
-                .parse()
-                .ok()
-                .filter(|&weight| weight <= Host::MAX_WEIGHT);
-            (
-                address,
-                weight.ok_or_else(|| bad("a weight is a number from 0 to 1000"))?,
-            )
-        }
-    };
-    let address: Endpoint = address.parse().map_err(|error| bad(&format!("{error}")))?;
-    Ok(Host {
-        name: format!("host.{number}"),
-        address,
-        weight,
-        state: HostState::Up,
-    })
 }
 
 fn log_file(text: &str) -> Result<PathBuf, Exit> {
@@ -365,16 +272,6 @@ fn path(matches: &Matches, option: &str, default: &str) -> PathBuf {
 
 fn wrong(message: &str) -> Exit {
     Exit::new(Exit::USAGE, &format!("txlb: {message} (txlb -h shows how)"))
-}
-
-/// Where a listener on the command line is reached from this machine.
-pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address {
-        SocketAddr::V4(v4) if v4.ip().is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
-        SocketAddr::V6(v6) if v6.ip().is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
-        other => other.ip(),
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use std::time::Duration;
 use txlb::config::{self, Config};
 use txlb::director::Status;
 
-use crate::serve::url;
+use crate::exit::Exit;
+use crate::output;
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
@@ -54,21 +55,22 @@ impl Demo {
     }
 
     /// Says what can be tried.
-    pub(crate) fn invite(&self, status: &Status) {
+    pub(crate) fn invite(&self, status: &Status) -> Result<(), Exit> {
+        let mut text = String::new();
         let addresses = status
             .services
             .iter()
             .flat_map(|service| &service.addresses);
         for address in addresses {
-            let url = url(*address);
-            println!("A balancer over three hosts is at {url}: every request gets the next one.\n");
-            println!("    curl {url}");
-            println!("    for i in 1 2 3 4 5 6; do curl -s {url}; done\n");
+            let url = format!("http://{address}/");
+            text += &format!(
+                "A balancer over three hosts is at {url}: every request gets the next one.\n\n    \
+                 curl {url}\n    for i in 1 2 3 4 5 6; do curl -s {url}; done\n\n"
+            );
         }
-        println!(
-            "It runs this configuration; Ctrl-C ends it.\n\n{}",
-            self.text
-        );
+        text += "It runs this configuration; Ctrl-C ends it.\n\n";
+        text += &self.text;
+        output::print(&(text + "\n"))
     }
 }
 

@@ -8,24 +8,23 @@
 mod check;
 mod cli;
 mod demo;
+mod exit;
 mod logging;
+mod output;
 mod pidfile;
 mod serve;
 
 use std::process::ExitCode;
 
-use cli::{Command, Exit};
+use cli::Command;
+use exit::Exit;
+
+const VERSION: &str = concat!("txlb ", env!("CARGO_PKG_VERSION"), "\n");
 
 fn main() -> ExitCode {
     let outcome = match cli::parse(std::env::args_os().skip(1)) {
-        Ok(Command::Help) => {
-            print!("{}", cli::usage());
-            Ok(())
-        }
-        Ok(Command::Version) => {
-            println!("txlb {}", env!("CARGO_PKG_VERSION"));
-            Ok(())
-        }
+        Ok(Command::Help) => output::print(&cli::usage()),
+        Ok(Command::Version) => output::print(VERSION),
         Ok(Command::Check { file, print }) => check::run(&file, print),
         Ok(Command::Send { signal, pid_file }) => pidfile::send(&pid_file, signal),
         Ok(Command::Serve(job)) => serve::run(job),
@@ -35,7 +34,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Exit { status, message }) => {
             // With nowhere to complain to, the status has to do.
-            let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{message}\n"));
+            let _ = output::note(&message);
             ExitCode::from(status)
         }
     }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::cli::Exit;
+use crate::exit::Exit;
 
 /// How often a file that is gone once it is locked is looked for again.
 const TRIES: usize = 10;

@@ -17,8 +17,9 @@ use txlb::director::{
 };
 use txlb::os::descriptors;
 
-use crate::cli::{Exit, Job, Source, reachable};
+use crate::cli::{Job, Source};
 use crate::demo::Demo;
+use crate::exit::Exit;
 use crate::logging::{Log, Target};
 use crate::pidfile::PidFile;
 
@@ -73,7 +74,7 @@ fn serve(job: Job, log: &Log) -> Result<(), Exit> {
     warn(file.as_ref(), &warnings);
     announce(&director, options.workers);
     if let Some(demo) = &demo {
-        demo.invite(&director.status());
+        demo.invite(&director.status())?;
     }
     Server {
         director,
@@ -328,9 +329,4 @@ fn start_exit(error: &Error) -> Exit {
 
 fn other(error: &io::Error) -> Exit {
     Exit::new(Exit::OTHER, &format!("txlb: {error}"))
-}
-
-/// The address a service is reached at from here, to be shown to people.
-pub(crate) fn url(address: std::net::SocketAddr) -> String {
-    format!("http://{}/", reachable(address))
 }

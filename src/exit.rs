@@ -1,0 +1,29 @@
+//! How the program ends when it does not end well: a status and a line.
+//!
+//! Which one it is, is for whoever met the trouble to say.
+
+/// Why the program ends, other than well.
+#[derive(Debug)]
+pub(crate) struct Exit {
+    pub(crate) status: u8,
+    pub(crate) message: String,
+}
+
+impl Exit {
+    /// Anything that has no number of its own.
+    pub(crate) const OTHER: u8 = 1;
+    /// The numbers of sysexits(3).
+    pub(crate) const USAGE: u8 = 64;
+    pub(crate) const CONFIG: u8 = 65;
+    pub(crate) const NO_FILE: u8 = 66;
+    pub(crate) const CANNOT_BIND: u8 = 69;
+    pub(crate) const CANNOT_CREATE: u8 = 73;
+    pub(crate) const NO_PERMISSION: u8 = 77;
+
+    pub(crate) fn new(status: u8, message: &(impl ToString + ?Sized)) -> Exit {
+        Exit {
+            status,
+            message: message.to_string(),
+        }
+    }
+}
