@@ -30,6 +30,9 @@ const CLIENTS: usize = 64;
 const REQUEST_LIMIT: u64 = 8192;
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Between two tries to accept when the system refuses.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// The running hosts.
 #[derive(Debug)]
 pub(crate) struct Demo {
@@ -88,7 +91,12 @@ fn start_host(name: &'static str) -> io::Result<SocketAddr> {
     thread::Builder::new()
         .name(format!("demo-{name}"))
         .spawn(move || {
-            for client in listener.incoming().flatten() {
+            for client in listener.incoming() {
+                let Ok(client) = client else {
+                    // No descriptors: they come back as sessions end.
+                    thread::park_timeout(PAUSE);
+                    continue;
+                };
                 if clients.fetch_add(1, Ordering::Relaxed) >= CLIENTS {
                     clients.fetch_sub(1, Ordering::Relaxed);
                     continue;

@@ -4,21 +4,26 @@
 mod support;
 
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::Receiver;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process};
 use support::PATIENCE;
 use support::client::{End, connect, read_all};
 use support::txlb::{command, read_lines};
 
+/// Where a URL leads.
+fn address(url: &str) -> SocketAddr {
+    let url = url.strip_prefix("http://").unwrap();
+    url.strip_suffix('/').unwrap().parse().unwrap()
+}
+
 /// Asks as a browser does; returns the answer's body.
 fn fetch(url: &str) -> String {
-    let address = url
-        .strip_prefix("http://")
-        .unwrap()
-        .strip_suffix('/')
-        .unwrap();
-    let mut client = connect(address.parse().unwrap());
+    let address = address(url);
+    let mut client = connect(address);
     write!(client, "GET / HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
     let (answer, end) = read_all(&client);
     assert_eq!(end, End::Clean);
@@ -28,33 +33,58 @@ fn fetch(url: &str) -> String {
     body.to_owned()
 }
 
+/// A running demonstration.
+struct Demo {
+    child: Child,
+    lines: Receiver<String>,
+    /// What it has printed before the URL.
+    printed: Vec<String>,
+    url: String,
+}
+
+impl Demo {
+    fn start(mut command: Command) -> Demo {
+        command.stdin(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = read_lines(child.stdout.take().unwrap());
+        let mut printed = Vec::new();
+        let url = loop {
+            let line = lines.recv_timeout(PATIENCE).unwrap();
+            if let Some(url) = line.strip_prefix("    curl ") {
+                break url.to_owned();
+            }
+            printed.push(line);
+        };
+        Demo {
+            child,
+            lines,
+            printed,
+            url,
+        }
+    }
+
+    /// Ends it; returns what it has printed.
+    fn stop(mut self) -> String {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        // It has ended once its end of the pipe is closed.
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            self.printed.push(line);
+        }
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        self.printed.join("\n")
+    }
+}
+
 #[test]
 fn the_three_hosts_answer_in_turn_at_the_url_that_is_printed() {
-    let mut demo: Command = command(&["--demo"]);
-    demo.stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
-    let mut child = demo.spawn().unwrap();
-    let lines = read_lines(child.stdout.take().unwrap());
-    let mut printed = Vec::new();
-    let url = loop {
-        let line = lines.recv_timeout(PATIENCE).unwrap();
-        if let Some(url) = line.strip_prefix("    curl ") {
-            break url.to_owned();
-        }
-        printed.push(line);
-    };
+    let _alone = one_at_a_time();
+    let demo = Demo::start(command(&["--demo"]));
+    let url = demo.url.clone();
     let bodies: String = (0..6).map(|_| fetch(&url)).collect();
     assert_eq!(bodies, "one\ntwo\nthree\n".repeat(2));
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    // It has ended once its end of the pipe is closed.
-    while let Ok(line) = lines.recv_timeout(PATIENCE) {
-        printed.push(line);
-    }
-    assert_eq!(child.wait().unwrap().code(), Some(0));
 
     // The configuration that is printed is one, and what ran.
-    let text = printed.join("\n");
+    let text = demo.stop();
     let start = text.find("<config>").unwrap();
     let config = txlb::config::read(&text.as_bytes()[start..])
         .unwrap()
@@ -72,4 +102,39 @@ fn the_three_hosts_answer_in_turn_at_the_url_that_is_printed() {
         url.ends_with(&format!(":{port}/")),
         "{url} is not in {text}"
     );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn hosts_without_descriptors_do_not_go_round_in_circles() {
+    use std::time::{Duration, Instant};
+
+    use support::proc::{descriptors, processor_time};
+    use support::until;
+
+    let _alone = one_at_a_time();
+    let mut shell = Command::new("sh");
+    let script = "ulimit -n 256 && exec \"$0\" --demo";
+    shell.args(["-c", script]).arg(command(&[]).get_program());
+    let demo = Demo::start(shell);
+    let pid = Pid::from_child(&demo.child);
+    // Three descriptors each, of which the balancer knows two.
+    let clients: Vec<_> = (0..100).map(|_| connect(address(&demo.url))).collect();
+    until("there are no more", || descriptors(pid).len() >= 256);
+    let (start, before) = (Instant::now(), processor_time(pid));
+    until("some time has passed", || {
+        start.elapsed() > Duration::from_millis(500)
+    });
+    let used = processor_time(pid) - before;
+    assert!(used < Duration::from_millis(150), "{used:?}");
+    assert_eq!(descriptors(pid).len(), 256);
+    drop(clients);
+    assert!(!fetch(&demo.url).is_empty());
+    demo.stop();
+}
+
+/// Two that start at the same moment may find the same port free.
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
