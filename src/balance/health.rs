@@ -24,8 +24,6 @@ pub enum Failure {
     Refused,
     /// It said nothing.
     TimedOut,
-    /// It broke the connection off.
-    Reset,
     /// There is no way to it.
     Unreachable,
     /// Its name has no address: what the resolver said.
@@ -39,7 +37,6 @@ impl fmt::Display for Failure {
         match self {
             Failure::Refused => f.write_str("connection refused"),
             Failure::TimedOut => f.write_str("no answer within the connect timeout"),
-            Failure::Reset => f.write_str("connection reset"),
             Failure::Unreachable => f.write_str("no route to it"),
             Failure::Unresolved(reason) => write!(f, "name not resolved: {reason}"),
             Failure::Other(reason) => f.write_str(reason),

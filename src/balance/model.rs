@@ -189,7 +189,7 @@ impl Model {
                 "a failed connect"
             }
             1 => {
-                self.tracker.abandoned(id, client, self.now_ms);
+                self.tracker.released(id, client, self.now_ms);
                 self.end(at);
                 "an abandoned connect"
             }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// What is known of a group's hosts, and its scheduler.
 ///
 /// Every session that was picked for must be given back exactly once, through
-/// [`Tracker::released`], [`Tracker::connect_failed`] or [`Tracker::abandoned`];
+/// [`Tracker::released`], [`Tracker::connect_failed`] or [`Tracker::turned_away`];
 /// before the first of these, [`Tracker::connected`] says that it was served.
 #[derive(Debug)]
 pub struct Tracker {
@@ -132,22 +132,22 @@ impl Tracker {
     ) -> Option<Change> {
         self.hosts.get_mut(id)?.failures += 1;
         let change = self.verdict(id, address, |host| host.failed(failure, now_ms));
-        self.uncount(id, client, now_ms);
+        self.released(id, client, now_ms);
         change
     }
 
-    /// A session has ended.
+    /// The host accepted a session and broke it off before anything was said. It
+    /// is there, so it has not failed; the session is no longer counted.
+    pub fn turned_away(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
+        if let Some(member) = self.hosts.get_mut(id) {
+            member.failures += 1;
+        }
+        self.released(id, client, now_ms);
+    }
+
+    /// A session has ended, or an attempt at one through no fault of the host's:
+    /// its client went away, or there was trouble on this machine.
     pub fn released(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
-        self.uncount(id, client, now_ms);
-    }
-
-    /// A session ended before its connect did, through no fault of the host's: its
-    /// client went away, or there was trouble on this machine.
-    pub fn abandoned(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
-        self.uncount(id, client, now_ms);
-    }
-
-    fn uncount(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
         self.hosts.uncount(id);
         self.scheduler.counted(&self.hosts, id);
         if let Some(clients) = &mut self.clients {

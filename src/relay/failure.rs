@@ -14,6 +14,9 @@ use crate::balance::Failure;
 pub(crate) enum Blame {
     /// It is the host's fault, or that of the way to it.
     Host(Failure),
+    /// The host accepted, and broke off before anything was said: it is there,
+    /// but does not want this client, or is about to leave.
+    TurnedAway,
     /// This machine could not even try.
     Local(Trouble),
 }
@@ -53,10 +56,16 @@ pub(crate) fn blame(error: &io::Error) -> Blame {
     {
         return Blame::Local(Trouble::NoPorts);
     }
+    // A host that does not accept refuses; it can reset only what it accepted.
+    if matches!(
+        error.kind(),
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+    ) {
+        return Blame::TurnedAway;
+    }
     Blame::Host(match error.kind() {
         ErrorKind::ConnectionRefused => Failure::Refused,
         ErrorKind::TimedOut => Failure::TimedOut,
-        ErrorKind::ConnectionReset => Failure::Reset,
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Failure::Unreachable,
         _ => Failure::Other(error.to_string()),
     })

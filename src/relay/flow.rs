@@ -9,10 +9,10 @@ use super::step::{Direction, Step};
 pub(crate) struct Flow {
     source: Source,
     sink: Sink,
-    /// The source's peer has ended its half, or broke: a short read is no
-    /// longer a sign that the socket is empty, for no further edge will tell of
-    /// the end behind the bytes.
-    closing: bool,
+    /// A short read is no sign that the socket is empty: behind the bytes is an
+    /// end that has come already, or an urgent mark where reading stops, and no
+    /// further edge will tell of what is behind that.
+    more_behind: bool,
     /// What was read and would not go; what went of it already is `kept_sent`.
     kept: Vec<u8>,
     kept_sent: usize,
@@ -44,7 +44,7 @@ impl Flow {
         Flow {
             source: Source::Empty,
             sink: Sink::Full,
-            closing: false,
+            more_behind: false,
             kept: Vec::new(),
             kept_sent: 0,
             sent: 0,
@@ -82,9 +82,9 @@ impl Flow {
         self.is_over() || self.source == Source::Ended
     }
 
-    pub(crate) fn handle_readable(&mut self, readable: bool, closing: bool) {
-        self.closing |= closing;
-        if (readable || closing) && self.source == Source::Empty {
+    pub(crate) fn handle_readable(&mut self, readable: bool, more_behind: bool) {
+        self.more_behind |= more_behind;
+        if (readable || more_behind) && self.source == Source::Empty {
             self.source = Source::Readable;
         }
     }
@@ -95,9 +95,9 @@ impl Flow {
         }
     }
 
-    /// A short read: the socket is empty, unless an end is behind the bytes.
+    /// A short read: the socket is empty, unless there is more behind the bytes.
     pub(crate) fn handle_short_read(&mut self) {
-        if !self.closing {
+        if !self.more_behind {
             self.handle_drained();
         }
     }

@@ -91,8 +91,15 @@ pub(crate) struct Turn<'a, R> {
     pub(crate) shard: usize,
     pub(crate) now_ms: u64,
     pub(crate) slot: u32,
-    /// Set when the machine turned out to be short of descriptors.
-    pub(crate) shortage: &'a mut bool,
+    /// Set when the machine could not connect to a host.
+    pub(crate) shortage: &'a mut Option<Shortage>,
+}
+
+/// What this machine is short of, and to reach whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shortage {
+    pub(crate) trouble: Trouble,
+    pub(crate) address: SocketAddr,
 }
 
 /// How a session's turn ended.
@@ -228,7 +235,7 @@ impl<C: Circuit> Link<C> {
         if let Some(picked) = self.let_go() {
             self.group
                 .tracker()
-                .abandoned(picked.id, self.client_address.ip(), turn.now_ms);
+                .released(picked.id, self.client_address.ip(), turn.now_ms);
             self.session
                 .handle_connect_failed(picked.id, true, turn.now_ms);
         }
@@ -263,15 +270,26 @@ impl<C: Circuit> Link<C> {
                     );
                 }
             }
-            Blame::Local(trouble) => {
-                turn.meters.count_trouble(trouble);
+            Blame::TurnedAway => {
+                let client = self.client_address.ip();
                 self.group
                     .tracker()
-                    .abandoned(picked.id, self.client_address.ip(), turn.now_ms);
+                    .turned_away(picked.id, client, turn.now_ms);
+                self.session
+                    .handle_connect_failed(picked.id, false, turn.now_ms);
+            }
+            Blame::Local(trouble) => {
+                turn.meters.count_trouble(trouble);
+                *turn.shortage = Some(Shortage {
+                    trouble,
+                    address: picked.address,
+                });
+                self.group
+                    .tracker()
+                    .released(picked.id, self.client_address.ip(), turn.now_ms);
                 if trouble == Trouble::NoPorts {
                     self.session.handle_no_port(picked.id, turn.now_ms);
                 } else {
-                    *turn.shortage = true;
                     self.session.handle_local_trouble(turn.now_ms);
                 }
             }
@@ -302,11 +320,7 @@ impl<C: Circuit> Link<C> {
         self.circuit.close(reason.resets());
         if let Some(picked) = &self.picked {
             let client = self.client_address.ip();
-            let mut tracker = self.group.tracker();
-            match self.session.connected_ms() {
-                Some(_) => tracker.released(picked.id, client, now_ms),
-                None => tracker.abandoned(picked.id, client, now_ms),
-            }
+            self.group.tracker().released(picked.id, client, now_ms);
         }
     }
 }

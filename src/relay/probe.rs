@@ -197,8 +197,10 @@ impl<K> Prober<K> {
             Progress::Pending => {
                 verdicts.push(attempt.probe.failed(Blame::Host(Failure::TimedOut)));
             }
-            Progress::Failed(blame) => verdicts.push(attempt.probe.failed(blame)),
-            Progress::Connected if attempt.probe.tries > 1 => {
+            // Accepted is accepted, even if it broke off at once.
+            Progress::Connected | Progress::Failed(Blame::TurnedAway)
+                if attempt.probe.tries > 1 =>
+            {
                 let probe = Probe {
                     tries: attempt.probe.tries - 1,
                     ..attempt.probe
@@ -207,6 +209,7 @@ impl<K> Prober<K> {
                 self.start(probe, now_ms, verdicts);
             }
             Progress::Connected => verdicts.push(attempt.probe.over(Some(Ok(())))),
+            Progress::Failed(blame) => verdicts.push(attempt.probe.failed(blame)),
         }
     }
 }
@@ -215,6 +218,7 @@ impl<K> Probe<K> {
     fn failed(self, blame: Blame) -> Verdict<K> {
         match blame {
             Blame::Host(failure) => self.over(Some(Err(failure))),
+            Blame::TurnedAway => self.over(Some(Ok(()))),
             Blame::Local(_) => self.over(None),
         }
     }

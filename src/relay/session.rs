@@ -11,8 +11,10 @@ use super::step::{Direction, Readiness, Side, Step};
 use super::timeouts::{TimeoutsMs, earliest, is_past};
 use crate::balance::HostId;
 
-/// How long a session waits after local trouble before it picks again.
+/// How long a session waits after local trouble before it picks again: twice as
+/// long each time, up to 0.8 s.
 const PAUSE_MS: u64 = 50;
+const MOST_DOUBLINGS: u8 = 4;
 
 /// How long local trouble is borne where there is no connect timeout.
 const PATIENCE_MS: u64 = 15_000;
@@ -55,6 +57,8 @@ pub(crate) struct Session {
     connected_ms: Option<u64>,
     active_ms: u64,
     attempts: Attempts,
+    /// How often it has waited for local trouble to pass.
+    pauses: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +83,7 @@ impl Session {
             connected_ms: None,
             active_ms: now_ms,
             attempts: Attempts::new(),
+            pauses: 0,
         }
     }
 
@@ -115,6 +120,11 @@ impl Session {
     /// The hosts that this client is not to be given now.
     pub(crate) fn tried(&self) -> &[HostId] {
         self.attempts.tried()
+    }
+
+    /// Whether it waits for local trouble to pass.
+    pub(crate) fn is_paused(&self) -> bool {
+        matches!(self.phase, Phase::Paused { .. })
     }
 
     /// How long the present attempt has taken.
@@ -166,8 +176,9 @@ impl Session {
     /// One of the sockets has changed.
     pub(crate) fn handle_ready(&mut self, side: Side, ready: Readiness) {
         let outgoing = Direction::from(side);
-        let flow = self.flow_mut(outgoing);
-        flow.handle_readable(ready.readable, ready.read_closed || ready.error);
+        let more_behind = ready.read_closed || ready.error || ready.urgent;
+        self.flow_mut(outgoing)
+            .handle_readable(ready.readable, more_behind);
         if ready.writable {
             self.flow_mut(outgoing.opposite()).handle_writable();
         }
@@ -271,8 +282,11 @@ impl Session {
         if now_ms >= patience_ends_ms {
             self.close(EndReason::LocalTrouble);
         } else {
+            // Each attempt costs the system a search: they become rarer.
+            let pause_ms = PAUSE_MS << self.pauses.min(MOST_DOUBLINGS);
+            self.pauses = self.pauses.saturating_add(1);
             self.phase = Phase::Paused {
-                until_ms: now_ms + PAUSE_MS,
+                until_ms: (now_ms + pause_ms).min(patience_ends_ms),
             };
         }
     }

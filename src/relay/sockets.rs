@@ -25,7 +25,14 @@ pub(crate) struct Sockets {
     host: Option<TcpStream>,
 }
 
-const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+/// What a socket is watched for. Urgent data is not passed on as such (the byte
+/// is lost), but where it stands reading stops short, which must be known.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const EVERYTHING: Interest = Interest::READABLE
+    .add(Interest::WRITABLE)
+    .add(Interest::PRIORITY);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const EVERYTHING: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 impl Sockets {
     /// Those of a client that has been accepted.
@@ -56,14 +63,14 @@ impl Circuit for Sockets {
     type Registry = Registry;
 
     fn register(&mut self, registry: &Registry, token: usize) -> io::Result<()> {
-        registry.register(&mut self.client, Token(token), BOTH)
+        registry.register(&mut self.client, Token(token), EVERYTHING)
     }
 
     fn connect(&mut self, to: &Picked, registry: &Registry, token: usize) -> io::Result<()> {
         let mut socket = TcpStream::connect(to.address)?;
         // What the system says of a socket before connect(2) was called would
         // be taken for news, so it is registered after that.
-        registry.register(&mut socket, Token(token), BOTH)?;
+        registry.register(&mut socket, Token(token), EVERYTHING)?;
         // Not worth the connection: without it, small writes wait for one another.
         let _ = socket.set_nodelay(true);
         self.host = Some(socket);

@@ -65,6 +65,8 @@ pub(crate) struct Readiness {
     pub(crate) read_closed: bool,
     /// The connection is broken.
     pub(crate) error: bool,
+    /// The peer has marked a byte as urgent: reading stops short of the mark.
+    pub(crate) urgent: bool,
 }
 
 /// What is to be done next.

@@ -300,7 +300,7 @@ impl Worker {
         let Some(link) = self.links.at(slot).filter(|link| !link.over) else {
             return;
         };
-        let mut shortage = false;
+        let mut shortage = None;
         let end = link.run(&mut Turn {
             registry: self.poll.registry(),
             buffer: &mut self.buffer,
@@ -312,6 +312,7 @@ impl Worker {
             slot,
             shortage: &mut shortage,
         });
+        let waits = link.session.is_paused();
         match end {
             TurnEnd::Over(reason) => self.finish(slot, reason),
             TurnEnd::Waiting => self.arm(slot),
@@ -320,9 +321,10 @@ impl Worker {
                 self.arm(slot);
             }
         }
-        if shortage {
+        if let Some(shortage) = shortage.filter(|_| waits) {
             // More clients would only make it worse.
             self.accept_after_ms = self.now_ms + ACCEPT_PAUSE_MS;
+            self.complain(shortage);
         }
     }
 
@@ -407,6 +409,7 @@ fn readiness(event: &Event) -> Readiness {
         writable: event.is_writable(),
         read_closed: event.is_read_closed(),
         error: event.is_error(),
+        urgent: event.is_priority(),
     }
 }
 

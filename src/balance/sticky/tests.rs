@@ -109,7 +109,7 @@ fn a_failed_connect_and_an_abandoned_one_end_a_session_too() {
     let mut scene = Scene::new("roundr,sticky", "a b c");
     let (id, address, client) = (scene.id("a"), scene.address("a"), scene.client);
     scene.run("+ +");
-    scene.tracker.abandoned(id, client, 0);
+    scene.tracker.released(id, client, 0);
     scene
         .tracker
         .connect_failed(id, address, client, super::super::Failure::Refused, 0);

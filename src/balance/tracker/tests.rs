@@ -42,10 +42,10 @@ fn a_session_is_counted_from_its_pick_to_its_end() {
         ((4, 2, 0), 1)
     );
     scene.tracker.released(id, CLIENT, 3);
-    scene.tracker.abandoned(id, CLIENT, 3);
+    scene.tracker.released(id, CLIENT, 3);
     scene
         .tracker
-        .connect_failed(id, address, CLIENT, Failure::Reset, 3);
+        .connect_failed(id, address, CLIENT, Failure::Refused, 3);
     assert_eq!((numbers(&scene, "a"), scene.tracker.open()), ((1, 2, 1), 1));
 }
 

@@ -29,6 +29,7 @@ const fn ready(readable: bool, writable: bool, read_closed: bool, error: bool) -
         writable,
         read_closed,
         error,
+        urgent: false,
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) enum Verdict {
         took_ms: u64,
     },
     Failed(Failure),
+    /// The host accepted and broke off at once.
+    TurnedAway,
     /// The client's patience was over before the host's time was.
     Abandoned,
     /// There was no local port.
@@ -107,7 +109,7 @@ impl Ledger {
                 totals.total += 1;
                 totals.connect_ms += took_ms;
             }
-            Verdict::Failed(_) => totals.failures += 1,
+            Verdict::Failed(_) | Verdict::TurnedAway => totals.failures += 1,
             Verdict::Abandoned => {}
             Verdict::OutOfReach => self.out_of_reach += 1,
             Verdict::Short => self.short += 1,

@@ -211,6 +211,7 @@ impl Socket {
             writable,
             read_closed: self.ended || self.reset,
             error: self.error.is_some(),
+            urgent: false,
         };
         self.known_empty &= !ready.readable;
         self.known_full &= !ready.writable;

@@ -145,9 +145,10 @@ impl Sockets {
         self.bytes = [0; 2];
     }
 
-    /// Whether the machine was short of descriptors in this turn.
+    /// Whether the machine was short of descriptors or ports in this turn.
     pub(super) fn was_short(&self) -> bool {
-        let short = |outcome: &Outcome| matches!(outcome.verdict, Verdict::Short);
+        let short =
+            |outcome: &Outcome| matches!(outcome.verdict, Verdict::Short | Verdict::OutOfReach);
         self.outcomes.iter().any(short)
     }
 
@@ -193,7 +194,9 @@ impl Sockets {
     fn conclude(&mut self, verdict: Verdict) {
         let attempt = self.attempt.take().expect("no attempt to conclude");
         match verdict {
-            Verdict::Failed(_) | Verdict::Abandoned => self.refused.push(attempt.picked.id),
+            Verdict::Failed(_) | Verdict::TurnedAway | Verdict::Abandoned => {
+                self.refused.push(attempt.picked.id);
+            }
             Verdict::OutOfReach => self.out_of_reach.push(attempt.picked.id),
             Verdict::Short | Verdict::Connected { .. } => {}
         }
@@ -276,6 +279,7 @@ impl Circuit for Sockets {
             Progress::Failed(Blame::Host(failure)) => {
                 self.conclude(Verdict::Failed(failure.clone()));
             }
+            Progress::Failed(Blame::TurnedAway) => self.conclude(Verdict::TurnedAway),
             Progress::Failed(Blame::Local(_)) => unreachable!("a host has no such trouble"),
         }
         progress

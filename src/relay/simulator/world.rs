@@ -267,7 +267,7 @@ impl World {
         let link = &mut self.links[slot as usize];
         let picks = matches!(link.session.next(), Step::Pick | Step::Settle { .. });
         let hosts = picks.then(|| ledger::before(&self.farm.group));
-        let mut shortage = false;
+        let mut shortage = None;
         link.queued = false;
         link.circuit.begin_turn(self.now_ms);
         let end = link.run(&mut Turn {
@@ -283,7 +283,7 @@ impl World {
         });
         link.check_memory(self.buffer.len());
         if let Some(hosts) = hosts {
-            assert_eq!(shortage, link.circuit.was_short(), "a shortage");
+            assert_eq!(shortage.is_some(), link.circuit.was_short(), "a shortage");
             link.check_picks(&self.farm);
             self.ledger
                 .enter_outcomes(&mut link.circuit, &hosts, &self.farm.group);

@@ -13,7 +13,7 @@ use mio::net::TcpStream;
 use super::{Shared, Worker, enqueue};
 use crate::os::listen::INHERITS;
 use crate::relay::end::EndReason;
-use crate::relay::link::Link;
+use crate::relay::link::{Link, Shortage};
 use crate::relay::listener::{Accepted, is_shortage};
 use crate::relay::meters::Trouble;
 use crate::relay::sockets::Sockets;
@@ -113,6 +113,23 @@ impl Worker {
                 "as many sessions are open as there are descriptors for ({}): new clients wait; \
                  raise the limit (ulimit -n)",
                 self.shared.capacity.load(Ordering::Relaxed)
+            ),
+        }
+    }
+
+    /// Says that sessions wait because this machine cannot connect to a host.
+    pub(super) fn complain(&self, Shortage { trouble, address }: Shortage) {
+        if !self.shared.may_complain(self.now_ms) {
+            return;
+        }
+        match trouble {
+            Trouble::NoPorts => log::error!(
+                "no local port is left for connections to {address}, or this machine has no \
+                 address of that kind: clients wait"
+            ),
+            _ => log::error!(
+                "no descriptor is left for the connection to {address}: clients wait; raise the \
+                 limit (ulimit -n)"
             ),
         }
     }

@@ -101,6 +101,20 @@ fn a_short_read_is_followed_by_another_where_an_end_was_announced() {
     assert_eq!(session.next(), Step::Read(ToHost));
 }
 
+#[test]
+fn a_short_read_is_followed_by_another_where_a_byte_was_marked_urgent() {
+    let mut session = relaying(TIMEOUTS);
+    let urgent = Readiness {
+        urgent: true,
+        ..READABLE
+    };
+    session.handle_ready(Client, urgent);
+    pass(&mut session, ToHost, b"up to the mark", 14, 10);
+    assert_eq!(session.next(), Step::Read(ToHost));
+    session.handle_drained(ToHost);
+    assert_eq!(session.next(), Step::Wait);
+}
+
 /// Otherwise a system that announces an end too early would have it read
 /// without end.
 #[test]
