@@ -59,7 +59,7 @@ fn serve(job: Job, log: &Log) -> Result<(), Exit> {
         Exit::new(Exit::CANNOT_CREATE, &message)
     })?);
     let _pid_file = job.pid_file.as_deref().map(PidFile::take).transpose()?;
-    raise_limit();
+    let descriptors_before = raise_limit();
 
     let (events, incoming) = channel();
     let signals = events.clone();
@@ -72,7 +72,7 @@ fn serve(job: Job, log: &Log) -> Result<(), Exit> {
     warn_of_doors(&config, None);
     let director = Director::start(config, &options).map_err(|error| start_exit(&error))?;
     warn(file.as_ref(), &warnings);
-    announce(&director, options.workers);
+    announce(&director, options.workers, descriptors_before);
     if let Some(demo) = &demo {
         demo.invite(&director.status())?;
     }
@@ -218,19 +218,15 @@ fn cannot_log(path: Option<&Path>, error: &io::Error) -> String {
     format!("cannot log to {}: {error}", path.display())
 }
 
-fn raise_limit() {
+/// Lets this process have as many descriptors as it may; returns how many it
+/// had.
+fn raise_limit() -> Option<u64> {
     match descriptors::raise_limit() {
-        Ok(limit) => {
-            let word = |limit: Option<u64>| {
-                limit.map_or_else(|| "no limit".to_owned(), |limit| limit.to_string())
-            };
-            let sessions = limit.now.map_or_else(String::new, |now| {
-                format!(", which is good for about {} sessions", now / 2)
-            });
-            let (before, now) = (word(limit.before), word(limit.now));
-            log::info!("descriptors: {now} (raised from {before}){sessions}");
+        Ok(limit) => limit.before,
+        Err(error) => {
+            log::warn!("cannot raise the limit of descriptors: {error}");
+            descriptors::limit()
         }
-        Err(error) => log::warn!("cannot raise the limit of descriptors: {error}"),
     }
 }
 
@@ -239,13 +235,26 @@ fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn announce(director: &Director, workers: usize) {
+fn announce(director: &Director, workers: usize, descriptors_before: Option<u64>) {
+    announce_descriptors(descriptors_before, director.status().capacity);
     announce_listeners(director, &[]);
     let version = env!("CARGO_PKG_VERSION");
     log::info!(
         "txlb {version} runs as process {} with {workers} workers",
         process::id()
     );
+}
+
+fn announce_descriptors(before: Option<u64>, sessions: usize) {
+    let Some(now) = descriptors::limit() else {
+        log::info!("descriptors: no limit");
+        return;
+    };
+    let raised = match before {
+        Some(before) if before != now => format!(" (raised from {before})"),
+        _ => String::new(),
+    };
+    log::info!("descriptors: {now}{raised}: enough for {sessions} sessions");
 }
 
 /// Says of each service where it listens, unless that was said before.

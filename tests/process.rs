@@ -210,6 +210,18 @@ fn the_command_line_alone_is_enough() {
     assert_eq!(txlb.stop(), Some(0));
 }
 
+#[test]
+fn what_the_descriptors_are_enough_for_is_told() {
+    let txlb = Txlb::start_limited(128, &some_config(), &["-w", "1"]);
+    let told = txlb.seen.iter().find_map(|line| {
+        let (_, rest) = line.split_once(" descriptors: 128: enough for ")?;
+        rest.strip_suffix(" sessions")
+    });
+    // Two each, and some are for other things.
+    let sessions: u32 = told.unwrap().parse().unwrap();
+    assert!((1..64).contains(&sessions), "{sessions}");
+}
+
 /// A running txlb with a PID file in its folder, and a host.
 fn with_pid_file() -> (Host, Txlb, PathBuf) {
     let (host, folder) = (Host::new("a"), Folder::new());
