@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use txlb::config::{Config, Endpoint, ListenHost, Web, print};
+use txlb::config::{Config, Web, print};
 use txlb::director::{File, unresolved_names};
 
 use crate::exit::Exit;
@@ -26,9 +26,10 @@ pub(crate) fn run(file: &Path, show: bool) -> Result<(), Exit> {
             warning.text
         ))?;
     }
-    read_secrets(file, &reading.config)?;
-    let names = names(&reading.config);
-    let unresolved = unresolved_names(names, NAMES_PATIENCE)
+    let config = &reading.config;
+    read_secrets(file, config)?;
+    let names = &config.host_names() | &config.listen_names();
+    let unresolved = unresolved_names(names.into_iter().map(str::to_owned), NAMES_PATIENCE)
         .map_err(|error| Exit::new(Exit::OTHER, &format!("txlb: {error}")))?;
     for (name, reason) in unresolved {
         output::note(&format!(
@@ -37,35 +38,10 @@ pub(crate) fn run(file: &Path, show: bool) -> Result<(), Exit> {
         ))?;
     }
     if show {
-        output::print(&print(&reading.config))
+        output::print(&print(config))
     } else {
         output::note(&format!("{}: the configuration is good", file.display()))
     }
-}
-
-/// Every name that somebody will have to resolve.
-fn names(config: &Config) -> impl Iterator<Item = String> + '_ {
-    let hosts = config
-        .services
-        .iter()
-        .flat_map(|service| &service.groups)
-        .flat_map(|group| &group.hosts)
-        .filter_map(|host| match &host.address {
-            Endpoint::Name { host, .. } => Some(host.clone()),
-            _ => None,
-        });
-    let listeners = config
-        .services
-        .iter()
-        .flat_map(|service| &service.listens)
-        .filter_map(|listen| match &listen.host {
-            ListenHost::Name(name) => Some(name.clone()),
-            _ => None,
-        });
-    let mut names: Vec<String> = hosts.chain(listeners).collect();
-    names.sort_unstable();
-    names.dedup();
-    names.into_iter()
 }
 
 /// Whether the certificate and its key can be read at all.

@@ -22,6 +22,7 @@ pub use read::{
 };
 pub use scheduler::{Algorithm, Scheduler};
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,6 +39,31 @@ pub struct Config {
     pub control: Option<Control>,
     /// Where messages go, and whether sessions are logged.
     pub logging: Logging,
+}
+
+impl Config {
+    /// The names that hosts have for addresses, each once.
+    pub fn host_names(&self) -> BTreeSet<&str> {
+        let groups = self.services.iter().flat_map(|service| &service.groups);
+        let hosts = groups.flat_map(|group| &group.hosts);
+        hosts
+            .filter_map(|host| match &host.address {
+                Endpoint::Name { host, .. } => Some(host.as_str()),
+                Endpoint::Address(_) => None,
+            })
+            .collect()
+    }
+
+    /// The names that listeners have for addresses, each once.
+    pub fn listen_names(&self) -> BTreeSet<&str> {
+        let listens = self.services.iter().flat_map(|service| &service.listens);
+        listens
+            .filter_map(|listen| match &listen.host {
+                ListenHost::Name(name) => Some(name.as_str()),
+                _ => None,
+            })
+            .collect()
+    }
 }
 
 /// One thing that is balanced: where clients come in and who may serve them.
@@ -271,4 +297,26 @@ pub struct Logging {
     pub file: Option<PathBuf>,
     /// One line for every session, in HAProxy's tcplog layout.
     pub connections: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_every_group_and_each_is_there_once() {
+        let text = r#"<config>
+          <service name="s">
+            <listen ip="lb:1"/><listen ip="*:2"/><listen ip="127.0.0.1:3"/>
+            <group name="on" enable="true">
+              <host name="a" ip="db:1"/><host name="b" ip="10.0.0.1:2"/>
+            </group>
+            <group name="off"><host name="a" ip="app:1"/><host name="b" ip="db:2"/></group>
+          </service>
+          <service name="t"><listen ip="lb:4"/><group name="g" enable="true"/></service>
+        </config>"#;
+        let config = read(text.as_bytes()).unwrap().config;
+        assert_eq!(Vec::from_iter(config.host_names()), ["app", "db"]);
+        assert_eq!(Vec::from_iter(config.listen_names()), ["lb"]);
+    }
 }
