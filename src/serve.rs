@@ -58,13 +58,13 @@ fn serve(job: Job, log: &Log) -> Result<(), Exit> {
         let message = format!("txlb: {}", cannot_log(log_path, &error));
         Exit::new(Exit::CANNOT_CREATE, &message)
     })?);
-    let _pid_file = job.pid_file.as_deref().map(PidFile::take).transpose()?;
-    let descriptors_before = raise_limit();
-
     let (events, incoming) = channel();
     let signals = events.clone();
     forward_signals(move |signal| drop(signals.send(Event::Signal(signal))))
         .map_err(|error| other(&error))?;
+    // Who reads our number there may send what would have ended us before.
+    let _pid_file = job.pid_file.as_deref().map(PidFile::take).transpose()?;
+    let descriptors_before = raise_limit();
     let options = Options {
         workers: job.workers.unwrap_or_else(processors),
         on_event: Arc::new(move |event| drop(events.send(Event::Director(event)))),
@@ -148,6 +148,7 @@ impl Server {
         self.reopen_log();
         let Some(file) = &self.file else {
             log::info!("there is no configuration file to read again");
+            self.director.resolve_again();
             return;
         };
         match file.read_again() {
