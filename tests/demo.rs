@@ -114,20 +114,20 @@ fn hosts_without_descriptors_do_not_go_round_in_circles() {
 
     let _alone = one_at_a_time();
     let mut shell = Command::new("sh");
-    let script = "ulimit -n 256 && exec \"$0\" --demo";
+    let script = "ulimit -n 512 && exec \"$0\" --demo";
     shell.args(["-c", script]).arg(command(&[]).get_program());
     let demo = Demo::start(shell);
     let pid = Pid::from_child(&demo.child);
-    // Three descriptors each, of which the balancer knows two.
-    let clients: Vec<_> = (0..100).map(|_| connect(address(&demo.url))).collect();
-    until("there are no more", || descriptors(pid).len() >= 256);
+    // Three descriptors each, of which the balancer knows two: more sessions are
+    // let in than there are descriptors for.
+    let clients: Vec<_> = (0..230).map(|_| connect(address(&demo.url))).collect();
+    until("there are no more", || descriptors(pid).len() >= 512);
     let (start, before) = (Instant::now(), processor_time(pid));
     until("some time has passed", || {
         start.elapsed() > Duration::from_millis(500)
     });
     let used = processor_time(pid) - before;
     assert!(used < Duration::from_millis(150), "{used:?}");
-    assert_eq!(descriptors(pid).len(), 256);
     drop(clients);
     assert!(!fetch(&demo.url).is_empty());
     demo.stop();
