@@ -29,7 +29,7 @@ pub(crate) fn run(file: &Path, show: bool) -> Result<(), Exit> {
     let config = &reading.config;
     read_secrets(file, config)?;
     let names = &config.host_names() | &config.listen_names();
-    let unresolved = unresolved_names(names.into_iter().map(str::to_owned), NAMES_PATIENCE)
+    let unresolved = unresolved_names(names, NAMES_PATIENCE)
         .map_err(|error| Exit::new(Exit::OTHER, &format!("txlb: {error}")))?;
     for (name, reason) in unresolved {
         output::note(&format!(

@@ -135,13 +135,13 @@ impl Load {
         until("answers", || self.answers.load(Ordering::Relaxed) >= enough);
     }
 
-    /// The number of answers; none may have failed.
-    fn stop(self) -> u64 {
+    /// The number of answers, and the errors that clients met.
+    fn stop(self) -> (u64, Vec<String>) {
         self.over.store(true, Ordering::Relaxed);
-        for client in self.clients {
-            assert_eq!(client.join().unwrap(), Vec::<String>::new());
-        }
-        self.answers.load(Ordering::Relaxed)
+        let clients = self.clients.into_iter();
+        let errors = clients.flat_map(|client| client.join().unwrap());
+        let errors = errors.collect();
+        (self.answers.load(Ordering::Relaxed), errors)
     }
 }
 
@@ -162,7 +162,7 @@ fn two_nginx(folder: &Folder) -> ([SocketAddr; 2], Peer, Peer, String) {
 
 #[test]
 #[ignore = "needs nginx"]
-fn a_host_that_leaves_and_comes_back_under_load_costs_no_request() {
+fn a_host_that_leaves_and_comes_back_under_load_costs_nothing_but_what_it_breaks_off() {
     let folder = Folder::new();
     let (addresses, _one, two, config) = two_nginx(&folder);
     let mut txlb = Txlb::start(&config);
@@ -182,8 +182,16 @@ fn a_host_that_leaves_and_comes_back_under_load_costs_no_request() {
         "back only after {took:?}"
     );
     load.go_on(2000);
-    let answers = load.stop();
-    println!("{answers} requests, no error; back in rotation after {took:?}");
+    let (answers, errors) = load.stop();
+    // nginx resets who is in its queue when it closes its listener. Whose
+    // request was on its way to it by then cannot be given to another host.
+    let broken_off = |error: &String| error.contains("reset by peer");
+    assert!(
+        errors.iter().all(broken_off) && errors.len() <= 8,
+        "{errors:?}"
+    );
+    let lost = errors.len();
+    println!("{answers} requests, {lost} broken off by nginx; back in rotation after {took:?}");
 }
 
 #[test]
@@ -198,7 +206,9 @@ fn reloads_under_load_cost_no_request() {
         txlb.reload(&config.replace("scheduler=\"leastc\"", scheduler));
         load.go_on(20);
     }
-    println!("{} requests, 100 reloads, no error", load.stop());
+    let (answers, errors) = load.stop();
+    assert_eq!(errors, Vec::<String>::new());
+    println!("{answers} requests, 100 reloads, no error");
 }
 
 #[test]

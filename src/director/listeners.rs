@@ -49,7 +49,7 @@ pub(super) struct Opened {
 /// # Errors
 /// A name that does not resolve, or two services at one place.
 pub(super) fn wanted(config: &Config) -> Result<Wanted, Error> {
-    let answers = resolve_all(names(config), NAMES_PATIENCE).map_err(Error::System)?;
+    let answers = resolve_all(config.listen_names(), NAMES_PATIENCE).map_err(Error::System)?;
     let mut wanted = Wanted::new();
     for service in &config.services {
         for listen in &service.listens {
@@ -90,11 +90,6 @@ fn name(listen: &ListenAddress) -> Option<&str> {
         ListenHost::Name(name) => Some(name),
         ListenHost::Any | ListenHost::Ip(_) => None,
     }
-}
-
-fn names(config: &Config) -> Vec<String> {
-    let listens = config.services.iter().flat_map(|service| &service.listens);
-    listens.filter_map(name).map(str::to_owned).collect()
 }
 
 fn places(listen: &ListenAddress, answers: &BTreeMap<String, Answer>) -> Result<Vec<Place>, Error> {

@@ -34,7 +34,7 @@ use names::{Names, look_up};
 use recovery::{Recovery, Watched};
 use running::Running;
 
-use crate::config::{Config, Endpoint};
+use crate::config::Config;
 use crate::os::descriptors;
 use crate::relay::{Clock, ListenKey, Mailbox, Meters, Order, Plan, Shared, Worker};
 
@@ -139,7 +139,7 @@ impl Director {
     pub fn apply(&mut self, next: Config) -> Result<(), Error> {
         let wanted = listeners::wanted(&next)?;
         let opened = self.listeners.open(&wanted, self.workers.len())?;
-        let names = host_names(&next);
+        let names: BTreeSet<String> = next.host_names().into_iter().map(str::to_owned).collect();
         self.names
             .want(names.iter().cloned())
             .map_err(Error::System)?;
@@ -283,15 +283,4 @@ impl Drop for Alarm {
 fn probes() -> usize {
     let limit = descriptors::limit().map_or(MAX_PROBES, |limit| limit / PROBES_SHARE);
     usize::try_from(limit.clamp(1, MAX_PROBES)).unwrap_or(1)
-}
-
-fn host_names(config: &Config) -> BTreeSet<String> {
-    let groups = config.services.iter().flat_map(|service| &service.groups);
-    groups
-        .flat_map(|group| &group.hosts)
-        .filter_map(|host| match &host.address {
-            Endpoint::Name { host, .. } => Some(host.clone()),
-            Endpoint::Address(_) => None,
-        })
-        .collect()
 }

@@ -200,11 +200,12 @@ impl Shared {
 ///
 /// # Errors
 /// The system's, if it has no thread for it.
-pub(super) fn resolve_all(
-    names: Vec<String>,
+pub(super) fn resolve_all<'a>(
+    names: impl IntoIterator<Item = &'a str>,
     patience: Duration,
 ) -> io::Result<BTreeMap<String, Answer>> {
     let resolver = Names::new(Box::new(look_up), Box::new(|_, _| {}));
+    let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
     resolver.want(names.iter().cloned())?;
     resolver.settle(patience);
     let silence = || Err(format!("no answer within {} s", patience.as_secs()));
@@ -220,11 +221,11 @@ pub(super) fn resolve_all(
 ///
 /// # Errors
 /// The system's, if it has no thread for it.
-pub fn unresolved_names(
-    names: impl IntoIterator<Item = String>,
+pub fn unresolved_names<'a>(
+    names: impl IntoIterator<Item = &'a str>,
     patience: Duration,
 ) -> io::Result<Vec<(String, String)>> {
-    let answers = resolve_all(names.into_iter().collect(), patience)?;
+    let answers = resolve_all(names, patience)?;
     let unresolved = |(name, answer): (String, Answer)| Some((name, answer.err()?));
     Ok(answers.into_iter().filter_map(unresolved).collect())
 }
