@@ -128,6 +128,18 @@ fn a_host_that_resets_at_once_is_passed_on_as_a_reset() {
     }
 }
 
+/// A read stops at the mark: what is behind it must not wait for the next byte.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_byte_marked_urgent_holds_up_nothing_behind_it() {
+    use rustix::net::{SendFlags, send};
+    let (_txlb, client, host) = session("");
+    send(&client, b"abc", SendFlags::empty()).unwrap();
+    send(&client, b"X", SendFlags::OOB).unwrap();
+    send(&client, b"defgh", SendFlags::empty()).unwrap();
+    assert_eq!(read_some(&host, 8), b"abcdefgh");
+}
+
 #[test]
 fn a_reset_by_the_host_in_mid_stream_comes_after_its_last_words() {
     let (_txlb, client, host) = session("");
