@@ -30,7 +30,9 @@ impl Link<Sockets> {
             EndReason::ClientSilent | EndReason::HostSilent => {
                 connected && self.may_end_after(silent_ms)
             }
-            EndReason::NoHost | EndReason::ConnectTimedOut | EndReason::LocalTrouble => !connected,
+            EndReason::NoHost => !connected && !self.circuit.timed_out,
+            EndReason::ConnectTimedOut => !connected && self.circuit.timed_out,
+            EndReason::LocalTrouble => !connected,
             _ => true,
         };
         let cut = reason != EndReason::Finished;

@@ -3,6 +3,8 @@
 //! Tells the real tracker what operators, checks and names would. What is said
 //! over a connection to a host is not its business.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use rustix::io::Errno;
 
 use super::super::plan::Group;
 use super::socket::Connect;
-use crate::balance::{Failure, Health, HostId, HostStatus, Random, Tracker};
+use crate::balance::{Failure, Health, HostId, HostStatus, Picked, Random, Tracker};
 use crate::config::{self, Algorithm, Endpoint, Host, HostState, Scheduler};
 
 /// All but maglev, whose tables cost more than all else: it comes up by itself.
@@ -33,6 +35,9 @@ const SYSTEM_GIVES_UP_MS: u64 = 130_000;
 const FIRST_PORT: u16 = 1000;
 const PORTS: u16 = 10;
 
+/// For how long a sticky client is remembered without sessions.
+const REMEMBERED_MS: u64 = 30 * 60 * 1000;
+
 /// How a host answers to a connect.
 #[derive(Debug, Clone, Copy)]
 enum Mood {
@@ -49,6 +54,8 @@ pub(super) struct Farm {
     moods: Vec<Mood>,
     /// What this machine is short of.
     trouble: Option<Errno>,
+    /// Where clients went last, and when, since something last changed.
+    visits: RefCell<BTreeMap<IpAddr, (HostId, u64)>>,
 }
 
 impl Farm {
@@ -77,11 +84,13 @@ impl Farm {
             group: Arc::new(Group::new("web", "main", Tracker::new(&group, 1, 0))),
             config: group,
             trouble: None,
+            visits: RefCell::default(),
         }
     }
 
     /// Something happens to the hosts, to this machine, or by an operator.
     pub(super) fn change(&mut self, random: &mut Random, now_ms: u64) {
+        self.visits.take();
         match random.below(8) {
             0..=2 => self.reconfigure(random, now_ms),
             3 => {
@@ -165,6 +174,26 @@ impl Farm {
             .filter(|status| all_failed || healthy(status))
             .filter_map(|status| Some((status.id, status.address?)))
             .collect()
+    }
+
+    /// A client was sent to a host: in a sticky group to the one it was sent to
+    /// before, unless that one `was_tried` just now or may not be picked.
+    pub(super) fn visit(
+        &self,
+        client: IpAddr,
+        to: &Picked,
+        was_tried: impl Fn(HostId) -> bool,
+        now_ms: u64,
+    ) {
+        let before = self.visits.borrow_mut().insert(client, (to.id, now_ms));
+        if let Some((id, at_ms)) = before
+            && self.config.scheduler.sticky
+            && now_ms < at_ms + REMEMBERED_MS
+            && !was_tried(id)
+            && self.eligible().iter().any(|(it, _)| *it == id)
+        {
+            assert_eq!(to.id, id, "a client does not go where it went before");
+        }
     }
 
     /// How a connect goes that starts now.

@@ -6,6 +6,7 @@
 //! follows for the host is `ledger`'s business.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -44,10 +45,14 @@ pub(super) struct Sockets {
     pub(super) outcomes: Vec<Outcome>,
     /// Bytes that went to the host, and to the client, in this turn.
     pub(super) bytes: [u64; 2],
+    /// Who the client is.
+    address: IpAddr,
     /// The hosts that failed it.
     pub(super) refused: Vec<HostId>,
     /// The hosts it had no port for, since it last paused.
     pub(super) out_of_reach: Vec<HostId>,
+    /// Whether the last one that failed did not answer in time.
+    pub(super) timed_out: bool,
     pub(super) timeouts: TimeoutsMs,
     pub(super) started_ms: u64,
     pub(super) now_ms: u64,
@@ -78,6 +83,7 @@ pub(super) struct Attempt {
 impl Sockets {
     pub(super) fn new(
         client: Socket,
+        address: IpAddr,
         service: &Service,
         slot: u32,
         now_ms: u64,
@@ -90,8 +96,10 @@ impl Sockets {
             attempt: None,
             outcomes: Vec::new(),
             bytes: [0; 2],
+            address,
             refused: Vec::new(),
             out_of_reach: Vec::new(),
+            timed_out: false,
             timeouts: service.timeouts,
             started_ms: now_ms,
             now_ms,
@@ -196,6 +204,10 @@ impl Sockets {
         match verdict {
             Verdict::Failed(_) | Verdict::TurnedAway | Verdict::Abandoned => {
                 self.refused.push(attempt.picked.id);
+                self.timed_out = matches!(
+                    verdict,
+                    Verdict::Failed(Failure::TimedOut) | Verdict::Abandoned
+                );
             }
             Verdict::OutOfReach => self.out_of_reach.push(attempt.picked.id),
             Verdict::Short | Verdict::Connected { .. } => {}
@@ -241,6 +253,8 @@ impl Circuit for Sockets {
             farm.eligible().contains(&(to.id, to.address)),
             "picked one that is not to be picked: {to:?}"
         );
+        let was_tried = |id| self.refused.contains(&id) || self.out_of_reach.contains(&id);
+        farm.visit(self.address, to, was_tried, self.now_ms);
         self.attempt = Some(Attempt {
             picked: to.clone(),
             since_ms: self.now_ms,

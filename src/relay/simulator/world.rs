@@ -141,7 +141,15 @@ impl World {
         let client = Socket::new(peer, stream, room, Connect::Done);
         let random = Random::new(self.random.next_u64());
         let (service, now_ms) = (Arc::clone(&self.service), self.now_ms);
-        let sockets = Sockets::new(client, &service, slot, now_ms, random, self.trace);
+        let sockets = Sockets::new(
+            client,
+            address.ip(),
+            &service,
+            slot,
+            now_ms,
+            random,
+            self.trace,
+        );
         let mut link = Link::new(u64::from(slot), sockets, address, service, now_ms);
         link.generation = slot;
         link.register(&self.farm, slot).unwrap();
