@@ -18,7 +18,7 @@ use super::pump::{self, Wire};
 use super::session::Session;
 use super::slab::token;
 use super::step::{Side, Step};
-use crate::balance::{Ask, Failure, Picked, Random};
+use crate::balance::{Ask, Change, Failure, Picked, Random};
 
 /// The way from a client to its host, as a link builds it up and takes it down.
 ///
@@ -216,15 +216,7 @@ impl<C: Circuit> Link<C> {
             .group
             .tracker()
             .connected(picked.id, picked.address, turn.now_ms);
-        if let Some(change) = change {
-            announce(
-                &self.group,
-                picked.id,
-                &picked.host.name,
-                &change,
-                turn.now_ms,
-            );
-        }
+        self.announce(picked, change, turn.now_ms);
     }
 
     fn connect_is_late(&mut self, turn: &mut Turn<'_, C::Registry>) {
@@ -260,15 +252,7 @@ impl<C: Circuit> Link<C> {
                 );
                 self.session
                     .handle_connect_failed(picked.id, timed_out, turn.now_ms);
-                if let Some(change) = change {
-                    announce(
-                        &self.group,
-                        picked.id,
-                        &picked.host.name,
-                        &change,
-                        turn.now_ms,
-                    );
-                }
+                self.announce(&picked, change, turn.now_ms);
             }
             Blame::TurnedAway => {
                 let client = self.client_address.ip();
@@ -293,6 +277,13 @@ impl<C: Circuit> Link<C> {
                     self.session.handle_local_trouble(turn.now_ms);
                 }
             }
+        }
+    }
+
+    /// Says what has become of a host's health, if anything has.
+    fn announce(&self, picked: &Picked, change: Option<Change>, now_ms: u64) {
+        if let Some(change) = change {
+            announce(&self.group, picked.id, &picked.host.name, &change, now_ms);
         }
     }
 
