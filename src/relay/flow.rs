@@ -2,17 +2,14 @@
 //!
 //! The symmetric half of `session`, written once. Pure: it never sees a socket.
 
-use super::step::{Direction, Step};
+use super::step::{Direction, Readiness, Step};
 
 /// Bytes on their way from one side to the other.
 #[derive(Debug)]
 pub(crate) struct Flow {
     source: Source,
     sink: Sink,
-    /// A short read is no sign that the socket is empty: behind the bytes is an
-    /// end that has come already, or an urgent mark where reading stops, and no
-    /// further edge will tell of what is behind that.
-    more_behind: bool,
+    behind: Behind,
     /// What was read and would not go; what went of it already is `kept_sent`.
     kept: Vec<u8>,
     kept_sent: usize,
@@ -25,6 +22,8 @@ enum Source {
     Empty,
     /// May have something to read.
     Readable,
+    /// Has said its last, and all of that was read; some of it is kept.
+    Ending,
     /// Has said its last, and all of that went out: it is not read before.
     Ended,
 }
@@ -39,12 +38,24 @@ enum Sink {
     Closed,
 }
 
+/// What comes after the bytes of a short read. No further edge will tell of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Behind {
+    /// Nothing yet: the socket is empty.
+    Nothing,
+    /// The end, which had come before the bytes were read.
+    End,
+    /// Whatever a broken connection has left, or what an urgent mark, where
+    /// reading stops short, is in front of. Reading on will tell.
+    Unknown,
+}
+
 impl Flow {
     pub(crate) fn new() -> Flow {
         Flow {
             source: Source::Empty,
             sink: Sink::Full,
-            more_behind: false,
+            behind: Behind::Nothing,
             kept: Vec::new(),
             kept_sent: 0,
             sent: 0,
@@ -82,9 +93,14 @@ impl Flow {
         self.is_over() || self.source == Source::Ended
     }
 
-    pub(crate) fn handle_readable(&mut self, readable: bool, more_behind: bool) {
-        self.more_behind |= more_behind;
-        if (readable || more_behind) && self.source == Source::Empty {
+    pub(crate) fn handle_readable(&mut self, ready: Readiness) {
+        let behind = match ready {
+            _ if ready.error || ready.urgent => Behind::Unknown,
+            _ if ready.read_closed => Behind::End,
+            _ => Behind::Nothing,
+        };
+        self.behind = self.behind.max(behind);
+        if (ready.readable || behind > Behind::Nothing) && self.source == Source::Empty {
             self.source = Source::Readable;
         }
     }
@@ -97,8 +113,10 @@ impl Flow {
 
     /// A short read: the socket is empty, unless there is more behind the bytes.
     pub(crate) fn handle_short_read(&mut self) {
-        if !self.more_behind {
-            self.handle_drained();
+        match self.behind {
+            Behind::Nothing => self.handle_drained(),
+            Behind::End => self.source = Source::Ending,
+            Behind::Unknown => {}
         }
     }
 
@@ -118,6 +136,8 @@ impl Flow {
         if !rest.is_empty() {
             self.kept.extend_from_slice(rest);
             self.sink = Sink::Full;
+        } else if self.source == Source::Ending {
+            self.source = Source::Ended;
         }
     }
 
@@ -126,6 +146,9 @@ impl Flow {
         self.kept_sent += sent;
         if self.kept_sent == self.kept.len() {
             self.forget_kept();
+            if self.source == Source::Ending {
+                self.source = Source::Ended;
+            }
         } else {
             self.sink = Sink::Full;
         }

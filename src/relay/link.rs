@@ -43,8 +43,9 @@ pub(crate) trait Circuit: Wire {
     fn connect(&mut self, to: &Picked, registry: &Self::Registry, token: usize) -> io::Result<()>;
 
     /// How the connect stands; pending where there is none. A failure is told
-    /// of once.
-    fn progress(&mut self) -> Progress;
+    /// of once. The system need not be asked where it has `vouched` for the
+    /// connection: what became of it since, reading will tell.
+    fn progress(&mut self, vouched: bool) -> Progress;
 
     /// Closes the host's side, if there is one: its connect came to nothing.
     fn drop_host(&mut self);
@@ -171,7 +172,7 @@ impl<C: Circuit> Link<C> {
                 }
                 Step::Shutdown(direction) => pump::shutdown(session, circuit, direction),
                 Step::Pick => self.pick(turn),
-                Step::Settle { late } => self.settle(late, turn),
+                Step::Settle { late, vouched } => self.settle(late, vouched, turn),
                 Step::KeepAlive => {
                     circuit.keep_alive();
                     session.handle_keepalive();
@@ -198,8 +199,8 @@ impl<C: Circuit> Link<C> {
         }
     }
 
-    fn settle(&mut self, late: bool, turn: &mut Turn<'_, C::Registry>) {
-        match self.circuit.progress() {
+    fn settle(&mut self, late: bool, vouched: bool, turn: &mut Turn<'_, C::Registry>) {
+        match self.circuit.progress(vouched) {
             Progress::Connected => self.connected(turn),
             Progress::Failed(blame) => self.connect_failed(blame, turn),
             Progress::Pending if late => self.connect_is_late(turn),

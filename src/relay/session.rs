@@ -34,6 +34,7 @@ enum Phase {
         since_ms: u64,
         settle: bool,
         late: bool,
+        vouched: bool,
     },
     /// Bytes flow.
     Relaying,
@@ -92,7 +93,12 @@ impl Session {
         match self.phase {
             Phase::Picking => Step::Pick,
             Phase::Paused { .. } => Step::Wait,
-            Phase::Connecting { settle, late, .. } if settle || late => Step::Settle { late },
+            Phase::Connecting {
+                settle,
+                late,
+                vouched,
+                ..
+            } if settle || late => Step::Settle { late, vouched },
             Phase::Connecting { .. } => Step::Wait,
             Phase::Relaying => self.next_relaying(),
             Phase::Closed(reason) => Step::Close(reason),
@@ -176,15 +182,19 @@ impl Session {
     /// One of the sockets has changed.
     pub(crate) fn handle_ready(&mut self, side: Side, ready: Readiness) {
         let outgoing = Direction::from(side);
-        let more_behind = ready.read_closed || ready.error || ready.urgent;
-        self.flow_mut(outgoing)
-            .handle_readable(ready.readable, more_behind);
+        self.flow_mut(outgoing).handle_readable(ready);
         if ready.writable {
             self.flow_mut(outgoing.opposite()).handle_writable();
         }
         match (&mut self.phase, side) {
-            (Phase::Connecting { settle, .. }, Side::Host) => {
+            (
+                Phase::Connecting {
+                    settle, vouched, ..
+                },
+                Side::Host,
+            ) => {
                 *settle |= ready.writable || ready.error;
+                *vouched |= ready.connected;
             }
             (Phase::Relaying, _) if ready.error => self.handle_broken(side),
             // Before it has a host, only a client that is gone for good counts:
@@ -206,6 +216,7 @@ impl Session {
             since_ms: now_ms,
             settle: false,
             late: false,
+            vouched: false,
         };
     }
 
@@ -314,6 +325,7 @@ impl Session {
     /// Of what was just read, `sent` bytes went out; `rest` did not, and is kept.
     pub(crate) fn handle_sent(&mut self, direction: Direction, sent: usize, rest: &[u8]) {
         self.flow_mut(direction).handle_sent(sent, rest);
+        self.settle_end();
     }
 
     /// As `handle_sent`, for what was kept.
@@ -322,6 +334,7 @@ impl Session {
             self.active_ms = now_ms;
         }
         self.flow_mut(direction).handle_sent_kept(sent);
+        self.settle_end();
     }
 
     /// The sink's writing half has been ended.

@@ -67,6 +67,9 @@ pub(crate) struct Readiness {
     pub(crate) error: bool,
     /// The peer has marked a byte as urgent: reading stops short of the mark.
     pub(crate) urgent: bool,
+    /// There is a connection beyond doubt. Where the system does not vouch for
+    /// it, this stays unset, and the socket is to be asked.
+    pub(crate) connected: bool,
 }
 
 /// What is to be done next.
@@ -81,6 +84,8 @@ pub(crate) enum Step {
     Settle {
         /// Whether it must be over now.
         late: bool,
+        /// Whether the system has said already that there is a connection.
+        vouched: bool,
     },
     /// Read in this direction, and write at once.
     Read(Direction),

@@ -29,8 +29,7 @@ use super::mailbox::{Mailbox, Order};
 use super::meters::Meters;
 use super::plan::Plan;
 use super::slab::{FIRST_SPECIAL, Named, Slab, named};
-use super::sockets::Sockets;
-use super::step::Readiness;
+use super::sockets::{Sockets, readiness};
 use super::tcplog;
 use super::timers::{TICK_MS, Timers};
 use crate::balance::Random;
@@ -400,16 +399,6 @@ impl Worker {
 fn enqueue(link: &mut Link<Sockets>, slot: u32, ready: &mut VecDeque<u32>) {
     if !std::mem::replace(&mut link.queued, true) {
         ready.push_back(slot);
-    }
-}
-
-fn readiness(event: &Event) -> Readiness {
-    Readiness {
-        readable: event.is_readable(),
-        writable: event.is_writable(),
-        read_closed: event.is_read_closed(),
-        error: event.is_error(),
-        urgent: event.is_priority(),
     }
 }
 

@@ -30,6 +30,15 @@ const fn ready(readable: bool, writable: bool, read_closed: bool, error: bool) -
         read_closed,
         error,
         urgent: false,
+        connected: false,
+    }
+}
+
+/// To see how a connect stands that nobody vouches for.
+const fn settle(late: bool) -> Step {
+    Step::Settle {
+        late,
+        vouched: false,
     }
 }
 

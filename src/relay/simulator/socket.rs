@@ -59,8 +59,10 @@ pub(super) struct Socket {
     news: bool,
     /// Somebody wants to be told when there is room again.
     starved: bool,
-    /// An end was told of, so that what is read short may not be all.
+    /// An end was told of: it is behind the last byte of a short read.
     end_told: bool,
+    /// That it broke was told of: what a short read leaves is not known.
+    break_told: bool,
     /// For all that txlb was told, there is nothing to read, or no room to write.
     known_empty: bool,
     known_full: bool,
@@ -87,6 +89,7 @@ impl Socket {
             news: matches!(connect, Connect::Done),
             starved: false,
             end_told: false,
+            break_told: false,
             known_empty: true,
             known_full: false,
         }
@@ -212,14 +215,21 @@ impl Socket {
             read_closed: self.ended || self.reset,
             error: self.error.is_some(),
             urgent: false,
+            // As Linux: never before its time, and not of what is broken.
+            connected: self.is_connected() && writable && !self.reset,
         };
         self.known_empty &= !ready.readable;
         self.known_full &= !ready.writable;
         self.end_told |= ready.read_closed;
+        self.break_told |= ready.error;
         (ready != Readiness::default()).then_some(ready)
     }
 
-    pub(super) fn progress(&mut self) -> Progress {
+    pub(super) fn progress(&mut self, vouched: bool) -> Progress {
+        if vouched {
+            assert!(self.is_connected(), "takes it for connected");
+            return Progress::Connected;
+        }
         match (self.error.take(), self.connect) {
             (Some(error), _) => Progress::Failed(blame(&error.into())),
             (None, Connect::Done) => Progress::Connected,
@@ -236,7 +246,9 @@ impl Socket {
                 *byte = self.byte(self.read + index);
             }
             self.read += length;
-            self.known_empty = length < buffer.len() && !self.end_told;
+            let short = length < buffer.len() && !self.break_told;
+            self.known_empty |= short;
+            self.end_read |= short && self.end_told;
             return Ok(length);
         }
         if let Some(error) = self.error.take() {

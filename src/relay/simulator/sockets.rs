@@ -278,10 +278,10 @@ impl Circuit for Sockets {
         }
     }
 
-    fn progress(&mut self) -> Progress {
-        self.call(format_args!("settles"));
+    fn progress(&mut self, vouched: bool) -> Progress {
+        self.call(format_args!("settles, vouched for: {vouched}"));
         let host = self.host.as_mut().expect("settles without a host");
-        let progress = host.progress();
+        let progress = host.progress(vouched);
         match &progress {
             Progress::Pending => {}
             Progress::Connected => {

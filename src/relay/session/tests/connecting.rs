@@ -8,7 +8,7 @@ const FIRST: HostId = HostId(0);
 fn a_host_that_refuses_is_not_asked_again() {
     let mut session = connecting(TIMEOUTS, 0);
     session.handle_ready(Host, BROKEN);
-    assert_eq!(session.next(), Step::Settle { late: false });
+    assert_eq!(session.next(), settle(false));
     session.handle_connect_failed(FIRST, false, 10);
     assert_eq!(session.next(), Step::Pick);
     assert_eq!(session.tried(), [FIRST]);
@@ -53,7 +53,7 @@ fn three_connect_timeouts_are_all_that_a_client_waits() {
         session.handle_deadline(end_ms - 1);
         assert_eq!(session.next(), Step::Wait);
         session.handle_deadline(end_ms);
-        assert_eq!(session.next(), Step::Settle { late: true });
+        assert_eq!(session.next(), settle(true));
         assert!(session.host_was_slow(end_ms));
         session.handle_connect_failed(HostId(number), true, end_ms);
     }
@@ -68,7 +68,7 @@ fn a_connect_cut_by_the_clients_patience_is_not_blamed_on_the_host() {
     session.handle_picked(14_000);
     assert_eq!(session.deadline_ms(), Some(15_000));
     session.handle_deadline(15_000);
-    assert_eq!(session.next(), Step::Settle { late: true });
+    assert_eq!(session.next(), settle(true));
     assert!(!session.host_was_slow(15_000));
     session.handle_connect_failed(HostId(1), true, 15_000);
     assert_eq!(session.next(), Step::Close(EndReason::ConnectTimedOut));
@@ -78,7 +78,7 @@ fn a_connect_cut_by_the_clients_patience_is_not_blamed_on_the_host() {
 fn a_connect_that_is_there_just_in_time_counts() {
     let mut session = connecting(TIMEOUTS, 0);
     session.handle_deadline(5000);
-    assert_eq!(session.next(), Step::Settle { late: true });
+    assert_eq!(session.next(), settle(true));
     session.handle_connected(5000);
     assert_eq!(session.next(), Step::Wait);
     assert_eq!(session.connected_ms(), Some(5000));
@@ -104,7 +104,7 @@ fn a_spurious_wake_up_goes_on_waiting() {
     session.handle_ready(Host, READABLE);
     assert_eq!(session.next(), Step::Wait, "not even worth a look");
     session.handle_ready(Host, WRITABLE);
-    assert_eq!(session.next(), Step::Settle { late: false });
+    assert_eq!(session.next(), settle(false));
     session.handle_connecting();
     assert_eq!(session.next(), Step::Wait);
     assert_eq!(session.deadline_ms(), Some(5000));
@@ -125,4 +125,23 @@ fn a_client_that_is_gone_needs_no_host() {
         session.handle_ready(Client, BROKEN);
         assert_eq!(session.next(), Step::Close(EndReason::ClientGone));
     }
+}
+
+#[test]
+fn a_connection_that_the_system_vouches_for_is_not_asked_about_and_the_next_one_is() {
+    let vouched = Readiness {
+        connected: true,
+        ..WRITABLE
+    };
+    let mut session = connecting(TIMEOUTS, 0);
+    session.handle_ready(Host, vouched);
+    let settle_vouched = Step::Settle {
+        late: false,
+        vouched: true,
+    };
+    assert_eq!(session.next(), settle_vouched);
+    session.handle_connect_failed(FIRST, false, 10);
+    session.handle_picked(10);
+    session.handle_ready(Host, WRITABLE);
+    assert_eq!(session.next(), settle(false));
 }

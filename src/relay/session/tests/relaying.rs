@@ -12,11 +12,9 @@ fn a_client_that_sends_and_closes_before_its_host_is_connected_loses_nothing() {
         "not read before there is a host"
     );
     session.handle_ready(Host, WRITABLE);
-    assert_eq!(session.next(), Step::Settle { late: false });
+    assert_eq!(session.next(), settle(false));
     session.handle_connected(70);
     pass(&mut session, ToHost, b"request", 7, 70);
-    assert_eq!(session.next(), Step::Read(ToHost), "the end is behind it");
-    session.handle_end(ToHost);
     assert_eq!(session.next(), Step::Shutdown(ToHost));
     session.handle_shut(ToHost);
     session.handle_ready(Host, READABLE);
@@ -44,15 +42,13 @@ fn what_is_kept_goes_out_before_a_half_close() {
         let mut session = relaying(TIMEOUTS);
         session.handle_ready(direction.source(), ENDING);
         pass(&mut session, direction, b"abcdef", 4, 10);
-        assert_eq!(session.next(), Step::Wait, "the end is not read yet");
+        assert_eq!(session.next(), Step::Wait, "the rest comes first");
         session.handle_ready(direction.sink(), WRITABLE);
         assert_eq!(session.next(), Step::Write(direction));
         session.handle_sent_kept(direction, 1, 20);
         assert_eq!(session.kept(direction), b"f");
         session.handle_ready(direction.sink(), WRITABLE);
         session.handle_sent_kept(direction, 1, 30);
-        assert_eq!(session.next(), Step::Read(direction));
-        session.handle_end(direction);
         assert_eq!(session.next(), Step::Shutdown(direction));
     }
 }
@@ -93,11 +89,29 @@ fn a_full_read_is_followed_by_another_and_a_short_one_is_not() {
 }
 
 #[test]
-fn a_short_read_is_followed_by_another_where_an_end_was_announced() {
+fn behind_a_short_read_is_the_end_that_was_announced() {
     let mut session = relaying(TIMEOUTS);
     session.handle_ready(Client, READABLE);
     session.handle_ready(Client, ready(false, false, true, false));
     pass(&mut session, ToHost, b"abc", 3, 10);
+    assert_eq!(session.next(), Step::Shutdown(ToHost));
+}
+
+#[test]
+fn a_read_that_was_not_short_is_followed_by_another_whatever_was_announced() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_ready(Client, ENDING);
+    assert_eq!(session.next(), Step::Read(ToHost));
+    session.handle_read(ToHost, false, 10);
+    session.handle_sent(ToHost, 3, b"");
+    assert_eq!(session.next(), Step::Read(ToHost));
+}
+
+#[test]
+fn a_short_read_is_followed_by_another_where_the_connection_broke() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_ready(Client, BROKEN);
+    pass(&mut session, ToHost, b"last words", 10, 10);
     assert_eq!(session.next(), Step::Read(ToHost));
 }
 
@@ -153,8 +167,6 @@ fn two_ends_close_only_when_nothing_is_kept_any_more() {
     session.handle_ready(Client, WRITABLE);
     assert_eq!(session.next(), Step::Write(ToClient));
     session.handle_sent_kept(ToClient, 2, 20);
-    assert_eq!(session.next(), Step::Read(ToClient));
-    session.handle_end(ToClient);
     assert_eq!(session.next(), Step::Close(EndReason::Finished));
 }
 
