@@ -11,7 +11,7 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use rustix::net::sockopt;
+use rustix::net::{RecvFlags, SendFlags, sockopt};
 
 use super::failure::{Progress, progress};
 use super::link::Circuit;
@@ -167,16 +167,40 @@ impl Circuit for Sockets {
     }
 }
 
+/// The C library's own calls are points where a thread may be cancelled, which
+/// takes them as long again as the rest of what a session does in user space.
+/// Here nobody cancels threads.
+#[cfg(target_os = "linux")]
+fn receive(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let (_, length) = rustix::net::recv(socket, buffer, RecvFlags::empty())?;
+    Ok(length)
+}
+
+#[cfg(target_os = "linux")]
+fn send(socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    Ok(rustix::net::send(socket, bytes, SendFlags::NOSIGNAL)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn receive(mut socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    io::Read::read(&mut socket, buffer)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn send(mut socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    io::Write::write(&mut socket, bytes)
+}
+
 impl Wire for Sockets {
     fn read(&mut self, side: Side, buffer: &mut [u8]) -> io::Result<usize> {
-        io::Read::read(self.at(side)?, buffer)
+        receive(self.at(side)?, buffer)
     }
 
     fn write(&mut self, side: Side, bytes: &[u8]) -> io::Result<usize> {
         if let (Side::Host, Some(host)) = (side, &mut self.host) {
             host.prepare_write(bytes.len());
         }
-        io::Write::write(self.at(side)?, bytes)
+        send(self.at(side)?, bytes)
     }
 
     fn shutdown_write(&mut self, side: Side) -> io::Result<()> {
