@@ -53,6 +53,11 @@ const RESERVED: u64 = 64;
 const MAX_PROBES: u64 = 1024;
 const PROBES_SHARE: u64 = 16;
 
+/// Pipes that a worker may have, two descriptors each, and the share of the
+/// descriptors that those of all workers may have. Who finds none copies.
+const MAX_PIPES: u64 = 64;
+const PIPES_SHARE: u64 = 32;
+
 /// How to run.
 #[derive(Clone)]
 pub struct Options {
@@ -108,6 +113,7 @@ impl Director {
             capacity: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             complain_after_ms: AtomicU64::new(0),
+            pipes: pipes(count),
             meters: (0..count).map(|_| Meters::default()).collect(),
         });
         let answers = Arc::new(Answers::new(clock));
@@ -216,8 +222,9 @@ impl Director {
 
     /// Lets as many sessions in as there are descriptors for: two each.
     fn limit_sessions(&self) {
-        // Each worker has an event queue and a waker besides its listeners.
-        let workers = ((self.listeners.len() + 2) * self.workers.len()) as u64;
+        // Each worker has an event queue, a waker and pipes besides its listeners.
+        let each = self.listeners.len() + 2 + 2 * self.shared.pipes;
+        let workers = (each * self.workers.len()) as u64;
         let capacity = descriptors::limit().map_or(u64::MAX, |limit| {
             limit
                 .saturating_sub(RESERVED + probes() as u64 + workers)
@@ -283,4 +290,11 @@ impl Drop for Alarm {
 fn probes() -> usize {
     let limit = descriptors::limit().map_or(MAX_PROBES, |limit| limit / PROBES_SHARE);
     usize::try_from(limit.clamp(1, MAX_PROBES)).unwrap_or(1)
+}
+
+/// How many pipes each of the `workers` may have.
+fn pipes(workers: usize) -> usize {
+    let limit = descriptors::limit().unwrap_or(u64::MAX) / PIPES_SHARE;
+    let each = limit / (2 * workers.max(1) as u64);
+    usize::try_from(each.min(MAX_PIPES)).unwrap_or(0)
 }

@@ -13,7 +13,43 @@ pub(crate) struct Flow {
     /// What was read and would not go; what went of it already is `kept_sent`.
     kept: Vec<u8>,
     kept_sent: usize,
+    /// Bytes that were read into a pipe, and are in it still; then nothing is
+    /// kept elsewhere.
+    piped: usize,
+    bulk: Bulk,
     sent: u64,
+}
+
+/// Whether so much comes at a time that a pipe is worth its system calls.
+///
+/// It takes some reads that filled the whole buffer to get there; then every
+/// poor yield of the pipe counts against it, and a rich one makes up for all.
+#[derive(Debug, Clone, Copy, Default)]
+struct Bulk(u8);
+
+impl Bulk {
+    const FROM: u8 = 4;
+    const MOST: u8 = 8;
+
+    fn is_proved(self) -> bool {
+        self.0 >= Bulk::FROM
+    }
+
+    fn handle_full_read(&mut self) {
+        self.0 = Bulk::MOST.min(self.0 + 1);
+    }
+
+    fn handle_short_read(&mut self) {
+        self.0 = 0;
+    }
+
+    fn handle_piped(&mut self, richly: bool) {
+        self.0 = if richly {
+            Bulk::MOST
+        } else {
+            self.0.saturating_sub(1)
+        };
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +94,8 @@ impl Flow {
             behind: Behind::Nothing,
             kept: Vec::new(),
             kept_sent: 0,
+            piped: 0,
+            bulk: Bulk::default(),
             sent: 0,
         }
     }
@@ -66,7 +104,9 @@ impl Flow {
     /// cannot take: that is all there is to back-pressure.
     pub(crate) fn next(&self, direction: Direction) -> Step {
         match (self.sink, self.source) {
+            (Sink::Writable, _) if self.piped > 0 => Step::Drain(direction),
             (Sink::Writable, _) if !self.kept.is_empty() => Step::Write(direction),
+            (Sink::Writable, Source::Readable) if self.is_bulk() => Step::Fill(direction),
             (Sink::Writable, Source::Readable) => Step::Read(direction),
             (Sink::Writable, Source::Ended) => Step::Shutdown(direction),
             _ => Step::Wait,
@@ -81,6 +121,17 @@ impl Flow {
     /// Bytes read but not yet written.
     pub(crate) fn kept(&self) -> &[u8] {
         &self.kept[self.kept_sent..]
+    }
+
+    /// Bytes read into a pipe but not yet written.
+    pub(crate) fn piped(&self) -> usize {
+        self.piped
+    }
+
+    /// Whether a pipe is to be used. Splicing stops at an urgent mark for good,
+    /// where reading goes on behind it.
+    fn is_bulk(&self) -> bool {
+        self.bulk.is_proved() && self.behind != Behind::Unknown
     }
 
     /// Whether nothing more will ever be written.
@@ -113,10 +164,38 @@ impl Flow {
 
     /// A short read: the socket is empty, unless there is more behind the bytes.
     pub(crate) fn handle_short_read(&mut self) {
+        self.bulk.handle_short_read();
         match self.behind {
             Behind::Nothing => self.handle_drained(),
             Behind::End => self.source = Source::Ending,
             Behind::Unknown => {}
+        }
+    }
+
+    /// A read that filled the buffer: there may be more.
+    pub(crate) fn handle_full_read(&mut self) {
+        self.bulk.handle_full_read();
+    }
+
+    /// A pipe was filled, more or less richly. What it holds says nothing of
+    /// what the socket does: bytes in many pieces fill it early.
+    pub(crate) fn handle_filled(&mut self, bytes: usize, richly: bool) {
+        debug_assert!(self.kept.is_empty() && self.piped == 0, "something is kept");
+        self.piped = bytes;
+        self.bulk.handle_piped(richly);
+    }
+
+    /// No pipe is to be had: for now, the bytes are copied.
+    pub(crate) fn handle_no_pipe(&mut self) {
+        self.bulk = Bulk::default();
+    }
+
+    /// So much of what the pipe held went out.
+    pub(crate) fn handle_piped_out(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+        self.piped -= bytes;
+        if self.piped > 0 {
+            self.sink = Sink::Full;
         }
     }
 
@@ -126,7 +205,7 @@ impl Flow {
     }
 
     pub(crate) fn handle_end(&mut self) {
-        debug_assert!(self.kept.is_empty(), "read while something was kept");
+        debug_assert!(self.kept.is_empty() && self.piped == 0, "something is kept");
         self.source = Source::Ended;
     }
 
@@ -161,6 +240,7 @@ impl Flow {
     /// The sink broke: what was to go out is lost.
     pub(crate) fn abort(&mut self) {
         self.sink = Sink::Closed;
+        self.piped = 0;
         self.forget_kept();
     }
 

@@ -81,11 +81,12 @@ pub(crate) struct Link<C> {
 }
 
 /// What a worker lends a session for its turn.
-pub(crate) struct Turn<'a, R> {
-    pub(crate) registry: &'a R,
+pub(crate) struct Turn<'a, C: Circuit> {
+    pub(crate) registry: &'a C::Registry,
     pub(crate) buffer: &'a mut [u8],
+    pub(crate) pipes: &'a mut C::Pipes,
     /// Reads it may do before it is another's turn.
-    pub(crate) most_reads: u32,
+    pub(crate) most_reads: usize,
     pub(crate) random: &'a mut Random,
     pub(crate) meters: &'a Meters,
     /// This worker's shard of each host's counters.
@@ -146,14 +147,14 @@ impl<C: Circuit> Link<C> {
     }
 
     /// Does what there is to do, for as long as the turn allows.
-    pub(crate) fn run(&mut self, turn: &mut Turn<'_, C::Registry>) -> TurnEnd {
+    pub(crate) fn run(&mut self, turn: &mut Turn<'_, C>) -> TurnEnd {
         let before = self.session.bytes();
         let end = self.run_steps(turn);
         self.count_bytes(before, turn.shard);
         end
     }
 
-    fn run_steps(&mut self, turn: &mut Turn<'_, C::Registry>) -> TurnEnd {
+    fn run_steps(&mut self, turn: &mut Turn<'_, C>) -> TurnEnd {
         let mut reads = 0;
         loop {
             let Link {
@@ -162,10 +163,22 @@ impl<C: Circuit> Link<C> {
             match session.next() {
                 Step::Wait => return TurnEnd::Waiting,
                 Step::Close(reason) => return TurnEnd::Over(reason),
-                Step::Read(_) if reads == turn.most_reads => return TurnEnd::CutShort,
+                Step::Read(_) | Step::Fill(_) if reads >= turn.most_reads => {
+                    return TurnEnd::CutShort;
+                }
                 Step::Read(direction) => {
                     reads += 1;
                     pump::read(session, circuit, direction, turn.buffer, turn.now_ms);
+                }
+                Step::Fill(direction) => {
+                    let rich = turn.buffer.len() / 2;
+                    let (pipes, now_ms) = (&mut *turn.pipes, turn.now_ms);
+                    let length = pump::fill(session, circuit, direction, pipes, rich, now_ms);
+                    // As many as it would have taken without the pipe.
+                    reads += 1 + length / turn.buffer.len();
+                }
+                Step::Drain(direction) => {
+                    pump::drain(session, circuit, direction, turn.pipes, turn.now_ms);
                 }
                 Step::Write(direction) => {
                     pump::write_kept(session, circuit, direction, turn.now_ms);
@@ -181,7 +194,7 @@ impl<C: Circuit> Link<C> {
         }
     }
 
-    fn pick(&mut self, turn: &mut Turn<'_, C::Registry>) {
+    fn pick(&mut self, turn: &mut Turn<'_, C>) {
         let mut ask = Ask {
             client: self.client_address.ip(),
             tried: self.session.tried(),
@@ -199,7 +212,7 @@ impl<C: Circuit> Link<C> {
         }
     }
 
-    fn settle(&mut self, late: bool, vouched: bool, turn: &mut Turn<'_, C::Registry>) {
+    fn settle(&mut self, late: bool, vouched: bool, turn: &mut Turn<'_, C>) {
         match self.circuit.progress(vouched) {
             Progress::Connected => self.connected(turn),
             Progress::Failed(blame) => self.connect_failed(blame, turn),
@@ -208,7 +221,7 @@ impl<C: Circuit> Link<C> {
         }
     }
 
-    fn connected(&mut self, turn: &mut Turn<'_, C::Registry>) {
+    fn connected(&mut self, turn: &mut Turn<'_, C>) {
         let connect_ms = self.session.connecting_ms(turn.now_ms);
         self.session.handle_connected(turn.now_ms);
         let Some(picked) = &self.picked else { return };
@@ -220,7 +233,7 @@ impl<C: Circuit> Link<C> {
         self.announce(picked, change, turn.now_ms);
     }
 
-    fn connect_is_late(&mut self, turn: &mut Turn<'_, C::Registry>) {
+    fn connect_is_late(&mut self, turn: &mut Turn<'_, C>) {
         if self.session.host_was_slow(turn.now_ms) {
             return self.connect_failed(Blame::Host(Failure::TimedOut), turn);
         }
@@ -234,7 +247,7 @@ impl<C: Circuit> Link<C> {
         }
     }
 
-    fn connect_failed(&mut self, blame: Blame, turn: &mut Turn<'_, C::Registry>) {
+    fn connect_failed(&mut self, blame: Blame, turn: &mut Turn<'_, C>) {
         let Some(picked) = self.let_go() else { return };
         log::debug!(
             "session {:#x}: no connection to {}: {blame:?}",

@@ -10,10 +10,25 @@ use super::step::{Direction, Side};
 
 /// The two sides of a session.
 pub(crate) trait Wire {
+    /// Where pipes come from, and return to when they are empty.
+    type Pipes;
+
     /// Reads without blocking; 0 is the end.
     fn read(&mut self, side: Side, buffer: &mut [u8]) -> io::Result<usize>;
     /// Writes without blocking.
     fn write(&mut self, side: Side, bytes: &[u8]) -> io::Result<usize>;
+    /// Moves bytes from the direction's source into a pipe, which then is this
+    /// direction's until it is empty again; 0 is the end. `None` where no pipe
+    /// is to be had.
+    fn fill(&mut self, direction: Direction, pipes: &mut Self::Pipes) -> Option<io::Result<usize>>;
+    /// Moves `length` bytes, all that the direction's pipe holds, on to its
+    /// sink, or as many as that takes.
+    fn drain(
+        &mut self,
+        direction: Direction,
+        length: usize,
+        pipes: &mut Self::Pipes,
+    ) -> io::Result<usize>;
     /// Ends the writing half.
     fn shutdown_write(&mut self, side: Side) -> io::Result<()>;
 }
@@ -37,13 +52,55 @@ pub(crate) fn read(
             write_new(session, wire, direction, &buffer[..length]);
             return length;
         }
-        Err(error) => match error.kind() {
-            ErrorKind::WouldBlock => session.handle_drained(direction),
-            ErrorKind::Interrupted => {}
-            _ => session.handle_read_failed(direction),
-        },
+        Err(error) => read_failed(session, direction, &error),
     }
     0
+}
+
+fn read_failed(session: &mut Session, direction: Direction, error: &io::Error) {
+    match error.kind() {
+        ErrorKind::WouldBlock => session.handle_drained(direction),
+        ErrorKind::Interrupted => {}
+        _ => session.handle_read_failed(direction),
+    }
+}
+
+/// Does [`Step::Fill`](super::step::Step::Fill), and writes at once what was
+/// read. Returns how many bytes that were; from `rich` on it was worth it.
+pub(crate) fn fill<W: Wire>(
+    session: &mut Session,
+    wire: &mut W,
+    direction: Direction,
+    pipes: &mut W::Pipes,
+    rich: usize,
+    now_ms: u64,
+) -> usize {
+    match wire.fill(direction, pipes) {
+        None => session.handle_no_pipe(direction),
+        Some(Ok(0)) => session.handle_end(direction),
+        Some(Ok(length)) => {
+            session.handle_filled(direction, length, length >= rich, now_ms);
+            drain(session, wire, direction, pipes, now_ms);
+            return length;
+        }
+        Some(Err(error)) => read_failed(session, direction, &error),
+    }
+    0
+}
+
+/// Does [`Step::Drain`](super::step::Step::Drain).
+pub(crate) fn drain<W: Wire>(
+    session: &mut Session,
+    wire: &mut W,
+    direction: Direction,
+    pipes: &mut W::Pipes,
+    now_ms: u64,
+) {
+    let length = session.piped(direction);
+    match until_settled(|| wire.drain(direction, length, pipes)) {
+        Ok(sent) => session.handle_piped_out(direction, sent, now_ms),
+        Err(_) => session.handle_broken(direction.sink()),
+    }
 }
 
 /// Does [`Step::Write`](super::step::Step::Write).
@@ -53,7 +110,8 @@ pub(crate) fn write_kept(
     direction: Direction,
     now_ms: u64,
 ) {
-    match try_write(wire, direction.sink(), session.kept(direction)) {
+    let kept = session.kept(direction);
+    match until_settled(|| wire.write(direction.sink(), kept)) {
         Ok(sent) => session.handle_sent_kept(direction, sent, now_ms),
         Err(_) => session.handle_broken(direction.sink()),
     }
@@ -68,16 +126,16 @@ pub(crate) fn shutdown(session: &mut Session, wire: &mut impl Wire, direction: D
 }
 
 fn write_new(session: &mut Session, wire: &mut impl Wire, direction: Direction, bytes: &[u8]) {
-    match try_write(wire, direction.sink(), bytes) {
+    match until_settled(|| wire.write(direction.sink(), bytes)) {
         Ok(sent) => session.handle_sent(direction, sent, &bytes[sent..]),
         Err(_) => session.handle_broken(direction.sink()),
     }
 }
 
 /// Writes once; a full socket takes 0 bytes.
-fn try_write(wire: &mut impl Wire, side: Side, bytes: &[u8]) -> io::Result<usize> {
+fn until_settled(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
-        match wire.write(side, bytes) {
+        match write() {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             result => return result,

@@ -4,6 +4,8 @@
 //! and says what to do next ([`Session::next`]); `pump` and `worker` do it, on
 //! real sockets or on the simulator's. Who is picked is `balance`'s business.
 
+mod bytes;
+
 use super::attempts::Attempts;
 use super::end::EndReason;
 use super::flow::Flow;
@@ -166,6 +168,11 @@ impl Session {
         self.flow(direction).kept()
     }
 
+    /// How much of this direction is in its pipe.
+    pub(crate) fn piped(&self, direction: Direction) -> usize {
+        self.flow(direction).piped()
+    }
+
     /// The session must be looked at then, at the latest: `handle_deadline`.
     pub(crate) fn deadline_ms(&self) -> Option<u64> {
         match self.phase {
@@ -300,46 +307,6 @@ impl Session {
                 until_ms: (now_ms + pause_ms).min(patience_ends_ms),
             };
         }
-    }
-
-    /// Bytes were read; `all` says that the socket had no more.
-    pub(crate) fn handle_read(&mut self, direction: Direction, all: bool, now_ms: u64) {
-        self.active_ms = now_ms;
-        self.heard = direction.source();
-        if all {
-            self.flow_mut(direction).handle_short_read();
-        }
-    }
-
-    /// There was nothing to read.
-    pub(crate) fn handle_drained(&mut self, direction: Direction) {
-        self.flow_mut(direction).handle_drained();
-    }
-
-    /// The source has ended its half.
-    pub(crate) fn handle_end(&mut self, direction: Direction) {
-        self.flow_mut(direction).handle_end();
-        self.settle_end();
-    }
-
-    /// Of what was just read, `sent` bytes went out; `rest` did not, and is kept.
-    pub(crate) fn handle_sent(&mut self, direction: Direction, sent: usize, rest: &[u8]) {
-        self.flow_mut(direction).handle_sent(sent, rest);
-        self.settle_end();
-    }
-
-    /// As `handle_sent`, for what was kept.
-    pub(crate) fn handle_sent_kept(&mut self, direction: Direction, sent: usize, now_ms: u64) {
-        if sent > 0 {
-            self.active_ms = now_ms;
-        }
-        self.flow_mut(direction).handle_sent_kept(sent);
-        self.settle_end();
-    }
-
-    /// The sink's writing half has been ended.
-    pub(crate) fn handle_shut(&mut self, direction: Direction) {
-        self.flow_mut(direction).handle_shut();
     }
 
     /// Reading from, or writing to, `side` failed: its connection is gone.

@@ -16,14 +16,18 @@ use rustix::net::{RecvFlags, SendFlags, sockopt};
 use super::failure::{Progress, progress};
 use super::link::Circuit;
 use super::pump::Wire;
-use super::step::{Readiness, Side};
+use super::step::{Direction, Readiness, Side};
 use crate::balance::Picked;
+use crate::os::pipes::{Pipe, Pipes};
 
 /// The client's socket, and the host's once there is one.
 #[derive(Debug)]
 pub(crate) struct Sockets {
     client: TcpStream,
     host: Option<HostSocket>,
+    /// The pipes that hold something, or are about to: in most sessions there
+    /// never is one.
+    pipes: Option<Box<[Option<Pipe>; 2]>>,
 }
 
 /// The host's socket, whose Nagle algorithm is turned off as late as may be.
@@ -98,7 +102,11 @@ impl HostSocket {
 impl Sockets {
     /// Those of a client that has been accepted.
     pub(crate) fn new(client: TcpStream) -> Sockets {
-        Sockets { client, host: None }
+        Sockets {
+            client,
+            host: None,
+            pipes: None,
+        }
     }
 
     fn at(&mut self, side: Side) -> io::Result<&mut TcpStream> {
@@ -109,6 +117,12 @@ impl Sockets {
                 None => Err(io::ErrorKind::NotConnected.into()),
             },
         }
+    }
+
+    /// The place for this direction's pipe.
+    fn pipe(&mut self, direction: Direction) -> &mut Option<Pipe> {
+        let pipes = self.pipes.get_or_insert_default();
+        &mut pipes[usize::from(direction == Direction::ToClient)]
     }
 
     /// Closing sends a reset from now on.
@@ -192,6 +206,8 @@ fn send(mut socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
 }
 
 impl Wire for Sockets {
+    type Pipes = Pipes;
+
     fn read(&mut self, side: Side, buffer: &mut [u8]) -> io::Result<usize> {
         receive(self.at(side)?, buffer)
     }
@@ -201,6 +217,40 @@ impl Wire for Sockets {
             host.prepare_write(bytes.len());
         }
         send(self.at(side)?, bytes)
+    }
+
+    fn fill(&mut self, direction: Direction, pipes: &mut Pipes) -> Option<io::Result<usize>> {
+        let mut pipe = pipes.take()?;
+        let filled = self
+            .at(direction.source())
+            .and_then(|socket| pipe.fill(socket));
+        match filled {
+            Ok(1..) => *self.pipe(direction) = Some(pipe),
+            _ => pipes.give_back(pipe),
+        }
+        Some(filled)
+    }
+
+    fn drain(
+        &mut self,
+        direction: Direction,
+        length: usize,
+        pipes: &mut Pipes,
+    ) -> io::Result<usize> {
+        let Some(mut pipe) = self.pipe(direction).take() else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        let side = direction.sink();
+        if let (Side::Host, Some(host)) = (side, &mut self.host) {
+            host.prepare_write(length);
+        }
+        let drained = self.at(side).and_then(|socket| pipe.drain(socket, length));
+        if drained.as_ref().is_ok_and(|&sent| sent == length) {
+            pipes.give_back(pipe);
+        } else {
+            *self.pipe(direction) = Some(pipe);
+        }
+        drained
     }
 
     fn shutdown_write(&mut self, side: Side) -> io::Result<()> {

@@ -91,6 +91,10 @@ pub(crate) enum Step {
     Read(Direction),
     /// Write what is kept of this direction.
     Write(Direction),
+    /// Read in this direction into a pipe: it carries much.
+    Fill(Direction),
+    /// Write what is in the pipe of this direction.
+    Drain(Direction),
     /// End the writing half of this direction's sink: `handle_shut`.
     Shutdown(Direction),
     /// Turn keepalive on at the host's end.

@@ -33,13 +33,14 @@ use super::sockets::{Sockets, readiness};
 use super::tcplog;
 use super::timers::{TICK_MS, Timers};
 use crate::balance::Random;
+use crate::os::pipes::Pipes;
 
 /// Every read goes through one buffer of this size.
 const BUFFER: usize = 64 * 1024;
 
 /// Reads a session may do before it is another's turn: 16 buffers, a megabyte.
 /// Enough to keep the kernel's buffers moving, too little to be noticed.
-const READS_A_TURN: u32 = 16;
+const READS_A_TURN: usize = 16;
 
 /// Events taken from the system at once.
 const EVENTS: usize = 1024;
@@ -60,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) open: AtomicUsize,
     /// Nobody complains of a shortage before then: it is everybody's.
     pub(crate) complain_after_ms: AtomicU64,
+    /// Pipes that each worker may have.
+    pub(crate) pipes: usize,
     /// One for each worker.
     pub(crate) meters: Vec<Meters>,
 }
@@ -94,6 +97,7 @@ pub(crate) struct Worker {
     over: Vec<u32>,
     due: Vec<u32>,
     buffer: Box<[u8]>,
+    pipes: Pipes,
     random: Random,
     now_ms: u64,
     accept_after_ms: u64,
@@ -121,6 +125,7 @@ impl Worker {
         let poll = Poll::new()?;
         let (mailbox, orders) = Mailbox::new(&poll, Token(FIRST_SPECIAL + MAIL))?;
         let now_ms = shared.clock.now_ms();
+        let pipes = Pipes::new(shared.pipes);
         let worker = Worker {
             number,
             shared,
@@ -134,6 +139,7 @@ impl Worker {
             over: Vec::new(),
             due: Vec::new(),
             buffer: vec![0; BUFFER].into_boxed_slice(),
+            pipes,
             random: Random::new(seed),
             now_ms,
             accept_after_ms: 0,
@@ -303,6 +309,7 @@ impl Worker {
         let end = link.run(&mut Turn {
             registry: self.poll.registry(),
             buffer: &mut self.buffer,
+            pipes: &mut self.pipes,
             most_reads: READS_A_TURN,
             random: &mut self.random,
             meters: &self.shared.meters[self.number],

@@ -238,17 +238,27 @@ impl Socket {
     }
 
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        assert!(self.is_connected(), "reads before there is a connection");
-        assert!(!self.known_empty, "reads what it knows to be empty");
-        let length = buffer.len().min(self.said - self.read);
+        let start = self.read;
+        let length = self.take(buffer.len())?;
+        for (index, byte) in buffer[..length].iter_mut().enumerate() {
+            *byte = self.byte(start + index);
+        }
         if length > 0 {
-            for (index, byte) in buffer[..length].iter_mut().enumerate() {
-                *byte = self.byte(self.read + index);
-            }
-            self.read += length;
             let short = length < buffer.len() && !self.break_told;
             self.known_empty |= short;
             self.end_read |= short && self.end_told;
+        }
+        Ok(length)
+    }
+
+    /// Reads into a pipe that takes so much: that it is less than there was
+    /// room for says nothing.
+    pub(super) fn take(&mut self, most: usize) -> io::Result<usize> {
+        assert!(self.is_connected(), "reads before there is a connection");
+        assert!(!self.known_empty, "reads what it knows to be empty");
+        let length = most.min(self.said - self.read);
+        if length > 0 {
+            self.read += length;
             return Ok(length);
         }
         if let Some(error) = self.error.take() {

@@ -17,7 +17,7 @@ use super::super::link::Circuit;
 use super::super::plan::{Group, Service};
 use super::super::pump::Wire;
 use super::super::slab;
-use super::super::step::Side;
+use super::super::step::{Direction, Side};
 use super::super::timeouts::TimeoutsMs;
 use super::farm::Farm;
 use super::ledger::{Outcome, Verdict};
@@ -26,7 +26,10 @@ use super::socket::Socket;
 use crate::balance::{Failure, HostId, Picked, Random};
 
 /// Few, so that turns are cut short.
-pub(super) const READS_A_TURN: u32 = 4;
+pub(super) const READS_A_TURN: usize = 4;
+
+/// The most that a pipe may take.
+const PIPE: usize = 96;
 
 /// More than any turn needs: 16 hosts, or 4 reads with all that follows them.
 const CALLS_A_TURN: usize = 256;
@@ -69,7 +72,9 @@ pub(super) struct Sockets {
     group: Arc<Group>,
     slot: u32,
     calls: usize,
-    reads: u32,
+    reads: usize,
+    /// What is in the pipe to the host, and in the one to the client.
+    pub(super) pipes: [usize; 2],
     trace: bool,
 }
 
@@ -113,6 +118,7 @@ impl Sockets {
             slot,
             calls: 0,
             reads: 0,
+            pipes: [0; 2],
             trace,
         }
     }
@@ -332,7 +338,12 @@ impl Circuit for Sockets {
     }
 }
 
+/// The pipes that are left.
+pub(super) struct Pipes(pub(super) usize);
+
 impl Wire for Sockets {
+    type Pipes = Pipes;
+
     fn read(&mut self, side: Side, buffer: &mut [u8]) -> io::Result<usize> {
         self.call(format_args!("reads from the {side:?}"));
         self.reads += 1;
@@ -356,6 +367,51 @@ impl Wire for Sockets {
         self.active_ms = self.now_ms;
         self.bytes[usize::from(side == Side::Client)] += length as u64;
         Ok(length)
+    }
+
+    fn fill(&mut self, direction: Direction, pipes: &mut Pipes) -> Option<io::Result<usize>> {
+        self.call(format_args!(
+            "fills a pipe from the {:?}",
+            direction.source()
+        ));
+        self.reads += 1;
+        assert!(self.reads <= READS_A_TURN, "reads for too long");
+        let (source, sink) = self.pair(direction.source()).expect("reads without a host");
+        assert_eq!(source.read, sink.wrote, "reads while something is kept");
+        pipes.0 = pipes.0.checked_sub(1)?;
+        let most = 1 + self.random.index(PIPE);
+        let filled = self
+            .interlude()
+            .and_then(|()| self.at(direction.source()).take(most));
+        match filled {
+            Ok(length @ 1..) => {
+                self.active_ms = self.now_ms;
+                self.pipes[usize::from(direction == Direction::ToClient)] = length;
+            }
+            _ => pipes.0 += 1,
+        }
+        Some(filled)
+    }
+
+    fn drain(
+        &mut self,
+        direction: Direction,
+        length: usize,
+        pipes: &mut Pipes,
+    ) -> io::Result<usize> {
+        let place = usize::from(direction == Direction::ToClient);
+        assert_eq!(self.pipes[place], length, "forgets what is in the pipe");
+        let (source, sink) = self
+            .pair(direction.source())
+            .expect("writes without a host");
+        let bytes: Vec<u8> = (sink.wrote..source.read)
+            .map(|at| source.byte(at))
+            .collect();
+        assert_eq!(bytes.len(), length, "keeps bytes in two places");
+        let sent = self.write(direction.sink(), &bytes)?;
+        self.pipes[place] -= sent;
+        pipes.0 += usize::from(sent == length);
+        Ok(sent)
     }
 
     fn shutdown_write(&mut self, side: Side) -> io::Result<()> {

@@ -18,11 +18,14 @@ use super::farm::Farm;
 use super::ledger::{self, Ledger};
 use super::peer::Peer;
 use super::socket::{Connect, Socket};
-use super::sockets::{READS_A_TURN, Sockets};
+use super::sockets::{Pipes, READS_A_TURN, Sockets};
 use crate::balance::Random;
 
 /// More turns than any series of events needs that follow from one.
 const TURNS: usize = 10_000;
+
+/// Too few for all who want one.
+const PIPES: usize = 2;
 
 /// A paused session may pick once more when its patience has just ended.
 const SLACK_MS: u64 = 50 + 2 * TICK_MS;
@@ -36,6 +39,8 @@ pub(super) struct Seen {
     pub(super) bytes: u64,
     pub(super) retries: usize,
     pub(super) cut_short: usize,
+    /// How often something stayed in a pipe.
+    pub(super) piped: usize,
     pub(super) turns: usize,
     /// The time all this took.
     pub(super) ended_ms: u64,
@@ -272,15 +277,19 @@ impl World {
 
     /// A session's turn, and what must hold after it.
     fn take_turn(&mut self, slot: u32) -> TurnEnd {
+        let piped = self.links.iter().flat_map(|link| link.circuit.pipes);
+        let piped = piped.filter(|&bytes| bytes > 0).count();
         let link = &mut self.links[slot as usize];
         let picks = matches!(link.session.next(), Step::Pick | Step::Settle { .. });
         let hosts = picks.then(|| ledger::before(&self.farm.group));
         let mut shortage = None;
+        let mut pipes = Pipes(PIPES.saturating_sub(piped));
         link.queued = false;
         link.circuit.begin_turn(self.now_ms);
         let end = link.run(&mut Turn {
             registry: &self.farm,
             buffer: &mut self.buffer,
+            pipes: &mut pipes,
             most_reads: READS_A_TURN,
             random: &mut self.random,
             meters: &self.meters,
@@ -289,6 +298,13 @@ impl World {
             slot,
             shortage: &mut shortage,
         });
+        let piped_now = link
+            .circuit
+            .pipes
+            .iter()
+            .filter(|&&bytes| bytes > 0)
+            .count();
+        self.seen.piped += piped_now;
         link.check_memory(self.buffer.len());
         if let Some(hosts) = hosts {
             assert_eq!(shortage.is_some(), link.circuit.was_short(), "a shortage");
