@@ -5,7 +5,10 @@
 //! runs because of them is the director's.
 
 mod address;
+#[cfg(test)]
+mod arbitrary;
 mod error;
+mod form;
 mod nearest;
 mod print;
 #[cfg(test)]
