@@ -7,6 +7,7 @@
 mod address;
 #[cfg(test)]
 mod arbitrary;
+mod edit;
 mod error;
 mod form;
 mod nearest;
@@ -18,6 +19,7 @@ mod scan;
 mod scheduler;
 
 pub use address::{AddressError, Endpoint, ListenAddress, ListenHost};
+pub use edit::{EditError, edit};
 pub use error::{Error, ErrorKind, Limit, Position};
 pub use print::print;
 pub use read::{

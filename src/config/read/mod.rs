@@ -21,7 +21,9 @@ use super::Config;
 use super::error::{Error, ErrorKind, Position};
 use super::scan::{BYTE_ORDER_MARK, scan};
 
+pub(super) use self::schema::NOTE;
 pub use self::schema::{AttributeSchema, ChildSchema, ElementSchema, Occurs, schema};
+pub(super) use self::value::flag;
 
 /// A configuration, and what is odd about it.
 #[derive(Debug, Clone, PartialEq, Eq)]

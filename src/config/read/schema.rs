@@ -47,7 +47,7 @@ pub enum Occurs {
 }
 
 /// The element that may stand anywhere, and is ignored with all that is in it.
-pub(super) const NOTE: &str = "note";
+pub(in crate::config) const NOTE: &str = "note";
 
 /// Every element that a configuration may have, the outermost first.
 pub fn schema() -> &'static [ElementSchema] {

@@ -54,9 +54,7 @@ impl Value<'_> {
 
     /// As the ancestors had it: five words are true, everything else is false.
     pub(super) fn flag(&self) -> bool {
-        ["yes", "1", "on", "enable", "true"]
-            .iter()
-            .any(|word| self.text.eq_ignore_ascii_case(word))
+        flag(self.text)
     }
 
     /// A time in seconds; `None` for 0.
@@ -159,6 +157,13 @@ impl Value<'_> {
             false => Err(self.must_be("a public key on one line, such as ssh-ed25519 AAAA...")),
         }
     }
+}
+
+/// Whether a word is one of the five that are true.
+pub(in crate::config) fn flag(text: &str) -> bool {
+    ["yes", "1", "on", "enable", "true"]
+        .iter()
+        .any(|word| text.eq_ignore_ascii_case(word))
 }
 
 /// The base64 of a key, and what its kind is made of (`sk-ssh-ed25519@openssh.com`).

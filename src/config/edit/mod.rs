@@ -1,0 +1,155 @@
+//! From a file's text to the same text saying something else: only what differs
+//! is changed, whatever else the operator wrote stays byte for byte.
+//!
+//! A file is compared with what is wanted noun by noun: what has the same meaning
+//! is not touched, however it is spelled. `page` knows where in the text something
+//! can be put or taken out; saving the result is the director's business.
+
+mod admin;
+mod attributes;
+mod edits;
+mod list;
+mod matching;
+mod page;
+mod service;
+mod settings;
+
+use std::fmt;
+
+use roxmltree::{Document, Node};
+
+use self::edits::Edits;
+use self::list::{List, place};
+use self::matching::Matching;
+use self::page::Page;
+use super::error::{Error, ErrorKind};
+use super::scan::scan;
+use super::{Config, form, read};
+
+/// Why a text cannot be edited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EditError {
+    /// It was no configuration to begin with.
+    Unreadable(Error),
+    /// With the changes, it would have more of something than a file may have.
+    TooMuch(Error),
+    /// No file says what is wanted, such as two hosts of one name.
+    Inexpressible,
+}
+
+impl fmt::Display for EditError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EditError::Unreadable(error) => error.fmt(f),
+            EditError::TooMuch(error) => {
+                write!(f, "the file cannot take the changes: {}", error.kind)
+            }
+            EditError::Inexpressible => f.write_str("no file can say what is in force"),
+        }
+    }
+}
+
+impl std::error::Error for EditError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            EditError::Unreadable(error) | EditError::TooMuch(error) => Some(error),
+            EditError::Inexpressible => None,
+        }
+    }
+}
+
+/// Changes `text`, a configuration, into one that reads as `wanted`.
+///
+/// Attributes are changed where they stand, elements added beside those of their
+/// kind and taken out with the line they are on. Comments outside of what is taken
+/// out, notes, spacing, line ends and other spellings of the same meaning stay. A
+/// host without a name gets the one it has written when its number would change.
+///
+/// # Errors
+/// The text is no configuration, would grow too large, or nothing says what is
+/// wanted. What is returned has always been read again.
+pub fn edit(text: &[u8], wanted: &Config) -> Result<Vec<u8>, EditError> {
+    let have = read(text).map_err(EditError::Unreadable)?.config;
+    if have == *wanted {
+        return Ok(text.to_vec());
+    }
+    for manner in [Manner::InPlace, Manner::Whole] {
+        let edited = edited(text, &have, wanted, manner)?.into_bytes();
+        match read(&edited) {
+            Ok(reading) if reading.config == *wanted => return Ok(edited),
+            // Comments do not go for the sake of room.
+            Err(error) if matches!(error.kind, ErrorKind::TooMuch(_)) => {
+                return Err(EditError::TooMuch(error));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Err(EditError::Inexpressible)
+}
+
+/// How much is written anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// Nothing but what differs.
+    InPlace,
+    /// Each service or section that differs: for whatever nobody thought of. What is
+    /// in force is saved then, at the cost of the comments in these.
+    Whole,
+}
+
+fn edited(
+    text: &[u8],
+    have: &Config,
+    wanted: &Config,
+    manner: Manner,
+) -> Result<String, EditError> {
+    let scanned = scan(text).map_err(EditError::Unreadable)?;
+    let document = Document::parse(&scanned.text).map_err(|_| EditError::Inexpressible)?;
+    let root = document.root_element();
+    let editor = Editor {
+        page: Page::new(scanned.original, root),
+        manner,
+    };
+    let mut edits = Edits::default();
+    editor.config(root, have, wanted, &mut edits);
+    Ok(edits.applied(scanned.original, 0..scanned.original.len()))
+}
+
+struct Editor<'a> {
+    page: Page<'a>,
+    manner: Manner,
+}
+
+impl Editor<'_> {
+    fn config(&self, root: Node<'_, '_>, have: &Config, wanted: &Config, edits: &mut Edits) {
+        let names = |config: &Config| -> Vec<String> {
+            config.services.iter().map(|it| it.name.clone()).collect()
+        };
+        let services = List {
+            nodes: list::children(root, &["service"]),
+            matching: Matching::new(&names(have), &names(wanted)),
+        };
+        let mut new = services.edit(
+            &self.page,
+            &|index| form::service(&wanted.services[index]),
+            &|node, had, now, edits| {
+                let (had, now) = (&have.services[had], &wanted.services[now]);
+                match self.manner {
+                    _ if had == now => {}
+                    Manner::InPlace => service::edit(&self.page, node, had, now, edits),
+                    Manner::Whole => self.page.rewrite(node, &form::service(now), edits),
+                }
+            },
+            edits,
+        );
+        new.extend(self.admin(root, have, wanted, edits));
+        new.extend(self.manager(root, have, wanted, edits));
+        new.extend(self.control(root, have, wanted, edits));
+        new.extend(self.logging(root, have, wanted, edits));
+        place(&self.page, root, new, edits);
+    }
+}
+
+#[cfg(test)]
+mod tests;

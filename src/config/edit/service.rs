@@ -1,0 +1,143 @@
+//! A service in its text: listeners, groups, hosts, and which group is enabled.
+
+use roxmltree::Node;
+
+use super::attributes;
+use super::edits::Edits;
+use super::list::{List, child, children, place};
+use super::matching::Matching;
+use super::page::Page;
+use crate::config::form;
+use crate::config::read::flag;
+use crate::config::{Group, Host, Service};
+
+/// Edits the service `have` into `wanted`.
+pub(super) fn edit(
+    page: &Page<'_>,
+    node: Node<'_, '_>,
+    have: &Service,
+    wanted: &Service,
+    edits: &mut Edits,
+) {
+    let (had, now) = (form::service(have), form::service(wanted));
+    attributes::edit(page, node, &had.attributes, &now.attributes, edits);
+    let mut new = listens(page, node, have, wanted, edits);
+    new.extend(groups(page, node, have, wanted, edits));
+    if let Some(enable) = child(node, "enable").filter(|_| have.enabled != wanted.enabled) {
+        attributes::set(page, enable, "group", Some(&wanted.enabled), edits);
+    }
+    place(page, node, new, edits);
+}
+
+fn listens(
+    page: &Page<'_>,
+    node: Node<'_, '_>,
+    have: &Service,
+    wanted: &Service,
+    edits: &mut Edits,
+) -> Vec<form::Form> {
+    let matching = Matching::new(&have.listens, &wanted.listens);
+    // One that has gone for one that has come in its place has moved to another port.
+    let all_alike = |count| vec![(); count];
+    let list = List {
+        nodes: children(node, &["listen"]),
+        matching: matching.or_else(
+            &all_alike(have.listens.len()),
+            &all_alike(wanted.listens.len()),
+        ),
+    };
+    list.edit(
+        page,
+        &|index| form::listen(&wanted.listens[index]),
+        &|node, had, now, edits| {
+            let [had, now] = [&have.listens[had], &wanted.listens[now]].map(form::listen);
+            attributes::edit(page, node, &had.attributes, &now.attributes, edits);
+        },
+        edits,
+    )
+}
+
+fn groups(
+    page: &Page<'_>,
+    node: Node<'_, '_>,
+    have: &Service,
+    wanted: &Service,
+    edits: &mut Edits,
+) -> Vec<form::Form> {
+    let names = |service: &Service| -> Vec<String> {
+        service.groups.iter().map(|it| it.name.clone()).collect()
+    };
+    let is_enabled_beside = child(node, "enable").is_some();
+    let list = List {
+        nodes: children(node, &["group"]),
+        matching: Matching::new(&names(have), &names(wanted)),
+    };
+    list.edit(
+        page,
+        &|index| {
+            let group = &wanted.groups[index];
+            form::group(group, group.name == wanted.enabled && !is_enabled_beside)
+        },
+        &|node, had, now, edits| {
+            let (had, now) = (&have.groups[had], &wanted.groups[now]);
+            let says_so = node.attribute("enable").is_some_and(flag);
+            // Beside an <enable>, a group may say so too but need not.
+            let should = now.name == wanted.enabled && (says_so || !is_enabled_beside);
+            let (had_form, now_form) = (form::group(had, says_so), form::group(now, should));
+            attributes::edit(
+                page,
+                node,
+                &had_form.attributes,
+                &now_form.attributes,
+                edits,
+            );
+            hosts(page, node, had, now, edits);
+        },
+        edits,
+    )
+}
+
+fn hosts(page: &Page<'_>, node: Node<'_, '_>, have: &Group, wanted: &Group, edits: &mut Edits) {
+    let names =
+        |group: &Group| -> Vec<String> { group.hosts.iter().map(|it| it.name.clone()).collect() };
+    let addresses =
+        |group: &Group| -> Vec<_> { group.hosts.iter().map(|it| it.address.clone()).collect() };
+    let matching = Matching::new(&names(have), &names(wanted));
+    let list = List {
+        nodes: children(node, &["host", "client"]),
+        matching: matching.or_else(&addresses(have), &addresses(wanted)),
+    };
+    let new = list.edit(
+        page,
+        &|index| form::host(&wanted.hosts[index]),
+        &|node, had, now, edits| {
+            host(
+                page,
+                node,
+                &have.hosts[had],
+                &wanted.hosts[now],
+                now + 1,
+                edits,
+            );
+        },
+        edits,
+    );
+    place(page, node, new, edits);
+}
+
+/// Edits a host that will be the `number`th of its group.
+fn host(
+    page: &Page<'_>,
+    node: Node<'_, '_>,
+    have: &Host,
+    wanted: &Host,
+    number: usize,
+    edits: &mut Edits,
+) {
+    let mut had = have.clone();
+    if !node.has_attribute("name") {
+        had.name = format!("host.{number}");
+    }
+    let [had, now] = [&had, wanted].map(form::host);
+    attributes::edit(page, node, &had.attributes, &now.attributes, edits);
+}

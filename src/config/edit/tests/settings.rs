@@ -1,0 +1,194 @@
+//! Doors, users, the manager and the other sections: what changes look like there.
+
+use std::time::Duration;
+
+use super::*;
+use crate::config::{Access, Admin, Control, Ssh, User, Web};
+
+fn user(name: &str, password: Option<&str>, keys: &[&str]) -> User {
+    User {
+        name: name.to_owned(),
+        password: password.map(str::to_owned),
+        access: Access::Full,
+        keys: keys.iter().map(|&key| key.to_owned()).collect(),
+    }
+}
+
+fn admin(config: &mut Config) -> &mut Admin {
+    config.admin.as_mut().unwrap()
+}
+
+fn users(config: &mut Config) -> &mut Vec<User> {
+    &mut admin(config).users
+}
+
+#[test]
+fn sections_come_in_the_order_of_the_manual() {
+    let text = "<config>\n\t<!-- nothing yet -->\n\t<manager>\n\t</manager>\n</config>";
+    let change = |config: &mut Config| {
+        config.admin = Some(Admin {
+            ssh: Some(Ssh {
+                listen: Some("22".parse().unwrap()),
+                enable: true,
+            }),
+            web: None,
+            users: vec![user("ann", None, &["ssh-rsa AA a&b"])],
+        });
+        config.manager.config_check.enable = true;
+        config.manager.host_check.interval = Duration::from_millis(500);
+        config.control = Some(Control {
+            socket: "/run/s".into(),
+        });
+        config.logging.connections = true;
+    };
+    let expected = r#"<config>
+	<!-- nothing yet -->
+	<admin>
+		<ssh listen="*:22"/>
+		<user name="ann" access="full">
+			<key>ssh-rsa AA a&amp;b</key>
+		</user>
+	</admin>
+	<manager>
+		<hostCheck interval="0.5"/>
+		<configCheck enable="true"/>
+	</manager>
+	<control socket="/run/s"/>
+	<logging connections="true"/>
+</config>"#;
+    example(text, change, expected);
+    let none = text.replace("\t<manager>\n\t</manager>\n", "");
+    // Without anything to go by, it comes last.
+    assert_eq!(parsed(&changed(&none, change)), parsed(expected));
+}
+
+#[test]
+fn sections_go() {
+    let text =
+        "<config>\n  <admin><!-- old --></admin>\n  <control/> <!-- default -->\n</config>\n";
+    let change = |config: &mut Config| (config.admin, config.control) = (None, None);
+    example(text, change, "<config>\n  <!-- default -->\n</config>\n");
+}
+
+#[test]
+fn the_old_door_stays_as_long_as_it_says_enough() {
+    let text = "<config><admin listen='7001'/></config>";
+    let move_it = |config: &mut Config| {
+        admin(config).web.as_mut().unwrap().listen = Some("localhost:1".parse().unwrap());
+    };
+    example(
+        text,
+        move_it,
+        "<config><admin listen='localhost:1'/></config>",
+    );
+    let secure = |config: &mut Config| admin(config).web.as_mut().unwrap().secure = true;
+    let expected = "<config><admin><web listen=\"*:7001\" secure=\"true\"/></admin></config>";
+    example(text, secure, expected);
+    example(
+        text,
+        |config| admin(config).web = None,
+        "<config><admin/></config>",
+    );
+}
+
+#[test]
+fn doors_are_edited_attribute_by_attribute() {
+    let text = "<config>\n  <admin>\n    <web listen='None' enable='no' cert='c' key='k'\n         names='a'/>\n  </admin>\n</config>";
+    let change = |config: &mut Config| {
+        admin(config).web = Some(Web {
+            listen: Some("1".parse().unwrap()),
+            enable: true,
+            secure: false,
+            refresh: Some(Duration::from_secs(3)),
+            cert: None,
+            key: Some("'\t".into()),
+            names: Vec::new(),
+        });
+    };
+    let expected = "<config>\n  <admin>\n    <web listen='*:1' enable='true' key='&apos;&#9;'\n         refresh='3'/>\n  </admin>\n</config>";
+    example(text, change, expected);
+}
+
+#[test]
+fn users_and_their_keys() {
+    let text = r#"<config>
+  <admin>
+    <user name="ann" password="$6$x" access="Full" key="ssh-rsa A ann"/>
+    <!-- Bob is on leave. -->
+    <user name="bob" access="readonly">
+      <key> ssh-rsa <!-- home -->B </key> <!-- laptop -->
+      <key>ssh-rsa C</key>
+    </user>
+  </admin>
+</config>"#;
+    let change = |config: &mut Config| {
+        users(config)[0] = user("ann", None, &["ssh-rsa D", "ssh-rsa A ann"]);
+        users(config)[1].keys = vec!["ssh-rsa C".into(), "ssh-rsa E".into()];
+        users(config).push(user("cy", Some("h"), &[]));
+    };
+    let expected = text
+        .replace(
+            " password=\"$6$x\" access=\"Full\" key=\"ssh-rsa A ann\"/>",
+            " access=\"Full\" key=\"ssh-rsa D\">\n      <key>ssh-rsa A ann</key>\n    </user>",
+        )
+        .replace("<key> ssh-rsa <!-- home -->B </key> ", "")
+        .replace("C</key>", "C</key>\n      <key>ssh-rsa E</key>")
+        .replace(
+            "    </user>\n  </admin>",
+            "    </user>\n    <user name=\"cy\" password=\"h\" access=\"full\"/>\n  </admin>",
+        );
+    example(text, change, &expected);
+    let expected = text.replace(" key=\"ssh-rsa A ann\"", "");
+    example(text, |config| users(config)[0].keys.clear(), &expected);
+}
+
+#[test]
+fn the_old_interval_stays_as_long_as_it_says_enough() {
+    let text = "<config><manager hostCheckInterval='15'/></config>";
+    let slower = |config: &mut Config| config.manager.host_check.interval = Duration::from_secs(20);
+    example(
+        text,
+        slower,
+        "<config><manager hostCheckInterval='20'/></config>",
+    );
+    let off = |config: &mut Config| config.manager.host_check.enable = false;
+    let expected =
+        "<config><manager><hostCheck interval=\"15\" enable=\"false\"/></manager></config>";
+    example(text, off, expected);
+    let on = |config: &mut Config| config.manager.host_check.enable = true;
+    example(
+        "<config><manager hostCheckInterval='0'/></config>",
+        on,
+        "<config><manager hostCheckInterval='10'/></config>",
+    );
+}
+
+#[test]
+fn an_interval_of_0_is_replaced_before_the_chore_is_on() {
+    let text = "<config><manager><hostCheck interval='0.0'/></manager></config>";
+    let on = |config: &mut Config| config.manager.host_check.enable = true;
+    example(text, on, &text.replace("0.0", "10"));
+    let still_off = |config: &mut Config| {
+        config.manager.host_check.interval = Duration::from_secs(7);
+    };
+    example(
+        text,
+        still_off,
+        &text.replace("'0.0'", "'7' enable='false'"),
+    );
+}
+
+#[test]
+fn the_log() {
+    let text = "<config><logging file='a' connections='On'/></config>";
+    example(
+        text,
+        |config| config.logging.file = None,
+        &text.replace(" file='a'", ""),
+    );
+    example(
+        text,
+        |config| config.logging.connections = false,
+        &text.replace("On", "false"),
+    );
+}

@@ -1,0 +1,325 @@
+//! Configurations written in as many ways as operators have, for tests.
+//!
+//! Old spellings, spacing, quotes, line ends, defaults left out, and remarks: each
+//! remark has a number, so that it can be looked for.
+
+use crate::config::form::{self, Attribute, Content, Form};
+use crate::config::print::Escaped;
+use crate::config::random::Random;
+use crate::config::{Config, Scheduler};
+
+/// A text that reads as `config`.
+pub(super) fn spelled(config: &Config, random: &mut Random) -> String {
+    let line_end = *random.pick(&["\n", "\n", "\r\n", "\r", ""]);
+    let unit = *random.pick(&["  ", "    ", "\t", ""]);
+    let remarks = random.below(5);
+    let mut form = form::config(config);
+    respell(&mut form, random);
+    let mut pen = Pen {
+        out: String::new(),
+        line_end,
+        unit,
+        remarks,
+        written: 0,
+        random,
+    };
+    pen.document(&form);
+    pen.out
+}
+
+/// The remarks in a text, in their order: all have a `~`, and names have none.
+pub(super) fn remarks(text: &str) -> Vec<&str> {
+    text.split('~').skip(1).step_by(2).collect()
+}
+
+struct Pen<'r> {
+    out: String,
+    line_end: &'static str,
+    unit: &'static str,
+    /// How many there may be in one place.
+    remarks: usize,
+    written: usize,
+    random: &'r mut Random,
+}
+
+impl Pen<'_> {
+    fn document(&mut self, root: &Form) {
+        self.any(&["", "\u{feff}"]);
+        self.any(&["", "<?xml version=\"1.0\"?>", "<?xml version='1.0'?>\n"]);
+        self.any(&[
+            "",
+            "<!DOCTYPE config SYSTEM \"ü.dtd\" >",
+            "<!-- ~first~ -->\n",
+        ]);
+        self.element(root, 0);
+        self.any(&["", "\n", "\r\n<!-- ~last~ -->", "\n\n"]);
+    }
+
+    fn element(&mut self, form: &Form, depth: usize) {
+        let name = match form.name {
+            "host" => *self.random.pick(&["host", "client"]),
+            name => name,
+        };
+        self.out += &format!("<{name}");
+        for attribute in &form.attributes {
+            self.attribute(attribute);
+        }
+        self.any(&["", "", " ", "\n"]);
+        let is_empty = matches!(&form.content, Content::Elements(children) if children.is_empty());
+        if is_empty && self.random.below(4) > 0 {
+            self.out += "/>";
+            return;
+        }
+        self.out.push('>');
+        match &form.content {
+            Content::Text(text) => {
+                let blank = *self.random.pick(&["", " ", "\n\t"]);
+                self.out += &format!(
+                    "{blank}{}<!-- ~key{}~ -->{blank}",
+                    Escaped(text, '"'),
+                    self.written
+                );
+                self.written += 1;
+            }
+            Content::Elements(children) => {
+                for child in children {
+                    self.remarks(depth + 1);
+                    self.start_line(depth + 1);
+                    self.element(child, depth + 1);
+                }
+                self.remarks(depth + 1);
+                self.start_line(depth);
+            }
+        }
+        self.out += &format!("</{name}>");
+    }
+
+    fn attribute(&mut self, attribute: &Attribute) {
+        let Some(value) = &attribute.value else {
+            return;
+        };
+        let space = *self.random.pick(&[" ", " ", "  ", "\n\t", "\r\n "]);
+        let equals = *self.random.pick(&["=", "=", " = ", "\n=\t"]);
+        let quote = *self.random.pick(&['"', '"', '\'']);
+        let value = Escaped(value, quote).to_string();
+        let value = match self.random.below(5) {
+            0 if !value.contains('&') => value.replace('e', "&#101;"),
+            1 if !value.contains('&') => value.replace('1', "&#x31;"),
+            _ => value,
+        };
+        self.out += &format!("{space}{}{equals}{quote}{value}{quote}", attribute.name);
+    }
+
+    fn any(&mut self, of: &[&str]) {
+        let one: &&str = self.random.pick(of);
+        self.out += one;
+    }
+
+    fn start_line(&mut self, depth: usize) {
+        if self.random.below(20) == 0 {
+            return;
+        }
+        self.out += self.line_end;
+        if !self.line_end.is_empty() {
+            self.out += &self.unit.repeat(depth);
+        }
+    }
+
+    fn remarks(&mut self, depth: usize) {
+        for _ in 0..self.random.below(self.remarks + 1) {
+            if self.random.below(2) == 0 {
+                self.start_line(depth);
+            }
+            let number = self.written;
+            self.written += 1;
+            self.out += &match self.random.below(6) {
+                0 => format!(" ~stray{number}~"),
+                1 => format!("<note>~note{number}~<host ip='no'/><x y='z'></x></note>"),
+                2 => format!("<![CDATA[~cdata{number}~ </host> & <group>]]>"),
+                3 => format!("<?p ~process{number}~?>"),
+                _ => format!(" <!-- ~comment{number}~ <host name='a'/> -->"),
+            };
+        }
+    }
+}
+
+/// Says the same in other words.
+fn respell(form: &mut Form, random: &mut Random) {
+    match form.name {
+        "service" => enable_beside(form, random),
+        "admin" => old_door(form, random),
+        "manager" => old_interval(form, random),
+        "user" => key_as_attribute(form, random),
+        "group" => leave_out_numbers(form, random),
+        _ => {}
+    }
+    if let Content::Elements(children) = &mut form.content {
+        if form.name == "config" {
+            let is_said = |it: &Attribute| it.value.is_some() && !it.is_default;
+            let says_nothing = |child: &Form| match &child.content {
+                Content::Elements(chores) if child.name == "manager" => {
+                    !chores.iter().flat_map(|it| &it.attributes).any(is_said)
+                }
+                _ => child.name == "logging" && !child.attributes.iter().any(is_said),
+            };
+            children.retain(|child| !says_nothing(child) || random.below(2) == 0);
+        }
+        for child in children.iter_mut() {
+            respell(child, random);
+        }
+        shuffle_kinds(children, random);
+    }
+    form.attributes
+        .retain(|attribute| !attribute.is_default || random.below(2) == 0);
+    for attribute in &mut form.attributes {
+        if let Some(value) = &mut attribute.value {
+            *value = respelled(attribute.name, value, random);
+        }
+    }
+    for index in 1..form.attributes.len() {
+        form.attributes.swap(index, random.below(index + 1));
+    }
+}
+
+fn respelled(name: &str, value: &str, random: &mut Random) -> String {
+    let pick = |random: &mut Random, words: &[&str]| (*random.pick(words)).to_owned();
+    match (name, value) {
+        ("enable" | "secure" | "connections", "true") => {
+            pick(random, &["true", "True", "yes", "YES", "on", "1", "enable"])
+        }
+        ("enable" | "secure" | "connections", _) => {
+            pick(random, &["false", "False", "no", "0", "", "off"])
+        }
+        ("interval" | "refresh" | "connectTimeout" | "idleTimeout" | "halfClosedTimeout", _) => {
+            match value.contains('.') {
+                true => value.to_owned() + pick(random, &["", "0"]).as_str(),
+                false => pick(random, &["", "0"]) + value + pick(random, &["", ".", ".0"]).as_str(),
+            }
+        }
+        ("scheduler", _) => {
+            let meant: Scheduler = value.parse().unwrap();
+            let sticky = if meant.sticky { ",sticky" } else { "" };
+            let all = Scheduler::spellings().map(|word| format!("{word}{sticky}"));
+            let same: Vec<_> = all.filter(|word| word.parse() == Ok(meant)).collect();
+            random.pick(&same).clone()
+        }
+        ("ip" | "listen", _) if value.starts_with("*:") => {
+            let start = random.below(3);
+            value[start..].to_owned()
+        }
+        ("access", _) => pick(random, &[value, &value.to_uppercase()]),
+        _ => value.to_owned(),
+    }
+}
+
+/// Puts the kinds in another order; those of one kind stay in theirs.
+fn shuffle_kinds(children: &mut [Form], random: &mut Random) {
+    for _ in 0..random.below(3) * children.len() {
+        let index = random.below(children.len());
+        if index > 0 && children[index - 1].name != children[index].name {
+            children.swap(index - 1, index);
+        }
+    }
+}
+
+fn attribute(name: &'static str, value: String) -> Attribute {
+    Attribute {
+        name,
+        value: Some(value),
+        is_default: false,
+    }
+}
+
+fn take_child(form: &mut Form, name: &str) -> Option<Form> {
+    let Content::Elements(children) = &mut form.content else {
+        return None;
+    };
+    let index = children.iter().position(|child| child.name == name)?;
+    Some(children.remove(index))
+}
+
+fn value(form: &Form, name: &str) -> Option<String> {
+    let attribute = form.attributes.iter().find(|it| it.name == name)?;
+    attribute.value.clone()
+}
+
+fn enable_beside(service: &mut Form, random: &mut Random) {
+    let Content::Elements(children) = &mut service.content else {
+        return;
+    };
+    if random.below(2) == 0 {
+        return;
+    }
+    let is_enabled = |group: &&mut Form| value(group, "enable").as_deref() == Some("true");
+    let mut groups = children.iter_mut().filter(|child| child.name == "group");
+    let enabled = groups.find(is_enabled).unwrap();
+    if random.below(3) > 0 {
+        enabled.attributes.retain(|it| it.name != "enable");
+    }
+    let name = value(enabled, "name").unwrap();
+    children.push(Form {
+        name: "enable",
+        attributes: vec![attribute("group", name)],
+        content: Content::Elements(Vec::new()),
+    });
+}
+
+fn old_door(admin: &mut Form, random: &mut Random) {
+    let Content::Elements(children) = &admin.content else {
+        return;
+    };
+    let says_more = |web: &Form| web.attributes[1..].iter().any(|it| !it.is_default);
+    let web = children.iter().find(|child| child.name == "web");
+    if random.below(2) == 0 && web.is_some_and(|web| !says_more(web)) {
+        let web = take_child(admin, "web").unwrap();
+        admin
+            .attributes
+            .extend(value(&web, "listen").map(|it| attribute("listen", it)));
+    }
+}
+
+fn old_interval(manager: &mut Form, random: &mut Random) {
+    if random.below(2) == 0 {
+        return;
+    }
+    let chore = take_child(manager, "hostCheck").unwrap();
+    match value(&chore, "enable").as_deref() {
+        Some("true") => {
+            let interval = value(&chore, "interval").unwrap();
+            manager
+                .attributes
+                .push(attribute("hostCheckInterval", interval));
+        }
+        _ if chore.attributes[0].is_default => {
+            manager
+                .attributes
+                .push(attribute("hostCheckInterval", "0".to_owned()));
+        }
+        _ => {
+            if let Content::Elements(children) = &mut manager.content {
+                children.push(chore);
+            }
+        }
+    }
+}
+
+fn key_as_attribute(user: &mut Form, random: &mut Random) {
+    if random.below(2) == 0 {
+        return;
+    }
+    if let Some(Content::Text(text)) = take_child(user, "key").map(|key| key.content) {
+        user.attributes.push(attribute("key", text));
+    }
+}
+
+fn leave_out_numbers(group: &mut Form, random: &mut Random) {
+    let Content::Elements(hosts) = &mut group.content else {
+        return;
+    };
+    for (index, host) in hosts.iter_mut().enumerate() {
+        let number = format!("host.{}", index + 1);
+        if value(host, "name") == Some(number) && random.below(4) > 0 {
+            host.attributes.retain(|it| it.name != "name");
+        }
+    }
+}
