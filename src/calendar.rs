@@ -50,6 +50,20 @@ impl Moment {
         format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z")
     }
 
+    /// Digits alone, to the second: `20261122170258`.
+    pub fn digits(&self) -> String {
+        let Moment {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+            ..
+        } = self;
+        format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}")
+    }
+
     /// As HAProxy's logs have it: `22/Nov/2026:17:02:58.123`.
     pub fn haproxy(&self) -> String {
         let Moment {
@@ -112,6 +126,12 @@ mod tests {
         ] {
             assert_eq!(Moment::of(seconds * 1000).iso(), iso);
         }
+    }
+
+    #[test]
+    fn digits_sort_as_the_moments_do() {
+        assert_eq!(Moment::of(1_795_366_978_123).digits(), "20261122170258");
+        assert_eq!(Moment::of(0).digits(), "19700101000000");
     }
 
     #[test]
