@@ -1,6 +1,7 @@
 //! The file a configuration comes from, and whether it has changed since.
 //!
-//! What it says is `config`'s business, putting it in force the director's.
+//! What it says is `config`'s business, putting it in force the director's, writing
+//! it that of `save`.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -10,13 +11,13 @@ use crate::config::{self, Reading};
 
 /// More than this is not read: the limit of a configuration, and a byte to show
 /// that it was passed.
-const READ_LIMIT: u64 = 1024 * 1024 + 1;
+pub(super) const READ_LIMIT: u64 = 1024 * 1024 + 1;
 
-/// A configuration file, as it was when it was last read.
+/// A configuration file, as it was when it was last read or saved.
 #[derive(Debug, Clone)]
 pub struct File {
-    path: PathBuf,
-    bytes: Vec<u8>,
+    pub(super) path: PathBuf,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// Why a file gives no configuration.

@@ -10,12 +10,14 @@ mod listeners;
 mod names;
 mod recovery;
 mod running;
+mod save;
 mod signals;
 mod status;
 
 pub use error::Error;
 pub use file::{Changed, File, FileError};
 pub use names::unresolved_names;
+pub use save::{SaveError, Saved};
 pub use signals::{Signal, forward_signals};
 pub use status::{GroupStatus, HostStatus, ServiceStatus, Status};
 

@@ -1,0 +1,234 @@
+//! Saving a configuration into the file it came from: the old file or the new one
+//! is there at any moment, never a mix, and the old one is kept as a backup.
+//!
+//! What the new text is, `config::edit` says. Not kept are access control lists and
+//! hard links: another name of the file goes on naming the old one.
+
+mod beside;
+mod draft;
+
+use std::fmt;
+use std::fs::{self, Metadata};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use self::beside::Beside;
+use self::draft::Draft;
+use super::file::{File, READ_LIMIT};
+use crate::config::{Config, EditError, edit};
+
+/// What saving came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Saved {
+    /// Where the file's text from before is; `None` if nothing had to be written.
+    pub backup: Option<PathBuf>,
+    /// What the operator should know besides, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Why a configuration was not saved. The file is as it was.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SaveError {
+    /// Somebody else has changed the file since it was read.
+    Changed(PathBuf),
+    /// There is no such file any more.
+    Missing(PathBuf),
+    /// There is something, but nothing that could have been read.
+    Unfit(PathBuf, &'static str),
+    /// Its text cannot be edited.
+    Edit(PathBuf, Box<EditError>),
+    /// The system refused.
+    System {
+        /// The file or folder it is about.
+        path: PathBuf,
+        /// What was to be done with it: a verb.
+        doing: &'static str,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for SaveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SaveError::Changed(path) => write!(
+                f,
+                "{} has been changed since it was read: 'reload' takes what it says now, \
+                 'saveConfig force=true' writes what is in force into it",
+                path.display()
+            ),
+            SaveError::Missing(path) => write!(
+                f,
+                "{} is gone: make an empty file of the owner and mode it shall have, then \
+                 'saveConfig force=true'",
+                path.display()
+            ),
+            SaveError::Unfit(path, why) => write!(
+                f,
+                "{} {why}: move it away, put a configuration in its place, then \
+                 'saveConfig force=true'",
+                path.display()
+            ),
+            SaveError::Edit(path, error) => write!(f, "{}: {error}", path.display()),
+            SaveError::System { path, doing, error } => {
+                write!(f, "cannot {doing} {}: {error}", path.display())?;
+                f.write_str(advice(error.kind()))?;
+                f.write_str("; the file is as it was")
+            }
+        }
+    }
+}
+
+fn advice(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => " (make room)",
+        io::ErrorKind::FileTooLarge => " (see ulimit -f)",
+        io::ErrorKind::ReadOnlyFilesystem => " (mount it for writing)",
+        io::ErrorKind::PermissionDenied => " (txlb's user must be able to write to the folder)",
+        _ => "",
+    }
+}
+
+impl std::error::Error for SaveError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            SaveError::Edit(_, error) => Some(error),
+            SaveError::System { error, .. } => Some(error),
+            SaveError::Changed(_) | SaveError::Missing(_) | SaveError::Unfit(..) => None,
+        }
+    }
+}
+
+impl File {
+    /// Edits the file so that it says `config`; `now` is for the backup's name.
+    ///
+    /// A file that somebody else has changed since it was last read or saved is
+    /// refused. With `force` it is not: what it says now is edited, or, if that is no
+    /// configuration, it is replaced by what was last read, edited.
+    ///
+    /// Of a symbolic link the target is replaced, and backups are beside that. Owner
+    /// and mode stay as they are where the system permits it, else a note says so.
+    ///
+    /// # Errors
+    /// See [`SaveError`]. Nothing has changed then.
+    pub fn save(
+        &mut self,
+        config: &Config,
+        force: bool,
+        now: SystemTime,
+    ) -> Result<Saved, SaveError> {
+        let target = Target::find(&self.path)?;
+        let mut saved = Saved::default();
+        let text = if target.bytes == self.bytes {
+            edit(&self.bytes, config)
+        } else if force {
+            edit(&target.bytes, config)
+                .inspect(|_| saved.notes.push(EDITED_AS_IS.to_owned()))
+                .or_else(|_| {
+                    saved.notes.push(REPLACED.to_owned());
+                    edit(&self.bytes, config)
+                })
+        } else {
+            return Err(SaveError::Changed(self.path.clone()));
+        };
+        let text = text.map_err(|error| SaveError::Edit(self.path.clone(), error.into()))?;
+        if text != target.bytes {
+            saved.backup = Some(target.replace(&text, now, &mut saved.notes)?);
+        }
+        self.bytes = text;
+        Ok(saved)
+    }
+}
+
+const EDITED_AS_IS: &str = "somebody else had changed the file: what does not contradict what is \
+                            in force has stayed, the backup has the rest";
+const REPLACED: &str = "somebody else had changed the file, and it could not be edited so: it is \
+                        as last read, edited, and the backup has the other";
+
+/// The file to replace: not a link, and as it is now.
+struct Target {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    metadata: Metadata,
+}
+
+impl Target {
+    fn find(path: &Path) -> Result<Target, SaveError> {
+        let failed = |doing| {
+            move |error: io::Error| match error.kind() {
+                io::ErrorKind::NotFound => SaveError::Missing(path.to_owned()),
+                _ => system(path, doing)(error),
+            }
+        };
+        let target = fs::canonicalize(path).map_err(failed("find"))?;
+        let metadata = fs::metadata(&target).map_err(failed("look at"))?;
+        if !metadata.is_file() {
+            return Err(SaveError::Unfit(path.to_owned(), "is not a file"));
+        }
+        let bytes = read(&target).map_err(failed("read"))?;
+        if bytes.len() as u64 == READ_LIMIT {
+            return Err(SaveError::Unfit(path.to_owned(), "is larger than 1 MiB"));
+        }
+        Ok(Target {
+            path: target,
+            bytes,
+            metadata,
+        })
+    }
+
+    /// Puts `text` in its place; returns where the backup is.
+    ///
+    /// Everything that may run out is had before anything is renamed, so that what
+    /// fails again and again does not push good backups out.
+    fn replace(
+        &self,
+        text: &[u8],
+        now: SystemTime,
+        notes: &mut Vec<String>,
+    ) -> Result<PathBuf, SaveError> {
+        let beside = Beside::new(&self.path);
+        let folder = beside.folder();
+        let cannot_write = || system(folder, "write to");
+        if let Err(error) = beside.clean() {
+            notes.push(format!("leftovers of a save cannot be removed: {error}"));
+        }
+        let new = Draft::write(&beside.draft(), text, &self.metadata).map_err(cannot_write())?;
+        let old =
+            Draft::write(&beside.draft(), &self.bytes, &self.metadata).map_err(cannot_write())?;
+        notes.extend(new.note());
+        // Writing may have taken its time.
+        match read(&self.path) {
+            Ok(bytes) if bytes == self.bytes => {}
+            _ => return Err(SaveError::Changed(self.path.clone())),
+        }
+        let backup = beside.backup(now).map_err(cannot_write())?;
+        old.rename(&backup).map_err(cannot_write())?;
+        if let Err(error) = new.rename(&self.path) {
+            // It is a copy of what is still there.
+            let _ = fs::remove_file(&backup);
+            return Err(system(&self.path, "replace")(error));
+        }
+        // From here on it is saved, whatever happens.
+        if let Err(error) = fs::File::open(folder).and_then(|folder| folder.sync_all()) {
+            notes.push(format!("a power failure may undo this: {error}"));
+        }
+        if let Err(error) = beside.prune(now) {
+            notes.push(format!("old backups cannot be removed: {error}"));
+        }
+        Ok(backup)
+    }
+}
+
+fn system(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> SaveError {
+    let path = path.to_owned();
+    move |error| SaveError::System { path, doing, error }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path)?;
+    file.take(READ_LIMIT).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
