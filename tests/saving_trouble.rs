@@ -8,7 +8,7 @@
 mod support;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -89,8 +89,13 @@ fn child_command(program: &Path, part: &str, path: &Path) -> Command {
 
 /// What a child says that has to save.
 fn answer(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    let output = String::from_utf8(output.stdout).unwrap();
+    let mut output = None;
+    // A copy may still be open for writing in what another thread has just forked.
+    support::until("the program can be run", || match command.output() {
+        Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => false,
+        result => output.replace(result.unwrap()).is_none(),
+    });
+    let output = String::from_utf8(output.unwrap().stdout).unwrap();
     let mut lines = output.lines();
     let line = lines.find(|line| ["saved: ", "error: "].iter().any(|it| line.contains(it)));
     line.unwrap_or_else(|| panic!("no answer: {output}"))
@@ -110,7 +115,9 @@ fn own_program() -> PathBuf {
 fn program_for_all(folder: &Folder) -> PathBuf {
     let program = folder.file("program");
     fs::copy(own_program(), &program).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    for path in [folder.path(), &program] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
     program
 }
 
@@ -167,6 +174,7 @@ fn an_owner_that_cannot_be_kept_is_told_and_its_group_shut_out() {
     let program = program_for_all(&folder);
     let open = folder.file("open");
     fs::create_dir(&open).unwrap();
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
     chown(&open, Some(NOBODY), Some(NOBODY)).unwrap();
     let path = folder.write("open/lb.xml", text(1));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();

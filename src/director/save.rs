@@ -74,22 +74,27 @@ impl fmt::Display for SaveError {
             SaveError::Edit(path, error) => write!(f, "{}: {error}", path.display()),
             SaveError::System { path, doing, error } => {
                 write!(f, "cannot {doing} {}: {error}", path.display())?;
-                f.write_str(advice(error.kind()))?;
+                f.write_str(advice(doing, error.kind()))?;
                 f.write_str("; the file is as it was")
             }
         }
     }
 }
 
-fn advice(kind: io::ErrorKind) -> &'static str {
+fn advice(doing: &str, kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => " (make room)",
         io::ErrorKind::FileTooLarge => " (see ulimit -f)",
-        io::ErrorKind::ReadOnlyFilesystem => " (mount it for writing)",
-        io::ErrorKind::PermissionDenied => " (txlb's user must be able to write to the folder)",
+        io::ErrorKind::ReadOnlyFilesystem => " (it is read-only, perhaps for txlb alone)",
+        io::ErrorKind::PermissionDenied if doing == WRITE => {
+            " (txlb's user must be able to write to the folder)"
+        }
         _ => "",
     }
 }
+
+/// What is done to the folder.
+const WRITE: &str = "write to";
 
 impl std::error::Error for SaveError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
@@ -190,7 +195,7 @@ impl Target {
     ) -> Result<PathBuf, SaveError> {
         let beside = Beside::new(&self.path);
         let folder = beside.folder();
-        let cannot_write = || system(folder, "write to");
+        let cannot_write = || system(folder, WRITE);
         if let Err(error) = beside.clean() {
             notes.push(format!("leftovers of a save cannot be removed: {error}"));
         }

@@ -143,6 +143,14 @@ fn users_and_their_keys() {
 }
 
 #[test]
+fn a_key_that_has_an_element_needs_no_attribute() {
+    let text = "<config><admin><user name='a' access='full' key='ssh-rsa A'>\
+        <key>ssh-rsa B</key><!-- new --></user></admin></config>";
+    let change = |config: &mut Config| drop(users(config)[0].keys.remove(0));
+    example(text, change, &text.replace(" key='ssh-rsa A'", ""));
+}
+
+#[test]
 fn the_old_interval_stays_as_long_as_it_says_enough() {
     let text = "<config><manager hostCheckInterval='15'/></config>";
     let slower = |config: &mut Config| config.manager.host_check.interval = Duration::from_secs(20);
