@@ -8,7 +8,7 @@ use super::AddressError;
 
 mod words;
 
-pub(super) use self::words::Shown;
+pub(super) use self::words::{Quoted, Shown};
 
 /// A place in the file, as an editor counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -17,6 +17,7 @@ mod random;
 mod read;
 mod scan;
 mod scheduler;
+pub mod verb;
 
 pub use address::{AddressError, Endpoint, ListenAddress, ListenHost};
 pub use edit::{EditError, edit};

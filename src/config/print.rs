@@ -10,7 +10,7 @@ use super::Config;
 use super::form::{self, Attribute, Content, Form};
 
 /// What stands for a password.
-const HIDDEN: &str = "***";
+pub(super) const HIDDEN: &str = "***";
 
 /// The configuration as XML, in the order of txlb.xml(5), each password as `***`.
 ///

@@ -185,7 +185,7 @@ impl fmt::Display for Shown<'_> {
 }
 
 /// As `Shown`, in quotes.
-struct Quoted<'a>(&'a str);
+pub(in crate::config) struct Quoted<'a>(pub(in crate::config) &'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,15 +14,15 @@ use crate::config::{Access, AddressError, Host, HostState, Scheduler};
 
 /// A value of the file, and where it is.
 #[derive(Clone, Copy)]
-pub(super) struct Value<'a> {
+pub(in crate::config) struct Value<'a> {
     /// The attribute or element whose value it is.
-    pub(super) of: &'static str,
+    pub(in crate::config) of: &'static str,
     /// The value, references resolved.
-    pub(super) text: &'a str,
+    pub(in crate::config) text: &'a str,
     /// Where the attribute or element begins, in bytes.
-    pub(super) offset: usize,
+    pub(in crate::config) offset: usize,
     /// The whole file, for positions.
-    pub(super) original: &'a str,
+    pub(in crate::config) original: &'a str,
 }
 
 /// Longer than anybody waits; a larger value is a mistake of units.
@@ -30,9 +30,21 @@ const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
 const SECONDS: &str = "seconds, such as 5 or 0.5, at most ten years";
 
+impl<'a> Value<'a> {
+    /// A value that is in no file: only the kind of its errors says something.
+    pub(in crate::config) fn alone(of: &'static str, text: &'a str) -> Self {
+        Value {
+            of,
+            text,
+            offset: 0,
+            original: text,
+        }
+    }
+}
+
 impl Value<'_> {
     /// An error at the value.
-    pub(super) fn error(&self, kind: ErrorKind) -> Error {
+    pub(in crate::config) fn error(&self, kind: ErrorKind) -> Error {
         Error {
             position: self.position_of(self.offset),
             kind,
@@ -40,7 +52,7 @@ impl Value<'_> {
     }
 
     /// The place of another byte of the same file.
-    pub(super) fn position_of(&self, offset: usize) -> Position {
+    pub(in crate::config) fn position_of(&self, offset: usize) -> Position {
         Position::at(self.original, offset)
     }
 
@@ -53,19 +65,19 @@ impl Value<'_> {
     }
 
     /// As the ancestors had it: five words are true, everything else is false.
-    pub(super) fn flag(&self) -> bool {
+    pub(in crate::config) fn flag(&self) -> bool {
         flag(self.text)
     }
 
     /// A time in seconds; `None` for 0.
-    pub(super) fn seconds(&self) -> Result<Option<Duration>, Error> {
+    pub(in crate::config) fn seconds(&self) -> Result<Option<Duration>, Error> {
         let duration = parse_seconds(self.text).filter(|duration| *duration <= LONGEST);
         let duration = duration.ok_or_else(|| self.must_be(SECONDS))?;
         Ok(Some(duration).filter(|duration| !duration.is_zero()))
     }
 
     /// An address of a host or a listener.
-    pub(super) fn address<T: FromStr<Err = AddressError>>(&self) -> Result<T, Error> {
+    pub(in crate::config) fn address<T: FromStr<Err = AddressError>>(&self) -> Result<T, Error> {
         self.text.parse().map_err(|error| {
             let found = self.text.to_owned();
             self.error(ErrorKind::BadAddress {
@@ -77,7 +89,7 @@ impl Value<'_> {
     }
 
     /// The name of something.
-    pub(super) fn name(&self) -> Result<String, Error> {
+    pub(in crate::config) fn name(&self) -> Result<String, Error> {
         match is_name(self.text) {
             true => Ok(self.text.to_owned()),
             false => Err(self.must_be("1 to 255 bytes without control characters")),
@@ -85,7 +97,7 @@ impl Value<'_> {
     }
 
     /// The path of a file; whether there is one, nobody asks here.
-    pub(super) fn path(&self) -> Result<PathBuf, Error> {
+    pub(in crate::config) fn path(&self) -> Result<PathBuf, Error> {
         match self.text {
             "" => Err(self.must_be("a path")),
             path => Ok(path.into()),
@@ -93,7 +105,7 @@ impl Value<'_> {
     }
 
     /// A host's weight.
-    pub(super) fn weight(&self) -> Result<u16, Error> {
+    pub(in crate::config) fn weight(&self) -> Result<u16, Error> {
         let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
         let weight = self
             .text
@@ -104,7 +116,7 @@ impl Value<'_> {
     }
 
     /// What the operator wants of a host.
-    pub(super) fn state(&self) -> Result<HostState, Error> {
+    pub(in crate::config) fn state(&self) -> Result<HostState, Error> {
         [HostState::Up, HostState::Drain, HostState::Down]
             .into_iter()
             .find(|state| state.as_str() == self.text)
@@ -112,7 +124,7 @@ impl Value<'_> {
     }
 
     /// What a user may do, in any case.
-    pub(super) fn access(&self) -> Result<Access, Error> {
+    pub(in crate::config) fn access(&self) -> Result<Access, Error> {
         [Access::Full, Access::ReadOnly]
             .into_iter()
             .find(|access| access.as_str().eq_ignore_ascii_case(self.text))
@@ -120,7 +132,7 @@ impl Value<'_> {
     }
 
     /// A group's scheduler.
-    pub(super) fn scheduler(&self) -> Result<Scheduler, Error> {
+    pub(in crate::config) fn scheduler(&self) -> Result<Scheduler, Error> {
         self.text.parse().map_err(|_| {
             let name = self.text.split(',').next().unwrap_or_default();
             let found = self.text.to_owned();
@@ -130,7 +142,7 @@ impl Value<'_> {
     }
 
     /// Names and addresses without a port, with blanks or commas between them.
-    pub(super) fn host_names(&self) -> Result<Vec<String>, Error> {
+    pub(in crate::config) fn host_names(&self) -> Result<Vec<String>, Error> {
         let is_between = |character: char| character == ',' || character.is_ascii_whitespace();
         let words = self.text.split(is_between).filter(|word| !word.is_empty());
         let names: Vec<_> = words.map(str::to_owned).collect();
@@ -144,7 +156,7 @@ impl Value<'_> {
     }
 
     /// A public key in OpenSSH's one-line form (sshd(8), AUTHORIZED_KEYS), without options.
-    pub(super) fn key(&self) -> Result<String, Error> {
+    pub(in crate::config) fn key(&self) -> Result<String, Error> {
         let text = self.text.trim();
         let mut words = text.split(' ');
         let is_kind = |word: &str| word.contains('-') && word.bytes().all(is_key_byte);

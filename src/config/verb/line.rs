@@ -1,0 +1,158 @@
+//! A line, and the words that it is made of.
+//!
+//! Blanks are between words. What is in double quotes may have blanks in it, and
+//! `\"`, `\\` and `\u{HEX}` (any character by its number) stand for what cannot be
+//! written as it is. Outside of quotes a backslash is one.
+
+use std::fmt::{self, Write as _};
+
+use super::ParseError;
+
+/// The words of a line, which comes without its end.
+pub(super) fn words(line: &str) -> Result<Vec<String>, ParseError> {
+    if let Some(found) = line.chars().find(|character| character.is_control()) {
+        return Err(ParseError::ControlCharacter(found));
+    }
+    let mut words = Vec::new();
+    let mut rest = line.trim_start_matches(' ');
+    while !rest.is_empty() {
+        let (word, behind) = first_word(rest)?;
+        words.push(word);
+        rest = behind.trim_start_matches(' ');
+    }
+    Ok(words)
+}
+
+/// The word that `text` begins with, and what is behind it.
+fn first_word(text: &str) -> Result<(String, &str), ParseError> {
+    let mut word = String::new();
+    let mut rest = text;
+    loop {
+        let end = rest.find([' ', '"']).unwrap_or(rest.len());
+        word.push_str(&rest[..end]);
+        match rest[end..].strip_prefix('"') {
+            Some(quoted) => rest = unquote(quoted, &mut word)?,
+            None => return Ok((word, &rest[end..])),
+        }
+    }
+}
+
+/// Adds to `word` what is up to the closing quote; what is behind that is left.
+fn unquote<'a>(quoted: &'a str, word: &mut String) -> Result<&'a str, ParseError> {
+    let mut rest = quoted;
+    loop {
+        let end = rest.find(['"', '\\']).ok_or(ParseError::UnclosedQuote)?;
+        word.push_str(&rest[..end]);
+        match rest[end..].strip_prefix('\\') {
+            Some(escape) => rest = unescape(escape, word)?,
+            None => return Ok(&rest[end + 1..]),
+        }
+    }
+}
+
+/// Adds to `word` what is meant by what follows a backslash; what is behind that is left.
+fn unescape<'a>(escape: &'a str, word: &mut String) -> Result<&'a str, ParseError> {
+    let Some(first) = escape.chars().next() else {
+        return Err(ParseError::UnclosedQuote);
+    };
+    if let ('"' | '\\', rest) = (first, &escape[first.len_utf8()..]) {
+        word.push(first);
+        return Ok(rest);
+    }
+    let number = escape
+        .strip_prefix("u{")
+        .and_then(|rest| rest.split_once('}'));
+    let character = number.and_then(|(digits, rest)| {
+        let number = u32::from_str_radix(digits, 16).ok()?;
+        Some((char::from_u32(number)?, rest))
+    });
+    let (character, rest) = character.ok_or(ParseError::UnknownEscape(first))?;
+    word.push(character);
+    Ok(rest)
+}
+
+/// A value as it is written in a line: in quotes only where that is needed.
+pub(super) struct Quoted<'a>(pub(super) &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Blanks other than the ASCII one are quoted for the eye.
+        let needs_quotes = |character: char| {
+            character == '"' || character.is_whitespace() || character.is_control()
+        };
+        if !self.0.is_empty() && !self.0.contains(needs_quotes) {
+            return f.write_str(self.0);
+        }
+        f.write_char('"')?;
+        self.0.chars().try_for_each(|character| match character {
+            '"' | '\\' => write!(f, "\\{character}"),
+            _ if character.is_control() => write!(f, "{}", character.escape_unicode()),
+            _ => f.write_char(character),
+        })?;
+        f.write_char('"')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_may_stand_anywhere_in_a_word() {
+        let cases: &[(&str, &[&str])] = &[
+            ("", &[]),
+            ("   ", &[]),
+            ("a", &["a"]),
+            ("  a  b ", &["a", "b"]),
+            (r#"a=b "c d" e="f g"h"#, &["a=b", "c d", "e=f gh"]),
+            (r#""" a="""#, &["", "a="]),
+            (r#"a=" \"\\ " b"#, &["a= \"\\ ", "b"]),
+            (r"a=C:\new", &[r"a=C:\new"]),
+            (r#"a="\u{9}\u{1f4be}""#, &["a=\t💾"]),
+            ("a=ü\u{a0}b", &["a=ü\u{a0}b"]),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(words(line).unwrap(), *expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_taken_apart_is_refused() {
+        let cases = [
+            ("a=\"b", ParseError::UnclosedQuote),
+            ("\"", ParseError::UnclosedQuote),
+            ("\"a\\", ParseError::UnclosedQuote),
+            ("\"a\\\"", ParseError::UnclosedQuote),
+            (r#""\n""#, ParseError::UnknownEscape('n')),
+            (r#""\u{}""#, ParseError::UnknownEscape('u')),
+            (r#""\u{d800}""#, ParseError::UnknownEscape('u')),
+            (r#""\u{110000}""#, ParseError::UnknownEscape('u')),
+            (r#""\u{9""#, ParseError::UnknownEscape('u')),
+            (r#""\ü""#, ParseError::UnknownEscape('ü')),
+            ("a\tb", ParseError::ControlCharacter('\t')),
+            ("a\n", ParseError::ControlCharacter('\n')),
+            ("a\u{85}", ParseError::ControlCharacter('\u{85}')),
+        ];
+        for (line, error) in cases {
+            assert_eq!(words(line), Err(error), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn quotes_are_written_only_where_they_are_needed() {
+        let cases = [
+            ("a", "a"),
+            (r"C:\new", r"C:\new"),
+            ("a=b", "a=b"),
+            ("", r#""""#),
+            ("a b", r#""a b""#),
+            ("a\u{a0}b", "\"a\u{a0}b\""),
+            ("a\"\\", r#""a\"\\""#),
+            ("a\t\u{9b}", r#""a\u{9}\u{9b}""#),
+        ];
+        for (text, quoted) in cases {
+            assert_eq!(Quoted(text).to_string(), quoted);
+            assert_eq!(words(quoted).unwrap(), [text]);
+        }
+    }
+}

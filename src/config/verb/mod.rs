@@ -1,0 +1,323 @@
+//! What an operator can ask for: the words that every door shares.
+//!
+//! A [`Command`] is parsed from a line, from a program's arguments or from a web
+//! form, and printed as a line; the [`table`] says what there is. A [`Verb`] is
+//! one change: a pure function from a configuration to the next one. Who may ask,
+//! and what is done about the answer, is known elsewhere.
+
+mod arguments;
+mod error;
+mod line;
+mod parse;
+mod print;
+pub mod table;
+#[cfg(test)]
+mod tests;
+mod written;
+
+pub use error::ParseError;
+
+use std::fmt;
+use std::time::Duration;
+
+use self::table::CommandSchema;
+use super::{Access, Endpoint, Host, HostState, ListenAddress, Scheduler, User};
+
+/// Anything that can be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Command {
+    /// A change of the configuration.
+    Change(Verb),
+    /// Something to be done that changes nothing in the configuration.
+    Action(Action),
+    /// Something to be told.
+    Question(Question),
+    /// The brackets around changes that are one.
+    Batch(Batch),
+}
+
+/// One change of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verb {
+    /// A new host in a group.
+    AddHost {
+        /// The group.
+        group: GroupKey,
+        /// The host.
+        host: Host,
+        /// Where among the others: without it, behind them.
+        place: Option<Place>,
+    },
+    /// A host leaves its group.
+    DelHost {
+        /// The group.
+        group: GroupKey,
+        /// Which host.
+        host: HostChoice,
+        /// Even if the enabled group is empty then.
+        force: bool,
+    },
+    /// All hosts leave a group.
+    DelAllHosts {
+        /// The group.
+        group: GroupKey,
+        /// Even if it is enabled.
+        force: bool,
+    },
+    /// What is said of a host.
+    SetHost {
+        /// The host.
+        host: HostKey,
+        /// Its address.
+        address: Option<Endpoint>,
+        /// Its weight.
+        weight: Option<u16>,
+        /// Where among the others.
+        place: Option<Place>,
+        /// Its new name.
+        rename: Option<String>,
+    },
+    /// A host's weight alone.
+    SetWeight {
+        /// The host.
+        host: HostKey,
+        /// Its weight.
+        weight: u16,
+    },
+    /// What the operator wants of a host: `drainHost`, `hostAdminDown`, `hostAdminUp`.
+    SetState {
+        /// The host.
+        host: HostKey,
+        /// Its state.
+        state: HostState,
+    },
+    /// A new group without hosts, not enabled.
+    NewGroup {
+        /// The group.
+        group: GroupKey,
+        /// Its scheduler.
+        scheduler: Scheduler,
+        /// Where among the others: without it, behind them.
+        place: Option<Place>,
+    },
+    /// A group goes, with its hosts.
+    DelGroup {
+        /// The group.
+        group: GroupKey,
+        /// Even if it is enabled: the first of the others is enabled then.
+        force: bool,
+    },
+    /// A group gets the new sessions of its service.
+    EnableGroup {
+        /// The group.
+        group: GroupKey,
+    },
+    /// How a group picks its hosts, and where it stands.
+    ChangeScheduler {
+        /// The group.
+        group: GroupKey,
+        /// Its scheduler.
+        scheduler: Scheduler,
+        /// Where among the others.
+        place: Option<Place>,
+    },
+    /// A new service with the empty, enabled group `main` (`leastc`).
+    NewService {
+        /// Its name.
+        service: String,
+        /// Where it listens.
+        listen: ListenAddress,
+        /// Where among the others: without it, behind them.
+        place: Option<Place>,
+    },
+    /// A service goes, with all it has.
+    DelService {
+        /// Its name.
+        service: String,
+    },
+    /// How long a service waits, and where it stands. `Some(None)` is for ever.
+    SetService {
+        /// Its name.
+        service: String,
+        /// `connectTimeout`.
+        connect: Option<Option<Duration>>,
+        /// `idleTimeout`.
+        idle: Option<Option<Duration>>,
+        /// `halfClosedTimeout`.
+        half_closed: Option<Option<Duration>>,
+        /// Where among the others.
+        place: Option<Place>,
+    },
+    /// One more place where a service listens.
+    AddListen {
+        /// The service's name.
+        service: String,
+        /// Where it is to listen too.
+        address: ListenAddress,
+        /// Where among the others: without it, behind them.
+        place: Option<Place<ListenAddress>>,
+    },
+    /// A service no longer listens somewhere.
+    DelListen {
+        /// The service's name.
+        service: String,
+        /// Where it does not listen any more.
+        address: ListenAddress,
+    },
+    /// A service listens somewhere else.
+    SwitchPort {
+        /// The service's name.
+        service: String,
+        /// Where it listened.
+        from: ListenChoice,
+        /// Where it is to listen instead; a port alone keeps the address.
+        to: ListenChoice,
+    },
+    /// Somebody new who may log in.
+    AddUser {
+        /// Who.
+        user: User,
+        /// Where among the others: without it, behind them.
+        place: Option<Place>,
+    },
+    /// What is said of a user.
+    SetUser {
+        /// Their name.
+        name: String,
+        /// A crypt(3) string; an empty one takes the password away.
+        password: Option<Secret>,
+        /// What they may do.
+        access: Option<Access>,
+        /// Their keys, all of them.
+        keys: Option<Vec<String>>,
+        /// Where among the others.
+        place: Option<Place>,
+    },
+    /// Somebody may no longer log in.
+    DelUser {
+        /// Their name.
+        name: String,
+    },
+    /// Anything else in the file.
+    SetOption {
+        /// Where it is in the file, such as `manager.hostCheck.interval`.
+        name: String,
+        /// Its value as in the file; an empty one takes it out of the file.
+        value: String,
+    },
+}
+
+/// Something to be done that changes nothing in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Try a failed host again, now.
+    RetryHost {
+        /// The host.
+        host: HostKey,
+    },
+    /// Write the running configuration to its file.
+    SaveConfig {
+        /// Even if somebody else has changed the file.
+        force: bool,
+    },
+    /// Read the file again.
+    Reload {
+        /// Even if changes are lost that were not saved.
+        force: bool,
+    },
+    /// Open the log anew.
+    ReopenLog,
+    /// Stop.
+    Shutdown {
+        /// How long open sessions have; without it, as long as after a SIGTERM.
+        grace: Option<Duration>,
+    },
+}
+
+/// Something to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Question {
+    /// How everything is.
+    Status,
+    /// The open sessions.
+    Sessions,
+    /// The running configuration.
+    Config,
+    /// The verbs that make the running configuration from the stored one.
+    Diff,
+    /// What can be asked for, or one command of it.
+    Help {
+        /// The command.
+        verb: Option<&'static CommandSchema>,
+    },
+}
+
+/// The brackets around changes that are one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Batch {
+    /// Keep the changes that follow.
+    Begin,
+    /// Make them, all or none.
+    Commit,
+    /// Forget them.
+    Abort,
+}
+
+/// What a group is known by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupKey {
+    /// Its service's name.
+    pub service: String,
+    /// Its name.
+    pub group: String,
+}
+
+/// What a host is known by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostKey {
+    /// Its group.
+    pub group: GroupKey,
+    /// Its name.
+    pub name: String,
+}
+
+/// A host of a known group, said in one of two ways.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostChoice {
+    /// By its name.
+    Name(String),
+    /// By its address, as the ancestors did: the only host there.
+    Address(Endpoint),
+}
+
+/// Where a service listens, said in one of two ways.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenChoice {
+    /// By the port alone, whatever the address.
+    Port(u16),
+    /// In full.
+    Address(ListenAddress),
+}
+
+/// Where something goes among others of its kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place<T = String> {
+    /// Right before this one.
+    Before(T),
+    /// Behind all others.
+    Last,
+}
+
+/// Something that debug output must not show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}

@@ -1,0 +1,426 @@
+//! Every command, with what it takes: the one table that parsing, `help`,
+//! completion, web forms and the manual page share.
+//!
+//! What a command does is said by its type, and in one line here.
+
+/// One command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CommandSchema {
+    /// Its name.
+    pub name: &'static str,
+    /// What it was called once; still understood.
+    pub old: Option<&'static str>,
+    /// Of what kind it is.
+    pub kind: Kind,
+    /// What it takes, in the order in which it is printed.
+    pub keys: &'static [KeySchema],
+    /// What it does, in one line.
+    pub summary: &'static str,
+}
+
+impl CommandSchema {
+    /// Whether it only reads, so that everybody who may log in may use it.
+    pub fn only_reads(&self) -> bool {
+        self.kind == Kind::Question
+    }
+
+    /// The key of that name, or of that old name.
+    pub fn key(&self, name: &str) -> Option<&'static KeySchema> {
+        self.keys
+            .iter()
+            .find(|key| key.name == name || key.old == Some(name))
+    }
+
+    /// What it takes, as in `service= [force=]`.
+    pub fn synopsis(&self) -> String {
+        let keys: Vec<_> = self.keys.iter().map(KeySchema::synopsis).collect();
+        keys.join(" ")
+    }
+}
+
+/// What kind of command it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It changes the configuration.
+    Change,
+    /// It does something else.
+    Action,
+    /// It only reads.
+    Question,
+    /// It makes one change of several.
+    Batch,
+}
+
+/// Something that a command takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeySchema {
+    /// Its name.
+    pub name: &'static str,
+    /// What it was called once; still understood.
+    pub old: Option<&'static str>,
+    /// Whether the command cannot do without it.
+    pub required: bool,
+    /// The required key that it may stand for.
+    pub instead_of: Option<&'static str>,
+    /// Whether it may be given more than once.
+    pub repeats: bool,
+    /// Whether a word without `key=` is taken for it.
+    pub bare: bool,
+    /// What its value is.
+    pub takes: Takes,
+}
+
+impl KeySchema {
+    fn synopsis(&self) -> String {
+        let name = match self.bare {
+            true => self.name.to_uppercase(),
+            false => format!("{}=", self.name),
+        };
+        let more = if self.repeats { " ..." } else { "" };
+        match self.required {
+            true => format!("{name}{more}"),
+            false => format!("[{name}{more}]"),
+        }
+    }
+}
+
+/// What a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Takes {
+    /// The name of a service that there is.
+    Service,
+    /// The name of a group that there is in the service.
+    Group,
+    /// The name of a host that there is in the group.
+    Host,
+    /// The name of a user that there is.
+    User,
+    /// A name that is not taken yet.
+    NewName,
+    /// Where a host is.
+    HostAddress,
+    /// Where a service listens.
+    ListenAddress,
+    /// The same, or a port alone.
+    ListenAddressOrPort,
+    /// A scheduler.
+    Scheduler,
+    /// A whole number from 0 to 1000.
+    Weight,
+    /// `up`, `drain` or `down`.
+    State,
+    /// `full` or `readonly`.
+    Access,
+    /// `true`, or anything that is not.
+    Flag,
+    /// A time in seconds; 0 is never.
+    Seconds,
+    /// A time in seconds; 0 is none.
+    Grace,
+    /// A crypt(3) string, which is not shown.
+    Secret,
+    /// A public key in OpenSSH's one-line form.
+    PublicKey,
+    /// The path of a file.
+    Path,
+    /// Host names without ports.
+    HostNames,
+    /// The name of an option.
+    OptionName,
+    /// The value of an option.
+    OptionValue,
+    /// The name of a command.
+    Command,
+}
+
+/// Every command, those that belong together side by side.
+pub fn commands() -> &'static [CommandSchema] {
+    COMMANDS
+}
+
+/// The command of that name, or of that old name.
+pub fn command(name: &str) -> Option<&'static CommandSchema> {
+    COMMANDS
+        .iter()
+        .find(|command| command.name == name || command.old == Some(name))
+}
+
+const fn required(name: &'static str, takes: Takes) -> KeySchema {
+    KeySchema {
+        name,
+        old: None,
+        required: true,
+        instead_of: None,
+        repeats: false,
+        bare: false,
+        takes,
+    }
+}
+
+const fn optional(name: &'static str, takes: Takes) -> KeySchema {
+    KeySchema {
+        required: false,
+        ..required(name, takes)
+    }
+}
+
+const fn change(
+    name: &'static str,
+    keys: &'static [KeySchema],
+    summary: &'static str,
+) -> CommandSchema {
+    CommandSchema {
+        name,
+        old: None,
+        kind: Kind::Change,
+        keys,
+        summary,
+    }
+}
+
+const fn action(
+    name: &'static str,
+    keys: &'static [KeySchema],
+    summary: &'static str,
+) -> CommandSchema {
+    CommandSchema {
+        kind: Kind::Action,
+        ..change(name, keys, summary)
+    }
+}
+
+const fn question(
+    name: &'static str,
+    keys: &'static [KeySchema],
+    summary: &'static str,
+) -> CommandSchema {
+    CommandSchema {
+        kind: Kind::Question,
+        ..change(name, keys, summary)
+    }
+}
+
+const fn batch(name: &'static str, summary: &'static str) -> CommandSchema {
+    CommandSchema {
+        kind: Kind::Batch,
+        ..change(name, &[], summary)
+    }
+}
+
+const SERVICE: KeySchema = required("service", Takes::Service);
+const GROUP: KeySchema = required("group", Takes::Group);
+const HOST: KeySchema = KeySchema {
+    old: Some("host"),
+    ..required("name", Takes::Host)
+};
+const NEW_HOST: KeySchema = KeySchema {
+    takes: Takes::NewName,
+    ..HOST
+};
+/// The host's address in place of its name, as the ancestors had it.
+const HOST_AT: KeySchema = KeySchema {
+    instead_of: Some("name"),
+    ..optional("ip", Takes::HostAddress)
+};
+const FORCE: KeySchema = optional("force", Takes::Flag);
+const KEYS: KeySchema = KeySchema {
+    repeats: true,
+    ..optional("key", Takes::PublicKey)
+};
+
+const IN_GROUP: &[KeySchema] = &[SERVICE, GROUP];
+const ONE_HOST: &[KeySchema] = &[SERVICE, GROUP, HOST];
+
+const COMMANDS: &[CommandSchema] = &[
+    change(
+        "addHost",
+        &[
+            SERVICE,
+            GROUP,
+            NEW_HOST,
+            required("ip", Takes::HostAddress),
+            optional("weight", Takes::Weight),
+            optional("state", Takes::State),
+            optional("before", Takes::Host),
+        ],
+        "add a host to a group",
+    ),
+    change(
+        "delHost",
+        &[SERVICE, GROUP, HOST, HOST_AT, FORCE],
+        "remove a host from its group; its sessions live on",
+    ),
+    change(
+        "delAllHosts",
+        &[SERVICE, GROUP, FORCE],
+        "remove all hosts from a group; their sessions live on",
+    ),
+    change(
+        "setHost",
+        &[
+            SERVICE,
+            GROUP,
+            HOST,
+            optional("ip", Takes::HostAddress),
+            optional("weight", Takes::Weight),
+            optional("before", Takes::Host),
+            optional("rename", Takes::NewName),
+        ],
+        "change a host's address, weight, place or name",
+    ),
+    change(
+        "setWeight",
+        &[SERVICE, GROUP, HOST, required("weight", Takes::Weight)],
+        "change a host's weight",
+    ),
+    change("drainHost", ONE_HOST, "give a host no new sessions"),
+    change(
+        "hostAdminDown",
+        ONE_HOST,
+        "switch a host off: no new sessions",
+    ),
+    change("hostAdminUp", ONE_HOST, "put a host in service again"),
+    change(
+        "newGroup",
+        &[
+            SERVICE,
+            required("group", Takes::NewName),
+            required("scheduler", Takes::Scheduler),
+            optional("before", Takes::Group),
+        ],
+        "add an empty group, not enabled, to a service",
+    ),
+    change(
+        "delGroup",
+        &[SERVICE, GROUP, FORCE],
+        "remove a group with its hosts; forced on the enabled one, the next is enabled",
+    ),
+    change("enableGroup", IN_GROUP, "give new sessions to this group"),
+    change(
+        "changeScheduler",
+        &[
+            SERVICE,
+            GROUP,
+            required("scheduler", Takes::Scheduler),
+            optional("before", Takes::Group),
+        ],
+        "change how a group picks hosts, and where it stands",
+    ),
+    change(
+        "newService",
+        &[
+            required("service", Takes::NewName),
+            required("listen", Takes::ListenAddress),
+            optional("before", Takes::Service),
+        ],
+        "add a service with the empty, enabled group main",
+    ),
+    change(
+        "delService",
+        &[SERVICE],
+        "remove a service with all its groups; its sessions live on",
+    ),
+    change(
+        "setService",
+        &[
+            SERVICE,
+            optional("connectTimeout", Takes::Seconds),
+            optional("idleTimeout", Takes::Seconds),
+            optional("halfClosedTimeout", Takes::Seconds),
+            optional("before", Takes::Service),
+        ],
+        "change a service's timeouts or place",
+    ),
+    change(
+        "addListen",
+        &[
+            SERVICE,
+            required("ip", Takes::ListenAddress),
+            optional("before", Takes::ListenAddress),
+        ],
+        "let a service listen at one more address",
+    ),
+    change(
+        "delListen",
+        &[SERVICE, required("ip", Takes::ListenAddress)],
+        "let a service listen at an address no more",
+    ),
+    change(
+        "switchPort",
+        &[
+            SERVICE,
+            required("from", Takes::ListenAddressOrPort),
+            required("to", Takes::ListenAddressOrPort),
+        ],
+        "let a service listen at another port or address instead",
+    ),
+    change(
+        "addUser",
+        &[
+            required("name", Takes::NewName),
+            optional("password", Takes::Secret),
+            required("access", Takes::Access),
+            KEYS,
+            optional("before", Takes::User),
+        ],
+        "add somebody who may log in",
+    ),
+    change(
+        "setUser",
+        &[
+            required("name", Takes::User),
+            optional("password", Takes::Secret),
+            optional("access", Takes::Access),
+            KEYS,
+            optional("before", Takes::User),
+        ],
+        "change a user's password, access, keys or place",
+    ),
+    change(
+        "delUser",
+        &[required("name", Takes::User)],
+        "remove somebody who may log in",
+    ),
+    change(
+        "setOption",
+        &[
+            required("name", Takes::OptionName),
+            required("value", Takes::OptionValue),
+        ],
+        "change anything else in the file; an empty value takes it out",
+    ),
+    batch("begin", "make one change of those up to commit"),
+    batch("commit", "make the changes since begin, all or none"),
+    batch("abort", "forget the changes since begin"),
+    action("retryHost", ONE_HOST, "try a failed host again, now"),
+    action(
+        "saveConfig",
+        &[FORCE],
+        "write the running configuration to the file",
+    ),
+    action("reload", &[FORCE], "read the file again"),
+    CommandSchema {
+        old: Some("closeLog"),
+        ..action("reopenLog", &[], "open the log anew")
+    },
+    action(
+        "shutdown",
+        &[optional("grace", Takes::Grace)],
+        "stop; open sessions have so many seconds to end",
+    ),
+    question("status", &[], "show how everything is"),
+    question("sessions", &[], "show the open sessions"),
+    question("config", &[], "show the running configuration"),
+    question("diff", &[], "show the changes that are not in the file"),
+    question(
+        "help",
+        &[KeySchema {
+            bare: true,
+            ..optional("verb", Takes::Command)
+        }],
+        "show the commands, or what one of them takes",
+    ),
+];

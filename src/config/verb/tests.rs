@@ -1,0 +1,261 @@
+//! Tests of what is understood, what is printed, and what is refused.
+
+use super::table::{Kind, commands};
+use super::*;
+
+fn parsed(line: &str) -> Command {
+    line.parse()
+        .unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+fn refused(line: &str) -> String {
+    match line.parse::<Command>() {
+        Err(error) => error.to_string(),
+        Ok(command) => panic!("{line}: {command:?}"),
+    }
+}
+
+/// Each is printed as it is written here.
+const LINES: &[&str] = &[
+    "addHost service=web group=main name=one ip=10.0.0.1:80",
+    "addHost service=web group=main name=one ip=db:80 weight=0 state=drain before=two",
+    "addHost service=web group=main name=one ip=[::1]:80 before=\"\"",
+    "delHost service=web group=main name=one",
+    "delHost service=web group=main ip=10.0.0.1:80 force=true",
+    "delAllHosts service=web group=main",
+    "delAllHosts service=web group=main force=true",
+    "setHost service=web group=main name=one",
+    "setHost service=web group=main name=one ip=db:1 weight=1000 before=two rename=three",
+    "setWeight service=web group=main name=one weight=5",
+    "drainHost service=web group=main name=\"one and only\"",
+    "hostAdminDown service=web group=main name=one",
+    "hostAdminUp service=web group=main name=one",
+    "newGroup service=web group=spare scheduler=maglev,sticky",
+    "newGroup service=web group=spare scheduler=rand before=main",
+    "delGroup service=web group=spare",
+    "delGroup service=web group=spare force=true",
+    "enableGroup service=web group=spare",
+    "changeScheduler service=web group=main scheduler=weightlc",
+    "changeScheduler service=web group=main scheduler=weightlc before=spare",
+    "newService service=web listen=*:80",
+    "newService service=web listen=localhost:80 before=mail",
+    "delService service=web",
+    "setService service=web",
+    "setService service=web connectTimeout=0.5 idleTimeout=0 halfClosedTimeout=300 before=mail",
+    "addListen service=web ip=*:80",
+    "addListen service=web ip=*:80 before=[::1]:80",
+    "delListen service=web ip=*:80",
+    "switchPort service=web from=80 to=81",
+    "switchPort service=web from=*:80 to=127.0.0.1:81",
+    "addUser name=ann password=$6$x$y access=full",
+    "addUser name=ann access=readonly key=\"ssh-ed25519 AAAA ann\" key=\"ssh-rsa BBBB\" before=bob",
+    "setUser name=ann",
+    "setUser name=ann password=\"\" access=full key=\"\" before=\"\"",
+    "setUser name=ann key=\"ssh-ed25519 AAAA\"",
+    "delUser name=ann",
+    "setOption name=manager.hostCheck.interval value=5",
+    "setOption name=logging.file value=\"\"",
+    "begin",
+    "commit",
+    "abort",
+    "retryHost service=web group=main name=one",
+    "saveConfig",
+    "saveConfig force=true",
+    "reload",
+    "reload force=true",
+    "reopenLog",
+    "shutdown",
+    "shutdown grace=0",
+    "shutdown grace=2.5",
+    "status",
+    "sessions",
+    "config",
+    "diff",
+    "help",
+    "help verb=addHost",
+];
+
+#[test]
+fn a_line_is_printed_as_it_is_understood() {
+    for line in LINES {
+        assert_eq!(parsed(line).line(), *line);
+    }
+}
+
+#[test]
+fn every_command_of_the_table_is_understood() {
+    for command in commands() {
+        let mut lines = LINES
+            .iter()
+            .filter(|line| line.split(' ').next() == Some(command.name));
+        assert!(lines.next().is_some(), "{}", command.name);
+    }
+    for line in LINES {
+        let command = parsed(line);
+        let schema = table::command(command.name()).unwrap();
+        let kind = match command {
+            Command::Change(_) => Kind::Change,
+            Command::Action(_) => Kind::Action,
+            Command::Question(_) => Kind::Question,
+            Command::Batch(_) => Kind::Batch,
+        };
+        assert_eq!(schema.kind, kind, "{line}");
+    }
+}
+
+#[test]
+fn old_spellings_are_understood() {
+    for (old, new) in [
+        ("closeLog", "reopenLog"),
+        (
+            "delHost service=s group=g host=h",
+            "delHost service=s group=g name=h",
+        ),
+        (
+            "addHost service=s group=g host=h ip=h:1 state=up",
+            "addHost service=s group=g name=h ip=h:1",
+        ),
+        (
+            "newGroup service=s group=g scheduler=leastconns",
+            "newGroup service=s group=g scheduler=leastc",
+        ),
+        ("help closeLog", "help verb=reopenLog"),
+    ] {
+        assert_eq!(parsed(old).line(), new);
+    }
+}
+
+#[test]
+fn what_is_not_understood_is_told_what_would_be_right() {
+    let cases = [
+        ("", "a verb is needed: help lists them"),
+        ("addhots", "there is no verb \"addhots\": is addHost meant?"),
+        ("dance a=b", "there is no verb \"dance\": help lists them"),
+        ("help dance", "there is no verb \"dance\": help lists them"),
+        (
+            "delService web",
+            "\"web\" is no key=value: it takes service=",
+        ),
+        (
+            "setWeight service=s group=g name=h weigth=3",
+            "setWeight does not take weigth=: is weight= meant?",
+        ),
+        (
+            "enableGroup service=s group=g force=true",
+            "enableGroup does not take force=: it takes service= group=",
+        ),
+        (
+            "status service=s",
+            "status does not take service=: status takes nothing",
+        ),
+        (
+            "addUser name=ann",
+            "addUser needs access=: it takes name= [password=] access= [key= ...] [before=]",
+        ),
+        (
+            "delHost service=s group=g",
+            "delHost needs name=: it takes service= group= name= [ip=] [force=]",
+        ),
+        (
+            "delHost service=s group=g name=h ip=h:1",
+            "name= and ip= say the same: give one of them",
+        ),
+        (
+            "delHost service=s group=g name=h host=h",
+            "name= is given twice",
+        ),
+        (
+            "setWeight service=s group=g name=h weight=1001",
+            "weight is \"1001\" but must be a whole number from 0 to 1000",
+        ),
+        (
+            "addHost service=s group=g name=h ip=h",
+            "ip is \"h\": the port is missing: write h:PORT",
+        ),
+        (
+            "addHost service=s group=g name=\"\" ip=h:1",
+            "name is \"\" but must be 1 to 255 bytes without control characters",
+        ),
+        (
+            "addHost service=s group=g name=\"a\\u{a}b\" ip=h:1",
+            "name is \"a\\nb\" but must be 1 to 255 bytes without control characters",
+        ),
+        (
+            "addHost service=s group=g name=h ip=h:1 state=of",
+            "state is \"of\" but must be up, drain or down",
+        ),
+        (
+            "newGroup service=s group=g scheduler=leastcon",
+            "there is no scheduler \"leastcon\": is leastc meant?",
+        ),
+        (
+            "setService service=s idleTimeout=1m",
+            "idleTimeout is \"1m\" but must be seconds, such as 5 or 0.5, at most ten years",
+        ),
+        (
+            "addUser name=ann access=all",
+            "access is \"all\" but must be full or readonly",
+        ),
+        (
+            "addUser name=ann access=full key=AAAA",
+            "key is \"AAAA\" but must be a public key on one line, such as ssh-ed25519 AAAA...",
+        ),
+        (
+            "shutdown grace=soon",
+            "grace is \"soon\" but must be seconds, such as 5 or 0.5, at most ten years",
+        ),
+        ("status \"", "a quote is not closed: write \\\" for one"),
+        (
+            "status\t",
+            "a line may have no control characters: write \"\\u{9}\", with the quotes",
+        ),
+        (
+            "help \"\\n\"",
+            "\\n means nothing in quotes: write \\\\ for a backslash",
+        ),
+    ];
+    for (line, message) in cases {
+        assert_eq!(refused(line), message, "{line}");
+    }
+}
+
+#[test]
+fn a_form_a_line_and_arguments_are_understood_alike() {
+    let line = r#"addHost service="a b" group=main name="o\"ne" ip=h:1"#;
+    let pairs = [
+        ("service", "a b"),
+        ("group", "main"),
+        ("name", "o\"ne"),
+        ("ip", "h:1"),
+    ];
+    let words = [
+        "addHost",
+        "service=a b",
+        "group=main",
+        "name=o\"ne",
+        "ip=h:1",
+    ];
+    assert_eq!(Command::from_pairs("addHost", &pairs), Ok(parsed(line)));
+    assert_eq!(Command::from_words(&words), Ok(parsed(line)));
+    assert_eq!(Command::from_words::<&str>(&[]), Err(ParseError::Empty));
+}
+
+#[test]
+fn no_password_is_shown_unless_it_must_be() {
+    for line in [
+        "addUser name=ann password=geheim access=full",
+        "setUser name=ann password=geheim",
+    ] {
+        let command = parsed(line);
+        assert_eq!(command.line(), line);
+        assert_eq!(command.to_string(), line.replace("geheim", "***"));
+        assert!(!format!("{command:?}").contains("geheim"), "{command:?}");
+        let Command::Change(verb) = command else {
+            panic!()
+        };
+        assert_eq!(verb.line(), line);
+        assert_eq!(verb.to_string(), line.replace("geheim", "***"));
+    }
+    let taken_away = "setUser name=ann password=\"\"";
+    assert_eq!(parsed(taken_away).to_string(), taken_away);
+}
