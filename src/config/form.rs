@@ -214,7 +214,7 @@ pub(super) fn logging(logging: &Logging) -> Form {
 }
 
 /// Seconds as they are read, exact to the nanosecond; 0 for `None`.
-fn seconds(duration: Option<Duration>) -> String {
+pub(super) fn seconds(duration: Option<Duration>) -> String {
     let duration = duration.unwrap_or_default();
     let text = format!("{}.{:09}", duration.as_secs(), duration.subsec_nanos());
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -224,6 +224,6 @@ fn door(listen: Option<&ListenAddress>) -> String {
     listen.map_or_else(|| "None".to_owned(), ToString::to_string)
 }
 
-fn path(path: &Path) -> String {
+pub(super) fn path(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }

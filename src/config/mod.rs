@@ -202,6 +202,21 @@ pub struct Web {
     pub names: Vec<String>,
 }
 
+impl Web {
+    /// What `<web listen="..."/>` amounts to; without a place to listen, not enabled.
+    pub fn new(listen: Option<ListenAddress>) -> Self {
+        Web {
+            enable: listen.is_some(),
+            listen,
+            secure: false,
+            refresh: None,
+            cert: None,
+            key: None,
+            names: Vec::new(),
+        }
+    }
+}
+
 /// `<ssh>`: the console.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ssh {
@@ -209,6 +224,16 @@ pub struct Ssh {
     pub listen: Option<ListenAddress>,
     /// Whether it is open at all.
     pub enable: bool,
+}
+
+impl Ssh {
+    /// What `<ssh listen="..."/>` amounts to; without a place to listen, not enabled.
+    pub fn new(listen: Option<ListenAddress>) -> Self {
+        Ssh {
+            enable: listen.is_some(),
+            listen,
+        }
+    }
 }
 
 /// Somebody who may log in at the doors.
@@ -294,6 +319,14 @@ pub struct Chore {
 pub struct Control {
     /// Where the Unix socket is made.
     pub socket: PathBuf,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Control {
+            socket: "/run/txlb/control.sock".into(),
+        }
+    }
 }
 
 /// `<logging>`: what is written down, and where.

@@ -31,22 +31,9 @@ pub(super) fn admin(element: &Element<'_>, warned: &mut Warned) -> Result<Admin,
                 element: "web",
             }));
         }
-        admin.web = Some(old_web(listen.address()?));
+        admin.web = Some(Web::new(Some(listen.address()?)));
     }
     Ok(admin)
-}
-
-/// What PythonDirector's `<admin listen="...">` amounts to.
-fn old_web(listen: ListenAddress) -> Web {
-    Web {
-        listen: Some(listen),
-        enable: true,
-        secure: false,
-        refresh: None,
-        cert: None,
-        key: None,
-        names: Vec::new(),
-    }
 }
 
 fn web(element: &Element<'_>) -> Result<Web, Error> {

@@ -23,6 +23,7 @@ use super::scan::{BYTE_ORDER_MARK, scan};
 
 pub(super) use self::schema::NOTE;
 pub use self::schema::{AttributeSchema, ChildSchema, ElementSchema, Occurs, schema};
+pub(super) use self::settings::at_interval;
 pub(super) use self::value::{Value, flag};
 
 /// A configuration, and what is odd about it.

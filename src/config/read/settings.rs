@@ -4,9 +4,6 @@ use super::element::Element;
 use crate::config::error::{Error, ErrorKind};
 use crate::config::{Chore, Control, Logging, Manager};
 
-/// The control socket of a `<control>` that names none.
-const CONTROL_SOCKET: &str = "/run/txlb/control.sock";
-
 /// Reads a `<manager>`.
 pub(super) fn manager(element: &Element<'_>) -> Result<Manager, Error> {
     let mut manager = Manager::default();
@@ -47,7 +44,7 @@ fn chore(element: &Element<'_>, default: Chore) -> Result<Chore, Error> {
 }
 
 /// An interval of 0 switches a chore off.
-fn at_interval(interval: Option<std::time::Duration>, chore: Chore) -> Chore {
+pub(in crate::config) fn at_interval(interval: Option<std::time::Duration>, chore: Chore) -> Chore {
     match interval {
         Some(interval) => Chore { interval, ..chore },
         None => Chore {
@@ -59,11 +56,12 @@ fn at_interval(interval: Option<std::time::Duration>, chore: Chore) -> Chore {
 
 /// Reads a `<control>`.
 pub(super) fn control(element: &Element<'_>) -> Result<Control, Error> {
-    let socket = match element.value("socket") {
-        Some(value) => value.path()?,
-        None => CONTROL_SOCKET.into(),
-    };
-    Ok(Control { socket })
+    Ok(match element.value("socket") {
+        Some(value) => Control {
+            socket: value.path()?,
+        },
+        None => Control::default(),
+    })
 }
 
 /// Reads a `<logging>`.

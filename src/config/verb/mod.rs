@@ -5,17 +5,24 @@
 //! one change: a pure function from a configuration to the next one. Who may ask,
 //! and what is done about the answer, is known elsewhere.
 
+mod apply;
 mod arguments;
 mod error;
 mod line;
+mod named;
+mod option;
 mod parse;
 mod print;
+mod refusal;
 pub mod table;
 #[cfg(test)]
 mod tests;
 mod written;
 
+pub use apply::apply_all;
 pub use error::ParseError;
+pub use option::{OptionSchema, options};
+pub use refusal::Refusal;
 
 use std::fmt;
 use std::time::Duration;

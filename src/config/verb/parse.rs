@@ -8,7 +8,9 @@ use std::str::FromStr;
 use super::arguments::Arguments;
 use super::line::words;
 use super::table::{self, Kind};
-use super::{Action, Batch, Command, HostChoice, ListenChoice, ParseError, Question, Secret, Verb};
+use super::{
+    Action, Batch, Command, HostChoice, ListenChoice, ParseError, Question, Secret, Verb, option,
+};
 use crate::config::nearest::nearest;
 use crate::config::read::Value;
 use crate::config::{Access, Endpoint, Host, HostState, ListenAddress, User};
@@ -231,9 +233,11 @@ impl Arguments<'_> {
     }
 
     fn change_of_option(&self) -> Result<Verb, ParseError> {
+        let (name, value) = (self.required("name")?.text, self.required("value")?.text);
+        option::check(name, value)?;
         Ok(Verb::SetOption {
-            name: self.required("name")?.text.to_owned(),
-            value: self.required("value")?.text.to_owned(),
+            name: name.to_owned(),
+            value: value.to_owned(),
         })
     }
 

@@ -6,7 +6,7 @@ use std::fmt::{self, Display};
 
 use super::written::Written;
 use super::{Action, Batch, Command, HostChoice, ListenChoice, Question, Verb};
-use crate::config::print::seconds;
+use crate::config::form::seconds;
 use crate::config::{Access, HostState, User};
 
 impl Command {

@@ -125,9 +125,15 @@ fn old_spellings_are_understood() {
     }
 }
 
+fn each_is_refused(cases: &[(&str, &str)]) {
+    for (line, message) in cases {
+        assert_eq!(refused(line), *message, "{line}");
+    }
+}
+
 #[test]
-fn what_is_not_understood_is_told_what_would_be_right() {
-    let cases = [
+fn a_wrong_verb_or_key_is_told_what_would_be_right() {
+    each_is_refused(&[
         ("", "a verb is needed: help lists them"),
         ("addhots", "there is no verb \"addhots\": is addHost meant?"),
         ("dance a=b", "there is no verb \"dance\": help lists them"),
@@ -164,6 +170,12 @@ fn what_is_not_understood_is_told_what_would_be_right() {
             "delHost service=s group=g name=h host=h",
             "name= is given twice",
         ),
+    ]);
+}
+
+#[test]
+fn a_wrong_value_is_told_what_would_be_right() {
+    each_is_refused(&[
         (
             "setWeight service=s group=g name=h weight=1001",
             "weight is \"1001\" but must be a whole number from 0 to 1000",
@@ -213,10 +225,7 @@ fn what_is_not_understood_is_told_what_would_be_right() {
             "help \"\\n\"",
             "\\n means nothing in quotes: write \\\\ for a backslash",
         ),
-    ];
-    for (line, message) in cases {
-        assert_eq!(refused(line), message, "{line}");
-    }
+    ]);
 }
 
 #[test]

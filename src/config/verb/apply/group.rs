@@ -1,0 +1,54 @@
+//! The verbs about groups.
+
+use super::{service_of, service_words};
+use crate::config::verb::named::{find, insert, move_to};
+use crate::config::verb::{GroupKey, Refusal, Verb};
+use crate::config::{Config, Group, Service};
+
+/// Changes a service's groups.
+pub(super) fn change(verb: &Verb, key: &GroupKey, config: &mut Config) -> Result<(), Refusal> {
+    let service = service_of(config, &key.service)?;
+    let owner = service_words(&key.service);
+    if let Verb::NewGroup {
+        scheduler, place, ..
+    } = verb
+    {
+        let group = Group {
+            name: key.group.clone(),
+            scheduler: *scheduler,
+            hosts: Vec::new(),
+        };
+        return insert(&mut service.groups, group, place.as_ref(), &owner);
+    }
+    let index = find(&service.groups, &key.group, &owner)?;
+    match verb {
+        Verb::DelGroup { force, .. } => remove(service, index, *force, key),
+        Verb::EnableGroup { .. } => {
+            service.enabled.clone_from(&key.group);
+            Ok(())
+        }
+        Verb::ChangeScheduler {
+            scheduler, place, ..
+        } => {
+            service.groups[index].scheduler = *scheduler;
+            move_to(&mut service.groups, index, place.as_ref(), &owner).map(drop)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Exactly one group is enabled, always: without this one, the first of the others.
+fn remove(service: &mut Service, index: usize, force: bool, key: &GroupKey) -> Result<(), Refusal> {
+    if service.groups.len() == 1 {
+        return Err(Refusal::LastGroup { group: key.clone() });
+    }
+    let was_enabled = service.enabled == key.group;
+    if was_enabled && !force {
+        return Err(Refusal::EnabledGroup { group: key.clone() });
+    }
+    service.groups.remove(index);
+    if was_enabled && let Some(first) = service.groups.first() {
+        service.enabled.clone_from(&first.name);
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! Tests of options: each has its place in the file, and is what the file makes of it.
+
+use super::*;
+use crate::config::verb::Verb;
+use crate::config::{print, read, schema};
+
+fn config(inside: &str) -> Config {
+    let text = format!("<config>{inside}</config>");
+    read(text.as_bytes()).unwrap().config
+}
+
+fn applied(config: &Config, name: &str, value: &str) -> Result<Config, String> {
+    let verb = Verb::SetOption {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
+    verb.apply(config).map_err(|refusal| refusal.to_string())
+}
+
+const FULL: &str = r#"
+    <admin>
+      <web listen="localhost:7001" enable="true" secure="true" refresh="10" cert="C" key="K" names="a b"/>
+      <ssh listen="localhost:2222" enable="true"/>
+    </admin>
+    <manager>
+      <hostCheck interval="1" enable="false"/>
+      <configCheck interval="2" enable="true"/>
+      <heartbeat interval="3" enable="true"/>
+    </manager>
+    <control socket="S"/>
+    <logging file="F" connections="true"/>"#;
+
+#[test]
+fn every_attribute_of_the_file_is_an_option() {
+    let mut expected = vec!["admin", "admin.web", "admin.ssh", "control"]
+        .into_iter()
+        .map(str::to_owned)
+        .collect::<Vec<_>>();
+    for (prefix, name) in [
+        ("admin.", "web"),
+        ("admin.", "ssh"),
+        ("manager.", "hostCheck"),
+        ("manager.", "configCheck"),
+        ("manager.", "heartbeat"),
+        ("", "control"),
+        ("", "logging"),
+    ] {
+        let element = schema()
+            .iter()
+            .find(|element| element.name == name)
+            .unwrap();
+        let attributes = element.attributes.iter();
+        expected.extend(attributes.map(|attribute| format!("{prefix}{name}.{}", attribute.name)));
+    }
+    let mut found: Vec<_> = options().iter().map(|option| option.path).collect();
+    expected.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn an_option_does_what_the_attribute_does() {
+    let full = config(FULL);
+    for option in options().iter().filter(|option| !option.is_element()) {
+        let (_, attribute) = option.path.rsplit_once('.').unwrap();
+        let element = option.path.rsplit('.').nth(1).unwrap();
+        let value = option.value(&full).unwrap();
+        let written = format!(" {attribute}=\"{value}\"");
+        let start = FULL.find(&format!("<{element} ")).unwrap();
+        let at = start + FULL[start..].find(&written).unwrap();
+        let without = [&FULL[..at], &FULL[at + written.len()..]].concat();
+        // A door that is open must have a place to listen.
+        if attribute != "listen" {
+            let removed = applied(&full, option.path, "").unwrap();
+            assert_eq!(print(&removed), print(&config(&without)), "{}", option.path);
+            assert_eq!(applied(&removed, option.path, &value).unwrap(), full);
+        }
+        let again = applied(&full, option.path, &value).unwrap();
+        assert_eq!(again, full, "{}", option.path);
+    }
+}
+
+#[test]
+fn an_element_comes_and_goes() {
+    let (full, none) = (config(FULL), config(""));
+    for name in ["admin", "admin.web", "admin.ssh", "control"] {
+        assert_eq!(applied(&full, name, "true").unwrap(), full);
+        assert_eq!(applied(&none, name, "no").unwrap(), none);
+        for value in ["", "false"] {
+            let gone = applied(&full, name, value).unwrap();
+            let option = option(name).unwrap();
+            assert_eq!(option.value(&full).as_deref(), Some("true"));
+            assert_eq!(option.value(&gone), None);
+        }
+    }
+    assert_eq!(applied(&none, "admin", "1").unwrap(), config("<admin/>"));
+    assert_eq!(
+        applied(&none, "control", "1").unwrap(),
+        config("<control/>")
+    );
+    let listen = r#"<admin><web listen="7001"/></admin>"#;
+    assert_eq!(
+        applied(&none, "admin.web.listen", "7001").unwrap(),
+        config(listen)
+    );
+    let closed = r#"<admin><ssh enable="no"/></admin>"#;
+    assert_eq!(
+        applied(&none, "admin.ssh.enable", "no").unwrap(),
+        config(closed)
+    );
+    let socket = r#"<control socket="/s"/>"#;
+    assert_eq!(
+        applied(&none, "control.socket", "/s").unwrap(),
+        config(socket)
+    );
+}
+
+#[test]
+fn nothing_is_taken_out_of_what_is_not_there() {
+    let none = config("");
+    for option in options() {
+        assert_eq!(
+            applied(&none, option.path, "").unwrap(),
+            none,
+            "{}",
+            option.path
+        );
+    }
+}
+
+#[test]
+fn an_open_door_has_a_place_to_listen() {
+    let (full, none) = (config(FULL), config(""));
+    for door in ["web", "ssh"] {
+        let [element, listen, enable] =
+            ["", ".listen", ".enable"].map(|end| format!("admin.{door}{end}"));
+        let nowhere = format!("there is nowhere to listen: set {listen} first");
+        assert_eq!(applied(&none, &element, "true"), Err(nowhere.clone()));
+        assert_eq!(applied(&none, &enable, "true"), Err(nowhere.clone()));
+        let open = format!("the door is open: set {enable} to false first");
+        for nothing in ["", "None"] {
+            assert_eq!(applied(&full, &listen, nothing), Err(open.clone()));
+            let closed = applied(&full, &enable, "false").unwrap();
+            let nowhere_to = applied(&closed, &listen, nothing).unwrap();
+            assert_eq!(applied(&nowhere_to, &enable, "on"), Err(nowhere.clone()));
+        }
+    }
+    let nowhere = "there is nowhere to listen: set admin.web.listen first";
+    assert_eq!(
+        applied(&none, "admin.web.secure", "true").unwrap_err(),
+        nowhere
+    );
+}
+
+#[test]
+fn an_interval_of_0_switches_a_chore_off_as_in_the_file() {
+    let changed = applied(&config(FULL), "manager.heartbeat.interval", "0").unwrap();
+    let heartbeat = changed.manager.heartbeat;
+    assert_eq!((heartbeat.interval.as_secs(), heartbeat.enable), (3, false));
+}
+
+#[test]
+fn what_is_no_option_or_no_value_is_refused() {
+    let none = config("");
+    for (name, value, message) in [
+        (
+            "manager.hostcheck.intervall",
+            "5",
+            "there is no option \"manager.hostcheck.intervall\": is manager.hostCheck.interval meant?",
+        ),
+        (
+            "color",
+            "red",
+            "there is no option \"color\": help setOption lists them",
+        ),
+        (
+            "manager.hostCheck.interval",
+            "5s",
+            "manager.hostCheck.interval is \"5s\" but must be seconds, such as 5 or 0.5, at most ten years",
+        ),
+        (
+            "admin.web.listen",
+            "localhost",
+            "admin.web.listen is \"localhost\": the port is missing: write localhost:PORT",
+        ),
+        (
+            "admin.web.names",
+            "a:1",
+            "admin.web.names is \"a:1\" but must be host names without ports, blanks between them",
+        ),
+    ] {
+        assert_eq!(applied(&none, name, value).unwrap_err(), message);
+        assert_eq!(check(name, value).unwrap_err().to_string(), message);
+    }
+}
