@@ -7,6 +7,7 @@
 
 mod apply;
 mod arguments;
+mod diff;
 mod error;
 mod line;
 mod named;
@@ -20,6 +21,7 @@ mod tests;
 mod written;
 
 pub use apply::apply_all;
+pub use diff::{diff, script};
 pub use error::ParseError;
 pub use option::{OptionSchema, options};
 pub use refusal::Refusal;

@@ -2,6 +2,8 @@
 
 use super::table::{Kind, commands};
 use super::*;
+use crate::config::generated;
+use crate::config::random::Random;
 
 fn parsed(line: &str) -> Command {
     line.parse()
@@ -267,4 +269,63 @@ fn no_password_is_shown_unless_it_must_be() {
     }
     let taken_away = "setUser name=ann password=\"\"";
     assert_eq!(parsed(taken_away).to_string(), taken_away);
+}
+
+#[test]
+fn any_verb_is_printed_as_it_is_understood() {
+    let mut random = Random::new(17);
+    for _ in 0..100 {
+        let config = generated::config(&mut random);
+        for _ in 0..30 {
+            let verb = generated::verb(&mut random, &config);
+            let line = verb.line();
+            let parsed = line.parse::<Command>();
+            assert_eq!(parsed, Ok(Command::Change(verb)), "{line}");
+        }
+    }
+}
+
+/// A piece of something that may be a command.
+fn piece(random: &mut Random) -> String {
+    let command = random.pick(commands());
+    let found = match random.below(9) {
+        0 => command.name,
+        1 => command.keys.first().map_or("=", |key| key.name),
+        2 => random.pick(&["\"", "\\", "\\\"", "\\u{", "\\u{41}", "}"]),
+        3 => random.pick(&[" ", "  ", "=", ","]),
+        4 => random.pick(&["\u{0}", "\n", "\u{202e}", "\u{10ffff}", "ü", "\u{a0}"]),
+        5 => random.pick(&["80", "*:80", "[::1]:80", "h:1", "[", "None", "0.5", "-1"]),
+        6 => random.pick(&["leastc,sticky", "up", "full", "true", "ssh-rsa A"]),
+        7 => random.pick(options()).path,
+        _ => random.pick(LINES),
+    };
+    found.to_owned()
+}
+
+#[test]
+fn no_line_is_too_strange() {
+    let mut random = Random::new(19);
+    let config = generated::config(&mut random);
+    let (mut understood, mut refused) = (0, 0);
+    for _ in 0..3000 {
+        let line: String = (0..1 + random.below(6))
+            .map(|_| piece(&mut random))
+            .collect();
+        match line.parse::<Command>() {
+            Ok(command) => {
+                understood += 1;
+                assert_eq!(command.line().parse(), Ok(command.clone()), "{line}");
+                if let Command::Change(verb) = command {
+                    // Refused or not, it does no harm.
+                    drop(verb.apply(&config));
+                }
+            }
+            Err(error) => {
+                refused += 1;
+                let words = error.to_string();
+                assert!(!words.contains(char::is_control), "{line}: {words}");
+            }
+        }
+    }
+    assert!(understood > 50 && refused > 500, "{understood} {refused}");
 }

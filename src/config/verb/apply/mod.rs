@@ -94,3 +94,6 @@ fn group_of<'a>(config: &'a mut Config, key: &GroupKey) -> Result<(&'a mut Group
     let enabled = service.enabled == key.group;
     Ok((&mut service.groups[index], enabled))
 }
+
+#[cfg(test)]
+mod tests;

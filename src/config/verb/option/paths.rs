@@ -1,7 +1,7 @@
 //! The table of options: every path, what it takes, how it is read and set.
 
 use super::{OptionSchema, Part, door};
-use crate::config::print::{path, seconds};
+use crate::config::form::{path, seconds};
 use crate::config::read::Value;
 use crate::config::verb::table::Takes;
 use crate::config::{Admin, Chore, Config, Control, Error, ListenAddress, Manager, Ssh, Web};
