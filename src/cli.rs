@@ -26,6 +26,8 @@ pub(crate) enum Command {
         signal: rustix::process::Signal,
         pid_file: PathBuf,
     },
+    /// `diff`
+    Diff { old: PathBuf, new: PathBuf },
     /// Balance.
     Serve(Job),
 }
@@ -121,6 +123,7 @@ txlb balances TCP connections over hosts.
     txlb --demo
     txlb -L ADDR -B ADDR[,weight=N] ... [-S SCHEDULER]
     txlb -s reload|stop|quit|reopen [-p PIDFILE]
+    txlb diff OLD.xml NEW.xml
     txlb -V | -h";
 
 const DEFAULT_FILE: &str = "/etc/txlb/config.xml";
@@ -161,10 +164,8 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
     if matches.opt_present("V") {
         return Ok(Command::Version);
     }
-    if let Some(word) = matches.free.first() {
-        return Err(wrong(&format!(
-            "{word:?} is not understood: options begin with '-'"
-        )));
+    if !matches.free.is_empty() {
+        return subcommand(&matches);
     }
     if let Some(word) = matches.opt_str("s") {
         let signal = signal(&word)?;
@@ -181,6 +182,30 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
         });
     }
     Ok(Command::Serve(job(&matches)?))
+}
+
+/// What words without a dash ask for.
+fn subcommand(matches: &Matches) -> Result<Command, Exit> {
+    let words: Vec<&str> = matches.free.iter().map(String::as_str).collect();
+    let has_options = FLAGS.iter().any(|flag| {
+        let name = if flag.short.is_empty() {
+            flag.long
+        } else {
+            flag.short
+        };
+        matches.opt_present(name)
+    });
+    match words[..] {
+        ["diff", old, new] if !has_options => Ok(Command::Diff {
+            old: PathBuf::from(old),
+            new: PathBuf::from(new),
+        }),
+        ["diff", ..] => Err(wrong("diff takes two configurations and no options")),
+        [word, ..] => Err(wrong(&format!(
+            "{word:?} is not understood: options begin with '-'"
+        ))),
+        [] => Err(wrong("a word is missing")),
+    }
 }
 
 fn job(matches: &Matches) -> Result<Job, Exit> {

@@ -1,13 +1,14 @@
 //! The txlb program: options in, exit status out.
 //!
 //! The only place that ends the process. What is done with the options is
-//! `serve`'s and `check`'s business.
+//! `serve`'s, `check`'s and `diff`'s business.
 
 #![forbid(unsafe_code)]
 
 mod check;
 mod cli;
 mod demo;
+mod diff;
 mod exit;
 mod logging;
 mod output;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Ok(Command::Version) => output::print(VERSION),
         Ok(Command::Check { file, print }) => check::run(&file, print),
         Ok(Command::Send { signal, pid_file }) => pidfile::send(&pid_file, signal),
+        Ok(Command::Diff { old, new }) => diff::run(&old, &new),
         Ok(Command::Serve(job)) => serve::run(job),
         Err(exit) => Err(exit),
     };

@@ -1,8 +1,12 @@
 //! Keeps the manual page and what the reader knows together.
 
+use std::collections::BTreeSet;
+
+use txlb::config::verb::table::{Kind, commands};
 use txlb::config::{ElementSchema, Limit, Scheduler, schema};
 
 const PAGE: &str = include_str!("../man/txlb.xml.5");
+const PROGRAM_PAGE: &str = include_str!("../man/txlb.8");
 
 /// What the page says of an element: its own section, and its old forms.
 fn description(element: &ElementSchema) -> String {
@@ -99,6 +103,41 @@ fn every_spelling_of_a_scheduler_is_listed() {
         let listed = marks_up(PAGE, "Cm", spelling);
         assert!(listed, "{spelling} is not listed");
     }
+}
+
+#[test]
+fn every_change_is_listed_with_all_it_takes() {
+    let changes = commands()
+        .iter()
+        .filter(|command| command.kind == Kind::Change);
+    let mut listed = 0;
+    for command in changes {
+        let item = format!(".It Ic {} ", command.name);
+        let item = PROGRAM_PAGE
+            .lines()
+            .find_map(|line| line.strip_prefix(&item));
+        let item = item.unwrap_or_else(|| panic!("{} is not listed", command.name));
+        let (needed, optional) = item.split_once("Op").unwrap_or((item, ""));
+        let keys = |text: &str| -> BTreeSet<String> {
+            let words = text.split_whitespace();
+            words
+                .filter_map(|word| word.strip_suffix('='))
+                .map(str::to_owned)
+                .collect()
+        };
+        let taken = |needed: bool| -> BTreeSet<String> {
+            let keys = command.keys.iter();
+            keys.filter(|key| (key.required || key.instead_of.is_some()) == needed)
+                .map(|key| key.name.to_owned())
+                .collect()
+        };
+        assert_eq!(keys(needed), taken(true), "{}", command.name);
+        assert_eq!(keys(optional), taken(false), "{}", command.name);
+        listed += 1;
+    }
+    let (_, verbs) = PROGRAM_PAGE.split_once(".Sh VERBS").unwrap();
+    let verbs = verbs.split_once("\n.Sh ").unwrap().0;
+    assert_eq!(verbs.matches("\n.It Ic ").count(), listed);
 }
 
 #[test]

@@ -61,6 +61,7 @@ fn wrong_usage_is_64() {
         &["-L", "80"],
         &["-w", "0"],
         &["-s", "restart"],
+        &["diff", "old.xml"],
     ] {
         let complaint = ends_with(64, arguments);
         assert_eq!(complaint.lines().count(), 1, "{complaint}");
@@ -78,6 +79,7 @@ fn a_bad_configuration_is_65_and_one_line_that_says_where() {
         &["-t", "-f", text(&file)][..],
         &["-T", "-f", text(&file)],
         &["-f", text(&file)],
+        &["diff", text(&file), text(&file)],
     ] {
         let complaint = ends_with(65, arguments);
         assert!(
@@ -93,7 +95,11 @@ fn a_bad_configuration_is_65_and_one_line_that_says_where() {
 fn a_missing_file_is_66() {
     let folder = Folder::new();
     let file = folder.file("nowhere.xml");
-    for arguments in [&["-t", "-f", text(&file)][..], &["-f", text(&file)]] {
+    for arguments in [
+        &["-t", "-f", text(&file)][..],
+        &["-f", text(&file)],
+        &["diff", text(&file), text(&file)],
+    ] {
         assert!(ends_with(66, arguments).contains("nowhere.xml"));
     }
     ends_with(66, &["-s", "stop", "-p", text(&folder.file("nowhere.pid"))]);

@@ -82,6 +82,15 @@ fn a_command_line_is_a_configuration() {
 }
 
 #[test]
+fn a_difference_is_of_two_files() {
+    let Ok(Command::Diff { old, new }) = parsed("diff old.xml new.xml") else {
+        panic!()
+    };
+    assert_eq!([old, new], ["old.xml", "new.xml"].map(PathBuf::from));
+    assert!(matches!(parsed("diff -h"), Ok(Command::Help)));
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_with_a_reason() {
     for (line, word) in [
         ("--demo -f x", "choose one"),
@@ -98,6 +107,12 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         ("-q -v", "contradict"),
         ("-s restart", "reload, stop, quit and reopen"),
         ("start", "not understood"),
+        ("start diff a b", "\"start\" is not understood"),
+        ("diff", "two configurations"),
+        ("diff a", "two configurations"),
+        ("diff a b c", "two configurations"),
+        ("diff -f x a b", "no options"),
+        ("diff a b --demo", "no options"),
         ("-X", "txlb -h"),
     ] {
         assert!(refused(line).contains(word), "{line}: {}", refused(line));
