@@ -46,16 +46,10 @@ fn mixed<T: Clone>(
     name: fn(&T) -> &str,
     change: fn(&mut Random, &mut T),
 ) -> Vec<T> {
-    let mut list = Vec::new();
-    for item in old
-        .iter()
-        .filter(|_| random.below(4) > 0)
-        .cloned()
-        .collect::<Vec<_>>()
-    {
-        let mut item = item;
-        change(random, &mut item);
-        list.push(item);
+    let mut list = old.to_vec();
+    list.retain(|_| random.below(4) > 0);
+    for item in &mut list {
+        change(random, item);
     }
     for item in new {
         if random.below(2) == 0 && !list.iter().any(|other| name(other) == name(&item)) {
@@ -138,11 +132,9 @@ fn listens(random: &mut Random, from: &Config, services: &mut [Service]) {
         }
     }
     // Only with port 0 there may be several of the same.
-    addresses.extend(
-        (0..random.below(3))
-            .map(|_| listen(random, 0))
-            .collect::<Vec<_>>(),
-    );
+    for _ in 0..random.below(7) {
+        addresses.push(listen(random, 0));
+    }
     if random.below(2) == 0 {
         shuffle(random, &mut addresses);
     }

@@ -10,11 +10,13 @@ use crate::config::read::Value;
 
 /// The keys of a command, each one that it takes, with their values.
 pub(super) struct Arguments<'a> {
+    /// The command.
     pub(super) schema: &'static CommandSchema,
     pairs: Vec<(&'static KeySchema, Value<'a>)>,
 }
 
 impl<'a> Arguments<'a> {
+    /// The arguments of a command: none that it does not take, all that it needs.
     pub(super) fn of(
         schema: &'static CommandSchema,
         pairs: impl Iterator<Item = (&'a str, &'a str)>,
@@ -60,6 +62,7 @@ impl<'a> Arguments<'a> {
         }
     }
 
+    /// The first value of `key`.
     pub(super) fn optional(&self, key: &str) -> Option<Value<'a>> {
         let mut given = self.pairs.iter();
         given
@@ -67,6 +70,7 @@ impl<'a> Arguments<'a> {
             .map(|(_, value)| *value)
     }
 
+    /// The value of `key`, which the table says must be there.
     pub(super) fn required(&self, key: &'static str) -> Result<Value<'a>, ParseError> {
         self.optional(key).ok_or_else(|| self.missing(key))
     }

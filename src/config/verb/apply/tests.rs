@@ -1,8 +1,9 @@
 //! Tests of verbs: what becomes of a configuration, and what is refused.
 
 use super::apply_all;
+use crate::config::random::Random;
 use crate::config::verb::{Command, Refusal, Verb};
-use crate::config::{Config, Limit, read};
+use crate::config::{Config, Limit, generated, print, read};
 
 mod refusals;
 
@@ -318,4 +319,27 @@ fn a_configuration_does_not_outgrow_a_file() {
             .apply(&big)
             .is_ok()
     );
+}
+
+#[test]
+fn whatever_verbs_make_is_what_a_file_could_say() {
+    let mut random = Random::new(23);
+    let (mut applied, mut refused) = (0, 0);
+    for _ in 0..60 {
+        let mut config = generated::config(&mut random);
+        for _ in 0..30 {
+            match generated::verb(&mut random, &config).apply(&config) {
+                Ok(next) => (config, applied) = (next, applied + 1),
+                Err(_) => refused += 1,
+            }
+        }
+        let users = config.admin.iter_mut().flat_map(|admin| &mut admin.users);
+        for user in users {
+            user.password = user.password.take().map(|_| "***".to_owned());
+        }
+        let printed = print(&config);
+        let reading = read(printed.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{printed}"));
+        assert_eq!(reading.config, config, "{printed}");
+    }
+    assert!(applied > 300 && refused > 300, "{applied} {refused}");
 }

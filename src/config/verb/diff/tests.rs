@@ -197,6 +197,30 @@ fn services_swap_their_listeners() {
 }
 
 #[test]
+fn several_listeners_of_which_the_system_chooses_the_port_are_told_apart() {
+    let listens = |addresses: &[&str]| {
+        let listens = addresses.iter().map(|ip| format!("<listen ip=\"{ip}\"/>"));
+        let listens: String = listens.collect();
+        reading(&format!(
+            r#"<service name="s">{listens}<group name="g" enable="1"/></service>"#
+        ))
+    };
+    let lists: [&[&str]; 5] = [
+        &["0"],
+        &["0", "80"],
+        &["80", "0"],
+        &["0", "80", "0"],
+        &["0", "0", "81", "80"],
+    ];
+    for (from, to) in lists
+        .iter()
+        .flat_map(|from| lists.iter().map(move |to| (from, to)))
+    {
+        leads(&listens(from), &listens(to));
+    }
+}
+
+#[test]
 fn hosts_are_never_all_gone_in_between() {
     let group = |hosts: &str| {
         reading(&format!(

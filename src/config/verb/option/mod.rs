@@ -9,8 +9,8 @@ mod paths;
 
 use super::table::Takes;
 use super::{ParseError, Refusal};
-use crate::config::nearest::nearest;
 use crate::config::form::seconds;
+use crate::config::nearest::nearest;
 use crate::config::read::{Value, at_interval};
 use crate::config::{Chore, Config, Error, ListenAddress, Manager, Web};
 
