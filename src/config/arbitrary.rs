@@ -1,4 +1,12 @@
-//! Configurations that look random and are valid, for tests.
+//! Configurations by the seed, for tests of what must hold for every one.
+//!
+//! Each is valid, and has names that a format could trip over.
+
+mod related;
+mod verbs;
+
+pub(super) use related::related;
+pub(super) use verbs::verb;
 
 use std::time::Duration;
 

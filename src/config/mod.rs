@@ -10,8 +10,6 @@ mod arbitrary;
 mod edit;
 mod error;
 mod form;
-#[cfg(test)]
-mod generated;
 mod nearest;
 mod print;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::table::{Kind, commands};
 use super::*;
-use crate::config::generated;
+use crate::config::arbitrary;
 use crate::config::random::Random;
 
 fn parsed(line: &str) -> Command {
@@ -275,9 +275,9 @@ fn no_password_is_shown_unless_it_must_be() {
 fn any_verb_is_printed_as_it_is_understood() {
     let mut random = Random::new(17);
     for _ in 0..100 {
-        let config = generated::config(&mut random);
+        let config = arbitrary::config(&mut random);
         for _ in 0..30 {
-            let verb = generated::verb(&mut random, &config);
+            let verb = arbitrary::verb(&mut random, &config);
             let line = verb.line();
             let parsed = line.parse::<Command>();
             assert_eq!(parsed, Ok(Command::Change(verb)), "{line}");
@@ -305,7 +305,7 @@ fn piece(random: &mut Random) -> String {
 #[test]
 fn no_line_is_too_strange() {
     let mut random = Random::new(19);
-    let config = generated::config(&mut random);
+    let config = arbitrary::config(&mut random);
     let (mut understood, mut refused) = (0, 0);
     for _ in 0..3000 {
         let line: String = (0..1 + random.below(6))

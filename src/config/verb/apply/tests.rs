@@ -3,7 +3,7 @@
 use super::apply_all;
 use crate::config::random::Random;
 use crate::config::verb::{Command, Refusal, Verb};
-use crate::config::{Config, Limit, generated, print, read};
+use crate::config::{Config, Limit, arbitrary, print, read};
 
 mod refusals;
 
@@ -326,9 +326,9 @@ fn whatever_verbs_make_is_what_a_file_could_say() {
     let mut random = Random::new(23);
     let (mut applied, mut refused) = (0, 0);
     for _ in 0..60 {
-        let mut config = generated::config(&mut random);
+        let mut config = arbitrary::config(&mut random);
         for _ in 0..30 {
-            match generated::verb(&mut random, &config).apply(&config) {
+            match arbitrary::verb(&mut random, &config).apply(&config) {
                 Ok(next) => (config, applied) = (next, applied + 1),
                 Err(_) => refused += 1,
             }

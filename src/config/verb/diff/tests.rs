@@ -1,7 +1,7 @@
 //! Tests of differences: they lead where they should, and are small where that is near.
 
 use super::{diff, script};
-use crate::config::generated::{config, related, verb};
+use crate::config::arbitrary::{config, related, verb};
 use crate::config::random::Random;
 use crate::config::verb::{Command, Verb, apply_all};
 use crate::config::{Config, read};
