@@ -1,0 +1,193 @@
+//! The balancers: what each is told, and how it is started.
+//!
+//! All do the same: TCP, least connections, two threads or processes, no log.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use super::Outcome;
+use super::folder::{Folder, free_address};
+use super::process::Process;
+
+/// The built txlb: with the release profile, by `cargo bench`.
+const TXLB: &str = env!("CARGO_BIN_EXE_txlb");
+
+/// Debian's place for the module that makes nginx a TCP balancer.
+pub(crate) const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+
+/// Sessions that each must be able to have: two descriptors each, and 20,000 of
+/// these is a usual limit.
+const SESSIONS: usize = 9_400;
+
+/// Who balances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Peer {
+    Txlb,
+    Haproxy,
+    /// With `option splice-auto`.
+    HaproxySplice,
+    Nginx,
+    Pen,
+    /// A bare loop: see `floor`.
+    Floor,
+}
+
+impl Peer {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Peer::Txlb => "txlb",
+            Peer::Haproxy => "haproxy",
+            Peer::HaproxySplice => "haproxy, splice-auto",
+            Peer::Nginx => "nginx stream",
+            Peer::Pen => "pen",
+            Peer::Floor => "bare loop",
+        }
+    }
+}
+
+/// What a balancer is to do.
+#[derive(Debug, Clone)]
+pub(crate) struct Task {
+    /// Where clients come in; at least one.
+    pub(crate) listens: Vec<SocketAddr>,
+    pub(crate) hosts: Vec<SocketAddr>,
+    pub(crate) workers: usize,
+}
+
+impl Task {
+    /// One free address, these hosts, two workers.
+    pub(crate) fn new(hosts: &[SocketAddr]) -> Outcome<Task> {
+        Ok(Task {
+            listens: vec![free_address()?],
+            hosts: hosts.to_vec(),
+            workers: 2,
+        })
+    }
+}
+
+/// A balancer that runs.
+pub(crate) struct Balancer {
+    pub(crate) process: Process,
+    /// Where clients come in.
+    pub(crate) address: SocketAddr,
+}
+
+impl Balancer {
+    /// Starts it, and waits until it listens.
+    pub(crate) fn start(folder: &Folder, peer: Peer, task: &Task) -> Outcome<Balancer> {
+        let mut command = command(folder, peer, task)?;
+        let log = folder.fresh(&format!("{}.log", peer.name()));
+        let mut process = Process::start(peer.name(), &mut command, &log)?;
+        process.wait_listening(task.listens[0])?;
+        Ok(Balancer {
+            process,
+            address: task.listens[0],
+        })
+    }
+}
+
+/// The command that runs it in the foreground, its configuration written.
+pub(crate) fn command(folder: &Folder, peer: Peer, task: &Task) -> Outcome<Command> {
+    let program = match peer {
+        Peer::Txlb => TXLB.into(),
+        Peer::Haproxy | Peer::HaproxySplice => "haproxy".into(),
+        Peer::Nginx => "nginx".into(),
+        Peer::Pen => "pen".into(),
+        Peer::Floor => std::env::current_exe()?,
+    };
+    let mut command = Command::new(program);
+    match peer {
+        Peer::Txlb => {
+            let file = folder.write("txlb.xml", &txlb(task))?;
+            command.arg("-f").arg(file);
+            command.args(["-w", &task.workers.to_string()]);
+        }
+        Peer::Haproxy | Peer::HaproxySplice => {
+            let file = folder.write("haproxy.cfg", &haproxy(task, peer == Peer::HaproxySplice))?;
+            command.args(["-db", "-f"]).arg(file);
+        }
+        Peer::Nginx => {
+            let errors = folder.fresh("nginx-error.log");
+            let pid = folder.fresh("nginx.pid");
+            let file = folder.write("nginx.conf", &nginx(task, &pid, &errors))?;
+            command.arg("-e").arg(errors).arg("-c").arg(file);
+        }
+        Peer::Pen => pen(&mut command, task),
+        Peer::Floor => {
+            command.arg(super::floor::WORD);
+            command.arg(task.workers.to_string());
+            command.arg(task.listens[0].to_string());
+            command.args(task.hosts.iter().map(SocketAddr::to_string));
+        }
+    }
+    Ok(command)
+}
+
+/// txlb's configuration.
+pub(crate) fn txlb(task: &Task) -> String {
+    let mut text = String::from("<config><service name=\"bench\">\n");
+    for listen in &task.listens {
+        let _ = writeln!(text, "<listen ip=\"{listen}\"/>");
+    }
+    text += "<group name=\"hosts\" scheduler=\"leastc\" enable=\"true\">\n";
+    for (number, host) in task.hosts.iter().enumerate() {
+        let _ = writeln!(text, "<host name=\"h{number}\" ip=\"{host}\"/>");
+    }
+    text + "</group></service></config>\n"
+}
+
+fn haproxy(task: &Task, splice: bool) -> String {
+    let splice = if splice { "option splice-auto" } else { "" };
+    let mut text = format!(
+        "global\n nbthread {}\n maxconn {SESSIONS}\n\
+         defaults\n mode tcp\n timeout connect 5s\n timeout client 1h\n timeout server 1h\n {splice}\n\
+         listen bench\n balance leastconn\n",
+        task.workers
+    );
+    for listen in &task.listens {
+        let _ = writeln!(text, " bind {listen}");
+    }
+    for (number, host) in task.hosts.iter().enumerate() {
+        let _ = writeln!(text, " server h{number} {host}");
+    }
+    text
+}
+
+/// The workers share what they know of the hosts, or each would have least
+/// connections of its own; and each has a socket of its own to accept from.
+fn nginx(task: &Task, pid: &Path, errors: &Path) -> String {
+    // Where nginx has the module built in, there is nothing to load.
+    let module = match Path::new(STREAM_MODULE).exists() {
+        true => format!("load_module {STREAM_MODULE};"),
+        false => String::new(),
+    };
+    let mut text = format!(
+        "{module} daemon off; worker_processes {}; pid {}; error_log {};\n\
+         events {{ worker_connections {}; }}\n\
+         stream {{ upstream hosts {{ zone hosts 1m; least_conn;\n",
+        task.workers,
+        pid.display(),
+        errors.display(),
+        2 * SESSIONS,
+    );
+    for host in &task.hosts {
+        let _ = writeln!(text, "server {host};");
+    }
+    text += "}\nserver { proxy_pass hosts; proxy_timeout 1h;\n";
+    for listen in &task.listens {
+        let _ = writeln!(text, "listen {listen} backlog=4096 reuseport;");
+    }
+    text + "} }\n"
+}
+
+/// By weight is what pen calls least connections: the least of connections over
+/// weight, all weights being 1. `-r` keeps it from sending a client, by its
+/// address, to the host it had before: there is one address here.
+fn pen(command: &mut Command, task: &Task) {
+    command.args(["-f", "-r", "-W", "-q", "4096"]);
+    command.args(["-x", &SESSIONS.to_string()]);
+    command.arg(task.listens[0].to_string());
+    command.args(task.hosts.iter().map(|host| format!("{host}:0:0:1")));
+}

@@ -1,0 +1,67 @@
+//! txlb beside its peers: one run, on one machine, round by round.
+//!
+//! `cargo bench --bench peers` starts hosts and balancers on loopback, puts them
+//! under the same load in turns, and prints what each took as Markdown. It
+//! installs nothing and leaves nothing behind. `benches/README.md` says what the
+//! rows mean.
+
+mod backend;
+mod balancer;
+mod bulk;
+mod floor;
+mod folder;
+mod machine;
+mod options;
+mod proc;
+mod process;
+mod programs;
+mod report;
+mod spread;
+mod table;
+mod versus;
+mod wrk;
+
+use std::process::ExitCode;
+
+use folder::Folder;
+use options::Options;
+use report::Report;
+
+/// What goes wrong ends the run, with words.
+type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.split_first() {
+        Some((word, rest)) if word == floor::WORD => floor::run(rest),
+        _ => bench(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("peers: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench(arguments: &[String]) -> Outcome<()> {
+    let Some(options) = Options::parse(arguments)? else {
+        return Ok(());
+    };
+    if !cfg!(target_os = "linux") {
+        return Err("this needs Linux: the figures come from its /proc".into());
+    }
+    process::catch_signals()?;
+    txlb::os::descriptors::raise_limit()?;
+    let peers = programs::peers()?;
+    let folder = Folder::new()?;
+    let mut report = Report::new(&options);
+    versus::measure(&folder, &options, &peers, &mut report)?;
+    let text = report.to_string();
+    match &options.out {
+        Some(file) => std::fs::write(file, text)?,
+        None => print!("{text}"),
+    }
+    Ok(())
+}

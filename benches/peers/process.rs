@@ -1,0 +1,187 @@
+//! A program that was started here, and that ends with its guard.
+//!
+//! Whatever way the run ends (done, failed, Ctrl-C, a panic) the guard is
+//! dropped, and nobody is killed but by it.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::Outcome;
+
+/// How long a program may take to listen, or to obey.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Between two looks at something that nobody tells of.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A running program with its own log file.
+pub(crate) struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `command`; what it says goes to `log`. It is in a process group of
+    /// its own: Ctrl-C is for the bench alone, which then ends it in order.
+    pub(crate) fn start(name: &str, command: &mut Command, log: &Path) -> Outcome<Process> {
+        use std::os::unix::process::CommandExt;
+        let file = File::create(log)?;
+        command.process_group(0).stdin(Stdio::null());
+        command.stdout(file.try_clone()?).stderr(file);
+        let child = command
+            .spawn()
+            .map_err(|error| format!("{name}: {error}"))?;
+        Ok(Process {
+            name: name.to_owned(),
+            child,
+            log: log.to_owned(),
+        })
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Everything it has said so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Its process and the children of that: nginx does its work in these.
+    pub(crate) fn family(&self) -> Vec<Pid> {
+        let pid = self.pid();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.unwrap_or_default();
+        let children = children.split_whitespace().filter_map(|it| it.parse().ok());
+        std::iter::once(pid)
+            .chain(children.filter_map(Pid::from_raw))
+            .collect()
+    }
+
+    /// # Errors
+    /// If it has ended, with what it said; or if the run is to end.
+    pub(crate) fn check(&mut self) -> Outcome<()> {
+        check_interrupted()?;
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => Err(self.died(status)),
+        }
+    }
+
+    fn died(&self, status: std::process::ExitStatus) -> Box<dyn std::error::Error + Send + Sync> {
+        format!(
+            "{} has ended ({status}), saying:\n{}",
+            self.name,
+            self.log()
+        )
+        .into()
+    }
+
+    /// Waits until somebody listens at `address`; returns when that was seen.
+    pub(crate) fn wait_listening(&mut self, address: SocketAddr) -> Outcome<Instant> {
+        let start = Instant::now();
+        loop {
+            if TcpStream::connect(address).is_ok() {
+                return Ok(Instant::now());
+            }
+            self.check()?;
+            if start.elapsed() > PATIENCE {
+                let (name, log) = (&self.name, self.log());
+                return Err(format!("{name} does not listen at {address}:\n{log}").into());
+            }
+            // Short beside what is measured, which is milliseconds.
+            sleep(Duration::from_micros(100));
+        }
+    }
+
+    /// Waits for its end, as long as that may take.
+    ///
+    /// # Errors
+    /// If it did not end well.
+    pub(crate) fn wait_done(mut self) -> Outcome<String> {
+        let status = loop {
+            if let Some(status) = self.child.try_wait()? {
+                break status;
+            }
+            check_interrupted()?;
+            sleep(LOOK);
+        };
+        match status.success() {
+            true => Ok(self.log()),
+            false => Err(self.died(status)),
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+        Ok(kill_process(self.pid(), signal)?)
+    }
+
+    /// Waits until it has ended, however; not for long.
+    pub(crate) fn has_ended_soon(&mut self) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return true;
+            }
+            sleep(LOOK);
+        }
+        false
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        // In order first: a killed master of nginx leaves its workers behind.
+        let family = self.family();
+        let _ = self.signal(Signal::TERM);
+        if !self.has_ended_soon() {
+            for pid in family {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// From now on Ctrl-C ends the run in order: see [`check_interrupted`].
+pub(crate) fn catch_signals() -> io::Result<()> {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(interrupted()))?;
+    }
+    Ok(())
+}
+
+/// # Errors
+/// Once the run is to end: whoever waits for something asks this now and then.
+pub(crate) fn check_interrupted() -> Outcome<()> {
+    match interrupted().load(Ordering::Relaxed) {
+        true => Err("interrupted".into()),
+        false => Ok(()),
+    }
+}
+
+fn interrupted() -> &'static Arc<AtomicBool> {
+    static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    INTERRUPTED.get_or_init(Arc::default)
+}
+
+/// Lets `time` pass.
+pub(crate) fn pause(time: Duration) -> Outcome<()> {
+    sleep(time);
+    check_interrupted()
+}

@@ -1,0 +1,91 @@
+//! Which programs there are to compare with, and which packages are missing.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::Outcome;
+use super::balancer::{Peer, STREAM_MODULE};
+
+/// A program, and the package of Debian that has it.
+struct Program {
+    name: &'static str,
+    package: &'static str,
+    needed: bool,
+}
+
+const fn program(name: &'static str, package: &'static str, needed: bool) -> Program {
+    Program {
+        name,
+        package,
+        needed,
+    }
+}
+
+const PROGRAMS: [Program; 5] = [
+    program("haproxy", "haproxy", true),
+    program("nginx", "nginx", true),
+    program("wrk", "wrk", true),
+    program("pen", "pen", false),
+    program("strace", "strace", false),
+];
+
+/// Everybody who can be compared; says who cannot, and why.
+///
+/// # Errors
+/// If something is missing without which there is no run.
+pub(crate) fn peers() -> Outcome<Vec<Peer>> {
+    let missing: Vec<&Program> = PROGRAMS.iter().filter(|it| !has(it.name)).collect();
+    let mut packages: Vec<&str> = missing.iter().map(|it| it.package).collect();
+    let mut peers = vec![
+        Peer::Txlb,
+        Peer::Haproxy,
+        Peer::HaproxySplice,
+        Peer::Nginx,
+        Peer::Pen,
+        Peer::Floor,
+    ];
+    if !has("pen") {
+        peers.retain(|peer| *peer != Peer::Pen);
+    }
+    if !has_stream() {
+        packages.push("libnginx-mod-stream");
+        peers.retain(|peer| *peer != Peer::Nginx);
+    }
+    if !packages.is_empty() {
+        let line = format!("apt-get install {}", packages.join(" "));
+        if missing.iter().any(|it| it.needed) {
+            return Err(format!("this cannot be done without: {line}").into());
+        }
+        eprintln!("peers: left out what is not here: {line}");
+    }
+    Ok(peers)
+}
+
+/// Whether a program is installed.
+pub(crate) fn has(name: &str) -> bool {
+    version_output(name, "-v").is_some()
+}
+
+fn has_stream() -> bool {
+    let built_in = version_output("nginx", "-V")
+        .is_some_and(|text| text.split_whitespace().any(|word| word == "--with-stream"));
+    built_in || Path::new(STREAM_MODULE).exists()
+}
+
+/// The versions of those that are here, a line each, as Debian knows them.
+pub(crate) fn versions() -> String {
+    let mut query = Command::new("dpkg-query");
+    query.args(["-W", "-f", "* ${Package} ${Version}\\n"]);
+    query.args(PROGRAMS.iter().map(|it| it.package));
+    match query.output() {
+        Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
+        Err(_) => String::from("* peers of unknown versions\n"),
+    }
+}
+
+/// Whatever it says, on either stream; `None` if it cannot be started.
+fn version_output(name: &str, option: &str) -> Option<String> {
+    let output = Command::new(name).arg(option).output().ok()?;
+    let text = [output.stdout, output.stderr].concat();
+    Some(String::from_utf8_lossy(&text).into_owned())
+}

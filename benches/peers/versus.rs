@@ -1,0 +1,283 @@
+//! The main table: the same load on every balancer in turns, and what each took
+//! of the processor for it.
+
+use std::time::Duration;
+
+use super::backend::Backend;
+use super::balancer::{Balancer, Peer, Task};
+use super::folder::Folder;
+use super::options::{Options, Part};
+use super::proc::Cpu;
+use super::process::{Process, pause};
+use super::report::{Bound, Report};
+use super::spread::Spread;
+use super::table::Table;
+use super::{Outcome, bulk, wrk};
+
+/// Hosts behind each balancer.
+const HOSTS: usize = 4;
+
+/// Clients that ask at the same time.
+pub(crate) const CLIENTS: usize = 64;
+
+/// Until what the last load left behind is over.
+const BREATH: Duration = Duration::from_millis(200);
+
+/// One kind of load, and what is wanted of txlb under it.
+struct Row {
+    part: Part,
+    title: &'static str,
+    /// What the cost is counted for.
+    unit: &'static str,
+    total: f64,
+    user: Option<f64>,
+}
+
+const ROWS: [Row; 4] = [
+    Row {
+        part: Part::KeepAlive,
+        title: "Small keep-alive request",
+        unit: "request",
+        total: 0.90,
+        user: Some(0.30),
+    },
+    Row {
+        part: Part::Short,
+        title: "New connection, one small reply, close",
+        unit: "connection",
+        total: 0.93,
+        user: Some(0.30),
+    },
+    Row {
+        part: Part::Page,
+        title: "18 KB reply",
+        unit: "reply",
+        total: 0.78,
+        user: Some(0.30),
+    },
+    Row {
+        part: Part::Bulk,
+        title: "Bulk",
+        unit: "GB",
+        total: 0.50,
+        user: None,
+    },
+];
+
+/// What one balancer did in one round, and took for each unit of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample {
+    pub(crate) total_ns: f64,
+    user_ns: f64,
+    per_second: f64,
+    p99_us: Option<f64>,
+}
+
+/// Measures all rows that are asked for.
+pub(crate) fn measure(
+    folder: &Folder,
+    options: &Options,
+    peers: &[Peer],
+    report: &mut Report,
+) -> Outcome<()> {
+    let rows = ROWS.iter().filter(|row| options.wants(row.part));
+    let rows: Vec<&Row> = rows.collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let backend = Backend::start(folder, HOSTS)?;
+    for row in rows {
+        let bulk = row.part == Part::Bulk;
+        let peers = peers.iter().copied();
+        let peers: Vec<Peer> = peers
+            .filter(|peer| bulk || *peer != Peer::HaproxySplice)
+            .collect();
+        let rounds = rounds(folder, options, row.part, &peers, &backend)?;
+        let columns = Columns {
+            peers: &peers,
+            rounds: &rounds,
+        };
+        report.section(row.title, "", &columns.table(row));
+        columns.judge(row, report);
+    }
+    Ok(())
+}
+
+/// All peers' samples, round by round, in the order of `peers`.
+fn rounds(
+    folder: &Folder,
+    options: &Options,
+    part: Part,
+    peers: &[Peer],
+    backend: &Backend,
+) -> Outcome<Vec<Vec<Sample>>> {
+    let mut balancers = Vec::new();
+    for peer in peers {
+        let task = Task::new(&backend.hosts)?;
+        let mut balancer = Balancer::start(folder, *peer, &task)?;
+        // The first second is like no other.
+        sample(folder, part, &mut balancer, 1)?;
+        balancers.push(balancer);
+    }
+    let mut rounds = Vec::new();
+    for round in 0..options.rounds {
+        let mut samples = vec![None; peers.len()];
+        for turn in 0..peers.len() {
+            // Somebody else is the first in each round.
+            let place = (turn + round) % peers.len();
+            let sample = sample(folder, part, &mut balancers[place], options.seconds)?;
+            let name = peers[place].name();
+            eprintln!(
+                "{part:?} {}/{}: {name} {sample:?}",
+                round + 1,
+                options.rounds
+            );
+            samples[place] = Some(sample);
+        }
+        rounds.push(samples.into_iter().flatten().collect());
+    }
+    Ok(rounds)
+}
+
+fn sample(folder: &Folder, part: Part, balancer: &mut Balancer, seconds: u64) -> Outcome<Sample> {
+    let load = |path, close| wrk::Load {
+        path,
+        close,
+        clients: CLIENTS,
+        seconds,
+    };
+    let address = balancer.address;
+    match part {
+        Part::KeepAlive => under_load(folder, balancer, load("/", false)),
+        Part::Short => under_load(folder, balancer, load("/", true)),
+        Part::Page => under_load(folder, balancer, load("/page", false)),
+        _ => {
+            let time = Duration::from_secs(seconds);
+            let (fetched, cpu) = spent(&mut balancer.process, || bulk::fetch(address, time))?;
+            Ok(Sample {
+                total_ns: cpu.total_ns() / fetched.gigabytes,
+                user_ns: cpu.user_ns() / fetched.gigabytes,
+                per_second: fetched.gigabytes / fetched.seconds,
+                p99_us: None,
+            })
+        }
+    }
+}
+
+/// Puts a balancer under load; what it took for each request.
+pub(crate) fn under_load(
+    folder: &Folder,
+    balancer: &mut Balancer,
+    load: wrk::Load,
+) -> Outcome<Sample> {
+    let address = balancer.address;
+    let (done, cpu) = spent(&mut balancer.process, || wrk::run(folder, address, load))?;
+    Ok(Sample {
+        total_ns: cpu.total_ns() / done.requests,
+        user_ns: cpu.user_ns() / done.requests,
+        per_second: done.per_second,
+        p99_us: Some(done.p99_us),
+    })
+}
+
+/// What a balancer takes of the processor while `work` goes on.
+fn spent<T>(process: &mut Process, work: impl FnOnce() -> Outcome<T>) -> Outcome<(T, Cpu)> {
+    pause(BREATH)?;
+    process.check()?;
+    let family = process.family();
+    let before = Cpu::of(&family)?;
+    let done = work()?;
+    pause(BREATH)?;
+    process.check()?;
+    if process.family() != family {
+        return Err("a balancer has lost a process, or got one, under load".into());
+    }
+    Ok((done, Cpu::of(&family)? - before))
+}
+
+/// The samples of one row, by peer.
+struct Columns<'a> {
+    peers: &'a [Peer],
+    rounds: &'a [Vec<Sample>],
+}
+
+impl Columns<'_> {
+    /// The ratio of one figure of two peers, round by round.
+    fn ratio(&self, peer: Peer, to: Peer, figure: impl Fn(&Sample) -> f64) -> Spread {
+        let place = |peer| self.peers.iter().position(|it| *it == peer);
+        let (Some(one), Some(other)) = (place(peer), place(to)) else {
+            return Spread::of([]);
+        };
+        let ratios = self.rounds.iter();
+        Spread::of(ratios.map(|samples| figure(&samples[one]) / figure(&samples[other])))
+    }
+
+    fn table(&self, row: &Row) -> Table {
+        let cost = format!("CPU µs per {}", row.unit);
+        let rate = format!("{}s per second", row.unit);
+        let head = [
+            "",
+            "total CPU",
+            "user CPU",
+            "throughput",
+            "p99",
+            &cost,
+            &rate,
+        ];
+        let mut table = Table::new(head);
+        for (place, peer) in self.peers.iter().enumerate() {
+            let to_haproxy = |figure: fn(&Sample) -> f64| {
+                let ratio = self.ratio(*peer, Peer::Haproxy, figure);
+                if *peer == Peer::Haproxy {
+                    "1".to_owned()
+                } else {
+                    ratio.to_string()
+                }
+            };
+            let median = |figure: fn(&Sample) -> f64| {
+                Spread::of(self.rounds.iter().map(|samples| figure(&samples[place]))).median
+            };
+            let p99 = match row.part {
+                Part::Bulk => "–".to_owned(),
+                _ => to_haproxy(p99_us),
+            };
+            let rate = median(|sample| sample.per_second);
+            table.row(vec![
+                peer.name().to_owned(),
+                to_haproxy(|sample| sample.total_ns),
+                to_haproxy(|sample| sample.user_ns),
+                to_haproxy(|sample| sample.per_second),
+                p99,
+                format!("{:.1}", median(|sample| sample.total_ns) / 1000.0),
+                format!("{rate:.*}", if rate < 100.0 { 2 } else { 0 }),
+            ]);
+        }
+        table
+    }
+
+    /// txlb's targets.
+    fn judge(&self, row: &Row, report: &mut Report) {
+        let to_haproxy =
+            |figure: fn(&Sample) -> f64| self.ratio(Peer::Txlb, Peer::Haproxy, figure).median;
+        let name = |what: &str| format!("{}: {what}", row.title);
+        let total = to_haproxy(|sample| sample.total_ns);
+        report.target(&name("total CPU"), Bound::AtMost(row.total), total, "");
+        if let Some(user) = row.user {
+            let measured = to_haproxy(|sample| sample.user_ns);
+            report.target(&name("user CPU"), Bound::AtMost(user), measured, "");
+        }
+        let throughput = to_haproxy(|sample| sample.per_second);
+        report.target(&name("throughput"), Bound::AtLeast(1.0), throughput, "");
+        if row.part == Part::Bulk {
+            let splice = self.ratio(Peer::Txlb, Peer::HaproxySplice, |sample| sample.total_ns);
+            let what = name("total CPU beside splice-auto");
+            report.target(&what, Bound::AtMost(0.95), splice.median, "");
+        } else {
+            report.target(&name("p99"), Bound::AtMost(1.0), to_haproxy(p99_us), "");
+        }
+    }
+}
+
+fn p99_us(sample: &Sample) -> f64 {
+    sample.p99_us.unwrap_or(f64::NAN)
+}
