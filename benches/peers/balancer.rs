@@ -91,7 +91,10 @@ impl Balancer {
 /// The command that runs it in the foreground, its configuration written.
 pub(crate) fn command(folder: &Folder, peer: Peer, task: &Task) -> Outcome<Command> {
     let program = match peer {
-        Peer::Txlb => TXLB.into(),
+        Peer::Txlb => {
+            let file = folder.write("txlb.xml", &txlb(task))?;
+            return Ok(txlb_command(&file, task.workers));
+        }
         Peer::Haproxy | Peer::HaproxySplice => "haproxy".into(),
         Peer::Nginx => "nginx".into(),
         Peer::Pen => "pen".into(),
@@ -99,11 +102,7 @@ pub(crate) fn command(folder: &Folder, peer: Peer, task: &Task) -> Outcome<Comma
     };
     let mut command = Command::new(program);
     match peer {
-        Peer::Txlb => {
-            let file = folder.write("txlb.xml", &txlb(task))?;
-            command.arg("-f").arg(file);
-            command.args(["-w", &task.workers.to_string()]);
-        }
+        Peer::Txlb => {}
         Peer::Haproxy | Peer::HaproxySplice => {
             let file = folder.write("haproxy.cfg", &haproxy(task, peer == Peer::HaproxySplice))?;
             command.args(["-db", "-f"]).arg(file);
@@ -125,23 +124,42 @@ pub(crate) fn command(folder: &Folder, peer: Peer, task: &Task) -> Outcome<Comma
     Ok(command)
 }
 
-/// txlb's configuration.
-pub(crate) fn txlb(task: &Task) -> String {
-    let mut text = String::from("<config><service name=\"bench\">\n");
-    for listen in &task.listens {
-        let _ = writeln!(text, "<listen ip=\"{listen}\"/>");
-    }
-    text += "<group name=\"hosts\" scheduler=\"leastc\" enable=\"true\">\n";
-    for (number, host) in task.hosts.iter().enumerate() {
+/// txlb with this file.
+pub(crate) fn txlb_command(file: &Path, workers: usize) -> Command {
+    let mut command = Command::new(TXLB);
+    command.arg("-f").arg(file);
+    command.args(["-w", &workers.to_string()]);
+    command
+}
+
+/// txlb's configuration: a service for each listener, all over the same hosts.
+fn txlb(task: &Task) -> String {
+    let services = task.listens.iter().enumerate();
+    let services =
+        services.map(|(number, listen)| service(&format!("s{number}"), *listen, &task.hosts));
+    format!("<config>\n{}</config>\n", services.collect::<String>())
+}
+
+/// A service as txlb's configuration has it.
+pub(crate) fn service(name: &str, listen: SocketAddr, hosts: &[SocketAddr]) -> String {
+    let mut text = format!(
+        "<service name=\"{name}\"><listen ip=\"{listen}\"/>\n\
+         <group name=\"hosts\" scheduler=\"leastc\" enable=\"true\">\n"
+    );
+    for (number, host) in hosts.iter().enumerate() {
         let _ = writeln!(text, "<host name=\"h{number}\" ip=\"{host}\"/>");
     }
-    text + "</group></service></config>\n"
+    text + "</group></service>\n"
 }
 
 fn haproxy(task: &Task, splice: bool) -> String {
-    let splice = if splice { "option splice-auto" } else { "" };
+    // Pipes are descriptors too: without a limit it wants more than there are.
+    let (splice, pipes) = match splice {
+        true => ("option splice-auto", "maxpipes 64"),
+        false => ("", ""),
+    };
     let mut text = format!(
-        "global\n nbthread {}\n maxconn {SESSIONS}\n\
+        "global\n nbthread {}\n maxconn {SESSIONS}\n {pipes}\n\
          defaults\n mode tcp\n timeout connect 5s\n timeout client 1h\n timeout server 1h\n {splice}\n\
          listen bench\n balance leastconn\n",
         task.workers

@@ -8,15 +8,21 @@
 mod backend;
 mod balancer;
 mod bulk;
+mod calls;
+mod exchange;
 mod floor;
 mod folder;
 mod machine;
+mod memory;
 mod options;
 mod proc;
 mod process;
 mod programs;
+mod reload;
 mod report;
+mod scaling;
 mod spread;
+mod start;
 mod table;
 mod versus;
 mod wrk;
@@ -24,7 +30,7 @@ mod wrk;
 use std::process::ExitCode;
 
 use folder::Folder;
-use options::Options;
+use options::{Options, Part};
 use report::Report;
 
 /// What goes wrong ends the run, with words.
@@ -58,6 +64,21 @@ fn bench(arguments: &[String]) -> Outcome<()> {
     let folder = Folder::new()?;
     let mut report = Report::new(&options);
     versus::measure(&folder, &options, &peers, &mut report)?;
+    if options.wants(Part::Memory) {
+        memory::measure(&folder, &options, &peers, &mut report)?;
+    }
+    if options.wants(Part::Start) {
+        start::measure(&folder, &options, &peers, &mut report)?;
+    }
+    if options.wants(Part::Reload) {
+        reload::measure(&folder, &options, &mut report)?;
+    }
+    if options.wants(Part::Calls) {
+        calls::measure(&folder, &options, &peers, &mut report)?;
+    }
+    if options.wants(Part::Scaling) {
+        scaling::measure(&folder, &options, &mut report)?;
+    }
     let text = report.to_string();
     match &options.out {
         Some(file) => std::fs::write(file, text)?,

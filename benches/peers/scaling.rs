@@ -1,0 +1,157 @@
+//! How txlb's cost for a request grows with what else there is.
+
+use super::Outcome;
+use super::backend::Backend;
+use super::balancer::{Balancer, Peer, Task};
+use super::exchange::{Idle, affordable};
+use super::folder::{Folder, free_address};
+use super::options::Options;
+use super::report::Report;
+use super::spread::Spread;
+use super::table::Table;
+use super::versus::{CLIENTS, under_load};
+use super::wrk::Load;
+
+/// What txlb has to do besides the load.
+struct Variant {
+    words: String,
+    hosts: usize,
+    workers: usize,
+    listeners: usize,
+    idle: usize,
+}
+
+/// What is usual; each variant differs from it in one point.
+fn usual(words: String) -> Variant {
+    Variant {
+        words,
+        hosts: 3,
+        workers: 2,
+        listeners: 1,
+        idle: 0,
+    }
+}
+
+/// The first of each is what the others are compared with.
+fn families(most_idle: usize) -> [Vec<Variant>; 4] {
+    let idle = |idle| Variant {
+        idle,
+        ..usual(format!("{idle} idle sessions beside"))
+    };
+    let hosts = |hosts| Variant {
+        hosts,
+        ..usual(format!("{hosts} hosts"))
+    };
+    let workers = |workers| Variant {
+        workers,
+        ..usual(format!(
+            "{workers} worker{}",
+            if workers == 1 { "" } else { "s" }
+        ))
+    };
+    let listeners = |listeners| Variant {
+        listeners,
+        ..usual(format!(
+            "{listeners} service{}",
+            if listeners == 1 { "" } else { "s" }
+        ))
+    };
+    [
+        vec![idle(100), idle(1_000), idle(most_idle)],
+        vec![hosts(3), hosts(100), hosts(1_000)],
+        vec![workers(1), workers(2)],
+        vec![listeners(1), listeners(500)],
+    ]
+}
+
+/// A balancer with what surrounds it.
+struct Scene {
+    // In the order in which they are to end: clients, balancer, hosts.
+    idle: Idle,
+    balancer: Balancer,
+    _backend: Backend,
+}
+
+pub(crate) fn measure(folder: &Folder, options: &Options, report: &mut Report) -> Outcome<()> {
+    let head = ["", "keep-alive: µs", "ratio", "short: µs", "ratio"];
+    let mut table = Table::new(head);
+    for family in families(affordable(9_000)) {
+        let mut scenes = Vec::new();
+        for variant in &family {
+            scenes.push(Scene::set(folder, variant)?);
+        }
+        let keep_alive = rounds(folder, options, &mut scenes, false)?;
+        let short = rounds(folder, options, &mut scenes, true)?;
+        for (place, variant) in family.iter().enumerate() {
+            let mut cells = vec![variant.words.clone()];
+            for rounds in [&keep_alive, &short] {
+                cells.extend(cost_and_ratio(rounds, place));
+            }
+            eprintln!("Scaling: {}", cells.join(" | "));
+            table.row(cells);
+        }
+        for scene in &mut scenes {
+            scene.idle.check()?;
+        }
+    }
+    let words = "txlb's total CPU for a request; the ratio is to the first of each kind. A service has a \
+                 listener; where nothing else is said there are 3 hosts, 2 workers and 1 service.";
+    report.section("Scaling", words, &table);
+    Ok(())
+}
+
+impl Scene {
+    fn set(folder: &Folder, variant: &Variant) -> Outcome<Scene> {
+        let backend = Backend::start(folder, variant.hosts)?;
+        let listens = (0..variant.listeners).map(|_| free_address());
+        let task = Task {
+            listens: listens.collect::<Outcome<_>>()?,
+            hosts: backend.hosts.clone(),
+            workers: variant.workers,
+        };
+        let balancer = Balancer::start(folder, Peer::Txlb, &task)?;
+        Ok(Scene {
+            idle: Idle::open(balancer.address, variant.idle)?,
+            balancer,
+            _backend: backend,
+        })
+    }
+}
+
+/// Nanoseconds for each request: round by round, in the order of `scenes`.
+fn rounds(
+    folder: &Folder,
+    options: &Options,
+    scenes: &mut [Scene],
+    close: bool,
+) -> Outcome<Vec<Vec<f64>>> {
+    let load = Load {
+        path: "/",
+        close,
+        clients: CLIENTS,
+        seconds: options.seconds.div_ceil(2),
+    };
+    let mut rounds = Vec::new();
+    for round in 0..options.rounds {
+        let mut costs = vec![0.0; scenes.len()];
+        for turn in 0..scenes.len() {
+            let place = (turn + round) % scenes.len();
+            costs[place] = under_load(folder, &mut scenes[place].balancer, load)?.total_ns;
+        }
+        rounds.push(costs);
+    }
+    Ok(rounds)
+}
+
+fn cost_and_ratio(rounds: &[Vec<f64>], place: usize) -> [String; 2] {
+    let cost = Spread::of(rounds.iter().map(|costs| costs[place] / 1000.0));
+    let ratio = Spread::of(rounds.iter().map(|costs| costs[place] / costs[0]));
+    [
+        format!("{:.1}", cost.median),
+        if place == 0 {
+            "1".to_owned()
+        } else {
+            ratio.to_string()
+        },
+    ]
+}
