@@ -26,7 +26,9 @@ const SESSIONS: usize = 9_400;
 pub(crate) enum Peer {
     Txlb,
     Haproxy,
-    /// With `option splice-auto`.
+    /// With `option splice-auto`: splices where it thinks that this pays.
+    HaproxyAuto,
+    /// With `option splice-response`: splices whatever comes from the hosts.
     HaproxySplice,
     Nginx,
     Pen,
@@ -39,11 +41,17 @@ impl Peer {
         match self {
             Peer::Txlb => "txlb",
             Peer::Haproxy => "haproxy",
-            Peer::HaproxySplice => "haproxy, splice-auto",
+            Peer::HaproxyAuto => "haproxy, splice-auto",
+            Peer::HaproxySplice => "haproxy, splice-response",
             Peer::Nginx => "nginx stream",
             Peer::Pen => "pen",
             Peer::Floor => "bare loop",
         }
+    }
+
+    /// Whether it differs from another peer in how it does bulk, and in nothing else.
+    pub(crate) fn is_for_bulk(self) -> bool {
+        matches!(self, Peer::HaproxyAuto | Peer::HaproxySplice)
     }
 }
 
@@ -95,7 +103,7 @@ pub(crate) fn command(folder: &Folder, peer: Peer, task: &Task) -> Outcome<Comma
             let file = folder.write("txlb.xml", &txlb(task))?;
             return Ok(txlb_command(&file, task.workers));
         }
-        Peer::Haproxy | Peer::HaproxySplice => "haproxy".into(),
+        Peer::Haproxy | Peer::HaproxyAuto | Peer::HaproxySplice => "haproxy".into(),
         Peer::Nginx => "nginx".into(),
         Peer::Pen => "pen".into(),
         Peer::Floor => std::env::current_exe()?,
@@ -103,8 +111,16 @@ pub(crate) fn command(folder: &Folder, peer: Peer, task: &Task) -> Outcome<Comma
     let mut command = Command::new(program);
     match peer {
         Peer::Txlb => {}
-        Peer::Haproxy | Peer::HaproxySplice => {
-            let file = folder.write("haproxy.cfg", &haproxy(task, peer == Peer::HaproxySplice))?;
+        Peer::Haproxy => {
+            let file = folder.write("haproxy.cfg", &haproxy(task, ""))?;
+            command.args(["-db", "-f"]).arg(file);
+        }
+        Peer::HaproxyAuto => {
+            let file = folder.write("haproxy.cfg", &haproxy(task, "option splice-auto"))?;
+            command.args(["-db", "-f"]).arg(file);
+        }
+        Peer::HaproxySplice => {
+            let file = folder.write("haproxy.cfg", &haproxy(task, "option splice-response"))?;
             command.args(["-db", "-f"]).arg(file);
         }
         Peer::Nginx => {
@@ -152,12 +168,9 @@ pub(crate) fn service(name: &str, listen: SocketAddr, hosts: &[SocketAddr]) -> S
     text + "</group></service>\n"
 }
 
-fn haproxy(task: &Task, splice: bool) -> String {
+fn haproxy(task: &Task, splice: &str) -> String {
     // Pipes are descriptors too: without a limit it wants more than there are.
-    let (splice, pipes) = match splice {
-        true => ("option splice-auto", "maxpipes 64"),
-        false => ("", ""),
-    };
+    let pipes = if splice.is_empty() { "" } else { "maxpipes 64" };
     let mut text = format!(
         "global\n nbthread {}\n maxconn {SESSIONS}\n {pipes}\n\
          defaults\n mode tcp\n timeout connect 5s\n timeout client 1h\n timeout server 1h\n {splice}\n\

@@ -26,6 +26,9 @@ use super::{programs, wrk};
 /// How long strace may take to attach.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Until a balancer has noticed that the load is over.
+const AFTER: Duration = Duration::from_millis(300);
+
 /// A number of calls for each name.
 type Calls = BTreeMap<String, f64>;
 
@@ -43,7 +46,8 @@ pub(crate) fn measure(
     }
     let backend = Backend::start(folder, 4)?;
     let mut words = String::from("Counted by strace, with all threads under load.");
-    for peer in peers.iter().filter(|peer| **peer != Peer::HaproxySplice) {
+    let peers = peers.iter().filter(|peer| !peer.is_for_bulk());
+    for peer in peers.take(options.or_quick(usize::MAX, 2)) {
         let mut balancer = Balancer::start(folder, *peer, &Task::new(&backend.hosts)?)?;
         if !can_trace(folder, &balancer)? {
             words += " Left out: this system does not allow it (ptrace).";
@@ -117,6 +121,8 @@ fn traced(
         seconds,
     };
     let done = wrk::run(folder, balancer.address, load)?;
+    // Clients that have gone are to be done with: they are not the next run's.
+    pause(AFTER)?;
     strace.signal(Signal::INT)?;
     if !strace.has_ended_soon() {
         return Err("strace does not end".into());

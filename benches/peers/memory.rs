@@ -33,7 +33,7 @@ pub(crate) fn measure(
     let backend = Backend::start(folder, 4)?;
     let mut table = Table::new(["", "bytes per session", "bytes before"]);
     let rounds = options.or_quick(ROUNDS, 1);
-    for peer in peers.iter().filter(|peer| **peer != Peer::HaproxySplice) {
+    for peer in peers.iter().filter(|peer| !peer.is_for_bulk()) {
         let mut each = Vec::new();
         let mut before = Vec::new();
         for _ in 0..rounds {

@@ -39,6 +39,7 @@ pub(crate) fn peers() -> Outcome<Vec<Peer>> {
     let mut peers = vec![
         Peer::Txlb,
         Peer::Haproxy,
+        Peer::HaproxyAuto,
         Peer::HaproxySplice,
         Peer::Nginx,
         Peer::Pen,

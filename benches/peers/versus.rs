@@ -89,9 +89,7 @@ pub(crate) fn measure(
     for row in rows {
         let bulk = row.part == Part::Bulk;
         let peers = peers.iter().copied();
-        let peers: Vec<Peer> = peers
-            .filter(|peer| bulk || *peer != Peer::HaproxySplice)
-            .collect();
+        let peers: Vec<Peer> = peers.filter(|peer| bulk || !peer.is_for_bulk()).collect();
         let rounds = rounds(folder, options, row.part, &peers, &backend)?;
         let columns = Columns {
             peers: &peers,
@@ -115,8 +113,10 @@ fn rounds(
     for peer in peers {
         let task = Task::new(&backend.hosts)?;
         let mut balancer = Balancer::start(folder, *peer, &task)?;
-        // The first second is like no other.
-        sample(folder, part, &mut balancer, 1)?;
+        if !options.quick {
+            // The first second is like no other.
+            sample(folder, part, &mut balancer, 1)?;
+        }
         balancers.push(balancer);
     }
     let mut rounds = Vec::new();
@@ -214,7 +214,7 @@ impl Columns<'_> {
 
     fn table(&self, row: &Row) -> Table {
         let cost = format!("CPU µs per {}", row.unit);
-        let rate = format!("{}s per second", row.unit);
+        let rate = format!("{} per second", row.unit);
         let head = [
             "",
             "total CPU",
@@ -241,15 +241,14 @@ impl Columns<'_> {
                 Part::Bulk => "–".to_owned(),
                 _ => to_haproxy(p99_us),
             };
-            let rate = median(|sample| sample.per_second);
             table.row(vec![
                 peer.name().to_owned(),
                 to_haproxy(|sample| sample.total_ns),
                 to_haproxy(|sample| sample.user_ns),
                 to_haproxy(|sample| sample.per_second),
                 p99,
-                format!("{:.1}", median(|sample| sample.total_ns) / 1000.0),
-                format!("{rate:.*}", if rate < 100.0 { 2 } else { 0 }),
+                short(median(|sample| sample.total_ns) / 1000.0),
+                short(median(|sample| sample.per_second)),
             ]);
         }
         table
@@ -269,13 +268,20 @@ impl Columns<'_> {
         let throughput = to_haproxy(|sample| sample.per_second);
         report.target(&name("throughput"), Bound::AtLeast(1.0), throughput, "");
         if row.part == Part::Bulk {
-            let splice = self.ratio(Peer::Txlb, Peer::HaproxySplice, |sample| sample.total_ns);
-            let what = name("total CPU beside splice-auto");
-            report.target(&what, Bound::AtMost(0.95), splice.median, "");
+            for peer in [Peer::HaproxyAuto, Peer::HaproxySplice] {
+                let splice = self.ratio(Peer::Txlb, peer, |sample| sample.total_ns);
+                let what = name(&format!("total CPU beside {}", peer.name()));
+                report.target(&what, Bound::AtMost(0.95), splice.median, "");
+            }
         } else {
             report.target(&name("p99"), Bound::AtMost(1.0), to_haproxy(p99_us), "");
         }
     }
+}
+
+/// Three digits, or what there are before the point.
+fn short(value: f64) -> String {
+    format!("{value:.*}", if value < 100.0 { 1 } else { 0 })
 }
 
 fn p99_us(sample: &Sample) -> f64 {

@@ -9,6 +9,9 @@ mod clock;
 mod end;
 mod failure;
 mod flow;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
 mod link;
 mod listener;
 mod mailbox;

@@ -1,0 +1,107 @@
+//! What a pick costs with its release: every scheduler, at 3, 100 and 10,000 hosts.
+//!
+//! Through the tracker, as a worker does it, so with its counting; without the
+//! lock, and without anybody else who wants it.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+
+use divan::Bencher;
+use txlb::balance::{Ask, HostId, Random, Tracker};
+use txlb::config::{self, Algorithm};
+
+fn main() {
+    divan::main();
+}
+
+const ALGORITHMS: [Algorithm; 9] = [
+    Algorithm::Random,
+    Algorithm::RoundRobin,
+    Algorithm::LeastConns,
+    Algorithm::LeastConnsRoundRobin,
+    Algorithm::Weighted,
+    Algorithm::WeightedRoundRobin,
+    Algorithm::WeightedLeastConns,
+    Algorithm::PowerOfTwo,
+    Algorithm::Maglev,
+];
+
+const HOSTS: [u32; 3] = [3, 100, 10_000];
+
+/// Open sessions for each host, so that the least of connections is not none.
+const SESSIONS: u32 = 2;
+
+struct Case {
+    algorithm: Algorithm,
+    hosts: u32,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.algorithm.as_str(), self.hosts)
+    }
+}
+
+fn cases() -> impl Iterator<Item = Case> {
+    let case = |algorithm| move |hosts| Case { algorithm, hosts };
+    ALGORITHMS
+        .into_iter()
+        .flat_map(move |algorithm| HOSTS.map(case(algorithm)))
+}
+
+#[divan::bench(args = cases())]
+fn pick_and_release(bencher: Bencher<'_, '_>, case: &Case) {
+    let mut desk = Desk::new(case);
+    for _ in 0..SESSIONS * case.hosts {
+        desk.pick();
+    }
+    bencher.bench_local(|| {
+        let (host, client) = desk.pick();
+        desk.tracker.released(host, client, 0);
+    });
+}
+
+/// A tracker, and clients that come from everywhere.
+struct Desk {
+    tracker: Tracker,
+    random: Random,
+    client: u32,
+}
+
+impl Desk {
+    fn new(case: &Case) -> Desk {
+        Desk {
+            tracker: Tracker::new(&group(case), 1, 0),
+            random: Random::new(1),
+            client: 0,
+        }
+    }
+
+    fn pick(&mut self) -> (HostId, IpAddr) {
+        // An odd number: every address comes once before any comes again.
+        self.client = self.client.wrapping_add(0x9E37_79B9);
+        let client = IpAddr::from(Ipv4Addr::from_bits(self.client));
+        let picked = self.tracker.pick(&mut Ask {
+            client,
+            tried: &[],
+            now_ms: 0,
+            random: &mut self.random,
+        });
+        (picked.expect("all hosts are in service").id, client)
+    }
+}
+
+/// Weights from 1 to 5: those that go by weight have something to do.
+fn group(case: &Case) -> config::Group {
+    let host = |number: u32| config::Host {
+        name: format!("h{number}"),
+        address: config::Endpoint::Address((Ipv4Addr::from_bits(0x0A00_0000 + number), 80).into()),
+        weight: u16::try_from(number % 5 + 1).unwrap_or(1),
+        state: config::HostState::Up,
+    };
+    config::Group {
+        name: "hosts".to_owned(),
+        scheduler: case.algorithm.into(),
+        hosts: (0..case.hosts).map(host).collect(),
+    }
+}
