@@ -20,6 +20,12 @@ const CLIENTS: usize = 4;
 /// Bytes thrown away at once.
 const PIECE: usize = 1 << 20;
 
+/// Elsewhere this is to compile, no more.
+#[cfg(target_os = "linux")]
+const DISCARD: RecvFlags = RecvFlags::TRUNC;
+#[cfg(not(target_os = "linux"))]
+const DISCARD: RecvFlags = RecvFlags::empty();
+
 /// What came through.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fetched {
@@ -77,7 +83,7 @@ fn discard(stream: &TcpStream) -> Outcome<()> {
     let mut left = BULK;
     while left > 0 {
         let most = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
-        match recv(stream, &mut unused[..most], RecvFlags::TRUNC) {
+        match recv(stream, &mut unused[..most], DISCARD) {
             Ok((_, 0)) => return Err("a file was cut short".into()),
             Ok((_, length)) => left -= length as u64,
             Err(rustix::io::Errno::INTR) => {}

@@ -1,8 +1,9 @@
-//! How many system calls an exchange and a short connection cost, by strace(1).
+//! How many system calls an exchange and a short connection cost.
 //!
-//! A traced balancer is several times as slow, so more is ready each time that
-//! it looks, and it waits less often than it would untraced: the calls for bytes
-//! and connections are exact, those for waiting a lower bound.
+//! By strace(1), which tells them apart, but makes a balancer several times as
+//! slow: more is ready each time that it looks, and it waits less often. The
+//! calls for bytes and connections are exact, those for waiting a lower bound;
+//! so all of them are counted once more, by `untraced`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,13 +22,16 @@ use super::process::{Process, pause};
 use super::report::{Bound, Report};
 use super::table::Table;
 use super::versus::CLIENTS;
-use super::{programs, wrk};
+use super::{programs, untraced, wrk};
 
 /// How long strace may take to attach.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Until a balancer has noticed that the load is over.
 const AFTER: Duration = Duration::from_millis(300);
+
+/// A machine that is busy with something else may do less in more time, once.
+const ATTEMPTS: usize = 3;
 
 /// A number of calls for each name.
 type Calls = BTreeMap<String, f64>;
@@ -38,69 +42,113 @@ pub(crate) fn measure(
     peers: &[Peer],
     report: &mut Report,
 ) -> Outcome<()> {
-    const TITLE: &str = "System calls";
-    let mut table = Table::new(["", "keep-alive exchange", "short connection"]);
-    if !programs::has("strace") {
-        report.section(TITLE, "Left out: there is no strace.", &table);
-        return Ok(());
-    }
     let backend = Backend::start(folder, 4)?;
-    let mut words = String::from("Counted by strace, with all threads under load.");
+    let mut table = Table::new([
+        "",
+        "keep-alive exchange: strace",
+        "untraced",
+        "short connection: strace",
+        "untraced",
+    ]);
+    let mut words = String::from(
+        "Traced, a balancer finds more to do each time that it looks, and waits less often. Untraced \
+         counts are perf's; where there are dashes, strace or perf is missing or not allowed.",
+    );
     let peers = peers.iter().filter(|peer| !peer.is_for_bulk());
     for peer in peers.take(options.or_quick(usize::MAX, 2)) {
         let mut balancer = Balancer::start(folder, *peer, &Task::new(&backend.hosts)?)?;
-        if !can_trace(folder, &balancer)? {
-            words += " Left out: this system does not allow it (ptrace).";
-            break;
+        let mut cells = vec![peer.name().to_owned()];
+        for (what, close, most) in [
+            ("keep-alive exchange", false, 4.1),
+            ("short connection", true, 14.0),
+        ] {
+            let count = Count::take(folder, options, &mut balancer, close)?;
+            eprintln!("Calls: {} {what} {count:?}", peer.name());
+            if *peer == Peer::Txlb {
+                count.judge(report, what, most);
+                words += &format!("\n\ntxlb's {what}: {}.", list(&count.traced));
+            }
+            cells.extend([count.total(), count.untraced].map(cell));
         }
-        let seconds = options.or_quick(4, 1);
-        let exchange = calls_each(folder, &mut balancer, false, seconds)?;
-        let short = calls_each(folder, &mut balancer, true, seconds)?;
-        let total = |calls: &Calls| calls.values().sum::<f64>();
-        eprintln!(
-            "Calls: {} {} {}",
-            peer.name(),
-            list(&exchange),
-            list(&short)
-        );
-        if *peer == Peer::Txlb {
-            let name = "system calls of a keep-alive exchange";
-            report.target(name, Bound::AtMost(4.1), total(&exchange), "");
-            let name = "system calls of a short connection";
-            report.target(name, Bound::AtMost(14.0), total(&short), "");
-            words += &format!(
-                "\n\ntxlb's exchange: {}.\n\ntxlb's short connection: {}.",
-                list(&exchange),
-                list(&short)
-            );
-        }
-        table.row(vec![
-            peer.name().to_owned(),
-            format!("{:.2}", total(&exchange)),
-            format!("{:.2}", total(&short)),
-        ]);
+        table.row(cells);
     }
-    report.section(TITLE, &words, &table);
+    report.section("System calls", &words, &table);
     Ok(())
 }
 
-/// Calls for each request: those of a longer run less those of a shorter one, so
-/// that what is done once (letting 64 clients in and out) is not counted.
-fn calls_each(
-    folder: &Folder,
-    balancer: &mut Balancer,
-    close: bool,
-    seconds: u64,
-) -> Outcome<Calls> {
-    let (less, fewer) = traced(folder, balancer, close, 1)?;
-    let (mut calls, more) = traced(folder, balancer, close, 1 + seconds)?;
-    if more <= fewer {
-        return Err("a longer run has done less: the machine is too busy to count".into());
+/// The calls for each request.
+#[derive(Debug)]
+struct Count {
+    /// By name, as far as they could be traced.
+    traced: Calls,
+    untraced: Option<f64>,
+}
+
+impl Count {
+    fn take(
+        folder: &Folder,
+        options: &Options,
+        balancer: &mut Balancer,
+        close: bool,
+    ) -> Outcome<Count> {
+        let seconds = options.or_quick(4, 2);
+        let traced = match (can_trace(folder, balancer)?, close) {
+            (false, _) => Calls::new(),
+            (true, false) => calls_each_exchange(folder, balancer, seconds)?,
+            (true, true) => calls_each_connection(folder, balancer, seconds)?,
+        };
+        let untraced = untraced::calls_each(folder, balancer, load(close, seconds))?;
+        Ok(Count { traced, untraced })
     }
-    for (name, count) in &mut calls {
-        let before = less.get(name).copied().unwrap_or(0.0);
-        *count = (*count - before) / (more - fewer);
+
+    fn total(&self) -> Option<f64> {
+        (!self.traced.is_empty()).then(|| self.traced.values().sum())
     }
+
+    fn judge(&self, report: &mut Report, what: &str, most: f64) {
+        for (how, count) in [("strace", self.total()), ("untraced", self.untraced)] {
+            if let Some(count) = count {
+                let name = format!("system calls of a {what}, {how}");
+                report.target(&name, Bound::AtMost(most), count, "");
+            }
+        }
+    }
+}
+
+fn cell(count: Option<f64>) -> String {
+    count.map_or("–".to_owned(), |count| format!("{count:.2}"))
+}
+
+fn load(close: bool, seconds: u64) -> wrk::Load {
+    wrk::Load {
+        path: "/",
+        close,
+        clients: CLIENTS,
+        seconds,
+    }
+}
+
+/// Calls for each request over connections that stay: those of a longer run less
+/// those of a shorter one, so that letting 64 clients in and out is not counted.
+fn calls_each_exchange(folder: &Folder, balancer: &mut Balancer, seconds: u64) -> Outcome<Calls> {
+    for _ in 0..ATTEMPTS {
+        let (less, fewer) = traced(folder, balancer, false, 1)?;
+        let (mut calls, more) = traced(folder, balancer, false, 1 + seconds)?;
+        if more > fewer {
+            for (name, count) in &mut calls {
+                let before = less.get(name).copied().unwrap_or(0.0);
+                *count = (*count - before) / (more - fewer);
+            }
+            return Ok(calls);
+        }
+    }
+    Err("longer runs have done less: the machine is too busy to count".into())
+}
+
+/// Calls for each request on a connection of its own.
+fn calls_each_connection(folder: &Folder, balancer: &mut Balancer, seconds: u64) -> Outcome<Calls> {
+    let (mut calls, requests) = traced(folder, balancer, true, seconds)?;
+    calls.values_mut().for_each(|count| *count /= requests);
     Ok(calls)
 }
 
@@ -114,13 +162,7 @@ fn traced(
     let summary = folder.fresh("strace.txt");
     let mut strace = attach(folder, &balancer.process.family(), &summary)?
         .ok_or("strace could attach before, and cannot now")?;
-    let load = wrk::Load {
-        path: "/",
-        close,
-        clients: CLIENTS,
-        seconds,
-    };
-    let done = wrk::run(folder, balancer.address, load)?;
+    let done = wrk::run(folder, balancer.address, load(close, seconds))?;
     // Clients that have gone are to be done with: they are not the next run's.
     pause(AFTER)?;
     strace.signal(Signal::INT)?;
@@ -131,7 +173,11 @@ fn traced(
     Ok((read(&summary)?, done.requests))
 }
 
+/// Whether there is a strace, and the system lets it trace.
 fn can_trace(folder: &Folder, balancer: &Balancer) -> Outcome<bool> {
+    if !programs::has("strace") {
+        return Ok(false);
+    }
     let strace = attach(
         folder,
         &balancer.process.family(),

@@ -24,6 +24,7 @@ mod scaling;
 mod spread;
 mod start;
 mod table;
+mod untraced;
 mod versus;
 mod wrk;
 

@@ -21,12 +21,13 @@ const fn program(name: &'static str, package: &'static str, needed: bool) -> Pro
     }
 }
 
-const PROGRAMS: [Program; 5] = [
+const PROGRAMS: [Program; 6] = [
     program("haproxy", "haproxy", true),
     program("nginx", "nginx", true),
     program("wrk", "wrk", true),
     program("pen", "pen", false),
     program("strace", "strace", false),
+    program("perf", "linux-perf", false),
 ];
 
 /// Everybody who can be compared; says who cannot, and why.
