@@ -55,7 +55,7 @@ pub(crate) fn measure(
          counts are perf's; where there are dashes, strace or perf is missing or not allowed.",
     );
     let peers = peers.iter().filter(|peer| !peer.is_for_bulk());
-    for peer in peers.take(options.or_quick(usize::MAX, 2)) {
+    for peer in peers.take(options.or_quick(usize::MAX, 1)) {
         let mut balancer = Balancer::start(folder, *peer, &Task::new(&backend.hosts)?)?;
         let mut cells = vec![peer.name().to_owned()];
         for (what, close, most) in [
@@ -145,10 +145,12 @@ fn calls_each_exchange(folder: &Folder, balancer: &mut Balancer, seconds: u64) -
     Err("longer runs have done less: the machine is too busy to count".into())
 }
 
-/// Calls for each request on a connection of its own.
+/// Calls for each connection with one request. Those that are under way when the
+/// time is up have cost theirs, though wrk does not count their requests.
 fn calls_each_connection(folder: &Folder, balancer: &mut Balancer, seconds: u64) -> Outcome<Calls> {
     let (mut calls, requests) = traced(folder, balancer, true, seconds)?;
-    calls.values_mut().for_each(|count| *count /= requests);
+    let connections = requests + CLIENTS as f64;
+    calls.values_mut().for_each(|count| *count /= connections);
     Ok(calls)
 }
 

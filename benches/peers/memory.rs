@@ -55,7 +55,7 @@ pub(crate) fn measure(
     }
     let words = format!(
         "{sessions} established sessions that have had one exchange: Pss with them less Pss before, \
-         each. Who takes memory for sessions when he starts has it before."
+         each. What takes memory for sessions when it starts has it before."
     );
     report.section("Memory of an idle session", &words, &table);
     Ok(())

@@ -8,7 +8,11 @@ pub(crate) struct Table(Vec<Vec<String>>);
 
 impl Table {
     pub(crate) fn new<const N: usize>(head: [&str; N]) -> Table {
-        Table(vec![head.map(str::to_owned).to_vec()])
+        Table::with_head(head.map(str::to_owned).to_vec())
+    }
+
+    pub(crate) fn with_head(head: Vec<String>) -> Table {
+        Table(vec![head])
     }
 
     pub(crate) fn row(&mut self, cells: Vec<String>) {

@@ -86,17 +86,26 @@ pub(crate) fn measure(
         return Ok(());
     }
     let backend = Backend::start(folder, HOSTS)?;
+    let mut head = vec![String::new()];
+    head.extend(peers.iter().map(|peer| peer.name().to_owned()));
+    let mut summary = Table::with_head(head);
+    let mut tables = Vec::new();
     for row in rows {
         let bulk = row.part == Part::Bulk;
-        let peers = peers.iter().copied();
-        let peers: Vec<Peer> = peers.filter(|peer| bulk || !peer.is_for_bulk()).collect();
-        let rounds = rounds(folder, options, row.part, &peers, &backend)?;
+        let all = peers.iter().copied();
+        let these: Vec<Peer> = all.filter(|peer| bulk || !peer.is_for_bulk()).collect();
+        let rounds = rounds(folder, options, row.part, &these, &backend)?;
         let columns = Columns {
-            peers: &peers,
+            peers: &these,
             rounds: &rounds,
         };
-        report.section(row.title, "", &columns.table(row));
+        summary.row(columns.summary(row, peers));
+        tables.push((row.title, columns.table(row)));
         columns.judge(row, report);
+    }
+    report.section("Total CPU / user CPU, of haproxy's", "", &summary);
+    for (title, table) in tables {
+        report.section(title, "", &table);
     }
     Ok(())
 }
@@ -252,6 +261,21 @@ impl Columns<'_> {
             ]);
         }
         table
+    }
+
+    /// A row of the table of all: total and user CPU of each of `peers`.
+    fn summary(&self, row: &Row, peers: &[Peer]) -> Vec<String> {
+        let mut cells = vec![row.title.to_owned()];
+        cells.extend(peers.iter().map(|peer| {
+            if !self.peers.contains(peer) {
+                return String::new();
+            }
+            let to_haproxy =
+                |figure: fn(&Sample) -> f64| self.ratio(*peer, Peer::Haproxy, figure).median;
+            let (total, user) = (to_haproxy(|it| it.total_ns), to_haproxy(|it| it.user_ns));
+            format!("{total:.2} / {user:.2}")
+        }));
+        cells
     }
 
     /// txlb's targets.

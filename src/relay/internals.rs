@@ -14,7 +14,7 @@ use super::link::{Circuit, Link, Turn, TurnEnd};
 use super::meters::Meters;
 use super::plan::{Group, Service};
 use super::pump::Wire;
-use super::step::{Readiness, Side};
+use super::step::{Direction, Readiness, Side};
 use crate::balance::{Picked, Random, Tracker};
 use crate::config;
 
@@ -27,13 +27,13 @@ const BUFFER: usize = 64 * 1024;
 /// A worker's share of a session's costs, with one session that stays.
 #[derive(Debug)]
 pub struct Rig {
-    desk: Desk,
+    lender: Lender,
     link: Link<Memory>,
 }
 
 /// What a worker lends its sessions.
 #[derive(Debug)]
-struct Desk {
+struct Lender {
     service: Arc<Service>,
     buffer: Vec<u8>,
     random: Random,
@@ -47,7 +47,7 @@ impl Rig {
         let service = config.services.first()?;
         let group = service.enabled_group()?;
         let tracker = Tracker::new(group, 1, 0);
-        let mut desk = Desk {
+        let mut lender = Lender {
             service: Arc::new(Service {
                 name: service.name.clone(),
                 timeouts: service.timeouts.into(),
@@ -58,35 +58,35 @@ impl Rig {
             random: Random::new(1),
             meters: Meters::default(),
         };
-        let link = desk.connect()?;
-        Some(Rig { desk, link })
+        let link = lender.connect()?;
+        Some(Rig { lender, link })
     }
 
     /// A request and its answer over the session that stays: the bytes handed over
     /// by that session so far, to the host and to the client.
     pub fn exchange(&mut self) -> (u64, u64) {
-        self.desk.exchange(&mut self.link);
+        self.lender.exchange(&mut self.link);
         self.link.session.bytes()
     }
 
     /// A client that comes, asks, is answered by a host that ends then, and goes:
     /// the bytes handed over, or `None` if it did not end well.
     pub fn short_connection(&mut self) -> Option<(u64, u64)> {
-        let mut link = self.desk.connect()?;
-        self.desk.exchange(&mut link);
-        self.desk.end(&mut link, Side::Host);
-        let end = self.desk.end(&mut link, Side::Client);
+        let mut link = self.lender.connect()?;
+        self.lender.exchange(&mut link);
+        self.lender.end(&mut link, Side::Host);
+        let end = self.lender.end(&mut link, Side::Client);
         let TurnEnd::Over(reason) = end else {
             return None;
         };
         link.close(reason, 0);
-        self.desk.service.tally.leave();
-        self.desk.meters.count_end(reason);
+        self.lender.service.tally.leave();
+        self.lender.meters.count_end(reason);
         (reason == EndReason::Finished).then(|| link.session.bytes())
     }
 }
 
-impl Desk {
+impl Lender {
     /// A session whose host has accepted.
     fn connect(&mut self) -> Option<Link<Memory>> {
         let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
@@ -124,6 +124,7 @@ impl Desk {
         link.run(&mut Turn {
             registry: &(),
             buffer: &mut self.buffer,
+            pipes: &mut (),
             most_reads: 16,
             random: &mut self.random,
             meters: &self.meters,
@@ -181,6 +182,8 @@ impl Memory {
 }
 
 impl Wire for Memory {
+    type Pipes = ();
+
     fn read(&mut self, side: Side, buffer: &mut [u8]) -> io::Result<usize> {
         let end = self.at(side);
         let length = end.waiting.min(buffer.len());
@@ -193,6 +196,15 @@ impl Wire for Memory {
 
     fn write(&mut self, _side: Side, bytes: &[u8]) -> io::Result<usize> {
         Ok(bytes.len())
+    }
+
+    /// There is never so much here that it would be asked for.
+    fn fill(&mut self, _direction: Direction, (): &mut ()) -> Option<io::Result<usize>> {
+        None
+    }
+
+    fn drain(&mut self, _direction: Direction, _length: usize, (): &mut ()) -> io::Result<usize> {
+        Err(ErrorKind::Unsupported.into())
     }
 
     fn shutdown_write(&mut self, _side: Side) -> io::Result<()> {
@@ -211,7 +223,7 @@ impl Circuit for Memory {
         Ok(())
     }
 
-    fn progress(&mut self) -> Progress {
+    fn progress(&mut self, _vouched: bool) -> Progress {
         Progress::Connected
     }
 
