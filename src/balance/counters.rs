@@ -56,17 +56,15 @@ impl Counters {
         }
     }
 
-    /// `bytes` went to the host. Only worker `shard` may call this with its number.
-    pub fn add_to_host(&self, shard: usize, bytes: u64) {
-        add(&self.shards[shard].bytes_to_host, bytes);
+    /// So many bytes went to the host, and so many to a client. Only worker
+    /// `shard` may call this with its number.
+    pub fn add_bytes(&self, shard: usize, to_host: u64, to_client: u64) {
+        let shard = &self.shards[shard];
+        add(&shard.bytes_to_host, to_host);
+        add(&shard.bytes_to_client, to_client);
     }
 
-    /// `bytes` went to a client; as [`Counters::add_to_host`].
-    pub fn add_to_client(&self, shard: usize, bytes: u64) {
-        add(&self.shards[shard].bytes_to_client, bytes);
-    }
-
-    /// A connect succeeded after `took_ms`; as [`Counters::add_to_host`].
+    /// A connect succeeded after `took_ms`; as [`Counters::add_bytes`].
     pub fn add_connect(&self, shard: usize, took_ms: u64) {
         let shard = &self.shards[shard];
         add(&shard.connect_ms, took_ms);
@@ -110,10 +108,9 @@ mod tests {
     fn the_sum_is_over_all_shards() {
         let counters = Counters::new(3);
         for shard in 0..3 {
-            counters.add_to_host(shard, 10);
-            counters.add_to_client(shard, 100);
+            counters.add_bytes(shard, 10, 100);
         }
-        counters.add_to_client(1, 7);
+        counters.add_bytes(1, 0, 7);
         let sum = counters.sum();
         assert_eq!((sum.bytes_to_host, sum.bytes_to_client), (30, 307));
     }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Empty pipes that are kept.
 const MOST_SPARE: usize = 4;
 
-/// What a pipe is asked to hold. Four times as much would cost a third less
+/// What a pipe is asked to hold. Four times as much would cost a quarter less
 /// still, but a reader that is slow may leave all of it filled, and a user
 /// without privileges may have 16,384 pages in pipes altogether.
 const CAPACITY: usize = 256 * 1024;

@@ -312,11 +312,8 @@ impl<C: Circuit> Link<C> {
         if let Some(picked) = &self.picked
             && (to_host, to_client) != before
         {
-            picked.host.counters.add_to_host(shard, to_host - before.0);
-            picked
-                .host
-                .counters
-                .add_to_client(shard, to_client - before.1);
+            let (to_host, to_client) = (to_host - before.0, to_client - before.1);
+            picked.host.counters.add_bytes(shard, to_host, to_client);
         }
     }
 
