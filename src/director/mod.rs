@@ -38,7 +38,7 @@ use running::Running;
 
 use crate::config::Config;
 use crate::os::descriptors;
-use crate::relay::{Clock, ListenKey, Mailbox, Meters, Order, Plan, Shared, Worker};
+use crate::relay::{Clock, ListenKey, Lobbies, Mailbox, Meters, Order, Plan, Shared, Worker};
 
 /// How long a change waits for names that are new to be resolved.
 const NAMES_PATIENCE: Duration = Duration::from_secs(2);
@@ -116,6 +116,7 @@ impl Director {
             open: AtomicUsize::new(0),
             complain_after_ms: AtomicU64::new(0),
             pipes: pipes(count),
+            lobbies: Lobbies::new(count),
             meters: (0..count).map(|_| Meters::default()).collect(),
         });
         let answers = Arc::new(Answers::new(clock));

@@ -38,19 +38,24 @@ pub(crate) enum Order {
 pub(crate) struct Mailbox {
     /// `None` only while it is being dropped.
     orders: Option<SyncSender<Order>>,
-    waker: Waker,
+    waker: Arc<Waker>,
 }
 
 impl Mailbox {
     /// A mailbox whose worker is woken through `poll` with `token`.
     pub(crate) fn new(poll: &Poll, token: Token) -> io::Result<(Mailbox, Receiver<Order>)> {
-        let waker = Waker::new(poll.registry(), token)?;
+        let waker = Arc::new(Waker::new(poll.registry(), token)?);
         let (orders, receiver) = sync_channel(CAPACITY);
         let mailbox = Mailbox {
             orders: Some(orders),
             waker,
         };
         Ok((mailbox, receiver))
+    }
+
+    /// What wakes the worker, for others that have something for it.
+    pub(crate) fn waker(&self) -> Arc<Waker> {
+        Arc::clone(&self.waker)
     }
 
     /// Posts an order.

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::TcpListener as StdListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Duration;
 
@@ -21,13 +21,13 @@ use mio::{Events, Interest, Poll, Token};
 
 use accept::ACCEPT_PAUSE_MS;
 
-use super::clock::Clock;
 use super::end::EndReason;
 use super::link::{Link, Turn, TurnEnd};
 use super::listener::{ListenKey, Listener};
 use super::mailbox::{Mailbox, Order};
 use super::meters::Meters;
 use super::plan::Plan;
+use super::shared::Shared;
 use super::slab::{FIRST_SPECIAL, Named, Slab, named};
 use super::sockets::{Sockets, readiness};
 use super::tcplog;
@@ -45,40 +45,8 @@ const READS_A_TURN: usize = 16;
 /// Events taken from the system at once.
 const EVENTS: usize = 1024;
 
-/// How often the same trouble is logged.
-const COMPLAIN_EVERY_MS: u64 = 1000;
-
 const MAIL: usize = 0;
 const FIRST_LISTENER: usize = 1;
-
-/// What the workers have in common besides what they serve.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) clock: Clock,
-    /// Sessions there are descriptors for.
-    pub(crate) capacity: AtomicUsize,
-    /// Sessions open now.
-    pub(crate) open: AtomicUsize,
-    /// Nobody complains of a shortage before then: it is everybody's.
-    pub(crate) complain_after_ms: AtomicU64,
-    /// Pipes that each worker may have.
-    pub(crate) pipes: usize,
-    /// One for each worker.
-    pub(crate) meters: Vec<Meters>,
-}
-
-impl Shared {
-    /// Whether a worker may complain now; then the others may not for a while.
-    fn may_complain(&self, now_ms: u64) -> bool {
-        let after_ms = self.complain_after_ms.load(Ordering::Relaxed);
-        let next_ms = now_ms + COMPLAIN_EVERY_MS;
-        now_ms >= after_ms
-            && self
-                .complain_after_ms
-                .compare_exchange(after_ms, next_ms, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
-    }
-}
 
 /// One thread's event loop and all it owns.
 pub(crate) struct Worker {
@@ -124,6 +92,7 @@ impl Worker {
     ) -> io::Result<(Worker, Mailbox)> {
         let poll = Poll::new()?;
         let (mailbox, orders) = Mailbox::new(&poll, Token(FIRST_SPECIAL + MAIL))?;
+        shared.lobbies.open(number, mailbox.waker());
         let now_ms = shared.clock.now_ms();
         let pipes = Pipes::new(shared.pipes);
         let worker = Worker {
@@ -195,7 +164,10 @@ impl Worker {
 
     fn note(&mut self, event: &Event) {
         match named(event.token().0) {
-            Named::Special(MAIL) => self.read_mail(),
+            Named::Special(MAIL) => {
+                self.read_mail();
+                self.take_in_newcomers();
+            }
             Named::Special(number) => {
                 if let Some(Some(listener)) = self.listeners.get_mut(number - FIRST_LISTENER) {
                     listener.waiting = true;
@@ -368,6 +340,7 @@ impl Worker {
         self.over.push(slot);
         self.shared.meters[self.number].count_end(reason);
         self.shared.open.fetch_sub(1, Ordering::Relaxed);
+        self.shared.lobbies.exit(self.number);
     }
 
     fn cut_off(&mut self) {
@@ -396,6 +369,7 @@ impl Worker {
         self.stopping.is_some()
             && self.links.is_empty()
             && self.listeners.iter().all(Option::is_none)
+            && self.shared.lobbies.shut(self.number)
     }
 
     fn meters(&self) -> &Meters {
@@ -441,3 +415,6 @@ fn log_session(link: &Link<Sockets>, shared: &Shared, reason: EndReason, now_ms:
     };
     log::info!(target: tcplog::TARGET, "{line}");
 }
+
+#[cfg(test)]
+mod tests;

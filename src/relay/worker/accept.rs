@@ -15,6 +15,7 @@ use crate::os::listen::INHERITS;
 use crate::relay::end::EndReason;
 use crate::relay::link::{Link, Shortage};
 use crate::relay::listener::{Accepted, is_shortage};
+use crate::relay::lobby::Newcomer;
 use crate::relay::meters::Trouble;
 use crate::relay::sockets::Sockets;
 
@@ -79,9 +80,37 @@ impl Worker {
             let _ = socket.set_nodelay(true);
             let _ = rustix::net::sockopt::set_socket_keepalive(&socket, true);
         }
+        self.shared.open.fetch_add(1, Ordering::Relaxed);
+        let newcomer = Newcomer {
+            socket,
+            address,
+            service: Arc::clone(&listener.service),
+        };
+        if let Some(newcomer) = self.shared.lobbies.enter(self.number, newcomer) {
+            self.take_in(newcomer);
+        }
+    }
+
+    /// Takes in whom others have left to this worker.
+    pub(super) fn take_in_newcomers(&mut self) {
+        for newcomer in self.shared.lobbies.take(self.number) {
+            if self.links.has_room() {
+                self.take_in(newcomer);
+            } else {
+                self.shared.open.fetch_sub(1, Ordering::Relaxed);
+                self.shared.lobbies.exit(self.number);
+            }
+        }
+    }
+
+    fn take_in(&mut self, newcomer: Newcomer) {
+        let Newcomer {
+            socket,
+            address,
+            service,
+        } = newcomer;
         self.sessions_so_far += 1;
         let id = (self.number as u64) << 48 | self.sessions_so_far;
-        let service = Arc::clone(&listener.service);
         let (slot, generation) = self.links.insert(Link::new(
             id,
             Sockets::new(socket),
@@ -94,7 +123,6 @@ impl Worker {
         };
         link.generation = generation;
         link.service.tally.enter();
-        self.shared.open.fetch_add(1, Ordering::Relaxed);
         if link.register(self.poll.registry(), slot).is_err() {
             link.session.close(EndReason::LocalTrouble);
         }

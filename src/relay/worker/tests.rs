@@ -1,0 +1,91 @@
+//! Two workers on real sockets, of which one gets all the clients.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::mpsc::channel;
+use std::thread;
+
+use super::*;
+use crate::balance::Tracker;
+use crate::config;
+use crate::os::listen::{Place, bind_all};
+use crate::relay::clock::Clock;
+use crate::relay::lobby::Lobbies;
+use crate::relay::plan::{Group, Service};
+
+/// The only service of a configuration, with one host.
+fn service(host: SocketAddr) -> Arc<Service> {
+    let text = format!(
+        r#"<config><service name="s"><listen ip="127.0.0.1:0"/>
+        <group name="g" enable="true"><host ip="{host}"/></group></service></config>"#
+    );
+    let config = config::read(text.as_bytes()).unwrap().config;
+    let service = &config.services[0];
+    let tracker = Tracker::new(&service.groups[0], 2, 0);
+    Arc::new(Service {
+        name: service.name.clone(),
+        timeouts: service.timeouts.into(),
+        group: Arc::new(Group::new("s", "g", tracker)),
+        tally: Arc::default(),
+    })
+}
+
+fn shared() -> Arc<Shared> {
+    Arc::new(Shared {
+        clock: Clock::start(),
+        capacity: AtomicUsize::new(100),
+        open: AtomicUsize::new(0),
+        complain_after_ms: AtomicU64::new(0),
+        pipes: 0,
+        lobbies: Lobbies::new(2),
+        meters: vec![Meters::default(), Meters::default()],
+    })
+}
+
+#[test]
+fn clients_that_all_come_to_one_worker_are_shared_with_the_other() {
+    let host = StdListener::bind("127.0.0.1:0").unwrap();
+    let place = Place::At("127.0.0.1:0".parse().unwrap());
+    let listener = bind_all(place, 1, false).unwrap().remove(0);
+    let address = listener.local_addr().unwrap();
+    let key = ListenKey {
+        place,
+        service: None,
+    };
+    let door = (key.clone(), service(host.local_addr().unwrap()));
+    let plan = Arc::new(Plan {
+        doors: [door].into(),
+        ..Plan::default()
+    });
+    let shared = shared();
+    let (mut threads, mut mailboxes) = (Vec::new(), Vec::new());
+    let mut listeners = vec![(key, listener)];
+    for number in 0..2 {
+        let (worker, mailbox) = Worker::new(number, Arc::clone(&shared), 1).unwrap();
+        threads.push(thread::spawn(move || worker.run()));
+        let (done, is_done) = channel();
+        let order = Order::Serve {
+            plan: Arc::clone(&plan),
+            opened: std::mem::take(&mut listeners),
+            done,
+        };
+        mailbox.post(order).unwrap();
+        is_done.recv().unwrap();
+        mailboxes.push(mailbox);
+    }
+    let mut sessions = Vec::new();
+    for _ in 0..4 {
+        sessions.push((TcpStream::connect(address).unwrap(), host.accept().unwrap()));
+    }
+    let counts = [0, 1].map(|number| shared.lobbies.sessions(number));
+    assert_eq!(counts, [2, 2]);
+    drop(sessions);
+    for mailbox in &mailboxes {
+        mailbox.post(Order::Stop { grace: None }).unwrap();
+    }
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    let counts = [0, 1].map(|number| shared.lobbies.sessions(number));
+    assert_eq!((counts, shared.open.load(Ordering::Relaxed)), ([0, 0], 0));
+}
