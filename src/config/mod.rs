@@ -10,6 +10,7 @@ mod arbitrary;
 mod edit;
 mod error;
 mod form;
+mod mask;
 mod nearest;
 mod print;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub mod verb;
 pub use address::{AddressError, Endpoint, ListenAddress, ListenHost};
 pub use edit::{EditError, edit};
 pub use error::{Error, ErrorKind, Limit, Position};
+pub use mask::hide_passwords;
 pub use print::print;
 pub use read::{
     AttributeSchema, ChildSchema, ElementSchema, Occurs, Reading, Warning, read, schema,
