@@ -35,5 +35,6 @@ pub mod balance;
 pub mod calendar;
 pub mod config;
 pub mod director;
+pub mod json;
 pub mod os;
 pub mod relay;

@@ -1,0 +1,166 @@
+//! JSON, as far as it is written here: objects, lists, text and whole numbers.
+//!
+//! Nothing is read, and there are no fractions: what is counted is whole, and what is
+//! measured has its unit in its name.
+
+use std::fmt::Write;
+
+/// A value that is being put together, as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Json(String);
+
+/// An object; the names of its members are the caller's to keep apart.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Object(String);
+
+impl Json {
+    /// The text of it, without a line end.
+    pub fn into_text(self) -> String {
+        self.0
+    }
+
+    /// A list.
+    pub fn list<T: Into<Json>>(values: impl IntoIterator<Item = T>) -> Json {
+        let mut text = String::from("[");
+        for value in values {
+            if text.len() > 1 {
+                text.push(',');
+            }
+            text += &value.into().0;
+        }
+        text.push(']');
+        Json(text)
+    }
+}
+
+impl Object {
+    /// One without members.
+    pub fn new() -> Object {
+        Object::default()
+    }
+
+    /// With one more member.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Json>) -> Object {
+        if !self.0.is_empty() {
+            self.0.push(',');
+        }
+        self.0 += &quoted(name);
+        self.0.push(':');
+        self.0 += &value.into().0;
+        self
+    }
+
+    /// With one more member, which is a list.
+    #[must_use]
+    pub fn with_list<T: Into<Json>>(
+        self,
+        name: &str,
+        values: impl IntoIterator<Item = T>,
+    ) -> Object {
+        self.with(name, Json::list(values))
+    }
+}
+
+impl From<Object> for Json {
+    fn from(object: Object) -> Json {
+        Json(format!("{{{}}}", object.0))
+    }
+}
+
+impl From<&str> for Json {
+    fn from(text: &str) -> Json {
+        Json(quoted(text))
+    }
+}
+
+impl From<String> for Json {
+    fn from(text: String) -> Json {
+        Json(quoted(&text))
+    }
+}
+
+impl From<bool> for Json {
+    fn from(value: bool) -> Json {
+        Json(value.to_string())
+    }
+}
+
+/// Written out in full, however large: who reads it into a float loses digits
+/// beyond 2^53.
+impl From<u64> for Json {
+    fn from(value: u64) -> Json {
+        Json(value.to_string())
+    }
+}
+
+/// `None` is `null`.
+impl<T: Into<Json>> From<Option<T>> for Json {
+    fn from(value: Option<T>) -> Json {
+        value.map_or_else(|| Json("null".to_owned()), Into::into)
+    }
+}
+
+/// Text in quotes. Control characters are escaped, DEL and those above it too,
+/// which JSON does not ask for, so that a terminal can show it; so are the two line
+/// separators that scripts stumble over.
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => out += "\\\"",
+            '\\' => out += "\\\\",
+            '\n' => out += "\\n",
+            '\r' => out += "\\r",
+            '\t' => out += "\\t",
+            '\u{2028}' | '\u{2029}' => escape(character, &mut out),
+            _ if character.is_control() => escape(character, &mut out),
+            _ => out.push(character),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// All that is escaped has four hexadecimal digits at most.
+fn escape(character: char, out: &mut String) {
+    // Writing to a string does not fail.
+    let _ = write!(out, "\\u{:04x}", u32::from(character));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_escaped_where_it_must_be_and_nowhere_else() {
+        let cases = [
+            ("", r#""""#),
+            ("a b/c", r#""a b/c""#),
+            ("\"\\", r#""\"\\""#),
+            ("\n\r\t", r#""\n\r\t""#),
+            ("\0\u{1b}\u{7f}\u{9b}", r#""\u0000\u001b\u007f\u009b""#),
+            ("\u{2028}\u{2029}", r#""\u2028\u2029""#),
+            ("äß💾", "\"äß💾\""),
+        ];
+        for (text, written) in cases {
+            assert_eq!(Json::from(text).into_text(), written);
+        }
+    }
+
+    #[test]
+    fn objects_and_lists_are_put_together() {
+        let inner = Object::new().with("n", u64::MAX).with("none", None::<u64>);
+        let object = Object::new()
+            .with("a\"", "b")
+            .with_list("empty", [""; 0])
+            .with_list("two", [true, false])
+            .with("inner", inner);
+        assert_eq!(
+            Json::from(object).into_text(),
+            r#"{"a\"":"b","empty":[],"two":[true,false],"inner":{"n":18446744073709551615,"none":null}}"#
+        );
+        assert_eq!(Json::from(Object::new()).into_text(), "{}");
+    }
+}
