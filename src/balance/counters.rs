@@ -3,6 +3,7 @@
 //! Sessions are not counted here but by the tracker, under its lock; these are
 //! added to without one, by every worker, for every read.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Upper bounds, in milliseconds, of the connect times' histogram; what took
@@ -16,10 +17,10 @@ const BUCKETS: usize = HISTOGRAM_MS.len() + 1;
 ///
 /// One writer needs no locked instruction: adding is a load and a store. The
 /// price is that a second writer to a shard would lose counts, and that a sum
-/// may be some additions old.
-#[derive(Debug)]
+/// may be some additions old. A clone counts into the same numbers.
+#[derive(Debug, Clone)]
 pub struct Counters {
-    shards: Box<[Shard]>,
+    shards: Arc<[Shard]>,
 }
 
 /// One worker's share, on cache lines of its own (two, as Intel fetches pairs).
@@ -46,6 +47,15 @@ pub struct Totals {
     /// How many of them took no longer than [`HISTOGRAM_MS`] and longer than
     /// the bound before it.
     pub histogram: [u64; BUCKETS],
+}
+
+impl Totals {
+    /// How long a connect took on average, in microseconds: each is measured in whole
+    /// milliseconds. `None` if there was none.
+    pub fn mean_connect_us(&self) -> Option<u64> {
+        let sum_us = self.connect_ms.saturating_mul(1000);
+        sum_us.checked_div(self.connects)
+    }
 }
 
 impl Counters {
@@ -77,7 +87,7 @@ impl Counters {
     /// What all workers have counted.
     pub fn sum(&self) -> Totals {
         let mut sum = Totals::default();
-        for shard in &self.shards {
+        for shard in &*self.shards {
             sum.bytes_to_host += shard.bytes_to_host.load(Relaxed);
             sum.bytes_to_client += shard.bytes_to_client.load(Relaxed);
             sum.connect_ms += shard.connect_ms.load(Relaxed);
@@ -124,5 +134,7 @@ mod tests {
         let sum = counters.sum();
         assert_eq!(sum.histogram, [2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
         assert_eq!((sum.connects, sum.connect_ms), (6, 5007));
+        assert_eq!(sum.mean_connect_us(), Some(834_500));
+        assert_eq!(Totals::default().mean_connect_us(), None);
     }
 }

@@ -10,10 +10,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// What the sessions on a host share with the tracker. It stays the same as
-/// long as the host is known, whatever else of it changes.
+/// long as the host is known, whatever else of it changes but its name.
 #[derive(Debug)]
 pub struct Host {
-    /// Its name, unique within its group.
+    /// Its name, unique within its group: for a session, that of the time when it
+    /// was picked.
     pub name: String,
     /// What has gone through it.
     pub counters: Counters,
@@ -31,6 +32,7 @@ pub struct Member {
     health: Health,
     since_ms: u64,
     missed_beats: u8,
+    last_failure: Option<(Failure, u64)>,
     pub(super) open: u32,
     pub(super) total: u64,
     pub(super) failures: u64,
@@ -66,6 +68,8 @@ pub struct HostStatus<'a> {
     pub total: u64,
     /// Sessions' connects that failed.
     pub failures: u64,
+    /// Why it failed last, whatever its health is now, and when, as `since_ms`.
+    pub last_failure: Option<&'a (Failure, u64)>,
 }
 
 /// How many heartbeats in a row a host may miss.
@@ -87,6 +91,7 @@ impl Member {
             health: Health::Untried,
             since_ms: now_ms,
             missed_beats: 0,
+            last_failure: None,
             open: 0,
             total: 0,
             failures: 0,
@@ -160,6 +165,14 @@ impl Member {
         moved
     }
 
+    /// It is called this from now on, and counts on.
+    pub(super) fn rename(&mut self, name: &str) {
+        self.host = Arc::new(Host {
+            name: name.to_owned(),
+            counters: self.host.counters.clone(),
+        });
+    }
+
     /// Another port of the name it has now needs no resolving.
     fn same_name_at(&self, endpoint: &Endpoint) -> Option<SocketAddr> {
         match (&self.endpoint, endpoint) {
@@ -191,6 +204,7 @@ impl Member {
         if change.is_some() {
             self.since_ms = now_ms;
         }
+        self.last_failure = Some((failure.clone(), now_ms));
         self.health = Health::Failed(failure);
         change
     }
@@ -251,6 +265,7 @@ impl Member {
             open: self.open,
             total: self.total,
             failures: self.failures,
+            last_failure: self.last_failure.as_ref(),
         }
     }
 }

@@ -84,13 +84,18 @@ impl Hosts {
     }
 
     /// The hosts are now these. Those known by name stay, even if they had been
-    /// removed and only waited for their last session.
-    pub(super) fn configure(&mut self, hosts: &[config::Host], shards: usize, now_ms: u64) {
+    /// removed and only waited for their last session; `renamed` are the names that
+    /// some of the configured ones had, by their new ones.
+    pub(super) fn configure(
+        &mut self,
+        hosts: &[config::Host],
+        renamed: &BTreeMap<String, String>,
+        shards: usize,
+        now_ms: u64,
+    ) {
         self.revision += 1;
-        let mut known: BTreeMap<String, HostId> = self
-            .known()
-            .map(|member| (member.name().to_owned(), member.id))
-            .collect();
+        let mut known = self.by_name();
+        let mut replaced = self.rename(renamed, &mut known);
         self.order.clear();
         for (position, host) in hosts.iter().enumerate() {
             let id = match known.remove(&host.name) {
@@ -104,10 +109,43 @@ impl Hosts {
         }
         // Only now, so that no id changes hands within one change: a scheduler
         // can tell the hosts that stayed by their ids.
-        for id in known.into_values() {
+        replaced.extend(known.into_values());
+        for id in replaced {
             self.remove(id);
         }
         self.review();
+    }
+
+    /// All that are known. Where one that was removed has the name of one that was
+    /// not, that one it is.
+    fn by_name(&self) -> BTreeMap<String, HostId> {
+        let of = |configured: bool| {
+            self.known()
+                .filter(move |member| member.position.is_some() == configured)
+                .map(|member| (member.name().to_owned(), member.id))
+        };
+        of(false).chain(of(true)).collect()
+    }
+
+    /// Gives hosts their new names, in `known` too; all at once, since two may have
+    /// swapped them. Returns those whose names were taken over.
+    fn rename(
+        &mut self,
+        renamed: &BTreeMap<String, String>,
+        known: &mut BTreeMap<String, HostId>,
+    ) -> Vec<HostId> {
+        let moves: Vec<(&String, HostId)> = renamed
+            .iter()
+            .filter_map(|(new, old)| Some((new, known.remove(old)?)))
+            .collect();
+        let mut replaced = Vec::new();
+        for (new, id) in moves {
+            replaced.extend(known.insert(new.clone(), id));
+            if let Some(member) = self.get_mut(id) {
+                member.rename(new);
+            }
+        }
+        replaced
     }
 
     fn add(&mut self, host: &config::Host, shards: usize, now_ms: u64) -> HostId {

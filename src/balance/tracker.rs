@@ -9,6 +9,7 @@ use super::hosts::{Hosts, Place};
 use super::sticky::Clients;
 use super::{Ask, HostId, Pick, Scheduler, scheduler};
 use crate::config::{self, Endpoint};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -64,6 +65,17 @@ impl Tracker {
     /// health and stickiness start again. One that was removed stays known until
     /// its last session ends; if it comes back before, it goes on counting.
     pub fn configure(&mut self, group: &config::Group, now_ms: u64) {
+        self.configure_renamed(group, &BTreeMap::new(), now_ms);
+    }
+
+    /// As [`Tracker::configure`], and some of the hosts had other names before:
+    /// `renamed` has these by the new ones. They live on as well.
+    pub fn configure_renamed(
+        &mut self,
+        group: &config::Group,
+        renamed: &BTreeMap<String, String>,
+        now_ms: u64,
+    ) {
         let config::Scheduler { algorithm, sticky } = group.scheduler;
         if algorithm != self.algorithm {
             self.algorithm = algorithm;
@@ -74,7 +86,8 @@ impl Tracker {
         } else {
             self.clients = None;
         }
-        self.hosts.configure(&group.hosts, self.shards, now_ms);
+        self.hosts
+            .configure(&group.hosts, renamed, self.shards, now_ms);
         self.scheduler.renew(&self.hosts);
     }
 
@@ -284,6 +297,18 @@ impl Tracker {
             .filter(|member| member.in_service())
             .peekable();
         in_service.peek().is_some() && in_service.all(Member::has_failed)
+    }
+
+    /// Nothing is known any more of whether a host answers, as if nobody had tried
+    /// it: if it had failed, it may be picked again. Whether it had.
+    pub fn retry(&mut self, id: HostId, now_ms: u64) -> bool {
+        let failed = |member: &&mut Member| member.position.is_some() && member.has_failed();
+        let Some(member) = self.hosts.get_mut(id).filter(failed) else {
+            return false;
+        };
+        member.start_again(now_ms);
+        self.review();
+        true
     }
 
     /// What a known host is called.
