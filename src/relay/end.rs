@@ -46,6 +46,22 @@ impl EndReason {
         self as usize
     }
 
+    /// The word for it, in JSON and metrics: it stays.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EndReason::Finished => "finished",
+            EndReason::ClientGone => "client_gone",
+            EndReason::ClientReset => "client_reset",
+            EndReason::HostReset => "host_reset",
+            EndReason::ClientSilent => "client_silent",
+            EndReason::HostSilent => "host_silent",
+            EndReason::NoHost => "no_host",
+            EndReason::ConnectTimedOut => "connect_timed_out",
+            EndReason::LocalTrouble => "local_trouble",
+            EndReason::Stopped => "stopped",
+        }
+    }
+
     /// HAProxy's two letters for it: who ended the session, and whether data
     /// was flowing (`D`) or a host still being looked for (`C`).
     ///

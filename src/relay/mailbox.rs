@@ -11,6 +11,7 @@ use std::time::Duration;
 use mio::{Poll, Token, Waker};
 
 use super::listener::ListenKey;
+use super::listing::Listing;
 use super::plan::Plan;
 
 /// Orders that may wait in a mailbox.
@@ -28,6 +29,8 @@ pub(crate) enum Order {
         /// Told once it is in force.
         done: Sender<()>,
     },
+    /// List your sessions, some at a time.
+    List(Listing),
     /// Accept nobody any more, and end once the last session has; whoever is
     /// left after `grace` is cut off.
     Stop { grace: Option<Duration> },

@@ -9,6 +9,7 @@ mod bytes;
 use super::attempts::Attempts;
 use super::end::EndReason;
 use super::flow::Flow;
+use super::listing;
 use super::step::{Direction, Readiness, Side, Step};
 use super::timeouts::{TimeoutsMs, earliest, is_past};
 use crate::balance::HostId;
@@ -128,6 +129,24 @@ impl Session {
     /// The hosts that this client is not to be given now.
     pub(crate) fn tried(&self) -> &[HostId] {
         self.attempts.tried()
+    }
+
+    /// What it is doing, as people see it.
+    pub(crate) fn phase(&self) -> listing::Phase {
+        match self.phase {
+            Phase::Picking => listing::Phase::Picking,
+            Phase::Paused { .. } => listing::Phase::Waiting,
+            Phase::Connecting { .. } => listing::Phase::Connecting,
+            Phase::Relaying if self.to_host.is_over() || self.to_client.is_over() => {
+                listing::Phase::HalfClosed
+            }
+            Phase::Relaying | Phase::Closed(_) => listing::Phase::Relaying,
+        }
+    }
+
+    /// How long ago the last byte came or went.
+    pub(crate) fn idle_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.active_ms)
     }
 
     /// Whether it waits for local trouble to pass.

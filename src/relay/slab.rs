@@ -84,6 +84,11 @@ impl<T> Slab<T> {
         self.slots.len() - self.free.len()
     }
 
+    /// How many slots there are: all numbers of slots are below.
+    pub(crate) fn slots(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::iter::once;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use mio::event::Event;
@@ -123,6 +123,11 @@ impl Sockets {
     fn pipe(&mut self, direction: Direction) -> &mut Option<Pipe> {
         let pipes = self.pipes.get_or_insert_default();
         &mut pipes[usize::from(direction == Direction::ToClient)]
+    }
+
+    /// Where the host sees the session come from: one system call.
+    pub(crate) fn host_side(&self) -> Option<SocketAddr> {
+        self.host.as_ref()?.socket.local_addr().ok()
     }
 
     /// Closing sends a reset from now on.

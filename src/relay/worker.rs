@@ -6,6 +6,8 @@
 //! `accept`'s.
 
 mod accept;
+mod line;
+mod list;
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,6 +22,7 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 
 use accept::ACCEPT_PAUSE_MS;
+use list::Listings;
 
 use super::end::EndReason;
 use super::link::{Link, Turn, TurnEnd};
@@ -30,7 +33,6 @@ use super::plan::Plan;
 use super::shared::Shared;
 use super::slab::{FIRST_SPECIAL, Named, Slab, named};
 use super::sockets::{Sockets, readiness};
-use super::tcplog;
 use super::timers::{TICK_MS, Timers};
 use crate::balance::Random;
 use crate::os::pipes::Pipes;
@@ -72,6 +74,7 @@ pub(crate) struct Worker {
     sessions_so_far: u64,
     /// Who waits to hear that closed listeners are closed.
     unanswered: Vec<Sender<()>>,
+    listings: Listings,
     stopping: Option<Stopping>,
 }
 
@@ -114,6 +117,7 @@ impl Worker {
             accept_after_ms: 0,
             sessions_so_far: 0,
             unanswered: Vec::new(),
+            listings: Listings::default(),
             stopping: None,
         };
         Ok((worker, mailbox))
@@ -140,6 +144,7 @@ impl Worker {
             self.accept_clients();
             self.run_ready();
             self.run_due();
+            self.list_sessions();
             self.cut_off();
             self.sweep();
         }
@@ -147,7 +152,7 @@ impl Worker {
 
     /// How long there is nothing to do, unless the system has news.
     fn patience(&self) -> Option<Duration> {
-        if !self.ready.is_empty() {
+        if !self.ready.is_empty() || self.listings.are_under_way() {
             return Some(Duration::ZERO);
         }
         let clients = self.clients_are_waiting().then_some(self.accept_after_ms);
@@ -192,6 +197,7 @@ impl Worker {
         loop {
             match self.orders.try_recv() {
                 Ok(Order::Serve { plan, opened, done }) => self.serve(plan, opened, done),
+                Ok(Order::List(listing)) => self.listings.begin(listing),
                 Ok(Order::Stop { grace }) => self.stop(grace),
                 Err(TryRecvError::Empty) => return,
                 // Nobody can reach it any more.
@@ -332,7 +338,7 @@ impl Worker {
         };
         link.over = true;
         if self.plan.log_sessions {
-            log_session(link, &self.shared, reason, self.now_ms);
+            line::log_session(link, &self.shared, reason, self.now_ms);
         }
         link.close(reason, self.now_ms);
         link.service.tally.leave();
@@ -381,39 +387,6 @@ fn enqueue(link: &mut Link<Sockets>, slot: u32, ready: &mut VecDeque<u32>) {
     if !std::mem::replace(&mut link.queued, true) {
         ready.push_back(slot);
     }
-}
-
-fn log_session(link: &Link<Sockets>, shared: &Shared, reason: EndReason, now_ms: u64) {
-    let session = &link.session;
-    let (group_open, host_open) = {
-        let tracker = link.group.tracker();
-        let host_open = link
-            .picked
-            .as_ref()
-            .map_or(0, |picked| tracker.open_on(picked.id));
-        (tracker.open(), host_open)
-    };
-    let line = tcplog::Line {
-        client: link.client_address,
-        accepted_wall_ms: shared.clock.wall_ms(session.started_ms()),
-        service: &link.service.name,
-        group: &link.group.name,
-        host: link.picked.as_ref().map(|picked| picked.host.name.as_str()),
-        connect_ms: session
-            .connected_ms()
-            .map(|at_ms| at_ms - session.started_ms()),
-        total_ms: now_ms - session.started_ms(),
-        bytes_to_client: session.bytes().1,
-        reason,
-        open: [
-            shared.open.load(Ordering::Relaxed) as u64,
-            link.service.tally.open(),
-            group_open as u64,
-            host_open as u64,
-        ],
-        retries: session.failed(),
-    };
-    log::info!(target: tcplog::TARGET, "{line}");
 }
 
 #[cfg(test)]

@@ -1,0 +1,45 @@
+//! The line of a session in the connection log: where its figures come from.
+//!
+//! How it is written is `tcplog`'s business.
+
+use std::sync::atomic::Ordering;
+
+use super::Shared;
+use crate::relay::end::EndReason;
+use crate::relay::link::Link;
+use crate::relay::sockets::Sockets;
+use crate::relay::tcplog;
+
+/// Logs a session that is over, though still counted.
+pub(super) fn log_session(link: &Link<Sockets>, shared: &Shared, reason: EndReason, now_ms: u64) {
+    let session = &link.session;
+    let (group_open, host_open, host) = {
+        let tracker = link.group.tracker();
+        let picked = link.picked.as_ref();
+        let host_open = picked.map_or(0, |picked| tracker.open_on(picked.id));
+        // It may have been renamed since it was picked.
+        let host = picked.and_then(|picked| tracker.host_name(picked.id));
+        (tracker.open(), host_open, host)
+    };
+    let line = tcplog::Line {
+        client: link.client_address,
+        accepted_wall_ms: shared.clock.wall_ms(session.started_ms()),
+        service: &link.service.name,
+        group: &link.group.name,
+        host: host.as_deref(),
+        connect_ms: session
+            .connected_ms()
+            .map(|at_ms| at_ms - session.started_ms()),
+        total_ms: now_ms - session.started_ms(),
+        bytes_to_client: session.bytes().1,
+        reason,
+        open: [
+            shared.open.load(Ordering::Relaxed) as u64,
+            link.service.tally.open(),
+            group_open as u64,
+            host_open as u64,
+        ],
+        retries: session.failed(),
+    };
+    log::info!(target: tcplog::TARGET, "{line}");
+}
