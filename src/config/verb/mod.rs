@@ -15,6 +15,7 @@ mod option;
 mod parse;
 mod print;
 mod refusal;
+mod replaced;
 pub mod table;
 #[cfg(test)]
 mod tests;
