@@ -1,19 +1,17 @@
-//! Runs a balancer until it is told to stop, and does what the signals ask for.
+//! Runs a balancer until it is told to stop.
 //!
-//! Everything happens on the main thread, one event after the other; what
-//! moves the bytes is behind the director.
+//! Signals are passed on to the director's desk, which does what they ask for. The log
+//! is the program's own: here is how it follows the configuration.
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
-use txlb::config::{Config, Warning};
+use txlb::config::Config;
 use txlb::director::{
-    Changed, Director, Error, Event as DirectorEvent, File, FileError, Options, ServiceStatus,
-    Signal, forward_signals,
+    Desk, DeskThread, Director, Error, Event as DirectorEvent, File, FileError, Finish, Fixture,
+    Options, Signal, Status, forward_signals,
 };
 use txlb::os::descriptors;
 
@@ -22,9 +20,6 @@ use crate::demo::Demo;
 use crate::exit::Exit;
 use crate::logging::{Log, Target};
 use crate::pidfile::PidFile;
-
-/// What open sessions get after TERM.
-const GRACE: Duration = Duration::from_secs(5);
 
 enum Event {
     Signal(Signal),
@@ -41,23 +36,27 @@ pub(crate) fn run(job: Job) -> Result<(), Exit> {
 
 fn serve(job: Job, log: &Log) -> Result<(), Exit> {
     let mut demo = None;
-    let (file, config, warnings) = match job.source {
+    let (file, config) = match job.source {
         Source::File(path) => {
             let (file, reading) = File::read(&path).map_err(|error| file_exit(&error))?;
-            (Some(file), reading.config, reading.warnings)
+            let config = reading.config.clone();
+            (Some((file, reading)), config)
         }
-        Source::CommandLine(config) => (None, *config, Vec::new()),
+        Source::CommandLine(config) => (None, *config),
         Source::Demo => {
             let (started, config) = Demo::start().map_err(|error| other(&error))?;
             demo = Some(started);
-            (None, config, Vec::new())
+            (None, config)
         }
     };
-    let log_path = job.log.as_deref().or(config.logging.file.as_deref());
-    log.switch(Target::open(log_path).map_err(|error| {
-        let message = format!("txlb: {}", cannot_log(log_path, &error));
+    let log_file = LogFile {
+        log: log.clone(),
+        fixed: job.log,
+    };
+    log_file.open(&config).map_err(|error| {
+        let message = format!("txlb: {error}");
         Exit::new(Exit::CANNOT_CREATE, &message)
-    })?);
+    })?();
     let (events, incoming) = channel();
     let signals = events.clone();
     forward_signals(move |signal| drop(signals.send(Event::Signal(signal))))
@@ -71,152 +70,88 @@ fn serve(job: Job, log: &Log) -> Result<(), Exit> {
     };
     warn_of_doors(&config, None);
     let director = Director::start(config, &options).map_err(|error| start_exit(&error))?;
-    warn(file.as_ref(), &warnings);
-    announce(&director, options.workers, descriptors_before);
+    announce_descriptors(descriptors_before, director.status().capacity);
+    let fixtures: Vec<Box<dyn Fixture>> = vec![Box::new(MissingDoors), Box::new(log_file)];
+    let thread = DeskThread::start(director, file, fixtures).map_err(|error| other(&error))?;
+    let desk = thread.desk();
+    let status = desk.status();
+    announce(&status);
     if let Some(demo) = &demo {
-        demo.invite(&director.status())?;
+        demo.invite(&status)?;
     }
-    Server {
-        director,
-        file,
-        log: log.clone(),
-        fixed_log: job.log,
-        stopping: false,
-    }
-    .run(&incoming)
+    wait(&desk, &incoming)
 }
 
-/// What runs, and how to change it.
-struct Server {
-    director: Director,
-    file: Option<File>,
+/// Passes signals on until all is over.
+fn wait(desk: &Desk, events: &Receiver<Event>) -> Result<(), Exit> {
+    let mut stopping = false;
+    for event in events {
+        match event {
+            Event::Director(DirectorEvent::Stopped) => return Ok(()),
+            Event::Director(DirectorEvent::WorkerPanicked(number)) => {
+                return Err(Exit::new(
+                    Exit::OTHER,
+                    &format!("txlb: worker {number} panicked"),
+                ));
+            }
+            Event::Director(_) => {}
+            Event::Signal(Signal::Stop | Signal::Quit) if stopping => {
+                log::warn!("told to stop again: ending now");
+                return Ok(());
+            }
+            Event::Signal(signal) => {
+                stopping |= matches!(signal, Signal::Stop | Signal::Quit);
+                desk.signal(signal);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The log, as it follows the configuration.
+struct LogFile {
     log: Log,
     /// What `-l` said: it beats the configuration.
-    fixed_log: Option<PathBuf>,
-    stopping: bool,
+    fixed: Option<PathBuf>,
 }
 
-impl Server {
-    fn run(mut self, events: &Receiver<Event>) -> Result<(), Exit> {
-        for event in events {
-            match event {
-                Event::Director(DirectorEvent::Stopped) => return Ok(()),
-                Event::Director(DirectorEvent::WorkerPanicked(number)) => {
-                    return Err(Exit::new(
-                        Exit::OTHER,
-                        &format!("txlb: worker {number} panicked"),
-                    ));
-                }
-                Event::Director(_) => {}
-                Event::Signal(signal) => {
-                    if self.obey(signal) {
-                        return Ok(());
-                    }
-                }
-            }
-        }
-        Ok(())
+impl LogFile {
+    /// Opens the log that `config` wants. What is returned switches to it.
+    fn open(&self, config: &Config) -> Result<Finish, String> {
+        let path = self.fixed.as_deref().or(config.logging.file.as_deref());
+        let target = Target::open(path).map_err(|error| {
+            let path = path.unwrap_or(Path::new("standard error"));
+            format!("cannot log to {}: {error}", path.display())
+        })?;
+        let log = self.log.clone();
+        Ok(Box::new(move || log.switch(target)))
     }
+}
 
-    /// Does what a signal asks for; says whether all ends here and now.
-    fn obey(&mut self, signal: Signal) -> bool {
-        match signal {
-            Signal::Stop | Signal::Quit if self.stopping => {
-                log::warn!("told to stop again: ending now");
-                return true;
-            }
-            Signal::Stop => self.stop(Some(GRACE)),
-            Signal::Quit => self.stop(None),
-            Signal::Reload if !self.stopping => self.reload(),
-            Signal::Reload | Signal::Reopen => self.reopen_log(),
-            _ => log::warn!("USR2 is not used yet: it will replace the program while it runs"),
-        }
-        false
-    }
-
-    fn stop(&mut self, grace: Option<Duration>) {
-        self.stopping = true;
-        let open = self.director.status().open;
-        match grace {
-            Some(grace) => log::info!("stopping: {open} sessions have {} s left", grace.as_secs()),
-            None => log::info!("stopping once the last of {open} sessions is over"),
-        }
-        self.director.stop(grace);
-    }
-
-    fn reload(&mut self) {
-        self.reopen_log();
-        let Some(file) = &self.file else {
-            log::info!("there is no configuration file to read again");
-            self.director.resolve_again();
-            return;
-        };
-        match file.read_again() {
-            Ok(Changed::No) => {
-                log::info!("{} is unchanged", file.path().display());
-                self.director.resolve_again();
-            }
-            Ok(Changed::Yes(news)) => {
-                let (file, reading) = *news;
-                self.replace(file, reading.config, &reading.warnings);
-            }
-            Err(error) => log::error!("{error}; the running configuration stays"),
-        }
-    }
-
-    /// Puts a new configuration in force, its log included, or none of it.
-    fn replace(&mut self, file: File, config: Config, warnings: &[Warning]) {
-        let before = self.director.config().clone();
-        let services = self.director.status().services;
-        let outcome = self.new_log(&config).and_then(|log| {
-            self.director
-                .apply(config)
-                .map_err(|error| error.to_string())?;
-            Ok(log)
-        });
-        let path = file.path().display();
-        let new_log = match outcome {
-            Ok(new_log) => new_log,
-            Err(error) => {
-                log::error!("{path}: {error}; the running configuration stays");
-                return;
-            }
-        };
-        warn(Some(&file), warnings);
-        warn_of_doors(self.director.config(), Some(&before));
-        announce_listeners(&self.director, &services);
-        log::info!("{path} is in force");
-        self.file = Some(file);
-        // Whoever reads the old one has been told.
-        if let Some(target) = new_log {
-            self.log.switch(target);
-        }
-    }
-
-    /// The log that `next` wants, unless that is the one there is.
-    fn new_log(&self, next: &Config) -> Result<Option<Target>, String> {
-        let path = next.logging.file.as_deref();
-        if self.fixed_log.is_some() || path == self.director.config().logging.file.as_deref() {
+impl Fixture for LogFile {
+    fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Finish>, String> {
+        if self.fixed.is_some() || now.logging.file == next.logging.file {
             return Ok(None);
         }
-        let opened = Target::open(path).map_err(|error| cannot_log(path, &error))?;
-        Ok(Some(opened))
+        self.open(next).map(Some)
     }
 
-    /// Opens the log again: somebody may have moved the file away.
-    fn reopen_log(&self) {
-        let path = self.fixed_log.as_deref();
-        let path = path.or(self.director.config().logging.file.as_deref());
-        match Target::open(path) {
-            Ok(target) => self.log.switch(target),
-            Err(error) => log::error!("{}; the log stays where it was", cannot_log(path, &error)),
-        }
+    /// Somebody may have moved the file away.
+    fn reopen(&mut self, now: &Config) -> Result<(), String> {
+        let switch = self.open(now);
+        switch.map_err(|error| format!("{error}; the log stays where it was"))?();
+        Ok(())
     }
 }
 
-fn cannot_log(path: Option<&Path>, error: &io::Error) -> String {
-    let path = path.unwrap_or(Path::new("standard error"));
-    format!("cannot log to {}: {error}", path.display())
+/// The doors that are not there yet: says so of each that is configured.
+struct MissingDoors;
+
+impl Fixture for MissingDoors {
+    fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Finish>, String> {
+        let (now, next) = (now.clone(), next.clone());
+        Ok(Some(Box::new(move || warn_of_doors(&next, Some(&now)))))
+    }
 }
 
 /// Lets this process have as many descriptors as it may; returns how many it
@@ -236,14 +171,14 @@ fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn announce(director: &Director, workers: usize, descriptors_before: Option<u64>) {
-    announce_descriptors(descriptors_before, director.status().capacity);
-    announce_listeners(director, &[]);
-    let version = env!("CARGO_PKG_VERSION");
-    log::info!(
-        "txlb {version} runs as process {} with {workers} workers",
-        process::id()
-    );
+fn announce(status: &Status) {
+    let Status {
+        version,
+        process,
+        workers,
+        ..
+    } = status;
+    log::info!("txlb {version} runs as process {process} with {workers} workers");
 }
 
 fn announce_descriptors(before: Option<u64>, sessions: usize) {
@@ -256,27 +191,6 @@ fn announce_descriptors(before: Option<u64>, sessions: usize) {
         _ => String::new(),
     };
     log::info!("descriptors: {now}{raised}: enough for {sessions} sessions");
-}
-
-/// Says of each service where it listens, unless that was said before.
-fn announce_listeners(director: &Director, before: &[ServiceStatus]) {
-    for ServiceStatus {
-        name, addresses, ..
-    } in director.status().services
-    {
-        let is_news = |old: &ServiceStatus| old.name != name || old.addresses != addresses;
-        if before.iter().all(is_news) {
-            let places: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-            log::info!("service {name} listens at {}", places.join(", "));
-        }
-    }
-}
-
-fn warn(file: Option<&File>, warnings: &[Warning]) {
-    let Some(file) = file else { return };
-    for Warning { position, text } in warnings {
-        log::warn!("{}:{position}: {text}", file.path().display());
-    }
 }
 
 /// Says once of each door that it is configured but cannot be opened yet.
@@ -299,10 +213,6 @@ fn doors(config: &Config) -> Vec<&'static str> {
         (web, "the admin page (<web>)"),
         (ssh, "the console (<ssh>)"),
         (config.control.is_some(), "the control socket (<control>)"),
-        (
-            config.manager.config_check.enable,
-            "writing changes back (<configCheck>)",
-        ),
     ];
     doors
         .into_iter()

@@ -4,29 +4,35 @@
 //! what differs from the one before. It moves no bytes: the workers do.
 
 mod answers;
+mod conversation;
+mod desk;
 mod error;
 mod file;
 mod listeners;
 mod names;
 mod recovery;
+mod renames;
 mod running;
 mod save;
 mod signals;
 mod status;
 
+pub use crate::relay::{Phase, SessionStatus};
+pub use conversation::{Conversation, Heard, Wish};
+pub use desk::{Answer, By, Data, Desk, DeskThread, Finish, Fixture, Form};
 pub use error::Error;
 pub use file::{Changed, File, FileError};
 pub use names::unresolved_names;
 pub use save::{SaveError, Saved};
 pub use signals::{Signal, forward_signals};
-pub use status::{GroupStatus, HostStatus, ServiceStatus, Status};
+pub use status::{GroupStatus, HostStatus, Outcome, ServiceStatus, Sessions, Status, StoredStatus};
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -34,11 +40,15 @@ use answers::Answers;
 use listeners::{Listeners, Wanted};
 use names::{Names, look_up};
 use recovery::{Recovery, Watched};
+use renames::Renames;
 use running::Running;
 
 use crate::config::Config;
+use crate::config::verb::HostKey;
 use crate::os::descriptors;
-use crate::relay::{Clock, ListenKey, Lobbies, Mailbox, Meters, Order, Plan, Shared, Worker};
+use crate::relay::{
+    Clock, ListenKey, Listing, Lobbies, Mailbox, Meters, Order, Plan, Shared, Slice, Worker,
+};
 
 /// How long a change waits for names that are new to be resolved.
 const NAMES_PATIENCE: Duration = Duration::from_secs(2);
@@ -95,6 +105,9 @@ pub struct Director {
     recovery: Recovery,
 }
 
+/// A service's name, and where it is reached.
+type Listening = (String, Vec<SocketAddr>);
+
 /// A worker's thread and how to reach it.
 struct WorkerThread {
     mailbox: Mailbox,
@@ -146,6 +159,11 @@ impl Director {
     /// # Errors
     /// A listener that cannot be had: everything is as it was.
     pub fn apply(&mut self, next: Config) -> Result<(), Error> {
+        self.apply_renamed(next, &Renames::default())
+    }
+
+    /// As [`Director::apply`], and some hosts that have new names live on.
+    pub(crate) fn apply_renamed(&mut self, next: Config, renames: &Renames) -> Result<(), Error> {
         let wanted = listeners::wanted(&next)?;
         let opened = self.listeners.open(&wanted, self.workers.len())?;
         let names: BTreeSet<String> = next.host_names().into_iter().map(str::to_owned).collect();
@@ -156,7 +174,7 @@ impl Director {
 
         let now_ms = self.shared.clock.now_ms();
         self.running = self.running.next(&next, self.workers.len(), now_ms);
-        self.running.configure(&next, now_ms);
+        self.running.configure(&next, renames, now_ms);
         let groups = self.running.groups().cloned();
         self.answers
             .concern(groups, &names, |name| self.names.answer(name));
@@ -170,6 +188,27 @@ impl Director {
         self.serve(&plan, shares)
     }
 
+    /// Counts the configurations that were put in force, from 1.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Sessions open now.
+    fn open(&self) -> usize {
+        self.shared.open.load(Ordering::Relaxed)
+    }
+
+    /// Where each service is reached, in the file's order.
+    fn listening(&self) -> Vec<Listening> {
+        let services = self.config.services.iter();
+        services
+            .map(|service| {
+                let addresses = self.listeners.addresses(&self.wanted, &service.name);
+                (service.name.clone(), addresses.collect())
+            })
+            .collect()
+    }
+
     /// The configuration in force.
     pub fn config(&self) -> &Config {
         &self.config
@@ -178,6 +217,39 @@ impl Director {
     /// Resolves the names of hosts again, at once.
     pub fn resolve_again(&self) {
         self.names.again();
+    }
+
+    /// Takes a failed host for one that nobody has tried, so that the next session may
+    /// be its; without an address, its name is resolved again. Whether it had failed.
+    pub fn retry_host(&self, host: &HostKey) -> bool {
+        let group = self.running.group(&host.group.service, &host.group.group);
+        let Some(group) = group else { return false };
+        let mut tracker = group.tracker();
+        let named = tracker.hosts().find(|it| it.host.name == host.name);
+        let Some((id, is_somewhere)) = named.map(|it| (it.id, it.address.is_some())) else {
+            return false;
+        };
+        if is_somewhere {
+            return tracker.retry(id, self.shared.clock.now_ms());
+        }
+        drop(tracker);
+        self.names.again();
+        true
+    }
+
+    /// Asks all workers for their sessions, of which at most `most` are listed. They
+    /// come bit by bit; when nobody is left to send, that is all.
+    pub(crate) fn list_sessions(&self, most: usize) -> Receiver<Slice> {
+        let (slices, receiver) = channel();
+        let listing = Listing {
+            slices,
+            room: Arc::new(AtomicUsize::new(most)),
+        };
+        for worker in &self.workers {
+            // One that is no more has no sessions.
+            let _ = worker.mailbox.post(Order::List(listing.clone()));
+        }
+        receiver
     }
 
     /// Stops: clients that wait in the queues are still accepted, then nobody.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::listeners::Wanted;
 use super::recovery::WatchedGroup;
+use super::renames::Renames;
 use crate::balance::Tracker;
 use crate::config::{self, Config};
 use crate::relay::{Group, Plan, Service, Tally};
@@ -43,10 +44,12 @@ impl Running {
     }
 
     /// Tells the trackers what `config` says of their groups.
-    pub(super) fn configure(&self, config: &Config, now_ms: u64) {
+    pub(super) fn configure(&self, config: &Config, renames: &Renames, now_ms: u64) {
         for (service, group) in all_groups(config) {
             if let Some(running) = self.group(&service.name, &group.name) {
-                running.tracker().configure(group, now_ms);
+                let renamed = renames.of(&service.name, &group.name);
+                let mut tracker = running.tracker();
+                tracker.configure_renamed(group, renamed, now_ms);
             }
         }
     }

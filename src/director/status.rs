@@ -2,20 +2,35 @@
 //!
 //! The one source for whoever shows it; how it is shown is theirs to know.
 
+mod json;
+
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use super::Director;
 use crate::balance::{self, Health, Totals};
 use crate::config::{self, HostState};
-use crate::relay::{Clock, EndReason, Meters, Tally, Trouble};
+use crate::relay::{Clock, EndReason, Meters, SessionStatus, Tally, Trouble};
 
 /// Everything, at one moment.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Status {
+    /// The moment, in milliseconds since 1970.
+    pub wall_ms: u64,
+    /// When txlb started, in milliseconds since 1970.
+    pub started_wall_ms: u64,
+    /// The process.
+    pub process: u32,
+    /// The program's version.
+    pub version: &'static str,
+    /// How many threads serve sessions.
+    pub workers: usize,
     /// Counts the configurations that were put in force, from 1.
     pub generation: u64,
+    /// Where the configuration comes from, and how it is doing there.
+    pub stored: StoredStatus,
     /// Sessions open now.
     pub open: usize,
     /// Sessions there are descriptors for.
@@ -31,6 +46,29 @@ pub struct Status {
     pub turns: u64,
     /// The services, in the file's order.
     pub services: Vec<ServiceStatus>,
+}
+
+/// The running configuration and its file.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct StoredStatus {
+    /// The file; `None` without one.
+    pub file: Option<PathBuf>,
+    /// How many verbs would make the running configuration from the stored one.
+    pub unsaved: usize,
+    /// What came of the last reload; `None` before the first.
+    pub last_reload: Option<Outcome>,
+    /// What came of the last save; `None` before the first.
+    pub last_save: Option<Outcome>,
+}
+
+/// What came of something that is tried now and again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// When, in milliseconds since 1970.
+    pub wall_ms: u64,
+    /// Why it failed, if it did.
+    pub result: Result<(), String>,
 }
 
 /// One service.
@@ -89,8 +127,21 @@ pub struct HostStatus {
     pub total: u64,
     /// Connects that failed so far.
     pub failures: u64,
+    /// Why it failed last, whatever its health is now, and when, in milliseconds
+    /// since 1970.
+    pub last_failure: Option<(String, u64)>,
     /// What has gone through it.
     pub totals: Totals,
+}
+
+/// Open sessions.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Sessions {
+    /// Each at a moment of its own, the oldest first.
+    pub list: Vec<SessionStatus>,
+    /// How many there are besides that are not listed.
+    pub more: usize,
 }
 
 /// Looks at everything once. Each group is locked for as long as it takes to
@@ -99,8 +150,15 @@ pub(super) fn snapshot(director: &Director) -> Status {
     let shared = &director.shared;
     let sum = |of: &dyn Fn(&Meters) -> u64| shared.meters.iter().map(of).sum();
     let trouble = |kind| sum(&|meters| meters.trouble(kind));
+    let clock = &shared.clock;
     Status {
+        wall_ms: clock.wall_ms(clock.now_ms()),
+        started_wall_ms: clock.wall_ms(0),
+        process: std::process::id(),
+        version: env!("CARGO_PKG_VERSION"),
+        workers: director.workers.len(),
         generation: director.generation,
+        stored: StoredStatus::default(),
         open: shared.open.load(Ordering::Relaxed),
         capacity: shared.capacity.load(Ordering::Relaxed),
         ended: EndReason::ALL
@@ -169,6 +227,9 @@ fn host(clock: &Clock, status: &balance::HostStatus<'_>) -> HostStatus {
         open: status.open,
         total: status.total,
         failures: status.failures,
+        last_failure: status
+            .last_failure
+            .map(|(failure, at_ms)| (failure.to_string(), clock.wall_ms(*at_ms))),
         totals: status.host.counters.sum(),
     }
 }

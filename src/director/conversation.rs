@@ -1,0 +1,177 @@
+//! One person's or program's talk with the desk, line by line: what a line asks for,
+//! and the batch that is being put together.
+//!
+//! Pure but for [`Conversation::answer`], which asks the desk. Where lines come from
+//! is a door's business.
+
+use super::desk::{By, Desk, Form};
+use crate::config::verb::{Batch, Command, Verb, table};
+use crate::config::{Access, Limit};
+
+/// A talk with the desk.
+#[derive(Debug)]
+pub struct Conversation {
+    access: Access,
+    /// Since `begin`.
+    batch: Option<Changes>,
+}
+
+/// The changes of a batch.
+#[derive(Debug, Default)]
+struct Changes {
+    verbs: Vec<Verb>,
+    /// Why one of them was not taken: then none will be.
+    refused: Option<String>,
+}
+
+/// What a line comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Heard {
+    /// Nothing at all: a line of blanks.
+    Nothing,
+    /// The desk is to be asked, and the answer given in this form.
+    Ask(Wish, Form),
+    /// The desk need not be asked.
+    Known(Result<String, String>),
+}
+
+/// What the desk is to be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// [`Desk::obey`].
+    Command(Command),
+    /// [`Desk::change`].
+    Change(Vec<Verb>),
+}
+
+/// What a line begins with whose answer is wanted as JSON.
+const JSON: &str = "json ";
+
+impl Conversation {
+    /// A talk with somebody who may do this.
+    pub fn new(access: Access) -> Conversation {
+        Conversation {
+            access,
+            batch: None,
+        }
+    }
+
+    /// Whether there was a `begin`, and its end is yet to come.
+    pub fn is_in_batch(&self) -> bool {
+        self.batch.is_some()
+    }
+
+    /// What a line, without its end, comes to.
+    pub fn hear(&mut self, line: &str) -> Heard {
+        let line = line.trim_matches(' ');
+        if line.is_empty() {
+            return Heard::Nothing;
+        }
+        let (line, form) = match line.strip_prefix(JSON) {
+            Some(rest) => (rest, Form::Json),
+            None => (line, Form::Table),
+        };
+        let heard = self.command(line).and_then(|command| self.take(command));
+        match heard {
+            Ok(Some(wish)) => Heard::Ask(wish, form),
+            Ok(None) => Heard::Known(Ok(self.state())),
+            Err(why) => {
+                self.refuse(&why);
+                Heard::Known(Err(why))
+            }
+        }
+    }
+
+    /// Hears a line and has it done by the desk; the answer as lines, as
+    /// [`Answer::text`](super::Answer::text) has them, or nothing for a line of blanks.
+    pub fn answer(&mut self, line: &str, desk: &Desk, by: &By) -> String {
+        match self.hear(line) {
+            Heard::Nothing => String::new(),
+            Heard::Ask(Wish::Command(command), form) => desk.obey(by, command).text(form),
+            Heard::Ask(Wish::Change(verbs), form) => desk.change(by, verbs).text(form),
+            Heard::Known(Ok(told)) => format!("ok {told}\n"),
+            Heard::Known(Err(why)) => format!("error: {why}\n"),
+        }
+    }
+
+    fn command(&self, line: &str) -> Result<Command, String> {
+        let command: Command = line
+            .parse()
+            .map_err(|error: crate::config::verb::ParseError| error.to_string())?;
+        let only_reads = table::command(command.name()).is_some_and(|known| known.only_reads());
+        match self.access {
+            Access::ReadOnly if !only_reads => Err(format!(
+                "{} is not for you: you may only read",
+                command.name()
+            )),
+            _ => Ok(command),
+        }
+    }
+
+    /// What is to be asked because of a command; `None` if it was kept, or is about
+    /// the batch itself.
+    fn take(&mut self, command: Command) -> Result<Option<Wish>, String> {
+        match (command, &mut self.batch) {
+            (Command::Batch(Batch::Begin), None) => {
+                self.batch = Some(Changes::default());
+                Ok(None)
+            }
+            (Command::Batch(Batch::Begin), Some(_)) => {
+                Err("there is a batch already: commit or abort ends it".to_owned())
+            }
+            (Command::Batch(_), None) => Err("there is no batch: begin starts one".to_owned()),
+            (Command::Batch(Batch::Abort), Some(_)) => {
+                self.batch = None;
+                Ok(None)
+            }
+            (Command::Batch(Batch::Commit), Some(changes)) => {
+                let Changes { verbs, refused } = std::mem::take(changes);
+                self.batch = None;
+                match refused {
+                    None => Ok(Some(Wish::Change(verbs))),
+                    Some(why) => Err(format!("nothing of the batch is done: {why}")),
+                }
+            }
+            (Command::Action(_), Some(_)) => {
+                Err("only changes may be in a batch: commit or abort ends it".to_owned())
+            }
+            (Command::Change(verb), Some(changes)) => changes.add(verb).map(|()| None),
+            (command, _) => Ok(Some(Wish::Command(command))),
+        }
+    }
+
+    /// What is wrong with one line of a batch is wrong with all of it: a script that
+    /// does not look at answers must not get the half of what it wants.
+    fn refuse(&mut self, why: &str) {
+        if let Some(changes) = &mut self.batch {
+            changes.refused.get_or_insert_with(|| why.to_owned());
+        }
+    }
+
+    fn state(&self) -> String {
+        match &self.batch {
+            None => "the batch is forgotten".to_owned(),
+            Some(changes) => match changes.verbs.len() {
+                0 => "a batch: commit makes the changes, abort forgets them".to_owned(),
+                number => format!("kept as number {number} of the batch"),
+            },
+        }
+    }
+}
+
+impl Changes {
+    fn add(&mut self, verb: Verb) -> Result<(), String> {
+        if self.verbs.len() >= Limit::Nodes.most() {
+            return Err(format!(
+                "a batch has at most {} changes",
+                Limit::Nodes.most()
+            ));
+        }
+        self.verbs.push(verb);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! The desk: where everybody asks for what is to be changed, done or told.
+//!
+//! One thread owns the director and all that changes with it, and does one thing after
+//! the other. Here is how it is reached; what it does is `clerk`'s business.
+
+mod answer;
+mod by;
+mod changes;
+mod clerk;
+mod fixture;
+mod reload;
+mod saver;
+mod table;
+
+pub use answer::{Answer, Data, Form};
+pub use by::By;
+pub use fixture::{Finish, Fixture};
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use self::clerk::Clerk;
+use super::conversation::Wish;
+use super::file::File;
+use super::status::{Sessions, Status};
+use super::{Director, Signal};
+use crate::config::Reading;
+use crate::config::verb::{Command, Verb};
+
+/// Requests that may wait; who comes then waits at the door.
+const CAPACITY: usize = 16;
+
+/// How long the end is waited for: a desk in the middle of something has longer, but
+/// nobody waits for it.
+const END_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A handle to the desk. Cheap to clone. Its methods wait until it is their turn and
+/// what they ask for is done; only [`Desk::signal`] never does.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    requests: SyncSender<Request>,
+    signals: Arc<Signals>,
+}
+
+/// The desk's thread. When it is dropped, the desk is closed and the director with it:
+/// all sessions end.
+#[derive(Debug)]
+pub struct DeskThread {
+    desk: Desk,
+    /// Hangs up when the thread is over.
+    over: Receiver<()>,
+}
+
+/// What the thread is asked, and where the answer goes.
+#[derive(Debug)]
+enum Request {
+    Wish(By, Wish, SyncSender<Answer>),
+    Status(SyncSender<Status>),
+    Sessions(SyncSender<Sessions>),
+    /// There may be signals.
+    Look,
+}
+
+/// Signals that nobody has looked at yet: each counts once, however often it came.
+#[derive(Debug, Default)]
+struct Signals(AtomicU8);
+
+/// Not a signal: the desk is to be closed.
+const CLOSE: u8 = 1 << 7;
+
+impl Signals {
+    fn add(&self, bit: u8) {
+        self.0.fetch_or(bit, Ordering::AcqRel);
+    }
+
+    fn take(&self) -> u8 {
+        self.0.swap(0, Ordering::AcqRel)
+    }
+}
+
+fn bit(signal: Signal) -> u8 {
+    1 << signal as u8
+}
+
+impl DeskThread {
+    /// Opens the desk of a director that has just been started. `file` is the one its
+    /// configuration is from, as it was read, if there is one.
+    ///
+    /// # Errors
+    /// The system's, if it has no thread for it.
+    pub fn start(
+        director: Director,
+        file: Option<(File, Reading)>,
+        fixtures: Vec<Box<dyn Fixture>>,
+    ) -> io::Result<DeskThread> {
+        let (requests, incoming) = sync_channel(CAPACITY);
+        let (running, over) = sync_channel(0);
+        let signals = Arc::<Signals>::default();
+        let theirs = Arc::clone(&signals);
+        let clerk = Clerk::new(director, file, fixtures);
+        thread::Builder::new()
+            .name("director".to_owned())
+            .spawn(move || {
+                let _running: SyncSender<()> = running;
+                clerk.run(&incoming, &theirs);
+            })?;
+        Ok(DeskThread {
+            desk: Desk { requests, signals },
+            over,
+        })
+    }
+
+    /// A handle to it.
+    pub fn desk(&self) -> Desk {
+        self.desk.clone()
+    }
+}
+
+impl Drop for DeskThread {
+    fn drop(&mut self) {
+        self.desk.poke(CLOSE);
+        // Nobody sends: this waits for the hanging up.
+        let _ = self.over.recv_timeout(END_PATIENCE);
+    }
+}
+
+impl Desk {
+    /// Has `command` done, on behalf of `by`.
+    pub fn obey(&self, by: &By, command: Command) -> Answer {
+        self.wish(by, Wish::Command(command))
+    }
+
+    /// Has several changes made as one: all of them or none.
+    pub fn change(&self, by: &By, verbs: Vec<Verb>) -> Answer {
+        self.wish(by, Wish::Change(verbs))
+    }
+
+    /// How everything is; empty once the desk is closed.
+    pub fn status(&self) -> Status {
+        self.ask(Request::Status).unwrap_or_default()
+    }
+
+    /// The open sessions, of which 10,000 at most are listed; none once the desk is
+    /// closed.
+    pub fn sessions(&self) -> Sessions {
+        self.ask(Request::Sessions).unwrap_or_default()
+    }
+
+    /// Has done what a signal asks for, as soon as may be. A signal that comes while
+    /// one of its kind waits is the same as that one.
+    pub fn signal(&self, signal: Signal) {
+        self.poke(bit(signal));
+    }
+
+    fn wish(&self, by: &By, wish: Wish) -> Answer {
+        self.ask(|reply| Request::Wish(by.clone(), wish, reply))
+            .unwrap_or_else(|| Answer::new(Err("txlb has ended".to_owned()), 0))
+    }
+
+    fn ask<T>(&self, request: impl FnOnce(SyncSender<T>) -> Request) -> Option<T> {
+        let (reply, answer) = sync_channel(1);
+        self.requests.send(request(reply)).ok()?;
+        answer.recv().ok()
+    }
+
+    fn poke(&self, bit: u8) {
+        self.signals.add(bit);
+        match self.requests.try_send(Request::Look) {
+            // Full: it looks before each request.
+            Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What came of something that was asked for, and how that is written in lines.
+//!
+//! Data is kept as such until somebody wants it as a table or as JSON.
+
+use crate::director::{Sessions, Status};
+use crate::json::{Json, Object};
+
+use super::table;
+
+/// What came of something that was asked for.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Answer {
+    /// What there is to be told.
+    pub data: Data,
+    /// What was done, empty where that goes without saying; or why nothing was.
+    pub outcome: Result<String, String>,
+    /// Of the configuration in force then: counts those that were, from 1.
+    pub generation: u64,
+}
+
+/// What there is to be told.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Data {
+    /// Lines for people, or of exact text.
+    Lines(Vec<String>),
+    /// How everything is.
+    Status(Box<Status>),
+    /// The open sessions.
+    Sessions(Sessions),
+}
+
+/// How an answer's data is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Form {
+    /// As lines for people.
+    #[default]
+    Table,
+    /// As JSON on one line.
+    Json,
+}
+
+impl Answer {
+    pub(super) fn new(outcome: Result<String, String>, generation: u64) -> Answer {
+        Answer {
+            data: Data::Lines(Vec::new()),
+            outcome,
+            generation,
+        }
+    }
+
+    pub(super) fn with(self, data: Data) -> Answer {
+        Answer { data, ..self }
+    }
+
+    /// The data as lines for people: tables of at most 78 columns, and exact text,
+    /// such as verbs, as long as it is.
+    pub fn lines(&self) -> Vec<String> {
+        match &self.data {
+            Data::Lines(lines) => lines.clone(),
+            Data::Status(status) => table::status(status),
+            Data::Sessions(sessions) => table::sessions(sessions),
+        }
+    }
+
+    /// The data as JSON, on one line. What has no names of its own is `{"lines": …}`.
+    pub fn json(&self) -> String {
+        match &self.data {
+            Data::Lines(lines) => {
+                let lines = lines.iter().map(String::as_str);
+                Json::from(Object::new().with_list("lines", lines)).into_text()
+            }
+            Data::Status(status) => status.to_json(),
+            Data::Sessions(sessions) => sessions.to_json(),
+        }
+    }
+
+    /// All of it as lines of the control socket: the data indented by two spaces, then
+    /// `ok generation N` or `error: …`. Each ends with a line feed.
+    pub fn text(&self, form: Form) -> String {
+        let lines = match form {
+            Form::Table => self.lines(),
+            Form::Json => match &self.data {
+                // An error has none, as a rule.
+                Data::Lines(lines) if lines.is_empty() && self.outcome.is_err() => Vec::new(),
+                _ => vec![self.json()],
+            },
+        };
+        let mut text = String::new();
+        for line in lines {
+            text.push_str("  ");
+            push_clean(&line, &mut text);
+            text.push('\n');
+        }
+        push_clean(&self.last_line(), &mut text);
+        text.push('\n');
+        text
+    }
+
+    /// `ok generation N`, and what was done; or `error: ` and why nothing was.
+    pub fn last_line(&self) -> String {
+        match &self.outcome {
+            Ok(done) if done.is_empty() => format!("ok generation {}", self.generation),
+            Ok(done) => format!("ok generation {}: {done}", self.generation),
+            Err(why) => format!("error: {why}"),
+        }
+    }
+}
+
+/// A line stays one, whatever is in it.
+pub(super) fn push_clean(line: &str, out: &mut String) {
+    for character in line.chars() {
+        match character.is_control() {
+            true => out.extend(character.escape_default()),
+            false => out.push(character),
+        }
+    }
+}

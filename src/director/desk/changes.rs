@@ -1,0 +1,102 @@
+//! How a change is made: checked, got ready, put in force, and logged.
+//!
+//! All of it happens, or nothing.
+
+use super::answer::Answer;
+use super::by::By;
+use super::clerk::Clerk;
+use super::fixture::Prepared;
+use crate::config::verb::{Verb, apply_all};
+use crate::config::{Config, Warning};
+use crate::director::renames::Renames;
+use crate::director::{Error, File, Listening};
+
+impl Clerk {
+    /// Makes one change of `verbs`.
+    pub(super) fn change(&mut self, by: &By, verbs: &[Verb]) -> Answer {
+        let outcome = self.try_change(by, verbs);
+        if let Err(why) = &outcome {
+            let shown = match verbs {
+                [verb] => verb.to_string(),
+                _ => format!("{} changes at once", verbs.len()),
+            };
+            log::info!("refused: {shown}; by {by}: {why}");
+        }
+        self.answer(outcome)
+    }
+
+    fn try_change(&mut self, by: &By, verbs: &[Verb]) -> Result<String, String> {
+        if self.stopping {
+            return Err("txlb is stopping".to_owned());
+        }
+        let before = self.director.config().clone();
+        let next = apply_all(verbs, &before).map_err(|(index, refusal)| match verbs {
+            [_] => refusal.to_string(),
+            _ => format!(
+                "number {} of {} ({}): {refusal}",
+                index + 1,
+                verbs.len(),
+                verbs[index]
+            ),
+        })?;
+        if next == before {
+            return Ok("nothing has changed: it is so already".to_owned());
+        }
+        let prepared = self.put_in_force(next, &Renames::new(verbs, &before))?;
+        let generation = self.director.generation();
+        for verb in verbs {
+            let was = verb.replaced(&before);
+            let was = was.map_or_else(String::new, |was| format!(", was {was}"));
+            log::info!("generation {generation}: {verb}{was}; by {by}");
+        }
+        prepared.finish();
+        Ok(String::new())
+    }
+
+    /// Puts `next` in force. What the fixtures have ready is to be finished once
+    /// everything has been said.
+    pub(super) fn put_in_force(
+        &mut self,
+        next: Config,
+        renames: &Renames,
+    ) -> Result<Prepared, String> {
+        let now = self.director.config();
+        let prepared = Prepared::new(&mut self.fixtures, now, &next)?;
+        let listening = self.director.listening();
+        let applied = self.director.apply_renamed(next, renames);
+        match applied {
+            Ok(()) => {}
+            // The others serve it, so the fixtures have to go along.
+            Err(Error::Worker(number)) => {
+                prepared.finish();
+                return Err(format!(
+                    "worker {number} does not answer: it is not known what it serves, and the \
+                     others have changed"
+                ));
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+        self.forget_unsaved();
+        self.saver
+            .follow(self.director.config().manager.config_check);
+        self.announce_listeners(&listening);
+        Ok(prepared)
+    }
+
+    /// Says of each service where it listens, unless that was said before.
+    pub(super) fn announce_listeners(&self, before: &[Listening]) {
+        for listening in self.director.listening() {
+            if !before.contains(&listening) {
+                let (name, addresses) = listening;
+                let places: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+                log::info!("service {name} listens at {}", places.join(", "));
+            }
+        }
+    }
+
+    pub(super) fn warn(&self, file: &File, warnings: &[Warning]) {
+        for Warning { position, text } in warnings {
+            log::warn!("{}:{position}: {text}", file.path().display());
+        }
+    }
+}

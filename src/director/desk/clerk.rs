@@ -1,0 +1,293 @@
+//! The desk's thread: one request after the other, signals in between, and the file
+//! saved when it is time.
+//!
+//! How a change is made is `changes`' business, how the file is read again
+//! `reload`'s, how it is written `saver`'s.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::answer::{Answer, Data};
+use super::by::By;
+use super::fixture::Fixture;
+use super::reload::Stored;
+use super::saver::Saver;
+use super::{CLOSE, Request, Signals, bit, table};
+use crate::config::verb::{Action, Batch, Command, HostKey, Question, Verb, diff};
+use crate::config::{Reading, print};
+use crate::director::conversation::Wish;
+use crate::director::file::File;
+use crate::director::status::{Outcome, Sessions, Status, StoredStatus};
+use crate::director::{Director, Signal};
+
+/// What open sessions get after TERM, and after `shutdown` without `grace=`.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Sessions that are listed at most.
+const MOST_SESSIONS: usize = 10_000;
+
+/// How long the workers may take to list them.
+const LIST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the desk's thread has.
+pub(super) struct Clerk {
+    pub(super) director: Director,
+    /// Where the configuration comes from, if that is a file.
+    pub(super) stored: Option<Stored>,
+    pub(super) fixtures: Vec<Box<dyn Fixture>>,
+    pub(super) saver: Saver,
+    pub(super) stopping: bool,
+    pub(super) last_reload: Option<Outcome>,
+    pub(super) last_save: Option<Outcome>,
+    /// The changes that are not in the file; `None` while that is not known.
+    unsaved: Option<Vec<Verb>>,
+}
+
+impl Clerk {
+    pub(super) fn new(
+        director: Director,
+        file: Option<(File, Reading)>,
+        fixtures: Vec<Box<dyn Fixture>>,
+    ) -> Clerk {
+        let saver = Saver::new(director.config().manager.config_check, Instant::now());
+        let mut clerk = Clerk {
+            director,
+            stored: None,
+            fixtures,
+            saver,
+            stopping: false,
+            last_reload: None,
+            last_save: None,
+            unsaved: None,
+        };
+        if let Some((file, reading)) = file {
+            clerk.warn(&file, &reading.warnings);
+            clerk.stored = Some(Stored::new(file, reading.config));
+        }
+        clerk.announce_listeners(&[]);
+        clerk
+    }
+
+    /// Works until the desk is closed.
+    pub(super) fn run(mut self, requests: &Receiver<Request>, signals: &Signals) {
+        loop {
+            let pending = signals.take();
+            if pending & CLOSE != 0 {
+                return;
+            }
+            self.obey_signals(pending);
+            if self.saver.is_due(Instant::now()) {
+                self.save_by_itself();
+            }
+            let request = match self.saver.patience(Instant::now()) {
+                Some(patience) => requests.recv_timeout(patience),
+                None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match request {
+                Ok(request) => self.serve(request),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Who asked may have left meanwhile: what was done is done.
+    fn serve(&mut self, request: Request) {
+        match request {
+            Request::Wish(by, wish, reply) => drop(reply.send(self.obey(&by, wish))),
+            Request::Status(reply) => drop(reply.send(self.status())),
+            Request::Sessions(reply) => drop(reply.send(self.sessions())),
+            Request::Look => {}
+        }
+    }
+
+    fn obey_signals(&mut self, pending: u8) {
+        let came = |signal| pending & bit(signal) != 0;
+        if came(Signal::Replace) {
+            log::warn!("USR2 is not used yet: it will replace the program while it runs");
+        }
+        if came(Signal::Reload) && !self.stopping {
+            self.hang_up();
+        } else if came(Signal::Reload) || came(Signal::Reopen) {
+            self.reopen_or_complain();
+        }
+        if came(Signal::Quit) {
+            self.stop(None);
+        }
+        if came(Signal::Stop) {
+            self.stop(Some(GRACE));
+        }
+    }
+
+    fn obey(&mut self, by: &By, wish: Wish) -> Answer {
+        match wish {
+            Wish::Change(verbs) => self.change(by, &verbs),
+            Wish::Command(Command::Change(verb)) => self.change(by, &[verb]),
+            Wish::Command(Command::Action(action)) => self.act(by, &action),
+            Wish::Command(Command::Question(question)) => self.tell(question),
+            Wish::Command(Command::Batch(batch)) => self.answer(Err(no_batch(batch))),
+        }
+    }
+
+    pub(super) fn answer(&self, outcome: Result<String, String>) -> Answer {
+        Answer::new(outcome, self.director.generation())
+    }
+
+    fn act(&mut self, by: &By, action: &Action) -> Answer {
+        let shown = Command::Action(action.clone()).to_string();
+        let answer = match action {
+            Action::RetryHost { host } => {
+                let outcome = self.retry(host);
+                self.answer(outcome)
+            }
+            Action::SaveConfig { force } => self.save(*force),
+            Action::Reload { force } => self.reload(*force),
+            Action::ReopenLog => {
+                let outcome = self.reopen();
+                self.answer(outcome.map(|()| String::new()))
+            }
+            Action::Shutdown { grace } => {
+                let told = self.stop(Some(grace.unwrap_or(GRACE)));
+                self.answer(Ok(told))
+            }
+        };
+        let generation = answer.generation;
+        match &answer.outcome {
+            Ok(_) => log::info!("generation {generation}: {shown}; by {by}"),
+            Err(why) => log::info!("refused: {shown}; by {by}: {why}"),
+        }
+        answer
+    }
+
+    fn retry(&mut self, host: &HostKey) -> Result<String, String> {
+        // A change that changes nothing: whether there is such a host.
+        let nothing = Verb::SetHost {
+            host: host.clone(),
+            address: None,
+            weight: None,
+            place: None,
+            rename: None,
+        };
+        let config = self.director.config();
+        nothing.apply(config).map_err(|error| error.to_string())?;
+        Ok(match self.director.retry_host(host) {
+            true => "it is taken for untried: the next session may be its".to_owned(),
+            false => "it has not failed".to_owned(),
+        })
+    }
+
+    pub(super) fn stop(&mut self, grace: Option<Duration>) -> String {
+        self.stopping = true;
+        let open = self.director.open();
+        let told = match grace {
+            Some(grace) => format!(
+                "stopping: {open} sessions have {} s left",
+                grace.as_secs_f64()
+            ),
+            None => format!("stopping once the last of {open} sessions is over"),
+        };
+        log::info!("{told}");
+        self.director.stop(grace);
+        told
+    }
+
+    fn tell(&mut self, question: Question) -> Answer {
+        let data = match question {
+            Question::Status => Data::Status(Box::new(self.status())),
+            Question::Sessions => Data::Sessions(self.sessions()),
+            Question::Config => {
+                let text = print(self.director.config());
+                Data::Lines(text.lines().map(str::to_owned).collect())
+            }
+            Question::Diff if self.stored.is_none() => {
+                return self.answer(Err(super::reload::NO_FILE.to_owned()));
+            }
+            Question::Diff => Data::Lines(table::script(self.unsaved())),
+            Question::Help { verb } => Data::Lines(table::help(verb)),
+        };
+        self.answer(Ok(String::new())).with(data)
+    }
+
+    fn status(&mut self) -> Status {
+        let unsaved = self.unsaved().len();
+        let file = self.stored.as_ref().map(|it| it.file.path().to_owned());
+        Status {
+            stored: StoredStatus {
+                file,
+                unsaved,
+                last_reload: self.last_reload.clone(),
+                last_save: self.last_save.clone(),
+            },
+            ..self.director.status()
+        }
+    }
+
+    fn sessions(&self) -> Sessions {
+        let slices = self.director.list_sessions(MOST_SESSIONS);
+        let deadline = Instant::now() + LIST_PATIENCE;
+        let mut sessions = Sessions::default();
+        // It ends by hanging up, when all is listed.
+        while let Ok(slice) =
+            slices.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
+            sessions.list.extend(slice.sessions);
+            sessions.more += slice.more;
+        }
+        sessions
+            .list
+            .sort_by_key(|it| (u64::MAX - it.age_ms, it.id));
+        sessions
+    }
+
+    /// The verbs that make the running configuration of the stored one: none without
+    /// a file.
+    pub(super) fn unsaved(&mut self) -> &[Verb] {
+        let unsaved = self.unsaved.take().unwrap_or_else(|| {
+            let stored = self.stored.as_ref();
+            stored.map_or_else(Vec::new, |stored| {
+                diff(&stored.config, self.director.config())
+            })
+        });
+        self.unsaved.insert(unsaved)
+    }
+
+    /// The running configuration or the stored one is another now.
+    pub(super) fn forget_unsaved(&mut self) {
+        self.unsaved = None;
+    }
+
+    fn reopen(&mut self) -> Result<(), String> {
+        let config = self.director.config();
+        let failed = self
+            .fixtures
+            .iter_mut()
+            .filter_map(|it| it.reopen(config).err());
+        let errors: Vec<String> = failed.collect();
+        match errors.is_empty() {
+            true => Ok(()),
+            false => Err(errors.join("; ")),
+        }
+    }
+
+    pub(super) fn reopen_or_complain(&mut self) {
+        if let Err(error) = self.reopen() {
+            log::error!("{error}");
+        }
+    }
+}
+
+/// What came of something just now.
+pub(super) fn outcome<T>(result: &Result<T, String>) -> Outcome {
+    let since_1970 = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Outcome {
+        wall_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
+        result: result.as_ref().map(drop).map_err(Clone::clone),
+    }
+}
+
+fn no_batch(batch: Batch) -> String {
+    let name = Command::Batch(batch).name();
+    format!("{name} is understood only between lines of one conversation")
+}

@@ -1,0 +1,56 @@
+//! What else changes with a configuration besides what the director runs: all of it
+//! is had before anything changes, or nothing changes.
+//!
+//! What a fixture is, a log say or a door, is its owner's business.
+
+use crate::config::Config;
+
+/// Puts something in force that was prepared; cannot fail.
+pub type Finish = Box<dyn FnOnce() + Send>;
+
+/// Something that depends on the configuration and is not the director's.
+pub trait Fixture: Send {
+    /// Gets ready what `next` wants otherwise than `now`: opens what is new, closes
+    /// nothing. `None` if nothing is to be done.
+    ///
+    /// What is returned is called once the workers serve `next`. If it is dropped
+    /// instead, the change did not happen, and what was opened is to be closed.
+    ///
+    /// # Errors
+    /// Why `next` cannot be had, in words for an operator.
+    fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Finish>, String>;
+
+    /// Opens anew what somebody may have moved away, a log say. `now` is in force.
+    ///
+    /// # Errors
+    /// Why it cannot be done, in words for an operator; what there was stays.
+    fn reopen(&mut self, _now: &Config) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// What the fixtures have ready. Dropping it unfinished undoes it.
+#[must_use]
+pub(super) struct Prepared(Vec<Finish>);
+
+impl Prepared {
+    /// # Errors
+    /// The first fixture that cannot have what it needs; the others undo what they did.
+    pub(super) fn new(
+        fixtures: &mut [Box<dyn Fixture>],
+        now: &Config,
+        next: &Config,
+    ) -> Result<Prepared, String> {
+        let mut finishes = Vec::new();
+        for fixture in fixtures {
+            finishes.extend(fixture.prepare(now, next)?);
+        }
+        Ok(Prepared(finishes))
+    }
+
+    pub(super) fn finish(self) {
+        for finish in self.0 {
+            finish();
+        }
+    }
+}
