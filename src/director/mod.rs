@@ -174,10 +174,9 @@ impl Director {
 
         let now_ms = self.shared.clock.now_ms();
         self.running = self.running.next(&next, self.workers.len(), now_ms);
-        self.running.configure(&next, renames, now_ms);
-        let groups = self.running.groups().cloned();
-        self.answers
-            .concern(groups, &names, |name| self.names.answer(name));
+        // A group is ready before clients come to it, and as it was until none do.
+        self.running.configure(&next, true, renames, now_ms);
+        self.concern(&names);
         let shares = self.listeners.replace(&wanted, opened, self.workers.len());
         let plan = Arc::new(self.running.plan(&next, &wanted));
         let (groups, manager) = (self.running.watched(&next), next.manager);
@@ -185,7 +184,17 @@ impl Director {
         self.generation += 1;
         self.limit_sessions();
         self.recovery.watch(Watched { groups, manager });
-        self.serve(&plan, shares)
+        let served = self.serve(&plan, shares);
+        self.running.configure(&self.config, false, renames, now_ms);
+        self.concern(&names);
+        served
+    }
+
+    /// Has the groups told what `names` mean, now and later.
+    fn concern(&self, names: &BTreeSet<String>) {
+        let groups = self.running.groups().cloned();
+        self.answers
+            .concern(groups, names, |name| self.names.answer(name));
     }
 
     /// Counts the configurations that were put in force, from 1.

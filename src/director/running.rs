@@ -43,9 +43,13 @@ impl Running {
         next
     }
 
-    /// Tells the trackers what `config` says of their groups.
-    pub(super) fn configure(&self, config: &Config, renames: &Renames, now_ms: u64) {
-        for (service, group) in all_groups(config) {
+    /// Tells the trackers what `config` says of their groups: those that are `enabled`
+    /// there, or the others.
+    pub(super) fn configure(&self, config: &Config, enabled: bool, renames: &Renames, now_ms: u64) {
+        let groups = all_groups(config);
+        for (service, group) in
+            groups.filter(|(service, group)| (service.enabled == group.name) == enabled)
+        {
             if let Some(running) = self.group(&service.name, &group.name) {
                 let renamed = renames.of(&service.name, &group.name);
                 let mut tracker = running.tracker();
