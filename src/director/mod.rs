@@ -17,7 +17,7 @@ mod save;
 mod signals;
 mod status;
 
-pub use crate::relay::{Phase, SessionStatus};
+pub use crate::relay::{Origins, Phase, SessionStatus};
 pub use conversation::{Conversation, Heard, Wish};
 pub use desk::{Answer, By, Data, Desk, DeskThread, Finish, Fixture, Form};
 pub use error::Error;
@@ -131,6 +131,7 @@ impl Director {
             pipes: pipes(count),
             lobbies: Lobbies::new(count),
             meters: (0..count).map(|_| Meters::default()).collect(),
+            origins: Origins::new(count),
         });
         let answers = Arc::new(Answers::new(clock));
         let on_answer = Arc::clone(&answers);
@@ -269,6 +270,12 @@ impl Director {
             // One that is no more has stopped.
             let _ = worker.mailbox.post(Order::Stop { grace });
         }
+    }
+
+    /// Whose the connections to the hosts are: noted while the configuration
+    /// has a control socket, where a host may ask.
+    pub fn origins(&self) -> Origins {
+        self.shared.origins.clone()
     }
 
     /// Everything that runs, as it is now.

@@ -77,6 +77,7 @@ impl Running {
         Plan {
             doors,
             log_sessions: config.logging.connections,
+            notes_origins: config.control.is_some(),
         }
     }
 

@@ -125,6 +125,7 @@ impl Lender {
             registry: &(),
             buffer: &mut self.buffer,
             pipes: &mut (),
+            origins: None,
             most_reads: 16,
             random: &mut self.random,
             meters: &self.meters,
@@ -225,6 +226,10 @@ impl Circuit for Memory {
 
     fn progress(&mut self, _vouched: bool) -> Progress {
         Progress::Connected
+    }
+
+    fn local_address(&self) -> Option<SocketAddr> {
+        None
     }
 
     fn drop_host(&mut self) {}

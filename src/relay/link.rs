@@ -13,6 +13,7 @@ use super::announce::announce;
 use super::end::EndReason;
 use super::failure::{Blame, Progress, blame};
 use super::meters::{Meters, Trouble};
+use super::origins::{Notes, Origin};
 use super::plan::{Group, Service};
 use super::pump::{self, Wire};
 use super::session::Session;
@@ -47,6 +48,9 @@ pub(crate) trait Circuit: Wire {
     /// connection: what became of it since, reading will tell.
     fn progress(&mut self, vouched: bool) -> Progress;
 
+    /// The address that the host knows its side by, once it has begun to connect.
+    fn local_address(&self) -> Option<SocketAddr>;
+
     /// Closes the host's side, if there is one: its connect came to nothing.
     fn drop_host(&mut self);
 
@@ -71,6 +75,8 @@ pub(crate) struct Link<C> {
     pub(crate) group: Arc<Group>,
     /// The host it is counted on.
     pub(crate) picked: Option<Picked>,
+    /// Keeps known whose the connection to the host is, if hosts can ask.
+    origin: Option<Box<Origin>>,
     /// It is on the worker's ready list.
     pub(crate) queued: bool,
     /// It is over, and only waits to be swept.
@@ -89,6 +95,8 @@ pub(crate) struct Turn<'a, C: Circuit> {
     pub(crate) most_reads: usize,
     pub(crate) random: &'a mut Random,
     pub(crate) meters: &'a Meters,
+    /// Where to note whose the connections to hosts are, if hosts can ask.
+    pub(crate) origins: Option<&'a Arc<Notes>>,
     /// This worker's shard of each host's counters.
     pub(crate) shard: usize,
     pub(crate) now_ms: u64,
@@ -130,6 +138,7 @@ impl<C: Circuit> Link<C> {
             group: Arc::clone(&service.group),
             service,
             picked: None,
+            origin: None,
             queued: false,
             over: false,
             generation: 0,
@@ -206,8 +215,16 @@ impl<C: Circuit> Link<C> {
             return self.session.handle_nobody(turn.now_ms);
         };
         let token = token(turn.slot, self.generation, Side::Host);
+        let expected = turn.origins.map(Notes::expect);
         match self.circuit.connect(picked, turn.registry, token) {
-            Ok(()) => self.session.handle_picked(turn.now_ms),
+            Ok(()) => {
+                if let Some(expected) = expected
+                    && let Some(local) = self.circuit.local_address()
+                {
+                    self.origin = Some(expected.note(local, self.client_address, self.id));
+                }
+                self.session.handle_picked(turn.now_ms);
+            }
             Err(error) => self.connect_failed(blame(&error), turn),
         }
     }
@@ -303,6 +320,7 @@ impl<C: Circuit> Link<C> {
 
     /// Forgets the host that was picked, and closes the connection to it.
     fn let_go(&mut self) -> Option<Picked> {
+        self.origin = None;
         self.circuit.drop_host();
         self.picked.take()
     }
@@ -319,6 +337,7 @@ impl<C: Circuit> Link<C> {
 
     /// Closes the circuit, and takes the session off its host's count.
     pub(crate) fn close(&mut self, reason: EndReason, now_ms: u64) {
+        self.origin = None;
         self.circuit.close(reason.resets());
         if let Some(picked) = &self.picked {
             let client = self.client_address.ip();

@@ -19,6 +19,8 @@ pub(crate) struct Plan {
     pub(crate) doors: HashMap<ListenKey, Arc<Service>>,
     /// Whether each session is logged.
     pub(crate) log_sessions: bool,
+    /// Whether hosts can ask whose a connection is.
+    pub(crate) notes_origins: bool,
 }
 
 /// A service as the workers see it.

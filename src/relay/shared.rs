@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use super::clock::Clock;
 use super::lobby::Lobbies;
 use super::meters::Meters;
+use super::origins::Origins;
 
 /// How often the same trouble is logged.
 const COMPLAIN_EVERY_MS: u64 = 1000;
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) lobbies: Lobbies,
     /// One for each worker.
     pub(crate) meters: Vec<Meters>,
+    /// Whose the connections to the hosts are.
+    pub(crate) origins: Origins,
 }
 
 impl Shared {

@@ -167,6 +167,10 @@ impl Circuit for Sockets {
         }
     }
 
+    fn local_address(&self) -> Option<SocketAddr> {
+        self.host.as_ref()?.socket.local_addr().ok()
+    }
+
     fn drop_host(&mut self) {
         self.host = None;
     }

@@ -2,8 +2,7 @@
 //!
 //! Waits for events, notes what they say, and gives each session that has
 //! something to do its turn. What a session does in its turn is `link`'s
-//! business, how clients come in
-//! `accept`'s.
+//! business, how clients come in `accept`'s.
 
 mod accept;
 mod line;
@@ -291,6 +290,10 @@ impl Worker {
             most_reads: READS_A_TURN,
             random: &mut self.random,
             meters: &self.shared.meters[self.number],
+            origins: self
+                .plan
+                .notes_origins
+                .then(|| self.shared.origins.of_worker(self.number)),
             shard: self.number,
             now_ms: self.now_ms,
             slot,

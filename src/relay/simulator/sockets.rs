@@ -6,7 +6,7 @@
 //! follows for the host is `ledger`'s business.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -305,6 +305,10 @@ impl Circuit for Sockets {
         progress
     }
 
+    fn local_address(&self) -> Option<SocketAddr> {
+        self.host.is_some().then(|| local_address(self.slot))
+    }
+
     fn drop_host(&mut self) {
         self.call(format_args!("drops its host"));
         self.host = None;
@@ -336,6 +340,12 @@ impl Circuit for Sockets {
             socket.close(with_reset);
         }
     }
+}
+
+/// Where a session connects from: to each of its hosts from the same address.
+pub(super) fn local_address(slot: u32) -> SocketAddr {
+    let port = 30_000 + u16::try_from(slot).expect("too many sessions");
+    SocketAddr::from(([10, 0, 0, 9], port))
 }
 
 /// The pipes that are left.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::super::end::EndReason;
 use super::super::link::{Link, Turn, TurnEnd};
 use super::super::meters::Meters;
+use super::super::origins::Origins;
 use super::super::plan::Service;
 use super::super::step::{Side, Step};
 use super::super::timeouts::TimeoutsMs;
@@ -18,7 +19,7 @@ use super::farm::Farm;
 use super::ledger::{self, Ledger};
 use super::peer::Peer;
 use super::socket::{Connect, Socket};
-use super::sockets::{Pipes, READS_A_TURN, Sockets};
+use super::sockets::{Pipes, READS_A_TURN, Sockets, local_address};
 use crate::balance::Random;
 
 /// More turns than any series of events needs that follow from one.
@@ -53,6 +54,7 @@ pub(super) struct World {
     service: Arc<Service>,
     ledger: Ledger,
     meters: Meters,
+    origins: Origins,
     links: Vec<Link<Sockets>>,
     /// Clients yet to come.
     to_come: usize,
@@ -84,6 +86,7 @@ impl World {
             service: Arc::new(service),
             ledger: Ledger::default(),
             meters: Meters::default(),
+            origins: Origins::new(1),
             links: Vec::new(),
             to_come: 1 + random.index(7),
             timers: Timers::new(now_ms),
@@ -140,7 +143,7 @@ impl World {
         self.to_come -= 1;
         let slot = u32::try_from(self.links.len()).unwrap();
         let address = [10, 9, 0, u8::try_from(self.random.below(3)).unwrap()];
-        let address = SocketAddr::from((address, 40_000));
+        let address = SocketAddr::from((address, 40_000 + u16::try_from(slot).unwrap()));
         let peer = Peer::new(&mut self.random);
         let (stream, room) = (self.random.index(251), 1 + self.random.index(48));
         let client = Socket::new(peer, stream, room, Connect::Done);
@@ -293,6 +296,7 @@ impl World {
             most_reads: READS_A_TURN,
             random: &mut self.random,
             meters: &self.meters,
+            origins: Some(self.origins.of_worker(0)),
             shard: 0,
             now_ms: self.now_ms,
             slot,
@@ -386,6 +390,16 @@ impl World {
             .filter_map(|(_, link)| link.picked.as_ref())
             .collect();
         self.ledger.check(&self.farm.group.tracker(), &picked);
+        self.check_origins();
+    }
+
+    /// Hosts are told whose a connection is for as long as there is one.
+    fn check_origins(&self) {
+        for (slot, link) in (0..).zip(&self.links) {
+            let connects = !link.over && link.circuit.host.is_some();
+            let client = connects.then_some(link.client_address);
+            assert_eq!(self.origins.client_of(local_address(slot)), client);
+        }
     }
 
     fn check_all_wait(&self) {

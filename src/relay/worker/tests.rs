@@ -11,6 +11,7 @@ use crate::config;
 use crate::os::listen::{Place, bind_all};
 use crate::relay::clock::Clock;
 use crate::relay::lobby::Lobbies;
+use crate::relay::origins::Origins;
 use crate::relay::plan::{Group, Service};
 
 /// The only service of a configuration, with one host.
@@ -39,6 +40,7 @@ fn shared() -> Arc<Shared> {
         pipes: 0,
         lobbies: Lobbies::new(2),
         meters: vec![Meters::default(), Meters::default()],
+        origins: Origins::new(2),
     })
 }
 
