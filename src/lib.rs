@@ -31,6 +31,7 @@
 //! not yet settled: it may change with any version before 2.0.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod balance;
 pub mod calendar;
 pub mod config;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
+use txlb::admin::ControlDoor;
 use txlb::config::Config;
 use txlb::director::{
     Desk, DeskThread, Director, Error, Event as DirectorEvent, File, FileError, Finish, Fixture,
@@ -71,9 +72,16 @@ fn serve(job: Job, log: &Log) -> Result<(), Exit> {
     warn_of_doors(&config, None);
     let director = Director::start(config, &options).map_err(|error| start_exit(&error))?;
     announce_descriptors(descriptors_before, director.status().capacity);
-    let fixtures: Vec<Box<dyn Fixture>> = vec![Box::new(MissingDoors), Box::new(log_file)];
+    let control = ControlDoor::start(director.config(), director.origins())
+        .map_err(|error| control_exit(&error))?;
+    let fixtures: Vec<Box<dyn Fixture>> = vec![
+        Box::new(MissingDoors),
+        Box::new(log_file),
+        control.fixture(),
+    ];
     let thread = DeskThread::start(director, file, fixtures).map_err(|error| other(&error))?;
     let desk = thread.desk();
+    control.attend(desk.clone());
     let status = desk.status();
     announce(&status);
     if let Some(demo) = &demo {
@@ -212,7 +220,6 @@ fn doors(config: &Config) -> Vec<&'static str> {
     let doors = [
         (web, "the admin page (<web>)"),
         (ssh, "the console (<ssh>)"),
-        (config.control.is_some(), "the control socket (<control>)"),
     ];
     doors
         .into_iter()
@@ -243,6 +250,14 @@ fn start_exit(error: &Error) -> Exit {
             Exit::CANNOT_BIND
         }
         _ => Exit::OTHER,
+    };
+    Exit::new(status, &format!("txlb: {error}"))
+}
+
+fn control_exit(error: &io::Error) -> Exit {
+    let status = match error.kind() {
+        io::ErrorKind::PermissionDenied => Exit::NO_PERMISSION,
+        _ => Exit::CANNOT_BIND,
     };
     Exit::new(status, &format!("txlb: {error}"))
 }

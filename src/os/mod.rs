@@ -2,4 +2,5 @@
 
 pub mod descriptors;
 pub mod listen;
+pub mod peer;
 pub mod pipes;

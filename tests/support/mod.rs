@@ -7,6 +7,7 @@
 
 pub(crate) mod client;
 pub(crate) mod config;
+pub(crate) mod control;
 pub(crate) mod host;
 pub(crate) mod proc;
 pub(crate) mod txlb;

@@ -1,0 +1,9 @@
+//! The doors for people and programs: they ask the director, and show what it says.
+//!
+//! What is asked for, and how it is said, is the same at every door; nothing here
+//! touches the data plane.
+
+mod amp;
+mod control;
+
+pub use control::ControlDoor;
