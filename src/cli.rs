@@ -7,9 +7,10 @@ mod without_file;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use getopts::{Matches, Options};
-use txlb::config::Config;
+use getopts::{Matches, Options, ParsingStyle};
+use txlb::config::{Config, Control};
 
+use crate::ctl::Errand;
 use crate::exit::Exit;
 
 /// What the user wants done.
@@ -26,6 +27,8 @@ pub(crate) enum Command {
         signal: rustix::process::Signal,
         pid_file: PathBuf,
     },
+    /// `ctl`
+    Control(Errand),
     /// `diff`
     Diff { old: PathBuf, new: PathBuf },
     /// Balance.
@@ -73,7 +76,7 @@ const fn flag(short: &'static str, argument: &'static str, help: &'static str) -
     }
 }
 
-/// Every option there is.
+/// Every option there is, but for those of `ctl`.
 const FLAGS: &[Flag] = &[
     flag("f", "FILE", "the configuration (/etc/txlb/config.xml)"),
     flag("p", "PIDFILE", "write the process ID there, and lock it"),
@@ -109,9 +112,24 @@ const FLAGS: &[Flag] = &[
         long: "version",
         ..flag("V", "", "print the version")
     },
+    HELP,
+];
+
+const HELP: Flag = Flag {
+    long: "help",
+    ..flag("h", "", "print this")
+};
+
+/// The options of `ctl`, which come before its verb.
+const CTL_FLAGS: &[Flag] = &[
+    flag(
+        "C",
+        "SOCKET",
+        "ctl: the control socket (/run/txlb/control.sock)",
+    ),
     Flag {
-        long: "help",
-        ..flag("h", "", "print this")
+        long: "json",
+        ..flag("", "", "ctl: print data as JSON, on one line")
     },
 ];
 
@@ -123,13 +141,14 @@ txlb balances TCP connections over hosts.
     txlb --demo
     txlb -L ADDR -B ADDR[,weight=N] ... [-S SCHEDULER]
     txlb -s reload|stop|quit|reopen [-p PIDFILE]
+    txlb ctl [-C SOCKET] [--json] [VERB [key=value ...]]
     txlb diff OLD.xml NEW.xml
     txlb -V | -h";
 
 const DEFAULT_FILE: &str = "/etc/txlb/config.xml";
 const DEFAULT_PID_FILE: &str = "/run/txlb/txlb.pid";
 
-fn options() -> Options {
+fn options<'a>(flags: impl IntoIterator<Item = &'a Flag>) -> Options {
     let mut options = Options::new();
     for Flag {
         short,
@@ -137,7 +156,7 @@ fn options() -> Options {
         argument,
         many,
         help,
-    } in FLAGS
+    } in flags
     {
         match (argument.is_empty(), many) {
             (true, _) => options.optflag(short, long, help),
@@ -150,12 +169,16 @@ fn options() -> Options {
 
 /// What `-h` prints.
 pub(crate) fn usage() -> String {
-    options().usage(SYNOPSIS)
+    options(FLAGS.iter().chain(CTL_FLAGS)).usage(SYNOPSIS)
 }
 
 /// What the arguments ask for.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, Exit> {
-    let matches = options()
+    let mut arguments = arguments.peekable();
+    if arguments.next_if(|word| word == "ctl").is_some() {
+        return errand(arguments);
+    }
+    let matches = options(FLAGS)
         .parse(arguments)
         .map_err(|error| wrong(&error.to_string()))?;
     if matches.opt_present("h") {
@@ -184,6 +207,25 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
     Ok(Command::Serve(job(&matches)?))
 }
 
+/// What there is to be told to a running txlb. What begins with the verb is taken
+/// as it is.
+fn errand(arguments: impl Iterator<Item = OsString>) -> Result<Command, Exit> {
+    let mut options = options(CTL_FLAGS.iter().chain([&HELP]));
+    let matches = options
+        .parsing_style(ParsingStyle::StopAtFirstFree)
+        .parse(arguments)
+        .map_err(|error| wrong(&error.to_string()))?;
+    if matches.opt_present("h") {
+        return Ok(Command::Help);
+    }
+    let socket = matches.opt_str("C").map(PathBuf::from);
+    Ok(Command::Control(Errand {
+        socket: socket.unwrap_or_else(|| Control::default().socket),
+        json: matches.opt_present("json"),
+        words: matches.free,
+    }))
+}
+
 /// What words without a dash ask for.
 fn subcommand(matches: &Matches) -> Result<Command, Exit> {
     let words: Vec<&str> = matches.free.iter().map(String::as_str).collect();
@@ -200,6 +242,7 @@ fn subcommand(matches: &Matches) -> Result<Command, Exit> {
             old: PathBuf::from(old),
             new: PathBuf::from(new),
         }),
+        ["ctl", ..] => Err(wrong("ctl comes first, and takes -C and --json alone")),
         ["diff", ..] => Err(wrong("diff takes two configurations and no options")),
         [word, ..] => Err(wrong(&format!(
             "{word:?} is not understood: options begin with '-'"

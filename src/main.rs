@@ -1,12 +1,13 @@
 //! The txlb program: options in, exit status out.
 //!
 //! The only place that ends the process. What is done with the options is
-//! `serve`'s, `check`'s and `diff`'s business.
+//! `serve`'s, `check`'s, `ctl`'s and `diff`'s business.
 
 #![forbid(unsafe_code)]
 
 mod check;
 mod cli;
+mod ctl;
 mod demo;
 mod diff;
 mod exit;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Ok(Command::Version) => output::print(VERSION),
         Ok(Command::Check { file, print }) => check::run(&file, print),
         Ok(Command::Send { signal, pid_file }) => pidfile::send(&pid_file, signal),
+        Ok(Command::Control(errand)) => ctl::run(&errand),
         Ok(Command::Diff { old, new }) => diff::run(&old, &new),
         Ok(Command::Serve(job)) => serve::run(job),
         Err(exit) => Err(exit),

@@ -18,7 +18,7 @@ fn refused(line: &str) -> String {
 
 #[test]
 fn every_option_of_the_table_is_in_the_synopsis() {
-    for Flag { short, long, .. } in FLAGS {
+    for Flag { short, long, .. } in FLAGS.iter().chain(CTL_FLAGS) {
         let spelled = if short.is_empty() {
             format!("--{long}")
         } else {
@@ -36,7 +36,7 @@ fn every_option_of_the_table_is_in_the_manual() {
         long,
         argument,
         ..
-    } in FLAGS
+    } in FLAGS.iter().chain(CTL_FLAGS)
     {
         let option = match (short.is_empty(), long.is_empty()) {
             (true, _) => format!(".It Fl -{long}"),
@@ -82,6 +82,23 @@ fn a_command_line_is_a_configuration() {
 }
 
 #[test]
+fn a_command_is_taken_as_it_is_from_the_verb_on() {
+    let words = |line: &[&str]| match parse(line.iter().map(OsString::from)) {
+        Ok(Command::Control(errand)) => errand,
+        other => panic!("{line:?}: {other:?}"),
+    };
+    let errand = words(&["ctl", "setOption", "-C", "value=\"a b\\", "--json", ""]);
+    assert_eq!(errand.socket.to_str(), Some("/run/txlb/control.sock"));
+    assert!(!errand.json);
+    let expected = ["setOption", "-C", "value=\"a b\\", "--json", ""];
+    assert_eq!(errand.words, expected);
+    let errand = words(&["ctl", "-C", "x", "--json"]);
+    assert_eq!(errand.socket.to_str(), Some("x"));
+    assert!(errand.json && errand.words.is_empty());
+    assert!(matches!(parsed("ctl -h"), Ok(Command::Help)));
+}
+
+#[test]
 fn a_difference_is_of_two_files() {
     let Ok(Command::Diff { old, new }) = parsed("diff old.xml new.xml") else {
         panic!()
@@ -108,6 +125,8 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         ("-s restart", "reload, stop, quit and reopen"),
         ("start", "not understood"),
         ("start diff a b", "\"start\" is not understood"),
+        ("-f x ctl status", "ctl comes first"),
+        ("ctl -f x status", "txlb -h"),
         ("diff", "two configurations"),
         ("diff a", "two configurations"),
         ("diff a b c", "two configurations"),
