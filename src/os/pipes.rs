@@ -4,7 +4,7 @@
 //! Only the pipes; when they pay is the relay's business. Elsewhere there are
 //! none to be had, and bytes are copied.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -63,7 +63,7 @@ impl Pipes {
 
 impl Pipe {
     /// Moves what `from` has into the pipe, which is empty: as much as both
-    /// allow. 0 is the end of `from`.
+    /// allow. 0 is the end of `from`, or an urgent mark with the end behind it.
     ///
     /// # Errors
     /// As of splice(2): `WouldBlock` where there is nothing to be had.
@@ -73,10 +73,26 @@ impl Pipe {
 
     /// Moves `length` bytes out of the pipe, or as many as `to` takes.
     ///
+    /// splice(2) writes piece by piece. Of an error after the first piece it says
+    /// nothing, and the socket has forgotten it then: what was reset reads as if
+    /// it had ended. So it is asked again, until it says why it stopped.
+    ///
     /// # Errors
     /// As of splice(2): `WouldBlock` where there is no room.
     pub fn drain(&mut self, to: &impl AsFd, length: usize) -> io::Result<usize> {
-        system::splice(&self.reader, to, length)
+        let mut sent = 0;
+        while sent < length {
+            match system::splice(&self.reader, to, length - sent) {
+                Ok(0) => break,
+                Ok(more) => sent += more,
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock if sent > 0 => break,
+                    ErrorKind::Interrupted => {}
+                    _ => return Err(error),
+                },
+            }
+        }
+        Ok(sent)
     }
 }
 
@@ -114,11 +130,11 @@ mod system {
     use super::*;
 
     pub(super) fn open(_: &Arc<AtomicUsize>) -> io::Result<Pipe> {
-        Err(io::ErrorKind::Unsupported.into())
+        Err(ErrorKind::Unsupported.into())
     }
 
     pub(super) fn splice(_: &impl AsFd, _: &impl AsFd, _: usize) -> io::Result<usize> {
-        Err(io::ErrorKind::Unsupported.into())
+        Err(ErrorKind::Unsupported.into())
     }
 }
 
@@ -126,7 +142,8 @@ mod system {
 #[cfg(target_os = "linux")]
 mod tests {
     use super::*;
-    use std::io::{ErrorKind, Read, Write};
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
     use std::os::unix::net::UnixStream;
 
     fn pair() -> (UnixStream, UnixStream) {
@@ -151,6 +168,24 @@ mod tests {
         let mut bytes = Vec::new();
         sink.read_to_end(&mut bytes).unwrap();
         assert_eq!(bytes, b"abcdef");
+    }
+
+    /// The first piece is answered by a reset, which the second one meets.
+    #[test]
+    fn a_reset_in_the_midst_of_a_pipe_is_told_of() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut to = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        drop(listener.accept().unwrap());
+        assert_eq!(to.read(&mut [0]).unwrap(), 0);
+        to.set_nonblocking(true).unwrap();
+        let mut pipe = Pipes::new(1).take().unwrap();
+        // A piece is 16 pages: there are more of them, unless they are large.
+        let length = rustix::io::write(&pipe.writer, &[0; 40 * 4096]).unwrap();
+        let drained = pipe.drain(&to, length);
+        assert!(
+            drained.as_ref().map_or(true, |&sent| sent == length),
+            "{drained:?}"
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use rustix::net::{RecvFlags, SendFlags, sockopt};
+use rustix::net::sockopt;
 
 use super::failure::{Progress, progress};
 use super::link::Circuit;
@@ -195,13 +195,15 @@ impl Circuit for Sockets {
 /// Here nobody cancels threads.
 #[cfg(target_os = "linux")]
 fn receive(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    let (_, length) = rustix::net::recv(socket, buffer, RecvFlags::empty())?;
+    use rustix::net::{RecvFlags, recv};
+    let (_, length) = recv(socket, buffer, RecvFlags::empty())?;
     Ok(length)
 }
 
 #[cfg(target_os = "linux")]
 fn send(socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
-    Ok(rustix::net::send(socket, bytes, SendFlags::NOSIGNAL)?)
+    use rustix::net::{SendFlags, send};
+    Ok(send(socket, bytes, SendFlags::NOSIGNAL)?)
 }
 
 #[cfg(not(target_os = "linux"))]
