@@ -18,8 +18,8 @@ pub(crate) trait Wire {
     /// Writes without blocking.
     fn write(&mut self, side: Side, bytes: &[u8]) -> io::Result<usize>;
     /// Moves bytes from the direction's source into a pipe, which then is this
-    /// direction's until it is empty again; 0 is the end. `None` where no pipe
-    /// is to be had.
+    /// direction's until it is empty again; 0 is the end, or what stands in
+    /// front of it. `None` where no pipe is to be had.
     fn fill(&mut self, direction: Direction, pipes: &mut Self::Pipes) -> Option<io::Result<usize>>;
     /// Moves `length` bytes, all that the direction's pipe holds, on to its
     /// sink, or as many as that takes.
@@ -76,8 +76,9 @@ pub(crate) fn fill<W: Wire>(
     now_ms: u64,
 ) -> usize {
     match wire.fill(direction, pipes) {
-        None => session.handle_no_pipe(direction),
-        Some(Ok(0)) => session.handle_end(direction),
+        // In front of an urgent mark, splice(2) takes an end behind it for one
+        // that is reached: it is believed once reading has come to it.
+        None | Some(Ok(0)) => session.handle_no_pipe(direction),
         Some(Ok(length)) => {
             session.handle_filled(direction, length, length >= rich, now_ms);
             drain(session, wire, direction, pipes, now_ms);
