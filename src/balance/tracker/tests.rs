@@ -1,5 +1,7 @@
 //! What becomes of hosts: health, addresses, counts, changes.
 
+mod renaming;
+
 use super::super::scene::{Scene, group};
 use super::super::{Health, Random};
 use super::*;
