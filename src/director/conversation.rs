@@ -5,7 +5,8 @@
 //! is a door's business.
 
 use super::desk::{By, Desk, Form};
-use crate::config::verb::{Batch, Command, Verb, table};
+use crate::config::verb::table::{self, CommandSchema};
+use crate::config::verb::{Batch, Command, ParseError, Verb};
 use crate::config::{Access, Limit};
 
 /// A talk with the desk.
@@ -34,6 +35,8 @@ pub enum Heard {
     Ask(Wish, Form),
     /// The desk need not be asked.
     Known(Result<String, String>),
+    /// This command is not for somebody who may only read.
+    Forbidden(&'static str),
 }
 
 /// What the desk is to be asked.
@@ -72,7 +75,12 @@ impl Conversation {
             Some(rest) => (rest, Form::Json),
             None => (line, Form::Table),
         };
-        let heard = self.command(line).and_then(|command| self.take(command));
+        let command: Result<Command, ParseError> = line.parse();
+        let heard = match command {
+            Ok(command) if !self.may_ask(&command) => return Heard::Forbidden(command.name()),
+            Ok(command) => self.take(command),
+            Err(error) => Err(error.to_string()),
+        };
         match heard {
             Ok(Some(wish)) => Heard::Ask(wish, form),
             Ok(None) => Heard::Known(Ok(self.state())),
@@ -92,21 +100,16 @@ impl Conversation {
             Heard::Ask(Wish::Change(verbs), form) => desk.change(by, verbs).text(form),
             Heard::Known(Ok(told)) => format!("ok {told}\n"),
             Heard::Known(Err(why)) => format!("error: {why}\n"),
+            Heard::Forbidden(command) => {
+                log::info!("refused: {command}; by {by}, who may only read");
+                format!("error: {command} is not for you: you may only read\n")
+            }
         }
     }
 
-    fn command(&self, line: &str) -> Result<Command, String> {
-        let command: Command = line
-            .parse()
-            .map_err(|error: crate::config::verb::ParseError| error.to_string())?;
-        let only_reads = table::command(command.name()).is_some_and(|known| known.only_reads());
-        match self.access {
-            Access::ReadOnly if !only_reads => Err(format!(
-                "{} is not for you: you may only read",
-                command.name()
-            )),
-            _ => Ok(command),
-        }
+    fn may_ask(&self, command: &Command) -> bool {
+        let only_reads = || table::command(command.name()).is_some_and(CommandSchema::only_reads);
+        self.access == Access::Full || only_reads()
     }
 
     /// What is to be asked because of a command; `None` if it was kept, or is about

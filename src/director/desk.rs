@@ -58,7 +58,7 @@ pub struct DeskThread {
 /// What the thread is asked, and where the answer goes.
 #[derive(Debug)]
 enum Request {
-    Wish(By, Wish, SyncSender<Answer>),
+    Wish(Box<(By, Wish)>, SyncSender<Answer>),
     Status(SyncSender<Status>),
     Sessions(SyncSender<Sessions>),
     /// There may be signals.
@@ -157,7 +157,7 @@ impl Desk {
     }
 
     fn wish(&self, by: &By, wish: Wish) -> Answer {
-        self.ask(|reply| Request::Wish(by.clone(), wish, reply))
+        self.ask(|reply| Request::Wish(Box::new((by.clone(), wish)), reply))
             .unwrap_or_else(|| Answer::new(Err("txlb has ended".to_owned()), 0))
     }
 

@@ -8,6 +8,7 @@
 pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod control;
+pub(crate) mod desk;
 pub(crate) mod host;
 pub(crate) mod proc;
 pub(crate) mod txlb;

@@ -94,7 +94,10 @@ impl Clerk {
     /// Who asked may have left meanwhile: what was done is done.
     fn serve(&mut self, request: Request) {
         match request {
-            Request::Wish(by, wish, reply) => drop(reply.send(self.obey(&by, wish))),
+            Request::Wish(wish, reply) => {
+                let (by, wish) = *wish;
+                drop(reply.send(self.obey(&by, wish)));
+            }
             Request::Status(reply) => drop(reply.send(self.status())),
             Request::Sessions(reply) => drop(reply.send(self.sessions())),
             Request::Look => {}
@@ -124,7 +127,7 @@ impl Clerk {
             Wish::Change(verbs) => self.change(by, &verbs),
             Wish::Command(Command::Change(verb)) => self.change(by, &[verb]),
             Wish::Command(Command::Action(action)) => self.act(by, &action),
-            Wish::Command(Command::Question(question)) => self.tell(question),
+            Wish::Command(Command::Question(question)) => self.tell(&question),
             Wish::Command(Command::Batch(batch)) => self.answer(Err(no_batch(batch))),
         }
     }
@@ -141,7 +144,7 @@ impl Clerk {
                 self.answer(outcome)
             }
             Action::SaveConfig { force } => self.save(*force),
-            Action::Reload { force } => self.reload(*force),
+            Action::Reload { force } => self.reload(by, *force),
             Action::ReopenLog => {
                 let outcome = self.reopen();
                 self.answer(outcome.map(|()| String::new()))
@@ -191,7 +194,7 @@ impl Clerk {
         told
     }
 
-    fn tell(&mut self, question: Question) -> Answer {
+    fn tell(&mut self, question: &Question) -> Answer {
         let data = match question {
             Question::Status => Data::Status(Box::new(self.status())),
             Question::Sessions => Data::Sessions(self.sessions()),
@@ -203,7 +206,7 @@ impl Clerk {
                 return self.answer(Err(super::reload::NO_FILE.to_owned()));
             }
             Question::Diff => Data::Lines(table::script(self.unsaved())),
-            Question::Help { verb } => Data::Lines(table::help(verb)),
+            Question::Help { verb } => Data::Lines(table::help(*verb)),
         };
         self.answer(Ok(String::new())).with(data)
     }
@@ -291,3 +294,6 @@ fn no_batch(batch: Batch) -> String {
     let name = Command::Batch(batch).name();
     format!("{name} is understood only between lines of one conversation")
 }
+
+#[cfg(test)]
+mod tests;

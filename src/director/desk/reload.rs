@@ -3,6 +3,7 @@
 //! A file with other bytes wins; with the same ones nothing is lost.
 
 use super::answer::{Answer, Data};
+use super::by::By;
 use super::clerk::{Clerk, outcome};
 use crate::config::verb::Verb;
 use crate::config::{Config, Warning};
@@ -43,11 +44,11 @@ impl Clerk {
             return;
         }
         // Everything worth saying is said.
-        let _ = self.read_again(false);
+        let _ = self.read_again(&By::Signal("HUP"), false);
     }
 
     /// What the verb `reload` asks for.
-    pub(super) fn reload(&mut self, force: bool) -> Answer {
+    pub(super) fn reload(&mut self, by: &By, force: bool) -> Answer {
         if self.stored.is_none() {
             return self.answer(Err(NO_FILE.to_owned()));
         }
@@ -56,15 +57,19 @@ impl Clerk {
         }
         let unsaved: Vec<String> = self.unsaved().iter().map(Verb::to_string).collect();
         if !unsaved.is_empty() && !force {
+            let (verb, object) = match unsaved[..] {
+                [_] => ("is", "it"),
+                _ => ("are", "them"),
+            };
+            let changes = number_of_changes(unsaved.len());
             let why = format!(
-                "{} that are not in the file would be lost: saveConfig writes them into it, \
-                 reload force=true gives them up",
-                number_of_changes(unsaved.len())
+                "{changes} that {verb} not in the file would be lost: saveConfig writes {object} \
+                 into the file, reload force=true gives {object} up"
             );
             return self.answer(Err(why)).with(Data::Lines(unsaved));
         }
         self.reopen_or_complain();
-        match self.read_again(force) {
+        match self.read_again(by, force) {
             Ok(Reloaded { told, lost }) => {
                 let lost = lost.into_iter().map(|verb| format!("lost: {verb}"));
                 let answer = self.answer(Ok(told));
@@ -76,8 +81,8 @@ impl Clerk {
 
     /// Reads the file, and puts it in force if it is not as it was; with `force`, in
     /// any case.
-    fn read_again(&mut self, force: bool) -> Result<Reloaded, String> {
-        let result = self.try_read_again(force);
+    fn read_again(&mut self, by: &By, force: bool) -> Result<Reloaded, String> {
+        let result = self.try_read_again(by, force);
         self.last_reload = Some(outcome(&result));
         if let Err(error) = &result {
             log::error!("{error}; the running configuration stays");
@@ -85,18 +90,18 @@ impl Clerk {
         result
     }
 
-    fn try_read_again(&mut self, force: bool) -> Result<Reloaded, String> {
+    fn try_read_again(&mut self, by: &By, force: bool) -> Result<Reloaded, String> {
         let Some(stored) = &self.stored else {
             return Err(NO_FILE.to_owned());
         };
         match stored.file.read_again() {
             Ok(Changed::Yes(news)) => {
                 let (file, reading) = *news;
-                self.replace(file, reading.config, &reading.warnings)
+                self.replace(by, file, reading.config, &reading.warnings)
             }
             Ok(Changed::No) if force && stored.config != *self.director.config() => {
                 let (file, config) = (stored.file.clone(), stored.config.clone());
-                self.replace(file, config, &[])
+                self.replace(by, file, config, &[])
             }
             Ok(Changed::No) => {
                 let told = format!("{} is unchanged", stored.file.path().display());
@@ -114,6 +119,7 @@ impl Clerk {
     /// Puts what the file says in force, and says what is lost by it.
     fn replace(
         &mut self,
+        by: &By,
         file: File,
         config: Config,
         warnings: &[Warning],
@@ -128,7 +134,8 @@ impl Clerk {
             log::warn!("lost, as it is not in {path}: {verb}");
         }
         let told = format!("{path} is in force");
-        log::info!("{told} as generation {}", self.director.generation());
+        let generation = self.director.generation();
+        log::info!("{told} as generation {generation}; by {by}");
         // Whoever reads the old log has been told.
         prepared.finish();
         self.stored = Some(Stored::new(file, config));

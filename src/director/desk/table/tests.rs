@@ -91,10 +91,10 @@ group main (leastc), enabled: 3 open
 }
 
 fn session_status(client: &str, service: &str) -> SessionStatus {
-    let mut sessions = crate::relay::SessionStatus::example();
-    sessions.client = client.parse().unwrap();
-    sessions.service = service.to_owned();
-    sessions
+    let mut session = SessionStatus::example();
+    session.client = client.parse().unwrap();
+    session.service = service.to_owned();
+    session
 }
 
 #[test]

@@ -1,0 +1,169 @@
+//! A balancer inside of the test's own process, and a talk with its desk.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use log::{LevelFilter, Log, Metadata, Record};
+use txlb::config::{Access, read};
+use txlb::director::{
+    By, Conversation, Desk, DeskThread, Director, Event, File, Fixture, HostStatus, Options, Status,
+};
+
+use super::txlb::Folder;
+
+/// A balancer with two workers whose desk is open.
+pub(crate) struct Office {
+    /// Closed first.
+    thread: Option<DeskThread>,
+    pub(crate) desk: Desk,
+    talk: Conversation,
+    pub(crate) folder: Folder,
+    pub(crate) events: Receiver<Event>,
+}
+
+impl Office {
+    /// With a file that says this.
+    pub(crate) fn open(text: &str) -> Office {
+        Office::open_with(text, Vec::new())
+    }
+
+    pub(crate) fn open_with(text: &str, fixtures: Vec<Box<dyn Fixture>>) -> Office {
+        let folder = Folder::new();
+        let (file, reading) = File::read(&folder.write("config.xml", text)).unwrap();
+        let (director, events) = start(text);
+        let thread = DeskThread::start(director, Some((file, reading)), fixtures).unwrap();
+        Office::new(thread, folder, events)
+    }
+
+    /// Without a file.
+    pub(crate) fn open_without_file(text: &str) -> Office {
+        let (director, events) = start(text);
+        let thread = DeskThread::start(director, None, Vec::new()).unwrap();
+        Office::new(thread, Folder::new(), events)
+    }
+
+    fn new(thread: DeskThread, folder: Folder, events: Receiver<Event>) -> Office {
+        Logged::listen();
+        Office {
+            desk: thread.desk(),
+            thread: Some(thread),
+            talk: Conversation::new(Access::Full),
+            folder,
+            events,
+        }
+    }
+
+    /// The answer to a line.
+    pub(crate) fn say(&mut self, line: &str) -> String {
+        self.talk.answer(line, &self.desk, &By::Program)
+    }
+
+    /// Says lines that must be answered with ok.
+    pub(crate) fn order(&mut self, lines: &[&str]) {
+        for line in lines {
+            let answer = self.say(line);
+            assert!(answer.starts_with("ok"), "{line}: {answer}");
+        }
+    }
+
+    /// What is wrong with a line.
+    pub(crate) fn refusal(&mut self, line: &str) -> String {
+        let answer = self.say(line);
+        let error = answer.strip_prefix("error: ");
+        error
+            .unwrap_or_else(|| panic!("{line}: {answer}"))
+            .to_owned()
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.desk.status()
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.status().generation
+    }
+
+    /// A host of the group "main" of the service "web".
+    pub(crate) fn host(&self, name: &str) -> HostStatus {
+        let status = self.status();
+        let group = status.service("web").unwrap().groups.iter();
+        let mut main = group.filter(|group| group.name == "main");
+        let host = main.next().unwrap().host(name);
+        host.unwrap_or_else(|| panic!("no host {name}")).clone()
+    }
+
+    /// Where the service "web" listens first.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.status().service("web").unwrap().addresses[0]
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.file("config.xml")
+    }
+
+    pub(crate) fn stored(&self) -> String {
+        std::fs::read_to_string(self.file()).unwrap()
+    }
+
+    /// Closes the desk.
+    pub(crate) fn close(&mut self) {
+        self.thread = None;
+    }
+
+    /// The lines logged so far that contain all of these. One of them should be of
+    /// this test alone: the log is everybody's.
+    pub(crate) fn logged(&self, words: &[&str]) -> Vec<String> {
+        let lines = Logged::listen().0.lock().unwrap();
+        let found = lines
+            .iter()
+            .filter(|line| words.iter().all(|word| line.contains(word)));
+        found.cloned().collect()
+    }
+
+    /// Its folder's path, which no other test's lines contain.
+    pub(crate) fn mark(&self) -> String {
+        self.folder.path().display().to_string()
+    }
+}
+
+fn start(text: &str) -> (Director, Receiver<Event>) {
+    let (sender, events) = channel();
+    let options = Options {
+        workers: 2,
+        on_event: Arc::new(move |event| {
+            let _ = sender.send(event);
+        }),
+    };
+    let config = read(text.as_bytes()).unwrap().config;
+    (Director::start(config, &options).unwrap(), events)
+}
+
+/// Everything that was logged in this process.
+struct Logged(Mutex<Vec<String>>);
+
+impl Logged {
+    fn listen() -> &'static Logged {
+        static LOGGED: OnceLock<&'static Logged> = OnceLock::new();
+        LOGGED.get_or_init(|| {
+            let logged: &'static Logged = Box::leak(Box::new(Logged(Mutex::default())));
+            log::set_logger(logged).unwrap();
+            log::set_max_level(LevelFilter::Info);
+            logged
+        })
+    }
+}
+
+impl Log for Logged {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let line = format!("{} {}", record.level(), record.args());
+        self.0.lock().unwrap().push(line);
+    }
+
+    fn flush(&self) {}
+}
