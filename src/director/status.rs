@@ -254,3 +254,6 @@ impl GroupStatus {
         self.hosts.iter().find(|host| host.name == name)
     }
 }
+
+#[cfg(test)]
+mod tests;
