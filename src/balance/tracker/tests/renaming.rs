@@ -80,9 +80,9 @@ fn a_host_whose_name_is_taken_over_goes_when_its_sessions_have() {
 fn what_counts_into_a_host_goes_on_doing_so() {
     let mut scene = Scene::new("roundr", "a");
     let picked = scene.pick(&[]).unwrap();
-    picked.host.counters.add_to_host(0, 3);
+    picked.host.counters.add_bytes(0, 3, 0);
     rename(&mut scene, "roundr", "x", &[("x", "a")]);
-    picked.host.counters.add_to_host(0, 4);
+    picked.host.counters.add_bytes(0, 4, 0);
     let host = scene.tracker.hosts().next().unwrap().host.clone();
     assert_eq!(
         (host.name.as_str(), host.counters.sum().bytes_to_host),
