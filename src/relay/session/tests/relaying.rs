@@ -129,6 +129,24 @@ fn a_short_read_is_followed_by_another_where_a_byte_was_marked_urgent() {
     assert_eq!(session.next(), Step::Wait);
 }
 
+/// A pipe would never get past the mark.
+#[test]
+fn what_comes_by_the_buffer_is_piped_until_a_byte_is_marked_urgent() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_ready(Client, READABLE);
+    while session.next() == Step::Read(ToHost) {
+        session.handle_read(ToHost, false, 10);
+        session.handle_sent(ToHost, 3, b"");
+    }
+    assert_eq!(session.next(), Step::Fill(ToHost));
+    let urgent = Readiness {
+        urgent: true,
+        ..READABLE
+    };
+    session.handle_ready(Client, urgent);
+    assert_eq!(session.next(), Step::Read(ToHost));
+}
+
 /// Otherwise a system that announces an end too early would have it read
 /// without end.
 #[test]
