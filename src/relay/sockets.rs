@@ -268,3 +268,27 @@ impl Wire for Sockets {
         self.at(side)?.shutdown(Shutdown::Write)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn nagle_is_turned_off_before_a_second_write_or_a_large_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let connect = || HostSocket {
+            socket: TcpStream::connect(address).unwrap(),
+            nagle: Nagle::Harmless,
+        };
+        let mut host = connect();
+        host.prepare_write(ONE_SEGMENT);
+        assert!(!host.socket.nodelay().unwrap());
+        host.prepare_write(1);
+        assert!(host.socket.nodelay().unwrap());
+        let mut host = connect();
+        host.prepare_write(ONE_SEGMENT + 1);
+        assert!(host.socket.nodelay().unwrap());
+    }
+}
