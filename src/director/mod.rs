@@ -105,6 +105,18 @@ pub struct Director {
     recovery: Recovery,
 }
 
+/// What came of trying a host again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Retried {
+    /// It had failed, and is taken for untried.
+    Untried,
+    /// It has no address: its name is being resolved.
+    Resolving,
+    /// It had not failed, or there is no such host.
+    NotFailed,
+}
+
 /// A service's name, and where it is reached.
 type Listening = (String, Vec<SocketAddr>);
 
@@ -230,21 +242,25 @@ impl Director {
     }
 
     /// Takes a failed host for one that nobody has tried, so that the next session may
-    /// be its; without an address, its name is resolved again. Whether it had failed.
-    pub fn retry_host(&self, host: &HostKey) -> bool {
+    /// be its. One without an address has its name resolved again.
+    pub fn retry_host(&self, host: &HostKey) -> Retried {
         let group = self.running.group(&host.group.service, &host.group.group);
-        let Some(group) = group else { return false };
+        let Some(group) = group else {
+            return Retried::NotFailed;
+        };
         let mut tracker = group.tracker();
         let named = tracker.hosts().find(|it| it.host.name == host.name);
-        let Some((id, is_somewhere)) = named.map(|it| (it.id, it.address.is_some())) else {
-            return false;
-        };
-        if is_somewhere {
-            return tracker.retry(id, self.shared.clock.now_ms());
+        match named.map(|it| (it.id, it.address)) {
+            Some((_, None)) => {
+                drop(tracker);
+                self.names.again();
+                Retried::Resolving
+            }
+            Some((id, Some(_))) if tracker.retry(id, self.shared.clock.now_ms()) => {
+                Retried::Untried
+            }
+            _ => Retried::NotFailed,
         }
-        drop(tracker);
-        self.names.again();
-        true
     }
 
     /// Asks all workers for their sessions, of which at most `most` are listed. They

@@ -64,23 +64,26 @@ impl Clerk {
         let prepared = Prepared::new(&mut self.fixtures, now, &next)?;
         let listening = self.director.listening();
         let applied = self.director.apply_renamed(next, renames);
-        match applied {
-            Ok(()) => {}
-            // The others serve it, so the fixtures have to go along.
-            Err(Error::Worker(number)) => {
-                prepared.finish();
-                return Err(format!(
-                    "worker {number} does not answer: it is not known what it serves, and the \
-                     others have changed"
-                ));
-            }
+        let unknown = match applied {
+            Ok(()) => None,
+            // The others serve it, so everything else has to go along.
+            Err(Error::Worker(number)) => Some(number),
             Err(error) => return Err(error.to_string()),
-        }
+        };
         self.forget_unsaved();
-        self.saver
-            .follow(self.director.config().manager.config_check);
+        let chore = self.director.config().manager.config_check;
+        self.saver.follow(chore);
         self.announce_listeners(&listening);
-        Ok(prepared)
+        match unknown {
+            None => Ok(prepared),
+            Some(number) => {
+                prepared.finish();
+                Err(format!(
+                    "worker {number} does not answer, and it is not known what it serves; the \
+                     others have changed"
+                ))
+            }
+        }
     }
 
     /// Says of each service where it listens, unless that was said before.

@@ -18,7 +18,7 @@ use crate::config::{Reading, print};
 use crate::director::conversation::Wish;
 use crate::director::file::File;
 use crate::director::status::{Outcome, Sessions, Status, StoredStatus};
-use crate::director::{Director, Signal};
+use crate::director::{Director, Retried, Signal};
 
 /// What open sessions get after TERM, and after `shutdown` without `grace=`.
 const GRACE: Duration = Duration::from_secs(5);
@@ -173,10 +173,12 @@ impl Clerk {
         };
         let config = self.director.config();
         nothing.apply(config).map_err(|error| error.to_string())?;
-        Ok(match self.director.retry_host(host) {
-            true => "it is taken for untried: the next session may be its".to_owned(),
-            false => "it has not failed".to_owned(),
-        })
+        let told = match self.director.retry_host(host) {
+            Retried::Untried => "it is taken for untried: the next session may be its",
+            Retried::Resolving => "it has no address: its name is resolved again",
+            Retried::NotFailed => "it has not failed",
+        };
+        Ok(told.to_owned())
     }
 
     pub(super) fn stop(&mut self, grace: Option<Duration>) -> String {
