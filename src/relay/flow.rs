@@ -162,6 +162,15 @@ impl Flow {
         }
     }
 
+    /// Room was long in coming. Whether something is kept that could use it.
+    pub(crate) fn handle_overdue(&mut self) -> bool {
+        let waits = self.piped > 0 || !self.kept.is_empty();
+        if waits {
+            self.handle_writable();
+        }
+        waits
+    }
+
     /// A short read: the socket is empty, unless there is more behind the bytes.
     pub(crate) fn handle_short_read(&mut self) {
         self.bulk.handle_short_read();

@@ -60,6 +60,8 @@ pub(crate) struct Session {
     started_ms: u64,
     connected_ms: Option<u64>,
     active_ms: u64,
+    /// What `active_ms` was when what is kept was last tried for want of news.
+    knocked_ms: u64,
     attempts: Attempts,
     /// How often it has waited for local trouble to pass.
     pauses: u8,
@@ -86,6 +88,7 @@ impl Session {
             started_ms: now_ms,
             connected_ms: None,
             active_ms: now_ms,
+            knocked_ms: u64::MAX,
             attempts: Attempts::new(),
             pauses: 0,
         }
@@ -352,6 +355,7 @@ impl Session {
         match &mut self.phase {
             Phase::Paused { .. } => self.phase = Phase::Picking,
             Phase::Connecting { late, .. } => *late = true,
+            Phase::Relaying if silent && self.may_go_after_all() => {}
             Phase::Relaying if silent => {
                 self.close(match self.heard {
                     Side::Client => EndReason::HostSilent,
@@ -361,6 +365,18 @@ impl Session {
             Phase::Relaying => self.keepalive = KeepAlive::Due,
             Phase::Picking | Phase::Closed(_) => {}
         }
+    }
+
+    /// Has what is kept written once more. The system tells of room only when there
+    /// is much of it: to a slow reader bytes may be on their way all the time.
+    /// Whether that is worth a try: nothing has gone out since the last one.
+    fn may_go_after_all(&mut self) -> bool {
+        if self.knocked_ms == self.active_ms {
+            return false;
+        }
+        self.knocked_ms = self.active_ms;
+        let to_host = self.to_host.handle_overdue();
+        self.to_client.handle_overdue() || to_host
     }
 
     /// Keepalive is on at the host's end.

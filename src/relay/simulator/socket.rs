@@ -273,6 +273,11 @@ impl Socket {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
+    /// There may be room that the system does not find worth telling of.
+    pub(super) fn doubt_that_it_is_full(&mut self) {
+        self.known_full = false;
+    }
+
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         assert!(self.is_connected(), "writes before there is a connection");
         assert!(!self.shut, "writes after it has ended its half");

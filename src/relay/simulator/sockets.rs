@@ -371,6 +371,11 @@ impl Wire for Sockets {
     fn write(&mut self, side: Side, bytes: &[u8]) -> io::Result<usize> {
         self.call(format_args!("writes {} bytes to the {side:?}", bytes.len()));
         assert!(!bytes.is_empty(), "writes nothing");
+        let timeouts = self.timeouts;
+        let overdue = |timeout_ms| self.has_passed(timeout_ms, self.active_ms);
+        if overdue(timeouts.idle) || overdue(timeouts.half_closed) {
+            self.at(side).doubt_that_it_is_full();
+        }
         self.check_bytes(side, bytes);
         self.interlude()?;
         let length = self.at(side).write(bytes)?;

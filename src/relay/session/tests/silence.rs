@@ -41,6 +41,25 @@ fn bytes_that_go_out_late_are_no_silence() {
     assert_eq!(session.deadline_ms(), Some(100_000), "nothing went out");
 }
 
+/// A system tells of room only when there is much of it.
+#[test]
+fn a_reader_that_takes_little_at_a_time_is_not_silent() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_keepalive();
+    session.handle_ready(Host, READABLE);
+    pass(&mut session, ToClient, b"abc", 0, 10);
+    for now_ms in [60_010, 120_010] {
+        session.handle_deadline(now_ms);
+        assert_eq!(session.next(), Step::Write(ToClient));
+        session.handle_sent_kept(ToClient, 1, now_ms);
+        assert_eq!(session.next(), Step::Wait);
+    }
+    session.handle_deadline(180_010);
+    session.handle_sent_kept(ToClient, 0, 180_010);
+    session.handle_deadline(180_020);
+    assert_eq!(session.next(), Step::Close(EndReason::ClientSilent));
+}
+
 #[test]
 fn the_half_closed_timeout_counts_once_one_direction_has_ended() {
     let mut session = relaying(TIMEOUTS);
@@ -63,6 +82,9 @@ fn a_client_that_lets_a_broken_hosts_last_words_lie_is_cut_off() {
     session.handle_ready(Host, READABLE);
     pass(&mut session, ToClient, b"abc", 0, 1000);
     session.handle_ready(Host, BROKEN);
+    session.handle_deadline(11_000);
+    assert_eq!(session.next(), Step::Write(ToClient), "one more try");
+    session.handle_sent_kept(ToClient, 0, 11_000);
     session.handle_deadline(11_000);
     assert_eq!(session.next(), Step::Close(EndReason::ClientSilent));
 }
