@@ -298,3 +298,31 @@ fn without_a_file_nothing_is_read_or_written_and_that_is_said() {
     assert_eq!(who(office.address()).len(), 1);
     assert_eq!(office.folder.path().read_dir().unwrap().count(), 0);
 }
+
+#[test]
+fn the_file_is_shown_as_it_is_and_as_it_would_be_saved_and_no_hash_is() {
+    let (_hosts, text) = scene();
+    let users = "<admin><user name=\"u\" password=\"$6$s$hash\" access=\"full\"/>\
+                 <!-- password='$6$s$hash' --></admin></config>";
+    let text = text.replace("</config>", users);
+    let mut office = Office::open(&text);
+    office.order(&[WEIGH]);
+    let view = |office: &mut Office, name: &str| {
+        let answer = office.say(&format!("config view={name}"));
+        let data = answer.strip_suffix("ok generation 2\n").unwrap().to_owned();
+        let lines = data.lines().map(|line| line.strip_prefix("  ").unwrap());
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let hidden = text.replace("$6$s$hash", "***");
+    assert_eq!(view(&mut office, "stored"), hidden);
+    let running = view(&mut office, "running");
+    assert!(running.contains("<!-- ours -->") && !running.contains("$6$"));
+    office.order(&["saveConfig"]);
+    let saved = fs::read_to_string(office.folder.file("config.xml")).unwrap();
+    assert_eq!(running, saved.replace("$6$s$hash", "***"));
+    assert!(
+        office
+            .refusal("config view=all")
+            .contains("effect, running or stored")
+    );
+}

@@ -11,6 +11,7 @@ mod fixture;
 mod reload;
 mod saver;
 mod table;
+mod view;
 
 pub use answer::{Answer, Data, Form};
 pub use by::By;

@@ -352,10 +352,12 @@ impl Session {
             return;
         }
         let silent = is_past(self.silence_ends_ms(), now_ms);
+        if silent && self.phase == Phase::Relaying && self.may_go_after_all() {
+            return;
+        }
         match &mut self.phase {
             Phase::Paused { .. } => self.phase = Phase::Picking,
             Phase::Connecting { late, .. } => *late = true,
-            Phase::Relaying if silent && self.may_go_after_all() => {}
             Phase::Relaying if silent => {
                 self.close(match self.heard {
                     Side::Client => EndReason::HostSilent,

@@ -56,7 +56,7 @@ impl Value<'_> {
         Position::at(self.original, offset)
     }
 
-    fn must_be(&self, expected: &'static str) -> Error {
+    pub(in crate::config) fn must_be(&self, expected: &'static str) -> Error {
         self.error(ErrorKind::BadValue {
             of: self.of,
             found: self.text.to_owned(),

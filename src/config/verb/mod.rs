@@ -255,8 +255,11 @@ pub enum Question {
     Status,
     /// The open sessions.
     Sessions,
-    /// The running configuration.
-    Config,
+    /// The running configuration, or the stored one.
+    Config {
+        /// How it is wanted.
+        view: View,
+    },
     /// The verbs that make the running configuration from the stored one.
     Diff,
     /// What can be asked for, or one command of it.
@@ -264,6 +267,33 @@ pub enum Question {
         /// The command.
         verb: Option<&'static CommandSchema>,
     },
+}
+
+/// A way to look at the configuration. Passwords are `***` in all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum View {
+    /// What is in effect, with every default written out.
+    #[default]
+    Effect,
+    /// The file as it would be if it were saved now.
+    Running,
+    /// The file as it was last read or saved.
+    Stored,
+}
+
+impl View {
+    /// Every one.
+    pub const ALL: [View; 3] = [View::Effect, View::Running, View::Stored];
+
+    /// The word for it in verbs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            View::Effect => "effect",
+            View::Running => "running",
+            View::Stored => "stored",
+        }
+    }
 }
 
 /// The brackets around changes that are one.

@@ -9,7 +9,8 @@ use super::arguments::Arguments;
 use super::line::words;
 use super::table::{self, Kind};
 use super::{
-    Action, Batch, Command, HostChoice, ListenChoice, ParseError, Question, Secret, Verb, option,
+    Action, Batch, Command, HostChoice, ListenChoice, ParseError, Question, Secret, Verb, View,
+    option,
 };
 use crate::config::nearest::nearest;
 use crate::config::read::Value;
@@ -264,7 +265,9 @@ impl Arguments<'_> {
         Ok(match self.schema.name {
             "status" => Question::Status,
             "sessions" => Question::Sessions,
-            "config" => Question::Config,
+            "config" => Question::Config {
+                view: self.maybe("view", view)?.unwrap_or_default(),
+            },
             "diff" => Question::Diff,
             "help" => Question::Help {
                 verb: match self.optional("verb").map(|value| value.text) {
@@ -284,6 +287,11 @@ impl Arguments<'_> {
             name => return Err(unknown_verb(name)),
         })
     }
+}
+
+fn view(value: &Value<'_>) -> Result<View, crate::config::Error> {
+    let known = View::ALL.into_iter().find(|it| it.as_str() == value.text);
+    known.ok_or_else(|| value.must_be("effect, running or stored"))
 }
 
 /// A number is a port, anything else an address in full.

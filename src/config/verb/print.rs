@@ -5,7 +5,7 @@
 use std::fmt::{self, Display};
 
 use super::written::Written;
-use super::{Action, Batch, Command, HostChoice, ListenChoice, Question, Verb};
+use super::{Action, Batch, Command, HostChoice, ListenChoice, Question, Verb, View};
 use crate::config::form::seconds;
 use crate::config::{Access, HostState, User};
 
@@ -265,7 +265,7 @@ impl Question {
         match self {
             Question::Status => "status",
             Question::Sessions => "sessions",
-            Question::Config => "config",
+            Question::Config { .. } => "config",
             Question::Diff => "diff",
             Question::Help { .. } => "help",
         }
@@ -274,6 +274,9 @@ impl Question {
     fn written(&self) -> Written {
         let out = Written::new(self.name());
         match self {
+            Question::Config { view } if *view != View::default() => {
+                out.with("view", view.as_str())
+            }
             Question::Help { verb } => out.maybe("verb", verb.map(|verb| verb.name)),
             _ => out,
         }

@@ -114,6 +114,8 @@ pub enum Takes {
     State,
     /// `full` or `readonly`.
     Access,
+    /// `effect`, `running` or `stored`.
+    View,
     /// `true`, or anything that is not.
     Flag,
     /// A time in seconds; 0 is never.
@@ -413,7 +415,11 @@ const COMMANDS: &[CommandSchema] = &[
     ),
     question("status", &[], "show how everything is"),
     question("sessions", &[], "show the open sessions"),
-    question("config", &[], "show the running configuration"),
+    question(
+        "config",
+        &[optional("view", Takes::View)],
+        "show the running configuration",
+    ),
     question("diff", &[], "show the changes that are not in the file"),
     question(
         "help",

@@ -72,6 +72,8 @@ const LINES: &[&str] = &[
     "status",
     "sessions",
     "config",
+    "config view=running",
+    "config view=stored",
     "diff",
     "help",
     "help verb=addHost",

@@ -13,8 +13,8 @@ use super::fixture::Fixture;
 use super::reload::Stored;
 use super::saver::Saver;
 use super::{CLOSE, Request, Signals, bit, table};
+use crate::config::Reading;
 use crate::config::verb::{Action, Batch, Command, HostKey, Question, Verb, diff};
-use crate::config::{Reading, print};
 use crate::director::conversation::Wish;
 use crate::director::file::File;
 use crate::director::status::{Outcome, Sessions, Status, StoredStatus};
@@ -200,10 +200,10 @@ impl Clerk {
         let data = match question {
             Question::Status => Data::Status(Box::new(self.status())),
             Question::Sessions => Data::Sessions(self.sessions()),
-            Question::Config => {
-                let text = print(self.director.config());
-                Data::Lines(text.lines().map(str::to_owned).collect())
-            }
+            Question::Config { view } => match self.view(*view) {
+                Ok(text) => Data::Lines(text.lines().map(str::to_owned).collect()),
+                Err(why) => return self.answer(Err(why)),
+            },
             Question::Diff if self.stored.is_none() => {
                 return self.answer(Err(super::reload::NO_FILE.to_owned()));
             }

@@ -157,6 +157,12 @@ impl Sockets {
         self.now_ms = now_ms;
         (self.calls, self.reads) = (0, 0);
         self.bytes = [0; 2];
+        let TimeoutsMs {
+            idle, half_closed, ..
+        } = self.timeouts;
+        if self.has_passed(idle, self.active_ms) || self.has_passed(half_closed, self.active_ms) {
+            self.each_mut().for_each(Socket::doubt_that_it_is_full);
+        }
     }
 
     /// Whether the machine was short of descriptors or ports in this turn.
@@ -371,11 +377,6 @@ impl Wire for Sockets {
     fn write(&mut self, side: Side, bytes: &[u8]) -> io::Result<usize> {
         self.call(format_args!("writes {} bytes to the {side:?}", bytes.len()));
         assert!(!bytes.is_empty(), "writes nothing");
-        let timeouts = self.timeouts;
-        let overdue = |timeout_ms| self.has_passed(timeout_ms, self.active_ms);
-        if overdue(timeouts.idle) || overdue(timeouts.half_closed) {
-            self.at(side).doubt_that_it_is_full();
-        }
         self.check_bytes(side, bytes);
         self.interlude()?;
         let length = self.at(side).write(bytes)?;
