@@ -19,7 +19,7 @@ use super::farm::Farm;
 use super::ledger::{self, Ledger};
 use super::peer::Peer;
 use super::socket::{Connect, Socket};
-use super::sockets::{Pipes, READS_A_TURN, Sockets, local_address};
+use super::sockets::{PIPE, Pipes, READS_A_TURN, Sockets, local_address};
 use crate::balance::Random;
 
 /// More turns than any series of events needs that follow from one.
@@ -287,6 +287,8 @@ impl World {
         let hosts = picks.then(|| ledger::before(&self.farm.group));
         let mut shortage = None;
         let mut pipes = Pipes(PIPES.saturating_sub(piped));
+        let read = |sockets: &Sockets| sockets.each().map(|it| it.read).sum::<usize>();
+        let read_before = read(&link.circuit);
         link.queued = false;
         link.circuit.begin_turn(self.now_ms);
         let end = link.run(&mut Turn {
@@ -310,6 +312,8 @@ impl World {
             .count();
         self.seen.piped += piped_now;
         link.check_memory(self.buffer.len());
+        let most = (READS_A_TURN - 1) * self.buffer.len() + PIPE.max(self.buffer.len());
+        assert!(read(&link.circuit) - read_before <= most, "has too much");
         if let Some(hosts) = hosts {
             assert_eq!(shortage.is_some(), link.circuit.was_short(), "a shortage");
             link.check_picks(&self.farm);

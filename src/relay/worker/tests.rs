@@ -10,7 +10,7 @@ use crate::balance::Tracker;
 use crate::config;
 use crate::os::listen::{Place, bind_all};
 use crate::relay::clock::Clock;
-use crate::relay::lobby::Lobbies;
+use crate::relay::lobby::{Lobbies, Newcomer};
 use crate::relay::origins::Origins;
 use crate::relay::plan::{Group, Service};
 
@@ -90,4 +90,57 @@ fn clients_that_all_come_to_one_worker_are_shared_with_the_other() {
     }
     let counts = [0, 1].map(|number| shared.lobbies.sessions(number));
     assert_eq!((counts, shared.open.load(Ordering::Relaxed)), ([0, 0], 0));
+}
+
+fn newcomer(service: &Arc<Service>) -> Newcomer {
+    let listener = StdListener::bind("127.0.0.1:0").unwrap();
+    let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    Newcomer {
+        address: socket.local_addr().unwrap(),
+        socket: mio::net::TcpStream::from_std(socket),
+        service: Arc::clone(service),
+    }
+}
+
+/// The lobbies of two workers, which are woken by nobody who listens.
+fn lobbies(poll: &Poll) -> Lobbies {
+    let lobbies = Lobbies::new(2);
+    let waker = Arc::new(mio::Waker::new(poll.registry(), Token(0)).unwrap());
+    for worker in 0..2 {
+        lobbies.open(worker, Arc::clone(&waker));
+    }
+    lobbies
+}
+
+#[test]
+fn a_lobby_is_not_shut_while_somebody_waits_in_it() {
+    let (poll, service) = (
+        Poll::new().unwrap(),
+        service("127.0.0.1:1".parse().unwrap()),
+    );
+    let lobbies = lobbies(&poll);
+    assert!(lobbies.enter(0, newcomer(&service)).is_some());
+    assert!(
+        lobbies.enter(0, newcomer(&service)).is_none(),
+        "the other has fewer"
+    );
+    assert!(!lobbies.shut(1));
+    assert_eq!(lobbies.take(1).len(), 1);
+    assert!(lobbies.shut(1));
+}
+
+#[test]
+fn who_finds_the_other_lobby_shut_stays_and_is_counted_here() {
+    let (poll, service) = (
+        Poll::new().unwrap(),
+        service("127.0.0.1:1".parse().unwrap()),
+    );
+    let lobbies = lobbies(&poll);
+    assert!(lobbies.shut(1));
+    for sessions in 1..=3 {
+        assert!(lobbies.enter(0, newcomer(&service)).is_some());
+        assert_eq!([0, 1].map(|it| lobbies.sessions(it)), [sessions, 0]);
+    }
+    lobbies.exit(0);
+    assert_eq!(lobbies.sessions(0), 2);
 }
