@@ -29,7 +29,7 @@ use crate::balance::{Failure, HostId, Picked, Random};
 pub(super) const READS_A_TURN: usize = 4;
 
 /// The most that a pipe may take.
-pub(super) const PIPE: usize = 96;
+pub(super) const PIPE: usize = 48;
 
 /// More than any turn needs: 16 hosts, or 4 reads with all that follows them.
 const CALLS_A_TURN: usize = 256;
