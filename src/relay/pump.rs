@@ -84,9 +84,16 @@ pub(crate) fn fill<W: Wire>(
             drain(session, wire, direction, pipes, now_ms);
             return length;
         }
+        // A sandbox may forbid it, or a system not know it: reading is possible.
+        Some(Err(error)) if is_not_to_be_had(&error) => session.handle_no_pipe(direction),
         Some(Err(error)) => read_failed(session, direction, &error),
     }
     0
+}
+
+fn is_not_to_be_had(error: &io::Error) -> bool {
+    use ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported)
 }
 
 /// Does [`Step::Drain`](super::step::Step::Drain).
@@ -141,5 +148,70 @@ fn until_settled(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usi
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             result => return result,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::step::{Readiness, Step};
+    use super::super::timeouts::TimeoutsMs;
+    use super::*;
+
+    /// Two sides without end, and pipes of no use.
+    struct Endless(ErrorKind);
+
+    impl Wire for Endless {
+        type Pipes = ();
+
+        fn read(&mut self, _: Side, buffer: &mut [u8]) -> io::Result<usize> {
+            Ok(buffer.len())
+        }
+
+        fn write(&mut self, _: Side, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn fill(&mut self, _: Direction, (): &mut ()) -> Option<io::Result<usize>> {
+            Some(Err(self.0.into()))
+        }
+
+        fn drain(&mut self, _: Direction, _: usize, (): &mut ()) -> io::Result<usize> {
+            unreachable!("nothing is in a pipe")
+        }
+
+        fn shutdown_write(&mut self, _: Side) -> io::Result<()> {
+            unreachable!("nothing ends")
+        }
+    }
+
+    /// What a session in bulk does next once its pipe has failed like this.
+    fn after_a_pipe_that_fails(kind: ErrorKind) -> Step {
+        let (mut session, mut wire) = (Session::new(TimeoutsMs::default(), 0), Endless(kind));
+        session.handle_picked(0);
+        session.handle_connected(0);
+        let readable = Readiness {
+            readable: true,
+            ..Readiness::default()
+        };
+        session.handle_ready(Side::Client, readable);
+        while let Step::Read(direction) = session.next() {
+            read(&mut session, &mut wire, direction, &mut [0; 8], 0);
+        }
+        let Step::Fill(direction) = session.next() else {
+            panic!("{:?}", session.next());
+        };
+        fill(&mut session, &mut wire, direction, &mut (), 4, 0);
+        session.next()
+    }
+
+    #[test]
+    fn where_splicing_is_not_to_be_had_bytes_are_copied() {
+        use ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+        for kind in [InvalidInput, PermissionDenied, Unsupported] {
+            assert_eq!(after_a_pipe_that_fails(kind), Step::Read(Direction::ToHost));
+        }
+        // The socket's own error is not asked for again: it would be gone.
+        let reset = after_a_pipe_that_fails(ErrorKind::ConnectionReset);
+        assert!(matches!(reset, Step::Close(_)), "{reset:?}");
     }
 }
