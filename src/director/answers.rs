@@ -6,8 +6,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::names::Answer;
-use crate::balance::{Change, Failure, HostStatus};
+use super::names::Known;
+use crate::balance::{Change, Failure, HostId, HostStatus, Tracker};
 use crate::config::Endpoint;
 use crate::relay::{Clock, Group, announce};
 
@@ -28,25 +28,38 @@ impl Answers {
         }
     }
 
-    /// These groups want to know of these names from now on. What is known
-    /// already, as `known` has it, is passed on to hosts that have no address.
+    /// Changes a group. What is `known` is passed on to those of its hosts that have no
+    /// address then, before anybody can pick: if all its hosts are new and by name,
+    /// whoever came in between would find none.
+    pub(super) fn change(
+        &self,
+        group: &Group,
+        known: &Known,
+        change: impl FnOnce(&mut Tracker, u64),
+    ) {
+        self.tell_tracker(group, |tracker, now_ms| {
+            change(tracker, now_ms);
+            tell_homeless(tracker, known, now_ms)
+        });
+    }
+
+    /// These groups want to know of these names from now on. What is `known` then is
+    /// passed on to hosts that have no address.
     pub(super) fn concern(
         &self,
         groups: impl Iterator<Item = Arc<Group>>,
         names: &BTreeSet<String>,
-        known: impl Fn(&str) -> Option<Answer>,
+        known: impl FnOnce() -> Known,
     ) {
         let groups: Vec<_> = groups.collect();
         lock(&self.groups).clone_from(&groups);
         lock(&self.unresolved).retain(|name| names.contains(name));
+        // Not before: what comes in between is told to somebody else.
+        let known = known();
         for group in groups {
-            let homeless = homeless(&group);
-            for (name, answer) in homeless
-                .iter()
-                .filter_map(|name| Some((name, known(name)?)))
-            {
-                self.pass_on(&group, name, answer.as_deref().map_err(String::as_str));
-            }
+            self.tell_tracker(&group, |tracker, now_ms| {
+                tell_homeless(tracker, &known, now_ms)
+            });
         }
     }
 
@@ -54,16 +67,23 @@ impl Answers {
     pub(super) fn tell(&self, name: &str, answer: Result<&[IpAddr], &str>) {
         let groups = lock(&self.groups).clone();
         for group in groups {
-            self.pass_on(&group, name, answer);
+            self.tell_tracker(&group, |tracker, now_ms| {
+                tracker.resolved(name, answer, now_ms)
+            });
         }
         self.log(name, answer);
     }
 
-    fn pass_on(&self, group: &Group, name: &str, answer: Result<&[IpAddr], &str>) {
+    /// Tells a group's tracker something in one step, and announces what came of it.
+    fn tell_tracker(
+        &self,
+        group: &Group,
+        tell: impl FnOnce(&mut Tracker, u64) -> Vec<(HostId, Change)>,
+    ) {
         let now_ms = self.clock.now_ms();
         let changes: Vec<_> = {
             let mut tracker = group.tracker();
-            let changes = tracker.resolved(name, answer, now_ms);
+            let changes = tell(&mut tracker, now_ms);
             let named = |(id, change)| (id, tracker.host_name(id), change);
             changes.into_iter().map(named).collect()
         };
@@ -96,9 +116,19 @@ impl Answers {
     }
 }
 
+fn tell_homeless(tracker: &mut Tracker, known: &Known, now_ms: u64) -> Vec<(HostId, Change)> {
+    let mut changes = Vec::new();
+    for name in homeless(tracker) {
+        if let Some(answer) = known.get(&name) {
+            let answer = answer.as_deref().map_err(String::as_str);
+            changes.extend(tracker.resolved(&name, answer, now_ms));
+        }
+    }
+    changes
+}
+
 /// The names of hosts that have no address yet.
-fn homeless(group: &Group) -> BTreeSet<String> {
-    let tracker = group.tracker();
+fn homeless(tracker: &Tracker) -> BTreeSet<String> {
     let without = tracker.hosts().filter(|host| host.address.is_none());
     let name = |host: HostStatus<'_>| match host.endpoint {
         Endpoint::Name { host, .. } => Some(host.clone()),
@@ -109,4 +139,32 @@ fn homeless(group: &Group) -> BTreeSet<String> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::read;
+
+    /// A group with this one host.
+    fn group(host: &str) -> crate::config::Group {
+        let text = format!(
+            "<config><service name='s'><listen ip='1'/><group name='g' enable='1'>\
+             <host name='a' ip='{host}'/></group></service></config>"
+        );
+        let mut config = read(text.as_bytes()).unwrap().config;
+        config.services.remove(0).groups.remove(0)
+    }
+
+    #[test]
+    fn a_host_that_is_by_name_now_is_never_seen_without_an_address_that_is_known() {
+        let answers = Answers::new(Clock::start());
+        let running = Group::new("s", "g", Tracker::new(&group("10.0.0.1:80"), 1, 0));
+        let known = Known::from([("name".to_owned(), Ok(vec![IpAddr::from([10, 0, 0, 2])]))]);
+        answers.change(&running, &known, |tracker, now_ms| {
+            tracker.configure(&group("name:80"), now_ms);
+        });
+        let addresses: Vec<_> = running.tracker().hosts().map(|it| it.address).collect();
+        assert_eq!(addresses, [Some(([10, 0, 0, 2], 80).into())]);
+    }
 }

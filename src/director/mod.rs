@@ -188,7 +188,7 @@ impl Director {
         let now_ms = self.shared.clock.now_ms();
         self.running = self.running.next(&next, self.workers.len(), now_ms);
         // A group is ready before clients come to it, and as it was until none do.
-        self.running.configure(&next, true, renames, now_ms);
+        self.configure(&next, true, renames);
         self.concern(&names);
         let shares = self.listeners.replace(&wanted, opened, self.workers.len());
         let plan = Arc::new(self.running.plan(&next, &wanted));
@@ -198,16 +198,27 @@ impl Director {
         self.limit_sessions();
         self.recovery.watch(Watched { groups, manager });
         let served = self.serve(&plan, shares);
-        self.running.configure(&self.config, false, renames, now_ms);
+        self.configure(&self.config, false, renames);
         self.concern(&names);
         served
+    }
+
+    /// Tells the trackers what `config` says of their groups: those that are `enabled`
+    /// there, or the others.
+    fn configure(&self, config: &Config, enabled: bool, renames: &Renames) {
+        let known = self.names.answers();
+        for (running, group) in self.running.described(config, enabled) {
+            let renamed = renames.of(&running.service, &running.name);
+            self.answers.change(running, &known, |tracker, now_ms| {
+                tracker.configure_renamed(group, renamed, now_ms);
+            });
+        }
     }
 
     /// Has the groups told what `names` mean, now and later.
     fn concern(&self, names: &BTreeSet<String>) {
         let groups = self.running.groups().cloned();
-        self.answers
-            .concern(groups, names, |name| self.names.answer(name));
+        self.answers.concern(groups, names, || self.names.answers());
     }
 
     /// Counts the configurations that were put in force, from 1.

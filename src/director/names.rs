@@ -26,6 +26,9 @@ pub(super) type OnAnswer = dyn Fn(&str, Result<&[IpAddr], &str>) + Send + Sync;
 /// What is known of a name: its addresses, or why there are none.
 pub(super) type Answer = Result<Vec<IpAddr>, String>;
 
+/// What is known of names.
+pub(super) type Known = HashMap<String, Answer>;
+
 /// The resolver; its threads end when it is dropped.
 pub(super) struct Names {
     shared: Arc<Shared>,
@@ -114,6 +117,15 @@ impl Names {
     /// What is known of a name; `None` while nothing is.
     pub(super) fn answer(&self, name: &str) -> Option<Answer> {
         self.shared.lock().wanted.get(name)?.answer.clone()
+    }
+
+    /// What is known of all names of which something is.
+    pub(super) fn answers(&self) -> Known {
+        let state = self.shared.lock();
+        let names = state.wanted.iter();
+        names
+            .filter_map(|(text, name)| Some((text.clone(), name.answer.clone()?)))
+            .collect()
     }
 }
 

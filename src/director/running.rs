@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use super::listeners::Wanted;
 use super::recovery::WatchedGroup;
-use super::renames::Renames;
 use crate::balance::Tracker;
 use crate::config::{self, Config};
 use crate::relay::{Group, Plan, Service, Tally};
@@ -43,19 +42,19 @@ impl Running {
         next
     }
 
-    /// Tells the trackers what `config` says of their groups: those that are `enabled`
-    /// there, or the others.
-    pub(super) fn configure(&self, config: &Config, enabled: bool, renames: &Renames, now_ms: u64) {
-        let groups = all_groups(config);
-        for (service, group) in
-            groups.filter(|(service, group)| (service.enabled == group.name) == enabled)
-        {
-            if let Some(running) = self.group(&service.name, &group.name) {
-                let renamed = renames.of(&service.name, &group.name);
-                let mut tracker = running.tracker();
-                tracker.configure_renamed(group, renamed, now_ms);
-            }
-        }
+    /// The groups, and what `config` says of them: of those that are `enabled` there, or
+    /// of the others.
+    pub(super) fn described<'a>(
+        &'a self,
+        config: &'a Config,
+        enabled: bool,
+    ) -> impl Iterator<Item = (&'a Group, &'a config::Group)> {
+        all_groups(config)
+            .filter(move |(service, group)| (service.enabled == group.name) == enabled)
+            .filter_map(|(service, group)| {
+                let running = self.group(&service.name, &group.name)?;
+                Some((running.as_ref(), group))
+            })
     }
 
     /// What the workers are to serve.
