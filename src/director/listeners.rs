@@ -3,7 +3,7 @@
 //! All or nothing: what cannot be bound leaves everything as it was. What
 //! comes in through them is the relay's business.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
@@ -44,12 +44,17 @@ pub(super) struct Opened {
     sockets: Vec<TcpListener>,
 }
 
-/// Where `config` listens. Names are resolved here and now.
+/// Where `config` listens. Names are resolved here and now; one that does not resolve
+/// keeps the addresses it had `before`, so that a name server that is away stops no
+/// change that has nothing to do with it.
 ///
 /// # Errors
-/// A name that does not resolve, or two services at one place.
-pub(super) fn wanted(config: &Config) -> Result<Wanted, Error> {
-    let answers = resolve_all(config.listen_names(), NAMES_PATIENCE).map_err(Error::System)?;
+/// A new name that does not resolve, or two services at one place.
+pub(super) fn wanted(config: &Config, before: &Wanted) -> Result<Wanted, Error> {
+    let mut answers = resolve_all(config.listen_names(), NAMES_PATIENCE).map_err(Error::System)?;
+    for (name, answer) in &mut answers {
+        keep_addresses(name, answer, before);
+    }
     let mut wanted = Wanted::new();
     for service in &config.services {
         for listen in &service.listens {
@@ -59,6 +64,26 @@ pub(super) fn wanted(config: &Config) -> Result<Wanted, Error> {
         }
     }
     Ok(wanted)
+}
+
+fn keep_addresses(name: &str, answer: &mut Answer, before: &Wanted) {
+    let Err(reason) = answer else { return };
+    let of_name = before
+        .iter()
+        .filter(|(_, door)| door.name.as_deref() == Some(name));
+    let addresses: BTreeSet<IpAddr> = of_name
+        .filter_map(|(key, _)| match key.place {
+            Place::At(address) => Some(address.ip()),
+            Place::Any { .. } => None,
+        })
+        .collect();
+    if !addresses.is_empty() {
+        log::warn!(
+            "the name {name} does not resolve: {}; what listens there stays where it is",
+            reason.escape_debug()
+        );
+        *answer = Ok(addresses.into_iter().collect());
+    }
 }
 
 fn want(
@@ -231,7 +256,7 @@ mod tests {
     #[test]
     fn port_0_gives_each_service_a_port_of_its_own() {
         let config = config(&[("a", &["127.0.0.1:0"]), ("b", &["127.0.0.1:0"])]);
-        let wanted = wanted(&config).unwrap();
+        let wanted = wanted(&config, &Wanted::new()).unwrap();
         let mut listeners = Listeners::default();
         let opened = listeners.open(&wanted, 2).unwrap();
         let shares = listeners.replace(&wanted, opened, 2);
@@ -243,7 +268,28 @@ mod tests {
     #[test]
     fn a_name_that_leads_to_another_services_place_is_refused() {
         let config = config(&[("a", &["127.0.0.1:4711"]), ("b", &["localhost:4711"])]);
-        assert!(matches!(wanted(&config), Err(Error::ListenTwice { .. })));
+        assert!(matches!(
+            wanted(&config, &Wanted::new()),
+            Err(Error::ListenTwice { .. })
+        ));
+    }
+
+    #[test]
+    fn a_name_that_does_not_resolve_any_more_is_listened_at_where_it_was() {
+        // The name is nobody's, now and for ever.
+        let config = config(&[("a", &["gone.invalid:4711"])]);
+        let new = wanted(&config, &Wanted::new());
+        assert!(matches!(new, Err(Error::ListenName { .. })), "{new:?}");
+        let key = ListenKey {
+            place: Place::At(([127, 0, 0, 1], 4711).into()),
+            service: None,
+        };
+        let door = Door {
+            service: "a".to_owned(),
+            name: Some("gone.invalid".to_owned()),
+        };
+        let before = Wanted::from([(key, door)]);
+        assert_eq!(wanted(&config, &before).unwrap(), before);
     }
 
     #[test]
@@ -255,7 +301,7 @@ mod tests {
             .unwrap()
             .to_string();
         let places = [free.as_str(), &taken.local_addr().unwrap().to_string()];
-        let wanted = wanted(&config(&[("a", &places)])).unwrap();
+        let wanted = wanted(&config(&[("a", &places)]), &Wanted::new()).unwrap();
         let error = Listeners::default().open(&wanted, 2).unwrap_err();
         assert!(matches!(error, Error::Listen { .. }));
         TcpListener::bind(&free).unwrap();
@@ -269,14 +315,18 @@ mod tests {
             .unwrap()
             .port();
         let places = [format!("127.0.0.1:{any}"), format!("*:{any}")];
-        let wanted = wanted(&config(&[("a", &[&places[0], &places[1]])])).unwrap();
+        let wanted = wanted(&config(&[("a", &[&places[0], &places[1]])]), &Wanted::new()).unwrap();
         assert_eq!(Listeners::default().open(&wanted, 2).unwrap().len(), 2);
     }
 
     #[test]
     fn an_address_that_is_not_this_machines_is_excused_for_a_name_only() {
         // An address for documentation is nobody's.
-        let wanted = wanted(&config(&[("a", &["203.0.113.5:0", "127.0.0.1:0"])])).unwrap();
+        let wanted = wanted(
+            &config(&[("a", &["203.0.113.5:0", "127.0.0.1:0"])]),
+            &Wanted::new(),
+        )
+        .unwrap();
         assert!(Listeners::default().open(&wanted, 1).is_err());
         let named = |name: &str| Some(name.to_owned());
         let mut excused = wanted.clone();

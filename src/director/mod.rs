@@ -177,7 +177,7 @@ impl Director {
 
     /// As [`Director::apply`], and some hosts that have new names live on.
     pub(crate) fn apply_renamed(&mut self, next: Config, renames: &Renames) -> Result<(), Error> {
-        let wanted = listeners::wanted(&next)?;
+        let wanted = listeners::wanted(&next, &self.wanted)?;
         let opened = self.listeners.open(&wanted, self.workers.len())?;
         let names: BTreeSet<String> = next.host_names().into_iter().map(str::to_owned).collect();
         self.names
