@@ -172,6 +172,17 @@ fn it_comes_and_goes_by_a_reload() {
 }
 
 #[test]
+fn a_socket_whose_file_is_gone_is_made_anew_with_the_next_signal() {
+    let (_host, controlled) = start();
+    for signal in [Signal::HUP, Signal::USR1] {
+        fs::remove_file(&controlled.socket).unwrap();
+        controlled.txlb.signal(signal);
+        until("reached again", || answers(&controlled.socket));
+    }
+    assert_eq!(names(&controlled.place), ["control"]);
+}
+
+#[test]
 fn what_is_not_understood_is_answered_and_changes_nothing() {
     let (_host, controlled) = start();
     let mut caller = Caller::new(&controlled.socket);

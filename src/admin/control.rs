@@ -160,6 +160,14 @@ impl Fixture for Hinge {
             hall.replace(open);
         })))
     }
+
+    /// Without its file, nobody could so much as ask for another one.
+    fn reopen(&mut self, now: &Config) -> Result<(), String> {
+        if let Some(finish) = self.prepare(now, now)? {
+            finish();
+        }
+        Ok(())
+    }
 }
 
 /// A socket that listens, and what its thread is told through: a byte to begin,
