@@ -108,7 +108,7 @@ fn what_is_no_socket_or_cannot_be_one_is_refused_with_a_reason() {
     let long = place.file(&"x".repeat(120));
     for (path, reason) in [
         (&file, "no socket"),
-        (&place.file("no/folder"), "No such file"),
+        (&place.file("no/folder"), "/no is missing: make it"),
         (&long, "too long"),
     ] {
         let finished = refused(&with_control(&web("", "roundr", &[]), path));
@@ -230,7 +230,10 @@ fn a_batch_with_a_line_in_it_that_is_not_understood_is_not_done() {
         let error = caller.ask("");
         assert!(error.starts_with("error: "), "{error}");
         let commit = caller.ask("commit");
+        // It says what was wrong, not only that something was.
+        let why = error.trim_start_matches("error: ").trim_end();
         assert!(commit.starts_with("error: "), "{commit}");
+        assert!(commit.contains(why), "{commit}");
     }
     assert!(!controlled.tell(&["config"]).contains("weight=\"9\""));
 }

@@ -144,9 +144,10 @@ impl Conversation {
         }
     }
 
-    /// What is wrong with one line of a batch is wrong with all of it: a script that
-    /// does not look at answers must not get the half of what it wants.
-    fn refuse(&mut self, why: &str) {
+    /// A line could not even be heard. What is wrong with one line of a batch is wrong
+    /// with all of it: a script that does not look at answers must not get the half of
+    /// what it wants.
+    pub fn refuse(&mut self, why: &str) {
         if let Some(changes) = &mut self.batch {
             changes.refused.get_or_insert_with(|| why.to_owned());
         }

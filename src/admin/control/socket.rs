@@ -41,7 +41,7 @@ impl SocketFile {
         address(path)?;
         // Nobody else looks, and makes one, at the same time. Some systems lock no
         // folders: there two that start in the same moment may not notice.
-        let folder = File::open(folder(path))?;
+        let folder = open_folder(folder(path))?;
         if let Err(TryLockError::WouldBlock) = folder.try_lock() {
             let message = "another process is making one there just now";
             return Err(io::Error::new(ErrorKind::ResourceBusy, message));
@@ -86,6 +86,17 @@ fn id(metadata: &Metadata) -> (u64, u64) {
 fn folder(path: &Path) -> &Path {
     let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
     folder.unwrap_or(Path::new("."))
+}
+
+fn open_folder(folder: &Path) -> io::Result<File> {
+    File::open(folder).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
+            let folder = folder.display();
+            let message = format!("the folder {folder} is missing: make it, for txlb's user");
+            io::Error::new(ErrorKind::NotFound, message)
+        }
+        _ => error,
+    })
 }
 
 /// A name in the same folder that nobody else uses. It is as short as can be:

@@ -84,9 +84,7 @@ fn answer_lines(
             }
             Line::End => return Ok(()),
         };
-        // It takes a line that nobody understands, so that a batch that it is in
-        // is not done without it.
-        let _ = conversation.hear("\0");
+        conversation.refuse(&why);
         refuse(out, &why)?;
     }
 }
