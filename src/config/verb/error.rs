@@ -68,6 +68,8 @@ pub enum ParseError {
         /// What may have been meant.
         nearest: Option<&'static str>,
     },
+    /// What is shown instead of a password, in place of one.
+    HiddenPassword,
     /// A value that is not what its key takes.
     Value(ErrorKind),
 }
@@ -132,6 +134,10 @@ impl fmt::Display for ParseError {
                     None => f.write_str(": help setOption lists them"),
                 }
             }
+            ParseError::HiddenPassword => f.write_str(
+                "password is \"***\", which stands for one that is not shown: give the \
+                 crypt(3) string itself",
+            ),
             ParseError::Value(kind) => kind.fmt(f),
         }
     }

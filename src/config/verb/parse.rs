@@ -13,6 +13,7 @@ use super::{
     option,
 };
 use crate::config::nearest::nearest;
+use crate::config::print::HIDDEN;
 use crate::config::read::Value;
 use crate::config::{Access, Endpoint, Host, HostState, ListenAddress, User};
 
@@ -208,9 +209,17 @@ impl Arguments<'_> {
         })
     }
 
+    /// Who has lines done again as they were shown must not lose a password by it.
+    fn password(&self) -> Result<Option<String>, ParseError> {
+        match self.optional("password").map(|value| value.text) {
+            Some(HIDDEN) => Err(ParseError::HiddenPassword),
+            password => Ok(password.map(str::to_owned)),
+        }
+    }
+
     fn change_of_user(&self) -> Result<Verb, ParseError> {
         let name = self.name("name")?;
-        let password = self.optional("password").map(|value| value.text.to_owned());
+        let password = self.password()?;
         Ok(match self.schema.name {
             "addUser" => Verb::AddUser {
                 user: User {

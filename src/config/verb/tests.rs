@@ -197,6 +197,11 @@ fn a_wrong_value_is_told_what_would_be_right() {
             "name is \"a\\nb\" but must be 1 to 255 bytes without control characters",
         ),
         (
+            "setUser name=ann password=***",
+            "password is \"***\", which stands for one that is not shown: give the crypt(3) string \
+             itself",
+        ),
+        (
             "addHost service=s group=g name=h ip=h:1 state=of",
             "state is \"of\" but must be up, drain or down",
         ),
