@@ -4,7 +4,7 @@
 mod support;
 
 use std::fs;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -278,10 +278,25 @@ fn forty_clients_at_once_are_served_or_sent_away_and_traffic_goes_on() {
 }
 
 #[test]
+fn forty_hosts_that_stay_leave_room_for_those_who_come_to_change_something() {
+    let (_host, controlled) = start();
+    let hosts: Vec<_> = (0..40)
+        .map(|_| {
+            let mut host = UnixStream::connect(&controlled.socket).unwrap();
+            // The first byte of AMP. Who is turned away at once need not take it.
+            let _ = host.write_all(b"\0");
+            host
+        })
+        .collect();
+    until("let in", || answers(&controlled.socket));
+    drop(hosts);
+}
+
+#[test]
 fn whoever_speaks_another_language_is_left() {
     let (_host, controlled) = start();
     let mut stream = UnixStream::connect(&controlled.socket).unwrap();
-    std::io::Write::write_all(&mut stream, b"\0\x01k\xff\xff").unwrap();
+    stream.write_all(b"\0\x01k\xff\xff").unwrap();
     let mut said = Vec::new();
     match stream.read_to_end(&mut said) {
         Ok(_) => assert_eq!(said, b""),

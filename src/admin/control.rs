@@ -25,6 +25,10 @@ use crate::os::peer::{Peer, peer};
 /// Clients that are let in at the same time.
 const MAX_CLIENTS: usize = 32;
 
+/// Those among them that may speak AMP: hosts stay for ever, and whoever comes to
+/// change something must find a place.
+const MAX_HOSTS: usize = 24;
+
 /// How long accepting rests after the system had no descriptor for a client.
 const REST: Timespec = Timespec {
     tv_sec: 0,
@@ -49,6 +53,7 @@ impl ControlDoor {
             desk: OnceLock::new(),
             open: Mutex::default(),
             clients: AtomicUsize::new(0),
+            hosts: AtomicUsize::new(0),
             answers: Mutex::default(),
             answered: Condvar::new(),
         });
@@ -84,6 +89,7 @@ struct Hall {
     desk: OnceLock<Desk>,
     open: Mutex<Option<Open>>,
     clients: AtomicUsize,
+    hosts: AtomicUsize,
     /// Answers that are being given.
     answers: Mutex<usize>,
     answered: Condvar,
@@ -247,7 +253,7 @@ impl Hall {
         // Where it is not known, it is the number that stands for nobody.
         let uid = uid.unwrap_or(u32::MAX);
         let by = By::Control { uid, pid };
-        let Some(place) = Place::take(self) else {
+        let Some(place) = Place::take(self, MAX_CLIENTS, |hall| &hall.clients) else {
             log::warn!("control: {by} is turned away: {MAX_CLIENTS} clients are there already");
             // It goes into the socket's buffer: there is nothing to wait for.
             let _ = talk::refuse(
@@ -258,7 +264,7 @@ impl Hall {
         };
         log::debug!("control: {by} comes");
         spawn("control-client", move || {
-            if let Err(error) = talk::talk(&stream, &by, &place.0) {
+            if let Err(error) = talk::talk(&stream, &by, &place.hall) {
                 log::debug!("control: {by} is lost: {error}");
             }
         })
@@ -266,19 +272,24 @@ impl Hall {
 }
 
 /// A client's place, for as long as it stays.
-struct Place(Arc<Hall>);
+struct Place {
+    hall: Arc<Hall>,
+    taken: fn(&Hall) -> &AtomicUsize,
+}
 
 impl Place {
-    fn take(hall: &Arc<Hall>) -> Option<Place> {
-        let before = hall.clients.fetch_add(1, Ordering::Relaxed);
+    /// One of `most`, of which so many are `taken`.
+    fn take(hall: &Arc<Hall>, most: usize, taken: fn(&Hall) -> &AtomicUsize) -> Option<Place> {
+        let before = taken(hall).fetch_add(1, Ordering::Relaxed);
         // Given back at once if there was none.
-        let place = Place(Arc::clone(hall));
-        (before < MAX_CLIENTS).then_some(place)
+        let hall = Arc::clone(hall);
+        let place = Place { hall, taken };
+        (before < most).then_some(place)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.clients.fetch_sub(1, Ordering::Relaxed);
+        (self.taken)(&self.hall).fetch_sub(1, Ordering::Relaxed);
     }
 }

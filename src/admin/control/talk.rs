@@ -6,9 +6,10 @@
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Hall;
+use super::{Hall, MAX_HOSTS, Place};
 use crate::admin::amp::{self, Amp};
 use crate::config::Access;
 use crate::director::{By, Conversation};
@@ -27,7 +28,7 @@ const MAX_LINE: usize = 64 * 1024;
 ///
 /// # Errors
 /// The socket's; there is nobody to tell of them.
-pub(super) fn talk(stream: &UnixStream, by: &By, hall: &Hall) -> io::Result<()> {
+pub(super) fn talk(stream: &UnixStream, by: &By, hall: &Arc<Hall>) -> io::Result<()> {
     // Accepted sockets are as the listening one on some systems.
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(IDLE))?;
@@ -36,6 +37,10 @@ pub(super) fn talk(stream: &UnixStream, by: &By, hall: &Hall) -> io::Result<()> 
     match reader.fill_buf()?.first() {
         None => Ok(()),
         Some(&amp::FIRST_BYTE) => {
+            let Some(_place) = Place::take(hall, MAX_HOSTS, |hall| &hall.hosts) else {
+                log::warn!("control: {by} is turned away: {MAX_HOSTS} clients speak AMP already");
+                return Ok(());
+            };
             stream.set_read_timeout(None)?;
             answer_boxes(reader, stream, hall)
         }
