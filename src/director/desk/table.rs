@@ -9,12 +9,12 @@ use self::words::{age, bytes, count, cut, wrap};
 use crate::balance::Health;
 use crate::calendar::Moment;
 use crate::config::HostState;
-use crate::config::verb::{Batch, Command, Verb, table as commands};
+use crate::config::verb::{Batch, Command, Verb, options, table as commands};
 use crate::director::status::{
     GroupStatus, HostStatus, Outcome, ServiceStatus, Sessions, Status, StoredStatus,
 };
 use crate::relay::SessionStatus;
-use commands::CommandSchema;
+use commands::{CommandSchema, Takes};
 
 /// No line of a table is longer.
 const WIDTH: usize = 78;
@@ -224,6 +224,13 @@ pub(super) fn help(command: Option<&CommandSchema>) -> Vec<String> {
             let usage = format!("{} {}", it.name, it.synopsis());
             let mut lines = wrap(usage.trim_end(), WIDTH, "    ");
             lines.extend(wrap(it.summary, WIDTH, ""));
+            if it.keys.iter().any(|key| key.takes == Takes::OptionName) {
+                lines.extend(
+                    options()
+                        .iter()
+                        .map(|option| format!("    {}", option.path)),
+                );
+            }
             lines
         }
     }

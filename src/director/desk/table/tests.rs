@@ -114,6 +114,14 @@ and 7 more"
 }
 
 #[test]
+fn help_for_options_lists_them() {
+    let lines = help(commands::command("setOption"));
+    for path in ["manager.hostCheck.interval", "control.socket"] {
+        assert!(lines.iter().any(|line| line.trim() == path), "{lines:?}");
+    }
+}
+
+#[test]
 fn nothing_is_wider_than_the_screen() {
     let long = "ä".repeat(255);
     let mut host = host_status(&long, Health::Healthy);
