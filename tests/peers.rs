@@ -184,10 +184,12 @@ fn a_host_that_leaves_and_comes_back_under_load_costs_nothing_but_what_it_breaks
     load.go_on(2000);
     let (answers, errors) = load.stop();
     // nginx resets who is in its queue when it closes its listener. Whose
-    // request was on its way to it by then cannot be given to another host.
+    // request was on its way to it by then cannot be given to another host. How
+    // many that are is chance, but no more than wait for that host at a time: with
+    // least connections, half of the clients.
     let broken_off = |error: &String| error.contains("reset by peer");
     assert!(
-        errors.iter().all(broken_off) && errors.len() <= 8,
+        errors.iter().all(broken_off) && errors.len() <= CLIENTS / 2,
         "{errors:?}"
     );
     let lost = errors.len();
