@@ -154,19 +154,24 @@ impl Talk {
         }
     }
 
-    /// Asks line by line as somebody types them.
+    /// Asks line by line as somebody types them, until there are no more, or one
+    /// of them says so.
     fn prompt(&mut self) -> Result<(), Exit> {
         let mut lines = io::stdin().lock().split(b'\n');
         loop {
             output::print(PROMPT)?;
             let Some(Ok(line)) = lines.next() else {
                 output::print("\n")?;
-                return self.end()?.or_else(|error| output::note(&error));
+                break;
             };
+            if [&b"exit"[..], b"quit"].contains(&line.trim_ascii()) {
+                break;
+            }
             if let Err(error) = self.ask_unless_blank(&line)? {
                 output::note(&error)?;
             }
         }
+        self.end()?.or_else(|error| output::note(&error))
     }
 
     /// A line of blanks is not answered.

@@ -318,7 +318,7 @@ fn shutdown_lets_sessions_end_and_changes_nothing_more() {
     let answer = office.say("shutdown grace=60");
     assert_eq!(
         answer,
-        "ok generation 1: stopping: 1 sessions have 60 s left\n"
+        "ok generation 1: stopping: 1 session has 60 s left\n"
     );
     assert_eq!(
         office.refusal("delService service=web"),

@@ -290,7 +290,7 @@ fn signals_are_sent_to_the_holder_of_the_lock() {
     send("reopen");
     let session = Session::open(txlb.address());
     send("quit");
-    txlb.wait_for("once the last of 1 sessions is over");
+    txlb.wait_for("once the open session is over");
     session.close();
     assert_eq!(txlb.wait_exit().code(), Some(0));
 
@@ -346,7 +346,7 @@ fn a_second_term_ends_at_once() {
     let mut txlb = Txlb::start(&web("", "roundr", &[host.address()]));
     let session = Session::open(txlb.address());
     txlb.signal(Signal::QUIT);
-    txlb.wait_for("once the last of 1 sessions is over");
+    txlb.wait_for("once the open session is over");
     let start = Instant::now();
     txlb.signal(Signal::TERM);
     assert_eq!(session.wait_end(), End::Reset);

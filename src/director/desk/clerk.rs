@@ -184,12 +184,12 @@ impl Clerk {
     pub(super) fn stop(&mut self, grace: Option<Duration>) -> String {
         self.stopping = true;
         let open = self.director.open();
-        let told = match grace {
-            Some(grace) => format!(
-                "stopping: {open} sessions have {} s left",
-                grace.as_secs_f64()
-            ),
-            None => format!("stopping once the last of {open} sessions is over"),
+        let told = match (open, grace.map(|grace| grace.as_secs_f64())) {
+            (0, _) => "stopping: no session is open".to_owned(),
+            (1, Some(left)) => format!("stopping: 1 session has {left} s left"),
+            (_, Some(left)) => format!("stopping: {open} sessions have {left} s left"),
+            (1, None) => "stopping once the open session is over".to_owned(),
+            (_, None) => format!("stopping once the last of {open} sessions is over"),
         };
         log::info!("{told}");
         self.director.stop(grace);
