@@ -14,18 +14,6 @@ fn main() {
     divan::main();
 }
 
-const ALGORITHMS: [Algorithm; 9] = [
-    Algorithm::Random,
-    Algorithm::RoundRobin,
-    Algorithm::LeastConns,
-    Algorithm::LeastConnsRoundRobin,
-    Algorithm::Weighted,
-    Algorithm::WeightedRoundRobin,
-    Algorithm::WeightedLeastConns,
-    Algorithm::PowerOfTwo,
-    Algorithm::Maglev,
-];
-
 const HOSTS: [u32; 3] = [3, 100, 10_000];
 
 /// Open sessions for each host, so that the least of connections is not none.
@@ -44,7 +32,7 @@ impl fmt::Display for Case {
 
 fn cases() -> impl Iterator<Item = Case> {
     let case = |algorithm| move |hosts| Case { algorithm, hosts };
-    ALGORITHMS
+    Algorithm::ALL
         .into_iter()
         .flat_map(move |algorithm| HOSTS.map(case(algorithm)))
 }

@@ -38,6 +38,21 @@ pub enum Algorithm {
     Maglev,
 }
 
+impl Algorithm {
+    /// Every one.
+    pub const ALL: [Algorithm; 9] = [
+        Algorithm::Random,
+        Algorithm::RoundRobin,
+        Algorithm::LeastConns,
+        Algorithm::LeastConnsRoundRobin,
+        Algorithm::Weighted,
+        Algorithm::WeightedRoundRobin,
+        Algorithm::WeightedLeastConns,
+        Algorithm::PowerOfTwo,
+        Algorithm::Maglev,
+    ];
+}
+
 /// Every spelling, each algorithm's own name first: the ancestors' follow it.
 const SPELLINGS: &[(&str, Algorithm)] = &[
     ("rand", Algorithm::Random),
@@ -132,6 +147,14 @@ mod tests {
             );
             assert_eq!(sticky.to_string(), format!("{},sticky", algorithm.as_str()));
         }
+    }
+
+    #[test]
+    fn all_algorithms_are_those_that_can_be_spelled() {
+        let spelled = |all: &Algorithm| SPELLINGS.iter().any(|(_, algorithm)| algorithm == all);
+        assert!(Algorithm::ALL.iter().all(spelled));
+        let listed = |(_, algorithm): &(_, _)| Algorithm::ALL.contains(algorithm);
+        assert!(SPELLINGS.iter().all(listed));
     }
 
     #[test]
