@@ -164,11 +164,10 @@ impl Flow {
 
     /// Room was long in coming. Whether something is kept that could use it.
     pub(crate) fn handle_overdue(&mut self) -> bool {
-        let waits = self.piped > 0 || !self.kept.is_empty();
-        if waits {
+        if self.keeps() {
             self.handle_writable();
         }
-        waits
+        self.keeps()
     }
 
     /// A short read: the socket is empty, unless there is more behind the bytes.
@@ -189,7 +188,7 @@ impl Flow {
     /// A pipe was filled, more or less richly. What it holds says nothing of
     /// what the socket does: bytes in many pieces fill it early.
     pub(crate) fn handle_filled(&mut self, bytes: usize, richly: bool) {
-        debug_assert!(self.kept.is_empty() && self.piped == 0, "something is kept");
+        debug_assert!(!self.keeps(), "read while something was kept");
         self.piped = bytes;
         self.bulk.handle_piped(richly);
     }
@@ -214,18 +213,18 @@ impl Flow {
     }
 
     pub(crate) fn handle_end(&mut self) {
-        debug_assert!(self.kept.is_empty() && self.piped == 0, "something is kept");
+        debug_assert!(!self.keeps(), "read while something was kept");
         self.source = Source::Ended;
     }
 
     pub(crate) fn handle_sent(&mut self, sent: usize, rest: &[u8]) {
-        debug_assert!(self.kept.is_empty(), "read while something was kept");
+        debug_assert!(!self.keeps(), "read while something was kept");
         self.sent += sent as u64;
         if !rest.is_empty() {
             self.kept.extend_from_slice(rest);
             self.sink = Sink::Full;
-        } else if self.source == Source::Ending {
-            self.source = Source::Ended;
+        } else {
+            self.all_went_out();
         }
     }
 
@@ -234,9 +233,7 @@ impl Flow {
         self.kept_sent += sent;
         if self.kept_sent == self.kept.len() {
             self.forget_kept();
-            if self.source == Source::Ending {
-                self.source = Source::Ended;
-            }
+            self.all_went_out();
         } else {
             self.sink = Sink::Full;
         }
@@ -251,6 +248,18 @@ impl Flow {
         self.sink = Sink::Closed;
         self.piped = 0;
         self.forget_kept();
+    }
+
+    /// Whether something was read that is yet to go out.
+    fn keeps(&self) -> bool {
+        self.piped > 0 || !self.kept.is_empty()
+    }
+
+    /// What was read last is out, and so perhaps the last there ever was.
+    fn all_went_out(&mut self) {
+        if self.source == Source::Ending {
+            self.source = Source::Ended;
+        }
     }
 
     /// Gives the memory back: an idle session costs none.

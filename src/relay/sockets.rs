@@ -122,7 +122,7 @@ impl Sockets {
     /// The place for this direction's pipe.
     fn pipe(&mut self, direction: Direction) -> &mut Option<Pipe> {
         let pipes = self.pipes.get_or_insert_default();
-        &mut pipes[usize::from(direction == Direction::ToClient)]
+        &mut pipes[direction.index()]
     }
 
     /// Where the host sees the session come from: one system call.

@@ -45,6 +45,11 @@ impl Direction {
         }
     }
 
+    /// Its place where something is there for each of the two.
+    pub(crate) fn index(self) -> usize {
+        usize::from(self == Direction::ToClient)
+    }
+
     /// The direction that starts at `side`.
     pub(crate) fn from(side: Side) -> Direction {
         match side {

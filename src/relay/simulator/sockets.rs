@@ -408,7 +408,7 @@ impl Wire for Sockets {
         match filled {
             Ok(length @ 1..) => {
                 self.active_ms = self.now_ms;
-                self.pipes[usize::from(direction == Direction::ToClient)] = length;
+                self.pipes[direction.index()] = length;
             }
             _ => pipes.0 += 1,
         }
@@ -421,7 +421,7 @@ impl Wire for Sockets {
         length: usize,
         pipes: &mut Pipes,
     ) -> io::Result<usize> {
-        let place = usize::from(direction == Direction::ToClient);
+        let place = direction.index();
         assert_eq!(self.pipes[place], length, "forgets what is in the pipe");
         let (source, sink) = self
             .pair(direction.source())
