@@ -2,6 +2,8 @@
 //!
 //! In UTC only: a static binary in a chroot has no time zones to look at.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 /// A moment of the calendar, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
@@ -19,6 +21,12 @@ const MONTHS: [&str; 12] = [
 ];
 
 const DAY_MS: u64 = 86_400_000;
+
+/// Milliseconds since the start of 1970, and 0 before it.
+pub fn since_1970_ms(moment: SystemTime) -> u64 {
+    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
 
 impl Moment {
     /// The moment `wall_ms` milliseconds after the start of 1970.

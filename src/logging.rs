@@ -16,7 +16,7 @@ use env_logger::fmt::Formatter;
 use env_logger::{Builder, Target as LoggerTarget};
 use log::{Level, LevelFilter, Record};
 use rustix::fs::{OFlags, fcntl_setfl};
-use txlb::calendar::Moment;
+use txlb::calendar::{Moment, since_1970_ms};
 use txlb::relay::SESSION_LOG;
 
 /// Lines that may wait to be written; as many again may be in the writer's hand.
@@ -132,11 +132,7 @@ fn line(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
 
 /// The moment, as every line begins.
 fn date() -> String {
-    let since_1970 = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    let wall_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
-    Moment::of(wall_ms).iso()
+    Moment::of(since_1970_ms(SystemTime::now())).iso()
 }
 
 /// What waits for the thread, and whether the thread waits for it.

@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::calendar::since_1970_ms;
+
 /// A monotonic clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
@@ -28,7 +30,6 @@ impl Clock {
     pub fn wall_ms(&self, moment_ms: u64) -> u64 {
         let age = Duration::from_millis(self.now_ms().saturating_sub(moment_ms));
         let moment = SystemTime::now().checked_sub(age).unwrap_or(UNIX_EPOCH);
-        let since_1970 = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
+        since_1970_ms(moment)
     }
 }

@@ -13,6 +13,7 @@ use super::fixture::Fixture;
 use super::reload::Stored;
 use super::saver::Saver;
 use super::{CLOSE, Request, Signals, bit, table};
+use crate::calendar::since_1970_ms;
 use crate::config::Reading;
 use crate::config::verb::{Action, Batch, Command, HostKey, Question, Verb, diff};
 use crate::director::conversation::Wish;
@@ -283,11 +284,8 @@ impl Clerk {
 
 /// What came of something just now.
 pub(super) fn outcome<T>(result: &Result<T, String>) -> Outcome {
-    let since_1970 = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
     Outcome {
-        wall_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
+        wall_ms: since_1970_ms(SystemTime::now()),
         result: result.as_ref().map(drop).map_err(Clone::clone),
     }
 }

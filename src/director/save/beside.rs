@@ -9,9 +9,9 @@ use std::hash::BuildHasher;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use crate::calendar::Moment;
+use crate::calendar::{Moment, since_1970_ms};
 
 /// So many backups are kept.
 const BACKUPS: usize = 10;
@@ -123,6 +123,5 @@ impl<'a> Beside<'a> {
 }
 
 fn second(now: SystemTime) -> u64 {
-    let since = now.duration_since(SystemTime::UNIX_EPOCH);
-    since.unwrap_or(Duration::ZERO).as_secs()
+    since_1970_ms(now) / 1000
 }
