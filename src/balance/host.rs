@@ -4,6 +4,7 @@
 
 use super::counters::Counters;
 use super::health::{Change, Failure, Health};
+use super::recent::Recent;
 use super::{HostId, hosts::Place};
 use crate::config::{self, Endpoint, HostState};
 use std::net::{IpAddr, SocketAddr};
@@ -35,6 +36,7 @@ pub struct Member {
     last_failure: Option<(Failure, u64)>,
     pub(super) open: u32,
     pub(super) total: u64,
+    pub(super) recent: Recent,
     pub(super) failures: u64,
     pub(super) turn: u64,
     pub(super) position: Option<usize>,
@@ -66,6 +68,8 @@ pub struct HostStatus<'a> {
     pub open: u32,
     /// Sessions that were connected, the open ones included.
     pub total: u64,
+    /// Those of the last hour.
+    pub recent: &'a Recent,
     /// Sessions' connects that failed.
     pub failures: u64,
     /// Why it failed last, whatever its health is now, and when, as `since_ms`.
@@ -94,6 +98,7 @@ impl Member {
             last_failure: None,
             open: 0,
             total: 0,
+            recent: Recent::default(),
             failures: 0,
             turn: 0,
             position: None,
@@ -186,6 +191,12 @@ impl Member {
         }
     }
 
+    /// A session has begun.
+    pub(super) fn served(&mut self, now_ms: u64) {
+        self.total += 1;
+        self.recent.count(now_ms);
+    }
+
     /// A connect to it succeeded.
     pub(super) fn succeeded(&mut self, now_ms: u64) -> Option<Change> {
         self.missed_beats = 0;
@@ -264,6 +275,7 @@ impl Member {
             since_ms: self.since_ms,
             open: self.open,
             total: self.total,
+            recent: &self.recent,
             failures: self.failures,
             last_failure: self.last_failure.as_ref(),
         }

@@ -13,6 +13,7 @@ mod hosts;
 mod left;
 mod random;
 mod ranked;
+mod recent;
 mod sticky;
 mod tracker;
 
@@ -31,6 +32,7 @@ pub use health::{Change, Failure, Health};
 pub use host::{Host, HostStatus, Member};
 pub use hosts::Hosts;
 pub use random::Random;
+pub use recent::{MINUTES, Recent};
 pub use tracker::{Picked, Tracker};
 
 use crate::config::Algorithm;

@@ -129,7 +129,7 @@ impl Tracker {
 
     /// A session's connect to `address` succeeded: the host is healthy.
     pub fn connected(&mut self, id: HostId, address: SocketAddr, now_ms: u64) -> Option<Change> {
-        self.hosts.get_mut(id)?.total += 1;
+        self.hosts.get_mut(id)?.served(now_ms);
         self.verdict(id, address, |host| host.succeeded(now_ms))
     }
 

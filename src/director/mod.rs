@@ -10,6 +10,7 @@ mod error;
 mod file;
 mod listeners;
 mod names;
+mod pulse;
 mod recovery;
 mod renames;
 mod running;
@@ -17,12 +18,14 @@ mod save;
 mod signals;
 mod status;
 
-pub use crate::relay::{Origins, Phase, SessionStatus};
+pub use crate::balance::{HISTOGRAM_MS, Health, MINUTES};
+pub use crate::relay::{EndReason, Happening, Origins, Phase, SessionStatus, Topic};
 pub use conversation::{Conversation, Heard, Wish};
 pub use desk::{Answer, By, Data, Desk, DeskThread, Finish, Fixture, Form};
 pub use error::Error;
 pub use file::{Changed, File, FileError};
 pub use names::unresolved_names;
+pub use pulse::Pulses;
 pub use save::{SaveError, Saved};
 pub use signals::{Signal, forward_signals};
 pub use status::{GroupStatus, HostStatus, Outcome, ServiceStatus, Sessions, Status, StoredStatus};
@@ -47,7 +50,8 @@ use crate::config::Config;
 use crate::config::verb::HostKey;
 use crate::os::descriptors;
 use crate::relay::{
-    Clock, ListenKey, Listing, Lobbies, Mailbox, Meters, Order, Plan, Shared, Slice, Worker,
+    Clock, Journal, ListenKey, Listing, Lobbies, Mailbox, Meters, Order, Plan, Shared, Slice,
+    Worker,
 };
 
 /// How long a change waits for names that are new to be resolved.
@@ -142,6 +146,7 @@ impl Director {
             complain_after_ms: AtomicU64::new(0),
             pipes: pipes(count),
             lobbies: Lobbies::new(count),
+            journal: Journal::new(clock),
             meters: (0..count).map(|_| Meters::default()).collect(),
             origins: Origins::new(count),
         });
@@ -186,7 +191,8 @@ impl Director {
         self.names.settle(NAMES_PATIENCE);
 
         let now_ms = self.shared.clock.now_ms();
-        self.running = self.running.next(&next, self.workers.len(), now_ms);
+        let (journal, workers) = (&self.shared.journal, self.workers.len());
+        self.running = self.running.next(&next, journal, workers, now_ms);
         // A group is ready before clients come to it, and as it was until none do.
         self.configure(&next, true, renames);
         self.concern(&names);
@@ -303,6 +309,16 @@ impl Director {
     /// has a control socket, where a host may ask.
     pub fn origins(&self) -> Origins {
         self.shared.origins.clone()
+    }
+
+    /// Whether the workers go round; lives on, and says no, when they are gone.
+    pub fn pulses(&self) -> Pulses {
+        Pulses::new(self.workers.iter().map(|worker| worker.mailbox.pulse()))
+    }
+
+    /// Notes what happened, for people who look.
+    pub(crate) fn note(&self, topic: Topic, text: String) {
+        self.shared.journal.note(topic, text);
     }
 
     /// Everything that runs, as it is now.

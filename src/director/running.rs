@@ -10,7 +10,7 @@ use super::listeners::Wanted;
 use super::recovery::WatchedGroup;
 use crate::balance::Tracker;
 use crate::config::{self, Config};
-use crate::relay::{Group, Plan, Service, Tally};
+use crate::relay::{Group, Journal, Plan, Service, Tally};
 
 /// A service's name and a group's.
 type GroupKey = (String, String);
@@ -25,7 +25,13 @@ pub(super) struct Running {
 impl Running {
     /// What there will be under `config`: what is known is kept, and only what
     /// is new is made. Nothing has changed yet for those that are kept.
-    pub(super) fn next(&self, config: &Config, shards: usize, now_ms: u64) -> Running {
+    pub(super) fn next(
+        &self,
+        config: &Config,
+        journal: &Journal,
+        shards: usize,
+        now_ms: u64,
+    ) -> Running {
         let mut next = Running::default();
         for service in &config.services {
             let tally = self.tallies.get(&service.name).cloned().unwrap_or_default();
@@ -34,7 +40,8 @@ impl Running {
                 let key = (service.name.clone(), group.name.clone());
                 let kept = self.groups.get(&key).cloned().unwrap_or_else(|| {
                     let tracker = Tracker::new(group, shards, now_ms);
-                    Arc::new(Group::new(&service.name, &group.name, tracker))
+                    let new = Group::new(&service.name, &group.name, tracker);
+                    Arc::new(new.noted_in(journal.clone()))
                 });
                 next.groups.insert(key, kept);
             }

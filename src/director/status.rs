@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use super::Director;
 use crate::balance::{self, Health, Totals};
 use crate::config::{self, HostState};
-use crate::relay::{Clock, EndReason, Meters, SessionStatus, Tally, Trouble};
+use crate::relay::{Clock, EndReason, Happening, Meters, SessionStatus, Tally, Trouble};
 
 /// Everything, at one moment.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +44,8 @@ pub struct Status {
     pub no_ports: u64,
     /// Times the workers' loops went round.
     pub turns: u64,
+    /// What happened last, the oldest first; 50 things at most.
+    pub happenings: Vec<Happening>,
     /// The services, in the file's order.
     pub services: Vec<ServiceStatus>,
 }
@@ -125,6 +127,8 @@ pub struct HostStatus {
     pub open: u32,
     /// Sessions it has served so far.
     pub total: u64,
+    /// Those of each of the last 60 minutes, the oldest first; the last is under way.
+    pub recent: Vec<u32>,
     /// Connects that failed so far.
     pub failures: u64,
     /// Why it failed last, whatever its health is now, and when, in milliseconds
@@ -169,6 +173,7 @@ pub(super) fn snapshot(director: &Director) -> Status {
             + trouble(Trouble::Accept),
         no_ports: trouble(Trouble::NoPorts),
         turns: sum(&Meters::turns),
+        happenings: shared.journal.happenings(),
         services: director
             .config
             .services
@@ -226,6 +231,7 @@ fn host(clock: &Clock, status: &balance::HostStatus<'_>) -> HostStatus {
         since_wall_ms: clock.wall_ms(status.since_ms),
         open: status.open,
         total: status.total,
+        recent: status.recent.by_minute(clock.now_ms()).to_vec(),
         failures: status.failures,
         last_failure: status
             .last_failure

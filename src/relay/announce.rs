@@ -1,4 +1,4 @@
-//! Says in the log that a host went down or came back, but not without limit:
+//! Says in the log and the journal that a host went down or came back, not without limit:
 //! a host that flaps does not drown everything else.
 //!
 //! Only the words and their number; who found out is somebody else's business.
@@ -6,6 +6,9 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use log::Level;
+
+use super::journal::Topic;
 use super::plan::Group;
 use crate::balance::{Change, HostId};
 
@@ -64,7 +67,7 @@ impl Allowance {
     }
 }
 
-/// Logs what has become of a host of `group`.
+/// Logs and notes what has become of a host of `group`.
 pub(crate) fn announce(group: &Group, id: HostId, host: &str, change: &Change, now_ms: u64) {
     let Some(unsaid) = group.announcer().may_say(id, now_ms) else {
         return;
@@ -76,14 +79,22 @@ pub(crate) fn announce(group: &Group, id: HostId, host: &str, change: &Change, n
     let place = format!("{}:{}/{}", group.service, group.name, host)
         .escape_debug()
         .to_string();
-    match change {
-        Change::Up => log::info!("host {place} is up{more}"),
+    let (level, topic, text) = match change {
+        Change::Up => (
+            Level::Info,
+            Topic::HostUp,
+            format!("host {place} is up{more}"),
+        ),
         Change::Down(failure) => {
-            log::warn!(
-                "host {place} is down: {}{more}",
-                failure.to_string().escape_debug()
-            );
+            let why = failure.to_string();
+            let why = why.escape_debug();
+            let text = format!("host {place} is down: {why}{more}");
+            (Level::Warn, Topic::HostDown, text)
         }
+    };
+    log::log!(level, "{text}");
+    if let Some(journal) = group.journal() {
+        journal.note(topic, text);
     }
 }
 

@@ -4,8 +4,8 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use mio::{Poll, Token, Waker};
@@ -31,6 +31,8 @@ pub(crate) enum Order {
     },
     /// List your sessions, some at a time.
     List(Listing),
+    /// Say that you are there.
+    Answer(Sender<()>),
     /// Accept nobody any more, and end once the last session has; whoever is
     /// left after `grace` is cut off.
     Stop { grace: Option<Duration> },
@@ -40,7 +42,15 @@ pub(crate) enum Order {
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     /// `None` only while it is being dropped.
-    orders: Option<SyncSender<Order>>,
+    orders: Option<Arc<SyncSender<Order>>>,
+    waker: Arc<Waker>,
+}
+
+/// Whether a worker goes round, for who has nothing else to say to it. Does not keep
+/// the mailbox.
+#[derive(Debug, Clone)]
+pub(crate) struct Pulse {
+    orders: Weak<SyncSender<Order>>,
     waker: Arc<Waker>,
 }
 
@@ -50,7 +60,7 @@ impl Mailbox {
         let waker = Arc::new(Waker::new(poll.registry(), token)?);
         let (orders, receiver) = sync_channel(CAPACITY);
         let mailbox = Mailbox {
-            orders: Some(orders),
+            orders: Some(Arc::new(orders)),
             waker,
         };
         Ok((mailbox, receiver))
@@ -61,6 +71,14 @@ impl Mailbox {
         Arc::clone(&self.waker)
     }
 
+    /// A way to find out whether the worker goes round.
+    pub(crate) fn pulse(&self) -> Pulse {
+        Pulse {
+            orders: self.orders.as_ref().map(Arc::downgrade).unwrap_or_default(),
+            waker: self.waker(),
+        }
+    }
+
     /// Posts an order.
     ///
     /// # Errors
@@ -69,6 +87,21 @@ impl Mailbox {
         let orders = self.orders.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         orders.send(order).map_err(|_| io::ErrorKind::BrokenPipe)?;
         self.waker.wake()
+    }
+}
+
+impl Pulse {
+    /// Asks for a sign of life, which comes or does not. Never waits: a worker whose
+    /// mailbox is full is as good as silent.
+    pub(crate) fn ask(&self) -> Receiver<()> {
+        let (alive, sign) = channel();
+        if let Some(orders) = self.orders.upgrade()
+            && orders.try_send(Order::Answer(alive)).is_ok()
+        {
+            // Fails only where there is nothing left to wake.
+            let _ = self.waker.wake();
+        }
+        sign
     }
 }
 

@@ -12,6 +12,7 @@ mod flow;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
+mod journal;
 mod link;
 mod listener;
 mod listing;
@@ -37,11 +38,13 @@ mod worker;
 pub(crate) use announce::announce;
 pub use clock::Clock;
 pub use end::EndReason;
+pub(crate) use journal::Journal;
+pub use journal::{Happening, Topic};
 pub use listener::ListenKey;
 pub(crate) use listing::{Listing, Slice};
 pub use listing::{Phase, SessionStatus};
 pub(crate) use lobby::Lobbies;
-pub(crate) use mailbox::{Mailbox, Order};
+pub(crate) use mailbox::{Mailbox, Order, Pulse};
 pub(crate) use meters::{Meters, Trouble};
 pub use origins::Origins;
 pub(crate) use plan::{Group, Plan, Service, Tally};

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::announce::Announcer;
+use super::journal::Journal;
 use super::listener::ListenKey;
 use super::timeouts::TimeoutsMs;
 use crate::balance::Tracker;
@@ -40,6 +41,7 @@ pub(crate) struct Group {
     pub(crate) name: String,
     tracker: Mutex<Tracker>,
     announcer: Announcer,
+    journal: Option<Journal>,
 }
 
 impl Group {
@@ -49,7 +51,21 @@ impl Group {
             name: name.to_owned(),
             tracker: Mutex::new(tracker),
             announcer: Announcer::default(),
+            journal: None,
         }
+    }
+
+    /// What becomes of its hosts is noted there.
+    pub(crate) fn noted_in(self, journal: Journal) -> Group {
+        Group {
+            journal: Some(journal),
+            ..self
+        }
+    }
+
+    /// Where that is noted.
+    pub(super) fn journal(&self) -> Option<&Journal> {
+        self.journal.as_ref()
     }
 
     /// What was said of its hosts.

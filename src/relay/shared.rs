@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::clock::Clock;
+use super::journal::Journal;
 use super::lobby::Lobbies;
 use super::meters::Meters;
 use super::origins::Origins;
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     /// Pipes that each worker may have.
     pub(crate) pipes: usize,
     pub(crate) lobbies: Lobbies,
+    /// What happened last.
+    pub(crate) journal: Journal,
     /// One for each worker.
     pub(crate) meters: Vec<Meters>,
     /// Whose the connections to the hosts are.

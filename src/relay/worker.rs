@@ -197,6 +197,7 @@ impl Worker {
             match self.orders.try_recv() {
                 Ok(Order::Serve { plan, opened, done }) => self.serve(plan, opened, done),
                 Ok(Order::List(listing)) => self.listings.begin(listing),
+                Ok(Order::Answer(alive)) => drop(alive.send(())),
                 Ok(Order::Stop { grace }) => self.stop(grace),
                 Err(TryRecvError::Empty) => return,
                 // Nobody can reach it any more.

@@ -9,7 +9,7 @@ use super::fixture::Prepared;
 use crate::config::verb::{Verb, apply_all};
 use crate::config::{Config, Warning};
 use crate::director::renames::Renames;
-use crate::director::{Error, File, Listening};
+use crate::director::{Error, File, Listening, Topic};
 
 impl Clerk {
     /// Makes one change of `verbs`.
@@ -47,7 +47,8 @@ impl Clerk {
         for verb in verbs {
             let was = verb.replaced(&before);
             let was = was.map_or_else(String::new, |was| format!(", was {was}"));
-            log::info!("generation {generation}: {verb}{was}; by {by}");
+            let text = format!("generation {generation}: {verb}{was}; by {by}");
+            self.record(Topic::Change, &text);
         }
         prepared.finish();
         Ok(String::new())

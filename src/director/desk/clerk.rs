@@ -7,7 +7,9 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::answer::{Answer, Data};
+use log::Level;
+
+use super::answer::{Answer, Data, push_clean};
 use super::by::By;
 use super::fixture::Fixture;
 use super::reload::Stored;
@@ -19,7 +21,7 @@ use crate::config::verb::{Action, Batch, Command, HostKey, Question, Verb, diff}
 use crate::director::conversation::Wish;
 use crate::director::file::File;
 use crate::director::status::{Outcome, Sessions, Status, StoredStatus};
-use crate::director::{Director, Retried, Signal};
+use crate::director::{Director, Retried, Signal, Topic};
 
 /// What open sessions get after TERM, and after `shutdown` without `grace=`.
 const GRACE: Duration = Duration::from_secs(5);
@@ -157,7 +159,15 @@ impl Clerk {
         };
         let generation = answer.generation;
         match &answer.outcome {
-            Ok(_) => log::info!("generation {generation}: {shown}; by {by}"),
+            Ok(_) => {
+                let text = format!("generation {generation}: {shown}; by {by}");
+                match action {
+                    // What came of it has been noted.
+                    Action::Reload { .. } => log::info!("{text}"),
+                    Action::SaveConfig { .. } => self.record(Topic::Save, &text),
+                    _ => self.record(Topic::Change, &text),
+                }
+            }
             Err(why) => log::info!("refused: {shown}; by {by}: {why}"),
         }
         answer
@@ -275,9 +285,21 @@ impl Clerk {
         }
     }
 
+    /// Logs what happened, and notes it for people who look.
+    pub(super) fn record(&self, topic: Topic, text: &str) {
+        let level = match topic {
+            Topic::Error => Level::Error,
+            _ => Level::Info,
+        };
+        log::log!(level, "{text}");
+        let mut noted = String::new();
+        push_clean(text, &mut noted);
+        self.director.note(topic, noted);
+    }
+
     pub(super) fn reopen_or_complain(&mut self) {
         if let Err(error) = self.reopen() {
-            log::error!("{error}");
+            self.record(Topic::Error, &error);
         }
     }
 }

@@ -7,6 +7,7 @@ use super::by::By;
 use super::clerk::{Clerk, outcome};
 use crate::config::verb::Verb;
 use crate::config::{Config, Warning};
+use crate::director::Topic;
 use crate::director::file::{Changed, File};
 use crate::director::renames::Renames;
 
@@ -85,7 +86,8 @@ impl Clerk {
         let result = self.try_read_again(by, force);
         self.last_reload = Some(outcome(&result));
         if let Err(error) = &result {
-            log::error!("{error}; the running configuration stays");
+            let text = format!("{error}; the running configuration stays");
+            self.record(Topic::Error, &text);
         }
         result
     }
@@ -135,7 +137,8 @@ impl Clerk {
         }
         let told = format!("{path} is in force");
         let generation = self.director.generation();
-        log::info!("{told} as generation {generation}; by {by}");
+        let text = format!("{told} as generation {generation}; by {by}");
+        self.record(Topic::Reload, &text);
         // Whoever reads the old log has been told.
         prepared.finish();
         self.stored = Some(Stored::new(file, config));

@@ -11,6 +11,7 @@ use super::answer::{Answer, Data};
 use super::clerk::{Clerk, outcome};
 use super::reload::NO_FILE;
 use crate::config::Chore;
+use crate::director::Topic;
 use crate::director::save::Saved;
 
 /// When the configuration is to be saved by itself.
@@ -90,13 +91,14 @@ impl Clerk {
         match self.write(false) {
             Ok(saved) => {
                 let told = self.told(&saved);
-                log::info!("configCheck: {told}");
+                self.record(Topic::Save, &format!("configCheck: {told}"));
                 for note in saved.notes {
                     log::warn!("{note}");
                 }
             }
             Err(error) if self.saver.is_news(&error) => {
-                log::error!("the running configuration cannot be saved: {error}");
+                let text = format!("the running configuration cannot be saved: {error}");
+                self.record(Topic::Error, &text);
             }
             Err(_) => {}
         }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::balance::{HISTOGRAM_MS, Health, Totals};
 use crate::json::{Json, Object};
+use crate::relay::Happening;
 
 impl Status {
     /// As JSON on one line.
@@ -29,6 +30,7 @@ impl Status {
             .with("accept_pauses", self.accept_pauses)
             .with("no_ports", self.no_ports)
             .with("turns", self.turns)
+            .with_list("happenings", self.happenings.iter().map(happening))
             .with_list("services", self.services.iter().map(service));
         Json::from(object).into_text()
     }
@@ -58,6 +60,13 @@ fn outcome(outcome: &Outcome) -> Object {
         .with("at_ms", outcome.wall_ms)
         .with("ok", outcome.result.is_ok())
         .with("error", outcome.result.as_ref().err().map(String::as_str))
+}
+
+fn happening(happening: &Happening) -> Object {
+    Object::new()
+        .with("at_ms", happening.wall_ms)
+        .with("topic", happening.topic.as_str())
+        .with("text", happening.text.as_str())
 }
 
 fn service(service: &ServiceStatus) -> Object {
@@ -94,6 +103,10 @@ fn host(host: &HostStatus) -> Object {
         .with("last_error_ms", last_error.map(|(_, at_ms)| *at_ms))
         .with("open", u64::from(host.open))
         .with("total", host.total)
+        .with_list(
+            "sessions_per_minute",
+            host.recent.iter().map(|it| u64::from(*it)),
+        )
         .with("failed_connects", host.failures)
         .with("bytes_to_host", host.totals.bytes_to_host)
         .with("bytes_to_client", host.totals.bytes_to_client)

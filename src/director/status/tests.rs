@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::balance::Failure;
+use crate::relay::Topic;
 
-#[test]
-fn the_names_in_json_are_those_that_programs_know() {
-    let host = HostStatus {
+/// A host of which everything is known.
+fn host() -> HostStatus {
+    HostStatus {
         name: "a \"b\"".to_owned(),
         endpoint: "db:1".to_owned(),
         address: None,
@@ -15,6 +16,7 @@ fn the_names_in_json_are_those_that_programs_know() {
         since_wall_ms: 8,
         open: 1,
         total: 3,
+        recent: vec![1, 2],
         failures: 2,
         last_failure: Some(("connection refused".to_owned(), 9)),
         totals: Totals {
@@ -24,7 +26,11 @@ fn the_names_in_json_are_those_that_programs_know() {
             connect_ms: 5,
             ..Totals::default()
         },
-    };
+    }
+}
+
+#[test]
+fn the_names_in_json_are_those_that_programs_know() {
     let status = Status {
         version: "2.0.0",
         services: vec![ServiceStatus {
@@ -37,7 +43,7 @@ fn the_names_in_json_are_those_that_programs_know() {
                 name: "main".to_owned(),
                 scheduler: "leastc".to_owned(),
                 open: 1,
-                hosts: vec![host],
+                hosts: vec![host()],
             }],
         }],
         stored: StoredStatus {
@@ -50,6 +56,11 @@ fn the_names_in_json_are_those_that_programs_know() {
             last_save: None,
         },
         ended: vec![(EndReason::Finished, 2)],
+        happenings: vec![Happening {
+            wall_ms: 6,
+            topic: Topic::HostUp,
+            text: "host web:main/a is up".to_owned(),
+        }],
         ..Status::default()
     };
     let json = status.to_json();
@@ -60,12 +71,13 @@ fn the_names_in_json_are_those_that_programs_know() {
             .to_owned()
             + r#""config":{"file":"/f.xml","unsaved":2,"last_reload":{"at_ms":7,"ok":false,"#
             + r#""error":"why"},"last_save":null},"open":0,"capacity":0,"ended":{"finished":2},"#
-            + r#""accept_pauses":0,"no_ports":0,"turns":0,"services":[{"name":"web","#
+            + r#""accept_pauses":0,"no_ports":0,"turns":0,"happenings":[{"at_ms":6,"topic":"host up","#
+            + r#""text":"host web:main/a is up"}],"services":[{"name":"web","#
             + r#""listens":["[::1]:80"],"enabled":"main","open":1,"total":3,"groups":[{"name":"#
             + r#""main","scheduler":"leastc","open":1,"hosts":[{"name":"a \"b\"","ip":"db:1","#
             + r#""address":null,"weight":5,"state":"drain","health":"failed","since_ms":8,"#
             + r#""last_error":"connection refused","last_error_ms":9,"open":1,"total":3,"#
-            + r#""failed_connects":2,"bytes_to_host":10,"bytes_to_client":18446744073709551615,"#
+            + r#""sessions_per_minute":[1,2],"failed_connects":2,"bytes_to_host":10,"bytes_to_client":18446744073709551615,"#
             + r#""connects":2,"connect_ms":5,"mean_connect_us":2500"#
     );
     assert!(buckets.starts_with(r#"{"most_ms":1,"connects":0},"#));

@@ -10,6 +10,7 @@ use crate::balance::Tracker;
 use crate::config;
 use crate::os::listen::{Place, bind_all};
 use crate::relay::clock::Clock;
+use crate::relay::journal::Journal;
 use crate::relay::lobby::{Lobbies, Newcomer};
 use crate::relay::origins::Origins;
 use crate::relay::plan::{Group, Service};
@@ -39,6 +40,7 @@ fn shared() -> Arc<Shared> {
         complain_after_ms: AtomicU64::new(0),
         pipes: 0,
         lobbies: Lobbies::new(2),
+        journal: Journal::new(Clock::start()),
         meters: vec![Meters::default(), Meters::default()],
         origins: Origins::new(2),
     })

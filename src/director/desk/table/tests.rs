@@ -15,6 +15,7 @@ fn host_status(name: &str, health: Health) -> HostStatus {
         since_wall_ms: 1_000,
         open: 3,
         total: 1234,
+        recent: Vec::new(),
         failures: 2,
         last_failure: None,
         totals: crate::balance::Totals::default(),
