@@ -7,17 +7,16 @@
 mod socket;
 mod talk;
 
-use std::io::{self, Read, Write};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::thread;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
 use self::socket::SocketFile;
+use super::watch::{Porter, Watch, spawn};
 use crate::config::Config;
 use crate::director::{By, Desk, Finish, Fixture, Origins};
 use crate::os::peer::{Peer, peer};
@@ -28,12 +27,6 @@ const MAX_CLIENTS: usize = 32;
 /// Those among them that may speak AMP: hosts stay for ever, and whoever comes to
 /// change something must find a place.
 const MAX_HOSTS: usize = 24;
-
-/// How long accepting rests after the system had no descriptor for a client.
-const REST: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 100_000_000,
-};
 
 /// How long the end waits for answers that are being given.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -176,12 +169,11 @@ impl Fixture for Hinge {
     }
 }
 
-/// A socket that listens, and what its thread is told through: a byte to begin,
-/// the end of the stream to end.
+/// A socket that listens, and the thread that lets in who comes.
 struct Open {
     // Removed before nobody answers at it any more.
     file: SocketFile,
-    orders: UnixStream,
+    watch: Watch,
 }
 
 impl Open {
@@ -189,10 +181,9 @@ impl Open {
         let open = || {
             let (listener, file) = SocketFile::listen(path)?;
             listener.set_nonblocking(true)?;
-            let (orders, heard) = UnixStream::pair()?;
             let hall = Arc::clone(hall);
-            spawn("control", move || hall.watch(&listener, &heard))?;
-            Ok(Open { file, orders })
+            let watch = Watch::start("control", Doorway { listener, hall })?;
+            Ok(Open { file, watch })
         };
         open().map_err(|error: io::Error| {
             let path = path.display();
@@ -203,51 +194,36 @@ impl Open {
 
     fn begin(&self) {
         log::info!("the control socket is {}", self.file.path().display());
-        // Its thread is there: it waits for this.
-        let _ = (&self.orders).write_all(b"!");
+        self.watch.begin();
     }
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
-    thread.map(drop)
+/// Where clients come in. There is always room to tell them that there is none.
+struct Doorway {
+    listener: UnixListener,
+    hall: Arc<Hall>,
+}
+
+impl Porter for Doorway {
+    fn listener(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    fn let_in(&mut self) -> io::Result<()> {
+        let (stream, _) = self.listener.accept()?;
+        self.hall.let_in(stream)
+    }
+
+    fn complain(&mut self, error: &io::Error) {
+        log::warn!("control: cannot let a client in: {error}");
+    }
 }
 
 impl Hall {
-    /// Lets clients in from the first order to the last.
-    fn watch(self: &Arc<Hall>, listener: &UnixListener, mut orders: &UnixStream) {
-        if orders.read_exact(&mut [0]).is_err() {
-            return;
-        }
-        let mut ended = false;
-        while !ended {
-            let mut waits = [
-                PollFd::new(listener, PollFlags::IN),
-                PollFd::new(orders, PollFlags::IN),
-            ];
-            // An interruption is no news.
-            let _ = poll(&mut waits, None);
-            ended = !waits[1].revents().is_empty();
-            if let Err(error) = self.let_in_all(listener) {
-                log::warn!("control: cannot let a client in: {error}");
-                let mut rest = [PollFd::new(orders, PollFlags::IN)];
-                let _ = poll(&mut rest, Some(&REST));
-            }
-        }
-    }
-
-    /// Lets in who waits. At the end too: they came while the door was open.
-    fn let_in_all(self: &Arc<Hall>, listener: &UnixListener) -> io::Result<()> {
-        loop {
-            match listener.accept() {
-                Ok((stream, _)) => self.let_in(stream)?,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
     fn let_in(self: &Arc<Hall>, stream: UnixStream) -> io::Result<()> {
         let Peer { uid, pid } = peer(&stream)?;
         // Where it is not known, it is the number that stands for nobody.

@@ -5,5 +5,12 @@
 
 mod amp;
 mod control;
+#[cfg(feature = "web")]
+mod http;
+#[cfg(feature = "web")]
+mod seats;
+#[cfg(feature = "logins")]
+mod source;
+mod watch;
 
 pub use control::ControlDoor;

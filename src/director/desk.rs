@@ -59,11 +59,21 @@ pub struct DeskThread {
 /// What the thread is asked, and where the answer goes.
 #[derive(Debug)]
 enum Request {
-    Wish(Box<(By, Wish)>, SyncSender<Answer>),
+    Order(Box<Order>, SyncSender<Answer>),
     Status(SyncSender<Status>),
     Sessions(SyncSender<Sessions>),
     /// There may be signals.
     Look,
+}
+
+/// What is to be done or told, and on whose behalf.
+#[derive(Debug)]
+struct Order {
+    by: By,
+    wish: Wish,
+    /// The generation of the configuration that they looked at, if it must be in
+    /// force still.
+    seen: Option<u64>,
 }
 
 /// Signals that nobody has looked at yet: each counts once, however often it came.
@@ -132,12 +142,18 @@ impl Drop for DeskThread {
 impl Desk {
     /// Has `command` done, on behalf of `by`.
     pub fn obey(&self, by: &By, command: Command) -> Answer {
-        self.wish(by, Wish::Command(command))
+        self.order(by, Wish::Command(command), None)
+    }
+
+    /// As [`Desk::obey`], but only while the configuration is that of generation
+    /// `seen`: whoever has looked at an older one does not know what has changed.
+    pub fn obey_seen(&self, by: &By, command: Command, seen: u64) -> Answer {
+        self.order(by, Wish::Command(command), Some(seen))
     }
 
     /// Has several changes made as one: all of them or none.
     pub fn change(&self, by: &By, verbs: Vec<Verb>) -> Answer {
-        self.wish(by, Wish::Change(verbs))
+        self.order(by, Wish::Change(verbs), None)
     }
 
     /// How everything is; empty once the desk is closed.
@@ -157,8 +173,10 @@ impl Desk {
         self.poke(bit(signal));
     }
 
-    fn wish(&self, by: &By, wish: Wish) -> Answer {
-        self.ask(|reply| Request::Wish(Box::new((by.clone(), wish)), reply))
+    fn order(&self, by: &By, wish: Wish, seen: Option<u64>) -> Answer {
+        let by = by.clone();
+        let order = Box::new(Order { by, wish, seen });
+        self.ask(|reply| Request::Order(order, reply))
             .unwrap_or_else(|| Answer::new(Err("txlb has ended".to_owned()), 0))
     }
 

@@ -29,6 +29,8 @@ pub struct Status {
     pub workers: usize,
     /// Counts the configurations that were put in force, from 1.
     pub generation: u64,
+    /// Whether it has been told to stop: then no session begins any more.
+    pub stopping: bool,
     /// Where the configuration comes from, and how it is doing there.
     pub stored: StoredStatus,
     /// Sessions open now.
@@ -162,6 +164,7 @@ pub(super) fn snapshot(director: &Director) -> Status {
         version: env!("CARGO_PKG_VERSION"),
         workers: director.workers.len(),
         generation: director.generation,
+        stopping: false,
         stored: StoredStatus::default(),
         open: shared.open.load(Ordering::Relaxed),
         capacity: shared.capacity.load(Ordering::Relaxed),
@@ -241,6 +244,15 @@ fn host(clock: &Clock, status: &balance::HostStatus<'_>) -> HostStatus {
 }
 
 impl Status {
+    /// Whether every service has a host that new sessions can be given to.
+    pub fn is_ready(&self) -> bool {
+        let served = |service: &ServiceStatus| {
+            let group = service.enabled_group();
+            group.is_some_and(|group| group.hosts.iter().any(HostStatus::is_usable))
+        };
+        !self.stopping && self.services.iter().all(served)
+    }
+
     /// The service of that name.
     pub fn service(&self, name: &str) -> Option<&ServiceStatus> {
         self.services.iter().find(|service| service.name == name)
@@ -251,6 +263,14 @@ impl ServiceStatus {
     /// The group that gets new sessions.
     pub fn enabled_group(&self) -> Option<&GroupStatus> {
         self.groups.iter().find(|group| group.name == self.enabled)
+    }
+}
+
+impl HostStatus {
+    /// Whether the operator lets it have new sessions, and it has not failed.
+    pub fn is_usable(&self) -> bool {
+        let in_service = self.state == HostState::Up && self.weight > 0;
+        in_service && !matches!(self.health, Health::Failed(_))
     }
 }
 

@@ -66,13 +66,29 @@ impl Answer {
 
     /// The data as JSON, on one line. What has no names of its own is `{"lines": …}`.
     pub fn json(&self) -> String {
+        Json::from(self.data()).into_text()
+    }
+
+    /// All of it as JSON, on one line: `ok`, `generation`, `done` or `error`, and `data`
+    /// as [`Answer::json`] has it.
+    pub fn whole_json(&self) -> String {
+        let outcome = self.outcome.as_ref();
+        let object = Object::new()
+            .with("ok", outcome.is_ok())
+            .with("generation", self.generation)
+            .with("done", outcome.ok().map(String::as_str))
+            .with("error", outcome.err().map(String::as_str))
+            .with("data", self.data());
+        Json::from(object).into_text()
+    }
+
+    fn data(&self) -> Object {
         match &self.data {
             Data::Lines(lines) => {
-                let lines = lines.iter().map(String::as_str);
-                Json::from(Object::new().with_list("lines", lines)).into_text()
+                Object::new().with_list("lines", lines.iter().map(String::as_str))
             }
-            Data::Status(status) => status.to_json(),
-            Data::Sessions(sessions) => sessions.to_json(),
+            Data::Status(status) => status.to_object(),
+            Data::Sessions(sessions) => sessions.to_object(),
         }
     }
 

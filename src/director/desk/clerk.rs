@@ -14,7 +14,7 @@ use super::by::By;
 use super::fixture::Fixture;
 use super::reload::Stored;
 use super::saver::Saver;
-use super::{CLOSE, Request, Signals, bit, table};
+use super::{CLOSE, Order, Request, Signals, bit, table};
 use crate::calendar::since_1970_ms;
 use crate::config::Reading;
 use crate::config::verb::{Action, Batch, Command, HostKey, Question, Verb, diff};
@@ -97,10 +97,7 @@ impl Clerk {
     /// Who asked may have left meanwhile: what was done is done.
     fn serve(&mut self, request: Request) {
         match request {
-            Request::Wish(wish, reply) => {
-                let (by, wish) = *wish;
-                drop(reply.send(self.obey(&by, wish)));
-            }
+            Request::Order(order, reply) => drop(reply.send(self.follow(*order))),
             Request::Status(reply) => drop(reply.send(self.status())),
             Request::Sessions(reply) => drop(reply.send(self.sessions())),
             Request::Look => {}
@@ -122,6 +119,19 @@ impl Clerk {
         }
         if came(Signal::Stop) {
             self.stop(Some(GRACE));
+        }
+    }
+
+    /// Obeys, unless whoever gave the order looked at another configuration.
+    fn follow(&mut self, order: Order) -> Answer {
+        let Order { by, wish, seen } = order;
+        let generation = self.director.generation();
+        match seen {
+            Some(seen) if seen != generation => self.answer(Err(format!(
+                "the configuration has changed meanwhile (generation {generation}, not {seen}): \
+                 look again before you change it"
+            ))),
+            _ => self.obey(&by, wish),
         }
     }
 
@@ -228,6 +238,7 @@ impl Clerk {
         let unsaved = self.unsaved().len();
         let file = self.stored.as_ref().map(|it| it.file.path().to_owned());
         Status {
+            stopping: self.stopping,
             stored: StoredStatus {
                 file,
                 unsaved,

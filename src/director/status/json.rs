@@ -13,16 +13,21 @@ use crate::relay::Happening;
 impl Status {
     /// As JSON on one line.
     pub fn to_json(&self) -> String {
+        Json::from(self.to_object()).into_text()
+    }
+
+    pub(in crate::director) fn to_object(&self) -> Object {
         let ended = self.ended.iter().fold(Object::new(), |out, (reason, n)| {
             out.with(reason.as_str(), *n)
         });
-        let object = Object::new()
+        Object::new()
             .with("version", self.version)
             .with("process", u64::from(self.process))
             .with("at_ms", self.wall_ms)
             .with("started_ms", self.started_wall_ms)
             .with("workers", self.workers as u64)
             .with("generation", self.generation)
+            .with("stopping", self.stopping)
             .with("config", stored(&self.stored))
             .with("open", self.open as u64)
             .with("capacity", self.capacity as u64)
@@ -31,18 +36,20 @@ impl Status {
             .with("no_ports", self.no_ports)
             .with("turns", self.turns)
             .with_list("happenings", self.happenings.iter().map(happening))
-            .with_list("services", self.services.iter().map(service));
-        Json::from(object).into_text()
+            .with_list("services", self.services.iter().map(service))
     }
 }
 
 impl Sessions {
     /// As JSON on one line.
     pub fn to_json(&self) -> String {
-        let object = Object::new()
+        Json::from(self.to_object()).into_text()
+    }
+
+    pub(in crate::director) fn to_object(&self) -> Object {
+        Object::new()
             .with_list("sessions", self.list.iter().map(session))
-            .with("more", self.more as u64);
-        Json::from(object).into_text()
+            .with("more", self.more as u64)
     }
 }
 

@@ -69,7 +69,7 @@ fn the_names_in_json_are_those_that_programs_know() {
         head,
         r#"{"version":"2.0.0","process":0,"at_ms":0,"started_ms":0,"workers":0,"generation":0,"#
             .to_owned()
-            + r#""config":{"file":"/f.xml","unsaved":2,"last_reload":{"at_ms":7,"ok":false,"#
+            + r#""stopping":false,"config":{"file":"/f.xml","unsaved":2,"last_reload":{"at_ms":7,"ok":false,"#
             + r#""error":"why"},"last_save":null},"open":0,"capacity":0,"ended":{"finished":2},"#
             + r#""accept_pauses":0,"no_ports":0,"turns":0,"happenings":[{"at_ms":6,"topic":"host up","#
             + r#""text":"host web:main/a is up"}],"services":[{"name":"web","#
