@@ -19,6 +19,7 @@ mod listing;
 mod lobby;
 mod mailbox;
 mod meters;
+mod naming;
 mod origins;
 mod plan;
 mod probe;

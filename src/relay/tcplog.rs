@@ -1,13 +1,13 @@
 //! The connection log: one line a session, in HAProxy's tcplog layout.
 //!
-//! Source: "TCP log format" in HAProxy's configuration manual. Frontend is the
-//! service, backend is `service:group`, server is the host. Only the words:
-//! where they go is the logger's business.
+//! Source: "TCP log format" in HAProxy's configuration manual. Only the words:
+//! where they go is the logger's business, and names are `naming`'s.
 
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
 
 use super::end::EndReason;
+use super::naming::{Backend, Escaped};
 use crate::calendar::Moment;
 
 /// The log target of these lines: they are wanted by the configuration's
@@ -49,7 +49,7 @@ impl fmt::Display for Line<'_> {
         let (ip, port) = (client.ip().to_canonical(), client.port());
         let date = Moment::of(self.accepted_wall_ms).haproxy();
         write!(f, "{ip}:{port} [{date}] {} ", Escaped(self.service))?;
-        write!(f, "{}:{}/", Escaped(self.service), Escaped(self.group))?;
+        write!(f, "{}/", Backend(self.service, self.group))?;
         match self.host {
             Some(host) => write!(f, "{}", Escaped(host))?,
             None => f.write_str("<NOSRV>")?,
@@ -73,25 +73,6 @@ impl fmt::Display for Line<'_> {
             f.write_char('0')?;
         }
         f.write_str(" 0/0")
-    }
-}
-
-/// A name with what would break the line apart as `%XX`.
-struct Escaped<'a>(&'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.chars() {
-            if matches!(character, ' ' | '/' | '%') || character.is_control() {
-                let mut bytes = [0; 4];
-                for byte in character.encode_utf8(&mut bytes).bytes() {
-                    write!(f, "%{byte:02X}")?;
-                }
-            } else {
-                f.write_char(character)?;
-            }
-        }
-        Ok(())
     }
 }
 
