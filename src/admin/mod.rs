@@ -6,7 +6,15 @@
 mod amp;
 mod control;
 #[cfg(feature = "web")]
+#[expect(dead_code, reason = "the web door is to show it")]
+mod csv;
+#[cfg(feature = "web")]
+mod haproxy;
+#[cfg(feature = "web")]
 mod http;
+#[cfg(feature = "web")]
+#[expect(dead_code, reason = "the web door is to show it")]
+mod metrics;
 #[cfg(feature = "web")]
 mod seats;
 #[cfg(feature = "logins")]

@@ -19,6 +19,8 @@ mod signals;
 mod status;
 
 pub use crate::balance::{HISTOGRAM_MS, Health, MINUTES};
+#[cfg(feature = "web")]
+pub(crate) use crate::relay::{Backend, Escaped};
 pub use crate::relay::{EndReason, Happening, Origins, Phase, SessionStatus, Topic};
 pub use conversation::{Conversation, Heard, Wish};
 pub use desk::{Answer, By, Data, Desk, DeskThread, Finish, Fixture, Form};

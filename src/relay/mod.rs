@@ -47,6 +47,8 @@ pub use listing::{Phase, SessionStatus};
 pub(crate) use lobby::Lobbies;
 pub(crate) use mailbox::{Mailbox, Order, Pulse};
 pub(crate) use meters::{Meters, Trouble};
+#[cfg(feature = "web")]
+pub(crate) use naming::{Backend, Escaped};
 pub use origins::Origins;
 pub(crate) use plan::{Group, Plan, Service, Tally};
 pub(crate) use probe::{Bell, Prober, Verdict};

@@ -1,0 +1,140 @@
+//! Prometheus' text format: what a family, a series and a value look like.
+//!
+//! Source: "Exposition formats" in Prometheus' documentation. Which families there are
+//! is `families`' business.
+
+use std::fmt::{self, Display, Write};
+
+/// What kind of numbers a family has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Only grows, and starts at 0 with the process.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts how often something was at most so large.
+    Histogram,
+}
+
+/// Series of one name.
+#[derive(Debug)]
+pub(super) struct Family {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    /// One line without a backslash.
+    pub(super) help: &'static str,
+}
+
+/// A number of milliseconds, as the seconds that Prometheus wants.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seconds(pub(super) u64);
+
+impl Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0 / 1000)?;
+        match self.0 % 1000 {
+            0 => Ok(()),
+            ms if ms % 100 == 0 => write!(f, ".{}", ms / 100),
+            ms if ms % 10 == 0 => write!(f, ".{:02}", ms / 10),
+            ms => write!(f, ".{ms:03}"),
+        }
+    }
+}
+
+/// The text, as far as it is written.
+#[derive(Debug, Default)]
+pub(super) struct Text {
+    text: String,
+    /// The family that is being written.
+    name: &'static str,
+}
+
+impl Text {
+    /// Begins a family: what follows are its series.
+    pub(super) fn family(&mut self, family: &Family) {
+        let Family { name, kind, help } = family;
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        self.name = name;
+        self.text += &format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+
+    /// One series of the family, whose name a histogram adds a `suffix` to.
+    pub(super) fn sample(
+        &mut self,
+        suffix: &str,
+        labels: &[(&'static str, &str)],
+        value: impl Display,
+    ) {
+        self.text.push_str(self.name);
+        self.text.push_str(suffix);
+        for (number, (label, text)) in labels.iter().enumerate() {
+            self.text.push(if number == 0 { '{' } else { ',' });
+            self.text.push_str(label);
+            self.text.push_str("=\"");
+            self.escaped(text);
+            self.text.push('"');
+        }
+        if !labels.is_empty() {
+            self.text.push('}');
+        }
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.text, " {value}");
+    }
+
+    fn escaped(&mut self, text: &str) {
+        for character in text.chars() {
+            match character {
+                '\\' => self.text.push_str("\\\\"),
+                '"' => self.text.push_str("\\\""),
+                '\n' => self.text.push_str("\\n"),
+                other => self.text.push(other),
+            }
+        }
+    }
+
+    pub(super) fn into_string(self) -> String {
+        self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_exact_and_short() {
+        let cases = [
+            (0, "0"),
+            (1, "0.001"),
+            (10, "0.01"),
+            (250, "0.25"),
+            (2500, "2.5"),
+            (1000, "1"),
+            (1_795_366_978_443, "1795366978.443"),
+            (u64::MAX, "18446744073709551.615"),
+        ];
+        for (ms, text) in cases {
+            assert_eq!(Seconds(ms).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_ends_a_label_is_escaped() {
+        let mut text = Text::default();
+        let family = Family {
+            name: "n",
+            kind: Kind::Gauge,
+            help: "What it is.",
+        };
+        text.family(&family);
+        text.sample("", &[("a", "\"\\\nü,{}"), ("b", "")], 1);
+        text.sample("_x", &[], 2);
+        let expected =
+            "# HELP n What it is.\n# TYPE n gauge\nn{a=\"\\\"\\\\\\nü,{}\",b=\"\"} 1\nn_x 2\n";
+        assert_eq!(text.into_string(), expected);
+    }
+}
