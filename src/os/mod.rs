@@ -4,3 +4,4 @@ pub mod descriptors;
 pub mod listen;
 pub mod peer;
 pub mod pipes;
+pub mod state;
