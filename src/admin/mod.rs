@@ -9,6 +9,9 @@ mod control;
 #[expect(dead_code, reason = "the web door is to show it")]
 mod csv;
 #[cfg(feature = "web")]
+#[cfg_attr(not(test), expect(dead_code, reason = "the web door is to use it"))]
+mod deadline;
+#[cfg(feature = "web")]
 mod haproxy;
 #[cfg(feature = "web")]
 mod http;

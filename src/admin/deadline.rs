@@ -1,0 +1,163 @@
+//! A connection all of which is to be over by a deadline, however slow its peer is.
+//!
+//! What is said over it is not known here.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// A socket whose reads and writes end with `TimedOut` at a moment, not a while
+/// after each began: a peer that sends a byte now and then does not stretch it.
+#[derive(Debug)]
+pub(super) struct Timed {
+    stream: TcpStream,
+    deadline: Instant,
+}
+
+impl Timed {
+    /// `stream`, which blocks from now on, until `deadline`.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn new(stream: TcpStream, deadline: Instant) -> io::Result<Timed> {
+        // Some systems hand on what the listener is.
+        stream.set_nonblocking(false)?;
+        Ok(Timed { stream, deadline })
+    }
+
+    /// Another deadline, from now on: for the next request, say.
+    pub(super) fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
+    /// The socket itself.
+    pub(super) fn socket(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// How long the next call may take.
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(left)
+    }
+}
+
+/// What a call said, in the words of the deadline; nothing if it was interrupted.
+fn outcome(done: io::Result<usize>) -> Option<io::Result<usize>> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
+        // The system's word for a timeout of a socket.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Some(Err(io::ErrorKind::TimedOut.into()))
+        }
+        done => Some(done),
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.stream.set_read_timeout(Some(self.left()?))?;
+            if let Some(done) = outcome(self.stream.read(buffer)) {
+                return done;
+            }
+        }
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            self.stream.set_write_timeout(Some(self.left()?))?;
+            if let Some(done) = outcome(self.stream.write(bytes)) {
+                return done;
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    use super::*;
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (listener.accept().unwrap().0, client)
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(50)
+    }
+
+    fn late() -> Instant {
+        Instant::now() + Duration::from_secs(30)
+    }
+
+    #[test]
+    fn bytes_pass_until_the_deadline() {
+        let (server, mut client) = pair();
+        // As a listener that does not block may leave it.
+        server.set_nonblocking(true).unwrap();
+        let mut timed = Timed::new(server, late()).unwrap();
+        let peer = timed.socket().peer_addr().unwrap();
+        assert_eq!(peer, client.local_addr().unwrap());
+        timed.write_all(b"hello").unwrap();
+        let mut heard = [0; 5];
+        client.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"hello");
+        client.write_all(b"well").unwrap();
+        timed.read_exact(&mut heard[..4]).unwrap();
+        assert_eq!(&heard[..4], b"well");
+        timed.set_deadline(soon());
+        let error = timed.read(&mut heard).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        // From then on nothing goes, not even what could.
+        client.write_all(b"late").unwrap();
+        for error in [timed.read(&mut heard), timed.write(b"x")] {
+            assert_eq!(error.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        }
+        timed.set_deadline(late());
+        assert_eq!(timed.read(&mut heard).unwrap(), 4);
+    }
+
+    #[test]
+    fn a_peer_that_sends_now_and_then_does_not_stretch_it() {
+        let (server, mut client) = pair();
+        let begun = Instant::now();
+        let (stop, stopped) = channel::<()>();
+        let drips = thread::spawn(move || {
+            // Nobody sends: this is the pause between two bytes.
+            while stopped.recv_timeout(Duration::from_millis(5)).is_err() {
+                if begun.elapsed() > Duration::from_secs(30) || client.write_all(b".").is_err() {
+                    break;
+                }
+            }
+        });
+        let mut timed = Timed::new(server, soon()).unwrap();
+        let error = timed.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        stop.send(()).unwrap();
+        drips.join().unwrap();
+    }
+
+    #[test]
+    fn a_peer_that_reads_nothing_does_not_hold_a_write() {
+        let (server, _client) = pair();
+        let mut timed = Timed::new(server, soon()).unwrap();
+        let error = timed.write_all(&vec![0; 64 << 20]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+}
