@@ -148,16 +148,20 @@ pub(super) fn admin(random: &mut Random) -> Admin {
         false => random.maybe(|random| listen(random, 7000)),
     };
     Admin {
-        web: random.maybe(|random| Web {
-            listen: door(random),
-            enable,
-            secure: random.below(2) == 0,
-            refresh: random.maybe(duration),
-            cert: random.maybe(path_of),
-            key: random.maybe(path_of),
-            names: random
-                .maybe(|_| vec!["a.b".into(), "::1".into()])
-                .unwrap_or_default(),
+        web: random.maybe(|random| {
+            let pair = random.maybe(|random| (path_of(random), path_of(random)));
+            let (cert, key) = pair.unzip();
+            Web {
+                listen: door(random),
+                enable,
+                secure: random.below(2) == 0,
+                refresh: random.maybe(duration),
+                cert,
+                key,
+                names: random
+                    .maybe(|_| vec!["a.b".into(), "::1".into()])
+                    .unwrap_or_default(),
+            }
         }),
         ssh: random.maybe(|random| Ssh {
             listen: door(random),

@@ -183,6 +183,13 @@ pub enum ErrorKind {
         /// What is taken.
         expected: &'static str,
     },
+    /// One of two attributes that go together, without the other.
+    HalfAPair {
+        /// The one that is there.
+        attribute: &'static str,
+        /// The one that is not.
+        other: &'static str,
+    },
     /// A user who could never log in.
     NoCredentials {
         /// The user.

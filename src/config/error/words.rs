@@ -109,6 +109,12 @@ impl fmt::Display for ErrorKind {
             } => {
                 write!(f, "{of} is {} but must be {expected}", Quoted(found))
             }
+            ErrorKind::HalfAPair { attribute, other } => {
+                write!(
+                    f,
+                    "{attribute} is there without {other}: give both or neither"
+                )
+            }
             ErrorKind::NoCredentials { user } => no_credentials(f, user),
         }
     }

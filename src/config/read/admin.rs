@@ -44,6 +44,11 @@ fn web(element: &Element<'_>) -> Result<Web, Error> {
             .map(|value| value.path())
             .transpose()
     };
+    for [attribute, other] in [["cert", "key"], ["key", "cert"]] {
+        if let (Some(value), None) = (element.value(attribute), element.value(other)) {
+            return Err(value.error(ErrorKind::HalfAPair { attribute, other }));
+        }
+    }
     Ok(Web {
         listen: door(element, enable)?,
         enable,

@@ -80,6 +80,13 @@ pub enum Refusal {
         /// The user.
         user: String,
     },
+    /// A certificate without its key, or a key without its certificate.
+    HalfAPair {
+        /// The option that has a value.
+        option: &'static str,
+        /// The one that has none.
+        other: &'static str,
+    },
     /// A door that would be open without a place to listen.
     NowhereToListen {
         /// The option that is to be set first.
@@ -157,6 +164,10 @@ impl fmt::Display for Refusal {
                 f,
                 "user {} could never log in: give a password or a key",
                 Quoted(user)
+            ),
+            Refusal::HalfAPair { option, other } => write!(
+                f,
+                "{option} would be without {other}: set both, or neither, between begin and commit"
             ),
             Refusal::NowhereToListen { option } => {
                 write!(f, "there is nowhere to listen: set {option} first")

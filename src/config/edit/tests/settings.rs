@@ -100,12 +100,12 @@ fn doors_are_edited_attribute_by_attribute() {
             enable: true,
             secure: false,
             refresh: Some(Duration::from_secs(3)),
-            cert: None,
+            cert: Some("c".into()),
             key: Some("'\t".into()),
             names: Vec::new(),
         });
     };
-    let expected = "<config>\n  <admin>\n    <web listen='*:1' enable='true' key='&apos;&#9;'\n         refresh='3'/>\n  </admin>\n</config>";
+    let expected = "<config>\n  <admin>\n    <web listen='*:1' enable='true' cert='c' key='&apos;&#9;'\n         refresh='3'/>\n  </admin>\n</config>";
     example(text, change, expected);
 }
 

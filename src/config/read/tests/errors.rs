@@ -219,8 +219,16 @@ fn wrong_doors_and_users() {
                 "3:1: a second <web> in <admin>: only one may be there",
             ),
             (
-                "<web listen='1' cert=''/>",
+                "<web listen='1' cert='' key='k'/>",
                 "2:17: cert is \"\" but must be a path",
+            ),
+            (
+                "<web listen='1' cert='c'/>",
+                "2:17: cert is there without key: give both or neither",
+            ),
+            (
+                "<web listen='1' secure='no'\n key='k'/>",
+                "3:2: key is there without cert: give both or neither",
             ),
             (
                 "<web listen='1' names='a.b:80'/>",

@@ -56,6 +56,7 @@ pub fn apply_all(verbs: &[Verb], config: &Config) -> Result<Config, (usize, Refu
     for (index, verb) in verbs.iter().enumerate() {
         verb.change(&mut next).map_err(|refusal| (index, refusal))?;
     }
+    half_a_pair(verbs, &next)?;
     let grown = elements(&next) > elements(config);
     if grown && elements(&next) > Limit::Nodes.most() {
         return Err((
@@ -64,6 +65,24 @@ pub fn apply_all(verbs: &[Verb], config: &Config) -> Result<Config, (usize, Refu
         ));
     }
     Ok(next)
+}
+
+/// Verbs set one option each, so what goes together is looked at behind the last.
+fn half_a_pair(verbs: &[Verb], next: &Config) -> Result<(), (usize, Refusal)> {
+    let [cert, key] = ["admin.web.cert", "admin.web.key"];
+    let web = next.admin.as_ref().and_then(|admin| admin.web.as_ref());
+    let (option, other) = match web.map(|web| (web.cert.is_some(), web.key.is_some())) {
+        Some((true, false)) => (cert, key),
+        Some((false, true)) => (key, cert),
+        _ => return Ok(()),
+    };
+    let sets =
+        |verb: &Verb| matches!(verb, Verb::SetOption { name, .. } if name == cert || name == key);
+    // One that was so before is its maker's business.
+    match verbs.iter().rposition(sets) {
+        Some(index) => Err((index, Refusal::HalfAPair { option, other })),
+        None => Ok(()),
+    }
 }
 
 /// The elements of a file that says the same, but for the few there are once.

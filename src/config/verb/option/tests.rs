@@ -1,7 +1,7 @@
 //! Tests of options: each has its place in the file, and is what the file makes of it.
 
 use super::*;
-use crate::config::verb::Verb;
+use crate::config::verb::{Verb, apply_all};
 use crate::config::{print, read, schema};
 
 fn config(inside: &str) -> Config {
@@ -69,8 +69,8 @@ fn an_option_does_what_the_attribute_does() {
         let start = FULL.find(&format!("<{element} ")).unwrap();
         let at = start + FULL[start..].find(&written).unwrap();
         let without = [&FULL[..at], &FULL[at + written.len()..]].concat();
-        // A door that is open must have a place to listen.
-        if attribute != "listen" {
+        // A door that is open must have a place to listen, a certificate its key.
+        if !["listen", "cert", "key"].contains(&attribute) {
             let removed = applied(&full, option.path, "").unwrap();
             assert_eq!(print(&removed), print(&config(&without)), "{}", option.path);
             assert_eq!(applied(&removed, option.path, &value).unwrap(), full);
@@ -150,6 +150,38 @@ fn an_open_door_has_a_place_to_listen() {
         applied(&none, "admin.web.secure", "true").unwrap_err(),
         nowhere
     );
+}
+
+#[test]
+fn a_certificate_comes_and_goes_with_its_key() {
+    let (full, none) = (config(FULL), config(r#"<admin><web listen="1"/></admin>"#));
+    let set = |name: &str, value: &str| Verb::SetOption {
+        name: format!("admin.web.{name}"),
+        value: value.to_owned(),
+    };
+    let half = |option, other| {
+        let words = format!(
+            "admin.web.{option} would be without admin.web.{other}: set both, or neither, \
+             between begin and commit"
+        );
+        Err(words)
+    };
+    assert_eq!(applied(&none, "admin.web.cert", "C"), half("cert", "key"));
+    assert_eq!(applied(&none, "admin.web.key", "K"), half("key", "cert"));
+    assert_eq!(applied(&full, "admin.web.cert", ""), half("key", "cert"));
+    let both = apply_all(&[set("key", "K"), set("cert", "C")], &none).unwrap();
+    let web = both.admin.unwrap().web.unwrap();
+    assert!(web.cert.is_some() && web.key.is_some());
+    let neither = apply_all(&[set("key", ""), set("cert", "")], &full).unwrap();
+    let web = neither.admin.unwrap().web.unwrap();
+    assert!(web.cert.is_none() && web.key.is_none());
+    // The verb that is named is one of them.
+    let verbs = [set("cert", "C"), set("secure", "1")];
+    assert_eq!(apply_all(&verbs, &none).unwrap_err().0, 0);
+    let gone = apply_all(&[set("cert", ""), verbs[1].clone()], &full);
+    assert!(gone.is_err());
+    // With the page, both are gone.
+    assert!(applied(&full, "admin.web", "").is_ok());
 }
 
 #[test]
