@@ -5,7 +5,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use txlb::config::{Config, Web, print};
+#[cfg(feature = "https")]
+use txlb::admin::check_certificate;
+use txlb::config::{Config, print};
 use txlb::director::{File, unresolved_names};
 
 use crate::exit::Exit;
@@ -44,17 +46,30 @@ pub(crate) fn run(file: &Path, show: bool) -> Result<(), Exit> {
     }
 }
 
-/// Whether the certificate and its key can be read at all.
+/// Whether the certificate and its key can be used; says so if that is in doubt.
 fn read_secrets(file: &Path, config: &Config) -> Result<(), Exit> {
-    let web = config.admin.as_ref().and_then(|admin| admin.web.as_ref());
-    let paths = web
-        .into_iter()
-        .flat_map(|Web { cert, key, .. }| cert.iter().chain(key));
-    for path in paths {
-        std::fs::File::open(path).map_err(|error| {
-            let message = format!("{}: {}: {error}", file.display(), path.display());
-            Exit::new(Exit::CONFIG, &message)
-        })?;
+    let Some(web) = config.admin.as_ref().and_then(|admin| admin.web.as_ref()) else {
+        return Ok(());
+    };
+    let bad = |what: &str| Exit::new(Exit::CONFIG, &format!("{}: {what}", file.display()));
+    if web.enable && web.secure && cfg!(all(feature = "web", not(feature = "https"))) {
+        return Err(bad("secure on <web>: this txlb was built without HTTPS"));
+    }
+    // The file has both or neither.
+    if let (Some(cert), Some(key)) = (&web.cert, &web.key) {
+        let remark = check_certificate(cert, key).map_err(|error| bad(&error))?;
+        if let Some(remark) = remark {
+            output::note(&format!("{}: warning: {remark}", file.display()))?;
+        }
     }
     Ok(())
+}
+
+/// Without TLS, it is only known whether they can be read at all.
+#[cfg(not(feature = "https"))]
+fn check_certificate(cert: &Path, key: &Path) -> Result<Option<String>, String> {
+    for path in [cert, key] {
+        std::fs::File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(None)
 }

@@ -174,6 +174,16 @@ fn checking_binds_nothing_and_tells_of_what_may_be_wrong() {
     assert!(warning.contains("warning: "), "{warning}");
 }
 
+/// Rather than open a page to eavesdroppers.
+#[cfg(all(feature = "web", not(feature = "https")))]
+#[test]
+fn a_secure_page_needs_a_program_that_can() {
+    let folder = Folder::new();
+    let admin = "<admin><web listen=\"127.0.0.1:0\" secure=\"true\"/></admin></config>";
+    let file = folder.write("config.xml", some_config().replace("</config>", admin));
+    assert!(ends_with(65, &["-t", "-f", text(&file)]).contains("built without HTTPS"));
+}
+
 #[test]
 fn what_is_in_effect_is_printed_without_hashes_and_can_be_read_again() {
     let folder = Folder::new();

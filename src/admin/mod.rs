@@ -9,7 +9,10 @@ mod control;
 #[expect(dead_code, reason = "the web door is to show it")]
 mod csv;
 #[cfg(feature = "web")]
-#[cfg_attr(not(test), expect(dead_code, reason = "the web door is to use it"))]
+#[cfg_attr(
+    not(any(test, feature = "https")),
+    expect(dead_code, reason = "the web door is to use it")
+)]
 mod deadline;
 #[cfg(feature = "web")]
 mod haproxy;
@@ -22,6 +25,11 @@ mod metrics;
 mod seats;
 #[cfg(feature = "logins")]
 mod source;
+#[cfg(feature = "https")]
+#[cfg_attr(not(test), expect(dead_code, reason = "the web door is to use it"))]
+mod tls;
 mod watch;
 
 pub use control::ControlDoor;
+#[cfg(feature = "https")]
+pub use tls::check_certificate;

@@ -1,0 +1,137 @@
+//! A certificate chain and its key, out of PEM files, with errors for those who
+//! have to put the files right.
+//!
+//! Whether the certificate is the right one for its clients is not known here.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys};
+
+/// No chain is longer.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// A certificate, those behind it, and the key that fits the first one.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) key: PrivateKeyDer<'static>,
+}
+
+/// What is in the files.
+pub(super) fn read(cert: &Path, key: &Path) -> Result<Identity, String> {
+    let named = |path: &Path, what: &str| format!("{}: {what}", path.display());
+    let chain = contents(cert).and_then(|pem| chain(&pem));
+    let chain = chain.map_err(|what| named(cert, &what))?;
+    let private = contents(key).and_then(|pem| private_key(&pem));
+    let private = private.map_err(|what| named(key, &what))?;
+    fitting(chain, private).map_err(|trouble| match trouble {
+        Trouble::Certificate(what) => named(cert, &what),
+        Trouble::Key(what) => named(key, &what),
+        Trouble::Both if cert == key => named(key, "the key does not fit the first certificate"),
+        Trouble::Both => named(
+            key,
+            &format!(
+                "the key does not fit the first certificate of {}",
+                cert.display()
+            ),
+        ),
+    })
+}
+
+/// What is in the bytes of one file.
+pub(super) fn parse(pem: &[u8]) -> Result<Identity, String> {
+    fitting(chain(pem)?, private_key(pem)?).map_err(|trouble| match trouble {
+        Trouble::Certificate(what) | Trouble::Key(what) => what,
+        Trouble::Both => "the key does not fit the certificate".to_owned(),
+    })
+}
+
+fn contents(path: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(format!("the file is larger than {MOST_BYTES} bytes"));
+    }
+    Ok(bytes)
+}
+
+fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let chain = found.map_err(|error| damaged(&error))?;
+    if chain.is_empty() {
+        return Err("there is no certificate in it: -----BEGIN CERTIFICATE-----".to_owned());
+    }
+    Ok(chain)
+}
+
+fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    // PKCS#8 says so where it begins, the older forms in the line below.
+    let is_encrypted = [
+        &b"BEGIN ENCRYPTED PRIVATE KEY"[..],
+        b"Proc-Type: 4,ENCRYPTED",
+    ]
+    .iter()
+    .any(|word| pem.windows(word.len()).any(|part| part == *word));
+    if is_encrypted {
+        return Err(
+            "the key is encrypted, and nobody is there to be asked for its password: \
+             'openssl pkey -in FILE -out NEW' takes that off"
+                .to_owned(),
+        );
+    }
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
+        pem::Error::NoItemsFound => {
+            "there is no private key in it: -----BEGIN PRIVATE KEY-----".to_owned()
+        }
+        error => damaged(&error),
+    })
+}
+
+fn damaged(error: &pem::Error) -> String {
+    let why = match error {
+        pem::Error::MissingSectionEnd { .. } => "the line -----END ...----- is missing",
+        pem::Error::IllegalSectionStart { .. } => "a line -----BEGIN ...----- is not whole",
+        pem::Error::Base64Decode(_) => "what should be base64 is not",
+        _ => "it cannot be read",
+    };
+    format!("this is no PEM: {why}")
+}
+
+/// Which file is to be put right.
+enum Trouble {
+    Certificate(String),
+    Key(String),
+    Both,
+}
+
+fn fitting(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Identity, Trouble> {
+    for (index, certificate) in chain.iter().enumerate() {
+        ParsedCertificate::try_from(certificate).map_err(|error| {
+            let number = index + 1;
+            Trouble::Certificate(format!("certificate {number} in it is none: {error}"))
+        })?;
+    }
+    let fits = CertifiedKey::from_der(chain.clone(), key.clone_key(), &super::provider());
+    match fits {
+        Ok(_) => Ok(Identity { chain, key }),
+        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err(Trouble::Both),
+        Err(Error::InvalidCertificate(error)) => Err(Trouble::Certificate(format!(
+            "the certificate cannot be used: {error}"
+        ))),
+        Err(error) => Err(Trouble::Key(format!(
+            "the key cannot be used (RSA of 2048 to 8192 bits, ECDSA P-256, P-384 and P-521 \
+             and Ed25519 can be): {error}"
+        ))),
+    }
+}
