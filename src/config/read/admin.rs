@@ -111,9 +111,22 @@ fn user(element: &Element<'_>, warned: &mut Warned) -> Result<User, Error> {
                 user.name
             ),
         ),
+        Some(password) if is_weak(password) => warned.push(
+            element,
+            format!(
+                "the password of user \"{}\" is a weak hash: txlb passwd makes a better one",
+                user.name
+            ),
+        ),
         _ => {}
     }
     Ok(user)
+}
+
+/// Whether a hash is of a kind that is guessed too fast: DES, which moreover looks at
+/// eight characters only, and `$1$`.
+fn is_weak(hash: &str) -> bool {
+    !hash.starts_with('$') || hash.starts_with("$1$")
 }
 
 /// Whether it looks like a hash that can be checked: DES, `$1$`, `$5$`, `$6$` or bcrypt.
