@@ -4,6 +4,8 @@
 //! touches the data plane.
 
 mod amp;
+#[cfg(feature = "logins")]
+mod auth;
 mod control;
 #[cfg(feature = "web")]
 #[expect(dead_code, reason = "the web door is to show it")]
@@ -30,6 +32,8 @@ mod source;
 mod tls;
 mod watch;
 
+#[cfg(feature = "logins")]
+pub use auth::{Auth, Login, MAX_PASSWORD, hash_password};
 pub use control::ControlDoor;
 #[cfg(feature = "https")]
 pub use tls::check_certificate;

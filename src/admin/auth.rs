@@ -1,0 +1,256 @@
+//! Who may pass the doors for people: passwords are checked here, for all doors
+//! together, and who guesses is made slow.
+//!
+//! How a hash is checked is `hash`'s business, who guesses `sources`'s. What somebody
+//! may do once they are in is for the doors to mind.
+
+mod hash;
+mod key;
+mod slots;
+mod sources;
+mod successes;
+mod users;
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+pub use self::hash::{MAX_PASSWORD, hash_password};
+use self::key::{Key, Tag};
+use self::slots::Slots;
+use self::sources::{Source, Sources};
+use self::successes::Successes;
+use self::users::{Known, Users};
+use crate::config::{Access, User};
+
+/// What somebody who waits in vain for their password to be checked is told to wait.
+const BUSY_S: u64 = 1;
+
+/// How much of a user's name the log shows, in characters: it may be anything.
+const MOST_SHOWN: usize = 64;
+
+/// Who may log in, and who has tried. All doors share one; to clone it is cheap.
+///
+/// Two passwords are checked at a time, whoever asks. What was right is so for a
+/// minute without another check. An address that is wrong more than three times has
+/// to wait before anything is checked for it again, a second at first and twice as
+/// long after each failure, a minute at most.
+#[derive(Clone)]
+pub struct Auth(Arc<Guard>);
+
+/// What came of a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Login {
+    /// It is them, and this is what they may do.
+    Welcome(Access),
+    /// No such user, not their password, or a user who has none.
+    Wrong,
+    /// Nothing was checked: the address has failed too often, or too many passwords
+    /// wait to be checked already.
+    Wait {
+        /// After so many seconds it may be tried again; at least one.
+        seconds: u64,
+    },
+}
+
+impl Auth {
+    /// Lets these users in.
+    ///
+    /// # Errors
+    /// If the system gives no randomness.
+    pub fn new(users: &[User]) -> io::Result<Auth> {
+        let start = Instant::now();
+        // It takes half a billion years to be more.
+        let clock = move || u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(Auth::with_clock(users, Key::random()?, clock))
+    }
+
+    fn with_clock(
+        users: &[User],
+        key: Key,
+        clock: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Auth {
+        Auth(Arc::new(Guard {
+            key,
+            clock: Box::new(clock),
+            users: Mutex::new(Arc::new(Users::new(users, None))),
+            successes: Mutex::default(),
+            sources: Mutex::default(),
+            slots: Slots::default(),
+        }))
+    }
+
+    /// From now on the users are these. Somebody whose password or access is another
+    /// now has to log in anew, even if that is being checked.
+    pub fn follow(&self, users: &[User]) {
+        let before = self.0.users();
+        let now = Arc::new(Users::new(users, Some(&before)));
+        *lock(&self.0.users) = Arc::clone(&now);
+        lock(&self.0.successes).retain(|user| now.has(user));
+    }
+
+    /// Whether there is anybody who may log in, by password or by key.
+    pub fn has_users(&self) -> bool {
+        !self.0.users().is_empty()
+    }
+
+    /// Whether it is them. Blocks while the password is checked or waits for that: a
+    /// few seconds at most. `door`, which they came to, is `web` or `ssh` in the log.
+    pub fn login(&self, source: IpAddr, name: &str, password: &str, door: &'static str) -> Login {
+        let guard = &*self.0;
+        let source = Source::of(source);
+        if !hash::is_possible(password) {
+            // Whatever it was, nothing is checked for those who are to wait.
+            return match guard.may_try(source) {
+                Err(seconds) => Login::Wait { seconds },
+                Ok(()) => guard.failed(source, name, door),
+            };
+        }
+        let attempt = Attempt {
+            source,
+            name,
+            password,
+            tag: guard.key.tag(name, password),
+        };
+        if let Some(login) = guard.known_already(&attempt) {
+            return login;
+        }
+        let Some(_slot) = guard.slots.take() else {
+            return Login::Wait { seconds: BUSY_S };
+        };
+        // Meanwhile others have failed from there, or have been the same user.
+        if let Some(login) = guard.known_already(&attempt) {
+            return login;
+        }
+        guard
+            .check(&attempt)
+            .map_or_else(|| guard.failed(source, name, door), Login::Welcome)
+    }
+
+    /// Whether anything is to be checked for this address, for a door that checks by
+    /// other means than passwords.
+    ///
+    /// # Errors
+    /// The seconds after which it is, at least one.
+    pub fn may_try(&self, source: IpAddr) -> Result<(), u64> {
+        self.0.may_try(Source::of(source))
+    }
+
+    /// Somebody there was not who they said they were; this logs it.
+    pub fn failed(&self, source: IpAddr, name: &str, door: &'static str) {
+        self.0.failed(Source::of(source), name, door);
+    }
+
+    /// Somebody there was: what failed before is forgotten.
+    pub fn passed(&self, source: IpAddr) {
+        lock(&self.0.sources).forget(Source::of(source));
+    }
+}
+
+/// What the doors share. None of the locks is held while a password is checked, and
+/// no two at a time.
+struct Guard {
+    key: Key,
+    /// Milliseconds since some moment.
+    clock: Box<dyn Fn() -> u64 + Send + Sync>,
+    users: Mutex<Arc<Users>>,
+    successes: Mutex<Successes>,
+    sources: Mutex<Sources>,
+    slots: Slots,
+}
+
+/// Somebody who wants to be let in.
+struct Attempt<'a> {
+    source: Source,
+    name: &'a str,
+    password: &'a str,
+    tag: Tag,
+}
+
+impl Guard {
+    fn users(&self) -> Arc<Users> {
+        Arc::clone(&lock(&self.users))
+    }
+
+    fn may_try(&self, source: Source) -> Result<(), u64> {
+        lock(&self.sources).may_try(source, (self.clock)())
+    }
+
+    /// What there is to say without a check. What has been right lately passes however
+    /// many fail at the same address: there may be a monitoring system behind it. It
+    /// makes nobody forget them, though, or one password would buy guesses at others.
+    fn known_already(&self, attempt: &Attempt<'_>) -> Option<Login> {
+        let now_ms = (self.clock)();
+        if let Some(user) = self.users().find(attempt.name)
+            && lock(&self.successes).has(&attempt.tag, user, now_ms)
+        {
+            return Some(Login::Welcome(user.access));
+        }
+        let wait = self.may_try(attempt.source).err();
+        wait.map(|seconds| Login::Wait { seconds })
+    }
+
+    /// Checks the password. Where there is none to check, somebody else's is, in vain:
+    /// how long it takes is not to tell which users there are.
+    fn check(&self, attempt: &Attempt<'_>) -> Option<Access> {
+        let users = self.users();
+        let user = users.find(attempt.name);
+        let own = user.and_then(|user| user.hash());
+        let hash = own.or_else(|| users.stand_in(self.key.number(attempt.name)));
+        let fits = hash.is_some_and(|hash| hash.fits(attempt.password));
+        let user = user.filter(|_| fits && own.is_some())?;
+        self.admit(attempt, user)
+    }
+
+    /// Lets them in, unless they have been changed while their password was checked.
+    fn admit(&self, attempt: &Attempt<'_>, user: &Arc<Known>) -> Option<Access> {
+        if !self.users().has(user) {
+            return None;
+        }
+        let now_ms = (self.clock)();
+        lock(&self.successes).insert(attempt.tag, user, now_ms);
+        lock(&self.sources).forget(attempt.source);
+        Some(user.access)
+    }
+
+    fn failed(&self, source: Source, name: &str, door: &'static str) -> Login {
+        log::warn!("{}", failure(source, name, door));
+        lock(&self.sources).failed(source, (self.clock)());
+        Login::Wrong
+    }
+}
+
+/// The line that fail2ban reads: txlb(8) has the expression for it.
+fn failure(source: Source, name: &str, door: &str) -> String {
+    let shown = shown(name);
+    format!(
+        "login failed: user {shown} from {} ({door})",
+        source.address()
+    )
+}
+
+/// A name as anybody may have written it, without what would end a line or change how
+/// it is displayed.
+fn shown(name: &str) -> String {
+    let mut letters = name.chars();
+    let mut shown = String::new();
+    for letter in letters.by_ref().take(MOST_SHOWN) {
+        if letter.is_ascii_graphic() || letter == ' ' || letter.is_alphanumeric() {
+            shown.push(letter);
+        } else {
+            shown.extend(letter.escape_unicode());
+        }
+    }
+    if letters.next().is_some() {
+        shown += "...";
+    }
+    shown
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,315 @@
+//! Tests of logins as a whole, with a clock that stands still until it is told.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use super::users::tests::user;
+use super::*;
+
+const ADMIN: &str = "..xpoEyRReGzk";
+const HORSE: &str = "zTQkpOPgzO8J.";
+
+/// Doors with users, and a clock.
+struct Scene {
+    auth: Auth,
+    now_ms: Arc<AtomicU64>,
+}
+
+impl Scene {
+    fn new(users: &[User]) -> Scene {
+        let now_ms = Arc::new(AtomicU64::new(0));
+        let clock = Arc::clone(&now_ms);
+        let clock = move || clock.load(Ordering::Relaxed);
+        let auth = Auth::with_clock(users, Key::of(7), clock);
+        Scene { auth, now_ms }
+    }
+
+    /// Ann has full access and bob may read; eve has a key alone.
+    fn with_three() -> Scene {
+        Scene::new(&[
+            user("ann", ADMIN, Access::Full),
+            user("bob", HORSE, Access::ReadOnly),
+            user("eve", "", Access::Full),
+        ])
+    }
+
+    fn login(&self, source: &str, name: &str, password: &str) -> Login {
+        self.auth.login(ip(source), name, password, "web")
+    }
+
+    fn pass(&self, ms: u64) {
+        self.now_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+const HERE: &str = "192.0.2.1";
+const FULL: Login = Login::Welcome(Access::Full);
+const READ: Login = Login::Welcome(Access::ReadOnly);
+
+fn wait(seconds: u64) -> Login {
+    Login::Wait { seconds }
+}
+
+#[test]
+fn who_knows_their_password_is_let_in_with_their_own_access() {
+    let scene = Scene::with_three();
+    assert_eq!(scene.login(HERE, "ann", "admin"), FULL);
+    assert_eq!(scene.login(HERE, "bob", "correct horse"), READ);
+    for (number, (name, password)) in [
+        ("ann", "correct horse"),
+        ("bob", "admin"),
+        ("ann", ""),
+        ("Ann", "admin"),
+        ("", ""),
+        ("eve", ""),
+        ("nobody", "admin"),
+        ("ann\0", "admin"),
+        ("ann", "admin\0"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let source = format!("192.0.2.{}", 100 + number);
+        let login = scene.login(&source, name, password);
+        assert_eq!(login, Login::Wrong, "{name} {password}");
+    }
+}
+
+#[test]
+fn nobody_comes_in_by_the_password_that_stands_in_for_theirs() {
+    // Each of many names has one of the two hashes checked in its place.
+    let scene = Scene::with_three();
+    for number in 0..20 {
+        for password in ["admin", "correct horse"] {
+            scene.auth.passed(ip(HERE));
+            let name = format!("user{number}");
+            assert_eq!(scene.login(HERE, &name, password), Login::Wrong);
+        }
+    }
+}
+
+#[test]
+fn without_users_nobody_is_let_in() {
+    let scene = Scene::new(&[]);
+    assert!(!scene.auth.has_users());
+    assert_eq!(scene.login(HERE, "ann", "admin"), Login::Wrong);
+    scene.auth.follow(&[user("ann", "", Access::Full)]);
+    assert!(scene.auth.has_users());
+    assert_eq!(scene.login(HERE, "ann", ""), Login::Wrong);
+    scene.auth.follow(&[user("ann", "admin", Access::Full)]);
+    assert_eq!(scene.login(HERE, "ann", "admin"), Login::Wrong);
+}
+
+#[test]
+fn what_is_too_long_is_wrong_and_counts() {
+    let long = "x".repeat(MAX_PASSWORD + 1);
+    let scene = Scene::with_three();
+    for _ in 0..4 {
+        assert_eq!(scene.login(HERE, "ann", &long), Login::Wrong);
+    }
+    assert_eq!(scene.login(HERE, "ann", &long), wait(1));
+    assert_eq!(scene.login(HERE, "ann", "admin"), wait(1));
+}
+
+#[test]
+fn who_fails_waits_and_nobody_else_does() {
+    let scene = Scene::with_three();
+    for _ in 0..4 {
+        assert_eq!(scene.login(HERE, "ann", "wrong"), Login::Wrong);
+    }
+    // Not even the right one is looked at.
+    assert_eq!(scene.login(HERE, "ann", "admin"), wait(1));
+    assert_eq!(scene.login("192.0.2.2", "bob", "wrong"), Login::Wrong);
+    assert_eq!(scene.login("192.0.2.2", "ann", "admin"), FULL);
+    scene.pass(1000);
+    assert_eq!(scene.login(HERE, "ann", "wrong"), Login::Wrong);
+    assert_eq!(scene.login(HERE, "bob", "correct horse"), wait(2));
+    scene.pass(2000);
+    assert_eq!(scene.login(HERE, "bob", "correct horse"), READ);
+    // That was a success: it begins again.
+    for _ in 0..4 {
+        assert_eq!(scene.login(HERE, "ann", "wrong"), Login::Wrong);
+    }
+    assert_eq!(scene.login(HERE, "ann", "wrong"), wait(1));
+}
+
+#[test]
+fn what_was_right_lately_passes_beside_failures_and_does_not_hide_them() {
+    let scene = Scene::with_three();
+    assert_eq!(scene.login(HERE, "bob", "correct horse"), READ);
+    for _ in 0..4 {
+        assert_eq!(scene.login(HERE, "ann", "wrong"), Login::Wrong);
+    }
+    assert_eq!(scene.login(HERE, "bob", "correct horse"), READ);
+    assert_eq!(scene.login(HERE, "ann", "wrong"), wait(1));
+    assert_eq!(scene.login(HERE, "bob", "wrong"), wait(1));
+    // It is so from anywhere: who knows the password is who they are.
+    assert_eq!(scene.login("192.0.2.2", "bob", "correct horse"), READ);
+}
+
+#[test]
+fn what_was_right_is_not_checked_again_for_a_minute() {
+    let scene = Scene::with_three();
+    assert_eq!(scene.login(HERE, "ann", "admin"), FULL);
+    let slots = [(); slots::AT_ONCE].map(|()| scene.auth.0.slots.take().unwrap());
+    // A check would wait for one of these.
+    assert_eq!(scene.login(HERE, "ann", "admin"), FULL);
+    scene.pass(59_999);
+    assert_eq!(scene.login(HERE, "ann", "admin"), FULL);
+    scene.pass(1);
+    drop(slots);
+    for _ in 0..4 {
+        scene.auth.failed(ip(HERE), "ann", "ssh");
+    }
+    assert_eq!(scene.login(HERE, "ann", "admin"), wait(1));
+}
+
+#[test]
+fn who_was_changed_has_to_log_in_anew() {
+    let before = [
+        user("ann", ADMIN, Access::Full),
+        user("bob", HORSE, Access::ReadOnly),
+    ];
+    let scene = Scene::new(&before);
+    let both = || {
+        [("ann", "admin"), ("bob", "correct horse")]
+            .map(|(name, password)| scene.login(HERE, name, password))
+    };
+    assert_eq!(both(), [FULL, READ]);
+    let readonly = user("ann", ADMIN, Access::ReadOnly);
+    scene.auth.follow(&[before[1].clone(), readonly]);
+    assert_eq!(both(), [READ, READ]);
+    scene
+        .auth
+        .follow(&[before[1].clone(), user("ann", HORSE, Access::Full)]);
+    assert_eq!(both(), [Login::Wrong, READ]);
+    scene.auth.follow(&[before[1].clone()]);
+    assert_eq!(both(), [Login::Wrong, READ]);
+    // As before, but nobody remembers.
+    scene.auth.follow(&before);
+    for _ in 0..4 {
+        scene.auth.failed(ip(HERE), "x", "web");
+    }
+    assert!(matches!(both()[..], [Login::Wait { .. }, READ]));
+}
+
+#[test]
+fn who_is_changed_while_they_log_in_is_not_let_in() {
+    let scene = Scene::with_three();
+    let guard = &scene.auth.0;
+    let attempt = Attempt {
+        source: Source::of(ip(HERE)),
+        name: "ann",
+        password: "admin",
+        tag: guard.key.tag("ann", "admin"),
+    };
+    let ann = Arc::clone(guard.users().find("ann").unwrap());
+    scene.auth.follow(&[user("ann", ADMIN, Access::ReadOnly)]);
+    assert_eq!(guard.admit(&attempt, &ann), None);
+    let ann = Arc::clone(guard.users().find("ann").unwrap());
+    assert_eq!(guard.admit(&attempt, &ann), Some(Access::ReadOnly));
+}
+
+/// Spins until somebody waits for their password to be checked.
+fn until_waiting(auth: &Auth, count: usize) {
+    let deadline = Instant::now() + std::time::Duration::from_secs(10);
+    while auth.0.slots.waiting() != count {
+        assert!(Instant::now() < deadline);
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_third_waits_and_is_asked_for_by_then() {
+    let scene = Scene::with_three();
+    let slots = [(); slots::AT_ONCE].map(|()| scene.auth.0.slots.take().unwrap());
+    thread::scope(|scope| {
+        let login = |password: &'static str| {
+            let auth = scene.auth.clone();
+            scope.spawn(move || auth.login(ip(HERE), "ann", password, "web"))
+        };
+        let waiters = [login("admin"), login("admin")];
+        until_waiting(&scene.auth, 2);
+        // By the time it is their turn, others there have failed too often.
+        for _ in 0..4 {
+            scene.auth.failed(ip(HERE), "ann", "web");
+        }
+        drop(slots);
+        for waiter in waiters {
+            assert_eq!(waiter.join().unwrap(), wait(1));
+        }
+    });
+}
+
+#[test]
+fn those_who_find_too_many_waiting_are_told_to_come_back() {
+    let scene = Scene::with_three();
+    let slots = [(); slots::AT_ONCE].map(|()| scene.auth.0.slots.take().unwrap());
+    thread::scope(|scope| {
+        let waiters = [(); slots::MOST_WAITING].map(|()| {
+            let auth = scene.auth.clone();
+            scope.spawn(move || auth.login(ip(HERE), "ann", "admin", "web"))
+        });
+        until_waiting(&scene.auth, slots::MOST_WAITING);
+        assert_eq!(scene.login("192.0.2.2", "ann", "admin"), wait(BUSY_S));
+        drop(slots);
+        for waiter in waiters {
+            assert_eq!(waiter.join().unwrap(), FULL);
+        }
+    });
+    // It was no failure.
+    assert_eq!(scene.auth.may_try(ip("192.0.2.2")), Ok(()));
+}
+
+#[test]
+fn doors_that_check_keys_share_the_slowness() {
+    let scene = Scene::with_three();
+    for _ in 0..4 {
+        assert_eq!(scene.auth.may_try(ip("2001:db8::1")), Ok(()));
+        scene.auth.failed(ip("2001:db8::1"), "ann", "ssh");
+    }
+    assert_eq!(scene.auth.may_try(ip("2001:db8::2")), Err(1));
+    assert_eq!(scene.login("2001:db8::3", "ann", "admin"), wait(1));
+    scene.auth.passed(ip("2001:db8::4"));
+    assert_eq!(scene.auth.may_try(ip("2001:db8::1")), Ok(()));
+}
+
+#[test]
+fn a_failure_is_one_line_whatever_the_name_is() {
+    let line = |name: &str| failure(Source::of(ip("::ffff:192.0.2.1")), name, "web");
+    let expected = |shown: &str| format!("login failed: user {shown} from 192.0.2.1 (web)");
+    for (name, shown) in [
+        ("ann", "ann"),
+        ("", ""),
+        ("J\u{fc}rgen 2", "J\u{fc}rgen 2"),
+        ("a\nb\r\x1b[2J\0", "a\\u{a}b\\u{d}\\u{1b}[2J\\u{0}"),
+        ("a\u{85}\u{2028}\u{202e}", "a\\u{85}\\u{2028}\\u{202e}"),
+        ("x from 10.0.0.1 (web)", "x from 10.0.0.1 (web)"),
+    ] {
+        assert_eq!(line(name), expected(shown));
+    }
+    let most = "ü".repeat(64);
+    assert_eq!(line(&most), expected(&most));
+    assert_eq!(line(&format!("{most}x")), expected(&format!("{most}...")));
+    let v6 = failure(Source::of(ip("2001:db8::1")), "ann", "ssh");
+    assert_eq!(v6, "login failed: user ann from 2001:db8::1 (ssh)");
+}
+
+#[test]
+fn it_tells_the_time_by_itself() {
+    let auth = Auth::new(&[user("ann", ADMIN, Access::Full)]).unwrap();
+    assert_eq!(auth.login(ip(HERE), "ann", "admin", "web"), FULL);
+    for _ in 0..4 {
+        auth.failed(ip(HERE), "ann", "web");
+    }
+    assert_eq!(auth.may_try(ip(HERE)), Err(1));
+    let deadline = Instant::now() + std::time::Duration::from_secs(10);
+    while auth.may_try(ip(HERE)).is_err() {
+        assert!(Instant::now() < deadline);
+        thread::yield_now();
+    }
+}
