@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Control(Errand),
     /// `diff`
     Diff { old: PathBuf, new: PathBuf },
+    /// `passwd`
+    Passwd,
     /// Balance.
     Serve(Job),
 }
@@ -143,6 +145,7 @@ txlb balances TCP connections over hosts.
     txlb -s reload|stop|quit|reopen [-p PIDFILE]
     txlb ctl [-C SOCKET] [--json] [VERB [key=value ...]]
     txlb diff OLD.xml NEW.xml
+    txlb passwd
     txlb -V | -h";
 
 const DEFAULT_FILE: &str = "/etc/txlb/config.xml";
@@ -242,8 +245,13 @@ fn subcommand(matches: &Matches) -> Result<Command, Exit> {
             old: PathBuf::from(old),
             new: PathBuf::from(new),
         }),
+        ["passwd"] if !has_options => Ok(Command::Passwd),
         ["ctl", ..] => Err(wrong("ctl comes first, and takes -C and --json alone")),
         ["diff", ..] => Err(wrong("diff takes two configurations and no options")),
+        // What else there is may be a password: it is not repeated.
+        ["passwd", ..] => Err(wrong(
+            "passwd takes nothing: it reads the password from the terminal or standard input",
+        )),
         [word, ..] => Err(wrong(&format!(
             "{word:?} is not understood: options begin with '-'"
         ))),

@@ -1,7 +1,7 @@
 //! The txlb program: options in, exit status out.
 //!
 //! The only place that ends the process. What is done with the options is
-//! `serve`'s, `check`'s, `ctl`'s and `diff`'s business.
+//! `serve`'s, `check`'s, `ctl`'s, `diff`'s and `passwd`'s business.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ mod diff;
 mod exit;
 mod logging;
 mod output;
+mod passwd;
 mod pidfile;
 mod serve;
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Ok(Command::Send { signal, pid_file }) => pidfile::send(&pid_file, signal),
         Ok(Command::Control(errand)) => ctl::run(&errand),
         Ok(Command::Diff { old, new }) => diff::run(&old, &new),
+        Ok(Command::Passwd) => passwd::run(),
         Ok(Command::Serve(job)) => serve::run(job),
         Err(exit) => Err(exit),
     };

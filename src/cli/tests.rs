@@ -108,6 +108,16 @@ fn a_difference_is_of_two_files() {
 }
 
 #[test]
+fn a_password_is_not_for_the_command_line() {
+    assert!(matches!(parsed("passwd"), Ok(Command::Passwd)));
+    for line in ["passwd hunter2", "-f hunter2 passwd"] {
+        let message = refused(line);
+        assert!(message.contains("passwd takes nothing"), "{message}");
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_with_a_reason() {
     for (line, word) in [
         ("--demo -f x", "choose one"),
