@@ -31,6 +31,9 @@ mod source;
 #[cfg_attr(not(test), expect(dead_code, reason = "the web door is to use it"))]
 mod tls;
 mod watch;
+#[cfg(feature = "web")]
+#[cfg_attr(not(test), allow(dead_code, reason = "no door shows them yet"))]
+mod pages;
 
 #[cfg(feature = "logins")]
 pub use auth::{Auth, Login, MAX_PASSWORD, hash_password};

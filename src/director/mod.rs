@@ -17,6 +17,7 @@ mod running;
 mod save;
 mod signals;
 mod status;
+pub(crate) mod words;
 
 pub use crate::balance::{HISTOGRAM_MS, Health, MINUTES};
 #[cfg(feature = "web")]

@@ -3,9 +3,6 @@
 //!
 //! How numbers and times are said is `words`' business.
 
-mod words;
-
-use self::words::{age, bytes, count, cut, wrap};
 use crate::balance::Health;
 use crate::calendar::Moment;
 use crate::config::HostState;
@@ -13,6 +10,7 @@ use crate::config::verb::{Batch, Command, Verb, options, table as commands};
 use crate::director::status::{
     GroupStatus, HostStatus, Outcome, ServiceStatus, Sessions, Status, StoredStatus,
 };
+use crate::director::words::{age, bytes, count, cut, wrap};
 use crate::relay::SessionStatus;
 use commands::{CommandSchema, Takes};
 

@@ -1,7 +1,9 @@
-//! Numbers, times and long texts as people like them.
+//! Numbers, times and long texts as people like them, at every door.
+//!
+//! What is said with them is for who says it.
 
 /// How long, in its largest unit alone: at most 6 columns up to 9,999 days.
-pub(super) fn age(ms: u64) -> String {
+pub(crate) fn age(ms: u64) -> String {
     let seconds = ms / 1000;
     match seconds {
         0 => format!("{ms} ms"),
@@ -13,13 +15,13 @@ pub(super) fn age(ms: u64) -> String {
 }
 
 /// So many bytes, in three digits or less: at most 7 columns.
-pub(super) fn bytes(number: u64) -> String {
+pub(crate) fn bytes(number: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     scaled(number, 1024, &UNITS).unwrap_or_else(|| format!("{number} B"))
 }
 
 /// A number, in full up to 99,999, and in three digits or less above that.
-pub(super) fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     match number {
         0..100_000 => number.to_string(),
         _ => scaled(number, 1000, &["k", "M", "G", "T", "P", "E"]).unwrap_or_default(),
@@ -46,7 +48,7 @@ fn scaled(number: u64, base: u64, units: &[&str]) -> Option<String> {
 }
 
 /// The text, in so many columns at most: what is too long ends in `…`.
-pub(super) fn cut(text: &str, most: usize) -> String {
+pub(crate) fn cut(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
     }
@@ -56,7 +58,7 @@ pub(super) fn cut(text: &str, most: usize) -> String {
 
 /// The text in lines of so many columns at most, broken at blanks, those behind the
 /// first indented. A word that is too long is broken where the line ends.
-pub(super) fn wrap(text: &str, most: usize, indent: &str) -> Vec<String> {
+pub(crate) fn wrap(text: &str, most: usize, indent: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest: Vec<char> = text.chars().collect();
     while rest.len() > most {

@@ -1,0 +1,75 @@
+//! Forms and buttons: the only way to them, so that who may only look gets none.
+//!
+//! What a verb does, and whether it may be done, is said by the desk.
+
+use super::View;
+use super::html::{Element, el};
+use crate::config::Access;
+
+/// A form that asks for one of the verbs whose buttons are in it. `None` for those who
+/// may only look.
+///
+/// Browsers fill in again what was in a form when a page is loaded anew, even what is
+/// hidden, and by its place: a button would act on another host than the one it is at.
+/// So they are asked not to.
+pub(super) fn form(view: &View<'_>, keys: &[(&'static str, &str)]) -> Option<Element> {
+    if view.access != Access::Full {
+        return None;
+    }
+    let generation = view.status.generation.to_string();
+    let always = [("token", view.token), ("generation", &generation)];
+    let form = el("form")
+        .attr("method", "post")
+        .attr("action", "/do")
+        .attr("autocomplete", "off");
+    Some(form.with_all(always.iter().chain(keys).map(|(key, value)| {
+        el("input")
+            .attr("type", "hidden")
+            .attr("name", key)
+            .value(value)
+    })))
+}
+
+/// A button that asks for `verb`. Where there are many alike, `of` says aloud which one
+/// it is: `Drain web:main/one`.
+pub(super) fn button(verb: &'static str, label: &str, of: &str) -> Element {
+    let button = el("button").attr("name", "verb").value(verb).text(label);
+    match of {
+        "" => button,
+        _ => button.attr("aria-label", &format!("{label} {of}")),
+    }
+}
+
+/// Something that one click only opens.
+pub(super) fn folded(summary: &str, of: &str) -> Element {
+    let summary = el("summary").text(summary);
+    el("details").with(match of {
+        "" => summary,
+        _ => summary.with(el("span").class("vh").text(&format!(" {of}"))),
+    })
+}
+
+/// An input with its label in front of it.
+pub(super) fn labelled(label: &str, input: Element) -> Element {
+    el("label").text(label).text(" ").with(input)
+}
+
+/// An input for a weight.
+pub(super) fn weight(weight: u16) -> Element {
+    el("input")
+        .attr("type", "number")
+        .attr("name", "weight")
+        .attr("min", "0")
+        .attr("max", "1000")
+        .attr("required", "")
+        .value(&weight.to_string())
+}
+
+/// A box to tick, for what is refused otherwise.
+pub(super) fn force(label: &str) -> Element {
+    let tick = el("input")
+        .attr("type", "checkbox")
+        .attr("name", "force")
+        .value("true");
+    el("label").class("force").with(tick).text(" ").text(label)
+}

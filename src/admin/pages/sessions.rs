@@ -1,0 +1,115 @@
+//! The open sessions, and how those before them ended.
+//!
+//! The oldest are shown: who looks for one that hangs finds it at the top.
+
+use super::html::{Element, el};
+use crate::director::words::{age, bytes, count};
+use crate::director::{SessionStatus, Sessions, Status};
+
+/// Sessions that are shown.
+const SHOWN: usize = 200;
+
+const COLUMNS: [(&str, &str); 8] = [
+    ("Client", ""),
+    ("Service", ""),
+    ("Group/host", ""),
+    ("Age", "n"),
+    ("Silent for", "n"),
+    ("To host", "n"),
+    ("To client", "n"),
+    ("Doing", ""),
+];
+
+/// The open sessions.
+pub(super) fn sessions(status: &Status, sessions: &Sessions) -> Element {
+    let section = el("section")
+        .attr("id", "sessions")
+        .attr("aria-labelledby", "sessions.title")
+        .with(el("h2").attr("id", "sessions.title").text("Open sessions"))
+        .maybe(ended(status));
+    if sessions.list.is_empty() {
+        return section.with(el("p").text("There is none."));
+    }
+    let head = COLUMNS.map(|(name, class)| {
+        let cell = el("th").attr("scope", "col").text(name);
+        if class.is_empty() {
+            cell
+        } else {
+            cell.class(class)
+        }
+    });
+    let rows = sessions.list.iter().take(SHOWN).map(row);
+    let more = sessions.more + sessions.list.len().saturating_sub(SHOWN);
+    let more = (more > 0).then(|| {
+        let text = format!("And {} more that are younger.", count(more as u64));
+        el("p").text(&text)
+    });
+    let table = el("table")
+        .class("sessions")
+        .with(
+            el("caption")
+                .class("vh")
+                .text("Open sessions, the oldest first"),
+        )
+        .with(el("thead").with(el("tr").with_all(head)))
+        .with(el("tbody").with_all(rows));
+    section.with(table).maybe(more)
+}
+
+fn row(session: &SessionStatus) -> Element {
+    let host = session.host.as_deref().unwrap_or("-");
+    let number = |text: &str| el("td").class("n").text(text);
+    el("tr")
+        .with(
+            el("th")
+                .attr("scope", "row")
+                .text(&session.client.to_string()),
+        )
+        .with(el("td").text(&session.service))
+        .with(el("td").text(&format!("{}/{host}", session.group)))
+        .with(number(&age(session.age_ms)))
+        .with(number(&age(session.idle_ms)))
+        .with(number(&bytes(session.bytes_to_host)))
+        .with(number(&bytes(session.bytes_to_client)))
+        .with(el("td").text(session.phase.as_str()))
+}
+
+fn ended(status: &Status) -> Option<Element> {
+    let ended: Vec<_> = status
+        .ended
+        .iter()
+        .filter(|(_, number)| *number > 0)
+        .map(|(reason, number)| format!("{} {}", count(*number), reason.as_str().replace('_', " ")))
+        .collect();
+    let text = format!("Ended since the start: {}.", ended.join(", "));
+    (!ended.is_empty()).then(|| el("p").class("figures").text(&text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::scene;
+    use super::*;
+    use crate::director::EndReason;
+
+    #[test]
+    fn so_many_are_shown_and_the_others_are_counted() {
+        let status = scene::status(Vec::new());
+        let list = Sessions {
+            list: vec![SessionStatus::example(); SHOWN + 3],
+            more: 4,
+        };
+        let text = sessions(&status, &list).into_text();
+        assert_eq!(text.matches("10.0.0.9:33333").count(), SHOWN);
+        assert!(text.contains("And 7 more that are younger."));
+    }
+
+    #[test]
+    fn how_sessions_ended_is_said_where_any_did() {
+        let mut status = scene::status(Vec::new());
+        status.ended = vec![(EndReason::Finished, 9), (EndReason::ClientGone, 0)];
+        let text = ended(&status).unwrap().into_text();
+        assert!(text.contains("Ended since the start: 9 finished."));
+        status.ended.clear();
+        assert!(ended(&status).is_none());
+    }
+}

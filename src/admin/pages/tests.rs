@@ -1,0 +1,284 @@
+//! Whole pages, read from end to end: whatever they show, they are well-formed and do
+//! what they promise.
+
+mod checker;
+pub(super) mod scene;
+
+use std::collections::BTreeSet;
+
+use self::checker::{Checked, check, check_fragment};
+use super::*;
+use crate::config::HostState;
+use crate::config::verb::table::{KeySchema, command};
+use crate::director::{Happening, Health, HostStatus, SessionStatus, Topic};
+
+/// Every kind of character that could do harm.
+fn nasty_names() -> Vec<String> {
+    let mut names: Vec<String> = [
+        "<script>alert(1)</script>",
+        "\" onmouseover=\"alert(1)",
+        "' a='",
+        "a&amp;b & c",
+        "</td></tr></table>",
+        "line\nfeed\r\ttab",
+        "\u{202e}gpj.one\u{2066}",
+        "nul\0",
+        "\u{7f}\u{85}\u{9b}",
+        "👩\u{200d}💻 ünï \u{301}",
+        "--> ]]> ${x} {{x}}",
+        "",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    names.push("x".repeat(255));
+    names.push("💥".repeat(63));
+    names
+}
+
+fn nasty_status() -> (Status, Sessions) {
+    let names = nasty_names();
+    let hosts = |(number, name): (usize, &String)| {
+        let mut host = match number % 2 {
+            0 => scene::busy(name, 1),
+            _ => scene::failed(name),
+        };
+        host.endpoint.clone_from(name);
+        host.last_failure = Some((name.clone(), u64::MAX));
+        host.health = match number % 3 {
+            0 => Health::Failed(crate::balance::Failure::Other(name.clone())),
+            _ => host.health,
+        };
+        host.state = [HostState::Up, HostState::Drain, HostState::Down][number / 3 % 3];
+        host
+    };
+    let group = |name: &String| scene::group(name, names.iter().enumerate().map(hosts).collect());
+    let mut status = scene::trouble();
+    let services = names
+        .iter()
+        .map(|name| scene::service(name, vec![group(name)]));
+    status.services = services.collect();
+    status.happenings = names
+        .iter()
+        .map(|name| Happening {
+            wall_ms: u64::MAX,
+            topic: Topic::Error,
+            text: name.clone(),
+        })
+        .collect();
+    let list = names.iter().map(|name| SessionStatus {
+        service: name.clone(),
+        group: name.clone(),
+        host: Some(name.clone()),
+        ..SessionStatus::example()
+    });
+    let sessions = Sessions {
+        list: list.collect(),
+        more: usize::MAX / 2,
+    };
+    (status, sessions)
+}
+
+/// Looks at the page with and without what may be done, and at what renews it.
+fn looked_at(view: &View<'_>) -> Checked {
+    let only_looked_at = View {
+        access: Access::ReadOnly,
+        ..*view
+    };
+    let checked = check(&page(&only_looked_at));
+    for name in ["form", "button"] {
+        assert_eq!(checked.count(name), 0, "<{name}> for who may only look");
+    }
+    assert!(checked.text.contains("may only look"));
+    assert_eq!(checked.count("script"), 1);
+    let whole = page(view);
+    assert!(whole.contains(&live(view)));
+    assert_eq!(
+        check_fragment(&live(view)).tags[0].attribute("id"),
+        Some("live")
+    );
+    check(&whole)
+}
+
+#[test]
+fn a_page_of_nothing_is_a_page() {
+    let status = Status::default();
+    let checked = looked_at(&scene::view(&status));
+    assert!(checked.text.contains("There is no service."));
+}
+
+#[test]
+fn a_page_says_how_a_small_site_is() {
+    let (status, sessions) = (scene::trouble(), scene::sessions());
+    let notice = Notice {
+        ok: false,
+        text: "the configuration has changed since".to_owned(),
+    };
+    let checked = looked_at(&View {
+        sessions: &sessions,
+        unsaved: &["drainHost service=web group=main name=three".to_owned()],
+        notice: Some(&notice),
+        ..scene::view(&status)
+    });
+    for said in [
+        "2 of 7 hosts are down.",
+        "web:main/two: connection refused, for 4 min",
+        "Nothing was done: the configuration has changed since",
+        "The last reload failed 8 min ago",
+        "2 changes are not in the file",
+        "draining, healthy for 2 h",
+        "host web:main/one is up",
+        "192.0.2.7:40000",
+    ] {
+        assert!(checked.text.contains(said), "{said}");
+    }
+}
+
+#[test]
+fn nobody_can_put_anything_into_a_page_by_a_name() {
+    let (status, sessions) = nasty_status();
+    looked_at(&View {
+        sessions: &sessions,
+        ..scene::view(&status)
+    });
+    let (small, names) = (scene::trouble(), nasty_names());
+    for name in &names {
+        let notice = Notice {
+            ok: true,
+            text: name.clone(),
+        };
+        looked_at(&View {
+            unsaved: &names,
+            user: Some(name),
+            token: name,
+            notice: Some(&notice),
+            ..scene::view(&small)
+        });
+        check(&error(404, name, name));
+    }
+}
+
+#[test]
+fn what_a_form_sends_is_exactly_what_its_verb_takes() {
+    let name = "\u{202e}a \"b\" & <c>";
+    let mut spare = scene::group("other", vec![scene::failed(name)]);
+    spare.hosts[0].state = HostState::Drain;
+    let mut status = scene::trouble();
+    status.services[0].groups.push(spare);
+    let checked = looked_at(&scene::view(&status));
+    let mut verbs = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    let mut keys: BTreeSet<&str> = BTreeSet::new();
+    for tag in &checked.tags {
+        match (tag.name.as_str(), tag.attribute("name")) {
+            ("form", _) => keys.clear(),
+            ("input", Some(key)) => {
+                keys.insert(key);
+                names.insert(tag.attribute("value").unwrap_or_default());
+            }
+            ("button", Some("verb")) => {
+                let verb = tag.attribute("value").unwrap();
+                let required = |key: &&KeySchema| key.required;
+                for key in command(verb).unwrap().keys.iter().filter(required) {
+                    assert!(keys.contains(key.name), "{verb} without {}", key.name);
+                }
+                assert!(keys.contains("token") && keys.contains("generation"));
+                verbs.insert(verb);
+            }
+            _ => {}
+        }
+    }
+    assert!(names.contains(name));
+    let all = [
+        "addHost",
+        "delHost",
+        "drainHost",
+        "enableGroup",
+        "hostAdminDown",
+        "hostAdminUp",
+        "reload",
+        "retryHost",
+        "saveConfig",
+        "setWeight",
+    ];
+    assert_eq!(Vec::from_iter(verbs), all);
+}
+
+#[test]
+fn a_thousand_hosts_are_a_page_that_can_be_sent() {
+    let hosts: Vec<HostStatus> = (0..1000)
+        .map(|number| scene::busy(&format!("host{number}"), number % 7))
+        .collect();
+    let status = scene::status(hosts);
+    let view = scene::view(&status);
+    looked_at(&view);
+    let a_host = page(&view).len() / 1000;
+    assert!(a_host < 3_000, "{a_host} bytes a host");
+}
+
+#[test]
+fn style_and_script_ask_nobody_else() {
+    for text in [STYLE, SCRIPT] {
+        for word in [
+            "http:",
+            "https:",
+            "//cdn",
+            "@import",
+            "url(",
+            "eval(",
+            "innerHTML",
+        ] {
+            assert!(!text.contains(word), "{word}");
+        }
+    }
+}
+
+/// For eyes: `TXLB_PAGES=FOLDER cargo test --lib pages -- --ignored`, then serve the
+/// folder.
+#[test]
+#[ignore = "writes pages to be looked at"]
+fn pages_to_look_at() {
+    let folder = std::env::var("TXLB_PAGES").expect("where to");
+    let (status, sessions) = (scene::trouble(), scene::sessions());
+    let unsaved = [
+        "drainHost service=web group=main name=three",
+        "hostAdminDown service=web group=main name=four",
+    ]
+    .map(str::to_owned);
+    let notice = Notice {
+        ok: true,
+        text: "ok generation 12".to_owned(),
+    };
+    let trouble = View {
+        sessions: &sessions,
+        unsaved: &unsaved,
+        notice: Some(&notice),
+        ..scene::view(&status)
+    };
+    let reader = View {
+        access: Access::ReadOnly,
+        user: None,
+        notice: None,
+        ..trouble
+    };
+    let (nasty, their_sessions) = nasty_status();
+    let nasty = View {
+        sessions: &their_sessions,
+        ..scene::view(&nasty)
+    };
+    let hosts = (0..1000).map(|it| scene::busy(&format!("host{it}"), it % 7));
+    let many = scene::status(hosts.collect());
+    let files = [
+        ("index.html", page(&trouble)),
+        ("live", live(&trouble)),
+        ("reader.html", page(&reader)),
+        ("nasty.html", page(&nasty)),
+        ("many.html", page(&scene::view(&many))),
+        ("empty.html", page(&scene::view(&Status::default()))),
+        ("error.html", error(403, "Forbidden", "You may only look.")),
+        ("style.css", STYLE.to_owned()),
+        ("script.js", SCRIPT.to_owned()),
+    ];
+    for (name, text) in files {
+        std::fs::write(format!("{folder}/{name}"), text).unwrap();
+    }
+}
