@@ -57,10 +57,9 @@ fn percent(status: &Status) -> usize {
 }
 
 fn who(view: &View<'_>) -> Element {
-    let who = el("dd");
     let who = match view.user {
-        Some(user) => who.name(user),
-        None => who.text("nobody is configured"),
+        Some(user) => el("dd").name(user),
+        None => el("dd").text("nobody: no user is configured"),
     };
     who.text(match view.access {
         Access::Full => ", may change everything",

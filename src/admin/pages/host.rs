@@ -136,31 +136,41 @@ fn buttons(
     let down = button("hostAdminDown", "Down", place);
     let failed = matches!(host.health, Health::Failed(_));
     let form = form.maybe(failed.then(|| button("retryHost", "Retry", place)));
-    let is_last = around.enabled && around.usable == 1 && State::of(host).is_usable();
-    let form =
-        match host.state {
-            HostState::Up if is_last => form.with(
+    let form = match host.state {
+        HostState::Up => match warning(around, host) {
+            None => form.with(drain).with(down),
+            Some(warning) => form.with(
                 folded("Drain or down…", place)
-                    .with(el("p").class("bad").text(
-                        "No other host of this enabled group is up: clients would find nobody.",
-                    ))
+                    .with(warning)
                     .with(drain)
                     .with(down),
             ),
-            HostState::Up => form.with(drain).with(down),
-            HostState::Drain => form.with(up).with(down),
-            HostState::Down => form.with(up).with(drain),
-        };
+        },
+        HostState::Drain => form.with(up).with(down),
+        HostState::Down => form.with(up).with(drain),
+    };
     Some(el("td").with(form.with(remove(around, host, place))))
+}
+
+/// What is said before the last host that new sessions could go to is taken away.
+fn warning(around: &Surroundings<'_>, host: &HostStatus) -> Option<Element> {
+    let is_last = around.enabled && around.usable == 1 && State::of(host).is_usable();
+    let text = "No other host of this enabled group is up: clients would find nobody.";
+    is_last.then(|| el("p").class("bad").text(text))
 }
 
 fn remove(around: &Surroundings<'_>, host: &HostStatus, place: &str) -> Element {
     let empties = around.enabled && around.others == 0;
     let text = match host.open {
         0 => "It has no open session.".to_owned(),
-        open => format!("Its {} live on.", number_of(open as usize, "open session")),
+        open => {
+            let sessions = number_of(open as usize, "open session");
+            let live = if open == 1 { "lives" } else { "live" };
+            format!("Its {sessions} {live} on.")
+        }
     };
     folded("Remove…", place)
+        .maybe(warning(around, host))
         .with(el("p").text(&text))
         .maybe(empties.then(|| force("even though nobody is left then")))
         .with(button("delHost", "Remove", place))
@@ -220,7 +230,10 @@ mod tests {
             ..AROUND
         };
         let warning = "clients would find nobody";
-        assert!(text(&scene::host("one"), &last).contains(warning));
+        let folded = text(&scene::host("one"), &last);
+        assert_eq!(folded.matches(warning).count(), 2);
+        let (before, inside) = folded.split_once("Drain or down…").unwrap();
+        assert!(inside.contains("drainHost") && !before.contains("drainHost"));
         assert!(!text(&scene::host("one"), &AROUND).contains(warning));
         assert!(!text(&scene::failed("two"), &last).contains(warning));
         let not_enabled = Surroundings {

@@ -107,19 +107,19 @@ impl Element {
         self.attributes.push_str("=\"");
     }
 
-    fn write(&self, out: &mut String) {
+    fn write(self, out: &mut String) {
         let Element {
             name,
             attributes,
             inside,
         } = self;
-        for piece in ["<", name, attributes, ">"] {
+        for piece in ["<", name, &attributes, ">"] {
             out.push_str(piece);
         }
-        if VOID.contains(name) {
+        if VOID.contains(&name) {
             return;
         }
-        for piece in [inside, "</", name, ">"] {
+        for piece in [&inside, "</", name, ">"] {
             out.push_str(piece);
         }
     }

@@ -18,6 +18,7 @@
 
   let timer = 0;
   let asking = false;
+  let denied = false;
   let pointedAt = 0;
 
   // What is the same thing before and after. A button is what it does: none may turn
@@ -105,7 +106,8 @@
 
   async function fetchLive() {
     const answer = await fetch("/live", { cache: "no-store", signal: AbortSignal.timeout(patience) });
-    if (answer.status === 401 || answer.status === 403) {
+    denied = answer.status === 401 || answer.status === 403;
+    if (denied) {
       return complain("You are not logged in any more. What is shown is as of " + asOf() + ": renew the page.");
     }
     if (!answer.ok) throw new Error(answer.status);
@@ -131,8 +133,9 @@
     later(Math.max(every, 10 * (Date.now() - began)));
   }
 
+  // Who may not look is not asked for a password again and again, but goes there once.
   function isOn() {
-    return renew !== null && renew.checked && !document.hidden;
+    return renew !== null && renew.checked && !document.hidden && !denied;
   }
 
   function later(ms) {
@@ -165,6 +168,7 @@
     later(every);
   }
   now.addEventListener("click", (event) => {
+    if (denied) return;
     event.preventDefault();
     pointedAt = 0;
     renewNow();

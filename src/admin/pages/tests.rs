@@ -2,6 +2,7 @@
 //! what they promise.
 
 mod checker;
+mod contrast;
 pub(super) mod scene;
 
 use std::collections::BTreeSet;

@@ -133,6 +133,7 @@ impl<'a> Verdict<'a> {
     fn class(&self) -> &'static str {
         let serving = |it: &Down<'_>| it.group.name == it.service.enabled;
         match (self.stranded.is_empty(), self.down.is_empty()) {
+            (true, true) if self.services == 0 => "verdict fair",
             (true, true) => "verdict good",
             (true, false) if !self.down.iter().any(serving) => "verdict fair",
             _ => "verdict bad",
