@@ -27,4 +27,9 @@ impl Exit {
             message: message.to_string(),
         }
     }
+
+    /// For an error of the system's that has no number of its own.
+    pub(crate) fn other(error: &std::io::Error) -> Exit {
+        Exit::new(Exit::OTHER, &format!("txlb: {error}"))
+    }
 }

@@ -10,6 +10,7 @@ mod cli;
 mod ctl;
 mod demo;
 mod diff;
+mod doors;
 mod exit;
 mod logging;
 mod output;

@@ -1,14 +1,14 @@
 //! Runs a balancer until it is told to stop.
 //!
 //! Signals are passed on to the director's desk, which does what they ask for. The log
-//! is the program's own: here is how it follows the configuration.
+//! is the program's own: here is how it follows the configuration. The doors are
+//! `doors`'s business.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-use txlb::admin::ControlDoor;
 use txlb::config::Config;
 use txlb::director::{
     Desk, DeskThread, Director, Error, Event as DirectorEvent, File, FileError, Finish, Fixture,
@@ -18,6 +18,7 @@ use txlb::os::descriptors;
 
 use crate::cli::{Job, Source};
 use crate::demo::Demo;
+use crate::doors::Doors;
 use crate::exit::Exit;
 use crate::logging::{Log, Target};
 use crate::pidfile::PidFile;
@@ -29,7 +30,7 @@ enum Event {
 
 /// Balances until a signal ends it.
 pub(crate) fn run(job: Job) -> Result<(), Exit> {
-    let log = Log::start(job.level).map_err(|error| other(&error))?;
+    let log = Log::start(job.level).map_err(|error| Exit::other(&error))?;
     let result = serve(job, &log);
     log.flush();
     result
@@ -45,7 +46,7 @@ fn serve(job: Job, log: &Log) -> Result<(), Exit> {
         }
         Source::CommandLine(config) => (None, *config),
         Source::Demo => {
-            let (started, config) = Demo::start().map_err(|error| other(&error))?;
+            let (started, config) = Demo::start().map_err(|error| Exit::other(&error))?;
             demo = Some(started);
             (None, config)
         }
@@ -61,7 +62,7 @@ fn serve(job: Job, log: &Log) -> Result<(), Exit> {
     let (events, incoming) = channel();
     let signals = events.clone();
     forward_signals(move |signal| drop(signals.send(Event::Signal(signal))))
-        .map_err(|error| other(&error))?;
+        .map_err(|error| Exit::other(&error))?;
     // Who reads our number there may send what would have ended us before.
     let _pid_file = job.pid_file.as_deref().map(PidFile::take).transpose()?;
     let descriptors_before = raise_limit();
@@ -69,19 +70,15 @@ fn serve(job: Job, log: &Log) -> Result<(), Exit> {
         workers: job.workers.unwrap_or_else(processors),
         on_event: Arc::new(move |event| drop(events.send(Event::Director(event)))),
     };
-    warn_of_doors(&config, None);
     let director = Director::start(config, &options).map_err(|error| start_exit(&error))?;
     announce_descriptors(descriptors_before, director.status().capacity);
-    let control = ControlDoor::start(director.config(), director.origins())
-        .map_err(|error| control_exit(&error))?;
-    let fixtures: Vec<Box<dyn Fixture>> = vec![
-        Box::new(MissingDoors),
-        Box::new(log_file),
-        control.fixture(),
-    ];
-    let thread = DeskThread::start(director, file, fixtures).map_err(|error| other(&error))?;
+    let doors = Doors::open(&director)?;
+    let mut fixtures = doors.fixtures();
+    fixtures.push(Box::new(log_file));
+    let thread =
+        DeskThread::start(director, file, fixtures).map_err(|error| Exit::other(&error))?;
     let desk = thread.desk();
-    control.attend(desk.clone());
+    doors.attend(&desk);
     let status = desk.status();
     announce(&status);
     if let Some(demo) = &demo {
@@ -152,16 +149,6 @@ impl Fixture for LogFile {
     }
 }
 
-/// The doors that are not there yet: says so of each that is configured.
-struct MissingDoors;
-
-impl Fixture for MissingDoors {
-    fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Finish>, String> {
-        let (now, next) = (now.clone(), next.clone());
-        Ok(Some(Box::new(move || warn_of_doors(&next, Some(&now)))))
-    }
-}
-
 /// Lets this process have as many descriptors as it may; returns how many it
 /// had.
 fn raise_limit() -> Option<u64> {
@@ -201,33 +188,6 @@ fn announce_descriptors(before: Option<u64>, sessions: usize) {
     log::info!("descriptors: {now}{raised}: enough for {sessions} sessions");
 }
 
-/// Says once of each door that it is configured but cannot be opened yet.
-fn warn_of_doors(config: &Config, before: Option<&Config>) {
-    let had: Vec<_> = before.map(doors).unwrap_or_default();
-    for door in doors(config).into_iter().filter(|door| !had.contains(door)) {
-        log::warn!("{door} is configured, but this version of txlb does not have it yet");
-    }
-}
-
-fn doors(config: &Config) -> Vec<&'static str> {
-    let admin = config.admin.as_ref();
-    let web = admin
-        .and_then(|admin| admin.web.as_ref())
-        .is_some_and(|web| web.enable);
-    let ssh = admin
-        .and_then(|admin| admin.ssh.as_ref())
-        .is_some_and(|ssh| ssh.enable);
-    let doors = [
-        (web, "the admin page (<web>)"),
-        (ssh, "the console (<ssh>)"),
-    ];
-    doors
-        .into_iter()
-        .filter(|(wanted, _)| *wanted)
-        .map(|(_, door)| door)
-        .collect()
-}
-
 /// The exit status of a configuration file that is of no use.
 pub(crate) fn file_exit(error: &FileError) -> Exit {
     let status = match error {
@@ -252,16 +212,4 @@ fn start_exit(error: &Error) -> Exit {
         _ => Exit::OTHER,
     };
     Exit::new(status, &format!("txlb: {error}"))
-}
-
-fn control_exit(error: &io::Error) -> Exit {
-    let status = match error.kind() {
-        io::ErrorKind::PermissionDenied => Exit::NO_PERMISSION,
-        _ => Exit::CANNOT_BIND,
-    };
-    Exit::new(status, &format!("txlb: {error}"))
-}
-
-fn other(error: &io::Error) -> Exit {
-    Exit::new(Exit::OTHER, &format!("txlb: {error}"))
 }

@@ -19,10 +19,12 @@ use std::time::Instant;
 pub use self::hash::{MAX_PASSWORD, hash_password};
 use self::key::{Key, Tag};
 use self::slots::Slots;
-use self::sources::{Source, Sources};
+use self::sources::Sources;
 use self::successes::Successes;
 use self::users::{Known, Users};
-use crate::config::{Access, User};
+use super::source::Source;
+use crate::config::{Access, Config, User};
+use crate::director::{Finish, Fixture};
 
 /// What somebody who waits in vain for their password to be checked is told to wait.
 const BUSY_S: u64 = 1;
@@ -145,6 +147,48 @@ impl Auth {
     /// Somebody there was: what failed before is forgotten.
     pub fn passed(&self, source: IpAddr) {
         lock(&self.0.sources).forget(Source::of(source));
+    }
+}
+
+/// What the page has in its forms, for nobody else to make.
+#[cfg(feature = "web")]
+impl Auth {
+    /// What the forms of a page have in them that was shown to this user.
+    pub(super) fn page_token(&self, name: &str) -> String {
+        self.0.key.page_token(name)
+    }
+
+    /// Whether that is it. Takes as long if it is not.
+    pub(super) fn is_page_token(&self, name: &str, token: &str) -> bool {
+        key::is_same(self.page_token(name).as_bytes(), token.as_bytes())
+    }
+
+    /// A number that nobody can guess.
+    ///
+    /// # Errors
+    /// If the system gives no randomness.
+    #[expect(clippy::unused_self, reason = "who has the key has the randomness")]
+    pub(super) fn random_number(&self) -> io::Result<u64> {
+        key::random_bytes().map(u64::from_le_bytes)
+    }
+}
+
+impl Auth {
+    /// What follows the users of the configuration in force.
+    pub fn fixture(&self) -> Box<dyn Fixture> {
+        Box::new(Follower(self.clone()))
+    }
+}
+
+struct Follower(Auth);
+
+impl Fixture for Follower {
+    fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Finish>, String> {
+        if now.users() == next.users() {
+            return Ok(None);
+        }
+        let (auth, users) = (self.0.clone(), next.users().to_vec());
+        Ok(Some(Box::new(move || auth.follow(&users))))
     }
 }
 

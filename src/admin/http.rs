@@ -7,7 +7,7 @@
 mod answer;
 mod form;
 
-pub(super) use answer::Answer;
+pub(super) use answer::{Answer, reason};
 pub(super) use form::{Fields, fields};
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};

@@ -8,35 +8,36 @@ mod amp;
 mod auth;
 mod control;
 #[cfg(feature = "web")]
-#[expect(dead_code, reason = "the web door is to show it")]
 mod csv;
 #[cfg(feature = "web")]
-#[cfg_attr(
-    not(any(test, feature = "https")),
-    expect(dead_code, reason = "the web door is to use it")
-)]
 mod deadline;
 #[cfg(feature = "web")]
 mod haproxy;
 #[cfg(feature = "web")]
 mod http;
 #[cfg(feature = "web")]
-#[expect(dead_code, reason = "the web door is to show it")]
+mod listeners;
+#[cfg(feature = "web")]
 mod metrics;
+#[cfg(feature = "web")]
+mod pages;
 #[cfg(feature = "web")]
 mod seats;
 #[cfg(feature = "logins")]
 mod source;
-#[cfg(feature = "https")]
-#[cfg_attr(not(test), expect(dead_code, reason = "the web door is to use it"))]
+#[cfg(feature = "web")]
+#[cfg_attr(not(feature = "https"), path = "no_tls.rs")]
 mod tls;
 mod watch;
 #[cfg(feature = "web")]
-#[cfg_attr(not(test), allow(dead_code, reason = "no door shows them yet"))]
-mod pages;
+mod web;
 
 #[cfg(feature = "logins")]
 pub use auth::{Auth, Login, MAX_PASSWORD, hash_password};
 pub use control::ControlDoor;
+#[cfg(feature = "web")]
+pub use listeners::DoorError;
 #[cfg(feature = "https")]
 pub use tls::check_certificate;
+#[cfg(feature = "web")]
+pub use web::WebDoor;

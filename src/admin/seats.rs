@@ -21,17 +21,17 @@ pub(super) struct Seats {
 #[derive(Default)]
 struct Taken {
     all: usize,
-    by_source: HashMap<Source, usize>,
+    by_place: HashMap<IpAddr, usize>,
 }
 
 /// A client's seat, for as long as it stays.
 pub(super) struct Seat {
     seats: Arc<Seats>,
-    source: Source,
+    place: IpAddr,
 }
 
 impl Seats {
-    /// So many in all, and from one source.
+    /// So many in all, and from one place.
     pub(super) fn new(
         most: usize,
         most_from_one: usize,
@@ -50,20 +50,20 @@ impl Seats {
         self.lock().all < self.most
     }
 
-    /// A seat for somebody from `ip`; `None` where that source has its share already,
+    /// A seat for somebody from `ip`; `None` where that place has its share already,
     /// or no seat is left.
     pub(super) fn take(self: &Arc<Seats>, ip: IpAddr) -> Option<Seat> {
-        let source = Source::of(ip);
+        let place = Source::of(ip).place();
         let mut taken = self.lock();
-        let from_there = taken.by_source.get(&source).copied().unwrap_or(0);
+        let from_there = taken.by_place.get(&place).copied().unwrap_or(0);
         if taken.all >= self.most || from_there >= self.most_from_one {
             return None;
         }
         taken.all += 1;
-        taken.by_source.insert(source, from_there + 1);
+        taken.by_place.insert(place, from_there + 1);
         Some(Seat {
             seats: Arc::clone(self),
-            source,
+            place,
         })
     }
 
@@ -77,10 +77,10 @@ impl Drop for Seat {
         let mut taken = self.seats.lock();
         let was_full = taken.all == self.seats.most;
         taken.all -= 1;
-        if let Some(from_there) = taken.by_source.get_mut(&self.source) {
+        if let Some(from_there) = taken.by_place.get_mut(&self.place) {
             *from_there -= 1;
             if *from_there == 0 {
-                taken.by_source.remove(&self.source);
+                taken.by_place.remove(&self.place);
             }
         }
         drop(taken);
@@ -114,6 +114,6 @@ mod tests {
         assert_eq!(rings.load(Ordering::Relaxed), 1);
         taken.clear();
         assert_eq!(rings.load(Ordering::Relaxed), 1);
-        assert!(seats.lock().by_source.is_empty() && seats.lock().all == 0);
+        assert!(seats.lock().by_place.is_empty() && seats.lock().all == 0);
     }
 }

@@ -2,22 +2,32 @@
 //!
 //! Only the address; who it is, is `auth`'s business.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
-/// One IPv4 address, mapped into IPv6 or not, or one IPv6 /64: who has one address of
-/// it has all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Where somebody comes from.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Source(IpAddr);
 
 impl Source {
-    /// Where `ip` belongs to.
-    pub(super) fn of(ip: IpAddr) -> Source {
-        match ip.to_canonical() {
-            IpAddr::V6(v6) => {
-                let network = v6.to_bits() >> 64 << 64;
-                Source(IpAddr::V6(network.into()))
+    /// Somebody at this address.
+    pub(super) fn of(address: IpAddr) -> Source {
+        Source(address.to_canonical())
+    }
+
+    /// The address itself; one of IPv4 that was mapped to IPv6 as IPv4.
+    pub(super) fn address(self) -> IpAddr {
+        self.0
+    }
+
+    /// What stands for all that are at one place. A whole /64 of IPv6 is one: that is
+    /// what one household or one server gets, and is free to choose from.
+    pub(super) fn place(self) -> IpAddr {
+        match self.0 {
+            IpAddr::V4(address) => IpAddr::V4(address),
+            IpAddr::V6(address) => {
+                let prefix = address.to_bits() >> 64 << 64;
+                Ipv6Addr::from_bits(prefix).into()
             }
-            v4 => Source(v4),
         }
     }
 }
@@ -27,9 +37,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_and_its_network_are_one_source() {
+    fn an_address_and_its_network_are_one_place() {
         let same = |one: &str, two: &str| {
-            let [one, two] = [one, two].map(|ip| Source::of(ip.parse().unwrap()));
+            let [one, two] = [one, two].map(|ip| Source::of(ip.parse().unwrap()).place());
             one == two
         };
         assert!(same("10.0.0.1", "::ffff:10.0.0.1"));

@@ -50,6 +50,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// Who may log in at the doors.
+    pub fn users(&self) -> &[User] {
+        self.admin.as_ref().map_or(&[], |admin| &admin.users)
+    }
+
     /// The names that hosts have for addresses, each once.
     pub fn host_names(&self) -> BTreeSet<&str> {
         let groups = self.services.iter().flat_map(|service| &service.groups);

@@ -110,6 +110,15 @@ fn want(
     }
 }
 
+/// Where one address that is not a service's listens. A name is resolved here and now.
+///
+/// # Errors
+/// A name that does not resolve.
+pub fn places_of(listen: &ListenAddress) -> Result<Vec<Place>, Error> {
+    let answers = resolve_all(name(listen), NAMES_PATIENCE).map_err(Error::System)?;
+    places(listen, &answers)
+}
+
 fn name(listen: &ListenAddress) -> Option<&str> {
     match &listen.host {
         ListenHost::Name(name) => Some(name),

@@ -15,6 +15,7 @@ mod recovery;
 mod renames;
 mod running;
 mod save;
+mod shares;
 mod signals;
 mod status;
 pub(crate) mod words;
@@ -27,6 +28,7 @@ pub use conversation::{Conversation, Heard, Wish};
 pub use desk::{Answer, By, Data, Desk, DeskThread, Finish, Fixture, Form};
 pub use error::Error;
 pub use file::{Changed, File, FileError};
+pub use listeners::places_of as places;
 pub use names::unresolved_names;
 pub use pulse::Pulses;
 pub use save::{SaveError, Saved};
@@ -51,7 +53,6 @@ use running::Running;
 
 use crate::config::Config;
 use crate::config::verb::HostKey;
-use crate::os::descriptors;
 use crate::relay::{
     Clock, Journal, ListenKey, Listing, Lobbies, Mailbox, Meters, Order, Plan, Shared, Slice,
     Worker,
@@ -63,19 +64,6 @@ const NAMES_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a worker may take to obey: a turn takes milliseconds, and a
 /// listener that is to be closed at most a second more.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Descriptors kept for everything that is not a session: logs, files, doors.
-const RESERVED: u64 = 64;
-
-/// Probes under way at the same time, and the share of the descriptors they
-/// may have at most.
-const MAX_PROBES: u64 = 1024;
-const PROBES_SHARE: u64 = 16;
-
-/// Pipes that a worker may have, two descriptors each, and the share of the
-/// descriptors that those of all workers may have. Who finds none copies.
-const MAX_PIPES: u64 = 64;
-const PIPES_SHARE: u64 = 32;
 
 /// How to run.
 #[derive(Clone)]
@@ -147,7 +135,7 @@ impl Director {
             capacity: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             complain_after_ms: AtomicU64::new(0),
-            pipes: pipes(count),
+            pipes: shares::pipes(count),
             lobbies: Lobbies::new(count),
             journal: Journal::new(clock),
             meters: (0..count).map(|_| Meters::default()).collect(),
@@ -168,7 +156,7 @@ impl Director {
                 Box::new(look_up),
                 Box::new(move |name, answer| on_answer.tell(name, answer)),
             ),
-            recovery: Recovery::start(clock, probes()).map_err(Error::System)?,
+            recovery: Recovery::start(clock, shares::probes()).map_err(Error::System)?,
         };
         director.apply(config)?;
         Ok(director)
@@ -361,13 +349,7 @@ impl Director {
     fn limit_sessions(&self) {
         // Each worker has an event queue, a waker and pipes besides its listeners.
         let each = self.listeners.len() + 2 + 2 * self.shared.pipes;
-        let workers = (each * self.workers.len()) as u64;
-        let capacity = descriptors::limit().map_or(u64::MAX, |limit| {
-            limit
-                .saturating_sub(RESERVED + probes() as u64 + workers)
-                .max(2)
-        });
-        let capacity = usize::try_from(capacity / 2).unwrap_or(usize::MAX);
+        let capacity = shares::sessions(each * self.workers.len());
         self.shared.capacity.store(capacity, Ordering::Relaxed);
     }
 }
@@ -422,16 +404,4 @@ impl Drop for Alarm {
             (self.on_event)(Event::Stopped);
         }
     }
-}
-
-fn probes() -> usize {
-    let limit = descriptors::limit().map_or(MAX_PROBES, |limit| limit / PROBES_SHARE);
-    usize::try_from(limit.clamp(1, MAX_PROBES)).unwrap_or(1)
-}
-
-/// How many pipes each of the `workers` may have.
-fn pipes(workers: usize) -> usize {
-    let limit = descriptors::limit().unwrap_or(u64::MAX) / PIPES_SHARE;
-    let each = limit / (2 * workers.max(1) as u64);
-    usize::try_from(each.min(MAX_PIPES)).unwrap_or(0)
 }

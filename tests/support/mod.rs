@@ -10,6 +10,8 @@ pub(crate) mod config;
 pub(crate) mod control;
 pub(crate) mod desk;
 pub(crate) mod host;
+pub(crate) mod http;
+pub(crate) mod page;
 pub(crate) mod proc;
 pub(crate) mod txlb;
 

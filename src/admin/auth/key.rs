@@ -14,10 +14,16 @@ pub(super) struct Tag([u8; 32]);
 impl Tag {
     /// Takes as long whether they are or not.
     pub(super) fn is(&self, other: &Tag) -> bool {
-        let pairs = self.0.iter().zip(&other.0);
-        let difference = pairs.fold(0, |seen, (ours, theirs)| seen | (ours ^ theirs));
-        std::hint::black_box(difference) == 0
+        is_same(&self.0, &other.0)
     }
+}
+
+/// Whether these are the same bytes; takes as long if they are not. That they are not
+/// even as many is no secret.
+pub(super) fn is_same(ours: &[u8], theirs: &[u8]) -> bool {
+    let pairs = ours.iter().zip(theirs);
+    let difference = pairs.fold(0, |seen, (ours, theirs)| seen | (ours ^ theirs));
+    std::hint::black_box(difference) == 0 && ours.len() == theirs.len()
 }
 
 /// A key of HMAC-SHA256, of the size of that one's block.
@@ -40,6 +46,14 @@ impl Key {
     /// For a name and a password, neither of which has a NUL.
     pub(super) fn tag(&self, name: &str, password: &str) -> Tag {
         Tag(self.digest(&[name.as_bytes(), b"\0", password.as_bytes()]))
+    }
+
+    /// What shows that a page was made by this process for the user of that name. No
+    /// user's name begins with a NUL: it is no other tag.
+    #[cfg(feature = "web")]
+    pub(super) fn page_token(&self, name: &str) -> String {
+        let digest = self.digest(&[b"\0page\0", name.as_bytes()]);
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// A number for a name: always the same one, and nobody can tell which.

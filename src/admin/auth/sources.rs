@@ -4,7 +4,9 @@
 //! nobody waits in here.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
+
+use crate::admin::source::Source;
 
 /// Failures that cost nothing: people mistype.
 const FREE: u32 = 3;
@@ -17,32 +19,6 @@ const FORGOTTEN_MS: u64 = 15 * 60 * 1000;
 
 /// Places that are remembered; the one whose last failure is the oldest makes room.
 const MOST: usize = 10_000;
-
-/// Where somebody comes from. A whole /64 of IPv6 is one place: that is what one
-/// household or one server gets, and is free to choose from.
-#[derive(Clone, Copy)]
-pub(super) struct Source(IpAddr);
-
-impl Source {
-    pub(super) fn of(address: IpAddr) -> Source {
-        Source(address.to_canonical())
-    }
-
-    /// The address itself; one of IPv4 that was mapped to IPv6 as IPv4.
-    pub(super) fn address(self) -> IpAddr {
-        self.0
-    }
-
-    fn place(self) -> IpAddr {
-        match self.0 {
-            IpAddr::V4(address) => IpAddr::V4(address),
-            IpAddr::V6(address) => {
-                let prefix = address.to_bits() >> 64 << 64;
-                Ipv6Addr::from_bits(prefix).into()
-            }
-        }
-    }
-}
 
 #[derive(Default)]
 pub(super) struct Sources(HashMap<IpAddr, Failures>);

@@ -58,10 +58,6 @@ impl Answer {
         self
     }
 
-    pub(in crate::admin) fn status(&self) -> u16 {
-        self.status
-    }
-
     /// Writes it; without its body if that was not asked for.
     ///
     /// # Errors
@@ -86,7 +82,8 @@ impl Answer {
     }
 }
 
-fn reason(status: u16) -> &'static str {
+/// The words for a status.
+pub(in crate::admin) fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
         303 => "See Other",

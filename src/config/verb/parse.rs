@@ -27,7 +27,7 @@ impl Command {
         name: &str,
         pairs: &[(K, V)],
     ) -> Result<Command, ParseError> {
-        let schema = table::command(name).ok_or_else(|| unknown_verb(name))?;
+        let schema = table::command(name).ok_or_else(|| ParseError::unknown_verb(name))?;
         let pairs = pairs
             .iter()
             .map(|(key, value)| (key.as_ref(), value.as_ref()));
@@ -41,7 +41,8 @@ impl Command {
     /// The first thing that is wrong.
     pub fn from_words<W: AsRef<str>>(words: &[W]) -> Result<Command, ParseError> {
         let (name, words) = words.split_first().ok_or(ParseError::Empty)?;
-        let schema = table::command(name.as_ref()).ok_or_else(|| unknown_verb(name.as_ref()))?;
+        let schema =
+            table::command(name.as_ref()).ok_or_else(|| ParseError::unknown_verb(name.as_ref()))?;
         let bare = schema.keys.iter().find(|key| key.bare);
         let pair = |word| match (str::split_once(word, '='), bare) {
             (Some(pair), _) => Ok(pair),
@@ -68,14 +69,17 @@ impl FromStr for Command {
     }
 }
 
-fn unknown_verb(found: &str) -> ParseError {
-    let names = table::commands()
-        .iter()
-        .flat_map(|command| [Some(command.name), command.old])
-        .flatten();
-    ParseError::UnknownVerb {
-        found: found.to_owned(),
-        nearest: nearest(found, names),
+impl ParseError {
+    /// That there is no such command, and which may have been meant.
+    pub fn unknown_verb(found: &str) -> ParseError {
+        let names = table::commands()
+            .iter()
+            .flat_map(|command| [Some(command.name), command.old])
+            .flatten();
+        ParseError::UnknownVerb {
+            found: found.to_owned(),
+            nearest: nearest(found, names),
+        }
     }
 }
 
@@ -133,7 +137,7 @@ impl Arguments<'_> {
             "drainHost" => self.set_state(HostState::Drain)?,
             "hostAdminDown" => self.set_state(HostState::Down)?,
             "hostAdminUp" => self.set_state(HostState::Up)?,
-            name => return Err(unknown_verb(name)),
+            name => return Err(ParseError::unknown_verb(name)),
         })
     }
 
@@ -171,7 +175,7 @@ impl Arguments<'_> {
                 scheduler: self.must("scheduler", Value::scheduler)?,
                 place: self.place(Value::name)?,
             },
-            name => return Err(unknown_verb(name)),
+            name => return Err(ParseError::unknown_verb(name)),
         })
     }
 
@@ -205,7 +209,7 @@ impl Arguments<'_> {
                 from: self.must("from", listen_choice)?,
                 to: self.must("to", listen_choice)?,
             },
-            name => return Err(unknown_verb(name)),
+            name => return Err(ParseError::unknown_verb(name)),
         })
     }
 
@@ -238,7 +242,7 @@ impl Arguments<'_> {
                 place: self.place(Value::name)?,
             },
             "delUser" => Verb::DelUser { name },
-            name => return Err(unknown_verb(name)),
+            name => return Err(ParseError::unknown_verb(name)),
         })
     }
 
@@ -266,7 +270,7 @@ impl Arguments<'_> {
                     .maybe("grace", Value::seconds)?
                     .map(Option::unwrap_or_default),
             },
-            name => return Err(unknown_verb(name)),
+            name => return Err(ParseError::unknown_verb(name)),
         })
     }
 
@@ -281,10 +285,12 @@ impl Arguments<'_> {
             "help" => Question::Help {
                 verb: match self.optional("verb").map(|value| value.text) {
                     None => None,
-                    Some(name) => Some(table::command(name).ok_or_else(|| unknown_verb(name))?),
+                    Some(name) => {
+                        Some(table::command(name).ok_or_else(|| ParseError::unknown_verb(name))?)
+                    }
                 },
             },
-            name => return Err(unknown_verb(name)),
+            name => return Err(ParseError::unknown_verb(name)),
         })
     }
 
@@ -293,7 +299,7 @@ impl Arguments<'_> {
             "begin" => Batch::Begin,
             "commit" => Batch::Commit,
             "abort" => Batch::Abort,
-            name => return Err(unknown_verb(name)),
+            name => return Err(ParseError::unknown_verb(name)),
         })
     }
 }

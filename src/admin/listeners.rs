@@ -1,0 +1,114 @@
+//! Where a door for people listens: what stays open from one configuration to the next,
+//! and what is new.
+//!
+//! Who is let in is for the door's porters to know.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::{fmt, io};
+
+use super::watch::{Bell, Porter, Watch};
+use crate::config::{ListenAddress, ListenHost};
+use crate::director::places;
+use crate::os::listen::{Place, bind_all};
+
+/// The listeners of a door; it is shut if there are none.
+#[derive(Default, Clone)]
+pub(super) struct Listeners(BTreeMap<Place, Arc<Listener>>);
+
+/// One listener, and the thread that lets clients in there.
+struct Listener {
+    address: SocketAddr,
+    watch: Watch,
+}
+
+/// Why a door cannot be opened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DoorError {
+    /// It cannot listen there.
+    Listen(io::Error),
+    /// What it needs besides is not to be had: a certificate, say.
+    Other(String),
+}
+
+impl fmt::Display for DoorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DoorError::Listen(error) => error.fmt(f),
+            DoorError::Other(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for DoorError {}
+
+impl Listeners {
+    /// What `door` needs to listen at `listen`. What is open according to `now` stays
+    /// so; what is new lets nobody in before [`Listeners::begin`]. A name is resolved
+    /// here and now.
+    ///
+    /// # Errors
+    /// Something that is new is not to be had.
+    pub(super) fn open<P: Porter>(
+        door: &'static str,
+        listen: &ListenAddress,
+        now: &Listeners,
+        porter: impl Fn(TcpListener) -> P,
+    ) -> Result<Listeners, DoorError> {
+        let places = places(listen)
+            .map_err(|error| DoorError::Other(format!("the {door} door: {error}")))?;
+        let is_name = matches!(listen.host, ListenHost::Name(_));
+        let mut listeners = BTreeMap::new();
+        let mut absent = None;
+        for place in places {
+            let kept = now.0.get(&place).cloned();
+            match kept.map_or_else(|| bind(door, place, &porter).map(Arc::new), Ok) {
+                Ok(listener) => drop(listeners.insert(place, listener)),
+                // A name may have addresses of a family that this machine has not.
+                Err(error) if is_name && error.kind() == io::ErrorKind::AddrNotAvailable => {
+                    absent = Some(error);
+                }
+                Err(error) => return Err(DoorError::Listen(error)),
+            }
+        }
+        match absent {
+            Some(error) if listeners.is_empty() => Err(DoorError::Listen(error)),
+            _ => Ok(Listeners(listeners)),
+        }
+    }
+
+    /// From now on clients are let in.
+    pub(super) fn begin(&self) {
+        self.0.values().for_each(|it| it.watch.begin());
+    }
+
+    /// Where they are.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.0.values().map(|it| it.address)
+    }
+
+    /// To be rung when there is room again.
+    pub(super) fn bells(&self) -> Vec<Bell> {
+        self.0.values().map(|it| it.watch.bell()).collect()
+    }
+}
+
+fn bind<P: Porter>(
+    door: &str,
+    place: Place,
+    porter: impl Fn(TcpListener) -> P,
+) -> io::Result<Listener> {
+    let bind = || {
+        let mut sockets = bind_all(place, 1, false)?;
+        let socket = sockets.pop().ok_or(io::ErrorKind::NotFound)?;
+        let address = socket.local_addr()?;
+        let watch = Watch::start(door, porter(socket))?;
+        Ok(Listener { address, watch })
+    };
+    bind().map_err(|error: io::Error| {
+        let message = format!("the {door} door cannot listen at {place}: {error}");
+        io::Error::new(error.kind(), message)
+    })
+}

@@ -1,0 +1,172 @@
+//! The web door: the admin page, its API, and what programs read of a running txlb.
+//!
+//! Each client has a thread of its own, for one request. How it is let in is known
+//! here; what it may ask, and what it is answered, is `routes`'s business.
+
+mod api;
+mod client;
+mod guard;
+mod hinge;
+mod memo;
+mod notices;
+mod press;
+mod routes;
+mod settings;
+mod views;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use self::hinge::{Hinge, Open};
+use self::memo::Memo;
+use self::notices::Notices;
+use self::settings::Settings;
+use super::auth::Auth;
+use super::listeners::DoorError;
+use super::seats::Seats;
+use super::watch::{Bell, Porter, spawn};
+use crate::config::Config;
+use crate::director::{Desk, Fixture, Pulses};
+
+/// Clients that are let in at the same time; others wait in the system's queue.
+const MAX_CLIENTS: usize = 32;
+
+/// Those of them that may be from one source; others are turned away.
+const MAX_FROM_ONE: usize = 8;
+
+/// The web door, open while the configuration has one that is enabled. Dropping it
+/// closes it; who is let in already is still answered.
+pub struct WebDoor(Arc<Hall>);
+
+impl WebDoor {
+    /// The door as `config` wants it. `auth` knows the users, `pulses` are those of the
+    /// director.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn start(config: &Config, auth: Auth, pulses: Pulses) -> Result<WebDoor, DoorError> {
+        let hall = Arc::new_cyclic(|hall| {
+            let hall: Weak<Hall> = Weak::clone(hall);
+            let on_room = move || {
+                let bells = hall.upgrade().map(|hall| hall.bells());
+                bells.iter().flatten().for_each(Bell::ring);
+            };
+            Hall {
+                seats: Arc::new(Seats::new(MAX_CLIENTS, MAX_FROM_ONE, on_room)),
+                auth,
+                pulses,
+                desk: OnceLock::new(),
+                open: Mutex::default(),
+                notices: Notices::default(),
+                alive: Memo::default(),
+                ready: Memo::default(),
+            }
+        });
+        let open = Open::prepare(config, &Open::default(), &hall)?;
+        open.begin(&Open::default());
+        hall.replace(open);
+        Ok(WebDoor(hall))
+    }
+
+    /// What opens and closes it as the configuration changes.
+    pub fn fixture(&self) -> Box<dyn Fixture> {
+        Box::new(Hinge::new(&self.0))
+    }
+
+    /// Who is asked on behalf of the clients, who wait until that is known.
+    pub fn attend(&self, desk: Desk) {
+        let _ = self.0.desk.set(desk);
+    }
+
+    /// Where it listens; with port 0, the one the system chose. None while it is closed.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        lock(&self.0.open).addresses().collect()
+    }
+}
+
+impl Drop for WebDoor {
+    fn drop(&mut self) {
+        self.0.replace(Open::default());
+    }
+}
+
+/// What the threads of the door share.
+struct Hall {
+    seats: Arc<Seats>,
+    auth: Auth,
+    pulses: Pulses,
+    desk: OnceLock<Desk>,
+    open: Mutex<Open>,
+    notices: Notices,
+    /// Whether the workers go round.
+    alive: Memo,
+    /// Whether every service has a host.
+    ready: Memo,
+}
+
+impl Hall {
+    fn desk(&self) -> &Desk {
+        self.desk.wait()
+    }
+
+    fn settings(&self) -> Arc<Settings> {
+        lock(&self.open).settings()
+    }
+
+    fn replace(&self, open: Open) {
+        let before = std::mem::replace(&mut *lock(&self.open), open);
+        // Closed here, without the lock.
+        drop(before);
+    }
+
+    fn bells(&self) -> Vec<Bell> {
+        lock(&self.open).listeners().bells()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where clients come in.
+struct Doorway {
+    listener: TcpListener,
+    hall: Arc<Hall>,
+}
+
+impl Porter for Doorway {
+    fn listener(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+
+    fn has_room(&self) -> bool {
+        self.hall.seats.has_room()
+    }
+
+    fn let_in(&mut self) -> io::Result<()> {
+        let (stream, peer) = self.listener.accept()?;
+        self.seat(stream, peer)
+    }
+
+    fn complain(&mut self, error: &io::Error) {
+        log::warn!("web: cannot let a client in: {error}");
+    }
+}
+
+impl Doorway {
+    fn seat(&self, stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
+        let Some(seat) = self.hall.seats.take(peer.ip()) else {
+            log::debug!("web: {peer} is turned away: {MAX_FROM_ONE} are there from that address");
+            return Ok(());
+        };
+        let hall = Arc::clone(&self.hall);
+        spawn("web-client", move || {
+            let _seat = seat;
+            if let Err(error) = client::serve(stream, peer, &hall) {
+                log::debug!("web: {peer} is lost: {error}");
+            }
+        })
+    }
+}

@@ -1,0 +1,103 @@
+//! One client: its request is read, answered, and that is all.
+//!
+//! Everything has a deadline, so that who is slow, or says nothing at all, takes up a
+//! seat for a while and nothing else. What is answered is `routes`'s business.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use super::Hall;
+use super::routes::{Visit, answer};
+use crate::admin::deadline::Timed;
+use crate::admin::http::{self, Answer, Request, Trouble};
+use crate::admin::tls::TlsStream;
+
+/// For the headers of a request, and before them for the handshake of TLS.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// For the body of a request.
+const BODY: Duration = Duration::from_secs(10);
+
+/// For the answer: a large page on a slow line.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// How long a client has to take note of the end.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What is read of a client that was answered and still sends, in bytes.
+const LATE: u64 = 512 * 1024;
+
+/// A stream with a deadline.
+trait Line: Read + Write {
+    fn set_deadline(&mut self, deadline: Instant);
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Line for Timed {
+    fn set_deadline(&mut self, deadline: Instant) {
+        Timed::set_deadline(self, deadline);
+    }
+
+    fn socket(&self) -> &TcpStream {
+        Timed::socket(self)
+    }
+}
+
+impl Line for TlsStream {
+    fn set_deadline(&mut self, deadline: Instant) {
+        TlsStream::set_deadline(self, deadline);
+    }
+
+    fn socket(&self) -> &TcpStream {
+        TlsStream::socket(self)
+    }
+}
+
+/// Serves a client to its end.
+///
+/// # Errors
+/// It is lost; there is nobody to tell.
+pub(super) fn serve(stream: TcpStream, peer: SocketAddr, hall: &Hall) -> io::Result<()> {
+    let local = stream.local_addr()?;
+    let settings = hall.settings();
+    let visit = Visit {
+        hall,
+        settings: &settings,
+        peer,
+        local: local.ip(),
+    };
+    let deadline = Instant::now() + HEAD;
+    match &settings.tls {
+        None => talk(Timed::new(stream, deadline)?, &visit),
+        Some(tls) => talk(tls.accept(stream, deadline)?, &visit),
+    }
+}
+
+fn talk(mut line: impl Line, visit: &Visit<'_>) -> io::Result<()> {
+    let begin = |line: &mut _, patience| Line::set_deadline(line, Instant::now() + patience);
+    begin(&mut line, HEAD);
+    let (answer, head_only) = match http::read(&mut line, |line| begin(line, BODY)) {
+        Ok(request) => (answer(visit, &request), is_head(&request)),
+        Err(Trouble::Lost(error)) => return Err(error),
+        Err(Trouble::Refused(status, why)) => (Answer::text(status, format!("{why}\n")), false),
+    };
+    begin(&mut line, ANSWER);
+    answer.write(&mut line, head_only)?;
+    part(line)
+}
+
+fn is_head(request: &Request) -> bool {
+    request.method == "HEAD"
+}
+
+/// Ends a connection so that the answer arrives: closing while there is something
+/// unread would be a reset, which may overtake it.
+fn part(line: impl Line) -> io::Result<()> {
+    let socket = line.socket().try_clone()?;
+    // TLS says goodbye.
+    drop(line);
+    socket.shutdown(Shutdown::Write)?;
+    let rest = Timed::new(socket, Instant::now() + FAREWELL)?;
+    io::copy(&mut rest.take(LATE), &mut io::sink()).map(drop)
+}

@@ -1,0 +1,105 @@
+//! The buttons of the page: what is pressed is done, and the page shown again with what
+//! came of it.
+//!
+//! Only who was shown the page can press: its forms have a token in them, and say which
+//! configuration they were made for.
+
+use super::api::read_fields;
+use super::routes::{Visit, Visitor, error};
+use crate::admin::http::{Answer, Fields, Request};
+use crate::admin::pages::Notice;
+use crate::config::Access;
+use crate::config::verb::{Command, table};
+
+/// The page is told with this where to find what came of a press.
+pub(super) const NOTICE: &str = "notice";
+
+/// Does what was pressed.
+pub(super) fn press(visit: &Visit<'_>, visitor: &Visitor, request: &Request) -> Answer {
+    let fields = match read_fields(request, true) {
+        Ok(fields) => fields,
+        Err((status, why)) => return error(status, why),
+    };
+    let token = value(&fields, "token").unwrap_or_default();
+    let name = visitor.name.as_deref().unwrap_or_default();
+    if !visit.hall.auth.is_page_token(name, token) {
+        let text = "this page was shown by another run of txlb, or to somebody else: \
+                    load it again; nothing was done";
+        return error(403, text);
+    }
+    let outcome = match visitor.access {
+        Access::Full => obey(visit, visitor, &fields),
+        Access::ReadOnly => Err("you may only read".to_owned()),
+    };
+    match visit.hall.auth.random_number() {
+        Ok(number) => {
+            visit.hall.notices.keep(number, notice(outcome));
+            Answer::see(format!("/?{NOTICE}={number:x}"))
+        }
+        // It is done, or not: the page shows which.
+        Err(_) => Answer::see("/".to_owned()),
+    }
+}
+
+fn notice(outcome: Result<String, String>) -> Notice {
+    match outcome {
+        Ok(text) => Notice { ok: true, text },
+        Err(text) => Notice { ok: false, text },
+    }
+}
+
+/// Does it; what is said is for people.
+fn obey(visit: &Visit<'_>, visitor: &Visitor, fields: &Fields) -> Result<String, String> {
+    let command = command(fields)?;
+    let seen = value(fields, "generation").and_then(|text| text.parse().ok());
+    let seen = seen.ok_or("the page does not say which configuration it shows")?;
+    let shown = command.to_string();
+    let told = visit.hall.desk().obey_seen(&visitor.by, command, seen);
+    match told.outcome {
+        Ok(done) if done.is_empty() => Ok(format!("done: {shown}")),
+        Ok(done) => Ok(format!("{shown}: {done}")),
+        Err(why) => Err(format!("{shown}: {why}")),
+    }
+}
+
+/// The verb that was pressed, with those of the form's fields that it takes: the buttons
+/// of a row share them.
+fn command(fields: &Fields) -> Result<Command, String> {
+    let name = value(fields, "verb").ok_or("no verb was pressed")?;
+    let schema = table::command(name).ok_or("there is no such verb")?;
+    let taken: Vec<_> = fields
+        .iter()
+        .filter(|(name, _)| schema.key(name).is_some())
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    Command::from_pairs(name, &taken).map_err(|error| error.to_string())
+}
+
+fn value<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
+    let mut named = fields.iter().filter(|(own, _)| own == name);
+    named.next().map(|(_, value)| value.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(text: &str) -> Fields {
+        crate::admin::http::fields(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_button_takes_what_its_verb_needs_of_the_row() {
+        let row = "token=x&generation=7&service=s&group=g&name=a&weight=5&verb=";
+        let of = |verb: &str| command(&fields(&format!("{row}{verb}"))).map(|it| it.to_string());
+        assert_eq!(
+            of("drainHost").as_deref(),
+            Ok("drainHost service=s group=g name=a")
+        );
+        assert_eq!(
+            of("setWeight").as_deref(),
+            Ok("setWeight service=s group=g name=a weight=5")
+        );
+        assert!(of("").is_err() && of("addHost").is_err());
+    }
+}

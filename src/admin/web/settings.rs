@@ -1,0 +1,69 @@
+//! What the door knows of its configuration while it is in force.
+//!
+//! How it is read is `config`'s business; where it listens, `hinge`'s.
+
+use std::time::Duration;
+
+use crate::admin::tls::Tls;
+use crate::config::{ListenHost, Web};
+use crate::os::state;
+
+/// How clients are served.
+#[derive(Default)]
+pub(super) struct Settings {
+    /// How often the page renews itself.
+    pub(super) refresh: Option<Duration>,
+    /// Names that it is called by besides its addresses and localhost.
+    pub(super) names: Vec<String>,
+    /// What is needed for HTTPS; `None` is HTTP.
+    pub(super) tls: Option<Tls>,
+}
+
+impl Settings {
+    /// As `web` says.
+    ///
+    /// # Errors
+    /// There is no certificate to be had.
+    pub(super) fn new(web: &Web) -> Result<Settings, String> {
+        let mut names = web.names.clone();
+        names.extend(web.listen.as_ref().and_then(|listen| match &listen.host {
+            ListenHost::Name(name) => Some(name.clone()),
+            ListenHost::Ip(ip) if !ip.is_unspecified() => Some(ip.to_string()),
+            ListenHost::Ip(_) | ListenHost::Any => None,
+        }));
+        let tls = web.secure.then(|| certificate(web, &names)).transpose()?;
+        Ok(Settings {
+            refresh: web.refresh,
+            names,
+            tls,
+        })
+    }
+
+    /// What the certificate is known by.
+    pub(super) fn fingerprint(&self) -> Option<String> {
+        self.tls.as_ref().map(Tls::fingerprint)
+    }
+
+    /// The beginning of its addresses.
+    pub(super) fn scheme(&self) -> &'static str {
+        match self.tls {
+            Some(_) => "https",
+            None => "http",
+        }
+    }
+}
+
+/// The operator's certificate, or one of our own.
+fn certificate(web: &Web, names: &[String]) -> Result<Tls, String> {
+    if let (Some(cert), Some(key)) = (&web.cert, &web.key) {
+        return Tls::from_files(cert, key);
+    }
+    let folder =
+        state::folder("txlb").map_err(|error| format!("there is no state folder: {error}"))?;
+    let names = ["localhost", "127.0.0.1", "::1"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(names.iter().cloned())
+        .collect::<Vec<_>>();
+    Tls::self_signed(&folder, &names)
+}

@@ -1,0 +1,175 @@
+//! What there is to be looked at: the page and its parts, the configuration, figures.
+//!
+//! Where it comes from and in what form; what it looks like is known to `pages`,
+//! `metrics` and `csv`. Nothing here changes anything.
+
+use super::Hall;
+use super::routes::{Visit, Visitor, error};
+use crate::admin::csv::{self, csv};
+use crate::admin::http::{Answer, Request, fields};
+use crate::admin::metrics::{self, metrics};
+use crate::admin::pages;
+use crate::config::verb::{Command, Question, View as ConfigView};
+use crate::director::{Answer as Told, Status};
+
+/// Something to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum View {
+    Page,
+    /// What changes of the page.
+    Live,
+    Style,
+    Script,
+    /// The file as it would be if it were saved.
+    RunningText,
+    RunningXml,
+    /// The file as it was last read or saved.
+    StoredXml,
+    Diff,
+    Metrics,
+    Csv,
+}
+
+impl View {
+    /// What is at this path. Some paths are the ancestors'.
+    pub(super) fn at(path: &str) -> Option<View> {
+        Some(match path {
+            "/" | "/all" | "/running" => View::Page,
+            "/live" => View::Live,
+            "/style.css" => View::Style,
+            "/script.js" => View::Script,
+            "/running.txt" => View::RunningText,
+            "/running.xml" => View::RunningXml,
+            "/config.xml" | "/stored.xml" => View::StoredXml,
+            "/diff" => View::Diff,
+            "/metrics" => View::Metrics,
+            "/stats;csv" => View::Csv,
+            _ => return None,
+        })
+    }
+}
+
+/// Shows it.
+pub(super) fn show(visit: &Visit<'_>, visitor: &Visitor, request: &Request, view: View) -> Answer {
+    match view {
+        View::Page | View::Live => page(visit, visitor, request, view),
+        View::Style => Answer::new(200, "text/css; charset=utf-8", pages::STYLE.to_owned()),
+        View::Script => Answer::new(
+            200,
+            "text/javascript; charset=utf-8",
+            pages::SCRIPT.to_owned(),
+        ),
+        View::RunningText => running(visit, visitor, TEXT),
+        View::RunningXml => running(visit, visitor, XML),
+        View::StoredXml => config(visit, visitor, ConfigView::Stored, XML),
+        View::Diff => told(&ask(visit, visitor, Question::Diff), TEXT),
+        View::Metrics => {
+            let text = metrics(&visit.hall.desk().status());
+            Answer::new(200, metrics::CONTENT_TYPE, text)
+        }
+        View::Csv => {
+            let text = csv(&visit.hall.desk().status());
+            Answer::new(200, csv::CONTENT_TYPE, text)
+        }
+    }
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const XML: &str = "application/xml; charset=utf-8";
+
+/// What is told to those who only want to know whether all is well.
+pub(super) fn probe(well: bool) -> Answer {
+    match well {
+        true => Answer::text(200, "ok\n"),
+        false => Answer::text(503, "not ok\n"),
+    }
+}
+
+fn page(visit: &Visit<'_>, visitor: &Visitor, request: &Request, view: View) -> Answer {
+    let (desk, status) = (visit.hall.desk(), visit.hall.desk().status());
+    let sessions = desk.sessions();
+    let unsaved = match status.stored.unsaved {
+        0 => Vec::new(),
+        _ => ask(visit, visitor, Question::Diff).lines(),
+    };
+    let name = visitor.name.as_deref();
+    let notice = notice_number(request).and_then(|number| visit.hall.notices.take(number));
+    let view_of = pages::View {
+        status: &status,
+        sessions: &sessions,
+        unsaved: &unsaved,
+        user: name,
+        access: visitor.access,
+        token: &visit.hall.auth.page_token(name.unwrap_or_default()),
+        refresh: visit.settings.refresh,
+        notice: notice.as_ref(),
+    };
+    Answer::html(
+        200,
+        match view {
+            View::Live => pages::live(&view_of),
+            _ => pages::page(&view_of),
+        },
+    )
+}
+
+/// What came of a press is under this number.
+fn notice_number(request: &Request) -> Option<u64> {
+    let fields = fields(request.query.as_bytes())?;
+    let (_, number) = fields
+        .iter()
+        .find(|(name, _)| name == super::press::NOTICE)?;
+    u64::from_str_radix(number, 16).ok()
+}
+
+/// What runs: as its file would be or, without a file, as it is in effect.
+fn running(visit: &Visit<'_>, visitor: &Visitor, content_type: &'static str) -> Answer {
+    let status = visit.hall.desk().status();
+    let view = match status.stored.file {
+        Some(_) => ConfigView::Running,
+        None => ConfigView::Effect,
+    };
+    config(visit, visitor, view, content_type)
+}
+
+fn config(
+    visit: &Visit<'_>,
+    visitor: &Visitor,
+    view: ConfigView,
+    content_type: &'static str,
+) -> Answer {
+    told(
+        &ask(visit, visitor, Question::Config { view }),
+        content_type,
+    )
+}
+
+fn ask(visit: &Visit<'_>, visitor: &Visitor, question: Question) -> Told {
+    let command = Command::Question(question);
+    visit.hall.desk().obey(&visitor.by, command)
+}
+
+fn told(told: &Told, content_type: &'static str) -> Answer {
+    match &told.outcome {
+        Ok(_) => {
+            let lines = told.lines().into_iter().map(|line| line + "\n");
+            Answer::new(200, content_type, lines.collect())
+        }
+        Err(why) => error(404, why),
+    }
+}
+
+impl Hall {
+    /// Whether the workers go round.
+    pub(super) fn is_alive(&self) -> bool {
+        const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+        self.alive.answer(|| self.pulses.beat(PATIENCE))
+    }
+
+    /// Whether every service has a host. The desk is asked once a second at most:
+    /// anybody may ask here.
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready
+            .answer(|| Status::is_ready(&self.desk().status()))
+    }
+}

@@ -1,0 +1,161 @@
+//! A client of the admin page that says exactly what it is told to.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use super::client::connect;
+use super::config::web_service;
+use super::txlb::Txlb;
+
+/// A user `admin` with the password `admin`, and one `guest` with the password `guest`
+/// who may only read.
+pub(crate) const USERS: &str = "<user name=\"admin\" password=\"..xpoEyRReGzk\" access=\"full\"/>\
+     <user name=\"guest\" password=\"$1$guestgue$0ifPtxIKp36EncYzV2k8U.\" access=\"readonly\"/>";
+
+/// `admin:admin`, as HTTP Basic has it.
+pub(crate) const ADMIN: &str = "Basic YWRtaW46YWRtaW4=";
+
+/// `guest:guest`.
+pub(crate) const GUEST: &str = "Basic Z3Vlc3Q6Z3Vlc3Q=";
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Reply {
+    /// The value of a header.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines
+            .find(|(own, _)| own.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
+    fn read(mut stream: impl Read) -> Reply {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
+        Reply {
+            status: status.unwrap_or_else(|| panic!("no answer: {text:?}")),
+            head: head.to_owned(),
+            body: body.to_owned(),
+        }
+    }
+}
+
+/// A request that is being put together.
+pub(crate) struct Ask {
+    address: SocketAddr,
+    method: &'static str,
+    path: String,
+    host: String,
+    headers: String,
+    body: String,
+}
+
+impl Ask {
+    pub(crate) fn get(address: SocketAddr, path: &str) -> Ask {
+        Ask {
+            address,
+            method: "GET",
+            path: path.to_owned(),
+            host: address.to_string(),
+            headers: String::new(),
+            body: String::new(),
+        }
+    }
+
+    /// A form.
+    pub(crate) fn post(address: SocketAddr, path: &str, fields: &[(&str, &str)]) -> Ask {
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| format!("{name}={}", escaped(value)))
+            .collect();
+        let kind = "application/x-www-form-urlencoded";
+        Ask {
+            method: "POST",
+            body: fields.join("&"),
+            ..Ask::get(address, path).with("Content-Type", kind)
+        }
+    }
+
+    pub(crate) fn method(self, method: &'static str) -> Ask {
+        Ask { method, ..self }
+    }
+
+    pub(crate) fn host(self, host: &str) -> Ask {
+        Ask {
+            host: host.to_owned(),
+            ..self
+        }
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Ask {
+        self.headers += &format!("{name}: {value}\r\n");
+        self
+    }
+
+    /// As this user.
+    pub(crate) fn by(self, authorization: &str) -> Ask {
+        self.with("Authorization", authorization)
+    }
+
+    pub(crate) fn send(&self) -> Reply {
+        self.send_on(connect(self.address))
+    }
+
+    pub(crate) fn send_on(&self, mut stream: TcpStream) -> Reply {
+        let Ask {
+            method,
+            path,
+            host,
+            headers,
+            body,
+            ..
+        } = self;
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}Content-Length: {length}\r\n\r\n\
+             {body}"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        Reply::read(stream)
+    }
+}
+
+/// Sends these bytes and reads what comes back.
+pub(crate) fn raw(address: SocketAddr, bytes: &[u8]) -> Reply {
+    let mut stream = connect(address);
+    stream.write_all(bytes).unwrap();
+    Reply::read(stream)
+}
+
+fn escaped(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}
+
+/// A configuration with a service "web" and an admin page.
+pub(crate) fn with_page(hosts: &[SocketAddr], attributes: &str, inside: &str) -> String {
+    format!(
+        "<config>{}<admin><web listen=\"127.0.0.1:0\" {attributes}/>{inside}</admin></config>",
+        web_service("", "roundr", hosts)
+    )
+}
+
+/// Where the admin page is, as the log has it last.
+pub(crate) fn page_of(txlb: &Txlb) -> SocketAddr {
+    let lines = txlb.seen.iter().rev();
+    let mut urls = lines.filter_map(|line| line.split_once("the admin page is at "));
+    let (_, url) = urls.next().unwrap_or_else(|| panic!("{:?}", txlb.seen));
+    let place = url.split("//").nth(1).and_then(|it| it.split('/').next());
+    place.unwrap().parse().unwrap()
+}

@@ -1,0 +1,72 @@
+//! A running txlb with an admin page, and a user who looks at it.
+
+use std::net::SocketAddr;
+
+use super::host::Host;
+use super::http::{ADMIN, Ask, Reply, USERS, page_of, with_page};
+use super::txlb::Txlb;
+
+/// A balancer over the host `a`, with an admin page and two users.
+pub(crate) struct Page {
+    pub(crate) txlb: Txlb,
+    pub(crate) address: SocketAddr,
+    _host: Host,
+}
+
+impl Page {
+    pub(crate) fn open() -> Page {
+        let host = Host::new("a");
+        let config = with_page(&[host.address()], "names=\"lb.example.org\"", USERS);
+        let txlb = Txlb::start(&config);
+        Page {
+            address: page_of(&txlb),
+            txlb,
+            _host: host,
+        }
+    }
+
+    /// What the administrator is shown there.
+    pub(crate) fn look(&self, path: &str) -> Reply {
+        Ask::get(self.address, path).by(ADMIN).send()
+    }
+
+    /// What comes of a verb of the administrator's.
+    pub(crate) fn tell(&self, verb: &str, fields: &[(&str, &str)]) -> Reply {
+        let path = format!("/api/{verb}");
+        Ask::post(self.address, &path, fields).by(ADMIN).send()
+    }
+
+    /// The generation of the configuration in force.
+    pub(crate) fn generation(&self) -> u64 {
+        number(&self.look("/api/status").body, "generation")
+    }
+
+    /// The value of a hidden field of the page's forms.
+    pub(crate) fn hidden(&self, name: &str) -> String {
+        let page = self.look("/").body;
+        let start = format!("name=\"{name}\" value=\"");
+        let (_, rest) = page.split_once(&start).unwrap_or_else(|| panic!("{page}"));
+        rest.split('"').next().unwrap().to_owned()
+    }
+
+    /// The button `verb` of host a.
+    pub(crate) fn button(&self, verb: &str, token: &str, generation: &str) -> Ask {
+        let fields = [
+            ("token", token),
+            ("generation", generation),
+            ("verb", verb),
+            ("service", "web"),
+            ("group", "main"),
+            ("name", "a"),
+            ("weight", "7"),
+        ];
+        Ask::post(self.address, "/do", &fields)
+    }
+}
+
+/// The first number of that name in a text of JSON.
+fn number(json: &str, name: &str) -> u64 {
+    let (_, rest) = json.split_once(&format!("\"{name}\":")).unwrap();
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap()
+}

@@ -1,0 +1,297 @@
+//! The web door: what it answers, to whom, and what it does not do.
+
+#![cfg(feature = "web")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use support::http::{ADMIN, Ask, GUEST};
+use support::page::Page;
+
+#[test]
+fn everything_that_is_to_be_read_is_there() {
+    let page = Page::open();
+    let kinds = [
+        ("/", "text/html; charset=utf-8"),
+        ("/all", "text/html; charset=utf-8"),
+        ("/running", "text/html; charset=utf-8"),
+        ("/live", "text/html; charset=utf-8"),
+        ("/style.css", "text/css; charset=utf-8"),
+        ("/script.js", "text/javascript; charset=utf-8"),
+        ("/running.txt", "text/plain; charset=utf-8"),
+        ("/running.xml", "application/xml; charset=utf-8"),
+        ("/config.xml", "application/xml; charset=utf-8"),
+        ("/stored.xml", "application/xml; charset=utf-8"),
+        ("/diff", "text/plain; charset=utf-8"),
+        ("/metrics", "text/plain; version=0.0.4; charset=utf-8"),
+        ("/stats;csv", "text/plain; charset=utf-8"),
+        ("/api/status", "application/json"),
+        ("/api/sessions", "application/json"),
+        ("/api/help?verb=addHost", "application/json"),
+    ];
+    for (path, kind) in kinds {
+        let reply = page.look(path);
+        assert_eq!(reply.status, 200, "{path}: {reply:?}");
+        assert_eq!(reply.header("Content-Type"), Some(kind), "{path}");
+        assert_eq!(reply.header("Connection"), Some("close"), "{path}");
+        assert_eq!(reply.header("Cache-Control"), Some("no-store"), "{path}");
+        let policy = reply.header("Content-Security-Policy").unwrap();
+        assert!(policy.starts_with("default-src 'self';"), "{policy}");
+        assert!(!reply.body.contains("poEyRReGzk"), "{path}: {reply:?}");
+        let head = Ask::get(page.address, path).method("HEAD").by(ADMIN).send();
+        assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
+        let guest = Ask::get(page.address, path).by(GUEST).send();
+        assert_eq!(guest.status, 200, "{path}");
+    }
+    for path in ["/x", "/api", "/api/", "/api/x", "//", "/../etc/passwd"] {
+        assert_eq!(page.look(path).status, 404, "{path}");
+    }
+    let stored = page.look("/config.xml").body;
+    assert!(stored.contains("password=\"***\""), "{stored}");
+}
+
+#[test]
+fn nobody_sees_anything_without_a_password() {
+    let mut page = Page::open();
+    for path in [
+        "/",
+        "/live",
+        "/style.css",
+        "/metrics",
+        "/api/status",
+        "/config.xml",
+        "/do",
+    ] {
+        for wrong in [
+            "",
+            "Basic",
+            "Basic YWRtaW46YQ==",
+            "Basic bm9ib2R5OmFkbWlu",
+            "Bearer x",
+        ] {
+            let reply = Ask::get(page.address, path).by(wrong).send();
+            // Who tries often enough has to wait, even for that answer.
+            assert!(
+                [401, 429].contains(&reply.status),
+                "{path} {wrong}: {reply:?}"
+            );
+            let asks = reply.header("WWW-Authenticate").is_some();
+            assert_eq!(asks, reply.status == 401, "{reply:?}");
+        }
+    }
+    page.txlb
+        .wait_for("login failed: user admin from 127.0.0.1 (web)");
+    for path in ["/healthz", "/ready"] {
+        let reply = Ask::get(page.address, path).host("whoever").send();
+        assert_eq!((reply.status, reply.body.as_str()), (200, "ok\n"), "{path}");
+    }
+}
+
+#[test]
+fn whoever_may_only_read_changes_nothing() {
+    let page = Page::open();
+    let token = page.hidden("token");
+    let generation = page.generation();
+    let keys = [
+        ("service", "web"),
+        ("group", "main"),
+        ("name", "a"),
+        ("weight", "9"),
+    ];
+    let reply = Ask::post(page.address, "/api/setWeight", &keys)
+        .by(GUEST)
+        .send();
+    assert_eq!(reply.status, 403, "{reply:?}");
+    for verb in ["reload", "saveConfig", "shutdown", "reopenLog", "begin"] {
+        let path = format!("/api/{verb}");
+        let reply = Ask::post(page.address, &path, &[]).by(GUEST).send();
+        assert_eq!(reply.status, 403, "{verb}: {reply:?}");
+    }
+    let press = page.button("setWeight", &token, &generation.to_string());
+    assert_eq!(
+        press.by(GUEST).send().status,
+        403,
+        "with the token of another"
+    );
+    let shown = Ask::get(page.address, "/").by(GUEST).send().body;
+    assert!(
+        !shown.contains("<form") && !shown.contains(&token),
+        "{shown}"
+    );
+    assert_eq!(page.generation(), generation);
+}
+
+#[test]
+fn a_get_never_changes_anything() {
+    let page = Page::open();
+    let generation = page.generation();
+    let query = "service=web&group=main&name=a&weight=9&force=true&to=1&listen=1";
+    for command in txlb::config::verb::table::commands() {
+        if command.only_reads() {
+            continue;
+        }
+        let reply = page.look(&format!("/api/{}?{query}", command.name));
+        assert_eq!(reply.status, 405, "{}: {reply:?}", command.name);
+        assert_eq!(reply.header("Allow"), Some("POST"), "{}", command.name);
+    }
+    assert_eq!(
+        page.look(&format!("/do?verb=setWeight&{query}")).status,
+        405
+    );
+    for method in ["PUT", "DELETE", "OPTIONS", "TRACE", "get"] {
+        let ask = Ask::get(page.address, "/api/setWeight").method(method);
+        assert_eq!(ask.by(ADMIN).send().status, 405, "{method}");
+    }
+    for path in ["/", "/metrics", "/config.xml"] {
+        let reply = Ask::post(page.address, path, &[]).by(ADMIN).send();
+        assert_eq!(reply.status, 405, "{path}");
+    }
+    assert_eq!(page.generation(), generation);
+}
+
+#[test]
+fn pages_elsewhere_change_nothing_and_see_nothing() {
+    let page = Page::open();
+    let generation = page.generation();
+    let own = format!("http://{}", page.address);
+    let token = page.hidden("token");
+    let attack = |name: &str, value: &str| {
+        let keys = [
+            ("service", "web"),
+            ("group", "main"),
+            ("name", "a"),
+            ("weight", "9"),
+        ];
+        let api = Ask::post(page.address, "/api/setWeight", &keys).by(ADMIN);
+        let form = page
+            .button("setWeight", &token, &generation.to_string())
+            .by(ADMIN);
+        for ask in [api, form] {
+            let reply = ask.with(name, value).send();
+            assert_eq!(reply.status, 403, "{name}: {value}: {reply:?}");
+        }
+    };
+    attack("Sec-Fetch-Site", "cross-site");
+    attack("Sec-Fetch-Site", "same-site");
+    attack("Origin", "null");
+    attack("Origin", "http://evil.example");
+    attack("Origin", &format!("https://{}", page.address));
+    for host in [
+        "evil.example",
+        "evil.example:7001",
+        "",
+        "127.0.0.1.evil.example",
+    ] {
+        let reply = Ask::get(page.address, "/api/status")
+            .host(host)
+            .by(ADMIN)
+            .send();
+        assert_eq!(reply.status, 421, "{host}: {reply:?}");
+    }
+    for host in ["localhost", "lb.example.org:1", "LB.EXAMPLE.ORG"] {
+        let reply = Ask::get(page.address, "/api/status")
+            .host(host)
+            .by(ADMIN)
+            .send();
+        assert_eq!(reply.status, 200, "{host}: {reply:?}");
+    }
+    assert_eq!(page.generation(), generation);
+    let keys = [
+        ("service", "web"),
+        ("group", "main"),
+        ("name", "a"),
+        ("weight", "9"),
+    ];
+    let honest = Ask::post(page.address, "/api/setWeight", &keys).by(ADMIN);
+    let honest = honest
+        .with("Origin", &own)
+        .with("Sec-Fetch-Site", "same-origin");
+    assert_eq!(honest.send().status, 200);
+}
+
+#[test]
+fn a_button_needs_the_page_it_is_on() {
+    let mut page = Page::open();
+    let (token, generation) = (page.hidden("token"), page.hidden("generation"));
+    for wrong in ["", "0", &token[1..], &format!("{token}0")] {
+        let reply = page
+            .button("drainHost", wrong, &generation)
+            .by(ADMIN)
+            .send();
+        assert_eq!(reply.status, 403, "{wrong}: {reply:?}");
+    }
+    assert_eq!(page.generation().to_string(), generation);
+
+    let reply = page
+        .button("drainHost", &token, &generation)
+        .by(ADMIN)
+        .send();
+    assert_eq!(reply.status, 303, "{reply:?}");
+    let place = reply.header("Location").unwrap().to_owned();
+    assert!(place.starts_with("/?notice="), "{place}");
+    let shown = page.look(&place).body;
+    assert!(shown.contains("done: drainHost service=web"), "{shown}");
+    assert!(
+        !page.look(&place).body.contains("done: drainHost"),
+        "shown twice"
+    );
+    page.txlb
+        .wait_for("drainHost service=web group=main name=a, was state=up; by user admin from");
+
+    // The page that was shown before the change does not know of it.
+    let reply = page
+        .button("hostAdminUp", &token, &generation)
+        .by(ADMIN)
+        .send();
+    let place = reply.header("Location").unwrap().to_owned();
+    let shown = page.look(&place).body;
+    assert!(
+        shown.contains("the configuration has changed meanwhile"),
+        "{shown}"
+    );
+    assert!(page.look("/config.xml").status == 200);
+    assert!(page.look("/running.xml").body.contains("state=\"drain\""));
+}
+
+#[test]
+fn verbs_are_answered_in_json_with_a_status_that_fits() {
+    let page = Page::open();
+    let host = [("service", "web"), ("group", "main"), ("name", "a")];
+    let reply = page.tell("setWeight", &[&host[..], &[("weight", "9")]].concat());
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(reply.header("Content-Type"), Some("application/json"));
+    assert_eq!(
+        reply.body,
+        "{\"ok\":true,\"generation\":2,\"done\":\"\",\"error\":null,\"data\":{\"lines\":[]}}\n"
+    );
+    for (verb, fields, status) in [
+        (
+            "setWeight",
+            &[
+                ("service", "x"),
+                ("group", "g"),
+                ("name", "n"),
+                ("weight", "1"),
+            ][..],
+            409,
+        ),
+        ("delHost", &host[..], 409),
+        ("setWeight", &host[..], 400),
+        ("setWeight", &[("wight", "1")][..], 400),
+        ("setWieght", &[][..], 404),
+        ("commit", &[][..], 409),
+    ] {
+        let reply = page.tell(verb, fields);
+        assert_eq!(reply.status, status, "{verb}: {reply:?}");
+        assert!(reply.body.starts_with("{\"ok\":false,"), "{reply:?}");
+        assert!(reply.body.contains("\"error\":\""), "{reply:?}");
+    }
+    let near = page.tell("setWieght", &[]).body;
+    assert!(near.contains("setWeight"), "{near}");
+    let reply = page.tell("status", &[]);
+    assert!(reply.body.contains("\"data\":{\"version\":"), "{reply:?}");
+    let plain = Ask::post(page.address, "/api/setWeight", &host).by(ADMIN);
+    let plain = plain.with("Content-Type", "text/plain").send();
+    assert_eq!(plain.status, 400, "two kinds of body");
+    assert_eq!(page.generation(), 2);
+}

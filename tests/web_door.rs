@@ -1,0 +1,162 @@
+//! The web door itself: who is let in, how it follows the configuration, and what it
+//! says to those who only want to know whether all is well.
+
+#![cfg(feature = "web")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::io::{Read, Write};
+
+use rustix::process::Signal;
+use support::client::{connect, connect_from, fate, who_in_turn};
+use support::host::{Host, Place};
+use support::http::{ADMIN, Ask, USERS, page_of, raw, with_page};
+use support::page::Page;
+use support::txlb::Txlb;
+use support::until;
+
+#[test]
+fn without_users_this_machine_may_look_and_change_nothing() {
+    let host = Host::new("a");
+    let txlb = Txlb::start(&with_page(&[host.address()], "", ""));
+    let page = page_of(&txlb);
+    assert_eq!(Ask::get(page, "/").send().status, 200);
+    let reply = Ask::post(page, "/api/reload", &[]).send();
+    assert_eq!(reply.status, 403, "{reply:?}");
+    assert_eq!(Ask::get(page, "/").host("evil.example").send().status, 421);
+}
+
+#[test]
+fn the_door_follows_the_configuration() {
+    let host = Host::new("a");
+    let config = |attributes: &str, users: &str| with_page(&[host.address()], attributes, users);
+    let mut txlb = Txlb::start(&config("", USERS));
+    let page = page_of(&txlb);
+    let ask = || Ask::get(page, "/api/status").by(ADMIN).send().status;
+    assert_eq!(ask(), 200);
+
+    // The same listener, another password.
+    txlb.reload(&config(
+        "refresh=\"3\"",
+        &USERS.replace("..xpoEyRReGzk", "ab01FAX.bQRSU"),
+    ));
+    assert_eq!(page_of(&txlb), page);
+    assert_eq!(ask(), 401);
+    txlb.reload(&config("refresh=\"3\"", USERS));
+
+    // Elsewhere.
+    let elsewhere = Place::new();
+    let there = format!("listen=\"{}\"", elsewhere.address());
+    drop(elsewhere);
+    let moved = config("", USERS).replace("listen=\"127.0.0.1:0\" ", &there);
+    txlb.reload(&moved);
+    txlb.wait_for("the admin page is at");
+    let new = page_of(&txlb);
+    assert_ne!(new, page);
+    assert_eq!(Ask::get(new, "/api/status").by(ADMIN).send().status, 200);
+    until("the old place is shut", || {
+        std::net::TcpStream::connect(page).is_err()
+    });
+
+    // Not to be had: everything stays.
+    let taken = Host::new("b");
+    let there = format!("listen=\"{}\"", taken.address());
+    let wrong = config("", USERS).replace("listen=\"127.0.0.1:0\" ", &there);
+    let said = txlb.reload_in_vain(wrong);
+    assert!(said.contains("the web door cannot listen at"), "{said}");
+    assert_eq!(Ask::get(new, "/api/status").by(ADMIN).send().status, 200);
+
+    txlb.reload(&config("enable=\"false\"", USERS));
+    txlb.wait_for("the admin page is closed");
+    until("it is shut", || std::net::TcpStream::connect(new).is_err());
+    assert_eq!(who_in_turn(txlb.address(), 2), "aa");
+}
+
+#[test]
+fn no_host_is_not_ready_and_stopping_is_neither() {
+    let place = Place::new();
+    let config = with_page(&[place.address()], "", USERS);
+    let mut txlb = Txlb::start(&config);
+    let page = page_of(&txlb);
+    let status = |path: &str| Ask::get(page, path).send().status;
+    assert_eq!(
+        (status("/healthz"), status("/ready")),
+        (200, 200),
+        "untried"
+    );
+    let _ = fate(txlb.address());
+    txlb.wait_for("is down");
+    until("not ready", || status("/ready") == 503);
+    assert_eq!(status("/healthz"), 200);
+    let _listener = place.listen();
+    until("ready again", || status("/ready") == 200);
+
+    let mut open = connect(txlb.address());
+    open.write_all(b"x").unwrap();
+    txlb.signal(Signal::QUIT);
+    until("stopping", || status("/ready") == 503);
+}
+
+#[test]
+fn who_says_nothing_takes_a_seat_and_no_more() {
+    let page = Page::open();
+    let silent: Vec<_> = (0..8).map(|_| connect(page.address)).collect();
+    // The ninth from one address is turned away at once.
+    let mut ninth = connect(page.address);
+    assert!(matches!(ninth.read(&mut [0; 1]), Ok(0) | Err(_)));
+    // From another address there is room.
+    let other = connect_from([127, 0, 0, 9].into(), page.address);
+    let reply = Ask::get(page.address, "/healthz").send_on(other);
+    assert_eq!(reply.status, 200);
+    assert_eq!(who_in_turn(page.txlb.address(), 3), "aaa");
+    drop(silent);
+    until("room again", || {
+        let mut stream = connect(page.address);
+        let asked = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+        let mut answer = String::new();
+        asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.contains("200 OK")
+    });
+}
+
+#[test]
+fn a_full_house_lets_others_wait() {
+    let page = Page::open();
+    let from = |last: u8| connect_from([127, 0, 0, last].into(), page.address);
+    let mut seated: Vec<_> = (0..32).map(|number| from(10 + number / 8)).collect();
+    let mut waiting = from(99);
+    waiting
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    // Somebody leaves.
+    seated.pop();
+    let mut answer = String::new();
+    waiting.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn requests_that_are_none_are_refused_in_words() {
+    let page = Page::open();
+    for (request, status) in [
+        ("\0\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\n\r\n", 400),
+        (
+            "GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+            501,
+        ),
+        (
+            "POST /api/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n",
+            413,
+        ),
+    ] {
+        let reply = raw(page.address, request.as_bytes());
+        assert_eq!(reply.status, status, "{request:?}");
+    }
+    let long = format!(
+        "GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+        "y".repeat(9000)
+    );
+    assert_eq!(raw(page.address, long.as_bytes()).status, 431);
+    assert_eq!(who_in_turn(page.txlb.address(), 1), "a");
+}
