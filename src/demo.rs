@@ -19,9 +19,15 @@ use crate::output;
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
-/// The first port tried for the balancer, and how many are.
+/// The first ports tried for the balancer and for its admin page, and how many are.
 const PORT: u16 = 8080;
+const PAGE_PORT: u16 = 7001;
 const PORTS: u16 = 20;
+
+/// The hash of `demo`, who may change everything: only on this machine, and only while
+/// the demonstration runs.
+const USER: &str = "<user name=\"demo\" password=\"$6$txlbdemo$XDAnyxHXYbzeKo2ypfGUD2epr4v1IhLQ3gvBKMy2y/uQiBuwJAqFE0ziKC7G1Zbk9jsoMu1BEk3v9Qof3U7yM/\" \
+    access=\"full\"/>";
 
 /// Clients a host answers at the same time; more are turned away.
 const CLIENTS: usize = 64;
@@ -37,6 +43,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Demo {
     text: String,
+    page_port: Option<u16>,
 }
 
 impl Demo {
@@ -47,14 +54,17 @@ impl Demo {
             let address = start_host(name)?;
             hosts += &format!("      <host name=\"{name}\" ip=\"{address}\"/>\n");
         }
+        let page_port = cfg!(feature = "web").then(|| free_port(PAGE_PORT));
+        let page_port = page_port.transpose()?;
         let text = format!(
             "<config>\n  <service name=\"demo\">\n    <listen ip=\"127.0.0.1:{}\"/>\n    \
              <group name=\"main\" scheduler=\"roundr\" enable=\"true\">\n{hosts}    \
-             </group>\n  </service>\n</config>\n",
-            free_port()?
+             </group>\n  </service>\n{}</config>\n",
+            free_port(PORT)?,
+            page_port.map(admin).unwrap_or_default()
         );
         let reading = config::read(text.as_bytes()).map_err(io::Error::other)?;
-        Ok((Demo { text }, reading.config))
+        Ok((Demo { text, page_port }, reading.config))
     }
 
     /// Says what can be tried.
@@ -71,17 +81,29 @@ impl Demo {
                  curl {url}\n    for i in 1 2 3 4 5 6; do curl -s {url}; done\n\n"
             );
         }
+        if let Some(port) = self.page_port {
+            text += &format!(
+                "Its admin page is at http://127.0.0.1:{port}/ (user demo, password demo).\n\n"
+            );
+        }
         text += "It runs this configuration; Ctrl-C ends it.\n\n";
         text += &self.text;
         output::print(&(text + "\n"))
     }
 }
 
-/// The first port from 8080 on that nobody has.
-fn free_port() -> io::Result<u16> {
-    (PORT..PORT + PORTS)
+/// The admin page, for this machine alone.
+fn admin(port: u16) -> String {
+    format!(
+        "  <admin>\n    <web listen=\"127.0.0.1:{port}\" refresh=\"2\"/>\n    {USER}\n  </admin>\n"
+    )
+}
+
+/// The first port from this one on that nobody has.
+fn free_port(first: u16) -> io::Result<u16> {
+    (first..first + PORTS)
         .find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok())
-        .ok_or_else(|| io::Error::other(format!("the ports from {PORT} on are all in use")))
+        .ok_or_else(|| io::Error::other(format!("the ports from {first} on are all in use")))
 }
 
 fn start_host(name: &'static str) -> io::Result<SocketAddr> {

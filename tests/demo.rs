@@ -111,6 +111,31 @@ fn the_three_hosts_answer_in_turn_at_the_url_that_is_printed() {
     );
 }
 
+#[cfg(feature = "web")]
+#[test]
+fn the_admin_page_that_is_printed_is_there_for_its_user() {
+    use support::http::Ask;
+
+    /// `demo:demo`, as HTTP Basic has it.
+    const DEMO: &str = "Basic ZGVtbzpkZW1v";
+
+    let _alone = one_at_a_time();
+    let demo = Demo::start(command(&["--demo"]));
+    let _ = fetch(&demo.url);
+    let line = loop {
+        let line = demo.lines.recv_timeout(PATIENCE).unwrap();
+        if line.starts_with("Its admin page is at ") {
+            break line;
+        }
+    };
+    let page = address(line.split(' ').nth(5).unwrap());
+    assert_eq!(Ask::get(page, "/").send().status, 401);
+    let shown = Ask::get(page, "/").by(DEMO).send();
+    assert_eq!(shown.status, 200);
+    assert!(shown.body.contains("three") && shown.body.contains("Drain"));
+    demo.stop();
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn hosts_without_descriptors_do_not_go_round_in_circles() {

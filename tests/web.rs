@@ -18,6 +18,7 @@ fn everything_that_is_to_be_read_is_there() {
         ("/live", "text/html; charset=utf-8"),
         ("/style.css", "text/css; charset=utf-8"),
         ("/script.js", "text/javascript; charset=utf-8"),
+        ("/icon.svg", "image/svg+xml"),
         ("/running.txt", "text/plain; charset=utf-8"),
         ("/running.xml", "application/xml; charset=utf-8"),
         ("/config.xml", "application/xml; charset=utf-8"),

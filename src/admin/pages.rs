@@ -27,6 +27,9 @@ use crate::director::{Sessions, Status};
 /// The style sheet, at `/style.css`.
 pub(super) const STYLE: &str = include_str!("pages/style.css");
 
+/// What stands for the page in a browser's tab, at `/icon.svg`.
+pub(super) const ICON: &str = include_str!("pages/icon.svg");
+
 /// The script that renews the page, at `/script.js`.
 pub(super) const SCRIPT: &str = include_str!("pages/script.js");
 

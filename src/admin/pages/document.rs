@@ -22,6 +22,7 @@ pub(super) fn whole(title: &str, scripted: bool, body: Element) -> String {
     let style = el("link")
         .attr("rel", "stylesheet")
         .attr("href", "/style.css");
+    let icon = el("link").attr("rel", "icon").attr("href", "/icon.svg");
     let script = el("script").attr("src", "/script.js").flag("defer");
     let head = el("head")
         .with(el("meta").attr("charset", "utf-8"))
@@ -30,6 +31,7 @@ pub(super) fn whole(title: &str, scripted: bool, body: Element) -> String {
         .with(meta("referrer", "same-origin"))
         .with(el("title").text(title))
         .with(style)
+        .with(icon)
         .maybe(scripted.then_some(script));
     el("html")
         .attr("lang", "en")

@@ -20,6 +20,7 @@ pub(super) enum View {
     Live,
     Style,
     Script,
+    Icon,
     /// The file as it would be if it were saved.
     RunningText,
     RunningXml,
@@ -38,6 +39,7 @@ impl View {
             "/live" => View::Live,
             "/style.css" => View::Style,
             "/script.js" => View::Script,
+            "/icon.svg" => View::Icon,
             "/running.txt" => View::RunningText,
             "/running.xml" => View::RunningXml,
             "/config.xml" | "/stored.xml" => View::StoredXml,
@@ -59,6 +61,7 @@ pub(super) fn show(visit: &Visit<'_>, visitor: &Visitor, request: &Request, view
             "text/javascript; charset=utf-8",
             pages::SCRIPT.to_owned(),
         ),
+        View::Icon => Answer::new(200, "image/svg+xml", pages::ICON.to_owned()),
         View::RunningText => running(visit, visitor, TEXT),
         View::RunningXml => running(visit, visitor, XML),
         View::StoredXml => config(visit, visitor, ConfigView::Stored, XML),
