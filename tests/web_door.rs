@@ -9,7 +9,7 @@ mod support;
 use std::io::{Read, Write};
 
 use rustix::process::Signal;
-use support::client::{connect, connect_from, fate, who_in_turn};
+use support::client::{Session, connect, connect_from, fate, who_in_turn};
 use support::host::{Host, Place};
 use support::http::{ADMIN, Ask, USERS, page_of, raw, with_page};
 use support::page::Page;
@@ -159,4 +159,28 @@ fn requests_that_are_none_are_refused_in_words() {
     );
     assert_eq!(raw(page.address, long.as_bytes()).status, 431);
     assert_eq!(who_in_turn(page.txlb.address(), 1), "a");
+}
+
+#[test]
+fn two_hundred_that_never_finish_asking_keep_nobody_out_for_long_and_hold_up_no_session() {
+    let page = Page::open();
+    let begun = b"GET / HTTP/1.1\r\nHost: x\r\n";
+    let mut slow: Vec<_> = (0..200)
+        .map(|number| connect_from([127, 0, 1, 1 + number / 8].into(), page.address))
+        .collect();
+    for stream in &mut slow {
+        stream.write_all(begun).unwrap();
+    }
+    let mut session = Session::open(page.txlb.address());
+    for _ in 0..100 {
+        // Who has been dropped by now is.
+        slow.retain_mut(|stream| stream.write_all(b"X-Slow: y\r\n").is_ok());
+        session.echo(1000);
+    }
+    // There are seats for 32, who have ten seconds each, and two seconds in a crowd: whoever
+    // has had theirs makes room for those behind.
+    let reply = Ask::get(page.address, "/healthz")
+        .send_on(connect_from([127, 0, 2, 1].into(), page.address));
+    assert_eq!(reply.status, 200);
+    session.echo(1000);
 }

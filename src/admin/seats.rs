@@ -50,6 +50,11 @@ impl Seats {
         self.lock().all < self.most
     }
 
+    /// Whether more than half of the seats are taken.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.lock().all > self.most / 2
+    }
+
     /// A seat for somebody from `ip`; `None` where that place has its share already,
     /// or no seat is left.
     pub(super) fn take(self: &Arc<Seats>, ip: IpAddr) -> Option<Seat> {
@@ -105,7 +110,7 @@ mod tests {
         let [one, two] = [[10, 0, 0, 1], [10, 0, 0, 2]].map(IpAddr::from);
         let mut taken: Vec<_> = (0..3).filter_map(|_| seats.take(one)).collect();
         assert_eq!(taken.len(), 2);
-        assert!(seats.has_room());
+        assert!(seats.has_room() && seats.is_crowded());
         taken.extend(seats.take(two));
         assert!(!seats.has_room() && seats.take(two).is_none());
 

@@ -16,6 +16,9 @@ use crate::admin::tls::TlsStream;
 /// For the headers of a request, and before them for the handshake of TLS.
 const HEAD: Duration = Duration::from_secs(10);
 
+/// The same for who comes while most seats are taken: others wait for this one.
+const HEAD_IN_A_CROWD: Duration = Duration::from_secs(2);
+
 /// For the body of a request.
 const BODY: Duration = Duration::from_secs(10);
 
@@ -67,16 +70,23 @@ pub(super) fn serve(stream: TcpStream, peer: SocketAddr, hall: &Hall) -> io::Res
         peer,
         local: local.ip(),
     };
-    let deadline = Instant::now() + HEAD;
+    let head = match hall.seats.is_crowded() {
+        true => HEAD_IN_A_CROWD,
+        false => HEAD,
+    };
+    let deadline = Instant::now() + head;
     match &settings.tls {
         None => talk(Timed::new(stream, deadline)?, &visit),
-        Some(tls) => talk(tls.accept(stream, deadline)?, &visit),
+        Some(tls) => {
+            let mut line = tls.accept(stream, deadline)?;
+            line.set_deadline(Instant::now() + head);
+            talk(line, &visit)
+        }
     }
 }
 
 fn talk(mut line: impl Line, visit: &Visit<'_>) -> io::Result<()> {
     let begin = |line: &mut _, patience| Line::set_deadline(line, Instant::now() + patience);
-    begin(&mut line, HEAD);
     let (answer, head_only) = match http::read(&mut line, |line| begin(line, BODY)) {
         Ok(request) => (answer(visit, &request), is_head(&request)),
         Err(Trouble::Lost(error)) => return Err(error),
