@@ -8,6 +8,8 @@ mod support;
 use support::http::{ADMIN, Ask, GUEST};
 use support::page::Page;
 
+const MANUAL: &str = include_str!("../man/txlb.8");
+
 #[test]
 fn everything_that_is_to_be_read_is_there() {
     let page = Page::open();
@@ -31,6 +33,16 @@ fn everything_that_is_to_be_read_is_there() {
         ("/api/help?verb=addHost", "application/json"),
     ];
     for (path, kind) in kinds {
+        let is_part = ["/live", "/icon.svg", "/style.css", "/script.js"].contains(&path);
+        let written = path
+            .split('?')
+            .next()
+            .unwrap()
+            .replace("/api/help", "/api/");
+        assert!(
+            is_part || MANUAL.contains(&written),
+            "{path} is not in txlb(8)"
+        );
         let reply = page.look(path);
         assert_eq!(reply.status, 200, "{path}: {reply:?}");
         assert_eq!(reply.header("Content-Type"), Some(kind), "{path}");
