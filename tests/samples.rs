@@ -99,7 +99,7 @@ const OLD: &str = r#"<!-- A director of old -->
     </group>
     <enable group="only"/>
   </service>
-  <admin listen="127.0.0.1:7001">
+  <admin listen="127.0.0.1:0">
     <user name="root" password="..xpoEyRReGzk" access="full"/>
     <user name="guest" password="..xpoEyRReGzk" access="readonly"/>
   </admin>
@@ -131,7 +131,7 @@ const NEW: &str = r#"<?xml version="1.0"?>
     </group>
   </service>
   <admin>
-    <web listen="*:7001" enable="true" secure="true" refresh="10"/>
+    <web listen="*:0" enable="true" secure="true" refresh="10"/>
     <ssh listen="None" enable="False"/>
     <user name="admin" password="..xpoEyRReGzk" access="full"/>
   </admin>

@@ -94,6 +94,7 @@ impl Txlb {
     /// Runs a command that is, or becomes, txlb; waits for nothing.
     pub(crate) fn spawn(mut command: Command, folder: Folder) -> Txlb {
         command.stdin(Stdio::null()).stdout(Stdio::null());
+        keep_state_in(&folder, &mut command);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let lines = read_lines(child.stderr.take().unwrap());
         Txlb::new(child, lines, folder)
@@ -106,6 +107,7 @@ impl Txlb {
         folder: Folder,
     ) -> Txlb {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
+        keep_state_in(&folder, &mut command);
         let mut child = command.stderr(stderr).spawn().unwrap();
         let lines = read_lines(child.stdout.take().unwrap());
         Txlb::new(child, lines, folder)
@@ -228,6 +230,11 @@ impl Drop for Txlb {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What txlb makes itself and keeps is not to outlive the test.
+fn keep_state_in(folder: &Folder, command: &mut Command) {
+    command.env("STATE_DIRECTORY", folder.file("state"));
 }
 
 /// A run of txlb that has ended.
