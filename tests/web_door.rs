@@ -13,7 +13,7 @@ use support::client::{Session, connect, connect_from, fate, who_in_turn};
 use support::host::{Host, Place};
 use support::http::{ADMIN, Ask, USERS, page_of, raw, with_page};
 use support::page::Page;
-use support::txlb::Txlb;
+use support::txlb::{Folder, Txlb, run, text};
 use support::until;
 
 #[test]
@@ -71,6 +71,20 @@ fn the_door_follows_the_configuration() {
     txlb.wait_for("the admin page is closed");
     until("it is shut", || std::net::TcpStream::connect(new).is_err());
     assert_eq!(who_in_turn(txlb.address(), 2), "aa");
+}
+
+#[test]
+fn a_place_that_is_taken_ends_the_start_with_a_number_for_it() {
+    let taken = Host::new("b");
+    let config = with_page(&[taken.address()], "", USERS);
+    let there = format!("<web listen=\"{}\"", taken.address());
+    let config = config.replace("<web listen=\"127.0.0.1:0\"", &there);
+    let folder = Folder::new();
+    let file = folder.write("config.xml", config);
+    let finished = run(&["-f", text(&file)]);
+    assert_eq!(finished.status, Some(69), "{finished:?}");
+    let said = format!("txlb: the web door cannot listen at {}: ", taken.address());
+    assert!(finished.stderr.contains(&said), "{finished:?}");
 }
 
 #[test]
