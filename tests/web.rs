@@ -243,9 +243,9 @@ fn a_button_needs_the_page_it_is_on() {
     let place = reply.header("Location").unwrap().to_owned();
     assert!(place.starts_with("/?notice="), "{place}");
     let shown = page.look(&place).body;
-    assert!(shown.contains("done: drainHost service=web"), "{shown}");
+    assert!(shown.contains("Done: drainHost service=web"), "{shown}");
     assert!(
-        !page.look(&place).body.contains("done: drainHost"),
+        !page.look(&place).body.contains("Done: drainHost"),
         "shown twice"
     );
     page.txlb

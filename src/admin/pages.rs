@@ -20,6 +20,7 @@ mod verdict;
 
 use std::time::Duration;
 
+use self::document::Besides;
 use self::html::{Element, el};
 use crate::config::Access;
 use crate::director::{Sessions, Status};
@@ -76,7 +77,7 @@ pub(super) fn page(view: &View<'_>) -> String {
         .maybe(view.notice.map(document::notice))
         .with(main)
         .with(document::foot());
-    document::whole(&verdict.title(), true, body)
+    document::whole(&verdict.title(), Besides::LooksAndScript, body)
 }
 
 /// What of the page changes, as one `<div id="live">`: the script puts it in place of the
@@ -94,7 +95,13 @@ pub(super) fn error(status: u16, title: &str, text: &str) -> String {
         .with(el("p").text(text))
         .with(el("p").with(el("a").attr("href", "/").text("Go to the admin page")));
     let body = el("body").class("error").with(main);
-    document::whole(&format!("{status} {title}"), false, body)
+    let besides = match status {
+        // Who may not look here may not look there either, and would be asked for a
+        // password again for each of them.
+        401 => Besides::Nothing,
+        _ => Besides::Looks,
+    };
+    document::whole(&format!("{status} {title}"), besides, body)
 }
 
 fn living(view: &View<'_>, verdict: &verdict::Verdict<'_>) -> Element {

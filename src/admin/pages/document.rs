@@ -7,17 +7,25 @@ use super::{Notice, View};
 
 /// What programs, and those who write them, find here.
 const LINKS: [(&str, &str); 7] = [
-    ("/config.xml", "configuration in effect"),
     ("/running.xml", "file as saving would write it"),
+    ("/running.txt", "the same as plain text"),
     ("/stored.xml", "file as stored"),
     ("/diff", "changes not in the file"),
-    ("/running.txt", "status as text"),
     ("/api/status", "status as JSON"),
     ("/metrics", "metrics for Prometheus"),
+    ("/stats;csv", "statistics as HAProxy has them"),
 ];
 
+/// What the browser is to ask for besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Besides {
+    Nothing,
+    Looks,
+    LooksAndScript,
+}
+
 /// A document around that body.
-pub(super) fn whole(title: &str, scripted: bool, body: Element) -> String {
+pub(super) fn whole(title: &str, besides: Besides, body: Element) -> String {
     let meta = |name, content| el("meta").attr("name", name).attr("content", content);
     let style = el("link")
         .attr("rel", "stylesheet")
@@ -30,9 +38,13 @@ pub(super) fn whole(title: &str, scripted: bool, body: Element) -> String {
         .with(meta("color-scheme", "light dark"))
         .with(meta("referrer", "same-origin"))
         .with(el("title").text(title))
-        .with(style)
-        .with(icon)
-        .maybe(scripted.then_some(script));
+        .with_all(
+            (besides != Besides::Nothing)
+                .then_some([style, icon])
+                .into_iter()
+                .flatten(),
+        )
+        .maybe((besides == Besides::LooksAndScript).then_some(script));
     el("html")
         .attr("lang", "en")
         .with(head)

@@ -159,6 +159,12 @@ fn nobody_can_put_anything_into_a_page_by_a_name() {
 }
 
 #[test]
+fn who_is_asked_for_a_password_is_asked_once() {
+    assert!(!error(401, "Unauthorized", "who are you?").contains("<link"));
+    assert!(error(404, "Not Found", "where?").contains("<link"));
+}
+
+#[test]
 fn what_a_form_sends_is_exactly_what_its_verb_takes() {
     let name = "\u{202e}a \"b\" & <c>";
     let mut spare = scene::group("other", vec![scene::failed(name)]);

@@ -56,7 +56,7 @@ fn obey(visit: &Visit<'_>, visitor: &Visitor, fields: &Fields) -> Result<String,
     let shown = command.to_string();
     let told = visit.hall.desk().obey_seen(&visitor.by, command, seen);
     match told.outcome {
-        Ok(done) if done.is_empty() => Ok(format!("done: {shown}")),
+        Ok(done) if done.is_empty() => Ok(shown),
         Ok(done) => Ok(format!("{shown}: {done}")),
         Err(why) => Err(format!("{shown}: {why}")),
     }
