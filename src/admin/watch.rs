@@ -4,12 +4,14 @@
 //! Who is let in, and what becomes of them, is for the door's porter to know.
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 #[cfg(feature = "web")]
 use std::sync::Weak;
-use std::thread;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -18,6 +20,13 @@ const REST: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 100_000_000,
 };
+
+/// That is said once in this time, however often it happens.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Clients that are let in, or turned away, before orders are looked at again. Without it,
+/// those who come faster than they are turned away would keep the door open.
+const MOST_AT_ONCE: usize = 64;
 
 /// Somebody at a door, with a listening socket that does not block.
 pub(super) trait Porter: Send + 'static {
@@ -37,7 +46,13 @@ pub(super) trait Porter: Send + 'static {
 
 /// The thread, as seen from outside: a byte tells it to look again, the end of the
 /// stream to end. Who waits then is let in before.
-pub(super) struct Watch(Arc<UnixStream>);
+///
+/// Dropping it ends the thread and waits for that, which does not take long: whoever opens
+/// a door at the same place next finds it free.
+pub(super) struct Watch {
+    orders: Arc<UnixStream>,
+    thread: Option<JoinHandle<()>>,
+}
 
 /// Tells a thread that there is room again, as long as its door is open.
 #[cfg(feature = "web")]
@@ -52,19 +67,34 @@ impl Watch {
         let (orders, heard) = UnixStream::pair()?;
         // A thread that has been told often enough looks anyway.
         orders.set_nonblocking(true)?;
-        spawn(name, move || watch(porter, &heard))?;
-        Ok(Watch(Arc::new(orders)))
+        let thread = begin_thread(name, move || watch(porter, &heard))?;
+        Ok(Watch {
+            orders: Arc::new(orders),
+            thread: Some(thread),
+        })
     }
 
     /// From now on clients are let in.
     pub(super) fn begin(&self) {
-        ring(&self.0);
+        ring(&self.orders);
     }
 
-    #[cfg(feature = "web")]
     /// To be rung where somebody left and there had been no room.
+    #[cfg(feature = "web")]
     pub(super) fn bell(&self) -> Bell {
-        Bell(Arc::downgrade(&self.0))
+        Bell(Arc::downgrade(&self.orders))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // Not left to the stream's own end: somebody may be ringing the bell.
+        let _ = self.orders.shutdown(Shutdown::Both);
+        let others = |thread: &JoinHandle<()>| thread.thread().id() != thread::current().id();
+        if let Some(thread) = self.thread.take().filter(others) {
+            // One that panicked has been heard of.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -83,8 +113,11 @@ impl Bell {
 /// # Errors
 /// The system's, if it has none.
 pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
-    thread.map(drop)
+    begin_thread(name, work).map(drop)
+}
+
+fn begin_thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
 fn ring(mut orders: &UnixStream) {
@@ -98,6 +131,7 @@ fn watch(mut porter: impl Porter, mut orders: &UnixStream) {
         return;
     }
     let mut ended = false;
+    let mut complained: Option<Instant> = None;
     while !ended {
         let called = {
             let listener = porter.listener();
@@ -111,8 +145,11 @@ fn watch(mut porter: impl Porter, mut orders: &UnixStream) {
             !waits[0].revents().is_empty()
         };
         ended = called && !heard_more(orders);
-        if let Err(error) = let_in_all(&mut porter) {
-            porter.complain(&error);
+        if let Err(error) = let_in_those_who_wait(&mut porter) {
+            if complained.is_none_or(|at| at.elapsed() >= QUIET) {
+                porter.complain(&error);
+                complained = Some(Instant::now());
+            }
             let mut rest = [PollFd::new(orders, PollFlags::IN)];
             let _ = poll(&mut rest, Some(&REST));
         }
@@ -124,9 +161,12 @@ fn heard_more(mut orders: &UnixStream) -> bool {
     matches!(orders.read(&mut [0; 64]), Ok(1..))
 }
 
-/// Lets in who waits. At the end too: they came while the door was open.
-fn let_in_all(porter: &mut impl Porter) -> io::Result<()> {
-    while porter.has_room() {
+/// Lets in who waits, so many at once. At the end too: they came while the door was open.
+fn let_in_those_who_wait(porter: &mut impl Porter) -> io::Result<()> {
+    for _ in 0..MOST_AT_ONCE {
+        if !porter.has_room() {
+            break;
+        }
         match porter.let_in() {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
@@ -140,4 +180,91 @@ fn let_in_all(porter: &mut impl Porter) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// Does with each client the same, whoever it is, and says so when that fails.
+    struct Doorman {
+        listener: TcpListener,
+        greet: fn(&TcpListener) -> io::Result<()>,
+        complaints: Sender<ErrorKind>,
+    }
+
+    impl Porter for Doorman {
+        fn listener(&self) -> BorrowedFd<'_> {
+            self.listener.as_fd()
+        }
+
+        fn has_room(&self) -> bool {
+            true
+        }
+
+        fn let_in(&mut self) -> io::Result<()> {
+            (self.greet)(&self.listener)
+        }
+
+        fn complain(&mut self, error: &io::Error) {
+            let _ = self.complaints.send(error.kind());
+        }
+    }
+
+    fn anywhere() -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, 0).into()
+    }
+
+    /// A door that is open, with somebody in front of it.
+    fn open(
+        place: SocketAddr,
+        greet: fn(&TcpListener) -> io::Result<()>,
+    ) -> (Watch, TcpStream, Receiver<ErrorKind>) {
+        let listener = TcpListener::bind(place).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (complaints, heard) = channel();
+        let doorman = Doorman {
+            listener,
+            greet,
+            complaints,
+        };
+        let watch = Watch::start("door", doorman).unwrap();
+        watch.begin();
+        (watch, client, heard)
+    }
+
+    #[test]
+    fn a_door_that_was_closed_is_closed_and_who_waited_was_let_in() {
+        let mut place = anywhere();
+        for _ in 0..50 {
+            let greet = |listener: &TcpListener| (&listener.accept()?.0).write_all(b"!");
+            let (watch, mut client, _) = open(place, greet);
+            place = client.peer_addr().unwrap();
+            drop(watch);
+            client.read_exact(&mut [0]).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_crowd_keeps_no_door_open() {
+        // There is always somebody else.
+        let (watch, _client, _) = open(anywhere(), |_| Ok(()));
+        drop(watch);
+    }
+
+    #[test]
+    fn what_fails_again_and_again_is_said_once_a_second() {
+        let (_watch, _client, heard) = open(anywhere(), |_| Err(ErrorKind::OutOfMemory.into()));
+        let begun = Instant::now();
+        for _ in 0..2 {
+            let said = heard.recv_timeout(30 * QUIET).unwrap();
+            assert_eq!(said, ErrorKind::OutOfMemory);
+        }
+        assert!(begun.elapsed() >= QUIET / 2);
+    }
 }
