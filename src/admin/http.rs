@@ -96,11 +96,11 @@ fn read_head(reader: &mut impl BufRead) -> Result<Vec<u8>, Trouble> {
         if length == 0 {
             return Err(Trouble::Lost(ErrorKind::UnexpectedEof.into()));
         }
-        match &head[start..] {
-            // An empty line before the request is one too many, and is passed over.
-            b"\r\n" | b"\n" if start == 0 => head.clear(),
-            b"\r\n" | b"\n" => return Ok(head),
-            _ => {}
+        // Empty lines before the request are too many, and passed over by whoever parses it;
+        // but they count, or there would be no end to them.
+        let has_begun = !head[..start].iter().all(u8::is_ascii_whitespace);
+        if has_begun && matches!(&head[start..], b"\r\n" | b"\n") {
+            return Ok(head);
         }
     }
 }

@@ -48,7 +48,7 @@ fn refusal(text: impl AsRef<[u8]>) -> u16 {
 #[test]
 fn a_request_is_read_with_its_body_and_no_further() {
     let got = request(
-        "\r\nPOST /do?a=b?c HTTP/1.1\r\nhOST: x:1\r\nContent-Type: text/plain\r\n\
+        "\r\n\r\nPOST /do?a=b?c HTTP/1.1\r\nhOST: x:1\r\nContent-Type: text/plain\r\n\
          Origin: http://x:1\r\nSec-Fetch-Site: same-origin\r\nAuthorization: Basic eA==\r\n\
          Content-Length: 4\r\nX: y\r\n\r\nbodyGET / HTTP/1.1\r\n\r\n",
     );
@@ -111,6 +111,7 @@ fn there_is_a_limit_to_everything() {
     assert_eq!(refusal("x".repeat(MAX_HEAD + 1)), 431);
     assert_eq!(head(&format!("Content-Length: {}", MAX_BODY + 1)), 413);
     assert_eq!(head(&format!("Content-Length: {}", "9".repeat(40))), 413);
+    assert_eq!(refusal("\r\n".repeat(MAX_HEAD)), 431);
     let most = "X: y\r\n".repeat(MAX_HEADERS - 2) + "X: y";
     let whole = request(&format!("GET / HTTP/1.1\r\nHost: x\r\n{most}\r\n\r\n"));
     assert_eq!(whole.path, "/");
