@@ -110,6 +110,19 @@ fn files_that_are_not_there_or_too_large_are_named() {
 }
 
 #[test]
+fn a_pipe_is_not_waited_for() {
+    let folder = Folder::new("pipe");
+    let pipe = folder.0.join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let error = check_certificate(&pipe, &pipe).unwrap_err();
+    assert!(
+        error.contains("pipe: there is no certificate in it"),
+        "{error}"
+    );
+}
+
+#[test]
 fn one_that_has_expired_is_remarked_on() {
     let remark = "c: the certificate has expired, on 2020-02-01T00:00:00.000Z";
     assert_eq!(said(EC_EXPIRED, EC_SEC1), Ok(Some(remark.to_owned())));
