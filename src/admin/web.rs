@@ -65,8 +65,7 @@ impl WebDoor {
             }
         });
         let open = Open::prepare(config, &Open::default(), &hall)?;
-        open.begin(&Open::default());
-        hall.replace(open);
+        hall.put_in_force(&open);
         Ok(WebDoor(hall))
     }
 
@@ -115,10 +114,16 @@ impl Hall {
         lock(&self.open).settings()
     }
 
-    fn replace(&self, open: Open) {
-        let before = std::mem::replace(&mut *lock(&self.open), open);
-        // Closed here, without the lock.
-        drop(before);
+    /// Who comes in at a new place finds the new settings there, and never those of
+    /// before, which may be without HTTPS: so they come first.
+    fn put_in_force(&self, open: &Open) {
+        let before = self.replace(open.clone());
+        open.begin(&before);
+        // What is not wanted any more is closed here, without the lock.
+    }
+
+    fn replace(&self, open: Open) -> Open {
+        std::mem::replace(&mut *lock(&self.open), open)
     }
 
     fn bells(&self) -> Vec<Bell> {

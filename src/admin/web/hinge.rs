@@ -109,10 +109,7 @@ impl Hinge {
         let now = lock(&hall.open).clone();
         let open = Open::prepare(next, &now, hall)?;
         let hall = Arc::clone(hall);
-        Ok(Box::new(move || {
-            open.begin(&now);
-            hall.replace(open);
-        }))
+        Ok(Box::new(move || hall.put_in_force(&open)))
     }
 }
 
