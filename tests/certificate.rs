@@ -1,4 +1,4 @@
-//! What `-t` says of the certificate of the admin page.
+//! What `-t` says of the certificate of the admin page, and what hangs on it in a running txlb.
 //!
 //! What can be wrong with one, in all its forms, is tested where it is read.
 #![cfg(feature = "https")]
@@ -10,7 +10,7 @@ mod samples;
 mod support;
 
 use samples::{EC_CERT, EC_EXPIRED, EC_SEC1, OTHER_KEY};
-use support::txlb::{Folder, command};
+use support::txlb::{Folder, Txlb, command};
 
 /// The exit status of `-t`, and what it says, without the folder's name.
 fn checked(cert: &str, key: &str, web: &str) -> (Option<i32>, String) {
@@ -79,4 +79,23 @@ fn one_that_has_expired_is_warned_of() {
     let warning = "config.xml: warning: cert.pem: the certificate has expired, on 2020-02-01";
     assert_eq!(status, Some(0));
     assert!(said.starts_with(warning), "{said}");
+}
+
+#[test]
+fn users_change_while_the_certificate_is_not_to_be_had() {
+    let folder = Folder::new();
+    folder.write("cert.pem", EC_CERT);
+    let key = folder.write("key.pem", EC_SEC1);
+    let web = WEB.replace('@', &format!("{}/", folder.path().display()));
+    let config = |users: &str| format!("<config><admin>{web}{users}</admin>{SERVICE}</config>");
+    let user = r#"<user name="ann" password="..xpoEyRReGzk" access="full"/>"#;
+    let mut txlb = Txlb::start(&config(user));
+    std::fs::remove_file(&key).unwrap();
+    // Who must not come in any more, must not.
+    txlb.reload(&config(""));
+    assert_eq!(txlb.count("the admin page stays as it was"), 1);
+    let moved = config("").replace("<web ", "<web refresh=\"7\" ");
+    let said = txlb.reload_in_vain(moved);
+    assert!(said.contains("key.pem: No such file"), "{said}");
+    assert_eq!(txlb.stop(), Some(0));
 }
