@@ -64,7 +64,10 @@ impl Listeners {
         let mut absent = None;
         for place in places {
             let kept = now.0.get(&place).cloned();
-            match kept.map_or_else(|| bind(door, place, &porter).map(Arc::new), Ok) {
+            // `*:80` in place of `10.0.0.1:80`, say: both are open for a moment.
+            let overlaps_own = now.overlap(place);
+            let bind = || bind(door, place, overlaps_own, &porter).map(Arc::new);
+            match kept.map_or_else(bind, Ok) {
                 Ok(listener) => drop(listeners.insert(place, listener)),
                 // A name may have addresses of a family that this machine has not.
                 Err(error) if is_name && error.kind() == io::ErrorKind::AddrNotAvailable => {
@@ -77,6 +80,14 @@ impl Listeners {
             Some(error) if listeners.is_empty() => Err(DoorError::Listen(error)),
             _ => Ok(Listeners(listeners)),
         }
+    }
+
+    fn overlap(&self, place: Place) -> bool {
+        let overlaps = |(own, it): (&Place, &Arc<Listener>)| {
+            // With port 0 only the address says which.
+            own.overlaps(place) || Place::At(it.address).overlaps(place)
+        };
+        self.0.iter().any(overlaps)
     }
 
     /// From now on clients are let in.
@@ -98,10 +109,11 @@ impl Listeners {
 fn bind<P: Porter>(
     door: &str,
     place: Place,
+    overlaps_own: bool,
     porter: impl Fn(TcpListener) -> P,
 ) -> io::Result<Listener> {
     let bind = || {
-        let mut sockets = bind_all(place, 1, false)?;
+        let mut sockets = bind_all(place, 1, overlaps_own)?;
         let socket = sockets.pop().ok_or(io::ErrorKind::NotFound)?;
         let address = socket.local_addr()?;
         let watch = Watch::start(door, porter(socket))?;
