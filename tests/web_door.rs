@@ -7,6 +7,7 @@
 mod support;
 
 use std::io::{Read, Write};
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use support::client::{Session, connect, connect_from, fate, who_in_turn};
@@ -72,6 +73,28 @@ fn the_door_follows_the_configuration() {
     txlb.wait_for("the admin page is closed");
     until("it is shut", || std::net::TcpStream::connect(new).is_err());
     assert_eq!(who_in_turn(txlb.address(), 2), "aa");
+}
+
+#[test]
+fn the_door_moves_to_a_place_that_overlaps_the_one_it_has() {
+    let page = Page::open();
+    let port = page.address.port();
+    for host in ["0.0.0.0", "127.0.0.1", "127.0.0.1"] {
+        let there = format!("{host}:{port}");
+        let fields = [("name", "admin.web.listen"), ("value", &there)];
+        let reply = page.tell("setOption", &fields);
+        assert_eq!(reply.status, 200, "{there}: {reply:?}");
+        assert_eq!(page.look("/api/status").status, 200, "{there}");
+    }
+}
+
+#[test]
+fn who_tells_it_to_end_hears_that_it_does() {
+    let mut page = Page::open();
+    let reply = page.tell("shutdown", &[]);
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert!(reply.body.contains("no session is open"), "{reply:?}");
+    assert!(page.txlb.wait_exit().success());
 }
 
 #[test]
@@ -148,6 +171,22 @@ fn a_full_house_lets_others_wait() {
     let mut answer = String::new();
     waiting.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn in_a_crowd_nobody_waits_long_for_a_body() {
+    let page = Page::open();
+    let silent: Vec<_> = (0..24)
+        .map(|number| connect_from([127, 0, 3, 1 + number / 8].into(), page.address))
+        .collect();
+    let mut slow = connect(page.address);
+    let head = "POST /do HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n";
+    slow.write_all(head.as_bytes()).unwrap();
+    let begun = Instant::now();
+    assert!(matches!(slow.read(&mut [0; 1]), Ok(0) | Err(_)));
+    // It would have had ten seconds otherwise.
+    assert!(begun.elapsed() < Duration::from_secs(8));
+    drop(silent);
 }
 
 #[test]

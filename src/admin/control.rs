@@ -12,10 +12,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use self::socket::SocketFile;
+use super::answers::Answers;
 use super::watch::{Porter, Watch, spawn};
 use crate::config::Config;
 use crate::director::{By, Desk, Finish, Fixture, Origins};
@@ -27,9 +27,6 @@ const MAX_CLIENTS: usize = 32;
 /// Those among them that may speak AMP: hosts stay for ever, and whoever comes to
 /// change something must find a place.
 const MAX_HOSTS: usize = 24;
-
-/// How long the end waits for answers that are being given.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The control socket, open while the configuration has one. Dropping it closes it
 /// and removes its file; who is let in already may stay for as long as the process.
@@ -47,8 +44,7 @@ impl ControlDoor {
             open: Mutex::default(),
             clients: AtomicUsize::new(0),
             hosts: AtomicUsize::new(0),
-            answers: Mutex::default(),
-            answered: Condvar::new(),
+            answers: Answers::default(),
         });
         if let Some(control) = &config.control {
             let open = Open::at(&control.socket, &hall)?;
@@ -72,7 +68,7 @@ impl ControlDoor {
 impl Drop for ControlDoor {
     fn drop(&mut self) {
         self.0.replace(None);
-        self.0.wait_for_answers();
+        self.0.answers.wait();
     }
 }
 
@@ -83,9 +79,7 @@ struct Hall {
     open: Mutex<Option<Open>>,
     clients: AtomicUsize,
     hosts: AtomicUsize,
-    /// Answers that are being given.
-    answers: Mutex<usize>,
-    answered: Condvar,
+    answers: Answers,
 }
 
 impl Hall {
@@ -96,30 +90,6 @@ impl Hall {
     fn replace(&self, open: Option<Open>) {
         let before = std::mem::replace(&mut *lock(&self.open), open);
         drop(before);
-    }
-
-    /// Until what is returned is dropped, an answer is being given.
-    fn begin_answer(&self) -> impl Drop {
-        *lock(&self.answers) += 1;
-        Answering(self)
-    }
-
-    /// Whoever told the program to stop is to hear that it does.
-    fn wait_for_answers(&self) {
-        let answers = lock(&self.answers);
-        let waits = self
-            .answered
-            .wait_timeout_while(answers, LAST_WORDS, |answers| *answers > 0);
-        drop(waits);
-    }
-}
-
-struct Answering<'a>(&'a Hall);
-
-impl Drop for Answering<'_> {
-    fn drop(&mut self) {
-        *lock(&self.0.answers) -= 1;
-        self.0.answered.notify_all();
     }
 }
 

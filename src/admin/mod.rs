@@ -4,6 +4,7 @@
 //! touches the data plane.
 
 mod amp;
+mod answers;
 #[cfg(feature = "logins")]
 mod auth;
 mod control;

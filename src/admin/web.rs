@@ -23,6 +23,7 @@ use self::hinge::{Hinge, Open};
 use self::memo::Memo;
 use self::notices::Notices;
 use self::settings::Settings;
+use super::answers::Answers;
 use super::auth::Auth;
 use super::listeners::DoorError;
 use super::seats::Seats;
@@ -37,7 +38,8 @@ const MAX_CLIENTS: usize = 32;
 const MAX_FROM_ONE: usize = 8;
 
 /// The web door, open while the configuration has one that is enabled. Dropping it
-/// closes it; who is let in already is still answered.
+/// closes it; who is let in already is still answered, and waited for if that is
+/// happening.
 pub struct WebDoor(Arc<Hall>);
 
 impl WebDoor {
@@ -59,6 +61,7 @@ impl WebDoor {
                 pulses,
                 desk: OnceLock::new(),
                 open: Mutex::default(),
+                answers: Answers::default(),
                 notices: Notices::default(),
                 alive: Memo::default(),
                 ready: Memo::default(),
@@ -87,7 +90,8 @@ impl WebDoor {
 
 impl Drop for WebDoor {
     fn drop(&mut self) {
-        self.0.replace(Open::default());
+        drop(self.0.replace(Open::default()));
+        self.0.answers.wait();
     }
 }
 
@@ -98,6 +102,7 @@ struct Hall {
     pulses: Pulses,
     desk: OnceLock<Desk>,
     open: Mutex<Open>,
+    answers: Answers,
     notices: Notices,
     /// Whether the workers go round.
     alive: Memo,

@@ -74,7 +74,7 @@ fn answer_lines(
             }
             line => line?,
         };
-        let _answering = hall.begin_answer();
+        let _answering = hall.answers.begin();
         let why = match line {
             Line::Whole(line) => {
                 let answer = conversation.answer(&line, hall.desk(), by);

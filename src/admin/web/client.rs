@@ -13,14 +13,11 @@ use crate::admin::deadline::Timed;
 use crate::admin::http::{self, Answer, Request, Trouble};
 use crate::admin::tls::TlsStream;
 
-/// For the headers of a request, and before them for the handshake of TLS.
-const HEAD: Duration = Duration::from_secs(10);
+/// For the handshake of TLS, then for the headers of a request, then for its body.
+const ASKING: Duration = Duration::from_secs(10);
 
 /// The same for who comes while most seats are taken: others wait for this one.
-const HEAD_IN_A_CROWD: Duration = Duration::from_secs(2);
-
-/// For the body of a request.
-const BODY: Duration = Duration::from_secs(10);
+const ASKING_IN_A_CROWD: Duration = Duration::from_secs(2);
 
 /// For the answer: a large page on a slow line.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -70,44 +67,50 @@ pub(super) fn serve(stream: TcpStream, peer: SocketAddr, hall: &Hall) -> io::Res
         peer,
         local: local.ip(),
     };
-    let head = match hall.seats.is_crowded() {
-        true => HEAD_IN_A_CROWD,
-        false => HEAD,
+    let asking = match hall.seats.is_crowded() {
+        true => ASKING_IN_A_CROWD,
+        false => ASKING,
     };
-    let deadline = Instant::now() + head;
+    let deadline = Instant::now() + asking;
     match &settings.tls {
-        None => talk(Timed::new(stream, deadline)?, &visit),
-        Some(tls) => {
-            let mut line = tls.accept(stream, deadline)?;
-            line.set_deadline(Instant::now() + head);
-            talk(line, &visit)
-        }
+        None => talk(Timed::new(stream, deadline)?, &visit, asking),
+        Some(tls) => talk(tls.accept(stream, deadline)?, &visit, asking),
     }
 }
 
-fn talk(mut line: impl Line, visit: &Visit<'_>) -> io::Result<()> {
+fn talk(mut line: impl Line, visit: &Visit<'_>, asking: Duration) -> io::Result<()> {
     let begin = |line: &mut _, patience| Line::set_deadline(line, Instant::now() + patience);
-    let (answer, head_only) = match http::read(&mut line, |line| begin(line, BODY)) {
+    begin(&mut line, asking);
+    let read = http::read(&mut line, |line| begin(line, asking));
+    let answering = visit.hall.answers.begin();
+    let (answer, head_only) = match read {
         Ok(request) => (answer(visit, &request), is_head(&request)),
         Err(Trouble::Lost(error)) => return Err(error),
         Err(Trouble::Refused(status, why)) => (Answer::text(status, format!("{why}\n")), false),
     };
     begin(&mut line, ANSWER);
     answer.write(&mut line, head_only)?;
-    part(line)
+    let socket = end(line)?;
+    drop(answering);
+    see_off(socket)
 }
 
 fn is_head(request: &Request) -> bool {
     request.method == "HEAD"
 }
 
-/// Ends a connection so that the answer arrives: closing while there is something
-/// unread would be a reset, which may overtake it.
-fn part(line: impl Line) -> io::Result<()> {
+/// Says that the answer was all.
+fn end(line: impl Line) -> io::Result<TcpStream> {
     let socket = line.socket().try_clone()?;
     // TLS says goodbye.
     drop(line);
     socket.shutdown(Shutdown::Write)?;
+    Ok(socket)
+}
+
+/// Waits for the client to leave, so that the answer arrives: closing while there is
+/// something unread would be a reset, which may overtake it.
+fn see_off(socket: TcpStream) -> io::Result<()> {
     let rest = Timed::new(socket, Instant::now() + FAREWELL)?;
     io::copy(&mut rest.take(LATE), &mut io::sink()).map(drop)
 }
