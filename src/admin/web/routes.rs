@@ -120,7 +120,9 @@ fn greet(visit: &Visit<'_>, request: &Request) -> Result<Visitor, Answer> {
         }),
         Login::Wrong => Err(log_in("the name or the password is wrong")),
         Login::Wait { seconds } => {
-            let text = format!("too many wrong passwords: try again in {seconds} s");
+            let text = format!(
+                "too many passwords were wrong, or are being checked: try again in {seconds} s"
+            );
             Err(error(429, &text).with("Retry-After", seconds.to_string()))
         }
     }
