@@ -21,6 +21,10 @@ const MAX_HEADERS: usize = 64;
 
 const MAX_BODY: usize = 256 * 1024;
 
+/// What TLS begins with. It has no line ends, so the end of the first line would be
+/// waited for by both; and browsers try HTTPS first.
+const TLS_HANDSHAKE: u8 = 22;
+
 /// What is asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Request {
@@ -85,6 +89,9 @@ pub(super) fn read<S: Read + Write>(
 
 /// Everything up to the empty line, with it.
 fn read_head(reader: &mut impl BufRead) -> Result<Vec<u8>, Trouble> {
+    if reader.fill_buf()?.first() == Some(&TLS_HANDSHAKE) {
+        return refuse(400, "this is HTTP, not HTTPS");
+    }
     let mut head = Vec::new();
     loop {
         let start = head.len();

@@ -123,6 +123,8 @@ fn a_peer_that_leaves_in_the_middle_is_not_answered() {
     for length in 0..whole.len() {
         assert_eq!(refusal(&whole.as_bytes()[..length]), 0, "{length}");
     }
+    // One that begins with TLS waits for us.
+    assert_eq!(refusal(b"\x16\x03\x01"), 400);
 }
 
 #[test]
