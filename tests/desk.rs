@@ -339,5 +339,6 @@ fn a_closed_desk_says_so() {
     assert!(std::net::TcpStream::connect(address).is_err());
     assert_eq!(office.refusal("status"), "txlb has ended\n");
     assert_eq!(office.status().services.len(), 0);
+    assert!(!office.status().is_ready());
     assert_eq!(office.desk.sessions().list.len(), 0);
 }

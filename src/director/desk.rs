@@ -156,9 +156,13 @@ impl Desk {
         self.order(by, Wish::Change(verbs), None)
     }
 
-    /// How everything is; empty once the desk is closed.
+    /// How everything is; once the desk is closed, there is nothing, and it is stopping.
     pub fn status(&self) -> Status {
-        self.ask(Request::Status).unwrap_or_default()
+        let over = || Status {
+            stopping: true,
+            ..Status::default()
+        };
+        self.ask(Request::Status).unwrap_or_else(over)
     }
 
     /// The open sessions, of which 10,000 at most are listed; none once the desk is
