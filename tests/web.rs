@@ -28,6 +28,7 @@ fn everything_that_is_to_be_read_is_there() {
         ("/diff", "text/plain; charset=utf-8"),
         ("/metrics", "text/plain; version=0.0.4; charset=utf-8"),
         ("/stats;csv", "text/plain; charset=utf-8"),
+        ("/stats;csv;norefresh", "text/plain; charset=utf-8"),
         ("/api/status", "application/json"),
         ("/api/sessions", "application/json"),
         ("/api/help?verb=addHost", "application/json"),
@@ -38,7 +39,8 @@ fn everything_that_is_to_be_read_is_there() {
             .split('?')
             .next()
             .unwrap()
-            .replace("/api/help", "/api/");
+            .replace("/api/help", "/api/")
+            .replace(";norefresh", "");
         assert!(
             is_part || MANUAL.contains(&written),
             "{path} is not in txlb(8)"

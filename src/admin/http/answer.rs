@@ -22,6 +22,7 @@ const ALWAYS: &str = "Connection: close\r\n\
     frame-ancestors 'none'\r\n\
     X-Content-Type-Options: nosniff\r\n\
     X-Frame-Options: DENY\r\n\
+    Cross-Origin-Resource-Policy: same-origin\r\n\
     Referrer-Policy: same-origin\r\n";
 
 impl Answer {

@@ -45,7 +45,8 @@ impl View {
             "/config.xml" | "/stored.xml" => View::StoredXml,
             "/diff" => View::Diff,
             "/metrics" => View::Metrics,
-            "/stats;csv" => View::Csv,
+            // As HAProxy is asked, too: there is nothing to be refreshed.
+            "/stats;csv" | "/stats;csv;norefresh" => View::Csv,
             _ => return None,
         })
     }
