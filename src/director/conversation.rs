@@ -4,7 +4,7 @@
 //! Pure but for [`Conversation::answer`], which asks the desk. Where lines come from
 //! is a door's business.
 
-use super::desk::{By, Desk, Form};
+use super::desk::{Answer, By, Desk, Form};
 use crate::config::verb::table::{self, CommandSchema};
 use crate::config::verb::{Batch, Command, ParseError, Verb};
 use crate::config::{Access, Limit};
@@ -48,8 +48,21 @@ pub enum Wish {
     Change(Vec<Verb>),
 }
 
+/// What was said to a line.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Reply {
+    /// The desk's answer, wanted in this form.
+    Answer(Box<Answer>, Form),
+    /// What is known without the desk.
+    Known(Result<String, String>),
+}
+
 /// What a line begins with whose answer is wanted as JSON.
 const JSON: &str = "json ";
+
+/// What a line begins with, a number behind it, whose answer is wanted that wide.
+const COLUMNS: &str = "columns ";
 
 impl Conversation {
     /// A talk with somebody who may do this.
@@ -71,10 +84,7 @@ impl Conversation {
         if line.is_empty() {
             return Heard::Nothing;
         }
-        let (line, form) = match line.strip_prefix(JSON) {
-            Some(rest) => (rest, Form::Json),
-            None => (line, Form::Table),
-        };
+        let (line, form) = formed(line);
         let command: Result<Command, ParseError> = line.parse();
         let heard = match command {
             Ok(command) if !self.may_ask(&command) => return Heard::Forbidden(command.name()),
@@ -92,19 +102,25 @@ impl Conversation {
     }
 
     /// Hears a line and has it done by the desk; the answer as lines, as
-    /// [`Answer::text`](super::Answer::text) has them, or nothing for a line of blanks.
+    /// [`Answer::text`] has them, or nothing for a line of blanks.
     pub fn answer(&mut self, line: &str, desk: &Desk, by: &By) -> String {
-        match self.hear(line) {
-            Heard::Nothing => String::new(),
-            Heard::Ask(Wish::Command(command), form) => desk.obey(by, command).text(form),
-            Heard::Ask(Wish::Change(verbs), form) => desk.change(by, verbs).text(form),
-            Heard::Known(Ok(told)) => format!("ok {told}\n"),
-            Heard::Known(Err(why)) => format!("error: {why}\n"),
+        let reply = self.reply(line, desk, by);
+        reply.map_or_else(String::new, |reply| reply.text())
+    }
+
+    /// Hears a line and has it done by the desk; `None` for a line of blanks.
+    pub fn reply(&mut self, line: &str, desk: &Desk, by: &By) -> Option<Reply> {
+        let answer = |answer, form| Reply::Answer(Box::new(answer), form);
+        Some(match self.hear(line) {
+            Heard::Nothing => return None,
+            Heard::Ask(Wish::Command(command), form) => answer(desk.obey(by, command), form),
+            Heard::Ask(Wish::Change(verbs), form) => answer(desk.change(by, verbs), form),
+            Heard::Known(known) => Reply::Known(known),
             Heard::Forbidden(command) => {
                 log::info!("refused: {command}; by {by}, who may only read");
-                format!("error: {command} is not for you: you may only read\n")
+                Reply::Known(Err(format!("{command} is not for you: you may only read")))
             }
-        }
+        })
     }
 
     fn may_ask(&self, command: &Command) -> bool {
@@ -162,6 +178,29 @@ impl Conversation {
             },
         }
     }
+}
+
+impl Reply {
+    /// As lines of the control socket: see [`Answer::text`].
+    pub fn text(&self) -> String {
+        match self {
+            Reply::Answer(answer, form) => answer.text(*form),
+            Reply::Known(Ok(told)) => format!("ok {told}\n"),
+            Reply::Known(Err(why)) => format!("error: {why}\n"),
+        }
+    }
+}
+
+/// A line without what says in which form it is to be answered, and that.
+fn formed(line: &str) -> (&str, Form) {
+    if let Some(rest) = line.strip_prefix(JSON) {
+        return (rest, Form::Json);
+    }
+    let wide = line.strip_prefix(COLUMNS).and_then(|rest| {
+        let (number, rest) = rest.split_once(' ')?;
+        Some((rest, Form::Wide(number.parse().ok()?)))
+    });
+    wide.unwrap_or((line, Form::Table))
 }
 
 impl Changes {

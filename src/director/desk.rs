@@ -13,6 +13,7 @@ mod saver;
 mod table;
 mod view;
 
+pub(crate) use answer::push_clean;
 pub use answer::{Answer, Data, Form};
 pub use by::By;
 pub use fixture::{Finish, Fixture};

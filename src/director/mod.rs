@@ -24,7 +24,8 @@ pub use crate::balance::{HISTOGRAM_MS, Health, MINUTES};
 #[cfg(feature = "web")]
 pub(crate) use crate::relay::{Backend, Escaped};
 pub use crate::relay::{EndReason, Happening, Origins, Phase, SessionStatus, Topic};
-pub use conversation::{Conversation, Heard, Wish};
+pub use conversation::{Conversation, Heard, Reply, Wish};
+pub(crate) use desk::push_clean;
 pub use desk::{Answer, By, Data, Desk, DeskThread, Finish, Fixture, Form};
 pub use error::Error;
 pub use file::{Changed, File, FileError};

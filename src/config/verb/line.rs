@@ -8,8 +8,14 @@ use std::fmt::{self, Write as _};
 
 use super::ParseError;
 
+/// No escape is longer, `\\u{10ffff}` and some zeros.
+const MOST_ESCAPE: usize = 16;
+
 /// The words of a line, which comes without its end.
-pub(super) fn words(line: &str) -> Result<Vec<String>, ParseError> {
+///
+/// # Errors
+/// What cannot be taken apart.
+pub fn words(line: &str) -> Result<Vec<String>, ParseError> {
     if let Some(found) = line.chars().find(|character| character.is_control()) {
         return Err(ParseError::ControlCharacter(found));
     }
@@ -21,6 +27,55 @@ pub(super) fn words(line: &str) -> Result<Vec<String>, ParseError> {
         rest = behind.trim_start_matches(' ');
     }
     Ok(words)
+}
+
+/// A line that may go on.
+pub(super) struct Unfinished {
+    /// The words before the last.
+    pub(super) words: Vec<String>,
+    /// Where the last one begins.
+    pub(super) start: usize,
+    /// What it says so far.
+    pub(super) text: String,
+    /// Whether it is in the middle of quotes.
+    pub(super) in_quotes: bool,
+}
+
+/// A line up to its last word, which nobody has to have finished: behind a blank it is
+/// empty. What cannot be taken apart belongs to that word.
+pub(super) fn unfinished(line: &str) -> Unfinished {
+    let mut words = Vec::new();
+    let mut rest = line.trim_start_matches(' ');
+    loop {
+        let start = line.len() - rest.len();
+        let (text, in_quotes) = match first_word(rest) {
+            Ok((word, behind)) if !behind.is_empty() => {
+                words.push(word);
+                rest = behind.trim_start_matches(' ');
+                continue;
+            }
+            Ok((word, _)) => (word, false),
+            Err(_) => (open_word(rest), true),
+        };
+        return Unfinished {
+            words,
+            start,
+            text,
+            in_quotes,
+        };
+    }
+}
+
+/// What a word says so far whose quotes are open. Of an escape that is begun, nothing.
+fn open_word(text: &str) -> String {
+    let closed = |end: usize| {
+        let closed = format!("{}\"", &text[..end]);
+        let (word, behind) = first_word(&closed).ok()?;
+        behind.is_empty().then_some(word)
+    };
+    let shorter = text.char_indices().rev().map(|(index, _)| index);
+    let mut ends = std::iter::once(text.len()).chain(shorter).take(MOST_ESCAPE);
+    ends.find_map(closed).unwrap_or_default()
 }
 
 /// The word that `text` begins with, and what is behind it.
@@ -73,6 +128,18 @@ fn unescape<'a>(escape: &'a str, word: &mut String) -> Result<&'a str, ParseErro
 
 /// A value as it is written in a line: in quotes only where that is needed.
 pub(super) struct Quoted<'a>(pub(super) &'a str);
+
+impl Quoted<'_> {
+    /// In quotes even where they are not needed.
+    pub(super) fn in_any_case(&self) -> String {
+        let written = self.to_string();
+        match written.starts_with('"') {
+            true => written,
+            // Needing no quotes, it may have backslashes all the same.
+            false => format!("\"{}\"", written.replace('\\', "\\\\")),
+        }
+    }
+}
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,6 +7,7 @@
 
 mod apply;
 mod arguments;
+mod complete;
 mod diff;
 mod error;
 mod line;
@@ -22,8 +23,10 @@ mod tests;
 mod written;
 
 pub use apply::apply_all;
+pub use complete::{complete, last_word};
 pub use diff::{diff, script};
 pub use error::ParseError;
+pub use line::words;
 pub use option::{OptionSchema, options};
 pub use refusal::Refusal;
 
@@ -262,6 +265,11 @@ pub enum Question {
     },
     /// The verbs that make the running configuration from the stored one.
     Diff,
+    /// How a line may go on.
+    Complete {
+        /// The line, up to where it is to go on.
+        line: String,
+    },
     /// What can be asked for, or one command of it.
     Help {
         /// The command.

@@ -282,6 +282,9 @@ impl Arguments<'_> {
                 view: self.maybe("view", view)?.unwrap_or_default(),
             },
             "diff" => Question::Diff,
+            "complete" => Question::Complete {
+                line: self.required("line")?.text.to_owned(),
+            },
             "help" => Question::Help {
                 verb: match self.optional("verb").map(|value| value.text) {
                     None => None,

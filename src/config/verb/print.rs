@@ -267,6 +267,7 @@ impl Question {
             Question::Sessions => "sessions",
             Question::Config { .. } => "config",
             Question::Diff => "diff",
+            Question::Complete { .. } => "complete",
             Question::Help { .. } => "help",
         }
     }
@@ -277,6 +278,7 @@ impl Question {
             Question::Config { view } if *view != View::default() => {
                 out.with("view", view.as_str())
             }
+            Question::Complete { line } => out.with("line", line),
             Question::Help { verb } => out.maybe("verb", verb.map(|verb| verb.name)),
             _ => out,
         }

@@ -136,6 +136,8 @@ pub enum Takes {
     OptionValue,
     /// The name of a command.
     Command,
+    /// A part of a line.
+    Line,
 }
 
 /// Every command, those that belong together side by side.
@@ -421,6 +423,11 @@ const COMMANDS: &[CommandSchema] = &[
         "show the running configuration",
     ),
     question("diff", &[], "show the changes that are not in the file"),
+    question(
+        "complete",
+        &[required("line", Takes::Line)],
+        "show how a line may go on: words for its last one",
+    ),
     question(
         "help",
         &[KeySchema {

@@ -57,6 +57,7 @@ const LINES: &[&str] = &[
     "delUser name=ann",
     "setOption name=manager.hostCheck.interval value=5",
     "setOption name=logging.file value=\"\"",
+    r#"complete line="drainHost service=\"a b""#,
     "begin",
     "commit",
     "abort",

@@ -39,6 +39,11 @@ fn a_line_is_asked_for_at_once_outside_of_a_batch() {
         talk.hear("json status"),
         Heard::Ask(Wish::Command("status".parse().unwrap()), Form::Json)
     );
+    assert_eq!(
+        talk.hear("columns 120 status"),
+        Heard::Ask(Wish::Command("status".parse().unwrap()), Form::Wide(120))
+    );
+    assert!(refusal(talk.hear("columns status")).contains("columns"));
     assert!(refusal(talk.hear("stattus")).contains("is status meant?"));
     assert!(refusal(talk.hear("json")).contains("no verb"));
 }

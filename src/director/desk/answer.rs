@@ -37,6 +37,8 @@ pub enum Form {
     /// As lines for people.
     #[default]
     Table,
+    /// The same, so many columns wide where that shows more.
+    Wide(u16),
     /// As JSON on one line.
     Json,
 }
@@ -57,10 +59,16 @@ impl Answer {
     /// The data as lines for people: tables of at most 78 columns, and exact text,
     /// such as verbs, as long as it is.
     pub fn lines(&self) -> Vec<String> {
+        self.lines_for(table::WIDTH)
+    }
+
+    /// As [`Answer::lines`], with tables of at most so many columns: names and addresses
+    /// get what there is to spare.
+    pub fn lines_for(&self, columns: usize) -> Vec<String> {
         match &self.data {
             Data::Lines(lines) => lines.clone(),
-            Data::Status(status) => table::status(status),
-            Data::Sessions(sessions) => table::sessions(sessions),
+            Data::Status(status) => table::status(status, columns),
+            Data::Sessions(sessions) => table::sessions(sessions, columns),
         }
     }
 
@@ -97,6 +105,7 @@ impl Answer {
     pub fn text(&self, form: Form) -> String {
         let lines = match form {
             Form::Table => self.lines(),
+            Form::Wide(columns) => self.lines_for(usize::from(columns)),
             Form::Json => match &self.data {
                 // An error has none, as a rule.
                 Data::Lines(lines) if lines.is_empty() && self.outcome.is_err() => Vec::new(),
@@ -125,7 +134,7 @@ impl Answer {
 }
 
 /// A line stays one, whatever is in it.
-pub(super) fn push_clean(line: &str, out: &mut String) {
+pub(crate) fn push_clean(line: &str, out: &mut String) {
     for character in line.chars() {
         match character.is_control() {
             true => out.extend(character.escape_default()),

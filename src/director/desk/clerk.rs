@@ -17,7 +17,7 @@ use super::saver::Saver;
 use super::{CLOSE, Order, Request, Signals, bit, table};
 use crate::calendar::since_1970_ms;
 use crate::config::Reading;
-use crate::config::verb::{Action, Batch, Command, HostKey, Question, Verb, diff};
+use crate::config::verb::{Action, Batch, Command, HostKey, Question, Verb, complete, diff};
 use crate::director::conversation::Wish;
 use crate::director::file::File;
 use crate::director::status::{Outcome, Sessions, Status, StoredStatus};
@@ -229,6 +229,9 @@ impl Clerk {
                 return self.answer(Err(super::reload::NO_FILE.to_owned()));
             }
             Question::Diff => Data::Lines(table::script(self.unsaved())),
+            Question::Complete { line } => {
+                Data::Lines(complete(line, self.director.config()))
+            }
             Question::Help { verb } => Data::Lines(table::help(*verb)),
         };
         self.answer(Ok(String::new())).with(data)

@@ -1,5 +1,5 @@
 //! What is told to people: tables of at most 78 columns, so that there are 80 with the
-//! indentation of an answer.
+//! indentation of an answer, or of as many as are wanted.
 //!
 //! How numbers and times are said is `words`' business.
 
@@ -14,39 +14,79 @@ use crate::director::words::{age, bytes, count, cut, wrap};
 use crate::relay::SessionStatus;
 use commands::{CommandSchema, Takes};
 
-/// No line of a table is longer.
-const WIDTH: usize = 78;
+/// No line of a table is longer, unless more is wanted.
+pub(super) const WIDTH: usize = 78;
+
+/// What nobody has a narrower screen than: tables may be wider than that one.
+const NARROWEST: usize = 20;
+
+/// How wide the columns are that may be wider than in 78: names and addresses.
+#[derive(Clone, Copy)]
+struct Layout {
+    /// The whole line.
+    columns: usize,
+    first: usize,
+    second: usize,
+}
+
+impl Layout {
+    /// Columns of at least these two widths: what there is to spare goes to the first
+    /// and then to the second, as long as their longest texts need it.
+    fn new(columns: usize, least: [usize; 2], longest: [usize; 2]) -> Layout {
+        let spare = columns.saturating_sub(WIDTH);
+        let first = longest[0].saturating_sub(least[0]).min(spare);
+        let second = longest[1].saturating_sub(least[1]).min(spare - first);
+        Layout {
+            columns: columns.max(NARROWEST),
+            first: least[0] + first,
+            second: least[1] + second,
+        }
+    }
+
+    fn wrap(&self, text: &str, indent: &str) -> Vec<String> {
+        wrap(text, self.columns, indent)
+    }
+}
+
+fn longest<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
+    texts.map(|text| text.chars().count()).max().unwrap_or(0)
+}
 
 /// How everything is.
-pub(super) fn status(status: &Status) -> Vec<String> {
+pub(super) fn status(status: &Status, columns: usize) -> Vec<String> {
+    let groups = status.services.iter().flat_map(|it| &it.groups);
+    let hosts = || groups.clone().flat_map(|it| &it.hosts);
+    let names = longest(hosts().map(|it| it.name.as_str()));
+    let addresses = longest(hosts().map(|it| it.endpoint.as_str()));
+    let layout = Layout::new(columns, [12, 21], [names, addresses]);
     let up_ms = status.wall_ms.saturating_sub(status.started_wall_ms);
-    let mut lines = vec![
-        format!(
-            "txlb {}, process {}, up {}, {} workers, generation {}",
-            status.version,
-            status.process,
-            age(up_ms),
-            status.workers,
-            status.generation
-        ),
-        format!(
-            "sessions: {} open, room for {}",
-            status.open, status.capacity
-        ),
-    ];
-    lines.extend(stored(&status.stored));
+    let about = format!(
+        "txlb {}, process {}, up {}, {} workers, generation {}",
+        status.version,
+        status.process,
+        age(up_ms),
+        status.workers,
+        status.generation
+    );
+    let sessions = format!(
+        "sessions: {} open, room for {}",
+        status.open, status.capacity
+    );
+    let mut lines = layout.wrap(&about, "  ");
+    lines.extend(layout.wrap(&sessions, "  "));
+    lines.extend(stored(&status.stored, layout));
     for it in &status.services {
         lines.push(String::new());
-        lines.extend(service(it, status.wall_ms));
+        lines.extend(service(it, status.wall_ms, layout));
     }
     lines
 }
 
-fn stored(stored: &StoredStatus) -> Vec<String> {
+fn stored(stored: &StoredStatus, layout: Layout) -> Vec<String> {
     let Some(file) = &stored.file else {
         return vec!["config: no file".to_owned()];
     };
-    let mut lines = wrap(&format!("config: {}", file.display()), WIDTH, "  ");
+    let mut lines = layout.wrap(&format!("config: {}", file.display()), "  ");
     lines.push(match stored.unsaved {
         0 => "unsaved: nothing".to_owned(),
         number => format!("unsaved: {}", super::reload::number_of_changes(number)),
@@ -67,12 +107,12 @@ fn stored(stored: &StoredStatus) -> Vec<String> {
     .into_iter()
     .flatten()
     {
-        lines.extend(wrap(&told, WIDTH, "  "));
+        lines.extend(layout.wrap(&told, "  "));
     }
     lines
 }
 
-fn service(service: &ServiceStatus, now_ms: u64) -> Vec<String> {
+fn service(service: &ServiceStatus, now_ms: u64, layout: Layout) -> Vec<String> {
     let addresses: Vec<_> = service.addresses.iter().map(ToString::to_string).collect();
     let head = format!(
         "service {} at {}: {} open, {} in all",
@@ -81,32 +121,31 @@ fn service(service: &ServiceStatus, now_ms: u64) -> Vec<String> {
         service.open,
         service.total
     );
-    let mut lines = wrap(&head, WIDTH, "  ");
+    let mut lines = layout.wrap(&head, "  ");
     for it in &service.groups {
-        lines.extend(group(it, it.name == service.enabled, now_ms));
+        lines.extend(group(it, it.name == service.enabled, now_ms, layout));
     }
     lines
 }
 
-fn group(group: &GroupStatus, enabled: bool, now_ms: u64) -> Vec<String> {
+fn group(group: &GroupStatus, enabled: bool, now_ms: u64, layout: Layout) -> Vec<String> {
     let enabled = if enabled { ", enabled" } else { "" };
     let head = format!(
         "group {} ({}){enabled}: {} open",
         group.name, group.scheduler, group.open
     );
-    let mut lines = wrap(&head, WIDTH, "  ");
+    let mut lines = layout.wrap(&head, "  ");
     if !group.hosts.is_empty() {
-        lines.push(row([
-            "host", "address", "wt", "state", "open", "total", "bytes",
-        ]));
+        let heads = ["host", "address", "wt", "state", "open", "total", "bytes"];
+        lines.push(row(heads, layout));
     }
     for it in &group.hosts {
-        lines.extend(host(it, now_ms));
+        lines.extend(host(it, now_ms, layout));
     }
     lines
 }
 
-fn host(host: &HostStatus, now_ms: u64) -> Vec<String> {
+fn host(host: &HostStatus, now_ms: u64, layout: Layout) -> Vec<String> {
     let health = match &host.health {
         Health::Healthy => "healthy",
         Health::Untried => "untried",
@@ -117,7 +156,7 @@ fn host(host: &HostStatus, now_ms: u64) -> Vec<String> {
         state => format!("{}/{health}", state.as_str()),
     };
     let totals = &host.totals;
-    let mut lines = vec![row([
+    let cells = [
         &host.name,
         &host.endpoint,
         &host.weight.to_string(),
@@ -125,7 +164,8 @@ fn host(host: &HostStatus, now_ms: u64) -> Vec<String> {
         &count(u64::from(host.open)),
         &count(host.total),
         &bytes(totals.bytes_to_host.saturating_add(totals.bytes_to_client)),
-    ])];
+    ];
+    let mut lines = vec![row(cells.map(String::as_str), layout)];
     if let Some((why, at_ms)) = &host.last_failure {
         let since = match host.health {
             Health::Failed(_) => host.since_wall_ms,
@@ -137,27 +177,32 @@ fn host(host: &HostStatus, now_ms: u64) -> Vec<String> {
             _ => format!("last failed {ago} ago: {why}"),
         };
         let what = format!("    {what}; {} failed connects", host.failures);
-        lines.extend(wrap(&what, WIDTH, "      "));
+        lines.extend(layout.wrap(&what, "      "));
     }
     lines
 }
 
 /// A row of the hosts' table: numbers to the right.
-fn row(cells: [&str; 7]) -> String {
+fn row(cells: [&str; 7], layout: Layout) -> String {
     let [name, address, weight, state, open, total, bytes] = cells;
-    format!(
-        "  {:12} {:21} {weight:>4} {:13} {open:>6} {total:>7} {bytes:>7}",
-        cut(name, 12),
-        cut(address, 21),
+    let (first, second) = (layout.first, layout.second);
+    let row = format!(
+        "  {:first$} {:second$} {weight:>4} {:13} {open:>6} {total:>7} {bytes:>7}",
+        cut(name, first),
+        cut(address, second),
         cut(state, 13)
-    )
+    );
+    cut(&row, layout.columns)
 }
 
 /// The open sessions.
-pub(super) fn sessions(sessions: &Sessions) -> Vec<String> {
+pub(super) fn sessions(sessions: &Sessions, columns: usize) -> Vec<String> {
+    let rows: Vec<_> = sessions.list.iter().map(session).collect();
+    let column = |index: usize| longest(rows.iter().map(|row| row[index].as_str()));
+    let layout = Layout::new(columns, [21, 14], [column(0), column(1)]);
     let mut lines = Vec::new();
-    if !sessions.list.is_empty() {
-        lines.push(session_row([
+    if !rows.is_empty() {
+        let heads = [
             "client",
             "service/host",
             "age",
@@ -165,36 +210,42 @@ pub(super) fn sessions(sessions: &Sessions) -> Vec<String> {
             "to host",
             "to cl.",
             "doing",
-        ]));
+        ];
+        lines.push(session_row(heads, layout));
     }
-    lines.extend(sessions.list.iter().map(session));
+    lines.extend(rows.iter().map(|row| {
+        let cells = row.each_ref().map(String::as_str);
+        session_row(cells, layout)
+    }));
     if sessions.more > 0 {
-        lines.push(format!("and {} more", sessions.more));
+        lines.extend(layout.wrap(&format!("and {} more", sessions.more), ""));
     }
     lines
 }
 
-fn session(session: &SessionStatus) -> String {
+fn session(session: &SessionStatus) -> [String; 7] {
     let host = session.host.as_deref().unwrap_or("-");
-    session_row([
-        &session.client.to_string(),
-        &format!("{}/{host}", session.service),
-        &age(session.age_ms),
-        &age(session.idle_ms),
-        &bytes(session.bytes_to_host),
-        &bytes(session.bytes_to_client),
-        session.phase.as_str(),
-    ])
+    [
+        session.client.to_string(),
+        format!("{}/{host}", session.service),
+        age(session.age_ms),
+        age(session.idle_ms),
+        bytes(session.bytes_to_host),
+        bytes(session.bytes_to_client),
+        session.phase.as_str().to_owned(),
+    ]
 }
 
-fn session_row(cells: [&str; 7]) -> String {
+fn session_row(cells: [&str; 7], layout: Layout) -> String {
     let [client, place, age, idle, to_host, to_client, phase] = cells;
-    format!(
-        "{:21} {:14} {age:>6} {idle:>6} {to_host:>7} {to_client:>7} {}",
-        cut(client, 21),
-        cut(place, 14),
+    let (first, second) = (layout.first, layout.second);
+    let row = format!(
+        "{:first$} {:second$} {age:>6} {idle:>6} {to_host:>7} {to_client:>7} {}",
+        cut(client, first),
+        cut(place, second),
         cut(phase, 11)
-    )
+    );
+    cut(&row, layout.columns)
 }
 
 /// Verbs as a script, passwords hidden.

@@ -69,7 +69,7 @@ fn the_status_says_how_each_host_is() {
         }),
         last_save: None,
     };
-    let text = status(&scene).join("\n");
+    let text = status(&scene, WIDTH).join("\n");
     assert_eq!(
         text,
         "\
@@ -105,13 +105,13 @@ fn sessions_are_a_line_each() {
         more: 7,
     };
     assert_eq!(
-        sessions(&told).join("\n"),
+        sessions(&told, WIDTH).join("\n"),
         "\
 client                service/host      age   idle to host  to cl. doing
 10.0.0.9:33333        web/one         2 min    5 s   512 B 1.0 MiB relaying
 and 7 more"
     );
-    assert_eq!(sessions(&Sessions::default()), [""; 0]);
+    assert_eq!(sessions(&Sessions::default(), WIDTH), [""; 0]);
 }
 
 #[test]
@@ -146,12 +146,39 @@ fn nothing_is_wider_than_the_screen() {
         more: usize::MAX,
     };
     let helped = commands::commands().iter().flat_map(|it| help(Some(it)));
-    let lines = status(&scene)
-        .into_iter()
-        .chain(sessions(&told))
-        .chain(help(None))
-        .chain(helped);
-    for line in lines {
+    for line in help(None).into_iter().chain(helped) {
         assert!(line.chars().count() <= WIDTH, "{line}");
     }
+    for columns in [20, 40, WIDTH, 100, 400] {
+        let lines = status(&scene, columns).into_iter();
+        for line in lines.chain(sessions(&told, columns)) {
+            assert!(line.chars().count() <= columns, "{columns}: {line}");
+        }
+    }
+}
+
+#[test]
+fn a_wide_screen_shows_names_and_addresses_uncut() {
+    let name = "a name of more than twelve letters";
+    let endpoint = "a-host-somewhere-else.example.org:8080";
+    let mut host = host_status(name, Health::Healthy);
+    host.endpoint = endpoint.to_owned();
+    let scene = scene("web", vec![host, host_status("one", Health::Healthy)]);
+    let lines = status(&scene, 160);
+    let row = lines.iter().find(|line| line.contains(name)).unwrap();
+    assert!(row.contains(&format!("{name} {endpoint} ")), "{row}");
+    // All of them are in the same columns, and no wider than need be.
+    let other = lines.iter().find(|line| line.contains(" one ")).unwrap();
+    assert_eq!(row.len(), other.len());
+    assert!(row.len() < 160);
+
+    let client = "[2001:db8:1111:2222:3333:4444:5555:6666]:65535";
+    let told = Sessions {
+        list: vec![session_status(client, "a long name of a service")],
+        more: 0,
+    };
+    let lines = sessions(&told, 160).join("\n");
+    assert!(lines.contains(client), "{lines}");
+    assert!(lines.contains("a long name of a service/one "), "{lines}");
+    assert_eq!(sessions(&told, 0)[0].chars().count(), 20);
 }

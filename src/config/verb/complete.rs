@@ -1,0 +1,206 @@
+//! How a line that is half written may go on: commands, their keys, and what there is
+//! that a key may name.
+//!
+//! Pure: the names are a configuration's. What is done with the choices, and what a
+//! door understands besides commands, is theirs to know.
+
+use super::line::{Quoted, Unfinished, unfinished};
+use super::table::{self, CommandSchema, KeySchema, Takes};
+use super::{View, options};
+use crate::config::{Access, Config, Group, HostState, Scheduler, Service, User};
+
+/// Where the last word of a line begins, which [`complete`] has choices for. Behind a
+/// blank that is the end of the line.
+pub fn last_word(line: &str) -> usize {
+    unfinished(line).start
+}
+
+/// What the last word of `line` may become: whole words as they are written in a line.
+/// One that ends in `=` wants a value. Commands and keys are found whatever their case.
+pub fn complete(line: &str, config: &Config) -> Vec<String> {
+    let line = unfinished(line);
+    // Words that are asked for as JSON are the same.
+    let words = match line.words.split_first() {
+        Some((first, rest)) if first == "json" => rest,
+        _ => &line.words[..],
+    };
+    let Some((name, words)) = words.split_first() else {
+        return commands(&line);
+    };
+    let Some(command) = table::command(name) else {
+        return Vec::new();
+    };
+    let half = Half {
+        command,
+        given: words.iter().filter_map(|word| pair(command, word)).collect(),
+        config,
+    };
+    match line.text.split_once('=') {
+        Some((name, value)) => half.values_of(name, value, line.in_quotes),
+        None => half.words(&line),
+    }
+}
+
+fn commands(line: &Unfinished) -> Vec<String> {
+    let names = table::commands().iter().map(|command| command.name);
+    names
+        .filter(|name| begins(name, &line.text))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A word's key and value, where the command takes it.
+fn pair<'a>(
+    command: &'static CommandSchema,
+    word: &'a str,
+) -> Option<(&'static KeySchema, &'a str)> {
+    match word.split_once('=') {
+        Some((name, value)) => Some((command.key(name)?, value)),
+        None => Some((command.keys.iter().find(|key| key.bare)?, word)),
+    }
+}
+
+/// Whether `name` begins with `text`, in whatever case that was typed.
+fn begins(name: &str, text: &str) -> bool {
+    let head = name.get(..text.len());
+    head.is_some_and(|head| head.eq_ignore_ascii_case(text))
+}
+
+/// A command of which a part is there.
+struct Half<'a> {
+    command: &'static CommandSchema,
+    given: Vec<(&'static KeySchema, &'a str)>,
+    config: &'a Config,
+}
+
+impl<'a> Half<'a> {
+    /// Keys that may still be given, and what a word without one may be.
+    fn words(&self, line: &Unfinished) -> Vec<String> {
+        let left = self.command.keys.iter().filter(|key| self.may_give(key));
+        let mut words = Vec::new();
+        for key in left {
+            if key.bare {
+                words.extend(self.matching(key, &line.text, line.in_quotes));
+            } else if begins(key.name, &line.text) && !line.in_quotes {
+                words.push(format!("{}=", key.name));
+            }
+        }
+        words
+    }
+
+    fn may_give(&self, key: &KeySchema) -> bool {
+        let stands_for_it = |given: &KeySchema| {
+            given.name == key.name
+                || given.instead_of == Some(key.name)
+                || key.instead_of == Some(given.name)
+        };
+        key.repeats || !self.given.iter().any(|(given, _)| stands_for_it(given))
+    }
+
+    /// The values of the key of this name that begin with `text`, with the key.
+    fn values_of(&self, name: &str, text: &str, in_quotes: bool) -> Vec<String> {
+        let Some(key) = self.command.key(name) else {
+            return Vec::new();
+        };
+        let values = self.matching(key, text, in_quotes).into_iter();
+        values.map(|value| format!("{name}={value}")).collect()
+    }
+
+    fn matching(&self, key: &KeySchema, text: &str, in_quotes: bool) -> Vec<String> {
+        let values = self.values(key).into_iter();
+        values
+            .filter(|value| value.starts_with(text))
+            .map(|value| match in_quotes {
+                true => Quoted(&value).in_any_case(),
+                false => Quoted(&value).to_string(),
+            })
+            .collect()
+    }
+
+    fn values(&self, key: &KeySchema) -> Vec<String> {
+        let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        match key.takes {
+            Takes::Service => names(&self.config.services, |it| &it.name),
+            Takes::Group => self.in_service(|it| names(&it.groups, |it| &it.name)),
+            Takes::Host => self.in_group(|it| names(&it.hosts, |it| &it.name)),
+            Takes::User => names(self.users(), |it| &it.name),
+            // Of the hosts of a group, the one that is meant may be said by its address.
+            Takes::HostAddress if key.instead_of.is_some() => self.in_group(|it| {
+                let hosts = it.hosts.iter();
+                hosts.map(|host| host.address.to_string()).collect()
+            }),
+            Takes::ListenAddress | Takes::ListenAddressOrPort if self.names_listener(key) => self
+                .in_service(|it| {
+                    let listens = it.listens.iter();
+                    listens.map(ToString::to_string).collect()
+                }),
+            Takes::Scheduler => Scheduler::spellings().map(str::to_owned).collect(),
+            Takes::State => [HostState::Up, HostState::Drain, HostState::Down]
+                .map(|state| state.as_str().to_owned())
+                .to_vec(),
+            Takes::Access => own(&[Access::Full.as_str(), Access::ReadOnly.as_str()]),
+            Takes::View => own(&View::ALL.map(View::as_str)),
+            Takes::Flag => own(&["true", "false"]),
+            Takes::OptionName => options().iter().map(|it| it.path.to_owned()).collect(),
+            Takes::OptionValue => self.option_value(),
+            Takes::Command => table::commands()
+                .iter()
+                .map(|it| it.name.to_owned())
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether an address is that of a listener which is there.
+    fn names_listener(&self, key: &KeySchema) -> bool {
+        self.command.name == "delListen" || matches!(key.name, "from" | "before")
+    }
+
+    /// What an option is now, or may be.
+    fn option_value(&self) -> Vec<String> {
+        let name = self.value("name");
+        let Some(option) = options().iter().find(|it| Some(it.path) == name) else {
+            return Vec::new();
+        };
+        match option.takes {
+            Takes::Flag => vec![true.to_string(), false.to_string()],
+            _ => option.value(self.config).into_iter().collect(),
+        }
+    }
+
+    fn value(&self, key: &str) -> Option<&'a str> {
+        let mut given = self.given.iter();
+        given
+            .find(|(given, _)| given.name == key)
+            .map(|(_, value)| *value)
+    }
+
+    fn service(&self) -> Option<&'a Service> {
+        let name = self.value("service")?;
+        self.config.services.iter().find(|it| it.name == name)
+    }
+
+    fn in_service(&self, list: impl FnOnce(&'a Service) -> Vec<String>) -> Vec<String> {
+        self.service().map_or_else(Vec::new, list)
+    }
+
+    fn in_group(&self, list: impl FnOnce(&'a Group) -> Vec<String>) -> Vec<String> {
+        let name = self.value("group");
+        self.in_service(|service| {
+            let mut groups = service.groups.iter();
+            let group = groups.find(|it| Some(it.name.as_str()) == name);
+            group.map_or_else(Vec::new, list)
+        })
+    }
+
+    fn users(&self) -> &'a [User] {
+        self.config.admin.as_ref().map_or(&[], |admin| &admin.users)
+    }
+}
+
+fn names<T>(all: &[T], name: impl Fn(&T) -> &String) -> Vec<String> {
+    all.iter().map(|it| name(it).clone()).collect()
+}
+
+#[cfg(test)]
+mod tests;
