@@ -7,6 +7,7 @@ mod amp;
 mod answers;
 #[cfg(feature = "logins")]
 mod auth;
+mod console;
 mod control;
 #[cfg(feature = "web")]
 mod csv;
@@ -35,6 +36,7 @@ mod web;
 
 #[cfg(feature = "logins")]
 pub use auth::{Auth, Login, MAX_PASSWORD, hash_password};
+pub use console::{Console, Executed, Partner, Reaction, Shell, Size, Told, execute};
 pub use control::ControlDoor;
 #[cfg(feature = "web")]
 pub use listeners::DoorError;

@@ -14,7 +14,7 @@ mod mask;
 mod nearest;
 mod print;
 #[cfg(test)]
-mod random;
+pub(crate) mod random;
 mod read;
 mod scan;
 mod scheduler;

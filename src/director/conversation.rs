@@ -185,8 +185,34 @@ impl Reply {
     pub fn text(&self) -> String {
         match self {
             Reply::Answer(answer, form) => answer.text(*form),
-            Reply::Known(Ok(told)) => format!("ok {told}\n"),
-            Reply::Known(Err(why)) => format!("error: {why}\n"),
+            Reply::Known(_) => self.last_line() + "\n",
+        }
+    }
+
+    /// The data alone, in the form that was asked for; tables of at most so many columns
+    /// where none was.
+    pub fn lines_for(&self, columns: u16) -> Vec<String> {
+        match self {
+            Reply::Answer(answer, Form::Table) => answer.lines_in(Form::Wide(columns)),
+            Reply::Answer(answer, form) => answer.lines_in(*form),
+            Reply::Known(_) => Vec::new(),
+        }
+    }
+
+    /// `ok ...` or `error: ...`.
+    pub fn last_line(&self) -> String {
+        match self {
+            Reply::Answer(answer, _) => answer.last_line(),
+            Reply::Known(Ok(told)) => format!("ok {told}"),
+            Reply::Known(Err(why)) => format!("error: {why}"),
+        }
+    }
+
+    /// Whether what was wanted is done.
+    pub fn is_ok(&self) -> bool {
+        match self {
+            Reply::Answer(answer, _) => answer.outcome.is_ok(),
+            Reply::Known(known) => known.is_ok(),
         }
     }
 }

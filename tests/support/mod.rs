@@ -13,6 +13,9 @@ pub(crate) mod host;
 pub(crate) mod http;
 pub(crate) mod page;
 pub(crate) mod proc;
+#[cfg(target_os = "linux")]
+pub(crate) mod pty;
+pub(crate) mod screen;
 pub(crate) mod txlb;
 
 use std::net::TcpListener;

@@ -32,7 +32,10 @@ pub fn complete(line: &str, config: &Config) -> Vec<String> {
     };
     let half = Half {
         command,
-        given: words.iter().filter_map(|word| pair(command, word)).collect(),
+        given: words
+            .iter()
+            .filter_map(|word| pair(command, word))
+            .collect(),
         config,
     };
     match line.text.split_once('=') {

@@ -43,6 +43,11 @@ pub enum Form {
     Json,
 }
 
+impl Form {
+    /// Tables are so many columns wide at most where nothing else is said.
+    pub const COLUMNS: u16 = 78;
+}
+
 impl Answer {
     pub(super) fn new(outcome: Result<String, String>, generation: u64) -> Answer {
         Answer {
@@ -59,12 +64,13 @@ impl Answer {
     /// The data as lines for people: tables of at most 78 columns, and exact text,
     /// such as verbs, as long as it is.
     pub fn lines(&self) -> Vec<String> {
-        self.lines_for(table::WIDTH)
+        self.lines_for(Form::COLUMNS)
     }
 
     /// As [`Answer::lines`], with tables of at most so many columns: names and addresses
     /// get what there is to spare.
-    pub fn lines_for(&self, columns: usize) -> Vec<String> {
+    pub fn lines_for(&self, columns: u16) -> Vec<String> {
+        let columns = usize::from(columns);
         match &self.data {
             Data::Lines(lines) => lines.clone(),
             Data::Status(status) => table::status(status, columns),
@@ -103,17 +109,8 @@ impl Answer {
     /// All of it as lines of the control socket: the data indented by two spaces, then
     /// `ok generation N` or `error: …`. Each ends with a line feed.
     pub fn text(&self, form: Form) -> String {
-        let lines = match form {
-            Form::Table => self.lines(),
-            Form::Wide(columns) => self.lines_for(usize::from(columns)),
-            Form::Json => match &self.data {
-                // An error has none, as a rule.
-                Data::Lines(lines) if lines.is_empty() && self.outcome.is_err() => Vec::new(),
-                _ => vec![self.json()],
-            },
-        };
         let mut text = String::new();
-        for line in lines {
+        for line in self.lines_in(form) {
             text.push_str("  ");
             push_clean(&line, &mut text);
             text.push('\n');
@@ -121,6 +118,19 @@ impl Answer {
         push_clean(&self.last_line(), &mut text);
         text.push('\n');
         text
+    }
+
+    /// The data as lines in this form.
+    pub fn lines_in(&self, form: Form) -> Vec<String> {
+        match form {
+            Form::Table => self.lines(),
+            Form::Wide(columns) => self.lines_for(columns),
+            Form::Json => match &self.data {
+                // An error has none, as a rule.
+                Data::Lines(lines) if lines.is_empty() && self.outcome.is_err() => Vec::new(),
+                _ => vec![self.json()],
+            },
+        }
     }
 
     /// `ok generation N`, and what was done; or `error: ` and why nothing was.

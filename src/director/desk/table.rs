@@ -15,7 +15,7 @@ use crate::relay::SessionStatus;
 use commands::{CommandSchema, Takes};
 
 /// No line of a table is longer, unless more is wanted.
-pub(super) const WIDTH: usize = 78;
+const WIDTH: usize = super::Form::COLUMNS as usize;
 
 /// What nobody has a narrower screen than: tables may be wider than that one.
 const NARROWEST: usize = 20;
