@@ -3,13 +3,15 @@
 //! What can be asked for, and what it means, is known to the library and to the
 //! txlb that is asked: here it is carried there, and what comes back is shown.
 
+mod prompt;
+
 use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use txlb::config::verb::Command;
+use txlb::config::verb::{Command, Question};
 
 use crate::exit::Exit;
 use crate::output;
@@ -36,10 +38,11 @@ pub(crate) fn run(errand: &Errand) -> Result<(), Exit> {
     };
     let mut talk = Talk::begin(errand)?;
     match line {
-        Some(line) => match talk.ask(line.as_bytes())? {
+        Some(line) => match talk.ask(fitting(&line, errand.json).as_bytes())? {
             Ok(()) => Ok(()),
             Err(error) => Err(Exit::new(Exit::OTHER, &error)),
         },
+        None if prompt::is_possible() => prompt::run(errand, talk),
         None if io::stdin().is_terminal() => talk.prompt(),
         None => talk.carry(io::stdin().lock()),
     }
@@ -54,6 +57,24 @@ fn line(words: &[String]) -> Result<String, Exit> {
         }
         Ok(command) => Ok(command.line()),
         Err(error) => Err(Exit::new(Exit::OTHER, &format!("error: {error}"))),
+    }
+}
+
+/// A line whose answer is as wide as the terminal that it is for, if it is for one.
+fn fitting(line: &str, json: bool) -> String {
+    match prompt::size() {
+        Some(size) if !json => in_columns(line, size.columns),
+        _ => line.to_owned(),
+    }
+}
+
+/// A line whose answer, if it has tables, has them so wide.
+fn in_columns(line: &str, columns: u16) -> String {
+    match line.parse() {
+        Ok(Command::Question(Question::Status | Question::Sessions)) if columns > 0 => {
+            format!("columns {columns} {line}")
+        }
+        _ => line.to_owned(),
     }
 }
 
@@ -155,7 +176,7 @@ impl Talk {
     }
 
     /// Asks line by line as somebody types them, until there are no more, or one
-    /// of them says so.
+    /// of them says so: the prompt for terminals that can do nothing.
     fn prompt(&mut self) -> Result<(), Exit> {
         let mut lines = io::stdin().lock().split(b'\n');
         loop {

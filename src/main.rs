@@ -17,6 +17,7 @@ mod output;
 mod passwd;
 mod pidfile;
 mod serve;
+mod terminal;
 
 use std::process::ExitCode;
 

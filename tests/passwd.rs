@@ -85,17 +85,14 @@ mod at_a_terminal {
     use std::io::Read;
     use std::os::fd::OwnedFd;
     use std::process::Child;
-    use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-    use std::thread;
+    use std::sync::mpsc::{Receiver, RecvTimeoutError};
     use std::time::Instant;
 
-    use rustix::fs::{Mode, OFlags, open};
     use rustix::process::{Pid, Signal, kill_process};
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     use rustix::termios::{LocalModes, tcgetattr};
 
     use super::*;
-    use crate::support::PATIENCE;
+    use crate::support::{PATIENCE, pty};
 
     /// A terminal with `txlb passwd` at it.
     struct Terminal {
@@ -109,17 +106,12 @@ mod at_a_terminal {
 
     impl Terminal {
         fn new() -> Terminal {
-            let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-            grantpt(&keyboard).unwrap();
-            unlockpt(&keyboard).unwrap();
-            let name = ptsname(&keyboard, Vec::new()).unwrap();
-            let line = open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+            let (keyboard, line) = pty::open();
             let mut passwd = command(&["passwd"]);
             passwd.stdin(line.try_clone().unwrap());
             passwd.stderr(line.try_clone().unwrap());
             let child = passwd.stdout(Stdio::piped()).spawn().unwrap();
-            let keyboard = File::from(keyboard);
-            let shown = pieces(keyboard.try_clone().unwrap());
+            let shown = pty::pieces(keyboard.try_clone().unwrap());
             Terminal {
                 keyboard,
                 line,
@@ -167,19 +159,6 @@ mod at_a_terminal {
             }
             (status.code(), hash, self.screen)
         }
-    }
-
-    fn pieces(mut screen: File) -> Receiver<Vec<u8>> {
-        let (sender, pieces) = channel();
-        thread::spawn(move || {
-            let mut piece = [0; 4096];
-            while let Ok(length @ 1..) = screen.read(&mut piece) {
-                if sender.send(piece[..length].to_vec()).is_err() {
-                    return;
-                }
-            }
-        });
-        pieces
     }
 
     #[test]

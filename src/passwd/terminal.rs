@@ -1,20 +1,15 @@
 //! Asks for a password at the terminal, which does not show what is typed.
 //!
-//! Also when it is interrupted, the terminal is left as it was. What cannot be caught
-//! and ^Z leave that to the shell.
+//! That the terminal is left as it was is `crate::terminal`'s business.
 
 use std::io::{self, Write};
-use std::os::unix::net::UnixStream;
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
-use rustix::termios::{InputModes, LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use signal_hook::low_level::pipe;
+use rustix::termios::{InputModes, LocalModes, OptionalActions};
 use txlb::admin::MAX_PASSWORD;
 
 use super::{trouble, without_end};
 use crate::exit::Exit;
+use crate::terminal::{Terminal, Woken};
 
 /// Asks for it until it has been typed twice.
 pub(super) fn ask_twice() -> Result<Vec<u8>, Exit> {
@@ -31,27 +26,16 @@ pub(super) fn ask_twice() -> Result<Vec<u8>, Exit> {
 }
 
 /// The terminal at standard input, which shows nothing until this is dropped.
-struct Silent {
-    before: Termios,
-    /// Something to be read is a signal.
-    signals: UnixStream,
-}
+struct Silent(Terminal);
 
 impl Silent {
     fn new() -> io::Result<Silent> {
-        let (signals, caught) = UnixStream::pair()?;
-        for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
-            pipe::register(signal, caught.try_clone()?)?;
-        }
-        let before = tcgetattr(io::stdin())?;
-        let mut modes = before.clone();
-        modes.input_modes |= InputModes::ICRNL;
-        modes.local_modes |= LocalModes::ICANON | LocalModes::ISIG | LocalModes::ECHONL;
-        modes.local_modes -= LocalModes::ECHO;
-        // Dropping it from here on is right even if only a part of it was done.
-        let silent = Silent { before, signals };
-        tcsetattr(io::stdin(), OptionalActions::Flush, &modes)?;
-        Ok(silent)
+        let terminal = Terminal::with_modes(OptionalActions::Flush, |modes| {
+            modes.input_modes |= InputModes::ICRNL;
+            modes.local_modes |= LocalModes::ICANON | LocalModes::ISIG | LocalModes::ECHONL;
+            modes.local_modes -= LocalModes::ECHO;
+        })?;
+        Ok(Silent(terminal))
     }
 
     fn ask(&self, prompt: &str) -> Result<Vec<u8>, Exit> {
@@ -71,9 +55,8 @@ impl Silent {
     fn line(&self) -> io::Result<Option<Vec<u8>>> {
         let mut line = Vec::new();
         let mut piece = [0; MAX_PASSWORD + 2];
-        while self.is_typed()? {
-            // Not through std's buffer, which poll(2) knows nothing of.
-            let length = rustix::io::read(io::stdin(), &mut piece)?;
+        while self.0.wait(None, None)? == Woken::Ready {
+            let length = self.0.read(&mut piece)?;
             line.extend_from_slice(&piece[..length]);
             if length == 0 || line.ends_with(b"\n") || line.len() >= piece.len() {
                 without_end(&mut line);
@@ -81,28 +64,5 @@ impl Silent {
             }
         }
         Ok(None)
-    }
-
-    /// Waits for something to read; whether that comes before a signal.
-    fn is_typed(&self) -> io::Result<bool> {
-        let stdin = io::stdin();
-        loop {
-            let mut waits = [
-                PollFd::new(&stdin, PollFlags::IN),
-                PollFd::new(&self.signals, PollFlags::IN),
-            ];
-            match poll(&mut waits, None) {
-                Ok(_) => return Ok(waits[1].revents().is_empty()),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-}
-
-impl Drop for Silent {
-    fn drop(&mut self) {
-        // There is nothing else to try.
-        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
     }
 }
