@@ -188,4 +188,5 @@ fn one_command_needs_no_terminal() {
     }
     assert!(run("begin", Access::Full).stderr.contains("several lines"));
     assert_eq!(run(" ", Access::Full).status, 0);
+    assert_eq!(run("exit", Access::Full).status, 0);
 }

@@ -187,7 +187,12 @@ pub struct Executed {
 /// Has one command done, which comes without a terminal: `ssh HOST 'status'`.
 pub fn execute(line: &str, access: Access, by: &By, desk: &Desk) -> Executed {
     let mut talk = Conversation::new(access);
-    let told = match talk.reply(line, desk, by) {
+    let reply = match words::hear(line) {
+        // There is nothing else to end.
+        Some(Ok(words::Word::Exit)) => None,
+        _ => talk.reply(line, desk, by),
+    };
+    let told = match reply {
         // Nobody could end it.
         _ if talk.is_in_batch() => Told {
             last: "error: a batch is several lines, and this is one".to_owned(),
