@@ -138,7 +138,11 @@ pub(super) fn admin(random: &mut Random) -> Admin {
         password: Some(hash.clone()),
         access: *random.pick(&[Access::Full, Access::ReadOnly]),
         keys: (0..random.below(3))
-            .map(|_| format!("ssh-rsa AA{}+/= <a&b> \"c\"", random.below(9)))
+            .map(|_| {
+                // As many letters as a key of this kind has.
+                let number = random.below(9);
+                format!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA{number:A<42} <a&b> \"c\"")
+            })
             .collect(),
     });
     let users = users.collect();

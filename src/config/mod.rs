@@ -13,6 +13,7 @@ mod form;
 mod mask;
 mod nearest;
 mod print;
+mod public_key;
 #[cfg(test)]
 pub(crate) mod random;
 mod read;
@@ -25,6 +26,7 @@ pub use edit::{EditError, edit};
 pub use error::{Error, ErrorKind, Limit, Position};
 pub use mask::hide_passwords;
 pub use print::print;
+pub use public_key::public_key_bytes;
 pub use read::{
     AttributeSchema, ChildSchema, ElementSchema, Occurs, Reading, Warning, read, schema,
 };

@@ -112,7 +112,10 @@ fn user(random: &mut Random, user: &mut User) {
         1 => user.password = Some("$6$a\"\\ b".to_owned()),
         2 => {
             user.password = None;
-            user.keys = vec!["ssh-rsa B".to_owned()];
+            user.keys = vec![
+                "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC"
+                    .to_owned(),
+            ];
         }
         _ => {}
     }

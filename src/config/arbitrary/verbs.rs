@@ -210,7 +210,10 @@ fn of_the_rest(random: &mut Random, config: &Config) -> Verb {
     let users = config.admin.iter().flat_map(|admin| &admin.users);
     let users: Vec<_> = users.map(|user| user.name.as_str()).collect();
     let user = some(random, &users);
-    let key = || "ssh-rsa AA+/= \"c\" \\".to_owned();
+    let key = || {
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB \"c\" \\"
+            .to_owned()
+    };
     match random.below(6) {
         0 => Verb::AddUser {
             user: User {

@@ -63,7 +63,7 @@ fn the_print_shows_every_value_and_no_password() {
         name: "ann".to_owned(),
         password: Some("secret".to_owned()),
         access: Access::ReadOnly,
-        keys: vec!["ssh-rsa AA <ann>".to_owned()],
+        keys: vec!["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB <ann>".to_owned()],
     };
     let admin = Admin {
         ssh: Some(Ssh {
@@ -95,7 +95,7 @@ const PRINTED: &str = r#"<config>
   <admin>
     <ssh listen="None" enable="false"/>
     <user name="ann" password="***" access="readonly">
-      <key>ssh-rsa AA &lt;ann&gt;</key>
+      <key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB &lt;ann&gt;</key>
     </user>
   </admin>
   <manager>

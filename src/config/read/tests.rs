@@ -57,8 +57,8 @@ const NEW_DIALECT: &str = r#"<?xml version="1.0"?>
     <web listen="localhost:7001" secure="Yes" refresh="10" cert="c.pem" key="k.pem"
          names="lb.example.org, 10.0.0.9"/>
     <ssh listen="None" enable="False"/>
-    <user name="ann" password="$6$salt$hash" access="Full" key="ssh-rsa AAAA ann"/>
-    <user name="bob" access="readonly"><key> ssh-ed25519 BBBB </key><key>ssh-rsa CCCC</key></user>
+    <user name="ann" password="$6$salt$hash" access="Full" key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB ann"/>
+    <user name="bob" access="readonly"><key> ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC </key><key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIENDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0ND</key></user>
   </admin>
   <manager>
     <hostCheck interval="10.0"/>
@@ -144,12 +144,21 @@ fn the_settings_of_the_new_dialect_are_read() {
         (ann.password.as_deref(), ann.access),
         (Some("$6$salt$hash"), Access::Full)
     );
-    assert_eq!(ann.keys, ["ssh-rsa AAAA ann"]);
+    assert_eq!(
+        ann.keys,
+        ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB ann"]
+    );
     assert_eq!(
         (bob.password.as_deref(), bob.access),
         (None, Access::ReadOnly)
     );
-    assert_eq!(bob.keys, ["ssh-ed25519 BBBB", "ssh-rsa CCCC"]);
+    assert_eq!(
+        bob.keys,
+        [
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC",
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIENDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0ND"
+        ]
+    );
     let chores = [
         config.manager.host_check,
         config.manager.config_check,
@@ -271,11 +280,14 @@ fn what_is_for_people_is_ignored() {
         <note>any <b xmlns='x' c='d'>thing<note/></b></note><![CDATA[<service>]]>\n\
         <service name='s'>text<listen ip='1'><note/>text</listen><!-- <group/> -->\n\
         <group name='g' enable='1'>text<host ip='a:1'>text<note/></host></group></service>\n\
-        <admin><user name='u' access='full'>text<key><!-- mine --><note>old</note>ssh-rsa\
-        <![CDATA[ AAAA]]></key></user></admin></config>\n<!-- end -->";
+        <admin><user name='u' access='full'>text<key><!-- mine --><note>old</note>ssh-ed25519\
+        <![CDATA[ AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB]]></key></user></admin></config>\n<!-- end -->";
     let config = parse(text);
     assert_eq!(first_group(&config).hosts.len(), 1);
-    assert_eq!(config.admin.unwrap().users[0].keys, ["ssh-rsa AAAA"]);
+    assert_eq!(
+        config.admin.unwrap().users[0].keys,
+        ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB"]
+    );
     assert_eq!(warnings(text), [""; 0]);
 }
 

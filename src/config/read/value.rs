@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::config::address::is_host_name;
 use crate::config::error::{Error, ErrorKind, Position};
 use crate::config::nearest::nearest;
+use crate::config::public_key;
 use crate::config::{Access, AddressError, Host, HostState, Scheduler};
 
 /// A value of the file, and where it is.
@@ -158,15 +159,12 @@ impl Value<'_> {
     /// A public key in OpenSSH's one-line form (sshd(8), AUTHORIZED_KEYS), without options.
     pub(in crate::config) fn key(&self) -> Result<String, Error> {
         let text = self.text.trim();
-        let mut words = text.split(' ');
-        let is_kind = |word: &str| word.contains('-') && word.bytes().all(is_key_byte);
-        let is_key = |word: &str| !word.is_empty() && word.bytes().all(is_key_byte);
-        let is_fine = words.next().is_some_and(is_kind)
-            && words.next().is_some_and(is_key)
-            && is_one_line(text);
-        match is_fine {
-            true => Ok(text.to_owned()),
-            false => Err(self.must_be("a public key on one line, such as ssh-ed25519 AAAA...")),
+        if !is_one_line(text) {
+            return Err(self.must_be(public_key::ON_ONE_LINE));
+        }
+        match public_key::check(text) {
+            Ok(()) => Ok(text.to_owned()),
+            Err(expected) => Err(self.must_be(expected)),
         }
     }
 }
@@ -176,11 +174,6 @@ pub(in crate::config) fn flag(text: &str) -> bool {
     ["yes", "1", "on", "enable", "true"]
         .iter()
         .any(|word| text.eq_ignore_ascii_case(word))
-}
-
-/// The base64 of a key, and what its kind is made of (`sk-ssh-ed25519@openssh.com`).
-fn is_key_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"+/=-@._".contains(&byte)
 }
 
 /// Whether something may be called so. U+FFFE and U+FFFF are no characters of XML.

@@ -32,7 +32,13 @@ fn sections_come_in_the_order_of_the_manual() {
                 enable: true,
             }),
             web: None,
-            users: vec![user("ann", None, &["ssh-rsa AA a&b"])],
+            users: vec![user(
+                "ann",
+                None,
+                &[
+                    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB a&b",
+                ],
+            )],
         });
         config.manager.config_check.enable = true;
         config.manager.host_check.interval = Duration::from_millis(500);
@@ -46,7 +52,7 @@ fn sections_come_in_the_order_of_the_manual() {
 	<admin>
 		<ssh listen="*:22"/>
 		<user name="ann" access="full">
-			<key>ssh-rsa AA a&amp;b</key>
+			<key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB a&amp;b</key>
 		</user>
 	</admin>
 	<manager>
@@ -113,41 +119,53 @@ fn doors_are_edited_attribute_by_attribute() {
 fn users_and_their_keys() {
     let text = r#"<config>
   <admin>
-    <user name="ann" password="$6$x" access="Full" key="ssh-rsa A ann"/>
+    <user name="ann" password="$6$x" access="Full" key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB ann"/>
     <!-- Bob is on leave. -->
     <user name="bob" access="readonly">
-      <key> ssh-rsa <!-- home -->B </key> <!-- laptop -->
-      <key>ssh-rsa C</key>
+      <key> ssh-ed25519 <!-- home -->AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC </key> <!-- laptop -->
+      <key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIENDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0ND</key>
     </user>
   </admin>
 </config>"#;
     let change = |config: &mut Config| {
-        users(config)[0] = user("ann", None, &["ssh-rsa D", "ssh-rsa A ann"]);
-        users(config)[1].keys = vec!["ssh-rsa C".into(), "ssh-rsa E".into()];
+        users(config)[0] = user(
+            "ann",
+            None,
+            &[
+                "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIERERERERERERERERERERERERERERERERERERERERERE",
+                "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB ann",
+            ],
+        );
+        users(config)[1].keys = vec![
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIENDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0ND"
+                .into(),
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEVFRUVFRUVFRUVFRUVFRUVFRUVFRUVFRUVFRUVFRUVF"
+                .into(),
+        ];
         users(config).push(user("cy", Some("h"), &[]));
     };
     let expected = text
         .replace(
-            " password=\"$6$x\" access=\"Full\" key=\"ssh-rsa A ann\"/>",
-            " access=\"Full\" key=\"ssh-rsa D\">\n      <key>ssh-rsa A ann</key>\n    </user>",
+            " password=\"$6$x\" access=\"Full\" key=\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB ann\"/>",
+            " access=\"Full\" key=\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIERERERERERERERERERERERERERERERERERERERERERE\">\n      <key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB ann</key>\n    </user>",
         )
-        .replace("<key> ssh-rsa <!-- home -->B </key> ", "")
-        .replace("C</key>", "C</key>\n      <key>ssh-rsa E</key>")
+        .replace("<key> ssh-ed25519 <!-- home -->AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC </key> ", "")
+        .replace("Q0ND</key>", "Q0ND</key>\n      <key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEVFRUVFRUVFRUVFRUVFRUVFRUVFRUVFRUVFRUVFRUVF</key>")
         .replace(
             "    </user>\n  </admin>",
             "    </user>\n    <user name=\"cy\" password=\"h\" access=\"full\"/>\n  </admin>",
         );
     example(text, change, &expected);
-    let expected = text.replace(" key=\"ssh-rsa A ann\"", "");
+    let expected = text.replace(" key=\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB ann\"", "");
     example(text, |config| users(config)[0].keys.clear(), &expected);
 }
 
 #[test]
 fn a_key_that_has_an_element_needs_no_attribute() {
-    let text = "<config><admin><user name='a' access='full' key='ssh-rsa A'>\
-        <key>ssh-rsa B</key><!-- new --></user></admin></config>";
+    let text = "<config><admin><user name='a' access='full' key='ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB'>\
+        <key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC</key><!-- new --></user></admin></config>";
     let change = |config: &mut Config| drop(users(config)[0].keys.remove(0));
-    example(text, change, &text.replace(" key='ssh-rsa A'", ""));
+    example(text, change, &text.replace(" key='ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB'", ""));
 }
 
 #[test]

@@ -239,11 +239,11 @@ fn wrong_doors_and_users() {
                 "2:17: <web> has no attribute prot: allowed here: listen, enable, secure, refresh, cert, key, names",
             ),
             (
-                "<user access='full' key='ssh-rsa A'/>",
+                "<user access='full' key='ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB'/>",
                 "2:1: <user> needs the attribute name",
             ),
             (
-                "<user name='u' key='ssh-rsa A'/>",
+                "<user name='u' key='ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB'/>",
                 "2:1: <user> needs the attribute access",
             ),
             (
@@ -263,7 +263,7 @@ fn wrong_doors_and_users() {
                 "3:1: key is \"ssh-rsa\\nAAAA\" but must be a public key on one line, such as ssh-ed25519 AAAA...",
             ),
             (
-                "<user name='u' access='full' key='ssh-rsa A'/>\n<user name='u' access='full' key='ssh-rsa A'/>",
+                "<user name='u' access='full' key='ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB'/>\n<user name='u' access='full' key='ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB'/>",
                 "3:7: a second user named \"u\": names must differ",
             ),
         ],

@@ -10,7 +10,7 @@ const SAMPLE: &str = "\u{feff}<?xml version=\"1.0\" encoding='UTF-8'?>\r\n\
     <group name=\"g\" scheduler=\"p2c,sticky\" enable=\"yes\">\
     <host name=\"ü\" ip=\"a.b:1\" weight=\"7\"/><client ip='1.2.3.4:5'/></group>\n\
     <enable group='g'/></service><admin><web listen='None' enable='0' refresh='1'/>\
-    <user name='u' access='full'><key>ssh-rsa AA==</key></user></admin>\
+    <user name='u' access='full'><key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB</key></user></admin>\
     <manager><hostCheck interval=\"10.0\"/></manager><logging file='f'/></config>";
 
 fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {

@@ -29,7 +29,7 @@ const BASE: &str = r#"<config>
   </service>
   <admin>
     <user name="ann" password="$1$a$b" access="full"/>
-    <user name="bob" access="readonly"><key>ssh-rsa AAAA</key></user>
+    <user name="bob" access="readonly"><key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB</key></user>
   </admin>
 </config>"#;
 
@@ -152,7 +152,9 @@ fn things_move_before_others_or_behind_all() {
         "web mail main spare only bob ann"
     );
     assert_eq!(
-        names("addUser name=eve access=full key=\"ssh-rsa A\" before=bob"),
+        names(
+            "addUser name=eve access=full key=\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB\" before=bob"
+        ),
         "web mail main spare only ann eve bob"
     );
     assert_eq!(
@@ -248,10 +250,9 @@ fn a_port_alone_keeps_the_address_of_its_listener() {
 #[test]
 fn users_come_and_go() {
     let ann = r#"<user name="ann" password="$1$a$b" access="full"/>"#;
-    let bob = r#"<user name="bob" access="readonly"><key>ssh-rsa AAAA</key></user>"#;
-    let eve = r#"<user name="eve" password="$6$e$f" access="readonly"><key>ssh-rsa B eve</key><key>ssh-rsa C</key></user>"#;
-    let add =
-        "addUser name=eve password=$6$e$f access=READONLY key=\"ssh-rsa B eve\" key=\"ssh-rsa C\"";
+    let bob = r#"<user name="bob" access="readonly"><key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB</key></user>"#;
+    let eve = r#"<user name="eve" password="$6$e$f" access="readonly"><key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC eve</key><key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIENDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0ND</key></user>"#;
+    let add = "addUser name=eve password=$6$e$f access=READONLY key=\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC eve\" key=\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIENDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0ND\"";
     does(add, bob, &format!("{bob}{eve}"));
     does("delUser name=ann", ann, "");
     does("setUser name=ann password=$6$e$f", "$1$a$b", "$6$e$f");
@@ -261,14 +262,14 @@ fn users_come_and_go() {
         "access=\"readonly\"",
     );
     does(
-        "setUser name=bob key=\"ssh-rsa B\"",
-        "ssh-rsa AAAA",
-        "ssh-rsa B",
+        "setUser name=bob key=\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC\"",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC",
     );
     does(
-        "setUser name=ann password=\"\" key=\"ssh-rsa B\"",
+        "setUser name=ann password=\"\" key=\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC\"",
         ann,
-        r#"<user name="ann" key="ssh-rsa B" access="full"/>"#,
+        r#"<user name="ann" key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC" access="full"/>"#,
     );
     does(
         "setUser name=bob password=x key=\"\"",
