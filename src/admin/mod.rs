@@ -15,15 +15,17 @@ mod csv;
 mod deadline;
 #[cfg(feature = "web")]
 mod haproxy;
+#[cfg(any(feature = "web", feature = "ssh"))]
+mod hinge;
 #[cfg(feature = "web")]
 mod http;
-#[cfg(feature = "web")]
+#[cfg(any(feature = "web", feature = "ssh"))]
 mod listeners;
 #[cfg(feature = "web")]
 mod metrics;
 #[cfg(feature = "web")]
 mod pages;
-#[cfg(feature = "web")]
+#[cfg(any(feature = "web", feature = "ssh"))]
 mod seats;
 #[cfg(feature = "logins")]
 mod source;
@@ -38,7 +40,7 @@ mod web;
 pub use auth::{Auth, Login, MAX_PASSWORD, hash_password};
 pub use console::{Console, Executed, Partner, Reaction, Shell, Size, Told, execute};
 pub use control::ControlDoor;
-#[cfg(feature = "web")]
+#[cfg(any(feature = "web", feature = "ssh"))]
 pub use listeners::DoorError;
 #[cfg(feature = "https")]
 pub use tls::check_certificate;

@@ -46,6 +46,7 @@ impl Seats {
     }
 
     /// Whether a seat is free.
+    #[cfg(any(feature = "web", test))]
     pub(super) fn has_room(&self) -> bool {
         self.lock().all < self.most
     }

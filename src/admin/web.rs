@@ -6,9 +6,9 @@
 mod api;
 mod client;
 mod guard;
-mod hinge;
 mod memo;
 mod notices;
+mod open;
 mod press;
 mod routes;
 mod settings;
@@ -17,14 +17,15 @@ mod views;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
-use self::hinge::{Hinge, Open};
 use self::memo::Memo;
 use self::notices::Notices;
+use self::open::{Open, web};
 use self::settings::Settings;
 use super::answers::Answers;
 use super::auth::Auth;
+use super::hinge::{Door, Hinge, lock, shut};
 use super::listeners::DoorError;
 use super::seats::Seats;
 use super::watch::{Bell, Porter, spawn};
@@ -67,14 +68,13 @@ impl WebDoor {
                 ready: Memo::default(),
             }
         });
-        let open = Open::prepare(config, &Open::default(), &hall)?;
-        hall.put_in_force(&open);
+        Hinge::start(&hall, config)?;
         Ok(WebDoor(hall))
     }
 
     /// What opens and closes it as the configuration changes.
     pub fn fixture(&self) -> Box<dyn Fixture> {
-        Box::new(Hinge::new(&self.0))
+        Box::new(Hinge::of(&self.0))
     }
 
     /// Who is asked on behalf of the clients, who wait until that is known.
@@ -90,7 +90,7 @@ impl WebDoor {
 
 impl Drop for WebDoor {
     fn drop(&mut self) {
-        drop(self.0.replace(Open::default()));
+        shut(&*self.0);
         self.0.answers.wait();
     }
 }
@@ -119,25 +119,30 @@ impl Hall {
         lock(&self.open).settings()
     }
 
-    /// Who comes in at a new place finds the new settings there, and never those of
-    /// before, which may be without HTTPS: so they come first.
-    fn put_in_force(&self, open: &Open) {
-        let before = self.replace(open.clone());
-        open.begin(&before);
-        // What is not wanted any more is closed here, without the lock.
-    }
-
-    fn replace(&self, open: Open) -> Open {
-        std::mem::replace(&mut *lock(&self.open), open)
-    }
-
     fn bells(&self) -> Vec<Bell> {
         lock(&self.open).listeners().bells()
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl Door for Hall {
+    type Open = Open;
+    const NAME: &'static str = "the admin page";
+
+    fn prepare(self: &Arc<Self>, config: &Config, now: &Open) -> Result<Open, DoorError> {
+        Open::prepare(config, now, self)
+    }
+
+    fn differs(now: &Config, next: &Config) -> bool {
+        web(now) != web(next)
+    }
+
+    fn begin(open: &Open, before: &Open) {
+        open.begin(before);
+    }
+
+    fn open(&self) -> &Mutex<Open> {
+        &self.open
+    }
 }
 
 /// Where clients come in.

@@ -1,6 +1,6 @@
 //! What the door knows of its configuration while it is in force.
 //!
-//! How it is read is `config`'s business; where it listens, `hinge`'s.
+//! How it is read is `config`'s business; where it listens, `open`'s.
 
 use std::time::Duration;
 

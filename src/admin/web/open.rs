@@ -1,19 +1,14 @@
-//! How the door opens and closes as the configuration changes: what is new is opened
-//! before, what is not wanted any more is closed after.
+//! The door while a configuration is in force: where it listens, and how it serves.
 //!
 //! What happens to those who come in is known elsewhere.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use super::settings::Settings;
-use super::{Doorway, Hall, lock};
+use super::{Doorway, Hall};
 use crate::admin::listeners::{DoorError, Listeners};
 use crate::config::{Config, Web};
-use crate::director::{Finish, Fixture};
-
-/// The door as the desk knows it.
-pub(super) struct Hinge(Weak<Hall>);
 
 /// The door while a configuration is in force.
 #[derive(Default, Clone)]
@@ -99,42 +94,8 @@ impl Open {
     }
 }
 
-impl Hinge {
-    pub(super) fn new(hall: &Arc<Hall>) -> Hinge {
-        Hinge(Arc::downgrade(hall))
-    }
-
-    fn turn(hall: &Arc<Hall>, next: &Config) -> Result<Finish, DoorError> {
-        let now = lock(&hall.open).clone();
-        let open = Open::prepare(next, &now, hall)?;
-        let hall = Arc::clone(hall);
-        Ok(Box::new(move || hall.put_in_force(&open)))
-    }
-}
-
-fn web(config: &Config) -> Option<&Web> {
+/// What the door depends on. Users are not part of it: they change even while the
+/// certificate is not to be had.
+pub(super) fn web(config: &Config) -> Option<&Web> {
     config.admin.as_ref()?.web.as_ref()
-}
-
-impl Fixture for Hinge {
-    fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Finish>, String> {
-        match self.0.upgrade() {
-            // Other changes, of users say, do not hang on the certificate's being there.
-            Some(hall) if web(now) != web(next) => {
-                let finish = Hinge::turn(&hall, next).map_err(|error| error.to_string())?;
-                Ok(Some(finish))
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// The certificate may have been renewed.
-    fn reopen(&mut self, now: &Config) -> Result<(), String> {
-        if let Some(hall) = self.0.upgrade() {
-            let finish = Hinge::turn(&hall, now)
-                .map_err(|error| format!("{error}; the admin page stays as it was"))?;
-            finish();
-        }
-        Ok(())
-    }
 }
