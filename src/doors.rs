@@ -8,8 +8,12 @@ use std::io;
 #[cfg(feature = "logins")]
 use txlb::admin::Auth;
 use txlb::admin::ControlDoor;
+#[cfg(any(feature = "web", feature = "ssh"))]
+use txlb::admin::DoorError;
+#[cfg(feature = "ssh")]
+use txlb::admin::SshDoor;
 #[cfg(feature = "web")]
-use txlb::admin::{DoorError, WebDoor};
+use txlb::admin::WebDoor;
 use txlb::config::Config;
 use txlb::director::{Desk, Director, Finish, Fixture};
 
@@ -22,6 +26,8 @@ pub(crate) struct Doors {
     auth: Auth,
     #[cfg(feature = "web")]
     web: WebDoor,
+    #[cfg(feature = "ssh")]
+    ssh: SshDoor,
 }
 
 impl Doors {
@@ -37,12 +43,16 @@ impl Doors {
         #[cfg(feature = "web")]
         let web = WebDoor::start(config, auth.clone(), director.pulses())
             .map_err(|error| door_exit(&error))?;
+        #[cfg(feature = "ssh")]
+        let ssh = SshDoor::start(config, auth.clone()).map_err(|error| door_exit(&error))?;
         Ok(Doors {
             control,
             #[cfg(feature = "logins")]
             auth,
             #[cfg(feature = "web")]
             web,
+            #[cfg(feature = "ssh")]
+            ssh,
         })
     }
 
@@ -55,6 +65,8 @@ impl Doors {
             self.auth.fixture(),
             #[cfg(feature = "web")]
             self.web.fixture(),
+            #[cfg(feature = "ssh")]
+            self.ssh.fixture(),
         ]
     }
 
@@ -63,6 +75,8 @@ impl Doors {
         self.control.attend(desk.clone());
         #[cfg(feature = "web")]
         self.web.attend(desk.clone());
+        #[cfg(feature = "ssh")]
+        self.ssh.attend(desk.clone());
     }
 }
 
@@ -79,29 +93,26 @@ impl Fixture for Missing {
 /// Says so once of each.
 fn warn_of_missing(config: &Config, before: Option<&Config>) {
     let had: Vec<_> = before.map(missing).unwrap_or_default();
-    for (door, why) in missing(config).into_iter().filter(|it| !had.contains(it)) {
-        log::warn!("{door} is configured, but {why}");
+    for door in missing(config).into_iter().filter(|it| !had.contains(it)) {
+        log::warn!("{door} is configured, but this txlb was built without it");
     }
 }
 
-fn missing(config: &Config) -> Vec<(&'static str, &'static str)> {
+fn missing(config: &Config) -> Vec<&'static str> {
     let admin = config.admin.as_ref();
     let web = admin.and_then(|admin| admin.web.as_ref());
     let ssh = admin.and_then(|admin| admin.ssh.as_ref());
     let mut missing = Vec::new();
     if web.is_some_and(|web| web.enable) && !cfg!(feature = "web") {
-        missing.push(("the admin page (<web>)", "this txlb was built without it"));
+        missing.push("the admin page (<web>)");
     }
-    if ssh.is_some_and(|ssh| ssh.enable) {
-        missing.push((
-            "the console (<ssh>)",
-            "this version of txlb does not have it yet",
-        ));
+    if ssh.is_some_and(|ssh| ssh.enable) && !cfg!(feature = "ssh") {
+        missing.push("the console (<ssh>)");
     }
     missing
 }
 
-#[cfg(feature = "web")]
+#[cfg(any(feature = "web", feature = "ssh"))]
 fn door_exit(error: &DoorError) -> Exit {
     match error {
         DoorError::Listen(cause) => exit(cause, error),

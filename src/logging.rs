@@ -49,6 +49,8 @@ impl Log {
             .filter_level(level)
             // Whether sessions are logged is for the configuration to say.
             .filter_module(SESSION_LOG, LevelFilter::Info)
+            // Whatever a client of the console does would be a line; the door has its own.
+            .filter_module("russh", LevelFilter::Off)
             .format(line)
             .target(LoggerTarget::Pipe(Box::new(lines)))
             .try_init()

@@ -164,6 +164,19 @@ fn the_event_loop_is_known_to_the_relay_alone() {
 }
 
 #[test]
+fn the_async_runtime_is_known_to_the_ssh_door_alone() {
+    for source in sources("src") {
+        let is_door = source.path.starts_with("src/admin/ssh");
+        for word in ["tokio", "russh"] {
+            let knows = source
+                .code()
+                .any(|line| line.contains(&format!("{word}::")));
+            assert!(is_door || !knows, "{} knows {word}", source.path);
+        }
+    }
+}
+
+#[test]
 fn pure_rooms_have_no_socket_thread_or_clock() {
     let impure = [
         "std::thread",

@@ -6,6 +6,8 @@
 
 mod hash;
 mod key;
+#[cfg(feature = "ssh")]
+mod pass;
 mod slots;
 mod sources;
 mod successes;
@@ -18,6 +20,8 @@ use std::time::Instant;
 
 pub use self::hash::{MAX_PASSWORD, hash_password};
 use self::key::{Key, Tag};
+#[cfg(feature = "ssh")]
+pub(super) use self::pass::Pass;
 use self::slots::Slots;
 use self::sources::Sources;
 use self::successes::Successes;

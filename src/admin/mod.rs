@@ -29,6 +29,8 @@ mod pages;
 mod seats;
 #[cfg(feature = "logins")]
 mod source;
+#[cfg(feature = "ssh")]
+mod ssh;
 #[cfg(feature = "web")]
 #[cfg_attr(not(feature = "https"), path = "no_tls.rs")]
 mod tls;
@@ -42,6 +44,8 @@ pub use console::{Console, Executed, Partner, Reaction, Shell, Size, Told, execu
 pub use control::ControlDoor;
 #[cfg(any(feature = "web", feature = "ssh"))]
 pub use listeners::DoorError;
+#[cfg(feature = "ssh")]
+pub use ssh::SshDoor;
 #[cfg(feature = "https")]
 pub use tls::check_certificate;
 #[cfg(feature = "web")]

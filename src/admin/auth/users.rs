@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::hash::Hash;
+#[cfg(feature = "ssh")]
+use crate::config::public_key_bytes;
 use crate::config::{Access, User};
 
 /// A user as the doors know them.
@@ -47,6 +49,10 @@ pub(super) struct Users {
     by_name: HashMap<String, Arc<Known>>,
     /// Those whose password can be checked, in the configuration's order.
     checkable: Vec<Arc<Known>>,
+    /// Their public keys, as clients send them. Apart from the rest: who gets another
+    /// key is still the same user.
+    #[cfg(feature = "ssh")]
+    keys: HashMap<String, Vec<Vec<u8>>>,
 }
 
 impl Users {
@@ -64,6 +70,8 @@ impl Users {
                 all.checkable.push(Arc::clone(&known));
             }
             all.by_name.insert(user.name.clone(), known);
+            #[cfg(feature = "ssh")]
+            all.keys.insert(user.name.clone(), key_bytes(user));
         }
         all
     }
@@ -81,6 +89,13 @@ impl Users {
         self.by_name.values().any(|it| Arc::ptr_eq(it, user))
     }
 
+    /// Whether the user of that name has this public key.
+    #[cfg(feature = "ssh")]
+    pub(super) fn has_key(&self, name: &str, key: &[u8]) -> bool {
+        let keys = self.keys.get(name);
+        keys.is_some_and(|keys| keys.iter().any(|own| own == key))
+    }
+
     /// What is checked for somebody without a hash: one of the others', and the same
     /// for the same `number`. So it takes as long as for some user who does exist.
     /// `None` if nobody has one: then nothing is to be found out.
@@ -88,6 +103,13 @@ impl Users {
         let at = number.checked_rem(self.checkable.len())?;
         self.checkable[at].hash()
     }
+}
+
+/// What the configuration has checked already: all of them are keys.
+#[cfg(feature = "ssh")]
+fn key_bytes(user: &User) -> Vec<Vec<u8>> {
+    let keys = user.keys.iter();
+    keys.filter_map(|key| public_key_bytes(key)).collect()
 }
 
 #[cfg(test)]

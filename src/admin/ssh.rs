@@ -1,0 +1,222 @@
+//! The SSH door: the console for people, and single commands for scripts.
+//!
+//! Here is how clients come in, and how many. What is said to them is known elsewhere:
+//! `visitor` lets them log in, `talk` is what they have come for.
+
+mod client;
+mod host_key;
+mod house;
+mod intake;
+mod lines;
+mod open;
+mod protocol;
+mod talk;
+mod turned_away;
+mod visitor;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use tokio::net::TcpStream;
+
+use self::house::House;
+use self::open::{Open, ssh};
+use super::auth::Auth;
+use super::hinge::{Door, Hinge, lock, shut};
+use super::listeners::DoorError;
+use super::seats::Seats;
+use super::watch::Porter;
+use crate::config::Config;
+use crate::director::{Desk, Fixture};
+
+/// Clients that are there at the same time; others are turned away.
+const MAX_CLIENTS: usize = 16;
+
+/// Those of them that may be from one source.
+const MAX_FROM_ONE: usize = 4;
+
+/// Clients who are being told that there is no room. Beyond that nothing is said.
+const MAX_TURNED_AWAY: usize = 32;
+
+/// The SSH door, open while the configuration has one that is enabled. Dropping it
+/// closes it, and tells those who are there.
+pub struct SshDoor(Arc<Hall>);
+
+impl SshDoor {
+    /// The door as `config` wants it. `auth` knows the users.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn start(config: &Config, auth: Auth) -> Result<SshDoor, DoorError> {
+        let hall = Arc::new(Hall {
+            seats: Arc::new(Seats::new(MAX_CLIENTS, MAX_FROM_ONE, || {})),
+            turned_away: AtomicUsize::new(0),
+            auth,
+            desk: OnceLock::new(),
+            house: Mutex::default(),
+            open: Mutex::default(),
+        });
+        Hinge::start(&hall, config)?;
+        Ok(SshDoor(hall))
+    }
+
+    /// What opens and closes it as the configuration changes.
+    pub fn fixture(&self) -> Box<dyn Fixture> {
+        Box::new(Hinge::of(&self.0))
+    }
+
+    /// Who is asked on behalf of the clients, who wait until that is known.
+    pub fn attend(&self, desk: Desk) {
+        let _ = self.0.desk.set(desk);
+    }
+
+    /// Where it listens; with port 0, the one the system chose. None while it is closed.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        lock(&self.0.open).addresses().collect()
+    }
+}
+
+impl Drop for SshDoor {
+    fn drop(&mut self) {
+        shut(&*self.0);
+        let house = lock(&self.0.house).take();
+        if let Some(house) = house {
+            house.close();
+        }
+    }
+}
+
+/// What the clients of the door share.
+struct Hall {
+    seats: Arc<Seats>,
+    turned_away: AtomicUsize,
+    auth: Auth,
+    desk: OnceLock<Desk>,
+    /// Once the door has been open; it is kept when that is closed, for those who are
+    /// there stay.
+    house: Mutex<Option<Arc<House>>>,
+    open: Mutex<Open>,
+}
+
+impl Hall {
+    /// The desk, which is waited for: not in the thread that all clients share.
+    fn desk(&self) -> &Desk {
+        self.desk.wait()
+    }
+
+    fn house(&self) -> Result<Arc<House>, DoorError> {
+        let mut house = lock(&self.house);
+        if let Some(house) = &*house {
+            return Ok(Arc::clone(house));
+        }
+        let new = Arc::new(House::start()?);
+        *house = Some(Arc::clone(&new));
+        Ok(new)
+    }
+}
+
+impl Door for Hall {
+    type Open = Open;
+    const NAME: &'static str = "the console";
+
+    fn prepare(self: &Arc<Self>, config: &Config, now: &Open) -> Result<Open, DoorError> {
+        Open::prepare(config, now, self)
+    }
+
+    fn differs(now: &Config, next: &Config) -> bool {
+        let known = |config: &Config| (ssh(config).cloned(), config.users().is_empty());
+        known(now) != known(next)
+    }
+
+    fn begin(open: &Open, before: &Open) {
+        open.begin(before);
+    }
+
+    fn open(&self) -> &Mutex<Open> {
+        &self.open
+    }
+}
+
+/// Where clients come in.
+struct Doorway {
+    listener: TcpListener,
+    hall: Arc<Hall>,
+    house: Arc<House>,
+}
+
+impl Porter for Doorway {
+    fn listener(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+
+    /// There is always room to be turned away.
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    fn let_in(&mut self) -> io::Result<()> {
+        let (stream, peer) = self.listener.accept()?;
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        let cut = stream.try_clone()?;
+        let stream = {
+            let _runtime = self.house.runtime().enter();
+            TcpStream::from_std(stream)?
+        };
+        match self.hall.seats.take(peer.ip()) {
+            Some(seat) => {
+                let guest = client::Guest {
+                    hall: Arc::clone(&self.hall),
+                    peer,
+                    seat,
+                };
+                let (protocol, closes) = (Arc::clone(&self.house.protocol), self.house.closes());
+                self.house
+                    .spawn(client::serve(guest, stream, cut, protocol, closes));
+            }
+            None => self.turn_away(stream, peer),
+        }
+        Ok(())
+    }
+
+    fn complain(&mut self, error: &io::Error) {
+        log::warn!("ssh: cannot let a client in: {error}");
+    }
+}
+
+impl Doorway {
+    fn turn_away(&self, stream: TcpStream, peer: SocketAddr) {
+        log::debug!("ssh: {peer} is turned away: there is no room");
+        let Some(place) = TurnedAway::take(&self.hall) else {
+            return;
+        };
+        self.house.spawn(async move {
+            let why = format!(
+                "there is no room: txlb has {MAX_CLIENTS} connections in all, and \
+                 {MAX_FROM_ONE} from one address"
+            );
+            turned_away::turn_away(stream, &why).await;
+            drop(place);
+        });
+    }
+}
+
+/// A place among those who are told that there is no room.
+struct TurnedAway(Arc<Hall>);
+
+impl TurnedAway {
+    fn take(hall: &Arc<Hall>) -> Option<TurnedAway> {
+        let place = TurnedAway(Arc::clone(hall));
+        let others = hall.turned_away.fetch_add(1, Ordering::Relaxed);
+        (others < MAX_TURNED_AWAY).then_some(place)
+    }
+}
+
+impl Drop for TurnedAway {
+    fn drop(&mut self) {
+        self.0.turned_away.fetch_sub(1, Ordering::Relaxed);
+    }
+}

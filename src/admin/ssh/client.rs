@@ -1,0 +1,140 @@
+//! One client's connection: how long it may take to log in, and how long it may be
+//! silent after that.
+//!
+//! What is said on it is `visitor`'s business. Whatever state that is in, the socket can
+//! be cut from here.
+
+use std::net::{Shutdown, SocketAddr, TcpStream as Socket};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use russh::Disconnect;
+use russh::server::{Config, Handle, run_stream};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::Hall;
+use super::visitor::Visitor;
+use crate::admin::hinge::lock;
+use crate::admin::seats::Seat;
+
+/// How long a client may take until it is logged in.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// How long it may be silent then.
+const IDLE: Duration = Duration::from_secs(600);
+
+/// How long a client has to take note of the end.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Somebody who was let in.
+pub(super) struct Guest {
+    pub(super) hall: Arc<Hall>,
+    pub(super) peer: SocketAddr,
+    pub(super) seat: Seat,
+}
+
+/// How far a client is.
+pub(super) struct Visit {
+    is_in: AtomicBool,
+    heard: Mutex<Instant>,
+}
+
+impl Visit {
+    fn begin() -> Visit {
+        Visit {
+            is_in: AtomicBool::new(false),
+            heard: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// The client has logged in.
+    pub(super) fn come_in(&self) {
+        self.hear();
+        self.is_in.store(true, Ordering::Relaxed);
+    }
+
+    /// The client has said something of its own accord.
+    pub(super) fn hear(&self) {
+        *lock(&self.heard) = Instant::now();
+    }
+
+    /// When it is enough, if nothing changes. Before somebody is in, what they say
+    /// makes it no later.
+    fn deadline(&self) -> Instant {
+        let patience = if self.is_in.load(Ordering::Relaxed) {
+            IDLE
+        } else {
+            GRACE
+        };
+        *lock(&self.heard) + patience
+    }
+}
+
+/// Serves a client to its end. `cut` is the same socket.
+pub(super) async fn serve(
+    guest: Guest,
+    stream: TcpStream,
+    cut: Socket,
+    protocol: Arc<Config>,
+    mut closes: watch::Receiver<bool>,
+) {
+    let peer = guest.peer;
+    let visit = Arc::new(Visit::begin());
+    let visitor = Visitor::new(guest.hall, peer, Arc::clone(&visit));
+    let greeted = timeout(GRACE, run_stream(protocol, stream, visitor)).await;
+    let Ok(Ok(session)) = greeted else {
+        log::debug!("ssh: {peer} is no client of SSH");
+        return;
+    };
+    let handle = session.handle();
+    let mut session = pin!(session);
+    loop {
+        let deadline = visit.deadline();
+        tokio::select! {
+            ended = &mut session => {
+                if let Err(error) = ended {
+                    log::debug!("ssh: {peer} is lost: {error}");
+                }
+                break;
+            }
+            () = sleep_until(deadline) => {
+                if Instant::now() < visit.deadline() {
+                    continue;
+                }
+                log::debug!("ssh: {peer} is silent for too long");
+                part(&handle, "nothing was said for too long", &mut session).await;
+                break;
+            }
+            () = over(&mut closes) => {
+                part(&handle, "txlb ends", &mut session).await;
+                break;
+            }
+        }
+    }
+    // Nothing to close if the client has done that.
+    let _ = cut.shutdown(Shutdown::Both);
+    drop(guest.seat);
+}
+
+/// Waits until the door is closed for good.
+async fn over(closes: &mut watch::Receiver<bool>) {
+    // Without a sender it is over as well.
+    let _ = closes.wait_for(|is_over| *is_over).await;
+}
+
+/// Says goodbye, as long as there is somebody to hear it.
+async fn part(handle: &Handle, why: &str, session: impl Future) {
+    let reason = Disconnect::ByApplication;
+    let farewell = async {
+        // In the middle of a key exchange it is not said.
+        let _ = handle
+            .disconnect(reason, why.to_owned(), String::new())
+            .await;
+        session.await
+    };
+    let _ = timeout(FAREWELL, farewell).await;
+}

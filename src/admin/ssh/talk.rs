@@ -1,0 +1,221 @@
+//! What somebody has come for: the console, lines without a terminal, or one command.
+//!
+//! The desk is asked on a thread of its own, for it may take its time. What was let in
+//! is asked for again before each thing that is done: whoever is no user any more does
+//! nothing more.
+
+use std::sync::Arc;
+
+use russh::ChannelId;
+use russh::server::Handle;
+use tokio::task::spawn_blocking;
+use tokio::time::{Duration, Instant, sleep_until};
+
+use super::Hall;
+use super::intake::{Event, Intake};
+use super::lines::Lines;
+use crate::admin::auth::Pass;
+use crate::admin::console::{Console, Reaction, Size, execute};
+use crate::director::{By, Desk};
+
+/// What is sent at once, in bytes.
+const PIECE: usize = 32 * 1024;
+
+/// What SSH calls standard error.
+const STANDARD_ERROR: u32 = 1;
+
+/// What is said to those who may not go on.
+const NO_MORE: &str = "error: what you logged in by has changed: log in again";
+
+/// What somebody wants.
+pub(super) enum Errand {
+    Console(Terminal),
+    Lines,
+    Command(Vec<u8>),
+}
+
+/// A terminal to show things on.
+#[derive(Clone, Copy)]
+pub(super) struct Terminal {
+    pub(super) size: Size,
+    pub(super) colours: bool,
+}
+
+/// Somebody's end of a channel.
+pub(super) struct Talk {
+    pub(super) hall: Arc<Hall>,
+    pub(super) pass: Pass,
+    pub(super) by: By,
+    pub(super) handle: Handle,
+    pub(super) channel: ChannelId,
+    pub(super) intake: Arc<Intake>,
+}
+
+/// There is nobody to talk to any more.
+struct Gone;
+
+/// Talks until it is over, and says how that went.
+pub(super) async fn talk(talk: Talk, errand: Errand) {
+    let went = match errand {
+        Errand::Console(terminal) => talk.console(terminal).await,
+        Errand::Lines => talk.lines().await,
+        Errand::Command(command) => talk.command(command).await,
+    };
+    talk.intake.close();
+    if let Ok(status) = went {
+        let (handle, channel) = (&talk.handle, talk.channel);
+        // Whoever is gone does not need it.
+        let _ = handle.exit_status_request(channel, status.into()).await;
+        let _ = handle.eof(channel).await;
+        let _ = handle.close(channel).await;
+    }
+}
+
+impl Talk {
+    async fn console(&self, terminal: Terminal) -> Result<u8, Gone> {
+        let (access, by) = (self.pass.access(), self.by.clone());
+        let mut console = Console::new(access, by, terminal.size, terminal.colours);
+        let greeting = move |desk: &Desk| {
+            let mut shown = Vec::new();
+            console.greet(desk, &mut shown);
+            (console, shown)
+        };
+        let (mut console, shown) = self.at_desk(greeting).await?;
+        self.tell(&shown).await?;
+        let began = Instant::now();
+        let mut event = None;
+        loop {
+            let is_end = matches!(event, Some(Event::End));
+            let now_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let turn = move |desk: &Desk| Turn::take(console, event, now_ms, desk);
+            let turn = self.at_desk(turn).await?;
+            self.tell(&turn.shown).await?;
+            if turn.is_over || is_end {
+                return Ok(0);
+            }
+            console = turn.console;
+            event = match turn.next_ms {
+                None => Some(self.intake.next().await),
+                Some(next_ms) => {
+                    let next = Instant::now() + Duration::from_millis(next_ms);
+                    tokio::select! {
+                        event = self.intake.next() => Some(event),
+                        () = sleep_until(next) => None,
+                    }
+                }
+            };
+            if !self.hall.auth.holds(&self.pass) {
+                self.tell(format!("\r\n{NO_MORE}\r\n").as_bytes()).await?;
+                return Ok(1);
+            }
+        }
+    }
+
+    async fn lines(&self) -> Result<u8, Gone> {
+        let mut lines = Lines::new(self.pass.access());
+        loop {
+            let event = self.intake.next().await;
+            if !self.hall.auth.holds(&self.pass) {
+                self.tell(format!("{NO_MORE}\n").as_bytes()).await?;
+                return Ok(1);
+            }
+            let by = self.by.clone();
+            let work = move |desk: &Desk| {
+                let mut lines = lines;
+                let answer = match event {
+                    Event::Keys(bytes) => lines.take(&bytes, desk, &by),
+                    Event::End => lines.end(),
+                    Event::Size(_) => String::new(),
+                };
+                (lines, answer)
+            };
+            let (after, answer) = self.at_desk(work).await?;
+            lines = after;
+            self.tell(answer.as_bytes()).await?;
+            if let Some(status) = lines.status() {
+                return Ok(status);
+            }
+        }
+    }
+
+    async fn command(&self, command: Vec<u8>) -> Result<u8, Gone> {
+        if !self.hall.auth.holds(&self.pass) {
+            self.complain(format!("{NO_MORE}\n").as_bytes()).await?;
+            return Ok(1);
+        }
+        let Ok(line) = String::from_utf8(command) else {
+            self.complain(b"error: the command is not UTF-8\n").await?;
+            return Ok(1);
+        };
+        let (access, by) = (self.pass.access(), self.by.clone());
+        let work = move |desk: &Desk| execute(&line, access, &by, desk);
+        let executed = self.at_desk(work).await?;
+        self.tell(executed.stdout.as_bytes()).await?;
+        self.complain(executed.stderr.as_bytes()).await?;
+        Ok(executed.status)
+    }
+
+    /// Has something done that waits for the desk.
+    async fn at_desk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Desk) -> T + Send + 'static,
+    ) -> Result<T, Gone> {
+        let hall = Arc::clone(&self.hall);
+        let done = spawn_blocking(move || work(hall.desk())).await;
+        done.map_err(|_| Gone)
+    }
+
+    async fn tell(&self, bytes: &[u8]) -> Result<(), Gone> {
+        self.intake.tell(true);
+        for piece in bytes.chunks(PIECE) {
+            let sent = self.handle.data(self.channel, piece.to_vec()).await;
+            sent.map_err(|_| Gone)?;
+        }
+        self.intake.tell(false);
+        Ok(())
+    }
+
+    async fn complain(&self, bytes: &[u8]) -> Result<(), Gone> {
+        self.intake.tell(true);
+        for piece in bytes.chunks(PIECE) {
+            let (handle, channel) = (&self.handle, self.channel);
+            let sent = handle.extended_data(channel, STANDARD_ERROR, piece.to_vec());
+            sent.await.map_err(|_| Gone)?;
+        }
+        self.intake.tell(false);
+        Ok(())
+    }
+}
+
+/// What a console did.
+struct Turn {
+    console: Console,
+    shown: Vec<u8>,
+    is_over: bool,
+    /// When it wants another one, event or not, in milliseconds.
+    next_ms: Option<u64>,
+}
+
+impl Turn {
+    /// Has the console deal with an event; without one, with the time alone.
+    fn take(mut console: Console, event: Option<Event>, now_ms: u64, desk: &Desk) -> Turn {
+        let (mut shown, mut is_over) = (Vec::new(), false);
+        match event {
+            Some(Event::Keys(keys)) => {
+                is_over = console.input(&keys, desk, &mut shown) == Reaction::End;
+            }
+            Some(Event::Size(size)) => console.resize(size, &mut shown),
+            Some(Event::End) | None => {}
+        }
+        let next_ms = match is_over {
+            true => None,
+            false => console.tick(now_ms, desk, &mut shown),
+        };
+        Turn {
+            console,
+            shown,
+            is_over,
+            next_ms,
+        }
+    }
+}

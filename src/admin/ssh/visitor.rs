@@ -1,0 +1,370 @@
+//! What a client asks for, from the login on, and what it gets: a console, lines without
+//! a terminal, or one command.
+//!
+//! Everything else that SSH has (forwarding, agents, subsystems, variables) is refused.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use russh::keys::{HashAlg, PublicKey};
+use russh::server::{
+    Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey,
+};
+use russh::{Channel, ChannelId, ChannelOpenFailure, Error, Pty, Sig};
+
+use super::client::Visit;
+use super::intake::Intake;
+use super::talk::{Errand, Talk, Terminal, talk};
+use super::{Hall, protocol};
+use crate::admin::auth::{Login, Pass};
+use crate::admin::console::Size;
+use crate::director::By;
+
+/// The door's name in the log.
+const DOOR: &str = "ssh";
+
+/// What a terminal is taken to be whose size is not said.
+const USUAL: Size = Size {
+    columns: 80,
+    rows: 24,
+};
+
+/// What is typed to interrupt.
+const INTERRUPT: &[u8] = b"\x03";
+
+/// One client.
+pub(super) struct Visitor {
+    hall: Arc<Hall>,
+    peer: SocketAddr,
+    visit: Arc<Visit>,
+    /// Once they are in.
+    pass: Option<Pass>,
+    /// Whom they have offered keys for in vain.
+    knocked: Option<String>,
+    channel: Option<Open>,
+}
+
+/// The channel that is open. There is one at a time.
+struct Open {
+    id: ChannelId,
+    intake: Arc<Intake>,
+    terminal: Option<Terminal>,
+    has_begun: bool,
+}
+
+impl Visitor {
+    pub(super) fn new(hall: Arc<Hall>, peer: SocketAddr, visit: Arc<Visit>) -> Visitor {
+        Visitor {
+            hall,
+            peer,
+            visit,
+            pass: None,
+            knocked: None,
+            channel: None,
+        }
+    }
+
+    fn source(&self) -> IpAddr {
+        self.peer.ip()
+    }
+
+    /// Whether somebody has this key and is to be let in by it.
+    fn pass_by_key(&self, name: &str, key: &PublicKey) -> Option<Pass> {
+        let bytes = key.to_bytes().ok()?;
+        self.hall.auth.pass_by_key(self.source(), name, &bytes)
+    }
+
+    fn by(&self, pass: &Pass) -> By {
+        By::User {
+            name: pass.name().to_owned(),
+            from: self.peer,
+            door: DOOR,
+        }
+    }
+
+    fn come_in(&mut self, pass: Pass, how: &str) -> Auth {
+        log::info!("{} has come in, by {how}", self.by(&pass));
+        self.pass = Some(pass);
+        self.knocked = None;
+        self.visit.come_in();
+        Auth::Accept
+    }
+
+    fn open(&mut self, id: ChannelId) -> Option<&mut Open> {
+        self.visit.hear();
+        self.channel.as_mut().filter(|open| open.id == id)
+    }
+
+    /// Begins what the channel was opened for, unless it has begun.
+    fn begin(
+        &mut self,
+        id: ChannelId,
+        session: &mut Session,
+        errand: impl FnOnce(Option<Terminal>) -> Errand,
+    ) -> Result<(), Error> {
+        let Some(pass) = self.pass.clone() else {
+            return session.channel_failure(id);
+        };
+        let by = self.by(&pass);
+        let hall = Arc::clone(&self.hall);
+        let Some(open) = self.open(id).filter(|open| !open.has_begun) else {
+            return session.channel_failure(id);
+        };
+        open.has_begun = true;
+        session.channel_success(id)?;
+        let end = Talk {
+            hall,
+            pass,
+            by,
+            handle: session.handle(),
+            channel: id,
+            intake: Arc::clone(&open.intake),
+        };
+        tokio::spawn(talk(end, errand(open.terminal)));
+        Ok(())
+    }
+}
+
+impl Drop for Visitor {
+    fn drop(&mut self) {
+        if let Some(open) = &self.channel {
+            open.intake.end();
+            open.intake.close();
+        }
+        // All their keys together are one try.
+        if let Some(name) = &self.knocked {
+            self.hall.auth.failed(self.source(), name, DOOR);
+        }
+    }
+}
+
+impl Handler for Visitor {
+    type Error = Error;
+
+    /// How clients ask what is possible.
+    async fn auth_none(&mut self, _user: &str) -> Result<Auth, Error> {
+        Ok(wrong())
+    }
+
+    async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Error> {
+        let (auth, source) = (self.hall.auth.clone(), self.source());
+        let (name, password) = (user.to_owned(), password.to_owned());
+        // It takes its time.
+        let checked = tokio::task::spawn_blocking(move || {
+            let pass = auth.pass_by_password(&name);
+            let login = auth.login(source, &name, &password, DOOR);
+            pass.filter(|pass| login == Login::Welcome(pass.access()) && auth.holds(pass))
+        });
+        // If it is wrong, that is in the log already, whatever was knocked at before.
+        self.knocked = None;
+        Ok(match checked.await.ok().flatten() {
+            Some(pass) => self.come_in(pass, "password"),
+            None => wrong(),
+        })
+    }
+
+    async fn auth_publickey_offered(
+        &mut self,
+        user: &str,
+        offer: PublicKeyOffer<'_>,
+    ) -> Result<Auth, Error> {
+        let is_possible = protocol::is_accepted(offer.algorithm);
+        if is_possible && self.pass_by_key(user, offer.public_key).is_some() {
+            return Ok(Auth::Accept);
+        }
+        if self.hall.auth.may_try(self.source()).is_ok() {
+            self.knocked = Some(user.to_owned());
+        }
+        Ok(wrong())
+    }
+
+    async fn auth_publickey(
+        &mut self,
+        user: &str,
+        key: VerifiedPublicKey<'_>,
+    ) -> Result<Auth, Error> {
+        let pass = protocol::is_accepted(key.algorithm)
+            .then(|| self.pass_by_key(user, key.public_key))
+            .flatten();
+        let Some(pass) = pass else {
+            return Ok(wrong());
+        };
+        self.hall.auth.passed(self.source());
+        let key = key.public_key.fingerprint(HashAlg::Sha256);
+        Ok(self.come_in(pass, &format!("the key {key}")))
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Error> {
+        self.visit.hear();
+        if self.channel.as_ref().is_some_and(|it| !it.intake.is_over()) {
+            reply.reject(ChannelOpenFailure::ResourceShortage).await;
+            return Ok(());
+        }
+        self.channel = Some(Open {
+            id: channel.id(),
+            intake: Arc::default(),
+            terminal: None,
+            has_begun: false,
+        });
+        reply.accept().await;
+        Ok(())
+    }
+
+    async fn pty_request(
+        &mut self,
+        id: ChannelId,
+        term: &str,
+        columns: u32,
+        rows: u32,
+        _width: u32,
+        _height: u32,
+        _modes: &[(Pty, u32)],
+        session: &mut Session,
+    ) -> Result<(), Error> {
+        match self.open(id).filter(|open| !open.has_begun) {
+            Some(open) => {
+                open.terminal = Some(Terminal {
+                    size: size(columns, rows),
+                    colours: !matches!(term, "" | "dumb"),
+                });
+                session.channel_success(id)
+            }
+            None => session.channel_failure(id),
+        }
+    }
+
+    async fn window_change_request(
+        &mut self,
+        id: ChannelId,
+        columns: u32,
+        rows: u32,
+        _width: u32,
+        _height: u32,
+        session: &mut Session,
+    ) -> Result<(), Error> {
+        if let Some(open) = self.open(id) {
+            let size = size(columns, rows);
+            match &mut open.terminal {
+                Some(terminal) if !open.has_begun => terminal.size = size,
+                _ => open.intake.resize(size),
+            }
+        }
+        session.channel_success(id)
+    }
+
+    async fn shell_request(&mut self, id: ChannelId, session: &mut Session) -> Result<(), Error> {
+        self.begin(id, session, |terminal| match terminal {
+            Some(terminal) => Errand::Console(terminal),
+            None => Errand::Lines,
+        })
+    }
+
+    async fn exec_request(
+        &mut self,
+        id: ChannelId,
+        command: &[u8],
+        session: &mut Session,
+    ) -> Result<(), Error> {
+        self.begin(id, session, |_| Errand::Command(command.to_vec()))
+    }
+
+    async fn data(
+        &mut self,
+        id: ChannelId,
+        keys: &[u8],
+        _session: &mut Session,
+    ) -> Result<(), Error> {
+        let Some(open) = self.open(id) else {
+            return Ok(());
+        };
+        open.intake.push(keys).await.map_err(|_| Error::Pending)
+    }
+
+    async fn signal(
+        &mut self,
+        id: ChannelId,
+        signal: Sig,
+        _session: &mut Session,
+    ) -> Result<(), Error> {
+        match self.open(id) {
+            Some(open) if matches!(signal, Sig::INT) && open.terminal.is_some() => open
+                .intake
+                .push(INTERRUPT)
+                .await
+                .map_err(|_| Error::Pending),
+            _ => Ok(()),
+        }
+    }
+
+    async fn channel_eof(&mut self, id: ChannelId, _session: &mut Session) -> Result<(), Error> {
+        if let Some(open) = self.open(id) {
+            open.intake.end();
+        }
+        Ok(())
+    }
+
+    async fn channel_close(&mut self, id: ChannelId, _session: &mut Session) -> Result<(), Error> {
+        if let Some(open) = self.open(id) {
+            open.intake.end();
+            open.intake.close();
+        }
+        Ok(())
+    }
+
+    async fn env_request(
+        &mut self,
+        id: ChannelId,
+        _name: &str,
+        _value: &str,
+        session: &mut Session,
+    ) -> Result<(), Error> {
+        session.channel_failure(id)
+    }
+
+    async fn subsystem_request(
+        &mut self,
+        id: ChannelId,
+        _name: &str,
+        session: &mut Session,
+    ) -> Result<(), Error> {
+        session.channel_failure(id)
+    }
+
+    async fn x11_request(
+        &mut self,
+        id: ChannelId,
+        _single_connection: bool,
+        _protocol: &str,
+        _cookie: &str,
+        _screen: u32,
+        session: &mut Session,
+    ) -> Result<(), Error> {
+        session.channel_failure(id)
+    }
+}
+
+/// Not this time; whatever it was, and whoever, the same may be tried again.
+fn wrong() -> Auth {
+    Auth::Reject {
+        proceed_with_methods: Some(protocol::methods()),
+        partial_success: false,
+    }
+}
+
+/// A size as a client says it; 0 is for those who do not know.
+fn size(columns: u32, rows: u32) -> Size {
+    let or = |number: u32, usual: u16| match u16::try_from(number) {
+        Ok(0) => usual,
+        Ok(number) => number,
+        Err(_) => u16::MAX,
+    };
+    Size {
+        columns: or(columns, USUAL.columns),
+        rows: or(rows, USUAL.rows),
+    }
+}
