@@ -16,6 +16,8 @@ pub(crate) mod proc;
 #[cfg(target_os = "linux")]
 pub(crate) mod pty;
 pub(crate) mod screen;
+#[cfg(feature = "ssh")]
+pub(crate) mod ssh;
 pub(crate) mod txlb;
 
 use std::net::TcpListener;

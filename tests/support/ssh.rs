@@ -1,0 +1,256 @@
+//! A running txlb with a console, and clients of it that speak SSH.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use russh::client::{AuthResult, Config, Handle, Handler, Msg, connect_stream};
+use russh::keys::key::safe_rng;
+use russh::keys::{Algorithm, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
+use russh::{Channel, ChannelMsg, Error};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::PATIENCE;
+use super::client::connect_from;
+use super::config::web_service;
+use super::host::Host;
+use super::txlb::{Folder, Txlb, command, text};
+
+/// A balancer over the host `a`, with a console.
+pub(crate) struct Door {
+    pub(crate) txlb: Txlb,
+    pub(crate) address: SocketAddr,
+    pub(crate) host: Host,
+}
+
+impl Door {
+    /// With these users.
+    pub(crate) fn open(users: &str) -> Door {
+        let host = Host::new("a");
+        let config = with_console(host.address(), users);
+        let mut txlb = start(Folder::new(), &config);
+        let address = console_of(&txlb);
+        txlb.log();
+        Door {
+            address,
+            txlb,
+            host,
+        }
+    }
+
+    /// Puts other users in force.
+    pub(crate) fn reload(&mut self, users: &str) {
+        self.txlb.reload(&with_console(self.host.address(), users));
+    }
+}
+
+/// A configuration with a console and these users.
+pub(crate) fn with_console(host: SocketAddr, users: &str) -> String {
+    format!(
+        "<config>{}<admin><ssh listen=\"127.0.0.1:0\"/>{users}</admin></config>",
+        web_service("", "roundr", &[host])
+    )
+}
+
+/// Starts txlb with this folder for its configuration and its state.
+pub(crate) fn start(folder: Folder, config: &str) -> Txlb {
+    let file = folder.write("config.xml", config);
+    let mut txlb = command(&["-w", "2", "-f", text(&file)]);
+    txlb.env("STATE_DIRECTORY", folder.path());
+    let mut txlb = Txlb::spawn(txlb, folder);
+    txlb.wait_for(" runs as process ");
+    txlb
+}
+
+/// Where the console is, and its key's fingerprint, as the log has it last.
+pub(crate) fn console_and_key_of(txlb: &Txlb) -> (SocketAddr, String) {
+    let lines = txlb.seen.iter().rev();
+    let mut lines = lines.filter_map(|line| line.split_once("the console is at "));
+    let (_, line) = lines.next().unwrap_or_else(|| panic!("{:?}", txlb.seen));
+    let (address, key) = line.split_once(" (ssh); its key is ").unwrap();
+    (address.parse().unwrap(), key.to_owned())
+}
+
+pub(crate) fn console_of(txlb: &Txlb) -> SocketAddr {
+    console_and_key_of(txlb).0
+}
+
+/// Runs a test that speaks SSH.
+pub(crate) fn block_on<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(test)
+}
+
+/// A new key.
+pub(crate) fn key(algorithm: Algorithm) -> PrivateKey {
+    PrivateKey::random(&mut safe_rng(), algorithm).unwrap()
+}
+
+/// The key as a configuration has it.
+pub(crate) fn line(key: &PrivateKey) -> String {
+    key.public_key().to_openssh().unwrap()
+}
+
+/// Somebody who believes any server, and remembers its key.
+#[derive(Clone, Default)]
+pub(crate) struct Trusting(pub(crate) Arc<Mutex<String>>);
+
+impl Handler for Trusting {
+    type Error = Error;
+
+    async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Error> {
+        if let PublicKeyOrCertificate::PublicKey { key, .. } = key {
+            *self.0.lock().unwrap() = key.fingerprint(HashAlg::Sha256).to_string();
+        }
+        Ok(true)
+    }
+}
+
+/// A client, which is logged in or not.
+pub(crate) struct Client {
+    pub(crate) handle: Handle<Trusting>,
+    pub(crate) server: Trusting,
+}
+
+/// How something on a channel ended.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ran {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) status: Option<u32>,
+    /// Whether the end was announced, and the channel closed.
+    pub(crate) ended: (bool, bool),
+}
+
+impl Client {
+    pub(crate) async fn connect(address: SocketAddr) -> Result<Client, Error> {
+        Client::connect_from([127, 0, 0, 1].into(), address).await
+    }
+
+    pub(crate) async fn connect_from(ip: IpAddr, address: SocketAddr) -> Result<Client, Error> {
+        let stream = connect_from(ip, address);
+        stream.set_nonblocking(true)?;
+        let (stream, server) = (TcpStream::from_std(stream)?, Trusting::default());
+        let config = Arc::new(Config::default());
+        let connecting = connect_stream(config, stream, server.clone());
+        let handle = timeout(PATIENCE, connecting).await.unwrap()?;
+        Ok(Client { handle, server })
+    }
+
+    /// One who is logged in by a password.
+    pub(crate) async fn of(address: SocketAddr, name: &str, password: &str) -> Client {
+        let mut client = Client::connect(address).await.unwrap();
+        assert!(client.password(name, password).await);
+        client
+    }
+
+    pub(crate) async fn password(&mut self, name: &str, password: &str) -> bool {
+        let login = self.handle.authenticate_password(name, password);
+        login.await.unwrap().success()
+    }
+
+    pub(crate) async fn key(&mut self, name: &str, key: &PrivateKey) -> bool {
+        let key = PrivateKeyWithHashAlg::new(Arc::new(key.clone()), None);
+        let login = self.handle.authenticate_publickey(name, key);
+        login.await.unwrap().success()
+    }
+
+    pub(crate) async fn none(&mut self, name: &str) -> AuthResult {
+        self.handle.authenticate_none(name).await.unwrap()
+    }
+
+    pub(crate) async fn channel(&self) -> Channel<Msg> {
+        self.handle.channel_open_session().await.unwrap()
+    }
+
+    /// Has one command done.
+    pub(crate) async fn run(&self, command: &str) -> Ran {
+        let channel = self.channel().await;
+        channel.exec(true, command).await.unwrap();
+        finish(channel).await
+    }
+
+    /// A console at a terminal.
+    pub(crate) async fn console(&self) -> Screen {
+        let channel = self.channel().await;
+        let term = "xterm-256color";
+        channel
+            .request_pty(true, term, 100, 30, 0, 0, &[])
+            .await
+            .unwrap();
+        channel.request_shell(true).await.unwrap();
+        Screen {
+            channel,
+            shown: String::new(),
+        }
+    }
+}
+
+/// Reads a channel to its end.
+pub(crate) async fn finish(mut channel: Channel<Msg>) -> Ran {
+    let mut ran = Ran::default();
+    let all = async {
+        while let Some(message) = channel.wait().await {
+            match message {
+                ChannelMsg::Data { data } => ran.stdout += &String::from_utf8_lossy(&data),
+                ChannelMsg::ExtendedData { data, ext: 1 } => {
+                    ran.stderr += &String::from_utf8_lossy(&data);
+                }
+                ChannelMsg::ExitStatus { exit_status } => ran.status = Some(exit_status),
+                ChannelMsg::Eof => ran.ended.0 = true,
+                ChannelMsg::Close => ran.ended.1 = true,
+                _ => {}
+            }
+        }
+    };
+    timeout(PATIENCE, all).await.expect("the channel ends");
+    ran
+}
+
+/// A terminal with a console on it.
+pub(crate) struct Screen {
+    pub(crate) channel: Channel<Msg>,
+    pub(crate) shown: String,
+}
+
+impl Screen {
+    pub(crate) async fn enter(&self, keys: &str) {
+        let keys = keys.as_bytes().to_vec();
+        self.channel.data_bytes(keys).await.unwrap();
+    }
+
+    /// Waits until something is shown; forgets what was shown up to there.
+    pub(crate) async fn wait_for(&mut self, text: &str) {
+        let waiting = async {
+            while !self.shown.contains(text) {
+                match self.channel.wait().await {
+                    Some(ChannelMsg::Data { data }) => {
+                        self.shown += &String::from_utf8_lossy(&data);
+                    }
+                    Some(_) => {}
+                    None => panic!("no {text:?} in {:?}", self.shown),
+                }
+            }
+        };
+        let waited = timeout(PATIENCE, waiting).await.is_ok();
+        assert!(waited, "no {text:?} in {:?}", self.shown);
+        let at = self.shown.find(text).unwrap() + text.len();
+        self.shown.drain(..at);
+    }
+}
+
+/// Waits until a connection is over, and says how long that took.
+pub(crate) async fn end_of(client: &Client, patience: Duration) -> Duration {
+    let began = std::time::Instant::now();
+    let ended = async {
+        while !client.handle.is_closed() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(patience, ended).await.expect("it is cut off");
+    began.elapsed()
+}
