@@ -13,6 +13,7 @@ mod protocol;
 mod talk;
 mod turned_away;
 mod visitor;
+mod wire;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -39,7 +40,7 @@ const MAX_CLIENTS: usize = 16;
 const MAX_FROM_ONE: usize = 4;
 
 /// Clients who are being told that there is no room. Beyond that nothing is said.
-const MAX_TURNED_AWAY: usize = 32;
+const MAX_TURNED_AWAY: usize = 16;
 
 /// The SSH door, open while the configuration has one that is enabled. Dropping it
 /// closes it, and tells those who are there.
@@ -161,7 +162,6 @@ impl Porter for Doorway {
         let (stream, peer) = self.listener.accept()?;
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
-        let cut = stream.try_clone()?;
         let stream = {
             let _runtime = self.house.runtime().enter();
             TcpStream::from_std(stream)?
@@ -175,7 +175,7 @@ impl Porter for Doorway {
                 };
                 let (protocol, closes) = (Arc::clone(&self.house.protocol), self.house.closes());
                 self.house
-                    .spawn(client::serve(guest, stream, cut, protocol, closes));
+                    .spawn(client::serve(guest, stream, protocol, closes));
             }
             None => self.turn_away(stream, peer),
         }

@@ -125,7 +125,7 @@ mod tests {
         let auth = auth(&ann(DES, Access::Full, &["AQID"]));
         let by_password = auth.pass_by_password("ann").unwrap();
         let by_key = auth.pass_by_key(HERE, "ann", &[1, 2, 3]).unwrap();
-        let mut holds = |users: &[User]| {
+        let holds = |users: &[User]| {
             auth.follow(users);
             (auth.holds(&by_password), auth.holds(&by_key))
         };

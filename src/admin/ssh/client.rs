@@ -4,7 +4,7 @@
 //! What is said on it is `visitor`'s business. Whatever state that is in, the socket can
 //! be cut from here.
 
-use std::net::{Shutdown, SocketAddr, TcpStream as Socket};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Hall;
 use super::visitor::Visitor;
+use super::wire::Wire;
 use crate::admin::hinge::lock;
 use crate::admin::seats::Seat;
 
@@ -74,18 +75,18 @@ impl Visit {
     }
 }
 
-/// Serves a client to its end. `cut` is the same socket.
+/// Serves a client to its end.
 pub(super) async fn serve(
     guest: Guest,
     stream: TcpStream,
-    cut: Socket,
     protocol: Arc<Config>,
     mut closes: watch::Receiver<bool>,
 ) {
     let peer = guest.peer;
     let visit = Arc::new(Visit::begin());
     let visitor = Visitor::new(guest.hall, peer, Arc::clone(&visit));
-    let greeted = timeout(GRACE, run_stream(protocol, stream, visitor)).await;
+    let wire = Wire::new(stream);
+    let greeted = timeout(GRACE, run_stream(protocol, wire.clone(), visitor)).await;
     let Ok(Ok(session)) = greeted else {
         log::debug!("ssh: {peer} is no client of SSH");
         return;
@@ -115,8 +116,7 @@ pub(super) async fn serve(
             }
         }
     }
-    // Nothing to close if the client has done that.
-    let _ = cut.shutdown(Shutdown::Both);
+    wire.cut();
     drop(guest.seat);
 }
 
