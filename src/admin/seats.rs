@@ -52,6 +52,7 @@ impl Seats {
     }
 
     /// Whether more than half of the seats are taken.
+    #[cfg(any(feature = "web", test))]
     pub(super) fn is_crowded(&self) -> bool {
         self.lock().all > self.most / 2
     }

@@ -103,3 +103,23 @@ pub(super) fn config(key: PrivateKey) -> Config {
         ..Config::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_signs_with_sha1_or_by_a_key_of_hardware() {
+        for (name, is_fine) in [
+            ("ssh-ed25519", true),
+            ("ecdsa-sha2-nistp521", true),
+            ("rsa-sha2-256", true),
+            ("ssh-rsa", false),
+            ("ssh-dss", false),
+            ("sk-ssh-ed25519@openssh.com", false),
+        ] {
+            let is_taken = Algorithm::new(name).is_ok_and(|it| is_accepted(&it));
+            assert_eq!(is_taken, is_fine, "{name}");
+        }
+    }
+}
