@@ -15,9 +15,9 @@ use russh::{ChannelMsg, MethodKind};
 use support::client::who_in_turn;
 use support::http::USERS;
 use support::ssh::{
-    Client, Door, block_on, console_and_key_of, finish, key, line, start, with_console,
+    Client, Door, block_on, console_and_key_of, finish, host_key_of, key, line, with_console,
 };
-use support::txlb::{Folder, command, finish as run_to_end, text};
+use support::txlb::{Txlb, command, finish as run_to_end, text};
 
 /// What a client may try next.
 fn methods(result: &AuthResult) -> Vec<MethodKind> {
@@ -252,20 +252,18 @@ fn the_door_follows_the_configuration_and_who_is_in_stays() {
 #[test]
 fn the_key_stays_and_a_damaged_one_is_an_error() {
     let config = with_console(([127, 0, 0, 1], 1).into(), USERS);
-    let folder = Folder::new();
-    let (_, first) = console_and_key_of(&start(folder, &config));
-    let folder = Folder::new();
-    let txlb = start(folder, &config);
+    let (_, first) = console_and_key_of(&Txlb::start(&config));
+    let txlb = Txlb::start(&config);
     let (address, second) = console_and_key_of(&txlb);
     assert_ne!(first, second);
     let seen = block_on(async { Client::connect(address).await.unwrap().server });
     assert_eq!(*seen.0.lock().unwrap(), second);
 
-    let file = txlb.folder.file("ssh_host_ed25519_key");
+    let file = host_key_of(&txlb);
     let whole = fs::read(&file).unwrap();
     fs::write(&file, &whole[..100]).unwrap();
     let mut other = command(&["-f", text(&txlb.config_file())]);
-    other.env("STATE_DIRECTORY", txlb.folder.path());
+    other.env("STATE_DIRECTORY", txlb.folder.file("state"));
     let ended = run_to_end(other);
     assert_eq!(ended.status, Some(65), "{ended:?}");
     assert!(

@@ -1,6 +1,7 @@
 //! A running txlb with a console, and clients of it that speak SSH.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::PATIENCE;
 use super::client::connect_from;
 use super::config::web_service;
 use super::host::Host;
-use super::txlb::{Folder, Txlb, command, text};
+use super::txlb::Txlb;
 
 /// A balancer over the host `a`, with a console.
 pub(crate) struct Door {
@@ -29,7 +30,7 @@ impl Door {
     pub(crate) fn open(users: &str) -> Door {
         let host = Host::new("a");
         let config = with_console(host.address(), users);
-        let mut txlb = start(Folder::new(), &config);
+        let mut txlb = Txlb::start(&config);
         let address = console_of(&txlb);
         txlb.log();
         Door {
@@ -53,14 +54,9 @@ pub(crate) fn with_console(host: SocketAddr, users: &str) -> String {
     )
 }
 
-/// Starts txlb with this folder for its configuration and its state.
-pub(crate) fn start(folder: Folder, config: &str) -> Txlb {
-    let file = folder.write("config.xml", config);
-    let mut txlb = command(&["-w", "2", "-f", text(&file)]);
-    txlb.env("STATE_DIRECTORY", folder.path());
-    let mut txlb = Txlb::spawn(txlb, folder);
-    txlb.wait_for(" runs as process ");
-    txlb
+/// The file of the key that the console is known by.
+pub(crate) fn host_key_of(txlb: &Txlb) -> PathBuf {
+    txlb.folder.file("state/ssh_host_ed25519_key")
 }
 
 /// Where the console is, and its key's fingerprint, as the log has it last.
