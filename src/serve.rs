@@ -141,6 +141,10 @@ impl Fixture for LogFile {
         self.open(next).map(Some)
     }
 
+    fn is_log(&self) -> bool {
+        true
+    }
+
     /// Somebody may have moved the file away.
     fn reopen(&mut self, now: &Config) -> Result<(), String> {
         let switch = self.open(now);

@@ -187,6 +187,13 @@ impl Txlb {
         self.wait_for("config.xml is in force");
     }
 
+    /// Whether one of the last lines that were looked at, which tell what followed from a
+    /// change, contains `text`.
+    pub(crate) fn has_said(&self, text: &str) -> bool {
+        let last = self.seen.iter().rev().take(5);
+        last.into_iter().any(|line| line.contains(text))
+    }
+
     /// Replaces the configuration by one that will not do; returns what is said.
     pub(crate) fn reload_in_vain(&mut self, config: impl AsRef<[u8]>) -> String {
         self.folder.write("config.xml", config);

@@ -54,15 +54,15 @@ impl Clerk {
         Ok(String::new())
     }
 
-    /// Puts `next` in force. What the fixtures have ready is to be finished once
-    /// everything has been said.
+    /// Puts `next` in force. What is left to be finished is the log, once everything has
+    /// been said.
     pub(super) fn put_in_force(
         &mut self,
         next: Config,
         renames: &Renames,
     ) -> Result<Prepared, String> {
         let now = self.director.config();
-        let prepared = Prepared::new(&mut self.fixtures, now, &next)?;
+        let mut prepared = Prepared::new(&mut self.fixtures, now, &next)?;
         let listening = self.director.listening();
         let applied = self.director.apply_renamed(next, renames);
         let unknown = match applied {
@@ -71,6 +71,7 @@ impl Clerk {
             Err(Error::Worker(number)) => Some(number),
             Err(error) => return Err(error.to_string()),
         };
+        prepared.follow();
         self.forget_unsaved();
         let chore = self.director.config().manager.config_check;
         self.saver.follow(chore);

@@ -20,6 +20,12 @@ pub trait Fixture: Send {
     /// Why `next` cannot be had, in words for an operator.
     fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Finish>, String>;
 
+    /// Whether it is the log: then what has happened is told to the old one before the
+    /// new one takes its place. The others follow before anything is told.
+    fn is_log(&self) -> bool {
+        false
+    }
+
     /// Opens anew what somebody may have moved away, a log say. `now` is in force.
     ///
     /// # Errors
@@ -31,7 +37,10 @@ pub trait Fixture: Send {
 
 /// What the fixtures have ready. Dropping it unfinished undoes it.
 #[must_use]
-pub(super) struct Prepared(Vec<Finish>);
+pub(super) struct Prepared {
+    doors: Vec<Finish>,
+    logs: Vec<Finish>,
+}
 
 impl Prepared {
     /// # Errors
@@ -41,16 +50,28 @@ impl Prepared {
         now: &Config,
         next: &Config,
     ) -> Result<Prepared, String> {
-        let mut finishes = Vec::new();
+        let mut prepared = Prepared {
+            doors: Vec::new(),
+            logs: Vec::new(),
+        };
         for fixture in fixtures {
+            let finishes = match fixture.is_log() {
+                true => &mut prepared.logs,
+                false => &mut prepared.doors,
+            };
             finishes.extend(fixture.prepare(now, next)?);
         }
-        Ok(Prepared(finishes))
+        Ok(prepared)
     }
 
+    /// The change is in force: everything follows but the log, to which that is yet to
+    /// be told.
+    pub(super) fn follow(&mut self) {
+        self.doors.drain(..).for_each(|finish| finish());
+    }
+
+    /// All has been told.
     pub(super) fn finish(self) {
-        for finish in self.0 {
-            finish();
-        }
+        self.logs.into_iter().for_each(|finish| finish());
     }
 }
