@@ -225,6 +225,46 @@ fn who_is_changed_by_a_reload_does_nothing_more() {
     });
 }
 
+/// Back from the screen of a watch, with a cursor, and nothing said of pastes.
+const IN_ORDER: &str = "\x1b[?25h\x1b[?1049l\x1b[?2004l\r\n";
+
+#[test]
+fn a_terminal_is_left_in_order_whoever_ends_it() {
+    let mut door = Door::open(USERS);
+    block_on(async {
+        let admin = Client::of(door.address, "admin", "admin").await;
+        let guest = Client::of(door.address, "guest", "guest").await;
+        let mut changed = admin.console().await;
+        let mut ended = guest.console().await;
+        for screen in [&mut changed, &mut ended] {
+            screen.enter("watch status interval=0.5\r").await;
+            screen.wait_for("any key goes back").await;
+        }
+        door.reload(&USERS.replace("..xpoEyRReGzk", "ab01FAX.bQRSU"));
+        changed.wait_for(&format!("{IN_ORDER}error: what")).await;
+        assert_eq!(finish(changed.channel).await.status, Some(1));
+
+        assert_eq!(door.txlb.stop(), Some(0));
+        ended.wait_for(IN_ORDER).await;
+        // It did not end well, so no status says that it did.
+        assert_eq!(finish(ended.channel).await.status, None);
+    });
+}
+
+#[test]
+fn a_terminal_is_left_in_order_when_no_more_keys_come() {
+    let door = Door::open(USERS);
+    block_on(async {
+        let client = Client::of(door.address, "guest", "guest").await;
+        let mut screen = client.console().await;
+        screen.enter("watch\r").await;
+        screen.wait_for("any key goes back").await;
+        screen.channel.eof().await.unwrap();
+        screen.wait_for(IN_ORDER).await;
+        assert_eq!(finish(screen.channel).await.status, Some(0));
+    });
+}
+
 #[test]
 fn the_door_follows_the_configuration_and_who_is_in_stays() {
     let mut door = Door::open(USERS);

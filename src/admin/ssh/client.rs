@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Hall;
+use super::intake::Intake;
 use super::visitor::Visitor;
 use super::wire::Wire;
 use crate::admin::hinge::lock;
@@ -27,6 +28,10 @@ const GRACE: Duration = Duration::from_secs(30);
 
 /// How long it may be silent then.
 const IDLE: Duration = Duration::from_secs(600);
+
+/// How long a console has to leave the terminal in order: less than what all clients
+/// have when txlb ends.
+const TIDYING: Duration = Duration::from_millis(250);
 
 /// How long a client has to take note of the end.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -42,6 +47,8 @@ pub(super) struct Guest {
 pub(super) struct Visit {
     is_in: AtomicBool,
     heard: Mutex<Instant>,
+    /// What they talk through, if they have come for anything yet.
+    talk: Mutex<Option<Arc<Intake>>>,
 }
 
 impl Visit {
@@ -49,6 +56,7 @@ impl Visit {
         Visit {
             is_in: AtomicBool::new(false),
             heard: Mutex::new(Instant::now()),
+            talk: Mutex::default(),
         }
     }
 
@@ -61,6 +69,19 @@ impl Visit {
     /// The client has said something of its own accord.
     pub(super) fn hear(&self) {
         *lock(&self.heard) = Instant::now();
+    }
+
+    /// The client talks, from now on through this.
+    pub(super) fn talk(&self, intake: &Arc<Intake>) {
+        *lock(&self.talk) = Some(Arc::clone(intake));
+    }
+
+    /// Has the talk end, if there is one.
+    async fn part(&self) {
+        let talk = lock(&self.talk).clone();
+        if let Some(talk) = talk {
+            talk.part().await;
+        }
     }
 
     /// When it is enough, if nothing changes. Before somebody is in, what they say
@@ -107,11 +128,11 @@ pub(super) async fn serve(
                     continue;
                 }
                 log::debug!("ssh: {peer} is silent for too long");
-                part(&handle, "nothing was said for too long", &mut session).await;
+                part(&visit, &handle, "nothing was said for too long", &mut session).await;
                 break;
             }
             () = over(&mut closes) => {
-                part(&handle, "txlb ends", &mut session).await;
+                part(&visit, &handle, "txlb ends", &mut session).await;
                 break;
             }
         }
@@ -127,9 +148,10 @@ async fn over(closes: &mut watch::Receiver<bool>) {
 }
 
 /// Says goodbye, as long as there is somebody to hear it.
-async fn part(handle: &Handle, why: &str, session: impl Future) {
+async fn part(visit: &Visit, handle: &Handle, why: &str, session: impl Future) {
     let reason = Disconnect::ByApplication;
     let farewell = async {
+        let _ = timeout(TIDYING, visit.part()).await;
         // In the middle of a key exchange it is not said.
         let _ = handle
             .disconnect(reason, why.to_owned(), String::new())

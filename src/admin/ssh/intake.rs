@@ -35,6 +35,7 @@ struct State {
     keys: Vec<u8>,
     size: Option<Size>,
     has_ended: bool,
+    is_parting: bool,
     is_telling: bool,
     is_over: bool,
 }
@@ -48,6 +49,8 @@ pub(super) enum Event {
     Size(Size),
     /// Said that nothing more will come.
     End,
+    /// Nothing: it is the door that ends the connection, whatever was typed.
+    Parting,
 }
 
 /// A client sends and sends, and takes nothing.
@@ -86,6 +89,18 @@ impl Intake {
         self.change(|state| state.has_ended = true);
     }
 
+    /// The connection is about to end: waits until nobody looks any more.
+    pub(super) async fn part(&self) {
+        self.change(|state| state.is_parting = true);
+        loop {
+            let moved = self.moved.notified();
+            if self.is_over() {
+                return;
+            }
+            moved.await;
+        }
+    }
+
     /// Nobody looks any more; what still comes is dropped.
     pub(super) fn close(&self) {
         lock(&self.state).is_over = true;
@@ -118,6 +133,9 @@ impl Intake {
 
     fn take(&self) -> Option<Event> {
         let mut state = lock(&self.state);
+        if state.is_parting {
+            return Some(Event::Parting);
+        }
         if let Some(size) = state.size.take() {
             return Some(Event::Size(size));
         }
@@ -207,6 +225,21 @@ mod tests {
             tokio::task::yield_now().await;
             intake.close();
             assert_eq!(pushing.await.unwrap(), Ok(()));
+        });
+    }
+
+    #[test]
+    fn a_parting_comes_before_all_that_was_typed_and_waits_for_the_end() {
+        run(async {
+            let intake = Arc::new(Intake::default());
+            intake.push(b"stop\r").await.unwrap();
+            let theirs = Arc::clone(&intake);
+            let parting = tokio::spawn(async move { theirs.part().await });
+            tokio::task::yield_now().await;
+            assert_eq!(intake.next().await, Event::Parting);
+            assert!(!parting.is_finished());
+            intake.close();
+            parting.await.unwrap();
         });
     }
 }

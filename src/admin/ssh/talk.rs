@@ -85,12 +85,16 @@ impl Talk {
         let began = Instant::now();
         let mut event = None;
         loop {
-            let is_end = matches!(event, Some(Event::End));
+            let is_parting = matches!(event, Some(Event::Parting));
             let now_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             let turn = move |desk: &Desk| Turn::take(console, event, now_ms, desk);
             let turn = self.at_desk(turn).await?;
             self.tell(&turn.shown).await?;
-            if turn.is_over || is_end {
+            if is_parting {
+                // The client is told why, and not that all went well.
+                return Err(Gone);
+            }
+            if turn.is_over {
                 return Ok(0);
             }
             console = turn.console;
@@ -105,7 +109,10 @@ impl Talk {
                 }
             };
             if !self.hall.auth.holds(&self.pass) {
-                self.tell(format!("\r\n{NO_MORE}\r\n").as_bytes()).await?;
+                let mut shown = Vec::new();
+                leave(&mut console, &mut shown);
+                shown.extend_from_slice(format!("{NO_MORE}\r\n").as_bytes());
+                self.tell(&shown).await?;
                 return Ok(1);
             }
         }
@@ -115,6 +122,9 @@ impl Talk {
         let mut lines = Lines::new(self.pass.access());
         loop {
             let event = self.intake.next().await;
+            if event == Event::Parting {
+                return Err(Gone);
+            }
             if !self.hall.auth.holds(&self.pass) {
                 self.tell(format!("{NO_MORE}\n").as_bytes()).await?;
                 return Ok(1);
@@ -125,7 +135,7 @@ impl Talk {
                 let answer = match event {
                     Event::Keys(bytes) => lines.take(&bytes, desk, &by),
                     Event::End => lines.end(),
-                    Event::Size(_) => String::new(),
+                    Event::Size(_) | Event::Parting => String::new(),
                 };
                 (lines, answer)
             };
@@ -187,6 +197,13 @@ impl Talk {
     }
 }
 
+/// Leaves a terminal in order, where something else than keys ends it: what comes next
+/// is on a line of its own.
+fn leave(console: &mut Console, out: &mut Vec<u8>) {
+    console.leave(out);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// What a console did.
 struct Turn {
     console: Console,
@@ -205,7 +222,11 @@ impl Turn {
                 is_over = console.input(&keys, desk, &mut shown) == Reaction::End;
             }
             Some(Event::Size(size)) => console.resize(size, &mut shown),
-            Some(Event::End) | None => {}
+            Some(Event::End | Event::Parting) => {
+                leave(&mut console, &mut shown);
+                is_over = true;
+            }
+            None => {}
         }
         let next_ms = match is_over {
             true => None,

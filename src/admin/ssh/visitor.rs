@@ -106,11 +106,12 @@ impl Visitor {
             return session.channel_failure(id);
         };
         let by = self.by(&pass);
-        let hall = Arc::clone(&self.hall);
+        let (hall, visit) = (Arc::clone(&self.hall), Arc::clone(&self.visit));
         let Some(open) = self.open(id).filter(|open| !open.has_begun) else {
             return session.channel_failure(id);
         };
         open.has_begun = true;
+        visit.talk(&open.intake);
         session.channel_success(id)?;
         let end = Talk {
             hall,
