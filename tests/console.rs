@@ -163,7 +163,7 @@ fn what_is_watched_follows_the_clock() {
 #[test]
 fn one_command_needs_no_terminal() {
     let office = Office::open(CONFIG);
-    let run = |line: &str, access| execute(line, access, &by(), &office.desk);
+    let run = |line: &str, access| execute(line, access, &by(), &office.desk, None);
     let done = run(&format!("{WEIGH}7"), Access::Full);
     assert_eq!(
         (done.status, done.stdout.as_str(), done.stderr.as_str()),
@@ -187,6 +187,32 @@ fn one_command_needs_no_terminal() {
         assert_eq!(refused.stderr.lines().count(), 1);
     }
     assert!(run("begin", Access::Full).stderr.contains("several lines"));
+    assert!(run("watch", Access::Full).stderr.contains("for the prompt"));
     assert_eq!(run(" ", Access::Full).status, 0);
     assert_eq!(run("exit", Access::Full).status, 0);
+}
+
+#[test]
+fn one_command_at_a_terminal_is_answered_for_a_person() {
+    let office = Office::open(CONFIG);
+    let size = Size {
+        columns: 40,
+        rows: 24,
+    };
+    let run = |line: &str| execute(line, Access::Full, &by(), &office.desk, Some(size));
+    let done = run(&format!("{WEIGH}7"));
+    assert_eq!(
+        (done.status, done.stdout.as_str(), done.stderr.as_str()),
+        (0, "ok generation 2\r\n", "")
+    );
+    let told = run("status").stdout;
+    assert!(
+        told.split_terminator("\r\n")
+            .all(|line| line.chars().count() <= 40)
+    );
+    assert_eq!(told.matches('\n').count(), told.matches("\r\n").count());
+    let refused = run("stattus");
+    assert_eq!((refused.status, refused.stdout.as_str()), (1, ""));
+    assert!(refused.stderr.ends_with("?\r\n"), "{}", refused.stderr);
+    assert_eq!(run(" ").stdout, "");
 }

@@ -108,6 +108,30 @@ fn a_command_has_outputs_and_a_status() {
 }
 
 #[test]
+fn a_command_with_a_terminal_is_answered_for_a_person() {
+    let door = Door::open(USERS);
+    block_on(async {
+        let client = Client::of(door.address, "admin", "admin").await;
+        let run = async |command: &str| {
+            let channel = client.channel().await;
+            let size = channel.request_pty(true, "xterm", 40, 24, 0, 0, &[]);
+            size.await.unwrap();
+            channel.exec(true, command).await.unwrap();
+            finish(channel).await
+        };
+        let ran = run("setWeight service=web group=main name=a weight=7").await;
+        let said = (ran.status, ran.stdout.as_str());
+        assert_eq!(said, (Some(0), "ok generation 2\r\n"));
+        let told = run("status").await.stdout;
+        let mut lines = told.split_terminator("\r\n");
+        assert!(lines.all(|line| !line.contains('\n') && line.chars().count() <= 40));
+        let ran = run("watch").await;
+        assert_eq!(ran.status, Some(1));
+        assert!(ran.stderr.ends_with("it is for the prompt\r\n"), "{ran:?}");
+    });
+}
+
+#[test]
 fn a_terminal_has_a_console() {
     let mut door = Door::open(USERS);
     block_on(async {

@@ -173,7 +173,7 @@ fn told(reply: &Reply, columns: u16) -> Told {
     }
 }
 
-/// What has come of one command without a terminal.
+/// What has come of one command that came alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Executed {
     /// Lines for standard output.
@@ -184,12 +184,24 @@ pub struct Executed {
     pub status: u8,
 }
 
-/// Has one command done, which comes without a terminal: `ssh HOST 'status'`.
-pub fn execute(line: &str, access: Access, by: &By, desk: &Desk) -> Executed {
+/// Has one command done: `ssh HOST 'status'`. With a size the answer is for a terminal,
+/// to which it says as much as [`Console`] does; without, for a program.
+pub fn execute(
+    line: &str,
+    access: Access,
+    by: &By,
+    desk: &Desk,
+    terminal: Option<Size>,
+) -> Executed {
+    let columns = terminal.map_or(Form::COLUMNS, |size| size.sane().columns);
     let mut talk = Conversation::new(access);
     let reply = match words::hear(line) {
         // There is nothing else to end.
         Some(Ok(words::Word::Exit)) => None,
+        Some(Ok(words::Word::Watch { .. })) => {
+            let why = "watch goes on until a key is pressed: it is for the prompt";
+            Some(Reply::Known(Err(why.to_owned())))
+        }
         _ => talk.reply(line, desk, by),
     };
     let told = match reply {
@@ -199,22 +211,34 @@ pub fn execute(line: &str, access: Access, by: &By, desk: &Desk) -> Executed {
             ..Told::default()
         },
         None => nothing(),
-        Some(reply) => told(&reply, Form::COLUMNS),
+        Some(reply) => told(&reply, columns),
     };
-    let mut stdout = String::new();
-    for line in &told.lines {
-        push_clean(line, &mut stdout);
-        stdout.push('\n');
-    }
-    let mut stderr = String::new();
-    if !told.ok {
-        push_clean(&told.last, &mut stderr);
-        stderr.push('\n');
-    }
-    Executed {
-        stdout,
-        stderr,
-        status: u8::from(!told.ok),
+    told.executed(terminal.is_some())
+}
+
+impl Told {
+    /// At a terminal, people want to hear that it is done; programs have the status.
+    fn executed(mut self, at_terminal: bool) -> Executed {
+        if at_terminal && self.ok && self.lines.is_empty() && !self.last.is_empty() {
+            self.lines.push(std::mem::take(&mut self.last));
+        }
+        let text = |lines: &[String]| {
+            let mut text = String::new();
+            for line in lines {
+                push_clean(line, &mut text);
+                text.push_str(if at_terminal { "\r\n" } else { "\n" });
+            }
+            text
+        };
+        Executed {
+            stdout: text(&self.lines),
+            stderr: if self.ok {
+                String::new()
+            } else {
+                text(&[self.last])
+            },
+            status: u8::from(!self.ok),
+        }
     }
 }
 

@@ -31,7 +31,8 @@ const NO_MORE: &str = "error: what you logged in by has changed: log in again";
 pub(super) enum Errand {
     Console(Terminal),
     Lines,
-    Command(Vec<u8>),
+    /// The answer is for a terminal, or for a program.
+    Command(Vec<u8>, Option<Terminal>),
 }
 
 /// A terminal to show things on.
@@ -59,7 +60,7 @@ pub(super) async fn talk(talk: Talk, errand: Errand) {
     let went = match errand {
         Errand::Console(terminal) => talk.console(terminal).await,
         Errand::Lines => talk.lines().await,
-        Errand::Command(command) => talk.command(command).await,
+        Errand::Command(command, terminal) => talk.command(command, terminal).await,
     };
     talk.intake.close();
     if let Ok(status) = went {
@@ -148,7 +149,7 @@ impl Talk {
         }
     }
 
-    async fn command(&self, command: Vec<u8>) -> Result<u8, Gone> {
+    async fn command(&self, command: Vec<u8>, terminal: Option<Terminal>) -> Result<u8, Gone> {
         if !self.hall.auth.holds(&self.pass) {
             self.complain(format!("{NO_MORE}\n").as_bytes()).await?;
             return Ok(1);
@@ -158,7 +159,8 @@ impl Talk {
             return Ok(1);
         };
         let (access, by) = (self.pass.access(), self.by.clone());
-        let work = move |desk: &Desk| execute(&line, access, &by, desk);
+        let size = terminal.map(|terminal| terminal.size);
+        let work = move |desk: &Desk| execute(&line, access, &by, desk, size);
         let executed = self.at_desk(work).await?;
         self.tell(executed.stdout.as_bytes()).await?;
         self.complain(executed.stderr.as_bytes()).await?;

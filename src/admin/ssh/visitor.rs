@@ -271,7 +271,9 @@ impl Handler for Visitor {
         command: &[u8],
         session: &mut Session,
     ) -> Result<(), Error> {
-        self.begin(id, session, |_| Errand::Command(command.to_vec()))
+        self.begin(id, session, |terminal| {
+            Errand::Command(command.to_vec(), terminal)
+        })
     }
 
     async fn data(
