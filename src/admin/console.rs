@@ -11,7 +11,6 @@ mod keys;
 mod listing;
 mod shell;
 mod watch;
-mod width;
 mod words;
 
 pub use shell::{Partner, Shell, Told};

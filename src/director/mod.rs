@@ -18,6 +18,7 @@ mod save;
 mod shares;
 mod signals;
 mod status;
+pub(crate) mod width;
 pub(crate) mod words;
 
 pub use crate::balance::{HISTOGRAM_MS, Health, MINUTES};

@@ -2,6 +2,8 @@
 //!
 //! What is said with them is for who says it.
 
+use super::width::{columns, fits, fitting};
+
 /// How long, in its largest unit alone: at most 6 columns up to 9,999 days.
 pub(crate) fn age(ms: u64) -> String {
     let seconds = ms / 1000;
@@ -49,28 +51,38 @@ fn scaled(number: u64, base: u64, units: &[&str]) -> Option<String> {
 
 /// The text, in so many columns at most: what is too long ends in `…`.
 pub(crate) fn cut(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
+    if fits(text, most) {
         return text.to_owned();
     }
-    let head = text.chars().take(most.saturating_sub(1));
-    head.chain(['…']).collect()
+    format!("{}…", fitting(text, most.saturating_sub(1)))
+}
+
+/// The same in exactly so many columns, with blanks behind it.
+pub(crate) fn fill(text: &str, most: usize) -> String {
+    let mut filled = cut(text, most);
+    let blanks = most.saturating_sub(columns(&filled));
+    filled.extend(std::iter::repeat_n(' ', blanks));
+    filled
 }
 
 /// The text in lines of so many columns at most, broken at blanks, those behind the
-/// first indented. A word that is too long is broken where the line ends.
+/// first indented. A word that is too long is broken where the line ends, which
+/// is some columns behind the indentation.
 pub(crate) fn wrap(text: &str, most: usize, indent: &str) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut rest: Vec<char> = text.chars().collect();
-    while rest.len() > most {
-        let from = indent.chars().count() + 1;
-        let blank = (from..=most).rev().find(|index| rest[*index] == ' ');
-        let end = blank.unwrap_or(most);
-        let tail = rest.split_off(end);
-        lines.push(rest.into_iter().collect());
-        let tail = tail.into_iter().skip(usize::from(blank.is_some()));
-        rest = indent.chars().chain(tail).collect();
+    let mut rest = text.to_owned();
+    while !fits(&rest, most) {
+        let fitting = fitting(&rest, most).len();
+        let blank = match rest[fitting..].starts_with(' ') {
+            true => Some(fitting),
+            false => rest[..fitting].rfind(' '),
+        };
+        let blank = blank.filter(|at| *at > indent.len());
+        let tail = rest.split_off(blank.unwrap_or(fitting));
+        let tail = &tail[usize::from(blank.is_some())..];
+        lines.push(std::mem::replace(&mut rest, format!("{indent}{tail}")));
     }
-    lines.push(rest.into_iter().collect());
+    lines.push(rest);
     lines
 }
 
@@ -125,6 +137,10 @@ mod tests {
     fn what_is_cut_shows_it() {
         assert_eq!(cut("äöüß", 4), "äöüß");
         assert_eq!(cut("äöüßx", 4), "äöü…");
+        assert_eq!(cut("東京都", 5), "東京…");
+        assert_eq!(cut("東京都", 4), "東…");
+        assert_eq!(fill("東京", 6), "東京  ");
+        assert_eq!(fill("e\u{301}", 2), "e\u{301} ");
     }
 
     #[test]
@@ -133,5 +149,6 @@ mod tests {
         assert_eq!(wrap("aaa bbb cc", 10, "  "), ["aaa bbb cc"]);
         assert_eq!(wrap("abcdefgh i", 5, " "), ["abcde", " fgh", " i"]);
         assert_eq!(wrap("", 5, ""), [""]);
+        assert_eq!(wrap("東京 大阪市", 6, " "), ["東京", " 大阪", " 市"]);
     }
 }

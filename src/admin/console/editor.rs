@@ -5,8 +5,8 @@
 
 use super::history::History;
 use super::keys::Key;
-use super::width::width;
 use crate::config::verb::last_word;
+use crate::director::width::width;
 
 /// Bytes that a line may have: as many as at the control socket.
 pub(super) const MOST: usize = 64 * 1024;

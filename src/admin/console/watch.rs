@@ -4,8 +4,8 @@
 
 use super::Size;
 use super::shell::{Partner, Told};
-use super::width::fitting;
 use crate::director::push_clean;
+use crate::director::width::fitting;
 
 /// What is watched.
 #[derive(Debug)]

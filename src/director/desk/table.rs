@@ -10,7 +10,8 @@ use crate::config::verb::{Batch, Command, Verb, options, table as commands};
 use crate::director::status::{
     GroupStatus, HostStatus, Outcome, ServiceStatus, Sessions, Status, StoredStatus,
 };
-use crate::director::words::{age, bytes, count, cut, wrap};
+use crate::director::width;
+use crate::director::words::{age, bytes, count, cut, fill, wrap};
 use crate::relay::SessionStatus;
 use commands::{CommandSchema, Takes};
 
@@ -49,7 +50,7 @@ impl Layout {
 }
 
 fn longest<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
-    texts.map(|text| text.chars().count()).max().unwrap_or(0)
+    texts.map(width::columns).max().unwrap_or(0)
 }
 
 /// How everything is.
@@ -185,12 +186,11 @@ fn host(host: &HostStatus, now_ms: u64, layout: Layout) -> Vec<String> {
 /// A row of the hosts' table: numbers to the right.
 fn row(cells: [&str; 7], layout: Layout) -> String {
     let [name, address, weight, state, open, total, bytes] = cells;
-    let (first, second) = (layout.first, layout.second);
     let row = format!(
-        "  {:first$} {:second$} {weight:>4} {:13} {open:>6} {total:>7} {bytes:>7}",
-        cut(name, first),
-        cut(address, second),
-        cut(state, 13)
+        "  {} {} {weight:>4} {} {open:>6} {total:>7} {bytes:>7}",
+        fill(name, layout.first),
+        fill(address, layout.second),
+        fill(state, 13)
     );
     cut(&row, layout.columns)
 }
@@ -238,11 +238,10 @@ fn session(session: &SessionStatus) -> [String; 7] {
 
 fn session_row(cells: [&str; 7], layout: Layout) -> String {
     let [client, place, age, idle, to_host, to_client, phase] = cells;
-    let (first, second) = (layout.first, layout.second);
     let row = format!(
-        "{:first$} {:second$} {age:>6} {idle:>6} {to_host:>7} {to_client:>7} {}",
-        cut(client, first),
-        cut(place, second),
+        "{} {} {age:>6} {idle:>6} {to_host:>7} {to_client:>7} {}",
+        fill(client, layout.first),
+        fill(place, layout.second),
         cut(phase, 11)
     );
     cut(&row, layout.columns)

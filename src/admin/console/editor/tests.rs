@@ -3,9 +3,9 @@
 use super::super::drawing::Drawing;
 use super::super::keys::Keys;
 use super::super::tests::screen::Screen;
-use super::super::width::{columns, fitting};
 use super::*;
 use crate::config::random::Random;
+use crate::director::width::{columns, fitting};
 
 /// An editor with all its keys pressed; what it did with the last line.
 fn pressed(keys: &str) -> (Editor, Vec<Step>) {

@@ -124,18 +124,27 @@ fn help_for_options_lists_them() {
 
 #[test]
 fn nothing_is_wider_than_the_screen() {
-    let long = "ä".repeat(255);
-    let mut host = host_status(&long, Health::Healthy);
+    for letter in ["ä", "東", "e\u{301}"] {
+        check_widths(&letter.repeat(85));
+    }
+    let helped = commands::commands().iter().flat_map(|it| help(Some(it)));
+    for line in help(None).into_iter().chain(helped) {
+        assert!(line.chars().count() <= WIDTH, "{line}");
+    }
+}
+
+fn check_widths(long: &str) {
+    let mut host = host_status(long, Health::Healthy);
     host.endpoint = format!("{long}:80");
     host.state = HostState::Down;
     host.weight = 1000;
     host.open = u32::MAX;
     host.total = u64::MAX;
     host.totals.bytes_to_host = u64::MAX;
-    host.last_failure = Some((long.clone(), 0));
-    let mut scene = scene(&long, vec![host]);
-    scene.stored.file = Some(long.clone().into());
-    let mut session = session_status("[2001:db8:1111:2222:3333:4444:5555:6666]:65535", &long);
+    host.last_failure = Some((long.to_owned(), 0));
+    let mut scene = scene(long, vec![host]);
+    scene.stored.file = Some(long.into());
+    let mut session = session_status("[2001:db8:1111:2222:3333:4444:5555:6666]:65535", long);
     session.phase = Phase::HalfClosed;
     session.age_ms = 9_999 * 86_400_000;
     session.idle_ms = session.age_ms;
@@ -145,16 +154,26 @@ fn nothing_is_wider_than_the_screen() {
         list: vec![session],
         more: usize::MAX,
     };
-    let helped = commands::commands().iter().flat_map(|it| help(Some(it)));
-    for line in help(None).into_iter().chain(helped) {
-        assert!(line.chars().count() <= WIDTH, "{line}");
-    }
     for columns in [20, 40, WIDTH, 100, 400] {
         let lines = status(&scene, columns).into_iter();
         for line in lines.chain(sessions(&told, columns)) {
-            assert!(line.chars().count() <= columns, "{columns}: {line}");
+            assert!(width::columns(&line) <= columns, "{columns}: {line}");
         }
     }
+}
+
+#[test]
+fn letters_of_two_columns_keep_the_table_straight() {
+    let hosts = ["東京", "ab"].map(|name| host_status(name, Health::Healthy));
+    let lines = status(&scene("web", hosts.into()), WIDTH);
+    let rows = lines.iter().filter(|line| line.contains(" healthy "));
+    let places: Vec<_> = rows
+        .map(|row| width::columns(&row[..row.find(" healthy ").unwrap()]))
+        .collect();
+    assert!(
+        matches!(places[..], [one, other] if one == other),
+        "{lines:?}"
+    );
 }
 
 #[test]

@@ -59,7 +59,7 @@ const TWO: &[(u32, u32)] = &[
 ];
 
 /// The columns of a character that is no control character.
-pub(super) fn width(character: char) -> usize {
+pub(crate) fn width(character: char) -> usize {
     let number = u32::from(character);
     if number < 0x300 {
         return 1;
@@ -78,12 +78,12 @@ pub(super) fn width(character: char) -> usize {
 }
 
 /// The columns of a text.
-pub(super) fn columns(text: &str) -> usize {
+pub(crate) fn columns(text: &str) -> usize {
     text.chars().map(width).sum()
 }
 
 /// The longest beginning of `text` that has room in so many columns.
-pub(super) fn fitting(text: &str, most: usize) -> &str {
+pub(crate) fn fitting(text: &str, most: usize) -> &str {
     let mut used = 0;
     let end = text.char_indices().find(|(_, character)| {
         used += width(*character);
@@ -94,7 +94,7 @@ pub(super) fn fitting(text: &str, most: usize) -> &str {
 
 /// Whether all of `text` has room in so many columns; of a long one, only as much is
 /// looked at.
-pub(super) fn fits(text: &str, most: usize) -> bool {
+pub(crate) fn fits(text: &str, most: usize) -> bool {
     fitting(text, most).len() == text.len()
 }
 
