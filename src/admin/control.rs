@@ -179,10 +179,6 @@ impl Porter for Doorway {
         self.listener.as_fd()
     }
 
-    fn has_room(&self) -> bool {
-        true
-    }
-
     fn let_in(&mut self) -> io::Result<()> {
         let (stream, _) = self.listener.accept()?;
         self.hall.let_in(stream)

@@ -153,11 +153,6 @@ impl Porter for Doorway {
         self.listener.as_fd()
     }
 
-    /// There is always room to be turned away.
-    fn has_room(&self) -> bool {
-        true
-    }
-
     fn let_in(&mut self) -> io::Result<()> {
         let (stream, peer) = self.listener.accept()?;
         stream.set_nonblocking(true)?;

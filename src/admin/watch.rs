@@ -34,8 +34,11 @@ pub(super) trait Porter: Send + 'static {
     fn listener(&self) -> BorrowedFd<'_>;
 
     /// Whether there is room for another client. Without it they wait in the system's
-    /// queue until the bell is rung.
-    fn has_room(&self) -> bool;
+    /// queue until the bell is rung. Where clients are told that there is none, there
+    /// always is.
+    fn has_room(&self) -> bool {
+        true
+    }
 
     /// Lets the next client in. `WouldBlock` says that none waits.
     fn let_in(&mut self) -> io::Result<()>;
