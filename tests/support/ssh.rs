@@ -8,7 +8,7 @@ use std::time::Duration;
 use russh::client::{AuthResult, Config, Handle, Handler, Msg, connect_stream};
 use russh::keys::key::safe_rng;
 use russh::keys::{Algorithm, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
-use russh::{Channel, ChannelMsg, Error};
+use russh::{Channel, ChannelMsg, ChannelReadHalf, Error};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -187,7 +187,13 @@ impl Client {
 }
 
 /// Reads a channel to its end.
-pub(crate) async fn finish(mut channel: Channel<Msg>) -> Ran {
+pub(crate) async fn finish(channel: Channel<Msg>) -> Ran {
+    let (reading, _writing) = channel.split();
+    read_to_end(reading).await
+}
+
+/// Reads what comes on a channel to its end, while somebody else may still write.
+pub(crate) async fn read_to_end(mut channel: ChannelReadHalf) -> Ran {
     let mut ran = Ran::default();
     let all = async {
         while let Some(message) = channel.wait().await {
