@@ -31,7 +31,12 @@ impl fmt::Display for Case {
 }
 
 fn cases() -> impl Iterator<Item = Case> {
-    let case = |algorithm| move |hosts| Case { algorithm, hosts };
+    let case = |algorithm: Algorithm| {
+        move |hosts| Case {
+            algorithm: algorithm.clone(),
+            hosts,
+        }
+    };
     Algorithm::ALL
         .into_iter()
         .flat_map(move |algorithm| HOSTS.map(case(algorithm)))
@@ -89,7 +94,7 @@ fn group(case: &Case) -> config::Group {
     };
     config::Group {
         name: "hosts".to_owned(),
-        scheduler: case.algorithm.into(),
+        scheduler: case.algorithm.clone().into(),
         hosts: (0..case.hosts).map(host).collect(),
     }
 }

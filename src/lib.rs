@@ -19,7 +19,7 @@
 //!       </service>
 //!     </config>"#;
 //! let reading = txlb::config::read(text)?;
-//! let options = Options { workers: 2, on_event: Arc::new(|_| {}) };
+//! let options = Options { workers: 2, schedulers: Arc::default(), on_event: Arc::new(|_| {}) };
 //! let director = Director::start(reading.config, &options)?;
 //! let status = director.status();
 //! assert_eq!(status.services[0].addresses.len(), 1);

@@ -67,6 +67,7 @@ fn serve(job: Job, log: &Log) -> Result<(), Exit> {
     let _pid_file = job.pid_file.as_deref().map(PidFile::take).transpose()?;
     let descriptors_before = raise_limit();
     let options = Options {
+        schedulers: Arc::default(),
         workers: job.workers.unwrap_or_else(processors),
         on_event: Arc::new(move |event| drop(events.send(Event::Director(event)))),
     };

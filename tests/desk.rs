@@ -103,6 +103,10 @@ fn what_is_refused_changes_nothing() {
             "would have no hosts",
         ),
         ("delGroup service=web group=main", "the only one"),
+        (
+            "changeScheduler service=web group=main scheduler=leastcon",
+            "there is no scheduler \"leastcon\": is leastc meant?",
+        ),
         ("drainHost service=\"web", "a quote is not closed"),
         ("commit", "there is no batch"),
         (taken.as_str(), "cannot listen at 127.0.0.1:"),

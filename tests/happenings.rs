@@ -103,6 +103,7 @@ fn workers_have_a_pulse_until_they_are_gone() {
     let host = Host::new("a");
     let text = web("", "roundr", &[host.address()]);
     let options = Options {
+        schedulers: Arc::default(),
         workers: 3,
         on_event: Arc::new(|_| {}),
     };

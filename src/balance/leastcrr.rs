@@ -3,7 +3,7 @@
 use super::cursor::Cursor;
 use super::left::Gaps;
 use super::ranked::Ranked;
-use super::{Ask, HostId, Hosts, Member, Pick, Scheduler};
+use super::{Ask, End, HostId, Hosts, Member, Pick, Scheduler};
 
 /// Logarithmic in the hosts.
 #[derive(Debug, Default)]
@@ -39,7 +39,11 @@ impl Scheduler for LeastConnsRoundRobin {
         picked.into()
     }
 
-    fn counted(&mut self, hosts: &Hosts, host: HostId) {
+    fn picked(&mut self, hosts: &Hosts, host: HostId) {
         self.ranked.update(hosts, host, key);
+    }
+
+    fn ended(&mut self, hosts: &Hosts, end: &End) {
+        self.ranked.update(hosts, end.host, key);
     }
 }

@@ -14,6 +14,7 @@ mod left;
 mod random;
 mod ranked;
 mod recent;
+mod schedulers;
 mod sticky;
 mod tracker;
 
@@ -33,9 +34,9 @@ pub use host::{Host, HostStatus, Member};
 pub use hosts::Hosts;
 pub use random::Random;
 pub use recent::{MINUTES, Recent};
+pub use schedulers::Schedulers;
 pub use tracker::{Picked, Tracker};
 
-use crate::config::Algorithm;
 use std::fmt::Debug;
 use std::net::IpAddr;
 
@@ -56,7 +57,7 @@ impl HostId {
 ///
 /// A group has one, behind its lock, so a scheduler sees every session of the
 /// group in order and need not synchronise anything. It is asked for each
-/// session: `pick` and `counted` should be quick, allocate nothing, and never
+/// session: its methods should be quick, allocate nothing, and never
 /// look at a clock ([`Ask::now_ms`] and [`Ask::random`] are there for that).
 pub trait Scheduler: Send + Debug {
     /// Hosts came, went, moved, or changed in weight, state or health: renew
@@ -69,14 +70,35 @@ pub trait Scheduler: Send + Debug {
     /// Who gets this client: one of [`Hosts::candidates`] that is not in
     /// [`Ask::tried`]. Anything else is taken as [`Pick::None`].
     ///
-    /// Does not count the session: that is done for it, and told by `counted`.
+    /// Does not count the session: that is done for it, and told by `picked`.
     fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick;
 
-    /// `host` has gained or lost an open session, or been given a turn.
+    /// `host` has been given a session, whose count `hosts` has already.
     ///
-    /// `hosts` has the new count already. The host may be any that is known:
-    /// one that has failed since, or was removed with sessions open.
-    fn counted(&mut self, _hosts: &Hosts, _host: HostId) {}
+    /// It may be another than `pick` said: a sticky client goes where it went before.
+    fn picked(&mut self, _hosts: &Hosts, _host: HostId) {}
+
+    /// A session has ended, whose count `hosts` has no more. Each that was told by
+    /// `picked` is told here once.
+    ///
+    /// Its host may be any that was known: one that has failed since, or that was
+    /// removed; with the last session of such a one, [`Hosts::get`] has it no more.
+    fn ended(&mut self, _hosts: &Hosts, _end: &End) {}
+}
+
+/// A session that has ended, as schedulers see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct End {
+    /// The host that it was counted on.
+    pub host: HostId,
+    /// The client's address.
+    pub client: IpAddr,
+    /// Whether the host failed it: it did not accept, or broke off before anything was
+    /// said. The client may have gone on to another host.
+    pub failed: bool,
+    /// When, in milliseconds of the clock of [`Ask::now_ms`].
+    pub now_ms: u64,
 }
 
 /// What a scheduler answers.
@@ -116,21 +138,6 @@ impl Ask<'_> {
     /// Whether `host` has failed this client already.
     pub fn has_tried(&self, host: HostId) -> bool {
         self.tried.contains(&host)
-    }
-}
-
-/// The scheduler that goes by `algorithm`, yet to be renewed with its hosts.
-pub fn scheduler(algorithm: Algorithm) -> Box<dyn Scheduler> {
-    match algorithm {
-        Algorithm::Random => Box::new(rand::Rand),
-        Algorithm::RoundRobin => Box::<roundr::RoundRobin>::default(),
-        Algorithm::LeastConns => Box::<leastc::LeastConns>::default(),
-        Algorithm::LeastConnsRoundRobin => Box::<leastcrr::LeastConnsRoundRobin>::default(),
-        Algorithm::Weighted => Box::<weightr::Weighted>::default(),
-        Algorithm::WeightedRoundRobin => Box::<weightrr::WeightedRoundRobin>::default(),
-        Algorithm::WeightedLeastConns => Box::<weightlc::WeightedLeastConns>::default(),
-        Algorithm::PowerOfTwo => Box::new(p2c::PowerOfTwo),
-        Algorithm::Maglev => Box::<maglev::Maglev>::default(),
     }
 }
 

@@ -9,13 +9,8 @@ pub(super) fn all_schedulers() -> Vec<String> {
     let algorithms = Scheduler::spellings().map(|spelling| spelling.parse::<Scheduler>().unwrap());
     let mut names: Vec<String> = algorithms
         .flat_map(|plain| {
-            [
-                plain,
-                Scheduler {
-                    sticky: true,
-                    ..plain
-                },
-            ]
+            let sticky = plain.algorithm.clone().sticky();
+            [plain, sticky]
         })
         .map(|scheduler| scheduler.to_string())
         .collect();

@@ -7,7 +7,7 @@ use super::health::{Change, Failure};
 use super::host::{Host, HostStatus, Member};
 use super::hosts::{Hosts, Place};
 use super::sticky::Clients;
-use super::{Ask, HostId, Pick, Scheduler, scheduler};
+use super::{Ask, End, HostId, Pick, Scheduler, Schedulers, leastc};
 use crate::config::{self, Endpoint};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +21,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Tracker {
     hosts: Hosts,
+    /// Where other schedulers come from.
+    schedulers: Arc<Schedulers>,
     scheduler: Box<dyn Scheduler>,
     algorithm: config::Algorithm,
     /// Where clients went, in a group that is sticky.
@@ -43,12 +45,25 @@ pub struct Picked {
 }
 
 impl Tracker {
-    /// A group of which nothing is known yet, served by `shards` workers.
+    /// A group of which nothing is known yet, served by `shards` workers, with one of
+    /// txlb's schedulers.
     pub fn new(group: &config::Group, shards: usize, now_ms: u64) -> Tracker {
-        let algorithm = group.scheduler.algorithm;
+        Tracker::with(Arc::default(), group, shards, now_ms)
+    }
+
+    /// As [`Tracker::new`], with any of these schedulers. One that is not among them
+    /// is taken for `leastc`.
+    pub fn with(
+        schedulers: Arc<Schedulers>,
+        group: &config::Group,
+        shards: usize,
+        now_ms: u64,
+    ) -> Tracker {
+        let algorithm = group.scheduler.algorithm.clone();
         let mut tracker = Tracker {
             hosts: Hosts::default(),
-            scheduler: scheduler(algorithm),
+            scheduler: make(&schedulers, &algorithm),
+            schedulers,
             algorithm,
             clients: None,
             shards,
@@ -76,12 +91,12 @@ impl Tracker {
         renamed: &BTreeMap<String, String>,
         now_ms: u64,
     ) {
-        let config::Scheduler { algorithm, sticky } = group.scheduler;
-        if algorithm != self.algorithm {
-            self.algorithm = algorithm;
-            self.scheduler = scheduler(algorithm);
+        let config::Scheduler { algorithm, sticky } = &group.scheduler;
+        if *algorithm != self.algorithm {
+            self.algorithm = algorithm.clone();
+            self.scheduler = make(&self.schedulers, algorithm);
         }
-        if sticky {
+        if *sticky {
             self.clients.get_or_insert_default();
         } else {
             self.clients = None;
@@ -105,7 +120,7 @@ impl Tracker {
         if let Some(clients) = &mut self.clients {
             clients.arrived(ask.client, member.place, ask.now_ms);
         }
-        self.scheduler.counted(&self.hosts, id);
+        self.scheduler.picked(&self.hosts, id);
         Some(picked)
     }
 
@@ -145,7 +160,7 @@ impl Tracker {
     ) -> Option<Change> {
         self.hosts.get_mut(id)?.failures += 1;
         let change = self.verdict(id, address, |host| host.failed(failure, now_ms));
-        self.released(id, client, now_ms);
+        self.ended(id, client, true, now_ms);
         change
     }
 
@@ -155,14 +170,24 @@ impl Tracker {
         if let Some(member) = self.hosts.get_mut(id) {
             member.failures += 1;
         }
-        self.released(id, client, now_ms);
+        self.ended(id, client, true, now_ms);
     }
 
     /// A session has ended, or an attempt at one through no fault of the host's:
     /// its client went away, or there was trouble on this machine.
     pub fn released(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
-        self.hosts.uncount(id);
-        self.scheduler.counted(&self.hosts, id);
+        self.ended(id, client, false, now_ms);
+    }
+
+    fn ended(&mut self, host: HostId, client: IpAddr, failed: bool, now_ms: u64) {
+        self.hosts.uncount(host);
+        let end = End {
+            host,
+            client,
+            failed,
+            now_ms,
+        };
+        self.scheduler.ended(&self.hosts, &end);
         if let Some(clients) = &mut self.clients {
             clients.ended(client, now_ms);
         }
@@ -325,6 +350,11 @@ impl Tracker {
     pub fn open(&self) -> usize {
         self.hosts.known().map(|member| member.open as usize).sum()
     }
+}
+
+fn make(schedulers: &Schedulers, algorithm: &config::Algorithm) -> Box<dyn Scheduler> {
+    let made = schedulers.make(algorithm);
+    made.unwrap_or_else(|| Box::<leastc::LeastConns>::default())
 }
 
 fn is_named(member: &Member, name: &str) -> bool {

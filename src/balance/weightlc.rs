@@ -2,7 +2,7 @@
 //! has been without a new session longest.
 
 use super::ranked::Ranked;
-use super::{Ask, HostId, Hosts, Member, Pick, Scheduler};
+use super::{Ask, End, HostId, Hosts, Member, Pick, Scheduler};
 
 /// Logarithmic in the hosts.
 #[derive(Debug, Default)]
@@ -28,7 +28,11 @@ impl Scheduler for WeightedLeastConns {
         self.ranked.first(hosts, ask).into()
     }
 
-    fn counted(&mut self, hosts: &Hosts, host: HostId) {
+    fn picked(&mut self, hosts: &Hosts, host: HostId) {
         self.ranked.update(hosts, host, key);
+    }
+
+    fn ended(&mut self, hosts: &Hosts, end: &End) {
+        self.ranked.update(hosts, end.host, key);
     }
 }

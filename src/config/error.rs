@@ -100,7 +100,7 @@ pub enum ErrorKind {
         /// As written.
         found: String,
         /// What may have been meant.
-        nearest: Option<&'static str>,
+        nearest: Option<String>,
     },
     /// An element without an attribute that it needs.
     MissingAttribute {

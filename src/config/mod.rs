@@ -28,9 +28,9 @@ pub use mask::hide_passwords;
 pub use print::print;
 pub use public_key::public_key_bytes;
 pub use read::{
-    AttributeSchema, ChildSchema, ElementSchema, Occurs, Reading, Warning, read, schema,
+    AttributeSchema, ChildSchema, ElementSchema, Occurs, Reading, Warning, read, read_with, schema,
 };
-pub use scheduler::{Algorithm, Scheduler};
+pub use scheduler::{Algorithm, OwnNames, Scheduler, is_own_name};
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -2,11 +2,16 @@
 //!
 //! Only the names: how a scheduler picks is `balance`'s business.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
+
+use super::ErrorKind;
+use super::nearest::nearest;
 
 /// A group's scheduler: an algorithm, and whether clients stay where they were.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Scheduler {
     /// Who gets a client that has no place yet.
     pub algorithm: Algorithm,
@@ -15,7 +20,7 @@ pub struct Scheduler {
 }
 
 /// How a host is picked for a new session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
     /// Any host, evenly.
@@ -36,10 +41,12 @@ pub enum Algorithm {
     PowerOfTwo,
     /// By the client's address, consistently.
     Maglev,
+    /// One that the program brings itself, by the name it goes by.
+    Own(Arc<str>),
 }
 
 impl Algorithm {
-    /// Every one.
+    /// Every one that txlb has itself.
     pub const ALL: [Algorithm; 9] = [
         Algorithm::Random,
         Algorithm::RoundRobin,
@@ -82,6 +89,82 @@ impl Scheduler {
     }
 }
 
+/// The names of schedulers that a text may have besides txlb's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum OwnNames {
+    /// None.
+    #[default]
+    None,
+    /// These.
+    These(Arc<BTreeSet<Arc<str>>>),
+    /// Whatever may be one: whether there is such a scheduler is asked later.
+    Any,
+}
+
+impl OwnNames {
+    /// Every spelling that is known: those of txlb's, and these.
+    pub fn spellings(&self) -> impl Iterator<Item = &str> {
+        let own = match self {
+            OwnNames::These(names) => Some(names),
+            OwnNames::None | OwnNames::Any => None,
+        };
+        let own = own.into_iter().flat_map(|names| names.iter());
+        let txlbs = SPELLINGS.iter().map(|(spelling, _)| *spelling);
+        txlbs.chain(own.map(AsRef::as_ref))
+    }
+
+    fn find(&self, name: &str) -> Option<Arc<str>> {
+        match self {
+            OwnNames::None => None,
+            OwnNames::These(names) => names.get(name).cloned(),
+            OwnNames::Any => is_own_name(name).then(|| name.into()),
+        }
+    }
+}
+
+/// Whether a scheduler of one's own may be called so: 1 to 255 bytes, without blanks,
+/// commas and control characters, and not what one of txlb's is called.
+pub fn is_own_name(name: &str) -> bool {
+    const LONGEST: usize = 255;
+    let is_odd =
+        |character: char| character == ',' || character.is_whitespace() || character.is_control();
+    (1..=LONGEST).contains(&name.len())
+        && !name.contains(is_odd)
+        && !name.contains(['\u{fffe}', '\u{ffff}'])
+        && !Scheduler::spellings().any(|spelling| spelling == name)
+}
+
+impl Scheduler {
+    /// What `text` says, where the program brings schedulers of these names.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn named(text: &str, own: &OwnNames) -> Result<Scheduler, ErrorKind> {
+        let (name, sticky) = match text.strip_suffix(STICKY) {
+            Some(name) => (name, true),
+            None => (text, false),
+        };
+        let known = SPELLINGS.iter().find(|(spelling, _)| *spelling == name);
+        let algorithm = match known {
+            Some((_, algorithm)) => Some(algorithm.clone()),
+            None => own.find(name).map(Algorithm::Own),
+        };
+        match algorithm {
+            Some(algorithm) => Ok(Scheduler { algorithm, sticky }),
+            None => Err(Scheduler::unknown(text, own)),
+        }
+    }
+
+    /// That there is no scheduler of this name, and which may have been meant.
+    pub fn unknown(text: &str, own: &OwnNames) -> ErrorKind {
+        let name = text.split(',').next().unwrap_or_default();
+        ErrorKind::UnknownScheduler {
+            found: text.to_owned(),
+            nearest: nearest(name, own.spellings()).map(str::to_owned),
+        }
+    }
+}
+
 impl From<Algorithm> for Scheduler {
     fn from(algorithm: Algorithm) -> Self {
         Scheduler {
@@ -93,11 +176,22 @@ impl From<Algorithm> for Scheduler {
 
 impl Algorithm {
     /// Its name in files, verbs and pages.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
+        if let Algorithm::Own(name) = self {
+            return name;
+        }
         SPELLINGS
             .iter()
-            .find(|(_, algorithm)| *algorithm == self)
+            .find(|(_, algorithm)| algorithm == self)
             .map_or("", |(spelling, _)| spelling)
+    }
+
+    /// With it, and with clients that go where they went before.
+    pub fn sticky(self) -> Scheduler {
+        Scheduler {
+            algorithm: self,
+            sticky: true,
+        }
     }
 }
 
@@ -108,23 +202,12 @@ impl fmt::Display for Scheduler {
     }
 }
 
-/// That a word names no scheduler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnknownScheduler;
-
 impl FromStr for Scheduler {
-    type Err = UnknownScheduler;
+    type Err = ErrorKind;
 
-    fn from_str(text: &str) -> Result<Self, UnknownScheduler> {
-        let (name, sticky) = match text.strip_suffix(STICKY) {
-            Some(name) => (name, true),
-            None => (text, false),
-        };
-        SPELLINGS
-            .iter()
-            .find(|(spelling, _)| *spelling == name)
-            .map(|&(_, algorithm)| Scheduler { algorithm, sticky })
-            .ok_or(UnknownScheduler)
+    /// One of txlb's own.
+    fn from_str(text: &str) -> Result<Self, ErrorKind> {
+        Scheduler::named(text, &OwnNames::None)
     }
 }
 
@@ -136,15 +219,9 @@ mod tests {
     fn every_spelling_is_read_and_printed_by_its_first_name() {
         for (spelling, algorithm) in SPELLINGS {
             let plain: Scheduler = spelling.parse().unwrap();
-            assert_eq!(plain, Scheduler::from(*algorithm));
+            assert_eq!(plain, Scheduler::from(algorithm.clone()));
             let sticky: Scheduler = format!("{spelling},sticky").parse().unwrap();
-            assert_eq!(
-                sticky,
-                Scheduler {
-                    algorithm: *algorithm,
-                    sticky: true
-                }
-            );
+            assert_eq!(sticky, algorithm.clone().sticky());
             assert_eq!(sticky.to_string(), format!("{},sticky", algorithm.as_str()));
         }
     }
@@ -167,7 +244,34 @@ mod tests {
             "leastc,",
             "leastc,sticky,sticky",
         ] {
-            assert_eq!(text.parse::<Scheduler>(), Err(UnknownScheduler), "{text}");
+            let unknown = text.parse::<Scheduler>();
+            assert!(
+                matches!(unknown, Err(ErrorKind::UnknownScheduler { .. })),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn own_schedulers_are_known_where_they_are_named() {
+        let names = ["nearest".into(), "cheap".into()];
+        let own = OwnNames::These(Arc::new(names.into_iter().collect()));
+        let nearest = Scheduler::named("nearest,sticky", &own).unwrap();
+        assert_eq!(nearest, Algorithm::Own("nearest".into()).sticky());
+        assert_eq!(nearest.to_string(), "nearest,sticky");
+        assert_eq!(
+            Scheduler::named("neares", &own),
+            Err(ErrorKind::UnknownScheduler {
+                found: "neares".to_owned(),
+                nearest: Some("nearest".to_owned()),
+            })
+        );
+        assert_eq!(
+            Scheduler::named("neares", &OwnNames::Any),
+            Ok(Algorithm::Own("neares".into()).into())
+        );
+        for name in ["", "a b", "a,b", "leastc", "roundrobin", "a\u{7f}"] {
+            assert!(!is_own_name(name), "{name}");
         }
     }
 }

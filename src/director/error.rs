@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use crate::config::ErrorKind;
 use crate::os::listen::Place;
 
 /// Why a configuration could not be put in force: everything is as it was,
@@ -31,6 +32,8 @@ pub enum Error {
         /// Their names.
         services: [String; 2],
     },
+    /// A scheduler that is neither txlb's nor the program's own.
+    Scheduler(ErrorKind),
     /// The system refused a thread, or an event queue for one.
     System(io::Error),
     /// A worker does not answer: it is not known what it serves.
@@ -65,6 +68,7 @@ impl fmt::Display for Error {
                     "the services {one:?} and {two:?} would both listen at {place}"
                 )
             }
+            Error::Scheduler(unknown) => unknown.fmt(f),
             Error::System(error) => write!(f, "the system refused a thread: {error}"),
             Error::Worker(number) => write!(f, "worker {number} does not answer"),
         }
@@ -75,7 +79,10 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Listen { error, .. } | Error::System(error) => Some(error),
-            Error::ListenName { .. } | Error::ListenTwice { .. } | Error::Worker(_) => None,
+            Error::ListenName { .. }
+            | Error::ListenTwice { .. }
+            | Error::Scheduler(_)
+            | Error::Worker(_) => None,
         }
     }
 }
@@ -85,7 +92,10 @@ impl Error {
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         match self {
             Error::Listen { error, .. } | Error::System(error) => Some(error.kind()),
-            Error::ListenName { .. } | Error::ListenTwice { .. } | Error::Worker(_) => None,
+            Error::ListenName { .. }
+            | Error::ListenTwice { .. }
+            | Error::Scheduler(_)
+            | Error::Worker(_) => None,
         }
     }
 }

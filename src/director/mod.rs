@@ -53,11 +53,12 @@ use recovery::{Recovery, Watched};
 use renames::Renames;
 use running::Running;
 
-use crate::config::Config;
+use crate::balance::{Schedulers, Tracker};
 use crate::config::verb::HostKey;
+use crate::config::{self, Config, OwnNames};
 use crate::relay::{
-    Clock, Journal, ListenKey, Listing, Lobbies, Mailbox, Meters, Order, Plan, Shared, Slice,
-    Worker,
+    Clock, Group, Journal, ListenKey, Listing, Lobbies, Mailbox, Meters, Order, Plan, Shared,
+    Slice, Worker,
 };
 
 /// How long a change waits for names that are new to be resolved.
@@ -72,6 +73,8 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Options {
     /// How many worker threads; at least one.
     pub workers: usize,
+    /// The schedulers that groups may have.
+    pub schedulers: Arc<Schedulers>,
     /// Told of what its owner cannot know otherwise, on whatever thread it
     /// happens.
     pub on_event: Arc<dyn Fn(Event) + Send + Sync>,
@@ -100,6 +103,7 @@ pub struct Director {
     answers: Arc<Answers>,
     names: Names,
     recovery: Recovery,
+    schedulers: Arc<Schedulers>,
 }
 
 /// What came of trying a host again.
@@ -159,6 +163,7 @@ impl Director {
                 Box::new(move |name, answer| on_answer.tell(name, answer)),
             ),
             recovery: Recovery::start(clock, shares::probes()).map_err(Error::System)?,
+            schedulers: Arc::clone(&options.schedulers),
         };
         director.apply(config)?;
         Ok(director)
@@ -175,6 +180,7 @@ impl Director {
 
     /// As [`Director::apply`], and some hosts that have new names live on.
     pub(crate) fn apply_renamed(&mut self, next: Config, renames: &Renames) -> Result<(), Error> {
+        self.check_schedulers(&next)?;
         let wanted = listeners::wanted(&next, &self.wanted)?;
         let opened = self.listeners.open(&wanted, self.workers.len())?;
         let names: BTreeSet<String> = next.host_names().into_iter().map(str::to_owned).collect();
@@ -183,9 +189,9 @@ impl Director {
             .map_err(Error::System)?;
         self.names.settle(NAMES_PATIENCE);
 
-        let now_ms = self.shared.clock.now_ms();
-        let (journal, workers) = (&self.shared.journal, self.workers.len());
-        self.running = self.running.next(&next, journal, workers, now_ms);
+        self.running = self
+            .running
+            .next(&next, |service, group| self.new_group(service, group));
         // A group is ready before clients come to it, and as it was until none do.
         self.configure(&next, true, renames);
         self.concern(&names);
@@ -200,6 +206,33 @@ impl Director {
         self.configure(&self.config, false, renames);
         self.concern(&names);
         served
+    }
+
+    /// # Errors
+    /// A group wants a scheduler that is neither txlb's nor the program's.
+    fn check_schedulers(&self, config: &Config) -> Result<(), Error> {
+        let groups = config.services.iter().flat_map(|service| &service.groups);
+        let mut wanted = groups.map(|group| &group.scheduler);
+        match wanted.find(|scheduler| !self.schedulers.has(scheduler)) {
+            None => Ok(()),
+            Some(scheduler) => {
+                let unknown =
+                    config::Scheduler::unknown(&scheduler.to_string(), &self.own_schedulers());
+                Err(Error::Scheduler(unknown))
+            }
+        }
+    }
+
+    /// What the program's own schedulers are called.
+    pub fn own_schedulers(&self) -> OwnNames {
+        self.schedulers.own_names()
+    }
+
+    fn new_group(&self, service: &config::Service, group: &config::Group) -> Group {
+        let (schedulers, workers) = (Arc::clone(&self.schedulers), self.workers.len());
+        let now_ms = self.shared.clock.now_ms();
+        let tracker = Tracker::with(schedulers, group, workers, now_ms);
+        Group::new(&service.name, &group.name, tracker).noted_in(self.shared.journal.clone())
     }
 
     /// Tells the trackers what `config` says of their groups: those that are `enabled`

@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use super::listeners::Wanted;
 use super::recovery::WatchedGroup;
-use crate::balance::Tracker;
 use crate::config::{self, Config};
-use crate::relay::{Group, Journal, Plan, Service, Tally};
+use crate::relay::{Group, Plan, Service, Tally};
 
 /// A service's name and a group's.
 type GroupKey = (String, String);
@@ -23,14 +22,12 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// What there will be under `config`: what is known is kept, and only what
-    /// is new is made. Nothing has changed yet for those that are kept.
+    /// What there will be under `config`: what is known is kept, and only groups that
+    /// are new are made, by `new_group`. Nothing has changed yet for those that are kept.
     pub(super) fn next(
         &self,
         config: &Config,
-        journal: &Journal,
-        shards: usize,
-        now_ms: u64,
+        new_group: impl Fn(&config::Service, &config::Group) -> Group,
     ) -> Running {
         let mut next = Running::default();
         for service in &config.services {
@@ -38,11 +35,11 @@ impl Running {
             next.tallies.insert(service.name.clone(), tally);
             for group in &service.groups {
                 let key = (service.name.clone(), group.name.clone());
-                let kept = self.groups.get(&key).cloned().unwrap_or_else(|| {
-                    let tracker = Tracker::new(group, shards, now_ms);
-                    let new = Group::new(&service.name, &group.name, tracker);
-                    Arc::new(new.noted_in(journal.clone()))
-                });
+                let kept = self
+                    .groups
+                    .get(&key)
+                    .cloned()
+                    .unwrap_or_else(|| Arc::new(new_group(service, group)));
                 next.groups.insert(key, kept);
             }
         }

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use log::Level;
 
 use super::journal::Topic;
+use super::news::{Event, HostName};
 use super::plan::Group;
 use crate::balance::{Change, HostId};
 
@@ -67,8 +68,9 @@ impl Allowance {
     }
 }
 
-/// Logs and notes what has become of a host of `group`.
+/// Tells, logs and notes what has become of a host of `group`.
 pub(crate) fn announce(group: &Group, id: HostId, host: &str, change: &Change, now_ms: u64) {
+    tell(group, host, change);
     let Some(unsaid) = group.announcer().may_say(id, now_ms) else {
         return;
     };
@@ -96,6 +98,27 @@ pub(crate) fn announce(group: &Group, id: HostId, host: &str, change: &Change, n
     if let Some(journal) = group.journal() {
         journal.note(topic, text);
     }
+}
+
+/// Tells whoever listens: of all of it.
+fn tell(group: &Group, host: &str, change: &Change) {
+    let Some(journal) = group.journal() else {
+        return;
+    };
+    journal.news().tell(|| {
+        let host = HostName {
+            service: group.service.clone(),
+            group: group.name.clone(),
+            host: host.to_owned(),
+        };
+        match change {
+            Change::Up => Event::HostUp { host },
+            Change::Down(failure) => Event::HostDown {
+                host,
+                reason: failure.to_string(),
+            },
+        }
+    });
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! The last things that happened, for people who look: hosts down and up, changes,
 //! reloads, saves.
 //!
-//! A short memory beside the log, which has everything; nothing is written here.
+//! A short memory beside the log, which has everything; nothing is written here. Who
+//! listens to what happens is `news`' business.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::clock::Clock;
+use super::news::{Event, News};
 
 /// How many are remembered.
 const CAPACITY: usize = 50;
@@ -15,6 +17,7 @@ const CAPACITY: usize = 50;
 #[derive(Debug, Clone)]
 pub(crate) struct Journal {
     clock: Clock,
+    news: News,
     entries: Arc<Mutex<VecDeque<Entry>>>,
 }
 
@@ -74,6 +77,7 @@ impl Journal {
     pub(crate) fn new(clock: Clock) -> Journal {
         Journal {
             clock,
+            news: News::default(),
             entries: Arc::default(),
         }
     }
@@ -82,11 +86,28 @@ impl Journal {
     /// it.
     pub(crate) fn note(&self, topic: Topic, text: String) {
         let at_ms = self.clock.now_ms();
+        // Hosts have events of their own, which are not rationed as words are.
+        if !matches!(topic, Topic::HostUp | Topic::HostDown) {
+            let wall_ms = self.clock.wall_ms(at_ms);
+            self.news.tell(|| {
+                let text = text.clone();
+                Event::Noted(Happening {
+                    wall_ms,
+                    topic,
+                    text,
+                })
+            });
+        }
         let mut entries = self.lock();
         if entries.len() == CAPACITY {
             entries.pop_front();
         }
         entries.push_back(Entry { at_ms, topic, text });
+    }
+
+    /// Who is told of it, and of more that is not remembered.
+    pub(crate) fn news(&self) -> &News {
+        &self.news
     }
 
     /// What is remembered, the oldest first.

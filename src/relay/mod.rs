@@ -20,6 +20,7 @@ mod lobby;
 mod mailbox;
 mod meters;
 mod naming;
+mod news;
 mod origins;
 mod plan;
 mod probe;
@@ -49,6 +50,7 @@ pub(crate) use mailbox::{Mailbox, Order, Pulse};
 pub(crate) use meters::{Meters, Trouble};
 #[cfg(feature = "web")]
 pub(crate) use naming::{Backend, Escaped};
+pub use news::{Event, HostName, SessionEnd};
 pub use origins::Origins;
 pub(crate) use plan::{Group, Plan, Service, Tally};
 pub(crate) use probe::{Bell, Prober, Verdict};

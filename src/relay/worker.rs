@@ -344,6 +344,7 @@ impl Worker {
         if self.plan.log_sessions {
             line::log_session(link, &self.shared, reason, self.now_ms);
         }
+        line::tell_end(link, &self.shared, reason, self.now_ms);
         link.close(reason, self.now_ms);
         link.service.tally.leave();
         self.timers.cancel(slot);

@@ -131,6 +131,7 @@ impl Office {
 fn start(text: &str) -> (Director, Receiver<Event>) {
     let (sender, events) = channel();
     let options = Options {
+        schedulers: Arc::default(),
         workers: 2,
         on_event: Arc::new(move |event| {
             let _ = sender.send(event);

@@ -24,7 +24,7 @@ use self::matching::Matching;
 use self::page::Page;
 use super::error::{Error, ErrorKind};
 use super::scan::scan;
-use super::{Config, form, read};
+use super::{Config, OwnNames, Reading, form, read_with};
 
 /// Why a text cannot be edited.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +114,11 @@ fn edited(
     let mut edits = Edits::default();
     editor.config(root, have, wanted, &mut edits);
     Ok(edits.applied(scanned.original, 0..scanned.original.len()))
+}
+
+/// What the text says. Whether there are the schedulers it names is not asked.
+fn read(text: &[u8]) -> Result<Reading, Error> {
+    read_with(text, &OwnNames::Any)
 }
 
 struct Editor<'a> {

@@ -48,7 +48,7 @@ impl fmt::Display for ErrorKind {
             }
             ErrorKind::UnknownScheduler { found, nearest } => {
                 write!(f, "there is no scheduler {}", Quoted(found))?;
-                suggest(f, *nearest, &[], ["", ""])
+                suggest(f, nearest.as_deref(), &[], ["", ""])
             }
             ErrorKind::MissingAttribute { element, attribute } => {
                 write!(f, "<{element}> needs the attribute {attribute}")

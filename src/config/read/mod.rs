@@ -17,9 +17,9 @@ use roxmltree::Document;
 
 use self::element::Element;
 use self::service::Listens;
-use super::Config;
 use super::error::{Error, ErrorKind, Position};
 use super::scan::{BYTE_ORDER_MARK, scan};
+use super::{Config, OwnNames};
 
 pub(super) use self::schema::NOTE;
 pub use self::schema::{AttributeSchema, ChildSchema, ElementSchema, Occurs, schema};
@@ -50,6 +50,15 @@ pub struct Warning {
 ///
 /// The first thing that is wrong, in the file's order as far as that can be said.
 pub fn read(text: &[u8]) -> Result<Reading, Error> {
+    read_with(text, &OwnNames::None)
+}
+
+/// As [`read`], where schedulers may also have these names.
+///
+/// # Errors
+///
+/// As of [`read`].
+pub fn read_with(text: &[u8], own: &OwnNames) -> Result<Reading, Error> {
     let scanned = scan(text)?;
     let document =
         Document::parse(&scanned.text).map_err(|error| xml::explain(&error, &scanned))?;
@@ -62,14 +71,14 @@ pub fn read(text: &[u8]) -> Result<Reading, Error> {
             format!("the file says it is {encoding} but is read as UTF-8"),
         ));
     }
-    let config = config(&root, &mut warned)?;
+    let config = config(&root, own, &mut warned)?;
     Ok(Reading {
         config,
         warnings: warned.positioned(scanned.original),
     })
 }
 
-fn config(root: &Element<'_>, warned: &mut Warned) -> Result<Config, Error> {
+fn config(root: &Element<'_>, own: &OwnNames, warned: &mut Warned) -> Result<Config, Error> {
     let mut config = Config::default();
     let mut names = HashSet::new();
     let mut listens = Listens::new();
@@ -77,7 +86,7 @@ fn config(root: &Element<'_>, warned: &mut Warned) -> Result<Config, Error> {
         let child = child?;
         match child.name() {
             "service" => {
-                let service = service::service(&child, &mut listens, warned)?;
+                let service = service::service(&child, &mut listens, own, warned)?;
                 unique(&mut names, &child, &service.name)?;
                 config.services.push(service);
             }

@@ -7,7 +7,7 @@ use super::value::Value;
 use super::{Warned, unique};
 use crate::config::error::{Error, ErrorKind};
 use crate::config::nearest::nearest;
-use crate::config::{Algorithm, Group, Host, ListenAddress, Service, Timeouts};
+use crate::config::{Algorithm, Group, Host, ListenAddress, OwnNames, Service, Timeouts};
 
 /// Where each address is first listened on, in bytes.
 pub(super) type Listens = HashMap<ListenAddress, usize>;
@@ -16,6 +16,7 @@ pub(super) type Listens = HashMap<ListenAddress, usize>;
 pub(super) fn service(
     element: &Element<'_>,
     listens: &mut Listens,
+    own: &OwnNames,
     warned: &mut Warned,
 ) -> Result<Service, Error> {
     let mut service = Service {
@@ -32,7 +33,7 @@ pub(super) fn service(
         match child.name() {
             "listen" => service.listens.push(listen(&child, listens)?),
             "group" => {
-                let group = group(&child, warned)?;
+                let group = group(&child, own, warned)?;
                 unique(&mut names, &child, &group.name)?;
                 marks.see_group(&child, &group.name)?;
                 service.groups.push(group);
@@ -117,11 +118,11 @@ impl Marks<'_> {
     }
 }
 
-fn group(element: &Element<'_>, warned: &mut Warned) -> Result<Group, Error> {
+fn group(element: &Element<'_>, own: &OwnNames, warned: &mut Warned) -> Result<Group, Error> {
     let mut group = Group {
         name: element.required("name")?.name()?,
         scheduler: match element.value("scheduler") {
-            Some(value) => value.scheduler()?,
+            Some(value) => value.scheduler(own)?,
             None => Algorithm::LeastConns.into(),
         },
         hosts: Vec::new(),

@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use crate::config::address::is_host_name;
 use crate::config::error::{Error, ErrorKind, Position};
-use crate::config::nearest::nearest;
 use crate::config::public_key;
-use crate::config::{Access, AddressError, Host, HostState, Scheduler};
+use crate::config::{Access, AddressError, Host, HostState, OwnNames, Scheduler};
 
 /// A value of the file, and where it is.
 #[derive(Clone, Copy)]
@@ -132,14 +131,9 @@ impl Value<'_> {
             .ok_or_else(|| self.must_be("full or readonly"))
     }
 
-    /// A group's scheduler.
-    pub(in crate::config) fn scheduler(&self) -> Result<Scheduler, Error> {
-        self.text.parse().map_err(|_| {
-            let name = self.text.split(',').next().unwrap_or_default();
-            let found = self.text.to_owned();
-            let nearest = nearest(name, Scheduler::spellings());
-            self.error(ErrorKind::UnknownScheduler { found, nearest })
-        })
+    /// A group's scheduler: one of txlb's, or of these.
+    pub(in crate::config) fn scheduler(&self, own: &OwnNames) -> Result<Scheduler, Error> {
+        Scheduler::named(self.text, own).map_err(|kind| self.error(kind))
     }
 
     /// Names and addresses without a port, with blanks or commas between them.

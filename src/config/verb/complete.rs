@@ -7,7 +7,7 @@
 use super::line::{Quoted, Unfinished, unfinished};
 use super::table::{self, CommandSchema, KeySchema, Takes};
 use super::{View, options};
-use crate::config::{Access, Config, Group, HostState, Scheduler, Service, User};
+use crate::config::{Access, Config, Group, HostState, OwnNames, Service, User};
 
 /// Where the last word of a line begins, which [`complete`] has choices for. Behind a
 /// blank that is the end of the line.
@@ -17,7 +17,8 @@ pub fn last_word(line: &str) -> usize {
 
 /// What the last word of `line` may become: whole words as they are written in a line.
 /// One that ends in `=` wants a value. Commands and keys are found whatever their case.
-pub fn complete(line: &str, config: &Config) -> Vec<String> {
+/// Schedulers may have the names of `own` too.
+pub fn complete(line: &str, config: &Config, own: &OwnNames) -> Vec<String> {
     let line = unfinished(line);
     // Words that are asked for as JSON are the same.
     let words = match line.words.split_first() {
@@ -37,6 +38,7 @@ pub fn complete(line: &str, config: &Config) -> Vec<String> {
             .filter_map(|word| pair(command, word))
             .collect(),
         config,
+        own,
     };
     match line.text.split_once('=') {
         Some((name, value)) => half.values_of(name, value, line.in_quotes),
@@ -74,6 +76,7 @@ struct Half<'a> {
     command: &'static CommandSchema,
     given: Vec<(&'static KeySchema, &'a str)>,
     config: &'a Config,
+    own: &'a OwnNames,
 }
 
 impl<'a> Half<'a> {
@@ -137,7 +140,7 @@ impl<'a> Half<'a> {
                     let listens = it.listens.iter();
                     listens.map(ToString::to_string).collect()
                 }),
-            Takes::Scheduler => Scheduler::spellings().map(str::to_owned).collect(),
+            Takes::Scheduler => self.own.spellings().map(str::to_owned).collect(),
             Takes::State => [HostState::Up, HostState::Drain, HostState::Down]
                 .map(|state| state.as_str().to_owned())
                 .to_vec(),

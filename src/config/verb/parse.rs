@@ -15,7 +15,9 @@ use super::{
 use crate::config::nearest::nearest;
 use crate::config::print::HIDDEN;
 use crate::config::read::Value;
-use crate::config::{Access, Endpoint, Host, HostState, ListenAddress, User};
+use crate::config::{
+    Access, Endpoint, Error, Host, HostState, ListenAddress, OwnNames, Scheduler, User,
+};
 
 impl Command {
     /// A command out of its name and its keys with their values, such as a web
@@ -81,6 +83,11 @@ impl ParseError {
             nearest: nearest(found, names),
         }
     }
+}
+
+/// Whether there is such a scheduler, whoever makes the change knows.
+fn scheduler(value: &Value<'_>) -> Result<Scheduler, Error> {
+    value.scheduler(&OwnNames::Any)
 }
 
 impl Arguments<'_> {
@@ -162,7 +169,7 @@ impl Arguments<'_> {
         Ok(match self.schema.name {
             "newGroup" => Verb::NewGroup {
                 group,
-                scheduler: self.must("scheduler", Value::scheduler)?,
+                scheduler: self.must("scheduler", scheduler)?,
                 place: self.place(Value::name)?,
             },
             "delGroup" => Verb::DelGroup {
@@ -172,7 +179,7 @@ impl Arguments<'_> {
             "enableGroup" => Verb::EnableGroup { group },
             "changeScheduler" => Verb::ChangeScheduler {
                 group,
-                scheduler: self.must("scheduler", Value::scheduler)?,
+                scheduler: self.must("scheduler", scheduler)?,
                 place: self.place(Value::name)?,
             },
             name => return Err(ParseError::unknown_verb(name)),
@@ -307,13 +314,13 @@ impl Arguments<'_> {
     }
 }
 
-fn view(value: &Value<'_>) -> Result<View, crate::config::Error> {
+fn view(value: &Value<'_>) -> Result<View, Error> {
     let known = View::ALL.into_iter().find(|it| it.as_str() == value.text);
     known.ok_or_else(|| value.must_be("effect, running or stored"))
 }
 
 /// A number is a port, anything else an address in full.
-fn listen_choice(value: &Value<'_>) -> Result<ListenChoice, crate::config::Error> {
+fn listen_choice(value: &Value<'_>) -> Result<ListenChoice, Error> {
     let address: ListenAddress = value.address()?;
     Ok(match value.text.bytes().all(|byte| byte.is_ascii_digit()) {
         true => ListenChoice::Port(address.port),

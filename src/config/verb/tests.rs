@@ -207,8 +207,8 @@ fn a_wrong_value_is_told_what_would_be_right() {
             "state is \"of\" but must be up, drain or down",
         ),
         (
-            "newGroup service=s group=g scheduler=leastcon",
-            "there is no scheduler \"leastcon\": is leastc meant?",
+            "newGroup service=s group=g scheduler=leastc,stiky",
+            "there is no scheduler \"leastc,stiky\": is leastc meant?",
         ),
         (
             "setService service=s idleTimeout=1m",

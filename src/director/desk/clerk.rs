@@ -229,7 +229,10 @@ impl Clerk {
                 return self.answer(Err(super::reload::NO_FILE.to_owned()));
             }
             Question::Diff => Data::Lines(table::script(self.unsaved())),
-            Question::Complete { line } => Data::Lines(complete(line, self.director.config())),
+            Question::Complete { line } => {
+                let own = self.director.own_schedulers();
+                Data::Lines(complete(line, self.director.config(), &own))
+            }
             Question::Help { verb } => Data::Lines(table::help(*verb)),
         };
         self.answer(Ok(String::new())).with(data)

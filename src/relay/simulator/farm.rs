@@ -246,7 +246,7 @@ fn any_scheduler(random: &mut Random) -> Scheduler {
     Scheduler {
         algorithm: match random.below(64) {
             0 => Algorithm::Maglev,
-            _ => others[random.index(others.len())],
+            _ => others[random.index(others.len())].clone(),
         },
         sticky: random.below(3) == 0,
     }

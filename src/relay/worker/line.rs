@@ -1,12 +1,14 @@
-//! The line of a session in the connection log: where its figures come from.
+//! What is said of a session that is over, in the connection log and to whoever
+//! listens: where its figures come from.
 //!
-//! How it is written is `tcplog`'s business.
+//! How the line is written is `tcplog`'s business, who listens that of `news`.
 
 use std::sync::atomic::Ordering;
 
 use super::Shared;
 use crate::relay::end::EndReason;
 use crate::relay::link::Link;
+use crate::relay::news::{Event, SessionEnd};
 use crate::relay::sockets::Sockets;
 use crate::relay::tcplog;
 
@@ -42,4 +44,29 @@ pub(super) fn log_session(link: &Link<Sockets>, shared: &Shared, reason: EndReas
         retries: session.failed(),
     };
     log::info!(target: tcplog::TARGET, "{line}");
+}
+
+/// Tells whoever listens of a session that is over, though still counted.
+pub(super) fn tell_end(link: &Link<Sockets>, shared: &Shared, reason: EndReason, now_ms: u64) {
+    shared.journal.news().tell(|| {
+        let session = &link.session;
+        let picked = link.picked.as_ref();
+        let started_ms = session.started_ms();
+        let (bytes_to_host, bytes_to_client) = session.bytes();
+        Event::SessionEnded(Box::new(SessionEnd {
+            id: link.id,
+            client: link.client_address,
+            accepted_wall_ms: shared.clock.wall_ms(started_ms),
+            service: link.service.name.clone(),
+            group: link.group.name.clone(),
+            host: picked.and_then(|picked| link.group.tracker().host_name(picked.id)),
+            host_address: picked.map(|picked| picked.address),
+            connect_ms: session.connected_ms().map(|at_ms| at_ms - started_ms),
+            total_ms: now_ms - started_ms,
+            bytes_to_host,
+            bytes_to_client,
+            retries: session.failed(),
+            reason,
+        }))
+    });
 }

@@ -200,7 +200,9 @@ fn respelled(name: &str, value: &str, random: &mut Random) -> String {
             let meant: Scheduler = value.parse().unwrap();
             let sticky = if meant.sticky { ",sticky" } else { "" };
             let all = Scheduler::spellings().map(|word| format!("{word}{sticky}"));
-            let same: Vec<_> = all.filter(|word| word.parse() == Ok(meant)).collect();
+            let same: Vec<_> = all
+                .filter(|word| word.parse().as_ref() == Ok(&meant))
+                .collect();
             random.pick(&same).clone()
         }
         ("ip" | "listen", _) if value.starts_with("*:") => {

@@ -15,7 +15,7 @@ pub(super) fn change(verb: &Verb, key: &GroupKey, config: &mut Config) -> Result
     {
         let group = Group {
             name: key.group.clone(),
-            scheduler: *scheduler,
+            scheduler: scheduler.clone(),
             hosts: Vec::new(),
         };
         return insert(&mut service.groups, group, place.as_ref(), &owner);
@@ -30,7 +30,7 @@ pub(super) fn change(verb: &Verb, key: &GroupKey, config: &mut Config) -> Result
         Verb::ChangeScheduler {
             scheduler, place, ..
         } => {
-            service.groups[index].scheduler = *scheduler;
+            service.groups[index].scheduler = scheduler.clone();
             move_to(&mut service.groups, index, place.as_ref(), &owner).map(drop)
         }
         _ => Ok(()),

@@ -17,7 +17,11 @@ const FILE: &str = r#"<config>
 </config>"#;
 
 fn choices(line: &str) -> Vec<String> {
-    complete(line, &read(FILE.as_bytes()).unwrap().config)
+    complete(
+        line,
+        &read(FILE.as_bytes()).unwrap().config,
+        &OwnNames::None,
+    )
 }
 
 fn check(cases: &[(&str, &[&str])]) {
@@ -143,14 +147,14 @@ fn choices_are_taken_for_what_they_say() {
         let line = arbitrary::verb(&mut random, &config).line();
         let ends: Vec<_> = line.char_indices().map(|(index, _)| index).collect();
         let end = *random.pick(&ends);
-        for choice in complete(&line[..end], &config) {
+        for choice in complete(&line[..end], &config, &OwnNames::None) {
             let whole = format!("{}{choice}", &line[..last_word(&line[..end])]);
             let words = crate::config::verb::words(&whole).unwrap();
             assert_eq!(last_word(&whole) + choice.len(), whole.len(), "{whole}");
             assert!(!words.is_empty());
             let last = words.last().unwrap();
             // It is still a choice, and with the same meaning.
-            let again = complete(&whole, &config);
+            let again = complete(&whole, &config, &OwnNames::None);
             let mut meant = again
                 .iter()
                 .map(|it| crate::config::verb::words(it).unwrap());

@@ -87,7 +87,7 @@ fn groups(draft: &mut Draft, target: &Service) {
 
 /// A group's scheduler and place.
 fn set_group(draft: &mut Draft, key: GroupKey, target: &Group, step: Step, now: Option<&Group>) {
-    let scheduler = target.scheduler;
+    let scheduler = target.scheduler.clone();
     match step {
         Step::Comes(place) => draft.push(Verb::NewGroup {
             group: key,

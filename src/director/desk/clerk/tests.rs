@@ -19,6 +19,7 @@ fn scene(clients: usize) -> (Director, Vec<TcpStream>) {
     );
     let config = crate::config::read(text.as_bytes()).unwrap().config;
     let options = Options {
+        schedulers: Arc::default(),
         workers: 2,
         on_event: Arc::new(|_| {}),
     };
