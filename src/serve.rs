@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use txlb::config::Config;
 use txlb::director::{
-    Desk, DeskThread, Director, Error, Event as DirectorEvent, File, FileError, Finish, Fixture,
+    Desk, DeskThread, Director, Error, File, FileError, Finish, Fixture, Notice as DirectorEvent,
     Options, Signal, Status, forward_signals,
 };
 use txlb::os::descriptors;

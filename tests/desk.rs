@@ -10,7 +10,7 @@ use support::client::{End, Session, connect_from, who, who_in_turn};
 use support::config::web;
 use support::desk::Office;
 use support::host::{Host, Place};
-use txlb::director::{Event, Phase, Signal};
+use txlb::director::{Notice, Phase, Signal};
 
 fn hosts(names: &[&str]) -> (Vec<Host>, Vec<SocketAddr>) {
     let hosts: Vec<Host> = names.iter().map(|name| Host::new(name)).collect();
@@ -331,7 +331,7 @@ fn shutdown_lets_sessions_end_and_changes_nothing_more() {
     assert_eq!(office.refusal("reload"), "txlb is stopping\n");
     office.order(&["shutdown grace=0"]);
     assert_eq!(open.wait_end(), End::Reset);
-    assert_eq!(office.events.recv().unwrap(), Event::Stopped);
+    assert_eq!(office.events.recv().unwrap(), Notice::Stopped);
 }
 
 #[test]

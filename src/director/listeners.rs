@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use super::error::Error;
-use super::names::{Answer, resolve_all};
+use super::names::{Answer, resolve_all, resolve_here};
 use crate::config::{Config, ListenAddress, ListenHost, Service};
 use crate::os::listen::{Place, bind_all};
 use crate::relay::ListenKey;
@@ -44,6 +44,14 @@ pub(super) struct Opened {
     sockets: Vec<TcpListener>,
 }
 
+impl Opened {
+    /// Where it is reached.
+    #[cfg(test)]
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
 /// Where `config` listens. Names are resolved here and now; one that does not resolve
 /// keeps the addresses it had `before`, so that a name server that is away stops no
 /// change that has nothing to do with it.
@@ -55,10 +63,22 @@ pub(super) fn wanted(config: &Config, before: &Wanted) -> Result<Wanted, Error> 
     for (name, answer) in &mut answers {
         keep_addresses(name, answer, before);
     }
+    wanted_of(config, &answers)
+}
+
+/// Where `config` listens, before there is any thread that could resolve names.
+///
+/// # Errors
+/// A name that does not resolve, or two services at one place.
+pub(super) fn wanted_at_first(config: &Config) -> Result<Wanted, Error> {
+    wanted_of(config, &resolve_here(config.listen_names()))
+}
+
+fn wanted_of(config: &Config, answers: &BTreeMap<String, Answer>) -> Result<Wanted, Error> {
     let mut wanted = Wanted::new();
     for service in &config.services {
         for listen in &service.listens {
-            for place in places(listen, &answers)? {
+            for place in places(listen, answers)? {
                 want(&mut wanted, place, service, listen)?;
             }
         }

@@ -4,6 +4,7 @@
 //! what differs from the one before. It moves no bytes: the workers do.
 
 mod answers;
+mod bound;
 mod conversation;
 mod desk;
 mod error;
@@ -22,9 +23,13 @@ pub(crate) mod width;
 pub(crate) mod words;
 
 pub use crate::balance::{HISTOGRAM_MS, Health, MINUTES};
+pub(crate) use crate::relay::News;
 #[cfg(feature = "web")]
 pub(crate) use crate::relay::{Backend, Escaped};
-pub use crate::relay::{EndReason, Happening, Origins, Phase, SessionStatus, Topic};
+pub use crate::relay::{
+    EndReason, Event, Happening, HostName, Origins, Phase, SessionEnd, SessionStatus, Topic,
+};
+pub use bound::Bound;
 pub use conversation::{Conversation, Heard, Reply, Wish};
 pub(crate) use desk::push_clean;
 pub use desk::{Answer, By, Data, Desk, DeskThread, Finish, Fixture, Form};
@@ -41,14 +46,14 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use answers::Answers;
-use listeners::{Listeners, Wanted};
-use names::{Names, look_up};
+use listeners::{Listeners, Opened, Wanted};
+use names::Names;
 use recovery::{Recovery, Watched};
 use renames::Renames;
 use running::Running;
@@ -56,10 +61,7 @@ use running::Running;
 use crate::balance::{Schedulers, Tracker};
 use crate::config::verb::HostKey;
 use crate::config::{self, Config, OwnNames};
-use crate::relay::{
-    Clock, Group, Journal, ListenKey, Listing, Lobbies, Mailbox, Meters, Order, Plan, Shared,
-    Slice, Worker,
-};
+use crate::relay::{Group, ListenKey, Listing, Mailbox, Order, Plan, Shared, Slice, Worker};
 
 /// How long a change waits for names that are new to be resolved.
 const NAMES_PATIENCE: Duration = Duration::from_secs(2);
@@ -77,13 +79,13 @@ pub struct Options {
     pub schedulers: Arc<Schedulers>,
     /// Told of what its owner cannot know otherwise, on whatever thread it
     /// happens.
-    pub on_event: Arc<dyn Fn(Event) + Send + Sync>,
+    pub on_event: Arc<dyn Fn(Notice) + Send + Sync>,
 }
 
 /// What a director tells its owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Event {
+pub enum Notice {
     /// After [`Director::stop`]: the last session is over.
     Stopped,
     /// A worker panicked. Its sessions are lost, and its share of new clients
@@ -134,39 +136,16 @@ impl Director {
     /// # Errors
     /// A listener that cannot be had, or a thread. Nothing runs then.
     pub fn start(config: Config, options: &Options) -> Result<Director, Error> {
-        let clock = Clock::start();
-        let count = options.workers.max(1);
-        let shared = Arc::new(Shared {
-            clock,
-            capacity: AtomicUsize::new(0),
-            open: AtomicUsize::new(0),
-            complain_after_ms: AtomicU64::new(0),
-            pipes: shares::pipes(count),
-            lobbies: Lobbies::new(count),
-            journal: Journal::new(clock),
-            meters: (0..count).map(|_| Meters::default()).collect(),
-            origins: Origins::new(count),
-        });
-        let answers = Arc::new(Answers::new(clock));
-        let on_answer = Arc::clone(&answers);
-        let mut director = Director {
-            config: Config::default(),
-            generation: 0,
-            wanted: Wanted::new(),
-            listeners: Listeners::default(),
-            running: Running::default(),
-            workers: start_workers(count, &shared, options).map_err(Error::System)?,
-            shared,
-            answers,
-            names: Names::new(
-                Box::new(look_up),
-                Box::new(move |name, answer| on_answer.tell(name, answer)),
-            ),
-            recovery: Recovery::start(clock, shares::probes()).map_err(Error::System)?,
-            schedulers: Arc::clone(&options.schedulers),
-        };
-        director.apply(config)?;
-        Ok(director)
+        Director::bind(config, options.workers)?.start(options)
+    }
+
+    /// The first half of [`Director::start`]: listens for `workers` threads, and
+    /// starts none. The names of listeners are looked up on this one.
+    ///
+    /// # Errors
+    /// A listener that cannot be had. Nothing is bound then.
+    pub fn bind(config: Config, workers: usize) -> Result<Bound, Error> {
+        Bound::new(config, workers)
     }
 
     /// Puts `next` in force: all of it, or nothing. No session is cut. Returns
@@ -183,6 +162,17 @@ impl Director {
         self.check_schedulers(&next)?;
         let wanted = listeners::wanted(&next, &self.wanted)?;
         let opened = self.listeners.open(&wanted, self.workers.len())?;
+        self.put_in_force(next, wanted, opened, renames)
+    }
+
+    /// From here on nothing that the configuration says can be refused.
+    fn put_in_force(
+        &mut self,
+        next: Config,
+        wanted: Wanted,
+        opened: Vec<Opened>,
+        renames: &Renames,
+    ) -> Result<(), Error> {
         let names: BTreeSet<String> = next.host_names().into_iter().map(str::to_owned).collect();
         self.names
             .want(names.iter().cloned())
@@ -323,7 +313,7 @@ impl Director {
 
     /// Stops: clients that wait in the queues are still accepted, then nobody.
     /// Who is left after `grace` is cut off; without it, nobody is.
-    /// [`Event::Stopped`] says that it is done.
+    /// [`Notice::Stopped`] says that it is done.
     pub fn stop(&self, grace: Option<Duration>) {
         for worker in &self.workers {
             // One that is no more has stopped.
@@ -345,6 +335,11 @@ impl Director {
     /// Notes what happened, for people who look.
     pub(crate) fn note(&self, topic: Topic, text: String) {
         self.shared.journal.note(topic, text);
+    }
+
+    /// Where everything that happens is told.
+    pub(crate) fn news(&self) -> News {
+        self.shared.journal.news().clone()
     }
 
     /// Everything that runs, as it is now.
@@ -410,6 +405,7 @@ fn start_workers(
         let (worker, mailbox) = Worker::new(number, Arc::clone(shared), seed)?;
         let alarm = Alarm {
             number,
+            news: shared.journal.news().clone(),
             left: Arc::clone(&left),
             on_event: Arc::clone(&options.on_event),
         };
@@ -427,16 +423,18 @@ fn start_workers(
 /// Goes off when a worker's thread ends.
 struct Alarm {
     number: usize,
+    news: News,
     left: Arc<AtomicUsize>,
-    on_event: Arc<dyn Fn(Event) + Send + Sync>,
+    on_event: Arc<dyn Fn(Notice) + Send + Sync>,
 }
 
 impl Drop for Alarm {
     fn drop(&mut self) {
         if thread::panicking() {
-            (self.on_event)(Event::WorkerPanicked(self.number));
+            self.news.tell(|| Event::WorkerPanicked(self.number));
+            (self.on_event)(Notice::WorkerPanicked(self.number));
         } else if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            (self.on_event)(Event::Stopped);
+            (self.on_event)(Notice::Stopped);
         }
     }
 }

@@ -154,12 +154,7 @@ impl Shared {
 
     fn work(&self) {
         while let Some(name) = self.next() {
-            let answer = (self.lookup)(&name)
-                .and_then(|addresses| match addresses.is_empty() {
-                    true => Err(io::Error::other("it has no address")),
-                    false => Ok(addresses),
-                })
-                .map_err(|error| error.to_string());
+            let answer = answer_of((self.lookup)(&name));
             self.note(&name, &answer);
             (self.on_answer)(&name, answer.as_deref().map_err(String::as_str));
         }
@@ -206,6 +201,22 @@ impl Shared {
         }
         self.changed.notify_all();
     }
+}
+
+fn answer_of(found: io::Result<Vec<IpAddr>>) -> Answer {
+    match found {
+        Ok(addresses) if addresses.is_empty() => Err("it has no address".to_owned()),
+        found => found.map_err(|error| error.to_string()),
+    }
+}
+
+/// Resolves each of these once, one after the other on this very thread, for as long
+/// as the system takes.
+pub(super) fn resolve_here<'a>(
+    names: impl IntoIterator<Item = &'a str>,
+) -> BTreeMap<String, Answer> {
+    let answer = |name: &str| (name.to_owned(), answer_of(look_up(name)));
+    names.into_iter().map(answer).collect()
 }
 
 /// Resolves each of these once; no answer within `patience` is a bad one.

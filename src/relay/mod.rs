@@ -50,6 +50,7 @@ pub(crate) use mailbox::{Mailbox, Order, Pulse};
 pub(crate) use meters::{Meters, Trouble};
 #[cfg(feature = "web")]
 pub(crate) use naming::{Backend, Escaped};
+pub(crate) use news::News;
 pub use news::{Event, HostName, SessionEnd};
 pub use origins::Origins;
 pub(crate) use plan::{Group, Plan, Service, Tally};

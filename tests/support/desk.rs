@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use log::{LevelFilter, Log, Metadata, Record};
 use txlb::config::{Access, read};
 use txlb::director::{
-    By, Conversation, Desk, DeskThread, Director, Event, File, Fixture, HostStatus, Options, Status,
+    By, Conversation, Desk, DeskThread, Director, File, Fixture, HostStatus, Notice, Options,
+    Status,
 };
 
 use super::txlb::Folder;
@@ -20,7 +21,7 @@ pub(crate) struct Office {
     pub(crate) desk: Desk,
     talk: Conversation,
     pub(crate) folder: Folder,
-    pub(crate) events: Receiver<Event>,
+    pub(crate) events: Receiver<Notice>,
 }
 
 impl Office {
@@ -44,7 +45,7 @@ impl Office {
         Office::new(thread, Folder::new(), events)
     }
 
-    fn new(thread: DeskThread, folder: Folder, events: Receiver<Event>) -> Office {
+    fn new(thread: DeskThread, folder: Folder, events: Receiver<Notice>) -> Office {
         Logged::listen();
         Office {
             desk: thread.desk(),
@@ -128,7 +129,7 @@ impl Office {
     }
 }
 
-fn start(text: &str) -> (Director, Receiver<Event>) {
+fn start(text: &str) -> (Director, Receiver<Notice>) {
     let (sender, events) = channel();
     let options = Options {
         schedulers: Arc::default(),

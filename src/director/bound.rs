@@ -1,0 +1,139 @@
+//! A configuration whose listeners are bound, before anything runs.
+//!
+//! Between binding and starting, the program gives up what only binding needed:
+//! there is no thread yet that could keep it. What runs then is the director's
+//! business.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+
+use super::answers::Answers;
+use super::error::Error;
+use super::listeners::{self, Listeners, Opened, Wanted};
+use super::names::{Names, look_up};
+use super::recovery::Recovery;
+use super::renames::Renames;
+use super::running::Running;
+use super::{Director, Options, shares, start_workers};
+use crate::config::Config;
+use crate::relay::{Clock, Journal, Lobbies, Meters, Origins, Shared};
+
+/// A balancer that listens, and has yet to start. Clients wait in the system's
+/// queue meanwhile.
+#[derive(Debug)]
+pub struct Bound {
+    config: Config,
+    workers: usize,
+    wanted: Wanted,
+    opened: Vec<Opened>,
+}
+
+impl Bound {
+    /// Binds what `config` says for `workers` threads; at least one. Starts no
+    /// thread: the names of listeners are looked up one after the other, for as
+    /// long as the system takes.
+    pub(super) fn new(config: Config, workers: usize) -> Result<Bound, Error> {
+        let workers = workers.max(1);
+        let wanted = listeners::wanted_at_first(&config)?;
+        let opened = Listeners::default().open(&wanted, workers)?;
+        Ok(Bound {
+            config,
+            workers,
+            wanted,
+            opened,
+        })
+    }
+
+    /// The configuration that is to be in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The second half of [`Director::start`]: starts to balance, with as many
+    /// threads as it was bound for, whatever `options` says of that.
+    ///
+    /// # Errors
+    /// A thread that cannot be had, or a scheduler that `options` does not have. Nothing
+    /// runs then.
+    pub fn start(self, options: &Options) -> Result<Director, Error> {
+        let clock = Clock::start();
+        let count = self.workers;
+        let shared = Arc::new(Shared {
+            clock,
+            capacity: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            complain_after_ms: AtomicU64::new(0),
+            pipes: shares::pipes(count),
+            lobbies: Lobbies::new(count),
+            journal: Journal::new(clock),
+            meters: (0..count).map(|_| Meters::default()).collect(),
+            origins: Origins::new(count),
+        });
+        let answers = Arc::new(Answers::new(clock));
+        let on_answer = Arc::clone(&answers);
+        let mut director = Director {
+            config: Config::default(),
+            generation: 0,
+            wanted: Wanted::new(),
+            listeners: Listeners::default(),
+            running: Running::default(),
+            workers: start_workers(count, &shared, options).map_err(Error::System)?,
+            shared,
+            answers,
+            names: Names::new(
+                Box::new(look_up),
+                Box::new(move |name, answer| on_answer.tell(name, answer)),
+            ),
+            recovery: Recovery::start(clock, shares::probes()).map_err(Error::System)?,
+            schedulers: Arc::clone(&options.schedulers),
+        };
+        director.check_schedulers(&self.config)?;
+        director.put_in_force(self.config, self.wanted, self.opened, &Renames::default())?;
+        Ok(director)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::net::{SocketAddr, TcpStream};
+
+    fn config(listen: &str) -> Config {
+        let text = format!(
+            "<config><service name='s'><listen ip='{listen}'/>\
+             <group name='g' enable='1'><host ip='127.0.0.1:1'/></group></service></config>"
+        );
+        crate::config::read(text.as_bytes()).unwrap().config
+    }
+
+    fn place(bound: &Bound) -> SocketAddr {
+        bound.opened[0].address()
+    }
+
+    #[test]
+    fn clients_of_what_is_bound_wait_for_the_start() {
+        let bound = Director::bind(config("localhost:0"), 2).unwrap();
+        let address = place(&bound);
+        TcpStream::connect(address).unwrap();
+        let options = Options {
+            workers: 1,
+            schedulers: Arc::default(),
+            on_event: Arc::new(|_| {}),
+        };
+        let director = bound.start(&options).unwrap();
+        let status = director.status();
+        assert!(status.services[0].addresses.contains(&address));
+        assert_eq!((status.workers, director.generation()), (2, 1));
+    }
+
+    #[test]
+    fn what_is_bound_is_nobody_elses_until_it_is_dropped() {
+        let bound = Director::bind(config("127.0.0.1:0"), 1).unwrap();
+        let taken = place(&bound).to_string();
+        let refused = Director::bind(config(&taken), 1).unwrap_err();
+        assert_eq!(refused.io_kind(), Some(io::ErrorKind::AddrInUse));
+        drop(bound);
+        Director::bind(config(&taken), 1).unwrap();
+    }
+}
