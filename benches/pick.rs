@@ -74,12 +74,9 @@ impl Desk {
         // An odd number: every address comes once before any comes again.
         self.client = self.client.wrapping_add(0x9E37_79B9);
         let client = IpAddr::from(Ipv4Addr::from_bits(self.client));
-        let picked = self.tracker.pick(&mut Ask {
-            client,
-            tried: &[],
-            now_ms: 0,
-            random: &mut self.random,
-        });
+        let picked = self
+            .tracker
+            .pick(&mut Ask::new(client, &[], 0, &mut self.random));
         (picked.expect("all hosts are in service").id, client)
     }
 }

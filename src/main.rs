@@ -10,7 +10,6 @@ mod cli;
 mod ctl;
 mod demo;
 mod diff;
-mod doors;
 mod exit;
 mod logging;
 mod output;

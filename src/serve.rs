@@ -1,14 +1,14 @@
 //! Runs a balancer until it is told to stop.
 //!
 //! Signals are passed on to the director's desk, which does what they ask for. The log
-//! is the program's own: here is how it follows the configuration. The doors are
-//! `doors`'s business.
+//! is the program's own: here is how it follows the configuration.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
+use txlb::balancer::{Door, Doors, NotOpened};
 use txlb::config::Config;
 use txlb::director::{
     Desk, DeskThread, Director, Error, File, FileError, Finish, Fixture, Notice as DirectorEvent,
@@ -18,7 +18,6 @@ use txlb::os::descriptors;
 
 use crate::cli::{Job, Source};
 use crate::demo::Demo;
-use crate::doors::Doors;
 use crate::exit::Exit;
 use crate::logging::{Log, Target};
 use crate::pidfile::PidFile;
@@ -73,7 +72,7 @@ fn serve(job: Job, log: &Log) -> Result<(), Exit> {
     };
     let director = Director::start(config, &options).map_err(|error| start_exit(&error))?;
     announce_descriptors(descriptors_before, director.status().capacity);
-    let doors = Doors::open(&director)?;
+    let doors = Doors::open(&director, &Door::ALL).map_err(|error| door_exit(&error))?;
     let mut fixtures = doors.fixtures();
     fixtures.push(Box::new(log_file));
     let thread =
@@ -204,6 +203,15 @@ pub(crate) fn file_exit(error: &FileError) -> Exit {
         _ => Exit::CONFIG,
     };
     Exit::new(status, error)
+}
+
+fn door_exit(error: &NotOpened) -> Exit {
+    let status = match error.cause {
+        Some(io::ErrorKind::PermissionDenied) => Exit::NO_PERMISSION,
+        Some(_) => Exit::CANNOT_BIND,
+        None => Exit::CONFIG,
+    };
+    Exit::new(status, &format!("txlb: {}", error.text))
 }
 
 fn start_exit(error: &Error) -> Exit {

@@ -6,7 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the lowest to the highest: each may use those before it.
-const ROOMS: [&str; 5] = ["config", "balance", "relay", "director", "admin"];
+const ROOMS: [&str; 6] = [
+    "config", "balance", "relay", "director", "admin", "balancer",
+];
 
 /// Anybody may use these; they use nobody.
 const LEAVES: [&str; 3] = ["os", "calendar", "json"];

@@ -35,6 +35,7 @@ struct Shard {
 
 /// The sums over all workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Totals {
     /// Bytes sent to the host.
     pub bytes_to_host: u64,

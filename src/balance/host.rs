@@ -130,6 +130,11 @@ impl Member {
         self.open
     }
 
+    /// Where it is; `None` while its name has never been resolved.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
     /// The group's count of picks when it was last picked: the lowest has been
     /// without a new session longest. 0 if it never was.
     pub fn turn(&self) -> u64 {

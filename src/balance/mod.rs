@@ -119,6 +119,7 @@ impl From<Option<HostId>> for Pick {
 
 /// A question to a scheduler: who gets this client?
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Ask<'a> {
     /// The client's address.
     pub client: IpAddr,
@@ -131,7 +132,22 @@ pub struct Ask<'a> {
     pub random: &'a mut Random,
 }
 
-impl Ask<'_> {
+impl<'a> Ask<'a> {
+    /// A question, of a client that `tried` have failed.
+    pub fn new(
+        client: IpAddr,
+        tried: &'a [HostId],
+        now_ms: u64,
+        random: &'a mut Random,
+    ) -> Ask<'a> {
+        Ask {
+            client,
+            tried,
+            now_ms,
+            random,
+        }
+    }
+
     /// How many hosts are tried for one client.
     pub const MAX_TRIED: usize = 16;
 

@@ -187,11 +187,18 @@ impl Algorithm {
     }
 
     /// With it, and with clients that go where they went before.
-    pub fn sticky(self) -> Scheduler {
+    #[cfg(test)]
+    pub(crate) fn sticky(self) -> Scheduler {
         Scheduler {
             algorithm: self,
             sticky: true,
         }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

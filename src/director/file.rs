@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, Reading};
+use crate::config::{self, OwnNames, Reading};
 
 /// More than this is not read: the limit of a configuration, and a byte to show
 /// that it was passed.
@@ -18,6 +18,8 @@ pub(super) const READ_LIMIT: u64 = 1024 * 1024 + 1;
 pub struct File {
     pub(super) path: PathBuf,
     pub(super) bytes: Vec<u8>,
+    /// The schedulers that it may name besides txlb's.
+    pub(super) own: OwnNames,
 }
 
 /// Why a file gives no configuration.
@@ -64,15 +66,18 @@ impl File {
     /// # Errors
     /// A file that cannot be read, or is wrong.
     pub fn read(path: &Path) -> Result<(File, Reading), FileError> {
+        File::read_with(path, OwnNames::None)
+    }
+
+    /// As [`File::read`], of a file in which schedulers may have the names of `own` too.
+    ///
+    /// # Errors
+    /// As [`File::read`].
+    pub fn read_with(path: &Path, own: OwnNames) -> Result<(File, Reading), FileError> {
         let bytes = read_bytes(path)?;
-        let reading = parse(path, &bytes)?;
-        Ok((
-            File {
-                path: path.to_owned(),
-                bytes,
-            },
-            reading,
-        ))
+        let reading = parse(path, &bytes, &own)?;
+        let path = path.to_owned();
+        Ok((File { path, bytes, own }, reading))
     }
 
     /// Reads the file again.
@@ -84,10 +89,10 @@ impl File {
         if bytes == self.bytes {
             return Ok(Changed::No);
         }
-        let reading = parse(&self.path, &bytes)?;
+        let reading = parse(&self.path, &bytes, &self.own)?;
         let file = File {
-            path: self.path.clone(),
             bytes,
+            ..self.clone()
         };
         Ok(Changed::Yes(Box::new((file, reading))))
     }
@@ -106,6 +111,6 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<Reading, FileError> {
-    config::read(bytes).map_err(|error| FileError::Wrong(path.to_owned(), error))
+fn parse(path: &Path, bytes: &[u8], own: &OwnNames) -> Result<Reading, FileError> {
+    config::read_with(bytes, own).map_err(|error| FileError::Wrong(path.to_owned(), error))
 }

@@ -68,6 +68,7 @@ pub struct StoredStatus {
 
 /// What came of something that is tried now and again.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Outcome {
     /// When, in milliseconds since 1970.
     pub wall_ms: u64,

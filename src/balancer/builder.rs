@@ -1,0 +1,346 @@
+//! What is to be balanced, said step by step, and its start.
+//!
+//! Each step becomes a verb, as operators have them, so that the same is refused in the
+//! same words. What runs then is `balancer`'s business.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::time::Duration;
+
+use super::Balancer;
+use super::doors::{Door, Doors};
+use super::error::{Cause, Error};
+use crate::balance::{Scheduler, Schedulers};
+use crate::config::verb::{Command, Verb, apply_all};
+use crate::config::{Config, Reading, read_with};
+use crate::director::{Desk, DeskThread, Director, File, Notice, Options, Signal};
+
+/// What a service or group is called that nobody gave a name.
+const UNNAMED: &str = "main";
+
+/// A balancer that is yet to be started.
+///
+/// What is balanced is said in the order in which it is written down: a service, where
+/// it listens, a group, its hosts, the next group. Nothing is refused before
+/// [`Builder::start`]; the first thing that is wrong is told then.
+#[derive(Debug, Default)]
+pub struct Builder {
+    source: Source,
+    verbs: Vec<Verb>,
+    /// The first step that made no sense.
+    wrong: Option<String>,
+    service: Option<String>,
+    /// Whether that listens already; before, there is no such service.
+    listens: bool,
+    group: Option<String>,
+    host: Option<String>,
+    workers: Option<usize>,
+    schedulers: Schedulers,
+    doors: Vec<Door>,
+}
+
+/// Where the configuration comes from that the steps go on from.
+#[derive(Debug, Default)]
+enum Source {
+    #[default]
+    Nothing,
+    File(PathBuf),
+    Text(String),
+}
+
+impl Builder {
+    pub(super) fn of_file(path: PathBuf) -> Builder {
+        Builder {
+            source: Source::File(path),
+            ..Builder::default()
+        }
+    }
+
+    pub(super) fn of_text(text: String) -> Builder {
+        Builder {
+            source: Source::Text(text),
+            ..Builder::default()
+        }
+    }
+
+    /// A new service. The next step says where it listens.
+    #[must_use]
+    pub fn service(mut self, name: impl Into<String>) -> Builder {
+        self.end_service();
+        self.service = Some(name.into());
+        self
+    }
+
+    /// Where the service listens, such as `127.0.0.1:8080`, `*:80` or `[::1]:0`: a
+    /// [`SocketAddr`](std::net::SocketAddr) will do. It may listen at several places.
+    /// With port 0 the system chooses one: [`Balancer::addresses`] has it.
+    #[must_use]
+    pub fn listen(mut self, address: impl Display) -> Builder {
+        let service = self
+            .service
+            .get_or_insert_with(|| UNNAMED.to_owned())
+            .clone();
+        let address = address.to_string();
+        if std::mem::replace(&mut self.listens, true) {
+            return self.verb("addListen", &[("service", &service), ("ip", &address)]);
+        }
+        self.verb("newService", &[("service", &service), ("listen", &address)])
+    }
+
+    /// A new group of the service. The first is enabled, so it gets the sessions, unless
+    /// another is [`Builder::enabled`]. `scheduler` is an [`Algorithm`](crate::Algorithm),
+    /// or one as files have it, such as `leastc,sticky`.
+    #[must_use]
+    pub fn group(mut self, name: impl Into<String>, scheduler: impl Display) -> Builder {
+        let (name, scheduler) = (name.into(), scheduler.to_string());
+        let Some(service) = self.listening("group") else {
+            return self;
+        };
+        let is_first = self.group.replace(name.clone()).is_none();
+        self.host = None;
+        let keys = [
+            ("service", &*service),
+            ("group", &name),
+            ("scheduler", &scheduler),
+        ];
+        // A new service has a group of that name, and it is enabled.
+        match (is_first, name.as_str()) {
+            (true, UNNAMED) => self.verb("changeScheduler", &keys),
+            (true, _) => self
+                .verb("newGroup", &keys)
+                .verb("enableGroup", &keys[..2])
+                .verb("delGroup", &[("service", &*service), ("group", UNNAMED)]),
+            (false, _) => self.verb("newGroup", &keys),
+        }
+    }
+
+    /// The group gets the sessions of its service, and no other does.
+    #[must_use]
+    pub fn enabled(self) -> Builder {
+        match (&self.service, &self.group) {
+            (Some(service), Some(group)) => {
+                let keys = [("service", service.clone()), ("group", group.clone())];
+                self.verb("enableGroup", &keys)
+            }
+            _ => self.was_wrong("enabled() comes after the group() that is meant".to_owned()),
+        }
+    }
+
+    /// A host of the group, at an address such as `10.0.0.1:80` or `app.example.org:80`.
+    /// Without a group there is one, `main`, for the fewest connections.
+    #[must_use]
+    pub fn host(mut self, name: impl Into<String>, address: impl Display) -> Builder {
+        let (name, address) = (name.into(), address.to_string());
+        let Some(service) = self.listening("host") else {
+            return self;
+        };
+        let group = self.group.get_or_insert_with(|| UNNAMED.to_owned()).clone();
+        self.host = Some(name.clone());
+        let keys = [
+            ("service", service),
+            ("group", group),
+            ("name", name),
+            ("ip", address),
+        ];
+        self.verb("addHost", &keys)
+    }
+
+    /// The host's share, from 0 to 1000; 1 where nothing is said.
+    #[must_use]
+    pub fn weight(self, weight: u16) -> Builder {
+        match (&self.service, &self.group, &self.host) {
+            (Some(service), Some(group), Some(host)) => {
+                let keys = [
+                    ("service", service.clone()),
+                    ("group", group.clone()),
+                    ("name", host.clone()),
+                    ("weight", weight.to_string()),
+                ];
+                self.verb("setWeight", &keys)
+            }
+            _ => self.was_wrong("weight() comes after the host() that is meant".to_owned()),
+        }
+    }
+
+    /// How long a host of the service may take to accept; zero is for ever. 5 s where
+    /// nothing is said.
+    #[must_use]
+    pub fn connect_timeout(self, timeout: Duration) -> Builder {
+        self.timeout("connectTimeout", timeout)
+    }
+
+    /// How long a session of the service may be silent; zero is for ever, which it is
+    /// where nothing is said.
+    #[must_use]
+    pub fn idle_timeout(self, timeout: Duration) -> Builder {
+        self.timeout("idleTimeout", timeout)
+    }
+
+    /// How long a session of the service may be silent once one side has said its last;
+    /// zero is for ever. 300 s where nothing is said.
+    #[must_use]
+    pub fn half_closed_timeout(self, timeout: Duration) -> Builder {
+        self.timeout("halfClosedTimeout", timeout)
+    }
+
+    fn timeout(mut self, key: &str, timeout: Duration) -> Builder {
+        let Some(service) = self.listening(key) else {
+            return self;
+        };
+        let seconds = format!("{}.{:09}", timeout.as_secs(), timeout.subsec_nanos());
+        self.verb("setService", &[("service", service), (key, seconds)])
+    }
+
+    /// Any other change, by the verb for it and its keys: `setOption` and `addUser` say
+    /// what else there is in a file. The verbs are those of txlbctl(8).
+    #[must_use]
+    pub fn verb(mut self, name: &str, pairs: &[(impl AsRef<str>, impl AsRef<str>)]) -> Builder {
+        match Command::from_pairs(name, pairs) {
+            Ok(Command::Change(verb)) => self.verbs.push(verb),
+            Ok(_) => return self.was_wrong(format!("{name} is no change of the configuration")),
+            Err(error) => return self.was_wrong(format!("{name}: {error}")),
+        }
+        self
+    }
+
+    /// How many threads serve the sessions, one at least: as a rule one for each
+    /// processor, which it is where nothing is said.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Builder {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// A scheduler of the program's own, which groups can have by this name, in files
+    /// too. `make` is called for each group that has it, again when its scheduler changes.
+    #[must_use]
+    pub fn scheduler<S: Scheduler + 'static>(
+        mut self,
+        name: &str,
+        make: impl Fn() -> S + Send + Sync + 'static,
+    ) -> Builder {
+        match self.schedulers.add(name, move || Box::new(make())) {
+            true => self,
+            false => self.was_wrong(format!(
+                "no scheduler can be called {name:?}: another is, or there are blanks or commas \
+                 in it"
+            )),
+        }
+    }
+
+    /// A door for operators, which is open while the configuration has it. Without this
+    /// they stay shut, whatever the configuration says.
+    #[must_use]
+    pub fn door(mut self, door: Door) -> Builder {
+        match door.is_built_in() {
+            true => self.doors.push(door),
+            false => return self.was_wrong(format!("txlb was built without {door}")),
+        }
+        self
+    }
+
+    /// Starts to balance. Returns when all services listen.
+    ///
+    /// Names of hosts are waited for, but not for longer than 2 s.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, or cannot be had. Nothing runs then.
+    pub fn start(mut self) -> Result<Balancer, Error> {
+        self.end_service();
+        if let Some(wrong) = self.wrong {
+            return Err(Cause::Asked(wrong).into());
+        }
+        let (file, config) = read(&self.source, &self.schedulers)?;
+        let config = apply_all(&self.verbs, &config).map_err(|(index, refusal)| {
+            Cause::Asked(format!("{}: {refusal}", self.verbs[index]))
+        })?;
+        let desk: Arc<OnceLock<_>> = Arc::default();
+        let (ended, end) = mpsc::channel();
+        let options = Options {
+            workers: self.workers.unwrap_or_else(processors),
+            schedulers: Arc::new(self.schedulers),
+            on_event: Arc::new({
+                let desk = Arc::clone(&desk);
+                move |notice| on_notice(notice, &desk, &ended)
+            }),
+        };
+        let director = Director::start(config, &options).map_err(Cause::Start)?;
+        drop(options);
+        let news = director.news();
+        let doors = Doors::open(&director, &self.doors).map_err(Cause::Door)?;
+        let thread = DeskThread::start(director, file, doors.fixtures()).map_err(Cause::System)?;
+        doors.attend(&thread.desk());
+        let _ = desk.set(thread.desk());
+        Ok(Balancer {
+            doors,
+            thread,
+            news,
+            end: Mutex::new(end),
+        })
+    }
+
+    /// The service whose group or host comes next.
+    fn listening(&mut self, step: &str) -> Option<String> {
+        match (&self.service, self.listens) {
+            (Some(service), true) => Some(service.clone()),
+            _ => {
+                let wrong = format!("{step} comes after a service's listen()");
+                self.wrong.get_or_insert(wrong);
+                None
+            }
+        }
+    }
+
+    fn end_service(&mut self) {
+        if let Some(service) = self.service.take()
+            && !self.listens
+        {
+            let wrong = format!("the service {service:?} listens nowhere: listen() is missing");
+            self.wrong.get_or_insert(wrong);
+        }
+        self.listens = false;
+        (self.group, self.host) = (None, None);
+    }
+
+    fn was_wrong(mut self, why: String) -> Builder {
+        self.wrong.get_or_insert(why);
+        self
+    }
+}
+
+/// What the file or the text says, if there is one.
+fn read(
+    source: &Source,
+    schedulers: &Schedulers,
+) -> Result<(Option<(File, Reading)>, Config), Error> {
+    let own = schedulers.own_names();
+    Ok(match source {
+        Source::Nothing => (None, Config::default()),
+        Source::File(path) => {
+            let (file, reading) = File::read_with(path, own).map_err(Cause::File)?;
+            let config = reading.config.clone();
+            (Some((file, reading)), config)
+        }
+        Source::Text(text) => {
+            let reading = read_with(text.as_bytes(), &own).map_err(Cause::Text)?;
+            (None, reading.config)
+        }
+    })
+}
+
+/// A worker that panicked leaves its share of clients waiting: the others stop too.
+fn on_notice(notice: Notice, desk: &OnceLock<Desk>, ended: &mpsc::Sender<()>) {
+    match notice {
+        Notice::Stopped => drop(ended.send(())),
+        Notice::WorkerPanicked(_) => {
+            if let Some(desk) = desk.get() {
+                desk.signal(Signal::Stop);
+            }
+        }
+    }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,221 @@
+//! The doors of a balancer, as its configuration wants them: which are opened when it
+//! starts, and what follows from changes later.
+//!
+//! What can be asked at each is the room `admin`'s business.
+
+#[cfg(feature = "logins")]
+use crate::admin::Auth;
+use crate::admin::ControlDoor;
+#[cfg(any(feature = "web", feature = "ssh"))]
+use crate::admin::DoorError;
+#[cfg(feature = "ssh")]
+use crate::admin::SshDoor;
+#[cfg(feature = "web")]
+use crate::admin::WebDoor;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use crate::config::Config;
+use crate::director::{Desk, Director, Finish, Fixture};
+
+/// A way in for operators and their programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Door {
+    /// The control socket, `<control>`: for programs on this machine.
+    Control,
+    /// The admin page with its API and metrics, `<web>`: the feature `web`.
+    Web,
+    /// The console over SSH, `<ssh>`: the feature `ssh`.
+    Ssh,
+}
+
+impl Door {
+    /// Every one.
+    pub const ALL: [Door; 3] = [Door::Control, Door::Web, Door::Ssh];
+
+    /// Whether txlb was built with it.
+    pub fn is_built_in(self) -> bool {
+        match self {
+            Door::Control => true,
+            Door::Web => cfg!(feature = "web"),
+            Door::Ssh => cfg!(feature = "ssh"),
+        }
+    }
+
+    fn is_wanted(self, config: &Config) -> bool {
+        let admin = config.admin.as_ref();
+        match self {
+            Door::Control => config.control.is_some(),
+            Door::Web => {
+                let web = admin.and_then(|admin| admin.web.as_ref());
+                web.is_some_and(|web| web.enable)
+            }
+            Door::Ssh => {
+                let ssh = admin.and_then(|admin| admin.ssh.as_ref());
+                ssh.is_some_and(|ssh| ssh.enable)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Door::Control => "the control socket (<control>)",
+            Door::Web => "the admin page (<web>)",
+            Door::Ssh => "the console (<ssh>)",
+        })
+    }
+}
+
+/// Why a door cannot be opened.
+#[derive(Debug)]
+pub struct NotOpened {
+    /// Where the trouble was the system's, which it was.
+    pub cause: Option<io::ErrorKind>,
+    /// All of it, in words.
+    pub text: String,
+}
+
+impl From<io::Error> for NotOpened {
+    fn from(error: io::Error) -> NotOpened {
+        NotOpened {
+            cause: Some(error.kind()),
+            text: error.to_string(),
+        }
+    }
+}
+
+#[cfg(any(feature = "web", feature = "ssh"))]
+impl From<DoorError> for NotOpened {
+    fn from(error: DoorError) -> NotOpened {
+        let cause = match &error {
+            DoorError::Listen(cause) => Some(cause.kind()),
+            _ => None,
+        };
+        let text = error.to_string();
+        NotOpened { cause, text }
+    }
+}
+
+/// Some of the doors, each open while the configuration has it. They close when this
+/// is dropped.
+pub struct Doors {
+    missing: Vec<Door>,
+    control: Option<ControlDoor>,
+    #[cfg(feature = "logins")]
+    auth: Auth,
+    #[cfg(feature = "web")]
+    web: Option<WebDoor>,
+    #[cfg(feature = "ssh")]
+    ssh: Option<SshDoor>,
+}
+
+impl Doors {
+    /// Opens those of `wanted` that the director's configuration has. Who comes in waits
+    /// until there is a desk. Of those that txlb was built without, the log says so.
+    ///
+    /// # Errors
+    /// One that cannot be opened; none is then.
+    pub fn open(director: &Director, wanted: &[Door]) -> Result<Doors, NotOpened> {
+        let config = director.config();
+        let missing = wanted.iter().copied().filter(|door| !door.is_built_in());
+        let missing: Vec<Door> = missing.collect();
+        warn_of_missing(&missing, config, None);
+        let wants = |door| wanted.contains(&door);
+        let control = match wants(Door::Control) {
+            true => Some(ControlDoor::start(config, director.origins())?),
+            false => None,
+        };
+        #[cfg(feature = "logins")]
+        let auth = Auth::new(config.users())?;
+        #[cfg(feature = "web")]
+        let web = match wants(Door::Web) {
+            true => Some(WebDoor::start(config, auth.clone(), director.pulses())?),
+            false => None,
+        };
+        #[cfg(feature = "ssh")]
+        let ssh = match wants(Door::Ssh) {
+            true => Some(SshDoor::start(config, auth.clone())?),
+            false => None,
+        };
+        Ok(Doors {
+            missing,
+            control,
+            #[cfg(feature = "logins")]
+            auth,
+            #[cfg(feature = "web")]
+            web,
+            #[cfg(feature = "ssh")]
+            ssh,
+        })
+    }
+
+    /// Where a door is reached.
+    #[cfg_attr(
+        not(any(feature = "web", feature = "ssh")),
+        expect(clippy::unused_self, reason = "the control socket is a file")
+    )]
+    pub fn addresses(&self, door: Door) -> Vec<SocketAddr> {
+        match door {
+            #[cfg(feature = "web")]
+            Door::Web => self.web.as_ref().map_or_else(Vec::new, WebDoor::addresses),
+            #[cfg(feature = "ssh")]
+            Door::Ssh => self.ssh.as_ref().map_or_else(Vec::new, SshDoor::addresses),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What follows from changes.
+    pub fn fixtures(&self) -> Vec<Box<dyn Fixture>> {
+        let missing: Box<dyn Fixture> = Box::new(Missing(self.missing.clone()));
+        let mut fixtures = vec![missing];
+        fixtures.extend(self.control.as_ref().map(ControlDoor::fixture));
+        #[cfg(feature = "logins")]
+        fixtures.push(self.auth.fixture());
+        #[cfg(feature = "web")]
+        fixtures.extend(self.web.as_ref().map(WebDoor::fixture));
+        #[cfg(feature = "ssh")]
+        fixtures.extend(self.ssh.as_ref().map(SshDoor::fixture));
+        fixtures
+    }
+
+    /// Who is asked on behalf of those who come in.
+    pub fn attend(&self, desk: &Desk) {
+        if let Some(control) = &self.control {
+            control.attend(desk.clone());
+        }
+        #[cfg(feature = "web")]
+        if let Some(web) = &self.web {
+            web.attend(desk.clone());
+        }
+        #[cfg(feature = "ssh")]
+        if let Some(ssh) = &self.ssh {
+            ssh.attend(desk.clone());
+        }
+    }
+}
+
+/// Says so of each door that is configured but that txlb was built without.
+struct Missing(Vec<Door>);
+
+impl Fixture for Missing {
+    fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Finish>, String> {
+        let (missing, now, next) = (self.0.clone(), now.clone(), next.clone());
+        Ok(Some(Box::new(move || {
+            warn_of_missing(&missing, &next, Some(&now));
+        })))
+    }
+}
+
+/// Says so once of each.
+fn warn_of_missing(missing: &[Door], config: &Config, before: Option<&Config>) {
+    let had = |door: &Door| before.is_some_and(|before| door.is_wanted(before));
+    for door in missing.iter().filter(|door| door.is_wanted(config)) {
+        if !had(door) {
+            log::warn!("{door} is configured, but this txlb was built without it");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Why a balancer does not start, or does not do what it is asked to.
+
+use std::fmt;
+use std::io;
+
+use super::doors::NotOpened;
+use crate::config;
+use crate::director::{self, FileError};
+
+/// Why a balancer cannot be started. Nothing runs then.
+#[derive(Debug)]
+pub struct Error(Cause);
+
+#[derive(Debug)]
+pub(super) enum Cause {
+    /// The file cannot be read, or is wrong.
+    File(FileError),
+    /// The text is wrong.
+    Text(config::Error),
+    /// What was asked of the builder.
+    Asked(String),
+    /// It cannot be put in force.
+    Start(director::Error),
+    /// A door cannot be opened.
+    Door(NotOpened),
+    /// The system's.
+    System(io::Error),
+}
+
+/// What kind of thing is in the way of a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// What is to be balanced makes no sense: the file, the text, or what the builder
+    /// was told.
+    Configuration,
+    /// The file cannot be read.
+    File,
+    /// Somewhere cannot be listened.
+    Listen,
+    /// A door cannot be opened.
+    Door,
+    /// The system refuses a thread or an event queue.
+    System,
+}
+
+impl Error {
+    /// What kind of thing is in the way.
+    pub fn kind(&self) -> ErrorKind {
+        match &self.0 {
+            Cause::File(FileError::Unreadable(..)) => ErrorKind::File,
+            Cause::File(_) | Cause::Text(_) | Cause::Asked(_) => ErrorKind::Configuration,
+            Cause::Start(director::Error::Scheduler(_)) => ErrorKind::Configuration,
+            Cause::Start(director::Error::System(_) | director::Error::Worker(_)) => {
+                ErrorKind::System
+            }
+            Cause::Start(_) => ErrorKind::Listen,
+            Cause::Door(_) => ErrorKind::Door,
+            Cause::System(_) => ErrorKind::System,
+        }
+    }
+}
+
+impl From<Cause> for Error {
+    fn from(cause: Cause) -> Error {
+        Error(cause)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Cause::File(error) => error.fmt(f),
+            Cause::Text(error) => write!(f, "line {error}"),
+            Cause::Asked(why) => f.write_str(why),
+            Cause::Start(error) => error.fmt(f),
+            Cause::Door(error) => f.write_str(&error.text),
+            Cause::System(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.0 {
+            Cause::File(error) => Some(error),
+            Cause::Text(error) => Some(error),
+            Cause::Start(error) => Some(error),
+            Cause::System(error) => Some(error),
+            Cause::Asked(_) | Cause::Door(_) => None,
+        }
+    }
+}
+
+/// Why something was not done; everything is as it was. In words for an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused(pub(super) String);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
