@@ -16,6 +16,7 @@ mod output;
 mod passwd;
 mod pidfile;
 mod serve;
+mod supervisor;
 mod terminal;
 
 use std::process::ExitCode;

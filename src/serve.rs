@@ -21,6 +21,7 @@ use crate::demo::Demo;
 use crate::exit::Exit;
 use crate::logging::{Log, Target};
 use crate::pidfile::PidFile;
+use crate::supervisor::Supervisor;
 
 enum Event {
     Signal(Signal),
@@ -64,6 +65,7 @@ fn serve(job: Job, log: &Log) -> Result<(), Exit> {
         .map_err(|error| Exit::other(&error))?;
     // Who reads our number there may send what would have ended us before.
     let _pid_file = job.pid_file.as_deref().map(PidFile::take).transpose()?;
+    let supervisor = Supervisor::from_environment();
     let descriptors_before = raise_limit();
     let options = Options {
         schedulers: Arc::default(),
@@ -74,7 +76,9 @@ fn serve(job: Job, log: &Log) -> Result<(), Exit> {
     announce_descriptors(descriptors_before, director.status().capacity);
     let doors = Doors::open(&director, &Door::ALL).map_err(|error| door_exit(&error))?;
     let mut fixtures = doors.fixtures();
+    fixtures.push(supervisor.fixture());
     fixtures.push(Box::new(log_file));
+    let pulses = director.pulses();
     let thread =
         DeskThread::start(director, file, fixtures).map_err(|error| Exit::other(&error))?;
     let desk = thread.desk();
@@ -84,15 +88,21 @@ fn serve(job: Job, log: &Log) -> Result<(), Exit> {
     if let Some(demo) = &demo {
         demo.invite(&status)?;
     }
-    wait(&desk, &incoming)
+    supervisor
+        .attend(&desk, pulses)
+        .map_err(|error| Exit::other(&error))?;
+    wait(&desk, &incoming, &supervisor)
 }
 
 /// Passes signals on until all is over.
-fn wait(desk: &Desk, events: &Receiver<Event>) -> Result<(), Exit> {
+fn wait(desk: &Desk, events: &Receiver<Event>, supervisor: &Supervisor) -> Result<(), Exit> {
     let mut stopping = false;
     for event in events {
         match event {
-            Event::Director(DirectorEvent::Stopped) => return Ok(()),
+            Event::Director(DirectorEvent::Stopped) => {
+                supervisor.over();
+                return Ok(());
+            }
             Event::Director(DirectorEvent::WorkerPanicked(number)) => {
                 return Err(Exit::new(
                     Exit::OTHER,
@@ -106,7 +116,7 @@ fn wait(desk: &Desk, events: &Receiver<Event>) -> Result<(), Exit> {
             }
             Event::Signal(signal) => {
                 stopping |= matches!(signal, Signal::Stop | Signal::Quit);
-                desk.signal(signal);
+                supervisor.pass_on(signal, desk);
             }
         }
     }

@@ -3,6 +3,7 @@
 //! What is done about one that does not is for who asks to know.
 
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use crate::relay::Pulse;
@@ -19,11 +20,22 @@ impl Pulses {
     /// Whether every worker gives a sign of life within `patience`: each has its turn
     /// to end first, which takes milliseconds.
     pub fn beat(&self, patience: Duration) -> bool {
+        self.all(patience, |sign| sign.is_ok())
+    }
+
+    /// Whether no worker hangs: each gives a sign of life within `patience`, or is gone,
+    /// as those are that have nothing left to do while txlb stops.
+    pub fn go_on(&self, patience: Duration) -> bool {
+        self.all(patience, |sign| sign != Err(RecvTimeoutError::Timeout))
+    }
+
+    /// Whether all signs are good: they are asked for at once.
+    fn all(&self, patience: Duration, good: impl Fn(Result<(), RecvTimeoutError>) -> bool) -> bool {
         let deadline = Instant::now() + patience;
         let signs: Vec<_> = self.0.iter().map(Pulse::ask).collect();
-        let left = || deadline.saturating_duration_since(Instant::now());
-        signs
-            .into_iter()
-            .all(|sign| sign.recv_timeout(left()).is_ok())
+        signs.into_iter().all(|sign| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            sign.is_some_and(|sign| good(sign.recv_timeout(left)))
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod descriptors;
 pub mod listen;
+pub mod notify;
 pub mod peer;
 pub mod pipes;
 pub mod state;

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -91,17 +91,19 @@ impl Mailbox {
 }
 
 impl Pulse {
-    /// Asks for a sign of life, which comes or does not. Never waits: a worker whose
-    /// mailbox is full is as good as silent.
-    pub(crate) fn ask(&self) -> Receiver<()> {
+    /// Asks for a sign of life, which comes or does not; a worker that is gone hangs up.
+    /// Never waits: `None` of one whose mailbox is full, which is as good as silent.
+    pub(crate) fn ask(&self) -> Option<Receiver<()>> {
         let (alive, sign) = channel();
-        if let Some(orders) = self.orders.upgrade()
-            && orders.try_send(Order::Answer(alive)).is_ok()
-        {
-            // Fails only where there is nothing left to wake.
-            let _ = self.waker.wake();
+        if let Some(orders) = self.orders.upgrade() {
+            match orders.try_send(Order::Answer(alive)) {
+                // Fails only where there is nothing left to wake.
+                Ok(()) => drop(self.waker.wake()),
+                Err(TrySendError::Full(_)) => return None,
+                Err(TrySendError::Disconnected(_)) => {}
+            }
         }
-        sign
+        Some(sign)
     }
 }
 
@@ -111,5 +113,33 @@ impl Drop for Mailbox {
         self.orders = None;
         // Fails only where there is nothing left to wake.
         let _ = self.waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::TryRecvError;
+
+    use super::*;
+
+    #[test]
+    fn who_is_gone_hangs_up_and_whose_mailbox_is_full_is_silent() {
+        let poll = Poll::new().unwrap();
+        let (mailbox, orders) = Mailbox::new(&poll, Token(0)).unwrap();
+        let pulse = mailbox.pulse();
+        let asked: Vec<_> = (0..CAPACITY).map(|_| pulse.ask().unwrap()).collect();
+        assert!(pulse.ask().is_none());
+        let Ok(Order::Answer(sign)) = orders.recv() else {
+            panic!("nobody asked");
+        };
+        sign.send(()).unwrap();
+        assert_eq!(asked[0].try_recv(), Ok(()));
+        assert_eq!(asked[1].try_recv(), Err(TryRecvError::Empty));
+        // Whoever goes leaves what is asked of them unanswered.
+        drop(orders);
+        assert_eq!(asked[1].recv().ok(), None);
+        assert_eq!(pulse.ask().unwrap().recv().ok(), None);
+        drop(mailbox);
+        assert_eq!(pulse.ask().unwrap().recv().ok(), None);
     }
 }
