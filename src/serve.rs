@@ -15,6 +15,7 @@ use txlb::director::{
     Options, Signal, Status, forward_signals,
 };
 use txlb::os::descriptors;
+use txlb::os::inherited::{Inherited, inherited};
 
 use crate::cli::{Job, Source};
 use crate::demo::Demo;
@@ -30,13 +31,16 @@ enum Event {
 
 /// Balances until a signal ends it.
 pub(crate) fn run(job: Job) -> Result<(), Exit> {
+    // Before there are threads.
+    let inherited =
+        inherited().map_err(|error| Exit::new(Exit::CANNOT_BIND, &format!("txlb: {error}")))?;
     let log = Log::start(job.level).map_err(|error| Exit::other(&error))?;
-    let result = serve(job, &log);
+    let result = serve(job, &log, inherited);
     log.flush();
     result
 }
 
-fn serve(job: Job, log: &Log) -> Result<(), Exit> {
+fn serve(job: Job, log: &Log, inherited: Vec<Inherited>) -> Result<(), Exit> {
     let mut demo = None;
     let (file, config) = match job.source {
         Source::File(path) => {
@@ -72,7 +76,9 @@ fn serve(job: Job, log: &Log) -> Result<(), Exit> {
         workers: job.workers.unwrap_or_else(processors),
         on_event: Arc::new(move |event| drop(events.send(Event::Director(event)))),
     };
-    let director = Director::start(config, &options).map_err(|error| start_exit(&error))?;
+    let director = Director::bind_with(config, options.workers, inherited)
+        .and_then(|bound| bound.start(&options))
+        .map_err(|error| start_exit(&error))?;
     announce_descriptors(descriptors_before, director.status().capacity);
     let doors = Doors::open(&director, &Door::ALL).map_err(|error| door_exit(&error))?;
     let mut fixtures = doors.fixtures();

@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use super::answers::Answers;
 use super::error::Error;
-use super::listeners::{self, Listeners, Opened, Wanted};
+use super::listeners::{self, Inheritance, Listeners, Opened, Wanted};
 use super::names::{Names, look_up};
 use super::recovery::Recovery;
 use super::renames::Renames;
 use super::running::Running;
 use super::{Director, Options, shares, start_workers};
 use crate::config::Config;
+use crate::os::inherited::Inherited;
 use crate::relay::{Clock, Journal, Lobbies, Meters, Origins, Shared};
 
 /// A balancer that listens, and has yet to start. Clients wait in the system's
@@ -25,21 +26,29 @@ pub struct Bound {
     config: Config,
     workers: usize,
     wanted: Wanted,
+    listeners: Listeners,
     opened: Vec<Opened>,
 }
 
 impl Bound {
-    /// Binds what `config` says for `workers` threads; at least one. Starts no
-    /// thread: the names of listeners are looked up one after the other, for as
+    /// Binds what `config` says for `workers` threads, at least one, and `inherited` is
+    /// not there for. Starts no thread: the names of listeners are looked up one after the other, for as
     /// long as the system takes.
-    pub(super) fn new(config: Config, workers: usize) -> Result<Bound, Error> {
+    pub(super) fn new(
+        config: Config,
+        workers: usize,
+        inherited: Vec<Inherited>,
+    ) -> Result<Bound, Error> {
         let workers = workers.max(1);
-        let wanted = listeners::wanted_at_first(&config)?;
-        let opened = Listeners::default().open(&wanted, workers)?;
+        let listeners = Listeners::with(Inheritance::new(inherited));
+        let mut wanted = listeners::wanted_at_first(&config)?;
+        listeners.inheritance.add_named(&config, &mut wanted);
+        let opened = listeners.open(&wanted, workers)?;
         Ok(Bound {
             config,
             workers,
             wanted,
+            listeners,
             opened,
         })
     }
@@ -75,7 +84,7 @@ impl Bound {
             config: Config::default(),
             generation: 0,
             wanted: Wanted::new(),
-            listeners: Listeners::default(),
+            listeners: self.listeners,
             running: Running::default(),
             workers: start_workers(count, &shared, options).map_err(Error::System)?,
             shared,
@@ -89,6 +98,7 @@ impl Bound {
         };
         director.check_schedulers(&self.config)?;
         director.put_in_force(self.config, self.wanted, self.opened, &Renames::default())?;
+        director.listeners.inheritance.warn(&director.wanted);
         Ok(director)
     }
 }

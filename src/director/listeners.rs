@@ -3,11 +3,14 @@
 //! All or nothing: what cannot be bound leaves everything as it was. What
 //! comes in through them is the relay's business.
 
+mod inherited;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
 
+pub(super) use self::inherited::Inheritance;
 use super::error::Error;
 use super::names::{Answer, resolve_all, resolve_here};
 use crate::config::{Config, ListenAddress, ListenHost, Service};
@@ -18,6 +21,8 @@ use crate::relay::ListenKey;
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
     bound: BTreeMap<ListenKey, SocketAddr>,
+    /// The sockets that need not be bound.
+    pub(super) inheritance: Inheritance,
 }
 
 /// What a configuration asks for: each listener, and what is behind it.
@@ -167,6 +172,14 @@ fn places(listen: &ListenAddress, answers: &BTreeMap<String, Answer>) -> Result<
 }
 
 impl Listeners {
+    /// None yet, and these need not be bound.
+    pub(super) fn with(inheritance: Inheritance) -> Listeners {
+        Listeners {
+            bound: BTreeMap::new(),
+            inheritance,
+        }
+    }
+
     /// Binds what is wanted and not there, `workers` sockets each.
     ///
     /// # Errors
@@ -183,7 +196,8 @@ impl Listeners {
                 .keys()
                 .chain(opened.iter().map(|opened| &opened.key));
             let overlaps_own = ours.any(|own| own.place.overlaps(key.place));
-            match bind_all(key.place, workers, overlaps_own) {
+            let given = self.inheritance.sockets(key.place, workers);
+            match given.unwrap_or_else(|| bind_all(key.place, workers, overlaps_own)) {
                 Ok(sockets) => {
                     let address = sockets[0].local_addr();
                     let address = address.map_err(|error| refused(key, error))?;

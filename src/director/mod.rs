@@ -61,6 +61,7 @@ use running::Running;
 use crate::balance::{Schedulers, Tracker};
 use crate::config::verb::HostKey;
 use crate::config::{self, Config, OwnNames};
+use crate::os::inherited::Inherited;
 use crate::relay::{Group, ListenKey, Listing, Mailbox, Order, Plan, Shared, Slice, Worker};
 
 /// How long a change waits for names that are new to be resolved.
@@ -145,7 +146,21 @@ impl Director {
     /// # Errors
     /// A listener that cannot be had. Nothing is bound then.
     pub fn bind(config: Config, workers: usize) -> Result<Bound, Error> {
-        Bound::new(config, workers)
+        Bound::new(config, workers, Vec::new())
+    }
+
+    /// As [`Director::bind`], with sockets that somebody else has bound. Each is the
+    /// listener at its address; where there is none, it is one of the service whose name
+    /// it has. All workers accept from the same socket then.
+    ///
+    /// # Errors
+    /// A listener that cannot be had. Nothing is bound then.
+    pub fn bind_with(
+        config: Config,
+        workers: usize,
+        inherited: Vec<Inherited>,
+    ) -> Result<Bound, Error> {
+        Bound::new(config, workers, inherited)
     }
 
     /// Puts `next` in force: all of it, or nothing. No session is cut. Returns
@@ -160,7 +175,8 @@ impl Director {
     /// As [`Director::apply`], and some hosts that have new names live on.
     pub(crate) fn apply_renamed(&mut self, next: Config, renames: &Renames) -> Result<(), Error> {
         self.check_schedulers(&next)?;
-        let wanted = listeners::wanted(&next, &self.wanted)?;
+        let mut wanted = listeners::wanted(&next, &self.wanted)?;
+        self.listeners.inheritance.add_named(&next, &mut wanted);
         let opened = self.listeners.open(&wanted, self.workers.len())?;
         self.put_in_force(next, wanted, opened, renames)
     }

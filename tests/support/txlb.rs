@@ -92,8 +92,17 @@ impl Txlb {
     }
 
     /// Runs a command that is, or becomes, txlb; waits for nothing.
-    pub(crate) fn spawn(mut command: Command, folder: Folder) -> Txlb {
-        command.stdin(Stdio::null()).stdout(Stdio::null());
+    pub(crate) fn spawn(command: Command, folder: Folder) -> Txlb {
+        Txlb::spawn_between([Stdio::null(), Stdio::null()], command, folder)
+    }
+
+    /// As `spawn`, with these for standard input and output.
+    pub(crate) fn spawn_between(
+        [stdin, stdout]: [Stdio; 2],
+        mut command: Command,
+        folder: Folder,
+    ) -> Txlb {
+        command.stdin(stdin).stdout(stdout);
         keep_state_in(&folder, &mut command);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let lines = read_lines(child.stderr.take().unwrap());
