@@ -4,6 +4,7 @@
 //! same words. What runs then is `balancer`'s business.
 
 use std::fmt::Display;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::balance::{Scheduler, Schedulers};
 use crate::config::verb::{Command, Verb, apply_all};
 use crate::config::{Config, Reading, read_with};
 use crate::director::{Desk, DeskThread, Director, File, Notice, Options, Signal};
+use crate::os::inherited::Inherited;
 
 /// What a service or group is called that nobody gave a name.
 const UNNAMED: &str = "main";
@@ -35,6 +37,7 @@ pub struct Builder {
     listens: bool,
     group: Option<String>,
     host: Option<String>,
+    listeners: Vec<Inherited>,
     workers: Option<usize>,
     schedulers: Schedulers,
     doors: Vec<Door>,
@@ -86,6 +89,21 @@ impl Builder {
             return self.verb("addListen", &[("service", &service), ("ip", &address)]);
         }
         self.verb("newService", &[("service", &service), ("listen", &address)])
+    }
+
+    /// As [`Builder::listen`], with a socket that listens already: clients that wait in its
+    /// queue are served too. Whoever has it as well can still accept from it; `accept` does
+    /// not wait for clients any more then.
+    #[must_use]
+    pub fn listener(self, listener: TcpListener) -> Builder {
+        match Inherited::new(String::new(), listener, false) {
+            Ok(inherited) => {
+                let mut next = self.listen(inherited.place);
+                next.listeners.push(inherited);
+                next
+            }
+            Err(error) => self.was_wrong(format!("listener(): not a listening socket: {error}")),
+        }
     }
 
     /// A new group of the service. The first is enabled, so it gets the sessions, unless
@@ -265,7 +283,9 @@ impl Builder {
                 move |notice| on_notice(notice, &desk, &ended)
             }),
         };
-        let director = Director::start(config, &options).map_err(Cause::Start)?;
+        let director = Director::bind_with(config, options.workers, self.listeners)
+            .and_then(|bound| bound.start(&options))
+            .map_err(Cause::Start)?;
         drop(options);
         let news = director.news();
         let doors = Doors::open(&director, &self.doors).map_err(Cause::Door)?;

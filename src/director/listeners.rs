@@ -235,6 +235,7 @@ impl Listeners {
         workers: usize,
     ) -> Vec<Vec<(ListenKey, TcpListener)>> {
         self.bound.retain(|key, _| wanted.contains_key(key));
+        self.inheritance.let_go();
         let mut shares: Vec<_> = (0..workers).map(|_| Vec::new()).collect();
         for Opened {
             key,

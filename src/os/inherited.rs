@@ -4,11 +4,13 @@
 //! Which of them serves what is for their owner to say.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+
+use rustix::net::sockopt;
 
 use super::listen::Place;
 
-/// A socket that was made by somebody else, who has it still: closing it ends nothing.
+/// A listening socket that was made by somebody else.
 #[derive(Debug)]
 pub struct Inherited {
     /// What it was called, if anything.
@@ -17,6 +19,52 @@ pub struct Inherited {
     pub place: Place,
     /// The socket.
     pub listener: TcpListener,
+    /// Whether whoever made it has it still: then closing it ends nothing.
+    pub is_shared: bool,
+}
+
+impl Inherited {
+    /// Makes of it what a socket of our own is.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it does not listen, or the system's.
+    pub fn new(name: String, listener: TcpListener, is_shared: bool) -> io::Result<Inherited> {
+        check_listening(&listener)?;
+        sockopt::set_tcp_nodelay(&listener, true)?;
+        sockopt::set_socket_keepalive(&listener, true)?;
+        listener.set_nonblocking(true)?;
+        Ok(Inherited {
+            name,
+            place: place(&listener)?,
+            listener,
+            is_shared,
+        })
+    }
+}
+
+/// Apple's system does not tell.
+fn check_listening(listener: &TcpListener) -> io::Result<()> {
+    #[cfg(not(target_vendor = "apple"))]
+    if !sockopt::socket_acceptconn(listener)? {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    #[cfg(target_vendor = "apple")]
+    let _ = listener;
+    Ok(())
+}
+
+fn place(listener: &TcpListener) -> io::Result<Place> {
+    let address = listener.local_addr()?;
+    let is_any = match address {
+        SocketAddr::V4(_) => false,
+        SocketAddr::V6(v6) => v6.ip().is_unspecified() && !sockopt::ipv6_v6only(listener)?,
+    };
+    Ok(match is_any {
+        true => Place::Any {
+            port: address.port(),
+        },
+        false => Place::At(address),
+    })
 }
 
 /// Those that this process was given. To be called once, before there are threads: the
@@ -33,7 +81,7 @@ pub fn inherited() -> io::Result<Vec<Inherited>> {
     let mut all: Vec<Inherited> = Vec::new();
     for (number, name) in given.names.into_iter().enumerate() {
         let listener = descriptors.take_tcp_listener(number).ok().flatten();
-        let one = listener.and_then(|listener| given::prepared(name.clone(), listener).ok());
+        let one = listener.and_then(|listener| Inherited::new(name.clone(), listener, true).ok());
         let called = format!("{} of those that were inherited ({name:?})", number + 1);
         let one = one.ok_or_else(|| bad(&format!("number {called} is no listening TCP socket")))?;
         if let Some(other) = all.iter().find(|other| other.place == one.place) {
@@ -70,9 +118,6 @@ fn bad(what: &str) -> io::Error {
 #[cfg(feature = "activation")]
 mod given {
     use std::env;
-    use std::net::SocketAddr;
-
-    use rustix::net::sockopt;
 
     use super::*;
 
@@ -124,44 +169,6 @@ mod given {
             Ok((count > 0).then_some(Given { names }))
         }
     }
-
-    /// Makes of it what a socket of our own is.
-    pub(super) fn prepared(name: String, listener: TcpListener) -> io::Result<Inherited> {
-        listens(&listener)?;
-        sockopt::set_tcp_nodelay(&listener, true)?;
-        sockopt::set_socket_keepalive(&listener, true)?;
-        listener.set_nonblocking(true)?;
-        Ok(Inherited {
-            name,
-            place: place(&listener)?,
-            listener,
-        })
-    }
-
-    /// Apple's system does not tell.
-    fn listens(listener: &TcpListener) -> io::Result<()> {
-        #[cfg(not(target_vendor = "apple"))]
-        if !sockopt::socket_acceptconn(listener)? {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        #[cfg(target_vendor = "apple")]
-        let _ = listener;
-        Ok(())
-    }
-
-    fn place(listener: &TcpListener) -> io::Result<Place> {
-        let address = listener.local_addr()?;
-        let is_any = match address {
-            SocketAddr::V4(_) => false,
-            SocketAddr::V6(v6) => v6.ip().is_unspecified() && !sockopt::ipv6_v6only(listener)?,
-        };
-        Ok(match is_any {
-            true => Place::Any {
-                port: address.port(),
-            },
-            false => Place::At(address),
-        })
-    }
 }
 
 #[cfg(all(test, feature = "activation"))]
@@ -170,7 +177,7 @@ mod tests {
 
     use rustix::net::sockopt;
 
-    use super::given::{Given, prepared};
+    use super::given::Given;
     use super::*;
     use crate::os::listen::bind_all;
 
@@ -212,7 +219,7 @@ mod tests {
                 place: known,
                 listener,
                 ..
-            } = prepared("web".to_owned(), socket).unwrap();
+            } = Inherited::new("web".to_owned(), socket, true).unwrap();
             assert!(sockopt::tcp_nodelay(&listener).unwrap());
             assert!(sockopt::socket_keepalive(&listener).unwrap());
             assert_eq!(
@@ -231,6 +238,6 @@ mod tests {
         let host = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(host.local_addr().unwrap()).unwrap();
         let disguised = TcpListener::from(rustix::fd::OwnedFd::from(client));
-        assert!(prepared(String::new(), disguised).is_err());
+        assert!(Inherited::new(String::new(), disguised, true).is_err());
     }
 }

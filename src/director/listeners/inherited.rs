@@ -1,8 +1,8 @@
 //! Which services the sockets serve that this process was given.
 //!
 //! The one at a listener's address is that listener. One whose address is nobody's, but
-//! whose name is a service's, is one more listener of it. They are kept in any case:
-//! whoever made them has them too, so that nobody else could ever bind their places.
+//! whose name is a service's, is one more listener of it. Those that whoever made them
+//! has too are kept in any case: nobody else could ever bind their places.
 
 use std::io;
 use std::net::TcpListener;
@@ -45,6 +45,11 @@ impl Inheritance {
     ) -> Option<io::Result<Vec<TcpListener>>> {
         let found = self.0.iter().find(|socket| socket.place == place)?;
         Some((0..workers).map(|_| found.listener.try_clone()).collect())
+    }
+
+    /// Lets go of those that nobody else has: who serves them has them now.
+    pub(super) fn let_go(&mut self) {
+        self.0.retain(|socket| socket.is_shared);
     }
 
     /// Says what of it is not as whoever made the sockets will have meant it.
