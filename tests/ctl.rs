@@ -14,7 +14,7 @@ use support::client::{Session, who, who_in_turn};
 use support::config::web;
 use support::control::{Controlled, ctl};
 use support::host::Host;
-use support::txlb::{Folder, Txlb, finish, run, text};
+use support::txlb::{Folder, Txlb, finish, program, run, text};
 use support::until;
 use txlb::config::{Config, read};
 
@@ -155,10 +155,10 @@ fn who_may_not_open_the_socket_is_told_so() {
     let open = fs::Permissions::from_mode(0o755);
     fs::set_permissions(controlled.place.path(), open.clone()).unwrap();
     // The program may be where others cannot reach it.
-    let program = controlled.place.file("txlb");
-    fs::copy(env!("CARGO_BIN_EXE_txlb"), &program).unwrap();
-    fs::set_permissions(&program, open).unwrap();
-    let mut command = std::process::Command::new(program);
+    let copy = controlled.place.file("txlb");
+    fs::copy(program(), &copy).unwrap();
+    fs::set_permissions(&copy, open).unwrap();
+    let mut command = std::process::Command::new(copy);
     command.args(["ctl", "-C", text(&controlled.socket), "status"]);
     let finished = finish({
         command.uid(65534).gid(65534);

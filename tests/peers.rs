@@ -1,7 +1,8 @@
 //! txlb between real programs: nginx behind it under load, and Redis through it.
 //!
-//! They are Debian's, so these tests are ignored unless asked for:
-//! `cargo test --release --test peers -- --ignored`.
+//! They are Debian's, so these tests are ignored unless asked for. What is released is to
+//! be under load, which need not be built with the tests:
+//! `TXLB_PROGRAM=target/release/txlb cargo test --test peers -- --ignored`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

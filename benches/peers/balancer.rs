@@ -2,17 +2,23 @@
 //!
 //! All do the same: TCP, least connections, two threads or processes, no log.
 
+use std::env;
 use std::fmt::Write;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::Outcome;
 use super::folder::{Folder, free_address};
 use super::process::Process;
 
-/// The built txlb: with the release profile, by `cargo bench`.
-const TXLB: &str = env!("CARGO_BIN_EXE_txlb");
+/// The built txlb, with the release profile by `cargo bench`; or the one that
+/// `TXLB_PROGRAM` names, from the top of the tree.
+fn own() -> PathBuf {
+    let named = env::var_os("TXLB_PROGRAM").filter(|name| !name.is_empty());
+    let named = named.unwrap_or_else(|| env!("CARGO_BIN_EXE_txlb").into());
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(named)
+}
 
 /// Debian's place for the module that makes nginx a TCP balancer.
 pub(crate) const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
@@ -142,7 +148,7 @@ pub(crate) fn command(folder: &Folder, peer: Peer, task: &Task) -> Outcome<Comma
 
 /// txlb with this file.
 pub(crate) fn txlb_command(file: &Path, workers: usize) -> Command {
-    let mut command = Command::new(TXLB);
+    let mut command = Command::new(own());
     command.arg("-f").arg(file);
     command.args(["-w", &workers.to_string()]);
     command

@@ -1,10 +1,12 @@
 //! The program under test: started, told, listened to, and ended.
 
+use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -14,7 +16,17 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::PATIENCE;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_txlb");
+/// The program under test: the one that was built with the tests, or the one that
+/// `TXLB_PROGRAM` names, from the top of the tree, such as `target/release/txlb`. So
+/// what is released is tested without the tests having to be built as it is.
+pub(crate) fn program() -> &'static Path {
+    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+        let named = env::var_os("TXLB_PROGRAM").filter(|name| !name.is_empty());
+        let named = named.unwrap_or_else(|| env!("CARGO_BIN_EXE_txlb").into());
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(named)
+    });
+    &PROGRAM
+}
 
 /// A folder of the test's own, gone with it.
 pub(crate) struct Folder(PathBuf);
@@ -24,7 +36,7 @@ impl Folder {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("txlb-test-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let path = env::temp_dir().join(name);
         // One of an earlier process with this number, if that was killed.
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).unwrap();
@@ -71,14 +83,14 @@ impl Txlb {
 
     /// Starts txlb with this configuration and these options as well.
     pub(crate) fn start_with(config: &str, options: &[&str]) -> Txlb {
-        Txlb::start_by(Command::new(BINARY), config, options)
+        Txlb::start_by(Command::new(program()), config, options)
     }
 
     /// As `start_with`, with a limit of descriptors.
     pub(crate) fn start_limited(limit: u32, config: &str, options: &[&str]) -> Txlb {
         let mut shell = Command::new("sh");
         let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
-        shell.args(["-c", &script, BINARY]);
+        shell.args(["-c", &script]).arg(program());
         Txlb::start_by(shell, config, options)
     }
 
@@ -263,7 +275,7 @@ pub(crate) struct Finished {
 
 /// Runs txlb to its end.
 pub(crate) fn run<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Finished {
-    let mut command = Command::new(BINARY);
+    let mut command = Command::new(program());
     command.args(arguments);
     finish(command)
 }
@@ -302,7 +314,7 @@ pub(crate) fn finish(mut command: Command) -> Finished {
 
 /// A `txlb` with these arguments, to be run by `spawn` or `finish`.
 pub(crate) fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(BINARY);
+    let mut command = Command::new(program());
     command.args(arguments);
     command
 }
