@@ -177,7 +177,8 @@ impl Balancer {
         self.apply_pairs("enableGroup", &[("service", service), ("group", group)])
     }
 
-    /// A service listens at another port, or address, instead of one where it listens.
+    /// A service listens at another port, or address, instead of one where it listens:
+    /// `from` is as it was configured, or the port of that.
     /// Clients that are in the queue of the old one are let in first.
     ///
     /// # Errors

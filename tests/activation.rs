@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use support::client::{Session, who};
 use support::config::web;
 use support::host::Host;
-use support::txlb::{BINARY, Folder, Txlb, text};
+use support::txlb::{Folder, Txlb, program, text};
 use support::until;
 
 /// Makes descriptors 3 and 4 of standard input and output, and says so.
@@ -26,7 +26,15 @@ fn start(config: &str, given: [OwnedFd; 2], more: &[(&str, &str)]) -> Txlb {
     let folder = Folder::new();
     let file = folder.write("config.xml", config);
     let mut shell = Command::new("sh");
-    shell.args(["-c", HAND_OVER, BINARY, "-w", "2", "-f", text(&file)]);
+    shell.args([
+        "-c",
+        HAND_OVER,
+        text(program()),
+        "-w",
+        "2",
+        "-f",
+        text(&file),
+    ]);
     shell
         .env("LISTEN_FDS", "2")
         .env_remove("LISTEN_FDNAMES")

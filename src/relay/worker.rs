@@ -24,7 +24,7 @@ use accept::ACCEPT_PAUSE_MS;
 use list::Listings;
 
 use super::end::EndReason;
-use super::link::{Link, Turn, TurnEnd};
+use super::link::{Circuit, Link, Turn, TurnEnd};
 use super::listener::{ListenKey, Listener};
 use super::mailbox::{Mailbox, Order};
 use super::meters::Meters;
@@ -385,6 +385,20 @@ impl Worker {
 
     fn meters(&self) -> &Meters {
         &self.shared.meters[self.number]
+    }
+}
+
+impl Drop for Worker {
+    /// A session that a panic has cut must not look like one that has ended.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for slot in self.links.occupied().collect::<Vec<_>>() {
+            if let Some(link) = self.links.at(slot) {
+                link.circuit.close(true);
+            }
+        }
     }
 }
 

@@ -1,0 +1,58 @@
+//! What happens in a balancer, told as it happens: hosts that fail and come back, every
+//! session that ends, and changes. Ends with its standard input.
+//!
+//!     cargo run --example events -- 127.0.0.1:8080 127.0.0.1:8001 127.0.0.1:8002
+//!
+//! A line on its standard input is a verb, such as
+//! `drainHost service=main group=main name=host1`.
+
+use std::error::Error;
+use std::io::{self, BufRead};
+use std::thread;
+use std::time::Duration;
+
+use txlb::{Balancer, Event};
+
+fn tell(event: &Event) {
+    match event {
+        Event::HostDown { host, reason } => println!("{host} is down: {reason}"),
+        Event::HostUp { host } => println!("{host} is up"),
+        Event::SessionEnded(session) => println!(
+            "{} was served by {} for {} ms: {} bytes there, {} back, {}",
+            session.client,
+            session.host.as_deref().unwrap_or("nobody"),
+            session.total_ms,
+            session.bytes_to_host,
+            session.bytes_to_client,
+            session.reason.as_str(),
+        ),
+        Event::Noted(happening) => println!("{}: {}", happening.topic.as_str(), happening.text),
+        Event::Missed(events) => println!("{events} events were missed"),
+        other => println!("{other:?}"),
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut addresses = std::env::args().skip(1);
+    let listen = addresses.next().ok_or("usage: events LISTEN HOST ...")?;
+    let mut builder = Balancer::builder().listen(listen);
+    for (number, address) in addresses.enumerate() {
+        builder = builder.host(format!("host{}", number + 1), address);
+    }
+    let balancer = builder.start()?;
+    for address in balancer.addresses("main") {
+        println!("listening at {address}");
+    }
+
+    let events = balancer.events();
+    let teller = thread::spawn(move || events.for_each(|event| tell(&event)));
+    for line in io::stdin().lock().lines() {
+        match balancer.apply(&line?) {
+            Ok(done) => println!("generation {}: {}", done.generation, done.told),
+            Err(refused) => println!("refused: {refused}"),
+        }
+    }
+    balancer.shutdown(Duration::from_secs(5));
+    teller.join().map_err(|_| "the teller panicked")?;
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! A scheduler of one's own: fills the hosts in their order, each with so many sessions,
+//! and turns to the next when the one before is full. The dear ones come last.
+//!
+//! A file can name it, as this one does: `scheduler="fill"`.
+//!
+//!     cargo run --example scheduler -- 2 127.0.0.1:8080 127.0.0.1:8001 127.0.0.1:8002
+
+use std::error::Error;
+use std::io::{self, Read};
+use std::time::Duration;
+
+use txlb::Balancer;
+use txlb::scheduler::{Ask, End, HostId, Hosts, Pick, Scheduler};
+
+#[derive(Debug)]
+struct Fill {
+    /// Sessions that make a host full.
+    most: u32,
+    /// Sessions that began, and that ended: only to be told of both.
+    begun: u64,
+    ended: u64,
+}
+
+impl Scheduler for Fill {
+    /// Nothing is kept of the hosts, so nothing need be renewed.
+    fn renew(&mut self, _hosts: &Hosts) {}
+
+    fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick {
+        let left = hosts.candidates().iter().filter(|id| !ask.has_tried(**id));
+        let open = |id: &HostId| hosts.get(*id).map_or(u32::MAX, |host| host.open());
+        let with_room = left.clone().find(|id| open(id) < self.most);
+        // All are full: the first of the least loaded has to bear one more.
+        let pick = with_room.or_else(|| left.min_by_key(|id| open(id)));
+        pick.copied().into()
+    }
+
+    fn picked(&mut self, _hosts: &Hosts, _host: HostId) {
+        self.begun += 1;
+    }
+
+    fn ended(&mut self, _hosts: &Hosts, end: &End) {
+        self.ended += 1;
+        let open = self.begun - self.ended;
+        println!("{} has gone, {open} sessions are open", end.client);
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let usage = "usage: scheduler SESSIONS LISTEN HOST ...";
+    let mut arguments = std::env::args().skip(1);
+    let most = arguments.next().ok_or(usage)?.parse()?;
+    let listen = arguments.next().ok_or(usage)?;
+    let hosts: String = arguments
+        .map(|address| format!(r#"<host ip="{address}"/>"#))
+        .collect();
+    let file = format!(
+        r#"<config>
+             <service name="web">
+               <listen ip="{listen}"/>
+               <group name="main" scheduler="fill" enable="true">{hosts}</group>
+             </service>
+           </config>"#
+    );
+
+    let balancer = Balancer::from_xml(file)
+        .scheduler("fill", move || Fill {
+            most,
+            begun: 0,
+            ended: 0,
+        })
+        .start()?;
+    for address in balancer.addresses("web") {
+        println!("listening at {address}");
+    }
+    io::stdin().read_to_end(&mut Vec::new())?;
+    balancer.shutdown(Duration::from_secs(5));
+    Ok(())
+}
