@@ -40,12 +40,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         builder = builder.host(format!("host{}", number + 1), address);
     }
     let balancer = builder.start()?;
+    // Before anybody knows where to come, so that nothing is missed.
+    let events = balancer.events();
+    let teller = thread::spawn(move || events.for_each(|event| tell(&event)));
     for address in balancer.addresses("main") {
         println!("listening at {address}");
     }
 
-    let events = balancer.events();
-    let teller = thread::spawn(move || events.for_each(|event| tell(&event)));
     for line in io::stdin().lock().lines() {
         match balancer.apply(&line?) {
             Ok(done) => println!("generation {}: {}", done.generation, done.told),

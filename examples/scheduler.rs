@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use txlb::Balancer;
-use txlb::scheduler::{Ask, End, HostId, Hosts, Pick, Scheduler};
+use txlb::scheduler::{Ask, End, HostId, Hosts, Member, Pick, Scheduler};
 
 #[derive(Debug)]
 struct Fill {
@@ -27,7 +27,7 @@ impl Scheduler for Fill {
 
     fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick {
         let left = hosts.candidates().iter().filter(|id| !ask.has_tried(**id));
-        let open = |id: &HostId| hosts.get(*id).map_or(u32::MAX, |host| host.open());
+        let open = |id: &HostId| hosts.get(*id).map_or(u32::MAX, Member::open);
         let with_room = left.clone().find(|id| open(id) < self.most);
         // All are full: the first of the least loaded has to bear one more.
         let pick = with_room.or_else(|| left.min_by_key(|id| open(id)));

@@ -167,7 +167,7 @@ pub mod scheduler {
 /// How everything is, as plain data.
 pub mod status {
     #[doc(inline)]
-    pub use crate::balance::{Failure, Health, Totals};
+    pub use crate::balance::{Failure, HISTOGRAM_MS, Health, Totals};
     #[doc(inline)]
     pub use crate::config::HostState;
     #[doc(inline)]

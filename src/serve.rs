@@ -80,7 +80,7 @@ fn serve(job: Job, log: &Log, inherited: Vec<Inherited>) -> Result<(), Exit> {
         .and_then(|bound| bound.start(&options))
         .map_err(|error| start_exit(&error))?;
     announce_descriptors(descriptors_before, director.status().capacity);
-    let doors = Doors::open(&director, &Door::ALL).map_err(|error| door_exit(&error))?;
+    let doors = Doors::open(&director, Door::ALL).map_err(|error| door_exit(&error))?;
     let mut fixtures = doors.fixtures();
     fixtures.push(supervisor.fixture());
     fixtures.push(Box::new(log_file));

@@ -112,7 +112,7 @@ pub(crate) fn command(folder: &Folder, peer: Peer, task: &Task) -> Outcome<Comma
         Peer::Haproxy | Peer::HaproxyAuto | Peer::HaproxySplice => "haproxy".into(),
         Peer::Nginx => "nginx".into(),
         Peer::Pen => "pen".into(),
-        Peer::Floor => std::env::current_exe()?,
+        Peer::Floor => env::current_exe()?,
     };
     let mut command = Command::new(program);
     match peer {

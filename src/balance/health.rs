@@ -6,6 +6,7 @@ use std::fmt;
 
 /// What is seen of a host (its state is what the operator wants).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Health {
     /// Nothing yet.
     #[default]

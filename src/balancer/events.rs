@@ -2,7 +2,7 @@
 //!
 //! Who tells it is the relay's and the director's business.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use crate::director::Event;
@@ -21,18 +21,12 @@ pub struct Events(pub(super) Receiver<Event>);
 impl Events {
     /// The next event, or `None` if there is none within `patience`, or never will be.
     pub fn next_within(&self, patience: Duration) -> Option<Event> {
-        match self.0.recv_timeout(patience) {
-            Ok(event) => Some(event),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.0.recv_timeout(patience).ok()
     }
 
     /// The next event, if there is one already.
     pub fn try_next(&self) -> Option<Event> {
-        match self.0.try_recv() {
-            Ok(event) => Some(event),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.0.try_recv().ok()
     }
 }
 

@@ -160,6 +160,7 @@ impl Host {
 
 /// What the operator wants of a host (its health is seen, not wanted).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum HostState {
     /// In service.
     #[default]

@@ -47,6 +47,7 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// Every one that txlb has itself.
+    #[doc(hidden)]
     pub const ALL: [Algorithm; 9] = [
         Algorithm::Random,
         Algorithm::RoundRobin,

@@ -21,6 +21,7 @@ mod signals;
 mod status;
 pub(crate) mod width;
 pub(crate) mod words;
+mod workers;
 
 pub use crate::balance::{HISTOGRAM_MS, Health, MINUTES};
 pub(crate) use crate::relay::News;
@@ -43,12 +44,10 @@ pub use signals::{Signal, forward_signals};
 pub use status::{GroupStatus, HostStatus, Outcome, ServiceStatus, Sessions, Status, StoredStatus};
 
 use std::collections::BTreeSet;
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use answers::Answers;
@@ -57,12 +56,13 @@ use names::Names;
 use recovery::{Recovery, Watched};
 use renames::Renames;
 use running::Running;
+use workers::WorkerThread;
 
 use crate::balance::{Schedulers, Tracker};
 use crate::config::verb::HostKey;
 use crate::config::{self, Config, OwnNames};
 use crate::os::inherited::Inherited;
-use crate::relay::{Group, ListenKey, Listing, Mailbox, Order, Plan, Shared, Slice, Worker};
+use crate::relay::{Group, ListenKey, Listing, Order, Plan, Shared, Slice};
 
 /// How long a change waits for names that are new to be resolved.
 const NAMES_PATIENCE: Duration = Duration::from_secs(2);
@@ -123,12 +123,6 @@ pub enum Retried {
 
 /// A service's name, and where it is reached.
 type Listening = (String, Vec<SocketAddr>);
-
-/// A worker's thread and how to reach it.
-struct WorkerThread {
-    mailbox: Mailbox,
-    thread: JoinHandle<()>,
-}
 
 impl Director {
     /// Starts to balance what `config` says. Names of hosts are waited for, but
@@ -406,51 +400,6 @@ impl Drop for Director {
         for worker in self.workers.drain(..) {
             // A panic has been reported where it happened.
             let _ = worker.thread.join();
-        }
-    }
-}
-
-fn start_workers(
-    count: usize,
-    shared: &Arc<Shared>,
-    options: &Options,
-) -> io::Result<Vec<WorkerThread>> {
-    let left = Arc::new(AtomicUsize::new(count));
-    let start = |number: usize| {
-        let seed = u64::from(std::process::id()) << 16 | number as u64;
-        let (worker, mailbox) = Worker::new(number, Arc::clone(shared), seed)?;
-        let alarm = Alarm {
-            number,
-            news: shared.journal.news().clone(),
-            left: Arc::clone(&left),
-            on_event: Arc::clone(&options.on_event),
-        };
-        let thread = thread::Builder::new()
-            .name(format!("worker-{number}"))
-            .spawn(move || {
-                let _alarm = alarm;
-                worker.run();
-            })?;
-        Ok(WorkerThread { mailbox, thread })
-    };
-    (0..count).map(start).collect()
-}
-
-/// Goes off when a worker's thread ends.
-struct Alarm {
-    number: usize,
-    news: News,
-    left: Arc<AtomicUsize>,
-    on_event: Arc<dyn Fn(Notice) + Send + Sync>,
-}
-
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.news.tell(|| Event::WorkerPanicked(self.number));
-            (self.on_event)(Notice::WorkerPanicked(self.number));
-        } else if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            (self.on_event)(Notice::Stopped);
         }
     }
 }

@@ -28,6 +28,7 @@ pub enum EndReason {
 
 impl EndReason {
     /// Every reason, in the order of [`EndReason::index`].
+    #[doc(hidden)]
     pub const ALL: [EndReason; 10] = [
         EndReason::Finished,
         EndReason::ClientGone,
@@ -42,6 +43,7 @@ impl EndReason {
     ];
 
     /// Its place in [`EndReason::ALL`], for counters.
+    #[doc(hidden)]
     pub fn index(self) -> usize {
         self as usize
     }
