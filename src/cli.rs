@@ -41,10 +41,23 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) source: Source,
+    pub(crate) footing: Footing,
     pub(crate) workers: Option<usize>,
     pub(crate) pid_file: Option<PathBuf>,
     pub(crate) log: Option<PathBuf>,
     pub(crate) level: log::LevelFilter,
+}
+
+/// As what it runs, and what it may reach.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Footing {
+    /// On its own, away from the terminal.
+    pub(crate) detach: bool,
+    pub(crate) user: Option<String>,
+    pub(crate) group: Option<String>,
+    /// What is to be its root.
+    pub(crate) jail: Option<PathBuf>,
+    pub(crate) sandbox: bool,
 }
 
 /// Where the configuration comes from.
@@ -80,10 +93,18 @@ const fn flag(short: &'static str, argument: &'static str, help: &'static str) -
 
 /// Every option there is, but for those of `ctl`.
 const FLAGS: &[Flag] = &[
+    flag("D", "", "run in the background, once it listens"),
     flag("f", "FILE", "the configuration (/etc/txlb/config.xml)"),
     flag("p", "PIDFILE", "write the process ID there, and lock it"),
+    flag("u", "USER", "become this user once it listens"),
+    flag("g", "GROUP", "in this group, not the user's own"),
+    flag("j", "DIR", "make this folder the root (chroot)"),
     flag("l", "LOG", "log to this file instead of standard error"),
     flag("w", "N", "worker threads (one for each processor)"),
+    Flag {
+        long: "no-sandbox",
+        ..flag("", "", "do not give up what is not needed any more")
+    },
     flag("q", "", "log warnings and errors only"),
     flag("v", "", "log more"),
     flag("t", "", "check the configuration, then end"),
@@ -138,7 +159,8 @@ const CTL_FLAGS: &[Flag] = &[
 const SYNOPSIS: &str = "\
 txlb balances TCP connections over hosts.
 
-    txlb [-f FILE] [-p PIDFILE] [-l LOG] [-w N] [-q | -v]
+    txlb [-D] [-f FILE] [-p PIDFILE] [-u USER] [-g GROUP] [-j DIR] [-l LOG]
+         [-w N] [-q | -v] [--no-sandbox]
     txlb -t | -T [-f FILE]
     txlb --demo
     txlb -L ADDR -B ADDR[,weight=N] ... [-S SCHEDULER]
@@ -266,19 +288,39 @@ fn job(matches: &Matches) -> Result<Job, Exit> {
         (false, true) => log::LevelFilter::Debug,
         (false, false) => log::LevelFilter::Info,
     };
+    let (source, footing) = (source(matches)?, footing(matches)?);
+    if footing.detach && matches!(source, Source::Demo) {
+        return Err(wrong("--demo is for a terminal, which -D leaves"));
+    }
+    let default_pid_file = footing.detach.then(|| PathBuf::from(DEFAULT_PID_FILE));
     Ok(Job {
-        source: source(matches)?,
+        source,
+        footing,
         workers: matches
             .opt_str("w")
             .map(|text| workers(&text))
             .transpose()?,
-        pid_file: matches.opt_str("p").map(PathBuf::from),
+        pid_file: matches.opt_str("p").map(PathBuf::from).or(default_pid_file),
         log: matches
             .opt_str("l")
             .map(|text| log_file(&text))
             .transpose()?,
         level,
     })
+}
+
+fn footing(matches: &Matches) -> Result<Footing, Exit> {
+    let footing = Footing {
+        detach: matches.opt_present("D"),
+        user: matches.opt_str("u"),
+        group: matches.opt_str("g"),
+        jail: matches.opt_str("j").map(PathBuf::from),
+        sandbox: !matches.opt_present("no-sandbox"),
+    };
+    match (&footing.user, &footing.group) {
+        (None, Some(_)) => Err(wrong("-g goes with -u")),
+        _ => Ok(footing),
+    }
 }
 
 fn source(matches: &Matches) -> Result<Source, Exit> {

@@ -5,7 +5,7 @@
 //! the hosts are built in.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -39,20 +39,24 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two tries to accept when the system refuses.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The running hosts.
+/// The hosts, and what is said of them.
 #[derive(Debug)]
 pub(crate) struct Demo {
+    hosts: Vec<(&'static str, TcpListener)>,
     text: String,
     page_port: Option<u16>,
 }
 
 impl Demo {
-    /// Starts the hosts and says how to balance over them.
-    pub(crate) fn start() -> io::Result<(Demo, Config)> {
-        let mut hosts = String::new();
+    /// Has places for the hosts, and says how to balance over them. Nobody answers there
+    /// before they are started.
+    pub(crate) fn new() -> io::Result<(Demo, Config)> {
+        let (mut listeners, mut hosts) = (Vec::new(), String::new());
         for name in NAMES {
-            let address = start_host(name)?;
+            let listener = TcpListener::bind("127.0.0.1:0")?;
+            let address = listener.local_addr()?;
             hosts += &format!("      <host name=\"{name}\" ip=\"{address}\"/>\n");
+            listeners.push((name, listener));
         }
         let page_port = cfg!(feature = "web").then(|| free_port(PAGE_PORT));
         let page_port = page_port.transpose()?;
@@ -64,7 +68,20 @@ impl Demo {
             page_port.map(admin).unwrap_or_default()
         );
         let reading = config::read(text.as_bytes()).map_err(io::Error::other)?;
-        Ok((Demo { text, page_port }, reading.config))
+        let demo = Demo {
+            hosts: listeners,
+            text,
+            page_port,
+        };
+        Ok((demo, reading.config))
+    }
+
+    /// Starts the hosts.
+    pub(crate) fn start(&mut self) -> io::Result<()> {
+        let hosts = self.hosts.drain(..);
+        hosts
+            .map(|(name, listener)| start_host(name, listener))
+            .collect()
     }
 
     /// Says what can be tried.
@@ -106,9 +123,7 @@ fn free_port(first: u16) -> io::Result<u16> {
         .ok_or_else(|| io::Error::other(format!("the ports from {first} on are all in use")))
 }
 
-fn start_host(name: &'static str) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = listener.local_addr()?;
+fn start_host(name: &'static str, listener: TcpListener) -> io::Result<()> {
     let clients = Arc::new(AtomicUsize::new(0));
     thread::Builder::new()
         .name(format!("demo-{name}"))
@@ -134,7 +149,7 @@ fn start_host(name: &'static str) -> io::Result<SocketAddr> {
                 }
             }
         })?;
-    Ok(address)
+    Ok(())
 }
 
 /// Answers one request, whatever it asks for.

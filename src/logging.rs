@@ -8,6 +8,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -32,19 +33,18 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct Log {
     queue: Arc<Queue>,
+    begun: Arc<AtomicBool>,
 }
 
 impl Log {
-    /// Logs everything from `level` up to standard error; `switch` changes where.
+    /// Logs everything from `level` up to standard error; `switch` changes where. Lines
+    /// wait until it has `begun`.
     ///
     /// # Errors
-    /// The system's, if it has no thread for it.
+    /// If there is a logger already.
     pub(crate) fn start(level: LevelFilter) -> io::Result<Log> {
         let queue = Arc::new(Queue::default());
-        let (lines, work) = (Lines(Arc::clone(&queue)), Arc::clone(&queue));
-        thread::Builder::new()
-            .name("log".to_owned())
-            .spawn(move || write(&work, Target::standard_error()))?;
+        let lines = Lines(Arc::clone(&queue));
         Builder::new()
             .filter_level(level)
             // Whether sessions are logged is for the configuration to say.
@@ -55,7 +55,24 @@ impl Log {
             .target(LoggerTarget::Pipe(Box::new(lines)))
             .try_init()
             .map_err(io::Error::other)?;
-        Ok(Log { queue })
+        Ok(Log {
+            queue,
+            begun: Arc::default(),
+        })
+    }
+
+    /// Starts the thread that writes, if there is none.
+    ///
+    /// # Errors
+    /// The system's, if it has no thread for it.
+    pub(crate) fn begin(&self) -> io::Result<()> {
+        if !self.begun.swap(true, Ordering::AcqRel) {
+            let work = Arc::clone(&self.queue);
+            thread::Builder::new()
+                .name("log".to_owned())
+                .spawn(move || write(&work, Target::standard_error()))?;
+        }
+        Ok(())
     }
 
     /// Logs there from now on.
@@ -66,7 +83,10 @@ impl Log {
     /// Waits until everything that was logged is written, but not for longer
     /// than a second.
     pub(crate) fn flush(&self) {
-        self.queue.settle(PATIENCE);
+        // The end may come before the beginning.
+        if self.begin().is_ok() {
+            self.queue.settle(PATIENCE);
+        }
     }
 }
 

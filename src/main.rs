@@ -8,13 +8,18 @@
 mod check;
 mod cli;
 mod ctl;
+mod daemon;
 mod demo;
 mod diff;
 mod exit;
+mod folders;
+mod ground;
 mod logging;
 mod output;
 mod passwd;
 mod pidfile;
+mod privileges;
+mod sandbox;
 mod serve;
 mod supervisor;
 mod terminal;
@@ -35,6 +40,7 @@ fn main() -> ExitCode {
         Ok(Command::Control(errand)) => ctl::run(&errand),
         Ok(Command::Diff { old, new }) => diff::run(&old, &new),
         Ok(Command::Passwd) => passwd::run(),
+        Ok(Command::Serve(job)) if job.footing.detach && !daemon::is_second() => daemon::launch(),
         Ok(Command::Serve(job)) => serve::run(job),
         Err(exit) => Err(exit),
     };
@@ -42,7 +48,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Exit { status, message }) => {
             // With nowhere to complain to, the status has to do.
-            let _ = output::note(&message);
+            if !message.is_empty() {
+                let _ = output::note(&message);
+            }
             ExitCode::from(status)
         }
     }

@@ -3,9 +3,9 @@
 //! A number left behind by a crash may be anybody's by now; a lock goes with
 //! the process that holds it. The number is believed only while there is a lock.
 
-use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -15,7 +15,7 @@ use crate::exit::Exit;
 /// How often a file that is gone once it is locked is looked for again.
 const TRIES: usize = 10;
 
-/// A PID file that is ours; it is removed in the end.
+/// A PID file that is ours; it is removed in the end, or emptied where it cannot be.
 #[derive(Debug)]
 pub(crate) struct PidFile {
     path: PathBuf,
@@ -55,6 +55,11 @@ impl PidFile {
         )))
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether the file at the path is the one that is held.
     fn is_in_place(&self) -> bool {
         let id = |metadata: Metadata| (metadata.dev(), metadata.ino());
@@ -67,10 +72,10 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
+        // It may be out of reach, or its folder root's.
+        let _ = self.file.set_len(0);
         // Somebody may have removed it, and another txlb made its own there.
         if self.is_in_place() {
-            // The folder may be read-only by now: without the lock the file
-            // says nothing anyway.
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -137,6 +142,8 @@ fn held(path: &Path, file: &mut File) -> Exit {
 }
 
 fn write_pid(file: &mut File) -> io::Result<()> {
+    // Anybody may know, whatever the umask; somebody else's file stays as it is.
+    let _ = file.set_permissions(Permissions::from_mode(0o644));
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "{}", std::process::id())

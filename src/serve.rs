@@ -12,16 +12,17 @@ use txlb::balancer::{Door, Doors, NotOpened};
 use txlb::config::Config;
 use txlb::director::{
     Desk, DeskThread, Director, Error, File, FileError, Finish, Fixture, Notice as DirectorEvent,
-    Options, Signal, Status, forward_signals,
+    Options, Signal, Status,
 };
 use txlb::os::descriptors;
 use txlb::os::inherited::{Inherited, inherited};
+use txlb::os::rights::{self, Need};
 
 use crate::cli::{Job, Source};
 use crate::demo::Demo;
 use crate::exit::Exit;
+use crate::ground::Ground;
 use crate::logging::{Log, Target};
-use crate::pidfile::PidFile;
 use crate::supervisor::Supervisor;
 
 enum Event {
@@ -30,17 +31,28 @@ enum Event {
 }
 
 /// Balances until a signal ends it.
-pub(crate) fn run(job: Job) -> Result<(), Exit> {
-    // Before there are threads.
+///
+/// Until all privileges are given up there is but one thread: on Linux they are each
+/// thread's own.
+pub(crate) fn run(mut job: Job) -> Result<(), Exit> {
     let inherited =
         inherited().map_err(|error| Exit::new(Exit::CANNOT_BIND, &format!("txlb: {error}")))?;
     let log = Log::start(job.level).map_err(|error| Exit::other(&error))?;
-    let result = serve(job, &log, inherited);
+    // Its socket may be out of sight later.
+    let supervisor = Supervisor::from_environment();
+    let result = Ground::prepare(&mut job)
+        .and_then(|ground| serve(job, ground, &log, inherited, &supervisor));
     log.flush();
     result
 }
 
-fn serve(job: Job, log: &Log, inherited: Vec<Inherited>) -> Result<(), Exit> {
+fn serve(
+    job: Job,
+    ground: Ground,
+    log: &Log,
+    inherited: Vec<Inherited>,
+    supervisor: &Supervisor,
+) -> Result<(), Exit> {
     let mut demo = None;
     let (file, config) = match job.source {
         Source::File(path) => {
@@ -50,8 +62,8 @@ fn serve(job: Job, log: &Log, inherited: Vec<Inherited>) -> Result<(), Exit> {
         }
         Source::CommandLine(config) => (None, *config),
         Source::Demo => {
-            let (started, config) = Demo::start().map_err(|error| Exit::other(&error))?;
-            demo = Some(started);
+            let (made, config) = Demo::new().map_err(|error| Exit::other(&error))?;
+            demo = Some(made);
             (None, config)
         }
     };
@@ -59,26 +71,31 @@ fn serve(job: Job, log: &Log, inherited: Vec<Inherited>) -> Result<(), Exit> {
         log: log.clone(),
         fixed: job.log,
     };
+    ground.prepare_folders(&config, log_file.path(&config))?;
     log_file.open(&config).map_err(|error| {
         let message = format!("txlb: {error}");
         Exit::new(Exit::CANNOT_CREATE, &message)
     })?();
+    let descriptors_before = raise_limit();
+    let workers = job.workers.unwrap_or_else(processors);
+    let bound =
+        Director::bind_with(config, workers, inherited).map_err(|error| start_exit(&error))?;
+    let path = file.as_ref().map(|(file, _)| file.path());
+    ground.give_up(&bound, path, log_file.path(bound.config()))?;
+
+    log.begin().map_err(|error| Exit::other(&error))?;
+    if let Some(demo) = &mut demo {
+        demo.start().map_err(|error| Exit::other(&error))?;
+    }
     let (events, incoming) = channel();
     let signals = events.clone();
-    forward_signals(move |signal| drop(signals.send(Event::Signal(signal))))
-        .map_err(|error| Exit::other(&error))?;
-    // Who reads our number there may send what would have ended us before.
-    let _pid_file = job.pid_file.as_deref().map(PidFile::take).transpose()?;
-    let supervisor = Supervisor::from_environment();
-    let descriptors_before = raise_limit();
+    let standing = ground.stand(move |signal| drop(signals.send(Event::Signal(signal))))?;
     let options = Options {
         schedulers: Arc::default(),
-        workers: job.workers.unwrap_or_else(processors),
+        workers,
         on_event: Arc::new(move |event| drop(events.send(Event::Director(event)))),
     };
-    let director = Director::bind_with(config, options.workers, inherited)
-        .and_then(|bound| bound.start(&options))
-        .map_err(|error| start_exit(&error))?;
+    let director = bound.start(&options).map_err(|error| start_exit(&error))?;
     announce_descriptors(descriptors_before, director.status().capacity);
     let doors = Doors::open(&director, Door::ALL).map_err(|error| door_exit(&error))?;
     let mut fixtures = doors.fixtures();
@@ -94,10 +111,11 @@ fn serve(job: Job, log: &Log, inherited: Vec<Inherited>) -> Result<(), Exit> {
     if let Some(demo) = &demo {
         demo.invite(&status)?;
     }
+    let _pid_file = standing.detach(log)?;
     supervisor
         .attend(&desk, pulses)
         .map_err(|error| Exit::other(&error))?;
-    wait(&desk, &incoming, &supervisor)
+    wait(&desk, &incoming, supervisor)
 }
 
 /// Passes signals on until all is over.
@@ -137,12 +155,18 @@ struct LogFile {
 }
 
 impl LogFile {
+    /// The file, if it is one.
+    fn path<'a>(&'a self, config: &'a Config) -> Option<&'a Path> {
+        self.fixed.as_deref().or(config.logging.file.as_deref())
+    }
+
     /// Opens the log that `config` wants. What is returned switches to it.
     fn open(&self, config: &Config) -> Result<Finish, String> {
-        let path = self.fixed.as_deref().or(config.logging.file.as_deref());
+        let path = self.path(config);
         let target = Target::open(path).map_err(|error| {
             let path = path.unwrap_or(Path::new("standard error"));
-            format!("cannot log to {}: {error}", path.display())
+            let advice = rights::advice(&error, Need::Append, path);
+            format!("cannot log to {}: {error}{advice}", path.display())
         })?;
         let log = self.log.clone();
         Ok(Box::new(move || log.switch(target)))

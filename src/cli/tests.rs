@@ -59,6 +59,30 @@ fn without_options_the_usual_file_is_served() {
 }
 
 #[test]
+fn a_daemon_has_a_pid_file_and_whoever_it_is_a_sandbox() {
+    let job = |line: &str| match parsed(line) {
+        Ok(Command::Serve(job)) => job,
+        other => panic!("{line}: {other:?}"),
+    };
+    assert_eq!(job("").pid_file, None);
+    assert!(job("").footing.sandbox);
+    let daemon = job("-D -u www -g data -j /srv --no-sandbox");
+    assert_eq!(
+        daemon.pid_file.unwrap().to_str(),
+        Some("/run/txlb/txlb.pid")
+    );
+    let expected = Footing {
+        detach: true,
+        user: Some("www".to_owned()),
+        group: Some("data".to_owned()),
+        jail: Some(PathBuf::from("/srv")),
+        sandbox: false,
+    };
+    assert_eq!(daemon.footing, expected);
+    assert_eq!(job("-D -p x").pid_file.unwrap().to_str(), Some("x"));
+}
+
+#[test]
 fn a_command_line_is_a_configuration() {
     let line = "-L 127.0.0.1:8080 -L 8081 -B 10.0.0.1:80,weight=5 -B db:80 -S maglev,sticky";
     let Ok(Command::Serve(Job {
@@ -121,6 +145,8 @@ fn a_password_is_not_for_the_command_line() {
 fn what_makes_no_sense_is_refused_with_a_reason() {
     for (line, word) in [
         ("--demo -f x", "choose one"),
+        ("--demo -D", "for a terminal"),
+        ("-g data", "goes with -u"),
         ("-L 80", "go together"),
         ("-B a:80", "go together"),
         ("-L 80 -B a:80,wait=3", "weight=N"),

@@ -18,6 +18,7 @@ use super::workers::start_workers;
 use super::{Director, Options, shares};
 use crate::config::Config;
 use crate::os::inherited::Inherited;
+use crate::os::listen;
 use crate::relay::{Clock, Journal, Lobbies, Meters, Origins, Shared};
 
 /// A balancer that listens, and has yet to start. Clients wait in the system's
@@ -57,6 +58,16 @@ impl Bound {
     /// The configuration that is to be in force.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Gives the sockets to another user, whom this process is about to become: only
+    /// sockets of one user can be siblings, and later ones will be that user's.
+    pub fn give_to(&self, uid: u32, gid: u32) {
+        for socket in self.opened.iter().flat_map(Opened::sockets) {
+            if let Err(error) = listen::give_to(socket, uid, gid) {
+                log::debug!("a listening socket stays as it is: {error}");
+            }
+        }
     }
 
     /// The second half of [`Director::start`]: starts to balance, with as many

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, OwnNames, Reading};
+use crate::os::rights::{self, Need};
 
 /// More than this is not read: the limit of a configuration, and a byte to show
 /// that it was passed.
@@ -35,7 +36,10 @@ pub enum FileError {
 impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            FileError::Unreadable(path, error) => write!(f, "{}: {error}", path.display()),
+            FileError::Unreadable(path, error) => {
+                let advice = rights::advice(error, Need::Read, path);
+                write!(f, "{}: {error}{advice}", path.display())
+            }
             FileError::Wrong(path, error) => write!(f, "{}:{error}", path.display()),
         }
     }

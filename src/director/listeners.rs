@@ -50,6 +50,11 @@ pub(super) struct Opened {
 }
 
 impl Opened {
+    /// Its sockets, one for each worker.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = &TcpListener> {
+        self.sockets.iter()
+    }
+
     /// Where it is reached.
     #[cfg(test)]
     pub(super) fn address(&self) -> SocketAddr {

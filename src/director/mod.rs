@@ -40,7 +40,7 @@ pub use listeners::places_of as places;
 pub use names::unresolved_names;
 pub use pulse::Pulses;
 pub use save::{SaveError, Saved};
-pub use signals::{Signal, forward_signals};
+pub use signals::{CaughtSignals, Signal, forward_signals};
 pub use status::{GroupStatus, HostStatus, Outcome, ServiceStatus, Sessions, Status, StoredStatus};
 
 use std::collections::BTreeSet;

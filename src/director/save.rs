@@ -17,6 +17,7 @@ use self::beside::Beside;
 use self::draft::Draft;
 use super::file::{File, READ_LIMIT};
 use crate::config::{Config, EditError, edit};
+use crate::os::rights::{self, Need};
 
 /// What saving came to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -74,15 +75,15 @@ impl fmt::Display for SaveError {
             SaveError::Edit(path, error) => write!(f, "{}: {error}", path.display()),
             SaveError::System { path, doing, error } => {
                 write!(f, "cannot {doing} {}: {error}", path.display())?;
-                f.write_str(advice(doing, error.kind()))?;
+                f.write_str(&advice(doing, path, error))?;
                 f.write_str("; the file is as it was")
             }
         }
     }
 }
 
-fn advice(doing: &str, kind: io::ErrorKind) -> &'static str {
-    match kind {
+fn advice(doing: &str, path: &Path, error: &io::Error) -> String {
+    let general = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => " (make room)",
         io::ErrorKind::FileTooLarge => " (see ulimit -f)",
         io::ErrorKind::ReadOnlyFilesystem => " (it is read-only, perhaps for txlb alone)",
@@ -90,6 +91,15 @@ fn advice(doing: &str, kind: io::ErrorKind) -> &'static str {
             " (txlb's user must be able to write to the folder)"
         }
         _ => "",
+    };
+    let need = if doing == WRITE {
+        Need::Write
+    } else {
+        Need::Read
+    };
+    match rights::advice(error, need, path) {
+        particular if particular.is_empty() => general.to_owned(),
+        particular => particular,
     }
 }
 

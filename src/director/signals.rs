@@ -25,27 +25,51 @@ pub enum Signal {
     Replace,
 }
 
+/// The signals, caught: they wait until they are passed on.
+#[derive(Debug)]
+pub struct CaughtSignals(Signals);
+
+impl CaughtSignals {
+    /// Catches them from now on, without a thread.
+    ///
+    /// For a program; a library leaves the signals of its host alone.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn catch() -> io::Result<CaughtSignals> {
+        let all = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
+        Ok(CaughtSignals(Signals::new(all)?))
+    }
+
+    /// Passes them to `on_signal` on a thread of its own: those that came before, then
+    /// those that come.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn forward(self, on_signal: impl Fn(Signal) + Send + 'static) -> io::Result<()> {
+        let CaughtSignals(mut signals) = self;
+        thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || {
+                for number in signals.forever() {
+                    match number {
+                        SIGHUP => on_signal(Signal::Reload),
+                        SIGUSR1 => on_signal(Signal::Reopen),
+                        SIGUSR2 => on_signal(Signal::Replace),
+                        SIGQUIT => on_signal(Signal::Quit),
+                        _ => on_signal(Signal::Stop),
+                    }
+                }
+            })?;
+        Ok(())
+    }
+}
+
 /// Catches the signals from now on, and passes them to `on_signal` on a thread
-/// of its own.
-///
-/// For a program; a library leaves the signals of its host alone.
+/// of its own: both steps of [`CaughtSignals`].
 ///
 /// # Errors
 /// The system's.
 pub fn forward_signals(on_signal: impl Fn(Signal) + Send + 'static) -> io::Result<()> {
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2])?;
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            for number in signals.forever() {
-                match number {
-                    SIGHUP => on_signal(Signal::Reload),
-                    SIGUSR1 => on_signal(Signal::Reopen),
-                    SIGUSR2 => on_signal(Signal::Replace),
-                    SIGQUIT => on_signal(Signal::Quit),
-                    _ => on_signal(Signal::Stop),
-                }
-            }
-        })?;
-    Ok(())
+    CaughtSignals::catch()?.forward(on_signal)
 }

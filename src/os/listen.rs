@@ -100,6 +100,24 @@ pub fn bind_all(place: Place, count: usize, overlaps_own: bool) -> io::Result<Ve
     Ok(sockets)
 }
 
+/// Has the socket be another user's, who may have siblings of it then.
+///
+/// # Errors
+/// The system's; without the right to do so, `PermissionDenied`.
+#[cfg(target_os = "linux")]
+pub fn give_to(socket: &TcpListener, uid: u32, gid: u32) -> io::Result<()> {
+    std::os::unix::fs::fchown(socket, Some(uid), Some(gid))
+}
+
+/// Elsewhere sockets have no owner, nor siblings.
+///
+/// # Errors
+/// None.
+#[cfg(not(target_os = "linux"))]
+pub fn give_to(_socket: &TcpListener, _uid: u32, _gid: u32) -> io::Result<()> {
+    Ok(())
+}
+
 #[cfg(all(target_os = "linux", not(txlb_shared_listener)))]
 fn sibling(_first: &TcpListener, place: Place) -> io::Result<TcpListener> {
     bind_one(place, true)

@@ -6,4 +6,5 @@ pub mod listen;
 pub mod notify;
 pub mod peer;
 pub mod pipes;
+pub mod rights;
 pub mod state;

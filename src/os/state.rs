@@ -10,21 +10,41 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
+use super::rights::{self, Need};
+
 /// No secret is longer.
 const MOST_BYTES: u64 = 1 << 20;
 
+/// The folder of the one program that this is, once that is settled.
+static SETTLED: OnceLock<(String, PathBuf)> = OnceLock::new();
+
+/// As [`folder`], which answers the same from now on, also when rights are given up.
+///
+/// # Errors
+/// As [`folder`]; nothing is settled then.
+pub fn settle(program: &str) -> io::Result<PathBuf> {
+    let folder = folder(program)?;
+    // Whoever was first has asked the same.
+    let _ = SETTLED.set((program.to_owned(), folder.clone()));
+    Ok(folder)
+}
+
 /// The folder of `program`: the first of `$STATE_DIRECTORY`; without it
 /// `/var/lib/PROGRAM` for root and `~/.local/state/PROGRAM` for others. It need not
-/// be there. To be asked before rights are given up.
+/// be there. A program that gives up rights settles it before.
 ///
 /// # Errors
 /// If neither `$STATE_DIRECTORY` nor, for others than root, `$HOME` is a path from
 /// the top.
 pub fn folder(program: &str) -> io::Result<PathBuf> {
+    if let Some((_, folder)) = SETTLED.get().filter(|(of, _)| of == program) {
+        return Ok(folder.clone());
+    }
     folder_of(
         program,
         std::env::var_os("STATE_DIRECTORY").as_deref(),
@@ -81,8 +101,8 @@ pub fn secret(
     if let Some(bytes) = read(&path)?.filter(|bytes| good(bytes)) {
         return Ok(bytes);
     }
-    make_folder(folder).map_err(|error| named(folder, &error))?;
-    let lock = lock(folder)?;
+    make_folder(folder).map_err(|error| unwritable(folder, &error))?;
+    let lock = lock(folder).map_err(|error| unwritable(folder, &error))?;
     // Somebody may have been faster.
     let bytes = match read(&path)?.filter(|bytes| good(bytes)) {
         Some(bytes) => bytes,
@@ -98,6 +118,15 @@ pub fn secret(
 
 fn named(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// As `named`, of a folder that was to be written to.
+fn unwritable(folder: &Path, error: &io::Error) -> io::Error {
+    let advice = rights::advice(error, Need::Own, folder);
+    io::Error::new(
+        error.kind(),
+        format!("{}: {error}{advice}", folder.display()),
+    )
 }
 
 /// What is in the file, if there is one and its owner alone may read it.
@@ -162,7 +191,7 @@ fn lock(folder: &Path) -> io::Result<File> {
         file.lock()?;
         Ok(file)
     };
-    lock().map_err(|error| named(&path, &error))
+    lock()
 }
 
 /// Puts the bytes into a file beside, and that into place. Whoever does has the lock.

@@ -8,6 +8,8 @@
 pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod control;
+#[cfg(target_os = "linux")]
+pub(crate) mod daemon;
 pub(crate) mod desk;
 pub(crate) mod host;
 pub(crate) mod http;

@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, listen, socket};
 
+use crate::os::rights::{self, Need};
+
 /// Its owner and its group, and nobody else.
 const MODE: u32 = 0o660;
 
@@ -48,12 +50,15 @@ impl SocketFile {
         }
         expect_nobody(path)?;
         let new = name_beside(path);
+        let folder = self::folder(path);
         let made = make(&new).and_then(|listener| {
             let id = id(&fs::symlink_metadata(&new)?);
             fs::rename(&new, path)?;
             Ok((listener, id))
         });
-        let (listener, id) = made.inspect_err(|_| drop(fs::remove_file(&new)))?;
+        let (listener, id) = made
+            .inspect_err(|_| drop(fs::remove_file(&new)))
+            .map_err(|error| advised(folder, error))?;
         let path = path.to_owned();
         Ok((listener, SocketFile { path, id }))
     }
@@ -95,8 +100,15 @@ fn open_folder(folder: &Path) -> io::Result<File> {
             let message = format!("the folder {folder} is missing: make it, for txlb's user");
             io::Error::new(ErrorKind::NotFound, message)
         }
-        _ => error,
+        _ => advised(folder, error),
     })
+}
+
+fn advised(folder: &Path, error: io::Error) -> io::Error {
+    match rights::advice(&error, Need::Write, folder) {
+        advice if advice.is_empty() => error,
+        advice => io::Error::new(error.kind(), format!("{error}{advice}")),
+    }
 }
 
 /// A name in the same folder that nobody else uses. It is as short as can be:

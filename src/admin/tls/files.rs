@@ -15,6 +15,8 @@ use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 
+use crate::os::rights::{self, Need};
+
 /// No chain is longer.
 const MOST_BYTES: u64 = 1 << 20;
 
@@ -62,7 +64,7 @@ fn contents(path: &Path) -> Result<Vec<u8>, String> {
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
         .open(path)
         .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| format!("{error}{}", rights::advice(&error, Need::Read, path)))?;
     if bytes.len() as u64 > MOST_BYTES {
         return Err(format!("the file is larger than {MOST_BYTES} bytes"));
     }

@@ -1,0 +1,138 @@
+//! `-D`: this program, once more and on its own.
+//!
+//! A fork would be unsafe code, so the first process starts a second one, waits until
+//! that says that it listens, and ends as well as it did. The second has its errors on
+//! the first's standard error until then. What it serves is not known here.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write, pipe};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Stdio};
+
+use rustix::fs::Mode;
+use rustix::process::{getpid, getppid, setsid, umask};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+
+use crate::exit::Exit;
+
+/// How the second process knows that it is: the number of the first.
+const MARK: &str = "TXLB_DAEMON_OF";
+
+/// What others may not do with the files that a daemon makes.
+const MASK: Mode = Mode::WGRP.union(Mode::RWXO);
+
+/// The second process, which has yet to say that all is well.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    /// Opened while there is one: after a change of the root there may be none.
+    null: File,
+}
+
+/// Whether this is the second process. Its standard output is the first one's pipe.
+pub(crate) fn is_second() -> bool {
+    let first = getppid().map(|pid| pid.as_raw_nonzero().to_string());
+    first.is_some() && std::env::var(MARK).ok() == first
+}
+
+/// Starts the second process. Returns once that listens, or as it ended.
+pub(crate) fn launch() -> Result<(), Exit> {
+    let failed = |error: io::Error| Exit::new(Exit::OTHER, &format!("txlb: -D: {error}"));
+    let (mut ready, their_end) = pipe().map_err(failed)?;
+    // The command, which goes at once, would hold the pipe open.
+    let mut second = Command::new(program().map_err(failed)?)
+        .args(std::env::args_os().skip(1))
+        .env(MARK, getpid().as_raw_nonzero().to_string())
+        .stdin(Stdio::null())
+        .stdout(their_end)
+        .spawn()
+        .map_err(failed)?;
+    match ready.read(&mut [0]) {
+        Ok(1..) => Ok(()),
+        Ok(0) => ended(second.wait().map_err(failed)?),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// The file that is running, also if another has taken its place by now.
+fn program() -> io::Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    let this = PathBuf::from("/proc/self/exe");
+    // By its own name, which is the daemon's in lists of processes, if it still has it.
+    match path.exists() || !this.exists() {
+        true => Ok(path),
+        false => Ok(this),
+    }
+}
+
+/// The second process has said why itself, if it could.
+fn ended(status: ExitStatus) -> Result<(), Exit> {
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    match (code, status.signal()) {
+        (Some(0), _) => Ok(()),
+        (Some(code), _) => Err(Exit::new(code, "")),
+        (None, signal) => {
+            let signal = signal.map_or_else(String::new, |signal| format!(" by signal {signal}"));
+            let why = format!("txlb: -D: the daemon was ended{signal} before it listened");
+            Err(Exit::new(Exit::OTHER, &why))
+        }
+    }
+}
+
+impl Daemon {
+    /// Leaves the terminal, the folder and the umask of whoever started it.
+    pub(crate) fn begin() -> Result<Daemon, Exit> {
+        let begin = || {
+            setsid()?;
+            umask(MASK);
+            std::env::set_current_dir("/")?;
+            OpenOptions::new().read(true).write(true).open("/dev/null")
+        };
+        let null = begin()
+            .map_err(|error: io::Error| Exit::new(Exit::OTHER, &format!("txlb: -D: {error}")))?;
+        Ok(Daemon { null })
+    }
+
+    /// Lets the first process return, and says nothing to anybody any more.
+    pub(crate) fn detach(self) -> Result<(), Exit> {
+        let null = &self.null;
+        // If it was killed meanwhile, whoever did that knows.
+        let _ = io::stdout()
+            .write_all(b"\n")
+            .and_then(|()| io::stdout().flush());
+        [dup2_stdin(null), dup2_stdout(null), dup2_stderr(null)]
+            .into_iter()
+            .collect::<rustix::io::Result<()>>()
+            .map_err(|error| Exit::other(&error.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_ends_as_the_second_did() {
+        assert!(ended(ExitStatus::from_raw(0)).is_ok());
+        let refused = ended(ExitStatus::from_raw(Exit::CANNOT_BIND.into())).map_err(|it| it.status);
+        // Without a shift, the number is a signal's.
+        assert_eq!(refused, Err(Exit::OTHER));
+        let raw = i32::from(Exit::CANNOT_BIND) << 8;
+        let Err(exit) = ended(ExitStatus::from_raw(raw)) else {
+            panic!()
+        };
+        assert_eq!(
+            (exit.status, exit.message.as_str()),
+            (Exit::CANNOT_BIND, "")
+        );
+        let Err(killed) = ended(ExitStatus::from_raw(9)) else {
+            panic!()
+        };
+        assert!(killed.message.contains("by signal 9"), "{}", killed.message);
+    }
+
+    #[test]
+    fn a_mark_of_another_process_is_none() {
+        assert!(!is_second());
+    }
+}

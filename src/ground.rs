@@ -1,0 +1,163 @@
+//! What a balancer stands on: in which session and root, as whom, and within what.
+//!
+//! The order is the point, and is told in ARCHITECTURE.md. What each step does is
+//! known by `daemon`, `privileges`, `folders` and `sandbox`.
+
+use std::path::{Path, PathBuf, absolute};
+
+use txlb::config::Config;
+use txlb::director::{Bound, CaughtSignals, Signal};
+use txlb::os::rights::{self, Need};
+use txlb::os::state;
+
+use crate::cli::{Job, Source};
+use crate::daemon::Daemon;
+use crate::exit::Exit;
+use crate::folders;
+use crate::logging::Log;
+use crate::pidfile::PidFile;
+use crate::privileges::{Privileges, enter_jail};
+use crate::sandbox::{self, Needs};
+
+/// What has been prepared, while there is but one thread.
+pub(crate) struct Ground {
+    daemon: Option<Daemon>,
+    signals: CaughtSignals,
+    pid_file: Option<PidFile>,
+    privileges: Privileges,
+    /// Paths lead elsewhere than those from outside.
+    jailed: bool,
+    sandbox: bool,
+}
+
+/// What is left once there are others.
+pub(crate) struct Standing {
+    daemon: Option<Daemon>,
+    pid_file: Option<PidFile>,
+}
+
+impl Ground {
+    /// Does all that is to be done before the configuration is read. The paths of `job`
+    /// are made such that they lead where they led.
+    pub(crate) fn prepare(job: &mut Job) -> Result<Ground, Exit> {
+        let footing = &job.footing;
+        let (detach, jail) = (footing.detach, footing.jail.clone());
+        let privileges = Privileges::plan(footing.user.as_deref(), footing.group.as_deref())?;
+        let sandbox = footing.sandbox;
+        let pid_file = job.pid_file.as_deref().map(from_here).transpose()?;
+        let jail = jail.as_deref().map(from_here).transpose()?;
+        if detach && jail.is_none() {
+            settle_paths(job)?;
+        }
+        let daemon = detach.then(Daemon::begin).transpose()?;
+        // Who reads our number in the PID file may send what would have ended us before.
+        let signals = CaughtSignals::catch().map_err(|error| Exit::other(&error))?;
+        let pid_file = pid_file.map(|path| {
+            folders::make_runtime_folder(&path, privileges.identity())?;
+            PidFile::take(&path)
+        });
+        let pid_file = pid_file.transpose()?;
+        if let Some(jail) = &jail {
+            enter_jail(jail)?;
+        }
+        Ok(Ground {
+            daemon,
+            signals,
+            pid_file,
+            privileges,
+            jailed: jail.is_some(),
+            sandbox,
+        })
+    }
+
+    /// Makes what whoever txlb will be needs and could not make.
+    pub(crate) fn prepare_folders(&self, config: &Config, log: Option<&Path>) -> Result<(), Exit> {
+        folders::prepare(config, log, self.privileges.identity())
+    }
+
+    /// Gives up, for good, what only the start needed; `file` is what the configuration
+    /// is from, `log` where the log is.
+    pub(crate) fn give_up(
+        &self,
+        bound: &Bound,
+        file: Option<&Path>,
+        log: Option<&Path>,
+    ) -> Result<(), Exit> {
+        if self.daemon.is_some() && log.is_none() {
+            log::warn!("nobody will see the log: -l or <logging> says where it is to go");
+        }
+        if let Some(identity) = self.privileges.identity() {
+            bound.give_to(identity.uid.as_raw(), identity.gid.as_raw());
+        }
+        self.privileges.give_up()?;
+        if let Some(file) = file {
+            warn_if_unreadable(file);
+        }
+        if self.sandbox {
+            let state = state::folder("txlb").ok();
+            let pid_file = self.pid_file.as_ref().map(PidFile::path);
+            sandbox::enter(&Needs {
+                file,
+                config: Some(bound.config()),
+                log,
+                pid_file: pid_file.filter(|_| !self.jailed),
+                state: state.as_deref(),
+            });
+        }
+        Ok(())
+    }
+
+    /// From now on there are other threads; the first passes on the signals.
+    pub(crate) fn stand(
+        self,
+        on_signal: impl Fn(Signal) + Send + 'static,
+    ) -> Result<Standing, Exit> {
+        let forwarded = self.signals.forward(on_signal);
+        forwarded.map_err(|error| Exit::other(&error))?;
+        Ok(Standing {
+            daemon: self.daemon,
+            pid_file: self.pid_file,
+        })
+    }
+}
+
+impl Standing {
+    /// All is well: whoever waits for that need not wait any more. What is returned is
+    /// to be kept until the end.
+    pub(crate) fn detach(self, log: &Log) -> Result<Option<PidFile>, Exit> {
+        if let Some(daemon) = self.daemon {
+            // What was logged so far may be for the eyes at the terminal.
+            log.flush();
+            daemon.detach()?;
+        }
+        Ok(self.pid_file)
+    }
+}
+
+/// A path as it is seen from where txlb was started.
+fn from_here(path: &Path) -> Result<PathBuf, Exit> {
+    absolute(path).map_err(|error| {
+        let path = path.display();
+        Exit::new(Exit::OTHER, &format!("txlb: {path}: {error}"))
+    })
+}
+
+/// So that paths lead where they led, from whatever folder.
+fn settle_paths(job: &mut Job) -> Result<(), Exit> {
+    if let Source::File(file) = &mut job.source {
+        *file = from_here(file)?;
+    }
+    if let Some(log) = &mut job.log {
+        *log = from_here(log)?;
+    }
+    Ok(())
+}
+
+/// Better now than at the first reload.
+fn warn_if_unreadable(file: &Path) {
+    if let Err(error) = std::fs::File::open(file) {
+        let advice = rights::advice(&error, Need::Read, file);
+        let file = file.display();
+        log::warn!("{file} cannot be read again: {error}{advice}");
+    }
+}

@@ -1,0 +1,140 @@
+//! Which paths a balancer needs, now and after a change of its configuration.
+//!
+//! Wide where reading is concerned: names are resolved by a library that reads what it
+//! likes, and a certificate may move. Narrow where it could write.
+
+use std::path::{Path, PathBuf, absolute};
+
+use txlb::config::Config;
+use txlb::os::rights::Allowed;
+
+/// What is read by the C library, and where certificates usually are.
+const READ: &[&str] = &[
+    "/dev/null",
+    "/dev/random",
+    "/dev/urandom",
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/run",
+    "/sys/devices/system/cpu",
+    "/usr",
+    "/var/lib",
+];
+
+/// Where a change may want to write that did not before.
+const WRITE: &[&str] = &["/run/txlb", "/var/log"];
+
+/// May lead to another folder, which differs between systems.
+const RESOLVER: &str = "/etc/resolv.conf";
+
+/// What is known of it when it starts.
+#[derive(Debug, Default)]
+pub(crate) struct Needs<'a> {
+    /// The file the configuration is from.
+    pub(crate) file: Option<&'a Path>,
+    /// What it says; `None` says nothing.
+    pub(crate) config: Option<&'a Config>,
+    /// The log, wherever that is said.
+    pub(crate) log: Option<&'a Path>,
+    /// The PID file, unless it is outside of a jail.
+    pub(crate) pid_file: Option<&'a Path>,
+    /// Where secrets are kept.
+    pub(crate) state: Option<&'a Path>,
+}
+
+impl Needs<'_> {
+    /// All there is to be, as far as it is there.
+    pub(crate) fn allowed(&self) -> Allowed {
+        let config = self.config;
+        let control = config.and_then(|config| config.control.as_ref());
+        let socket = control.map(|control| control.socket.as_path());
+        let web = config.and_then(|config| config.admin.as_ref()?.web.as_ref());
+        let certificate = web.map(|web| [&web.cert, &web.key]).into_iter().flatten();
+        let certificate = certificate.filter_map(|path| path.as_deref());
+
+        let mut read: Vec<PathBuf> = READ.iter().map(PathBuf::from).collect();
+        read.extend(certificate.flat_map(folders));
+        read.extend(folders(Path::new(RESOLVER)));
+        let mut write: Vec<PathBuf> = WRITE.iter().map(PathBuf::from).collect();
+        let files = [self.file, socket, self.pid_file].into_iter().flatten();
+        write.extend(files.flat_map(folders));
+        write.extend(self.log.into_iter().flat_map(log));
+        write.extend(self.state.map(Path::to_owned));
+        Allowed {
+            read: there(read),
+            write: there(write),
+        }
+    }
+}
+
+/// The folder of a file, and that of what it leads to.
+fn folders(file: &Path) -> Vec<PathBuf> {
+    let paths = [absolute(file), file.canonicalize()];
+    let folder = |path: PathBuf| path.parent().map(Path::to_owned);
+    paths.into_iter().flatten().filter_map(folder).collect()
+}
+
+/// Of devices, and of what is open already, only themselves: others are beside them.
+fn log(file: &Path) -> Vec<PathBuf> {
+    match ["/dev", "/proc"]
+        .iter()
+        .any(|folder| file.starts_with(folder))
+    {
+        true => vec![file.to_owned()],
+        false => folders(file),
+    }
+}
+
+/// As they are found when they are followed, each once.
+fn there(paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut found: Vec<_> = paths
+        .iter()
+        .filter_map(|path| path.canonicalize().ok())
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_configuration_names_is_within_reach() {
+        let folder = std::env::temp_dir().canonicalize().unwrap();
+        let file = folder.join("config.xml");
+        let text = format!(
+            "<config><admin><web listen='1' cert='{0}/c.pem' key='{0}/k.pem'/></admin></config>",
+            folder.display()
+        );
+        let config = txlb::config::read(text.as_bytes()).unwrap().config;
+        let needs = Needs {
+            config: Some(&config),
+            log: Some(Path::new("/dev/null")),
+            ..Needs::default()
+        };
+        let allowed = needs.allowed();
+        assert!(allowed.read.contains(&folder));
+        assert!(!allowed.write.contains(&folder));
+        assert!(allowed.write.contains(&PathBuf::from("/dev/null")));
+        assert!(!allowed.write.contains(&PathBuf::from("/dev")));
+        let needs = Needs {
+            file: Some(&file),
+            ..needs
+        };
+        assert!(needs.allowed().write.contains(&folder));
+    }
+
+    #[test]
+    fn what_is_not_there_is_left_out() {
+        let needs = Needs {
+            state: Some(Path::new("/nowhere/at/all")),
+            log: Some(Path::new("/nowhere/log")),
+            ..Needs::default()
+        };
+        let reached = needs.allowed().write;
+        assert!(reached.iter().all(|path| !path.starts_with("/nowhere")));
+    }
+}
