@@ -78,10 +78,8 @@ impl Demo {
 
     /// Starts the hosts.
     pub(crate) fn start(&mut self) -> io::Result<()> {
-        let hosts = self.hosts.drain(..);
-        hosts
-            .map(|(name, listener)| start_host(name, listener))
-            .collect()
+        let mut hosts = self.hosts.drain(..);
+        hosts.try_for_each(|(name, listener)| start_host(name, listener))
     }
 
     /// Says what can be tried.

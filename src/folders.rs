@@ -3,12 +3,12 @@
 //! Only what is not there yet, and the one folder that is txlb's by its name. What
 //! belongs to somebody else is never given away; errors later say what to do.
 
-use std::fs::{DirBuilder, OpenOptions, symlink_metadata};
+use std::fs::{DirBuilder, OpenOptions, Permissions, set_permissions, symlink_metadata};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown, fchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 use txlb::config::Config;
 use txlb::os::state;
 
@@ -33,13 +33,12 @@ pub(crate) fn make_runtime_folder(file: &Path, owner: Option<&Identity>) -> Resu
 
 fn make_runtime(folder: &Path, owner: Option<&Identity>) -> io::Result<()> {
     make(folder)?;
-    let (Some(owner), metadata) = (owner, symlink_metadata(folder)?) else {
-        return Ok(());
-    };
-    // Root's own, and no link of somebody's: only root makes what is in /run.
-    if metadata.is_dir() && metadata.uid() == 0 {
-        chown(folder, None, Some(owner.gid.as_raw()))?;
-        rustix::fs::chmod(folder, Mode::from_raw_mode(RUNTIME_MODE))?;
+    let Some(owner) = owner else { return Ok(()) };
+    let opened = open_folder(folder)?;
+    // Who has made it other than root's own has thought of something.
+    if opened.metadata()?.uid() == 0 {
+        fchown(&opened, None, Some(owner.gid.as_raw()))?;
+        opened.set_permissions(Permissions::from_mode(RUNTIME_MODE))?;
     }
     Ok(())
 }
@@ -59,10 +58,24 @@ pub(crate) fn prepare(
     if let Some(folder) = state.as_deref().filter(|_| has_secrets(config)) {
         give(folder, owner, make_for_its_owner).map_err(|error| cannot(folder, &error))?;
     }
-    if let Some(file) = log {
+    if let Some(file) = log.filter(|file| !can_plant(file, Some(owner))) {
         give(file, owner, make_log).map_err(|error| cannot(file, &error))?;
     }
     Ok(())
+}
+
+/// Whether whoever txlb will be could have put a link in the place of `file`, which root
+/// would follow.
+pub(crate) fn can_plant(file: &Path, owner: Option<&Identity>) -> bool {
+    let Some(owner) = owner else { return false };
+    let folder = file.parent().filter(|it| !it.as_os_str().is_empty());
+    let Ok(metadata) = std::fs::metadata(folder.unwrap_or(Path::new("."))) else {
+        return false;
+    };
+    let writes = |bit: u32| metadata.mode() & bit != 0;
+    metadata.uid() == owner.uid.as_raw()
+        || (metadata.gid() == owner.gid.as_raw() && writes(0o020))
+        || writes(0o002)
 }
 
 fn cannot(path: &Path, error: &io::Error) -> Exit {
@@ -122,7 +135,7 @@ fn make(folder: &Path) -> io::Result<()> {
     let missing: Vec<_> = missing.collect();
     for folder in missing.into_iter().rev() {
         DirBuilder::new().create(folder)?;
-        rustix::fs::chmod(folder, Mode::from_raw_mode(0o755))?;
+        set_permissions(folder, Permissions::from_mode(0o755))?;
     }
     Ok(())
 }

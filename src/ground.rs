@@ -75,6 +75,11 @@ impl Ground {
         folders::prepare(config, log, self.privileges.identity())
     }
 
+    /// Whether root may open the log. Where it may not, its user can.
+    pub(crate) fn may_open(&self, log: Option<&Path>) -> bool {
+        log.is_none_or(|log| !folders::can_plant(log, self.privileges.identity()))
+    }
+
     /// Gives up, for good, what only the start needed; `file` is what the configuration
     /// is from, `log` where the log is.
     pub(crate) fn give_up(

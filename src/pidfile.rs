@@ -5,9 +5,10 @@
 
 use std::fs::{File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::exit::Exit;
@@ -127,6 +128,8 @@ fn open(path: &Path) -> io::Result<File> {
         .write(true)
         .create(true)
         .truncate(false)
+        // The folder may be somebody's for whom root is not to write elsewhere.
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(path)
 }
 
@@ -182,6 +185,18 @@ mod tests {
         );
         drop(second);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let (link, target) = (path("link"), path("target"));
+        std::fs::write(&target, "precious").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let refused = PidFile::take(&link).unwrap_err();
+        assert_eq!(refused.status, Exit::CANNOT_CREATE);
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "precious");
+        std::fs::remove_file(&link).unwrap();
+        std::fs::remove_file(&target).unwrap();
     }
 
     #[test]

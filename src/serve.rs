@@ -72,16 +72,19 @@ fn serve(
         fixed: job.log,
     };
     ground.prepare_folders(&config, log_file.path(&config))?;
-    log_file.open(&config).map_err(|error| {
-        let message = format!("txlb: {error}");
-        Exit::new(Exit::CANNOT_CREATE, &message)
-    })?();
+    let early = ground.may_open(log_file.path(&config));
+    if early {
+        log_file.open_at_first(&config)?;
+    }
     let descriptors_before = raise_limit();
     let workers = job.workers.unwrap_or_else(processors);
     let bound =
         Director::bind_with(config, workers, inherited).map_err(|error| start_exit(&error))?;
     let path = file.as_ref().map(|(file, _)| file.path());
     ground.give_up(&bound, path, log_file.path(bound.config()))?;
+    if !early {
+        log_file.open_at_first(bound.config())?;
+    }
 
     log.begin().map_err(|error| Exit::other(&error))?;
     if let Some(demo) = &mut demo {
@@ -158,6 +161,16 @@ impl LogFile {
     /// The file, if it is one.
     fn path<'a>(&'a self, config: &'a Config) -> Option<&'a Path> {
         self.fixed.as_deref().or(config.logging.file.as_deref())
+    }
+
+    /// Opens the log that `config` wants, and logs there.
+    fn open_at_first(&self, config: &Config) -> Result<(), Exit> {
+        let switch = self.open(config).map_err(|error| {
+            let message = format!("txlb: {error}");
+            Exit::new(Exit::CANNOT_CREATE, &message)
+        })?;
+        switch();
+        Ok(())
     }
 
     /// Opens the log that `config` wants. What is returned switches to it.

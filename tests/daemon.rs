@@ -104,7 +104,7 @@ fn a_warning_comes_while_there_is_somebody_to_read_it() {
     let started = finish(start_command(&folder, &[]));
     let warning = "nobody will see the log";
     assert!(started.stderr.contains(warning), "{started:?}");
-    Daemon::started(&folder, started).stop();
+    Daemon::started(&folder, &started).stop();
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn paths_of_the_command_line_are_from_where_it_was_started() {
     let host = Host::new("a");
     let folder = folder_for(&host);
     let mut start = command(&["-D", "-f", "config.xml", "-p", "pid", "-l", "other"]);
-    let mut daemon = Daemon::started(&folder, finish(start_in(&mut start, &folder)));
+    let mut daemon = Daemon::started(&folder, &finish(start_in(&mut start, &folder)));
     daemon.log = folder.file("other");
     assert_eq!(who(daemon.address()), "a");
     daemon.ask(&["reload"]).unwrap();

@@ -201,6 +201,27 @@ fn a_log_is_its_users_and_reopening_takes_another_of_theirs() {
 
 #[test]
 #[ignore = "needs root"]
+fn root_follows_no_link_that_the_user_may_have_made() {
+    let host = Host::new("a");
+    let folder = folder_for(&host);
+    let (link, target) = (folder.file("own").join("log"), folder.file("precious"));
+    fs::write(&target, "").unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let options = [&USER[..], &["-l", text(&link)]].concat();
+    let refused = finish(start_command(&folder, &options));
+    assert_eq!(refused.status, Some(73), "{refused:?}");
+    assert_eq!(fs::read(&target).unwrap(), b"");
+    // In a folder of theirs they make it themselves.
+    fs::remove_file(&link).unwrap();
+    let mut daemon = start(&folder, &options);
+    daemon.log = link;
+    assert_eq!(who(daemon.address()), "a");
+    assert_eq!(fs::metadata(&daemon.log).unwrap().uid(), UID);
+    daemon.stop();
+}
+
+#[test]
+#[ignore = "needs root"]
 fn a_configuration_of_roots_alone_is_warned_of_at_once() {
     let host = Host::new("a");
     let folder = folder_for(&host);
@@ -224,7 +245,7 @@ fn in_a_jail_there_is_nothing_but_what_is_in_the_folder() {
     jail.write("config.xml", config);
     let mut jailed = command(&["-D", "-f", "config.xml", "-w", "2", "-u", "54321"]);
     jailed.args(["-j", text(jail.path()), "-p", text(&folder.file("pid"))]);
-    let mut daemon = Daemon::started(&folder, finish(jailed));
+    let mut daemon = Daemon::started(&folder, &finish(jailed));
     daemon.log = jail.file("log");
     daemon.socket = jail.file("run/txlb/control.sock");
     assert_eq!(who(daemon.address()), "a");
@@ -249,9 +270,11 @@ fn only_root_may_become_somebody_else() {
     let host = Host::new("a");
     let folder = folder_for(&host);
     chown(folder.path(), Some(UID), Some(GID)).unwrap();
-    // The binary may be in a folder that is root's alone.
+    // The binary may be in a folder that is root's alone. It is copied by another process:
+    // nobody runs what somebody has open for writing.
     let binary = folder.file("txlb");
-    fs::copy(env!("CARGO_BIN_EXE_txlb"), &binary).unwrap();
+    let copy = [Path::new(env!("CARGO_BIN_EXE_txlb")), &binary];
+    assert!(Command::new("cp").args(copy).status().unwrap().success());
     let as_user = |options: &[&str]| {
         let told = start_command(&folder, options);
         let mut start = Command::new(&binary);
@@ -276,7 +299,7 @@ fn only_root_may_become_somebody_else() {
         assert_eq!(refused.stderr.lines().count(), 1, "{refused:?}");
     }
     // Whoever it is already need not become so.
-    let mut daemon = Daemon::started(&folder, finish(as_user(&USER)));
+    let mut daemon = Daemon::started(&folder, &finish(as_user(&USER)));
     daemon.socket = folder.file("own").join("control.sock");
     assert_eq!(who(daemon.address()), "a");
     daemon.stop();
@@ -288,10 +311,10 @@ fn the_usual_folders_are_made_for_the_user() {
     let host = Host::new("a");
     let folder = Folder::new();
     let service = web_service("", "roundr", &[host.address()]);
-    folder.write(
-        "config.xml",
-        format!("<config>{service}<control/></config>"),
-    );
+    let ssh = "<admin><ssh listen='127.0.0.1:0'/></admin>";
+    let admin = if cfg!(feature = "ssh") { ssh } else { "" };
+    let config = format!("<config>{service}{admin}<control/></config>");
+    folder.write("config.xml", config);
     // A /run and a /var/lib of its own: this machine's are not for a test.
     let script = "mount -t tmpfs none /run && mount -t tmpfs none /var/lib && exec \"$0\" \"$@\"";
     let mut start = Command::new("unshare");
@@ -311,6 +334,12 @@ fn the_usual_folders_are_made_for_the_user() {
     assert_eq!(written.trim(), pid.to_string());
     let socket = fs::metadata(root.join("run/txlb/control.sock")).unwrap();
     assert_eq!((socket.uid(), socket.gid()), (UID, GID));
+    if cfg!(feature = "ssh") {
+        let state = fs::metadata(root.join("var/lib/txlb")).unwrap();
+        assert_eq!((state.uid(), state.mode() & 0o7777), (UID, 0o700));
+        let key = root.join("var/lib/txlb/ssh_host_ed25519_key");
+        assert_eq!(fs::metadata(key).unwrap().uid(), UID);
+    }
     kill_process(rustix::process::Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
     until("it is gone", || !root.join("run").exists());
 }

@@ -62,8 +62,8 @@ impl Needs<'_> {
         write.extend(self.log.into_iter().flat_map(log));
         write.extend(self.state.map(Path::to_owned));
         Allowed {
-            read: there(read),
-            write: there(write),
+            read: there(&read),
+            write: there(&write),
         }
     }
 }
@@ -87,7 +87,7 @@ fn log(file: &Path) -> Vec<PathBuf> {
 }
 
 /// As they are found when they are followed, each once.
-fn there(paths: Vec<PathBuf>) -> Vec<PathBuf> {
+fn there(paths: &[PathBuf]) -> Vec<PathBuf> {
     let mut found: Vec<_> = paths
         .iter()
         .filter_map(|path| path.canonicalize().ok())

@@ -42,11 +42,11 @@ pub(crate) fn start_command(folder: &Folder, options: &[&str]) -> Command {
 impl Daemon {
     /// Starts it with the configuration of `folder`, which has to work.
     pub(crate) fn start(folder: &Folder, options: &[&str]) -> Daemon {
-        Daemon::started(folder, finish(start_command(folder, options)))
+        Daemon::started(folder, &finish(start_command(folder, options)))
     }
 
     /// Has been started.
-    pub(crate) fn started(folder: &Folder, finished: Finished) -> Daemon {
+    pub(crate) fn started(folder: &Folder, finished: &Finished) -> Daemon {
         assert_eq!(finished.status, Some(0), "{finished:?}");
         Daemon {
             pid: pid_in(&folder.file("pid")),
