@@ -26,7 +26,7 @@ mod calls;
 mod files;
 mod paths;
 
-use txlb::os::rights::{Allowed, confined_to};
+use txlb::os::rights::Allowed;
 
 pub(crate) use paths::Needs;
 
@@ -48,7 +48,7 @@ fn confine(allowed: Allowed) {
     match files::confine(&allowed) {
         Ok(true) => {
             log::info!("the sandbox keeps to files that txlb needs (landlock)");
-            confined_to(allowed);
+            txlb::os::rights::confined_to(allowed);
         }
         Ok(false) => log::info!("the sandbox leaves files alone: this kernel has no landlock"),
         Err(error) => log::warn!("the sandbox leaves files alone: {error}"),
@@ -71,6 +71,4 @@ fn confine(allowed: Allowed) {
 )))]
 fn confine(_allowed: Allowed) {
     log::debug!("this txlb has no sandbox");
-    // Where there is one, this is how errors know of it.
-    let _ = confined_to;
 }
