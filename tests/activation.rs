@@ -11,11 +11,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 
+use rustix::process::Signal;
 use support::client::{Session, who};
 use support::config::web;
 use support::host::Host;
 use support::txlb::{Folder, Txlb, program, text};
-use support::until;
 
 /// Makes descriptors 3 and 4 of standard input and output, and says so.
 const HAND_OVER: &str = "exec 3<&0 4<&1 </dev/null >/dev/null
@@ -71,7 +71,8 @@ fn a_socket_is_the_listener_at_its_address_whatever_its_name() {
     // Nobody is lost who comes before txlb.
     let early = std::net::TcpStream::connect(first).unwrap();
     let mut txlb = serving(&config(&host, &[first, second]), [&one, &two], "x:y.socket");
-    assert_eq!(txlb.addresses("web"), [first, second]);
+    let addresses = txlb.addresses("web");
+    assert!(addresses.len() == 2 && addresses.contains(&first) && addresses.contains(&second));
     assert_eq!(Session::on(early).unwrap().close(), "a");
     let mut sessions: Vec<Session> = (0..20).map(|_| Session::open(first)).collect();
     sessions.iter_mut().for_each(|session| session.echo(1000));
@@ -85,12 +86,11 @@ fn a_socket_is_the_listener_at_its_address_whatever_its_name() {
 fn a_socket_with_a_services_name_is_one_more_listener_of_it() {
     let host = Host::new("a");
     let [(one, first), (two, second)] = [listener(), listener()];
-    let own = Txlb::start(&config(&host, &[listener().1]));
-    let free = own.address();
-    drop(own);
+    let free = "127.0.0.1:0".parse().unwrap();
     let mut txlb = serving(&config(&host, &[free]), [&one, &two], "web:web");
-    assert_eq!(txlb.addresses("web").len(), 3);
-    for address in [free, first, second] {
+    let addresses = txlb.addresses("web");
+    assert!(addresses.len() == 3 && addresses.contains(&first) && addresses.contains(&second));
+    for address in addresses {
         assert_eq!(who(address), "a");
     }
     // The same socket is there again when somebody wants it.
@@ -101,13 +101,8 @@ fn a_socket_with_a_services_name_is_one_more_listener_of_it() {
         (config(&host, &[free]), true),
     ] {
         txlb.reload(&config);
-        let listens_at = format!("{first}");
         let service = if config.contains(b) { "other" } else { "web" };
-        assert_eq!(
-            txlb.addresses(service).contains(&first),
-            is_served,
-            "{listens_at}"
-        );
+        assert_eq!(txlb.addresses(service).contains(&first), is_served);
         if is_served {
             assert_eq!(who(first), "a");
         }
@@ -142,8 +137,11 @@ fn who_comes_between_two_instances_waits_for_the_second() {
     let [(one, first), (two, second)] = [listener(), listener()];
     let config = config(&host, &[first, second]);
     let mut txlb = serving(&config, [&one, &two], "a:b");
-    assert_eq!(who(first), "a");
-    assert_eq!(txlb.stop(), Some(0));
+    let session = Session::open(first);
+    txlb.signal(Signal::QUIT);
+    txlb.wait_for("stopping once the open session is over");
+    assert_eq!(session.close(), "a");
+    assert_eq!(txlb.wait_exit().code(), Some(0));
     let early = std::net::TcpStream::connect(first).unwrap();
     let _txlb = serving(&config, [&one, &two], "a:b");
     assert_eq!(Session::on(early).unwrap().close(), "a");
@@ -190,23 +188,4 @@ fn sockets_for_another_process_are_let_alone() {
     // It is still open, though nobody has said so.
     txlb.wait_for("cannot listen at ");
     assert_eq!(txlb.wait_exit().code(), Some(69));
-}
-
-#[test]
-fn quit_ends_with_the_last_session_on_a_shared_socket_too() {
-    let host = Host::new("a");
-    let [(one, first), (two, second)] = [listener(), listener()];
-    let mut txlb = serving(&config(&host, &[first, second]), [&one, &two], "a:b");
-    let session = Session::open(first);
-    txlb.signal(rustix::process::Signal::QUIT);
-    txlb.wait_for("stopping once the open session is over");
-    let pid = txlb.pid();
-    drop([one, two]);
-    // Nobody listens any more: the queue was emptied and the sockets closed.
-    until("nobody listens", || {
-        std::net::TcpStream::connect(first).is_err()
-    });
-    assert_eq!(pid, txlb.pid());
-    session.close();
-    assert_eq!(txlb.wait_exit().code(), Some(0));
 }
