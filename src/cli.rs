@@ -393,4 +393,6 @@ fn wrong(message: &str) -> Exit {
 }
 
 #[cfg(test)]
+mod completions;
+#[cfg(test)]
 mod tests;

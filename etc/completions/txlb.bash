@@ -1,0 +1,136 @@
+# Completion of txlb(8) for bash.
+# Knows options, verbs and what they take, and asks nobody: names of what there is are
+# completed at the prompt of "txlb ctl".
+# Made from txlb's own tables by src/cli/completions.rs: not to be changed by hand.
+
+# What the option $1 takes: a kind, and words of that kind.
+_txlb_argument() {
+    case $1 in
+        -f) echo 'files' ;;
+        -p) echo 'files' ;;
+        -l) echo 'files' ;;
+        -w) echo 'anything' ;;
+        -L) echo 'anything' ;;
+        -B) echo 'anything' ;;
+        -S) echo 'words rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' ;;
+        -s) echo 'words reload stop quit reopen' ;;
+        -C) echo 'files' ;;
+    esac
+}
+
+# What the verb $1 takes.
+_txlb_keys() {
+    case $1 in
+        addHost) echo 'service= group= name= ip= weight= state= before=' ;;
+        delHost) echo 'service= group= name= ip= force=' ;;
+        delAllHosts) echo 'service= group= force=' ;;
+        setHost) echo 'service= group= name= ip= weight= before= rename=' ;;
+        setWeight) echo 'service= group= name= weight=' ;;
+        drainHost) echo 'service= group= name=' ;;
+        hostAdminDown) echo 'service= group= name=' ;;
+        hostAdminUp) echo 'service= group= name=' ;;
+        newGroup) echo 'service= group= scheduler= before=' ;;
+        delGroup) echo 'service= group= force=' ;;
+        enableGroup) echo 'service= group=' ;;
+        changeScheduler) echo 'service= group= scheduler= before=' ;;
+        newService) echo 'service= listen= before=' ;;
+        delService) echo 'service=' ;;
+        setService) echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= before=' ;;
+        addListen) echo 'service= ip= before=' ;;
+        delListen) echo 'service= ip=' ;;
+        switchPort) echo 'service= from= to=' ;;
+        addUser) echo 'name= password= access= key=... before=' ;;
+        setUser) echo 'name= password= access= key=... before=' ;;
+        delUser) echo 'name=' ;;
+        setOption) echo 'name= value=' ;;
+        retryHost) echo 'service= group= name=' ;;
+        saveConfig) echo 'force=' ;;
+        reload) echo 'force=' ;;
+        shutdown) echo 'grace=' ;;
+        config) echo 'view=' ;;
+        complete) echo 'line=' ;;
+        help) echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions config diff complete help' ;;
+    esac
+}
+
+# What may stand behind the equals sign: $1 is VERB.KEY.
+_txlb_values() {
+    case $1 in
+        setOption.name) echo 'admin admin.web admin.web.listen admin.web.enable admin.web.secure admin.web.refresh admin.web.cert admin.web.key admin.web.names admin.ssh admin.ssh.listen admin.ssh.enable manager.hostCheck.interval manager.hostCheck.enable manager.configCheck.interval manager.configCheck.enable manager.heartbeat.interval manager.heartbeat.enable control control.socket logging.file logging.connections' ;;
+        config.view) echo 'effect running stored' ;;
+        addUser.access | setUser.access) echo 'full readonly' ;;
+        newGroup.scheduler | changeScheduler.scheduler) echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' ;;
+        delHost.force | delAllHosts.force | delGroup.force | saveConfig.force | reload.force) echo 'true false' ;;
+        addHost.state) echo 'up drain down' ;;
+    esac
+}
+
+_txlb_from() {
+    mapfile -t COMPREPLY < <(compgen -W "$1" -- "$2")
+}
+
+# Completes $2, the argument of the option $1; fails if that takes none.
+_txlb_complete_argument() {
+    local kind
+    kind=$(_txlb_argument "$1")
+    case $kind in
+        '') return 1 ;;
+        files) mapfile -t COMPREPLY < <(compgen -f -- "$2") && compopt -o filenames ;;
+        folders) mapfile -t COMPREPLY < <(compgen -d -- "$2") && compopt -o filenames ;;
+        users) mapfile -t COMPREPLY < <(compgen -u -- "$2") ;;
+        groups) mapfile -t COMPREPLY < <(compgen -g -- "$2") ;;
+        words\ *) _txlb_from "${kind#words }" "$2" ;;
+    esac
+    return 0
+}
+
+# What "txlb ctl" takes: options, then a verb, then keys with values.
+_txlb_ctl() {
+    local cur=$1 verb='' given='' key word
+    shift
+    while [ $# -gt 0 ]; do
+        if [ -z "$verb" ] && [ "$1" = -C ]; then
+            shift
+        elif [ -n "$verb" ]; then
+            given+=" ${1%%=*}="
+        elif [[ $1 != -* ]]; then
+            verb=$1
+        fi
+        shift
+    done
+    if [ -z "$verb" ]; then
+        if [[ $cur == -* ]]; then _txlb_from '-C --json -h --help' "$cur"; else _txlb_from 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions config diff complete help' "$cur"; fi
+    elif [[ $cur == *=* ]]; then
+        key=${cur%%=*}
+        _txlb_from "$(_txlb_values "$verb.$key")" "${cur#*=}"
+        # Readline has the word begin behind the sign, unless it was told otherwise.
+        [[ $COMP_WORDBREAKS == *=* ]] || COMPREPLY=("${COMPREPLY[@]/#/$key=}")
+    else
+        _txlb_from "$(for word in $(_txlb_keys "$verb"); do
+            [[ "$given " == *" ${word%...} "* && $word != *... ]] || echo "${word%...}"
+        done)" "$cur"
+        [[ ${COMPREPLY[0]-} != *= ]] || compopt -o nospace
+    fi
+}
+
+_txlb() {
+    local words=() cur='' prev
+    # Readline takes words apart at colons and equals signs: these are whole.
+    read -ra words <<<"${COMP_LINE:0:COMP_POINT}"
+    if [[ ${COMP_LINE:0:COMP_POINT} != *[[:blank:]] ]]; then
+        cur=${words[${#words[@]} - 1]}
+        unset "words[${#words[@]}-1]"
+    fi
+    prev=${words[${#words[@]} - 1]}
+    COMPREPLY=()
+    if [ "${#words[@]}" -gt 1 ] && _txlb_complete_argument "$prev" "$cur"; then return; fi
+    case ${words[1]-} in
+        ctl) _txlb_ctl "$cur" "${words[@]:2}" ;;
+        diff) _txlb_complete_argument -f "$cur" ;;
+        passwd) ;;
+        '') _txlb_from 'ctl diff passwd -f -p -l -w -q -v -t -T --demo -L -B -S -s -V --version -h --help' "$cur" ;;
+        *) _txlb_from '-f -p -l -w -q -v -t -T --demo -L -B -S -s -V --version -h --help' "$cur" ;;
+    esac
+}
+
+complete -F _txlb txlb

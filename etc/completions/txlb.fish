@@ -1,0 +1,192 @@
+# Completion of txlb(8) for fish.
+# Knows options, verbs and what they take, and asks nobody: names of what there is are
+# completed at the prompt of "txlb ctl".
+# Made from txlb's own tables by src/cli/completions.rs: not to be changed by hand.
+
+# What the verb takes.
+function __txlb_keys
+    switch $argv[1]
+        case addHost
+            echo 'service= group= name= ip= weight= state= before='
+        case delHost
+            echo 'service= group= name= ip= force='
+        case delAllHosts
+            echo 'service= group= force='
+        case setHost
+            echo 'service= group= name= ip= weight= before= rename='
+        case setWeight
+            echo 'service= group= name= weight='
+        case drainHost
+            echo 'service= group= name='
+        case hostAdminDown
+            echo 'service= group= name='
+        case hostAdminUp
+            echo 'service= group= name='
+        case newGroup
+            echo 'service= group= scheduler= before='
+        case delGroup
+            echo 'service= group= force='
+        case enableGroup
+            echo 'service= group='
+        case changeScheduler
+            echo 'service= group= scheduler= before='
+        case newService
+            echo 'service= listen= before='
+        case delService
+            echo 'service='
+        case setService
+            echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= before='
+        case addListen
+            echo 'service= ip= before='
+        case delListen
+            echo 'service= ip='
+        case switchPort
+            echo 'service= from= to='
+        case addUser
+            echo 'name= password= access= key=... before='
+        case setUser
+            echo 'name= password= access= key=... before='
+        case delUser
+            echo 'name='
+        case setOption
+            echo 'name= value='
+        case retryHost
+            echo 'service= group= name='
+        case saveConfig
+            echo 'force='
+        case reload
+            echo 'force='
+        case shutdown
+            echo 'grace='
+        case config
+            echo 'view='
+        case complete
+            echo 'line='
+        case help
+            echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions config diff complete help'
+    end
+end
+
+# What may stand behind the equals sign: the argument is VERB.KEY.
+function __txlb_values
+    switch $argv[1]
+        case setOption.name
+            echo 'admin admin.web admin.web.listen admin.web.enable admin.web.secure admin.web.refresh admin.web.cert admin.web.key admin.web.names admin.ssh admin.ssh.listen admin.ssh.enable manager.hostCheck.interval manager.hostCheck.enable manager.configCheck.interval manager.configCheck.enable manager.heartbeat.interval manager.heartbeat.enable control control.socket logging.file logging.connections'
+        case config.view
+            echo 'effect running stored'
+        case addUser.access setUser.access
+            echo 'full readonly'
+        case newGroup.scheduler changeScheduler.scheduler
+            echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev'
+        case delHost.force delAllHosts.force delGroup.force saveConfig.force reload.force
+            echo 'true false'
+        case addHost.state
+            echo 'up drain down'
+    end
+end
+
+# Which command it is: ctl, diff, passwd or, if none of these, serve.
+function __txlb_command_is
+    set -l words (commandline -opc)
+    set -l command serve
+    contains -- "$words[2]" ctl diff passwd; and set command $words[2]
+    test $command = $argv[1]
+end
+
+# The verb of "txlb ctl"; fails if there is none yet.
+function __txlb_verb
+    set -l words (commandline -opc)
+    test "$words[2]" = ctl; or return 1
+    set -l skip 0
+    for word in $words[3..-1]
+        if test $skip = 1
+            set skip 0
+        else if test $word = -C
+            set skip 1
+        else if not string match -q -- '-*' $word
+            echo $word
+            return 0
+        end
+    end
+    return 1
+end
+
+# Keys with values, behind a verb.
+function __txlb_pairs
+    set -l verb (__txlb_verb); or return
+    set -l word (commandline -ct)
+    if string match -q -- '*=*' $word
+        set -l key (string split -m 1 = -- $word)[1]
+        for value in (string split -n ' ' -- (__txlb_values $verb.$key))
+            echo $key=$value
+        end
+        return
+    end
+    set -l given (string replace -r -- '=.*' = (commandline -opc))
+    for key in (string split -n ' ' -- (__txlb_keys $verb))
+        if string match -q -- '*...' $key; or not contains -- $key $given
+            string replace -- ... '' $key
+        end
+    end
+end
+
+complete -c txlb -f
+complete -c txlb -n __fish_use_subcommand -a ctl -d 'tell a running txlb something'
+complete -c txlb -n __fish_use_subcommand -a diff -d 'print the verbs between two configurations'
+complete -c txlb -n __fish_use_subcommand -a passwd -d 'print the hash of a password'
+
+complete -c txlb -n '__txlb_command_is serve' -s f -r -F -d 'the configuration (/etc/txlb/config.xml)'
+complete -c txlb -n '__txlb_command_is serve' -s p -r -F -d 'write the process ID there, and lock it'
+complete -c txlb -n '__txlb_command_is serve' -s l -r -F -d 'log to this file instead of standard error'
+complete -c txlb -n '__txlb_command_is serve' -s w -x -d 'worker threads (one for each processor)'
+complete -c txlb -n '__txlb_command_is serve' -s q -d 'log warnings and errors only'
+complete -c txlb -n '__txlb_command_is serve' -s v -d 'log more'
+complete -c txlb -n '__txlb_command_is serve' -s t -d 'check the configuration, then end'
+complete -c txlb -n '__txlb_command_is serve' -s T -d 'check it, and print what is in effect'
+complete -c txlb -n '__txlb_command_is serve' -l demo -d 'a working balancer over three built-in hosts, loopback only'
+complete -c txlb -n '__txlb_command_is serve' -s L -x -d 'no file: listen here'
+complete -c txlb -n '__txlb_command_is serve' -s B -x -d 'no file: a host to balance over'
+complete -c txlb -n '__txlb_command_is serve' -s S -x -a 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' -d 'no file: how to pick a host (leastc)'
+complete -c txlb -n '__txlb_command_is serve' -s s -x -a 'reload stop quit reopen' -d 'tell the txlb that holds the PID file'
+complete -c txlb -n '__txlb_command_is serve' -s V -l version -d 'print the version'
+complete -c txlb -n '__txlb_command_is serve' -s h -l help -d 'print this'
+
+complete -c txlb -n '__txlb_command_is ctl' -s C -r -F -d 'ctl: the control socket (/run/txlb/control.sock)'
+complete -c txlb -n '__txlb_command_is ctl' -l json -d 'ctl: print data as JSON, on one line'
+complete -c txlb -n '__txlb_command_is ctl' -s h -l help -d 'print this'
+
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a addHost -d 'add a host to a group'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a delHost -d 'remove a host from its group; its sessions live on'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a delAllHosts -d 'remove all hosts from a group; their sessions live on'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a setHost -d 'change a host\'s address, weight, place or name'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a setWeight -d 'change a host\'s weight'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a drainHost -d 'give a host no new sessions'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a hostAdminDown -d 'switch a host off: no new sessions'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a hostAdminUp -d 'put a host in service again'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a newGroup -d 'add an empty group, not enabled, to a service'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a delGroup -d 'remove a group with its hosts; forced on the enabled one, the next is enabled'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a enableGroup -d 'give new sessions to this group'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a changeScheduler -d 'change how a group picks hosts, and where it stands'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a newService -d 'add a service with the empty, enabled group main'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a delService -d 'remove a service with all its groups; its sessions live on'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a setService -d 'change a service\'s timeouts or place'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a addListen -d 'let a service listen at one more address'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a delListen -d 'let a service listen at an address no more'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a switchPort -d 'let a service listen at another port or address instead'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a addUser -d 'add somebody who may log in'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a setUser -d 'change a user\'s password, access, keys or place'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a delUser -d 'remove somebody who may log in'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a setOption -d 'change anything else in the file; an empty value takes it out'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a retryHost -d 'try a failed host again, now'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a saveConfig -d 'write the running configuration to the file'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a reload -d 'read the file again'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a reopenLog -d 'open the log anew'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a shutdown -d 'stop; open sessions have so many seconds to end'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a status -d 'show how everything is'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a sessions -d 'show the open sessions'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a config -d 'show the running configuration'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a diff -d 'show the changes that are not in the file'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a complete -d 'show how a line may go on: words for its last one'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a help -d 'show the commands, or what one of them takes'
+complete -c txlb -n __txlb_verb -a '(__txlb_pairs)'
+complete -c txlb -n '__txlb_command_is diff' -F

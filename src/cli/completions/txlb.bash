@@ -1,0 +1,95 @@
+# Completion of txlb(8) for bash.
+# Knows options, verbs and what they take, and asks nobody: names of what there is are
+# completed at the prompt of "txlb ctl".
+# @MADE@
+
+# What the option $1 takes: a kind, and words of that kind.
+_txlb_argument() {
+    case $1 in
+@ARGUMENTS@
+    esac
+}
+
+# What the verb $1 takes.
+_txlb_keys() {
+    case $1 in
+@KEYS@
+    esac
+}
+
+# What may stand behind the equals sign: $1 is VERB.KEY.
+_txlb_values() {
+    case $1 in
+@VALUES@
+    esac
+}
+
+_txlb_from() {
+    mapfile -t COMPREPLY < <(compgen -W "$1" -- "$2")
+}
+
+# Completes $2, the argument of the option $1; fails if that takes none.
+_txlb_complete_argument() {
+    local kind
+    kind=$(_txlb_argument "$1")
+    case $kind in
+        '') return 1 ;;
+        files) mapfile -t COMPREPLY < <(compgen -f -- "$2") && compopt -o filenames ;;
+        folders) mapfile -t COMPREPLY < <(compgen -d -- "$2") && compopt -o filenames ;;
+        users) mapfile -t COMPREPLY < <(compgen -u -- "$2") ;;
+        groups) mapfile -t COMPREPLY < <(compgen -g -- "$2") ;;
+        words\ *) _txlb_from "${kind#words }" "$2" ;;
+    esac
+    return 0
+}
+
+# What "txlb ctl" takes: options, then a verb, then keys with values.
+_txlb_ctl() {
+    local cur=$1 verb='' given='' key word
+    shift
+    while [ $# -gt 0 ]; do
+        if [ -z "$verb" ] && [ "$1" = -C ]; then
+            shift
+        elif [ -n "$verb" ]; then
+            given+=" ${1%%=*}="
+        elif [[ $1 != -* ]]; then
+            verb=$1
+        fi
+        shift
+    done
+    if [ -z "$verb" ]; then
+        if [[ $cur == -* ]]; then _txlb_from '@CTL_OPTIONS@' "$cur"; else _txlb_from '@VERBS@' "$cur"; fi
+    elif [[ $cur == *=* ]]; then
+        key=${cur%%=*}
+        _txlb_from "$(_txlb_values "$verb.$key")" "${cur#*=}"
+        # Readline has the word begin behind the sign, unless it was told otherwise.
+        [[ $COMP_WORDBREAKS == *=* ]] || COMPREPLY=("${COMPREPLY[@]/#/$key=}")
+    else
+        _txlb_from "$(for word in $(_txlb_keys "$verb"); do
+            [[ "$given " == *" ${word%...} "* && $word != *... ]] || echo "${word%...}"
+        done)" "$cur"
+        [[ ${COMPREPLY[0]-} != *= ]] || compopt -o nospace
+    fi
+}
+
+_txlb() {
+    local words=() cur='' prev
+    # Readline takes words apart at colons and equals signs: these are whole.
+    read -ra words <<<"${COMP_LINE:0:COMP_POINT}"
+    if [[ ${COMP_LINE:0:COMP_POINT} != *[[:blank:]] ]]; then
+        cur=${words[${#words[@]} - 1]}
+        unset "words[${#words[@]}-1]"
+    fi
+    prev=${words[${#words[@]} - 1]}
+    COMPREPLY=()
+    if [ "${#words[@]}" -gt 1 ] && _txlb_complete_argument "$prev" "$cur"; then return; fi
+    case ${words[1]-} in
+        ctl) _txlb_ctl "$cur" "${words[@]:2}" ;;
+        diff) _txlb_complete_argument -f "$cur" ;;
+        passwd) ;;
+        '') _txlb_from '@COMMANDS@ @OPTIONS@' "$cur" ;;
+        *) _txlb_from '@OPTIONS@' "$cur" ;;
+    esac
+}
+
+complete -F _txlb txlb

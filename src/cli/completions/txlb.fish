@@ -1,0 +1,74 @@
+# Completion of txlb(8) for fish.
+# Knows options, verbs and what they take, and asks nobody: names of what there is are
+# completed at the prompt of "txlb ctl".
+# @MADE@
+
+# What the verb takes.
+function __txlb_keys
+    switch $argv[1]
+@KEYS@
+    end
+end
+
+# What may stand behind the equals sign: the argument is VERB.KEY.
+function __txlb_values
+    switch $argv[1]
+@VALUES@
+    end
+end
+
+# Which command it is: ctl, diff, passwd or, if none of these, serve.
+function __txlb_command_is
+    set -l words (commandline -opc)
+    set -l command serve
+    contains -- "$words[2]" @COMMANDS@; and set command $words[2]
+    test $command = $argv[1]
+end
+
+# The verb of "txlb ctl"; fails if there is none yet.
+function __txlb_verb
+    set -l words (commandline -opc)
+    test "$words[2]" = ctl; or return 1
+    set -l skip 0
+    for word in $words[3..-1]
+        if test $skip = 1
+            set skip 0
+        else if test $word = -C
+            set skip 1
+        else if not string match -q -- '-*' $word
+            echo $word
+            return 0
+        end
+    end
+    return 1
+end
+
+# Keys with values, behind a verb.
+function __txlb_pairs
+    set -l verb (__txlb_verb); or return
+    set -l word (commandline -ct)
+    if string match -q -- '*=*' $word
+        set -l key (string split -m 1 = -- $word)[1]
+        for value in (string split -n ' ' -- (__txlb_values $verb.$key))
+            echo $key=$value
+        end
+        return
+    end
+    set -l given (string replace -r -- '=.*' = (commandline -opc))
+    for key in (string split -n ' ' -- (__txlb_keys $verb))
+        if string match -q -- '*...' $key; or not contains -- $key $given
+            string replace -- ... '' $key
+        end
+    end
+end
+
+complete -c txlb -f
+@COMMAND_LINES@
+
+@OPTIONS@
+
+@CTL_OPTIONS@
+
+@VERBS@
+complete -c txlb -n __txlb_verb -a '(__txlb_pairs)'
+complete -c txlb -n '__txlb_command_is diff' -F
