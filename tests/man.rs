@@ -1,4 +1,4 @@
-//! Keeps the manual page and what the reader knows together.
+//! Keeps the manual pages and what the reader and the verbs know together.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use txlb::config::verb::table::{Kind, commands};
 use txlb::config::{ElementSchema, Limit, Scheduler, schema};
 
 const PAGE: &str = include_str!("../man/txlb.xml.5");
-const PROGRAM_PAGE: &str = include_str!("../man/txlb.8");
+const VERBS_PAGE: &str = include_str!("../man/txlbctl.8");
 
 /// What the page says of an element: its own section, and its old forms.
 fn description(element: &ElementSchema) -> String {
@@ -114,7 +114,7 @@ fn every_command_is_listed_with_all_it_takes() {
     let mut listed = 0;
     for command in alone {
         let item = format!(".It Ic {}", command.name);
-        let item = PROGRAM_PAGE
+        let item = VERBS_PAGE
             .lines()
             .filter_map(|line| line.strip_prefix(&item))
             .find(|rest| rest.is_empty() || rest.starts_with(' '));
@@ -137,7 +137,7 @@ fn every_command_is_listed_with_all_it_takes() {
         assert_eq!(keys(optional), taken(false), "{}", command.name);
         listed += 1;
     }
-    let (_, verbs) = PROGRAM_PAGE.split_once(".Sh VERBS").unwrap();
+    let (_, verbs) = VERBS_PAGE.split_once(".Sh VERBS").unwrap();
     let verbs = verbs.split_once("\n.Sh ").unwrap().0;
     assert_eq!(verbs.matches("\n.It Ic ").count(), listed);
 }

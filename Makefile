@@ -1,0 +1,92 @@
+# Builds, checks and installs txlb; cargo does the work. Any make will do. It makes no user and starts nothing: that is
+# for packages, and for "make deb".
+#
+#   make                 the program, target/release/txlb
+#   make static          the same without any library, and without any feature: target/static/txlb, txlb-core
+#   make check           the tests ("make test" is the same)
+#   make install         program, manual pages, completions, sample; INIT=systemd or INIT=sysv for what starts it
+#   make uninstall       takes that away again, but not what is in $(SYSCONFDIR)
+#   make deb             a package for Debian, in target/debian, with the static program
+#   make clean           removes target
+#
+# DESTDIR is put in front of where things go, for packagers.
+
+PREFIX     = /usr/local
+SBINDIR    = $(PREFIX)/sbin
+DATADIR    = $(PREFIX)/share
+MANDIR     = $(DATADIR)/man
+DOCDIR     = $(DATADIR)/doc/txlb
+SYSCONFDIR = /etc
+UNITDIR    = $(PREFIX)/lib/systemd/system
+INITDIR    = $(SYSCONFDIR)/init.d
+BASHDIR    = $(DATADIR)/bash-completion/completions
+ZSHDIR     = $(DATADIR)/zsh/site-functions
+FISHDIR    = $(DATADIR)/fish/vendor_completions.d
+
+# What starts it: none, systemd or sysv.
+INIT       = none
+# What is installed as txlb; target/static/txlb for one.
+PROGRAM    = target/release/txlb
+CARGO      = cargo
+CARGOFLAGS = --locked
+STATIC     = x86_64-unknown-linux-musl
+INSTALL    = install
+
+all:
+	$(CARGO) build --release $(CARGOFLAGS)
+
+# Needs "rustup target add $(STATIC)" and, for ring, musl-gcc: Debian's musl-tools.
+static:
+	mkdir -p target/static
+	$(CARGO) build --release $(CARGOFLAGS) --target $(STATIC) --no-default-features
+	cp target/$(STATIC)/release/txlb target/static/txlb-core
+	$(CARGO) build --release $(CARGOFLAGS) --target $(STATIC)
+	cp target/$(STATIC)/release/txlb target/static/txlb
+
+check test:
+	$(CARGO) test $(CARGOFLAGS)
+
+# Needs "cargo install cargo-deb".
+deb: static
+	$(CARGO) deb --no-build --no-strip
+
+# Whoever installs need not be who builds: what is there is taken as it is.
+$(PROGRAM):
+	$(CARGO) build --release $(CARGOFLAGS)
+
+install: $(PROGRAM)
+	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(DOCDIR) \
+		$(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR) $(DESTDIR)$(SYSCONFDIR)/txlb
+	$(INSTALL) -m 755 $(PROGRAM) $(DESTDIR)$(SBINDIR)/txlb
+	$(INSTALL) -m 644 man/*.5 $(DESTDIR)$(MANDIR)/man5
+	$(INSTALL) -m 644 man/*.8 $(DESTDIR)$(MANDIR)/man8
+	$(INSTALL) -m 644 README.md CHANGELOG.md LICENSE etc/config.xml etc/minimal.xml etc/txlb.rng etc/alerts.yml \
+		etc/grafana.json $(DESTDIR)$(DOCDIR)
+	$(INSTALL) -m 644 etc/completions/txlb.bash $(DESTDIR)$(BASHDIR)/txlb
+	$(INSTALL) -m 644 etc/completions/_txlb $(DESTDIR)$(ZSHDIR)/_txlb
+	$(INSTALL) -m 644 etc/completions/txlb.fish $(DESTDIR)$(FISHDIR)/txlb.fish
+	test -e $(DESTDIR)$(SYSCONFDIR)/txlb/config.xml || \
+		$(INSTALL) -m 640 etc/txlb/config.xml $(DESTDIR)$(SYSCONFDIR)/txlb/config.xml
+	case $(INIT) in \
+	none) ;; \
+	systemd) \
+		$(INSTALL) -d $(DESTDIR)$(UNITDIR) && \
+		sed 's,/usr/sbin/txlb,$(SBINDIR)/txlb,g' etc/systemd/txlb.service > $(DESTDIR)$(UNITDIR)/txlb.service && \
+		chmod 644 $(DESTDIR)$(UNITDIR)/txlb.service ;; \
+	sysv) \
+		$(INSTALL) -d $(DESTDIR)$(INITDIR) && \
+		sed 's,/usr/sbin/txlb,$(SBINDIR)/txlb,g' etc/init.d/txlb > $(DESTDIR)$(INITDIR)/txlb && \
+		chmod 755 $(DESTDIR)$(INITDIR)/txlb ;; \
+	*) echo 'INIT is none, systemd or sysv' >&2; exit 1 ;; \
+	esac
+
+uninstall:
+	rm -f $(DESTDIR)$(SBINDIR)/txlb $(DESTDIR)$(MANDIR)/man5/txlb.xml.5 $(DESTDIR)$(MANDIR)/man8/txlb.8 \
+		$(DESTDIR)$(MANDIR)/man8/txlbctl.8 $(DESTDIR)$(BASHDIR)/txlb $(DESTDIR)$(ZSHDIR)/_txlb \
+		$(DESTDIR)$(FISHDIR)/txlb.fish $(DESTDIR)$(UNITDIR)/txlb.service $(DESTDIR)$(INITDIR)/txlb
+	rm -rf $(DESTDIR)$(DOCDIR)
+
+clean:
+	$(CARGO) clean
+
+.PHONY: all static check test deb install uninstall clean
