@@ -1,11 +1,16 @@
 //! Keeps the manual pages and what the reader and the verbs know together.
 
+mod support;
+
 use std::collections::BTreeSet;
+
+use support::txlb::run;
 
 use txlb::config::verb::table::{Kind, commands};
 use txlb::config::{ElementSchema, Limit, Scheduler, schema};
 
 const PAGE: &str = include_str!("../man/txlb.xml.5");
+const PROGRAM_PAGE: &str = include_str!("../man/txlb.8");
 const VERBS_PAGE: &str = include_str!("../man/txlbctl.8");
 
 /// What the page says of an element: its own section, and its old forms.
@@ -140,6 +145,102 @@ fn every_command_is_listed_with_all_it_takes() {
     let (_, verbs) = VERBS_PAGE.split_once(".Sh VERBS").unwrap();
     let verbs = verbs.split_once("\n.Sh ").unwrap().0;
     assert_eq!(verbs.matches("\n.It Ic ").count(), listed);
+}
+
+/// The options that `-h` prints, as the pages have them, and what each is for.
+fn options() -> Vec<(String, String)> {
+    let usage = run(&["-h"]).stdout;
+    let (_, options) = usage.split_once("Options:\n").unwrap();
+    let lines = options.lines().map(str::trim);
+    let options = lines.filter(|line| line.starts_with('-')).map(|line| {
+        let first = line.split([' ', ',']).next().unwrap();
+        (format!(".It Fl {}", &first[1..]), line.to_owned())
+    });
+    options.collect()
+}
+
+#[test]
+fn every_option_is_described_where_it_belongs() {
+    let options = options();
+    assert!(options.len() > 15, "{options:?}");
+    for (item, line) in options {
+        let described = |page: &str| {
+            let mut items = page.lines().filter_map(|line| line.strip_prefix(&item));
+            items.any(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
+        assert!(described(PROGRAM_PAGE), "{line}");
+        assert!(!line.contains(" ctl: ") || described(VERBS_PAGE), "{line}");
+    }
+}
+
+#[test]
+fn every_page_has_the_sections_that_people_look_for() {
+    let sections = [
+        (
+            PROGRAM_PAGE,
+            &["SIGNALS", "FILES", "EXIT STATUS", "EXAMPLES"][..],
+        ),
+        (
+            PAGE,
+            &[
+                "FILES",
+                "EXAMPLES",
+                "COMING FROM",
+                "SECURITY CONSIDERATIONS",
+            ],
+        ),
+        (
+            VERBS_PAGE,
+            &[
+                "FILES",
+                "EXIT STATUS",
+                "EXAMPLES",
+                "SECURITY CONSIDERATIONS",
+            ],
+        ),
+    ];
+    for (page, sections) in sections {
+        for section in sections {
+            assert!(page.contains(&format!("\n.Sh {section}\n")), "{section}");
+        }
+    }
+}
+
+#[test]
+fn what_others_are_told_to_use_exists() {
+    let (_, table) = PAGE.split_once(".Sh COMING FROM").unwrap();
+    let table = table.split_once("\n.Sh ").unwrap().0;
+    let here = table.lines().filter_map(|line| line.split_once(" Ta "));
+    let mut names = 0;
+    for (_, here) in here {
+        let mut is_attribute = false;
+        for word in here.split([' ', ',']).filter(|word| !word.is_empty()) {
+            match word {
+                "Cm" | "Ic" => is_attribute = word == "Cm",
+                // From here on it is prose, a command line, or what is set off.
+                "No" | "Ns" | "txlb" | "a" | "what" | "no" | "always" => break,
+                "sticky" => {}
+                name => {
+                    let known = match is_attribute {
+                        true => {
+                            Scheduler::spellings().any(|it| it == name)
+                                || schema()
+                                    .iter()
+                                    .flat_map(|it| it.attributes)
+                                    .any(|it| it.name == name)
+                        }
+                        false => {
+                            commands().iter().any(|it| it.name == name)
+                                || schema().iter().any(|it| it.name == name)
+                        }
+                    };
+                    assert!(known, "there is no {name}");
+                    names += 1;
+                }
+            }
+        }
+    }
+    assert!(names > 30, "{names}");
 }
 
 #[test]
