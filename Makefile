@@ -48,7 +48,8 @@ check test:
 
 # Needs "cargo install cargo-deb".
 deb: static
-	$(CARGO) deb --no-build --no-strip
+	$(CARGO) deb --no-build --no-strip \
+		--deb-version "$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1 | tr - '~')-1"
 
 # Whoever installs need not be who builds: what is there is taken as it is.
 $(PROGRAM):
