@@ -89,7 +89,11 @@ fn values() -> BTreeMap<String, Vec<String>> {
     for verb in verbs() {
         for key in verb.keys.iter().filter(|key| !key.bare) {
             let start = format!("{}=", key.name);
-            let choices = complete(&format!("{} {start}", verb.name), &Config::default());
+            let choices = complete(
+                &format!("{} {start}", verb.name),
+                &Config::default(),
+                &OwnNames::None,
+            );
             let choices = words(
                 choices
                     .iter()
