@@ -10,7 +10,7 @@ use std::path::Path;
 
 use txlb::config::verb::complete;
 use txlb::config::verb::table::{CommandSchema, Kind, Takes, commands};
-use txlb::config::{Config, Scheduler};
+use txlb::config::{Config, OwnNames, Scheduler};
 
 use super::{CTL_FLAGS, FLAGS, Flag, HELP, SYNOPSIS};
 
