@@ -43,6 +43,7 @@ pub(crate) struct Job {
     pub(crate) source: Source,
     pub(crate) workers: Option<usize>,
     pub(crate) pid_file: Option<PathBuf>,
+    /// A file, or the word `syslog`.
     pub(crate) log: Option<PathBuf>,
     pub(crate) level: log::LevelFilter,
 }
@@ -82,7 +83,11 @@ const fn flag(short: &'static str, argument: &'static str, help: &'static str) -
 const FLAGS: &[Flag] = &[
     flag("f", "FILE", "the configuration (/etc/txlb/config.xml)"),
     flag("p", "PIDFILE", "write the process ID there, and lock it"),
-    flag("l", "LOG", "log to this file instead of standard error"),
+    flag(
+        "l",
+        "LOG",
+        "log to this file, or to syslog, not to standard error",
+    ),
     flag("w", "N", "worker threads (one for each processor)"),
     flag("q", "", "log warnings and errors only"),
     flag("v", "", "log more"),
@@ -273,10 +278,7 @@ fn job(matches: &Matches) -> Result<Job, Exit> {
             .map(|text| workers(&text))
             .transpose()?,
         pid_file: matches.opt_str("p").map(PathBuf::from),
-        log: matches
-            .opt_str("l")
-            .map(|text| log_file(&text))
-            .transpose()?,
+        log: matches.opt_str("l").map(PathBuf::from),
         level,
     })
 }
@@ -298,16 +300,6 @@ fn source(matches: &Matches) -> Result<Source, Exit> {
         _ => Err(wrong(
             "--demo, -f, and -L with -B are three ways to say what to balance: choose one",
         )),
-    }
-}
-
-fn log_file(text: &str) -> Result<PathBuf, Exit> {
-    match text {
-        // A word kept for the system's own log: not a file to be made by mistake.
-        "syslog" => Err(wrong(
-            "-l syslog: this version logs to files only (./syslog is one)",
-        )),
-        file => Ok(PathBuf::from(file)),
     }
 }
 

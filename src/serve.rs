@@ -4,7 +4,7 @@
 //! is the program's own: here is how it follows the configuration.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
@@ -20,7 +20,7 @@ use txlb::os::inherited::{Inherited, inherited};
 use crate::cli::{Job, Source};
 use crate::demo::Demo;
 use crate::exit::Exit;
-use crate::logging::{Log, Target};
+use crate::logging::{Log, Place, Target};
 use crate::pidfile::PidFile;
 use crate::supervisor::Supervisor;
 
@@ -139,11 +139,10 @@ struct LogFile {
 impl LogFile {
     /// Opens the log that `config` wants. What is returned switches to it.
     fn open(&self, config: &Config) -> Result<Finish, String> {
-        let path = self.fixed.as_deref().or(config.logging.file.as_deref());
-        let target = Target::open(path).map_err(|error| {
-            let path = path.unwrap_or(Path::new("standard error"));
-            format!("cannot log to {}: {error}", path.display())
-        })?;
+        let name = self.fixed.as_deref().or(config.logging.file.as_deref());
+        let place = Place::named(name);
+        let target =
+            Target::open(place).map_err(|error| format!("cannot log to {place}: {error}"))?;
         let log = self.log.clone();
         Ok(Box::new(move || log.switch(target)))
     }
