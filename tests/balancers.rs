@@ -40,7 +40,11 @@ fn pid() -> Pid {
 
 fn start(host: &Host) -> Balancer {
     let builder = Balancer::builder().listen("127.0.0.1:0");
-    builder.host("a", host.address()).workers(2).start().unwrap()
+    builder
+        .host("a", host.address())
+        .workers(2)
+        .start()
+        .unwrap()
 }
 
 fn serves(balancer: &Balancer) {
@@ -60,7 +64,9 @@ fn two_hundred_balancers_give_back_what_they_took() {
     let host = Host::new("a");
     // The first one finds out what a process has for good, such as what reads clocks.
     serves(&start(&host));
-    until("the first has gone", || fs::read_dir("/proc/self/task").unwrap().count() <= 3);
+    until("the first has gone", || {
+        fs::read_dir("/proc/self/task").unwrap().count() <= 3
+    });
     let at_first = taken();
     for _ in 0..IN_TURN {
         let balancer = start(&host);
@@ -77,6 +83,8 @@ fn two_hundred_balancers_give_back_what_they_took() {
         assert_eq!(balancer.status().services[0].total, 1);
     }
     drop(several);
-    until("threads and descriptors are as they were", || taken() == at_first);
+    until("threads and descriptors are as they were", || {
+        taken() == at_first
+    });
     assert_eq!(getrlimit(Resource::Nofile).current, Some(900));
 }

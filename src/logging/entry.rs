@@ -12,6 +12,9 @@ use txlb::relay::SESSION_LOG;
 /// unless it repeats what somebody else made up.
 pub(super) const MOST_BYTES: usize = 8 * 1024;
 
+/// Bytes that almost all lines have room in, those of sessions as well.
+const USUAL_BYTES: usize = 192;
+
 /// Behind what was cut.
 pub(super) const CUT: &str = "...";
 
@@ -50,7 +53,7 @@ pub(super) enum Kind {
 
 impl Entry {
     pub(super) fn of(record: &Record<'_>, wall_ms: u64) -> Entry {
-        let (level, mut text) = (record.level(), Bounded::default());
+        let (level, mut text) = (record.level(), Bounded(String::with_capacity(USUAL_BYTES)));
         if write!(text, "{}", record.args()).is_err() {
             text.0.push_str(CUT);
         }
@@ -89,7 +92,6 @@ impl Kind {
 }
 
 /// The first bytes of what is written to it.
-#[derive(Default)]
 struct Bounded(String);
 
 impl Write for Bounded {

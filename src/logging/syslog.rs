@@ -75,28 +75,24 @@ impl Syslog {
     /// Sends it, to another daemon in its place if the one there was is gone.
     fn send(&mut self, line: &[u8]) -> io::Result<()> {
         if let Some(socket) = &self.socket {
-            match send(socket, line, self.stuck) {
-                Ok(()) => return self.be_stuck(false),
-                Err(error) if is_full(&error) => {
-                    self.be_stuck(true)?;
-                    return Err(error);
-                }
-                Err(_) => self.socket = None,
+            let sent = send(socket, line, self.stuck);
+            if sent.as_ref().err().is_none_or(is_full) {
+                return self.note(sent);
             }
         }
-        self.stuck = false;
-        let socket = self.socket.insert(connect(&self.path)?);
-        send(socket, line, false)
+        (self.socket, self.stuck) = (None, false);
+        let sent = send(self.socket.insert(connect(&self.path)?), line, false);
+        self.note(sent)
     }
 
-    fn be_stuck(&mut self, stuck: bool) -> io::Result<()> {
-        if self.stuck != stuck
-            && let Some(socket) = &self.socket
-        {
+    /// Remembers whether it is to be waited for the next time.
+    fn note(&mut self, sent: io::Result<()>) -> io::Result<()> {
+        let stuck = sent.as_ref().is_err_and(is_full);
+        if let Some(socket) = self.socket.as_ref().filter(|_| stuck != self.stuck) {
             socket.set_nonblocking(stuck)?;
             self.stuck = stuck;
         }
-        Ok(())
+        sent
     }
 }
 
