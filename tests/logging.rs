@@ -43,8 +43,10 @@ fn lines_until(lines: &Receiver<String>, text: &str) -> Vec<String> {
     let mut seen = Vec::new();
     loop {
         let line = lines.recv_timeout(PATIENCE);
-        seen.push(line.unwrap_or_else(|error| panic!("no {text:?} ({error}) in {seen:#?}")));
-        if seen.iter().any(|line| line.contains(text)) {
+        let line = line.unwrap_or_else(|error| panic!("no {text:?} ({error}) in {seen:#?}"));
+        let is_it = line.contains(text);
+        seen.push(line);
+        if is_it {
             return seen;
         }
     }
