@@ -2,8 +2,6 @@
 //!
 //! It waits for a daemon that is slow, but not for long, and once only; never for one
 //! that is gone. What messages look like is `form`'s business.
-//! By hand, as it is little: crates for it bring clocks, time zones and host names, and
-//! none of them reconnects without waiting.
 
 use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixDatagram;
