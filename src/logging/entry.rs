@@ -18,8 +18,8 @@ const USUAL_BYTES: usize = 192;
 /// Behind what was cut.
 pub(super) const CUT: &str = "...";
 
-/// Who tells of what people and hosts do, or has limits of its own. The ends of these
-/// are modules: what is logged anywhere in them.
+/// Modules that are never silenced, with all that is below them: they tell of what
+/// people and hosts do, or have limits of their own.
 const NEVER_HELD_BACK: &[&str] = &[
     SESSION_LOG,
     // fail2ban counts these lines.
