@@ -1,5 +1,5 @@
 //! Complaints that come again and again: said once, then counted, and the count is said
-//! after a while. What is new is never held up.
+//! every now and then for as long as they come. What is new is never held up.
 //!
 //! A complaint is the same if its level and every letter of it are. Numbers count: which
 //! host, port or line it is about is what a complaint says, so another number is news.
@@ -9,8 +9,9 @@ use std::collections::VecDeque;
 
 use log::Level;
 
-/// For so long a complaint is counted that has been said.
-pub(super) const WINDOW_MS: u64 = 60_000;
+/// For so long a complaint is counted that has been said. Long enough to spare a disk, and
+/// short enough for who looks on to see that it goes on.
+const WINDOW_MS: u64 = 10_000;
 
 /// Complaints that are remembered. The oldest gives way to one more: there are few that
 /// come again and again at the same time.
@@ -50,23 +51,31 @@ impl Repeats {
         true
     }
 
-    /// The next count that is due: how bad, and in which words.
+    /// The next count that is due: how bad, and in which words. From then on it is counted
+    /// anew.
     pub(super) fn summary(&mut self, now_ms: u64) -> Option<(Level, String)> {
         loop {
+            let crowded = self.said.len() > MOST;
             let oldest = self.said.front()?;
-            if oldest.until_ms > now_ms && self.said.len() <= MOST {
+            if oldest.until_ms > now_ms && !crowded {
                 return None;
             }
-            let summary = self.said.pop_front().and_then(Said::summary);
+            let mut said = self.said.pop_front()?;
+            let summary = said.summary();
             if summary.is_some() {
+                if !crowded {
+                    said.until_ms = now_ms + WINDOW_MS;
+                    said.more = 0;
+                    self.said.push_back(said);
+                }
                 return summary;
             }
         }
     }
 
-    /// The next count, due or not.
+    /// The next count, due or not, for good.
     pub(super) fn last(&mut self) -> Option<(Level, String)> {
-        self.summary(u64::MAX)
+        std::iter::from_fn(|| self.said.pop_front()).find_map(|said| said.summary())
     }
 
     /// When the next count is due.
@@ -77,12 +86,12 @@ impl Repeats {
 }
 
 impl Said {
-    fn summary(self) -> Option<(Level, String)> {
+    fn summary(&self) -> Option<(Level, String)> {
         let Said { level, text, .. } = self;
         match self.more {
             0 => None,
-            1 => Some((level, format!("said once more: {text}"))),
-            more => Some((level, format!("said {more} more times: {text}"))),
+            1 => Some((*level, format!("said once more: {text}"))),
+            more => Some((*level, format!("said {more} more times: {text}"))),
         }
     }
 }
@@ -95,7 +104,7 @@ mod tests {
     fn written(complaints: impl IntoIterator<Item = (u64, &'static str)>) -> Vec<(u64, String)> {
         let (mut repeats, mut written) = (Repeats::default(), Vec::new());
         let mut complaints = complaints.into_iter().peekable();
-        for second in 0..=300 {
+        for second in 0..=100 {
             let now_ms = second * 1000;
             while let Some((_, text)) = repeats.summary(now_ms) {
                 written.push((second, text));
@@ -119,14 +128,15 @@ mod tests {
 
     #[test]
     fn the_same_again_and_again_is_said_once_and_counted() {
-        let complaints = (0..90).map(|second| (second, "no room"));
+        let complaints = (0..25).chain([60]).map(|second| (second, "no room"));
         assert_eq!(
             lines(&written(complaints)),
             [
                 (0, "no room"),
-                (60, "said 59 more times: no room"),
+                (10, "said 9 more times: no room"),
+                (20, "said 10 more times: no room"),
+                (30, "said 5 more times: no room"),
                 (60, "no room"),
-                (120, "said 29 more times: no room"),
             ]
         );
     }
@@ -147,15 +157,15 @@ mod tests {
                 (1, "no room"),
                 (2, "no port 80"),
                 (2, "no port 81"),
-                (61, "said 2 more times: no room"),
-                (62, "said once more: no port 80"),
+                (11, "said 2 more times: no room"),
+                (12, "said once more: no port 80"),
             ]
         );
     }
 
     #[test]
     fn what_comes_rarely_is_said_each_time() {
-        let seldom = [(0, "no room"), (60, "no room"), (150, "no room")];
+        let seldom = [(0, "no room"), (10, "no room"), (25, "no room")];
         assert_eq!(lines(&written(seldom)), seldom);
     }
 
@@ -182,6 +192,7 @@ mod tests {
         assert_eq!(repeats.due_ms(), Some(5 + WINDOW_MS));
         assert_eq!(repeats.summary(4 + WINDOW_MS), None);
         assert!(repeats.summary(5 + WINDOW_MS).is_some());
+        assert_eq!(repeats.due_ms(), None);
     }
 
     #[test]
