@@ -16,6 +16,7 @@ mod writer;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -35,26 +36,41 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct Log {
     queue: Arc<Queue>,
+    begun: Arc<AtomicBool>,
 }
 
 impl Log {
-    /// Logs everything from `level` up to standard error; `switch` changes where.
+    /// Logs everything from `level` up to standard error; `switch` changes where. Lines
+    /// wait until it has `begun`.
     ///
     /// # Errors
-    /// The system's, if it has no thread for it.
+    /// If there is a logger already.
     pub(crate) fn start(level: LevelFilter) -> io::Result<Log> {
         let queue = Arc::new(Queue::default());
-        let work = Arc::clone(&queue);
-        thread::Builder::new()
-            .name("log".to_owned())
-            .spawn(move || writer::run(&work, Target::standard_error()))?;
         let logger = Logger {
             level,
             queue: Arc::clone(&queue),
         };
         log::set_boxed_logger(Box::new(logger)).map_err(io::Error::other)?;
         log::set_max_level(level.max(SESSIONS));
-        Ok(Log { queue })
+        Ok(Log {
+            queue,
+            begun: Arc::default(),
+        })
+    }
+
+    /// Starts the thread that writes, if there is none.
+    ///
+    /// # Errors
+    /// The system's, if it has no thread for it.
+    pub(crate) fn begin(&self) -> io::Result<()> {
+        if !self.begun.swap(true, Ordering::AcqRel) {
+            let work = Arc::clone(&self.queue);
+            thread::Builder::new()
+                .name("log".to_owned())
+                .spawn(move || writer::run(&work, Target::standard_error()))?;
+        }
+        Ok(())
     }
 
     /// Logs there from now on.
@@ -66,7 +82,10 @@ impl Log {
     /// than a second. To be called in the end: what was held back as a repetition
     /// is said as well.
     pub(crate) fn flush(&self) {
-        self.queue.finish(PATIENCE);
+        // The end may come before the beginning.
+        if self.begin().is_ok() {
+            self.queue.finish(PATIENCE);
+        }
     }
 }
 

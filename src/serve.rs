@@ -35,6 +35,7 @@ pub(crate) fn run(job: Job) -> Result<(), Exit> {
     let inherited =
         inherited().map_err(|error| Exit::new(Exit::CANNOT_BIND, &format!("txlb: {error}")))?;
     let log = Log::start(job.level).map_err(|error| Exit::other(&error))?;
+    log.begin().map_err(|error| Exit::other(&error))?;
     let result = serve(job, &log, inherited);
     log.flush();
     result
