@@ -184,8 +184,9 @@ fn a_line_of_which_a_disk_took_half_is_no_part_of_the_next() {
     say(&queue, "next");
     assert!(queue.settle(LONG));
     let written = read(&log);
-    assert!(written.starts_with("\nnext\n"), "{written}");
-    assert!(written.ends_with(" 2 log lines were lost\n"), "{written}");
+    assert!(written.starts_with('\n'), "{written}");
+    assert!(written.contains("\nnext\n"), "{written}");
+    assert!(written.contains(" 2 log lines were lost\n"), "{written}");
 }
 
 #[test]
