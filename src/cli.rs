@@ -44,6 +44,7 @@ pub(crate) struct Job {
     pub(crate) footing: Footing,
     pub(crate) workers: Option<usize>,
     pub(crate) pid_file: Option<PathBuf>,
+    /// A file, or the word `syslog`.
     pub(crate) log: Option<PathBuf>,
     pub(crate) level: log::LevelFilter,
 }
@@ -99,7 +100,11 @@ const FLAGS: &[Flag] = &[
     flag("u", "USER", "become this user once it listens"),
     flag("g", "GROUP", "in this group, not the user's own"),
     flag("j", "DIR", "make this folder the root (chroot)"),
-    flag("l", "LOG", "log to this file instead of standard error"),
+    flag(
+        "l",
+        "LOG",
+        "log to this file, or to syslog, not to standard error",
+    ),
     flag("w", "N", "worker threads (one for each processor)"),
     Flag {
         long: "no-sandbox",
@@ -301,10 +306,7 @@ fn job(matches: &Matches) -> Result<Job, Exit> {
             .map(|text| workers(&text))
             .transpose()?,
         pid_file: matches.opt_str("p").map(PathBuf::from).or(default_pid_file),
-        log: matches
-            .opt_str("l")
-            .map(|text| log_file(&text))
-            .transpose()?,
+        log: matches.opt_str("l").map(PathBuf::from),
         level,
     })
 }
@@ -340,16 +342,6 @@ fn source(matches: &Matches) -> Result<Source, Exit> {
         _ => Err(wrong(
             "--demo, -f, and -L with -B are three ways to say what to balance: choose one",
         )),
-    }
-}
-
-fn log_file(text: &str) -> Result<PathBuf, Exit> {
-    match text {
-        // A word kept for the system's own log: not a file to be made by mistake.
-        "syslog" => Err(wrong(
-            "-l syslog: this version logs to files only (./syslog is one)",
-        )),
-        file => Ok(PathBuf::from(file)),
     }
 }
 

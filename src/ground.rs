@@ -14,7 +14,7 @@ use crate::cli::{Job, Source};
 use crate::daemon::Daemon;
 use crate::exit::Exit;
 use crate::folders;
-use crate::logging::Log;
+use crate::logging::{Log, Place};
 use crate::pidfile::PidFile;
 use crate::privileges::{Privileges, enter_jail};
 use crate::sandbox::{self, Needs};
@@ -71,13 +71,14 @@ impl Ground {
     }
 
     /// Makes what whoever txlb will be needs and could not make.
-    pub(crate) fn prepare_folders(&self, config: &Config, log: Option<&Path>) -> Result<(), Exit> {
-        folders::prepare(config, log, self.privileges.identity())
+    pub(crate) fn prepare_folders(&self, config: &Config, log: Place<'_>) -> Result<(), Exit> {
+        folders::prepare(config, log.file(), self.privileges.identity())
     }
 
     /// Whether root may open the log. Where it may not, its user can.
-    pub(crate) fn may_open(&self, log: Option<&Path>) -> bool {
-        log.is_none_or(|log| !folders::can_plant(log, self.privileges.identity()))
+    pub(crate) fn may_open(&self, log: Place<'_>) -> bool {
+        log.file()
+            .is_none_or(|log| !folders::can_plant(log, self.privileges.identity()))
     }
 
     /// Gives up, for good, what only the start needed; `file` is what the configuration
@@ -86,9 +87,9 @@ impl Ground {
         &self,
         bound: &Bound,
         file: Option<&Path>,
-        log: Option<&Path>,
+        log: Place<'_>,
     ) -> Result<(), Exit> {
-        if self.daemon.is_some() && log.is_none() {
+        if self.daemon.is_some() && log == Place::StandardError {
             log::warn!("nobody will see the log: -l or <logging> says where it is to go");
         }
         if let Some(identity) = self.privileges.identity() {
@@ -104,7 +105,7 @@ impl Ground {
             sandbox::enter(&Needs {
                 file,
                 config: Some(bound.config()),
-                log,
+                log: log.file(),
                 pid_file: pid_file.filter(|_| !self.jailed),
                 state: state.as_deref(),
             });
@@ -152,8 +153,8 @@ fn settle_paths(job: &mut Job) -> Result<(), Exit> {
     if let Source::File(file) = &mut job.source {
         *file = from_here(file)?;
     }
-    if let Some(log) = &mut job.log {
-        *log = from_here(log)?;
+    if let Some(log) = Place::named(job.log.as_deref()).file() {
+        job.log = Some(from_here(log)?);
     }
     Ok(())
 }

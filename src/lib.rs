@@ -83,7 +83,7 @@
 //! # Features
 //!
 //! `web` (the admin page, its API and metrics), `https` (the same over TLS) and `ssh` (the
-//! console) are on by default. Without default features there are 15 crates in all, and
+//! console) are on by default, and two that only the program uses. Without default features there are 17 crates besides, and
 //! the control socket.
 //!
 //! # What stays

@@ -14,6 +14,7 @@ mod diff;
 mod exit;
 mod folders;
 mod ground;
+mod log_file;
 mod logging;
 mod output;
 mod passwd;

@@ -4,25 +4,23 @@
 //! is the program's own: here is how it follows the configuration.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use txlb::balancer::{Door, Doors, NotOpened};
-use txlb::config::Config;
 use txlb::director::{
-    Desk, DeskThread, Director, Error, File, FileError, Finish, Fixture, Notice as DirectorEvent,
-    Options, Signal, Status,
+    Desk, DeskThread, Director, Error, File, FileError, Notice as DirectorEvent, Options, Signal,
+    Status,
 };
 use txlb::os::descriptors;
 use txlb::os::inherited::{Inherited, inherited};
-use txlb::os::rights::{self, Need};
 
 use crate::cli::{Job, Source};
 use crate::demo::Demo;
 use crate::exit::Exit;
 use crate::ground::Ground;
-use crate::logging::{Log, Target};
+use crate::log_file::{LogFile, open_early};
+use crate::logging::Log;
 use crate::supervisor::Supervisor;
 
 enum Event {
@@ -38,10 +36,13 @@ pub(crate) fn run(mut job: Job) -> Result<(), Exit> {
     let inherited =
         inherited().map_err(|error| Exit::new(Exit::CANNOT_BIND, &format!("txlb: {error}")))?;
     let log = Log::start(job.level).map_err(|error| Exit::other(&error))?;
-    // Its socket may be out of sight later.
+    // Its socket may be out of sight later, and that of the system's log.
     let supervisor = Supervisor::from_environment();
-    let result = Ground::prepare(&mut job)
-        .and_then(|ground| serve(job, ground, &log, inherited, &supervisor));
+    let result = open_early(job.log.as_deref()).and_then(|early| {
+        let ground = Ground::prepare(&mut job)?;
+        let log_file = LogFile::new(&log, job.log.take(), early);
+        serve(job, ground, log_file, &log, inherited, &supervisor)
+    });
     log.flush();
     result
 }
@@ -49,6 +50,7 @@ pub(crate) fn run(mut job: Job) -> Result<(), Exit> {
 fn serve(
     job: Job,
     ground: Ground,
+    mut log_file: LogFile,
     log: &Log,
     inherited: Vec<Inherited>,
     supervisor: &Supervisor,
@@ -67,12 +69,8 @@ fn serve(
             (None, config)
         }
     };
-    let log_file = LogFile {
-        log: log.clone(),
-        fixed: job.log,
-    };
-    ground.prepare_folders(&config, log_file.path(&config))?;
-    let early = ground.may_open(log_file.path(&config));
+    ground.prepare_folders(&config, log_file.place(&config))?;
+    let early = ground.may_open(log_file.place(&config));
     if early {
         log_file.open_at_first(&config)?;
     }
@@ -81,7 +79,7 @@ fn serve(
     let bound =
         Director::bind_with(config, workers, inherited).map_err(|error| start_exit(&error))?;
     let path = file.as_ref().map(|(file, _)| file.path());
-    ground.give_up(&bound, path, log_file.path(bound.config()))?;
+    ground.give_up(&bound, path, log_file.place(bound.config()))?;
     if !early {
         log_file.open_at_first(bound.config())?;
     }
@@ -148,62 +146,6 @@ fn wait(desk: &Desk, events: &Receiver<Event>, supervisor: &Supervisor) -> Resul
         }
     }
     Ok(())
-}
-
-/// The log, as it follows the configuration.
-struct LogFile {
-    log: Log,
-    /// What `-l` said: it beats the configuration.
-    fixed: Option<PathBuf>,
-}
-
-impl LogFile {
-    /// The file, if it is one.
-    fn path<'a>(&'a self, config: &'a Config) -> Option<&'a Path> {
-        self.fixed.as_deref().or(config.logging.file.as_deref())
-    }
-
-    /// Opens the log that `config` wants, and logs there.
-    fn open_at_first(&self, config: &Config) -> Result<(), Exit> {
-        let switch = self.open(config).map_err(|error| {
-            let message = format!("txlb: {error}");
-            Exit::new(Exit::CANNOT_CREATE, &message)
-        })?;
-        switch();
-        Ok(())
-    }
-
-    /// Opens the log that `config` wants. What is returned switches to it.
-    fn open(&self, config: &Config) -> Result<Finish, String> {
-        let path = self.path(config);
-        let target = Target::open(path).map_err(|error| {
-            let path = path.unwrap_or(Path::new("standard error"));
-            let advice = rights::advice(&error, Need::Append, path);
-            format!("cannot log to {}: {error}{advice}", path.display())
-        })?;
-        let log = self.log.clone();
-        Ok(Box::new(move || log.switch(target)))
-    }
-}
-
-impl Fixture for LogFile {
-    fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Finish>, String> {
-        if self.fixed.is_some() || now.logging.file == next.logging.file {
-            return Ok(None);
-        }
-        self.open(next).map(Some)
-    }
-
-    fn is_log(&self) -> bool {
-        true
-    }
-
-    /// Somebody may have moved the file away.
-    fn reopen(&mut self, now: &Config) -> Result<(), String> {
-        let switch = self.open(now);
-        switch.map_err(|error| format!("{error}; the log stays where it was"))?();
-        Ok(())
-    }
 }
 
 /// Lets this process have as many descriptors as it may; returns how many it

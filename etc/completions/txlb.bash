@@ -8,6 +8,9 @@ _txlb_argument() {
     case $1 in
         -f) echo 'files' ;;
         -p) echo 'files' ;;
+        -u) echo 'users' ;;
+        -g) echo 'groups' ;;
+        -j) echo 'folders' ;;
         -l) echo 'files' ;;
         -w) echo 'anything' ;;
         -L) echo 'anything' ;;
@@ -128,8 +131,8 @@ _txlb() {
         ctl) _txlb_ctl "$cur" "${words[@]:2}" ;;
         diff) _txlb_complete_argument -f "$cur" ;;
         passwd) ;;
-        '') _txlb_from 'ctl diff passwd -f -p -l -w -q -v -t -T --demo -L -B -S -s -V --version -h --help' "$cur" ;;
-        *) _txlb_from '-f -p -l -w -q -v -t -T --demo -L -B -S -s -V --version -h --help' "$cur" ;;
+        '') _txlb_from 'ctl diff passwd -D -f -p -u -g -j -l -w --no-sandbox -q -v -t -T --demo -L -B -S -s -V --version -h --help' "$cur" ;;
+        *) _txlb_from '-D -f -p -u -g -j -l -w --no-sandbox -q -v -t -T --demo -L -B -S -s -V --version -h --help' "$cur" ;;
     esac
 }
 

@@ -154,7 +154,6 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         ("-L 80 -B a", "-B a:"),
         ("-L x:y -B a:80", "-L x:y:"),
         ("-L 80 -B a:80 -S best", "no such scheduler"),
-        ("-l syslog", "files only"),
         ("-w 0", "1 to 1024"),
         ("-w many", "1 to 1024"),
         ("-q -v", "contradict"),

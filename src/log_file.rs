@@ -1,0 +1,101 @@
+//! The log as it follows the configuration: which it is to be, and when it is opened.
+//!
+//! How it is written to is `logging`'s business.
+
+use std::path::{Path, PathBuf};
+
+use txlb::config::Config;
+use txlb::director::{Finish, Fixture};
+use txlb::os::rights::{self, Need};
+
+use crate::exit::Exit;
+use crate::logging::{Log, Place, Target};
+
+/// The log, as it follows the configuration.
+pub(crate) struct LogFile {
+    log: Log,
+    /// What `-l` said: it beats the configuration.
+    fixed: Option<PathBuf>,
+    /// What is open already.
+    early: Option<Target>,
+}
+
+/// The system's log, if `-l` said that: opened while there is still a way to it.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn open_early(fixed: Option<&Path>) -> Result<Option<Target>, Exit> {
+    match Place::named(fixed) {
+        Place::Syslog => open(Place::Syslog)
+            .map(Some)
+            .map_err(|why| cannot_create(&why)),
+        Place::StandardError | Place::File(_) => Ok(None),
+    }
+}
+
+impl LogFile {
+    /// The log of which `-l` said this, if anything, and what was opened because of it.
+    pub(crate) fn new(log: &Log, fixed: Option<PathBuf>, early: Option<Target>) -> LogFile {
+        LogFile {
+            log: log.clone(),
+            fixed,
+            early,
+        }
+    }
+
+    /// Where `config` has it.
+    pub(crate) fn place<'a>(&'a self, config: &'a Config) -> Place<'a> {
+        Place::named(self.fixed.as_deref().or(config.logging.file.as_deref()))
+    }
+
+    /// Opens the log that `config` wants, and logs there.
+    pub(crate) fn open_at_first(&mut self, config: &Config) -> Result<(), Exit> {
+        match self.early.take() {
+            Some(target) => self.log.switch(target),
+            None => self.prepared(config).map_err(|why| cannot_create(&why))?(),
+        }
+        Ok(())
+    }
+
+    /// Opens the log that `config` wants. What is returned switches to it.
+    fn prepared(&self, config: &Config) -> Result<Finish, String> {
+        let target = open(self.place(config))?;
+        let log = self.log.clone();
+        Ok(Box::new(move || log.switch(target)))
+    }
+}
+
+impl Fixture for LogFile {
+    fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Finish>, String> {
+        if self.fixed.is_some() || now.logging.file == next.logging.file {
+            return Ok(None);
+        }
+        self.prepared(next).map(Some)
+    }
+
+    fn is_log(&self) -> bool {
+        true
+    }
+
+    /// Somebody may have moved the file away.
+    fn reopen(&mut self, now: &Config) -> Result<(), String> {
+        let switch = self.prepared(now);
+        switch.map_err(|error| format!("{error}; the log stays where it was"))?();
+        Ok(())
+    }
+}
+
+/// Opens a log, or says in words why that cannot be.
+fn open(place: Place<'_>) -> Result<Target, String> {
+    Target::open(place).map_err(|error| {
+        let advice = match place {
+            Place::File(path) => rights::advice(&error, Need::Append, path),
+            Place::StandardError | Place::Syslog => String::new(),
+        };
+        format!("cannot log to {place}: {error}{advice}")
+    })
+}
+
+fn cannot_create(why: &str) -> Exit {
+    Exit::new(Exit::CANNOT_CREATE, &format!("txlb: {why}"))
+}

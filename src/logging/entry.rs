@@ -1,0 +1,158 @@
+//! One thing to be logged, as it waits to be written: when, how bad, what.
+//!
+//! Not yet a line: what that looks like depends on where it goes, and that may change
+//! while it waits.
+
+use std::fmt::{self, Write};
+
+use log::{Level, Record};
+use txlb::relay::SESSION_LOG;
+
+/// Bytes of a text; what is behind them is cut off. Nothing that txlb says is as long
+/// unless it repeats what somebody else made up.
+pub(super) const MOST_BYTES: usize = 8 * 1024;
+
+/// Bytes that almost all lines have room in, those of sessions as well.
+const USUAL_BYTES: usize = 192;
+
+/// Behind what was cut.
+pub(super) const CUT: &str = "...";
+
+/// Modules that are never silenced, with all that is below them: they tell of what
+/// people and hosts do, or have limits of their own.
+const NEVER_HELD_BACK: &[&str] = &[
+    SESSION_LOG,
+    // fail2ban counts these lines.
+    "txlb::admin::auth",
+    // Down and up belong together, and it limits both for each host.
+    "txlb::relay::announce",
+    // Answers: who sends a signal twice wants to be told twice.
+    "txlb::director::desk",
+];
+
+/// One thing to be logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// In milliseconds since 1970.
+    pub(super) wall_ms: u64,
+    pub(super) level: Level,
+    pub(super) kind: Kind,
+    /// As it was said: nothing in it is escaped.
+    pub(super) text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A session's end, in a layout of its own.
+    Session,
+    /// Said however often it comes.
+    Event,
+    /// Complaints that may be held back if they come again and again.
+    Complaint,
+}
+
+impl Entry {
+    pub(super) fn of(record: &Record<'_>, wall_ms: u64) -> Entry {
+        let (level, mut text) = (record.level(), Bounded(String::with_capacity(USUAL_BYTES)));
+        if write!(text, "{}", record.args()).is_err() {
+            text.0.push_str(CUT);
+        }
+        Entry {
+            wall_ms,
+            level,
+            kind: Kind::of(level, record.target()),
+            text: text.0,
+        }
+    }
+
+    /// Something that the log itself has to say.
+    pub(super) fn own(level: Level, text: String, wall_ms: u64) -> Entry {
+        Entry {
+            wall_ms,
+            level,
+            kind: Kind::Event,
+            text,
+        }
+    }
+}
+
+impl Kind {
+    fn of(level: Level, target: &str) -> Kind {
+        let is_in = |module: &str| {
+            let rest = target.strip_prefix(module);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        };
+        match level {
+            _ if target == SESSION_LOG => Kind::Session,
+            _ if NEVER_HELD_BACK.iter().any(|module| is_in(module)) => Kind::Event,
+            Level::Error | Level::Warn => Kind::Complaint,
+            _ => Kind::Event,
+        }
+    }
+}
+
+/// The first bytes of what is written to it.
+struct Bounded(String);
+
+impl Write for Bounded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = MOST_BYTES - self.0.len();
+        if text.len() <= room {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        self.0.push_str(&text[..boundary(text, room)]);
+        Err(fmt::Error)
+    }
+}
+
+/// The last place between two characters that is at most so many bytes into `text`.
+pub(super) fn boundary(text: &str, most: usize) -> usize {
+    let places = (0..=most.min(text.len())).rev();
+    let mut between = places.filter(|place| text.is_char_boundary(*place));
+    between.next().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(level: Level, target: &str) -> Kind {
+        Kind::of(level, target)
+    }
+
+    #[test]
+    fn complaints_of_the_machine_alone_are_held_back() {
+        let complaint = kind(Level::Error, "txlb::relay::worker::accept");
+        assert_eq!(complaint, Kind::Complaint);
+        assert_eq!(kind(Level::Warn, "txlb::serve"), Kind::Complaint);
+        for (level, target) in [
+            (Level::Info, "txlb::relay::worker::accept"),
+            (Level::Debug, "txlb::admin::web"),
+            (Level::Warn, "txlb::admin::auth"),
+            (Level::Warn, "txlb::admin::auth::users"),
+            (Level::Warn, "txlb::relay::announce"),
+            (Level::Error, "txlb::director::desk::clerk"),
+        ] {
+            assert_eq!(kind(level, target), Kind::Event, "{level} {target}");
+        }
+        // A name that only begins alike is another module.
+        assert_eq!(kind(Level::Warn, "txlb::admin::authors"), Kind::Complaint);
+        assert_eq!(kind(Level::Info, SESSION_LOG), Kind::Session);
+    }
+
+    #[test]
+    fn a_text_without_end_is_cut_between_two_letters() {
+        for (before, letter) in [("", "x"), ("x", "ä"), ("xx", "\u{1f600}")] {
+            let long = letter.repeat(MOST_BYTES);
+            let record = |args: fmt::Arguments<'_>| {
+                let record = Record::builder().args(args).build();
+                Entry::of(&record, 0).text
+            };
+            let text = record(format_args!("{before}{long}{long}behind"));
+            let text = text.strip_suffix(CUT).unwrap();
+            assert!(text.len() <= MOST_BYTES && text.len() > MOST_BYTES - letter.len());
+            assert_eq!(text.replace(letter, ""), before.replace(letter, ""));
+        }
+    }
+}

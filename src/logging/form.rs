@@ -1,0 +1,217 @@
+//! How a line looks where it goes: the date or the priority in front of it, nothing in
+//! it that could break it or lie about it, and an end in time.
+//!
+//! What the line says is the same everywhere, so that what searches logs need not know
+//! where they come from. Pure: it is told the time and the number of the process.
+
+use std::fmt::Write;
+
+use log::Level;
+use txlb::calendar::Moment;
+
+use super::entry::{CUT, Entry, Kind, boundary};
+
+/// Bytes of a line of a file, its end included. What is longer has been escaped.
+const FILE_LINE: usize = 16 * 1024;
+
+/// Bytes of a message to a syslog daemon: the most that RFC 3164 lets it take.
+const SYSLOG_LINE: usize = 1024;
+
+/// Who runs without a terminal, as syslog numbers it.
+const FACILITY_DAEMON: u8 = 3;
+
+/// How lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// The date, and the line.
+    File,
+    /// The priority as sd-daemon(3) has it, and the line. The journal knows the time
+    /// when it came, to the microsecond, and would show another one beside that.
+    Journal,
+    /// The priority and who speaks, as in RFC 3164; no date. That would have to be in
+    /// the daemon's own time zone, which a static binary in a chroot does not know. All
+    /// daemons put their own where there is none.
+    Syslog,
+}
+
+impl Form {
+    /// Adds the line for `entry` to `out`. It contains no line end but the one at its
+    /// end, which messages to syslog lack.
+    pub(super) fn put(self, entry: &Entry, process: u32, out: &mut String) {
+        let start = out.len();
+        let severity = severity(entry.level);
+        // A string takes everything.
+        let _ = match self {
+            Form::File => write!(out, "{} ", Moment::of(entry.wall_ms).iso()),
+            Form::Journal => write!(out, "<{severity}>"),
+            Form::Syslog => {
+                let priority = FACILITY_DAEMON * 8 + severity;
+                write!(out, "<{priority}>txlb[{process}]: ")
+            }
+        };
+        if entry.kind != Kind::Session {
+            let _ = write!(out, "{:5} ", entry.level);
+        }
+        escape(&entry.text, out);
+        match self {
+            Form::Syslog => cut(out, start, SYSLOG_LINE),
+            Form::File | Form::Journal => {
+                cut(out, start, FILE_LINE - 1);
+                out.push('\n');
+            }
+        }
+    }
+}
+
+/// How bad, as syslog counts it.
+fn severity(level: Level) -> u8 {
+    match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    }
+}
+
+/// Adds `text`, with numbers in place of characters that are not seen. This is the last
+/// net below those of who logs: backslashes are left as they are.
+fn escape(text: &str, out: &mut String) {
+    let mut rest = text;
+    while let Some(at) = rest.find(is_unseen) {
+        let (plain, unseen) = rest.split_at(at);
+        let mut characters = unseen.chars();
+        out.push_str(plain);
+        out.extend(characters.next().into_iter().flat_map(char::escape_default));
+        rest = characters.as_str();
+    }
+    out.push_str(rest);
+}
+
+/// What ends a line, speaks to a terminal, turns the direction of writing around, or is
+/// not there to be seen. Joiners are: some scripts are not written without.
+fn is_unseen(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{200b}'
+                | '\u{200e}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+/// Cuts what begins at `start` to so many bytes, between two characters.
+fn cut(out: &mut String, start: usize, most: usize) {
+    if out.len() - start > most {
+        let end = boundary(out, start + most - CUT.len());
+        out.truncate(end);
+        out.push_str(CUT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORMS: [Form; 3] = [Form::File, Form::Journal, Form::Syslog];
+
+    fn entry(level: Level, kind: Kind, text: &str) -> Entry {
+        Entry {
+            wall_ms: 1_763_830_978_123,
+            level,
+            kind,
+            text: text.to_owned(),
+        }
+    }
+
+    fn put(form: Form, entry: &Entry) -> String {
+        let mut out = "before\n".to_owned();
+        form.put(entry, 17, &mut out);
+        out.strip_prefix("before\n").unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_same_is_said_everywhere_behind_what_belongs_there() {
+        let lines = |level, kind| FORMS.map(|form| put(form, &entry(level, kind, "it is so")));
+        assert_eq!(
+            lines(Level::Warn, Kind::Event),
+            [
+                "2025-11-22T17:02:58.123Z WARN  it is so\n",
+                "<4>WARN  it is so\n",
+                "<28>txlb[17]: WARN  it is so",
+            ]
+        );
+        assert_eq!(
+            lines(Level::Info, Kind::Session),
+            [
+                "2025-11-22T17:02:58.123Z it is so\n",
+                "<6>it is so\n",
+                "<30>txlb[17]: it is so",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_level_has_a_severity() {
+        let begins = |level| put(Form::Syslog, &entry(level, Kind::Event, ""));
+        for (level, priority) in [
+            (Level::Error, "<27>"),
+            (Level::Warn, "<28>"),
+            (Level::Info, "<30>"),
+            (Level::Debug, "<31>"),
+            (Level::Trace, "<31>"),
+        ] {
+            assert!(begins(level).starts_with(priority), "{}", begins(level));
+        }
+    }
+
+    #[test]
+    fn a_line_stays_one_line_whatever_is_in_it() {
+        let bad = "a\nb\r\u{0}\u{1b}[31m\u{7f}\u{85}\u{9b}2J\u{2028}\u{202e}\u{feff}\u{e0041}z \\n";
+        let shown = "a\\nb\\r\\u{0}\\u{1b}[31m\\u{7f}\\u{85}\\u{9b}2J\\u{2028}\\u{202e}\
+                     \\u{feff}\\u{e0041}z \\n";
+        for (form, kind) in FORMS
+            .map(|form| [(form, Kind::Event), (form, Kind::Session)])
+            .concat()
+        {
+            let line = put(form, &entry(Level::Error, kind, bad));
+            assert!(line.trim_end_matches('\n').ends_with(shown), "{line}");
+            assert_eq!(line.find('\n').unwrap_or(line.len() - 1), line.len() - 1);
+        }
+    }
+
+    #[test]
+    fn letters_of_all_scripts_are_left_as_they_are() {
+        let text = "grüße \u{645}\u{6cc}\u{200c}\u{62e} \u{1f468}\u{200d}\u{1f373} 日本";
+        for form in FORMS {
+            let line = put(form, &entry(Level::Info, Kind::Event, text));
+            assert!(line.trim_end().ends_with(text), "{line}");
+        }
+    }
+
+    #[test]
+    fn long_lines_are_cut_between_two_characters() {
+        for (form, most) in FORMS.into_iter().zip([FILE_LINE, FILE_LINE, SYSLOG_LINE]) {
+            for letter in ["x", "ä", "日", "\u{1f600}", "\u{9b}"] {
+                let long = entry(Level::Info, Kind::Event, &letter.repeat(most));
+                let line = put(form, &long);
+                assert!(
+                    line.len() <= most && line.len() + 4 > most,
+                    "{}",
+                    line.len()
+                );
+                assert!(
+                    line.trim_end_matches('\n').ends_with(CUT),
+                    "{form:?} {letter}"
+                );
+            }
+            let short = put(form, &entry(Level::Info, Kind::Event, &"x".repeat(900)));
+            assert!(short.trim_end_matches('\n').ends_with("xxx"));
+        }
+    }
+}

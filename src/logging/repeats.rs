@@ -1,0 +1,213 @@
+//! Complaints that come again and again: said once, then counted, and the count is said
+//! every now and then for as long as they come. What is new is never held up.
+//!
+//! A complaint is the same if its level and every letter of it are. Numbers count: which
+//! host, port or line it is about is what a complaint says, so another number is news.
+//! Pure: time is an argument. Which lines are complaints is `entry`'s business.
+
+use std::collections::VecDeque;
+
+use log::Level;
+
+/// For so long a complaint is counted that has been said. Long enough to spare a disk, and
+/// short enough for who looks on to see that it goes on.
+const WINDOW_MS: u64 = 10_000;
+
+/// Complaints that are remembered. The oldest gives way to one more: there are few that
+/// come again and again at the same time.
+const MOST: usize = 64;
+
+/// What was said lately.
+#[derive(Debug, Default)]
+pub(super) struct Repeats {
+    /// In the order in which they were said, which is that in which they end.
+    said: VecDeque<Said>,
+}
+
+#[derive(Debug)]
+struct Said {
+    level: Level,
+    text: String,
+    until_ms: u64,
+    /// How often it came since.
+    more: u64,
+}
+
+impl Repeats {
+    /// Whether this is to be said now; if not, it is counted. Summaries that are due
+    /// have to be taken before.
+    pub(super) fn admit(&mut self, level: Level, text: &str, now_ms: u64) -> bool {
+        let mut lately = self.said.iter_mut();
+        if let Some(said) = lately.find(|said| said.level == level && said.text == text) {
+            said.more += 1;
+            return false;
+        }
+        self.said.push_back(Said {
+            level,
+            text: text.to_owned(),
+            until_ms: now_ms + WINDOW_MS,
+            more: 0,
+        });
+        true
+    }
+
+    /// The next count that is due: how bad, and in which words. From then on it is counted
+    /// anew.
+    pub(super) fn summary(&mut self, now_ms: u64) -> Option<(Level, String)> {
+        loop {
+            let crowded = self.said.len() > MOST;
+            let oldest = self.said.front()?;
+            if oldest.until_ms > now_ms && !crowded {
+                return None;
+            }
+            let mut said = self.said.pop_front()?;
+            let summary = said.summary();
+            if summary.is_some() {
+                if !crowded {
+                    said.until_ms = now_ms + WINDOW_MS;
+                    said.more = 0;
+                    self.said.push_back(said);
+                }
+                return summary;
+            }
+        }
+    }
+
+    /// The next count, due or not, for good.
+    pub(super) fn last(&mut self) -> Option<(Level, String)> {
+        std::iter::from_fn(|| self.said.pop_front()).find_map(|said| said.summary())
+    }
+
+    /// When the next count is due.
+    pub(super) fn due_ms(&self) -> Option<u64> {
+        let counted = self.said.iter().find(|said| said.more > 0);
+        counted.map(|said| said.until_ms)
+    }
+}
+
+impl Said {
+    fn summary(&self) -> Option<(Level, String)> {
+        let Said { level, text, .. } = self;
+        match self.more {
+            0 => None,
+            1 => Some((*level, format!("said once more: {text}"))),
+            more => Some((*level, format!("said {more} more times: {text}"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is written of the complaints that come, by the second.
+    fn written(complaints: impl IntoIterator<Item = (u64, &'static str)>) -> Vec<(u64, String)> {
+        let (mut repeats, mut written) = (Repeats::default(), Vec::new());
+        let mut complaints = complaints.into_iter().peekable();
+        for second in 0..=100 {
+            let now_ms = second * 1000;
+            while let Some((_, text)) = repeats.summary(now_ms) {
+                written.push((second, text));
+            }
+            while let Some((_, text)) = complaints.next_if(|(at, _)| *at == second) {
+                if repeats.admit(Level::Error, text, now_ms) {
+                    written.push((second, text.to_owned()));
+                }
+            }
+        }
+        assert!(repeats.said.is_empty() && complaints.next().is_none());
+        written
+    }
+
+    fn lines(written: &[(u64, String)]) -> Vec<(u64, &str)> {
+        written
+            .iter()
+            .map(|(at, text)| (*at, text.as_str()))
+            .collect()
+    }
+
+    #[test]
+    fn the_same_again_and_again_is_said_once_and_counted() {
+        let complaints = (0..25).chain([60]).map(|second| (second, "no room"));
+        assert_eq!(
+            lines(&written(complaints)),
+            [
+                (0, "no room"),
+                (10, "said 9 more times: no room"),
+                (20, "said 10 more times: no room"),
+                (30, "said 5 more times: no room"),
+                (60, "no room"),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_new_is_said_at_once_in_between() {
+        let complaints = [
+            (1, "no room"),
+            (1, "no room"),
+            (2, "no port 80"),
+            (2, "no port 81"),
+            (3, "no room"),
+            (5, "no port 80"),
+        ];
+        assert_eq!(
+            lines(&written(complaints)),
+            [
+                (1, "no room"),
+                (2, "no port 80"),
+                (2, "no port 81"),
+                (11, "said 2 more times: no room"),
+                (12, "said once more: no port 80"),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_comes_rarely_is_said_each_time() {
+        let seldom = [(0, "no room"), (10, "no room"), (25, "no room")];
+        assert_eq!(lines(&written(seldom)), seldom);
+    }
+
+    #[test]
+    fn another_level_is_another_complaint() {
+        let mut repeats = Repeats::default();
+        assert!(repeats.admit(Level::Error, "x", 0));
+        assert!(repeats.admit(Level::Warn, "x", 0));
+        assert!(!repeats.admit(Level::Warn, "x", 1));
+        assert_eq!(repeats.due_ms(), Some(WINDOW_MS));
+        assert_eq!(
+            repeats.last(),
+            Some((Level::Warn, "said once more: x".to_owned()))
+        );
+        assert_eq!((repeats.last(), repeats.due_ms()), (None, None));
+    }
+
+    #[test]
+    fn nobody_is_woken_for_what_was_said_once() {
+        let mut repeats = Repeats::default();
+        assert!(repeats.admit(Level::Error, "x", 5));
+        assert_eq!(repeats.due_ms(), None);
+        assert!(!repeats.admit(Level::Error, "x", 7));
+        assert_eq!(repeats.due_ms(), Some(5 + WINDOW_MS));
+        assert_eq!(repeats.summary(4 + WINDOW_MS), None);
+        assert!(repeats.summary(5 + WINDOW_MS).is_some());
+        assert_eq!(repeats.due_ms(), None);
+    }
+
+    #[test]
+    fn many_different_ones_are_all_said_and_few_remembered() {
+        let mut repeats = Repeats::default();
+        assert!(repeats.admit(Level::Error, "first", 0));
+        assert!(!repeats.admit(Level::Error, "first", 0));
+        let mut summaries = Vec::new();
+        for number in 0..1000 {
+            assert!(repeats.admit(Level::Error, &number.to_string(), 1));
+            summaries.extend(repeats.summary(1));
+            assert!(repeats.said.len() <= MOST);
+        }
+        // The count of the one that had to give way is not lost.
+        let first = (Level::Error, "said once more: first".to_owned());
+        assert_eq!(summaries, [first]);
+    }
+}

@@ -1,0 +1,211 @@
+//! Where lines may go, and how that is opened and written to.
+//!
+//! Only what they are written to: what they look like there is for `form` to say, and
+//! what becomes of those that are not taken for `writer`.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::{OFlags, fcntl_setfl};
+
+use super::entry::Entry;
+use super::form::Form;
+use super::syslog::Syslog;
+
+/// Where an operator wants the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place<'a> {
+    StandardError,
+    /// The system's own log.
+    Syslog,
+    File(&'a Path),
+}
+
+impl<'a> Place<'a> {
+    /// What is meant by a name: `syslog` alone is not a file, while `./syslog` is one.
+    pub(crate) fn named(name: Option<&'a Path>) -> Place<'a> {
+        match name {
+            None => Place::StandardError,
+            Some(name) if name.as_os_str() == "syslog" => Place::Syslog,
+            Some(file) => Place::File(file),
+        }
+    }
+
+    /// The file, if it is one.
+    pub(crate) fn file(self) -> Option<&'a Path> {
+        match self {
+            Place::File(file) => Some(file),
+            Place::StandardError | Place::Syslog => None,
+        }
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::StandardError => f.write_str("standard error"),
+            Place::Syslog => f.write_str("syslog"),
+            Place::File(file) => file.display().fmt(f),
+        }
+    }
+}
+
+/// Something to log to, open already.
+pub(crate) struct Target {
+    pub(super) form: Form,
+    pub(super) outlet: Box<dyn Outlet>,
+}
+
+impl Target {
+    pub(crate) fn standard_error() -> Target {
+        let journal = std::env::var("JOURNAL_STREAM");
+        let form = match journal.is_ok_and(|stream| leads_to(&stream, io::stderr())) {
+            true => Form::Journal,
+            false => Form::File,
+        };
+        Target::stream(form, io::stderr())
+    }
+
+    /// Opens it, a file to add to.
+    ///
+    /// # Errors
+    /// The system's. A named pipe without a reader is one: it is not waited for; so
+    /// is a syslog daemon that is not there.
+    pub(crate) fn open(place: Place<'_>) -> io::Result<Target> {
+        let path = match place {
+            Place::StandardError => return Ok(Target::standard_error()),
+            Place::Syslog => return Syslog::open().map(Target::syslog),
+            Place::File(path) => path,
+        };
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+            .open(path)?;
+        // The log thread may wait as long as it likes.
+        fcntl_setfl(&file, OFlags::APPEND)?;
+        Ok(Target::stream(Form::File, file))
+    }
+
+    pub(super) fn stream(form: Form, to: impl Write + Send + 'static) -> Target {
+        let outlet = Box::new(Stream { to, torn: false });
+        Target { form, outlet }
+    }
+
+    pub(super) fn syslog(syslog: Syslog) -> Target {
+        Target {
+            form: Form::Syslog,
+            outlet: Box::new(syslog),
+        }
+    }
+}
+
+/// Whether `stream`, as `JOURNAL_STREAM` has it, is this file: its device and inode. The
+/// variable is inherited also by those whose standard error is another by now.
+fn leads_to(stream: &str, file: impl AsFd) -> bool {
+    let Some((device, inode)) = stream.split_once(':') else {
+        return false;
+    };
+    let copy = file.as_fd().try_clone_to_owned().map(File::from);
+    let Ok(found) = copy.and_then(|file| file.metadata()) else {
+        return false;
+    };
+    (device.parse(), inode.parse()) == (Ok(found.dev()), Ok(found.ino()))
+}
+
+/// Lines that are to be written at once.
+#[derive(Default)]
+pub(super) struct Lines {
+    text: String,
+    /// Where each of them ends.
+    ends: Vec<usize>,
+}
+
+impl Lines {
+    pub(super) fn put(&mut self, form: Form, entry: &Entry) {
+        form.put(entry, std::process::id(), &mut self.text);
+        self.ends.push(self.text.len());
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+
+    pub(super) fn each(&self) -> impl Iterator<Item = &str> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let ends = starts.zip(&self.ends);
+        ends.map(|(start, end)| &self.text[start..*end])
+    }
+
+    /// The failure of whoever has written so many bytes of it.
+    fn unwritten(&self, from: usize, error: io::Error) -> Unwritten {
+        let left = self.ends.iter().filter(|end| **end > from).count();
+        Unwritten { lines: left, error }
+    }
+}
+
+/// Lines that were not taken, the last ones of those that there were.
+#[derive(Debug)]
+pub(super) struct Unwritten {
+    pub(super) lines: usize,
+    pub(super) error: io::Error,
+}
+
+/// What lines are written to.
+pub(super) trait Outlet: Send {
+    /// Writes them in order, until one is not taken.
+    fn write(&mut self, lines: &Lines) -> Result<(), Unwritten>;
+}
+
+/// A file, or a pipe.
+struct Stream<W> {
+    to: W,
+    /// A line was begun, and its end was not taken.
+    torn: bool,
+}
+
+impl<W: Write + Send> Outlet for Stream<W> {
+    fn write(&mut self, lines: &Lines) -> Result<(), Unwritten> {
+        let mut written = 0;
+        if self.torn {
+            let ended = self.to.write_all(b"\n");
+            ended.map_err(|error| lines.unwritten(0, error))?;
+            self.torn = false;
+        }
+        while let rest @ [_, ..] = &lines.text.as_bytes()[written..] {
+            match self.to.write(rest) {
+                Ok(0) => {
+                    self.torn = lines.is_torn_at(written);
+                    return Err(lines.unwritten(written, io::ErrorKind::WriteZero.into()));
+                }
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.torn = lines.is_torn_at(written);
+                    return Err(lines.unwritten(written, error));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Lines {
+    /// Whether a line lacks its end where only so many bytes of all are written.
+    fn is_torn_at(&self, written: usize) -> bool {
+        written > 0 && !self.ends.contains(&written)
+    }
+}
