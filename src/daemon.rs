@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write, pipe};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 
 use rustix::fs::Mode;
 use rustix::process::{getpid, getppid, setsid, umask};
@@ -40,10 +40,10 @@ pub(crate) fn launch() -> Result<(), Exit> {
     let failed = |error: io::Error| Exit::new(Exit::OTHER, &format!("txlb: -D: {error}"));
     let (mut ready, their_end) = pipe().map_err(failed)?;
     // The command, which goes at once, would hold the pipe open.
-    let mut second = Command::new(program().map_err(failed)?)
+    let mut second = Command::new(program())
         .args(std::env::args_os().skip(1))
         .env(MARK, getpid().as_raw_nonzero().to_string())
-        .stdin(Stdio::null())
+        .stdin(null().map_err(failed)?)
         .stdout(their_end)
         .spawn()
         .map_err(failed)?;
@@ -55,14 +55,21 @@ pub(crate) fn launch() -> Result<(), Exit> {
 }
 
 /// The file that is running, also if another has taken its place by now.
-fn program() -> io::Result<PathBuf> {
-    let path = std::env::current_exe()?;
+fn program() -> PathBuf {
     let this = PathBuf::from("/proc/self/exe");
-    // By its own name, which is the daemon's in lists of processes, if it still has it.
-    match path.exists() || !this.exists() {
-        true => Ok(path),
-        false => Ok(this),
+    match std::env::current_exe() {
+        // By its own name, which is the daemon's in lists of processes, if it still has it.
+        Ok(path) if path.exists() || !this.exists() => path,
+        Ok(_) => this,
+        // Where nobody knows, as in a root without /proc, whoever started it did.
+        Err(_) => std::env::args_os().next().unwrap_or_default().into(),
     }
+}
+
+/// Where nothing comes from, and all goes.
+fn null() -> io::Result<File> {
+    let opened = OpenOptions::new().read(true).write(true).open("/dev/null");
+    opened.map_err(|error| io::Error::new(error.kind(), format!("/dev/null: {error}")))
 }
 
 /// The second process has said why itself, if it could.
@@ -86,7 +93,7 @@ impl Daemon {
             setsid()?;
             umask(MASK);
             std::env::set_current_dir("/")?;
-            OpenOptions::new().read(true).write(true).open("/dev/null")
+            null()
         };
         let null = begin()
             .map_err(|error: io::Error| Exit::new(Exit::OTHER, &format!("txlb: -D: {error}")))?;

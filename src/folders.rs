@@ -54,8 +54,13 @@ pub(crate) fn prepare(
     }
     // What it is asked for later must not depend on who asks.
     let state = state::settle("txlb").ok();
-    let Some(owner) = owner else { return Ok(()) };
-    if let Some(folder) = state.as_deref().filter(|_| has_secrets(config)) {
+    let state = state.as_deref().filter(|_| has_secrets(config));
+    let Some(owner) = owner else {
+        // Later it would be out of the sandbox. If it cannot be made, who needs it says so.
+        let _ = state.filter(|it| !it.exists()).map(make_for_its_owner);
+        return Ok(());
+    };
+    if let Some(folder) = state {
         give(folder, owner, make_for_its_owner).map_err(|error| cannot(folder, &error))?;
     }
     if let Some(file) = log.filter(|file| !can_plant(file, Some(owner))) {
@@ -83,14 +88,9 @@ fn cannot(path: &Path, error: &io::Error) -> Exit {
     Exit::new(Exit::CANNOT_CREATE, &why)
 }
 
-/// Whether there is a door with a key of its own.
+/// Whether there are doors with keys of their own, or may be after a change.
 fn has_secrets(config: &Config) -> bool {
-    let admin = config.admin.as_ref();
-    let web = admin.and_then(|admin| admin.web.as_ref());
-    let ssh = admin.and_then(|admin| admin.ssh.as_ref());
-    let own = |web: &txlb::config::Web| web.enable && web.secure && web.cert.is_none();
-    (cfg!(feature = "https") && web.is_some_and(own))
-        || (cfg!(feature = "ssh") && ssh.is_some_and(|ssh| ssh.enable))
+    config.admin.is_some() && cfg!(any(feature = "https", feature = "ssh"))
 }
 
 /// Gives what was not there before to its owner.

@@ -30,10 +30,10 @@ pub(crate) struct Ground {
     sandbox: bool,
 }
 
-/// What is left once there are others.
+/// What is left once there are others: to be kept until the end.
 pub(crate) struct Standing {
     daemon: Option<Daemon>,
-    pid_file: Option<PidFile>,
+    _pid_file: Option<PidFile>,
 }
 
 impl Ground {
@@ -122,21 +122,20 @@ impl Ground {
         forwarded.map_err(|error| Exit::other(&error))?;
         Ok(Standing {
             daemon: self.daemon,
-            pid_file: self.pid_file,
+            _pid_file: self.pid_file,
         })
     }
 }
 
 impl Standing {
-    /// All is well: whoever waits for that need not wait any more. What is returned is
-    /// to be kept until the end.
-    pub(crate) fn detach(self, log: &Log) -> Result<Option<PidFile>, Exit> {
-        if let Some(daemon) = self.daemon {
+    /// All is well: whoever waits for that need not wait any more.
+    pub(crate) fn detach(&mut self, log: &Log) -> Result<(), Exit> {
+        if let Some(daemon) = self.daemon.take() {
             // What was logged so far may be for the eyes at the terminal.
             log.flush();
             daemon.detach()?;
         }
-        Ok(self.pid_file)
+        Ok(())
     }
 }
 

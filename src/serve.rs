@@ -90,7 +90,8 @@ fn serve(
     }
     let (events, incoming) = channel();
     let signals = events.clone();
-    let standing = ground.stand(move |signal| drop(signals.send(Event::Signal(signal))))?;
+    // Dropped last: whoever has the PID file next may listen.
+    let mut standing = ground.stand(move |signal| drop(signals.send(Event::Signal(signal))))?;
     let options = Options {
         schedulers: Arc::default(),
         workers,
@@ -112,7 +113,7 @@ fn serve(
     if let Some(demo) = &demo {
         demo.invite(&status)?;
     }
-    let _pid_file = standing.detach(log)?;
+    standing.detach(log)?;
     supervisor
         .attend(&desk, pulses)
         .map_err(|error| Exit::other(&error))?;

@@ -170,8 +170,10 @@ fn within_the_sandbox_all_that_is_there_can_be_changed_saved_and_reopened() {
 #[test]
 fn outside_of_the_sandbox_an_error_says_what_to_do() {
     let host = Host::new("a");
-    let (folder, elsewhere) = (folder_for(&host), Folder::new());
-    let log = elsewhere.file("log");
+    let folder = folder_for(&host);
+    // Not where there are temporary files: logs may be written there.
+    let elsewhere = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let log = elsewhere.join(format!("log-{}", std::process::id()));
     let option = format!("value={}", text(&log));
     let words = ["setOption", "name=logging.file", &option];
     let daemon = Daemon::start(&folder, &[]);
@@ -185,6 +187,7 @@ fn outside_of_the_sandbox_an_error_says_what_to_do() {
         free.ask(&words).unwrap();
         assert!(log.exists());
         free.stop();
+        fs::remove_file(&log).unwrap();
     }
 }
 

@@ -113,7 +113,8 @@ fn a_reload_whose_log_cannot_be_had_is_refused_until_it_can() {
 fn a_full_log_is_complained_of_and_can_be_left() {
     let host = Host::new("a");
     let config = web("", "roundr", &[host.address()]);
-    let mut txlb = Txlb::start(&config);
+    // The sandbox leaves no devices but those it starts with.
+    let mut txlb = Txlb::start_with(&config, &["-w", "2", "--no-sandbox"]);
     let logging = |file: &str| {
         let element = format!("<logging file=\"{file}\"/></config>");
         config.replace("</config>", &element)

@@ -31,7 +31,7 @@ fn read() -> BitFlags<AccessFs> {
     make_bitflags!(AccessFs::{ReadFile | ReadDir})
 }
 
-/// Folders are made by root, before.
 fn write() -> BitFlags<AccessFs> {
-    read() | make_bitflags!(AccessFs::{WriteFile | Truncate | RemoveFile | MakeReg | MakeSock})
+    let change = make_bitflags!(AccessFs::{WriteFile | Truncate | RemoveFile});
+    read() | change | make_bitflags!(AccessFs::{MakeDir | MakeReg | MakeSock})
 }

@@ -1,7 +1,8 @@
 //! Which paths a balancer needs, now and after a change of its configuration.
 //!
 //! Wide where reading is concerned: names are resolved by a library that reads what it
-//! likes, and a certificate may move. Narrow where it could write.
+//! likes, and a certificate may move. Narrow where it could write: where programs, their
+//! settings and people's own files are, there is nothing for it to change.
 
 use std::path::{Path, PathBuf, absolute};
 
@@ -16,14 +17,14 @@ const READ: &[&str] = &[
     "/etc",
     "/lib",
     "/lib64",
-    "/run",
+    "/opt",
     "/sys/devices/system/cpu",
     "/usr",
-    "/var/lib",
 ];
 
-/// Where a change may want to write that did not before.
-const WRITE: &[&str] = &["/run/txlb", "/var/log"];
+/// Where a change may want to write that did not before: all of it can change while
+/// txlb runs, so what is meant for logs, sockets and data is left to the modes of files.
+const WRITE: &[&str] = &["/dev/null", "/run", "/srv", "/tmp", "/var"];
 
 /// May lead to another folder, which differs between systems.
 const RESOLVER: &str = "/etc/resolv.conf";
