@@ -4,8 +4,8 @@
 #   make                 the program, target/release/txlb
 #   make static          the same without any library, and without any feature: target/static/txlb, txlb-core
 #   make check           the tests ("make test" is the same)
-#   make install         program, manual pages, completions, sample; INIT=systemd or INIT=sysv for what starts it
-#   make uninstall       takes that away again, but not what is in $(SYSCONFDIR)
+#   make install         program, manual pages, completions, sample; INIT=systemd or another for what starts it
+#   make uninstall       takes that away again, but not configurations, nor what they have made
 #   make deb             a package for Debian, in target/debian, with the static program
 #   make clean           removes target
 #
@@ -17,13 +17,13 @@ DATADIR    = $(PREFIX)/share
 MANDIR     = $(DATADIR)/man
 DOCDIR     = $(DATADIR)/doc/txlb
 SYSCONFDIR = /etc
+LOGDIR     = /var/log/txlb
 UNITDIR    = $(PREFIX)/lib/systemd/system
-INITDIR    = $(SYSCONFDIR)/init.d
 BASHDIR    = $(DATADIR)/bash-completion/completions
 ZSHDIR     = $(DATADIR)/zsh/site-functions
 FISHDIR    = $(DATADIR)/fish/vendor_completions.d
 
-# What starts it: none, systemd or sysv.
+# What starts it: none, systemd, sysv, openrc, freebsd or smf.
 INIT       = none
 # What is installed as txlb; target/static/txlb for one.
 PROGRAM    = target/release/txlb
@@ -57,7 +57,7 @@ $(PROGRAM):
 
 install: $(PROGRAM)
 	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(DOCDIR) \
-		$(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR) $(DESTDIR)$(SYSCONFDIR)/txlb
+		$(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR) $(DESTDIR)$(SYSCONFDIR)/txlb $(DESTDIR)$(LOGDIR)
 	$(INSTALL) -m 755 $(PROGRAM) $(DESTDIR)$(SBINDIR)/txlb
 	$(INSTALL) -m 644 man/*.5 $(DESTDIR)$(MANDIR)/man5
 	$(INSTALL) -m 644 man/*.8 $(DESTDIR)$(MANDIR)/man8
@@ -68,23 +68,34 @@ install: $(PROGRAM)
 	$(INSTALL) -m 644 etc/completions/txlb.fish $(DESTDIR)$(FISHDIR)/txlb.fish
 	test -e $(DESTDIR)$(SYSCONFDIR)/txlb/config.xml || \
 		$(INSTALL) -m 640 etc/txlb/config.xml $(DESTDIR)$(SYSCONFDIR)/txlb/config.xml
+	put() { \
+		$(INSTALL) -d "$$(dirname "$(DESTDIR)$$3")" && \
+		sed 's,/usr\(/local\)\{0\,1\}/sbin/txlb,$(SBINDIR)/txlb,g' "$$2" > "$(DESTDIR)$$3" && \
+		chmod "$$1" "$(DESTDIR)$$3"; \
+	}; \
+	new() { test -e "$(DESTDIR)$$3" || put "$$@"; }; \
 	case $(INIT) in \
 	none) ;; \
-	systemd) \
-		$(INSTALL) -d $(DESTDIR)$(UNITDIR) && \
-		sed 's,/usr/sbin/txlb,$(SBINDIR)/txlb,g' etc/systemd/txlb.service > $(DESTDIR)$(UNITDIR)/txlb.service && \
-		chmod 644 $(DESTDIR)$(UNITDIR)/txlb.service ;; \
-	sysv) \
-		$(INSTALL) -d $(DESTDIR)$(INITDIR) && \
-		sed 's,/usr/sbin/txlb,$(SBINDIR)/txlb,g' etc/init.d/txlb > $(DESTDIR)$(INITDIR)/txlb && \
-		chmod 755 $(DESTDIR)$(INITDIR)/txlb ;; \
-	*) echo 'INIT is none, systemd or sysv' >&2; exit 1 ;; \
+	systemd) put 644 etc/systemd/txlb.service $(UNITDIR)/txlb.service ;; \
+	sysv) put 755 etc/init.d/txlb $(SYSCONFDIR)/init.d/txlb ;; \
+	openrc) put 755 etc/openrc/txlb $(SYSCONFDIR)/init.d/txlb ;; \
+	freebsd) put 755 etc/rc.d/txlb $(PREFIX)/etc/rc.d/txlb ;; \
+	smf) put 755 etc/smf/svc-txlb /lib/svc/method/svc-txlb && \
+		put 644 etc/smf/txlb.xml /lib/svc/manifest/network/txlb.xml ;; \
+	*) echo 'INIT is none, systemd, sysv, openrc, freebsd or smf' >&2; exit 1 ;; \
+	esac && \
+	case $(INIT) in \
+	systemd|sysv|openrc) \
+		new 644 etc/default/txlb $(SYSCONFDIR)/default/txlb && \
+		new 644 etc/logrotate.d/txlb $(SYSCONFDIR)/logrotate.d/txlb ;; \
 	esac
 
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/txlb $(DESTDIR)$(MANDIR)/man5/txlb.xml.5 $(DESTDIR)$(MANDIR)/man8/txlb.8 \
 		$(DESTDIR)$(MANDIR)/man8/txlbctl.8 $(DESTDIR)$(BASHDIR)/txlb $(DESTDIR)$(ZSHDIR)/_txlb \
-		$(DESTDIR)$(FISHDIR)/txlb.fish $(DESTDIR)$(UNITDIR)/txlb.service $(DESTDIR)$(INITDIR)/txlb
+		$(DESTDIR)$(FISHDIR)/txlb.fish $(DESTDIR)$(UNITDIR)/txlb.service $(DESTDIR)$(SYSCONFDIR)/init.d/txlb \
+		$(DESTDIR)$(PREFIX)/etc/rc.d/txlb $(DESTDIR)/lib/svc/method/svc-txlb \
+		$(DESTDIR)/lib/svc/manifest/network/txlb.xml
 	rm -rf $(DESTDIR)$(DOCDIR)
 
 clean:
