@@ -57,7 +57,8 @@ $(PROGRAM):
 
 install: $(PROGRAM)
 	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(DOCDIR) \
-		$(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR) $(DESTDIR)$(SYSCONFDIR)/txlb $(DESTDIR)$(LOGDIR)
+		$(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR)
+	for folder in $(DESTDIR)$(SYSCONFDIR)/txlb $(DESTDIR)$(LOGDIR); do test -d $$folder || $(INSTALL) -d $$folder; done
 	$(INSTALL) -m 755 $(PROGRAM) $(DESTDIR)$(SBINDIR)/txlb
 	$(INSTALL) -m 644 man/*.5 $(DESTDIR)$(MANDIR)/man5
 	$(INSTALL) -m 644 man/*.8 $(DESTDIR)$(MANDIR)/man8
@@ -67,7 +68,7 @@ install: $(PROGRAM)
 	$(INSTALL) -m 644 etc/completions/_txlb $(DESTDIR)$(ZSHDIR)/_txlb
 	$(INSTALL) -m 644 etc/completions/txlb.fish $(DESTDIR)$(FISHDIR)/txlb.fish
 	test -e $(DESTDIR)$(SYSCONFDIR)/txlb/config.xml || \
-		$(INSTALL) -m 640 etc/txlb/config.xml $(DESTDIR)$(SYSCONFDIR)/txlb/config.xml
+		$(INSTALL) -m 660 etc/txlb/config.xml $(DESTDIR)$(SYSCONFDIR)/txlb/config.xml
 	put() { \
 		$(INSTALL) -d "$$(dirname "$(DESTDIR)$$3")" && \
 		sed 's,/usr\(/local\)\{0\,1\}/sbin/txlb,$(SBINDIR)/txlb,g' "$$2" > "$(DESTDIR)$$3" && \
