@@ -19,8 +19,9 @@ use rustix::process::Signal;
 use rustix::time::{ClockId, clock_gettime};
 use support::PATIENCE;
 use support::client::Session;
-use support::config::web;
+use support::config::{web, web_service};
 use support::control::{ctl, with_control};
+use support::daemon::{Daemon, start_command, write_config};
 use support::host::Host;
 use support::txlb::{Folder, Txlb, command, finish, text};
 
@@ -116,6 +117,22 @@ fn it_is_ready_once_it_listens_and_says_who_it_is() {
     txlb.signal(Signal::TERM);
     ear.expect(&["STOPPING=1"]);
     assert_eq!(txlb.wait_exit().code(), Some(0));
+}
+
+#[test]
+fn in_the_background_it_is_ready_before_the_first_process_returns() {
+    let folder = Folder::new();
+    let ear = Ear::new(&folder);
+    write_config(
+        &folder,
+        &web_service("", "roundr", &["127.0.0.1:9".parse().unwrap()]),
+    );
+    let mut start = start_command(&folder, &[]);
+    start.env("NOTIFY_SOCKET", folder.file("notify"));
+    let daemon = Daemon::started(&folder, &finish(start));
+    ear.0.set_nonblocking(true).unwrap();
+    let told = ear.expect(&READY);
+    assert_eq!(told[1], format!("MAINPID={}", daemon.pid()));
 }
 
 #[test]
