@@ -99,7 +99,7 @@ const DENIED_HERE: &[c_long] = &[
     libc::SYS_uselib,
 ];
 #[cfg(not(target_arch = "x86_64"))]
-const DENIED_HERE: &[c_long] = &[libc::SYS_kexec_file_load];
+const DENIED_HERE: &[c_long] = &[];
 
 /// With this bit, a number means the same call for programs of 32 bits.
 #[cfg(target_arch = "x86_64")]
