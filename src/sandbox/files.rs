@@ -35,3 +35,64 @@ fn write() -> BitFlags<AccessFs> {
     let change = make_bitflags!(AccessFs::{WriteFile | Truncate | RemoveFile});
     read() | change | make_bitflags!(AccessFs::{MakeDir | MakeReg | MakeSock})
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+    use std::io::ErrorKind;
+    use std::thread;
+
+    use seccompiler::{SeccompAction, SeccompFilter, apply_filter};
+
+    /// Runs what binds the thread on one that goes.
+    fn on_a_thread(what: impl FnOnce() + Send + 'static) {
+        thread::spawn(what).join().unwrap();
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_out_of_reach() {
+        let folder = std::env::temp_dir().join(format!("txlb-files-{}", std::process::id()));
+        let (inside, outside) = (folder.join("inside"), folder.join("outside"));
+        fs::create_dir_all(&inside).unwrap();
+        fs::write(&outside, "").unwrap();
+        let allowed = Allowed {
+            read: vec![folder.join("nowhere")],
+            write: vec![inside.clone()],
+        };
+        on_a_thread(move || {
+            if !confine(&allowed).unwrap() {
+                eprintln!("left out: this kernel has no landlock");
+                return;
+            }
+            fs::write(inside.join("new"), "x").unwrap();
+            fs::rename(inside.join("new"), inside.join("old")).unwrap();
+            fs::remove_file(inside.join("old")).unwrap();
+            let refused = File::open(&outside).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
+        });
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_kernel_without_it_is_no_error() {
+        on_a_thread(|| {
+            // It looks like one.
+            let calls = [libc::SYS_landlock_create_ruleset];
+            let filter = SeccompFilter::new(
+                calls.map(|call| (call, Vec::new())).into_iter().collect(),
+                SeccompAction::Allow,
+                SeccompAction::Errno(libc::ENOSYS.cast_unsigned()),
+                std::env::consts::ARCH.try_into().unwrap(),
+            );
+            let program: seccompiler::BpfProgram = filter.unwrap().try_into().unwrap();
+            apply_filter(&program).unwrap();
+            let confined = confine(&Allowed {
+                read: Vec::new(),
+                write: vec![std::env::temp_dir()],
+            });
+            assert!(!confined.unwrap());
+            File::open("/etc/hosts").unwrap();
+        });
+    }
+}
