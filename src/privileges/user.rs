@@ -47,7 +47,7 @@ fn find(user: &str, group: Option<&str>, directory: &Directory<'_>) -> Result<Id
         Exit::new(Exit::OTHER, &why)
     };
     let named = |error| failed("-u", user, error);
-    let mut entry = (directory.user)(user).map_err(named)?;
+    let mut entry = known((directory.user)(user)).map_err(named)?;
     let number: Option<u32> = user.parse().ok();
     if let (None, Some(number)) = (&entry, number) {
         // Where there is no list of users at all, a number is one all the same.
@@ -68,7 +68,7 @@ fn find(user: &str, group: Option<&str>, directory: &Directory<'_>) -> Result<Id
     }
     let gid = match group {
         None => own_gid,
-        Some(group) => match (directory.group)(group)
+        Some(group) => match known((directory.group)(group))
             .map_err(|error| failed("-g", group, error))?
             .map(|entry| entry.gid)
             .or_else(|| Some(Gid::from_raw(group.parse().ok()?)))
@@ -84,6 +84,14 @@ fn find(user: &str, group: Option<&str>, directory: &Directory<'_>) -> Result<Id
         user,
         group: group.map_or_else(|| gid.to_string(), |entry| entry.name),
     })
+}
+
+/// Without any list, in an empty root say, C libraries differ in whether that is an error.
+fn known<T>(found: nix::Result<Option<T>>) -> nix::Result<Option<T>> {
+    match found {
+        Err(nix::Error::ENOENT | nix::Error::ESRCH | nix::Error::ENOTDIR) => Ok(None),
+        found => found,
+    }
 }
 
 fn unknown(option: &str, name: &str, what: &str) -> Exit {
@@ -156,20 +164,27 @@ mod tests {
 
     #[test]
     fn without_any_list_a_number_will_do() {
-        let missing = Err(nix::Error::ENOENT);
         let directory = Directory {
-            user: &|_| Ok(None),
+            user: &|_| Err(nix::Error::ENOENT),
             user_of: &|_| Err(nix::Error::ENOENT),
-            group: &|_| Ok(None),
+            group: &|_| Err(nix::Error::ENOENT),
             group_of: &|_| Err(nix::Error::ENOENT),
         };
-        let found = find("65534", None, &directory).unwrap();
-        assert_eq!((found.uid.as_raw(), found.gid.as_raw()), (65534, 65534));
+        let found = |user, group| find(user, group, &directory).map(|it| (it.uid, it.gid));
+        let ids = |uid, gid| (Uid::from_raw(uid), Gid::from_raw(gid));
+        assert_eq!(found("65534", None).unwrap(), ids(65534, 65534));
+        assert_eq!(found("65534", Some("7")).unwrap(), ids(65534, 7));
+        assert_eq!(found("www", None).unwrap_err().status, Exit::USAGE);
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_read_is_no_empty_one() {
         let directory = Directory {
-            user: &move |_| missing.clone(),
-            ..directory
+            user: &|_| Err(nix::Error::EIO),
+            ..SYSTEM
         };
-        assert_eq!(find("www", None, &directory).unwrap_err().status, 1);
+        let refused = find("7", None, &directory).unwrap_err();
+        assert_eq!(refused.status, Exit::OTHER);
     }
 
     #[test]
