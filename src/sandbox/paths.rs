@@ -105,6 +105,8 @@ mod tests {
     #[test]
     fn what_a_configuration_names_is_within_reach() {
         let folder = std::env::temp_dir().canonicalize().unwrap();
+        let folder = folder.join(format!("txlb-paths-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
         let file = folder.join("config.xml");
         let text = format!(
             "<config><admin><web listen='1' cert='{0}/c.pem' key='{0}/k.pem'/></admin></config>",
@@ -126,6 +128,7 @@ mod tests {
             ..needs
         };
         assert!(needs.allowed().write.contains(&folder));
+        std::fs::remove_dir(&folder).unwrap();
     }
 
     #[test]
