@@ -54,13 +54,15 @@ pub(crate) fn prepare(
     }
     // What it is asked for later must not depend on who asks.
     let state = state::settle("txlb").ok();
-    let state = state.as_deref().filter(|_| has_secrets(config));
+    let state = state.as_deref();
     let Some(owner) = owner else {
         // Later it would be out of the sandbox. If it cannot be made, who needs it says so.
-        let _ = state.filter(|it| !it.exists()).map(make_for_its_owner);
+        let missing = state.filter(|it| has_secrets(config) && !it.exists());
+        let _ = missing.map(make_for_its_owner);
         return Ok(());
     };
-    if let Some(folder) = state {
+    // Root makes it for doors that a change may open, too: nobody else could then.
+    if let Some(folder) = state.filter(|_| HAVE_SECRETS && config.admin.is_some()) {
         give(folder, owner, make_for_its_owner).map_err(|error| cannot(folder, &error))?;
     }
     if let Some(file) = log.filter(|file| !can_plant(file, Some(owner))) {
@@ -88,9 +90,16 @@ fn cannot(path: &Path, error: &io::Error) -> Exit {
     Exit::new(Exit::CANNOT_CREATE, &why)
 }
 
-/// Whether there are doors with keys of their own, or may be after a change.
+/// Whether any door may have a key of its own.
+const HAVE_SECRETS: bool = cfg!(any(feature = "https", feature = "ssh"));
+
+/// Whether a door has one now.
 fn has_secrets(config: &Config) -> bool {
-    config.admin.is_some() && cfg!(any(feature = "https", feature = "ssh"))
+    let admin = config.admin.as_ref();
+    let web = admin.and_then(|admin| admin.web.as_ref());
+    let ssh = admin.and_then(|admin| admin.ssh.as_ref());
+    let own = |web: &txlb::config::Web| web.enable && web.secure && web.cert.is_none();
+    HAVE_SECRETS && (web.is_some_and(own) || ssh.is_some_and(|ssh| ssh.enable))
 }
 
 /// Gives what was not there before to its owner.
