@@ -108,6 +108,7 @@ impl Ground {
                 log: log.file(),
                 pid_file: pid_file.filter(|_| !self.jailed),
                 state: state.as_deref(),
+                is_root: rustix::process::geteuid().is_root(),
             });
         }
         Ok(())

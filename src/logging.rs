@@ -15,6 +15,7 @@ mod target;
 mod writer;
 
 use std::io;
+use std::panic::{self, PanicHookInfo};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -82,6 +83,20 @@ impl Log {
         Ok(())
     }
 
+    /// Has panics told to the log too: standard error may be nobody's. Which thread it
+    /// was, and where, is told; what comes of it is not for the log to say.
+    pub(crate) fn tell_of_panics(&self) {
+        let log = self.clone();
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            let thread = thread::current();
+            let name = thread.name().unwrap_or("without a name").to_owned();
+            log::error!("the thread {name} panicked: {}", words(info));
+            log.flush();
+            before(info);
+        }));
+    }
+
     /// Logs there from now on.
     pub(crate) fn switch(&self, target: Target) {
         self.queue.switch(target);
@@ -96,6 +111,18 @@ impl Log {
             self.queue.finish(PATIENCE);
         }
     }
+}
+
+/// Where it was and why, on one line.
+fn words(info: &PanicHookInfo<'_>) -> String {
+    let place = info
+        .location()
+        .map_or_else(String::new, |it| format!(" ({it})"));
+    let payload = info.payload();
+    let why = payload.downcast_ref::<&str>().copied();
+    let why = why.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let why = why.unwrap_or("for a reason unknown");
+    format!("{why}{place}")
 }
 
 /// What the macros of the crate `log` speak to.

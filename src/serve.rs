@@ -36,6 +36,7 @@ pub(crate) fn run(mut job: Job) -> Result<(), Exit> {
     let inherited =
         inherited().map_err(|error| Exit::new(Exit::CANNOT_BIND, &format!("txlb: {error}")))?;
     let log = Log::start(job.level).map_err(|error| Exit::other(&error))?;
+    log.tell_of_panics();
     // Its socket may be out of sight later, and that of the system's log.
     let supervisor = Supervisor::from_environment();
     let result = open_early(job.log.as_deref()).and_then(|early| {

@@ -18,13 +18,19 @@ const READ: &[&str] = &[
     "/lib",
     "/lib64",
     "/opt",
+    "/run",
     "/sys/devices/system/cpu",
     "/usr",
+    "/var/lib",
 ];
 
-/// Where a change may want to write that did not before: all of it can change while
-/// txlb runs, so what is meant for logs, sockets and data is left to the modes of files.
-const WRITE: &[&str] = &["/dev/null", "/run", "/srv", "/tmp", "/var"];
+/// Where a change may want to write that did not before.
+const WRITE: &[&str] = &["/dev/null", "/run/txlb", "/tmp", "/var/log"];
+
+/// The same, where the modes of files decide: all of the configuration can change while
+/// txlb runs, so what is meant for logs, sockets and data is left to these. Root could
+/// leave programs there for others to run.
+const WRITE_UNLESS_ROOT: &[&str] = &["/run", "/srv", "/var"];
 
 /// May lead to another folder, which differs between systems.
 const RESOLVER: &str = "/etc/resolv.conf";
@@ -42,6 +48,8 @@ pub(crate) struct Needs<'a> {
     pub(crate) pid_file: Option<&'a Path>,
     /// Where secrets are kept.
     pub(crate) state: Option<&'a Path>,
+    /// Whether modes of files are no obstacle.
+    pub(crate) is_root: bool,
 }
 
 impl Needs<'_> {
@@ -57,7 +65,12 @@ impl Needs<'_> {
         let mut read: Vec<PathBuf> = READ.iter().map(PathBuf::from).collect();
         read.extend(certificate.flat_map(folders));
         read.extend(folders(Path::new(RESOLVER)));
-        let mut write: Vec<PathBuf> = WRITE.iter().map(PathBuf::from).collect();
+        let left_to_modes = match self.is_root {
+            true => &[][..],
+            false => WRITE_UNLESS_ROOT,
+        };
+        let write = WRITE.iter().chain(left_to_modes);
+        let mut write: Vec<PathBuf> = write.map(PathBuf::from).collect();
         let files = [self.file, socket, self.pid_file].into_iter().flatten();
         write.extend(files.flat_map(folders));
         write.extend(self.log.into_iter().flat_map(log));
@@ -129,6 +142,20 @@ mod tests {
         };
         assert!(needs.allowed().write.contains(&folder));
         std::fs::remove_dir(&folder).unwrap();
+    }
+
+    #[test]
+    fn root_writes_in_fewer_places() {
+        let allowed = |is_root| {
+            let needs = Needs {
+                is_root,
+                ..Needs::default()
+            };
+            needs.allowed().write
+        };
+        let var = Path::new("/var").canonicalize().unwrap();
+        assert!(allowed(false).contains(&var));
+        assert!(!allowed(true).contains(&var));
     }
 
     #[test]
