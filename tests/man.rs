@@ -179,7 +179,7 @@ fn every_page_has_the_sections_that_people_look_for() {
     let sections = [
         (
             PROGRAM_PAGE,
-            &["SIGNALS", "FILES", "EXIT STATUS", "EXAMPLES"][..],
+            &["SIGNALS", "FILES", "EXIT STATUS", "EXAMPLES", "SECURITY CONSIDERATIONS"][..],
         ),
         (
             PAGE,
