@@ -112,6 +112,8 @@ pub mod json;
 pub mod os;
 #[doc(hidden)]
 pub mod relay;
+#[doc(hidden)]
+pub mod unseen;
 
 #[doc(inline)]
 pub use balancer::{Balancer, Builder, Done, Door, Error, ErrorKind, Events, Refused};

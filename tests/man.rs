@@ -179,7 +179,13 @@ fn every_page_has_the_sections_that_people_look_for() {
     let sections = [
         (
             PROGRAM_PAGE,
-            &["SIGNALS", "FILES", "EXIT STATUS", "EXAMPLES", "SECURITY CONSIDERATIONS"][..],
+            &[
+                "SIGNALS",
+                "FILES",
+                "EXIT STATUS",
+                "EXAMPLES",
+                "SECURITY CONSIDERATIONS",
+            ][..],
         ),
         (
             PAGE,

@@ -5,6 +5,7 @@
 //! where they come from. Pure: it is told the time and the number of the process.
 
 use std::fmt::Write;
+use txlb::unseen::is_unseen;
 
 use log::Level;
 use txlb::calendar::Moment;
@@ -85,24 +86,6 @@ fn escape(text: &str, out: &mut String) {
         rest = characters.as_str();
     }
     out.push_str(rest);
-}
-
-/// What ends a line, speaks to a terminal, turns the direction of writing around, or is
-/// not there to be seen. Joiners are: some scripts are not written without.
-fn is_unseen(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{200b}'
-                | '\u{200e}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
 }
 
 /// Cuts what begins at `start` to so many bytes, between two characters.

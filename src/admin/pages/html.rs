@@ -3,6 +3,7 @@
 //!
 //! Which elements there are, and what they say, is for the rest of the page.
 
+use crate::unseen::is_unseen;
 use std::fmt::Write;
 
 /// An element with what is inside it.
@@ -164,22 +165,6 @@ fn push_escaped(character: char, out: &mut String) {
         _ if character.is_control() => out.push(char::REPLACEMENT_CHARACTER),
         _ => out.push(character),
     }
-}
-
-/// Joiners are left alone: some scripts, and some emoji, are not written without.
-fn is_unseen(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{200b}'
-                | '\u{200e}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::ErrorKind;
+use crate::unseen::is_unseen;
 
 impl fmt::Display for ErrorKind {
     #[expect(
@@ -181,7 +182,7 @@ impl fmt::Display for Shown<'_> {
             if index == Self::LONGEST {
                 return f.write_str("...");
             }
-            match character.is_control() {
+            match is_unseen(character) {
                 true => write!(f, "{}", character.escape_default())?,
                 false => f.write_char(character)?,
             }
@@ -209,6 +210,7 @@ mod tests {
             Shown("a\u{1b}[2J\u{9b}b\n").to_string(),
             "a\\u{1b}[2J\\u{9b}b\\n"
         );
+        assert_eq!(Shown("a\u{202e}b").to_string(), "a\\u{202e}b");
         let long = "ä".repeat(65);
         assert_eq!(Shown(&long).to_string(), format!("{}...", "ä".repeat(64)));
         assert_eq!(Quoted("x").to_string(), "\"x\"");
