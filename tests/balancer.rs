@@ -151,6 +151,28 @@ fn what_makes_no_sense_is_told_at_the_start() {
 const NOTHING: &[(&str, &str)] = &[];
 
 #[test]
+fn threads_share_one_by_reference() {
+    fn shared<T: Send + Sync + 'static>() {}
+    fn sent<T: Send + 'static>() {}
+    shared::<Balancer>();
+    shared::<txlb::Error>();
+    shared::<txlb::Refused>();
+    sent::<txlb::Builder>();
+    sent::<Events>();
+    sent::<Event>();
+    let a = Host::new("a");
+    let balancer = over(&[("a", a.address())]);
+    std::thread::scope(|scope| {
+        for name in ["b", "c", "d"] {
+            let (balancer, place) = (&balancer, a.address());
+            scope.spawn(move || balancer.add_host("web", "prod", name, place).unwrap());
+        }
+    });
+    assert_eq!(balancer.status().services[0].groups[0].hosts.len(), 4);
+    assert_eq!(balancer.status().generation, 4);
+}
+
+#[test]
 fn everything_can_be_changed_while_it_runs() {
     let (a, b) = (Host::new("a"), Host::new("b"));
     let balancer = over(&[("a", a.address())]);

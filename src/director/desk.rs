@@ -19,9 +19,9 @@ pub use by::By;
 pub use fixture::{Finish, Fixture};
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -53,8 +53,9 @@ pub struct Desk {
 #[derive(Debug)]
 pub struct DeskThread {
     desk: Desk,
-    /// Hangs up when the thread is over.
-    over: Receiver<()>,
+    /// Hangs up when the thread is over. Behind a lock, so that several threads may
+    /// hold it.
+    over: Mutex<Receiver<()>>,
 }
 
 /// What the thread is asked, and where the answer goes.
@@ -122,7 +123,7 @@ impl DeskThread {
             })?;
         Ok(DeskThread {
             desk: Desk { requests, signals },
-            over,
+            over: Mutex::new(over),
         })
     }
 
@@ -136,7 +137,8 @@ impl Drop for DeskThread {
     fn drop(&mut self) {
         self.desk.poke(CLOSE);
         // Nobody sends: this waits for the hanging up.
-        let _ = self.over.recv_timeout(END_PATIENCE);
+        let over = self.over.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = over.recv_timeout(END_PATIENCE);
     }
 }
 
