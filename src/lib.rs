@@ -76,9 +76,12 @@
 //! descriptors for, so a program that wants to keep some for itself, or has several
 //! balancers, says how many there are by its limit, or keeps clients out by other means.
 //!
-//! A worker that panics, in a scheduler of yours say, takes its sessions with it; the
-//! others get 5 s to end theirs. [`Event::WorkerPanicked`] says so. With `panic = "abort"`
-//! the process ends at once.
+//! A scheduler of yours that panics takes the balancer with it, not your process:
+//! [`Event::Panicked`] says so, and nothing is served any more. On a worker, the sessions
+//! of that worker are cut, and the others get 5 s to end theirs; while a change is made,
+//! all are cut, and whoever asked for it is told that txlb has ended. In
+//! [`Builder::start`] it is your thread that panics. With `panic = "abort"` the process
+//! ends at once.
 //!
 //! # Features
 //!

@@ -130,10 +130,10 @@ fn wait(desk: &Desk, events: &Receiver<Event>, supervisor: &Supervisor) -> Resul
                 supervisor.over();
                 return Ok(());
             }
-            Event::Director(DirectorEvent::WorkerPanicked(number)) => {
+            Event::Director(DirectorEvent::Panicked(thread)) => {
                 return Err(Exit::new(
                     Exit::OTHER,
-                    &format!("txlb: worker {number} panicked"),
+                    &format!("txlb: the thread {thread} panicked"),
                 ));
             }
             Event::Director(_) => {}

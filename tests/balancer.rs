@@ -383,7 +383,11 @@ fn open_sessions_have_their_time_when_it_ends() {
 fn who_stops_it_at_a_door_is_waited_for() {
     let a = Host::new("a");
     let balancer = over(&[("a", a.address())]);
+    let events = balancer.events();
     balancer.apply("shutdown grace=0").unwrap();
+    // Who listens hears of the end, though the balancer is held still.
+    assert!(events.into_iter().all(|it| matches!(it, Event::Noted(_))));
+    assert_eq!(balancer.events().count(), 0);
     balancer.wait();
 }
 

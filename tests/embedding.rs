@@ -9,9 +9,9 @@ use std::net::{SocketAddr, TcpListener};
 
 use support::PATIENCE;
 use support::client::{End, Session, connect, fate, who, who_in_turn};
-use support::host::Host;
+use support::host::{Host, Place};
 use txlb::scheduler::{Ask, Hosts, Pick, Scheduler};
-use txlb::{Balancer, Door, Event};
+use txlb::{Balancer, Door, Event, Events};
 
 fn address(balancer: &Balancer) -> SocketAddr {
     balancer.addresses("web")[0]
@@ -92,36 +92,92 @@ fn a_port_that_was_served_by_oneself_is_taken_over_with_its_queue() {
     TcpListener::bind(place).unwrap();
 }
 
-/// What fails it: no host takes part.
+/// Panics on the threads whose names begin so, from its second call on.
 #[derive(Debug)]
-struct Panics;
+struct Panics {
+    on: &'static str,
+    calls: u32,
+}
+
+impl Panics {
+    fn call(&mut self) {
+        self.calls += 1;
+        let thread = std::thread::current();
+        let here = thread.name().is_some_and(|name| name.starts_with(self.on));
+        assert!(self.calls == 1 || !here, "as the test wants it");
+    }
+}
 
 impl Scheduler for Panics {
-    fn renew(&mut self, _hosts: &Hosts) {}
-
-    fn pick(&mut self, _hosts: &Hosts, _ask: &mut Ask<'_>) -> Pick {
-        panic!("as the test wants it");
+    fn renew(&mut self, _hosts: &Hosts) {
+        self.call();
     }
+
+    fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick {
+        self.call();
+        Last.pick(hosts, ask)
+    }
+}
+
+/// Over a host `a`, and `b` behind it, by a scheduler that panics `on` such a thread.
+fn panicking(on: &'static str, a: SocketAddr, b: SocketAddr) -> Balancer {
+    let check = [("name", "manager.hostCheck.interval"), ("value", "0.05")];
+    Balancer::builder()
+        .scheduler("panics", move || Panics { on, calls: 0 })
+        .service("web")
+        .listen("127.0.0.1:0")
+        .group("main", "panics")
+        .host("a", a)
+        .host("b", b)
+        .verb("setOption", &check)
+        .workers(2)
+        .start()
+        .unwrap()
+}
+
+/// Waits until a thread whose name begins so is said to have panicked, and all is over.
+fn is_told_and_ends(balancer: Balancer, events: &Events, on: &str) {
+    let told = std::iter::from_fn(|| events.next_within(PATIENCE));
+    let panicked: Vec<String> = told
+        .filter_map(|event| match event {
+            Event::Panicked(thread) => Some(thread),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(panicked.len(), 1, "{panicked:?}");
+    assert!(panicked[0].starts_with(on), "{panicked:?}");
+    balancer.wait();
 }
 
 #[test]
 fn a_scheduler_that_panics_is_told_of_and_ends_the_balancer() {
     let a = Host::new("a");
-    let balancer = Balancer::builder()
-        .scheduler("panics", || Panics)
-        .service("web")
-        .listen("127.0.0.1:0")
-        .group("main", "panics")
-        .host("a", a.address())
-        .workers(2)
-        .start()
-        .unwrap();
+    let balancer = panicking("worker-", a.address(), a.address());
     let events = balancer.events();
     let (_, end) = fate(address(&balancer));
     assert_eq!(end, End::Reset);
-    let told = events.next_within(PATIENCE);
-    assert!(matches!(told, Some(Event::WorkerPanicked(_))), "{told:?}");
-    balancer.wait();
+    is_told_and_ends(balancer, &events, "worker-");
+}
+
+#[test]
+fn a_scheduler_that_panics_while_a_change_is_made_does_not_go_unnoticed() {
+    let a = Host::new("a");
+    let balancer = panicking("director", a.address(), a.address());
+    let events = balancer.events();
+    balancer
+        .drain_host("web", "main", "a")
+        .expect_err("nobody was there to do it");
+    is_told_and_ends(balancer, &events, "director");
+}
+
+#[test]
+fn a_scheduler_that_panics_when_a_host_is_back_does_not_go_unnoticed() {
+    let (a, place) = (Host::new("a"), Place::new());
+    let balancer = panicking("recovery", a.address(), place.address());
+    let events = balancer.events();
+    assert_eq!(who(address(&balancer)), "a");
+    let _listener = place.listen();
+    is_told_and_ends(balancer, &events, "recovery");
 }
 
 #[test]

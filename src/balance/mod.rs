@@ -59,11 +59,16 @@ impl HostId {
 /// group in order and need not synchronise anything. It is asked for each
 /// session: its methods should be quick, allocate nothing, and never
 /// look at a clock ([`Ask::now_ms`] and [`Ask::random`] are there for that).
+///
+/// It is called on threads of the balancer: by workers, and by those that make changes and
+/// probe hosts. One that asked its own balancer for something there would wait for
+/// itself, for ever. What it knows it shares with its program by an `Arc` that both have.
 pub trait Scheduler: Send + Debug {
     /// Hosts came, went, moved, or changed in weight, state or health: renew
     /// what was derived from them.
     ///
-    /// Called once before the first pick, then after every such change.
+    /// Called once before the first pick, then after every such change, and now and then
+    /// without one.
     /// Positions (whose turn it is) should be kept for the hosts that stay.
     fn renew(&mut self, hosts: &Hosts);
 

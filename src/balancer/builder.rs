@@ -349,11 +349,11 @@ fn read(
     })
 }
 
-/// A worker that panicked leaves its share of clients waiting: the others stop too.
+/// A thread that panicked leaves its work undone: the others stop too.
 fn on_notice(notice: Notice, desk: &OnceLock<Desk>, ended: &mpsc::Sender<()>) {
     match notice {
         Notice::Stopped => drop(ended.send(())),
-        Notice::WorkerPanicked(_) => {
+        Notice::Panicked(_) => {
             if let Some(desk) = desk.get() {
                 desk.signal(Signal::Stop);
             }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
+use super::alarm::Alarm;
 use super::answers::Answers;
 use super::error::Error;
 use super::listeners::{self, Inheritance, Listeners, Opened, Wanted};
@@ -92,21 +93,30 @@ impl Bound {
         });
         let answers = Arc::new(Answers::new(clock));
         let on_answer = Arc::clone(&answers);
+        let alarm = Alarm {
+            news: shared.journal.news().clone(),
+            on_event: Arc::clone(&options.on_event),
+        };
+        let names_alarm = alarm.clone();
         let mut director = Director {
             config: Config::default(),
             generation: 0,
             wanted: Wanted::new(),
             listeners: self.listeners,
             running: Running::default(),
-            workers: start_workers(count, &shared, options).map_err(Error::System)?,
+            workers: start_workers(count, &shared, &alarm).map_err(Error::System)?,
             shared,
             answers,
             names: Names::new(
                 Box::new(look_up),
-                Box::new(move |name, answer| on_answer.tell(name, answer)),
+                Box::new(move |name, answer| {
+                    let _watch = names_alarm.watch("names");
+                    on_answer.tell(name, answer);
+                }),
             ),
-            recovery: Recovery::start(clock, shares::probes()).map_err(Error::System)?,
+            recovery: Recovery::start(clock, shares::probes(), &alarm).map_err(Error::System)?,
             schedulers: Arc::clone(&options.schedulers),
+            alarm,
         };
         director.check_schedulers(&self.config)?;
         director.put_in_force(self.config, self.wanted, self.opened, &Renames::default())?;

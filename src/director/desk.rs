@@ -33,6 +33,9 @@ use super::{Director, Signal};
 use crate::config::Reading;
 use crate::config::verb::{Command, Verb};
 
+/// What the thread is called.
+const THREAD: &str = "director";
+
 /// Requests that may wait; who comes then waits at the door.
 const CAPACITY: usize = 16;
 
@@ -114,11 +117,15 @@ impl DeskThread {
         let (running, over) = sync_channel(0);
         let signals = Arc::<Signals>::default();
         let theirs = Arc::clone(&signals);
+        let watch = director.alarm.watch(THREAD);
         let clerk = Clerk::new(director, file, fixtures);
         thread::Builder::new()
-            .name("director".to_owned())
+            .name(THREAD.to_owned())
             .spawn(move || {
                 let _running: SyncSender<()> = running;
+                let mut clerk = clerk;
+                // Goes before the director does, with which all that is told ends.
+                let _watch = watch;
                 clerk.run(&incoming, &theirs);
             })?;
         Ok(DeskThread {

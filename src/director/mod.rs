@@ -3,6 +3,7 @@
 //! Puts a configuration in force, as a whole or not at all, and touches only
 //! what differs from the one before. It moves no bytes: the workers do.
 
+mod alarm;
 mod answers;
 mod bound;
 mod conversation;
@@ -24,12 +25,12 @@ pub(crate) mod words;
 mod workers;
 
 pub use crate::balance::{HISTOGRAM_MS, Health, MINUTES};
-pub(crate) use crate::relay::News;
 #[cfg(feature = "web")]
 pub(crate) use crate::relay::{Backend, Escaped};
 pub use crate::relay::{
     EndReason, Event, Happening, HostName, Origins, Phase, SessionEnd, SessionStatus, Topic,
 };
+pub(crate) use crate::relay::{Hearing, News};
 pub use bound::Bound;
 pub use conversation::{Conversation, Heard, Reply, Wish};
 pub(crate) use desk::push_clean;
@@ -50,6 +51,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use alarm::Alarm;
 use answers::Answers;
 use listeners::{Listeners, Opened, Wanted};
 use names::Names;
@@ -84,14 +86,14 @@ pub struct Options {
 }
 
 /// What a director tells its owner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
     /// After [`Director::stop`]: the last session is over.
     Stopped,
-    /// A worker panicked. Its sessions are lost, and its share of new clients
-    /// would wait for ever: the process should end.
-    WorkerPanicked(usize),
+    /// The thread of this name panicked. Nobody does its work any more, and if it was a
+    /// worker's, its share of new clients would wait for ever: all should end.
+    Panicked(String),
 }
 
 /// A running balancer. Dropping it ends its sessions.
@@ -107,6 +109,7 @@ pub struct Director {
     names: Names,
     recovery: Recovery,
     schedulers: Arc<Schedulers>,
+    alarm: Alarm,
 }
 
 /// What came of trying a host again.

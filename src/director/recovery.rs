@@ -11,9 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::alarm::Alarm;
 use crate::balance::HostId;
 use crate::config::{Chore, Manager};
 use crate::relay::{Bell, Clock, Group, Prober, Verdict, announce};
+
+/// What the thread is called.
+const THREAD: &str = "recovery";
 
 /// Connects in a row that make a failed host a healthy one.
 const CHECK_TRIES: u32 = 4;
@@ -52,7 +56,7 @@ impl Recovery {
     ///
     /// # Errors
     /// The system's, if it has no thread or event queue for it.
-    pub(super) fn start(clock: Clock, limit: usize) -> io::Result<Recovery> {
+    pub(super) fn start(clock: Clock, limit: usize, alarm: &Alarm) -> io::Result<Recovery> {
         let prober = Prober::new(limit)?;
         let bell = prober.bell();
         let shared = Arc::default();
@@ -65,9 +69,13 @@ impl Recovery {
             beat: Timetable::default(),
             aggressive: Timetable::default(),
         };
+        let watch = alarm.watch(THREAD);
         let thread = thread::Builder::new()
-            .name("recovery".to_owned())
-            .spawn(move || rounds.run())?;
+            .name(THREAD.to_owned())
+            .spawn(move || {
+                let _watch = watch;
+                rounds.run();
+            })?;
         Ok(Recovery {
             shared,
             bell,

@@ -5,9 +5,10 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread::{Builder, JoinHandle};
 
-use super::{Event, News, Notice, Options};
+use super::Notice;
+use super::alarm::{Alarm, Watch};
 use crate::relay::{Mailbox, Shared, Worker};
 
 /// A worker's thread and how to reach it.
@@ -23,44 +24,46 @@ pub(super) struct WorkerThread {
 pub(super) fn start_workers(
     count: usize,
     shared: &Arc<Shared>,
-    options: &Options,
+    alarm: &Alarm,
 ) -> io::Result<Vec<WorkerThread>> {
     let left = Arc::new(AtomicUsize::new(count));
     let start = |number: usize| {
         let seed = u64::from(std::process::id()) << 16 | number as u64;
         let (worker, mailbox) = Worker::new(number, Arc::clone(shared), seed)?;
-        let alarm = Alarm {
-            number,
-            news: shared.journal.news().clone(),
-            left: Arc::clone(&left),
-            on_event: Arc::clone(&options.on_event),
+        let name = format!("worker-{number}");
+        let post = Post {
+            _watch: alarm.watch(&*name),
+            _last: Last {
+                left: Arc::clone(&left),
+                alarm: alarm.clone(),
+            },
         };
-        let thread = thread::Builder::new()
-            .name(format!("worker-{number}"))
-            .spawn(move || {
-                let _alarm = alarm;
-                worker.run();
-            })?;
+        let thread = Builder::new().name(name).spawn(move || {
+            let _post = post;
+            worker.run();
+        })?;
         Ok(WorkerThread { mailbox, thread })
     };
     (0..count).map(start).collect()
 }
 
-/// Goes off when a worker's thread ends.
-struct Alarm {
-    number: usize,
-    news: News,
-    left: Arc<AtomicUsize>,
-    on_event: Arc<dyn Fn(Notice) + Send + Sync>,
+/// What a worker's thread has until it ends. A panic is told before the end.
+struct Post {
+    _watch: Watch,
+    _last: Last,
 }
 
-impl Drop for Alarm {
+/// Whoever is the last to leave says so.
+struct Last {
+    left: Arc<AtomicUsize>,
+    alarm: Alarm,
+}
+
+impl Drop for Last {
     fn drop(&mut self) {
-        if thread::panicking() {
-            self.news.tell(|| Event::WorkerPanicked(self.number));
-            (self.on_event)(Notice::WorkerPanicked(self.number));
-        } else if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            (self.on_event)(Notice::Stopped);
+        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.alarm.news.end();
+            (self.alarm.on_event)(Notice::Stopped);
         }
     }
 }

@@ -50,8 +50,8 @@ pub(crate) use mailbox::{Mailbox, Order, Pulse};
 pub(crate) use meters::{Meters, Trouble};
 #[cfg(feature = "web")]
 pub(crate) use naming::{Backend, Escaped};
-pub(crate) use news::News;
 pub use news::{Event, HostName, SessionEnd};
+pub(crate) use news::{Hearing, News};
 pub use origins::Origins;
 pub(crate) use plan::{Group, Plan, Service, Tally};
 pub(crate) use probe::{Bell, Prober, Verdict};

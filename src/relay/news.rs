@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::end::EndReason;
 use super::journal::Happening;
@@ -34,9 +34,9 @@ pub enum Event {
     Noted(Happening),
     /// So many events were not told, as there was no room for them.
     Missed(u64),
-    /// A worker panicked, in a scheduler of the program's own say. Its sessions are
-    /// lost, and its share of new clients would wait for ever: shut down.
-    WorkerPanicked(usize),
+    /// A thread of the balancer's panicked, as a rule in a scheduler of the program's
+    /// own: the thread's name. Nobody does its work any more, so the balancer stops.
+    Panicked(String),
 }
 
 /// A host, by the names it has from its service on.
@@ -97,24 +97,61 @@ pub(crate) struct News(Arc<Listeners>);
 struct Listeners {
     /// Whether there is anybody: asked by sessions that end.
     any: AtomicBool,
-    all: Mutex<Vec<Arc<Listener>>>,
+    all: Mutex<All>,
+}
+
+#[derive(Debug, Default)]
+struct All {
+    listeners: Vec<Arc<Listener>>,
+    /// Nothing will happen any more.
+    over: bool,
 }
 
 #[derive(Debug)]
 struct Listener {
     events: SyncSender<Event>,
     missed: AtomicU64,
+    /// Gone when nobody listens any more: a channel tells that only to who sends.
+    there: Weak<()>,
+}
+
+/// What a listener has: hangs up when nothing will happen any more.
+#[derive(Debug)]
+pub(crate) struct Hearing {
+    pub(crate) events: Receiver<Event>,
+    _there: Arc<()>,
 }
 
 impl News {
     /// Tells somebody of everything from now on: as many events as there is `room` for
     /// while nobody takes them.
-    pub(crate) fn listen(&self, room: usize) -> Receiver<Event> {
-        let (events, heard) = sync_channel(room);
-        let missed = AtomicU64::new(0);
-        self.lock().push(Arc::new(Listener { events, missed }));
-        self.0.any.store(true, Ordering::Release);
-        heard
+    pub(crate) fn listen(&self, room: usize) -> Hearing {
+        let (sender, events) = sync_channel(room);
+        let there = Arc::new(());
+        let listener = Arc::new(Listener {
+            events: sender,
+            missed: AtomicU64::new(0),
+            there: Arc::downgrade(&there),
+        });
+        let mut all = self.lock();
+        // Those who have gone since the last event, of which there may never be one.
+        all.listeners.retain(|it| it.there.strong_count() > 0);
+        if !all.over {
+            all.listeners.push(listener);
+            self.0.any.store(true, Ordering::Release);
+        }
+        Hearing {
+            events,
+            _there: there,
+        }
+    }
+
+    /// Nothing will happen any more: all who listen hear so, now and later.
+    pub(crate) fn end(&self) {
+        let mut all = self.lock();
+        all.over = true;
+        all.listeners.clear();
+        self.0.any.store(false, Ordering::Release);
     }
 
     /// Tells everybody what `event` makes up, if there is anybody.
@@ -123,7 +160,7 @@ impl News {
             return;
         }
         // Sending may wake somebody: not under the lock.
-        let listeners = self.lock().clone();
+        let listeners = self.lock().listeners.clone();
         let event = event();
         let left: Vec<_> = listeners
             .iter()
@@ -131,12 +168,14 @@ impl News {
             .collect();
         if !left.is_empty() {
             let mut all = self.lock();
-            all.retain(|it| !left.iter().any(|left| Arc::ptr_eq(it, left)));
-            self.0.any.store(!all.is_empty(), Ordering::Release);
+            all.listeners
+                .retain(|it| !left.iter().any(|left| Arc::ptr_eq(it, left)));
+            let any = !all.listeners.is_empty();
+            self.0.any.store(any, Ordering::Release);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Listener>>> {
+    fn lock(&self) -> MutexGuard<'_, All> {
         self.0.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -168,8 +207,8 @@ impl Listener {
 mod tests {
     use super::*;
 
-    fn panicked(news: &News, number: usize) {
-        news.tell(|| Event::WorkerPanicked(number));
+    fn missed(news: &News, number: u64) {
+        news.tell(|| Event::Missed(number));
     }
 
     #[test]
@@ -177,10 +216,10 @@ mod tests {
         let news = News::default();
         news.tell(|| unreachable!("somebody listens"));
         let heard = news.listen(1);
-        panicked(&news, 1);
-        assert_eq!(heard.try_recv(), Ok(Event::WorkerPanicked(1)));
+        missed(&news, 1);
+        assert_eq!(heard.events.try_recv(), Ok(Event::Missed(1)));
         drop(heard);
-        panicked(&news, 2);
+        missed(&news, 2);
         news.tell(|| unreachable!("somebody listens"));
     }
 
@@ -189,13 +228,37 @@ mod tests {
         let news = News::default();
         let (slow, quick) = (news.listen(2), news.listen(9));
         for number in 0..6 {
-            panicked(&news, number);
+            missed(&news, number);
         }
-        let told: Vec<_> = slow.try_iter().collect();
-        assert_eq!(told, [0, 1].map(Event::WorkerPanicked));
-        panicked(&news, 6);
-        let told: Vec<_> = slow.try_iter().collect();
-        assert_eq!(told, [Event::Missed(4), Event::WorkerPanicked(6)]);
-        assert_eq!(quick.try_iter().count(), 7);
+        let told: Vec<_> = slow.events.try_iter().collect();
+        assert_eq!(told, [0, 1].map(Event::Missed));
+        missed(&news, 6);
+        let told: Vec<_> = slow.events.try_iter().collect();
+        assert_eq!(told, [Event::Missed(4), Event::Missed(6)]);
+        assert_eq!(quick.events.try_iter().count(), 7);
+    }
+
+    #[test]
+    fn who_has_gone_is_forgotten_though_nothing_happens() {
+        let news = News::default();
+        let stays = news.listen(1);
+        for _ in 0..100 {
+            news.listen(1);
+        }
+        assert!(news.lock().listeners.len() <= 2);
+        missed(&news, 1);
+        assert_eq!(stays.events.try_recv(), Ok(Event::Missed(1)));
+    }
+
+    #[test]
+    fn at_the_end_all_who_listen_hear_so() {
+        let news = News::default();
+        let before = news.listen(1);
+        missed(&news, 1);
+        news.end();
+        let after = news.listen(1);
+        news.tell(|| unreachable!("somebody listens"));
+        assert_eq!(before.events.iter().count(), 1);
+        assert_eq!(after.events.iter().count(), 0);
     }
 }

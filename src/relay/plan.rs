@@ -76,7 +76,7 @@ impl Group {
     /// The picker. The lock is short: no system call is made under it.
     pub(crate) fn tracker(&self) -> MutexGuard<'_, Tracker> {
         // A tracker is whole between its calls; a thread that panicked in one
-        // takes the process down anyway.
+        // ends the balancer anyway.
         self.tracker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

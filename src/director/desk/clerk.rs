@@ -72,7 +72,7 @@ impl Clerk {
     }
 
     /// Works until the desk is closed.
-    pub(super) fn run(mut self, requests: &Receiver<Request>, signals: &Signals) {
+    pub(super) fn run(&mut self, requests: &Receiver<Request>, signals: &Signals) {
         loop {
             let pending = signals.take();
             if pending & CLOSE != 0 {
