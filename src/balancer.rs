@@ -28,9 +28,11 @@ const END_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A balancer that runs.
 ///
-/// Its methods may be called from any thread; each waits until it is its turn and what
-/// it asks for is in force on every worker. Dropping it stops it: whoever is served then
-/// is cut off. [`Balancer::shutdown`] gives them time.
+/// Its methods may be called from any thread, but those that call its schedulers; each
+/// waits until it is its turn and what it asks for is in force on every worker. Dropping it
+/// stops it: whoever is served then is cut off. [`Balancer::shutdown`] gives them time, and
+/// so does the verb `shutdown grace=5` where several threads hold it in an
+/// [`Arc`](std::sync::Arc).
 pub struct Balancer {
     // Goes before the doors, so that no change opens one again.
     thread: DeskThread,
@@ -68,7 +70,8 @@ impl Balancer {
         Builder::of_text(text.into())
     }
 
-    /// How everything is.
+    /// How everything is. Once all is over because a scheduler panicked, there are no
+    /// services in it.
     pub fn status(&self) -> Status {
         self.desk().status()
     }
@@ -93,13 +96,14 @@ impl Balancer {
         self.doors.addresses(door)
     }
 
-    /// What happens from now on.
+    /// What happens from now on, for this listener: there may be several.
     pub fn events(&self) -> Events {
         Events(self.news.listen(events::ROOM))
     }
 
     /// Does what a line asks for that could be said at the control socket, such as
-    /// `drainHost service=web group=main name=one`: the verbs are those of txlbctl(8).
+    /// `drainHost service=web group=main name=one`: the verbs are those of txlbctl(8). The
+    /// lines of `help` list them, those of `help setOption` say what one takes.
     ///
     /// # Errors
     /// It is not understood, or refused. Nothing has changed then.

@@ -55,7 +55,8 @@
 //!
 //! Or with a file, as the program of the same name has it, or a text that could be one:
 //! [`Balancer::from_file`], [`Balancer::from_xml`]. Whatever else a file can say, the verb
-//! `setOption` can too.
+//! `setOption` can too, as [`Builder::verb`]: the option `manager.hostCheck.interval` is the
+//! attribute `interval` of `<manager><hostCheck>`.
 //!
 //! * What can be asked for while it runs: the methods of [`Balancer`], and with
 //!   [`Balancer::apply`] every verb that operators have. What is refused changes nothing.
@@ -72,9 +73,9 @@
 //! ends them when the [`Balancer`] is dropped. It catches no signal, sets up no log (what
 //! it has to say goes to the crate `log`, whoever listens there), raises no limit, and has
 //! no state besides the [`Balancer`]: several of them do not know of each other. A session
-//! takes two descriptors; a balancer lets in as many sessions as the process may have
-//! descriptors for, so a program that wants to keep some for itself, or has several
-//! balancers, says how many there are by its limit, or keeps clients out by other means.
+//! takes two descriptors, and a balancer lets in as many sessions as the process may have
+//! descriptors for: a program that needs some for itself, or has several balancers, says
+//! with [`Builder::sessions`] how many may be for each.
 //!
 //! A scheduler of yours that panics takes the balancer with it, not your process:
 //! [`Event::Panicked`] says so, and nothing is served any more. On a worker, the sessions
@@ -86,8 +87,8 @@
 //! # Features
 //!
 //! `web` (the admin page, its API and metrics), `https` (the same over TLS) and `ssh` (the
-//! console) are on by default, and two that only the program uses. Without default features there are 17 crates besides, and
-//! the control socket.
+//! console) are on by default, and two that only the program uses. Without default
+//! features there are 17 crates besides, and the control socket.
 //!
 //! # What stays
 //!

@@ -380,6 +380,32 @@ fn open_sessions_have_their_time_when_it_ends() {
 }
 
 #[test]
+fn who_comes_when_there_are_as_many_sessions_as_there_may_be_waits() {
+    let a = Host::new("a");
+    let balancer = Balancer::builder()
+        .service("web")
+        .listen("127.0.0.1:0")
+        .host("a", a.address())
+        .sessions(2)
+        .workers(1)
+        .start()
+        .unwrap();
+    assert_eq!(balancer.status().capacity, 2);
+    let (first, second) = (
+        Session::open(address(&balancer)),
+        Session::open(address(&balancer)),
+    );
+    let third = connect(address(&balancer));
+    // A change has the worker go round: it would let the third one in now.
+    balancer.add_host("web", "main", "b", a.address()).unwrap();
+    assert_eq!(balancer.status().capacity, 2);
+    assert_eq!(balancer.status().services[0].total, 2);
+    first.close();
+    assert_eq!(Session::on(third).unwrap().close(), "a");
+    second.close();
+}
+
+#[test]
 fn who_stops_it_at_a_door_is_waited_for() {
     let a = Host::new("a");
     let balancer = over(&[("a", a.address())]);

@@ -11,7 +11,7 @@ use support::PATIENCE;
 use support::client::{End, Session, connect, fate, who, who_in_turn};
 use support::host::{Host, Place};
 use txlb::scheduler::{Ask, Hosts, Pick, Scheduler};
-use txlb::{Balancer, Door, Event, Events};
+use txlb::{Balancer, Door, ErrorKind, Event, Events};
 
 fn address(balancer: &Balancer) -> SocketAddr {
     balancer.addresses("web")[0]
@@ -90,6 +90,35 @@ fn a_port_that_was_served_by_oneself_is_taken_over_with_its_queue() {
     // It is as any other listener: once it is not wanted, nobody has it any more.
     balancer.switch_port("web", place.port(), 0).unwrap();
     TcpListener::bind(place).unwrap();
+}
+
+#[test]
+fn a_port_that_was_served_by_oneself_is_a_files_from_then_on() {
+    let a = Host::new("a");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = listener.local_addr().unwrap();
+    let text = |place: SocketAddr| {
+        format!(
+            "<config><service name='web'><listen ip='{place}'/><group name='main' enable='1'>\
+             <host name='a' ip='{}'/></group></service></config>",
+            a.address()
+        )
+    };
+    let elsewhere = Balancer::from_xml(text(([127, 0, 0, 1], 0).into()))
+        .listener(listener.try_clone().unwrap())
+        .start()
+        .unwrap_err();
+    assert_eq!(elsewhere.kind(), ErrorKind::Configuration);
+    let why = format!("no service of the file or text listens at {place}");
+    assert!(elsewhere.to_string().ends_with(&why), "{elsewhere}");
+
+    let waiting = connect(place);
+    let balancer = Balancer::from_xml(text(place))
+        .listener(listener)
+        .start()
+        .unwrap();
+    assert_eq!(balancer.addresses("web"), [place]);
+    assert_eq!(Session::on(waiting).unwrap().close(), "a");
 }
 
 /// Panics on the threads whose names begin so, from its second call on.

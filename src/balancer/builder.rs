@@ -17,6 +17,7 @@ use crate::config::verb::{Command, Verb, apply_all};
 use crate::config::{Config, Reading, read_with};
 use crate::director::{Desk, DeskThread, Director, File, Notice, Options, Signal};
 use crate::os::inherited::Inherited;
+use crate::os::listen::Place;
 
 /// What a service or group is called that nobody gave a name.
 const UNNAMED: &str = "main";
@@ -39,6 +40,7 @@ pub struct Builder {
     host: Option<String>,
     listeners: Vec<Inherited>,
     workers: Option<usize>,
+    sessions: Option<usize>,
     schedulers: Schedulers,
     doors: Vec<Door>,
 }
@@ -67,7 +69,8 @@ impl Builder {
         }
     }
 
-    /// A new service. The next step says where it listens.
+    /// A new service, besides those of the file or text if there is one. The next step says
+    /// where it listens.
     #[must_use]
     pub fn service(mut self, name: impl Into<String>) -> Builder {
         self.end_service();
@@ -92,13 +95,22 @@ impl Builder {
     }
 
     /// As [`Builder::listen`], with a socket that listens already: clients that wait in its
-    /// queue are served too. Whoever has it as well can still accept from it; `accept` does
-    /// not wait for clients any more then.
+    /// queue are served too. For a service of a file or a text, which has been said to
+    /// listen there already, this comes before the first [`Builder::service`].
+    ///
+    /// Whoever has it as well can still accept from it; from this step on `accept` does not
+    /// wait for clients, until `set_nonblocking(false)`. Keep a
+    /// [`try_clone`](TcpListener::try_clone) until the start has succeeded: with one that
+    /// fails, this one is closed.
     #[must_use]
     pub fn listener(self, listener: TcpListener) -> Builder {
         match Inherited::new(String::new(), listener, false) {
             Ok(inherited) => {
-                let mut next = self.listen(inherited.place);
+                let is_said = self.service.is_none() && !matches!(self.source, Source::Nothing);
+                let mut next = match is_said {
+                    true => self,
+                    false => self.listen(inherited.place),
+                };
                 next.listeners.push(inherited);
                 next
             }
@@ -210,8 +222,8 @@ impl Builder {
         self.verb("setService", &[("service", service), (key, seconds)])
     }
 
-    /// Any other change, by the verb for it and its keys: `setOption` and `addUser` say
-    /// what else there is in a file. The verbs are those of txlbctl(8).
+    /// Any other change, by the verb for it and its keys, as [`Balancer::apply_pairs`] takes
+    /// them: `setOption` and `addUser` say what else there is in a file.
     #[must_use]
     pub fn verb(mut self, name: &str, pairs: &[(impl AsRef<str>, impl AsRef<str>)]) -> Builder {
         match Command::from_pairs(name, pairs) {
@@ -230,8 +242,18 @@ impl Builder {
         self
     }
 
+    /// How many sessions there may be at a time, one at least: who comes then waits in the
+    /// system's queue until another has gone. As many as the process may have descriptors
+    /// for, two each, where nothing is said or that is fewer.
+    #[must_use]
+    pub fn sessions(mut self, most: usize) -> Builder {
+        self.sessions = Some(most);
+        self
+    }
+
     /// A scheduler of the program's own, which groups can have by this name, in files
-    /// too. `make` is called for each group that has it, again when its scheduler changes.
+    /// too. `make` is called for each group that has it, again when its scheduler changes,
+    /// on the thread that makes the change.
     #[must_use]
     pub fn scheduler<S: Scheduler + 'static>(
         mut self,
@@ -247,8 +269,34 @@ impl Builder {
         }
     }
 
-    /// A door for operators, which is open while the configuration has it. Without this
-    /// they stay shut, whatever the configuration says.
+    /// A door for operators, which is open while the configuration has it: from the start,
+    /// or once it is changed so. Without this they stay shut, whatever the configuration
+    /// says.
+    ///
+    /// ```
+    /// # let folder = std::env::temp_dir().join(format!("txlb-door-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// use txlb::{Balancer, Door};
+    ///
+    /// let socket = folder.join("control.sock");
+    /// let builder = Balancer::builder()
+    ///     .listen("127.0.0.1:0")
+    ///     .host("one", "127.0.0.1:8001")
+    ///     .verb("setOption", &[("name", "control.socket"), ("value", socket.to_str().unwrap())])
+    ///     .door(Door::Control);
+    /// # #[cfg(feature = "web")]
+    /// let builder = builder
+    ///     .verb("setOption", &[("name", "admin.web.listen"), ("value", "127.0.0.1:0")])
+    ///     // A password is what crypt(3) makes of it: see `txlb passwd`, or `openssl passwd -6`.
+    ///     .verb("addUser", &[("name", "ada"), ("access", "full"), ("password", "$6$...")])
+    ///     .door(Door::Web);
+    /// let balancer = builder.start()?;
+    /// assert!(socket.exists());
+    /// # #[cfg(feature = "web")]
+    /// assert_eq!(balancer.door_addresses(Door::Web).len(), 1);
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn door(mut self, door: Door) -> Builder {
         match door.is_built_in() {
@@ -273,6 +321,7 @@ impl Builder {
         let config = apply_all(&self.verbs, &config).map_err(|(index, refusal)| {
             Cause::Asked(format!("{}: {refusal}", self.verbs[index]))
         })?;
+        let handed: Vec<Place> = self.listeners.iter().map(|it| it.place).collect();
         let desk: Arc<OnceLock<_>> = Arc::default();
         let (ended, end) = mpsc::channel();
         let options = Options {
@@ -283,10 +332,12 @@ impl Builder {
                 move |notice| on_notice(notice, &desk, &ended)
             }),
         };
+        let most = self.sessions.unwrap_or(usize::MAX);
         let director = Director::bind_with(config, options.workers, self.listeners)
-            .and_then(|bound| bound.start(&options))
+            .and_then(|bound| bound.with_most_sessions(most).start(&options))
             .map_err(Cause::Start)?;
         drop(options);
+        check_served(&director, &handed)?;
         let news = director.news();
         let doors = Doors::open(&director, &self.doors).map_err(Cause::Door)?;
         let thread = DeskThread::start(director, file, doors.fixtures()).map_err(Cause::System)?;
@@ -347,6 +398,18 @@ fn read(
             (None, reading.config)
         }
     })
+}
+
+/// # Errors
+/// A socket was handed over that no service listens at.
+fn check_served(director: &Director, handed: &[Place]) -> Result<(), Error> {
+    match handed.iter().find(|place| !director.listens_at(**place)) {
+        None => Ok(()),
+        Some(place) => {
+            let wrong = format!("listener(): no service of the file or text listens at {place}");
+            Err(Cause::Asked(wrong).into())
+        }
+    }
 }
 
 /// A thread that panicked leaves its work undone: the others stop too.

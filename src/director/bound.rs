@@ -31,6 +31,7 @@ pub struct Bound {
     wanted: Wanted,
     listeners: Listeners,
     opened: Vec<Opened>,
+    most_sessions: usize,
 }
 
 impl Bound {
@@ -53,7 +54,16 @@ impl Bound {
             wanted,
             listeners,
             opened,
+            most_sessions: usize::MAX,
         })
+    }
+
+    /// Lets in so many sessions at a time, even where there are descriptors for more.
+    pub fn with_most_sessions(self, most: usize) -> Bound {
+        Bound {
+            most_sessions: most.max(1),
+            ..self
+        }
     }
 
     /// The configuration that is to be in force.
@@ -116,6 +126,7 @@ impl Bound {
             ),
             recovery: Recovery::start(clock, shares::probes(), &alarm).map_err(Error::System)?,
             schedulers: Arc::clone(&options.schedulers),
+            most_sessions: self.most_sessions,
             alarm,
         };
         director.check_schedulers(&self.config)?;

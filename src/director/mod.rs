@@ -64,6 +64,7 @@ use crate::balance::{Schedulers, Tracker};
 use crate::config::verb::HostKey;
 use crate::config::{self, Config, OwnNames};
 use crate::os::inherited::Inherited;
+use crate::os::listen::Place;
 use crate::relay::{Group, ListenKey, Listing, Order, Plan, Shared, Slice};
 
 /// How long a change waits for names that are new to be resolved.
@@ -109,6 +110,7 @@ pub struct Director {
     names: Names,
     recovery: Recovery,
     schedulers: Arc<Schedulers>,
+    most_sessions: usize,
     alarm: Alarm,
 }
 
@@ -266,6 +268,11 @@ impl Director {
         self.shared.open.load(Ordering::Relaxed)
     }
 
+    /// Whether a service listens at this place.
+    pub(crate) fn listens_at(&self, place: Place) -> bool {
+        self.wanted.keys().any(|key| key.place == place)
+    }
+
     /// Where each service is reached, in the file's order.
     fn listening(&self) -> Vec<Listening> {
         let services = self.config.services.iter();
@@ -388,11 +395,13 @@ impl Director {
         Ok(())
     }
 
-    /// Lets as many sessions in as there are descriptors for: two each.
+    /// Lets as many sessions in as there are descriptors for, two each, and no more than
+    /// its owner wants.
     fn limit_sessions(&self) {
         // Each worker has an event queue, a waker and pipes besides its listeners.
         let each = self.listeners.len() + 2 + 2 * self.shared.pipes;
         let capacity = shares::sessions(each * self.workers.len());
+        let capacity = capacity.min(self.most_sessions);
         self.shared.capacity.store(capacity, Ordering::Relaxed);
     }
 }
