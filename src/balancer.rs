@@ -28,8 +28,9 @@ const END_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A balancer that runs.
 ///
-/// Its methods may be called from any thread, but those that call its schedulers; each
-/// waits until it is its turn and what it asks for is in force on every worker. Dropping it
+/// Its methods may be called from any thread; each waits until it is its turn and what it
+/// asks for is in force on every worker. So a scheduler of its own, or a logger while it
+/// logs, must not call them: it would wait for itself, for ever. Dropping the balancer
 /// stops it: whoever is served then is cut off. [`Balancer::shutdown`] gives them time, and
 /// so does the verb `shutdown grace=5` where several threads hold it in an
 /// [`Arc`](std::sync::Arc).

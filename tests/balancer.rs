@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
@@ -140,12 +140,19 @@ fn what_makes_no_sense_is_told_at_the_start() {
         .start()
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::File);
+    assert_eq!(said_by_the_system(&error), Some(io::ErrorKind::NotFound));
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let error = web()
         .listen(taken.local_addr().unwrap())
         .start()
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Listen);
+    assert_eq!(said_by_the_system(&error), Some(io::ErrorKind::AddrInUse));
+}
+
+fn said_by_the_system(error: &dyn std::error::Error) -> Option<io::ErrorKind> {
+    let source = error.source()?.downcast_ref::<io::Error>();
+    source.map(io::Error::kind)
 }
 
 const NOTHING: &[(&str, &str)] = &[];

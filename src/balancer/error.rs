@@ -7,7 +7,9 @@ use super::doors::NotOpened;
 use crate::config;
 use crate::director::{self, FileError};
 
-/// Why a balancer cannot be started. Nothing runs then.
+/// Why a balancer cannot be started, in words. Nothing runs then.
+///
+/// Where it is the system that refuses, its source is the [`io::Error`].
 #[derive(Debug)]
 pub struct Error(Cause);
 
@@ -83,11 +85,10 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0 {
-            Cause::File(error) => Some(error),
-            Cause::Text(error) => Some(error),
-            Cause::Start(error) => Some(error),
-            Cause::System(error) => Some(error),
-            Cause::Asked(_) | Cause::Door(_) => None,
+            // What the others have to say has been said, in the same words.
+            Cause::Start(error) => error.source(),
+            Cause::File(FileError::Unreadable(_, error)) | Cause::System(error) => Some(error),
+            Cause::File(_) | Cause::Text(_) | Cause::Asked(_) | Cause::Door(_) => None,
         }
     }
 }
