@@ -6,6 +6,7 @@ mod builder;
 mod doors;
 mod error;
 mod events;
+mod notices;
 
 pub use builder::Builder;
 pub use doors::{Door, Doors, NotOpened};

@@ -188,6 +188,30 @@ fn a_scheduler_that_panics_is_told_of_and_ends_the_balancer() {
     is_told_and_ends(balancer, &events, "worker-");
 }
 
+/// Has its first client at once, while the start goes on.
+#[test]
+fn a_scheduler_that_panics_before_all_is_started_ends_the_balancer() {
+    let a = Host::new("a");
+    for _ in 0..20 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let waiting = connect(listener.local_addr().unwrap());
+        let balancer = Balancer::builder()
+            .scheduler("panics", || Panics {
+                on: "worker-",
+                calls: 1,
+            })
+            .service("web")
+            .listener(listener)
+            .group("main", "panics")
+            .host("a", a.address())
+            .workers(2)
+            .start()
+            .unwrap();
+        assert!(Session::on(waiting).is_err());
+        balancer.wait();
+    }
+}
+
 #[test]
 fn a_scheduler_that_panics_while_a_change_is_made_does_not_go_unnoticed() {
     let a = Host::new("a");

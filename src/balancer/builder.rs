@@ -6,16 +6,17 @@
 use std::fmt::Display;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::Balancer;
 use super::doors::{Door, Doors};
 use super::error::{Cause, Error};
+use super::notices::Notices;
 use crate::balance::{Scheduler, Schedulers};
 use crate::config::verb::{Command, Verb, apply_all};
 use crate::config::{Config, Reading, read_with};
-use crate::director::{Desk, DeskThread, Director, File, Notice, Options, Signal};
+use crate::director::{DeskThread, Director, File, Options};
 use crate::os::inherited::Inherited;
 use crate::os::listen::Place;
 
@@ -322,14 +323,14 @@ impl Builder {
             Cause::Asked(format!("{}: {refusal}", self.verbs[index]))
         })?;
         let handed: Vec<Place> = self.listeners.iter().map(|it| it.place).collect();
-        let desk: Arc<OnceLock<_>> = Arc::default();
-        let (ended, end) = mpsc::channel();
+        let (notices, end) = Notices::new();
+        let notices = Arc::new(notices);
         let options = Options {
             workers: self.workers.unwrap_or_else(processors),
             schedulers: Arc::new(self.schedulers),
             on_event: Arc::new({
-                let desk = Arc::clone(&desk);
-                move |notice| on_notice(notice, &desk, &ended)
+                let notices = Arc::clone(&notices);
+                move |notice| notices.hear(&notice)
             }),
         };
         let most = self.sessions.unwrap_or(usize::MAX);
@@ -342,7 +343,7 @@ impl Builder {
         let doors = Doors::open(&director, &self.doors).map_err(Cause::Door)?;
         let thread = DeskThread::start(director, file, doors.fixtures()).map_err(Cause::System)?;
         doors.attend(&thread.desk());
-        let _ = desk.set(thread.desk());
+        notices.attend(thread.desk());
         Ok(Balancer {
             doors,
             thread,
@@ -408,18 +409,6 @@ fn check_served(director: &Director, handed: &[Place]) -> Result<(), Error> {
         Some(place) => {
             let wrong = format!("listener(): no service of the file or text listens at {place}");
             Err(Cause::Asked(wrong).into())
-        }
-    }
-}
-
-/// A thread that panicked leaves its work undone: the others stop too.
-fn on_notice(notice: Notice, desk: &OnceLock<Desk>, ended: &mpsc::Sender<()>) {
-    match notice {
-        Notice::Stopped => drop(ended.send(())),
-        Notice::Panicked(_) => {
-            if let Some(desk) = desk.get() {
-                desk.signal(Signal::Stop);
-            }
         }
     }
 }
