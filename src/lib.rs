@@ -86,6 +86,11 @@
 //!
 //! # Features
 //!
+//! ```toml
+//! [dependencies]
+//! txlb = { path = "../txlb", default-features = false, features = ["web"] }
+//! ```
+//!
 //! `web` (the admin page, its API and metrics), `https` (the same over TLS) and `ssh` (the
 //! console) are on by default, and two that only the program uses. Without default
 //! features there are 17 crates besides, and the control socket.
