@@ -9,6 +9,7 @@ mod support;
 use std::fs::{self, Permissions};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -262,6 +263,39 @@ fn in_a_jail_there_is_nothing_but_what_is_in_the_folder() {
     assert_eq!(fs::read(&daemon.pid_file).unwrap(), b"");
     let gone = run(&["-s", "reload", "-p", text(&daemon.pid_file)]);
     assert!(gone.stderr.contains("none is running"), "{gone:?}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_path_from_outside_is_not_found_in_a_jail_and_the_error_says_where_it_was_looked_for() {
+    let jail = Folder::new();
+    let file = jail.write("config.xml", "<config/>");
+    let refused = run(&["-j", text(jail.path()), "-f", text(&file)]);
+    assert_eq!(refused.status, Some(66), "{refused:?}");
+    let outside = format!("from outside it is {}{}", text(jail.path()), text(&file));
+    assert!(refused.stderr.contains(&outside), "{refused:?}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_socket_that_another_users_txlb_has_left_is_to_be_removed_by_hand() {
+    let folder = folder_for(&Host::new("a"));
+    let own = folder.file("own");
+    chown(&own, Some(0), Some(GID)).unwrap();
+    fs::set_permissions(&own, Permissions::from_mode(0o1770)).unwrap();
+    let socket = own.join("control.sock");
+    drop(UnixListener::bind(&socket).unwrap());
+    // It may not be asked whether anybody is there; it may, but not be replaced.
+    for mode in [0o600, 0o666] {
+        fs::set_permissions(&socket, Permissions::from_mode(mode)).unwrap();
+        let refused = finish(start_command(&folder, &USER));
+        assert_eq!(refused.status, Some(77), "{refused:?}");
+        let advice = format!("'rm {}'", text(&socket));
+        assert!(refused.stderr.contains(&advice), "{refused:?}");
+        assert!(!refused.stderr.contains("chmod"), "{refused:?}");
+    }
+    fs::remove_file(&socket).unwrap();
+    start(&folder, &USER).stop();
 }
 
 #[test]

@@ -51,14 +51,13 @@ impl SocketFile {
         expect_nobody(path)?;
         let new = name_beside(path);
         let folder = self::folder(path);
-        let made = make(&new).and_then(|listener| {
+        let made = make(&new).map_err(|error| advised(folder, error));
+        let made = made.and_then(|listener| {
             let id = id(&fs::symlink_metadata(&new)?);
-            fs::rename(&new, path)?;
+            fs::rename(&new, path).map_err(|error| of_somebody_else(path, error))?;
             Ok((listener, id))
         });
-        let (listener, id) = made
-            .inspect_err(|_| drop(fs::remove_file(&new)))
-            .map_err(|error| advised(folder, error))?;
+        let (listener, id) = made.inspect_err(|_| drop(fs::remove_file(&new)))?;
         let path = path.to_owned();
         Ok((listener, SocketFile { path, id }))
     }
@@ -111,6 +110,18 @@ fn advised(folder: &Path, error: io::Error) -> io::Error {
     }
 }
 
+/// What is at `path` can be neither asked nor replaced, though others can be made beside it: it was
+/// left by a txlb of another user's, which was killed.
+fn of_somebody_else(path: &Path, error: io::Error) -> io::Error {
+    if error.kind() != ErrorKind::PermissionDenied {
+        return error;
+    }
+    let path = path.display();
+    let advice =
+        format!("{error} (another user's txlb has left it, or runs: if none does, 'rm {path}')");
+    io::Error::new(ErrorKind::PermissionDenied, advice)
+}
+
 /// A name in the same folder that nobody else uses. It is as short as can be:
 /// there is room for some hundred bytes in the address of a socket.
 fn name_beside(path: &Path) -> PathBuf {
@@ -139,7 +150,7 @@ fn expect_nobody(path: &Path) -> io::Result<()> {
             let message = "another txlb answers there";
             Err(io::Error::new(ErrorKind::AddrInUse, message))
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(of_somebody_else(path, error.into())),
     }
 }
 
