@@ -175,7 +175,7 @@ txlb balances TCP connections over hosts.
     txlb passwd
     txlb -V | -h";
 
-const DEFAULT_FILE: &str = "/etc/txlb/config.xml";
+pub(crate) const DEFAULT_FILE: &str = "/etc/txlb/config.xml";
 const DEFAULT_PID_FILE: &str = "/run/txlb/txlb.pid";
 
 fn options<'a>(flags: impl IntoIterator<Item = &'a Flag>) -> Options {
@@ -211,6 +211,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
     let matches = options(FLAGS)
         .parse(arguments)
         .map_err(|error| wrong(&error.to_string()))?;
+    none_is_empty(&matches)?;
     if matches.opt_present("h") {
         return Ok(Command::Help);
     }
@@ -235,6 +236,22 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
         });
     }
     Ok(Command::Serve(job(&matches)?))
+}
+
+/// Scripts whose variables are not set have a word of nothing for them.
+fn none_is_empty(matches: &Matches) -> Result<(), Exit> {
+    let takes = FLAGS.iter().filter(|flag| !flag.argument.is_empty());
+    for Flag {
+        short, argument, ..
+    } in takes
+    {
+        if matches.opt_strs(short).iter().any(String::is_empty) {
+            return Err(wrong(&format!(
+                "-{short} {argument}: the argument is empty"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// What there is to be told to a running txlb. What begins with the verb is taken

@@ -28,9 +28,15 @@ impl PidFile {
     /// Takes the PID file: a stale one is taken over, one that is held is not.
     pub(crate) fn take(path: &Path) -> Result<PidFile, Exit> {
         let failed = |error: &io::Error| {
+            let advice = match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
+                    " (-p says where the PID file is to be)"
+                }
+                _ => "",
+            };
             Exit::new(
                 Exit::CANNOT_CREATE,
-                &format!("txlb: {}: {error}", path.display()),
+                &format!("txlb: {}: {error}{advice}", path.display()),
             )
         };
         for _ in 0..TRIES {
@@ -92,7 +98,11 @@ pub(crate) fn send(path: &Path, signal: Signal) -> Result<(), Exit> {
             io::ErrorKind::PermissionDenied => Exit::NO_PERMISSION,
             _ => Exit::OTHER,
         };
-        Exit::new(status, &named(&error.to_string()))
+        let advice = match status {
+            Exit::NO_FILE => ": is txlb running? (-p says where its PID file is)",
+            _ => "",
+        };
+        Exit::new(status, &named(&format!("{error}{advice}")))
     })?;
     match file.try_lock_shared() {
         Ok(()) => {

@@ -15,7 +15,7 @@ use txlb::director::{
 use txlb::os::descriptors;
 use txlb::os::inherited::{Inherited, inherited};
 
-use crate::cli::{Job, Source};
+use crate::cli::{DEFAULT_FILE, Job, Source};
 use crate::demo::Demo;
 use crate::exit::Exit;
 use crate::ground::Ground;
@@ -199,7 +199,13 @@ pub(crate) fn file_exit(error: &FileError) -> Exit {
         },
         _ => Exit::CONFIG,
     };
-    Exit::new(status, error)
+    let advice = match error {
+        FileError::Unreadable(path, _) if status == Exit::NO_FILE && *path == *DEFAULT_FILE => {
+            " (-f names another; txlb --demo needs none)"
+        }
+        _ => "",
+    };
+    Exit::new(status, &format!("{error}{advice}"))
 }
 
 fn door_exit(error: &NotOpened) -> Exit {

@@ -123,6 +123,16 @@ fn a_command_is_taken_as_it_is_from_the_verb_on() {
 }
 
 #[test]
+fn an_argument_that_is_empty_is_none() {
+    let arguments = ["-D", "-p", "", "-f", "x"].map(OsString::from);
+    let Err(exit) = parse(arguments.into_iter()) else {
+        panic!()
+    };
+    assert_eq!(exit.status, Exit::USAGE);
+    assert!(exit.message.contains("-p PIDFILE"), "{}", exit.message);
+}
+
+#[test]
 fn a_difference_is_of_two_files() {
     let Ok(Command::Diff { old, new }) = parsed("diff old.xml new.xml") else {
         panic!()

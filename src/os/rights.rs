@@ -64,6 +64,10 @@ pub fn advice(error: &io::Error, need: Need, path: &Path) -> String {
             let shown = outside.as_deref().unwrap_or(path);
             words(USER.get(), ALLOWED.get(), need, path, shown)
         }
+        io::ErrorKind::NotFound => JAIL.get().map_or_else(String::new, |jail| {
+            let outside = seen_from_outside(jail, path);
+            format!(" (from outside it is {})", outside.display())
+        }),
         _ => String::new(),
     }
 }

@@ -129,6 +129,13 @@ fn unwritable(folder: &Path, error: &io::Error) -> io::Error {
     )
 }
 
+/// As `named`, of a file whose owner was somebody else: root, if it was run without `-u` before.
+fn unreadable(path: &Path, error: &io::Error) -> io::Error {
+    let folder = path.parent().unwrap_or(path);
+    let advice = rights::advice(error, Need::Own, folder);
+    io::Error::new(error.kind(), format!("{}: {error}{advice}", path.display()))
+}
+
 /// What is in the file, if there is one and its owner alone may read it.
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let opened = OpenOptions::new()
@@ -138,7 +145,7 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
         .open(path);
     let file = match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(|error| named(path, &error))?,
+        other => other.map_err(|error| unreadable(path, &error))?,
     };
     check(path, &file).map_err(|error| named(path, &error))?;
     let mut bytes = Vec::new();
