@@ -11,7 +11,7 @@ _txlb_argument() {
         -u) echo 'users' ;;
         -g) echo 'groups' ;;
         -j) echo 'folders' ;;
-        -l) echo 'files' ;;
+        -l) echo 'files syslog' ;;
         -w) echo 'anything' ;;
         -L) echo 'anything' ;;
         -B) echo 'anything' ;;
@@ -78,7 +78,10 @@ _txlb_complete_argument() {
     kind=$(_txlb_argument "$1")
     case $kind in
         '') return 1 ;;
-        files) mapfile -t COMPREPLY < <(compgen -f -- "$2") && compopt -o filenames ;;
+        files*)
+            # With words that may stand in the place of one.
+            mapfile -t COMPREPLY < <(compgen -f -W "${kind#files}" -- "$2") && compopt -o filenames
+            ;;
         folders) mapfile -t COMPREPLY < <(compgen -d -- "$2") && compopt -o filenames ;;
         users) mapfile -t COMPREPLY < <(compgen -u -- "$2") ;;
         groups) mapfile -t COMPREPLY < <(compgen -g -- "$2") ;;

@@ -141,7 +141,7 @@ complete -c txlb -n '__txlb_command_is serve' -s p -r -F -d 'write the process I
 complete -c txlb -n '__txlb_command_is serve' -s u -x -a '(__fish_complete_users)' -d 'become this user once it listens'
 complete -c txlb -n '__txlb_command_is serve' -s g -x -a '(__fish_complete_groups)' -d 'in this group, not the user\'s own'
 complete -c txlb -n '__txlb_command_is serve' -s j -x -a '(__fish_complete_directories)' -d 'make this folder the root (chroot)'
-complete -c txlb -n '__txlb_command_is serve' -s l -r -F -d 'log to this file, or to syslog, not to standard error'
+complete -c txlb -n '__txlb_command_is serve' -s l -r -F -a syslog -d 'log to this file, or to syslog, not to standard error'
 complete -c txlb -n '__txlb_command_is serve' -s w -x -d 'worker threads (one for each processor)'
 complete -c txlb -n '__txlb_command_is serve' -l no-sandbox -d 'do not give up what is not needed any more'
 complete -c txlb -n '__txlb_command_is serve' -s q -d 'log warnings and errors only'

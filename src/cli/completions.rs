@@ -28,6 +28,8 @@ const COMMANDS: [(&str, &str); 3] = [
 enum Argument {
     Nothing,
     File,
+    /// A file, or the system's log.
+    Log,
     Folder,
     User,
     Group,
@@ -41,7 +43,8 @@ impl Flag {
     fn takes(&self) -> Argument {
         match self.argument {
             "" => Argument::Nothing,
-            "FILE" | "PIDFILE" | "LOG" | "SOCKET" => Argument::File,
+            "FILE" | "PIDFILE" | "SOCKET" => Argument::File,
+            "LOG" => Argument::Log,
             "DIR" | "FOLDER" | "ROOT" | "CHROOT" => Argument::Folder,
             "USER" => Argument::User,
             "GROUP" => Argument::Group,
@@ -141,6 +144,7 @@ fn bash() -> String {
         let what = match flag.takes() {
             Argument::Nothing => return None,
             Argument::File => "files".to_owned(),
+            Argument::Log => "files syslog".to_owned(),
             Argument::Folder => "folders".to_owned(),
             Argument::User => "users".to_owned(),
             Argument::Group => "groups".to_owned(),
@@ -181,6 +185,7 @@ fn zsh() -> String {
         let argument = match flag.takes() {
             Argument::Nothing => String::new(),
             Argument::File => format!(":{}:_files", flag.argument),
+            Argument::Log => format!(":{}:_txlb_log", flag.argument),
             Argument::Folder => format!(":{}:_files -/", flag.argument),
             Argument::User => format!(":{}:_users", flag.argument),
             Argument::Group => format!(":{}:_groups", flag.argument),
@@ -226,6 +231,7 @@ fn fish() -> String {
         let argument = match flag.takes() {
             Argument::Nothing => None,
             Argument::File => Some("-r -F".to_owned()),
+            Argument::Log => Some("-r -F -a syslog".to_owned()),
             Argument::Folder => Some("-x -a '(__fish_complete_directories)'".to_owned()),
             Argument::User => Some("-x -a '(__fish_complete_users)'".to_owned()),
             Argument::Group => Some("-x -a '(__fish_complete_groups)'".to_owned()),

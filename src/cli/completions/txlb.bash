@@ -34,7 +34,10 @@ _txlb_complete_argument() {
     kind=$(_txlb_argument "$1")
     case $kind in
         '') return 1 ;;
-        files) mapfile -t COMPREPLY < <(compgen -f -- "$2") && compopt -o filenames ;;
+        files*)
+            # With words that may stand in the place of one.
+            mapfile -t COMPREPLY < <(compgen -f -W "${kind#files}" -- "$2") && compopt -o filenames
+            ;;
         folders) mapfile -t COMPREPLY < <(compgen -d -- "$2") && compopt -o filenames ;;
         users) mapfile -t COMPREPLY < <(compgen -u -- "$2") ;;
         groups) mapfile -t COMPREPLY < <(compgen -g -- "$2") ;;
