@@ -175,7 +175,7 @@ fn outside_of_the_sandbox_an_error_says_what_to_do() {
     let log = Path::new("/dev/shm").join(format!("txlb-log-{}", std::process::id()));
     let option = format!("value={}", text(&log));
     let words = ["setOption", "name=logging.file", &option];
-    let daemon = Daemon::start(&folder, &[]);
+    let daemon = Daemon::start(&folder, &["-v"]);
     if is_confined(&daemon) {
         let complaint = daemon.ask(&words).unwrap_err();
         assert!(complaint.contains("--no-sandbox"), "{complaint}");

@@ -11,7 +11,7 @@ use txlb::os::rights::{self, Allowed};
 pub(super) fn confine(allowed: Allowed) {
     match files::confine(&allowed) {
         Ok(true) => {
-            log::info!("the sandbox keeps to files that txlb needs (landlock)");
+            log::debug!("the sandbox keeps to files that txlb needs (landlock)");
             rights::confined_to(allowed);
         }
         Ok(false) => log::info!("the sandbox leaves files alone: this kernel has no landlock"),
