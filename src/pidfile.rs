@@ -9,6 +9,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::exit::Exit;
@@ -29,6 +30,9 @@ impl PidFile {
     pub(crate) fn take(path: &Path) -> Result<PidFile, Exit> {
         let failed = |error: &io::Error| {
             let advice = match error.kind() {
+                _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+                    " (it is a link, which is not followed)"
+                }
                 io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
                     " (-p says where the PID file is to be)"
                 }
@@ -119,7 +123,7 @@ pub(crate) fn send(path: &Path, signal: Signal) -> Result<(), Exit> {
     let pid = read_pid(&mut file)
         .ok_or_else(|| Exit::new(Exit::OTHER, &named("there is no process ID in it")))?;
     kill_process(pid, signal).map_err(|error| {
-        let denied = error == rustix::io::Errno::PERM;
+        let denied = error == Errno::PERM;
         let status = if denied {
             Exit::NO_PERMISSION
         } else {
@@ -204,6 +208,7 @@ mod tests {
         std::os::unix::fs::symlink(&target, &link).unwrap();
         let refused = PidFile::take(&link).unwrap_err();
         assert_eq!(refused.status, Exit::CANNOT_CREATE);
+        assert!(refused.message.contains("it is a link"), "{refused:?}");
         assert_eq!(std::fs::read_to_string(&target).unwrap(), "precious");
         std::fs::remove_file(&link).unwrap();
         std::fs::remove_file(&target).unwrap();

@@ -70,9 +70,7 @@ fn folder_of(
         (Some(_), _) => Err(invalid("STATE_DIRECTORY does not begin with a slash")),
         (None, _) if is_root => Ok(Path::new("/var/lib").join(program)),
         (None, Some(home)) => Ok(home.join(".local/state").join(program)),
-        (None, None) => Err(invalid(
-            "there is no folder for what is kept: set STATE_DIRECTORY or HOME",
-        )),
+        (None, None) => Err(invalid("set STATE_DIRECTORY or HOME")),
     }
 }
 
