@@ -12,13 +12,16 @@ use txlb::director::{File, unresolved_names};
 
 use crate::exit::Exit;
 use crate::output;
+use crate::privileges::enter_jail;
 use crate::serve::file_exit;
 
 /// How long the names may take to resolve.
 const NAMES_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Checks the configuration in `file`; with `show`, prints what is in effect.
-pub(crate) fn run(file: &Path, show: bool) -> Result<(), Exit> {
+/// Checks the configuration in `file`, which is in `jail` if there is one, like the rest of
+/// what it names; with `show`, prints what is in effect.
+pub(crate) fn run(file: &Path, jail: Option<&Path>, show: bool) -> Result<(), Exit> {
+    jail.map(enter_jail).transpose()?;
     let (_, reading) = File::read(file).map_err(|error| file_exit(&error))?;
     for warning in &reading.warnings {
         output::note(&format!(

@@ -21,7 +21,12 @@ pub(crate) enum Command {
     /// `-V`
     Version,
     /// `-t`, and with `print` `-T`
-    Check { file: PathBuf, print: bool },
+    Check {
+        file: PathBuf,
+        /// What its paths are in.
+        jail: Option<PathBuf>,
+        print: bool,
+    },
     /// `-s`
     Send {
         signal: rustix::process::Signal,
@@ -166,7 +171,7 @@ txlb balances TCP connections over hosts.
 
     txlb [-D] [-f FILE] [-p PIDFILE] [-u USER] [-g GROUP] [-j DIR] [-l LOG]
          [-w N] [-q | -v] [--no-sandbox]
-    txlb -t | -T [-f FILE]
+    txlb -t | -T [-f FILE] [-j DIR]
     txlb --demo
     txlb -L ADDR -B ADDR[,weight=N] ... [-S SCHEDULER]
     txlb -s reload|stop|quit|reopen [-p PIDFILE]
@@ -229,13 +234,23 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
         });
     }
     if matches.opt_present("t") || matches.opt_present("T") {
-        let file = path(&matches, "f", DEFAULT_FILE);
-        return Ok(Command::Check {
-            file,
-            print: matches.opt_present("T"),
-        });
+        return check(&matches);
     }
     Ok(Command::Serve(job(&matches)?))
+}
+
+/// Other options may be there: what txlb is started with can be put behind `-t`.
+fn check(matches: &Matches) -> Result<Command, Exit> {
+    match source(matches)? {
+        Source::File(file) => Ok(Command::Check {
+            file,
+            jail: matches.opt_str("j").map(PathBuf::from),
+            print: matches.opt_present("T"),
+        }),
+        Source::CommandLine(_) | Source::Demo => Err(wrong(
+            "-t and -T check a file: with --demo, or with -L and -B, there is none",
+        )),
+    }
 }
 
 /// Scripts whose variables are not set have a word of nothing for them.

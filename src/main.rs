@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     let outcome = match cli::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help) => output::print(&cli::usage()),
         Ok(Command::Version) => output::print(VERSION),
-        Ok(Command::Check { file, print }) => check::run(&file, print),
+        Ok(Command::Check { file, jail, print }) => check::run(&file, jail.as_deref(), print),
         Ok(Command::Send { signal, pid_file }) => pidfile::send(&pid_file, signal),
         Ok(Command::Control(errand)) => ctl::run(&errand),
         Ok(Command::Diff { old, new }) => diff::run(&old, &new),

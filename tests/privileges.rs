@@ -270,6 +270,8 @@ fn in_a_jail_there_is_nothing_but_what_is_in_the_folder() {
 fn a_path_from_outside_is_not_found_in_a_jail_and_the_error_says_where_it_was_looked_for() {
     let jail = Folder::new();
     let file = jail.write("config.xml", "<config/>");
+    let inside = ["-t", "-j", text(jail.path()), "-f", "/config.xml"];
+    assert_eq!(run(&inside).status, Some(0));
     let refused = run(&["-j", text(jail.path()), "-f", text(&file)]);
     assert_eq!(refused.status, Some(66), "{refused:?}");
     let outside = format!("from outside it is {}{}", text(jail.path()), text(&file));

@@ -167,6 +167,8 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         ("-w 0", "1 to 1024"),
         ("-w many", "1 to 1024"),
         ("-q -v", "contradict"),
+        ("-t -L 80 -B a:80", "check a file"),
+        ("-T --demo", "check a file"),
         ("-s restart", "reload, stop, quit and reopen"),
         ("start", "not understood"),
         ("start diff a b", "\"start\" is not understood"),
