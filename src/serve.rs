@@ -174,7 +174,11 @@ fn announce(status: &Status) {
         workers,
         ..
     } = status;
-    log::info!("txlb {version} runs as process {process} with {workers} workers");
+    let workers = match workers {
+        1 => "1 worker".to_owned(),
+        _ => format!("{workers} workers"),
+    };
+    log::info!("txlb {version} runs as process {process} with {workers}");
 }
 
 fn announce_descriptors(before: Option<u64>, sessions: usize) {
