@@ -250,7 +250,7 @@ impl Balancer {
     }
 
     fn obey(&self, command: Result<Command, ParseError>) -> Result<Done, Refused> {
-        let command = command.map_err(|error| Refused(error.to_string()))?;
+        let command = command.map_err(refused)?;
         done(self.desk().obey(&By::Program, command))
     }
 
@@ -275,14 +275,13 @@ fn done(answer: Answer) -> Result<Done, Refused> {
     })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn refused(error: ParseError) -> Refused {
+    Refused(error.to_string())
+}
+
 /// A line that is a change.
 fn verb(line: &str) -> Result<Verb, Refused> {
-    match line.parse() {
-        Ok(Command::Change(verb)) => Ok(verb),
-        Ok(other) => Err(Refused(format!(
-            "{} is no change of the configuration",
-            other.name()
-        ))),
-        Err(error) => Err(Refused(error.to_string())),
-    }
+    let command: Command = line.parse().map_err(refused)?;
+    command.into_change().map_err(Refused)
 }

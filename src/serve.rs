@@ -1,7 +1,7 @@
 //! Runs a balancer until it is told to stop.
 //!
-//! Signals are passed on to the director's desk, which does what they ask for. The log
-//! is the program's own: here is how it follows the configuration.
+//! Signals are passed on to the director's desk, which does what they ask for. What it
+//! stands on is `ground`'s business, how the log follows the configuration `log_file`'s.
 
 use std::io;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use txlb::balancer::{Door, Doors, NotOpened};
 use txlb::director::{
     Desk, DeskThread, Director, Error, File, FileError, Notice as DirectorEvent, Options, Signal,
-    Status,
+    Status, processors,
 };
 use txlb::os::descriptors;
 use txlb::os::inherited::{Inherited, inherited};
@@ -160,11 +160,6 @@ fn raise_limit() -> Option<u64> {
             descriptors::limit()
         }
     }
-}
-
-/// How many processors this process may use.
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn announce(status: &Status) {

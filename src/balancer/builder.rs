@@ -16,7 +16,7 @@ use super::notices::Notices;
 use crate::balance::{Scheduler, Schedulers};
 use crate::config::verb::{Command, Verb, apply_all};
 use crate::config::{Config, Reading, read_with};
-use crate::director::{DeskThread, Director, File, Options};
+use crate::director::{DeskThread, Director, File, Options, processors};
 use crate::os::inherited::Inherited;
 use crate::os::listen::Place;
 
@@ -227,10 +227,10 @@ impl Builder {
     /// them: `setOption` and `addUser` say what else there is in a file.
     #[must_use]
     pub fn verb(mut self, name: &str, pairs: &[(impl AsRef<str>, impl AsRef<str>)]) -> Builder {
-        match Command::from_pairs(name, pairs) {
-            Ok(Command::Change(verb)) => self.verbs.push(verb),
-            Ok(_) => return self.was_wrong(format!("{name} is no change of the configuration")),
-            Err(error) => return self.was_wrong(format!("{name}: {error}")),
+        let command = Command::from_pairs(name, pairs).map_err(|error| format!("{name}: {error}"));
+        match command.and_then(Command::into_change) {
+            Ok(verb) => self.verbs.push(verb),
+            Err(why) => return self.was_wrong(why),
         }
         self
     }
@@ -411,8 +411,4 @@ fn check_served(director: &Director, handed: &[Place]) -> Result<(), Error> {
             Err(Cause::Asked(wrong).into())
         }
     }
-}
-
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }

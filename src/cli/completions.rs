@@ -128,14 +128,21 @@ fn spellings(flags: impl Iterator<Item = &'static Flag>) -> String {
 
 /// Branches of a `case` that print: those of bash and zsh.
 fn cases() -> [(&'static str, String); 2] {
-    let branch = |names: &str, text: &str| format!("        {names}) echo '{text}' ;;");
+    branches(" | ", |names, text| {
+        format!("        {names}) echo '{text}' ;;")
+    })
+}
+
+/// What a script does for each verb that has keys, and for each kind of value: a branch
+/// for their names, with so much between these.
+fn branches(between: &str, branch: impl Fn(&str, &str) -> String) -> [(&'static str, String); 2] {
     let keys = verbs()
         .filter(|verb| !verb.keys.is_empty())
         .map(|verb| branch(verb.name, &keys(verb)));
     let values = values();
     let values = values
         .iter()
-        .map(|(text, names)| branch(&names.join(" | "), text));
+        .map(|(text, names)| branch(&names.join(between), text));
     [("KEYS", lines(keys)), ("VALUES", lines(values))]
 }
 
@@ -241,15 +248,9 @@ fn fish() -> String {
         let rest = words([short, long, argument].into_iter().flatten());
         line(&format!("'__txlb_command_is {command}'"), &rest, flag.help)
     };
-    let branch =
-        |names: &str, text: &str| format!("        case {names}\n            echo '{text}'");
-    let keys = verbs()
-        .filter(|verb| !verb.keys.is_empty())
-        .map(|verb| branch(verb.name, &keys(verb)));
-    let values = values();
-    let values = values
-        .iter()
-        .map(|(text, names)| branch(&names.join(" "), text));
+    let branches = branches(" ", |names, text| {
+        format!("        case {names}\n            echo '{text}'")
+    });
     let verb = |verb: &CommandSchema| {
         line(
             "'__txlb_command_is ctl; and not __txlb_verb'",
@@ -260,8 +261,6 @@ fn fish() -> String {
     let command =
         |(name, help): &(&str, &str)| line("__fish_use_subcommand", &format!("-a {name}"), help);
     let marks = [
-        ("KEYS", lines(keys)),
-        ("VALUES", lines(values)),
         (
             "COMMANDS",
             words(COMMANDS.iter().map(|(name, _)| (*name).to_owned())),
@@ -277,7 +276,10 @@ fn fish() -> String {
         ),
         ("VERBS", lines(verbs().map(verb))),
     ];
-    filled(include_str!("completions/txlb.fish"), marks.into_iter())
+    filled(
+        include_str!("completions/txlb.fish"),
+        branches.into_iter().chain(marks),
+    )
 }
 
 /// The script with what belongs in the place of each mark.

@@ -43,6 +43,7 @@ pub use pulse::Pulses;
 pub use save::{SaveError, Saved};
 pub use signals::{CaughtSignals, Signal, forward_signals};
 pub use status::{GroupStatus, HostStatus, Outcome, ServiceStatus, Sessions, Status, StoredStatus};
+pub use workers::processors;
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};

@@ -5,7 +5,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{Builder, JoinHandle};
+use std::thread::{Builder, JoinHandle, available_parallelism};
 
 use super::Notice;
 use super::alarm::{Alarm, Watch};
@@ -15,6 +15,12 @@ use crate::relay::{Mailbox, Shared, Worker};
 pub(super) struct WorkerThread {
     pub(super) mailbox: Mailbox,
     pub(super) thread: JoinHandle<()>,
+}
+
+/// How many workers there are where nobody says: one for each processor that this process
+/// may use.
+pub fn processors() -> usize {
+    available_parallelism().map_or(1, usize::from)
 }
 
 /// Starts `count` workers.

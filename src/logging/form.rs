@@ -5,10 +5,10 @@
 //! where they come from. Pure: it is told the time and the number of the process.
 
 use std::fmt::Write;
-use txlb::unseen::is_unseen;
 
 use log::Level;
 use txlb::calendar::Moment;
+use txlb::unseen::is_unseen;
 
 use super::entry::{CUT, Entry, Kind, boundary};
 

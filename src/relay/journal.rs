@@ -88,9 +88,8 @@ impl Journal {
         let at_ms = self.clock.now_ms();
         // Hosts have events of their own, which are not rationed as words are.
         if !matches!(topic, Topic::HostUp | Topic::HostDown) {
-            let wall_ms = self.clock.wall_ms(at_ms);
             self.news.tell(|| {
-                let text = text.clone();
+                let (wall_ms, text) = (self.clock.wall_ms(at_ms), text.clone());
                 Event::Noted(Happening {
                     wall_ms,
                     topic,

@@ -3,8 +3,9 @@
 //!
 //! Which elements there are, and what they say, is for the rest of the page.
 
-use crate::unseen::is_unseen;
 use std::fmt::Write;
+
+use crate::unseen::is_unseen;
 
 /// An element with what is inside it.
 #[derive(Debug, Clone)]

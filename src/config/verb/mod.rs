@@ -50,6 +50,22 @@ pub enum Command {
     Batch(Batch),
 }
 
+impl Command {
+    /// The change that it is.
+    ///
+    /// # Errors
+    /// It is none: in words for who asked for it.
+    pub fn into_change(self) -> Result<Verb, String> {
+        match self {
+            Command::Change(verb) => Ok(verb),
+            other => Err(format!(
+                "{} is no change of the configuration",
+                other.name()
+            )),
+        }
+    }
+}
+
 /// One change of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
