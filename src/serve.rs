@@ -4,7 +4,6 @@
 //! stands on is `ground`'s business, how the log follows the configuration `log_file`'s.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use txlb::balancer::{Door, Doors, NotOpened};
@@ -77,8 +76,12 @@ fn serve(
     }
     let descriptors_before = raise_limit();
     let workers = job.workers.unwrap_or_else(processors);
-    let bound =
-        Director::bind_with(config, workers, inherited).map_err(|error| start_exit(&error))?;
+    let (events, incoming) = channel();
+    let signals = events.clone();
+    let options = Options::new(workers, move |event| {
+        drop(events.send(Event::Director(event)));
+    });
+    let bound = Director::bind(config, options, inherited).map_err(|error| start_exit(&error))?;
     let path = file.as_ref().map(|(file, _)| file.path());
     ground.give_up(&bound, path, log_file.place(bound.config()))?;
     if !early {
@@ -89,16 +92,9 @@ fn serve(
     if let Some(demo) = &mut demo {
         demo.start().map_err(|error| Exit::other(&error))?;
     }
-    let (events, incoming) = channel();
-    let signals = events.clone();
     // Dropped last: whoever has the PID file next may listen.
     let mut standing = ground.stand(move |signal| drop(signals.send(Event::Signal(signal))))?;
-    let options = Options {
-        schedulers: Arc::default(),
-        workers,
-        on_event: Arc::new(move |event| drop(events.send(Event::Director(event)))),
-    };
-    let director = bound.start(&options).map_err(|error| start_exit(&error))?;
+    let director = bound.start().map_err(|error| start_exit(&error))?;
     announce_descriptors(descriptors_before, director.status().capacity);
     let doors = Doors::open(&director, Door::ALL).map_err(|error| door_exit(&error))?;
     let mut fixtures = doors.fixtures();

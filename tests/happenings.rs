@@ -4,7 +4,6 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use support::PATIENCE;
@@ -102,13 +101,9 @@ fn sessions_are_counted_in_the_minute_that_is_under_way() {
 fn workers_have_a_pulse_until_they_are_gone() {
     let host = Host::new("a");
     let text = web("", "roundr", &[host.address()]);
-    let options = Options {
-        schedulers: Arc::default(),
-        workers: 3,
-        on_event: Arc::new(|_| {}),
-    };
+    let options = Options::new(3, |_| {});
     let config = txlb::config::read(text.as_bytes()).unwrap().config;
-    let director = Director::start(config, &options).unwrap();
+    let director = Director::start(config, options).unwrap();
     let pulses = director.pulses();
     assert!(pulses.beat(PATIENCE));
     drop(director);

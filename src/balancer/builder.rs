@@ -16,7 +16,7 @@ use super::notices::Notices;
 use crate::balance::{Scheduler, Schedulers};
 use crate::config::verb::{Command, Verb, apply_all};
 use crate::config::{Config, Reading, read_with};
-use crate::director::{DeskThread, Director, File, Options, processors};
+use crate::director::{Bound, DeskThread, Director, File, Options, processors};
 use crate::os::inherited::Inherited;
 use crate::os::listen::Place;
 
@@ -326,18 +326,16 @@ impl Builder {
         let (notices, end) = Notices::new();
         let notices = Arc::new(notices);
         let options = Options {
-            workers: self.workers.unwrap_or_else(processors),
+            most_sessions: self.sessions.unwrap_or(usize::MAX),
             schedulers: Arc::new(self.schedulers),
-            on_event: Arc::new({
+            ..Options::new(self.workers.unwrap_or_else(processors), {
                 let notices = Arc::clone(&notices);
                 move |notice| notices.hear(&notice)
-            }),
+            })
         };
-        let most = self.sessions.unwrap_or(usize::MAX);
-        let director = Director::bind_with(config, options.workers, self.listeners)
-            .and_then(|bound| bound.with_most_sessions(most).start(&options))
+        let director = Director::bind(config, options, self.listeners)
+            .and_then(Bound::start)
             .map_err(Cause::Start)?;
-        drop(options);
         check_served(&director, &handed)?;
         let news = director.news();
         let doors = Doors::open(&director, &self.doors).map_err(Cause::Door)?;

@@ -27,43 +27,37 @@ use crate::relay::{Clock, Journal, Lobbies, Meters, Origins, Shared};
 #[derive(Debug)]
 pub struct Bound {
     config: Config,
-    workers: usize,
+    options: Options,
     wanted: Wanted,
     listeners: Listeners,
     opened: Vec<Opened>,
-    most_sessions: usize,
 }
 
 impl Bound {
-    /// Binds what `config` says for `workers` threads, at least one, and `inherited` is
-    /// not there for. Starts no thread: the names of listeners are looked up one after the other, for as
-    /// long as the system takes.
+    /// Binds what `config` says and `inherited` is not there for. Starts no thread: the
+    /// names of listeners are looked up one after the other, for as long as the system
+    /// takes.
     pub(super) fn new(
         config: Config,
-        workers: usize,
+        options: Options,
         inherited: Vec<Inherited>,
     ) -> Result<Bound, Error> {
-        let workers = workers.max(1);
+        let options = Options {
+            workers: options.workers.max(1),
+            most_sessions: options.most_sessions.max(1),
+            ..options
+        };
         let listeners = Listeners::with(Inheritance::new(inherited));
         let mut wanted = listeners::wanted_at_first(&config)?;
         listeners.inheritance.add_named(&config, &mut wanted);
-        let opened = listeners.open(&wanted, workers)?;
+        let opened = listeners.open(&wanted, options.workers)?;
         Ok(Bound {
             config,
-            workers,
+            options,
             wanted,
             listeners,
             opened,
-            most_sessions: usize::MAX,
         })
-    }
-
-    /// Lets in so many sessions at a time, even where there are descriptors for more.
-    pub fn with_most_sessions(self, most: usize) -> Bound {
-        Bound {
-            most_sessions: most.max(1),
-            ..self
-        }
     }
 
     /// The configuration that is to be in force.
@@ -81,15 +75,14 @@ impl Bound {
         }
     }
 
-    /// The second half of [`Director::start`]: starts to balance, with as many
-    /// threads as it was bound for, whatever `options` says of that.
+    /// The second half of [`Director::start`]: starts to balance.
     ///
     /// # Errors
-    /// A thread that cannot be had, or a scheduler that `options` does not have. Nothing
-    /// runs then.
-    pub fn start(self, options: &Options) -> Result<Director, Error> {
+    /// A thread that cannot be had, or a scheduler that there is not. Nothing runs then.
+    pub fn start(self) -> Result<Director, Error> {
         let clock = Clock::start();
-        let count = self.workers;
+        let options = self.options;
+        let count = options.workers;
         let shared = Arc::new(Shared {
             clock,
             capacity: AtomicUsize::new(0),
@@ -105,7 +98,7 @@ impl Bound {
         let on_answer = Arc::clone(&answers);
         let alarm = Alarm {
             news: shared.journal.news().clone(),
-            on_event: Arc::clone(&options.on_event),
+            on_event: options.on_event,
         };
         let names_alarm = alarm.clone();
         let mut director = Director {
@@ -125,8 +118,8 @@ impl Bound {
                 }),
             ),
             recovery: Recovery::start(clock, shares::probes(), &alarm).map_err(Error::System)?,
-            schedulers: Arc::clone(&options.schedulers),
-            most_sessions: self.most_sessions,
+            schedulers: options.schedulers,
+            most_sessions: options.most_sessions,
             alarm,
         };
         director.check_schedulers(&self.config)?;
@@ -150,21 +143,20 @@ mod tests {
         crate::config::read(text.as_bytes()).unwrap().config
     }
 
+    fn bind(config: Config, workers: usize) -> Result<Bound, Error> {
+        Director::bind(config, Options::new(workers, |_| {}), Vec::new())
+    }
+
     fn place(bound: &Bound) -> SocketAddr {
         bound.opened[0].address()
     }
 
     #[test]
     fn clients_of_what_is_bound_wait_for_the_start() {
-        let bound = Director::bind(config("localhost:0"), 2).unwrap();
+        let bound = bind(config("localhost:0"), 2).unwrap();
         let address = place(&bound);
         TcpStream::connect(address).unwrap();
-        let options = Options {
-            workers: 1,
-            schedulers: Arc::default(),
-            on_event: Arc::new(|_| {}),
-        };
-        let director = bound.start(&options).unwrap();
+        let director = bound.start().unwrap();
         let status = director.status();
         assert!(status.services[0].addresses.contains(&address));
         assert_eq!((status.workers, director.generation()), (2, 1));
@@ -172,11 +164,11 @@ mod tests {
 
     #[test]
     fn what_is_bound_is_nobody_elses_until_it_is_dropped() {
-        let bound = Director::bind(config("127.0.0.1:0"), 1).unwrap();
+        let bound = bind(config("127.0.0.1:0"), 1).unwrap();
         let taken = place(&bound).to_string();
-        let refused = Director::bind(config(&taken), 1).unwrap_err();
+        let refused = bind(config(&taken), 1).unwrap_err();
         assert_eq!(refused.io_kind(), Some(io::ErrorKind::AddrInUse));
         drop(bound);
-        Director::bind(config(&taken), 1).unwrap();
+        bind(config(&taken), 1).unwrap();
     }
 }

@@ -46,6 +46,7 @@ pub use status::{GroupStatus, HostStatus, Outcome, ServiceStatus, Sessions, Stat
 pub use workers::processors;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -76,15 +77,39 @@ const NAMES_PATIENCE: Duration = Duration::from_secs(2);
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How to run.
-#[derive(Clone)]
 pub struct Options {
     /// How many worker threads; at least one.
     pub workers: usize,
+    /// How many sessions there may be at a time, even where there are descriptors for
+    /// more; at least one.
+    pub most_sessions: usize,
     /// The schedulers that groups may have.
     pub schedulers: Arc<Schedulers>,
     /// Told of what its owner cannot know otherwise, on whatever thread it
     /// happens.
     pub on_event: Arc<dyn Fn(Notice) + Send + Sync>,
+}
+
+impl Options {
+    /// So many workers, txlb's own schedulers, and as many sessions as may be.
+    pub fn new(workers: usize, on_event: impl Fn(Notice) + Send + Sync + 'static) -> Options {
+        Options {
+            workers,
+            most_sessions: usize::MAX,
+            schedulers: Arc::default(),
+            on_event: Arc::new(on_event),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("workers", &self.workers)
+            .field("most_sessions", &self.most_sessions)
+            .field("schedulers", &self.schedulers)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a director tells its owner.
@@ -136,31 +161,25 @@ impl Director {
     ///
     /// # Errors
     /// A listener that cannot be had, or a thread. Nothing runs then.
-    pub fn start(config: Config, options: &Options) -> Result<Director, Error> {
-        Director::bind(config, options.workers)?.start(options)
+    pub fn start(config: Config, options: Options) -> Result<Director, Error> {
+        Director::bind(config, options, Vec::new())?.start()
     }
 
-    /// The first half of [`Director::start`]: listens for `workers` threads, and
-    /// starts none. The names of listeners are looked up on this one.
+    /// The first half of [`Director::start`]: listens, and starts no thread. The names of
+    /// listeners are looked up on this one.
+    ///
+    /// Somebody else has bound the sockets that are `inherited`. Each is the listener at
+    /// its address; where there is none, it is one of the service whose name it has. All
+    /// workers accept from the same socket then.
     ///
     /// # Errors
     /// A listener that cannot be had. Nothing is bound then.
-    pub fn bind(config: Config, workers: usize) -> Result<Bound, Error> {
-        Bound::new(config, workers, Vec::new())
-    }
-
-    /// As [`Director::bind`], with sockets that somebody else has bound. Each is the
-    /// listener at its address; where there is none, it is one of the service whose name
-    /// it has. All workers accept from the same socket then.
-    ///
-    /// # Errors
-    /// A listener that cannot be had. Nothing is bound then.
-    pub fn bind_with(
+    pub fn bind(
         config: Config,
-        workers: usize,
+        options: Options,
         inherited: Vec<Inherited>,
     ) -> Result<Bound, Error> {
-        Bound::new(config, workers, inherited)
+        Bound::new(config, options, inherited)
     }
 
     /// Puts `next` in force: all of it, or nothing. No session is cut. Returns

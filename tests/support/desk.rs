@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock};
 
 use log::{LevelFilter, Log, Metadata, Record};
 use txlb::config::{Access, read};
@@ -131,15 +131,11 @@ impl Office {
 
 fn start(text: &str) -> (Director, Receiver<Notice>) {
     let (sender, events) = channel();
-    let options = Options {
-        schedulers: Arc::default(),
-        workers: 2,
-        on_event: Arc::new(move |event| {
-            let _ = sender.send(event);
-        }),
-    };
+    let options = Options::new(2, move |event| {
+        let _ = sender.send(event);
+    });
     let config = read(text.as_bytes()).unwrap().config;
-    (Director::start(config, &options).unwrap(), events)
+    (Director::start(config, options).unwrap(), events)
 }
 
 /// Everything that was logged in this process.

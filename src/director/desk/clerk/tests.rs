@@ -1,7 +1,6 @@
 //! What is not seen from outside: lists with less room than there are sessions.
 
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
@@ -18,12 +17,8 @@ fn scene(clients: usize) -> (Director, Vec<TcpStream>) {
          <host name='h' ip='{at}'/></group></service></config>"
     );
     let config = crate::config::read(text.as_bytes()).unwrap().config;
-    let options = Options {
-        schedulers: Arc::default(),
-        workers: 2,
-        on_event: Arc::new(|_| {}),
-    };
-    let director = Director::start(config, &options).unwrap();
+    let options = Options::new(2, |_| {});
+    let director = Director::start(config, options).unwrap();
     let address = director.status().services[0].addresses[0];
     let client = |_| {
         let client = TcpStream::connect(address).unwrap();
