@@ -67,7 +67,7 @@ const NAME: &str = r#"<data type="string"><param name="minLength">1</param><para
 const SECONDS: &str =
     r#"<data type="string"><param name="pattern">[0-9]+(\.[0-9]*)?|\.[0-9]+</param></data>"#;
 const WEIGHT: &str =
-    r#"<data type="string"><param name="pattern">0*([0-9]{1,3}|1000)</param></data>"#;
+    r#"<data type="string"><param name="pattern">0*([0-9]{1,6}|1000000)</param></data>"#;
 const ANY_CASE: &str = r#"<data type="string"><param name="pattern">[Ff][Uu][Ll][Ll]|[Rr][Ee][Aa][Dd][Oo][Nn][Ll][Yy]</param></data>"#;
 
 /// What the value of an attribute is spelled like. Choices come first in lists, so that
@@ -303,7 +303,7 @@ fn wrong() -> Vec<String> {
     let values = [
         ("ReadOnly", "reader"),
         ("leastc,sticky", "leastc,stick"),
-        ("01000", "1001"),
+        ("01000000", "1000001"),
         ("drain", "drained"),
         ("\".5\"", "\"5s\""),
         ("name=\"h\"", "name=\"\""),

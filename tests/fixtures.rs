@@ -15,7 +15,7 @@ use support::host::Host;
 use txlb::config::Config;
 use txlb::director::{By, Finish, Fixture, Signal};
 
-fn weigh(weight: u16) -> String {
+fn weigh(weight: u32) -> String {
     format!("setWeight service=web group=main name=a weight={weight}")
 }
 

@@ -94,7 +94,7 @@ pub(super) fn group(random: &mut Random, name: String) -> Group {
     let hosts = names(random, count).into_iter().map(|name| Host {
         name,
         address: address(random).parse().unwrap(),
-        weight: u16::try_from(random.below(1001)).unwrap(),
+        weight: u32::try_from(random.below(1_000_001)).unwrap(),
         state: *random.pick(&[HostState::Up, HostState::Drain, HostState::Down]),
     });
     let hosts = hosts.collect();

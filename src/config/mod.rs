@@ -142,15 +142,15 @@ pub struct Host {
     pub name: String,
     /// Where it listens.
     pub address: Endpoint,
-    /// Its share, 0 to 1000; 0 takes it out of service.
-    pub weight: u16,
+    /// Its share, 0 to [`Host::MAX_WEIGHT`]; 0 takes it out of service.
+    pub weight: u32,
     /// What the operator wants of it.
     pub state: HostState,
 }
 
 impl Host {
     /// The heaviest a host may be.
-    pub const MAX_WEIGHT: u16 = 1000;
+    pub const MAX_WEIGHT: u32 = 1_000_000;
 
     /// Whether the operator lets it have new sessions.
     pub fn in_service(&self) -> bool {

@@ -55,12 +55,12 @@ pub(super) fn labelled(label: &str, input: Element) -> Element {
 }
 
 /// An input for a weight.
-pub(super) fn weight(weight: u16) -> Element {
+pub(super) fn weight(weight: u32) -> Element {
     el("input")
         .attr("type", "number")
         .attr("name", "weight")
         .attr("min", "0")
-        .attr("max", "1000")
+        .attr("max", "1000000")
         .attr("required", "")
         .value(&weight.to_string())
 }

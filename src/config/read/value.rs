@@ -105,14 +105,14 @@ impl Value<'_> {
     }
 
     /// A host's weight.
-    pub(in crate::config) fn weight(&self) -> Result<u16, Error> {
+    pub(in crate::config) fn weight(&self) -> Result<u32, Error> {
         let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
         let weight = self
             .text
             .parse()
             .ok()
             .filter(|weight| digits && *weight <= Host::MAX_WEIGHT);
-        weight.ok_or_else(|| self.must_be("a whole number from 0 to 1000"))
+        weight.ok_or_else(|| self.must_be("a whole number from 0 to 1000000"))
     }
 
     /// What the operator wants of a host.

@@ -108,7 +108,7 @@ pub enum Takes {
     ListenAddressOrPort,
     /// A scheduler.
     Scheduler,
-    /// A whole number from 0 to 1000.
+    /// A whole number from 0 to 1000000.
     Weight,
     /// `up`, `drain` or `down`.
     State,

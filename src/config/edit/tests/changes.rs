@@ -114,7 +114,7 @@ fn group(group: &mut Group, random: &mut Random, moves: bool) {
         1 => group.hosts[at].name = new.name,
         2 => group.hosts[at].address = new.address,
         3 if moves => group.hosts.rotate_left(at),
-        _ => group.hosts[at].weight = u16::try_from(random.below(9)).unwrap(),
+        _ => group.hosts[at].weight = u32::try_from(random.below(9)).unwrap(),
     }
 }
 

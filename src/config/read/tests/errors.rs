@@ -48,16 +48,16 @@ fn wrong_hosts() {
                 "2:7: ip is \"::1:80\": an IPv6 address goes in brackets: write [ADDRESS]:PORT",
             ),
             (
-                "<host ip='a:1' weight='1001'/>",
-                "2:16: weight is \"1001\" but must be a whole number from 0 to 1000",
+                "<host ip='a:1' weight='1000001'/>",
+                "2:16: weight is \"1000001\" but must be a whole number from 0 to 1000000",
             ),
             (
                 "<host ip='a:1' weight='-1'/>",
-                "2:16: weight is \"-1\" but must be a whole number from 0 to 1000",
+                "2:16: weight is \"-1\" but must be a whole number from 0 to 1000000",
             ),
             (
                 "<host ip='a:1' weight=''/>",
-                "2:16: weight is \"\" but must be a whole number from 0 to 1000",
+                "2:16: weight is \"\" but must be a whole number from 0 to 1000000",
             ),
             (
                 "<host ip='a:1' state='UP'/>",
