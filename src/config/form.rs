@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::read::NOWHERE;
 use super::{
     Admin, Chore, Config, Control, Group, Host, ListenAddress, Logging, Manager, Service, Ssh,
     Timeouts, User, Web,
@@ -141,7 +142,11 @@ pub(super) fn web(web: &Web) -> Form {
         said("listen", &door(web.listen.as_ref())),
         unless("enable", &web.enable, &true),
         unless("secure", &web.secure, &false),
-        unless("refresh", &seconds(web.refresh), &0),
+        unless(
+            "refresh",
+            &seconds(web.refresh),
+            &seconds(Some(Web::REFRESH)),
+        ),
         if_any("cert", web.cert.as_deref().map(path)),
         if_any("key", web.key.as_deref().map(path)),
         if_any("names", names),
@@ -221,7 +226,7 @@ pub(super) fn seconds(duration: Option<Duration>) -> String {
 }
 
 fn door(listen: Option<&ListenAddress>) -> String {
-    listen.map_or_else(|| "None".to_owned(), ToString::to_string)
+    listen.map_or_else(|| NOWHERE.to_owned(), ToString::to_string)
 }
 
 pub(super) fn path(path: &Path) -> String {

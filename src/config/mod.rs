@@ -202,7 +202,7 @@ pub struct Web {
     pub enable: bool,
     /// HTTPS instead of HTTP.
     pub secure: bool,
-    /// How often the page renews itself; `None` never does.
+    /// How often the page refreshes itself ([`Web::REFRESH`]); `None` is never.
     pub refresh: Option<Duration>,
     /// A certificate (PEM) of the operator's own.
     pub cert: Option<PathBuf>,
@@ -213,13 +213,16 @@ pub struct Web {
 }
 
 impl Web {
+    /// How often the page refreshes itself unless something else is said.
+    pub const REFRESH: Duration = Duration::from_secs(30);
+
     /// What `<web listen="..."/>` amounts to; without a place to listen, not enabled.
     pub fn new(listen: Option<ListenAddress>) -> Self {
         Web {
             enable: listen.is_some(),
             listen,
             secure: false,
-            refresh: None,
+            refresh: Some(Web::REFRESH),
             cert: None,
             key: None,
             names: Vec::new(),

@@ -92,11 +92,25 @@ pub(super) fn at_most_one(
             attributes::edit(page, node, &had.attributes, &now.attributes, edits);
             None
         }
-        (Some(node), _, None) => {
+        // One that says that there is none.
+        (Some(node), None, Some(now)) => {
+            for attribute in &now.attributes {
+                attributes::set(
+                    page,
+                    node,
+                    attribute.name,
+                    attribute.value.as_deref(),
+                    edits,
+                );
+            }
+            None
+        }
+        (Some(node), Some(_), None) => {
             page.remove(node.range(), edits);
             None
         }
-        (_, _, now) => now,
+        (Some(_), None, None) => None,
+        (None, _, now) => now,
     }
 }
 

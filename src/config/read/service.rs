@@ -128,9 +128,9 @@ fn group(element: &Element<'_>, own: &OwnNames, warned: &mut Warned) -> Result<G
         hosts: Vec::new(),
     };
     let mut names = HashSet::new();
-    for (index, child) in element.children().enumerate() {
+    for (number, child) in element.children().enumerate() {
         let child = child?;
-        let host = host(&child, index + 1)?;
+        let host = host(&child, number)?;
         unique(&mut names, &child, &host.name)?;
         group.hosts.push(host);
     }
@@ -140,7 +140,7 @@ fn group(element: &Element<'_>, own: &OwnNames, warned: &mut Warned) -> Result<G
     Ok(group)
 }
 
-/// Reads a `<host>`, the `number`th of its group.
+/// Reads a `<host>`, the `number`th of its group, from 0.
 fn host(element: &Element<'_>, number: usize) -> Result<Host, Error> {
     Ok(Host {
         name: match element.value("name") {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::config::address::is_host_name;
 use crate::config::error::{Error, ErrorKind, Position};
 use crate::config::public_key;
-use crate::config::{Access, AddressError, Host, HostState, OwnNames, Scheduler};
+use crate::config::{Access, AddressError, Host, HostState, OwnNames, Scheduler, Web};
 
 /// A value of the file, and where it is.
 #[derive(Clone, Copy)]
@@ -27,6 +27,9 @@ pub(in crate::config) struct Value<'a> {
 
 /// Longer than anybody waits; a larger value is a mistake of units.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
+/// What txLoadBalancer wrote for a place that it had none of.
+pub(in crate::config) const NOWHERE: &str = "None";
 
 const SECONDS: &str = "seconds, such as 5 or 0.5, at most ten years";
 
@@ -67,6 +70,30 @@ impl Value<'_> {
     /// As the ancestors had it: five words are true, everything else is false.
     pub(in crate::config) fn flag(&self) -> bool {
         flag(self.text)
+    }
+
+    /// The boolean that it is, if it is one of the words for that.
+    pub(in crate::config) fn word(&self) -> Option<bool> {
+        const FALSE: [&str; 5] = ["no", "0", "off", "disable", "false"];
+        let is_false = || {
+            FALSE
+                .iter()
+                .any(|word| self.text.eq_ignore_ascii_case(word))
+        };
+        match flag(self.text) {
+            true => Some(true),
+            false => is_false().then_some(false),
+        }
+    }
+
+    /// How often the page refreshes itself; `None` is never. txLoadBalancer read and wrote
+    /// a boolean here.
+    pub(in crate::config) fn refresh(&self) -> Result<Option<Duration>, Error> {
+        match (parse_seconds(self.text), self.word()) {
+            (None, Some(true)) => Ok(Some(Web::REFRESH)),
+            (None, Some(false)) => Ok(None),
+            _ => self.seconds(),
+        }
     }
 
     /// A time in seconds; `None` for 0.

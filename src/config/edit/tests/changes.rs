@@ -33,7 +33,7 @@ pub(super) fn number_hosts(config: &mut Config, random: &mut Random) {
     for group in services.flat_map(|service| &mut service.groups) {
         for (index, host) in group.hosts.iter_mut().enumerate() {
             if random.below(2) == 0 {
-                host.name = format!("host.{}", index + 1);
+                host.name = format!("host.{index}");
             }
         }
     }

@@ -76,8 +76,8 @@ fn wrong_hosts() {
                 "2:41: a second host named \"ü\": names must differ",
             ),
             (
-                "<host ip='a:1' name='host.2'/>\n<client ip='a:2'/>",
-                "3:1: a second client named \"host.2\": names must differ",
+                "<host ip='a:1' name='host.1'/>\n<client ip='a:2'/>",
+                "3:1: a second client named \"host.1\": names must differ",
             ),
             (
                 "<host ip='a:1' wieght='1'/>",
@@ -284,6 +284,27 @@ fn wrong_settings() {
                 "2:10: hostCheckInterval is an old form of <hostCheck>, which is there too: remove it",
             ),
             (
+                "<checktime time='1'/><manager><hostCheck/></manager>",
+                "2:1: <checktime> is an old form of <hostCheck>, which is there too: remove it",
+            ),
+            (
+                "<manager hostCheckInterval='2'/>\n<checktime time='1'/>",
+                "3:1: <checktime> is an old form of <hostCheck>, which is there too: remove it",
+            ),
+            ("<checktime/>", "2:1: <checktime> needs the attribute time"),
+            (
+                "<admin secure='secure'/>",
+                "2:1: <admin> needs the attribute listen",
+            ),
+            (
+                "<admin refresh='1'><web listen='2'/></admin>",
+                "2:8: refresh of <admin> is an old form of <web>, which is there too: remove it",
+            ),
+            (
+                "<admin listen='1' refresh='maybe'/>",
+                "2:19: refresh is \"maybe\" but must be seconds, such as 5 or 0.5, at most ten years",
+            ),
+            (
                 "<admin listen='1'><web listen='2'/></admin>",
                 "2:8: listen of <admin> is an old form of <web>, which is there too: remove it",
             ),
@@ -302,7 +323,7 @@ fn wrong_settings() {
             (
                 "<host ip='a:1'/>",
                 "2:1: <host> is unknown in <config>: \
-                 allowed here: <service>, <admin>, <manager>, <control>, <logging>",
+                 allowed here: <service>, <admin>, <manager>, <checktime>, <control>, <logging>",
             ),
             (
                 "<logging xmlns='x'/>",

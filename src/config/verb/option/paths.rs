@@ -2,7 +2,7 @@
 
 use super::{OptionSchema, Part, door};
 use crate::config::form::{path, seconds};
-use crate::config::read::Value;
+use crate::config::read::{NOWHERE, Value};
 use crate::config::verb::table::Takes;
 use crate::config::{Admin, Chore, Config, Control, Error, ListenAddress, Manager, Ssh, Web};
 
@@ -48,9 +48,9 @@ pub(super) const OPTIONS: &[OptionSchema] = &[
     of_web(
         "admin.web.refresh",
         Takes::Seconds,
-        |web| web.refresh.map(|refresh| seconds(Some(refresh))),
+        |web| Some(seconds(web.refresh)),
         |web, value| {
-            web.refresh = value.map_or(Ok(None), |value| value.seconds())?;
+            web.refresh = value.map_or(Ok(Some(Web::REFRESH)), |value| value.refresh())?;
             Ok(())
         },
     ),
@@ -127,9 +127,13 @@ pub(super) const OPTIONS: &[OptionSchema] = &[
         Takes::Path,
         |config| Some(path(&config.control.as_ref()?.socket)),
         |config, value| {
-            let socket = value.map(|value| value.path()).transpose()?;
-            config.control =
-                Some(socket.map_or_else(Control::default, |socket| Control { socket }));
+            config.control = match value {
+                Some(value) if value.text == NOWHERE => None,
+                Some(value) => Some(Control {
+                    socket: value.path()?,
+                }),
+                None => Some(Control::default()),
+            };
             Ok(())
         },
     ),
