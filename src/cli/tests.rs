@@ -102,7 +102,7 @@ fn a_command_line_is_a_configuration() {
         .iter()
         .map(|host| (host.name.as_str(), host.weight))
         .collect();
-    assert_eq!(hosts, [("host.1", 5), ("host.2", 1)]);
+    assert_eq!(hosts, [("host.0", 5), ("host.1", 1)]);
 }
 
 #[test]

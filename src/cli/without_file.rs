@@ -31,7 +31,7 @@ pub(super) fn config(matches: &Matches) -> Result<Config, Exit> {
     let group = Group {
         name: "main".to_owned(),
         scheduler,
-        hosts: (1..)
+        hosts: (0..)
             .zip(&hosts)
             .map(|(number, text)| host(number, text))
             .collect::<Result<_, _>>()?,

@@ -9,8 +9,9 @@ use super::host::{self, Surroundings};
 use super::html::{Element, el, id};
 use super::sparkline;
 use super::state::{number_of, usable};
+use crate::config::HostState;
 use crate::director::words::count;
-use crate::director::{GroupStatus, ServiceStatus};
+use crate::director::{GroupStatus, HostStatus, ServiceStatus};
 
 const COLUMNS: [(&str, &str); 10] = [
     ("Host", ""),
@@ -52,7 +53,23 @@ pub(super) fn group(view: &View<'_>, service: &ServiceStatus, group: &GroupStatu
             &format!("Group {} of {}", group.name, service.name),
         )
         .with(head)
+        .maybe(out_of_service(group, enabled))
         .with(hosts(view, service, group))
+}
+
+/// Why no host gets new sessions though none need have failed.
+fn out_of_service(group: &GroupStatus, enabled: bool) -> Option<Element> {
+    let in_service = |host: &HostStatus| host.state == HostState::Up && host.weight > 0;
+    let text = if group.hosts.is_empty() {
+        return None;
+    } else if group.hosts.iter().all(|host| host.weight == 0) {
+        "Every host of this group has weight 0: none gets new sessions."
+    } else if enabled && !group.hosts.iter().any(in_service) {
+        "No host of this group is in service: all new sessions end."
+    } else {
+        return None;
+    };
+    Some(el("p").class("bad").text(text))
 }
 
 fn hosts(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Element {

@@ -430,6 +430,15 @@ fn what_is_hardly_meant_is_warned_of_where_it_is() {
         "5:1: group \"h\" has no hosts",
     ];
     assert_eq!(warnings(text), expected);
+    let text = "<config><service name='s'><listen ip='1'/>\n\
+        <group name='g' enable='1'><host ip='a:1' state='down'/><host ip='a:2' weight='0'/></group>\n\
+        <group name='h'><host ip='a:1' weight='0'/></group>\n\
+        <group name='i'><host ip='a:1' state='drain'/></group></service></config>";
+    let expected = [
+        "2:1: group \"g\" is enabled, but no host of it is in service: all sessions end",
+        "3:1: every host of group \"h\" has weight 0: none gets sessions",
+    ];
+    assert_eq!(warnings(text), expected);
     let text = "<?xml version='1.0' encoding='latin1'?><config><service name='ü'><listen ip='1'/>\
         <group name='g' enable='1'><host ip='a:1'/></group></service></config>";
     assert_eq!(

@@ -159,7 +159,7 @@ fn wrong_services() {
             ),
             (
                 "<enable group='blue'/><listen ip='80'/><group name='main'/>",
-                "2:9: service \"s\" has no group \"blue\"",
+                "2:9: service \"s\" has no group \"blue\": allowed here: \"main\"",
             ),
             (
                 "<listen ip='1'/><group name='a'/><enable group='a'/>\n<enable group='a'/>",
