@@ -5,7 +5,7 @@
 
 mod support;
 
-use support::http::{ADMIN, Ask, GUEST};
+use support::http::{ADMIN, Ask, GUEST, Reply};
 use support::page::Page;
 
 const MANUAL: &str = include_str!("../man/txlb.8");
@@ -19,6 +19,7 @@ fn everything_that_is_to_be_read_is_there() {
         ("/running", "text/html; charset=utf-8"),
         ("/live", "text/html; charset=utf-8"),
         ("/style.css", "text/css; charset=utf-8"),
+        ("/refreshing.css", "text/css; charset=utf-8"),
         ("/script.js", "text/javascript; charset=utf-8"),
         ("/icon.svg", "image/svg+xml"),
         ("/running.txt", "text/plain; charset=utf-8"),
@@ -34,7 +35,14 @@ fn everything_that_is_to_be_read_is_there() {
         ("/api/help?verb=addHost", "application/json"),
     ];
     for (path, kind) in kinds {
-        let is_part = ["/live", "/icon.svg", "/style.css", "/script.js"].contains(&path);
+        let parts = [
+            "/live",
+            "/icon.svg",
+            "/style.css",
+            "/refreshing.css",
+            "/script.js",
+        ];
+        let is_part = parts.contains(&path);
         let written = path
             .split('?')
             .next()
@@ -224,6 +232,115 @@ fn pages_elsewhere_change_nothing_and_see_nothing() {
     assert_eq!(honest.send().status, 200);
 }
 
+/// Where the answer to a press leads, which is said relative to `/do`.
+fn next(reply: &Reply) -> String {
+    let place = reply.header("Location").unwrap();
+    place.strip_prefix('.').unwrap().to_owned()
+}
+
+#[test]
+fn a_page_is_refreshed_as_it_was_asked_for_and_after_a_press_too() {
+    let page = Page::open();
+    let meta = |path: &str| {
+        let shown = page.look(path).body;
+        let (_, rest) = shown.split_once("http-equiv=\"refresh\" content=\"")?;
+        rest.split('"').next().map(str::to_owned)
+    };
+    for path in ["/", "/all", "/running"] {
+        assert_eq!(meta(&format!("{path}?refresh=7")).as_deref(), Some("7"));
+        assert_eq!(meta(&format!("{path}?refresh=0")), None);
+    }
+    let (token, generation) = (page.hidden("token"), page.hidden("generation"));
+    let pressed = page.button("drainHost", &token, &generation).by(ADMIN);
+    let reply = pressed.at("/do?refresh=7").send();
+    assert_eq!(reply.status, 303, "{reply:?}");
+    assert_eq!(meta(&next(&reply)).as_deref(), Some("7"));
+    let reply = pressed.at("/do?refresh=0").send();
+    assert_eq!(meta(&next(&reply)), None);
+}
+
+#[test]
+fn what_runs_is_told_in_lines() {
+    let page = Page::open();
+    let at = page.txlb.address();
+    let host = page.host.address();
+    page.tell(
+        "newGroup",
+        &[("service", "web"), ("group", "a b"), ("scheduler", "rand")],
+    );
+    let keys = [
+        ("service", "web"),
+        ("group", "a b"),
+        ("name", "c/d"),
+        ("ip", "x.invalid:80"),
+    ];
+    assert_eq!(page.tell("addHost", &keys).status, 200);
+    assert_eq!(page.tell("drainHost", &keys[..3]).status, 200);
+    assert_eq!(
+        page.look("/running.txt").body,
+        format!(
+            "service web {at} main\ngroup main enabled\nhost a {host} 0 -\n\
+             group a%20b inactive\ndisabled c%2Fd x.invalid:80 drain -\n"
+        )
+    );
+}
+
+#[test]
+fn old_calls_say_which_post_does_it_now_and_a_post_does_it() {
+    let page = Page::open();
+    let generation = page.generation();
+    for verb in [
+        "addHost",
+        "delHost",
+        "delAllHosts",
+        "enableGroup",
+        "changeScheduler",
+        "addUser",
+        "delUser",
+        "newService",
+        "newGroup",
+        "delGroup",
+        "closeLog",
+        "retryHost",
+        "hostAdminDown",
+        "hostAdminUp",
+        "shutdown",
+    ] {
+        let path = format!("/{verb}?service=web&group=main&name=a&ip=127.0.0.1:1&user=admin");
+        assert_eq!(Ask::get(page.address, &path).send().status, 401);
+        let reply = Ask::get(page.address, &path)
+            .by(ADMIN)
+            .host("evil.example")
+            .send();
+        assert_eq!(reply.status, 421);
+        for method in ["GET", "HEAD", "PUT"] {
+            let reply = Ask::get(page.address, &path)
+                .method(method)
+                .by(ADMIN)
+                .send();
+            assert_eq!(reply.status, 405, "{verb}: {reply:?}");
+            assert_eq!(reply.header("Allow"), Some("POST"), "{verb}");
+        }
+        let told = page.look(&path).body;
+        let starts = format!("{verb} takes POST now: POST /api/");
+        assert!(
+            told.starts_with(&starts) && told.lines().count() == 1,
+            "{told}"
+        );
+    }
+    assert_eq!(page.generation(), generation);
+    let host = [("service", "web"), ("group", "main"), ("host", "a")];
+    let post = |fields: &[(&str, &str)]| Ask::post(page.address, "/hostAdminDown", fields);
+    assert_eq!(post(&host).by(GUEST).send().status, 403);
+    let evil = post(&host).by(ADMIN).with("Sec-Fetch-Site", "cross-site");
+    assert_eq!(evil.send().status, 403);
+    assert_eq!(page.generation(), generation);
+    let reply = post(&host).by(ADMIN).send();
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert!(reply.body.starts_with("{\"ok\":true,"), "{reply:?}");
+    assert!(page.look("/running.xml").body.contains("state=\"down\""));
+}
+
 #[test]
 fn a_button_needs_the_page_it_is_on() {
     let mut page = Page::open();
@@ -242,7 +359,7 @@ fn a_button_needs_the_page_it_is_on() {
         .by(ADMIN)
         .send();
     assert_eq!(reply.status, 303, "{reply:?}");
-    let place = reply.header("Location").unwrap().to_owned();
+    let place = next(&reply);
     assert!(place.starts_with("/?notice="), "{place}");
     let shown = page.look(&place).body;
     assert!(shown.contains("Done: drainHost service=web"), "{shown}");
@@ -258,7 +375,7 @@ fn a_button_needs_the_page_it_is_on() {
         .button("hostAdminUp", &token, &generation)
         .by(ADMIN)
         .send();
-    let place = reply.header("Location").unwrap().to_owned();
+    let place = next(&reply);
     let shown = page.look(&place).body;
     assert!(
         shown.contains("the configuration has changed meanwhile"),

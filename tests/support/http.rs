@@ -49,6 +49,7 @@ impl Reply {
 }
 
 /// A request that is being put together.
+#[derive(Clone)]
 pub(crate) struct Ask {
     address: SocketAddr,
     method: &'static str,
@@ -81,6 +82,14 @@ impl Ask {
             method: "POST",
             body: fields.join("&"),
             ..Ask::get(address, path).with("Content-Type", kind)
+        }
+    }
+
+    /// The same, to another path.
+    pub(crate) fn at(&self, path: &str) -> Ask {
+        Ask {
+            path: path.to_owned(),
+            ..self.clone()
         }
     }
 

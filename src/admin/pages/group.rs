@@ -4,7 +4,7 @@
 //! A host's row is `host`'s.
 
 use super::View;
-use super::form::{button, folded, form, labelled, weight};
+use super::form::{button, folded, form, instead, labelled, weight};
 use super::host::{self, Surroundings};
 use super::html::{Element, el, id};
 use super::sparkline;
@@ -29,6 +29,8 @@ const COLUMNS: [(&str, &str); 10] = [
 /// The group with all its hosts.
 pub(super) fn group(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Element {
     let enabled = group.name == service.enabled;
+    let id = id("g", &[&service.name, &group.name]);
+    let place = format!("{}:{}", service.name, group.name);
     let figures = format!("{}, {} open", group.scheduler, count(group.open as u64));
     let title = el("h3").text("Group ").name(&group.name).text(" ");
     let title = match enabled {
@@ -44,10 +46,11 @@ pub(super) fn group(view: &View<'_>, service: &ServiceStatus, group: &GroupStatu
         } else {
             enable(view, service, group)
         })
-        .maybe(add_host(view, service, group));
+        .maybe(add_host(view, service, group))
+        .maybe(instead(view, &id, &place));
     el("section")
         .class("group")
-        .attr("id", &id("g", &[&service.name, &group.name]))
+        .attr("id", &id)
         .attr(
             "aria-label",
             &format!("Group {} of {}", group.name, service.name),

@@ -11,7 +11,7 @@ use crate::os::state;
 /// How clients are served.
 #[derive(Default)]
 pub(super) struct Settings {
-    /// How often the page renews itself.
+    /// How often the page refreshes itself.
     pub(super) refresh: Option<Duration>,
     /// Names that it is called by besides its addresses and localhost.
     pub(super) names: Vec<String>,
