@@ -72,6 +72,8 @@ const SECONDS: &str =
 const WEIGHT: &str =
     r#"<data type="string"><param name="pattern">0*([0-9]{1,6}|1000000)</param></data>"#;
 const BOOLEAN: &str = r#"<data type="string"><param name="pattern">[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|[Yy][Ee][Ss]|[Nn][Oo]|[Oo][Nn]|[Oo][Ff][Ff]|[Ee][Nn][Aa][Bb][Ll][Ee]|[Dd][Ii][Ss][Aa][Bb][Ll][Ee]</param></data>"#;
+const DIGIT: &str = r#"<data type="string"><param name="pattern">[01]</param></data>"#;
+const MODE: &str = r#"<data type="string"><param name="pattern">0?[0-7]{3}</param></data>"#;
 const ANY_CASE: &str = r#"<data type="string"><param name="pattern">[Ff][Uu][Ll][Ll]|[Rr][Ee][Aa][Dd][Oo][Nn][Ll][Yy]</param></data>"#;
 
 /// What the value of an attribute is spelled like. Choices come first in lists, so that
@@ -97,6 +99,12 @@ fn value(attribute: &str) -> Vec<String> {
         | "halfClosedTimeout" => vec![SECONDS.to_owned()],
         "state" => words(&["up", "drain", "down"]),
         "access" => [words(&["full", "readonly"]), vec![ANY_CASE.to_owned()]].concat(),
+        "amp" => [
+            words(&["true", "false"]),
+            vec![BOOLEAN.to_owned(), DIGIT.to_owned()],
+        ]
+        .concat(),
+        "ampMode" => vec![MODE.to_owned()],
         "enable" | "secure" | "connections" => {
             // Whatever is not true is false.
             [words(&["true", "false"]), vec!["<text/>".to_owned()]].concat()
@@ -283,7 +291,7 @@ const WHOLE: &str = r#"<config>
     <user name="u" password="x" access="ReadOnly"><key>KEY</key></user>
   </admin>
   <manager><hostCheck interval="1"/><configCheck/><heartbeat/></manager>
-  <control socket="/x"/>
+  <control socket="/x" amp="No" ampSocket="/y" ampMode="0666"/>
   <logging file="/x" connections="true"/>
 </config>
 "#;
@@ -346,12 +354,14 @@ fn wrong() -> Vec<String> {
         ("leastc,sticky", "leastc,stick"),
         ("01000000", "1000001"),
         ("drain", "drained"),
+        ("\"No\"", "\"nope\""),
+        ("0666", "1777"),
         ("\".5\"", "\"5s\""),
         ("name=\"h\"", "name=\"\""),
     ];
     wrong.extend(values.map(|(good, bad)| WHOLE.replacen(good, bad, 1)));
     let doubled = [
-        "<control socket=\"/x\"/>",
+        "<control socket=\"/x\" amp=\"No\" ampSocket=\"/y\" ampMode=\"0666\"/>",
         "<enable group=\"g\"/>",
         "<heartbeat/>",
     ];

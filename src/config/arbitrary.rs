@@ -196,6 +196,9 @@ pub(super) fn config(random: &mut Random) -> Config {
         admin: random.maybe(admin),
         control: random.maybe(|random| Control {
             socket: path_of(random),
+            amp: random.below(2) == 0,
+            amp_socket: random.maybe(|random| path_of(random).join("amp")),
+            amp_mode: *random.pick(&[0o660, 0o666, 0o600, 0]),
         }),
         logging: Logging {
             file: random.maybe(path_of),

@@ -207,7 +207,17 @@ fn chore(name: &'static str, chore: Chore, default: Chore) -> Form {
 }
 
 pub(super) fn control(control: &Control) -> Form {
-    leaf("control", vec![said("socket", &path(&control.socket))])
+    let attributes = vec![
+        said("socket", &path(&control.socket)),
+        unless("amp", &control.amp, &true),
+        if_any("ampSocket", control.amp_socket.as_deref().map(path)),
+        unless(
+            "ampMode",
+            &mode(control.amp_mode),
+            &mode(Control::default().amp_mode),
+        ),
+    ];
+    leaf("control", attributes)
 }
 
 pub(super) fn logging(logging: &Logging) -> Form {
@@ -227,6 +237,11 @@ pub(super) fn seconds(duration: Option<Duration>) -> String {
 
 fn door(listen: Option<&ListenAddress>) -> String {
     listen.map_or_else(|| NOWHERE.to_owned(), ToString::to_string)
+}
+
+/// Permission bits as they are read.
+pub(super) fn mode(bits: u32) -> String {
+    format!("{bits:04o}")
 }
 
 pub(super) fn path(path: &Path) -> String {

@@ -33,7 +33,7 @@ pub use read::{
 pub use scheduler::{Algorithm, OwnNames, Scheduler, is_own_name};
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Everything a file says: what to balance, and how to run.
@@ -332,13 +332,40 @@ pub struct Chore {
 pub struct Control {
     /// Where the Unix socket is made.
     pub socket: PathBuf,
+    /// Whether AMP is spoken there, too (`amp`, true).
+    pub amp: bool,
+    /// Where a second socket is made, at which nothing but AMP is spoken.
+    pub amp_socket: Option<PathBuf>,
+    /// The permission bits of that second socket (`ampMode`, 0660).
+    pub amp_mode: u32,
+}
+
+impl Control {
+    /// A control socket at `socket`, with everything else as it is by default.
+    pub fn at(socket: impl Into<PathBuf>) -> Control {
+        Control {
+            socket: socket.into(),
+            amp: true,
+            amp_socket: None,
+            amp_mode: 0o660,
+        }
+    }
+
+    /// The paths of all its sockets.
+    pub fn sockets(&self) -> impl Iterator<Item = &Path> {
+        let sockets = [Some(&self.socket), self.amp_socket.as_ref()];
+        sockets.into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    /// Whether hosts may ask over AMP whose a connection is.
+    pub fn answers_amp(&self) -> bool {
+        self.amp || self.amp_socket.is_some()
+    }
 }
 
 impl Default for Control {
     fn default() -> Self {
-        Control {
-            socket: "/run/txlb/control.sock".into(),
-        }
+        Control::at("/run/txlb/control.sock")
     }
 }
 

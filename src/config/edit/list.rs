@@ -6,7 +6,7 @@ use super::attributes;
 use super::edits::Edits;
 use super::matching::Matching;
 use super::page::{Page, Piece, Place};
-use crate::config::form::Form;
+use crate::config::form::{Attribute, Form};
 use crate::config::read::{NOTE, schema};
 
 /// The elements of one kind in another, and what is wanted of them.
@@ -94,14 +94,9 @@ pub(super) fn at_most_one(
         }
         // One that says that there is none.
         (Some(node), None, Some(now)) => {
-            for attribute in &now.attributes {
-                attributes::set(
-                    page,
-                    node,
-                    attribute.name,
-                    attribute.value.as_deref(),
-                    edits,
-                );
+            let said = |it: &&Attribute| !it.is_default || node.has_attribute(it.name);
+            for now in now.attributes.iter().filter(said) {
+                attributes::set(page, node, now.name, now.value.as_deref(), edits);
             }
             None
         }

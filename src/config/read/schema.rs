@@ -194,7 +194,15 @@ const SCHEMA: &[ElementSchema] = &[
     leaf("configCheck", CHORE),
     leaf("heartbeat", CHORE),
     leaf(CHECK_TIME, &[required("time")]),
-    leaf("control", &[optional("socket")]),
+    leaf(
+        "control",
+        &[
+            optional("socket"),
+            optional("amp"),
+            optional("ampSocket"),
+            optional("ampMode"),
+        ],
+    ),
     leaf("logging", &[optional("file"), optional("connections")]),
     leaf(NOTE, &[]),
 ];

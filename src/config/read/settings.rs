@@ -85,13 +85,21 @@ pub(in crate::config) fn at_interval(interval: Option<std::time::Duration>, chor
 
 /// Reads a `<control>`. txLoadBalancer wrote one that is nowhere where it had none.
 pub(super) fn control(element: &Element<'_>) -> Result<Option<Control>, Error> {
-    Ok(match element.value("socket") {
-        Some(value) if value.text == NOWHERE => None,
-        Some(value) => Some(Control {
-            socket: value.path()?,
-        }),
-        None => Some(Control::default()),
-    })
+    let mut control = match element.value("socket") {
+        Some(value) if value.text == NOWHERE => return Ok(None),
+        Some(value) => Control::at(value.path()?),
+        None => Control::default(),
+    };
+    if let Some(value) = element.value("amp") {
+        control.amp = value.boolean()?;
+    }
+    if let Some(value) = element.value("ampSocket") {
+        control.amp_socket = Some(value.path_other_than(&control.socket)?);
+    }
+    if let Some(value) = element.value("ampMode") {
+        control.amp_mode = value.mode()?;
+    }
+    Ok(Some(control))
 }
 
 /// Reads a `<logging>`.

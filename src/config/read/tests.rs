@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{
-    Access, Admin, Algorithm, Group, HostState, ListenHost, Logging, Manager, Timeouts,
+    Access, Admin, Algorithm, Control, Group, HostState, ListenHost, Logging, Manager, Timeouts,
 };
 
 mod errors;
@@ -291,6 +291,22 @@ fn what_is_for_people_is_ignored() {
         ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB"]
     );
     assert_eq!(warnings(text), [""; 0]);
+}
+
+#[test]
+fn amp_may_have_a_socket_of_its_own() {
+    let control = |attributes: &str| {
+        let config = parse(&format!(
+            "<config><control socket='/s' {attributes}/></config>"
+        ));
+        config.control.unwrap()
+    };
+    assert_eq!(control(""), Control::at("/s"));
+    let own = control("amp='False' ampSocket='/a' ampMode='666'");
+    assert_eq!(
+        (own.amp, own.amp_socket, own.amp_mode),
+        (false, Some("/a".into()), 0o666)
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Whether a value may be there, and what it is for, is the readers' business.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -83,6 +83,29 @@ impl Value<'_> {
         match flag(self.text) {
             true => Some(true),
             false => is_false().then_some(false),
+        }
+    }
+
+    /// A boolean of which the ancestors knew nothing: what is neither is an error.
+    pub(in crate::config) fn boolean(&self) -> Result<bool, Error> {
+        self.word().ok_or_else(|| self.must_be("true or false"))
+    }
+
+    /// The permission bits of a file, in octal.
+    pub(in crate::config) fn mode(&self) -> Result<u32, Error> {
+        let octal = (3..=4).contains(&self.text.len())
+            && self.text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+        let mode = u32::from_str_radix(self.text, 8).ok();
+        mode.filter(|mode| octal && *mode <= 0o777)
+            .ok_or_else(|| self.must_be("permission bits in octal, such as 0660"))
+    }
+
+    /// The path of a file that is not the other one.
+    pub(in crate::config) fn path_other_than(&self, other: &Path) -> Result<PathBuf, Error> {
+        let path = self.path()?;
+        match path == other {
+            true => Err(self.must_be("a path other than that of socket")),
+            false => Ok(path),
         }
     }
 

@@ -128,6 +128,8 @@ pub enum Takes {
     PublicKey,
     /// The path of a file.
     Path,
+    /// Permission bits in octal.
+    Mode,
     /// Host names without ports.
     HostNames,
     /// The name of an option.

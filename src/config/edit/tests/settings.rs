@@ -42,9 +42,7 @@ fn sections_come_in_the_order_of_the_manual() {
         });
         config.manager.config_check.enable = true;
         config.manager.host_check.interval = Duration::from_millis(500);
-        config.control = Some(Control {
-            socket: "/run/s".into(),
-        });
+        config.control = Some(Control::at("/run/s"));
         config.logging.connections = true;
     };
     let expected = r#"<config>
@@ -227,9 +225,7 @@ fn a_control_socket_that_is_nowhere_stays_until_there_is_one() {
         "{edited}"
     );
     let there = |config: &mut Config| {
-        config.control = Some(Control {
-            socket: "/s".into(),
-        });
+        config.control = Some(Control::at("/s"));
     };
     example(text, there, &text.replace("None", "/s"));
 }

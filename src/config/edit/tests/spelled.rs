@@ -191,6 +191,8 @@ fn respelled(name: &str, value: &str, random: &mut Random) -> String {
         ("enable" | "secure" | "connections", "true") => {
             pick(random, &["true", "True", "yes", "YES", "on", "1", "enable"])
         }
+        ("amp", word) => pick(random, &[word, &word.to_uppercase()]),
+        ("ampMode", mode) => pick(random, &[mode, &mode[1..]]),
         ("secure", "secure" | "2") => value.to_owned(),
         ("secure", _) => pick(random, &["false", "False", "no", "0", "off"]),
         ("enable" | "connections", _) => pick(random, &["false", "False", "no", "0", "", "off"]),

@@ -291,6 +291,18 @@ fn wrong_settings() {
                 "<manager hostCheckInterval='2'/>\n<checktime time='1'/>",
                 "3:1: <checktime> is an old form of <hostCheck>, which is there too: remove it",
             ),
+            (
+                "<control amp='perhaps'/>",
+                "2:10: amp is \"perhaps\" but must be true or false",
+            ),
+            (
+                "<control socket='/s' ampSocket='/s'/>",
+                "2:22: ampSocket is \"/s\" but must be a path other than that of socket",
+            ),
+            (
+                "<control ampMode='4666'/>",
+                "2:10: ampMode is \"4666\" but must be permission bits in octal, such as 0660",
+            ),
             ("<checktime/>", "2:1: <checktime> needs the attribute time"),
             (
                 "<admin secure='secure'/>",

@@ -83,6 +83,7 @@ impl OptionSchema {
             Takes::ListenAddress => value.address::<ListenAddress>().map(|_| false)?,
             Takes::Seconds => value.seconds().map(|_| false)?,
             Takes::Path => value.path().map(|_| false)?,
+            Takes::Mode => value.mode().map(|_| false)?,
             Takes::HostNames => value.host_names().map(|_| false)?,
             _ => self.is_element() && !value.flag(),
         };
