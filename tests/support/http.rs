@@ -93,6 +93,11 @@ impl Ask {
         }
     }
 
+    /// The same, asked of another server.
+    pub(crate) fn through(self, address: SocketAddr) -> Ask {
+        Ask { address, ..self }
+    }
+
     pub(crate) fn method(self, method: &'static str) -> Ask {
         Ask { method, ..self }
     }

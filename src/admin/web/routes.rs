@@ -3,7 +3,7 @@
 //! Every check that keeps strangers out is made here, once, before anything is looked
 //! at. What the answers say is `views`'s, `api`'s and `press`'s business.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -23,7 +23,7 @@ pub(super) struct Visit<'a> {
     pub(super) settings: &'a Settings,
     pub(super) peer: SocketAddr,
     /// The address that they came to.
-    pub(super) local: IpAddr,
+    pub(super) local: SocketAddr,
 }
 
 /// Somebody who may look, at least.
@@ -50,7 +50,7 @@ enum Route<'a> {
 
 /// Answers a request.
 pub(super) fn answer(visit: &Visit<'_>, request: &Request) -> Answer {
-    let Some(route) = route(&request.path) else {
+    let Some(route) = route(request) else {
         return error(request, 404, "there is no such page: / is the first");
     };
     if let Route::Probe(probe) = route {
@@ -60,7 +60,7 @@ pub(super) fn answer(visit: &Visit<'_>, request: &Request) -> Answer {
         };
     }
     let host = request.host.as_deref().unwrap_or_default();
-    if !guard::is_own_name(host, visit.local, &visit.settings.names) {
+    if !guard::is_own_name(host, visit.local.ip(), &visit.settings.names) {
         return error(
             request,
             421,
@@ -73,7 +73,8 @@ pub(super) fn answer(visit: &Visit<'_>, request: &Request) -> Answer {
     }
 }
 
-fn route(path: &str) -> Option<Route<'_>> {
+fn route(request: &Request) -> Option<Route<'_>> {
+    let path = request.path.as_str();
     if let Some(name) = path.strip_prefix("/api/") {
         return Some(Route::Api(name));
     }
@@ -81,7 +82,7 @@ fn route(path: &str) -> Option<Route<'_>> {
         "/healthz" => Route::Probe(Hall::is_alive),
         "/ready" => Route::Probe(Hall::is_ready),
         "/do" => Route::Press,
-        _ => match views::View::at(path) {
+        _ => match views::View::at(request) {
             Some(view) => Route::View(view),
             None => old_call(path)?,
         },
@@ -100,7 +101,8 @@ fn serve(visit: &Visit<'_>, visitor: &Visitor, request: &Request, route: &Route<
         "POST" => true,
         _ => return not_allowed(request, route),
     };
-    if is_post && !guard::is_same_origin(request, visit.settings.tls.is_some()) {
+    let Settings { names, tls, .. } = visit.settings;
+    if is_post && !guard::is_same_origin(request, visit.local, tls.is_some(), names) {
         return error(
             request,
             403,
@@ -220,9 +222,16 @@ pub(super) fn error(request: &Request, status: u16, text: &str) -> Answer {
 mod tests {
     use super::*;
 
+    fn request(path: &str) -> Request {
+        Request {
+            path: path.to_owned(),
+            ..Request::default()
+        }
+    }
+
     #[test]
     fn a_script_of_the_ancestors_time_is_told_what_to_do() {
-        let told = |path: &str| match route(path) {
+        let told = |path: &str| match route(&request(path)) {
             Some(Route::OldCall(name, schema)) => takes_post_now(name, schema),
             _ => String::new(),
         };
@@ -249,12 +258,10 @@ mod tests {
     #[test]
     fn links_of_an_error_lead_to_the_page_from_any_path() {
         let link = |path: &str| {
-            let request = Request {
-                path: path.to_owned(),
-                ..Request::default()
-            };
             let mut text = Vec::new();
-            error(&request, 404, "").write(&mut text, false).unwrap();
+            error(&request(path), 404, "")
+                .write(&mut text, false)
+                .unwrap();
             let text = String::from_utf8(text).unwrap();
             let link = text
                 .split("href=\"")

@@ -35,9 +35,9 @@ pub(super) enum View {
 }
 
 impl View {
-    /// What is at this path. Some paths are the ancestors'.
-    pub(super) fn at(path: &str) -> Option<View> {
-        Some(match path {
+    /// What is asked for. Some paths are the ancestors'.
+    pub(super) fn at(request: &Request) -> Option<View> {
+        Some(match request.path.as_str() {
             "/" | "/all" | "/running" => View::Page,
             "/live" => View::Live,
             "/style.css" => View::Style,
@@ -49,11 +49,30 @@ impl View {
             "/config.xml" | "/stored.xml" => View::StoredXml,
             "/diff" => View::Diff,
             "/metrics" => View::Metrics,
-            // As HAProxy is asked, too: there is nothing to be refreshed.
-            "/stats;csv" | "/stats;csv;norefresh" => View::Csv,
+            _ if is_csv(request) => View::Csv,
             _ => return None,
         })
     }
+}
+
+/// Whether the statistics are asked for as agents ask HAProxy: for what is configured as
+/// its `stats uri`, then options, of which `csv` is one. Some put a slash in front of these.
+fn is_csv(request: &Request) -> bool {
+    let target = match request.query.as_str() {
+        "" => request.path.clone(),
+        query => format!("{}?{query}", request.path),
+    };
+    let Some((uri, options)) = target.split_once(';') else {
+        return false;
+    };
+    let uris = [
+        "",
+        "/stats",
+        "/stats?stats",
+        "/haproxy?stats",
+        "/admin?stats",
+    ];
+    uris.contains(&uri.trim_end_matches('/')) && options.split(';').any(|it| it == "csv")
 }
 
 /// Shows it.
@@ -177,5 +196,50 @@ impl Hall {
     pub(super) fn is_ready(&self) -> bool {
         self.ready
             .answer(|| Status::is_ready(&self.desk().status()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_statistics_are_found_as_agents_ask_for_them() {
+        let is_csv = |target: &str| {
+            let (path, query) = target.split_once('?').unwrap_or((target, ""));
+            let request = Request {
+                path: path.to_owned(),
+                query: query.to_owned(),
+                ..Request::default()
+            };
+            View::at(&request) == Some(View::Csv)
+        };
+        for target in [
+            "/stats;csv",
+            "/stats/;csv",
+            "/stats;csv;norefresh",
+            "/stats/;csv;norefresh",
+            "/stats;norefresh;csv",
+            "/;csv",
+            "/;csv;norefresh",
+            "/haproxy?stats;csv",
+            "/haproxy?stats;csv;norefresh",
+            "/haproxy?stats/;csv",
+            "/admin?stats/;csv;norefresh",
+            "/stats?stats;csv",
+        ] {
+            assert!(is_csv(target), "{target}");
+        }
+        for target in [
+            "/",
+            "/stats",
+            "/stats;",
+            "/stats;csvx",
+            "/x;csv",
+            "/stats?csv",
+            "/?;",
+        ] {
+            assert!(!is_csv(target), "{target}");
+        }
     }
 }
