@@ -67,8 +67,7 @@ const END: &str = r#"
 "#;
 
 const NAME: &str = r#"<data type="string"><param name="minLength">1</param><param name="maxLength">255</param></data>"#;
-const SECONDS: &str =
-    r#"<data type="string"><param name="pattern">[0-9]+(\.[0-9]*)?|\.[0-9]+</param></data>"#;
+const SECONDS: &str = r#"<data type="string"><param name="pattern">([0-9]+(\.[0-9]*)?|\.[0-9]+)(ms|s|m|h|d)?</param></data>"#;
 const WEIGHT: &str =
     r#"<data type="string"><param name="pattern">0*([0-9]{1,6}|1000000)</param></data>"#;
 const BOOLEAN: &str = r#"<data type="string"><param name="pattern">[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|[Yy][Ee][Ss]|[Nn][Oo]|[Oo][Nn]|[Oo][Ff][Ff]|[Ee][Nn][Aa][Bb][Ll][Ee]|[Dd][Ii][Ss][Aa][Bb][Ll][Ee]</param></data>"#;
@@ -99,13 +98,13 @@ fn value(attribute: &str) -> Vec<String> {
         | "halfClosedTimeout" => vec![SECONDS.to_owned()],
         "state" => words(&["up", "drain", "down"]),
         "access" => [words(&["full", "readonly"]), vec![ANY_CASE.to_owned()]].concat(),
-        "amp" => [
+        "amp" | "connections" => [
             words(&["true", "false"]),
             vec![BOOLEAN.to_owned(), DIGIT.to_owned()],
         ]
         .concat(),
         "ampMode" => vec![MODE.to_owned()],
-        "enable" | "secure" | "connections" => {
+        "enable" | "secure" => {
             // Whatever is not true is false.
             [words(&["true", "false"]), vec!["<text/>".to_owned()]].concat()
         }
@@ -348,7 +347,7 @@ fn wrong_elements(whole: &str) -> Vec<String> {
 fn wrong() -> Vec<String> {
     let mut wrong = [wrong_elements(WHOLE), wrong_elements(OLD)].concat();
     wrong.push(OLD.replacen("refresh=\"False\"", "refresh=\"never\"", 1));
-    wrong.push(OLD.replacen("time=\"120\"", "time=\"2m\"", 1));
+    wrong.push(OLD.replacen("time=\"120\"", "time=\"2 m\"", 1));
     let values = [
         ("ReadOnly", "reader"),
         ("leastc,sticky", "leastc,stick"),
@@ -356,7 +355,7 @@ fn wrong() -> Vec<String> {
         ("drain", "drained"),
         ("\"No\"", "\"nope\""),
         ("0666", "1777"),
-        ("\".5\"", "\"5s\""),
+        ("\".5\"", "\"5 s\""),
         ("name=\"h\"", "name=\"\""),
     ];
     wrong.extend(values.map(|(good, bad)| WHOLE.replacen(good, bad, 1)));

@@ -59,6 +59,18 @@ impl Algorithm {
         Algorithm::PowerOfTwo,
         Algorithm::Maglev,
     ];
+
+    /// Whether it looks at how much hosts weigh, other than that it is nothing.
+    pub(super) fn weighs(&self) -> bool {
+        use Algorithm as A;
+        match self {
+            A::Weighted | A::WeightedRoundRobin | A::WeightedLeastConns | A::Maglev => true,
+            // What others look at is theirs to know.
+            A::Own(_) => true,
+            A::Random | A::RoundRobin | A::LeastConns | A::LeastConnsRoundRobin => false,
+            A::PowerOfTwo => false,
+        }
+    }
 }
 
 /// Every spelling, each algorithm's own name first: the ancestors' follow it.

@@ -7,7 +7,7 @@ use super::list::{at_most_one, child, place};
 use super::page::Page;
 use super::{Editor, Manner, attributes};
 use crate::config::form::{self, Attribute, Content, Form};
-use crate::config::read::{CHECK_TIME, HOST_CHECK_INTERVAL};
+use crate::config::read::{CHECK_TIME, HOST_CHECK_INTERVAL, Value};
 use crate::config::{Chore, Config, Manager};
 
 impl Editor<'_> {
@@ -146,7 +146,7 @@ fn chore(
     edits: &mut Edits,
 ) {
     // An interval of 0 says that the chore is off, whatever else is said of it.
-    let is_zero = |text: &str| text.bytes().all(|byte| b"0.".contains(&byte));
+    let is_zero = |text| Value::alone("interval", text).seconds() == Ok(None);
     if !node.attribute("interval").is_some_and(is_zero) {
         return attributes::edit(page, node, have, wanted, edits);
     }

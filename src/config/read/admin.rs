@@ -12,17 +12,26 @@ use crate::config::{Admin, ListenAddress, Ssh, User, Web};
 pub(super) fn admin(element: &Element<'_>, warned: &mut Warned) -> Result<Admin, Error> {
     let mut admin = Admin::default();
     let mut names = HashSet::new();
+    let mut ssh_element = None;
     for child in element.children() {
         let child = child?;
         match child.name() {
             "web" => admin.web = Some(web(&child)?),
-            "ssh" => admin.ssh = Some(ssh(&child)?),
+            "ssh" => {
+                admin.ssh = Some(ssh(&child)?);
+                ssh_element = Some(child);
+            }
             _ => {
                 let user = user(&child, warned)?;
                 unique(&mut names, &child, &user.name)?;
                 admin.users.push(user);
             }
         }
+    }
+    let is_open = admin.ssh.as_ref().is_some_and(|ssh| ssh.enable);
+    if let Some(element) = ssh_element.filter(|_| is_open && admin.users.is_empty()) {
+        let text = "there is no <user>: nobody can log in here";
+        warned.push(&element, text.to_owned());
     }
     if let Some(old) = old_web(element, admin.web.is_some())? {
         admin.web = Some(old);

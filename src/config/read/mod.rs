@@ -13,7 +13,7 @@ mod xml;
 
 use std::collections::HashSet;
 
-use roxmltree::Document;
+use roxmltree::{Document, Node};
 
 use self::element::Element;
 use self::service::Listens;
@@ -73,6 +73,7 @@ pub fn read_with(text: &[u8], own: &OwnNames) -> Result<Reading, Error> {
         ));
     }
     let config = config(&root, own, &mut warned)?;
+    warn_of_booleans(document.root_element(), scanned.original, &mut warned);
     Ok(Reading {
         config,
         warnings: warned.positioned(scanned.original),
@@ -112,6 +113,31 @@ fn config(root: &Element<'_>, own: &OwnNames, warned: &mut Warned) -> Result<Con
         );
     }
     Ok(config)
+}
+
+/// Warns of booleans that the ancestors had and that say neither true nor false.
+fn warn_of_booleans(root: Node<'_, '_>, original: &str, warned: &mut Warned) {
+    const BOOLEANS: [&str; 2] = ["enable", "secure"];
+    let is_named = |node: &Node<'_, '_>, name| node.tag_name().name() == name;
+    // On <admin>, whatever is said is true.
+    let elements = root.descendants().filter(|node| !is_named(node, "admin"));
+    for node in elements {
+        for of in BOOLEANS {
+            let Some(found) = node.attribute_node(of) else {
+                continue;
+            };
+            let value = Value {
+                of,
+                text: found.value(),
+                offset: found.range().start,
+                original,
+            };
+            let odd = value.odd_boolean();
+            if let Some(odd) = odd.filter(|_| !node.ancestors().any(|it| is_named(&it, NOTE))) {
+                warned.0.push((value.offset, odd));
+            }
+        }
+    }
 }
 
 /// Takes `name` for `element`, unless one before it has it already.

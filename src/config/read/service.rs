@@ -46,6 +46,7 @@ pub(super) fn service(
     service.enabled = marks.enabled_group(element, &service)?;
     for (group, element) in service.groups.iter().zip(&group_elements) {
         warn_of_no_sessions(group, group.name == service.enabled, element, warned);
+        warn_of_hosts(group, element, warned);
     }
     Ok(service)
 }
@@ -63,6 +64,33 @@ fn warn_of_no_sessions(group: &Group, enabled: bool, element: &Element<'_>, warn
             "group \"{name}\" is enabled, but no host of it is in service: all sessions end"
         );
         warned.push(element, text);
+    }
+}
+
+/// Warns of weights that nothing looks at, and of one address twice.
+fn warn_of_hosts(group: &Group, element: &Element<'_>, warned: &mut Warned) {
+    let (name, scheduler) = (&group.name, &group.scheduler);
+    if !scheduler.algorithm.weighs() && group.hosts.iter().any(|host| host.weight > 1) {
+        let instead = match scheduler.algorithm {
+            Algorithm::RoundRobin => "weightrr",
+            Algorithm::Random => "weightr",
+            _ => "weightlc",
+        };
+        let text = format!(
+            "group \"{name}\" has weights, which {scheduler} does not look at: {instead} does"
+        );
+        warned.push(element, text);
+    }
+    let mut addresses = HashMap::new();
+    for host in &group.hosts {
+        if let Some(first) = addresses.insert(&host.address, &host.name) {
+            let (address, second) = (&host.address, &host.name);
+            let text = format!(
+                "group \"{name}\" has {address} twice, as \"{first}\" and \"{second}\": \
+                 it gets twice the sessions"
+            );
+            warned.push(element, text);
+        }
     }
 }
 

@@ -111,6 +111,6 @@ pub(super) fn logging(element: &Element<'_>) -> Result<Logging, Error> {
             .transpose()?,
         connections: element
             .value("connections")
-            .is_some_and(|value| value.flag()),
+            .map_or(Ok(false), |value| value.boolean())?,
     })
 }

@@ -268,6 +268,41 @@ fn five_words_are_true_and_all_others_false() {
 }
 
 #[test]
+fn a_boolean_that_is_neither_is_warned_of_or_an_error() {
+    let text = "<config><note secure='x'><x enable='y'/></note><admin>\n\
+        <web listen='7001' enable='yse' secure='ture'/>\n\
+        <ssh listen='2222' enable='2'/>\n\
+        <user name='u' access='full' password='$6$a$b'/></admin></config>";
+    let expected = [
+        "1:1: there is no <service>: nothing is balanced",
+        "2:20: enable is \"yse\", which is taken for false: is yes meant?",
+        "2:33: secure is \"ture\", which is taken for false: is true meant?",
+        "3:20: enable is \"2\", which is taken for false: is 1 meant?",
+    ];
+    assert_eq!(warnings(text), expected);
+    let new = read(b"<config><logging connections='ture'/></config>").unwrap_err();
+    assert_eq!(
+        new.to_string(),
+        "1:18: connections is \"ture\" but must be true or false"
+    );
+}
+
+#[test]
+fn what_is_looked_at_by_nobody_is_warned_of() {
+    let text = "<config><service name='s'><listen ip='1'/>\n\
+        <group name='g' scheduler='roundr' enable='1'><host name='a' ip='h:1' weight='5'/>\
+        <host name='b' ip='h:1'/></group>\n\
+        <group name='h' scheduler='weightr'><host ip='h:1' weight='5'/></group></service>\n\
+        <admin><ssh listen='2222'/></admin></config>";
+    let expected = [
+        "2:1: group \"g\" has weights, which roundr does not look at: weightrr does",
+        "2:1: group \"g\" has h:1 twice, as \"a\" and \"b\": it gets twice the sessions",
+        "4:8: there is no <user>: nobody can log in here",
+    ];
+    assert_eq!(warnings(text), expected);
+}
+
+#[test]
 fn a_group_may_be_enabled_in_both_ways_at_once() {
     let groups = "<group name='a'/><group name='b' enable='yes'/><enable group='b'/>";
     assert_eq!(parse(&with_group(groups)).services[0].enabled, "b");

@@ -8,7 +8,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::config::address::is_host_name;
-use crate::config::error::{Error, ErrorKind, Position};
+use crate::config::error::{Error, ErrorKind, Position, Quoted};
+use crate::config::nearest::nearest;
 use crate::config::public_key;
 use crate::config::{Access, AddressError, Host, HostState, OwnNames, Scheduler, Web};
 
@@ -31,7 +32,12 @@ const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 /// What txLoadBalancer wrote for a place that it had none of.
 pub(in crate::config) const NOWHERE: &str = "None";
 
-const SECONDS: &str = "seconds, such as 5 or 0.5, at most ten years";
+const SECONDS: &str =
+    "seconds, such as 5 or 0.5, or with a unit, such as 500ms or 1m, at most ten years";
+
+/// The words that are true, as txLoadBalancer had them, and those that are false.
+const TRUE: [&str; 5] = ["yes", "1", "on", "enable", "true"];
+const FALSE: [&str; 5] = ["no", "0", "off", "disable", "false"];
 
 impl<'a> Value<'a> {
     /// A value that is in no file: only the kind of its errors says something.
@@ -74,16 +80,27 @@ impl Value<'_> {
 
     /// The boolean that it is, if it is one of the words for that.
     pub(in crate::config) fn word(&self) -> Option<bool> {
-        const FALSE: [&str; 5] = ["no", "0", "off", "disable", "false"];
-        let is_false = || {
-            FALSE
-                .iter()
-                .any(|word| self.text.eq_ignore_ascii_case(word))
-        };
-        match flag(self.text) {
-            true => Some(true),
-            false => is_false().then_some(false),
+        match (is_one_of(self.text, TRUE), is_one_of(self.text, FALSE)) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            _ => None,
         }
+    }
+
+    /// What is odd about a boolean that the ancestors knew: they took what is neither for
+    /// false.
+    pub(super) fn odd_boolean(&self) -> Option<String> {
+        if self.word().is_some() {
+            return None;
+        }
+        let (of, found) = (self.of, Quoted(self.text));
+        let advice = match nearest(self.text, TRUE.into_iter().chain(FALSE)) {
+            Some(word) => format!("is {word} meant?"),
+            None => "write true or false".to_owned(),
+        };
+        Some(format!(
+            "{of} is {found}, which is taken for false: {advice}"
+        ))
     }
 
     /// A boolean of which the ancestors knew nothing: what is neither is an error.
@@ -215,9 +232,11 @@ impl Value<'_> {
 
 /// Whether a word is one of the five that are true.
 pub(in crate::config) fn flag(text: &str) -> bool {
-    ["yes", "1", "on", "enable", "true"]
-        .iter()
-        .any(|word| text.eq_ignore_ascii_case(word))
+    is_one_of(text, TRUE)
+}
+
+fn is_one_of(text: &str, words: [&str; 5]) -> bool {
+    words.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
 /// Whether something may be called so. U+FFFE and U+FFFF are no characters of XML.
@@ -232,24 +251,36 @@ fn is_one_line(text: &str) -> bool {
     })
 }
 
-/// Digits with at most one point, exact to the nanosecond; what is less than that
-/// is dropped, unless nothing would be left of it.
+/// Digits with at most one point, and perhaps a unit, exact to the nanosecond; what is
+/// less than that is dropped, unless nothing would be left of it.
 fn parse_seconds(text: &str) -> Option<Duration> {
     const NANOSECOND_DIGITS: usize = 9;
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    const SECOND_NS: u128 = 1_000_000_000;
+    const UNITS: [(&str, u128); 5] = [
+        ("ms", SECOND_NS / 1000),
+        ("s", SECOND_NS),
+        ("m", 60 * SECOND_NS),
+        ("h", 3600 * SECOND_NS),
+        ("d", 86_400 * SECOND_NS),
+    ];
+    let units = UNITS.into_iter();
+    let mut with_unit = units.filter_map(|(unit, ns)| Some((text.strip_suffix(unit)?, ns)));
+    let (number, unit_ns) = with_unit.next().unwrap_or((text, SECOND_NS));
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     if (whole.is_empty() && fraction.is_empty()) || !all_digits(whole) || !all_digits(fraction) {
         return None;
     }
-    let seconds = if whole.is_empty() {
-        0
-    } else {
-        whole.parse().ok()?
+    let whole: u64 = match whole {
+        "" => 0,
+        whole => whole.parse().ok()?,
     };
     let kept = &fraction[..fraction.len().min(NANOSECOND_DIGITS)];
-    let nanoseconds = format!("{kept:0<NANOSECOND_DIGITS$}").parse().ok()?;
-    let duration = Duration::new(seconds, nanoseconds);
-    let says_zero = text.bytes().all(|byte| matches!(byte, b'0' | b'.'));
+    let fraction: u128 = format!("{kept:0<NANOSECOND_DIGITS$}").parse().ok()?;
+    let all_ns = u128::from(whole) * unit_ns + fraction * unit_ns / SECOND_NS;
+    let seconds = u64::try_from(all_ns / SECOND_NS).ok()?;
+    let duration = Duration::new(seconds, u32::try_from(all_ns % SECOND_NS).ok()?);
+    let says_zero = number.bytes().all(|byte| matches!(byte, b'0' | b'.'));
     (says_zero || !duration.is_zero()).then_some(duration)
 }
 
@@ -268,6 +299,13 @@ mod tests {
             ("5.", Duration::from_secs(5)),
             ("300000000.000000001", Duration::new(300_000_000, 1)),
             ("0.30000000000000004", Duration::from_millis(300)),
+            ("5s", Duration::from_secs(5)),
+            ("500ms", Duration::from_millis(500)),
+            (".5ms", Duration::from_micros(500)),
+            ("1.5m", Duration::from_secs(90)),
+            ("2h", Duration::from_secs(7200)),
+            ("1d", Duration::from_secs(86_400)),
+            ("0ms", Duration::ZERO),
         ];
         for (text, duration) in cases {
             assert_eq!(parse_seconds(text), Some(duration), "{text}");
@@ -280,7 +318,13 @@ mod tests {
             "NaN",
             "inf",
             "1e3",
-            "5s",
+            "s",
+            ".ms",
+            "5 s",
+            "5S",
+            "5sm",
+            "5us",
+            "0.0000001ms",
             " 5",
             "1.2.3",
             "0.0000000001",

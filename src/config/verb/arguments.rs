@@ -98,8 +98,8 @@ impl<'a> Arguments<'a> {
         self.must(key, Value::name)
     }
 
-    pub(super) fn force(&self) -> bool {
-        self.optional("force").is_some_and(|value| value.flag())
+    pub(super) fn force(&self) -> Result<bool, ParseError> {
+        Ok(self.maybe("force", Value::boolean)?.unwrap_or_default())
     }
 
     pub(super) fn group(&self) -> Result<GroupKey, ParseError> {

@@ -124,11 +124,11 @@ impl Arguments<'_> {
                     Some(address) => HostChoice::Address(address),
                     None => HostChoice::Name(self.name("name")?),
                 },
-                force: self.force(),
+                force: self.force()?,
             },
             "delAllHosts" => Verb::DelAllHosts {
                 group: self.group()?,
-                force: self.force(),
+                force: self.force()?,
             },
             "setHost" => Verb::SetHost {
                 host: self.host()?,
@@ -174,7 +174,7 @@ impl Arguments<'_> {
             },
             "delGroup" => Verb::DelGroup {
                 group,
-                force: self.force(),
+                force: self.force()?,
             },
             "enableGroup" => Verb::EnableGroup { group },
             "changeScheduler" => Verb::ChangeScheduler {
@@ -266,10 +266,10 @@ impl Arguments<'_> {
         Ok(match self.schema.name {
             "retryHost" => Action::RetryHost { host: self.host()? },
             "saveConfig" => Action::SaveConfig {
-                force: self.force(),
+                force: self.force()?,
             },
             "reload" => Action::Reload {
-                force: self.force(),
+                force: self.force()?,
             },
             "reopenLog" => Action::ReopenLog,
             "shutdown" => Action::Shutdown {

@@ -116,7 +116,7 @@ pub enum Takes {
     Access,
     /// `effect`, `running` or `stored`.
     View,
-    /// `true`, or anything that is not.
+    /// `true` or `false`, or another word for it.
     Flag,
     /// A time in seconds; 0 is never.
     Seconds,

@@ -212,7 +212,7 @@ fn a_wrong_value_is_told_what_would_be_right() {
         ),
         (
             "setService service=s idleTimeout=1m",
-            "idleTimeout is \"1m\" but must be seconds, such as 5 or 0.5, at most ten years",
+            "idleTimeout is \"1m\" but must be seconds, such as 5 or 0.5, or with a unit, such as 500ms or 1m, at most ten years",
         ),
         (
             "addUser name=ann access=all",
@@ -224,7 +224,7 @@ fn a_wrong_value_is_told_what_would_be_right() {
         ),
         (
             "shutdown grace=soon",
-            "grace is \"soon\" but must be seconds, such as 5 or 0.5, at most ten years",
+            "grace is \"soon\" but must be seconds, such as 5 or 0.5, or with a unit, such as 500ms or 1m, at most ten years",
         ),
         ("status \"", "a quote is not closed: write \\\" for one"),
         (

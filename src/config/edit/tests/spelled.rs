@@ -195,7 +195,8 @@ fn respelled(name: &str, value: &str, random: &mut Random) -> String {
         ("ampMode", mode) => pick(random, &[mode, &mode[1..]]),
         ("secure", "secure" | "2") => value.to_owned(),
         ("secure", _) => pick(random, &["false", "False", "no", "0", "off"]),
-        ("enable" | "connections", _) => pick(random, &["false", "False", "no", "0", "", "off"]),
+        ("connections", _) => pick(random, &["false", "False", "no", "0", "Off"]),
+        ("enable", _) => pick(random, &["false", "False", "no", "0", "", "off"]),
         ("refresh", "0") => pick(random, &["0", "0.0", "False", "no", "off"]),
         ("refresh", "30") => pick(random, &["30", "030.", "True", "yes"]),
         (

@@ -314,7 +314,7 @@ fn wrong_settings() {
             ),
             (
                 "<admin listen='1' refresh='maybe'/>",
-                "2:19: refresh is \"maybe\" but must be seconds, such as 5 or 0.5, at most ten years",
+                "2:19: refresh is \"maybe\" but must be seconds, such as 5 or 0.5, or with a unit, such as 500ms or 1m, at most ten years",
             ),
             (
                 "<admin listen='1'><web listen='2'/></admin>",

@@ -85,7 +85,8 @@ impl OptionSchema {
             Takes::Path => value.path().map(|_| false)?,
             Takes::Mode => value.mode().map(|_| false)?,
             Takes::HostNames => value.host_names().map(|_| false)?,
-            _ => self.is_element() && !value.flag(),
+            Takes::Flag => !value.boolean()? && self.is_element(),
+            _ => false,
         };
         Ok((!is_none).then_some(value))
     }
