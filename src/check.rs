@@ -79,7 +79,12 @@ fn read_secrets(file: &Path, config: &Config) -> Result<(), Exit> {
 #[cfg(not(feature = "https"))]
 fn check_certificate(cert: &Path, key: &Path) -> Result<Option<String>, String> {
     for path in [cert, key] {
-        std::fs::File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let named = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
+        let metadata = std::fs::metadata(path).map_err(|error| named(&error))?;
+        if !metadata.is_file() {
+            return Err(named(&"it is no regular file"));
+        }
+        std::fs::File::open(path).map_err(|error| named(&error))?;
     }
     Ok(None)
 }

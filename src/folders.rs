@@ -92,11 +92,15 @@ pub(crate) fn open_log(file: &Path, owner: &Identity) -> io::Result<Option<File>
     options
         .append(true)
         .custom_flags(flags.bits().cast_signed());
+    let is_safe = |it: &Metadata| {
+        let is_known = [0, owner.uid.as_raw()].contains(&it.uid());
+        it.is_file() && it.nlink() == 1 && is_known
+    };
     match symlink_metadata(file) {
-        Ok(there) if is_plain(&there) => {
+        Ok(there) if is_safe(&there) => {
             let opened = options.open(file)?;
-            // A group that may write to the folder may have been quick.
-            Ok(is_plain(&opened.metadata()?).then_some(opened))
+            // Who may make files in the folder may have been quick.
+            Ok(is_safe(&opened.metadata()?).then_some(opened))
         }
         Ok(_) => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -111,19 +115,16 @@ pub(crate) fn open_log(file: &Path, owner: &Identity) -> io::Result<Option<File>
 /// Whether `owner` could put another file there: then root does not read the configuration,
 /// for it could be had to read any.
 pub(crate) fn can_replace(owner: &Identity, file: &Path) -> bool {
-    let harmless = |it: &Metadata, is_last| {
-        it.uid() != owner.uid.as_raw() && !(may_write(it, owner) && !is_sticky(it, is_last))
+    let harmless = |it: &Metadata, _| {
+        it.uid() != owner.uid.as_raw() && !(may_write(it, owner) && !is_sticky(it))
     };
     !absolute(file).is_ok_and(|file| leads(&file, &harmless, MOST_LINKS))
 }
 
 /// Whether anybody but root may write to this file, or put another one there.
 pub(crate) fn others_may_replace(file: &Path) -> bool {
-    let folder = file.parent().unwrap_or(file);
-    [folder, file].iter().any(|it| {
-        let metadata = std::fs::metadata(it);
-        metadata.is_ok_and(|it| it.uid() != 0 || it.mode() & 0o022 != 0)
-    })
+    let roots = |it: &Metadata, _| it.uid() == 0 && (it.mode() & 0o022 == 0 || is_sticky(it));
+    !absolute(file).is_ok_and(|file| leads(&file, &roots, MOST_LINKS))
 }
 
 /// Whether what is found at `folder`, which need not be there, is up to root alone. A group
@@ -131,7 +132,7 @@ pub(crate) fn others_may_replace(file: &Path) -> bool {
 fn leads_where_root_says(folder: &Path, owner: &Identity) -> bool {
     let roots = |it: &Metadata, is_last| {
         let others = it.mode() & 0o022 != 0 && !(is_last && !may_write(it, owner));
-        it.uid() == 0 && (!others || is_sticky(it, is_last))
+        it.uid() == 0 && (!others || is_sticky(it))
     };
     absolute(folder).is_ok_and(|folder| leads(&folder, &roots, MOST_LINKS))
 }
@@ -159,19 +160,14 @@ fn leads(path: &Path, good: &dyn Fn(&Metadata, bool) -> bool, links: u32) -> boo
     })
 }
 
-/// What is below a sticky folder is its owner's to change, and that one is asked about.
-fn is_sticky(metadata: &Metadata, is_last: bool) -> bool {
-    metadata.is_dir() && metadata.mode() & 0o1000 != 0 && !is_last
+/// What is in a sticky folder is its owner's to replace, and that one is asked about.
+fn is_sticky(metadata: &Metadata) -> bool {
+    metadata.is_dir() && metadata.mode() & 0o1000 != 0
 }
 
 fn may_write(metadata: &Metadata, owner: &Identity) -> bool {
     let bit = |bit: u32| metadata.mode() & bit != 0;
     bit(0o002) || (bit(0o020) && metadata.gid() == owner.gid.as_raw())
-}
-
-/// A regular file without a second name.
-fn is_plain(metadata: &Metadata) -> bool {
-    metadata.is_file() && metadata.nlink() == 1
 }
 
 fn cannot(path: &Path, error: &io::Error) -> Exit {

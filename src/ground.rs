@@ -150,16 +150,22 @@ impl Standing {
 
 /// Reads the configuration in `file`, as [`Ground::read`] says.
 pub(crate) fn read(file: &Path, privileges: &Privileges) -> Result<(File, Reading), Exit> {
-    let as_root = privileges
-        .identity()
-        .is_none_or(|owner| !folders::can_replace(owner, file));
-    let read = match as_root {
-        true => File::read(file),
-        false => privileges
-            .lend(|| File::read(file))
-            .map_err(|error| Exit::other(&error))?,
+    let owner = privileges.identity();
+    let Some(owner) = owner.filter(|owner| folders::can_replace(owner, file)) else {
+        return File::read(file).map_err(|error| file_exit(&error));
     };
-    read.map_err(|error| file_exit(&error))
+    let read = privileges.lend(|| File::read(file));
+    read.map_err(|error| Exit::other(&error))?.map_err(|error| {
+        let Exit { status, message } = file_exit(&error);
+        let advice = match status {
+            Exit::NO_PERMISSION => format!(
+                " (it is read as {}, who could put another file there)",
+                owner.user
+            ),
+            _ => String::new(),
+        };
+        Exit::new(status, &format!("{message}{advice}"))
+    })
 }
 
 /// A path as it is seen from where txlb was started.

@@ -20,7 +20,7 @@ use support::client::who;
 use support::config::web_service;
 use support::daemon::{Daemon, start_command, write_config};
 use support::host::Host;
-use support::txlb::{Folder, command, finish, run, text};
+use support::txlb::{Finished, Folder, command, finish, run, text};
 use support::until;
 
 /// Somebody who owns nothing, and is in no list of users.
@@ -28,8 +28,8 @@ const UID: u32 = 54_321;
 const GID: u32 = 54_322;
 const USER: [&str; 4] = ["-u", "54321", "-g", "54322"];
 
-/// A folder with a configuration that serves this host; the folder is root's, the
-/// control socket's is not.
+/// A folder with a configuration that serves this host; the folder is root's, that of the
+/// control socket and of the log is not.
 fn folder_for(host: &Host) -> Folder {
     let folder = Folder::new();
     let own = folder.file("own");
@@ -37,19 +37,46 @@ fn folder_for(host: &Host) -> Folder {
     chown(&own, Some(UID), Some(GID)).unwrap();
     fs::set_permissions(&own, Permissions::from_mode(0o2770)).unwrap();
     let file = write_config(&folder, &web_service("", "roundr", &[host.address()]));
-    let config = fs::read_to_string(&file).unwrap();
-    let socket = own.join("control.sock");
-    folder.write(
-        "config.xml",
-        config.replace(text(&folder.file("control.sock")), text(&socket)),
-    );
+    let mut config = fs::read_to_string(&file).unwrap();
+    for name in ["control.sock", "log"] {
+        config = config.replace(
+            &format!("\"{}\"", text(&folder.file(name))),
+            &format!("\"{}\"", text(&own.join(name))),
+        );
+    }
+    folder.write("config.xml", config);
     folder
 }
 
 fn start(folder: &Folder, options: &[&str]) -> Daemon {
-    let mut daemon = Daemon::start(folder, options);
-    daemon.socket = folder.file("own").join("control.sock");
+    started(folder, &finish(start_command(folder, options)))
+}
+
+fn started(folder: &Folder, finished: &Finished) -> Daemon {
+    let mut daemon = Daemon::started(folder, finished);
+    let own = folder.file("own");
+    (daemon.socket, daemon.log) = (own.join("control.sock"), own.join("log"));
     daemon
+}
+
+/// The same configuration with another log.
+fn log_to(folder: &Folder, log: &Path) {
+    let config = fs::read_to_string(folder.file("config.xml")).unwrap();
+    let own = folder.file("own").join("log");
+    folder.write("config.xml", config.replace(text(&own), text(log)));
+}
+
+/// What there is to know of a file that is not to be touched.
+fn state_of(file: &Path) -> (u32, u32, u32, Vec<u8>) {
+    let it = fs::metadata(file).unwrap();
+    (it.uid(), it.gid(), it.mode(), fs::read(file).unwrap())
+}
+
+/// Something as the user would do it.
+fn as_user(script: &str, file: &Path) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).arg(file).uid(UID).gid(GID);
+    assert!(shell.status().unwrap().success(), "{script}");
 }
 
 /// A port below 1024 that nobody has, not even another test.
@@ -137,8 +164,10 @@ fn a_number_is_in_the_group_of_its_own_and_never_in_roots() {
     let daemon = start(&folder, &["-u", "54321"]);
     assert_eq!(everywhere(&daemon, "Gid"), "54321 54321 54321 54321");
     daemon.stop();
-    // By name, as the list of users has it; the log was made for the other one.
+    // By name, as the list of users has it; log and folder were the other one's.
     fs::remove_file(&daemon.log).unwrap();
+    let own = folder.file("own");
+    fs::set_permissions(&own, Permissions::from_mode(0o2770)).unwrap();
     let daemon = start(&folder, &["-u", "nobody", "-g", "54322"]);
     assert_eq!(everywhere(&daemon, "Gid"), "54322 54322 54322 54322");
     assert_ne!(everywhere(&daemon, "Uid"), "0 0 0 0");
@@ -177,10 +206,12 @@ fn saving_takes_a_folder_of_the_groups_and_the_error_says_so() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_log_is_its_users_and_reopening_takes_another_of_theirs() {
+fn a_log_that_root_names_is_made_for_its_user_and_reopening_takes_another_of_theirs() {
     let host = Host::new("a");
     let folder = folder_for(&host);
-    let daemon = start(&folder, &USER);
+    let log = folder.file("log");
+    let mut daemon = start(&folder, &[&USER[..], &["-l", text(&log)]].concat());
+    daemon.log = log;
     let metadata = fs::metadata(&daemon.log).unwrap();
     assert_eq!((metadata.uid(), metadata.gid()), (UID, GID));
     assert_eq!(metadata.mode() & 0o777, 0o640);
@@ -202,22 +233,178 @@ fn a_log_is_its_users_and_reopening_takes_another_of_theirs() {
 
 #[test]
 #[ignore = "needs root"]
-fn root_follows_no_link_that_the_user_may_have_made() {
+fn a_log_that_the_configuration_names_is_opened_by_the_user_alone() {
     let host = Host::new("a");
     let folder = folder_for(&host);
-    let (link, target) = (folder.file("own").join("log"), folder.file("precious"));
-    fs::write(&target, "").unwrap();
-    std::os::unix::fs::symlink(&target, &link).unwrap();
-    let options = [&USER[..], &["-l", text(&link)]].concat();
-    let refused = finish(start_command(&folder, &options));
+    let precious = folder.write("precious", "root:x:0:0\n");
+    fs::set_permissions(&precious, Permissions::from_mode(0o600)).unwrap();
+    let before = state_of(&precious);
+    log_to(&folder, &precious);
+    let refused = finish(start_command(&folder, &USER));
     assert_eq!(refused.status, Some(73), "{refused:?}");
-    assert_eq!(fs::read(&target).unwrap(), b"");
+    let advice = format!("'chown 54321 {}'", text(&precious));
+    assert!(refused.stderr.contains(&advice), "{refused:?}");
+    assert_eq!(state_of(&precious), before);
+
+    let folder = folder_for(&host);
+    let new = folder.file("ld.so.preload");
+    log_to(&folder, &new);
+    let refused = finish(start_command(&folder, &USER));
+    assert_eq!(refused.status, Some(73), "{refused:?}");
+    assert!(!new.exists());
+
+    // What is said before it is open is in it all the same.
+    let folder = folder_for(&host);
+    let daemon = start(&folder, &USER);
+    assert_eq!(fs::metadata(&daemon.log).unwrap().uid(), UID);
+    daemon.wait_for(" service web listens at ");
+    daemon.stop();
+}
+
+#[test]
+#[ignore = "needs root"]
+fn root_opens_no_log_where_others_decide_what_it_is() {
+    let host = Host::new("a");
+    let folder = folder_for(&host);
+    let (own, precious) = (folder.file("own"), folder.write("precious", ""));
+    fs::set_permissions(&precious, Permissions::from_mode(0o600)).unwrap();
+    let before = state_of(&precious);
+    let roots = folder.file("roots");
+    fs::create_dir(&roots).unwrap();
+    let log = |name: &str| roots.join(name);
+    std::os::unix::fs::symlink(&precious, log("link")).unwrap();
+    fs::hard_link(&precious, log("name")).unwrap();
+    fs::create_dir(log("folder")).unwrap();
+    // A folder on the way is the user's.
+    std::os::unix::fs::symlink(&roots, own.join("way")).unwrap();
+    std::os::unix::fs::symlink(&precious, own.join("link")).unwrap();
+    for file in [
+        log("link"),
+        log("name"),
+        log("folder"),
+        own.join("link"),
+        own.join("way").join("new"),
+    ] {
+        let refused = finish(start_command(
+            &folder,
+            &[&USER[..], &["-l", text(&file)]].concat(),
+        ));
+        assert_eq!(refused.status, Some(73), "{refused:?}");
+        assert_eq!(state_of(&precious), before, "{}", file.display());
+        assert!(!log("new").exists());
+    }
     // In a folder of theirs they make it themselves.
-    fs::remove_file(&link).unwrap();
-    let mut daemon = start(&folder, &options);
-    daemon.log = link;
+    let file = own.join("other");
+    let mut daemon = start(&folder, &[&USER[..], &["-l", text(&file)]].concat());
+    daemon.log = file;
     assert_eq!(who(daemon.address()), "a");
     assert_eq!(fs::metadata(&daemon.log).unwrap().uid(), UID);
+    daemon.stop();
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_configuration_that_the_user_can_replace_is_read_by_the_user() {
+    let host = Host::new("a");
+    let folder = folder_for(&host);
+    let config = fs::read_to_string(folder.file("config.xml")).unwrap();
+    let secret = folder.write("secret.xml", &config);
+    fs::set_permissions(&secret, Permissions::from_mode(0o600)).unwrap();
+    let link = folder.file("own").join("config.xml");
+    std::os::unix::fs::symlink(&secret, &link).unwrap();
+    for options in [&["-t"][..], &["-D", "-p", text(&folder.file("pid"))]] {
+        let options = [options, &USER[..], &["-f", text(&link)]].concat();
+        let refused = run(&options);
+        assert_eq!(refused.status, Some(77), "{refused:?}");
+        assert!(refused.stderr.contains("read as 54321"), "{refused:?}");
+    }
+    fs::remove_file(&link).unwrap();
+    as_user("cat >\"$0\" </dev/null", &link);
+    fs::write(&link, config).unwrap();
+    let pid_file = folder.file("pid");
+    let options = ["-D", "-p", text(&pid_file), "-f", text(&link)];
+    let finished = run(&[&options[..], &USER[..]].concat());
+    let daemon = started(&folder, &finished);
+    // Root again for all that comes between, and none of it in the end.
+    assert_eq!(everywhere(&daemon, "Uid"), "54321 54321 54321 54321");
+    assert_eq!(everywhere(&daemon, "Groups"), "");
+    daemon.stop();
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_pid_file_is_roots_and_no_descriptor_can_write_to_it() {
+    let host = Host::new("a");
+    let folder = folder_for(&host);
+    // Where root keeps it: the user may make files there, too.
+    let place = folder.file("run");
+    fs::create_dir(&place).unwrap();
+    chown(&place, Some(0), Some(GID)).unwrap();
+    fs::set_permissions(&place, Permissions::from_mode(0o1770)).unwrap();
+    let pid_file = place.join("pid");
+    as_user("echo 17 >\"$0\"", &pid_file);
+    let mut daemon = {
+        let options = [&USER[..], &["-p", text(&pid_file)]].concat();
+        let mut start = command(&["-D", "-w", "1", "-f", text(&folder.file("config.xml"))]);
+        start
+            .args(&options)
+            .env("STATE_DIRECTORY", folder.file("state"));
+        let finished = finish(start);
+        fs::copy(&pid_file, folder.file("pid")).unwrap();
+        started(&folder, &finished)
+    };
+    daemon.pid_file = pid_file.clone();
+    assert_eq!(fs::metadata(&pid_file).unwrap().uid(), 0);
+    for entry in fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap() {
+        let (path, name) = (entry.as_ref().unwrap().path(), entry.unwrap().file_name());
+        let info = format!("/proc/{}/fdinfo/{}", daemon.pid(), name.to_str().unwrap());
+        let info = fs::read_to_string(info).unwrap();
+        let flags = info
+            .lines()
+            .find_map(|it| it.strip_prefix("flags:"))
+            .unwrap();
+        let writes = u32::from_str_radix(flags.trim(), 8).unwrap() & 3 != 0;
+        let about = fs::metadata(&path).unwrap();
+        assert!(
+            !writes || !about.is_file() || about.uid() == UID,
+            "{:?}",
+            fs::read_link(path)
+        );
+    }
+    let told = run(&["-s", "pid", "-p", text(&pid_file)]);
+    assert_eq!(told.stdout, format!("{}\n", daemon.pid()));
+    let number = fs::read(&pid_file).unwrap();
+    daemon.stop();
+    // Neither file nor folder is the user's: the number stays, and counts for nothing.
+    assert_eq!(fs::read(&pid_file).unwrap(), number);
+    let gone = run(&["-s", "stop", "-p", text(&pid_file)]);
+    assert!(gone.stderr.contains("none is running"), "{gone:?}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn doors_make_nothing_where_root_alone_may() {
+    let host = Host::new("a");
+    let folder = folder_for(&host);
+    let config = fs::read_to_string(folder.file("config.xml")).unwrap();
+    let own = folder.file("own").join("control.sock");
+    let socket = folder.file("cron.d").join("job");
+    fs::create_dir(folder.file("cron.d")).unwrap();
+    folder.write("config.xml", config.replace(text(&own), text(&socket)));
+    let refused = finish(start_command(&folder, &USER));
+    assert_eq!(refused.status, Some(77), "{refused:?}");
+    assert!(!socket.exists());
+
+    // A state folder that would be made where the user's link leads.
+    folder.write(
+        "config.xml",
+        config.replace("</config>", "<admin/></config>"),
+    );
+    std::os::unix::fs::symlink(folder.file("cron.d"), folder.file("own").join("link")).unwrap();
+    let mut start = start_command(&folder, &USER);
+    start.env("STATE_DIRECTORY", folder.file("own").join("link/state"));
+    let daemon = started(&folder, &finish(start));
+    assert_eq!(fs::read_dir(folder.file("cron.d")).unwrap().count(), 0);
     daemon.stop();
 }
 
@@ -244,6 +431,7 @@ fn in_a_jail_there_is_nothing_but_what_is_in_the_folder() {
     let service = web_service("", "roundr", &[host.address()]);
     let config = format!("<config>{service}<control/><logging file='/log'/></config>");
     jail.write("config.xml", config);
+    chown(jail.write("log", ""), Some(54_321), None).unwrap();
     let mut jailed = command(&["-D", "-f", "config.xml", "-w", "2", "-u", "54321"]);
     jailed.args(["-j", text(jail.path()), "-p", text(&folder.file("pid"))]);
     let mut daemon = Daemon::started(&folder, &finish(jailed));
@@ -258,9 +446,10 @@ fn in_a_jail_there_is_nothing_but_what_is_in_the_folder() {
     let complaint = daemon.ask(&["saveConfig"]).unwrap_err();
     let outside = format!("'chgrp 54321 {}/'", jail.path().display());
     assert!(complaint.contains(&outside), "{complaint}");
+    let number = format!("{}\n", daemon.pid());
     daemon.stop();
-    // It is out of reach, so it is emptied.
-    assert_eq!(fs::read(&daemon.pid_file).unwrap(), b"");
+    // It is out of reach, so it stays.
+    assert_eq!(fs::read_to_string(&daemon.pid_file).unwrap(), number);
     let gone = run(&["-s", "reload", "-p", text(&daemon.pid_file)]);
     assert!(gone.stderr.contains("none is running"), "{gone:?}");
 }
@@ -335,8 +524,7 @@ fn only_root_may_become_somebody_else() {
         assert_eq!(refused.stderr.lines().count(), 1, "{refused:?}");
     }
     // Whoever it is already need not become so.
-    let mut daemon = Daemon::started(&folder, &finish(as_user(&USER)));
-    daemon.socket = folder.file("own").join("control.sock");
+    let daemon = started(&folder, &finish(as_user(&USER)));
     assert_eq!(who(daemon.address()), "a");
     daemon.stop();
 }

@@ -1,3 +1,5 @@
+//! What is taken for a PID file, by whom it is held, and who is signalled.
+
 use std::os::unix::fs::symlink;
 use std::process::{Child, Command, Stdio};
 
