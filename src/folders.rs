@@ -116,7 +116,7 @@ pub(crate) fn open_log(file: &Path, owner: &Identity) -> io::Result<Option<File>
 /// for it could be had to read any.
 pub(crate) fn can_replace(owner: &Identity, file: &Path) -> bool {
     let harmless = |it: &Metadata, _| {
-        it.uid() != owner.uid.as_raw() && !(may_write(it, owner) && !is_sticky(it))
+        it.uid() != owner.uid.as_raw() && (is_sticky(it) || !may_write(it, owner))
     };
     !absolute(file).is_ok_and(|file| leads(&file, &harmless, MOST_LINKS))
 }
@@ -130,8 +130,8 @@ pub(crate) fn others_may_replace(file: &Path) -> bool {
 /// Whether what is found at `folder`, which need not be there, is up to root alone. A group
 /// other than the owner's may make files in the last one.
 fn leads_where_root_says(folder: &Path, owner: &Identity) -> bool {
-    let roots = |it: &Metadata, is_last| {
-        let others = it.mode() & 0o022 != 0 && !(is_last && !may_write(it, owner));
+    let roots = |it: &Metadata, is_last: bool| {
+        let others = it.mode() & 0o022 != 0 && (!is_last || may_write(it, owner));
         it.uid() == 0 && (!others || is_sticky(it))
     };
     absolute(folder).is_ok_and(|folder| leads(&folder, &roots, MOST_LINKS))

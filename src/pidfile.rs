@@ -295,6 +295,10 @@ fn is_at(path: &Path, file: &File) -> bool {
 
 /// Another process that has a record lock on it. Where that cannot be seen, as from within
 /// a container, it is no number of a process.
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "small constants, whose type differs between systems"
+)]
 fn holder(file: &File) -> io::Result<Option<i32>> {
     let mut lock = libc::flock {
         // Exclusive, so that a shared one is in the way as well.
@@ -309,7 +313,7 @@ fn holder(file: &File) -> io::Result<Option<i32>> {
         l_pad: [0; 4],
     };
     fcntl(file, FcntlArg::F_GETLK(&mut lock))?;
-    Ok((i32::from(lock.l_type) != i32::from(libc::F_UNLCK)).then_some(lock.l_pid))
+    Ok((lock.l_type != libc::F_UNLCK as _).then_some(lock.l_pid))
 }
 
 /// The process that holds it and whose number is in it, if there is one.
