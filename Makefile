@@ -67,7 +67,7 @@ install: $(PROGRAM)
 	$(INSTALL) -m 644 etc/completions/txlb.bash $(DESTDIR)$(BASHDIR)/txlb
 	$(INSTALL) -m 644 etc/completions/_txlb $(DESTDIR)$(ZSHDIR)/_txlb
 	$(INSTALL) -m 644 etc/completions/txlb.fish $(DESTDIR)$(FISHDIR)/txlb.fish
-	test -e $(DESTDIR)$(SYSCONFDIR)/txlb/config.xml || \
+	test -e $(DESTDIR)$(SYSCONFDIR)/txlb/config.xml || test -h $(DESTDIR)$(SYSCONFDIR)/txlb/config.xml || \
 		$(INSTALL) -m 660 etc/txlb/config.xml $(DESTDIR)$(SYSCONFDIR)/txlb/config.xml
 	put() { \
 		$(INSTALL) -d "$$(dirname "$(DESTDIR)$$3")" && \

@@ -5,24 +5,31 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::process::geteuid;
+
 #[cfg(feature = "https")]
 use txlb::admin::check_certificate;
 use txlb::config::{Config, print};
-use txlb::director::{File, unresolved_names};
+use txlb::director::unresolved_names;
 
+use crate::cli::Footing;
 use crate::exit::Exit;
+use crate::ground;
 use crate::output;
-use crate::privileges::enter_jail;
-use crate::serve::file_exit;
+use crate::privileges::{Privileges, enter_jail};
 
 /// How long the names may take to resolve.
 const NAMES_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Checks the configuration in `file`, which is in `jail` if there is one, like the rest of
-/// what it names; with `show`, prints what is in effect.
-pub(crate) fn run(file: &Path, jail: Option<&Path>, show: bool) -> Result<(), Exit> {
-    jail.map(enter_jail).transpose()?;
-    let (_, reading) = File::read(file).map_err(|error| file_exit(&error))?;
+/// Checks the configuration in `file`, in the jail of `footing` if there is one, and as its
+/// user if root asks; with `show`, prints what is in effect.
+pub(crate) fn run(file: &Path, footing: &Footing, show: bool) -> Result<(), Exit> {
+    let user = footing.user.as_deref().filter(|_| geteuid().is_root());
+    let privileges = Privileges::plan(user, footing.group.as_deref())?;
+    footing.jail.as_deref().map(enter_jail).transpose()?;
+    let (_, reading) = ground::read(file, &privileges)?;
+    // What it names is read by the user when txlb runs.
+    privileges.give_up()?;
     for warning in &reading.warnings {
         output::note(&format!(
             "{}:{}: warning: {}",
@@ -72,7 +79,12 @@ fn read_secrets(file: &Path, config: &Config) -> Result<(), Exit> {
 #[cfg(not(feature = "https"))]
 fn check_certificate(cert: &Path, key: &Path) -> Result<Option<String>, String> {
     for path in [cert, key] {
-        std::fs::File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let named = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
+        let metadata = std::fs::metadata(path).map_err(|error| named(&error))?;
+        if !metadata.is_file() {
+            return Err(named(&"it is no regular file"));
+        }
+        std::fs::File::open(path).map_err(|error| named(&error))?;
     }
     Ok(None)
 }

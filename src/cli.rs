@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use getopts::{Matches, Options, ParsingStyle};
+use rustix::process::Signal;
 use txlb::config::{Config, Control};
 
 use crate::ctl::Errand;
@@ -23,13 +24,14 @@ pub(crate) enum Command {
     /// `-t`, and with `print` `-T`
     Check {
         file: PathBuf,
-        /// What its paths are in.
-        jail: Option<PathBuf>,
+        /// As whom, and where its paths are.
+        footing: Footing,
         print: bool,
     },
     /// `-s`
     Send {
-        signal: rustix::process::Signal,
+        /// What is to be sent; without it, only who it would be is told.
+        signal: Option<Signal>,
         pid_file: PathBuf,
     },
     /// `ctl`
@@ -138,8 +140,8 @@ const FLAGS: &[Flag] = &[
     flag("S", "SCHEDULER", "no file: how to pick a host (leastc)"),
     flag(
         "s",
-        "reload|stop|quit|reopen",
-        "tell the txlb that holds the PID file",
+        "reload|stop|quit|reopen|pid",
+        "tell the txlb that holds the PID file, or who that is",
     ),
     Flag {
         long: "version",
@@ -171,10 +173,10 @@ txlb balances TCP connections over hosts.
 
     txlb [-D] [-f FILE] [-p PIDFILE] [-u USER] [-g GROUP] [-j DIR] [-l LOG]
          [-w N] [-q | -v] [--no-sandbox]
-    txlb -t | -T [-f FILE] [-j DIR]
+    txlb -t | -T [-f FILE] [-u USER] [-g GROUP] [-j DIR]
     txlb --demo
     txlb -L ADDR -B ADDR[,weight=N] ... [-S SCHEDULER]
-    txlb -s reload|stop|quit|reopen [-p PIDFILE]
+    txlb -s reload|stop|quit|reopen|pid [-p PIDFILE]
     txlb ctl [-C SOCKET] [--json] [VERB [key=value ...]]
     txlb diff OLD.xml NEW.xml
     txlb passwd
@@ -244,7 +246,7 @@ fn check(matches: &Matches) -> Result<Command, Exit> {
     match source(matches)? {
         Source::File(file) => Ok(Command::Check {
             file,
-            jail: matches.opt_str("j").map(PathBuf::from),
+            footing: footing(matches)?,
             print: matches.opt_present("T"),
         }),
         Source::CommandLine(_) | Source::Demo => Err(wrong(
@@ -391,15 +393,15 @@ fn workers(text: &str) -> Result<usize, Exit> {
 /// More threads than any machine has use for.
 const MAX_WORKERS: usize = 1024;
 
-fn signal(word: &str) -> Result<rustix::process::Signal, Exit> {
-    use rustix::process::Signal;
+fn signal(word: &str) -> Result<Option<Signal>, Exit> {
     match word {
-        "reload" => Ok(Signal::HUP),
-        "stop" => Ok(Signal::TERM),
-        "quit" => Ok(Signal::QUIT),
-        "reopen" => Ok(Signal::USR1),
+        "reload" => Ok(Some(Signal::HUP)),
+        "stop" => Ok(Some(Signal::TERM)),
+        "quit" => Ok(Some(Signal::QUIT)),
+        "reopen" => Ok(Some(Signal::USR1)),
+        "pid" => Ok(None),
         _ => Err(wrong(&format!(
-            "-s {word}: there are reload, stop, quit and reopen"
+            "-s {word}: there are reload, stop, quit, reopen and pid"
         ))),
     }
 }

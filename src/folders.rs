@@ -1,12 +1,16 @@
-//! Folders and files that root makes for whom txlb will be, while it still can.
+//! Folders and files that root opens or makes for txlb's user, while it still can.
 //!
-//! Only what is not there yet, and the one folder that is txlb's by its name. What
-//! belongs to somebody else is never given away; errors later say what to do.
+//! Only what root has named itself, on the command line or in the environment, and the one
+//! folder that is txlb's by its name; and only where nobody else decides what is found there.
+//! What the configuration names is opened later, by the user: its group may write to it.
 
-use std::fs::{DirBuilder, OpenOptions, Permissions, set_permissions, symlink_metadata};
+use std::fs::{
+    DirBuilder, File, Metadata, OpenOptions, Permissions, read_link, set_permissions,
+    symlink_metadata,
+};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
-use std::path::Path;
+use std::path::{Path, absolute};
 
 use rustix::fs::OFlags;
 use txlb::config::Config;
@@ -22,6 +26,9 @@ const RUNTIME: &str = "/run/txlb";
 /// socket there.
 const RUNTIME_MODE: u32 = 0o1770;
 
+/// Links that are followed, one behind the other, before a path counts as nobody's.
+const MOST_LINKS: u32 = 10;
+
 /// Makes the folder of `file`, if that is txlb's own below `/run`.
 pub(crate) fn make_runtime_folder(file: &Path, owner: Option<&Identity>) -> Result<(), Exit> {
     if file.parent() != Some(Path::new(RUNTIME)) || !nix::unistd::geteuid().is_root() {
@@ -32,8 +39,14 @@ pub(crate) fn make_runtime_folder(file: &Path, owner: Option<&Identity>) -> Resu
 }
 
 fn make_runtime(folder: &Path, owner: Option<&Identity>) -> io::Result<()> {
+    let Some(owner) = owner else {
+        return make(folder);
+    };
+    // In a jail `/run` may be somebody else's, who could put a link in its place.
+    if !leads_where_root_says(folder.parent().unwrap_or(folder), owner) {
+        return Ok(());
+    }
     make(folder)?;
-    let Some(owner) = owner else { return Ok(()) };
     let opened = open_folder(folder)?;
     // Who has made it other than root's own has thought of something.
     if opened.metadata()?.uid() == 0 {
@@ -43,46 +56,118 @@ fn make_runtime(folder: &Path, owner: Option<&Identity>) -> io::Result<()> {
     Ok(())
 }
 
-/// What the doors and the log of `config` need. What is there already stays as it is.
-pub(crate) fn prepare(
-    config: &Config,
-    log: Option<&Path>,
-    owner: Option<&Identity>,
-) -> Result<(), Exit> {
+/// The folders that the doors of `config` need. What is there already stays as it is.
+pub(crate) fn prepare(config: &Config, owner: Option<&Identity>) -> Result<(), Exit> {
     if let Some(control) = &config.control {
         make_runtime_folder(&control.socket, owner)?;
     }
     // What it is asked for later must not depend on who asks.
     let state = state::settle("txlb").ok();
-    let state = state.as_deref();
+    let missing = state.as_deref().filter(|it| symlink_metadata(it).is_err());
     let Some(owner) = owner else {
         // Later it would be out of the sandbox. If it cannot be made, who needs it says so.
-        let missing = state.filter(|it| has_secrets(config) && !it.exists());
-        let _ = missing.map(make_for_its_owner);
+        let _ = missing.filter(|_| has_secrets(config)).map(make_private);
         return Ok(());
     };
     // Root makes it for doors that a change may open, too: nobody else could then.
-    if let Some(folder) = state.filter(|_| HAVE_SECRETS && config.admin.is_some()) {
-        give(folder, owner, make_for_its_owner).map_err(|error| cannot(folder, &error))?;
+    let missing = missing.filter(|_| HAVE_SECRETS && config.admin.is_some());
+    match missing.filter(|it| leads_where_root_says(it, owner)) {
+        Some(folder) => make_private(folder)
+            .and_then(|made| give(&made, owner))
+            .map_err(|error| cannot(folder, &error)),
+        None => Ok(()),
     }
-    if let Some(file) = log.filter(|file| !can_plant(file, Some(owner))) {
-        give(file, owner, make_log).map_err(|error| cannot(file, &error))?;
-    }
-    Ok(())
 }
 
-/// Whether whoever txlb will be could have put a link in the place of `file`, which root
-/// would follow.
-pub(crate) fn can_plant(file: &Path, owner: Option<&Identity>) -> bool {
-    let Some(owner) = owner else { return false };
-    let folder = file.parent().filter(|it| !it.as_os_str().is_empty());
-    let Ok(metadata) = std::fs::metadata(folder.unwrap_or(Path::new("."))) else {
+/// Opens the log that root has named, or makes it for `owner`. `None` leaves it to the owner:
+/// it is no plain file, has a second name, or others decide what is found there.
+pub(crate) fn open_log(file: &Path, owner: &Identity) -> io::Result<Option<File>> {
+    let file = &absolute(file)?;
+    let folder = file.parent().unwrap_or(file);
+    if !leads_where_root_says(folder, owner) {
+        return Ok(None);
+    }
+    let mut options = OpenOptions::new();
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    options
+        .append(true)
+        .custom_flags(flags.bits().cast_signed());
+    let is_safe = |it: &Metadata| {
+        let is_known = [0, owner.uid.as_raw()].contains(&it.uid());
+        it.is_file() && it.nlink() == 1 && is_known
+    };
+    match symlink_metadata(file) {
+        Ok(there) if is_safe(&there) => {
+            let opened = options.open(file)?;
+            // Who may make files in the folder may have been quick.
+            Ok(is_safe(&opened.metadata()?).then_some(opened))
+        }
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let made = options.create_new(true).mode(0o640).open(file)?;
+            give(&made, owner)?;
+            Ok(Some(made))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether `owner` could put another file there: then root does not read the configuration,
+/// for it could be had to read any.
+pub(crate) fn can_replace(owner: &Identity, file: &Path) -> bool {
+    let harmless = |it: &Metadata, _| {
+        it.uid() != owner.uid.as_raw() && (is_sticky(it) || !may_write(it, owner))
+    };
+    !absolute(file).is_ok_and(|file| leads(&file, &harmless, MOST_LINKS))
+}
+
+/// Whether anybody but root may write to this file, or put another one there.
+pub(crate) fn others_may_replace(file: &Path) -> bool {
+    let roots = |it: &Metadata, _| it.uid() == 0 && (it.mode() & 0o022 == 0 || is_sticky(it));
+    !absolute(file).is_ok_and(|file| leads(&file, &roots, MOST_LINKS))
+}
+
+/// Whether what is found at `folder`, which need not be there, is up to root alone. A group
+/// other than the owner's may make files in the last one.
+fn leads_where_root_says(folder: &Path, owner: &Identity) -> bool {
+    let roots = |it: &Metadata, is_last: bool| {
+        let others = it.mode() & 0o022 != 0 && (!is_last || may_write(it, owner));
+        it.uid() == 0 && (!others || is_sticky(it))
+    };
+    absolute(folder).is_ok_and(|folder| leads(&folder, &roots, MOST_LINKS))
+}
+
+/// Whether each part of the path, as far as it is there, is `good`, and so is each part of
+/// where links lead. Who is told of a part is told whether it is the last one.
+fn leads(path: &Path, good: &dyn Fn(&Metadata, bool) -> bool, links: u32) -> bool {
+    let Some(last) = path.ancestors().find(|it| symlink_metadata(it).is_ok()) else {
         return false;
     };
-    let writes = |bit: u32| metadata.mode() & bit != 0;
-    metadata.uid() == owner.uid.as_raw()
-        || (metadata.gid() == owner.gid.as_raw() && writes(0o020))
-        || writes(0o002)
+    last.ancestors().all(|part| {
+        let Ok(metadata) = symlink_metadata(part) else {
+            return false;
+        };
+        if !metadata.is_symlink() {
+            return good(&metadata, part == last);
+        }
+        // Its mode means nothing, and its folder is asked about; in a sticky one it is its
+        // owner's to change.
+        if metadata.uid() != 0 {
+            return false;
+        }
+        let target = read_link(part).map(|it| part.parent().unwrap_or(part).join(it));
+        links > 0 && target.is_ok_and(|target| leads(&target, good, links - 1))
+    })
+}
+
+/// What is in a sticky folder is its owner's to replace, and that one is asked about.
+fn is_sticky(metadata: &Metadata) -> bool {
+    metadata.is_dir() && metadata.mode() & 0o1000 != 0
+}
+
+fn may_write(metadata: &Metadata, owner: &Identity) -> bool {
+    let bit = |bit: u32| metadata.mode() & bit != 0;
+    bit(0o002) || (bit(0o020) && metadata.gid() == owner.gid.as_raw())
 }
 
 fn cannot(path: &Path, error: &io::Error) -> Exit {
@@ -102,21 +187,12 @@ fn has_secrets(config: &Config) -> bool {
     HAVE_SECRETS && (web.is_some_and(own) || ssh.is_some_and(|ssh| ssh.enable))
 }
 
-/// Gives what was not there before to its owner.
-fn give(
-    path: &Path,
-    owner: &Identity,
-    make: impl FnOnce(&Path) -> io::Result<std::fs::File>,
-) -> io::Result<()> {
-    if symlink_metadata(path).is_ok() {
-        return Ok(());
-    }
-    let made = make(path)?;
+fn give(made: &File, owner: &Identity) -> io::Result<()> {
     fchown(made, Some(owner.uid.as_raw()), Some(owner.gid.as_raw()))
 }
 
-/// The folder alone is its owner's, not those that it is in.
-fn make_for_its_owner(folder: &Path) -> io::Result<std::fs::File> {
+/// The folder alone is for its owner, not those that it is in.
+fn make_private(folder: &Path) -> io::Result<File> {
     if let Some(parent) = folder.parent() {
         make(parent)?;
     }
@@ -124,18 +200,11 @@ fn make_for_its_owner(folder: &Path) -> io::Result<std::fs::File> {
     open_folder(folder)
 }
 
-fn open_folder(folder: &Path) -> io::Result<std::fs::File> {
+fn open_folder(folder: &Path) -> io::Result<File> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(flags.bits().cast_signed());
     options.open(folder)
-}
-
-fn make_log(file: &Path) -> io::Result<std::fs::File> {
-    // Never what is there by now, a link least of all.
-    let mut options = OpenOptions::new();
-    options.append(true).create_new(true).mode(0o640);
-    options.open(file)
 }
 
 /// With those that it is in, which anybody may pass through, whatever the umask.

@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf, absolute};
 
 use txlb::config::Config;
-use txlb::director::{Bound, CaughtSignals, Signal};
+use txlb::config::Reading;
+use txlb::director::{Bound, CaughtSignals, File, Signal};
 use txlb::os::rights::{self, Need};
 use txlb::os::state;
 
@@ -16,8 +17,9 @@ use crate::exit::Exit;
 use crate::folders;
 use crate::logging::{Log, Place};
 use crate::pidfile::PidFile;
-use crate::privileges::{Privileges, enter_jail};
+use crate::privileges::{Identity, Privileges, enter_jail};
 use crate::sandbox::{self, Needs};
+use crate::serve::file_exit;
 
 /// What has been prepared, while there is but one thread.
 pub(crate) struct Ground {
@@ -70,15 +72,20 @@ impl Ground {
         })
     }
 
-    /// Makes what whoever txlb will be needs and could not make.
-    pub(crate) fn prepare_folders(&self, config: &Config, log: Place<'_>) -> Result<(), Exit> {
-        folders::prepare(config, log.file(), self.privileges.identity())
+    /// Reads the configuration: as root where nobody else can put another file there, else as
+    /// whoever txlb will be.
+    pub(crate) fn read(&self, file: &Path) -> Result<(File, Reading), Exit> {
+        read(file, &self.privileges)
     }
 
-    /// Whether root may open the log. Where it may not, its user can.
-    pub(crate) fn may_open(&self, log: Place<'_>) -> bool {
-        log.file()
-            .is_none_or(|log| !folders::can_plant(log, self.privileges.identity()))
+    /// Makes the folders that whoever txlb will be needs and could not make.
+    pub(crate) fn prepare_folders(&self, config: &Config) -> Result<(), Exit> {
+        folders::prepare(config, self.privileges.identity())
+    }
+
+    /// Who txlb will be, if that is somebody else.
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        self.privileges.identity()
     }
 
     /// Gives up, for good, what only the start needed; `file` is what the configuration
@@ -98,6 +105,7 @@ impl Ground {
         self.privileges.give_up()?;
         if let Some(file) = file {
             warn_if_unreadable(file);
+            warn_if_anybody_is_root(file);
         }
         if self.sandbox {
             let state = state::folder("txlb").ok();
@@ -140,6 +148,26 @@ impl Standing {
     }
 }
 
+/// Reads the configuration in `file`, as [`Ground::read`] says.
+pub(crate) fn read(file: &Path, privileges: &Privileges) -> Result<(File, Reading), Exit> {
+    let owner = privileges.identity();
+    let Some(owner) = owner.filter(|owner| folders::can_replace(owner, file)) else {
+        return File::read(file).map_err(|error| file_exit(&error));
+    };
+    let read = privileges.lend(|| File::read(file));
+    read.map_err(|error| Exit::other(&error))?.map_err(|error| {
+        let Exit { status, message } = file_exit(&error);
+        let advice = match status {
+            Exit::NO_PERMISSION => format!(
+                " (it is read as {}, who could put another file there)",
+                owner.user
+            ),
+            _ => String::new(),
+        };
+        Exit::new(status, &format!("{message}{advice}"))
+    })
+}
+
 /// A path as it is seen from where txlb was started.
 fn from_here(path: &Path) -> Result<PathBuf, Exit> {
     absolute(path).map_err(|error| {
@@ -157,6 +185,17 @@ fn settle_paths(job: &mut Job) -> Result<(), Exit> {
         job.log = Some(from_here(log)?);
     }
     Ok(())
+}
+
+/// As root that stays root, txlb opens what the configuration names as root.
+fn warn_if_anybody_is_root(file: &Path) {
+    if rustix::process::geteuid().is_root() && folders::others_may_replace(file) {
+        let file = file.display();
+        log::warn!(
+            "txlb runs as root, and others may write to {file} or its folder: they can do what \
+             root can (-u says whom to become)"
+        );
+    }
 }
 
 /// Better now than at the first reload.

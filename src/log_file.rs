@@ -9,7 +9,9 @@ use txlb::director::{Finish, Fixture};
 use txlb::os::rights::{self, Need};
 
 use crate::exit::Exit;
+use crate::folders;
 use crate::logging::{Log, Place, Target};
+use crate::privileges::Identity;
 
 /// The log, as it follows the configuration.
 pub(crate) struct LogFile {
@@ -18,6 +20,8 @@ pub(crate) struct LogFile {
     fixed: Option<PathBuf>,
     /// What is open already.
     early: Option<Target>,
+    /// It is logged to where it is to be.
+    begun: bool,
 }
 
 /// The system's log, if `-l` said that: opened while there is still a way to it.
@@ -40,6 +44,7 @@ impl LogFile {
             log: log.clone(),
             fixed,
             early,
+            begun: false,
         }
     }
 
@@ -48,11 +53,42 @@ impl LogFile {
         Place::named(self.fixed.as_deref().or(config.logging.file.as_deref()))
     }
 
-    /// Opens the log that `config` wants, and logs there.
-    pub(crate) fn open_at_first(&mut self, config: &Config) -> Result<(), Exit> {
-        match self.early.take() {
-            Some(target) => self.log.switch(target),
-            None => self.prepared(config).map_err(|why| cannot_create(&why))?(),
+    /// Opens the log before `owner` takes over, if `-l` named it: root's own word. Without an
+    /// owner nothing changes later, and it is opened whoever named it.
+    pub(crate) fn begin_before(
+        &mut self,
+        config: &Config,
+        owner: Option<&Identity>,
+    ) -> Result<(), Exit> {
+        let target = match (self.early.take(), owner) {
+            (Some(target), _) => Some(target),
+            (None, None) => Some(open(self.place(config)).map_err(|why| cannot_create(&why))?),
+            (None, Some(owner)) => self.open_as_root(owner)?,
+        };
+        if let Some(target) = target {
+            self.log.switch_from_the_start(target);
+            self.begun = true;
+        }
+        Ok(())
+    }
+
+    /// Opens the file of `-l`, unless that is for `owner` to do.
+    fn open_as_root(&self, owner: &Identity) -> Result<Option<Target>, Exit> {
+        let Some(file) = Place::named(self.fixed.as_deref()).file() else {
+            return Ok(None);
+        };
+        let opened = folders::open_log(file, owner).map_err(|error| {
+            cannot_create(&format!("cannot log to {}: {error}", file.display()))
+        })?;
+        Ok(opened.map(Target::file))
+    }
+
+    /// Logs where `config` wants it, as whoever txlb is by now, unless it does already.
+    pub(crate) fn begin(&mut self, config: &Config) -> Result<(), Exit> {
+        if !self.begun {
+            let target = open(self.place(config)).map_err(|why| cannot_create(&why))?;
+            self.log.switch_from_the_start(target);
+            self.begun = true;
         }
         Ok(())
     }

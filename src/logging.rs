@@ -102,6 +102,11 @@ impl Log {
         self.queue.switch(target);
     }
 
+    /// Logs there from now on, also what is yet to be written.
+    pub(crate) fn switch_from_the_start(&self, target: Target) {
+        self.queue.switch_from_the_start(target);
+    }
+
     /// Waits until everything that was logged is written, but not for longer
     /// than a second. To be called in the end: what was held back as a repetition
     /// is said as well.

@@ -36,8 +36,16 @@ fn main() -> ExitCode {
     let outcome = match cli::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help) => output::print(&cli::usage()),
         Ok(Command::Version) => output::print(VERSION),
-        Ok(Command::Check { file, jail, print }) => check::run(&file, jail.as_deref(), print),
-        Ok(Command::Send { signal, pid_file }) => pidfile::send(&pid_file, signal),
+        Ok(Command::Check {
+            file,
+            footing,
+            print,
+        }) => check::run(&file, &footing, print),
+        Ok(Command::Send { signal, pid_file }) => match signal {
+            Some(signal) => pidfile::send(&pid_file, signal),
+            None => pidfile::running(&pid_file)
+                .and_then(|pid| output::print(&format!("{}\n", pid.as_raw_nonzero()))),
+        },
         Ok(Command::Control(errand)) => ctl::run(&errand),
         Ok(Command::Diff { old, new }) => diff::run(&old, &new),
         Ok(Command::Passwd) => passwd::run(),

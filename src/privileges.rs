@@ -9,7 +9,7 @@ mod user;
 use std::io;
 use std::path::Path;
 
-use nix::unistd::{Gid, Uid, getegid, geteuid, getgid, getuid, seteuid, setgid, setuid};
+use nix::unistd::{Gid, Uid, getegid, geteuid, getgid, getuid, setegid, seteuid, setgid, setuid};
 use txlb::os::rights;
 
 use crate::exit::Exit;
@@ -43,6 +43,27 @@ impl Privileges {
     /// Who it will be, if that is somebody else.
     pub(crate) fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
+    }
+
+    /// Does something as whoever it will be, while there is one thread, and is root again.
+    ///
+    /// # Errors
+    /// The system's; then it may be either.
+    pub(crate) fn lend<T>(&self, work: impl FnOnce() -> T) -> io::Result<T> {
+        let Some(identity) = &self.identity else {
+            return Ok(work());
+        };
+        let groups = groups()?;
+        let gid = getegid();
+        drop_groups()?;
+        setegid(identity.gid)?;
+        // The real one stays root's, so that the user's processes cannot send it signals.
+        seteuid(identity.uid)?;
+        let done = work();
+        seteuid(Uid::from_raw(0))?;
+        setegid(gid)?;
+        regain_groups(&groups)?;
+        Ok(done)
     }
 
     /// Gives them up. On Linux ports below 1024 can still be opened afterwards.
@@ -111,6 +132,27 @@ fn become_somebody(identity: &Identity) -> io::Result<()> {
 #[cfg(not(target_vendor = "apple"))]
 fn drop_groups() -> io::Result<()> {
     Ok(nix::unistd::setgroups(&[])?)
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn groups() -> io::Result<Vec<Gid>> {
+    Ok(nix::unistd::getgroups()?)
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn regain_groups(groups: &[Gid]) -> io::Result<()> {
+    Ok(nix::unistd::setgroups(groups)?)
+}
+
+#[cfg(target_vendor = "apple")]
+#[expect(clippy::unnecessary_wraps, reason = "as on other systems")]
+fn groups() -> io::Result<Vec<Gid>> {
+    Ok(Vec::new())
+}
+
+#[cfg(target_vendor = "apple")]
+fn regain_groups(_groups: &[Gid]) -> io::Result<()> {
+    drop_groups()
 }
 
 /// There, who is in which group is not the process's to say.

@@ -8,8 +8,8 @@ use std::sync::mpsc::{Receiver, channel};
 
 use txlb::balancer::{Door, Doors, NotOpened};
 use txlb::director::{
-    Desk, DeskThread, Director, Error, File, FileError, Notice as DirectorEvent, Options, Signal,
-    Status, processors,
+    Desk, DeskThread, Director, Error, FileError, Notice as DirectorEvent, Options, Signal, Status,
+    processors,
 };
 use txlb::os::descriptors;
 use txlb::os::inherited::{Inherited, inherited};
@@ -58,7 +58,7 @@ fn serve(
     let mut demo = None;
     let (file, config) = match job.source {
         Source::File(path) => {
-            let (file, reading) = File::read(&path).map_err(|error| file_exit(&error))?;
+            let (file, reading) = ground.read(&path)?;
             let config = reading.config.clone();
             (Some((file, reading)), config)
         }
@@ -69,11 +69,8 @@ fn serve(
             (None, config)
         }
     };
-    ground.prepare_folders(&config, log_file.place(&config))?;
-    let early = ground.may_open(log_file.place(&config));
-    if early {
-        log_file.open_at_first(&config)?;
-    }
+    ground.prepare_folders(&config)?;
+    log_file.begin_before(&config, ground.identity())?;
     let descriptors_before = raise_limit();
     let workers = job.workers.unwrap_or_else(processors);
     let (events, incoming) = channel();
@@ -84,10 +81,7 @@ fn serve(
     let bound = Director::bind(config, options, inherited).map_err(|error| start_exit(&error))?;
     let path = file.as_ref().map(|(file, _)| file.path());
     ground.give_up(&bound, path, log_file.place(bound.config()))?;
-    if !early {
-        log_file.open_at_first(bound.config())?;
-    }
-
+    log_file.begin(bound.config())?;
     log.begin().map_err(|error| Exit::other(&error))?;
     if let Some(demo) = &mut demo {
         demo.start().map_err(|error| Exit::other(&error))?;

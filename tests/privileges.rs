@@ -18,39 +18,11 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use rustix::process::{Signal, kill_process};
 use support::client::who;
 use support::config::web_service;
-use support::daemon::{Daemon, start_command, write_config};
+use support::daemon::{Daemon, start_command};
 use support::host::Host;
 use support::txlb::{Folder, command, finish, run, text};
 use support::until;
-
-/// Somebody who owns nothing, and is in no list of users.
-const UID: u32 = 54_321;
-const GID: u32 = 54_322;
-const USER: [&str; 4] = ["-u", "54321", "-g", "54322"];
-
-/// A folder with a configuration that serves this host; the folder is root's, the
-/// control socket's is not.
-fn folder_for(host: &Host) -> Folder {
-    let folder = Folder::new();
-    let own = folder.file("own");
-    fs::create_dir(&own).unwrap();
-    chown(&own, Some(UID), Some(GID)).unwrap();
-    fs::set_permissions(&own, Permissions::from_mode(0o2770)).unwrap();
-    let file = write_config(&folder, &web_service("", "roundr", &[host.address()]));
-    let config = fs::read_to_string(&file).unwrap();
-    let socket = own.join("control.sock");
-    folder.write(
-        "config.xml",
-        config.replace(text(&folder.file("control.sock")), text(&socket)),
-    );
-    folder
-}
-
-fn start(folder: &Folder, options: &[&str]) -> Daemon {
-    let mut daemon = Daemon::start(folder, options);
-    daemon.socket = folder.file("own").join("control.sock");
-    daemon
-}
+use support::user::{GID, UID, USER, everywhere, folder_for, start, started};
 
 /// A port below 1024 that nobody has, not even another test.
 fn low_port() -> SocketAddr {
@@ -61,14 +33,6 @@ fn low_port() -> SocketAddr {
     });
     let mut free = places.filter(|place| TcpListener::bind(place).is_ok());
     free.next().unwrap()
-}
-
-/// The same from every thread; that it is, is checked.
-fn everywhere(daemon: &Daemon, name: &str) -> String {
-    let mut values = daemon.statuses(name);
-    values.dedup();
-    assert_eq!(values.len(), 1, "{name}: {values:?}");
-    values.remove(0)
 }
 
 #[test]
@@ -137,8 +101,10 @@ fn a_number_is_in_the_group_of_its_own_and_never_in_roots() {
     let daemon = start(&folder, &["-u", "54321"]);
     assert_eq!(everywhere(&daemon, "Gid"), "54321 54321 54321 54321");
     daemon.stop();
-    // By name, as the list of users has it; the log was made for the other one.
+    // By name, as the list of users has it; log and folder were the other one's.
     fs::remove_file(&daemon.log).unwrap();
+    let own = folder.file("own");
+    fs::set_permissions(&own, Permissions::from_mode(0o2770)).unwrap();
     let daemon = start(&folder, &["-u", "nobody", "-g", "54322"]);
     assert_eq!(everywhere(&daemon, "Gid"), "54322 54322 54322 54322");
     assert_ne!(everywhere(&daemon, "Uid"), "0 0 0 0");
@@ -177,10 +143,12 @@ fn saving_takes_a_folder_of_the_groups_and_the_error_says_so() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_log_is_its_users_and_reopening_takes_another_of_theirs() {
+fn a_log_that_root_names_is_made_for_its_user_and_reopening_takes_another_of_theirs() {
     let host = Host::new("a");
     let folder = folder_for(&host);
-    let daemon = start(&folder, &USER);
+    let log = folder.file("log");
+    let mut daemon = start(&folder, &[&USER[..], &["-l", text(&log)]].concat());
+    daemon.log = log;
     let metadata = fs::metadata(&daemon.log).unwrap();
     assert_eq!((metadata.uid(), metadata.gid()), (UID, GID));
     assert_eq!(metadata.mode() & 0o777, 0o640);
@@ -197,27 +165,6 @@ fn a_log_is_its_users_and_reopening_takes_another_of_theirs() {
     daemon.ask(&["reopenLog"]).unwrap();
     kill_process(daemon.pid(), Signal::USR2).unwrap();
     daemon.wait_for("USR2");
-    daemon.stop();
-}
-
-#[test]
-#[ignore = "needs root"]
-fn root_follows_no_link_that_the_user_may_have_made() {
-    let host = Host::new("a");
-    let folder = folder_for(&host);
-    let (link, target) = (folder.file("own").join("log"), folder.file("precious"));
-    fs::write(&target, "").unwrap();
-    std::os::unix::fs::symlink(&target, &link).unwrap();
-    let options = [&USER[..], &["-l", text(&link)]].concat();
-    let refused = finish(start_command(&folder, &options));
-    assert_eq!(refused.status, Some(73), "{refused:?}");
-    assert_eq!(fs::read(&target).unwrap(), b"");
-    // In a folder of theirs they make it themselves.
-    fs::remove_file(&link).unwrap();
-    let mut daemon = start(&folder, &options);
-    daemon.log = link;
-    assert_eq!(who(daemon.address()), "a");
-    assert_eq!(fs::metadata(&daemon.log).unwrap().uid(), UID);
     daemon.stop();
 }
 
@@ -244,6 +191,7 @@ fn in_a_jail_there_is_nothing_but_what_is_in_the_folder() {
     let service = web_service("", "roundr", &[host.address()]);
     let config = format!("<config>{service}<control/><logging file='/log'/></config>");
     jail.write("config.xml", config);
+    chown(jail.write("log", ""), Some(54_321), None).unwrap();
     let mut jailed = command(&["-D", "-f", "config.xml", "-w", "2", "-u", "54321"]);
     jailed.args(["-j", text(jail.path()), "-p", text(&folder.file("pid"))]);
     let mut daemon = Daemon::started(&folder, &finish(jailed));
@@ -258,9 +206,10 @@ fn in_a_jail_there_is_nothing_but_what_is_in_the_folder() {
     let complaint = daemon.ask(&["saveConfig"]).unwrap_err();
     let outside = format!("'chgrp 54321 {}/'", jail.path().display());
     assert!(complaint.contains(&outside), "{complaint}");
+    let number = format!("{}\n", daemon.pid());
     daemon.stop();
-    // It is out of reach, so it is emptied.
-    assert_eq!(fs::read(&daemon.pid_file).unwrap(), b"");
+    // It is out of reach, so it stays.
+    assert_eq!(fs::read_to_string(&daemon.pid_file).unwrap(), number);
     let gone = run(&["-s", "reload", "-p", text(&daemon.pid_file)]);
     assert!(gone.stderr.contains("none is running"), "{gone:?}");
 }
@@ -335,8 +284,7 @@ fn only_root_may_become_somebody_else() {
         assert_eq!(refused.stderr.lines().count(), 1, "{refused:?}");
     }
     // Whoever it is already need not become so.
-    let mut daemon = Daemon::started(&folder, &finish(as_user(&USER)));
-    daemon.socket = folder.file("own").join("control.sock");
+    let daemon = started(&folder, &finish(as_user(&USER)));
     assert_eq!(who(daemon.address()), "a");
     daemon.stop();
 }

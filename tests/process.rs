@@ -273,7 +273,7 @@ fn the_pid_file_is_locked_and_gone_afterwards() {
 #[test]
 fn a_stale_pid_file_is_taken_over() {
     let folder = Folder::new();
-    let pid_file = folder.write("txlb.pid", "1\n and what else somebody left there");
+    let pid_file = folder.write("txlb.pid", " 4194304\n");
     let serve = [
         "-L",
         "127.0.0.1:0",

@@ -16,7 +16,7 @@ _txlb_argument() {
         -L) echo 'anything' ;;
         -B) echo 'anything' ;;
         -S) echo 'words rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' ;;
-        -s) echo 'words reload stop quit reopen' ;;
+        -s) echo 'words reload stop quit reopen pid' ;;
         -C) echo 'files' ;;
     esac
 }

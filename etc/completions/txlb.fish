@@ -152,7 +152,7 @@ complete -c txlb -n '__txlb_command_is serve' -l demo -d 'a working balancer ove
 complete -c txlb -n '__txlb_command_is serve' -s L -x -d 'no file: listen here'
 complete -c txlb -n '__txlb_command_is serve' -s B -x -d 'no file: a host to balance over'
 complete -c txlb -n '__txlb_command_is serve' -s S -x -a 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' -d 'no file: how to pick a host (leastc)'
-complete -c txlb -n '__txlb_command_is serve' -s s -x -a 'reload stop quit reopen' -d 'tell the txlb that holds the PID file'
+complete -c txlb -n '__txlb_command_is serve' -s s -x -a 'reload stop quit reopen pid' -d 'tell the txlb that holds the PID file, or who that is'
 complete -c txlb -n '__txlb_command_is serve' -s V -l version -d 'print the version'
 complete -c txlb -n '__txlb_command_is serve' -s h -l help -d 'print this'
 

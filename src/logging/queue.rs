@@ -81,6 +81,10 @@ impl Queue {
         self.add(|work| work.target = Some((work.entries.len(), target)));
     }
 
+    pub(super) fn switch_from_the_start(&self, target: Target) {
+        self.add(|work| work.target = Some((0, target)));
+    }
+
     pub(super) fn take(&self) -> Work {
         std::mem::take(&mut self.lock().work)
     }

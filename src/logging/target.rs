@@ -81,6 +81,9 @@ impl Target {
             Place::Syslog => return Syslog::open().map(Target::syslog),
             Place::File(path) => path,
         };
+        if let Some(stream) = standard_stream(path) {
+            return Ok(Target::file(stream?));
+        }
         let file = OpenOptions::new()
             .append(true)
             .create(true)
@@ -88,7 +91,12 @@ impl Target {
             .open(path)?;
         // The log thread may wait as long as it likes.
         fcntl_setfl(&file, OFlags::APPEND)?;
-        Ok(Target::stream(Form::File, file))
+        Ok(Target::file(file))
+    }
+
+    /// A file that is open, to add to.
+    pub(crate) fn file(file: File) -> Target {
+        Target::stream(Form::File, file)
     }
 
     pub(super) fn stream(form: Form, to: impl Write + Send + 'static) -> Target {
@@ -102,6 +110,21 @@ impl Target {
             outlet: Box::new(syslog),
         }
     }
+}
+
+/// The standard output or error, if `path` is a name of it. It is open already: whoever has
+/// given up rights could not open what it leads to.
+fn standard_stream(path: &Path) -> Option<io::Result<File>> {
+    let copied = match path.to_str()? {
+        "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" => {
+            io::stdout().as_fd().try_clone_to_owned()
+        }
+        "/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2" => {
+            io::stderr().as_fd().try_clone_to_owned()
+        }
+        _ => return None,
+    };
+    Some(copied.map(File::from))
 }
 
 /// Whether `stream`, as `JOURNAL_STREAM` has it, is this file: its device and inode. The

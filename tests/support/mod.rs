@@ -22,6 +22,8 @@ pub(crate) mod screen;
 #[cfg(feature = "ssh")]
 pub(crate) mod ssh;
 pub(crate) mod txlb;
+#[cfg(target_os = "linux")]
+pub(crate) mod user;
 
 use std::net::TcpListener;
 use std::sync::mpsc::channel;

@@ -57,6 +57,10 @@ pub(super) fn parse(pem: &[u8]) -> Result<Identity, String> {
 }
 
 fn contents(path: &Path) -> Result<Vec<u8>, String> {
+    // To open a device can have effects, and root may do it for -t.
+    if std::fs::metadata(path).is_ok_and(|it| !it.is_file()) {
+        return Err("it is no regular file".to_owned());
+    }
     let mut bytes = Vec::new();
     OpenOptions::new()
         .read(true)

@@ -116,10 +116,7 @@ fn a_pipe_is_not_waited_for() {
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
     assert!(made.unwrap().success());
     let error = check_certificate(&pipe, &pipe).unwrap_err();
-    assert!(
-        error.contains("pipe: there is no certificate in it"),
-        "{error}"
-    );
+    assert!(error.ends_with("pipe: it is no regular file"), "{error}");
 }
 
 #[test]
