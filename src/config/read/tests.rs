@@ -10,6 +10,7 @@ use crate::config::{
 mod errors;
 mod hostile;
 mod old_forms;
+mod warnings;
 
 fn parse(text: &str) -> Config {
     read(text.as_bytes())
@@ -268,41 +269,6 @@ fn five_words_are_true_and_all_others_false() {
 }
 
 #[test]
-fn a_boolean_that_is_neither_is_warned_of_or_an_error() {
-    let text = "<config><note secure='x'><x enable='y'/></note><admin>\n\
-        <web listen='7001' enable='yse' secure='ture'/>\n\
-        <ssh listen='2222' enable='2'/>\n\
-        <user name='u' access='full' password='$6$a$b'/></admin></config>";
-    let expected = [
-        "1:1: there is no <service>: nothing is balanced",
-        "2:20: enable is \"yse\", which is taken for false: is yes meant?",
-        "2:33: secure is \"ture\", which is taken for false: is true meant?",
-        "3:20: enable is \"2\", which is taken for false: is 1 meant?",
-    ];
-    assert_eq!(warnings(text), expected);
-    let new = read(b"<config><logging connections='ture'/></config>").unwrap_err();
-    assert_eq!(
-        new.to_string(),
-        "1:18: connections is \"ture\" but must be true or false"
-    );
-}
-
-#[test]
-fn what_is_looked_at_by_nobody_is_warned_of() {
-    let text = "<config><service name='s'><listen ip='1'/>\n\
-        <group name='g' scheduler='roundr' enable='1'><host name='a' ip='h:1' weight='5'/>\
-        <host name='b' ip='h:1'/></group>\n\
-        <group name='h' scheduler='weightr'><host ip='h:1' weight='5'/></group></service>\n\
-        <admin><ssh listen='2222'/></admin></config>";
-    let expected = [
-        "2:1: group \"g\" has weights, which roundr does not look at: weightrr does",
-        "2:1: group \"g\" has h:1 twice, as \"a\" and \"b\": it gets twice the sessions",
-        "4:8: there is no <user>: nobody can log in here",
-    ];
-    assert_eq!(warnings(text), expected);
-}
-
-#[test]
 fn a_group_may_be_enabled_in_both_ways_at_once() {
     let groups = "<group name='a'/><group name='b' enable='yes'/><enable group='b'/>";
     assert_eq!(parse(&with_group(groups)).services[0].enabled, "b");
@@ -394,64 +360,4 @@ fn an_interval_of_0_switches_a_chore_off() {
             .enable
     );
     assert!(manager("<manager><hostCheck/></manager>").host_check.enable);
-}
-
-#[test]
-fn what_is_hardly_meant_is_warned_of_where_it_is() {
-    assert_eq!(
-        warnings("<config/>"),
-        ["1:1: there is no <service>: nothing is balanced"]
-    );
-    let text = "\u{feff}<config>\n  <admin>\n<user name='u' access='full' password='secret'/></admin>\n\
-        <service name='ü'><listen ip='1'/><group name='g' enable='1'/>\n\
-        <group name='h'></group></service></config>";
-    let expected = [
-        "3:1: the password of user \"u\" is not a crypt(3) hash and fits nothing",
-        "4:35: group \"g\" has no hosts",
-        "5:1: group \"h\" has no hosts",
-    ];
-    assert_eq!(warnings(text), expected);
-    let text = "<config><service name='s'><listen ip='1'/>\n\
-        <group name='g' enable='1'><host ip='a:1' state='down'/><host ip='a:2' weight='0'/></group>\n\
-        <group name='h'><host ip='a:1' weight='0'/></group>\n\
-        <group name='i'><host ip='a:1' state='drain'/></group></service></config>";
-    let expected = [
-        "2:1: group \"g\" is enabled, but no host of it is in service: all sessions end",
-        "3:1: every host of group \"h\" has weight 0: none gets sessions",
-    ];
-    assert_eq!(warnings(text), expected);
-    let text = "<?xml version='1.0' encoding='latin1'?><config><service name='ü'><listen ip='1'/>\
-        <group name='g' enable='1'><host ip='a:1'/></group></service></config>";
-    assert_eq!(
-        warnings(text),
-        ["1:1: the file says it is latin1 but is read as UTF-8"]
-    );
-}
-
-#[test]
-fn every_kind_of_hash_is_known() {
-    let warnings = |hash| {
-        warnings(&format!(
-            "<config><service name='s'><listen ip='1'/><group name='g' enable='1'>\
-             <host ip='a:1'/></group></service><admin>\n\
-             <user name='u' access='full' password='{hash}'/></admin></config>"
-        ))
-    };
-    for hash in ["$5$a$b", "$6$a$b", "$2b$12$x", "$2y$12$x"] {
-        assert_eq!(warnings(hash), [""; 0]);
-    }
-    for hash in ["abcdefghijk./", "$1$a$b"] {
-        let weak = "2:1: the password of user \"u\" is a weak hash: txlb passwd makes a better one";
-        assert_eq!(warnings(hash), [weak]);
-    }
-}
-
-#[test]
-fn the_samples_are_read_without_a_warning() {
-    for sample in [
-        include_str!("../../../etc/config.xml"),
-        include_str!("../../../etc/minimal.xml"),
-    ] {
-        assert_eq!(warnings(sample), [""; 0]);
-    }
 }

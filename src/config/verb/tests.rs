@@ -211,8 +211,8 @@ fn a_wrong_value_is_told_what_would_be_right() {
             "there is no scheduler \"leastc,stiky\": is leastc meant?",
         ),
         (
-            "setService service=s idleTimeout=1m",
-            "idleTimeout is \"1m\" but must be seconds, such as 5 or 0.5, or with a unit, such as 500ms or 1m, at most ten years",
+            "setService service=s idleTimeout=1w",
+            "idleTimeout is \"1w\" but must be seconds, such as 5 or 0.5, or with a unit, such as 500ms or 1m, at most ten years",
         ),
         (
             "addUser name=ann access=all",

@@ -187,12 +187,12 @@ fn wrong_times() {
             read(text.as_bytes()).unwrap_err().to_string(),
             format!(
                 "1:27: {attribute} is \"{value}\" but must be seconds, such as 5 or 0.5, \
-                 at most ten years"
+                 or with a unit, such as 500ms or 1m, at most ten years"
             )
         );
     };
     check("connectTimeout", "");
-    check("connectTimeout", "5s");
+    check("connectTimeout", "5 s");
     check("idleTimeout", "NaN");
     check("idleTimeout", "-1");
     check("idleTimeout", "316224001");

@@ -207,8 +207,8 @@ fn what_is_no_option_or_no_value_is_refused() {
         ),
         (
             "manager.hostCheck.interval",
-            "5s",
-            "manager.hostCheck.interval is \"5s\" but must be seconds, such as 5 or 0.5, or with a unit, such as 500ms or 1m, at most ten years",
+            "5 s",
+            "manager.hostCheck.interval is \"5 s\" but must be seconds, such as 5 or 0.5, or with a unit, such as 500ms or 1m, at most ten years",
         ),
         (
             "admin.web.listen",
