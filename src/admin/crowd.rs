@@ -2,6 +2,7 @@
 //!
 //! Pure: what is known of the clients is an argument.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::source::{Net, Source};
@@ -43,22 +44,24 @@ impl Counts {
     }
 }
 
-/// Which of `members` makes room, of those that `may_go`: first who has been quiet, then who
-/// is of the busiest network, then of the busiest place in it, then who was silent longest.
-/// Nobody who is known.
+/// Which of `members` make room, in this order, of those that `may_go`: first who has been quiet,
+/// then who is of the busiest network, then of the busiest place in it, then who was silent
+/// longest. Nobody who is known.
 pub(super) fn first_to_go(
     members: &[Member],
     may_go: impl Fn(usize, &Member) -> bool,
-) -> Option<usize> {
+) -> Vec<usize> {
     let counts = Counts::of(members.iter().map(|it| it.source));
-    let rank = |it: &Member| {
+    let rank = |at: &usize| {
+        let it = &members[*at];
         let is_quiet = !it.has_spoken && it.silent_ms >= QUIET_MS;
-        (is_quiet, counts.like(it.source), it.silent_ms)
+        Reverse((is_quiet, counts.like(it.source), it.silent_ms))
     };
     let all = members.iter().enumerate();
-    all.filter(|(at, it)| !it.is_known && may_go(*at, it))
-        .max_by_key(|(_, it)| rank(it))
-        .map(|(at, _)| at)
+    let going = all.filter(|(at, it)| !it.is_known && may_go(*at, it));
+    let mut going: Vec<usize> = going.map(|(at, _)| at).collect();
+    going.sort_by_cached_key(rank);
+    going
 }
 
 /// The order in which those who wait are served: first who is known, then whose network and
@@ -67,7 +70,7 @@ pub(super) fn order(waiting: &[Member], served: impl Iterator<Item = Source>) ->
     let counts = Counts::of(served);
     let mut order: Vec<usize> = (0..waiting.len()).collect();
     // They are in the order of their coming, and the sort is stable.
-    order.sort_by_key(|at| {
+    order.sort_by_cached_key(|at| {
         let it = &waiting[*at];
         (!it.is_known, counts.like(it.source), !it.has_spoken)
     });
@@ -88,7 +91,7 @@ mod tests {
     }
 
     fn go(members: &[Member]) -> Option<usize> {
-        first_to_go(members, |_, _| true)
+        first_to_go(members, |_, _| true).first().copied()
     }
 
     #[test]
@@ -114,7 +117,7 @@ mod tests {
         ];
         assert_eq!(go(&members), Some(3));
         assert_eq!(go(&members[..2]), Some(0));
-        assert_eq!(first_to_go(&members, |at, _| at < 2), Some(1));
+        assert_eq!(first_to_go(&members, |at, _| at < 2), [1, 0]);
     }
 
     #[test]

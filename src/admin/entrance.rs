@@ -131,11 +131,7 @@ impl Entrance {
     ///
     /// # Errors
     /// The system's.
-    pub(super) fn admit(
-        &mut self,
-        stream: TcpStream,
-        peer: SocketAddr,
-    ) -> io::Result<Option<Client>> {
+    pub(super) fn admit(&mut self, stream: TcpStream, peer: SocketAddr) -> io::Result<Vec<Client>> {
         stream.set_nonblocking(true)?;
         let client = Client {
             stream,
@@ -146,20 +142,32 @@ impl Entrance {
         };
         if self.has_its_share(client.source()) {
             let Some(at) = self.quiet_at(client.source()) else {
-                return Ok(Some(client));
+                return Ok(vec![client]);
             };
             let turned_away = self.waiting.remove(at);
             self.waiting.push(client);
-            return Ok(Some(turned_away));
+            return Ok(vec![turned_away]);
         }
         self.waiting.push(client);
-        if self.waiting.len() <= self.most {
-            return Ok(None);
-        }
+        Ok(match self.waiting.len() > self.most {
+            true => self.make_room(),
+            false => Vec::new(),
+        })
+    }
+
+    /// Has some leave at once, so that not each newcomer is compared with all others.
+    fn make_room(&mut self) -> Vec<Client> {
         let now = Instant::now();
         let members: Vec<Member> = self.waiting.iter().map(|it| it.member(now)).collect();
-        let at = first_to_go(&members, |_, _| true).unwrap_or(members.len() - 1);
-        Ok(Some(self.waiting.remove(at)))
+        let mut going = first_to_go(&members, |_, _| true);
+        going.truncate(self.most.div_ceil(8));
+        if going.is_empty() {
+            // All are known.
+            going.push(members.len() - 1);
+        }
+        going.sort_unstable();
+        let leaving = going.into_iter().rev().map(|at| self.waiting.remove(at));
+        leaving.collect()
     }
 
     /// Whether as many are there from that place as may be, and none of them at a seat can be

@@ -218,15 +218,13 @@ impl Seats {
     pub(super) fn make_room(&self, wanted: usize, only_mute: bool) {
         let taken = self.lock();
         let leaving = taken.seated.iter().filter(|it| it.activity.is(Stage::Cut));
-        for _ in leaving.count()..wanted {
-            let members: Vec<Member> = taken.seated.iter().map(Seated::member).collect();
-            let may_go = |at: usize, member: &Member| {
-                taken.seated[at].activity.may_go() && !(only_mute && member.has_spoken)
-            };
-            match first_to_go(&members, may_go) {
-                Some(at) => taken.seated[at].cut(),
-                None => break,
-            }
+        let wanted = wanted.saturating_sub(leaving.count());
+        let members: Vec<Member> = taken.seated.iter().map(Seated::member).collect();
+        let may_go = |at: usize, member: &Member| {
+            taken.seated[at].activity.may_go() && !(only_mute && member.has_spoken)
+        };
+        for at in first_to_go(&members, may_go).into_iter().take(wanted) {
+            taken.seated[at].cut();
         }
     }
 

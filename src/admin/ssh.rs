@@ -238,10 +238,10 @@ impl Porter for Doorway {
 
     fn let_in(&mut self) -> io::Result<()> {
         let (stream, peer) = self.listener.accept()?;
-        match self.entrance.admit(stream, peer)? {
-            Some(client) => self.turn_away(client),
-            None => Ok(()),
-        }
+        let turned_away = self.entrance.admit(stream, peer)?;
+        turned_away
+            .into_iter()
+            .try_for_each(|it| self.turn_away(it))
     }
 
     fn poll_fds(&self) -> Vec<PollFd<'_>> {

@@ -199,9 +199,8 @@ impl Porter for Doorway {
 
     fn let_in(&mut self) -> io::Result<()> {
         let (stream, peer) = self.listener.accept()?;
-        if let Some(client) = self.entrance.admit(stream, peer)? {
-            let peer = client.peer;
-            log::debug!("web: {peer} is turned away: {MAX_FROM_ONE} are there from an address");
+        for client in self.entrance.admit(stream, peer)? {
+            log::debug!("web: {} is turned away: there is no room", client.peer);
         }
         Ok(())
     }
