@@ -87,9 +87,12 @@ struct Talk {
 impl Talk {
     fn begin(errand: &Errand) -> Result<Talk, Exit> {
         let stream = UnixStream::connect(&errand.socket)
-            .and_then(|stream| {
+            .and_then(|mut stream| {
                 stream.set_read_timeout(Some(PATIENCE))?;
                 stream.set_write_timeout(Some(PATIENCE))?;
+                // A blank line is not answered, but whoever says nothing at all is not waited
+                // for: what is to be asked may be typed only now. Who is turned away is told.
+                let _ = stream.write_all(b"\n");
                 Ok(stream)
             })
             .map_err(|error| cannot_reach(&errand.socket, &error))?;

@@ -6,8 +6,13 @@
 
 mod hash;
 mod key;
+mod limiter;
 #[cfg(feature = "ssh")]
 mod pass;
+mod proven;
+mod queue;
+#[cfg(test)]
+mod simulation;
 mod slots;
 mod sources;
 mod successes;
@@ -22,8 +27,7 @@ pub use self::hash::{MAX_PASSWORD, hash_password};
 use self::key::{Key, Tag};
 #[cfg(feature = "ssh")]
 pub(super) use self::pass::Pass;
-use self::slots::Slots;
-use self::sources::Sources;
+use self::slots::{Slot, Slots, Turn};
 use self::successes::Successes;
 use self::users::{Known, Users};
 use super::source::Source;
@@ -38,10 +42,11 @@ const MOST_SHOWN: usize = 64;
 
 /// Who may log in, and who has tried. All doors share one; to clone it is cheap.
 ///
-/// Two passwords are checked at a time, whoever asks. What was right is so for a
-/// minute without another check. An address that is wrong more than three times has
-/// to wait before anything is checked for it again, a second at first and twice as
-/// long after each failure, a minute at most.
+/// Two passwords are checked at a time, one of them for strangers: for whoever has not
+/// logged in from their address before. What was right is so for a minute without another
+/// check, at the same address. An address that is wrong more than three times has to wait
+/// before a password is checked for it again, a second at first and twice as long after
+/// each failure, a minute at most; so has a network in which many are wrong.
 #[derive(Clone)]
 pub struct Auth(Arc<Guard>);
 
@@ -79,11 +84,9 @@ impl Auth {
     ) -> Auth {
         Auth(Arc::new(Guard {
             key,
-            clock: Box::new(clock),
             users: Mutex::new(Arc::new(Users::new(users, None))),
             successes: Mutex::default(),
-            sources: Mutex::default(),
-            slots: Slots::default(),
+            slots: Slots::new(clock),
         }))
     }
 
@@ -94,6 +97,8 @@ impl Auth {
         let now = Arc::new(Users::new(users, Some(&before)));
         *lock(&self.0.users) = Arc::clone(&now);
         lock(&self.0.successes).retain(|user| now.has(user));
+        let is_user = |name: &str| now.find(name).is_some();
+        self.0.slots.limiter().retain(is_user);
     }
 
     /// Whether there is anybody who may log in, by password or by key.
@@ -108,7 +113,7 @@ impl Auth {
         let source = Source::of(source);
         if !hash::is_possible(password) {
             // Whatever it was, nothing is checked for those who are to wait.
-            return match guard.may_try(source) {
+            return match guard.may_try(source, name) {
                 Err(seconds) => Login::Wait { seconds },
                 Ok(()) => guard.failed(source, name, door),
             };
@@ -122,25 +127,39 @@ impl Auth {
         if let Some(login) = guard.known_already(&attempt) {
             return login;
         }
-        let Some(_slot) = guard.slots.take() else {
-            return Login::Wait { seconds: BUSY_S };
+        let slot = match guard.slots.take(source, name, attempt.tag) {
+            Turn::Check(slot) => Some(slot),
+            Turn::Same => None,
+            Turn::Busy => return Login::Wait { seconds: BUSY_S },
         };
         // Meanwhile others have failed from there, or have been the same user.
         if let Some(login) = guard.known_already(&attempt) {
             return login;
         }
-        guard
-            .check(&attempt)
-            .map_or_else(|| guard.failed(source, name, door), Login::Welcome)
+        let Some(slot) = slot else {
+            return Login::Wait { seconds: BUSY_S };
+        };
+        match guard.check(&attempt, &slot) {
+            Some(access) => Login::Welcome(access),
+            None => guard.failed(source, name, door),
+        }
     }
 
-    /// Whether anything is to be checked for this address, for a door that checks by
-    /// other means than passwords.
+    /// Whether the address has to wait before a password is checked for it. Keys are not
+    /// kept out by that: nobody guesses one.
     ///
     /// # Errors
-    /// The seconds after which it is, at least one.
+    /// The seconds that it has to wait, at least one.
     pub fn may_try(&self, source: IpAddr) -> Result<(), u64> {
-        self.0.may_try(Source::of(source))
+        let slots = &self.0.slots;
+        let limiter = slots.limiter();
+        limiter.may_try_anybody(Source::of(source), slots.now_ms())
+    }
+
+    /// Whether anybody has logged in from this address in the last days.
+    pub fn knows(&self, source: IpAddr) -> bool {
+        let slots = &self.0.slots;
+        slots.limiter().knows(Source::of(source), slots.now_ms())
     }
 
     /// Somebody there was not who they said they were; this logs it.
@@ -148,9 +167,9 @@ impl Auth {
         self.0.failed(Source::of(source), name, door);
     }
 
-    /// Somebody there was: what failed before is forgotten.
-    pub fn passed(&self, source: IpAddr) {
-        lock(&self.0.sources).forget(Source::of(source));
+    /// This user was there: what failed there before is forgotten.
+    pub fn passed(&self, source: IpAddr, name: &str) {
+        self.0.passed(Source::of(source), name);
     }
 }
 
@@ -200,11 +219,8 @@ impl Fixture for Follower {
 /// no two at a time.
 struct Guard {
     key: Key,
-    /// Milliseconds since some moment.
-    clock: Box<dyn Fn() -> u64 + Send + Sync>,
     users: Mutex<Arc<Users>>,
     successes: Mutex<Successes>,
-    sources: Mutex<Sources>,
     slots: Slots,
 }
 
@@ -221,32 +237,34 @@ impl Guard {
         Arc::clone(&lock(&self.users))
     }
 
-    fn may_try(&self, source: Source) -> Result<(), u64> {
-        lock(&self.sources).may_try(source, (self.clock)())
+    fn may_try(&self, source: Source, name: &str) -> Result<(), u64> {
+        let limiter = self.slots.limiter();
+        limiter.may_try(source, name, self.slots.now_ms())
     }
 
     /// What there is to say without a check. What has been right lately passes however
     /// many fail at the same address: there may be a monitoring system behind it. It
     /// makes nobody forget them, though, or one password would buy guesses at others.
+    /// From other addresses it does not pass: nothing would slow down who guesses it.
     fn known_already(&self, attempt: &Attempt<'_>) -> Option<Login> {
-        let now_ms = (self.clock)();
+        let now_ms = self.slots.now_ms();
         if let Some(user) = self.users().find(attempt.name)
-            && lock(&self.successes).has(&attempt.tag, user, now_ms)
+            && lock(&self.successes).has(&attempt.tag, user, attempt.source, now_ms)
         {
             return Some(Login::Welcome(user.access));
         }
-        let wait = self.may_try(attempt.source).err();
+        let wait = self.may_try(attempt.source, attempt.name).err();
         wait.map(|seconds| Login::Wait { seconds })
     }
 
     /// Checks the password. Where there is none to check, somebody else's is, in vain:
     /// how long it takes is not to tell which users there are.
-    fn check(&self, attempt: &Attempt<'_>) -> Option<Access> {
+    fn check(&self, attempt: &Attempt<'_>, slot: &Slot<'_>) -> Option<Access> {
         let users = self.users();
         let user = users.find(attempt.name);
         let own = user.and_then(|user| user.hash());
         let hash = own.or_else(|| users.stand_in(self.key.number(attempt.name)));
-        let fits = hash.is_some_and(|hash| hash.fits(attempt.password));
+        let fits = hash.is_some_and(|hash| slot.check(|| hash.fits(attempt.password)));
         let user = user.filter(|_| fits && own.is_some())?;
         self.admit(attempt, user)
     }
@@ -256,16 +274,22 @@ impl Guard {
         if !self.users().has(user) {
             return None;
         }
-        let now_ms = (self.clock)();
-        lock(&self.successes).insert(attempt.tag, user, now_ms);
-        lock(&self.sources).forget(attempt.source);
+        let now_ms = self.slots.now_ms();
+        lock(&self.successes).insert(attempt.tag, user, attempt.source, now_ms);
+        self.passed(attempt.source, attempt.name);
         Some(user.access)
     }
 
     fn failed(&self, source: Source, name: &str, door: &'static str) -> Login {
         log::warn!("{}", failure(source, name, door));
-        lock(&self.sources).failed(source, (self.clock)());
+        let now_ms = self.slots.now_ms();
+        self.slots.limiter().failed(source, name, now_ms);
         Login::Wrong
+    }
+
+    fn passed(&self, source: Source, name: &str) {
+        let now_ms = self.slots.now_ms();
+        self.slots.limiter().passed(source, name, now_ms);
     }
 }
 

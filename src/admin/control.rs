@@ -4,6 +4,7 @@
 //! Whoever may open the socket may do everything, and is known by what the system
 //! says of them. What is said is `talk`'s business, the socket's file `socket`'s.
 
+mod places;
 mod socket;
 mod talk;
 
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
+use self::places::Places;
 use self::socket::SocketFile;
 use super::answers::Answers;
 use super::watch::{Porter, Watch, spawn};
@@ -21,10 +23,7 @@ use crate::config::Config;
 use crate::director::{By, Desk, Finish, Fixture, Origins};
 use crate::os::peer::{Peer, peer};
 
-/// Clients that are let in at the same time.
-const MAX_CLIENTS: usize = 32;
-
-/// Those among them that may speak AMP: hosts stay for ever, and whoever comes to
+/// Those of the clients that may speak AMP: hosts stay for ever, and whoever comes to
 /// change something must find a place.
 const MAX_HOSTS: usize = 24;
 
@@ -42,7 +41,7 @@ impl ControlDoor {
             origins,
             desk: OnceLock::new(),
             open: Mutex::default(),
-            clients: AtomicUsize::new(0),
+            places: Arc::default(),
             hosts: AtomicUsize::new(0),
             answers: Answers::default(),
         });
@@ -77,7 +76,7 @@ struct Hall {
     origins: Origins,
     desk: OnceLock<Desk>,
     open: Mutex<Option<Open>>,
-    clients: AtomicUsize,
+    places: Arc<Places>,
     hosts: AtomicUsize,
     answers: Answers,
 }
@@ -195,43 +194,53 @@ impl Hall {
         // Where it is not known, it is the number that stands for nobody.
         let uid = uid.unwrap_or(u32::MAX);
         let by = By::Control { uid, pid };
-        let Some(place) = Place::take(self, MAX_CLIENTS, |hall| &hall.clients) else {
-            log::warn!("control: {by} is turned away: {MAX_CLIENTS} clients are there already");
-            // It goes into the socket's buffer: there is nothing to wait for.
-            let _ = talk::refuse(
-                &stream,
-                &format!("{MAX_CLIENTS} clients are there already: try again later"),
-            );
-            return Ok(());
+        let stream = Arc::new(stream);
+        let place = match self.places.take(&stream, is_own(uid)) {
+            Ok((place, None)) => place,
+            Ok((place, Some(left))) => {
+                log::warn!("control: somebody who had said nothing made room for {by}");
+                // It goes into the socket's buffer: there is nothing to wait for.
+                let _ = talk::refuse(&left, "nothing was said while others waited");
+                places::end(&left);
+                place
+            }
+            Err(most) => {
+                log::warn!("control: {by} is turned away: {most} clients are there already");
+                let why = format!("{most} clients are there already: try again later");
+                let _ = talk::refuse(&stream, &why);
+                return Ok(());
+            }
         };
         log::debug!("control: {by} comes");
+        let hall = Arc::clone(self);
         spawn("control-client", move || {
-            if let Err(error) = talk::talk(&stream, &by, &place.hall) {
+            if let Err(error) = talk::talk(&stream, &by, &place, &hall) {
                 log::debug!("control: {by} is lost: {error}");
             }
         })
     }
 }
 
-/// A client's place, for as long as it stays.
-struct Place {
-    hall: Arc<Hall>,
-    taken: fn(&Hall) -> &AtomicUsize,
+/// Whether a place is kept for this user: root, and whom txlb runs as. Where the system does
+/// not tell who it is, the socket's mode has to do, and they are kept for all.
+fn is_own(uid: u32) -> bool {
+    [0, rustix::process::geteuid().as_raw(), u32::MAX].contains(&uid)
 }
 
-impl Place {
-    /// One of `most`, of which so many are `taken`.
-    fn take(hall: &Arc<Hall>, most: usize, taken: fn(&Hall) -> &AtomicUsize) -> Option<Place> {
-        let before = taken(hall).fetch_add(1, Ordering::Relaxed);
+/// The place of a client that speaks AMP, for as long as it stays.
+struct HostPlace(Arc<Hall>);
+
+impl HostPlace {
+    fn take(hall: &Arc<Hall>) -> Option<HostPlace> {
+        let before = hall.hosts.fetch_add(1, Ordering::Relaxed);
         // Given back at once if there was none.
-        let hall = Arc::clone(hall);
-        let place = Place { hall, taken };
-        (before < most).then_some(place)
+        let place = HostPlace(Arc::clone(hall));
+        (before < MAX_HOSTS).then_some(place)
     }
 }
 
-impl Drop for Place {
+impl Drop for HostPlace {
     fn drop(&mut self) {
-        (self.taken)(&self.hall).fetch_sub(1, Ordering::Relaxed);
+        self.0.hosts.fetch_sub(1, Ordering::Relaxed);
     }
 }

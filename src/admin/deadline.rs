@@ -4,14 +4,18 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use super::seats::Activity;
 
 /// A socket whose reads and writes end with `TimedOut` at a moment, not a while
 /// after each began: a peer that sends a byte now and then does not stretch it.
-#[derive(Debug)]
 pub(super) struct Timed {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     deadline: Instant,
+    /// Where it is written down that the peer has said something.
+    activity: Option<Arc<Activity>>,
 }
 
 impl Timed {
@@ -19,10 +23,23 @@ impl Timed {
     ///
     /// # Errors
     /// The system's.
-    pub(super) fn new(stream: TcpStream, deadline: Instant) -> io::Result<Timed> {
+    pub(super) fn new(stream: impl Into<Arc<TcpStream>>, deadline: Instant) -> io::Result<Timed> {
+        let stream = stream.into();
         // Some systems hand on what the listener is.
         stream.set_nonblocking(false)?;
-        Ok(Timed { stream, deadline })
+        Ok(Timed {
+            stream,
+            deadline,
+            activity: None,
+        })
+    }
+
+    /// The same; what the peer says is written down there.
+    pub(super) fn heard_by(self, activity: Arc<Activity>) -> Timed {
+        Timed {
+            activity: Some(activity),
+            ..self
+        }
     }
 
     /// Another deadline, from now on: for the next request, say.
@@ -31,7 +48,7 @@ impl Timed {
     }
 
     /// The socket itself.
-    pub(super) fn socket(&self) -> &TcpStream {
+    pub(super) fn socket(&self) -> &Arc<TcpStream> {
         &self.stream
     }
 
@@ -61,7 +78,10 @@ impl Read for Timed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             self.stream.set_read_timeout(Some(self.left()?))?;
-            if let Some(done) = outcome(self.stream.read(buffer)) {
+            if let Some(done) = outcome((&*self.stream).read(buffer)) {
+                if let (Ok(1..), Some(activity)) = (&done, &self.activity) {
+                    activity.hear();
+                }
                 return done;
             }
         }
@@ -72,7 +92,7 @@ impl Write for Timed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             self.stream.set_write_timeout(Some(self.left()?))?;
-            if let Some(done) = outcome(self.stream.write(bytes)) {
+            if let Some(done) = outcome((&*self.stream).write(bytes)) {
                 return done;
             }
         }

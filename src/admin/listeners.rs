@@ -8,9 +8,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::{fmt, io};
 
-#[cfg(feature = "web")]
-use super::watch::Bell;
-use super::watch::{Porter, Watch};
+use super::watch::{Bell, Porter, Watch};
 use crate::config::{ListenAddress, ListenHost};
 use crate::director::places;
 use crate::os::listen::{Place, bind_all};
@@ -103,7 +101,6 @@ impl Listeners {
     }
 
     /// To be rung when there is room again.
-    #[cfg(feature = "web")]
     pub(super) fn bells(&self) -> Vec<Bell> {
         self.0.values().map(|it| it.watch.bell()).collect()
     }

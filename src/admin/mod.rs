@@ -9,10 +9,16 @@ mod answers;
 mod auth;
 mod console;
 mod control;
+#[cfg(feature = "logins")]
+mod crowd;
 #[cfg(feature = "web")]
 mod csv;
 #[cfg(feature = "web")]
 mod deadline;
+#[cfg(feature = "logins")]
+mod entrance;
+#[cfg(feature = "logins")]
+mod handshakes;
 #[cfg(feature = "web")]
 mod haproxy;
 #[cfg(any(feature = "web", feature = "ssh"))]

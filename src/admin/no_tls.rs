@@ -6,7 +6,10 @@ use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
+
+use super::deadline::Timed;
 
 const MISSING: &str = "secure=\"true\": this txlb was built without HTTPS";
 
@@ -30,7 +33,7 @@ impl Tls {
         match self.0 {}
     }
 
-    pub(super) fn accept(&self, _: TcpStream, _: Instant) -> io::Result<TlsStream> {
+    pub(super) fn accept(&self, _: Timed) -> io::Result<TlsStream> {
         match self.0 {}
     }
 }
@@ -40,7 +43,7 @@ impl TlsStream {
         match self.0 {}
     }
 
-    pub(super) fn socket(&self) -> &TcpStream {
+    pub(super) fn socket(&self) -> &Arc<TcpStream> {
         match self.0 {}
     }
 }

@@ -1,13 +1,27 @@
 //! Who is let in at a door at the same time: so many in all, and so many from one
-//! place.
+//! place. In a crowd, who is silent makes room.
 //!
-//! Only the counting; who is turned away, and how, is the door's business.
+//! Who is let in next, and who has to go, is `crowd`'s to say.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
+use rustix::net::{Shutdown, shutdown};
+
+use super::crowd::{Member, first_to_go};
 use super::source::Source;
+
+/// A socket that can be cut while somebody else reads and writes it.
+pub(super) type Socket = Arc<dyn AsFd + Send + Sync>;
+
+/// How long a client may be silent in a crowd before it has asked for anything.
+const SILENT_MS: u64 = 500;
+
+/// The same where it is logging in: a person may be typing.
+const TYPING_MS: u64 = 3000;
 
 /// The seats at a door.
 pub(super) struct Seats {
@@ -20,14 +34,117 @@ pub(super) struct Seats {
 
 #[derive(Default)]
 struct Taken {
-    all: usize,
-    by_place: HashMap<IpAddr, usize>,
+    seated: Vec<Seated>,
+    last_id: u64,
+}
+
+struct Seated {
+    id: u64,
+    source: Source,
+    is_known: bool,
+    socket: Socket,
+    activity: Arc<Activity>,
+}
+
+/// How far a client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It has not asked for anything yet.
+    Asking = 0,
+    /// It tries to log in.
+    #[cfg(feature = "ssh")]
+    LoggingIn = 1,
+    /// It gets what it has come for.
+    Served = 2,
+    /// It had to make room, and is about to leave.
+    Cut = 3,
+}
+
+/// What a client does, written by whoever serves it.
+pub(super) struct Activity {
+    began: Instant,
+    heard_ms: AtomicU64,
+    stage: AtomicU8,
+}
+
+impl Activity {
+    fn begin() -> Activity {
+        Activity {
+            began: Instant::now(),
+            heard_ms: AtomicU64::new(0),
+            stage: AtomicU8::new(Stage::Asking as u8),
+        }
+    }
+
+    /// It has said something.
+    pub(super) fn hear(&self) {
+        self.heard_ms.store(self.age_ms(), Ordering::Relaxed);
+    }
+
+    /// It is so far.
+    pub(super) fn reach(&self, stage: Stage) {
+        // Who is cut stays so.
+        let cut = Stage::Cut as u8;
+        let _ = self
+            .stage
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
+                (now != cut).then_some(stage as u8)
+            });
+    }
+
+    fn is(&self, stage: Stage) -> bool {
+        self.stage.load(Ordering::Relaxed) == stage as u8
+    }
+
+    fn age_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn silent_ms(&self) -> u64 {
+        let heard_ms = self.heard_ms.load(Ordering::Relaxed);
+        self.age_ms().saturating_sub(heard_ms)
+    }
+
+    /// Whether it may be made to leave for others.
+    fn may_go(&self) -> bool {
+        #[cfg(feature = "ssh")]
+        if self.is(Stage::LoggingIn) {
+            return self.silent_ms() >= TYPING_MS;
+        }
+        self.is(Stage::Asking) && self.silent_ms() >= SILENT_MS
+    }
+}
+
+impl Seated {
+    fn member(&self) -> Member {
+        let heard_ms = self.activity.heard_ms.load(Ordering::Relaxed);
+        Member {
+            source: self.source,
+            is_known: self.is_known,
+            has_spoken: heard_ms > 0,
+            silent_ms: self.activity.silent_ms(),
+        }
+    }
+
+    fn cut(&self) {
+        self.activity.reach(Stage::Cut);
+        // There is nothing to cut if the client has gone.
+        let _ = shutdown(&*self.socket, Shutdown::Both);
+    }
 }
 
 /// A client's seat, for as long as it stays.
 pub(super) struct Seat {
     seats: Arc<Seats>,
-    place: IpAddr,
+    id: u64,
+    activity: Arc<Activity>,
+}
+
+impl Seat {
+    /// Where what the client does is written down.
+    pub(super) fn activity(&self) -> Arc<Activity> {
+        Arc::clone(&self.activity)
+    }
 }
 
 impl Seats {
@@ -46,32 +163,77 @@ impl Seats {
     }
 
     /// Whether a seat is free.
-    #[cfg(any(feature = "web", test))]
     pub(super) fn has_room(&self) -> bool {
-        self.lock().all < self.most
+        self.lock().seated.len() < self.most
     }
 
     /// Whether more than half of the seats are taken.
     #[cfg(any(feature = "web", test))]
     pub(super) fn is_crowded(&self) -> bool {
-        self.lock().all > self.most / 2
+        self.lock().seated.len() > self.most / 2
+    }
+
+    /// How many may be there from one place.
+    pub(super) fn most_from_one(&self) -> usize {
+        self.most_from_one
+    }
+
+    /// Where those who are there come from.
+    pub(super) fn sources(&self) -> Vec<Source> {
+        self.lock().seated.iter().map(|it| it.source).collect()
     }
 
     /// A seat for somebody from `ip`; `None` where that place has its share already,
     /// or no seat is left.
-    pub(super) fn take(self: &Arc<Seats>, ip: IpAddr) -> Option<Seat> {
-        let place = Source::of(ip).place();
+    pub(super) fn take(
+        self: &Arc<Seats>,
+        ip: IpAddr,
+        is_known: bool,
+        socket: Socket,
+    ) -> Option<Seat> {
+        let source = Source::of(ip);
         let mut taken = self.lock();
-        let from_there = taken.by_place.get(&place).copied().unwrap_or(0);
-        if taken.all >= self.most || from_there >= self.most_from_one {
+        let from_there = taken.from(source).count();
+        if taken.seated.len() >= self.most || from_there >= self.most_from_one {
             return None;
         }
-        taken.all += 1;
-        taken.by_place.insert(place, from_there + 1);
+        taken.last_id += 1;
+        let (id, activity) = (taken.last_id, Arc::new(Activity::begin()));
+        taken.seated.push(Seated {
+            id,
+            source,
+            is_known,
+            socket,
+            activity: Arc::clone(&activity),
+        });
         Some(Seat {
             seats: Arc::clone(self),
-            place,
+            id,
+            activity,
         })
+    }
+
+    /// Has so many leave of those who are silent, for others to take their seats; `only_mute`
+    /// of those who have never said anything. Who is about to leave is one of them.
+    pub(super) fn make_room(&self, wanted: usize, only_mute: bool) {
+        let taken = self.lock();
+        let leaving = taken.seated.iter().filter(|it| it.activity.is(Stage::Cut));
+        let wanted = wanted.saturating_sub(leaving.count());
+        let members: Vec<Member> = taken.seated.iter().map(Seated::member).collect();
+        let may_go = |at: usize, member: &Member| {
+            taken.seated[at].activity.may_go() && !(only_mute && member.has_spoken)
+        };
+        for at in first_to_go(&members, may_go).into_iter().take(wanted) {
+            taken.seated[at].cut();
+        }
+    }
+
+    /// Has whoever of that place was silent longest leave; whether there is somebody who may.
+    pub(super) fn make_room_at(&self, source: Source) -> bool {
+        let taken = self.lock();
+        let silent = taken.from(source).filter(|it| it.activity.may_go());
+        let longest = silent.max_by_key(|it| it.activity.silent_ms());
+        longest.inspect(|it| it.cut()).is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -79,17 +241,18 @@ impl Seats {
     }
 }
 
+impl Taken {
+    fn from(&self, source: Source) -> impl Iterator<Item = &Seated> {
+        let all = self.seated.iter();
+        all.filter(move |it| it.source.place() == source.place())
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut taken = self.seats.lock();
-        let was_full = taken.all == self.seats.most;
-        taken.all -= 1;
-        if let Some(from_there) = taken.by_place.get_mut(&self.place) {
-            *from_there -= 1;
-            if *from_there == 0 {
-                taken.by_place.remove(&self.place);
-            }
-        }
+        let was_full = taken.seated.len() == self.seats.most;
+        taken.seated.retain(|it| it.id != self.id);
         drop(taken);
         if was_full {
             (self.seats.on_room)();
@@ -100,7 +263,17 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::AtomicUsize;
+
+    const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+    const TWO: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
+
+    fn socket() -> (Socket, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        (Arc::new(ours), theirs)
+    }
 
     #[test]
     fn nobody_has_more_than_a_share_and_who_leaves_a_full_door_says_so() {
@@ -109,18 +282,61 @@ mod tests {
         let seats = Arc::new(Seats::new(3, 2, move || {
             bell.fetch_add(1, Ordering::Relaxed);
         }));
-        let [one, two] = [[10, 0, 0, 1], [10, 0, 0, 2]].map(IpAddr::from);
-        let mut taken: Vec<_> = (0..3).filter_map(|_| seats.take(one)).collect();
+        let take = |ip| seats.take(ip, false, socket().0);
+        let mut taken: Vec<_> = (0..3).filter_map(|_| take(ONE)).collect();
         assert_eq!(taken.len(), 2);
         assert!(seats.has_room() && seats.is_crowded());
-        taken.extend(seats.take(two));
-        assert!(!seats.has_room() && seats.take(two).is_none());
+        taken.extend(take(TWO));
+        assert!(!seats.has_room() && take(TWO).is_none());
+        assert_eq!(seats.sources().len(), 3);
 
         assert_eq!(rings.load(Ordering::Relaxed), 0);
         taken.pop();
         assert_eq!(rings.load(Ordering::Relaxed), 1);
         taken.clear();
         assert_eq!(rings.load(Ordering::Relaxed), 1);
-        assert!(seats.lock().by_place.is_empty() && seats.lock().all == 0);
+        assert!(seats.lock().seated.is_empty());
+    }
+
+    #[test]
+    fn who_is_silent_makes_room_unless_they_are_served() {
+        let seats = Arc::new(Seats::new(3, 3, || {}));
+        let (mut clients, mut taken) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            let (ours, theirs) = socket();
+            taken.extend(seats.take(ONE, false, ours));
+            theirs.set_nonblocking(true).unwrap();
+            clients.push(theirs);
+        }
+        let mut cut = || {
+            let is_cut = |client: &mut UnixStream| matches!(client.read(&mut [0]), Ok(0));
+            clients.iter_mut().map(is_cut).collect::<Vec<_>>()
+        };
+        // They have only just come.
+        seats.make_room(3, false);
+        assert_eq!(cut(), [false; 3]);
+        // As if that were long ago.
+        let age = |ms| {
+            Arc::new(Activity {
+                began: Instant::now()
+                    .checked_sub(std::time::Duration::from_millis(ms))
+                    .unwrap(),
+                ..Activity::begin()
+            })
+        };
+        for (seated, ms) in seats.lock().seated.iter_mut().zip([9000, 8000, 7000]) {
+            seated.activity = age(ms);
+        }
+        let activity = |at: usize| Arc::clone(&seats.lock().seated[at].activity);
+        activity(0).reach(Stage::Served);
+        activity(1).hear();
+        seats.make_room(2, false);
+        assert_eq!(cut(), [false, false, true]);
+        // They still leave, and nothing changes that.
+        activity(2).reach(Stage::Served);
+        assert!(activity(2).is(Stage::Cut));
+        assert!(!seats.make_room_at(Source::of(TWO)));
+        assert!(!seats.make_room_at(Source::of(ONE)));
+        assert_eq!(cut(), [false, false, true]);
     }
 }

@@ -19,25 +19,33 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags};
 use tokio::net::TcpStream;
 
 use self::house::House;
 use self::open::{Open, ssh};
+use self::wire::Wire;
 use super::auth::Auth;
+use super::entrance::{Client, Entrance, Rules};
+use super::handshakes::Cost;
 use super::hinge::{Door, Hinge, lock, shut};
 use super::listeners::DoorError;
-use super::seats::Seats;
-use super::watch::Porter;
+use super::seats::{Seats, Socket};
+use super::watch::{Bell, Porter};
 use crate::config::Config;
 use crate::director::{Desk, Fixture};
 
-/// Clients that are there at the same time; others are turned away.
+/// Clients that are there at the same time; others wait for a moment, and are turned away.
 const MAX_CLIENTS: usize = 16;
 
 /// Those of them that may be from one source.
 const MAX_FROM_ONE: usize = 4;
+
+/// How long a client waits before it is told that there is no room.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Clients who are being told that there is no room. Beyond that nothing is said.
 const MAX_TURNED_AWAY: usize = 16;
@@ -52,13 +60,20 @@ impl SshDoor {
     /// # Errors
     /// It cannot be opened.
     pub fn start(config: &Config, auth: Auth) -> Result<SshDoor, DoorError> {
-        let hall = Arc::new(Hall {
-            seats: Arc::new(Seats::new(MAX_CLIENTS, MAX_FROM_ONE, || {})),
-            turned_away: AtomicUsize::new(0),
-            auth,
-            desk: OnceLock::new(),
-            house: Mutex::default(),
-            open: Mutex::default(),
+        let hall = Arc::new_cyclic(|hall| {
+            let hall: Weak<Hall> = Weak::clone(hall);
+            let on_room = move || {
+                let bells = hall.upgrade().map(|hall| hall.bells());
+                bells.iter().flatten().for_each(Bell::ring);
+            };
+            Hall {
+                seats: Arc::new(Seats::new(MAX_CLIENTS, MAX_FROM_ONE, on_room)),
+                turned_away: AtomicUsize::new(0),
+                auth,
+                desk: OnceLock::new(),
+                house: Mutex::default(),
+                open: Mutex::default(),
+            }
         });
         Hinge::start(&hall, config)?;
         Ok(SshDoor(hall))
@@ -108,6 +123,10 @@ impl Hall {
         self.desk.wait()
     }
 
+    fn bells(&self) -> Vec<Bell> {
+        lock(&self.open).listeners().bells()
+    }
+
     fn house(&self) -> Result<Arc<House>, DoorError> {
         let mut house = lock(&self.house);
         if let Some(house) = &*house {
@@ -146,6 +165,70 @@ struct Doorway {
     listener: TcpListener,
     hall: Arc<Hall>,
     house: Arc<House>,
+    entrance: Entrance,
+}
+
+impl Doorway {
+    fn new(listener: TcpListener, hall: &Arc<Hall>, house: &Arc<House>) -> Doorway {
+        let auth = hall.auth.clone();
+        let rules = Rules {
+            // Some clients wait for the server's first words.
+            client_speaks_first: false,
+            patience: PATIENCE,
+            knows: Box::new(move |ip| auth.knows(ip)),
+        };
+        Doorway {
+            listener,
+            hall: Arc::clone(hall),
+            house: Arc::clone(house),
+            entrance: Entrance::new(&hall.seats, rules),
+        }
+    }
+
+    /// The socket as the runtime knows it.
+    fn tokio(&self, stream: std::net::TcpStream) -> io::Result<TcpStream> {
+        let _runtime = self.house.runtime().enter();
+        TcpStream::from_std(stream)
+    }
+
+    fn seat(&self, client: Client) -> io::Result<()> {
+        let peer = client.peer;
+        client.stream.set_nodelay(true)?;
+        let stream = Arc::new(self.tokio(client.stream)?);
+        let socket: Socket = Arc::<TcpStream>::clone(&stream);
+        let Some(seat) = self.hall.seats.take(peer.ip(), client.is_known, socket) else {
+            // Another listener has given it away in this moment.
+            log::debug!("ssh: {peer} is turned away: there is no room");
+            return Ok(());
+        };
+        let wire = Wire::new(stream, seat.activity());
+        let guest = client::Guest {
+            hall: Arc::clone(&self.hall),
+            peer,
+            seat,
+        };
+        let (protocol, closes) = (Arc::clone(&self.house.protocol), self.house.closes());
+        self.house
+            .spawn(client::serve(guest, wire, protocol, closes));
+        Ok(())
+    }
+
+    fn turn_away(&self, client: Client) -> io::Result<()> {
+        log::debug!("ssh: {} is turned away: there is no room", client.peer);
+        let Some(place) = TurnedAway::take(&self.hall) else {
+            return Ok(());
+        };
+        let stream = self.tokio(client.stream)?;
+        self.house.spawn(async move {
+            let why = format!(
+                "there is no room: txlb has {MAX_CLIENTS} connections in all, and \
+                 {MAX_FROM_ONE} from one address"
+            );
+            turned_away::turn_away(stream, &why).await;
+            drop(place);
+        });
+        Ok(())
+    }
 }
 
 impl Porter for Doorway {
@@ -155,47 +238,29 @@ impl Porter for Doorway {
 
     fn let_in(&mut self) -> io::Result<()> {
         let (stream, peer) = self.listener.accept()?;
-        stream.set_nonblocking(true)?;
-        stream.set_nodelay(true)?;
-        let stream = {
-            let _runtime = self.house.runtime().enter();
-            TcpStream::from_std(stream)?
-        };
-        match self.hall.seats.take(peer.ip()) {
-            Some(seat) => {
-                let guest = client::Guest {
-                    hall: Arc::clone(&self.hall),
-                    peer,
-                    seat,
-                };
-                let (protocol, closes) = (Arc::clone(&self.house.protocol), self.house.closes());
-                self.house
-                    .spawn(client::serve(guest, stream, protocol, closes));
-            }
-            None => self.turn_away(stream, peer),
+        let turned_away = self.entrance.admit(stream, peer)?;
+        turned_away
+            .into_iter()
+            .try_for_each(|it| self.turn_away(it))
+    }
+
+    fn poll_fds(&self) -> Vec<PollFd<'_>> {
+        self.entrance.poll_fds().collect()
+    }
+
+    fn look(&mut self, events: &[PollFlags], is_last: bool) -> io::Result<Option<Duration>> {
+        self.entrance.note(events);
+        while let Some(client) = self.entrance.next(Cost::Handshake, is_last) {
+            self.seat(client)?;
         }
-        Ok(())
+        while let Some(client) = self.entrance.expired() {
+            self.turn_away(client)?;
+        }
+        Ok(self.entrance.press())
     }
 
     fn complain(&mut self, error: &io::Error) {
         log::warn!("ssh: cannot let a client in: {error}");
-    }
-}
-
-impl Doorway {
-    fn turn_away(&self, stream: TcpStream, peer: SocketAddr) {
-        log::debug!("ssh: {peer} is turned away: there is no room");
-        let Some(place) = TurnedAway::take(&self.hall) else {
-            return;
-        };
-        self.house.spawn(async move {
-            let why = format!(
-                "there is no room: txlb has {MAX_CLIENTS} connections in all, and \
-                 {MAX_FROM_ONE} from one address"
-            );
-            turned_away::turn_away(stream, &why).await;
-            drop(place);
-        });
     }
 }
 

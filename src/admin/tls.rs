@@ -9,10 +9,9 @@ mod stream;
 mod validity;
 
 use std::io;
-use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -66,16 +65,16 @@ impl Tls {
         self.fingerprint.to_string()
     }
 
-    /// The handshake over `stream`, and then the stream: all of it, its reads and
-    /// writes too, before `deadline`.
+    /// The handshake over `timed`, and then the stream: all of it, its reads and
+    /// writes too, before its deadline.
     ///
     /// # Errors
     /// `TimedOut` at the deadline, `InvalidData` if it is not TLS or cannot be agreed
     /// upon, `UnexpectedEof` if the client leaves, or the system's.
-    pub(super) fn accept(&self, stream: TcpStream, deadline: Instant) -> io::Result<TlsStream> {
+    pub(super) fn accept(&self, timed: Timed) -> io::Result<TlsStream> {
         let connection = ServerConnection::new(Arc::clone(&self.config));
         let connection = connection.map_err(io::Error::other)?;
-        TlsStream::shake_hands(connection, Timed::new(stream, deadline)?)
+        TlsStream::shake_hands(connection, timed)
     }
 }
 

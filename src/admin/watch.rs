@@ -1,5 +1,5 @@
-//! The thread at a door: waits for clients, and has them let in for as long as there
-//! is room and nobody has closed the door.
+//! The thread at a door: waits for clients, and has them let in for as long as nobody has
+//! closed the door.
 //!
 //! Who is let in, and what becomes of them, is for the door's porter to know.
 
@@ -8,7 +8,7 @@ use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-#[cfg(feature = "web")]
+#[cfg(any(feature = "web", feature = "ssh"))]
 use std::sync::Weak;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -33,15 +33,20 @@ pub(super) trait Porter: Send + 'static {
     /// What clients come to.
     fn listener(&self) -> BorrowedFd<'_>;
 
-    /// Whether there is room for another client. Without it they wait in the system's
-    /// queue until the bell is rung. Where clients are told that there is none, there
-    /// always is.
-    fn has_room(&self) -> bool {
-        true
-    }
-
     /// Lets the next client in. `WouldBlock` says that none waits.
     fn let_in(&mut self) -> io::Result<()>;
+
+    /// What else the system is to be asked: clients that were let in and wait for their turn.
+    fn poll_fds(&self) -> Vec<PollFd<'_>> {
+        Vec::new()
+    }
+
+    /// Does what there is to be done for those, after the system has said this of them, in
+    /// the same order. The answer is when to look again at the latest. `is_last` says that it
+    /// will not be.
+    fn look(&mut self, _events: &[PollFlags], _is_last: bool) -> io::Result<Option<Duration>> {
+        Ok(None)
+    }
 
     /// A client could not be let in.
     fn complain(&mut self, error: &io::Error);
@@ -58,7 +63,7 @@ pub(super) struct Watch {
 }
 
 /// Tells a thread that there is room again, as long as its door is open.
-#[cfg(feature = "web")]
+#[cfg(any(feature = "web", feature = "ssh"))]
 pub(super) struct Bell(Weak<UnixStream>);
 
 impl Watch {
@@ -83,7 +88,7 @@ impl Watch {
     }
 
     /// To be rung where somebody left and there had been no room.
-    #[cfg(feature = "web")]
+    #[cfg(any(feature = "web", feature = "ssh"))]
     pub(super) fn bell(&self) -> Bell {
         Bell(Arc::downgrade(&self.orders))
     }
@@ -101,7 +106,7 @@ impl Drop for Watch {
     }
 }
 
-#[cfg(feature = "web")]
+#[cfg(any(feature = "web", feature = "ssh"))]
 impl Bell {
     /// Rings it. Never waits.
     pub(super) fn ring(&self) {
@@ -134,21 +139,25 @@ fn watch(mut porter: impl Porter, mut orders: &UnixStream) {
         return;
     }
     let mut ended = false;
+    let mut next = None;
     let mut complained: Option<Instant> = None;
     while !ended {
-        let called = {
+        let (called, events) = {
             let listener = porter.listener();
-            let mut waits = [
+            let mut waits = vec![
                 PollFd::new(orders, PollFlags::IN),
                 PollFd::new(&listener, PollFlags::IN),
             ];
-            let watched = if porter.has_room() { 2 } else { 1 };
+            waits.extend(porter.poll_fds());
             // An interruption is no news.
-            let _ = poll(&mut waits[..watched], None);
-            !waits[0].revents().is_empty()
+            let _ = poll(&mut waits, next.map(timespec).as_ref());
+            let events: Vec<_> = waits[2..].iter().map(PollFd::revents).collect();
+            (!waits[0].revents().is_empty(), events)
         };
         ended = called && !heard_more(orders);
-        if let Err(error) = let_in_those_who_wait(&mut porter) {
+        let let_in = let_in_those_who_wait(&mut porter);
+        let looked = porter.look(&events, ended).map(|at| next = at);
+        if let Err(error) = let_in.and(looked) {
             if complained.is_none_or(|at| at.elapsed() >= QUIET) {
                 porter.complain(&error);
                 complained = Some(Instant::now());
@@ -159,6 +168,10 @@ fn watch(mut porter: impl Porter, mut orders: &UnixStream) {
     }
 }
 
+fn timespec(duration: Duration) -> Timespec {
+    Timespec::try_from(duration).unwrap_or(REST)
+}
+
 /// Whether there was something to be heard, and not the end.
 fn heard_more(mut orders: &UnixStream) -> bool {
     matches!(orders.read(&mut [0; 64]), Ok(1..))
@@ -167,9 +180,6 @@ fn heard_more(mut orders: &UnixStream) -> bool {
 /// Lets in who waits, so many at once. At the end too: they came while the door was open.
 fn let_in_those_who_wait(porter: &mut impl Porter) -> io::Result<()> {
     for _ in 0..MOST_AT_ONCE {
-        if !porter.has_room() {
-            break;
-        }
         match porter.let_in() {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
@@ -203,10 +213,6 @@ mod tests {
     impl Porter for Doorman {
         fn listener(&self) -> BorrowedFd<'_> {
             self.listener.as_fd()
-        }
-
-        fn has_room(&self) -> bool {
-            true
         }
 
         fn let_in(&mut self) -> io::Result<()> {

@@ -18,6 +18,9 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags};
 
 use self::memo::Memo;
 use self::notices::Notices;
@@ -25,18 +28,23 @@ use self::open::{Open, web};
 use self::settings::Settings;
 use super::answers::Answers;
 use super::auth::Auth;
+use super::entrance::{Client, Entrance, Rules};
+use super::handshakes::Cost;
 use super::hinge::{Door, Hinge, lock, shut};
 use super::listeners::DoorError;
-use super::seats::Seats;
+use super::seats::{Seats, Socket};
 use super::watch::{Bell, Porter, spawn};
 use crate::config::Config;
 use crate::director::{Desk, Fixture, Pulses};
 
-/// Clients that are let in at the same time; others wait in the system's queue.
+/// Clients that are served at the same time; others wait.
 const MAX_CLIENTS: usize = 32;
 
 /// Those of them that may be from one source; others are turned away.
 const MAX_FROM_ONE: usize = 8;
+
+/// How long a client may wait for its turn, or to say anything.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The web door, open while the configuration has one that is enabled. Dropping it
 /// closes it; who is let in already is still answered, and waited for if that is
@@ -149,6 +157,39 @@ impl Door for Hall {
 struct Doorway {
     listener: TcpListener,
     hall: Arc<Hall>,
+    entrance: Entrance,
+}
+
+impl Doorway {
+    fn new(listener: TcpListener, hall: &Arc<Hall>) -> Doorway {
+        let auth = hall.auth.clone();
+        let rules = Rules {
+            client_speaks_first: true,
+            patience: PATIENCE,
+            knows: Box::new(move |ip| auth.knows(ip)),
+        };
+        Doorway {
+            listener,
+            hall: Arc::clone(hall),
+            entrance: Entrance::new(&hall.seats, rules),
+        }
+    }
+
+    fn seat(&self, client: Client) -> io::Result<()> {
+        let (stream, peer) = (Arc::new(client.stream), client.peer);
+        let socket: Socket = Arc::<TcpStream>::clone(&stream);
+        let Some(seat) = self.hall.seats.take(peer.ip(), client.is_known, socket) else {
+            // Another listener has given it away in this moment.
+            log::debug!("web: {peer} is turned away: there is no room");
+            return Ok(());
+        };
+        let hall = Arc::clone(&self.hall);
+        spawn("web-client", move || {
+            if let Err(error) = client::serve(stream, peer, &seat.activity(), &hall) {
+                log::debug!("web: {peer} is lost: {error}");
+            }
+        })
+    }
 }
 
 impl Porter for Doorway {
@@ -156,32 +197,34 @@ impl Porter for Doorway {
         self.listener.as_fd()
     }
 
-    fn has_room(&self) -> bool {
-        self.hall.seats.has_room()
-    }
-
     fn let_in(&mut self) -> io::Result<()> {
         let (stream, peer) = self.listener.accept()?;
-        self.seat(stream, peer)
+        for client in self.entrance.admit(stream, peer)? {
+            log::debug!("web: {} is turned away: there is no room", client.peer);
+        }
+        Ok(())
+    }
+
+    fn poll_fds(&self) -> Vec<PollFd<'_>> {
+        self.entrance.poll_fds().collect()
+    }
+
+    fn look(&mut self, events: &[PollFlags], is_last: bool) -> io::Result<Option<Duration>> {
+        self.entrance.note(events);
+        let cost = match self.hall.settings().tls {
+            None => Cost::Plain,
+            Some(_) => Cost::Handshake,
+        };
+        while let Some(client) = self.entrance.next(cost, is_last) {
+            self.seat(client)?;
+        }
+        while let Some(client) = self.entrance.expired() {
+            log::debug!("web: {} has waited for too long", client.peer);
+        }
+        Ok(self.entrance.press())
     }
 
     fn complain(&mut self, error: &io::Error) {
         log::warn!("web: cannot let a client in: {error}");
-    }
-}
-
-impl Doorway {
-    fn seat(&self, stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
-        let Some(seat) = self.hall.seats.take(peer.ip()) else {
-            log::debug!("web: {peer} is turned away: {MAX_FROM_ONE} are there from that address");
-            return Ok(());
-        };
-        let hall = Arc::clone(&self.hall);
-        spawn("web-client", move || {
-            let _seat = seat;
-            if let Err(error) = client::serve(stream, peer, &hall) {
-                log::debug!("web: {peer} is lost: {error}");
-            }
-        })
     }
 }

@@ -8,3 +8,5 @@ pub mod peer;
 pub mod pipes;
 pub mod rights;
 pub mod state;
+#[cfg(feature = "logins")]
+pub mod threads;

@@ -1,111 +1,153 @@
-//! How many passwords are checked at the same time, over all doors.
+//! Waiting for the turn to have a password checked, over all doors.
 //!
-//! Knows nothing of passwords: lets some through, has some wait, turns the rest away.
+//! Whose turn it is is `limiter`'s business. Here are the lock, the waiting, and the thread
+//! that checks.
 
-use std::sync::{Condvar, Mutex};
-use std::time::Duration;
+use std::cell::Cell;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use super::key::Tag;
+use super::limiter::Limiter;
 use super::lock;
+use super::queue::{NotQueued, Standing};
+use crate::admin::source::Source;
+use crate::os::threads;
 
-/// Checks at the same time: each takes a processor for as long as it lasts, and
-/// those are there for balancing.
-pub(super) const AT_ONCE: usize = 2;
-
-/// Who waits for one: whoever comes when so many do is turned away.
-pub(super) const MOST_WAITING: usize = 16;
-
-/// How long anybody waits before they are turned away. It takes a queue full of the
-/// costliest hashes to be as long.
+/// How long anybody waits before they are turned away.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-#[derive(Default)]
 pub(super) struct Slots {
-    queue: Mutex<Queue>,
-    freed: Condvar,
+    limiter: Mutex<Limiter>,
+    /// Somebody has entered, ended or left.
+    moved: Condvar,
+    /// Milliseconds since some moment.
+    clock: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
-#[derive(Default)]
-struct Queue {
-    taken: usize,
-    waiting: usize,
+/// What came of waiting.
+pub(super) enum Turn<'a> {
+    /// The password is to be checked now.
+    Check(Slot<'a>),
+    /// The same was checked meanwhile.
+    Same,
+    /// Too many wait already, or it takes too long.
+    Busy,
 }
 
 /// The right to check one password, until it is dropped.
-pub(super) struct Slot<'a>(&'a Slots);
+pub(super) struct Slot<'a> {
+    slots: &'a Slots,
+    ticket: u64,
+    cost: Cell<Duration>,
+}
 
 impl Slots {
-    /// Waits until there is one; `None` if too many wait already or it takes too long.
-    pub(super) fn take(&self) -> Option<Slot<'_>> {
-        let mut queue = lock(&self.queue);
-        if queue.taken >= AT_ONCE {
-            if queue.waiting >= MOST_WAITING {
-                return None;
-            }
-            queue.waiting += 1;
-            let waits = self
-                .freed
-                .wait_timeout_while(queue, PATIENCE, |queue| queue.taken >= AT_ONCE);
-            queue = waits.unwrap_or_else(std::sync::PoisonError::into_inner).0;
-            queue.waiting -= 1;
-            if queue.taken >= AT_ONCE {
-                return None;
-            }
+    pub(super) fn new(clock: impl Fn() -> u64 + Send + Sync + 'static) -> Slots {
+        Slots {
+            limiter: Mutex::default(),
+            moved: Condvar::new(),
+            clock: Box::new(clock),
         }
-        queue.taken += 1;
-        Some(Slot(self))
     }
 
-    #[cfg(test)]
-    pub(super) fn waiting(&self) -> usize {
-        lock(&self.queue).waiting
+    pub(super) fn now_ms(&self) -> u64 {
+        (self.clock)()
     }
+
+    pub(super) fn limiter(&self) -> MutexGuard<'_, Limiter> {
+        lock(&self.limiter)
+    }
+
+    /// Waits for the turn to have this checked.
+    pub(super) fn take(&self, source: Source, name: &str, tag: Tag) -> Turn<'_> {
+        let until = Instant::now() + PATIENCE;
+        let now_ms = self.now_ms();
+        let mut limiter = self.limiter();
+        let lane = limiter.lane(source, name, now_ms);
+        match limiter.enter(source, name, tag, now_ms) {
+            Ok(ticket) => self.wait(limiter, ticket, until),
+            Err(NotQueued::Full) => Turn::Busy,
+            Err(NotQueued::Same) => {
+                let left = until.saturating_duration_since(Instant::now());
+                let is_there = |limiter: &mut Limiter| limiter.queue.is_there(lane, &tag);
+                let waits = self.moved.wait_timeout_while(limiter, left, is_there);
+                drop(waits);
+                Turn::Same
+            }
+        }
+    }
+
+    fn wait<'a>(
+        &'a self,
+        mut limiter: MutexGuard<'a, Limiter>,
+        ticket: u64,
+        until: Instant,
+    ) -> Turn<'a> {
+        // Who had to make room for this one is told so.
+        self.moved.notify_all();
+        loop {
+            let later = match limiter.queue.begin(ticket, self.now_ms()) {
+                Standing::Begun => break,
+                Standing::Displaced => return Turn::Busy,
+                Standing::Later(ms) => Duration::from_millis(ms),
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                limiter.queue.leave(ticket);
+                drop(limiter);
+                self.moved.notify_all();
+                return Turn::Busy;
+            }
+            let waits = self.moved.wait_timeout(limiter, later.min(left));
+            limiter = waits.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Turn::Check(Slot {
+            slots: self,
+            ticket,
+            cost: Cell::default(),
+        })
+    }
+}
+
+impl Slot<'_> {
+    /// Checks something on a thread that is nicer than those that balance. Where the system
+    /// has no thread, this one does it.
+    pub(super) fn check(&self, fits: impl Fn() -> bool + Sync) -> bool {
+        let (done, cost) = thread::scope(|scope| {
+            let name = thread::Builder::new().name("password".to_owned());
+            let work = || {
+                threads::lower_priority();
+                timed(&fits)
+            };
+            let done = name.spawn_scoped(scope, work);
+            // A panic in there has been heard of, and is no right password.
+            done.map_or_else(
+                |_| timed(&fits),
+                |it| it.join().unwrap_or((false, Duration::ZERO)),
+            )
+        });
+        self.cost.set(cost);
+        done
+    }
+}
+
+/// What came of it, and how much of a processor that took.
+fn timed(work: impl Fn() -> bool) -> (bool, Duration) {
+    let (begun, spent) = (Instant::now(), threads::processor_time());
+    let done = work();
+    let used = threads::processor_time().zip(spent);
+    let cost = used.map(|(now, then)| now.saturating_sub(then));
+    (done, cost.unwrap_or_else(|| begun.elapsed()))
 }
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        lock(&self.0.queue).taken -= 1;
-        self.0.freed.notify_one();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::thread;
-    use std::time::Instant;
-
-    use super::*;
-
-    fn until(what: impl Fn() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !what() {
-            assert!(Instant::now() < deadline);
-            thread::yield_now();
-        }
-    }
-
-    #[test]
-    fn there_are_two_at_a_time_and_the_rest_wait_or_are_turned_away() {
-        let slots = Slots::default();
-        let (most, now) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let first = [slots.take().unwrap(), slots.take().unwrap()];
-        thread::scope(|scope| {
-            let waiters = [(); MOST_WAITING].map(|()| {
-                scope.spawn(|| {
-                    let slot = slots.take();
-                    most.fetch_max(1 + now.fetch_add(1, Ordering::SeqCst), Ordering::SeqCst);
-                    thread::yield_now();
-                    now.fetch_sub(1, Ordering::SeqCst);
-                    slot.is_some()
-                })
-            });
-            until(|| slots.waiting() == MOST_WAITING);
-            assert!(slots.take().is_none());
-            assert_eq!(most.load(Ordering::SeqCst), 0);
-            drop(first);
-            assert!(waiters.into_iter().all(|waiter| waiter.join().unwrap()));
-        });
-        assert!(most.load(Ordering::SeqCst) <= AT_ONCE);
-        assert_eq!((slots.waiting(), lock(&slots.queue).taken), (0, 0));
+        let now_ms = self.slots.now_ms();
+        let mut limiter = self.slots.limiter();
+        limiter.queue.end(self.ticket, self.cost.get(), now_ms);
+        drop(limiter);
+        self.slots.moved.notify_all();
     }
 }

@@ -1,42 +1,89 @@
-//! Where failed logins came from, and how long each of these places has to wait.
+//! Where failed logins came from, and how long each of these networks has to wait.
 //!
 //! A pure table: the time is an argument, in milliseconds since any moment, and
 //! nobody waits in here.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 
-use crate::admin::source::Source;
-
-/// Failures that cost nothing: people mistype.
-const FREE: u32 = 3;
-
-/// The longest wait after a failure, in seconds.
-const MAX_WAIT_S: u64 = 60;
+use crate::admin::source::{Level, Net, Source, thin_out};
 
 /// What is forgotten after so long without a failure.
 const FORGOTTEN_MS: u64 = 15 * 60 * 1000;
 
-/// Places that are remembered; the one whose last failure is the oldest makes room.
+/// Networks that are remembered.
 const MOST: usize = 10_000;
 
-#[derive(Default)]
-pub(super) struct Sources(HashMap<IpAddr, Failures>);
+/// How many are left when there is no more room: so the table is looked through once in
+/// many failures.
+const LEFT: usize = MOST / 8 * 7;
 
+/// What failures cost.
 #[derive(Clone, Copy)]
-struct Failures {
+pub(super) struct Price {
+    /// So many cost nothing: people mistype.
+    free: u32,
+    /// The longest wait after a further one, in seconds.
+    max_wait_s: u64,
+}
+
+/// For one address, or a /64 of IPv6.
+const OF_A_PLACE: Price = Price {
+    free: 3,
+    max_wait_s: 60,
+};
+
+/// For a user who has logged in from the address before: it may be somebody else there who
+/// fails.
+pub(super) const OF_A_PROVEN_LOGIN: Price = Price {
+    free: 3,
+    max_wait_s: 10,
+};
+
+/// For a network: in it may be people who have nothing to do with each other. A provider's is
+/// never made to wait.
+fn price(net: Net) -> Option<Price> {
+    let free = match net.level() {
+        Level::Place => return Some(OF_A_PLACE),
+        Level::Block => 12,
+        Level::Site => 30,
+        Level::Provider => return None,
+    };
+    Some(Price {
+        free,
+        max_wait_s: 10,
+    })
+}
+
+/// Failed logins, and when the last one was.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Failures {
     count: u32,
     last_ms: u64,
 }
 
 impl Failures {
-    /// How long nothing is checked after the last one.
-    fn wait_ms(self) -> u64 {
-        let Some(doublings) = self.count.checked_sub(FREE + 1) else {
-            return 0;
+    pub(super) fn add(&mut self, now_ms: u64) {
+        if self.are_forgotten(now_ms) {
+            self.count = 0;
+        }
+        self.count = self.count.saturating_add(1);
+        self.last_ms = now_ms;
+    }
+
+    /// Whether anything is to be checked now.
+    ///
+    /// # Errors
+    /// The seconds until it is, rounded up.
+    pub(super) fn may_try(self, price: Price, now_ms: u64) -> Result<(), u64> {
+        let Some(doublings) = self.count.checked_sub(price.free + 1) else {
+            return Ok(());
         };
-        let wait_s = 1_u64.checked_shl(doublings).unwrap_or(MAX_WAIT_S);
-        wait_s.min(MAX_WAIT_S) * 1000
+        let wait_s = 1_u64.checked_shl(doublings).unwrap_or(price.max_wait_s);
+        let until_ms = self.last_ms + wait_s.min(price.max_wait_s) * 1000;
+        match until_ms.saturating_sub(now_ms) {
+            0 => Ok(()),
+            left_ms => Err(left_ms.div_ceil(1000)),
+        }
     }
 
     fn are_forgotten(self, now_ms: u64) -> bool {
@@ -44,70 +91,65 @@ impl Failures {
     }
 }
 
+#[derive(Default)]
+pub(super) struct Sources(HashMap<Net, Failures>);
+
 impl Sources {
     /// Whether anything is to be checked for somebody from there.
     ///
     /// # Errors
     /// The seconds until it is, rounded up.
     pub(super) fn may_try(&self, source: Source, now_ms: u64) -> Result<(), u64> {
-        let Some(failures) = self.0.get(&source.place()) else {
-            return Ok(());
-        };
-        let until_ms = failures.last_ms + failures.wait_ms();
-        match until_ms.saturating_sub(now_ms) {
-            0 => Ok(()),
-            left_ms => Err(left_ms.div_ceil(1000)),
-        }
+        let failures = |net| self.0.get(&net).copied().unwrap_or_default();
+        let waits = source
+            .nets()
+            .filter_map(|net| failures(net).may_try(price(net)?, now_ms).err());
+        waits.max().map_or(Ok(()), Err)
     }
 
+    /// A login failed there.
     pub(super) fn failed(&mut self, source: Source, now_ms: u64) {
-        let place = source.place();
-        if self.0.len() >= MOST && !self.0.contains_key(&place) {
+        if self.0.len() + source.nets().count() > MOST {
             self.make_room(now_ms);
         }
-        let none = Failures {
-            count: 0,
-            last_ms: now_ms,
-        };
-        let failures = self.0.entry(place).or_insert(none);
-        if failures.are_forgotten(now_ms) {
-            *failures = none;
+        for net in source.nets() {
+            self.0.entry(net).or_default().add(now_ms);
         }
-        failures.count = failures.count.saturating_add(1);
-        failures.last_ms = now_ms;
     }
 
+    /// How suspect somebody from there is: how many logins failed in their site lately, and,
+    /// which tells little, in their provider's network.
+    pub(super) fn suspicion(&self, source: Source, now_ms: u64) -> u32 {
+        let count = |net| {
+            let failures = self.0.get(&net);
+            let lately = failures.filter(|failures| !failures.are_forgotten(now_ms));
+            lately.map_or(0, |failures| failures.count)
+        };
+        let site = count(source.site()).saturating_mul(64);
+        site.saturating_add(count(source.site().provider()))
+    }
+
+    /// A login succeeded there. What failed elsewhere in its networks is not forgotten.
     pub(super) fn forget(&mut self, source: Source) {
         self.0.remove(&source.place());
     }
 
-    /// Looks at all of them, which a check of a password takes longer than.
     fn make_room(&mut self, now_ms: u64) {
         self.0.retain(|_, failures| !failures.are_forgotten(now_ms));
-        if self.0.len() < MOST {
-            return;
-        }
-        let oldest = self.0.iter().min_by_key(|(_, failures)| failures.last_ms);
-        if let Some(place) = oldest.map(|(place, _)| *place) {
-            self.0.remove(&place);
+        if self.0.len() > LEFT {
+            thin_out(&mut self.0, LEFT, |net| *net, |failures| failures.last_ms);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     use super::*;
 
     fn source(text: &str) -> Source {
         Source::of(text.parse().unwrap())
-    }
-
-    /// Where each of many comes from.
-    fn numbered(number: usize) -> Source {
-        let bits = u32::try_from(number).unwrap();
-        Source::of(Ipv4Addr::from_bits(bits).into())
     }
 
     #[test]
@@ -177,29 +219,69 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_limit_and_the_oldest_makes_room() {
+    fn many_failing_addresses_slow_down_their_networks_and_no_others() {
+        let v4 = |site: u8, last: u32| {
+            Source::of(Ipv4Addr::from([192, 0, site, u8::try_from(last).unwrap()]).into())
+        };
+        let v6 = |bits: u32| {
+            let bits = (0x2001_0db8_u128 << 96) | (u128::from(bits) << 64);
+            Source::of(Ipv6Addr::from_bits(bits).into())
+        };
         let mut sources = Sources::default();
-        for number in 0..MOST {
-            for _ in 0..4 {
-                sources.failed(numbered(number), number as u64);
-            }
+        for number in 0..30 {
+            assert_eq!(sources.may_try(v4(2, number), 0), Ok(()));
+            sources.failed(v4(2, number), 0);
         }
-        let now_ms = MOST as u64;
-        // It has been there the longest, but not in silence.
-        sources.failed(numbered(0), now_ms);
-        sources.failed(numbered(MOST), now_ms);
-        assert_eq!(sources.0.len(), MOST);
-        let is_known = |number| sources.0.contains_key(&numbered(number).place());
-        assert!(is_known(0) && !is_known(1) && is_known(2) && is_known(MOST));
+        assert_eq!(sources.may_try(v4(2, 99), 0), Ok(()));
+        for number in 30..60 {
+            sources.failed(v4(2, number), 0);
+        }
+        assert_eq!(sources.may_try(v4(2, 99), 0), Err(10));
+        assert_eq!(sources.may_try(v4(3, 99), 0), Ok(()));
+        // A /56, and no other of the same /48.
+        for number in 0..13 {
+            sources.failed(v6(number), 0);
+        }
+        assert_eq!(sources.may_try(v6(0xff), 0), Err(1));
+        assert_eq!(sources.may_try(v6(0x100), 0), Ok(()));
+        // The /48.
+        for number in 0..18 {
+            sources.failed(v6(0x100 * number), 0);
+        }
+        assert_eq!(sources.may_try(v6(0xffff), 0), Err(1));
+        assert_eq!(sources.may_try(v6(0x1_0000), 0), Ok(()));
+        // A success is one address's.
+        sources.forget(v4(2, 99));
+        assert_eq!(sources.may_try(v4(2, 99), 0), Err(10));
+    }
+
+    #[test]
+    fn there_is_a_limit_and_many_addresses_push_out_only_their_own() {
+        let (mut sources, other) = (Sources::default(), source("198.51.100.1"));
+        for _ in 0..9 {
+            sources.failed(other, 0);
+        }
+        for number in 0..30_000 {
+            let bits = (0x2001_0db8_u128 << 96) | (number << 64);
+            sources.failed(Source::of(Ipv6Addr::from_bits(bits).into()), 1);
+            assert!(sources.0.len() <= MOST);
+        }
+        // The oldest of all, but not one of many.
+        assert_eq!(sources.may_try(other, 1), Err(32));
     }
 
     #[test]
     fn what_is_forgotten_makes_room_before_anybody_who_waits() {
         let mut sources = Sources::default();
-        for number in 0..MOST {
-            sources.failed(numbered(number), 0);
+        let mut number = 0;
+        while sources.0.len() + 4 <= MOST {
+            let ip = Ipv4Addr::from_bits(number << 8);
+            sources.failed(Source::of(ip.into()), 0);
+            number += 1;
         }
-        sources.failed(numbered(MOST), FORGOTTEN_MS);
-        assert_eq!(sources.0.len(), 1);
+        let [first, second] = [source("192.0.2.1"), source("192.0.2.2")];
+        sources.failed(first, FORGOTTEN_MS);
+        sources.failed(second, FORGOTTEN_MS);
+        assert_eq!(sources.0.len(), 4);
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::key::Tag;
 use super::users::Known;
+use crate::admin::source::Source;
 
 /// How long a success holds, from the check on; being asked for makes it no longer.
 const HOLDS_MS: u64 = 60 * 1000;
@@ -24,19 +25,28 @@ struct Success {
     tag: Tag,
     /// As they were when it was checked: after a change, there is another one.
     user: Arc<Known>,
+    source: Source,
     until_ms: u64,
 }
 
 impl Successes {
-    /// Whether this user was let in with that lately. Looks at all of them, so that
-    /// time does not tell which one it is.
-    pub(super) fn has(&mut self, tag: &Tag, user: &Arc<Known>, now_ms: u64) -> bool {
+    /// Whether this user was let in with that, at this address, lately. Looks at all of
+    /// them, so that time does not tell which one it is.
+    pub(super) fn has(
+        &mut self,
+        tag: &Tag,
+        user: &Arc<Known>,
+        source: Source,
+        now_ms: u64,
+    ) -> bool {
         self.expire(now_ms);
-        let is = |success: &Success| success.tag.is(tag) & Arc::ptr_eq(&success.user, user);
+        let is = |success: &Success| {
+            success.tag.is(tag) & Arc::ptr_eq(&success.user, user) & (success.source == source)
+        };
         self.0.iter().fold(false, |found, it| found | is(it))
     }
 
-    pub(super) fn insert(&mut self, tag: Tag, user: &Arc<Known>, now_ms: u64) {
+    pub(super) fn insert(&mut self, tag: Tag, user: &Arc<Known>, source: Source, now_ms: u64) {
         self.expire(now_ms);
         if self.0.len() >= MOST {
             self.0.pop_front();
@@ -44,6 +54,7 @@ impl Successes {
         self.0.push_back(Success {
             tag,
             user: Arc::clone(user),
+            source,
             until_ms: now_ms + HOLDS_MS,
         });
     }
@@ -70,15 +81,21 @@ mod tests {
         Key::of(1).tag("ann", password)
     }
 
+    fn here() -> Source {
+        Source::of([192, 0, 2, 1].into())
+    }
+
     #[test]
     fn a_success_holds_for_a_minute_for_the_same_user_and_password() {
         let (mut successes, ann) = (Successes::default(), known("ann"));
-        successes.insert(tag("a"), &ann, 1000);
-        assert!(successes.has(&tag("a"), &ann, 1000));
-        assert!(!successes.has(&tag("b"), &ann, 1000));
-        assert!(!successes.has(&tag("a"), &known("ann"), 1000));
-        assert!(successes.has(&tag("a"), &ann, 60_999));
-        assert!(!successes.has(&tag("a"), &ann, 61_000));
+        successes.insert(tag("a"), &ann, here(), 1000);
+        assert!(successes.has(&tag("a"), &ann, here(), 1000));
+        assert!(!successes.has(&tag("b"), &ann, here(), 1000));
+        assert!(!successes.has(&tag("a"), &known("ann"), here(), 1000));
+        let elsewhere = Source::of([192, 0, 2, 2].into());
+        assert!(!successes.has(&tag("a"), &ann, elsewhere, 1000));
+        assert!(successes.has(&tag("a"), &ann, here(), 60_999));
+        assert!(!successes.has(&tag("a"), &ann, here(), 61_000));
         assert_eq!(successes.0.len(), 0);
     }
 
@@ -86,21 +103,21 @@ mod tests {
     fn at_most_256_are_kept_the_oldest_goes_first() {
         let (mut successes, ann) = (Successes::default(), known("ann"));
         for number in 0..=MOST {
-            successes.insert(tag(&number.to_string()), &ann, 0);
+            successes.insert(tag(&number.to_string()), &ann, here(), 0);
         }
         assert_eq!(successes.0.len(), 256);
-        assert!(!successes.has(&tag("0"), &ann, 0));
-        assert!(successes.has(&tag("1"), &ann, 0));
-        assert!(successes.has(&tag("256"), &ann, 0));
+        assert!(!successes.has(&tag("0"), &ann, here(), 0));
+        assert!(successes.has(&tag("1"), &ann, here(), 0));
+        assert!(successes.has(&tag("256"), &ann, here(), 0));
     }
 
     #[test]
     fn those_of_other_users_can_be_forgotten() {
         let (mut successes, ann, bob) = (Successes::default(), known("ann"), known("bob"));
-        successes.insert(tag("a"), &ann, 0);
-        successes.insert(tag("b"), &bob, 0);
+        successes.insert(tag("a"), &ann, here(), 0);
+        successes.insert(tag("b"), &bob, here(), 0);
         successes.retain(|user| Arc::ptr_eq(user, &bob));
-        assert!(!successes.has(&tag("a"), &ann, 0));
-        assert!(successes.has(&tag("b"), &bob, 0));
+        assert!(!successes.has(&tag("a"), &ann, here(), 0));
+        assert!(successes.has(&tag("b"), &bob, here(), 0));
     }
 }

@@ -85,8 +85,8 @@ fn nobody_comes_in_by_the_password_that_stands_in_for_theirs() {
     let scene = Scene::with_three();
     for number in 0..20 {
         for password in ["admin", "correct horse"] {
-            scene.auth.passed(ip(HERE));
             let name = format!("user{number}");
+            scene.auth.passed(ip(HERE), &name);
             assert_eq!(scene.login(HERE, &name, password), Login::Wrong);
         }
     }
@@ -146,26 +146,34 @@ fn what_was_right_lately_passes_beside_failures_and_does_not_hide_them() {
     }
     assert_eq!(scene.login(HERE, "bob", "correct horse"), READ);
     assert_eq!(scene.login(HERE, "ann", "wrong"), wait(1));
+    // Bob has been there before: he waits for failures of his own.
+    for _ in 0..4 {
+        assert_eq!(scene.login(HERE, "bob", "wrong"), Login::Wrong);
+    }
     assert_eq!(scene.login(HERE, "bob", "wrong"), wait(1));
-    // It is so from anywhere: who knows the password is who they are.
-    assert_eq!(scene.login("192.0.2.2", "bob", "correct horse"), READ);
+    // Elsewhere it is as any other: or nothing would slow down who guesses it.
+    for _ in 0..4 {
+        scene.auth.failed(ip("192.0.2.2"), "ann", "web");
+    }
+    assert_eq!(scene.login("192.0.2.2", "bob", "correct horse"), wait(1));
 }
 
 #[test]
 fn what_was_right_is_not_checked_again_for_a_minute() {
     let scene = Scene::with_three();
     assert_eq!(scene.login(HERE, "ann", "admin"), FULL);
-    let slots = [(); slots::AT_ONCE].map(|()| scene.auth.0.slots.take().unwrap());
-    // A check would wait for one of these.
-    assert_eq!(scene.login(HERE, "ann", "admin"), FULL);
-    scene.pass(59_999);
-    assert_eq!(scene.login(HERE, "ann", "admin"), FULL);
-    scene.pass(1);
-    drop(slots);
     for _ in 0..4 {
         scene.auth.failed(ip(HERE), "ann", "ssh");
     }
-    assert_eq!(scene.login(HERE, "ann", "admin"), wait(1));
+    // Nothing is checked now.
+    assert_eq!(scene.login(HERE, "ann", "admin"), FULL);
+    scene.pass(59_999);
+    for _ in 0..4 {
+        scene.auth.failed(ip(HERE), "ann", "ssh");
+    }
+    assert_eq!(scene.login(HERE, "ann", "admin"), FULL);
+    scene.pass(1);
+    assert_eq!(scene.login(HERE, "ann", "admin"), wait(10));
 }
 
 #[test]
@@ -214,51 +222,62 @@ fn who_is_changed_while_they_log_in_is_not_let_in() {
     assert_eq!(guard.admit(&attempt, &ann), Some(Access::ReadOnly));
 }
 
-/// Spins until somebody waits for their password to be checked.
+/// The check that strangers have at a time, which is taken by somebody elsewhere.
+fn a_check(scene: &Scene) -> Slot<'_> {
+    let guard = &scene.auth.0;
+    let elsewhere = Source::of(ip("198.51.100.1"));
+    match guard
+        .slots
+        .take(elsewhere, "eve", guard.key.tag("eve", "x"))
+    {
+        Turn::Check(slot) => slot,
+        Turn::Same | Turn::Busy => panic!("nobody else is there"),
+    }
+}
+
+/// Spins until so many wait for their password to be checked.
 fn until_waiting(auth: &Auth, count: usize) {
     let deadline = Instant::now() + std::time::Duration::from_secs(10);
-    while auth.0.slots.waiting() != count {
+    while auth.0.slots.limiter().queue.waiting() != count {
         assert!(Instant::now() < deadline);
         thread::yield_now();
     }
 }
 
 #[test]
-fn a_third_waits_and_is_asked_for_by_then() {
+fn who_waited_for_a_check_is_asked_for_again_by_then() {
     let scene = Scene::with_three();
-    let slots = [(); slots::AT_ONCE].map(|()| scene.auth.0.slots.take().unwrap());
+    let slot = a_check(&scene);
     thread::scope(|scope| {
-        let login = |password: &'static str| {
-            let auth = scene.auth.clone();
-            scope.spawn(move || auth.login(ip(HERE), "ann", password, "web"))
-        };
-        let waiters = [login("admin"), login("admin")];
-        until_waiting(&scene.auth, 2);
+        let auth = scene.auth.clone();
+        let waiter = scope.spawn(move || auth.login(ip(HERE), "ann", "admin", "web"));
+        until_waiting(&scene.auth, 1);
         // By the time it is their turn, others there have failed too often.
         for _ in 0..4 {
             scene.auth.failed(ip(HERE), "ann", "web");
         }
-        drop(slots);
-        for waiter in waiters {
-            assert_eq!(waiter.join().unwrap(), wait(1));
-        }
+        drop(slot);
+        assert_eq!(waiter.join().unwrap(), wait(1));
     });
 }
 
 #[test]
-fn those_who_find_too_many_waiting_are_told_to_come_back() {
+fn one_of_a_network_waits_and_the_same_login_waits_with_it() {
     let scene = Scene::with_three();
-    let slots = [(); slots::AT_ONCE].map(|()| scene.auth.0.slots.take().unwrap());
+    let slot = a_check(&scene);
     thread::scope(|scope| {
-        let waiters = [(); slots::MOST_WAITING].map(|()| {
+        let login = || {
             let auth = scene.auth.clone();
             scope.spawn(move || auth.login(ip(HERE), "ann", "admin", "web"))
-        });
-        until_waiting(&scene.auth, slots::MOST_WAITING);
-        assert_eq!(scene.login("192.0.2.2", "ann", "admin"), wait(BUSY_S));
-        drop(slots);
-        for waiter in waiters {
-            assert_eq!(waiter.join().unwrap(), FULL);
+        };
+        let first = login();
+        until_waiting(&scene.auth, 1);
+        let second = login();
+        // Another one there does not wait, and others elsewhere do.
+        assert_eq!(scene.login("192.0.2.2", "bob", "x"), wait(BUSY_S));
+        drop(slot);
+        for login in [first, second] {
+            assert_eq!(login.join().unwrap(), FULL);
         }
     });
     // It was no failure.
@@ -266,7 +285,47 @@ fn those_who_find_too_many_waiting_are_told_to_come_back() {
 }
 
 #[test]
-fn doors_that_check_keys_share_the_slowness() {
+fn those_who_find_too_many_waiting_are_told_to_come_back() {
+    let scene = Scene::with_three();
+    let slot = a_check(&scene);
+    let most = u8::try_from(queue::MOST_STRANGERS).unwrap();
+    thread::scope(|scope| {
+        let waiters = (0..most).map(|site| {
+            let auth = scene.auth.clone();
+            let source = IpAddr::from([10, 0, site, 1]);
+            scope.spawn(move || auth.login(source, "ann", "admin", "web"))
+        });
+        let waiters: Vec<_> = waiters.collect();
+        until_waiting(&scene.auth, queue::MOST_STRANGERS);
+        assert_eq!(scene.login("192.0.2.2", "ann", "admin"), wait(BUSY_S));
+        drop(slot);
+        for waiter in waiters {
+            assert_eq!(waiter.join().unwrap(), FULL);
+        }
+    });
+}
+
+#[test]
+fn who_was_there_before_is_checked_while_strangers_wait_and_their_network_fails() {
+    let scene = Scene::with_three();
+    assert_eq!(scene.login("2001:db8::1", "ann", "admin"), FULL);
+    assert!(scene.auth.knows(ip("2001:db8::1")) && !scene.auth.knows(ip("2001:db8::2")));
+    scene.pass(3600 * 1000);
+    let slot = a_check(&scene);
+    for _ in 0..40 {
+        scene.auth.failed(ip("2001:db8::2"), "ann", "web");
+    }
+    assert_eq!(scene.login("2001:db8::2", "ann", "admin"), wait(60));
+    assert_eq!(scene.login("2001:db8::1", "bob", "correct horse"), wait(60));
+    assert_eq!(scene.login("2001:db8::1", "ann", "admin"), FULL);
+    drop(slot);
+    // Who is no user any more was never there.
+    scene.auth.follow(&[user("bob", HORSE, Access::ReadOnly)]);
+    assert!(!scene.auth.knows(ip("2001:db8::1")));
+}
+
+#[test]
+fn failures_with_keys_slow_down_passwords() {
     let scene = Scene::with_three();
     for _ in 0..4 {
         assert_eq!(scene.auth.may_try(ip("2001:db8::1")), Ok(()));
@@ -274,7 +333,7 @@ fn doors_that_check_keys_share_the_slowness() {
     }
     assert_eq!(scene.auth.may_try(ip("2001:db8::2")), Err(1));
     assert_eq!(scene.login("2001:db8::3", "ann", "admin"), wait(1));
-    scene.auth.passed(ip("2001:db8::4"));
+    scene.auth.passed(ip("2001:db8::4"), "ann");
     assert_eq!(scene.auth.may_try(ip("2001:db8::1")), Ok(()));
 }
 

@@ -9,12 +9,16 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Hall, MAX_HOSTS, Place};
+use super::places::Place;
+use super::{Hall, HostPlace, MAX_HOSTS};
 use crate::admin::amp::{self, Amp};
 use crate::config::Access;
 use crate::director::{By, Conversation};
 
-/// How long a conversation may be silent. Who speaks AMP may be so for ever: a host
+/// How long a client may take until it says anything.
+const FIRST: Duration = Duration::from_secs(10);
+
+/// How long a conversation may be silent then. Who speaks AMP may be so for ever: a host
 /// stays, and asks when it has a client.
 const IDLE: Duration = Duration::from_secs(600);
 
@@ -28,16 +32,29 @@ const MAX_LINE: usize = 64 * 1024;
 ///
 /// # Errors
 /// The socket's; there is nobody to tell of them.
-pub(super) fn talk(stream: &UnixStream, by: &By, hall: &Arc<Hall>) -> io::Result<()> {
+pub(super) fn talk(
+    stream: &UnixStream,
+    by: &By,
+    place: &Place,
+    hall: &Arc<Hall>,
+) -> io::Result<()> {
     // Accepted sockets are as the listening one on some systems.
     stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(IDLE))?;
+    stream.set_read_timeout(Some(FIRST))?;
     stream.set_write_timeout(Some(SLOW))?;
     let mut reader = BufReader::new(stream);
-    match reader.fill_buf()?.first() {
+    let first = match reader.fill_buf() {
+        Err(error) if is_timeout(&error) => return refuse_silence(stream, FIRST),
+        bytes => bytes?.first().copied(),
+    };
+    if first.is_some() {
+        place.hear();
+    }
+    stream.set_read_timeout(Some(IDLE))?;
+    match first {
         None => Ok(()),
-        Some(&amp::FIRST_BYTE) => {
-            let Some(_place) = Place::take(hall, MAX_HOSTS, |hall| &hall.hosts) else {
+        Some(amp::FIRST_BYTE) => {
+            let Some(_place) = HostPlace::take(hall) else {
                 log::warn!("control: {by} is turned away: {MAX_HOSTS} clients speak AMP already");
                 return Ok(());
             };
@@ -69,8 +86,7 @@ fn answer_lines(
     loop {
         let line = match read_line(&mut reader) {
             Err(error) if is_timeout(&error) => {
-                let why = format!("nothing was said for {} s", IDLE.as_secs());
-                return refuse(out, &why);
+                return refuse_silence(out, IDLE);
             }
             line => line?,
         };
@@ -97,6 +113,11 @@ fn answer_lines(
 /// Says why something is not done, as an answer.
 pub(super) fn refuse(mut out: &UnixStream, why: &str) -> io::Result<()> {
     out.write_all(format!("error: {why}\n").as_bytes())
+}
+
+fn refuse_silence(out: &UnixStream, patience: Duration) -> io::Result<()> {
+    let seconds = patience.as_secs();
+    refuse(out, &format!("nothing was said for {seconds} s"))
 }
 
 /// The next line, without its end. One that is too long costs no memory.

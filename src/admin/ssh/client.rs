@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use russh::Disconnect;
 use russh::server::{Config, Handle, run_stream};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -21,7 +20,7 @@ use super::intake::Intake;
 use super::visitor::Visitor;
 use super::wire::Wire;
 use crate::admin::hinge::lock;
-use crate::admin::seats::Seat;
+use crate::admin::seats::{Activity, Seat, Stage};
 
 /// How long a client may take until it is logged in.
 const GRACE: Duration = Duration::from_secs(30);
@@ -49,19 +48,27 @@ pub(super) struct Visit {
     heard: Mutex<Instant>,
     /// What they talk through, if they have come for anything yet.
     talk: Mutex<Option<Arc<Intake>>>,
+    activity: Arc<Activity>,
 }
 
 impl Visit {
-    fn begin() -> Visit {
+    fn begin(activity: Arc<Activity>) -> Visit {
         Visit {
             is_in: AtomicBool::new(false),
             heard: Mutex::new(Instant::now()),
             talk: Mutex::default(),
+            activity,
         }
+    }
+
+    /// The client tries to log in.
+    pub(super) fn log_in(&self) {
+        self.activity.reach(Stage::LoggingIn);
     }
 
     /// The client has logged in.
     pub(super) fn come_in(&self) {
+        self.activity.reach(Stage::Served);
         self.hear();
         self.is_in.store(true, Ordering::Relaxed);
     }
@@ -99,14 +106,13 @@ impl Visit {
 /// Serves a client to its end.
 pub(super) async fn serve(
     guest: Guest,
-    stream: TcpStream,
+    wire: Wire,
     protocol: Arc<Config>,
     mut closes: watch::Receiver<bool>,
 ) {
     let peer = guest.peer;
-    let visit = Arc::new(Visit::begin());
+    let visit = Arc::new(Visit::begin(guest.seat.activity()));
     let visitor = Visitor::new(guest.hall, peer, Arc::clone(&visit));
-    let wire = Wire::new(stream);
     let greeted = timeout(GRACE, run_stream(protocol, wire.clone(), visitor)).await;
     let Ok(Ok(session)) = greeted else {
         log::debug!("ssh: {peer} is no client of SSH");

@@ -34,10 +34,8 @@ impl Open {
             return Ok(Open::default());
         };
         let house = hall.house()?;
-        let listeners = Listeners::open("ssh", listen, &now.listeners, |listener| Doorway {
-            listener,
-            hall: Arc::clone(hall),
-            house: Arc::clone(&house),
+        let listeners = Listeners::open("ssh", listen, &now.listeners, |listener| {
+            Doorway::new(listener, hall, &house)
         })?;
         Ok(Open {
             listeners,
@@ -64,6 +62,10 @@ impl Open {
         if is_mute(self) && !is_mute(before) {
             log::warn!("the console lets nobody in: there is no <user> in the configuration");
         }
+    }
+
+    pub(super) fn listeners(&self) -> &Listeners {
+        &self.listeners
     }
 
     pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {

@@ -71,7 +71,7 @@ impl Visitor {
     /// Whether somebody has this key and is to be let in by it.
     fn pass_by_key(&self, name: &str, key: &PublicKey) -> Option<Pass> {
         let bytes = key.to_bytes().ok()?;
-        self.hall.auth.pass_by_key(self.source(), name, &bytes)
+        self.hall.auth.pass_by_key(name, &bytes)
     }
 
     fn by(&self, pass: &Pass) -> By {
@@ -144,10 +144,12 @@ impl Handler for Visitor {
 
     /// How clients ask what is possible.
     async fn auth_none(&mut self, _user: &str) -> Result<Auth, Error> {
+        self.visit.log_in();
         Ok(wrong())
     }
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Error> {
+        self.visit.log_in();
         let (auth, source) = (self.hall.auth.clone(), self.source());
         let (name, password) = (user.to_owned(), password.to_owned());
         // It takes its time.
@@ -169,6 +171,7 @@ impl Handler for Visitor {
         user: &str,
         offer: PublicKeyOffer<'_>,
     ) -> Result<Auth, Error> {
+        self.visit.log_in();
         let is_possible = protocol::is_accepted(offer.algorithm);
         if is_possible && self.pass_by_key(user, offer.public_key).is_some() {
             return Ok(Auth::Accept);
@@ -190,7 +193,7 @@ impl Handler for Visitor {
         let Some(pass) = pass else {
             return Ok(wrong());
         };
-        self.hall.auth.passed(self.source());
+        self.hall.auth.passed(self.source(), user);
         let key = key.public_key.fingerprint(HashAlg::Sha256);
         Ok(self.come_in(pass, &format!("the key {key}")))
     }

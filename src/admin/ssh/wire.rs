@@ -11,19 +11,25 @@ use rustix::net::{Shutdown, shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::admin::seats::Activity;
+
 /// The socket, or one more handle of it.
 #[derive(Clone)]
-pub(super) struct Wire(Arc<TcpStream>);
+pub(super) struct Wire {
+    stream: Arc<TcpStream>,
+    /// Where it is written down that the client has said something.
+    activity: Arc<Activity>,
+}
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream) -> Wire {
-        Wire(Arc::new(stream))
+    pub(super) fn new(stream: Arc<TcpStream>, activity: Arc<Activity>) -> Wire {
+        Wire { stream, activity }
     }
 
     /// Whoever reads or writes it finds its end.
     pub(super) fn cut(&self) {
         // There is nothing to cut if the client has gone.
-        let _ = shutdown(&*self.0, Shutdown::Both);
+        let _ = shutdown(&*self.stream, Shutdown::Both);
     }
 }
 
@@ -34,10 +40,13 @@ impl AsyncRead for Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.0.poll_read_ready(context))?;
-            match self.0.try_read(buffer.initialize_unfilled()) {
+            ready!(self.stream.poll_read_ready(context))?;
+            match self.stream.try_read(buffer.initialize_unfilled()) {
                 Ok(length) => {
                     buffer.advance(length);
+                    if length > 0 {
+                        self.activity.hear();
+                    }
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -54,8 +63,8 @@ impl AsyncWrite for Wire {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.0.poll_write_ready(context))?;
-            match self.0.try_write(bytes) {
+            ready!(self.stream.poll_write_ready(context))?;
+            match self.stream.try_write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
             }
@@ -67,6 +76,6 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(shutdown(&*self.0, Shutdown::Write).map_err(io::Error::from))
+        Poll::Ready(shutdown(&*self.stream, Shutdown::Write).map_err(io::Error::from))
     }
 }

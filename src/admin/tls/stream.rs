@@ -4,6 +4,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rustls::{ServerConnection, StreamOwned};
@@ -15,7 +16,6 @@ use crate::admin::deadline::Timed;
 ///
 /// A read says 0 where the client has said goodbye, and `UnexpectedEof` where it has
 /// only gone; at the deadline everything is `TimedOut`.
-#[derive(Debug)]
 pub(in crate::admin) struct TlsStream(StreamOwned<ServerConnection, Timed>);
 
 impl TlsStream {
@@ -36,7 +36,7 @@ impl TlsStream {
     }
 
     /// The socket itself: nothing is to be read from or written to it.
-    pub(in crate::admin) fn socket(&self) -> &TcpStream {
+    pub(in crate::admin) fn socket(&self) -> &Arc<TcpStream> {
         self.0.sock.socket()
     }
 }
@@ -65,7 +65,7 @@ impl Drop for TlsStream {
         // the client would have made of it.
         if socket.set_nonblocking(true).is_ok() {
             while connection.wants_write() {
-                if !matches!(connection.write_tls(&mut &*socket), Ok(written) if written > 0) {
+                if !matches!(connection.write_tls(&mut &**socket), Ok(written) if written > 0) {
                     break;
                 }
             }

@@ -19,6 +19,7 @@ use rustls::{
     SupportedProtocolVersion,
 };
 
+use super::Timed;
 use super::{Tls, TlsStream, provider};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -91,7 +92,7 @@ fn client(config: &Arc<ClientConfig>, name: &'static str, stream: TcpStream) -> 
 
 /// A server that says back what it hears, once, until the client says goodbye.
 fn echo(tls: &Tls, stream: TcpStream) -> io::Result<()> {
-    let mut stream: TlsStream = tls.accept(stream, late())?;
+    let mut stream: TlsStream = tls.accept(Timed::new(stream, late())?)?;
     let mut heard = Vec::new();
     let mut part = [0; 1000];
     loop {
@@ -176,13 +177,19 @@ fn garbage_is_an_error_and_no_more() {
         let (server, mut peer) = pair();
         // It need not be read to its end.
         let write = thread::spawn(move || drop(peer.write_all(&garbage).map(|()| peer)));
-        let error = tls.accept(server, late()).unwrap_err();
+        let error = tls
+            .accept(Timed::new(server, late()).unwrap())
+            .err()
+            .unwrap();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
         write.join().unwrap();
     }
     let (server, peer) = pair();
     drop(peer);
-    let error = tls.accept(server, late()).unwrap_err();
+    let error = tls
+        .accept(Timed::new(server, late()).unwrap())
+        .err()
+        .unwrap();
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
 }
 
@@ -205,7 +212,10 @@ fn a_handshake_byte_by_byte_ends_at_the_deadline() {
                 }
             }
         });
-        let error = tls.accept(server, soon()).unwrap_err();
+        let error = tls
+            .accept(Timed::new(server, soon()).unwrap())
+            .err()
+            .unwrap();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         let _ = stop.send(());
         peer.join().unwrap();
@@ -223,7 +233,7 @@ fn shaken(folder: &Folder) -> (TlsStream, Client) {
         client.conn.complete_io(&mut client.sock).unwrap();
         client
     });
-    let server = tls.accept(server, late()).unwrap();
+    let server = tls.accept(Timed::new(server, late()).unwrap()).unwrap();
     (server, shaking.join().unwrap())
 }
 

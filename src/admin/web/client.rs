@@ -5,18 +5,21 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Hall;
 use super::routes::{Visit, answer};
 use crate::admin::deadline::Timed;
 use crate::admin::http::{self, Answer, Request, Trouble};
+use crate::admin::seats::{Activity, Stage};
 use crate::admin::tls::TlsStream;
 
 /// For the handshake of TLS, then for the headers of a request, then for its body.
 const ASKING: Duration = Duration::from_secs(10);
 
-/// The same for who comes while most seats are taken: others wait for this one.
+/// The same for who comes while most seats are taken: others wait for this one. Who is
+/// silent for less may have to leave for them all the same.
 const ASKING_IN_A_CROWD: Duration = Duration::from_secs(2);
 
 /// For the answer: a large page on a slow line.
@@ -31,7 +34,7 @@ const LATE: u64 = 512 * 1024;
 /// A stream with a deadline.
 trait Line: Read + Write {
     fn set_deadline(&mut self, deadline: Instant);
-    fn socket(&self) -> &TcpStream;
+    fn socket(&self) -> &Arc<TcpStream>;
 }
 
 impl Line for Timed {
@@ -39,7 +42,7 @@ impl Line for Timed {
         Timed::set_deadline(self, deadline);
     }
 
-    fn socket(&self) -> &TcpStream {
+    fn socket(&self) -> &Arc<TcpStream> {
         Timed::socket(self)
     }
 }
@@ -49,7 +52,7 @@ impl Line for TlsStream {
         TlsStream::set_deadline(self, deadline);
     }
 
-    fn socket(&self) -> &TcpStream {
+    fn socket(&self) -> &Arc<TcpStream> {
         TlsStream::socket(self)
     }
 }
@@ -58,7 +61,12 @@ impl Line for TlsStream {
 ///
 /// # Errors
 /// It is lost; there is nobody to tell.
-pub(super) fn serve(stream: TcpStream, peer: SocketAddr, hall: &Hall) -> io::Result<()> {
+pub(super) fn serve(
+    stream: Arc<TcpStream>,
+    peer: SocketAddr,
+    activity: &Arc<Activity>,
+    hall: &Hall,
+) -> io::Result<()> {
     let local = stream.local_addr()?;
     let settings = hall.settings();
     let visit = Visit {
@@ -72,16 +80,23 @@ pub(super) fn serve(stream: TcpStream, peer: SocketAddr, hall: &Hall) -> io::Res
         false => ASKING,
     };
     let deadline = Instant::now() + asking;
+    let timed = Timed::new(stream, deadline)?.heard_by(Arc::clone(activity));
     match &settings.tls {
-        None => talk(Timed::new(stream, deadline)?, &visit, asking),
-        Some(tls) => talk(tls.accept(stream, deadline)?, &visit, asking),
+        None => talk(timed, &visit, asking, activity),
+        Some(tls) => talk(tls.accept(timed)?, &visit, asking, activity),
     }
 }
 
-fn talk(mut line: impl Line, visit: &Visit<'_>, asking: Duration) -> io::Result<()> {
+fn talk(
+    mut line: impl Line,
+    visit: &Visit<'_>,
+    asking: Duration,
+    activity: &Activity,
+) -> io::Result<()> {
     let begin = |line: &mut _, patience| Line::set_deadline(line, Instant::now() + patience);
     begin(&mut line, asking);
     let read = http::read(&mut line, |line| begin(line, asking));
+    activity.reach(Stage::Served);
     let answering = visit.hall.answers.begin();
     let (answer, head_only) = match read {
         Ok(request) => (answer(visit, &request), is_head(&request)),
@@ -100,8 +115,8 @@ fn is_head(request: &Request) -> bool {
 }
 
 /// Says that the answer was all.
-fn end(line: impl Line) -> io::Result<TcpStream> {
-    let socket = line.socket().try_clone()?;
+fn end(line: impl Line) -> io::Result<Arc<TcpStream>> {
+    let socket = Arc::clone(line.socket());
     // TLS says goodbye.
     drop(line);
     socket.shutdown(Shutdown::Write)?;
@@ -110,7 +125,7 @@ fn end(line: impl Line) -> io::Result<TcpStream> {
 
 /// Waits for the client to leave, so that the answer arrives: closing while there is
 /// something unread would be a reset, which may overtake it.
-fn see_off(socket: TcpStream) -> io::Result<()> {
+fn see_off(socket: Arc<TcpStream>) -> io::Result<()> {
     let rest = Timed::new(socket, Instant::now() + FAREWELL)?;
     io::copy(&mut rest.take(LATE), &mut io::sink()).map(drop)
 }

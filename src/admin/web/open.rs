@@ -34,9 +34,8 @@ impl Open {
             return Ok(Open::default());
         };
         let settings = Arc::new(Settings::new(web).map_err(DoorError::Other)?);
-        let listeners = Listeners::open("web", listen, &now.listeners, |listener| Doorway {
-            listener,
-            hall: Arc::clone(hall),
+        let listeners = Listeners::open("web", listen, &now.listeners, |listener| {
+            Doorway::new(listener, hall)
         })?;
         Ok(Open {
             listeners,

@@ -9,7 +9,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use super::samples::{EC_CERT, EC_EXPIRED, EC_SEC1, OTHER_KEY};
-use super::{Folder, Tls, late};
+use super::{Folder, Timed, Tls, late};
 
 fn fingerprint(folder: &Folder, names: &[&str]) -> Result<String, String> {
     let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -123,7 +123,10 @@ fn curl_takes_the_file_for_whom_to_trust() {
     for host in ["127.0.0.1", "localhost"] {
         let (tls, listener) = (tls.clone(), listener.try_clone().unwrap());
         let server = thread::spawn(move || {
-            let mut stream = tls.accept(listener.accept().unwrap().0, late()).unwrap();
+            let mut stream = {
+                let timed = Timed::new(listener.accept().unwrap().0, late()).unwrap();
+                tls.accept(timed).unwrap()
+            };
             let (mut heard, mut byte) = (Vec::new(), [0]);
             while !heard.ends_with(b"\r\n\r\n") {
                 stream.read_exact(&mut byte).unwrap();
