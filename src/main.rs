@@ -33,6 +33,7 @@ use exit::Exit;
 const VERSION: &str = concat!("txlb ", env!("CARGO_PKG_VERSION"), "\n");
 
 fn main() -> ExitCode {
+    privileges::hide_memory();
     let outcome = match cli::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help) => output::print(&cli::usage()),
         Ok(Command::Version) => output::print(VERSION),

@@ -76,8 +76,20 @@ impl Privileges {
             let why = format!("txlb: cannot become {user} in the group {group}: {error}");
             Exit::new(Exit::NO_PERMISSION, &why)
         })?;
+        // Another user is what fs.suid_dumpable says, which is 2 where there is systemd.
+        hide_memory();
         rights::gave_up_for(&identity.user, &identity.group);
         Ok(())
+    }
+}
+
+/// Leaves no core dump, and nobody but root looks into the memory: there are keys and
+/// passwords in it. Kernels that cannot do so are no obstacle.
+pub(crate) fn hide_memory() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
 }
 

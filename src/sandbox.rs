@@ -21,7 +21,15 @@ mod paths;
 
 pub(crate) use paths::Needs;
 
+/// Whose files root may make: its own, and those of whoever owns the configuration.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(feature = "sandbox"), expect(dead_code, reason = "there is none"))]
+pub(crate) struct Owner {
+    pub(crate) users: [u32; 2],
+    pub(crate) groups: [u32; 2],
+}
+
 /// Enters, for good. Nothing that this process has open is touched.
 pub(crate) fn enter(needs: &Needs<'_>) {
-    confine::confine(needs.allowed());
+    confine::confine(needs.allowed(), needs.owner());
 }

@@ -8,6 +8,7 @@ mod support;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
 use rustix::process::{Pid, Signal, getsid, kill_process};
@@ -15,7 +16,7 @@ use support::client::who;
 use support::config::web_service;
 use support::daemon::{Daemon, pid_in, start_command, write_config};
 use support::host::Host;
-use support::txlb::{Folder, command, finish, text};
+use support::txlb::{Folder, Txlb, command, finish, text};
 use support::until;
 
 /// A folder with a configuration that serves this host.
@@ -33,6 +34,9 @@ fn refused(folder: &Folder, options: &[&str]) -> (Option<i32>, String) {
 
 #[test]
 fn it_listens_when_the_first_process_returns_and_is_on_its_own() {
+    if !support::proc::shows_descriptors() {
+        return;
+    }
     let host = Host::new("a");
     let folder = folder_for(&host);
     let daemon = Daemon::start(&folder, &[]);
@@ -187,6 +191,24 @@ fn outside_of_the_sandbox_an_error_says_what_to_do() {
         assert!(log.exists());
         free.stop();
         fs::remove_file(&log).unwrap();
+    }
+}
+
+#[test]
+fn no_core_dump_is_left_with_the_sandbox_or_without_it() {
+    for options in [&[][..], &["--no-sandbox"]] {
+        let folder = Folder::new();
+        let mut shell = std::process::Command::new("sh");
+        let script = "ulimit -c unlimited; exec \"$0\" \"$@\"";
+        shell.args(["-c", script, text(support::txlb::program())]);
+        shell.args(["-L", "127.0.0.1:0", "-B", "127.0.0.1:9"]);
+        shell.args(options).current_dir(folder.path());
+        let mut txlb = Txlb::spawn(shell, folder);
+        txlb.wait_for(" runs as process ");
+        txlb.signal(Signal::ABORT);
+        let status = txlb.wait_exit();
+        assert_eq!(status.signal(), Some(Signal::ABORT.as_raw()), "{status}");
+        assert!(!status.core_dumped(), "{status}");
     }
 }
 

@@ -20,9 +20,18 @@ use support::client::who;
 use support::config::web_service;
 use support::daemon::{Daemon, start_command};
 use support::host::Host;
-use support::txlb::{Folder, command, finish, run, text};
+use support::txlb::{Folder, Txlb, command, finish, run, text};
 use support::until;
 use support::user::{GID, UID, USER, everywhere, folder_for, start, started};
+
+/// The binary, which may be in a folder that is root's alone. It is copied by another
+/// process: nobody runs what somebody has open for writing.
+fn binary_for_all(folder: &Folder) -> PathBuf {
+    let binary = folder.file("txlb");
+    let copy = [Path::new(env!("CARGO_BIN_EXE_txlb")), &binary];
+    assert!(Command::new("cp").args(copy).status().unwrap().success());
+    binary
+}
 
 /// A port below 1024 that nobody has, not even another test.
 fn low_port() -> SocketAddr {
@@ -91,6 +100,48 @@ fn without_the_sandbox_rights_are_given_up_all_the_same() {
     assert_eq!(everywhere(&daemon, "NoNewPrivs"), "1");
     assert_eq!(everywhere(&daemon, "Seccomp"), "0");
     daemon.stop();
+}
+
+#[test]
+#[ignore = "needs root"]
+fn root_keeps_only_what_files_and_low_ports_take_and_the_owner_of_what_it_saves() {
+    let host = Host::new("a");
+    let folder = folder_for(&host);
+    let file = folder.file("config.xml");
+    chown(&file, Some(UID), Some(GID)).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+    let daemon = start(&folder, &[]);
+    assert_eq!(everywhere(&daemon, "Uid"), "0 0 0 0");
+    // CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_NET_BIND_SERVICE.
+    let kept = format!("{:016x}", 1 | 1 << 1 | 1 << 3 | 1 << 10);
+    assert_eq!(everywhere(&daemon, "CapPrm"), kept);
+    assert_eq!(everywhere(&daemon, "CapEff"), kept);
+    let change = ["setService", "service=web", "idleTimeout=7"];
+    daemon.ask(&change).unwrap();
+    daemon.ask(&["saveConfig"]).unwrap();
+    let saved = fs::metadata(&file).unwrap();
+    assert_eq!((saved.uid(), saved.gid()), (UID, GID));
+    assert_eq!(saved.mode() & 0o7777, 0o640);
+    daemon.stop();
+}
+
+#[test]
+#[ignore = "needs root"]
+fn nobody_but_root_looks_into_the_memory() {
+    let folder = Folder::new();
+    chown(folder.path(), Some(UID), Some(GID)).unwrap();
+    let binary = binary_for_all(&folder);
+    for options in [&[][..], &["--no-sandbox"]] {
+        let mut start = Command::new(&binary);
+        start.args(["-L", "127.0.0.1:0", "-B", "127.0.0.1:9"]);
+        start.args(options).uid(UID).gid(GID);
+        let mut txlb = Txlb::spawn(start, Folder::new());
+        txlb.wait_for(" runs as process ");
+        // What belongs to a process that is not dumpable is root's.
+        let memory = fs::metadata(format!("/proc/{}/mem", txlb.pid())).unwrap();
+        assert_eq!(memory.uid(), 0);
+        assert_eq!(txlb.stop(), Some(0));
+    }
 }
 
 #[test]
@@ -255,11 +306,7 @@ fn only_root_may_become_somebody_else() {
     let host = Host::new("a");
     let folder = folder_for(&host);
     chown(folder.path(), Some(UID), Some(GID)).unwrap();
-    // The binary may be in a folder that is root's alone. It is copied by another process:
-    // nobody runs what somebody has open for writing.
-    let binary = folder.file("txlb");
-    let copy = [Path::new(env!("CARGO_BIN_EXE_txlb")), &binary];
-    assert!(Command::new("cp").args(copy).status().unwrap().success());
+    let binary = binary_for_all(&folder);
     let as_user = |options: &[&str]| {
         let told = start_command(&folder, options);
         let mut start = Command::new(&binary);

@@ -25,6 +25,9 @@ mod haproxy;
 mod hinge;
 #[cfg(feature = "web")]
 mod http;
+#[cfg(any(test, feature = "internals"))]
+#[doc(hidden)]
+pub mod internals;
 #[cfg(any(feature = "web", feature = "ssh"))]
 mod listeners;
 #[cfg(feature = "web")]

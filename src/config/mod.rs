@@ -10,6 +10,9 @@ mod arbitrary;
 mod edit;
 mod error;
 mod form;
+#[cfg(any(test, feature = "internals"))]
+#[doc(hidden)]
+pub mod internals;
 mod mask;
 mod nearest;
 mod print;

@@ -5,10 +5,24 @@
 mod calls;
 mod files;
 
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 use txlb::os::rights::{self, Allowed};
 
-/// Confines this thread, and those that it starts, for good.
-pub(super) fn confine(allowed: Allowed) {
+use super::Owner;
+
+/// All that root keeps: low ports; files that others own, for their modes and owners
+/// when they are saved.
+const KEPT: CapabilitySet = CapabilitySet::NET_BIND_SERVICE
+    .union(CapabilitySet::CHOWN)
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::FOWNER);
+
+/// Confines this thread, and those that it starts, for good. `owner` is whose files may
+/// be made, if that is this process's to say.
+pub(super) fn confine(allowed: Allowed, owner: Option<Owner>) {
+    if let Err(error) = drop_capabilities() {
+        log::warn!("the sandbox leaves capabilities alone: {error}");
+    }
     match files::confine(&allowed) {
         Ok(true) => {
             log::debug!("the sandbox keeps to files that txlb needs (landlock)");
@@ -17,8 +31,19 @@ pub(super) fn confine(allowed: Allowed) {
         Ok(false) => log::info!("the sandbox leaves files alone: this kernel has no landlock"),
         Err(error) => log::warn!("the sandbox leaves files alone: {error}"),
     }
-    match calls::deny() {
+    match calls::deny(owner) {
         Ok(()) => log::debug!("the sandbox denies system calls that txlb has no use for (seccomp)"),
         Err(error) => log::info!("the sandbox leaves system calls alone: {error}"),
     }
+}
+
+/// Before the calls, for these include the one that does this.
+fn drop_capabilities() -> rustix::io::Result<()> {
+    let kept = capabilities(None)?.permitted & KEPT;
+    let kept = CapabilitySets {
+        effective: kept,
+        permitted: kept,
+        inheritable: CapabilitySet::empty(),
+    };
+    set_capabilities(None, kept)
 }

@@ -3,7 +3,9 @@
 
 use txlb::os::rights::Allowed;
 
+use super::Owner;
+
 /// Confines nothing.
-pub(super) fn confine(_allowed: Allowed) {
+pub(super) fn confine(_allowed: Allowed, _owner: Option<Owner>) {
     log::debug!("this txlb has no sandbox");
 }

@@ -4,10 +4,14 @@
 //! likes, and a certificate may move. Narrow where it could write: where programs, their
 //! settings and people's own files are, there is nothing for it to change.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf, absolute};
 
+use rustix::process::getegid;
 use txlb::config::Config;
 use txlb::os::rights::Allowed;
+
+use super::Owner;
 
 /// What is read by the C library, and where certificates usually are.
 const READ: &[&str] = &[
@@ -79,6 +83,17 @@ impl Needs<'_> {
             read: there(&read),
             write: there(&write),
         }
+    }
+
+    /// Whose the files may be that are made. `None` where the kernel has its own rules,
+    /// which it has for all but root.
+    pub(crate) fn owner(&self) -> Option<Owner> {
+        let found = self.file.and_then(|file| file.metadata().ok());
+        let (user, group) = found.map_or((0, 0), |found| (found.uid(), found.gid()));
+        self.is_root.then_some(Owner {
+            users: [0, user],
+            groups: [getegid().as_raw(), group],
+        })
     }
 }
 

@@ -1,177 +1,61 @@
-//! Which system calls there are not, by seccomp.
+//! The seccomp filter: which system calls are denied.
 //!
-//! A list of what is denied and not of what is allowed: a C library that is newer than
-//! txlb may need what nobody here knows of. What is denied fails with EPERM.
+//! Of what Linux 6.18 has, a list says what is denied: a C library may need any of the
+//! rest. What is newer than that fails with ENOSYS, as on an older kernel; so does what
+//! hides its arguments in memory. All else that is denied fails with EPERM. Another
+//! machine's numbers (i386 on x86_64) end the process.
 
-use std::collections::BTreeMap;
+mod arguments;
+mod denied;
+#[cfg(test)]
+mod tests;
 
-use libc::c_long;
 use seccompiler::{
-    BpfProgram, Error, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
-    SeccompFilter, SeccompRule, apply_filter,
+    BackendError, BpfProgram, Error, SeccompAction, SeccompFilter, apply_filter, sock_filter,
 };
 
-/// What a balancer has no use for, and an intruder may have.
-const DENIED: &[c_long] = &[
-    // Other programs.
-    libc::SYS_execve,
-    libc::SYS_execveat,
-    libc::SYS_memfd_create,
-    // Other processes.
-    libc::SYS_kcmp,
-    libc::SYS_kill,
-    libc::SYS_pidfd_getfd,
-    libc::SYS_pidfd_send_signal,
-    libc::SYS_process_madvise,
-    libc::SYS_process_vm_readv,
-    libc::SYS_process_vm_writev,
-    libc::SYS_ptrace,
-    libc::SYS_rt_sigqueueinfo,
-    libc::SYS_rt_tgsigqueueinfo,
-    // Other rights.
-    libc::SYS_add_key,
-    libc::SYS_capset,
-    libc::SYS_keyctl,
-    libc::SYS_personality,
-    libc::SYS_request_key,
-    libc::SYS_setfsgid,
-    libc::SYS_setfsuid,
-    libc::SYS_setgid,
-    libc::SYS_setgroups,
-    libc::SYS_setns,
-    libc::SYS_setregid,
-    libc::SYS_setresgid,
-    libc::SYS_setresuid,
-    libc::SYS_setreuid,
-    libc::SYS_setuid,
-    libc::SYS_unshare,
-    // Other files, past their names.
-    libc::SYS_chroot,
-    libc::SYS_fanotify_init,
-    libc::SYS_fsconfig,
-    libc::SYS_fsmount,
-    libc::SYS_fsopen,
-    libc::SYS_fspick,
-    libc::SYS_mknodat,
-    libc::SYS_mount,
-    libc::SYS_mount_setattr,
-    libc::SYS_move_mount,
-    libc::SYS_name_to_handle_at,
-    libc::SYS_open_by_handle_at,
-    libc::SYS_open_tree,
-    libc::SYS_pivot_root,
-    libc::SYS_umount2,
-    // The kernel, where it was wrong before.
-    libc::SYS_bpf,
-    libc::SYS_io_uring_enter,
-    libc::SYS_io_uring_register,
-    libc::SYS_io_uring_setup,
-    libc::SYS_perf_event_open,
-    libc::SYS_userfaultfd,
-    // The machine.
-    libc::SYS_acct,
-    libc::SYS_adjtimex,
-    libc::SYS_clock_adjtime,
-    libc::SYS_clock_settime,
-    libc::SYS_delete_module,
-    libc::SYS_finit_module,
-    libc::SYS_init_module,
-    libc::SYS_kexec_load,
-    libc::SYS_quotactl,
-    libc::SYS_reboot,
-    libc::SYS_setdomainname,
-    libc::SYS_sethostname,
-    libc::SYS_settimeofday,
-    libc::SYS_swapoff,
-    libc::SYS_swapon,
-    libc::SYS_syslog,
-    libc::SYS_vhangup,
-];
+use crate::sandbox::Owner;
 
-/// What only this kind of machine has.
-#[cfg(target_arch = "x86_64")]
-const DENIED_HERE: &[c_long] = &[
-    libc::SYS_ioperm,
-    libc::SYS_iopl,
-    libc::SYS_kexec_file_load,
-    libc::SYS_mknod,
-    libc::SYS_modify_ldt,
-    libc::SYS_uselib,
-];
-#[cfg(not(target_arch = "x86_64"))]
-const DENIED_HERE: &[c_long] = &[];
-
-/// With this bit, a number means the same call for programs of 32 bits.
-#[cfg(target_arch = "x86_64")]
-const SPELLINGS: &[c_long] = &[0, 0x4000_0000];
-#[cfg(not(target_arch = "x86_64"))]
-const SPELLINGS: &[c_long] = &[0];
-
-/// The only kinds of sockets that there can be: the C library asks for addresses by
-/// netlink.
-const FAMILIES: [i32; 4] = [
-    libc::AF_UNIX,
-    libc::AF_INET,
-    libc::AF_INET6,
-    libc::AF_NETLINK,
-];
-
-/// Denies them to this thread and those that it starts.
+/// Denies them to this thread and those that it starts. `owner` is whose files may be
+/// made, if that is this process's to say.
 ///
 /// # Errors
 /// The kernel's, if it cannot.
-pub(super) fn deny() -> Result<(), Error> {
-    apply_filter(&filter()?)
+pub(super) fn deny(owner: Option<Owner>) -> Result<(), Error> {
+    let process = rustix::process::getpid().as_raw_nonzero().get();
+    apply_filter(&filter(process, owner)?)
 }
 
-fn filter() -> Result<BpfProgram, Error> {
-    let mut rules = BTreeMap::new();
-    for spelling in SPELLINGS {
-        for call in DENIED.iter().chain(DENIED_HERE) {
-            rules.insert(call | spelling, Vec::new());
-        }
-        rules.insert(libc::SYS_socket | spelling, vec![other_families()?]);
-    }
+fn filter(process: i32, owner: Option<Owner>) -> Result<BpfProgram, BackendError> {
+    let mut rules = arguments::rules(process, owner)?;
+    rules.extend(denied::calls().map(|call| (call, Vec::new())));
     let denied = SeccompAction::Errno(libc::EPERM.cast_unsigned());
     let machine = std::env::consts::ARCH.try_into()?;
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, denied, machine)?;
-    Ok(filter.try_into()?)
+    let filter: BpfProgram = filter.try_into()?;
+    Ok([unknown(), filter].concat())
 }
 
-fn other_families() -> Result<SeccompRule, Error> {
-    let is_not = |family: &i32| {
-        let family = u64::from(family.cast_unsigned());
-        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, family)
-    };
-    let conditions: Result<Vec<_>, _> = FAMILIES.iter().map(is_not).collect();
-    Ok(SeccompRule::new(conditions?)?)
+/// Lets what is not to be known of fail with ENOSYS, and goes on with the rest. The
+/// numbers of x32, programs of 32 bits on `x86_64`, are above all others.
+fn unknown() -> BpfProgram {
+    let load_number = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    let is_above = libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K;
+    let is = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    let end = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned();
+    let [clone3, openat2] = denied::UNSEEN;
+    vec![
+        instruction(load_number, 0, [0, 0]),
+        instruction(is_above, denied::LAST_KNOWN, [2, 0]),
+        instruction(is, clone3, [1, 0]),
+        instruction(is, openat2, [0, 1]),
+        instruction(libc::BPF_RET | libc::BPF_K, end, [0, 0]),
+    ]
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs::File;
-    use std::process::Command;
-    use std::thread;
-
-    use rustix::io::Errno;
-    use rustix::net::{AddressFamily, SocketType, socket};
-
-    #[test]
-    fn what_is_denied_fails_and_the_rest_works() {
-        // Only this thread is bound, and goes.
-        let bound = thread::spawn(|| {
-            deny().unwrap();
-            assert!(Command::new("/bin/true").status().is_err());
-            let stream = SocketType::STREAM;
-            for family in [AddressFamily::INET, AddressFamily::UNIX] {
-                socket(family, stream, None).unwrap();
-            }
-            let vsock = socket(AddressFamily::VSOCK, stream, None).unwrap_err();
-            assert_eq!(vsock, Errno::PERM);
-            File::open("/dev/null").unwrap();
-            thread::spawn(|| {}).join().unwrap();
-        });
-        bound.join().unwrap();
-    }
+/// One that goes so many further if its test holds, and if it does not.
+fn instruction(code: u32, k: u32, [jt, jf]: [u8; 2]) -> sock_filter {
+    #[expect(clippy::cast_possible_truncation, reason = "all codes are of 16 bits")]
+    let code = code as u16;
+    sock_filter { code, jt, jf, k }
 }

@@ -1,16 +1,19 @@
-//! Which files there are, by landlock.
+//! Which files there are, by landlock; and since Linux 6.12 whom signals and abstract Unix
+//! sockets reach: nobody outside.
 //!
 //! Nothing can be executed anywhere; what is below the allowed paths is for others to
 //! say, and what the modes of files say holds as well.
 
 use landlock::{
     ABI, Access, AccessFs, BitFlags, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
-    RulesetStatus, make_bitflags, path_beneath_rules,
+    RulesetStatus, Scope, make_bitflags, path_beneath_rules,
 };
 use txlb::os::rights::Allowed;
 
-/// All that is refused elsewhere; older kernels refuse what they know of it.
-const KNOWN: ABI = ABI::V5;
+/// All that is refused elsewhere; older kernels refuse what they know of it. Since V9
+/// there would be Unix sockets with paths, but a C library asks daemons at paths that
+/// nobody here knows.
+const KNOWN: ABI = ABI::V6;
 
 /// Confines this thread and those that it starts; says whether the kernel can.
 ///
@@ -19,6 +22,7 @@ const KNOWN: ABI = ABI::V5;
 pub(super) fn confine(allowed: &Allowed) -> Result<bool, RulesetError> {
     let status = Ruleset::default()
         .handle_access(AccessFs::from_all(KNOWN))?
+        .scope(Scope::from_all(KNOWN))?
         .create()?
         // What is not there is left out, and may be had after another start.
         .add_rules(path_beneath_rules(&allowed.read, read()))?
@@ -41,6 +45,8 @@ mod tests {
     use super::*;
     use std::fs::{self, File};
     use std::io::ErrorKind;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
     use std::thread;
 
     use seccompiler::{SeccompAction, SeccompFilter, apply_filter};
@@ -72,6 +78,34 @@ mod tests {
             assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
         });
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    /// Whether the kernel knows of scopes: Linux 6.12.
+    fn has_scopes() -> bool {
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+        let mut numbers = release.split(['.', '-']).map(|it| it.parse::<u32>());
+        let mut next = || numbers.next().unwrap().unwrap();
+        (next(), next()) >= (6, 12)
+    }
+
+    #[test]
+    fn abstract_sockets_of_others_are_out_of_reach() {
+        let name = format!("txlb-scope-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(name).unwrap();
+        let _listener = UnixListener::bind_addr(&address).unwrap();
+        UnixStream::connect_addr(&address).unwrap();
+        on_a_thread(move || {
+            let allowed = Allowed {
+                read: Vec::new(),
+                write: vec![std::env::temp_dir()],
+            };
+            if !confine(&allowed).unwrap() || !has_scopes() {
+                eprintln!("left out: this kernel has no scopes");
+                return;
+            }
+            let refused = UnixStream::connect_addr(&address).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
+        });
     }
 
     #[test]

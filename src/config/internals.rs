@@ -1,0 +1,140 @@
+//! What must hold of any bytes that are read as a configuration, as verbs or as a key:
+//! for the fuzz targets, which see the library from outside.
+//!
+//! Behind the feature `internals`: no part of what the library promises. Each panics if
+//! it does not hold.
+
+use super::print::HIDDEN;
+use super::verb::{Command, apply_all, complete, diff, script};
+use super::{Config, EditError, OwnNames, edit, hide_passwords, print, public_key, read};
+use super::{public_key_bytes, verb::Verb};
+
+/// What may stand between a configuration and what is to become of it.
+const SEPARATOR: char = '\0';
+
+/// A text that is a configuration is printed such that it reads as the same, is edited
+/// into the same without a change, and shows no password once they are hidden.
+pub fn xml(text: &[u8]) {
+    let Ok(reading) = read(text) else { return };
+    let config = reading.config;
+    assert_eq!(edit(text, &config).as_deref(), Ok(text));
+    let printed = print(&config);
+    let hidden = with_hidden_passwords(&config);
+    assert_eq!(parsed(&printed), hidden, "{printed}");
+
+    let Ok(text) = std::str::from_utf8(text) else {
+        return;
+    };
+    let passwords = config.users().iter().filter(|it| it.password.is_some());
+    // Not so where the word is somewhere else too, such as in a comment.
+    if text.matches("password").count() == passwords.count() {
+        assert_eq!(parsed(&hide_passwords(text)), hidden);
+    }
+}
+
+/// A configuration, and behind a NUL another one, or lines of verbs: the verbs between
+/// them lead from one to the other, and so does editing the text.
+pub fn change(text: &[u8]) {
+    let text = String::from_utf8_lossy(text);
+    let Some((text, change)) = text.split_once(SEPARATOR) else {
+        return;
+    };
+    let Ok(reading) = read(text.as_bytes()) else {
+        return;
+    };
+    let (from, to) = (&reading.config, changed(&reading.config, change));
+    let verbs = diff(from, &to);
+    let lines = script(&verbs);
+    let after = apply_all(&verbs, from)
+        .unwrap_or_else(|(index, refusal)| panic!("{}: {refusal}\n{lines}", verbs[index]));
+    assert_eq!(after, to, "{lines}");
+    let again: Vec<_> = lines.lines().filter_map(verb).collect();
+    assert_eq!(again, verbs, "{lines}");
+    match edit(text.as_bytes(), &to) {
+        Ok(edited) => assert_eq!(parsed(&String::from_utf8_lossy(&edited)), to),
+        Err(EditError::TooMuch(_)) => {}
+        Err(error) => panic!("{error}\n{lines}"),
+    }
+}
+
+/// A line is understood as what it is printed as; where it is not, the words about it can
+/// be shown. Completing it does no harm.
+pub fn line(text: &[u8]) {
+    let Ok(text) = std::str::from_utf8(text) else {
+        return;
+    };
+    match text.parse::<Command>() {
+        Ok(command) => assert_eq!(command.line().parse(), Ok(command)),
+        Err(error) => {
+            let words = error.to_string();
+            assert!(!words.contains(char::is_control), "{words}");
+        }
+    }
+    drop(complete(text, &Config::default(), &OwnNames::Any));
+}
+
+/// A key that can be used has bytes to compare, and these are its own.
+pub fn key(text: &[u8]) {
+    let Ok(text) = std::str::from_utf8(text) else {
+        return;
+    };
+    let bytes = public_key_bytes(text);
+    if public_key::check(text).is_ok() {
+        let (bytes, kind) = (bytes.unwrap_or_default(), text.split(' ').next());
+        let kind = kind.unwrap_or_default().as_bytes();
+        let length = u32::try_from(kind.len()).unwrap_or_default().to_be_bytes();
+        assert!(bytes.starts_with(&[&length, kind].concat()), "{text}");
+    }
+}
+
+/// What becomes of `config`: the other one, or what the lines make of it.
+fn changed(config: &Config, change: &str) -> Config {
+    if let Ok(reading) = read(change.as_bytes()) {
+        return reading.config;
+    }
+    let verbs = change.lines().filter_map(verb);
+    verbs.fold(config.clone(), |config, verb| {
+        verb.apply(&config).unwrap_or(config)
+    })
+}
+
+fn verb(line: &str) -> Option<Verb> {
+    line.parse::<Command>().ok()?.into_change().ok()
+}
+
+fn parsed(text: &str) -> Config {
+    let reading = read(text.as_bytes());
+    reading
+        .unwrap_or_else(|error| panic!("{error}\n{text}"))
+        .config
+}
+
+fn with_hidden_passwords(config: &Config) -> Config {
+    let mut config = config.clone();
+    let users = config.admin.iter_mut().flat_map(|admin| &mut admin.users);
+    for password in users.filter_map(|user| user.password.as_mut()) {
+        HIDDEN.clone_into(password);
+    }
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seeds_of_fuzzing_hold() {
+        let targets: [(&str, fn(&[u8])); 4] = [
+            ("xml", xml),
+            ("change", change),
+            ("line", line),
+            ("key", key),
+        ];
+        for (name, target) in targets {
+            let folder = format!("{}/fuzz/seeds/{name}", env!("CARGO_MANIFEST_DIR"));
+            for seed in std::fs::read_dir(folder).unwrap() {
+                target(&std::fs::read(seed.unwrap().path()).unwrap());
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! System calls that are denied with some arguments only.
+
+use std::collections::BTreeMap;
+
+use libc::{c_int, c_long};
+use seccompiler::{BackendError, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
+
+use crate::sandbox::Owner;
+
+/// For each call, when it is denied: where all conditions of one of the rules hold.
+pub(super) type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
+
+/// Threads are made with it, processes are not.
+const CLONE_THREAD: u64 = 0x1_0000;
+/// From `CLONE_NEWCGROUP` to `CLONE_NEWNET`, and `CLONE_NEWNS`.
+const CLONE_NEW: [u64; 7] = [
+    0x0002_0000,
+    0x0200_0000,
+    0x0400_0000,
+    0x0800_0000,
+    0x1000_0000,
+    0x2000_0000,
+    0x4000_0000,
+];
+
+/// Whom a priority is about; C libraries differ in its type.
+const PRIO_PROCESS: c_int = 0;
+
+/// Who gets a signal when a descriptor is ready, and which: any process of the same user,
+/// any signal. Leases stop others who open a file.
+const FCNTL: [u64; 5] = [
+    8,    // F_SETOWN
+    10,   // F_SETSIG
+    15,   // F_SETOWN_EX
+    1024, // F_SETLEASE
+    1026, // F_NOTIFY
+];
+
+/// The same by another name, and what acts on whoever else has the terminal: the shell
+/// of the administrator who started txlb in the foreground.
+const IOCTL: [u64; 10] = [
+    0x8901,      // FIOSETOWN
+    0x8902,      // SIOCSPGRP
+    0x5412,      // TIOCSTI: types at it
+    0x541c,      // TIOCLINUX: pastes at it
+    0x541d,      // TIOCCONS
+    0x540e,      // TIOCSCTTY
+    0x5410,      // TIOCSPGRP
+    0x5422,      // TIOCNOTTY
+    0x5423,      // TIOCSETD: has modules loaded
+    0x4004_5436, // TIOCSIG
+];
+
+const PRCTL: [u64; 9] = [
+    4,           // PR_SET_DUMPABLE
+    8,           // PR_SET_KEEPCAPS
+    22,          // PR_SET_SECCOMP
+    28,          // PR_SET_SECUREBITS
+    35,          // PR_SET_MM
+    47,          // PR_CAP_AMBIENT
+    53,          // PR_SET_SPECULATION_CTRL
+    62,          // PR_SCHED_CORE
+    0x5961_6d61, // PR_SET_PTRACER
+];
+
+/// The set-user-ID and the set-group-ID bit.
+const SPECIAL_MODES: [u64; 2] = [0o4000, 0o2000];
+
+/// The calls that are given a mode, and where.
+const WITH_MODE: &[(c_long, u8)] = &[
+    (libc::SYS_openat, 3),
+    (libc::SYS_mkdirat, 2),
+    (libc::SYS_fchmod, 1),
+    (libc::SYS_fchmodat, 2),
+    (452, 2), // fchmodat2
+];
+#[cfg(target_arch = "x86_64")]
+const WITH_MODE_HERE: &[(c_long, u8)] = &[
+    (libc::SYS_open, 2),
+    (libc::SYS_creat, 1),
+    (libc::SYS_mkdir, 1),
+    (libc::SYS_chmod, 1),
+];
+#[cfg(not(target_arch = "x86_64"))]
+const WITH_MODE_HERE: &[(c_long, u8)] = &[];
+
+/// The only kinds of sockets: the C library asks for addresses by netlink.
+const FAMILIES: [c_int; 4] = [
+    libc::AF_UNIX,
+    libc::AF_INET,
+    libc::AF_INET6,
+    libc::AF_NETLINK,
+];
+/// The Internet's protocols; 0 is the one of the type. Others have modules loaded.
+const PROTOCOLS: [c_int; 3] = [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP];
+/// Types but SOCK_STREAM (1) and SOCK_DGRAM (2), as the bits that tell them.
+const OTHER_TYPES: [u64; 3] = [3, 4, 8];
+
+/// The rules for the process with this number; `owner` is whose the files may be that it
+/// saves, if that is its to say.
+pub(super) fn rules(process: i32, owner: Option<Owner>) -> Result<Rules, BackendError> {
+    let mut rules = Rules::new();
+    let mut deny = |call, conditions: Vec<Result<SeccompCondition, BackendError>>| {
+        let conditions: Result<Vec<_>, _> = conditions.into_iter().collect();
+        rules
+            .entry(call)
+            .or_default()
+            .push(SeccompRule::new(conditions?)?);
+        Ok(())
+    };
+    // Signals only to oneself: abort(3) and raise(3) use the second.
+    for call in [libc::SYS_kill, libc::SYS_tgkill] {
+        deny(call, vec![is_not(0, process)])?;
+    }
+    deny(libc::SYS_prlimit64, vec![is_not(0, 0), is_not(0, process)])?;
+    for call in [
+        libc::SYS_sched_setaffinity,
+        libc::SYS_sched_setattr,
+        libc::SYS_sched_setparam,
+        libc::SYS_sched_setscheduler,
+    ] {
+        deny(call, vec![is_not(0, 0)])?;
+    }
+    deny(libc::SYS_setpriority, vec![is_not(0, PRIO_PROCESS)])?;
+    deny(libc::SYS_setpriority, vec![is_not(1, 0)])?;
+    deny(libc::SYS_clone, vec![has(0, CLONE_THREAD, 0)])?;
+    for flag in CLONE_NEW {
+        deny(libc::SYS_clone, vec![has(0, flag, flag)])?;
+    }
+    for (call, argument, values) in [
+        (libc::SYS_fcntl, 1, &FCNTL[..]),
+        (libc::SYS_ioctl, 1, &IOCTL[..]),
+        (libc::SYS_prctl, 0, &PRCTL[..]),
+    ] {
+        for value in values {
+            deny(call, vec![has(argument, u32::MAX.into(), *value)])?;
+        }
+    }
+    for (call, argument) in WITH_MODE.iter().chain(WITH_MODE_HERE) {
+        for bit in SPECIAL_MODES {
+            deny(*call, vec![has(*argument, bit, bit)])?;
+        }
+    }
+    deny(
+        libc::SYS_socket,
+        FAMILIES.map(|family| is_not(0, family)).into(),
+    )?;
+    deny(
+        libc::SYS_socket,
+        vec![is(0, libc::AF_NETLINK), is_not(2, libc::NETLINK_ROUTE)],
+    )?;
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let other_protocol = PROTOCOLS.map(|protocol| is_not(2, protocol));
+        deny(
+            libc::SYS_socket,
+            [is(0, family)].into_iter().chain(other_protocol).collect(),
+        )?;
+        for bits in OTHER_TYPES {
+            deny(libc::SYS_socket, vec![is(0, family), has(1, bits, bits)])?;
+        }
+    }
+    if let Some(owner) = owner {
+        for (argument, ids) in [(1, owner.users), (2, owner.groups)] {
+            let ids = ids.into_iter().chain([u32::MAX]);
+            let other = ids.map(|id| is_not(argument, id.cast_signed()));
+            deny(libc::SYS_fchown, other.collect())?;
+        }
+    }
+    Ok(rules)
+}
+
+fn is(argument: u8, value: c_int) -> Result<SeccompCondition, BackendError> {
+    compare(argument, SeccompCmpOp::Eq, value.cast_unsigned().into())
+}
+
+fn is_not(argument: u8, value: c_int) -> Result<SeccompCondition, BackendError> {
+    compare(argument, SeccompCmpOp::Ne, value.cast_unsigned().into())
+}
+
+/// That the bits of `mask` are those of `value`.
+fn has(argument: u8, mask: u64, value: u64) -> Result<SeccompCondition, BackendError> {
+    compare(argument, SeccompCmpOp::MaskedEq(mask), value)
+}
+
+/// The kernel looks at the lower half of all of these arguments alone, but for the flags
+/// of `clone`, which are all in there.
+fn compare(argument: u8, how: SeccompCmpOp, value: u64) -> Result<SeccompCondition, BackendError> {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, how, value)
+}
