@@ -15,6 +15,9 @@ use crate::output;
 use crate::privileges::enter_jail;
 use crate::serve::file_exit;
 
+/// How long a pipe that stands for the file may be silent: init scripts wait for the check.
+const PIPE_PATIENCE: Duration = Duration::from_secs(3);
+
 /// How long the names may take to resolve.
 const NAMES_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -22,7 +25,8 @@ const NAMES_PATIENCE: Duration = Duration::from_secs(5);
 /// what it names; with `show`, prints what is in effect.
 pub(crate) fn run(file: &Path, jail: Option<&Path>, show: bool) -> Result<(), Exit> {
     jail.map(enter_jail).transpose()?;
-    let (_, reading) = File::read(file).map_err(|error| file_exit(&error))?;
+    let (read, reading) =
+        File::read_once(file, Some(PIPE_PATIENCE)).map_err(|error| file_exit(&error))?;
     for warning in &reading.warnings {
         output::note(&format!(
             "{}:{}: warning: {}",
@@ -30,6 +34,9 @@ pub(crate) fn run(file: &Path, jail: Option<&Path>, show: bool) -> Result<(), Ex
             warning.position,
             warning.text
         ))?;
+    }
+    for (path, advice) in read.exposed() {
+        output::note(&format!("{}: warning: {advice}", path.display()))?;
     }
     let config = &reading.config;
     read_secrets(file, config)?;
@@ -72,7 +79,7 @@ fn read_secrets(file: &Path, config: &Config) -> Result<(), Exit> {
 #[cfg(not(feature = "https"))]
 fn check_certificate(cert: &Path, key: &Path) -> Result<Option<String>, String> {
     for path in [cert, key] {
-        std::fs::File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        txlb::os::files::open_file(path).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(None)
 }

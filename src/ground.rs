@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf, absolute};
 
 use txlb::config::Config;
 use txlb::director::{Bound, CaughtSignals, Signal};
+use txlb::os::files::open_file;
 use txlb::os::rights::{self, Need};
 use txlb::os::state;
 
@@ -161,7 +162,7 @@ fn settle_paths(job: &mut Job) -> Result<(), Exit> {
 
 /// Better now than at the first reload.
 fn warn_if_unreadable(file: &Path) {
-    if let Err(error) = std::fs::File::open(file) {
+    if let Err(error) = open_file(file) {
         let advice = rights::advice(&error, Need::Read, file);
         let file = file.display();
         log::warn!("{file} cannot be read again: {error}{advice}");

@@ -57,7 +57,7 @@ const NEW_DIALECT: &str = r#"<?xml version="1.0"?>
     <web listen="localhost:7001" secure="Yes" refresh="10" cert="c.pem" key="k.pem"
          names="lb.example.org, 10.0.0.9"/>
     <ssh listen="None" enable="False"/>
-    <user name="ann" password="$6$salt$hash" access="Full" key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB ann"/>
+    <user name="ann" password="$6$salt$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" access="Full" key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB ann"/>
     <user name="bob" access="readonly"><key> ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC </key><key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIENDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0ND</key></user>
   </admin>
   <manager>
@@ -142,7 +142,12 @@ fn the_settings_of_the_new_dialect_are_read() {
     };
     assert_eq!(
         (ann.password.as_deref(), ann.access),
-        (Some("$6$salt$hash"), Access::Full)
+        (
+            Some(
+                "$6$salt$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+            ),
+            Access::Full
+        )
     );
     assert_eq!(
         ann.keys,
@@ -353,7 +358,7 @@ fn what_is_hardly_meant_is_warned_of_where_it_is() {
         <service name='ü'><listen ip='1'/><group name='g' enable='1'/>\n\
         <group name='h'></group></service></config>";
     let expected = [
-        "3:1: the password of user \"u\" is not a crypt(3) hash and fits nothing",
+        "3:1: the password of user \"u\" fits nothing: it is no crypt(3) hash of a known kind",
         "4:35: group \"g\" has no hosts",
         "5:1: group \"h\" has no hosts",
     ];
@@ -375,12 +380,32 @@ fn every_kind_of_hash_is_known() {
              <user name='u' access='full' password='{hash}'/></admin></config>"
         ))
     };
-    for hash in ["$5$a$b", "$6$a$b", "$2b$12$x", "$2y$12$x"] {
+    let hash = |start: &str, length| start.to_owned() + &"a".repeat(length);
+    for hash in [
+        hash("$5$a$", 43),
+        hash("$6$a$", 86),
+        hash("$2b$12$", 53),
+        hash("$2y$12$", 53),
+    ] {
         assert_eq!(warnings(hash), [""; 0]);
     }
-    for hash in ["abcdefghijk./", "$1$a$b"] {
-        let weak = "2:1: the password of user \"u\" is a weak hash: txlb passwd makes a better one";
-        assert_eq!(warnings(hash), [weak]);
+    for (hash, doubt) in [
+        (
+            "abcdefghijk./".to_owned(),
+            "is a weak hash: txlb passwd makes",
+        ),
+        (hash("$1$a$", 22), "is a weak hash: txlb passwd makes"),
+        (hash("$6$a$", 80), "fits nothing: it is cut off"),
+        (
+            hash("$6$rounds=999999999$a$", 86),
+            "fits nothing: it would take too long",
+        ),
+        (hash("$2b$31$", 53), "fits nothing: it would take too long"),
+        (hash("$2b$15$", 53), "takes about 2457 ms to check"),
+    ] {
+        let warnings = warnings(hash);
+        let start = format!("2:1: the password of user \"u\" {doubt}");
+        assert!(warnings[0].starts_with(&start), "{warnings:?}");
     }
 }
 

@@ -142,7 +142,7 @@ fn the_last_word_is_found_whatever_is_in_it() {
 fn choices_are_taken_for_what_they_say() {
     let mut random = Random::new(23);
     let mut chosen = 0;
-    for _ in 0..200 {
+    for _ in 0..250 {
         let config = arbitrary::config(&mut random);
         let line = arbitrary::verb(&mut random, &config).line();
         let ends: Vec<_> = line.char_indices().map(|(index, _)| index).collect();
