@@ -10,13 +10,16 @@ use rustix::process::geteuid;
 #[cfg(feature = "https")]
 use txlb::admin::check_certificate;
 use txlb::config::{Config, print};
-use txlb::director::unresolved_names;
+use txlb::director::{File, unresolved_names};
 
 use crate::cli::Footing;
 use crate::exit::Exit;
 use crate::ground;
 use crate::output;
 use crate::privileges::{Privileges, enter_jail};
+
+/// How long a pipe that stands for the file may be silent: init scripts wait for the check.
+const PIPE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long the names may take to resolve.
 const NAMES_PATIENCE: Duration = Duration::from_secs(5);
@@ -27,7 +30,8 @@ pub(crate) fn run(file: &Path, footing: &Footing, show: bool) -> Result<(), Exit
     let user = footing.user.as_deref().filter(|_| geteuid().is_root());
     let privileges = Privileges::plan(user, footing.group.as_deref())?;
     footing.jail.as_deref().map(enter_jail).transpose()?;
-    let (_, reading) = ground::read(file, &privileges)?;
+    let once = |file: &Path| File::read_once(file, Some(PIPE_PATIENCE));
+    let (read, reading) = ground::read(file, &privileges, once)?;
     // What it names is read by the user when txlb runs.
     privileges.give_up()?;
     for warning in &reading.warnings {
@@ -37,6 +41,9 @@ pub(crate) fn run(file: &Path, footing: &Footing, show: bool) -> Result<(), Exit
             warning.position,
             warning.text
         ))?;
+    }
+    for (path, advice) in read.exposed() {
+        output::note(&format!("{}: warning: {advice}", path.display()))?;
     }
     let config = &reading.config;
     read_secrets(file, config)?;
@@ -79,12 +86,7 @@ fn read_secrets(file: &Path, config: &Config) -> Result<(), Exit> {
 #[cfg(not(feature = "https"))]
 fn check_certificate(cert: &Path, key: &Path) -> Result<Option<String>, String> {
     for path in [cert, key] {
-        let named = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
-        let metadata = std::fs::metadata(path).map_err(|error| named(&error))?;
-        if !metadata.is_file() {
-            return Err(named(&"it is no regular file"));
-        }
-        std::fs::File::open(path).map_err(|error| named(&error))?;
+        txlb::os::files::open_file(path).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(None)
 }

@@ -4,14 +4,16 @@
 //! txlb that is asked: here it is carried there, and what comes back is shown.
 
 mod prompt;
+mod wire;
 
-use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal, Write};
-use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::borrow::Cow;
+use std::io::{self, BufRead, IsTerminal};
+use std::path::PathBuf;
 
 use txlb::config::verb::{Command, Question};
+use txlb::unseen::{is_unseen, spelled_out};
+
+use wire::Wire;
 
 use crate::exit::Exit;
 use crate::output;
@@ -24,9 +26,6 @@ pub(crate) struct Errand {
     /// One command, taken as it is; without it, there are lines on standard input.
     pub(crate) words: Vec<String>,
 }
-
-/// How long an answer may take; names are waited for, and listeners closed, in less.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 const PROMPT: &str = "txlb> ";
 
@@ -80,24 +79,14 @@ fn in_columns(line: &str, columns: u16) -> String {
 
 /// A conversation with a running txlb.
 struct Talk {
-    stream: BufReader<UnixStream>,
+    wire: Wire,
     json: bool,
 }
 
 impl Talk {
     fn begin(errand: &Errand) -> Result<Talk, Exit> {
-        let stream = UnixStream::connect(&errand.socket)
-            .and_then(|mut stream| {
-                stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_write_timeout(Some(PATIENCE))?;
-                // A blank line is not answered, but whoever says nothing at all is not waited
-                // for: what is to be asked may be typed only now. Who is turned away is told.
-                let _ = stream.write_all(b"\n");
-                Ok(stream)
-            })
-            .map_err(|error| cannot_reach(&errand.socket, &error))?;
         Ok(Talk {
-            stream: BufReader::new(stream),
+            wire: Wire::connect(&errand.socket)?,
             json: errand.json,
         })
     }
@@ -106,46 +95,48 @@ impl Talk {
     /// that it was answered with, if it was.
     fn ask(&mut self, line: &[u8]) -> Result<Result<(), String>, Exit> {
         let form: &[u8] = if self.json { b"json " } else { b"" };
-        let question = [form, line, b"\n"].concat();
-        // Who does not listen any more may have said why.
-        let written = self.stream.get_mut().write_all(&question);
+        self.wire.say(&[form, line].concat());
         let answer = self.answer()?;
-        answer.ok_or_else(|| {
-            let ended = io::Error::from(ErrorKind::UnexpectedEof);
-            lost(&written.err().unwrap_or(ended))
-        })
+        answer.ok_or_else(|| self.wire.over())
     }
 
     /// Prints the data of the next answer, and returns the error that it is, if it is
     /// one. `None` if there is no more.
     fn answer(&mut self) -> Result<Option<Result<(), String>>, Exit> {
         let mut data = false;
-        loop {
-            let mut line = String::new();
-            if self.stream.read_line(&mut line).map_err(|it| lost(&it))? == 0 {
-                return Ok(None);
-            }
+        while let Some(line) = self.wire.line(&mut wire::wait)? {
             if let Some(line) = line.strip_prefix("  ") {
                 data = true;
-                output::print(line)?;
+                output::print(&format!("{}\n", self.shown(line)))?;
                 continue;
             }
-            let line = line.trim_end_matches('\n');
             if line.starts_with("error:") {
-                return Ok(Some(Err(line.to_owned())));
+                return Ok(Some(Err(line)));
             }
             // People want to hear that it is done; programs have the status.
             if !data && io::stdout().is_terminal() {
-                output::print(&format!("{line}\n"))?;
+                output::print(&format!("{}\n", spelled_out(&line)))?;
             }
             return Ok(Some(Ok(())));
+        }
+        Ok(None)
+    }
+
+    /// A line of data as it may be printed, whoever sent it: nothing in it speaks to a
+    /// terminal. What merely cannot be seen stays what it is for programs.
+    fn shown<'a>(&self, line: &'a str) -> Cow<'a, str> {
+        let speaks = |it: char| it.is_control() && it != '\t';
+        match (self.json, io::stdout().is_terminal()) {
+            (true, _) if line.contains(is_unseen) => json_escaped(line).into(),
+            (false, true) if line.contains(is_unseen) => spelled_out(line).into(),
+            (false, false) if line.contains(speaks) => without_controls(line).into(),
+            _ => line.into(),
         }
     }
 
     /// Says that this is all. A batch may be open then, which is an error.
     fn end(&mut self) -> Result<Result<(), String>, Exit> {
-        // Who has left already has no more to say.
-        let _ = self.stream.get_ref().shutdown(Shutdown::Write);
+        self.wire.end();
         Ok(self.answer()?.unwrap_or(Ok(())))
     }
 
@@ -159,7 +150,13 @@ impl Talk {
                     &format!("txlb: cannot read the lines: {error}"),
                 )
             })?;
-            if let Err(error) = self.ask_unless_blank(&line)? {
+            // Some editors put a mark in front of UTF-8.
+            let mark = "\u{feff}".as_bytes();
+            let line = match number {
+                1 => line.strip_prefix(mark).unwrap_or(&line),
+                _ => &line,
+            };
+            if let Err(error) = self.ask_unless_blank(line)? {
                 failed += 1;
                 output::note(&error.replacen("error:", &format!("error: line {number}:"), 1))?;
             }
@@ -200,6 +197,8 @@ impl Talk {
 
     /// A line of blanks is not answered.
     fn ask_unless_blank(&mut self, line: &[u8]) -> Result<Result<(), String>, Exit> {
+        // As Windows ends lines.
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
         match line.iter().all(|byte| *byte == b' ') {
             true => Ok(Ok(())),
             false => self.ask(line),
@@ -207,29 +206,27 @@ impl Talk {
     }
 }
 
-fn cannot_reach(socket: &Path, error: &io::Error) -> Exit {
-    let path = socket.display();
-    match error.kind() {
-        ErrorKind::NotFound | ErrorKind::ConnectionRefused => Exit::new(
-            Exit::NO_SOCKET,
-            &format!(
-                "txlb: nobody answers at {path}: is txlb running, and does its configuration \
-                 have <control socket=\"{path}\"/>? (-C says where the socket is)"
-            ),
-        ),
-        ErrorKind::PermissionDenied => Exit::new(
-            Exit::NO_PERMISSION,
-            &format!("txlb: {path} is for the user and the group of the txlb that runs"),
-        ),
-        _ => Exit::new(Exit::NO_SOCKET, &format!("txlb: {path}: {error}")),
-    }
+/// JSON as the same JSON, with nothing in it that cannot be seen: that is in strings, where
+/// it may be written by its number.
+fn json_escaped(line: &str) -> String {
+    let escaped = |it: char| {
+        let halves = it.encode_utf16(&mut [0; 2]).to_vec();
+        halves
+            .iter()
+            .map(|half| format!("\\u{half:04x}"))
+            .collect::<String>()
+    };
+    let letter = |it: char| match is_unseen(it) {
+        true => escaped(it),
+        false => it.to_string(),
+    };
+    line.chars().map(letter).collect()
 }
 
-fn lost(error: &io::Error) -> Exit {
-    let what = match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => "does not answer".to_owned(),
-        ErrorKind::UnexpectedEof => "left without an answer".to_owned(),
-        _ => format!("left without an answer: {error}"),
+fn without_controls(line: &str) -> String {
+    let letter = |it: char| match it.is_control() && it != '\t' {
+        true => it.escape_default().to_string(),
+        false => it.to_string(),
     };
-    Exit::new(Exit::OTHER, &format!("txlb: the txlb that runs {what}"))
+    line.chars().map(letter).collect()
 }

@@ -16,7 +16,8 @@ use crate::serve::file_exit;
 /// are any makes no difference to how it ends. Passwords that a view has masked are not
 /// compared.
 pub(crate) fn run(old: &Path, new: &Path) -> Result<(), Exit> {
-    let read = |path| File::read(path).map_err(|error| file_exit(&error));
+    // Whoever writes `<(command)` waits for that command.
+    let read = |path| File::read_once(path, None).map_err(|error| file_exit(&error));
     let ((_, mut old), (_, mut new)) = (read(old)?, read(new)?);
     let masked = leave_out_masked(&mut old.config, &mut new.config);
     if masked > 0 {

@@ -19,7 +19,10 @@ impl Exit {
     pub(crate) const CANNOT_BIND: u8 = 69;
     pub(crate) const NO_SOCKET: u8 = 69;
     pub(crate) const CANNOT_CREATE: u8 = 73;
+    pub(crate) const NO_ANSWER: u8 = 75;
     pub(crate) const NO_PERMISSION: u8 = 77;
+    /// As shells have it of a process that TERM has ended.
+    pub(crate) const ENDED_EARLY: u8 = 143;
 
     pub(crate) fn new(status: u8, message: &(impl ToString + ?Sized)) -> Exit {
         Exit {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf, absolute};
 
 use txlb::config::Config;
 use txlb::config::Reading;
-use txlb::director::{Bound, CaughtSignals, File, Signal};
+use txlb::director::{Bound, CaughtSignals, File, FileError, Signal};
+use txlb::os::files::open_file;
 use txlb::os::rights::{self, Need};
 use txlb::os::state;
 
@@ -75,7 +76,7 @@ impl Ground {
     /// Reads the configuration: as root where nobody else can put another file there, else as
     /// whoever txlb will be.
     pub(crate) fn read(&self, file: &Path) -> Result<(File, Reading), Exit> {
-        read(file, &self.privileges)
+        read(file, &self.privileges, File::read)
     }
 
     /// Makes the folders that whoever txlb will be needs and could not make.
@@ -149,13 +150,17 @@ impl Standing {
 }
 
 /// Reads the configuration in `file`, as [`Ground::read`] says.
-pub(crate) fn read(file: &Path, privileges: &Privileges) -> Result<(File, Reading), Exit> {
+pub(crate) fn read(
+    file: &Path,
+    privileges: &Privileges,
+    read: impl Fn(&Path) -> Result<(File, Reading), FileError>,
+) -> Result<(File, Reading), Exit> {
     let owner = privileges.identity();
     let Some(owner) = owner.filter(|owner| folders::can_replace(owner, file)) else {
-        return File::read(file).map_err(|error| file_exit(&error));
+        return read(file).map_err(|error| file_exit(&error));
     };
-    let read = privileges.lend(|| File::read(file));
-    read.map_err(|error| Exit::other(&error))?.map_err(|error| {
+    let lent = privileges.lend(|| read(file));
+    lent.map_err(|error| Exit::other(&error))?.map_err(|error| {
         let Exit { status, message } = file_exit(&error);
         let advice = match status {
             Exit::NO_PERMISSION => format!(
@@ -200,7 +205,7 @@ fn warn_if_anybody_is_root(file: &Path) {
 
 /// Better now than at the first reload.
 fn warn_if_unreadable(file: &Path) {
-    if let Err(error) = std::fs::File::open(file) {
+    if let Err(error) = open_file(file) {
         let advice = rights::advice(&error, Need::Read, file);
         let file = file.display();
         log::warn!("{file} cannot be read again: {error}{advice}");

@@ -5,6 +5,8 @@
 
 use std::fmt::Write;
 
+use crate::unseen::is_unseen;
+
 /// A value that is being put together, as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Json(String);
@@ -101,9 +103,9 @@ impl<T: Into<Json>> From<Option<T>> for Json {
     }
 }
 
-/// Text in quotes. Control characters are escaped, DEL and those above it too,
-/// which JSON does not ask for, so that a terminal can show it; so are the two line
-/// separators that scripts stumble over.
+/// Text in quotes. All that cannot be seen is escaped, which JSON does not ask for beyond
+/// the first control characters, so that a terminal can show it; the two line separators
+/// that scripts stumble over are among it.
 fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
@@ -114,8 +116,7 @@ fn quoted(text: &str) -> String {
             '\n' => out += "\\n",
             '\r' => out += "\\r",
             '\t' => out += "\\t",
-            '\u{2028}' | '\u{2029}' => escape(character, &mut out),
-            _ if character.is_control() => escape(character, &mut out),
+            _ if is_unseen(character) => escape(character, &mut out),
             _ => out.push(character),
         }
     }
@@ -123,10 +124,12 @@ fn quoted(text: &str) -> String {
     out
 }
 
-/// All that is escaped has four hexadecimal digits at most.
+/// With four hexadecimal digits, or in two halves with four each.
 fn escape(character: char, out: &mut String) {
-    // Writing to a string does not fail.
-    let _ = write!(out, "\\u{:04x}", u32::from(character));
+    for half in character.encode_utf16(&mut [0; 2]) {
+        // Writing to a string does not fail.
+        let _ = write!(out, "\\u{half:04x}");
+    }
 }
 
 #[cfg(test)]
@@ -142,6 +145,8 @@ mod tests {
             ("\n\r\t", r#""\n\r\t""#),
             ("\0\u{1b}\u{7f}\u{9b}", r#""\u0000\u001b\u007f\u009b""#),
             ("\u{2028}\u{2029}", r#""\u2028\u2029""#),
+            ("\u{202e}\u{200d}\u{3164}", r#""\u202e\u200d\u3164""#),
+            ("\u{e0041}", r#""\udb40\udc41""#),
             ("äß💾", "\"äß💾\""),
         ];
         for (text, written) in cases {

@@ -1,6 +1,6 @@
 //! The txlb program: options in, exit status out.
 //!
-//! The only place that ends the process. What is done with the options is
+//! The only place that ends the process, but for `ending`. What is done with the options is
 //! `serve`'s, `check`'s, `ctl`'s, `diff`'s and `passwd`'s business.
 
 #![forbid(unsafe_code)]
@@ -11,6 +11,7 @@ mod ctl;
 mod daemon;
 mod demo;
 mod diff;
+mod ending;
 mod exit;
 mod folders;
 mod ground;

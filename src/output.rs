@@ -5,6 +5,8 @@
 
 use std::io::{self, ErrorKind, Write};
 
+use txlb::unseen::spelled_out;
+
 use crate::exit::Exit;
 
 /// Writes to standard output.
@@ -17,15 +19,18 @@ pub(crate) fn print(text: &str) -> Result<(), Exit> {
     said(result, "standard output")
 }
 
-/// Writes a line to standard error.
+/// Writes a line to standard error, with what cannot be seen in it spelled out: names and
+/// paths are in it that others have chosen.
 ///
 /// # Errors
 /// As [`print`].
 pub(crate) fn note(line: &str) -> Result<(), Exit> {
-    said(
-        io::stderr().write_all(format!("{line}\n").as_bytes()),
-        "standard error",
-    )
+    let mut text = String::new();
+    for line in line.split('\n') {
+        text += &spelled_out(line);
+        text.push('\n');
+    }
+    said(io::stderr().write_all(text.as_bytes()), "standard error")
 }
 
 fn said(result: io::Result<()>, place: &str) -> Result<(), Exit> {

@@ -16,6 +16,7 @@ use txlb::os::inherited::{Inherited, inherited};
 
 use crate::cli::{DEFAULT_FILE, Job, Source};
 use crate::demo::Demo;
+use crate::ending::Ending;
 use crate::exit::Exit;
 use crate::ground::Ground;
 use crate::log_file::{LogFile, open_early};
@@ -32,6 +33,7 @@ enum Event {
 /// Until all privileges are given up there is but one thread: on Linux they are each
 /// thread's own.
 pub(crate) fn run(mut job: Job) -> Result<(), Exit> {
+    let ending = Ending::prepare().map_err(|error| Exit::other(&error))?;
     let inherited =
         inherited().map_err(|error| Exit::new(Exit::CANNOT_BIND, &format!("txlb: {error}")))?;
     let log = Log::start(job.level).map_err(|error| Exit::other(&error))?;
@@ -41,7 +43,14 @@ pub(crate) fn run(mut job: Job) -> Result<(), Exit> {
     let result = open_early(job.log.as_deref()).and_then(|early| {
         let ground = Ground::prepare(&mut job)?;
         let log_file = LogFile::new(&log, job.log.take(), early);
-        serve(job, ground, log_file, &log, inherited, &supervisor)
+        serve(
+            job,
+            ground,
+            log_file,
+            &log,
+            inherited,
+            (&supervisor, &ending),
+        )
     });
     log.flush();
     result
@@ -53,7 +62,7 @@ fn serve(
     mut log_file: LogFile,
     log: &Log,
     inherited: Vec<Inherited>,
-    supervisor: &Supervisor,
+    (supervisor, ending): (&Supervisor, &Ending),
 ) -> Result<(), Exit> {
     let mut demo = None;
     let (file, config) = match job.source {
@@ -87,7 +96,11 @@ fn serve(
         demo.start().map_err(|error| Exit::other(&error))?;
     }
     // Dropped last: whoever has the PID file next may listen.
-    let mut standing = ground.stand(move |signal| drop(signals.send(Event::Signal(signal))))?;
+    let ears = ending.clone();
+    let mut standing = ground.stand(move |signal| {
+        drop(signals.send(Event::Signal(signal)));
+        ears.hear(signal);
+    })?;
     let director = bound.start().map_err(|error| start_exit(&error))?;
     announce_descriptors(descriptors_before, director.status().capacity);
     let doors = Doors::open(&director, Door::ALL).map_err(|error| door_exit(&error))?;
@@ -95,6 +108,7 @@ fn serve(
     fixtures.push(supervisor.fixture());
     fixtures.push(Box::new(log_file));
     let pulses = director.pulses();
+    ending.serves(pulses.clone());
     let thread =
         DeskThread::start(director, file, fixtures).map_err(|error| Exit::other(&error))?;
     let desk = thread.desk();
@@ -184,6 +198,8 @@ pub(crate) fn file_exit(error: &FileError) -> Exit {
         FileError::Unreadable(_, error) => match error.kind() {
             io::ErrorKind::NotFound => Exit::NO_FILE,
             io::ErrorKind::PermissionDenied => Exit::NO_PERMISSION,
+            // Something else than a file.
+            io::ErrorKind::InvalidInput => Exit::CONFIG,
             _ => Exit::OTHER,
         },
         _ => Exit::CONFIG,

@@ -10,7 +10,7 @@ const ROOMS: [&str; 6] = [
     "config", "balance", "relay", "director", "admin", "balancer",
 ];
 
-/// Anybody may use these; they use nobody.
+/// Anybody may use these; they use one another at most.
 const LEAVES: [&str; 4] = ["os", "calendar", "json", "unseen"];
 
 /// No file is longer.
@@ -129,7 +129,7 @@ fn arrows_go_one_way() {
         for used in source.uses() {
             let allowed = match (height(room), height(&used)) {
                 _ if used == room || LEAVES.contains(&used.as_str()) => {
-                    !LEAVES.contains(&room) || used == room
+                    !LEAVES.contains(&room) || LEAVES.contains(&used.as_str())
                 }
                 (Some(room), Some(used)) => used < room,
                 _ => false,
@@ -209,11 +209,13 @@ fn pure_rooms_have_no_socket_thread_or_clock() {
 #[test]
 fn only_the_main_function_ends_the_process() {
     for source in sources("src") {
+        let words = ["process::exit", "process::abort", "low_level::exit"];
         let ends = source
             .code()
-            .any(|line| line.contains("process::exit") || line.contains("process::abort"));
+            .any(|line| words.iter().any(|word| line.contains(word)));
+        // Where it is to end whatever the main function waits for.
         assert!(
-            !ends || source.path == "src/main.rs",
+            !ends || ["src/main.rs", "src/ending.rs"].contains(&&*source.path),
             "{} ends the process",
             source.path
         );

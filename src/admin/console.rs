@@ -18,6 +18,7 @@ pub use shell::{Partner, Shell, Told};
 use crate::config::Access;
 use crate::config::verb::{Command, Question};
 use crate::director::{By, Conversation, Desk, Form, Reply, push_clean};
+use crate::unseen::push_spelled_out;
 
 /// One person's console.
 #[derive(Debug)]
@@ -193,6 +194,8 @@ pub fn execute(
     terminal: Option<Size>,
 ) -> Executed {
     let columns = terminal.map_or(Form::COLUMNS, |size| size.sane().columns);
+    // `ssh host "$(cat line)"` and its like leave the end of the line there.
+    let line = line.trim_end_matches(['\r', '\n']);
     let mut talk = Conversation::new(access);
     let reply = match words::hear(line) {
         // There is nothing else to end.
@@ -224,7 +227,10 @@ impl Told {
         let text = |lines: &[String]| {
             let mut text = String::new();
             for line in lines {
-                push_clean(line, &mut text);
+                match at_terminal {
+                    true => push_spelled_out(line, &mut text),
+                    false => push_clean(line, &mut text),
+                }
                 text.push_str(if at_terminal { "\r\n" } else { "\n" });
             }
             text

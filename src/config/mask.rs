@@ -1,30 +1,43 @@
 //! A configuration's own text with its password hashes hidden, for views of it.
 //!
-//! Whatever else stands there is shown as it is. Files themselves keep the hashes.
+//! Attributes are where the XML parser says that they are. In comments, notes and other text there is no
+//! parser to ask: there everything goes that looks like a password or a hash. So it does in a text that
+//! does not parse. Whatever else stands there is shown as it is; files themselves keep the hashes.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use roxmltree::{Document, Node};
 
 use super::print::HIDDEN;
+use super::read::NOTE;
+use super::scan::scan;
 use super::{Config, User};
 
-const ATTRIBUTE: &str = "password";
+mod free;
 
-/// The text of a configuration, each password in it as `***`: also those in
-/// comments and notes, for a user who has been commented out has a hash all the
-/// same.
+use free::{decoded, ends_hash, hide_in};
+
+/// The text of a configuration, each password and each hash in it as `***`: also those in
+/// comments and notes, for a user who has been commented out has a hash all the same.
 pub fn hide_passwords(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(ATTRIBUTE) {
-        let (before, behind) = rest.split_at(at + ATTRIBUTE.len());
-        shown.push_str(before);
-        rest = behind;
-        if let Some((lead, quote)) = up_to_quote(behind) {
-            shown.push_str(&behind[..lead]);
-            shown.push_str(HIDDEN);
-            let value = &behind[lead..];
-            rest = value.find(quote).map_or("", |end| &value[end..]);
+    let mut hidden = Vec::new();
+    let scanned = scan(text.as_bytes()).ok();
+    let document = scanned
+        .as_ref()
+        .and_then(|scanned| Document::parse(&scanned.text).ok());
+    match document {
+        Some(document) => {
+            for node in document.descendants().filter(Node::is_element) {
+                hide_in_element(text, node, &mut hidden);
+            }
+            for range in between_tags(text) {
+                hide_in(text, range, &mut hidden);
+            }
         }
+        None => hide_in(text, 0..text.len(), &mut hidden),
     }
-    shown + rest
+    without(text, hidden)
 }
 
 /// Makes two configurations equal in the passwords that a view has masked in one of them:
@@ -53,42 +66,115 @@ pub fn leave_out_masked(from: &mut Config, to: &mut Config) -> usize {
     masked
 }
 
-/// How far it is into the value of an attribute whose name ends here, and what
-/// quotes it.
-fn up_to_quote(text: &str) -> Option<(usize, char)> {
-    let value = text.trim_start().strip_prefix('=')?.trim_start();
-    let quote = value.chars().next().filter(|it| matches!(it, '"' | '\''))?;
-    Some((text.len() - value.len() + 1, quote))
+/// A piece of text with hashes of the kinds that begin with `$` as `***`.
+pub(super) fn hide_hashes(text: &str) -> Cow<'_, str> {
+    if !text.contains('$') {
+        return Cow::Borrowed(text);
+    }
+    let letters = decoded(text, 0..text.len());
+    let mut hidden = Vec::new();
+    for at in 0..letters.len() {
+        if let Some(end) = ends_hash(&letters, at) {
+            hidden.push(letters[at].range.start..letters[end - 1].range.end);
+        }
+    }
+    Cow::Owned(without(text, hidden))
+}
+
+/// The attributes of an element, and in a note the text of one that is called like a password.
+fn hide_in_element(text: &str, node: Node<'_, '_>, hidden: &mut Vec<Range<usize>>) {
+    let in_note = node.ancestors().any(|it| it.has_tag_name(NOTE));
+    for attribute in node.attributes() {
+        let (name, range) = (attribute.name(), attribute.range_value());
+        let is_secret = name == "password" || in_note && free::is_secret_word(name);
+        if is_secret
+            || matches!(hide_hashes(attribute.value()), Cow::Owned(shown) if shown != attribute.value())
+        {
+            hidden.push(range);
+        } else if in_note {
+            hide_in(text, range, hidden);
+        }
+    }
+    if in_note && free::is_secret_word(node.tag_name().name()) {
+        let whole = node.range();
+        let begin = tag_end(text, whole.start);
+        let end = text[..whole.end].rfind("</").unwrap_or(begin);
+        hidden.push(begin..end.max(begin));
+    }
+}
+
+/// What is no tag in a text that parses: comments, sections, instructions, a DOCTYPE, and text.
+fn between_tags(text: &str) -> Vec<Range<usize>> {
+    let mut pieces = Vec::new();
+    let mut at = 0;
+    while at < text.len() {
+        let rest = &text[at..];
+        let closed = |opening: usize, closing: &str| {
+            let found = rest[opening..].find(closing);
+            found.map_or(text.len(), |found| at + opening + found)
+        };
+        let (piece, next) = if rest.starts_with("<!--") {
+            let end = closed(4, "-->");
+            (at + 4..end, end + 3)
+        } else if rest.starts_with("<![CDATA[") {
+            let end = closed(9, "]]>");
+            (at + 9..end, end + 3)
+        } else if rest.starts_with("<?") {
+            let end = closed(2, "?>");
+            (at + 2..end, end + 2)
+        } else if rest.starts_with("<!") {
+            let end = tag_end(text, at);
+            (at + 2..end.saturating_sub(1), end)
+        } else if rest.starts_with('<') {
+            let end = tag_end(text, at);
+            (end..end, end)
+        } else {
+            let end = closed(0, "<");
+            (at..end, end)
+        };
+        if !text
+            .get(piece.clone())
+            .unwrap_or_default()
+            .trim()
+            .is_empty()
+        {
+            pieces.push(piece);
+        }
+        at = next;
+    }
+    pieces
+}
+
+/// Where the tag ends that begins at `start`: behind the first `>` that is not in quotes.
+fn tag_end(text: &str, start: usize) -> usize {
+    let mut quote = None;
+    for (index, byte) in text.bytes().enumerate().skip(start) {
+        match quote {
+            Some(open) if byte == open => quote = None,
+            Some(_) => {}
+            None if byte == b'>' => return index + 1,
+            None if matches!(byte, b'"' | b'\'') => quote = Some(byte),
+            None => {}
+        }
+    }
+    text.len()
+}
+
+/// The text with `***` in place of each of these, of which any may overlap.
+fn without(text: &str, mut hidden: Vec<Range<usize>>) -> String {
+    hidden.retain(|range| !range.is_empty());
+    hidden.sort_by_key(|range| (range.start, range.end));
+    let mut shown = String::with_capacity(text.len());
+    let mut at = 0;
+    for range in hidden {
+        if range.start >= at {
+            shown.push_str(&text[at..range.start]);
+            shown.push_str(HIDDEN);
+        }
+        at = at.max(range.end);
+    }
+    shown + &text[at..]
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hashes_are_hidden_and_nothing_else_is_touched() {
-        let text = "<!-- <user name=\"c\" password=\"abc\"/> the password -->\n\
-            <user  access='full' name=\"a\" password\n= 'x&amp;\"y'/>\n\
-            <user name=\"password\" password=\"$6$salt$hash\" access=\"readonly\"/>\n\
-            <user password=\"no end";
-        let expected = text
-            .replace("abc", "***")
-            .replace("x&amp;\"y", "***")
-            .replace("$6$salt$hash", "***")
-            .replace("no end", "***");
-        assert_eq!(hide_passwords(text), expected);
-    }
-
-    #[test]
-    fn a_text_without_passwords_is_shown_as_it_is() {
-        for text in [
-            "",
-            "password",
-            "passwords = 1",
-            "password =",
-            "a\npassword = b",
-        ] {
-            assert_eq!(hide_passwords(text), text);
-        }
-    }
-}
+mod tests;

@@ -7,6 +7,7 @@
 mod address;
 #[cfg(test)]
 mod arbitrary;
+pub(crate) mod crypt;
 mod edit;
 mod error;
 mod form;

@@ -8,6 +8,7 @@ use std::fmt::{self, Write as _};
 
 use super::Config;
 use super::form::{self, Attribute, Content, Form};
+use crate::unseen::letters;
 
 /// What stands for a password.
 pub(super) const HIDDEN: &str = "***";
@@ -90,20 +91,20 @@ impl Style<'_> {
 }
 
 /// Text as XML has it in an element, or between such quotes. A line end or a tab
-/// would be read as a blank, were it not a reference.
+/// would be read as a blank, were it not a reference; nor can others be seen.
 pub(super) struct Escaped<'a>(pub(super) &'a str, pub(super) char);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Escaped(text, quote) = self;
-        text.chars().try_for_each(|character| match character {
-            '&' => f.write_str("&amp;"),
-            '<' => f.write_str("&lt;"),
-            '>' => f.write_str("&gt;"),
-            '"' if *quote == '"' => f.write_str("&quot;"),
-            '\'' if *quote == '\'' => f.write_str("&apos;"),
-            '\t' | '\n' | '\r' => write!(f, "&#{};", u32::from(character)),
-            _ => f.write_char(character),
+        letters(text).try_for_each(|letter| match letter {
+            ('&', _) => f.write_str("&amp;"),
+            ('<', _) => f.write_str("&lt;"),
+            ('>', _) => f.write_str("&gt;"),
+            ('"', _) if *quote == '"' => f.write_str("&quot;"),
+            ('\'', _) if *quote == '\'' => f.write_str("&apos;"),
+            (character, true) => write!(f, "&#{};", u32::from(character)),
+            (character, false) => f.write_char(character),
         })
     }
 }

@@ -4,7 +4,8 @@
 //! What keys do and what is shown is the shell's business; here is what it cannot have:
 //! the terminal, the clock, and a partner who asks through the socket.
 
-use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::termios::{
@@ -15,8 +16,10 @@ use txlb::admin::{Partner, Reaction, Shell, Size, Told};
 use txlb::config::Access;
 use txlb::config::verb::{Command, Question};
 use txlb::director::{Conversation, Heard};
+use txlb::unseen::spelled_out;
 
-use super::{Errand, PATIENCE, Talk, in_columns, lost};
+use super::wire::lost;
+use super::{Errand, Talk, in_columns};
 use crate::exit::Exit;
 use crate::output;
 use crate::terminal::{Terminal, Woken, signals};
@@ -170,7 +173,10 @@ impl Partner for Asked<'_> {
         let line = line.to_owned();
         let question = Command::Question(Question::Complete { line }).line();
         let told = self.try_to_ask(&question).filter(|told| told.ok);
-        told.map_or_else(Vec::new, |told| told.lines)
+        // They become a part of what is typed: an honest one is spelled out already.
+        let mut choices = told.map_or_else(Vec::new, |told| told.lines);
+        choices.retain(|choice| spelled_out(choice) == *choice);
+        choices
     }
 
     fn is_in_batch(&self) -> bool {
@@ -199,12 +205,10 @@ impl Asked<'_> {
     fn exchange(&mut self, question: &str) -> Result<Told, Exit> {
         self.begin_anew_if_over()?;
         self.modes(raw_but_for_signals)?;
-        let line = format!("{question}\n");
-        // Who does not listen any more may have said why.
-        let written = self.talk.stream.get_mut().write_all(line.as_bytes());
+        self.talk.wire.say(question.as_bytes());
         let mut told = Told::default();
         loop {
-            let line = self.line(written.as_ref().err())?;
+            let line = self.line()?;
             match line.strip_prefix("  ") {
                 Some(line) => told.lines.push(line.to_owned()),
                 None => {
@@ -226,7 +230,7 @@ impl Asked<'_> {
     /// A talk that was silent for too long is over; with no batch in it, nobody need
     /// know.
     fn begin_anew_if_over(&mut self) -> Result<(), Exit> {
-        let stream = self.talk.stream.get_ref();
+        let stream = self.talk.wire.stream();
         let said = self.terminal.wait_for(stream, None, Some(Duration::ZERO));
         if said.map_err(|error| lost(&error))? == Woken::Ready && !self.is_in_batch() {
             self.talk = Talk::begin(self.errand)?;
@@ -234,36 +238,18 @@ impl Asked<'_> {
         Ok(())
     }
 
-    /// The next line of the answer, without its end.
-    fn line(&mut self, failed: Option<&io::Error>) -> Result<String, Exit> {
-        let mut line = Vec::new();
-        loop {
-            if self.talk.stream.buffer().is_empty() {
-                self.wait_for_answer()?;
+    /// The next line of the answer.
+    fn line(&mut self) -> Result<String, Exit> {
+        let terminal = self.terminal;
+        let mut wait = |stream: &UnixStream, most| {
+            let woken = terminal.wait_for(stream, None, Some(most));
+            match woken.map_err(|error| lost(&error))? {
+                Woken::Ended => Err(interrupted()),
+                Woken::Late => Ok(false),
+                Woken::Ready | Woken::Other => Ok(true),
             }
-            let piece = self.talk.stream.fill_buf().map_err(|error| lost(&error))?;
-            if piece.is_empty() {
-                let ended = io::Error::from(io::ErrorKind::UnexpectedEof);
-                return Err(lost(failed.unwrap_or(&ended)));
-            }
-            let end = piece.iter().position(|byte| *byte == b'\n');
-            let length = end.map_or(piece.len(), |end| end + 1);
-            line.extend_from_slice(&piece[..length]);
-            self.talk.stream.consume(length);
-            if end.is_some() {
-                line.pop();
-                return Ok(String::from_utf8_lossy(&line).into_owned());
-            }
-        }
-    }
-
-    fn wait_for_answer(&self) -> Result<(), Exit> {
-        let stream = self.talk.stream.get_ref();
-        let woken = self.terminal.wait_for(stream, None, Some(PATIENCE));
-        match woken.map_err(|error| lost(&error))? {
-            Woken::Ended => Err(interrupted()),
-            Woken::Late => Err(lost(&io::ErrorKind::TimedOut.into())),
-            Woken::Ready | Woken::Other => Ok(()),
-        }
+        };
+        let line = self.talk.wire.line(&mut wait)?;
+        line.ok_or_else(|| self.talk.wire.over())
     }
 }

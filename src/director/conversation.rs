@@ -80,7 +80,8 @@ impl Conversation {
 
     /// What a line, without its end, comes to.
     pub fn hear(&mut self, line: &str) -> Heard {
-        let line = line.trim_matches(' ');
+        // Some programs, and all of Windows, end lines with a carriage return too.
+        let line = line.strip_suffix('\r').unwrap_or(line).trim_matches(' ');
         if line.is_empty() {
             return Heard::Nothing;
         }

@@ -21,17 +21,20 @@ pub use fixture::{Finish, Fixture};
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use self::clerk::Clerk;
 use super::conversation::Wish;
 use super::file::File;
 use super::status::{Sessions, Status};
-use super::{Director, Signal};
+use super::{Director, Pulses, Signal};
 use crate::config::Reading;
 use crate::config::verb::{Command, Verb};
+
+/// What open sessions get after TERM, and after `shutdown` without `grace=`.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// What the thread is called.
 const THREAD: &str = "director";
@@ -49,6 +52,7 @@ const END_PATIENCE: Duration = Duration::from_secs(2);
 pub struct Desk {
     requests: SyncSender<Request>,
     signals: Arc<Signals>,
+    workers: Pulses,
 }
 
 /// The desk's thread. When it is dropped, the desk is closed and the director with it:
@@ -83,18 +87,22 @@ struct Order {
 
 /// Signals that nobody has looked at yet: each counts once, however often it came.
 #[derive(Debug, Default)]
-struct Signals(AtomicU8);
+struct Signals {
+    bits: AtomicU8,
+    /// When the first came that says to stop.
+    stop: OnceLock<Instant>,
+}
 
 /// Not a signal: the desk is to be closed.
 const CLOSE: u8 = 1 << 7;
 
 impl Signals {
     fn add(&self, bit: u8) {
-        self.0.fetch_or(bit, Ordering::AcqRel);
+        self.bits.fetch_or(bit, Ordering::AcqRel);
     }
 
     fn take(&self) -> u8 {
-        self.0.swap(0, Ordering::AcqRel)
+        self.bits.swap(0, Ordering::AcqRel)
     }
 }
 
@@ -118,6 +126,7 @@ impl DeskThread {
         let signals = Arc::<Signals>::default();
         let theirs = Arc::clone(&signals);
         let watch = director.alarm.watch(THREAD);
+        let workers = director.pulses();
         let clerk = Clerk::new(director, file, fixtures);
         thread::Builder::new()
             .name(THREAD.to_owned())
@@ -129,7 +138,11 @@ impl DeskThread {
                 clerk.run(&incoming, &theirs);
             })?;
         Ok(DeskThread {
-            desk: Desk { requests, signals },
+            desk: Desk {
+                requests,
+                signals,
+                workers,
+            },
             over: Mutex::new(over),
         })
     }
@@ -183,8 +196,22 @@ impl Desk {
 
     /// Has done what a signal asks for, as soon as may be. A signal that comes while
     /// one of its kind waits is the same as that one.
+    ///
+    /// To stop does not wait for its turn: a name server or a disk that does not answer may
+    /// keep the desk, but keeps nobody from ending.
     pub fn signal(&self, signal: Signal) {
+        let grace = match signal {
+            Signal::Stop => Some(Some(GRACE)),
+            Signal::Quit => Some(None),
+            _ => None,
+        };
+        if grace.is_some() {
+            self.signals.stop.get_or_init(Instant::now);
+        }
         self.poke(bit(signal));
+        if let Some(grace) = grace {
+            self.workers.stop(grace);
+        }
     }
 
     fn order(&self, by: &By, wish: Wish, seen: Option<u64>) -> Answer {

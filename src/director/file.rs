@@ -4,10 +4,12 @@
 //! it that of `save`.
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::config::{self, OwnNames, Reading};
+use crate::os::files::{read_file, read_given};
 use crate::os::rights::{self, Need};
 
 /// More than this is not read: the limit of a configuration, and a byte to show
@@ -78,9 +80,26 @@ impl File {
     /// # Errors
     /// As [`File::read`].
     pub fn read_with(path: &Path, own: OwnNames) -> Result<(File, Reading), FileError> {
-        let bytes = read_bytes(path)?;
+        let bytes = read_file(path, READ_LIMIT).map_err(unreadable(path))?;
         let reading = parse(path, &bytes, &own)?;
         let path = path.to_owned();
+        Ok((File { path, bytes, own }, reading))
+    }
+
+    /// As [`File::read`], of a file that is read only once: a pipe that this process was given
+    /// may stand for it (see [`read_given`]), and is waited for while it says something at least
+    /// once in `patience`.
+    ///
+    /// # Errors
+    /// As [`File::read`].
+    pub fn read_once(
+        path: &Path,
+        patience: Option<Duration>,
+    ) -> Result<(File, Reading), FileError> {
+        let most = usize::try_from(READ_LIMIT).unwrap_or(usize::MAX);
+        let bytes = read_given(path, most, patience).map_err(unreadable(path))?;
+        let (path, own) = (path.to_owned(), OwnNames::None);
+        let reading = parse(&path, &bytes, &own)?;
         Ok((File { path, bytes, own }, reading))
     }
 
@@ -89,7 +108,7 @@ impl File {
     /// # Errors
     /// As [`File::read`].
     pub fn read_again(&self) -> Result<Changed, FileError> {
-        let bytes = read_bytes(&self.path)?;
+        let bytes = read_file(&self.path, READ_LIMIT).map_err(unreadable(&self.path))?;
         if bytes == self.bytes {
             return Ok(Changed::No);
         }
@@ -107,12 +126,8 @@ impl File {
     }
 }
 
-fn read_bytes(path: &Path) -> Result<Vec<u8>, FileError> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(READ_LIMIT).read_to_end(&mut bytes))
-        .map_err(|error| FileError::Unreadable(path.to_owned(), error))?;
-    Ok(bytes)
+fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> FileError {
+    |error| FileError::Unreadable(path.to_owned(), error)
 }
 
 fn parse(path: &Path, bytes: &[u8], own: &OwnNames) -> Result<Reading, FileError> {

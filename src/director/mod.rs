@@ -9,6 +9,7 @@ mod bound;
 mod conversation;
 mod desk;
 mod error;
+mod exposed;
 mod file;
 mod listeners;
 mod names;

@@ -1,4 +1,5 @@
-//! Whether the workers go round: asked by who must know even while the desk is busy.
+//! Whether the workers go round: asked by who must know even while the desk is busy. And
+//! that they are to stop, which does not wait for the desk either.
 //!
 //! What is done about one that does not is for who asks to know.
 
@@ -15,6 +16,17 @@ pub struct Pulses(Arc<[Pulse]>);
 impl Pulses {
     pub(super) fn new(pulses: impl Iterator<Item = Pulse>) -> Pulses {
         Pulses(pulses.collect())
+    }
+
+    /// Has all sessions cut off, whatever the desk is about. Never waits.
+    pub fn cut_off(&self) {
+        self.stop(Some(Duration::ZERO));
+    }
+
+    /// Tells the workers to stop, whatever the desk is about. Never waits: where a mailbox is
+    /// full, the desk's own order has to do.
+    pub(super) fn stop(&self, grace: Option<Duration>) {
+        self.0.iter().for_each(|pulse| pulse.stop(grace));
     }
 
     /// Whether every worker gives a sign of life within `patience`: each has its turn

@@ -9,7 +9,7 @@ mod draft;
 
 use std::fmt;
 use std::fs::{self, Metadata};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -17,6 +17,7 @@ use self::beside::Beside;
 use self::draft::Draft;
 use super::file::{File, READ_LIMIT};
 use crate::config::{Config, EditError, edit};
+use crate::os::files::{open_folder, read_file};
 use crate::os::rights::{self, Need};
 
 /// What saving came to.
@@ -182,7 +183,7 @@ impl Target {
         if !metadata.is_file() {
             return Err(SaveError::Unfit(path.to_owned(), "is not a file"));
         }
-        let bytes = read(&target).map_err(failed("read"))?;
+        let bytes = read_file(&target, READ_LIMIT).map_err(failed("read"))?;
         if bytes.len() as u64 == READ_LIMIT {
             return Err(SaveError::Unfit(path.to_owned(), "is larger than 1 MiB"));
         }
@@ -214,7 +215,7 @@ impl Target {
             Draft::write(&beside.draft(), &self.bytes, &self.metadata).map_err(cannot_write())?;
         notes.extend(new.note());
         // Writing may have taken its time.
-        match read(&self.path) {
+        match read_file(&self.path, READ_LIMIT) {
             Ok(bytes) if bytes == self.bytes => {}
             _ => return Err(SaveError::Changed(self.path.clone())),
         }
@@ -226,7 +227,7 @@ impl Target {
             return Err(system(&self.path, "replace")(error));
         }
         // From here on it is saved, whatever happens.
-        if let Err(error) = fs::File::open(folder).and_then(|folder| folder.sync_all()) {
+        if let Err(error) = open_folder(folder).and_then(|folder| folder.sync_all()) {
             notes.push(format!("a power failure may undo this: {error}"));
         }
         if let Err(error) = beside.prune(now) {
@@ -239,11 +240,4 @@ impl Target {
 fn system(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> SaveError {
     let path = path.to_owned();
     move |error| SaveError::System { path, doing, error }
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path)?;
-    file.take(READ_LIMIT).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

@@ -3,6 +3,7 @@
 //! What is said with them is for who says it.
 
 use super::width::{columns, fits, fitting};
+use crate::unseen::spelled_out;
 
 /// How long, in its largest unit alone: at most 6 columns up to 9,999 days.
 pub(crate) fn age(ms: u64) -> String {
@@ -57,9 +58,10 @@ pub(crate) fn cut(text: &str, most: usize) -> String {
     format!("{}…", fitting(text, most.saturating_sub(1)))
 }
 
-/// The same in exactly so many columns, with blanks behind it.
+/// The same in exactly so many columns, with blanks behind it, and what cannot be seen
+/// spelled out.
 pub(crate) fn fill(text: &str, most: usize) -> String {
-    let mut filled = cut(text, most);
+    let mut filled = cut(&spelled_out(text), most);
     let blanks = most.saturating_sub(columns(&filled));
     filled.extend(std::iter::repeat_n(' ', blanks));
     filled
@@ -67,10 +69,10 @@ pub(crate) fn fill(text: &str, most: usize) -> String {
 
 /// The text in lines of so many columns at most, broken at blanks, those behind the
 /// first indented. A word that is too long is broken where the line ends, which
-/// is some columns behind the indentation.
+/// is some columns behind the indentation. What cannot be seen is spelled out.
 pub(crate) fn wrap(text: &str, most: usize, indent: &str) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut rest = text.to_owned();
+    let mut rest = spelled_out(text);
     while !fits(&rest, most) {
         let fitting = fitting(&rest, most).len();
         let blank = match rest[fitting..].starts_with(' ') {

@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use log::Level;
 use txlb::calendar::Moment;
-use txlb::unseen::is_unseen;
+use txlb::unseen::push_spelled_out;
 
 use super::entry::{CUT, Entry, Kind, boundary};
 
@@ -53,7 +53,8 @@ impl Form {
         if entry.kind != Kind::Session {
             let _ = write!(out, "{:5} ", entry.level);
         }
-        escape(&entry.text, out);
+        // The last net below those of who logs: backslashes are left as they are.
+        push_spelled_out(&entry.text, out);
         match self {
             Form::Syslog => cut(out, start, SYSLOG_LINE),
             Form::File | Form::Journal => {
@@ -72,20 +73,6 @@ fn severity(level: Level) -> u8 {
         Level::Info => 6,
         Level::Debug | Level::Trace => 7,
     }
-}
-
-/// Adds `text`, with numbers in place of characters that are not seen. This is the last
-/// net below those of who logs: backslashes are left as they are.
-fn escape(text: &str, out: &mut String) {
-    let mut rest = text;
-    while let Some(at) = rest.find(is_unseen) {
-        let (plain, unseen) = rest.split_at(at);
-        let mut characters = unseen.chars();
-        out.push_str(plain);
-        out.extend(characters.next().into_iter().flat_map(char::escape_default));
-        rest = characters.as_str();
-    }
-    out.push_str(rest);
 }
 
 /// Cuts what begins at `start` to so many bytes, between two characters.

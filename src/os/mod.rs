@@ -1,6 +1,7 @@
 //! What differs between systems, fenced off: nothing in here knows txlb.
 
 pub mod descriptors;
+pub mod files;
 pub mod inherited;
 pub mod listen;
 pub mod notify;

@@ -5,20 +5,27 @@
 //! no other user reads it.
 
 use std::ffi::OsStr;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::thread::park_timeout;
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
+use super::files::{open_file, open_folder};
 use super::rights::{self, Need};
 
 /// No secret is longer.
 const MOST_BYTES: u64 = 1 << 20;
+
+/// How often, and after which pause, a lock is tried that another has: for 5 s in all.
+const LOCK_TRIES: u32 = 250;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// The folder of the one program that this is, once that is settled.
 static SETTLED: OnceLock<(String, PathBuf)> = OnceLock::new();
@@ -136,12 +143,7 @@ fn unreadable(path: &Path, error: &io::Error) -> io::Error {
 
 /// What is in the file, if there is one and its owner alone may read it.
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let opened = OpenOptions::new()
-        .read(true)
-        // Nobody is waited for if it is a pipe.
-        .custom_flags(flags(OFlags::NONBLOCK))
-        .open(path);
-    let file = match opened {
+    let file = match open_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|error| unreadable(path, &error))?,
     };
@@ -154,9 +156,6 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 
 fn check(path: &Path, file: &File) -> io::Result<()> {
     let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(invalid("is not a file"));
-    }
     if metadata.mode() & 0o077 != 0 {
         return Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
@@ -182,21 +181,27 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Held by whoever makes a secret; it goes with the file that is returned.
+/// Held by whoever makes a secret; it goes with the file that is returned. Another who has it
+/// needs milliseconds: it is not waited for without end.
 fn lock(folder: &Path) -> io::Result<File> {
     // A file and not the folder: some systems lock only what is open for writing.
     let path = folder.join(".lock");
-    let lock = || {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)?;
-        file.lock()?;
-        Ok(file)
-    };
-    lock()
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(flags(OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW))
+        .open(path)?;
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => park_timeout(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Ok(()) => return Ok(file),
+        }
+    }
+    let message = "another process has its .lock and does not give it up";
+    Err(io::Error::new(io::ErrorKind::ResourceBusy, message))
 }
 
 /// Puts the bytes into a file beside, and that into place. Whoever does has the lock.
@@ -220,7 +225,7 @@ fn write(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let written = written();
     match &written {
         // It is there; that it outlives a power cut is more than some systems promise.
-        Ok(()) => drop(File::open(folder).and_then(|folder| folder.sync_all())),
+        Ok(()) => drop(open_folder(folder).and_then(|folder| folder.sync_all())),
         Err(_) => drop(std::fs::remove_file(&beside)),
     }
     written

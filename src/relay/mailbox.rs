@@ -91,6 +91,16 @@ impl Mailbox {
 }
 
 impl Pulse {
+    /// Tells the worker to stop, as an order does, but never waits: one whose mailbox is full
+    /// does not hear of it.
+    pub(crate) fn stop(&self, grace: Option<Duration>) {
+        let orders = self.orders.upgrade();
+        if orders.is_some_and(|orders| orders.try_send(Order::Stop { grace }).is_ok()) {
+            // Fails only where there is nothing left to wake.
+            let _ = self.waker.wake();
+        }
+    }
+
     /// Asks for a sign of life, which comes or does not; a worker that is gone hangs up.
     /// Never waits: `None` of one whose mailbox is full, which is as good as silent.
     pub(crate) fn ask(&self) -> Option<Receiver<()>> {

@@ -10,7 +10,7 @@ use super::keys::{Key, Keys};
 use super::watch::{self, Watch};
 use super::words::{self, Word};
 use super::{Reaction, Size, listing};
-use crate::director::push_clean;
+use crate::unseen::spelled_out;
 
 /// Who answers.
 pub trait Partner {
@@ -300,7 +300,5 @@ fn show(line: &str, out: &mut Vec<u8>) {
 }
 
 fn push(text: &str, out: &mut Vec<u8>) {
-    let mut clean = String::new();
-    push_clean(text, &mut clean);
-    out.extend_from_slice(clean.as_bytes());
+    out.extend_from_slice(spelled_out(text).as_bytes());
 }

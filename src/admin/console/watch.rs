@@ -4,8 +4,8 @@
 
 use super::Size;
 use super::shell::{Partner, Told};
-use crate::director::push_clean;
 use crate::director::width::fitting;
+use crate::unseen::spelled_out;
 
 /// What is watched.
 #[derive(Debug)]
@@ -84,8 +84,7 @@ impl Watch {
         let head = fitting(&head, width);
         let mut screen = format!("\x1b[H{strong}{head}{plain}\x1b[K");
         for line in fitted(&told, usize::from(size.rows) - 1) {
-            let mut clean = String::new();
-            push_clean(&line, &mut clean);
+            let clean = spelled_out(&line);
             screen += &format!("\r\n{}\x1b[K", fitting(&clean, width));
         }
         screen += "\x1b[J";

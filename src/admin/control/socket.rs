@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, listen, socket};
 
+use crate::os::files;
 use crate::os::rights::{self, Need};
 
 /// Its owner and its group, and nobody else.
@@ -93,7 +94,7 @@ fn folder(path: &Path) -> &Path {
 }
 
 fn open_folder(folder: &Path) -> io::Result<File> {
-    File::open(folder).map_err(|error| match error.kind() {
+    files::open_folder(folder).map_err(|error| match error.kind() {
         ErrorKind::NotFound => {
             let folder = folder.display();
             let message = format!("the folder {folder} is missing: make it, for txlb's user");

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use crate::unseen::is_unseen;
+use crate::unseen::letters;
 
 /// An element with what is inside it.
 #[derive(Debug, Clone)]
@@ -147,8 +147,8 @@ pub(super) fn id(kind: &str, names: &[&str]) -> String {
 
 /// What could not be seen, or would turn the text around it, is spelled out.
 fn push_shown(text: &str, out: &mut String) {
-    for character in text.chars() {
-        match is_unseen(character) {
+    for (character, hidden) in letters(text) {
+        match hidden {
             true => out.extend(character.escape_default()),
             false => push_escaped(character, out),
         }
@@ -185,14 +185,16 @@ mod tests {
 
     #[test]
     fn what_cannot_be_seen_is_shown_and_yet_comes_back_as_it_is() {
-        let name = "a\u{202e}b\u{200d}c";
+        let name = "a\u{202e}b\u{200d}c\u{1f468}\u{200d}\u{1f373}";
         let element = el("p")
             .text(name)
             .text("\0\n")
             .with(el("input").value(name));
         assert_eq!(
             element.into_text(),
-            "<p>a\\u{202e}b\u{200d}c\\u{0}\\n<input value=\"a\u{202e}b\u{200d}c\"></p>"
+            format!(
+                "<p>a\\u{{202e}}b\\u{{200d}}c\u{1f468}\u{200d}\u{1f373}\\u{{0}}\\n<input value=\"{name}\"></p>"
+            )
         );
     }
 

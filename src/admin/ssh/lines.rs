@@ -55,8 +55,7 @@ impl Lines {
             Err(_) => self.refuse("the line is not UTF-8"),
             Ok(line) if matches!(line.trim(), "exit" | "quit") => self.end(),
             Ok(line) => {
-                let line = line.trim_end_matches('\r');
-                let answer = self.conversation.answer(line, desk, by);
+                let answer = self.conversation.answer(&line, desk, by);
                 self.has_failed |= answer.lines().any(|line| line.starts_with("error:"));
                 answer
             }

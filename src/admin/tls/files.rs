@@ -3,18 +3,15 @@
 //!
 //! Whether the certificate is the right one for its clients is not known here.
 
-use std::fs::OpenOptions;
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rustix::fs::OFlags;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 
+use crate::os::files::read_file;
 use crate::os::rights::{self, Need};
 
 /// No chain is longer.
@@ -57,17 +54,8 @@ pub(super) fn parse(pem: &[u8]) -> Result<Identity, String> {
 }
 
 fn contents(path: &Path) -> Result<Vec<u8>, String> {
-    // To open a device can have effects, and root may do it for -t.
-    if std::fs::metadata(path).is_ok_and(|it| !it.is_file()) {
-        return Err("it is no regular file".to_owned());
-    }
-    let mut bytes = Vec::new();
-    OpenOptions::new()
-        .read(true)
-        // Nobody is waited for if it is a pipe: the desk reads this, between two changes.
-        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-        .open(path)
-        .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
+    // The desk reads this, between two changes.
+    let bytes = read_file(path, MOST_BYTES + 1)
         .map_err(|error| format!("{error}{}", rights::advice(&error, Need::Read, path)))?;
     if bytes.len() as u64 > MOST_BYTES {
         return Err(format!("the file is larger than {MOST_BYTES} bytes"));

@@ -3,7 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use super::ErrorKind;
-use crate::unseen::is_unseen;
+use crate::config::mask::hide_hashes;
+use crate::unseen::letters;
 
 impl fmt::Display for ErrorKind {
     #[expect(
@@ -177,11 +178,13 @@ impl Shown<'_> {
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, character) in self.0.chars().enumerate() {
+        // Errors are shown to whoever may only read, too.
+        let text = hide_hashes(self.0);
+        for (index, (character, hidden)) in letters(&text).enumerate() {
             if index == Self::LONGEST {
                 return f.write_str("...");
             }
-            match is_unseen(character) {
+            match hidden {
                 true => write!(f, "{}", character.escape_default())?,
                 false => f.write_char(character)?,
             }

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use super::element::Element;
 use super::value::NOWHERE;
 use super::{Warned, unique};
-use crate::config::error::{Error, ErrorKind};
+use crate::config::crypt::Crypt;
+use crate::config::error::{Error, ErrorKind, Quoted};
 use crate::config::{Admin, ListenAddress, Ssh, User, Web};
 
 /// Reads an `<admin>`.
@@ -137,36 +138,29 @@ fn user(element: &Element<'_>, warned: &mut Warned) -> Result<User, Error> {
         None if user.keys.is_empty() => {
             return Err(element.error(ErrorKind::NoCredentials { user: user.name }));
         }
-        Some(password) if !is_crypt(password) => warned.push(
-            element,
-            format!(
-                "the password of user \"{}\" is not a crypt(3) hash and fits nothing",
-                user.name
-            ),
-        ),
-        Some(password) if is_weak(password) => warned.push(
-            element,
-            format!(
-                "the password of user \"{}\" is a weak hash: txlb passwd makes a better one",
-                user.name
-            ),
-        ),
-        _ => {}
+        Some(password) => {
+            if let Some(doubt) = doubt(password) {
+                let text = format!("the password of user {} {doubt}", Quoted(&user.name));
+                warned.push(element, text);
+            }
+        }
+        None => {}
     }
     Ok(user)
 }
 
-/// Whether a hash is of a kind that is guessed too fast: DES, which moreover looks at
-/// eight characters only, and `$1$`.
-fn is_weak(hash: &str) -> bool {
-    !hash.starts_with('$') || hash.starts_with("$1$")
-}
-
-/// Whether it looks like a hash that can be checked: DES, `$1$`, `$5$`, `$6$` or bcrypt.
-fn is_crypt(password: &str) -> bool {
-    const DES_LENGTH: usize = 13;
-    let known = ["$1$", "$5$", "$6$", "$2a$", "$2b$", "$2y$"];
-    let is_des = |byte: u8| byte.is_ascii_alphanumeric() || b"./".contains(&byte);
-    known.iter().any(|prefix| password.starts_with(prefix))
-        || (password.len() == DES_LENGTH && password.bytes().all(is_des))
+/// What is wrong with a password, if something is.
+fn doubt(password: &str) -> Option<String> {
+    match Crypt::read(password) {
+        Err(why) => Some(format!("fits nothing: {why}")),
+        Ok(crypt) if crypt.is_weak() => {
+            Some("is a weak hash: txlb passwd makes a better one".to_owned())
+        }
+        Ok(crypt) if crypt.is_long() => Some(format!(
+            "takes about {} ms to check on a slow processor, and only two are checked at a time: \
+             txlb passwd makes one that takes less",
+            crypt.check_ms
+        )),
+        Ok(_) => None,
+    }
 }

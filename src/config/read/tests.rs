@@ -59,7 +59,7 @@ const NEW_DIALECT: &str = r#"<?xml version="1.0"?>
     <web listen="localhost:7001" secure="Yes" refresh="10" cert="c.pem" key="k.pem"
          names="lb.example.org, 10.0.0.9"/>
     <ssh listen="None" enable="False"/>
-    <user name="ann" password="$6$salt$hash" access="Full" key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB ann"/>
+    <user name="ann" password="$6$salt$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" access="Full" key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB ann"/>
     <user name="bob" access="readonly"><key> ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC </key><key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIENDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0ND</key></user>
   </admin>
   <manager>
@@ -144,7 +144,12 @@ fn the_settings_of_the_new_dialect_are_read() {
     };
     assert_eq!(
         (ann.password.as_deref(), ann.access),
-        (Some("$6$salt$hash"), Access::Full)
+        (
+            Some(
+                "$6$salt$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+            ),
+            Access::Full
+        )
     );
     assert_eq!(
         ann.keys,

@@ -7,6 +7,7 @@
 use std::fmt::{self, Write as _};
 
 use super::ParseError;
+use crate::unseen::{is_unseen, letters};
 
 /// No escape is longer, `\\u{10ffff}` and some zeros.
 const MOST_ESCAPE: usize = 16;
@@ -144,17 +145,16 @@ impl Quoted<'_> {
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Blanks other than the ASCII one are quoted for the eye.
-        let needs_quotes = |character: char| {
-            character == '"' || character.is_whitespace() || character.is_control()
-        };
+        let needs_quotes =
+            |character: char| character == '"' || character.is_whitespace() || is_unseen(character);
         if !self.0.is_empty() && !self.0.contains(needs_quotes) {
             return f.write_str(self.0);
         }
         f.write_char('"')?;
-        self.0.chars().try_for_each(|character| match character {
-            '"' | '\\' => write!(f, "\\{character}"),
-            _ if character.is_control() => write!(f, "{}", character.escape_unicode()),
-            _ => f.write_char(character),
+        letters(self.0).try_for_each(|letter| match letter {
+            ('"' | '\\', _) => write!(f, "\\{}", letter.0),
+            (character, true) => write!(f, "{}", character.escape_unicode()),
+            (character, false) => f.write_char(character),
         })?;
         f.write_char('"')
     }

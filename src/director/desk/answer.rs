@@ -143,10 +143,10 @@ impl Answer {
     }
 }
 
-/// A line stays one, whatever is in it.
+/// A line stays one, whatever is in it. A tab is left, or the lines of a file would not be its own.
 pub(crate) fn push_clean(line: &str, out: &mut String) {
     for character in line.chars() {
-        match character.is_control() {
+        match character.is_control() && character != '\t' {
             true => out.extend(character.escape_default()),
             false => out.push(character),
         }

@@ -103,5 +103,8 @@ impl Clerk {
         for Warning { position, text } in warnings {
             log::warn!("{}:{position}: {text}", file.path().display());
         }
+        for (path, advice) in file.exposed() {
+            log::warn!("{}: {advice}", path.display());
+        }
     }
 }

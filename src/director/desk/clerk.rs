@@ -14,7 +14,7 @@ use super::by::By;
 use super::fixture::Fixture;
 use super::reload::Stored;
 use super::saver::Saver;
-use super::{CLOSE, Order, Request, Signals, bit, table};
+use super::{CLOSE, GRACE, Order, Request, Signals, bit, table};
 use crate::calendar::since_1970_ms;
 use crate::config::Reading;
 use crate::config::verb::{Action, Batch, Command, HostKey, Question, Verb, complete, diff};
@@ -22,9 +22,6 @@ use crate::director::conversation::Wish;
 use crate::director::file::File;
 use crate::director::status::{Outcome, Sessions, Status, StoredStatus};
 use crate::director::{Director, Retried, Signal, Topic};
-
-/// What open sessions get after TERM, and after `shutdown` without `grace=`.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// Sessions that are listed at most.
 const MOST_SESSIONS: usize = 10_000;
@@ -76,9 +73,11 @@ impl Clerk {
         loop {
             let pending = signals.take();
             if pending & CLOSE != 0 {
-                return;
+                // Those who wait for the end may have been faster.
+                let to_stop = bit(Signal::Stop) | bit(Signal::Quit);
+                return self.obey_signals(pending & to_stop, signals);
             }
-            self.obey_signals(pending);
+            self.obey_signals(pending, signals);
             if self.saver.is_due(Instant::now()) {
                 self.save_by_itself();
             }
@@ -104,12 +103,13 @@ impl Clerk {
         }
     }
 
-    fn obey_signals(&mut self, pending: u8) {
+    fn obey_signals(&mut self, pending: u8, signals: &Signals) {
         let came = |signal| pending & bit(signal) != 0;
+        let stops = self.stopping || came(Signal::Stop) || came(Signal::Quit);
         if came(Signal::Replace) {
             log::warn!("USR2 is not used yet: it will replace the program while it runs");
         }
-        if came(Signal::Reload) && !self.stopping {
+        if came(Signal::Reload) && !stops {
             self.hang_up();
         } else if came(Signal::Reload) || came(Signal::Reopen) {
             self.reopen_or_complain();
@@ -118,7 +118,10 @@ impl Clerk {
             self.stop(None);
         }
         if came(Signal::Stop) {
-            self.stop(Some(GRACE));
+            // The workers were told when the signal came: nobody gets longer than that.
+            let since = signals.stop.get().map_or(Duration::ZERO, Instant::elapsed);
+            let since = Duration::from_secs(since.as_secs());
+            self.stop(Some(GRACE.saturating_sub(since)));
         }
     }
 

@@ -12,7 +12,8 @@ impl Clerk {
     pub(super) fn view(&self, view: View) -> Result<String, String> {
         let stored = self.stored.as_ref().map(|stored| &stored.file.bytes);
         match (view, stored) {
-            (View::Effect, _) => Ok(print(self.director.config())),
+            // A hash may have got into a name.
+            (View::Effect, _) => Ok(hide_passwords(&print(self.director.config()))),
             (View::Running | View::Stored, None) => Err(NO_FILE.to_owned()),
             (View::Running, Some(bytes)) => edit(bytes, self.director.config())
                 .map(|edited| shown(&edited))

@@ -113,7 +113,10 @@ fn what_cannot_be_made_leaves_nothing_behind() {
     // Where a folder is in the way, it is neither read nor replaced.
     std::fs::create_dir(&path).unwrap();
     let error = secret(&folder, "s", |_| true, made(b"x")).unwrap_err();
-    assert!(error.to_string().contains("is not a file"), "{error}");
+    assert!(
+        error.to_string().contains("a folder, and not a file"),
+        "{error}"
+    );
     std::fs::remove_dir_all(&folder).unwrap();
 }
 

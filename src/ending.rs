@@ -1,0 +1,73 @@
+//! How signals end the process: before it serves at once, then in order, and the second time at once,
+//! whatever anybody waits for.
+//!
+//! What is in order is told by the desk. Here nothing is waited for, so that nothing can be in the way: not
+//! the main thread, not the desk, no name server and no disk.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::flag::register_conditional_shutdown;
+use signal_hook::low_level;
+use txlb::director::{Pulses, Signal};
+
+use crate::exit::Exit;
+
+/// How long the end in order may still take once it is to be at once: sessions are cut such that both
+/// sides see it, and the PID file and the control socket go, if nothing hangs.
+const MOMENT: Duration = Duration::from_millis(250);
+
+/// What has been told so far. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Ending(Arc<Shared>);
+
+struct Shared {
+    starting: Arc<AtomicBool>,
+    told: AtomicBool,
+    workers: OnceLock<Pulses>,
+}
+
+impl Ending {
+    /// From now on TERM, INT and QUIT end the process in their handler, as they did before: it may be
+    /// that the main thread waits for a name server.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn prepare() -> io::Result<Ending> {
+        let starting = Arc::new(AtomicBool::new(true));
+        for signal in [SIGTERM, SIGINT, SIGQUIT] {
+            let status = Exit::ENDED_EARLY.into();
+            register_conditional_shutdown(signal, status, Arc::clone(&starting))?;
+        }
+        Ok(Ending(Arc::new(Shared {
+            starting,
+            told: AtomicBool::new(false),
+            workers: OnceLock::new(),
+        })))
+    }
+
+    /// From now on there is something to be ended in order.
+    pub(crate) fn serves(&self, workers: Pulses) {
+        // There is no second time.
+        let _ = self.0.workers.set(workers);
+        self.0.starting.store(false, Ordering::Release);
+    }
+
+    /// Hears of a signal that has been passed on. Does not return from the second one.
+    pub(crate) fn hear(&self, signal: Signal) {
+        let ends = matches!(signal, Signal::Stop | Signal::Quit);
+        if !ends || !self.0.told.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Some(workers) = self.0.workers.get() {
+            workers.cut_off();
+        }
+        let (_nobody, moment) = sync_channel::<()>(0);
+        let _ = moment.recv_timeout(MOMENT);
+        low_level::exit(0);
+    }
+}
