@@ -8,6 +8,7 @@ mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -180,4 +181,50 @@ fn twisted_understands_the_answers() {
     // One that does not come through txlb.
     let direct = read_all(&connect(host.address)).0;
     assert_eq!(direct, b"UnknownPort\n");
+}
+
+#[test]
+fn a_socket_for_amp_alone_answers_nothing_else() {
+    let folder = Folder::new();
+    let (control, amp) = (folder.file("control.sock"), folder.file("amp.sock"));
+    let host = Host::that(Listener::new(), text(&amp), say_whose);
+    let attributes = format!(
+        "<control socket=\"{}\" amp=\"false\" ampSocket=\"{}\" ampMode=\"0666\"/>",
+        text(&control),
+        text(&amp)
+    );
+    let config = web("", "roundr", &[host.address()]);
+    let config = config.replace("</config>", &format!("{attributes}</config>"));
+    let mut txlb = Txlb::start(&config);
+    check(&connect(txlb.address()));
+    let mode = std::fs::metadata(&amp).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o666);
+
+    // The one answers no verbs, the other no AMP.
+    let said = |socket: &Path, first: &[u8]| {
+        let mut stream = UnixStream::connect(socket).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(first).unwrap();
+        let mut said = String::new();
+        let _ = BufReader::new(stream).read_line(&mut said);
+        said
+    };
+    assert_eq!(
+        said(&amp, b"status\n"),
+        "error: nothing but AMP is spoken here\n"
+    );
+    assert_eq!(said(&control, b"\0\x04_ask"), "");
+    txlb.wait_for("amp=\"false\" leaves AMP out here");
+
+    // It goes, and comes, without the other.
+    txlb.reload(
+        &config
+            .replace(" ampSocket=", " ampMode=\"0600\" ampSocket=")
+            .replace(" ampMode=\"0666\"", ""),
+    );
+    let mode = std::fs::metadata(&amp).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    check(&connect(txlb.address()));
+    assert_eq!(txlb.stop(), Some(0));
+    assert!(!amp.exists() && !control.exists());
 }

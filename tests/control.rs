@@ -5,10 +5,10 @@ mod support;
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::Shutdown;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use support::client::{Session, who};
@@ -250,31 +250,47 @@ fn questions_may_come_faster_than_answers_are_taken() {
 }
 
 #[test]
-fn forty_clients_at_once_are_served_or_sent_away_and_traffic_goes_on() {
+fn forty_silent_clients_keep_nobody_out_and_traffic_goes_on() {
     let (_host, controlled) = start();
     let mut session = Session::open(controlled.txlb.address());
     let mut callers: Vec<_> = (0..40)
         .map(|_| UnixStream::connect(&controlled.socket).unwrap())
         .collect();
-    // Those that are sent away are so unasked.
-    let mut turned_away = 0;
-    for caller in callers.drain(32..) {
+    // Those who came first make room, and are told why.
+    for caller in callers.drain(..8) {
         let mut said = String::new();
         let _ = (&caller).read_to_string(&mut said);
-        assert!(said.starts_with("error: 32 clients"), "{said}");
-        turned_away += 1;
+        assert!(said.starts_with("error: nothing was said"), "{said}");
     }
-    assert_eq!(turned_away, 8);
+    let finished = controlled.ctl(&["status"]);
+    assert_eq!(finished.status, Some(0), "{finished:?}");
+    session.echo(100_000);
+    // Who has said something stays.
+    drop(callers);
+    let callers: Vec<_> = (0..32)
+        .map(|_| {
+            let mut caller = Caller::new(&controlled.socket);
+            caller.say("help\n");
+            caller.answer();
+            caller
+        })
+        .collect();
     let finished = controlled.ctl(&["status"]);
     assert_eq!(finished.status, Some(1), "{finished:?}");
     assert!(finished.stderr.contains("32 clients"), "{finished:?}");
-    session.echo(100_000);
-    // None of them says anything, and nobody waits for them.
-    for caller in &callers {
-        caller.shutdown(Shutdown::Both).unwrap();
-    }
+    drop(callers);
     until("a place", || answers(&controlled.socket));
-    session.echo(100_000);
+}
+
+#[test]
+fn a_first_byte_is_waited_for_and_not_for_long() {
+    let (_host, controlled) = start();
+    let begun = Instant::now();
+    let mut silent = UnixStream::connect(&controlled.socket).unwrap();
+    let mut said = String::new();
+    silent.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "error: nothing was said for 10 s\n");
+    assert!(begun.elapsed() >= Duration::from_secs(9));
 }
 
 #[test]

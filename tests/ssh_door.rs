@@ -8,6 +8,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown};
 use std::time::{Duration, Instant};
 
+use russh::keys::Algorithm;
 use support::client::{connect, connect_from, who_in_turn};
 use support::http::USERS;
 use support::ssh::{Client, Door, block_on, end_of};
@@ -30,31 +31,70 @@ fn is_room(door: &Door, ip: IpAddr) -> bool {
     !seen.contains("there is no room")
 }
 
+/// Logs in, and stays.
+async fn guest(door: &Door, ip: IpAddr) -> Client {
+    let mut client = Client::connect_from(ip, door.address).await.unwrap();
+    assert!(client.password("admin", "admin").await);
+    client
+}
+
 #[test]
 fn there_is_room_for_so_many_and_the_others_are_told() {
     let door = Door::open(USERS);
-    let four = |last: u8| (0..4).map(move |_| from(last));
-    let mut seated: Vec<_> = four(1).map(|ip| connect_from(ip, door.address)).collect();
-    let why = block_on(async { Client::connect(door.address).await.err() });
-    assert!(why.is_some());
-    assert!(!is_room(&door, from(1)));
-    assert!(is_room(&door, from(2)));
-    let others = [3, 4, 5].into_iter().flat_map(four);
-    seated.extend(others.map(|ip| connect_from(ip, door.address)));
-    until("the house is full", || !is_room(&door, from(6)));
-    // Not one more than there is room for, however many knock.
-    let mut knocking: Vec<_> = (0..50)
-        .map(|_| connect_from(from(7), door.address))
-        .collect();
-    for stream in &mut knocking {
-        let mut seen = Vec::new();
-        let _ = stream.read_to_end(&mut seen);
-        assert!(seen.len() < 300, "{}", seen.len());
-    }
-    assert_eq!(who_in_turn(door.txlb.address(), 3), "aaa");
-    drop((seated, knocking));
+    block_on(async {
+        let mut guests = Vec::new();
+        for last in [1, 2, 3, 4] {
+            for _ in 0..4 {
+                guests.push(guest(&door, from(last)).await);
+            }
+            // At once, for others there stay.
+            assert!(
+                Client::connect_from(from(last), door.address)
+                    .await
+                    .is_err()
+            );
+        }
+        // After a while, for somebody may leave.
+        assert!(Client::connect_from(from(5), door.address).await.is_err());
+        drop(guests);
+    });
     until("room again", || is_room(&door, from(1)));
     block_on(async { Client::of(door.address, "admin", "admin").await });
+}
+
+#[test]
+fn who_says_nothing_makes_room() {
+    let door = Door::open(USERS);
+    // More than there are seats, of each kind: mute, and in the middle of the handshake.
+    let crowd = |site: u8| (0..80).map(move |number| [127, 0, site, 1 + number / 4].into());
+    let mute: Vec<_> = crowd(1).map(|ip| connect_from(ip, door.address)).collect();
+    let mut half: Vec<_> = crowd(2).map(|ip| connect_from(ip, door.address)).collect();
+    for stream in &mut half {
+        // Who has been turned away is.
+        let _ = stream.write_all(b"SSH-2.0-x\r\n\0\0\x01");
+    }
+    block_on(async { guest(&door, from(1)).await });
+    // Nor do those of the same address keep anybody out.
+    let same: Vec<_> = (0..4).map(|_| connect(door.address)).collect();
+    until("room at the same address", || is_room(&door, from(1)));
+    drop((mute, half, same));
+    assert_eq!(who_in_turn(door.txlb.address(), 3), "aaa");
+}
+
+#[test]
+fn a_wrong_password_keeps_no_key_out() {
+    let key = support::ssh::key(Algorithm::Ed25519);
+    let line = support::ssh::line(&key);
+    let eve = format!("<user name=\"eve\" access=\"full\" key=\"{line}\"/>");
+    let door = Door::open(&format!("{USERS}{eve}"));
+    block_on(async {
+        let mut client = Client::connect(door.address).await.unwrap();
+        for guess in ["a", "b", "c", "d"] {
+            assert!(!client.password("admin", guess).await);
+        }
+        assert!(!client.password("admin", "admin").await);
+        assert!(client.key("eve", &key).await);
+    });
 }
 
 #[test]

@@ -175,9 +175,14 @@ fn a_full_house_lets_others_wait() {
 #[test]
 fn in_a_crowd_nobody_waits_long_for_a_body() {
     let page = Page::open();
-    let silent: Vec<_> = (0..24)
+    let mut others: Vec<_> = (0..24)
         .map(|number| connect_from([127, 0, 3, 1 + number / 8].into(), page.address))
         .collect();
+    for other in &mut others {
+        other.write_all(b"GET ").unwrap();
+    }
+    // By the time that this is answered, they are looked after.
+    assert_eq!(Ask::get(page.address, "/healthz").send().status, 200);
     let mut slow = connect(page.address);
     let head = "POST /do HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n";
     slow.write_all(head.as_bytes()).unwrap();
@@ -185,7 +190,24 @@ fn in_a_crowd_nobody_waits_long_for_a_body() {
     assert!(matches!(slow.read(&mut [0; 1]), Ok(0) | Err(_)));
     // It would have had ten seconds otherwise.
     assert!(begun.elapsed() < Duration::from_secs(8));
-    drop(silent);
+    drop(others);
+}
+
+#[test]
+fn who_says_nothing_makes_room_for_who_asks() {
+    let page = Page::open();
+    let crowd = |second: u8| (0..=199).map(move |last| [127, second, last, 1].into());
+    let _mute: Vec<_> = crowd(2).map(|ip| connect_from(ip, page.address)).collect();
+    let mut half: Vec<_> = crowd(3).map(|ip| connect_from(ip, page.address)).collect();
+    for stream in &mut half {
+        // Who has been dropped by now is.
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\n");
+    }
+    let begun = Instant::now();
+    let reply = Ask::get(page.address, "/healthz").send();
+    assert_eq!(reply.status, 200);
+    // All of them would have had their ten seconds.
+    assert!(begun.elapsed() < Duration::from_secs(9));
 }
 
 #[test]

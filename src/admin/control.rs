@@ -1,8 +1,10 @@
 //! The control socket: lets programs on this machine in, each on a thread of its
 //! own, to ask and to change what runs.
 //!
-//! Whoever may open the socket may do everything, and is known by what the system
-//! says of them. What is said is `talk`'s business, the socket's file `socket`'s.
+//! Whoever may open the control socket may do everything, and is known by what the
+//! system says of them. A second socket may be there for AMP alone: whoever may open
+//! that can ask whose a connection is, and nothing else. What is said is `talk`'s
+//! business, a socket's file `socket`'s.
 
 mod places;
 mod socket;
@@ -12,7 +14,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use self::places::Places;
@@ -26,6 +28,9 @@ use crate::os::peer::{Peer, peer};
 /// Those of the clients that may speak AMP: hosts stay for ever, and whoever comes to
 /// change something must find a place.
 const MAX_HOSTS: usize = 24;
+
+/// The permission bits of the control socket: its owner and its group, and nobody else.
+const MODE: u32 = 0o660;
 
 /// The control socket, open while the configuration has one. Dropping it closes it
 /// and removes its file; who is let in already may stay for as long as the process.
@@ -42,13 +47,13 @@ impl ControlDoor {
             desk: OnceLock::new(),
             open: Mutex::default(),
             places: Arc::default(),
+            speaks_amp: AtomicBool::new(true),
             hosts: AtomicUsize::new(0),
+            amp_clients: AtomicUsize::new(0),
             answers: Answers::default(),
         });
-        if let Some(control) = &config.control {
-            let open = Open::at(&control.socket, &hall)?;
-            open.begin();
-            hall.replace(Some(open));
+        if let Some(finish) = hall.prepare(config)? {
+            finish();
         }
         Ok(ControlDoor(hall))
     }
@@ -66,7 +71,7 @@ impl ControlDoor {
 
 impl Drop for ControlDoor {
     fn drop(&mut self) {
-        self.0.replace(None);
+        drop(std::mem::take(&mut *lock(&self.0.open)));
         self.0.answers.wait();
     }
 }
@@ -75,9 +80,14 @@ impl Drop for ControlDoor {
 struct Hall {
     origins: Origins,
     desk: OnceLock<Desk>,
-    open: Mutex<Option<Open>>,
+    open: Mutex<Sockets>,
     places: Arc<Places>,
+    /// Whether AMP is spoken at the control socket, too.
+    speaks_amp: AtomicBool,
+    /// Clients that speak AMP there.
     hosts: AtomicUsize,
+    /// Clients of the socket for AMP alone.
+    amp_clients: AtomicUsize,
     answers: Answers,
 }
 
@@ -86,9 +96,87 @@ impl Hall {
         self.desk.wait()
     }
 
-    fn replace(&self, open: Option<Open>) {
-        let before = std::mem::replace(&mut *lock(&self.open), open);
-        drop(before);
+    /// Opens the sockets that `config` has and that are not open yet. What is returned
+    /// lets clients in there, and closes the others.
+    fn prepare(self: &Arc<Hall>, config: &Config) -> io::Result<Option<Finish>> {
+        let control = config.control.as_ref();
+        let wanted = control.map(|it| (it.socket.as_path(), MODE));
+        let wanted_amp = control.and_then(|it| Some((it.amp_socket.as_deref()?, it.amp_mode)));
+        let speaks_amp = control.is_none_or(|it| it.amp);
+        let (control_stays, amp_stays) = {
+            let open = lock(&self.open);
+            let stays = |now: &Option<Open>, wanted: Wanted<'_>| match (now, wanted) {
+                (Some(open), Some((path, mode))) => open.file.is_at(path, mode),
+                (None, None) => true,
+                _ => false,
+            };
+            (stays(&open.control, wanted), stays(&open.amp, wanted_amp))
+        };
+        let control = Next::new(control_stays, wanted, Scope::All, self)?;
+        let amp = Next::new(amp_stays, wanted_amp, Scope::Amp, self)?;
+        if matches!((&control, &amp), (Next::Stays, Next::Stays))
+            && speaks_amp == self.speaks_amp.load(Ordering::Relaxed)
+        {
+            return Ok(None);
+        }
+        let hall = Arc::clone(self);
+        Ok(Some(Box::new(move || {
+            hall.speaks_amp.store(speaks_amp, Ordering::Relaxed);
+            let mut open = lock(&hall.open);
+            let before = [
+                control.put_in_force(&mut open.control, "the control socket"),
+                amp.put_in_force(&mut open.amp, "the socket for AMP"),
+            ];
+            // Whoever is just let in there may need the lock.
+            drop(open);
+            drop(before);
+        })))
+    }
+}
+
+/// The sockets that listen.
+#[derive(Default)]
+struct Sockets {
+    control: Option<Open>,
+    amp: Option<Open>,
+}
+
+/// What can be asked at a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    All,
+    /// Over AMP, whose a connection is.
+    Amp,
+}
+
+/// Where a socket is to be, and the bits that say who may open it.
+type Wanted<'a> = Option<(&'a Path, u32)>;
+
+/// What becomes of a socket when a configuration is put in force.
+enum Next {
+    Stays,
+    Becomes(Option<Open>),
+}
+
+impl Next {
+    fn new(stays: bool, wanted: Wanted<'_>, scope: Scope, hall: &Arc<Hall>) -> io::Result<Next> {
+        if stays {
+            return Ok(Next::Stays);
+        }
+        let open = wanted.map(|(path, mode)| Open::at(path, mode, scope, hall));
+        open.transpose().map(Next::Becomes)
+    }
+
+    /// Returns the one before, which is to be closed.
+    fn put_in_force(self, now: &mut Option<Open>, name: &str) -> Option<Open> {
+        let Next::Becomes(next) = self else {
+            return None;
+        };
+        match &next {
+            Some(open) => open.begin(name),
+            None => log::info!("{name} is closed"),
+        }
+        std::mem::replace(now, next)
     }
 }
 
@@ -104,29 +192,7 @@ impl Fixture for Hinge {
         let Some(hall) = self.0.upgrade() else {
             return Ok(None);
         };
-        let path = next
-            .control
-            .as_ref()
-            .map(|control| control.socket.as_path());
-        let stays = match (&*lock(&hall.open), path) {
-            (Some(open), Some(path)) => open.file.is_at(path),
-            (None, None) => true,
-            _ => false,
-        };
-        if stays {
-            return Ok(None);
-        }
-        let open = path
-            .map(|path| Open::at(path, &hall))
-            .transpose()
-            .map_err(|error| error.to_string())?;
-        Ok(Some(Box::new(move || {
-            match &open {
-                Some(open) => open.begin(),
-                None => log::info!("the control socket is closed"),
-            }
-            hall.replace(open);
-        })))
+        hall.prepare(next).map_err(|error| error.to_string())
     }
 
     /// Without its file, nobody could so much as ask for another one.
@@ -146,12 +212,16 @@ struct Open {
 }
 
 impl Open {
-    fn at(path: &Path, hall: &Arc<Hall>) -> io::Result<Open> {
+    fn at(path: &Path, mode: u32, scope: Scope, hall: &Arc<Hall>) -> io::Result<Open> {
         let open = || {
-            let (listener, file) = SocketFile::listen(path)?;
+            let (listener, file) = SocketFile::listen(path, mode)?;
             listener.set_nonblocking(true)?;
-            let hall = Arc::clone(hall);
-            let watch = Watch::start("control", Doorway { listener, hall })?;
+            let doorway = Doorway {
+                listener,
+                scope,
+                hall: Arc::clone(hall),
+            };
+            let watch = Watch::start("control", doorway)?;
             Ok(Open { file, watch })
         };
         open().map_err(|error: io::Error| {
@@ -161,8 +231,8 @@ impl Open {
         })
     }
 
-    fn begin(&self) {
-        log::info!("the control socket is {}", self.file.path().display());
+    fn begin(&self, name: &str) {
+        log::info!("{name} is {}", self.file.path().display());
         self.watch.begin();
     }
 }
@@ -170,6 +240,7 @@ impl Open {
 /// Where clients come in. There is always room to tell them that there is none.
 struct Doorway {
     listener: UnixListener,
+    scope: Scope,
     hall: Arc<Hall>,
 }
 
@@ -180,7 +251,10 @@ impl Porter for Doorway {
 
     fn let_in(&mut self) -> io::Result<()> {
         let (stream, _) = self.listener.accept()?;
-        self.hall.let_in(stream)
+        match self.scope {
+            Scope::All => self.hall.let_in(stream),
+            Scope::Amp => self.hall.let_in_to_amp(stream),
+        }
     }
 
     fn complain(&mut self, error: &io::Error) {
@@ -190,10 +264,7 @@ impl Porter for Doorway {
 
 impl Hall {
     fn let_in(self: &Arc<Hall>, stream: UnixStream) -> io::Result<()> {
-        let Peer { uid, pid } = peer(&stream)?;
-        // Where it is not known, it is the number that stands for nobody.
-        let uid = uid.unwrap_or(u32::MAX);
-        let by = By::Control { uid, pid };
+        let (by, uid) = identify(&stream)?;
         let stream = Arc::new(stream);
         let place = match self.places.take(&stream, is_own(uid)) {
             Ok((place, None)) => place,
@@ -219,6 +290,29 @@ impl Hall {
             }
         })
     }
+
+    fn let_in_to_amp(self: &Arc<Hall>, stream: UnixStream) -> io::Result<()> {
+        let (by, _) = identify(&stream)?;
+        let Some(place) = HostPlace::take(self, |hall| &hall.amp_clients) else {
+            log::warn!("amp: {by} is turned away: {MAX_HOSTS} clients are there already");
+            return Ok(());
+        };
+        let hall = Arc::clone(self);
+        spawn("amp-client", move || {
+            let _place = place;
+            if let Err(error) = talk::talk_amp(&stream, &by, &hall) {
+                log::debug!("amp: {by} is lost: {error}");
+            }
+        })
+    }
+}
+
+/// Who has connected, and the number of their user. Where that is not known, it is the one
+/// that stands for nobody.
+fn identify(stream: &UnixStream) -> io::Result<(By, u32)> {
+    let Peer { uid, pid } = peer(stream)?;
+    let uid = uid.unwrap_or(u32::MAX);
+    Ok((By::Control { uid, pid }, uid))
 }
 
 /// Whether a place is kept for this user: root, and whom txlb runs as. Where the system does
@@ -228,19 +322,24 @@ fn is_own(uid: u32) -> bool {
 }
 
 /// The place of a client that speaks AMP, for as long as it stays.
-struct HostPlace(Arc<Hall>);
+struct HostPlace {
+    hall: Arc<Hall>,
+    taken: fn(&Hall) -> &AtomicUsize,
+}
 
 impl HostPlace {
-    fn take(hall: &Arc<Hall>) -> Option<HostPlace> {
-        let before = hall.hosts.fetch_add(1, Ordering::Relaxed);
+    /// One of those of which so many are `taken`.
+    fn take(hall: &Arc<Hall>, taken: fn(&Hall) -> &AtomicUsize) -> Option<HostPlace> {
+        let before = taken(hall).fetch_add(1, Ordering::Relaxed);
         // Given back at once if there was none.
-        let place = HostPlace(Arc::clone(hall));
+        let hall = Arc::clone(hall);
+        let place = HostPlace { hall, taken };
         (before < MAX_HOSTS).then_some(place)
     }
 }
 
 impl Drop for HostPlace {
     fn drop(&mut self) {
-        self.0.hosts.fetch_sub(1, Ordering::Relaxed);
+        (self.taken)(&self.hall).fetch_sub(1, Ordering::Relaxed);
     }
 }

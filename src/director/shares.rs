@@ -17,8 +17,9 @@ const PROBES_SHARE: u64 = 16;
 const MAX_PIPES: u64 = 64;
 const PIPES_SHARE: u64 = 32;
 
-/// Kept for clients of the doors for people, and the share that they may have at most.
-const MAX_DOORS: u64 = 64;
+/// Kept for clients of the doors for people, those that wait included, and the share that they
+/// may have at most.
+const MAX_DOORS: u64 = 320;
 const DOORS_SHARE: u64 = 16;
 
 /// How many probes may be under way.

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf, absolute};
 
 use rustix::process::getegid;
-use txlb::config::Config;
+use txlb::config::{Config, Control};
 use txlb::os::rights::Allowed;
 
 use super::Owner;
@@ -61,7 +61,7 @@ impl Needs<'_> {
     pub(crate) fn allowed(&self) -> Allowed {
         let config = self.config;
         let control = config.and_then(|config| config.control.as_ref());
-        let socket = control.map(|control| control.socket.as_path());
+        let sockets = control.into_iter().flat_map(Control::sockets);
         let web = config.and_then(|config| config.admin.as_ref()?.web.as_ref());
         let certificate = web.map(|web| [&web.cert, &web.key]).into_iter().flatten();
         let certificate = certificate.filter_map(|path| path.as_deref());
@@ -75,8 +75,8 @@ impl Needs<'_> {
         };
         let write = WRITE.iter().chain(left_to_modes);
         let mut write: Vec<PathBuf> = write.map(PathBuf::from).collect();
-        let files = [self.file, socket, self.pid_file].into_iter().flatten();
-        write.extend(files.flat_map(folders));
+        let files = [self.file, self.pid_file].into_iter().flatten();
+        write.extend(files.chain(sockets).flat_map(folders));
         write.extend(self.log.into_iter().flat_map(log));
         write.extend(self.state.map(Path::to_owned));
         Allowed {

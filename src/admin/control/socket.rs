@@ -19,9 +19,6 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, list
 use crate::os::files;
 use crate::os::rights::{self, Need};
 
-/// Its owner and its group, and nobody else.
-const MODE: u32 = 0o660;
-
 /// Clients that may wait to be let in.
 const BACKLOG: i32 = 128;
 
@@ -29,16 +26,18 @@ const BACKLOG: i32 = 128;
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
+    mode: u32,
     id: (u64, u64),
 }
 
 impl SocketFile {
-    /// Listens at `path`. What nobody answers at any more is replaced.
+    /// Listens at `path`, which those may open whom the bits of `mode` name. What nobody
+    /// answers at any more is replaced.
     ///
     /// # Errors
     /// `AddrInUse` where somebody answers, `AlreadyExists` where something else is,
     /// or the system's.
-    pub(super) fn listen(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    pub(super) fn listen(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
         // It is made under another name, which is found out to be too long or not
         // by itself.
         address(path)?;
@@ -52,7 +51,7 @@ impl SocketFile {
         expect_nobody(path)?;
         let new = name_beside(path);
         let folder = self::folder(path);
-        let made = make(&new).map_err(|error| advised(folder, error));
+        let made = make(&new, mode).map_err(|error| advised(folder, error));
         let made = made.and_then(|listener| {
             let id = id(&fs::symlink_metadata(&new)?);
             fs::rename(&new, path).map_err(|error| of_somebody_else(path, error))?;
@@ -60,7 +59,7 @@ impl SocketFile {
         });
         let (listener, id) = made.inspect_err(|_| drop(fs::remove_file(&new)))?;
         let path = path.to_owned();
-        Ok((listener, SocketFile { path, id }))
+        Ok((listener, SocketFile { path, mode, id }))
     }
 
     /// Where it was made.
@@ -68,15 +67,19 @@ impl SocketFile {
         &self.path
     }
 
-    /// Whether this is what is found at `path`.
-    pub(super) fn is_at(&self, path: &Path) -> bool {
+    /// Whether this is what is found at `path`, and may be opened as `mode` says.
+    pub(super) fn is_at(&self, path: &Path, mode: u32) -> bool {
+        mode == self.mode && self.is_found_at(path)
+    }
+
+    fn is_found_at(&self, path: &Path) -> bool {
         fs::symlink_metadata(path).is_ok_and(|metadata| id(&metadata) == self.id)
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.is_at(&self.path) {
+        if self.is_found_at(&self.path) {
             // Nobody answers there any more: the next one replaces it.
             let _ = fs::remove_file(&self.path);
         }
@@ -166,13 +169,13 @@ fn call(path: &Path) -> Result<UnixStream, Errno> {
 
 /// A socket at `path`, which nobody can open before its mode is right: until it
 /// listens, it is as if nobody were there.
-fn make(path: &Path) -> io::Result<UnixListener> {
+fn make(path: &Path, mode: u32) -> io::Result<UnixListener> {
     let address = address(path)?;
     // Left by an earlier process with this number.
     let _ = fs::remove_file(path);
     let descriptor = unconnected()?;
     bind(&descriptor, &address)?;
-    fs::set_permissions(path, Permissions::from_mode(MODE))?;
+    fs::set_permissions(path, Permissions::from_mode(mode))?;
     listen(&descriptor, BACKLOG)?;
     Ok(UnixListener::from(descriptor))
 }

@@ -7,6 +7,7 @@
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::places::Place;
@@ -54,7 +55,11 @@ pub(super) fn talk(
     match first {
         None => Ok(()),
         Some(amp::FIRST_BYTE) => {
-            let Some(_place) = HostPlace::take(hall) else {
+            if !hall.speaks_amp.load(Ordering::Relaxed) {
+                log::warn!("control: {by} is turned away: amp=\"false\" leaves AMP out here");
+                return Ok(());
+            }
+            let Some(_place) = HostPlace::take(hall, |hall| &hall.hosts) else {
                 log::warn!("control: {by} is turned away: {MAX_HOSTS} clients speak AMP already");
                 return Ok(());
             };
@@ -62,6 +67,28 @@ pub(super) fn talk(
             answer_boxes(reader, stream, hall)
         }
         Some(_) => answer_lines(reader, stream, by, hall),
+    }
+}
+
+/// As [`talk`], where nothing but AMP is spoken.
+///
+/// # Errors
+/// As [`talk`].
+pub(super) fn talk_amp(stream: &UnixStream, by: &By, hall: &Hall) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(FIRST))?;
+    stream.set_write_timeout(Some(SLOW))?;
+    let mut reader = BufReader::new(stream);
+    match reader.fill_buf()?.first() {
+        None => Ok(()),
+        Some(&amp::FIRST_BYTE) => {
+            stream.set_read_timeout(None)?;
+            answer_boxes(reader, stream, hall)
+        }
+        Some(_) => {
+            log::warn!("amp: {by} is turned away: nothing but AMP is spoken here");
+            refuse(stream, "nothing but AMP is spoken here")
+        }
     }
 }
 

@@ -116,7 +116,10 @@ fn a_pipe_is_not_waited_for() {
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
     assert!(made.unwrap().success());
     let error = check_certificate(&pipe, &pipe).unwrap_err();
-    assert!(error.ends_with("pipe: it is no regular file"), "{error}");
+    assert!(
+        error.ends_with("pipe: it is a named pipe, and not a file"),
+        "{error}"
+    );
 }
 
 #[test]
