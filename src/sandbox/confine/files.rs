@@ -83,7 +83,7 @@ mod tests {
     /// Whether the kernel knows of scopes: Linux 6.12.
     fn has_scopes() -> bool {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-        let mut numbers = release.split(['.', '-']).map(|it| it.parse::<u32>());
+        let mut numbers = release.split(['.', '-']).map(str::parse::<u32>);
         let mut next = || numbers.next().unwrap().unwrap();
         (next(), next()) >= (6, 12)
     }
