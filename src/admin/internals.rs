@@ -90,9 +90,11 @@ mod with_web {
 mod tests {
     use super::*;
 
+    type Target = fn(&[u8]);
+
     #[test]
     fn the_seeds_of_fuzzing_hold() {
-        let targets: &[(&str, fn(&[u8]))] = &[
+        let targets: &[(&str, Target)] = &[
             ("amp", amp),
             #[cfg(feature = "web")]
             ("http", http),

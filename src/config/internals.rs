@@ -122,9 +122,11 @@ fn with_hidden_passwords(config: &Config) -> Config {
 mod tests {
     use super::*;
 
+    type Target = fn(&[u8]);
+
     #[test]
     fn the_seeds_of_fuzzing_hold() {
-        let targets: [(&str, fn(&[u8])); 4] = [
+        let targets: [(&str, Target); 4] = [
             ("xml", xml),
             ("change", change),
             ("line", line),

@@ -37,13 +37,17 @@ pub(super) fn confine(allowed: Allowed, owner: Option<Owner>) {
     }
 }
 
-/// Before the calls, for these include the one that does this.
+/// Before the calls, for these include the one that does this. Not tried where there are
+/// no others: a supervisor may have forbidden it.
 fn drop_capabilities() -> rustix::io::Result<()> {
-    let kept = capabilities(None)?.permitted & KEPT;
+    let permitted = capabilities(None)?.permitted;
     let kept = CapabilitySets {
-        effective: kept,
-        permitted: kept,
+        effective: permitted & KEPT,
+        permitted: permitted & KEPT,
         inheritable: CapabilitySet::empty(),
     };
-    set_capabilities(None, kept)
+    match KEPT.contains(permitted) {
+        true => Ok(()),
+        false => set_capabilities(None, kept),
+    }
 }

@@ -83,7 +83,7 @@ mod tests {
     /// Whether the kernel knows of scopes: Linux 6.12.
     fn has_scopes() -> bool {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-        let mut numbers = release.split(['.', '-']).map(|it| it.parse::<u32>());
+        let mut numbers = release.split(['.', '-']).map(str::parse::<u32>);
         let mut next = || numbers.next().unwrap().unwrap();
         (next(), next()) >= (6, 12)
     }
@@ -94,12 +94,13 @@ mod tests {
         let address = SocketAddr::from_abstract_name(name).unwrap();
         let _listener = UnixListener::bind_addr(&address).unwrap();
         UnixStream::connect_addr(&address).unwrap();
+        let has_scopes = has_scopes();
         on_a_thread(move || {
             let allowed = Allowed {
                 read: Vec::new(),
                 write: vec![std::env::temp_dir()],
             };
-            if !confine(&allowed).unwrap() || !has_scopes() {
+            if !confine(&allowed).unwrap() || !has_scopes {
                 eprintln!("left out: this kernel has no scopes");
                 return;
             }

@@ -1,4 +1,8 @@
 //! What the filter says to every kind of call, and what the kernel then does.
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "the kernel cuts numbers in the same way"
+)]
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
