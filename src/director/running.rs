@@ -79,6 +79,7 @@ impl Running {
             .collect();
         Plan {
             doors,
+            services: config.services.len(),
             log_sessions: config.logging.connections,
             notes_origins: config.control.is_some(),
         }

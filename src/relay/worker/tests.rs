@@ -16,7 +16,7 @@ use crate::relay::origins::Origins;
 use crate::relay::plan::{Group, Service};
 
 /// The only service of a configuration, with one host.
-fn service(host: SocketAddr) -> Arc<Service> {
+pub(super) fn service(host: SocketAddr) -> Arc<Service> {
     let text = format!(
         r#"<config><service name="s"><listen ip="127.0.0.1:0"/>
         <group name="g" enable="true"><host ip="{host}"/></group></service></config>"#
