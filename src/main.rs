@@ -17,6 +17,7 @@ mod ground;
 mod log_file;
 mod logging;
 mod output;
+mod parent;
 mod passwd;
 mod pidfile;
 mod privileges;
@@ -33,7 +34,9 @@ use exit::Exit;
 const VERSION: &str = concat!("txlb ", env!("CARGO_PKG_VERSION"), "\n");
 
 fn main() -> ExitCode {
-    let outcome = match cli::parse(std::env::args_os().skip(1)) {
+    let afresh = parent::start_afresh().map_err(|error| Exit::other(&error));
+    let command = afresh.and_then(|()| cli::parse(std::env::args_os().skip(1)));
+    let outcome = match command {
         Ok(Command::Help) => output::print(&cli::usage()),
         Ok(Command::Version) => output::print(VERSION),
         Ok(Command::Check { file, jail, print }) => check::run(&file, jail.as_deref(), print),

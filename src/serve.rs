@@ -100,6 +100,7 @@ fn serve(
     let mut fixtures = doors.fixtures();
     fixtures.push(supervisor.fixture());
     fixtures.push(Box::new(log_file));
+    fixtures.push(standing.fixture());
     let pulses = director.pulses();
     let thread =
         DeskThread::start(director, file, fixtures).map_err(|error| Exit::other(&error))?;

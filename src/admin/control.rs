@@ -137,6 +137,14 @@ impl Fixture for Hinge {
         }
         Ok(())
     }
+
+    /// Nobody else is let in; who is there stays.
+    fn give_way(&mut self) -> bool {
+        if let Some(hall) = self.0.upgrade() {
+            hall.replace(None);
+        }
+        false
+    }
 }
 
 /// A socket that listens, and the thread that lets in who comes.

@@ -35,7 +35,11 @@ pub(crate) enum Order {
     Answer(Sender<()>),
     /// Accept nobody any more, and end once the last session has; whoever is
     /// left after `grace` is cut off.
-    Stop { grace: Option<Duration> },
+    Stop {
+        grace: Option<Duration>,
+        /// Told once all listeners are closed.
+        done: Sender<()>,
+    },
 }
 
 /// The director's end of a worker's mailbox.

@@ -198,7 +198,10 @@ impl Worker {
                 Ok(Order::Serve { plan, opened, done }) => self.serve(plan, opened, done),
                 Ok(Order::List(listing)) => self.listings.begin(listing),
                 Ok(Order::Answer(alive)) => drop(alive.send(())),
-                Ok(Order::Stop { grace }) => self.stop(grace),
+                Ok(Order::Stop { grace, done }) => {
+                    self.stop(grace);
+                    self.unanswered.push(done);
+                }
                 Err(TryRecvError::Empty) => return,
                 // Nobody can reach it any more.
                 Err(TryRecvError::Disconnected) => return self.stop(Some(Duration::ZERO)),

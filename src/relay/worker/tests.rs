@@ -85,8 +85,11 @@ fn clients_that_all_come_to_one_worker_are_shared_with_the_other() {
     assert_eq!(counts, [2, 2]);
     drop(sessions);
     for mailbox in &mailboxes {
-        mailbox.post(Order::Stop { grace: None }).unwrap();
+        let (done, is_done) = channel();
+        mailbox.post(Order::Stop { grace: None, done }).unwrap();
+        is_done.recv().unwrap();
     }
+    assert!(TcpStream::connect(address).is_err());
     for thread in threads {
         thread.join().unwrap();
     }
