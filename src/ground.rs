@@ -4,10 +4,11 @@
 //! known by `daemon`, `privileges`, `folders` and `sandbox`.
 
 use std::path::{Path, PathBuf, absolute};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use txlb::config::Config;
 use txlb::config::Reading;
-use txlb::director::{Bound, CaughtSignals, File, FileError, Signal};
+use txlb::director::{Bound, CaughtSignals, File, FileError, Finish, Fixture, Signal};
 use txlb::os::files::open_file;
 use txlb::os::rights::{self, Need};
 use txlb::os::state;
@@ -36,7 +37,7 @@ pub(crate) struct Ground {
 /// What is left once there are others: to be kept until the end.
 pub(crate) struct Standing {
     daemon: Option<Daemon>,
-    _pid_file: Option<PidFile>,
+    pid_file: Arc<Mutex<Option<PidFile>>>,
 }
 
 impl Ground {
@@ -132,12 +133,33 @@ impl Ground {
         forwarded.map_err(|error| Exit::other(&error))?;
         Ok(Standing {
             daemon: self.daemon,
-            _pid_file: self.pid_file,
+            pid_file: Arc::new(Mutex::new(self.pid_file)),
         })
     }
 }
 
+/// Releases the PID file for a successor.
+struct PidFileHolder(Arc<Mutex<Option<PidFile>>>);
+
+impl Fixture for PidFileHolder {
+    fn prepare(&mut self, _now: &Config, _next: &Config) -> Result<Option<Finish>, String> {
+        Ok(None)
+    }
+
+    fn give_way(&mut self) -> bool {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(held.take());
+        false
+    }
+}
+
 impl Standing {
+    /// What releases the PID file. To be the last of all fixtures: whoever gets the file
+    /// finds everything else released.
+    pub(crate) fn fixture(&self) -> Box<dyn Fixture> {
+        Box::new(PidFileHolder(Arc::clone(&self.pid_file)))
+    }
+
     /// All is well: whoever waits for that need not wait any more.
     pub(crate) fn detach(&mut self, log: &Log) -> Result<(), Exit> {
         if let Some(daemon) = self.daemon.take() {

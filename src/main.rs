@@ -18,6 +18,7 @@ mod ground;
 mod log_file;
 mod logging;
 mod output;
+mod parent;
 mod passwd;
 mod pidfile;
 mod privileges;
@@ -35,7 +36,9 @@ const VERSION: &str = concat!("txlb ", env!("CARGO_PKG_VERSION"), "\n");
 
 fn main() -> ExitCode {
     privileges::hide_memory();
-    let outcome = match cli::parse(std::env::args_os().skip(1)) {
+    let afresh = parent::start_afresh().map_err(|error| Exit::other(&error));
+    let command = afresh.and_then(|()| cli::parse(std::env::args_os().skip(1)));
+    let outcome = match command {
         Ok(Command::Help) => output::print(&cli::usage()),
         Ok(Command::Version) => output::print(VERSION),
         Ok(Command::Check {

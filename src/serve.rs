@@ -107,6 +107,7 @@ fn serve(
     let mut fixtures = doors.fixtures();
     fixtures.push(supervisor.fixture());
     fixtures.push(Box::new(log_file));
+    fixtures.push(standing.fixture());
     let pulses = director.pulses();
     ending.serves(pulses.clone());
     let thread =

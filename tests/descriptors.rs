@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, prlimit};
 use support::client::{Session, connect, who, who_in_turn};
-use support::config::web;
+use support::config::{web, web_service};
 use support::host::{Host, hang_up};
 use support::proc::{descriptors, processor_time, shows_descriptors};
 use support::txlb::Txlb;
@@ -117,6 +117,49 @@ fn clients_there_are_no_descriptors_for_wait_until_there_are() {
         waiting = rest;
     }
     assert_eq!(txlb.count("is down"), 0);
+}
+
+#[test]
+fn one_service_leaves_the_last_sessions_to_the_other() {
+    let (host, other_host) = (Host::new("a"), Host::new("b"));
+    let other = web_service("", "leastc", &[other_host.address()]).replace("web", "other");
+    let web = web_service("", "leastc", &[host.address()]);
+    let config = format!("<config>{web}{other}</config>");
+    let mut txlb = Txlb::start_limited(300, &config, &["-w", "2"]);
+    let paused = "service web has its share of the sessions there are descriptors for (";
+    let clients: Vec<TcpStream> = (0..120).map(|_| connect(txlb.address())).collect();
+    let capacity = number_after(&txlb.wait_for(paused), paused);
+    let (most, reserve) = (capacity - capacity / 10, capacity / 10);
+    assert!((2..10).contains(&reserve), "{capacity}");
+    // Each worker may have let in one more.
+    let fits = most..most + 2;
+    until("nine tenths are served", || {
+        fits.contains(&served(&clients))
+    });
+    let last = without_a_busy_loop(&mut txlb, |txlb| {
+        // Some at a time, and again and again.
+        let place = txlb.addresses("other")[0];
+        for _ in 0..3 {
+            let mut sessions: Vec<_> = (1..reserve).map(|_| Session::open(place)).collect();
+            sessions.iter_mut().for_each(|session| session.echo(1000));
+            for session in sessions {
+                assert_eq!(session.close(), "b");
+            }
+        }
+        txlb.wait_for(paused)
+    });
+    once_a_second(&last);
+    assert!(fits.contains(&served(&clients)));
+    // As the service's sessions end, its other clients are let in.
+    let mut waiting = clients;
+    while !waiting.is_empty() {
+        until("somebody is served", || served(&waiting) > 0);
+        let (next_ones, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_served);
+        for client in next_ones {
+            assert_eq!(Session::on(client).unwrap().close(), "a");
+        }
+        waiting = rest;
+    }
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl ControlDoor {
 
 impl Drop for ControlDoor {
     fn drop(&mut self) {
-        drop(std::mem::take(&mut *lock(&self.0.open)));
+        self.0.close();
         self.0.answers.wait();
     }
 }
@@ -94,6 +94,12 @@ struct Hall {
 impl Hall {
     fn desk(&self) -> &Desk {
         self.desk.wait()
+    }
+
+    /// Nobody is let in any more.
+    fn close(&self) {
+        let sockets = std::mem::take(&mut *lock(&self.open));
+        drop(sockets);
     }
 
     /// Opens the sockets that `config` has and that are not open yet. What is returned
@@ -201,6 +207,14 @@ impl Fixture for Hinge {
             finish();
         }
         Ok(())
+    }
+
+    /// Nobody else is let in; who is there stays.
+    fn give_way(&mut self) -> bool {
+        if let Some(hall) = self.0.upgrade() {
+            hall.close();
+        }
+        false
     }
 }
 

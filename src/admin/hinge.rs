@@ -85,6 +85,14 @@ impl<D: Door> Fixture for Hinge<D> {
         }
         Ok(())
     }
+
+    /// Nobody else is let in; who is there stays.
+    fn give_way(&mut self) -> bool {
+        if let Some(door) = self.0.upgrade() {
+            shut(&*door);
+        }
+        false
+    }
 }
 
 /// Shuts a door for good: nobody else is let in.

@@ -356,10 +356,18 @@ impl Director {
     /// Who is left after `grace` is cut off; without it, nobody is.
     /// [`Notice::Stopped`] says that it is done.
     pub fn stop(&self, grace: Option<Duration>) {
+        drop(self.stop_listening(grace));
+    }
+
+    /// As [`Director::stop`]; the receiver hangs up when all listeners are closed.
+    fn stop_listening(&self, grace: Option<Duration>) -> Receiver<()> {
+        let (done, closed) = channel();
         for worker in &self.workers {
+            let done = done.clone();
             // One that is no more has stopped.
-            let _ = worker.mailbox.post(Order::Stop { grace });
+            let _ = worker.mailbox.post(Order::Stop { grace, done });
         }
+        closed
     }
 
     /// Whose the connections to the hosts are: noted while the configuration

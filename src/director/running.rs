@@ -79,6 +79,7 @@ impl Running {
             .collect();
         Plan {
             doors,
+            services: config.services.len(),
             log_sessions: config.logging.connections,
             notes_origins: config.control.as_ref().is_some_and(Control::answers_amp),
         }

@@ -27,15 +27,12 @@ pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
     pub(crate) service: Arc<Service>,
     /// It may have clients waiting: the loop is told of the first one only, so
-    /// this stays set until the queue was seen empty.
+    /// this stays set until the backlog was seen empty. It is on one of the worker's
+    /// lists meanwhile.
     pub(crate) waiting: bool,
     /// It is to be closed as soon as its queue is empty, and then at the latest.
     pub(crate) close_by_ms: Option<u64>,
 }
-
-/// How long a listener that is to be closed goes on accepting: clients that come
-/// faster than they are let in could keep it open for ever.
-const CLOSE_WITHIN_MS: u64 = 1000;
 
 /// What asking for a client came to.
 pub(crate) enum Accepted {
@@ -59,19 +56,6 @@ impl Listener {
             waiting: false,
             close_by_ms: None,
         }
-    }
-
-    /// Closing with clients in the queue would reset them: they are let in
-    /// first.
-    pub(crate) fn close_soon(&mut self, now_ms: u64) {
-        self.close_by_ms.get_or_insert(now_ms + CLOSE_WITHIN_MS);
-        self.waiting = true;
-    }
-
-    /// Whether it is to be closed now.
-    pub(crate) fn is_to_close(&self, now_ms: u64) -> bool {
-        self.close_by_ms
-            .is_some_and(|by_ms| !self.waiting || by_ms <= now_ms)
     }
 
     /// Asks for a client.

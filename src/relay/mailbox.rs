@@ -35,7 +35,11 @@ pub(crate) enum Order {
     Answer(Sender<()>),
     /// Accept nobody any more, and end once the last session has; whoever is
     /// left after `grace` is cut off.
-    Stop { grace: Option<Duration> },
+    Stop {
+        grace: Option<Duration>,
+        /// Told once all listeners are closed.
+        done: Sender<()>,
+    },
 }
 
 /// The director's end of a worker's mailbox.
@@ -94,8 +98,11 @@ impl Pulse {
     /// Tells the worker to stop, as an order does, but never waits: one whose mailbox is full
     /// does not hear of it.
     pub(crate) fn stop(&self, grace: Option<Duration>) {
+        // Nobody waits to hear that the listeners are closed.
+        let (done, _) = channel();
+        let order = Order::Stop { grace, done };
         let orders = self.orders.upgrade();
-        if orders.is_some_and(|orders| orders.try_send(Order::Stop { grace }).is_ok()) {
+        if orders.is_some_and(|orders| orders.try_send(order).is_ok()) {
             // Fails only where there is nothing left to wake.
             let _ = self.waker.wake();
         }

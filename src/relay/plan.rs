@@ -18,6 +18,8 @@ use crate::balance::Tracker;
 pub(crate) struct Plan {
     /// The services by where they listen.
     pub(crate) doors: HashMap<ListenKey, Arc<Service>>,
+    /// How many services there are.
+    pub(crate) services: usize,
     /// Whether each session is logged.
     pub(crate) log_sessions: bool,
     /// Whether hosts can ask whose a connection is.

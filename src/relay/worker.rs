@@ -7,6 +7,7 @@
 mod accept;
 mod line;
 mod list;
+mod listeners;
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,6 +23,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use accept::ACCEPT_PAUSE_MS;
 use list::Listings;
+use listeners::Listeners;
 
 use super::end::EndReason;
 use super::link::{Circuit, Link, Turn, TurnEnd};
@@ -56,7 +58,7 @@ pub(crate) struct Worker {
     poll: Poll,
     orders: Receiver<Order>,
     plan: Arc<Plan>,
-    listeners: Vec<Option<Listener>>,
+    listeners: Listeners,
     links: Slab<Link<Sockets>>,
     timers: Timers,
     /// Sessions that have something to do.
@@ -103,7 +105,7 @@ impl Worker {
             poll,
             orders,
             plan: Arc::default(),
-            listeners: Vec::new(),
+            listeners: Listeners::default(),
             links: Slab::new(),
             timers: Timers::new(now_ms),
             ready: VecDeque::new(),
@@ -154,9 +156,11 @@ impl Worker {
         if !self.ready.is_empty() || self.listings.are_under_way() {
             return Some(Duration::ZERO);
         }
-        let clients = self.clients_are_waiting().then_some(self.accept_after_ms);
+        let clients = (self.listeners.ready() > 0).then_some(self.accept_after_ms);
+        let resume = self.listeners.resume_due_ms();
+        let close = self.listeners.close_due_ms();
         let cut_off = self.stopping.and_then(|stopping| stopping.cut_off_ms);
-        let next_ms = [self.timers.next_ms(), clients, cut_off]
+        let next_ms = [self.timers.next_ms(), clients, resume, close, cut_off]
             .into_iter()
             .flatten()
             .min()?;
@@ -172,11 +176,7 @@ impl Worker {
                 self.read_mail();
                 self.take_in_newcomers();
             }
-            Named::Special(number) => {
-                if let Some(Some(listener)) = self.listeners.get_mut(number - FIRST_LISTENER) {
-                    listener.waiting = true;
-                }
-            }
+            Named::Special(number) => self.listeners.wake(number - FIRST_LISTENER),
             Named::Session {
                 slot,
                 generation,
@@ -198,7 +198,10 @@ impl Worker {
                 Ok(Order::Serve { plan, opened, done }) => self.serve(plan, opened, done),
                 Ok(Order::List(listing)) => self.listings.begin(listing),
                 Ok(Order::Answer(alive)) => drop(alive.send(())),
-                Ok(Order::Stop { grace }) => self.stop(grace),
+                Ok(Order::Stop { grace, done }) => {
+                    self.stop(grace);
+                    self.unanswered.push(done);
+                }
                 Err(TryRecvError::Empty) => return,
                 // Nobody can reach it any more.
                 Err(TryRecvError::Disconnected) => return self.stop(Some(Duration::ZERO)),
@@ -208,10 +211,13 @@ impl Worker {
 
     fn serve(&mut self, plan: Arc<Plan>, opened: Vec<(ListenKey, StdListener)>, done: Sender<()>) {
         self.plan = plan;
-        for listener in self.listeners.iter_mut().flatten() {
+        for place in self.listeners.places() {
+            let Some(listener) = self.listeners.at(place) else {
+                continue;
+            };
             match self.plan.doors.get(&listener.key) {
                 Some(service) => listener.service = Arc::clone(service),
-                None => listener.close_soon(self.now_ms),
+                None => self.listeners.close_soon(place, self.now_ms),
             }
         }
         for (key, socket) in opened {
@@ -225,19 +231,14 @@ impl Worker {
             return;
         };
         let mut listener = Listener::new(key, socket, Arc::clone(service));
-        let place = self
-            .listeners
-            .iter()
-            .position(Option::is_none)
-            .unwrap_or(self.listeners.len());
+        let place = self.listeners.next_place();
         let token = Token(FIRST_SPECIAL + FIRST_LISTENER + place);
         match self
             .poll
             .registry()
             .register(&mut listener.socket, token, Interest::READABLE)
         {
-            Ok(()) if place == self.listeners.len() => self.listeners.push(Some(listener)),
-            Ok(()) => self.listeners[place] = Some(listener),
+            Ok(()) => self.listeners.add(listener),
             Err(error) => log::error!("worker {} cannot listen: {error}", self.number),
         }
     }
@@ -246,8 +247,8 @@ impl Worker {
         let grace_ms = grace.map(|grace| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
         let cut_off_ms = grace_ms.map(|grace_ms| self.now_ms.saturating_add(grace_ms));
         self.stopping = Some(Stopping { cut_off_ms });
-        for listener in self.listeners.iter_mut().flatten() {
-            listener.close_soon(self.now_ms);
+        for place in self.listeners.places() {
+            self.listeners.close_soon(place, self.now_ms);
         }
     }
 
@@ -347,6 +348,7 @@ impl Worker {
         line::tell_end(link, &self.shared, reason, self.now_ms);
         link.close(reason, self.now_ms);
         link.service.tally.leave();
+        self.listeners.resume_one(&link.service.tally);
         self.timers.cancel(slot);
         self.over.push(slot);
         self.shared.meters[self.number].count_end(reason);
@@ -359,7 +361,7 @@ impl Worker {
         if cut_off_ms.is_none_or(|cut_off_ms| self.now_ms < cut_off_ms) {
             return;
         }
-        self.listeners.clear();
+        self.listeners = Listeners::default();
         for slot in self.links.occupied().collect::<Vec<_>>() {
             if let Some(link) = self.links.at(slot).filter(|link| !link.over) {
                 link.session.close(EndReason::Stopped);
@@ -379,7 +381,7 @@ impl Worker {
     fn is_done(&self) -> bool {
         self.stopping.is_some()
             && self.links.is_empty()
-            && self.listeners.iter().all(Option::is_none)
+            && self.listeners.is_empty()
             && self.shared.lobbies.shut(self.number)
     }
 

@@ -23,6 +23,10 @@ use crate::director::file::File;
 use crate::director::status::{Outcome, Sessions, Status, StoredStatus};
 use crate::director::{Director, Retried, Signal, Topic};
 
+/// How long the workers may take to close their listeners: a second, where clients come
+/// faster than they are let in.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Sessions that are listed at most.
 const MOST_SESSIONS: usize = 10_000;
 
@@ -115,7 +119,7 @@ impl Clerk {
             self.reopen_or_complain();
         }
         if came(Signal::Quit) {
-            self.stop(None);
+            self.drain(None);
         }
         if came(Signal::Stop) {
             // The workers were told when the signal came: nobody gets longer than that.
@@ -166,7 +170,10 @@ impl Clerk {
                 self.answer(outcome.map(|()| String::new()))
             }
             Action::Shutdown { grace } => {
-                let told = self.stop(Some(grace.unwrap_or(GRACE)));
+                let told = match grace {
+                    Some(grace) => self.drain(Some(*grace)),
+                    None => self.stop(Some(GRACE)),
+                };
                 self.answer(Ok(told))
             }
         };
@@ -205,7 +212,36 @@ impl Clerk {
         Ok(told.to_owned())
     }
 
-    pub(super) fn stop(&mut self, grace: Option<Duration>) -> String {
+    /// Stops, and makes way for a successor: it can listen where this one did, and take the
+    /// PID file, at once.
+    fn drain(&mut self, grace: Option<Duration>) -> String {
+        let (told, closed) = self.begin_to_stop(grace);
+        let deadline = Instant::now() + CLOSE_PATIENCE;
+        // Each worker says so once.
+        while closed
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            .is_ok()
+        {}
+        // The file is the successor's.
+        self.saver.give_up();
+        let before = self.fixtures.len();
+        self.fixtures.retain_mut(|fixture| fixture.give_way());
+        if self.fixtures.len() < before {
+            log::info!(
+                "process {} listens nowhere any more, and has released its control socket and \
+                 PID file: another txlb can start",
+                std::process::id()
+            );
+        }
+        told
+    }
+
+    fn stop(&mut self, grace: Option<Duration>) -> String {
+        self.begin_to_stop(grace).0
+    }
+
+    /// Stops; the receiver hangs up when all listeners are closed.
+    fn begin_to_stop(&mut self, grace: Option<Duration>) -> (String, Receiver<()>) {
         self.stopping = true;
         let open = self.director.open();
         let told = match (open, grace.map(|grace| grace.as_secs_f64())) {
@@ -216,8 +252,8 @@ impl Clerk {
             (_, None) => format!("stopping once the last of {open} sessions is over"),
         };
         log::info!("{told}");
-        self.director.stop(grace);
-        told
+        let closed = self.director.stop_listening(grace);
+        (told, closed)
     }
 
     fn tell(&mut self, question: &Question) -> Answer {

@@ -33,6 +33,12 @@ pub trait Fixture: Send {
     fn reopen(&mut self, _now: &Config) -> Result<(), String> {
         Ok(())
     }
+
+    /// txlb only serves its last sessions from now on: releases what its successor needs,
+    /// at once. Returns whether it is asked for anything later.
+    fn give_way(&mut self) -> bool {
+        true
+    }
 }
 
 /// What the fixtures have ready. Dropping it unfinished undoes it.

@@ -44,6 +44,12 @@ impl Saver {
         }
     }
 
+    /// Never saves again.
+    pub(super) fn give_up(&mut self) {
+        self.chore.enable = false;
+        self.due = None;
+    }
+
     /// Waits for an interval from now.
     fn wait(&mut self, now: Instant) {
         let due = now.checked_add(self.chore.interval);

@@ -10,13 +10,15 @@ use std::sync::atomic::Ordering;
 
 use mio::net::TcpStream;
 
-use super::{Shared, Worker, enqueue};
+use super::{Listener, Shared, Worker, enqueue};
 use crate::os::listen::INHERITS;
 use crate::relay::end::EndReason;
 use crate::relay::link::{Link, Shortage};
 use crate::relay::listener::{Accepted, is_shortage};
 use crate::relay::lobby::Newcomer;
 use crate::relay::meters::Trouble;
+use crate::relay::plan::Service;
+use crate::relay::shared::{Room, room};
 use crate::relay::sockets::Sockets;
 
 /// Clients accepted at one listener before the sessions get their turn.
@@ -25,66 +27,97 @@ const ACCEPTS_A_TURN: usize = 64;
 /// How long accepting rests after the machine was short of something.
 pub(super) const ACCEPT_PAUSE_MS: u64 = 100;
 
+/// What a listener's backlog is like after its turn.
+enum Backlog {
+    Empty,
+    /// There may be more clients in it.
+    Waits,
+    /// They wait until their service may have another session.
+    Paused,
+}
+
 impl Worker {
     /// Lets in who waits, a share at each listener; closes those that are to be
     /// closed once nobody does.
     pub(super) fn accept_clients(&mut self) {
-        let rests = self.now_ms < self.accept_after_ms;
-        for place in 0..self.listeners.len() {
-            if !rests {
-                self.accept_at(place);
+        self.listeners.resume_due(self.now_ms);
+        for _ in 0..self.listeners.ready() {
+            // A shortage is everybody's.
+            if self.now_ms < self.accept_after_ms {
+                break;
             }
-            self.close_if_due(place);
+            let Some(place) = self.listeners.pop() else {
+                break;
+            };
+            match self.accept_at(place) {
+                Backlog::Empty => {
+                    let closed = self.listeners.take_if_closing(place);
+                    closed.into_iter().for_each(|it| self.close(it));
+                }
+                Backlog::Waits => self.listeners.push_back(place),
+                Backlog::Paused => self.listeners.pause(place, self.now_ms),
+            }
+        }
+        while let Some(listener) = self.listeners.take_due(self.now_ms) {
+            self.close(listener);
         }
         self.answer();
     }
 
-    fn close_if_due(&mut self, place: usize) {
-        let listener = self.listeners[place].as_mut();
-        if let Some(listener) = listener.filter(|it| it.is_to_close(self.now_ms)) {
-            // Where all workers have the same socket, closing this descriptor
-            // of it does not take it out of this queue of events.
-            let _ = self.poll.registry().deregister(&mut listener.socket);
-            self.listeners[place] = None;
-        }
+    fn close(&self, mut listener: Listener) {
+        // Where all workers have the same socket, closing this descriptor
+        // of it does not take it out of this queue of events.
+        let _ = self.poll.registry().deregister(&mut listener.socket);
     }
 
-    fn accept_at(&mut self, place: usize) {
+    fn accept_at(&mut self, place: usize) -> Backlog {
         for _ in 0..ACCEPTS_A_TURN {
-            let room = self.has_room();
-            let Some(listener) = self.listeners[place].as_mut().filter(|it| it.waiting) else {
-                return;
+            let Some(listener) = self.listeners.get(place) else {
+                return Backlog::Empty;
             };
-            if !room {
-                return self.pause_accepting(Trouble::Full, None);
-            }
-            match listener.accept() {
-                Accepted::Client(socket, address) => self.welcome(place, socket, address),
-                Accepted::Gone => {}
-                Accepted::Nobody => listener.waiting = false,
-                Accepted::Trouble(error) if is_shortage(&error) => {
-                    return self.pause_accepting(Trouble::NoDescriptors, Some(&error));
+            match self.room(&listener.service) {
+                Room::Free => {}
+                Room::Full => {
+                    self.pause_accepting(Trouble::Full, None);
+                    return Backlog::Waits;
                 }
-                Accepted::Trouble(error) => {
-                    return self.pause_accepting(Trouble::Accept, Some(&error));
+                Room::Reserved => {
+                    self.pause_service(&listener.service);
+                    return Backlog::Paused;
                 }
             }
+            let trouble = match listener.accept() {
+                Accepted::Client(socket, address) => {
+                    let service = Arc::clone(&listener.service);
+                    self.welcome(service, socket, address);
+                    continue;
+                }
+                Accepted::Gone => continue,
+                Accepted::Nobody => return Backlog::Empty,
+                Accepted::Trouble(error) => error,
+            };
+            let kind = match is_shortage(&trouble) {
+                true => Trouble::NoDescriptors,
+                false => Trouble::Accept,
+            };
+            self.pause_accepting(kind, Some(&trouble));
+            return Backlog::Waits;
         }
+        Backlog::Waits
     }
 
-    fn welcome(&mut self, place: usize, socket: TcpStream, address: SocketAddr) {
-        let Some(listener) = &self.listeners[place] else {
-            return;
-        };
+    fn welcome(&mut self, service: Arc<Service>, socket: TcpStream, address: SocketAddr) {
         if !INHERITS {
             let _ = socket.set_nodelay(true);
             let _ = rustix::net::sockopt::set_socket_keepalive(&socket, true);
         }
         self.shared.open.fetch_add(1, Ordering::Relaxed);
+        // Before another worker has it: what a service may have is counted where it accepts.
+        service.tally.enter();
         let newcomer = Newcomer {
             socket,
             address,
-            service: Arc::clone(&listener.service),
+            service,
         };
         if let Some(newcomer) = self.shared.lobbies.enter(self.number, newcomer) {
             self.take_in(newcomer);
@@ -97,6 +130,7 @@ impl Worker {
             if self.links.has_room() {
                 self.take_in(newcomer);
             } else {
+                newcomer.service.tally.leave();
                 self.shared.open.fetch_sub(1, Ordering::Relaxed);
                 self.shared.lobbies.exit(self.number);
             }
@@ -122,7 +156,6 @@ impl Worker {
             return;
         };
         link.generation = generation;
-        link.service.tally.enter();
         if link.register(self.poll.registry(), slot).is_err() {
             link.session.close(EndReason::LocalTrouble);
         }
@@ -162,26 +195,38 @@ impl Worker {
         }
     }
 
+    /// Says that a service has its share of the last sessions there are.
+    fn pause_service(&self, service: &Service) {
+        self.meters().count_trouble(Trouble::Full);
+        if self.shared.may_complain(self.now_ms) {
+            log::error!(
+                "service {} has its share of the sessions there are descriptors for ({}): its \
+                 new clients wait, and what is left is for the other services; raise the limit \
+                 (ulimit -n)",
+                service.name,
+                self.shared.capacity.load(Ordering::Relaxed)
+            );
+        }
+    }
+
     /// Tells who waits for it that what was to be closed is closed.
     fn answer(&mut self) {
-        let mut listeners = self.listeners.iter().flatten();
-        if listeners.all(|listener| listener.close_by_ms.is_none()) {
+        if self.listeners.unclosed() == 0 {
             for done in self.unanswered.drain(..) {
                 let _ = done.send(());
             }
         }
     }
 
-    fn has_room(&self) -> bool {
+    fn room(&self, service: &Service) -> Room {
         let Shared { open, capacity, .. } = &*self.shared;
-        open.load(Ordering::Relaxed) < capacity.load(Ordering::Relaxed) && self.links.has_room()
-    }
-
-    /// Whether there may be somebody in a queue.
-    pub(super) fn clients_are_waiting(&self) -> bool {
-        self.listeners
-            .iter()
-            .flatten()
-            .any(|listener| listener.waiting)
+        let (open, capacity) = (
+            open.load(Ordering::Relaxed),
+            capacity.load(Ordering::Relaxed),
+        );
+        match self.links.has_room() {
+            true => room(open, capacity, self.plan.services, || service.tally.open()),
+            false => Room::Full,
+        }
     }
 }

@@ -16,7 +16,7 @@ use crate::relay::origins::Origins;
 use crate::relay::plan::{Group, Service};
 
 /// The only service of a configuration, with one host.
-fn service(host: SocketAddr) -> Arc<Service> {
+pub(super) fn service(host: SocketAddr) -> Arc<Service> {
     let text = format!(
         r#"<config><service name="s"><listen ip="127.0.0.1:0"/>
         <group name="g" enable="true"><host ip="{host}"/></group></service></config>"#
@@ -85,8 +85,11 @@ fn clients_that_all_come_to_one_worker_are_shared_with_the_other() {
     assert_eq!(counts, [2, 2]);
     drop(sessions);
     for mailbox in &mailboxes {
-        mailbox.post(Order::Stop { grace: None }).unwrap();
+        let (done, is_done) = channel();
+        mailbox.post(Order::Stop { grace: None, done }).unwrap();
+        is_done.recv().unwrap();
     }
+    assert!(TcpStream::connect(address).is_err());
     for thread in threads {
         thread.join().unwrap();
     }
