@@ -11,6 +11,7 @@ use super::source::{Net, Source, thin_out};
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Cost {
     /// One in the clear.
+    #[cfg(any(feature = "web", test))]
     Plain = 1,
     /// One with a handshake of TLS or SSH.
     Handshake = 10,

@@ -21,6 +21,7 @@ pub(super) type Socket = Arc<dyn AsFd + Send + Sync>;
 const SILENT_MS: u64 = 500;
 
 /// The same where it is logging in: a person may be typing.
+#[cfg(feature = "ssh")]
 const TYPING_MS: u64 = 3000;
 
 /// The seats at a door.
