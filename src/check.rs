@@ -9,7 +9,7 @@ use rustix::process::geteuid;
 
 #[cfg(feature = "https")]
 use txlb::admin::check_certificate;
-use txlb::config::{Config, print};
+use txlb::config::{Config, ListenHost, print};
 use txlb::director::{File, unresolved_names};
 
 use crate::cli::Footing;
@@ -46,6 +46,7 @@ pub(crate) fn run(file: &Path, footing: &Footing, show: bool) -> Result<(), Exit
         output::note(&format!("{}: warning: {advice}", path.display()))?;
     }
     let config = &reading.config;
+    warn_of_open_page(file, config)?;
     read_secrets(file, config)?;
     let names = &config.host_names() | &config.listen_names();
     let unresolved = unresolved_names(names, NAMES_PATIENCE)
@@ -61,6 +62,27 @@ pub(crate) fn run(file: &Path, footing: &Footing, show: bool) -> Result<(), Exit
     } else {
         output::note(&format!("{}: the configuration is good", file.display()))
     }
+}
+
+/// At the start, the page itself says so, once it knows its addresses.
+fn warn_of_open_page(file: &Path, config: &Config) -> Result<(), Exit> {
+    let web = config.admin.as_ref().and_then(|admin| admin.web.as_ref());
+    let Some(web) = web.filter(|web| web.enable && !web.secure) else {
+        return Ok(());
+    };
+    let everywhere = web.listen.as_ref().filter(|listen| match listen.host {
+        ListenHost::Any => true,
+        ListenHost::Ip(ip) => ip.is_unspecified(),
+        ListenHost::Name(_) => false,
+    });
+    let Some(listen) = everywhere else {
+        return Ok(());
+    };
+    output::note(&format!(
+        "{}: warning: the admin page at {listen} can be reached from other machines without \
+         HTTPS: passwords can be read on the way (secure=\"true\" changes that)",
+        file.display()
+    ))
 }
 
 /// Whether the certificate and its key can be used; says so if that is in doubt.
