@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use txlb::config::leave_out_masked;
 use txlb::config::verb::{diff, script};
 use txlb::director::File;
 
@@ -12,9 +13,16 @@ use crate::output;
 use crate::serve::file_exit;
 
 /// Prints the verbs that turn what `old` says into what `new` says. Whether there
-/// are any makes no difference to how it ends.
+/// are any makes no difference to how it ends. Passwords that a view has masked are not
+/// compared.
 pub(crate) fn run(old: &Path, new: &Path) -> Result<(), Exit> {
     let read = |path| File::read(path).map_err(|error| file_exit(&error));
-    let ((_, old), (_, new)) = (read(old)?, read(new)?);
+    let ((_, mut old), (_, mut new)) = (read(old)?, read(new)?);
+    let masked = leave_out_masked(&mut old.config, &mut new.config);
+    if masked > 0 {
+        output::note(&format!(
+            "txlb diff: passwords masked as *** are not compared: {masked} here"
+        ))?;
+    }
     output::print(&script(&diff(&old.config, &new.config)))
 }

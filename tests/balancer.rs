@@ -113,8 +113,8 @@ fn what_makes_no_sense_is_told_at_the_start() {
             "a host \"a\" already",
         ),
         (
-            listening().host("a", "h:1").weight(2000),
-            "a whole number from 0 to 1000",
+            listening().host("a", "h:1").weight(2_000_000),
+            "a whole number from 0 to 1000000",
         ),
         (listening().group("g", "leastcon"), "is leastc meant?"),
         (listening().verb("saveConfig", NOTHING), "is no change"),

@@ -135,13 +135,13 @@ fn a_page_that_is_no_longer_true_is_refused() {
 
 #[test]
 #[ignore = "needs Chromium and Playwright"]
-fn the_renewal_is_switched_off_and_on() {
-    play("renewal_switch");
+fn the_refreshing_is_switched_off_and_on() {
+    play("refresh_switch");
 }
 
 #[test]
 #[ignore = "needs Chromium and Playwright"]
-fn what_is_typed_or_unfolded_outlives_a_renewal() {
+fn what_is_typed_or_unfolded_outlives_a_refresh() {
     play("typing_stays");
 }
 
@@ -161,6 +161,12 @@ fn who_may_only_look_has_nothing_to_press() {
 #[ignore = "needs Chromium and Playwright"]
 fn everything_works_without_the_script() {
     play("without_script");
+}
+
+#[test]
+#[ignore = "needs Chromium and Playwright"]
+fn without_the_script_the_page_is_refreshed_and_loses_no_press() {
+    play("refresh_without_script");
 }
 
 #[test]

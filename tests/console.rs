@@ -59,7 +59,7 @@ impl Desktop {
         self.screen.text()
     }
 
-    fn weight(&self) -> u16 {
+    fn weight(&self) -> u32 {
         self.office.host("a").weight
     }
 }
@@ -73,7 +73,7 @@ fn what_is_typed_is_done() {
     assert!(text.starts_with("txlb 2"), "{text}");
     assert!(text.ends_with("ok generation 2\ntxlb>"), "{text}");
     assert_eq!(desktop.weight(), 7);
-    let text = desktop.press(&format!("{WEIGH}1001\r"));
+    let text = desktop.press(&format!("{WEIGH}1000001\r"));
     assert!(text.contains("\nerror: "), "{text}");
     let text = desktop.press("help\r");
     assert!(text.contains("\nIn this console also:\nwatch "), "{text}");

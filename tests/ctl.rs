@@ -181,7 +181,7 @@ fn lines_are_one_conversation_that_goes_on_after_an_error() {
          commit\n\
          begin\n\
          setWeight service=web group=main name=a weight=4\n\
-         setWeight service=web group=main name=b weight=1001\n\
+         setWeight service=web group=main name=b weight=1000001\n\
          commit\n\
          begin\n\
          setWeight service=web group=main name=b weight=5\n",

@@ -86,8 +86,8 @@ fn what_is_refused_changes_nothing() {
     let cases = [
         ("setWeight service=web group=main name=a", "needs weight="),
         (
-            "setWeight service=web group=main name=a weight=1001",
-            "1001",
+            "setWeight service=web group=main name=a weight=1000001",
+            "1000001",
         ),
         (
             "setWeight service=web group=main name=b weight=1",

@@ -85,3 +85,43 @@ fn one_verb_stands_alone_and_a_password_is_printed_as_it_is() {
     );
     assert_eq!(difference(&old, &new), "setUser name=a password=$6$c$d\n");
 }
+
+#[test]
+fn passwords_that_a_view_masks_are_not_compared() {
+    let folder = Folder::new();
+    let users = |ann: &str, more: &str| {
+        format!(
+            "<config><admin><user name=\"ann\" password=\"{ann}\" access=\"full\"/>{more}</admin></config>"
+        )
+    };
+    let bob = |access: &str| format!("<user name=\"bob\" password=\"***\" access=\"{access}\"/>");
+    let none = folder.write("none.xml", "<config/>");
+    let stored = folder.write("stored.xml", users("***", &bob("full")));
+    let new = folder.write("new.xml", users("$6$c$d", &bob("readonly")));
+    let run = |old: &Path, new: &Path| {
+        let Finished {
+            status,
+            stdout,
+            stderr,
+        } = run(&["diff", text(old), text(new)]);
+        assert_eq!(status, Some(0));
+        (stdout, stderr)
+    };
+    let said =
+        |users| format!("txlb diff: passwords masked as *** are not compared: {users} here\n");
+    assert_eq!(
+        run(&stored, &new),
+        ("setUser name=bob access=readonly\n".into(), said(2))
+    );
+    assert_eq!(
+        run(&new, &stored),
+        ("setUser name=bob access=full\n".into(), said(2))
+    );
+    let (printed, stderr) = run(&none, &new);
+    assert!(
+        printed.contains("addUser name=ann password=$6$c$d access=full\n"),
+        "{printed}"
+    );
+    assert!(!printed.contains("bob"), "{printed}");
+    assert_eq!(stderr, said(1));
+}

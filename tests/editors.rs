@@ -25,7 +25,10 @@ const START: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 -->
 <grammar xmlns="http://relaxng.org/ns/structure/1.0" datatypeLibrary="http://www.w3.org/2001/XMLSchema-datatypes">
   <start>
-    <ref name="config"/>
+    <choice>
+      <ref name="config"/>
+      <ref name="pdconfig"/>
+    </choice>
   </start>
 "#;
 
@@ -67,7 +70,10 @@ const NAME: &str = r#"<data type="string"><param name="minLength">1</param><para
 const SECONDS: &str =
     r#"<data type="string"><param name="pattern">[0-9]+(\.[0-9]*)?|\.[0-9]+</param></data>"#;
 const WEIGHT: &str =
-    r#"<data type="string"><param name="pattern">0*([0-9]{1,3}|1000)</param></data>"#;
+    r#"<data type="string"><param name="pattern">0*([0-9]{1,6}|1000000)</param></data>"#;
+const BOOLEAN: &str = r#"<data type="string"><param name="pattern">[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|[Yy][Ee][Ss]|[Nn][Oo]|[Oo][Nn]|[Oo][Ff][Ff]|[Ee][Nn][Aa][Bb][Ll][Ee]|[Dd][Ii][Ss][Aa][Bb][Ll][Ee]</param></data>"#;
+const DIGIT: &str = r#"<data type="string"><param name="pattern">[01]</param></data>"#;
+const MODE: &str = r#"<data type="string"><param name="pattern">0?[0-7]{3}</param></data>"#;
 const ANY_CASE: &str = r#"<data type="string"><param name="pattern">[Ff][Uu][Ll][Ll]|[Rr][Ee][Aa][Dd][Oo][Nn][Ll][Yy]</param></data>"#;
 
 /// What the value of an attribute is spelled like. Choices come first in lists, so that
@@ -82,10 +88,23 @@ fn value(attribute: &str) -> Vec<String> {
     match attribute {
         "name" | "group" => vec![NAME.to_owned()],
         "weight" => vec![WEIGHT.to_owned()],
-        "interval" | "refresh" | "hostCheckInterval" | "connectTimeout" | "idleTimeout"
+        // A boolean of old, too.
+        "refresh" => [
+            vec![SECONDS.to_owned()],
+            words(&["true", "false"]),
+            vec![BOOLEAN.to_owned()],
+        ]
+        .concat(),
+        "interval" | "time" | "hostCheckInterval" | "connectTimeout" | "idleTimeout"
         | "halfClosedTimeout" => vec![SECONDS.to_owned()],
         "state" => words(&["up", "drain", "down"]),
         "access" => [words(&["full", "readonly"]), vec![ANY_CASE.to_owned()]].concat(),
+        "amp" => [
+            words(&["true", "false"]),
+            vec![BOOLEAN.to_owned(), DIGIT.to_owned()],
+        ]
+        .concat(),
+        "ampMode" => vec![MODE.to_owned()],
         "enable" | "secure" | "connections" => {
             // Whatever is not true is false.
             [words(&["true", "false"]), vec!["<text/>".to_owned()]].concat()
@@ -211,14 +230,14 @@ fn samples() -> Vec<String> {
     }
     for page in ["README.md", "man/txlb.xml.5", "tests/samples.rs"] {
         let page = fs::read_to_string(top().join(page)).unwrap();
-        let starts = page.match_indices("<config>\n").map(|(start, _)| start);
-        let ends = |start: usize| {
-            page[start..]
-                .find("\n</config>")
-                .map(|length| start + length)
-        };
-        let found = starts.filter_map(|start| Some(&page[start..ends(start)?]));
-        samples.extend(found.map(|text| format!("{text}\n</config>\n")));
+        for root in ["config", "pdconfig"] {
+            let start = format!("<{root}>\n");
+            let starts = page.match_indices(&start).map(|(at, _)| at);
+            let end = format!("\n</{root}>");
+            let ends = |start: usize| page[start..].find(&end).map(|length| start + length);
+            let found = starts.filter_map(|start| Some(&page[start..ends(start)?]));
+            samples.extend(found.map(|text| format!("{text}{end}\n")));
+        }
     }
     samples
 }
@@ -257,12 +276,12 @@ fn every_sample_is_valid() {
     }
 }
 
-/// A configuration that has every element.
+/// A configuration that has every element but those of [`OLD`].
 const WHOLE: &str = r#"<config>
   <service name="s" connectTimeout=".5" idleTimeout="7." halfClosedTimeout="0">
     stray text <note lang="en">with <b xmlns="urn:x">anything</b></note>
     <listen ip="*:8080"/>
-    <group name="g" scheduler="leastc,sticky"><host name="h" ip="127.0.0.1:1" weight="01000" state="drain"/></group>
+    <group name="g" scheduler="leastc,sticky"><host name="h" ip="127.0.0.1:1" weight="01000000" state="drain"/></group>
     <group name="old" scheduler="leastconns" enable="Nonsense"><client name="h" ip="127.0.0.1:1"/></group>
     <enable group="g"/>
   </service>
@@ -272,45 +291,77 @@ const WHOLE: &str = r#"<config>
     <user name="u" password="x" access="ReadOnly"><key>KEY</key></user>
   </admin>
   <manager><hostCheck interval="1"/><configCheck/><heartbeat/></manager>
-  <control socket="/x"/>
+  <control socket="/x" amp="No" ampSocket="/y" ampMode="0666"/>
   <logging file="/x" connections="true"/>
 </config>
+"#;
+
+/// A configuration that has old forms of some.
+const OLD: &str = r#"<pdconfig>
+  <service name="s">
+    <listen ip="*:8080"/>
+    <group name="g" scheduler="leastconns"><client ip="127.0.0.1:1"/></group>
+    <enable group="g"/>
+  </service>
+  <admin listen="localhost:7000" secure="secure" refresh="False">
+    <user name="u" password="x" access="full"/>
+  </admin>
+  <checktime time="120"/>
+  <control socket="None"/>
+</pdconfig>
 "#;
 
 /// A key as users have it; it is nobody's.
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEVERUVFRUVFRUVFRUVFRUVFRUVFRUVFRUVFRUVFRUVF";
 
-/// What is wrong with each element of it in turn, and with its attributes.
-fn wrong() -> Vec<String> {
+/// Each element of it made wrong in turn, and its attributes.
+fn wrong_elements(whole: &str) -> Vec<String> {
     let mut wrong = Vec::new();
-    for element in schema().iter().filter(|element| element.name != "note") {
+    let is_there = |element: &&ElementSchema| {
+        let end = |text: &str| text.starts_with([' ', '>', '/']);
         let start = format!("<{}", element.name);
-        let at = |text: &str, it: &str| WHOLE.replacen(text, it, 1);
+        element.name != "note"
+            && whole
+                .match_indices(&start)
+                .any(|(at, it)| end(&whole[at + it.len()..]))
+    };
+    for element in schema().iter().filter(is_there) {
+        let start = format!("<{}", element.name);
+        let at = |text: &str, it: &str| whole.replacen(text, it, 1);
         wrong.push(at(&start, &format!("{start} nobodyKnows=\"this\"")));
-        if element.name != "config" {
+        if !element.name.ends_with("config") {
             wrong.push(at(&start, &format!("<nobodyKnows/>{start}")));
         }
         for attribute in element.attributes.iter().filter(|it| it.required) {
-            let position = WHOLE.find(&format!("{start} ")).unwrap();
-            let (before, rest) = WHOLE.split_at(position);
+            let position = whole.find(&format!("{start} ")).unwrap();
+            let (before, rest) = whole.split_at(position);
             let named = format!(" {}=\"", attribute.name);
             let (kept, value) = rest.split_once(&named).unwrap();
             let (_, behind) = value.split_once('"').unwrap();
             wrong.push(format!("{before}{kept}{behind}"));
         }
     }
+    wrong
+}
+
+fn wrong() -> Vec<String> {
+    let mut wrong = [wrong_elements(WHOLE), wrong_elements(OLD)].concat();
+    wrong.push(OLD.replacen("refresh=\"False\"", "refresh=\"never\"", 1));
+    wrong.push(OLD.replacen("time=\"120\"", "time=\"2m\"", 1));
     let values = [
         ("ReadOnly", "reader"),
         ("leastc,sticky", "leastc,stick"),
-        ("01000", "1001"),
+        ("01000000", "1000001"),
         ("drain", "drained"),
+        ("\"No\"", "\"nope\""),
+        ("0666", "1777"),
         ("\".5\"", "\"5s\""),
         ("name=\"h\"", "name=\"\""),
     ];
     wrong.extend(values.map(|(good, bad)| WHOLE.replacen(good, bad, 1)));
     let doubled = [
-        "<control socket=\"/x\"/>",
+        "<control socket=\"/x\" amp=\"No\" ampSocket=\"/y\" ampMode=\"0666\"/>",
         "<enable group=\"g\"/>",
         "<heartbeat/>",
     ];
@@ -322,9 +373,11 @@ fn wrong() -> Vec<String> {
 #[test]
 #[ignore = "needs xmllint"]
 fn what_the_reader_refuses_for_its_form_is_not_valid() {
-    let whole = WHOLE.replace("KEY", KEY);
-    read(whole.as_bytes()).unwrap();
-    assert_eq!(verdicts(&[whole]), [true]);
+    let valid = [WHOLE.replace("KEY", KEY), OLD.to_owned()];
+    for text in &valid {
+        read(text.as_bytes()).unwrap();
+    }
+    assert_eq!(verdicts(&valid), [true, true]);
     let wrong: Vec<String> = wrong()
         .iter()
         .map(|text| text.replace("KEY", KEY))

@@ -15,14 +15,14 @@ use support::host::Host;
 use txlb::config::Config;
 use txlb::director::{By, Finish, Fixture, Signal};
 
-fn weigh(weight: u16) -> String {
+fn weigh(weight: u32) -> String {
     format!("setWeight service=web group=main name=a weight={weight}")
 }
 
 /// A fixture that tells what it is asked, and refuses one thing.
 struct Tale {
     told: Arc<Mutex<Vec<String>>>,
-    refuses_after: u16,
+    refuses_after: u32,
 }
 
 struct Undo(Arc<Mutex<Vec<String>>>, Option<&'static str>);
@@ -62,7 +62,7 @@ fn a_fixture_that_cannot_follow_stops_the_change_and_the_others_undo_it() {
     };
     let mut office = Office::open_with(
         &web("", "roundr", &[host.address()]),
-        vec![tale(u16::MAX), tale(9)],
+        vec![tale(u32::MAX), tale(9)],
     );
     let told = || std::mem::take(&mut *told.lock().unwrap());
     office.order(&[&weigh(5)]);

@@ -9,57 +9,21 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use support::config::web;
+use support::peer::{Peer, free_address};
 use support::txlb::{Folder, Txlb};
 use support::{PATIENCE, until};
 
 /// Clients that ask at the same time.
 const CLIENTS: usize = 200;
-
-/// A program that is ended with the test.
-struct Peer(Child);
-
-impl Peer {
-    fn start(program: &str, arguments: &[&str], address: SocketAddr) -> Peer {
-        let child = Command::new(program)
-            .args(arguments)
-            .stdout(Stdio::null())
-            .spawn();
-        let peer = Peer(child.unwrap_or_else(|error| panic!("{program}: {error}")));
-        until(program, || TcpStream::connect(address).is_ok());
-        peer
-    }
-
-    /// Lets it finish what it is doing.
-    fn quit(mut self) {
-        let pid = rustix::process::Pid::from_child(&self.0);
-        rustix::process::kill_process(pid, Signal::QUIT).unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-}
 
 /// One nginx that answers with its name, in the foreground, as one process, so
 /// that ending it ends all of it.

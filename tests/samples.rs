@@ -77,10 +77,10 @@ fn the_samples_start_and_serve() {
     }
 }
 
-/// PythonDirector's dialect: `<client>`, `<enable>`, long names of schedulers,
-/// the door as an attribute, `<manager>` with one.
+/// PythonDirector's dialect: `<pdconfig>`, `<client>`, `<enable>`, long names of
+/// schedulers, the page as attributes, `<checktime>`.
 const OLD: &str = r#"<!-- A director of old -->
-<config>
+<pdconfig>
   <service name="Www">
     <listen ip="127.0.0.1:0"/>
     <listen ip="0.0.0.0:0"/>
@@ -101,12 +101,40 @@ const OLD: &str = r#"<!-- A director of old -->
     </group>
     <enable group="only"/>
   </service>
-  <admin listen="127.0.0.1:0">
+  <admin listen="127.0.0.1:0" refresh="10">
     <user name="root" password="..xpoEyRReGzk" access="full"/>
     <user name="guest" password="..xpoEyRReGzk" access="readonly"/>
   </admin>
-  <manager hostCheckInterval="10.0"/>
-</config>
+  <checktime time="120"/>
+</pdconfig>
+"#;
+
+/// What Apple's calendar server wrote for a PythonDirector of its own.
+const CALENDAR: &str = r#"
+<pdconfig>
+
+    <service name="Www">
+        <listen ip=":0" />
+<listen ip="127.0.0.1:0" />
+    <group name="main" scheduler="leastconns">
+        <host name="caldav-8009" ip="HOST-A" />
+<host name="caldav-8010" ip="HOST-B" />
+        </group>
+        <enable group="main" />
+    </service>
+
+
+    <service name="Mail">
+        <listen ip=":0" />
+    <group name="main" scheduler="leastconnsrr">
+        <host name="caldav-8443" ip="HOST-A" />
+<host name="caldav-8444" ip="HOST-C" />
+        </group>
+        <enable group="main" />
+    </service>
+
+    <control socket="CONTROL" />
+</pdconfig>
 "#;
 
 /// txLoadBalancer's dialect, as it was written by hand and by itself.
@@ -133,7 +161,7 @@ const NEW: &str = r#"<?xml version="1.0"?>
     </group>
   </service>
   <admin>
-    <web listen="*:0" enable="true" secure="true" refresh="10"/>
+    <web secure="True" enable="True" listen="*:0" refresh="False" />
     <ssh listen="None" enable="False"/>
     <user name="admin" password="..xpoEyRReGzk" access="full"/>
   </admin>
@@ -142,20 +170,22 @@ const NEW: &str = r#"<?xml version="1.0"?>
     <configCheck interval="10" enable="false"/>
     <heartbeat interval="20" enable="false"/>
   </manager>
+  <control socket="None" />
 </config>
 "#;
 
 #[test]
 fn files_of_both_ancestors_run_and_serve_on_all_listeners() {
-    for dialect in [OLD, NEW] {
+    for dialect in [OLD, CALENDAR, NEW] {
         let hosts = ["a", "b", "c"].map(Host::new);
-        let mut config = dialect.to_owned();
+        let folder = Folder::new();
+        let mut config = dialect.replace("CONTROL", text(&folder.file("pydir.sock")));
         for (letter, host) in ["A", "B", "C"].into_iter().zip(&hosts) {
             config = config.replace(&format!("HOST-{letter}"), &host.address().to_string());
         }
         let mut txlb = Txlb::start(&config);
         let www = txlb.addresses("Www");
-        assert_eq!(www.len(), 2);
+        assert!(www.len() >= 2, "{www:?}");
         assert_eq!(
             www.iter()
                 .map(|address| who_in_turn(*address, 2))
@@ -177,9 +207,9 @@ fn files_of_both_ancestors_run_and_serve_on_all_listeners() {
 fn an_ancestors_log_is_written_where_its_file_says() {
     let folder = Folder::new();
     let log = folder.file("director.log");
-    let logging = format!("<logging file=\"{}\"/></config>", text(&log));
+    let logging = format!("<logging file=\"{}\"/></pdconfig>", text(&log));
     let config = OLD
-        .replace("</config>", &logging)
+        .replace("</pdconfig>", &logging)
         .replace("HOST-", "127.0.0.1:900");
     let config = config
         .replace("900A", "9001")
@@ -190,5 +220,51 @@ fn an_ancestors_log_is_written_where_its_file_says() {
     support::until("it has started", || {
         std::fs::read_to_string(&log).is_ok_and(|text| text.contains(" runs as process "))
     });
+    assert_eq!(txlb.stop(), Some(0));
+}
+
+/// What the page of an ancestor was before July 2008, and a group that does not exist.
+const NOT_ENABLED: &str = r#"<pdconfig>
+  <service name="web">
+    <listen ip="0.0.0.0:8080"/>
+    <group name="servers" scheduler="roundrobin"><host name="a" ip="127.0.0.1:7001"/></group>
+    <enable group="web"/>
+  </service>
+  <admin listen="localhost:7000" secure="secure" refresh="10">
+    <user name="admin" password="..xpoEyRReGzk" access="full"/>
+  </admin>
+</pdconfig>
+"#;
+
+#[test]
+fn a_file_that_was_an_error_for_its_own_program_is_one_still() {
+    let folder = Folder::new();
+    let file = folder.write("config.xml", NOT_ENABLED);
+    let checked = run(&["-t", "-f", text(&file)]);
+    let why = "5:13: service \"web\" has no group \"web\": allowed here: \"servers\"";
+    assert_eq!(checked.status, Some(65));
+    assert_eq!(checked.stderr, format!("{}:{why}\n", file.display()));
+    let mended = NOT_ENABLED.replace("group=\"web\"", "group=\"servers\"");
+    let file = folder.write("mended.xml", mended);
+    let shown = run(&["-T", "-f", text(&file)]);
+    assert_eq!(shown.status, Some(0), "{shown:?}");
+    let web = r#"<web listen="localhost:7000" enable="true" secure="true" refresh="10"/>"#;
+    assert!(shown.stdout.contains(web), "{}", shown.stdout);
+}
+
+#[test]
+fn a_control_socket_called_none_is_made_nowhere() {
+    let folder = Folder::new();
+    let config = NEW.replace("HOST-", "127.0.0.1:900A");
+    let config = config
+        .replace("AA", "1")
+        .replace("AB", "2")
+        .replace("AC", "3");
+    let file = folder.write("config.xml", config);
+    let mut command = support::txlb::command(&["-f", text(&file)]);
+    command.current_dir(folder.path());
+    let mut txlb = Txlb::spawn(command, folder);
+    txlb.wait_for(" runs as process ");
+    assert!(!txlb.folder.file("None").exists());
     assert_eq!(txlb.stop(), Some(0));
 }

@@ -23,7 +23,7 @@ const TEXT: &str = "<config>
 </config>
 ";
 
-fn with_weight(weight: u16) -> String {
+fn with_weight(weight: u32) -> String {
     TEXT.replace("weight='1'", &format!("weight='{weight}'"))
 }
 
@@ -38,7 +38,7 @@ fn opened(folder: &Folder, text: &str) -> (PathBuf, File, Config) {
     (path, file, reading.config)
 }
 
-fn weigh(config: &mut Config, weight: u16) {
+fn weigh(config: &mut Config, weight: u32) {
     config.services[0].groups[0].hosts[0].weight = weight;
 }
 
@@ -46,7 +46,7 @@ fn weigh(config: &mut Config, weight: u16) {
 fn save(
     file: &mut File,
     config: &mut Config,
-    weight: u16,
+    weight: u32,
     force: bool,
 ) -> Result<Saved, SaveError> {
     weigh(config, weight);

@@ -31,7 +31,7 @@ const PATH: &str = "TXLB_TEST_PATH";
 const NOBODY: u32 = 65_534;
 
 /// Two configurations of some size, so that half of one would be noticed.
-fn text(weight: u16) -> String {
+fn text(weight: u32) -> String {
     let hosts: String = (0..40)
         .map(|number| format!("<host name='{number}' ip='a:1' weight='{weight}'/> <!-- -->\n"))
         .collect();
@@ -41,7 +41,7 @@ fn text(weight: u16) -> String {
     )
 }
 
-fn parsed(weight: u16) -> Config {
+fn parsed(weight: u32) -> Config {
     config::read(text(weight).as_bytes()).unwrap().config
 }
 

@@ -19,6 +19,7 @@ fn everything_that_is_to_be_read_is_there() {
         ("/running", "text/html; charset=utf-8"),
         ("/live", "text/html; charset=utf-8"),
         ("/style.css", "text/css; charset=utf-8"),
+        ("/refreshing.css", "text/css; charset=utf-8"),
         ("/script.js", "text/javascript; charset=utf-8"),
         ("/icon.svg", "image/svg+xml"),
         ("/running.txt", "text/plain; charset=utf-8"),
@@ -29,18 +30,27 @@ fn everything_that_is_to_be_read_is_there() {
         ("/metrics", "text/plain; version=0.0.4; charset=utf-8"),
         ("/stats;csv", "text/plain; charset=utf-8"),
         ("/stats;csv;norefresh", "text/plain; charset=utf-8"),
+        ("/stats/;csv", "text/plain; charset=utf-8"),
         ("/api/status", "application/json"),
         ("/api/sessions", "application/json"),
         ("/api/help?verb=addHost", "application/json"),
     ];
     for (path, kind) in kinds {
-        let is_part = ["/live", "/icon.svg", "/style.css", "/script.js"].contains(&path);
+        let parts = [
+            "/live",
+            "/icon.svg",
+            "/style.css",
+            "/refreshing.css",
+            "/script.js",
+        ];
+        let is_part = parts.contains(&path);
         let written = path
             .split('?')
             .next()
             .unwrap()
             .replace("/api/help", "/api/")
-            .replace(";norefresh", "");
+            .replace(";norefresh", "")
+            .replace("/;", ";");
         assert!(
             is_part || MANUAL.contains(&written),
             "{path} is not in txlb(8)"
@@ -225,47 +235,85 @@ fn pages_elsewhere_change_nothing_and_see_nothing() {
 }
 
 #[test]
-fn a_button_needs_the_page_it_is_on() {
-    let mut page = Page::open();
-    let (token, generation) = (page.hidden("token"), page.hidden("generation"));
-    for wrong in ["", "0", &token[1..], &format!("{token}0")] {
-        let reply = page
-            .button("drainHost", wrong, &generation)
+fn what_runs_is_told_in_lines() {
+    let page = Page::open();
+    let at = page.txlb.address();
+    let host = page.host.address();
+    page.tell(
+        "newGroup",
+        &[("service", "web"), ("group", "a b"), ("scheduler", "rand")],
+    );
+    let keys = [
+        ("service", "web"),
+        ("group", "a b"),
+        ("name", "c/d"),
+        ("ip", "x.invalid:80"),
+    ];
+    assert_eq!(page.tell("addHost", &keys).status, 200);
+    assert_eq!(page.tell("drainHost", &keys[..3]).status, 200);
+    assert_eq!(
+        page.look("/running.txt").body,
+        format!(
+            "service web {at} main\ngroup main enabled\nhost a {host} 0 -\n\
+             group a%20b inactive\ndisabled c%2Fd x.invalid:80 drain -\n"
+        )
+    );
+}
+
+#[test]
+fn old_calls_say_which_post_does_it_now_and_a_post_does_it() {
+    let page = Page::open();
+    let generation = page.generation();
+    for verb in [
+        "addHost",
+        "delHost",
+        "delAllHosts",
+        "enableGroup",
+        "changeScheduler",
+        "addUser",
+        "delUser",
+        "newService",
+        "newGroup",
+        "delGroup",
+        "closeLog",
+        "retryHost",
+        "hostAdminDown",
+        "hostAdminUp",
+        "shutdown",
+    ] {
+        let path = format!("/{verb}?service=web&group=main&name=a&ip=127.0.0.1:1&user=admin");
+        assert_eq!(Ask::get(page.address, &path).send().status, 401);
+        let reply = Ask::get(page.address, &path)
             .by(ADMIN)
+            .host("evil.example")
             .send();
-        assert_eq!(reply.status, 403, "{wrong}: {reply:?}");
+        assert_eq!(reply.status, 421);
+        for method in ["GET", "HEAD", "PUT"] {
+            let reply = Ask::get(page.address, &path)
+                .method(method)
+                .by(ADMIN)
+                .send();
+            assert_eq!(reply.status, 405, "{verb}: {reply:?}");
+            assert_eq!(reply.header("Allow"), Some("POST"), "{verb}");
+        }
+        let told = page.look(&path).body;
+        let starts = format!("{verb} takes POST now: POST /api/");
+        assert!(
+            told.starts_with(&starts) && told.lines().count() == 1,
+            "{told}"
+        );
     }
-    assert_eq!(page.generation().to_string(), generation);
-
-    let reply = page
-        .button("drainHost", &token, &generation)
-        .by(ADMIN)
-        .send();
-    assert_eq!(reply.status, 303, "{reply:?}");
-    let place = reply.header("Location").unwrap().to_owned();
-    assert!(place.starts_with("/?notice="), "{place}");
-    let shown = page.look(&place).body;
-    assert!(shown.contains("Done: drainHost service=web"), "{shown}");
-    assert!(
-        !page.look(&place).body.contains("Done: drainHost"),
-        "shown twice"
-    );
-    page.txlb
-        .wait_for("drainHost service=web group=main name=a, was state=up; by user admin from");
-
-    // The page that was shown before the change does not know of it.
-    let reply = page
-        .button("hostAdminUp", &token, &generation)
-        .by(ADMIN)
-        .send();
-    let place = reply.header("Location").unwrap().to_owned();
-    let shown = page.look(&place).body;
-    assert!(
-        shown.contains("the configuration has changed meanwhile"),
-        "{shown}"
-    );
-    assert!(page.look("/config.xml").status == 200);
-    assert!(page.look("/running.xml").body.contains("state=\"drain\""));
+    assert_eq!(page.generation(), generation);
+    let host = [("service", "web"), ("group", "main"), ("host", "a")];
+    let post = |fields: &[(&str, &str)]| Ask::post(page.address, "/hostAdminDown", fields);
+    assert_eq!(post(&host).by(GUEST).send().status, 403);
+    let evil = post(&host).by(ADMIN).with("Sec-Fetch-Site", "cross-site");
+    assert_eq!(evil.send().status, 403);
+    assert_eq!(page.generation(), generation);
+    let reply = post(&host).by(ADMIN).send();
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert!(reply.body.starts_with("{\"ok\":true,"), "{reply:?}");
+    assert!(page.look("/running.xml").body.contains("state=\"down\""));
 }
 
 #[test]

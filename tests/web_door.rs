@@ -208,7 +208,7 @@ fn requests_that_are_none_are_refused_in_words() {
     }
     let long = format!(
         "GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
-        "y".repeat(9000)
+        "y".repeat(33_000)
     );
     assert_eq!(raw(page.address, long.as_bytes()).status, 431);
     assert_eq!(who_in_turn(page.txlb.address(), 1), "a");

@@ -14,10 +14,11 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 
 use httparse::{Header, Status};
 
-/// The request line and the headers together.
-const MAX_HEAD: usize = 8 * 1024;
+/// The request line and the headers together. On localhost, browsers send along the
+/// cookies that other programs there have set.
+const MAX_HEAD: usize = 32 * 1024;
 
-const MAX_HEADERS: usize = 64;
+const MAX_HEADERS: usize = 100;
 
 const MAX_BODY: usize = 256 * 1024;
 
@@ -37,6 +38,8 @@ pub(super) struct Request {
     pub(super) origin: Option<String>,
     /// `Sec-Fetch-Site`: what the browser says of who asks.
     pub(super) fetch_site: Option<String>,
+    /// `X-Forwarded-Host`: what a proxy says it was called, the one nearest to the client.
+    pub(super) forwarded_host: Option<String>,
     pub(super) authorization: Option<String>,
     pub(super) content_type: Option<String>,
     pub(super) body: Vec<u8>,
@@ -74,7 +77,7 @@ pub(super) fn read<S: Read + Write>(
     stream: &mut S,
     before_body: impl FnOnce(&mut S),
 ) -> Result<Request, Trouble> {
-    let mut reader = BufReader::with_capacity(MAX_HEAD, stream);
+    let mut reader = BufReader::new(stream);
     let (mut request, announced) = parse(&read_head(&mut reader)?)?;
     before_body(reader.get_mut());
     if announced.expects && reader.buffer().is_empty() {
@@ -150,19 +153,26 @@ fn take_headers(headers: &[Header<'_>], request: &mut Request) -> Result<Announc
     let mut announced = Announced::default();
     let mut length = None;
     for Header { name, value } in headers {
-        let value = text(value)?;
         match name.to_ascii_lowercase().as_str() {
             "host" => once(&mut request.host, value)?,
             "origin" => once(&mut request.origin, value)?,
             "sec-fetch-site" => once(&mut request.fetch_site, value)?,
+            "x-forwarded-host" if request.forwarded_host.is_none() => {
+                let first = text(value)?
+                    .split(',')
+                    .next()
+                    .map(|it| it.trim().to_owned());
+                request.forwarded_host = first;
+            }
             "authorization" => once(&mut request.authorization, value)?,
             "content-type" => once(&mut request.content_type, value)?,
             "content-length" => once(&mut length, value)?,
             // Where two readers disagree about where a body ends, one of them reads
             // part of it as a request.
             "transfer-encoding" => return refuse(501, "Transfer-Encoding is not understood"),
-            "expect" if value.eq_ignore_ascii_case("100-continue") => announced.expects = true,
+            "expect" if value.eq_ignore_ascii_case(b"100-continue") => announced.expects = true,
             "expect" => return refuse(417, "this cannot be expected"),
+            // Cookies and others, whatever is in them: nobody reads them here.
             _ => {}
         }
     }
@@ -190,8 +200,8 @@ fn text(value: &[u8]) -> Result<String, Trouble> {
 }
 
 /// What is said twice may be understood in two ways.
-fn once(place: &mut Option<String>, value: String) -> Result<(), Trouble> {
-    match place.replace(value) {
+fn once(place: &mut Option<String>, value: &[u8]) -> Result<(), Trouble> {
+    match place.replace(text(value)?) {
         None => Ok(()),
         Some(_) => refuse(400, "a header is there twice"),
     }

@@ -25,6 +25,8 @@ mod listeners;
 mod metrics;
 #[cfg(feature = "web")]
 mod pages;
+#[cfg(feature = "web")]
+mod running;
 #[cfg(any(feature = "web", feature = "ssh"))]
 mod seats;
 #[cfg(feature = "logins")]

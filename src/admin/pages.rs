@@ -11,6 +11,7 @@ mod happenings;
 mod host;
 mod html;
 mod index;
+mod refresh;
 mod service;
 mod sessions;
 mod sparkline;
@@ -18,20 +19,23 @@ mod state;
 mod stored;
 mod verdict;
 
-use std::time::Duration;
-
 use self::document::Besides;
 use self::html::{Element, el};
+pub(super) use self::refresh::Refresh;
 use crate::config::Access;
 use crate::director::{Sessions, Status};
 
 /// The style sheet, at `/style.css`.
 pub(super) const STYLE: &str = include_str!("pages/style.css");
 
+/// What is different in a page that refreshes itself without a script, at
+/// `/refreshing.css`.
+pub(super) const STYLE_REFRESHING: &str = include_str!("pages/refreshing.css");
+
 /// What stands for the page in a browser's tab, at `/icon.svg`.
 pub(super) const ICON: &str = include_str!("pages/icon.svg");
 
-/// The script that renews the page, at `/script.js`.
+/// The script that refreshes the page, at `/script.js`.
 pub(super) const SCRIPT: &str = include_str!("pages/script.js");
 
 /// All that the page shows.
@@ -49,8 +53,8 @@ pub(super) struct View<'a> {
     pub(super) access: Access,
     /// What every form has to prove that it is from here.
     pub(super) token: &'a str,
-    /// How often the page renews itself; `None` never.
-    pub(super) refresh: Option<Duration>,
+    /// How often the page refreshes itself.
+    pub(super) refresh: Refresh,
     /// What came of the last press.
     pub(super) notice: Option<&'a Notice>,
 }
@@ -74,10 +78,11 @@ pub(super) fn page(view: &View<'_>) -> String {
     let body = el("body")
         .with(document::skip_link())
         .with(document::head(view))
-        .maybe(view.notice.map(document::notice))
+        .maybe(view.notice.map(|notice| document::notice(view, notice)))
         .with(main)
         .with(document::foot());
-    document::whole(&verdict.title(), Besides::LooksAndScript, body)
+    let refresh = view.refresh.without_script();
+    document::whole(&verdict.title(), "./", Besides::Page { refresh }, body)
 }
 
 /// What of the page changes, as one `<div id="live">`: the script puts it in place of the
@@ -87,13 +92,14 @@ pub(super) fn live(view: &View<'_>) -> String {
     living(view, &verdict::of(view.status)).into_text()
 }
 
-/// A small page for what cannot be shown or done.
-pub(super) fn error(status: u16, title: &str, text: &str) -> String {
+/// A small page for what cannot be shown or done. `home` leads from its path to the
+/// admin page.
+pub(super) fn error(home: &str, status: u16, title: &str, text: &str) -> String {
     let main = el("main")
         .attr("id", "main")
         .with(el("h1").text(&format!("{status} {title}")))
         .with(el("p").text(text))
-        .with(el("p").with(el("a").attr("href", "/").text("Go to the admin page")));
+        .with(el("p").with(el("a").attr("href", home).text("Go to the admin page")));
     let body = el("body").class("error").with(main);
     let besides = match status {
         // Who may not look here may not look there either, and would be asked for a
@@ -101,7 +107,7 @@ pub(super) fn error(status: u16, title: &str, text: &str) -> String {
         401 => Besides::Nothing,
         _ => Besides::Looks,
     };
-    document::whole(&format!("{status} {title}"), besides, body)
+    document::whole(&format!("{status} {title}"), home, besides, body)
 }
 
 fn living(view: &View<'_>, verdict: &verdict::Verdict<'_>) -> Element {

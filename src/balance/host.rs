@@ -28,7 +28,7 @@ pub struct Member {
     pub(super) host: Arc<Host>,
     pub(super) endpoint: Endpoint,
     pub(super) address: Option<SocketAddr>,
-    pub(super) weight: u16,
+    pub(super) weight: u32,
     pub(super) state: HostState,
     health: Health,
     since_ms: u64,
@@ -57,7 +57,7 @@ pub struct HostStatus<'a> {
     /// Where it is; `None` while its name has never been resolved.
     pub address: Option<SocketAddr>,
     /// Its share.
-    pub weight: u16,
+    pub weight: u32,
     /// What the operator wants of it.
     pub state: HostState,
     /// What is seen of it.
@@ -121,7 +121,7 @@ impl Member {
     }
 
     /// Its share, 0 to [`config::Host::MAX_WEIGHT`].
-    pub fn weight(&self) -> u16 {
+    pub fn weight(&self) -> u32 {
         self.weight
     }
 

@@ -17,6 +17,8 @@
 //! turns (by name, bytewise).
 
 use super::{Ask, HostId, Hosts, Pick, Scheduler};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::net::IpAddr;
 
 /// The table: a prime, and about a hundred times the hosts it is used for.
@@ -43,7 +45,7 @@ pub(super) struct Maglev {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Claimant {
     name: String,
-    weight: u16,
+    weight: u32,
     id: HostId,
 }
 
@@ -95,8 +97,8 @@ fn claimants(hosts: &Hosts) -> Vec<Claimant> {
 struct Walk {
     id: HostId,
     weight: u64,
-    /// What the rounds so far must have brought before its next turn.
-    due: u64,
+    /// How many slots it has claimed so far.
+    claimed: u64,
     slot: u64,
     skip: u64,
 }
@@ -117,17 +119,19 @@ fn build(claimants: &[Claimant]) -> Vec<HostId> {
         .map(|claimant| walk(claimant, slots))
         .collect();
     let mut table = vec![None; usize::try_from(slots).unwrap_or(0)];
-    let mut empty = if walks.is_empty() { 0 } else { table.len() };
-    let mut round = 0;
-    while empty > 0 {
-        round += 1;
-        for walk in &mut walks {
-            if empty > 0 && round * walk.weight >= walk.due {
-                walk.due += heaviest;
-                claim(walk, &mut table);
-                empty -= 1;
-            }
-        }
+    // The next claims, by round and then by host. Most rounds have no claim of most hosts:
+    // beside one of weight 1,000,000, going through all of them would take seconds.
+    let mut claims: BinaryHeap<_> = (0..walks.len()).map(|host| Reverse((1, host))).collect();
+    for _ in 0..table.len() {
+        let Some(Reverse((round, host))) = claims.pop() else {
+            break;
+        };
+        let walk = &mut walks[host];
+        claim(walk, &mut table);
+        walk.claimed += 1;
+        // A host claims a slot once a round at most, and in proportion to its weight.
+        let in_proportion = (walk.claimed * heaviest).div_ceil(walk.weight);
+        claims.push(Reverse((in_proportion.max(round + 1), host)));
     }
     table.into_iter().flatten().collect()
 }
@@ -137,7 +141,7 @@ fn walk(claimant: &Claimant, slots: u64) -> Walk {
     Walk {
         id: claimant.id,
         weight: claimant.weight.into(),
-        due: 0,
+        claimed: 0,
         slot: hash % slots,
         skip: finalise(hash ^ SKIP_SALT) % (slots - 1) + 1,
     }

@@ -10,13 +10,14 @@ pub(super) struct WeightedLeastConns {
     ranked: Ranked,
 }
 
-/// Sessions for a unit of weight, in units of 2^-32. Exact: with weights up to
-/// 1000 two quotients that differ do so by 10^-6 at least.
+/// Open sessions per unit of weight, in units of 2^-40. Exact: with weights up to
+/// 1,000,000 two quotients that differ do so by 10^-12 at least.
 fn key(member: &Member) -> (u64, u64) {
-    (
-        (u64::from(member.open()) << 32) / u64::from(member.weight().max(1)),
-        member.turn(),
-    )
+    /// More sessions than a host can have, and few enough for the shift.
+    const MOST_OPEN: u32 = (1 << 24) - 1;
+    let open = u64::from(member.open().min(MOST_OPEN));
+    let weight = u64::from(member.weight().max(1));
+    ((open << 40) / weight, member.turn())
 }
 
 impl Scheduler for WeightedLeastConns {

@@ -179,7 +179,7 @@ impl Builder {
 
     /// The host's share, from 0 to 1000; 1 where nothing is said.
     #[must_use]
-    pub fn weight(self, weight: u16) -> Builder {
+    pub fn weight(self, weight: u32) -> Builder {
         match (&self.service, &self.group, &self.host) {
             (Some(service), Some(group), Some(host)) => {
                 let keys = [

@@ -102,7 +102,7 @@ fn a_command_line_is_a_configuration() {
         .iter()
         .map(|host| (host.name.as_str(), host.weight))
         .collect();
-    assert_eq!(hosts, [("host.1", 5), ("host.2", 1)]);
+    assert_eq!(hosts, [("host.0", 5), ("host.1", 1)]);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         ("-L 80", "go together"),
         ("-B a:80", "go together"),
         ("-L 80 -B a:80,wait=3", "weight=N"),
-        ("-L 80 -B a:80,weight=1001", "0 to 1000"),
+        ("-L 80 -B a:80,weight=1000001", "0 to 1000000"),
         ("-L 80 -B a", "-B a:"),
         ("-L x:y -B a:80", "-L x:y:"),
         ("-L 80 -B a:80 -S best", "no such scheduler"),

@@ -31,7 +31,7 @@ pub(super) fn config(matches: &Matches) -> Result<Config, Exit> {
     let group = Group {
         name: "main".to_owned(),
         scheduler,
-        hosts: (1..)
+        hosts: (0..)
             .zip(&hosts)
             .map(|(number, text)| host(number, text))
             .collect::<Result<_, _>>()?,
@@ -67,7 +67,7 @@ fn host(number: usize, text: &str) -> Result<Host, Exit> {
                 .filter(|&weight| weight <= Host::MAX_WEIGHT);
             (
                 address,
-                weight.ok_or_else(|| bad("a weight is a number from 0 to 1000"))?,
+                weight.ok_or_else(|| bad("a weight is a number from 0 to 1000000"))?,
             )
         }
     };

@@ -94,7 +94,7 @@ pub(super) fn group(random: &mut Random, name: String) -> Group {
     let hosts = names(random, count).into_iter().map(|name| Host {
         name,
         address: address(random).parse().unwrap(),
-        weight: u16::try_from(random.below(1001)).unwrap(),
+        weight: u32::try_from(random.below(1_000_001)).unwrap(),
         state: *random.pick(&[HostState::Up, HostState::Drain, HostState::Down]),
     });
     let hosts = hosts.collect();
@@ -196,6 +196,9 @@ pub(super) fn config(random: &mut Random) -> Config {
         admin: random.maybe(admin),
         control: random.maybe(|random| Control {
             socket: path_of(random),
+            amp: random.below(2) == 0,
+            amp_socket: random.maybe(|random| path_of(random).join("amp")),
+            amp_mode: *random.pick(&[0o660, 0o666, 0o600, 0]),
         }),
         logging: Logging {
             file: random.maybe(path_of),

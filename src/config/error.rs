@@ -164,6 +164,8 @@ pub enum ErrorKind {
         service: String,
         /// What may have been meant.
         nearest: Option<String>,
+        /// The groups that there are.
+        allowed: Vec<String>,
     },
     /// An address that cannot be understood.
     BadAddress {

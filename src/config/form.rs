@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::read::NOWHERE;
 use super::{
     Admin, Chore, Config, Control, Group, Host, ListenAddress, Logging, Manager, Service, Ssh,
     Timeouts, User, Web,
@@ -141,7 +142,11 @@ pub(super) fn web(web: &Web) -> Form {
         said("listen", &door(web.listen.as_ref())),
         unless("enable", &web.enable, &true),
         unless("secure", &web.secure, &false),
-        unless("refresh", &seconds(web.refresh), &0),
+        unless(
+            "refresh",
+            &seconds(web.refresh),
+            &seconds(Some(Web::REFRESH)),
+        ),
         if_any("cert", web.cert.as_deref().map(path)),
         if_any("key", web.key.as_deref().map(path)),
         if_any("names", names),
@@ -202,7 +207,17 @@ fn chore(name: &'static str, chore: Chore, default: Chore) -> Form {
 }
 
 pub(super) fn control(control: &Control) -> Form {
-    leaf("control", vec![said("socket", &path(&control.socket))])
+    let attributes = vec![
+        said("socket", &path(&control.socket)),
+        unless("amp", &control.amp, &true),
+        if_any("ampSocket", control.amp_socket.as_deref().map(path)),
+        unless(
+            "ampMode",
+            &mode(control.amp_mode),
+            &mode(Control::default().amp_mode),
+        ),
+    ];
+    leaf("control", attributes)
 }
 
 pub(super) fn logging(logging: &Logging) -> Form {
@@ -221,7 +236,12 @@ pub(super) fn seconds(duration: Option<Duration>) -> String {
 }
 
 fn door(listen: Option<&ListenAddress>) -> String {
-    listen.map_or_else(|| "None".to_owned(), ToString::to_string)
+    listen.map_or_else(|| NOWHERE.to_owned(), ToString::to_string)
+}
+
+/// Permission bits as they are read.
+pub(super) fn mode(bits: u32) -> String {
+    format!("{bits:04o}")
 }
 
 pub(super) fn path(path: &Path) -> String {

@@ -3,6 +3,7 @@
 //! Whatever else stands there is shown as it is. Files themselves keep the hashes.
 
 use super::print::HIDDEN;
+use super::{Config, User};
 
 const ATTRIBUTE: &str = "password";
 
@@ -24,6 +25,32 @@ pub fn hide_passwords(text: &str) -> String {
         }
     }
     shown + rest
+}
+
+/// Makes two configurations equal in the passwords that a view has masked in one of them:
+/// a mask does not say what it hides. Returns how many there are.
+///
+/// A user who is masked in `to` and not in `from` at all is left out.
+pub fn leave_out_masked(from: &mut Config, to: &mut Config) -> usize {
+    let is_masked = |user: &User| user.password.as_deref() == Some(HIDDEN);
+    let Some(to) = &mut to.admin else { return 0 };
+    let before: &mut [User] = match &mut from.admin {
+        Some(admin) => &mut admin.users,
+        None => &mut [],
+    };
+    let mut masked = 0;
+    to.users.retain_mut(|user| {
+        let same = before.iter_mut().find(|other| other.name == user.name);
+        let is_left_out = is_masked(user) || same.as_deref().is_some_and(is_masked);
+        masked += usize::from(is_left_out);
+        match same {
+            Some(other) if is_left_out => other.password.clone_from(&user.password),
+            Some(_) => {}
+            None => return !is_left_out,
+        }
+        true
+    });
+    masked
 }
 
 /// How far it is into the value of an attribute whose name ends here, and what

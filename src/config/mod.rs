@@ -24,7 +24,7 @@ pub mod verb;
 pub use address::{AddressError, Endpoint, ListenAddress, ListenHost};
 pub use edit::{EditError, edit};
 pub use error::{Error, ErrorKind, Limit, Position};
-pub use mask::hide_passwords;
+pub use mask::{hide_passwords, leave_out_masked};
 pub use print::print;
 pub use public_key::public_key_bytes;
 pub use read::{
@@ -33,7 +33,7 @@ pub use read::{
 pub use scheduler::{Algorithm, OwnNames, Scheduler, is_own_name};
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Everything a file says: what to balance, and how to run.
@@ -142,15 +142,15 @@ pub struct Host {
     pub name: String,
     /// Where it listens.
     pub address: Endpoint,
-    /// Its share, 0 to 1000; 0 takes it out of service.
-    pub weight: u16,
+    /// Its share, 0 to [`Host::MAX_WEIGHT`]; 0 takes it out of service.
+    pub weight: u32,
     /// What the operator wants of it.
     pub state: HostState,
 }
 
 impl Host {
     /// The heaviest a host may be.
-    pub const MAX_WEIGHT: u16 = 1000;
+    pub const MAX_WEIGHT: u32 = 1_000_000;
 
     /// Whether the operator lets it have new sessions.
     pub fn in_service(&self) -> bool {
@@ -202,7 +202,7 @@ pub struct Web {
     pub enable: bool,
     /// HTTPS instead of HTTP.
     pub secure: bool,
-    /// How often the page renews itself; `None` never does.
+    /// How often the page refreshes itself ([`Web::REFRESH`]); `None` is never.
     pub refresh: Option<Duration>,
     /// A certificate (PEM) of the operator's own.
     pub cert: Option<PathBuf>,
@@ -213,13 +213,16 @@ pub struct Web {
 }
 
 impl Web {
+    /// How often the page refreshes itself unless something else is said.
+    pub const REFRESH: Duration = Duration::from_secs(30);
+
     /// What `<web listen="..."/>` amounts to; without a place to listen, not enabled.
     pub fn new(listen: Option<ListenAddress>) -> Self {
         Web {
             enable: listen.is_some(),
             listen,
             secure: false,
-            refresh: None,
+            refresh: Some(Web::REFRESH),
             cert: None,
             key: None,
             names: Vec::new(),
@@ -329,13 +332,40 @@ pub struct Chore {
 pub struct Control {
     /// Where the Unix socket is made.
     pub socket: PathBuf,
+    /// Whether AMP is spoken there, too (`amp`, true).
+    pub amp: bool,
+    /// Where a second socket is made, at which nothing but AMP is spoken.
+    pub amp_socket: Option<PathBuf>,
+    /// The permission bits of that second socket (`ampMode`, 0660).
+    pub amp_mode: u32,
+}
+
+impl Control {
+    /// A control socket at `socket`, with everything else as it is by default.
+    pub fn at(socket: impl Into<PathBuf>) -> Control {
+        Control {
+            socket: socket.into(),
+            amp: true,
+            amp_socket: None,
+            amp_mode: 0o660,
+        }
+    }
+
+    /// The paths of all its sockets.
+    pub fn sockets(&self) -> impl Iterator<Item = &Path> {
+        let sockets = [Some(&self.socket), self.amp_socket.as_ref()];
+        sockets.into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    /// Whether hosts may ask over AMP whose a connection is.
+    pub fn answers_amp(&self) -> bool {
+        self.amp || self.amp_socket.is_some()
+    }
 }
 
 impl Default for Control {
     fn default() -> Self {
-        Control {
-            socket: "/run/txlb/control.sock".into(),
-        }
+        Control::at("/run/txlb/control.sock")
     }
 }
 

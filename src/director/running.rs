@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::listeners::Wanted;
 use super::recovery::WatchedGroup;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Control};
 use crate::relay::{Group, Plan, Service, Tally};
 
 /// A service's name and a group's.
@@ -80,7 +80,7 @@ impl Running {
         Plan {
             doors,
             log_sessions: config.logging.connections,
-            notes_origins: config.control.is_some(),
+            notes_origins: config.control.as_ref().is_some_and(Control::answers_amp),
         }
     }
 

@@ -119,7 +119,7 @@ pub struct HostStatus {
     /// Where it is connected to; `None` while its name has no address.
     pub address: Option<SocketAddr>,
     /// Its share.
-    pub weight: u16,
+    pub weight: u32,
     /// What the operator wants of it.
     pub state: HostState,
     /// What is seen of it.

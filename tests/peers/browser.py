@@ -6,6 +6,7 @@ ends with an error at the first thing that is wrong. Who watches the browser mea
 is in browser_scene.py.
 """
 
+import re
 import sys
 from urllib.parse import urlsplit
 
@@ -53,7 +54,7 @@ def log_in(scene):
         expect(page.locator("#facts")).to_contain_text("admin, may change everything")
         for link in page.locator("footer a").all():
             path = link.get_attribute("href")
-            answer = page.request.get(scene.url + path.lstrip("/"))
+            answer = page.request.get(scene.url + path)
             assert answer.ok, f"{path}: {answer.status}"
             say(path, answer.headers["content-type"])
 
@@ -176,7 +177,7 @@ def stale_page(scene):
         notice(page, "Done")
 
 
-def renewal_switch(scene):
+def refresh_switch(scene):
     with scene.page() as page:
         page.clock.install()
         page.reload()
@@ -185,10 +186,10 @@ def renewal_switch(scene):
         first = time.inner_text()
         expect(switch).to_be_checked()
         expect(time).not_to_have_text(first)
-        expect(page.locator("#renewed")).to_contain_text("last at")
+        expect(page.locator("#refreshed")).to_contain_text("last at")
         figures, asked = page.locator(".service > .figures"), []
         # There is a second until the next one.
-        with page.expect_response("**/live"):
+        with page.expect_response("**/live*"):
             pass
         switch.uncheck()
         page.on("request", lambda request: asked.append(urlsplit(request.url).path))
@@ -198,14 +199,30 @@ def renewal_switch(scene):
             page.evaluate("fetch('/healthz')")
         assert asked == ["/healthz"] * 2, asked
         expect(figures).to_contain_text(" 0 in all")
-        page.get_by_role("link", name="Renew now").click()
+        page.get_by_role("link", name="Refresh now").click()
         expect(figures).to_contain_text(" 3 in all")
         assert is_marked(page), "the page was loaded anew"
         page.reload()
         expect(switch).not_to_be_checked()
+        press(row(page, "one"), "Drain web:main/one")
+        notice(page, "drainHost")
+        expect(switch).not_to_be_checked()
+        page.get_by_role("link", name="Dismiss").click()
+        expect(page.locator("#notice")).to_have_count(0)
+        expect(switch).not_to_be_checked()
         switch.check()
         now = time.inner_text()
         expect(time).not_to_have_text(now)
+    # As the address says, whatever the file says.
+    scene.url += "?refresh=0"
+    with scene.page() as page:
+        expect(page.get_by_role("switch")).not_to_be_checked()
+        page.get_by_role("switch").check()
+        now = page.locator("#facts time").inner_text()
+        expect(page.locator("#facts time")).not_to_have_text(now)
+        press(row(page, "two"), "Drain web:main/two")
+        notice(page, "drainHost")
+        expect(page.get_by_role("switch")).to_be_checked()
 
 
 def typing_stays(scene):
@@ -295,12 +312,60 @@ def nasty_names(scene):
         fits(page)
 
 
+def refresh_without_script(scene):
+    with scene.page(java_script_enabled=False) as page:
+        figures = page.locator(".service > .figures")
+        scene.visit(2)
+        expect(figures).to_contain_text(" 2 in all")
+        # What would be lost by it is not there, but where it is not refreshed.
+        drain = row(page, "one").get_by_role("button", name="Drain")
+        expect(drain).to_be_visible()
+        for lost in ("summary:visible", "#live input:visible"):
+            for what in page.locator(lost).all():
+                raise AssertionError(f"{what.inner_text()!r} can be lost")
+        expect(row(page, "three").locator("td.n").last).to_contain_text("2")
+        picture(page, "no-javascript-refreshing", full_page=True)
+        group(page, "main").get_by_role("link", name="Change… web:main", exact=True).click()
+        expect(page).to_have_url(re.compile(r"/\?change#g\.web\.main$"))
+        main = group(page, "main")
+        unfold(main, "Add a host…")
+        name = main.get_by_label("Name", exact=True)
+        name.fill("half a name")
+        picture(page, "no-javascript-change", full_page=True)
+        # Another page is refreshed meanwhile, more often than this one would have been.
+        with scene.page(java_script_enabled=False) as other:
+            for _ in range(3):
+                with other.expect_navigation():
+                    pass
+        expect(name).to_have_value("half a name")
+        name.fill("six")
+        main.get_by_label("Address").fill(scene.places[3])
+        press(main, "Add host")
+        notice(page, "addHost")
+        # Back, and refreshed again.
+        expect(page.locator("#notice")).to_have_count(0)
+        scene.visit(2)
+        expect(figures).to_contain_text(" 4 in all")
+        page.get_by_role("link", name="Stop").click()
+        expect(page).to_have_url(re.compile(r"refresh=0$"))
+        expect(page.locator("noscript meta")).to_have_count(0)
+        press(row(page, "one"), "Drain web:main/one")
+        notice(page, "drainHost")
+        page.get_by_role("link", name="Dismiss").click()
+        page.get_by_role("link", name="Refresh now").click()
+        expect(page).to_have_url(re.compile(r"refresh=0$"))
+        page.get_by_role("link", name="Start, every 1 s").click()
+        scene.visit(2)
+        expect(figures).to_contain_text(" 6 in all")
+
+
 def without_script(scene):
+    scene.url += "?refresh=0"
     with scene.page(java_script_enabled=False) as page:
         expect(page.get_by_role("switch")).to_have_count(0)
         scene.hosts[1].stop()
         scene.visit(3)
-        page.get_by_role("link", name="Renew now").click()
+        page.get_by_role("link", name="Refresh now").click()
         expect(row(page, "two").locator(".state")).to_have_text("failed")
         picture(page, "no-javascript", full_page=True)
         press(row(page, "one"), "Drain web:main/one")
@@ -390,11 +455,11 @@ def narrow(scene):
 def txlb_is_gone(scene):
     with scene.page() as page:
         mark(page)
-        expect(page.locator("#renewed")).to_contain_text("last at")
-        page.route("**/live", lambda route: route.fulfill(status=204))
+        expect(page.locator("#refreshed")).to_contain_text("last at")
+        page.route("**/live*", lambda route: route.fulfill(status=204))
         trouble = page.locator("#trouble")
         expect(trouble).to_contain_text("txlb does not answer. What is shown is as of")
-        page.unroute("**/live")
+        page.unroute("**/live*")
         expect(trouble).to_be_hidden()
         assert is_marked(page), "the page was loaded anew"
 

@@ -49,6 +49,7 @@ impl Reply {
 }
 
 /// A request that is being put together.
+#[derive(Clone)]
 pub(crate) struct Ask {
     address: SocketAddr,
     method: &'static str,
@@ -82,6 +83,19 @@ impl Ask {
             body: fields.join("&"),
             ..Ask::get(address, path).with("Content-Type", kind)
         }
+    }
+
+    /// The same, to another path.
+    pub(crate) fn at(&self, path: &str) -> Ask {
+        Ask {
+            path: path.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// The same, asked of another server.
+    pub(crate) fn through(self, address: SocketAddr) -> Ask {
+        Ask { address, ..self }
     }
 
     pub(crate) fn method(self, method: &'static str) -> Ask {

@@ -14,6 +14,7 @@ pub(crate) mod desk;
 pub(crate) mod host;
 pub(crate) mod http;
 pub(crate) mod page;
+pub(crate) mod peer;
 pub(crate) mod proc;
 #[cfg(target_os = "linux")]
 pub(crate) mod pty;

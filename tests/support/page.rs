@@ -10,7 +10,7 @@ use super::txlb::Txlb;
 pub(crate) struct Page {
     pub(crate) txlb: Txlb,
     pub(crate) address: SocketAddr,
-    _host: Host,
+    pub(crate) host: Host,
 }
 
 impl Page {
@@ -21,7 +21,7 @@ impl Page {
         Page {
             address: page_of(&txlb),
             txlb,
-            _host: host,
+            host,
         }
     }
 

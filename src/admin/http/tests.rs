@@ -60,6 +60,7 @@ fn a_request_is_read_with_its_body_and_no_further() {
         host: some("x:1"),
         origin: some("http://x:1"),
         fetch_site: some("same-origin"),
+        forwarded_host: None,
         authorization: some("Basic eA=="),
         content_type: some("text/plain"),
         body: b"body".to_vec(),
@@ -96,11 +97,37 @@ fn what_can_be_understood_in_two_ways_is_refused() {
     ] {
         assert_eq!(refusal(format!("{line}\r\nHost: x\r\n\r\n")), 400, "{line}");
     }
-    assert_eq!(
-        refusal(b"GET / HTTP/1.1\r\nHost: x\r\nX: \xff\r\n\r\n"),
-        400
-    );
+    for header in ["Host", "Origin", "Authorization", "Content-Length"] {
+        let mut text = format!("GET / HTTP/1.1\r\nX: y\r\n{header}: ").into_bytes();
+        text.extend_from_slice(b"\xff\r\n\r\n");
+        assert_eq!(refusal(text), 400, "{header}");
+    }
     assert_eq!(refusal("\u{16}\u{3}\u{1}\n\n"), 400);
+}
+
+#[test]
+fn what_other_programs_have_set_as_cookies_does_no_harm() {
+    let cookies = "x".repeat(16 * 1024);
+    let head = format!("GET /a HTTP/1.1\r\nHost: x\r\nCookie: {cookies}\r\n");
+    let mut bytes = head.into_bytes();
+    bytes.extend_from_slice(b"Cookie: user=M\xfcller\r\nX: \xe3\x81\xff\r\n\r\n");
+    let got = read(&mut peer(&bytes), |_| {}).unwrap();
+    assert_eq!((got.path.as_str(), got.host.as_deref()), ("/a", Some("x")));
+}
+
+#[test]
+fn of_several_proxies_the_first_says_what_it_was_called() {
+    let of = |headers: &str| {
+        let text = format!("GET / HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n");
+        request(&text).forwarded_host
+    };
+    let named = |name: &str| Some(name.to_owned());
+    assert_eq!(of("X-Forwarded-Host: a.example , b"), named("a.example"));
+    assert_eq!(
+        of("X-Forwarded-Host: a:81\r\nX-Forwarded-Host: b"),
+        named("a:81")
+    );
+    assert_eq!(of("Y: z"), None);
 }
 
 #[test]

@@ -3,17 +3,18 @@
 //! None of it changes while the page is open, but by the script.
 
 use super::html::{Element, el};
+use super::refresh::query_of;
 use super::{Notice, View};
 
 /// What programs, and those who write them, find here.
 const LINKS: [(&str, &str); 7] = [
-    ("/running.xml", "file as saving would write it"),
-    ("/running.txt", "the same as plain text"),
-    ("/stored.xml", "file as stored"),
-    ("/diff", "changes not in the file"),
-    ("/api/status", "status as JSON"),
-    ("/metrics", "metrics for Prometheus"),
-    ("/stats;csv", "statistics as HAProxy has them"),
+    ("running.xml", "file as saving would write it"),
+    ("running.txt", "services, groups and hosts as plain text"),
+    ("stored.xml", "file as stored"),
+    ("diff", "changes not in the file"),
+    ("api/status", "status as JSON"),
+    ("metrics", "metrics for Prometheus"),
+    ("stats;csv", "statistics as HAProxy has them"),
 ];
 
 /// What the browser is to ask for besides.
@@ -21,17 +22,28 @@ const LINKS: [(&str, &str); 7] = [
 pub(super) enum Besides {
     Nothing,
     Looks,
-    LooksAndScript,
+    /// What the page needs, which refreshes itself every so many seconds where there is
+    /// no script.
+    Page {
+        refresh: Option<u64>,
+    },
 }
 
-/// A document around that body.
-pub(super) fn whole(title: &str, besides: Besides, body: Element) -> String {
+/// A document around that body. All links are relative, so that the page may be under
+/// any path of a reverse proxy; `home` leads to where the page is.
+pub(super) fn whole(title: &str, home: &str, besides: Besides, body: Element) -> String {
     let meta = |name, content| el("meta").attr("name", name).attr("content", content);
-    let style = el("link")
-        .attr("rel", "stylesheet")
-        .attr("href", "/style.css");
-    let icon = el("link").attr("rel", "icon").attr("href", "/icon.svg");
-    let script = el("script").attr("src", "/script.js").flag("defer");
+    let link = |rel, file| {
+        let href = format!("{home}{file}");
+        el("link").attr("rel", rel).attr("href", &href)
+    };
+    let looks = [link("stylesheet", "style.css"), link("icon", "icon.svg")];
+    let refresh = match besides {
+        Besides::Page { refresh } => refresh.map(without_script),
+        Besides::Nothing | Besides::Looks => None,
+    };
+    let script = matches!(besides, Besides::Page { .. })
+        .then(|| el("script").attr("src", "script.js").flag("defer"));
     let head = el("head")
         .with(el("meta").attr("charset", "utf-8"))
         .with(meta("viewport", "width=device-width, initial-scale=1"))
@@ -40,16 +52,28 @@ pub(super) fn whole(title: &str, besides: Besides, body: Element) -> String {
         .with(el("title").text(title))
         .with_all(
             (besides != Besides::Nothing)
-                .then_some([style, icon])
+                .then_some(looks)
                 .into_iter()
                 .flatten(),
         )
-        .maybe((besides == Besides::LooksAndScript).then_some(script));
+        .maybe(refresh)
+        .maybe(script);
     el("html")
         .attr("lang", "en")
         .with(head)
         .with(body)
         .into_document()
+}
+
+/// What a browser without a script does.
+fn without_script(seconds: u64) -> Element {
+    let refresh = el("meta")
+        .attr("http-equiv", "refresh")
+        .attr("content", &seconds.to_string());
+    let style = el("link")
+        .attr("rel", "stylesheet")
+        .attr("href", "refreshing.css");
+    el("noscript").with(refresh).with(style)
 }
 
 /// For those who come by keyboard.
@@ -60,13 +84,12 @@ pub(super) fn skip_link() -> Element {
         .text("Skip to how things stand")
 }
 
-/// The name, and what has to do with renewing. The script shows the switch: without it
-/// there is only the link.
+/// The name, and what has to do with refreshing.
 pub(super) fn head(view: &View<'_>) -> Element {
     let link = el("a")
-        .attr("href", "/")
+        .attr("href", &view.refresh.link())
         .attr("id", "now")
-        .text("Renew now");
+        .text("Refresh now");
     let trouble = el("p")
         .attr("id", "trouble")
         .attr("role", "alert")
@@ -76,38 +99,58 @@ pub(super) fn head(view: &View<'_>) -> Element {
         .attr("id", "said")
         .class("vh")
         .attr("role", "status");
+    let refreshing = el("p")
+        .class("refreshing")
+        .with(switch(view))
+        .with(links(view))
+        .text(" ")
+        .with(link);
     el("header")
         .with(el("h1").text("txlb"))
-        .with(
-            el("p")
-                .class("renewal")
-                .maybe(switch(view))
-                .text(" ")
-                .with(link),
-        )
+        .with(refreshing)
         .with(trouble)
         .with(said)
 }
 
-fn switch(view: &View<'_>) -> Option<Element> {
-    let seconds = view.refresh?.as_secs_f64().max(1.0);
+/// The script shows it.
+fn switch(view: &View<'_>) -> Element {
+    let seconds = view.refresh.when_on();
     let input = el("input")
         .attr("type", "checkbox")
         .attr("role", "switch")
-        .attr("id", "renew")
+        .attr("id", "refresh")
         .attr("data-seconds", &seconds.to_string())
         .attr("autocomplete", "off");
-    Some(
-        el("label")
-            .flag("hidden")
-            .with(input)
-            .text(&format!(" Renew every {seconds} s"))
-            .with(el("span").attr("id", "renewed")),
-    )
+    let input = match view.refresh.seconds() {
+        Some(_) => input.flag("checked"),
+        None => input,
+    };
+    el("label")
+        .flag("hidden")
+        .with(input)
+        .text(&format!(" Refresh every {seconds} s"))
+        .with(el("span").attr("id", "refreshed"))
+}
+
+/// The switch for those without a script.
+fn links(view: &View<'_>) -> Element {
+    let link = |seconds, text: &str| {
+        let href = format!("./{}", query_of(seconds));
+        el("a").attr("href", &href).text(text)
+    };
+    let (seconds, when_on) = (view.refresh.without_script(), view.refresh.when_on());
+    el("noscript").with(match seconds {
+        Some(_) => el("span")
+            .text(&format!("Refreshed every {when_on} s. "))
+            .with(link(0, "Stop")),
+        None => el("span")
+            .text("Not refreshed. ")
+            .with(link(when_on, &format!("Start, every {when_on} s"))),
+    })
 }
 
 /// What came of the last press.
-pub(super) fn notice(notice: &Notice) -> Element {
+pub(super) fn notice(view: &View<'_>, notice: &Notice) -> Element {
     let (class, role, word) = match notice.ok {
         true => ("notice good", "status", "Done"),
         false => ("notice bad", "alert", "Nothing was done"),
@@ -116,7 +159,7 @@ pub(super) fn notice(notice: &Notice) -> Element {
         "" => format!("{word}."),
         text => format!("{word}: {text}"),
     };
-    let dismiss = el("a").attr("href", "/").text("Dismiss");
+    let dismiss = el("a").attr("href", &view.refresh.link()).text("Dismiss");
     el("div")
         .attr("id", "notice")
         .class(class)

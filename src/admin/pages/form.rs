@@ -20,7 +20,7 @@ pub(super) fn form(view: &View<'_>, keys: &[(&'static str, &str)]) -> Option<Ele
     let always = [("token", view.token), ("generation", &generation)];
     let form = el("form")
         .attr("method", "post")
-        .attr("action", "/do")
+        .attr("action", &format!("do{}", view.refresh.query()))
         .attr("autocomplete", "off");
     Some(form.with_all(always.iter().chain(keys).map(|(key, value)| {
         el("input")
@@ -40,13 +40,32 @@ pub(super) fn button(verb: &'static str, label: &str, of: &str) -> Element {
     }
 }
 
-/// Something that one click only opens.
+/// A press that one click only prepares. Like everything of the class `prepared` it is
+/// hidden where the page refreshes itself without a script.
 pub(super) fn folded(summary: &str, of: &str) -> Element {
-    let summary = el("summary").text(summary);
-    el("details").with(match of {
-        "" => summary,
-        _ => summary.with(el("span").class("vh").text(&format!(" {of}"))),
+    el("details")
+        .class("prepared")
+        .with(of_which(el("summary").text(summary), of))
+}
+
+/// What is shown in place of all that is `prepared` about the element of that id: a link
+/// to where nothing is lost.
+pub(super) fn instead(view: &View<'_>, id: &str, of: &str) -> Option<Element> {
+    let is_needed = view.refresh.without_script().is_some() && view.access == Access::Full;
+    is_needed.then(|| {
+        let link = el("a")
+            .class("instead")
+            .attr("href", &view.refresh.change_link(id));
+        of_which(link.text("Change…"), of)
     })
+}
+
+/// Says aloud which of many alike it is.
+fn of_which(element: Element, of: &str) -> Element {
+    match of {
+        "" => element,
+        _ => element.with(el("span").class("vh").text(&format!(" {of}"))),
+    }
 }
 
 /// An input with its label in front of it.
@@ -55,12 +74,12 @@ pub(super) fn labelled(label: &str, input: Element) -> Element {
 }
 
 /// An input for a weight.
-pub(super) fn weight(weight: u16) -> Element {
+pub(super) fn weight(weight: u32) -> Element {
     el("input")
         .attr("type", "number")
         .attr("name", "weight")
         .attr("min", "0")
-        .attr("max", "1000")
+        .attr("max", "1000000")
         .attr("required", "")
         .value(&weight.to_string())
 }

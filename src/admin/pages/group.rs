@@ -4,13 +4,14 @@
 //! A host's row is `host`'s.
 
 use super::View;
-use super::form::{button, folded, form, labelled, weight};
+use super::form::{button, folded, form, instead, labelled, weight};
 use super::host::{self, Surroundings};
 use super::html::{Element, el, id};
 use super::sparkline;
 use super::state::{number_of, usable};
+use crate::config::HostState;
 use crate::director::words::count;
-use crate::director::{GroupStatus, ServiceStatus};
+use crate::director::{GroupStatus, HostStatus, ServiceStatus};
 
 const COLUMNS: [(&str, &str); 10] = [
     ("Host", ""),
@@ -28,6 +29,8 @@ const COLUMNS: [(&str, &str); 10] = [
 /// The group with all its hosts.
 pub(super) fn group(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Element {
     let enabled = group.name == service.enabled;
+    let id = id("g", &[&service.name, &group.name]);
+    let place = format!("{}:{}", service.name, group.name);
     let figures = format!("{}, {} open", group.scheduler, count(group.open as u64));
     let title = el("h3").text("Group ").name(&group.name).text(" ");
     let title = match enabled {
@@ -43,16 +46,33 @@ pub(super) fn group(view: &View<'_>, service: &ServiceStatus, group: &GroupStatu
         } else {
             enable(view, service, group)
         })
-        .maybe(add_host(view, service, group));
+        .maybe(add_host(view, service, group))
+        .maybe(instead(view, &id, &place));
     el("section")
         .class("group")
-        .attr("id", &id("g", &[&service.name, &group.name]))
+        .attr("id", &id)
         .attr(
             "aria-label",
             &format!("Group {} of {}", group.name, service.name),
         )
         .with(head)
+        .maybe(out_of_service(group, enabled))
         .with(hosts(view, service, group))
+}
+
+/// Why no host gets new sessions though none need have failed.
+fn out_of_service(group: &GroupStatus, enabled: bool) -> Option<Element> {
+    let in_service = |host: &HostStatus| host.state == HostState::Up && host.weight > 0;
+    let text = if group.hosts.is_empty() {
+        return None;
+    } else if group.hosts.iter().all(|host| host.weight == 0) {
+        "Every host of this group has weight 0: none gets new sessions."
+    } else if enabled && !group.hosts.iter().any(in_service) {
+        "No host of this group is in service: all new sessions end."
+    } else {
+        return None;
+    };
+    Some(el("p").class("bad").text(text))
 }
 
 fn hosts(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Element {

@@ -4,7 +4,7 @@
 //! is are `state`'s.
 
 use super::View;
-use super::form::{button, folded, force, form, weight};
+use super::form::{button, folded, force, form, instead, weight};
 use super::html::{Element, el, id};
 use super::sparkline::sparkline;
 use super::state::{State, number_of, place};
@@ -33,7 +33,7 @@ pub(super) fn row(view: &View<'_>, around: &Surroundings<'_>, host: &HostStatus)
     let now_ms = view.status.wall_ms;
     let totals = &host.totals;
     let number = |text: &str| el("td").class("n").text(text);
-    let row = el("tr").attr("id", &id("h", &[around.service, around.group, &host.name]));
+    let row = el("tr").attr("id", &row_id(around, host));
     let row = match &host.health {
         Health::Failed(why) if State::of(host) == State::Failed => row
             .class("failed")
@@ -51,6 +51,10 @@ pub(super) fn row(view: &View<'_>, around: &Surroundings<'_>, host: &HostStatus)
         .with(sparkline(&host.recent, around.peak))
         .with(weight_cell(view, around, host, &place))
         .maybe(buttons(view, around, host, &place))
+}
+
+fn row_id(around: &Surroundings<'_>, host: &HostStatus) -> String {
+    id("h", &[around.service, around.group, &host.name])
 }
 
 fn name(host: &HostStatus) -> Element {
@@ -119,7 +123,12 @@ fn weight_cell(
             let input = weight(host.weight).attr("aria-label", &format!("Weight of {place}"));
             let set = button("setWeight", "Set", "")
                 .attr("aria-label", &format!("Set weight of {place}"));
-            cell.with(form.with(input).with(set))
+            let shown = view.refresh.without_script().map(|_| {
+                let text = host.weight.to_string();
+                el("span").class("instead").text(&text)
+            });
+            cell.with(form.class("prepared").with(input).with(set))
+                .maybe(shown)
         }
     }
 }
@@ -149,7 +158,8 @@ fn buttons(
         HostState::Drain => form.with(up).with(down),
         HostState::Down => form.with(up).with(drain),
     };
-    Some(el("td").with(form.with(remove(around, host, place))))
+    let cell = el("td").with(form.with(remove(around, host, place)));
+    Some(cell.maybe(instead(view, &row_id(around, host), place)))
 }
 
 /// What is said before the last host that new sessions could go to is taken away.

@@ -128,7 +128,7 @@ impl Element {
 }
 
 /// An id, and a place to go to, that no other names give: whoever has it in hand keeps
-/// it when the page is renewed.
+/// it when the page is refreshed.
 pub(super) fn id(kind: &str, names: &[&str]) -> String {
     let mut id = kind.to_owned();
     for name in names {

@@ -1,10 +1,10 @@
-// Renews the page: fetches what is new and changes what differs, so that what somebody
+// Refreshes the page: fetches what is new and changes what differs, so that what somebody
 // types, has unfolded or has the focus on stays. The page is complete without it.
 "use strict";
 
 (() => {
   const live = document.getElementById("live");
-  const renew = document.getElementById("renew");
+  const refresh = document.getElementById("refresh");
   const now = document.getElementById("now");
   const trouble = document.getElementById("trouble");
   const said = document.getElementById("said");
@@ -12,7 +12,7 @@
 
   // How often, in milliseconds; how long an answer may take; how long a pointer that
   // has just moved onto a button keeps everything in its place.
-  const every = renew ? Number(renew.dataset.seconds) * 1000 : 0;
+  const every = Number(refresh.dataset.seconds) * 1000;
   const patience = Math.max(every, 10000);
   const hold = 5000;
 
@@ -84,8 +84,7 @@
     const news = downs().filter((it) => !before.has(it)).slice(0, 5);
     if (live.dataset.headline !== headline) news.push(live.dataset.headline);
     if (news.length) said.textContent = news.join(". ");
-    const renewed = document.getElementById("renewed");
-    if (renewed) renewed.textContent = ", last at " + asOf();
+    document.getElementById("refreshed").textContent = ", last at " + asOf();
   }
 
   function asOf() {
@@ -105,10 +104,10 @@
   }
 
   async function fetchLive() {
-    const answer = await fetch("/live", { cache: "no-store", signal: AbortSignal.timeout(patience) });
+    const answer = await fetch("live" + location.search, { cache: "no-store", signal: AbortSignal.timeout(patience) });
     denied = answer.status === 401 || answer.status === 403;
     if (denied) {
-      return complain("You are not logged in any more. What is shown is as of " + asOf() + ": renew the page.");
+      return complain("You are not logged in any more. What is shown is as of " + asOf() + ": load the page anew.");
     }
     if (!answer.ok) throw new Error(answer.status);
     const text = await answer.text();
@@ -119,7 +118,7 @@
     if (!isPointedAt()) show(fresh);
   }
 
-  async function renewNow() {
+  async function refreshNow() {
     if (asking) return;
     asking = true;
     const began = Date.now();
@@ -135,43 +134,38 @@
 
   // Who may not look is not asked for a password again and again, but goes there once.
   function isOn() {
-    return renew !== null && renew.checked && !document.hidden && !denied;
+    return refresh.checked && !document.hidden && !denied;
   }
 
   function later(ms) {
     clearTimeout(timer);
-    if (isOn()) timer = setTimeout(renewNow, Math.min(ms, 60000 + every));
+    if (isOn()) timer = setTimeout(refreshNow, Math.min(ms, 60000 + every));
   }
 
-  // Where nothing may be stored, the switch is on.
-  function stored(set) {
-    try {
-      if (set !== undefined) localStorage.setItem("txlb.renew", set ? "on" : "off");
-      return localStorage.getItem("txlb.renew") !== "off";
-    } catch {
-      return true;
-    }
+  // The address says it, and so do forms and links, so that it is the same after a press
+  // and when the page is loaded anew.
+  function switched() {
+    const search = "?refresh=" + (refresh.checked ? refresh.dataset.seconds : 0);
+    history.replaceState(null, "", search + location.hash);
+    for (const form of document.forms) form.setAttribute("action", "do" + search);
+    for (const link of document.querySelectorAll("#now, #notice a")) link.setAttribute("href", "./" + search);
+    goOn();
   }
 
-  if (renew) {
-    renew.checked = stored();
-    renew.parentElement.hidden = false;
-    renew.addEventListener("change", () => {
-      stored(renew.checked);
-      if (isOn()) renewNow();
-      else clearTimeout(timer);
-    });
-    document.addEventListener("visibilitychange", () => {
-      if (isOn()) renewNow();
-      else clearTimeout(timer);
-    });
-    later(every);
+  function goOn() {
+    if (isOn()) refreshNow();
+    else clearTimeout(timer);
   }
+
+  refresh.parentElement.hidden = false;
+  refresh.addEventListener("change", switched);
+  document.addEventListener("visibilitychange", goOn);
+  later(every);
   now.addEventListener("click", (event) => {
     if (denied) return;
     event.preventDefault();
     pointedAt = 0;
-    renewNow();
+    refreshNow();
   });
   document.addEventListener("pointermove", () => { pointedAt = Date.now(); }, { passive: true });
 

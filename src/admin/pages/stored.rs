@@ -5,7 +5,7 @@
 
 use super::View;
 use super::facts::time;
-use super::form::{button, folded, force, form};
+use super::form::{button, folded, force, form, instead};
 use super::html::{Element, el};
 use super::state::number_of;
 use crate::director::words::age;
@@ -40,6 +40,7 @@ pub(super) fn stored(view: &View<'_>) -> Element {
         .maybe(failed("save", stored.last_save.as_ref(), now_ms))
         .maybe((stored.unsaved > 0).then(|| save(view)))
         .maybe(reload(view))
+        .maybe(instead(view, "stored", ""))
 }
 
 fn unsaved(number: usize) -> String {
@@ -67,21 +68,25 @@ fn save(view: &View<'_>) -> Element {
     let verbs = verbs.fold(el("pre"), |out, verb| out.text(verb).line_end());
     let more = view.unsaved.len().saturating_sub(SHOWN);
     let more = (more > 0).then(|| {
-        let all = el("a").attr("href", "/diff").text("all of them");
+        let all = el("a").attr("href", "diff").text("all of them");
         el("p")
             .text(&format!("And {more} more: "))
             .with(all)
             .text(".")
     });
-    let details = folded("Show what saving would write", "")
+    let details = el("details")
+        .with(el("summary").text("Show what saving would write"))
         .with(verbs)
         .maybe(more);
     // Somebody else has changed the file, as a rule.
     let refused = outcome_is_error(&view.status.stored);
     let force = || force("even if somebody else has changed the file");
     el("div").with(details).maybe(form(view, &[]).map(|form| {
-        form.with(button("saveConfig", "Save to the file", ""))
-            .maybe(refused.then(force))
+        let form = form.with(button("saveConfig", "Save to the file", ""));
+        match refused {
+            true => form.class("prepared").with(force()),
+            false => form,
+        }
     }))
 }
 

@@ -79,7 +79,7 @@ fn nasty_status() -> (Status, Sessions) {
     (status, sessions)
 }
 
-/// Looks at the page with and without what may be done, and at what renews it.
+/// Looks at the page with and without what may be done, and at what refreshes it.
 fn looked_at(view: &View<'_>) -> Checked {
     let only_looked_at = View {
         access: Access::ReadOnly,
@@ -154,14 +154,14 @@ fn nobody_can_put_anything_into_a_page_by_a_name() {
             notice: Some(&notice),
             ..scene::view(&small)
         });
-        check(&error(404, name, name));
+        check(&error("./", 404, name, name));
     }
 }
 
 #[test]
 fn who_is_asked_for_a_password_is_asked_once() {
-    assert!(!error(401, "Unauthorized", "who are you?").contains("<link"));
-    assert!(error(404, "Not Found", "where?").contains("<link"));
+    assert!(!error("./", 401, "Unauthorized", "who are you?").contains("<link"));
+    assert!(error("../", 404, "Not Found", "where?").contains("href=\"../style.css\""));
 }
 
 #[test]
@@ -210,6 +210,120 @@ fn what_a_form_sends_is_exactly_what_its_verb_takes() {
     assert_eq!(Vec::from_iter(verbs), all);
 }
 
+/// What a browser without a script makes of it.
+fn without_script(page: &str) -> (Option<String>, Checked) {
+    let checked = check(page);
+    let meta = |tag: &&checker::Tag| tag.attribute("http-equiv") == Some("refresh");
+    let seconds = checked.tags.iter().find(meta);
+    let seconds = seconds.map(|tag| tag.attribute("content").unwrap().to_owned());
+    (seconds, checked)
+}
+
+fn refreshing<'a>(status: &'a Status, configured: Option<u64>, query: &str) -> View<'a> {
+    let fields = crate::admin::http::fields(query.as_bytes()).unwrap();
+    let configured = configured.map(std::time::Duration::from_secs);
+    View {
+        refresh: Refresh::new(configured, &fields),
+        ..scene::view(status)
+    }
+}
+
+fn links(checked: &Checked) -> Vec<&str> {
+    let links = checked.tags.iter().filter(|tag| tag.name == "a");
+    links.filter_map(|tag| tag.attribute("href")).collect()
+}
+
+#[test]
+fn without_a_script_the_page_is_refreshed_and_can_be_stopped_and_started() {
+    let status = scene::trouble();
+    for (configured, query, seconds, switch) in [
+        (Some(10), "", Some("10"), "./?refresh=0"),
+        (Some(10), "refresh=5", Some("5"), "./?refresh=0"),
+        (Some(10), "refresh=0", None, "./?refresh=10"),
+        (None, "", None, "./?refresh=30"),
+        (None, "refresh=7", Some("7"), "./?refresh=0"),
+    ] {
+        let page = page(&refreshing(&status, configured, query));
+        let (found, checked) = without_script(&page);
+        assert_eq!(found.as_deref(), seconds, "{configured:?} {query}");
+        let outside = "</noscript><script ";
+        assert_eq!(page.contains(outside), seconds.is_some(), "{query}");
+        assert!(links(&checked).contains(&switch), "{query}: {page}");
+        let is_on = |tag: &&checker::Tag| tag.attribute("checked").is_some();
+        assert_eq!(checked.tags.iter().any(|it| is_on(&it)), seconds.is_some());
+    }
+}
+
+#[test]
+fn links_and_forms_keep_how_often_a_view_is_refreshed() {
+    let status = scene::trouble();
+    let notice = Notice {
+        ok: true,
+        text: String::new(),
+    };
+    let of = |query| {
+        page(&View {
+            notice: Some(&notice),
+            ..refreshing(&status, Some(10), query)
+        })
+    };
+    for (query, link, action) in [
+        ("", "./", "do"),
+        ("refresh=5", "./?refresh=5", "do?refresh=5"),
+    ] {
+        let checked = check(&of(query));
+        let links = links(&checked);
+        assert_eq!(links.iter().filter(|it| **it == link).count(), 2);
+        for form in checked.tags.iter().filter(|tag| tag.name == "form") {
+            assert_eq!(form.attribute("action"), Some(action));
+        }
+    }
+}
+
+/// Inputs of forms that are not inside of anything that refreshing.css hides.
+fn open_inputs(page: &str) -> Vec<&str> {
+    let mut open: Vec<(&str, bool)> = Vec::new();
+    let mut found = Vec::new();
+    let (_, live) = page.split_once("<main").unwrap();
+    for tag in live.split('<').skip(1) {
+        let (tag, _) = tag.split_once('>').unwrap();
+        let name = tag.split(' ').next().unwrap();
+        let is_hidden = open.last().is_some_and(|(_, hidden)| *hidden);
+        if let Some(name) = name.strip_prefix('/') {
+            while open.pop().is_some_and(|(it, _)| it != name) {}
+        } else if name == "input" {
+            if !is_hidden && !tag.contains("type=\"hidden\"") {
+                found.push(tag);
+            }
+        } else {
+            open.push((name, is_hidden || tag.contains("class=\"prepared")));
+        }
+    }
+    found
+}
+
+#[test]
+fn what_takes_more_than_one_press_is_where_nothing_is_refreshed() {
+    let status = scene::trouble();
+    let shown = page(&refreshing(&status, Some(10), "refresh=5"));
+    assert_eq!(open_inputs(&shown), Vec::<&str>::new());
+    // It would notice.
+    assert!(!open_inputs(&shown.replace("prepared", "")).is_empty());
+    let checked = check(&shown);
+    let change = links(&checked);
+    let change = change.iter().filter(|it| it.contains("&change#")).count();
+    let hosts: usize = 7;
+    let groups = 3;
+    assert_eq!(change, hosts + groups + 1);
+    // There it is, and is not refreshed; from there it goes back.
+    let there = page(&refreshing(&status, Some(10), "refresh=5&change"));
+    let (seconds, checked) = without_script(&there);
+    assert_eq!(seconds, None);
+    assert!(!there.contains("class=\"instead\""));
+    assert!(links(&checked).contains(&"./?refresh=5"));
+    assert!(there.contains("action=\"do?refresh=5\""));
+}
+
 #[test]
 fn a_thousand_hosts_are_a_page_that_can_be_sent() {
     let hosts: Vec<HostStatus> = (0..1000)
@@ -224,7 +338,7 @@ fn a_thousand_hosts_are_a_page_that_can_be_sent() {
 
 #[test]
 fn style_and_script_ask_nobody_else() {
-    for text in [STYLE, SCRIPT] {
+    for text in [STYLE, STYLE_REFRESHING, SCRIPT] {
         for word in [
             "http:",
             "https:",

@@ -26,7 +26,7 @@ pub(super) fn answer(
     };
     if !is_post && !schema.only_reads() {
         let text = format!("{name} takes POST: nothing was done");
-        return refuse(405, &text).with("Allow", "POST".to_owned());
+        return refuse(405, &text).with("Allow", methods(name).to_owned());
     }
     if !schema.only_reads() && visitor.access != Access::Full {
         log::info!("refused: {name}; by {}, who may only read", visitor.by);
@@ -39,6 +39,14 @@ pub(super) fn answer(
     match command {
         Ok(command) => obey(visit, visitor, command, is_post),
         Err(error) => refuse(400, &error.to_string()),
+    }
+}
+
+/// What may be done with the verb of that name.
+pub(super) fn methods(name: &str) -> &'static str {
+    match table::command(name).is_some_and(|schema| !schema.only_reads()) {
+        true => "POST",
+        false => "GET, HEAD, POST",
     }
 }
 

@@ -65,7 +65,7 @@ pub(super) fn serve(stream: TcpStream, peer: SocketAddr, hall: &Hall) -> io::Res
         hall,
         settings: &settings,
         peer,
-        local: local.ip(),
+        local,
     };
     let asking = match hall.seats.is_crowded() {
         true => ASKING_IN_A_CROWD,

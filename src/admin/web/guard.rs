@@ -3,7 +3,7 @@
 //!
 //! Only what the headers say; who somebody is, is `auth`'s business.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::admin::http::Request;
 
@@ -13,7 +13,10 @@ use crate::admin::http::Request;
 /// A page elsewhere can have its name point here (DNS rebinding), and is then of the
 /// same origin for the browser. What it cannot do is call us by another name.
 pub(super) fn is_own_name(host: &str, local: IpAddr, names: &[String]) -> bool {
-    let name = without_port(host);
+    let name = match port_of(host) {
+        Some(port) => &host[..host.len() - port.len() - 1],
+        None => host,
+    };
     let bare = name.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
     if let Ok(ip) = bare.unwrap_or(name).parse::<IpAddr>() {
         return ip.to_canonical() == local.to_canonical()
@@ -24,28 +27,52 @@ pub(super) fn is_own_name(host: &str, local: IpAddr, names: &[String]) -> bool {
     is("localhost") || names.iter().any(|own| is(own))
 }
 
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    }
+fn port_of(host: &str) -> Option<&str> {
+    let (_, port) = host.rsplit_once(':')?;
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit());
+    is_port.then_some(port)
 }
 
 /// Whether a request that changes something is none that a page elsewhere has sent.
 ///
 /// Browsers say where it comes from, in one of two ways. Whoever says nothing is no
-/// browser, and has no password of somebody else's at hand.
-pub(super) fn is_same_origin(request: &Request, secure: bool) -> bool {
-    let fetch_site = request.fetch_site.as_deref();
-    if !matches!(fetch_site, None | Some("same-origin" | "none")) {
-        return false;
+/// browser, and has no password of somebody else's at hand. `Sec-Fetch-Site` decides
+/// where it is there: no page can forge it, and it holds for the address that the
+/// browser sees, also where a reverse proxy ends TLS or calls us by another name.
+pub(super) fn is_same_origin(
+    request: &Request,
+    local: SocketAddr,
+    secure: bool,
+    names: &[String],
+) -> bool {
+    if let Some(site) = &request.fetch_site {
+        return matches!(site.as_str(), "same-origin" | "none");
     }
     let Some(origin) = &request.origin else {
         return true;
     };
-    let scheme = if secure { "https" } else { "http" };
+    let is = |scheme: &str, host: &str| {
+        let port = if scheme == "https" { ":443" } else { ":80" };
+        // Browsers leave it out; some proxies do not.
+        let host = host.strip_suffix(port).unwrap_or(host);
+        origin.eq_ignore_ascii_case(&format!("{scheme}://{host}"))
+    };
     let host = request.host.as_deref().unwrap_or_default();
-    origin.eq_ignore_ascii_case(&format!("{scheme}://{host}"))
+    let own_scheme = if secure { "https" } else { "http" };
+    if is(own_scheme, host) {
+        return true;
+    }
+    // A proxy that ends TLS and passes on the name. At our own port, the same name with
+    // another scheme would be another server's.
+    let port = port_of(host).unwrap_or("80");
+    if !secure && port != local.port().to_string() && is("https", host) {
+        return true;
+    }
+    // A proxy that says what it is called. A browser sends this header for no page
+    // elsewhere: it would ask us first (CORS), and be refused.
+    let forwarded = request.forwarded_host.as_deref().unwrap_or_default();
+    let is_forwarded = is("https", forwarded) || is("http", forwarded);
+    is_forwarded && is_own_name(forwarded, local.ip(), names)
 }
 
 #[cfg(test)]
@@ -88,16 +115,27 @@ mod tests {
         }
     }
 
-    #[test]
-    fn changes_come_from_the_page_itself_or_from_no_browser() {
-        let request = |origin: Option<&str>, fetch_site: Option<&str>| Request {
+    /// A request to `localhost:7001`.
+    fn request(origin: Option<&str>, fetch_site: Option<&str>) -> Request {
+        Request {
             host: Some("localhost:7001".to_owned()),
             origin: origin.map(str::to_owned),
             fetch_site: fetch_site.map(str::to_owned),
             ..Request::default()
-        };
+        }
+    }
+
+    fn is_same(request: &Request, secure: bool) -> bool {
+        let names = ["lb.example.org".to_owned()];
+        is_same_origin(request, ([127, 0, 0, 1], 7001).into(), secure, &names)
+    }
+
+    #[test]
+    fn changes_come_from_the_page_itself_or_from_no_browser() {
         let own = Some("http://localhost:7001");
-        let is_same = |origin, site| is_same_origin(&request(origin, site), false);
+        let https = |origin| is_same(&request(Some(origin), None), true);
+        assert!(https("https://localhost:7001") && !https("http://localhost:7001"));
+        let is_same = |origin, site| is_same(&request(origin, site), false);
         assert!(is_same(None, None) && is_same(own, None) && is_same(own, Some("same-origin")));
         assert!(is_same(None, Some("none")));
         for site in ["cross-site", "same-site", "", "Same-Origin"] {
@@ -110,12 +148,60 @@ mod tests {
             "http://localhost",
             "http://localhost:7002",
             "http://evil.example",
+            "https://",
+            "http://",
         ] {
             assert!(!is_same(Some(origin), None), "{origin}");
         }
-        assert!(is_same_origin(
-            &request(Some("https://localhost:7001"), None),
-            true
+    }
+
+    #[test]
+    fn behind_a_proxy_the_browser_decides_and_else_what_the_proxy_passes_on() {
+        let by = |host: &str, forwarded: Option<&str>, origin: &str, site: Option<&str>| {
+            let request = Request {
+                host: Some(host.to_owned()),
+                forwarded_host: forwarded.map(str::to_owned),
+                ..request(Some(origin), site)
+            };
+            is_same(&request, false)
+        };
+        let (ours, name) = ("127.0.0.1:7001", "lb.example.org");
+        let same = Some("same-origin");
+        assert!(by(ours, None, "https://lb.example.org", same));
+        assert!(by(ours, None, "https://proxy.example/", same));
+        // Without that header, the name that the proxy keeps.
+        assert!(by(name, None, "https://lb.example.org", None));
+        assert!(by(name, None, "http://lb.example.org", None));
+        assert!(by(
+            "lb.example.org:443",
+            None,
+            "https://lb.example.org",
+            None
         ));
+        assert!(by("lb.example.org:80", None, "http://lb.example.org", None));
+        assert!(!by(
+            "lb.example.org:80",
+            None,
+            "https://lb.example.org",
+            None
+        ));
+        let at_8443 = "lb.example.org:8443";
+        assert!(by(at_8443, None, "https://lb.example.org:8443", None));
+        assert!(!by(name, None, "https://lb.example.org:8443", None));
+        assert!(!by(at_8443, None, "https://lb.example.org", None));
+        assert!(!by(ours, None, "https://lb.example.org", None));
+        // Another server of ours at the same port cannot be.
+        assert!(!by(ours, None, "https://127.0.0.1:7001", None));
+        // Or the name that it forwards, if it is ours.
+        let elsewhere = "evil.example";
+        assert!(by(ours, Some(name), "https://lb.example.org", None));
+        assert!(by(ours, Some(name), "http://lb.example.org", None));
+        assert!(by(ours, Some(at_8443), "https://lb.example.org:8443", None));
+        assert!(!by(ours, Some(name), "https://evil.example", None));
+        assert!(!by(ours, Some(elsewhere), "https://evil.example", None));
+        assert!(!by(ours, Some(""), "https://", None));
+        // What the browser says stands.
+        let cross = Some("cross-site");
+        assert!(!by(ours, Some(name), "https://lb.example.org", cross));
     }
 }

@@ -6,8 +6,8 @@
 
 use super::api::read_fields;
 use super::routes::{Visit, Visitor, error};
-use crate::admin::http::{Answer, Fields, Request};
-use crate::admin::pages::Notice;
+use crate::admin::http::{self, Answer, Fields, Request};
+use crate::admin::pages::{Notice, Refresh};
 use crate::config::Access;
 use crate::config::verb::{Command, table};
 
@@ -18,26 +18,35 @@ pub(super) const NOTICE: &str = "notice";
 pub(super) fn press(visit: &Visit<'_>, visitor: &Visitor, request: &Request) -> Answer {
     let fields = match read_fields(request, true) {
         Ok(fields) => fields,
-        Err((status, why)) => return error(status, why),
+        Err((status, why)) => return error(request, status, why),
     };
     let token = value(&fields, "token").unwrap_or_default();
     let name = visitor.name.as_deref().unwrap_or_default();
     if !visit.hall.auth.is_page_token(name, token) {
         let text = "this page was shown by another run of txlb, or to somebody else: \
                     load it again; nothing was done";
-        return error(403, text);
+        return error(request, 403, text);
     }
     let outcome = match visitor.access {
         Access::Full => obey(visit, visitor, &fields),
         Access::ReadOnly => Err("you may only read".to_owned()),
     };
-    match visit.hall.auth.random_number() {
-        Ok(number) => {
-            visit.hall.notices.keep(number, notice(outcome));
-            Answer::see(format!("/?{NOTICE}={number:x}"))
-        }
-        // It is done, or not: the page shows which.
-        Err(_) => Answer::see("/".to_owned()),
+    let number = visit.hall.auth.random_number().ok();
+    if let Some(number) = number {
+        visit.hall.notices.keep(number, notice(outcome));
+    }
+    Answer::see(back(request, number))
+}
+
+/// Where the page is that is shown next, with what came of the press if it has a number;
+/// without one the page shows what is done. It refreshes itself like the one before it.
+fn back(request: &Request, number: Option<u64>) -> String {
+    let asked = http::fields(request.query.as_bytes()).unwrap_or_default();
+    let query = Refresh::new(None, &asked).query();
+    match (number, query.strip_prefix('?')) {
+        (None, _) => format!("./{query}"),
+        (Some(number), None) => format!("./?{NOTICE}={number:x}"),
+        (Some(number), Some(query)) => format!("./?{NOTICE}={number:x}&{query}"),
     }
 }
 
@@ -85,7 +94,22 @@ mod tests {
     use super::*;
 
     fn fields(text: &str) -> Fields {
-        crate::admin::http::fields(text.as_bytes()).unwrap()
+        http::fields(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn after_a_press_the_page_is_refreshed_as_before() {
+        let back_to = |query: &str, number| {
+            let request = Request {
+                query: query.to_owned(),
+                ..Request::default()
+            };
+            back(&request, number)
+        };
+        assert_eq!(back_to("", Some(10)), "./?notice=a");
+        assert_eq!(back_to("refresh=0", Some(10)), "./?notice=a&refresh=0");
+        assert_eq!(back_to("refresh=5&change", None), "./?refresh=5");
+        assert_eq!(back_to("%", None), "./");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Every check that keeps strangers out is made here, once, before anything is looked
 //! at. What the answers say is `views`'s, `api`'s and `press`'s business.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +14,7 @@ use crate::admin::auth::Login;
 use crate::admin::http::{Answer, Request, reason};
 use crate::admin::pages;
 use crate::config::Access;
+use crate::config::verb::table::{self, CommandSchema, Kind};
 use crate::director::By;
 
 /// Who asks, of whom.
@@ -22,7 +23,7 @@ pub(super) struct Visit<'a> {
     pub(super) settings: &'a Settings,
     pub(super) peer: SocketAddr,
     /// The address that they came to.
-    pub(super) local: IpAddr,
+    pub(super) local: SocketAddr,
 }
 
 /// Somebody who may look, at least.
@@ -41,24 +42,27 @@ enum Route<'a> {
     View(views::View),
     /// Anything that can be asked for, by its name.
     Api(&'a str),
+    /// A change by its name alone, as the ancestors took it, with GET.
+    OldCall(&'a str, &'static CommandSchema),
     /// The buttons of the page.
     Press,
 }
 
 /// Answers a request.
 pub(super) fn answer(visit: &Visit<'_>, request: &Request) -> Answer {
-    let Some(route) = route(&request.path) else {
-        return error(404, "there is no such page: / is the first");
+    let Some(route) = route(request) else {
+        return error(request, 404, "there is no such page: / is the first");
     };
     if let Route::Probe(probe) = route {
         return match request.method.as_str() {
             "GET" | "HEAD" => views::probe(probe(visit.hall)),
-            _ => not_allowed("GET, HEAD"),
+            _ => not_allowed(request, &route),
         };
     }
     let host = request.host.as_deref().unwrap_or_default();
-    if !guard::is_own_name(host, visit.local, &visit.settings.names) {
+    if !guard::is_own_name(host, visit.local.ip(), &visit.settings.names) {
         return error(
+            request,
             421,
             "this page is not called so: names=\"...\" of <web> says what it is called",
         );
@@ -69,7 +73,8 @@ pub(super) fn answer(visit: &Visit<'_>, request: &Request) -> Answer {
     }
 }
 
-fn route(path: &str) -> Option<Route<'_>> {
+fn route(request: &Request) -> Option<Route<'_>> {
+    let path = request.path.as_str();
     if let Some(name) = path.strip_prefix("/api/") {
         return Some(Route::Api(name));
     }
@@ -77,25 +82,39 @@ fn route(path: &str) -> Option<Route<'_>> {
         "/healthz" => Route::Probe(Hall::is_alive),
         "/ready" => Route::Probe(Hall::is_ready),
         "/do" => Route::Press,
-        _ => Route::View(views::View::at(path)?),
+        _ => match views::View::at(request) {
+            Some(view) => Route::View(view),
+            None => old_call(path)?,
+        },
     })
+}
+
+fn old_call(path: &str) -> Option<Route<'_>> {
+    let name = path.strip_prefix('/')?;
+    let schema = table::command(name)?;
+    matches!(schema.kind, Kind::Change | Kind::Action).then_some(Route::OldCall(name, schema))
 }
 
 fn serve(visit: &Visit<'_>, visitor: &Visitor, request: &Request, route: &Route<'_>) -> Answer {
     let is_post = match request.method.as_str() {
         "GET" | "HEAD" => false,
         "POST" => true,
-        _ => return not_allowed("GET, HEAD, POST"),
+        _ => return not_allowed(request, route),
     };
-    if is_post && !guard::is_same_origin(request, visit.settings.tls.is_some()) {
-        return error(403, "this came from a page elsewhere: nothing was done");
+    let Settings { names, tls, .. } = visit.settings;
+    if is_post && !guard::is_same_origin(request, visit.local, tls.is_some(), names) {
+        return error(
+            request,
+            403,
+            "this came from a page elsewhere: nothing was done",
+        );
     }
     match route {
         Route::View(view) if !is_post => views::show(visit, visitor, request, *view),
-        Route::View(_) | Route::Probe(_) => not_allowed("GET, HEAD"),
         Route::Press if is_post => press::press(visit, visitor, request),
-        Route::Press => not_allowed("POST"),
+        Route::OldCall(name, _) if is_post => api::answer(visit, visitor, request, name, true),
         Route::Api(name) => api::answer(visit, visitor, request, name, is_post),
+        _ => not_allowed(request, route),
     }
 }
 
@@ -103,10 +122,10 @@ fn serve(visit: &Visit<'_>, visitor: &Visitor, request: &Request, route: &Route<
 fn greet(visit: &Visit<'_>, request: &Request) -> Result<Visitor, Answer> {
     let auth = &visit.hall.auth;
     if !auth.has_users() {
-        return stranger(visit);
+        return stranger(visit, request);
     }
     let Some((name, password)) = request.authorization.as_deref().and_then(credentials) else {
-        return Err(log_in("who are you?"));
+        return Err(log_in(request, "who are you?"));
     };
     match auth.login(visit.peer.ip(), &name, &password, "web") {
         Login::Welcome(access) => Ok(Visitor {
@@ -118,21 +137,21 @@ fn greet(visit: &Visit<'_>, request: &Request) -> Result<Visitor, Answer> {
             name: Some(name),
             access,
         }),
-        Login::Wrong => Err(log_in("the name or the password is wrong")),
+        Login::Wrong => Err(log_in(request, "the name or the password is wrong")),
         Login::Wait { seconds } => {
             let text = format!(
                 "too many passwords were wrong, or are being checked: try again in {seconds} s"
             );
-            Err(error(429, &text).with("Retry-After", seconds.to_string()))
+            Err(error(request, 429, &text).with("Retry-After", seconds.to_string()))
         }
     }
 }
 
 /// Without users, whoever is on this machine may look.
-fn stranger(visit: &Visit<'_>) -> Result<Visitor, Answer> {
+fn stranger(visit: &Visit<'_>, request: &Request) -> Result<Visitor, Answer> {
     if !visit.peer.ip().to_canonical().is_loopback() {
         let text = "there are no users: without one, this page is for this machine alone";
-        return Err(error(403, text));
+        return Err(error(request, 403, text));
     }
     Ok(Visitor {
         name: None,
@@ -157,26 +176,102 @@ fn credentials(header: &str) -> Option<(String, String)> {
     Some((name.to_owned(), password.to_owned()))
 }
 
-fn log_in(text: &str) -> Answer {
-    error(401, text).with(
+fn log_in(request: &Request, text: &str) -> Answer {
+    error(request, 401, text).with(
         "WWW-Authenticate",
         "Basic realm=\"txlb\", charset=\"UTF-8\"".to_owned(),
     )
 }
 
-fn not_allowed(methods: &str) -> Answer {
-    let text = format!("this takes {methods}: nothing was done");
-    error(405, &text).with("Allow", methods.to_owned())
+fn not_allowed(request: &Request, route: &Route<'_>) -> Answer {
+    let methods = match route {
+        Route::View(_) | Route::Probe(_) => "GET, HEAD",
+        Route::Press | Route::OldCall(..) => "POST",
+        Route::Api(name) => api::methods(name),
+    };
+    let answer = match route {
+        Route::OldCall(name, schema) => Answer::text(405, takes_post_now(name, schema)),
+        _ => {
+            let text = format!("this takes {methods}: nothing was done");
+            error(request, 405, &text)
+        }
+    };
+    answer.with("Allow", methods.to_owned())
+}
+
+/// For scripts that were written for the ancestors: what to do instead.
+fn takes_post_now(name: &str, schema: &CommandSchema) -> String {
+    let required = schema.keys.iter().filter(|key| key.required);
+    let keys: Vec<_> = required.map(|key| key.name).collect();
+    let with = if keys.is_empty() { "" } else { " with " };
+    let keys = keys.join(", ");
+    format!(
+        "{name} takes POST now: POST /api/{}{with}{keys}\n",
+        schema.name
+    )
 }
 
 /// A page that says what is wrong.
-pub(super) fn error(status: u16, text: &str) -> Answer {
-    Answer::html(status, pages::error(status, reason(status), text))
+pub(super) fn error(request: &Request, status: u16, text: &str) -> Answer {
+    let depth = request.path.matches('/').count().saturating_sub(1);
+    let home = format!("./{}", "../".repeat(depth));
+    Answer::html(status, pages::error(&home, status, reason(status), text))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn request(path: &str) -> Request {
+        Request {
+            path: path.to_owned(),
+            ..Request::default()
+        }
+    }
+
+    #[test]
+    fn a_script_of_the_ancestors_time_is_told_what_to_do() {
+        let told = |path: &str| match route(&request(path)) {
+            Some(Route::OldCall(name, schema)) => takes_post_now(name, schema),
+            _ => String::new(),
+        };
+        assert_eq!(
+            told("/addHost"),
+            "addHost takes POST now: POST /api/addHost with service, group, name, ip\n"
+        );
+        assert_eq!(
+            told("/closeLog"),
+            "closeLog takes POST now: POST /api/reopenLog\n"
+        );
+        for path in [
+            "/",
+            "/addHost/",
+            "/addhost",
+            "/begin",
+            "/help",
+            "/api/addHost",
+        ] {
+            assert_eq!(told(path), "", "{path}");
+        }
+    }
+
+    #[test]
+    fn links_of_an_error_lead_to_the_page_from_any_path() {
+        let link = |path: &str| {
+            let mut text = Vec::new();
+            error(&request(path), 404, "")
+                .write(&mut text, false)
+                .unwrap();
+            let text = String::from_utf8(text).unwrap();
+            let link = text
+                .split("href=\"")
+                .find(|it| it.contains("Go to the admin page"));
+            link.and_then(|it| it.split('"').next()).unwrap().to_owned()
+        };
+        assert_eq!(link("/x"), "./");
+        assert_eq!(link("/api/x"), "./../");
+        assert_eq!(link("/api/x/"), "./../../");
+    }
 
     #[test]
     fn credentials_are_read_as_browsers_send_them() {

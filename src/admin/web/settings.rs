@@ -11,7 +11,7 @@ use crate::os::state;
 /// How clients are served.
 #[derive(Default)]
 pub(super) struct Settings {
-    /// How often the page renews itself.
+    /// How often the page refreshes itself.
     pub(super) refresh: Option<Duration>,
     /// Names that it is called by besides its addresses and localhost.
     pub(super) names: Vec<String>,
@@ -25,12 +25,7 @@ impl Settings {
     /// # Errors
     /// There is no certificate to be had.
     pub(super) fn new(web: &Web) -> Result<Settings, String> {
-        let mut names = web.names.clone();
-        names.extend(web.listen.as_ref().and_then(|listen| match &listen.host {
-            ListenHost::Name(name) => Some(name.clone()),
-            ListenHost::Ip(ip) if !ip.is_unspecified() => Some(ip.to_string()),
-            ListenHost::Ip(_) | ListenHost::Any => None,
-        }));
+        let names = names(web);
         let tls = web.secure.then(|| certificate(web, &names)).transpose()?;
         Ok(Settings {
             refresh: web.refresh,
@@ -53,6 +48,20 @@ impl Settings {
     }
 }
 
+/// Those of the file, and where it listens, without the dot at their end: with it they
+/// are the same names.
+fn names(web: &Web) -> Vec<String> {
+    let listen = web.listen.as_ref().and_then(|listen| match &listen.host {
+        ListenHost::Name(name) => Some(name.clone()),
+        ListenHost::Ip(ip) if !ip.is_unspecified() => Some(ip.to_string()),
+        ListenHost::Ip(_) | ListenHost::Any => None,
+    });
+    let names = web.names.iter().cloned().chain(listen);
+    let without_dot = |name: String| name.strip_suffix('.').unwrap_or(&name).to_owned();
+    let names = names.map(without_dot);
+    names.filter(|name| !name.is_empty()).collect()
+}
+
 /// The operator's certificate, or one of our own.
 fn certificate(web: &Web, names: &[String]) -> Result<Tls, String> {
     if let (Some(cert), Some(key)) = (&web.cert, &web.key) {
@@ -66,4 +75,21 @@ fn certificate(web: &Web, names: &[String]) -> Result<Tls, String> {
         .chain(names.iter().cloned())
         .collect::<Vec<_>>();
     Tls::self_signed(&folder, &names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dot_at_the_end_of_a_name_makes_no_other_name() {
+        let mut web = Web::new(Some("lb.:7001".parse().unwrap()));
+        web.names = ["lb.example.org.", "b.example.org", ".", "10.0.0.9"]
+            .map(str::to_owned)
+            .to_vec();
+        assert_eq!(
+            names(&web),
+            ["lb.example.org", "b.example.org", "10.0.0.9", "lb"]
+        );
+    }
 }

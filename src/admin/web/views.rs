@@ -6,9 +6,10 @@
 use super::Hall;
 use super::routes::{Visit, Visitor, error};
 use crate::admin::csv::{self, csv};
-use crate::admin::http::{Answer, Request, fields};
+use crate::admin::http::{Answer, Fields, Request, fields};
 use crate::admin::metrics::{self, metrics};
-use crate::admin::pages;
+use crate::admin::pages::{self, Refresh};
+use crate::admin::running::running;
 use crate::config::verb::{Command, Question, View as ConfigView};
 use crate::director::{Answer as Told, Status};
 
@@ -19,10 +20,12 @@ pub(super) enum View {
     /// What changes of the page.
     Live,
     Style,
+    StyleRefreshing,
     Script,
     Icon,
-    /// The file as it would be if it were saved.
+    /// Services, groups and hosts as lines.
     RunningText,
+    /// The file as it would be if it were saved.
     RunningXml,
     /// The file as it was last read or saved.
     StoredXml,
@@ -32,12 +35,13 @@ pub(super) enum View {
 }
 
 impl View {
-    /// What is at this path. Some paths are the ancestors'.
-    pub(super) fn at(path: &str) -> Option<View> {
-        Some(match path {
+    /// What is asked for. Some paths are the ancestors'.
+    pub(super) fn at(request: &Request) -> Option<View> {
+        Some(match request.path.as_str() {
             "/" | "/all" | "/running" => View::Page,
             "/live" => View::Live,
             "/style.css" => View::Style,
+            "/refreshing.css" => View::StyleRefreshing,
             "/script.js" => View::Script,
             "/icon.svg" => View::Icon,
             "/running.txt" => View::RunningText,
@@ -45,28 +49,48 @@ impl View {
             "/config.xml" | "/stored.xml" => View::StoredXml,
             "/diff" => View::Diff,
             "/metrics" => View::Metrics,
-            // As HAProxy is asked, too: there is nothing to be refreshed.
-            "/stats;csv" | "/stats;csv;norefresh" => View::Csv,
+            _ if is_csv(request) => View::Csv,
             _ => return None,
         })
     }
+}
+
+/// Whether the statistics are asked for as agents ask HAProxy: for what is configured as
+/// its `stats uri`, then options, of which `csv` is one. Some put a slash in front of these.
+fn is_csv(request: &Request) -> bool {
+    let target = match request.query.as_str() {
+        "" => request.path.clone(),
+        query => format!("{}?{query}", request.path),
+    };
+    let Some((uri, options)) = target.split_once(';') else {
+        return false;
+    };
+    let uris = [
+        "",
+        "/stats",
+        "/stats?stats",
+        "/haproxy?stats",
+        "/admin?stats",
+    ];
+    uris.contains(&uri.trim_end_matches('/')) && options.split(';').any(|it| it == "csv")
 }
 
 /// Shows it.
 pub(super) fn show(visit: &Visit<'_>, visitor: &Visitor, request: &Request, view: View) -> Answer {
     match view {
         View::Page | View::Live => page(visit, visitor, request, view),
-        View::Style => Answer::new(200, "text/css; charset=utf-8", pages::STYLE.to_owned()),
+        View::Style => Answer::new(200, CSS, pages::STYLE.to_owned()),
+        View::StyleRefreshing => Answer::new(200, CSS, pages::STYLE_REFRESHING.to_owned()),
         View::Script => Answer::new(
             200,
             "text/javascript; charset=utf-8",
             pages::SCRIPT.to_owned(),
         ),
         View::Icon => Answer::new(200, "image/svg+xml", pages::ICON.to_owned()),
-        View::RunningText => running(visit, visitor, TEXT),
-        View::RunningXml => running(visit, visitor, XML),
-        View::StoredXml => config(visit, visitor, ConfigView::Stored, XML),
-        View::Diff => told(&ask(visit, visitor, Question::Diff), TEXT),
+        View::RunningText => Answer::new(200, TEXT, running(&visit.hall.desk().status())),
+        View::RunningXml => running_config(visit, visitor, request),
+        View::StoredXml => config(visit, visitor, request, ConfigView::Stored),
+        View::Diff => told(request, &ask(visit, visitor, Question::Diff), TEXT),
         View::Metrics => {
             let text = metrics(&visit.hall.desk().status());
             Answer::new(200, metrics::CONTENT_TYPE, text)
@@ -78,6 +102,7 @@ pub(super) fn show(visit: &Visit<'_>, visitor: &Visitor, request: &Request, view
     }
 }
 
+const CSS: &str = "text/css; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 const XML: &str = "application/xml; charset=utf-8";
 
@@ -97,7 +122,8 @@ fn page(visit: &Visit<'_>, visitor: &Visitor, request: &Request, view: View) -> 
         _ => ask(visit, visitor, Question::Diff).lines(),
     };
     let name = visitor.name.as_deref();
-    let notice = notice_number(request).and_then(|number| visit.hall.notices.take(number));
+    let fields = fields(request.query.as_bytes()).unwrap_or_default();
+    let notice = notice_number(&fields).and_then(|number| visit.hall.notices.take(number));
     let view_of = pages::View {
         status: &status,
         sessions: &sessions,
@@ -105,7 +131,7 @@ fn page(visit: &Visit<'_>, visitor: &Visitor, request: &Request, view: View) -> 
         user: name,
         access: visitor.access,
         token: &visit.hall.auth.page_token(name.unwrap_or_default()),
-        refresh: visit.settings.refresh,
+        refresh: Refresh::new(visit.settings.refresh, &fields),
         notice: notice.as_ref(),
     };
     Answer::html(
@@ -118,8 +144,7 @@ fn page(visit: &Visit<'_>, visitor: &Visitor, request: &Request, view: View) -> 
 }
 
 /// What came of a press is under this number.
-fn notice_number(request: &Request) -> Option<u64> {
-    let fields = fields(request.query.as_bytes())?;
+fn notice_number(fields: &Fields) -> Option<u64> {
     let (_, number) = fields
         .iter()
         .find(|(name, _)| name == super::press::NOTICE)?;
@@ -127,24 +152,20 @@ fn notice_number(request: &Request) -> Option<u64> {
 }
 
 /// What runs: as its file would be or, without a file, as it is in effect.
-fn running(visit: &Visit<'_>, visitor: &Visitor, content_type: &'static str) -> Answer {
+fn running_config(visit: &Visit<'_>, visitor: &Visitor, request: &Request) -> Answer {
     let status = visit.hall.desk().status();
     let view = match status.stored.file {
         Some(_) => ConfigView::Running,
         None => ConfigView::Effect,
     };
-    config(visit, visitor, view, content_type)
+    config(visit, visitor, request, view)
 }
 
-fn config(
-    visit: &Visit<'_>,
-    visitor: &Visitor,
-    view: ConfigView,
-    content_type: &'static str,
-) -> Answer {
+fn config(visit: &Visit<'_>, visitor: &Visitor, request: &Request, view: ConfigView) -> Answer {
     told(
+        request,
         &ask(visit, visitor, Question::Config { view }),
-        content_type,
+        XML,
     )
 }
 
@@ -153,13 +174,13 @@ fn ask(visit: &Visit<'_>, visitor: &Visitor, question: Question) -> Told {
     visit.hall.desk().obey(&visitor.by, command)
 }
 
-fn told(told: &Told, content_type: &'static str) -> Answer {
+fn told(request: &Request, told: &Told, content_type: &'static str) -> Answer {
     match &told.outcome {
         Ok(_) => {
             let lines = told.lines().into_iter().map(|line| line + "\n");
             Answer::new(200, content_type, lines.collect())
         }
-        Err(why) => error(404, why),
+        Err(why) => error(request, 404, why),
     }
 }
 
@@ -175,5 +196,50 @@ impl Hall {
     pub(super) fn is_ready(&self) -> bool {
         self.ready
             .answer(|| Status::is_ready(&self.desk().status()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_statistics_are_found_as_agents_ask_for_them() {
+        let is_csv = |target: &str| {
+            let (path, query) = target.split_once('?').unwrap_or((target, ""));
+            let request = Request {
+                path: path.to_owned(),
+                query: query.to_owned(),
+                ..Request::default()
+            };
+            View::at(&request) == Some(View::Csv)
+        };
+        for target in [
+            "/stats;csv",
+            "/stats/;csv",
+            "/stats;csv;norefresh",
+            "/stats/;csv;norefresh",
+            "/stats;norefresh;csv",
+            "/;csv",
+            "/;csv;norefresh",
+            "/haproxy?stats;csv",
+            "/haproxy?stats;csv;norefresh",
+            "/haproxy?stats/;csv",
+            "/admin?stats/;csv;norefresh",
+            "/stats?stats;csv",
+        ] {
+            assert!(is_csv(target), "{target}");
+        }
+        for target in [
+            "/",
+            "/stats",
+            "/stats;",
+            "/stats;csvx",
+            "/x;csv",
+            "/stats?csv",
+            "/?;",
+        ] {
+            assert!(!is_csv(target), "{target}");
+        }
     }
 }

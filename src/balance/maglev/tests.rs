@@ -162,7 +162,7 @@ fn many_hosts_have_a_larger_table() {
     let claimants: Vec<Claimant> = (0..601)
         .map(|n| Claimant {
             name: format!("web{n:03}"),
-            weight: 1 + u16::from(n == 0) * 999,
+            weight: 1 + u32::from(n == 0) * 999,
             id: HostId(n),
         })
         .collect();
@@ -175,4 +175,49 @@ fn many_hosts_have_a_larger_table() {
         counts.iter().all(|count| *count > 0),
         "even the lightest has slots"
     );
+}
+
+/// What the head of the file says, word for word: round by round, host by host.
+fn round_by_round(claimants: &[Claimant]) -> Vec<HostId> {
+    let heaviest = claimants.iter().map(|it| u64::from(it.weight)).max();
+    let mut walks: Vec<Walk> = claimants.iter().map(|it| walk(it, SLOTS)).collect();
+    let mut table = vec![None; 65_537];
+    let mut empty = table.len();
+    for round in 1.. {
+        for walk in &mut walks {
+            if empty == 0 {
+                return table.into_iter().flatten().collect();
+            }
+            if round * walk.weight >= walk.claimed * heaviest.unwrap() {
+                walk.claimed += 1;
+                claim(walk, &mut table);
+                empty -= 1;
+            }
+        }
+    }
+    unreachable!()
+}
+
+#[test]
+fn rounds_without_a_claim_are_skipped_and_nothing_else_changes() {
+    for weights in [
+        vec![1],
+        vec![1, 1_000_000],
+        vec![3, 7, 1, 5],
+        vec![1000, 1, 999, 1000],
+        vec![1_000_000, 999_999, 2, 500_001],
+    ] {
+        let claimants: Vec<Claimant> = (0..)
+            .zip(&weights)
+            .map(|(n, weight)| Claimant {
+                name: format!("web{n}"),
+                weight: *weight,
+                id: HostId(n),
+            })
+            .collect();
+        assert!(
+            build(&claimants) == round_by_round(&claimants),
+            "{weights:?}"
+        );
+    }
 }

@@ -99,7 +99,7 @@ fn group(random: &mut Random, group: &mut Group) {
 
 fn host(random: &mut Random, host: &mut Host) {
     match random.below(4) {
-        0 => host.weight = u16::try_from(random.below(1001)).unwrap(),
+        0 => host.weight = u32::try_from(random.below(1_000_001)).unwrap(),
         1 => host.state = *random.pick(&[HostState::Up, HostState::Drain, HostState::Down]),
         2 => host.address = super::address(random).parse().unwrap(),
         _ => {}

@@ -76,8 +76,8 @@ fn scheduler(random: &mut Random) -> Scheduler {
     }
 }
 
-fn weight(random: &mut Random) -> u16 {
-    u16::try_from(random.below(1001)).unwrap()
+fn weight(random: &mut Random) -> u32 {
+    u32::try_from(random.below(1_000_001)).unwrap()
 }
 
 fn state(random: &mut Random) -> HostState {

@@ -7,7 +7,8 @@ use super::list::{List, at_most_one, child, children, place};
 use super::matching::Matching;
 use super::page::Page;
 use super::{Editor, Manner, attributes};
-use crate::config::form::{self, Form};
+use crate::config::form::{self, Attribute, Form};
+use crate::config::read::OLD_WEB;
 use crate::config::{Admin, Config, User, Web};
 
 impl Editor<'_> {
@@ -71,28 +72,35 @@ fn web(
     wanted: Option<&Web>,
     edits: &mut Edits,
 ) -> Option<Form> {
-    let (Some(old), true) = (have, admin.has_attribute("listen")) else {
-        let (had, now) = (have.map(form::web), wanted.map(form::web));
+    let (had, now) = (have.map(form::web), wanted.map(form::web));
+    let (Some(had), true) = (&had, admin.has_attribute("listen")) else {
         return at_most_one(page, child(admin, "web"), had, now, edits);
     };
-    if have == wanted {
-        return None;
-    }
-    // The old form says where it listens and nothing else.
-    let moved = wanted.filter(|wanted| {
-        let listen = wanted.listen.clone();
-        listen.is_some()
-            && **wanted
-                == Web {
-                    listen,
-                    ..old.clone()
+    // The old form has some of the attributes, and says none of the others.
+    let is_old = |it: &&Attribute| OLD_WEB.contains(&it.name);
+    let is_enough = |web: &Web, form: &Form| {
+        web.listen.is_some()
+            && form
+                .attributes
+                .iter()
+                .all(|it| is_old(&it) || it.is_default)
+    };
+    match (wanted, now) {
+        (Some(web), Some(now)) if is_enough(web, &now) => {
+            for (had, now) in had.attributes.iter().zip(&now.attributes) {
+                if had.value != now.value {
+                    attributes::set(page, admin, now.name, now.value.as_deref(), edits);
                 }
-    });
-    let listen = moved
-        .and_then(|web| web.listen.as_ref())
-        .map(ToString::to_string);
-    attributes::set(page, admin, "listen", listen.as_deref(), edits);
-    wanted.filter(|_| moved.is_none()).map(form::web)
+            }
+            None
+        }
+        (_, now) => {
+            for attribute in OLD_WEB {
+                attributes::set(page, admin, attribute, None, edits);
+            }
+            now
+        }
+    }
 }
 
 fn user(page: &Page<'_>, node: Node<'_, '_>, have: &User, wanted: &User, edits: &mut Edits) {

@@ -6,7 +6,7 @@ use super::attributes;
 use super::edits::Edits;
 use super::matching::Matching;
 use super::page::{Page, Piece, Place};
-use crate::config::form::Form;
+use crate::config::form::{Attribute, Form};
 use crate::config::read::{NOTE, schema};
 
 /// The elements of one kind in another, and what is wanted of them.
@@ -92,11 +92,20 @@ pub(super) fn at_most_one(
             attributes::edit(page, node, &had.attributes, &now.attributes, edits);
             None
         }
-        (Some(node), _, None) => {
+        // One that says that there is none.
+        (Some(node), None, Some(now)) => {
+            let said = |it: &&Attribute| !it.is_default || node.has_attribute(it.name);
+            for now in now.attributes.iter().filter(said) {
+                attributes::set(page, node, now.name, now.value.as_deref(), edits);
+            }
+            None
+        }
+        (Some(node), Some(_), None) => {
             page.remove(node.range(), edits);
             None
         }
-        (_, _, now) => now,
+        (Some(_), None, None) => None,
+        (None, _, now) => now,
     }
 }
 

@@ -111,21 +111,14 @@ fn hosts(page: &Page<'_>, node: Node<'_, '_>, have: &Group, wanted: &Group, edit
         page,
         &|index| form::host(&wanted.hosts[index]),
         &|node, had, now, edits| {
-            host(
-                page,
-                node,
-                &have.hosts[had],
-                &wanted.hosts[now],
-                now + 1,
-                edits,
-            );
+            host(page, node, &have.hosts[had], &wanted.hosts[now], now, edits);
         },
         edits,
     );
     place(page, node, new, edits);
 }
 
-/// Edits a host that will be the `number`th of its group.
+/// Edits a host that will be the `number`th of its group, from 0.
 fn host(
     page: &Page<'_>,
     node: Node<'_, '_>,

@@ -7,7 +7,8 @@ use super::list::{at_most_one, child, place};
 use super::page::Page;
 use super::{Editor, Manner, attributes};
 use crate::config::form::{self, Attribute, Content, Form};
-use crate::config::{Config, Manager};
+use crate::config::read::{CHECK_TIME, HOST_CHECK_INTERVAL};
+use crate::config::{Chore, Config, Manager};
 
 impl Editor<'_> {
     /// Edits `<manager>`; returns it, with what is not as always, if there is none yet.
@@ -18,9 +19,25 @@ impl Editor<'_> {
         wanted: &Config,
         edits: &mut Edits,
     ) -> Option<Form> {
-        let (had, now) = (have.manager, wanted.manager);
-        match child(root, "manager") {
-            _ if had == now => None,
+        let (mut had, mut now) = (have.manager, wanted.manager);
+        if had == now {
+            return None;
+        }
+        let node = child(root, "manager");
+        if self.manner == Manner::Whole {
+            // All of it is written as a <manager>.
+            if let Some(node) = child(root, CHECK_TIME) {
+                self.page.remove(node.range(), edits);
+            }
+        } else if let Some(old) = OldHostCheck::of(root, node) {
+            let is_said = old.edit(&self.page, &had.host_check, &now.host_check, edits);
+            // A <hostCheck> says what the old form does not, and nothing else.
+            had.host_check = Manager::default().host_check;
+            if is_said {
+                now.host_check = had.host_check;
+            }
+        }
+        match node {
             Some(node) if self.manner == Manner::InPlace => {
                 manager(&self.page, node, &had, &now, edits);
                 None
@@ -34,7 +51,7 @@ impl Editor<'_> {
                 if let Content::Elements(chores) = &mut form.content {
                     chores.retain(|chore| chore.attributes.iter().any(|it| !it.is_default));
                 }
-                Some(form)
+                Some(form).filter(|_| had != now)
             }
         }
     }
@@ -67,6 +84,40 @@ impl Editor<'_> {
     }
 }
 
+/// An old form of `<hostCheck>`: an element of the root or an attribute of `<manager>`,
+/// which says how often, and nothing else.
+struct OldHostCheck<'n, 'i> {
+    node: Node<'n, 'i>,
+    attribute: &'static str,
+}
+
+impl<'n, 'i> OldHostCheck<'n, 'i> {
+    fn of(root: Node<'n, 'i>, manager: Option<Node<'n, 'i>>) -> Option<Self> {
+        let old = |node: Option<Node<'n, 'i>>, attribute| {
+            let node = node.filter(|it| it.has_attribute(attribute))?;
+            Some(OldHostCheck { node, attribute })
+        };
+        old(child(root, CHECK_TIME), "time").or_else(|| old(manager, HOST_CHECK_INTERVAL))
+    }
+
+    /// Edits it, or takes it out where it cannot say what is wanted. Returns whether it
+    /// says that.
+    fn edit(&self, page: &Page<'_>, have: &Chore, wanted: &Chore, edits: &mut Edits) -> bool {
+        if have == wanted {
+            return true;
+        }
+        let interval = form::seconds(Some(wanted.interval));
+        let interval = Some(interval.as_str()).filter(|_| wanted.enable);
+        match interval {
+            None if self.attribute != HOST_CHECK_INTERVAL => {
+                page.remove(self.node.range(), edits);
+            }
+            _ => attributes::set(page, self.node, self.attribute, interval, edits),
+        }
+        interval.is_some()
+    }
+}
+
 fn manager(
     page: &Page<'_>,
     node: Node<'_, '_>,
@@ -79,27 +130,13 @@ fn manager(
         if had.attributes == now.attributes {
             continue;
         }
-        if let Some(chore_node) = child(node, now.name) {
-            chore(page, chore_node, &had.attributes, &now.attributes, edits);
-            continue;
-        }
-        // The old form says how often and nothing else.
-        let is_old_form = now.name == "hostCheck" && node.has_attribute(OLD_HOST_CHECK);
-        let interval = now.attributes.iter().find(|it| it.name == "interval");
-        let interval = interval.filter(|_| wanted.host_check.enable);
-        let interval = interval.and_then(|it| it.value.as_deref());
-        if is_old_form {
-            attributes::set(page, node, OLD_HOST_CHECK, interval, edits);
-        }
-        if !is_old_form || interval.is_none() {
-            new.push(now);
+        match child(node, now.name) {
+            Some(node) => chore(page, node, &had.attributes, &now.attributes, edits),
+            None => new.push(now),
         }
     }
     place(page, node, new, edits);
 }
-
-/// PythonDirector's way to say how often failed hosts are tried again.
-const OLD_HOST_CHECK: &str = "hostCheckInterval";
 
 fn chore(
     page: &Page<'_>,

@@ -85,16 +85,15 @@ impl fmt::Display for ErrorKind {
                 group,
                 service,
                 nearest,
+                allowed,
             } => {
-                write!(
-                    f,
-                    "service {} has no group {}",
-                    Quoted(service),
-                    Quoted(group)
-                )?;
-                nearest
-                    .iter()
-                    .try_for_each(|name| write!(f, ": is {} meant?", Quoted(name)))
+                let (service, group) = (Quoted(service), Quoted(group));
+                write!(f, "service {service} has no group {group}")?;
+                let quoted = |name| Quoted(name).to_string();
+                let nearest = nearest.as_deref().map(quoted);
+                let allowed: Vec<_> = allowed.iter().map(|it| quoted(it)).collect();
+                let allowed: Vec<_> = allowed.iter().map(String::as_str).collect();
+                suggest(f, nearest.as_deref(), &allowed, ["", ""])
             }
             ErrorKind::BadAddress {
                 attribute,

@@ -73,9 +73,7 @@ fn the_print_shows_every_value_and_no_password() {
         users: vec![user],
         web: None,
     };
-    let control = Some(Control {
-        socket: "a\tb".into(),
-    });
+    let control = Some(Control::at("a\tb"));
     let config = Config {
         services: vec![service],
         admin: Some(admin),
@@ -103,7 +101,7 @@ const PRINTED: &str = r#"<config>
     <configCheck interval="30" enable="false"/>
     <heartbeat interval="60" enable="false"/>
   </manager>
-  <control socket="a&#9;b"/>
+  <control socket="a&#9;b" amp="true" ampMode="0660"/>
   <logging connections="false"/>
 </config>
 "#;

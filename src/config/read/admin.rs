@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::element::Element;
+use super::value::NOWHERE;
 use super::{Warned, unique};
 use crate::config::error::{Error, ErrorKind};
 use crate::config::{Admin, ListenAddress, Ssh, User, Web};
@@ -23,17 +24,40 @@ pub(super) fn admin(element: &Element<'_>, warned: &mut Warned) -> Result<Admin,
             }
         }
     }
-    if let Some(listen) = element.value("listen") {
-        let old = "listen of <admin>";
-        if admin.web.is_some() {
-            return Err(listen.error(ErrorKind::OldFormToo {
-                old,
-                element: "web",
-            }));
-        }
-        admin.web = Some(Web::new(Some(listen.address()?)));
+    if let Some(old) = old_web(element, admin.web.is_some())? {
+        admin.web = Some(old);
     }
     Ok(admin)
+}
+
+/// The attributes of `<admin>` that are an old form of `<web>`, with which each of them is
+/// an attribute of that name.
+pub(in crate::config) const OLD_WEB: [&str; 3] = ["listen", "secure", "refresh"];
+
+/// Reads the old form of `<web>`, if it is there.
+fn old_web(element: &Element<'_>, has_web: bool) -> Result<Option<Web>, Error> {
+    let [listen, secure, refresh] = OLD_WEB.map(|attribute| element.value(attribute));
+    let Some(first) = listen.or(secure).or(refresh) else {
+        return Ok(None);
+    };
+    if has_web {
+        let old = match first.of {
+            "listen" => "listen of <admin>",
+            "secure" => "secure of <admin>",
+            _ => "refresh of <admin>",
+        };
+        return Err(first.error(ErrorKind::OldFormToo {
+            old,
+            element: "web",
+        }));
+    }
+    let mut web = Web::new(Some(element.required("listen")?.address()?));
+    // Here, whatever it said made it HTTPS; samples say secure="secure".
+    web.secure = secure.is_some_and(|value| value.word() != Some(false));
+    if let Some(refresh) = refresh {
+        web.refresh = refresh.refresh()?;
+    }
+    Ok(Some(web))
 }
 
 fn web(element: &Element<'_>) -> Result<Web, Error> {
@@ -55,7 +79,7 @@ fn web(element: &Element<'_>) -> Result<Web, Error> {
         secure: element.value("secure").is_some_and(|value| value.flag()),
         refresh: element
             .value("refresh")
-            .map_or(Ok(None), |value| value.seconds())?,
+            .map_or(Ok(Some(Web::REFRESH)), |value| value.refresh())?,
         cert: path("cert")?,
         key: path("key")?,
         names: element
@@ -75,7 +99,7 @@ fn ssh(element: &Element<'_>) -> Result<Ssh, Error> {
 /// Where a door listens. The ancestor wrote `None` for one that it had not opened.
 fn door(element: &Element<'_>, enable: bool) -> Result<Option<ListenAddress>, Error> {
     match element.value("listen") {
-        Some(value) if !enable && value.text == "None" => Ok(None),
+        Some(value) if !enable && value.text == NOWHERE => Ok(None),
         Some(value) => value.address().map(Some),
         None if !enable => Ok(None),
         None => element.required("listen").map(|_| None),

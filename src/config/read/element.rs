@@ -5,7 +5,7 @@
 
 use roxmltree::{Attribute, Node};
 
-use super::schema::{self, ElementSchema, NOTE, Occurs};
+use super::schema::{self, ElementSchema, NOTE, Occurs, ROOTS};
 use super::value::Value;
 use crate::config::error::{Error, ErrorKind, Position};
 use crate::config::nearest::nearest;
@@ -18,10 +18,11 @@ pub(super) struct Element<'a> {
 }
 
 impl<'a> Element<'a> {
-    /// The outermost element, which must be `<config>`; `original` is for positions.
+    /// The outermost element, which must have one of its names; `original` is for
+    /// positions.
     pub(super) fn root(node: Node<'a, 'a>, original: &'a str) -> Result<Self, Error> {
         let name = written_name(node, original);
-        let schema = schema::element("config").filter(|schema| schema.name == name);
+        let schema = schema::element(name).filter(|schema| ROOTS.contains(&schema.name));
         let wrong_root = || Error {
             position: Position::at(original, node.range().start),
             kind: ErrorKind::WrongRoot(name.to_owned()),

@@ -21,10 +21,11 @@ use super::error::{Error, ErrorKind, Position};
 use super::scan::{BYTE_ORDER_MARK, scan};
 use super::{Config, OwnNames};
 
+pub(super) use self::admin::OLD_WEB;
 pub(super) use self::schema::NOTE;
 pub use self::schema::{AttributeSchema, ChildSchema, ElementSchema, Occurs, schema};
-pub(super) use self::settings::at_interval;
-pub(super) use self::value::{Value, flag};
+pub(super) use self::settings::{CHECK_TIME, HOST_CHECK_INTERVAL, at_interval};
+pub(super) use self::value::{NOWHERE, Value, flag};
 
 /// A configuration, and what is odd about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +83,7 @@ fn config(root: &Element<'_>, own: &OwnNames, warned: &mut Warned) -> Result<Con
     let mut config = Config::default();
     let mut names = HashSet::new();
     let mut listens = Listens::new();
+    let (mut manager, mut check_time) = (None, None);
     for child in root.children() {
         let child = child?;
         match child.name() {
@@ -91,10 +93,17 @@ fn config(root: &Element<'_>, own: &OwnNames, warned: &mut Warned) -> Result<Con
                 config.services.push(service);
             }
             "admin" => config.admin = Some(admin::admin(&child, warned)?),
-            "manager" => config.manager = settings::manager(&child)?,
-            "control" => config.control = Some(settings::control(&child)?),
+            "manager" => {
+                config.manager = settings::manager(&child)?;
+                manager = Some(child);
+            }
+            CHECK_TIME => check_time = Some(child),
+            "control" => config.control = settings::control(&child)?,
             _ => config.logging = settings::logging(&child)?,
         }
+    }
+    if let Some(check_time) = check_time {
+        settings::check_time(&check_time, manager.as_ref(), &mut config.manager)?;
     }
     if config.services.is_empty() {
         warned.push(

@@ -3,6 +3,8 @@
 //!
 //! What a value may be is `value`'s business.
 
+use super::settings::CHECK_TIME;
+
 /// One element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -94,6 +96,14 @@ const fn some(name: &'static str) -> ChildSchema {
     }
 }
 
+const fn root(name: &'static str) -> ElementSchema {
+    ElementSchema {
+        name,
+        attributes: &[],
+        children: SECTIONS,
+    }
+}
+
 const fn leaf(name: &'static str, attributes: &'static [AttributeSchema]) -> ElementSchema {
     ElementSchema {
         name,
@@ -110,18 +120,23 @@ const HOST: &[AttributeSchema] = &[
 ];
 const CHORE: &[AttributeSchema] = &[optional("interval"), optional("enable")];
 
+/// What the outermost element holds, whichever name it has.
+const SECTIONS: &[ChildSchema] = &[
+    any("service"),
+    one("admin"),
+    one("manager"),
+    one(CHECK_TIME),
+    one("control"),
+    one("logging"),
+];
+
+/// The names of the outermost element. The second is PythonDirector's, and that of
+/// txLoadBalancer before July 2008.
+pub(super) const ROOTS: [&str; 2] = ["config", "pdconfig"];
+
 const SCHEMA: &[ElementSchema] = &[
-    ElementSchema {
-        name: "config",
-        attributes: &[],
-        children: &[
-            any("service"),
-            one("admin"),
-            one("manager"),
-            one("control"),
-            one("logging"),
-        ],
-    },
+    root(ROOTS[0]),
+    root(ROOTS[1]),
     ElementSchema {
         name: "service",
         attributes: &[
@@ -143,7 +158,7 @@ const SCHEMA: &[ElementSchema] = &[
     leaf("enable", &[required("group")]),
     ElementSchema {
         name: "admin",
-        attributes: &[optional("listen")],
+        attributes: &[optional("listen"), optional("secure"), optional("refresh")],
         children: &[one("web"), one("ssh"), any("user")],
     },
     leaf(
@@ -178,7 +193,16 @@ const SCHEMA: &[ElementSchema] = &[
     leaf("hostCheck", CHORE),
     leaf("configCheck", CHORE),
     leaf("heartbeat", CHORE),
-    leaf("control", &[optional("socket")]),
+    leaf(CHECK_TIME, &[required("time")]),
+    leaf(
+        "control",
+        &[
+            optional("socket"),
+            optional("amp"),
+            optional("ampSocket"),
+            optional("ampMode"),
+        ],
+    ),
     leaf("logging", &[optional("file"), optional("connections")]),
     leaf(NOTE, &[]),
 ];
@@ -200,7 +224,7 @@ mod tests {
                 .any(|parent| parent.children.iter().any(|child| child.name == entry.name));
             assert_eq!(
                 has_place,
-                !["config", NOTE].contains(&entry.name),
+                !ROOTS.contains(&entry.name) && entry.name != NOTE,
                 "{}",
                 entry.name
             );

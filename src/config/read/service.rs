@@ -28,21 +28,42 @@ pub(super) fn service(
     };
     let mut names = HashSet::new();
     let mut marks = Marks::default();
+    let mut group_elements = Vec::new();
     for child in element.children() {
         let child = child?;
         match child.name() {
             "listen" => service.listens.push(listen(&child, listens)?),
             "group" => {
-                let group = group(&child, own, warned)?;
+                let group = group(&child, own)?;
                 unique(&mut names, &child, &group.name)?;
                 marks.see_group(&child, &group.name)?;
                 service.groups.push(group);
+                group_elements.push(child);
             }
             _ => marks.enable = Some(child),
         }
     }
     service.enabled = marks.enabled_group(element, &service)?;
+    for (group, element) in service.groups.iter().zip(&group_elements) {
+        warn_of_no_sessions(group, group.name == service.enabled, element, warned);
+    }
     Ok(service)
+}
+
+/// Warns of a group that can get no session, or could get none if it were enabled.
+fn warn_of_no_sessions(group: &Group, enabled: bool, element: &Element<'_>, warned: &mut Warned) {
+    let name = &group.name;
+    if group.hosts.is_empty() {
+        warned.push(element, format!("group \"{name}\" has no hosts"));
+    } else if group.hosts.iter().all(|host| host.weight == 0) {
+        let text = format!("every host of group \"{name}\" has weight 0: none gets sessions");
+        warned.push(element, text);
+    } else if enabled && !group.hosts.iter().any(Host::in_service) {
+        let text = format!(
+            "group \"{name}\" is enabled, but no host of it is in service: all sessions end"
+        );
+        warned.push(element, text);
+    }
 }
 
 fn timeouts(element: &Element<'_>) -> Result<Timeouts, Error> {
@@ -105,7 +126,8 @@ impl Marks<'_> {
             return Err(value.error(ErrorKind::NoSuchGroup {
                 group: value.text.to_owned(),
                 service: service.name.clone(),
-                nearest: nearest(value.text, names).cloned(),
+                nearest: nearest(value.text, names.clone()).cloned(),
+                allowed: names.cloned().collect(),
             }));
         }
         match self.marked {
@@ -118,7 +140,7 @@ impl Marks<'_> {
     }
 }
 
-fn group(element: &Element<'_>, own: &OwnNames, warned: &mut Warned) -> Result<Group, Error> {
+fn group(element: &Element<'_>, own: &OwnNames) -> Result<Group, Error> {
     let mut group = Group {
         name: element.required("name")?.name()?,
         scheduler: match element.value("scheduler") {
@@ -128,19 +150,16 @@ fn group(element: &Element<'_>, own: &OwnNames, warned: &mut Warned) -> Result<G
         hosts: Vec::new(),
     };
     let mut names = HashSet::new();
-    for (index, child) in element.children().enumerate() {
+    for (number, child) in element.children().enumerate() {
         let child = child?;
-        let host = host(&child, index + 1)?;
+        let host = host(&child, number)?;
         unique(&mut names, &child, &host.name)?;
         group.hosts.push(host);
-    }
-    if group.hosts.is_empty() {
-        warned.push(element, format!("group \"{}\" has no hosts", group.name));
     }
     Ok(group)
 }
 
-/// Reads a `<host>`, the `number`th of its group.
+/// Reads a `<host>`, the `number`th of its group, from 0.
 fn host(element: &Element<'_>, number: usize) -> Result<Host, Error> {
     Ok(Host {
         name: match element.value("name") {

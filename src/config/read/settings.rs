@@ -1,6 +1,7 @@
 //! `<manager>`, `<control>` and `<logging>`: how to run, rather than what to balance.
 
 use super::element::Element;
+use super::value::NOWHERE;
 use crate::config::error::{Error, ErrorKind};
 use crate::config::{Chore, Control, Logging, Manager};
 
@@ -19,17 +20,45 @@ pub(super) fn manager(element: &Element<'_>) -> Result<Manager, Error> {
             _ => manager.heartbeat = chore(&child, manager.heartbeat)?,
         }
     }
-    if let Some(value) = element.value("hostCheckInterval") {
+    if let Some(value) = element.value(HOST_CHECK_INTERVAL) {
         if has_host_check {
-            let old = "hostCheckInterval";
             return Err(value.error(ErrorKind::OldFormToo {
-                old,
+                old: HOST_CHECK_INTERVAL,
                 element: "hostCheck",
             }));
         }
         manager.host_check = at_interval(value.seconds()?, manager.host_check);
     }
     Ok(manager)
+}
+
+/// txLoadBalancer's old form of `<hostCheck>`, an attribute of `<manager>`.
+pub(in crate::config) const HOST_CHECK_INTERVAL: &str = "hostCheckInterval";
+
+/// PythonDirector's form of `<hostCheck>`, an element of the root.
+pub(in crate::config) const CHECK_TIME: &str = "checktime";
+
+/// Reads a `<checktime>` into what `element`, the
+/// `<manager>`, says.
+pub(super) fn check_time(
+    check_time: &Element<'_>,
+    element: Option<&Element<'_>>,
+    manager: &mut Manager,
+) -> Result<(), Error> {
+    let says_it_too = element.is_some_and(|element| {
+        let mut children = element.children().flatten();
+        element.value(HOST_CHECK_INTERVAL).is_some()
+            || children.any(|child| child.name() == "hostCheck")
+    });
+    if says_it_too {
+        return Err(check_time.error(ErrorKind::OldFormToo {
+            old: "<checktime>",
+            element: "hostCheck",
+        }));
+    }
+    let interval = check_time.required("time")?.seconds()?;
+    manager.host_check = at_interval(interval, manager.host_check);
+    Ok(())
 }
 
 fn chore(element: &Element<'_>, default: Chore) -> Result<Chore, Error> {
@@ -54,14 +83,23 @@ pub(in crate::config) fn at_interval(interval: Option<std::time::Duration>, chor
     }
 }
 
-/// Reads a `<control>`.
-pub(super) fn control(element: &Element<'_>) -> Result<Control, Error> {
-    Ok(match element.value("socket") {
-        Some(value) => Control {
-            socket: value.path()?,
-        },
+/// Reads a `<control>`. txLoadBalancer wrote one that is nowhere where it had none.
+pub(super) fn control(element: &Element<'_>) -> Result<Option<Control>, Error> {
+    let mut control = match element.value("socket") {
+        Some(value) if value.text == NOWHERE => return Ok(None),
+        Some(value) => Control::at(value.path()?),
         None => Control::default(),
-    })
+    };
+    if let Some(value) = element.value("amp") {
+        control.amp = value.boolean()?;
+    }
+    if let Some(value) = element.value("ampSocket") {
+        control.amp_socket = Some(value.path_other_than(&control.socket)?);
+    }
+    if let Some(value) = element.value("ampMode") {
+        control.amp_mode = value.mode()?;
+    }
+    Ok(Some(control))
 }
 
 /// Reads a `<logging>`.

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{
-    Access, Admin, Algorithm, Group, HostState, ListenHost, Logging, Manager, Timeouts,
+    Access, Admin, Algorithm, Control, Group, HostState, ListenHost, Logging, Manager, Timeouts,
 };
 
 mod errors;
 mod hostile;
+mod old_forms;
 
 fn parse(text: &str) -> Config {
     read(text.as_bytes())
@@ -70,7 +71,7 @@ const NEW_DIALECT: &str = r#"<?xml version="1.0"?>
 </config>"#;
 
 /// What PythonDirector's users have.
-const OLD_DIALECT: &str = r#"<config>
+const OLD_DIALECT: &str = r#"<pdconfig>
   <!-- a comment -->
   <service name="mail">
     <listen ip="127.0.0.1:8025"/>
@@ -81,7 +82,7 @@ const OLD_DIALECT: &str = r#"<config>
   <admin listen="localhost:7001"><user name="u" password="abcdefghijklm" access="full"/></admin>
   <manager hostCheckInterval="15"/>
   <logging file="pydir.log"/>
-</config>"#;
+</pdconfig>"#;
 
 #[test]
 fn the_services_of_the_new_dialect_are_read() {
@@ -117,9 +118,9 @@ fn the_services_of_the_new_dialect_are_read() {
     };
     assert_eq!(
         shown(blue),
-        ["one 10.0.0.1:80 5 drain", "host.2 two.example.org:80 1 up"]
+        ["one 10.0.0.1:80 5 drain", "host.1 two.example.org:80 1 up"]
     );
-    assert_eq!(shown(green), ["host.1 10.0.0.3:80 0 down"]);
+    assert_eq!(shown(green), ["host.0 10.0.0.3:80 0 down"]);
 }
 
 #[test]
@@ -178,7 +179,8 @@ fn the_settings_of_the_new_dialect_are_read() {
             connections: true
         }
     );
-    assert_eq!(warnings(NEW_DIALECT), [""; 0]);
+    let light = "10:5: every host of group \"green\" has weight 0: none gets sessions";
+    assert_eq!(warnings(NEW_DIALECT), [light]);
 }
 
 #[test]
@@ -194,7 +196,7 @@ fn the_old_dialect_is_read() {
         .iter()
         .map(|host| host.name.as_str())
         .collect();
-    assert_eq!(names, ["x", "host.2"]);
+    assert_eq!(names, ["x", "host.1"]);
     let web = config.admin.unwrap().web.unwrap();
     assert!(web.enable && !web.secure);
     assert_eq!(web.listen.unwrap().to_string(), "localhost:7001");
@@ -292,6 +294,22 @@ fn what_is_for_people_is_ignored() {
 }
 
 #[test]
+fn amp_may_have_a_socket_of_its_own() {
+    let control = |attributes: &str| {
+        let config = parse(&format!(
+            "<config><control socket='/s' {attributes}/></config>"
+        ));
+        config.control.unwrap()
+    };
+    assert_eq!(control(""), Control::at("/s"));
+    let own = control("amp='False' ampSocket='/a' ampMode='666'");
+    assert_eq!(
+        (own.amp, own.amp_socket, own.amp_mode),
+        (false, Some("/a".into()), 0o666)
+    );
+}
+
+#[test]
 fn references_in_values_are_resolved() {
     let text = "<group name='&lt;&#x201c;&amp;&apos;&quot;&#252;' enable='1'/>";
     assert_eq!(
@@ -356,6 +374,15 @@ fn what_is_hardly_meant_is_warned_of_where_it_is() {
         "3:1: the password of user \"u\" is not a crypt(3) hash and fits nothing",
         "4:35: group \"g\" has no hosts",
         "5:1: group \"h\" has no hosts",
+    ];
+    assert_eq!(warnings(text), expected);
+    let text = "<config><service name='s'><listen ip='1'/>\n\
+        <group name='g' enable='1'><host ip='a:1' state='down'/><host ip='a:2' weight='0'/></group>\n\
+        <group name='h'><host ip='a:1' weight='0'/></group>\n\
+        <group name='i'><host ip='a:1' state='drain'/></group></service></config>";
+    let expected = [
+        "2:1: group \"g\" is enabled, but no host of it is in service: all sessions end",
+        "3:1: every host of group \"h\" has weight 0: none gets sessions",
     ];
     assert_eq!(warnings(text), expected);
     let text = "<?xml version='1.0' encoding='latin1'?><config><service name='ü'><listen ip='1'/>\

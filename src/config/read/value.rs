@@ -3,14 +3,14 @@
 //! Whether a value may be there, and what it is for, is the readers' business.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::config::address::is_host_name;
 use crate::config::error::{Error, ErrorKind, Position};
 use crate::config::public_key;
-use crate::config::{Access, AddressError, Host, HostState, OwnNames, Scheduler};
+use crate::config::{Access, AddressError, Host, HostState, OwnNames, Scheduler, Web};
 
 /// A value of the file, and where it is.
 #[derive(Clone, Copy)]
@@ -27,6 +27,9 @@ pub(in crate::config) struct Value<'a> {
 
 /// Longer than anybody waits; a larger value is a mistake of units.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
+/// What txLoadBalancer wrote for a place that it had none of.
+pub(in crate::config) const NOWHERE: &str = "None";
 
 const SECONDS: &str = "seconds, such as 5 or 0.5, at most ten years";
 
@@ -69,6 +72,53 @@ impl Value<'_> {
         flag(self.text)
     }
 
+    /// The boolean that it is, if it is one of the words for that.
+    pub(in crate::config) fn word(&self) -> Option<bool> {
+        const FALSE: [&str; 5] = ["no", "0", "off", "disable", "false"];
+        let is_false = || {
+            FALSE
+                .iter()
+                .any(|word| self.text.eq_ignore_ascii_case(word))
+        };
+        match flag(self.text) {
+            true => Some(true),
+            false => is_false().then_some(false),
+        }
+    }
+
+    /// A boolean of which the ancestors knew nothing: what is neither is an error.
+    pub(in crate::config) fn boolean(&self) -> Result<bool, Error> {
+        self.word().ok_or_else(|| self.must_be("true or false"))
+    }
+
+    /// The permission bits of a file, in octal.
+    pub(in crate::config) fn mode(&self) -> Result<u32, Error> {
+        let octal = (3..=4).contains(&self.text.len())
+            && self.text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+        let mode = u32::from_str_radix(self.text, 8).ok();
+        mode.filter(|mode| octal && *mode <= 0o777)
+            .ok_or_else(|| self.must_be("permission bits in octal, such as 0660"))
+    }
+
+    /// The path of a file that is not the other one.
+    pub(in crate::config) fn path_other_than(&self, other: &Path) -> Result<PathBuf, Error> {
+        let path = self.path()?;
+        match path == other {
+            true => Err(self.must_be("a path other than that of socket")),
+            false => Ok(path),
+        }
+    }
+
+    /// How often the page refreshes itself; `None` is never. txLoadBalancer read and wrote
+    /// a boolean here.
+    pub(in crate::config) fn refresh(&self) -> Result<Option<Duration>, Error> {
+        match (parse_seconds(self.text), self.word()) {
+            (None, Some(true)) => Ok(Some(Web::REFRESH)),
+            (None, Some(false)) => Ok(None),
+            _ => self.seconds(),
+        }
+    }
+
     /// A time in seconds; `None` for 0.
     pub(in crate::config) fn seconds(&self) -> Result<Option<Duration>, Error> {
         let duration = parse_seconds(self.text).filter(|duration| *duration <= LONGEST);
@@ -105,14 +155,14 @@ impl Value<'_> {
     }
 
     /// A host's weight.
-    pub(in crate::config) fn weight(&self) -> Result<u16, Error> {
+    pub(in crate::config) fn weight(&self) -> Result<u32, Error> {
         let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
         let weight = self
             .text
             .parse()
             .ok()
             .filter(|weight| digits && *weight <= Host::MAX_WEIGHT);
-        weight.ok_or_else(|| self.must_be("a whole number from 0 to 1000"))
+        weight.ok_or_else(|| self.must_be("a whole number from 0 to 1000000"))
     }
 
     /// What the operator wants of a host.

@@ -102,7 +102,7 @@ pub enum Verb {
         /// Its address.
         address: Option<Endpoint>,
         /// Its weight.
-        weight: Option<u16>,
+        weight: Option<u32>,
         /// Where among the others.
         place: Option<Place>,
         /// Its new name.
@@ -113,7 +113,7 @@ pub enum Verb {
         /// The host.
         host: HostKey,
         /// Its weight.
-        weight: u16,
+        weight: u32,
     },
     /// What the operator wants of a host: `drainHost`, `hostAdminDown`, `hostAdminUp`.
     SetState {

@@ -108,7 +108,7 @@ pub enum Takes {
     ListenAddressOrPort,
     /// A scheduler.
     Scheduler,
-    /// A whole number from 0 to 1000.
+    /// A whole number from 0 to 1000000.
     Weight,
     /// `up`, `drain` or `down`.
     State,
@@ -128,6 +128,8 @@ pub enum Takes {
     PublicKey,
     /// The path of a file.
     Path,
+    /// Permission bits in octal.
+    Mode,
     /// Host names without ports.
     HostNames,
     /// The name of an option.

@@ -182,8 +182,8 @@ fn a_wrong_verb_or_key_is_told_what_would_be_right() {
 fn a_wrong_value_is_told_what_would_be_right() {
     each_is_refused(&[
         (
-            "setWeight service=s group=g name=h weight=1001",
-            "weight is \"1001\" but must be a whole number from 0 to 1000",
+            "setWeight service=s group=g name=h weight=1000001",
+            "weight is \"1000001\" but must be a whole number from 0 to 1000000",
         ),
         (
             "addHost service=s group=g name=h ip=h",

@@ -263,7 +263,7 @@ fn any_endpoint(random: &mut Random) -> Endpoint {
     }
 }
 
-fn any_weight(random: &mut Random) -> u16 {
+fn any_weight(random: &mut Random) -> u32 {
     match random.below(16) {
         0 => 0,
         1 => 5,

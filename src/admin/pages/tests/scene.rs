@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::super::View;
+use super::super::{Refresh, View};
 use crate::balance::{Failure, Totals};
 use crate::config::{Access, HostState};
 use crate::director::{
@@ -29,7 +29,7 @@ pub(in super::super) fn view(status: &Status) -> View<'_> {
         user: Some("admin"),
         access: Access::Full,
         token: "c3VydmV5b3JzIG9mIHRoZSB3b3JsZCwgdW5pdGU",
-        refresh: Some(Duration::from_secs(10)),
+        refresh: Refresh::new(Some(Duration::from_secs(10)), &[]),
         notice: None,
     }
 }

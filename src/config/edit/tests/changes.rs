@@ -33,7 +33,7 @@ pub(super) fn number_hosts(config: &mut Config, random: &mut Random) {
     for group in services.flat_map(|service| &mut service.groups) {
         for (index, host) in group.hosts.iter_mut().enumerate() {
             if random.below(2) == 0 {
-                host.name = format!("host.{}", index + 1);
+                host.name = format!("host.{index}");
             }
         }
     }
@@ -114,7 +114,7 @@ fn group(group: &mut Group, random: &mut Random, moves: bool) {
         1 => group.hosts[at].name = new.name,
         2 => group.hosts[at].address = new.address,
         3 if moves => group.hosts.rotate_left(at),
-        _ => group.hosts[at].weight = u16::try_from(random.below(9)).unwrap(),
+        _ => group.hosts[at].weight = u32::try_from(random.below(9)).unwrap(),
     }
 }
 

@@ -125,7 +125,7 @@ fn a_host_without_a_name_gets_the_one_it_has_before_its_number_changes() {
         ),
         (
             "<client ip=\"10.0.0.2:80\"/>",
-            "<client ip=\"10.0.0.2:80\" name=\"host.2\"/>",
+            "<client ip=\"10.0.0.2:80\" name=\"host.1\"/>",
         ),
     ]);
     example(FILE, |config| drop(blue(config).remove(0)), &expected);

@@ -42,9 +42,7 @@ fn sections_come_in_the_order_of_the_manual() {
         });
         config.manager.config_check.enable = true;
         config.manager.host_check.interval = Duration::from_millis(500);
-        config.control = Some(Control {
-            socket: "/run/s".into(),
-        });
+        config.control = Some(Control::at("/run/s"));
         config.logging.connections = true;
     };
     let expected = r#"<config>
@@ -88,8 +86,21 @@ fn the_old_door_stays_as_long_as_it_says_enough() {
         "<config><admin listen='localhost:1'/></config>",
     );
     let secure = |config: &mut Config| admin(config).web.as_mut().unwrap().secure = true;
-    let expected = "<config><admin><web listen=\"*:7001\" secure=\"true\"/></admin></config>";
+    let expected = "<config><admin listen='7001' secure='true'/></config>";
     example(text, secure, expected);
+    let text_2008 = "<pdconfig><admin secure='secure' listen='7001' refresh='10'/></pdconfig>";
+    let never = |config: &mut Config| admin(config).web.as_mut().unwrap().refresh = None;
+    example(text_2008, never, &text_2008.replace("10", "0"));
+    let insecure = |config: &mut Config| admin(config).web.as_mut().unwrap().secure = false;
+    example(
+        text_2008,
+        insecure,
+        &text_2008.replace("'secure'", "'false'"),
+    );
+    let named = |config: &mut Config| admin(config).web.as_mut().unwrap().names = vec!["a".into()];
+    let expected = "<pdconfig><admin><web listen=\"*:7001\" secure=\"true\" refresh=\"10\" \
+                    names=\"a\"/></admin></pdconfig>";
+    example(text_2008, named, expected);
     example(
         text,
         |config| admin(config).web = None,
@@ -187,6 +198,36 @@ fn the_old_interval_stays_as_long_as_it_says_enough() {
         on,
         "<config><manager hostCheckInterval='10'/></config>",
     );
+}
+
+#[test]
+fn the_older_interval_stays_as_long_as_it_says_enough() {
+    let text = "<pdconfig>\n\t<checktime time='120'/> <!-- two minutes -->\n</pdconfig>";
+    let slower = |config: &mut Config| config.manager.host_check.interval = Duration::from_secs(20);
+    example(text, slower, &text.replace("120", "20"));
+    let probe = |config: &mut Config| config.manager.heartbeat.enable = true;
+    let heartbeat = "\n\t<manager>\n\t\t<heartbeat enable=\"true\"/>\n\t</manager>";
+    let expected = text.replace("\n\t<checktime", &format!("{heartbeat}\n\t<checktime"));
+    example(text, probe, &expected);
+    let off = |config: &mut Config| config.manager.host_check.enable = false;
+    let expected = "<pdconfig>\n\t<manager>\n\t\t<hostCheck interval=\"120\" enable=\"false\"/>\n\t\
+                    </manager> <!-- two minutes -->\n</pdconfig>";
+    assert_eq!(parsed(&changed(text, off)), parsed(expected));
+}
+
+#[test]
+fn a_control_socket_that_is_nowhere_stays_until_there_is_one() {
+    let text = "<config>\n  <control socket='None'/> <!-- none -->\n  <manager/>\n</config>";
+    let other = |config: &mut Config| config.manager.heartbeat.enable = true;
+    let edited = changed(text, other);
+    assert!(
+        edited.contains("<control socket='None'/> <!-- none -->"),
+        "{edited}"
+    );
+    let there = |config: &mut Config| {
+        config.control = Some(Control::at("/s"));
+    };
+    example(text, there, &text.replace("None", "/s"));
 }
 
 #[test]

@@ -15,12 +15,14 @@ pub(super) fn spelled(config: &Config, random: &mut Random) -> String {
     let remarks = random.below(5);
     let mut form = form::config(config);
     respell(&mut form, random);
+    old_check_time(&mut form, random);
     let mut pen = Pen {
         out: String::new(),
         line_end,
         unit,
         remarks,
         written: 0,
+        is_old: random.below(2) == 0,
         random,
     };
     pen.document(&form);
@@ -39,6 +41,7 @@ struct Pen<'r> {
     /// How many there may be in one place.
     remarks: usize,
     written: usize,
+    is_old: bool,
     random: &'r mut Random,
 }
 
@@ -58,6 +61,7 @@ impl Pen<'_> {
     fn element(&mut self, form: &Form, depth: usize) {
         let name = match form.name {
             "host" => *self.random.pick(&["host", "client"]),
+            "config" if self.is_old => "pdconfig",
             name => name,
         };
         self.out += &format!("<{name}");
@@ -187,15 +191,21 @@ fn respelled(name: &str, value: &str, random: &mut Random) -> String {
         ("enable" | "secure" | "connections", "true") => {
             pick(random, &["true", "True", "yes", "YES", "on", "1", "enable"])
         }
-        ("enable" | "secure" | "connections", _) => {
-            pick(random, &["false", "False", "no", "0", "", "off"])
-        }
-        ("interval" | "refresh" | "connectTimeout" | "idleTimeout" | "halfClosedTimeout", _) => {
-            match value.contains('.') {
-                true => value.to_owned() + pick(random, &["", "0"]).as_str(),
-                false => pick(random, &["", "0"]) + value + pick(random, &["", ".", ".0"]).as_str(),
-            }
-        }
+        ("amp", word) => pick(random, &[word, &word.to_uppercase()]),
+        ("ampMode", mode) => pick(random, &[mode, &mode[1..]]),
+        ("secure", "secure" | "2") => value.to_owned(),
+        ("secure", _) => pick(random, &["false", "False", "no", "0", "off"]),
+        ("enable" | "connections", _) => pick(random, &["false", "False", "no", "0", "", "off"]),
+        ("refresh", "0") => pick(random, &["0", "0.0", "False", "no", "off"]),
+        ("refresh", "30") => pick(random, &["30", "030.", "True", "yes"]),
+        (
+            "interval" | "refresh" | "time" | "connectTimeout" | "idleTimeout"
+            | "halfClosedTimeout",
+            _,
+        ) => match value.contains('.') {
+            true => value.to_owned() + pick(random, &["", "0"]).as_str(),
+            false => pick(random, &["", "0"]) + value + pick(random, &["", ".", ".0"]).as_str(),
+        },
         ("scheduler", _) => {
             let meant: Scheduler = value.parse().unwrap();
             let sticky = if meant.sticky { ",sticky" } else { "" };
@@ -270,14 +280,65 @@ fn old_door(admin: &mut Form, random: &mut Random) {
     let Content::Elements(children) = &admin.content else {
         return;
     };
-    let says_more = |web: &Form| web.attributes[1..].iter().any(|it| !it.is_default);
+    let is_old = |it: &&Attribute| ["listen", "secure", "refresh"].contains(&it.name);
+    let says_more = |web: &Form| {
+        web.attributes
+            .iter()
+            .any(|it| !is_old(&it) && !it.is_default)
+            || value(web, "listen").as_deref() == Some("None")
+    };
     let web = children.iter().find(|child| child.name == "web");
     if random.below(2) == 0 && web.is_some_and(|web| !says_more(web)) {
         let web = take_child(admin, "web").unwrap();
-        admin
+        let needed = |it: &Attribute| !it.is_default || random.below(2) == 0;
+        let mut old: Vec<_> = web
             .attributes
-            .extend(value(&web, "listen").map(|it| attribute("listen", it)));
+            .into_iter()
+            .filter(|it| is_old(&it))
+            .collect();
+        old.retain(needed);
+        // What is said of it, other than that it is false, made it HTTPS.
+        let secure = old.iter_mut().find(|it| it.name == "secure");
+        if let Some(secure) = secure.filter(|it| it.value.as_deref() == Some("true")) {
+            secure.value = Some((*random.pick(&["secure", "true", "2"])).to_owned());
+        }
+        admin.attributes.extend(old);
     }
+}
+
+/// Moves the attribute of `<manager>` to an element beside it, which may then go.
+fn old_check_time(config: &mut Form, random: &mut Random) {
+    let Content::Elements(children) = &mut config.content else {
+        return;
+    };
+    let is_manager = |child: &Form| child.name == "manager";
+    let Some(at) = children
+        .iter()
+        .position(is_manager)
+        .filter(|_| random.below(2) == 0)
+    else {
+        return;
+    };
+    let manager = &mut children[at];
+    let is_interval = |it: &Attribute| it.name == "hostCheckInterval";
+    let Some(interval) = manager.attributes.iter().position(is_interval) else {
+        return;
+    };
+    let time = Attribute {
+        name: "time",
+        ..manager.attributes.remove(interval)
+    };
+    let is_empty = matches!(&manager.content, Content::Elements(chores) if chores.is_empty());
+    if is_empty && random.below(2) == 0 {
+        children.remove(at);
+    }
+    let at = random.below(children.len() + 1);
+    let check_time = Form {
+        name: "checktime",
+        attributes: vec![time],
+        content: Content::Elements(Vec::new()),
+    };
+    children.insert(at, check_time);
 }
 
 fn old_interval(manager: &mut Form, random: &mut Random) {
@@ -319,7 +380,7 @@ fn leave_out_numbers(group: &mut Form, random: &mut Random) {
         return;
     };
     for (index, host) in hosts.iter_mut().enumerate() {
-        let number = format!("host.{}", index + 1);
+        let number = format!("host.{index}");
         if value(host, "name") == Some(number) && random.below(4) > 0 {
             host.attributes.retain(|it| it.name != "name");
         }

@@ -48,16 +48,16 @@ fn wrong_hosts() {
                 "2:7: ip is \"::1:80\": an IPv6 address goes in brackets: write [ADDRESS]:PORT",
             ),
             (
-                "<host ip='a:1' weight='1001'/>",
-                "2:16: weight is \"1001\" but must be a whole number from 0 to 1000",
+                "<host ip='a:1' weight='1000001'/>",
+                "2:16: weight is \"1000001\" but must be a whole number from 0 to 1000000",
             ),
             (
                 "<host ip='a:1' weight='-1'/>",
-                "2:16: weight is \"-1\" but must be a whole number from 0 to 1000",
+                "2:16: weight is \"-1\" but must be a whole number from 0 to 1000000",
             ),
             (
                 "<host ip='a:1' weight=''/>",
-                "2:16: weight is \"\" but must be a whole number from 0 to 1000",
+                "2:16: weight is \"\" but must be a whole number from 0 to 1000000",
             ),
             (
                 "<host ip='a:1' state='UP'/>",
@@ -76,8 +76,8 @@ fn wrong_hosts() {
                 "2:41: a second host named \"ü\": names must differ",
             ),
             (
-                "<host ip='a:1' name='host.2'/>\n<client ip='a:2'/>",
-                "3:1: a second client named \"host.2\": names must differ",
+                "<host ip='a:1' name='host.1'/>\n<client ip='a:2'/>",
+                "3:1: a second client named \"host.1\": names must differ",
             ),
             (
                 "<host ip='a:1' wieght='1'/>",
@@ -159,7 +159,7 @@ fn wrong_services() {
             ),
             (
                 "<enable group='blue'/><listen ip='80'/><group name='main'/>",
-                "2:9: service \"s\" has no group \"blue\"",
+                "2:9: service \"s\" has no group \"blue\": allowed here: \"main\"",
             ),
             (
                 "<listen ip='1'/><group name='a'/><enable group='a'/>\n<enable group='a'/>",
@@ -284,6 +284,39 @@ fn wrong_settings() {
                 "2:10: hostCheckInterval is an old form of <hostCheck>, which is there too: remove it",
             ),
             (
+                "<checktime time='1'/><manager><hostCheck/></manager>",
+                "2:1: <checktime> is an old form of <hostCheck>, which is there too: remove it",
+            ),
+            (
+                "<manager hostCheckInterval='2'/>\n<checktime time='1'/>",
+                "3:1: <checktime> is an old form of <hostCheck>, which is there too: remove it",
+            ),
+            (
+                "<control amp='perhaps'/>",
+                "2:10: amp is \"perhaps\" but must be true or false",
+            ),
+            (
+                "<control socket='/s' ampSocket='/s'/>",
+                "2:22: ampSocket is \"/s\" but must be a path other than that of socket",
+            ),
+            (
+                "<control ampMode='4666'/>",
+                "2:10: ampMode is \"4666\" but must be permission bits in octal, such as 0660",
+            ),
+            ("<checktime/>", "2:1: <checktime> needs the attribute time"),
+            (
+                "<admin secure='secure'/>",
+                "2:1: <admin> needs the attribute listen",
+            ),
+            (
+                "<admin refresh='1'><web listen='2'/></admin>",
+                "2:8: refresh of <admin> is an old form of <web>, which is there too: remove it",
+            ),
+            (
+                "<admin listen='1' refresh='maybe'/>",
+                "2:19: refresh is \"maybe\" but must be seconds, such as 5 or 0.5, at most ten years",
+            ),
+            (
                 "<admin listen='1'><web listen='2'/></admin>",
                 "2:8: listen of <admin> is an old form of <web>, which is there too: remove it",
             ),
@@ -302,7 +335,7 @@ fn wrong_settings() {
             (
                 "<host ip='a:1'/>",
                 "2:1: <host> is unknown in <config>: \
-                 allowed here: <service>, <admin>, <manager>, <control>, <logging>",
+                 allowed here: <service>, <admin>, <manager>, <checktime>, <control>, <logging>",
             ),
             (
                 "<logging xmlns='x'/>",

@@ -108,8 +108,12 @@ fn other_values_are_found() {
         ("config view=s", &["view=stored"]),
         ("reload force=t", &["force=true"]),
         (
-            "setOption name=control",
-            &["name=control", "name=control.socket"],
+            "setOption name=control.a",
+            &[
+                "name=control.amp",
+                "name=control.ampSocket",
+                "name=control.ampMode",
+            ],
         ),
         (
             "setOption name=manager.hostCheck.interval value=",
@@ -142,7 +146,7 @@ fn the_last_word_is_found_whatever_is_in_it() {
 fn choices_are_taken_for_what_they_say() {
     let mut random = Random::new(23);
     let mut chosen = 0;
-    for _ in 0..200 {
+    for _ in 0..300 {
         let config = arbitrary::config(&mut random);
         let line = arbitrary::verb(&mut random, &config).line();
         let ends: Vec<_> = line.char_indices().map(|(index, _)| index).collect();

@@ -11,7 +11,7 @@ use super::table::Takes;
 use super::{ParseError, Refusal};
 use crate::config::form::seconds;
 use crate::config::nearest::nearest;
-use crate::config::read::{Value, at_interval};
+use crate::config::read::{NOWHERE, Value, at_interval};
 use crate::config::{Chore, Config, Error, ListenAddress, Manager, Web};
 
 /// Something that `setOption` sets.
@@ -79,10 +79,11 @@ impl OptionSchema {
         let is_none = match self.takes {
             _ if text.is_empty() => true,
             // The ancestor's word for a door that is nowhere.
-            Takes::ListenAddress if text == "None" => true,
+            Takes::ListenAddress if text == NOWHERE => true,
             Takes::ListenAddress => value.address::<ListenAddress>().map(|_| false)?,
             Takes::Seconds => value.seconds().map(|_| false)?,
             Takes::Path => value.path().map(|_| false)?,
+            Takes::Mode => value.mode().map(|_| false)?,
             Takes::HostNames => value.host_names().map(|_| false)?,
             _ => self.is_element() && !value.flag(),
         };

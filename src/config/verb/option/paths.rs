@@ -1,8 +1,8 @@
 //! The table of options: every path, what it takes, how it is read and set.
 
 use super::{OptionSchema, Part, door};
-use crate::config::form::{path, seconds};
-use crate::config::read::Value;
+use crate::config::form::{mode, path, seconds};
+use crate::config::read::{NOWHERE, Value};
 use crate::config::verb::table::Takes;
 use crate::config::{Admin, Chore, Config, Control, Error, ListenAddress, Manager, Ssh, Web};
 
@@ -48,9 +48,9 @@ pub(super) const OPTIONS: &[OptionSchema] = &[
     of_web(
         "admin.web.refresh",
         Takes::Seconds,
-        |web| web.refresh.map(|refresh| seconds(Some(refresh))),
+        |web| Some(seconds(web.refresh)),
         |web, value| {
-            web.refresh = value.map_or(Ok(None), |value| value.seconds())?;
+            web.refresh = value.map_or(Ok(Some(Web::REFRESH)), |value| value.refresh())?;
             Ok(())
         },
     ),
@@ -127,9 +127,49 @@ pub(super) const OPTIONS: &[OptionSchema] = &[
         Takes::Path,
         |config| Some(path(&config.control.as_ref()?.socket)),
         |config, value| {
-            let socket = value.map(|value| value.path()).transpose()?;
-            config.control =
-                Some(socket.map_or_else(Control::default, |socket| Control { socket }));
+            config.control = match value {
+                Some(value) if value.text == NOWHERE => None,
+                value => {
+                    let socket = match value {
+                        Some(value) => value.path()?,
+                        None => Control::default().socket,
+                    };
+                    let mut control = config.control.take().unwrap_or_default();
+                    // Two that swap their paths do so one after the other.
+                    control.amp_socket.take_if(|other| *other == socket);
+                    Some(Control { socket, ..control })
+                }
+            };
+            Ok(())
+        },
+    ),
+    attribute(
+        "control.amp",
+        Takes::Flag,
+        |config| Some(config.control.as_ref()?.amp.to_string()),
+        |config, value| {
+            control(config)?.amp = value.map_or(Ok(true), |value| value.boolean())?;
+            Ok(())
+        },
+    ),
+    attribute(
+        "control.ampSocket",
+        Takes::Path,
+        |config| config.control.as_ref()?.amp_socket.as_deref().map(path),
+        |config, value| {
+            let control = control(config)?;
+            let other = |value: Value<'_>| value.path_other_than(&control.socket);
+            control.amp_socket = value.map(other).transpose()?;
+            Ok(())
+        },
+    ),
+    attribute(
+        "control.ampMode",
+        Takes::Mode,
+        |config| Some(mode(config.control.as_ref()?.amp_mode)),
+        |config, value| {
+            let default = Control::default().amp_mode;
+            control(config)?.amp_mode = value.map_or(Ok(default), |value| value.mode())?;
             Ok(())
         },
     ),
@@ -210,6 +250,14 @@ const fn enable(path: &'static str, chore: fn(&mut Manager) -> &mut Chore) -> Op
 /// The admin section, there from now on.
 fn admin(config: &mut Config) -> &mut Admin {
     config.admin.get_or_insert_default()
+}
+
+/// The control socket, which must be there to be told more of.
+fn control(config: &mut Config) -> Result<&mut Control, super::Refusal> {
+    let nowhere = super::Refusal::NowhereToListen {
+        option: "control.socket",
+    };
+    config.control.as_mut().ok_or(nowhere)
 }
 
 fn web(config: &Config) -> Option<&Web> {

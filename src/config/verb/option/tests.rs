@@ -27,7 +27,7 @@ const FULL: &str = r#"
       <configCheck interval="2" enable="true"/>
       <heartbeat interval="3" enable="true"/>
     </manager>
-    <control socket="S"/>
+    <control socket="S" amp="false" ampSocket="A" ampMode="0666"/>
     <logging file="F" connections="true"/>"#;
 
 #[test]
