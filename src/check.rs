@@ -1,4 +1,4 @@
-//! `-t` and `-T`: finds what is wrong with a configuration before a reload does.
+//! `-t`, `-T` and `-s reload`: finds what is wrong with a configuration before a reload does.
 //!
 //! Binds nothing and changes nothing.
 
@@ -20,13 +20,23 @@ use crate::privileges::{Privileges, enter_jail};
 
 /// How long a pipe that stands for the file may be silent: init scripts wait for the check.
 const PIPE_PATIENCE: Duration = Duration::from_secs(3);
+/// What is said of a configuration that is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Show {
+    /// That it is good.
+    Verdict,
+    /// What is in effect.
+    Config,
+    /// Nothing but warnings. Names are not resolved: that may take seconds.
+    Warnings,
+}
 
 /// How long the names may take to resolve.
 const NAMES_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Checks the configuration in `file`, in the jail of `footing` if there is one, and as its
-/// user if root asks; with `show`, prints what is in effect.
-pub(crate) fn run(file: &Path, footing: &Footing, show: bool) -> Result<(), Exit> {
+/// user if root asks; says what `show` asks for.
+pub(crate) fn run(file: &Path, footing: &Footing, show: Show) -> Result<(), Exit> {
     let user = footing.user.as_deref().filter(|_| geteuid().is_root());
     let privileges = Privileges::plan(user, footing.group.as_deref())?;
     footing.jail.as_deref().map(enter_jail).transpose()?;
@@ -48,6 +58,18 @@ pub(crate) fn run(file: &Path, footing: &Footing, show: bool) -> Result<(), Exit
     let config = &reading.config;
     warn_of_open_page(file, config)?;
     read_secrets(file, config)?;
+    if show != Show::Warnings {
+        resolve_names(file, config)?;
+    }
+    match show {
+        Show::Config => output::print(&print(config)),
+        Show::Verdict => output::note(&format!("{}: the configuration is good", file.display())),
+        Show::Warnings => Ok(()),
+    }
+}
+
+/// Warns of names that do not resolve.
+fn resolve_names(file: &Path, config: &Config) -> Result<(), Exit> {
     let names = &config.host_names() | &config.listen_names();
     let unresolved = unresolved_names(names, NAMES_PATIENCE)
         .map_err(|error| Exit::new(Exit::OTHER, &format!("txlb: {error}")))?;
@@ -57,11 +79,7 @@ pub(crate) fn run(file: &Path, footing: &Footing, show: bool) -> Result<(), Exit
             file.display()
         ))?;
     }
-    if show {
-        output::print(&print(config))
-    } else {
-        output::note(&format!("{}: the configuration is good", file.display()))
-    }
+    Ok(())
 }
 
 /// At the start, the page itself says so, once it knows its addresses.

@@ -11,6 +11,7 @@ use getopts::{Matches, Options, ParsingStyle};
 use rustix::process::Signal;
 use txlb::config::{Config, Control};
 
+use crate::check::Show;
 use crate::ctl::Errand;
 use crate::exit::Exit;
 
@@ -26,13 +27,19 @@ pub(crate) enum Command {
         file: PathBuf,
         /// As whom, and where its paths are.
         footing: Footing,
-        print: bool,
+        show: Show,
     },
-    /// `-s`
+    /// `-s`, but for `reload`
     Send {
         /// What is to be sent; without it, only who it would be is told.
         signal: Option<Signal>,
         pid_file: PathBuf,
+    },
+    /// `-s reload`
+    Reload {
+        pid_file: PathBuf,
+        /// The file to check first, and how; without it, that of the running txlb.
+        given: Option<(PathBuf, Footing)>,
     },
     /// `ctl`
     Control(Errand),
@@ -176,7 +183,8 @@ txlb balances TCP connections over hosts.
     txlb -t | -T [-f FILE] [-u USER] [-g GROUP] [-j DIR]
     txlb --demo
     txlb -L ADDR -B ADDR[,weight=N] ... [-S SCHEDULER]
-    txlb -s reload|stop|quit|reopen|pid [-p PIDFILE]
+    txlb -s reload [-p PIDFILE] [-f FILE] [-u USER] [-g GROUP] [-j DIR]
+    txlb -s stop|quit|reopen|pid [-p PIDFILE]
     txlb ctl [-C SOCKET] [--json] [VERB [key=value ...]]
     txlb diff OLD.xml NEW.xml
     txlb passwd
@@ -229,16 +237,36 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
         return subcommand(&matches);
     }
     if let Some(word) = matches.opt_str("s") {
-        let signal = signal(&word)?;
-        return Ok(Command::Send {
-            signal,
-            pid_file: path(&matches, "p", DEFAULT_PID_FILE),
-        });
+        return send(&matches, &word);
     }
     if matches.opt_present("t") || matches.opt_present("T") {
         return check(&matches);
     }
     Ok(Command::Serve(job(&matches)?))
+}
+
+/// What `-s` and its word ask for.
+fn send(matches: &Matches, word: &str) -> Result<Command, Exit> {
+    let pid_file = path(matches, "p", DEFAULT_PID_FILE);
+    let signal = match word {
+        "reload" => {
+            let given = matches.opt_str("f").map(PathBuf::from);
+            let given = given
+                .map(|file| Ok((file, footing(matches)?)))
+                .transpose()?;
+            return Ok(Command::Reload { pid_file, given });
+        }
+        "stop" => Some(Signal::TERM),
+        "quit" => Some(Signal::QUIT),
+        "reopen" => Some(Signal::USR1),
+        "pid" => None,
+        _ => {
+            return Err(wrong(&format!(
+                "-s {word}: there are reload, stop, quit, reopen and pid"
+            )));
+        }
+    };
+    Ok(Command::Send { signal, pid_file })
 }
 
 /// Other options may be there: what txlb is started with can be put behind `-t`.
@@ -247,7 +275,10 @@ fn check(matches: &Matches) -> Result<Command, Exit> {
         Source::File(file) => Ok(Command::Check {
             file,
             footing: footing(matches)?,
-            print: matches.opt_present("T"),
+            show: match matches.opt_present("T") {
+                true => Show::Config,
+                false => Show::Verdict,
+            },
         }),
         Source::CommandLine(_) | Source::Demo => Err(wrong(
             "-t and -T check a file: with --demo, or with -L and -B, there is none",
@@ -392,19 +423,6 @@ fn workers(text: &str) -> Result<usize, Exit> {
 
 /// More threads than any machine has use for.
 const MAX_WORKERS: usize = 1024;
-
-fn signal(word: &str) -> Result<Option<Signal>, Exit> {
-    match word {
-        "reload" => Ok(Some(Signal::HUP)),
-        "stop" => Ok(Some(Signal::TERM)),
-        "quit" => Ok(Some(Signal::QUIT)),
-        "reopen" => Ok(Some(Signal::USR1)),
-        "pid" => Ok(None),
-        _ => Err(wrong(&format!(
-            "-s {word}: there are reload, stop, quit, reopen and pid"
-        ))),
-    }
-}
 
 fn path(matches: &Matches, option: &str, default: &str) -> PathBuf {
     PathBuf::from(

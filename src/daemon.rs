@@ -42,6 +42,8 @@ pub(crate) fn launch() -> Result<(), Exit> {
     // The command, which goes at once, would hold the pipe open.
     let mut second = Command::new(program())
         .args(std::env::args_os().skip(1))
+        // It leaves this folder; `-s reload` wants to know from where its paths are.
+        .envs(std::env::current_dir().map(|folder| ("PWD", folder)))
         .env(MARK, getpid().as_raw_nonzero().to_string())
         .stdin(null().map_err(failed)?)
         .stdout(their_end)

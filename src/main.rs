@@ -22,6 +22,7 @@ mod parent;
 mod passwd;
 mod pidfile;
 mod privileges;
+mod reload;
 mod sandbox;
 mod serve;
 mod supervisor;
@@ -31,6 +32,7 @@ use std::process::ExitCode;
 
 use cli::Command;
 use exit::Exit;
+use pidfile::Running;
 
 const VERSION: &str = concat!("txlb ", env!("CARGO_PKG_VERSION"), "\n");
 
@@ -44,13 +46,15 @@ fn main() -> ExitCode {
         Ok(Command::Check {
             file,
             footing,
-            print,
-        }) => check::run(&file, &footing, print),
-        Ok(Command::Send { signal, pid_file }) => match signal {
-            Some(signal) => pidfile::send(&pid_file, signal),
-            None => pidfile::running(&pid_file)
-                .and_then(|pid| output::print(&format!("{}\n", pid.as_raw_nonzero()))),
-        },
+            show,
+        }) => check::run(&file, &footing, show),
+        Ok(Command::Send { signal, pid_file }) => {
+            Running::find(&pid_file).and_then(|running| match signal {
+                Some(signal) => running.send(signal),
+                None => output::print(&format!("{}\n", running.pid().as_raw_nonzero())),
+            })
+        }
+        Ok(Command::Reload { pid_file, given }) => reload::run(&pid_file, given),
         Ok(Command::Control(errand)) => ctl::run(&errand),
         Ok(Command::Diff { old, new }) => diff::run(&old, &new),
         Ok(Command::Passwd) => passwd::run(),

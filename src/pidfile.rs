@@ -184,53 +184,84 @@ fn lock_for_good(file: &mut File, number: &[u8]) -> io::Result<bool> {
     }
 }
 
-/// The process whose number is in the PID file at `path`, if it holds that.
-pub(crate) fn running(path: &Path) -> Result<Pid, Exit> {
-    let named = |what: &str| format!("txlb: {}: {what}", path.display());
-    let other = |what: &str| Exit::new(Exit::OTHER, &named(what));
-    let mut file = open_to_read(path).map_err(|error| {
-        let status = match error.kind() {
-            io::ErrorKind::NotFound => Exit::NO_FILE,
-            io::ErrorKind::PermissionDenied => Exit::NO_PERMISSION,
-            _ => Exit::OTHER,
-        };
-        let advice = match status {
-            Exit::NO_FILE => ": is txlb running? (-p says where its PID file is)",
-            _ => "",
-        };
-        Exit::new(status, &named(&format!("{error}{advice}")))
-    })?;
-    let metadata = file.metadata();
-    if metadata.map_err(|error| other(&error.to_string()))?.nlink() != 1 {
-        return Err(other("the file has another name: it is not trusted"));
-    }
-    let holder = holder(&file).map_err(|error| other(&error.to_string()))?;
-    let Some(holder) = holder else {
-        return Err(other("no txlb holds it: none is running"));
-    };
-    let bytes = content(&mut file).map_err(|error| other(&error.to_string()))?;
-    match pid_in(&bytes) {
-        Some(pid) if pid.as_raw_nonzero().get() == holder => Ok(pid),
-        Some(pid) => {
-            let pid = pid.as_raw_nonzero();
-            let why = format!("process {pid} does not hold it, but {}", shown(holder));
-            Err(other(&why))
+/// The process that holds a PID file which has its number.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pid: Pid,
+    path: PathBuf,
+    file: File,
+}
+
+impl Running {
+    /// Who holds the PID file at `path`.
+    pub(crate) fn find(path: &Path) -> Result<Running, Exit> {
+        let other = |what: &str| other(path, what);
+        let mut file = open_to_read(path).map_err(|error| {
+            let status = match error.kind() {
+                io::ErrorKind::NotFound => Exit::NO_FILE,
+                io::ErrorKind::PermissionDenied => Exit::NO_PERMISSION,
+                _ => Exit::OTHER,
+            };
+            let advice = match status {
+                Exit::NO_FILE => ": is txlb running? (-p says where its PID file is)",
+                _ => "",
+            };
+            let path = path.display();
+            Exit::new(status, &format!("txlb: {path}: {error}{advice}"))
+        })?;
+        let metadata = file.metadata();
+        if metadata.map_err(|error| other(&error.to_string()))?.nlink() != 1 {
+            return Err(other("the file has another name: it is not trusted"));
         }
-        None => Err(other("there is no process ID in it")),
+        let bytes = content(&mut file).map_err(|error| other(&error.to_string()))?;
+        let holder = expect_holder(path, &file)?;
+        match pid_in(&bytes) {
+            Some(pid) if pid.as_raw_nonzero().get() == holder => Ok(Running {
+                pid,
+                path: path.to_owned(),
+                file,
+            }),
+            Some(pid) => {
+                let pid = pid.as_raw_nonzero();
+                let why = format!("process {pid} does not hold it, but {}", shown(holder));
+                Err(other(&why))
+            }
+            None => Err(other("there is no process ID in it")),
+        }
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Sends it a signal, if it still holds the file.
+    pub(crate) fn send(&self, signal: Signal) -> Result<(), Exit> {
+        let pid = self.pid.as_raw_nonzero();
+        if expect_holder(&self.path, &self.file)? != pid.get() {
+            return Err(other(
+                &self.path,
+                &format!("process {pid} does not hold it any more"),
+            ));
+        }
+        kill_process(self.pid, signal).map_err(|error| {
+            let status = match error {
+                Errno::PERM => Exit::NO_PERMISSION,
+                _ => Exit::OTHER,
+            };
+            Exit::new(status, &format!("txlb: process {pid}: {error}"))
+        })
     }
 }
 
-/// Sends a signal to the process that holds the PID file at `path`.
-pub(crate) fn send(path: &Path, signal: Signal) -> Result<(), Exit> {
-    let pid = running(path)?;
-    kill_process(pid, signal).map_err(|error| {
-        let status = match error {
-            Errno::PERM => Exit::NO_PERMISSION,
-            _ => Exit::OTHER,
-        };
-        let why = format!("txlb: process {}: {error}", pid.as_raw_nonzero());
-        Exit::new(status, &why)
-    })
+/// The process that holds the file, which there has to be.
+fn expect_holder(path: &Path, file: &File) -> Result<i32, Exit> {
+    holder(file)
+        .map_err(|error| other(path, &error.to_string()))?
+        .ok_or_else(|| other(path, "no txlb holds it: none is running"))
+}
+
+fn other(path: &Path, what: &str) -> Exit {
+    Exit::new(Exit::OTHER, &format!("txlb: {}: {what}", path.display()))
 }
 
 /// Opens what is no device, no pipe and no link: root may be led to it.

@@ -3,6 +3,7 @@
 //! When a host's health changes is `host`'s and the tracker's business.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 /// What is seen of a host (its state is what the operator wants).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -52,4 +53,14 @@ pub enum Change {
     Up,
     /// A host that was healthy or untried has failed.
     Down(Failure),
+    /// An address of its name has failed; the next one, which nobody has tried yet, is
+    /// used from now on.
+    Moved {
+        /// What became of the one before.
+        failure: Failure,
+        /// Where that was.
+        from: SocketAddr,
+        /// Where it is now.
+        to: SocketAddr,
+    },
 }

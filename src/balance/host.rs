@@ -28,6 +28,11 @@ pub struct Member {
     pub(super) host: Arc<Host>,
     pub(super) endpoint: Endpoint,
     pub(super) address: Option<SocketAddr>,
+    /// What its name resolved to; `address` is one of these, or was. None for a host that
+    /// is by address.
+    addresses: Vec<IpAddr>,
+    /// How many of these have failed in a row.
+    failed_in_a_row: usize,
     pub(super) weight: u32,
     pub(super) state: HostState,
     health: Health,
@@ -79,6 +84,9 @@ pub struct HostStatus<'a> {
 /// How many heartbeats in a row a host may miss.
 const MISSED_BEATS: u8 = 2;
 
+/// Addresses of a name that are remembered: a session tries no more hosts than that.
+const MOST_ADDRESSES: usize = 16;
+
 impl Member {
     /// Nobody has tried it yet.
     pub(super) fn new(id: HostId, host: &config::Host, shards: usize, now_ms: u64) -> Self {
@@ -90,6 +98,8 @@ impl Member {
             }),
             endpoint: host.address.clone(),
             address: address_of(&host.address),
+            addresses: Vec::new(),
+            failed_in_a_row: 0,
             weight: host.weight,
             state: host.state,
             health: Health::Untried,
@@ -168,7 +178,11 @@ impl Member {
         self.state = host.state;
         let moved = self.endpoint != host.address;
         if moved {
-            self.address = address_of(&host.address).or_else(|| self.same_name_at(&host.address));
+            let same_name = self.same_name_at(&host.address);
+            if same_name.is_none() {
+                self.addresses = Vec::new();
+            }
+            self.address = address_of(&host.address).or(same_name);
             self.endpoint = host.address.clone();
             self.start_again(now_ms);
         }
@@ -205,6 +219,7 @@ impl Member {
     /// A connect to it succeeded.
     pub(super) fn succeeded(&mut self, now_ms: u64) -> Option<Change> {
         self.missed_beats = 0;
+        self.failed_in_a_row = 0;
         let failed = self.has_failed();
         if self.health != Health::Healthy {
             self.health = Health::Healthy;
@@ -214,8 +229,24 @@ impl Member {
     }
 
     /// A connect to it failed. The newest reason is kept, and when the first came.
+    ///
+    /// An address that fails gives way to the next one of its name. The host has failed
+    /// once all of them have, one after the other.
     pub(super) fn failed(&mut self, failure: Failure, now_ms: u64) -> Option<Change> {
         self.missed_beats = 0;
+        self.failed_in_a_row += 1;
+        let from = self.address;
+        self.use_next_address();
+        if !self.has_failed()
+            && self.failed_in_a_row < self.addresses.len()
+            && let (Some(from), Some(to)) = (from, self.address)
+        {
+            self.last_failure = Some((failure.clone(), now_ms));
+            self.health = Health::Untried;
+            self.since_ms = now_ms;
+            return Some(Change::Moved { failure, from, to });
+        }
+        self.failed_in_a_row = 0;
         let change = (!self.has_failed()).then(|| Change::Down(failure.clone()));
         if change.is_some() {
             self.since_ms = now_ms;
@@ -223,6 +254,17 @@ impl Member {
         self.last_failure = Some((failure.clone(), now_ms));
         self.health = Health::Failed(failure);
         change
+    }
+
+    fn use_next_address(&mut self) {
+        let Some(address) = &mut self.address else {
+            return;
+        };
+        let at = self.addresses.iter().position(|it| *it == address.ip());
+        let next = at.map_or(0, |at| (at + 1) % self.addresses.len());
+        if let Some(next) = self.addresses.get(next) {
+            address.set_ip(*next);
+        }
     }
 
     /// A heartbeat was missed: one is forgiven.
@@ -238,6 +280,7 @@ impl Member {
     /// Nothing is known of it any more.
     pub(super) fn start_again(&mut self, now_ms: u64) -> Option<Change> {
         self.missed_beats = 0;
+        self.failed_in_a_row = 0;
         self.since_ms = now_ms;
         let health = std::mem::take(&mut self.health);
         matches!(health, Health::Failed(_)).then_some(Change::Up)
@@ -250,6 +293,10 @@ impl Member {
         let Endpoint::Name { port, .. } = &self.endpoint else {
             return None;
         };
+        let most = &addresses[..addresses.len().min(MOST_ADDRESSES)];
+        if self.addresses != most {
+            self.addresses = most.to_vec();
+        }
         let old = self.address.map(|address| address.ip());
         if old.is_some_and(|old| addresses.contains(&old)) {
             return None;

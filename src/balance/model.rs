@@ -18,6 +18,9 @@ const HALF_AN_HOUR_MS: u64 = 30 * 60 * 1000;
 struct Seen {
     host: Host,
     address: Option<SocketAddr>,
+    /// What its name resolved to, and how many of these failed in a row.
+    addresses: Vec<IpAddr>,
+    failed_in_a_row: usize,
     failed: bool,
     open: u32,
     total: u64,
@@ -207,8 +210,20 @@ impl Model {
     fn found(&mut self, name: &str, address: SocketAddr, good: bool) {
         let configured = self.group.hosts.iter().any(|host| host.name == name);
         let seen = self.hosts.get_mut(name).unwrap();
-        if configured && seen.address == Some(address) {
-            seen.failed = !good;
+        if !configured || seen.address != Some(address) {
+            return;
+        }
+        if good {
+            (seen.failed, seen.failed_in_a_row) = (false, 0);
+            return;
+        }
+        seen.failed_in_a_row += 1;
+        if let Some(at) = seen.addresses.iter().position(|it| *it == address.ip()) {
+            let next = seen.addresses[(at + 1) % seen.addresses.len()];
+            seen.address = Some(SocketAddr::new(next, address.port()));
+        }
+        if seen.failed || seen.failed_in_a_row >= seen.addresses.len() {
+            (seen.failed, seen.failed_in_a_row) = (true, 0);
         }
     }
 
@@ -263,12 +278,12 @@ impl Model {
     }
 
     fn resolve(&mut self) -> &'static str {
-        let last = u8::try_from(self.random.below(3)).unwrap();
-        let address = IpAddr::from([10, 0, 1, last]);
-        let good = last > 0;
-        let answer = [address];
+        let first = u8::try_from(self.random.below(3)).unwrap();
+        let good = first > 0;
+        let addresses = [0, 1, 2].map(|more| IpAddr::from([10, 0, 1, first + more]));
+        let addresses = &addresses[..=self.random.index(3)];
         let answer = if good {
-            Ok(&answer[..])
+            Ok(addresses)
         } else {
             Err("no such name")
         };
@@ -278,9 +293,13 @@ impl Model {
                 continue;
             };
             let seen = self.hosts.get_mut(&host.name).unwrap();
-            let new = SocketAddr::new(address, *port);
-            if good && seen.address != Some(new) {
-                (seen.address, seen.failed) = (Some(new), false);
+            if good {
+                seen.addresses = addresses.to_vec();
+            }
+            let stays = seen.address.is_some_and(|it| addresses.contains(&it.ip()));
+            if good && !stays {
+                seen.address = Some(SocketAddr::new(addresses[0], *port));
+                (seen.failed, seen.failed_in_a_row) = (false, 0);
             } else if !good && seen.address.is_none() {
                 seen.failed = true;
             }

@@ -148,8 +148,8 @@ impl Tracker {
         self.verdict(id, address, |host| host.succeeded(now_ms))
     }
 
-    /// A session's connect to `address` failed: the host has failed, and the
-    /// session is no longer counted.
+    /// A session's connect to `address` failed: the host has failed, unless its name has
+    /// another address ([`Tracker::has_moved`]). The session is no longer counted.
     pub fn connect_failed(
         &mut self,
         id: HostId,
@@ -162,6 +162,13 @@ impl Tracker {
         let change = self.verdict(id, address, |host| host.failed(failure, now_ms));
         self.ended(id, client, true, now_ms);
         change
+    }
+
+    /// Whether a host is not at `address` any more, where it failed, and may be tried
+    /// where it is now.
+    pub fn has_moved(&self, id: HostId, address: SocketAddr) -> bool {
+        let member = self.hosts.get(id);
+        member.is_some_and(|member| !member.has_failed() && member.address != Some(address))
     }
 
     /// The host accepted a session and broke it off before anything was said. It
@@ -254,7 +261,7 @@ impl Tracker {
     ///
     /// Hosts by that name keep the address they have while it is among them, else
     /// take the first one, of the same family if there is one, and their health
-    /// starts again. Without an answer they keep what they have; a host that
+    /// starts again; the others are kept for when that one fails. Without an answer they keep what they have; a host that
     /// never had an address has failed. An answer without addresses is none.
     pub fn resolved(
         &mut self,

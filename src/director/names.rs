@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 /// How often a name is resolved.
 const EVERY: Duration = Duration::from_secs(30);
 
+/// How soon one is resolved again that did not resolve; twice as long each time after.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
 /// Names that are resolved at the same time.
 const THREADS: usize = 4;
 
@@ -52,6 +55,8 @@ struct Name {
     due: Instant,
     in_work: bool,
     answer: Option<Answer>,
+    /// How many lookups in a row have failed.
+    failures: u32,
 }
 
 impl Names {
@@ -143,8 +148,32 @@ impl Name {
             due: Instant::now(),
             in_work: false,
             answer: None,
+            failures: 0,
         }
     }
+
+    /// A lookup is over.
+    fn answered(&mut self, answer: &Answer, now: Instant) {
+        self.in_work = false;
+        match answer {
+            Ok(_) => self.failures = 0,
+            Err(_) => {
+                self.failures = self.failures.saturating_add(1);
+                self.due = now + pause_after(self.failures);
+            }
+        }
+        // The last good answer is kept: an error is no reason to leave where a host was
+        // last seen.
+        if answer.is_ok() || !matches!(self.answer, Some(Ok(_))) {
+            self.answer = Some(answer.clone());
+        }
+    }
+}
+
+/// When a name is resolved again that so many lookups in a row have failed for.
+fn pause_after(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(5);
+    FIRST_PAUSE.saturating_mul(1 << doublings).min(EVERY)
 }
 
 impl Shared {
@@ -192,12 +221,7 @@ impl Shared {
 
     fn note(&self, name: &str, answer: &Answer) {
         if let Some(known) = self.lock().wanted.get_mut(name) {
-            known.in_work = false;
-            // The last good answer is kept: an error is no reason to leave
-            // where a host was last seen.
-            if answer.is_ok() || !matches!(known.answer, Some(Ok(_))) {
-                known.answer = Some(answer.clone());
-            }
+            known.answered(answer, Instant::now());
         }
         self.changed.notify_all();
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::alarm::Alarm;
 use crate::balance::HostId;
 use crate::config::{Chore, Manager};
-use crate::relay::{Bell, Clock, Group, Prober, Verdict, announce};
+use crate::relay::{Bell, Clock, Group, Prober, TimeoutsMs, Verdict, announce};
 
 /// What the thread is called.
 const THREAD: &str = "recovery";
@@ -36,6 +36,8 @@ pub(super) struct Watched {
 pub(super) struct WatchedGroup {
     pub(super) group: Arc<Group>,
     pub(super) enabled: bool,
+    /// Those of its service: what is too slow for sessions is not back.
+    pub(super) timeouts: TimeoutsMs,
 }
 
 /// The recovery thread, as seen from outside.
@@ -117,6 +119,16 @@ enum Purpose {
     Beat,
 }
 
+impl Purpose {
+    /// How many connects in a row it takes.
+    fn tries(self) -> u32 {
+        match self {
+            Purpose::Check => CHECK_TRIES,
+            Purpose::Beat => 1,
+        }
+    }
+}
+
 /// What a probe is for.
 struct Errand {
     group: Arc<Group>,
@@ -124,8 +136,8 @@ struct Errand {
     purpose: Purpose,
 }
 
-/// Names a host that is being probed: never twice at a time.
-type Subject = (usize, HostId);
+/// Names a host that is being probed: never twice at a time, unless it is elsewhere now.
+type Subject = (usize, HostId, SocketAddr);
 
 /// What the thread itself has.
 struct Rounds {
@@ -142,9 +154,10 @@ impl Rounds {
     fn run(&mut self) {
         let clock = self.clock;
         while let Some(errands) = self.plan() {
-            for (errand, address, tries) in errands {
-                self.under_way.insert(subject(&errand));
-                self.prober.begin(errand, address, tries);
+            for (errand, address, timeouts) in errands {
+                self.under_way.insert(subject(&errand, address));
+                let tries = errand.purpose.tries();
+                self.prober.begin(errand, address, tries, timeouts);
             }
             match self
                 .prober
@@ -159,7 +172,7 @@ impl Rounds {
     }
 
     /// Who is to be probed now; `None` once it is all over.
-    fn plan(&mut self) -> Option<Vec<(Errand, SocketAddr, u32)>> {
+    fn plan(&mut self) -> Option<Vec<(Errand, SocketAddr, TimeoutsMs)>> {
         let now_ms = self.clock.now_ms();
         let shared = Arc::clone(&self.shared);
         let shared = lock(&shared);
@@ -168,16 +181,16 @@ impl Rounds {
         let beat = self.beat.is_due(Some(manager.heartbeat), now_ms);
         let aggressive = self.aggressive.is_due(None, now_ms);
         let mut errands = Vec::new();
-        for WatchedGroup { group, enabled } in groups {
-            let tracker = group.tracker();
-            let desperate = aggressive && *enabled && tracker.all_failed();
+        for watched in groups {
+            let tracker = watched.group.tracker();
+            let desperate = aggressive && watched.enabled && tracker.all_failed();
             if check || desperate {
                 let hosts = tracker.to_check();
-                errands.extend(self.errands(group, hosts, Purpose::Check, CHECK_TRIES));
+                errands.extend(self.errands(watched, hosts, Purpose::Check));
             }
             if beat {
                 let hosts = tracker.to_beat();
-                errands.extend(self.errands(group, hosts, Purpose::Beat, 1));
+                errands.extend(self.errands(watched, hosts, Purpose::Beat));
             }
         }
         (!shared.over).then_some(errands)
@@ -185,25 +198,21 @@ impl Rounds {
 
     fn errands(
         &self,
-        group: &Arc<Group>,
+        watched: &WatchedGroup,
         hosts: Vec<(HostId, SocketAddr)>,
         purpose: Purpose,
-        tries: u32,
-    ) -> Vec<(Errand, SocketAddr, u32)> {
+    ) -> Vec<(Errand, SocketAddr, TimeoutsMs)> {
         hosts
             .into_iter()
             .map(|(host, address)| {
-                (
-                    Errand {
-                        group: Arc::clone(group),
-                        host,
-                        purpose,
-                    },
-                    address,
-                    tries,
-                )
+                let errand = Errand {
+                    group: Arc::clone(&watched.group),
+                    host,
+                    purpose,
+                };
+                (errand, address, watched.timeouts)
             })
-            .filter(|(errand, ..)| !self.under_way.contains(&subject(errand)))
+            .filter(|(errand, address, _)| !self.under_way.contains(&subject(errand, *address)))
             .collect()
     }
 
@@ -213,7 +222,7 @@ impl Rounds {
             address,
             result,
         } = verdict;
-        self.under_way.remove(&subject(&errand));
+        self.under_way.remove(&subject(&errand, address));
         let Some(result) = result else { return };
         let Errand {
             group,
@@ -236,8 +245,8 @@ impl Rounds {
 }
 
 /// A group stays where it is for as long as anybody holds it, and an errand does.
-fn subject(errand: &Errand) -> Subject {
-    (Arc::as_ptr(&errand.group) as usize, errand.host)
+fn subject(errand: &Errand, address: SocketAddr) -> Subject {
+    (Arc::as_ptr(&errand.group) as usize, errand.host, address)
 }
 
 /// When something was done last that is done at intervals.

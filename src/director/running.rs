@@ -101,6 +101,7 @@ impl Running {
                 Some(WatchedGroup {
                     group: Arc::clone(self.group(&service.name, &group.name)?),
                     enabled: service.enabled == group.name,
+                    timeouts: service.timeouts.into(),
                 })
             })
             .collect()

@@ -69,7 +69,7 @@ fn only_a_regular_file_is_taken() {
     std::fs::remove_file(&link).unwrap();
     for other in [&std::env::temp_dir(), Path::new("/dev/null")] {
         assert!(refused(other).contains("no regular file"));
-        assert_eq!(running(other).unwrap_err().status, Exit::OTHER);
+        assert_eq!(Running::find(other).unwrap_err().status, Exit::OTHER);
     }
 }
 
@@ -102,7 +102,12 @@ fn a_file_with_a_second_name_is_replaced_and_not_written_to() {
     let (path, other) = (path("first-name"), path("second-name"));
     std::fs::write(&other, "17\n").unwrap();
     std::fs::hard_link(&other, &path).unwrap();
-    assert!(running(&path).unwrap_err().message.contains("another name"));
+    assert!(
+        Running::find(&path)
+            .unwrap_err()
+            .message
+            .contains("another name")
+    );
     let taken = PidFile::take(&path).unwrap();
     assert_eq!(std::fs::read_to_string(&other).unwrap(), "17\n");
     assert!(is_at(&path, &taken.file));
@@ -176,7 +181,9 @@ fn nobody_is_signalled_who_does_not_hold_the_file() {
     let locked = File::open(&path).unwrap();
     locked.lock().unwrap();
     for signal in [Signal::TERM, Signal::HUP] {
-        let refused = send(&path, signal).unwrap_err();
+        let refused = Running::find(&path)
+            .and_then(|it| it.send(signal))
+            .unwrap_err();
         assert!(refused.message.contains("none is running"), "{refused:?}");
     }
     assert!(innocent.is_there());

@@ -11,7 +11,7 @@ use log::Level;
 use super::journal::Topic;
 use super::news::{Event, HostName};
 use super::plan::Group;
-use crate::balance::{Change, HostId};
+use crate::balance::{Change, Failure, HostId};
 
 /// Lines about one host that may come at once.
 const BURST: u32 = 6;
@@ -23,6 +23,8 @@ const EVERY_MS: u64 = 30_000;
 #[derive(Debug, Default)]
 pub(crate) struct Announcer {
     hosts: Mutex<HashMap<HostId, Allowance>>,
+    /// The same of those whose names have other addresses.
+    moves: Mutex<HashMap<HostId, Allowance>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,19 +37,7 @@ struct Allowance {
 impl Announcer {
     /// How many lines were left unsaid before this one, if it may be said.
     pub(super) fn may_say(&self, host: HostId, now_ms: u64) -> Option<u64> {
-        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        let allowance = hosts.entry(host).or_insert(Allowance {
-            lines: BURST,
-            renewed_ms: now_ms,
-            unsaid: 0,
-        });
-        allowance.renew(now_ms);
-        if allowance.lines == 0 {
-            allowance.unsaid += 1;
-            return None;
-        }
-        allowance.lines -= 1;
-        Some(std::mem::take(&mut allowance.unsaid))
+        take_one(&self.hosts, host, now_ms)
     }
 
     /// Whether the same was said here and there.
@@ -55,6 +45,22 @@ impl Announcer {
     pub(super) fn agrees_with(&self, other: &Announcer) -> bool {
         *self.hosts.lock().unwrap() == *other.hosts.lock().unwrap()
     }
+}
+
+fn take_one(hosts: &Mutex<HashMap<HostId, Allowance>>, host: HostId, now_ms: u64) -> Option<u64> {
+    let mut hosts = hosts.lock().unwrap_or_else(PoisonError::into_inner);
+    let allowance = hosts.entry(host).or_insert(Allowance {
+        lines: BURST,
+        renewed_ms: now_ms,
+        unsaid: 0,
+    });
+    allowance.renew(now_ms);
+    if allowance.lines == 0 {
+        allowance.unsaid += 1;
+        return None;
+    }
+    allowance.lines -= 1;
+    Some(std::mem::take(&mut allowance.unsaid))
 }
 
 impl Allowance {
@@ -70,24 +76,34 @@ impl Allowance {
 
 /// Tells, logs and notes what has become of a host of `group`.
 pub(crate) fn announce(group: &Group, id: HostId, host: &str, change: &Change, now_ms: u64) {
-    tell(group, host, change);
-    let Some(unsaid) = group.announcer().may_say(id, now_ms) else {
-        return;
-    };
-    let more = match unsaid {
-        0 => String::new(),
-        unsaid => format!(" ({unsaid} such changes of this host were not logged)"),
-    };
     let place = format!("{}:{}/{}", group.service, group.name, host)
         .escape_debug()
         .to_string();
-    let (level, topic, text) = match change {
-        Change::Up => (
+    let down = match change {
+        Change::Up => None,
+        Change::Down(failure) => Some(failure),
+        // Neither up nor down: nothing for the journal.
+        Change::Moved { failure, from, to } => {
+            if let Some(unsaid) = take_one(&group.announcer().moves, id, now_ms) {
+                let (why, more) = (failure.to_string(), unsaid_of(unsaid));
+                let why = why.escape_debug();
+                log::warn!("host {place} is at {to} now: {from} failed: {why}{more}");
+            }
+            return;
+        }
+    };
+    tell(group, host, down);
+    let Some(unsaid) = group.announcer().may_say(id, now_ms) else {
+        return;
+    };
+    let more = unsaid_of(unsaid);
+    let (level, topic, text) = match down {
+        None => (
             Level::Info,
             Topic::HostUp,
             format!("host {place} is up{more}"),
         ),
-        Change::Down(failure) => {
+        Some(failure) => {
             let why = failure.to_string();
             let why = why.escape_debug();
             let text = format!("host {place} is down: {why}{more}");
@@ -100,8 +116,15 @@ pub(crate) fn announce(group: &Group, id: HostId, host: &str, change: &Change, n
     }
 }
 
+fn unsaid_of(unsaid: u64) -> String {
+    match unsaid {
+        0 => String::new(),
+        unsaid => format!(" ({unsaid} such changes of this host were not logged)"),
+    }
+}
+
 /// Tells whoever listens: of all of it.
-fn tell(group: &Group, host: &str, change: &Change) {
+fn tell(group: &Group, host: &str, down: Option<&Failure>) {
     let Some(journal) = group.journal() else {
         return;
     };
@@ -111,9 +134,9 @@ fn tell(group: &Group, host: &str, change: &Change) {
             group: group.name.clone(),
             host: host.to_owned(),
         };
-        match change {
-            Change::Up => Event::HostUp { host },
-            Change::Down(failure) => Event::HostDown {
+        match down {
+            None => Event::HostUp { host },
+            Some(failure) => Event::HostDown {
                 host,
                 reason: failure.to_string(),
             },

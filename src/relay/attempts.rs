@@ -15,6 +15,8 @@ pub(crate) struct Attempts {
     /// those there was no local port for just now.
     tried: Vec<HostId>,
     failed: u8,
+    /// How many addresses failed of hosts that have others.
+    moved: u8,
     timed_out: bool,
 }
 
@@ -23,6 +25,7 @@ impl Attempts {
         Attempts {
             tried: Vec::new(),
             failed: 0,
+            moved: 0,
             timed_out: false,
         }
     }
@@ -32,9 +35,9 @@ impl Attempts {
         &self.tried
     }
 
-    /// How many hosts have failed this client.
+    /// How many hosts, or addresses of one, have failed this client.
     pub(crate) fn failed(&self) -> usize {
-        usize::from(self.failed)
+        usize::from(self.failed) + usize::from(self.moved)
     }
 
     /// Whether the last one that failed did not answer in time.
@@ -50,10 +53,17 @@ impl Attempts {
     /// This host has failed. There is room for it even if all the others are
     /// out of reach.
     pub(crate) fn add_failed(&mut self, host: HostId, timed_out: bool) {
-        self.tried.insert(self.failed(), host);
+        self.tried.insert(usize::from(self.failed), host);
         self.failed += 1;
         self.timed_out = timed_out;
-        self.tried.truncate(self.failed().max(MAX_ATTEMPTS - 1));
+        let failed = usize::from(self.failed);
+        self.tried.truncate(failed.max(MAX_ATTEMPTS - 1));
+    }
+
+    /// An address of a host has failed, which is at another one now: it may be picked.
+    pub(crate) fn add_moved(&mut self, timed_out: bool) {
+        self.moved += 1;
+        self.timed_out = timed_out;
     }
 
     /// There is no local port to reach this host from. Whether there is room
@@ -68,8 +78,9 @@ impl Attempts {
 
     /// Hosts that were out of reach may be tried again. Whether there were any.
     pub(crate) fn forget_out_of_reach(&mut self) -> bool {
-        let there_were = self.tried.len() > self.failed();
-        self.tried.truncate(self.failed());
+        let failed = usize::from(self.failed);
+        let there_were = self.tried.len() > failed;
+        self.tried.truncate(failed);
         there_were
     }
 

@@ -274,15 +274,17 @@ impl<C: Circuit> Link<C> {
         match blame {
             Blame::Host(failure) => {
                 let timed_out = failure == Failure::TimedOut;
-                let change = self.group.tracker().connect_failed(
-                    picked.id,
-                    picked.address,
-                    self.client_address.ip(),
-                    failure,
-                    turn.now_ms,
-                );
-                self.session
-                    .handle_connect_failed(picked.id, timed_out, turn.now_ms);
+                let (id, address, now_ms) = (picked.id, picked.address, turn.now_ms);
+                let client = self.client_address.ip();
+                let mut tracker = self.group.tracker();
+                let change = tracker.connect_failed(id, address, client, failure, now_ms);
+                let has_moved = tracker.has_moved(id, address);
+                drop(tracker);
+                if has_moved {
+                    self.session.handle_moved(timed_out, now_ms);
+                } else {
+                    self.session.handle_connect_failed(id, timed_out, now_ms);
+                }
                 self.announce(&picked, change, turn.now_ms);
             }
             Blame::TurnedAway => {

@@ -57,4 +57,5 @@ pub(crate) use plan::{Group, Plan, Service, Tally};
 pub(crate) use probe::{Bell, Prober, Verdict};
 pub(crate) use shared::Shared;
 pub use tcplog::TARGET as SESSION_LOG;
+pub(crate) use timeouts::TimeoutsMs;
 pub(crate) use worker::Worker;

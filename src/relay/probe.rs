@@ -13,10 +13,12 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::failure::{Blame, Progress, blame, progress};
+use super::timeouts::TimeoutsMs;
 use crate::balance::Failure;
 
-/// How long a host may take to accept a probe.
-const TRY_TIMEOUT_MS: u64 = 5_000;
+/// How long a host may take to accept a probe where sessions may take as long as the
+/// system lets them: Linux gives up after about two minutes by itself.
+const LONGEST_TRY_MS: u64 = 180_000;
 
 const BELL: Token = Token(usize::MAX);
 
@@ -49,6 +51,8 @@ struct Probe<K> {
     address: SocketAddr,
     /// Connects that must still succeed, one after the other.
     tries: u32,
+    /// How long each may take.
+    timeout_ms: u64,
 }
 
 #[derive(Debug)]
@@ -92,12 +96,18 @@ impl<K> Prober<K> {
     }
 
     /// Probes a host: `tries` connects that must all succeed; the first that
-    /// does not ends it.
-    pub(crate) fn begin(&mut self, key: K, address: SocketAddr, tries: u32) {
+    /// does not ends it. Each may take as long as a session's, by whose `timeouts` the
+    /// host fails.
+    pub(crate) fn begin(&mut self, key: K, address: SocketAddr, tries: u32, timeouts: TimeoutsMs) {
+        let timeout_ms = match timeouts.connect {
+            0 => LONGEST_TRY_MS,
+            timeout_ms => timeout_ms,
+        };
         self.waiting.push_back(Probe {
             key,
             address,
             tries,
+            timeout_ms,
         });
     }
 
@@ -172,7 +182,7 @@ impl<K> Prober<K> {
         });
         match socket {
             Ok(socket) => {
-                let until_ms = now_ms + TRY_TIMEOUT_MS;
+                let until_ms = now_ms.saturating_add(probe.timeout_ms);
                 self.under_way.insert(
                     token,
                     Try {
@@ -250,6 +260,12 @@ mod tests {
         all
     }
 
+    const TIMEOUTS: TimeoutsMs = TimeoutsMs {
+        connect: 500,
+        idle: 0,
+        half_closed: 0,
+    };
+
     fn real_clock() -> impl Fn() -> u64 {
         let clock = Clock::start();
         move || clock.now_ms()
@@ -260,7 +276,7 @@ mod tests {
         let host = TcpListener::bind("127.0.0.1:0").unwrap();
         host.set_nonblocking(true).unwrap();
         let mut prober = Prober::new(8).unwrap();
-        prober.begin("alive", host.local_addr().unwrap(), 4);
+        prober.begin("alive", host.local_addr().unwrap(), 4, TIMEOUTS);
         let verdicts = verdicts(&mut prober, real_clock());
         assert!(matches!(
             verdicts[..],
@@ -280,7 +296,7 @@ mod tests {
             .local_addr()
             .unwrap();
         let mut prober = Prober::new(8).unwrap();
-        prober.begin("dead", closed, 4);
+        prober.begin("dead", closed, 4, TIMEOUTS);
         let verdicts = verdicts(&mut prober, real_clock());
         assert!(matches!(
             verdicts[..],
@@ -296,8 +312,8 @@ mod tests {
         let (silent, _full) = silent_host();
         let host = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut prober = Prober::new(8).unwrap();
-        prober.begin("silent", silent.local_addr().unwrap(), 1);
-        prober.begin("alive", host.local_addr().unwrap(), 1);
+        prober.begin("silent", silent.local_addr().unwrap(), 1, TIMEOUTS);
+        prober.begin("alive", host.local_addr().unwrap(), 1, TIMEOUTS);
         let first = loop {
             let verdicts = prober.wait(Duration::from_secs(10), || 0).unwrap();
             if !verdicts.is_empty() {
@@ -306,7 +322,7 @@ mod tests {
         };
         assert!(matches!(first[..], [Verdict { key: "alive", .. }]));
         let late = prober
-            .wait(Duration::from_secs(10), || TRY_TIMEOUT_MS)
+            .wait(Duration::from_secs(10), || TIMEOUTS.connect)
             .unwrap();
         assert!(matches!(
             late[..],
@@ -323,7 +339,7 @@ mod tests {
         let host = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut prober = Prober::new(2).unwrap();
         for _ in 0..9 {
-            prober.begin("alive", host.local_addr().unwrap(), 2);
+            prober.begin("alive", host.local_addr().unwrap(), 2, TIMEOUTS);
         }
         assert_eq!(verdicts(&mut prober, real_clock()).len(), 9);
     }

@@ -295,6 +295,16 @@ impl Session {
     /// The host has not accepted; another is wanted, if there is time for one.
     pub(crate) fn handle_connect_failed(&mut self, host: HostId, timed_out: bool, now_ms: u64) {
         self.attempts.add_failed(host, timed_out);
+        self.try_another(now_ms);
+    }
+
+    /// The host has not accepted, but its name has another address, where it is now.
+    pub(crate) fn handle_moved(&mut self, timed_out: bool, now_ms: u64) {
+        self.attempts.add_moved(timed_out);
+        self.try_another(now_ms);
+    }
+
+    fn try_another(&mut self, now_ms: u64) {
         if self.attempts.are_used_up() || is_past(self.patience_ends_ms(), now_ms) {
             self.attempts.forget_out_of_reach();
             self.handle_nobody(now_ms);

@@ -82,6 +82,8 @@ impl Model {
                     Endpoint::Address(address) => Some(*address),
                     Endpoint::Name { .. } => None,
                 },
+                addresses: Vec::new(),
+                failed_in_a_row: 0,
                 failed: false,
                 open: 0,
                 total: 0,
@@ -109,6 +111,7 @@ impl Model {
                 }
                 Some(seen) if !was(&host.name) => {
                     (seen.host, seen.failed, seen.place) = (new.host, false, new.place);
+                    seen.failed_in_a_row = 0;
                 }
                 Some(seen) => seen.host = new.host,
             }

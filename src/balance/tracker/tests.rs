@@ -267,6 +267,54 @@ fn a_name_is_used_once_it_has_an_address_which_is_kept() {
 }
 
 #[test]
+fn an_address_that_fails_gives_way_to_the_next_of_its_name() {
+    let mut scene = Scene::new("roundr", "a=db.example");
+    let id = scene.id("a");
+    let all = ["10.0.0.5", "::5", "10.0.0.7"].map(ip);
+    scene.tracker.resolved("db.example", Ok(&all), 1);
+    let [one, two, three] = all.map(|ip| SocketAddr::new(ip, 80));
+    let failed = |scene: &mut Scene, address, now_ms| {
+        let picked = scene.pick(&[]).unwrap();
+        assert_eq!(picked.address, address);
+        scene
+            .tracker
+            .connect_failed(id, address, CLIENT, Failure::Refused, now_ms)
+    };
+    let moved = |from, to| {
+        let failure = Failure::Refused;
+        Some(Change::Moved { failure, from, to })
+    };
+    assert_eq!(failed(&mut scene, one, 2), moved(one, two));
+    assert_eq!(health(&scene, "a"), (Health::Untried, 2));
+    assert!(scene.tracker.has_moved(id, one) && !scene.tracker.has_moved(id, two));
+    // Who tried the first one as well comes too late to say anything of the next.
+    let late = scene
+        .tracker
+        .connect_failed(id, one, CLIENT, Failure::TimedOut, 3);
+    assert_eq!((late, scene.address("a")), (None, two));
+    // One that answers ends the row, and is kept.
+    assert_eq!(scene.tracker.connected(id, two, 4), None);
+    assert_eq!(failed(&mut scene, two, 5), moved(two, three));
+    assert_eq!(failed(&mut scene, three, 6), moved(three, one));
+    let down = failed(&mut scene, one, 7);
+    assert_eq!(down, Some(Change::Down(Failure::Refused)), "all three");
+    assert!(!scene.tracker.has_moved(id, one), "it has failed");
+    // Checks go from one to the next as well.
+    for address in [two, three, one] {
+        assert_eq!(scene.tracker.to_check(), [(id, address)]);
+        let check = Err(Failure::Refused);
+        assert_eq!(scene.tracker.checked(id, address, check, 8), None);
+    }
+    assert_eq!(
+        scene.tracker.checked(id, two, Ok(()), 9),
+        Some(Change::Up),
+        "the one that answers"
+    );
+    scene.tracker.resolved("db.example", Ok(&all), 10);
+    assert_eq!(scene.address("a"), two);
+}
+
+#[test]
 fn a_name_that_never_had_an_address_has_failed() {
     let mut scene = Scene::new("roundr", "a=db.example b");
     let failure = Failure::Unresolved("no such name".to_owned());

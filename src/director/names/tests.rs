@@ -94,3 +94,38 @@ fn the_system_knows_its_own_name() {
     let addresses = look_up("localhost").unwrap();
     assert!(!addresses.is_empty() && addresses.iter().all(IpAddr::is_loopback));
 }
+
+#[test]
+fn a_name_that_does_not_resolve_is_asked_again_soon_and_then_more_rarely() {
+    let now = Instant::now();
+    let mut name = Name::new();
+    let pauses = (0..7).map(|_| {
+        name.answered(&Err("server failure".to_owned()), now);
+        (name.due - now).as_secs()
+    });
+    assert_eq!(pauses.collect::<Vec<_>>(), [1, 2, 4, 8, 16, 30, 30]);
+    // An answer is good for as long as ever, and the next error is the first one.
+    name.due = now + EVERY;
+    name.answered(&Ok(address(1)), now);
+    assert_eq!(name.due, now + EVERY);
+    name.answered(&Err("server failure".to_owned()), now);
+    assert_eq!(name.due, now + FIRST_PAUSE);
+    assert_eq!(pause_after(u32::MAX), EVERY);
+}
+
+/// By itself: nobody says `again`.
+#[test]
+fn a_name_that_resolves_late_is_found() {
+    let calls = Mutex::new(0);
+    let (names, answers) = names(Box::new(move |_| {
+        let mut calls = calls.lock().unwrap();
+        *calls += 1;
+        match *calls {
+            1 => Err(io::Error::other("server failure")),
+            _ => Ok(address(1)),
+        }
+    }));
+    names.want(strings(&["host"])).unwrap();
+    assert!(answers.recv_timeout(PATIENCE).unwrap().1.is_err());
+    assert!(answers.recv_timeout(PATIENCE).unwrap().1.is_ok());
+}

@@ -8,7 +8,7 @@ use super::super::end::EndReason;
 use super::super::link::Link;
 use super::super::step::{Direction, Side, Step};
 use super::farm::Farm;
-use super::ledger::Verdict;
+use super::ledger::{Outcome, Verdict};
 use super::socket::Socket;
 use super::sockets::{KEEPALIVE_AFTER_MS, Sockets};
 
@@ -161,5 +161,38 @@ impl Link<Sockets> {
             "outlasts its time: {:#?} {:#?}",
             self.session, self.circuit
         );
+    }
+}
+
+impl Sockets {
+    /// Whoever has failed just now is not tried again, unless it has moved since.
+    pub(super) fn exclude_last(&mut self, farm: &Farm) {
+        let Some(Outcome { picked, verdict }) = self.outcomes.last() else {
+            return;
+        };
+        let may_be_again = match verdict {
+            Verdict::Failed(_) => farm.group.tracker().has_moved(picked.id, picked.address),
+            Verdict::TurnedAway | Verdict::Abandoned => false,
+            Verdict::Connected { .. } | Verdict::OutOfReach | Verdict::Short => true,
+        };
+        if !may_be_again {
+            self.excluded.push(picked.id);
+        }
+    }
+
+    pub(super) fn check_bytes(&self, sink: Side, bytes: &[u8]) {
+        let (sink, source) = self.pair(sink).expect("writes without a host");
+        assert!(
+            sink.wrote + bytes.len() <= source.read,
+            "writes bytes that were never read"
+        );
+        for (index, byte) in bytes.iter().enumerate() {
+            let position = sink.wrote + index;
+            assert_eq!(
+                *byte,
+                source.byte(position),
+                "a byte is lost, doubled or out of place at {position}"
+            );
+        }
     }
 }

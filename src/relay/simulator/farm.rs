@@ -19,7 +19,7 @@ use crate::config::{self, Algorithm, Endpoint, Host, HostState, Scheduler};
 /// When Linux gives a connect up by itself.
 const SYSTEM_GIVES_UP_MS: u64 = 130_000;
 
-/// Hosts are told apart by port; what they do goes by port as well.
+/// Hosts are told apart by port.
 const FIRST_PORT: u16 = 1000;
 const PORTS: u16 = 10;
 
@@ -135,10 +135,11 @@ impl Farm {
     }
 
     fn resolve(&mut self, random: &mut Random, now_ms: u64) {
-        let address = IpAddr::from([10, 0, 1, u8::try_from(random.below(3)).unwrap()]);
+        let first = u8::try_from(random.below(3)).unwrap();
+        let addresses = [0, 1, 2].map(|more| IpAddr::from([10, 0, 1, (first + more) % 3]));
         let answer: Result<&[IpAddr], &str> = match random.below(3) {
             0 => Err("nobody knows it"),
-            _ => Ok(&[address]),
+            _ => Ok(&addresses[..=random.index(addresses.len())]),
         };
         self.group.tracker().resolved("pool", answer, now_ms);
     }
@@ -184,6 +185,16 @@ impl Farm {
         }
     }
 
+    /// What a host does goes by port, and by which address of its name it is.
+    fn mood(&self, address: SocketAddr) -> Mood {
+        let port = usize::from(address.port() - FIRST_PORT);
+        let last = match address.ip() {
+            IpAddr::V4(ip) => usize::from(ip.octets()[3]),
+            IpAddr::V6(_) => 0,
+        };
+        self.moods[(port + last) % self.moods.len()]
+    }
+
     /// How a connect goes that starts now.
     pub(super) fn connect(
         &self,
@@ -197,7 +208,7 @@ impl Farm {
             return Err(error);
         }
         let soon_ms = now_ms + [0, random.below(50), random.below(7000)][random.index(3)];
-        let (until_ms, answer) = match self.moods[usize::from(address.port() - FIRST_PORT)] {
+        let (until_ms, answer) = match self.mood(address) {
             Mood::Accepts => (soon_ms, Ok(())),
             Mood::Refuses if random.below(2) == 0 => return Err(Errno::CONNREFUSED),
             Mood::Refuses => (soon_ms, Err(Errno::CONNREFUSED)),

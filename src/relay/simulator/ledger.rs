@@ -11,6 +11,7 @@ use super::super::meters::{Meters, Trouble};
 use super::super::plan::Group;
 use super::sockets::Sockets;
 use crate::balance::{Failure, Health, HostId, HostStatus, Picked, Tracker};
+use crate::config::Endpoint;
 
 /// How an attempt at a host ended.
 #[derive(Debug)]
@@ -126,15 +127,28 @@ impl Ledger {
     ) {
         let tracker = group.tracker();
         let status = tracker.hosts().find(|status| status.id == picked.id);
-        let health = status.expect("a host is gone").health;
+        let status = status.expect("a host is gone");
+        let health = status.health;
         let changed = match verdict {
             Verdict::Connected { .. } => {
                 assert_eq!(health, &Health::Healthy);
                 had_failed
             }
             Verdict::Failed(failure) => {
-                assert_eq!(health, &Health::Failed(failure.clone()));
-                !had_failed
+                let is_by_name = matches!(status.endpoint, Endpoint::Name { .. });
+                match health {
+                    // The last address of its name that failed in this turn.
+                    Health::Failed(_) if is_by_name => !had_failed,
+                    Health::Failed(last) => {
+                        assert_eq!(last, failure);
+                        !had_failed
+                    }
+                    _ => {
+                        assert!(is_by_name && !had_failed, "{picked:?} has not failed");
+                        assert_ne!(status.address, Some(picked.address), "tried again");
+                        false
+                    }
+                }
             }
             _ => {
                 let has_failed = matches!(health, Health::Failed(_));

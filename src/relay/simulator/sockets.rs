@@ -52,6 +52,8 @@ pub(super) struct Sockets {
     address: IpAddr,
     /// The hosts that failed it.
     pub(super) refused: Vec<HostId>,
+    /// Those of them that must not be tried again.
+    pub(super) excluded: Vec<HostId>,
     /// The hosts it had no port for, since it last paused.
     pub(super) out_of_reach: Vec<HostId>,
     /// Whether the last one that failed did not answer in time.
@@ -103,6 +105,7 @@ impl Sockets {
             bytes: [0; 2],
             address,
             refused: Vec::new(),
+            excluded: Vec::new(),
             out_of_reach: Vec::new(),
             timed_out: false,
             timeouts: service.timeouts,
@@ -229,22 +232,6 @@ impl Sockets {
             verdict,
         });
     }
-
-    fn check_bytes(&self, sink: Side, bytes: &[u8]) {
-        let (sink, source) = self.pair(sink).expect("writes without a host");
-        assert!(
-            sink.wrote + bytes.len() <= source.read,
-            "writes bytes that were never read"
-        );
-        for (index, byte) in bytes.iter().enumerate() {
-            let position = sink.wrote + index;
-            assert_eq!(
-                *byte,
-                source.byte(position),
-                "a byte is lost, doubled or out of place at {position}"
-            );
-        }
-    }
 }
 
 impl Circuit for Sockets {
@@ -259,7 +246,8 @@ impl Circuit for Sockets {
         self.call(format_args!("connects to {}", to.host.name));
         assert_eq!(token, slab::token(self.slot, self.slot, Side::Host));
         assert!(self.host.is_none(), "leaves a connection open");
-        assert!(!self.refused.contains(&to.id), "tried twice");
+        self.exclude_last(farm);
+        assert!(!self.excluded.contains(&to.id), "tried twice");
         assert!(self.refused.len() < MAX_ATTEMPTS, "tries too many hosts");
         assert!(
             farm.eligible().contains(&(to.id, to.address)),

@@ -30,6 +30,32 @@ fn what_was_seen_of_a_host_that_refused_does_not_hold_for_the_next() {
 }
 
 #[test]
+fn a_host_that_has_another_address_may_be_picked_again() {
+    let mut session = connecting(TIMEOUTS, 0);
+    session.handle_moved(true, 10);
+    assert_eq!(session.next(), Step::Pick);
+    assert_eq!((session.tried(), session.failed()), (&[][..], 1));
+    session.handle_picked(10);
+    session.handle_connect_failed(FIRST, false, 20);
+    assert_eq!((session.tried(), session.failed()), (&[FIRST][..], 2));
+}
+
+/// Addresses that are there anew each time are no way around the limit.
+#[test]
+fn sixteen_addresses_are_tried_and_no_more() {
+    let mut session = picking(TIMEOUTS);
+    for number in 0..16 {
+        assert_eq!(session.next(), Step::Pick, "{number}");
+        session.handle_picked(0);
+        match number % 2 {
+            0 => session.handle_moved(false, 0),
+            _ => session.handle_connect_failed(HostId(number), false, 0),
+        }
+    }
+    assert_eq!(session.next(), Step::Close(EndReason::NoHost));
+}
+
+#[test]
 fn sixteen_hosts_are_tried_and_no_more() {
     let mut session = picking(TIMEOUTS);
     for number in 0..16 {
