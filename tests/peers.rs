@@ -183,6 +183,38 @@ fn reloads_under_load_cost_no_request() {
 }
 
 #[test]
+#[cfg(feature = "web")]
+#[ignore = "needs promtool"]
+fn a_txlb_that_was_not_restarted_is_not_reported_as_restarted() {
+    const SCRAPES: usize = 20;
+    const NAME: &str = "txlb_process_start_time_seconds ";
+    let page = support::page::Page::open();
+    let scrape = |_| {
+        let metrics = page.look("/metrics").body;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(NAME));
+        value.unwrap().to_owned()
+    };
+    let values: Vec<_> = (0..SCRAPES).map(scrape).collect();
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/alerts.yml");
+    let series = format!(
+        "'txlb_process_start_time_seconds{{job=\"txlb\"}}', values: '{}'",
+        values.join(" ")
+    );
+    let tests = format!(
+        "rule_files: ['{}']\nevaluation_interval: 1m\ntests:\n- interval: 1m\n  input_series: [{{series: {series}}}]\n  \
+         alert_rule_test: [{{eval_time: 15m, alertname: TxlbRestarted}}]\n",
+        rules.display(),
+    );
+    let file = page.txlb.folder.write("scraped_test.yml", tests);
+    let output = Command::new("promtool")
+        .args(["test", "rules"])
+        .arg(file)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?} {values:?}");
+}
+
+#[test]
 #[ignore = "needs redis"]
 fn redis_does_its_work_through_it() {
     let host = free_address();

@@ -11,6 +11,37 @@ use support::page::Page;
 const MANUAL: &str = include_str!("../man/txlb.8");
 
 #[test]
+fn what_has_happened_has_the_same_time_at_each_look() {
+    let page = Page::open();
+    let moments = || {
+        let metrics = page.look("/metrics").body;
+        let is_moment = |line: &&str| line.contains("_seconds") && !line.contains("uptime");
+        let metrics: Vec<_> = metrics
+            .lines()
+            .filter(is_moment)
+            .map(str::to_owned)
+            .collect();
+        let status = page.look("/api/status").body;
+        let keys = ["\"started_ms\":", "\"since_ms\":", "\"at_ms\":"];
+        let status = keys.map(|key| status.split(key).skip(1).map(number).collect::<Vec<_>>());
+        // The first `at_ms` is that of the look.
+        let [started, since, at] = status;
+        (metrics, started, since, at[1..].to_vec())
+    };
+    let first = moments();
+    assert!(first.0.len() > 3 && first.1.len() == 1 && !first.2.is_empty());
+    for _ in 0..40 {
+        assert_eq!(moments(), first);
+    }
+}
+
+/// The number that a text begins with.
+fn number(text: &str) -> u64 {
+    let digits = text.trim_start().chars().take_while(char::is_ascii_digit);
+    digits.collect::<String>().parse().unwrap()
+}
+
+#[test]
 fn everything_that_is_to_be_read_is_there() {
     let page = Page::open();
     let kinds = [

@@ -84,17 +84,17 @@ impl Bound {
         let options = self.options;
         let count = options.workers;
         let shared = Arc::new(Shared {
-            clock,
+            clock: clock.clone(),
             capacity: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             complain_after_ms: AtomicU64::new(0),
             pipes: shares::pipes(count),
             lobbies: Lobbies::new(count),
-            journal: Journal::new(clock),
+            journal: Journal::new(clock.clone()),
             meters: (0..count).map(|_| Meters::default()).collect(),
             origins: Origins::new(count),
         });
-        let answers = Arc::new(Answers::new(clock));
+        let answers = Arc::new(Answers::new(clock.clone()));
         let on_answer = Arc::clone(&answers);
         let alarm = Alarm {
             news: shared.journal.news().clone(),

@@ -152,7 +152,7 @@ struct Rounds {
 
 impl Rounds {
     fn run(&mut self) {
-        let clock = self.clock;
+        let clock = self.clock.clone();
         while let Some(errands) = self.plan() {
             for (errand, address, timeouts) in errands {
                 self.under_way.insert(subject(&errand, address));

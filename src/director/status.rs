@@ -151,16 +151,36 @@ pub struct Sessions {
     pub more: usize,
 }
 
+/// The moment of a snapshot. The clocks are read once for all of it, not for each host
+/// under its group's lock.
+struct Now {
+    now_ms: u64,
+    started_wall_ms: u64,
+}
+
+impl Now {
+    fn of(clock: &Clock) -> Now {
+        Now {
+            now_ms: clock.now_ms(),
+            started_wall_ms: clock.wall_ms(0),
+        }
+    }
+
+    fn wall_ms(&self, moment_ms: u64) -> u64 {
+        self.started_wall_ms.saturating_add(moment_ms)
+    }
+}
+
 /// Looks at everything once. Each group is locked for as long as it takes to
 /// copy its hosts' figures.
 pub(super) fn snapshot(director: &Director) -> Status {
     let shared = &director.shared;
     let sum = |of: &dyn Fn(&Meters) -> u64| shared.meters.iter().map(of).sum();
     let trouble = |kind| sum(&|meters| meters.trouble(kind));
-    let clock = &shared.clock;
+    let now = Now::of(&shared.clock);
     Status {
-        wall_ms: clock.wall_ms(clock.now_ms()),
-        started_wall_ms: clock.wall_ms(0),
+        wall_ms: now.wall_ms(now.now_ms),
+        started_wall_ms: now.started_wall_ms,
         process: std::process::id(),
         version: env!("CARGO_PKG_VERSION"),
         workers: director.workers.len(),
@@ -182,12 +202,12 @@ pub(super) fn snapshot(director: &Director) -> Status {
             .config
             .services
             .iter()
-            .map(|it| service(director, it))
+            .map(|it| service(director, it, &now))
             .collect(),
     }
 }
 
-fn service(director: &Director, service: &config::Service) -> ServiceStatus {
+fn service(director: &Director, service: &config::Service, now: &Now) -> ServiceStatus {
     let tally = director.running.tally(&service.name);
     ServiceStatus {
         name: service.name.clone(),
@@ -201,19 +221,18 @@ fn service(director: &Director, service: &config::Service) -> ServiceStatus {
         groups: service
             .groups
             .iter()
-            .map(|it| group(director, &service.name, it))
+            .map(|it| group(director, &service.name, it, now))
             .collect(),
     }
 }
 
-fn group(director: &Director, service: &str, group: &config::Group) -> GroupStatus {
-    let clock = &director.shared.clock;
+fn group(director: &Director, service: &str, group: &config::Group, now: &Now) -> GroupStatus {
     let running = director.running.group(service, &group.name);
     let (open, hosts) = running.map_or((0, Vec::new()), |running| {
         let tracker = running.tracker();
         (
             tracker.open(),
-            tracker.hosts().map(|it| host(clock, &it)).collect(),
+            tracker.hosts().map(|it| host(now, &it)).collect(),
         )
     });
     GroupStatus {
@@ -224,7 +243,7 @@ fn group(director: &Director, service: &str, group: &config::Group) -> GroupStat
     }
 }
 
-fn host(clock: &Clock, status: &balance::HostStatus<'_>) -> HostStatus {
+fn host(now: &Now, status: &balance::HostStatus<'_>) -> HostStatus {
     HostStatus {
         name: status.host.name.clone(),
         endpoint: status.endpoint.to_string(),
@@ -232,14 +251,14 @@ fn host(clock: &Clock, status: &balance::HostStatus<'_>) -> HostStatus {
         weight: status.weight,
         state: status.state,
         health: status.health.clone(),
-        since_wall_ms: clock.wall_ms(status.since_ms),
+        since_wall_ms: now.wall_ms(status.since_ms),
         open: status.open,
         total: status.total,
-        recent: status.recent.by_minute(clock.now_ms()).to_vec(),
+        recent: status.recent.by_minute(now.now_ms).to_vec(),
         failures: status.failures,
         last_failure: status
             .last_failure
-            .map(|(failure, at_ms)| (failure.to_string(), clock.wall_ms(*at_ms))),
+            .map(|(failure, at_ms)| (failure.to_string(), now.wall_ms(*at_ms))),
         totals: status.host.counters.sum(),
     }
 }
