@@ -20,6 +20,8 @@ pub struct Hosts {
     candidates: Vec<HostId>,
     revision: u64,
     tenancies: u64,
+    /// Sessions open on all that are known.
+    open: usize,
 }
 
 /// A host while it stays where it is: what a sticky client is tied to.
@@ -77,6 +79,12 @@ impl Hosts {
     /// All that are known, removed ones with open sessions included.
     pub(super) fn known(&self) -> impl Iterator<Item = &Member> {
         self.slots.iter().flatten()
+    }
+
+    /// Sessions open on all that are known. It is counted, since each line of the
+    /// connection log says it, and there may be 10,000 hosts.
+    pub(super) fn open(&self) -> usize {
+        self.open
     }
 
     pub(super) fn get_mut(&mut self, id: HostId) -> Option<&mut Member> {
@@ -226,16 +234,19 @@ impl Hosts {
 
     /// A session is opened on a host, the `turn`th pick of the group.
     pub(super) fn count(&mut self, id: HostId, turn: u64) -> Option<&Member> {
+        self.get_mut(id)?.turn = turn;
+        self.open += 1;
         let member = self.get_mut(id)?;
         member.open += 1;
-        member.turn = turn;
         Some(member)
     }
 
     /// A session on a host is closed.
     pub(super) fn uncount(&mut self, id: HostId) {
-        if let Some(member) = self.get_mut(id) {
-            member.open = member.open.saturating_sub(1);
+        let open = |member: &&mut Member| member.open > 0;
+        if let Some(member) = self.get_mut(id).filter(open) {
+            member.open -= 1;
+            self.open -= 1;
             self.forget_if_done(id);
         }
     }

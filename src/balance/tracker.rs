@@ -355,7 +355,7 @@ impl Tracker {
 
     /// Sessions open on all hosts, removed ones included.
     pub fn open(&self) -> usize {
-        self.hosts.known().map(|member| member.open as usize).sum()
+        self.hosts.open()
     }
 }
 
