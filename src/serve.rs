@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use txlb::balancer::{Door, Doors, NotOpened};
 use txlb::director::{
@@ -22,6 +23,10 @@ use crate::ground::Ground;
 use crate::log_file::{LogFile, open_early};
 use crate::logging::Log;
 use crate::supervisor::Supervisor;
+
+/// How long the director may take to stop after a TERM: the 5 s that sessions have left,
+/// and some more. It waits without end where it is saving and the disk does not answer.
+const STOP_PATIENCE: Duration = Duration::from_secs(8);
 
 enum Event {
     Signal(Signal),
@@ -128,8 +133,8 @@ fn serve(
 
 /// Passes signals on until all is over.
 fn wait(desk: &Desk, events: &Receiver<Event>, supervisor: &Supervisor) -> Result<(), Exit> {
-    let mut stopping = false;
-    for event in events {
+    let (mut stopping, mut deadline) = (false, None);
+    while let Some(event) = next_event(events, deadline) {
         match event {
             Event::Director(DirectorEvent::Stopped) => {
                 supervisor.over();
@@ -148,11 +153,26 @@ fn wait(desk: &Desk, events: &Receiver<Event>, supervisor: &Supervisor) -> Resul
             }
             Event::Signal(signal) => {
                 stopping |= matches!(signal, Signal::Stop | Signal::Quit);
+                if signal == Signal::Stop {
+                    deadline = Some(Instant::now() + STOP_PATIENCE);
+                }
                 supervisor.pass_on(signal, desk);
             }
         }
     }
+    log::warn!("told to stop, and still busy with something else: ending now");
     Ok(())
+}
+
+/// What happens next; `None` if nothing does until the deadline.
+fn next_event(events: &Receiver<Event>, deadline: Option<Instant>) -> Option<Event> {
+    match deadline {
+        Some(deadline) => {
+            let left = deadline.saturating_duration_since(Instant::now());
+            events.recv_timeout(left).ok()
+        }
+        None => events.recv().ok(),
+    }
 }
 
 /// Lets this process have as many descriptors as it may; returns how many it
@@ -234,4 +254,18 @@ fn start_exit(error: &Error) -> Exit {
         _ => Exit::OTHER,
     };
     Exit::new(status, &format!("txlb: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_is_not_waited_for_beyond_its_deadline() {
+        let (events, incoming) = channel();
+        assert!(next_event(&incoming, Some(Instant::now())).is_none());
+        events.send(Event::Signal(Signal::Reload)).unwrap();
+        let event = next_event(&incoming, Some(Instant::now() + STOP_PATIENCE));
+        assert!(matches!(event, Some(Event::Signal(Signal::Reload))));
+    }
 }
