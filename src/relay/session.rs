@@ -13,6 +13,7 @@ use super::listing;
 use super::step::{Direction, Readiness, Side, Step};
 use super::timeouts::{TimeoutsMs, earliest, is_past};
 use crate::balance::HostId;
+use crate::os::delivery::Delivery;
 
 /// How long a session waits after local trouble before it picks again: twice as
 /// long each time, up to 0.8 s.
@@ -56,6 +57,11 @@ pub(crate) struct Session {
     /// The side the newest byte came from.
     heard: Side,
     keepalive: KeepAlive,
+    /// It was silent for too long, unless the peers still acknowledge bytes.
+    checks_delivery: bool,
+    /// Bytes that host and client had acknowledged when that was last checked, if there
+    /// was more to acknowledge.
+    acknowledged: [u64; 2],
     timeouts: TimeoutsMs,
     started_ms: u64,
     connected_ms: Option<u64>,
@@ -84,6 +90,8 @@ impl Session {
             broken: None,
             heard: Side::Client,
             keepalive: KeepAlive::Later,
+            checks_delivery: false,
+            acknowledged: [0; 2],
             timeouts,
             started_ms: now_ms,
             connected_ms: None,
@@ -114,6 +122,9 @@ impl Session {
     fn next_relaying(&self) -> Step {
         if self.keepalive == KeepAlive::Due {
             return Step::KeepAlive;
+        }
+        if self.checks_delivery {
+            return Step::CheckDelivery;
         }
         // Towards the client first: an answer is what somebody waits for.
         match (
@@ -303,8 +314,8 @@ impl Session {
         }
     }
 
-    /// This machine has no local port to reach `host` from: another host may
-    /// be in reach.
+    /// This machine has no local port to reach `host` from, as far as is known:
+    /// another host may be in reach.
     pub(crate) fn handle_no_port(&mut self, host: HostId, now_ms: u64) {
         if self.attempts.add_out_of_reach(host) {
             self.phase = Phase::Picking;
@@ -358,12 +369,7 @@ impl Session {
         match &mut self.phase {
             Phase::Paused { .. } => self.phase = Phase::Picking,
             Phase::Connecting { late, .. } => *late = true,
-            Phase::Relaying if silent => {
-                self.close(match self.heard {
-                    Side::Client => EndReason::HostSilent,
-                    Side::Host => EndReason::ClientSilent,
-                });
-            }
+            Phase::Relaying if silent => self.checks_delivery = true,
             Phase::Relaying => self.keepalive = KeepAlive::Due,
             Phase::Picking | Phase::Closed(_) => {}
         }
@@ -379,6 +385,34 @@ impl Session {
         self.knocked_ms = self.active_ms;
         let to_host = self.to_host.handle_overdue();
         self.to_client.handle_overdue() || to_host
+    }
+
+    /// How far host and client have got with what was written, if that is known. A write
+    /// that succeeded has only filled the system's buffers: the session is not silent
+    /// while these empty.
+    pub(crate) fn handle_delivery(&mut self, deliveries: [Option<Delivery>; 2], now_ms: u64) {
+        self.checks_delivery = false;
+        for (delivery, before) in deliveries.into_iter().zip(&mut self.acknowledged) {
+            let Some(delivery) = delivery else { continue };
+            // A peer may acknowledge again and again what it has acknowledged before; what
+            // it says where nothing waits, nor did when last checked, answers a keepalive.
+            let counts = delivery.waits || *before > 0;
+            if counts && delivery.acknowledged != *before {
+                let progress_ms = now_ms.saturating_sub(delivery.progress_ms);
+                self.active_ms = self.active_ms.max(progress_ms);
+            }
+            *before = if delivery.waits {
+                delivery.acknowledged
+            } else {
+                0
+            };
+        }
+        if is_past(self.silence_ends_ms(), now_ms) {
+            self.close(match self.heard {
+                Side::Client => EndReason::HostSilent,
+                Side::Host => EndReason::ClientSilent,
+            });
+        }
     }
 
     /// Keepalive is on at the host's end.
