@@ -78,7 +78,12 @@ impl PortGates {
         }
     }
 
-    /// Whether a connect to `to` may have to wait at some time.
+    #[cfg(test)]
+    pub(crate) fn are_none(&self) -> bool {
+        self.gates.is_empty()
+    }
+
+    /// Whether there was no port for `to` of late.
     #[cfg(test)]
     pub(crate) fn has(&self, to: SocketAddr) -> bool {
         self.gates.contains_key(&to)

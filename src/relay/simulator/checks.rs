@@ -6,7 +6,6 @@
 use super::super::attempts::MAX_ATTEMPTS;
 use super::super::end::{Closing, EndReason};
 use super::super::link::Link;
-use super::super::port_gates::PortGates;
 use super::super::step::{Direction, Side, Step};
 use super::farm::Farm;
 use super::ledger::Verdict;
@@ -84,31 +83,31 @@ impl Link<Sockets> {
 
     /// That it has given up only where nobody was left to try. To be asked
     /// after a turn in which it has picked.
-    pub(super) fn check_picks(&mut self, farm: &Farm, gates: &PortGates) {
+    pub(super) fn check_picks(&mut self, farm: &Farm) {
         let circuit = &mut self.circuit;
         if circuit.host.is_some() {
             return;
         }
         let (refused, out_of_reach) = (&circuit.refused, &circuit.out_of_reach);
-        let eligible = farm.eligible();
-        let blocked = |address| gates.blocks(address, circuit.now_ms);
-        let held_up = eligible.iter().filter(|(_, address)| blocked(*address));
+        let held_up = &circuit.held_up;
         let last = circuit.outcomes.last().map(|outcome| &outcome.verdict);
         let has_reason = matches!(last, Some(Verdict::Short))
             || circuit.client.reset_known
-            || refused.len() + out_of_reach.len() + held_up.count() >= MAX_ATTEMPTS
+            || refused.len() + out_of_reach.len() + held_up.len() >= MAX_ATTEMPTS
             || circuit.patience_is_over();
-        let was_tried = |id| refused.contains(id) || out_of_reach.contains(id);
+        let was_tried = |id| {
+            [refused, out_of_reach, held_up]
+                .iter()
+                .any(|it| it.contains(id))
+        };
         assert!(
-            has_reason
-                || eligible
-                    .iter()
-                    .all(|(id, address)| was_tried(id) || blocked(*address)),
+            has_reason || farm.eligible().iter().all(|(id, _)| was_tried(id)),
             "nobody was picked, though somebody was left: {:#?} {circuit:#?}",
             self.session
         );
         // All of them may be tried again after a pause.
         circuit.out_of_reach.clear();
+        circuit.held_up.clear();
     }
 
     /// That it waits for somebody else, and not for ever.
@@ -152,7 +151,7 @@ impl Link<Sockets> {
     }
 
     /// That it does not outlast its time, or forget what is due.
-    pub(super) fn check_time(&self, now_ms: u64, slack_ms: u64) {
+    pub(super) fn check_time(&self, now_ms: u64, resumed_ms: u64, slack_ms: u64) {
         let Sockets {
             timeouts,
             started_ms,
@@ -164,6 +163,10 @@ impl Link<Sockets> {
         let progress_ms = self.circuit.progress_ms();
         // What is acknowledged twice looks like progress, once.
         let looks = 1 + u64::from(self.circuit.each().any(|socket| socket.peer.repeats));
+        let progress_ms = match looks {
+            1 => progress_ms,
+            _ => progress_ms.max(resumed_ms),
+        };
         let overdue = match self.session.connected_ms() {
             Some(connected_ms) => {
                 let half_closed_ms = self.circuit.half_closed_ms;

@@ -16,6 +16,7 @@ use super::super::end::Closing;
 use super::super::failure::{Blame, Progress};
 use super::super::link::Circuit;
 use super::super::plan::{Group, Service};
+use super::super::port_gates::PortGates;
 use super::super::pump::Wire;
 use super::super::slab;
 use super::super::step::{Direction, Side};
@@ -141,6 +142,18 @@ impl Sockets {
         match &mut self.host {
             Some(host) if self.random.below(2) == 0 => host.peer_acts(&mut self.random),
             _ => self.client.peer_acts(&mut self.random),
+        }
+    }
+
+    /// Some of the hosts may be held up from now on.
+    pub(super) fn hold_up(&mut self, farm: &Farm, gates: &PortGates) {
+        if gates.are_none() {
+            return;
+        }
+        for (id, address) in farm.eligible() {
+            if gates.has(address) && !self.held_up.contains(&id) {
+                self.held_up.push(id);
+            }
         }
     }
 

@@ -349,9 +349,7 @@ impl World {
         let read = |sockets: &Sockets| sockets.each().map(|it| it.read).sum::<usize>();
         let read_before = read(&link.circuit);
         link.queued = false;
-        let held_up = self.farm.eligible().into_iter();
-        let held_up = held_up.filter(|(_, address)| self.gates.has(*address));
-        link.circuit.held_up = held_up.map(|(id, _)| id).collect();
+        link.circuit.hold_up(&self.farm, &self.gates);
         link.circuit.begin_turn(self.now_ms);
         let end = link.run(&mut Turn {
             registry: &self.farm,
@@ -379,7 +377,8 @@ impl World {
         assert!(read(&link.circuit) - read_before <= most, "has too much");
         if let Some(hosts) = hosts {
             assert_eq!(shortage.is_some(), link.circuit.was_short(), "a shortage");
-            link.check_picks(&self.farm, &self.gates);
+            link.circuit.hold_up(&self.farm, &self.gates);
+            link.check_picks(&self.farm);
             self.ledger
                 .enter_outcomes(&mut link.circuit, &hosts, &self.farm.group);
         }
@@ -473,7 +472,7 @@ impl World {
         for (slot, link) in self.open_links() {
             link.check_waiting();
             if self.now_ms > self.resumed_ms + SLACK_MS {
-                link.check_time(self.now_ms, SLACK_MS);
+                link.check_time(self.now_ms, self.resumed_ms, SLACK_MS);
             }
             if let Some(deadline_ms) = link.session.deadline_ms() {
                 let armed_ms = self.timers.armed_ms(slot);
