@@ -215,11 +215,11 @@ impl<C: Circuit> Link<C> {
         let Some(picked) = &self.picked else {
             return self.session.handle_nobody(turn.now_ms);
         };
-        if !turn.port_gates.may_try(picked.address, turn.now_ms) {
-            if let Some(picked) = self.picked.take() {
-                self.put_off(&picked, Shortage::Ports, turn.now_ms);
-            }
-            return;
+        if let Err(until_ms) = turn.port_gates.may_try(picked.address, turn.now_ms) {
+            let (host, client) = (picked.id, self.client_address.ip());
+            self.picked = None;
+            self.group.tracker().released(host, client, turn.now_ms);
+            return self.session.handle_no_port(host, until_ms, turn.now_ms);
         }
         let token = token(turn.slot, self.generation, Side::Host);
         let expected = turn.origins.map(Notes::expect);
@@ -304,22 +304,17 @@ impl<C: Circuit> Link<C> {
             Blame::Local(shortage) => {
                 turn.meters.count_trouble(shortage.trouble());
                 *turn.shortage = Some((shortage, picked.address));
+                self.group
+                    .tracker()
+                    .released(picked.id, self.client_address.ip(), turn.now_ms);
                 if shortage == Shortage::Ports {
-                    turn.port_gates.close(picked.address, turn.now_ms);
+                    let until_ms = turn.port_gates.close(picked.address, turn.now_ms);
+                    self.session
+                        .handle_no_port(picked.id, until_ms, turn.now_ms);
+                } else {
+                    self.session.handle_local_trouble(turn.now_ms);
                 }
-                self.put_off(&picked, shortage, turn.now_ms);
             }
-        }
-    }
-
-    /// This machine lacks something that it takes to connect: that is not the host's fault,
-    /// and passes.
-    fn put_off(&mut self, picked: &Picked, shortage: Shortage, now_ms: u64) {
-        let client = self.client_address.ip();
-        self.group.tracker().released(picked.id, client, now_ms);
-        match shortage {
-            Shortage::Ports => self.session.handle_no_port(picked.id, now_ms),
-            _ => self.session.handle_local_trouble(now_ms),
         }
     }
 

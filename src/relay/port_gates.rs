@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use super::timers::TICK_MS;
+
 /// How long nobody tries after a connect has found no port: twice as long each time.
 const CLOSED_MS: u64 = 100;
 const MOST_DOUBLINGS: u8 = 3;
@@ -39,32 +41,35 @@ impl PortGates {
         self.tried = false;
     }
 
-    /// Whether a connect to `to` is worth its time now; whoever is told so tries.
-    pub(crate) fn may_try(&mut self, to: SocketAddr, now_ms: u64) -> bool {
-        let may = !self.blocks(to, now_ms);
-        self.tried |= may && self.gates.contains_key(&to);
-        may
+    /// Whether a connect to `to` is worth its time now, and if not, when to ask again.
+    /// Whoever may try does.
+    pub(crate) fn may_try(&mut self, to: SocketAddr, now_ms: u64) -> Result<(), u64> {
+        let Some(gate) = self.gates.get(&to) else {
+            return Ok(());
+        };
+        if gate.closed_until_ms > now_ms {
+            return Err(gate.closed_until_ms);
+        }
+        match std::mem::replace(&mut self.tried, true) {
+            true => Err(now_ms + TICK_MS),
+            false => Ok(()),
+        }
     }
 
-    /// Whether nobody may try to connect to `to` now.
-    pub(crate) fn blocks(&self, to: SocketAddr, now_ms: u64) -> bool {
-        let gate = self.gates.get(&to);
-        gate.is_some_and(|gate| self.tried || gate.closed_until_ms > now_ms)
-    }
-
-    /// There was no port for a connect to `to`.
-    pub(crate) fn close(&mut self, to: SocketAddr, now_ms: u64) {
+    /// There was no port for a connect to `to`. When to try again.
+    pub(crate) fn close(&mut self, to: SocketAddr, now_ms: u64) -> u64 {
         self.tried = true;
         if self.gates.len() >= MOST {
             self.gates.retain(|_, gate| gate.closed_until_ms > now_ms);
         }
         if self.gates.len() >= MOST {
-            return;
+            return now_ms + CLOSED_MS;
         }
         let gate = self.gates.entry(to).or_default();
         gate.closed_until_ms = now_ms + (CLOSED_MS << gate.failures.min(MOST_DOUBLINGS));
         gate.failures = gate.failures.saturating_add(1);
         gate.successes = 0;
+        gate.closed_until_ms
     }
 
     /// There was a port for a connect to `to`.
@@ -105,11 +110,11 @@ mod tests {
         for now_ms in from_ms..from_ms + ms {
             gates.begin_turn();
             for _ in 0..300 {
-                if gates.may_try(to(1), now_ms) {
+                if gates.may_try(to(1), now_ms).is_ok() {
                     tries += 1;
                     match finds {
                         true => gates.open(to(1)),
-                        false => gates.close(to(1), now_ms),
+                        false => assert!(gates.close(to(1), now_ms) > now_ms),
                     }
                 }
             }
@@ -121,7 +126,8 @@ mod tests {
     fn of_a_crowd_one_tries_now_and_then_and_other_hosts_are_not_concerned() {
         let mut gates = PortGates::default();
         assert_eq!(tries(&mut gates, 0, 1, false), 1);
-        assert!(gates.may_try(to(2), 0));
+        assert_eq!(gates.may_try(to(1), 10), Err(100));
+        assert_eq!(gates.may_try(to(2), 10), Ok(()));
         // After 100, 200, 400, 800 and 800 ms.
         assert_eq!(tries(&mut gates, 1, 2_300, false), 5);
     }
@@ -143,6 +149,6 @@ mod tests {
             gates.close(to(port), u64::from(port));
         }
         assert!(gates.gates.len() <= MOST);
-        assert!(gates.blocks(to(2000), 2000), "the latest is");
+        assert!(gates.has(to(2000)), "the latest is");
     }
 }

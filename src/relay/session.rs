@@ -262,8 +262,8 @@ impl Session {
 
     /// There is no host for this client (any more).
     pub(crate) fn handle_nobody(&mut self, now_ms: u64) {
-        if self.attempts.forget_out_of_reach() {
-            self.handle_local_trouble(now_ms);
+        if let Some(in_reach_ms) = self.attempts.forget_out_of_reach() {
+            self.pause(in_reach_ms, now_ms);
         } else {
             self.close(if self.attempts.timed_out() {
                 EndReason::ConnectTimedOut
@@ -315,9 +315,9 @@ impl Session {
     }
 
     /// This machine has no local port to reach `host` from, as far as is known:
-    /// another host may be in reach.
-    pub(crate) fn handle_no_port(&mut self, host: HostId, now_ms: u64) {
-        if self.attempts.add_out_of_reach(host) {
+    /// another host may be in reach. If not, this one may be tried again then.
+    pub(crate) fn handle_no_port(&mut self, host: HostId, until_ms: u64, now_ms: u64) {
+        if self.attempts.add_out_of_reach(host, until_ms) {
             self.phase = Phase::Picking;
         } else {
             self.handle_nobody(now_ms);
@@ -327,17 +327,20 @@ impl Session {
     /// This machine cannot connect to anybody just now. That passes: the
     /// session waits for it, though not for ever.
     pub(crate) fn handle_local_trouble(&mut self, now_ms: u64) {
+        let pause_ms = PAUSE_MS << self.pauses.min(MOST_DOUBLINGS);
+        self.pauses = self.pauses.saturating_add(1);
+        self.pause(now_ms + pause_ms, now_ms);
+    }
+
+    fn pause(&mut self, until_ms: u64, now_ms: u64) {
         let patience_ends_ms = self
             .patience_ends_ms()
             .unwrap_or(self.started_ms + PATIENCE_MS);
         if now_ms >= patience_ends_ms {
             self.close(EndReason::LocalTrouble);
         } else {
-            // Each attempt costs the system a search: they become rarer.
-            let pause_ms = PAUSE_MS << self.pauses.min(MOST_DOUBLINGS);
-            self.pauses = self.pauses.saturating_add(1);
             self.phase = Phase::Paused {
-                until_ms: (now_ms + pause_ms).min(patience_ends_ms),
+                until_ms: until_ms.min(patience_ends_ms),
             };
         }
     }
