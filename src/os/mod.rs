@@ -1,9 +1,11 @@
 //! What differs between systems, fenced off: nothing in here knows txlb.
 
+pub mod delivery;
 pub mod descriptors;
 pub mod files;
 pub mod inherited;
 pub mod listen;
+pub mod local_ports;
 pub mod notify;
 pub mod peer;
 pub mod pipes;
