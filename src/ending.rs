@@ -8,6 +8,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
@@ -21,6 +22,9 @@ use crate::exit::Exit;
 /// sides see it, and the PID file and the control socket go, if nothing hangs.
 const MOMENT: Duration = Duration::from_millis(250);
 
+/// What sessions have after TERM while nobody attends to it.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// What has been told so far. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Ending(Arc<Shared>);
@@ -28,6 +32,7 @@ pub(crate) struct Ending(Arc<Shared>);
 struct Shared {
     starting: Arc<AtomicBool>,
     told: AtomicBool,
+    attended: AtomicBool,
     workers: OnceLock<Pulses>,
 }
 
@@ -46,28 +51,58 @@ impl Ending {
         Ok(Ending(Arc::new(Shared {
             starting,
             told: AtomicBool::new(false),
+            attended: AtomicBool::new(false),
             workers: OnceLock::new(),
         })))
     }
 
-    /// From now on there is something to be ended in order.
+    /// From now on there are sessions, which are to be ended in order.
     pub(crate) fn serves(&self, workers: Pulses) {
         // There is no second time.
         let _ = self.0.workers.set(workers);
         self.0.starting.store(false, Ordering::Release);
     }
 
+    /// From now on the main thread does what signals ask for.
+    pub(crate) fn is_attended(&self) {
+        self.0.attended.store(true, Ordering::Release);
+    }
+
     /// Hears of a signal that has been passed on. Does not return from the second one.
     pub(crate) fn hear(&self, signal: Signal) {
-        let ends = matches!(signal, Signal::Stop | Signal::Quit);
-        if !ends || !self.0.told.swap(true, Ordering::AcqRel) {
+        if !matches!(signal, Signal::Stop | Signal::Quit) {
             return;
         }
+        if self.0.told.swap(true, Ordering::AcqRel) {
+            self.end(0);
+        }
+        if signal == Signal::Stop && !self.0.attended.load(Ordering::Acquire) {
+            let late = self.clone();
+            // Without a thread it ends when the main thread gets there.
+            let _ = thread::Builder::new()
+                .name("ending".to_owned())
+                .spawn(move || late.end_unless_attended());
+        }
+    }
+
+    /// The main thread may be at a door whose name is not resolved.
+    fn end_unless_attended(&self) {
+        pause(GRACE);
+        if !self.0.attended.load(Ordering::Acquire) {
+            self.end(Exit::ENDED_EARLY.into());
+        }
+    }
+
+    fn end(&self, status: i32) -> ! {
         if let Some(workers) = self.0.workers.get() {
             workers.cut_off();
         }
-        let (_nobody, moment) = sync_channel::<()>(0);
-        let _ = moment.recv_timeout(MOMENT);
-        low_level::exit(0);
+        pause(MOMENT);
+        low_level::exit(status);
     }
+}
+
+fn pause(time: Duration) {
+    let (_nobody, over) = sync_channel::<()>(0);
+    let _ = over.recv_timeout(time);
 }

@@ -107,6 +107,7 @@ fn serve(
         ears.hear(signal);
     })?;
     let director = bound.start().map_err(|error| start_exit(&error))?;
+    ending.serves(director.pulses());
     announce_descriptors(descriptors_before, director.status().capacity);
     let doors = Doors::open(&director, Door::ALL).map_err(|error| door_exit(&error))?;
     let mut fixtures = doors.fixtures();
@@ -114,7 +115,7 @@ fn serve(
     fixtures.push(Box::new(log_file));
     fixtures.push(standing.fixture());
     let pulses = director.pulses();
-    ending.serves(pulses.clone());
+    ending.is_attended();
     let thread =
         DeskThread::start(director, file, fixtures).map_err(|error| Exit::other(&error))?;
     let desk = thread.desk();

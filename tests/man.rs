@@ -278,6 +278,9 @@ fn the_examples_are_read_without_a_warning() {
         .collect();
     assert_eq!(examples.len(), 3);
     for example in examples {
+        // Nobody wants to read a whole hash.
+        let hash = format!("$6$salt${}", "a".repeat(86));
+        let example = example.replace("$6$...", &hash);
         let reading = txlb::config::read(example.as_bytes()).unwrap();
         assert_eq!(reading.warnings, []);
     }

@@ -310,7 +310,7 @@ fn a_file_that_cannot_be_read_changes_nothing() {
     txlb.wait_for("No such file or directory (os error 2); the running configuration stays");
     fs::create_dir(&file).unwrap();
     txlb.signal(Signal::HUP);
-    txlb.wait_for("Is a directory (os error 21); the running configuration stays");
+    txlb.wait_for("it is a folder, and not a file; the running configuration stays");
     assert_eq!(who(txlb.address()), "a");
     fs::remove_dir(&file).unwrap();
     txlb.reload(&web("roundr", &[("b", &b)]));

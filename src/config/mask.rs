@@ -21,6 +21,18 @@ use free::{decoded, ends_hash, hide_in};
 /// The text of a configuration, each password and each hash in it as `***`: also those in
 /// comments and notes, for a user who has been commented out has a hash all the same.
 pub fn hide_passwords(text: &str) -> String {
+    without(text, secrets(text))
+}
+
+/// Whether any of what would be hidden can be a hash: none is shorter than those of DES, and
+/// what merely stands for one, such as `$6$...`, is.
+pub(crate) fn has_hashes(text: &str) -> bool {
+    let long = |range: &Range<usize>| text[range.clone()].trim().len() >= free::DES;
+    secrets(text).iter().any(long)
+}
+
+/// Where passwords and hashes are; any of these may overlap.
+fn secrets(text: &str) -> Vec<Range<usize>> {
     let mut hidden = Vec::new();
     let scanned = scan(text.as_bytes()).ok();
     let document = scanned
@@ -37,7 +49,7 @@ pub fn hide_passwords(text: &str) -> String {
         }
         None => hide_in(text, 0..text.len(), &mut hidden),
     }
-    without(text, hidden)
+    hidden
 }
 
 /// Makes two configurations equal in the passwords that a view has masked in one of them:

@@ -28,6 +28,7 @@ pub mod verb;
 pub use address::{AddressError, Endpoint, ListenAddress, ListenHost};
 pub use edit::{EditError, edit};
 pub use error::{Error, ErrorKind, Limit, Position};
+pub(crate) use mask::has_hashes;
 pub use mask::{hide_passwords, leave_out_masked};
 pub use print::print;
 pub use public_key::public_key_bytes;

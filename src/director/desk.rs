@@ -20,7 +20,7 @@ pub use fixture::{Finish, Fixture};
 
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -45,6 +45,10 @@ const CAPACITY: usize = 16;
 /// How long the end is waited for: a desk in the middle of something has longer, but
 /// nobody waits for it.
 const END_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The same where a signal to stop has not even been looked at: the desk waits for a name
+/// server or a disk, and whoever sent the signal does not.
+const BUSY_PATIENCE: Duration = Duration::from_millis(250);
 
 /// A handle to the desk. Cheap to clone. Its methods wait until it is their turn and
 /// what they ask for is done; only [`Desk::signal`] never does.
@@ -99,6 +103,12 @@ const CLOSE: u8 = 1 << 7;
 impl Signals {
     fn add(&self, bit: u8) {
         self.bits.fetch_or(bit, Ordering::AcqRel);
+    }
+
+    /// Whether there is one to stop that nobody has looked at yet.
+    fn stop_waits(&self) -> bool {
+        let stop = bit(Signal::Stop) | bit(Signal::Quit);
+        self.bits.load(Ordering::Acquire) & stop != 0
     }
 
     fn take(&self) -> u8 {
@@ -158,7 +168,10 @@ impl Drop for DeskThread {
         self.desk.poke(CLOSE);
         // Nobody sends: this waits for the hanging up.
         let over = self.over.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let _ = over.recv_timeout(END_PATIENCE);
+        let hung = over.recv_timeout(BUSY_PATIENCE) == Err(RecvTimeoutError::Timeout);
+        if hung && !self.desk.signals.stop_waits() {
+            let _ = over.recv_timeout(END_PATIENCE.saturating_sub(BUSY_PATIENCE));
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::file::{File, READ_LIMIT};
-use crate::config::hide_passwords;
+use crate::config::has_hashes;
 use crate::os::files::read_file;
 
 /// What those may do who are neither the owner nor in the group: to read.
@@ -28,9 +28,9 @@ impl File {
         let mut beside = beside(&target);
         beside.retain(|path| *path != target);
         beside.sort();
-        let own = (is_open(&target) && has_hashes(&self.bytes)).then(|| self.path.clone());
+        let own = (is_open(&target) && in_bytes(&self.bytes)).then(|| self.path.clone());
         let others = beside.into_iter().filter(|path| {
-            is_open(path) && read_file(path, READ_LIMIT).is_ok_and(|bytes| has_hashes(&bytes))
+            is_open(path) && read_file(path, READ_LIMIT).is_ok_and(|bytes| in_bytes(&bytes))
         });
         let told = |path: PathBuf| {
             let shown = path.display();
@@ -64,16 +64,15 @@ fn is_open(path: &Path) -> bool {
 }
 
 /// Also of users who have been commented out.
-fn has_hashes(bytes: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(bytes);
-    hide_passwords(&text) != text
+fn in_bytes(bytes: &[u8]) -> bool {
+    has_hashes(&String::from_utf8_lossy(bytes))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const HASH: &str = "$6$salt$aaaa";
+    const HASH: &str = "$6$salt$aaaaaaaaaaaaaaaa";
 
     fn write(path: &Path, text: &str, mode: u32) {
         fs::write(path, text).unwrap();
@@ -104,6 +103,7 @@ mod tests {
             (&with, 0o640, false),
             (&with, 0o660, false),
             ("<config/>", 0o644, false),
+            ("<config><!-- password='$6$...' --></config>", 0o644, false),
         ] {
             write(&file, text, mode);
             assert_eq!(exposed().len(), usize::from(is_exposed), "{mode:o}");

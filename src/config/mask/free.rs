@@ -34,7 +34,7 @@ const SECRET_WORDS: &[&str] = &["pass", "pwd", "crypt", "hash", "secret"];
 const LONGEST_END: usize = 24;
 
 /// The characters of the oldest hashes, which begin with nothing that would tell.
-const DES: usize = 13;
+pub(super) const DES: usize = 13;
 
 /// A line may have been broken within a hash: so many of its characters go on with it.
 const CONTINUED: usize = 16;
