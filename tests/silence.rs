@@ -98,7 +98,8 @@ fn a_process_that_was_stopped_looks_at_its_sessions_before_it_ends_them() {
     for session in &mut sessions {
         session.write_all(b"still here").unwrap();
     }
-    pass(&sessions[0], 2 * timeout);
+    let nobody = Listener::new();
+    pass(&connect(nobody.address()), 2 * timeout);
     txlb.signal(Signal::CONT);
     for session in sessions {
         let mut session = patient(session);
