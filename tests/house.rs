@@ -14,7 +14,7 @@ const ROOMS: [&str; 6] = [
 const LEAVES: [&str; 4] = ["os", "calendar", "json", "unseen"];
 
 /// No file is longer.
-const MOST_LINES: usize = 450;
+const MOST_LINES: usize = 600;
 
 /// A source file: its path from the top, and its text.
 struct Source {

@@ -19,7 +19,7 @@ use super::workers::start_workers;
 use super::{Director, Options, shares};
 use crate::config::Config;
 use crate::os::inherited::Inherited;
-use crate::os::listen;
+use crate::os::{listen, local_ports};
 use crate::relay::{Clock, Journal, Lobbies, Meters, Origins, Shared};
 
 /// A balancer that listens, and has yet to start. Clients wait in the system's
@@ -47,6 +47,8 @@ impl Bound {
             most_sessions: options.most_sessions.max(1),
             ..options
         };
+        // The sandbox may hide it later.
+        let _ = local_ports::range();
         let listeners = Listeners::with(Inheritance::new(inherited));
         let mut wanted = listeners::wanted_at_first(&config)?;
         listeners.inheritance.add_named(&config, &mut wanted);

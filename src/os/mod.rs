@@ -1,8 +1,10 @@
 //! What differs between systems, fenced off: nothing in here knows txlb.
 
+pub mod delivery;
 pub mod descriptors;
 pub mod inherited;
 pub mod listen;
+pub mod local_ports;
 pub mod notify;
 pub mod peer;
 pub mod pipes;

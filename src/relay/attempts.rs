@@ -16,6 +16,8 @@ pub(crate) struct Attempts {
     tried: Vec<HostId>,
     failed: u8,
     timed_out: bool,
+    /// When the first of those may be tried again.
+    in_reach_ms: u64,
 }
 
 impl Attempts {
@@ -24,6 +26,7 @@ impl Attempts {
             tried: Vec::new(),
             failed: 0,
             timed_out: false,
+            in_reach_ms: u64::MAX,
         }
     }
 
@@ -56,9 +59,10 @@ impl Attempts {
         self.tried.truncate(self.failed().max(MAX_ATTEMPTS - 1));
     }
 
-    /// There is no local port to reach this host from. Whether there is room
+    /// There is no local port to reach this host from until then. Whether there is room
     /// to remember that.
-    pub(crate) fn add_out_of_reach(&mut self, host: HostId) -> bool {
+    pub(crate) fn add_out_of_reach(&mut self, host: HostId, until_ms: u64) -> bool {
+        self.in_reach_ms = self.in_reach_ms.min(until_ms);
         let has_room = self.tried.len() < MAX_ATTEMPTS;
         if has_room {
             self.tried.push(host);
@@ -66,11 +70,12 @@ impl Attempts {
         has_room
     }
 
-    /// Hosts that were out of reach may be tried again. Whether there were any.
-    pub(crate) fn forget_out_of_reach(&mut self) -> bool {
+    /// Hosts that were out of reach may be tried again. When, if there were any.
+    pub(crate) fn forget_out_of_reach(&mut self) -> Option<u64> {
         let there_were = self.tried.len() > self.failed();
         self.tried.truncate(self.failed());
-        there_were
+        let in_reach_ms = std::mem::replace(&mut self.in_reach_ms, u64::MAX);
+        there_were.then_some(in_reach_ms)
     }
 
     /// Nobody is to be tried any more: only their number is still of interest.

@@ -85,11 +85,26 @@ impl EndReason {
         }
     }
 
-    /// Whether the sockets are closed with a reset, so that nobody takes a
-    /// session that was cut for one that ended.
-    pub(crate) fn resets(self) -> bool {
-        self != EndReason::Finished
+    /// How the sockets are closed.
+    pub(crate) fn closing(self) -> Closing {
+        match self {
+            EndReason::Finished => Closing::Orderly,
+            EndReason::ClientSilent | EndReason::HostSilent => Closing::Deliver,
+            _ => Closing::Reset,
+        }
     }
+}
+
+/// How a session's sockets are closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// With the end of the stream.
+    Orderly,
+    /// With a reset, so that nobody takes a session that was cut for one that ended.
+    Reset,
+    /// With a reset, but for a peer that has yet to acknowledge what the system has taken
+    /// for it: that goes on being delivered, with the end of the stream behind it.
+    Deliver,
 }
 
 #[cfg(test)]
@@ -107,7 +122,7 @@ mod tests {
     fn only_a_clean_end_is_closed_without_a_reset() {
         let clean: Vec<_> = EndReason::ALL
             .into_iter()
-            .filter(|reason| !reason.resets())
+            .filter(|reason| reason.closing() == Closing::Orderly)
             .collect();
         assert_eq!(clean, [EndReason::Finished]);
     }

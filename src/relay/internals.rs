@@ -8,15 +8,17 @@ use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use super::end::EndReason;
+use super::end::{Closing, EndReason};
 use super::failure::Progress;
 use super::link::{Circuit, Link, Turn, TurnEnd};
 use super::meters::Meters;
 use super::plan::{Group, Service};
+use super::port_gates::PortGates;
 use super::pump::Wire;
 use super::step::{Direction, Readiness, Side};
 use crate::balance::{Picked, Random, Tracker};
 use crate::config;
+use crate::os::delivery::Delivery;
 
 /// Bytes of a request, and of its answer.
 const REQUEST: usize = 100;
@@ -38,6 +40,7 @@ struct Lender {
     buffer: Vec<u8>,
     random: Random,
     meters: Meters,
+    port_gates: PortGates,
 }
 
 impl Rig {
@@ -57,6 +60,7 @@ impl Rig {
             buffer: vec![0; BUFFER],
             random: Random::new(1),
             meters: Meters::default(),
+            port_gates: PortGates::default(),
         };
         let link = lender.connect()?;
         Some(Rig { lender, link })
@@ -132,6 +136,7 @@ impl Lender {
             shard: 0,
             now_ms: 0,
             slot: 0,
+            port_gates: &mut self.port_gates,
             shortage: &mut None,
         })
     }
@@ -236,5 +241,9 @@ impl Circuit for Memory {
 
     fn keep_alive(&mut self) {}
 
-    fn close(&mut self, _with_reset: bool) {}
+    fn deliveries(&self) -> [Option<Delivery>; 2] {
+        [None; 2]
+    }
+
+    fn close(&mut self, _closing: Closing) {}
 }

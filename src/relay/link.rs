@@ -10,16 +10,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::announce::announce;
-use super::end::EndReason;
-use super::failure::{Blame, Progress, blame};
-use super::meters::{Meters, Trouble};
+use super::end::{Closing, EndReason};
+use super::failure::{Blame, Progress, Shortage, blame};
+use super::meters::Meters;
 use super::origins::{Notes, Origin};
 use super::plan::{Group, Service};
+use super::port_gates::PortGates;
 use super::pump::{self, Wire};
 use super::session::Session;
 use super::slab::token;
 use super::step::{Side, Step};
 use crate::balance::{Ask, Change, Failure, Picked, Random};
+use crate::os::delivery::Delivery;
 
 /// The way from a client to its host, as a link builds it up and takes it down.
 ///
@@ -58,9 +60,11 @@ pub(crate) trait Circuit: Wire {
     /// may fail is not worth a session.
     fn keep_alive(&mut self);
 
-    /// Closes both sides, the client's perhaps only with the link itself. With
-    /// a reset, a session that was cut does not look like one that ended.
-    fn close(&mut self, with_reset: bool);
+    /// How far host and client have got with what was written, if the system tells.
+    fn deliveries(&self) -> [Option<Delivery>; 2];
+
+    /// Closes both sides, the client's perhaps only with the link itself.
+    fn close(&mut self, closing: Closing);
 }
 
 /// A session and its circuit.
@@ -101,15 +105,9 @@ pub(crate) struct Turn<'a, C: Circuit> {
     pub(crate) shard: usize,
     pub(crate) now_ms: u64,
     pub(crate) slot: u32,
-    /// Set when the machine could not connect to a host.
-    pub(crate) shortage: &'a mut Option<Shortage>,
-}
-
-/// What this machine is short of, and to reach whom.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shortage {
-    pub(crate) trouble: Trouble,
-    pub(crate) address: SocketAddr,
+    pub(crate) port_gates: &'a mut PortGates,
+    /// Set when the machine could not connect to a host: for want of what, and to where.
+    pub(crate) shortage: &'a mut Option<(Shortage, SocketAddr)>,
 }
 
 /// How a session's turn ended.
@@ -199,6 +197,9 @@ impl<C: Circuit> Link<C> {
                     circuit.keep_alive();
                     session.handle_keepalive();
                 }
+                Step::CheckDelivery => {
+                    session.handle_delivery(circuit.deliveries(), turn.now_ms);
+                }
             }
         }
     }
@@ -214,6 +215,12 @@ impl<C: Circuit> Link<C> {
         let Some(picked) = &self.picked else {
             return self.session.handle_nobody(turn.now_ms);
         };
+        if let Err(until_ms) = turn.port_gates.may_try(picked.address, turn.now_ms) {
+            let (host, client) = (picked.id, self.client_address.ip());
+            self.picked = None;
+            self.group.tracker().released(host, client, turn.now_ms);
+            return self.session.handle_no_port(host, until_ms, turn.now_ms);
+        }
         let token = token(turn.slot, self.generation, Side::Host);
         let expected = turn.origins.map(Notes::expect);
         match self.circuit.connect(picked, turn.registry, token) {
@@ -223,6 +230,7 @@ impl<C: Circuit> Link<C> {
                 {
                     self.origin = Some(expected.note(local, self.client_address, self.id));
                 }
+                turn.port_gates.open(picked.address);
                 self.session.handle_picked(turn.now_ms);
             }
             Err(error) => self.connect_failed(blame(&error), turn),
@@ -293,17 +301,16 @@ impl<C: Circuit> Link<C> {
                 self.session
                     .handle_connect_failed(picked.id, false, turn.now_ms);
             }
-            Blame::Local(trouble) => {
-                turn.meters.count_trouble(trouble);
-                *turn.shortage = Some(Shortage {
-                    trouble,
-                    address: picked.address,
-                });
+            Blame::Local(shortage) => {
+                turn.meters.count_trouble(shortage.trouble());
+                *turn.shortage = Some((shortage, picked.address));
                 self.group
                     .tracker()
                     .released(picked.id, self.client_address.ip(), turn.now_ms);
-                if trouble == Trouble::NoPorts {
-                    self.session.handle_no_port(picked.id, turn.now_ms);
+                if shortage == Shortage::Ports {
+                    let until_ms = turn.port_gates.close(picked.address, turn.now_ms);
+                    self.session
+                        .handle_no_port(picked.id, until_ms, turn.now_ms);
                 } else {
                     self.session.handle_local_trouble(turn.now_ms);
                 }
@@ -338,7 +345,7 @@ impl<C: Circuit> Link<C> {
     /// Closes the circuit, and takes the session off its host's count.
     pub(crate) fn close(&mut self, reason: EndReason, now_ms: u64) {
         self.origin = None;
-        self.circuit.close(reason.resets());
+        self.circuit.close(reason.closing());
         if let Some(picked) = &self.picked {
             let client = self.client_address.ip();
             self.group.tracker().released(picked.id, client, now_ms);

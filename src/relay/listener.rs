@@ -113,32 +113,19 @@ const PASSED_ON: [i32; 6] = [
     Errno::NETUNREACH.raw_os_error(),
 ];
 
-/// Whether an error says that this process, or the system, is out of
-/// descriptors, of memory for sockets, or (`NOSPC`) of room for them in event
-/// queues.
-pub(crate) fn is_shortage(error: &io::Error) -> bool {
-    error.raw_os_error().is_some_and(|code| {
-        [
-            Errno::MFILE,
-            Errno::NFILE,
-            Errno::NOBUFS,
-            Errno::NOMEM,
-            Errno::NOSPC,
-        ]
-        .iter()
-        .any(|errno| errno.raw_os_error() == code)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::relay::failure::Shortage;
 
     #[test]
     fn no_error_ends_accepting_and_only_harmless_ones_go_on_at_once() {
         for code in 1..200 {
             match classify(io::Error::from_raw_os_error(code)) {
-                Accepted::Gone => assert!(!is_shortage(&io::Error::from_raw_os_error(code))),
+                Accepted::Gone => {
+                    let error = io::Error::from_raw_os_error(code);
+                    assert_eq!(Shortage::of(&error), None);
+                }
                 Accepted::Nobody => assert_eq!(code, Errno::AGAIN.raw_os_error()),
                 Accepted::Trouble(_) => {}
                 Accepted::Client(..) => panic!("a client out of nothing"),
@@ -150,7 +137,7 @@ mod tests {
         }
         for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
             let error = io::Error::from_raw_os_error(errno.raw_os_error());
-            assert!(is_shortage(&error));
+            assert!(Shortage::of(&error).is_some());
             assert!(matches!(classify(error), Accepted::Trouble(_)), "{errno}");
         }
     }

@@ -6,6 +6,7 @@
 mod announce;
 mod attempts;
 mod clock;
+mod connect;
 mod end;
 mod failure;
 mod flow;
@@ -13,6 +14,7 @@ mod flow;
 #[doc(hidden)]
 pub mod internals;
 mod journal;
+mod late;
 mod link;
 mod listener;
 mod listing;
@@ -23,6 +25,7 @@ mod naming;
 mod news;
 mod origins;
 mod plan;
+mod port_gates;
 mod probe;
 mod pump;
 mod session;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use super::connect::connect;
 use super::failure::{Blame, Progress, blame, progress};
 use crate::balance::Failure;
 
@@ -164,7 +165,7 @@ impl<K> Prober<K> {
     fn start(&mut self, probe: Probe<K>, now_ms: u64, verdicts: &mut Vec<Verdict<K>>) {
         let token = self.next_token;
         self.next_token = (token + 1) % BELL.0;
-        let socket = TcpStream::connect(probe.address).and_then(|mut socket| {
+        let socket = connect(probe.address).and_then(|mut socket| {
             self.poll
                 .registry()
                 .register(&mut socket, Token(token), Interest::WRITABLE)?;

@@ -13,6 +13,7 @@ use super::listing;
 use super::step::{Direction, Readiness, Side, Step};
 use super::timeouts::{TimeoutsMs, earliest, is_past};
 use crate::balance::HostId;
+use crate::os::delivery::Delivery;
 
 /// How long a session waits after local trouble before it picks again: twice as
 /// long each time, up to 0.8 s.
@@ -56,6 +57,11 @@ pub(crate) struct Session {
     /// The side the newest byte came from.
     heard: Side,
     keepalive: KeepAlive,
+    /// It was silent for too long, unless the peers still acknowledge bytes.
+    checks_delivery: bool,
+    /// Bytes that host and client had acknowledged when that was last checked, if there
+    /// was more to acknowledge.
+    acknowledged: [u64; 2],
     timeouts: TimeoutsMs,
     started_ms: u64,
     connected_ms: Option<u64>,
@@ -84,6 +90,8 @@ impl Session {
             broken: None,
             heard: Side::Client,
             keepalive: KeepAlive::Later,
+            checks_delivery: false,
+            acknowledged: [0; 2],
             timeouts,
             started_ms: now_ms,
             connected_ms: None,
@@ -114,6 +122,9 @@ impl Session {
     fn next_relaying(&self) -> Step {
         if self.keepalive == KeepAlive::Due {
             return Step::KeepAlive;
+        }
+        if self.checks_delivery {
+            return Step::CheckDelivery;
         }
         // Towards the client first: an answer is what somebody waits for.
         match (
@@ -251,8 +262,8 @@ impl Session {
 
     /// There is no host for this client (any more).
     pub(crate) fn handle_nobody(&mut self, now_ms: u64) {
-        if self.attempts.forget_out_of_reach() {
-            self.handle_local_trouble(now_ms);
+        if let Some(in_reach_ms) = self.attempts.forget_out_of_reach() {
+            self.pause(in_reach_ms, now_ms);
         } else {
             self.close(if self.attempts.timed_out() {
                 EndReason::ConnectTimedOut
@@ -303,10 +314,10 @@ impl Session {
         }
     }
 
-    /// This machine has no local port to reach `host` from: another host may
-    /// be in reach.
-    pub(crate) fn handle_no_port(&mut self, host: HostId, now_ms: u64) {
-        if self.attempts.add_out_of_reach(host) {
+    /// This machine has no local port to reach `host` from, as far as is known:
+    /// another host may be in reach. If not, this one may be tried again then.
+    pub(crate) fn handle_no_port(&mut self, host: HostId, until_ms: u64, now_ms: u64) {
+        if self.attempts.add_out_of_reach(host, until_ms) {
             self.phase = Phase::Picking;
         } else {
             self.handle_nobody(now_ms);
@@ -316,17 +327,20 @@ impl Session {
     /// This machine cannot connect to anybody just now. That passes: the
     /// session waits for it, though not for ever.
     pub(crate) fn handle_local_trouble(&mut self, now_ms: u64) {
+        let pause_ms = PAUSE_MS << self.pauses.min(MOST_DOUBLINGS);
+        self.pauses = self.pauses.saturating_add(1);
+        self.pause(now_ms + pause_ms, now_ms);
+    }
+
+    fn pause(&mut self, until_ms: u64, now_ms: u64) {
         let patience_ends_ms = self
             .patience_ends_ms()
             .unwrap_or(self.started_ms + PATIENCE_MS);
         if now_ms >= patience_ends_ms {
             self.close(EndReason::LocalTrouble);
         } else {
-            // Each attempt costs the system a search: they become rarer.
-            let pause_ms = PAUSE_MS << self.pauses.min(MOST_DOUBLINGS);
-            self.pauses = self.pauses.saturating_add(1);
             self.phase = Phase::Paused {
-                until_ms: (now_ms + pause_ms).min(patience_ends_ms),
+                until_ms: until_ms.min(patience_ends_ms),
             };
         }
     }
@@ -358,12 +372,7 @@ impl Session {
         match &mut self.phase {
             Phase::Paused { .. } => self.phase = Phase::Picking,
             Phase::Connecting { late, .. } => *late = true,
-            Phase::Relaying if silent => {
-                self.close(match self.heard {
-                    Side::Client => EndReason::HostSilent,
-                    Side::Host => EndReason::ClientSilent,
-                });
-            }
+            Phase::Relaying if silent => self.checks_delivery = true,
             Phase::Relaying => self.keepalive = KeepAlive::Due,
             Phase::Picking | Phase::Closed(_) => {}
         }
@@ -379,6 +388,34 @@ impl Session {
         self.knocked_ms = self.active_ms;
         let to_host = self.to_host.handle_overdue();
         self.to_client.handle_overdue() || to_host
+    }
+
+    /// How far host and client have got with what was written, if that is known. A write
+    /// that succeeded has only filled the system's buffers: the session is not silent
+    /// while these empty.
+    pub(crate) fn handle_delivery(&mut self, deliveries: [Option<Delivery>; 2], now_ms: u64) {
+        self.checks_delivery = false;
+        for (delivery, before) in deliveries.into_iter().zip(&mut self.acknowledged) {
+            let Some(delivery) = delivery else { continue };
+            // A peer may acknowledge again and again what it has acknowledged before; what
+            // it says where nothing waits, nor did when last checked, answers a keepalive.
+            let counts = delivery.waits || *before > 0;
+            if counts && delivery.acknowledged != *before {
+                let progress_ms = now_ms.saturating_sub(delivery.progress_ms);
+                self.active_ms = self.active_ms.max(progress_ms);
+            }
+            *before = if delivery.waits {
+                delivery.acknowledged
+            } else {
+                0
+            };
+        }
+        if is_past(self.silence_ends_ms(), now_ms) {
+            self.close(match self.heard {
+                Side::Client => EndReason::HostSilent,
+                Side::Host => EndReason::ClientSilent,
+            });
+        }
     }
 
     /// Keepalive is on at the host's end.

@@ -13,11 +13,14 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustix::net::sockopt;
 
+use super::connect::connect;
+use super::end::Closing;
 use super::failure::{Progress, progress};
 use super::link::Circuit;
 use super::pump::Wire;
 use super::step::{Direction, Readiness, Side};
 use crate::balance::Picked;
+use crate::os::delivery::{Delivery, delivery, is_unacknowledged};
 use crate::os::pipes::{Pipe, Pipes};
 
 /// The client's socket, and the host's once there is one.
@@ -130,13 +133,8 @@ impl Sockets {
         self.host.as_ref()?.socket.local_addr().ok()
     }
 
-    /// Closing sends a reset from now on.
-    fn reset_on_close(&self) {
-        let host = self.host.as_ref().map(|host| &host.socket);
-        for socket in once(&self.client).chain(host) {
-            // Fails on a socket that is gone already: all the same then.
-            let _ = sockopt::set_socket_linger(socket, Some(Duration::ZERO));
-        }
+    fn each(&self) -> impl Iterator<Item = &TcpStream> {
+        once(&self.client).chain(self.host.as_ref().map(|host| &host.socket))
     }
 }
 
@@ -148,7 +146,7 @@ impl Circuit for Sockets {
     }
 
     fn connect(&mut self, to: &Picked, registry: &Registry, token: usize) -> io::Result<()> {
-        let mut socket = TcpStream::connect(to.address)?;
+        let mut socket = connect(to.address)?;
         // What the system says of a socket before connect(2) was called would
         // be taken for news, so it is registered after that.
         registry.register(&mut socket, Token(token), EVERYTHING)?;
@@ -182,11 +180,38 @@ impl Circuit for Sockets {
         }
     }
 
-    fn close(&mut self, with_reset: bool) {
-        if with_reset {
-            self.reset_on_close();
+    fn deliveries(&self) -> [Option<Delivery>; 2] {
+        let host = self.host.as_ref().map(|host| &host.socket);
+        [host.and_then(delivery), delivery(&self.client)]
+    }
+
+    fn close(&mut self, closing: Closing) {
+        for socket in self.each() {
+            match closing {
+                Closing::Orderly => {}
+                Closing::Deliver if is_unacknowledged(socket) => end_behind_what_waits(socket),
+                // Fails on a socket that is gone already: all the same then.
+                Closing::Reset | Closing::Deliver => {
+                    let _ = sockopt::set_socket_linger(socket, Some(Duration::ZERO));
+                }
+            }
         }
         self.host = None;
+    }
+}
+
+/// What is read from a socket that is about to be closed, in bytes, at most.
+const MOST_DRAINED: usize = 8 << 20;
+
+/// Has the system deliver what it has taken, and the end of the stream, when `socket` is
+/// closed. Closing with unread input would reset it and drop all that, so it is read.
+fn end_behind_what_waits(socket: &TcpStream) {
+    let _ = socket.shutdown(Shutdown::Write);
+    let mut buffer = vec![0; 64 << 10];
+    for _ in 0..MOST_DRAINED / buffer.len() {
+        if !matches!(receive(socket, &mut buffer), Ok(1..)) {
+            return;
+        }
     }
 }
 

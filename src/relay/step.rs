@@ -104,6 +104,8 @@ pub(crate) enum Step {
     Shutdown(Direction),
     /// Turn keepalive on at the host's end.
     KeepAlive,
+    /// See how far the peers have got with what was written: `handle_delivery`.
+    CheckDelivery,
     /// Nothing, until an event or the deadline.
     Wait,
     /// Close both ends; the session is over.

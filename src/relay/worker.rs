@@ -23,15 +23,19 @@ use mio::{Events, Interest, Poll, Token};
 use accept::ACCEPT_PAUSE_MS;
 use list::Listings;
 
-use super::end::EndReason;
+use super::end::{Closing, EndReason};
+use super::failure::Shortage;
+use super::late::{Late, Wakeup};
 use super::link::{Circuit, Link, Turn, TurnEnd};
 use super::listener::{ListenKey, Listener};
 use super::mailbox::{Mailbox, Order};
 use super::meters::Meters;
 use super::plan::Plan;
+use super::port_gates::PortGates;
 use super::shared::Shared;
 use super::slab::{FIRST_SPECIAL, Named, Slab, named};
 use super::sockets::{Sockets, readiness};
+use super::timeouts::earliest;
 use super::timers::{TICK_MS, Timers};
 use crate::balance::Random;
 use crate::os::pipes::Pipes;
@@ -69,6 +73,8 @@ pub(crate) struct Worker {
     pipes: Pipes,
     random: Random,
     now_ms: u64,
+    late: Late,
+    port_gates: PortGates,
     accept_after_ms: u64,
     sessions_so_far: u64,
     /// Who waits to hear that closed listeners are closed.
@@ -113,6 +119,8 @@ impl Worker {
             pipes,
             random: Random::new(seed),
             now_ms,
+            late: Late::default(),
+            port_gates: PortGates::default(),
             accept_after_ms: 0,
             sessions_so_far: 0,
             unanswered: Vec::new(),
@@ -129,22 +137,28 @@ impl Worker {
     pub(crate) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
         while !self.is_done() {
-            match self.poll.poll(&mut events, self.patience()) {
+            let polled = self.poll.poll(&mut events, self.patience());
+            let interrupted = match polled {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                     panic!("worker {}: no more events: {error}", self.number)
                 }
-                _ => {}
-            }
+                polled => polled.is_err(),
+            };
             self.now_ms = self.shared.clock.now_ms();
             self.meters().count_turn();
+            self.port_gates.begin_turn();
+            let mut noted = 0;
             for event in &events {
                 self.note(event);
+                noted += 1;
             }
             self.accept_clients();
             self.run_ready();
-            self.run_due();
+            if self.may_expire(interrupted, noted == EVENTS) {
+                self.run_due();
+                self.cut_off();
+            }
             self.list_sessions();
-            self.cut_off();
             self.sweep();
         }
     }
@@ -164,6 +178,19 @@ impl Worker {
         Some(Duration::from_millis(
             next_ms.saturating_sub(self.shared.clock.now_ms()),
         ))
+    }
+
+    /// Whether what is due may be done: after a pause not before each socket was looked at.
+    fn may_expire(&mut self, interrupted: bool, full: bool) -> bool {
+        let cut_off_ms = self.stopping.and_then(|stopping| stopping.cut_off_ms);
+        let wakeup = Wakeup {
+            interrupted,
+            full,
+            due_ms: earliest(self.timers.next_ms(), cut_off_ms),
+            now_ms: self.now_ms,
+        };
+        // Two sockets a session.
+        self.late.may_expire(wakeup, 2 * self.links.len() / EVENTS)
     }
 
     fn note(&mut self, event: &Event) {
@@ -298,6 +325,7 @@ impl Worker {
             shard: self.number,
             now_ms: self.now_ms,
             slot,
+            port_gates: &mut self.port_gates,
             shortage: &mut shortage,
         });
         let waits = link.session.is_paused();
@@ -309,10 +337,12 @@ impl Worker {
                 self.arm(slot);
             }
         }
-        if let Some(shortage) = shortage.filter(|_| waits) {
-            // More clients would only make it worse.
-            self.accept_after_ms = self.now_ms + ACCEPT_PAUSE_MS;
-            self.complain(shortage);
+        if let Some((shortage, address)) = shortage.filter(|_| waits) {
+            // More clients would only make it worse, but those of other hosts have ports.
+            if shortage != Shortage::Ports {
+                self.accept_after_ms = self.now_ms + ACCEPT_PAUSE_MS;
+            }
+            self.complain(shortage, address);
         }
     }
 
@@ -396,7 +426,7 @@ impl Drop for Worker {
         }
         for slot in self.links.occupied().collect::<Vec<_>>() {
             if let Some(link) = self.links.at(slot) {
-                link.circuit.close(true);
+                link.circuit.close(Closing::Reset);
             }
         }
     }

@@ -4,7 +4,7 @@
 //! business.
 
 use super::super::attempts::MAX_ATTEMPTS;
-use super::super::end::EndReason;
+use super::super::end::{Closing, EndReason};
 use super::super::link::Link;
 use super::super::step::{Direction, Side, Step};
 use super::farm::Farm;
@@ -19,7 +19,6 @@ impl Link<Sockets> {
         let connected = self.session.connected_ms().is_some();
         let client = &self.circuit.client;
         let host = self.circuit.host.as_ref();
-        let silent_ms = now_ms - self.circuit.active_ms;
         let holds = match reason {
             EndReason::Finished => self.is_complete(Side::Client) && self.is_complete(Side::Host),
             EndReason::ClientReset => connected && client.reset,
@@ -28,16 +27,27 @@ impl Link<Sockets> {
             }
             EndReason::ClientGone => !connected && client.reset,
             EndReason::ClientSilent | EndReason::HostSilent => {
-                connected && self.may_end_after(silent_ms)
+                let (circuit, waiting) = (&self.circuit, |it: &&Socket| it.unheard() > 0);
+                let heard = circuit.each().filter(waiting).map(|it| it.heard_ms);
+                let progress_ms = heard.fold(circuit.active_ms, u64::max);
+                connected
+                    && self.may_end_after(now_ms - progress_ms)
+                    && !circuit
+                        .each()
+                        .any(|it| it.stale_news || it.has_lost_bytes())
             }
             EndReason::NoHost => !connected && !self.circuit.timed_out,
             EndReason::ConnectTimedOut => !connected && self.circuit.timed_out,
             EndReason::LocalTrouble => !connected,
             _ => true,
         };
-        let cut = reason != EndReason::Finished;
+        let closing = match reason {
+            EndReason::Finished => Closing::Orderly,
+            EndReason::ClientSilent | EndReason::HostSilent => Closing::Deliver,
+            _ => Closing::Reset,
+        };
         assert!(
-            holds && self.circuit.closed == Some(cut),
+            holds && self.circuit.closed == Some(closing),
             "ends as {reason:?}, but did not: {:#?} {:#?}",
             self.session,
             self.circuit
@@ -79,12 +89,17 @@ impl Link<Sockets> {
             return;
         }
         let (refused, out_of_reach) = (&circuit.refused, &circuit.out_of_reach);
+        let held_up = &circuit.held_up;
         let last = circuit.outcomes.last().map(|outcome| &outcome.verdict);
         let has_reason = matches!(last, Some(Verdict::Short))
             || circuit.client.reset_known
-            || refused.len() + out_of_reach.len() >= MAX_ATTEMPTS
+            || refused.len() + out_of_reach.len() + held_up.len() >= MAX_ATTEMPTS
             || circuit.patience_is_over();
-        let was_tried = |id| refused.contains(id) || out_of_reach.contains(id);
+        let was_tried = |id| {
+            [refused, out_of_reach, held_up]
+                .iter()
+                .any(|it| it.contains(id))
+        };
         assert!(
             has_reason || farm.eligible().iter().all(|(id, _)| was_tried(id)),
             "nobody was picked, though somebody was left: {:#?} {circuit:#?}",
@@ -92,6 +107,7 @@ impl Link<Sockets> {
         );
         // All of them may be tried again after a pause.
         circuit.out_of_reach.clear();
+        circuit.held_up.clear();
     }
 
     /// That it waits for somebody else, and not for ever.
@@ -135,23 +151,30 @@ impl Link<Sockets> {
     }
 
     /// That it does not outlast its time, or forget what is due.
-    pub(super) fn check_time(&self, now_ms: u64, slack_ms: u64) {
+    pub(super) fn check_time(&self, now_ms: u64, resumed_ms: u64, slack_ms: u64) {
         let Sockets {
             timeouts,
             started_ms,
-            active_ms,
             ..
         } = self.circuit;
         let late = |since_ms: u64, timeout_ms: u64| {
             timeout_ms > 0 && now_ms > since_ms + timeout_ms + slack_ms
         };
+        let progress_ms = self.circuit.progress_ms();
+        // What is acknowledged twice looks like progress, once.
+        let looks = 1 + u64::from(self.circuit.each().any(|socket| socket.peer.repeats));
+        let progress_ms = match looks {
+            1 => progress_ms,
+            _ => progress_ms.max(resumed_ms),
+        };
         let overdue = match self.session.connected_ms() {
             Some(connected_ms) => {
                 let half_closed_ms = self.circuit.half_closed_ms;
                 let keepalive_ms = connected_ms.max(started_ms + KEEPALIVE_AFTER_MS);
-                late(active_ms, timeouts.idle)
-                    || half_closed_ms
-                        .is_some_and(|since_ms| late(since_ms.max(active_ms), timeouts.half_closed))
+                late(progress_ms, looks * timeouts.idle)
+                    || half_closed_ms.is_some_and(|since_ms| {
+                        late(since_ms.max(progress_ms), looks * timeouts.half_closed)
+                    })
                     || (now_ms > keepalive_ms + slack_ms && !self.circuit.keeps_alive)
             }
             None => late(started_ms, 3 * timeouts.connect),

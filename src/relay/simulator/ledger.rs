@@ -55,7 +55,12 @@ pub(super) struct Ledger {
     said: Announcer,
     short: u64,
     out_of_reach: u64,
+    /// When there was no port for an address, within a second.
+    no_ports_ms: BTreeMap<SocketAddr, Vec<u64>>,
 }
+
+/// The most connects in a second that find no port: one tries for all.
+const MOST_TRIES: usize = 11;
 
 /// How its hosts are before a turn.
 pub(super) fn before(group: &Group) -> Vec<Before> {
@@ -78,6 +83,12 @@ impl Ledger {
     ) {
         for Outcome { picked, verdict } in sockets.outcomes.drain(..) {
             self.count(&picked, &verdict);
+            if matches!(verdict, Verdict::OutOfReach) {
+                let tries = self.no_ports_ms.entry(picked.address).or_default();
+                tries.retain(|at_ms| at_ms + 1000 > sockets.now_ms);
+                tries.push(sockets.now_ms);
+                assert!(tries.len() <= MOST_TRIES, "searches for ports all the time");
+            }
             let same = |host: &&Before| (host.0, host.1) == (picked.id, picked.address);
             if let Some((.., had_failed)) = hosts.iter().find(same) {
                 self.check_health(&picked, &verdict, *had_failed, group, sockets.now_ms);

@@ -56,6 +56,7 @@ fn every_run_keeps_its_promises() {
     assert!(total(|seen| seen.retries) > 1000);
     assert!(total(|seen| seen.cut_short) > 1000);
     assert!(total(|seen| seen.piped) > 1000);
+    assert!(total(|seen| seen.pauses) > 1000);
     for reason in EndReason::ALL {
         let ends: usize = runs.iter().map(|seen| seen.ends[reason.index()]).sum();
         println!("{reason:?}: {ends}");

@@ -30,6 +30,10 @@ pub(super) struct Peer {
     stalled: bool,
     /// It has closed: nobody is there to hear any more.
     gone: bool,
+    /// It takes a byte whenever so much time has passed; 0 is never.
+    slowly_ms: u64,
+    /// It acknowledges what it has acknowledged before.
+    pub(super) repeats: bool,
 }
 
 impl Peer {
@@ -47,7 +51,15 @@ impl Peer {
             to_say: random.index(most),
             stalled: random.below(4) == 0,
             gone: false,
+            slowly_ms: [0, 0, 150, 450][random.index(4)],
+            repeats: random.below(8) == 0,
         }
+    }
+
+    /// How long it takes a slow reader to take a byte.
+    pub(super) fn hears_slowly_ms(&self) -> Option<u64> {
+        let hears = self.slowly_ms > 0 && !self.gone && self.temper != Temper::Dead;
+        hears.then_some(self.slowly_ms)
     }
 }
 

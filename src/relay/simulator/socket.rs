@@ -10,9 +10,11 @@ use std::io;
 
 use rustix::io::Errno;
 
+use super::super::end::Closing;
 use super::super::failure::{Progress, blame};
 use super::super::step::Readiness;
 use super::peer::Peer;
+use crate::os::delivery::Delivery;
 
 /// How a connect goes on.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +48,10 @@ pub(super) struct Socket {
     /// Bytes that were written, and those of them that the peer has taken.
     pub(super) wrote: usize,
     heard: usize,
+    /// When it took something last, and since when there is something for it to take.
+    pub(super) heard_ms: u64,
+    unheard_since_ms: u64,
+    now_ms: u64,
     /// The writing half was ended.
     pub(super) shut: bool,
     /// The peer broke the connection; what the system has yet to say of it.
@@ -55,8 +61,9 @@ pub(super) struct Socket {
     pub(super) reset_known: bool,
     /// txlb has closed it: with a reset?
     closed: Option<bool>,
-    /// An edge that was not told of yet.
+    /// An edge that was not told of yet, and whether there was one before time passed.
     news: bool,
+    pub(super) stale_news: bool,
     /// Somebody wants to be told when there is room again.
     starved: bool,
     /// An end was told of: it is behind the last byte of a short read.
@@ -81,12 +88,16 @@ impl Socket {
             end_read: false,
             wrote: 0,
             heard: 0,
+            heard_ms: 0,
+            unheard_since_ms: 0,
+            now_ms: 0,
             shut: false,
             reset: false,
             error: None,
             reset_known: false,
             closed: None,
             news: matches!(connect, Connect::Done),
+            stale_news: false,
             starved: false,
             end_told: false,
             break_told: false,
@@ -187,6 +198,9 @@ impl Socket {
 
     pub(super) fn taken(&mut self, bytes: usize) {
         self.heard += bytes;
+        if bytes > 0 {
+            self.heard_ms = self.now_ms;
+        }
         if self.starved && self.has_room() {
             self.starved = false;
             self.news = true;
@@ -196,12 +210,31 @@ impl Socket {
     pub(super) fn peer_has_heard_all(&self) -> bool {
         self.shut && self.unheard() == 0
     }
+
+    /// When a slow reader takes its next byte, if there is one.
+    pub(super) fn hears_ms(&self) -> Option<u64> {
+        let slowly_ms = self.peer.hears_slowly_ms()?;
+        let since_ms = self.heard_ms.max(self.unheard_since_ms);
+        (self.unheard() > 0 && self.is_connected() && !self.is_over()).then(|| since_ms + slowly_ms)
+    }
+
+    /// Time passes, and slow readers read.
+    pub(super) fn pass(&mut self, now_ms: u64) {
+        self.stale_news |= self.news;
+        while let Some(hears_ms) = self.hears_ms().filter(|at_ms| *at_ms <= now_ms) {
+            self.now_ms = hears_ms;
+            self.taken(1);
+            self.stale_news |= self.news && hears_ms < now_ms;
+        }
+        self.now_ms = now_ms;
+    }
 }
 
 /// What txlb asks of the system.
 impl Socket {
     /// The news there is, as epoll tells it: with all that is so at the moment.
     pub(super) fn poll(&mut self) -> Option<Readiness> {
+        self.stale_news = false;
         if !std::mem::take(&mut self.news) {
             return None;
         }
@@ -294,6 +327,9 @@ impl Socket {
         if length == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        if self.unheard() == 0 {
+            self.unheard_since_ms = self.now_ms;
+        }
         self.wrote += length;
         Ok(length)
     }
@@ -308,9 +344,31 @@ impl Socket {
         Ok(())
     }
 
-    /// Closing with unread bytes resets as well.
-    pub(super) fn close(&mut self, with_reset: bool) {
-        self.closed = Some(with_reset || self.read < self.said);
+    /// What the peer has taken, as its acknowledgements say. Some come twice.
+    pub(super) fn delivery(&self) -> Delivery {
+        let progress_ms = match self.peer.repeats {
+            true => 0,
+            false => self.now_ms - self.heard_ms,
+        };
+        Delivery {
+            waits: self.unheard() > 0,
+            acknowledged: self.heard as u64,
+            progress_ms,
+        }
+    }
+
+    /// Closing with unread bytes resets as well, unless they are read just before.
+    pub(super) fn close(&mut self, closing: Closing) {
+        self.closed = Some(match closing {
+            Closing::Orderly => self.read < self.said,
+            Closing::Reset => true,
+            Closing::Deliver => self.unheard() == 0 || self.reset,
+        });
+    }
+
+    /// Whether what was written is lost to a peer that could still take it.
+    pub(super) fn has_lost_bytes(&self) -> bool {
+        self.closed == Some(true) && self.unheard() > 0 && !self.reset
     }
 
     pub(super) fn was_closed_orderly(&self) -> bool {

@@ -12,9 +12,11 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::super::attempts::MAX_ATTEMPTS;
+use super::super::end::Closing;
 use super::super::failure::{Blame, Progress};
 use super::super::link::Circuit;
 use super::super::plan::{Group, Service};
+use super::super::port_gates::PortGates;
 use super::super::pump::Wire;
 use super::super::slab;
 use super::super::step::{Direction, Side};
@@ -24,6 +26,7 @@ use super::ledger::{Outcome, Verdict};
 use super::peer::Peer;
 use super::socket::Socket;
 use crate::balance::{Failure, HostId, Picked, Random};
+use crate::os::delivery::Delivery;
 
 /// Few, so that turns are cut short.
 pub(super) const READS_A_TURN: usize = 4;
@@ -65,8 +68,10 @@ pub(super) struct Sockets {
     pub(super) half_closes: usize,
     pub(super) half_closed_ms: Option<u64>,
     pub(super) keeps_alive: bool,
-    /// Whether they were closed with a reset.
-    pub(super) closed: Option<bool>,
+    /// How they were closed.
+    pub(super) closed: Option<Closing>,
+    /// Hosts that had no port for somebody else: it may be held up without a try.
+    pub(super) held_up: Vec<HostId>,
     pub(super) random: Random,
     /// Nobody holds its lock across a system call.
     group: Arc<Group>,
@@ -113,6 +118,7 @@ impl Sockets {
             half_closed_ms: None,
             keeps_alive: false,
             closed: None,
+            held_up: Vec::new(),
             random,
             group: Arc::clone(&service.group),
             slot,
@@ -137,6 +143,29 @@ impl Sockets {
             Some(host) if self.random.below(2) == 0 => host.peer_acts(&mut self.random),
             _ => self.client.peer_acts(&mut self.random),
         }
+    }
+
+    /// Some of the hosts may be held up from now on.
+    pub(super) fn hold_up(&mut self, farm: &Farm, gates: &PortGates) {
+        if gates.are_none() {
+            return;
+        }
+        for (id, address) in farm.eligible() {
+            if gates.has(address) && !self.held_up.contains(&id) {
+                self.held_up.push(id);
+            }
+        }
+    }
+
+    /// Time passes without a turn.
+    pub(super) fn pass(&mut self, now_ms: u64) {
+        self.each_mut().for_each(|socket| socket.pass(now_ms));
+    }
+
+    /// When bytes last moved, as far as the peers acknowledge them.
+    pub(super) fn progress_ms(&self) -> u64 {
+        let heard = self.each().map(|socket| socket.heard_ms);
+        heard.fold(self.active_ms, u64::max)
     }
 
     pub(super) fn has_news(&self) -> bool {
@@ -265,7 +294,10 @@ impl Circuit for Sockets {
             farm.eligible().contains(&(to.id, to.address)),
             "picked one that is not to be picked: {to:?}"
         );
-        let was_tried = |id| self.refused.contains(&id) || self.out_of_reach.contains(&id);
+        let was_tried = |id| {
+            let lists = [&self.refused, &self.out_of_reach, &self.held_up];
+            lists.iter().any(|list| list.contains(&id))
+        };
         farm.visit(self.address, to, was_tried, self.now_ms);
         self.attempt = Some(Attempt {
             picked: to.clone(),
@@ -276,7 +308,9 @@ impl Circuit for Sockets {
                 let random = &mut self.random;
                 let (peer, stream) = (Peer::new(random), random.index(251));
                 let room = 1 + random.index(48);
-                self.host = Some(Socket::new(peer, stream, room, connect));
+                let mut host = Socket::new(peer, stream, room, connect);
+                host.pass(self.now_ms);
+                self.host = Some(host);
                 Ok(())
             }
             Err(error) => {
@@ -338,12 +372,19 @@ impl Circuit for Sockets {
         self.keeps_alive = true;
     }
 
-    fn close(&mut self, with_reset: bool) {
-        self.call(format_args!("closes, with a reset: {with_reset}"));
+    fn deliveries(&self) -> [Option<Delivery>; 2] {
+        [
+            self.host.as_ref().map(Socket::delivery),
+            Some(self.client.delivery()),
+        ]
+    }
+
+    fn close(&mut self, closing: Closing) {
+        self.call(format_args!("closes: {closing:?}"));
         assert_eq!(self.closed, None, "closes twice");
-        self.closed = Some(with_reset);
+        self.closed = Some(closing);
         for socket in self.each_mut() {
-            socket.close(with_reset);
+            socket.close(closing);
         }
     }
 }

@@ -8,10 +8,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::super::end::EndReason;
+use super::super::late::{Late, Wakeup};
 use super::super::link::{Link, Turn, TurnEnd};
 use super::super::meters::Meters;
 use super::super::origins::Origins;
 use super::super::plan::Service;
+use super::super::port_gates::PortGates;
 use super::super::step::{Side, Step};
 use super::super::timeouts::TimeoutsMs;
 use super::super::timers::{TICK_MS, Timers};
@@ -43,6 +45,8 @@ pub(super) struct Seen {
     /// How often something stayed in a pipe.
     pub(super) piped: usize,
     pub(super) turns: usize,
+    /// How often the process stood still.
+    pub(super) pauses: usize,
     /// The time all this took.
     pub(super) ended_ms: u64,
 }
@@ -55,6 +59,12 @@ pub(super) struct World {
     ledger: Ledger,
     meters: Meters,
     origins: Origins,
+    gates: PortGates,
+    late: Late,
+    /// Timers wait for another look at the sockets.
+    looks_again: bool,
+    /// When the process went on last after it stood still.
+    resumed_ms: u64,
     links: Vec<Link<Sockets>>,
     /// Clients yet to come.
     to_come: usize,
@@ -87,6 +97,10 @@ impl World {
             ledger: Ledger::default(),
             meters: Meters::default(),
             origins: Origins::new(1),
+            gates: PortGates::default(),
+            late: Late::default(),
+            looks_again: false,
+            resumed_ms: 0,
             links: Vec::new(),
             to_come: 1 + random.index(7),
             timers: Timers::new(now_ms),
@@ -121,7 +135,8 @@ impl World {
             6 => self.pass(20_000),
             7..=8 => self.change_hosts(),
             9 => self.each_open(|sockets| sockets.each_mut().for_each(Socket::rouse)),
-            10..=15 => self.work(),
+            10 => self.pause(),
+            11..=15 => self.work(),
             _ => self.each_open(Sockets::peer_acts),
         }
         self.turn();
@@ -146,7 +161,8 @@ impl World {
         let address = SocketAddr::from((address, 40_000 + u16::try_from(slot).unwrap()));
         let peer = Peer::new(&mut self.random);
         let (stream, room) = (self.random.index(251), 1 + self.random.index(48));
-        let client = Socket::new(peer, stream, room, Connect::Done);
+        let mut client = Socket::new(peer, stream, room, Connect::Done);
+        client.pass(self.now_ms);
         let random = Random::new(self.random.next_u64());
         let (service, now_ms) = (Arc::clone(&self.service), self.now_ms);
         let sockets = Sockets::new(
@@ -173,15 +189,34 @@ impl World {
         }
     }
 
+    /// The whole process stands still, while its peers do not.
+    fn pause(&mut self) {
+        let most_ms = [100, 5000, 100_000][self.random.index(3)];
+        let until_ms = self.now_ms + self.random.below(most_ms);
+        for _ in 0..self.random.below(8) {
+            let now_ms = self.now_ms + self.random.below(1 + until_ms - self.now_ms);
+            self.advance(now_ms);
+            self.each_open(Sockets::peer_acts);
+        }
+        self.advance(until_ms);
+        self.resumed_ms = until_ms;
+        self.seen.pauses += 1;
+    }
+
+    fn advance(&mut self, now_ms: u64) {
+        self.each_open(|sockets| sockets.pass(now_ms));
+        self.now_ms = now_ms;
+    }
+
     /// Time passes; the worker sleeps until there is something to do.
     fn pass(&mut self, most_ms: u64) {
         let until_ms = self.now_ms + self.random.below(most_ms);
         self.work();
         while let Some(next_ms) = self.next_ms().filter(|next_ms| *next_ms <= until_ms) {
-            self.now_ms = next_ms.max(self.now_ms);
+            self.advance(next_ms.max(self.now_ms));
             self.work();
         }
-        self.now_ms = until_ms;
+        self.advance(until_ms);
         self.work();
     }
 
@@ -189,14 +224,20 @@ impl World {
         let answers = self
             .open_links()
             .filter_map(|(_, link)| link.circuit.host.as_ref()?.answer_due_ms());
-        answers.chain(self.timers.next_ms()).min()
+        let slow = self
+            .open_links()
+            .flat_map(|(_, link)| link.circuit.each().filter_map(Socket::hears_ms));
+        answers.chain(slow).chain(self.timers.next_ms()).min()
     }
 
     /// Works until there is nothing to do at the moment.
     fn work(&mut self) {
         for _ in 0..TURNS {
             self.turn();
-            if self.ready.is_empty() && self.open_links().all(|(_, it)| !it.circuit.has_news()) {
+            if self.ready.is_empty()
+                && !self.looks_again
+                && self.open_links().all(|(_, it)| !it.circuit.has_news())
+            {
                 return self.check_all_wait();
             }
         }
@@ -214,16 +255,28 @@ impl World {
     /// What a worker does when it wakes up.
     fn turn(&mut self) {
         self.seen.turns += 1;
+        self.gates.begin_turn();
+        let interrupted = self.random.below(16) == 0;
+        let mut full = false;
         for slot in 0..u32::try_from(self.links.len()).unwrap() {
-            self.note(slot);
+            full |= !interrupted && self.note(slot);
         }
         for _ in 0..self.ready.len() {
             if let Some(slot) = self.ready.pop_front() {
                 self.run_one(slot);
             }
         }
+        let wakeup = Wakeup {
+            interrupted,
+            full,
+            due_ms: self.timers.next_ms(),
+            now_ms: self.now_ms,
+        };
+        self.looks_again = !self.late.may_expire(wakeup, 2);
         let mut due = Vec::new();
-        self.timers.expire(self.now_ms, &mut due);
+        if !self.looks_again {
+            self.timers.expire(self.now_ms, &mut due);
+        }
         for slot in due {
             let now_ms = self.now_ms;
             self.link(slot).session.handle_deadline(now_ms);
@@ -232,10 +285,11 @@ impl World {
         self.check_numbers();
     }
 
-    fn note(&mut self, slot: u32) {
+    /// Notes what the sockets have to tell. Whether one of them was left out.
+    fn note(&mut self, slot: u32) -> bool {
         let link = &mut self.links[slot as usize];
         if link.over {
-            return;
+            return false;
         }
         let host = link.circuit.host.as_mut();
         if let Some(host) = host.filter(|it| it.answer_due_ms() <= Some(self.now_ms)) {
@@ -245,10 +299,14 @@ impl World {
             (Side::Client, Some(&mut link.circuit.client)),
             (Side::Host, link.circuit.host.as_mut()),
         ];
+        let mut left_out = false;
         for (side, socket) in sides {
-            let Some(socket) = socket.filter(|_| self.random.below(8) > 0) else {
+            let Some(socket) = socket else { continue };
+            // Whoever was left out is first the next time.
+            if !self.looks_again && self.random.below(8) == 0 {
+                left_out = true;
                 continue;
-            };
+            }
             if let Some(ready) = socket.poll() {
                 if self.trace {
                     eprintln!("{:>9} ms {slot} {side:?} {ready:?}", self.now_ms);
@@ -259,6 +317,7 @@ impl World {
                 }
             }
         }
+        left_out
     }
 
     fn run_one(&mut self, slot: u32) {
@@ -290,6 +349,7 @@ impl World {
         let read = |sockets: &Sockets| sockets.each().map(|it| it.read).sum::<usize>();
         let read_before = read(&link.circuit);
         link.queued = false;
+        link.circuit.hold_up(&self.farm, &self.gates);
         link.circuit.begin_turn(self.now_ms);
         let end = link.run(&mut Turn {
             registry: &self.farm,
@@ -302,6 +362,7 @@ impl World {
             shard: 0,
             now_ms: self.now_ms,
             slot,
+            port_gates: &mut self.gates,
             shortage: &mut shortage,
         });
         let piped_now = link
@@ -316,6 +377,7 @@ impl World {
         assert!(read(&link.circuit) - read_before <= most, "has too much");
         if let Some(hosts) = hosts {
             assert_eq!(shortage.is_some(), link.circuit.was_short(), "a shortage");
+            link.circuit.hold_up(&self.farm, &self.gates);
             link.check_picks(&self.farm);
             self.ledger
                 .enter_outcomes(&mut link.circuit, &hosts, &self.farm.group);
@@ -378,7 +440,7 @@ impl World {
             if self.open_links().all(|(_, it)| !it.circuit.has_news())
                 && let Some(next_ms) = self.next_ms()
             {
-                self.now_ms = next_ms.max(self.now_ms);
+                self.advance(next_ms.max(self.now_ms));
             }
         }
         let stuck: Vec<_> = self
@@ -409,7 +471,9 @@ impl World {
     fn check_all_wait(&self) {
         for (slot, link) in self.open_links() {
             link.check_waiting();
-            link.check_time(self.now_ms, SLACK_MS);
+            if self.now_ms > self.resumed_ms + SLACK_MS {
+                link.check_time(self.now_ms, self.resumed_ms, SLACK_MS);
+            }
             if let Some(deadline_ms) = link.session.deadline_ms() {
                 let armed_ms = self.timers.armed_ms(slot);
                 assert!(

@@ -13,8 +13,9 @@ use mio::net::TcpStream;
 use super::{Shared, Worker, enqueue};
 use crate::os::listen::INHERITS;
 use crate::relay::end::EndReason;
-use crate::relay::link::{Link, Shortage};
-use crate::relay::listener::{Accepted, is_shortage};
+use crate::relay::failure::Shortage;
+use crate::relay::link::Link;
+use crate::relay::listener::Accepted;
 use crate::relay::lobby::Newcomer;
 use crate::relay::meters::Trouble;
 use crate::relay::sockets::Sockets;
@@ -62,11 +63,10 @@ impl Worker {
                 Accepted::Client(socket, address) => self.welcome(place, socket, address),
                 Accepted::Gone => {}
                 Accepted::Nobody => listener.waiting = false,
-                Accepted::Trouble(error) if is_shortage(&error) => {
-                    return self.pause_accepting(Trouble::NoDescriptors, Some(&error));
-                }
                 Accepted::Trouble(error) => {
-                    return self.pause_accepting(Trouble::Accept, Some(&error));
+                    let shortage = Shortage::of(&error);
+                    let trouble = shortage.map_or(Trouble::Accept, Shortage::trouble);
+                    return self.pause_accepting(trouble, Some(&error));
                 }
             }
         }
@@ -123,10 +123,14 @@ impl Worker {
         };
         link.generation = generation;
         link.service.tally.enter();
-        if link.register(self.poll.registry(), slot).is_err() {
+        let registered = link.register(self.poll.registry(), slot);
+        if registered.is_err() {
             link.session.close(EndReason::LocalTrouble);
         }
         enqueue(link, slot, &mut self.ready);
+        if let Err(error) = registered {
+            self.pause_accepting(Trouble::NoDescriptors, Some(&error));
+        }
     }
 
     fn pause_accepting(&mut self, trouble: Trouble, error: Option<&io::Error>) {
@@ -136,7 +140,10 @@ impl Worker {
             return;
         }
         match error {
-            Some(error) => log::error!("cannot accept clients for the moment: {error}"),
+            Some(error) => match Shortage::of(error) {
+                Some(shortage) => log::error!("cannot accept clients for the moment: {shortage}"),
+                None => log::error!("cannot accept clients for the moment: {error}"),
+            },
             None => log::error!(
                 "as many sessions are open as there are descriptors for ({}): new clients wait; \
                  raise the limit (ulimit -n)",
@@ -146,19 +153,9 @@ impl Worker {
     }
 
     /// Says that sessions wait because this machine cannot connect to a host.
-    pub(super) fn complain(&self, Shortage { trouble, address }: Shortage) {
-        if !self.shared.may_complain(self.now_ms) {
-            return;
-        }
-        match trouble {
-            Trouble::NoPorts => log::error!(
-                "no local port is left for connections to {address}, or this machine has no \
-                 address of that kind: clients wait"
-            ),
-            _ => log::error!(
-                "no descriptor is left for the connection to {address}: clients wait; raise the \
-                 limit (ulimit -n)"
-            ),
+    pub(super) fn complain(&self, shortage: Shortage, address: SocketAddr) {
+        if self.shared.may_complain(self.now_ms) {
+            log::error!("cannot connect to {address} for the moment, clients wait: {shortage}");
         }
     }
 

@@ -31,10 +31,10 @@ fn it_is_borne_for_as_long_as_a_client_waits() {
 #[test]
 fn without_a_port_another_host_is_tried_and_then_all_again() {
     let mut session = picking(TIMEOUTS);
-    session.handle_no_port(HostId(0), 0);
+    session.handle_no_port(HostId(0), 50, 0);
     assert_eq!(session.next(), Step::Pick);
     assert_eq!(session.tried(), [HostId(0)]);
-    session.handle_no_port(HostId(1), 0);
+    session.handle_no_port(HostId(1), 50, 0);
     session.handle_nobody(0);
     assert_eq!(session.next(), Step::Wait, "they may be in reach later");
     session.handle_deadline(session.deadline_ms().unwrap());
@@ -46,7 +46,7 @@ fn without_a_port_another_host_is_tried_and_then_all_again() {
 #[test]
 fn a_host_that_failed_stays_tried_when_those_out_of_reach_are_tried_again() {
     let mut session = picking(TIMEOUTS);
-    session.handle_no_port(HostId(0), 0);
+    session.handle_no_port(HostId(0), 50, 0);
     session.handle_picked(0);
     session.handle_connect_failed(HostId(1), false, 10);
     assert_eq!(session.tried(), [HostId(1), HostId(0)]);
@@ -63,7 +63,7 @@ fn however_many_hosts_are_out_of_reach_sixteen_are_remembered() {
     let mut session = picking(TIMEOUTS);
     for number in 0..17 {
         assert_eq!(session.next(), Step::Pick, "{number}");
-        session.handle_no_port(HostId(number), 0);
+        session.handle_no_port(HostId(number), 50, 0);
         assert!(session.tried().len() <= 16);
     }
     assert_eq!(session.next(), Step::Wait);
@@ -74,7 +74,7 @@ fn however_many_hosts_are_out_of_reach_sixteen_are_remembered() {
 fn a_failed_host_is_remembered_even_if_sixteen_are_out_of_reach() {
     let mut session = picking(TIMEOUTS);
     for number in 0..16 {
-        session.handle_no_port(HostId(number), 0);
+        session.handle_no_port(HostId(number), 50, 0);
     }
     session.handle_picked(0);
     session.handle_connect_failed(HostId(99), false, 0);

@@ -1,6 +1,73 @@
 //! Timeouts, keepalive and the deadline that tells of them.
 
 use super::*;
+use crate::os::delivery::Delivery;
+
+/// What a session that is silent for too long does where nothing is known of its peers.
+fn undelivered(session: &mut Session, now_ms: u64) -> Step {
+    assert_eq!(session.next(), Step::CheckDelivery);
+    session.handle_delivery([None; 2], now_ms);
+    session.next()
+}
+
+/// A session that is looked at when it was silent for too long, and then has so much
+/// delivered to its client.
+fn after_silence(session: &mut Session, now_ms: u64, to_client: Delivery) -> Step {
+    session.handle_deadline(now_ms);
+    assert_eq!(session.next(), Step::CheckDelivery);
+    session.handle_delivery([None, Some(to_client)], now_ms);
+    session.next()
+}
+
+/// A client that has acknowledged so many bytes, the last of them so long ago.
+fn slow(acknowledged: u64, progress_ms: u64) -> Delivery {
+    Delivery {
+        waits: true,
+        acknowledged,
+        progress_ms,
+    }
+}
+
+#[test]
+fn a_peer_that_acknowledges_what_was_written_is_not_silent() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_keepalive();
+    session.handle_ready(Host, READABLE);
+    pass(&mut session, ToClient, b"hello", 5, 10);
+    let step = after_silence(&mut session, 60_010, slow(1, 1000));
+    assert_eq!((step, session.deadline_ms()), (Step::Wait, Some(119_010)));
+    // It acknowledges again what it has acknowledged before.
+    let step = after_silence(&mut session, 119_010, slow(1, 0));
+    assert_eq!(step, Step::Close(EndReason::ClientSilent));
+}
+
+#[test]
+fn a_peer_that_stopped_acknowledging_is_silent_at_once() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_keepalive();
+    session.handle_ready(Host, READABLE);
+    pass(&mut session, ToClient, b"hello", 5, 10);
+    let step = after_silence(&mut session, 60_010, slow(1, 60_000));
+    assert_eq!(step, Step::Close(EndReason::ClientSilent));
+}
+
+#[test]
+fn a_peer_that_has_just_got_the_last_byte_has_its_time_to_speak() {
+    let all = |acknowledged| Delivery {
+        waits: false,
+        ..slow(acknowledged, 5000)
+    };
+    let mut session = relaying(TIMEOUTS);
+    session.handle_keepalive();
+    session.handle_ready(Host, READABLE);
+    pass(&mut session, ToClient, b"hello", 5, 10);
+    assert_eq!(after_silence(&mut session, 60_010, slow(1, 0)), Step::Wait);
+    assert_eq!(after_silence(&mut session, 120_010, all(5)), Step::Wait);
+    assert_eq!(session.deadline_ms(), Some(175_010));
+    // From then on it answers keepalives alone.
+    let step = after_silence(&mut session, 175_010, all(6));
+    assert_eq!(step, Step::Close(EndReason::ClientSilent));
+}
 
 #[test]
 fn the_idle_timeout_counts_silence_not_age() {
@@ -15,7 +82,10 @@ fn the_idle_timeout_counts_silence_not_age() {
     session.handle_deadline(209_999);
     assert_eq!(session.next(), Step::Wait);
     session.handle_deadline(210_000);
-    assert_eq!(session.next(), Step::Close(EndReason::HostSilent));
+    assert_eq!(
+        undelivered(&mut session, 210_000),
+        Step::Close(EndReason::HostSilent)
+    );
 }
 
 #[test]
@@ -24,7 +94,10 @@ fn who_is_silent_is_who_was_to_speak_next() {
     session.handle_ready(Host, READABLE);
     pass(&mut session, ToClient, b"hello", 5, 10);
     session.handle_deadline(60_010);
-    assert_eq!(session.next(), Step::Close(EndReason::ClientSilent));
+    assert_eq!(
+        undelivered(&mut session, 60_010),
+        Step::Close(EndReason::ClientSilent)
+    );
 }
 
 #[test]
@@ -57,7 +130,10 @@ fn a_reader_that_takes_little_at_a_time_is_not_silent() {
     session.handle_deadline(180_010);
     session.handle_sent_kept(ToClient, 0, 180_010);
     session.handle_deadline(180_020);
-    assert_eq!(session.next(), Step::Close(EndReason::ClientSilent));
+    assert_eq!(
+        undelivered(&mut session, 180_020),
+        Step::Close(EndReason::ClientSilent)
+    );
 }
 
 #[test]
@@ -73,7 +149,10 @@ fn the_half_closed_timeout_counts_once_one_direction_has_ended() {
     session.handle_deadline(21_999);
     assert_eq!(session.next(), Step::Wait);
     session.handle_deadline(22_000);
-    assert_eq!(session.next(), Step::Close(EndReason::ClientSilent));
+    assert_eq!(
+        undelivered(&mut session, 22_000),
+        Step::Close(EndReason::ClientSilent)
+    );
 }
 
 #[test]
@@ -86,7 +165,10 @@ fn a_client_that_lets_a_broken_hosts_last_words_lie_is_cut_off() {
     assert_eq!(session.next(), Step::Write(ToClient), "one more try");
     session.handle_sent_kept(ToClient, 0, 11_000);
     session.handle_deadline(11_000);
-    assert_eq!(session.next(), Step::Close(EndReason::ClientSilent));
+    assert_eq!(
+        undelivered(&mut session, 11_000),
+        Step::Close(EndReason::ClientSilent)
+    );
 }
 
 #[test]
