@@ -55,7 +55,7 @@ use std::time::Duration;
 
 use alarm::Alarm;
 use answers::Answers;
-use listeners::{Listeners, Opened, Wanted};
+use listeners::{Listeners, Opened, Resolving, Wanted};
 use names::Names;
 use recovery::{Recovery, Watched};
 use renames::Renames;
@@ -188,16 +188,49 @@ impl Director {
     /// # Errors
     /// A listener that cannot be had: everything is as it was.
     pub fn apply(&mut self, next: Config) -> Result<(), Error> {
-        self.apply_renamed(next, &Renames::default())
+        self.apply_as(next, &Renames::default(), Resolving::All)
     }
 
     /// As [`Director::apply`], and some hosts that have new names live on.
-    pub(crate) fn apply_renamed(&mut self, next: Config, renames: &Renames) -> Result<(), Error> {
+    fn apply_as(
+        &mut self,
+        next: Config,
+        renames: &Renames,
+        resolving: Resolving,
+    ) -> Result<(), Error> {
         self.check_schedulers(&next)?;
-        let mut wanted = listeners::wanted(&next, &self.wanted)?;
-        self.listeners.inheritance.add_named(&next, &mut wanted);
-        let opened = self.listeners.open(&wanted, self.workers.len())?;
+        let (wanted, opened) = self.listen(&next, resolving)?;
         self.put_in_force(next, wanted, opened, renames)
+    }
+
+    /// Where `next` is to listen, and the new sockets for that.
+    fn listen(&self, next: &Config, resolving: Resolving) -> Result<(Wanted, Vec<Opened>), Error> {
+        let mut wanted = listeners::wanted(next, &self.wanted, resolving)?;
+        self.listeners.inheritance.add_named(next, &mut wanted);
+        // What this machine does not have is not looked for by changes.
+        let is_new =
+            |key: &ListenKey| resolving == Resolving::All || !self.wanted.contains_key(key);
+        let opened = self.listeners.open(&wanted, self.workers.len(), is_new)?;
+        Ok((wanted, opened))
+    }
+
+    /// Resolves the names of listeners again, and listens at what is there now.
+    ///
+    /// # Errors
+    /// A listener that cannot be had: everything is as it was.
+    pub(crate) fn listen_again(&mut self) -> Result<(), Error> {
+        if self.config.listen_names().is_empty() {
+            return Ok(());
+        }
+        let (wanted, opened) = self.listen(&self.config, Resolving::All)?;
+        if opened.is_empty() && wanted == self.wanted {
+            return Ok(());
+        }
+        let shares = self.listeners.replace(&wanted, opened, self.workers.len());
+        let plan = Arc::new(self.running.plan(&self.config, &wanted));
+        self.wanted = wanted;
+        self.limit_sessions();
+        self.serve(&plan, shares)
     }
 
     /// From here on nothing that the configuration says can be refused.
@@ -209,10 +242,12 @@ impl Director {
         renames: &Renames,
     ) -> Result<(), Error> {
         let names: BTreeSet<String> = next.host_names().into_iter().map(str::to_owned).collect();
-        self.names
+        // One that was asked for before has been waited for.
+        let new_names = self
+            .names
             .want(names.iter().cloned())
             .map_err(Error::System)?;
-        self.names.settle(NAMES_PATIENCE);
+        self.names.settle(&new_names, NAMES_PATIENCE);
 
         self.running = self
             .running

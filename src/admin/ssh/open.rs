@@ -27,6 +27,7 @@ impl Open {
     pub(super) fn prepare(
         config: &Config,
         now: &Open,
+        anew: bool,
         hall: &Arc<Hall>,
     ) -> Result<Open, DoorError> {
         let enabled = ssh(config).filter(|ssh| ssh.enable);
@@ -34,7 +35,7 @@ impl Open {
             return Ok(Open::default());
         };
         let house = hall.house()?;
-        let listeners = Listeners::open("ssh", listen, &now.listeners, |listener| Doorway {
+        let listeners = Listeners::open("ssh", listen, &now.listeners, anew, |listener| Doorway {
             listener,
             hall: Arc::clone(hall),
             house: Arc::clone(&house),
