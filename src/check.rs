@@ -8,7 +8,7 @@ use std::time::Duration;
 #[cfg(feature = "https")]
 use txlb::admin::check_certificate;
 use txlb::config::{Config, print};
-use txlb::director::{File, unresolved_names};
+use txlb::director::{File, circle_warnings, resolve_names};
 
 use crate::exit::Exit;
 use crate::output;
@@ -34,13 +34,14 @@ pub(crate) fn run(file: &Path, jail: Option<&Path>, show: bool) -> Result<(), Ex
     let config = &reading.config;
     read_secrets(file, config)?;
     let names = &config.host_names() | &config.listen_names();
-    let unresolved = unresolved_names(names, NAMES_PATIENCE)
+    let answers = resolve_names(names, NAMES_PATIENCE)
         .map_err(|error| Exit::new(Exit::OTHER, &format!("txlb: {error}")))?;
-    for (name, reason) in unresolved {
-        output::note(&format!(
-            "{}: warning: the name {name} does not resolve: {reason}",
-            file.display()
-        ))?;
+    let unresolved = answers.iter().filter_map(|(name, answer)| {
+        let reason = answer.as_ref().err()?;
+        Some(format!("the name {name} does not resolve: {reason}"))
+    });
+    for warning in unresolved.chain(circle_warnings(config, &answers)) {
+        output::note(&format!("{}: warning: {warning}", file.display()))?;
     }
     if show {
         output::print(&print(config))

@@ -7,6 +7,7 @@
 mod address;
 #[cfg(test)]
 mod arbitrary;
+mod circle;
 mod edit;
 mod error;
 mod form;
@@ -22,6 +23,7 @@ mod scheduler;
 pub mod verb;
 
 pub use address::{AddressError, Endpoint, ListenAddress, ListenHost};
+pub use circle::{Hop, closing};
 pub use edit::{EditError, edit};
 pub use error::{Error, ErrorKind, Limit, Position};
 pub use mask::{hide_passwords, leave_out_masked};

@@ -306,6 +306,23 @@ impl Listeners {
         keys.filter_map(|(key, _)| self.bound.get(key).copied())
     }
 
+    /// Where each service listens, with the ports that the system chose.
+    pub(super) fn places(&self, wanted: &Wanted) -> BTreeMap<String, Vec<Place>> {
+        let mut places: BTreeMap<String, Vec<Place>> = BTreeMap::new();
+        for (key, door) in wanted {
+            if let Some(address) = self.bound.get(key) {
+                let place = match key.place {
+                    Place::Any { .. } => Place::Any {
+                        port: address.port(),
+                    },
+                    Place::At(_) => Place::At(*address),
+                };
+                places.entry(door.service.clone()).or_default().push(place);
+            }
+        }
+        places
+    }
+
     /// How many places there are.
     pub(super) fn len(&self) -> usize {
         self.bound.len()

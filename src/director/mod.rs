@@ -6,6 +6,7 @@
 mod alarm;
 mod answers;
 mod bound;
+mod circles;
 mod conversation;
 mod desk;
 mod error;
@@ -32,13 +33,14 @@ pub use crate::relay::{
 };
 pub(crate) use crate::relay::{Hearing, News};
 pub use bound::Bound;
+pub use circles::circle_warnings;
 pub use conversation::{Conversation, Heard, Reply, Wish};
 pub(crate) use desk::push_clean;
 pub use desk::{Answer, By, Data, Desk, DeskThread, Finish, Fixture, Form};
 pub use error::Error;
 pub use file::{Changed, File, FileError};
 pub use listeners::places_of as places;
-pub use names::unresolved_names;
+pub use names::resolve_all as resolve_names;
 pub use pulse::Pulses;
 pub use save::{SaveError, Saved};
 pub use signals::{CaughtSignals, Signal, forward_signals};
@@ -55,6 +57,7 @@ use std::time::Duration;
 
 use alarm::Alarm;
 use answers::Answers;
+use circles::OwnService;
 use listeners::{Listeners, Opened, Resolving, Wanted};
 use names::Names;
 use recovery::{Recovery, Watched};
@@ -230,6 +233,7 @@ impl Director {
         let plan = Arc::new(self.running.plan(&self.config, &wanted));
         self.wanted = wanted;
         self.limit_sessions();
+        self.answers.connect(self.own_services());
         self.serve(&plan, shares)
     }
 
@@ -261,10 +265,13 @@ impl Director {
         (self.config, self.wanted) = (next, wanted);
         self.generation += 1;
         self.limit_sessions();
+        self.answers.connect(self.own_services());
         self.recovery.watch(Watched { groups, manager });
         let served = self.serve(&plan, shares);
         self.configure(&self.config, false, renames);
         self.concern(&names);
+        // What a group that is not enabled any more was told holds no more.
+        self.answers.connect(self.own_services());
         served
     }
 
@@ -311,6 +318,19 @@ impl Director {
     fn concern(&self, names: &BTreeSet<String>) {
         let groups = self.running.groups().cloned();
         self.answers.concern(groups, names, || self.names.answers());
+    }
+
+    /// The services between which sessions may go in circles.
+    fn own_services(&self) -> Vec<OwnService> {
+        let places = self.listeners.places(&self.wanted);
+        let services = self.config.services.iter();
+        let own = services.filter_map(|service| {
+            Some(OwnService {
+                places: places.get(&service.name).cloned().unwrap_or_default(),
+                group: Arc::clone(self.running.group(&service.name, &service.enabled)?),
+            })
+        });
+        own.collect()
     }
 
     /// Counts the configurations that were put in force, from 1.

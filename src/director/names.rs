@@ -230,7 +230,7 @@ pub(super) fn resolve_here<'a>(
 ///
 /// # Errors
 /// The system's, if it has no thread for it.
-pub(super) fn resolve_all<'a>(
+pub fn resolve_all<'a>(
     names: impl IntoIterator<Item = &'a str>,
     patience: Duration,
 ) -> io::Result<BTreeMap<String, Answer>> {
@@ -244,20 +244,6 @@ pub(super) fn resolve_all<'a>(
         (name, answer)
     };
     Ok(names.into_iter().map(answer).collect())
-}
-
-/// The names among `names` that do not resolve, and why; a name that takes
-/// longer than `patience` counts as one.
-///
-/// # Errors
-/// The system's, if it has no thread for it.
-pub fn unresolved_names<'a>(
-    names: impl IntoIterator<Item = &'a str>,
-    patience: Duration,
-) -> io::Result<Vec<(String, String)>> {
-    let answers = resolve_all(names, patience)?;
-    let unresolved = |(name, answer): (String, Answer)| Some((name, answer.err()?));
-    Ok(answers.into_iter().filter_map(unresolved).collect())
 }
 
 /// Looks a name up as the system does.

@@ -3,6 +3,7 @@
 pub mod descriptors;
 pub mod inherited;
 pub mod listen;
+pub mod local;
 pub mod notify;
 pub mod peer;
 pub mod pipes;
