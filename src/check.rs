@@ -10,7 +10,7 @@ use rustix::process::geteuid;
 #[cfg(feature = "https")]
 use txlb::admin::check_certificate;
 use txlb::config::{Config, ListenHost, print};
-use txlb::director::{File, unresolved_names};
+use txlb::director::{File, circle_warnings, resolve_names};
 
 use crate::cli::Footing;
 use crate::exit::Exit;
@@ -59,7 +59,7 @@ pub(crate) fn run(file: &Path, footing: &Footing, show: Show) -> Result<(), Exit
     warn_of_open_page(file, config)?;
     read_secrets(file, config)?;
     if show != Show::Warnings {
-        resolve_names(file, config)?;
+        warn_of_names(file, config)?;
     }
     match show {
         Show::Config => output::print(&print(config)),
@@ -68,16 +68,17 @@ pub(crate) fn run(file: &Path, footing: &Footing, show: Show) -> Result<(), Exit
     }
 }
 
-/// Warns of names that do not resolve.
-fn resolve_names(file: &Path, config: &Config) -> Result<(), Exit> {
+/// Warns of names that do not resolve, and of hosts by which sessions go in circles.
+fn warn_of_names(file: &Path, config: &Config) -> Result<(), Exit> {
     let names = &config.host_names() | &config.listen_names();
-    let unresolved = unresolved_names(names, NAMES_PATIENCE)
+    let answers = resolve_names(names, NAMES_PATIENCE)
         .map_err(|error| Exit::new(Exit::OTHER, &format!("txlb: {error}")))?;
-    for (name, reason) in unresolved {
-        output::note(&format!(
-            "{}: warning: the name {name} does not resolve: {reason}",
-            file.display()
-        ))?;
+    let unresolved = answers.iter().filter_map(|(name, answer)| {
+        let reason = answer.as_ref().err()?;
+        Some(format!("the name {name} does not resolve: {reason}"))
+    });
+    for warning in unresolved.chain(circle_warnings(config, &answers)) {
+        output::note(&format!("{}: warning: {warning}", file.display()))?;
     }
     Ok(())
 }

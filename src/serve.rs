@@ -125,10 +125,10 @@ fn serve(
     if let Some(demo) = &demo {
         demo.invite(&status)?;
     }
-    standing.detach(log)?;
     supervisor
         .attend(&desk, pulses)
         .map_err(|error| Exit::other(&error))?;
+    standing.detach(log)?;
     wait(&desk, &incoming, supervisor)
 }
 

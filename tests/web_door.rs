@@ -131,7 +131,7 @@ fn no_host_is_not_ready_and_stopping_is_neither() {
 
     let mut open = connect(txlb.address());
     open.write_all(b"x").unwrap();
-    txlb.signal(Signal::QUIT);
+    txlb.signal(Signal::TERM);
     until("stopping", || status("/ready") == 503);
 }
 

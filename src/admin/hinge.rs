@@ -18,8 +18,8 @@ pub(super) trait Door: Send + Sync + Sized + 'static {
     /// Its name, in words for an operator.
     const NAME: &'static str;
 
-    /// The door as `config` wants it; what is open `now` stays so if it may. Lets
-    /// nobody in yet.
+    /// The door as `config` wants it; what is open `now` stays so if it may. Names are
+    /// resolved `anew`, or only those that are new. Lets nobody in yet.
     ///
     /// # Errors
     /// Something that is new is not to be had.
@@ -27,6 +27,7 @@ pub(super) trait Door: Send + Sync + Sized + 'static {
         self: &Arc<Self>,
         config: &Config,
         now: &Self::Open,
+        anew: bool,
     ) -> Result<Self::Open, DoorError>;
 
     /// Whether two configurations want it otherwise.
@@ -49,7 +50,7 @@ impl<D: Door> Hinge<D> {
     /// # Errors
     /// It cannot be opened.
     pub(super) fn start(door: &Arc<D>, config: &Config) -> Result<(), DoorError> {
-        Hinge::turn(door, config).map(|finish| finish())
+        Hinge::turn(door, config, true).map(|finish| finish())
     }
 
     /// What has it follow the configuration, for as long as it is there.
@@ -57,9 +58,9 @@ impl<D: Door> Hinge<D> {
         Hinge(Arc::downgrade(door))
     }
 
-    fn turn(door: &Arc<D>, next: &Config) -> Result<Finish, DoorError> {
+    fn turn(door: &Arc<D>, next: &Config, anew: bool) -> Result<Finish, DoorError> {
         let now = lock(door.open()).clone();
-        let open = door.prepare(next, &now)?;
+        let open = door.prepare(next, &now, anew)?;
         let door = Arc::clone(door);
         Ok(Box::new(move || put_in_force(&*door, &open)))
     }
@@ -69,7 +70,7 @@ impl<D: Door> Fixture for Hinge<D> {
     fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Finish>, String> {
         match self.0.upgrade() {
             Some(door) if D::differs(now, next) => {
-                let finish = Hinge::turn(&door, next).map_err(|error| error.to_string())?;
+                let finish = Hinge::turn(&door, next, false).map_err(|error| error.to_string())?;
                 Ok(Some(finish))
             }
             _ => Ok(None),
@@ -79,7 +80,7 @@ impl<D: Door> Fixture for Hinge<D> {
     /// What it has from files may have been renewed.
     fn reopen(&mut self, now: &Config) -> Result<(), String> {
         if let Some(door) = self.0.upgrade() {
-            let finish = Hinge::turn(&door, now)
+            let finish = Hinge::turn(&door, now, true)
                 .map_err(|error| format!("{error}; {} stays as it was", D::NAME))?;
             finish();
         }

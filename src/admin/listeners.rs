@@ -15,7 +15,11 @@ use crate::os::listen::{Place, bind_all};
 
 /// The listeners of a door; it is shut if there are none.
 #[derive(Default, Clone)]
-pub(super) struct Listeners(BTreeMap<Place, Arc<Listener>>);
+pub(super) struct Listeners {
+    /// What they were opened for.
+    listen: Option<ListenAddress>,
+    places: BTreeMap<Place, Arc<Listener>>,
+}
 
 /// One listener, and the thread that lets clients in there.
 struct Listener {
@@ -47,7 +51,7 @@ impl std::error::Error for DoorError {}
 impl Listeners {
     /// What `door` needs to listen at `listen`. What is open according to `now` stays
     /// so; what is new lets nobody in before [`Listeners::begin`]. A name is resolved
-    /// here and now.
+    /// here and now, and one that is there `now` only where that is wanted `anew`.
     ///
     /// # Errors
     /// Something that is new is not to be had.
@@ -55,15 +59,19 @@ impl Listeners {
         door: &'static str,
         listen: &ListenAddress,
         now: &Listeners,
+        anew: bool,
         porter: impl Fn(TcpListener) -> P,
     ) -> Result<Listeners, DoorError> {
+        if !anew && now.listen.as_ref() == Some(listen) {
+            return Ok(now.clone());
+        }
         let places = places(listen)
             .map_err(|error| DoorError::Other(format!("the {door} door: {error}")))?;
         let is_name = matches!(listen.host, ListenHost::Name(_));
         let mut listeners = BTreeMap::new();
         let mut absent = None;
         for place in places {
-            let kept = now.0.get(&place).cloned();
+            let kept = now.places.get(&place).cloned();
             // `*:80` in place of `10.0.0.1:80`, say: both are open for a moment.
             let overlaps_own = now.overlap(place);
             let bind = || bind(door, place, overlaps_own, &porter).map(Arc::new);
@@ -78,7 +86,10 @@ impl Listeners {
         }
         match absent {
             Some(error) if listeners.is_empty() => Err(DoorError::Listen(error)),
-            _ => Ok(Listeners(listeners)),
+            _ => Ok(Listeners {
+                listen: Some(listen.clone()),
+                places: listeners,
+            }),
         }
     }
 
@@ -87,22 +98,22 @@ impl Listeners {
             // With port 0 only the address says which.
             own.overlaps(place) || Place::At(it.address).overlaps(place)
         };
-        self.0.iter().any(overlaps)
+        self.places.iter().any(overlaps)
     }
 
     /// From now on clients are let in.
     pub(super) fn begin(&self) {
-        self.0.values().for_each(|it| it.watch.begin());
+        self.places.values().for_each(|it| it.watch.begin());
     }
 
     /// Where they are.
     pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.0.values().map(|it| it.address)
+        self.places.values().map(|it| it.address)
     }
 
     /// To be rung when there is room again.
     pub(super) fn bells(&self) -> Vec<Bell> {
-        self.0.values().map(|it| it.watch.bell()).collect()
+        self.places.values().map(|it| it.watch.bell()).collect()
     }
 }
 

@@ -136,8 +136,13 @@ impl Door for Hall {
     type Open = Open;
     const NAME: &'static str = "the admin page";
 
-    fn prepare(self: &Arc<Self>, config: &Config, now: &Open) -> Result<Open, DoorError> {
-        Open::prepare(config, now, self)
+    fn prepare(
+        self: &Arc<Self>,
+        config: &Config,
+        now: &Open,
+        anew: bool,
+    ) -> Result<Open, DoorError> {
+        Open::prepare(config, now, anew, self)
     }
 
     fn differs(now: &Config, next: &Config) -> bool {

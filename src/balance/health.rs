@@ -30,6 +30,8 @@ pub enum Failure {
     Unreachable,
     /// Its name has no address: what the resolver said.
     Unresolved(String),
+    /// It is a listener of our own, by which sessions would go in circles.
+    Circular,
     /// Anything else, in the system's words.
     Other(String),
 }
@@ -41,6 +43,9 @@ impl fmt::Display for Failure {
             Failure::TimedOut => f.write_str("no answer within the connect timeout"),
             Failure::Unreachable => f.write_str("no route to it"),
             Failure::Unresolved(reason) => write!(f, "name not resolved: {reason}"),
+            Failure::Circular => {
+                f.write_str("it is a listener of txlb itself: sessions would go in circles")
+            }
             Failure::Other(reason) => f.write_str(reason),
         }
     }

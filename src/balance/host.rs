@@ -38,6 +38,8 @@ pub struct Member {
     health: Health,
     since_ms: u64,
     missed_beats: u8,
+    /// The address at which sessions would go in circles by it, if it has that still.
+    circular_at: Option<SocketAddr>,
     last_failure: Option<(Failure, u64)>,
     pub(super) open: u32,
     pub(super) total: u64,
@@ -105,6 +107,7 @@ impl Member {
             health: Health::Untried,
             since_ms: now_ms,
             missed_beats: 0,
+            circular_at: None,
             last_failure: None,
             open: 0,
             total: 0,
@@ -160,7 +163,30 @@ impl Member {
     /// Whether the operator lets it have new sessions, and there is somewhere to
     /// connect to.
     pub(super) fn usable(&self) -> bool {
-        self.state == HostState::Up && self.weight > 0 && self.address.is_some()
+        self.state == HostState::Up
+            && self.weight > 0
+            && self.address.is_some()
+            && !self.is_circular()
+    }
+
+    /// Whether sessions would go in circles by it: then it is neither picked nor probed.
+    pub(super) fn is_circular(&self) -> bool {
+        self.circular_at.is_some() && self.circular_at == self.address
+    }
+
+    /// Sessions would go in circles by it, or not any more.
+    pub(super) fn mark_circular(&mut self, circular: bool, now_ms: u64) -> Option<Change> {
+        match (self.is_circular(), circular) {
+            (false, true) => {
+                self.circular_at = self.address;
+                self.failed(Failure::Circular, now_ms)
+            }
+            (true, false) => {
+                self.circular_at = None;
+                self.start_again(now_ms)
+            }
+            _ => None,
+        }
     }
 
     /// Whether the operator lets it have new sessions.

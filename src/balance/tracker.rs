@@ -9,7 +9,7 @@ use super::hosts::{Hosts, Place};
 use super::sticky::Clients;
 use super::{Ask, End, HostId, Pick, Scheduler, Schedulers, leastc};
 use crate::config::{self, Endpoint};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -31,6 +31,8 @@ pub struct Tracker {
     shards: usize,
     /// How many picks there were.
     turn: u64,
+    /// There are hosts by which sessions would go in circles.
+    circular: bool,
 }
 
 /// Who gets a session.
@@ -68,6 +70,7 @@ impl Tracker {
             clients: None,
             shards,
             turn: 0,
+            circular: false,
         };
         tracker.configure(group, now_ms);
         tracker
@@ -242,7 +245,7 @@ impl Tracker {
         tell: impl FnOnce(&mut Member) -> Option<Change>,
     ) -> Option<Change> {
         let member = self.hosts.get_mut(id)?;
-        if member.position.is_none() || member.address != Some(address) {
+        if member.position.is_none() || member.address != Some(address) || member.is_circular() {
             return None;
         }
         let change = tell(member);
@@ -296,6 +299,36 @@ impl Tracker {
         changes
     }
 
+    /// These are the hosts by which sessions would go in circles: they are failed, and
+    /// neither picked nor probed, until they are told not to be, or are elsewhere.
+    pub fn mark_circular(
+        &mut self,
+        circular: &BTreeSet<HostId>,
+        now_ms: u64,
+    ) -> Vec<(HostId, Change)> {
+        let mut changes = Vec::new();
+        let mut news = false;
+        self.circular = !circular.is_empty();
+        for index in 0..self.hosts.all().len() {
+            let id = self.hosts.all()[index];
+            if let Some(member) = self.hosts.get_mut(id) {
+                let before = member.is_circular();
+                let change = member.mark_circular(circular.contains(&id), now_ms);
+                news |= member.is_circular() != before;
+                changes.extend(change.map(|change| (id, change)));
+            }
+        }
+        if news {
+            self.review();
+        }
+        changes
+    }
+
+    /// Whether there are hosts by which sessions would go in circles.
+    pub fn has_circular(&self) -> bool {
+        self.circular
+    }
+
     /// The configured hosts, in the file's order.
     pub fn hosts(&self) -> impl Iterator<Item = HostStatus<'_>> {
         self.hosts.members().map(Member::status)
@@ -315,7 +348,7 @@ impl Tracker {
         let members = self
             .hosts
             .members()
-            .filter(|member| member.in_service() && and(member));
+            .filter(|member| member.in_service() && !member.is_circular() && and(member));
         members
             .filter_map(|member| Some((member.id, member.address?)))
             .collect()
@@ -334,7 +367,9 @@ impl Tracker {
     /// Nothing is known any more of whether a host answers, as if nobody had tried
     /// it: if it had failed, it may be picked again. Whether it had.
     pub fn retry(&mut self, id: HostId, now_ms: u64) -> bool {
-        let failed = |member: &&mut Member| member.position.is_some() && member.has_failed();
+        let failed = |member: &&mut Member| {
+            member.position.is_some() && member.has_failed() && !member.is_circular()
+        };
         let Some(member) = self.hosts.get_mut(id).filter(failed) else {
             return false;
         };

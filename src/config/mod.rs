@@ -7,6 +7,7 @@
 mod address;
 #[cfg(test)]
 mod arbitrary;
+mod circle;
 pub(crate) mod crypt;
 mod edit;
 mod error;
@@ -26,6 +27,7 @@ mod scheduler;
 pub mod verb;
 
 pub use address::{AddressError, Endpoint, ListenAddress, ListenHost};
+pub use circle::{Hop, closing};
 pub use edit::{EditError, edit};
 pub use error::{Error, ErrorKind, Limit, Position};
 pub(crate) use mask::has_hashes;

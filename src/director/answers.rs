@@ -6,9 +6,11 @@ use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::circles::{OwnService, find_circles};
 use super::names::Known;
 use crate::balance::{Change, Failure, HostId, HostStatus, Tracker};
 use crate::config::Endpoint;
+use crate::os::local::LocalAddresses;
 use crate::relay::{Clock, Group, announce};
 
 /// Who wants to know, and what was said.
@@ -17,6 +19,15 @@ pub(super) struct Answers {
     groups: Mutex<Vec<Arc<Group>>>,
     /// Names that do not resolve: each is complained of once.
     unresolved: Mutex<HashSet<String>>,
+    circles: Mutex<Circles>,
+}
+
+/// Between which services sessions may go in circles.
+#[derive(Default)]
+struct Circles {
+    services: Vec<OwnService>,
+    /// There are hosts by which they would.
+    found: bool,
 }
 
 impl Answers {
@@ -25,6 +36,7 @@ impl Answers {
             clock,
             groups: Mutex::default(),
             unresolved: Mutex::default(),
+            circles: Mutex::default(),
         }
     }
 
@@ -72,6 +84,33 @@ impl Answers {
             });
         }
         self.log(name, answer);
+        let local = LocalAddresses::default();
+        let is_ours = |addresses: &[IpAddr]| addresses.iter().any(|ip| local.has(*ip));
+        let mut circles = lock(&self.circles);
+        if circles.found || answer.is_ok_and(is_ours) {
+            self.look_for_circles(&mut circles);
+        }
+    }
+
+    /// Sessions go between these services from now on.
+    pub(super) fn connect(&self, services: Vec<OwnService>) {
+        let mut circles = lock(&self.circles);
+        circles.services = services;
+        self.look_for_circles(&mut circles);
+    }
+
+    /// Has the trackers told which of their hosts lead in circles. One at a time, so that
+    /// the last one knows the last answers.
+    fn look_for_circles(&self, circles: &mut Circles) {
+        let mut found = find_circles(&circles.services);
+        circles.found = !found.is_empty();
+        for group in lock(&self.groups).clone() {
+            let key = Arc::as_ptr(&group);
+            let hosts = found.remove(&key).unwrap_or_default();
+            self.tell_tracker(&group, |tracker, now_ms| {
+                tracker.mark_circular(&hosts, now_ms)
+            });
+        }
     }
 
     /// Tells a group's tracker something in one step, and announces what came of it.

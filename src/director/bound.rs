@@ -52,7 +52,7 @@ impl Bound {
         let listeners = Listeners::with(Inheritance::new(inherited));
         let mut wanted = listeners::wanted_at_first(&config)?;
         listeners.inheritance.add_named(&config, &mut wanted);
-        let opened = listeners.open(&wanted, options.workers)?;
+        let opened = listeners.open(&wanted, options.workers, |_| true)?;
         Ok(Bound {
             config,
             options,

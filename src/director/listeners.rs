@@ -5,7 +5,7 @@
 
 mod inherited;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
@@ -62,16 +62,41 @@ impl Opened {
     }
 }
 
+/// Which names of listeners are resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resolving {
+    /// Those that are new: a change neither moves what it does not touch, nor waits for a
+    /// name server that it does not need.
+    New,
+    /// All of them, as at a reload.
+    All,
+}
+
 /// Where `config` listens. Names are resolved here and now; one that does not resolve
-/// keeps the addresses it had `before`, so that a name server that is away stops no
-/// change that has nothing to do with it.
+/// keeps the addresses it had `before`.
 ///
 /// # Errors
 /// A new name that does not resolve, or two services at one place.
-pub(super) fn wanted(config: &Config, before: &Wanted) -> Result<Wanted, Error> {
-    let mut answers = resolve_all(config.listen_names(), NAMES_PATIENCE).map_err(Error::System)?;
-    for (name, answer) in &mut answers {
-        keep_addresses(name, answer, before);
+pub(super) fn wanted(
+    config: &Config,
+    before: &Wanted,
+    resolving: Resolving,
+) -> Result<Wanted, Error> {
+    let (mut names, mut answers) = (config.listen_names(), BTreeMap::new());
+    if resolving == Resolving::New {
+        let known = names.iter().filter_map(|name| {
+            let addresses = addresses_of(name, before);
+            (!addresses.is_empty()).then(|| ((*name).to_owned(), Ok(addresses)))
+        });
+        answers.extend(known);
+        names.retain(|name| !answers.contains_key(*name));
+    }
+    if !names.is_empty() {
+        let mut found = resolve_all(names, NAMES_PATIENCE).map_err(Error::System)?;
+        for (name, answer) in &mut found {
+            keep_addresses(name, answer, before);
+        }
+        answers.append(&mut found);
     }
     wanted_of(config, &answers)
 }
@@ -98,6 +123,18 @@ fn wanted_of(config: &Config, answers: &BTreeMap<String, Answer>) -> Result<Want
 
 fn keep_addresses(name: &str, answer: &mut Answer, before: &Wanted) {
     let Err(reason) = answer else { return };
+    let addresses = addresses_of(name, before);
+    if !addresses.is_empty() {
+        log::warn!(
+            "the name {name} does not resolve: {}; what listens there stays where it is",
+            reason.escape_debug()
+        );
+        *answer = Ok(addresses);
+    }
+}
+
+/// The addresses that a name had, whether this machine has them or not.
+fn addresses_of(name: &str, before: &Wanted) -> Vec<IpAddr> {
     let of_name = before
         .iter()
         .filter(|(_, door)| door.name.as_deref() == Some(name));
@@ -107,13 +144,7 @@ fn keep_addresses(name: &str, answer: &mut Answer, before: &Wanted) {
             Place::Any { .. } => None,
         })
         .collect();
-    if !addresses.is_empty() {
-        log::warn!(
-            "the name {name} does not resolve: {}; what listens there stays where it is",
-            reason.escape_debug()
-        );
-        *answer = Ok(addresses.into_iter().collect());
-    }
+    addresses.into_iter().collect()
 }
 
 fn want(
@@ -185,27 +216,35 @@ impl Listeners {
         }
     }
 
-    /// Binds what is wanted and not there, `workers` sockets each.
+    /// Binds what is wanted, not there and new, `workers` sockets each.
     ///
     /// # Errors
     /// The first place that cannot be had; none of the others is kept then.
-    pub(super) fn open(&self, wanted: &Wanted, workers: usize) -> Result<Vec<Opened>, Error> {
+    pub(super) fn open(
+        &self,
+        wanted: &Wanted,
+        workers: usize,
+        is_new: impl Fn(&ListenKey) -> bool,
+    ) -> Result<Vec<Opened>, Error> {
         let mut opened: Vec<Opened> = Vec::new();
         let mut absent = Vec::new();
+        // Only places with the same port overlap: there may be thousands of others.
+        let mut ours: HashMap<u16, Vec<Place>> = HashMap::new();
+        for own in self.bound.keys() {
+            ours.entry(own.place.port()).or_default().push(own.place);
+        }
         for (key, door) in wanted
             .iter()
-            .filter(|(key, _)| !self.bound.contains_key(key))
+            .filter(|(key, _)| !self.bound.contains_key(key) && is_new(key))
         {
-            let mut ours = self
-                .bound
-                .keys()
-                .chain(opened.iter().map(|opened| &opened.key));
-            let overlaps_own = ours.any(|own| own.place.overlaps(key.place));
+            let with_port = ours.entry(key.place.port()).or_default();
+            let overlaps_own = with_port.iter().any(|own| own.overlaps(key.place));
             let given = self.inheritance.sockets(key.place, workers);
             match given.unwrap_or_else(|| bind_all(key.place, workers, overlaps_own)) {
                 Ok(sockets) => {
                     let address = sockets[0].local_addr();
                     let address = address.map_err(|error| refused(key, error))?;
+                    with_port.push(key.place);
                     opened.push(Opened {
                         key: key.clone(),
                         address,
@@ -220,9 +259,8 @@ impl Listeners {
         }
         // A name may have addresses of a family that this machine has not: the
         // others will do, if there are any.
-        let has = |key: &ListenKey| {
-            self.bound.contains_key(key) || opened.iter().any(|opened| opened.key == *key)
-        };
+        let new: HashSet<&ListenKey> = opened.iter().map(|opened| &opened.key).collect();
+        let has = |key: &ListenKey| self.bound.contains_key(key) || new.contains(key);
         for (key, door, error) in absent {
             if !wanted.iter().any(|(other, its)| its == door && has(other)) {
                 return Err(refused(key, error));
@@ -268,6 +306,23 @@ impl Listeners {
         keys.filter_map(|(key, _)| self.bound.get(key).copied())
     }
 
+    /// Where each service listens, with the ports that the system chose.
+    pub(super) fn places(&self, wanted: &Wanted) -> BTreeMap<String, Vec<Place>> {
+        let mut places: BTreeMap<String, Vec<Place>> = BTreeMap::new();
+        for (key, door) in wanted {
+            if let Some(address) = self.bound.get(key) {
+                let place = match key.place {
+                    Place::Any { .. } => Place::Any {
+                        port: address.port(),
+                    },
+                    Place::At(_) => Place::At(*address),
+                };
+                places.entry(door.service.clone()).or_default().push(place);
+            }
+        }
+        places
+    }
+
     /// How many places there are.
     pub(super) fn len(&self) -> usize {
         self.bound.len()
@@ -305,9 +360,9 @@ mod tests {
     #[test]
     fn port_0_gives_each_service_a_port_of_its_own() {
         let config = config(&[("a", &["127.0.0.1:0"]), ("b", &["127.0.0.1:0"])]);
-        let wanted = wanted(&config, &Wanted::new()).unwrap();
+        let wanted = wanted(&config, &Wanted::new(), Resolving::New).unwrap();
         let mut listeners = Listeners::default();
-        let opened = listeners.open(&wanted, 2).unwrap();
+        let opened = listeners.open(&wanted, 2, |_| true).unwrap();
         let shares = listeners.replace(&wanted, opened, 2);
         assert_eq!(shares.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
         let port = |service| listeners.addresses(&wanted, service).next().unwrap().port();
@@ -318,7 +373,7 @@ mod tests {
     fn a_name_that_leads_to_another_services_place_is_refused() {
         let config = config(&[("a", &["127.0.0.1:4711"]), ("b", &["localhost:4711"])]);
         assert!(matches!(
-            wanted(&config, &Wanted::new()),
+            wanted(&config, &Wanted::new(), Resolving::New),
             Err(Error::ListenTwice { .. })
         ));
     }
@@ -327,7 +382,7 @@ mod tests {
     fn a_name_that_does_not_resolve_any_more_is_listened_at_where_it_was() {
         // The name is nobody's, now and for ever.
         let config = config(&[("a", &["gone.invalid:4711"])]);
-        let new = wanted(&config, &Wanted::new());
+        let new = wanted(&config, &Wanted::new(), Resolving::New);
         assert!(matches!(new, Err(Error::ListenName { .. })), "{new:?}");
         let key = ListenKey {
             place: Place::At(([127, 0, 0, 1], 4711).into()),
@@ -338,7 +393,28 @@ mod tests {
             name: Some("gone.invalid".to_owned()),
         };
         let before = Wanted::from([(key, door)]);
-        assert_eq!(wanted(&config, &before).unwrap(), before);
+        assert_eq!(wanted(&config, &before, Resolving::All).unwrap(), before);
+        // A change does not even ask.
+        assert_eq!(wanted(&config, &before, Resolving::New).unwrap(), before);
+    }
+
+    #[test]
+    fn a_change_keeps_a_name_where_it_was_and_a_reload_follows_it() {
+        let config = config(&[("a", &["localhost:4711"])]);
+        let resolved = wanted(&config, &Wanted::new(), Resolving::New).unwrap();
+        let moved: Wanted = resolved
+            .iter()
+            .take(1)
+            .map(|(_, door)| {
+                let key = ListenKey {
+                    place: Place::At(([127, 0, 0, 77], 4711).into()),
+                    service: None,
+                };
+                (key, door.clone())
+            })
+            .collect();
+        assert_eq!(wanted(&config, &moved, Resolving::New).unwrap(), moved);
+        assert_eq!(wanted(&config, &moved, Resolving::All).unwrap(), resolved);
     }
 
     #[test]
@@ -350,8 +426,8 @@ mod tests {
             .unwrap()
             .to_string();
         let places = [free.as_str(), &taken.local_addr().unwrap().to_string()];
-        let wanted = wanted(&config(&[("a", &places)]), &Wanted::new()).unwrap();
-        let error = Listeners::default().open(&wanted, 2).unwrap_err();
+        let wanted = wanted(&config(&[("a", &places)]), &Wanted::new(), Resolving::New).unwrap();
+        let error = Listeners::default().open(&wanted, 2, |_| true).unwrap_err();
         assert!(matches!(error, Error::Listen { .. }));
         TcpListener::bind(&free).unwrap();
     }
@@ -364,8 +440,19 @@ mod tests {
             .unwrap()
             .port();
         let places = [format!("127.0.0.1:{any}"), format!("*:{any}")];
-        let wanted = wanted(&config(&[("a", &[&places[0], &places[1]])]), &Wanted::new()).unwrap();
-        assert_eq!(Listeners::default().open(&wanted, 2).unwrap().len(), 2);
+        let wanted = wanted(
+            &config(&[("a", &[&places[0], &places[1]])]),
+            &Wanted::new(),
+            Resolving::New,
+        )
+        .unwrap();
+        assert_eq!(
+            Listeners::default()
+                .open(&wanted, 2, |_| true)
+                .unwrap()
+                .len(),
+            2
+        );
     }
 
     #[test]
@@ -374,19 +461,29 @@ mod tests {
         let wanted = wanted(
             &config(&[("a", &["203.0.113.5:0", "127.0.0.1:0"])]),
             &Wanted::new(),
+            Resolving::New,
         )
         .unwrap();
-        assert!(Listeners::default().open(&wanted, 1).is_err());
+        assert!(Listeners::default().open(&wanted, 1, |_| true).is_err());
         let named = |name: &str| Some(name.to_owned());
         let mut excused = wanted.clone();
         excused
             .values_mut()
             .for_each(|door| door.name = named("both"));
-        assert_eq!(Listeners::default().open(&excused, 1).unwrap().len(), 1);
-        let mut apart = excused;
+        assert_eq!(
+            Listeners::default()
+                .open(&excused, 1, |_| true)
+                .unwrap()
+                .len(),
+            1
+        );
+        // Nor does a change look for what was not there before.
+        let open = |is_new: bool| Listeners::default().open(&excused, 1, |_| is_new);
+        assert_eq!(open(false).unwrap().len(), 0);
+        let mut apart = excused.clone();
         for (key, door) in &mut apart {
             door.name = named(&key.place.to_string());
         }
-        assert!(Listeners::default().open(&apart, 1).is_err());
+        assert!(Listeners::default().open(&apart, 1, |_| true).is_err());
     }
 }

@@ -6,6 +6,7 @@
 mod alarm;
 mod answers;
 mod bound;
+mod circles;
 mod conversation;
 mod desk;
 mod error;
@@ -33,13 +34,14 @@ pub use crate::relay::{
 };
 pub(crate) use crate::relay::{Hearing, News};
 pub use bound::Bound;
+pub use circles::circle_warnings;
 pub use conversation::{Conversation, Heard, Reply, Wish};
 pub(crate) use desk::push_clean;
 pub use desk::{Answer, By, Data, Desk, DeskThread, Finish, Fixture, Form};
 pub use error::Error;
 pub use file::{Changed, File, FileError};
 pub use listeners::places_of as places;
-pub use names::unresolved_names;
+pub use names::resolve_all as resolve_names;
 pub use pulse::Pulses;
 pub use save::{SaveError, Saved};
 pub use signals::{CaughtSignals, Signal, forward_signals};
@@ -56,7 +58,8 @@ use std::time::Duration;
 
 use alarm::Alarm;
 use answers::Answers;
-use listeners::{Listeners, Opened, Wanted};
+use circles::OwnService;
+use listeners::{Listeners, Opened, Resolving, Wanted};
 use names::Names;
 use recovery::{Recovery, Watched};
 use renames::Renames;
@@ -189,16 +192,50 @@ impl Director {
     /// # Errors
     /// A listener that cannot be had: everything is as it was.
     pub fn apply(&mut self, next: Config) -> Result<(), Error> {
-        self.apply_renamed(next, &Renames::default())
+        self.apply_as(next, &Renames::default(), Resolving::All)
     }
 
     /// As [`Director::apply`], and some hosts that have new names live on.
-    pub(crate) fn apply_renamed(&mut self, next: Config, renames: &Renames) -> Result<(), Error> {
+    fn apply_as(
+        &mut self,
+        next: Config,
+        renames: &Renames,
+        resolving: Resolving,
+    ) -> Result<(), Error> {
         self.check_schedulers(&next)?;
-        let mut wanted = listeners::wanted(&next, &self.wanted)?;
-        self.listeners.inheritance.add_named(&next, &mut wanted);
-        let opened = self.listeners.open(&wanted, self.workers.len())?;
+        let (wanted, opened) = self.listen(&next, resolving)?;
         self.put_in_force(next, wanted, opened, renames)
+    }
+
+    /// Where `next` is to listen, and the new sockets for that.
+    fn listen(&self, next: &Config, resolving: Resolving) -> Result<(Wanted, Vec<Opened>), Error> {
+        let mut wanted = listeners::wanted(next, &self.wanted, resolving)?;
+        self.listeners.inheritance.add_named(next, &mut wanted);
+        // What this machine does not have is not looked for by changes.
+        let is_new =
+            |key: &ListenKey| resolving == Resolving::All || !self.wanted.contains_key(key);
+        let opened = self.listeners.open(&wanted, self.workers.len(), is_new)?;
+        Ok((wanted, opened))
+    }
+
+    /// Resolves the names of listeners again, and listens at what is there now.
+    ///
+    /// # Errors
+    /// A listener that cannot be had: everything is as it was.
+    pub(crate) fn listen_again(&mut self) -> Result<(), Error> {
+        if self.config.listen_names().is_empty() {
+            return Ok(());
+        }
+        let (wanted, opened) = self.listen(&self.config, Resolving::All)?;
+        if opened.is_empty() && wanted == self.wanted {
+            return Ok(());
+        }
+        let shares = self.listeners.replace(&wanted, opened, self.workers.len());
+        let plan = Arc::new(self.running.plan(&self.config, &wanted));
+        self.wanted = wanted;
+        self.limit_sessions();
+        self.answers.connect(self.own_services());
+        self.serve(&plan, shares)
     }
 
     /// From here on nothing that the configuration says can be refused.
@@ -210,10 +247,12 @@ impl Director {
         renames: &Renames,
     ) -> Result<(), Error> {
         let names: BTreeSet<String> = next.host_names().into_iter().map(str::to_owned).collect();
-        self.names
+        // One that was asked for before has been waited for.
+        let new_names = self
+            .names
             .want(names.iter().cloned())
             .map_err(Error::System)?;
-        self.names.settle(NAMES_PATIENCE);
+        self.names.settle(&new_names, NAMES_PATIENCE);
 
         self.running = self
             .running
@@ -227,10 +266,13 @@ impl Director {
         (self.config, self.wanted) = (next, wanted);
         self.generation += 1;
         self.limit_sessions();
+        self.answers.connect(self.own_services());
         self.recovery.watch(Watched { groups, manager });
         let served = self.serve(&plan, shares);
         self.configure(&self.config, false, renames);
         self.concern(&names);
+        // What a group that is not enabled any more was told holds no more.
+        self.answers.connect(self.own_services());
         served
     }
 
@@ -277,6 +319,19 @@ impl Director {
     fn concern(&self, names: &BTreeSet<String>) {
         let groups = self.running.groups().cloned();
         self.answers.concern(groups, names, || self.names.answers());
+    }
+
+    /// The services between which sessions may go in circles.
+    fn own_services(&self) -> Vec<OwnService> {
+        let places = self.listeners.places(&self.wanted);
+        let services = self.config.services.iter();
+        let own = services.filter_map(|service| {
+            Some(OwnService {
+                places: places.get(&service.name).cloned().unwrap_or_default(),
+                group: Arc::clone(self.running.group(&service.name, &service.enabled)?),
+            })
+        });
+        own.collect()
     }
 
     /// Counts the configurations that were put in force, from 1.

@@ -72,11 +72,11 @@ impl Names {
     }
 
     /// These are the names from now on: new ones are looked up at once, those
-    /// that are gone are forgotten.
+    /// that are gone are forgotten. Returns the new ones.
     ///
     /// # Errors
     /// The system's, if it has no thread for it.
-    pub(super) fn want(&self, names: impl IntoIterator<Item = String>) -> io::Result<()> {
+    pub(super) fn want(&self, names: impl IntoIterator<Item = String>) -> io::Result<Vec<String>> {
         let names: Vec<String> = names.into_iter().collect();
         let mut state = self.shared.lock();
         while state.threads < THREADS.min(names.len()) {
@@ -88,12 +88,16 @@ impl Names {
             state.threads += 1;
         }
         let mut known = std::mem::take(&mut state.wanted);
+        let mut new = Vec::new();
         for name in names {
-            let entry = known.remove(&name).unwrap_or_else(Name::new);
+            let entry = known.remove(&name).unwrap_or_else(|| {
+                new.push(name.clone());
+                Name::new()
+            });
             state.wanted.insert(name, entry);
         }
         self.shared.changed.notify_all();
-        Ok(())
+        Ok(new)
     }
 
     /// Looks all of them up again at once.
@@ -107,11 +111,14 @@ impl Names {
         self.shared.changed.notify_all();
     }
 
-    /// Waits until every name has an answer, good or bad, but not for longer
+    /// Waits until each of these names has an answer, good or bad, but not for longer
     /// than `patience`.
-    pub(super) fn settle(&self, patience: Duration) {
+    pub(super) fn settle(&self, names: &[String], patience: Duration) {
         let state = self.shared.lock();
-        let open = |state: &mut State| state.wanted.values().any(|name| name.answer.is_none());
+        let open = |state: &mut State| {
+            let mut wanted = names.iter().filter_map(|name| state.wanted.get(name));
+            wanted.any(|name| name.answer.is_none())
+        };
         drop(
             self.shared
                 .changed
@@ -247,34 +254,20 @@ pub(super) fn resolve_here<'a>(
 ///
 /// # Errors
 /// The system's, if it has no thread for it.
-pub(super) fn resolve_all<'a>(
+pub fn resolve_all<'a>(
     names: impl IntoIterator<Item = &'a str>,
     patience: Duration,
 ) -> io::Result<BTreeMap<String, Answer>> {
     let resolver = Names::new(Box::new(look_up), Box::new(|_, _| {}));
     let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
     resolver.want(names.iter().cloned())?;
-    resolver.settle(patience);
+    resolver.settle(&names, patience);
     let silence = || Err(format!("no answer within {} s", patience.as_secs()));
     let answer = |name: String| {
         let answer = resolver.answer(&name).unwrap_or_else(silence);
         (name, answer)
     };
     Ok(names.into_iter().map(answer).collect())
-}
-
-/// The names among `names` that do not resolve, and why; a name that takes
-/// longer than `patience` counts as one.
-///
-/// # Errors
-/// The system's, if it has no thread for it.
-pub fn unresolved_names<'a>(
-    names: impl IntoIterator<Item = &'a str>,
-    patience: Duration,
-) -> io::Result<Vec<(String, String)>> {
-    let answers = resolve_all(names, patience)?;
-    let unresolved = |(name, answer): (String, Answer)| Some((name, answer.err()?));
-    Ok(answers.into_iter().filter_map(unresolved).collect())
 }
 
 /// Looks a name up as the system does.

@@ -9,7 +9,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
 
 /// Where a socket listens.
@@ -129,21 +129,33 @@ fn sibling(first: &TcpListener, _place: Place) -> io::Result<TcpListener> {
 }
 
 fn bind_one(place: Place, join: bool) -> io::Result<TcpListener> {
+    bind_by(place, |address, one_family| {
+        bind_address(address, one_family, join)
+    })
+}
+
+/// Binds a place by `bind`, which is told whether the socket is for one family alone.
+fn bind_by<T>(place: Place, bind: impl Fn(SocketAddr, bool) -> io::Result<T>) -> io::Result<T> {
     match place {
-        Place::At(address) => bind_address(address, true, join),
-        Place::Any { port } => {
-            match bind_address(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), false, join) {
-                // A system without IPv6.
-                Err(error) if error.raw_os_error() == Some(NO_SUCH_FAMILY) => {
-                    bind_address(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), true, join)
-                }
-                result => result,
+        Place::At(address) => bind(address, true),
+        Place::Any { port } => match bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), false) {
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), true)
             }
-        }
+            result => result,
+        },
     }
 }
 
-const NO_SUCH_FAMILY: i32 = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+/// An error of binding: `AddrNotAvailable` also where the machine has no addresses of the
+/// family at all.
+fn in_words(error: Errno) -> io::Error {
+    let words = match error {
+        Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL => "this machine has no such address",
+        error => return error.into(),
+    };
+    io::Error::new(io::ErrorKind::AddrNotAvailable, words)
+}
 
 fn bind_address(address: SocketAddr, one_family: bool, join: bool) -> io::Result<TcpListener> {
     let family = if address.is_ipv4() {
@@ -151,7 +163,7 @@ fn bind_address(address: SocketAddr, one_family: bool, join: bool) -> io::Result
     } else {
         AddressFamily::INET6
     };
-    let descriptor: OwnedFd = socket(family, SocketType::STREAM, None)?;
+    let descriptor: OwnedFd = socket(family, SocketType::STREAM, None).map_err(in_words)?;
     fcntl_setfd(&descriptor, FdFlags::CLOEXEC)?;
     sockopt::set_socket_reuseaddr(&descriptor, true)?;
     if address.is_ipv6() {
@@ -160,7 +172,7 @@ fn bind_address(address: SocketAddr, one_family: bool, join: bool) -> io::Result
     if join {
         allow_siblings(&descriptor)?;
     }
-    bind(&descriptor, &address)?;
+    bind(&descriptor, &address).map_err(in_words)?;
     // Set here, these are the accepted sockets' too, where the system INHERITS.
     sockopt::set_tcp_nodelay(&descriptor, true)?;
     sockopt::set_socket_keepalive(&descriptor, true)?;
@@ -242,6 +254,22 @@ mod tests {
         if sockets[0].local_addr().unwrap().is_ipv6() {
             TcpStream::connect((Ipv6Addr::LOCALHOST, port)).unwrap();
         }
+    }
+
+    #[test]
+    fn a_machine_without_ipv6_listens_at_what_it_has() {
+        for errno in [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL] {
+            let without = |address: SocketAddr, one_family| match address {
+                SocketAddr::V4(_) => Ok((address, one_family)),
+                SocketAddr::V6(_) => Err(in_words(errno)),
+            };
+            let any = bind_by(Place::Any { port: 80 }, without).unwrap();
+            assert_eq!(any, ("0.0.0.0:80".parse().unwrap(), true));
+            let error = bind_by(Place::At("[::1]:80".parse().unwrap()), without).unwrap_err();
+            assert_eq!(error.to_string(), "this machine has no such address");
+        }
+        let taken = in_words(Errno::ADDRINUSE);
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod descriptors;
 pub mod files;
 pub mod inherited;
 pub mod listen;
+pub mod local;
 pub mod local_ports;
 pub mod notify;
 pub mod peer;

@@ -211,10 +211,15 @@ impl<C: Circuit> Link<C> {
             now_ms: turn.now_ms,
             random: turn.random,
         };
-        self.picked = self.group.tracker().pick(&mut ask);
+        let mut tracker = self.group.tracker();
+        self.picked = tracker.pick(&mut ask);
         let Some(picked) = &self.picked else {
-            return self.session.handle_nobody(turn.now_ms);
+            return match tracker.has_circular() {
+                true => self.session.handle_circle(turn.now_ms),
+                false => self.session.handle_nobody(turn.now_ms),
+            };
         };
+        drop(tracker);
         if let Err(until_ms) = turn.port_gates.may_try(picked.address, turn.now_ms) {
             let (host, client) = (picked.id, self.client_address.ip());
             self.picked = None;

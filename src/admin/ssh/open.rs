@@ -27,6 +27,7 @@ impl Open {
     pub(super) fn prepare(
         config: &Config,
         now: &Open,
+        anew: bool,
         hall: &Arc<Hall>,
     ) -> Result<Open, DoorError> {
         let enabled = ssh(config).filter(|ssh| ssh.enable);
@@ -34,7 +35,7 @@ impl Open {
             return Ok(Open::default());
         };
         let house = hall.house()?;
-        let listeners = Listeners::open("ssh", listen, &now.listeners, |listener| {
+        let listeners = Listeners::open("ssh", listen, &now.listeners, anew, |listener| {
             Doorway::new(listener, hall, &house)
         })?;
         Ok(Open {

@@ -25,6 +25,7 @@ impl Open {
     pub(super) fn prepare(
         config: &Config,
         now: &Open,
+        anew: bool,
         hall: &Arc<Hall>,
     ) -> Result<Open, DoorError> {
         let Some(web) = web(config).filter(|web| web.enable) else {
@@ -34,7 +35,7 @@ impl Open {
             return Ok(Open::default());
         };
         let settings = Arc::new(Settings::new(web).map_err(DoorError::Other)?);
-        let listeners = Listeners::open("web", listen, &now.listeners, |listener| {
+        let listeners = Listeners::open("web", listen, &now.listeners, anew, |listener| {
             Doorway::new(listener, hall)
         })?;
         Ok(Open {

@@ -92,6 +92,35 @@ fn one_session_that_connects_brings_a_failed_host_back() {
 }
 
 #[test]
+fn a_host_that_leads_in_circles_is_neither_picked_nor_probed_until_it_does_not() {
+    let mut scene = Scene::new("leastc", "a");
+    let (id, address) = (scene.id("a"), scene.address("a"));
+    let circular = BTreeSet::from([id]);
+    let down = Change::Down(Failure::Circular);
+    assert_eq!(scene.tracker.mark_circular(&circular, 1), [(id, down)]);
+    assert_eq!(scene.tracker.mark_circular(&circular, 2), []);
+    assert_eq!(health(&scene, "a"), (Health::Failed(Failure::Circular), 1));
+    // Not even where all have failed.
+    let mut random = Random::new(1);
+    let mut ask = Ask::new(CLIENT, &[], 3, &mut random);
+    assert!(scene.tracker.pick(&mut ask).is_none());
+    assert!(scene.tracker.to_check().is_empty() && scene.tracker.to_beat().is_empty());
+    // A session that had been let in before says nothing.
+    assert_eq!(scene.tracker.connected(id, address, 3), None);
+    assert!(!scene.tracker.retry(id, 3));
+    assert_eq!(
+        scene.tracker.mark_circular(&BTreeSet::new(), 4),
+        [(id, Change::Up)]
+    );
+    assert!(
+        scene
+            .tracker
+            .pick(&mut Ask::new(CLIENT, &[], 5, &mut random))
+            .is_some()
+    );
+}
+
+#[test]
 fn two_heartbeats_missed_in_a_row_mark_a_host_failed() {
     let mut scene = Scene::new("leastc", "a");
     let (id, address) = (scene.id("a"), scene.address("a"));

@@ -8,6 +8,7 @@ use super::clerk::Clerk;
 use super::fixture::Prepared;
 use crate::config::verb::{Verb, apply_all};
 use crate::config::{Config, Warning};
+use crate::director::listeners::Resolving;
 use crate::director::renames::Renames;
 use crate::director::{Error, File, Listening, Topic};
 
@@ -42,7 +43,7 @@ impl Clerk {
         if next == before {
             return Ok("nothing has changed: it is so already".to_owned());
         }
-        let prepared = self.put_in_force(next, &Renames::new(verbs, &before))?;
+        let prepared = self.put_in_force(next, &Renames::new(verbs, &before), Resolving::New)?;
         let generation = self.director.generation();
         for verb in verbs {
             let was = verb.replaced(&before);
@@ -60,11 +61,12 @@ impl Clerk {
         &mut self,
         next: Config,
         renames: &Renames,
+        resolving: Resolving,
     ) -> Result<Prepared, String> {
         let now = self.director.config();
         let mut prepared = Prepared::new(&mut self.fixtures, now, &next)?;
         let listening = self.director.listening();
-        let applied = self.director.apply_renamed(next, renames);
+        let applied = self.director.apply_as(next, renames, resolving);
         let unknown = match applied {
             Ok(()) => None,
             // The others serve it, so everything else has to go along.

@@ -9,6 +9,7 @@ use crate::config::verb::Verb;
 use crate::config::{Config, Warning};
 use crate::director::Topic;
 use crate::director::file::{Changed, File};
+use crate::director::listeners::Resolving;
 use crate::director::renames::Renames;
 
 /// What is said where there is nothing to read or write.
@@ -41,7 +42,7 @@ impl Clerk {
         self.reopen_or_complain();
         if self.stored.is_none() {
             log::info!("there is no configuration file to read again");
-            self.director.resolve_again();
+            self.resolve_again();
             return;
         }
         // Everything worth saying is said.
@@ -108,7 +109,7 @@ impl Clerk {
             Ok(Changed::No) => {
                 let told = format!("{} is unchanged", stored.file.path().display());
                 log::info!("{told}");
-                self.director.resolve_again();
+                self.resolve_again();
                 Ok(Reloaded {
                     told: format!("{told}: names are resolved again"),
                     lost: Vec::new(),
@@ -116,6 +117,16 @@ impl Clerk {
             }
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// Resolves all names again; what listens by a name moves with it.
+    fn resolve_again(&mut self) {
+        self.director.resolve_again();
+        let listening = self.director.listening();
+        if let Err(error) = self.director.listen_again() {
+            self.record(Topic::Error, &format!("{error}; all listeners stay"));
+        }
+        self.announce_listeners(&listening);
     }
 
     /// Puts what the file says in force, and says what is lost by it.
@@ -129,7 +140,7 @@ impl Clerk {
         let path = file.path().display().to_string();
         let lost = lost(self.unsaved(), &config);
         let prepared = self
-            .put_in_force(config.clone(), &Renames::default())
+            .put_in_force(config.clone(), &Renames::default(), Resolving::All)
             .map_err(|error| format!("{path}: {error}"))?;
         self.warn(&file, warnings);
         for verb in &lost {

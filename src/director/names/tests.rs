@@ -53,13 +53,19 @@ fn waiting_ends_when_all_have_answered_or_patience_does() {
         "bad" => Err(io::Error::other("no such name")),
         _ => Ok(address(1)),
     }));
-    names.want(strings(&["good", "bad"])).unwrap();
-    names.settle(PATIENCE);
+    let new = names.want(strings(&["good", "bad"])).unwrap();
+    names.settle(&new, PATIENCE);
     assert_eq!(names.answer("good"), Some(Ok(address(1))));
     assert_eq!(names.answer("bad"), Some(Err("no such name".to_owned())));
-    names.want(strings(&["good", "never"])).unwrap();
-    names.settle(Duration::from_millis(20));
+    let new = names.want(strings(&["good", "never"])).unwrap();
+    assert_eq!(new, ["never"]);
+    names.settle(&new, Duration::from_millis(20));
     assert_eq!(names.answer("never"), None);
+    // It has been waited for: nobody else has to.
+    let new = names.want(strings(&["good", "never", "bad"])).unwrap();
+    names.settle(&new, PATIENCE);
+    let new = names.want(strings(&["good", "never"])).unwrap();
+    names.settle(&new, PATIENCE);
     assert_eq!(
         names.answer("bad"),
         None,

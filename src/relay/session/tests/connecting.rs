@@ -171,3 +171,15 @@ fn a_connection_that_the_system_vouches_for_is_not_asked_about_and_the_next_one_
     session.handle_ready(Host, WRITABLE);
     assert_eq!(session.next(), settle(false));
 }
+
+#[test]
+fn a_session_whose_hosts_lead_back_here_waits_for_a_second() {
+    let mut session = picking(TIMEOUTS);
+    session.handle_circle(10);
+    assert_eq!(session.next(), Step::Wait);
+    assert_eq!(session.deadline_ms(), Some(1000));
+    session.handle_deadline(1000);
+    assert_eq!(session.next(), Step::Pick);
+    session.handle_circle(1000);
+    assert_eq!(session.next(), Step::Close(EndReason::NoHost));
+}
