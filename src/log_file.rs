@@ -10,7 +10,7 @@ use txlb::os::rights::{self, Need};
 
 use crate::exit::Exit;
 use crate::folders;
-use crate::logging::{Log, Place, Target};
+use crate::logging::{Log, Place, Target, descriptor};
 use crate::privileges::Identity;
 
 /// The log, as it follows the configuration.
@@ -22,6 +22,8 @@ pub(crate) struct LogFile {
     early: Option<Target>,
     /// It is logged to where it is to be.
     begun: bool,
+    /// In the background: standard output is not the user's.
+    detached: bool,
 }
 
 /// The system's log, if `-l` said that: opened while there is still a way to it.
@@ -39,12 +41,18 @@ pub(crate) fn open_early(fixed: Option<&Path>) -> Result<Option<Target>, Exit> {
 
 impl LogFile {
     /// The log of which `-l` said this, if anything, and what was opened because of it.
-    pub(crate) fn new(log: &Log, fixed: Option<PathBuf>, early: Option<Target>) -> LogFile {
+    pub(crate) fn new(
+        log: &Log,
+        fixed: Option<PathBuf>,
+        early: Option<Target>,
+        detached: bool,
+    ) -> LogFile {
         LogFile {
             log: log.clone(),
             fixed,
             early,
             begun: false,
+            detached,
         }
     }
 
@@ -62,7 +70,10 @@ impl LogFile {
     ) -> Result<(), Exit> {
         let target = match (self.early.take(), owner) {
             (Some(target), _) => Some(target),
-            (None, None) => Some(open(self.place(config)).map_err(|why| cannot_create(&why))?),
+            (None, None) => Some(
+                self.open(self.place(config))
+                    .map_err(|why| cannot_create(&why))?,
+            ),
             (None, Some(owner)) => self.open_as_root(owner)?,
         };
         if let Some(target) = target {
@@ -74,9 +85,14 @@ impl LogFile {
 
     /// Opens the file of `-l`, unless that is for `owner` to do.
     fn open_as_root(&self, owner: &Identity) -> Result<Option<Target>, Exit> {
-        let Some(file) = Place::named(self.fixed.as_deref()).file() else {
+        let place = Place::named(self.fixed.as_deref());
+        let Some(file) = place.file() else {
             return Ok(None);
         };
+        if descriptor(file).is_some() {
+            let opened = self.open(place).map(Some);
+            return opened.map_err(|why| cannot_create(&why));
+        }
         let opened = folders::open_log(file, owner).map_err(|error| {
             cannot_create(&format!("cannot log to {}: {error}", file.display()))
         })?;
@@ -86,16 +102,26 @@ impl LogFile {
     /// Logs where `config` wants it, as whoever txlb is by now, unless it does already.
     pub(crate) fn begin(&mut self, config: &Config) -> Result<(), Exit> {
         if !self.begun {
-            let target = open(self.place(config)).map_err(|why| cannot_create(&why))?;
+            let target = self
+                .open(self.place(config))
+                .map_err(|why| cannot_create(&why))?;
             self.log.switch_from_the_start(target);
             self.begun = true;
         }
         Ok(())
     }
 
+    fn open(&self, place: Place<'_>) -> Result<Target, String> {
+        if self.detached && place.file().and_then(descriptor) == Some(1) {
+            let why = "in the background there is no standard output: name a file, or /dev/stderr";
+            return Err(format!("cannot log to {place}: {why}"));
+        }
+        open(place)
+    }
+
     /// Opens the log that `config` wants. What is returned switches to it.
     fn prepared(&self, config: &Config) -> Result<Finish, String> {
-        let target = open(self.place(config))?;
+        let target = self.open(self.place(config))?;
         let log = self.log.clone();
         Ok(Box::new(move || log.switch(target)))
     }
@@ -115,8 +141,14 @@ impl Fixture for LogFile {
 
     /// Somebody may have moved the file away.
     fn reopen(&mut self, now: &Config) -> Result<(), String> {
-        // It finds its daemon itself; in another root, the way to it would be gone by now.
-        if self.place(now) == Place::Syslog {
+        let stays = match self.place(now) {
+            // It finds its daemon itself; in another root, the way to it would be gone by now.
+            Place::Syslog => true,
+            // Nobody moves a descriptor away, and who gave up rights cannot open it again.
+            Place::File(file) => descriptor(file).is_some(),
+            Place::StandardError => false,
+        };
+        if stays {
             return Ok(());
         }
         let switch = self.prepared(now);

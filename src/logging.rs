@@ -29,7 +29,7 @@ use txlb::relay::SESSION_LOG;
 use entry::Entry;
 use queue::Queue;
 
-pub(crate) use target::{Place, Target};
+pub(crate) use target::{Place, Target, descriptor};
 
 /// How long the last lines are waited for.
 const PATIENCE: Duration = Duration::from_secs(1);

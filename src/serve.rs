@@ -47,7 +47,7 @@ pub(crate) fn run(mut job: Job) -> Result<(), Exit> {
     let supervisor = Supervisor::from_environment();
     let result = open_early(job.log.as_deref()).and_then(|early| {
         let ground = Ground::prepare(&mut job)?;
-        let log_file = LogFile::new(&log, job.log.take(), early);
+        let log_file = LogFile::new(&log, job.log.take(), early, job.footing.detach);
         serve(
             job,
             ground,

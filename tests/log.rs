@@ -4,15 +4,17 @@
 mod support;
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use rustix::process::Signal;
 use support::client::{End, Session, connect, fate, read_all, who};
 use support::config::web;
 use support::host::{Host, Listener, Place, hang_up, reset};
-use support::txlb::{Folder, Txlb, command, text};
+use support::txlb::{Folder, Txlb, command, run, text};
 use support::until;
 
 fn contains(file: &Path, text: &str) -> bool {
@@ -352,4 +354,60 @@ fn control_characters_never_reach_the_log() {
         assert!(!line.contains(is_bad), "{line:?}");
         assert!(line.starts_with("20"), "{line:?}: a line was broken apart");
     }
+}
+
+/// A socket cannot be opened by its name, nor a pipe by who has given up rights.
+#[test]
+fn a_log_on_a_descriptor_stays_there() {
+    let folder = Folder::new();
+    std::os::unix::fs::symlink("/dev/stdout", folder.file("link")).unwrap();
+    let link = folder.file("link");
+    for log in ["/dev/stdout", "/proc/self/fd/1", text(&link)] {
+        let folder = Folder::new();
+        let file = folder.write(
+            "config.xml",
+            web("", "roundr", &["127.0.0.1:9".parse().unwrap()]),
+        );
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let serve = command(&["-f", text(&file), "-l", log]);
+        let theirs = std::os::fd::OwnedFd::from(theirs);
+        let mut txlb = Txlb::spawn_between([Stdio::null(), theirs.into()], serve, folder);
+        let mut lines = BufReader::new(ours).lines();
+        let mut wait_for = |text: &str| {
+            for line in &mut lines {
+                let line = line.unwrap();
+                assert!(!line.contains(" ERROR "), "{line}");
+                if line.contains(text) {
+                    return;
+                }
+            }
+            panic!("{text}: not in the log");
+        };
+        wait_for(" runs as process ");
+        txlb.signal(Signal::USR1);
+        txlb.signal(Signal::HUP);
+        wait_for("is unchanged");
+        txlb.signal(Signal::TERM);
+        assert_eq!(txlb.wait_exit().code(), Some(0));
+    }
+}
+
+/// What is standard output there leads to the first process, which waits for a word.
+#[test]
+fn in_the_background_there_is_no_standard_output() {
+    let folder = Folder::new();
+    let pid_file = folder.file("pid");
+    let refused = run(&[
+        "-D",
+        "-L",
+        "127.0.0.1:0",
+        "-B",
+        "127.0.0.1:9",
+        "-l",
+        "/dev/stdout",
+        "-p",
+        text(&pid_file),
+    ]);
+    assert_eq!(refused.status, Some(73), "{refused:?}");
+    assert!(refused.stderr.contains("no standard output"), "{refused:?}");
 }

@@ -274,3 +274,32 @@ fn a_kill_at_any_moment_leaves_the_old_file_or_the_new_one() {
         "{one} {other} {half_done}"
     );
 }
+
+/// As in a container that was given the file alone.
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "needs root"]
+fn a_file_that_is_a_mount_is_written_in_place_after_its_backup() {
+    let folder = Folder::new();
+    let path = folder.write("lb.xml", "");
+    let outside = folder.write("outside.xml", text(1));
+    let inode = fs::metadata(&outside).unwrap().ino();
+    let child = child_command(&own_program(), "in a mount", &path);
+    let mut mounted = Command::new("unshare");
+    let script = "mount --bind \"$1\" \"$2\" && shift 2 && exec \"$@\"";
+    mounted.args(["-m", "sh", "-c", script, "sh"]);
+    mounted.args([&outside, &path]).arg(child.get_program());
+    mounted.args(child.get_args()).stdout(Stdio::piped());
+    mounted.env(PART, "in a mount").env(PATH, &path);
+    let answer = answer(&mut mounted);
+    assert!(answer.contains("was written in place"), "{answer}");
+    let saved = config::read(&fs::read(&outside).unwrap()).unwrap().config;
+    assert_eq!(saved, parsed(22));
+    assert_eq!(fs::metadata(&outside).unwrap().ino(), inode);
+    let mut others = names(folder.path());
+    others.retain(|it| ![&path, &outside].contains(&it));
+    let [backup] = &others[..] else {
+        panic!("{others:?}")
+    };
+    assert_eq!(fs::read_to_string(backup).unwrap(), text(1));
+}

@@ -1,11 +1,13 @@
 //! Saving a configuration into the file it came from: the old file or the new one
-//! is there at any moment, never a mix, and the old one is kept as a backup.
+//! is there at any moment, never a mix, and the old one is kept as a backup. A file that
+//! is a mount of its own alone is written in place, after the backup.
 //!
 //! What the new text is, `config::edit` says. Not kept are access control lists and
 //! hard links: another name of the file goes on naming the old one.
 
 mod beside;
 mod draft;
+mod in_place;
 
 use std::fmt;
 use std::fs::{self, Metadata};
@@ -41,6 +43,15 @@ pub enum SaveError {
     Unfit(PathBuf, &'static str),
     /// Its text cannot be edited.
     Edit(PathBuf, Box<EditError>),
+    /// It had to be written in place, that failed, and so did restoring it.
+    Torn {
+        /// The file, which is neither the old one nor the new one.
+        path: PathBuf,
+        /// Where the old one is.
+        backup: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
     /// The system refused.
     System {
         /// The file or folder it is about.
@@ -74,6 +85,18 @@ impl fmt::Display for SaveError {
                 path.display()
             ),
             SaveError::Edit(path, error) => write!(f, "{}: {error}", path.display()),
+            SaveError::Torn {
+                path,
+                backup,
+                error,
+            } => write!(
+                f,
+                "{} is a mount of its own, and could be written only in part: {error}; \
+                 'cp {} {}' restores it",
+                path.display(),
+                backup.display(),
+                path.display()
+            ),
             SaveError::System { path, doing, error } => {
                 write!(f, "cannot {doing} {}: {error}", path.display())?;
                 f.write_str(&advice(doing, path, error))?;
@@ -93,7 +116,7 @@ fn advice(doing: &str, path: &Path, error: &io::Error) -> String {
         }
         _ => "",
     };
-    let need = if doing == WRITE {
+    let need = if [WRITE, WRITE_IN_PLACE].contains(&doing) {
         Need::Write
     } else {
         Need::Read
@@ -107,11 +130,14 @@ fn advice(doing: &str, path: &Path, error: &io::Error) -> String {
 /// What is done to the folder.
 const WRITE: &str = "write to";
 
+/// What is done to a file that is a mount.
+const WRITE_IN_PLACE: &str = "write, since it is a mount that nothing can replace, into";
+
 impl std::error::Error for SaveError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             SaveError::Edit(_, error) => Some(error),
-            SaveError::System { error, .. } => Some(error),
+            SaveError::System { error, .. } | SaveError::Torn { error, .. } => Some(error),
             SaveError::Changed(_) | SaveError::Missing(_) | SaveError::Unfit(..) => None,
         }
     }
@@ -158,6 +184,8 @@ impl File {
     }
 }
 
+const WRITTEN_IN_PLACE: &str = "the file is a mount of its own, so it was written in place: a crash \
+                                meanwhile would have left a mix, the backup has what it was";
 const EDITED_AS_IS: &str = "somebody else had changed the file: what does not contradict what is \
                             in force has stayed, the backup has the rest";
 const REPLACED: &str = "somebody else had changed the file, and it could not be edited so: it is \
@@ -221,10 +249,17 @@ impl Target {
         }
         let backup = beside.backup(now).map_err(cannot_write())?;
         old.rename(&backup).map_err(cannot_write())?;
-        if let Err(error) = new.rename(&self.path) {
-            // It is a copy of what is still there.
-            let _ = fs::remove_file(&backup);
-            return Err(system(&self.path, "replace")(error));
+        match new.rename(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                self.write_in_place(text, &backup)?;
+                notes.push(WRITTEN_IN_PLACE.to_owned());
+            }
+            Err(error) => {
+                // It is a copy of what is still there.
+                let _ = fs::remove_file(&backup);
+                return Err(system(&self.path, "replace")(error));
+            }
+            Ok(()) => {}
         }
         // From here on it is saved, whatever happens.
         if let Err(error) = open_folder(folder).and_then(|folder| folder.sync_all()) {
@@ -234,6 +269,23 @@ impl Target {
             notes.push(format!("old backups cannot be removed: {error}"));
         }
         Ok(backup)
+    }
+}
+
+impl Target {
+    /// For a file that is a mount, as in a container: another one cannot take its place.
+    fn write_in_place(&self, text: &[u8], backup: &Path) -> Result<(), SaveError> {
+        in_place::write(&self.path, &self.bytes, text).map_err(|failed| {
+            if failed.restored {
+                let _ = fs::remove_file(backup);
+                return system(&self.path, WRITE_IN_PLACE)(failed.error);
+            }
+            SaveError::Torn {
+                path: self.path.clone(),
+                backup: backup.to_owned(),
+                error: failed.error,
+            }
+        })
     }
 }
 

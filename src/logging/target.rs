@@ -62,12 +62,7 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) fn standard_error() -> Target {
-        let journal = std::env::var("JOURNAL_STREAM");
-        let form = match journal.is_ok_and(|stream| leads_to(&stream, io::stderr())) {
-            true => Form::Journal,
-            false => Form::File,
-        };
-        Target::stream(form, io::stderr())
+        Target::stream(form_of(io::stderr()), io::stderr())
     }
 
     /// Opens it, a file to add to.
@@ -81,8 +76,9 @@ impl Target {
             Place::Syslog => return Syslog::open().map(Target::syslog),
             Place::File(path) => path,
         };
-        if let Some(stream) = standard_stream(path) {
-            return Ok(Target::file(stream?));
+        if let Some(stream) = descriptor(path).and_then(standard_stream) {
+            let stream = stream?;
+            return Ok(Target::stream(form_of(&stream), stream));
         }
         let file = OpenOptions::new()
             .append(true)
@@ -112,19 +108,65 @@ impl Target {
     }
 }
 
-/// The standard output or error, if `path` is a name of it. It is open already: whoever has
-/// given up rights could not open what it leads to.
-fn standard_stream(path: &Path) -> Option<io::Result<File>> {
-    let copied = match path.to_str()? {
-        "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" => {
-            io::stdout().as_fd().try_clone_to_owned()
+/// Links that are followed to find out that a name is one of a descriptor.
+const MOST_LINKS: usize = 8;
+
+/// The descriptor that `path` is a name of, also by way of links: `/dev/stdout`,
+/// `/proc/self/fd/3`. What it leads to is open already, and may be a pipe or a socket, which
+/// nobody could open again, least of all with fewer rights.
+pub(crate) fn descriptor(path: &Path) -> Option<u32> {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let found = descriptor_named(&path);
+        if found.is_some() {
+            return found;
         }
-        "/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2" => {
-            io::stderr().as_fd().try_clone_to_owned()
+        let (folder, name) = (path.parent()?, path.file_name()?);
+        let settled = folder.canonicalize().ok()?.join(name);
+        let found = descriptor_named(&settled);
+        if found.is_some() {
+            return found;
         }
+        // Where the link is not absolute, it is seen from its own folder.
+        path = settled.parent()?.join(settled.read_link().ok()?);
+    }
+    None
+}
+
+/// By its name alone: in another root, there may be no `/dev` and no `/proc`.
+fn descriptor_named(path: &Path) -> Option<u32> {
+    let text = path.to_str()?;
+    let own = format!("/proc/{}/fd/", std::process::id());
+    let folders = ["/dev/fd/", "/proc/self/fd/", "/proc/thread-self/fd/", &own];
+    match text {
+        "/dev/stdout" => Some(1),
+        "/dev/stderr" => Some(2),
+        _ => {
+            let number = folders
+                .iter()
+                .find_map(|folder| text.strip_prefix(folder))?;
+            number.parse().ok()
+        }
+    }
+}
+
+/// A copy of the standard output or error.
+fn standard_stream(descriptor: u32) -> Option<io::Result<File>> {
+    let copied = match descriptor {
+        1 => io::stdout().as_fd().try_clone_to_owned(),
+        2 => io::stderr().as_fd().try_clone_to_owned(),
         _ => return None,
     };
     Some(copied.map(File::from))
+}
+
+/// How lines are written to a stream that was there before: the journal has dates of its own.
+fn form_of(stream: impl AsFd) -> Form {
+    let journal = std::env::var("JOURNAL_STREAM");
+    match journal.is_ok_and(|journal| leads_to(&journal, stream)) {
+        true => Form::Journal,
+        false => Form::File,
+    }
 }
 
 /// Whether `stream`, as `JOURNAL_STREAM` has it, is this file: its device and inode. The

@@ -235,3 +235,34 @@ fn a_pipe_without_a_reader_is_not_waited_for() {
     std::fs::remove_file(&path).unwrap();
     assert!(opened.is_err());
 }
+
+#[test]
+fn names_of_descriptors_are_known_also_through_links() {
+    use super::target::descriptor;
+    let folder = std::env::temp_dir().join(format!("txlb-links-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let link = |name: &str, to: &str| {
+        let path = folder.join(name);
+        std::os::unix::fs::symlink(to, &path).unwrap();
+        path
+    };
+    let (stdout, again) = (link("stdout", "/dev/stdout"), link("again", "stdout"));
+    let (file, round) = (link("file", "/etc/passwd"), link("round", "round"));
+    let found = [&stdout, &again, &file, &round].map(|path| descriptor(path));
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(found, [Some(1), Some(1), None, None]);
+    for (name, number) in [
+        ("/dev/stderr", 2),
+        ("/proc/self/fd/1", 1),
+        ("/dev/fd/63", 63),
+    ] {
+        assert_eq!(
+            descriptor(std::path::Path::new(name)),
+            Some(number),
+            "{name}"
+        );
+    }
+    for name in ["/dev/null", "/dev/fd", "stdout", "/dev/fd/x"] {
+        assert_eq!(descriptor(std::path::Path::new(name)), None, "{name}");
+    }
+}

@@ -12,6 +12,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, listen, socket};
@@ -21,6 +23,12 @@ use crate::os::rights::{self, Need};
 
 /// Clients that may wait to be let in.
 const BACKLOG: i32 = 128;
+
+/// How often a folder is tried that somebody has locked: making a socket takes no time.
+const TRIES: usize = 50;
+
+/// Between two of these: a second in all.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The file of a socket that listens; it is removed in the end, if it is still there.
 #[derive(Debug)]
@@ -44,10 +52,7 @@ impl SocketFile {
         // Nobody else looks, and makes one, at the same time. Some systems lock no
         // folders: there two that start in the same moment may not notice.
         let folder = open_folder(folder(path))?;
-        if let Err(TryLockError::WouldBlock) = folder.try_lock() {
-            let message = "another process is making one there just now";
-            return Err(io::Error::new(ErrorKind::ResourceBusy, message));
-        }
+        lock(&folder)?;
         expect_nobody(path)?;
         let new = name_beside(path);
         let folder = self::folder(path);
@@ -94,6 +99,19 @@ fn id(metadata: &Metadata) -> (u64, u64) {
 fn folder(path: &Path) -> &Path {
     let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
     folder.unwrap_or(Path::new("."))
+}
+
+/// Waits for others that make sockets in the same folder, as when several txlb start at
+/// once. A folder that the system does not lock is as good as locked.
+fn lock(folder: &File) -> io::Result<()> {
+    for _ in 0..TRIES {
+        match folder.try_lock() {
+            Err(TryLockError::WouldBlock) => thread::park_timeout(PAUSE),
+            _ => return Ok(()),
+        }
+    }
+    let message = "another process has kept a lock on the folder for a second";
+    Err(io::Error::new(ErrorKind::ResourceBusy, message))
 }
 
 fn open_folder(folder: &Path) -> io::Result<File> {
@@ -194,4 +212,27 @@ fn unconnected() -> Result<OwnedFd, Errno> {
     let descriptor = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
     fcntl_setfd(&descriptor, FdFlags::CLOEXEC)?;
     Ok(descriptor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_start_together_in_one_folder_wait_for_each_other() {
+        let name = format!("txlb-sockets-{}", process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir(&folder).unwrap();
+        let failed: Vec<_> = thread::scope(|scope| {
+            let start = |number: u32| {
+                let path = folder.join(number.to_string());
+                scope.spawn(move || SocketFile::listen(&path).map(drop))
+            };
+            let all: Vec<_> = (0..16).map(start).collect();
+            let ends = all.into_iter().map(|it| it.join().unwrap());
+            ends.filter_map(Result::err).collect()
+        });
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(failed.is_empty(), "{failed:?}");
+    }
 }
