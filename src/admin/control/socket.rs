@@ -226,7 +226,7 @@ mod tests {
         let failed: Vec<_> = thread::scope(|scope| {
             let start = |number: u32| {
                 let path = folder.join(number.to_string());
-                scope.spawn(move || SocketFile::listen(&path).map(drop))
+                scope.spawn(move || SocketFile::listen(&path, 0o660).map(drop))
             };
             let all: Vec<_> = (0..16).map(start).collect();
             let ends = all.into_iter().map(|it| it.join().unwrap());
