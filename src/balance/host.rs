@@ -194,6 +194,10 @@ impl Member {
         self.position.is_some() && self.state == HostState::Up && self.weight > 0
     }
 
+    pub(super) fn is_silent(&self) -> bool {
+        self.health == Health::Failed(Failure::TimedOut)
+    }
+
     pub(super) fn has_failed(&self) -> bool {
         matches!(self.health, Health::Failed(_))
     }

@@ -344,6 +344,11 @@ impl Tracker {
         self.in_service(|member| !member.has_failed())
     }
 
+    /// Whether a host has failed by saying nothing: asking it again takes long.
+    pub fn is_silent(&self, id: HostId) -> bool {
+        self.hosts.get(id).is_some_and(Member::is_silent)
+    }
+
     fn in_service(&self, and: impl Fn(&Member) -> bool) -> Vec<(HostId, SocketAddr)> {
         let members = self
             .hosts

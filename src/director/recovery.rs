@@ -14,7 +14,9 @@ use std::time::Duration;
 use super::alarm::Alarm;
 use crate::balance::HostId;
 use crate::config::{Chore, Manager};
-use crate::relay::{Bell, Clock, Group, Prober, TimeoutsMs, Verdict, announce};
+use crate::relay::{
+    Bell, Clock, Group, Probe, Prober, TimeoutsMs, Urgency, Verdict, announce, probe_timeout_ms,
+};
 
 /// What the thread is called.
 const THREAD: &str = "recovery";
@@ -119,16 +121,6 @@ enum Purpose {
     Beat,
 }
 
-impl Purpose {
-    /// How many connects in a row it takes.
-    fn tries(self) -> u32 {
-        match self {
-            Purpose::Check => CHECK_TRIES,
-            Purpose::Beat => 1,
-        }
-    }
-}
-
 /// What a probe is for.
 struct Errand {
     group: Arc<Group>,
@@ -154,10 +146,9 @@ impl Rounds {
     fn run(&mut self) {
         let clock = self.clock.clone();
         while let Some(errands) = self.plan() {
-            for (errand, address, timeouts) in errands {
-                self.under_way.insert(subject(&errand, address));
-                let tries = errand.purpose.tries();
-                self.prober.begin(errand, address, tries, timeouts);
+            for probe in errands {
+                self.under_way.insert(subject(&probe.key, probe.address));
+                self.prober.begin(probe);
             }
             match self
                 .prober
@@ -172,7 +163,7 @@ impl Rounds {
     }
 
     /// Who is to be probed now; `None` once it is all over.
-    fn plan(&mut self) -> Option<Vec<(Errand, SocketAddr, TimeoutsMs)>> {
+    fn plan(&mut self) -> Option<Vec<Probe<Errand>>> {
         let now_ms = self.clock.now_ms();
         let shared = Arc::clone(&self.shared);
         let shared = lock(&shared);
@@ -183,37 +174,49 @@ impl Rounds {
         let mut errands = Vec::new();
         for watched in groups {
             let tracker = watched.group.tracker();
-            let desperate = aggressive && watched.enabled && tracker.all_failed();
+            let desperate = watched.enabled && (check || aggressive) && tracker.all_failed();
             if check || desperate {
-                let hosts = tracker.to_check();
-                errands.extend(self.errands(watched, hosts, Purpose::Check));
+                let checks = self.errands(watched, tracker.to_check(), Purpose::Check, CHECK_TRIES);
+                let urgency = |host| match (desperate, tracker.is_silent(host)) {
+                    (false, _) => Urgency::Routine,
+                    (true, false) => Urgency::Urgent,
+                    (true, true) => Urgency::UrgentButSilent,
+                };
+                errands.extend(checks.map(|probe| Probe {
+                    urgency: urgency(probe.key.host),
+                    ..probe
+                }));
             }
             if beat {
                 let hosts = tracker.to_beat();
-                errands.extend(self.errands(watched, hosts, Purpose::Beat));
+                errands.extend(self.errands(watched, hosts, Purpose::Beat, 1));
             }
         }
         (!shared.over).then_some(errands)
     }
 
-    fn errands(
-        &self,
-        watched: &WatchedGroup,
+    fn errands<'a>(
+        &'a self,
+        watched: &'a WatchedGroup,
         hosts: Vec<(HostId, SocketAddr)>,
         purpose: Purpose,
-    ) -> Vec<(Errand, SocketAddr, TimeoutsMs)> {
+        tries: u32,
+    ) -> impl Iterator<Item = Probe<Errand>> + 'a {
         hosts
             .into_iter()
-            .map(|(host, address)| {
-                let errand = Errand {
+            .map(move |(host, address)| Probe {
+                key: Errand {
                     group: Arc::clone(&watched.group),
                     host,
                     purpose,
-                };
-                (errand, address, watched.timeouts)
+                },
+                group: number(&watched.group),
+                urgency: Urgency::Routine,
+                address,
+                tries,
+                timeout_ms: probe_timeout_ms(watched.timeouts),
             })
-            .filter(|(errand, address, _)| !self.under_way.contains(&subject(errand, *address)))
-            .collect()
+            .filter(|probe| !self.under_way.contains(&subject(&probe.key, probe.address)))
     }
 
     fn conclude(&mut self, verdict: Verdict<Errand>) {
@@ -246,7 +249,11 @@ impl Rounds {
 
 /// A group stays where it is for as long as anybody holds it, and an errand does.
 fn subject(errand: &Errand, address: SocketAddr) -> Subject {
-    (Arc::as_ptr(&errand.group) as usize, errand.host, address)
+    (number(&errand.group), errand.host, address)
+}
+
+fn number(group: &Arc<Group>) -> usize {
+    Arc::as_ptr(group) as usize
 }
 
 /// When something was done last that is done at intervals.

@@ -57,7 +57,7 @@ pub use news::{Event, HostName, SessionEnd};
 pub(crate) use news::{Hearing, News};
 pub use origins::Origins;
 pub(crate) use plan::{Group, Plan, Service, Tally};
-pub(crate) use probe::{Bell, Prober, Verdict};
+pub(crate) use probe::{Bell, Probe, Prober, Urgency, Verdict, probe_timeout_ms};
 pub(crate) use shared::Shared;
 pub use tcplog::TARGET as SESSION_LOG;
 pub(crate) use timeouts::TimeoutsMs;

@@ -3,7 +3,7 @@
 //! Its own little event loop, away from the workers'. Which hosts are probed,
 //! when, and what follows is the director's business.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +21,10 @@ use crate::balance::Failure;
 /// system lets them: Linux gives up after about two minutes by itself.
 const LONGEST_TRY_MS: u64 = 180_000;
 
+/// How long a probe may have its place while a group that no host serves waits for one and
+/// has none: enough for the system to ask a second time, after 1 s.
+const GIVE_WAY_MS: u64 = 1_100;
+
 const BELL: Token = Token(usize::MAX);
 
 /// Probes under way; `K` is what the caller knows a host by.
@@ -29,8 +33,11 @@ pub(crate) struct Prober<K> {
     events: Events,
     bell: Bell,
     limit: usize,
-    waiting: VecDeque<Probe<K>>,
+    /// By urgency.
+    waiting: [Lanes<K>; 3],
     under_way: HashMap<usize, Try<K>>,
+    /// How many are under way, by urgency.
+    held: [usize; 3],
     next_token: usize,
 }
 
@@ -45,22 +52,94 @@ impl Bell {
     }
 }
 
+/// How much depends on a probe. The first are begun first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// No host serves the group, and this one said no when it was asked last.
+    Urgent,
+    /// No host serves the group, but this one was silent when it was asked last.
+    UrgentButSilent,
+    /// Anything else.
+    Routine,
+}
+
+impl Urgency {
+    const ALL: [Urgency; 3] = [Urgency::Urgent, Urgency::UrgentButSilent, Urgency::Routine];
+}
+
+/// Probes that wait. Groups take turns, so that one with many silent hosts delays no other.
+#[derive(Debug)]
+struct Lanes<K> {
+    /// The groups that have any, by whose turn it is.
+    turns: VecDeque<usize>,
+    probes: HashMap<usize, VecDeque<Probe<K>>>,
+}
+
+impl<K> Lanes<K> {
+    fn push(&mut self, probe: Probe<K>) {
+        let lane = self.probes.entry(probe.group).or_default();
+        if lane.is_empty() {
+            self.turns.push_back(probe.group);
+        }
+        lane.push_back(probe);
+    }
+
+    fn pop(&mut self) -> Option<Probe<K>> {
+        let group = self.turns.pop_front()?;
+        let lane = self.probes.get_mut(&group)?;
+        let probe = lane.pop_front();
+        if lane.is_empty() {
+            self.probes.remove(&group);
+        } else {
+            self.turns.push_back(group);
+        }
+        probe
+    }
+
+    /// Gives a group of which nothing is under way the next turn, if there is one.
+    fn prefer_without(&mut self, under_way: &HashSet<usize>) -> bool {
+        let place = self.turns.iter().position(|it| !under_way.contains(it));
+        if let Some(group) = place.and_then(|place| self.turns.remove(place)) {
+            self.turns.push_front(group);
+        }
+        place.is_some()
+    }
+}
+
+impl<K> Default for Lanes<K> {
+    fn default() -> Self {
+        Lanes {
+            turns: VecDeque::new(),
+            probes: HashMap::new(),
+        }
+    }
+}
+
 /// A host that is to be connected to.
 #[derive(Debug)]
-struct Probe<K> {
-    key: K,
-    address: SocketAddr,
+pub(crate) struct Probe<K> {
+    pub(crate) key: K,
+    /// A number for its group.
+    pub(crate) group: usize,
+    pub(crate) urgency: Urgency,
+    pub(crate) address: SocketAddr,
     /// Connects that must still succeed, one after the other.
-    tries: u32,
+    pub(crate) tries: u32,
     /// How long each may take.
-    timeout_ms: u64,
+    pub(crate) timeout_ms: u64,
 }
 
 #[derive(Debug)]
 struct Try<K> {
     probe: Probe<K>,
     socket: TcpStream,
-    until_ms: u64,
+    since_ms: u64,
+}
+
+impl<K> Try<K> {
+    fn until_ms(&self) -> u64 {
+        self.since_ms.saturating_add(self.probe.timeout_ms)
+    }
 }
 
 /// What became of a probe.
@@ -68,7 +147,7 @@ struct Try<K> {
 pub(crate) struct Verdict<K> {
     pub(crate) key: K,
     pub(crate) address: SocketAddr,
-    /// `None` if this machine could not even try.
+    /// `None` if this machine could not even try, or others had to be tried before.
     pub(crate) result: Option<Result<(), Failure>>,
 }
 
@@ -85,8 +164,9 @@ impl<K> Prober<K> {
             events: Events::with_capacity(256),
             bell,
             limit: limit.max(1),
-            waiting: VecDeque::new(),
+            waiting: Default::default(),
             under_way: HashMap::new(),
+            held: [0; 3],
             next_token: 0,
         })
     }
@@ -96,26 +176,17 @@ impl<K> Prober<K> {
         self.bell.clone()
     }
 
-    /// Probes a host: `tries` connects that must all succeed; the first that
-    /// does not ends it. Each may take as long as a session's, by whose `timeouts` the
-    /// host fails.
-    pub(crate) fn begin(&mut self, key: K, address: SocketAddr, tries: u32, timeouts: TimeoutsMs) {
-        let timeout_ms = match timeouts.connect {
-            0 => LONGEST_TRY_MS,
-            timeout_ms => timeout_ms,
-        };
-        self.waiting.push_back(Probe {
-            key,
-            address,
-            tries,
-            timeout_ms,
-        });
+    /// Probes a host: as many connects as `tries` says must all succeed; the first that
+    /// does not ends it.
+    pub(crate) fn begin(&mut self, probe: Probe<K>) {
+        self.waiting[probe.urgency as usize].push(probe);
     }
 
     /// Whether nothing is under way.
     #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.under_way.is_empty()
+        let waiting = self.waiting.iter().any(|lanes| !lanes.turns.is_empty());
+        !waiting && self.under_way.is_empty()
     }
 
     /// Waits for `timeout`, news of a probe, or the bell; `now_ms` is asked
@@ -144,7 +215,7 @@ impl<K> Prober<K> {
         let late: Vec<usize> = self
             .under_way
             .iter()
-            .filter(|(_, attempt)| attempt.until_ms <= now_ms)
+            .filter(|(_, attempt)| attempt.until_ms() <= now_ms)
             .map(|(&token, _)| token)
             .collect();
         for token in late {
@@ -154,22 +225,78 @@ impl<K> Prober<K> {
     }
 
     fn patience(&self, timeout: Duration, now_ms: u64) -> Duration {
-        let first_ms = self
-            .under_way
-            .values()
-            .map(|attempt| attempt.until_ms)
-            .min();
+        let first_ms = self.under_way.values().map(Try::until_ms).min();
         first_ms.map_or(timeout, |first_ms| {
             timeout.min(Duration::from_millis(first_ms.saturating_sub(now_ms)))
         })
     }
 
     fn start_waiting(&mut self, now_ms: u64, verdicts: &mut Vec<Verdict<K>>) {
-        while self.under_way.len() < self.limit
-            && let Some(probe) = self.waiting.pop_front()
-        {
-            self.start(probe, now_ms, verdicts);
+        for urgency in Urgency::ALL {
+            while self.has_room(urgency)
+                && let Some(probe) = self.waiting[urgency as usize].pop()
+            {
+                self.start(probe, now_ms, verdicts);
+            }
         }
+        for urgency in [Urgency::Urgent, Urgency::UrgentButSilent] {
+            self.make_room(urgency, now_ms, verdicts);
+        }
+    }
+
+    /// Whether one more may be begun. An eighth of the places is for hosts that are urgent
+    /// and not known to be silent, and of the others no kind has more than three quarters.
+    fn has_room(&self, urgency: Urgency) -> bool {
+        let all = self.under_way.len();
+        if urgency == Urgency::Urgent {
+            return all < self.limit;
+        }
+        let others = all - self.held[Urgency::Urgent as usize];
+        let quick_share = self.limit.div_ceil(8).min(self.limit - 1);
+        let kind_share = self.limit - self.limit / 4;
+        all < self.limit
+            && others < self.limit - quick_share
+            && self.held[urgency as usize] < kind_share
+    }
+
+    /// Has probes that have taken long give their places to groups that no host serves,
+    /// and of which nothing is under way.
+    fn make_room(&mut self, urgency: Urgency, now_ms: u64, verdicts: &mut Vec<Verdict<K>>) {
+        if self.waiting[urgency as usize].turns.is_empty() {
+            return;
+        }
+        let long = |attempt: &Try<K>| now_ms.saturating_sub(attempt.since_ms) >= GIVE_WAY_MS;
+        let mut old: Vec<(u64, usize)> = self
+            .under_way
+            .iter()
+            .filter(|(_, attempt)| long(attempt) && attempt.probe.urgency != Urgency::Urgent)
+            .map(|(token, attempt)| (attempt.since_ms, *token))
+            .collect();
+        old.sort_unstable_by(|a, b| b.cmp(a));
+        let groups = self.under_way.values().map(|attempt| attempt.probe.group);
+        let mut served: HashSet<usize> = groups.collect();
+        while !old.is_empty() && self.waiting[urgency as usize].prefer_without(&served) {
+            let Some(token) = old.pop().map(|(_, token)| token) else {
+                return;
+            };
+            let evicted = self.take(token).map(|attempt| attempt.probe.over(None));
+            verdicts.extend(evicted);
+            if let Some(probe) = self.waiting[urgency as usize].pop() {
+                served.insert(probe.group);
+                self.start(probe, now_ms, verdicts);
+            }
+        }
+    }
+
+    fn put(&mut self, token: usize, attempt: Try<K>) {
+        self.held[attempt.probe.urgency as usize] += 1;
+        self.under_way.insert(token, attempt);
+    }
+
+    fn take(&mut self, token: usize) -> Option<Try<K>> {
+        let attempt = self.under_way.remove(&token)?;
+        self.held[attempt.probe.urgency as usize] -= 1;
+        Some(attempt)
     }
 
     fn start(&mut self, probe: Probe<K>, now_ms: u64, verdicts: &mut Vec<Verdict<K>>) {
@@ -183,27 +310,24 @@ impl<K> Prober<K> {
         });
         match socket {
             Ok(socket) => {
-                let until_ms = now_ms.saturating_add(probe.timeout_ms);
-                self.under_way.insert(
-                    token,
-                    Try {
-                        probe,
-                        socket,
-                        until_ms,
-                    },
-                );
+                let attempt = Try {
+                    probe,
+                    socket,
+                    since_ms: now_ms,
+                };
+                self.put(token, attempt);
             }
             Err(error) => verdicts.push(probe.failed(blame(&error))),
         }
     }
 
     fn look_at(&mut self, token: usize, now_ms: u64, verdicts: &mut Vec<Verdict<K>>) {
-        let Some(attempt) = self.under_way.remove(&token) else {
+        let Some(attempt) = self.take(token) else {
             return;
         };
         match progress(&attempt.socket) {
-            Progress::Pending if attempt.until_ms > now_ms => {
-                self.under_way.insert(token, attempt);
+            Progress::Pending if attempt.until_ms() > now_ms => {
+                self.put(token, attempt);
             }
             Progress::Pending => {
                 verdicts.push(attempt.probe.failed(Blame::Host(Failure::TimedOut)));
@@ -222,6 +346,15 @@ impl<K> Prober<K> {
             Progress::Connected => verdicts.push(attempt.probe.over(Some(Ok(())))),
             Progress::Failed(blame) => verdicts.push(attempt.probe.failed(blame)),
         }
+    }
+}
+
+/// How long a host may take to accept a probe: as long as a session's connect, by whose
+/// timeout the host fails.
+pub(crate) fn probe_timeout_ms(timeouts: TimeoutsMs) -> u64 {
+    match timeouts.connect {
+        0 => LONGEST_TRY_MS,
+        timeout_ms => timeout_ms,
     }
 }
 
@@ -261,11 +394,104 @@ mod tests {
         all
     }
 
-    const TIMEOUTS: TimeoutsMs = TimeoutsMs {
-        connect: 500,
-        idle: 0,
-        half_closed: 0,
-    };
+    const LONG: Duration = Duration::from_secs(10);
+
+    fn probe(key: &'static str, address: SocketAddr, tries: u32) -> Probe<&'static str> {
+        Probe {
+            key,
+            group: 0,
+            urgency: Urgency::Routine,
+            address,
+            tries,
+            timeout_ms: 5_000,
+        }
+    }
+
+    /// Silent hosts of many groups have all places; the first answer after `now_ms`.
+    fn beside_silent_hosts(
+        silent_are: Urgency,
+        urgent: Urgency,
+        (now_ms, patience): (u64, Duration),
+    ) -> Vec<&'static str> {
+        let (silent, _full) = silent_host();
+        let host = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut prober = Prober::new(4).unwrap();
+        for group in 0..40 {
+            prober.begin(Probe {
+                group: group / 4,
+                urgency: silent_are,
+                ..probe("silent", silent.local_addr().unwrap(), 1)
+            });
+        }
+        assert!(prober.wait(Duration::ZERO, || 0).unwrap().is_empty());
+        prober.begin(Probe {
+            group: 99,
+            urgency: urgent,
+            ..probe("alive", host.local_addr().unwrap(), 4)
+        });
+        let mut answered = Vec::new();
+        while !answered.contains(&"alive") && answered.len() < 40 {
+            let verdicts = prober.wait(patience, || now_ms).unwrap();
+            // Waits may end without news.
+            if patience.is_zero() {
+                assert!(verdicts.is_empty());
+                break;
+            }
+            answered.extend(verdicts.iter().map(|verdict| verdict.key));
+            assert!(prober.under_way.len() <= 4);
+            let held: usize = prober.held.iter().sum();
+            assert_eq!(held, prober.under_way.len());
+        }
+        answered
+    }
+
+    #[test]
+    fn who_has_no_host_left_is_tried_at_once_whoever_else_is_silent() {
+        for others in [Urgency::UrgentButSilent, Urgency::Routine] {
+            let answered = beside_silent_hosts(others, Urgency::Urgent, (0, LONG));
+            assert_eq!(answered, ["alive"], "{others:?}");
+        }
+    }
+
+    #[test]
+    fn who_is_silent_gives_way_to_a_group_that_has_no_place() {
+        let late = beside_silent_hosts(
+            Urgency::Routine,
+            Urgency::UrgentButSilent,
+            (GIVE_WAY_MS, LONG),
+        );
+        assert_eq!(late, ["silent", "alive"]);
+        let soon = beside_silent_hosts(
+            Urgency::UrgentButSilent,
+            Urgency::UrgentButSilent,
+            (GIVE_WAY_MS - 1, Duration::ZERO),
+        );
+        assert!(soon.is_empty());
+    }
+
+    #[test]
+    fn groups_take_turns() {
+        let mut lanes = Lanes::default();
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        for (key, group) in [
+            ("a1", 1),
+            ("a2", 1),
+            ("a3", 1),
+            ("b1", 2),
+            ("c1", 3),
+            ("b2", 2),
+        ] {
+            lanes.push(Probe {
+                group,
+                ..probe(key, address, 1)
+            });
+        }
+        let order: Vec<_> = std::iter::from_fn(|| lanes.pop())
+            .map(|it| it.key)
+            .collect();
+        assert_eq!(order, ["a1", "b1", "c1", "a2", "b2", "a3"]);
+        assert!(lanes.probes.is_empty());
+    }
 
     fn real_clock() -> impl Fn() -> u64 {
         let clock = Clock::start();
@@ -277,7 +503,7 @@ mod tests {
         let host = TcpListener::bind("127.0.0.1:0").unwrap();
         host.set_nonblocking(true).unwrap();
         let mut prober = Prober::new(8).unwrap();
-        prober.begin("alive", host.local_addr().unwrap(), 4, TIMEOUTS);
+        prober.begin(probe("alive", host.local_addr().unwrap(), 4));
         let verdicts = verdicts(&mut prober, real_clock());
         assert!(matches!(
             verdicts[..],
@@ -297,7 +523,7 @@ mod tests {
             .local_addr()
             .unwrap();
         let mut prober = Prober::new(8).unwrap();
-        prober.begin("dead", closed, 4, TIMEOUTS);
+        prober.begin(probe("dead", closed, 4));
         let verdicts = verdicts(&mut prober, real_clock());
         assert!(matches!(
             verdicts[..],
@@ -313,8 +539,8 @@ mod tests {
         let (silent, _full) = silent_host();
         let host = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut prober = Prober::new(8).unwrap();
-        prober.begin("silent", silent.local_addr().unwrap(), 1, TIMEOUTS);
-        prober.begin("alive", host.local_addr().unwrap(), 1, TIMEOUTS);
+        prober.begin(probe("silent", silent.local_addr().unwrap(), 1));
+        prober.begin(probe("alive", host.local_addr().unwrap(), 1));
         let first = loop {
             let verdicts = prober.wait(Duration::from_secs(10), || 0).unwrap();
             if !verdicts.is_empty() {
@@ -322,9 +548,7 @@ mod tests {
             }
         };
         assert!(matches!(first[..], [Verdict { key: "alive", .. }]));
-        let late = prober
-            .wait(Duration::from_secs(10), || TIMEOUTS.connect)
-            .unwrap();
+        let late = prober.wait(Duration::from_secs(10), || 5_000).unwrap();
         assert!(matches!(
             late[..],
             [Verdict {
@@ -340,7 +564,7 @@ mod tests {
         let host = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut prober = Prober::new(2).unwrap();
         for _ in 0..9 {
-            prober.begin("alive", host.local_addr().unwrap(), 2, TIMEOUTS);
+            prober.begin(probe("alive", host.local_addr().unwrap(), 2));
         }
         assert_eq!(verdicts(&mut prober, real_clock()).len(), 9);
     }
