@@ -57,7 +57,7 @@ pub(crate) fn launch() -> Result<(), Exit> {
 }
 
 /// The file that is running, also if another has taken its place by now.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let this = PathBuf::from("/proc/self/exe");
     match std::env::current_exe() {
         // By its own name, which is the daemon's in lists of processes, if it still has it.

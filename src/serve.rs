@@ -4,6 +4,8 @@
 //! stands on is `ground`'s business, how the log follows the configuration `log_file`'s.
 
 use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -12,16 +14,18 @@ use txlb::director::{
     Desk, DeskThread, Director, Error, FileError, Notice as DirectorEvent, Options, Signal, Status,
     processors,
 };
-use txlb::os::descriptors;
 use txlb::os::inherited::{Inherited, inherited};
+use txlb::os::{descriptors, memory};
 
 use crate::cli::{DEFAULT_FILE, Job, Source};
+use crate::daemon::program;
 use crate::demo::Demo;
 use crate::ending::Ending;
 use crate::exit::Exit;
 use crate::ground::Ground;
 use crate::log_file::{LogFile, open_early};
 use crate::logging::Log;
+use crate::output;
 use crate::supervisor::Supervisor;
 
 /// How long the director may take to stop after a TERM: the 5 s that sessions have left,
@@ -38,6 +42,7 @@ enum Event {
 /// Until all privileges are given up there is but one thread: on Linux they are each
 /// thread's own.
 pub(crate) fn run(mut job: Job) -> Result<(), Exit> {
+    spare_address_space();
     let ending = Ending::prepare().map_err(|error| Exit::other(&error))?;
     let inherited =
         inherited().map_err(|error| Exit::new(Exit::CANNOT_BIND, &format!("txlb: {error}")))?;
@@ -174,6 +179,27 @@ fn next_event(events: &Receiver<Event>, deadline: Option<Instant>) -> Option<Eve
         }
         None => events.recv().ok(),
     }
+}
+
+/// Where address space is limited, starts the program again with one heap for all threads.
+/// The GNU library gives each thread one of its own, of 64 MiB of addresses: a dozen of them
+/// leave nothing for what cannot do without.
+fn spare_address_space() {
+    const HEAPS: &str = "MALLOC_ARENA_MAX";
+    let is_gnu = cfg!(all(target_os = "linux", target_env = "gnu"));
+    if !is_gnu || memory::address_space().is_none() || std::env::var_os(HEAPS).is_some() {
+        return;
+    }
+    let mut arguments = std::env::args_os();
+    let error = Command::new(program())
+        .arg0(arguments.next().unwrap_or_default())
+        .args(arguments)
+        .env(HEAPS, "1")
+        .exec();
+    // It goes without, as it did before.
+    let _ = output::note(&format!(
+        "txlb: address space is limited, and the program cannot be started again to save some: {error}"
+    ));
 }
 
 /// Lets this process have as many descriptors as it may; returns how many it

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use self::places::Places;
 use self::socket::SocketFile;
 use super::answers::Answers;
-use super::watch::{Porter, Watch, spawn};
+use super::watch::{Porter, Watch, serve};
 use crate::config::Config;
 use crate::director::{By, Desk, Finish, Fixture, Origins};
 use crate::os::peer::{Peer, peer};
@@ -298,10 +298,14 @@ impl Hall {
         };
         log::debug!("control: {by} comes");
         let hall = Arc::clone(self);
-        spawn("control-client", move || {
+        serve("control-client", stream, move |stream| {
             if let Err(error) = talk::talk(&stream, &by, &place, &hall) {
                 log::debug!("control: {by} is lost: {error}");
             }
+        })
+        .map_err(|(stream, error)| {
+            let _ = talk::refuse(&stream, &error.to_string());
+            error
         })
     }
 
@@ -312,12 +316,13 @@ impl Hall {
             return Ok(());
         };
         let hall = Arc::clone(self);
-        spawn("amp-client", move || {
+        serve("amp-client", stream, move |stream| {
             let _place = place;
             if let Err(error) = talk::talk_amp(&stream, &by, &hall) {
                 log::debug!("amp: {by} is lost: {error}");
             }
         })
+        .map_err(|(_, error)| error)
     }
 }
 

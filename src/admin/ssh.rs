@@ -34,7 +34,7 @@ use super::handshakes::Cost;
 use super::hinge::{Door, Hinge, lock, shut};
 use super::listeners::DoorError;
 use super::seats::{Seats, Socket};
-use super::watch::{Bell, Porter};
+use super::watch::{Bell, Porter, has_room};
 use crate::config::Config;
 use crate::director::{Desk, Fixture};
 
@@ -197,6 +197,8 @@ impl Doorway {
     }
 
     fn seat(&self, client: Client) -> io::Result<()> {
+        // Without it the client is cut, and the log says why.
+        has_room()?;
         let peer = client.peer;
         client.stream.set_nodelay(true)?;
         let stream = Arc::new(self.tokio(client.stream)?);

@@ -10,16 +10,23 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 #[cfg(any(feature = "web", feature = "ssh"))]
 use std::sync::Weak;
+use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::os::memory;
 
 /// How long accepting rests after the system had no descriptor for a client.
 const REST: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 100_000_000,
 };
+
+/// The stack of a thread that serves a client. It is address space, of which there may be
+/// little; a login with the costliest hash, in a build without optimization, needs a third.
+pub(super) const STACK: usize = 512 * 1024;
 
 /// That is said once in this time, however often it happens.
 const QUIET: Duration = Duration::from_secs(1);
@@ -120,12 +127,53 @@ impl Bell {
 ///
 /// # Errors
 /// The system's, if it has none.
+#[cfg(feature = "ssh")]
 pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     begin_thread(name, work).map(drop)
 }
 
+/// Starts a thread for a client.
+///
+/// # Errors
+/// The system has no thread or no memory for it: then the client is given back, to be told.
+/// Never `WouldBlock`, which says that no client waits.
+pub(super) fn serve<T: Send + 'static>(
+    name: &str,
+    client: T,
+    work: impl FnOnce(T) + Send + 'static,
+) -> Result<(), (T, io::Error)> {
+    let (hand, handed) = sync_channel(1);
+    let begun = has_room().and_then(|()| {
+        begin_thread(name, move || {
+            if let Ok(client) = handed.recv() {
+                work(client);
+            }
+        })
+    });
+    match begun {
+        // Its thread waits for it.
+        Ok(_) => Ok(drop(hand.send(client))),
+        Err(error) => Err((client, error)),
+    }
+}
+
+/// Whether there is memory for another client.
+///
+/// # Errors
+/// There is not.
+pub(super) fn has_room() -> io::Result<()> {
+    match memory::is_short() {
+        true => Err(io::Error::other(
+            "the address space is nearly used up (ulimit -v)",
+        )),
+        false => Ok(()),
+    }
+}
+
 fn begin_thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name(name.to_owned()).spawn(work)
+    let builder = thread::Builder::new().name(name.to_owned());
+    let begun = builder.stack_size(STACK).spawn(work);
+    begun.map_err(|error| io::Error::other(format!("the system has no thread for it: {error}")))
 }
 
 fn ring(mut orders: &UnixStream) {

@@ -14,8 +14,8 @@ mod routes;
 mod settings;
 mod views;
 
-use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{self, Read};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
@@ -31,9 +31,10 @@ use super::auth::Auth;
 use super::entrance::{Client, Entrance, Rules};
 use super::handshakes::Cost;
 use super::hinge::{Door, Hinge, lock, shut};
+use super::http::Answer;
 use super::listeners::DoorError;
 use super::seats::{Seats, Socket};
-use super::watch::{Bell, Porter, spawn};
+use super::watch::{Bell, Porter, serve};
 use crate::config::Config;
 use crate::director::{Desk, Fixture, Pulses};
 
@@ -189,11 +190,26 @@ impl Doorway {
             return Ok(());
         };
         let hall = Arc::clone(&self.hall);
-        spawn("web-client", move || {
+        serve("web-client", stream, move |stream| {
             if let Err(error) = client::serve(stream, peer, &seat.activity(), &hall) {
                 log::debug!("web: {peer} is lost: {error}");
             }
         })
+        .map_err(|(stream, error)| {
+            self.reject(&stream);
+            error
+        })
+    }
+
+    /// Says that there is no thread for a client. Over TLS nothing can be said without one.
+    fn reject(&self, client: &TcpStream) {
+        if self.hall.settings().tls.is_none() && client.set_nonblocking(true).is_ok() {
+            let answer = Answer::text(503, "txlb has no thread or memory for this now\n");
+            // What was asked is read, so that closing does not reset the answer.
+            let _ = (&mut &*client).read(&mut [0; 16 * 1024]);
+            let _ = answer.write(&mut &*client, false);
+            let _ = client.shutdown(Shutdown::Write);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod inherited;
 pub mod listen;
 pub mod local;
 pub mod local_ports;
+pub mod memory;
 pub mod notify;
 pub mod peer;
 pub mod pipes;

@@ -19,11 +19,14 @@ use super::host_key::{fingerprint, host_key};
 use super::{MAX_CLIENTS, protocol};
 use crate::admin::hinge::lock;
 use crate::admin::listeners::DoorError;
-use crate::admin::watch::spawn;
+use crate::admin::watch::{STACK, spawn};
 use crate::os::state;
 
 /// How long clients have to hear that it is over.
 const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Threads that wait for the desk stay: there must always be one.
+const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// How long the end of the thread is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -61,6 +64,8 @@ impl House {
             .enable_io()
             .enable_time()
             .max_blocking_threads(MAX_CLIENTS)
+            .thread_stack_size(STACK)
+            .thread_keep_alive(FOR_EVER)
             .thread_name("ssh-desk")
             .build()?;
         let handle = runtime.handle().clone();
@@ -119,6 +124,9 @@ fn serve(
     staying: mpsc::Sender<Infallible>,
     mut stay: mpsc::Receiver<Infallible>,
 ) {
+    // From now on there is a thread for passwords and the desk. tokio panics where it needs
+    // the first one and the system has none; with one, work waits for it.
+    runtime.spawn_blocking(|| ());
     runtime.block_on(async move {
         // Without a sender it is over as well.
         let _ = closes.wait_for(|is_over| *is_over).await;
