@@ -18,6 +18,7 @@ impl Exit {
     pub(crate) const NO_FILE: u8 = 66;
     pub(crate) const CANNOT_BIND: u8 = 69;
     pub(crate) const NO_SOCKET: u8 = 69;
+    pub(crate) const NO_DESCRIPTORS: u8 = 71;
     pub(crate) const CANNOT_CREATE: u8 = 73;
     pub(crate) const NO_ANSWER: u8 = 75;
     pub(crate) const NO_PERMISSION: u8 = 77;

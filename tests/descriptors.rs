@@ -236,3 +236,39 @@ fn three_thousand_sessions_one_after_the_other_leave_nothing_behind() {
         descriptors(txlb.pid()).len() <= before
     });
 }
+
+#[test]
+fn too_few_descriptors_for_a_session_are_refused_with_words() {
+    let folder = support::txlb::Folder::new();
+    let host = Host::new("a");
+    let file = folder.write("config.xml", web("", "leastc", &[host.address()]));
+    let started = std::process::Command::new("sh")
+        .args(["-c", "ulimit -n 20 && exec \"$0\" \"$@\""])
+        .arg(support::txlb::program())
+        .args(["-w", "2", "-f"])
+        .arg(file)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&started.stderr);
+    assert_eq!(started.status.code(), Some(71), "{said}");
+    assert!(said.contains("20 file descriptors are too few"), "{said}");
+}
+
+#[test]
+fn most_of_few_descriptors_are_for_sessions() {
+    let host = Host::new("a");
+    let config = web("", "leastc", &[host.address()]);
+    for (limit, at_least) in [(64, 10), (1024, 480)] {
+        let mut txlb = Txlb::start_limited(limit, &config, &["-w", "2"]);
+        let line = txlb
+            .seen
+            .iter()
+            .find(|line| line.contains("enough for "))
+            .cloned();
+        let room = number_after(&line.unwrap(), "enough for ");
+        assert!(room >= at_least, "{room} of {limit}");
+        let clients: Vec<_> = (0..room).map(|_| connect(txlb.address())).collect();
+        until("all are served", || served(&clients) == room);
+        assert_eq!(txlb.count("is down"), 0);
+    }
+}

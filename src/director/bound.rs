@@ -52,6 +52,8 @@ impl Bound {
         let listeners = Listeners::with(Inheritance::new(inherited));
         let mut wanted = listeners::wanted_at_first(&config)?;
         listeners.inheritance.add_named(&config, &mut wanted);
+        shares::sessions(&config, options.workers, wanted.len())
+            .map_err(|(limit, needed)| Error::Descriptors { limit, needed })?;
         let opened = listeners.open(&wanted, options.workers, |_| true)?;
         Ok(Bound {
             config,

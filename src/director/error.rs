@@ -34,6 +34,13 @@ pub enum Error {
     },
     /// A scheduler that is neither txlb's nor the program's own.
     Scheduler(ErrorKind),
+    /// There are not enough descriptors to serve so much as one session.
+    Descriptors {
+        /// How many there may be.
+        limit: u64,
+        /// How many one session needs, with everything that is configured.
+        needed: u64,
+    },
     /// The system refused a thread, or an event queue for one.
     System(io::Error),
     /// A worker does not answer: it is not known what it serves.
@@ -69,6 +76,11 @@ impl fmt::Display for Error {
                 )
             }
             Error::Scheduler(unknown) => unknown.fmt(f),
+            Error::Descriptors { limit, needed } => write!(
+                f,
+                "{limit} file descriptors are too few: one session, with everything that is \
+                 configured, needs {needed} (ulimit -n, or LimitNOFILE of systemd)"
+            ),
             Error::System(error) => write!(f, "the system refused a thread: {error}"),
             Error::Worker(number) => write!(f, "worker {number} does not answer"),
         }
@@ -82,6 +94,7 @@ impl std::error::Error for Error {
             Error::ListenName { .. }
             | Error::ListenTwice { .. }
             | Error::Scheduler(_)
+            | Error::Descriptors { .. }
             | Error::Worker(_) => None,
         }
     }
@@ -95,6 +108,7 @@ impl Error {
             Error::ListenName { .. }
             | Error::ListenTwice { .. }
             | Error::Scheduler(_)
+            | Error::Descriptors { .. }
             | Error::Worker(_) => None,
         }
     }

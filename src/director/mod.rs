@@ -482,10 +482,9 @@ impl Director {
     /// Lets as many sessions in as there are descriptors for, two each, and no more than
     /// its owner wants.
     fn limit_sessions(&self) {
-        // Each worker has an event queue, a waker and pipes besides its listeners.
-        let each = self.listeners.len() + 2 + 2 * self.shared.pipes;
-        let capacity = shares::sessions(each * self.workers.len());
-        let capacity = capacity.min(self.most_sessions);
+        let room = shares::sessions(&self.config, self.workers.len(), self.listeners.len());
+        // A change must not leave room for none.
+        let capacity = room.unwrap_or(1).min(self.most_sessions);
         self.shared.capacity.store(capacity, Ordering::Relaxed);
     }
 }
