@@ -5,11 +5,13 @@
 //! and all that is of HTTP, TLS or HAProxy's own checks. Sums are over the hosts there
 //! are.
 
+use std::io;
+
 use super::haproxy::{Proxy, Server, proxies};
 use crate::balance::{Health, Totals};
 use crate::director::{Escaped, HostStatus, ServiceStatus, Status};
 
-/// The type of what [`csv`] returns, for HTTP.
+/// The type of what [`write()`] writes, for HTTP.
 pub(super) const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
 
 /// HAProxy's columns, in its order. The last comma is its own, and so is the `-` between
@@ -32,7 +34,10 @@ h1_open_streams,h1_total_connections,h1_total_streams,h1_bytes_in,h1_bytes_out,\
 h1_spliced_bytes_in,h1_spliced_bytes_out,";
 
 /// The header, then a line for each service, for each host, and for each group.
-pub(super) fn csv(status: &Status) -> String {
+///
+/// # Errors
+/// Those of `out`.
+pub(super) fn write(status: &Status, out: &mut dyn io::Write) -> io::Result<()> {
     let mut text = format!("# {COLUMNS}\n");
     let mut proxies = proxies(status).into_iter().peekable();
     let mut id = 0;
@@ -47,11 +52,25 @@ pub(super) fn csv(status: &Status) -> String {
                 line(&mut text, id, |column| {
                     server(column, &proxy, host, number, status.wall_ms)
                 });
+                pass_on(&mut text, PIECE, out)?;
             }
             line(&mut text, id, |column| backend(column, &proxy));
         }
+        pass_on(&mut text, PIECE, out)?;
     }
-    text
+    pass_on(&mut text, 0, out)
+}
+
+/// So much is gathered before it is written on, in bytes.
+const PIECE: usize = 32 * 1024;
+
+/// Writes what was gathered, if it is so much.
+fn pass_on(text: &mut String, least: usize, out: &mut dyn io::Write) -> io::Result<()> {
+    if text.len() >= least {
+        out.write_all(text.as_bytes())?;
+        text.clear();
+    }
+    Ok(())
 }
 
 /// A line about proxy number `id`; `cell` knows what is in each column.
@@ -177,6 +196,15 @@ fn sum<'a>(hosts: impl Iterator<Item = &'a HostStatus>, of: impl Fn(&HostStatus)
 fn mean_connect_ms(totals: &Totals) -> String {
     let mean = totals.connect_ms.checked_div(totals.connects);
     mean.unwrap_or(0).to_string()
+}
+
+#[cfg(test)]
+fn csv(status: &Status) -> String {
+    let mut text = Vec::new();
+    write(status, &mut text).map_or_else(
+        |_| String::new(),
+        |()| String::from_utf8_lossy(&text).into_owned(),
+    )
 }
 
 #[cfg(test)]

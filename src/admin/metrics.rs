@@ -8,28 +8,33 @@
 mod families;
 mod text;
 
+use std::io;
+
 use self::families::{CONNECT_TIME, FRONTENDS, GROUPS, PROCESS, SERVERS, STATES};
 use self::text::{Seconds, Text};
 use super::haproxy::{Proxy, Server, proxies};
 use crate::balance::{HISTOGRAM_MS, Totals};
 use crate::director::{Escaped, Status};
 
-/// The type of what [`metrics`] returns, for HTTP.
+/// The type of what [`write()`] writes, for HTTP.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Everything that is counted and measured. Of each family first what it means, then all
 /// its series.
-pub(super) fn metrics(status: &Status) -> String {
-    let mut text = Text::default();
+///
+/// # Errors
+/// Those of `out`.
+pub(super) fn write(status: &Status, out: &mut dyn io::Write) -> io::Result<()> {
+    let mut text = Text::new(out);
     process(&mut text, status);
     frontends(&mut text, status);
     let proxies = proxies(status);
     groups(&mut text, &proxies);
     servers(&mut text, &proxies);
-    text.into_string()
+    text.finish()
 }
 
-fn process(text: &mut Text, status: &Status) {
+fn process(text: &mut Text<'_>, status: &Status) {
     text.family(&families::BUILD);
     text.sample("", &[("version", status.version)], 1);
     for (family, value) in &PROCESS {
@@ -42,7 +47,7 @@ fn process(text: &mut Text, status: &Status) {
     }
 }
 
-fn frontends(text: &mut Text, status: &Status) {
+fn frontends(text: &mut Text<'_>, status: &Status) {
     let services = status.services.iter();
     let named: Vec<_> = services
         .map(|service| (Escaped(&service.name).to_string(), service))
@@ -55,7 +60,7 @@ fn frontends(text: &mut Text, status: &Status) {
     }
 }
 
-fn groups(text: &mut Text, proxies: &[Proxy<'_>]) {
+fn groups(text: &mut Text<'_>, proxies: &[Proxy<'_>]) {
     for (family, value) in &GROUPS {
         text.family(family);
         for proxy in proxies {
@@ -73,7 +78,7 @@ fn groups(text: &mut Text, proxies: &[Proxy<'_>]) {
     }
 }
 
-fn servers(text: &mut Text, proxies: &[Proxy<'_>]) {
+fn servers(text: &mut Text<'_>, proxies: &[Proxy<'_>]) {
     let named: Vec<_> = proxies
         .iter()
         .flat_map(|proxy| proxy.group.hosts.iter().map(move |host| (proxy, host)))
@@ -105,7 +110,7 @@ fn servers(text: &mut Text, proxies: &[Proxy<'_>]) {
 }
 
 /// The histogram of one host. Its buckets each hold what is in those before, too.
-fn connect_time(text: &mut Text, proxy: &str, server: &str, totals: &Totals) {
+fn connect_time(text: &mut Text<'_>, proxy: &str, server: &str, totals: &Totals) {
     let mut connects = 0;
     let bounds = HISTOGRAM_MS.map(|bound_ms| Seconds(bound_ms).to_string());
     let bounds = bounds.iter().map(String::as_str).chain(["+Inf"]);
@@ -117,6 +122,15 @@ fn connect_time(text: &mut Text, proxy: &str, server: &str, totals: &Totals) {
     let labels = [("proxy", proxy), ("server", server)];
     text.sample("_sum", &labels, Seconds(totals.connect_ms));
     text.sample("_count", &labels, connects);
+}
+
+#[cfg(test)]
+fn metrics(status: &Status) -> String {
+    let mut text = Vec::new();
+    write(status, &mut text).map_or_else(
+        |_| String::new(),
+        |()| String::from_utf8_lossy(&text).into_owned(),
+    )
 }
 
 #[cfg(test)]

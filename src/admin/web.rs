@@ -18,7 +18,7 @@ use std::io::{self, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
@@ -36,7 +36,7 @@ use super::listeners::DoorError;
 use super::seats::{Seats, Socket};
 use super::watch::{Bell, Porter, serve};
 use crate::config::Config;
-use crate::director::{Desk, Fixture, Pulses};
+use crate::director::{Desk, Fixture, Pulses, Status};
 
 /// Clients that are served at the same time; others wait.
 const MAX_CLIENTS: usize = 32;
@@ -73,6 +73,7 @@ impl WebDoor {
                 open: Mutex::default(),
                 answers: Answers::default(),
                 notices: Notices::default(),
+                exported: Mutex::default(),
                 alive: Memo::default(),
                 ready: Memo::default(),
             }
@@ -113,6 +114,8 @@ struct Hall {
     open: Mutex<Open>,
     answers: Answers,
     notices: Notices,
+    /// The last snapshot for programs, while anybody reads it, and when it was taken.
+    exported: Mutex<Option<(Instant, Weak<Status>)>>,
     /// Whether the workers go round.
     alive: Memo,
     /// Whether every service has a host.

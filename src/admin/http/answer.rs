@@ -3,15 +3,42 @@
 //! Every answer ends the connection, and says what a browser may do with it.
 
 use std::io::{self, Write};
+use std::sync::Arc;
+
+use crate::director::Status;
 
 /// What is answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(in crate::admin) struct Answer {
     status: u16,
     content_type: &'static str,
     /// Further headers. What is in them is ours, and has no line ends.
     headers: Vec<(&'static str, String)>,
-    body: String,
+    body: Body,
+}
+
+#[derive(Debug)]
+enum Body {
+    Whole(String),
+    /// Written in pieces, as far as its reader takes it.
+    Export(Arc<Status>, Export),
+}
+
+/// Writes a snapshot in some form, the same one each time.
+pub(in crate::admin) type Export = fn(&Status, &mut dyn Write) -> io::Result<()>;
+
+/// Takes bytes for their number alone.
+struct Length(usize);
+
+impl Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A browser takes nothing from elsewhere, shows nothing in anybody's frame, sends
@@ -31,7 +58,22 @@ impl Answer {
             status,
             content_type,
             headers: Vec::new(),
-            body,
+            body: Body::Whole(body),
+        }
+    }
+
+    /// A snapshot, which is shared with whoever else reads it. It takes a piece of memory
+    /// at a time, however large it is.
+    pub(in crate::admin) fn export(
+        content_type: &'static str,
+        status: Arc<Status>,
+        export: Export,
+    ) -> Answer {
+        Answer {
+            status: 200,
+            content_type,
+            headers: Vec::new(),
+            body: Body::Export(status, export),
         }
     }
 
@@ -69,17 +111,33 @@ impl Answer {
             self.status,
             reason(self.status),
             self.content_type,
-            self.body.len()
+            self.body.length()?
         );
         for (name, value) in &self.headers {
             bytes += &format!("{name}: {value}\r\n");
         }
         bytes += "\r\n";
-        if !head_only {
-            bytes += &self.body;
-        }
         out.write_all(bytes.as_bytes())?;
+        match &self.body {
+            _ if head_only => {}
+            Body::Whole(text) => out.write_all(text.as_bytes())?,
+            Body::Export(status, export) => export(status, out)?,
+        }
         out.flush()
+    }
+}
+
+impl Body {
+    /// How long it is. What is written in pieces is made twice for that.
+    fn length(&self) -> io::Result<usize> {
+        match self {
+            Body::Whole(text) => Ok(text.len()),
+            Body::Export(status, export) => {
+                let mut length = Length(0);
+                export(status, &mut length)?;
+                Ok(length.0)
+            }
+        }
     }
 }
 
@@ -126,5 +184,19 @@ mod tests {
         let mut bytes = Vec::new();
         answer.write(&mut bytes, true).unwrap();
         assert!(bytes.ends_with(b"\r\n\r\n"));
+
+        let export = |_: &Status, out: &mut dyn Write| {
+            out.write_all(b"ab").and_then(|()| out.write_all(b"c"))
+        };
+        let answer = Answer::export("text/plain", Arc::default(), export);
+        for (head_only, end) in [(false, "\r\n\r\nabc"), (true, "\r\n\r\n")] {
+            let mut bytes = Vec::new();
+            answer.write(&mut bytes, head_only).unwrap();
+            let text = String::from_utf8(bytes).unwrap();
+            assert!(
+                text.contains("Content-Length: 3\r\n") && text.ends_with(end),
+                "{text}"
+            );
+        }
     }
 }

@@ -3,7 +3,8 @@
 //! Source: "Exposition formats" in Prometheus' documentation. Which families there are
 //! is `families`' business.
 
-use std::fmt::{self, Display, Write};
+use std::fmt::{self, Display, Write as _};
+use std::io;
 
 /// What kind of numbers a family has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,15 +42,29 @@ impl Display for Seconds {
     }
 }
 
-/// The text, as far as it is written.
-#[derive(Debug, Default)]
-pub(super) struct Text {
+/// So much is gathered before it is written on, in bytes.
+const PIECE: usize = 32 * 1024;
+
+/// The text, which is written in pieces.
+pub(super) struct Text<'a> {
+    out: &'a mut dyn io::Write,
     text: String,
+    /// What writing came to. After an error nothing is written.
+    result: io::Result<()>,
     /// The family that is being written.
     name: &'static str,
 }
 
-impl Text {
+impl<'a> Text<'a> {
+    pub(super) fn new(out: &'a mut dyn io::Write) -> Text<'a> {
+        Text {
+            out,
+            text: String::new(),
+            result: Ok(()),
+            name: "",
+        }
+    }
+
     /// Begins a family: what follows are its series.
     pub(super) fn family(&mut self, family: &Family) {
         let Family { name, kind, help } = family;
@@ -69,6 +84,9 @@ impl Text {
         labels: &[(&'static str, &str)],
         value: impl Display,
     ) {
+        if self.text.len() >= PIECE {
+            self.pass_on();
+        }
         self.text.push_str(self.name);
         self.text.push_str(suffix);
         for (number, (label, text)) in labels.iter().enumerate() {
@@ -96,8 +114,20 @@ impl Text {
         }
     }
 
-    pub(super) fn into_string(self) -> String {
-        self.text
+    fn pass_on(&mut self) {
+        if self.result.is_ok() {
+            self.result = self.out.write_all(self.text.as_bytes());
+        }
+        self.text.clear();
+    }
+
+    /// Writes the rest.
+    ///
+    /// # Errors
+    /// The first that there was.
+    pub(super) fn finish(mut self) -> io::Result<()> {
+        self.pass_on();
+        self.result
     }
 }
 
@@ -123,8 +153,39 @@ mod tests {
     }
 
     #[test]
+    fn a_long_text_is_written_in_pieces_until_nobody_takes_them() {
+        struct Pieces(Vec<usize>);
+        impl io::Write for Pieces {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.push(bytes.len());
+                match self.0.len() {
+                    1..4 => Ok(bytes.len()),
+                    _ => Err(io::ErrorKind::TimedOut.into()),
+                }
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut out = Pieces(Vec::new());
+        let mut text = Text::new(&mut out);
+        for value in 0..100_000 {
+            text.sample("name", &[], value);
+        }
+        assert_eq!(text.finish().unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(out.0.len(), 4);
+        assert!(
+            out.0
+                .iter()
+                .all(|piece| (PIECE..PIECE + 100).contains(piece))
+        );
+    }
+
+    #[test]
     fn what_ends_a_label_is_escaped() {
-        let mut text = Text::default();
+        let mut out = Vec::new();
+        let mut text = Text::new(&mut out);
         let family = Family {
             name: "n",
             kind: Kind::Gauge,
@@ -135,6 +196,7 @@ mod tests {
         text.sample("_x", &[], 2);
         let expected =
             "# HELP n What it is.\n# TYPE n gauge\nn{a=\"\\\"\\\\\\nü,{}\",b=\"\"} 1\nn_x 2\n";
-        assert_eq!(text.into_string(), expected);
+        text.finish().unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }

@@ -105,6 +105,8 @@ fn talk(
     };
     begin(&mut line, ANSWER);
     answer.write(&mut line, head_only)?;
+    // What it holds is large.
+    drop(answer);
     let socket = end(line)?;
     drop(answering);
     see_off(socket)

@@ -3,11 +3,15 @@
 //! Where it comes from and in what form; what it looks like is known to `pages`,
 //! `metrics` and `csv`. Nothing here changes anything.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use super::Hall;
 use super::routes::{Visit, Visitor, error};
-use crate::admin::csv::{self, csv};
+use crate::admin::csv;
+use crate::admin::hinge::lock;
 use crate::admin::http::{Answer, Fields, Request, fields};
-use crate::admin::metrics::{self, metrics};
+use crate::admin::metrics;
 use crate::admin::pages::{self, Refresh};
 use crate::admin::running::running;
 use crate::config::verb::{Command, Question, View as ConfigView};
@@ -92,12 +96,12 @@ pub(super) fn show(visit: &Visit<'_>, visitor: &Visitor, request: &Request, view
         View::StoredXml => config(visit, visitor, request, ConfigView::Stored),
         View::Diff => told(request, &ask(visit, visitor, Question::Diff), TEXT),
         View::Metrics => {
-            let text = metrics(&visit.hall.desk().status());
-            Answer::new(200, metrics::CONTENT_TYPE, text)
+            let status = visit.hall.exported_status();
+            Answer::export(metrics::CONTENT_TYPE, status, metrics::write)
         }
         View::Csv => {
-            let text = csv(&visit.hall.desk().status());
-            Answer::new(200, csv::CONTENT_TYPE, text)
+            let status = visit.hall.exported_status();
+            Answer::export(csv::CONTENT_TYPE, status, csv::write)
         }
     }
 }
@@ -184,10 +188,28 @@ fn told(request: &Request, told: &Told, content_type: &'static str) -> Answer {
     }
 }
 
+/// How long a snapshot is given to others who ask, while somebody reads it.
+const SAME_MOMENT: Duration = Duration::from_secs(1);
+
 impl Hall {
+    /// A snapshot for programs, of which slow readers keep one together.
+    fn exported_status(&self) -> Arc<Status> {
+        let mut exported = lock(&self.exported);
+        if let Some((taken, status)) = &*exported
+            && taken.elapsed() < SAME_MOMENT
+            && let Some(status) = status.upgrade()
+        {
+            return status;
+        }
+        let taken = Instant::now();
+        let status = Arc::new(self.desk().status());
+        *exported = Some((taken, Arc::downgrade(&status)));
+        status
+    }
+
     /// Whether the workers go round.
     pub(super) fn is_alive(&self) -> bool {
-        const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+        const PATIENCE: Duration = Duration::from_secs(2);
         self.alive.answer(|| self.pulses.beat(PATIENCE))
     }
 
