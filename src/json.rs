@@ -53,6 +53,11 @@ impl Object {
         self
     }
 
+    /// Its text without the end: more members may follow.
+    pub(crate) fn into_open_text(self) -> String {
+        format!("{{{}", self.0)
+    }
+
     /// With one more member, which is a list.
     #[must_use]
     pub fn with_list<T: Into<Json>>(

@@ -17,6 +17,33 @@ use support::page::Page;
 use support::txlb::{Folder, Txlb, run, text};
 use support::until;
 
+/// With the GNU library each thread had a heap of its own, of 64 MiB of addresses.
+#[test]
+#[cfg(target_os = "linux")]
+fn admin_clients_do_not_end_a_process_with_little_address_space() {
+    let host = Host::new("a");
+    let hosts = vec![host.address(); 500];
+    let txlb = Txlb::start_under("-v 150000", &with_page(&hosts, "", ""), &["-w", "2"]);
+    let mut session = Session::open(txlb.address());
+    session.echo(1000);
+    let page = page_of(&txlb);
+    let ask = |number: u8| {
+        let path = ["/", "/metrics", "/api/status", "/stats;csv"][usize::from(number % 4)];
+        let mut client = connect_from([127, 0, 0, 2 + number / 8].into(), page);
+        write!(client, "GET {path} HTTP/1.1\r\nHost: {page}\r\n\r\n").unwrap();
+        client
+    };
+    let clients: Vec<_> = (0..32).map(ask).collect();
+    // Each is given something.
+    clients
+        .iter()
+        .for_each(|client| assert_eq!(client.peek(&mut [0]).unwrap(), 1));
+    session.echo(1000);
+    assert_eq!(session.close(), "a");
+    drop(clients);
+    assert_eq!(Ask::get(page, "/healthz").send().status, 200);
+}
+
 #[test]
 fn without_users_this_machine_may_look_and_change_nothing() {
     let host = Host::new("a");

@@ -17,6 +17,7 @@ mod views;
 use std::io::{self, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -73,7 +74,9 @@ impl WebDoor {
                 open: Mutex::default(),
                 answers: Answers::default(),
                 notices: Notices::default(),
-                exported: Mutex::default(),
+                snapshots: Mutex::default(),
+                making_page: Mutex::default(),
+                large: AtomicUsize::new(0),
                 alive: Memo::default(),
                 ready: Memo::default(),
             }
@@ -114,8 +117,12 @@ struct Hall {
     open: Mutex<Open>,
     answers: Answers,
     notices: Notices,
-    /// The last snapshot for programs, while anybody reads it, and when it was taken.
-    exported: Mutex<Option<(Instant, Weak<Status>)>>,
+    /// Snapshots that are being read, and when each was taken; the last one last.
+    snapshots: Mutex<Vec<(Instant, Weak<Status>)>>,
+    /// One page is made at a time.
+    making_page: Mutex<()>,
+    /// Bytes of the answers that are on their way as a whole.
+    large: AtomicUsize,
     /// Whether the workers go round.
     alive: Memo,
     /// Whether every service has a host.

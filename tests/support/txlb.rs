@@ -88,8 +88,13 @@ impl Txlb {
 
     /// As `start_with`, with a limit of descriptors.
     pub(crate) fn start_limited(limit: u32, config: &str, options: &[&str]) -> Txlb {
+        Txlb::start_under(&format!("-n {limit}"), config, options)
+    }
+
+    /// As `start_with`, with a limit of the shell's.
+    pub(crate) fn start_under(limit: &str, config: &str, options: &[&str]) -> Txlb {
         let mut shell = Command::new("sh");
-        let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
+        let script = format!("ulimit {limit} && exec \"$0\" \"$@\"");
         shell.args(["-c", &script]).arg(program());
         Txlb::start_by(shell, config, options)
     }

@@ -101,6 +101,14 @@ impl Answer {
         self
     }
 
+    /// How much memory it takes while it is written, in bytes.
+    pub(in crate::admin) fn size(&self) -> usize {
+        match &self.body {
+            Body::Whole(text) => text.len(),
+            Body::Export(..) => 0,
+        }
+    }
+
     /// Writes it; without its body if that was not asked for.
     ///
     /// # Errors

@@ -3,10 +3,13 @@
 //!
 //! What the verbs are, and what they do, is known to the desk.
 
+use std::io::Write;
+
 use super::routes::{Visit, Visitor};
 use crate::admin::http::{Answer, Fields, Request, fields};
 use crate::config::Access;
-use crate::config::verb::{Command, ParseError, table};
+use crate::config::verb::{Command, ParseError, Question, table};
+use crate::director::Status;
 use crate::json::{Json, Object};
 
 /// The one kind of form that is understood.
@@ -51,6 +54,13 @@ pub(super) fn methods(name: &str) -> &'static str {
 }
 
 fn obey(visit: &Visit<'_>, visitor: &Visitor, command: Command, whole: bool) -> Answer {
+    if !whole && matches!(command, Command::Question(Question::Status)) {
+        let write = |status: &Status, out: &mut dyn Write| {
+            status.write_json(out)?;
+            out.write_all(b"\n")
+        };
+        return Answer::export("application/json", visit.hall.shared_status(), write);
+    }
     let told = visit.hall.desk().obey(&visitor.by, command);
     match &told.outcome {
         Ok(_) if whole => Answer::json(200, told.whole_json()),

@@ -6,6 +6,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Hall;
@@ -103,13 +104,49 @@ fn talk(
         Err(Trouble::Lost(error)) => return Err(error),
         Err(Trouble::Refused(status, why)) => (Answer::text(status, format!("{why}\n")), false),
     };
+    let taken = Taken::new(&visit.hall.large, answer.size());
+    let answer = match taken.is_too_much() {
+        true => Answer::text(
+            503,
+            "too many large answers are being read: try again later\n",
+        ),
+        false => answer,
+    };
     begin(&mut line, ANSWER);
     answer.write(&mut line, head_only)?;
     // What it holds is large.
-    drop(answer);
+    drop((answer, taken));
     let socket = end(line)?;
     drop(answering);
     see_off(socket)
+}
+
+/// What answers that are on their way as a whole may take together, in bytes. One that is
+/// alone is given whatever its length.
+const MOST_LARGE: usize = 32 * 1024 * 1024;
+
+/// The share of an answer, until it is dropped.
+struct Taken<'a> {
+    all: &'a AtomicUsize,
+    before: usize,
+    own: usize,
+}
+
+impl Taken<'_> {
+    fn new(all: &AtomicUsize, own: usize) -> Taken<'_> {
+        let before = all.fetch_add(own, Ordering::Relaxed);
+        Taken { all, before, own }
+    }
+
+    fn is_too_much(&self) -> bool {
+        self.own > 0 && self.before > 0 && self.before.saturating_add(self.own) > MOST_LARGE
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.own, Ordering::Relaxed);
+    }
 }
 
 fn is_head(request: &Request) -> bool {

@@ -4,7 +4,7 @@
 //! `metrics` and `csv`. Nothing here changes anything.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Hall;
 use super::routes::{Visit, Visitor, error};
@@ -96,11 +96,11 @@ pub(super) fn show(visit: &Visit<'_>, visitor: &Visitor, request: &Request, view
         View::StoredXml => config(visit, visitor, request, ConfigView::Stored),
         View::Diff => told(request, &ask(visit, visitor, Question::Diff), TEXT),
         View::Metrics => {
-            let status = visit.hall.exported_status();
+            let status = visit.hall.shared_status();
             Answer::export(metrics::CONTENT_TYPE, status, metrics::write)
         }
         View::Csv => {
-            let status = visit.hall.exported_status();
+            let status = visit.hall.shared_status();
             Answer::export(csv::CONTENT_TYPE, status, csv::write)
         }
     }
@@ -119,7 +119,9 @@ pub(super) fn probe(well: bool) -> Answer {
 }
 
 fn page(visit: &Visit<'_>, visitor: &Visitor, request: &Request, view: View) -> Answer {
-    let (desk, status) = (visit.hall.desk(), visit.hall.desk().status());
+    // A large page takes many times its length while it is made.
+    let _making = lock(&visit.hall.making_page);
+    let (desk, status) = (visit.hall.desk(), visit.hall.shared_status());
     let sessions = desk.sessions();
     let unsaved = match status.stored.unsaved {
         0 => Vec::new(),
@@ -188,28 +190,31 @@ fn told(request: &Request, told: &Told, content_type: &'static str) -> Answer {
     }
 }
 
-/// How long a snapshot is given to others who ask, while somebody reads it.
-const SAME_MOMENT: Duration = Duration::from_secs(1);
+/// So many snapshots are read at a time, at most. Who asks then gets the last one of them.
+const SNAPSHOTS: usize = 4;
 
 impl Hall {
-    /// A snapshot for programs, of which slow readers keep one together.
-    fn exported_status(&self) -> Arc<Status> {
-        let mut exported = lock(&self.exported);
-        if let Some((taken, status)) = &*exported
-            && taken.elapsed() < SAME_MOMENT
+    /// A snapshot. One that was taken after this was asked for is shared; so is the last
+    /// one, where many are being read: it would be large with many hosts.
+    pub(super) fn shared_status(&self) -> Arc<Status> {
+        let asked = Instant::now();
+        let mut snapshots = lock(&self.snapshots);
+        snapshots.retain(|(_, status)| status.strong_count() > 0);
+        if let Some((taken, status)) = snapshots.last()
+            && (*taken >= asked || snapshots.len() >= SNAPSHOTS)
             && let Some(status) = status.upgrade()
         {
             return status;
         }
         let taken = Instant::now();
         let status = Arc::new(self.desk().status());
-        *exported = Some((taken, Arc::downgrade(&status)));
+        snapshots.push((taken, Arc::downgrade(&status)));
         status
     }
 
     /// Whether the workers go round.
     pub(super) fn is_alive(&self) -> bool {
-        const PATIENCE: Duration = Duration::from_secs(2);
+        const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
         self.alive.answer(|| self.pulses.beat(PATIENCE))
     }
 

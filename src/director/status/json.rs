@@ -3,6 +3,8 @@
 //! Times end in `_ms`: moments (`at_ms`, `since_ms`) in milliseconds since 1970, others
 //! in milliseconds. `null` is what does not exist or is not known.
 
+use std::io::{self, BufWriter, Write};
+
 use super::{
     GroupStatus, HostStatus, Outcome, ServiceStatus, SessionStatus, Sessions, Status, StoredStatus,
 };
@@ -16,7 +18,31 @@ impl Status {
         Json::from(self.to_object()).into_text()
     }
 
+    /// As [`Status::to_json`], written host by host.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub(crate) fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut out = BufWriter::with_capacity(32 * 1024, out);
+        let services = self.services.iter();
+        write_with_list(&mut out, self.about(), "services", services, |out, it| {
+            let groups = it.groups.iter();
+            write_with_list(out, about_service(it), "groups", groups, |out, it| {
+                let hosts = it.hosts.iter();
+                write_with_list(out, about_group(it), "hosts", hosts, |out, it| {
+                    out.write_all(Json::from(host(it)).into_text().as_bytes())
+                })
+            })
+        })?;
+        out.flush()
+    }
+
     pub(in crate::director) fn to_object(&self) -> Object {
+        self.about()
+            .with_list("services", self.services.iter().map(service))
+    }
+
+    fn about(&self) -> Object {
         let ended = self.ended.iter().fold(Object::new(), |out, (reason, n)| {
             out.with(reason.as_str(), *n)
         });
@@ -36,8 +62,25 @@ impl Status {
             .with("no_ports", self.no_ports)
             .with("turns", self.turns)
             .with_list("happenings", self.happenings.iter().map(happening))
-            .with_list("services", self.services.iter().map(service))
     }
+}
+
+/// An object whose last member is a list, item by item.
+fn write_with_list<W: Write, T>(
+    out: &mut W,
+    object: Object,
+    name: &str,
+    items: impl Iterator<Item = T>,
+    write: impl Fn(&mut W, T) -> io::Result<()>,
+) -> io::Result<()> {
+    write!(out, "{},\"{name}\":[", object.into_open_text())?;
+    for (number, item) in items.enumerate() {
+        if number > 0 {
+            out.write_all(b",")?;
+        }
+        write(out, item)?;
+    }
+    out.write_all(b"]}")
 }
 
 impl Sessions {
@@ -77,6 +120,10 @@ fn happening(happening: &Happening) -> Object {
 }
 
 fn service(service: &ServiceStatus) -> Object {
+    about_service(service).with_list("groups", service.groups.iter().map(group))
+}
+
+fn about_service(service: &ServiceStatus) -> Object {
     let addresses = service.addresses.iter().map(ToString::to_string);
     Object::new()
         .with("name", service.name.as_str())
@@ -84,15 +131,17 @@ fn service(service: &ServiceStatus) -> Object {
         .with("enabled", service.enabled.as_str())
         .with("open", service.open)
         .with("total", service.total)
-        .with_list("groups", service.groups.iter().map(group))
 }
 
 fn group(group: &GroupStatus) -> Object {
+    about_group(group).with_list("hosts", group.hosts.iter().map(host))
+}
+
+fn about_group(group: &GroupStatus) -> Object {
     Object::new()
         .with("name", group.name.as_str())
         .with("scheduler", group.scheduler.as_str())
         .with("open", group.open as u64)
-        .with_list("hosts", group.hosts.iter().map(host))
 }
 
 fn host(host: &HostStatus) -> Object {

@@ -64,6 +64,9 @@ fn the_names_in_json_are_those_that_programs_know() {
         ..Status::default()
     };
     let json = status.to_json();
+    let mut pieces = Vec::new();
+    status.write_json(&mut pieces).unwrap();
+    assert_eq!(String::from_utf8(pieces).unwrap(), json);
     let (head, buckets) = json.split_once(",\"connect_histogram\":[").unwrap();
     assert_eq!(
         head,
