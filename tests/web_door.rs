@@ -22,7 +22,7 @@ use support::until;
 #[cfg(target_os = "linux")]
 fn admin_clients_do_not_end_a_process_with_little_address_space() {
     let host = Host::new("a");
-    let hosts = vec![host.address(); 500];
+    let hosts = vec![host.address(); 20];
     let txlb = Txlb::start_under("-v 150000", &with_page(&hosts, "", ""), &["-w", "2"]);
     let mut session = Session::open(txlb.address());
     session.echo(1000);

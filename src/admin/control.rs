@@ -112,7 +112,7 @@ impl Hall {
         let (control_stays, amp_stays) = {
             let open = lock(&self.open);
             let stays = |now: &Option<Open>, wanted: Wanted<'_>| match (now, wanted) {
-                (Some(open), Some((path, mode))) => open.file.is_at(path, mode),
+                (Some(open), Some((path, _))) => open.file.is_at(path),
                 (None, None) => true,
                 _ => false,
             };
@@ -120,12 +120,8 @@ impl Hall {
         };
         let control = Next::new(control_stays, wanted, Scope::All, self)?;
         let amp = Next::new(amp_stays, wanted_amp, Scope::Amp, self)?;
-        if matches!((&control, &amp), (Next::Stays, Next::Stays))
-            && speaks_amp == self.speaks_amp.load(Ordering::Relaxed)
-        {
-            return Ok(None);
-        }
         let hall = Arc::clone(self);
+        let amp_mode = wanted_amp.map(|(_, mode)| mode);
         Ok(Some(Box::new(move || {
             hall.speaks_amp.store(speaks_amp, Ordering::Relaxed);
             let mut open = lock(&hall.open);
@@ -133,6 +129,9 @@ impl Hall {
                 control.put_in_force(&mut open.control, "the control socket"),
                 amp.put_in_force(&mut open.amp, "the socket for AMP"),
             ];
+            if let (Some(open), Some(mode)) = (&mut open.amp, amp_mode) {
+                open.file.set_mode(mode);
+            }
             // Whoever is just let in there may need the lock.
             drop(open);
             drop(before);

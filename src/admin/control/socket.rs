@@ -72,19 +72,26 @@ impl SocketFile {
         &self.path
     }
 
-    /// Whether this is what is found at `path`, and may be opened as `mode` says.
-    pub(super) fn is_at(&self, path: &Path, mode: u32) -> bool {
-        mode == self.mode && self.is_found_at(path)
+    /// Lets those open it whom the bits of `mode` name, from now on.
+    pub(super) fn set_mode(&mut self, mode: u32) {
+        if mode == self.mode || !self.is_at(&self.path) {
+            return;
+        }
+        match fs::set_permissions(&self.path, Permissions::from_mode(mode)) {
+            Ok(()) => self.mode = mode,
+            Err(error) => log::warn!("{}: mode {mode:04o}: {error}", self.path.display()),
+        }
     }
 
-    fn is_found_at(&self, path: &Path) -> bool {
+    /// Whether this is what is found at `path`.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
         fs::symlink_metadata(path).is_ok_and(|metadata| id(&metadata) == self.id)
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.is_found_at(&self.path) {
+        if self.is_at(&self.path) {
             // Nobody answers there any more: the next one replaces it.
             let _ = fs::remove_file(&self.path);
         }
