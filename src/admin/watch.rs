@@ -151,8 +151,11 @@ pub(super) fn serve<T: Send + 'static>(
         })
     });
     match begun {
-        // Its thread waits for it.
-        Ok(_) => Ok(drop(hand.send(client))),
+        Ok(_) => {
+            // Its thread waits for it.
+            let _ = hand.send(client);
+            Ok(())
+        }
         Err(error) => Err((client, error)),
     }
 }

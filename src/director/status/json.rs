@@ -15,7 +15,10 @@ use crate::relay::Happening;
 impl Status {
     /// As JSON on one line.
     pub fn to_json(&self) -> String {
-        Json::from(self.to_object()).into_text()
+        let mut text = Vec::new();
+        // Writing to memory does not fail, and what is written is text.
+        let _ = self.write_json(&mut text);
+        String::from_utf8(text).unwrap_or_default()
     }
 
     /// As [`Status::to_json`], written host by host.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::balance::Failure;
+use crate::json::Json;
 use crate::relay::Topic;
 
 /// A host of which everything is known.
@@ -64,9 +65,7 @@ fn the_names_in_json_are_those_that_programs_know() {
         ..Status::default()
     };
     let json = status.to_json();
-    let mut pieces = Vec::new();
-    status.write_json(&mut pieces).unwrap();
-    assert_eq!(String::from_utf8(pieces).unwrap(), json);
+    assert_eq!(Json::from(status.to_object()).into_text(), json);
     let (head, buckets) = json.split_once(",\"connect_histogram\":[").unwrap();
     assert_eq!(
         head,
