@@ -170,9 +170,7 @@ fn a_host_that_is_silent_fails_after_its_time_and_holds_nobody_up() {
         }
     };
     assert!(matches!(first[..], [Verdict { key: "alive", .. }]));
-    let late = prober
-        .wait(Duration::from_secs(10), || 5_000)
-        .unwrap();
+    let late = prober.wait(Duration::from_secs(10), || 5_000).unwrap();
     assert!(matches!(
         late[..],
         [Verdict {
