@@ -77,8 +77,8 @@ fn what_is_said_step_by_step_is_balanced() {
     let config = balancer.apply("config").unwrap().lines.join("\n");
     for line in [
         r#"connectTimeout="1.5" idleTimeout="60" halfClosedTimeout="0""#,
-        r#"<group name="new" scheduler="weightrr" enable="true">"#,
-        r#"<group name="main" scheduler="leastc" enable="true">"#,
+        r#"<group name="new" scheduler="weightrr" stickyPrefix="128" enable="true">"#,
+        r#"<group name="main" scheduler="leastc" stickyPrefix="128" enable="true">"#,
         r#"<heartbeat interval="60" enable="true"/>"#,
     ] {
         assert!(config.contains(line), "{line} in {config}");
