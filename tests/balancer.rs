@@ -77,8 +77,8 @@ fn what_is_said_step_by_step_is_balanced() {
     let config = balancer.apply("config").unwrap().lines.join("\n");
     for line in [
         r#"connectTimeout="1.5" idleTimeout="60" halfClosedTimeout="0""#,
-        r#"<group name="new" scheduler="weightrr" enable="true">"#,
-        r#"<group name="main" scheduler="leastc" enable="true">"#,
+        r#"<group name="new" scheduler="weightrr" stickyPrefix="128" enable="true">"#,
+        r#"<group name="main" scheduler="leastc" stickyPrefix="128" enable="true">"#,
         r#"<heartbeat interval="60" enable="true"/>"#,
     ] {
         assert!(config.contains(line), "{line} in {config}");
@@ -107,6 +107,14 @@ fn what_makes_no_sense_is_told_at_the_start() {
         ),
         (listening().weight(1), "weight() comes after the host()"),
         (web().enabled(), "enabled() comes after the group()"),
+        (
+            listening().sticky_prefix(64),
+            "sticky_prefix() comes after the group()",
+        ),
+        (
+            listening().group("g", "leastc,sticky").sticky_prefix(129),
+            "a whole number from 1 to 128",
+        ),
         (listening().host("a", "127.0.0.1"), "the port is missing"),
         (
             listening().host("a", "h:1").host("a", "h:2"),

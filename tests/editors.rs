@@ -70,6 +70,7 @@ const NAME: &str = r#"<data type="string"><param name="minLength">1</param><para
 const SECONDS: &str = r#"<data type="string"><param name="pattern">([0-9]+(\.[0-9]*)?|\.[0-9]+)(ms|s|m|h|d)?</param></data>"#;
 const WEIGHT: &str =
     r#"<data type="string"><param name="pattern">0*([0-9]{1,6}|1000000)</param></data>"#;
+const PREFIX: &str = r#"<data type="string"><param name="pattern">0*([1-9][0-9]?|1[01][0-9]|12[0-8])</param></data>"#;
 const BOOLEAN: &str = r#"<data type="string"><param name="pattern">[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|[Yy][Ee][Ss]|[Nn][Oo]|[Oo][Nn]|[Oo][Ff][Ff]|[Ee][Nn][Aa][Bb][Ll][Ee]|[Dd][Ii][Ss][Aa][Bb][Ll][Ee]</param></data>"#;
 const DIGIT: &str = r#"<data type="string"><param name="pattern">[01]</param></data>"#;
 const MODE: &str = r#"<data type="string"><param name="pattern">0?[0-7]{3}</param></data>"#;
@@ -87,6 +88,7 @@ fn value(attribute: &str) -> Vec<String> {
     match attribute {
         "name" | "group" => vec![NAME.to_owned()],
         "weight" => vec![WEIGHT.to_owned()],
+        "stickyPrefix" => vec![PREFIX.to_owned()],
         // A boolean of old, too.
         "refresh" => [
             vec![SECONDS.to_owned()],

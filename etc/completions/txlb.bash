@@ -32,10 +32,10 @@ _txlb_keys() {
         drainHost) echo 'service= group= name=' ;;
         hostAdminDown) echo 'service= group= name=' ;;
         hostAdminUp) echo 'service= group= name=' ;;
-        newGroup) echo 'service= group= scheduler= before=' ;;
+        newGroup) echo 'service= group= scheduler= stickyPrefix= before=' ;;
         delGroup) echo 'service= group= force=' ;;
         enableGroup) echo 'service= group=' ;;
-        changeScheduler) echo 'service= group= scheduler= before=' ;;
+        changeScheduler) echo 'service= group= scheduler= stickyPrefix= before=' ;;
         newService) echo 'service= listen= before=' ;;
         delService) echo 'service=' ;;
         setService) echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= before=' ;;

@@ -23,13 +23,13 @@ function __txlb_keys
         case hostAdminUp
             echo 'service= group= name='
         case newGroup
-            echo 'service= group= scheduler= before='
+            echo 'service= group= scheduler= stickyPrefix= before='
         case delGroup
             echo 'service= group= force='
         case enableGroup
             echo 'service= group='
         case changeScheduler
-            echo 'service= group= scheduler= before='
+            echo 'service= group= scheduler= stickyPrefix= before='
         case newService
             echo 'service= listen= before='
         case delService

@@ -26,6 +26,7 @@ pub(super) fn group(scheduler: &str, hosts: &str) -> Group {
     Group {
         name: "main".to_owned(),
         scheduler: scheduler.parse().unwrap(),
+        sticky_prefix: Group::WHOLE_ADDRESS,
         hosts: hosts.split_whitespace().map(host).collect(),
     }
 }

@@ -3,10 +3,11 @@
 //! Whether a place may still be used is the tracker's business.
 
 use super::hosts::Place;
+use crate::config;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// The most clients that are remembered: about 25 MB, once there are so many.
+/// The most clients that are remembered: about 35 MB, once there are so many.
 const MOST_CLIENTS: usize = 262_144;
 /// How long a client is remembered after its last session.
 const REMEMBERED_MS: u64 = 30 * 60 * 1000;
@@ -21,7 +22,7 @@ const FORGOTTEN_AT_ONCE: usize = 2;
 /// never stops to rehash.
 #[derive(Debug)]
 pub(super) struct Clients {
-    by_key: BTreeMap<u64, usize>,
+    by_key: BTreeMap<u128, usize>,
     entries: Vec<Entry>,
     /// Places in `entries` that nobody has.
     free: Vec<usize>,
@@ -29,12 +30,14 @@ pub(super) struct Clients {
     oldest: Option<usize>,
     newest: Option<usize>,
     most: usize,
+    /// How many bits of an IPv6 address make a client.
+    prefix: u8,
 }
 
 /// One client.
 #[derive(Debug)]
 struct Entry {
-    key: u64,
+    key: u128,
     place: Place,
     /// Its open sessions, on whatever host.
     open: u32,
@@ -44,14 +47,18 @@ struct Entry {
     newer: Option<usize>,
 }
 
-impl Default for Clients {
-    fn default() -> Self {
-        Clients::with_most(MOST_CLIENTS)
-    }
-}
-
 impl Clients {
-    fn with_most(most: usize) -> Self {
+    /// Nobody has come yet; `prefix` bits of an IPv6 address make a client.
+    pub(super) fn new(prefix: u8) -> Self {
+        Clients::with_most(MOST_CLIENTS, prefix)
+    }
+
+    /// How many bits of an IPv6 address make a client.
+    pub(super) fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
+    fn with_most(most: usize, prefix: u8) -> Self {
         Clients {
             by_key: BTreeMap::new(),
             entries: Vec::new(),
@@ -59,18 +66,19 @@ impl Clients {
             oldest: None,
             newest: None,
             most,
+            prefix,
         }
     }
 
     /// Where a client went before.
     pub(super) fn place(&self, client: IpAddr, now_ms: u64) -> Option<Place> {
-        let entry = &self.entries[*self.by_key.get(&key(client))?];
+        let entry = &self.entries[*self.by_key.get(&key(client, self.prefix))?];
         (!entry.is_over(now_ms)).then_some(entry.place)
     }
 
     /// A session of this client begins, at this place.
     pub(super) fn arrived(&mut self, client: IpAddr, place: Place, now_ms: u64) {
-        let key = key(client);
+        let key = key(client, self.prefix);
         if let Some(&index) = self.by_key.get(&key) {
             if self.entries[index].open == 0 {
                 self.unlink(index);
@@ -92,7 +100,7 @@ impl Clients {
 
     /// A session of this client has ended.
     pub(super) fn ended(&mut self, client: IpAddr, now_ms: u64) {
-        let Some(&index) = self.by_key.get(&key(client)) else {
+        let Some(&index) = self.by_key.get(&key(client, self.prefix)) else {
             return;
         };
         let entry = &mut self.entries[index];
@@ -172,13 +180,17 @@ impl Entry {
     }
 }
 
-/// One client is one IPv4 address (mapped into IPv6 or not) or one IPv6 /64, as
-/// hosts there change the rest at will. A /64 is its 64 bits; an IPv4 address
-/// is put behind ff00::/32, which is multicast, so that no client comes from it.
-fn key(client: IpAddr) -> u64 {
+/// One client is one IPv4 address, mapped into IPv6 or not, or the IPv6 addresses that
+/// agree in `prefix` bits. An IPv4 address is kept as it is mapped, which no client of IPv6
+/// comes from: the mapped ones differ from all others within their first 96 bits, and what
+/// is behind a shorter prefix is 0.
+fn key(client: IpAddr, prefix: u8) -> u128 {
     match client.to_canonical() {
-        IpAddr::V4(address) => 0xff00_0000_0000_0000 | u64::from(address.to_bits()),
-        IpAddr::V6(address) => u64::try_from(address.to_bits() >> 64).unwrap_or(u64::MAX),
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => {
+            let rest = u32::from(config::Group::WHOLE_ADDRESS.saturating_sub(prefix));
+            address.to_bits() & u128::MAX.checked_shl(rest).unwrap_or(0)
+        }
     }
 }
 

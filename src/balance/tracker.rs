@@ -99,11 +99,12 @@ impl Tracker {
             self.algorithm = algorithm.clone();
             self.scheduler = make(&self.schedulers, algorithm);
         }
-        if *sticky {
-            self.clients.get_or_insert_default();
-        } else {
-            self.clients = None;
-        }
+        // Who is one client is said by the prefix: with another, nobody is known.
+        let prefix = group.sticky_prefix;
+        self.clients = sticky.then(|| match self.clients.take() {
+            Some(clients) if clients.prefix() == prefix => clients,
+            _ => Clients::new(prefix),
+        });
         self.hosts
             .configure(&group.hosts, renamed, self.shards, now_ms);
         self.scheduler.renew(&self.hosts);

@@ -38,6 +38,8 @@ pub struct Builder {
     /// Whether that listens already; before, there is no such service.
     listens: bool,
     group: Option<String>,
+    /// That of the group.
+    group_scheduler: String,
     host: Option<String>,
     listeners: Vec<Inherited>,
     workers: Option<usize>,
@@ -130,6 +132,7 @@ impl Builder {
         };
         let is_first = self.group.replace(name.clone()).is_none();
         self.host = None;
+        self.group_scheduler.clone_from(&scheduler);
         let keys = [
             ("service", &*service),
             ("group", &name),
@@ -144,6 +147,28 @@ impl Builder {
                 .verb("delGroup", &[("service", &*service), ("group", UNNAMED)]),
             (false, _) => self.verb("newGroup", &keys),
         }
+    }
+
+    /// How many bits of an IPv6 address make a client, in a group that is `,sticky`: 128, each
+    /// address, unless this says otherwise. With 64 it is a network.
+    #[must_use]
+    pub fn sticky_prefix(self, bits: u8) -> Builder {
+        let (Some(service), Some(group)) = (&self.service, &self.group) else {
+            let wrong = "sticky_prefix() comes after the group() that is meant";
+            return self.was_wrong(wrong.to_owned());
+        };
+        let scheduler = match &*self.group_scheduler {
+            // The group that is there without being named.
+            "" => "leastc",
+            given => given,
+        };
+        let keys = [
+            ("service", service.clone()),
+            ("group", group.clone()),
+            ("scheduler", scheduler.to_owned()),
+            ("stickyPrefix", bits.to_string()),
+        ];
+        self.verb("changeScheduler", &keys)
     }
 
     /// The group gets the sessions of its service, and no other does.

@@ -31,6 +31,7 @@ pub(super) fn config(matches: &Matches) -> Result<Config, Exit> {
     let group = Group {
         name: "main".to_owned(),
         scheduler,
+        sticky_prefix: Group::WHOLE_ADDRESS,
         hosts: (0..)
             .zip(&hosts)
             .map(|(number, text)| host(number, text))

@@ -104,6 +104,7 @@ pub(super) fn group(random: &mut Random, name: String) -> Group {
     Group {
         name,
         scheduler,
+        sticky_prefix: *random.pick(&[1, 64, 128]),
         hosts,
     }
 }

@@ -113,6 +113,7 @@ pub(super) fn group(group: &Group, enable: bool) -> Form {
     let attributes = vec![
         said("name", &group.name),
         said("scheduler", &group.scheduler),
+        unless("stickyPrefix", &group.sticky_prefix, &Group::WHOLE_ADDRESS),
         unless("enable", &enable, &false),
     ];
     element("group", attributes, group.hosts.iter().map(host).collect())

@@ -138,6 +138,9 @@ pub struct Group {
     pub name: String,
     /// Who picks among the hosts.
     pub scheduler: Scheduler,
+    /// How many bits of an IPv6 address make a client, for `,sticky`: 1 to
+    /// [`Group::WHOLE_ADDRESS`]. Those of IPv4 always count as a whole.
+    pub sticky_prefix: u8,
     /// In the file's order; may be empty.
     pub hosts: Vec<Host>,
 }
@@ -153,6 +156,11 @@ pub struct Host {
     pub weight: u32,
     /// What the operator wants of it.
     pub state: HostState,
+}
+
+impl Group {
+    /// Each IPv6 address is a client of its own: the default.
+    pub const WHOLE_ADDRESS: u8 = 128;
 }
 
 impl Host {

@@ -1,7 +1,7 @@
 //! Who is remembered, where, and for how long.
 
 use super::super::HostId;
-use super::super::scene::Scene;
+use super::super::scene::{Scene, group};
 use super::*;
 
 const MINUTE_MS: u64 = 60_000;
@@ -29,17 +29,61 @@ fn a_client_goes_where_it_went_before() {
         "IPv4 mapped into IPv6 is IPv4"
     );
     assert_eq!(scene.from("2001:db8:0:1::1"), "c");
-    assert_eq!(scene.from("2001:db8:0:1:ffff::2"), "c", "the same /64");
-    assert_eq!(scene.from("2001:db8:0:2::1"), "a", "another /64");
+    assert_eq!(scene.from("2001:db8:0:1::2"), "a", "another address");
+    assert_eq!(scene.from("2001:db8:0:1::1"), "c");
+}
+
+#[test]
+fn a_prefix_makes_a_net_one_client_and_leaves_ipv4_alone() {
+    let mut scene = Scene::new("roundr,sticky", "a b c");
+    let with = |scene: &mut Scene, prefix| {
+        let mut group = group("roundr,sticky", "a b c");
+        group.sticky_prefix = prefix;
+        scene.tracker.configure(&group, 0);
+    };
+    with(&mut scene, 64);
+    assert_eq!(scene.from("2001:db8:0:1::1"), "a");
+    assert_eq!(scene.from("2001:db8:0:1:ffff::2"), "a", "the same /64");
+    assert_eq!(scene.from("2001:db8:0:2::1"), "b", "another /64");
+    assert_eq!(scene.from("192.0.2.1"), "c");
+    assert_eq!(scene.from("192.0.2.2"), "a", "another address");
+    with(&mut scene, 64);
+    assert_eq!(
+        scene.from("2001:db8:0:2::9"),
+        "b",
+        "as long as it is the same"
+    );
+    with(&mut scene, 48);
+    assert_eq!(
+        scene.from("2001:db8:0:2::9"),
+        "b",
+        "in turn, as nobody is known"
+    );
+    assert_eq!(scene.from("2001:db8:0:1::1"), "b", "the same /48");
 }
 
 #[test]
 fn no_ipv4_client_is_an_ipv6_one() {
-    assert_ne!(key("0.0.0.1".parse().unwrap()), key("::1".parse().unwrap()));
-    assert_ne!(
-        key("1.2.3.4".parse().unwrap()),
-        key("0:0:102:304::".parse().unwrap())
-    );
+    let key = |text: &str, prefix| key(text.parse().unwrap(), prefix);
+    for prefix in 1..=128 {
+        for other in [
+            "::1",
+            "::102:304",
+            "::fffe:102:304",
+            "ff00::",
+            "0:0:102:304::",
+        ] {
+            assert_ne!(
+                key("1.2.3.4", prefix),
+                key(other, prefix),
+                "{other}/{prefix}"
+            );
+        }
+        assert_eq!(key("::ffff:1.2.3.4", prefix), key("1.2.3.4", prefix));
+    }
+    assert_eq!(key("8000::1", 1), key("ffff::", 1));
+    assert_ne!(key("2001:db8::1", 128), key("2001:db8::", 128));
+    assert_eq!(key("2001:db8::1", 127), key("2001:db8::", 127));
 }
 
 #[test]
@@ -120,7 +164,7 @@ fn a_failed_connect_and_an_abandoned_one_end_a_session_too() {
 
 #[test]
 fn the_oldest_without_sessions_is_forgotten_first() {
-    let mut clients = Clients::with_most(3);
+    let mut clients = Clients::with_most(3, 64);
     for n in 0..3 {
         clients.arrived(client(n), place(n), 0);
     }
@@ -140,7 +184,7 @@ fn the_oldest_without_sessions_is_forgotten_first() {
 
 #[test]
 fn a_new_client_is_not_remembered_when_all_have_sessions() {
-    let mut clients = Clients::with_most(2);
+    let mut clients = Clients::with_most(2, 64);
     for n in 0..3 {
         clients.arrived(client(n), place(n), 0);
     }
@@ -159,7 +203,7 @@ fn a_new_client_is_not_remembered_when_all_have_sessions() {
 
 #[test]
 fn a_rush_of_clients_does_not_grow_the_table_and_passes() {
-    let mut clients = Clients::with_most(1000);
+    let mut clients = Clients::with_most(1000, 64);
     for n in 0..10_000 {
         clients.arrived(client(n), place(0), u64::from(n));
         clients.ended(client(n), u64::from(n));
@@ -177,7 +221,7 @@ fn a_rush_of_clients_does_not_grow_the_table_and_passes() {
 #[test]
 fn the_table_does_what_a_plain_list_would() {
     let mut random = super::super::Random::new(3);
-    let mut clients = Clients::with_most(8);
+    let mut clients = Clients::with_most(8, 64);
     // Client, place, open sessions, when and as which the last one ended.
     let mut plain: Vec<(u32, u32, u32, u64)> = Vec::new();
     let mut now_ms = 0;

@@ -142,6 +142,7 @@ fn of_group(random: &mut Random, config: &Config) -> Verb {
                 ..group
             },
             scheduler: scheduler(random),
+            sticky_prefix: *random.pick(&[1, 64, 128]),
             place,
         },
         1 => Verb::DelGroup {
@@ -156,6 +157,7 @@ fn of_group(random: &mut Random, config: &Config) -> Verb {
         _ => Verb::ChangeScheduler {
             group,
             scheduler: scheduler(random),
+            sticky_prefix: *random.pick(&[None, Some(64), Some(128)]),
             place,
         },
     }

@@ -42,6 +42,7 @@ fn the_print_shows_every_value_and_no_password() {
     let groups = vec![Group {
         name: "g".to_owned(),
         scheduler,
+        sticky_prefix: 64,
         hosts: vec![host],
     }];
     let listens = vec![ListenAddress {
@@ -86,7 +87,7 @@ fn the_print_shows_every_value_and_no_password() {
 const PRINTED: &str = r#"<config>
   <service name="&lt;&amp;&quot;'&gt; ü" connectTimeout="5" idleTimeout="1.5" halfClosedTimeout="300">
     <listen ip="*:8080"/>
-    <group name="g" scheduler="leastc,sticky" enable="true">
+    <group name="g" scheduler="leastc,sticky" stickyPrefix="64" enable="true">
       <host name="one" ip="lorien:80" weight="1" state="up"/>
     </group>
   </service>

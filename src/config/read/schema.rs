@@ -150,7 +150,12 @@ const SCHEMA: &[ElementSchema] = &[
     leaf("listen", &[required("ip")]),
     ElementSchema {
         name: "group",
-        attributes: &[required("name"), optional("scheduler"), optional("enable")],
+        attributes: &[
+            required("name"),
+            optional("scheduler"),
+            optional("stickyPrefix"),
+            optional("enable"),
+        ],
         children: &[any("host"), any("client")],
     },
     leaf("host", HOST),

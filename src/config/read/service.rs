@@ -175,6 +175,9 @@ fn group(element: &Element<'_>, own: &OwnNames) -> Result<Group, Error> {
             Some(value) => value.scheduler(own)?,
             None => Algorithm::LeastConns.into(),
         },
+        sticky_prefix: element
+            .value("stickyPrefix")
+            .map_or(Ok(Group::WHOLE_ADDRESS), |value| value.prefix())?,
         hosts: Vec::new(),
     };
     let mut names = HashSet::new();

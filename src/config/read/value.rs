@@ -11,7 +11,7 @@ use crate::config::address::is_host_name;
 use crate::config::error::{Error, ErrorKind, Position, Quoted};
 use crate::config::nearest::nearest;
 use crate::config::public_key;
-use crate::config::{Access, AddressError, Host, HostState, OwnNames, Scheduler, Web};
+use crate::config::{Access, AddressError, Group, Host, HostState, OwnNames, Scheduler, Web};
 
 /// A value of the file, and where it is.
 #[derive(Clone, Copy)]
@@ -180,6 +180,14 @@ impl Value<'_> {
             .ok()
             .filter(|weight| digits && *weight <= Host::MAX_WEIGHT);
         weight.ok_or_else(|| self.must_be("a whole number from 0 to 1000000"))
+    }
+
+    /// How many bits of an IPv6 address make a client.
+    pub(in crate::config) fn prefix(&self) -> Result<u8, Error> {
+        let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
+        let bits = self.text.parse().ok();
+        bits.filter(|bits| digits && (1..=Group::WHOLE_ADDRESS).contains(bits))
+            .ok_or_else(|| self.must_be("a whole number from 1 to 128"))
     }
 
     /// What the operator wants of a host.

@@ -128,6 +128,8 @@ pub enum Verb {
         group: GroupKey,
         /// Its scheduler.
         scheduler: Scheduler,
+        /// How many bits of an IPv6 address make a client.
+        sticky_prefix: u8,
         /// Where among the others: without it, behind them.
         place: Option<Place>,
     },
@@ -149,6 +151,8 @@ pub enum Verb {
         group: GroupKey,
         /// Its scheduler.
         scheduler: Scheduler,
+        /// How many bits of an IPv6 address make a client, if that changes.
+        sticky_prefix: Option<u8>,
         /// Where among the others.
         place: Option<Place>,
     },

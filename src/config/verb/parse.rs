@@ -16,7 +16,7 @@ use crate::config::nearest::nearest;
 use crate::config::print::HIDDEN;
 use crate::config::read::Value;
 use crate::config::{
-    Access, Endpoint, Error, Host, HostState, ListenAddress, OwnNames, Scheduler, User,
+    Access, Endpoint, Error, Group, Host, HostState, ListenAddress, OwnNames, Scheduler, User,
 };
 
 impl Command {
@@ -170,6 +170,9 @@ impl Arguments<'_> {
             "newGroup" => Verb::NewGroup {
                 group,
                 scheduler: self.must("scheduler", scheduler)?,
+                sticky_prefix: self
+                    .maybe("stickyPrefix", Value::prefix)?
+                    .unwrap_or(Group::WHOLE_ADDRESS),
                 place: self.place(Value::name)?,
             },
             "delGroup" => Verb::DelGroup {
@@ -180,6 +183,7 @@ impl Arguments<'_> {
             "changeScheduler" => Verb::ChangeScheduler {
                 group,
                 scheduler: self.must("scheduler", scheduler)?,
+                sticky_prefix: self.maybe("stickyPrefix", Value::prefix)?,
                 place: self.place(Value::name)?,
             },
             name => return Err(ParseError::unknown_verb(name)),

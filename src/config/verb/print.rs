@@ -7,7 +7,7 @@ use std::fmt::{self, Display};
 use super::written::Written;
 use super::{Action, Batch, Command, HostChoice, ListenChoice, Question, Verb, View};
 use crate::config::form::seconds;
-use crate::config::{Access, HostState, User};
+use crate::config::{Access, Group, HostState, User};
 
 impl Command {
     /// Its name in the table.
@@ -139,15 +139,24 @@ impl Verb {
             Verb::NewGroup {
                 group,
                 scheduler,
+                sticky_prefix,
                 place,
+            } => {
+                let prefix = Some(*sticky_prefix).filter(|it| *it != Group::WHOLE_ADDRESS);
+                out.group(group)
+                    .with("scheduler", scheduler)
+                    .maybe("stickyPrefix", prefix)
+                    .place(place.as_ref())
             }
-            | Verb::ChangeScheduler {
+            Verb::ChangeScheduler {
                 group,
                 scheduler,
+                sticky_prefix,
                 place,
             } => out
                 .group(group)
                 .with("scheduler", scheduler)
+                .maybe("stickyPrefix", *sticky_prefix)
                 .place(place.as_ref()),
             Verb::DelGroup { group, force } => out.group(group).force(*force),
             Verb::EnableGroup { group } => out.group(group),

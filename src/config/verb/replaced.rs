@@ -19,8 +19,16 @@ impl Verb {
             Verb::EnableGroup { group } => {
                 vec![("group", service(config, &group.service)?.enabled.clone())]
             }
-            Verb::ChangeScheduler { group: key, .. } => {
-                vec![("scheduler", group(config, key)?.scheduler.to_string())]
+            Verb::ChangeScheduler {
+                group: key,
+                sticky_prefix,
+                ..
+            } => {
+                let group = group(config, key)?;
+                let prefix =
+                    sticky_prefix.map(|_| ("stickyPrefix", group.sticky_prefix.to_string()));
+                let scheduler = ("scheduler", group.scheduler.to_string());
+                [Some(scheduler), prefix].into_iter().flatten().collect()
             }
             Verb::SetService { service: name, .. } => self.replaced_timeouts(config, name)?,
             Verb::SetUser { name, .. } => {

@@ -110,6 +110,8 @@ pub enum Takes {
     Scheduler,
     /// A whole number from 0 to 1000000.
     Weight,
+    /// A whole number from 1 to 128.
+    Prefix,
     /// `up`, `drain` or `down`.
     State,
     /// `full` or `readonly`.
@@ -295,6 +297,7 @@ const COMMANDS: &[CommandSchema] = &[
             SERVICE,
             required("group", Takes::NewName),
             required("scheduler", Takes::Scheduler),
+            optional("stickyPrefix", Takes::Prefix),
             optional("before", Takes::Group),
         ],
         "add an empty group, not enabled, to a service",
@@ -311,6 +314,7 @@ const COMMANDS: &[CommandSchema] = &[
             SERVICE,
             GROUP,
             required("scheduler", Takes::Scheduler),
+            optional("stickyPrefix", Takes::Prefix),
             optional("before", Takes::Group),
         ],
         "change how a group picks hosts, and where it stands",

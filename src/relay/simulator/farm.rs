@@ -51,6 +51,7 @@ impl Farm {
         let mut group = config::Group {
             name: "main".to_owned(),
             scheduler: any_scheduler(random),
+            sticky_prefix: config::Group::WHOLE_ADDRESS,
             hosts: Vec::new(),
         };
         let hosts = match random.below(32) {

@@ -40,6 +40,7 @@ fn group(name: &str, hosts: Vec<Host>) -> Group {
     Group {
         name,
         scheduler,
+        sticky_prefix: Group::WHOLE_ADDRESS,
         hosts,
     }
 }

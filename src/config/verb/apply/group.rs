@@ -10,12 +10,16 @@ pub(super) fn change(verb: &Verb, key: &GroupKey, config: &mut Config) -> Result
     let service = service_of(config, &key.service)?;
     let owner = service_words(&key.service);
     if let Verb::NewGroup {
-        scheduler, place, ..
+        scheduler,
+        sticky_prefix,
+        place,
+        ..
     } = verb
     {
         let group = Group {
             name: key.group.clone(),
             scheduler: scheduler.clone(),
+            sticky_prefix: *sticky_prefix,
             hosts: Vec::new(),
         };
         return insert(&mut service.groups, group, place.as_ref(), &owner);
@@ -28,9 +32,14 @@ pub(super) fn change(verb: &Verb, key: &GroupKey, config: &mut Config) -> Result
             Ok(())
         }
         Verb::ChangeScheduler {
-            scheduler, place, ..
+            scheduler,
+            sticky_prefix,
+            place,
+            ..
         } => {
-            service.groups[index].scheduler = scheduler.clone();
+            let group = &mut service.groups[index];
+            group.scheduler = scheduler.clone();
+            group.sticky_prefix = sticky_prefix.unwrap_or(group.sticky_prefix);
             move_to(&mut service.groups, index, place.as_ref(), &owner).map(drop)
         }
         _ => Ok(()),

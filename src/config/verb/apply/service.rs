@@ -58,6 +58,7 @@ fn new_service(name: &str, listen: &ListenAddress) -> Service {
         groups: vec![Group {
             name: FIRST_GROUP.to_owned(),
             scheduler: Algorithm::LeastConns.into(),
+            sticky_prefix: Group::WHOLE_ADDRESS,
             hosts: Vec::new(),
         }],
         enabled: FIRST_GROUP.to_owned(),

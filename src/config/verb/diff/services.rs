@@ -85,22 +85,29 @@ fn groups(draft: &mut Draft, target: &Service) {
     }
 }
 
-/// A group's scheduler and place.
+/// A group's scheduler, with what goes with it, and place.
 fn set_group(draft: &mut Draft, key: GroupKey, target: &Group, step: Step, now: Option<&Group>) {
     let scheduler = target.scheduler.clone();
     match step {
         Step::Comes(place) => draft.push(Verb::NewGroup {
             group: key,
             scheduler,
+            sticky_prefix: target.sticky_prefix,
             place: unless_last(place),
         }),
-        Step::Stays if now.is_some_and(|now| now.scheduler == scheduler) => {}
+        Step::Stays if now.is_some_and(|now| is_picked_alike(now, target)) => {}
         step => draft.push(Verb::ChangeScheduler {
             group: key,
             scheduler,
+            sticky_prefix: Some(target.sticky_prefix)
+                .filter(|prefix| now.is_none_or(|now| now.sticky_prefix != *prefix)),
             place: step.moves(),
         }),
     }
+}
+
+fn is_picked_alike(one: &Group, other: &Group) -> bool {
+    (&one.scheduler, one.sticky_prefix) == (&other.scheduler, other.sticky_prefix)
 }
 
 /// The hosts of a group: those that go do so last, so that it is never empty in between.
