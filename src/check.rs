@@ -1,6 +1,6 @@
 //! `-t` and `-T`: finds what is wrong with a configuration before a reload does.
 //!
-//! Binds nothing and changes nothing.
+//! Changes nothing.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use crate::exit::Exit;
 use crate::output;
 use crate::privileges::enter_jail;
 use crate::serve::file_exit;
+use crate::startable;
 
 /// How long the names may take to resolve.
 const NAMES_PATIENCE: Duration = Duration::from_secs(5);
@@ -40,8 +41,18 @@ pub(crate) fn run(file: &Path, jail: Option<&Path>, show: bool) -> Result<(), Ex
         let reason = answer.as_ref().err()?;
         Some(format!("the name {name} does not resolve: {reason}"))
     });
-    for warning in unresolved.chain(circle_warnings(config, &answers)) {
+    let found = startable::look(config, &answers);
+    let circles = circle_warnings(config, &answers);
+    for warning in unresolved.chain(circles).chain(found.warnings) {
         output::note(&format!("{}: warning: {warning}", file.display()))?;
+    }
+    // What is in effect can be shown on any machine.
+    let mut errors = found.errors.into_iter().filter(|_| !show);
+    if let Some((status, first)) = errors.next() {
+        for (_, error) in errors {
+            output::note(&format!("{}: {error}", file.display()))?;
+        }
+        return Err(Exit::new(status, &format!("{}: {first}", file.display())));
     }
     if show {
         output::print(&print(config))

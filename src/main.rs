@@ -23,6 +23,7 @@ mod pidfile;
 mod privileges;
 mod sandbox;
 mod serve;
+mod startable;
 mod supervisor;
 mod terminal;
 
