@@ -1,6 +1,6 @@
 //! `-t`, `-T` and `-s reload`: finds what is wrong with a configuration before a reload does.
 //!
-//! Binds nothing and changes nothing.
+//! Changes nothing.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,9 +17,11 @@ use crate::exit::Exit;
 use crate::ground;
 use crate::output;
 use crate::privileges::{Privileges, enter_jail};
+use crate::startable;
 
 /// How long a pipe that stands for the file may be silent: init scripts wait for the check.
 const PIPE_PATIENCE: Duration = Duration::from_secs(3);
+
 /// What is said of a configuration that is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Show {
@@ -59,7 +61,7 @@ pub(crate) fn run(file: &Path, footing: &Footing, show: Show) -> Result<(), Exit
     warn_of_open_page(file, config)?;
     read_secrets(file, config)?;
     if show != Show::Warnings {
-        warn_of_names(file, config)?;
+        look_around(file, config, show)?;
     }
     match show {
         Show::Config => output::print(&print(config)),
@@ -68,8 +70,9 @@ pub(crate) fn run(file: &Path, footing: &Footing, show: Show) -> Result<(), Exit
     }
 }
 
-/// Warns of names that do not resolve, and of hosts by which sessions go in circles.
-fn warn_of_names(file: &Path, config: &Config) -> Result<(), Exit> {
+/// Looks at names that do not resolve, hosts by which sessions go in circles, and what would
+/// keep txlb from starting here.
+fn look_around(file: &Path, config: &Config, show: Show) -> Result<(), Exit> {
     let names = &config.host_names() | &config.listen_names();
     let answers = resolve_names(names, NAMES_PATIENCE)
         .map_err(|error| Exit::new(Exit::OTHER, &format!("txlb: {error}")))?;
@@ -77,8 +80,18 @@ fn warn_of_names(file: &Path, config: &Config) -> Result<(), Exit> {
         let reason = answer.as_ref().err()?;
         Some(format!("the name {name} does not resolve: {reason}"))
     });
-    for warning in unresolved.chain(circle_warnings(config, &answers)) {
+    let found = startable::look(config, &answers);
+    let circles = circle_warnings(config, &answers);
+    for warning in unresolved.chain(circles).chain(found.warnings) {
         output::note(&format!("{}: warning: {warning}", file.display()))?;
+    }
+    // What is in effect can be shown on any machine.
+    let mut errors = found.errors.into_iter().filter(|_| show != Show::Config);
+    if let Some((status, first)) = errors.next() {
+        for (_, error) in errors {
+            output::note(&format!("{}: {error}", file.display()))?;
+        }
+        return Err(Exit::new(status, &format!("{}: {first}", file.display())));
     }
     Ok(())
 }

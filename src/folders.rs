@@ -20,7 +20,7 @@ use crate::exit::Exit;
 use crate::privileges::Identity;
 
 /// Where PID file and control socket are unless told otherwise.
-const RUNTIME: &str = "/run/txlb";
+pub(crate) const RUNTIME: &str = "/run/txlb";
 
 /// Root's, so that nobody but root removes the PID file; whoever txlb is may make its
 /// socket there.

@@ -25,6 +25,7 @@ mod privileges;
 mod reload;
 mod sandbox;
 mod serve;
+mod startable;
 mod supervisor;
 mod terminal;
 

@@ -39,7 +39,7 @@ fn leads(chains: &BTreeMap<usize, BTreeSet<usize>>, from: usize, to: usize) -> b
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::Random;
+    use crate::config::random::Random;
 
     #[test]
     fn a_chain_is_no_circle_and_the_hop_that_closes_one_is_told() {
@@ -57,8 +57,8 @@ mod tests {
     fn what_is_left_has_no_circle_and_nothing_is_told_in_vain() {
         for seed in 0..300 {
             let mut random = Random::new(seed);
-            let (services, count) = (1 + random.index(6), random.index(12));
-            let mut hop = || (random.index(services), random.index(services));
+            let (services, count) = (1 + random.below(6), random.below(12));
+            let mut hop = || (random.below(services), random.below(services));
             let hops: Vec<Hop> = (0..count).map(|_| hop()).collect();
             let told = closing(&hops);
             let kept = |index: &usize| !told.contains(index);

@@ -13,6 +13,7 @@ mod error;
 mod exposed;
 mod file;
 mod listeners;
+mod listening;
 mod names;
 mod pulse;
 mod recovery;
@@ -58,7 +59,6 @@ use std::time::Duration;
 
 use alarm::Alarm;
 use answers::Answers;
-use circles::OwnService;
 use listeners::{Listeners, Opened, Resolving, Wanted};
 use names::Names;
 use recovery::{Recovery, Watched};
@@ -207,37 +207,6 @@ impl Director {
         self.put_in_force(next, wanted, opened, renames)
     }
 
-    /// Where `next` is to listen, and the new sockets for that.
-    fn listen(&self, next: &Config, resolving: Resolving) -> Result<(Wanted, Vec<Opened>), Error> {
-        let mut wanted = listeners::wanted(next, &self.wanted, resolving)?;
-        self.listeners.inheritance.add_named(next, &mut wanted);
-        // What this machine does not have is not looked for by changes.
-        let is_new =
-            |key: &ListenKey| resolving == Resolving::All || !self.wanted.contains_key(key);
-        let opened = self.listeners.open(&wanted, self.workers.len(), is_new)?;
-        Ok((wanted, opened))
-    }
-
-    /// Resolves the names of listeners again, and listens at what is there now.
-    ///
-    /// # Errors
-    /// A listener that cannot be had: everything is as it was.
-    pub(crate) fn listen_again(&mut self) -> Result<(), Error> {
-        if self.config.listen_names().is_empty() {
-            return Ok(());
-        }
-        let (wanted, opened) = self.listen(&self.config, Resolving::All)?;
-        if opened.is_empty() && wanted == self.wanted {
-            return Ok(());
-        }
-        let shares = self.listeners.replace(&wanted, opened, self.workers.len());
-        let plan = Arc::new(self.running.plan(&self.config, &wanted));
-        self.wanted = wanted;
-        self.limit_sessions();
-        self.answers.connect(self.own_services());
-        self.serve(&plan, shares)
-    }
-
     /// From here on nothing that the configuration says can be refused.
     fn put_in_force(
         &mut self,
@@ -271,8 +240,6 @@ impl Director {
         let served = self.serve(&plan, shares);
         self.configure(&self.config, false, renames);
         self.concern(&names);
-        // What a group that is not enabled any more was told holds no more.
-        self.answers.connect(self.own_services());
         served
     }
 
@@ -319,19 +286,6 @@ impl Director {
     fn concern(&self, names: &BTreeSet<String>) {
         let groups = self.running.groups().cloned();
         self.answers.concern(groups, names, || self.names.answers());
-    }
-
-    /// The services between which sessions may go in circles.
-    fn own_services(&self) -> Vec<OwnService> {
-        let places = self.listeners.places(&self.wanted);
-        let services = self.config.services.iter();
-        let own = services.filter_map(|service| {
-            Some(OwnService {
-                places: places.get(&service.name).cloned().unwrap_or_default(),
-                group: Arc::clone(self.running.group(&service.name, &service.enabled)?),
-            })
-        });
-        own.collect()
     }
 
     /// Counts the configurations that were put in force, from 1.
@@ -477,15 +431,6 @@ impl Director {
                 .map_err(|_| Error::Worker(number))?;
         }
         Ok(())
-    }
-
-    /// Lets as many sessions in as there are descriptors for, two each, and no more than
-    /// its owner wants.
-    fn limit_sessions(&self) {
-        let room = shares::sessions(&self.config, self.workers.len(), self.listeners.len());
-        // A change must not leave room for none.
-        let capacity = room.unwrap_or(1).min(self.most_sessions);
-        self.shared.capacity.store(capacity, Ordering::Relaxed);
     }
 }
 

@@ -157,7 +157,28 @@ fn in_words(error: Errno) -> io::Error {
     io::Error::new(io::ErrorKind::AddrNotAvailable, words)
 }
 
+/// Whether a place could be bound just now. Nobody can connect to it meanwhile.
+///
+/// # Errors
+/// As of [`bind_all`].
+pub fn try_bind(place: Place) -> io::Result<()> {
+    bind_by(place, |address, one_family| {
+        bound(address, one_family, false).map(drop)
+    })
+}
+
 fn bind_address(address: SocketAddr, one_family: bool, join: bool) -> io::Result<TcpListener> {
+    let descriptor = bound(address, one_family, join)?;
+    // Set here, these are the accepted sockets' too, where the system INHERITS.
+    sockopt::set_tcp_nodelay(&descriptor, true)?;
+    sockopt::set_socket_keepalive(&descriptor, true)?;
+    listen(&descriptor, BACKLOG)?;
+    let listener = TcpListener::from(descriptor);
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn bound(address: SocketAddr, one_family: bool, join: bool) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() {
         AddressFamily::INET
     } else {
@@ -173,13 +194,7 @@ fn bind_address(address: SocketAddr, one_family: bool, join: bool) -> io::Result
         allow_siblings(&descriptor)?;
     }
     bind(&descriptor, &address).map_err(in_words)?;
-    // Set here, these are the accepted sockets' too, where the system INHERITS.
-    sockopt::set_tcp_nodelay(&descriptor, true)?;
-    sockopt::set_socket_keepalive(&descriptor, true)?;
-    listen(&descriptor, BACKLOG)?;
-    let listener = TcpListener::from(descriptor);
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+    Ok(descriptor)
 }
 
 #[cfg(target_os = "linux")]

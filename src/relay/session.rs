@@ -5,6 +5,7 @@
 //! real sockets or on the simulator's. Who is picked is `balance`'s business.
 
 mod bytes;
+mod circle;
 
 use super::attempts::Attempts;
 use super::end::EndReason;
@@ -14,9 +15,6 @@ use super::step::{Direction, Readiness, Side, Step};
 use super::timeouts::{TimeoutsMs, earliest, is_past};
 use crate::balance::HostId;
 use crate::os::delivery::Delivery;
-
-/// How long a session waits whose hosts all lead back here.
-const CIRCLE_PATIENCE_MS: u64 = 1000;
 
 /// How long a session waits after local trouble before it picks again: twice as
 /// long each time, up to 0.8 s.
@@ -273,18 +271,6 @@ impl Session {
             } else {
                 EndReason::NoHost
             });
-        }
-    }
-
-    /// Nobody is left to try but hosts that lead back here. Waits for a second: an address
-    /// may be on its way to another machine. And clients that come again at once, as long as
-    /// the configuration is wrong, come less often.
-    pub(crate) fn handle_circle(&mut self, now_ms: u64) {
-        let until_ms = self.started_ms + CIRCLE_PATIENCE_MS;
-        if now_ms < until_ms {
-            self.phase = Phase::Paused { until_ms };
-        } else {
-            self.handle_nobody(now_ms);
         }
     }
 
