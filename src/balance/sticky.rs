@@ -76,8 +76,9 @@ impl Clients {
         (!entry.is_over(now_ms)).then_some(entry.place)
     }
 
-    /// A session of this client begins, at this place.
-    pub(super) fn arrived(&mut self, client: IpAddr, place: Place, now_ms: u64) {
+    /// A session of this client begins, at this place. Returns where it went before.
+    pub(super) fn arrived(&mut self, client: IpAddr, place: Place, now_ms: u64) -> Option<Place> {
+        let former = self.place(client, now_ms);
         let key = key(client, self.prefix);
         if let Some(&index) = self.by_key.get(&key) {
             if self.entries[index].open == 0 {
@@ -95,6 +96,14 @@ impl Clients {
                 older: None,
                 newer: None,
             });
+        }
+        former
+    }
+
+    /// The client did not go there after all.
+    pub(super) fn put_back(&mut self, client: IpAddr, former: Place) {
+        if let Some(&index) = self.by_key.get(&key(client, self.prefix)) {
+            self.entries[index].place = former;
         }
     }
 

@@ -44,6 +44,8 @@ pub struct Picked {
     pub host: Arc<Host>,
     /// Where to connect.
     pub address: SocketAddr,
+    /// Where a sticky client went before.
+    former: Option<Place>,
 }
 
 impl Tracker {
@@ -116,14 +118,15 @@ impl Tracker {
         let id = self.remembered(ask).or_else(|| self.scheduled(ask))?;
         self.turn += 1;
         let member = self.hosts.count(id, self.turn)?;
+        let (host, address) = (Arc::clone(&member.host), member.address?);
+        let clients = self.clients.as_mut();
+        let former = clients.and_then(|it| it.arrived(ask.client, member.place, ask.now_ms));
         let picked = Picked {
             id,
-            host: Arc::clone(&member.host),
-            address: member.address?,
+            host,
+            address,
+            former,
         };
-        if let Some(clients) = &mut self.clients {
-            clients.arrived(ask.client, member.place, ask.now_ms);
-        }
         self.scheduler.picked(&self.hosts, id);
         Some(picked)
     }
@@ -188,6 +191,14 @@ impl Tracker {
     /// its client went away, or there was trouble on this machine.
     pub fn released(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
         self.ended(id, client, false, now_ms);
+    }
+
+    /// What was picked is not even tried: it is as if it had not been.
+    pub fn withdraw(&mut self, picked: &Picked, client: IpAddr, now_ms: u64) {
+        self.released(picked.id, client, now_ms);
+        if let (Some(clients), Some(former)) = (&mut self.clients, picked.former) {
+            clients.put_back(client, former);
+        }
     }
 
     fn ended(&mut self, host: HostId, client: IpAddr, failed: bool, now_ms: u64) {

@@ -222,8 +222,8 @@ impl<C: Circuit> Link<C> {
         drop(tracker);
         if let Err(until_ms) = turn.port_gates.may_try(picked.address, turn.now_ms) {
             let (host, client) = (picked.id, self.client_address.ip());
+            self.group.tracker().withdraw(picked, client, turn.now_ms);
             self.picked = None;
-            self.group.tracker().released(host, client, turn.now_ms);
             return self.session.handle_no_port(host, until_ms, turn.now_ms);
         }
         let token = token(turn.slot, self.generation, Side::Host);
