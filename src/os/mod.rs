@@ -9,3 +9,4 @@ pub mod peer;
 pub mod pipes;
 pub mod rights;
 pub mod state;
+pub mod zone;

@@ -29,6 +29,7 @@ impl Settings {
         names.extend(web.listen.as_ref().and_then(|listen| match &listen.host {
             ListenHost::Name(name) => Some(name.clone()),
             ListenHost::Ip(ip) if !ip.is_unspecified() => Some(ip.to_string()),
+            ListenHost::Zoned { ip, .. } => Some(ip.to_string()),
             ListenHost::Ip(_) | ListenHost::Any => None,
         }));
         let tls = web.secure.then(|| certificate(web, &names)).transpose()?;
