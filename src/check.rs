@@ -105,7 +105,7 @@ fn warn_of_open_page(file: &Path, config: &Config) -> Result<(), Exit> {
     let everywhere = web.listen.as_ref().filter(|listen| match listen.host {
         ListenHost::Any => true,
         ListenHost::Ip(ip) => ip.is_unspecified(),
-        ListenHost::Name(_) => false,
+        ListenHost::Name(_) | ListenHost::Zoned { .. } => false,
     });
     let Some(listen) = everywhere else {
         return Ok(());

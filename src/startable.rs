@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use txlb::config::{Config, Control, ListenAddress, ListenHost};
+use txlb::director::{Error, places_where};
 use txlb::os::listen::{Place, try_bind};
 
 use crate::exit::Exit;
@@ -63,7 +64,13 @@ impl Findings {
             .is_some_and(|control| UnixStream::connect(&control.socket).is_ok());
         let mut taken: BTreeMap<Place, String> = BTreeMap::new();
         for (what, listen) in listeners(config) {
-            let places = places(listen, answers);
+            let places = match places_where(listen, answers) {
+                Ok(places) => places,
+                Err(error) => {
+                    self.unresolved(&what, listen, &error);
+                    continue;
+                }
+            };
             let mut absent = BTreeSet::new();
             for place in &places {
                 if let Some(other) = taken.insert(*place, what.clone())
@@ -83,6 +90,14 @@ impl Findings {
                 }
             }
             self.tell_of_absent(&what, &absent, absent.len() == places.len());
+        }
+    }
+
+    /// A name may have to wait for its server; that it does not resolve is warned of elsewhere.
+    fn unresolved(&mut self, what: &str, listen: &ListenAddress, error: &Error) {
+        if matches!(listen.host, ListenHost::Zoned { .. }) {
+            self.errors
+                .push((Exit::CANNOT_BIND, format!("{what}: {error}")));
         }
     }
 
@@ -153,17 +168,4 @@ fn listeners(config: &Config) -> Vec<(String, &ListenAddress)> {
         all.extend(console.map(|it| ("the console".to_owned(), it)));
     }
     all
-}
-
-fn places(listen: &ListenAddress, answers: &Answers) -> Vec<Place> {
-    let at = |ip: &IpAddr| Place::At(SocketAddr::new(*ip, listen.port));
-    match &listen.host {
-        ListenHost::Any => vec![Place::Any { port: listen.port }],
-        ListenHost::Ip(ip) => vec![at(ip)],
-        // That it does not resolve is warned of elsewhere.
-        ListenHost::Name(name) => match answers.get(name) {
-            Some(Ok(addresses)) => addresses.iter().map(at).collect(),
-            _ => Vec::new(),
-        },
-    }
 }

@@ -7,7 +7,7 @@ use super::health::{Change, Failure, Health};
 use super::recent::Recent;
 use super::{HostId, hosts::Place};
 use crate::config::{self, Endpoint, HostState};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 
 /// What the sessions on a host share with the tracker. It stays the same as
@@ -316,12 +316,19 @@ impl Member {
         matches!(health, Health::Failed(_)).then_some(Change::Up)
     }
 
-    /// Its name has these addresses now; the port is its own. Keeps the address
+    /// Its name, or that of its interface, has these addresses now; the port is its own. Keeps the address
     /// it has if that is among them, else starts again with the first, of the
     /// family it had if there is one.
     pub(super) fn resolved(&mut self, addresses: &[IpAddr], now_ms: u64) -> Option<Change> {
-        let Endpoint::Name { port, .. } = &self.endpoint else {
-            return None;
+        let port = match &self.endpoint {
+            Endpoint::Name { port, .. } => port,
+            Endpoint::Zoned { ip, port, .. } => {
+                let interface = interface(addresses.first()?)?;
+                let address = SocketAddrV6::new(*ip, *port, 0, interface).into();
+                let moved = self.address.replace(address) != Some(address);
+                return moved.then(|| self.start_again(now_ms)).flatten();
+            }
+            Endpoint::Address(_) => return None,
         };
         let most = &addresses[..addresses.len().min(MOST_ADDRESSES)];
         if self.addresses != most {
@@ -368,6 +375,14 @@ impl Member {
 fn address_of(endpoint: &Endpoint) -> Option<SocketAddr> {
     match endpoint {
         Endpoint::Address(address) => Some(*address),
-        Endpoint::Name { .. } => None,
+        Endpoint::Name { .. } | Endpoint::Zoned { .. } => None,
+    }
+}
+
+/// The number of an interface whose name was resolved: it comes as the address `::number`.
+fn interface(address: &IpAddr) -> Option<u32> {
+    match address {
+        IpAddr::V6(number) => u32::try_from(u128::from(*number)).ok(),
+        IpAddr::V4(_) => None,
     }
 }

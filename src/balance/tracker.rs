@@ -417,7 +417,11 @@ fn make(schedulers: &Schedulers, algorithm: &config::Algorithm) -> Box<dyn Sched
 }
 
 fn is_named(member: &Member, name: &str) -> bool {
-    matches!(&member.endpoint, Endpoint::Name { host, .. } if host == name)
+    match &member.endpoint {
+        Endpoint::Name { host, .. } => host == name,
+        Endpoint::Zoned { zone, .. } => zone == name,
+        Endpoint::Address(_) => false,
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,15 @@ use super::error::Shown;
 pub enum Endpoint {
     /// An address and a port.
     Address(SocketAddr),
+    /// An IPv6 address at an interface that is known by its name.
+    Zoned {
+        /// The address.
+        ip: Ipv6Addr,
+        /// The interface, as written: `%eth0`.
+        zone: String,
+        /// The port.
+        port: u16,
+    },
     /// A name that is resolved while running, and a port.
     Name {
         /// The name, as written.
@@ -40,6 +49,13 @@ pub enum ListenHost {
     Any,
     /// One address, or all of one family (`0.0.0.0`, `[::]`).
     Ip(IpAddr),
+    /// One IPv6 address at one interface.
+    Zoned {
+        /// The address.
+        ip: Ipv6Addr,
+        /// The interface, as written: `%eth0` or `%2`.
+        zone: String,
+    },
     /// All the addresses of a name.
     Name(String),
 }
@@ -60,6 +76,8 @@ pub enum AddressError {
     Ipv6WithoutBrackets,
     /// Something in brackets that is no IPv6 address.
     BadIpv6(String),
+    /// What is behind the % of an IPv6 address, and no interface.
+    BadZone(String),
     /// Four numbers that are no IPv4 address, or not four of them.
     BadIpv4(String),
     /// A name that no host can have.
@@ -89,6 +107,11 @@ impl fmt::Display for AddressError {
                     Shown(text)
                 )
             }
+            AddressError::BadZone(text) => write!(
+                f,
+                "{} is not an interface: write one such as [fe80::1%eth0]:PORT",
+                Shown(text)
+            ),
             AddressError::BadIpv4(text) => {
                 write!(
                     f,
@@ -126,6 +149,7 @@ impl FromStr for Endpoint {
         let port = parse_port(port, 1)?;
         Ok(match parse_host(host)? {
             Host::Ip(ip) => Endpoint::Address(SocketAddr::new(ip, port)),
+            Host::Zoned(ip, zone) => Endpoint::Zoned { ip, zone, port },
             Host::Name(host) => Endpoint::Name { host, port },
         })
     }
@@ -135,6 +159,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Endpoint::Address(address) => address.fmt(f),
+            Endpoint::Zoned { ip, zone, port } => write!(f, "[{ip}{zone}]:{port}"),
             Endpoint::Name { host, port } => write!(f, "{host}:{port}"),
         }
     }
@@ -154,6 +179,7 @@ impl FromStr for ListenAddress {
         }
         let host = match parse_host(host)? {
             Host::Ip(ip) => ListenHost::Ip(ip),
+            Host::Zoned(ip, zone) => ListenHost::Zoned { ip, zone },
             Host::Name(name) => ListenHost::Name(name),
         };
         Ok(ListenAddress { host, port })
@@ -165,6 +191,7 @@ impl fmt::Display for ListenAddress {
         match &self.host {
             ListenHost::Any => write!(f, "*:{}", self.port),
             ListenHost::Ip(ip) => SocketAddr::new(*ip, self.port).fmt(f),
+            ListenHost::Zoned { ip, zone } => write!(f, "[{ip}{zone}]:{}", self.port),
             ListenHost::Name(name) => write!(f, "{name}:{}", self.port),
         }
     }
@@ -173,6 +200,7 @@ impl fmt::Display for ListenAddress {
 /// The part before the port, which may still be empty, `*` or in brackets.
 enum Host {
     Ip(IpAddr),
+    Zoned(Ipv6Addr, String),
     Name(String),
 }
 
@@ -216,10 +244,18 @@ fn parse_host(text: &str) -> Result<Host, AddressError> {
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
     {
-        let ip: Ipv6Addr = inner
+        let (ip, zone) = match inner.find('%') {
+            Some(at) => inner.split_at(at),
+            None => (inner, ""),
+        };
+        let ip: Ipv6Addr = ip
             .parse()
             .map_err(|_| AddressError::BadIpv6(text.to_owned()))?;
-        return Ok(Host::Ip(ip.into()));
+        return match zone.strip_prefix('%') {
+            None => Ok(Host::Ip(ip.into())),
+            Some(name) if is_interface(name) => Ok(Host::Zoned(ip, zone.to_owned())),
+            Some(_) => Err(AddressError::BadZone(zone.to_owned())),
+        };
     }
     if let Ok(ip) = text.parse::<Ipv4Addr>() {
         return Ok(Host::Ip(ip.into()));
@@ -233,6 +269,12 @@ fn parse_host(text: &str) -> Result<Host, AddressError> {
         true => Ok(Host::Name(text.to_owned())),
         false => Err(AddressError::BadName(text.to_owned())),
     }
+}
+
+/// Whether an interface could be called so, or have this number.
+fn is_interface(text: &str) -> bool {
+    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte);
+    (1..=15).contains(&text.len()) && text.bytes().all(is_fine)
 }
 
 /// Whether a resolver could be asked for it; `_` is allowed because names with it are about.
@@ -264,6 +306,7 @@ mod tests {
             ("[::1]:80", "[::1]:80"),
             ("[0:0::1]:65535", "[::1]:65535"),
             ("[fe80::1%2]:80", "[fe80::1%2]:80"),
+            ("[fe80:0::1%eth0.100]:80", "[fe80::1%eth0.100]:80"),
             ("lorien:1901", "lorien:1901"),
             ("lb_1.example.org.:1", "lb_1.example.org.:1"),
         ];
@@ -284,6 +327,8 @@ mod tests {
             ("0.0.0.0:8080", "0.0.0.0:8080"),
             ("[::]:8080", "[::]:8080"),
             ("[::1]:0", "[::1]:0"),
+            ("[fe80::1%2]:80", "[fe80::1%2]:80"),
+            ("[fe80:0::1%br-lan]:80", "[fe80::1%br-lan]:80"),
             ("localhost:7001", "localhost:7001"),
         ];
         for (text, printed) in cases {
@@ -353,6 +398,10 @@ mod tests {
             ("None", "the port is missing: write None:PORT"),
             ("70000", "the port must be a number from 0 to 65535"),
             ("*:http", "the port must be a number from 0 to 65535"),
+            (
+                "[fe80::1%a b]:80",
+                "%a b is not an interface: write one such as [fe80::1%eth0]:PORT",
+            ),
             (
                 "::1",
                 "an IPv6 address goes in brackets: write [ADDRESS]:PORT",

@@ -64,24 +64,26 @@ impl Config {
         self.admin.as_ref().map_or(&[], |admin| &admin.users)
     }
 
-    /// The names that hosts have for addresses, each once.
+    /// The names that hosts have for addresses, or for interfaces (`%eth0`), each once.
     pub fn host_names(&self) -> BTreeSet<&str> {
         let groups = self.services.iter().flat_map(|service| &service.groups);
         let hosts = groups.flat_map(|group| &group.hosts);
         hosts
             .filter_map(|host| match &host.address {
                 Endpoint::Name { host, .. } => Some(host.as_str()),
+                Endpoint::Zoned { zone, .. } => Some(zone.as_str()),
                 Endpoint::Address(_) => None,
             })
             .collect()
     }
 
-    /// The names that listeners have for addresses, each once.
+    /// The names that listeners have for addresses, or for interfaces, each once.
     pub fn listen_names(&self) -> BTreeSet<&str> {
         let listens = self.services.iter().flat_map(|service| &service.listens);
         listens
             .filter_map(|listen| match &listen.host {
                 ListenHost::Name(name) => Some(name.as_str()),
+                ListenHost::Zoned { zone, .. } => Some(zone.as_str()),
                 _ => None,
             })
             .collect()

@@ -171,6 +171,7 @@ fn homeless(tracker: &Tracker) -> BTreeSet<String> {
     let without = tracker.hosts().filter(|host| host.address.is_none());
     let name = |host: HostStatus<'_>| match host.endpoint {
         Endpoint::Name { host, .. } => Some(host.clone()),
+        Endpoint::Zoned { zone, .. } => Some(zone.clone()),
         Endpoint::Address(_) => None,
     };
     without.filter_map(name).collect()

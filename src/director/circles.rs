@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use super::listeners::places_where;
 use super::names::Answer;
 use crate::balance::HostId;
-use crate::config::{self, Config, Endpoint, Hop, ListenHost, closing};
+use crate::config::{self, Config, Endpoint, Hop, closing};
 use crate::os::listen::Place;
 use crate::os::local::LocalAddresses;
 use crate::relay::Group;
@@ -113,12 +114,7 @@ fn warnings_where(
     let places = config.services.iter().enumerate().flat_map(|(number, it)| {
         let listens = it.listens.iter();
         listens.flat_map(move |listen| {
-            let at = |ip: &IpAddr| Place::At(SocketAddr::new(*ip, listen.port));
-            let places = match &listen.host {
-                ListenHost::Any => vec![Place::Any { port: listen.port }],
-                ListenHost::Ip(ip) => vec![at(ip)],
-                ListenHost::Name(name) => addresses(name, answers).iter().map(at).collect(),
-            };
+            let places = places_where(listen, answers).unwrap_or_default();
             places.into_iter().map(move |place| (number, place))
         })
     });
@@ -163,6 +159,7 @@ fn addresses<'a>(name: &str, answers: &'a BTreeMap<String, Answer>) -> &'a [IpAd
 fn host_addresses(host: &config::Host, answers: &BTreeMap<String, Answer>) -> Vec<SocketAddr> {
     match &host.address {
         Endpoint::Address(address) => vec![*address],
+        Endpoint::Zoned { ip, port, .. } => vec![SocketAddr::new((*ip).into(), *port)],
         Endpoint::Name { host, port } => {
             let found = addresses(host, answers).iter();
             found.map(|ip| SocketAddr::new(*ip, *port)).collect()

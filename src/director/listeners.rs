@@ -7,7 +7,7 @@ mod inherited;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener};
 use std::time::Duration;
 
 pub(super) use self::inherited::Inheritance;
@@ -113,7 +113,7 @@ fn wanted_of(config: &Config, answers: &BTreeMap<String, Answer>) -> Result<Want
     let mut wanted = Wanted::new();
     for service in &config.services {
         for listen in &service.listens {
-            for place in places(listen, answers)? {
+            for place in places_where(listen, answers)? {
                 want(&mut wanted, place, service, listen)?;
             }
         }
@@ -140,6 +140,9 @@ fn addresses_of(name: &str, before: &Wanted) -> Vec<IpAddr> {
         .filter(|(_, door)| door.name.as_deref() == Some(name));
     let addresses: BTreeSet<IpAddr> = of_name
         .filter_map(|(key, _)| match key.place {
+            Place::At(SocketAddr::V6(v6)) if name.starts_with('%') => {
+                Some(Ipv6Addr::from(u128::from(v6.scope_id())).into())
+            }
             Place::At(address) => Some(address.ip()),
             Place::Any { .. } => None,
         })
@@ -177,33 +180,47 @@ fn want(
 /// A name that does not resolve.
 pub fn places_of(listen: &ListenAddress) -> Result<Vec<Place>, Error> {
     let answers = resolve_all(name(listen), NAMES_PATIENCE).map_err(Error::System)?;
-    places(listen, &answers)
+    places_where(listen, &answers)
 }
 
 fn name(listen: &ListenAddress) -> Option<&str> {
     match &listen.host {
-        ListenHost::Name(name) => Some(name),
+        ListenHost::Name(name) | ListenHost::Zoned { zone: name, .. } => Some(name),
         ListenHost::Any | ListenHost::Ip(_) => None,
     }
 }
 
-fn places(listen: &ListenAddress, answers: &BTreeMap<String, Answer>) -> Result<Vec<Place>, Error> {
+/// Where an address listens, if names mean what `answers` say.
+///
+/// # Errors
+/// A name, or an interface, that is not among them, or has no address.
+pub fn places_where(
+    listen: &ListenAddress,
+    answers: &BTreeMap<String, Answer>,
+) -> Result<Vec<Place>, Error> {
     let port = listen.port;
     let at = |ip: &IpAddr| Place::At(SocketAddr::new(*ip, port));
+    let answer = |name: &str, shown: String| {
+        let silence = || Err(String::new());
+        let answer = answers.get(name).cloned().unwrap_or_else(silence);
+        answer.map_err(|reason| Error::ListenName {
+            name: shown,
+            reason,
+        })
+    };
     match &listen.host {
         ListenHost::Any => Ok(vec![Place::Any { port }]),
         ListenHost::Ip(ip) => Ok(vec![at(ip)]),
-        ListenHost::Name(name) => match answers.get(name) {
-            Some(Ok(addresses)) => Ok(addresses.iter().map(at).collect()),
-            Some(Err(reason)) => Err(Error::ListenName {
-                name: name.clone(),
-                reason: reason.clone(),
-            }),
-            None => Err(Error::ListenName {
-                name: name.clone(),
-                reason: String::new(),
-            }),
-        },
+        ListenHost::Name(name) => Ok(answer(name, name.clone())?.iter().map(at).collect()),
+        ListenHost::Zoned { ip, zone } => {
+            let numbers = answer(zone, format!("[{ip}{zone}]"))?;
+            let number = |number: &IpAddr| match number {
+                IpAddr::V6(number) => u32::try_from(u128::from(*number)).ok(),
+                IpAddr::V4(_) => None,
+            };
+            let at = |scope| Place::At(SocketAddrV6::new(*ip, port, 0, scope).into());
+            Ok(numbers.iter().filter_map(number).map(at).collect())
+        }
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) use desk::push_clean;
 pub use desk::{Answer, By, Data, Desk, DeskThread, Finish, Fixture, Form};
 pub use error::Error;
 pub use file::{Changed, File, FileError};
-pub use listeners::places_of as places;
+pub use listeners::{places_of as places, places_where};
 pub use names::resolve_all as resolve_names;
 pub use pulse::Pulses;
 pub use save::{SaveError, Saved};

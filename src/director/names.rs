@@ -6,10 +6,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv6Addr, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::os::zone;
 
 /// How often a name is resolved.
 const EVERY: Duration = Duration::from_secs(30);
@@ -271,7 +273,13 @@ pub fn resolve_all<'a>(
 }
 
 /// Looks a name up as the system does.
+///
+/// An interface, `%eth0`, has its number for an address: `::2`.
 pub(super) fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
+    if let Some(zone) = name.strip_prefix('%') {
+        let number = Ipv6Addr::from(u128::from(zone::index(zone)?));
+        return Ok(vec![number.into()]);
+    }
     let mut addresses: Vec<IpAddr> = Vec::new();
     for address in (name, 0).to_socket_addrs()? {
         // Systems answer once for each kind of socket.

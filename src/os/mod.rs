@@ -15,3 +15,4 @@ pub mod rights;
 pub mod state;
 #[cfg(feature = "logins")]
 pub mod threads;
+pub mod zone;

@@ -54,6 +54,7 @@ fn names(web: &Web) -> Vec<String> {
     let listen = web.listen.as_ref().and_then(|listen| match &listen.host {
         ListenHost::Name(name) => Some(name.clone()),
         ListenHost::Ip(ip) if !ip.is_unspecified() => Some(ip.to_string()),
+        ListenHost::Zoned { ip, .. } => Some(ip.to_string()),
         ListenHost::Ip(_) | ListenHost::Any => None,
     });
     let names = web.names.iter().cloned().chain(listen);

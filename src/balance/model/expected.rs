@@ -80,7 +80,7 @@ impl Model {
                 host: host.clone(),
                 address: match &host.address {
                     Endpoint::Address(address) => Some(*address),
-                    Endpoint::Name { .. } => None,
+                    Endpoint::Name { .. } | Endpoint::Zoned { .. } => None,
                 },
                 addresses: Vec::new(),
                 failed_in_a_row: 0,

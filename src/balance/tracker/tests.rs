@@ -121,6 +121,32 @@ fn a_host_that_leads_in_circles_is_neither_picked_nor_probed_until_it_does_not()
 }
 
 #[test]
+fn an_interface_has_a_number_which_is_kept_while_there_is_no_answer() {
+    let text = "<config><service name='s'><listen ip='1'/><group name='g' enable='1'>\
+                <host name='a' ip='[fe80::1%eth0]:80'/></group></service></config>";
+    let config = config::read(text.as_bytes()).unwrap().config;
+    let mut tracker = Tracker::new(&config.services[0].groups[0], 1, 0);
+    let address = |tracker: &Tracker| tracker.hosts().next().and_then(|it| it.address);
+    assert_eq!(address(&tracker), None);
+    let gone = tracker.resolved("%eth0", Err("no interface eth0 is there"), 1);
+    assert!(matches!(
+        gone[..],
+        [(_, Change::Down(Failure::Unresolved(_)))]
+    ));
+    let number = |number: &str| [number.parse().unwrap()];
+    assert_eq!(tracker.resolved("%eth1", Ok(&number("::7")), 2), []);
+    let there = tracker.resolved("%eth0", Ok(&number("::2")), 3);
+    assert!(matches!(there[..], [(_, Change::Up)]));
+    let at = |scope: &str| Some(format!("[fe80::1%{scope}]:80").parse().unwrap());
+    assert_eq!(address(&tracker), at("2"));
+    tracker.resolved("%eth0", Err("no interface eth0 is there"), 4);
+    assert_eq!(address(&tracker), at("2"));
+    // It was taken away, and made again.
+    tracker.resolved("%eth0", Ok(&number("::9")), 5);
+    assert_eq!(address(&tracker), at("9"));
+}
+
+#[test]
 fn two_heartbeats_missed_in_a_row_mark_a_host_failed() {
     let mut scene = Scene::new("leastc", "a");
     let (id, address) = (scene.id("a"), scene.address("a"));

@@ -155,7 +155,8 @@ impl Listeners {
 
     /// Takes one out that has to be closed by now.
     pub(super) fn take_due(&mut self, now_ms: u64) -> Option<Listener> {
-        while let Some((by_ms, place)) = self.closing.pop_front_if(|(by_ms, _)| *by_ms <= now_ms) {
+        while let Some(&(by_ms, place)) = self.closing.front().filter(|due| due.0 <= now_ms) {
+            self.closing.pop_front();
             // Another listener may have the place by now.
             if self
                 .at(place)
