@@ -77,7 +77,7 @@ fn who_finds_no_pipe_copies_and_nothing_is_mixed_up() {
     let host = Listener::new();
     // Few descriptors, few pipes: one for each of two workers.
     let config = web("", "roundr", &[host.address()]);
-    let txlb = Txlb::start_limited(160, &config, &["-w", "2"]);
+    let txlb = Txlb::start_limited(512, &config, &["-w", "2"]);
     let sessions: Vec<_> = (0..8).map(|_| session(&txlb, &host)).collect();
     let before = pipes(&txlb);
     let (mut clients, mut hosts) = (Vec::new(), Vec::new());
@@ -103,7 +103,7 @@ fn a_session_that_ends_with_something_in_its_pipe_takes_the_pipe_with_it() {
         return;
     }
     let host = Listener::new();
-    let txlb = Txlb::start_limited(160, &web("", "roundr", &[host.address()]), &["-w", "1"]);
+    let txlb = Txlb::start_limited(256, &web("", "roundr", &[host.address()]), &["-w", "1"]);
     // One after the other, more of them than there are pipes.
     for number in 0..8 {
         let before = pipes(&txlb);

@@ -125,7 +125,7 @@ fn one_service_leaves_the_last_sessions_to_the_other() {
     let other = web_service("", "leastc", &[other_host.address()]).replace("web", "other");
     let web = web_service("", "leastc", &[host.address()]);
     let config = format!("<config>{web}{other}</config>");
-    let mut txlb = Txlb::start_limited(300, &config, &["-w", "2"]);
+    let mut txlb = Txlb::start_limited(220, &config, &["-w", "2"]);
     let paused = "service web has its share of the sessions there are descriptors for (";
     let clients: Vec<TcpStream> = (0..120).map(|_| connect(txlb.address())).collect();
     let capacity = number_after(&txlb.wait_for(paused), paused);
