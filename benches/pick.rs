@@ -86,7 +86,7 @@ fn group(case: &Case) -> config::Group {
     let host = |number: u32| config::Host {
         name: format!("h{number}"),
         address: config::Endpoint::Address((Ipv4Addr::from_bits(0x0A00_0000 + number), 80).into()),
-        weight: u32::try_from(number % 5 + 1).unwrap_or(1),
+        weight: number % 5 + 1,
         state: config::HostState::Up,
     };
     config::Group {

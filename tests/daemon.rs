@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
-use rustix::process::{Pid, Signal, getsid, kill_process};
+use rustix::process::{Signal, getsid, kill_process};
 use support::client::who;
 use support::config::web_service;
 use support::daemon::{Daemon, pid_in, start_command, write_config};
@@ -194,7 +194,6 @@ fn outside_of_the_sandbox_an_error_says_what_to_do() {
     }
 }
 
-#[cfg(feature = "https")]
 #[test]
 fn no_core_dump_is_left_with_the_sandbox_or_without_it() {
     for options in [&[][..], &["--no-sandbox"]] {
@@ -213,6 +212,7 @@ fn no_core_dump_is_left_with_the_sandbox_or_without_it() {
     }
 }
 
+#[cfg(feature = "https")]
 #[test]
 fn a_daemon_that_is_killed_while_it_starts_is_missed() {
     let folder = Folder::new();
@@ -228,7 +228,7 @@ fn a_daemon_that_is_killed_while_it_starts_is_missed() {
     let first = std::thread::spawn(move || finish(starting));
     let number = || fs::read_to_string(&pid_file).ok()?.trim().parse().ok();
     until("it is there", || number().is_some());
-    let pid = Pid::from_raw(number().unwrap()).unwrap();
+    let pid = rustix::process::Pid::from_raw(number().unwrap()).unwrap();
     kill_process(pid, Signal::KILL).unwrap();
     let finished = first.join().unwrap();
     assert_eq!(finished.status, Some(1), "{finished:?}");

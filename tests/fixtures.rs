@@ -37,7 +37,7 @@ impl Drop for Undo {
 impl Fixture for Tale {
     fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Finish>, String> {
         let weight = |config: &Config| config.services[0].groups[0].hosts[0].weight;
-        if weight(next) > self.refuses_after.into() {
+        if weight(next) > self.refuses_after {
             return Err(format!("{} is too much", weight(next)));
         }
         let step = format!("from {} to {}", weight(now), weight(next));

@@ -320,6 +320,15 @@ fn wrong_settings() {
                 "<admin listen='1'><web listen='2'/></admin>",
                 "2:8: listen of <admin> is an old form of <web>, which is there too: remove it",
             ),
+        ],
+    );
+}
+
+#[test]
+fn settings_that_cannot_be_there() {
+    check(
+        in_config,
+        &[
             (
                 "<admin/>\n<admin/>",
                 "3:1: a second <admin> in <config>: only one may be there",
