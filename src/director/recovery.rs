@@ -64,15 +64,7 @@ impl Recovery {
         let prober = Prober::new(limit)?;
         let bell = prober.bell();
         let shared = Arc::default();
-        let mut rounds = Rounds {
-            shared: Arc::clone(&shared),
-            prober,
-            clock,
-            under_way: HashSet::new(),
-            check: Timetable::default(),
-            beat: Timetable::default(),
-            aggressive: Timetable::default(),
-        };
+        let mut rounds = Rounds::new(Arc::clone(&shared), prober, clock);
         let watch = alarm.watch(THREAD);
         let thread = thread::Builder::new()
             .name(THREAD.to_owned())
@@ -126,10 +118,12 @@ struct Errand {
     group: Arc<Group>,
     host: HostId,
     purpose: Purpose,
+    urgency: Urgency,
 }
 
-/// Names a host that is being probed: never twice at a time, unless it is elsewhere now.
-type Subject = (usize, HostId, SocketAddr);
+/// Names a host that is being probed: never twice at a time, unless it is elsewhere now, or
+/// is urgent now and an earlier probe of it may stand in a queue.
+type Subject = (usize, HostId, SocketAddr, Urgency);
 
 /// What the thread itself has.
 struct Rounds {
@@ -143,9 +137,21 @@ struct Rounds {
 }
 
 impl Rounds {
+    fn new(shared: Arc<Mutex<Shared>>, prober: Prober<Errand>, clock: Clock) -> Rounds {
+        Rounds {
+            shared,
+            prober,
+            clock,
+            under_way: HashSet::new(),
+            check: Timetable::default(),
+            beat: Timetable::default(),
+            aggressive: Timetable::default(),
+        }
+    }
+
     fn run(&mut self) {
         let clock = self.clock.clone();
-        while let Some(errands) = self.plan() {
+        while let Some(errands) = self.plan(clock.now_ms()) {
             for probe in errands {
                 self.under_way.insert(subject(&probe.key, probe.address));
                 self.prober.begin(probe);
@@ -163,8 +169,7 @@ impl Rounds {
     }
 
     /// Who is to be probed now; `None` once it is all over.
-    fn plan(&mut self) -> Option<Vec<Probe<Errand>>> {
-        let now_ms = self.clock.now_ms();
+    fn plan(&mut self, now_ms: u64) -> Option<Vec<Probe<Errand>>> {
         let shared = Arc::clone(&self.shared);
         let shared = lock(&shared);
         let Watched { groups, manager } = &shared.watched;
@@ -176,20 +181,17 @@ impl Rounds {
             let tracker = watched.group.tracker();
             let desperate = watched.enabled && (check || aggressive) && tracker.all_failed();
             if check || desperate {
-                let checks = self.errands(watched, tracker.to_check(), Purpose::Check, CHECK_TRIES);
                 let urgency = |host| match (desperate, tracker.is_silent(host)) {
                     (false, _) => Urgency::Routine,
                     (true, false) => Urgency::Urgent,
                     (true, true) => Urgency::UrgentButSilent,
                 };
-                errands.extend(checks.map(|probe| Probe {
-                    urgency: urgency(probe.key.host),
-                    ..probe
-                }));
+                let hosts = tracker.to_check();
+                errands.extend(self.errands(watched, hosts, Purpose::Check, urgency));
             }
             if beat {
                 let hosts = tracker.to_beat();
-                errands.extend(self.errands(watched, hosts, Purpose::Beat, 1));
+                errands.extend(self.errands(watched, hosts, Purpose::Beat, |_| Urgency::Routine));
             }
         }
         (!shared.over).then_some(errands)
@@ -200,23 +202,31 @@ impl Rounds {
         watched: &'a WatchedGroup,
         hosts: Vec<(HostId, SocketAddr)>,
         purpose: Purpose,
-        tries: u32,
+        urgency: impl Fn(HostId) -> Urgency + 'a,
     ) -> impl Iterator<Item = Probe<Errand>> + 'a {
-        hosts
-            .into_iter()
-            .map(move |(host, address)| Probe {
+        let probe = move |(host, address)| {
+            let urgency = urgency(host);
+            let tries = match purpose {
+                Purpose::Check => CHECK_TRIES,
+                Purpose::Beat => 1,
+            };
+            let group = Arc::clone(&watched.group);
+            Probe {
+                group: number(&group),
                 key: Errand {
-                    group: Arc::clone(&watched.group),
+                    group,
                     host,
                     purpose,
+                    urgency,
                 },
-                group: number(&watched.group),
-                urgency: Urgency::Routine,
+                urgency,
                 address,
                 tries,
                 timeout_ms: probe_timeout_ms(watched.timeouts),
-            })
-            .filter(|probe| !self.under_way.contains(&subject(&probe.key, probe.address)))
+            }
+        };
+        let probes = hosts.into_iter().map(probe);
+        probes.filter(|probe| !self.under_way.contains(&subject(&probe.key, probe.address)))
     }
 
     fn conclude(&mut self, verdict: Verdict<Errand>) {
@@ -231,6 +241,7 @@ impl Rounds {
             group,
             host,
             purpose,
+            urgency: _,
         } = errand;
         let now_ms = self.clock.now_ms();
         let (change, name) = {
@@ -249,7 +260,7 @@ impl Rounds {
 
 /// A group stays where it is for as long as anybody holds it, and an errand does.
 fn subject(errand: &Errand, address: SocketAddr) -> Subject {
-    (number(&errand.group), errand.host, address)
+    (number(&errand.group), errand.host, address, errand.urgency)
 }
 
 fn number(group: &Arc<Group>) -> usize {
@@ -279,6 +290,45 @@ impl Timetable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::{Failure, Tracker};
+
+    #[test]
+    fn a_heartbeat_that_waits_holds_up_no_check_of_the_only_host() {
+        let text = "<config><service name='s'><listen ip='1'/><group name='g' enable='1'>\
+                    <host name='a' ip='10.0.0.1:80'/></group></service>\
+                    <manager><heartbeat interval='1' enable='1'/></manager></config>";
+        let config = crate::config::read(text.as_bytes()).unwrap().config;
+        let tracker = Tracker::new(&config.services[0].groups[0], 1, 0);
+        let group = Arc::new(Group::new("s", "g", tracker));
+        let shared = Arc::<Mutex<Shared>>::default();
+        lock(&shared).watched = Watched {
+            groups: vec![WatchedGroup {
+                group: Arc::clone(&group),
+                enabled: true,
+                timeouts: TimeoutsMs::default(),
+            }],
+            manager: config.manager,
+        };
+        let mut rounds = Rounds::new(shared, Prober::new(1).unwrap(), Clock::start());
+        let mut planned = |now_ms| {
+            let probes = rounds.plan(now_ms).unwrap();
+            for probe in &probes {
+                let subject = subject(&probe.key, probe.address);
+                assert!(rounds.under_way.insert(subject), "twice at a time");
+            }
+            let urgencies = probes.iter().map(|probe| probe.urgency);
+            urgencies.collect::<Vec<_>>()
+        };
+        assert_eq!(planned(10_000), [Urgency::Routine]);
+        assert_eq!(planned(11_000), []);
+        let (host, address) = group.tracker().to_beat()[0];
+        let client = [10, 0, 0, 9].into();
+        let mut tracker = group.tracker();
+        tracker.connect_failed(host, address, client, Failure::Refused, 11_500);
+        drop(tracker);
+        assert_eq!(planned(12_000), [Urgency::Urgent]);
+        assert_eq!(planned(13_000), []);
+    }
 
     #[test]
     fn a_chore_is_due_once_an_interval_and_not_when_it_is_off() {

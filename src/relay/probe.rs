@@ -53,7 +53,7 @@ impl Bell {
 }
 
 /// How much depends on a probe. The first are begun first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Urgency {
     /// No host serves the group, and this one said no when it was asked last.
     Urgent,
