@@ -106,7 +106,8 @@ impl Balancer {
 pub(crate) fn command(folder: &Folder, peer: Peer, task: &Task) -> Outcome<Command> {
     let program = match peer {
         Peer::Txlb => {
-            let file = folder.write("txlb.xml", &txlb(task))?;
+            let control = folder.fresh("control");
+            let file = folder.write("txlb.xml", &txlb(task, &control))?;
             return Ok(txlb_command(&file, task.workers));
         }
         Peer::Haproxy | Peer::HaproxyAuto | Peer::HaproxySplice => "haproxy".into(),
@@ -154,12 +155,14 @@ pub(crate) fn txlb_command(file: &Path, workers: usize) -> Command {
     command
 }
 
-/// txlb's configuration: a service for each listener, all over the same hosts.
-fn txlb(task: &Task) -> String {
+/// txlb's configuration: a service for each listener, all over the same hosts. As users have
+/// it, with a control socket: sessions are noted for those who ask there.
+fn txlb(task: &Task, control: &Path) -> String {
     let services = task.listens.iter().enumerate();
     let services =
         services.map(|(number, listen)| service(&format!("s{number}"), *listen, &task.hosts));
-    format!("<config>\n{}</config>\n", services.collect::<String>())
+    let (services, control) = (services.collect::<String>(), control.display());
+    format!("<config>\n{services}<control socket=\"{control}\"/>\n</config>\n")
 }
 
 /// A service as txlb's configuration has it.

@@ -7,12 +7,14 @@
 
 use std::time::Duration;
 
+use crate::config::Web;
+
 /// What a view is asked for with.
 const REFRESH: &str = "refresh";
 const CHANGE: &str = "change";
 
 /// What the switch starts where the file says never, in seconds.
-const START: u64 = 30;
+const START: u64 = Web::REFRESH.as_secs();
 
 /// No longer than a day, in seconds.
 const LONGEST: u64 = 86_400;
