@@ -56,11 +56,16 @@ impl Ending {
         })))
     }
 
-    /// From now on there are sessions, which are to be ended in order.
+    /// From now on there may be sessions, which are to be ended in order. Called before the first worker
+    /// accepts anybody: a signal in between would cut that client off.
+    pub(crate) fn in_order(&self) {
+        self.0.starting.store(false, Ordering::Release);
+    }
+
+    /// Whose sessions the second signal resets.
     pub(crate) fn serves(&self, workers: Pulses) {
         // There is no second time.
         let _ = self.0.workers.set(workers);
-        self.0.starting.store(false, Ordering::Release);
     }
 
     /// From now on the main thread does what signals ask for.

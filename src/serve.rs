@@ -111,6 +111,7 @@ fn serve(
         drop(signals.send(Event::Signal(signal)));
         ears.hear(signal);
     })?;
+    ending.in_order();
     let director = bound.start().map_err(|error| start_exit(&error))?;
     ending.serves(director.pulses());
     announce_descriptors(descriptors_before, director.status().capacity);
