@@ -215,7 +215,7 @@ fn only_the_main_function_ends_the_process() {
             .any(|line| words.iter().any(|word| line.contains(word)));
         // Where it is to end whatever the main function waits for.
         assert!(
-            !ends || ["src/main.rs", "src/ending.rs"].contains(&&*source.path),
+            !ends || ["src/program/main.rs", "src/program/ending.rs"].contains(&&*source.path),
             "{} ends the process",
             source.path
         );
@@ -241,7 +241,7 @@ fn every_file_says_what_it_is_for_and_ends_in_time() {
 
 #[test]
 fn no_code_is_unsafe() {
-    for file in ["src/lib.rs", "src/main.rs"] {
+    for file in ["src/lib.rs", "src/program/main.rs"] {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
         assert!(text.contains("#![forbid(unsafe_code)]"), "{file}");
     }

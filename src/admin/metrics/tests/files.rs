@@ -9,9 +9,9 @@ use std::process::{Command, Stdio};
 use super::*;
 use crate::director::EndReason;
 
-const DASHBOARD: &str = include_str!("../../../../etc/grafana.json");
-const ALERTS: &str = include_str!("../../../../etc/alerts.yml");
-const PAGE: &str = include_str!("../../../../man/txlb.8");
+const DASHBOARD: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/etc/grafana.json"));
+const ALERTS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/etc/alerts.yml"));
+const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/man/txlb.8"));
 
 /// All that may stand in a query.
 fn series_names() -> BTreeSet<String> {

@@ -109,8 +109,8 @@ fn what_is_looked_at_by_nobody_is_warned_of() {
 #[test]
 fn the_samples_are_read_without_a_warning() {
     for sample in [
-        include_str!("../../../../etc/config.xml"),
-        include_str!("../../../../etc/minimal.xml"),
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/etc/config.xml")),
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/etc/minimal.xml")),
     ] {
         assert_eq!(warnings(sample), [""; 0]);
     }

@@ -1,0 +1,329 @@
+//! The system's own log: its socket, found again when the daemon was restarted.
+//!
+//! It waits for a daemon that is slow, but not for long, and once only; never for one
+//! that is gone. What messages look like is `form`'s business.
+
+use std::io::{self, ErrorKind};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::target::{Lines, Outlet, Unwritten};
+
+/// Where the daemon listens.
+const SOCKET: Option<&str> = if cfg!(any(
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "dragonfly"
+)) {
+    Some("/var/run/log")
+} else if cfg!(target_os = "macos") {
+    Some("/var/run/syslog")
+} else if cfg!(any(target_os = "illumos", target_os = "solaris")) {
+    None
+} else {
+    Some("/dev/log")
+};
+
+/// How long a daemon that reads nothing is waited for.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Between two looks where the system says that there is no room instead of waiting.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// The daemon's socket.
+#[derive(Debug)]
+pub(super) struct Syslog {
+    path: PathBuf,
+    /// Connected, as far as we know.
+    socket: Option<UnixDatagram>,
+    /// It was waited for in vain; it is not again until it takes something.
+    stuck: bool,
+}
+
+impl Syslog {
+    /// Connects to the system's daemon.
+    ///
+    /// # Errors
+    /// The system's, and that it has no such socket.
+    pub(super) fn open() -> io::Result<Syslog> {
+        let none = || {
+            let why = "this system has no socket for it: log to a file";
+            io::Error::new(ErrorKind::Unsupported, why)
+        };
+        let path = Path::new(SOCKET.ok_or_else(none)?);
+        Syslog::at(path).map_err(|error| {
+            let why = format!("{}: {error}: is a syslog daemon running?", path.display());
+            io::Error::new(error.kind(), why)
+        })
+    }
+
+    /// Connects to a daemon that listens there.
+    pub(super) fn at(path: &Path) -> io::Result<Syslog> {
+        Ok(Syslog {
+            path: path.to_owned(),
+            socket: Some(connect(path)?),
+            stuck: false,
+        })
+    }
+
+    /// Sends it, to another daemon in its place if the one there was is gone.
+    fn send(&mut self, line: &[u8]) -> io::Result<()> {
+        if let Some(socket) = &self.socket {
+            let sent = send(socket, line, self.stuck);
+            if sent.as_ref().err().is_none_or(is_full) {
+                return self.note(sent);
+            }
+        }
+        (self.socket, self.stuck) = (None, false);
+        let sent = send(self.socket.insert(connect(&self.path)?), line, false);
+        self.note(sent)
+    }
+
+    /// Remembers whether it is to be waited for the next time.
+    fn note(&mut self, sent: io::Result<()>) -> io::Result<()> {
+        let stuck = sent.as_ref().is_err_and(is_full);
+        if let Some(socket) = self.socket.as_ref().filter(|_| stuck != self.stuck) {
+            socket.set_nonblocking(stuck)?;
+            self.stuck = stuck;
+        }
+        sent
+    }
+}
+
+impl Outlet for Syslog {
+    fn write(&mut self, lines: &Lines) -> Result<(), Unwritten> {
+        let mut left = lines.each();
+        while let Some(line) = left.next() {
+            if let Err(error) = self.send(line.as_bytes()) {
+                let lines = 1 + left.count();
+                return Err(Unwritten { lines, error });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Does not wait: there is nobody to be waited for at such a socket.
+fn connect(path: &Path) -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.connect(path)?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    Ok(socket)
+}
+
+fn send(socket: &UnixDatagram, line: &[u8], hurry: bool) -> io::Result<()> {
+    let mut looks = PATIENCE.as_millis() / PAUSE.as_millis();
+    loop {
+        match socket.send(line) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // The BSDs do not wait, and have nothing to wait for.
+            Err(error) if is_without_buffer(&error) && !hurry && looks > 0 => {
+                looks -= 1;
+                thread::park_timeout(PAUSE);
+            }
+            sent => return sent.map(drop),
+        }
+    }
+}
+
+/// There is somebody, who reads too slowly.
+fn is_full(error: &io::Error) -> bool {
+    let waited = [ErrorKind::WouldBlock, ErrorKind::TimedOut];
+    waited.contains(&error.kind()) || is_without_buffer(error)
+}
+
+fn is_without_buffer(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::NOBUFS)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Tests of logging to a socket that stands for a syslog daemon's.
+
+    use std::fs;
+    use std::sync::Arc;
+
+    use log::Level;
+
+    use super::super::entry::{Entry, Kind};
+    use super::super::queue::{QUEUE, Queue};
+    use super::super::target::Target;
+    use super::super::writer;
+    use super::*;
+
+    /// Nothing here takes that long.
+    const LONG: Duration = Duration::from_secs(30);
+
+    /// A daemon's socket in a folder of its own, which is gone with it.
+    struct Daemon {
+        socket: UnixDatagram,
+        folder: PathBuf,
+    }
+
+    impl Daemon {
+        fn start(name: &str) -> Daemon {
+            let name = format!("txlb-syslog-{}-{name}", std::process::id());
+            let folder = std::env::temp_dir().join(name);
+            let _ = fs::remove_dir_all(&folder);
+            fs::create_dir(&folder).unwrap();
+            let socket = listen(&folder.join("log"));
+            Daemon { socket, folder }
+        }
+
+        /// Another one takes its place.
+        fn restart(&mut self) {
+            self.stop();
+            self.socket = listen(&self.path());
+        }
+
+        /// It is gone, and so is its file.
+        fn stop(&mut self) {
+            fs::remove_file(self.path()).unwrap();
+            self.socket = UnixDatagram::unbound().unwrap();
+        }
+
+        fn path(&self) -> PathBuf {
+            self.folder.join("log")
+        }
+
+        /// The next message.
+        fn read(&self) -> String {
+            let mut bytes = [0; 8192];
+            let length = self.socket.recv(&mut bytes).unwrap();
+            String::from_utf8(bytes[..length].to_vec()).unwrap()
+        }
+
+        /// All messages that are there.
+        fn drain(&self) -> Vec<String> {
+            self.socket.set_nonblocking(true).unwrap();
+            let next = || {
+                let mut bytes = [0; 8192];
+                let length = self.socket.recv(&mut bytes).ok()?;
+                Some(String::from_utf8_lossy(&bytes[..length]).into_owned())
+            };
+            let all = std::iter::from_fn(next).collect();
+            self.socket.set_nonblocking(false).unwrap();
+            all
+        }
+
+        /// A log that goes there.
+        fn log(&self) -> Arc<Queue> {
+            let target = Target::syslog(Syslog::at(&self.path()).unwrap());
+            let queue = Arc::new(Queue::default());
+            let work = Arc::clone(&queue);
+            thread::spawn(move || writer::run(&work, target));
+            queue
+        }
+    }
+
+    impl Drop for Daemon {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+
+    fn listen(path: &Path) -> UnixDatagram {
+        let socket = UnixDatagram::bind(path).unwrap();
+        socket.set_read_timeout(Some(LONG)).unwrap();
+        socket
+    }
+
+    fn say(queue: &Queue, kind: Kind, text: &str) {
+        queue.say(Entry {
+            wall_ms: 0,
+            level: Level::Info,
+            kind,
+            text: text.to_owned(),
+        });
+    }
+
+    /// How every message of ours at this level begins.
+    fn tag(priority: u8) -> String {
+        format!("<{priority}>txlb[{}]: ", std::process::id())
+    }
+
+    #[test]
+    fn every_line_is_a_message() {
+        let daemon = Daemon::start("lines");
+        let queue = daemon.log();
+        say(&queue, Kind::Event, "one\ntwo");
+        say(&queue, Kind::Session, "client web web:main/a");
+        say(&queue, Kind::Event, &"ä".repeat(2000));
+        assert_eq!(daemon.read(), tag(30) + "INFO  one\\ntwo");
+        assert_eq!(daemon.read(), tag(30) + "client web web:main/a");
+        let long = daemon.read();
+        assert!(
+            (1020..=1024).contains(&long.len()) && long.ends_with("ä..."),
+            "{long}"
+        );
+    }
+
+    #[test]
+    fn a_daemon_that_was_restarted_is_found_again() {
+        let mut daemon = Daemon::start("restart");
+        let queue = daemon.log();
+        say(&queue, Kind::Session, "one");
+        assert_eq!(daemon.read(), tag(30) + "one");
+        daemon.restart();
+        say(&queue, Kind::Session, "two");
+        assert_eq!(daemon.read(), tag(30) + "two");
+    }
+
+    #[test]
+    fn what_is_said_while_there_is_no_daemon_is_counted_and_that_is_said() {
+        let mut daemon = Daemon::start("gone");
+        let queue = daemon.log();
+        daemon.stop();
+        for _ in 0..5 {
+            say(&queue, Kind::Session, "nowhere");
+        }
+        assert!(queue.settle(LONG));
+        daemon.socket = listen(&daemon.path());
+        say(&queue, Kind::Session, "here");
+        // It may have found out by itself that there is somebody again.
+        let mut heard = [daemon.read(), daemon.read()];
+        heard.sort();
+        let lost = tag(28) + "WARN  5 log lines were lost";
+        assert_eq!(heard, [lost, tag(30) + "here"]);
+        // That is over.
+        say(&queue, Kind::Session, "again");
+        assert_eq!(daemon.read(), tag(30) + "again");
+    }
+
+    #[test]
+    fn a_daemon_that_reads_nothing_keeps_nobody_waiting() {
+        let daemon = Daemon::start("stuck");
+        let queue = daemon.log();
+        let all = 4 * QUEUE;
+        for number in 0..all {
+            say(&queue, Kind::Session, &number.to_string());
+        }
+        // One wait for it, however many lines there are.
+        assert!(queue.settle(LONG));
+        let mut heard = daemon.drain();
+        say(&queue, Kind::Session, "here");
+        let is_there = |heard: &[String], end: &str| heard.iter().any(|line| line.ends_with(end));
+        while !is_there(&heard, " here") || !is_there(&heard, " log lines were lost") {
+            heard.push(daemon.read());
+        }
+        let lost = heard.iter().find_map(|line| {
+            let rest = line.strip_prefix(&(tag(28) + "WARN  "))?;
+            rest.split(' ').next()?.parse::<usize>().ok()
+        });
+        let kept = heard.len() - 2;
+        assert!(kept > 0 && kept < all);
+        assert_eq!(lost, Some(all - kept));
+    }
+
+    #[test]
+    fn nobody_to_begin_with_is_an_error() {
+        let mut daemon = Daemon::start("none");
+        daemon.stop();
+        let error = Syslog::at(&daemon.path()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+}
