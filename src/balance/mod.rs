@@ -169,240 +169,240 @@ mod scene;
 
 #[cfg(test)]
 mod tests {
-//! Every scheduler's order or proportions, and what holds for all of them.
+    //! Every scheduler's order or proportions, and what holds for all of them.
 
-use super::scene::{Scene, all_schedulers};
-use super::{Ask, HostId, Random};
+    use super::scene::{Scene, all_schedulers};
+    use super::{Ask, HostId, Random};
 
-#[test]
-fn each_scheduler_keeps_its_order() {
-    let table = [
-        ("roundr", "a b c", ". . . .", "a b c a"),
-        ("roundr", "a b@down c@drain d*0 e", ". . .", "a e a"),
-        ("roundr", "a b c", ". !b . . . ?b . .", "a c a c a b"),
-        ("leastc", "a b c", "+ + + +", "a b c a"),
-        ("leastc", "a b c", "+ + + -b + +", "a b c b a"),
-        // None open: the one that has been without a session longest.
-        ("leastc", "a b c", ". . . .", "a b c a"),
-        ("leastc", "a b c", "+ + + -c -a +", "a b c a"),
-        ("leastcrr", "a b c", "+ + + -c -a +", "a b c a"),
-        ("leastcrr", "a b c", "+ + + -a -b + -c +", "a b c a b"),
-        ("leastcrr", "a b c", "+ + -a +", "a b c"),
-        ("leastcrr", "a b c", "+ + + + -a -b +", "a b c a b"),
-        ("weightlc", "a*2 b", "+ + + + + +", "a b a b a a"),
-        ("weightlc", "a*3 b*2", "+ + + + +", "a b a b a"),
-        ("weightrr", "a*5 b c", ". . . . . . . .", "a a b a c a a a"),
-        ("weightrr", "a*2 b*2 c", ". . . . .", "a b c a b"),
-        ("weightrr", "a*5 b@down c*0 d", ". . . . . .", "a a a d a a"),
-    ];
-    for (scheduler, hosts, script, picked) in table {
-        let run = Scene::new(scheduler, hosts).run(script);
-        assert_eq!(run, picked, "{scheduler} {hosts}: {script}");
-    }
-}
-
-#[test]
-fn the_less_loaded_of_two_is_picked() {
-    // With two hosts, these are the two that are drawn.
-    for seed in 0..20 {
-        let mut scene = Scene::new("p2c", "a b");
-        scene.random = Random::new(seed);
-        let both = scene.run("+ +");
-        assert!(both == "a b" || both == "b a", "{both}");
-        scene.run("-a");
-        assert_eq!(scene.run("+"), "a");
-    }
-}
-
-#[test]
-fn two_choices_keep_many_hosts_even() {
-    let hosts: Vec<String> = (0..100).map(|n| format!("h{n}")).collect();
-    let most = |scheduler: &str| {
-        let mut scene = Scene::new(scheduler, &hosts.join(" "));
-        (0..10_000).for_each(|_| drop(scene.pick(&[])));
-        scene.tracker.hosts().map(|host| host.open).max().unwrap()
-    };
-    let (two, one) = (most("p2c"), most("rand"));
-    assert!(two <= 104 && one > 115, "{two} {one}");
-}
-
-#[test]
-fn chance_is_fair() {
-    let table = [
-        ("rand", "a*9 b c@down d", [10_000, 10_000, 0, 10_000]),
-        ("weightr", "a*3 b*2 c@down d", [15_000, 10_000, 0, 5_000]),
-        ("p2c", "a*9 b c@down d", [10_000, 10_000, 0, 10_000]),
-    ];
-    for (scheduler, hosts, expected) in table {
-        let counts = Scene::new(scheduler, hosts).spread(30_000);
-        for ((name, count), expected) in counts.iter().zip(expected) {
-            assert!(
-                count.abs_diff(expected) <= expected / 30,
-                "{scheduler} {name} {count}"
-            );
+    #[test]
+    fn each_scheduler_keeps_its_order() {
+        let table = [
+            ("roundr", "a b c", ". . . .", "a b c a"),
+            ("roundr", "a b@down c@drain d*0 e", ". . .", "a e a"),
+            ("roundr", "a b c", ". !b . . . ?b . .", "a c a c a b"),
+            ("leastc", "a b c", "+ + + +", "a b c a"),
+            ("leastc", "a b c", "+ + + -b + +", "a b c b a"),
+            // None open: the one that has been without a session longest.
+            ("leastc", "a b c", ". . . .", "a b c a"),
+            ("leastc", "a b c", "+ + + -c -a +", "a b c a"),
+            ("leastcrr", "a b c", "+ + + -c -a +", "a b c a"),
+            ("leastcrr", "a b c", "+ + + -a -b + -c +", "a b c a b"),
+            ("leastcrr", "a b c", "+ + -a +", "a b c"),
+            ("leastcrr", "a b c", "+ + + + -a -b +", "a b c a b"),
+            ("weightlc", "a*2 b", "+ + + + + +", "a b a b a a"),
+            ("weightlc", "a*3 b*2", "+ + + + +", "a b a b a"),
+            ("weightrr", "a*5 b c", ". . . . . . . .", "a a b a c a a a"),
+            ("weightrr", "a*2 b*2 c", ". . . . .", "a b c a b"),
+            ("weightrr", "a*5 b@down c*0 d", ". . . . . .", "a a a d a a"),
+        ];
+        for (scheduler, hosts, script, picked) in table {
+            let run = Scene::new(scheduler, hosts).run(script);
+            assert_eq!(run, picked, "{scheduler} {hosts}: {script}");
         }
     }
-}
 
-#[test]
-fn what_is_left_keeps_its_proportions() {
-    for (scheduler, expected) in [
-        ("rand", [0, 15_000, 0, 15_000]),
-        ("weightr", [0, 20_000, 0, 10_000]),
-    ] {
-        let mut scene = Scene::new(scheduler, "a*7 b*2 c*90 d");
-        let tried = [scene.id("c"), scene.id("a"), scene.id("c")];
-        let mut counts = [0_u32; 4];
-        for _ in 0..30_000 {
-            let picked = scene.pick(&tried).unwrap();
-            counts[picked.id.index()] += 1;
-        }
-        for (count, expected) in counts.iter().zip(expected) {
-            assert!(
-                count.abs_diff(expected) <= expected / 30,
-                "{scheduler} {counts:?}"
-            );
+    #[test]
+    fn the_less_loaded_of_two_is_picked() {
+        // With two hosts, these are the two that are drawn.
+        for seed in 0..20 {
+            let mut scene = Scene::new("p2c", "a b");
+            scene.random = Random::new(seed);
+            let both = scene.run("+ +");
+            assert!(both == "a b" || both == "b a", "{both}");
+            scene.run("-a");
+            assert_eq!(scene.run("+"), "a");
         }
     }
-}
 
-#[test]
-fn round_robin_stays_where_it_was_when_hosts_change() {
-    let table = [
-        // The one picked last moved: go on behind it.
-        ("a b c d", ". .", "b a c d", ". .", "a c"),
-        // It was removed: go on with the one that followed it, wherever that is.
-        ("a b c d", ". .", "a c d", ". .", "c d"),
-        ("a b c d", ". .", "d x c a", ". .", "c a"),
-        ("a b c d", ". .", "a x d", ". .", "d a"),
-        ("a b c", ". . .", "a b", ". .", "a b"),
-        ("a b", ".", "x y", ". .", "x y"),
-        ("a b c", ". .", "a b c@down d", ". .", "d a"),
-    ];
-    for scheduler in ["roundr", "leastcrr"] {
-        for (before, script, after, then, picked) in table {
-            let mut scene = Scene::new(scheduler, before);
-            scene.run(script);
-            scene.configure(scheduler, after);
-            assert_eq!(scene.run(then), picked, "{scheduler}: {before} -> {after}");
+    #[test]
+    fn two_choices_keep_many_hosts_even() {
+        let hosts: Vec<String> = (0..100).map(|n| format!("h{n}")).collect();
+        let most = |scheduler: &str| {
+            let mut scene = Scene::new(scheduler, &hosts.join(" "));
+            (0..10_000).for_each(|_| drop(scene.pick(&[])));
+            scene.tracker.hosts().map(|host| host.open).max().unwrap()
+        };
+        let (two, one) = (most("p2c"), most("rand"));
+        assert!(two <= 104 && one > 115, "{two} {one}");
+    }
+
+    #[test]
+    fn chance_is_fair() {
+        let table = [
+            ("rand", "a*9 b c@down d", [10_000, 10_000, 0, 10_000]),
+            ("weightr", "a*3 b*2 c@down d", [15_000, 10_000, 0, 5_000]),
+            ("p2c", "a*9 b c@down d", [10_000, 10_000, 0, 10_000]),
+        ];
+        for (scheduler, hosts, expected) in table {
+            let counts = Scene::new(scheduler, hosts).spread(30_000);
+            for ((name, count), expected) in counts.iter().zip(expected) {
+                assert!(
+                    count.abs_diff(expected) <= expected / 30,
+                    "{scheduler} {name} {count}"
+                );
+            }
         }
     }
-    let mut scene = Scene::new("roundr", "a b c d");
-    scene.run(". .");
-    scene.configure("roundr", "a c d");
-    scene.configure("roundr", "x a c d");
-    assert_eq!(
-        scene.run(". ."),
-        "c d",
-        "a second change does not lose the place"
-    );
-}
 
-#[test]
-fn smooth_weights_go_on_after_a_reload() {
-    let mut scene = Scene::new("weightrr", "a*5 b c");
-    assert_eq!(scene.run(". . ."), "a a b");
-    scene.configure("weightrr", "c x@down a*5 b");
-    assert_eq!(scene.run(". . . ."), "a c a a");
-}
+    #[test]
+    fn what_is_left_keeps_its_proportions() {
+        for (scheduler, expected) in [
+            ("rand", [0, 15_000, 0, 15_000]),
+            ("weightr", [0, 20_000, 0, 10_000]),
+        ] {
+            let mut scene = Scene::new(scheduler, "a*7 b*2 c*90 d");
+            let tried = [scene.id("c"), scene.id("a"), scene.id("c")];
+            let mut counts = [0_u32; 4];
+            for _ in 0..30_000 {
+                let picked = scene.pick(&tried).unwrap();
+                counts[picked.id.index()] += 1;
+            }
+            for (count, expected) in counts.iter().zip(expected) {
+                assert!(
+                    count.abs_diff(expected) <= expected / 30,
+                    "{scheduler} {counts:?}"
+                );
+            }
+        }
+    }
 
-#[test]
-fn without_hosts_in_service_nobody_is_picked() {
-    for scheduler in all_schedulers() {
-        for hosts in ["", "a@down", "a@down b@drain c*0", "a=not.resolved.yet"] {
-            let mut scene = Scene::new(&scheduler, hosts);
-            assert_eq!(scene.run("+ ."), "- -", "{scheduler} {hosts}");
-            assert_eq!(scene.tracker.open(), 0);
+    #[test]
+    fn round_robin_stays_where_it_was_when_hosts_change() {
+        let table = [
+            // The one picked last moved: go on behind it.
+            ("a b c d", ". .", "b a c d", ". .", "a c"),
+            // It was removed: go on with the one that followed it, wherever that is.
+            ("a b c d", ". .", "a c d", ". .", "c d"),
+            ("a b c d", ". .", "d x c a", ". .", "c a"),
+            ("a b c d", ". .", "a x d", ". .", "d a"),
+            ("a b c", ". . .", "a b", ". .", "a b"),
+            ("a b", ".", "x y", ". .", "x y"),
+            ("a b c", ". .", "a b c@down d", ". .", "d a"),
+        ];
+        for scheduler in ["roundr", "leastcrr"] {
+            for (before, script, after, then, picked) in table {
+                let mut scene = Scene::new(scheduler, before);
+                scene.run(script);
+                scene.configure(scheduler, after);
+                assert_eq!(scene.run(then), picked, "{scheduler}: {before} -> {after}");
+            }
+        }
+        let mut scene = Scene::new("roundr", "a b c d");
+        scene.run(". .");
+        scene.configure("roundr", "a c d");
+        scene.configure("roundr", "x a c d");
+        assert_eq!(
+            scene.run(". ."),
+            "c d",
+            "a second change does not lose the place"
+        );
+    }
+
+    #[test]
+    fn smooth_weights_go_on_after_a_reload() {
+        let mut scene = Scene::new("weightrr", "a*5 b c");
+        assert_eq!(scene.run(". . ."), "a a b");
+        scene.configure("weightrr", "c x@down a*5 b");
+        assert_eq!(scene.run(". . . ."), "a c a a");
+    }
+
+    #[test]
+    fn without_hosts_in_service_nobody_is_picked() {
+        for scheduler in all_schedulers() {
+            for hosts in ["", "a@down", "a@down b@drain c*0", "a=not.resolved.yet"] {
+                let mut scene = Scene::new(&scheduler, hosts);
+                assert_eq!(scene.run("+ ."), "- -", "{scheduler} {hosts}");
+                assert_eq!(scene.tracker.open(), 0);
+                assert!(!scene.tracker.all_failed());
+            }
+        }
+    }
+
+    #[test]
+    fn a_single_host_gets_everything() {
+        for scheduler in all_schedulers() {
+            let mut scene = Scene::new(&scheduler, "a b@down c*0");
+            assert_eq!(scene.run("+ + . -a !a . ?a ."), "a a a a a", "{scheduler}");
+            assert_eq!(scene.tracker.open(), 1);
+        }
+    }
+
+    #[test]
+    fn when_all_have_failed_the_failed_ones_are_tried() {
+        for scheduler in all_schedulers() {
+            let mut scene = Scene::new(&scheduler, "a b c@down d*0");
+            scene.run("!a");
+            assert_eq!(scene.run(". . ."), "b b b", "{scheduler}");
+            scene.run("!b");
+            assert!(scene.tracker.all_failed());
+            let ids = [scene.id("a"), scene.id("b")];
+            assert_eq!(scene.pick(&ids[..1]).unwrap().id, ids[1], "{scheduler}");
+            assert_eq!(scene.pick(&ids[1..]).unwrap().id, ids[0], "{scheduler}");
+            assert!(scene.pick(&ids).is_none(), "{scheduler}");
+            scene.run("?a");
+            assert_eq!(scene.run(". . ."), "a a a", "{scheduler}");
             assert!(!scene.tracker.all_failed());
         }
     }
-}
 
-#[test]
-fn a_single_host_gets_everything() {
-    for scheduler in all_schedulers() {
-        let mut scene = Scene::new(&scheduler, "a b@down c*0");
-        assert_eq!(scene.run("+ + . -a !a . ?a ."), "a a a a a", "{scheduler}");
-        assert_eq!(scene.tracker.open(), 1);
-    }
-}
-
-#[test]
-fn when_all_have_failed_the_failed_ones_are_tried() {
-    for scheduler in all_schedulers() {
-        let mut scene = Scene::new(&scheduler, "a b c@down d*0");
-        scene.run("!a");
-        assert_eq!(scene.run(". . ."), "b b b", "{scheduler}");
-        scene.run("!b");
-        assert!(scene.tracker.all_failed());
-        let ids = [scene.id("a"), scene.id("b")];
-        assert_eq!(scene.pick(&ids[..1]).unwrap().id, ids[1], "{scheduler}");
-        assert_eq!(scene.pick(&ids[1..]).unwrap().id, ids[0], "{scheduler}");
-        assert!(scene.pick(&ids).is_none(), "{scheduler}");
-        scene.run("?a");
-        assert_eq!(scene.run(". . ."), "a a a", "{scheduler}");
-        assert!(!scene.tracker.all_failed());
-    }
-}
-
-#[test]
-fn a_client_is_sent_to_no_host_twice() {
-    let hosts: Vec<String> = (1..=20).map(|n| format!("h{n}*{n}")).collect();
-    for scheduler in all_schedulers() {
-        let mut scene = Scene::new(&scheduler, &hosts.join(" "));
-        for _ in 0..50 {
-            let mut tried: Vec<HostId> = Vec::new();
-            while tried.len() <= Ask::MAX_TRIED {
-                let picked = scene.pick(&tried).unwrap();
-                assert!(!tried.contains(&picked.id), "{scheduler}");
-                tried.push(picked.id);
+    #[test]
+    fn a_client_is_sent_to_no_host_twice() {
+        let hosts: Vec<String> = (1..=20).map(|n| format!("h{n}*{n}")).collect();
+        for scheduler in all_schedulers() {
+            let mut scene = Scene::new(&scheduler, &hosts.join(" "));
+            for _ in 0..50 {
+                let mut tried: Vec<HostId> = Vec::new();
+                while tried.len() <= Ask::MAX_TRIED {
+                    let picked = scene.pick(&tried).unwrap();
+                    assert!(!tried.contains(&picked.id), "{scheduler}");
+                    tried.push(picked.id);
+                }
+                assert!(
+                    scene.pick(&tried).is_none(),
+                    "{scheduler}: 17 is more than are tried"
+                );
             }
-            assert!(
-                scene.pick(&tried).is_none(),
-                "{scheduler}: 17 is more than are tried"
-            );
+            assert_eq!(scene.tracker.open(), 50 * 17);
         }
-        assert_eq!(scene.tracker.open(), 50 * 17);
     }
-}
 
-#[test]
-fn a_removed_host_is_known_until_its_last_session_ends() {
-    for scheduler in all_schedulers() {
-        let mut scene = Scene::new(&scheduler, "a");
-        scene.run("+ +");
-        let a = scene.id("a");
-        scene.configure(&scheduler, "b");
-        assert_eq!(scene.run("+"), "b", "{scheduler}");
-        assert_eq!(scene.tracker.open(), 3);
-        scene.release(a);
-        scene.configure(&scheduler, "b c");
-        assert_ne!(
-            scene.id("c"),
-            a,
-            "{scheduler}: its last session is still open"
-        );
-        assert_eq!(scene.tracker.open(), 2);
-        scene.release(a);
-        assert_eq!(scene.tracker.open(), 1);
-        scene.configure(&scheduler, "b c d");
-        assert_eq!(scene.id("d"), a, "{scheduler}: now the id is free");
-        assert_eq!(scene.tracker.hosts().map(|host| host.open).sum::<u32>(), 1);
-        assert_eq!(scene.run("!b !c +"), "d", "{scheduler}");
+    #[test]
+    fn a_removed_host_is_known_until_its_last_session_ends() {
+        for scheduler in all_schedulers() {
+            let mut scene = Scene::new(&scheduler, "a");
+            scene.run("+ +");
+            let a = scene.id("a");
+            scene.configure(&scheduler, "b");
+            assert_eq!(scene.run("+"), "b", "{scheduler}");
+            assert_eq!(scene.tracker.open(), 3);
+            scene.release(a);
+            scene.configure(&scheduler, "b c");
+            assert_ne!(
+                scene.id("c"),
+                a,
+                "{scheduler}: its last session is still open"
+            );
+            assert_eq!(scene.tracker.open(), 2);
+            scene.release(a);
+            assert_eq!(scene.tracker.open(), 1);
+            scene.configure(&scheduler, "b c d");
+            assert_eq!(scene.id("d"), a, "{scheduler}: now the id is free");
+            assert_eq!(scene.tracker.hosts().map(|host| host.open).sum::<u32>(), 1);
+            assert_eq!(scene.run("!b !c +"), "d", "{scheduler}");
+        }
     }
-}
 
-#[test]
-fn another_algorithm_goes_on_with_the_same_counts() {
-    for scheduler in all_schedulers() {
-        let mut scene = Scene::new(&scheduler, "a*1000 b");
-        scene.run("+ + + +");
-        let open: Vec<u32> = scene.tracker.hosts().map(|host| host.open).collect();
-        scene.configure("leastc", "a b");
-        let run = scene.run(&"+ ".repeat(4));
-        let now: Vec<u32> = scene.tracker.hosts().map(|host| host.open).collect();
-        assert_eq!(now.iter().sum::<u32>(), 8);
-        assert_eq!(now, [4, 4], "{scheduler}: from {open:?} with {run}");
+    #[test]
+    fn another_algorithm_goes_on_with_the_same_counts() {
+        for scheduler in all_schedulers() {
+            let mut scene = Scene::new(&scheduler, "a*1000 b");
+            scene.run("+ + + +");
+            let open: Vec<u32> = scene.tracker.hosts().map(|host| host.open).collect();
+            scene.configure("leastc", "a b");
+            let run = scene.run(&"+ ".repeat(4));
+            let now: Vec<u32> = scene.tracker.hosts().map(|host| host.open).collect();
+            assert_eq!(now.iter().sum::<u32>(), 8);
+            assert_eq!(now, [4, 4], "{scheduler}: from {open:?} with {run}");
+        }
     }
-}
 }

@@ -205,280 +205,280 @@ fn key(client: IpAddr, prefix: u8) -> u128 {
 
 #[cfg(test)]
 mod tests {
-//! Who is remembered, where, and for how long.
+    //! Who is remembered, where, and for how long.
 
-use super::super::HostId;
-use super::super::scene::{Scene, group};
-use super::*;
+    use super::super::HostId;
+    use super::super::scene::{Scene, group};
+    use super::*;
 
-const MINUTE_MS: u64 = 60_000;
+    const MINUTE_MS: u64 = 60_000;
 
-fn client(n: u32) -> IpAddr {
-    IpAddr::V4(n.into())
-}
-
-fn place(host: u32) -> Place {
-    Place {
-        host: HostId(host),
-        tenancy: 1,
+    fn client(n: u32) -> IpAddr {
+        IpAddr::V4(n.into())
     }
-}
 
-#[test]
-fn a_client_goes_where_it_went_before() {
-    let mut scene = Scene::new("roundr,sticky", "a b c");
-    assert_eq!(scene.from("192.0.2.1"), "a");
-    assert_eq!(scene.from("192.0.2.2"), "b");
-    assert_eq!(scene.from("192.0.2.1"), "a");
-    assert_eq!(
-        scene.from("::ffff:192.0.2.2"),
-        "b",
-        "IPv4 mapped into IPv6 is IPv4"
-    );
-    assert_eq!(scene.from("2001:db8:0:1::1"), "c");
-    assert_eq!(scene.from("2001:db8:0:1::2"), "a", "another address");
-    assert_eq!(scene.from("2001:db8:0:1::1"), "c");
-}
-
-#[test]
-fn a_prefix_makes_a_net_one_client_and_leaves_ipv4_alone() {
-    let mut scene = Scene::new("roundr,sticky", "a b c");
-    let with = |scene: &mut Scene, prefix| {
-        let mut group = group("roundr,sticky", "a b c");
-        group.sticky_prefix = prefix;
-        scene.tracker.configure(&group, 0);
-    };
-    with(&mut scene, 64);
-    assert_eq!(scene.from("2001:db8:0:1::1"), "a");
-    assert_eq!(scene.from("2001:db8:0:1:ffff::2"), "a", "the same /64");
-    assert_eq!(scene.from("2001:db8:0:2::1"), "b", "another /64");
-    assert_eq!(scene.from("192.0.2.1"), "c");
-    assert_eq!(scene.from("192.0.2.2"), "a", "another address");
-    with(&mut scene, 64);
-    assert_eq!(
-        scene.from("2001:db8:0:2::9"),
-        "b",
-        "as long as it is the same"
-    );
-    with(&mut scene, 48);
-    assert_eq!(
-        scene.from("2001:db8:0:2::9"),
-        "b",
-        "in turn, as nobody is known"
-    );
-    assert_eq!(scene.from("2001:db8:0:1::1"), "b", "the same /48");
-}
-
-#[test]
-fn no_ipv4_client_is_an_ipv6_one() {
-    let key = |text: &str, prefix| key(text.parse().unwrap(), prefix);
-    for prefix in 1..=128 {
-        for other in [
-            "::1",
-            "::102:304",
-            "::fffe:102:304",
-            "ff00::",
-            "0:0:102:304::",
-        ] {
-            assert_ne!(
-                key("1.2.3.4", prefix),
-                key(other, prefix),
-                "{other}/{prefix}"
-            );
+    fn place(host: u32) -> Place {
+        Place {
+            host: HostId(host),
+            tenancy: 1,
         }
-        assert_eq!(key("::ffff:1.2.3.4", prefix), key("1.2.3.4", prefix));
     }
-    assert_eq!(key("8000::1", 1), key("ffff::", 1));
-    assert_ne!(key("2001:db8::1", 128), key("2001:db8::", 128));
-    assert_eq!(key("2001:db8::1", 127), key("2001:db8::", 127));
-}
 
-#[test]
-fn a_client_moves_when_its_host_may_not_be_picked() {
-    for away in ["!a", "drain", "tried", "moved", "removed"] {
+    #[test]
+    fn a_client_goes_where_it_went_before() {
+        let mut scene = Scene::new("roundr,sticky", "a b c");
+        assert_eq!(scene.from("192.0.2.1"), "a");
+        assert_eq!(scene.from("192.0.2.2"), "b");
+        assert_eq!(scene.from("192.0.2.1"), "a");
+        assert_eq!(
+            scene.from("::ffff:192.0.2.2"),
+            "b",
+            "IPv4 mapped into IPv6 is IPv4"
+        );
+        assert_eq!(scene.from("2001:db8:0:1::1"), "c");
+        assert_eq!(scene.from("2001:db8:0:1::2"), "a", "another address");
+        assert_eq!(scene.from("2001:db8:0:1::1"), "c");
+    }
+
+    #[test]
+    fn a_prefix_makes_a_net_one_client_and_leaves_ipv4_alone() {
+        let mut scene = Scene::new("roundr,sticky", "a b c");
+        let with = |scene: &mut Scene, prefix| {
+            let mut group = group("roundr,sticky", "a b c");
+            group.sticky_prefix = prefix;
+            scene.tracker.configure(&group, 0);
+        };
+        with(&mut scene, 64);
+        assert_eq!(scene.from("2001:db8:0:1::1"), "a");
+        assert_eq!(scene.from("2001:db8:0:1:ffff::2"), "a", "the same /64");
+        assert_eq!(scene.from("2001:db8:0:2::1"), "b", "another /64");
+        assert_eq!(scene.from("192.0.2.1"), "c");
+        assert_eq!(scene.from("192.0.2.2"), "a", "another address");
+        with(&mut scene, 64);
+        assert_eq!(
+            scene.from("2001:db8:0:2::9"),
+            "b",
+            "as long as it is the same"
+        );
+        with(&mut scene, 48);
+        assert_eq!(
+            scene.from("2001:db8:0:2::9"),
+            "b",
+            "in turn, as nobody is known"
+        );
+        assert_eq!(scene.from("2001:db8:0:1::1"), "b", "the same /48");
+    }
+
+    #[test]
+    fn no_ipv4_client_is_an_ipv6_one() {
+        let key = |text: &str, prefix| key(text.parse().unwrap(), prefix);
+        for prefix in 1..=128 {
+            for other in [
+                "::1",
+                "::102:304",
+                "::fffe:102:304",
+                "ff00::",
+                "0:0:102:304::",
+            ] {
+                assert_ne!(
+                    key("1.2.3.4", prefix),
+                    key(other, prefix),
+                    "{other}/{prefix}"
+                );
+            }
+            assert_eq!(key("::ffff:1.2.3.4", prefix), key("1.2.3.4", prefix));
+        }
+        assert_eq!(key("8000::1", 1), key("ffff::", 1));
+        assert_ne!(key("2001:db8::1", 128), key("2001:db8::", 128));
+        assert_eq!(key("2001:db8::1", 127), key("2001:db8::", 127));
+    }
+
+    #[test]
+    fn a_client_moves_when_its_host_may_not_be_picked() {
+        for away in ["!a", "drain", "tried", "moved", "removed"] {
+            let mut scene = Scene::new("roundr,sticky", "a b c");
+            assert_eq!(scene.run("+"), "a");
+            let tried = [scene.id("a")];
+            match away {
+                "drain" => scene.configure("roundr,sticky", "a@drain b c"),
+                "moved" => scene.configure("roundr,sticky", "a=10.0.0.9:80 b c"),
+                "removed" => scene.configure("roundr,sticky", "b c"),
+                "!a" => drop(scene.run("!a")),
+                _ => assert_eq!(scene.pick(&tried).unwrap().host.name, "b"),
+            }
+            assert_eq!(scene.run("+ +"), "b b", "{away}");
+            scene.configure("roundr,sticky", "a b c");
+            assert_eq!(scene.run("?a +"), "b", "{away}: it does not move back");
+        }
+    }
+
+    #[test]
+    fn a_host_that_comes_back_is_another_one() {
+        let mut scene = Scene::new("roundr,sticky", "a b");
+        assert_eq!(scene.run("+"), "a");
+        scene.configure("roundr,sticky", "b");
+        scene.configure("roundr,sticky", "b a");
+        assert_eq!(scene.run("+"), "b");
+    }
+
+    #[test]
+    fn clients_are_remembered_over_reloads() {
+        let mut scene = Scene::new("roundr,sticky", "a b c");
+        assert_eq!(
+            [scene.from("192.0.2.1"), scene.from("192.0.2.2")],
+            ["a", "b"]
+        );
+        scene.configure("leastc,sticky", "c a*2 b x");
+        assert_eq!(
+            [scene.from("192.0.2.1"), scene.from("192.0.2.2")],
+            ["a", "b"]
+        );
+        scene.configure("roundr", "c a b");
+        scene.configure("roundr,sticky", "c a b");
+        assert_eq!(
+            scene.from("192.0.2.1"),
+            "c",
+            "not while the group was not sticky"
+        );
+    }
+
+    #[test]
+    fn a_client_is_forgotten_half_an_hour_after_its_last_session() {
         let mut scene = Scene::new("roundr,sticky", "a b c");
         assert_eq!(scene.run("+"), "a");
-        let tried = [scene.id("a")];
-        match away {
-            "drain" => scene.configure("roundr,sticky", "a@drain b c"),
-            "moved" => scene.configure("roundr,sticky", "a=10.0.0.9:80 b c"),
-            "removed" => scene.configure("roundr,sticky", "b c"),
-            "!a" => drop(scene.run("!a")),
-            _ => assert_eq!(scene.pick(&tried).unwrap().host.name, "b"),
+        scene.now_ms = 300 * MINUTE_MS;
+        assert_eq!(scene.run("+"), "a", "as long as one is open");
+        scene.run("-a -a");
+        scene.now_ms += 30 * MINUTE_MS - 1;
+        assert_eq!(scene.run("."), "a");
+        scene.now_ms += 30 * MINUTE_MS;
+        assert_eq!(scene.run("."), "b");
+    }
+
+    #[test]
+    fn a_failed_connect_and_an_abandoned_one_end_a_session_too() {
+        let mut scene = Scene::new("roundr,sticky", "a b c");
+        let (id, address, client) = (scene.id("a"), scene.address("a"), scene.client);
+        scene.run("+ +");
+        scene.tracker.released(id, client, 0);
+        scene
+            .tracker
+            .connect_failed(id, address, client, super::super::Failure::Refused, 0);
+        scene.run("?a");
+        scene.now_ms = 30 * MINUTE_MS;
+        assert_eq!(scene.run("."), "b");
+    }
+
+    #[test]
+    fn the_oldest_without_sessions_is_forgotten_first() {
+        let mut clients = Clients::with_most(3, 64);
+        for n in 0..3 {
+            clients.arrived(client(n), place(n), 0);
         }
-        assert_eq!(scene.run("+ +"), "b b", "{away}");
-        scene.configure("roundr,sticky", "a b c");
-        assert_eq!(scene.run("?a +"), "b", "{away}: it does not move back");
+        // Their last sessions end in the order 2, 1, 0; then 2 has another one.
+        for (now_ms, n) in [(1, 2), (2, 1), (3, 0)] {
+            clients.ended(client(n), now_ms);
+        }
+        clients.arrived(client(2), place(2), 4);
+        clients.ended(client(2), 5);
+        for (new, forgotten) in [(10, 1), (11, 0), (12, 2)] {
+            assert!(clients.place(client(forgotten), 6).is_some());
+            clients.arrived(client(new), place(0), 6);
+            assert_eq!(clients.place(client(forgotten), 6), None);
+            assert_eq!(clients.by_key.len(), 3);
+        }
     }
-}
 
-#[test]
-fn a_host_that_comes_back_is_another_one() {
-    let mut scene = Scene::new("roundr,sticky", "a b");
-    assert_eq!(scene.run("+"), "a");
-    scene.configure("roundr,sticky", "b");
-    scene.configure("roundr,sticky", "b a");
-    assert_eq!(scene.run("+"), "b");
-}
-
-#[test]
-fn clients_are_remembered_over_reloads() {
-    let mut scene = Scene::new("roundr,sticky", "a b c");
-    assert_eq!(
-        [scene.from("192.0.2.1"), scene.from("192.0.2.2")],
-        ["a", "b"]
-    );
-    scene.configure("leastc,sticky", "c a*2 b x");
-    assert_eq!(
-        [scene.from("192.0.2.1"), scene.from("192.0.2.2")],
-        ["a", "b"]
-    );
-    scene.configure("roundr", "c a b");
-    scene.configure("roundr,sticky", "c a b");
-    assert_eq!(
-        scene.from("192.0.2.1"),
-        "c",
-        "not while the group was not sticky"
-    );
-}
-
-#[test]
-fn a_client_is_forgotten_half_an_hour_after_its_last_session() {
-    let mut scene = Scene::new("roundr,sticky", "a b c");
-    assert_eq!(scene.run("+"), "a");
-    scene.now_ms = 300 * MINUTE_MS;
-    assert_eq!(scene.run("+"), "a", "as long as one is open");
-    scene.run("-a -a");
-    scene.now_ms += 30 * MINUTE_MS - 1;
-    assert_eq!(scene.run("."), "a");
-    scene.now_ms += 30 * MINUTE_MS;
-    assert_eq!(scene.run("."), "b");
-}
-
-#[test]
-fn a_failed_connect_and_an_abandoned_one_end_a_session_too() {
-    let mut scene = Scene::new("roundr,sticky", "a b c");
-    let (id, address, client) = (scene.id("a"), scene.address("a"), scene.client);
-    scene.run("+ +");
-    scene.tracker.released(id, client, 0);
-    scene
-        .tracker
-        .connect_failed(id, address, client, super::super::Failure::Refused, 0);
-    scene.run("?a");
-    scene.now_ms = 30 * MINUTE_MS;
-    assert_eq!(scene.run("."), "b");
-}
-
-#[test]
-fn the_oldest_without_sessions_is_forgotten_first() {
-    let mut clients = Clients::with_most(3, 64);
-    for n in 0..3 {
-        clients.arrived(client(n), place(n), 0);
+    #[test]
+    fn a_new_client_is_not_remembered_when_all_have_sessions() {
+        let mut clients = Clients::with_most(2, 64);
+        for n in 0..3 {
+            clients.arrived(client(n), place(n), 0);
+        }
+        assert_eq!(
+            [0, 1, 2].map(|n| clients.place(client(n), 0).is_some()),
+            [true, true, false]
+        );
+        clients.ended(client(2), 1);
+        clients.ended(client(0), 1);
+        clients.arrived(client(2), place(2), 1);
+        assert_eq!(
+            [0, 1, 2].map(|n| clients.place(client(n), 1).is_some()),
+            [false, true, true]
+        );
     }
-    // Their last sessions end in the order 2, 1, 0; then 2 has another one.
-    for (now_ms, n) in [(1, 2), (2, 1), (3, 0)] {
-        clients.ended(client(n), now_ms);
-    }
-    clients.arrived(client(2), place(2), 4);
-    clients.ended(client(2), 5);
-    for (new, forgotten) in [(10, 1), (11, 0), (12, 2)] {
-        assert!(clients.place(client(forgotten), 6).is_some());
-        clients.arrived(client(new), place(0), 6);
-        assert_eq!(clients.place(client(forgotten), 6), None);
-        assert_eq!(clients.by_key.len(), 3);
-    }
-}
 
-#[test]
-fn a_new_client_is_not_remembered_when_all_have_sessions() {
-    let mut clients = Clients::with_most(2, 64);
-    for n in 0..3 {
-        clients.arrived(client(n), place(n), 0);
+    #[test]
+    fn a_rush_of_clients_does_not_grow_the_table_and_passes() {
+        let mut clients = Clients::with_most(1000, 64);
+        for n in 0..10_000 {
+            clients.arrived(client(n), place(0), u64::from(n));
+            clients.ended(client(n), u64::from(n));
+            assert!(clients.by_key.len() <= 1000 && clients.entries.len() <= 1000);
+        }
+        // Every one that comes later takes two old ones along.
+        for n in 0..1000 {
+            clients.arrived(client(20_000 + n % 10), place(0), 60 * MINUTE_MS);
+            clients.ended(client(20_000 + n % 10), 60 * MINUTE_MS);
+        }
+        assert_eq!(clients.by_key.len(), 1000 - 2 * 10 + 10);
     }
-    assert_eq!(
-        [0, 1, 2].map(|n| clients.place(client(n), 0).is_some()),
-        [true, true, false]
-    );
-    clients.ended(client(2), 1);
-    clients.ended(client(0), 1);
-    clients.arrived(client(2), place(2), 1);
-    assert_eq!(
-        [0, 1, 2].map(|n| clients.place(client(n), 1).is_some()),
-        [false, true, true]
-    );
-}
 
-#[test]
-fn a_rush_of_clients_does_not_grow_the_table_and_passes() {
-    let mut clients = Clients::with_most(1000, 64);
-    for n in 0..10_000 {
-        clients.arrived(client(n), place(0), u64::from(n));
-        clients.ended(client(n), u64::from(n));
-        assert!(clients.by_key.len() <= 1000 && clients.entries.len() <= 1000);
-    }
-    // Every one that comes later takes two old ones along.
-    for n in 0..1000 {
-        clients.arrived(client(20_000 + n % 10), place(0), 60 * MINUTE_MS);
-        clients.ended(client(20_000 + n % 10), 60 * MINUTE_MS);
-    }
-    assert_eq!(clients.by_key.len(), 1000 - 2 * 10 + 10);
-}
-
-/// The list and the map against a plain vector, with everything done at random.
-#[test]
-fn the_table_does_what_a_plain_list_would() {
-    let mut random = super::super::Random::new(3);
-    let mut clients = Clients::with_most(8, 64);
-    // Client, place, open sessions, when and as which the last one ended.
-    let mut plain: Vec<(u32, u32, u32, u64)> = Vec::new();
-    let mut now_ms = 0;
-    for step in 0..20_000 {
-        now_ms += random.below(4) * MINUTE_MS + 1;
-        let n = u32::try_from(random.below(14)).unwrap();
-        let host = u32::try_from(random.below(5)).unwrap();
-        let known = plain.iter().position(|entry| entry.0 == n);
-        if random.below(2) == 0 {
-            clients.arrived(client(n), place(host), now_ms);
-            if let Some(at) = known {
-                plain[at] = (n, host, plain[at].2 + 1, 0);
+    /// The list and the map against a plain vector, with everything done at random.
+    #[test]
+    fn the_table_does_what_a_plain_list_would() {
+        let mut random = super::super::Random::new(3);
+        let mut clients = Clients::with_most(8, 64);
+        // Client, place, open sessions, when and as which the last one ended.
+        let mut plain: Vec<(u32, u32, u32, u64)> = Vec::new();
+        let mut now_ms = 0;
+        for step in 0..20_000 {
+            now_ms += random.below(4) * MINUTE_MS + 1;
+            let n = u32::try_from(random.below(14)).unwrap();
+            let host = u32::try_from(random.below(5)).unwrap();
+            let known = plain.iter().position(|entry| entry.0 == n);
+            if random.below(2) == 0 {
+                clients.arrived(client(n), place(host), now_ms);
+                if let Some(at) = known {
+                    plain[at] = (n, host, plain[at].2 + 1, 0);
+                } else {
+                    forget(&mut plain, now_ms, 8);
+                    if plain.len() < 8 {
+                        plain.push((n, host, 1, 0));
+                    }
+                }
             } else {
-                forget(&mut plain, now_ms, 8);
-                if plain.len() < 8 {
-                    plain.push((n, host, 1, 0));
+                clients.ended(client(n), now_ms);
+                if let Some(entry) = known.map(|at| &mut plain[at])
+                    && entry.2 > 0
+                {
+                    entry.2 -= 1;
+                    entry.3 = now_ms;
                 }
             }
-        } else {
-            clients.ended(client(n), now_ms);
-            if let Some(entry) = known.map(|at| &mut plain[at])
-                && entry.2 > 0
-            {
-                entry.2 -= 1;
-                entry.3 = now_ms;
+            for n in 0..14 {
+                let entry = plain.iter().find(|entry| entry.0 == n);
+                let lives = entry.filter(|entry| entry.2 > 0 || now_ms - entry.3 < REMEMBERED_MS);
+                let expected = lives.map(|entry| place(entry.1));
+                assert_eq!(
+                    clients.place(client(n), now_ms),
+                    expected,
+                    "step {step}, client {n}"
+                );
             }
         }
-        for n in 0..14 {
-            let entry = plain.iter().find(|entry| entry.0 == n);
-            let lives = entry.filter(|entry| entry.2 > 0 || now_ms - entry.3 < REMEMBERED_MS);
-            let expected = lives.map(|entry| place(entry.1));
-            assert_eq!(
-                clients.place(client(n), now_ms),
-                expected,
-                "step {step}, client {n}"
-            );
-        }
     }
-}
 
-/// What [`Clients::make_room`] does.
-fn forget(plain: &mut Vec<(u32, u32, u32, u64)>, now_ms: u64, most: usize) {
-    for _ in 0..FORGOTTEN_AT_ONCE {
-        let idle = plain.iter().enumerate().filter(|(_, entry)| entry.2 == 0);
-        let Some((at, entry)) = idle.min_by_key(|(_, entry)| entry.3) else {
-            return;
-        };
-        if plain.len() >= most || now_ms - entry.3 >= REMEMBERED_MS {
-            plain.remove(at);
+    /// What [`Clients::make_room`] does.
+    fn forget(plain: &mut Vec<(u32, u32, u32, u64)>, now_ms: u64, most: usize) {
+        for _ in 0..FORGOTTEN_AT_ONCE {
+            let idle = plain.iter().enumerate().filter(|(_, entry)| entry.2 == 0);
+            let Some((at, entry)) = idle.min_by_key(|(_, entry)| entry.3) else {
+                return;
+            };
+            if plain.len() >= most || now_ms - entry.3 >= REMEMBERED_MS {
+                plain.remove(at);
+            }
         }
     }
-}
 }

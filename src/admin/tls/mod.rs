@@ -119,274 +119,274 @@ fn fingerprint(chain: &[CertificateDer<'static>]) -> String {
 
 #[cfg(test)]
 mod tests {
-//! Tests of TLS over the loopback, with a client that trusts one certificate alone.
+    //! Tests of TLS over the loopback, with a client that trusts one certificate alone.
 
-mod files;
-mod own;
-mod samples;
+    mod files;
+    mod own;
+    mod samples;
 
-use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc::channel;
-use std::thread;
-use std::time::{Duration, Instant};
+    use std::io::{self, Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::{Duration, Instant};
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{
-    ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, StreamOwned,
-    SupportedProtocolVersion,
-};
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, ServerName};
+    use rustls::{
+        ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, StreamOwned,
+        SupportedProtocolVersion,
+    };
 
-use super::Timed;
-use super::{Tls, TlsStream, provider};
+    use super::Timed;
+    use super::{Tls, TlsStream, provider};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+    const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A folder of a test's own, which goes with it.
-struct Folder(PathBuf);
+    /// A folder of a test's own, which goes with it.
+    struct Folder(PathBuf);
 
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("txlb-tls-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir(&path).unwrap();
-        Folder(path)
-    }
-
-    /// A file in it.
-    fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn late() -> Instant {
-    Instant::now() + PATIENCE
-}
-
-fn soon() -> Instant {
-    Instant::now() + Duration::from_millis(50)
-}
-
-/// The two ends of a connection: the server's, the client's.
-fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
-    client.set_write_timeout(Some(PATIENCE)).unwrap();
-    (listener.accept().unwrap().0, client)
-}
-
-/// A client's side that trusts the certificate in the PEM file, and nobody else.
-fn trusting(pem: &Path, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_file(pem).unwrap())
-        .unwrap();
-    let builder = ClientConfig::builder_with_provider(provider());
-    let builder = builder.with_protocol_versions(versions).unwrap();
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config
-}
-
-type Client = StreamOwned<ClientConnection, TcpStream>;
-
-/// A client that calls the server by `name`; it has said nothing yet.
-fn client(config: &Arc<ClientConfig>, name: &'static str, stream: TcpStream) -> Client {
-    let name = ServerName::try_from(name).unwrap();
-    StreamOwned::new(
-        ClientConnection::new(Arc::clone(config), name).unwrap(),
-        stream,
-    )
-}
-
-/// A server that says back what it hears, once, until the client says goodbye.
-fn echo(tls: &Tls, stream: TcpStream) -> io::Result<()> {
-    let mut stream: TlsStream = tls.accept(Timed::new(stream, late())?)?;
-    let mut heard = Vec::new();
-    let mut part = [0; 1000];
-    loop {
-        match stream.read(&mut part)? {
-            0 => break,
-            length => heard.extend_from_slice(&part[..length]),
+    impl Folder {
+        fn new(name: &str) -> Folder {
+            let path = std::env::temp_dir().join(format!("txlb-tls-{}-{name}", std::process::id()));
+            let _ = std::fs::remove_dir_all(&path);
+            std::fs::create_dir(&path).unwrap();
+            Folder(path)
         }
-        if heard.ends_with(b"\n") {
-            stream.write_all(&heard)?;
-            stream.flush()?;
-            heard.clear();
+
+        /// A file in it.
+        fn file(&self, name: &str, text: &str) -> PathBuf {
+            let path = self.0.join(name);
+            std::fs::write(&path, text).unwrap();
+            path
         }
     }
-    Ok(())
-}
 
-#[test]
-fn bytes_pass_both_ways_in_either_version_and_by_every_name() {
-    let folder = Folder::new("bytes");
-    let tls = Tls::self_signed(&folder.0, &["lb.example.org".into(), "*".into()]).unwrap();
-    for (version, name) in [
-        (&rustls::version::TLS12, "localhost"),
-        (&rustls::version::TLS13, "127.0.0.1"),
-        (&rustls::version::TLS13, "::1"),
-        (&rustls::version::TLS13, "lb.example.org"),
-    ] {
-        let config = Arc::new(trusting(&folder.0.join("web.pem"), &[version]));
-        // The second time there would be a session to go on with, if any were kept.
-        for _ in 0..2 {
-            let (server, peer) = pair();
-            let tls = tls.clone();
-            let server = thread::spawn(move || echo(&tls, server));
-            let mut client = client(&config, name, peer);
-            let line = [vec![b'x'; 300_000], b"\n".to_vec()].concat();
-            client.write_all(&line).unwrap();
-            let mut answer = vec![0; line.len()];
-            client.read_exact(&mut answer).unwrap();
-            assert!(answer == line);
-            assert_eq!(client.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
-            assert_eq!(client.conn.protocol_version(), Some(version.version));
-            assert_eq!(client.conn.handshake_kind(), Some(HandshakeKind::Full));
-            assert_eq!(client.conn.tls13_tickets_received(), 0);
-            client.conn.send_close_notify();
-            client.flush().unwrap();
-            // The server says goodbye too: else this would be an error.
-            assert_eq!(client.read(&mut answer).unwrap(), 0);
-            server.join().unwrap().unwrap();
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
         }
     }
-    assert_eq!(rustls::version::TLS12.version, ProtocolVersion::TLSv1_2);
-    assert!(rustls::crypto::CryptoProvider::get_default().is_none());
-}
 
-#[test]
-fn a_name_that_is_not_in_it_is_not_believed() {
-    let folder = Folder::new("name");
-    let tls = Tls::self_signed(&folder.0, &[]).unwrap();
-    let config = trusting(&folder.0.join("web.pem"), rustls::ALL_VERSIONS);
-    let (server, peer) = pair();
-    let server = thread::spawn(move || echo(&tls, server));
-    let mut client = client(&Arc::new(config), "example.org", peer);
-    let error = client.write_all(b"x\n").unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-    let _ = client.flush();
-    drop(client);
-    assert!(server.join().unwrap().is_err());
-}
+    fn late() -> Instant {
+        Instant::now() + PATIENCE
+    }
 
-#[test]
-fn garbage_is_an_error_and_no_more() {
-    let folder = Folder::new("garbage");
-    let tls = Tls::self_signed(&folder.0, &[]).unwrap();
-    let huge_record = [&b"\x16\x03\x01\xff\xff"[..], &[0; 70_000]].concat();
-    let wrong_hello = b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00".to_vec();
-    for garbage in [
-        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
-        vec![0; 100],
-        vec![0xff; 100],
-        huge_record,
-        wrong_hello,
-    ] {
-        let (server, mut peer) = pair();
-        // It need not be read to its end.
-        let write = thread::spawn(move || drop(peer.write_all(&garbage).map(|()| peer)));
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(50)
+    }
+
+    /// The two ends of a connection: the server's, the client's.
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.set_write_timeout(Some(PATIENCE)).unwrap();
+        (listener.accept().unwrap().0, client)
+    }
+
+    /// A client's side that trusts the certificate in the PEM file, and nobody else.
+    fn trusting(pem: &Path, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_file(pem).unwrap())
+            .unwrap();
+        let builder = ClientConfig::builder_with_provider(provider());
+        let builder = builder.with_protocol_versions(versions).unwrap();
+        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config
+    }
+
+    type Client = StreamOwned<ClientConnection, TcpStream>;
+
+    /// A client that calls the server by `name`; it has said nothing yet.
+    fn client(config: &Arc<ClientConfig>, name: &'static str, stream: TcpStream) -> Client {
+        let name = ServerName::try_from(name).unwrap();
+        StreamOwned::new(
+            ClientConnection::new(Arc::clone(config), name).unwrap(),
+            stream,
+        )
+    }
+
+    /// A server that says back what it hears, once, until the client says goodbye.
+    fn echo(tls: &Tls, stream: TcpStream) -> io::Result<()> {
+        let mut stream: TlsStream = tls.accept(Timed::new(stream, late())?)?;
+        let mut heard = Vec::new();
+        let mut part = [0; 1000];
+        loop {
+            match stream.read(&mut part)? {
+                0 => break,
+                length => heard.extend_from_slice(&part[..length]),
+            }
+            if heard.ends_with(b"\n") {
+                stream.write_all(&heard)?;
+                stream.flush()?;
+                heard.clear();
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn bytes_pass_both_ways_in_either_version_and_by_every_name() {
+        let folder = Folder::new("bytes");
+        let tls = Tls::self_signed(&folder.0, &["lb.example.org".into(), "*".into()]).unwrap();
+        for (version, name) in [
+            (&rustls::version::TLS12, "localhost"),
+            (&rustls::version::TLS13, "127.0.0.1"),
+            (&rustls::version::TLS13, "::1"),
+            (&rustls::version::TLS13, "lb.example.org"),
+        ] {
+            let config = Arc::new(trusting(&folder.0.join("web.pem"), &[version]));
+            // The second time there would be a session to go on with, if any were kept.
+            for _ in 0..2 {
+                let (server, peer) = pair();
+                let tls = tls.clone();
+                let server = thread::spawn(move || echo(&tls, server));
+                let mut client = client(&config, name, peer);
+                let line = [vec![b'x'; 300_000], b"\n".to_vec()].concat();
+                client.write_all(&line).unwrap();
+                let mut answer = vec![0; line.len()];
+                client.read_exact(&mut answer).unwrap();
+                assert!(answer == line);
+                assert_eq!(client.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
+                assert_eq!(client.conn.protocol_version(), Some(version.version));
+                assert_eq!(client.conn.handshake_kind(), Some(HandshakeKind::Full));
+                assert_eq!(client.conn.tls13_tickets_received(), 0);
+                client.conn.send_close_notify();
+                client.flush().unwrap();
+                // The server says goodbye too: else this would be an error.
+                assert_eq!(client.read(&mut answer).unwrap(), 0);
+                server.join().unwrap().unwrap();
+            }
+        }
+        assert_eq!(rustls::version::TLS12.version, ProtocolVersion::TLSv1_2);
+        assert!(rustls::crypto::CryptoProvider::get_default().is_none());
+    }
+
+    #[test]
+    fn a_name_that_is_not_in_it_is_not_believed() {
+        let folder = Folder::new("name");
+        let tls = Tls::self_signed(&folder.0, &[]).unwrap();
+        let config = trusting(&folder.0.join("web.pem"), rustls::ALL_VERSIONS);
+        let (server, peer) = pair();
+        let server = thread::spawn(move || echo(&tls, server));
+        let mut client = client(&Arc::new(config), "example.org", peer);
+        let error = client.write_all(b"x\n").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        let _ = client.flush();
+        drop(client);
+        assert!(server.join().unwrap().is_err());
+    }
+
+    #[test]
+    fn garbage_is_an_error_and_no_more() {
+        let folder = Folder::new("garbage");
+        let tls = Tls::self_signed(&folder.0, &[]).unwrap();
+        let huge_record = [&b"\x16\x03\x01\xff\xff"[..], &[0; 70_000]].concat();
+        let wrong_hello = b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00".to_vec();
+        for garbage in [
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
+            vec![0; 100],
+            vec![0xff; 100],
+            huge_record,
+            wrong_hello,
+        ] {
+            let (server, mut peer) = pair();
+            // It need not be read to its end.
+            let write = thread::spawn(move || drop(peer.write_all(&garbage).map(|()| peer)));
+            let error = tls
+                .accept(Timed::new(server, late()).unwrap())
+                .err()
+                .unwrap();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+            write.join().unwrap();
+        }
+        let (server, peer) = pair();
+        drop(peer);
         let error = tls
             .accept(Timed::new(server, late()).unwrap())
             .err()
             .unwrap();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
-        write.join().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
-    let (server, peer) = pair();
-    drop(peer);
-    let error = tls
-        .accept(Timed::new(server, late()).unwrap())
-        .err()
-        .unwrap();
-    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-}
 
-#[test]
-fn a_handshake_byte_by_byte_ends_at_the_deadline() {
-    let folder = Folder::new("slow");
-    let tls = Tls::self_signed(&folder.0, &[]).unwrap();
-    let begun = Instant::now();
-    for drips in [true, false] {
-        let (server, mut peer) = pair();
-        let (stop, stopped) = channel::<()>();
-        let peer = thread::spawn(move || {
-            // The start of a record of 16 KiB, and then ever less of it.
-            peer.write_all(b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc\x03\x03")
-                .unwrap();
-            // Nobody sends: this is the pause between two bytes.
-            while stopped.recv_timeout(Duration::from_millis(5)).is_err() {
-                if begun.elapsed() > PATIENCE || (drips && peer.write_all(b".").is_err()) {
-                    break;
+    #[test]
+    fn a_handshake_byte_by_byte_ends_at_the_deadline() {
+        let folder = Folder::new("slow");
+        let tls = Tls::self_signed(&folder.0, &[]).unwrap();
+        let begun = Instant::now();
+        for drips in [true, false] {
+            let (server, mut peer) = pair();
+            let (stop, stopped) = channel::<()>();
+            let peer = thread::spawn(move || {
+                // The start of a record of 16 KiB, and then ever less of it.
+                peer.write_all(b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc\x03\x03")
+                    .unwrap();
+                // Nobody sends: this is the pause between two bytes.
+                while stopped.recv_timeout(Duration::from_millis(5)).is_err() {
+                    if begun.elapsed() > PATIENCE || (drips && peer.write_all(b".").is_err()) {
+                        break;
+                    }
                 }
-            }
-        });
-        let error = tls
-            .accept(Timed::new(server, soon()).unwrap())
-            .err()
-            .unwrap();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        let _ = stop.send(());
-        peer.join().unwrap();
+            });
+            let error = tls
+                .accept(Timed::new(server, soon()).unwrap())
+                .err()
+                .unwrap();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            let _ = stop.send(());
+            peer.join().unwrap();
+        }
+        assert!(begun.elapsed() < PATIENCE / 2);
     }
-    assert!(begun.elapsed() < PATIENCE / 2);
-}
 
-/// A connection whose handshake is done: the server's end, the client's.
-fn shaken(folder: &Folder) -> (TlsStream, Client) {
-    let tls = Tls::self_signed(&folder.0, &[]).unwrap();
-    let config = trusting(&folder.0.join("web.pem"), rustls::ALL_VERSIONS);
-    let (server, peer) = pair();
-    let shaking = thread::spawn(move || {
-        let mut client = client(&Arc::new(config), "localhost", peer);
-        client.conn.complete_io(&mut client.sock).unwrap();
-        client
-    });
-    let server = tls.accept(Timed::new(server, late()).unwrap()).unwrap();
-    (server, shaking.join().unwrap())
-}
+    /// A connection whose handshake is done: the server's end, the client's.
+    fn shaken(folder: &Folder) -> (TlsStream, Client) {
+        let tls = Tls::self_signed(&folder.0, &[]).unwrap();
+        let config = trusting(&folder.0.join("web.pem"), rustls::ALL_VERSIONS);
+        let (server, peer) = pair();
+        let shaking = thread::spawn(move || {
+            let mut client = client(&Arc::new(config), "localhost", peer);
+            client.conn.complete_io(&mut client.sock).unwrap();
+            client
+        });
+        let server = tls.accept(Timed::new(server, late()).unwrap()).unwrap();
+        (server, shaking.join().unwrap())
+    }
 
-#[test]
-fn reads_and_writes_end_at_the_deadline_too() {
-    let folder = Folder::new("deadline");
-    let (mut server, mut client) = shaken(&folder);
-    server.set_deadline(soon());
-    let error = server.read(&mut [0]).unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-    server.set_deadline(late());
-    client.write_all(b"x").unwrap();
-    assert_eq!(server.read(&mut [0]).unwrap(), 1);
-    server.set_deadline(soon());
-    let error = server.write_all(&vec![0; 64 << 20]).unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-    // The client does not read: leaving it does not wait for that.
-    let begun = Instant::now();
-    drop(server);
-    assert!(begun.elapsed() < PATIENCE / 2);
-}
+    #[test]
+    fn reads_and_writes_end_at_the_deadline_too() {
+        let folder = Folder::new("deadline");
+        let (mut server, mut client) = shaken(&folder);
+        server.set_deadline(soon());
+        let error = server.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        server.set_deadline(late());
+        client.write_all(b"x").unwrap();
+        assert_eq!(server.read(&mut [0]).unwrap(), 1);
+        server.set_deadline(soon());
+        let error = server.write_all(&vec![0; 64 << 20]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        // The client does not read: leaving it does not wait for that.
+        let begun = Instant::now();
+        drop(server);
+        assert!(begun.elapsed() < PATIENCE / 2);
+    }
 
-#[test]
-fn a_client_that_is_only_gone_has_not_said_goodbye() {
-    let folder = Folder::new("gone");
-    let (mut server, client) = shaken(&folder);
-    assert_eq!(
-        server.socket().peer_addr().unwrap(),
-        client.sock.local_addr().unwrap()
-    );
-    drop(client);
-    let error = server.read(&mut [0]).unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-}
+    #[test]
+    fn a_client_that_is_only_gone_has_not_said_goodbye() {
+        let folder = Folder::new("gone");
+        let (mut server, client) = shaken(&folder);
+        assert_eq!(
+            server.socket().peer_addr().unwrap(),
+            client.sock.local_addr().unwrap()
+        );
+        drop(client);
+        let error = server.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
 }
