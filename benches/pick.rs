@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use divan::Bencher;
-use txlb::balance::{Ask, HostId, Random, Tracker};
+use txlb::balance::{HostId, HostPool, PickContext, Random};
 use txlb::config::{self, Algorithm};
 
 fn main() {
@@ -44,7 +44,7 @@ fn cases() -> impl Iterator<Item = Case> {
 
 #[divan::bench(args = cases())]
 fn pick_and_release(bencher: Bencher<'_, '_>, case: &Case) {
-    let mut desk = Desk::new(case);
+    let mut desk = Handle::new(case);
     for _ in 0..SESSIONS * case.hosts {
         desk.pick();
     }
@@ -55,16 +55,16 @@ fn pick_and_release(bencher: Bencher<'_, '_>, case: &Case) {
 }
 
 /// A tracker, and clients that come from everywhere.
-struct Desk {
-    tracker: Tracker,
+struct Handle {
+    tracker: HostPool,
     random: Random,
     client: u32,
 }
 
-impl Desk {
-    fn new(case: &Case) -> Desk {
-        Desk {
-            tracker: Tracker::new(&group(case), 1, 0),
+impl Handle {
+    fn new(case: &Case) -> Handle {
+        Handle {
+            tracker: HostPool::new(&group(case), 1, 0),
             random: Random::new(1),
             client: 0,
         }
@@ -76,7 +76,7 @@ impl Desk {
         let client = IpAddr::from(Ipv4Addr::from_bits(self.client));
         let picked = self
             .tracker
-            .pick(&mut Ask::new(client, &[], 0, &mut self.random));
+            .pick(&mut PickContext::new(client, &[], 0, &mut self.random));
         (picked.expect("all hosts are in service").id, client)
     }
 }

@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use txlb::Balancer;
-use txlb::scheduler::{Ask, End, HostId, Hosts, Member, Pick, Scheduler};
+use txlb::scheduler::{End, HostId, Hosts, Member, Pick, PickContext, Scheduler};
 
 #[derive(Debug)]
 struct Fill {
@@ -23,9 +23,9 @@ struct Fill {
 
 impl Scheduler for Fill {
     /// Nothing is kept of the hosts, so nothing need be renewed.
-    fn renew(&mut self, _hosts: &Hosts) {}
+    fn rebuild(&mut self, _hosts: &Hosts) {}
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick {
+    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
         let left = hosts.candidates().iter().filter(|id| !ask.has_tried(**id));
         let open = |id: &HostId| hosts.get(*id).map_or(u32::MAX, Member::open);
         let with_room = left.clone().find(|id| open(id) < self.most);

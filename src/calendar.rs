@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A moment of the calendar, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
+pub struct UtcTime {
     year: i64,
     month: u32,
     day: u32,
@@ -28,12 +28,12 @@ pub fn since_1970_ms(moment: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl Moment {
+impl UtcTime {
     /// The moment `wall_ms` milliseconds after the start of 1970.
-    pub fn of(wall_ms: u64) -> Moment {
+    pub fn of(wall_ms: u64) -> UtcTime {
         let (year, month, day) = date(i64::try_from(wall_ms / DAY_MS).unwrap_or(i64::MAX / 4));
         let of_day_ms = wall_ms % DAY_MS;
-        Moment {
+        UtcTime {
             year,
             month,
             day,
@@ -46,7 +46,7 @@ impl Moment {
 
     /// As ISO 8601 has it: `2026-11-22T17:02:58.123Z`.
     pub fn iso(&self) -> String {
-        let Moment {
+        let UtcTime {
             year,
             month,
             day,
@@ -60,7 +60,7 @@ impl Moment {
 
     /// Digits alone, to the second: `20261122170258`.
     pub fn digits(&self) -> String {
-        let Moment {
+        let UtcTime {
             year,
             month,
             day,
@@ -74,7 +74,7 @@ impl Moment {
 
     /// As HAProxy's logs have it: `22/Nov/2026:17:02:58.123`.
     pub fn haproxy(&self) -> String {
-        let Moment {
+        let UtcTime {
             year,
             day,
             hour,
@@ -132,20 +132,20 @@ mod tests {
             (1_795_366_978, "2026-11-22T17:02:58.000Z"),
             (4_107_542_400, "2100-03-01T00:00:00.000Z"),
         ] {
-            assert_eq!(Moment::of(seconds * 1000).iso(), iso);
+            assert_eq!(UtcTime::of(seconds * 1000).iso(), iso);
         }
     }
 
     #[test]
     fn digits_sort_as_the_moments_do() {
-        assert_eq!(Moment::of(1_795_366_978_123).digits(), "20261122170258");
-        assert_eq!(Moment::of(0).digits(), "19700101000000");
+        assert_eq!(UtcTime::of(1_795_366_978_123).digits(), "20261122170258");
+        assert_eq!(UtcTime::of(0).digits(), "19700101000000");
     }
 
     #[test]
     fn haproxy_writes_the_month_as_a_word() {
         assert_eq!(
-            Moment::of(1_795_366_978_123).haproxy(),
+            UtcTime::of(1_795_366_978_123).haproxy(),
             "22/Nov/2026:17:02:58.123"
         );
     }

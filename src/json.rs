@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use crate::unseen::is_unseen;
+use crate::non_printing::is_unseen;
 
 /// A value that is being put together, as text.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -114,22 +114,24 @@ pub mod calendar;
 #[doc(hidden)]
 pub mod config;
 #[doc(hidden)]
-pub mod director;
+pub mod control;
 #[doc(hidden)]
 pub mod json;
+#[doc(hidden)]
+pub mod non_printing;
 #[doc(hidden)]
 pub mod os;
 #[doc(hidden)]
 pub mod relay;
-#[doc(hidden)]
-pub mod unseen;
 
 #[doc(inline)]
-pub use balancer::{Balancer, Builder, Done, Door, Error, ErrorKind, Events, Refused};
+pub use balancer::{
+    AdminInterface, Applied, ApplyError, Balancer, Builder, Error, ErrorKind, Events,
+};
 #[doc(inline)]
 pub use config::Algorithm;
 #[doc(inline)]
-pub use director::{EndReason, Event, HostName, SessionEnd};
+pub use control::{EndReason, Event, HostName, SessionEnd};
 
 /// What a scheduler of one's own is made of.
 ///
@@ -172,7 +174,7 @@ pub use director::{EndReason, Event, HostName, SessionEnd};
 /// ```
 pub mod scheduler {
     #[doc(inline)]
-    pub use crate::balance::{Ask, End, HostId, Hosts, Member, Pick, Random, Scheduler};
+    pub use crate::balance::{End, HostId, Hosts, Member, Pick, PickContext, Random, Scheduler};
 }
 
 /// How everything is, as plain data.
@@ -182,8 +184,8 @@ pub mod status {
     #[doc(inline)]
     pub use crate::config::HostState;
     #[doc(inline)]
-    pub use crate::director::{
-        GroupStatus, Happening, HostStatus, Outcome, Phase, ServiceStatus, SessionStatus, Sessions,
-        Status, StoredStatus, Topic,
+    pub use crate::control::{
+        GroupStatus, HostStatus, Outcome, Phase, RecentEvent, ServiceStatus, SessionStatus,
+        Sessions, Status, StoredStatus, Topic,
     };
 }

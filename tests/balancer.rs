@@ -10,7 +10,7 @@ use std::time::Duration;
 use support::client::{End, Session, connect, who, who_in_turn};
 use support::host::{Host, Place};
 use support::{PATIENCE, until};
-use txlb::scheduler::{Ask, Hosts, Pick, Scheduler};
+use txlb::scheduler::{Hosts, Pick, PickContext, Scheduler};
 use txlb::status::{HostState, Topic};
 use txlb::{Algorithm, Balancer, EndReason, ErrorKind, Event, Events};
 
@@ -438,9 +438,9 @@ fn who_stops_it_at_a_door_is_waited_for() {
 struct Last;
 
 impl Scheduler for Last {
-    fn renew(&mut self, _hosts: &Hosts) {}
+    fn rebuild(&mut self, _hosts: &Hosts) {}
 
-    fn pick(&mut self, _hosts: &Hosts, _ask: &mut Ask<'_>) -> Pick {
+    fn pick(&mut self, _hosts: &Hosts, _ask: &mut PickContext<'_>) -> Pick {
         Pick::None
     }
 }

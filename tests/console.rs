@@ -8,7 +8,7 @@ use support::desk::Office;
 use support::screen::Screen;
 use txlb::admin::{Console, Reaction, Size, execute};
 use txlb::config::Access;
-use txlb::director::By;
+use txlb::control::Actor;
 
 const CONFIG: &str = r#"<config>
   <service name="web"><listen ip="127.0.0.1:0"/>
@@ -25,8 +25,8 @@ struct Desktop {
     screen: Screen,
 }
 
-fn by() -> By {
-    By::Program
+fn by() -> Actor {
+    Actor::Program
 }
 
 impl Desktop {

@@ -10,7 +10,7 @@ use support::client::{End, Session, connect_from, who, who_in_turn};
 use support::config::web;
 use support::desk::Office;
 use support::host::{Host, Place};
-use txlb::director::{Notice, Phase, Signal};
+use txlb::control::{Notice, Phase, Signal};
 
 fn hosts(names: &[&str]) -> (Vec<Host>, Vec<SocketAddr>) {
     let hosts: Vec<Host> = names.iter().map(|name| Host::new(name)).collect();

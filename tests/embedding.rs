@@ -10,8 +10,8 @@ use std::net::{SocketAddr, TcpListener};
 use support::PATIENCE;
 use support::client::{End, Session, connect, fate, who, who_in_turn};
 use support::host::{Host, Place};
-use txlb::scheduler::{Ask, Hosts, Pick, Scheduler};
-use txlb::{Balancer, Door, ErrorKind, Event, Events};
+use txlb::scheduler::{Hosts, Pick, PickContext, Scheduler};
+use txlb::{AdminInterface, Balancer, ErrorKind, Event, Events};
 
 fn address(balancer: &Balancer) -> SocketAddr {
     balancer.addresses("web")[0]
@@ -22,9 +22,9 @@ fn address(balancer: &Balancer) -> SocketAddr {
 struct Last;
 
 impl Scheduler for Last {
-    fn renew(&mut self, _hosts: &Hosts) {}
+    fn rebuild(&mut self, _hosts: &Hosts) {}
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick {
+    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
         let mut candidates = hosts.candidates().iter().rev();
         candidates.find(|id| !ask.has_tried(**id)).copied().into()
     }
@@ -138,11 +138,11 @@ impl Panics {
 }
 
 impl Scheduler for Panics {
-    fn renew(&mut self, _hosts: &Hosts) {
+    fn rebuild(&mut self, _hosts: &Hosts) {
         self.call();
     }
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick {
+    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
         self.call();
         Last.pick(hosts, ask)
     }
@@ -247,11 +247,11 @@ fn doors_are_opened_only_where_that_is_asked_for() {
     assert!(!socket.exists());
     drop(balancer);
     let balancer = Balancer::from_xml(&text)
-        .door(Door::Control)
+        .door(AdminInterface::Control)
         .start()
         .unwrap();
     assert!(socket.exists());
-    assert_eq!(balancer.door_addresses(Door::Control), []);
+    assert_eq!(balancer.door_addresses(AdminInterface::Control), []);
     drop(balancer);
     assert!(!socket.exists());
 }
@@ -262,8 +262,11 @@ fn the_admin_page_of_a_program_is_found_where_the_system_put_it() {
     let text = "<config><service name='web'><listen ip='127.0.0.1:0'/>\
                 <group name='main' enable='1'><host ip='127.0.0.1:1'/></group></service>\
                 <admin><web listen='127.0.0.1:0'/></admin></config>";
-    let balancer = Balancer::from_xml(text).door(Door::Web).start().unwrap();
-    let mut page = connect(balancer.door_addresses(Door::Web)[0]);
+    let balancer = Balancer::from_xml(text)
+        .door(AdminInterface::Web)
+        .start()
+        .unwrap();
+    let mut page = connect(balancer.door_addresses(AdminInterface::Web)[0]);
     page.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
     let (answer, _) = support::client::read_all(&page);
     assert!(

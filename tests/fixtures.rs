@@ -13,7 +13,7 @@ use support::config::web;
 use support::desk::Office;
 use support::host::Host;
 use txlb::config::Config;
-use txlb::director::{By, Finish, Fixture, Signal};
+use txlb::control::{Actor, Commit, Reconfigure, Signal};
 
 fn weigh(weight: u32) -> String {
     format!("setWeight service=web group=main name=a weight={weight}")
@@ -34,8 +34,8 @@ impl Drop for Undo {
     }
 }
 
-impl Fixture for Tale {
-    fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Finish>, String> {
+impl Reconfigure for Tale {
+    fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Commit>, String> {
         let weight = |config: &Config| config.services[0].groups[0].hosts[0].weight;
         if weight(next) > self.refuses_after {
             return Err(format!("{} is too much", weight(next)));
@@ -84,8 +84,8 @@ struct Gate {
     reopened: Arc<AtomicUsize>,
 }
 
-impl Fixture for Gate {
-    fn prepare(&mut self, _: &Config, _: &Config) -> Result<Option<Finish>, String> {
+impl Reconfigure for Gate {
+    fn prepare(&mut self, _: &Config, _: &Config) -> Result<Option<Commit>, String> {
         self.arrived.send(()).unwrap();
         self.go_on.recv().unwrap();
         Ok(None)
@@ -110,8 +110,10 @@ fn signals_that_wait_are_one() {
     };
     let office = Office::open_with(&web("", "roundr", &[host.address()]), vec![Box::new(gate)]);
     let desk = office.desk.clone();
-    let change =
-        std::thread::spawn(move || desk.obey(&By::Program, weigh(5).parse().unwrap()).outcome);
+    let change = std::thread::spawn(move || {
+        desk.obey(&Actor::Program, weigh(5).parse().unwrap())
+            .outcome
+    });
     arrival.recv().unwrap();
     // More than may wait at the desk; nobody is held up.
     for _ in 0..1_000 {

@@ -12,7 +12,7 @@ use support::config::web;
 use support::desk::Office;
 use support::host::{Host, Place};
 use txlb::config::verb::Command;
-use txlb::director::{By, Director, MINUTES, Options, Topic};
+use txlb::control::{Actor, DataPlane, MINUTES, Options, Topic};
 
 fn command(line: &str) -> Command {
     line.parse().unwrap()
@@ -73,13 +73,13 @@ fn a_change_by_who_has_seen_another_configuration_is_refused() {
     let seen = office.generation();
     office.order(&["setWeight service=web group=main name=a weight=5"]);
     let drain = command("drainHost service=web group=main name=a");
-    let answer = office.desk.obey_seen(&By::Program, drain.clone(), seen);
+    let answer = office.desk.obey_seen(&Actor::Program, drain.clone(), seen);
     let why = answer.outcome.unwrap_err();
     assert!(
         why.starts_with("the configuration has changed meanwhile"),
         "{why}"
     );
-    let answer = office.desk.obey_seen(&By::Program, drain, seen + 1);
+    let answer = office.desk.obey_seen(&Actor::Program, drain, seen + 1);
     assert_eq!(
         (answer.outcome, answer.generation),
         (Ok(String::new()), seen + 2)
@@ -103,7 +103,7 @@ fn workers_have_a_pulse_until_they_are_gone() {
     let text = web("", "roundr", &[host.address()]);
     let options = Options::new(3, |_| {});
     let config = txlb::config::read(text.as_bytes()).unwrap().config;
-    let director = Director::start(config, options).unwrap();
+    let director = DataPlane::start(config, options).unwrap();
     let pulses = director.pulses();
     assert!(pulses.beat(PATIENCE));
     drop(director);

@@ -6,12 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the lowest to the highest: each may use those before it.
-const ROOMS: [&str; 6] = [
-    "config", "balance", "relay", "director", "admin", "balancer",
-];
+const ROOMS: [&str; 6] = ["config", "balance", "relay", "control", "admin", "balancer"];
 
 /// Anybody may use these; they use one another at most.
-const LEAVES: [&str; 4] = ["os", "calendar", "json", "unseen"];
+const LEAVES: [&str; 4] = ["os", "calendar", "json", "non_printing"];
 
 /// No file is longer.
 const MOST_LINES: usize = 600;
@@ -113,8 +111,8 @@ fn paths_are_found_in_every_form() {
         ["balance", "os"]
     );
     assert_eq!(
-        uses("fn f(x: &crate::director::Status) {} // crate::admin"),
-        ["director"]
+        uses("fn f(x: &crate::control::Status) {} // crate::admin"),
+        ["control"]
     );
     assert_eq!(source("").room(), Some("relay"));
 }
@@ -144,8 +142,8 @@ fn arrows_go_one_way() {
     for (room, used) in [
         ("balance", "config"),
         ("relay", "balance"),
-        ("director", "relay"),
-        ("admin", "director"),
+        ("control", "relay"),
+        ("admin", "control"),
     ] {
         assert!(
             seen.contains(&(room.to_owned(), used.to_owned())),

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use support::txlb::Folder;
 use txlb::config::Config;
-use txlb::director::{File, SaveError, Saved};
+use txlb::control::{File, SaveError, Saved};
 
 const TEXT: &str = "<config>
   <!-- Ours. -->
@@ -81,7 +81,7 @@ fn the_file_says_what_is_in_force_and_the_backup_what_it_said() {
     // What was saved counts as read.
     assert!(matches!(
         file.read_again().unwrap(),
-        txlb::director::Changed::No
+        txlb::control::Changed::No
     ));
     save(&mut file, &mut config, 8, false).unwrap();
     assert_eq!(text(&path), with_weight(8));

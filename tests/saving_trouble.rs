@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime};
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 use support::txlb::Folder;
 use txlb::config::{self, Config};
-use txlb::director::File;
+use txlb::control::File;
 
 const PART: &str = "TXLB_TEST_PART";
 const PATH: &str = "TXLB_TEST_PATH";

@@ -11,7 +11,7 @@ use support::config::web;
 use support::desk::Office;
 use support::host::Host;
 use support::until;
-use txlb::director::{Outcome, Signal, StoredStatus};
+use txlb::control::{Outcome, Signal, StoredStatus};
 
 /// A file with a comment, and the hosts behind it.
 fn scene() -> (Vec<Host>, String) {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use txlb::calendar::Moment;
+use txlb::calendar::UtcTime;
 
 use super::programs;
 
@@ -32,6 +32,6 @@ fn model() -> String {
 fn today() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let wall_ms = now.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0));
-    let moment = Moment::of(wall_ms).iso();
+    let moment = UtcTime::of(wall_ms).iso();
     moment.chars().take_while(|letter| *letter != 'T').collect()
 }

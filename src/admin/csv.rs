@@ -9,7 +9,7 @@ use std::io;
 
 use super::haproxy::{Proxy, Server, proxies};
 use crate::balance::{Health, Totals};
-use crate::director::{Escaped, HostStatus, ServiceStatus, Status};
+use crate::control::{Escaped, HostStatus, ServiceStatus, Status};
 
 /// The type of what [`write()`] writes, for HTTP.
 pub(super) const CONTENT_TYPE: &str = "text/plain; charset=utf-8";

@@ -6,9 +6,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::listeners::DoorError;
+use super::listeners::AdminListenError;
 use crate::config::Config;
-use crate::director::{Finish, Fixture};
+use crate::control::{Commit, Reconfigure};
 
 /// A door that follows the configuration.
 pub(super) trait Door: Send + Sync + Sized + 'static {
@@ -28,7 +28,7 @@ pub(super) trait Door: Send + Sync + Sized + 'static {
         config: &Config,
         now: &Self::Open,
         anew: bool,
-    ) -> Result<Self::Open, DoorError>;
+    ) -> Result<Self::Open, AdminListenError>;
 
     /// Whether two configurations want it otherwise.
     fn differs(now: &Config, next: &Config) -> bool;
@@ -49,7 +49,7 @@ impl<D: Door> Hinge<D> {
     ///
     /// # Errors
     /// It cannot be opened.
-    pub(super) fn start(door: &Arc<D>, config: &Config) -> Result<(), DoorError> {
+    pub(super) fn start(door: &Arc<D>, config: &Config) -> Result<(), AdminListenError> {
         Hinge::turn(door, config, true).map(|finish| finish())
     }
 
@@ -58,7 +58,7 @@ impl<D: Door> Hinge<D> {
         Hinge(Arc::downgrade(door))
     }
 
-    fn turn(door: &Arc<D>, next: &Config, anew: bool) -> Result<Finish, DoorError> {
+    fn turn(door: &Arc<D>, next: &Config, anew: bool) -> Result<Commit, AdminListenError> {
         let now = lock(door.open()).clone();
         let open = door.prepare(next, &now, anew)?;
         let door = Arc::clone(door);
@@ -66,8 +66,8 @@ impl<D: Door> Hinge<D> {
     }
 }
 
-impl<D: Door> Fixture for Hinge<D> {
-    fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Finish>, String> {
+impl<D: Door> Reconfigure for Hinge<D> {
+    fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Commit>, String> {
         match self.0.upgrade() {
             Some(door) if D::differs(now, next) => {
                 let finish = Hinge::turn(&door, next, false).map_err(|error| error.to_string())?;

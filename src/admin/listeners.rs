@@ -10,7 +10,7 @@ use std::{fmt, io};
 
 use super::watch::{Bell, Porter, Watch};
 use crate::config::{ListenAddress, ListenHost};
-use crate::director::places;
+use crate::control::places;
 use crate::os::listen::{Place, bind_all};
 
 /// The listeners of a door; it is shut if there are none.
@@ -30,23 +30,23 @@ struct Listener {
 /// Why a door cannot be opened.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum DoorError {
+pub enum AdminListenError {
     /// It cannot listen there.
     Listen(io::Error),
     /// What it needs besides is not to be had: a certificate, say.
     Other(String),
 }
 
-impl fmt::Display for DoorError {
+impl fmt::Display for AdminListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DoorError::Listen(error) => error.fmt(f),
-            DoorError::Other(error) => error.fmt(f),
+            AdminListenError::Listen(error) => error.fmt(f),
+            AdminListenError::Other(error) => error.fmt(f),
         }
     }
 }
 
-impl std::error::Error for DoorError {}
+impl std::error::Error for AdminListenError {}
 
 impl Listeners {
     /// What `door` needs to listen at `listen`. What is open according to `now` stays
@@ -61,12 +61,12 @@ impl Listeners {
         now: &Listeners,
         anew: bool,
         porter: impl Fn(TcpListener) -> P,
-    ) -> Result<Listeners, DoorError> {
+    ) -> Result<Listeners, AdminListenError> {
         if !anew && now.listen.as_ref() == Some(listen) {
             return Ok(now.clone());
         }
         let places = places(listen)
-            .map_err(|error| DoorError::Other(format!("the {door} door: {error}")))?;
+            .map_err(|error| AdminListenError::Other(format!("the {door} door: {error}")))?;
         let is_name = matches!(listen.host, ListenHost::Name(_));
         let mut listeners = BTreeMap::new();
         let mut absent = None;
@@ -81,11 +81,11 @@ impl Listeners {
                 Err(error) if is_name && error.kind() == io::ErrorKind::AddrNotAvailable => {
                     absent = Some(error);
                 }
-                Err(error) => return Err(DoorError::Listen(error)),
+                Err(error) => return Err(AdminListenError::Listen(error)),
             }
         }
         match absent {
-            Some(error) if listeners.is_empty() => Err(DoorError::Listen(error)),
+            Some(error) if listeners.is_empty() => Err(AdminListenError::Listen(error)),
             _ => Ok(Listeners {
                 listen: Some(listen.clone()),
                 places: listeners,

@@ -52,12 +52,12 @@ mod web;
 #[cfg(feature = "logins")]
 pub use auth::{Auth, Login, MAX_PASSWORD, hash_password};
 pub use console::{Console, Executed, Partner, Reaction, Shell, Size, Told, execute};
-pub use control::ControlDoor;
+pub use control::ControlServer;
 #[cfg(any(feature = "web", feature = "ssh"))]
-pub use listeners::DoorError;
+pub use listeners::AdminListenError;
 #[cfg(feature = "ssh")]
-pub use ssh::SshDoor;
+pub use ssh::SshServer;
 #[cfg(feature = "https")]
 pub use tls::check_certificate;
 #[cfg(feature = "web")]
-pub use web::WebDoor;
+pub use web::WebServer;

@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use super::haproxy::Server;
 use crate::balance::Health;
-use crate::director::{Escaped, GroupStatus, HostStatus, ServiceStatus, Status};
+use crate::control::{Escaped, GroupStatus, HostStatus, ServiceStatus, Status};
 
 /// Every service with its groups, every group with its hosts.
 pub(super) fn running(status: &Status) -> String {

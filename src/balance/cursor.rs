@@ -41,7 +41,7 @@ impl Cursor {
 
     /// The order may have changed: stay with the host that was picked last, or
     /// if it is gone go on with the one that followed it.
-    pub(super) fn renew(&mut self, hosts: &Hosts) {
+    pub(super) fn rebuild(&mut self, hosts: &Hosts) {
         if self.order == hosts.all() {
             return;
         }

@@ -4,7 +4,7 @@
 
 use super::counters::Counters;
 use super::health::{Change, Failure, Health};
-use super::recent::Recent;
+use super::recent_sessions::RecentSessions;
 use super::{HostId, hosts::Place};
 use crate::config::{self, Endpoint, HostState};
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
@@ -43,7 +43,7 @@ pub struct Member {
     last_failure: Option<(Failure, u64)>,
     pub(super) open: u32,
     pub(super) total: u64,
-    pub(super) recent: Recent,
+    pub(super) recent: RecentSessions,
     pub(super) failures: u64,
     pub(super) turn: u64,
     pub(super) position: Option<usize>,
@@ -76,7 +76,7 @@ pub struct HostStatus<'a> {
     /// Sessions that were connected, the open ones included.
     pub total: u64,
     /// Those of the last hour.
-    pub recent: &'a Recent,
+    pub recent: &'a RecentSessions,
     /// Sessions' connects that failed.
     pub failures: u64,
     /// Why it failed last, whatever its health is now, and when, as `since_ms`.
@@ -111,7 +111,7 @@ impl Member {
             last_failure: None,
             open: 0,
             total: 0,
-            recent: Recent::default(),
+            recent: RecentSessions::default(),
             failures: 0,
             turn: 0,
             position: None,

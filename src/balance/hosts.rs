@@ -3,7 +3,7 @@
 //! What becomes of each is the tracker's business; who is picked, a scheduler's.
 
 use super::host::Member;
-use super::{Ask, HostId};
+use super::{HostId, PickContext};
 use crate::config;
 use std::collections::BTreeMap;
 
@@ -56,7 +56,7 @@ impl Hosts {
     }
 
     /// Whether a host may be picked for this client.
-    pub fn may_pick(&self, id: HostId, ask: &Ask<'_>) -> bool {
+    pub fn may_pick(&self, id: HostId, ask: &PickContext<'_>) -> bool {
         self.candidate_index(id).is_some() && !ask.has_tried(id)
     }
 

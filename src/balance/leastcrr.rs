@@ -1,9 +1,9 @@
 //! `leastcrr`: fewest open sessions; among equals the next in order.
 
 use super::cursor::Cursor;
-use super::left::Gaps;
+use super::excluded::Excluded;
 use super::ranked::Ranked;
-use super::{Ask, End, HostId, Hosts, Member, Pick, Scheduler};
+use super::{End, HostId, Hosts, Member, Pick, PickContext, Scheduler};
 
 /// Logarithmic in the hosts.
 #[derive(Debug, Default)]
@@ -17,13 +17,13 @@ fn key(member: &Member) -> (u64, u64) {
 }
 
 impl Scheduler for LeastConnsRoundRobin {
-    fn renew(&mut self, hosts: &Hosts) {
-        self.ranked.renew(hosts, key);
-        self.cursor.renew(hosts);
+    fn rebuild(&mut self, hosts: &Hosts) {
+        self.ranked.rebuild(hosts, key);
+        self.cursor.rebuild(hosts);
     }
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick {
-        let gaps = Gaps::new(hosts, ask.tried);
+    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
+        let gaps = Excluded::new(hosts, ask.tried);
         let next = self.cursor.next(hosts);
         let ahead = self.ranked.least(next..hosts.candidates().len(), &gaps);
         let passed = self.ranked.least(0..next, &gaps);

@@ -16,7 +16,7 @@
 //! ends of similar names alike), not the sizes of the table, not the order of
 //! turns (by name, bytewise).
 
-use super::{Ask, HostId, Hosts, Pick, Scheduler};
+use super::{HostId, Hosts, Pick, PickContext, Scheduler};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::net::IpAddr;
@@ -50,7 +50,7 @@ struct Claimant {
 }
 
 impl Scheduler for Maglev {
-    fn renew(&mut self, hosts: &Hosts) {
+    fn rebuild(&mut self, hosts: &Hosts) {
         if self.revision.replace(hosts.revision()) == Some(hosts.revision()) {
             return;
         }
@@ -61,7 +61,7 @@ impl Scheduler for Maglev {
         }
     }
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick {
+    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
         let candidates = hosts.candidates();
         if candidates.iter().all(|id| ask.has_tried(*id)) {
             return Pick::None;

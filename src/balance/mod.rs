@@ -2,21 +2,21 @@
 //!
 //! Pure: no socket, thread or clock, and no randomness of its own. Time and
 //! chance are arguments, and so is everything that is seen of a host: whoever
-//! connects (`relay`) and probes (`director`) tells the [`Tracker`], which
+//! connects (`relay`) and probes (`director`) tells the [`HostPool`], which
 //! keeps what is known and asks a [`Scheduler`] to pick.
 
 mod counters;
 mod cursor;
+mod excluded;
 mod health;
 mod host;
+mod host_pool;
 mod hosts;
-mod left;
 mod random;
 mod ranked;
-mod recent;
+mod recent_sessions;
 mod schedulers;
 mod sticky;
-mod tracker;
 
 mod leastc;
 mod leastcrr;
@@ -31,11 +31,11 @@ mod weightrr;
 pub use counters::{Counters, HISTOGRAM_MS, Totals};
 pub use health::{Change, Failure, Health};
 pub use host::{Host, HostStatus, Member};
+pub use host_pool::{HostPool, Picked};
 pub use hosts::Hosts;
 pub use random::Random;
-pub use recent::{MINUTES, Recent};
+pub use recent_sessions::{MINUTES, RecentSessions};
 pub use schedulers::Schedulers;
-pub use tracker::{Picked, Tracker};
 
 use std::fmt::Debug;
 use std::net::IpAddr;
@@ -58,7 +58,7 @@ impl HostId {
 /// A group has one, behind its lock, so a scheduler sees every session of the
 /// group in order and need not synchronise anything. It is asked for each
 /// session: its methods should be quick, allocate nothing, and never
-/// look at a clock ([`Ask::now_ms`] and [`Ask::random`] are there for that).
+/// look at a clock ([`PickContext::now_ms`] and [`PickContext::random`] are there for that).
 ///
 /// It is called on threads of the balancer: by workers, and by those that make changes and
 /// probe hosts. One that asked its own balancer for something there would wait for
@@ -70,13 +70,13 @@ pub trait Scheduler: Send + Debug {
     /// Called once before the first pick, then after every such change, and now and then
     /// without one.
     /// Positions (whose turn it is) should be kept for the hosts that stay.
-    fn renew(&mut self, hosts: &Hosts);
+    fn rebuild(&mut self, hosts: &Hosts);
 
     /// Who gets this client: one of [`Hosts::candidates`] that is not in
-    /// [`Ask::tried`]. Anything else is taken as [`Pick::None`].
+    /// [`PickContext::tried`]. Anything else is taken as [`Pick::None`].
     ///
     /// Does not count the session: that is done for it, and told by `picked`.
-    fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick;
+    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick;
 
     /// `host` has been given a session, whose count `hosts` has already.
     ///
@@ -102,7 +102,7 @@ pub struct End {
     /// Whether the host failed it: it did not accept, or broke off before anything was
     /// said. The client may have gone on to another host.
     pub failed: bool,
-    /// When, in milliseconds of the clock of [`Ask::now_ms`].
+    /// When, in milliseconds of the clock of [`PickContext::now_ms`].
     pub now_ms: u64,
 }
 
@@ -125,11 +125,11 @@ impl From<Option<HostId>> for Pick {
 /// A question to a scheduler: who gets this client?
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Ask<'a> {
+pub struct PickContext<'a> {
     /// The client's address.
     pub client: IpAddr,
     /// The hosts that have failed this client already: at most
-    /// [`Ask::MAX_TRIED`]. After more, nobody is picked.
+    /// [`PickContext::MAX_TRIED`]. After more, nobody is picked.
     pub tried: &'a [HostId],
     /// Milliseconds of a monotonic clock.
     pub now_ms: u64,
@@ -137,15 +137,15 @@ pub struct Ask<'a> {
     pub random: &'a mut Random,
 }
 
-impl<'a> Ask<'a> {
+impl<'a> PickContext<'a> {
     /// A question, of a client that `tried` have failed.
     pub fn new(
         client: IpAddr,
         tried: &'a [HostId],
         now_ms: u64,
         random: &'a mut Random,
-    ) -> Ask<'a> {
-        Ask {
+    ) -> PickContext<'a> {
+        PickContext {
             client,
             tried,
             now_ms,
@@ -172,7 +172,7 @@ mod tests {
     //! Every scheduler's order or proportions, and what holds for all of them.
 
     use super::scene::{Scene, all_schedulers};
-    use super::{Ask, HostId, Random};
+    use super::{HostId, PickContext, Random};
 
     #[test]
     fn each_scheduler_keeps_its_order() {
@@ -352,7 +352,7 @@ mod tests {
             let mut scene = Scene::new(&scheduler, &hosts.join(" "));
             for _ in 0..50 {
                 let mut tried: Vec<HostId> = Vec::new();
-                while tried.len() <= Ask::MAX_TRIED {
+                while tried.len() <= PickContext::MAX_TRIED {
                     let picked = scene.pick(&tried).unwrap();
                     assert!(!tried.contains(&picked.id), "{scheduler}");
                     tried.push(picked.id);

@@ -5,18 +5,18 @@
 //! not see one another's sessions it is better, since they do not all run to the
 //! same host.
 
-use super::left::Gaps;
-use super::{Ask, HostId, Hosts, Member, Pick, Scheduler};
+use super::excluded::Excluded;
+use super::{HostId, Hosts, Member, Pick, PickContext, Scheduler};
 
 /// Constant time, however many hosts there are.
 #[derive(Debug)]
 pub(super) struct PowerOfTwo;
 
 impl Scheduler for PowerOfTwo {
-    fn renew(&mut self, _: &Hosts) {}
+    fn rebuild(&mut self, _: &Hosts) {}
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick {
-        let gaps = Gaps::new(hosts, ask.tried);
+    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
+        let gaps = Excluded::new(hosts, ask.tried);
         let left = hosts.candidates().len() - gaps.len();
         let first = ask.random.index(left);
         if left < 2 {

@@ -1,7 +1,7 @@
 //! The least loaded of the candidates, for the schedulers that want it.
 
-use super::left::Gaps;
-use super::{Ask, HostId, Hosts, Member};
+use super::excluded::Excluded;
+use super::{HostId, Hosts, Member, PickContext};
 use std::ops::Range;
 
 /// A tournament among the candidates: in a tree with them as its leaves, every
@@ -37,7 +37,7 @@ const NOBODY: Rank = Rank {
 
 impl Ranked {
     /// The candidates are others now. Linear. The key is the load and the tie.
-    pub(super) fn renew(&mut self, hosts: &Hosts, key: impl Fn(&Member) -> (u64, u64)) {
+    pub(super) fn rebuild(&mut self, hosts: &Hosts, key: impl Fn(&Member) -> (u64, u64)) {
         self.leaves = hosts.candidates().len().next_power_of_two();
         self.nodes.clear();
         self.nodes.resize(self.leaves, NOBODY);
@@ -74,14 +74,14 @@ impl Ranked {
     }
 
     /// The first by rank that this client has not tried.
-    pub(super) fn first(&self, hosts: &Hosts, ask: &Ask<'_>) -> Option<HostId> {
-        let gaps = Gaps::new(hosts, ask.tried);
+    pub(super) fn first(&self, hosts: &Hosts, ask: &PickContext<'_>) -> Option<HostId> {
+        let gaps = Excluded::new(hosts, ask.tried);
         let least = self.least(0..hosts.candidates().len(), &gaps);
         hosts.candidates().get(least.index).copied()
     }
 
     /// The first by rank in a range of the candidates, but for the gaps.
-    pub(super) fn least(&self, range: Range<usize>, gaps: &Gaps) -> Rank {
+    pub(super) fn least(&self, range: Range<usize>, gaps: &Excluded) -> Rank {
         let mut least = NOBODY;
         let mut from = range.start;
         for gap in gaps.iter().filter(|gap| range.contains(gap)) {

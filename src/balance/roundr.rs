@@ -1,7 +1,7 @@
 //! `roundr`: in the file's order, exactly, over all workers together.
 
 use super::cursor::Cursor;
-use super::{Ask, Hosts, Pick, Scheduler};
+use super::{Hosts, Pick, PickContext, Scheduler};
 
 /// Logarithmic in the hosts.
 #[derive(Debug, Default)]
@@ -10,11 +10,11 @@ pub(super) struct RoundRobin {
 }
 
 impl Scheduler for RoundRobin {
-    fn renew(&mut self, hosts: &Hosts) {
-        self.cursor.renew(hosts);
+    fn rebuild(&mut self, hosts: &Hosts) {
+        self.cursor.rebuild(hosts);
     }
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick {
+    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
         let (passed, ahead) = hosts.candidates().split_at(self.cursor.next(hosts));
         let next = ahead
             .iter()

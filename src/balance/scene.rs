@@ -1,6 +1,6 @@
 //! A group, its clients and a clock, for tests: what happens is written in a line.
 
-use super::{Ask, Change, Failure, HostId, Picked, Random, Tracker};
+use super::{Change, Failure, HostId, HostPool, PickContext, Picked, Random};
 use crate::config::{Endpoint, Group, Host, HostState, Scheduler};
 use std::net::{IpAddr, SocketAddr};
 
@@ -59,7 +59,7 @@ fn host(text: &str) -> Host {
 
 /// A tracker, and what it is asked with.
 pub(super) struct Scene {
-    pub(super) tracker: Tracker,
+    pub(super) tracker: HostPool,
     pub(super) random: Random,
     pub(super) client: IpAddr,
     pub(super) now_ms: u64,
@@ -68,7 +68,7 @@ pub(super) struct Scene {
 impl Scene {
     pub(super) fn new(scheduler: &str, hosts: &str) -> Self {
         Scene {
-            tracker: Tracker::new(&group(scheduler, hosts), 2, 0),
+            tracker: HostPool::new(&group(scheduler, hosts), 2, 0),
             random: Random::new(7),
             client: "192.0.2.1".parse().unwrap(),
             now_ms: 0,
@@ -82,7 +82,7 @@ impl Scene {
 
     pub(super) fn pick(&mut self, tried: &[HostId]) -> Option<Picked> {
         let Scene { client, now_ms, .. } = *self;
-        self.tracker.pick(&mut Ask {
+        self.tracker.pick(&mut PickContext {
             client,
             tried,
             now_ms,

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{Scheduler, leastc, leastcrr, maglev, p2c, rand, roundr, weightlc, weightr, weightrr};
-use crate::config::{self, Algorithm, OwnNames, is_own_name};
+use crate::config::{self, Algorithm, CustomNames, is_own_name};
 
 /// Makes a scheduler for each group that wants one.
 type Make = Arc<dyn Fn() -> Box<dyn Scheduler> + Send + Sync>;
@@ -41,23 +41,23 @@ impl Schedulers {
             Algorithm::WeightedLeastConns => Box::<weightlc::WeightedLeastConns>::default(),
             Algorithm::PowerOfTwo => Box::new(p2c::PowerOfTwo),
             Algorithm::Maglev => Box::<maglev::Maglev>::default(),
-            Algorithm::Own(name) => self.own.get(name)?(),
+            Algorithm::Custom(name) => self.own.get(name)?(),
         })
     }
 
     /// Whether a group can have this one.
     pub fn has(&self, scheduler: &config::Scheduler) -> bool {
         match &scheduler.algorithm {
-            Algorithm::Own(name) => self.own.contains_key(name),
+            Algorithm::Custom(name) => self.own.contains_key(name),
             _ => true,
         }
     }
 
     /// What the program's own are called.
-    pub fn own_names(&self) -> OwnNames {
+    pub fn own_names(&self) -> CustomNames {
         match self.own.is_empty() {
-            true => OwnNames::None,
-            false => OwnNames::These(Arc::new(self.own.keys().cloned().collect())),
+            true => CustomNames::None,
+            false => CustomNames::These(Arc::new(self.own.keys().cloned().collect())),
         }
     }
 }

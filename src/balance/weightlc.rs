@@ -2,7 +2,7 @@
 //! has been without a new session longest.
 
 use super::ranked::Ranked;
-use super::{Ask, End, HostId, Hosts, Member, Pick, Scheduler};
+use super::{End, HostId, Hosts, Member, Pick, PickContext, Scheduler};
 
 /// Logarithmic in the hosts.
 #[derive(Debug, Default)]
@@ -21,11 +21,11 @@ fn key(member: &Member) -> (u64, u64) {
 }
 
 impl Scheduler for WeightedLeastConns {
-    fn renew(&mut self, hosts: &Hosts) {
-        self.ranked.renew(hosts, key);
+    fn rebuild(&mut self, hosts: &Hosts) {
+        self.ranked.rebuild(hosts, key);
     }
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick {
+    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
         self.ranked.first(hosts, ask).into()
     }
 

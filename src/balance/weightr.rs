@@ -1,7 +1,7 @@
 //! `weightr`: at random, in proportion to weight.
 
-use super::left::Gaps;
-use super::{Ask, Hosts, Pick, Scheduler};
+use super::excluded::Excluded;
+use super::{Hosts, Pick, PickContext, Scheduler};
 
 /// A binary search in the sums of the weights.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ impl Weighted {
 }
 
 impl Scheduler for Weighted {
-    fn renew(&mut self, hosts: &Hosts) {
+    fn rebuild(&mut self, hosts: &Hosts) {
         self.sums.clear();
         let weights = hosts
             .candidate_members()
@@ -30,8 +30,8 @@ impl Scheduler for Weighted {
         }));
     }
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick {
-        let gaps = Gaps::new(hosts, ask.tried);
+    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
+        let gaps = Excluded::new(hosts, ask.tried);
         let spans = || gaps.iter().map(|index| self.span(index));
         let tried: u64 = spans().map(|(begin, end)| end - begin).sum();
         let left = self.sums.last().map_or(0, |all| all - tried);

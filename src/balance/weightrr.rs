@@ -5,7 +5,7 @@
 //! in order among equals, and pays the sum of the weights. Weights 5, 1, 1 give
 //! a a b a c a a, where a plain one would give a a a a a b c.
 
-use super::{Ask, HostId, Hosts, Pick, Scheduler};
+use super::{HostId, Hosts, Pick, PickContext, Scheduler};
 
 /// Linear in the candidates, at every pick: about a nanosecond for each.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ pub(super) struct WeightedRoundRobin {
 }
 
 impl Scheduler for WeightedRoundRobin {
-    fn renew(&mut self, hosts: &Hosts) {
+    fn rebuild(&mut self, hosts: &Hosts) {
         let last = hosts
             .all()
             .iter()
@@ -29,7 +29,7 @@ impl Scheduler for WeightedRoundRobin {
         self.balances = balances;
     }
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick {
+    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
         let mut sum = 0;
         let mut best: Option<(i64, HostId)> = None;
         for member in hosts

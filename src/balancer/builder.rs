@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::Balancer;
-use super::doors::{Door, Doors};
+use super::admin_servers::{AdminInterface, AdminServers};
 use super::error::{Cause, Error};
 use super::notices::Notices;
 use crate::balance::{Scheduler, Schedulers};
 use crate::config::verb::{Command, Verb, apply_all};
 use crate::config::{Config, Reading, read_with};
-use crate::director::{Bound, DeskThread, Director, File, Options, processors};
+use crate::control::{Bound, ControllerThread, DataPlane, File, Options, processors};
 use crate::os::inherited::Inherited;
 use crate::os::listen::Place;
 
@@ -45,7 +45,7 @@ pub struct Builder {
     workers: Option<usize>,
     sessions: Option<usize>,
     schedulers: Schedulers,
-    doors: Vec<Door>,
+    doors: Vec<AdminInterface>,
 }
 
 /// Where the configuration comes from that the steps go on from.
@@ -324,7 +324,7 @@ impl Builder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn door(mut self, door: Door) -> Builder {
+    pub fn door(mut self, door: AdminInterface) -> Builder {
         match door.is_built_in() {
             true => self.doors.push(door),
             false => return self.was_wrong(format!("txlb was built without {door}")),
@@ -358,13 +358,14 @@ impl Builder {
                 move |notice| notices.hear(&notice)
             })
         };
-        let director = Director::bind(config, options, self.listeners)
+        let director = DataPlane::bind(config, options, self.listeners)
             .and_then(Bound::start)
             .map_err(Cause::Start)?;
         check_served(&director, &handed)?;
         let news = director.news();
-        let doors = Doors::open(&director, &self.doors).map_err(Cause::Door)?;
-        let thread = DeskThread::start(director, file, doors.fixtures()).map_err(Cause::System)?;
+        let doors = AdminServers::open(&director, &self.doors).map_err(Cause::AdminInterface)?;
+        let thread =
+            ControllerThread::start(director, file, doors.fixtures()).map_err(Cause::System)?;
         doors.attend(&thread.desk());
         notices.attend(thread.desk());
         Ok(Balancer {
@@ -426,7 +427,7 @@ fn read(
 
 /// # Errors
 /// A socket was handed over that no service listens at.
-fn check_served(director: &Director, handed: &[Place]) -> Result<(), Error> {
+fn check_served(director: &DataPlane, handed: &[Place]) -> Result<(), Error> {
     match handed.iter().find(|place| !director.listens_at(**place)) {
         None => Ok(()),
         Some(place) => {

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::io;
 
-use super::doors::NotOpened;
+use super::admin_servers::AdminServerError;
 use crate::config;
-use crate::director::{self, FileError};
+use crate::control::{self, FileError};
 
 /// Why a balancer cannot be started, in words. Nothing runs then.
 ///
@@ -22,9 +22,9 @@ pub(super) enum Cause {
     /// What was asked of the builder.
     Asked(String),
     /// It cannot be put in force.
-    Start(director::Error),
+    Start(control::Error),
     /// A door cannot be opened.
-    Door(NotOpened),
+    AdminInterface(AdminServerError),
     /// The system's.
     System(io::Error),
 }
@@ -41,7 +41,7 @@ pub enum ErrorKind {
     /// Somewhere cannot be listened.
     Listen,
     /// A door cannot be opened.
-    Door,
+    AdminInterface,
     /// The system refuses a thread or an event queue.
     System,
 }
@@ -52,12 +52,12 @@ impl Error {
         match &self.0 {
             Cause::File(FileError::Unreadable(..)) => ErrorKind::File,
             Cause::File(_) | Cause::Text(_) | Cause::Asked(_) => ErrorKind::Configuration,
-            Cause::Start(director::Error::Scheduler(_)) => ErrorKind::Configuration,
-            Cause::Start(director::Error::System(_) | director::Error::Worker(_)) => {
+            Cause::Start(control::Error::Scheduler(_)) => ErrorKind::Configuration,
+            Cause::Start(control::Error::System(_) | control::Error::Worker(_)) => {
                 ErrorKind::System
             }
             Cause::Start(_) => ErrorKind::Listen,
-            Cause::Door(_) => ErrorKind::Door,
+            Cause::AdminInterface(_) => ErrorKind::AdminInterface,
             Cause::System(_) => ErrorKind::System,
         }
     }
@@ -76,7 +76,7 @@ impl fmt::Display for Error {
             Cause::Text(error) => write!(f, "line {error}"),
             Cause::Asked(why) => f.write_str(why),
             Cause::Start(error) => error.fmt(f),
-            Cause::Door(error) => f.write_str(&error.text),
+            Cause::AdminInterface(error) => f.write_str(&error.text),
             Cause::System(error) => error.fmt(f),
         }
     }
@@ -88,19 +88,19 @@ impl std::error::Error for Error {
             // What the others have to say has been said, in the same words.
             Cause::Start(error) => error.source(),
             Cause::File(FileError::Unreadable(_, error)) | Cause::System(error) => Some(error),
-            Cause::File(_) | Cause::Text(_) | Cause::Asked(_) | Cause::Door(_) => None,
+            Cause::File(_) | Cause::Text(_) | Cause::Asked(_) | Cause::AdminInterface(_) => None,
         }
     }
 }
 
 /// Why something was not done; everything is as it was. In words for an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused(pub(super) String);
+pub struct ApplyError(pub(super) String);
 
-impl fmt::Display for Refused {
+impl fmt::Display for ApplyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for ApplyError {}

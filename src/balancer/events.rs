@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::director::{Event, Hearing};
+use crate::control::{Event, Subscription};
 
 /// How many events wait until they are taken; more are counted, and not kept.
 pub(super) const ROOM: usize = 1024;
@@ -15,7 +15,7 @@ pub(super) const ROOM: usize = 1024;
 /// to be taken; no session ever waits for that. Those for which there is no room are lost,
 /// and [`Event::Missed`] says how many these were.
 #[derive(Debug)]
-pub struct Events(pub(super) Hearing);
+pub struct Events(pub(super) Subscription);
 
 impl Events {
     /// The next event, or `None` if there is none within `patience`, or never will be.

@@ -2,15 +2,15 @@
 //!
 //! A thin front of the director's desk and the doors: what is done, and how, is theirs.
 
+mod admin_servers;
 mod builder;
-mod doors;
 mod error;
 mod events;
 mod notices;
 
+pub use admin_servers::{AdminInterface, AdminServerError, AdminServers};
 pub use builder::Builder;
-pub use doors::{Door, Doors, NotOpened};
-pub use error::{Error, ErrorKind, Refused};
+pub use error::{ApplyError, Error, ErrorKind};
 pub use events::Events;
 
 use std::fmt;
@@ -22,7 +22,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::verb::{Action, Command, ParseError, Verb};
-use crate::director::{Answer, By, Desk, DeskThread, News, Sessions, Status};
+use crate::control::{Actor, ControllerThread, EventBus, Handle, Response, Sessions, Status};
 
 /// How long the last sessions may take to be cut off, once their time is over.
 const END_PATIENCE: Duration = Duration::from_secs(10);
@@ -37,9 +37,9 @@ const END_PATIENCE: Duration = Duration::from_secs(10);
 /// [`Arc`](std::sync::Arc).
 pub struct Balancer {
     // Goes before the doors, so that no change opens one again.
-    thread: DeskThread,
-    doors: Doors,
-    news: News,
+    thread: ControllerThread,
+    doors: AdminServers,
+    news: EventBus,
     /// Told when the last session is over after a stop.
     end: Mutex<Receiver<()>>,
 }
@@ -47,7 +47,7 @@ pub struct Balancer {
 /// What was done because it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Done {
+pub struct Applied {
     /// Of the configuration in force then: counts those that were, from 1.
     pub generation: u64,
     /// What was done, in words; empty where that goes without saying.
@@ -94,7 +94,7 @@ impl Balancer {
 
     /// Where the page or the console is reached: with port 0, the one the system chose.
     /// Nowhere, if it is shut; and the control socket is a file.
-    pub fn door_addresses(&self, door: Door) -> Vec<SocketAddr> {
+    pub fn door_addresses(&self, door: AdminInterface) -> Vec<SocketAddr> {
         self.doors.addresses(door)
     }
 
@@ -109,7 +109,7 @@ impl Balancer {
     ///
     /// # Errors
     /// It is not understood, or refused. Nothing has changed then.
-    pub fn apply(&self, verb: &str) -> Result<Done, Refused> {
+    pub fn apply(&self, verb: &str) -> Result<Applied, ApplyError> {
         self.obey(verb.parse())
     }
 
@@ -122,7 +122,7 @@ impl Balancer {
         &self,
         verb: &str,
         pairs: &[(impl AsRef<str>, impl AsRef<str>)],
-    ) -> Result<Done, Refused> {
+    ) -> Result<Applied, ApplyError> {
         self.obey(Command::from_pairs(verb, pairs))
     }
 
@@ -130,9 +130,10 @@ impl Balancer {
     ///
     /// # Errors
     /// One is not understood, is no change, or is refused. Nothing has changed then.
-    pub fn apply_all(&self, verbs: &[impl AsRef<str>]) -> Result<Done, Refused> {
-        let verbs: Result<Vec<Verb>, Refused> = verbs.iter().map(|it| verb(it.as_ref())).collect();
-        done(self.desk().change(&By::Program, verbs?))
+    pub fn apply_all(&self, verbs: &[impl AsRef<str>]) -> Result<Applied, ApplyError> {
+        let verbs: Result<Vec<Verb>, ApplyError> =
+            verbs.iter().map(|it| verb(it.as_ref())).collect();
+        done(self.desk().change(&Actor::Program, verbs?))
     }
 
     /// A new host in a group, behind the others.
@@ -145,7 +146,7 @@ impl Balancer {
         group: &str,
         name: &str,
         address: impl Display,
-    ) -> Result<Done, Refused> {
+    ) -> Result<Applied, ApplyError> {
         let address = address.to_string();
         let host = [("service", service), ("group", group), ("name", name)];
         self.apply_pairs("addHost", &[&host[..], &[("ip", &address)]].concat())
@@ -155,7 +156,12 @@ impl Balancer {
     ///
     /// # Errors
     /// It is refused: the enabled group would be empty, say.
-    pub fn remove_host(&self, service: &str, group: &str, name: &str) -> Result<Done, Refused> {
+    pub fn remove_host(
+        &self,
+        service: &str,
+        group: &str,
+        name: &str,
+    ) -> Result<Applied, ApplyError> {
         self.host("delHost", service, group, name)
     }
 
@@ -163,7 +169,12 @@ impl Balancer {
     ///
     /// # Errors
     /// There is no such host.
-    pub fn drain_host(&self, service: &str, group: &str, name: &str) -> Result<Done, Refused> {
+    pub fn drain_host(
+        &self,
+        service: &str,
+        group: &str,
+        name: &str,
+    ) -> Result<Applied, ApplyError> {
         self.host("drainHost", service, group, name)
     }
 
@@ -171,7 +182,12 @@ impl Balancer {
     ///
     /// # Errors
     /// There is no such host.
-    pub fn restore_host(&self, service: &str, group: &str, name: &str) -> Result<Done, Refused> {
+    pub fn restore_host(
+        &self,
+        service: &str,
+        group: &str,
+        name: &str,
+    ) -> Result<Applied, ApplyError> {
         self.host("hostAdminUp", service, group, name)
     }
 
@@ -179,7 +195,7 @@ impl Balancer {
     ///
     /// # Errors
     /// There is no such group.
-    pub fn enable_group(&self, service: &str, group: &str) -> Result<Done, Refused> {
+    pub fn enable_group(&self, service: &str, group: &str) -> Result<Applied, ApplyError> {
         self.apply_pairs("enableGroup", &[("service", service), ("group", group)])
     }
 
@@ -194,7 +210,7 @@ impl Balancer {
         service: &str,
         from: impl Display,
         to: impl Display,
-    ) -> Result<Done, Refused> {
+    ) -> Result<Applied, ApplyError> {
         let (from, to) = (from.to_string(), to.to_string());
         let keys = [("service", service), ("from", &from), ("to", &to)];
         self.apply_pairs("switchPort", &keys)
@@ -204,7 +220,7 @@ impl Balancer {
     ///
     /// # Errors
     /// There is none, somebody has changed it meanwhile, or it cannot be written.
-    pub fn save(&self) -> Result<Done, Refused> {
+    pub fn save(&self) -> Result<Applied, ApplyError> {
         self.apply("saveConfig")
     }
 
@@ -212,7 +228,7 @@ impl Balancer {
     ///
     /// # Errors
     /// There is none, it is wrong, or changes would be lost that are not in it.
-    pub fn reload(&self) -> Result<Done, Refused> {
+    pub fn reload(&self) -> Result<Applied, ApplyError> {
         self.apply("reload")
     }
 
@@ -222,7 +238,7 @@ impl Balancer {
     pub fn shutdown(self, grace: Duration) {
         let stop = Command::Action(Action::Shutdown { grace: Some(grace) });
         // What it says is how many sessions there are.
-        let _ = self.desk().obey(&By::Program, stop);
+        let _ = self.desk().obey(&Actor::Program, stop);
         self.await_end(grace.checked_add(END_PATIENCE));
     }
 
@@ -244,17 +260,23 @@ impl Balancer {
         };
     }
 
-    fn host(&self, verb: &str, service: &str, group: &str, name: &str) -> Result<Done, Refused> {
+    fn host(
+        &self,
+        verb: &str,
+        service: &str,
+        group: &str,
+        name: &str,
+    ) -> Result<Applied, ApplyError> {
         let keys = [("service", service), ("group", group), ("name", name)];
         self.apply_pairs(verb, &keys)
     }
 
-    fn obey(&self, command: Result<Command, ParseError>) -> Result<Done, Refused> {
+    fn obey(&self, command: Result<Command, ParseError>) -> Result<Applied, ApplyError> {
         let command = command.map_err(refused)?;
-        done(self.desk().obey(&By::Program, command))
+        done(self.desk().obey(&Actor::Program, command))
     }
 
-    fn desk(&self) -> Desk {
+    fn desk(&self) -> Handle {
         self.thread.desk()
     }
 }
@@ -265,10 +287,10 @@ impl fmt::Debug for Balancer {
     }
 }
 
-fn done(answer: Answer) -> Result<Done, Refused> {
+fn done(answer: Response) -> Result<Applied, ApplyError> {
     let lines = answer.lines();
-    let told = answer.outcome.map_err(Refused)?;
-    Ok(Done {
+    let told = answer.outcome.map_err(ApplyError)?;
+    Ok(Applied {
         generation: answer.generation,
         told,
         lines,
@@ -276,12 +298,12 @@ fn done(answer: Answer) -> Result<Done, Refused> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn refused(error: ParseError) -> Refused {
-    Refused(error.to_string())
+fn refused(error: ParseError) -> ApplyError {
+    ApplyError(error.to_string())
 }
 
 /// A line that is a change.
-fn verb(line: &str) -> Result<Verb, Refused> {
+fn verb(line: &str) -> Result<Verb, ApplyError> {
     let command: Command = line.parse().map_err(refused)?;
-    command.into_change().map_err(Refused)
+    command.into_change().map_err(ApplyError)
 }

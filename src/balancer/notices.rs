@@ -6,13 +6,13 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::director::{Desk, Notice, Signal};
+use crate::control::{Handle, Notice, Signal};
 
 /// Hears what the director tells, from before there is a desk.
 #[derive(Debug)]
 pub(super) struct Notices {
     ended: Sender<()>,
-    desk: OnceLock<Desk>,
+    desk: OnceLock<Handle>,
     panicked: AtomicBool,
 }
 
@@ -40,7 +40,7 @@ impl Notices {
 
     /// There is a desk now. A worker may have panicked before: clients come while the doors
     /// are yet to be opened.
-    pub(super) fn attend(&self, desk: Desk) {
+    pub(super) fn attend(&self, desk: Handle) {
         let _ = self.desk.set(desk);
         self.stop_after_panic();
     }

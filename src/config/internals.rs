@@ -6,7 +6,7 @@
 
 use super::print::HIDDEN;
 use super::verb::{Command, apply_all, complete, diff, script};
-use super::{Config, EditError, OwnNames, edit, hide_passwords, print, public_key, read};
+use super::{Config, CustomNames, EditError, edit, hide_passwords, print, public_key, read};
 use super::{public_key_bytes, verb::Verb};
 
 /// What may stand between a configuration and what is to become of it.
@@ -70,7 +70,7 @@ pub fn line(text: &[u8]) {
             assert!(!words.contains(char::is_control), "{words}");
         }
     }
-    drop(complete(text, &Config::default(), &OwnNames::Any));
+    drop(complete(text, &Config::default(), &CustomNames::Any));
 }
 
 /// A key that can be used has bytes to compare, and these are its own.

@@ -11,7 +11,6 @@ mod circle;
 pub(crate) mod crypt;
 mod edit;
 mod error;
-mod form;
 #[cfg(any(test, feature = "internals"))]
 #[doc(hidden)]
 pub mod internals;
@@ -24,6 +23,7 @@ pub(crate) mod random;
 mod read;
 mod scan;
 mod scheduler;
+mod serialize;
 pub mod verb;
 
 pub use address::{AddressError, Endpoint, ListenAddress, ListenHost};
@@ -37,7 +37,7 @@ pub use public_key::public_key_bytes;
 pub use read::{
     AttributeSchema, ChildSchema, ElementSchema, Occurs, Reading, Warning, read, read_with, schema,
 };
-pub use scheduler::{Algorithm, OwnNames, Scheduler, is_own_name};
+pub use scheduler::{Algorithm, CustomNames, Scheduler, is_own_name};
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -314,16 +314,16 @@ impl Access {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manager {
     /// Try failed hosts again (on, every 10 s).
-    pub host_check: Chore,
+    pub host_check: PeriodicTask,
     /// Write changes made while running back to the file (off, every 30 s).
-    pub config_check: Chore,
+    pub config_check: PeriodicTask,
     /// Probe healthy hosts too (off, every 60 s).
-    pub heartbeat: Chore,
+    pub heartbeat: PeriodicTask,
 }
 
 impl Default for Manager {
     fn default() -> Self {
-        let chore = |interval_s, enable| Chore {
+        let chore = |interval_s, enable| PeriodicTask {
             interval: Duration::from_secs(interval_s),
             enable,
         };
@@ -337,7 +337,7 @@ impl Default for Manager {
 
 /// One chore of the manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Chore {
+pub struct PeriodicTask {
     /// How often; never zero.
     pub interval: Duration,
     /// Whether it is done at all.

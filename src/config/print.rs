@@ -7,8 +7,8 @@
 use std::fmt::{self, Write as _};
 
 use super::Config;
-use super::form::{self, Attribute, Content, Form};
-use crate::unseen::letters;
+use super::serialize::{self, Attribute, Content, Form};
+use crate::non_printing::letters;
 
 /// What stands for a password.
 pub(super) const HIDDEN: &str = "***";
@@ -27,7 +27,7 @@ pub fn print(config: &Config) -> String {
         unit: "  ",
         defaults: true,
     };
-    let mut text = style.written(&form::config(&shown), "");
+    let mut text = style.written(&serialize::config(&shown), "");
     text.push('\n');
     text
 }

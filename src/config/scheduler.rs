@@ -42,7 +42,7 @@ pub enum Algorithm {
     /// By the client's address, consistently.
     Maglev,
     /// One that the program brings itself, by the name it goes by.
-    Own(Arc<str>),
+    Custom(Arc<str>),
 }
 
 impl Algorithm {
@@ -66,7 +66,7 @@ impl Algorithm {
         match self {
             A::Weighted | A::WeightedRoundRobin | A::WeightedLeastConns | A::Maglev => true,
             // What others look at is theirs to know.
-            A::Own(_) => true,
+            A::Custom(_) => true,
             A::Random | A::RoundRobin | A::LeastConns | A::LeastConnsRoundRobin => false,
             A::PowerOfTwo => false,
         }
@@ -104,7 +104,7 @@ impl Scheduler {
 
 /// The names of schedulers that a text may have besides txlb's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum OwnNames {
+pub enum CustomNames {
     /// None.
     #[default]
     None,
@@ -114,12 +114,12 @@ pub enum OwnNames {
     Any,
 }
 
-impl OwnNames {
+impl CustomNames {
     /// Every spelling that is known: those of txlb's, and these.
     pub fn spellings(&self) -> impl Iterator<Item = &str> {
         let own = match self {
-            OwnNames::These(names) => Some(names),
-            OwnNames::None | OwnNames::Any => None,
+            CustomNames::These(names) => Some(names),
+            CustomNames::None | CustomNames::Any => None,
         };
         let own = own.into_iter().flat_map(|names| names.iter());
         let txlbs = SPELLINGS.iter().map(|(spelling, _)| *spelling);
@@ -128,9 +128,9 @@ impl OwnNames {
 
     fn find(&self, name: &str) -> Option<Arc<str>> {
         match self {
-            OwnNames::None => None,
-            OwnNames::These(names) => names.get(name).cloned(),
-            OwnNames::Any => is_own_name(name).then(|| name.into()),
+            CustomNames::None => None,
+            CustomNames::These(names) => names.get(name).cloned(),
+            CustomNames::Any => is_own_name(name).then(|| name.into()),
         }
     }
 }
@@ -152,7 +152,7 @@ impl Scheduler {
     ///
     /// # Errors
     /// There is none of that name.
-    pub fn named(text: &str, own: &OwnNames) -> Result<Scheduler, ErrorKind> {
+    pub fn named(text: &str, own: &CustomNames) -> Result<Scheduler, ErrorKind> {
         let (name, sticky) = match text.strip_suffix(STICKY) {
             Some(name) => (name, true),
             None => (text, false),
@@ -160,7 +160,7 @@ impl Scheduler {
         let known = SPELLINGS.iter().find(|(spelling, _)| *spelling == name);
         let algorithm = match known {
             Some((_, algorithm)) => Some(algorithm.clone()),
-            None => own.find(name).map(Algorithm::Own),
+            None => own.find(name).map(Algorithm::Custom),
         };
         match algorithm {
             Some(algorithm) => Ok(Scheduler { algorithm, sticky }),
@@ -169,7 +169,7 @@ impl Scheduler {
     }
 
     /// That there is no scheduler of this name, and which may have been meant.
-    pub fn unknown(text: &str, own: &OwnNames) -> ErrorKind {
+    pub fn unknown(text: &str, own: &CustomNames) -> ErrorKind {
         let name = text.split(',').next().unwrap_or_default();
         ErrorKind::UnknownScheduler {
             found: text.to_owned(),
@@ -190,7 +190,7 @@ impl From<Algorithm> for Scheduler {
 impl Algorithm {
     /// Its name in files, verbs and pages.
     pub fn as_str(&self) -> &str {
-        if let Algorithm::Own(name) = self {
+        if let Algorithm::Custom(name) = self {
             return name;
         }
         SPELLINGS
@@ -227,7 +227,7 @@ impl FromStr for Scheduler {
 
     /// One of txlb's own.
     fn from_str(text: &str) -> Result<Self, ErrorKind> {
-        Scheduler::named(text, &OwnNames::None)
+        Scheduler::named(text, &CustomNames::None)
     }
 }
 
@@ -275,9 +275,9 @@ mod tests {
     #[test]
     fn own_schedulers_are_known_where_they_are_named() {
         let names = ["nearest".into(), "cheap".into()];
-        let own = OwnNames::These(Arc::new(names.into_iter().collect()));
+        let own = CustomNames::These(Arc::new(names.into_iter().collect()));
         let nearest = Scheduler::named("nearest,sticky", &own).unwrap();
-        assert_eq!(nearest, Algorithm::Own("nearest".into()).sticky());
+        assert_eq!(nearest, Algorithm::Custom("nearest".into()).sticky());
         assert_eq!(nearest.to_string(), "nearest,sticky");
         assert_eq!(
             Scheduler::named("neares", &own),
@@ -287,8 +287,8 @@ mod tests {
             })
         );
         assert_eq!(
-            Scheduler::named("neares", &OwnNames::Any),
-            Ok(Algorithm::Own("neares".into()).into())
+            Scheduler::named("neares", &CustomNames::Any),
+            Ok(Algorithm::Custom("neares".into()).into())
         );
         for name in ["", "a b", "a,b", "leastc", "roundrobin", "a\u{7f}"] {
             assert!(!is_own_name(name), "{name}");

@@ -10,7 +10,7 @@ use rustix::process::geteuid;
 #[cfg(feature = "https")]
 use txlb::admin::check_certificate;
 use txlb::config::{Config, ListenHost, print};
-use txlb::director::{File, circle_warnings, resolve_names};
+use txlb::control::{File, circle_warnings, resolve_names};
 
 use crate::cli::Footing;
 use crate::exit::Exit;

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use txlb::config::{self, Config};
-use txlb::director::Status;
+use txlb::control::Status;
 
 use crate::exit::Exit;
 use crate::output;

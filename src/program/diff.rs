@@ -6,7 +6,7 @@ use std::path::Path;
 
 use txlb::config::leave_out_masked;
 use txlb::config::verb::{diff, script};
-use txlb::director::File;
+use txlb::control::File;
 
 use crate::exit::Exit;
 use crate::output;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::flag::register_conditional_shutdown;
 use signal_hook::low_level;
-use txlb::director::{Pulses, Signal};
+use txlb::control::{Liveness, Signal};
 
 use crate::exit::Exit;
 
@@ -33,7 +33,7 @@ struct Shared {
     starting: Arc<AtomicBool>,
     told: AtomicBool,
     attended: AtomicBool,
-    workers: OnceLock<Pulses>,
+    workers: OnceLock<Liveness>,
 }
 
 impl Ending {
@@ -63,7 +63,7 @@ impl Ending {
     }
 
     /// Whose sessions the second signal resets.
-    pub(crate) fn serves(&self, workers: Pulses) {
+    pub(crate) fn serves(&self, workers: Liveness) {
         // There is no second time.
         let _ = self.0.workers.set(workers);
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use txlb::config::Config;
 use txlb::config::Reading;
-use txlb::director::{Bound, CaughtSignals, File, FileError, Finish, Fixture, Signal};
+use txlb::control::{Bound, CaughtSignals, Commit, File, FileError, Reconfigure, Signal};
 use txlb::os::files::open_file;
 use txlb::os::rights::{self, Need};
 use txlb::os::state;
@@ -141,8 +141,8 @@ impl Ground {
 /// Releases the PID file for a successor.
 struct PidFileHolder(Arc<Mutex<Option<PidFile>>>);
 
-impl Fixture for PidFileHolder {
-    fn prepare(&mut self, _now: &Config, _next: &Config) -> Result<Option<Finish>, String> {
+impl Reconfigure for PidFileHolder {
+    fn prepare(&mut self, _now: &Config, _next: &Config) -> Result<Option<Commit>, String> {
         Ok(None)
     }
 
@@ -156,7 +156,7 @@ impl Fixture for PidFileHolder {
 impl Standing {
     /// What releases the PID file. To be the last of all fixtures: whoever gets the file
     /// finds everything else released.
-    pub(crate) fn fixture(&self) -> Box<dyn Fixture> {
+    pub(crate) fn fixture(&self) -> Box<dyn Reconfigure> {
         Box::new(PidFileHolder(Arc::clone(&self.pid_file)))
     }
 

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use txlb::config::Config;
-use txlb::director::{Finish, Fixture};
+use txlb::control::{Commit, Reconfigure};
 use txlb::os::rights::{self, Need};
 
 use crate::exit::Exit;
@@ -120,15 +120,15 @@ impl LogFile {
     }
 
     /// Opens the log that `config` wants. What is returned switches to it.
-    fn prepared(&self, config: &Config) -> Result<Finish, String> {
+    fn prepared(&self, config: &Config) -> Result<Commit, String> {
         let target = self.open(self.place(config))?;
         let log = self.log.clone();
         Ok(Box::new(move || log.switch(target)))
     }
 }
 
-impl Fixture for LogFile {
-    fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Finish>, String> {
+impl Reconfigure for LogFile {
+    fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Commit>, String> {
         if self.fixed.is_some() || now.logging.file == next.logging.file {
             return Ok(None);
         }

@@ -5,7 +5,7 @@
 
 use std::io::{self, ErrorKind, Write};
 
-use txlb::unseen::spelled_out;
+use txlb::non_printing::spelled_out;
 
 use crate::exit::Exit;
 

@@ -9,10 +9,10 @@ use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use txlb::balancer::{Door, Doors, NotOpened};
-use txlb::director::{
-    Desk, DeskThread, Director, Error, FileError, Notice as DirectorEvent, Options, Signal, Status,
-    processors,
+use txlb::balancer::{AdminInterface, AdminServerError, AdminServers};
+use txlb::control::{
+    ControllerThread, DataPlane, Error, FileError, Handle, Notice as DirectorEvent, Options,
+    Signal, Status, processors,
 };
 use txlb::os::inherited::{Inherited, inherited};
 use txlb::os::{descriptors, memory};
@@ -34,7 +34,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(8);
 
 enum Event {
     Signal(Signal),
-    Director(DirectorEvent),
+    DataPlane(DirectorEvent),
 }
 
 /// Balances until a signal ends it.
@@ -95,9 +95,9 @@ fn serve(
     let (events, incoming) = channel();
     let signals = events.clone();
     let options = Options::new(workers, move |event| {
-        drop(events.send(Event::Director(event)));
+        drop(events.send(Event::DataPlane(event)));
     });
-    let bound = Director::bind(config, options, inherited).map_err(|error| start_exit(&error))?;
+    let bound = DataPlane::bind(config, options, inherited).map_err(|error| start_exit(&error))?;
     let path = file.as_ref().map(|(file, _)| file.path());
     ground.give_up(&bound, path, log_file.place(bound.config()))?;
     log_file.begin(bound.config())?;
@@ -115,7 +115,8 @@ fn serve(
     let director = bound.start().map_err(|error| start_exit(&error))?;
     ending.serves(director.pulses());
     announce_descriptors(descriptors_before, director.status().capacity);
-    let doors = Doors::open(&director, Door::ALL).map_err(|error| door_exit(&error))?;
+    let doors =
+        AdminServers::open(&director, AdminInterface::ALL).map_err(|error| door_exit(&error))?;
     let mut fixtures = doors.fixtures();
     fixtures.push(supervisor.fixture());
     fixtures.push(Box::new(log_file));
@@ -123,7 +124,7 @@ fn serve(
     let pulses = director.pulses();
     ending.is_attended();
     let thread =
-        DeskThread::start(director, file, fixtures).map_err(|error| Exit::other(&error))?;
+        ControllerThread::start(director, file, fixtures).map_err(|error| Exit::other(&error))?;
     let desk = thread.desk();
     doors.attend(&desk);
     let status = desk.status();
@@ -139,21 +140,21 @@ fn serve(
 }
 
 /// Passes signals on until all is over.
-fn wait(desk: &Desk, events: &Receiver<Event>, supervisor: &Supervisor) -> Result<(), Exit> {
+fn wait(desk: &Handle, events: &Receiver<Event>, supervisor: &Supervisor) -> Result<(), Exit> {
     let (mut stopping, mut deadline) = (false, None);
     while let Some(event) = next_event(events, deadline) {
         match event {
-            Event::Director(DirectorEvent::Stopped) => {
+            Event::DataPlane(DirectorEvent::Stopped) => {
                 supervisor.over();
                 return Ok(());
             }
-            Event::Director(DirectorEvent::Panicked(thread)) => {
+            Event::DataPlane(DirectorEvent::Panicked(thread)) => {
                 return Err(Exit::new(
                     Exit::OTHER,
                     &format!("txlb: the thread {thread} panicked"),
                 ));
             }
-            Event::Director(_) => {}
+            Event::DataPlane(_) => {}
             Event::Signal(Signal::Stop | Signal::Quit) if stopping => {
                 log::warn!("told to stop again: ending now");
                 return Ok(());
@@ -262,7 +263,7 @@ pub(crate) fn file_exit(error: &FileError) -> Exit {
     Exit::new(status, &format!("{error}{advice}"))
 }
 
-fn door_exit(error: &NotOpened) -> Exit {
+fn door_exit(error: &AdminServerError) -> Exit {
     let status = match error.cause {
         Some(io::ErrorKind::PermissionDenied) => Exit::NO_PERMISSION,
         Some(_) => Exit::CANNOT_BIND,

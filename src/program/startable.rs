@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use txlb::config::{Config, Control, ListenAddress, ListenHost};
-use txlb::director::{Error, places_where};
+use txlb::control::{Error, places_where};
 use txlb::os::listen::{Place, try_bind};
 
 use crate::exit::Exit;

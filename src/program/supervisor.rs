@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use txlb::config::Config;
-use txlb::director::{Desk, Finish, Fixture, Pulses, Signal, Status};
+use txlb::control::{Commit, Handle, Liveness, Reconfigure, Signal, Status};
 use txlb::os::notify::{Message, Notifier, watchdog};
 
 /// How often the status is told again without anything having happened: it counts
@@ -55,7 +55,7 @@ impl Supervisor {
     }
 
     /// Has the status told again after changes.
-    pub(crate) fn fixture(&self) -> Box<dyn Fixture> {
+    pub(crate) fn fixture(&self) -> Box<dyn Reconfigure> {
         Box::new(self.clone())
     }
 
@@ -63,7 +63,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// The system's, if it has no thread for it.
-    pub(crate) fn attend(&self, desk: &Desk, pulses: Pulses) -> io::Result<()> {
+    pub(crate) fn attend(&self, desk: &Handle, pulses: Liveness) -> io::Result<()> {
         let Some(line) = &self.0 else { return Ok(()) };
         line.tell(&Message::ready().with_status(&summary(&desk.status())));
         let (teller, desk) = (Arc::clone(line), desk.clone());
@@ -81,7 +81,7 @@ impl Supervisor {
     }
 
     /// Passes a signal on to the desk, and tells what it begins.
-    pub(crate) fn pass_on(&self, signal: Signal, desk: &Desk) {
+    pub(crate) fn pass_on(&self, signal: Signal, desk: &Handle) {
         let Some(line) = &self.0 else {
             return desk.signal(signal);
         };
@@ -105,10 +105,10 @@ impl Supervisor {
     }
 }
 
-impl Fixture for Supervisor {
-    fn prepare(&mut self, _now: &Config, _next: &Config) -> Result<Option<Finish>, String> {
+impl Reconfigure for Supervisor {
+    fn prepare(&mut self, _now: &Config, _next: &Config) -> Result<Option<Commit>, String> {
         let line = self.0.clone();
-        Ok(line.map(|line| -> Finish { Box::new(move || line.ring(false)) }))
+        Ok(line.map(|line| -> Commit { Box::new(move || line.ring(false)) }))
     }
 }
 

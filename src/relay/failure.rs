@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use mio::net::TcpStream;
 use rustix::io::Errno;
 
-use super::meters::Trouble;
+use super::worker_stats::ResourceError;
 use crate::balance::Failure;
 
 /// What this machine has too few of.
@@ -38,10 +38,10 @@ impl Shortage {
         })
     }
 
-    pub(crate) fn trouble(self) -> Trouble {
+    pub(crate) fn trouble(self) -> ResourceError {
         match self {
-            Shortage::Ports => Trouble::NoPorts,
-            _ => Trouble::NoDescriptors,
+            Shortage::Ports => ResourceError::NoPorts,
+            _ => ResourceError::NoDescriptors,
         }
     }
 }
@@ -71,7 +71,7 @@ impl fmt::Display for Shortage {
 
 /// Why a connect came to nothing.
 #[derive(Debug)]
-pub(crate) enum Blame {
+pub(crate) enum ConnectError {
     /// It is the host's fault, or that of the way to it.
     Host(Failure),
     /// The host accepted, and broke off before anything was said: it is there,
@@ -89,7 +89,7 @@ pub(crate) enum Progress {
     /// Accepted.
     Connected,
     /// Come to nothing.
-    Failed(Blame),
+    Failed(ConnectError),
 }
 
 /// Looks at a socket whose connect may be over.
@@ -107,18 +107,18 @@ pub(crate) fn progress(socket: &TcpStream) -> Progress {
 }
 
 /// Whose fault an error of connect(2) is.
-pub(crate) fn blame(error: &io::Error) -> Blame {
+pub(crate) fn blame(error: &io::Error) -> ConnectError {
     if let Some(shortage) = Shortage::of(error) {
-        return Blame::Local(shortage);
+        return ConnectError::Local(shortage);
     }
     // A host that does not accept refuses; it can reset only what it accepted.
     if matches!(
         error.kind(),
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
     ) {
-        return Blame::TurnedAway;
+        return ConnectError::TurnedAway;
     }
-    Blame::Host(match error.kind() {
+    ConnectError::Host(match error.kind() {
         ErrorKind::ConnectionRefused => Failure::Refused,
         ErrorKind::TimedOut => Failure::TimedOut,
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Failure::Unreachable,
@@ -135,7 +135,7 @@ pub(crate) fn blame(error: &io::Error) -> Blame {
 mod tests {
     use super::*;
 
-    fn blame_of(errno: Errno) -> Blame {
+    fn blame_of(errno: Errno) -> ConnectError {
         blame(&io::Error::from_raw_os_error(errno.raw_os_error()))
     }
 
@@ -150,7 +150,7 @@ mod tests {
             (Errno::ADDRNOTAVAIL, "no local port"),
             (Errno::AGAIN, "no local port"),
         ] {
-            let Blame::Local(shortage) = blame_of(errno) else {
+            let ConnectError::Local(shortage) = blame_of(errno) else {
                 panic!("{errno}");
             };
             assert!(shortage.to_string().contains(word), "{errno}: {shortage}");
@@ -175,7 +175,7 @@ mod tests {
                 "an address that nobody can connect to as it is written",
             ),
         ] {
-            let Blame::Host(failure) = blame_of(errno) else {
+            let ConnectError::Host(failure) = blame_of(errno) else {
                 panic!("{errno}");
             };
             assert_eq!(failure.to_string(), words);

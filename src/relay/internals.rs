@@ -8,15 +8,15 @@ use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use super::action::{Direction, Readiness, Side};
+use super::connection::{Connection, Context, RunResult, Transport};
 use super::end::{Closing, EndReason};
 use super::failure::Progress;
-use super::link::{Circuit, Link, Turn, TurnEnd};
-use super::meters::Meters;
 use super::plan::{Group, Service};
 use super::port_gates::PortGates;
 use super::pump::Wire;
-use super::step::{Direction, Readiness, Side};
-use crate::balance::{Picked, Random, Tracker};
+use super::worker_stats::WorkerStats;
+use crate::balance::{HostPool, Picked, Random};
 use crate::config;
 use crate::os::delivery::Delivery;
 
@@ -30,7 +30,7 @@ const BUFFER: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Rig {
     lender: Lender,
-    link: Link<Memory>,
+    link: Connection<Memory>,
 }
 
 /// What a worker lends its sessions.
@@ -39,7 +39,7 @@ struct Lender {
     service: Arc<Service>,
     buffer: Vec<u8>,
     random: Random,
-    meters: Meters,
+    meters: WorkerStats,
     port_gates: PortGates,
 }
 
@@ -49,7 +49,7 @@ impl Rig {
     pub fn new(config: &config::Config) -> Option<Rig> {
         let service = config.services.first()?;
         let group = service.enabled_group()?;
-        let tracker = Tracker::new(group, 1, 0);
+        let tracker = HostPool::new(group, 1, 0);
         let mut lender = Lender {
             service: Arc::new(Service {
                 name: service.name.clone(),
@@ -59,7 +59,7 @@ impl Rig {
             }),
             buffer: vec![0; BUFFER],
             random: Random::new(1),
-            meters: Meters::default(),
+            meters: WorkerStats::default(),
             port_gates: PortGates::default(),
         };
         let link = lender.connect()?;
@@ -80,7 +80,7 @@ impl Rig {
         self.lender.exchange(&mut link);
         self.lender.end(&mut link, Side::Host);
         let end = self.lender.end(&mut link, Side::Client);
-        let TurnEnd::Over(reason) = end else {
+        let RunResult::Over(reason) = end else {
             return None;
         };
         link.close(reason, 0);
@@ -92,10 +92,10 @@ impl Rig {
 
 impl Lender {
     /// A session whose host has accepted.
-    fn connect(&mut self) -> Option<Link<Memory>> {
+    fn connect(&mut self) -> Option<Connection<Memory>> {
         let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let service = Arc::clone(&self.service);
-        let mut link = Link::new(1, Memory::default(), client, service, 0);
+        let mut link = Connection::new(1, Memory::default(), client, service, 0);
         self.service.tally.enter();
         link.register(&(), 0).ok()?;
         self.turn(&mut link);
@@ -106,7 +106,7 @@ impl Lender {
         link.session.connected_ms().map(|_| link)
     }
 
-    fn exchange(&mut self, link: &mut Link<Memory>) {
+    fn exchange(&mut self, link: &mut Connection<Memory>) {
         for (side, bytes) in [(Side::Client, REQUEST), (Side::Host, ANSWER)] {
             link.circuit.at(side).waiting = bytes;
             self.tell(link, side, readable());
@@ -114,18 +114,18 @@ impl Lender {
     }
 
     /// One side says that it has said all.
-    fn end(&mut self, link: &mut Link<Memory>, side: Side) -> TurnEnd {
+    fn end(&mut self, link: &mut Connection<Memory>, side: Side) -> RunResult {
         link.circuit.at(side).ended = true;
         self.tell(link, side, ended())
     }
 
-    fn tell(&mut self, link: &mut Link<Memory>, side: Side, ready: Readiness) -> TurnEnd {
+    fn tell(&mut self, link: &mut Connection<Memory>, side: Side, ready: Readiness) -> RunResult {
         link.session.handle_ready(side, ready);
         self.turn(link)
     }
 
-    fn turn(&mut self, link: &mut Link<Memory>) -> TurnEnd {
-        link.run(&mut Turn {
+    fn turn(&mut self, link: &mut Connection<Memory>) -> RunResult {
+        link.run(&mut Context {
             registry: &(),
             buffer: &mut self.buffer,
             pipes: &mut (),
@@ -218,7 +218,7 @@ impl Wire for Memory {
     }
 }
 
-impl Circuit for Memory {
+impl Transport for Memory {
     type Registry = ();
 
     fn register(&mut self, (): &(), _token: usize) -> io::Result<()> {

@@ -4,7 +4,7 @@
 //! that would have moved it wait in a socket. So does a worker that gets more events than it
 //! takes at once. Pure: it counts, and who polls is the worker's business.
 
-use super::timers::TICK_MS;
+use super::timer_wheel::TICK_MS;
 
 /// A timer that is this late was held up: what came meanwhile may not be known yet.
 const LATE_MS: u64 = 4 * TICK_MS;

@@ -44,7 +44,7 @@ pub(crate) enum Accepted {
     Gone,
     /// The machine is short of something: ask again later, by a timer, for no
     /// further event will come.
-    Trouble(io::Error),
+    ResourceError(io::Error),
 }
 
 impl Listener {
@@ -82,7 +82,7 @@ fn classify(error: io::Error) -> Accepted {
         {
             Accepted::Gone
         }
-        _ => Accepted::Trouble(error),
+        _ => Accepted::ResourceError(error),
     }
 }
 
@@ -111,7 +111,7 @@ mod tests {
                     assert_eq!(Shortage::of(&error), None);
                 }
                 Accepted::Nobody => assert_eq!(code, Errno::AGAIN.raw_os_error()),
-                Accepted::Trouble(_) => {}
+                Accepted::ResourceError(_) => {}
                 Accepted::Client(..) => panic!("a client out of nothing"),
             }
         }
@@ -122,7 +122,10 @@ mod tests {
         for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
             let error = io::Error::from_raw_os_error(errno.raw_os_error());
             assert!(Shortage::of(&error).is_some());
-            assert!(matches!(classify(error), Accepted::Trouble(_)), "{errno}");
+            assert!(
+                matches!(classify(error), Accepted::ResourceError(_)),
+                "{errno}"
+            );
         }
     }
 }

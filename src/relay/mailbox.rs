@@ -19,7 +19,7 @@ const CAPACITY: usize = 16;
 
 /// What a worker can be told.
 #[derive(Debug)]
-pub(crate) enum Order {
+pub(crate) enum WorkerMessage {
     /// Serve this from now on; listeners that it does not have are closed once
     /// their queues are empty.
     Serve {
@@ -46,21 +46,21 @@ pub(crate) enum Order {
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     /// `None` only while it is being dropped.
-    orders: Option<Arc<SyncSender<Order>>>,
+    orders: Option<Arc<SyncSender<WorkerMessage>>>,
     waker: Arc<Waker>,
 }
 
 /// Whether a worker goes round, for who has nothing else to say to it. Does not keep
 /// the mailbox.
 #[derive(Debug, Clone)]
-pub(crate) struct Pulse {
-    orders: Weak<SyncSender<Order>>,
+pub(crate) struct WorkerLiveness {
+    orders: Weak<SyncSender<WorkerMessage>>,
     waker: Arc<Waker>,
 }
 
 impl Mailbox {
     /// A mailbox whose worker is woken through `poll` with `token`.
-    pub(crate) fn new(poll: &Poll, token: Token) -> io::Result<(Mailbox, Receiver<Order>)> {
+    pub(crate) fn new(poll: &Poll, token: Token) -> io::Result<(Mailbox, Receiver<WorkerMessage>)> {
         let waker = Arc::new(Waker::new(poll.registry(), token)?);
         let (orders, receiver) = sync_channel(CAPACITY);
         let mailbox = Mailbox {
@@ -76,8 +76,8 @@ impl Mailbox {
     }
 
     /// A way to find out whether the worker goes round.
-    pub(crate) fn pulse(&self) -> Pulse {
-        Pulse {
+    pub(crate) fn pulse(&self) -> WorkerLiveness {
+        WorkerLiveness {
             orders: self.orders.as_ref().map(Arc::downgrade).unwrap_or_default(),
             waker: self.waker(),
         }
@@ -87,20 +87,20 @@ impl Mailbox {
     ///
     /// # Errors
     /// `BrokenPipe` if the worker is no more.
-    pub(crate) fn post(&self, order: Order) -> io::Result<()> {
+    pub(crate) fn post(&self, order: WorkerMessage) -> io::Result<()> {
         let orders = self.orders.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         orders.send(order).map_err(|_| io::ErrorKind::BrokenPipe)?;
         self.waker.wake()
     }
 }
 
-impl Pulse {
+impl WorkerLiveness {
     /// Tells the worker to stop, as an order does, but never waits: one whose mailbox is full
     /// does not hear of it.
     pub(crate) fn stop(&self, grace: Option<Duration>) {
         // Nobody waits to hear that the listeners are closed.
         let (done, _) = channel();
-        let order = Order::Stop { grace, done };
+        let order = WorkerMessage::Stop { grace, done };
         let orders = self.orders.upgrade();
         if orders.is_some_and(|orders| orders.try_send(order).is_ok()) {
             // Fails only where there is nothing left to wake.
@@ -113,7 +113,7 @@ impl Pulse {
     pub(crate) fn ask(&self) -> Option<Receiver<()>> {
         let (alive, sign) = channel();
         if let Some(orders) = self.orders.upgrade() {
-            match orders.try_send(Order::Answer(alive)) {
+            match orders.try_send(WorkerMessage::Answer(alive)) {
                 // Fails only where there is nothing left to wake.
                 Ok(()) => drop(self.waker.wake()),
                 Err(TrySendError::Full(_)) => return None,
@@ -146,7 +146,7 @@ mod tests {
         let pulse = mailbox.pulse();
         let asked: Vec<_> = (0..CAPACITY).map(|_| pulse.ask().unwrap()).collect();
         assert!(pulse.ask().is_none());
-        let Ok(Order::Answer(sign)) = orders.recv() else {
+        let Ok(WorkerMessage::Answer(sign)) = orders.recv() else {
             panic!("nobody asked");
         };
         sign.send(()).unwrap();

@@ -3,62 +3,62 @@
 //! The only room that knows mio. It knows nothing of files, operators or why
 //! something is to be served: the director tells it what, through a mailbox.
 
-mod announce;
+mod action;
 mod attempts;
+mod client_lookup;
 mod clock;
 mod connect;
+mod connection;
 mod end;
+mod event_bus;
 mod failure;
-mod flow;
+mod half_stream;
+mod handoff;
+mod haproxy_names;
+mod health_log;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
-mod journal;
 mod late;
-mod link;
 mod listener;
 mod listing;
-mod lobby;
 mod mailbox;
-mod meters;
-mod naming;
-mod news;
-mod origins;
 mod plan;
 mod port_gates;
 mod probe;
 mod pump;
+mod recent_events;
 mod session;
 mod shared;
 #[cfg(test)]
 mod simulator;
 mod slab;
-mod sockets;
-mod step;
+mod tcp_transport;
 mod tcplog;
 mod timeouts;
-mod timers;
+mod timer_wheel;
 mod worker;
+mod worker_stats;
 
-pub(crate) use announce::announce;
+pub use client_lookup::ClientLookup;
 pub use clock::Clock;
 pub use end::EndReason;
-pub(crate) use journal::Journal;
-pub use journal::{Happening, Topic};
+pub use event_bus::{Event, HostName, SessionEnd};
+pub(crate) use event_bus::{EventBus, Subscription};
+pub(crate) use handoff::Handoffs;
+#[cfg(feature = "web")]
+pub(crate) use haproxy_names::{Backend, Escaped};
+pub(crate) use health_log::log_health_change;
 pub use listener::ListenKey;
 pub(crate) use listing::{Listing, Slice};
 pub use listing::{Phase, SessionStatus};
-pub(crate) use lobby::Lobbies;
-pub(crate) use mailbox::{Mailbox, Order, Pulse};
-pub(crate) use meters::{Meters, Trouble};
-#[cfg(feature = "web")]
-pub(crate) use naming::{Backend, Escaped};
-pub use news::{Event, HostName, SessionEnd};
-pub(crate) use news::{Hearing, News};
-pub use origins::Origins;
-pub(crate) use plan::{Group, Plan, Service, Tally};
-pub(crate) use probe::{Bell, Probe, Prober, Urgency, Verdict, probe_timeout_ms};
+pub(crate) use mailbox::{Mailbox, WorkerLiveness, WorkerMessage};
+pub(crate) use plan::{Group, Plan, Service, ServiceStats};
+pub(crate) use probe::{Probe, ProbePriority, ProbeResult, ProbeWaker, Prober, probe_timeout_ms};
+pub(crate) use recent_events::RecentEvents;
+pub use recent_events::{RecentEvent, Topic};
 pub(crate) use shared::Shared;
 pub use tcplog::TARGET as SESSION_LOG;
 pub(crate) use timeouts::TimeoutsMs;
 pub(crate) use worker::Worker;
+pub(crate) use worker_stats::{ResourceError, WorkerStats};

@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::announce::Announcer;
-use super::journal::Journal;
+use super::health_log::HealthLog;
 use super::listener::ListenKey;
+use super::recent_events::RecentEvents;
 use super::timeouts::TimeoutsMs;
-use crate::balance::Tracker;
+use crate::balance::HostPool;
 
 /// Which service is behind each listener.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ pub(crate) struct Service {
     pub(crate) timeouts: TimeoutsMs,
     /// The group that gets new sessions.
     pub(crate) group: Arc<Group>,
-    pub(crate) tally: Arc<Tally>,
+    pub(crate) tally: Arc<ServiceStats>,
 }
 
 /// A group of hosts and its picker.
@@ -41,24 +41,24 @@ pub(crate) struct Service {
 pub(crate) struct Group {
     pub(crate) service: String,
     pub(crate) name: String,
-    tracker: Mutex<Tracker>,
-    announcer: Announcer,
-    journal: Option<Journal>,
+    tracker: Mutex<HostPool>,
+    announcer: HealthLog,
+    journal: Option<RecentEvents>,
 }
 
 impl Group {
-    pub(crate) fn new(service: &str, name: &str, tracker: Tracker) -> Group {
+    pub(crate) fn new(service: &str, name: &str, tracker: HostPool) -> Group {
         Group {
             service: service.to_owned(),
             name: name.to_owned(),
             tracker: Mutex::new(tracker),
-            announcer: Announcer::default(),
+            announcer: HealthLog::default(),
             journal: None,
         }
     }
 
     /// What becomes of its hosts is noted there.
-    pub(crate) fn noted_in(self, journal: Journal) -> Group {
+    pub(crate) fn noted_in(self, journal: RecentEvents) -> Group {
         Group {
             journal: Some(journal),
             ..self
@@ -66,17 +66,17 @@ impl Group {
     }
 
     /// Where that is noted.
-    pub(super) fn journal(&self) -> Option<&Journal> {
+    pub(super) fn journal(&self) -> Option<&RecentEvents> {
         self.journal.as_ref()
     }
 
     /// What was said of its hosts.
-    pub(crate) fn announcer(&self) -> &Announcer {
+    pub(crate) fn announcer(&self) -> &HealthLog {
         &self.announcer
     }
 
     /// The picker. The lock is short: no system call is made under it.
-    pub(crate) fn tracker(&self) -> MutexGuard<'_, Tracker> {
+    pub(crate) fn tracker(&self) -> MutexGuard<'_, HostPool> {
         // A tracker is whole between its calls; a thread that panicked in one
         // ends the balancer anyway.
         self.tracker.lock().unwrap_or_else(PoisonError::into_inner)
@@ -91,12 +91,12 @@ impl Group {
 
 /// What a service has seen; kept for as long as there is a service of its name.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct ServiceStats {
     open: AtomicU64,
     total: AtomicU64,
 }
 
-impl Tally {
+impl ServiceStats {
     pub(crate) fn enter(&self) {
         self.open.fetch_add(1, Ordering::Relaxed);
         self.total.fetch_add(1, Ordering::Relaxed);

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use super::timers::TICK_MS;
+use super::timer_wheel::TICK_MS;
 
 /// How long nobody tries after a connect has found no port: twice as long each time.
 const CLOSED_MS: u64 = 100;

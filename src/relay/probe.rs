@@ -13,7 +13,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::connect::connect;
-use super::failure::{Blame, Progress, blame, progress};
+use super::failure::{ConnectError, Progress, blame, progress};
 use super::timeouts::TimeoutsMs;
 use crate::balance::Failure;
 
@@ -31,7 +31,7 @@ const BELL: Token = Token(usize::MAX);
 pub(crate) struct Prober<K> {
     poll: Poll,
     events: Events,
-    bell: Bell,
+    bell: ProbeWaker,
     limit: usize,
     /// By urgency.
     waiting: [Lanes<K>; 3],
@@ -43,9 +43,9 @@ pub(crate) struct Prober<K> {
 
 /// Ends a prober's `wait`, from whatever thread.
 #[derive(Debug, Clone)]
-pub(crate) struct Bell(Arc<Waker>);
+pub(crate) struct ProbeWaker(Arc<Waker>);
 
-impl Bell {
+impl ProbeWaker {
     /// Ends the `wait` that is under way, or the next one.
     pub(crate) fn ring(&self) -> io::Result<()> {
         self.0.wake()
@@ -54,7 +54,7 @@ impl Bell {
 
 /// How much depends on a probe. The first are begun first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Urgency {
+pub(crate) enum ProbePriority {
     /// No host serves the group, and this one said no when it was asked last.
     Urgent,
     /// No host serves the group, but this one was silent when it was asked last.
@@ -63,8 +63,12 @@ pub(crate) enum Urgency {
     Routine,
 }
 
-impl Urgency {
-    const ALL: [Urgency; 3] = [Urgency::Urgent, Urgency::UrgentButSilent, Urgency::Routine];
+impl ProbePriority {
+    const ALL: [ProbePriority; 3] = [
+        ProbePriority::Urgent,
+        ProbePriority::UrgentButSilent,
+        ProbePriority::Routine,
+    ];
 }
 
 /// Probes that wait. Groups take turns, so that one with many silent hosts delays no other.
@@ -121,7 +125,7 @@ pub(crate) struct Probe<K> {
     pub(crate) key: K,
     /// A number for its group.
     pub(crate) group: usize,
-    pub(crate) urgency: Urgency,
+    pub(crate) urgency: ProbePriority,
     pub(crate) address: SocketAddr,
     /// Connects that must still succeed, one after the other.
     pub(crate) tries: u32,
@@ -144,7 +148,7 @@ impl<K> Try<K> {
 
 /// What became of a probe.
 #[derive(Debug)]
-pub(crate) struct Verdict<K> {
+pub(crate) struct ProbeResult<K> {
     pub(crate) key: K,
     pub(crate) address: SocketAddr,
     /// `None` if this machine could not even try, or others had to be tried before.
@@ -158,7 +162,7 @@ impl<K> Prober<K> {
     /// The system's, if it has no event queue for it.
     pub(crate) fn new(limit: usize) -> io::Result<Prober<K>> {
         let poll = Poll::new()?;
-        let bell = Bell(Arc::new(Waker::new(poll.registry(), BELL)?));
+        let bell = ProbeWaker(Arc::new(Waker::new(poll.registry(), BELL)?));
         Ok(Prober {
             poll,
             events: Events::with_capacity(256),
@@ -172,7 +176,7 @@ impl<K> Prober<K> {
     }
 
     /// What ends a `wait` from another thread.
-    pub(crate) fn bell(&self) -> Bell {
+    pub(crate) fn bell(&self) -> ProbeWaker {
         self.bell.clone()
     }
 
@@ -195,7 +199,7 @@ impl<K> Prober<K> {
         &mut self,
         timeout: Duration,
         now_ms: impl Fn() -> u64,
-    ) -> io::Result<Vec<Verdict<K>>> {
+    ) -> io::Result<Vec<ProbeResult<K>>> {
         let mut verdicts = Vec::new();
         self.start_waiting(now_ms(), &mut verdicts);
         let patience = if verdicts.is_empty() {
@@ -231,27 +235,27 @@ impl<K> Prober<K> {
         })
     }
 
-    fn start_waiting(&mut self, now_ms: u64, verdicts: &mut Vec<Verdict<K>>) {
-        for urgency in Urgency::ALL {
+    fn start_waiting(&mut self, now_ms: u64, verdicts: &mut Vec<ProbeResult<K>>) {
+        for urgency in ProbePriority::ALL {
             while self.has_room(urgency)
                 && let Some(probe) = self.waiting[urgency as usize].pop()
             {
                 self.start(probe, now_ms, verdicts);
             }
         }
-        for urgency in [Urgency::Urgent, Urgency::UrgentButSilent] {
+        for urgency in [ProbePriority::Urgent, ProbePriority::UrgentButSilent] {
             self.make_room(urgency, now_ms, verdicts);
         }
     }
 
     /// Whether one more may be begun. An eighth of the places is for hosts that are urgent
     /// and not known to be silent, and of the others no kind has more than three quarters.
-    fn has_room(&self, urgency: Urgency) -> bool {
+    fn has_room(&self, urgency: ProbePriority) -> bool {
         let all = self.under_way.len();
-        if urgency == Urgency::Urgent {
+        if urgency == ProbePriority::Urgent {
             return all < self.limit;
         }
-        let others = all - self.held[Urgency::Urgent as usize];
+        let others = all - self.held[ProbePriority::Urgent as usize];
         let quick_share = self.limit.div_ceil(8).min(self.limit - 1);
         let kind_share = self.limit - self.limit / 4;
         all < self.limit
@@ -261,7 +265,12 @@ impl<K> Prober<K> {
 
     /// Has probes that have taken long give their places to groups that no host serves,
     /// and of which nothing is under way.
-    fn make_room(&mut self, urgency: Urgency, now_ms: u64, verdicts: &mut Vec<Verdict<K>>) {
+    fn make_room(
+        &mut self,
+        urgency: ProbePriority,
+        now_ms: u64,
+        verdicts: &mut Vec<ProbeResult<K>>,
+    ) {
         if self.waiting[urgency as usize].turns.is_empty() {
             return;
         }
@@ -269,7 +278,7 @@ impl<K> Prober<K> {
         let mut old: Vec<(u64, usize)> = self
             .under_way
             .iter()
-            .filter(|(_, attempt)| long(attempt) && attempt.probe.urgency != Urgency::Urgent)
+            .filter(|(_, attempt)| long(attempt) && attempt.probe.urgency != ProbePriority::Urgent)
             .map(|(token, attempt)| (attempt.since_ms, *token))
             .collect();
         old.sort_unstable_by(|a, b| b.cmp(a));
@@ -299,7 +308,7 @@ impl<K> Prober<K> {
         Some(attempt)
     }
 
-    fn start(&mut self, probe: Probe<K>, now_ms: u64, verdicts: &mut Vec<Verdict<K>>) {
+    fn start(&mut self, probe: Probe<K>, now_ms: u64, verdicts: &mut Vec<ProbeResult<K>>) {
         let token = self.next_token;
         self.next_token = (token + 1) % BELL.0;
         let socket = connect(probe.address).and_then(|mut socket| {
@@ -321,7 +330,7 @@ impl<K> Prober<K> {
         }
     }
 
-    fn look_at(&mut self, token: usize, now_ms: u64, verdicts: &mut Vec<Verdict<K>>) {
+    fn look_at(&mut self, token: usize, now_ms: u64, verdicts: &mut Vec<ProbeResult<K>>) {
         let Some(attempt) = self.take(token) else {
             return;
         };
@@ -330,10 +339,10 @@ impl<K> Prober<K> {
                 self.put(token, attempt);
             }
             Progress::Pending => {
-                verdicts.push(attempt.probe.failed(Blame::Host(Failure::TimedOut)));
+                verdicts.push(attempt.probe.failed(ConnectError::Host(Failure::TimedOut)));
             }
             // Accepted is accepted, even if it broke off at once.
-            Progress::Connected | Progress::Failed(Blame::TurnedAway)
+            Progress::Connected | Progress::Failed(ConnectError::TurnedAway)
                 if attempt.probe.tries > 1 =>
             {
                 let probe = Probe {
@@ -359,16 +368,16 @@ pub(crate) fn probe_timeout_ms(timeouts: TimeoutsMs) -> u64 {
 }
 
 impl<K> Probe<K> {
-    fn failed(self, blame: Blame) -> Verdict<K> {
+    fn failed(self, blame: ConnectError) -> ProbeResult<K> {
         match blame {
-            Blame::Host(failure) => self.over(Some(Err(failure))),
-            Blame::TurnedAway => self.over(Some(Ok(()))),
-            Blame::Local(_) => self.over(None),
+            ConnectError::Host(failure) => self.over(Some(Err(failure))),
+            ConnectError::TurnedAway => self.over(Some(Ok(()))),
+            ConnectError::Local(_) => self.over(None),
         }
     }
 
-    fn over(self, result: Option<Result<(), Failure>>) -> Verdict<K> {
-        Verdict {
+    fn over(self, result: Option<Result<(), Failure>>) -> ProbeResult<K> {
+        ProbeResult {
             key: self.key,
             address: self.address,
             result,
@@ -388,7 +397,7 @@ mod tests {
     fn verdicts(
         prober: &mut Prober<&'static str>,
         clock: impl Fn() -> u64,
-    ) -> Vec<Verdict<&'static str>> {
+    ) -> Vec<ProbeResult<&'static str>> {
         let mut all = Vec::new();
         while !prober.is_idle() {
             all.extend(prober.wait(Duration::from_secs(10), &clock).unwrap());
@@ -402,7 +411,7 @@ mod tests {
         Probe {
             key,
             group: 0,
-            urgency: Urgency::Routine,
+            urgency: ProbePriority::Routine,
             address,
             tries,
             timeout_ms: 5_000,
@@ -411,8 +420,8 @@ mod tests {
 
     /// Silent hosts of many groups have all places; the first answer after `now_ms`.
     fn beside_silent_hosts(
-        silent_are: Urgency,
-        urgent: Urgency,
+        silent_are: ProbePriority,
+        urgent: ProbePriority,
         (now_ms, patience): (u64, Duration),
     ) -> Vec<&'static str> {
         let (silent, _full) = silent_host();
@@ -449,8 +458,8 @@ mod tests {
 
     #[test]
     fn who_has_no_host_left_is_tried_at_once_whoever_else_is_silent() {
-        for others in [Urgency::UrgentButSilent, Urgency::Routine] {
-            let answered = beside_silent_hosts(others, Urgency::Urgent, (0, LONG));
+        for others in [ProbePriority::UrgentButSilent, ProbePriority::Routine] {
+            let answered = beside_silent_hosts(others, ProbePriority::Urgent, (0, LONG));
             assert_eq!(answered, ["alive"], "{others:?}");
         }
     }
@@ -458,14 +467,14 @@ mod tests {
     #[test]
     fn who_is_silent_gives_way_to_a_group_that_has_no_place() {
         let late = beside_silent_hosts(
-            Urgency::Routine,
-            Urgency::UrgentButSilent,
+            ProbePriority::Routine,
+            ProbePriority::UrgentButSilent,
             (GIVE_WAY_MS, LONG),
         );
         assert_eq!(late, ["silent", "alive"]);
         let soon = beside_silent_hosts(
-            Urgency::UrgentButSilent,
-            Urgency::UrgentButSilent,
+            ProbePriority::UrgentButSilent,
+            ProbePriority::UrgentButSilent,
             (GIVE_WAY_MS - 1, Duration::ZERO),
         );
         assert!(soon.is_empty());
@@ -509,7 +518,7 @@ mod tests {
         let verdicts = verdicts(&mut prober, real_clock());
         assert!(matches!(
             verdicts[..],
-            [Verdict {
+            [ProbeResult {
                 key: "alive",
                 result: Some(Ok(())),
                 ..
@@ -529,7 +538,7 @@ mod tests {
         let verdicts = verdicts(&mut prober, real_clock());
         assert!(matches!(
             verdicts[..],
-            [Verdict {
+            [ProbeResult {
                 result: Some(Err(Failure::Refused)),
                 ..
             }]
@@ -549,11 +558,11 @@ mod tests {
                 break verdicts;
             }
         };
-        assert!(matches!(first[..], [Verdict { key: "alive", .. }]));
+        assert!(matches!(first[..], [ProbeResult { key: "alive", .. }]));
         let late = prober.wait(Duration::from_secs(10), || 5_000).unwrap();
         assert!(matches!(
             late[..],
-            [Verdict {
+            [ProbeResult {
                 key: "silent",
                 result: Some(Err(Failure::TimedOut)),
                 ..

@@ -5,8 +5,8 @@
 
 use std::io::{self, ErrorKind};
 
+use super::action::{Direction, Side};
 use super::session::Session;
-use super::step::{Direction, Side};
 
 /// The two sides of a session.
 pub(crate) trait Wire {
@@ -33,7 +33,7 @@ pub(crate) trait Wire {
     fn shutdown_write(&mut self, side: Side) -> io::Result<()>;
 }
 
-/// Does [`Step::Read`](super::step::Step::Read): reads once into the
+/// Does [`Action::Read`](super::step::Step::Read): reads once into the
 /// worker's own buffer and writes at once, so that only what would not go is
 /// ever stored. Returns how many bytes were read.
 pub(crate) fn read(
@@ -65,7 +65,7 @@ fn read_failed(session: &mut Session, direction: Direction, error: &io::Error) {
     }
 }
 
-/// Does [`Step::Fill`](super::step::Step::Fill), and writes at once what was
+/// Does [`Action::Fill`](super::step::Step::Fill), and writes at once what was
 /// read. Returns how many bytes that were; from `rich` on it was worth it.
 pub(crate) fn fill<W: Wire>(
     session: &mut Session,
@@ -96,7 +96,7 @@ fn is_not_to_be_had(error: &io::Error) -> bool {
     matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported)
 }
 
-/// Does [`Step::Drain`](super::step::Step::Drain).
+/// Does [`Action::Drain`](super::step::Step::Drain).
 pub(crate) fn drain<W: Wire>(
     session: &mut Session,
     wire: &mut W,
@@ -111,7 +111,7 @@ pub(crate) fn drain<W: Wire>(
     }
 }
 
-/// Does [`Step::Write`](super::step::Step::Write).
+/// Does [`Action::Write`](super::step::Step::Write).
 pub(crate) fn write_kept(
     session: &mut Session,
     wire: &mut impl Wire,
@@ -125,7 +125,7 @@ pub(crate) fn write_kept(
     }
 }
 
-/// Does [`Step::Shutdown`](super::step::Step::Shutdown).
+/// Does [`Action::Shutdown`](super::step::Step::Shutdown).
 pub(crate) fn shutdown(session: &mut Session, wire: &mut impl Wire, direction: Direction) {
     match wire.shutdown_write(direction.sink()) {
         Ok(()) => session.handle_shut(direction),
@@ -153,7 +153,7 @@ fn until_settled(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usi
 
 #[cfg(test)]
 mod tests {
-    use super::super::step::{Readiness, Step};
+    use super::super::action::{Action, Readiness};
     use super::super::timeouts::TimeoutsMs;
     use super::*;
 
@@ -185,7 +185,7 @@ mod tests {
     }
 
     /// What a session in bulk does next once its pipe has failed like this.
-    fn after_a_pipe_that_fails(kind: ErrorKind) -> Step {
+    fn after_a_pipe_that_fails(kind: ErrorKind) -> Action {
         let (mut session, mut wire) = (Session::new(TimeoutsMs::default(), 0), Endless(kind));
         session.handle_picked(0);
         session.handle_connected(0);
@@ -194,10 +194,10 @@ mod tests {
             ..Readiness::default()
         };
         session.handle_ready(Side::Client, readable);
-        while let Step::Read(direction) = session.next() {
+        while let Action::Read(direction) = session.next() {
             read(&mut session, &mut wire, direction, &mut [0; 8], 0);
         }
-        let Step::Fill(direction) = session.next() else {
+        let Action::Fill(direction) = session.next() else {
             panic!("{:?}", session.next());
         };
         fill(&mut session, &mut wire, direction, &mut (), 4, 0);
@@ -208,10 +208,13 @@ mod tests {
     fn where_splicing_is_not_to_be_had_bytes_are_copied() {
         use ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
         for kind in [InvalidInput, PermissionDenied, Unsupported] {
-            assert_eq!(after_a_pipe_that_fails(kind), Step::Read(Direction::ToHost));
+            assert_eq!(
+                after_a_pipe_that_fails(kind),
+                Action::Read(Direction::ToHost)
+            );
         }
         // The socket's own error is not asked for again: it would be gone.
         let reset = after_a_pipe_that_fails(ErrorKind::ConnectionReset);
-        assert!(matches!(reset, Step::Close(_)), "{reset:?}");
+        assert!(matches!(reset, Action::Close(_)), "{reset:?}");
     }
 }

@@ -6,11 +6,11 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use super::client_lookup::ClientLookup;
 use super::clock::Clock;
-use super::journal::Journal;
-use super::lobby::Lobbies;
-use super::meters::Meters;
-use super::origins::Origins;
+use super::handoff::Handoffs;
+use super::recent_events::RecentEvents;
+use super::worker_stats::WorkerStats;
 
 /// How often the same trouble is logged.
 const COMPLAIN_EVERY_MS: u64 = 1000;
@@ -27,13 +27,13 @@ pub(crate) struct Shared {
     pub(crate) complain_after_ms: AtomicU64,
     /// Pipes that each worker may have.
     pub(crate) pipes: usize,
-    pub(crate) lobbies: Lobbies,
+    pub(crate) lobbies: Handoffs,
     /// What happened last.
-    pub(crate) journal: Journal,
+    pub(crate) journal: RecentEvents,
     /// One for each worker.
-    pub(crate) meters: Vec<Meters>,
+    pub(crate) meters: Vec<WorkerStats>,
     /// Whose the connections to the hosts are.
-    pub(crate) origins: Origins,
+    pub(crate) origins: ClientLookup,
 }
 
 /// Whether a service may have one more session.

@@ -5,7 +5,7 @@
 //! round): an event for a session that is gone finds nobody. It knows nothing
 //! of what it stores.
 
-use super::step::Side;
+use super::action::Side;
 
 /// Half of a token says which slot, the other half which generation and side:
 /// on a 32-bit machine that leaves 49,151 slots for each worker.

@@ -7,8 +7,8 @@ use std::fmt::{self, Write};
 use std::net::SocketAddr;
 
 use super::end::EndReason;
-use super::naming::{Backend, Escaped};
-use crate::calendar::Moment;
+use super::haproxy_names::{Backend, Escaped};
+use crate::calendar::UtcTime;
 
 /// The log target of these lines: they are wanted by the configuration's
 /// `connections="true"`, whatever else is logged.
@@ -47,7 +47,7 @@ impl fmt::Display for Line<'_> {
             ..
         } = self;
         let (ip, port) = (client.ip().to_canonical(), client.port());
-        let date = Moment::of(self.accepted_wall_ms).haproxy();
+        let date = UtcTime::of(self.accepted_wall_ms).haproxy();
         write!(f, "{ip}:{port} [{date}] {} ", Escaped(self.service))?;
         write!(f, "{}/", Backend(self.service, self.group))?;
         match self.host {

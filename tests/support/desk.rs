@@ -7,9 +7,9 @@ use std::sync::{Mutex, OnceLock};
 
 use log::{LevelFilter, Log, Metadata, Record};
 use txlb::config::{Access, read};
-use txlb::director::{
-    By, Conversation, Desk, DeskThread, Director, File, Fixture, HostStatus, Notice, Options,
-    Status,
+use txlb::control::{
+    Actor, ControllerThread, DataPlane, File, Handle, HostStatus, LineProtocol, Notice, Options,
+    Reconfigure, Status,
 };
 
 use super::txlb::Folder;
@@ -17,9 +17,9 @@ use super::txlb::Folder;
 /// A balancer with two workers whose desk is open.
 pub(crate) struct Office {
     /// Closed first.
-    thread: Option<DeskThread>,
-    pub(crate) desk: Desk,
-    talk: Conversation,
+    thread: Option<ControllerThread>,
+    pub(crate) desk: Handle,
+    talk: LineProtocol,
     pub(crate) folder: Folder,
     pub(crate) events: Receiver<Notice>,
 }
@@ -30,27 +30,27 @@ impl Office {
         Office::open_with(text, Vec::new())
     }
 
-    pub(crate) fn open_with(text: &str, fixtures: Vec<Box<dyn Fixture>>) -> Office {
+    pub(crate) fn open_with(text: &str, fixtures: Vec<Box<dyn Reconfigure>>) -> Office {
         let folder = Folder::new();
         let (file, reading) = File::read(&folder.write("config.xml", text)).unwrap();
         let (director, events) = start(text);
-        let thread = DeskThread::start(director, Some((file, reading)), fixtures).unwrap();
+        let thread = ControllerThread::start(director, Some((file, reading)), fixtures).unwrap();
         Office::new(thread, folder, events)
     }
 
     /// Without a file.
     pub(crate) fn open_without_file(text: &str) -> Office {
         let (director, events) = start(text);
-        let thread = DeskThread::start(director, None, Vec::new()).unwrap();
+        let thread = ControllerThread::start(director, None, Vec::new()).unwrap();
         Office::new(thread, Folder::new(), events)
     }
 
-    fn new(thread: DeskThread, folder: Folder, events: Receiver<Notice>) -> Office {
+    fn new(thread: ControllerThread, folder: Folder, events: Receiver<Notice>) -> Office {
         Logged::listen();
         Office {
             desk: thread.desk(),
             thread: Some(thread),
-            talk: Conversation::new(Access::Full),
+            talk: LineProtocol::new(Access::Full),
             folder,
             events,
         }
@@ -58,7 +58,7 @@ impl Office {
 
     /// The answer to a line.
     pub(crate) fn say(&mut self, line: &str) -> String {
-        self.talk.answer(line, &self.desk, &By::Program)
+        self.talk.answer(line, &self.desk, &Actor::Program)
     }
 
     /// Says lines that must be answered with ok.
@@ -129,13 +129,13 @@ impl Office {
     }
 }
 
-fn start(text: &str) -> (Director, Receiver<Notice>) {
+fn start(text: &str) -> (DataPlane, Receiver<Notice>) {
     let (sender, events) = channel();
     let options = Options::new(2, move |event| {
         let _ = sender.send(event);
     });
     let config = read(text.as_bytes()).unwrap().config;
-    (Director::start(config, options).unwrap(), events)
+    (DataPlane::start(config, options).unwrap(), events)
 }
 
 /// Everything that was logged in this process.

@@ -32,7 +32,7 @@ use self::successes::Successes;
 use self::users::{Known, Users};
 use super::source::Source;
 use crate::config::{Access, Config, User};
-use crate::director::{Finish, Fixture};
+use crate::control::{Commit, Reconfigure};
 
 /// What somebody who waits in vain for their password to be checked is told to wait.
 const BUSY_S: u64 = 1;
@@ -198,15 +198,15 @@ impl Auth {
 
 impl Auth {
     /// What follows the users of the configuration in force.
-    pub fn fixture(&self) -> Box<dyn Fixture> {
+    pub fn fixture(&self) -> Box<dyn Reconfigure> {
         Box::new(Follower(self.clone()))
     }
 }
 
 struct Follower(Auth);
 
-impl Fixture for Follower {
-    fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Finish>, String> {
+impl Reconfigure for Follower {
+    fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Commit>, String> {
         if now.users() == next.users() {
             return Ok(None);
         }

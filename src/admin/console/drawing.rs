@@ -5,7 +5,7 @@
 //! there before, it is right afterwards.
 
 use super::editor::Editor;
-use crate::director::width::{columns, fits, fitting};
+use crate::control::width::{columns, fits, fitting};
 
 /// Where the row is, and how it is to look.
 #[derive(Debug, Default)]

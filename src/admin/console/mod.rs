@@ -17,16 +17,16 @@ pub use shell::{Partner, Shell, Told};
 
 use crate::config::Access;
 use crate::config::verb::{Command, Question};
-use crate::director::{By, Conversation, Desk, Form, Reply, push_clean};
-use crate::unseen::push_spelled_out;
+use crate::control::{Actor, Handle, LineProtocol, LineReply, OutputFormat, push_clean};
+use crate::non_printing::push_spelled_out;
 
 /// One person's console.
 #[derive(Debug)]
 pub struct Console {
     shell: Shell,
-    talk: Conversation,
+    talk: LineProtocol,
     access: Access,
-    by: By,
+    by: Actor,
 }
 
 /// Whether it goes on.
@@ -67,17 +67,17 @@ impl Size {
 
 impl Console {
     /// The console of somebody who may do this, on whose behalf things are done.
-    pub fn new(access: Access, by: By, size: Size, colours: bool) -> Console {
+    pub fn new(access: Access, by: Actor, size: Size, colours: bool) -> Console {
         Console {
             shell: Shell::new(size, colours),
-            talk: Conversation::new(access),
+            talk: LineProtocol::new(access),
             access,
             by,
         }
     }
 
     /// Greets, says what one should know first, and prompts.
-    pub fn greet(&mut self, desk: &Desk, out: &mut Vec<u8>) {
+    pub fn greet(&mut self, desk: &Handle, out: &mut Vec<u8>) {
         let status = desk.status();
         let may = match self.access {
             Access::Full => "",
@@ -97,7 +97,7 @@ impl Console {
 
     /// Does what keys say, of which any piece may come at a time. [`Console::tick`] is
     /// to be asked afterwards.
-    pub fn input(&mut self, keys: &[u8], desk: &Desk, out: &mut Vec<u8>) -> Reaction {
+    pub fn input(&mut self, keys: &[u8], desk: &Handle, out: &mut Vec<u8>) -> Reaction {
         let (shell, mut partner) = self.at(desk);
         shell.input(keys, &mut partner, out)
     }
@@ -110,7 +110,7 @@ impl Console {
     /// Shows anew what is watched, if it is time. Returns in how many milliseconds the
     /// next tick is wanted; `None`: not before other keys have come. Where `now_ms`
     /// begins is the caller's to choose.
-    pub fn tick(&mut self, now_ms: u64, desk: &Desk, out: &mut Vec<u8>) -> Option<u64> {
+    pub fn tick(&mut self, now_ms: u64, desk: &Handle, out: &mut Vec<u8>) -> Option<u64> {
         let (shell, mut partner) = self.at(desk);
         shell.tick(now_ms, &mut partner, out)
     }
@@ -120,7 +120,7 @@ impl Console {
         self.shell.leave(out);
     }
 
-    fn at<'a>(&'a mut self, desk: &'a Desk) -> (&'a mut Shell, AtDesk<'a>) {
+    fn at<'a>(&'a mut self, desk: &'a Handle) -> (&'a mut Shell, AtDesk<'a>) {
         let partner = AtDesk {
             talk: &mut self.talk,
             by: &self.by,
@@ -132,9 +132,9 @@ impl Console {
 
 /// The desk, as a partner.
 struct AtDesk<'a> {
-    talk: &'a mut Conversation,
-    by: &'a By,
-    desk: &'a Desk,
+    talk: &'a mut LineProtocol,
+    by: &'a Actor,
+    desk: &'a Handle,
 }
 
 impl Partner for AtDesk<'_> {
@@ -165,7 +165,7 @@ fn nothing() -> Told {
     }
 }
 
-fn told(reply: &Reply, columns: u16) -> Told {
+fn told(reply: &LineReply, columns: u16) -> Told {
     Told {
         ok: reply.is_ok(),
         lines: reply.lines_for(columns),
@@ -189,20 +189,20 @@ pub struct Executed {
 pub fn execute(
     line: &str,
     access: Access,
-    by: &By,
-    desk: &Desk,
+    by: &Actor,
+    desk: &Handle,
     terminal: Option<Size>,
 ) -> Executed {
-    let columns = terminal.map_or(Form::COLUMNS, |size| size.sane().columns);
+    let columns = terminal.map_or(OutputFormat::COLUMNS, |size| size.sane().columns);
     // `ssh host "$(cat line)"` and its like leave the end of the line there.
     let line = line.trim_end_matches(['\r', '\n']);
-    let mut talk = Conversation::new(access);
+    let mut talk = LineProtocol::new(access);
     let reply = match words::hear(line) {
         // There is nothing else to end.
         Some(Ok(words::Word::Exit)) => None,
         Some(Ok(words::Word::Watch { .. })) => {
             let why = "watch goes on until a key is pressed: it is for the prompt";
-            Some(Reply::Known(Err(why.to_owned())))
+            Some(LineReply::Known(Err(why.to_owned())))
         }
         _ => talk.reply(line, desk, by),
     };

@@ -10,7 +10,7 @@ use super::keys::{Key, Keys};
 use super::watch::{self, Watch};
 use super::words::{self, Word};
 use super::{Reaction, Size, listing};
-use crate::unseen::spelled_out;
+use crate::non_printing::spelled_out;
 
 /// Who answers.
 pub trait Partner {

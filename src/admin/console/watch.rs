@@ -4,8 +4,8 @@
 
 use super::Size;
 use super::shell::{Partner, Told};
-use crate::director::width::fitting;
-use crate::unseen::spelled_out;
+use crate::control::width::fitting;
+use crate::non_printing::spelled_out;
 
 /// What is watched.
 #[derive(Debug)]

@@ -22,7 +22,7 @@ use self::socket::SocketFile;
 use super::answers::Answers;
 use super::watch::{Porter, Watch, serve};
 use crate::config::Config;
-use crate::director::{By, Desk, Finish, Fixture, Origins};
+use crate::control::{Actor, ClientLookup, Commit, Handle, Reconfigure};
 use crate::os::peer::{Peer, peer};
 
 /// Those of the clients that may speak AMP: hosts stay for ever, and whoever comes to
@@ -34,14 +34,14 @@ const MODE: u32 = 0o660;
 
 /// The control socket, open while the configuration has one. Dropping it closes it
 /// and removes its file; who is let in already may stay for as long as the process.
-pub struct ControlDoor(Arc<Hall>);
+pub struct ControlServer(Arc<Hall>);
 
-impl ControlDoor {
+impl ControlServer {
     /// The door as `config` wants it. `origins` are those of the director.
     ///
     /// # Errors
     /// `AddrInUse` if another process answers at the socket, or the system's.
-    pub fn start(config: &Config, origins: Origins) -> io::Result<ControlDoor> {
+    pub fn start(config: &Config, origins: ClientLookup) -> io::Result<ControlServer> {
         let hall = Arc::new(Hall {
             origins,
             desk: OnceLock::new(),
@@ -55,21 +55,21 @@ impl ControlDoor {
         if let Some(finish) = hall.prepare(config)? {
             finish();
         }
-        Ok(ControlDoor(hall))
+        Ok(ControlServer(hall))
     }
 
     /// What opens and closes it as the configuration changes.
-    pub fn fixture(&self) -> Box<dyn Fixture> {
+    pub fn fixture(&self) -> Box<dyn Reconfigure> {
         Box::new(Hinge(Arc::downgrade(&self.0)))
     }
 
     /// Who is asked on behalf of the clients, who wait until that is known.
-    pub fn attend(&self, desk: Desk) {
+    pub fn attend(&self, desk: Handle) {
         let _ = self.0.desk.set(desk);
     }
 }
 
-impl Drop for ControlDoor {
+impl Drop for ControlServer {
     fn drop(&mut self) {
         self.0.close();
         self.0.answers.wait();
@@ -78,8 +78,8 @@ impl Drop for ControlDoor {
 
 /// What the threads of the door share.
 struct Hall {
-    origins: Origins,
-    desk: OnceLock<Desk>,
+    origins: ClientLookup,
+    desk: OnceLock<Handle>,
     open: Mutex<Sockets>,
     places: Arc<Places>,
     /// Whether AMP is spoken at the control socket, too.
@@ -92,7 +92,7 @@ struct Hall {
 }
 
 impl Hall {
-    fn desk(&self) -> &Desk {
+    fn desk(&self) -> &Handle {
         self.desk.wait()
     }
 
@@ -104,7 +104,7 @@ impl Hall {
 
     /// Opens the sockets that `config` has and that are not open yet. What is returned
     /// lets clients in there, and closes the others.
-    fn prepare(self: &Arc<Hall>, config: &Config) -> io::Result<Option<Finish>> {
+    fn prepare(self: &Arc<Hall>, config: &Config) -> io::Result<Option<Commit>> {
         let control = config.control.as_ref();
         let wanted = control.map(|it| (it.socket.as_path(), MODE));
         let wanted_amp = control.and_then(|it| Some((it.amp_socket.as_deref()?, it.amp_mode)));
@@ -192,8 +192,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The door as the desk knows it.
 struct Hinge(Weak<Hall>);
 
-impl Fixture for Hinge {
-    fn prepare(&mut self, _now: &Config, next: &Config) -> Result<Option<Finish>, String> {
+impl Reconfigure for Hinge {
+    fn prepare(&mut self, _now: &Config, next: &Config) -> Result<Option<Commit>, String> {
         let Some(hall) = self.0.upgrade() else {
             return Ok(None);
         };
@@ -327,10 +327,10 @@ impl Hall {
 
 /// Who has connected, and the number of their user. Where that is not known, it is the one
 /// that stands for nobody.
-fn identify(stream: &UnixStream) -> io::Result<(By, u32)> {
+fn identify(stream: &UnixStream) -> io::Result<(Actor, u32)> {
     let Peer { uid, pid } = peer(stream)?;
     let uid = uid.unwrap_or(u32::MAX);
-    Ok((By::Control { uid, pid }, uid))
+    Ok((Actor::Control { uid, pid }, uid))
 }
 
 /// Whether a place is kept for this user: root, and whom txlb runs as. Where the system does

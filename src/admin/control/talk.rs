@@ -14,7 +14,7 @@ use super::places::Place;
 use super::{Hall, HostPlace, MAX_HOSTS};
 use crate::admin::amp::{self, Amp};
 use crate::config::Access;
-use crate::director::{By, Conversation};
+use crate::control::{Actor, LineProtocol};
 
 /// How long a client may take until it says anything.
 const FIRST: Duration = Duration::from_secs(10);
@@ -35,7 +35,7 @@ const MAX_LINE: usize = 64 * 1024;
 /// The socket's; there is nobody to tell of them.
 pub(super) fn talk(
     stream: &UnixStream,
-    by: &By,
+    by: &Actor,
     place: &Place,
     hall: &Arc<Hall>,
 ) -> io::Result<()> {
@@ -74,7 +74,7 @@ pub(super) fn talk(
 ///
 /// # Errors
 /// As [`talk`].
-pub(super) fn talk_amp(stream: &UnixStream, by: &By, hall: &Hall) -> io::Result<()> {
+pub(super) fn talk_amp(stream: &UnixStream, by: &Actor, hall: &Hall) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(FIRST))?;
     stream.set_write_timeout(Some(SLOW))?;
@@ -106,10 +106,10 @@ enum Line {
 fn answer_lines(
     mut reader: impl BufRead,
     mut out: &UnixStream,
-    by: &By,
+    by: &Actor,
     hall: &Hall,
 ) -> io::Result<()> {
-    let mut conversation = Conversation::new(Access::Full);
+    let mut conversation = LineProtocol::new(Access::Full);
     loop {
         let line = match read_line(&mut reader) {
             Err(error) if is_timeout(&error) => {

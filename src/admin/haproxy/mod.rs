@@ -10,7 +10,7 @@ use std::collections::HashSet;
 
 use crate::balance::Health;
 use crate::config::HostState;
-use crate::director::{Backend, GroupStatus, HostStatus, ServiceStatus, Status};
+use crate::control::{Backend, GroupStatus, HostStatus, ServiceStatus, Status};
 
 /// How a server is.
 ///

@@ -2,7 +2,7 @@
 
 use crate::balance::{Failure, Health, Totals};
 use crate::config::HostState;
-use crate::director::{
+use crate::control::{
     EndReason, GroupStatus, HostStatus, Outcome, ServiceStatus, Status, StoredStatus,
 };
 

@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use crate::director::Status;
+use crate::control::Status;
 
 /// What is answered.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::fmt;
 use self::Value::Count;
 use super::text::{Family, Kind, Seconds};
 use crate::admin::haproxy::Proxy;
-use crate::director::{HostStatus, Outcome, ServiceStatus, Status};
+use crate::control::{HostStatus, Outcome, ServiceStatus, Status};
 
 /// A value of either kind.
 #[derive(Debug, Clone, Copy)]

@@ -14,7 +14,7 @@ use self::families::{CONNECT_TIME, FRONTENDS, GROUPS, PROCESS, SERVERS, STATES};
 use self::text::{Seconds, Text};
 use super::haproxy::{Proxy, Server, proxies};
 use crate::balance::{HISTOGRAM_MS, Totals};
-use crate::director::{Escaped, Status};
+use crate::control::{Escaped, Status};
 
 /// The type of what [`write()`] writes, for HTTP.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -4,10 +4,10 @@
 
 use super::View;
 use super::html::{Element, el};
-use crate::calendar::Moment;
+use crate::calendar::UtcTime;
 use crate::config::Access;
-use crate::director::Status;
-use crate::director::words::{age, count};
+use crate::control::Status;
+use crate::control::text::{age, count};
 
 /// From this share of the room on, sessions are getting many: in percent.
 const MANY_PERCENT: usize = 80;
@@ -74,7 +74,7 @@ fn as_of(status: &Status) -> Element {
 
 /// A moment as the log writes it, to the second.
 pub(super) fn time(wall_ms: u64) -> Element {
-    let iso = Moment::of(wall_ms / 1000 * 1000)
+    let iso = UtcTime::of(wall_ms / 1000 * 1000)
         .iso()
         .replace(".000Z", "Z");
     el("time").attr("datetime", &iso).text(&iso)

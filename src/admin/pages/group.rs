@@ -10,8 +10,8 @@ use super::html::{Element, el, id};
 use super::sparkline;
 use super::state::{number_of, usable};
 use crate::config::HostState;
-use crate::director::words::count;
-use crate::director::{GroupStatus, HostStatus, ServiceStatus};
+use crate::control::text::count;
+use crate::control::{GroupStatus, HostStatus, ServiceStatus};
 
 const COLUMNS: [(&str, &str); 10] = [
     ("Host", ""),
@@ -165,7 +165,7 @@ mod tests {
         let mut spare = status.services[0].groups[0].clone();
         spare.name = "spare".to_owned();
         status.services[0].groups.push(spare);
-        let text = |index: usize, status: &crate::director::Status| {
+        let text = |index: usize, status: &crate::control::Status| {
             let service = &status.services[0];
             group(&scene::view(status), service, &service.groups[index]).into_text()
         };

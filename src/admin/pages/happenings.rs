@@ -4,8 +4,8 @@
 
 use super::facts::time;
 use super::html::{Element, el};
-use crate::director::words::age;
-use crate::director::{Happening, Status, Topic};
+use crate::control::text::age;
+use crate::control::{RecentEvent, Status, Topic};
 
 /// The last things that happened.
 pub(super) fn happenings(status: &Status) -> Element {
@@ -36,7 +36,7 @@ pub(super) fn happenings(status: &Status) -> Element {
     )
 }
 
-fn row(happening: &Happening, now_ms: u64) -> Element {
+fn row(happening: &RecentEvent, now_ms: u64) -> Element {
     let ago = age(now_ms.saturating_sub(happening.wall_ms));
     let when = el("th")
         .attr("scope", "row")
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn the_newest_is_first() {
         let mut status = scene::status(Vec::new());
-        let happening = |wall_ms, text: &str| Happening {
+        let happening = |wall_ms, text: &str| RecentEvent {
             wall_ms,
             topic: Topic::Change,
             text: text.to_owned(),

@@ -9,8 +9,8 @@ use super::html::{Element, el, id};
 use super::sparkline::sparkline;
 use super::state::{State, number_of, place};
 use crate::config::HostState;
-use crate::director::words::{age, bytes, count};
-use crate::director::{Health, HostStatus};
+use crate::control::text::{age, bytes, count};
+use crate::control::{Health, HostStatus};
 
 /// What has to be known of a host's group.
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use crate::unseen::letters;
+use crate::non_printing::letters;
 
 /// An element with what is inside it.
 #[derive(Debug, Clone)]

@@ -4,8 +4,8 @@
 
 use super::html::{Element, el, id};
 use super::state::State;
-use crate::director::words::count;
-use crate::director::{ServiceStatus, Status};
+use crate::control::text::count;
+use crate::control::{ServiceStatus, Status};
 
 /// So many services are taken in at a glance.
 const AT_A_GLANCE: usize = 3;

@@ -23,7 +23,7 @@ use self::document::Besides;
 use self::html::{Element, el};
 pub(super) use self::refresh::Refresh;
 use crate::config::Access;
-use crate::director::{Sessions, Status};
+use crate::control::{Sessions, Status};
 
 /// The style sheet, at `/style.css`.
 pub(super) const STYLE: &str = include_str!("style.css");
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
     use crate::config::HostState;
     use crate::config::verb::table::{KeySchema, command};
-    use crate::director::{Happening, Health, HostStatus, SessionStatus, Topic};
+    use crate::control::{Health, HostStatus, RecentEvent, SessionStatus, Topic};
 
     /// Every kind of character that could do harm.
     fn nasty_names() -> Vec<String> {
@@ -191,7 +191,7 @@ mod tests {
         status.services = services.collect();
         status.happenings = names
             .iter()
-            .map(|name| Happening {
+            .map(|name| RecentEvent {
                 wall_ms: u64::MAX,
                 topic: Topic::Error,
                 text: name.clone(),

@@ -5,8 +5,8 @@
 use super::View;
 use super::group;
 use super::html::{Element, el, id};
-use crate::director::ServiceStatus;
-use crate::director::words::count;
+use crate::control::ServiceStatus;
+use crate::control::text::count;
 
 /// The service with all that is in it.
 pub(super) fn service(view: &View<'_>, service: &ServiceStatus) -> Element {

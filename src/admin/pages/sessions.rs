@@ -3,8 +3,8 @@
 //! The oldest are shown: who looks for one that hangs finds it at the top.
 
 use super::html::{Element, el};
-use crate::director::words::{age, bytes, count};
-use crate::director::{SessionStatus, Sessions, Status};
+use crate::control::text::{age, bytes, count};
+use crate::control::{SessionStatus, Sessions, Status};
 
 /// Sessions that are shown.
 const SHOWN: usize = 200;
@@ -89,7 +89,7 @@ fn ended(status: &Status) -> Option<Element> {
 mod tests {
     use super::super::tests::scene;
     use super::*;
-    use crate::director::EndReason;
+    use crate::control::EndReason;
 
     #[test]
     fn so_many_are_shown_and_the_others_are_counted() {

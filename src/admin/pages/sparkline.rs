@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use super::html::{Element, el};
-use crate::director::HostStatus;
+use crate::control::HostStatus;
 
 /// How high the line may go, and how long it is for a minute.
 const HEIGHT: u64 = 16;

@@ -4,7 +4,7 @@
 
 use super::html::{Element, el};
 use crate::config::HostState;
-use crate::director::{GroupStatus, Health, HostStatus};
+use crate::control::{GroupStatus, Health, HostStatus};
 
 /// How a host is: what the operator wants of it comes first, then what is seen of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use super::facts::time;
 use super::form::{button, folded, force, form, instead};
 use super::html::{Element, el};
 use super::state::number_of;
-use crate::director::words::age;
-use crate::director::{Outcome, StoredStatus};
+use crate::control::text::age;
+use crate::control::{Outcome, StoredStatus};
 
 /// Verbs that are shown here; `/diff` has all.
 const SHOWN: usize = 200;

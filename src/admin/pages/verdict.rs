@@ -4,8 +4,8 @@
 
 use super::html::{Element, el, id};
 use super::state::{self, State, place};
-use crate::director::words::age;
-use crate::director::{GroupStatus, Health, HostStatus, ServiceStatus, Status};
+use crate::control::text::age;
+use crate::control::{GroupStatus, Health, HostStatus, ServiceStatus, Status};
 
 /// Hosts that are named in the sentence itself.
 const NAMED: usize = 3;

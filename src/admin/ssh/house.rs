@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::host_key::{fingerprint, host_key};
 use super::{MAX_CLIENTS, protocol};
 use crate::admin::hinge::lock;
-use crate::admin::listeners::DoorError;
+use crate::admin::listeners::AdminListenError;
 use crate::admin::watch::{STACK, spawn};
 use crate::os::state;
 
@@ -48,14 +48,14 @@ impl House {
     ///
     /// # Errors
     /// There is no key to be had, or the system has no thread for it.
-    pub(super) fn start() -> Result<House, DoorError> {
+    pub(super) fn start() -> Result<House, AdminListenError> {
         let folder = state::folder("txlb").map_err(|error| {
-            DoorError::Other(format!("the ssh door: there is no state folder: {error}"))
+            AdminListenError::Other(format!("the ssh door: there is no state folder: {error}"))
         })?;
-        let key = host_key(&folder).map_err(DoorError::Other)?;
+        let key = host_key(&folder).map_err(AdminListenError::Other)?;
         let fingerprint = fingerprint(&key);
         House::with(Arc::new(protocol::config(key)), fingerprint).map_err(|error| {
-            DoorError::Other(format!("the ssh door: the system has no thread: {error}"))
+            AdminListenError::Other(format!("the ssh door: the system has no thread: {error}"))
         })
     }
 

@@ -3,14 +3,14 @@
 //! What a line means is `director`'s to know.
 
 use crate::config::Access;
-use crate::director::{By, Conversation, Desk};
+use crate::control::{Actor, Handle, LineProtocol};
 
 /// As on the control socket: twenty large keys of a user fit in.
 const MAX_LINE: usize = 64 * 1024;
 
 /// The talk, and the line whose end is yet to come.
 pub(super) struct Lines {
-    conversation: Conversation,
+    conversation: LineProtocol,
     held: Vec<u8>,
     is_too_long: bool,
     has_failed: bool,
@@ -20,7 +20,7 @@ pub(super) struct Lines {
 impl Lines {
     pub(super) fn new(access: Access) -> Lines {
         Lines {
-            conversation: Conversation::new(access),
+            conversation: LineProtocol::new(access),
             held: Vec::new(),
             is_too_long: false,
             has_failed: false,
@@ -34,7 +34,7 @@ impl Lines {
     }
 
     /// Takes bytes that end with a line or within one; the answer, if there is one.
-    pub(super) fn take(&mut self, bytes: &[u8], desk: &Desk, by: &By) -> String {
+    pub(super) fn take(&mut self, bytes: &[u8], desk: &Handle, by: &Actor) -> String {
         let (bytes, is_whole) = match bytes {
             [line @ .., b'\n'] => (line, true),
             part => (part, false),

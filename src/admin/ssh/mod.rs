@@ -32,11 +32,11 @@ use super::auth::Auth;
 use super::entrance::{Client, Entrance, Rules};
 use super::handshakes::Cost;
 use super::hinge::{Door, Hinge, lock, shut};
-use super::listeners::DoorError;
+use super::listeners::AdminListenError;
 use super::seats::{Seats, Socket};
 use super::watch::{Bell, Porter, has_room};
 use crate::config::Config;
-use crate::director::{Desk, Fixture};
+use crate::control::{Handle, Reconfigure};
 
 /// Clients that are there at the same time; others wait for a moment, and are turned away.
 const MAX_CLIENTS: usize = 16;
@@ -52,14 +52,14 @@ const MAX_TURNED_AWAY: usize = 16;
 
 /// The SSH door, open while the configuration has one that is enabled. Dropping it
 /// closes it, and tells those who are there.
-pub struct SshDoor(Arc<Hall>);
+pub struct SshServer(Arc<Hall>);
 
-impl SshDoor {
+impl SshServer {
     /// The door as `config` wants it. `auth` knows the users.
     ///
     /// # Errors
     /// It cannot be opened.
-    pub fn start(config: &Config, auth: Auth) -> Result<SshDoor, DoorError> {
+    pub fn start(config: &Config, auth: Auth) -> Result<SshServer, AdminListenError> {
         let hall = Arc::new_cyclic(|hall| {
             let hall: Weak<Hall> = Weak::clone(hall);
             let on_room = move || {
@@ -76,16 +76,16 @@ impl SshDoor {
             }
         });
         Hinge::start(&hall, config)?;
-        Ok(SshDoor(hall))
+        Ok(SshServer(hall))
     }
 
     /// What opens and closes it as the configuration changes.
-    pub fn fixture(&self) -> Box<dyn Fixture> {
+    pub fn fixture(&self) -> Box<dyn Reconfigure> {
         Box::new(Hinge::of(&self.0))
     }
 
     /// Who is asked on behalf of the clients, who wait until that is known.
-    pub fn attend(&self, desk: Desk) {
+    pub fn attend(&self, desk: Handle) {
         let _ = self.0.desk.set(desk);
     }
 
@@ -95,7 +95,7 @@ impl SshDoor {
     }
 }
 
-impl Drop for SshDoor {
+impl Drop for SshServer {
     fn drop(&mut self) {
         shut(&*self.0);
         let house = lock(&self.0.house).take();
@@ -110,7 +110,7 @@ struct Hall {
     seats: Arc<Seats>,
     turned_away: AtomicUsize,
     auth: Auth,
-    desk: OnceLock<Desk>,
+    desk: OnceLock<Handle>,
     /// Once the door has been open; it is kept when that is closed, for those who are
     /// there stay.
     house: Mutex<Option<Arc<House>>>,
@@ -119,7 +119,7 @@ struct Hall {
 
 impl Hall {
     /// The desk, which is waited for: not in the thread that all clients share.
-    fn desk(&self) -> &Desk {
+    fn desk(&self) -> &Handle {
         self.desk.wait()
     }
 
@@ -127,7 +127,7 @@ impl Hall {
         lock(&self.open).listeners().bells()
     }
 
-    fn house(&self) -> Result<Arc<House>, DoorError> {
+    fn house(&self) -> Result<Arc<House>, AdminListenError> {
         let mut house = lock(&self.house);
         if let Some(house) = &*house {
             return Ok(Arc::clone(house));
@@ -147,7 +147,7 @@ impl Door for Hall {
         config: &Config,
         now: &Open,
         anew: bool,
-    ) -> Result<Open, DoorError> {
+    ) -> Result<Open, AdminListenError> {
         Open::prepare(config, now, anew, self)
     }
 

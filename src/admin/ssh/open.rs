@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::house::House;
 use super::{Doorway, Hall};
-use crate::admin::listeners::{DoorError, Listeners};
+use crate::admin::listeners::{AdminListenError, Listeners};
 use crate::config::{Config, Ssh};
 
 /// The door while a configuration is in force.
@@ -29,7 +29,7 @@ impl Open {
         now: &Open,
         anew: bool,
         hall: &Arc<Hall>,
-    ) -> Result<Open, DoorError> {
+    ) -> Result<Open, AdminListenError> {
         let enabled = ssh(config).filter(|ssh| ssh.enable);
         let Some(listen) = enabled.and_then(|ssh| ssh.listen.as_ref()) else {
             return Ok(Open::default());

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use russh::ChannelId;
-use russh::server::Handle;
+use russh::server::Handle as Channels;
 use tokio::task::spawn_blocking;
 use tokio::time::{Duration, Instant, sleep_until};
 
@@ -16,7 +16,7 @@ use super::intake::{Event, Intake};
 use super::lines::Lines;
 use crate::admin::auth::Pass;
 use crate::admin::console::{Console, Reaction, Size, execute};
-use crate::director::{By, Desk};
+use crate::control::{Actor, Handle};
 
 /// What is sent at once, in bytes.
 const PIECE: usize = 32 * 1024;
@@ -46,8 +46,8 @@ pub(super) struct Terminal {
 pub(super) struct Talk {
     pub(super) hall: Arc<Hall>,
     pub(super) pass: Pass,
-    pub(super) by: By,
-    pub(super) handle: Handle,
+    pub(super) by: Actor,
+    pub(super) handle: Channels,
     pub(super) channel: ChannelId,
     pub(super) intake: Arc<Intake>,
 }
@@ -76,7 +76,7 @@ impl Talk {
     async fn console(&self, terminal: Terminal) -> Result<u8, Gone> {
         let (access, by) = (self.pass.access(), self.by.clone());
         let mut console = Console::new(access, by, terminal.size, terminal.colours);
-        let greeting = move |desk: &Desk| {
+        let greeting = move |desk: &Handle| {
             let mut shown = Vec::new();
             console.greet(desk, &mut shown);
             (console, shown)
@@ -88,7 +88,7 @@ impl Talk {
         loop {
             let is_parting = matches!(event, Some(Event::Parting));
             let now_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            let turn = move |desk: &Desk| Turn::take(console, event, now_ms, desk);
+            let turn = move |desk: &Handle| Turn::take(console, event, now_ms, desk);
             let turn = self.at_desk(turn).await?;
             self.tell(&turn.shown).await?;
             if is_parting {
@@ -131,7 +131,7 @@ impl Talk {
                 return Ok(1);
             }
             let by = self.by.clone();
-            let work = move |desk: &Desk| {
+            let work = move |desk: &Handle| {
                 let mut lines = lines;
                 let answer = match event {
                     Event::Keys(bytes) => lines.take(&bytes, desk, &by),
@@ -160,7 +160,7 @@ impl Talk {
         };
         let (access, by) = (self.pass.access(), self.by.clone());
         let size = terminal.map(|terminal| terminal.size);
-        let work = move |desk: &Desk| execute(&line, access, &by, desk, size);
+        let work = move |desk: &Handle| execute(&line, access, &by, desk, size);
         let executed = self.at_desk(work).await?;
         self.tell(executed.stdout.as_bytes()).await?;
         self.complain(executed.stderr.as_bytes()).await?;
@@ -170,7 +170,7 @@ impl Talk {
     /// Has something done that waits for the desk.
     async fn at_desk<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Desk) -> T + Send + 'static,
+        work: impl FnOnce(&Handle) -> T + Send + 'static,
     ) -> Result<T, Gone> {
         let hall = Arc::clone(&self.hall);
         let done = spawn_blocking(move || work(hall.desk())).await;
@@ -217,7 +217,7 @@ struct Turn {
 
 impl Turn {
     /// Has the console deal with an event; without one, with the time alone.
-    fn take(mut console: Console, event: Option<Event>, now_ms: u64, desk: &Desk) -> Turn {
+    fn take(mut console: Console, event: Option<Event>, now_ms: u64, desk: &Handle) -> Turn {
         let (mut shown, mut is_over) = (Vec::new(), false);
         match event {
             Some(Event::Keys(keys)) => {

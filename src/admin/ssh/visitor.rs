@@ -18,7 +18,7 @@ use super::talk::{Errand, Talk, Terminal, talk};
 use super::{Hall, protocol};
 use crate::admin::auth::{Login, Pass};
 use crate::admin::console::Size;
-use crate::director::By;
+use crate::control::Actor;
 
 /// The door's name in the log.
 const DOOR: &str = "ssh";
@@ -74,8 +74,8 @@ impl Visitor {
         self.hall.auth.pass_by_key(name, &bytes)
     }
 
-    fn by(&self, pass: &Pass) -> By {
-        By::User {
+    fn by(&self, pass: &Pass) -> Actor {
+        Actor::User {
             name: pass.name().to_owned(),
             from: self.peer,
             door: DOOR,

@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, Error, RootCertStore};
 
-use crate::calendar::Moment;
+use crate::calendar::UtcTime;
 
 /// Whether the first certificate of `chain` has expired at `now`.
 pub(super) fn has_expired(chain: &[CertificateDer<'static>], now: SystemTime) -> bool {
@@ -54,5 +54,5 @@ fn trouble(chain: &[CertificateDer<'static>], now: SystemTime) -> Option<Certifi
 
 fn iso(time: UnixTime) -> String {
     let since = Duration::from_secs(time.as_secs());
-    Moment::of(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)).iso()
+    UtcTime::of(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)).iso()
 }

@@ -9,7 +9,7 @@ use super::routes::{Visit, Visitor};
 use crate::admin::http::{Answer, Fields, Request, fields};
 use crate::config::Access;
 use crate::config::verb::{Command, ParseError, Question, table};
-use crate::director::Status;
+use crate::control::Status;
 use crate::json::{Json, Object};
 
 /// The one kind of form that is understood.

@@ -33,11 +33,11 @@ use super::entrance::{Client, Entrance, Rules};
 use super::handshakes::Cost;
 use super::hinge::{Door, Hinge, lock, shut};
 use super::http::Answer;
-use super::listeners::DoorError;
+use super::listeners::AdminListenError;
 use super::seats::{Seats, Socket};
 use super::watch::{Bell, Porter, serve};
 use crate::config::Config;
-use crate::director::{Desk, Fixture, Pulses, Status};
+use crate::control::{Handle, Liveness, Reconfigure, Status};
 
 /// Clients that are served at the same time; others wait.
 const MAX_CLIENTS: usize = 32;
@@ -51,15 +51,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The web door, open while the configuration has one that is enabled. Dropping it
 /// closes it; who is let in already is still answered, and waited for if that is
 /// happening.
-pub struct WebDoor(Arc<Hall>);
+pub struct WebServer(Arc<Hall>);
 
-impl WebDoor {
+impl WebServer {
     /// The door as `config` wants it. `auth` knows the users, `pulses` are those of the
     /// director.
     ///
     /// # Errors
     /// It cannot be opened.
-    pub fn start(config: &Config, auth: Auth, pulses: Pulses) -> Result<WebDoor, DoorError> {
+    pub fn start(
+        config: &Config,
+        auth: Auth,
+        pulses: Liveness,
+    ) -> Result<WebServer, AdminListenError> {
         let hall = Arc::new_cyclic(|hall| {
             let hall: Weak<Hall> = Weak::clone(hall);
             let on_room = move || {
@@ -82,16 +86,16 @@ impl WebDoor {
             }
         });
         Hinge::start(&hall, config)?;
-        Ok(WebDoor(hall))
+        Ok(WebServer(hall))
     }
 
     /// What opens and closes it as the configuration changes.
-    pub fn fixture(&self) -> Box<dyn Fixture> {
+    pub fn fixture(&self) -> Box<dyn Reconfigure> {
         Box::new(Hinge::of(&self.0))
     }
 
     /// Who is asked on behalf of the clients, who wait until that is known.
-    pub fn attend(&self, desk: Desk) {
+    pub fn attend(&self, desk: Handle) {
         let _ = self.0.desk.set(desk);
     }
 
@@ -101,7 +105,7 @@ impl WebDoor {
     }
 }
 
-impl Drop for WebDoor {
+impl Drop for WebServer {
     fn drop(&mut self) {
         shut(&*self.0);
         self.0.answers.wait();
@@ -112,8 +116,8 @@ impl Drop for WebDoor {
 struct Hall {
     seats: Arc<Seats>,
     auth: Auth,
-    pulses: Pulses,
-    desk: OnceLock<Desk>,
+    pulses: Liveness,
+    desk: OnceLock<Handle>,
     open: Mutex<Open>,
     answers: Answers,
     notices: Notices,
@@ -130,7 +134,7 @@ struct Hall {
 }
 
 impl Hall {
-    fn desk(&self) -> &Desk {
+    fn desk(&self) -> &Handle {
         self.desk.wait()
     }
 
@@ -152,7 +156,7 @@ impl Door for Hall {
         config: &Config,
         now: &Open,
         anew: bool,
-    ) -> Result<Open, DoorError> {
+    ) -> Result<Open, AdminListenError> {
         Open::prepare(config, now, anew, self)
     }
 

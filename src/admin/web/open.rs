@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::settings::Settings;
 use super::{Doorway, Hall};
-use crate::admin::listeners::{DoorError, Listeners};
+use crate::admin::listeners::{AdminListenError, Listeners};
 use crate::config::{Config, Web};
 
 /// The door while a configuration is in force.
@@ -27,14 +27,14 @@ impl Open {
         now: &Open,
         anew: bool,
         hall: &Arc<Hall>,
-    ) -> Result<Open, DoorError> {
+    ) -> Result<Open, AdminListenError> {
         let Some(web) = web(config).filter(|web| web.enable) else {
             return Ok(Open::default());
         };
         let Some(listen) = &web.listen else {
             return Ok(Open::default());
         };
-        let settings = Arc::new(Settings::new(web).map_err(DoorError::Other)?);
+        let settings = Arc::new(Settings::new(web).map_err(AdminListenError::Other)?);
         let listeners = Listeners::open("web", listen, &now.listeners, anew, |listener| {
             Doorway::new(listener, hall)
         })?;

@@ -15,7 +15,7 @@ use crate::admin::http::{Answer, Request, reason};
 use crate::admin::pages;
 use crate::config::Access;
 use crate::config::verb::table::{self, CommandSchema, Kind};
-use crate::director::By;
+use crate::control::Actor;
 
 /// Who asks, of whom.
 pub(super) struct Visit<'a> {
@@ -31,7 +31,7 @@ pub(super) struct Visitor {
     /// `None` where nobody is configured.
     pub(super) name: Option<String>,
     pub(super) access: Access,
-    pub(super) by: By,
+    pub(super) by: Actor,
 }
 
 /// What there is at a path.
@@ -129,7 +129,7 @@ fn greet(visit: &Visit<'_>, request: &Request) -> Result<Visitor, Answer> {
     };
     match auth.login(visit.peer.ip(), &name, &password, "web") {
         Login::Welcome(access) => Ok(Visitor {
-            by: By::User {
+            by: Actor::User {
                 name: name.clone(),
                 from: visit.peer,
                 door: "web",
@@ -156,7 +156,7 @@ fn stranger(visit: &Visit<'_>, request: &Request) -> Result<Visitor, Answer> {
     Ok(Visitor {
         name: None,
         access: Access::ReadOnly,
-        by: By::User {
+        by: Actor::User {
             name: String::new(),
             from: visit.peer,
             door: "web",

@@ -15,7 +15,7 @@ use crate::admin::metrics;
 use crate::admin::pages::{self, Refresh};
 use crate::admin::running::running;
 use crate::config::verb::{Command, Question, View as ConfigView};
-use crate::director::{Answer as Told, Status};
+use crate::control::{Response as Told, Status};
 
 /// Something to be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 mod expected;
 
 use super::scene::all_schedulers;
-use super::{Ask, Failure, HostId, Picked, Random, Tracker};
+use super::{Failure, HostId, HostPool, PickContext, Picked, Random};
 use crate::config::{Endpoint, Group, Host, HostState, Scheduler};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -57,7 +57,7 @@ enum Anchor {
 struct Model {
     random: Random,
     now_ms: u64,
-    tracker: Tracker,
+    tracker: HostPool,
     group: Group,
     hosts: HashMap<String, Seen>,
     sessions: Vec<Session>,
@@ -93,7 +93,7 @@ impl Model {
         Model {
             random: Random::new(seed),
             now_ms: 0,
-            tracker: Tracker::new(&group, 1, 0),
+            tracker: HostPool::new(&group, 1, 0),
             group,
             hosts: HashMap::new(),
             sessions: Vec::new(),
@@ -143,7 +143,7 @@ impl Model {
             .filter(|seen| !tried_names.contains(&seen.host.name))
             .collect();
         let now_ms = self.now_ms;
-        let mut ask = Ask {
+        let mut ask = PickContext {
             client,
             tried: &tried,
             now_ms,

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use super::random::Random;
 use super::{
-    Access, Admin, Chore, Config, Control, Group, Host, HostState, ListenAddress, Logging, Manager,
-    Scheduler, Service, Ssh, Timeouts, User, Web,
+    Access, Admin, Config, Control, Group, Host, HostState, ListenAddress, Logging, Manager,
+    PeriodicTask, Scheduler, Service, Ssh, Timeouts, User, Web,
 };
 
 /// What a name may have in it that XML or an eye could trip over.
@@ -182,7 +182,7 @@ pub(super) fn config(random: &mut Random) -> Config {
     let service_names = names(random, count).into_iter().enumerate();
     let services = service_names.map(|(index, name)| service(random, name, 1 + 10 * index));
     let services = services.collect();
-    let mut chore = || Chore {
+    let mut chore = || PeriodicTask {
         interval: duration(random),
         enable: random.below(2) == 0,
     };

@@ -3,7 +3,7 @@
 use super::{address, duration, listen, name};
 use crate::config::random::Random;
 use crate::config::verb::{
-    GroupKey, HostChoice, HostKey, ListenChoice, Place, Secret, Verb, options,
+    GroupKey, HostChoice, HostKey, InsertAt, ListenChoice, Secret, Verb, options,
 };
 use crate::config::{Access, Config, Host, HostState, Scheduler, User};
 
@@ -25,11 +25,11 @@ fn some(random: &mut Random, names: &[&str]) -> String {
     }
 }
 
-fn place(random: &mut Random, names: &[&str]) -> Option<Place> {
+fn place(random: &mut Random, names: &[&str]) -> Option<InsertAt> {
     match random.below(3) {
         0 => None,
-        1 => Some(Place::Last),
-        _ => Some(Place::Before(some(random, names))),
+        1 => Some(InsertAt::Last),
+        _ => Some(InsertAt::Before(some(random, names))),
     }
 }
 
@@ -112,7 +112,7 @@ fn of_service(random: &mut Random, config: &Config) -> Verb {
         3 => Verb::AddListen {
             service,
             address: listen(random, port),
-            place: random.maybe(|_| Place::Before(there)),
+            place: random.maybe(|_| InsertAt::Before(there)),
         },
         4 => Verb::DelListen {
             service,

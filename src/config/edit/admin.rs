@@ -7,8 +7,8 @@ use super::list::{List, at_most_one, child, children, place};
 use super::matching::Matching;
 use super::page::Page;
 use super::{Editor, Manner, attributes};
-use crate::config::form::{self, Attribute, Form};
 use crate::config::read::OLD_WEB;
+use crate::config::serialize::{self, Attribute, Form};
 use crate::config::{Admin, Config, User, Web};
 
 impl Editor<'_> {
@@ -25,9 +25,9 @@ impl Editor<'_> {
             (Some(node), _, None) => self.page.remove(node.range(), edits),
             (Some(node), Some(had), Some(now)) => match self.manner {
                 Manner::InPlace => edit(&self.page, node, had, now, edits),
-                Manner::Whole => self.page.rewrite(node, &form::admin(now), edits),
+                Manner::Whole => self.page.rewrite(node, &serialize::admin(now), edits),
             },
-            (_, _, now) => return now.as_ref().map(form::admin),
+            (_, _, now) => return now.as_ref().map(serialize::admin),
         }
         None
     }
@@ -42,7 +42,7 @@ fn edit(page: &Page<'_>, node: Node<'_, '_>, have: &Admin, wanted: &Admin, edits
         wanted.web.as_ref(),
         edits,
     ));
-    let form_of = |admin: &Admin| admin.ssh.as_ref().map(form::ssh);
+    let form_of = |admin: &Admin| admin.ssh.as_ref().map(serialize::ssh);
     new.extend(at_most_one(
         page,
         child(node, "ssh"),
@@ -58,7 +58,7 @@ fn edit(page: &Page<'_>, node: Node<'_, '_>, have: &Admin, wanted: &Admin, edits
     };
     new.extend(users.edit(
         page,
-        &|index| form::user(&wanted.users[index]),
+        &|index| serialize::user(&wanted.users[index]),
         &|node, had, now, edits| user(page, node, &have.users[had], &wanted.users[now], edits),
         edits,
     ));
@@ -72,7 +72,7 @@ fn web(
     wanted: Option<&Web>,
     edits: &mut Edits,
 ) -> Option<Form> {
-    let (had, now) = (have.map(form::web), wanted.map(form::web));
+    let (had, now) = (have.map(serialize::web), wanted.map(serialize::web));
     let (Some(had), true) = (&had, admin.has_attribute("listen")) else {
         return at_most_one(page, child(admin, "web"), had, now, edits);
     };
@@ -104,7 +104,7 @@ fn web(
 }
 
 fn user(page: &Page<'_>, node: Node<'_, '_>, have: &User, wanted: &User, edits: &mut Edits) {
-    let (had, now) = (form::user(have), form::user(wanted));
+    let (had, now) = (serialize::user(have), serialize::user(wanted));
     attributes::edit(page, node, &had.attributes, &now.attributes, edits);
     let (had, now) = match node.has_attribute("key") {
         true => first_key(page, node, &have.keys, &wanted.keys, edits),
@@ -116,7 +116,7 @@ fn user(page: &Page<'_>, node: Node<'_, '_>, have: &User, wanted: &User, edits: 
     };
     let new = keys.edit(
         page,
-        &|index| form::key(&now[index]),
+        &|index| serialize::key(&now[index]),
         &|_, _, _, _| {},
         edits,
     );

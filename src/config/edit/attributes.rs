@@ -4,8 +4,8 @@ use roxmltree::{Attribute as Found, Node};
 
 use super::edits::Edits;
 use super::page::Page;
-use crate::config::form::Attribute;
 use crate::config::print::Escaped;
+use crate::config::serialize::Attribute;
 
 /// Changes those of `node` whose meaning is another in `wanted` than in `have`:
 /// the same attributes in the same order.

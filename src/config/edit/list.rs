@@ -6,8 +6,8 @@ use super::attributes;
 use super::edits::Edits;
 use super::matching::Matching;
 use super::page::{Page, Piece, Place};
-use crate::config::form::{Attribute, Form};
 use crate::config::read::{NOTE, schema};
+use crate::config::serialize::{Attribute, Form};
 
 /// The elements of one kind in another, and what is wanted of them.
 pub(super) struct List<'n, 'i> {

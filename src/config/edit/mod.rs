@@ -24,7 +24,7 @@ use self::matching::Matching;
 use self::page::Page;
 use super::error::{Error, ErrorKind};
 use super::scan::scan;
-use super::{Config, OwnNames, Reading, form, read_with};
+use super::{Config, CustomNames, Reading, read_with, serialize};
 
 /// Why a text cannot be edited.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +118,7 @@ fn edited(
 
 /// What the text says. Whether there are the schedulers it names is not asked.
 fn read(text: &[u8]) -> Result<Reading, Error> {
-    read_with(text, &OwnNames::Any)
+    read_with(text, &CustomNames::Any)
 }
 
 struct Editor<'a> {
@@ -137,13 +137,13 @@ impl Editor<'_> {
         };
         let mut new = services.edit(
             &self.page,
-            &|index| form::service(&wanted.services[index]),
+            &|index| serialize::service(&wanted.services[index]),
             &|node, had, now, edits| {
                 let (had, now) = (&have.services[had], &wanted.services[now]);
                 match self.manner {
                     _ if had == now => {}
                     Manner::InPlace => service::edit(&self.page, node, had, now, edits),
-                    Manner::Whole => self.page.rewrite(node, &form::service(now), edits),
+                    Manner::Whole => self.page.rewrite(node, &serialize::service(now), edits),
                 }
             },
             edits,

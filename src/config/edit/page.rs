@@ -8,9 +8,9 @@ use std::ops::Range;
 use roxmltree::Node;
 
 use super::edits::Edits;
-use crate::config::form::Form;
 use crate::config::print::Style;
 use crate::config::read::NOTE;
+use crate::config::serialize::Form;
 
 const LINE_ENDS: [char; 2] = ['\n', '\r'];
 const BLANKS: [char; 2] = [' ', '\t'];

@@ -7,8 +7,8 @@ use super::edits::Edits;
 use super::list::{List, child, children, place};
 use super::matching::Matching;
 use super::page::Page;
-use crate::config::form;
 use crate::config::read::flag;
+use crate::config::serialize;
 use crate::config::{Group, Host, Service};
 
 /// Edits the service `have` into `wanted`.
@@ -19,7 +19,7 @@ pub(super) fn edit(
     wanted: &Service,
     edits: &mut Edits,
 ) {
-    let (had, now) = (form::service(have), form::service(wanted));
+    let (had, now) = (serialize::service(have), serialize::service(wanted));
     attributes::edit(page, node, &had.attributes, &now.attributes, edits);
     let mut new = listens(page, node, have, wanted, edits);
     new.extend(groups(page, node, have, wanted, edits));
@@ -35,7 +35,7 @@ fn listens(
     have: &Service,
     wanted: &Service,
     edits: &mut Edits,
-) -> Vec<form::Form> {
+) -> Vec<serialize::Form> {
     let matching = Matching::new(&have.listens, &wanted.listens);
     // One that has gone for one that has come in its place has moved to another port.
     let all_alike = |count| vec![(); count];
@@ -48,9 +48,9 @@ fn listens(
     };
     list.edit(
         page,
-        &|index| form::listen(&wanted.listens[index]),
+        &|index| serialize::listen(&wanted.listens[index]),
         &|node, had, now, edits| {
-            let [had, now] = [&have.listens[had], &wanted.listens[now]].map(form::listen);
+            let [had, now] = [&have.listens[had], &wanted.listens[now]].map(serialize::listen);
             attributes::edit(page, node, &had.attributes, &now.attributes, edits);
         },
         edits,
@@ -63,7 +63,7 @@ fn groups(
     have: &Service,
     wanted: &Service,
     edits: &mut Edits,
-) -> Vec<form::Form> {
+) -> Vec<serialize::Form> {
     let names = |service: &Service| -> Vec<String> {
         service.groups.iter().map(|it| it.name.clone()).collect()
     };
@@ -76,14 +76,17 @@ fn groups(
         page,
         &|index| {
             let group = &wanted.groups[index];
-            form::group(group, group.name == wanted.enabled && !is_enabled_beside)
+            serialize::group(group, group.name == wanted.enabled && !is_enabled_beside)
         },
         &|node, had, now, edits| {
             let (had, now) = (&have.groups[had], &wanted.groups[now]);
             let says_so = node.attribute("enable").is_some_and(flag);
             // Beside an <enable>, a group may say so too but need not.
             let should = now.name == wanted.enabled && (says_so || !is_enabled_beside);
-            let (had_form, now_form) = (form::group(had, says_so), form::group(now, should));
+            let (had_form, now_form) = (
+                serialize::group(had, says_so),
+                serialize::group(now, should),
+            );
             attributes::edit(
                 page,
                 node,
@@ -109,7 +112,7 @@ fn hosts(page: &Page<'_>, node: Node<'_, '_>, have: &Group, wanted: &Group, edit
     };
     let new = list.edit(
         page,
-        &|index| form::host(&wanted.hosts[index]),
+        &|index| serialize::host(&wanted.hosts[index]),
         &|node, had, now, edits| {
             host(page, node, &have.hosts[had], &wanted.hosts[now], now, edits);
         },
@@ -131,6 +134,6 @@ fn host(
     if !node.has_attribute("name") {
         had.name = format!("host.{number}");
     }
-    let [had, now] = [&had, wanted].map(form::host);
+    let [had, now] = [&had, wanted].map(serialize::host);
     attributes::edit(page, node, &had.attributes, &now.attributes, edits);
 }

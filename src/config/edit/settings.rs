@@ -6,9 +6,9 @@ use super::edits::Edits;
 use super::list::{at_most_one, child, place};
 use super::page::Page;
 use super::{Editor, Manner, attributes};
-use crate::config::form::{self, Attribute, Content, Form};
 use crate::config::read::{CHECK_TIME, HOST_CHECK_INTERVAL, Value};
-use crate::config::{Chore, Config, Manager};
+use crate::config::serialize::{self, Attribute, Content, Form};
+use crate::config::{Config, Manager, PeriodicTask};
 
 impl Editor<'_> {
     /// Edits `<manager>`; returns it, with what is not as always, if there is none yet.
@@ -43,11 +43,11 @@ impl Editor<'_> {
                 None
             }
             Some(node) => {
-                self.page.rewrite(node, &form::manager(&now), edits);
+                self.page.rewrite(node, &serialize::manager(&now), edits);
                 None
             }
             None => {
-                let mut form = form::manager(&now);
+                let mut form = serialize::manager(&now);
                 if let Content::Elements(chores) = &mut form.content {
                     chores.retain(|chore| chore.attributes.iter().any(|it| !it.is_default));
                 }
@@ -64,7 +64,8 @@ impl Editor<'_> {
         wanted: &Config,
         edits: &mut Edits,
     ) -> Option<Form> {
-        let [had, now] = [have, wanted].map(|config| config.control.as_ref().map(form::control));
+        let [had, now] =
+            [have, wanted].map(|config| config.control.as_ref().map(serialize::control));
         at_most_one(&self.page, child(root, "control"), had, now, edits)
     }
 
@@ -79,7 +80,7 @@ impl Editor<'_> {
         if have.logging == wanted.logging {
             return None;
         }
-        let [had, now] = [have, wanted].map(|config| Some(form::logging(&config.logging)));
+        let [had, now] = [have, wanted].map(|config| Some(serialize::logging(&config.logging)));
         at_most_one(&self.page, child(root, "logging"), had, now, edits)
     }
 }
@@ -102,11 +103,17 @@ impl<'n, 'i> OldHostCheck<'n, 'i> {
 
     /// Edits it, or takes it out where it cannot say what is wanted. Returns whether it
     /// says that.
-    fn edit(&self, page: &Page<'_>, have: &Chore, wanted: &Chore, edits: &mut Edits) -> bool {
+    fn edit(
+        &self,
+        page: &Page<'_>,
+        have: &PeriodicTask,
+        wanted: &PeriodicTask,
+        edits: &mut Edits,
+    ) -> bool {
         if have == wanted {
             return true;
         }
-        let interval = form::seconds(Some(wanted.interval));
+        let interval = serialize::seconds(Some(wanted.interval));
         let interval = Some(interval.as_str()).filter(|_| wanted.enable);
         match interval {
             None if self.attribute != HOST_CHECK_INTERVAL => {
@@ -126,7 +133,10 @@ fn manager(
     edits: &mut Edits,
 ) {
     let mut new = Vec::new();
-    for (had, now) in form::chores(have).into_iter().zip(form::chores(wanted)) {
+    for (had, now) in serialize::chores(have)
+        .into_iter()
+        .zip(serialize::chores(wanted))
+    {
         if had.attributes == now.attributes {
             continue;
         }

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use super::ErrorKind;
 use crate::config::mask::hide_hashes;
-use crate::unseen::letters;
+use crate::non_printing::letters;
 
 impl fmt::Display for ErrorKind {
     #[expect(

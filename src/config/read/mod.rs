@@ -19,7 +19,7 @@ use self::element::Element;
 use self::service::Listens;
 use super::error::{Error, ErrorKind, Position};
 use super::scan::{BYTE_ORDER_MARK, scan};
-use super::{Config, OwnNames};
+use super::{Config, CustomNames};
 
 pub(super) use self::admin::OLD_WEB;
 pub(super) use self::schema::NOTE;
@@ -51,7 +51,7 @@ pub struct Warning {
 ///
 /// The first thing that is wrong, in the file's order as far as that can be said.
 pub fn read(text: &[u8]) -> Result<Reading, Error> {
-    read_with(text, &OwnNames::None)
+    read_with(text, &CustomNames::None)
 }
 
 /// As [`read`], where schedulers may also have these names.
@@ -59,7 +59,7 @@ pub fn read(text: &[u8]) -> Result<Reading, Error> {
 /// # Errors
 ///
 /// As of [`read`].
-pub fn read_with(text: &[u8], own: &OwnNames) -> Result<Reading, Error> {
+pub fn read_with(text: &[u8], own: &CustomNames) -> Result<Reading, Error> {
     let scanned = scan(text)?;
     let document =
         Document::parse(&scanned.text).map_err(|error| xml::explain(&error, &scanned))?;
@@ -80,7 +80,7 @@ pub fn read_with(text: &[u8], own: &OwnNames) -> Result<Reading, Error> {
     })
 }
 
-fn config(root: &Element<'_>, own: &OwnNames, warned: &mut Warned) -> Result<Config, Error> {
+fn config(root: &Element<'_>, own: &CustomNames, warned: &mut Warned) -> Result<Config, Error> {
     let mut config = Config::default();
     let mut names = HashSet::new();
     let mut listens = Listens::new();

@@ -7,7 +7,7 @@ use super::value::Value;
 use super::{Warned, unique};
 use crate::config::error::{Error, ErrorKind};
 use crate::config::nearest::nearest;
-use crate::config::{Algorithm, Group, Host, ListenAddress, OwnNames, Service, Timeouts};
+use crate::config::{Algorithm, CustomNames, Group, Host, ListenAddress, Service, Timeouts};
 
 /// Where each address is first listened on, in bytes.
 pub(super) type Listens = HashMap<ListenAddress, usize>;
@@ -16,7 +16,7 @@ pub(super) type Listens = HashMap<ListenAddress, usize>;
 pub(super) fn service(
     element: &Element<'_>,
     listens: &mut Listens,
-    own: &OwnNames,
+    own: &CustomNames,
     warned: &mut Warned,
 ) -> Result<Service, Error> {
     let mut service = Service {
@@ -168,7 +168,7 @@ impl Marks<'_> {
     }
 }
 
-fn group(element: &Element<'_>, own: &OwnNames) -> Result<Group, Error> {
+fn group(element: &Element<'_>, own: &CustomNames) -> Result<Group, Error> {
     let mut group = Group {
         name: element.required("name")?.name()?,
         scheduler: match element.value("scheduler") {

@@ -3,7 +3,7 @@
 use super::element::Element;
 use super::value::NOWHERE;
 use crate::config::error::{Error, ErrorKind};
-use crate::config::{Chore, Control, Logging, Manager};
+use crate::config::{Control, Logging, Manager, PeriodicTask};
 
 /// Reads a `<manager>`.
 pub(super) fn manager(element: &Element<'_>) -> Result<Manager, Error> {
@@ -61,11 +61,11 @@ pub(super) fn check_time(
     Ok(())
 }
 
-fn chore(element: &Element<'_>, default: Chore) -> Result<Chore, Error> {
+fn chore(element: &Element<'_>, default: PeriodicTask) -> Result<PeriodicTask, Error> {
     let enable = element
         .value("enable")
         .map_or(default.enable, |value| value.flag());
-    let chore = Chore { enable, ..default };
+    let chore = PeriodicTask { enable, ..default };
     match element.value("interval") {
         Some(value) => Ok(at_interval(value.seconds()?, chore)),
         None => Ok(chore),
@@ -73,10 +73,13 @@ fn chore(element: &Element<'_>, default: Chore) -> Result<Chore, Error> {
 }
 
 /// An interval of 0 switches a chore off.
-pub(in crate::config) fn at_interval(interval: Option<std::time::Duration>, chore: Chore) -> Chore {
+pub(in crate::config) fn at_interval(
+    interval: Option<std::time::Duration>,
+    chore: PeriodicTask,
+) -> PeriodicTask {
     match interval {
-        Some(interval) => Chore { interval, ..chore },
-        None => Chore {
+        Some(interval) => PeriodicTask { interval, ..chore },
+        None => PeriodicTask {
             enable: false,
             ..chore
         },

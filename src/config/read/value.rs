@@ -11,7 +11,7 @@ use crate::config::address::is_host_name;
 use crate::config::error::{Error, ErrorKind, Position, Quoted};
 use crate::config::nearest::nearest;
 use crate::config::public_key;
-use crate::config::{Access, AddressError, Group, Host, HostState, OwnNames, Scheduler, Web};
+use crate::config::{Access, AddressError, CustomNames, Group, Host, HostState, Scheduler, Web};
 
 /// A value of the file, and where it is.
 #[derive(Clone, Copy)]
@@ -207,7 +207,7 @@ impl Value<'_> {
     }
 
     /// A group's scheduler: one of txlb's, or of these.
-    pub(in crate::config) fn scheduler(&self, own: &OwnNames) -> Result<Scheduler, Error> {
+    pub(in crate::config) fn scheduler(&self, own: &CustomNames) -> Result<Scheduler, Error> {
         Scheduler::named(self.text, own).map_err(|kind| self.error(kind))
     }
 

@@ -3,7 +3,7 @@
 //! What a value may be is known to the reader of files, what becomes of it to `parse`.
 
 use super::table::{CommandSchema, KeySchema};
-use super::{GroupKey, HostKey, ParseError, Place};
+use super::{GroupKey, HostKey, InsertAt, ParseError};
 use crate::config::Error;
 use crate::config::nearest::nearest;
 use crate::config::read::Value;
@@ -120,10 +120,10 @@ impl<'a> Arguments<'a> {
     pub(super) fn place<T>(
         &self,
         parse: impl FnOnce(&Value<'a>) -> Result<T, Error>,
-    ) -> Result<Option<Place<T>>, ParseError> {
+    ) -> Result<Option<InsertAt<T>>, ParseError> {
         self.maybe("before", |value| match value.text {
-            "" => Ok(Place::Last),
-            _ => parse(value).map(Place::Before),
+            "" => Ok(InsertAt::Last),
+            _ => parse(value).map(InsertAt::Before),
         })
     }
 

@@ -7,7 +7,7 @@
 use super::line::{Quoted, Unfinished, unfinished};
 use super::table::{self, CommandSchema, KeySchema, Takes};
 use super::{View, options};
-use crate::config::{Access, Config, Group, HostState, OwnNames, Service, User};
+use crate::config::{Access, Config, CustomNames, Group, HostState, Service, User};
 
 /// Where the last word of a line begins, which [`complete`] has choices for. Behind a
 /// blank that is the end of the line.
@@ -18,7 +18,7 @@ pub fn last_word(line: &str) -> usize {
 /// What the last word of `line` may become: whole words as they are written in a line.
 /// One that ends in `=` wants a value. Commands and keys are found whatever their case.
 /// Schedulers may have the names of `own` too.
-pub fn complete(line: &str, config: &Config, own: &OwnNames) -> Vec<String> {
+pub fn complete(line: &str, config: &Config, own: &CustomNames) -> Vec<String> {
     let line = unfinished(line);
     // Words that are asked for as JSON are the same.
     let words = match line.words.split_first() {
@@ -76,7 +76,7 @@ struct Half<'a> {
     command: &'static CommandSchema,
     given: Vec<(&'static KeySchema, &'a str)>,
     config: &'a Config,
-    own: &'a OwnNames,
+    own: &'a CustomNames,
 }
 
 impl<'a> Half<'a> {
@@ -232,7 +232,7 @@ mod tests {
         complete(
             line,
             &read(FILE.as_bytes()).unwrap().config,
-            &OwnNames::None,
+            &CustomNames::None,
         )
     }
 
@@ -363,14 +363,14 @@ mod tests {
             let line = arbitrary::verb(&mut random, &config).line();
             let ends: Vec<_> = line.char_indices().map(|(index, _)| index).collect();
             let end = *random.pick(&ends);
-            for choice in complete(&line[..end], &config, &OwnNames::None) {
+            for choice in complete(&line[..end], &config, &CustomNames::None) {
                 let whole = format!("{}{choice}", &line[..last_word(&line[..end])]);
                 let words = crate::config::verb::words(&whole).unwrap();
                 assert_eq!(last_word(&whole) + choice.len(), whole.len(), "{whole}");
                 assert!(!words.is_empty());
                 let last = words.last().unwrap();
                 // It is still a choice, and with the same meaning.
-                let again = complete(&whole, &config, &OwnNames::None);
+                let again = complete(&whole, &config, &CustomNames::None);
                 let mut meant = again
                     .iter()
                     .map(|it| crate::config::verb::words(it).unwrap());

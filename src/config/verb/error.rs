@@ -1,6 +1,6 @@
 //! What can be wrong with a command as it is written, and what would be right.
 //!
-//! What can be wrong with one that is understood is `refusal`'s business.
+//! What can be wrong with one that is understood is `command_error`'s business.
 
 use std::fmt;
 

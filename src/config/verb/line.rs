@@ -7,7 +7,7 @@
 use std::fmt::{self, Write as _};
 
 use super::ParseError;
-use crate::unseen::{is_unseen, letters};
+use crate::non_printing::{is_unseen, letters};
 
 /// No escape is longer, `\\u{10ffff}` and some zeros.
 const MOST_ESCAPE: usize = 16;

@@ -7,28 +7,28 @@
 
 mod apply;
 mod arguments;
+mod command_error;
 mod complete;
 mod diff;
+mod encode;
 mod error;
 mod line;
 mod named;
 mod option;
 mod parse;
+mod previous_values;
 mod print;
-mod refusal;
-mod replaced;
 pub mod table;
 #[cfg(test)]
 mod tests;
-mod written;
 
 pub use apply::apply_all;
+pub use command_error::CommandError;
 pub use complete::{complete, last_word};
 pub use diff::{diff, script};
 pub use error::ParseError;
 pub use line::words;
 pub use option::{OptionSchema, options};
-pub use refusal::Refusal;
 
 use std::fmt;
 use std::time::Duration;
@@ -77,7 +77,7 @@ pub enum Verb {
         /// The host.
         host: Host,
         /// Where among the others: without it, behind them.
-        place: Option<Place>,
+        place: Option<InsertAt>,
     },
     /// A host leaves its group.
     DelHost {
@@ -104,7 +104,7 @@ pub enum Verb {
         /// Its weight.
         weight: Option<u32>,
         /// Where among the others.
-        place: Option<Place>,
+        place: Option<InsertAt>,
         /// Its new name.
         rename: Option<String>,
     },
@@ -131,7 +131,7 @@ pub enum Verb {
         /// How many bits of an IPv6 address make a client.
         sticky_prefix: u8,
         /// Where among the others: without it, behind them.
-        place: Option<Place>,
+        place: Option<InsertAt>,
     },
     /// A group goes, with its hosts.
     DelGroup {
@@ -154,7 +154,7 @@ pub enum Verb {
         /// How many bits of an IPv6 address make a client, if that changes.
         sticky_prefix: Option<u8>,
         /// Where among the others.
-        place: Option<Place>,
+        place: Option<InsertAt>,
     },
     /// A new service with the empty, enabled group `main` (`leastc`).
     NewService {
@@ -163,7 +163,7 @@ pub enum Verb {
         /// Where it listens.
         listen: ListenAddress,
         /// Where among the others: without it, behind them.
-        place: Option<Place>,
+        place: Option<InsertAt>,
     },
     /// A service goes, with all it has.
     DelService {
@@ -181,7 +181,7 @@ pub enum Verb {
         /// `halfClosedTimeout`.
         half_closed: Option<Option<Duration>>,
         /// Where among the others.
-        place: Option<Place>,
+        place: Option<InsertAt>,
     },
     /// One more place where a service listens.
     AddListen {
@@ -190,7 +190,7 @@ pub enum Verb {
         /// Where it is to listen too.
         address: ListenAddress,
         /// Where among the others: without it, behind them.
-        place: Option<Place<ListenAddress>>,
+        place: Option<InsertAt<ListenAddress>>,
     },
     /// A service no longer listens somewhere.
     DelListen {
@@ -213,7 +213,7 @@ pub enum Verb {
         /// Who.
         user: User,
         /// Where among the others: without it, behind them.
-        place: Option<Place>,
+        place: Option<InsertAt>,
     },
     /// What is said of a user.
     SetUser {
@@ -226,7 +226,7 @@ pub enum Verb {
         /// Their keys, all of them.
         keys: Option<Vec<String>>,
         /// Where among the others.
-        place: Option<Place>,
+        place: Option<InsertAt>,
     },
     /// Somebody may no longer log in.
     DelUser {
@@ -373,7 +373,7 @@ pub enum ListenChoice {
 
 /// Where something goes among others of its kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place<T = String> {
+pub enum InsertAt<T = String> {
     /// Right before this one.
     Before(T),
     /// Behind all others.

@@ -3,7 +3,7 @@
 //! The things are services, groups, hosts and users; what is special to one of
 //! them is not known here.
 
-use super::{Place, Refusal};
+use super::{CommandError, InsertAt};
 use crate::config::nearest::nearest;
 use crate::config::{Group, Host, Service, User};
 
@@ -49,9 +49,9 @@ impl Named for User {
 }
 
 /// Where `name` is in the list of `owner`, which is empty for the configuration itself.
-pub(super) fn find<T: Named>(list: &[T], name: &str, owner: &str) -> Result<usize, Refusal> {
+pub(super) fn find<T: Named>(list: &[T], name: &str, owner: &str) -> Result<usize, CommandError> {
     let found = list.iter().position(|item| item.name() == name);
-    found.ok_or_else(|| Refusal::Missing {
+    found.ok_or_else(|| CommandError::Missing {
         what: T::WHAT,
         name: name.to_owned(),
         owner: owner.to_owned(),
@@ -60,10 +60,14 @@ pub(super) fn find<T: Named>(list: &[T], name: &str, owner: &str) -> Result<usiz
 }
 
 /// That nothing in the list is called so.
-pub(super) fn check_free<T: Named>(list: &[T], name: &str, owner: &str) -> Result<(), Refusal> {
+pub(super) fn check_free<T: Named>(
+    list: &[T],
+    name: &str,
+    owner: &str,
+) -> Result<(), CommandError> {
     match list.iter().any(|item| item.name() == name) {
         false => Ok(()),
-        true => Err(Refusal::Taken {
+        true => Err(CommandError::Taken {
             what: T::WHAT,
             name: name.to_owned(),
             owner: owner.to_owned(),
@@ -75,13 +79,13 @@ pub(super) fn check_free<T: Named>(list: &[T], name: &str, owner: &str) -> Resul
 pub(super) fn insert<T: Named>(
     list: &mut Vec<T>,
     item: T,
-    place: Option<&Place>,
+    place: Option<&InsertAt>,
     owner: &str,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     check_free(list, item.name(), owner)?;
     let index = match place {
-        Some(Place::Before(next)) => find(list, next, owner)?,
-        Some(Place::Last) | None => list.len(),
+        Some(InsertAt::Before(next)) => find(list, next, owner)?,
+        Some(InsertAt::Last) | None => list.len(),
     };
     list.insert(index, item);
     Ok(())
@@ -92,13 +96,13 @@ pub(super) fn insert<T: Named>(
 pub(super) fn move_to<T: Named>(
     list: &mut [T],
     index: usize,
-    place: Option<&Place>,
+    place: Option<&InsertAt>,
     owner: &str,
-) -> Result<usize, Refusal> {
+) -> Result<usize, CommandError> {
     let target = match place {
         None => return Ok(index),
-        Some(Place::Before(next)) => find(list, next, owner)?,
-        Some(Place::Last) => list.len(),
+        Some(InsertAt::Before(next)) => find(list, next, owner)?,
+        Some(InsertAt::Last) => list.len(),
     };
     if target <= index {
         list[target..=index].rotate_right(1);

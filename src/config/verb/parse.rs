@@ -16,7 +16,7 @@ use crate::config::nearest::nearest;
 use crate::config::print::HIDDEN;
 use crate::config::read::Value;
 use crate::config::{
-    Access, Endpoint, Error, Group, Host, HostState, ListenAddress, OwnNames, Scheduler, User,
+    Access, CustomNames, Endpoint, Error, Group, Host, HostState, ListenAddress, Scheduler, User,
 };
 
 impl Command {
@@ -87,7 +87,7 @@ impl ParseError {
 
 /// Whether there is such a scheduler, whoever makes the change knows.
 fn scheduler(value: &Value<'_>) -> Result<Scheduler, Error> {
-    value.scheduler(&OwnNames::Any)
+    value.scheduler(&CustomNames::Any)
 }
 
 impl Arguments<'_> {

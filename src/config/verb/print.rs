@@ -1,12 +1,12 @@
 //! From a [`Command`] to a line: its name, then each key that says something.
 //!
-//! How the line is put together, and what it hides, is `written`'s business.
+//! How the line is put together, and what it hides, is `encode`'s business.
 
 use std::fmt::{self, Display};
 
-use super::written::Written;
+use super::encode::Written;
 use super::{Action, Batch, Command, HostChoice, ListenChoice, Question, Verb, View};
-use crate::config::form::seconds;
+use crate::config::serialize::seconds;
 use crate::config::{Access, Group, HostState, User};
 
 impl Command {

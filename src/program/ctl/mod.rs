@@ -11,7 +11,7 @@ use std::io::{self, BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use txlb::config::verb::{Command, Question};
-use txlb::unseen::{is_unseen, spelled_out};
+use txlb::non_printing::{is_unseen, spelled_out};
 
 use wire::Wire;
 

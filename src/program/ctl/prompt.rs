@@ -15,8 +15,8 @@ use signal_hook::consts::{SIGCONT, SIGWINCH};
 use txlb::admin::{Partner, Reaction, Shell, Size, Told};
 use txlb::config::Access;
 use txlb::config::verb::{Command, Question};
-use txlb::director::{Conversation, Heard};
-use txlb::unseen::spelled_out;
+use txlb::control::{LineProtocol, ParsedLine};
+use txlb::non_printing::spelled_out;
 
 use super::wire::lost;
 use super::{Errand, Talk, in_columns};
@@ -51,7 +51,7 @@ pub(super) fn run(errand: &Errand, talk: Talk) -> Result<(), Exit> {
         errand,
         talk,
         terminal: &terminal,
-        shadow: Conversation::new(Access::Full),
+        shadow: LineProtocol::new(Access::Full),
         trouble: None,
     };
     let mut shell = Shell::new(size().unwrap_or(UNKNOWN), has_colours());
@@ -148,7 +148,7 @@ struct Asked<'a> {
     talk: Talk,
     terminal: &'a Terminal,
     /// Hears the same lines: so what is known there of a batch is known here.
-    shadow: Conversation,
+    shadow: LineProtocol,
     /// Why it cannot be asked any more.
     trouble: Option<Exit>,
 }
@@ -156,7 +156,7 @@ struct Asked<'a> {
 impl Partner for Asked<'_> {
     fn ask(&mut self, line: &str, columns: u16) -> Option<Told> {
         let heard = self.shadow.hear(line);
-        if heard == Heard::Nothing {
+        if heard == ParsedLine::Nothing {
             return Some(Told {
                 ok: true,
                 ..Told::default()

@@ -7,8 +7,8 @@
 use std::fmt::Write;
 
 use log::Level;
-use txlb::calendar::Moment;
-use txlb::unseen::push_spelled_out;
+use txlb::calendar::UtcTime;
+use txlb::non_printing::push_spelled_out;
 
 use super::entry::{CUT, Entry, Kind, boundary};
 
@@ -28,7 +28,7 @@ pub(super) enum Form {
     File,
     /// The priority as sd-daemon(3) has it, and the line. The journal knows the time
     /// when it came, to the microsecond, and would show another one beside that.
-    Journal,
+    RecentEvents,
     /// The priority and who speaks, as in RFC 3164; no date. That would have to be in
     /// the daemon's own time zone, which a static binary in a chroot does not know. All
     /// daemons put their own where there is none.
@@ -43,8 +43,8 @@ impl Form {
         let severity = severity(entry.level);
         // A string takes everything.
         let _ = match self {
-            Form::File => write!(out, "{} ", Moment::of(entry.wall_ms).iso()),
-            Form::Journal => write!(out, "<{severity}>"),
+            Form::File => write!(out, "{} ", UtcTime::of(entry.wall_ms).iso()),
+            Form::RecentEvents => write!(out, "<{severity}>"),
             Form::Syslog => {
                 let priority = FACILITY_DAEMON * 8 + severity;
                 write!(out, "<{priority}>txlb[{process}]: ")
@@ -57,7 +57,7 @@ impl Form {
         push_spelled_out(&entry.text, out);
         match self {
             Form::Syslog => cut(out, start, SYSLOG_LINE),
-            Form::File | Form::Journal => {
+            Form::File | Form::RecentEvents => {
                 cut(out, start, FILE_LINE - 1);
                 out.push('\n');
             }
@@ -88,7 +88,7 @@ fn cut(out: &mut String, start: usize, most: usize) {
 mod tests {
     use super::*;
 
-    const FORMS: [Form; 3] = [Form::File, Form::Journal, Form::Syslog];
+    const FORMS: [Form; 3] = [Form::File, Form::RecentEvents, Form::Syslog];
 
     fn entry(level: Level, kind: Kind, text: &str) -> Entry {
         Entry {

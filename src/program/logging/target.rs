@@ -164,7 +164,7 @@ fn standard_stream(descriptor: u32) -> Option<io::Result<File>> {
 fn form_of(stream: impl AsFd) -> Form {
     let journal = std::env::var("JOURNAL_STREAM");
     match journal.is_ok_and(|journal| leads_to(&journal, stream)) {
-        true => Form::Journal,
+        true => Form::RecentEvents,
         false => Form::File,
     }
 }

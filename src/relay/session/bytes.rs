@@ -3,7 +3,7 @@
 //! Each of these concerns one direction, and `flow` knows what follows for it;
 //! here is what follows for the session.
 
-use super::super::step::Direction;
+use super::super::action::Direction;
 use super::Session;
 
 impl Session {

@@ -7,11 +7,11 @@
 mod bytes;
 mod circle;
 
+use super::action::{Action, Direction, Readiness, Side};
 use super::attempts::Attempts;
 use super::end::EndReason;
-use super::flow::Flow;
+use super::half_stream::HalfStream;
 use super::listing;
-use super::step::{Direction, Readiness, Side, Step};
 use super::timeouts::{TimeoutsMs, earliest, is_past};
 use crate::balance::HostId;
 use crate::os::delivery::Delivery;
@@ -51,8 +51,8 @@ enum Phase {
 #[derive(Debug)]
 pub(crate) struct Session {
     phase: Phase,
-    to_host: Flow,
-    to_client: Flow,
+    to_host: HalfStream,
+    to_client: HalfStream,
     /// The side that broke while the other still had something to get.
     broken: Option<Side>,
     /// The side the newest byte came from.
@@ -86,8 +86,8 @@ impl Session {
     pub(crate) fn new(timeouts: TimeoutsMs, now_ms: u64) -> Session {
         Session {
             phase: Phase::Picking,
-            to_host: Flow::new(),
-            to_client: Flow::new(),
+            to_host: HalfStream::new(),
+            to_client: HalfStream::new(),
             broken: None,
             heard: Side::Client,
             keepalive: KeepAlive::Later,
@@ -104,28 +104,28 @@ impl Session {
     }
 
     /// What to do now. Never does anything itself: ask again after each step.
-    pub(crate) fn next(&self) -> Step {
+    pub(crate) fn next(&self) -> Action {
         match self.phase {
-            Phase::Picking => Step::Pick,
-            Phase::Paused { .. } => Step::Wait,
+            Phase::Picking => Action::Pick,
+            Phase::Paused { .. } => Action::Wait,
             Phase::Connecting {
                 settle,
                 late,
                 vouched,
                 ..
-            } if settle || late => Step::Settle { late, vouched },
-            Phase::Connecting { .. } => Step::Wait,
+            } if settle || late => Action::Settle { late, vouched },
+            Phase::Connecting { .. } => Action::Wait,
             Phase::Relaying => self.next_relaying(),
-            Phase::Closed(reason) => Step::Close(reason),
+            Phase::Closed(reason) => Action::Close(reason),
         }
     }
 
-    fn next_relaying(&self) -> Step {
+    fn next_relaying(&self) -> Action {
         if self.keepalive == KeepAlive::Due {
-            return Step::KeepAlive;
+            return Action::KeepAlive;
         }
         if self.checks_delivery {
-            return Step::CheckDelivery;
+            return Action::CheckDelivery;
         }
         // Towards the client first: an answer is what somebody waits for.
         match (
@@ -134,10 +134,10 @@ impl Session {
         ) {
             // What a client sent before it broke is passed on while that goes
             // without waiting; nobody is there to wait for.
-            (Step::Wait, Step::Wait) if self.broken == Some(Side::Client) => {
-                Step::Close(EndReason::ClientReset)
+            (Action::Wait, Action::Wait) if self.broken == Some(Side::Client) => {
+                Action::Close(EndReason::ClientReset)
             }
-            (Step::Wait, step) | (step, _) => step,
+            (Action::Wait, step) | (step, _) => step,
         }
     }
 
@@ -197,7 +197,7 @@ impl Session {
         (self.to_host.sent(), self.to_client.sent())
     }
 
-    /// What is kept of this direction, to be written by [`Step::Write`].
+    /// What is kept of this direction, to be written by [`Action::Write`].
     pub(crate) fn kept(&self, direction: Direction) -> &[u8] {
         self.flow(direction).kept()
     }
@@ -252,7 +252,7 @@ impl Session {
     /// A host was picked, and the connect to it has begun.
     pub(crate) fn handle_picked(&mut self, now_ms: u64) {
         // What was seen of a host tried before does not hold for this one.
-        self.to_client = Flow::new();
+        self.to_client = HalfStream::new();
         self.phase = Phase::Connecting {
             since_ms: now_ms,
             settle: false,
@@ -469,14 +469,14 @@ impl Session {
         (self.keepalive == KeepAlive::Later).then_some(self.started_ms + KEEPALIVE_AFTER_MS)
     }
 
-    fn flow(&self, direction: Direction) -> &Flow {
+    fn flow(&self, direction: Direction) -> &HalfStream {
         match direction {
             Direction::ToHost => &self.to_host,
             Direction::ToClient => &self.to_client,
         }
     }
 
-    fn flow_mut(&mut self, direction: Direction) -> &mut Flow {
+    fn flow_mut(&mut self, direction: Direction) -> &mut HalfStream {
         match direction {
             Direction::ToHost => &mut self.to_host,
             Direction::ToClient => &mut self.to_client,
@@ -523,8 +523,8 @@ mod tests {
     }
 
     /// To see how a connect stands that nobody vouches for.
-    const fn settle(late: bool) -> Step {
-        Step::Settle {
+    const fn settle(late: bool) -> Action {
+        Action::Settle {
             late,
             vouched: false,
         }
@@ -533,7 +533,7 @@ mod tests {
     /// A session whose client came at 0.
     fn picking(timeouts: TimeoutsMs) -> Session {
         let session = Session::new(timeouts, 0);
-        assert_eq!(session.next(), Step::Pick);
+        assert_eq!(session.next(), Action::Pick);
         session
     }
 
@@ -541,7 +541,7 @@ mod tests {
     fn connecting(timeouts: TimeoutsMs, now_ms: u64) -> Session {
         let mut session = picking(timeouts);
         session.handle_picked(now_ms);
-        assert_eq!(session.next(), Step::Wait);
+        assert_eq!(session.next(), Action::Wait);
         session
     }
 
@@ -549,13 +549,13 @@ mod tests {
     fn relaying(timeouts: TimeoutsMs) -> Session {
         let mut session = connecting(timeouts, 0);
         session.handle_connected(0);
-        assert_eq!(session.next(), Step::Wait);
+        assert_eq!(session.next(), Action::Wait);
         session
     }
 
     /// Reads `bytes` in this direction, all there were, of which `sent` go out.
     fn pass(session: &mut Session, direction: Direction, bytes: &[u8], sent: usize, now_ms: u64) {
-        assert_eq!(session.next(), Step::Read(direction));
+        assert_eq!(session.next(), Action::Read(direction));
         session.handle_read(direction, true, now_ms);
         session.handle_sent(direction, sent, &bytes[sent..]);
     }
@@ -563,9 +563,9 @@ mod tests {
     /// Reads the end of this direction, and passes it on.
     fn half_close(session: &mut Session, direction: Direction) {
         session.handle_ready(direction.source(), ENDING);
-        assert_eq!(session.next(), Step::Read(direction));
+        assert_eq!(session.next(), Action::Read(direction));
         session.handle_end(direction);
-        assert_eq!(session.next(), Step::Shutdown(direction));
+        assert_eq!(session.next(), Action::Shutdown(direction));
         session.handle_shut(direction);
     }
 
@@ -577,12 +577,12 @@ mod tests {
         loop {
             session.handle_local_trouble(now_ms);
             match session.next() {
-                Step::Close(reason) => return (now_ms, reason),
-                step => assert_eq!(step, Step::Wait),
+                Action::Close(reason) => return (now_ms, reason),
+                step => assert_eq!(step, Action::Wait),
             }
             now_ms = session.deadline_ms().unwrap();
             session.handle_deadline(now_ms);
-            assert_eq!(session.next(), Step::Pick);
+            assert_eq!(session.next(), Action::Pick);
         }
     }
 }

@@ -3,17 +3,17 @@
 //! Looks only: what happens to it, and when its turn is, is the world's
 //! business.
 
+use super::super::action::{Action, Direction, Side};
 use super::super::attempts::MAX_ATTEMPTS;
+use super::super::connection::Connection;
 use super::super::end::{Closing, EndReason};
-use super::super::link::Link;
-use super::super::step::{Direction, Side, Step};
 use super::farm::Farm;
 use super::ledger::{Outcome, Verdict};
 use super::socket::Socket;
 use super::sockets::{KEEPALIVE_AFTER_MS, Sockets};
 
 /// What must hold.
-impl Link<Sockets> {
+impl Connection<Sockets> {
     /// That it ended for the reason it gives.
     pub(super) fn check_end(&self, reason: EndReason, now_ms: u64) {
         let connected = self.session.connected_ms().is_some();
@@ -114,7 +114,7 @@ impl Link<Sockets> {
     pub(super) fn check_waiting(&self) {
         assert_eq!(
             self.session.next(),
-            Step::Wait,
+            Action::Wait,
             "forgotten: {:#?} {:#?}",
             self.session,
             self.circuit

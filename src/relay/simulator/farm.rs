@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::super::plan::Group;
 use super::socket::Connect;
-use crate::balance::{Failure, Health, HostId, HostStatus, Picked, Random, Tracker};
+use crate::balance::{Failure, Health, HostId, HostPool, HostStatus, Picked, Random};
 use crate::config::{self, Algorithm, Endpoint, Host, HostState, Scheduler};
 
 /// When Linux gives a connect up by itself.
@@ -70,7 +70,7 @@ impl Farm {
         });
         Farm {
             moods: moods.collect(),
-            group: Arc::new(Group::new("web", "main", Tracker::new(&group, 1, 0))),
+            group: Arc::new(Group::new("web", "main", HostPool::new(&group, 1, 0))),
             config: group,
             trouble: None,
             visits: RefCell::default(),

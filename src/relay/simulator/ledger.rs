@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::super::announce::Announcer;
-use super::super::meters::{Meters, Trouble};
+use super::super::health_log::HealthLog;
 use super::super::plan::Group;
+use super::super::worker_stats::{ResourceError, WorkerStats};
 use super::sockets::Sockets;
-use crate::balance::{Failure, Health, HostId, HostStatus, Picked, Tracker};
+use crate::balance::{Failure, Health, HostId, HostPool, HostStatus, Picked};
 use crate::config::Endpoint;
 
 /// How an attempt at a host ended.
@@ -53,7 +53,7 @@ pub(super) type Before = (HostId, SocketAddr, bool);
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     totals: BTreeMap<String, Totals>,
-    said: Announcer,
+    said: HealthLog,
     short: u64,
     out_of_reach: u64,
     /// When there was no port for an address, within a second.
@@ -178,7 +178,7 @@ impl Ledger {
 
     /// A host that was removed is forgotten with its last session: that it is,
     /// and not before, shows in its id.
-    pub(super) fn forget(&mut self, tracker: &Tracker) {
+    pub(super) fn forget(&mut self, tracker: &HostPool) {
         let configured = |name: &String| tracker.hosts().any(|status| status.host.name == *name);
         let known = |name: &String| {
             let ids = (0..64).map(HostId);
@@ -191,7 +191,7 @@ impl Ledger {
 
     /// That the tracker's numbers are these; `sessions` are those counted on a
     /// host.
-    pub(super) fn check(&self, tracker: &Tracker, sessions: &[&Picked]) {
+    pub(super) fn check(&self, tracker: &HostPool, sessions: &[&Picked]) {
         assert_eq!(tracker.open(), sessions.len(), "open sessions");
         for picked in sessions {
             let name = tracker.host_name(picked.id);
@@ -215,7 +215,7 @@ impl Ledger {
     }
 
     /// The same of what the workers count.
-    pub(super) fn check_counters(&self, tracker: &Tracker) {
+    pub(super) fn check_counters(&self, tracker: &HostPool) {
         for status in tracker.hosts() {
             let sum = status.host.counters.sum();
             let expected = self.expected(&status);
@@ -232,8 +232,8 @@ impl Ledger {
     }
 
     /// That the trouble met was counted.
-    pub(super) fn check_meters(&self, meters: &Meters) {
-        assert_eq!(meters.trouble(Trouble::NoDescriptors), self.short);
-        assert_eq!(meters.trouble(Trouble::NoPorts), self.out_of_reach);
+    pub(super) fn check_meters(&self, meters: &WorkerStats) {
+        assert_eq!(meters.trouble(ResourceError::NoDescriptors), self.short);
+        assert_eq!(meters.trouble(ResourceError::NoPorts), self.out_of_reach);
     }
 }

@@ -10,9 +10,9 @@ use std::io;
 
 use rustix::io::Errno;
 
+use super::super::action::Readiness;
 use super::super::end::Closing;
 use super::super::failure::{Progress, blame};
-use super::super::step::Readiness;
 use super::peer::Peer;
 use crate::os::delivery::Delivery;
 

@@ -11,15 +11,15 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use super::super::action::{Direction, Side};
 use super::super::attempts::MAX_ATTEMPTS;
+use super::super::connection::Transport;
 use super::super::end::Closing;
-use super::super::failure::{Blame, Progress};
-use super::super::link::Circuit;
+use super::super::failure::{ConnectError, Progress};
 use super::super::plan::{Group, Service};
 use super::super::port_gates::PortGates;
 use super::super::pump::Wire;
 use super::super::slab;
-use super::super::step::{Direction, Side};
 use super::super::timeouts::TimeoutsMs;
 use super::farm::Farm;
 use super::ledger::{Outcome, Verdict};
@@ -263,7 +263,7 @@ impl Sockets {
     }
 }
 
-impl Circuit for Sockets {
+impl Transport for Sockets {
     type Registry = Farm;
 
     fn register(&mut self, _: &Farm, token: usize) -> io::Result<()> {
@@ -324,11 +324,11 @@ impl Circuit for Sockets {
                 let took_ms = self.now_ms - since_ms.expect("settles twice");
                 self.conclude(Verdict::Connected { took_ms });
             }
-            Progress::Failed(Blame::Host(failure)) => {
+            Progress::Failed(ConnectError::Host(failure)) => {
                 self.conclude(Verdict::Failed(failure.clone()));
             }
-            Progress::Failed(Blame::TurnedAway) => self.conclude(Verdict::TurnedAway),
-            Progress::Failed(Blame::Local(_)) => unreachable!("a host has no such trouble"),
+            Progress::Failed(ConnectError::TurnedAway) => self.conclude(Verdict::TurnedAway),
+            Progress::Failed(ConnectError::Local(_)) => unreachable!("a host has no such trouble"),
         }
         progress
     }

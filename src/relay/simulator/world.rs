@@ -7,16 +7,16 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::super::action::{Action, Side};
+use super::super::client_lookup::ClientLookup;
+use super::super::connection::{Connection, Context, RunResult};
 use super::super::end::EndReason;
 use super::super::late::{Late, Wakeup};
-use super::super::link::{Link, Turn, TurnEnd};
-use super::super::meters::Meters;
-use super::super::origins::Origins;
 use super::super::plan::Service;
 use super::super::port_gates::PortGates;
-use super::super::step::{Side, Step};
 use super::super::timeouts::TimeoutsMs;
-use super::super::timers::{TICK_MS, Timers};
+use super::super::timer_wheel::{TICK_MS, Timers};
+use super::super::worker_stats::WorkerStats;
 use super::farm::Farm;
 use super::ledger::{self, Ledger};
 use super::peer::Peer;
@@ -57,15 +57,15 @@ pub(super) struct World {
     farm: Farm,
     service: Arc<Service>,
     ledger: Ledger,
-    meters: Meters,
-    origins: Origins,
+    meters: WorkerStats,
+    origins: ClientLookup,
     gates: PortGates,
     late: Late,
     /// Timers wait for another look at the sockets.
     looks_again: bool,
     /// When the process went on last after it stood still.
     resumed_ms: u64,
-    links: Vec<Link<Sockets>>,
+    links: Vec<Connection<Sockets>>,
     /// Clients yet to come.
     to_come: usize,
     timers: Timers,
@@ -95,8 +95,8 @@ impl World {
             farm,
             service: Arc::new(service),
             ledger: Ledger::default(),
-            meters: Meters::default(),
-            origins: Origins::new(1),
+            meters: WorkerStats::default(),
+            origins: ClientLookup::new(1),
             gates: PortGates::default(),
             late: Late::default(),
             looks_again: false,
@@ -174,7 +174,7 @@ impl World {
             random,
             self.trace,
         );
-        let mut link = Link::new(u64::from(slot), sockets, address, service, now_ms);
+        let mut link = Connection::new(u64::from(slot), sockets, address, service, now_ms);
         link.generation = slot;
         link.register(&self.farm, slot).unwrap();
         link.queued = true;
@@ -244,11 +244,11 @@ impl World {
         panic!("never comes to rest");
     }
 
-    fn open_links(&self) -> impl Iterator<Item = (u32, &Link<Sockets>)> {
+    fn open_links(&self) -> impl Iterator<Item = (u32, &Connection<Sockets>)> {
         (0..).zip(&self.links).filter(|(_, link)| !link.over)
     }
 
-    fn link(&mut self, slot: u32) -> &mut Link<Sockets> {
+    fn link(&mut self, slot: u32) -> &mut Connection<Sockets> {
         &mut self.links[slot as usize]
     }
 
@@ -326,9 +326,9 @@ impl World {
             return;
         }
         match self.take_turn(slot) {
-            TurnEnd::Over(reason) => return self.finish(slot, reason),
-            TurnEnd::Waiting => {}
-            TurnEnd::CutShort => {
+            RunResult::Over(reason) => return self.finish(slot, reason),
+            RunResult::Waiting => {}
+            RunResult::CutShort => {
                 self.seen.cut_short += 1;
                 self.link(slot).queued = true;
                 self.ready.push_back(slot);
@@ -338,11 +338,11 @@ impl World {
     }
 
     /// A session's turn, and what must hold after it.
-    fn take_turn(&mut self, slot: u32) -> TurnEnd {
+    fn take_turn(&mut self, slot: u32) -> RunResult {
         let piped = self.links.iter().flat_map(|link| link.circuit.pipes);
         let piped = piped.filter(|&bytes| bytes > 0).count();
         let link = &mut self.links[slot as usize];
-        let picks = matches!(link.session.next(), Step::Pick | Step::Settle { .. });
+        let picks = matches!(link.session.next(), Action::Pick | Action::Settle { .. });
         let hosts = picks.then(|| ledger::before(&self.farm.group));
         let mut shortage = None;
         let mut pipes = Pipes(PIPES.saturating_sub(piped));
@@ -351,7 +351,7 @@ impl World {
         link.queued = false;
         link.circuit.hold_up(&self.farm, &self.gates);
         link.circuit.begin_turn(self.now_ms);
-        let end = link.run(&mut Turn {
+        let end = link.run(&mut Context {
             registry: &self.farm,
             buffer: &mut self.buffer,
             pipes: &mut pipes,

@@ -12,15 +12,15 @@ use mio::net::TcpStream;
 
 use super::{Listener, Shared, Worker, enqueue};
 use crate::os::listen::INHERITS;
+use crate::relay::connection::Connection;
 use crate::relay::end::EndReason;
 use crate::relay::failure::Shortage;
-use crate::relay::link::Link;
+use crate::relay::handoff::PendingConnection;
 use crate::relay::listener::Accepted;
-use crate::relay::lobby::Newcomer;
-use crate::relay::meters::Trouble;
 use crate::relay::plan::Service;
 use crate::relay::shared::{Room, room};
-use crate::relay::sockets::Sockets;
+use crate::relay::tcp_transport::TcpTransport;
+use crate::relay::worker_stats::ResourceError;
 
 /// Clients accepted at one listener before the sessions get their turn.
 const ACCEPTS_A_TURN: usize = 64;
@@ -79,7 +79,7 @@ impl Worker {
             match self.room(&listener.service) {
                 Room::Free => {}
                 Room::Full => {
-                    self.pause_accepting(Trouble::Full, None);
+                    self.pause_accepting(ResourceError::Full, None);
                     return Backlog::Waits;
                 }
                 Room::Reserved => {
@@ -95,9 +95,9 @@ impl Worker {
                 }
                 Accepted::Gone => continue,
                 Accepted::Nobody => return Backlog::Empty,
-                Accepted::Trouble(error) => error,
+                Accepted::ResourceError(error) => error,
             };
-            let kind = Shortage::of(&trouble).map_or(Trouble::Accept, Shortage::trouble);
+            let kind = Shortage::of(&trouble).map_or(ResourceError::Accept, Shortage::trouble);
             self.pause_accepting(kind, Some(&trouble));
             return Backlog::Waits;
         }
@@ -112,7 +112,7 @@ impl Worker {
         self.shared.open.fetch_add(1, Ordering::Relaxed);
         // Before another worker has it: what a service may have is counted where it accepts.
         service.tally.enter();
-        let newcomer = Newcomer {
+        let newcomer = PendingConnection {
             socket,
             address,
             service,
@@ -135,17 +135,17 @@ impl Worker {
         }
     }
 
-    fn take_in(&mut self, newcomer: Newcomer) {
-        let Newcomer {
+    fn take_in(&mut self, newcomer: PendingConnection) {
+        let PendingConnection {
             socket,
             address,
             service,
         } = newcomer;
         self.sessions_so_far += 1;
         let id = (self.number as u64) << 48 | self.sessions_so_far;
-        let (slot, generation) = self.links.insert(Link::new(
+        let (slot, generation) = self.links.insert(Connection::new(
             id,
-            Sockets::new(socket),
+            TcpTransport::new(socket),
             address,
             service,
             self.now_ms,
@@ -160,11 +160,11 @@ impl Worker {
         }
         enqueue(link, slot, &mut self.ready);
         if let Err(error) = registered {
-            self.pause_accepting(Trouble::NoDescriptors, Some(&error));
+            self.pause_accepting(ResourceError::NoDescriptors, Some(&error));
         }
     }
 
-    fn pause_accepting(&mut self, trouble: Trouble, error: Option<&io::Error>) {
+    fn pause_accepting(&mut self, trouble: ResourceError, error: Option<&io::Error>) {
         self.meters().count_trouble(trouble);
         self.accept_after_ms = self.now_ms + ACCEPT_PAUSE_MS;
         if !self.shared.may_complain(self.now_ms) {
@@ -192,7 +192,7 @@ impl Worker {
 
     /// Says that a service has its share of the last sessions there are.
     fn pause_service(&self, service: &Service) {
-        self.meters().count_trouble(Trouble::Full);
+        self.meters().count_trouble(ResourceError::Full);
         if self.shared.may_complain(self.now_ms) {
             log::error!(
                 "service {} has its share of the sessions there are descriptors for ({}): its \

@@ -6,14 +6,19 @@
 use std::sync::atomic::Ordering;
 
 use super::Shared;
+use crate::relay::connection::Connection;
 use crate::relay::end::EndReason;
-use crate::relay::link::Link;
-use crate::relay::news::{Event, SessionEnd};
-use crate::relay::sockets::Sockets;
+use crate::relay::event_bus::{Event, SessionEnd};
+use crate::relay::tcp_transport::TcpTransport;
 use crate::relay::tcplog;
 
 /// Logs a session that is over, though still counted.
-pub(super) fn log_session(link: &Link<Sockets>, shared: &Shared, reason: EndReason, now_ms: u64) {
+pub(super) fn log_session(
+    link: &Connection<TcpTransport>,
+    shared: &Shared,
+    reason: EndReason,
+    now_ms: u64,
+) {
     let session = &link.session;
     let (group_open, host_open, host) = {
         let tracker = link.group.tracker();
@@ -47,7 +52,12 @@ pub(super) fn log_session(link: &Link<Sockets>, shared: &Shared, reason: EndReas
 }
 
 /// Tells whoever listens of a session that is over, though still counted.
-pub(super) fn tell_end(link: &Link<Sockets>, shared: &Shared, reason: EndReason, now_ms: u64) {
+pub(super) fn tell_end(
+    link: &Connection<TcpTransport>,
+    shared: &Shared,
+    reason: EndReason,
+    now_ms: u64,
+) {
     shared.journal.news().tell(|| {
         let session = &link.session;
         let picked = link.picked.as_ref();

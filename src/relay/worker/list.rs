@@ -5,9 +5,9 @@
 use std::collections::VecDeque;
 
 use super::Worker;
-use crate::relay::link::Link;
+use crate::relay::connection::Connection;
 use crate::relay::listing::{Listing, SessionStatus, Slice};
-use crate::relay::sockets::Sockets;
+use crate::relay::tcp_transport::TcpTransport;
 
 /// Slots looked at in a turn: for each session in one there are a short lock, a
 /// system call (its local address) and some text, together about a microsecond.
@@ -77,7 +77,7 @@ impl Worker {
     }
 }
 
-fn status(link: &Link<Sockets>, now_ms: u64) -> SessionStatus {
+fn status(link: &Connection<TcpTransport>, now_ms: u64) -> SessionStatus {
     let (session, picked) = (&link.session, &link.picked);
     let (bytes_to_host, bytes_to_client) = session.bytes();
     SessionStatus {

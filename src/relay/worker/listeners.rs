@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::relay::listener::Listener;
-use crate::relay::plan::Tally;
+use crate::relay::plan::ServiceStats;
 
 /// How long a listener that is to be closed goes on accepting: clients that come
 /// faster than they are let in could keep it open for ever.
@@ -34,7 +34,7 @@ pub(super) struct Listeners {
 }
 
 /// Names a service, whatever configuration it is of.
-fn service_key(tally: &Arc<Tally>) -> usize {
+fn service_key(tally: &Arc<ServiceStats>) -> usize {
     Arc::as_ptr(tally) as usize
 }
 
@@ -107,7 +107,7 @@ impl Listeners {
     }
 
     /// A session of the service ended: one of its listeners is tried again.
-    pub(super) fn resume_one(&mut self, tally: &Arc<Tally>) {
+    pub(super) fn resume_one(&mut self, tally: &Arc<ServiceStats>) {
         if self.paused.is_empty() {
             return;
         }

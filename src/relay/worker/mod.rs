@@ -25,20 +25,20 @@ use accept::ACCEPT_PAUSE_MS;
 use list::Listings;
 use listeners::Listeners;
 
+use super::connection::{Connection, Context, RunResult, Transport};
 use super::end::{Closing, EndReason};
 use super::failure::Shortage;
 use super::late::{Late, Wakeup};
-use super::link::{Circuit, Link, Turn, TurnEnd};
 use super::listener::{ListenKey, Listener};
-use super::mailbox::{Mailbox, Order};
-use super::meters::Meters;
+use super::mailbox::{Mailbox, WorkerMessage};
 use super::plan::Plan;
 use super::port_gates::PortGates;
 use super::shared::Shared;
 use super::slab::{FIRST_SPECIAL, Named, Slab, named};
-use super::sockets::{Sockets, readiness};
+use super::tcp_transport::{TcpTransport, readiness};
 use super::timeouts::earliest;
-use super::timers::{TICK_MS, Timers};
+use super::timer_wheel::{TICK_MS, Timers};
+use super::worker_stats::WorkerStats;
 use crate::balance::Random;
 use crate::os::pipes::Pipes;
 
@@ -60,10 +60,10 @@ pub(crate) struct Worker {
     number: usize,
     shared: Arc<Shared>,
     poll: Poll,
-    orders: Receiver<Order>,
+    orders: Receiver<WorkerMessage>,
     plan: Arc<Plan>,
     listeners: Listeners,
-    links: Slab<Link<Sockets>>,
+    links: Slab<Connection<TcpTransport>>,
     timers: Timers,
     /// Sessions that have something to do.
     ready: VecDeque<u32>,
@@ -222,10 +222,10 @@ impl Worker {
     fn read_mail(&mut self) {
         loop {
             match self.orders.try_recv() {
-                Ok(Order::Serve { plan, opened, done }) => self.serve(plan, opened, done),
-                Ok(Order::List(listing)) => self.listings.begin(listing),
-                Ok(Order::Answer(alive)) => drop(alive.send(())),
-                Ok(Order::Stop { grace, done }) => {
+                Ok(WorkerMessage::Serve { plan, opened, done }) => self.serve(plan, opened, done),
+                Ok(WorkerMessage::List(listing)) => self.listings.begin(listing),
+                Ok(WorkerMessage::Answer(alive)) => drop(alive.send(())),
+                Ok(WorkerMessage::Stop { grace, done }) => {
                     self.stop(grace);
                     self.unanswered.push(done);
                 }
@@ -312,7 +312,7 @@ impl Worker {
             return;
         };
         let mut shortage = None;
-        let end = link.run(&mut Turn {
+        let end = link.run(&mut Context {
             registry: self.poll.registry(),
             buffer: &mut self.buffer,
             pipes: &mut self.pipes,
@@ -331,9 +331,9 @@ impl Worker {
         });
         let waits = link.session.is_paused();
         match end {
-            TurnEnd::Over(reason) => self.finish(slot, reason),
-            TurnEnd::Waiting => self.arm(slot),
-            TurnEnd::CutShort => {
+            RunResult::Over(reason) => self.finish(slot, reason),
+            RunResult::Waiting => self.arm(slot),
+            RunResult::CutShort => {
                 enqueue(link, slot, &mut self.ready);
                 self.arm(slot);
             }
@@ -415,7 +415,7 @@ impl Worker {
             && self.shared.lobbies.shut(self.number)
     }
 
-    fn meters(&self) -> &Meters {
+    fn meters(&self) -> &WorkerStats {
         &self.shared.meters[self.number]
     }
 }
@@ -434,7 +434,7 @@ impl Drop for Worker {
     }
 }
 
-fn enqueue(link: &mut Link<Sockets>, slot: u32, ready: &mut VecDeque<u32>) {
+fn enqueue(link: &mut Connection<TcpTransport>, slot: u32, ready: &mut VecDeque<u32>) {
     if !std::mem::replace(&mut link.queued, true) {
         ready.push_back(slot);
     }
@@ -450,14 +450,14 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::balance::Tracker;
+    use crate::balance::HostPool;
     use crate::config;
     use crate::os::listen::{Place, bind_all};
+    use crate::relay::client_lookup::ClientLookup;
     use crate::relay::clock::Clock;
-    use crate::relay::journal::Journal;
-    use crate::relay::lobby::{Lobbies, Newcomer};
-    use crate::relay::origins::Origins;
+    use crate::relay::handoff::{Handoffs, PendingConnection};
     use crate::relay::plan::{Group, Service};
+    use crate::relay::recent_events::RecentEvents;
 
     /// The only service of a configuration, with one host.
     pub(super) fn service(host: SocketAddr) -> Arc<Service> {
@@ -467,7 +467,7 @@ mod tests {
         );
         let config = config::read(text.as_bytes()).unwrap().config;
         let service = &config.services[0];
-        let tracker = Tracker::new(&service.groups[0], 2, 0);
+        let tracker = HostPool::new(&service.groups[0], 2, 0);
         Arc::new(Service {
             name: service.name.clone(),
             timeouts: service.timeouts.into(),
@@ -483,10 +483,10 @@ mod tests {
             open: AtomicUsize::new(0),
             complain_after_ms: AtomicU64::new(0),
             pipes: 0,
-            lobbies: Lobbies::new(2),
-            journal: Journal::new(Clock::start()),
-            meters: vec![Meters::default(), Meters::default()],
-            origins: Origins::new(2),
+            lobbies: Handoffs::new(2),
+            journal: RecentEvents::new(Clock::start()),
+            meters: vec![WorkerStats::default(), WorkerStats::default()],
+            origins: ClientLookup::new(2),
         })
     }
 
@@ -512,7 +512,7 @@ mod tests {
             let (worker, mailbox) = Worker::new(number, Arc::clone(&shared), 1).unwrap();
             threads.push(thread::spawn(move || worker.run()));
             let (done, is_done) = channel();
-            let order = Order::Serve {
+            let order = WorkerMessage::Serve {
                 plan: Arc::clone(&plan),
                 opened: std::mem::take(&mut listeners),
                 done,
@@ -530,7 +530,9 @@ mod tests {
         drop(sessions);
         for mailbox in &mailboxes {
             let (done, is_done) = channel();
-            mailbox.post(Order::Stop { grace: None, done }).unwrap();
+            mailbox
+                .post(WorkerMessage::Stop { grace: None, done })
+                .unwrap();
             is_done.recv().unwrap();
         }
         assert!(TcpStream::connect(address).is_err());
@@ -541,10 +543,10 @@ mod tests {
         assert_eq!((counts, shared.open.load(Ordering::Relaxed)), ([0, 0], 0));
     }
 
-    fn newcomer(service: &Arc<Service>) -> Newcomer {
+    fn newcomer(service: &Arc<Service>) -> PendingConnection {
         let listener = StdListener::bind("127.0.0.1:0").unwrap();
         let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        Newcomer {
+        PendingConnection {
             address: socket.local_addr().unwrap(),
             socket: mio::net::TcpStream::from_std(socket),
             service: Arc::clone(service),
@@ -552,8 +554,8 @@ mod tests {
     }
 
     /// The lobbies of two workers, which are woken by nobody who listens.
-    fn lobbies(poll: &Poll) -> Lobbies {
-        let lobbies = Lobbies::new(2);
+    fn lobbies(poll: &Poll) -> Handoffs {
+        let lobbies = Handoffs::new(2);
         let waker = Arc::new(mio::Waker::new(poll.registry(), Token(0)).unwrap());
         for worker in 0..2 {
             lobbies.open(worker, Arc::clone(&waker));

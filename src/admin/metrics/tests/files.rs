@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::director::EndReason;
+use crate::control::EndReason;
 
 const DASHBOARD: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/etc/grafana.json"));
 const ALERTS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/etc/alerts.yml"));

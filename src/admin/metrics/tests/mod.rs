@@ -6,7 +6,7 @@ mod files;
 use self::exposition::{Series, families, read};
 use super::*;
 use crate::admin::haproxy::scene::{NASTY, nasty, small};
-use crate::director::Escaped;
+use crate::control::Escaped;
 
 fn labels(labels: &[(&str, &str)]) -> Vec<(String, String)> {
     let owned = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::super::{Refresh, View};
 use crate::balance::{Failure, Totals};
 use crate::config::{Access, HostState};
-use crate::director::{
-    EndReason, GroupStatus, Happening, Health, HostStatus, Outcome, ServiceStatus, SessionStatus,
+use crate::control::{
+    EndReason, GroupStatus, Health, HostStatus, Outcome, RecentEvent, ServiceStatus, SessionStatus,
     Sessions, Status, Topic,
 };
 
@@ -181,7 +181,7 @@ pub(super) fn trouble() -> Status {
     status
 }
 
-fn happenings() -> Vec<Happening> {
+fn happenings() -> Vec<RecentEvent> {
     [
         (86_000_000, Topic::Change, "user admin from 10.0.0.7:50022 (web): hostAdminDown service=web group=main name=four"),
         (500_000, Topic::Reload, "SIGHUP: /etc/txlb/config.xml:7:12: unknown attribute wieght: weight?"),
@@ -190,7 +190,7 @@ fn happenings() -> Vec<Happening> {
         (60_000, Topic::Change, "user admin from 10.0.0.7:50022 (web): drainHost service=web group=main name=three"),
         (9_000, Topic::HostUp, "host web:main/one is up"),
     ]
-    .map(|(ago_ms, topic, text)| Happening {
+    .map(|(ago_ms, topic, text)| RecentEvent {
         wall_ms: NOW_MS - ago_ms,
         topic,
         text: text.to_owned(),

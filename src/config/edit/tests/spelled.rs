@@ -3,9 +3,9 @@
 //! Old spellings, spacing, quotes, line ends, defaults left out, and remarks: each
 //! remark has a number, so that it can be looked for.
 
-use crate::config::form::{self, Attribute, Content, Form};
 use crate::config::print::Escaped;
 use crate::config::random::Random;
+use crate::config::serialize::{self, Attribute, Content, Form};
 use crate::config::{Config, Scheduler};
 
 /// A text that reads as `config`.
@@ -13,7 +13,7 @@ pub(super) fn spelled(config: &Config, random: &mut Random) -> String {
     let line_end = *random.pick(&["\n", "\n", "\r\n", "\r", ""]);
     let unit = *random.pick(&["  ", "    ", "\t", ""]);
     let remarks = random.below(5);
-    let mut form = form::config(config);
+    let mut form = serialize::config(config);
     respell(&mut form, random);
     old_check_time(&mut form, random);
     let mut pen = Pen {

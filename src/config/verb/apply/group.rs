@@ -2,11 +2,11 @@
 
 use super::{service_of, service_words};
 use crate::config::verb::named::{find, insert, move_to};
-use crate::config::verb::{GroupKey, Refusal, Verb};
+use crate::config::verb::{CommandError, GroupKey, Verb};
 use crate::config::{Config, Group, Service};
 
 /// Changes a service's groups.
-pub(super) fn change(verb: &Verb, key: &GroupKey, config: &mut Config) -> Result<(), Refusal> {
+pub(super) fn change(verb: &Verb, key: &GroupKey, config: &mut Config) -> Result<(), CommandError> {
     let service = service_of(config, &key.service)?;
     let owner = service_words(&key.service);
     if let Verb::NewGroup {
@@ -47,13 +47,18 @@ pub(super) fn change(verb: &Verb, key: &GroupKey, config: &mut Config) -> Result
 }
 
 /// Exactly one group is enabled, always: without this one, the first of the others.
-fn remove(service: &mut Service, index: usize, force: bool, key: &GroupKey) -> Result<(), Refusal> {
+fn remove(
+    service: &mut Service,
+    index: usize,
+    force: bool,
+    key: &GroupKey,
+) -> Result<(), CommandError> {
     if service.groups.len() == 1 {
-        return Err(Refusal::LastGroup { group: key.clone() });
+        return Err(CommandError::LastGroup { group: key.clone() });
     }
     let was_enabled = service.enabled == key.group;
     if was_enabled && !force {
-        return Err(Refusal::EnabledGroup { group: key.clone() });
+        return Err(CommandError::EnabledGroup { group: key.clone() });
     }
     service.groups.remove(index);
     if was_enabled && let Some(first) = service.groups.first() {

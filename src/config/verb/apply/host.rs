@@ -2,11 +2,15 @@
 
 use super::group_of;
 use crate::config::verb::named::{check_free, find, insert, move_to};
-use crate::config::verb::{GroupKey, HostChoice, HostKey, Refusal, Verb};
+use crate::config::verb::{CommandError, GroupKey, HostChoice, HostKey, Verb};
 use crate::config::{Config, Endpoint, Host};
 
 /// Adds or removes hosts.
-pub(super) fn change_list(verb: &Verb, key: &GroupKey, config: &mut Config) -> Result<(), Refusal> {
+pub(super) fn change_list(
+    verb: &Verb,
+    key: &GroupKey,
+    config: &mut Config,
+) -> Result<(), CommandError> {
     let (group, enabled) = group_of(config, key)?;
     let hosts = &mut group.hosts;
     match verb {
@@ -16,14 +20,14 @@ pub(super) fn change_list(verb: &Verb, key: &GroupKey, config: &mut Config) -> R
         Verb::DelHost { host, force, .. } => {
             let index = chosen(hosts, host, key)?;
             if enabled && hosts.len() == 1 && !force {
-                return Err(Refusal::LastHost { group: key.clone() });
+                return Err(CommandError::LastHost { group: key.clone() });
             }
             hosts.remove(index);
             Ok(())
         }
         Verb::DelAllHosts { force, .. } => {
             if enabled && !hosts.is_empty() && !force {
-                return Err(Refusal::LastHost { group: key.clone() });
+                return Err(CommandError::LastHost { group: key.clone() });
             }
             hosts.clear();
             Ok(())
@@ -32,19 +36,19 @@ pub(super) fn change_list(verb: &Verb, key: &GroupKey, config: &mut Config) -> R
     }
 }
 
-fn chosen(hosts: &[Host], choice: &HostChoice, key: &GroupKey) -> Result<usize, Refusal> {
+fn chosen(hosts: &[Host], choice: &HostChoice, key: &GroupKey) -> Result<usize, CommandError> {
     match choice {
         HostChoice::Name(name) => find(hosts, name, &key.to_string()),
         HostChoice::Address(address) => only_one_at(hosts, address, key),
     }
 }
 
-fn only_one_at(hosts: &[Host], address: &Endpoint, key: &GroupKey) -> Result<usize, Refusal> {
+fn only_one_at(hosts: &[Host], address: &Endpoint, key: &GroupKey) -> Result<usize, CommandError> {
     let there = |host: &&Host| host.address == *address;
     let names: Vec<_> = hosts.iter().filter(there).map(|host| &host.name).collect();
     match names[..] {
         [name] => find(hosts, name, &key.to_string()),
-        _ => Err(Refusal::HostsAt {
+        _ => Err(CommandError::HostsAt {
             group: key.clone(),
             address: address.clone(),
             names: names.into_iter().cloned().collect(),
@@ -53,7 +57,11 @@ fn only_one_at(hosts: &[Host], address: &Endpoint, key: &GroupKey) -> Result<usi
 }
 
 /// Changes what is said of a host.
-pub(super) fn change_one(verb: &Verb, key: &HostKey, config: &mut Config) -> Result<(), Refusal> {
+pub(super) fn change_one(
+    verb: &Verb,
+    key: &HostKey,
+    config: &mut Config,
+) -> Result<(), CommandError> {
     let (group, _) = group_of(config, &key.group)?;
     let owner = key.group.to_string();
     let index = find(&group.hosts, &key.name, &owner)?;

@@ -9,7 +9,7 @@ mod service;
 mod user;
 
 use super::named::find;
-use super::{GroupKey, Refusal, Verb, option};
+use super::{CommandError, GroupKey, Verb, option};
 use crate::config::error::Quoted;
 use crate::config::{Config, Group, Limit, Service};
 
@@ -21,12 +21,12 @@ impl Verb {
     ///
     /// # Errors
     /// What is in the way. Ports and files are not looked at.
-    pub fn apply(&self, config: &Config) -> Result<Config, Refusal> {
+    pub fn apply(&self, config: &Config) -> Result<Config, CommandError> {
         apply_all(std::slice::from_ref(self), config).map_err(|(_, refusal)| refusal)
     }
 
     /// Changes `config`, which is to be thrown away on an error.
-    pub(super) fn change(&self, config: &mut Config) -> Result<(), Refusal> {
+    pub(super) fn change(&self, config: &mut Config) -> Result<(), CommandError> {
         match self {
             Verb::AddHost { group, .. }
             | Verb::DelHost { group, .. }
@@ -51,7 +51,7 @@ impl Verb {
 ///
 /// # Errors
 /// The index of the first verb that is refused, and why; nothing has changed then.
-pub fn apply_all(verbs: &[Verb], config: &Config) -> Result<Config, (usize, Refusal)> {
+pub fn apply_all(verbs: &[Verb], config: &Config) -> Result<Config, (usize, CommandError)> {
     let mut next = config.clone();
     for (index, verb) in verbs.iter().enumerate() {
         verb.change(&mut next).map_err(|refusal| (index, refusal))?;
@@ -61,14 +61,14 @@ pub fn apply_all(verbs: &[Verb], config: &Config) -> Result<Config, (usize, Refu
     if grown && elements(&next) > Limit::Nodes.most() {
         return Err((
             verbs.len().saturating_sub(1),
-            Refusal::TooMuch(Limit::Nodes),
+            CommandError::TooMuch(Limit::Nodes),
         ));
     }
     Ok(next)
 }
 
 /// Verbs set one option each, so what goes together is looked at behind the last.
-fn half_a_pair(verbs: &[Verb], next: &Config) -> Result<(), (usize, Refusal)> {
+fn half_a_pair(verbs: &[Verb], next: &Config) -> Result<(), (usize, CommandError)> {
     let [cert, key] = ["admin.web.cert", "admin.web.key"];
     let web = next.admin.as_ref().and_then(|admin| admin.web.as_ref());
     let (option, other) = match web.map(|web| (web.cert.is_some(), web.key.is_some())) {
@@ -80,7 +80,7 @@ fn half_a_pair(verbs: &[Verb], next: &Config) -> Result<(), (usize, Refusal)> {
         |verb: &Verb| matches!(verb, Verb::SetOption { name, .. } if name == cert || name == key);
     // One that was so before is its maker's business.
     match verbs.iter().rposition(sets) {
-        Some(index) => Err((index, Refusal::HalfAPair { option, other })),
+        Some(index) => Err((index, CommandError::HalfAPair { option, other })),
         None => Ok(()),
     }
 }
@@ -101,13 +101,16 @@ fn service_words(name: &str) -> String {
     format!("service {}", Quoted(name))
 }
 
-fn service_of<'a>(config: &'a mut Config, name: &str) -> Result<&'a mut Service, Refusal> {
+fn service_of<'a>(config: &'a mut Config, name: &str) -> Result<&'a mut Service, CommandError> {
     let index = find(&config.services, name, "")?;
     Ok(&mut config.services[index])
 }
 
 /// A group, and whether it is enabled.
-fn group_of<'a>(config: &'a mut Config, key: &GroupKey) -> Result<(&'a mut Group, bool), Refusal> {
+fn group_of<'a>(
+    config: &'a mut Config,
+    key: &GroupKey,
+) -> Result<(&'a mut Group, bool), CommandError> {
     let service = service_of(config, &key.service)?;
     let index = find(&service.groups, &key.group, &service_words(&key.service))?;
     let enabled = service.enabled == key.group;
@@ -120,7 +123,7 @@ mod tests {
 
     use super::apply_all;
     use crate::config::random::Random;
-    use crate::config::verb::{Command, Refusal, Verb};
+    use crate::config::verb::{Command, CommandError, Verb};
     use crate::config::{Config, Limit, arbitrary, print, read};
 
     mod refusals;
@@ -417,7 +420,10 @@ mod tests {
         let wrong = [&verbs[..2], &verbs[3..], &verbs[2..3]].concat();
         let (index, refusal) = apply_all(&wrong, &base).unwrap_err();
         assert_eq!(index, 2);
-        assert!(matches!(refusal, Refusal::EnabledGroup { .. }), "{refusal}");
+        assert!(
+            matches!(refusal, CommandError::EnabledGroup { .. }),
+            "{refusal}"
+        );
         assert_eq!(apply_all(&[], &base), Ok(base));
     }
 
@@ -427,7 +433,7 @@ mod tests {
         let host = big.services[1].groups[0].hosts[0].clone();
         big.services[1].groups[0].hosts = vec![host; Limit::Nodes.most()];
         let add = verb("addHost service=web group=main name=five ip=h:1").apply(&big);
-        assert_eq!(add, Err(Refusal::TooMuch(Limit::Nodes)));
+        assert_eq!(add, Err(CommandError::TooMuch(Limit::Nodes)));
         // What makes it no larger is never refused for its size.
         assert!(
             verb("delHost service=web group=main name=one")

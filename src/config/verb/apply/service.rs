@@ -2,14 +2,14 @@
 
 use super::service_of;
 use crate::config::verb::named::{find, insert, move_to};
-use crate::config::verb::{ListenChoice, Place, Refusal, Verb};
+use crate::config::verb::{CommandError, InsertAt, ListenChoice, Verb};
 use crate::config::{Algorithm, Config, Group, ListenAddress, Service, Timeouts};
 
 /// The group that a new service has.
 const FIRST_GROUP: &str = "main";
 
 /// Changes the services, or one of them.
-pub(super) fn change(verb: &Verb, config: &mut Config) -> Result<(), Refusal> {
+pub(super) fn change(verb: &Verb, config: &mut Config) -> Result<(), CommandError> {
     match verb {
         Verb::NewService {
             service,
@@ -67,12 +67,12 @@ fn new_service(name: &str, listen: &ListenAddress) -> Service {
 
 /// That nobody listens there yet. With port 0 the system chooses, and never the
 /// same one twice.
-fn check_free(config: &Config, address: &ListenAddress) -> Result<(), Refusal> {
+fn check_free(config: &Config, address: &ListenAddress) -> Result<(), CommandError> {
     let mut services = config.services.iter();
     let taken = services.find(|service| service.listens.contains(address));
     match taken.filter(|_| address.port != 0) {
         None => Ok(()),
-        Some(service) => Err(Refusal::ListenTaken {
+        Some(service) => Err(CommandError::ListenTaken {
             address: address.clone(),
             service: service.name.clone(),
         }),
@@ -83,12 +83,12 @@ fn add_listen(
     config: &mut Config,
     name: &str,
     address: &ListenAddress,
-    place: Option<&Place<ListenAddress>>,
-) -> Result<(), Refusal> {
+    place: Option<&InsertAt<ListenAddress>>,
+) -> Result<(), CommandError> {
     let service = service_of(config, name)?;
     let index = match place {
-        Some(Place::Before(next)) => position(service, &ListenChoice::Address(next.clone()))?,
-        Some(Place::Last) | None => service.listens.len(),
+        Some(InsertAt::Before(next)) => position(service, &ListenChoice::Address(next.clone()))?,
+        Some(InsertAt::Last) | None => service.listens.len(),
     };
     check_free(config, address)?;
     let listens = &mut service_of(config, name)?.listens;
@@ -96,11 +96,15 @@ fn add_listen(
     Ok(())
 }
 
-fn del_listen(config: &mut Config, name: &str, address: &ListenAddress) -> Result<(), Refusal> {
+fn del_listen(
+    config: &mut Config,
+    name: &str,
+    address: &ListenAddress,
+) -> Result<(), CommandError> {
     let service = service_of(config, name)?;
     let index = position(service, &ListenChoice::Address(address.clone()))?;
     if service.listens.len() == 1 {
-        return Err(Refusal::LastListen {
+        return Err(CommandError::LastListen {
             service: name.to_owned(),
         });
     }
@@ -113,7 +117,7 @@ fn switch_port(
     name: &str,
     from: &ListenChoice,
     to: &ListenChoice,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     let service = service_of(config, name)?;
     let index = position(service, from)?;
     let before = &service.listens[index];
@@ -133,7 +137,7 @@ fn switch_port(
 
 /// Where a service's listener is in its list: of several equal ones, which only
 /// those with port 0 can be, the last.
-fn position(service: &Service, choice: &ListenChoice) -> Result<usize, Refusal> {
+fn position(service: &Service, choice: &ListenChoice) -> Result<usize, CommandError> {
     let listens = &service.listens;
     let found = match choice {
         ListenChoice::Address(address) => listens.iter().rposition(|listen| listen == address),
@@ -146,7 +150,7 @@ fn position(service: &Service, choice: &ListenChoice) -> Result<usize, Refusal> 
             first.filter(|_| there.next().is_none())
         }
     };
-    found.ok_or_else(|| Refusal::NoListen {
+    found.ok_or_else(|| CommandError::NoListen {
         service: service.name.clone(),
         listen: choice.clone(),
         listens: listens.clone(),

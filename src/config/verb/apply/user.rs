@@ -1,11 +1,11 @@
 //! The verbs about those who may log in.
 
 use crate::config::verb::named::{find, insert, move_to};
-use crate::config::verb::{Refusal, Verb};
+use crate::config::verb::{CommandError, Verb};
 use crate::config::{Config, User};
 
 /// Changes who may log in, and as what.
-pub(super) fn change(verb: &Verb, config: &mut Config) -> Result<(), Refusal> {
+pub(super) fn change(verb: &Verb, config: &mut Config) -> Result<(), CommandError> {
     match verb {
         Verb::AddUser { user, place } => {
             check(user)?;
@@ -45,10 +45,10 @@ fn users(config: &mut Config) -> &mut Vec<User> {
 }
 
 /// That they can log in at all.
-fn check(user: &User) -> Result<(), Refusal> {
+fn check(user: &User) -> Result<(), CommandError> {
     match user.password.is_some() || !user.keys.is_empty() {
         true => Ok(()),
-        false => Err(Refusal::NoCredentials {
+        false => Err(CommandError::NoCredentials {
             user: user.name.clone(),
         }),
     }

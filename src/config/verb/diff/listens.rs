@@ -2,7 +2,7 @@
 //! neither.
 
 use super::Draft;
-use crate::config::verb::{ListenChoice, Place, Verb};
+use crate::config::verb::{InsertAt, ListenChoice, Verb};
 use crate::config::{Config, ListenAddress, ListenHost, Service};
 
 /// Where a service may wait for a place that another one has: the system chooses,
@@ -109,7 +109,7 @@ fn add_before_first<'a>(draft: &mut Draft, target: &'a Service) -> &'a [ListenAd
         .listens
         .splitn(2, |address| Some(address) == first.as_ref());
     for address in split.next().unwrap_or_default() {
-        let place = first.clone().map(Place::Before);
+        let place = first.clone().map(InsertAt::Before);
         add(draft, &target.name, address, place);
     }
     split.next().unwrap_or_default()
@@ -136,7 +136,7 @@ fn add(
     draft: &mut Draft,
     service: &str,
     address: &ListenAddress,
-    place: Option<Place<ListenAddress>>,
+    place: Option<InsertAt<ListenAddress>>,
 ) {
     draft.push(Verb::AddListen {
         service: service.to_owned(),

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::config::verb::Place;
+use crate::config::verb::InsertAt;
 use crate::config::verb::named::Named;
 
 /// What is to be done with an item of the new list, so that all are in order when
@@ -12,14 +12,14 @@ pub(super) enum Step {
     /// It is in the old list, and stays where it is.
     Stays,
     /// It is in the old list, and moves.
-    Moves(Place),
+    Moves(InsertAt),
     /// It is not in the old list.
-    Comes(Place),
+    Comes(InsertAt),
 }
 
 impl Step {
     /// Where it moves to, if it does.
-    pub(super) fn moves(self) -> Option<Place> {
+    pub(super) fn moves(self) -> Option<InsertAt> {
         match self {
             Step::Moves(place) => Some(place),
             Step::Stays | Step::Comes(_) => None,
@@ -36,7 +36,7 @@ pub(super) fn steps<T: Named>(old: &[T], new: &[T]) -> Vec<Step> {
     let places: HashMap<_, _> = old.map(|(index, name)| (name, index)).collect();
     let of_new: Vec<_> = new.iter().map(|item| places.get(item.name())).collect();
     let stays = longest_rising(&of_new);
-    let mut next = Place::Last;
+    let mut next = InsertAt::Last;
     let mut steps = Vec::with_capacity(new.len());
     for ((item, place), stays) in new.iter().zip(of_new).zip(stays).rev() {
         steps.push(match place {
@@ -45,7 +45,7 @@ pub(super) fn steps<T: Named>(old: &[T], new: &[T]) -> Vec<Step> {
             None => Step::Comes(next.clone()),
         });
         if stays {
-            next = Place::Before(item.name().to_owned());
+            next = InsertAt::Before(item.name().to_owned());
         }
     }
     steps.reverse();
@@ -66,8 +66,8 @@ pub(super) fn named<'a, T: Named>(list: &'a [T], name: &str) -> Option<&'a T> {
 }
 
 /// Where something new goes: last, unless something else is said.
-pub(super) fn unless_last(place: Place) -> Option<Place> {
-    Some(place).filter(|place| *place != Place::Last)
+pub(super) fn unless_last(place: InsertAt) -> Option<InsertAt> {
+    Some(place).filter(|place| *place != InsertAt::Last)
 }
 
 /// Which numbers are part of the longest rising sequence of them.
@@ -131,8 +131,8 @@ mod tests {
                 Step::Comes(place) => place,
             };
             let index = match place {
-                Place::Before(next) => list.iter().position(|other| *other == next).unwrap(),
-                Place::Last => list.len(),
+                InsertAt::Before(next) => list.iter().position(|other| *other == next).unwrap(),
+                InsertAt::Last => list.len(),
             };
             list.insert(index, name.clone());
         }
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn as_little_as_possible_is_moved() {
-        let before = |name: &str| Place::Before(name.to_owned());
+        let before = |name: &str| InsertAt::Before(name.to_owned());
         assert_eq!(
             steps_of("a b c", "a b c"),
             [Step::Stays, Step::Stays, Step::Stays]
@@ -153,7 +153,7 @@ mod tests {
         );
         assert_eq!(
             steps_of("a b c", "b c a"),
-            [Step::Stays, Step::Stays, Step::Moves(Place::Last)]
+            [Step::Stays, Step::Stays, Step::Moves(InsertAt::Last)]
         );
         assert_eq!(
             steps_of("a x b", "n a m b o"),
@@ -162,7 +162,7 @@ mod tests {
                 Step::Stays,
                 Step::Comes(before("b")),
                 Step::Stays,
-                Step::Comes(Place::Last),
+                Step::Comes(InsertAt::Last),
             ]
         );
         assert_eq!(steps_of("a", ""), []);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::order::{Step, missing, named, steps, unless_last};
 use super::{Draft, listens};
-use crate::config::verb::{GroupKey, HostChoice, HostKey, Place, Verb};
+use crate::config::verb::{GroupKey, HostChoice, HostKey, InsertAt, Verb};
 use crate::config::{Config, Group, Host, Service, Timeouts};
 
 /// Makes the services those of `to`.
@@ -38,7 +38,7 @@ pub(super) fn diff(draft: &mut Draft, to: &Config) {
 }
 
 /// The timeouts and the place of a service.
-fn set(draft: &mut Draft, target: &Service, place: Option<Place>) {
+fn set(draft: &mut Draft, target: &Service, place: Option<InsertAt>) {
     let Some(service) = named(&draft.now.services, &target.name) else {
         return;
     };
@@ -140,7 +140,7 @@ fn hosts(draft: &mut Draft, key: &GroupKey, now: &[Host], to: &[Host], enabled: 
     }
 }
 
-fn set_host(draft: &mut Draft, group: &GroupKey, now: &Host, to: &Host, place: Option<Place>) {
+fn set_host(draft: &mut Draft, group: &GroupKey, now: &Host, to: &Host, place: Option<InsertAt>) {
     let host = HostKey {
         group: group.clone(),
         name: to.name.clone(),

@@ -2,7 +2,7 @@
 
 use super::Draft;
 use super::order::{Step, missing, named, steps, unless_last};
-use crate::config::verb::{Place, Secret, Verb};
+use crate::config::verb::{InsertAt, Secret, Verb};
 use crate::config::{Config, User};
 
 /// Makes the users those of `to`.
@@ -27,7 +27,7 @@ fn users(config: &Config) -> &[User] {
     config.admin.as_ref().map_or(&[], |admin| &admin.users)
 }
 
-fn set(draft: &mut Draft, now: &User, to: &User, place: Option<Place>) {
+fn set(draft: &mut Draft, now: &User, to: &User, place: Option<InsertAt>) {
     if now == to && place.is_none() {
         return;
     }

@@ -1,7 +1,7 @@
 //! `<web>` and `<ssh>`: a door that is open needs a place to listen, always.
 
 use crate::config::read::Value;
-use crate::config::verb::Refusal;
+use crate::config::verb::CommandError;
 use crate::config::{ListenAddress, Ssh, Web};
 
 /// What the doors have in common.
@@ -44,12 +44,12 @@ impl Door for Ssh {
     }
 }
 
-fn nowhere<D: Door>() -> Refusal {
-    Refusal::NowhereToListen { option: D::LISTEN }
+fn nowhere<D: Door>() -> CommandError {
+    CommandError::NowhereToListen { option: D::LISTEN }
 }
 
 /// Whether there is such a door. A new one begins with where it listens.
-pub(super) fn set<D: Door>(door: &mut Option<D>, there: bool) -> Result<(), Refusal> {
+pub(super) fn set<D: Door>(door: &mut Option<D>, there: bool) -> Result<(), CommandError> {
     match (there, &door) {
         (true, None) => return Err(nowhere::<D>()),
         (true, Some(_)) => {}
@@ -62,7 +62,7 @@ pub(super) fn set<D: Door>(door: &mut Option<D>, there: bool) -> Result<(), Refu
 pub(super) fn set_listen<D: Door>(
     door: &mut Option<D>,
     value: Option<Value<'_>>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     let address = value.map(|value| value.address()).transpose()?;
     let (listen, enable) = match door {
         None => {
@@ -72,7 +72,7 @@ pub(super) fn set_listen<D: Door>(
         Some(door) => door.state(),
     };
     if *enable && address.is_none() {
-        return Err(Refusal::DoorIsOpen { option: D::ENABLE });
+        return Err(CommandError::DoorIsOpen { option: D::ENABLE });
     }
     *listen = address;
     Ok(())
@@ -82,7 +82,7 @@ pub(super) fn set_listen<D: Door>(
 pub(super) fn set_enable<D: Door>(
     door: &mut Option<D>,
     value: Option<Value<'_>>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     let wanted = value.is_none_or(|value| value.flag());
     let (listen, enable) = door.get_or_insert_with(|| D::new(None)).state();
     if wanted && listen.is_none() {

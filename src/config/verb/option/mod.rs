@@ -8,11 +8,11 @@ mod door;
 mod paths;
 
 use super::table::Takes;
-use super::{ParseError, Refusal};
-use crate::config::form::seconds;
+use super::{CommandError, ParseError};
 use crate::config::nearest::nearest;
 use crate::config::read::{NOWHERE, Value, at_interval};
-use crate::config::{Chore, Config, Error, ListenAddress, Manager, Web};
+use crate::config::serialize::seconds;
+use crate::config::{Config, Error, ListenAddress, Manager, PeriodicTask, Web};
 
 /// Something that `setOption` sets.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +32,7 @@ enum Part {
     /// An element that may be there or not.
     Element {
         is_there: fn(&Config) -> bool,
-        set: fn(&mut Config, bool) -> Result<(), Refusal>,
+        set: fn(&mut Config, bool) -> Result<(), CommandError>,
     },
     /// An attribute of `<web>`, which must be there to be given one.
     Web {
@@ -40,13 +40,13 @@ enum Part {
         set: fn(&mut Web, Option<Value<'_>>) -> Result<(), Error>,
     },
     /// The interval of a chore.
-    Interval(fn(&mut Manager) -> &mut Chore),
+    Interval(fn(&mut Manager) -> &mut PeriodicTask),
     /// Whether a chore is done.
-    Enable(fn(&mut Manager) -> &mut Chore),
+    Enable(fn(&mut Manager) -> &mut PeriodicTask),
     /// Any other attribute.
     Attribute {
         value: fn(&Config) -> Option<String>,
-        set: fn(&mut Config, Option<Value<'_>>) -> Result<(), Refusal>,
+        set: fn(&mut Config, Option<Value<'_>>) -> Result<(), CommandError>,
     },
 }
 
@@ -91,7 +91,7 @@ impl OptionSchema {
         Ok((!is_none).then_some(value))
     }
 
-    fn set(&self, config: &mut Config, value: Option<Value<'_>>) -> Result<(), Refusal> {
+    fn set(&self, config: &mut Config, value: Option<Value<'_>>) -> Result<(), CommandError> {
         if value.is_none() && self.value(config).is_none() {
             return Ok(());
         }
@@ -99,7 +99,7 @@ impl OptionSchema {
             Part::Element { set, .. } => set(config, value.is_some()),
             Part::Web { set, .. } => {
                 let web = config.admin.as_mut().and_then(|admin| admin.web.as_mut());
-                let nowhere = Refusal::NowhereToListen {
+                let nowhere = CommandError::NowhereToListen {
                     option: paths::WEB_LISTEN,
                 };
                 Ok(set(web.ok_or(nowhere)?, value)?)
@@ -133,8 +133,8 @@ pub(super) fn check(name: &str, text: &str) -> Result<(), ParseError> {
 }
 
 /// Sets an option, or takes it out if `text` says nothing.
-pub(super) fn set(config: &mut Config, name: &str, text: &str) -> Result<(), Refusal> {
-    let option = option(name).map_err(Refusal::Option)?;
+pub(super) fn set(config: &mut Config, name: &str, text: &str) -> Result<(), CommandError> {
+    let option = option(name).map_err(CommandError::Option)?;
     option.set(config, option.given(text)?)
 }
 

@@ -1,10 +1,12 @@
 //! The table of options: every path, what it takes, how it is read and set.
 
 use super::{OptionSchema, Part, door};
-use crate::config::form::{mode, path, seconds};
 use crate::config::read::{NOWHERE, Value};
+use crate::config::serialize::{mode, path, seconds};
 use crate::config::verb::table::Takes;
-use crate::config::{Admin, Chore, Config, Control, Error, ListenAddress, Manager, Ssh, Web};
+use crate::config::{
+    Admin, Config, Control, Error, ListenAddress, Manager, PeriodicTask, Ssh, Web,
+};
 
 /// The option that a `<web>` begins with.
 pub(super) const WEB_LISTEN: &str = "admin.web.listen";
@@ -196,7 +198,7 @@ pub(super) const OPTIONS: &[OptionSchema] = &[
 const fn element(
     path: &'static str,
     is_there: fn(&Config) -> bool,
-    set: fn(&mut Config, bool) -> Result<(), super::Refusal>,
+    set: fn(&mut Config, bool) -> Result<(), super::CommandError>,
 ) -> OptionSchema {
     OptionSchema {
         path,
@@ -209,7 +211,7 @@ const fn attribute(
     path: &'static str,
     takes: Takes,
     value: fn(&Config) -> Option<String>,
-    set: fn(&mut Config, Option<Value<'_>>) -> Result<(), super::Refusal>,
+    set: fn(&mut Config, Option<Value<'_>>) -> Result<(), super::CommandError>,
 ) -> OptionSchema {
     OptionSchema {
         path,
@@ -231,7 +233,10 @@ const fn of_web(
     }
 }
 
-const fn interval(path: &'static str, chore: fn(&mut Manager) -> &mut Chore) -> OptionSchema {
+const fn interval(
+    path: &'static str,
+    chore: fn(&mut Manager) -> &mut PeriodicTask,
+) -> OptionSchema {
     OptionSchema {
         path,
         takes: Takes::Seconds,
@@ -239,7 +244,7 @@ const fn interval(path: &'static str, chore: fn(&mut Manager) -> &mut Chore) -> 
     }
 }
 
-const fn enable(path: &'static str, chore: fn(&mut Manager) -> &mut Chore) -> OptionSchema {
+const fn enable(path: &'static str, chore: fn(&mut Manager) -> &mut PeriodicTask) -> OptionSchema {
     OptionSchema {
         path,
         takes: Takes::Flag,
@@ -253,8 +258,8 @@ fn admin(config: &mut Config) -> &mut Admin {
 }
 
 /// The control socket, which must be there to be told more of.
-fn control(config: &mut Config) -> Result<&mut Control, super::Refusal> {
-    let nowhere = super::Refusal::NowhereToListen {
+fn control(config: &mut Config) -> Result<&mut Control, super::CommandError> {
+    let nowhere = super::CommandError::NowhereToListen {
         option: "control.socket",
     };
     config.control.as_mut().ok_or(nowhere)

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use txlb::config::verb::complete;
 use txlb::config::verb::table::{CommandSchema, Kind, Takes, commands};
-use txlb::config::{Config, OwnNames, Scheduler};
+use txlb::config::{Config, CustomNames, Scheduler};
 
 use super::{CTL_FLAGS, FLAGS, Flag, HELP, SYNOPSIS};
 
@@ -95,7 +95,7 @@ fn values() -> BTreeMap<String, Vec<String>> {
             let choices = complete(
                 &format!("{} {start}", verb.name),
                 &Config::default(),
-                &OwnNames::None,
+                &CustomNames::None,
             );
             let choices = words(
                 choices

@@ -8,18 +8,18 @@ fn a_client_that_sends_and_closes_before_its_host_is_connected_loses_nothing() {
     session.handle_ready(Client, ENDING);
     assert_eq!(
         session.next(),
-        Step::Wait,
+        Action::Wait,
         "not read before there is a host"
     );
     session.handle_ready(Host, WRITABLE);
     assert_eq!(session.next(), settle(false));
     session.handle_connected(70);
     pass(&mut session, ToHost, b"request", 7, 70);
-    assert_eq!(session.next(), Step::Shutdown(ToHost));
+    assert_eq!(session.next(), Action::Shutdown(ToHost));
     session.handle_shut(ToHost);
     session.handle_ready(Host, READABLE);
     pass(&mut session, ToClient, b"answer", 6, 90);
-    assert_eq!(session.next(), Step::Wait);
+    assert_eq!(session.next(), Action::Wait);
     assert_eq!(session.bytes(), (7, 6));
 }
 
@@ -29,10 +29,10 @@ fn a_half_close_lives_on() {
         let back = direction.opposite();
         let mut session = relaying(TIMEOUTS);
         half_close(&mut session, direction);
-        assert_eq!(session.next(), Step::Wait);
+        assert_eq!(session.next(), Action::Wait);
         session.handle_ready(back.source(), READABLE);
         pass(&mut session, back, b"long answer", 11, 20);
-        assert_eq!(session.next(), Step::Wait);
+        assert_eq!(session.next(), Action::Wait);
     }
 }
 
@@ -42,14 +42,14 @@ fn what_is_kept_goes_out_before_a_half_close() {
         let mut session = relaying(TIMEOUTS);
         session.handle_ready(direction.source(), ENDING);
         pass(&mut session, direction, b"abcdef", 4, 10);
-        assert_eq!(session.next(), Step::Wait, "the rest comes first");
+        assert_eq!(session.next(), Action::Wait, "the rest comes first");
         session.handle_ready(direction.sink(), WRITABLE);
-        assert_eq!(session.next(), Step::Write(direction));
+        assert_eq!(session.next(), Action::Write(direction));
         session.handle_sent_kept(direction, 1, 20);
         assert_eq!(session.kept(direction), b"f");
         session.handle_ready(direction.sink(), WRITABLE);
         session.handle_sent_kept(direction, 1, 30);
-        assert_eq!(session.next(), Step::Shutdown(direction));
+        assert_eq!(session.next(), Action::Shutdown(direction));
     }
 }
 
@@ -59,13 +59,13 @@ fn a_side_is_not_read_while_something_of_it_is_kept() {
     session.handle_ready(Host, READABLE);
     pass(&mut session, ToClient, b"abc", 0, 10);
     session.handle_ready(Host, READABLE);
-    assert_eq!(session.next(), Step::Wait);
+    assert_eq!(session.next(), Action::Wait);
     assert_eq!(session.kept(ToClient), b"abc");
     session.handle_ready(Client, WRITABLE);
-    assert_eq!(session.next(), Step::Write(ToClient));
+    assert_eq!(session.next(), Action::Write(ToClient));
     session.handle_sent_kept(ToClient, 3, 20);
     assert_eq!(session.kept(ToClient), b"");
-    assert_eq!(session.next(), Step::Read(ToClient));
+    assert_eq!(session.next(), Action::Read(ToClient));
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_full_read_is_followed_by_another_and_a_short_one_is_not() {
     session.handle_read(ToHost, false, 10);
     session.handle_sent(ToHost, 4, b"");
     pass(&mut session, ToHost, b"abc", 3, 10);
-    assert_eq!(session.next(), Step::Wait);
+    assert_eq!(session.next(), Action::Wait);
 }
 
 #[test]
@@ -94,17 +94,17 @@ fn behind_a_short_read_is_the_end_that_was_announced() {
     session.handle_ready(Client, READABLE);
     session.handle_ready(Client, ready(false, false, true, false));
     pass(&mut session, ToHost, b"abc", 3, 10);
-    assert_eq!(session.next(), Step::Shutdown(ToHost));
+    assert_eq!(session.next(), Action::Shutdown(ToHost));
 }
 
 #[test]
 fn a_read_that_was_not_short_is_followed_by_another_whatever_was_announced() {
     let mut session = relaying(TIMEOUTS);
     session.handle_ready(Client, ENDING);
-    assert_eq!(session.next(), Step::Read(ToHost));
+    assert_eq!(session.next(), Action::Read(ToHost));
     session.handle_read(ToHost, false, 10);
     session.handle_sent(ToHost, 3, b"");
-    assert_eq!(session.next(), Step::Read(ToHost));
+    assert_eq!(session.next(), Action::Read(ToHost));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_short_read_is_followed_by_another_where_the_connection_broke() {
     let mut session = relaying(TIMEOUTS);
     session.handle_ready(Client, BROKEN);
     pass(&mut session, ToHost, b"last words", 10, 10);
-    assert_eq!(session.next(), Step::Read(ToHost));
+    assert_eq!(session.next(), Action::Read(ToHost));
 }
 
 #[test]
@@ -124,9 +124,9 @@ fn a_short_read_is_followed_by_another_where_a_byte_was_marked_urgent() {
     };
     session.handle_ready(Client, urgent);
     pass(&mut session, ToHost, b"up to the mark", 14, 10);
-    assert_eq!(session.next(), Step::Read(ToHost));
+    assert_eq!(session.next(), Action::Read(ToHost));
     session.handle_drained(ToHost);
-    assert_eq!(session.next(), Step::Wait);
+    assert_eq!(session.next(), Action::Wait);
 }
 
 /// A pipe would never get past the mark.
@@ -134,17 +134,17 @@ fn a_short_read_is_followed_by_another_where_a_byte_was_marked_urgent() {
 fn what_comes_by_the_buffer_is_piped_until_a_byte_is_marked_urgent() {
     let mut session = relaying(TIMEOUTS);
     session.handle_ready(Client, READABLE);
-    while session.next() == Step::Read(ToHost) {
+    while session.next() == Action::Read(ToHost) {
         session.handle_read(ToHost, false, 10);
         session.handle_sent(ToHost, 3, b"");
     }
-    assert_eq!(session.next(), Step::Fill(ToHost));
+    assert_eq!(session.next(), Action::Fill(ToHost));
     let urgent = Readiness {
         urgent: true,
         ..READABLE
     };
     session.handle_ready(Client, urgent);
-    assert_eq!(session.next(), Step::Read(ToHost));
+    assert_eq!(session.next(), Action::Read(ToHost));
 }
 
 /// Otherwise a system that announces an end too early would have it read
@@ -153,11 +153,11 @@ fn what_comes_by_the_buffer_is_piped_until_a_byte_is_marked_urgent() {
 fn a_socket_that_would_block_is_empty_whatever_was_announced() {
     let mut session = relaying(TIMEOUTS);
     session.handle_ready(Client, ENDING);
-    assert_eq!(session.next(), Step::Read(ToHost));
+    assert_eq!(session.next(), Action::Read(ToHost));
     session.handle_drained(ToHost);
-    assert_eq!(session.next(), Step::Wait);
+    assert_eq!(session.next(), Action::Wait);
     session.handle_ready(Client, ENDING);
-    assert_eq!(session.next(), Step::Read(ToHost));
+    assert_eq!(session.next(), Action::Read(ToHost));
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn the_second_end_closes_without_a_half_close() {
         half_close(&mut session, direction);
         session.handle_ready(back.source(), ENDING);
         session.handle_end(back);
-        assert_eq!(session.next(), Step::Close(EndReason::Finished));
+        assert_eq!(session.next(), Action::Close(EndReason::Finished));
     }
 }
 
@@ -178,14 +178,14 @@ fn two_ends_close_only_when_nothing_is_kept_any_more() {
     session.handle_ready(Host, ENDING);
     pass(&mut session, ToClient, b"abc", 1, 10);
     session.handle_ready(Client, ready(true, false, true, false));
-    assert_eq!(session.next(), Step::Read(ToHost));
+    assert_eq!(session.next(), Action::Read(ToHost));
     session.handle_end(ToHost);
-    assert_eq!(session.next(), Step::Shutdown(ToHost));
+    assert_eq!(session.next(), Action::Shutdown(ToHost));
     session.handle_shut(ToHost);
     session.handle_ready(Client, WRITABLE);
-    assert_eq!(session.next(), Step::Write(ToClient));
+    assert_eq!(session.next(), Action::Write(ToClient));
     session.handle_sent_kept(ToClient, 2, 20);
-    assert_eq!(session.next(), Step::Close(EndReason::Finished));
+    assert_eq!(session.next(), Action::Close(EndReason::Finished));
 }
 
 #[test]
@@ -194,6 +194,6 @@ fn the_first_reason_to_close_stays() {
     session.close(EndReason::Stopped);
     session.handle_ready(Client, BROKEN);
     session.close(EndReason::NoHost);
-    assert_eq!(session.next(), Step::Close(EndReason::Stopped));
+    assert_eq!(session.next(), Action::Close(EndReason::Stopped));
     assert_eq!(session.deadline_ms(), None);
 }

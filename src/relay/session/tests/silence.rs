@@ -4,17 +4,17 @@ use super::*;
 use crate::os::delivery::Delivery;
 
 /// What a session that is silent for too long does where nothing is known of its peers.
-fn undelivered(session: &mut Session, now_ms: u64) -> Step {
-    assert_eq!(session.next(), Step::CheckDelivery);
+fn undelivered(session: &mut Session, now_ms: u64) -> Action {
+    assert_eq!(session.next(), Action::CheckDelivery);
     session.handle_delivery([None; 2], now_ms);
     session.next()
 }
 
 /// A session that is looked at when it was silent for too long, and then has so much
 /// delivered to its client.
-fn after_silence(session: &mut Session, now_ms: u64, to_client: Delivery) -> Step {
+fn after_silence(session: &mut Session, now_ms: u64, to_client: Delivery) -> Action {
     session.handle_deadline(now_ms);
-    assert_eq!(session.next(), Step::CheckDelivery);
+    assert_eq!(session.next(), Action::CheckDelivery);
     session.handle_delivery([None, Some(to_client)], now_ms);
     session.next()
 }
@@ -35,10 +35,10 @@ fn a_peer_that_acknowledges_what_was_written_is_not_silent() {
     session.handle_ready(Host, READABLE);
     pass(&mut session, ToClient, b"hello", 5, 10);
     let step = after_silence(&mut session, 60_010, slow(1, 1000));
-    assert_eq!((step, session.deadline_ms()), (Step::Wait, Some(119_010)));
+    assert_eq!((step, session.deadline_ms()), (Action::Wait, Some(119_010)));
     // It acknowledges again what it has acknowledged before.
     let step = after_silence(&mut session, 119_010, slow(1, 0));
-    assert_eq!(step, Step::Close(EndReason::ClientSilent));
+    assert_eq!(step, Action::Close(EndReason::ClientSilent));
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn a_peer_that_stopped_acknowledging_is_silent_at_once() {
     session.handle_ready(Host, READABLE);
     pass(&mut session, ToClient, b"hello", 5, 10);
     let step = after_silence(&mut session, 60_010, slow(1, 60_000));
-    assert_eq!(step, Step::Close(EndReason::ClientSilent));
+    assert_eq!(step, Action::Close(EndReason::ClientSilent));
 }
 
 #[test]
@@ -61,12 +61,15 @@ fn a_peer_that_has_just_got_the_last_byte_has_its_time_to_speak() {
     session.handle_keepalive();
     session.handle_ready(Host, READABLE);
     pass(&mut session, ToClient, b"hello", 5, 10);
-    assert_eq!(after_silence(&mut session, 60_010, slow(1, 0)), Step::Wait);
-    assert_eq!(after_silence(&mut session, 120_010, all(5)), Step::Wait);
+    assert_eq!(
+        after_silence(&mut session, 60_010, slow(1, 0)),
+        Action::Wait
+    );
+    assert_eq!(after_silence(&mut session, 120_010, all(5)), Action::Wait);
     assert_eq!(session.deadline_ms(), Some(175_010));
     // From then on it answers keepalives alone.
     let step = after_silence(&mut session, 175_010, all(6));
-    assert_eq!(step, Step::Close(EndReason::ClientSilent));
+    assert_eq!(step, Action::Close(EndReason::ClientSilent));
 }
 
 #[test]
@@ -80,11 +83,11 @@ fn the_idle_timeout_counts_silence_not_age() {
     }
     assert_eq!(session.deadline_ms(), Some(210_000));
     session.handle_deadline(209_999);
-    assert_eq!(session.next(), Step::Wait);
+    assert_eq!(session.next(), Action::Wait);
     session.handle_deadline(210_000);
     assert_eq!(
         undelivered(&mut session, 210_000),
-        Step::Close(EndReason::HostSilent)
+        Action::Close(EndReason::HostSilent)
     );
 }
 
@@ -96,7 +99,7 @@ fn who_is_silent_is_who_was_to_speak_next() {
     session.handle_deadline(60_010);
     assert_eq!(
         undelivered(&mut session, 60_010),
-        Step::Close(EndReason::ClientSilent)
+        Action::Close(EndReason::ClientSilent)
     );
 }
 
@@ -123,16 +126,16 @@ fn a_reader_that_takes_little_at_a_time_is_not_silent() {
     pass(&mut session, ToClient, b"abc", 0, 10);
     for now_ms in [60_010, 120_010] {
         session.handle_deadline(now_ms);
-        assert_eq!(session.next(), Step::Write(ToClient));
+        assert_eq!(session.next(), Action::Write(ToClient));
         session.handle_sent_kept(ToClient, 1, now_ms);
-        assert_eq!(session.next(), Step::Wait);
+        assert_eq!(session.next(), Action::Wait);
     }
     session.handle_deadline(180_010);
     session.handle_sent_kept(ToClient, 0, 180_010);
     session.handle_deadline(180_020);
     assert_eq!(
         undelivered(&mut session, 180_020),
-        Step::Close(EndReason::ClientSilent)
+        Action::Close(EndReason::ClientSilent)
     );
 }
 
@@ -147,11 +150,11 @@ fn the_half_closed_timeout_counts_once_one_direction_has_ended() {
     session.handle_ready(Host, READABLE);
     pass(&mut session, ToClient, b"abc", 3, 12_000);
     session.handle_deadline(21_999);
-    assert_eq!(session.next(), Step::Wait);
+    assert_eq!(session.next(), Action::Wait);
     session.handle_deadline(22_000);
     assert_eq!(
         undelivered(&mut session, 22_000),
-        Step::Close(EndReason::ClientSilent)
+        Action::Close(EndReason::ClientSilent)
     );
 }
 
@@ -162,12 +165,12 @@ fn a_client_that_lets_a_broken_hosts_last_words_lie_is_cut_off() {
     pass(&mut session, ToClient, b"abc", 0, 1000);
     session.handle_ready(Host, BROKEN);
     session.handle_deadline(11_000);
-    assert_eq!(session.next(), Step::Write(ToClient), "one more try");
+    assert_eq!(session.next(), Action::Write(ToClient), "one more try");
     session.handle_sent_kept(ToClient, 0, 11_000);
     session.handle_deadline(11_000);
     assert_eq!(
         undelivered(&mut session, 11_000),
-        Step::Close(EndReason::ClientSilent)
+        Action::Close(EndReason::ClientSilent)
     );
 }
 
@@ -178,19 +181,19 @@ fn no_timeouts_no_end() {
     half_close(&mut session, ToHost);
     assert_eq!(session.deadline_ms(), None);
     session.handle_deadline(u64::MAX);
-    assert_eq!(session.next(), Step::Wait);
+    assert_eq!(session.next(), Action::Wait);
 }
 
 #[test]
 fn keepalive_is_turned_on_once_when_a_session_is_30_seconds_old() {
     let mut session = relaying(TIMEOUTS);
     session.handle_deadline(29_999);
-    assert_eq!(session.next(), Step::Wait);
+    assert_eq!(session.next(), Action::Wait);
     assert_eq!(session.deadline_ms(), Some(30_000));
     session.handle_deadline(30_000);
-    assert_eq!(session.next(), Step::KeepAlive);
+    assert_eq!(session.next(), Action::KeepAlive);
     session.handle_keepalive();
-    assert_eq!(session.next(), Step::Wait);
+    assert_eq!(session.next(), Action::Wait);
     assert_eq!(session.deadline_ms(), Some(60_000), "the idle timeout");
 }
 

@@ -1,0 +1,441 @@
+//! The desk's thread: one request after the other, signals in between, and the file
+//! saved when it is time.
+//!
+//! How a change is made is `changes`' business, how the file is read again
+//! `reload`'s, how it is written `saver`'s.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant, SystemTime};
+
+use log::Level;
+
+use super::actor::Actor;
+use super::autosave::Autosave;
+use super::reconfigure::Reconfigure;
+use super::reload::Stored;
+use super::response::{Response, ResponseData, push_clean};
+use super::{CLOSE, GRACE, Message, QueuedRequest, Signals, bit, table};
+use crate::calendar::since_1970_ms;
+use crate::config::Reading;
+use crate::config::verb::{Action, Batch, Command, HostKey, Question, Verb, complete, diff};
+use crate::control::file::File;
+use crate::control::line_protocol::Request;
+use crate::control::status::{Outcome, Sessions, Status, StoredStatus};
+use crate::control::{DataPlane, Retried, Signal, Topic};
+
+/// How long the workers may take to close their listeners: a second, where clients come
+/// faster than they are let in.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Sessions that are listed at most.
+const MOST_SESSIONS: usize = 10_000;
+
+/// How long the workers may take to list them.
+const LIST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the desk's thread has.
+pub(super) struct Controller {
+    pub(super) director: DataPlane,
+    /// Where the configuration comes from, if that is a file.
+    pub(super) stored: Option<Stored>,
+    pub(super) fixtures: Vec<Box<dyn Reconfigure>>,
+    pub(super) saver: Autosave,
+    pub(super) stopping: bool,
+    pub(super) last_reload: Option<Outcome>,
+    pub(super) last_save: Option<Outcome>,
+    /// The changes that are not in the file; `None` while that is not known.
+    unsaved: Option<Vec<Verb>>,
+}
+
+impl Controller {
+    pub(super) fn new(
+        director: DataPlane,
+        file: Option<(File, Reading)>,
+        fixtures: Vec<Box<dyn Reconfigure>>,
+    ) -> Controller {
+        let saver = Autosave::new(director.config().manager.config_check, Instant::now());
+        let mut clerk = Controller {
+            director,
+            stored: None,
+            fixtures,
+            saver,
+            stopping: false,
+            last_reload: None,
+            last_save: None,
+            unsaved: None,
+        };
+        if let Some((file, reading)) = file {
+            clerk.warn(&file, &reading.warnings);
+            clerk.stored = Some(Stored::new(file, reading.config));
+        }
+        clerk.announce_listeners(&[]);
+        clerk
+    }
+
+    /// Works until the desk is closed.
+    pub(super) fn run(&mut self, requests: &Receiver<Message>, signals: &Signals) {
+        loop {
+            let pending = signals.take();
+            if pending & CLOSE != 0 {
+                // Those who wait for the end may have been faster.
+                let to_stop = bit(Signal::Stop) | bit(Signal::Quit);
+                return self.obey_signals(pending & to_stop, signals);
+            }
+            self.obey_signals(pending, signals);
+            if self.saver.is_due(Instant::now()) {
+                self.save_by_itself();
+            }
+            let request = match self.saver.patience(Instant::now()) {
+                Some(patience) => requests.recv_timeout(patience),
+                None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match request {
+                Ok(request) => self.serve(request),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Who asked may have left meanwhile: what was done is done.
+    fn serve(&mut self, request: Message) {
+        match request {
+            Message::QueuedRequest(order, reply) => drop(reply.send(self.follow(*order))),
+            Message::Status(reply) => drop(reply.send(self.status())),
+            Message::Sessions(reply) => drop(reply.send(self.sessions())),
+            Message::Look => {}
+        }
+    }
+
+    fn obey_signals(&mut self, pending: u8, signals: &Signals) {
+        let came = |signal| pending & bit(signal) != 0;
+        let stops = self.stopping || came(Signal::Stop) || came(Signal::Quit);
+        if came(Signal::Replace) {
+            log::warn!("USR2 is not used yet: it will replace the program while it runs");
+        }
+        if came(Signal::Reload) && !stops {
+            self.hang_up();
+        } else if came(Signal::Reload) || came(Signal::Reopen) {
+            self.reopen_or_complain();
+        }
+        if came(Signal::Quit) {
+            self.drain(None);
+        }
+        if came(Signal::Stop) {
+            // The workers were told when the signal came: nobody gets longer than that.
+            let since = signals.stop.get().map_or(Duration::ZERO, Instant::elapsed);
+            let since = Duration::from_secs(since.as_secs());
+            self.stop(Some(GRACE.saturating_sub(since)));
+        }
+    }
+
+    /// Obeys, unless whoever gave the order looked at another configuration.
+    fn follow(&mut self, order: QueuedRequest) -> Response {
+        let QueuedRequest { by, wish, seen } = order;
+        let generation = self.director.generation();
+        match seen {
+            Some(seen) if seen != generation => self.answer(Err(format!(
+                "the configuration has changed meanwhile (generation {generation}, not {seen}): \
+                 look again before you change it"
+            ))),
+            _ => self.obey(&by, wish),
+        }
+    }
+
+    fn obey(&mut self, by: &Actor, wish: Request) -> Response {
+        match wish {
+            Request::Change(verbs) => self.change(by, &verbs),
+            Request::Command(Command::Change(verb)) => self.change(by, &[verb]),
+            Request::Command(Command::Action(action)) => self.act(by, &action),
+            Request::Command(Command::Question(question)) => self.tell(&question),
+            Request::Command(Command::Batch(batch)) => self.answer(Err(no_batch(batch))),
+        }
+    }
+
+    pub(super) fn answer(&self, outcome: Result<String, String>) -> Response {
+        Response::new(outcome, self.director.generation())
+    }
+
+    fn act(&mut self, by: &Actor, action: &Action) -> Response {
+        let shown = Command::Action(action.clone()).to_string();
+        let answer = match action {
+            Action::RetryHost { host } => {
+                let outcome = self.retry(host);
+                self.answer(outcome)
+            }
+            Action::SaveConfig { force } => self.save(*force),
+            Action::Reload { force } => self.reload(by, *force),
+            Action::ReopenLog => {
+                let outcome = self.reopen();
+                self.answer(outcome.map(|()| String::new()))
+            }
+            Action::Shutdown { grace } => {
+                let told = match grace {
+                    Some(grace) => self.drain(Some(*grace)),
+                    None => self.stop(Some(GRACE)),
+                };
+                self.answer(Ok(told))
+            }
+        };
+        let generation = answer.generation;
+        match &answer.outcome {
+            Ok(_) => {
+                let text = format!("generation {generation}: {shown}; by {by}");
+                match action {
+                    // What came of it has been noted.
+                    Action::Reload { .. } => log::info!("{text}"),
+                    Action::SaveConfig { .. } => self.record(Topic::Save, &text),
+                    _ => self.record(Topic::Change, &text),
+                }
+            }
+            Err(why) => log::info!("refused: {shown}; by {by}: {why}"),
+        }
+        answer
+    }
+
+    fn retry(&mut self, host: &HostKey) -> Result<String, String> {
+        // A change that changes nothing: whether there is such a host.
+        let nothing = Verb::SetHost {
+            host: host.clone(),
+            address: None,
+            weight: None,
+            place: None,
+            rename: None,
+        };
+        let config = self.director.config();
+        nothing.apply(config).map_err(|error| error.to_string())?;
+        let told = match self.director.retry_host(host) {
+            Retried::Untried => "it is taken for untried: the next session may be its",
+            Retried::Resolving => "it has no address: its name is resolved again",
+            Retried::NotFailed => "it has not failed",
+        };
+        Ok(told.to_owned())
+    }
+
+    /// Stops, and makes way for a successor: it can listen where this one did, and take the
+    /// PID file, at once.
+    fn drain(&mut self, grace: Option<Duration>) -> String {
+        let (told, closed) = self.begin_to_stop(grace);
+        let deadline = Instant::now() + CLOSE_PATIENCE;
+        // Each worker says so once.
+        while closed
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            .is_ok()
+        {}
+        // The file is the successor's.
+        self.saver.give_up();
+        let before = self.fixtures.len();
+        self.fixtures.retain_mut(|fixture| fixture.give_way());
+        if self.fixtures.len() < before {
+            log::info!(
+                "process {} listens nowhere any more, and has released its control socket and \
+                 PID file: another txlb can start",
+                std::process::id()
+            );
+        }
+        told
+    }
+
+    fn stop(&mut self, grace: Option<Duration>) -> String {
+        self.begin_to_stop(grace).0
+    }
+
+    /// Stops; the receiver hangs up when all listeners are closed.
+    fn begin_to_stop(&mut self, grace: Option<Duration>) -> (String, Receiver<()>) {
+        self.stopping = true;
+        let open = self.director.open();
+        let told = match (open, grace.map(|grace| grace.as_secs_f64())) {
+            (0, _) => "stopping: no session is open".to_owned(),
+            (1, Some(left)) => format!("stopping: 1 session has {left} s left"),
+            (_, Some(left)) => format!("stopping: {open} sessions have {left} s left"),
+            (1, None) => "stopping once the open session is over".to_owned(),
+            (_, None) => format!("stopping once the last of {open} sessions is over"),
+        };
+        log::info!("{told}");
+        let closed = self.director.stop_listening(grace);
+        (told, closed)
+    }
+
+    fn tell(&mut self, question: &Question) -> Response {
+        let data = match question {
+            Question::Status => ResponseData::Status(Box::new(self.status())),
+            Question::Sessions => ResponseData::Sessions(self.sessions()),
+            Question::Config { view } => match self.view(*view) {
+                Ok(text) => ResponseData::Lines(text.lines().map(str::to_owned).collect()),
+                Err(why) => return self.answer(Err(why)),
+            },
+            Question::Diff if self.stored.is_none() => {
+                return self.answer(Err(super::reload::NO_FILE.to_owned()));
+            }
+            Question::Diff => ResponseData::Lines(table::script(self.unsaved())),
+            Question::Complete { line } => {
+                let own = self.director.own_schedulers();
+                ResponseData::Lines(complete(line, self.director.config(), &own))
+            }
+            Question::Help { verb } => ResponseData::Lines(table::help(*verb)),
+        };
+        self.answer(Ok(String::new())).with(data)
+    }
+
+    fn status(&mut self) -> Status {
+        let unsaved = self.unsaved().len();
+        let file = self.stored.as_ref().map(|it| it.file.path().to_owned());
+        Status {
+            stopping: self.stopping,
+            stored: StoredStatus {
+                file,
+                unsaved,
+                last_reload: self.last_reload.clone(),
+                last_save: self.last_save.clone(),
+            },
+            ..self.director.status()
+        }
+    }
+
+    fn sessions(&self) -> Sessions {
+        let slices = self.director.list_sessions(MOST_SESSIONS);
+        let deadline = Instant::now() + LIST_PATIENCE;
+        let mut sessions = Sessions::default();
+        // It ends by hanging up, when all is listed.
+        while let Ok(slice) =
+            slices.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
+            sessions.list.extend(slice.sessions);
+            sessions.more += slice.more;
+        }
+        sessions
+            .list
+            .sort_by_key(|it| (u64::MAX - it.age_ms, it.id));
+        sessions
+    }
+
+    /// The verbs that make the running configuration of the stored one: none without
+    /// a file.
+    pub(super) fn unsaved(&mut self) -> &[Verb] {
+        let unsaved = self.unsaved.take().unwrap_or_else(|| {
+            let stored = self.stored.as_ref();
+            stored.map_or_else(Vec::new, |stored| {
+                diff(&stored.config, self.director.config())
+            })
+        });
+        self.unsaved.insert(unsaved)
+    }
+
+    /// The running configuration or the stored one is another now.
+    pub(super) fn forget_unsaved(&mut self) {
+        self.unsaved = None;
+    }
+
+    fn reopen(&mut self) -> Result<(), String> {
+        let config = self.director.config();
+        let failed = self
+            .fixtures
+            .iter_mut()
+            .filter_map(|it| it.reopen(config).err());
+        let errors: Vec<String> = failed.collect();
+        match errors.is_empty() {
+            true => Ok(()),
+            false => Err(errors.join("; ")),
+        }
+    }
+
+    /// Logs what happened, and notes it for people who look.
+    pub(super) fn record(&self, topic: Topic, text: &str) {
+        let level = match topic {
+            Topic::Error => Level::Error,
+            _ => Level::Info,
+        };
+        log::log!(level, "{text}");
+        let mut noted = String::new();
+        push_clean(text, &mut noted);
+        self.director.note(topic, noted);
+    }
+
+    pub(super) fn reopen_or_complain(&mut self) {
+        if let Err(error) = self.reopen() {
+            self.record(Topic::Error, &error);
+        }
+    }
+}
+
+/// What came of something just now.
+pub(super) fn outcome<T>(result: &Result<T, String>) -> Outcome {
+    Outcome {
+        wall_ms: since_1970_ms(SystemTime::now()),
+        result: result.as_ref().map(drop).map_err(Clone::clone),
+    }
+}
+
+fn no_batch(batch: Batch) -> String {
+    let name = Command::Batch(batch).name();
+    format!("{name} is understood only between lines of one conversation")
+}
+
+#[cfg(test)]
+mod tests {
+    //! What is not seen from outside: lists with less room than there are sessions.
+
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::control::Options;
+
+    /// A director, and so many clients of its one host, with the host's ends of them.
+    fn scene(clients: usize) -> (DataPlane, Vec<TcpStream>) {
+        // Four descriptors each are more than a process has to begin with.
+        crate::os::descriptors::raise_limit().unwrap();
+        let host = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = host.local_addr().unwrap();
+        let text = format!(
+            "<config><service name='s'><listen ip='127.0.0.1:0'/><group name='g' enable='1'>\
+         <host name='h' ip='{at}'/></group></service></config>"
+        );
+        let config = crate::config::read(text.as_bytes()).unwrap().config;
+        let options = Options::new(2, |_| {});
+        let director = DataPlane::start(config, options).unwrap();
+        let address = director.status().services[0].addresses[0];
+        let client = |_| {
+            let client = TcpStream::connect(address).unwrap();
+            [client, host.accept().unwrap().0]
+        };
+        let ends = (0..clients).flat_map(client).collect();
+        (director, ends)
+    }
+
+    #[test]
+    fn a_list_has_as_many_sessions_as_there_is_room_for_and_counts_the_others() {
+        // More than two workers look at in a turn each.
+        let (director, _ends) = scene(400);
+        for (room, listed) in [(0, 0), (7, 7), (300, 300), (10_000, 400)] {
+            let slices: Vec<_> = director.list_sessions(room).iter().collect();
+            let mut ids: Vec<u64> = slices
+                .iter()
+                .flat_map(|slice| slice.sessions.iter().map(|it| it.id))
+                .collect();
+            ids.sort_unstable();
+            ids.dedup();
+            let more: usize = slices.iter().map(|slice| slice.more).sum();
+            assert_eq!((ids.len(), ids.len() + more), (listed, 400));
+        }
+    }
+
+    #[test]
+    fn a_saver_is_due_once_an_interval_and_never_when_it_is_off() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let chore = |interval_s, enable| crate::config::PeriodicTask {
+            interval: Duration::from_secs(interval_s),
+            enable,
+        };
+        let saver = Autosave::new(chore(30, true), start);
+        assert!(!saver.is_due(after(29)) && saver.is_due(after(30)));
+        assert_eq!(saver.patience(after(10)), Some(Duration::from_secs(20)));
+        assert_eq!(saver.patience(after(31)), Some(Duration::ZERO));
+        for never in [chore(30, false), chore(u64::MAX, true)] {
+            let saver = Autosave::new(never, start);
+            assert!(!saver.is_due(after(1_000_000)));
+            assert_eq!(saver.patience(start), None);
+        }
+    }
+}

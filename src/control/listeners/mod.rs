@@ -1,0 +1,508 @@
+//! Which sockets a configuration needs, and the binding of those that are new.
+//!
+//! All or nothing: what cannot be bound leaves everything as it was. What
+//! comes in through them is the relay's business.
+
+mod inherited;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener};
+use std::time::Duration;
+
+pub(super) use self::inherited::Inheritance;
+use super::error::Error;
+use super::resolver::{Answer, resolve_all, resolve_here};
+use crate::config::{Config, ListenAddress, ListenHost, Service};
+use crate::os::listen::{Place, bind_all};
+use crate::relay::ListenKey;
+
+/// The listeners there are, and where each is reached.
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    bound: BTreeMap<ListenKey, SocketAddr>,
+    /// The sockets that need not be bound.
+    pub(super) inheritance: Inheritance,
+}
+
+/// What a configuration asks for: each listener, and what is behind it.
+pub(super) type Wanted = BTreeMap<ListenKey, Door>;
+
+/// What is behind a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Door {
+    /// The service's name.
+    pub(super) service: String,
+    /// The name it was configured by, if that is a name.
+    name: Option<String>,
+}
+
+/// How long the names of listeners may take to resolve.
+const NAMES_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Sockets that are bound, but that nobody serves yet.
+#[derive(Debug)]
+pub(super) struct Opened {
+    key: ListenKey,
+    address: SocketAddr,
+    /// One for each worker.
+    sockets: Vec<TcpListener>,
+}
+
+impl Opened {
+    /// Its sockets, one for each worker.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = &TcpListener> {
+        self.sockets.iter()
+    }
+
+    /// Where it is reached.
+    #[cfg(test)]
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Which names of listeners are resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resolving {
+    /// Those that are new: a change neither moves what it does not touch, nor waits for a
+    /// name server that it does not need.
+    New,
+    /// All of them, as at a reload.
+    All,
+}
+
+/// Where `config` listens. Names are resolved here and now; one that does not resolve
+/// keeps the addresses it had `before`.
+///
+/// # Errors
+/// A new name that does not resolve, or two services at one place.
+pub(super) fn wanted(
+    config: &Config,
+    before: &Wanted,
+    resolving: Resolving,
+) -> Result<Wanted, Error> {
+    let (mut names, mut answers) = (config.listen_names(), BTreeMap::new());
+    if resolving == Resolving::New {
+        let known = names.iter().filter_map(|name| {
+            let addresses = addresses_of(name, before);
+            (!addresses.is_empty()).then(|| ((*name).to_owned(), Ok(addresses)))
+        });
+        answers.extend(known);
+        names.retain(|name| !answers.contains_key(*name));
+    }
+    if !names.is_empty() {
+        let mut found = resolve_all(names, NAMES_PATIENCE).map_err(Error::System)?;
+        for (name, answer) in &mut found {
+            keep_addresses(name, answer, before);
+        }
+        answers.append(&mut found);
+    }
+    wanted_of(config, &answers)
+}
+
+/// Where `config` listens, before there is any thread that could resolve names.
+///
+/// # Errors
+/// A name that does not resolve, or two services at one place.
+pub(super) fn wanted_at_first(config: &Config) -> Result<Wanted, Error> {
+    wanted_of(config, &resolve_here(config.listen_names()))
+}
+
+fn wanted_of(config: &Config, answers: &BTreeMap<String, Answer>) -> Result<Wanted, Error> {
+    let mut wanted = Wanted::new();
+    for service in &config.services {
+        for listen in &service.listens {
+            for place in places_where(listen, answers)? {
+                want(&mut wanted, place, service, listen)?;
+            }
+        }
+    }
+    Ok(wanted)
+}
+
+fn keep_addresses(name: &str, answer: &mut Answer, before: &Wanted) {
+    let Err(reason) = answer else { return };
+    let addresses = addresses_of(name, before);
+    if !addresses.is_empty() {
+        log::warn!(
+            "the name {name} does not resolve: {}; what listens there stays where it is",
+            reason.escape_debug()
+        );
+        *answer = Ok(addresses);
+    }
+}
+
+/// The addresses that a name had, whether this machine has them or not.
+fn addresses_of(name: &str, before: &Wanted) -> Vec<IpAddr> {
+    let of_name = before
+        .iter()
+        .filter(|(_, door)| door.name.as_deref() == Some(name));
+    let addresses: BTreeSet<IpAddr> = of_name
+        .filter_map(|(key, _)| match key.place {
+            Place::At(SocketAddr::V6(v6)) if name.starts_with('%') => {
+                Some(Ipv6Addr::from(u128::from(v6.scope_id())).into())
+            }
+            Place::At(address) => Some(address.ip()),
+            Place::Any { .. } => None,
+        })
+        .collect();
+    addresses.into_iter().collect()
+}
+
+fn want(
+    wanted: &mut Wanted,
+    place: Place,
+    service: &Service,
+    listen: &ListenAddress,
+) -> Result<(), Error> {
+    let only_its_own = place.port() == 0;
+    let key = ListenKey {
+        place,
+        service: only_its_own.then(|| service.name.clone()),
+    };
+    let door = Door {
+        service: service.name.clone(),
+        name: name(listen).map(str::to_owned),
+    };
+    match wanted.insert(key, door) {
+        Some(other) if other.service != service.name => Err(Error::ListenTwice {
+            place,
+            services: [other.service, service.name.clone()],
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Where one address that is not a service's listens. A name is resolved here and now.
+///
+/// # Errors
+/// A name that does not resolve.
+pub fn places_of(listen: &ListenAddress) -> Result<Vec<Place>, Error> {
+    let answers = resolve_all(name(listen), NAMES_PATIENCE).map_err(Error::System)?;
+    places_where(listen, &answers)
+}
+
+fn name(listen: &ListenAddress) -> Option<&str> {
+    match &listen.host {
+        ListenHost::Name(name) | ListenHost::Zoned { zone: name, .. } => Some(name),
+        ListenHost::Any | ListenHost::Ip(_) => None,
+    }
+}
+
+/// Where an address listens, if names mean what `answers` say.
+///
+/// # Errors
+/// A name, or an interface, that is not among them, or has no address.
+pub fn places_where(
+    listen: &ListenAddress,
+    answers: &BTreeMap<String, Answer>,
+) -> Result<Vec<Place>, Error> {
+    let port = listen.port;
+    let at = |ip: &IpAddr| Place::At(SocketAddr::new(*ip, port));
+    let answer = |name: &str, shown: String| {
+        let silence = || Err(String::new());
+        let answer = answers.get(name).cloned().unwrap_or_else(silence);
+        answer.map_err(|reason| Error::ListenName {
+            name: shown,
+            reason,
+        })
+    };
+    match &listen.host {
+        ListenHost::Any => Ok(vec![Place::Any { port }]),
+        ListenHost::Ip(ip) => Ok(vec![at(ip)]),
+        ListenHost::Name(name) => Ok(answer(name, name.clone())?.iter().map(at).collect()),
+        ListenHost::Zoned { ip, zone } => {
+            let numbers = answer(zone, format!("[{ip}{zone}]"))?;
+            let number = |number: &IpAddr| match number {
+                IpAddr::V6(number) => u32::try_from(u128::from(*number)).ok(),
+                IpAddr::V4(_) => None,
+            };
+            let at = |scope| Place::At(SocketAddrV6::new(*ip, port, 0, scope).into());
+            Ok(numbers.iter().filter_map(number).map(at).collect())
+        }
+    }
+}
+
+impl Listeners {
+    /// None yet, and these need not be bound.
+    pub(super) fn with(inheritance: Inheritance) -> Listeners {
+        Listeners {
+            bound: BTreeMap::new(),
+            inheritance,
+        }
+    }
+
+    /// Binds what is wanted, not there and new, `workers` sockets each.
+    ///
+    /// # Errors
+    /// The first place that cannot be had; none of the others is kept then.
+    pub(super) fn open(
+        &self,
+        wanted: &Wanted,
+        workers: usize,
+        is_new: impl Fn(&ListenKey) -> bool,
+    ) -> Result<Vec<Opened>, Error> {
+        let mut opened: Vec<Opened> = Vec::new();
+        let mut absent = Vec::new();
+        // Only places with the same port overlap: there may be thousands of others.
+        let mut ours: HashMap<u16, Vec<Place>> = HashMap::new();
+        for own in self.bound.keys() {
+            ours.entry(own.place.port()).or_default().push(own.place);
+        }
+        for (key, door) in wanted
+            .iter()
+            .filter(|(key, _)| !self.bound.contains_key(key) && is_new(key))
+        {
+            let with_port = ours.entry(key.place.port()).or_default();
+            let overlaps_own = with_port.iter().any(|own| own.overlaps(key.place));
+            let given = self.inheritance.sockets(key.place, workers);
+            match given.unwrap_or_else(|| bind_all(key.place, workers, overlaps_own)) {
+                Ok(sockets) => {
+                    let address = sockets[0].local_addr();
+                    let address = address.map_err(|error| refused(key, error))?;
+                    with_port.push(key.place);
+                    opened.push(Opened {
+                        key: key.clone(),
+                        address,
+                        sockets,
+                    });
+                }
+                Err(error) if is_absent(&error) && door.name.is_some() => {
+                    absent.push((key, door, error));
+                }
+                Err(error) => return Err(refused(key, error)),
+            }
+        }
+        // A name may have addresses of a family that this machine has not: the
+        // others will do, if there are any.
+        let new: HashSet<&ListenKey> = opened.iter().map(|opened| &opened.key).collect();
+        let has = |key: &ListenKey| self.bound.contains_key(key) || new.contains(key);
+        for (key, door, error) in absent {
+            if !wanted.iter().any(|(other, its)| its == door && has(other)) {
+                return Err(refused(key, error));
+            }
+            log::warn!("cannot listen at {}: {error}", key.place);
+        }
+        Ok(opened)
+    }
+
+    /// Takes note of what is served from now on. Returns each worker's sockets.
+    pub(super) fn replace(
+        &mut self,
+        wanted: &Wanted,
+        opened: Vec<Opened>,
+        workers: usize,
+    ) -> Vec<Vec<(ListenKey, TcpListener)>> {
+        self.bound.retain(|key, _| wanted.contains_key(key));
+        self.inheritance.let_go();
+        let mut shares: Vec<_> = (0..workers).map(|_| Vec::new()).collect();
+        for Opened {
+            key,
+            address,
+            sockets,
+        } in opened
+        {
+            for (share, socket) in shares.iter_mut().zip(sockets) {
+                share.push((key.clone(), socket));
+            }
+            self.bound.insert(key, address);
+        }
+        shares
+    }
+
+    /// Where the listeners of `wanted` that belong to `service` are reached.
+    pub(super) fn addresses<'a>(
+        &'a self,
+        wanted: &'a Wanted,
+        service: &'a str,
+    ) -> impl Iterator<Item = SocketAddr> + 'a {
+        let keys = wanted
+            .iter()
+            .filter(move |(_, door)| door.service == service);
+        keys.filter_map(|(key, _)| self.bound.get(key).copied())
+    }
+
+    /// Where each service listens, with the ports that the system chose.
+    pub(super) fn places(&self, wanted: &Wanted) -> BTreeMap<String, Vec<Place>> {
+        let mut places: BTreeMap<String, Vec<Place>> = BTreeMap::new();
+        for (key, door) in wanted {
+            if let Some(address) = self.bound.get(key) {
+                let place = match key.place {
+                    Place::Any { .. } => Place::Any {
+                        port: address.port(),
+                    },
+                    Place::At(_) => Place::At(*address),
+                };
+                places.entry(door.service.clone()).or_default().push(place);
+            }
+        }
+        places
+    }
+
+    /// How many places there are.
+    pub(super) fn len(&self) -> usize {
+        self.bound.len()
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+fn refused(key: &ListenKey, error: io::Error) -> Error {
+    Error::Listen {
+        place: key.place,
+        error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Which sockets are wanted, and what of it can be bound.
+
+    use super::*;
+
+    fn config(services: &[(&str, &[&str])]) -> Config {
+        let mut text = String::from("<config>");
+        for (name, listens) in services {
+            text += &format!("<service name='{name}'>");
+            for listen in *listens {
+                text += &format!("<listen ip='{listen}'/>");
+            }
+            text += "<group name='g' enable='true'><host ip='127.0.0.1:1'/></group></service>";
+        }
+        text += "</config>";
+        crate::config::read(text.as_bytes()).unwrap().config
+    }
+
+    #[test]
+    fn port_0_gives_each_service_a_port_of_its_own() {
+        let config = config(&[("a", &["127.0.0.1:0"]), ("b", &["127.0.0.1:0"])]);
+        let wanted = wanted(&config, &Wanted::new(), Resolving::New).unwrap();
+        let mut listeners = Listeners::default();
+        let opened = listeners.open(&wanted, 2, |_| true).unwrap();
+        let shares = listeners.replace(&wanted, opened, 2);
+        assert_eq!(shares.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
+        let port = |service| listeners.addresses(&wanted, service).next().unwrap().port();
+        assert_ne!(port("a"), port("b"));
+    }
+
+    #[test]
+    fn a_name_that_leads_to_another_services_place_is_refused() {
+        let config = config(&[("a", &["127.0.0.1:4711"]), ("b", &["localhost:4711"])]);
+        assert!(matches!(
+            wanted(&config, &Wanted::new(), Resolving::New),
+            Err(Error::ListenTwice { .. })
+        ));
+    }
+
+    #[test]
+    fn a_name_that_does_not_resolve_any_more_is_listened_at_where_it_was() {
+        // The name is nobody's, now and for ever.
+        let config = config(&[("a", &["gone.invalid:4711"])]);
+        let new = wanted(&config, &Wanted::new(), Resolving::New);
+        assert!(matches!(new, Err(Error::ListenName { .. })), "{new:?}");
+        let key = ListenKey {
+            place: Place::At(([127, 0, 0, 1], 4711).into()),
+            service: None,
+        };
+        let door = Door {
+            service: "a".to_owned(),
+            name: Some("gone.invalid".to_owned()),
+        };
+        let before = Wanted::from([(key, door)]);
+        assert_eq!(wanted(&config, &before, Resolving::All).unwrap(), before);
+        // A change does not even ask.
+        assert_eq!(wanted(&config, &before, Resolving::New).unwrap(), before);
+    }
+
+    #[test]
+    fn a_change_keeps_a_name_where_it_was_and_a_reload_follows_it() {
+        let config = config(&[("a", &["localhost:4711"])]);
+        let resolved = wanted(&config, &Wanted::new(), Resolving::New).unwrap();
+        let moved: Wanted = resolved
+            .iter()
+            .take(1)
+            .map(|(_, door)| {
+                let key = ListenKey {
+                    place: Place::At(([127, 0, 0, 77], 4711).into()),
+                    service: None,
+                };
+                (key, door.clone())
+            })
+            .collect();
+        assert_eq!(wanted(&config, &moved, Resolving::New).unwrap(), moved);
+        assert_eq!(wanted(&config, &moved, Resolving::All).unwrap(), resolved);
+    }
+
+    #[test]
+    fn what_cannot_be_bound_binds_nothing() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let free = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .to_string();
+        let places = [free.as_str(), &taken.local_addr().unwrap().to_string()];
+        let wanted = wanted(&config(&[("a", &places)]), &Wanted::new(), Resolving::New).unwrap();
+        let error = Listeners::default().open(&wanted, 2, |_| true).unwrap_err();
+        assert!(matches!(error, Error::Listen { .. }));
+        TcpListener::bind(&free).unwrap();
+    }
+
+    #[test]
+    fn overlapping_places_of_one_configuration_are_bound() {
+        let any = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let places = [format!("127.0.0.1:{any}"), format!("*:{any}")];
+        let wanted = wanted(
+            &config(&[("a", &[&places[0], &places[1]])]),
+            &Wanted::new(),
+            Resolving::New,
+        )
+        .unwrap();
+        assert_eq!(
+            Listeners::default()
+                .open(&wanted, 2, |_| true)
+                .unwrap()
+                .len(),
+            2
+        );
+    }
+
+    #[test]
+    fn an_address_that_is_not_this_machines_is_excused_for_a_name_only() {
+        // An address for documentation is nobody's.
+        let wanted = wanted(
+            &config(&[("a", &["203.0.113.5:0", "127.0.0.1:0"])]),
+            &Wanted::new(),
+            Resolving::New,
+        )
+        .unwrap();
+        assert!(Listeners::default().open(&wanted, 1, |_| true).is_err());
+        let named = |name: &str| Some(name.to_owned());
+        let mut excused = wanted.clone();
+        excused
+            .values_mut()
+            .for_each(|door| door.name = named("both"));
+        assert_eq!(
+            Listeners::default()
+                .open(&excused, 1, |_| true)
+                .unwrap()
+                .len(),
+            1
+        );
+        // Nor does a change look for what was not there before.
+        let open = |is_new: bool| Listeners::default().open(&excused, 1, |_| is_new);
+        assert_eq!(open(false).unwrap().len(), 0);
+        let mut apart = excused.clone();
+        for (key, door) in &mut apart {
+            door.name = named(&key.place.to_string());
+        }
+        assert!(Listeners::default().open(&apart, 1, |_| true).is_err());
+    }
+}

@@ -1,0 +1,246 @@
+//! Hosts that are listeners of our own, by which sessions would go in circles.
+//!
+//! Such a host is down for as long as that is so: one client would make a chain of sessions
+//! that takes all there are. One service may be another's host where that is no circle.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use super::listeners::places_where;
+use super::resolver::Answer;
+use crate::balance::HostId;
+use crate::config::{self, Config, Endpoint, Hop, closing};
+use crate::os::listen::Place;
+use crate::os::local::LocalAddresses;
+use crate::relay::Group;
+
+/// A service as far as sessions may go in circles by it.
+#[derive(Debug, Clone)]
+pub(super) struct OwnService {
+    /// Where it listens, with the port that the system chose.
+    pub(super) places: Vec<Place>,
+    /// The group that gets its sessions.
+    pub(super) group: Arc<Group>,
+}
+
+/// What hosts are compared with: for each port the services that listen there.
+struct Ports<'a> {
+    by_port: BTreeMap<u16, Vec<(usize, Place)>>,
+    is_local: &'a dyn Fn(IpAddr) -> bool,
+}
+
+impl<'a> Ports<'a> {
+    fn new(
+        places: impl Iterator<Item = (usize, Place)>,
+        is_local: &'a dyn Fn(IpAddr) -> bool,
+    ) -> Ports<'a> {
+        let mut by_port: BTreeMap<u16, Vec<(usize, Place)>> = BTreeMap::new();
+        for (service, place) in places {
+            by_port
+                .entry(place.port())
+                .or_default()
+                .push((service, place));
+        }
+        Ports { by_port, is_local }
+    }
+
+    /// The service that somebody finds who connects to `address`.
+    fn service_at(&self, address: SocketAddr) -> Option<usize> {
+        let mut places = self.by_port.get(&address.port())?.iter();
+        // Connections to "all addresses" go to the loopback.
+        let ip = match address.ip().to_canonical() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        let is_there = |place: Place| match place {
+            Place::At(own) if own.ip().is_unspecified() => {
+                own.is_ipv4() == ip.is_ipv4() && (self.is_local)(ip)
+            }
+            Place::At(own) => own.ip().to_canonical() == ip,
+            Place::Any { .. } => (self.is_local)(ip),
+        };
+        places.find(|(_, place)| is_there(*place)).map(|it| it.0)
+    }
+}
+
+/// The hosts by which sessions would go in circles, by their groups: the enabled ones of
+/// `services`.
+pub(super) fn find_circles(services: &[OwnService]) -> HashMap<*const Group, BTreeSet<HostId>> {
+    let places = services
+        .iter()
+        .enumerate()
+        .flat_map(|(number, service)| service.places.iter().map(move |place| (number, *place)));
+    let local = LocalAddresses::default();
+    let is_local = |ip| local.has(ip);
+    let ports = Ports::new(places, &is_local);
+    let (mut hops, mut hosts): (Vec<Hop>, Vec<HostId>) = (Vec::new(), Vec::new());
+    for (from, service) in services.iter().enumerate() {
+        // Under the lock nothing is asked of the system.
+        let with_port = |address: &SocketAddr| ports.by_port.contains_key(&address.port());
+        let addresses: Vec<(HostId, SocketAddr)> = {
+            let tracker = service.group.tracker();
+            let known = tracker.hosts().filter_map(|it| Some((it.id, it.address?)));
+            known.filter(|(_, address)| with_port(address)).collect()
+        };
+        for (host, address) in addresses {
+            if let Some(to) = ports.service_at(address) {
+                hops.push((from, to));
+                hosts.push(host);
+            }
+        }
+    }
+    let mut circular: HashMap<*const Group, BTreeSet<HostId>> = HashMap::new();
+    for hop in closing(&hops) {
+        let group = Arc::as_ptr(&services[hops[hop].0].group);
+        circular.entry(group).or_default().insert(hosts[hop]);
+    }
+    circular
+}
+
+/// Warnings about hosts of `config` by which sessions would go in circles, if names mean
+/// what `answers` say. A host of a group that is not enabled counts as if it were.
+pub fn circle_warnings(config: &Config, answers: &BTreeMap<String, Answer>) -> Vec<String> {
+    let local = LocalAddresses::default();
+    warnings_where(config, answers, &|ip| local.has(ip))
+}
+
+fn warnings_where(
+    config: &Config,
+    answers: &BTreeMap<String, Answer>,
+    is_local: &dyn Fn(IpAddr) -> bool,
+) -> Vec<String> {
+    let places = config.services.iter().enumerate().flat_map(|(number, it)| {
+        let listens = it.listens.iter();
+        listens.flat_map(move |listen| {
+            let places = places_where(listen, answers).unwrap_or_default();
+            places.into_iter().map(move |place| (number, place))
+        })
+    });
+    let ports = Ports::new(places.filter(|(_, place)| place.port() != 0), is_local);
+    let (mut hops, mut hosts) = (Vec::new(), Vec::new());
+    for enabled in [true, false] {
+        for (from, service) in config.services.iter().enumerate() {
+            let groups = service.groups.iter();
+            for group in groups.filter(|it| (it.name == service.enabled) == enabled) {
+                for host in &group.hosts {
+                    let found = host_addresses(host, answers);
+                    let to = found.iter().find_map(|it| ports.service_at(*it));
+                    if let Some(to) = to {
+                        hops.push((from, to));
+                        hosts.push((service, group, host));
+                    }
+                }
+            }
+        }
+    }
+    let warning = |hop: usize| {
+        let (service, group, host) = hosts[hop];
+        let what = match &config.services[hops[hop].1].name {
+            name if *name == service.name => "a listener of txlb itself".to_owned(),
+            name => format!("a listener of txlb itself, of the service {name}, which leads back"),
+        };
+        format!(
+            "the host {}/{}/{} is {what}: sessions would go in circles",
+            service.name, group.name, host.name
+        )
+    };
+    closing(&hops).into_iter().map(warning).collect()
+}
+
+fn addresses<'a>(name: &str, answers: &'a BTreeMap<String, Answer>) -> &'a [IpAddr] {
+    match answers.get(name) {
+        Some(Ok(addresses)) => addresses,
+        _ => &[],
+    }
+}
+
+fn host_addresses(host: &config::Host, answers: &BTreeMap<String, Answer>) -> Vec<SocketAddr> {
+    match &host.address {
+        Endpoint::Address(address) => vec![*address],
+        Endpoint::Zoned { ip, port, .. } => vec![SocketAddr::new((*ip).into(), *port)],
+        Endpoint::Name { host, port } => {
+            let found = addresses(host, answers).iter();
+            found.map(|ip| SocketAddr::new(*ip, *port)).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(services: &[(&str, &str, &str)]) -> Config {
+        let mut text = String::from("<config>");
+        for (name, listen, hosts) in services {
+            text += &format!(
+                "<service name='{name}'><listen ip='{listen}'/><group name='g' enable='1'>"
+            );
+            for (number, host) in hosts.split(' ').enumerate() {
+                text += &format!("<host name='h{number}' ip='{host}'/>");
+            }
+            text += "</group></service>";
+        }
+        config::read((text + "</config>").as_bytes())
+            .unwrap()
+            .config
+    }
+
+    /// The hosts that are warned of, where 10.0.0.1 is ours.
+    fn warned(services: &[(&str, &str, &str)]) -> Vec<String> {
+        let name = |name: &str, ip: [u8; 4]| (name.to_owned(), Ok(vec![IpAddr::from(ip)]));
+        let answers = BTreeMap::from([name("lb", [10, 0, 0, 1]), name("other", [10, 0, 0, 2])]);
+        let local = |ip: IpAddr| ip.is_loopback() || ip == IpAddr::from([10, 0, 0, 1]);
+        let warnings = warnings_where(&config(services), &answers, &local);
+        let host = |warning: String| warning.split(' ').nth(2).unwrap_or_default().to_owned();
+        warnings.into_iter().map(host).collect()
+    }
+
+    #[test]
+    fn a_host_that_is_its_own_listener_is_found_by_whatever_address() {
+        for listen in ["*:80", "lb:80", "10.0.0.1:80", "0.0.0.0:80"] {
+            for host in ["10.0.0.1:80", "lb:80", "[::ffff:10.0.0.1]:80"] {
+                assert_eq!(
+                    warned(&[("a", listen, host)]),
+                    ["a/g/h0"],
+                    "{listen} {host}"
+                );
+            }
+            for host in ["10.0.0.2:80", "other:80", "10.0.0.1:81"] {
+                assert!(warned(&[("a", listen, host)]).is_empty(), "{listen} {host}");
+            }
+        }
+        for (listen, host) in [
+            ("*:80", "127.9.9.9:80"),
+            ("0.0.0.0:80", "127.0.0.2:80"),
+            ("127.0.0.1:80", "0.0.0.0:80"),
+            ("[::]:80", "[::1]:80"),
+        ] {
+            assert_eq!(
+                warned(&[("a", listen, host)]),
+                ["a/g/h0"],
+                "{listen} {host}"
+            );
+        }
+        for (listen, host) in [("127.0.0.1:80", "127.0.0.2:80"), ("0.0.0.0:80", "[::1]:80")] {
+            assert!(warned(&[("a", listen, host)]).is_empty(), "{listen} {host}");
+        }
+    }
+
+    #[test]
+    fn a_service_may_be_anothers_host_unless_that_leads_back() {
+        let chain = [
+            ("a", "*:1", "lb:2"),
+            ("b", "*:2", "lb:3 other:9"),
+            ("c", "*:3", "other:9"),
+        ];
+        assert!(warned(&chain).is_empty());
+        let circle = [
+            ("a", "*:1", "lb:2"),
+            ("b", "*:2", "other:9 lb:3"),
+            ("c", "*:3", "lb:1"),
+        ];
+        assert_eq!(warned(&circle), ["c/g/h0"]);
+    }
+}

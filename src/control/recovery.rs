@@ -1,0 +1,352 @@
+//! Puts failed hosts back: a thread with a timer and probes.
+//!
+//! hostCheck tries what has failed, heartbeat what has not; when all hosts of
+//! an enabled group have failed it is tried every second, whatever the
+//! configuration says. How a host is probed is the relay's business.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::panic_guard::PanicGuard;
+use crate::balance::HostId;
+use crate::config::{Manager, PeriodicTask};
+use crate::relay::{
+    Clock, Group, Probe, ProbePriority, ProbeResult, ProbeWaker, Prober, TimeoutsMs,
+    log_health_change, probe_timeout_ms,
+};
+
+/// What the thread is called.
+const THREAD: &str = "recovery";
+
+/// Connects in a row that make a failed host a healthy one.
+const CHECK_TRIES: u32 = 4;
+
+/// How often a group is tried that has no healthy host left.
+const AGGRESSIVE_MS: u64 = 1000;
+
+/// What recovery looks after.
+#[derive(Default)]
+pub(super) struct Watched {
+    pub(super) groups: Vec<WatchedGroup>,
+    pub(super) manager: Manager,
+}
+
+/// One group, and whether its hosts are asked for at the moment.
+pub(super) struct WatchedGroup {
+    pub(super) group: Arc<Group>,
+    pub(super) enabled: bool,
+    /// Those of its service: what is too slow for sessions is not back.
+    pub(super) timeouts: TimeoutsMs,
+}
+
+/// The recovery thread, as seen from outside.
+pub(super) struct Recovery {
+    shared: Arc<Mutex<Shared>>,
+    bell: ProbeWaker,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    watched: Watched,
+    over: bool,
+}
+
+impl Recovery {
+    /// Starts the thread, with at most `limit` probes at a time.
+    ///
+    /// # Errors
+    /// The system's, if it has no thread or event queue for it.
+    pub(super) fn start(clock: Clock, limit: usize, alarm: &PanicGuard) -> io::Result<Recovery> {
+        let prober = Prober::new(limit)?;
+        let bell = prober.bell();
+        let shared = Arc::default();
+        let mut rounds = Rounds::new(Arc::clone(&shared), prober, clock);
+        let watch = alarm.watch(THREAD);
+        let thread = thread::Builder::new()
+            .name(THREAD.to_owned())
+            .spawn(move || {
+                let _watch = watch;
+                rounds.run();
+            })?;
+        Ok(Recovery {
+            shared,
+            bell,
+            thread: Some(thread),
+        })
+    }
+
+    /// Looks after these groups from now on.
+    pub(super) fn watch(&self, watched: Watched) {
+        lock(&self.shared).watched = watched;
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Err(error) = self.bell.ring() {
+            log::error!("cannot wake the recovery thread: {error}");
+        }
+    }
+}
+
+impl Drop for Recovery {
+    fn drop(&mut self) {
+        lock(&self.shared).over = true;
+        self.wake();
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to say that its panic has not said.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Purpose {
+    Check,
+    Beat,
+}
+
+/// What a probe is for.
+struct Errand {
+    group: Arc<Group>,
+    host: HostId,
+    purpose: Purpose,
+    urgency: ProbePriority,
+}
+
+/// Names a host that is being probed: never twice at a time, unless it is elsewhere now, or
+/// is urgent now and an earlier probe of it may stand in a queue.
+type Subject = (usize, HostId, SocketAddr, ProbePriority);
+
+/// What the thread itself has.
+struct Rounds {
+    shared: Arc<Mutex<Shared>>,
+    prober: Prober<Errand>,
+    clock: Clock,
+    under_way: HashSet<Subject>,
+    check: Timetable,
+    beat: Timetable,
+    aggressive: Timetable,
+}
+
+impl Rounds {
+    fn new(shared: Arc<Mutex<Shared>>, prober: Prober<Errand>, clock: Clock) -> Rounds {
+        Rounds {
+            shared,
+            prober,
+            clock,
+            under_way: HashSet::new(),
+            check: Timetable::default(),
+            beat: Timetable::default(),
+            aggressive: Timetable::default(),
+        }
+    }
+
+    fn run(&mut self) {
+        let clock = self.clock.clone();
+        while let Some(errands) = self.plan(clock.now_ms()) {
+            for probe in errands {
+                self.under_way.insert(subject(&probe.key, probe.address));
+                self.prober.begin(probe);
+            }
+            match self
+                .prober
+                .wait(Duration::from_millis(AGGRESSIVE_MS / 2), || clock.now_ms())
+            {
+                Ok(verdicts) => verdicts
+                    .into_iter()
+                    .for_each(|verdict| self.conclude(verdict)),
+                Err(error) => panic!("the recovery thread has no more events: {error}"),
+            }
+        }
+    }
+
+    /// Who is to be probed now; `None` once it is all over.
+    fn plan(&mut self, now_ms: u64) -> Option<Vec<Probe<Errand>>> {
+        let shared = Arc::clone(&self.shared);
+        let shared = lock(&shared);
+        let Watched { groups, manager } = &shared.watched;
+        let check = self.check.is_due(Some(manager.host_check), now_ms);
+        let beat = self.beat.is_due(Some(manager.heartbeat), now_ms);
+        let aggressive = self.aggressive.is_due(None, now_ms);
+        let mut errands = Vec::new();
+        for watched in groups {
+            let tracker = watched.group.tracker();
+            let desperate = watched.enabled && (check || aggressive) && tracker.all_failed();
+            if check || desperate {
+                let urgency = |host| match (desperate, tracker.is_silent(host)) {
+                    (false, _) => ProbePriority::Routine,
+                    (true, false) => ProbePriority::Urgent,
+                    (true, true) => ProbePriority::UrgentButSilent,
+                };
+                let hosts = tracker.to_check();
+                errands.extend(self.errands(watched, hosts, Purpose::Check, urgency));
+            }
+            if beat {
+                let hosts = tracker.to_beat();
+                errands.extend(
+                    self.errands(watched, hosts, Purpose::Beat, |_| ProbePriority::Routine),
+                );
+            }
+        }
+        (!shared.over).then_some(errands)
+    }
+
+    fn errands<'a>(
+        &'a self,
+        watched: &'a WatchedGroup,
+        hosts: Vec<(HostId, SocketAddr)>,
+        purpose: Purpose,
+        urgency: impl Fn(HostId) -> ProbePriority + 'a,
+    ) -> impl Iterator<Item = Probe<Errand>> + 'a {
+        let probe = move |(host, address)| {
+            let urgency = urgency(host);
+            let tries = match purpose {
+                Purpose::Check => CHECK_TRIES,
+                Purpose::Beat => 1,
+            };
+            let group = Arc::clone(&watched.group);
+            Probe {
+                group: number(&group),
+                key: Errand {
+                    group,
+                    host,
+                    purpose,
+                    urgency,
+                },
+                urgency,
+                address,
+                tries,
+                timeout_ms: probe_timeout_ms(watched.timeouts),
+            }
+        };
+        let probes = hosts.into_iter().map(probe);
+        probes.filter(|probe| !self.under_way.contains(&subject(&probe.key, probe.address)))
+    }
+
+    fn conclude(&mut self, verdict: ProbeResult<Errand>) {
+        let ProbeResult {
+            key: errand,
+            address,
+            result,
+        } = verdict;
+        self.under_way.remove(&subject(&errand, address));
+        let Some(result) = result else { return };
+        let Errand {
+            group,
+            host,
+            purpose,
+            urgency: _,
+        } = errand;
+        let now_ms = self.clock.now_ms();
+        let (change, name) = {
+            let mut tracker = group.tracker();
+            let change = match purpose {
+                Purpose::Check => tracker.checked(host, address, result, now_ms),
+                Purpose::Beat => tracker.beat(host, address, result, now_ms),
+            };
+            (change, tracker.host_name(host))
+        };
+        if let (Some(change), Some(name)) = (change, name) {
+            log_health_change(&group, host, &name, &change, now_ms);
+        }
+    }
+}
+
+/// A group stays where it is for as long as anybody holds it, and an errand does.
+fn subject(errand: &Errand, address: SocketAddr) -> Subject {
+    (number(&errand.group), errand.host, address, errand.urgency)
+}
+
+fn number(group: &Arc<Group>) -> usize {
+    Arc::as_ptr(group) as usize
+}
+
+/// When something was done last that is done at intervals.
+#[derive(Debug, Default)]
+struct Timetable {
+    last_ms: u64,
+}
+
+impl Timetable {
+    /// Whether it is time (again); without a chore, it is every second.
+    fn is_due(&mut self, chore: Option<PeriodicTask>, now_ms: u64) -> bool {
+        let interval_ms = chore.map_or(AGGRESSIVE_MS, |chore| {
+            u64::try_from(chore.interval.as_millis()).unwrap_or(u64::MAX)
+        });
+        let due = now_ms.saturating_sub(self.last_ms) >= interval_ms;
+        if due {
+            self.last_ms = now_ms;
+        }
+        due && chore.is_none_or(|chore| chore.enable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::{Failure, HostPool};
+
+    #[test]
+    fn a_heartbeat_that_waits_holds_up_no_check_of_the_only_host() {
+        let text = "<config><service name='s'><listen ip='1'/><group name='g' enable='1'>\
+                    <host name='a' ip='10.0.0.1:80'/></group></service>\
+                    <manager><heartbeat interval='1' enable='1'/></manager></config>";
+        let config = crate::config::read(text.as_bytes()).unwrap().config;
+        let tracker = HostPool::new(&config.services[0].groups[0], 1, 0);
+        let group = Arc::new(Group::new("s", "g", tracker));
+        let shared = Arc::<Mutex<Shared>>::default();
+        lock(&shared).watched = Watched {
+            groups: vec![WatchedGroup {
+                group: Arc::clone(&group),
+                enabled: true,
+                timeouts: TimeoutsMs::default(),
+            }],
+            manager: config.manager,
+        };
+        let mut rounds = Rounds::new(shared, Prober::new(1).unwrap(), Clock::start());
+        let mut planned = |now_ms| {
+            let probes = rounds.plan(now_ms).unwrap();
+            for probe in &probes {
+                let subject = subject(&probe.key, probe.address);
+                assert!(rounds.under_way.insert(subject), "twice at a time");
+            }
+            let urgencies = probes.iter().map(|probe| probe.urgency);
+            urgencies.collect::<Vec<_>>()
+        };
+        assert_eq!(planned(10_000), [ProbePriority::Routine]);
+        assert_eq!(planned(11_000), []);
+        let (host, address) = group.tracker().to_beat()[0];
+        let client = [10, 0, 0, 9].into();
+        let mut tracker = group.tracker();
+        tracker.connect_failed(host, address, client, Failure::Refused, 11_500);
+        drop(tracker);
+        assert_eq!(planned(12_000), [ProbePriority::Urgent]);
+        assert_eq!(planned(13_000), []);
+    }
+
+    #[test]
+    fn a_chore_is_due_once_an_interval_and_not_when_it_is_off() {
+        let chore = |enable| {
+            Some(PeriodicTask {
+                interval: Duration::from_secs(10),
+                enable,
+            })
+        };
+        let mut timetable = Timetable::default();
+        assert!(!timetable.is_due(chore(true), 9_999));
+        assert!(timetable.is_due(chore(true), 10_000));
+        assert!(!timetable.is_due(chore(true), 19_999));
+        assert!(!timetable.is_due(chore(false), 20_000));
+        assert!(!timetable.is_due(chore(true), 29_999));
+        assert!(timetable.is_due(None, 21_000 + AGGRESSIVE_MS));
+    }
+}

@@ -1,0 +1,210 @@
+//! Passes on what the resolver found out: to the trackers, and to the log.
+//!
+//! How names are resolved is `names`' business.
+
+use std::collections::{BTreeSet, HashSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::loops::{OwnService, find_circles};
+use super::resolver::Known;
+use crate::balance::{Change, Failure, HostId, HostPool, HostStatus};
+use crate::config::Endpoint;
+use crate::os::local::LocalAddresses;
+use crate::relay::{Clock, Group, log_health_change};
+
+/// Who wants to know, and what was said.
+pub(super) struct Resolutions {
+    clock: Clock,
+    groups: Mutex<Vec<Arc<Group>>>,
+    /// Names that do not resolve: each is complained of once.
+    unresolved: Mutex<HashSet<String>>,
+    circles: Mutex<Circles>,
+}
+
+/// Between which services sessions may go in circles.
+#[derive(Default)]
+struct Circles {
+    services: Vec<OwnService>,
+    /// There are hosts by which they would.
+    found: bool,
+}
+
+impl Resolutions {
+    pub(super) fn new(clock: Clock) -> Resolutions {
+        Resolutions {
+            clock,
+            groups: Mutex::default(),
+            unresolved: Mutex::default(),
+            circles: Mutex::default(),
+        }
+    }
+
+    /// Changes a group. What is `known` is passed on to those of its hosts that have no
+    /// address then, before anybody can pick: if all its hosts are new and by name,
+    /// whoever came in between would find none.
+    pub(super) fn change(
+        &self,
+        group: &Group,
+        known: &Known,
+        change: impl FnOnce(&mut HostPool, u64),
+    ) {
+        self.tell_tracker(group, |tracker, now_ms| {
+            change(tracker, now_ms);
+            tell_homeless(tracker, known, now_ms)
+        });
+    }
+
+    /// These groups want to know of these names from now on. What is `known` then is
+    /// passed on to hosts that have no address.
+    pub(super) fn concern(
+        &self,
+        groups: impl Iterator<Item = Arc<Group>>,
+        names: &BTreeSet<String>,
+        known: impl FnOnce() -> Known,
+    ) {
+        let groups: Vec<_> = groups.collect();
+        lock(&self.groups).clone_from(&groups);
+        lock(&self.unresolved).retain(|name| names.contains(name));
+        // Not before: what comes in between is told to somebody else.
+        let known = known();
+        for group in groups {
+            self.tell_tracker(&group, |tracker, now_ms| {
+                tell_homeless(tracker, &known, now_ms)
+            });
+        }
+    }
+
+    /// What resolving `name` gave just now.
+    pub(super) fn tell(&self, name: &str, answer: Result<&[IpAddr], &str>) {
+        let groups = lock(&self.groups).clone();
+        for group in groups {
+            self.tell_tracker(&group, |tracker, now_ms| {
+                tracker.resolved(name, answer, now_ms)
+            });
+        }
+        self.log(name, answer);
+        let local = LocalAddresses::default();
+        let is_ours = |addresses: &[IpAddr]| addresses.iter().any(|ip| local.has(*ip));
+        let mut circles = lock(&self.circles);
+        if circles.found || answer.is_ok_and(is_ours) {
+            self.look_for_circles(&mut circles);
+        }
+    }
+
+    /// Sessions go between these services from now on.
+    pub(super) fn connect(&self, services: Vec<OwnService>) {
+        let mut circles = lock(&self.circles);
+        circles.services = services;
+        self.look_for_circles(&mut circles);
+    }
+
+    /// Has the trackers told which of their hosts lead in circles. One at a time, so that
+    /// the last one knows the last answers.
+    fn look_for_circles(&self, circles: &mut Circles) {
+        let mut found = find_circles(&circles.services);
+        circles.found = !found.is_empty();
+        for group in lock(&self.groups).clone() {
+            let key = Arc::as_ptr(&group);
+            let hosts = found.remove(&key).unwrap_or_default();
+            self.tell_tracker(&group, |tracker, now_ms| {
+                tracker.mark_circular(&hosts, now_ms)
+            });
+        }
+    }
+
+    /// Tells a group's tracker something in one step, and announces what came of it.
+    fn tell_tracker(
+        &self,
+        group: &Group,
+        tell: impl FnOnce(&mut HostPool, u64) -> Vec<(HostId, Change)>,
+    ) {
+        let now_ms = self.clock.now_ms();
+        let changes: Vec<_> = {
+            let mut tracker = group.tracker();
+            let changes = tell(&mut tracker, now_ms);
+            let named = |(id, change)| (id, tracker.host_name(id), change);
+            changes.into_iter().map(named).collect()
+        };
+        for (id, host, change) in changes {
+            // A name is complained of once, not for each of its hosts.
+            if let Some(host) = host
+                && !matches!(change, Change::Down(Failure::Unresolved(_)))
+            {
+                log_health_change(group, id, &host, &change, now_ms);
+            }
+        }
+    }
+
+    fn log(&self, name: &str, answer: Result<&[IpAddr], &str>) {
+        let mut unresolved = lock(&self.unresolved);
+        let news = match answer {
+            Ok(_) => unresolved.remove(name),
+            Err(_) => unresolved.insert(name.to_owned()),
+        };
+        drop(unresolved);
+        match answer {
+            Ok(_) if news => log::info!("the name {name} resolves now"),
+            Err(reason) if news => log::warn!(
+                "the name {name} does not resolve: {}; hosts that had an address keep it, \
+                 the others are down until it does",
+                reason.escape_debug()
+            ),
+            _ => {}
+        }
+    }
+}
+
+fn tell_homeless(tracker: &mut HostPool, known: &Known, now_ms: u64) -> Vec<(HostId, Change)> {
+    let mut changes = Vec::new();
+    for name in homeless(tracker) {
+        if let Some(answer) = known.get(&name) {
+            let answer = answer.as_deref().map_err(String::as_str);
+            changes.extend(tracker.resolved(&name, answer, now_ms));
+        }
+    }
+    changes
+}
+
+/// The names of hosts that have no address yet.
+fn homeless(tracker: &HostPool) -> BTreeSet<String> {
+    let without = tracker.hosts().filter(|host| host.address.is_none());
+    let name = |host: HostStatus<'_>| match host.endpoint {
+        Endpoint::Name { host, .. } => Some(host.clone()),
+        Endpoint::Zoned { zone, .. } => Some(zone.clone()),
+        Endpoint::Address(_) => None,
+    };
+    without.filter_map(name).collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::read;
+
+    /// A group with this one host.
+    fn group(host: &str) -> crate::config::Group {
+        let text = format!(
+            "<config><service name='s'><listen ip='1'/><group name='g' enable='1'>\
+             <host name='a' ip='{host}'/></group></service></config>"
+        );
+        let mut config = read(text.as_bytes()).unwrap().config;
+        config.services.remove(0).groups.remove(0)
+    }
+
+    #[test]
+    fn a_host_that_is_by_name_now_is_never_seen_without_an_address_that_is_known() {
+        let answers = Resolutions::new(Clock::start());
+        let running = Group::new("s", "g", HostPool::new(&group("10.0.0.1:80"), 1, 0));
+        let known = Known::from([("name".to_owned(), Ok(vec![IpAddr::from([10, 0, 0, 2])]))]);
+        answers.change(&running, &known, |tracker, now_ms| {
+            tracker.configure(&group("name:80"), now_ms);
+        });
+        let addresses: Vec<_> = running.tracker().hosts().map(|it| it.address).collect();
+        assert_eq!(addresses, [Some(([10, 0, 0, 2], 80).into())]);
+    }
+}
