@@ -118,6 +118,8 @@ pub mod director;
 #[doc(hidden)]
 pub mod json;
 #[doc(hidden)]
+pub mod log_targets;
+#[doc(hidden)]
 pub mod os;
 #[doc(hidden)]
 pub mod relay;

@@ -59,6 +59,5 @@ pub use origins::Origins;
 pub(crate) use plan::{Group, Plan, Service, Tally};
 pub(crate) use probe::{Bell, Probe, Prober, Urgency, Verdict, probe_timeout_ms};
 pub(crate) use shared::Shared;
-pub use tcplog::TARGET as SESSION_LOG;
 pub(crate) use timeouts::TimeoutsMs;
 pub(crate) use worker::Worker;

@@ -6,6 +6,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Shared;
+use crate::log_targets;
 use crate::relay::end::EndReason;
 use crate::relay::link::Link;
 use crate::relay::news::{Event, SessionEnd};
@@ -43,7 +44,7 @@ pub(super) fn log_session(link: &Link<Sockets>, shared: &Shared, reason: EndReas
         ],
         retries: session.failed(),
     };
-    log::info!(target: tcplog::TARGET, "{line}");
+    log::info!(target: log_targets::SESSIONS, "{line}");
 }
 
 /// Tells whoever listens of a session that is over, though still counted.
