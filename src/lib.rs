@@ -65,7 +65,7 @@
 //! * A scheduler of your own: the trait [`scheduler::Scheduler`], and
 //!   [`Builder::scheduler`] for a name that files can use too.
 //! * The doors for operators (the control socket, the admin page, the console) stay shut
-//!   unless [`Builder::door`] opens them.
+//!   unless [`Builder::admin_interface`] opens them.
 //!
 //! # What it does to your process
 //!
@@ -118,6 +118,8 @@ pub mod control;
 #[doc(hidden)]
 pub mod json;
 #[doc(hidden)]
+pub mod log_targets;
+#[doc(hidden)]
 pub mod non_printing;
 #[doc(hidden)]
 pub mod os;
@@ -142,15 +144,15 @@ pub use control::{EndReason, Event, HostName, SessionEnd};
 /// ```
 /// use std::net::IpAddr;
 /// use txlb::Balancer;
-/// use txlb::scheduler::{Ask, Hosts, Pick, Scheduler};
+/// use txlb::scheduler::{PickContext, Hosts, Pick, Scheduler};
 ///
 /// #[derive(Debug)]
 /// struct ByLastByte;
 ///
 /// impl Scheduler for ByLastByte {
-///     fn renew(&mut self, _hosts: &Hosts) {}
+///     fn rebuild(&mut self, _hosts: &Hosts) {}
 ///
-///     fn pick(&mut self, hosts: &Hosts, ask: &mut Ask<'_>) -> Pick {
+///     fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
 ///         let last = match ask.client {
 ///             IpAddr::V4(ip) => ip.octets()[3],
 ///             IpAddr::V6(ip) => ip.octets()[15],

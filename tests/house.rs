@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const ROOMS: [&str; 6] = ["config", "balance", "relay", "control", "admin", "balancer"];
 
 /// Anybody may use these; they use one another at most.
-const LEAVES: [&str; 4] = ["os", "calendar", "json", "non_printing"];
+const LEAVES: [&str; 5] = ["os", "calendar", "json", "log_targets", "non_printing"];
 
 /// No file is longer.
 const MOST_LINES: usize = 600;
@@ -258,4 +258,28 @@ fn no_test_sleeps() {
             );
         }
     }
+}
+
+/// So that no line loses its target, and may be held back, because one was forgotten.
+#[test]
+fn who_names_a_log_target_names_one_in_each_call() {
+    // Taken apart, so that they are not found here.
+    let named = ["log_targets", ""].join("::");
+    let mut calls = 0;
+    for source in sources("src") {
+        let code: Vec<_> = source.code().map(str::trim).collect();
+        let code = code.join(" ");
+        if !code.contains(&format!("target: {named}")) {
+            continue;
+        }
+        for level in ["error", "warn", "info", "log"] {
+            for call in code.split(&format!("log::{level}!(")).skip(1) {
+                let is_named = call.trim_start().starts_with(&format!("target: {named}"));
+                let shown: String = call.chars().take(80).collect();
+                assert!(is_named, "{}: no target: {shown}", source.path);
+                calls += 1;
+            }
+        }
+    }
+    assert!(calls >= 15, "there are calls with a target: {calls}");
 }

@@ -18,7 +18,7 @@ use std::sync::mpsc::Receiver;
 use rustix::process::Signal;
 use support::client::{fate, who};
 use support::config::web;
-use support::control::{Caller, with_control};
+use support::control::{Caller, Controlled, with_control};
 use support::host::{Host, Place};
 #[cfg(feature = "web")]
 use support::http::{Ask, USERS, page_of, with_page};
@@ -133,6 +133,54 @@ fn who_sends_a_signal_twice_is_told_twice() {
         txlb.signal(Signal::USR2);
         txlb.wait_for("USR2 is not used yet");
     }
+}
+
+/// What may be held back is what has none of the targets of `log_targets`.
+#[test]
+fn a_complaint_that_comes_again_is_counted_and_not_written() {
+    let mut balancer = Controlled::start(&web("", "roundr", &[]));
+    let complaint = "WARN  control: this is not AMP, or nothing to be asked: ";
+    for _ in 0..4 {
+        let mut caller = Caller::new(&balancer.socket);
+        caller.say([0, 0, 0, 0]);
+        assert_eq!(caller.end(), "");
+    }
+    let txlb = &mut balancer.txlb;
+    assert_eq!(txlb.stop(), Some(0));
+    assert_eq!(txlb.count(complaint), 1, "{:#?}", txlb.seen);
+    let counted = "WARN  said 3 more times: control: this is not AMP";
+    assert_eq!(txlb.count(counted), 1, "{:#?}", txlb.seen);
+}
+
+/// Answers, and passwords that cannot be used.
+#[cfg(feature = "web")]
+#[test]
+fn what_a_reload_has_to_say_is_written_each_time() {
+    let config = |timeout: u32| {
+        let user = format!("<user name=\"x\" password=\"$9${timeout}\" access=\"full\"/>");
+        let attributes = format!("idleTimeout=\"{timeout}\"");
+        let config = with_page(&["127.0.0.1:9".parse().unwrap()], "", &user);
+        let config = config.replace("name=\"web\" ", &format!("name=\"web\" {attributes} "));
+        config.replace("name=\"a\"", "name=\"a\" weight=\"2\"")
+    };
+    let mut balancer = Controlled::start(&config(1));
+    let about = [
+        "group \"main\" has weights, which roundr does not look at",
+        "lost, as it is not in ",
+        "the password of user \"x\" cannot be checked",
+    ];
+    let before = about.map(|text| balancer.txlb.count(text));
+    for timeout in 2..5 {
+        balancer.tell(&["setHost", "service=web", "group=main", "host=a", "weight=7"]);
+        let next = with_control(&config(timeout), &balancer.socket);
+        balancer.txlb.reload(&next);
+    }
+    let txlb = &mut balancer.txlb;
+    assert_eq!(txlb.stop(), Some(0));
+    for (text, before) in about.into_iter().zip(before) {
+        assert_eq!(txlb.count(text), before + 3, "{text}: {:#?}", txlb.seen);
+    }
+    assert_eq!(txlb.count(" more times: "), 0, "{:#?}", txlb.seen);
 }
 
 #[test]

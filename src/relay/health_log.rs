@@ -12,6 +12,7 @@ use super::event_bus::{Event, HostName};
 use super::plan::Group;
 use super::recent_events::Topic;
 use crate::balance::{Change, Failure, HostId};
+use crate::log_targets;
 
 /// Lines about one host that may come at once.
 const BURST: u32 = 6;
@@ -93,7 +94,10 @@ pub(crate) fn log_health_change(
             if let Some(unsaid) = take_one(&group.announcer().moves, id, now_ms) {
                 let (why, more) = (failure.to_string(), unsaid_of(unsaid));
                 let why = why.escape_debug();
-                log::warn!("host {place} is at {to} now: {from} failed: {why}{more}");
+                log::warn!(
+                    target: log_targets::HEALTH,
+                    "host {place} is at {to} now: {from} failed: {why}{more}"
+                );
             }
             return;
         }
@@ -116,7 +120,7 @@ pub(crate) fn log_health_change(
             (Level::Warn, Topic::HostDown, text)
         }
     };
-    log::log!(level, "{text}");
+    log::log!(target: log_targets::HEALTH, level, "{text}");
     if let Some(journal) = group.journal() {
         journal.note(topic, text);
     }

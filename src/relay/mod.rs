@@ -58,7 +58,6 @@ pub(crate) use probe::{Probe, ProbePriority, ProbeResult, ProbeWaker, Prober, pr
 pub(crate) use recent_events::RecentEvents;
 pub use recent_events::{RecentEvent, Topic};
 pub(crate) use shared::Shared;
-pub use tcplog::TARGET as SESSION_LOG;
 pub(crate) use timeouts::TimeoutsMs;
 pub(crate) use worker::Worker;
 pub(crate) use worker_stats::{ResourceError, WorkerStats};

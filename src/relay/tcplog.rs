@@ -10,10 +10,6 @@ use super::end::EndReason;
 use super::haproxy_names::{Backend, Escaped};
 use crate::calendar::UtcTime;
 
-/// The log target of these lines: they are wanted by the configuration's
-/// `connections="true"`, whatever else is logged.
-pub const TARGET: &str = "txlb::session";
-
 /// What is said of one session.
 #[derive(Debug)]
 pub(crate) struct Line<'a> {

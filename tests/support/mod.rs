@@ -11,6 +11,7 @@ pub(crate) mod control;
 #[cfg(target_os = "linux")]
 pub(crate) mod daemon;
 pub(crate) mod desk;
+pub(crate) mod golden;
 pub(crate) mod host;
 pub(crate) mod http;
 pub(crate) mod page;

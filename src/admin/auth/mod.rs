@@ -33,6 +33,7 @@ use self::users::{Known, Users};
 use super::source::Source;
 use crate::config::{Access, Config, User};
 use crate::control::{Commit, Reconfigure};
+use crate::log_targets;
 
 /// What somebody who waits in vain for their password to be checked is told to wait.
 const BUSY_S: u64 = 1;
@@ -281,7 +282,7 @@ impl Guard {
     }
 
     fn failed(&self, source: Source, name: &str, door: &'static str) -> Login {
-        log::warn!("{}", failure(source, name, door));
+        log::warn!(target: log_targets::LOGINS, "{}", failure(source, name, door));
         let now_ms = self.slots.now_ms();
         self.slots.limiter().failed(source, name, now_ms);
         Login::Wrong

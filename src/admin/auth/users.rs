@@ -10,6 +10,7 @@ use super::hash::Hash;
 #[cfg(feature = "ssh")]
 use crate::config::public_key_bytes;
 use crate::config::{Access, User};
+use crate::log_targets;
 
 /// A user as the doors know them.
 pub(super) struct Known {
@@ -24,7 +25,10 @@ impl Known {
         let hash = user.password.as_deref().map(Hash::read).transpose();
         if let Err(why) = &hash {
             let name = &user.name;
-            log::warn!("the password of user \"{name}\" cannot be checked and fits nothing: {why}");
+            log::warn!(
+                target: log_targets::LOGINS,
+                "the password of user \"{name}\" cannot be checked and fits nothing: {why}"
+            );
         }
         Known {
             access: user.access,

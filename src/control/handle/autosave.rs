@@ -13,6 +13,7 @@ use super::response::{Response, ResponseData};
 use crate::config::PeriodicTask;
 use crate::control::Topic;
 use crate::control::save::Saved;
+use crate::log_targets;
 
 /// When the configuration is to be saved by itself.
 #[derive(Debug)]
@@ -99,7 +100,7 @@ impl Controller {
                 let told = self.told(&saved);
                 self.record(Topic::Save, &format!("configCheck: {told}"));
                 for note in saved.notes {
-                    log::warn!("{note}");
+                    log::warn!(target: log_targets::ANSWERS, "{note}");
                 }
             }
             Err(error) if self.saver.is_news(&error) => {

@@ -11,6 +11,7 @@ use crate::config::{Config, Warning};
 use crate::control::listeners::Resolving;
 use crate::control::renames::Renames;
 use crate::control::{Error, File, Listening, Topic};
+use crate::log_targets;
 
 impl Controller {
     /// Makes one change of `verbs`.
@@ -21,7 +22,7 @@ impl Controller {
                 [verb] => verb.to_string(),
                 _ => format!("{} changes at once", verbs.len()),
             };
-            log::info!("refused: {shown}; by {by}: {why}");
+            log::info!(target: log_targets::ANSWERS, "refused: {shown}; by {by}: {why}");
         }
         self.answer(outcome)
     }
@@ -96,17 +97,23 @@ impl Controller {
             if !before.contains(&listening) {
                 let (name, addresses) = listening;
                 let places: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-                log::info!("service {name} listens at {}", places.join(", "));
+                log::info!(
+                    target: log_targets::ANSWERS,
+                    "service {name} listens at {}", places.join(", ")
+                );
             }
         }
     }
 
     pub(super) fn warn(&self, file: &File, warnings: &[Warning]) {
         for Warning { position, text } in warnings {
-            log::warn!("{}:{position}: {text}", file.path().display());
+            log::warn!(
+                target: log_targets::ANSWERS,
+                "{}:{position}: {text}", file.path().display()
+            );
         }
         for (path, advice) in file.exposed() {
-            log::warn!("{}: {advice}", path.display());
+            log::warn!(target: log_targets::ANSWERS, "{}: {advice}", path.display());
         }
     }
 }

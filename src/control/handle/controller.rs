@@ -22,6 +22,7 @@ use crate::control::file::File;
 use crate::control::line_protocol::Request;
 use crate::control::status::{Outcome, Sessions, Status, StoredStatus};
 use crate::control::{DataPlane, Retried, Signal, Topic};
+use crate::log_targets;
 
 /// How long the workers may take to close their listeners: a second, where clients come
 /// faster than they are let in.
@@ -111,7 +112,10 @@ impl Controller {
         let came = |signal| pending & bit(signal) != 0;
         let stops = self.stopping || came(Signal::Stop) || came(Signal::Quit);
         if came(Signal::Replace) {
-            log::warn!("USR2 is not used yet: it will replace the program while it runs");
+            log::warn!(
+                target: log_targets::ANSWERS,
+                "USR2 is not used yet: it will replace the program while it runs"
+            );
         }
         if came(Signal::Reload) && !stops {
             self.hang_up();
@@ -183,12 +187,14 @@ impl Controller {
                 let text = format!("generation {generation}: {shown}; by {by}");
                 match action {
                     // What came of it has been noted.
-                    Action::Reload { .. } => log::info!("{text}"),
+                    Action::Reload { .. } => log::info!(target: log_targets::ANSWERS, "{text}"),
                     Action::SaveConfig { .. } => self.record(Topic::Save, &text),
                     _ => self.record(Topic::Change, &text),
                 }
             }
-            Err(why) => log::info!("refused: {shown}; by {by}: {why}"),
+            Err(why) => {
+                log::info!(target: log_targets::ANSWERS, "refused: {shown}; by {by}: {why}");
+            }
         }
         answer
     }
@@ -228,6 +234,7 @@ impl Controller {
         self.fixtures.retain_mut(|fixture| fixture.give_way());
         if self.fixtures.len() < before {
             log::info!(
+                target: log_targets::ANSWERS,
                 "process {} listens nowhere any more, and has released its control socket and \
                  PID file: another txlb can start",
                 std::process::id()
@@ -251,7 +258,7 @@ impl Controller {
             (1, None) => "stopping once the open session is over".to_owned(),
             (_, None) => format!("stopping once the last of {open} sessions is over"),
         };
-        log::info!("{told}");
+        log::info!(target: log_targets::ANSWERS, "{told}");
         let closed = self.director.stop_listening(grace);
         (told, closed)
     }
@@ -345,7 +352,7 @@ impl Controller {
             Topic::Error => Level::Error,
             _ => Level::Info,
         };
-        log::log!(level, "{text}");
+        log::log!(target: log_targets::ANSWERS, level, "{text}");
         let mut noted = String::new();
         push_clean(text, &mut noted);
         self.director.note(topic, noted);

@@ -11,6 +11,7 @@ use crate::control::Topic;
 use crate::control::file::{Changed, File};
 use crate::control::listeners::Resolving;
 use crate::control::renames::Renames;
+use crate::log_targets;
 
 /// What is said where there is nothing to read or write.
 pub(super) const NO_FILE: &str = "there is no configuration file: txlb was started without one";
@@ -41,7 +42,10 @@ impl Controller {
     pub(super) fn hang_up(&mut self) {
         self.reopen_or_complain();
         if self.stored.is_none() {
-            log::info!("there is no configuration file to read again");
+            log::info!(
+                target: log_targets::ANSWERS,
+                "there is no configuration file to read again"
+            );
             self.resolve_again();
             return;
         }
@@ -108,7 +112,7 @@ impl Controller {
             }
             Ok(Changed::No) => {
                 let told = format!("{} is unchanged", stored.file.path().display());
-                log::info!("{told}");
+                log::info!(target: log_targets::ANSWERS, "{told}");
                 self.resolve_again();
                 Ok(Reloaded {
                     told: format!("{told}: names are resolved again"),
@@ -144,7 +148,7 @@ impl Controller {
             .map_err(|error| format!("{path}: {error}"))?;
         self.warn(&file, warnings);
         for verb in &lost {
-            log::warn!("lost, as it is not in {path}: {verb}");
+            log::warn!(target: log_targets::ANSWERS, "lost, as it is not in {path}: {verb}");
         }
         let told = format!("{path} is in force");
         let generation = self.director.generation();

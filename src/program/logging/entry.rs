@@ -6,7 +6,7 @@
 use std::fmt::{self, Write};
 
 use log::{Level, Record};
-use txlb::relay::SESSION_LOG;
+use txlb::log_targets::{ANSWERS, HEALTH, LOGINS, SESSIONS};
 
 /// Bytes of a text; what is behind them is cut off. Nothing that txlb says is as long
 /// unless it repeats what somebody else made up.
@@ -18,17 +18,8 @@ const USUAL_BYTES: usize = 192;
 /// Behind what was cut.
 pub(super) const CUT: &str = "...";
 
-/// Modules that are never silenced, with all that is below them: they tell of what
-/// people and hosts do, or have limits of their own.
-const NEVER_HELD_BACK: &[&str] = &[
-    SESSION_LOG,
-    // fail2ban counts these lines.
-    "txlb::admin::auth",
-    // Down and up belong together, and it limits both for each host.
-    "txlb::relay::announce",
-    // Answers: who sends a signal twice wants to be told twice.
-    "txlb::director::desk",
-];
+/// Targets whose lines are never held back.
+const NEVER_HELD_BACK: [&str; 3] = [LOGINS, HEALTH, ANSWERS];
 
 /// One thing to be logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,13 +69,9 @@ impl Entry {
 
 impl Kind {
     fn of(level: Level, target: &str) -> Kind {
-        let is_in = |module: &str| {
-            let rest = target.strip_prefix(module);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-        };
         match level {
-            _ if target == SESSION_LOG => Kind::Session,
-            _ if NEVER_HELD_BACK.iter().any(|module| is_in(module)) => Kind::Event,
+            _ if target == SESSIONS => Kind::Session,
+            _ if NEVER_HELD_BACK.contains(&target) => Kind::Event,
             Level::Error | Level::Warn => Kind::Complaint,
             _ => Kind::Event,
         }
@@ -129,16 +116,17 @@ mod tests {
         for (level, target) in [
             (Level::Info, "txlb::relay::worker::accept"),
             (Level::Debug, "txlb::admin::web"),
-            (Level::Warn, "txlb::admin::auth"),
-            (Level::Warn, "txlb::admin::auth::users"),
-            (Level::Warn, "txlb::relay::announce"),
-            (Level::Error, "txlb::director::desk::clerk"),
+            (Level::Warn, LOGINS),
+            (Level::Warn, HEALTH),
+            (Level::Error, ANSWERS),
         ] {
             assert_eq!(kind(level, target), Kind::Event, "{level} {target}");
         }
-        // A name that only begins alike is another module.
-        assert_eq!(kind(Level::Warn, "txlb::admin::authors"), Kind::Complaint);
-        assert_eq!(kind(Level::Info, SESSION_LOG), Kind::Session);
+        // A name that only begins alike is another.
+        for target in ["txlb::login::users", "txlb::logins", "txlb::admin::auth"] {
+            assert_eq!(kind(Level::Warn, target), Kind::Complaint, "{target}");
+        }
+        assert_eq!(kind(Level::Info, SESSIONS), Kind::Session);
     }
 
     #[test]

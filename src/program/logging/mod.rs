@@ -24,7 +24,7 @@ use std::time::{Duration, SystemTime};
 use env_logger::Builder;
 use log::{LevelFilter, Metadata, Record};
 use txlb::calendar::since_1970_ms;
-use txlb::relay::SESSION_LOG;
+use txlb::log_targets;
 
 use entry::Entry;
 use queue::Queue;
@@ -52,7 +52,7 @@ impl Log {
         let filter = Builder::new()
             .filter_level(level)
             // Whether sessions are logged is for the configuration to say, not for `-q`.
-            .filter_module(SESSION_LOG, LevelFilter::Info)
+            .filter_module(log_targets::SESSIONS, LevelFilter::Info)
             // Whatever a client of the console does would be a line; the door has its own.
             .filter_module("russh", LevelFilter::Off)
             .build();

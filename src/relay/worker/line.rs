@@ -6,6 +6,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Shared;
+use crate::log_targets;
 use crate::relay::connection::Connection;
 use crate::relay::end::EndReason;
 use crate::relay::event_bus::{Event, SessionEnd};
@@ -48,7 +49,7 @@ pub(super) fn log_session(
         ],
         retries: session.failed(),
     };
-    log::info!(target: tcplog::TARGET, "{line}");
+    log::info!(target: log_targets::SESSIONS, "{line}");
 }
 
 /// Tells whoever listens of a session that is over, though still counted.
