@@ -3,7 +3,9 @@
 #
 #   make                 the program, target/release/txlb
 #   make static          the same without any library, and without any feature: target/static/txlb, txlb-core
-#   make check           the tests ("make test" is the same)
+#   make check           format, lints and unit tests: about a minute, before each commit
+#   make test            all tests that need no other program
+#   make generate        what is made from txlb's own tables: completions, the schema, the list of what is public
 #   make install         program, manual pages, completions, sample; INIT=systemd or another for what starts it
 #   make uninstall       takes that away again, but not configurations, nor what they have made
 #   make deb             a package for Debian, in target/debian, with the static program
@@ -43,8 +45,19 @@ static:
 	$(CARGO) build --release $(CARGOFLAGS) --target $(STATIC)
 	cp target/$(STATIC)/release/txlb target/static/txlb
 
-check test:
+check:
+	$(CARGO) fmt --check
+	$(CARGO) clippy $(CARGOFLAGS) --all-targets --all-features -- -D warnings
+	$(CARGO) test $(CARGOFLAGS) --lib
+
+test:
 	$(CARGO) test $(CARGOFLAGS)
+
+# Each is written by the test that compares it with the tables.
+generate:
+	TXLB_WRITE=1 $(CARGO) test $(CARGOFLAGS) --bin txlb the_completions_are_what_the_tables_say
+	TXLB_WRITE=1 $(CARGO) test $(CARGOFLAGS) --test editors the_schema_is_the_readers_table
+	TXLB_BLESS=1 $(CARGO) test $(CARGOFLAGS) --test public_api
 
 # Needs "cargo install cargo-deb".
 deb: static
@@ -102,4 +115,4 @@ uninstall:
 clean:
 	$(CARGO) clean
 
-.PHONY: all static check test deb install uninstall clean
+.PHONY: all static check test generate deb install uninstall clean
