@@ -9,17 +9,17 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::net::connect as connect_socket;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
-use rustix::net::{AddressFamily, SocketType, connect as connect_socket, socket};
 use rustix::process::Signal;
 use support::client::{End, connect, patient, read_all};
 use support::config::web;
-use support::host::{Host, Listener, hang_up};
+use support::host::{Host, Listener, hang_up, tcp_socket};
 use support::txlb::Txlb;
 
 /// A client that takes little at a time.
 fn connect_narrowly(txlb: &Txlb) -> TcpStream {
-    let descriptor = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    let descriptor = tcp_socket();
     set_socket_recv_buffer_size(&descriptor, 16 * 1024).unwrap();
     connect_socket(&descriptor, &txlb.address()).unwrap();
     patient(TcpStream::from(descriptor))

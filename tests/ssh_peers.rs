@@ -6,21 +6,18 @@
 mod support;
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use support::client::{connect_from, who_in_turn};
 use support::http::USERS;
 use support::ssh::{Door, console_and_key_of, host_key_of};
 use support::txlb::{Folder, text};
-use support::{PATIENCE, until};
+use support::{PATIENCE, pty, until};
 
 /// What ssh says when the connection, and not the command, went wrong.
 const LOST: Option<i32> = Some(255);
@@ -271,28 +268,13 @@ struct Terminal {
 
 impl Terminal {
     fn new(mut ssh: Command) -> Terminal {
-        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&keyboard).unwrap();
-        unlockpt(&keyboard).unwrap();
-        let name = ptsname(&keyboard, Vec::new()).unwrap();
-        let line = open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        let (keyboard, line) = pty::open();
         ssh.stdin(line.try_clone().unwrap());
         ssh.stdout(line.try_clone().unwrap());
         let child = ssh.stderr(line).spawn().unwrap();
-        let keyboard = File::from(keyboard);
-        let (sender, shown) = channel();
-        let mut screen = keyboard.try_clone().unwrap();
-        thread::spawn(move || {
-            let mut piece = [0; 4096];
-            while let Ok(length @ 1..) = screen.read(&mut piece) {
-                if sender.send(piece[..length].to_vec()).is_err() {
-                    return;
-                }
-            }
-        });
         Terminal {
+            shown: pty::pieces(keyboard.try_clone().unwrap()),
             keyboard,
-            shown,
             screen: String::new(),
             child,
         }

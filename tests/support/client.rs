@@ -3,9 +3,9 @@
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 
-use rustix::net::{AddressFamily, SocketType, bind, connect as connect_socket, socket};
+use rustix::net::{bind, connect as connect_socket};
 
-use super::host::hang_up;
+use super::host::{hang_up, tcp_socket};
 use super::{PATIENCE, noise};
 
 /// How a connection ended.
@@ -31,7 +31,7 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
 
 /// Connects from an address of this machine; on Linux 127.0.0.2 and so on are.
 pub(crate) fn connect_from(ip: IpAddr, address: SocketAddr) -> TcpStream {
-    let descriptor = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    let descriptor = tcp_socket();
     bind(&descriptor, &SocketAddr::new(ip, 0)).unwrap();
     connect_socket(&descriptor, &address).unwrap();
     patient(TcpStream::from(descriptor))
