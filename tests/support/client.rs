@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::thread;
 
 use rustix::net::{bind, connect as connect_socket};
 
@@ -116,4 +117,25 @@ impl Session {
         assert_eq!(rest, b"");
         end
     }
+}
+
+/// Where a client is, as the hosts say it that ask whose a connection is: `HOST PORT`.
+pub(crate) fn place_of(client: &TcpStream) -> String {
+    let local = client.local_addr().unwrap();
+    format!("{} {}", local.ip(), local.port())
+}
+
+/// That a client is told by its host where it is itself.
+pub(crate) fn is_told_its_place(client: &TcpStream) {
+    let said = String::from_utf8(read_all(client).0).unwrap();
+    assert_eq!(said.trim_end(), place_of(client));
+}
+
+/// The same of clients side by side, so that hosts ask while others connect.
+pub(crate) fn are_told_their_places(address: SocketAddr, each: usize) {
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(move || (0..each).for_each(|_| is_told_its_place(&connect(address))));
+        }
+    });
 }

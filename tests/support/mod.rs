@@ -18,6 +18,7 @@ pub(crate) mod peer;
 pub(crate) mod proc;
 #[cfg(target_os = "linux")]
 pub(crate) mod pty;
+pub(crate) mod rerun;
 pub(crate) mod screen;
 #[cfg(feature = "ssh")]
 pub(crate) mod ssh;
