@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::support::client::{End, Session, connect, who, who_in_turn};
 use crate::support::host::{Host, Place};
+use crate::support::txlb::Folder;
 use crate::support::{PATIENCE, until};
 use txlb::scheduler::{Ask, Hosts, Pick, Scheduler};
 use txlb::status::{HostState, Topic};
@@ -259,7 +260,7 @@ fn what_is_refused_changes_nothing() {
 #[test]
 fn a_file_is_read_changed_saved_and_read_again() {
     let (a, b) = (Host::new("a"), Host::new("b"));
-    let folder = crate::support::txlb::Folder::new();
+    let folder = Folder::new();
     let file = folder.path().join("config.xml");
     let text = format!(
         "<config><!-- mine --><service name=\"web\"><listen ip=\"127.0.0.1:0\"/>\

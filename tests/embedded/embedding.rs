@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use crate::support::PATIENCE;
 use crate::support::client::{End, Session, connect, fate, who, who_in_turn};
 use crate::support::host::{Host, Place};
+use crate::support::txlb::Folder;
 use txlb::scheduler::{Ask, Hosts, Pick, Scheduler};
 use txlb::{Balancer, Door, ErrorKind, Event, Events};
 
@@ -232,7 +233,7 @@ fn a_scheduler_that_panics_when_a_host_is_back_does_not_go_unnoticed() {
 
 #[test]
 fn doors_are_opened_only_where_that_is_asked_for() {
-    let folder = crate::support::txlb::Folder::new();
+    let folder = Folder::new();
     let socket = folder.path().join("control.sock");
     let text = format!(
         "<config><service name='web'><listen ip='127.0.0.1:0'/>\

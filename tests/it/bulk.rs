@@ -12,6 +12,7 @@ use rustix::net::{SendFlags, send};
 use crate::support::client::{End, connect, read_all};
 use crate::support::config::web;
 use crate::support::host::{Listener, hang_up, reset};
+use crate::support::proc::shows_descriptors;
 use crate::support::txlb::Txlb;
 use crate::support::{noise, until};
 
@@ -46,7 +47,7 @@ fn say(mut stream: TcpStream, bytes: Vec<u8>) -> thread::JoinHandle<TcpStream> {
 
 #[test]
 fn what_a_stuck_reader_leaves_in_a_pipe_reaches_it_before_the_end() {
-    if !crate::support::proc::shows_descriptors() {
+    if !shows_descriptors() {
         return;
     }
     let host = Listener::new();
@@ -68,7 +69,7 @@ fn what_a_stuck_reader_leaves_in_a_pipe_reaches_it_before_the_end() {
 
 #[test]
 fn who_finds_no_pipe_copies_and_nothing_is_mixed_up() {
-    if !crate::support::proc::shows_descriptors() {
+    if !shows_descriptors() {
         return;
     }
     let host = Listener::new();
@@ -96,7 +97,7 @@ fn who_finds_no_pipe_copies_and_nothing_is_mixed_up() {
 
 #[test]
 fn a_session_that_ends_with_something_in_its_pipe_takes_the_pipe_with_it() {
-    if !crate::support::proc::shows_descriptors() {
+    if !shows_descriptors() {
         return;
     }
     let host = Listener::new();

@@ -11,7 +11,7 @@ use crate::support::client::{Session, who};
 use crate::support::config::web;
 use crate::support::control::{Caller, Controlled, ctl, with_control};
 use crate::support::host::Host;
-use crate::support::txlb::{Folder, Txlb, finish, text};
+use crate::support::txlb::{Finished, Folder, Txlb, command, finish, text};
 use crate::support::until;
 use rustix::process::Signal;
 
@@ -36,15 +36,10 @@ fn answers(socket: &Path) -> bool {
 }
 
 /// Runs txlb with this configuration, which it refuses.
-fn refused(config: &str) -> crate::support::txlb::Finished {
+fn refused(config: &str) -> Finished {
     let folder = Folder::new();
     let file = folder.write("config.xml", config);
-    finish(crate::support::txlb::command(&[
-        "-w",
-        "1",
-        "-f",
-        text(&file),
-    ]))
+    finish(command(&["-w", "1", "-f", text(&file)]))
 }
 
 #[test]

@@ -12,7 +12,8 @@ use crate::support::client::who;
 use crate::support::config::web_service;
 use crate::support::daemon::{Daemon, pid_in, start_command, write_config};
 use crate::support::host::Host;
-use crate::support::txlb::{Folder, Txlb, command, finish, text};
+use crate::support::proc::shows_descriptors;
+use crate::support::txlb::{Folder, Txlb, command, finish, program, text};
 use crate::support::until;
 use rustix::process::{Signal, getsid, kill_process};
 
@@ -31,7 +32,7 @@ fn refused(folder: &Folder, options: &[&str]) -> (Option<i32>, String) {
 
 #[test]
 fn it_listens_when_the_first_process_returns_and_is_on_its_own() {
-    if !crate::support::proc::shows_descriptors() {
+    if !shows_descriptors() {
         return;
     }
     let host = Host::new("a");
@@ -197,7 +198,7 @@ fn no_core_dump_is_left_with_the_sandbox_or_without_it() {
         let folder = Folder::new();
         let mut shell = std::process::Command::new("sh");
         let script = "ulimit -c unlimited; exec \"$0\" \"$@\"";
-        shell.args(["-c", script, text(crate::support::txlb::program())]);
+        shell.args(["-c", script, text(program())]);
         shell.args(["-L", "127.0.0.1:0", "-B", "127.0.0.1:9"]);
         shell.args(options).current_dir(folder.path());
         let mut txlb = Txlb::spawn(shell, folder);

@@ -5,11 +5,11 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::support::client::{Session, connect, who, who_in_turn};
+use crate::support::client::{Session, connect, patient, read_all, who, who_in_turn};
 use crate::support::config::{web, web_service};
 use crate::support::host::{Host, hang_up};
 use crate::support::proc::{descriptors, processor_time, shows_descriptors};
-use crate::support::txlb::Txlb;
+use crate::support::txlb::{Folder, Txlb, program};
 use crate::support::until;
 use rustix::process::{Resource, Rlimit, prlimit};
 
@@ -210,7 +210,7 @@ fn a_connect_without_a_descriptor_is_not_the_hosts_fault() {
     });
     limit(&txlb, 1024);
     hang_up(&client);
-    let (heard, _) = crate::support::client::read_all(&crate::support::client::patient(client));
+    let (heard, _) = read_all(&patient(client));
     assert!(
         [&b"a\nearly bird"[..], b"b\nearly bird"].contains(&&heard[..]),
         "{heard:?}"
@@ -236,12 +236,12 @@ fn three_thousand_sessions_one_after_the_other_leave_nothing_behind() {
 
 #[test]
 fn too_few_descriptors_for_a_session_are_refused_with_words() {
-    let folder = crate::support::txlb::Folder::new();
+    let folder = Folder::new();
     let host = Host::new("a");
     let file = folder.write("config.xml", web("", "leastc", &[host.address()]));
     let started = std::process::Command::new("sh")
         .args(["-c", "ulimit -n 20 && exec \"$0\" \"$@\""])
-        .arg(crate::support::txlb::program())
+        .arg(program())
         .args(["-w", "2", "-f"])
         .arg(file)
         .output()

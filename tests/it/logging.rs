@@ -18,7 +18,7 @@ use crate::support::control::{Caller, with_control};
 use crate::support::host::{Host, Place};
 #[cfg(feature = "web")]
 use crate::support::http::{Ask, USERS, page_of, with_page};
-use crate::support::txlb::{Folder, Txlb, command, read_lines, text};
+use crate::support::txlb::{Folder, Txlb, command, finish, read_lines, text};
 use crate::support::{PATIENCE, until};
 use rustix::process::Signal;
 
@@ -179,6 +179,6 @@ fn syslog_is_no_file_and_a_file_of_that_name_can_be_had() {
 
     let mut serve: Command = in_folder("syslog");
     serve.arg("-t");
-    assert_eq!(crate::support::txlb::finish(serve).status, Some(0));
+    assert_eq!(finish(serve).status, Some(0));
     assert!(!log.exists());
 }

@@ -9,7 +9,7 @@ use std::process::Stdio;
 
 use crate::support::client::{End, Session, who};
 use crate::support::config::web;
-use crate::support::control::{Controlled, with_control};
+use crate::support::control::{Controlled, ctl, with_control};
 use crate::support::host::Host;
 use crate::support::txlb::{Folder, Txlb, command, run, text};
 use crate::support::until;
@@ -186,10 +186,8 @@ fn a_second_term_ends_txlb_though_its_log_takes_nothing() {
     let txlb = command(&["-f", text(&file)]);
     let mut txlb = Txlb::spawn_logging_to(writer, txlb, folder);
     let socket = txlb.folder.file("s");
-    until("it answers", || {
-        crate::support::control::ctl(&socket, &["status"]).status == Some(0)
-    });
-    let status = crate::support::control::ctl(&socket, &["status"]).stdout;
+    until("it answers", || ctl(&socket, &["status"]).status == Some(0));
+    let status = ctl(&socket, &["status"]).stdout;
     let (_, rest) = status.split_once("service web at ").unwrap();
     let address = rest.split(": ").next().unwrap().parse().unwrap();
     let session = Session::open(address);

@@ -8,6 +8,7 @@ use std::thread;
 
 use crate::support::client::{Session, who, who_in_turn};
 use crate::support::host::Host;
+use crate::support::proc::{descriptors, shows_descriptors};
 use crate::support::txlb::Txlb;
 use crate::support::until;
 use rustix::process::Signal;
@@ -382,7 +383,7 @@ fn sessions_are_logged_as_soon_as_the_file_says_so() {
 
 #[test]
 fn fifty_reloads_under_load_harm_nobody_and_leave_nothing_behind() {
-    if !crate::support::proc::shows_descriptors() {
+    if !shows_descriptors() {
         return;
     }
     let [a, b, c] = three_hosts();
@@ -399,7 +400,7 @@ fn fifty_reloads_under_load_harm_nobody_and_leave_nothing_behind() {
     let mut txlb = Txlb::start(&files[0]);
     let address = txlb.address();
     #[cfg(target_os = "linux")]
-    let before = crate::support::proc::descriptors(txlb.pid()).len();
+    let before = descriptors(txlb.pid()).len();
     let over = AtomicBool::new(false);
     let served: usize = thread::scope(|scope| {
         let client = || {
@@ -434,7 +435,7 @@ fn fifty_reloads_under_load_harm_nobody_and_leave_nothing_behind() {
     assert_eq!(txlb.count("is down"), 0);
     #[cfg(target_os = "linux")]
     until("all descriptors are closed", || {
-        crate::support::proc::descriptors(txlb.pid()).len() <= before
+        descriptors(txlb.pid()).len() <= before
     });
     assert_eq!(txlb.stop(), Some(0));
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::support::client::{who, who_in_turn};
 use crate::support::host::Host;
-use crate::support::txlb::{Folder, Txlb, run, text};
+use crate::support::txlb::{Folder, Txlb, command, run, text};
 use crate::support::until;
 
 /// The samples in `etc`, with their names.
@@ -215,10 +215,7 @@ fn an_ancestors_log_is_written_where_its_file_says() {
         .replace("900B", "9002")
         .replace("900C", "9003");
     let file = folder.write("config.xml", config);
-    let mut txlb = Txlb::spawn(
-        crate::support::txlb::command(&["-f", text(&file)]),
-        Folder::new(),
-    );
+    let mut txlb = Txlb::spawn(command(&["-f", text(&file)]), Folder::new());
     until("it has started", || {
         fs::read_to_string(&log).is_ok_and(|text| text.contains(" runs as process "))
     });
@@ -263,7 +260,7 @@ fn a_control_socket_called_none_is_made_nowhere() {
         .replace("AB", "2")
         .replace("AC", "3");
     let file = folder.write("config.xml", config);
-    let mut command = crate::support::txlb::command(&["-f", text(&file)]);
+    let mut command = command(&["-f", text(&file)]);
     command.current_dir(folder.path());
     let mut txlb = Txlb::spawn(command, folder);
     txlb.wait_for(" runs as process ");

@@ -12,13 +12,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use crate::support::rerun::{only, own_program};
 use crate::support::txlb::Folder;
-use crate::support::until;
+use crate::support::{noise, pause, until};
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 use txlb::config::{self, Config};
 use txlb::director::File;
@@ -209,7 +208,6 @@ fn kill_again_and_again(moments_us: &[u64]) -> Found {
     let folder = Folder::new();
     let path = folder.write("lb.xml", text(1));
     let texts = [text(1), text(22)];
-    let (_silent, pause) = channel::<()>();
     let mut found = Found::default();
     for moment_us in moments_us {
         let mut child = child_command(&own_program(), "until killed", &path)
@@ -217,8 +215,7 @@ fn kill_again_and_again(moments_us: &[u64]) -> Found {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap().contains("going")));
-        // Nobody ever sends.
-        let _ = pause.recv_timeout(Duration::from_micros(*moment_us));
+        pause(Duration::from_micros(*moment_us));
         child.kill().unwrap();
         child.wait().unwrap();
         let after = fs::read_to_string(&path).unwrap();
@@ -246,7 +243,7 @@ fn kill_again_and_again(moments_us: &[u64]) -> Found {
 fn a_kill_at_any_moment_leaves_the_old_file_or_the_new_one() {
     const KILLS: usize = 200;
     const LANES: usize = 4;
-    let noise = crate::support::noise(5, 2 * KILLS);
+    let noise = noise(5, 2 * KILLS);
     let moments: Vec<u64> = noise
         .chunks_exact(2)
         .map(|pair| u64::from(u16::from_le_bytes([pair[0], pair[1]])) % 20_000)

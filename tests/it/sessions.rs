@@ -5,9 +5,12 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::client::{End, Session, connect, fate, read_all, who, who_in_turn};
+use crate::support::client::{
+    End, Session, connect, connect_from, fate, read_all, who, who_in_turn,
+};
 use crate::support::config::{web, web_service};
 use crate::support::host::{Host, Listener, Place, hang_up, reset};
+use crate::support::proc::is_being_connected_to;
 use crate::support::txlb::Txlb;
 use crate::support::until;
 use crate::support::{has_ipv6, noise};
@@ -95,7 +98,7 @@ fn a_client_that_sends_and_closes_before_its_host_accepts_loses_nothing() {
     drop(client);
     #[cfg(target_os = "linux")]
     until("the connect has begun", || {
-        crate::support::proc::is_being_connected_to(place.address())
+        is_being_connected_to(place.address())
     });
     let host = silent.wake_up();
     assert!(hear(&host.accept()) == bytes);
@@ -333,7 +336,7 @@ fn a_sticky_client_goes_where_it_went_before() {
         ([127, 0, 0, 3], "c"),
         ([127, 0, 0, 2], "b"),
     ] {
-        let stream = crate::support::client::connect_from(ip.into(), txlb.address());
+        let stream = connect_from(ip.into(), txlb.address());
         assert_eq!(Session::on(stream).unwrap().close(), name);
     }
     assert_eq!(who(txlb.address()), "a");

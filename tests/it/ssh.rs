@@ -9,11 +9,11 @@ use std::fs;
 use crate::support::client::who_in_turn;
 use crate::support::http::USERS;
 use crate::support::ssh::{
-    Client, Door, block_on, console_and_key_of, finish, host_key_of, key, line, read_to_end,
-    with_console,
+    Client, Door, block_on, console_and_key_of, end_of, finish, host_key_of, key, line,
+    read_to_end, with_console,
 };
 use crate::support::txlb::{Txlb, command, finish as run_to_end, text};
-use crate::support::until;
+use crate::support::{PATIENCE, until};
 use russh::client::AuthResult;
 use russh::keys::{Algorithm, EcdsaCurve};
 use russh::{ChannelMsg, MethodKind};
@@ -307,11 +307,11 @@ fn the_door_follows_the_configuration_and_who_is_in_stays() {
         door.txlb.reload(&config);
         assert!(door.txlb.has_said("the console is at"));
         let (again, key) = console_and_key_of(&door.txlb);
-        let client = Client::of(again, "guest", "guest").await;
+        let mut client = Client::of(again, "guest", "guest").await;
         assert_eq!(*client.server.0.lock().unwrap(), key);
         // Whoever is there is told that it is over.
         assert_eq!(door.txlb.stop(), Some(0));
-        crate::support::ssh::end_of(&client, crate::support::PATIENCE).await;
+        end_of(&mut client, PATIENCE).await;
     });
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::support::client::{connect, connect_from, who_in_turn};
 use crate::support::http::USERS;
 use crate::support::ssh::{Client, Door, block_on, end_of};
-use crate::support::until;
+use crate::support::{noise, until};
 use russh::keys::Algorithm;
 
 /// How long a client may take to log in.
@@ -134,14 +134,14 @@ fn after_six_tries_it_is_over() {
             tries += 1;
         }
         assert_eq!(tries, 6);
-        end_of(&client, Duration::from_secs(10)).await;
+        end_of(&mut client, Duration::from_secs(10)).await;
     });
 }
 
 #[test]
 fn garbage_is_answered_by_the_end() {
     let door = Door::open(USERS);
-    let noise = crate::support::noise(7, 100_000);
+    let noise = noise(7, 100_000);
     let garbage: [&[u8]; 6] = [
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         b"SSH-1.5-old\r\n",
@@ -175,7 +175,7 @@ fn who_does_not_log_in_is_cut_off_whatever_they_are_doing() {
     block_on(async {
         let mut hesitant = Client::connect(door.address).await.unwrap();
         hesitant.none("admin").await;
-        end_of(&hesitant, GRACE * 2).await;
+        end_of(&mut hesitant, GRACE * 2).await;
         assert!(began.elapsed() >= GRACE);
     });
     for stream in [&mut silent, &mut half] {
