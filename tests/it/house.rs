@@ -1,4 +1,6 @@
 //! Keeps the house in order: who may use whom, and what every file has.
+//!
+//! A check that looks at whatever it finds says what it has to find: it fails on an empty list.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,31 +17,62 @@ const LEAVES: [&str; 4] = ["os", "calendar", "json", "unseen"];
 /// No file is longer.
 const MOST_LINES: usize = 600;
 
+/// What may pause until the system has something, or until its time has come.
+const SLEEPERS: [&str; 8] = [
+    "src/admin/control/socket.rs",
+    "src/demo.rs",
+    "src/ending.rs",
+    "src/logging/syslog.rs",
+    "src/os/state.rs",
+    "src/pidfile.rs",
+    "src/supervisor.rs",
+    "tests/support/mod.rs",
+];
+
 /// A source file: its path from the top, and its text.
+#[derive(Clone)]
 struct Source {
     path: String,
     text: String,
 }
 
-fn sources(folder: &str) -> Vec<Source> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut sources = Vec::new();
-    let mut folders: Vec<PathBuf> = vec![top.join(folder)];
+fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files in a folder of the tree and below it; there are some.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![top().join(folder)];
     while let Some(folder) = folders.pop() {
-        let Ok(entries) = fs::read_dir(folder) else {
-            continue;
-        };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                let path = path.strip_prefix(top).unwrap().to_str().unwrap().to_owned();
-                sources.push(Source { path, text });
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => files.push(path),
             }
         }
     }
-    sources
+    assert!(!files.is_empty(), "{folder} is empty");
+    files
+}
+
+/// The source files among them; there are some.
+fn sources(folder: &str) -> Vec<Source> {
+    let mut files = files(folder);
+    files.retain(|path| path.extension().is_some_and(|it| it == "rs"));
+    assert!(!files.is_empty(), "there is no source in {folder}");
+    let source = |path: PathBuf| Source {
+        text: fs::read_to_string(&path).unwrap(),
+        path: path.strip_prefix(top()).unwrap().to_str().unwrap().into(),
+    };
+    files.into_iter().map(source).collect()
+}
+
+/// The paths of the sources whose code has such a line.
+fn with_line(sources: &[Source], has: impl Fn(&str) -> bool) -> BTreeSet<&str> {
+    let with = sources.iter().filter(|it| it.code().any(&has));
+    with.map(|it| it.path.as_str()).collect()
 }
 
 impl Source {
@@ -165,14 +198,20 @@ fn the_event_loop_is_known_to_the_relay_alone() {
 }
 
 #[test]
+fn every_room_is_there() {
+    let sources = sources("src");
+    let found: BTreeSet<&str> = sources.iter().filter_map(Source::room).collect();
+    assert_eq!(found, ROOMS.into_iter().chain(LEAVES).collect());
+}
+
+#[test]
 fn the_async_runtime_is_known_to_the_ssh_door_alone() {
-    for source in sources("src") {
-        let is_door = source.path.starts_with("src/admin/ssh");
-        for word in ["tokio", "russh"] {
-            let knows = source
-                .code()
-                .any(|line| line.contains(&format!("{word}::")));
-            assert!(is_door || !knows, "{} knows {word}", source.path);
+    let sources = sources("src");
+    for word in ["tokio::", "russh::"] {
+        let users = with_line(&sources, |line| line.contains(word));
+        assert!(!users.is_empty(), "nobody knows {word}");
+        for user in users {
+            assert!(user.starts_with("src/admin/ssh"), "{user} knows {word}");
         }
     }
 }
@@ -190,11 +229,10 @@ fn pure_rooms_have_no_socket_thread_or_clock() {
         "std::env",
         "RandomState",
     ];
-    for source in sources("src") {
-        let is_test = source.path.contains("tests") || source.path.contains("model");
-        if !matches!(source.room(), Some("config" | "balance")) || is_test {
-            continue;
-        }
+    let sources = sources("src");
+    let is_pure = |source: &&Source| matches!(source.room(), Some("config" | "balance"));
+    let is_test = |source: &Source| source.path.contains("tests") || source.path.contains("model");
+    for source in sources.iter().filter(is_pure).filter(|it| !is_test(it)) {
         for line in source
             .code()
             .take_while(|line| !line.contains("#[cfg(test)]"))
@@ -203,22 +241,22 @@ fn pure_rooms_have_no_socket_thread_or_clock() {
             assert!(word.is_none(), "{}: {line}", source.path);
         }
     }
+    // It would notice: others have all of these.
+    for word in impure {
+        let users = with_line(&sources, |line| line.contains(word));
+        assert!(!users.is_empty(), "nobody knows {word}");
+    }
 }
 
 #[test]
 fn only_the_main_function_ends_the_process() {
-    for source in sources("src") {
-        let words = ["process::exit", "process::abort", "low_level::exit"];
-        let ends = source
-            .code()
-            .any(|line| words.iter().any(|word| line.contains(word)));
-        // Where it is to end whatever the main function waits for.
-        assert!(
-            !ends || ["src/main.rs", "src/ending.rs"].contains(&&*source.path),
-            "{} ends the process",
-            source.path
-        );
-    }
+    let words = ["process::exit", "process::abort", "low_level::exit"];
+    let sources = sources("src");
+    let ends = with_line(&sources, |line| {
+        words.iter().any(|word| line.contains(word))
+    });
+    // Where it is to end whatever the main function waits for, which itself returns.
+    assert_eq!(ends, BTreeSet::from(["src/ending.rs"]));
 }
 
 #[test]
@@ -241,22 +279,68 @@ fn every_file_says_what_it_is_for_and_ends_in_time() {
 #[test]
 fn no_code_is_unsafe() {
     for file in ["src/lib.rs", "src/main.rs"] {
-        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let text = fs::read_to_string(top().join(file)).unwrap();
         assert!(text.contains("#![forbid(unsafe_code)]"), "{file}");
     }
 }
 
 #[test]
-fn no_test_sleeps() {
-    // Taken apart, so that it is not found here.
-    let word = ["thread", "sleep"].join("::");
-    for folder in ["src", "tests"] {
-        for source in sources(folder) {
-            assert!(
-                !source.code().any(|line| line.contains(&word)),
-                "{} sleeps",
-                source.path
-            );
+fn nobody_sleeps_but_those_who_may_and_no_test_but_by_one_helper() {
+    let mut sources = [sources("src"), sources("tests")].concat();
+    sources.retain(|source| source.path != file!());
+    let words = ["thread::sleep", "time::sleep(", "park_timeout"];
+    let sleepers = with_line(&sources, |line| {
+        words.iter().any(|word| line.contains(word))
+    });
+    assert_eq!(sleepers, SLEEPERS.into());
+    // Nor does a test wait for what nobody sends.
+    let pauses = |line: &str| line.contains("let _ =") && line.contains(".recv_timeout(");
+    assert!(pauses("let _ = over.recv_timeout(time);"));
+    sources.retain(|source| source.path.contains("tests"));
+    assert_eq!(with_line(&sources, pauses), BTreeSet::new());
+}
+
+/// What it runs by name is there: cargo is content with names that nothing has.
+#[test]
+fn every_test_that_ci_asks_for_is_there() {
+    if top().join("Cargo.toml.orig").is_file() {
+        eprintln!("left out: a package has no CI");
+        return;
+    }
+    let mut asked = 0;
+    for script in files(".ci") {
+        let text = fs::read_to_string(&script).unwrap();
+        for line in text.lines().filter(|line| line.contains("cargo test")) {
+            let mut words = line.split_whitespace();
+            let Some(program) = words.find(|it| *it == "--test").and_then(|_| words.next()) else {
+                continue;
+            };
+            for module in words
+                .filter_map(|word| word.split_once("::"))
+                .map(|it| it.0)
+            {
+                let file = format!("tests/{program}/{module}.rs");
+                assert!(top().join(&file).is_file(), "{line}: there is no {file}");
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked > 0, "CI asks for no test by its name");
+}
+
+/// One that is not is not even compiled.
+#[test]
+fn every_file_of_a_test_program_is_a_module_of_it() {
+    for program in ["it", "embedded", "peers"] {
+        let sources = sources(&format!("tests/{program}"));
+        let (main, modules): (Vec<_>, Vec<_>) = sources
+            .into_iter()
+            .partition(|source| source.path.ends_with("/main.rs"));
+        assert!(!modules.is_empty(), "{program} has no module");
+        for Source { path, .. } in modules {
+            let name = Path::new(&path).file_stem().unwrap().to_str().unwrap();
+            let line = format!("mod {name};");
+            assert!(main[0].text.lines().any(|it| it == line), "{path}");
         }
     }
 }
