@@ -4,6 +4,7 @@
 #   make                 the program, target/release/txlb
 #   make static          the same without any library, and without any feature: target/static/txlb, txlb-core
 #   make check           the tests ("make test" is the same)
+#   make generate        writes anew what is made of tables and sources: completions, etc/txlb.rng, tests/public_api.txt
 #   make install         program, manual pages, completions, sample; INIT=systemd or another for what starts it
 #   make uninstall       takes that away again, but not configurations, nor what they have made
 #   make deb             a package for Debian, in target/debian, with the static program
@@ -45,6 +46,9 @@ static:
 
 check test:
 	$(CARGO) test $(CARGOFLAGS)
+
+generate:
+	$(CARGO) run $(CARGOFLAGS) --example generate
 
 # Needs "cargo install cargo-deb".
 deb: static
@@ -102,4 +106,4 @@ uninstall:
 clean:
 	$(CARGO) clean
 
-.PHONY: all static check test deb install uninstall clean
+.PHONY: all static check test generate deb install uninstall clean

@@ -5,6 +5,8 @@
 //! test's own process are in `tests/embedded`, what needs other programs is in `tests/peers`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "../generated/mod.rs"]
+mod generated;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -20,7 +22,6 @@ mod daemon;
 mod demo;
 mod descriptors;
 mod diff;
-mod editors;
 mod examples;
 mod failover;
 mod hostile_socket;
@@ -37,7 +38,6 @@ mod passwd;
 mod privileges;
 mod process;
 mod prompt;
-mod public_api;
 mod reload;
 mod root_opens;
 mod samples;
@@ -49,6 +49,7 @@ mod ssh_door;
 mod startable;
 mod storm;
 mod successor;
+mod up_to_date;
 mod web;
 mod web_door;
 mod web_page;

@@ -1,23 +1,23 @@
-//! Keeps the completions for shells, in `etc/completions`, and the tables of options and
-//! verbs together. It is a test, and no part of the program.
+//! The completions for shells, in `etc/completions`, from the tables of options and verbs.
 //!
-//! `TXLB_WRITE=1 cargo test completions` writes them anew, from the scripts beside this file:
-//! how a shell completes is theirs to know, what there is to complete is said here.
+//! They are made from the scripts beside this file: how a shell completes is theirs to know, what
+//! there is to complete is said here.
+
+#[path = "../../src/cli/table.rs"]
+mod table;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
 use txlb::config::verb::complete;
 use txlb::config::verb::table::{CommandSchema, Kind, Takes, commands};
 use txlb::config::{Config, OwnNames, Scheduler};
 
-use super::{CTL_FLAGS, FLAGS, Flag, HELP, SYNOPSIS};
+use super::Generated;
+use table::{CTL_FLAGS, FLAGS, Flag, HELP, SYNOPSIS};
 
-const MADE: &str =
-    "Made from txlb's own tables by src/cli/completions.rs: not to be changed by hand.";
+const MADE: &str = "Made by \"make generate\" from txlb's own tables: not to be changed by hand.";
 
-/// What is no option, and comes first.
+/// What is no option, and comes first: each command of the synopsis.
 const COMMANDS: [(&str, &str); 3] = [
     ("ctl", "tell a running txlb something"),
     ("diff", "print the verbs between two configurations"),
@@ -292,27 +292,8 @@ fn filled(script: &str, marks: impl Iterator<Item = (&'static str, String)>) -> 
     })
 }
 
-#[test]
-fn the_completions_are_what_the_tables_say() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/completions");
-    for (name, made) in [
-        ("txlb.bash", bash()),
-        ("_txlb", zsh()),
-        ("txlb.fish", fish()),
-    ] {
-        let file = folder.join(name);
-        if std::env::var_os("TXLB_WRITE").is_some() {
-            fs::write(&file, &made).unwrap();
-        }
-        let found = fs::read_to_string(file).unwrap_or_default();
-        let advice =
-            "is not as the tables of options and verbs: TXLB_WRITE=1 cargo test completions";
-        assert!(found == made, "etc/completions/{name} {advice}");
-    }
-}
-
-#[test]
-fn every_command_of_the_synopsis_is_completed() {
+/// The commands that the synopsis names.
+fn commands_of_the_synopsis() -> Vec<&'static str> {
     let lines = SYNOPSIS
         .lines()
         .filter_map(|line| line.strip_prefix("    txlb "));
@@ -321,5 +302,14 @@ fn every_command_of_the_synopsis_is_completed() {
         .filter(|word| word.chars().all(|letter| letter.is_ascii_lowercase()))
         .collect();
     named.dedup();
-    assert_eq!(named, COMMANDS.map(|(name, _)| name));
+    named
+}
+
+pub(super) fn all() -> [Generated; 3] {
+    assert_eq!(commands_of_the_synopsis(), COMMANDS.map(|(name, _)| name));
+    [
+        ("etc/completions/txlb.bash", bash()),
+        ("etc/completions/_txlb", zsh()),
+        ("etc/completions/txlb.fish", fish()),
+    ]
 }

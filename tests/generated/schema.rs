@@ -1,14 +1,12 @@
-//! Keeps `etc/txlb.rng`, the schema by which editors check and complete a configuration,
-//! and the reader's own table together.
+//! `etc/txlb.rng`, the schema by which editors check and complete a configuration, from the
+//! reader's own table.
 //!
-//! `TXLB_WRITE=1 cargo test --test editors` writes it anew. What the schema accepts is asked
-//! of xmllint, in `tests/peers`. It knows no more than elements, attributes and the spelling of
-//! values: what these mean is for `txlb -t` to check.
+//! What it accepts is asked of xmllint, in `tests/peers`. It knows no more than elements,
+//! attributes and the spelling of values: what these mean is for `txlb -t` to check.
 
 use std::fmt::Write;
-use std::fs;
-use std::path::{Path, PathBuf};
 
+use super::Generated;
 use txlb::config::{AttributeSchema, ChildSchema, ElementSchema, Occurs, Scheduler, schema};
 
 const START: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
@@ -16,7 +14,7 @@ const START: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
   The configuration of txlb(8), as RELAX NG, for editors; see txlb.xml(5). It knows the
   elements, the attributes and how values are spelled; "txlb -t -f FILE" checks the rest.
 
-  Made from txlb's own table by tests/editors.rs: not to be changed by hand.
+  Made by "make generate" from txlb's own table: not to be changed by hand.
 -->
 <grammar xmlns="http://relaxng.org/ns/structure/1.0" datatypeLibrary="http://www.w3.org/2001/XMLSchema-datatypes">
   <start>
@@ -185,31 +183,10 @@ fn element(text: &mut String, element: &ElementSchema) {
     );
 }
 
-/// The schema as it should be.
-fn made() -> String {
+pub(super) fn schema_for_editors() -> Generated {
     let mut text = START.to_owned();
     for each in schema().iter().filter(|each| each.name != "note") {
         element(&mut text, each);
     }
-    text + END
-}
-
-fn top() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn file() -> PathBuf {
-    top().join("etc/txlb.rng")
-}
-
-#[test]
-fn the_schema_is_the_readers_table() {
-    let made = made();
-    if std::env::var_os("TXLB_WRITE").is_some() {
-        fs::write(file(), &made).unwrap();
-    }
-    let found = fs::read_to_string(file()).unwrap_or_default();
-    let advice =
-        "etc/txlb.rng is not as the reader's table: TXLB_WRITE=1 cargo test --test editors";
-    assert!(found == made, "{advice}");
+    ("etc/txlb.rng", text + END)
 }
