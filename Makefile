@@ -5,7 +5,7 @@
 #   make static          the same without any library, and without any feature: target/static/txlb, txlb-core
 #   make check           format, lints and unit tests: about a minute, before each commit
 #   make test            all tests that need no other program
-#   make generate        what is made from txlb's own tables: completions, the schema, the list of what is public
+#   make generate        writes anew what is made of tables and sources: completions, etc/txlb.rng, tests/public_api.txt
 #   make install         program, manual pages, completions, sample; INIT=systemd or another for what starts it
 #   make uninstall       takes that away again, but not configurations, nor what they have made
 #   make deb             a package for Debian, in target/debian, with the static program
@@ -53,11 +53,8 @@ check:
 test:
 	$(CARGO) test $(CARGOFLAGS)
 
-# Each is written by the test that compares it with the tables.
 generate:
-	TXLB_WRITE=1 $(CARGO) test $(CARGOFLAGS) --bin txlb the_completions_are_what_the_tables_say
-	TXLB_WRITE=1 $(CARGO) test $(CARGOFLAGS) --test editors the_schema_is_the_readers_table
-	TXLB_BLESS=1 $(CARGO) test $(CARGOFLAGS) --test public_api
+	$(CARGO) run $(CARGOFLAGS) --example generate
 
 # Needs "cargo install cargo-deb".
 deb: static

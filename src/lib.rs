@@ -65,7 +65,7 @@
 //! * A scheduler of your own: the trait [`scheduler::Scheduler`], and
 //!   [`Builder::scheduler`] for a name that files can use too.
 //! * The doors for operators (the control socket, the admin page, the console) stay shut
-//!   unless [`Builder::admin_interface`] opens them.
+//!   unless [`Builder::admin`] opens them.
 //!
 //! # What it does to your process
 //!

@@ -1,7 +1,7 @@
 # Completion of txlb(8) for fish.
 # Knows options, verbs and what they take, and asks nobody: names of what there is are
 # completed at the prompt of "txlb ctl".
-# Made from txlb's own tables by src/program/cli/completions/mod.rs: not to be changed by hand.
+# Made by "make generate" from txlb's own tables: not to be changed by hand.
 
 # What the verb takes.
 function __txlb_keys

@@ -295,39 +295,39 @@ impl Builder {
         }
     }
 
-    /// A door for operators, which is open while the configuration has it: from the start,
-    /// or once it is changed so. Without this they stay shut, whatever the configuration
-    /// says.
+    /// Serves an admin interface while the configuration has it: from the start, or once a
+    /// change adds it. Without this call the interface stays closed, whatever the
+    /// configuration says.
     ///
     /// ```
     /// # let folder = std::env::temp_dir().join(format!("txlb-door-{}", std::process::id()));
     /// # std::fs::create_dir_all(&folder)?;
-    /// use txlb::{Balancer, Door};
+    /// use txlb::{AdminInterface, Balancer};
     ///
     /// let socket = folder.join("control.sock");
     /// let builder = Balancer::builder()
     ///     .listen("127.0.0.1:0")
     ///     .host("one", "127.0.0.1:8001")
     ///     .verb("setOption", &[("name", "control.socket"), ("value", socket.to_str().unwrap())])
-    ///     .door(Door::Control);
+    ///     .admin(AdminInterface::Control);
     /// # #[cfg(feature = "web")]
     /// let builder = builder
     ///     .verb("setOption", &[("name", "admin.web.listen"), ("value", "127.0.0.1:0")])
     ///     // A password is what crypt(3) makes of it: see `txlb passwd`, or `openssl passwd -6`.
     ///     .verb("addUser", &[("name", "ada"), ("access", "full"), ("password", "$6$...")])
-    ///     .door(Door::Web);
+    ///     .admin(AdminInterface::Web);
     /// let balancer = builder.start()?;
     /// assert!(socket.exists());
     /// # #[cfg(feature = "web")]
-    /// assert_eq!(balancer.door_addresses(Door::Web).len(), 1);
+    /// assert_eq!(balancer.admin_addresses(AdminInterface::Web).len(), 1);
     /// # std::fs::remove_dir_all(&folder)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn door(mut self, door: AdminInterface) -> Builder {
-        match door.is_built_in() {
-            true => self.doors.push(door),
-            false => return self.was_wrong(format!("txlb was built without {door}")),
+    pub fn admin(mut self, interface: AdminInterface) -> Builder {
+        match interface.is_built_in() {
+            true => self.doors.push(interface),
+            false => return self.was_wrong(format!("txlb was built without {interface}")),
         }
         self
     }

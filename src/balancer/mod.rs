@@ -94,8 +94,8 @@ impl Balancer {
 
     /// Where the page or the console is reached: with port 0, the one the system chose.
     /// Nowhere, if it is shut; and the control socket is a file.
-    pub fn door_addresses(&self, door: AdminInterface) -> Vec<SocketAddr> {
-        self.doors.addresses(door)
+    pub fn admin_addresses(&self, interface: AdminInterface) -> Vec<SocketAddr> {
+        self.doors.addresses(interface)
     }
 
     /// What happens from now on, for this listener: there may be several.

@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::thread::park_timeout;
+use std::thread;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
@@ -195,7 +195,7 @@ fn lock(folder: &Path) -> io::Result<File> {
         .open(path)?;
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {
-            Err(TryLockError::WouldBlock) => park_timeout(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
             Err(TryLockError::Error(error)) => return Err(error),
             Ok(()) => return Ok(file),
         }

@@ -129,7 +129,7 @@ fn start_host(name: &'static str, listener: TcpListener) -> io::Result<()> {
             for client in listener.incoming() {
                 let Ok(client) = client else {
                     // No descriptors: they come back as sessions end.
-                    thread::park_timeout(PAUSE);
+                    thread::sleep(PAUSE);
                     continue;
                 };
                 if clients.fetch_add(1, Ordering::Relaxed) >= CLIENTS {

@@ -6,7 +6,6 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -92,7 +91,7 @@ impl Ending {
 
     /// The main thread may be at a door whose name is not resolved.
     fn end_unless_attended(&self) {
-        pause(GRACE);
+        thread::sleep(GRACE);
         if !self.0.attended.load(Ordering::Acquire) {
             self.end(Exit::ENDED_EARLY.into());
         }
@@ -102,12 +101,7 @@ impl Ending {
         if let Some(workers) = self.0.workers.get() {
             workers.cut_off();
         }
-        pause(MOMENT);
+        thread::sleep(MOMENT);
         low_level::exit(status);
     }
-}
-
-fn pause(time: Duration) {
-    let (_nobody, over) = sync_channel::<()>(0);
-    let _ = over.recv_timeout(time);
 }

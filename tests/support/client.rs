@@ -2,10 +2,11 @@
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::thread;
 
-use rustix::net::{AddressFamily, SocketType, bind, connect as connect_socket, socket};
+use rustix::net::{bind, connect as connect_socket};
 
-use super::host::hang_up;
+use super::host::{hang_up, tcp_socket};
 use super::{PATIENCE, noise};
 
 /// How a connection ended.
@@ -31,7 +32,7 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
 
 /// Connects from an address of this machine; on Linux 127.0.0.2 and so on are.
 pub(crate) fn connect_from(ip: IpAddr, address: SocketAddr) -> TcpStream {
-    let descriptor = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    let descriptor = tcp_socket();
     bind(&descriptor, &SocketAddr::new(ip, 0)).unwrap();
     connect_socket(&descriptor, &address).unwrap();
     patient(TcpStream::from(descriptor))
@@ -116,4 +117,25 @@ impl Session {
         assert_eq!(rest, b"");
         end
     }
+}
+
+/// Where a client is, as the hosts say it that ask whose a connection is: `HOST PORT`.
+pub(crate) fn place_of(client: &TcpStream) -> String {
+    let local = client.local_addr().unwrap();
+    format!("{} {}", local.ip(), local.port())
+}
+
+/// That a client is told by its host where it is itself.
+pub(crate) fn is_told_its_place(client: &TcpStream) {
+    let said = String::from_utf8(read_all(client).0).unwrap();
+    assert_eq!(said.trim_end(), place_of(client));
+}
+
+/// The same of clients side by side, so that hosts ask while others connect.
+pub(crate) fn are_told_their_places(address: SocketAddr, each: usize) {
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(move || (0..each).for_each(|_| is_told_its_place(&connect(address))));
+        }
+    });
 }

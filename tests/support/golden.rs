@@ -1,7 +1,7 @@
-//! Golden files: what the program said is compared with a file of `tests/pinned`.
+//! Golden files: what the program said is compared with a file of `tests/it/pinned`.
 //!
 //! What differs from run to run (times, process IDs, ports, folders) is masked first.
-//! After a change that is meant, `TXLB_BLESS=1 cargo test --test pinned` writes the files
+//! After a change that is meant, `TXLB_BLESS=1 cargo test --test it pinned::` writes the files
 //! anew; the difference belongs into the same commit.
 
 use std::fs;
@@ -22,9 +22,9 @@ pub(crate) fn compare(name: &str, said: &str) {
     let pinned = fs::read_to_string(&file).unwrap_or_default();
     assert!(
         pinned == said,
-        "tests/pinned/{name} differs (- pinned, + said now):\n{}\nUsers and tools see this. If the \
+        "tests/it/pinned/{name} differs (- pinned, + said now):\n{}\nUsers and tools see this. If the \
          change is meant, say so in CHANGELOG.md, and accept it by \
-         TXLB_BLESS=1 cargo test --all-features --test pinned",
+         TXLB_BLESS=1 cargo test --all-features --test it pinned::",
         difference(&pinned, said)
     );
 }
@@ -42,7 +42,7 @@ pub(crate) fn names() -> Vec<String> {
 
 fn file(name: &str) -> PathBuf {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    top.join("tests/pinned").join(name)
+    top.join("tests/it/pinned").join(name)
 }
 
 /// The lines that only one of both has.

@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::sockopt::{self, Timeout};
-use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 
 use super::PATIENCE;
 use super::client::patient;
@@ -59,11 +58,17 @@ impl Place {
     }
 }
 
+/// A TCP socket that no program inherits which another test starts at the same time: it
+/// would keep the connection open.
+pub(crate) fn tcp_socket() -> OwnedFd {
+    let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
+    socket_with(family, kind, SocketFlags::CLOEXEC, None).unwrap()
+}
+
 /// A socket that is bound but does not listen. Others of ours may be bound to
 /// the same place, of which one may listen.
 fn bound(address: SocketAddr) -> OwnedFd {
-    let descriptor = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-    fcntl_setfd(&descriptor, FdFlags::CLOEXEC).unwrap();
+    let descriptor = tcp_socket();
     sockopt::set_socket_reuseaddr(&descriptor, true).unwrap();
     sockopt::set_socket_reuseport(&descriptor, true).unwrap();
     bind(&descriptor, &address).unwrap();

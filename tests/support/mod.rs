@@ -19,6 +19,7 @@ pub(crate) mod peer;
 pub(crate) mod proc;
 #[cfg(target_os = "linux")]
 pub(crate) mod pty;
+pub(crate) mod rerun;
 pub(crate) mod screen;
 #[cfg(feature = "ssh")]
 pub(crate) mod ssh;
@@ -27,7 +28,7 @@ pub(crate) mod txlb;
 pub(crate) mod user;
 
 use std::net::TcpListener;
-use std::sync::mpsc::channel;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Nothing a test waits for takes that long, on however slow a machine.
@@ -35,13 +36,17 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until `holds`, asking again and again: for what nobody tells of.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let (_silent, tick) = channel::<()>();
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < PATIENCE, "in vain: {what}");
-        // Nobody ever sends: this is the pause between two looks.
-        let _ = tick.recv_timeout(Duration::from_millis(5));
+        pause(Duration::from_millis(5));
     }
+}
+
+/// Lets time pass: between two looks, or at the pace that a test is about. Nothing else in tests
+/// sleeps, for what is waited for is better asked for with [`until`].
+pub(crate) fn pause(time: Duration) {
+    thread::sleep(time);
 }
 
 /// Bytes without a pattern, the same for the same seed.

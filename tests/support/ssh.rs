@@ -246,13 +246,10 @@ impl Screen {
 }
 
 /// Waits until a connection is over, and says how long that took.
-pub(crate) async fn end_of(client: &Client, patience: Duration) -> Duration {
+pub(crate) async fn end_of(client: &mut Client, patience: Duration) -> Duration {
     let began = std::time::Instant::now();
-    let ended = async {
-        while !client.handle.is_closed() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    timeout(patience, ended).await.expect("it is cut off");
+    let ended = timeout(patience, &mut client.handle).await;
+    // Whether in order or by an error.
+    let _ = ended.expect("it is cut off");
     began.elapsed()
 }

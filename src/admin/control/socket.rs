@@ -113,7 +113,7 @@ fn folder(path: &Path) -> &Path {
 fn lock(folder: &File) -> io::Result<()> {
     for _ in 0..TRIES {
         match folder.try_lock() {
-            Err(TryLockError::WouldBlock) => thread::park_timeout(PAUSE),
+            Err(TryLockError::WouldBlock) => thread::sleep(PAUSE),
             _ => return Ok(()),
         }
     }

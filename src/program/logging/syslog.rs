@@ -123,7 +123,7 @@ fn send(socket: &UnixDatagram, line: &[u8], hurry: bool) -> io::Result<()> {
             // The BSDs do not wait, and have nothing to wait for.
             Err(error) if is_without_buffer(&error) && !hurry && looks > 0 => {
                 looks -= 1;
-                thread::park_timeout(PAUSE);
+                thread::sleep(PAUSE);
             }
             sent => return sent.map(drop),
         }

@@ -105,7 +105,7 @@ fn take(path: &Path, tries: usize) -> Result<PidFile, Exit> {
                 }
                 // A reader, or a txlb that is just writing its number.
                 locked = Some(file);
-                thread::park_timeout(PAUSE);
+                thread::sleep(PAUSE);
             }
         }
     }

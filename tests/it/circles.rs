@@ -1,0 +1,85 @@
+//! Hosts that are listeners of txlb itself: chains of services work, circles are refused.
+
+use std::net::{SocketAddr, TcpListener};
+
+use crate::support::client::{End, Session, fate, who};
+use crate::support::host::Host;
+use crate::support::txlb::{Folder, Txlb, run, text};
+
+fn port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// A service that listens at all addresses, with these hosts.
+fn service(name: &str, port: u16, hosts: &[String]) -> String {
+    let numbered = hosts.iter().enumerate();
+    let hosts: String = numbered
+        .map(|(number, ip)| format!("<host name=\"h{number}\" ip=\"{ip}\"/>"))
+        .collect();
+    format!(
+        "<service name=\"{name}\"><listen ip=\"*:{port}\"/>\
+         <group name=\"main\" enable=\"true\">{hosts}</group></service>"
+    )
+}
+
+fn at(port: u16) -> SocketAddr {
+    ([127, 0, 0, 1], port).into()
+}
+
+const CIRCLE: &str = "it is a listener of txlb itself: sessions would go in circles";
+
+#[test]
+fn a_host_that_is_its_own_listener_is_down_and_takes_nothing_from_others() {
+    let host = Host::new("a");
+    let (web, looped, named) = (port(), port(), port());
+    let config = format!(
+        "<config>{}{}{}</config>",
+        service("web", web, &[host.address().to_string()]),
+        service("loop", looped, &[format!("127.9.9.9:{looped}")]),
+        service("named", named, &[format!("localhost:{named}")]),
+    );
+    let mut txlb = Txlb::start_limited(128, &config, &["-w", "2"]);
+    assert_eq!(txlb.count(CIRCLE), 2, "{:?}", txlb.seen);
+    assert_eq!(fate(at(looped)).1, End::Reset);
+    assert_eq!(fate(at(named)).1, End::Reset);
+    assert_eq!(who(at(web)), "a");
+    let file = txlb.config_file();
+    let checked = run(&["-t", "-f", text(&file)]);
+    assert_eq!(checked.status, Some(0));
+    for host in ["loop/main/h0", "named/main/h0"] {
+        let warning = format!("warning: the host {host} is a listener of txlb itself");
+        assert!(checked.stderr.contains(&warning), "{checked:?}");
+    }
+    // The address of somebody else: all is well.
+    let mended = config.replace(&format!("127.9.9.9:{looped}"), &host.address().to_string());
+    txlb.reload(&mended);
+    assert_eq!(who(at(looped)), "a");
+}
+
+#[test]
+fn services_may_be_chained_and_a_change_that_makes_a_circle_is_warned_of() {
+    let host = Host::new("a");
+    let (first, second) = (port(), port());
+    let config = |hosts: &[String]| {
+        format!(
+            "<config>{}{}</config>",
+            service("first", first, &[format!("127.0.0.1:{second}")]),
+            service("second", second, hosts),
+        )
+    };
+    let real = host.address().to_string();
+    let mut txlb = Txlb::start(&config(std::slice::from_ref(&real)));
+    let mut session = Session::open(at(first));
+    session.echo(100_000);
+    assert_eq!(session.close(), "a");
+    txlb.reload(&config(&[real, format!("127.0.0.1:{first}")]));
+    assert!(txlb.count(CIRCLE) == 1, "{:?}", txlb.seen);
+    // The chain goes on, and so does the host that leads nowhere else.
+    for _ in 0..4 {
+        assert_eq!(who(at(first)), "a");
+    }
+    let folder = Folder::new();
+    let file = folder.write("chain.xml", config(&[host.address().to_string()]));
+    assert!(!run(&["-t", "-f", text(&file)]).stderr.contains("circles"));
+}

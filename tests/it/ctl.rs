@@ -1,0 +1,346 @@
+//! `txlb ctl`: what is asked for is done, what is answered shown, and the status true.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::{fs, thread};
+
+use crate::support::client::{Session, who, who_in_turn};
+use crate::support::config::web;
+use crate::support::control::{Controlled, ctl};
+use crate::support::host::Host;
+use crate::support::txlb::{Folder, Txlb, finish, program, run, text};
+use crate::support::until;
+use txlb::config::{Config, read};
+
+/// Where the host `a` is, in words.
+const A: [&str; 3] = ["service=web", "group=main", "name=a"];
+
+fn words<'a>(verb: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&[verb], &A[..], more].concat()
+}
+
+fn running(controlled: &Controlled) -> Config {
+    read(controlled.tell(&["config"]).as_bytes())
+        .unwrap()
+        .config
+}
+
+fn start() -> ([Host; 2], Controlled) {
+    let hosts = ["a", "b"].map(Host::new);
+    let config = web("", "roundr", &[hosts[0].address(), hosts[1].address()]);
+    (hosts, Controlled::start(&config))
+}
+
+#[test]
+fn what_is_asked_for_is_in_force_when_it_is_answered() {
+    let (_hosts, controlled) = start();
+    let address = controlled.txlb.address();
+    assert_eq!(controlled.tell(&words("drainHost", &[])), "");
+    assert_eq!(who_in_turn(address, 3), "bbb");
+    controlled.tell(&words("hostAdminUp", &[]));
+    let delete = ["delHost", "service=web", "group=main", "name=b"];
+    controlled.tell(&delete);
+    assert_eq!(who_in_turn(address, 3), "aaa");
+    let error = controlled.refused(&words("delHost", &[]));
+    assert!(error.contains("force"), "{error}");
+    assert_eq!(who(address), "a");
+}
+
+#[test]
+fn changes_are_logged_with_who_made_them() {
+    let (_hosts, mut controlled) = start();
+    controlled.tell(&words("setWeight", &["weight=7"]));
+    let uid = rustix::process::getuid().as_raw();
+    let line = controlled.txlb.wait_for("setWeight");
+    assert!(line.contains(&format!("uid {uid}")), "{line}");
+    assert!(line.contains("weight=7"), "{line}");
+}
+
+#[test]
+fn each_argument_is_taken_as_it_is() {
+    let (hosts, controlled) = start();
+    let ip = format!("ip={}", hosts[0].address());
+    let names = [
+        r#"a "b\ c"#,
+        r#""quoted""#,
+        r"\u{41}",
+        "=",
+        "name=x",
+        "--json",
+        "ü\u{a0}💾",
+        "'$HOME' *",
+    ];
+    for name in names {
+        let name = format!("name={name}");
+        controlled.tell(&["addHost", "service=web", "group=main", &name, &ip]);
+    }
+    let there: Vec<_> = running(&controlled).services[0].groups[0]
+        .hosts
+        .iter()
+        .map(|host| host.name.clone())
+        .collect();
+    assert_eq!(there, [&["a", "b"], &names[..]].concat());
+    for name in names {
+        controlled.tell(&[
+            "delHost",
+            "service=web",
+            "group=main",
+            &format!("name={name}"),
+        ]);
+    }
+}
+
+#[test]
+fn data_is_printed_as_it_is_and_fits_a_terminal() {
+    let (_hosts, controlled) = start();
+    let _session = Session::open(controlled.txlb.address());
+    for question in ["status", "sessions", "help"] {
+        let printed = controlled.tell(&[question]);
+        assert!(printed.lines().count() > 1, "{printed}");
+        for line in printed.lines() {
+            assert!(line.chars().count() <= 78, "{line}");
+            assert!(!line.starts_with("ok"), "{line}");
+        }
+    }
+    assert!(controlled.tell(&["status"]).starts_with("txlb "));
+    for question in ["status", "sessions", "config", "diff", "help"] {
+        let printed = controlled.tell(&["--json", question]);
+        assert_eq!(printed.lines().count(), 1, "{printed}");
+        assert!(printed.starts_with('{') && printed.ends_with("}\n"));
+    }
+}
+
+#[test]
+fn the_status_says_how_it_went() {
+    let folder = Folder::new();
+    let (_hosts, controlled) = start();
+    let nobody = folder.file("nobody");
+    let stale = folder.file("stale");
+    drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["status"], 0, ""),
+        (&["stauts"], 1, "error: "),
+        (&["setWeight", "weight=1"], 1, "error: "),
+        (&["delService", "service=other"], 1, "error: "),
+        (&["begin"], 64, "several lines"),
+        (&["-x"], 64, "txlb -h"),
+    ];
+    for (words, status, word) in cases {
+        let finished = controlled.ctl(words);
+        assert_eq!(finished.status, Some(*status), "{finished:?}");
+        assert!(finished.stderr.contains(word), "{finished:?}");
+    }
+    for socket in [&nobody, &stale] {
+        let finished = ctl(socket, &["status"]);
+        assert_eq!(finished.status, Some(69), "{finished:?}");
+        let does_help = format!("<control socket=\"{}\"/>", text(socket));
+        assert!(finished.stderr.contains(&does_help), "{finished:?}");
+        assert_eq!(finished.stderr.lines().count(), 1);
+    }
+}
+
+/// Only root can be somebody else.
+#[test]
+fn who_may_not_open_the_socket_is_told_so() {
+    if !rustix::process::getuid().is_root() {
+        return eprintln!("left out: needs root");
+    }
+    let (_hosts, controlled) = start();
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(controlled.place.path(), open.clone()).unwrap();
+    // The program may be where others cannot reach it.
+    let copy = controlled.place.file("txlb");
+    fs::copy(program(), &copy).unwrap();
+    fs::set_permissions(&copy, open).unwrap();
+    let mut command = std::process::Command::new(copy);
+    command.args(["ctl", "-C", text(&controlled.socket), "status"]);
+    let finished = finish({
+        command.uid(65534).gid(65534);
+        command
+    });
+    assert_eq!(finished.status, Some(77), "{finished:?}");
+    assert!(finished.stderr.contains("group"), "{finished:?}");
+}
+
+#[test]
+fn lines_are_one_conversation_that_goes_on_after_an_error() {
+    let (_hosts, controlled) = start();
+    let finished = controlled.feed(
+        "setWeight service=web group=main name=a weight=2\n\
+         \n\
+         setWeight service=web group=main name=c weight=2\n\
+         begin\n\
+         setWeight service=web group=main name=a weight=3\n\
+         setWeight service=web group=main name=b weight=3\n\
+         commit\n\
+         begin\n\
+         setWeight service=web group=main name=a weight=4\n\
+         setWeight service=web group=main name=b weight=1000001\n\
+         commit\n\
+         begin\n\
+         setWeight service=web group=main name=b weight=5\n",
+    );
+    assert_eq!(finished.status, Some(1), "{finished:?}");
+    assert_eq!(finished.stdout, "", "{finished:?}");
+    let errors: Vec<_> = finished.stderr.lines().collect();
+    let starts = [
+        "error: line 3: ",
+        "error: line 10: ",
+        "error: line 11: ",
+        "error: the batch was not committed",
+        "txlb: there were 4 errors",
+    ];
+    assert_eq!(errors.len(), starts.len(), "{errors:?}");
+    for (error, start) in errors.iter().zip(starts) {
+        assert!(error.starts_with(start), "{errors:?}");
+    }
+    let weights: Vec<_> = running(&controlled).services[0].groups[0]
+        .hosts
+        .iter()
+        .map(|host| host.weight)
+        .collect();
+    // What was never committed has not happened.
+    assert_eq!(weights, [3, 3]);
+    assert_eq!(controlled.feed("").status, Some(0));
+    assert!(controlled.feed("status\n").stdout.starts_with("txlb "));
+}
+
+#[test]
+fn who_tells_it_to_stop_hears_that_it_does() {
+    let (_hosts, mut controlled) = start();
+    controlled.tell(&["shutdown", "grace=0"]);
+    assert_eq!(controlled.txlb.wait_exit().code(), Some(0));
+    assert!(!controlled.socket.exists());
+}
+
+/// Clients that open sessions one after the other and check every byte.
+struct Traffic {
+    over: Arc<AtomicBool>,
+    sessions: Arc<AtomicU64>,
+    clients: Vec<thread::JoinHandle<()>>,
+}
+
+impl Traffic {
+    fn start(address: SocketAddr, clients: usize) -> Traffic {
+        let (over, sessions) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let client = |_| {
+            let (over, sessions) = (Arc::clone(&over), Arc::clone(&sessions));
+            thread::spawn(move || {
+                // One that outlives all changes, and one after the other.
+                let mut lasting = Session::open(address);
+                while !over.load(Ordering::Relaxed) {
+                    let mut session = Session::open(address);
+                    session.echo(5000);
+                    lasting.echo(100);
+                    session.close();
+                    sessions.fetch_add(1, Ordering::Relaxed);
+                }
+                lasting.close();
+            })
+        };
+        let clients = (0..clients).map(client).collect();
+        Traffic {
+            over,
+            sessions,
+            clients,
+        }
+    }
+
+    fn go_on(&self, more: u64) {
+        let enough = self.sessions.load(Ordering::Relaxed) + more;
+        until("traffic", || {
+            self.sessions.load(Ordering::Relaxed) >= enough
+        });
+    }
+
+    /// None of the clients has met an error.
+    fn stop(self) {
+        self.over.store(true, Ordering::Relaxed);
+        for client in self.clients {
+            client.join().unwrap();
+        }
+    }
+}
+
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// Two files that differ in whatever can be changed, and a listener in common.
+fn files(place: &Folder, socket: &str, hosts: &[Host]) -> [String; 2] {
+    let at = |index: usize| hosts[index].address();
+    let shared = free_address();
+    let old = format!(
+        "<config><service name=\"web\"><listen ip=\"{shared}\"/>\
+         <listen ip=\"{}\"/>\
+         <group name=\"blue\" scheduler=\"roundr\">\
+         <host name=\"a\" ip=\"{}\"/><host name=\"b\" ip=\"{}\" weight=\"3\"/></group>\
+         <group name=\"green\"><host name=\"c\" ip=\"{}\" state=\"drain\"/></group>\
+         <enable group=\"blue\"/></service>\
+         <control socket=\"{socket}\"/></config>",
+        free_address(),
+        at(0),
+        at(1),
+        at(2),
+    );
+    let new = format!(
+        "<config><service name=\"mail box\"><listen ip=\"{}\"/>\
+         <group name=\"main\" enable=\"true\"><host ip=\"{}\"/></group></service>\
+         <service name=\"web\" idleTimeout=\"60\"><listen ip=\"{}\"/>\
+         <listen ip=\"{shared}\"/>\
+         <group name=\"green\" scheduler=\"weightlc,sticky\">\
+         <host name=\"d &quot;\" ip=\"{}\"/><host name=\"c\" ip=\"{}\"/></group>\
+         <group name=\"blue\" scheduler=\"p2c\"><host name=\"b\" ip=\"{}\"/></group>\
+         <enable group=\"green\"/></service>\
+         <admin><user name=\"ann\" password=\"$6$s$h\" access=\"readonly\"/></admin>\
+         <manager><hostCheck interval=\"2\"/></manager>\
+         <control socket=\"{socket}\"/><logging connections=\"true\"/></config>",
+        free_address(),
+        at(3),
+        free_address(),
+        at(3),
+        at(2),
+        at(1),
+    );
+    place.write("old.xml", &old);
+    place.write("new.xml", &new);
+    [old, new]
+}
+
+#[test]
+fn a_difference_fed_to_it_makes_the_new_of_the_old_and_costs_no_client_anything() {
+    let hosts = ["a", "b", "c", "d"].map(Host::new);
+    let place = Folder::new();
+    let socket = place.file("control");
+    let [old, new] = files(&place, text(&socket), &hosts);
+    let txlb = Txlb::start(&old);
+    let controlled = Controlled {
+        txlb,
+        socket,
+        place,
+    };
+    let shared = read(old.as_bytes()).unwrap().config.services[0].listens[0].to_string();
+    let traffic = Traffic::start(shared.parse().unwrap(), 8);
+    let expected = |text: &str| read(text.as_bytes()).unwrap().config;
+    for _ in 0..5 {
+        for [from, to] in [["old.xml", "new.xml"], ["new.xml", "old.xml"]] {
+            traffic.go_on(50);
+            let [from, to_file] = [from, to].map(|name| controlled.place.file(name));
+            let difference = run(&["diff", text(&from), text(&to_file)]).stdout;
+            assert!(difference.lines().count() > 10, "{difference}");
+            let finished = controlled.feed(&difference);
+            assert_eq!(finished.status, Some(0), "{finished:?}");
+            let mut expected = expected(if to == "new.xml" { &new } else { &old });
+            // Hashes are not shown to anybody.
+            let users = expected.admin.iter_mut().flat_map(|admin| &mut admin.users);
+            users.for_each(|user| user.password = Some("***".to_owned()));
+            assert_eq!(running(&controlled), expected);
+        }
+    }
+    traffic.go_on(50);
+    traffic.stop();
+}

@@ -1,0 +1,63 @@
+//! The program from outside: each module starts `txlb`, and looks at what it does.
+//!
+//! `cargo test --test it sessions::` runs one module. Tests that are ignored need root, or more
+//! rights than a test has as a rule: `.ci/daemon` and `.ci/init` run them. Balancers in the
+//! test's own process are in `tests/embedded`, what needs other programs is in `tests/peers`.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../generated/mod.rs"]
+mod generated;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod activation;
+mod amp;
+mod bulk;
+mod certificate;
+mod checked_reload;
+mod circles;
+mod control;
+mod ctl;
+mod daemon;
+mod demo;
+mod descriptors;
+mod diff;
+mod examples;
+mod failover;
+mod hostile_socket;
+mod house;
+mod log;
+mod logging;
+mod man;
+mod namespaces;
+mod notify;
+mod odd_files;
+mod output;
+mod parent;
+mod passwd;
+#[cfg(all(
+    target_os = "linux",
+    feature = "web",
+    feature = "https",
+    feature = "ssh"
+))]
+mod pinned;
+mod privileges;
+mod process;
+mod prompt;
+mod reload;
+mod root_opens;
+mod samples;
+mod saving_trouble;
+mod sessions;
+mod silence;
+mod ssh;
+mod ssh_door;
+mod startable;
+mod storm;
+mod successor;
+mod up_to_date;
+mod web;
+mod web_door;
+mod web_page;
+mod zones;

@@ -1,0 +1,284 @@
+//! Keeps the manual pages and what the reader and the verbs know together.
+
+use std::collections::BTreeSet;
+
+use crate::support::txlb::run;
+
+use txlb::config::verb::table::{Kind, commands};
+use txlb::config::{ElementSchema, Limit, Scheduler, schema};
+
+const PAGE: &str = include_str!("../../man/txlb.xml.5");
+const PROGRAM_PAGE: &str = include_str!("../../man/txlb.8");
+const VERBS_PAGE: &str = include_str!("../../man/txlbctl.8");
+
+/// What the page says of an element: its own section, and its old forms.
+fn description(element: &ElementSchema) -> String {
+    let section = format!(".Ss {}", element.name);
+    let old_form = format!(".It Ic {}", element.name);
+    let mut inside = false;
+    let mut text = String::new();
+    for line in PAGE.lines() {
+        if [".Ss ", ".Sh ", ".It Ic "]
+            .iter()
+            .any(|heading| line.starts_with(heading))
+        {
+            let is_old_form = line == old_form || line.starts_with(&format!("{old_form} "));
+            inside = line == section || is_old_form;
+        }
+        if inside {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Whether `macro_name` marks up `word` somewhere in `text`.
+fn marks_up(text: &str, macro_name: &str, word: &str) -> bool {
+    text.lines()
+        .filter_map(|line| line.strip_prefix('.'))
+        .any(|line| {
+            let mut words = line.split_whitespace();
+            words.any(|each| each == macro_name) && words.any(|each| each == word)
+        })
+}
+
+#[test]
+fn every_element_is_described_with_all_its_attributes() {
+    for element in schema() {
+        let text = description(element);
+        assert!(!text.is_empty(), "<{}> is not described", element.name);
+        for attribute in element.attributes {
+            let described = marks_up(&text, "Cm", attribute.name);
+            assert!(
+                described,
+                "{} of <{}> is not described",
+                attribute.name, element.name
+            );
+        }
+    }
+}
+
+#[test]
+fn every_element_names_the_elements_in_it() {
+    // One has two names, and is described by the other.
+    for element in schema().iter().filter(|element| element.name != "pdconfig") {
+        for child in element
+            .children
+            .iter()
+            .filter(|child| child.name != "client")
+        {
+            let holds = marks_up(&description(element), "Ic", child.name);
+            assert!(
+                holds,
+                "<{}> is not mentioned with <{}>",
+                child.name, element.name
+            );
+        }
+    }
+}
+
+#[test]
+fn nothing_is_described_that_does_not_exist() {
+    let elements = PAGE
+        .split("\n.Sh ")
+        .find(|section| section.starts_with("ELEMENTS"))
+        .unwrap();
+    for name in elements
+        .lines()
+        .filter_map(|line| line.strip_prefix(".Ss "))
+    {
+        let element = schema().iter().find(|element| element.name == name);
+        let element = element.unwrap_or_else(|| panic!("there is no <{name}>"));
+        let text = description(element);
+        for attribute in text.lines().filter_map(|line| line.strip_prefix(".It Cm ")) {
+            let exists = element
+                .attributes
+                .iter()
+                .any(|known| known.name == attribute);
+            assert!(exists, "<{name}> has no {attribute}");
+        }
+    }
+}
+
+#[test]
+fn every_spelling_of_a_scheduler_is_listed() {
+    for spelling in Scheduler::spellings() {
+        let listed = marks_up(PAGE, "Cm", spelling);
+        assert!(listed, "{spelling} is not listed");
+    }
+}
+
+#[test]
+fn every_command_is_listed_with_all_it_takes() {
+    // Those around a batch are explained together.
+    let alone = commands()
+        .iter()
+        .filter(|command| command.kind != Kind::Batch);
+    let mut listed = 0;
+    for command in alone {
+        let item = format!(".It Ic {}", command.name);
+        let item = VERBS_PAGE
+            .lines()
+            .filter_map(|line| line.strip_prefix(&item))
+            .find(|rest| rest.is_empty() || rest.starts_with(' '));
+        let item = item.unwrap_or_else(|| panic!("{} is not listed", command.name));
+        let (needed, optional) = item.split_once("Op").unwrap_or((item, ""));
+        let keys = |text: &str| -> BTreeSet<String> {
+            let words = text.split_whitespace();
+            words
+                .filter_map(|word| word.strip_suffix('='))
+                .map(str::to_owned)
+                .collect()
+        };
+        let taken = |needed: bool| -> BTreeSet<String> {
+            let keys = command.keys.iter().filter(|key| !key.bare);
+            keys.filter(|key| (key.required || key.instead_of.is_some()) == needed)
+                .map(|key| key.name.to_owned())
+                .collect()
+        };
+        assert_eq!(keys(needed), taken(true), "{}", command.name);
+        assert_eq!(keys(optional), taken(false), "{}", command.name);
+        listed += 1;
+    }
+    let (_, verbs) = VERBS_PAGE.split_once(".Sh VERBS").unwrap();
+    let verbs = verbs.split_once("\n.Sh ").unwrap().0;
+    assert_eq!(verbs.matches("\n.It Ic ").count(), listed);
+}
+
+/// The options that `-h` prints, as the pages have them, and what each is for.
+fn options() -> Vec<(String, String)> {
+    let usage = run(&["-h"]).stdout;
+    let (_, options) = usage.split_once("Options:\n").unwrap();
+    let lines = options.lines().map(str::trim);
+    let options = lines.filter(|line| line.starts_with('-')).map(|line| {
+        let first = line.split([' ', ',']).next().unwrap();
+        (format!(".It Fl {}", &first[1..]), line.to_owned())
+    });
+    options.collect()
+}
+
+#[test]
+fn every_option_is_described_where_it_belongs() {
+    let options = options();
+    assert!(options.len() > 15, "{options:?}");
+    for (item, line) in options {
+        let described = |page: &str| {
+            let mut items = page.lines().filter_map(|line| line.strip_prefix(&item));
+            items.any(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
+        assert!(described(PROGRAM_PAGE), "{line}");
+        assert!(!line.contains(" ctl: ") || described(VERBS_PAGE), "{line}");
+    }
+}
+
+#[test]
+fn every_page_has_the_sections_that_people_look_for() {
+    let sections = [
+        (
+            PROGRAM_PAGE,
+            &[
+                "SIGNALS",
+                "FILES",
+                "EXIT STATUS",
+                "EXAMPLES",
+                "SECURITY CONSIDERATIONS",
+            ][..],
+        ),
+        (
+            PAGE,
+            &[
+                "FILES",
+                "EXAMPLES",
+                "COMING FROM",
+                "SECURITY CONSIDERATIONS",
+            ],
+        ),
+        (
+            VERBS_PAGE,
+            &[
+                "FILES",
+                "EXIT STATUS",
+                "EXAMPLES",
+                "SECURITY CONSIDERATIONS",
+            ],
+        ),
+    ];
+    for (page, sections) in sections {
+        for section in sections {
+            assert!(page.contains(&format!("\n.Sh {section}\n")), "{section}");
+        }
+    }
+}
+
+#[test]
+fn what_others_are_told_to_use_exists() {
+    let (_, table) = PAGE.split_once(".Sh COMING FROM").unwrap();
+    let table = table.split_once("\n.Sh ").unwrap().0;
+    let here = table.lines().filter_map(|line| line.split_once(" Ta "));
+    let mut names = 0;
+    for (_, here) in here {
+        let mut is_attribute = false;
+        for word in here.split([' ', ',']).filter(|word| !word.is_empty()) {
+            match word {
+                "Cm" | "Ic" => is_attribute = word == "Cm",
+                // From here on it is prose, a command line, or what is set off.
+                "No" | "Ns" | "Fl" | "txlb" | "a" | "what" | "no" | "always" | "absolute"
+                | "the" => break,
+                "sticky" => {}
+                name => {
+                    let known = match is_attribute {
+                        true => {
+                            Scheduler::spellings().any(|it| it == name)
+                                || schema()
+                                    .iter()
+                                    .flat_map(|it| it.attributes)
+                                    .any(|it| it.name == name)
+                        }
+                        false => {
+                            commands().iter().any(|it| it.name == name)
+                                || schema().iter().any(|it| it.name == name)
+                        }
+                    };
+                    assert!(known, "there is no {name}");
+                    names += 1;
+                }
+            }
+        }
+    }
+    assert!(names > 30, "{names}");
+}
+
+#[test]
+fn every_limit_is_given() {
+    let (_, limits) = PAGE.split_once(".Sh LIMITS").unwrap();
+    let limits = limits.split_once(".Sh ").unwrap().0.replace('\n', " ");
+    let expected = [
+        (Limit::Bytes, "bytes"),
+        (Limit::Levels, "elements inside"),
+        (Limit::Nodes, "elements, texts"),
+        (Limit::Attributes, "attributes"),
+        (Limit::Namespaces, "namespace"),
+    ];
+    for (limit, what) in expected {
+        let text = format!("{} {what}", limit.most());
+        assert!(limits.contains(&text), "{text} is missing");
+    }
+}
+
+#[test]
+fn the_examples_are_read_without_a_warning() {
+    let blocks = PAGE.split(".Bd -literal -offset indent\n").skip(1);
+    let examples: Vec<_> = blocks
+        .map(|block| block.split(".Ed").next().unwrap())
+        .filter(|block| block.starts_with("<config>") || block.starts_with("<pdconfig>"))
+        .collect();
+    assert_eq!(examples.len(), 3);
+    for example in examples {
+        // Nobody wants to read a whole hash.
+        let hash = format!("$6$salt${}", "a".repeat(86));
+        let example = example.replace("$6$...", &hash);
+        let reading = txlb::config::read(example.as_bytes()).unwrap();
+        assert_eq!(reading.warnings, []);
+    }
+}

@@ -1,0 +1,120 @@
+//! What a machine of its own takes: few local ports, or no IPv6.
+//!
+//! Each test runs once more in a network namespace of its own, which takes root.
+#![cfg(target_os = "linux")]
+
+use std::env;
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::thread;
+
+use crate::support::client::{End, connect_from, read_all, who};
+use crate::support::config::{web, web_service};
+use crate::support::host::Host;
+use crate::support::rerun::{only, own_program, passes};
+use crate::support::txlb::Txlb;
+
+/// Set in the namespace.
+const INSIDE: &str = "TXLB_TEST_NAMESPACE";
+
+/// Whether this is the test `name` in a namespace; if not, it is run in one that has been
+/// prepared by these commands.
+fn is_inside(name: &str, prepare: &str) -> bool {
+    if env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let script = format!("ip link set lo up && {prepare} && exec \"$0\" \"$@\"");
+    let mut command = Command::new("unshare");
+    command.args(["--net", "sh", "-c", &script]);
+    command.arg(own_program()).args(only(module_path!(), name));
+    passes(command.env(INSIDE, "1"));
+    false
+}
+
+fn few_ports(from: u16, to: u16) -> String {
+    format!("echo {from} {to} >/proc/sys/net/ipv4/ip_local_port_range")
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_dead_host_on_the_loopback_is_not_connected_to_itself() {
+    let name = "a_dead_host_on_the_loopback_is_not_connected_to_itself";
+    if !is_inside(name, &few_ports(40_000, 40_007)) {
+        return;
+    }
+    let dead = loopback(40_002);
+    let config =
+        web("connectTimeout='1'", "roundr", &[dead]).replace("127.0.0.1:0", "127.0.0.1:9000");
+    let checks = "<manager><hostCheck interval=\"1\"/></manager></config>";
+    let mut txlb = Txlb::start(&config.replace("</config>", checks));
+    let from = IpAddr::from([127, 0, 0, 2]);
+    for _ in 0..50 {
+        let (heard, end) = read_all(&connect_from(from, loopback(9000)));
+        assert_eq!((heard, end), (Vec::new(), End::Reset));
+    }
+    assert_eq!(txlb.count(" is up"), 0);
+    TcpListener::bind(dead).unwrap();
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_host_that_no_address_of_this_machine_reaches_is_down() {
+    let name = "a_host_that_no_address_of_this_machine_reaches_is_down";
+    let off = "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6";
+    if !is_inside(name, off) {
+        return;
+    }
+    let host = Host::new("b");
+    let hosts = ["[::1]:7000".parse().unwrap(), host.address()];
+    let mut txlb = Txlb::start(&web("", "roundr", &hosts));
+    assert_eq!(who(txlb.address()), "b");
+    txlb.wait_for("web:main/a is down: this machine has no IPv6 address to reach it from");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn those_who_wait_for_a_port_hold_up_nobody_else_and_are_served_in_the_end() {
+    let name = "those_who_wait_for_a_port_hold_up_nobody_else_and_are_served_in_the_end";
+    if !is_inside(name, &few_ports(40_000, 40_007)) {
+        return;
+    }
+    let crowded = TcpListener::bind(loopback(7000)).unwrap();
+    let other = TcpListener::bind(loopback(7001)).unwrap();
+    let (served, also) = (loopback(9000), loopback(9001));
+    let at = |listener: &TcpListener, address: SocketAddr| {
+        let hosts = [listener.local_addr().unwrap()];
+        web_service("", "roundr", &hosts).replace("127.0.0.1:0", &address.to_string())
+    };
+    let also_named = at(&other, also).replace("\"web\"", "\"other\"");
+    let config = format!("<config>{}{also_named}</config>", at(&crowded, served));
+    let mut txlb = Txlb::start(&config);
+    let from = |number| IpAddr::from([127, 0, 1, number]);
+    let connect = |number| connect_from(from(number), served);
+    let clients: Vec<_> = (1..=40).map(connect).collect();
+    let complaint = txlb.wait_for("for the moment, clients wait: ");
+    assert!(complaint.contains("no local port is left"), "{complaint}");
+    // Clients are bound to some of the ports, which connects leave alone then.
+    crowded.set_nonblocking(true).unwrap();
+    let held: Vec<_> = std::iter::from_fn(|| crowded.accept().ok()).collect();
+    crowded.set_nonblocking(false).unwrap();
+    assert!((1..8).contains(&held.len()), "{} sessions", held.len());
+    let neighbour = connect_from(from(100), also);
+    other.accept().unwrap().0.write_all(b"b").unwrap();
+    assert_eq!(read_all(&neighbour), (b"b".to_vec(), End::Clean));
+    let read = |client: TcpStream| thread::spawn(move || read_all(&client));
+    let readers: Vec<_> = clients.into_iter().map(read).collect();
+    let answer = |mut stream: TcpStream| stream.write_all(b"c").unwrap();
+    let waiting = 40 - held.len();
+    held.into_iter().for_each(|(stream, _)| answer(stream));
+    for _ in 0..waiting {
+        answer(crowded.accept().unwrap().0);
+    }
+    for reader in readers {
+        assert_eq!(reader.join().unwrap(), (b"c".to_vec(), End::Clean));
+    }
+}

@@ -1,0 +1,99 @@
+//! The page for people: how its views refresh themselves, and what becomes of a press.
+#![cfg(feature = "web")]
+
+use crate::support::http::{ADMIN, Reply};
+use crate::support::page::Page;
+
+/// Where the answer to a press leads, which is said relative to `/do`.
+fn next(reply: &Reply) -> String {
+    let place = reply.header("Location").unwrap();
+    place.strip_prefix('.').unwrap().to_owned()
+}
+
+#[test]
+fn a_page_is_refreshed_as_it_was_asked_for_and_after_a_press_too() {
+    let page = Page::open();
+    let meta = |path: &str| {
+        let shown = page.look(path).body;
+        let (_, rest) = shown.split_once("http-equiv=\"refresh\" content=\"")?;
+        rest.split('"').next().map(str::to_owned)
+    };
+    for path in ["/", "/all", "/running"] {
+        assert_eq!(meta(&format!("{path}?refresh=7")).as_deref(), Some("7"));
+        assert_eq!(meta(&format!("{path}?refresh=0")), None);
+    }
+    let (token, generation) = (page.hidden("token"), page.hidden("generation"));
+    let pressed = page.button("drainHost", &token, &generation).by(ADMIN);
+    let reply = pressed.at("/do?refresh=7").send();
+    assert_eq!(reply.status, 303, "{reply:?}");
+    assert_eq!(meta(&next(&reply)).as_deref(), Some("7"));
+    let reply = pressed.at("/do?refresh=0").send();
+    assert_eq!(meta(&next(&reply)), None);
+}
+
+#[test]
+fn behind_a_proxy_that_ends_tls_buttons_work() {
+    let page = Page::open();
+    let (token, generation) = (page.hidden("token"), page.hidden("generation"));
+    let pressed = page.button("drainHost", &token, &generation).by(ADMIN);
+    let (origin, name) = ("https://lb.example.org", "lb.example.org");
+    let own = page.address.to_string();
+    for (host, (header, value), status) in [
+        (name, ("Sec-Fetch-Site", "same-origin"), 303),
+        (&own, ("Sec-Fetch-Site", "same-origin"), 303),
+        (name, ("X", ""), 303),
+        ("lb.example.org.", ("X-Forwarded-Host", name), 303),
+        (&own, ("X-Forwarded-Host", name), 303),
+        (&own, ("X-Forwarded-Host", "evil.example"), 403),
+        (&own, ("X", ""), 403),
+        (name, ("Sec-Fetch-Site", "same-site"), 403),
+    ] {
+        let ask = pressed.at("/do").host(host).with("Origin", origin);
+        let reply = ask.with(header, value).send();
+        assert_eq!(reply.status, status, "{host}, {header}: {value}");
+    }
+}
+
+#[test]
+fn a_button_needs_the_page_it_is_on() {
+    let mut page = Page::open();
+    let (token, generation) = (page.hidden("token"), page.hidden("generation"));
+    for wrong in ["", "0", &token[1..], &format!("{token}0")] {
+        let reply = page
+            .button("drainHost", wrong, &generation)
+            .by(ADMIN)
+            .send();
+        assert_eq!(reply.status, 403, "{wrong}: {reply:?}");
+    }
+    assert_eq!(page.generation().to_string(), generation);
+
+    let reply = page
+        .button("drainHost", &token, &generation)
+        .by(ADMIN)
+        .send();
+    assert_eq!(reply.status, 303, "{reply:?}");
+    let place = next(&reply);
+    assert!(place.starts_with("/?notice="), "{place}");
+    let shown = page.look(&place).body;
+    assert!(shown.contains("Done: drainHost service=web"), "{shown}");
+    assert!(
+        !page.look(&place).body.contains("Done: drainHost"),
+        "shown twice"
+    );
+    page.txlb
+        .wait_for("drainHost service=web group=main name=a, was state=up; by user admin from");
+
+    // The page that was shown before the change does not know of it.
+    let reply = page
+        .button("hostAdminUp", &token, &generation)
+        .by(ADMIN)
+        .send();
+    let place = next(&reply);
+    let shown = page.look(&place).body;
+    assert!(
+        shown.contains("the configuration has changed meanwhile"),
+        "{shown}"
+    );
+    assert!(page.look("/config.xml").status == 200);
+    assert!(page.look("/running.xml").body.contains("state=\"drain\""));
+}

@@ -1,0 +1,31 @@
+//! The test program itself, run once more for one of its tests: in a namespace, or as a process
+//! that may come to harm.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The program that this test is in.
+pub(crate) fn own_program() -> PathBuf {
+    std::env::current_exe().unwrap()
+}
+
+/// The arguments by which it runs one test alone, which is ignored otherwise: the one of this
+/// name in the module whose `module_path!()` this is.
+pub(crate) fn only(module: &str, name: &str) -> Vec<String> {
+    let (_, module) = module.split_once("::").expect("a module of the program");
+    let test = format!("{module}::{name}");
+    ["--exact", &test, "--ignored", "--nocapture"]
+        .map(str::to_owned)
+        .into()
+}
+
+/// Runs a command that ends with [`only`]; the test must be there, and pass.
+pub(crate) fn passes(command: &mut Command) {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && said.contains("test result: ok. 1 passed;"),
+        "{command:?}: {said}{complaint}"
+    );
+}
