@@ -8,7 +8,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::support::client::{fate, who};
+use crate::support::client::{Session, connect, fate};
 use crate::support::control::Caller;
 use crate::support::golden::Mask;
 use crate::support::host::{Host, Place};
@@ -108,7 +108,9 @@ impl Scene {
     fn visit_until(&mut self, logged: &str) {
         let lines = self.txlb.count(logged);
         while self.txlb.count(logged) == lines {
-            who(self.txlb.address());
+            let session = Session::on(connect(self.txlb.address()));
+            let session = session.unwrap_or_else(|error| panic!("{error}: {:#?}", self.txlb.log()));
+            session.close();
             self.txlb.wait_for(" web web:main/");
         }
     }
