@@ -176,7 +176,10 @@ fn bash() -> String {
             words(COMMANDS.iter().map(|(name, _)| (*name).to_owned())),
         ),
     ];
-    filled(include_str!("txlb.bash"), marks.into_iter().chain(cases()))
+    filled(
+        include_str!("completions/txlb.bash"),
+        marks.into_iter().chain(cases()),
+    )
 }
 
 fn zsh() -> String {
@@ -218,7 +221,10 @@ fn zsh() -> String {
             lines(COMMANDS.iter().map(|(name, help)| described(name, help))),
         ),
     ];
-    filled(include_str!("_txlb"), marks.into_iter().chain(cases()))
+    filled(
+        include_str!("completions/_txlb"),
+        marks.into_iter().chain(cases()),
+    )
 }
 
 fn fish() -> String {
@@ -270,7 +276,10 @@ fn fish() -> String {
         ),
         ("VERBS", lines(verbs().map(verb))),
     ];
-    filled(include_str!("txlb.fish"), branches.into_iter().chain(marks))
+    filled(
+        include_str!("completions/txlb.fish"),
+        branches.into_iter().chain(marks),
+    )
 }
 
 /// The script with what belongs in the place of each mark.

@@ -14,7 +14,7 @@ use std::sync::mpsc::Receiver;
 
 use crate::support::client::{fate, who};
 use crate::support::config::web;
-use crate::support::control::{Caller, with_control};
+use crate::support::control::{Caller, Controlled, with_control};
 use crate::support::host::{Host, Place};
 #[cfg(feature = "web")]
 use crate::support::http::{Ask, USERS, page_of, with_page};
