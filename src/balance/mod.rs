@@ -5,37 +5,20 @@
 //! connects (`relay`) and probes (`director`) tells the [`HostPool`], which
 //! keeps what is known and asks a [`Scheduler`] to pick.
 
-mod counters;
-mod cursor;
-mod excluded;
-mod health;
 mod host;
-mod host_pool;
 mod hosts;
+mod pool;
 mod random;
-mod ranked;
-mod recent_sessions;
 mod schedulers;
+mod stats;
 mod sticky;
 
-mod leastc;
-mod leastcrr;
-mod maglev;
-mod p2c;
-mod rand;
-mod roundr;
-mod weightlc;
-mod weightr;
-mod weightrr;
-
-pub use counters::{Counters, HISTOGRAM_MS, Totals};
-pub use health::{Change, Failure, Health};
-pub use host::{Host, HostStatus, Member};
-pub use host_pool::{HostPool, Picked};
+pub use host::{Change, Failure, Health, Host, HostStatus, Member};
 pub use hosts::Hosts;
+pub use pool::{HostPool, Picked};
 pub use random::Random;
-pub use recent_sessions::{MINUTES, RecentSessions};
 pub use schedulers::Schedulers;
+pub use stats::{Counters, HISTOGRAM_MS, MINUTES, RecentSessions, Totals};
 
 use std::fmt::Debug;
 use std::net::IpAddr;
@@ -163,15 +146,15 @@ impl<'a> PickContext<'a> {
 }
 
 #[cfg(test)]
-mod model;
+mod fixture;
 #[cfg(test)]
-mod scene;
+mod model;
 
 #[cfg(test)]
 mod tests {
     //! Every scheduler's order or proportions, and what holds for all of them.
 
-    use super::scene::{Scene, all_schedulers};
+    use super::fixture::{Scene, all_schedulers};
     use super::{HostId, PickContext, Random};
 
     #[test]

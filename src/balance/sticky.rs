@@ -208,7 +208,7 @@ mod tests {
     //! Who is remembered, where, and for how long.
 
     use super::super::HostId;
-    use super::super::scene::{Scene, group};
+    use super::super::fixture::{Scene, group};
     use super::*;
 
     const MINUTE_MS: u64 = 60_000;

@@ -1,7 +1,7 @@
 //! `rand`: any host, evenly.
 
-use super::excluded::Excluded;
-use super::{Hosts, Pick, PickContext, Scheduler};
+use crate::balance::hosts::Excluded;
+use crate::balance::{Hosts, Pick, PickContext, Scheduler};
 
 /// Constant time, however many hosts there are.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 //! in order among equals, and pays the sum of the weights. Weights 5, 1, 1 give
 //! a a b a c a a, where a plain one would give a a a a a b c.
 
-use super::{HostId, Hosts, Pick, PickContext, Scheduler};
+use crate::balance::{HostId, Hosts, Pick, PickContext, Scheduler};
 
 /// Linear in the candidates, at every pick: about a nanosecond for each.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! `weightr`: at random, in proportion to weight.
 
-use super::excluded::Excluded;
-use super::{Hosts, Pick, PickContext, Scheduler};
+use crate::balance::hosts::Excluded;
+use crate::balance::{Hosts, Pick, PickContext, Scheduler};
 
 /// A binary search in the sums of the weights.
 #[derive(Debug, Default)]

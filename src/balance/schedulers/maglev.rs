@@ -16,7 +16,7 @@
 //! ends of similar names alike), not the sizes of the table, not the order of
 //! turns (by name, bytewise).
 
-use super::{HostId, Hosts, Pick, PickContext, Scheduler};
+use crate::balance::{HostId, Hosts, Pick, PickContext, Scheduler};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::net::IpAddr;
@@ -186,8 +186,8 @@ fn finalise(mut hash: u64) -> u64 {
 mod tests {
     //! That Maglev's table is what it always was, even, and disturbed but little.
 
-    use super::super::scene::Scene;
     use super::*;
+    use crate::balance::fixture::Scene;
 
     fn names(n: usize) -> Vec<String> {
         (0..n).map(|n| format!("web{n}")).collect()

@@ -2,11 +2,21 @@
 //!
 //! Makes them; how each picks is its own business.
 
+mod leastc;
+mod leastcrr;
+mod maglev;
+mod p2c;
+mod rand;
+mod roundr;
+mod weightlc;
+mod weightr;
+mod weightrr;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Scheduler, leastc, leastcrr, maglev, p2c, rand, roundr, weightlc, weightr, weightrr};
+use super::Scheduler;
 use crate::config::{self, Algorithm, CustomNames, is_own_name};
 
 /// Makes a scheduler for each group that wants one.
@@ -43,6 +53,11 @@ impl Schedulers {
             Algorithm::Maglev => Box::<maglev::Maglev>::default(),
             Algorithm::Custom(name) => self.own.get(name)?(),
         })
+    }
+
+    /// The scheduler of a group that names none.
+    pub(super) fn make_default() -> Box<dyn Scheduler> {
+        Box::<leastc::LeastConns>::default()
     }
 
     /// Whether a group can have this one.

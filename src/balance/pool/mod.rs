@@ -3,11 +3,10 @@
 //! It is told what happens and answers who is next; it connects to nothing. It
 //! sits behind one short lock of the group's, so its numbers are plain ones.
 
-use super::health::{Change, Failure};
-use super::host::{Host, HostStatus, Member};
+use super::host::{Change, Failure, Host, HostStatus, Member};
 use super::hosts::{Hosts, Place};
 use super::sticky::Clients;
-use super::{End, HostId, Pick, PickContext, Scheduler, Schedulers, leastc};
+use super::{End, HostId, Pick, PickContext, Scheduler, Schedulers};
 use crate::config::{self, Endpoint};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -413,7 +412,7 @@ impl HostPool {
 
 fn make(schedulers: &Schedulers, algorithm: &config::Algorithm) -> Box<dyn Scheduler> {
     let made = schedulers.make(algorithm);
-    made.unwrap_or_else(|| Box::<leastc::LeastConns>::default())
+    made.unwrap_or_else(Schedulers::make_default)
 }
 
 fn is_named(member: &Member, name: &str) -> bool {

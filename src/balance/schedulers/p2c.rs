@@ -5,8 +5,8 @@
 //! not see one another's sessions it is better, since they do not all run to the
 //! same host.
 
-use super::excluded::Excluded;
-use super::{HostId, Hosts, Member, Pick, PickContext, Scheduler};
+use crate::balance::hosts::Excluded;
+use crate::balance::{HostId, Hosts, Member, Pick, PickContext, Scheduler};
 
 /// Constant time, however many hosts there are.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! `weightlc`: fewest open sessions for its weight; among equals the one that
 //! has been without a new session longest.
 
-use super::ranked::Ranked;
-use super::{End, HostId, Hosts, Member, Pick, PickContext, Scheduler};
+use super::leastc::Ranked;
+use crate::balance::{End, HostId, Hosts, Member, Pick, PickContext, Scheduler};
 
 /// Logarithmic in the hosts.
 #[derive(Debug, Default)]

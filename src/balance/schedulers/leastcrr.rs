@@ -1,9 +1,9 @@
 //! `leastcrr`: fewest open sessions; among equals the next in order.
 
-use super::cursor::Cursor;
-use super::excluded::Excluded;
-use super::ranked::Ranked;
-use super::{End, HostId, Hosts, Member, Pick, PickContext, Scheduler};
+use super::leastc::Ranked;
+use super::roundr::Cursor;
+use crate::balance::hosts::Excluded;
+use crate::balance::{End, HostId, Hosts, Member, Pick, PickContext, Scheduler};
 
 /// Logarithmic in the hosts.
 #[derive(Debug, Default)]
