@@ -19,7 +19,7 @@ use super::workers::start_workers;
 use super::{DataPlane, Options, fd_budget};
 use crate::config::Config;
 use crate::os::inherited::Inherited;
-use crate::os::{listen, local_ports};
+use crate::os::{addresses, listen};
 use crate::relay::{ClientLookup, Clock, Handoffs, RecentEvents, Shared, WorkerStats};
 
 /// A balancer that listens, and has yet to start. Clients wait in the system's
@@ -48,7 +48,7 @@ impl Bound {
             ..options
         };
         // The sandbox may hide it later.
-        let _ = local_ports::range();
+        let _ = addresses::local_port_range();
         let listeners = Listeners::with(Inheritance::new(inherited));
         let mut wanted = listeners::wanted_at_first(&config)?;
         listeners.inheritance.add_named(&config, &mut wanted);

@@ -11,8 +11,8 @@ use super::listeners::places_where;
 use super::resolver::Answer;
 use crate::balance::HostId;
 use crate::config::{self, Config, Endpoint, Hop, closing};
+use crate::os::addresses::LocalAddresses;
 use crate::os::listen::Place;
-use crate::os::local::LocalAddresses;
 use crate::relay::Group;
 
 /// A service as far as sessions may go in circles by it.
@@ -73,7 +73,7 @@ pub(super) fn find_circles(services: &[OwnService]) -> HashMap<*const Group, BTr
         .enumerate()
         .flat_map(|(number, service)| service.places.iter().map(move |place| (number, *place)));
     let local = LocalAddresses::default();
-    let is_local = |ip| local.has(ip);
+    let is_local = |ip| local.contains(ip);
     let ports = Ports::new(places, &is_local);
     let (mut hops, mut hosts): (Vec<Hop>, Vec<HostId>) = (Vec::new(), Vec::new());
     for (from, service) in services.iter().enumerate() {
@@ -103,7 +103,7 @@ pub(super) fn find_circles(services: &[OwnService]) -> HashMap<*const Group, BTr
 /// what `answers` say. A host of a group that is not enabled counts as if it were.
 pub fn circle_warnings(config: &Config, answers: &BTreeMap<String, Answer>) -> Vec<String> {
     let local = LocalAddresses::default();
-    warnings_where(config, answers, &|ip| local.has(ip))
+    warnings_where(config, answers, &|ip| local.contains(ip))
 }
 
 fn warnings_where(

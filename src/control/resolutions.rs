@@ -10,7 +10,7 @@ use super::loops::{OwnService, find_circles};
 use super::resolver::Known;
 use crate::balance::{Change, Failure, HostId, HostPool, HostStatus};
 use crate::config::Endpoint;
-use crate::os::local::LocalAddresses;
+use crate::os::addresses::LocalAddresses;
 use crate::relay::{Clock, Group, log_health_change};
 
 /// Who wants to know, and what was said.
@@ -85,7 +85,7 @@ impl Resolutions {
         }
         self.log(name, answer);
         let local = LocalAddresses::default();
-        let is_ours = |addresses: &[IpAddr]| addresses.iter().any(|ip| local.has(*ip));
+        let is_ours = |addresses: &[IpAddr]| addresses.iter().any(|ip| local.contains(*ip));
         let mut circles = lock(&self.circles);
         if circles.found || answer.is_ok_and(is_ours) {
             self.look_for_circles(&mut circles);

@@ -21,7 +21,7 @@ use super::session::Session;
 use super::slab::token;
 use super::worker_stats::WorkerStats;
 use crate::balance::{Change, Failure, PickContext, Picked, Random};
-use crate::os::delivery::Delivery;
+use crate::os::sockets::Delivery;
 
 /// The way from a client to its host, as a link builds it up and takes it down.
 ///
