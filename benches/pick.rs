@@ -50,7 +50,7 @@ fn pick_and_release(bencher: Bencher<'_, '_>, case: &Case) {
     }
     bencher.bench_local(|| {
         let (host, client) = desk.pick();
-        desk.tracker.released(host, client, 0);
+        desk.tracker.release(host, client, 0);
     });
 }
 

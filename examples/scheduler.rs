@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use txlb::Balancer;
-use txlb::scheduler::{End, HostId, Hosts, Member, Pick, PickContext, Scheduler};
+use txlb::scheduler::{EndedSession, HostId, Hosts, Member, Pick, PickContext, Scheduler};
 
 #[derive(Debug)]
 struct Fill {
@@ -25,8 +25,11 @@ impl Scheduler for Fill {
     /// Nothing is kept of the hosts, so nothing need be renewed.
     fn rebuild(&mut self, _hosts: &Hosts) {}
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
-        let left = hosts.candidates().iter().filter(|id| !ask.has_tried(**id));
+    fn pick(&mut self, hosts: &Hosts, context: &mut PickContext<'_>) -> Pick {
+        let left = hosts
+            .candidates()
+            .iter()
+            .filter(|id| !context.has_tried(**id));
         let open = |id: &HostId| hosts.get(*id).map_or(u32::MAX, Member::open);
         let with_room = left.clone().find(|id| open(id) < self.most);
         // All are full: the first of the least loaded has to bear one more.
@@ -34,11 +37,11 @@ impl Scheduler for Fill {
         pick.copied().into()
     }
 
-    fn picked(&mut self, _hosts: &Hosts, _host: HostId) {
+    fn session_started(&mut self, _hosts: &Hosts, _host: HostId) {
         self.begun += 1;
     }
 
-    fn ended(&mut self, _hosts: &Hosts, end: &End) {
+    fn session_ended(&mut self, _hosts: &Hosts, end: &EndedSession) {
         self.ended += 1;
         let open = self.begun - self.ended;
         println!("{} has gone, {open} sessions are open", end.client);

@@ -152,15 +152,15 @@ pub use control::{EndReason, Event, HostName, SessionEnd};
 /// impl Scheduler for ByLastByte {
 ///     fn rebuild(&mut self, _hosts: &Hosts) {}
 ///
-///     fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
-///         let last = match ask.client {
+///     fn pick(&mut self, hosts: &Hosts, context: &mut PickContext<'_>) -> Pick {
+///         let last = match context.client {
 ///             IpAddr::V4(ip) => ip.octets()[3],
 ///             IpAddr::V6(ip) => ip.octets()[15],
 ///         };
 ///         let candidates = hosts.candidates();
 ///         let from = usize::from(last) % candidates.len().max(1);
 ///         let mut in_turn = candidates[from..].iter().chain(&candidates[..from]);
-///         in_turn.find(|host| !ask.has_tried(**host)).copied().into()
+///         in_turn.find(|host| !context.has_tried(**host)).copied().into()
 ///     }
 /// }
 ///
@@ -176,7 +176,9 @@ pub use control::{EndReason, Event, HostName, SessionEnd};
 /// ```
 pub mod scheduler {
     #[doc(inline)]
-    pub use crate::balance::{End, HostId, Hosts, Member, Pick, PickContext, Random, Scheduler};
+    pub use crate::balance::{
+        EndedSession, HostId, Hosts, Member, Pick, PickContext, Random, Scheduler,
+    };
 }
 
 /// How everything is, as plain data.

@@ -1,6 +1,6 @@
 //! A group, its clients and a clock, for tests: what happens is written in a line.
 
-use super::{Change, Failure, HostId, HostPool, PickContext, Picked, Random};
+use super::{Failure, HealthChange, HostId, HostPool, PickContext, Picked, Random};
 use crate::config::{Endpoint, Group, Host, HostState, Scheduler};
 use std::net::{IpAddr, SocketAddr};
 
@@ -58,17 +58,17 @@ fn host(text: &str) -> Host {
 }
 
 /// A tracker, and what it is asked with.
-pub(super) struct Scene {
-    pub(super) tracker: HostPool,
+pub(super) struct PoolFixture {
+    pub(super) pool: HostPool,
     pub(super) random: Random,
     pub(super) client: IpAddr,
     pub(super) now_ms: u64,
 }
 
-impl Scene {
+impl PoolFixture {
     pub(super) fn new(scheduler: &str, hosts: &str) -> Self {
-        Scene {
-            tracker: HostPool::new(&group(scheduler, hosts), 2, 0),
+        PoolFixture {
+            pool: HostPool::new(&group(scheduler, hosts), 2, 0),
             random: Random::new(7),
             client: "192.0.2.1".parse().unwrap(),
             now_ms: 0,
@@ -76,13 +76,12 @@ impl Scene {
     }
 
     pub(super) fn configure(&mut self, scheduler: &str, hosts: &str) {
-        self.tracker
-            .configure(&group(scheduler, hosts), self.now_ms);
+        self.pool.configure(&group(scheduler, hosts), self.now_ms);
     }
 
     pub(super) fn pick(&mut self, tried: &[HostId]) -> Option<Picked> {
-        let Scene { client, now_ms, .. } = *self;
-        self.tracker.pick(&mut PickContext {
+        let PoolFixture { client, now_ms, .. } = *self;
+        self.pool.pick(&mut PickContext {
             client,
             tried,
             now_ms,
@@ -99,7 +98,7 @@ impl Scene {
 
     /// What the tracker calls a host.
     pub(super) fn id(&self, name: &str) -> HostId {
-        self.tracker
+        self.pool
             .hosts()
             .find(|host| host.host.name == name)
             .unwrap()
@@ -107,7 +106,7 @@ impl Scene {
     }
 
     pub(super) fn address(&self, name: &str) -> SocketAddr {
-        self.tracker
+        self.pool
             .hosts()
             .find(|host| host.host.name == name)
             .unwrap()
@@ -142,29 +141,29 @@ impl Scene {
     }
 
     pub(super) fn release(&mut self, id: HostId) {
-        self.tracker.released(id, self.client, self.now_ms);
+        self.pool.release(id, self.client, self.now_ms);
     }
 
-    pub(super) fn fail(&mut self, name: &str) -> Option<Change> {
+    pub(super) fn fail(&mut self, name: &str) -> Option<HealthChange> {
         let (id, address) = (self.id(name), self.address(name));
         let mut beat = || {
-            self.tracker
-                .beat(id, address, Err(Failure::Refused), self.now_ms)
+            self.pool
+                .heartbeat_checked(id, address, Err(Failure::Refused), self.now_ms)
         };
         beat();
         beat()
     }
 
-    pub(super) fn recover(&mut self, name: &str) -> Option<Change> {
+    pub(super) fn recover(&mut self, name: &str) -> Option<HealthChange> {
         let (id, address) = (self.id(name), self.address(name));
-        self.tracker.checked(id, address, Ok(()), self.now_ms)
+        self.pool.health_checked(id, address, Ok(()), self.now_ms)
     }
 
     /// How often each host was picked in `times` sessions that end at once,
     /// from as many clients.
     pub(super) fn spread(&mut self, times: u32) -> Vec<(String, u32)> {
         let mut counts: Vec<(String, u32)> = self
-            .tracker
+            .pool
             .hosts()
             .map(|host| (host.host.name.clone(), 0))
             .collect();

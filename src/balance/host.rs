@@ -3,7 +3,7 @@
 //! Which hosts there are is `hosts`' business.
 
 use super::stats::{Counters, RecentSessions};
-use super::{HostId, hosts::Place};
+use super::{HostId, hosts::Placement};
 use crate::config::{self, Endpoint, HostState};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
@@ -31,12 +31,12 @@ pub struct Member {
     /// is by address.
     addresses: Vec<IpAddr>,
     /// How many of these have failed in a row.
-    failed_in_a_row: usize,
+    consecutive_failures: usize,
     pub(super) weight: u32,
     pub(super) state: HostState,
     health: Health,
     since_ms: u64,
-    missed_beats: u8,
+    missed_heartbeats: u8,
     /// The address at which sessions would go in circles by it, if it has that still.
     circular_at: Option<SocketAddr>,
     last_failure: Option<(Failure, u64)>,
@@ -44,10 +44,10 @@ pub struct Member {
     pub(super) total: u64,
     pub(super) recent: RecentSessions,
     pub(super) failures: u64,
-    pub(super) turn: u64,
+    pub(super) last_pick: u64,
     pub(super) position: Option<usize>,
     pub(super) candidate: Option<usize>,
-    pub(super) place: Place,
+    pub(super) placement: Placement,
 }
 
 /// A host as people see it.
@@ -83,10 +83,10 @@ pub struct HostStatus<'a> {
 }
 
 /// How many heartbeats in a row a host may miss.
-const MISSED_BEATS: u8 = 2;
+const MAX_MISSED_HEARTBEATS: u8 = 2;
 
 /// Addresses of a name that are remembered: a session tries no more hosts than that.
-const MOST_ADDRESSES: usize = 16;
+const MAX_ADDRESSES: usize = 16;
 
 impl Member {
     /// Nobody has tried it yet.
@@ -98,26 +98,26 @@ impl Member {
                 counters: Counters::new(shards),
             }),
             endpoint: host.address.clone(),
-            address: address_of(&host.address),
+            address: literal_address(&host.address),
             addresses: Vec::new(),
-            failed_in_a_row: 0,
+            consecutive_failures: 0,
             weight: host.weight,
             state: host.state,
             health: Health::Untried,
             since_ms: now_ms,
-            missed_beats: 0,
+            missed_heartbeats: 0,
             circular_at: None,
             last_failure: None,
             open: 0,
             total: 0,
             recent: RecentSessions::default(),
             failures: 0,
-            turn: 0,
+            last_pick: 0,
             position: None,
             candidate: None,
-            place: Place {
+            placement: Placement {
                 host: id,
-                tenancy: 0,
+                number: 0,
             },
         }
     }
@@ -149,8 +149,8 @@ impl Member {
 
     /// The group's count of picks when it was last picked: the lowest has been
     /// without a new session longest. 0 if it never was.
-    pub fn turn(&self) -> u64 {
-        self.turn
+    pub fn last_pick(&self) -> u64 {
+        self.last_pick
     }
 
     /// Its place in the file's order, from 0; `None` once it was removed, while
@@ -161,7 +161,7 @@ impl Member {
 
     /// Whether the operator lets it have new sessions, and there is somewhere to
     /// connect to.
-    pub(super) fn usable(&self) -> bool {
+    pub(super) fn is_usable(&self) -> bool {
         self.state == HostState::Up
             && self.weight > 0
             && self.address.is_some()
@@ -174,26 +174,26 @@ impl Member {
     }
 
     /// Sessions would go in circles by it, or not any more.
-    pub(super) fn mark_circular(&mut self, circular: bool, now_ms: u64) -> Option<Change> {
+    pub(super) fn mark_circular(&mut self, circular: bool, now_ms: u64) -> Option<HealthChange> {
         match (self.is_circular(), circular) {
             (false, true) => {
                 self.circular_at = self.address;
-                self.failed(Failure::Circular, now_ms)
+                self.connect_failed(Failure::Circular, now_ms)
             }
             (true, false) => {
                 self.circular_at = None;
-                self.start_again(now_ms)
+                self.reset_health(now_ms)
             }
             _ => None,
         }
     }
 
     /// Whether the operator lets it have new sessions.
-    pub(super) fn in_service(&self) -> bool {
+    pub(super) fn is_in_service(&self) -> bool {
         self.position.is_some() && self.state == HostState::Up && self.weight > 0
     }
 
-    pub(super) fn is_silent(&self) -> bool {
+    pub(super) fn has_timed_out(&self) -> bool {
         self.health == Health::Failed(Failure::TimedOut)
     }
 
@@ -207,13 +207,13 @@ impl Member {
         self.state = host.state;
         let moved = self.endpoint != host.address;
         if moved {
-            let same_name = self.same_name_at(&host.address);
+            let same_name = self.address_at_port_of(&host.address);
             if same_name.is_none() {
                 self.addresses = Vec::new();
             }
-            self.address = address_of(&host.address).or(same_name);
+            self.address = literal_address(&host.address).or(same_name);
             self.endpoint = host.address.clone();
-            self.start_again(now_ms);
+            self.reset_health(now_ms);
         }
         moved
     }
@@ -227,7 +227,7 @@ impl Member {
     }
 
     /// Another port of the name it has now needs no resolving.
-    fn same_name_at(&self, endpoint: &Endpoint) -> Option<SocketAddr> {
+    fn address_at_port_of(&self, endpoint: &Endpoint) -> Option<SocketAddr> {
         match (&self.endpoint, endpoint) {
             (Endpoint::Name { host: old, .. }, Endpoint::Name { host: new, port })
                 if old == new =>
@@ -240,43 +240,43 @@ impl Member {
     }
 
     /// A session has begun.
-    pub(super) fn served(&mut self, now_ms: u64) {
+    pub(super) fn count_session(&mut self, now_ms: u64) {
         self.total += 1;
         self.recent.count(now_ms);
     }
 
     /// A connect to it succeeded.
-    pub(super) fn succeeded(&mut self, now_ms: u64) -> Option<Change> {
-        self.missed_beats = 0;
-        self.failed_in_a_row = 0;
+    pub(super) fn connect_succeeded(&mut self, now_ms: u64) -> Option<HealthChange> {
+        self.missed_heartbeats = 0;
+        self.consecutive_failures = 0;
         let failed = self.has_failed();
         if self.health != Health::Healthy {
             self.health = Health::Healthy;
             self.since_ms = now_ms;
         }
-        failed.then_some(Change::Up)
+        failed.then_some(HealthChange::Up)
     }
 
     /// A connect to it failed. The newest reason is kept, and when the first came.
     ///
     /// An address that fails gives way to the next one of its name. The host has failed
     /// once all of them have, one after the other.
-    pub(super) fn failed(&mut self, failure: Failure, now_ms: u64) -> Option<Change> {
-        self.missed_beats = 0;
-        self.failed_in_a_row += 1;
+    pub(super) fn connect_failed(&mut self, failure: Failure, now_ms: u64) -> Option<HealthChange> {
+        self.missed_heartbeats = 0;
+        self.consecutive_failures += 1;
         let from = self.address;
         self.use_next_address();
         if !self.has_failed()
-            && self.failed_in_a_row < self.addresses.len()
+            && self.consecutive_failures < self.addresses.len()
             && let (Some(from), Some(to)) = (from, self.address)
         {
             self.last_failure = Some((failure.clone(), now_ms));
             self.health = Health::Untried;
             self.since_ms = now_ms;
-            return Some(Change::Moved { failure, from, to });
+            return Some(HealthChange::Moved { failure, from, to });
         }
-        self.failed_in_a_row = 0;
-        let change = (!self.has_failed()).then(|| Change::Down(failure.clone()));
+        self.consecutive_failures = 0;
+        let change = (!self.has_failed()).then(|| HealthChange::Down(failure.clone()));
         if change.is_some() {
             self.since_ms = now_ms;
         }
@@ -297,39 +297,47 @@ impl Member {
     }
 
     /// A heartbeat was missed: one is forgiven.
-    pub(super) fn missed(&mut self, failure: Failure, now_ms: u64) -> Option<Change> {
-        self.missed_beats += 1;
-        if self.missed_beats < MISSED_BEATS {
+    pub(super) fn heartbeat_missed(
+        &mut self,
+        failure: Failure,
+        now_ms: u64,
+    ) -> Option<HealthChange> {
+        self.missed_heartbeats += 1;
+        if self.missed_heartbeats < MAX_MISSED_HEARTBEATS {
             None
         } else {
-            self.failed(failure, now_ms)
+            self.connect_failed(failure, now_ms)
         }
     }
 
     /// Nothing is known of it any more.
-    pub(super) fn start_again(&mut self, now_ms: u64) -> Option<Change> {
-        self.missed_beats = 0;
-        self.failed_in_a_row = 0;
+    pub(super) fn reset_health(&mut self, now_ms: u64) -> Option<HealthChange> {
+        self.missed_heartbeats = 0;
+        self.consecutive_failures = 0;
         self.since_ms = now_ms;
         let health = std::mem::take(&mut self.health);
-        matches!(health, Health::Failed(_)).then_some(Change::Up)
+        matches!(health, Health::Failed(_)).then_some(HealthChange::Up)
     }
 
     /// Its name, or that of its interface, has these addresses now; the port is its own. Keeps the address
     /// it has if that is among them, else starts again with the first, of the
     /// family it had if there is one.
-    pub(super) fn resolved(&mut self, addresses: &[IpAddr], now_ms: u64) -> Option<Change> {
+    pub(super) fn set_addresses(
+        &mut self,
+        addresses: &[IpAddr],
+        now_ms: u64,
+    ) -> Option<HealthChange> {
         let port = match &self.endpoint {
             Endpoint::Name { port, .. } => port,
             Endpoint::Zoned { ip, port, .. } => {
-                let interface = interface(addresses.first()?)?;
+                let interface = interface_index(addresses.first()?)?;
                 let address = SocketAddrV6::new(*ip, *port, 0, interface).into();
                 let moved = self.address.replace(address) != Some(address);
-                return moved.then(|| self.start_again(now_ms)).flatten();
+                return moved.then(|| self.reset_health(now_ms)).flatten();
             }
             Endpoint::Address(_) => return None,
         };
-        let most = &addresses[..addresses.len().min(MOST_ADDRESSES)];
+        let most = &addresses[..addresses.len().min(MAX_ADDRESSES)];
         if self.addresses != most {
             self.addresses = most.to_vec();
         }
@@ -340,14 +348,14 @@ impl Member {
         let same_family = |new: &&IpAddr| old.is_none_or(|old| old.is_ipv4() == new.is_ipv4());
         let new = addresses.iter().find(same_family).or(addresses.first())?;
         self.address = Some(SocketAddr::new(*new, *port));
-        self.start_again(now_ms)
+        self.reset_health(now_ms)
     }
 
     /// Its name has no address now: the one it has stays.
-    pub(super) fn unresolved(&mut self, reason: &str, now_ms: u64) -> Option<Change> {
+    pub(super) fn resolution_failed(&mut self, reason: &str, now_ms: u64) -> Option<HealthChange> {
         match self.address {
             Some(_) => None,
-            None => self.failed(Failure::Unresolved(reason.to_owned()), now_ms),
+            None => self.connect_failed(Failure::Unresolved(reason.to_owned()), now_ms),
         }
     }
 
@@ -371,7 +379,7 @@ impl Member {
 }
 
 /// Where an endpoint is, if that can be said without asking anyone.
-fn address_of(endpoint: &Endpoint) -> Option<SocketAddr> {
+fn literal_address(endpoint: &Endpoint) -> Option<SocketAddr> {
     match endpoint {
         Endpoint::Address(address) => Some(*address),
         Endpoint::Name { .. } | Endpoint::Zoned { .. } => None,
@@ -379,7 +387,7 @@ fn address_of(endpoint: &Endpoint) -> Option<SocketAddr> {
 }
 
 /// The number of an interface whose name was resolved: it comes as the address `::number`.
-fn interface(address: &IpAddr) -> Option<u32> {
+fn interface_index(address: &IpAddr) -> Option<u32> {
     match address {
         IpAddr::V6(number) => u32::try_from(u128::from(*number)).ok(),
         IpAddr::V4(_) => None,
@@ -434,7 +442,7 @@ impl fmt::Display for Failure {
 
 /// A change of health worth a line in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum HealthChange {
     /// A failed host may be used again.
     Up,
     /// A host that was healthy or untried has failed.

@@ -19,17 +19,17 @@ pub struct Hosts {
     /// Who may be picked, in the file's order.
     candidates: Vec<HostId>,
     revision: u64,
-    tenancies: u64,
+    placements: u64,
     /// Sessions open on all that are known.
     open: usize,
 }
 
 /// A host while it stays where it is: what a sticky client is tied to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Placement {
     pub(super) host: HostId,
     /// Another one whenever the id changes hands or the host its endpoint.
-    pub(super) tenancy: u64,
+    pub(super) number: u64,
 }
 
 impl Hosts {
@@ -56,8 +56,8 @@ impl Hosts {
     }
 
     /// Whether a host may be picked for this client.
-    pub fn may_pick(&self, id: HostId, ask: &PickContext<'_>) -> bool {
-        self.candidate_index(id).is_some() && !ask.has_tried(id)
+    pub fn may_pick(&self, id: HostId, context: &PickContext<'_>) -> bool {
+        self.candidate_index(id).is_some() && !context.has_tried(id)
     }
 
     /// Another number whenever the configuration of a host has changed, but not
@@ -121,7 +121,7 @@ impl Hosts {
         for id in replaced {
             self.remove(id);
         }
-        self.review();
+        self.rebuild_candidates();
     }
 
     /// All that are known. Where one that was removed has the name of one that was
@@ -162,7 +162,7 @@ impl Hosts {
             HostId(u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX))
         });
         let mut member = Member::new(id, host, shards, now_ms);
-        member.place = self.new_place(id);
+        member.placement = self.new_placement(id);
         if let Some(slot) = self.slots.get_mut(id.index()) {
             *slot = Some(member);
         }
@@ -170,24 +170,24 @@ impl Hosts {
     }
 
     fn keep(&mut self, id: HostId, host: &config::Host, now_ms: u64) -> HostId {
-        let place = self.new_place(id);
+        let placement = self.new_placement(id);
         if let Some(member) = self.get_mut(id) {
             let returns = member.position.is_none();
             if returns {
-                member.start_again(now_ms);
+                member.reset_health(now_ms);
             }
             if member.configure(host, now_ms) || returns {
-                member.place = place;
+                member.placement = placement;
             }
         }
         id
     }
 
-    fn new_place(&mut self, host: HostId) -> Place {
-        self.tenancies += 1;
-        Place {
+    fn new_placement(&mut self, host: HostId) -> Placement {
+        self.placements += 1;
+        Placement {
             host,
-            tenancy: self.tenancies,
+            number: self.placements,
         }
     }
 
@@ -195,11 +195,11 @@ impl Hosts {
     fn remove(&mut self, id: HostId) {
         if let Some(member) = self.get_mut(id) {
             member.position = None;
-            self.forget_if_done(id);
+            self.remove_if_unused(id);
         }
     }
 
-    fn forget_if_done(&mut self, id: HostId) {
+    fn remove_if_unused(&mut self, id: HostId) {
         let done = |member: &mut Member| member.position.is_none() && member.open == 0;
         if let Some(slot) = self.slots.get_mut(id.index())
             && slot.take_if(done).is_some()
@@ -209,10 +209,10 @@ impl Hosts {
     }
 
     /// Works out again who may be picked. Linear in the hosts.
-    pub(super) fn review(&mut self) {
+    pub(super) fn rebuild_candidates(&mut self) {
         let mut candidates = std::mem::take(&mut self.candidates);
         candidates.clear();
-        let usable = || self.members().filter(|member| member.usable());
+        let usable = || self.members().filter(|member| member.is_usable());
         candidates.extend(
             usable()
                 .filter(|member| !member.has_failed())
@@ -233,8 +233,8 @@ impl Hosts {
     }
 
     /// A session is opened on a host, the `turn`th pick of the group.
-    pub(super) fn count(&mut self, id: HostId, turn: u64) -> Option<&Member> {
-        self.get_mut(id)?.turn = turn;
+    pub(super) fn open_session(&mut self, id: HostId, pick: u64) -> Option<&Member> {
+        self.get_mut(id)?.last_pick = pick;
         self.open += 1;
         let member = self.get_mut(id)?;
         member.open += 1;
@@ -242,12 +242,12 @@ impl Hosts {
     }
 
     /// A session on a host is closed.
-    pub(super) fn uncount(&mut self, id: HostId) {
+    pub(super) fn close_session(&mut self, id: HostId) {
         let open = |member: &&mut Member| member.open > 0;
         if let Some(member) = self.get_mut(id).filter(open) {
             member.open -= 1;
             self.open -= 1;
-            self.forget_if_done(id);
+            self.remove_if_unused(id);
         }
     }
 }
@@ -266,18 +266,20 @@ pub(super) struct Excluded {
 impl Excluded {
     /// Of those in `tried` that are candidates.
     pub(super) fn new(hosts: &Hosts, tried: &[HostId]) -> Self {
-        let mut gaps = Excluded {
+        let mut excluded = Excluded {
             indices: [0; PickContext::MAX_TRIED],
             len: 0,
         };
         for index in tried.iter().filter_map(|id| hosts.candidate_index(*id)) {
-            if gaps.len < PickContext::MAX_TRIED && !gaps.iter().any(|gap| gap == index) {
-                gaps.indices[gaps.len] = index;
-                gaps.len += 1;
+            if excluded.len < PickContext::MAX_TRIED
+                && !excluded.indices().any(|known| known == index)
+            {
+                excluded.indices[excluded.len] = index;
+                excluded.len += 1;
             }
         }
-        gaps.indices[..gaps.len].sort_unstable();
-        gaps
+        excluded.indices[..excluded.len].sort_unstable();
+        excluded
     }
 
     /// How many.
@@ -286,13 +288,13 @@ impl Excluded {
     }
 
     /// Their indices, rising.
-    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
+    pub(super) fn indices(&self) -> impl Iterator<Item = usize> {
         self.indices[..self.len].iter().copied()
     }
 
     /// The index among all candidates of the `nth` that is left.
-    pub(super) fn skip(&self, nth: usize) -> usize {
-        self.iter().fold(
+    pub(super) fn nth_remaining(&self, nth: usize) -> usize {
+        self.indices().fold(
             nth,
             |index, gap| if index >= gap { index + 1 } else { index },
         )
@@ -305,12 +307,12 @@ mod tests {
 
     #[test]
     fn what_is_left_is_counted_past_the_gaps() {
-        let mut gaps = Excluded {
+        let mut excluded = Excluded {
             indices: [0; PickContext::MAX_TRIED],
             len: 3,
         };
-        gaps.indices[..3].copy_from_slice(&[0, 1, 4]);
-        let left: Vec<usize> = (0..4).map(|nth| gaps.skip(nth)).collect();
+        excluded.indices[..3].copy_from_slice(&[0, 1, 4]);
+        let left: Vec<usize> = (0..4).map(|nth| excluded.nth_remaining(nth)).collect();
         assert_eq!(left, [2, 3, 5, 6]);
     }
 }

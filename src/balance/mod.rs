@@ -13,7 +13,7 @@ mod schedulers;
 mod stats;
 mod sticky;
 
-pub use host::{Change, Failure, Health, Host, HostStatus, Member};
+pub use host::{Failure, Health, HealthChange, Host, HostStatus, Member};
 pub use hosts::Hosts;
 pub use pool::{HostPool, Picked};
 pub use random::Random;
@@ -58,26 +58,26 @@ pub trait Scheduler: Send + Debug {
     /// Who gets this client: one of [`Hosts::candidates`] that is not in
     /// [`PickContext::tried`]. Anything else is taken as [`Pick::None`].
     ///
-    /// Does not count the session: that is done for it, and told by `picked`.
-    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick;
+    /// Does not count the session: that is done for it, and told by `session_started`.
+    fn pick(&mut self, hosts: &Hosts, context: &mut PickContext<'_>) -> Pick;
 
     /// `host` has been given a session, whose count `hosts` has already.
     ///
     /// It may be another than `pick` said: a sticky client goes where it went before.
-    fn picked(&mut self, _hosts: &Hosts, _host: HostId) {}
+    fn session_started(&mut self, _hosts: &Hosts, _host: HostId) {}
 
     /// A session has ended, whose count `hosts` has no more. Each that was told by
-    /// `picked` is told here once.
+    /// `session_started` is told here once.
     ///
     /// Its host may be any that was known: one that has failed since, or that was
     /// removed; with the last session of such a one, [`Hosts::get`] has it no more.
-    fn ended(&mut self, _hosts: &Hosts, _end: &End) {}
+    fn session_ended(&mut self, _hosts: &Hosts, _end: &EndedSession) {}
 }
 
 /// A session that has ended, as schedulers see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct End {
+pub struct EndedSession {
     /// The host that it was counted on.
     pub host: HostId,
     /// The client's address.
@@ -154,7 +154,7 @@ mod model;
 mod tests {
     //! Every scheduler's order or proportions, and what holds for all of them.
 
-    use super::fixture::{Scene, all_schedulers};
+    use super::fixture::{PoolFixture, all_schedulers};
     use super::{HostId, PickContext, Random};
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
             ("weightrr", "a*5 b@down c*0 d", ". . . . . .", "a a a d a a"),
         ];
         for (scheduler, hosts, script, picked) in table {
-            let run = Scene::new(scheduler, hosts).run(script);
+            let run = PoolFixture::new(scheduler, hosts).run(script);
             assert_eq!(run, picked, "{scheduler} {hosts}: {script}");
         }
     }
@@ -188,12 +188,12 @@ mod tests {
     fn the_less_loaded_of_two_is_picked() {
         // With two hosts, these are the two that are drawn.
         for seed in 0..20 {
-            let mut scene = Scene::new("p2c", "a b");
-            scene.random = Random::new(seed);
-            let both = scene.run("+ +");
+            let mut fixture = PoolFixture::new("p2c", "a b");
+            fixture.random = Random::new(seed);
+            let both = fixture.run("+ +");
             assert!(both == "a b" || both == "b a", "{both}");
-            scene.run("-a");
-            assert_eq!(scene.run("+"), "a");
+            fixture.run("-a");
+            assert_eq!(fixture.run("+"), "a");
         }
     }
 
@@ -201,9 +201,9 @@ mod tests {
     fn two_choices_keep_many_hosts_even() {
         let hosts: Vec<String> = (0..100).map(|n| format!("h{n}")).collect();
         let most = |scheduler: &str| {
-            let mut scene = Scene::new(scheduler, &hosts.join(" "));
-            (0..10_000).for_each(|_| drop(scene.pick(&[])));
-            scene.tracker.hosts().map(|host| host.open).max().unwrap()
+            let mut fixture = PoolFixture::new(scheduler, &hosts.join(" "));
+            (0..10_000).for_each(|_| drop(fixture.pick(&[])));
+            fixture.pool.hosts().map(|host| host.open).max().unwrap()
         };
         let (two, one) = (most("p2c"), most("rand"));
         assert!(two <= 104 && one > 115, "{two} {one}");
@@ -217,7 +217,7 @@ mod tests {
             ("p2c", "a*9 b c@down d", [10_000, 10_000, 0, 10_000]),
         ];
         for (scheduler, hosts, expected) in table {
-            let counts = Scene::new(scheduler, hosts).spread(30_000);
+            let counts = PoolFixture::new(scheduler, hosts).spread(30_000);
             for ((name, count), expected) in counts.iter().zip(expected) {
                 assert!(
                     count.abs_diff(expected) <= expected / 30,
@@ -233,11 +233,11 @@ mod tests {
             ("rand", [0, 15_000, 0, 15_000]),
             ("weightr", [0, 20_000, 0, 10_000]),
         ] {
-            let mut scene = Scene::new(scheduler, "a*7 b*2 c*90 d");
-            let tried = [scene.id("c"), scene.id("a"), scene.id("c")];
+            let mut fixture = PoolFixture::new(scheduler, "a*7 b*2 c*90 d");
+            let tried = [fixture.id("c"), fixture.id("a"), fixture.id("c")];
             let mut counts = [0_u32; 4];
             for _ in 0..30_000 {
-                let picked = scene.pick(&tried).unwrap();
+                let picked = fixture.pick(&tried).unwrap();
                 counts[picked.id.index()] += 1;
             }
             for (count, expected) in counts.iter().zip(expected) {
@@ -264,18 +264,22 @@ mod tests {
         ];
         for scheduler in ["roundr", "leastcrr"] {
             for (before, script, after, then, picked) in table {
-                let mut scene = Scene::new(scheduler, before);
-                scene.run(script);
-                scene.configure(scheduler, after);
-                assert_eq!(scene.run(then), picked, "{scheduler}: {before} -> {after}");
+                let mut fixture = PoolFixture::new(scheduler, before);
+                fixture.run(script);
+                fixture.configure(scheduler, after);
+                assert_eq!(
+                    fixture.run(then),
+                    picked,
+                    "{scheduler}: {before} -> {after}"
+                );
             }
         }
-        let mut scene = Scene::new("roundr", "a b c d");
-        scene.run(". .");
-        scene.configure("roundr", "a c d");
-        scene.configure("roundr", "x a c d");
+        let mut fixture = PoolFixture::new("roundr", "a b c d");
+        fixture.run(". .");
+        fixture.configure("roundr", "a c d");
+        fixture.configure("roundr", "x a c d");
         assert_eq!(
-            scene.run(". ."),
+            fixture.run(". ."),
             "c d",
             "a second change does not lose the place"
         );
@@ -283,20 +287,20 @@ mod tests {
 
     #[test]
     fn smooth_weights_go_on_after_a_reload() {
-        let mut scene = Scene::new("weightrr", "a*5 b c");
-        assert_eq!(scene.run(". . ."), "a a b");
-        scene.configure("weightrr", "c x@down a*5 b");
-        assert_eq!(scene.run(". . . ."), "a c a a");
+        let mut fixture = PoolFixture::new("weightrr", "a*5 b c");
+        assert_eq!(fixture.run(". . ."), "a a b");
+        fixture.configure("weightrr", "c x@down a*5 b");
+        assert_eq!(fixture.run(". . . ."), "a c a a");
     }
 
     #[test]
     fn without_hosts_in_service_nobody_is_picked() {
         for scheduler in all_schedulers() {
             for hosts in ["", "a@down", "a@down b@drain c*0", "a=not.resolved.yet"] {
-                let mut scene = Scene::new(&scheduler, hosts);
-                assert_eq!(scene.run("+ ."), "- -", "{scheduler} {hosts}");
-                assert_eq!(scene.tracker.open(), 0);
-                assert!(!scene.tracker.all_failed());
+                let mut fixture = PoolFixture::new(&scheduler, hosts);
+                assert_eq!(fixture.run("+ ."), "- -", "{scheduler} {hosts}");
+                assert_eq!(fixture.pool.open(), 0);
+                assert!(!fixture.pool.all_failed());
             }
         }
     }
@@ -304,27 +308,31 @@ mod tests {
     #[test]
     fn a_single_host_gets_everything() {
         for scheduler in all_schedulers() {
-            let mut scene = Scene::new(&scheduler, "a b@down c*0");
-            assert_eq!(scene.run("+ + . -a !a . ?a ."), "a a a a a", "{scheduler}");
-            assert_eq!(scene.tracker.open(), 1);
+            let mut fixture = PoolFixture::new(&scheduler, "a b@down c*0");
+            assert_eq!(
+                fixture.run("+ + . -a !a . ?a ."),
+                "a a a a a",
+                "{scheduler}"
+            );
+            assert_eq!(fixture.pool.open(), 1);
         }
     }
 
     #[test]
     fn when_all_have_failed_the_failed_ones_are_tried() {
         for scheduler in all_schedulers() {
-            let mut scene = Scene::new(&scheduler, "a b c@down d*0");
-            scene.run("!a");
-            assert_eq!(scene.run(". . ."), "b b b", "{scheduler}");
-            scene.run("!b");
-            assert!(scene.tracker.all_failed());
-            let ids = [scene.id("a"), scene.id("b")];
-            assert_eq!(scene.pick(&ids[..1]).unwrap().id, ids[1], "{scheduler}");
-            assert_eq!(scene.pick(&ids[1..]).unwrap().id, ids[0], "{scheduler}");
-            assert!(scene.pick(&ids).is_none(), "{scheduler}");
-            scene.run("?a");
-            assert_eq!(scene.run(". . ."), "a a a", "{scheduler}");
-            assert!(!scene.tracker.all_failed());
+            let mut fixture = PoolFixture::new(&scheduler, "a b c@down d*0");
+            fixture.run("!a");
+            assert_eq!(fixture.run(". . ."), "b b b", "{scheduler}");
+            fixture.run("!b");
+            assert!(fixture.pool.all_failed());
+            let ids = [fixture.id("a"), fixture.id("b")];
+            assert_eq!(fixture.pick(&ids[..1]).unwrap().id, ids[1], "{scheduler}");
+            assert_eq!(fixture.pick(&ids[1..]).unwrap().id, ids[0], "{scheduler}");
+            assert!(fixture.pick(&ids).is_none(), "{scheduler}");
+            fixture.run("?a");
+            assert_eq!(fixture.run(". . ."), "a a a", "{scheduler}");
+            assert!(!fixture.pool.all_failed());
         }
     }
 
@@ -332,58 +340,58 @@ mod tests {
     fn a_client_is_sent_to_no_host_twice() {
         let hosts: Vec<String> = (1..=20).map(|n| format!("h{n}*{n}")).collect();
         for scheduler in all_schedulers() {
-            let mut scene = Scene::new(&scheduler, &hosts.join(" "));
+            let mut fixture = PoolFixture::new(&scheduler, &hosts.join(" "));
             for _ in 0..50 {
                 let mut tried: Vec<HostId> = Vec::new();
                 while tried.len() <= PickContext::MAX_TRIED {
-                    let picked = scene.pick(&tried).unwrap();
+                    let picked = fixture.pick(&tried).unwrap();
                     assert!(!tried.contains(&picked.id), "{scheduler}");
                     tried.push(picked.id);
                 }
                 assert!(
-                    scene.pick(&tried).is_none(),
+                    fixture.pick(&tried).is_none(),
                     "{scheduler}: 17 is more than are tried"
                 );
             }
-            assert_eq!(scene.tracker.open(), 50 * 17);
+            assert_eq!(fixture.pool.open(), 50 * 17);
         }
     }
 
     #[test]
     fn a_removed_host_is_known_until_its_last_session_ends() {
         for scheduler in all_schedulers() {
-            let mut scene = Scene::new(&scheduler, "a");
-            scene.run("+ +");
-            let a = scene.id("a");
-            scene.configure(&scheduler, "b");
-            assert_eq!(scene.run("+"), "b", "{scheduler}");
-            assert_eq!(scene.tracker.open(), 3);
-            scene.release(a);
-            scene.configure(&scheduler, "b c");
+            let mut fixture = PoolFixture::new(&scheduler, "a");
+            fixture.run("+ +");
+            let a = fixture.id("a");
+            fixture.configure(&scheduler, "b");
+            assert_eq!(fixture.run("+"), "b", "{scheduler}");
+            assert_eq!(fixture.pool.open(), 3);
+            fixture.release(a);
+            fixture.configure(&scheduler, "b c");
             assert_ne!(
-                scene.id("c"),
+                fixture.id("c"),
                 a,
                 "{scheduler}: its last session is still open"
             );
-            assert_eq!(scene.tracker.open(), 2);
-            scene.release(a);
-            assert_eq!(scene.tracker.open(), 1);
-            scene.configure(&scheduler, "b c d");
-            assert_eq!(scene.id("d"), a, "{scheduler}: now the id is free");
-            assert_eq!(scene.tracker.hosts().map(|host| host.open).sum::<u32>(), 1);
-            assert_eq!(scene.run("!b !c +"), "d", "{scheduler}");
+            assert_eq!(fixture.pool.open(), 2);
+            fixture.release(a);
+            assert_eq!(fixture.pool.open(), 1);
+            fixture.configure(&scheduler, "b c d");
+            assert_eq!(fixture.id("d"), a, "{scheduler}: now the id is free");
+            assert_eq!(fixture.pool.hosts().map(|host| host.open).sum::<u32>(), 1);
+            assert_eq!(fixture.run("!b !c +"), "d", "{scheduler}");
         }
     }
 
     #[test]
     fn another_algorithm_goes_on_with_the_same_counts() {
         for scheduler in all_schedulers() {
-            let mut scene = Scene::new(&scheduler, "a*1000 b");
-            scene.run("+ + + +");
-            let open: Vec<u32> = scene.tracker.hosts().map(|host| host.open).collect();
-            scene.configure("leastc", "a b");
-            let run = scene.run(&"+ ".repeat(4));
-            let now: Vec<u32> = scene.tracker.hosts().map(|host| host.open).collect();
+            let mut fixture = PoolFixture::new(&scheduler, "a*1000 b");
+            fixture.run("+ + + +");
+            let open: Vec<u32> = fixture.pool.hosts().map(|host| host.open).collect();
+            fixture.configure("leastc", "a b");
+            let run = fixture.run(&"+ ".repeat(4));
+            let now: Vec<u32> = fixture.pool.hosts().map(|host| host.open).collect();
             assert_eq!(now.iter().sum::<u32>(), 8);
             assert_eq!(now, [4, 4], "{scheduler}: from {open:?} with {run}");
         }

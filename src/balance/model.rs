@@ -25,13 +25,13 @@ struct Seen {
     failures: u64,
     turn: u64,
     /// Another one when stickiness starts again.
-    place: u64,
+    placement: u64,
 }
 
 /// A client, as the model sees it: where it was, its sessions, when the last ended.
 #[derive(Debug, Clone, Copy)]
 struct Visits {
-    place: u64,
+    placement: u64,
     open: u32,
     ended_ms: u64,
 }
@@ -55,13 +55,13 @@ enum Anchor {
 struct Model {
     random: Random,
     now_ms: u64,
-    tracker: HostPool,
+    pool: HostPool,
     group: Group,
     hosts: HashMap<String, Seen>,
     sessions: Vec<Session>,
     clients: HashMap<IpAddr, Visits>,
     turns: u64,
-    places: u64,
+    placements: u64,
     /// For the schedulers that go in order: all names from the next one on.
     upcoming: Vec<String>,
     anchor: Anchor,
@@ -91,13 +91,13 @@ impl Model {
         Model {
             random: Random::new(seed),
             now_ms: 0,
-            tracker: HostPool::new(&group, 1, 0),
+            pool: HostPool::new(&group, 1, 0),
             group,
             hosts: HashMap::new(),
             sessions: Vec::new(),
             clients: HashMap::new(),
             turns: 0,
-            places: 0,
+            placements: 0,
             upcoming: Vec::new(),
             anchor: Anchor::Start,
             picks: 0,
@@ -124,13 +124,13 @@ impl Model {
     fn pick(&mut self) -> &'static str {
         let n = u16::try_from(self.random.below(30)).unwrap();
         let client = IpAddr::from([0x2001, 0xdb8, 0, n, 0, 0, 0, 1]);
-        let ids: Vec<HostId> = self.tracker.hosts().map(|host| host.id).collect();
+        let ids: Vec<HostId> = self.pool.hosts().map(|host| host.id).collect();
         let tries = self.random.below(6) / 3 * self.random.below(5);
         let tried: Vec<HostId> = (0..tries)
             .filter_map(|_| ids.get(self.random.index(ids.len())).copied())
             .collect();
         let tried_names: Vec<String> = self
-            .tracker
+            .pool
             .hosts()
             .filter(|host| tried.contains(&host.id))
             .map(|host| host.host.name.clone())
@@ -141,13 +141,13 @@ impl Model {
             .filter(|seen| !tried_names.contains(&seen.host.name))
             .collect();
         let now_ms = self.now_ms;
-        let mut ask = PickContext {
+        let mut context = PickContext {
             client,
             tried: &tried,
             now_ms,
             random: &mut self.random,
         };
-        let picked = self.tracker.pick(&mut ask);
+        let picked = self.pool.pick(&mut context);
         let name = picked.as_ref().map(|picked| picked.host.name.clone());
         let Some(name) = name else {
             assert!(left.is_empty(), "nobody is picked, but there is {left:?}");
@@ -156,7 +156,7 @@ impl Model {
         let seen = left.iter().find(|seen| seen.host.name == name);
         let seen = seen.expect("a candidate that is not in tried").clone();
         match self.remembered(client, &left) {
-            Some(place) => assert_eq!(seen.place, place, "a sticky client moved"),
+            Some(placement) => assert_eq!(seen.placement, placement, "a sticky client moved"),
             None => self.scheduled(&name, &left),
         }
         self.count(&name, client);
@@ -183,7 +183,7 @@ impl Model {
         let name = picked.host.name.clone();
         match self.random.below(4) {
             0 => {
-                self.tracker
+                self.pool
                     .connect_failed(id, address, client, Failure::Refused, self.now_ms);
                 self.hosts.get_mut(&name).unwrap().failures += 1;
                 self.found(&name, address, false);
@@ -191,12 +191,12 @@ impl Model {
                 "a failed connect"
             }
             1 => {
-                self.tracker.released(id, client, self.now_ms);
+                self.pool.release(id, client, self.now_ms);
                 self.end(at);
                 "an abandoned connect"
             }
             _ => {
-                self.tracker.connected(id, address, self.now_ms);
+                self.pool.connected(id, address, self.now_ms);
                 self.sessions[at].connected = true;
                 self.hosts.get_mut(&name).unwrap().total += 1;
                 self.found(&name, address, true);
@@ -232,7 +232,7 @@ impl Model {
         }
         let at = self.random.index(self.sessions.len());
         let Session { picked, client, .. } = &self.sessions[at];
-        self.tracker.released(picked.id, *client, self.now_ms);
+        self.pool.release(picked.id, *client, self.now_ms);
         self.end(at);
         "the end of a session"
     }
@@ -258,12 +258,12 @@ impl Model {
     /// A check of a failed host, which comes out one way or the other.
     fn probe(&mut self) -> &'static str {
         let good = self.random.below(2) == 0;
-        let targets = self.tracker.to_check();
+        let targets = self.pool.health_check_targets();
         let Some(&(id, address)) = targets.get(self.random.index(targets.len())) else {
             return "nothing";
         };
         let name = self
-            .tracker
+            .pool
             .hosts()
             .find(|host| host.id == id)
             .unwrap()
@@ -271,7 +271,7 @@ impl Model {
             .name
             .clone();
         let result = if good { Ok(()) } else { Err(Failure::TimedOut) };
-        self.tracker.checked(id, address, result, self.now_ms);
+        self.pool.health_checked(id, address, result, self.now_ms);
         self.found(&name, address, good);
         "a check"
     }
@@ -286,7 +286,7 @@ impl Model {
         } else {
             Err("no such name")
         };
-        self.tracker.resolved(NAME, answer, self.now_ms);
+        self.pool.name_resolved(NAME, answer, self.now_ms);
         for host in &self.group.hosts {
             let Endpoint::Name { port, .. } = &host.address else {
                 continue;
@@ -332,7 +332,7 @@ impl Model {
         }
         self.take_over(&hosts);
         self.group.hosts = hosts;
-        self.tracker.configure(&self.group, self.now_ms);
+        self.pool.configure(&self.group, self.now_ms);
         self.turn_to_the_new_order();
         "a new configuration"
     }
@@ -369,8 +369,8 @@ impl Model {
             .get(&client)
             .filter(|_| self.group.scheduler.sticky)?;
         let lives = visits.open > 0 || self.now_ms - visits.ended_ms < HALF_AN_HOUR_MS;
-        let usable = left.iter().any(|seen| seen.place == visits.place);
-        (lives && usable).then_some(visits.place)
+        let usable = left.iter().any(|seen| seen.placement == visits.placement);
+        (lives && usable).then_some(visits.placement)
     }
 
     /// The scheduler has picked this one of those that are left: rightly so?
@@ -408,11 +408,11 @@ impl Model {
         seen.turn = self.turns;
         if self.group.scheduler.sticky {
             let visits = self.clients.entry(client).or_insert(Visits {
-                place: 0,
+                placement: 0,
                 open: 0,
                 ended_ms: 0,
             });
-            visits.place = seen.place;
+            visits.placement = seen.placement;
             visits.open += 1;
         }
     }
@@ -432,7 +432,7 @@ impl Model {
     fn take_over(&mut self, hosts: &[Host]) {
         let was = |name: &str| self.upcoming.iter().any(|known| known == name);
         for host in hosts {
-            self.places += 1;
+            self.placements += 1;
             let new = Seen {
                 host: host.clone(),
                 address: match &host.address {
@@ -446,7 +446,7 @@ impl Model {
                 total: 0,
                 failures: 0,
                 turn: 0,
-                place: self.places,
+                placement: self.placements,
             };
             match self.hosts.get_mut(&host.name) {
                 None => drop(self.hosts.insert(host.name.clone(), new)),
@@ -467,7 +467,7 @@ impl Model {
                     };
                 }
                 Some(seen) if !was(&host.name) => {
-                    (seen.host, seen.failed, seen.place) = (new.host, false, new.place);
+                    (seen.host, seen.failed, seen.placement) = (new.host, false, new.placement);
                     seen.failed_in_a_row = 0;
                 }
                 Some(seen) => seen.host = new.host,
@@ -508,8 +508,8 @@ impl Model {
 
     /// Whether the tracker says what the model says.
     fn compare(&self, when: &str) {
-        assert_eq!(self.tracker.open(), self.sessions.len(), "{when}");
-        let status: Vec<_> = self.tracker.hosts().collect();
+        assert_eq!(self.pool.open(), self.sessions.len(), "{when}");
+        let status: Vec<_> = self.pool.hosts().collect();
         let names: Vec<&str> = status.iter().map(|host| host.host.name.as_str()).collect();
         let order: Vec<&str> = self
             .group
@@ -543,6 +543,6 @@ impl Model {
             .filter(|host| self.hosts[&host.host.name].failed)
             .count();
         let all_failed = failed > 0 && failed == in_service().count();
-        assert_eq!(self.tracker.all_failed(), all_failed, "{when}");
+        assert_eq!(self.pool.all_failed(), all_failed, "{when}");
     }
 }

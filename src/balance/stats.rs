@@ -132,31 +132,31 @@ impl Default for RecentSessions {
 impl RecentSessions {
     /// A session more.
     pub(super) fn count(&mut self, now_ms: u64) {
-        self.go_on(now_ms / MINUTE_MS);
-        let sessions = &mut self.sessions[place(self.minute)];
+        self.advance_to(now_ms / MINUTE_MS);
+        let sessions = &mut self.sessions[slot_of(self.minute)];
         *sessions = sessions.saturating_add(1);
     }
 
     /// The sessions of each minute, the oldest first; the last one is under way.
     pub fn by_minute(&self, now_ms: u64) -> [u32; MINUTES] {
         let mut now = self.clone();
-        now.go_on(now_ms / MINUTE_MS);
+        now.advance_to(now_ms / MINUTE_MS);
         let first = now.minute + 1;
-        std::array::from_fn(|index| now.sessions[place(first + index as u64)])
+        std::array::from_fn(|index| now.sessions[slot_of(first + index as u64)])
     }
 
     /// It is this minute now. A clock that is read on several threads may seem to go
     /// back a little: that is the same minute.
-    fn go_on(&mut self, minute: u64) {
+    fn advance_to(&mut self, minute: u64) {
         let missed = minute.saturating_sub(self.minute).min(MINUTES as u64);
         for back in 0..missed {
-            self.sessions[place(minute - back)] = 0;
+            self.sessions[slot_of(minute - back)] = 0;
         }
         self.minute = self.minute.max(minute);
     }
 }
 
-fn place(minute: u64) -> usize {
+fn slot_of(minute: u64) -> usize {
     // Less than sixty.
     usize::try_from(minute % MINUTES as u64).unwrap_or(0)
 }

@@ -410,7 +410,7 @@ fn read(
     source: &Source,
     schedulers: &Schedulers,
 ) -> Result<(Option<(File, Reading)>, Config), Error> {
-    let own = schedulers.own_names();
+    let own = schedulers.custom_names();
     Ok(match source {
         Source::Nothing => (None, Config::default()),
         Source::File(path) => {

@@ -3,10 +3,10 @@
 //! It is told what happens and answers who is next; it connects to nothing. It
 //! sits behind one short lock of the group's, so its numbers are plain ones.
 
-use super::host::{Change, Failure, Host, HostStatus, Member};
-use super::hosts::{Hosts, Place};
+use super::host::{Failure, HealthChange, Host, HostStatus, Member};
+use super::hosts::{Hosts, Placement};
 use super::sticky::Clients;
-use super::{End, HostId, Pick, PickContext, Scheduler, Schedulers};
+use super::{EndedSession, HostId, Pick, PickContext, Scheduler, Schedulers};
 use crate::config::{self, Endpoint};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// What is known of a group's hosts, and its scheduler.
 ///
 /// Every session that was picked for must be given back exactly once, through
-/// [`HostPool::released`], [`HostPool::connect_failed`] or [`HostPool::turned_away`];
+/// [`HostPool::release`], [`HostPool::connect_failed`] or [`HostPool::refused_early`];
 /// before the first of these, [`HostPool::connected`] says that it was served.
 #[derive(Debug)]
 pub struct HostPool {
@@ -29,7 +29,7 @@ pub struct HostPool {
     /// How many workers there are.
     shards: usize,
     /// How many picks there were.
-    turn: u64,
+    picks: u64,
     /// There are hosts by which sessions would go in circles.
     circular: bool,
 }
@@ -44,37 +44,37 @@ pub struct Picked {
     /// Where to connect.
     pub address: SocketAddr,
     /// Where a sticky client went before.
-    former: Option<Place>,
+    previous: Option<Placement>,
 }
 
 impl HostPool {
     /// A group of which nothing is known yet, served by `shards` workers, with one of
     /// txlb's schedulers.
     pub fn new(group: &config::Group, shards: usize, now_ms: u64) -> HostPool {
-        HostPool::with(Arc::default(), group, shards, now_ms)
+        HostPool::with_schedulers(Arc::default(), group, shards, now_ms)
     }
 
     /// As [`HostPool::new`], with any of these schedulers. One that is not among them
     /// is taken for `leastc`.
-    pub fn with(
+    pub fn with_schedulers(
         schedulers: Arc<Schedulers>,
         group: &config::Group,
         shards: usize,
         now_ms: u64,
     ) -> HostPool {
         let algorithm = group.scheduler.algorithm.clone();
-        let mut tracker = HostPool {
+        let mut pool = HostPool {
             hosts: Hosts::default(),
             scheduler: make(&schedulers, &algorithm),
             schedulers,
             algorithm,
             clients: None,
             shards,
-            turn: 0,
+            picks: 0,
             circular: false,
         };
-        tracker.configure(group, now_ms);
-        tracker
+        pool.configure(group, now_ms);
+        pool
     }
 
     /// The group is now this: its order, weights, states and scheduler are taken over.
@@ -113,45 +113,56 @@ impl HostPool {
 
     /// Picks a host and counts the session on it, in one step. `None` if nobody
     /// is left to try.
-    pub fn pick(&mut self, ask: &mut PickContext<'_>) -> Option<Picked> {
-        let id = self.remembered(ask).or_else(|| self.scheduled(ask))?;
-        self.turn += 1;
-        let member = self.hosts.count(id, self.turn)?;
+    pub fn pick(&mut self, context: &mut PickContext<'_>) -> Option<Picked> {
+        let id = self
+            .sticky_host(context)
+            .or_else(|| self.scheduled_host(context))?;
+        self.picks += 1;
+        let member = self.hosts.open_session(id, self.picks)?;
         let (host, address) = (Arc::clone(&member.host), member.address?);
         let clients = self.clients.as_mut();
-        let former = clients.and_then(|it| it.arrived(ask.client, member.place, ask.now_ms));
+        let previous = clients
+            .and_then(|it| it.session_started(context.client, member.placement, context.now_ms));
         let picked = Picked {
             id,
             host,
             address,
-            former,
+            previous,
         };
-        self.scheduler.picked(&self.hosts, id);
+        self.scheduler.session_started(&self.hosts, id);
         Some(picked)
     }
 
     /// Where a sticky client went before, if that may be picked.
-    fn remembered(&self, ask: &PickContext<'_>) -> Option<HostId> {
-        let place: Place = self.clients.as_ref()?.place(ask.client, ask.now_ms)?;
-        let same = self.hosts.get(place.host)?.place == place;
-        (same && self.may_pick(place.host, ask)).then_some(place.host)
+    fn sticky_host(&self, context: &PickContext<'_>) -> Option<HostId> {
+        let placement: Placement = self
+            .clients
+            .as_ref()?
+            .placement(context.client, context.now_ms)?;
+        let same = self.hosts.get(placement.host)?.placement == placement;
+        (same && self.may_pick(placement.host, context)).then_some(placement.host)
     }
 
-    fn scheduled(&mut self, ask: &mut PickContext<'_>) -> Option<HostId> {
-        match self.scheduler.pick(&self.hosts, ask) {
-            Pick::Host(id) if self.may_pick(id, ask) => Some(id),
+    fn scheduled_host(&mut self, context: &mut PickContext<'_>) -> Option<HostId> {
+        match self.scheduler.pick(&self.hosts, context) {
+            Pick::Host(id) if self.may_pick(id, context) => Some(id),
             _ => None,
         }
     }
 
-    fn may_pick(&self, id: HostId, ask: &PickContext<'_>) -> bool {
-        ask.tried.len() <= PickContext::MAX_TRIED && self.hosts.may_pick(id, ask)
+    fn may_pick(&self, id: HostId, context: &PickContext<'_>) -> bool {
+        context.tried.len() <= PickContext::MAX_TRIED && self.hosts.may_pick(id, context)
     }
 
     /// A session's connect to `address` succeeded: the host is healthy.
-    pub fn connected(&mut self, id: HostId, address: SocketAddr, now_ms: u64) -> Option<Change> {
-        self.hosts.get_mut(id)?.served(now_ms);
-        self.verdict(id, address, |host| host.succeeded(now_ms))
+    pub fn connected(
+        &mut self,
+        id: HostId,
+        address: SocketAddr,
+        now_ms: u64,
+    ) -> Option<HealthChange> {
+        self.hosts.get_mut(id)?.count_session(now_ms);
+        self.apply_result(id, address, |host| host.connect_succeeded(now_ms))
     }
 
     /// A session's connect to `address` failed: the host has failed, unless its name has
@@ -163,10 +174,10 @@ impl HostPool {
         client: IpAddr,
         failure: Failure,
         now_ms: u64,
-    ) -> Option<Change> {
+    ) -> Option<HealthChange> {
         self.hosts.get_mut(id)?.failures += 1;
-        let change = self.verdict(id, address, |host| host.failed(failure, now_ms));
-        self.ended(id, client, true, now_ms);
+        let change = self.apply_result(id, address, |host| host.connect_failed(failure, now_ms));
+        self.end_session(id, client, true, now_ms);
         change
     }
 
@@ -179,95 +190,95 @@ impl HostPool {
 
     /// The host accepted a session and broke it off before anything was said. It
     /// is there, so it has not failed; the session is no longer counted.
-    pub fn turned_away(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
+    pub fn refused_early(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
         if let Some(member) = self.hosts.get_mut(id) {
             member.failures += 1;
         }
-        self.ended(id, client, true, now_ms);
+        self.end_session(id, client, true, now_ms);
     }
 
     /// A session has ended, or an attempt at one through no fault of the host's:
     /// its client went away, or there was trouble on this machine.
-    pub fn released(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
-        self.ended(id, client, false, now_ms);
+    pub fn release(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
+        self.end_session(id, client, false, now_ms);
     }
 
     /// What was picked is not even tried: it is as if it had not been.
     pub fn withdraw(&mut self, picked: &Picked, client: IpAddr, now_ms: u64) {
-        self.released(picked.id, client, now_ms);
-        if let (Some(clients), Some(former)) = (&mut self.clients, picked.former) {
-            clients.put_back(client, former);
+        self.release(picked.id, client, now_ms);
+        if let (Some(clients), Some(previous)) = (&mut self.clients, picked.previous) {
+            clients.restore_placement(client, previous);
         }
     }
 
-    fn ended(&mut self, host: HostId, client: IpAddr, failed: bool, now_ms: u64) {
-        self.hosts.uncount(host);
-        let end = End {
+    fn end_session(&mut self, host: HostId, client: IpAddr, failed: bool, now_ms: u64) {
+        self.hosts.close_session(host);
+        let end = EndedSession {
             host,
             client,
             failed,
             now_ms,
         };
-        self.scheduler.ended(&self.hosts, &end);
+        self.scheduler.session_ended(&self.hosts, &end);
         if let Some(clients) = &mut self.clients {
-            clients.ended(client, now_ms);
+            clients.session_ended(client, now_ms);
         }
     }
 
     /// What a check of a failed host found at `address`. Too late for one that is
     /// elsewhere by now, or has not failed any more.
-    pub fn checked(
+    pub fn health_checked(
         &mut self,
         id: HostId,
         address: SocketAddr,
         result: Result<(), Failure>,
         now_ms: u64,
-    ) -> Option<Change> {
-        self.verdict(id, address, |host| match result {
+    ) -> Option<HealthChange> {
+        self.apply_result(id, address, |host| match result {
             _ if !host.has_failed() => None,
-            Ok(()) => host.succeeded(now_ms),
-            Err(failure) => host.failed(failure, now_ms),
+            Ok(()) => host.connect_succeeded(now_ms),
+            Err(failure) => host.connect_failed(failure, now_ms),
         })
     }
 
     /// What a heartbeat found at `address`, of a host that has not failed: the
-    /// second failure in a row marks it so. Too late as for [`HostPool::checked`].
-    pub fn beat(
+    /// second failure in a row marks it so. Too late as for [`HostPool::health_checked`].
+    pub fn heartbeat_checked(
         &mut self,
         id: HostId,
         address: SocketAddr,
         result: Result<(), Failure>,
         now_ms: u64,
-    ) -> Option<Change> {
-        self.verdict(id, address, |host| match result {
+    ) -> Option<HealthChange> {
+        self.apply_result(id, address, |host| match result {
             _ if host.has_failed() => None,
-            Ok(()) => host.succeeded(now_ms),
-            Err(failure) => host.missed(failure, now_ms),
+            Ok(()) => host.connect_succeeded(now_ms),
+            Err(failure) => host.heartbeat_missed(failure, now_ms),
         })
     }
 
     /// Something was seen of a host. It says nothing about one that was removed, or
     /// has another address now: a host that an operator moved away from a dead
     /// address must not fail with those who still try that one.
-    fn verdict(
+    fn apply_result(
         &mut self,
         id: HostId,
         address: SocketAddr,
-        tell: impl FnOnce(&mut Member) -> Option<Change>,
-    ) -> Option<Change> {
+        tell: impl FnOnce(&mut Member) -> Option<HealthChange>,
+    ) -> Option<HealthChange> {
         let member = self.hosts.get_mut(id)?;
         if member.position.is_none() || member.address != Some(address) || member.is_circular() {
             return None;
         }
         let change = tell(member);
         if change.is_some() {
-            self.review();
+            self.rebuild();
         }
         change
     }
 
-    fn review(&mut self) {
-        self.hosts.review();
+    fn rebuild(&mut self) {
+        self.hosts.rebuild_candidates();
         self.scheduler.rebuild(&self.hosts);
     }
 
@@ -277,14 +288,14 @@ impl HostPool {
     /// take the first one, of the same family if there is one, and their health
     /// starts again; the others are kept for when that one fails. Without an answer they keep what they have; a host that
     /// never had an address has failed. An answer without addresses is none.
-    pub fn resolved(
+    pub fn name_resolved(
         &mut self,
         name: &str,
         answer: Result<&[IpAddr], &str>,
         now_ms: u64,
-    ) -> Vec<(HostId, Change)> {
+    ) -> Vec<(HostId, HealthChange)> {
         let mut changes = Vec::new();
-        let mut news = false;
+        let mut changed = false;
         for index in 0..self.hosts.all().len() {
             let id = self.hosts.all()[index];
             let Some(member) = self
@@ -296,16 +307,16 @@ impl HostPool {
             };
             let before = member.address;
             let change = match answer {
-                Ok([]) => member.unresolved("it has no address", now_ms),
-                Ok(addresses) => member.resolved(addresses, now_ms),
-                Err(reason) => member.unresolved(reason, now_ms),
+                Ok([]) => member.resolution_failed("it has no address", now_ms),
+                Ok(addresses) => member.set_addresses(addresses, now_ms),
+                Err(reason) => member.resolution_failed(reason, now_ms),
             };
-            news |= change.is_some() || member.address != before;
+            changed |= change.is_some() || member.address != before;
             changes.extend(change.map(|change| (id, change)));
         }
         // As a rule a name resolves to what it did before.
-        if news {
-            self.review();
+        if changed {
+            self.rebuild();
         }
         changes
     }
@@ -316,21 +327,21 @@ impl HostPool {
         &mut self,
         circular: &BTreeSet<HostId>,
         now_ms: u64,
-    ) -> Vec<(HostId, Change)> {
+    ) -> Vec<(HostId, HealthChange)> {
         let mut changes = Vec::new();
-        let mut news = false;
+        let mut changed = false;
         self.circular = !circular.is_empty();
         for index in 0..self.hosts.all().len() {
             let id = self.hosts.all()[index];
             if let Some(member) = self.hosts.get_mut(id) {
                 let before = member.is_circular();
                 let change = member.mark_circular(circular.contains(&id), now_ms);
-                news |= member.is_circular() != before;
+                changed |= member.is_circular() != before;
                 changes.extend(change.map(|change| (id, change)));
             }
         }
-        if news {
-            self.review();
+        if changed {
+            self.rebuild();
         }
         changes
     }
@@ -346,25 +357,25 @@ impl HostPool {
     }
 
     /// The hosts that a check may bring back: failed, in service, with an address.
-    pub fn to_check(&self) -> Vec<(HostId, SocketAddr)> {
-        self.in_service(Member::has_failed)
+    pub fn health_check_targets(&self) -> Vec<(HostId, SocketAddr)> {
+        self.targets(Member::has_failed)
     }
 
     /// The hosts for a heartbeat: in service, not failed, with an address.
-    pub fn to_beat(&self) -> Vec<(HostId, SocketAddr)> {
-        self.in_service(|member| !member.has_failed())
+    pub fn heartbeat_targets(&self) -> Vec<(HostId, SocketAddr)> {
+        self.targets(|member| !member.has_failed())
     }
 
     /// Whether a host has failed by saying nothing: asking it again takes long.
-    pub fn is_silent(&self, id: HostId) -> bool {
-        self.hosts.get(id).is_some_and(Member::is_silent)
+    pub fn has_timed_out(&self, id: HostId) -> bool {
+        self.hosts.get(id).is_some_and(Member::has_timed_out)
     }
 
-    fn in_service(&self, and: impl Fn(&Member) -> bool) -> Vec<(HostId, SocketAddr)> {
+    fn targets(&self, and: impl Fn(&Member) -> bool) -> Vec<(HostId, SocketAddr)> {
         let members = self
             .hosts
             .members()
-            .filter(|member| member.in_service() && !member.is_circular() && and(member));
+            .filter(|member| member.is_in_service() && !member.is_circular() && and(member));
         members
             .filter_map(|member| Some((member.id, member.address?)))
             .collect()
@@ -375,22 +386,22 @@ impl HostPool {
         let mut in_service = self
             .hosts
             .members()
-            .filter(|member| member.in_service())
+            .filter(|member| member.is_in_service())
             .peekable();
         in_service.peek().is_some() && in_service.all(Member::has_failed)
     }
 
     /// Nothing is known any more of whether a host answers, as if nobody had tried
     /// it: if it had failed, it may be picked again. Whether it had.
-    pub fn retry(&mut self, id: HostId, now_ms: u64) -> bool {
+    pub fn reset_health(&mut self, id: HostId, now_ms: u64) -> bool {
         let failed = |member: &&mut Member| {
             member.position.is_some() && member.has_failed() && !member.is_circular()
         };
         let Some(member) = self.hosts.get_mut(id).filter(failed) else {
             return false;
         };
-        member.start_again(now_ms);
-        self.review();
+        member.reset_health(now_ms);
+        self.rebuild();
         true
     }
 

@@ -4,33 +4,33 @@
 use std::ops::Range;
 
 use crate::balance::hosts::Excluded;
-use crate::balance::{End, HostId, Hosts, Member, Pick, PickContext, Scheduler};
+use crate::balance::{EndedSession, HostId, Hosts, Member, Pick, PickContext, Scheduler};
 
 /// Logarithmic in the hosts.
 #[derive(Debug, Default)]
 pub(super) struct LeastConns {
-    ranked: Ranked,
+    tree: LoadTree,
 }
 
 fn key(member: &Member) -> (u64, u64) {
-    (member.open().into(), member.turn())
+    (member.open().into(), member.last_pick())
 }
 
 impl Scheduler for LeastConns {
     fn rebuild(&mut self, hosts: &Hosts) {
-        self.ranked.rebuild(hosts, key);
+        self.tree.rebuild(hosts, key);
     }
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
-        self.ranked.first(hosts, ask).into()
+    fn pick(&mut self, hosts: &Hosts, context: &mut PickContext<'_>) -> Pick {
+        self.tree.least_loaded(hosts, context).into()
     }
 
-    fn picked(&mut self, hosts: &Hosts, host: HostId) {
-        self.ranked.update(hosts, host, key);
+    fn session_started(&mut self, hosts: &Hosts, host: HostId) {
+        self.tree.update(hosts, host, key);
     }
 
-    fn ended(&mut self, hosts: &Hosts, end: &End) {
-        self.ranked.update(hosts, end.host, key);
+    fn session_ended(&mut self, hosts: &Hosts, end: &EndedSession) {
+        self.tree.update(hosts, end.host, key);
     }
 }
 
@@ -41,7 +41,7 @@ impl Scheduler for LeastConns {
 /// candidates is found from some nodes at each level: both cost a logarithm and
 /// allocate nothing, as a sorted set would.
 #[derive(Debug, Default)]
-pub(super) struct Ranked {
+pub(super) struct LoadTree {
     /// The root at 1, what is below node n at 2n and 2n + 1, the leaves last.
     nodes: Vec<Rank>,
     /// How many leaves: the candidates, and nobody up to a power of two.
@@ -59,24 +59,24 @@ pub(super) struct Rank {
     pub(super) index: usize,
 }
 
-const NOBODY: Rank = Rank {
+const NONE: Rank = Rank {
     load: u64::MAX,
     tie: u64::MAX,
     index: usize::MAX,
 };
 
-impl Ranked {
+impl LoadTree {
     /// The candidates are others now. Linear. The key is the load and the tie.
     pub(super) fn rebuild(&mut self, hosts: &Hosts, key: impl Fn(&Member) -> (u64, u64)) {
         self.leaves = hosts.candidates().len().next_power_of_two();
         self.nodes.clear();
-        self.nodes.resize(self.leaves, NOBODY);
+        self.nodes.resize(self.leaves, NONE);
         let candidates = hosts.candidate_members().enumerate();
         self.nodes
             .extend(candidates.map(|(index, member)| Rank::new(index, key(member))));
-        self.nodes.resize(2 * self.leaves, NOBODY);
+        self.nodes.resize(2 * self.leaves, NONE);
         for node in (1..self.leaves).rev() {
-            self.nodes[node] = self.winner_below(node);
+            self.nodes[node] = self.winner_of_children(node);
         }
     }
 
@@ -95,7 +95,7 @@ impl Ranked {
         self.nodes[node] = Rank::new(index, key(member));
         while node > 1 {
             node /= 2;
-            let winner = self.winner_below(node);
+            let winner = self.winner_of_children(node);
             // No match above this one goes another way.
             if std::mem::replace(&mut self.nodes[node], winner) == winner {
                 return;
@@ -104,28 +104,28 @@ impl Ranked {
     }
 
     /// The first by rank that this client has not tried.
-    pub(super) fn first(&self, hosts: &Hosts, ask: &PickContext<'_>) -> Option<HostId> {
-        let gaps = Excluded::new(hosts, ask.tried);
-        let least = self.least(0..hosts.candidates().len(), &gaps);
+    pub(super) fn least_loaded(&self, hosts: &Hosts, context: &PickContext<'_>) -> Option<HostId> {
+        let excluded = Excluded::new(hosts, context.tried);
+        let least = self.least_in(0..hosts.candidates().len(), &excluded);
         hosts.candidates().get(least.index).copied()
     }
 
-    /// The first by rank in a range of the candidates, but for the gaps.
-    pub(super) fn least(&self, range: Range<usize>, gaps: &Excluded) -> Rank {
-        let mut least = NOBODY;
+    /// The first by rank in a range of the candidates, but for the excluded.
+    pub(super) fn least_in(&self, range: Range<usize>, excluded: &Excluded) -> Rank {
+        let mut least = NONE;
         let mut from = range.start;
-        for gap in gaps.iter().filter(|gap| range.contains(gap)) {
-            least = least.min(self.least_of_all(from..gap));
-            from = gap + 1;
+        for index in excluded.indices().filter(|index| range.contains(index)) {
+            least = least.min(self.least_in_range(from..index));
+            from = index + 1;
         }
-        least.min(self.least_of_all(from..range.end))
+        least.min(self.least_in_range(from..range.end))
     }
 
     /// Climbs from both ends of the range, taking along the nodes whose parent
     /// reaches beyond it.
-    fn least_of_all(&self, range: Range<usize>) -> Rank {
+    fn least_in_range(&self, range: Range<usize>) -> Rank {
         let (mut start, mut end) = (self.leaves + range.start, self.leaves + range.end);
-        let mut least = NOBODY;
+        let mut least = NONE;
         while start < end {
             if start % 2 == 1 {
                 least = least.min(self.nodes[start]);
@@ -140,7 +140,7 @@ impl Ranked {
         least
     }
 
-    fn winner_below(&self, node: usize) -> Rank {
+    fn winner_of_children(&self, node: usize) -> Rank {
         self.nodes[2 * node].min(self.nodes[2 * node + 1])
     }
 }

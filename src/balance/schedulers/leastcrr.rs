@@ -1,14 +1,14 @@
 //! `leastcrr`: fewest open sessions; among equals the next in order.
 
-use super::leastc::Ranked;
+use super::leastc::LoadTree;
 use super::roundr::Cursor;
 use crate::balance::hosts::Excluded;
-use crate::balance::{End, HostId, Hosts, Member, Pick, PickContext, Scheduler};
+use crate::balance::{EndedSession, HostId, Hosts, Member, Pick, PickContext, Scheduler};
 
 /// Logarithmic in the hosts.
 #[derive(Debug, Default)]
 pub(super) struct LeastConnsRoundRobin {
-    ranked: Ranked,
+    tree: LoadTree,
     cursor: Cursor,
 }
 
@@ -18,15 +18,17 @@ fn key(member: &Member) -> (u64, u64) {
 
 impl Scheduler for LeastConnsRoundRobin {
     fn rebuild(&mut self, hosts: &Hosts) {
-        self.ranked.rebuild(hosts, key);
+        self.tree.rebuild(hosts, key);
         self.cursor.rebuild(hosts);
     }
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
-        let gaps = Excluded::new(hosts, ask.tried);
-        let next = self.cursor.next(hosts);
-        let ahead = self.ranked.least(next..hosts.candidates().len(), &gaps);
-        let passed = self.ranked.least(0..next, &gaps);
+    fn pick(&mut self, hosts: &Hosts, context: &mut PickContext<'_>) -> Pick {
+        let excluded = Excluded::new(hosts, context.tried);
+        let next = self.cursor.next_candidate(hosts);
+        let ahead = self
+            .tree
+            .least_in(next..hosts.candidates().len(), &excluded);
+        let passed = self.tree.least_in(0..next, &excluded);
         let least = if passed.load < ahead.load {
             passed
         } else {
@@ -34,16 +36,16 @@ impl Scheduler for LeastConnsRoundRobin {
         };
         let picked = hosts.candidates().get(least.index).copied();
         if let Some(id) = picked {
-            self.cursor.passed(hosts, id);
+            self.cursor.move_past(hosts, id);
         }
         picked.into()
     }
 
-    fn picked(&mut self, hosts: &Hosts, host: HostId) {
-        self.ranked.update(hosts, host, key);
+    fn session_started(&mut self, hosts: &Hosts, host: HostId) {
+        self.tree.update(hosts, host, key);
     }
 
-    fn ended(&mut self, hosts: &Hosts, end: &End) {
-        self.ranked.update(hosts, end.host, key);
+    fn session_ended(&mut self, hosts: &Hosts, end: &EndedSession) {
+        self.tree.update(hosts, end.host, key);
     }
 }

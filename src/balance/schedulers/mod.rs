@@ -25,7 +25,7 @@ type Make = Arc<dyn Fn() -> Box<dyn Scheduler> + Send + Sync>;
 /// The schedulers there are, by name: txlb's, and a program's own.
 #[derive(Clone, Default)]
 pub struct Schedulers {
-    own: BTreeMap<Arc<str>, Make>,
+    custom: BTreeMap<Arc<str>, Make>,
 }
 
 impl Schedulers {
@@ -35,7 +35,7 @@ impl Schedulers {
         name: &str,
         make: impl Fn() -> Box<dyn Scheduler> + Send + Sync + 'static,
     ) -> bool {
-        is_own_name(name) && self.own.insert(name.into(), Arc::new(make)).is_none()
+        is_own_name(name) && self.custom.insert(name.into(), Arc::new(make)).is_none()
     }
 
     /// The one that goes by `algorithm`, yet to be renewed with its hosts; `None` if
@@ -51,7 +51,7 @@ impl Schedulers {
             Algorithm::WeightedLeastConns => Box::<weightlc::WeightedLeastConns>::default(),
             Algorithm::PowerOfTwo => Box::new(p2c::PowerOfTwo),
             Algorithm::Maglev => Box::<maglev::Maglev>::default(),
-            Algorithm::Custom(name) => self.own.get(name)?(),
+            Algorithm::Custom(name) => self.custom.get(name)?(),
         })
     }
 
@@ -61,24 +61,24 @@ impl Schedulers {
     }
 
     /// Whether a group can have this one.
-    pub fn has(&self, scheduler: &config::Scheduler) -> bool {
+    pub fn supports(&self, scheduler: &config::Scheduler) -> bool {
         match &scheduler.algorithm {
-            Algorithm::Custom(name) => self.own.contains_key(name),
+            Algorithm::Custom(name) => self.custom.contains_key(name),
             _ => true,
         }
     }
 
     /// What the program's own are called.
-    pub fn own_names(&self) -> CustomNames {
-        match self.own.is_empty() {
+    pub fn custom_names(&self) -> CustomNames {
+        match self.custom.is_empty() {
             true => CustomNames::None,
-            false => CustomNames::These(Arc::new(self.own.keys().cloned().collect())),
+            false => CustomNames::These(Arc::new(self.custom.keys().cloned().collect())),
         }
     }
 }
 
 impl fmt::Debug for Schedulers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.own.keys()).finish()
+        f.debug_set().entries(self.custom.keys()).finish()
     }
 }

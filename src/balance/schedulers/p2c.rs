@@ -15,16 +15,20 @@ pub(super) struct PowerOfTwo;
 impl Scheduler for PowerOfTwo {
     fn rebuild(&mut self, _: &Hosts) {}
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
-        let gaps = Excluded::new(hosts, ask.tried);
-        let left = hosts.candidates().len() - gaps.len();
-        let first = ask.random.index(left);
+    fn pick(&mut self, hosts: &Hosts, context: &mut PickContext<'_>) -> Pick {
+        let excluded = Excluded::new(hosts, context.tried);
+        let left = hosts.candidates().len() - excluded.len();
+        let first = context.random.index(left);
         if left < 2 {
-            return hosts.candidates().get(gaps.skip(first)).copied().into();
+            return hosts
+                .candidates()
+                .get(excluded.nth_remaining(first))
+                .copied()
+                .into();
         }
         // Any but the first: distinct, and each pair as likely.
-        let second = (first + 1 + ask.random.index(left - 1)) % left;
-        let candidate = |nth| hosts.candidates().get(gaps.skip(nth)).copied();
+        let second = (first + 1 + context.random.index(left - 1)) % left;
+        let candidate = |nth| hosts.candidates().get(excluded.nth_remaining(nth)).copied();
         let (first, second) = (candidate(first), candidate(second));
         if open(hosts, second) < open(hosts, first) {
             second.into()

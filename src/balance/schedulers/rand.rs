@@ -10,10 +10,10 @@ pub(super) struct Rand;
 impl Scheduler for Rand {
     fn rebuild(&mut self, _: &Hosts) {}
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
-        let gaps = Excluded::new(hosts, ask.tried);
-        let left = hosts.candidates().len() - gaps.len();
-        let index = gaps.skip(ask.random.index(left));
+    fn pick(&mut self, hosts: &Hosts, context: &mut PickContext<'_>) -> Pick {
+        let excluded = Excluded::new(hosts, context.tried);
+        let left = hosts.candidates().len() - excluded.len();
+        let index = excluded.nth_remaining(context.random.index(left));
         hosts.candidates().get(index).copied().into()
     }
 }

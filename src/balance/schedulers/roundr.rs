@@ -13,15 +13,17 @@ impl Scheduler for RoundRobin {
         self.cursor.rebuild(hosts);
     }
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
-        let (passed, ahead) = hosts.candidates().split_at(self.cursor.next(hosts));
+    fn pick(&mut self, hosts: &Hosts, context: &mut PickContext<'_>) -> Pick {
+        let (passed, ahead) = hosts
+            .candidates()
+            .split_at(self.cursor.next_candidate(hosts));
         let next = ahead
             .iter()
             .chain(passed)
             .copied()
-            .find(|id| !ask.has_tried(*id));
+            .find(|id| !context.has_tried(*id));
         if let Some(id) = next {
-            self.cursor.passed(hosts, id);
+            self.cursor.move_past(hosts, id);
         }
         next.into()
     }
@@ -51,13 +53,13 @@ enum Anchor {
 impl Cursor {
     /// The index among the candidates from which to look for the next one. A
     /// binary search.
-    pub(super) fn next(&self, hosts: &Hosts) -> usize {
+    pub(super) fn next_candidate(&self, hosts: &Hosts) -> usize {
         let passed = |id: &HostId| position(hosts, *id) < Some(self.next);
         hosts.candidates().partition_point(passed)
     }
 
     /// `host` is picked: go on behind it.
-    pub(super) fn passed(&mut self, hosts: &Hosts, host: HostId) {
+    pub(super) fn move_past(&mut self, hosts: &Hosts, host: HostId) {
         if let Some(position) = position(hosts, host) {
             self.anchor = Anchor::Behind(host);
             self.next = position + 1;

@@ -1,13 +1,13 @@
 //! `weightlc`: fewest open sessions for its weight; among equals the one that
 //! has been without a new session longest.
 
-use super::leastc::Ranked;
-use crate::balance::{End, HostId, Hosts, Member, Pick, PickContext, Scheduler};
+use super::leastc::LoadTree;
+use crate::balance::{EndedSession, HostId, Hosts, Member, Pick, PickContext, Scheduler};
 
 /// Logarithmic in the hosts.
 #[derive(Debug, Default)]
 pub(super) struct WeightedLeastConns {
-    ranked: Ranked,
+    tree: LoadTree,
 }
 
 /// Open sessions per unit of weight, in units of 2^-40. Exact: with weights up to
@@ -17,23 +17,23 @@ fn key(member: &Member) -> (u64, u64) {
     const MOST_OPEN: u32 = (1 << 24) - 1;
     let open = u64::from(member.open().min(MOST_OPEN));
     let weight = u64::from(member.weight().max(1));
-    ((open << 40) / weight, member.turn())
+    ((open << 40) / weight, member.last_pick())
 }
 
 impl Scheduler for WeightedLeastConns {
     fn rebuild(&mut self, hosts: &Hosts) {
-        self.ranked.rebuild(hosts, key);
+        self.tree.rebuild(hosts, key);
     }
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
-        self.ranked.first(hosts, ask).into()
+    fn pick(&mut self, hosts: &Hosts, context: &mut PickContext<'_>) -> Pick {
+        self.tree.least_loaded(hosts, context).into()
     }
 
-    fn picked(&mut self, hosts: &Hosts, host: HostId) {
-        self.ranked.update(hosts, host, key);
+    fn session_started(&mut self, hosts: &Hosts, host: HostId) {
+        self.tree.update(hosts, host, key);
     }
 
-    fn ended(&mut self, hosts: &Hosts, end: &End) {
-        self.ranked.update(hosts, end.host, key);
+    fn session_ended(&mut self, hosts: &Hosts, end: &EndedSession) {
+        self.tree.update(hosts, end.host, key);
     }
 }

@@ -30,16 +30,16 @@ impl Scheduler for Weighted {
         }));
     }
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
-        let gaps = Excluded::new(hosts, ask.tried);
-        let spans = || gaps.iter().map(|index| self.span(index));
+    fn pick(&mut self, hosts: &Hosts, context: &mut PickContext<'_>) -> Pick {
+        let excluded = Excluded::new(hosts, context.tried);
+        let spans = || excluded.indices().map(|index| self.span(index));
         let tried: u64 = spans().map(|(begin, end)| end - begin).sum();
         let left = self.sums.last().map_or(0, |all| all - tried);
         if left == 0 {
             return Pick::None;
         }
         // Drawn from what is left, then moved past what was tried.
-        let drawn = spans().fold(ask.random.below(left), |point, (begin, end)| {
+        let drawn = spans().fold(context.random.below(left), |point, (begin, end)| {
             if point >= begin {
                 point + (end - begin)
             } else {

@@ -29,12 +29,12 @@ impl Scheduler for WeightedRoundRobin {
         self.balances = balances;
     }
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
+    fn pick(&mut self, hosts: &Hosts, context: &mut PickContext<'_>) -> Pick {
         let mut sum = 0;
         let mut best: Option<(i64, HostId)> = None;
         for member in hosts
             .candidate_members()
-            .filter(|member| !ask.has_tried(member.id()))
+            .filter(|member| !context.has_tried(member.id()))
         {
             let weight = i64::from(member.weight());
             let balance = &mut self.balances[member.id().index()];
