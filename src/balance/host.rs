@@ -1,6 +1,4 @@
-//! One host of a group: what sessions share of it, and what is known of it.
-//!
-//! Which hosts there are is `hosts`' business.
+//! One host of a group: its addresses, health, counts and status.
 
 use super::stats::{Counters, RecentSessions};
 use super::{HostId, hosts::Placement};
@@ -9,35 +7,34 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 
-/// What the sessions on a host share with the tracker. It stays the same as
-/// long as the host is known, whatever else of it changes but its name.
+/// The name and counters of a host, which its sessions share with the pool. A new name
+/// makes a new one, which shares the counters.
 #[derive(Debug)]
 pub struct Host {
-    /// Its name, unique within its group: for a session, that of the time when it
-    /// was picked.
+    /// Its name, unique within its group. A session keeps the name from when its host was
+    /// picked.
     pub name: String,
-    /// What has gone through it.
+    /// Its bytes and connect times.
     pub counters: Counters,
 }
 
-/// A host as schedulers see it.
+/// A host of a group, as schedulers see it.
 #[derive(Debug)]
 pub struct Member {
     pub(super) id: HostId,
     pub(super) host: Arc<Host>,
     pub(super) endpoint: Endpoint,
     pub(super) address: Option<SocketAddr>,
-    /// What its name resolved to; `address` is one of these, or was. None for a host that
-    /// is by address.
+    /// What its name resolved to. Empty for a host that is configured by address.
     addresses: Vec<IpAddr>,
-    /// How many of these have failed in a row.
+    /// The number of addresses that have failed one after the other.
     consecutive_failures: usize,
     pub(super) weight: u32,
     pub(super) state: HostState,
     health: Health,
     since_ms: u64,
     missed_heartbeats: u8,
-    /// The address at which sessions would go in circles by it, if it has that still.
+    /// The address at which it is a listener of this process: a session would loop.
     circular_at: Option<SocketAddr>,
     last_failure: Option<(Failure, u64)>,
     pub(super) open: u32,
@@ -50,7 +47,7 @@ pub struct Member {
     pub(super) placement: Placement,
 }
 
-/// A host as people see it.
+/// A snapshot of a host for status and pages.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct HostStatus<'a> {
@@ -58,38 +55,38 @@ pub struct HostStatus<'a> {
     pub id: HostId,
     /// Its name and counters.
     pub host: &'a Arc<Host>,
-    /// Where it is, as configured.
+    /// Its endpoint, as configured.
     pub endpoint: &'a Endpoint,
-    /// Where it is; `None` while its name has never been resolved.
+    /// Its address; `None` while its name has never been resolved.
     pub address: Option<SocketAddr>,
-    /// Its share.
+    /// Its weight.
     pub weight: u32,
     /// What the operator wants of it.
     pub state: HostState,
-    /// What is seen of it.
+    /// What was seen of it.
     pub health: &'a Health,
-    /// Since when, in milliseconds of the clock that `now_ms` is from.
+    /// When its health changed last, in milliseconds of the clock that `now_ms` is from.
     pub since_ms: u64,
     /// Open sessions, those still connecting included.
     pub open: u32,
     /// Sessions that were connected, the open ones included.
     pub total: u64,
-    /// Those of the last hour.
+    /// The connected sessions of the last hour, by minute.
     pub recent: &'a RecentSessions,
-    /// Sessions' connects that failed.
+    /// Sessions that it failed.
     pub failures: u64,
-    /// Why it failed last, whatever its health is now, and when, as `since_ms`.
+    /// Why and when it failed last, whatever its health is now; the time as `since_ms`.
     pub last_failure: Option<&'a (Failure, u64)>,
 }
 
-/// How many heartbeats in a row a host may miss.
+/// A host fails at this number of missed heartbeats in a row.
 const MAX_MISSED_HEARTBEATS: u8 = 2;
 
-/// Addresses of a name that are remembered: a session tries no more hosts than that.
+/// Addresses of a name that are used. A session tries no more hosts than this.
 const MAX_ADDRESSES: usize = 16;
 
 impl Member {
-    /// Nobody has tried it yet.
+    /// An untried host.
     pub(super) fn new(id: HostId, host: &config::Host, shards: usize, now_ms: u64) -> Self {
         Member {
             id,
@@ -132,7 +129,7 @@ impl Member {
         &self.host.name
     }
 
-    /// Its share, 0 to [`config::Host::MAX_WEIGHT`].
+    /// Its weight, 0 to 1,000,000.
     pub fn weight(&self) -> u32 {
         self.weight
     }
@@ -142,25 +139,24 @@ impl Member {
         self.open
     }
 
-    /// Where it is; `None` while its name has never been resolved.
+    /// Its address; `None` while its name has never been resolved.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
-    /// The group's count of picks when it was last picked: the lowest has been
-    /// without a new session longest. 0 if it never was.
+    /// The number of the group's pick that picked it last, counted from 1; 0 if there was
+    /// none. The host with the lowest has been without a new session for the longest time.
     pub fn last_pick(&self) -> u64 {
         self.last_pick
     }
 
-    /// Its place in the file's order, from 0; `None` once it was removed, while
-    /// sessions on it are still open.
+    /// Its position in the file's order, from 0; `None` if it was removed and has open
+    /// sessions.
     pub fn position(&self) -> Option<usize> {
         self.position
     }
 
-    /// Whether the operator lets it have new sessions, and there is somewhere to
-    /// connect to.
+    /// Whether the operator allows new sessions, and there is an address to connect to.
     pub(super) fn is_usable(&self) -> bool {
         self.state == HostState::Up
             && self.weight > 0
@@ -168,12 +164,13 @@ impl Member {
             && !self.is_circular()
     }
 
-    /// Whether sessions would go in circles by it: then it is neither picked nor probed.
+    /// Whether its address is a listener of this process, so that a session would loop. Such
+    /// a host is neither picked nor probed.
     pub(super) fn is_circular(&self) -> bool {
         self.circular_at.is_some() && self.circular_at == self.address
     }
 
-    /// Sessions would go in circles by it, or not any more.
+    /// Marks it as a listener of this process, or no longer.
     pub(super) fn mark_circular(&mut self, circular: bool, now_ms: u64) -> Option<HealthChange> {
         match (self.is_circular(), circular) {
             (false, true) => {
@@ -188,7 +185,7 @@ impl Member {
         }
     }
 
-    /// Whether the operator lets it have new sessions.
+    /// Whether it is configured and the operator allows new sessions.
     pub(super) fn is_in_service(&self) -> bool {
         self.position.is_some() && self.state == HostState::Up && self.weight > 0
     }
@@ -201,7 +198,7 @@ impl Member {
         matches!(self.health, Health::Failed(_))
     }
 
-    /// It is now this. Whether that is another endpoint.
+    /// Takes over its configuration. Returns whether the endpoint is another one.
     pub(super) fn configure(&mut self, host: &config::Host, now_ms: u64) -> bool {
         self.weight = host.weight;
         self.state = host.state;
@@ -218,7 +215,7 @@ impl Member {
         moved
     }
 
-    /// It is called this from now on, and counts on.
+    /// Gives it a new name; the counters continue.
     pub(super) fn rename(&mut self, name: &str) {
         self.host = Arc::new(Host {
             name: name.to_owned(),
@@ -226,7 +223,7 @@ impl Member {
         });
     }
 
-    /// Another port of the name it has now needs no resolving.
+    /// Its address, for another port of the same name: that needs no resolving.
     fn address_at_port_of(&self, endpoint: &Endpoint) -> Option<SocketAddr> {
         match (&self.endpoint, endpoint) {
             (Endpoint::Name { host: old, .. }, Endpoint::Name { host: new, port })
@@ -239,7 +236,7 @@ impl Member {
         }
     }
 
-    /// A session has begun.
+    /// Counts a session that was connected.
     pub(super) fn count_session(&mut self, now_ms: u64) {
         self.total += 1;
         self.recent.count(now_ms);
@@ -257,10 +254,10 @@ impl Member {
         failed.then_some(HealthChange::Up)
     }
 
-    /// A connect to it failed. The newest reason is kept, and when the first came.
+    /// A connect to it failed. Keeps the newest reason, and the time of the first failure.
     ///
-    /// An address that fails gives way to the next one of its name. The host has failed
-    /// once all of them have, one after the other.
+    /// After a failed address, the next one of its name is used. The host has failed when
+    /// all of them have, one after the other.
     pub(super) fn connect_failed(&mut self, failure: Failure, now_ms: u64) -> Option<HealthChange> {
         self.missed_heartbeats = 0;
         self.consecutive_failures += 1;
@@ -296,7 +293,7 @@ impl Member {
         }
     }
 
-    /// A heartbeat was missed: one is forgiven.
+    /// It missed a heartbeat. The second one in a row makes it failed.
     pub(super) fn heartbeat_missed(
         &mut self,
         failure: Failure,
@@ -310,7 +307,7 @@ impl Member {
         }
     }
 
-    /// Nothing is known of it any more.
+    /// Sets its health to untried.
     pub(super) fn reset_health(&mut self, now_ms: u64) -> Option<HealthChange> {
         self.missed_heartbeats = 0;
         self.consecutive_failures = 0;
@@ -319,9 +316,10 @@ impl Member {
         matches!(health, Health::Failed(_)).then_some(HealthChange::Up)
     }
 
-    /// Its name, or that of its interface, has these addresses now; the port is its own. Keeps the address
-    /// it has if that is among them, else starts again with the first, of the
-    /// family it had if there is one.
+    /// Its name, or that of its interface, resolves to these addresses; the port is its own.
+    ///
+    /// It keeps its address if that is among them. Otherwise it gets the first one, if
+    /// possible of the same family, and its health is reset.
     pub(super) fn set_addresses(
         &mut self,
         addresses: &[IpAddr],
@@ -351,7 +349,7 @@ impl Member {
         self.reset_health(now_ms)
     }
 
-    /// Its name has no address now: the one it has stays.
+    /// Its name could not be resolved. It keeps its address; without one it has failed.
     pub(super) fn resolution_failed(&mut self, reason: &str, now_ms: u64) -> Option<HealthChange> {
         match self.address {
             Some(_) => None,
@@ -378,7 +376,7 @@ impl Member {
     }
 }
 
-/// Where an endpoint is, if that can be said without asking anyone.
+/// The address of an endpoint that needs no resolving.
 fn literal_address(endpoint: &Endpoint) -> Option<SocketAddr> {
     match endpoint {
         Endpoint::Address(address) => Some(*address),
@@ -386,7 +384,7 @@ fn literal_address(endpoint: &Endpoint) -> Option<SocketAddr> {
     }
 }
 
-/// The number of an interface whose name was resolved: it comes as the address `::number`.
+/// The index of an interface from the resolver's answer, the address `::index`.
 fn interface_index(address: &IpAddr) -> Option<u32> {
     match address {
         IpAddr::V6(number) => u32::try_from(u128::from(*number)).ok(),
@@ -394,16 +392,16 @@ fn interface_index(address: &IpAddr) -> Option<u32> {
     }
 }
 
-/// What is seen of a host (its state is what the operator wants).
+/// What was seen of a host. Its state, in contrast, is what the operator wants.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Health {
-    /// Nothing yet.
+    /// No connect has been tried yet.
     #[default]
     Untried,
     /// Its last connect succeeded.
     Healthy,
-    /// A connect failed, and none has succeeded since.
+    /// A connect failed, and none has succeeded since then.
     Failed(Failure),
 }
 
@@ -411,17 +409,17 @@ pub enum Health {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failure {
-    /// It, or something before it, said no.
+    /// The connection was refused, by the host or a firewall.
     Refused,
-    /// It said nothing.
+    /// There was no answer within the connect timeout.
     TimedOut,
-    /// There is no way to it.
+    /// There is no route to it.
     Unreachable,
-    /// Its name has no address: what the resolver said.
+    /// Its name has no address; the resolver's reason.
     Unresolved(String),
-    /// It is a listener of our own, by which sessions would go in circles.
+    /// Its address is a listener of the same process, so that sessions would loop.
     Circular,
-    /// Anything else, in the system's words.
+    /// Another error; the system's text.
     Other(String),
 }
 
@@ -440,21 +438,20 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A change of health worth a line in the log.
+/// A change of a host's health, for the log and for events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HealthChange {
     /// A failed host may be used again.
     Up,
     /// A host that was healthy or untried has failed.
     Down(Failure),
-    /// An address of its name has failed; the next one, which nobody has tried yet, is
-    /// used from now on.
+    /// An address of its name has failed, and the next one, which is untried, is used.
     Moved {
-        /// What became of the one before.
+        /// Why the former address failed.
         failure: Failure,
-        /// Where that was.
+        /// The former address.
         from: SocketAddr,
-        /// Where it is now.
+        /// The new address.
         to: SocketAddr,
     },
 }

@@ -1,88 +1,88 @@
-//! The hosts of a group: which there are, in what order, and who may be picked.
-//!
-//! What becomes of each is the tracker's business; who is picked, a scheduler's.
+//! The hosts of a group in their order, the candidates among them, and the candidates that
+//! are excluded for a client.
 
 use super::host::Member;
 use super::{HostId, PickContext};
 use crate::config;
 use std::collections::BTreeMap;
 
-/// The hosts of a group, as a scheduler sees them.
+/// The hosts of a group, as schedulers see them.
 #[derive(Debug, Default)]
 pub struct Hosts {
-    /// By id. As long as the most hosts ever known at once.
+    /// By id: the configured hosts, and removed ones with open sessions.
     slots: Vec<Option<Member>>,
-    /// Ids that nobody has.
+    /// Ids of empty slots.
     free: Vec<HostId>,
-    /// In the file's order, without those that were removed.
+    /// The configured hosts, in the file's order.
     order: Vec<HostId>,
-    /// Who may be picked, in the file's order.
+    /// The hosts that may be picked, in the file's order.
     candidates: Vec<HostId>,
     revision: u64,
+    /// The number of placements that were made.
     placements: u64,
-    /// Sessions open on all that are known.
+    /// Sessions open on all hosts, removed ones included.
     open: usize,
 }
 
-/// A host while it stays where it is: what a sticky client is tied to.
+/// A host at one endpoint: what a sticky client is tied to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Placement {
     pub(super) host: HostId,
-    /// Another one whenever the id changes hands or the host its endpoint.
+    /// A new number whenever the id goes to another host, or the host to another endpoint.
     pub(super) number: u64,
 }
 
 impl Hosts {
-    /// Who may be picked now, in the file's order: the hosts in service (state
-    /// `up`, weight above 0) that have an address and have not failed. If there
-    /// is none of these, those that have failed: that beats refusing everybody.
+    /// The hosts that may be picked now, in the file's order: those in service (state
+    /// `up`, weight above 0) that have an address and have not failed. If all of them have
+    /// failed, the failed ones: a try is better than a refusal.
     pub fn candidates(&self) -> &[HostId] {
         &self.candidates
     }
 
-    /// All the hosts that are configured, in the file's order.
+    /// All configured hosts, in the file's order.
     pub fn all(&self) -> &[HostId] {
         &self.order
     }
 
-    /// A host, even one that was removed but has sessions open.
+    /// A host by its id. A removed host is there until its last session has ended.
     pub fn get(&self, id: HostId) -> Option<&Member> {
         self.slots.get(id.index())?.as_ref()
     }
 
-    /// Where among the candidates a host is; `None` if it is not one.
+    /// The index of a host in [`Hosts::candidates`]; `None` if it is not a candidate.
     pub fn candidate_index(&self, id: HostId) -> Option<usize> {
         self.get(id)?.candidate
     }
 
-    /// Whether a host may be picked for this client.
+    /// Whether a host is a candidate that this client has not tried.
     pub fn may_pick(&self, id: HostId, context: &PickContext<'_>) -> bool {
         self.candidate_index(id).is_some() && !context.has_tried(id)
     }
 
-    /// Another number whenever the configuration of a host has changed, but not
-    /// when only its health has.
+    /// A number that grows with each change of the configuration of hosts, but not with
+    /// changes of health.
     pub fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// The candidates themselves.
+    /// The candidates, in the file's order.
     pub(super) fn candidate_members(&self) -> impl Iterator<Item = &Member> {
         self.candidates.iter().filter_map(|id| self.get(*id))
     }
 
-    /// All the hosts themselves.
+    /// All configured hosts, in the file's order.
     pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
         self.order.iter().filter_map(|id| self.get(*id))
     }
 
-    /// All that are known, removed ones with open sessions included.
+    /// All configured hosts, and removed ones with open sessions.
     pub(super) fn known(&self) -> impl Iterator<Item = &Member> {
         self.slots.iter().flatten()
     }
 
-    /// Sessions open on all that are known. It is counted, since each line of the
-    /// connection log says it, and there may be 10,000 hosts.
+    /// Sessions open on all hosts, removed ones included. Counted and not summed: each line
+    /// of the connection log has it, and there may be 10,000 hosts.
     pub(super) fn open(&self) -> usize {
         self.open
     }
@@ -91,9 +91,8 @@ impl Hosts {
         self.slots.get_mut(id.index())?.as_mut()
     }
 
-    /// The hosts are now these. Those known by name stay, even if they had been
-    /// removed and only waited for their last session; `renamed` are the names that
-    /// some of the configured ones had, by their new ones.
+    /// Takes over a new list of hosts. A host stays the same by its name, even if it was
+    /// removed and waits for its last session. `renamed` maps new names to former ones.
     pub(super) fn configure(
         &mut self,
         hosts: &[config::Host],
@@ -115,8 +114,8 @@ impl Hosts {
                 member.position = Some(position);
             }
         }
-        // Only now, so that no id changes hands within one change: a scheduler
-        // can tell the hosts that stayed by their ids.
+        // Ids are freed last, so that none is reused within one change: schedulers
+        // recognise the hosts that stay by their ids.
         replaced.extend(known.into_values());
         for id in replaced {
             self.remove(id);
@@ -124,8 +123,8 @@ impl Hosts {
         self.rebuild_candidates();
     }
 
-    /// All that are known. Where one that was removed has the name of one that was
-    /// not, that one it is.
+    /// All hosts by name. A configured host takes precedence over a removed one of the
+    /// same name.
     fn by_name(&self) -> BTreeMap<String, HostId> {
         let of = |configured: bool| {
             self.known()
@@ -135,8 +134,8 @@ impl Hosts {
         of(false).chain(of(true)).collect()
     }
 
-    /// Gives hosts their new names, in `known` too; all at once, since two may have
-    /// swapped them. Returns those whose names were taken over.
+    /// Renames hosts, in `known` too: all at once, since two may swap their names. Returns
+    /// the hosts whose names were taken.
     fn rename(
         &mut self,
         renamed: &BTreeMap<String, String>,
@@ -191,7 +190,7 @@ impl Hosts {
         }
     }
 
-    /// A host that was removed is forgotten with its last session.
+    /// Removes a host from the configuration. It stays known until its last session ends.
     fn remove(&mut self, id: HostId) {
         if let Some(member) = self.get_mut(id) {
             member.position = None;
@@ -208,7 +207,7 @@ impl Hosts {
         }
     }
 
-    /// Works out again who may be picked. Linear in the hosts.
+    /// Rebuilds the list of candidates. Linear in the hosts.
     pub(super) fn rebuild_candidates(&mut self) {
         let mut candidates = std::mem::take(&mut self.candidates);
         candidates.clear();
@@ -232,7 +231,7 @@ impl Hosts {
         self.candidates = candidates;
     }
 
-    /// A session is opened on a host, the `turn`th pick of the group.
+    /// Counts a new session on a host; `pick` is the number of the pick in the group.
     pub(super) fn open_session(&mut self, id: HostId, pick: u64) -> Option<&Member> {
         self.get_mut(id)?.last_pick = pick;
         self.open += 1;
@@ -241,7 +240,7 @@ impl Hosts {
         Some(member)
     }
 
-    /// A session on a host is closed.
+    /// No longer counts a session on a host.
     pub(super) fn close_session(&mut self, id: HostId) {
         let open = |member: &&mut Member| member.open > 0;
         if let Some(member) = self.get_mut(id).filter(open) {
@@ -252,19 +251,19 @@ impl Hosts {
     }
 }
 
-/// The candidates that a client has tried, as gaps in the row of candidates.
+/// The candidates that a client has tried already.
 ///
-/// A number drawn as if these did not exist is moved past them: exact, without
-/// drawing twice and without a list of the rest.
+/// A scheduler draws a number below the count of the others, and moves it past these with
+/// [`Excluded::nth_remaining`]: exact, with one draw, and without a list of the others.
 #[derive(Debug)]
 pub(super) struct Excluded {
-    /// Their indices among the candidates, rising.
+    /// Their indices among the candidates, in ascending order.
     indices: [usize; PickContext::MAX_TRIED],
     len: usize,
 }
 
 impl Excluded {
-    /// Of those in `tried` that are candidates.
+    /// Those of `tried` that are candidates.
     pub(super) fn new(hosts: &Hosts, tried: &[HostId]) -> Self {
         let mut excluded = Excluded {
             indices: [0; PickContext::MAX_TRIED],
@@ -282,17 +281,17 @@ impl Excluded {
         excluded
     }
 
-    /// How many.
+    /// The number of excluded candidates.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Their indices, rising.
+    /// Their indices among the candidates, in ascending order.
     pub(super) fn indices(&self) -> impl Iterator<Item = usize> {
         self.indices[..self.len].iter().copied()
     }
 
-    /// The index among all candidates of the `nth` that is left.
+    /// The index of the `nth` candidate that is not excluded.
     pub(super) fn nth_remaining(&self, nth: usize) -> usize {
         self.indices().fold(
             nth,

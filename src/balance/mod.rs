@@ -1,9 +1,8 @@
-//! Who gets the next session.
+//! Load balancing: a [`HostPool`] for each group, and the [`Scheduler`] that picks a host
+//! for each new session.
 //!
-//! Pure: no socket, thread or clock, and no randomness of its own. Time and
-//! chance are arguments, and so is everything that is seen of a host: whoever
-//! connects (`relay`) and probes (`director`) tells the [`HostPool`], which
-//! keeps what is known and asks a [`Scheduler`] to pick.
+//! Pure: no socket, thread, clock or randomness of its own. Time and random numbers are
+//! arguments. Workers (`relay`) report connects, recovery (`control`) reports probes.
 
 mod host;
 mod hosts;
@@ -23,79 +22,79 @@ pub use stats::{Counters, HISTOGRAM_MS, MINUTES, RecentSessions, Totals};
 use std::fmt::Debug;
 use std::net::IpAddr;
 
-/// Names a host of one group for as long as it is known there: until it is
-/// removed and its last session has ended. After that another host may have it.
+/// Identifies a host of one group, until the host is removed and its last session has
+/// ended. After that, another host may get the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostId(pub(crate) u32);
 
 impl HostId {
-    /// A small number, for a `Vec` with a place for every host: ids are handed
-    /// out from 0 on, and freed ones first.
+    /// A small number, to index a `Vec` of hosts: ids count from 0, and freed ones are
+    /// used first.
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// A way to pick the host for a new session.
+/// Picks the host for each new session of a group.
 ///
-/// A group has one, behind its lock, so a scheduler sees every session of the
-/// group in order and need not synchronise anything. It is asked for each
-/// session: its methods should be quick, allocate nothing, and never
-/// look at a clock ([`PickContext::now_ms`] and [`PickContext::random`] are there for that).
+/// Each group has its own, behind the group's lock. So a scheduler sees every session of
+/// the group in order, and needs no synchronisation. Its methods run for each session:
+/// they should be quick and allocate nothing. Time and random numbers come from
+/// [`PickContext::now_ms`] and [`PickContext::random`].
 ///
-/// It is called on threads of the balancer: by workers, and by those that make changes and
-/// probe hosts. One that asked its own balancer for something there would wait for
-/// itself, for ever. What it knows it shares with its program by an `Arc` that both have.
+/// Its methods run on the balancer's threads, with the lock held. A scheduler that calls
+/// its own balancer deadlocks. To share data with your program, give both an `Arc` of it.
 pub trait Scheduler: Send + Debug {
-    /// Hosts came, went, moved, or changed in weight, state or health: renew
-    /// what was derived from them.
+    /// Rebuilds what was derived from the hosts.
     ///
-    /// Called once before the first pick, then after every such change, and now and then
-    /// without one.
-    /// Positions (whose turn it is) should be kept for the hosts that stay.
+    /// Called before the first pick, and after hosts were added, removed, moved, or changed
+    /// in weight, state or health. It may be called without a change, too.
+    /// A position in the order should be kept for the hosts that stay.
     fn rebuild(&mut self, hosts: &Hosts);
 
-    /// Who gets this client: one of [`Hosts::candidates`] that is not in
-    /// [`PickContext::tried`]. Anything else is taken as [`Pick::None`].
+    /// Picks a host for a client: one of [`Hosts::candidates`] that is not in
+    /// [`PickContext::tried`]. Any other host counts as [`Pick::None`].
     ///
-    /// Does not count the session: that is done for it, and told by `session_started`.
+    /// The pool counts the session itself, and then calls
+    /// [`Scheduler::session_started`].
     fn pick(&mut self, hosts: &Hosts, context: &mut PickContext<'_>) -> Pick;
 
-    /// `host` has been given a session, whose count `hosts` has already.
+    /// A session was given to `host`, and `hosts` has counted it.
     ///
-    /// It may be another than `pick` said: a sticky client goes where it went before.
+    /// It may be another host than `pick` returned: a sticky client goes where it went
+    /// before, and `pick` is not called.
     fn session_started(&mut self, _hosts: &Hosts, _host: HostId) {}
 
-    /// A session has ended, whose count `hosts` has no more. Each that was told by
-    /// `session_started` is told here once.
+    /// A session has ended, and `hosts` no longer counts it. Called once for each call of
+    /// [`Scheduler::session_started`].
     ///
-    /// Its host may be any that was known: one that has failed since, or that was
-    /// removed; with the last session of such a one, [`Hosts::get`] has it no more.
+    /// Its host may have failed or been removed meanwhile. A removed host goes with its
+    /// last session: [`Hosts::get`] then returns `None`.
     fn session_ended(&mut self, _hosts: &Hosts, _end: &EndedSession) {}
 }
 
-/// A session that has ended, as schedulers see it.
+/// A session that has ended, as [`Scheduler::session_ended`] gets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EndedSession {
-    /// The host that it was counted on.
+    /// Its host.
     pub host: HostId,
     /// The client's address.
     pub client: IpAddr,
-    /// Whether the host failed it: it did not accept, or broke off before anything was
-    /// said. The client may have gone on to another host.
+    /// Whether the host failed it: it did not accept, or reset the connection before any
+    /// data. The client may have got another host.
     pub failed: bool,
-    /// When, in milliseconds of the clock of [`PickContext::now_ms`].
+    /// When it ended, in milliseconds of the clock of [`PickContext::now_ms`].
     pub now_ms: u64,
 }
 
-/// What a scheduler answers.
+/// The answer of a scheduler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pick {
-    /// This one.
+    /// The session goes to this host.
     Host(HostId),
-    /// Nobody is left to try.
+    /// No host is left to try.
     None,
 }
 
@@ -105,23 +104,23 @@ impl From<Option<HostId>> for Pick {
     }
 }
 
-/// A question to a scheduler: who gets this client?
+/// The client that needs a host, with the time and random numbers for the pick.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PickContext<'a> {
     /// The client's address.
     pub client: IpAddr,
-    /// The hosts that have failed this client already: at most
-    /// [`PickContext::MAX_TRIED`]. After more, nobody is picked.
+    /// The hosts that have failed this client already. With more than
+    /// [`PickContext::MAX_TRIED`] of them, no host is picked.
     pub tried: &'a [HostId],
-    /// Milliseconds of a monotonic clock.
+    /// The time, in milliseconds of a monotonic clock.
     pub now_ms: u64,
-    /// Where chance comes from.
+    /// The source of random numbers.
     pub random: &'a mut Random,
 }
 
 impl<'a> PickContext<'a> {
-    /// A question, of a client that `tried` have failed.
+    /// A pick for `client`, which the hosts in `tried` have failed.
     pub fn new(
         client: IpAddr,
         tried: &'a [HostId],
@@ -152,7 +151,7 @@ mod model;
 
 #[cfg(test)]
 mod tests {
-    //! Every scheduler's order or proportions, and what holds for all of them.
+    //! The order or the proportions of each scheduler, and what holds for all of them.
 
     use super::fixture::{PoolFixture, all_schedulers};
     use super::{HostId, PickContext, Random};
@@ -165,7 +164,7 @@ mod tests {
             ("roundr", "a b c", ". !b . . . ?b . .", "a c a c a b"),
             ("leastc", "a b c", "+ + + +", "a b c a"),
             ("leastc", "a b c", "+ + + -b + +", "a b c b a"),
-            // None open: the one that has been without a session longest.
+            // None open: the host without a new session for the longest time.
             ("leastc", "a b c", ". . . .", "a b c a"),
             ("leastc", "a b c", "+ + + -c -a +", "a b c a"),
             ("leastcrr", "a b c", "+ + + -c -a +", "a b c a"),
@@ -217,7 +216,7 @@ mod tests {
             ("p2c", "a*9 b c@down d", [10_000, 10_000, 0, 10_000]),
         ];
         for (scheduler, hosts, expected) in table {
-            let counts = PoolFixture::new(scheduler, hosts).spread(30_000);
+            let counts = PoolFixture::new(scheduler, hosts).count_picks(30_000);
             for ((name, count), expected) in counts.iter().zip(expected) {
                 assert!(
                     count.abs_diff(expected) <= expected / 30,
@@ -252,9 +251,9 @@ mod tests {
     #[test]
     fn round_robin_stays_where_it_was_when_hosts_change() {
         let table = [
-            // The one picked last moved: go on behind it.
+            // The host that was picked last moved: continue behind it.
             ("a b c d", ". .", "b a c d", ". .", "a c"),
-            // It was removed: go on with the one that followed it, wherever that is.
+            // It was removed: continue with the host that followed it, wherever that is.
             ("a b c d", ". .", "a c d", ". .", "c d"),
             ("a b c d", ". .", "d x c a", ". .", "c a"),
             ("a b c d", ". .", "a x d", ". .", "d a"),

@@ -1,5 +1,4 @@
-//! A tracker against a model of it that is slow and plain, with everything done
-//! to both at random.
+//! The pool against a slow and plain model of it, with random events.
 
 use super::fixture::all_schedulers;
 use super::{Failure, Health, HostId, HostPool, PickContext, Picked, Random};
@@ -11,26 +10,26 @@ const STEPS: u32 = 4_000;
 const NAME: &str = "db.example";
 const HALF_AN_HOUR_MS: u64 = 30 * 60 * 1000;
 
-/// A host, as the model sees it.
+/// A host in the model.
 #[derive(Debug, Clone)]
-struct Seen {
+struct ModelHost {
     host: Host,
     address: Option<SocketAddr>,
-    /// What its name resolved to, and how many of these failed in a row.
+    /// What its name resolved to, and the number of these that failed in a row.
     addresses: Vec<IpAddr>,
     failed_in_a_row: usize,
     failed: bool,
     open: u32,
     total: u64,
     failures: u64,
-    turn: u64,
-    /// Another one when stickiness starts again.
+    last_pick: u64,
+    /// A new number when stickiness starts again.
     placement: u64,
 }
 
-/// A client, as the model sees it: where it was, its sessions, when the last ended.
+/// A client in the model: its placement, its open sessions, and when the last one ended.
 #[derive(Debug, Clone, Copy)]
-struct Visits {
+struct Client {
     placement: u64,
     open: u32,
     ended_ms: u64,
@@ -43,8 +42,8 @@ struct Session {
     connected: bool,
 }
 
-/// What a place in the order depends on: nothing, on the one that was picked
-/// last (the last that is upcoming), or on the one that followed one that is gone.
+/// What the position in the order depends on: nothing, the host that was picked last (the
+/// last upcoming one), or the host that followed a removed one.
 #[derive(Clone, Copy, PartialEq)]
 enum Anchor {
     Start,
@@ -57,12 +56,12 @@ struct Model {
     now_ms: u64,
     pool: HostPool,
     group: Group,
-    hosts: HashMap<String, Seen>,
+    hosts: HashMap<String, ModelHost>,
     sessions: Vec<Session>,
-    clients: HashMap<IpAddr, Visits>,
-    turns: u64,
+    clients: HashMap<IpAddr, Client>,
+    picked_total: u64,
     placements: u64,
-    /// For the schedulers that go in order: all names from the next one on.
+    /// For round robin: all names, from the next one on.
     upcoming: Vec<String>,
     anchor: Anchor,
     picks: u32,
@@ -96,7 +95,7 @@ impl Model {
             hosts: HashMap::new(),
             sessions: Vec::new(),
             clients: HashMap::new(),
-            turns: 0,
+            picked_total: 0,
             placements: 0,
             upcoming: Vec::new(),
             anchor: Anchor::Start,
@@ -120,7 +119,7 @@ impl Model {
         }
     }
 
-    /// A client comes, some of the hosts having failed it.
+    /// A pick for a client that some hosts have failed.
     fn pick(&mut self) -> &'static str {
         let n = u16::try_from(self.random.below(30)).unwrap();
         let client = IpAddr::from([0x2001, 0xdb8, 0, n, 0, 0, 0, 1]);
@@ -135,7 +134,7 @@ impl Model {
             .filter(|host| tried.contains(&host.id))
             .map(|host| host.host.name.clone())
             .collect();
-        let left: Vec<Seen> = self
+        let left: Vec<ModelHost> = self
             .candidates()
             .into_iter()
             .filter(|seen| !tried_names.contains(&seen.host.name))
@@ -155,9 +154,9 @@ impl Model {
         };
         let seen = left.iter().find(|seen| seen.host.name == name);
         let seen = seen.expect("a candidate that is not in tried").clone();
-        match self.remembered(client, &left) {
+        match self.sticky_placement(client, &left) {
             Some(placement) => assert_eq!(seen.placement, placement, "a sticky client moved"),
-            None => self.scheduled(&name, &left),
+            None => self.check_scheduled(&name, &left),
         }
         self.count(&name, client);
         let picked = picked.unwrap();
@@ -170,7 +169,7 @@ impl Model {
         "a pick"
     }
 
-    /// One of the sessions that are connecting is connected, fails or is given up.
+    /// A connecting session is connected, fails or is abandoned.
     fn settle(&mut self) -> &'static str {
         let connecting: Vec<usize> = (0..self.sessions.len())
             .filter(|at| !self.sessions[*at].connected)
@@ -186,7 +185,7 @@ impl Model {
                 self.pool
                     .connect_failed(id, address, client, Failure::Refused, self.now_ms);
                 self.hosts.get_mut(&name).unwrap().failures += 1;
-                self.found(&name, address, false);
+                self.apply_result(&name, address, false);
                 self.end(at);
                 "a failed connect"
             }
@@ -199,14 +198,14 @@ impl Model {
                 self.pool.connected(id, address, self.now_ms);
                 self.sessions[at].connected = true;
                 self.hosts.get_mut(&name).unwrap().total += 1;
-                self.found(&name, address, true);
+                self.apply_result(&name, address, true);
                 "a connect"
             }
         }
     }
 
-    /// What was seen at an address, if the host is still there.
-    fn found(&mut self, name: &str, address: SocketAddr, good: bool) {
+    /// Takes over the result of a connect or check at an address, unless the host moved.
+    fn apply_result(&mut self, name: &str, address: SocketAddr, good: bool) {
         let configured = self.group.hosts.iter().any(|host| host.name == name);
         let seen = self.hosts.get_mut(name).unwrap();
         if !configured || seen.address != Some(address) {
@@ -245,17 +244,13 @@ impl Model {
         if seen.open == 0 && !self.group.hosts.iter().any(|host| host.name == *name) {
             self.hosts.remove(name);
         }
-        if let Some(visits) = self
-            .clients
-            .get_mut(&client)
-            .filter(|visits| visits.open > 0)
-        {
-            visits.open -= 1;
-            visits.ended_ms = self.now_ms;
+        if let Some(known) = self.clients.get_mut(&client).filter(|known| known.open > 0) {
+            known.open -= 1;
+            known.ended_ms = self.now_ms;
         }
     }
 
-    /// A check of a failed host, which comes out one way or the other.
+    /// A check of a failed host, with a random result.
     fn probe(&mut self) -> &'static str {
         let good = self.random.below(2) == 0;
         let targets = self.pool.health_check_targets();
@@ -272,7 +267,7 @@ impl Model {
             .clone();
         let result = if good { Ok(()) } else { Err(Failure::TimedOut) };
         self.pool.health_checked(id, address, result, self.now_ms);
-        self.found(&name, address, good);
+        self.apply_result(&name, address, good);
         "a check"
     }
 
@@ -306,7 +301,7 @@ impl Model {
         "an answer"
     }
 
-    /// Some hosts change, some go, some come, and the order is another one.
+    /// Hosts are changed, removed and added, and the order changes.
     fn configure(&mut self) -> &'static str {
         let mut hosts = std::mem::take(&mut self.group.hosts);
         hosts.retain(|_| self.random.below(6) > 0);
@@ -333,7 +328,7 @@ impl Model {
         self.take_over(&hosts);
         self.group.hosts = hosts;
         self.pool.configure(&self.group, self.now_ms);
-        self.turn_to_the_new_order();
+        self.follow_order();
         "a new configuration"
     }
 
@@ -363,34 +358,34 @@ impl Model {
 }
 
 impl Model {
-    fn remembered(&self, client: IpAddr, left: &[Seen]) -> Option<u64> {
-        let visits = self
+    fn sticky_placement(&self, client: IpAddr, left: &[ModelHost]) -> Option<u64> {
+        let known = self
             .clients
             .get(&client)
             .filter(|_| self.group.scheduler.sticky)?;
-        let lives = visits.open > 0 || self.now_ms - visits.ended_ms < HALF_AN_HOUR_MS;
-        let usable = left.iter().any(|seen| seen.placement == visits.placement);
-        (lives && usable).then_some(visits.placement)
+        let lives = known.open > 0 || self.now_ms - known.ended_ms < HALF_AN_HOUR_MS;
+        let usable = left.iter().any(|seen| seen.placement == known.placement);
+        (lives && usable).then_some(known.placement)
     }
 
-    /// The scheduler has picked this one of those that are left: rightly so?
-    fn scheduled(&mut self, name: &str, left: &[Seen]) {
-        let upcoming = |seen: &&Seen| {
+    /// Checks the host that the scheduler has picked of the remaining candidates.
+    fn check_scheduled(&mut self, name: &str, left: &[ModelHost]) {
+        let upcoming = |seen: &&ModelHost| {
             self.upcoming
                 .iter()
                 .position(|name| *name == seen.host.name)
         };
         let least = left.iter().map(|seen| seen.open).min();
-        // Exact: every weight in here divides 27,720.
-        let load = |seen: &&Seen| u64::from(seen.open) * 27_720 / u64::from(seen.host.weight);
+        // Exact: every weight of this model divides 27,720.
+        let load = |seen: &&ModelHost| u64::from(seen.open) * 27_720 / u64::from(seen.host.weight);
         let expected = match self.group.scheduler.algorithm.as_str() {
             "roundr" => left.iter().min_by_key(upcoming),
-            "leastc" => left.iter().min_by_key(|seen| (seen.open, seen.turn)),
+            "leastc" => left.iter().min_by_key(|seen| (seen.open, seen.last_pick)),
             "leastcrr" => left
                 .iter()
                 .filter(|seen| Some(seen.open) == least)
                 .min_by_key(upcoming),
-            "weightlc" => left.iter().min_by_key(|seen| (load(seen), seen.turn)),
+            "weightlc" => left.iter().min_by_key(|seen| (load(seen), seen.last_pick)),
             _ => return,
         };
         assert_eq!(expected.map(|seen| seen.host.name.as_str()), Some(name));
@@ -402,28 +397,28 @@ impl Model {
 
     fn count(&mut self, name: &str, client: IpAddr) {
         self.picks += 1;
-        self.turns += 1;
+        self.picked_total += 1;
         let seen = self.hosts.get_mut(name).unwrap();
         seen.open += 1;
-        seen.turn = self.turns;
+        seen.last_pick = self.picked_total;
         if self.group.scheduler.sticky {
-            let visits = self.clients.entry(client).or_insert(Visits {
+            let known = self.clients.entry(client).or_insert(Client {
                 placement: 0,
                 open: 0,
                 ended_ms: 0,
             });
-            visits.placement = seen.placement;
-            visits.open += 1;
+            known.placement = seen.placement;
+            known.open += 1;
         }
     }
 
-    fn candidates(&self) -> Vec<Seen> {
+    fn candidates(&self) -> Vec<ModelHost> {
         let all = self
             .group
             .hosts
             .iter()
             .map(|host| self.hosts[&host.name].clone());
-        let (failed, good): (Vec<Seen>, Vec<Seen>) = all
+        let (failed, good): (Vec<ModelHost>, Vec<ModelHost>) = all
             .filter(|seen| seen.host.in_service() && seen.address.is_some())
             .partition(|seen| seen.failed);
         if good.is_empty() { failed } else { good }
@@ -433,7 +428,7 @@ impl Model {
         let was = |name: &str| self.upcoming.iter().any(|known| known == name);
         for host in hosts {
             self.placements += 1;
-            let new = Seen {
+            let new = ModelHost {
                 host: host.clone(),
                 address: match &host.address {
                     Endpoint::Address(address) => Some(*address),
@@ -445,24 +440,24 @@ impl Model {
                 open: 0,
                 total: 0,
                 failures: 0,
-                turn: 0,
+                last_pick: 0,
                 placement: self.placements,
             };
             match self.hosts.get_mut(&host.name) {
                 None => drop(self.hosts.insert(host.name.clone(), new)),
                 Some(seen) if seen.host.address != host.address => {
-                    let Seen {
+                    let ModelHost {
                         open,
                         total,
                         failures,
-                        turn,
+                        last_pick,
                         ..
                     } = *seen;
-                    *seen = Seen {
+                    *seen = ModelHost {
                         open,
                         total,
                         failures,
-                        turn,
+                        last_pick,
                         ..new
                     };
                 }
@@ -477,8 +472,8 @@ impl Model {
             .retain(|name, seen| seen.open > 0 || hosts.iter().any(|host| host.name == *name));
     }
 
-    /// Where the new order goes on.
-    fn turn_to_the_new_order(&mut self) {
+    /// Continues in the new order.
+    fn follow_order(&mut self) {
         let old = &self.upcoming;
         let mut order: Vec<String> = self
             .group
@@ -506,7 +501,7 @@ impl Model {
         self.upcoming = order;
     }
 
-    /// Whether the tracker says what the model says.
+    /// Compares the pool with the model.
     fn compare(&self, when: &str) {
         assert_eq!(self.pool.open(), self.sessions.len(), "{when}");
         let status: Vec<_> = self.pool.hosts().collect();

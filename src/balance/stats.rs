@@ -1,29 +1,27 @@
-//! What has gone through a host: numbers that only grow.
-//!
-//! Sessions are not counted here but by the tracker, under its lock; these are
-//! added to without one, by every worker, for every read.
+//! Statistics of a host: lock-free counters of bytes and connect times, and sessions by
+//! minute. Open sessions are counted by the pool, under its lock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Upper bounds, in milliseconds, of the connect times' histogram; what took
-/// longer is in one more bucket.
+/// Upper bounds of the histogram of connect times, in milliseconds. Longer ones are in one
+/// more bucket.
 pub const HISTOGRAM_MS: [u64; 11] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500];
 
-/// The buckets of the histogram.
+/// The number of buckets in the histogram.
 const BUCKETS: usize = HISTOGRAM_MS.len() + 1;
 
-/// A host's counters: a shard for each worker, which alone writes to it.
+/// The counters of a host: one shard for each worker, which is its only writer.
 ///
-/// One writer needs no locked instruction: adding is a load and a store. The
-/// price is that a second writer to a shard would lose counts, and that a sum
-/// may be some additions old. A clone counts into the same numbers.
+/// With one writer, adding is a load and a store, without a locked instruction. A second
+/// writer to a shard would lose counts. A clone shares the same numbers.
 #[derive(Debug, Clone)]
 pub struct Counters {
     shards: Arc<[Shard]>,
 }
 
-/// One worker's share, on cache lines of its own (two, as Intel fetches pairs).
+/// The counters of one worker, on cache lines of its own. Two lines, as Intel fetches pairs.
+// Test: a_shard_fills_its_cache_lines_and_no_more.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Shard {
@@ -33,7 +31,7 @@ struct Shard {
     connects: [AtomicU64; BUCKETS],
 }
 
-/// The sums over all workers.
+/// The counters of a host, summed over all workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Totals {
@@ -43,16 +41,16 @@ pub struct Totals {
     pub bytes_to_client: u64,
     /// Connects that succeeded.
     pub connects: u64,
-    /// How long these took together, in milliseconds.
+    /// The sum of their durations, in milliseconds.
     pub connect_ms: u64,
-    /// How many of them took no longer than [`HISTOGRAM_MS`] and longer than
-    /// the bound before it.
+    /// The number of connects in each bucket: up to the bound of [`HISTOGRAM_MS`], and
+    /// longer than the bound before it. The last bucket has no bound.
     pub histogram: [u64; BUCKETS],
 }
 
 impl Totals {
-    /// How long a connect took on average, in microseconds: each is measured in whole
-    /// milliseconds. `None` if there was none.
+    /// The mean duration of a connect, in microseconds; each is measured in whole
+    /// milliseconds. `None` without a connect.
     pub fn mean_connect_us(&self) -> Option<u64> {
         let sum_us = self.connect_ms.saturating_mul(1000);
         sum_us.checked_div(self.connects)
@@ -60,22 +58,22 @@ impl Totals {
 }
 
 impl Counters {
-    /// Zeros for `shards` workers.
+    /// Counters at 0, for `shards` workers.
     pub fn new(shards: usize) -> Self {
         Counters {
             shards: (0..shards).map(|_| Shard::default()).collect(),
         }
     }
 
-    /// So many bytes went to the host, and so many to a client. Only worker
-    /// `shard` may call this with its number.
+    /// Adds bytes that were sent to the host and to a client. `shard` is the number of the
+    /// calling worker.
     pub fn add_bytes(&self, shard: usize, to_host: u64, to_client: u64) {
         let shard = &self.shards[shard];
         add(&shard.bytes_to_host, to_host);
         add(&shard.bytes_to_client, to_client);
     }
 
-    /// A connect succeeded after `took_ms`; as [`Counters::add_bytes`].
+    /// Adds a connect that succeeded after `took_ms`; `shard` as in [`Counters::add_bytes`].
     pub fn add_connect(&self, shard: usize, took_ms: u64) {
         let shard = &self.shards[shard];
         add(&shard.connect_ms, took_ms);
@@ -85,7 +83,7 @@ impl Counters {
         );
     }
 
-    /// What all workers have counted.
+    /// The sums over all workers. They may miss additions of this moment.
     pub fn sum(&self) -> Totals {
         let mut sum = Totals::default();
         for shard in &*self.shards {
@@ -101,22 +99,23 @@ impl Counters {
     }
 }
 
-/// Adds to a counter that nobody else writes to.
+/// Adds to a counter that has no other writer.
+// Relaxed: the numbers are independent, and nothing else is published through them.
 fn add(counter: &AtomicU64, n: u64) {
     counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed);
 }
 
-/// How many minutes are remembered, the one that is under way included.
+/// The number of minutes that are kept, the current one included.
 pub const MINUTES: usize = 60;
 
 const MINUTE_MS: u64 = 60_000;
 
-/// The sessions of the last minutes, in a ring.
+/// Sessions of a host by minute, for the last hour, in a ring.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecentSessions {
-    /// The minute that is under way, counted from the clock's start.
+    /// The current minute, counted from the start of the clock.
     minute: u64,
-    /// By the minute, modulo their number. On the heap: picks never look at it.
+    /// By minute, modulo their number. On the heap, as picks do not read it.
     sessions: Box<[u32; MINUTES]>,
 }
 
@@ -130,14 +129,14 @@ impl Default for RecentSessions {
 }
 
 impl RecentSessions {
-    /// A session more.
+    /// Counts a session.
     pub(super) fn count(&mut self, now_ms: u64) {
         self.advance_to(now_ms / MINUTE_MS);
         let sessions = &mut self.sessions[slot_of(self.minute)];
         *sessions = sessions.saturating_add(1);
     }
 
-    /// The sessions of each minute, the oldest first; the last one is under way.
+    /// The sessions of each minute, the oldest first. The last minute is the current one.
     pub fn by_minute(&self, now_ms: u64) -> [u32; MINUTES] {
         let mut now = self.clone();
         now.advance_to(now_ms / MINUTE_MS);
@@ -145,8 +144,9 @@ impl RecentSessions {
         std::array::from_fn(|index| now.sessions[slot_of(first + index as u64)])
     }
 
-    /// It is this minute now. A clock that is read on several threads may seem to go
-    /// back a little: that is the same minute.
+    /// Clears the minutes since the last count. No timer does this: a minute without a
+    /// count had no session. A clock that is read on several threads may seem to go back a
+    /// little: that counts as the same minute.
     fn advance_to(&mut self, minute: u64) {
         let missed = minute.saturating_sub(self.minute).min(MINUTES as u64);
         for back in 0..missed {
@@ -157,7 +157,7 @@ impl RecentSessions {
 }
 
 fn slot_of(minute: u64) -> usize {
-    // Less than sixty.
+    // Less than 60, so it fits.
     usize::try_from(minute % MINUTES as u64).unwrap_or(0)
 }
 

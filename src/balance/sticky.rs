@@ -1,59 +1,57 @@
-//! Which client was where: what `,sticky` remembers.
-//!
-//! Whether a place may still be used is the tracker's business.
+//! Session persistence by client address (`,sticky`): which client went to which host.
 
 use super::hosts::Placement;
 use crate::config;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// The most clients that are remembered: about 35 MB, once there are so many.
+/// The most clients that are remembered. So many take about 35 MB.
 const MAX_CLIENTS: usize = 262_144;
 /// How long a client is remembered after its last session.
 const REMEMBERED_MS: u64 = 30 * 60 * 1000;
-/// How many clients may be forgotten when one is added: more than one, so that
-/// the table shrinks after a rush.
+/// Clients that may be forgotten when one is added: more than one, so that the table
+/// shrinks after a peak.
 const MAX_FORGOTTEN_AT_ONCE: usize = 2;
 
-/// The clients of a group, and where they went.
+/// The clients of a group, and the placement of each.
 ///
-/// Those without sessions are in a list by the time their last one ended, so
-/// that the oldest is at hand; the map finds a client in logarithmic time, and
-/// never stops to rehash.
+/// A linked list holds the clients without sessions, by the time their last one ended, so
+/// that the oldest is found at once. A B-tree finds a client, as a hash table would stop to
+/// rehash while the pool is locked.
 #[derive(Debug)]
 pub(super) struct Clients {
     by_key: BTreeMap<u128, usize>,
     entries: Vec<Entry>,
-    /// Places in `entries` that nobody has.
+    /// Indices of unused entries.
     free: Vec<usize>,
     /// The ends of the list of clients without sessions.
     oldest: Option<usize>,
     newest: Option<usize>,
     capacity: usize,
-    /// How many bits of an IPv6 address make a client.
+    /// The bits of an IPv6 address that identify a client.
     prefix: u8,
 }
 
-/// One client.
+/// A client.
 #[derive(Debug)]
 struct Entry {
     key: u128,
     placement: Placement,
-    /// Its open sessions, on whatever host.
+    /// Its open sessions, on all hosts.
     open: u32,
-    /// When the last one ended; meaningful while none is open.
+    /// When the last one ended; only valid while none is open.
     ended_ms: u64,
     older: Option<usize>,
     newer: Option<usize>,
 }
 
 impl Clients {
-    /// Nobody has come yet; `prefix` bits of an IPv6 address make a client.
+    /// An empty table; `prefix` bits of an IPv6 address identify a client.
     pub(super) fn new(prefix: u8) -> Self {
         Clients::with_capacity(MAX_CLIENTS, prefix)
     }
 
-    /// How many bits of an IPv6 address make a client.
+    /// The bits of an IPv6 address that identify a client.
     pub(super) fn prefix(&self) -> u8 {
         self.prefix
     }
@@ -70,20 +68,20 @@ impl Clients {
         }
     }
 
-    /// Where a client went before.
+    /// The placement that a client had before.
     pub(super) fn placement(&self, client: IpAddr, now_ms: u64) -> Option<Placement> {
         let entry = &self.entries[*self.by_key.get(&key(client, self.prefix))?];
         (!entry.is_over(now_ms)).then_some(entry.placement)
     }
 
-    /// A session of this client begins, at this place. Returns where it went before.
+    /// A session of this client starts at `placement`. Returns the previous placement.
     pub(super) fn session_started(
         &mut self,
         client: IpAddr,
         placement: Placement,
         now_ms: u64,
     ) -> Option<Placement> {
-        let former = self.placement(client, now_ms);
+        let previous = self.placement(client, now_ms);
         let key = key(client, self.prefix);
         if let Some(&index) = self.by_key.get(&key) {
             if self.entries[index].open == 0 {
@@ -102,13 +100,13 @@ impl Clients {
                 newer: None,
             });
         }
-        former
+        previous
     }
 
-    /// The client did not go there after all.
-    pub(super) fn restore_placement(&mut self, client: IpAddr, former: Placement) {
+    /// Gives a client its previous placement back, as its pick was withdrawn.
+    pub(super) fn restore_placement(&mut self, client: IpAddr, previous: Placement) {
         if let Some(&index) = self.by_key.get(&key(client, self.prefix)) {
-            self.entries[index].placement = former;
+            self.entries[index].placement = previous;
         }
     }
 
@@ -118,8 +116,8 @@ impl Clients {
             return;
         };
         let entry = &mut self.entries[index];
-        // None is open in an entry that was made after the session began: when
-        // there was no room before, or the group was not sticky.
+        // The entry is younger than the session: the table was full before, or the group
+        // was not sticky.
         if entry.open == 0 {
             return;
         }
@@ -130,8 +128,8 @@ impl Clients {
         }
     }
 
-    /// Forgets whom it is time to forget, and if there are too many still, the
-    /// oldest. Whether one more can be remembered.
+    /// Forgets clients whose time is over, and the oldest ones if the table is full.
+    /// Returns whether there is room for one more.
     fn make_room(&mut self, now_ms: u64) -> bool {
         for _ in 0..MAX_FORGOTTEN_AT_ONCE {
             if let Some(oldest) = self.oldest
@@ -158,7 +156,7 @@ impl Clients {
         self.by_key.insert(key, index);
     }
 
-    /// Only one without sessions.
+    /// Forgets a client, which has no sessions.
     fn forget(&mut self, index: usize) {
         self.unlink(index);
         self.by_key.remove(&self.entries[index].key);
@@ -194,10 +192,12 @@ impl Entry {
     }
 }
 
-/// One client is one IPv4 address, mapped into IPv6 or not, or the IPv6 addresses that
-/// agree in `prefix` bits. An IPv4 address is kept as it is mapped, which no client of IPv6
-/// comes from: the mapped ones differ from all others within their first 96 bits, and what
-/// is behind a shorter prefix is 0.
+/// The key of a client: an IPv4 address, mapped into IPv6 or not, or the first `prefix` bits
+/// of an IPv6 address.
+///
+/// An IPv4 address has the key of its mapped form. No IPv6 client has such a key: other
+/// addresses differ within the first 96 bits, and bits behind a shorter prefix are 0.
+// Test: no_ipv4_client_is_an_ipv6_one.
 fn key(client: IpAddr, prefix: u8) -> u128 {
     match client.to_canonical() {
         IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
@@ -210,7 +210,7 @@ fn key(client: IpAddr, prefix: u8) -> u128 {
 
 #[cfg(test)]
 mod tests {
-    //! Who is remembered, where, and for how long.
+    //! Which clients are remembered, at which placement, and for how long.
 
     use super::super::HostId;
     use super::super::fixture::{PoolFixture, group};
@@ -232,17 +232,17 @@ mod tests {
     #[test]
     fn a_client_goes_where_it_went_before() {
         let mut fixture = PoolFixture::new("roundr,sticky", "a b c");
-        assert_eq!(fixture.from("192.0.2.1"), "a");
-        assert_eq!(fixture.from("192.0.2.2"), "b");
-        assert_eq!(fixture.from("192.0.2.1"), "a");
+        assert_eq!(fixture.pick_from("192.0.2.1"), "a");
+        assert_eq!(fixture.pick_from("192.0.2.2"), "b");
+        assert_eq!(fixture.pick_from("192.0.2.1"), "a");
         assert_eq!(
-            fixture.from("::ffff:192.0.2.2"),
+            fixture.pick_from("::ffff:192.0.2.2"),
             "b",
             "IPv4 mapped into IPv6 is IPv4"
         );
-        assert_eq!(fixture.from("2001:db8:0:1::1"), "c");
-        assert_eq!(fixture.from("2001:db8:0:1::2"), "a", "another address");
-        assert_eq!(fixture.from("2001:db8:0:1::1"), "c");
+        assert_eq!(fixture.pick_from("2001:db8:0:1::1"), "c");
+        assert_eq!(fixture.pick_from("2001:db8:0:1::2"), "a", "another address");
+        assert_eq!(fixture.pick_from("2001:db8:0:1::1"), "c");
     }
 
     #[test]
@@ -254,24 +254,28 @@ mod tests {
             fixture.pool.configure(&group, 0);
         };
         with(&mut fixture, 64);
-        assert_eq!(fixture.from("2001:db8:0:1::1"), "a");
-        assert_eq!(fixture.from("2001:db8:0:1:ffff::2"), "a", "the same /64");
-        assert_eq!(fixture.from("2001:db8:0:2::1"), "b", "another /64");
-        assert_eq!(fixture.from("192.0.2.1"), "c");
-        assert_eq!(fixture.from("192.0.2.2"), "a", "another address");
+        assert_eq!(fixture.pick_from("2001:db8:0:1::1"), "a");
+        assert_eq!(
+            fixture.pick_from("2001:db8:0:1:ffff::2"),
+            "a",
+            "the same /64"
+        );
+        assert_eq!(fixture.pick_from("2001:db8:0:2::1"), "b", "another /64");
+        assert_eq!(fixture.pick_from("192.0.2.1"), "c");
+        assert_eq!(fixture.pick_from("192.0.2.2"), "a", "another address");
         with(&mut fixture, 64);
         assert_eq!(
-            fixture.from("2001:db8:0:2::9"),
+            fixture.pick_from("2001:db8:0:2::9"),
             "b",
             "as long as it is the same"
         );
         with(&mut fixture, 48);
         assert_eq!(
-            fixture.from("2001:db8:0:2::9"),
+            fixture.pick_from("2001:db8:0:2::9"),
             "b",
             "in turn, as nobody is known"
         );
-        assert_eq!(fixture.from("2001:db8:0:1::1"), "b", "the same /48");
+        assert_eq!(fixture.pick_from("2001:db8:0:1::1"), "b", "the same /48");
     }
 
     #[test]
@@ -330,18 +334,24 @@ mod tests {
     fn clients_are_remembered_over_reloads() {
         let mut fixture = PoolFixture::new("roundr,sticky", "a b c");
         assert_eq!(
-            [fixture.from("192.0.2.1"), fixture.from("192.0.2.2")],
+            [
+                fixture.pick_from("192.0.2.1"),
+                fixture.pick_from("192.0.2.2")
+            ],
             ["a", "b"]
         );
         fixture.configure("leastc,sticky", "c a*2 b x");
         assert_eq!(
-            [fixture.from("192.0.2.1"), fixture.from("192.0.2.2")],
+            [
+                fixture.pick_from("192.0.2.1"),
+                fixture.pick_from("192.0.2.2")
+            ],
             ["a", "b"]
         );
         fixture.configure("roundr", "c a b");
         fixture.configure("roundr,sticky", "c a b");
         assert_eq!(
-            fixture.from("192.0.2.1"),
+            fixture.pick_from("192.0.2.1"),
             "c",
             "not while the group was not sticky"
         );
@@ -421,7 +431,7 @@ mod tests {
             clients.session_ended(client(n), u64::from(n));
             assert!(clients.by_key.len() <= 1000 && clients.entries.len() <= 1000);
         }
-        // Every one that comes later takes two old ones along.
+        // Each later client removes two old ones.
         for n in 0..1000 {
             clients.session_started(client(20_000 + n % 10), placement(0), 60 * MINUTE_MS);
             clients.session_ended(client(20_000 + n % 10), 60 * MINUTE_MS);
@@ -434,7 +444,7 @@ mod tests {
     fn the_table_does_what_a_plain_list_would() {
         let mut random = super::super::Random::new(3);
         let mut clients = Clients::with_capacity(8, 64);
-        // Client, place, open sessions, when and as which the last one ended.
+        // Client, host, open sessions, and when the last one ended.
         let mut plain: Vec<(u32, u32, u32, u64)> = Vec::new();
         let mut now_ms = 0;
         for step in 0..20_000 {

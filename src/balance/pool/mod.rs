@@ -1,7 +1,7 @@
-//! The tracker: a group's hosts as they are now, and who gets the next session.
+//! The host pool of a group: picks hosts, counts sessions, and keeps health and stickiness.
 //!
-//! It is told what happens and answers who is next; it connects to nothing. It
-//! sits behind one short lock of the group's, so its numbers are plain ones.
+//! It connects to nothing: workers and recovery report what they see. It is behind the lock
+//! of its group, so its counts need no atomics.
 
 use super::host::{Failure, HealthChange, Host, HostStatus, Member};
 use super::hosts::{Hosts, Placement};
@@ -12,50 +12,49 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// What is known of a group's hosts, and its scheduler.
+/// The hosts of a group as they are now, with its scheduler.
 ///
-/// Every session that was picked for must be given back exactly once, through
-/// [`HostPool::release`], [`HostPool::connect_failed`] or [`HostPool::refused_early`];
-/// before the first of these, [`HostPool::connected`] says that it was served.
+/// Each session that was picked must be given back exactly once, by [`HostPool::release`],
+/// [`HostPool::connect_failed`], [`HostPool::refused_early`] or [`HostPool::withdraw`].
+/// Before that, [`HostPool::connected`] reports that its connect succeeded.
 #[derive(Debug)]
 pub struct HostPool {
     hosts: Hosts,
-    /// Where other schedulers come from.
+    /// Makes another scheduler when the configuration names one.
     schedulers: Arc<Schedulers>,
     scheduler: Box<dyn Scheduler>,
     algorithm: config::Algorithm,
-    /// Where clients went, in a group that is sticky.
+    /// The placement of each client, in a sticky group.
     clients: Option<Clients>,
-    /// How many workers there are.
+    /// The number of workers, each with a shard of the counters.
     shards: usize,
-    /// How many picks there were.
+    /// The number of picks so far.
     picks: u64,
-    /// There are hosts by which sessions would go in circles.
-    circular: bool,
+    /// Whether the address of a host is a listener of this process.
+    has_circular: bool,
 }
 
-/// Who gets a session.
+/// The host that was picked for a session.
 #[derive(Debug, Clone)]
 pub struct Picked {
-    /// What to call it when talking to the tracker.
+    /// Its id in the pool.
     pub id: HostId,
     /// Its name and counters.
     pub host: Arc<Host>,
-    /// Where to connect.
+    /// The address to connect to.
     pub address: SocketAddr,
-    /// Where a sticky client went before.
+    /// The placement that a sticky client had before.
     previous: Option<Placement>,
 }
 
 impl HostPool {
-    /// A group of which nothing is known yet, served by `shards` workers, with one of
-    /// txlb's schedulers.
+    /// A pool of untried hosts for `shards` workers, with a built-in scheduler.
     pub fn new(group: &config::Group, shards: usize, now_ms: u64) -> HostPool {
         HostPool::with_schedulers(Arc::default(), group, shards, now_ms)
     }
 
-    /// As [`HostPool::new`], with any of these schedulers. One that is not among them
-    /// is taken for `leastc`.
+    /// As [`HostPool::new`], with any of these schedulers. An unknown one is replaced by
+    /// `leastc`.
     pub fn with_schedulers(
         schedulers: Arc<Schedulers>,
         group: &config::Group,
@@ -71,24 +70,24 @@ impl HostPool {
             clients: None,
             shards,
             picks: 0,
-            circular: false,
+            has_circular: false,
         };
         pool.configure(group, now_ms);
         pool
     }
 
-    /// The group is now this: its order, weights, states and scheduler are taken over.
+    /// Takes over a configuration: order, weights, states and scheduler.
     ///
-    /// Hosts are known by name: totals, open sessions, health, stickiness and
-    /// positions live on. One with another endpoint keeps its totals, but its
-    /// health and stickiness start again. One that was removed stays known until
-    /// its last session ends; if it comes back before, it goes on counting.
+    /// A host stays the same by its name: it keeps totals, open sessions, health, stickiness
+    /// and position. With another endpoint it keeps its totals, and its health and
+    /// stickiness are reset. A removed host stays known until its last session ends. If it
+    /// is added again before that, it keeps its totals.
     pub fn configure(&mut self, group: &config::Group, now_ms: u64) {
         self.configure_renamed(group, &BTreeMap::new(), now_ms);
     }
 
-    /// As [`HostPool::configure`], and some of the hosts had other names before:
-    /// `renamed` has these by the new ones. They live on as well.
+    /// As [`HostPool::configure`], with hosts that were renamed: `renamed` maps new names to
+    /// former ones. These hosts stay the same, too.
     pub fn configure_renamed(
         &mut self,
         group: &config::Group,
@@ -100,7 +99,7 @@ impl HostPool {
             self.algorithm = algorithm.clone();
             self.scheduler = make(&self.schedulers, algorithm);
         }
-        // Who is one client is said by the prefix: with another, nobody is known.
+        // The prefix identifies clients: with another one, they all are new.
         let prefix = group.sticky_prefix;
         self.clients = sticky.then(|| match self.clients.take() {
             Some(clients) if clients.prefix() == prefix => clients,
@@ -111,8 +110,8 @@ impl HostPool {
         self.scheduler.rebuild(&self.hosts);
     }
 
-    /// Picks a host and counts the session on it, in one step. `None` if nobody
-    /// is left to try.
+    /// Picks a host and counts the session on it, in one step. `None` if no host is left to
+    /// try.
     pub fn pick(&mut self, context: &mut PickContext<'_>) -> Option<Picked> {
         let id = self
             .sticky_host(context)
@@ -133,7 +132,7 @@ impl HostPool {
         Some(picked)
     }
 
-    /// Where a sticky client went before, if that may be picked.
+    /// The host that a sticky client went to before, if it may be picked.
     fn sticky_host(&self, context: &PickContext<'_>) -> Option<HostId> {
         let placement: Placement = self
             .clients
@@ -154,7 +153,7 @@ impl HostPool {
         context.tried.len() <= PickContext::MAX_TRIED && self.hosts.may_pick(id, context)
     }
 
-    /// A session's connect to `address` succeeded: the host is healthy.
+    /// The connect of a session to `address` succeeded: the host is healthy.
     pub fn connected(
         &mut self,
         id: HostId,
@@ -165,7 +164,7 @@ impl HostPool {
         self.apply_result(id, address, |host| host.connect_succeeded(now_ms))
     }
 
-    /// A session's connect to `address` failed: the host has failed, unless its name has
+    /// The connect of a session to `address` failed: the host has failed, unless its name has
     /// another address ([`HostPool::has_moved`]). The session is no longer counted.
     pub fn connect_failed(
         &mut self,
@@ -181,15 +180,15 @@ impl HostPool {
         change
     }
 
-    /// Whether a host is not at `address` any more, where it failed, and may be tried
-    /// where it is now.
+    /// Whether a host has another address than `address`, which failed, and may be tried
+    /// there.
     pub fn has_moved(&self, id: HostId, address: SocketAddr) -> bool {
         let member = self.hosts.get(id);
         member.is_some_and(|member| !member.has_failed() && member.address != Some(address))
     }
 
-    /// The host accepted a session and broke it off before anything was said. It
-    /// is there, so it has not failed; the session is no longer counted.
+    /// The host accepted a session and reset it before any data. It answers, so it has not
+    /// failed. The session is no longer counted.
     pub fn refused_early(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
         if let Some(member) = self.hosts.get_mut(id) {
             member.failures += 1;
@@ -197,13 +196,13 @@ impl HostPool {
         self.end_session(id, client, true, now_ms);
     }
 
-    /// A session has ended, or an attempt at one through no fault of the host's:
-    /// its client went away, or there was trouble on this machine.
+    /// A session has ended, or was given up without a fault of the host: its client went
+    /// away, or this machine lacks resources. It is no longer counted.
     pub fn release(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
         self.end_session(id, client, false, now_ms);
     }
 
-    /// What was picked is not even tried: it is as if it had not been.
+    /// Undoes a pick that was not even tried.
     pub fn withdraw(&mut self, picked: &Picked, client: IpAddr, now_ms: u64) {
         self.release(picked.id, client, now_ms);
         if let (Some(clients), Some(previous)) = (&mut self.clients, picked.previous) {
@@ -225,8 +224,8 @@ impl HostPool {
         }
     }
 
-    /// What a check of a failed host found at `address`. Too late for one that is
-    /// elsewhere by now, or has not failed any more.
+    /// A health check of a failed host at `address` had this result. Ignored if the host has
+    /// another address by now, or has not failed any more.
     pub fn health_checked(
         &mut self,
         id: HostId,
@@ -241,8 +240,8 @@ impl HostPool {
         })
     }
 
-    /// What a heartbeat found at `address`, of a host that has not failed: the
-    /// second failure in a row marks it so. Too late as for [`HostPool::health_checked`].
+    /// A heartbeat to a host at `address` had this result. The second failure in a row makes
+    /// the host failed. Ignored if the host has another address by now, or has failed.
     pub fn heartbeat_checked(
         &mut self,
         id: HostId,
@@ -257,20 +256,21 @@ impl HostPool {
         })
     }
 
-    /// Something was seen of a host. It says nothing about one that was removed, or
-    /// has another address now: a host that an operator moved away from a dead
-    /// address must not fail with those who still try that one.
+    /// Applies a result to the health of a host. A result is ignored if the host was removed,
+    /// or has another address now: a host that was moved away from a dead address must not
+    /// fail by sessions that still try it.
+    // Test: a_moved_host_starts_again_but_keeps_its_totals.
     fn apply_result(
         &mut self,
         id: HostId,
         address: SocketAddr,
-        tell: impl FnOnce(&mut Member) -> Option<HealthChange>,
+        apply: impl FnOnce(&mut Member) -> Option<HealthChange>,
     ) -> Option<HealthChange> {
         let member = self.hosts.get_mut(id)?;
         if member.position.is_none() || member.address != Some(address) || member.is_circular() {
             return None;
         }
-        let change = tell(member);
+        let change = apply(member);
         if change.is_some() {
             self.rebuild();
         }
@@ -282,12 +282,12 @@ impl HostPool {
         self.scheduler.rebuild(&self.hosts);
     }
 
-    /// What resolving `name` gave: addresses, or why there are none.
+    /// The resolver has an answer for `name`: addresses, or the reason why there are none.
     ///
-    /// Hosts by that name keep the address they have while it is among them, else
-    /// take the first one, of the same family if there is one, and their health
-    /// starts again; the others are kept for when that one fails. Without an answer they keep what they have; a host that
-    /// never had an address has failed. An answer without addresses is none.
+    /// Hosts of that name keep their address if it is among them. Otherwise they get the
+    /// first one, if possible of the same family, and their health is reset. The other
+    /// addresses are used when that one fails. After an error or an empty answer they keep
+    /// their address; a host that never had one has failed.
     pub fn name_resolved(
         &mut self,
         name: &str,
@@ -314,15 +314,16 @@ impl HostPool {
             changed |= change.is_some() || member.address != before;
             changes.extend(change.map(|change| (id, change)));
         }
-        // As a rule a name resolves to what it did before.
+        // Mostly a name resolves to the same addresses as before.
         if changed {
             self.rebuild();
         }
         changes
     }
 
-    /// These are the hosts by which sessions would go in circles: they are failed, and
-    /// neither picked nor probed, until they are told not to be, or are elsewhere.
+    /// Marks the hosts whose address is a listener of this process, so that sessions would
+    /// loop. They are failed, and neither picked nor probed, until they are not marked any
+    /// more, or have another address.
     pub fn mark_circular(
         &mut self,
         circular: &BTreeSet<HostId>,
@@ -330,7 +331,7 @@ impl HostPool {
     ) -> Vec<(HostId, HealthChange)> {
         let mut changes = Vec::new();
         let mut changed = false;
-        self.circular = !circular.is_empty();
+        self.has_circular = !circular.is_empty();
         for index in 0..self.hosts.all().len() {
             let id = self.hosts.all()[index];
             if let Some(member) = self.hosts.get_mut(id) {
@@ -346,9 +347,9 @@ impl HostPool {
         changes
     }
 
-    /// Whether there are hosts by which sessions would go in circles.
+    /// Whether the address of a host is a listener of this process.
     pub fn has_circular(&self) -> bool {
-        self.circular
+        self.has_circular
     }
 
     /// The configured hosts, in the file's order.
@@ -356,7 +357,7 @@ impl HostPool {
         self.hosts.members().map(Member::status)
     }
 
-    /// The hosts that a check may bring back: failed, in service, with an address.
+    /// The hosts for a health check: in service, failed, with an address.
     pub fn health_check_targets(&self) -> Vec<(HostId, SocketAddr)> {
         self.targets(Member::has_failed)
     }
@@ -366,7 +367,7 @@ impl HostPool {
         self.targets(|member| !member.has_failed())
     }
 
-    /// Whether a host has failed by saying nothing: asking it again takes long.
+    /// Whether a host has failed by a timeout: a check of it takes long.
     pub fn has_timed_out(&self, id: HostId) -> bool {
         self.hosts.get(id).is_some_and(Member::has_timed_out)
     }
@@ -391,8 +392,8 @@ impl HostPool {
         in_service.peek().is_some() && in_service.all(Member::has_failed)
     }
 
-    /// Nothing is known any more of whether a host answers, as if nobody had tried
-    /// it: if it had failed, it may be picked again. Whether it had.
+    /// Sets the health of a failed host to untried, so that it may be picked again. Returns
+    /// whether it had failed.
     pub fn reset_health(&mut self, id: HostId, now_ms: u64) -> bool {
         let failed = |member: &&mut Member| {
             member.position.is_some() && member.has_failed() && !member.is_circular()
@@ -405,7 +406,7 @@ impl HostPool {
         true
     }
 
-    /// What a known host is called.
+    /// The name of a host.
     pub fn host_name(&self, id: HostId) -> Option<String> {
         self.hosts.get(id).map(|member| member.host.name.clone())
     }

@@ -1,4 +1,4 @@
-//! What becomes of hosts: health, addresses, counts, changes.
+//! Tests of the pool: health, addresses, counts, changes and renamed hosts.
 
 use super::super::fixture::{PoolFixture, all_schedulers, group};
 use super::super::{Health, Random};
@@ -124,7 +124,7 @@ fn a_host_that_leads_in_circles_is_neither_picked_nor_probed_until_it_does_not()
         fixture.pool.health_check_targets().is_empty()
             && fixture.pool.heartbeat_targets().is_empty()
     );
-    // A session that had been let in before says nothing.
+    // The connect of an earlier session does not matter.
     assert_eq!(fixture.pool.connected(id, address, 3), None);
     assert!(!fixture.pool.reset_health(id, 3));
     assert_eq!(
@@ -181,7 +181,7 @@ fn two_heartbeats_missed_in_a_row_mark_a_host_failed() {
     assert_eq!(
         beat(Ok(()), 5),
         None,
-        "a failed host is the check's business"
+        "a failed host is for the health check"
     );
     assert_eq!(
         health(&fixture, "a"),
@@ -217,7 +217,7 @@ fn a_moved_host_starts_again_but_keeps_its_totals() {
         &host,
         fixture.pool.hosts().next().unwrap().host
     ));
-    // What was seen at the old address says nothing of the new one.
+    // Results at the old address do not apply to the new one.
     assert_eq!(
         fixture
             .pool
@@ -324,12 +324,12 @@ fn a_name_is_used_once_it_has_an_address_which_is_kept() {
     );
     assert_eq!(fixture.address("a"), "10.0.0.5:80".parse().unwrap());
     assert_eq!(fixture.run(". . ."), "a c a");
-    // Still in the answer, if not first.
+    // Still in the answer, though not first.
     fixture
         .pool
         .name_resolved("db.example", Ok(&[ip("10.0.0.6"), ip("10.0.0.5")]), 2);
     assert_eq!(fixture.address("a"), "10.0.0.5:80".parse().unwrap());
-    // Gone from it: the first of the same family.
+    // No longer in it: the first of the same family.
     fixture.pool.name_resolved(
         "db.example",
         Ok(&[ip("::5"), ip("10.0.0.7"), ip("10.0.0.8")]),
@@ -373,12 +373,12 @@ fn an_address_that_fails_gives_way_to_the_next_of_its_name() {
     assert_eq!(failed(&mut fixture, one, 2), moved(one, two));
     assert_eq!(health(&fixture, "a"), (Health::Untried, 2));
     assert!(fixture.pool.has_moved(id, one) && !fixture.pool.has_moved(id, two));
-    // Who tried the first one as well comes too late to say anything of the next.
+    // A late failure of the first address does not apply to the next one.
     let late = fixture
         .pool
         .connect_failed(id, one, CLIENT, Failure::TimedOut, 3);
     assert_eq!((late, fixture.address("a")), (None, two));
-    // One that answers ends the row, and is kept.
+    // An address that answers is kept, and the count starts again.
     assert_eq!(fixture.pool.connected(id, two, 4), None);
     assert_eq!(failed(&mut fixture, two, 5), moved(two, three));
     assert_eq!(failed(&mut fixture, three, 6), moved(three, one));
@@ -389,7 +389,7 @@ fn an_address_that_fails_gives_way_to_the_next_of_its_name() {
         "all three"
     );
     assert!(!fixture.pool.has_moved(id, one), "it has failed");
-    // Checks go from one to the next as well.
+    // Checks go from one address to the next, too.
     for address in [two, three, one] {
         assert_eq!(fixture.pool.health_check_targets(), [(id, address)]);
         let check = Err(Failure::Refused);
@@ -450,7 +450,7 @@ fn another_address_starts_health_again_and_another_port_needs_no_resolving() {
     assert_eq!(fixture.address("a"), "10.0.0.6:81".parse().unwrap());
 }
 
-/// A scheduler of somebody's own that answers what it must not.
+/// A custom scheduler that returns a host that it must not.
 #[derive(Debug)]
 struct Wrong(HostId);
 
@@ -509,7 +509,7 @@ fn rename(fixture: &mut PoolFixture, scheduler: &str, hosts: &str, pairs: &[(&st
 
 #[test]
 fn nothing_else_changes_with_a_name_whoever_picks() {
-    // Maglev goes by names: another name is another place in its table.
+    // Maglev hashes names: a new name has other slots.
     let others = all_schedulers();
     let others = others.iter().filter(|name| !name.starts_with("maglev"));
     for scheduler in others {
@@ -553,10 +553,10 @@ fn a_host_whose_name_is_taken_over_goes_when_its_sessions_have() {
     let mut fixture = PoolFixture::new("roundr", "a b");
     assert_eq!(fixture.run("+ +"), "a b");
     let (a, b) = (fixture.id("a"), fixture.id("b"));
-    // b is removed, and a called so.
+    // b is removed, and a gets its name.
     rename(&mut fixture, "roundr", "b", &[("b", "a")]);
     assert_eq!((fixture.id("b"), fixture.pool.open()), (a, 2));
-    // Its name is that of the one that is configured, whatever happens.
+    // The name is that of the configured host.
     fixture.configure("roundr", "b");
     assert_eq!(fixture.id("b"), a);
     fixture.pool.release(b, CLIENT, 1);

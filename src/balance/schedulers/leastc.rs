@@ -1,12 +1,12 @@
-//! `leastc`: fewest open sessions; among equals the one that has been without a
-//! new session longest.
+//! Scheduler `leastc`: the host with the fewest open sessions; of equals, the one without a
+//! new session for the longest time. Also the tree that finds the least loaded host.
 
 use std::ops::Range;
 
 use crate::balance::hosts::Excluded;
 use crate::balance::{EndedSession, HostId, Hosts, Member, Pick, PickContext, Scheduler};
 
-/// Logarithmic in the hosts.
+/// A pick takes logarithmic time.
 #[derive(Debug, Default)]
 pub(super) struct LeastConns {
     tree: LoadTree,
@@ -34,28 +34,27 @@ impl Scheduler for LeastConns {
     }
 }
 
-/// A tournament among the candidates: in a tree with them as its leaves, every
-/// node has the lesser of the two below it.
+/// A tournament tree of the candidates by load: the candidates are the leaves, and each
+/// node has the lesser of its two children.
 ///
-/// A change of load replays one host's matches, and the least of any range of
-/// candidates is found from some nodes at each level: both cost a logarithm and
-/// allocate nothing, as a sorted set would.
+/// To change a load, or to find the least of a range, takes logarithmic time and allocates
+/// nothing. A sorted set would allocate.
 #[derive(Debug, Default)]
 pub(super) struct LoadTree {
-    /// The root at 1, what is below node n at 2n and 2n + 1, the leaves last.
+    /// The root is at 1, the children of node n at 2n and 2n + 1, the leaves last.
     nodes: Vec<Rank>,
-    /// How many leaves: the candidates, and nobody up to a power of two.
+    /// The number of leaves: the candidates, filled up with [`NONE`] to a power of two.
     leaves: usize,
 }
 
-/// What a candidate is preferred by, the weightiest field first.
+/// The rank of a candidate: the lowest is picked. The first field that differs decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
-    /// How loaded it is.
+    /// Its load.
     pub(super) load: u64,
-    /// What decides among the equally loaded.
+    /// Decides between equal loads.
     tie: u64,
-    /// Its index among the candidates: then the file's order.
+    /// Its index among the candidates: the file's order decides last.
     pub(super) index: usize,
 }
 
@@ -66,7 +65,7 @@ const NONE: Rank = Rank {
 };
 
 impl LoadTree {
-    /// The candidates are others now. Linear. The key is the load and the tie.
+    /// Builds the tree of new candidates, in linear time. `key` returns load and tie.
     pub(super) fn rebuild(&mut self, hosts: &Hosts, key: impl Fn(&Member) -> (u64, u64)) {
         self.leaves = hosts.candidates().len().next_power_of_two();
         self.nodes.clear();
@@ -80,7 +79,8 @@ impl LoadTree {
         }
     }
 
-    /// The load of one host has changed; never mind if it is no candidate.
+    /// Follows a change of a host's load, in logarithmic time. Ignores a host that is no
+    /// candidate.
     pub(super) fn update(
         &mut self,
         hosts: &Hosts,
@@ -96,21 +96,21 @@ impl LoadTree {
         while node > 1 {
             node /= 2;
             let winner = self.winner_of_children(node);
-            // No match above this one goes another way.
+            // The winner is the same, so no node above changes either.
             if std::mem::replace(&mut self.nodes[node], winner) == winner {
                 return;
             }
         }
     }
 
-    /// The first by rank that this client has not tried.
+    /// The candidate of the lowest rank that this client has not tried.
     pub(super) fn least_loaded(&self, hosts: &Hosts, context: &PickContext<'_>) -> Option<HostId> {
         let excluded = Excluded::new(hosts, context.tried);
         let least = self.least_in(0..hosts.candidates().len(), &excluded);
         hosts.candidates().get(least.index).copied()
     }
 
-    /// The first by rank in a range of the candidates, but for the excluded.
+    /// The lowest rank in a range of the candidates, without the excluded ones.
     pub(super) fn least_in(&self, range: Range<usize>, excluded: &Excluded) -> Rank {
         let mut least = NONE;
         let mut from = range.start;
@@ -121,8 +121,8 @@ impl LoadTree {
         least.min(self.least_in_range(from..range.end))
     }
 
-    /// Climbs from both ends of the range, taking along the nodes whose parent
-    /// reaches beyond it.
+    /// The lowest rank in a range. Climbs from both ends, and takes the nodes whose parents
+    /// reach beyond the range.
     fn least_in_range(&self, range: Range<usize>) -> Rank {
         let (mut start, mut end) = (self.leaves + range.start, self.leaves + range.end);
         let mut least = NONE;

@@ -1,11 +1,11 @@
-//! `leastcrr`: fewest open sessions; among equals the next in order.
+//! Scheduler `leastcrr`: the host with the fewest open sessions; of equals, round robin.
 
 use super::leastc::LoadTree;
 use super::roundr::Cursor;
 use crate::balance::hosts::Excluded;
 use crate::balance::{EndedSession, HostId, Hosts, Member, Pick, PickContext, Scheduler};
 
-/// Logarithmic in the hosts.
+/// A pick takes logarithmic time.
 #[derive(Debug, Default)]
 pub(super) struct LeastConnsRoundRobin {
     tree: LoadTree,

@@ -1,39 +1,38 @@
-//! `maglev`: by the client's address, consistently.
+//! Scheduler `maglev`: consistent hashing of the client's address.
 //!
-//! Eisenbud and others, "Maglev: a fast and reliable software network load
-//! balancer", 2016, section 3.4: the hosts take turns at claiming slots of a
-//! table, each in an order of its own that follows from its name. Weights as in
-//! Envoy: the heaviest host has a turn in every round, one with a third of its
-//! weight in every third.
+//! Eisenbud and others, "Maglev: a fast and reliable software network load balancer", 2016,
+//! section 3.4. The hosts take turns to claim slots of a table. Each follows its own
+//! permutation of the slots, which depends on its name. Weights are as in Envoy: the
+//! heaviest host has a turn in every round, a host of a third of its weight in every third.
 //!
-//! The table has all configured hosts with a weight, whatever their state, and
-//! does not change with their health: a client whose slot is a host's that may
-//! not be picked gets the next slot's that may, and nobody else's client moves.
+//! The table has all configured hosts with a weight, in any state, and does not change with
+//! their health. If the host of a client's slot may not be picked, the client gets the host
+//! of the next slot that may. No other client moves.
 //!
-//! Replicas of the balancer agree if their hosts have the same names and
-//! weights, in any order. **So nothing in here may ever change**: not the hash
-//! (64-bit FNV-1a, then MurmurHash3's 64-bit finaliser, as FNV alone leaves the
-//! ends of similar names alike), not the sizes of the table, not the order of
-//! turns (by name, bytewise).
+//! Several balancers agree if their hosts have the same names and weights, in any order.
+//! **So nothing here may ever change**: not the hash, not the sizes of the table, not the
+//! order of turns (by name, bytewise). The hash is 64-bit FNV-1a, then the 64-bit finaliser
+//! of MurmurHash3, as FNV alone leaves the ends of similar names alike.
 
 use crate::balance::{HostId, Hosts, Pick, PickContext, Scheduler};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::net::IpAddr;
 
-/// The table: a prime, and about a hundred times the hosts it is used for.
+/// The slots of the table: a prime, at least about a hundred times the number of hosts.
 const SLOTS: u64 = 65_537;
-/// The most hosts for it.
+/// The most hosts for a table of that size.
 const SLOTS_HOSTS: usize = 600;
-/// The table for more than these.
+/// The slots of the table for more hosts; a prime, too.
 const MANY_SLOTS: u64 = 655_373;
 
-/// What keeps a name's second hash from being its first.
+/// Makes the second hash of a name differ from the first.
 const SKIP_SALT: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A pick is one look into the table, and one more for each slot that may not
-/// be picked. Building the table takes about a millisecond, with more than 600
-/// hosts some tens; it is built only when names or weights change.
+/// A pick is one look-up, and one more for each slot whose host may not be picked.
+///
+/// To build the table takes about 1 ms; with more than 600 hosts some 10 ms. It is only
+/// built when names or weights change.
 #[derive(Debug, Default)]
 pub(super) struct Maglev {
     revision: Option<u64>,
@@ -41,7 +40,7 @@ pub(super) struct Maglev {
     table: Vec<HostId>,
 }
 
-/// A host that claims slots.
+/// A host with a weight, which claims slots.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct WeightedHost {
     name: String,
@@ -79,7 +78,7 @@ impl Scheduler for Maglev {
     }
 }
 
-/// The hosts with a weight, by name.
+/// The hosts with a weight, sorted by name.
 fn weighted_hosts(hosts: &Hosts) -> Vec<WeightedHost> {
     let weighted = hosts.members().filter(|member| member.weight() > 0);
     let mut weighted_hosts: Vec<WeightedHost> = weighted
@@ -93,11 +92,11 @@ fn weighted_hosts(hosts: &Hosts) -> Vec<WeightedHost> {
     weighted_hosts
 }
 
-/// A host on its way through the slots.
+/// A host and its position in its permutation of the slots.
 struct Permutation {
     id: HostId,
     weight: u64,
-    /// How many slots it has claimed so far.
+    /// The number of slots that it has claimed so far.
     claimed: u64,
     slot: u64,
     skip: u64,
@@ -119,8 +118,9 @@ fn populate(weighted_hosts: &[WeightedHost]) -> Vec<HostId> {
         .map(|host| permutation(host, slots))
         .collect();
     let mut table = vec![None; usize::try_from(slots).unwrap_or(0)];
-    // The next claims, by round and then by host. Most rounds have no claim of most hosts:
-    // beside one of weight 1,000,000, going through all of them would take seconds.
+    // The next claims, by round and then by host. In most rounds most hosts claim nothing:
+    // beside a host of weight 1,000,000, to go through all of them would take seconds.
+    // Test: rounds_without_a_claim_are_skipped_and_nothing_else_changes.
     let mut claims: BinaryHeap<_> = (0..permutations.len())
         .map(|host| Reverse((1, host)))
         .collect();
@@ -131,7 +131,7 @@ fn populate(weighted_hosts: &[WeightedHost]) -> Vec<HostId> {
         let permutation = &mut permutations[host];
         claim(permutation, &mut table);
         permutation.claimed += 1;
-        // A host claims a slot once a round at most, and in proportion to its weight.
+        // A host claims at most one slot in a round, and in proportion to its weight.
         let in_proportion = (permutation.claimed * heaviest).div_ceil(permutation.weight);
         claims.push(Reverse((in_proportion.max(round + 1), host)));
     }
@@ -149,8 +149,8 @@ fn permutation(host: &WeightedHost, slots: u64) -> Permutation {
     }
 }
 
-/// Takes the first slot on the way that is empty. There is one: the skip and the
-/// prime have no divisor in common, so the way leads through all slots.
+/// Claims the first empty slot of a host's permutation. There is one: the skip is less than
+/// the prime number of slots, so the permutation visits all of them.
 fn claim(permutation: &mut Permutation, table: &mut [Option<HostId>]) {
     let slots = table.len() as u64;
     loop {
@@ -163,8 +163,8 @@ fn claim(permutation: &mut Permutation, table: &mut [Option<HostId>]) {
     }
 }
 
-/// Of the address's bytes in network order; an IPv4 address mapped into IPv6
-/// counts as IPv4.
+/// The hash of the address's bytes in network order. An IPv4 address mapped into IPv6 counts
+/// as IPv4.
 fn client_hash(client: IpAddr) -> u64 {
     match client.to_canonical() {
         IpAddr::V4(address) => hash(&address.octets()),
@@ -186,7 +186,7 @@ fn finalise(mut hash: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    //! That Maglev's table is what it always was, even, and disturbed but little.
+    //! The table of Maglev: it never changes, is even, and is little disturbed.
 
     use super::*;
     use crate::balance::fixture::PoolFixture;
@@ -195,7 +195,7 @@ mod tests {
         (0..n).map(|n| format!("web{n}")).collect()
     }
 
-    /// Who gets each of 20,000 clients.
+    /// The host of each of 20,000 clients.
     fn placed(fixture: &mut PoolFixture) -> Vec<String> {
         (0..20_000_u32)
             .map(|client| placed_one(fixture, IpAddr::V4(client.into())))
@@ -207,7 +207,7 @@ mod tests {
         fixture.run(".")
     }
 
-    /// How many clients of others than `lost` are elsewhere now, per thousand clients.
+    /// Clients of other hosts than `lost` that moved, per thousand clients.
     fn moved(before: &[String], after: &[String], lost: &str) -> usize {
         let moved = before
             .iter()
@@ -230,7 +230,7 @@ mod tests {
         );
     }
 
-    /// The values are from another implementation of what the head of the file says.
+    /// The values are from an independent implementation of what the header says.
     #[test]
     fn the_table_never_changes() {
         let mut fixture = PoolFixture::new("maglev", "one two three*2");
@@ -290,7 +290,7 @@ mod tests {
         let failed = placed(&mut fixture);
         assert_eq!(moved(&before, &failed, "web4"), 0);
         assert!(!failed.contains(&"web4".to_owned()));
-        // They are spread over all the others.
+        // Its clients are spread over all other hosts.
         let heirs: Vec<&String> = before
             .iter()
             .zip(&failed)
@@ -333,7 +333,7 @@ mod tests {
             ("a*8 b*4 c*2 d*2", [8, 4, 2, 2]),
             ("a*1000 b*500 c*1 d*499", [1000, 500, 1, 499]),
         ] {
-            let counts = PoolFixture::new("maglev", hosts).spread(50_000);
+            let counts = PoolFixture::new("maglev", hosts).count_picks(50_000);
             let all: u32 = shares.iter().sum();
             for ((name, count), share) in counts.iter().zip(shares) {
                 let due = 50_000 * share / all;
@@ -365,7 +365,7 @@ mod tests {
         );
     }
 
-    /// What the head of the file says, word for word: round by round, host by host.
+    /// What the header says, literally: round by round, host by host.
     fn round_by_round(weighted_hosts: &[WeightedHost]) -> Vec<HostId> {
         let heaviest = weighted_hosts.iter().map(|it| u64::from(it.weight)).max();
         let mut permutations: Vec<Permutation> = weighted_hosts

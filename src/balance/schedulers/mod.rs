@@ -1,6 +1,5 @@
-//! The schedulers there are: txlb's, and those that a program brings itself.
-//!
-//! Makes them; how each picks is its own business.
+//! The table of schedulers: one for each algorithm, and custom ones of an embedding
+//! program.
 
 mod leastc;
 mod leastcrr;
@@ -19,17 +18,17 @@ use std::sync::Arc;
 use super::Scheduler;
 use crate::config::{self, Algorithm, CustomNames, is_own_name};
 
-/// Makes a scheduler for each group that wants one.
+/// Makes a scheduler for a group.
 type Make = Arc<dyn Fn() -> Box<dyn Scheduler> + Send + Sync>;
 
-/// The schedulers there are, by name: txlb's, and a program's own.
+/// Makes the scheduler of an algorithm; custom ones by their names.
 #[derive(Clone, Default)]
 pub struct Schedulers {
     custom: BTreeMap<Arc<str>, Make>,
 }
 
 impl Schedulers {
-    /// One more, by this name. Whether it may be called so, and no other is.
+    /// Adds a custom scheduler. Returns whether the name is valid and was free.
     pub fn add(
         &mut self,
         name: &str,
@@ -38,8 +37,8 @@ impl Schedulers {
         is_own_name(name) && self.custom.insert(name.into(), Arc::new(make)).is_none()
     }
 
-    /// The one that goes by `algorithm`, yet to be renewed with its hosts; `None` if
-    /// there is no such scheduler.
+    /// Makes the scheduler of `algorithm`, which must be rebuilt before its first pick.
+    /// `None` if there is no custom scheduler of that name.
     pub fn make(&self, algorithm: &Algorithm) -> Option<Box<dyn Scheduler>> {
         Some(match algorithm {
             Algorithm::Random => Box::new(rand::Rand),
@@ -55,12 +54,12 @@ impl Schedulers {
         })
     }
 
-    /// The scheduler of a group that names none.
+    /// Makes the default scheduler, `leastc`.
     pub(super) fn make_default() -> Box<dyn Scheduler> {
         Box::<leastc::LeastConns>::default()
     }
 
-    /// Whether a group can have this one.
+    /// Whether a group may have this scheduler: it is built in, or was added.
     pub fn supports(&self, scheduler: &config::Scheduler) -> bool {
         match &scheduler.algorithm {
             Algorithm::Custom(name) => self.custom.contains_key(name),
@@ -68,7 +67,7 @@ impl Schedulers {
         }
     }
 
-    /// What the program's own are called.
+    /// The names of the custom schedulers.
     pub fn custom_names(&self) -> CustomNames {
         match self.custom.is_empty() {
             true => CustomNames::None,

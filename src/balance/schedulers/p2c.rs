@@ -1,14 +1,13 @@
-//! `p2c`: the less loaded of two picked at random.
+//! Scheduler `p2c` (power of two choices): the less loaded of two random hosts.
 //!
-//! Mitzenmacher, "The power of two choices in randomized load balancing", 2001:
-//! nearly as even as looking at all hosts. With replicas of the balancer that do
-//! not see one another's sessions it is better, since they do not all run to the
-//! same host.
+//! Mitzenmacher, "The power of two choices in randomized load balancing", 2001. It is nearly
+//! as even as least connections. With several balancers that do not see each other's
+//! sessions it is better, as they do not all pick the same host.
 
 use crate::balance::hosts::Excluded;
 use crate::balance::{HostId, Hosts, Member, Pick, PickContext, Scheduler};
 
-/// Constant time, however many hosts there are.
+/// A pick takes constant time.
 #[derive(Debug)]
 pub(super) struct PowerOfTwo;
 
@@ -26,7 +25,7 @@ impl Scheduler for PowerOfTwo {
                 .copied()
                 .into();
         }
-        // Any but the first: distinct, and each pair as likely.
+        // Any but the first: two distinct hosts, each pair equally likely.
         let second = (first + 1 + context.random.index(left - 1)) % left;
         let candidate = |nth| hosts.candidates().get(excluded.nth_remaining(nth)).copied();
         let (first, second) = (candidate(first), candidate(second));

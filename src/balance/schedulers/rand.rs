@@ -1,9 +1,9 @@
-//! `rand`: any host, evenly.
+//! Scheduler `rand`: a random host, all equally likely.
 
 use crate::balance::hosts::Excluded;
 use crate::balance::{Hosts, Pick, PickContext, Scheduler};
 
-/// Constant time, however many hosts there are.
+/// A pick takes constant time.
 #[derive(Debug)]
 pub(super) struct Rand;
 

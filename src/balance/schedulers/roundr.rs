@@ -1,8 +1,8 @@
-//! `roundr`: in the file's order, exactly, over all workers together.
+//! Scheduler `roundr`: round robin in the file's order, over all workers together.
 
 use crate::balance::{HostId, Hosts, Pick, PickContext, Scheduler};
 
-/// Logarithmic in the hosts.
+/// A pick takes logarithmic time.
 #[derive(Debug, Default)]
 pub(super) struct RoundRobin {
     cursor: Cursor,
@@ -29,13 +29,14 @@ impl Scheduler for RoundRobin {
     }
 }
 
-/// A place in the file's order.
+/// A position in the file's order, which survives changes of that order.
+// Test: round_robin_stays_where_it_was_when_hosts_change.
 #[derive(Debug, Default)]
 pub(super) struct Cursor {
     anchor: Anchor,
-    /// The order that the anchor is in.
+    /// The order that the anchor belongs to.
     order: Vec<HostId>,
-    /// The position in it to go on from.
+    /// The position in it where the search for the next host starts.
     next: usize,
 }
 
@@ -46,19 +47,18 @@ enum Anchor {
     Start,
     /// Behind the host that was picked last.
     Behind(HostId),
-    /// At the host that followed one that is gone.
+    /// At the host that followed a removed one.
     At(HostId),
 }
 
 impl Cursor {
-    /// The index among the candidates from which to look for the next one. A
-    /// binary search.
+    /// The index among the candidates where the search for the next one starts.
     pub(super) fn next_candidate(&self, hosts: &Hosts) -> usize {
         let passed = |id: &HostId| position(hosts, *id) < Some(self.next);
         hosts.candidates().partition_point(passed)
     }
 
-    /// `host` is picked: go on behind it.
+    /// Continues behind `host`, which was picked.
     pub(super) fn move_past(&mut self, hosts: &Hosts, host: HostId) {
         if let Some(position) = position(hosts, host) {
             self.anchor = Anchor::Behind(host);
@@ -66,8 +66,8 @@ impl Cursor {
         }
     }
 
-    /// The order may have changed: stay with the host that was picked last, or
-    /// if it is gone go on with the one that followed it.
+    /// Follows a change of the order. Continues behind the host that was picked last, or, if
+    /// that was removed, at the host that followed it.
     pub(super) fn rebuild(&mut self, hosts: &Hosts) {
         if self.order == hosts.all() {
             return;

@@ -1,19 +1,19 @@
-//! `weightlc`: fewest open sessions for its weight; among equals the one that
-//! has been without a new session longest.
+//! Scheduler `weightlc`: the host with the fewest open sessions for its weight; of equals,
+//! the one without a new session for the longest time.
 
 use super::leastc::LoadTree;
 use crate::balance::{EndedSession, HostId, Hosts, Member, Pick, PickContext, Scheduler};
 
-/// Logarithmic in the hosts.
+/// A pick takes logarithmic time.
 #[derive(Debug, Default)]
 pub(super) struct WeightedLeastConns {
     tree: LoadTree,
 }
 
-/// Open sessions per unit of weight, in units of 2^-40. Exact: with weights up to
-/// 1,000,000 two quotients that differ do so by 10^-12 at least.
+/// Open sessions per unit of weight, in units of 2^-40. That is exact enough: with weights
+/// up to 1,000,000, two different quotients differ by at least 10^-12.
 fn key(member: &Member) -> (u64, u64) {
-    /// More sessions than a host can have, and few enough for the shift.
+    /// More sessions than a host can have, and small enough for the shift.
     const MOST_OPEN: u32 = (1 << 24) - 1;
     let open = u64::from(member.open().min(MOST_OPEN));
     let weight = u64::from(member.weight().max(1));

@@ -1,13 +1,12 @@
-//! `weightrr`: round robin in proportion to weight, smooth.
+//! Scheduler `weightrr`: smooth weighted round robin, as nginx has it.
 //!
-//! nginx's algorithm: at each pick every
-//! candidate's balance grows by its weight; the greatest balance wins, the first
-//! in order among equals, and pays the sum of the weights. Weights 5, 1, 1 give
-//! a a b a c a a, where a plain one would give a a a a a b c.
+//! At each pick, the balance of every candidate grows by its weight. The greatest balance
+//! wins (of equals, the first in order), and is reduced by the sum of the weights. Weights
+//! 5, 1, 1 give a a b a c a a. A plain one would give a a a a a b c.
 
 use crate::balance::{HostId, Hosts, Pick, PickContext, Scheduler};
 
-/// Linear in the candidates, at every pick: about a nanosecond for each.
+/// A pick takes linear time: about a nanosecond for each candidate.
 #[derive(Debug, Default)]
 pub(super) struct WeightedRoundRobin {
     /// By id.
