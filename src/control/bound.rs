@@ -18,7 +18,7 @@ use super::running::Running;
 use super::workers::start_workers;
 use super::{DataPlane, Options, fd_budget};
 use crate::config::Config;
-use crate::os::inherited::Inherited;
+use crate::os::inherited::InheritedSocket;
 use crate::os::{addresses, listen};
 use crate::relay::{ClientLookup, Clock, Handoffs, RecentEvents, Shared, WorkerStats};
 
@@ -40,7 +40,7 @@ impl Bound {
     pub(super) fn new(
         config: Config,
         options: Options,
-        inherited: Vec<Inherited>,
+        inherited: Vec<InheritedSocket>,
     ) -> Result<Bound, Error> {
         let options = Options {
             workers: options.workers.max(1),
@@ -73,7 +73,7 @@ impl Bound {
     /// sockets of one user can be siblings, and later ones will be that user's.
     pub fn give_to(&self, uid: u32, gid: u32) {
         for socket in self.opened.iter().flat_map(Opened::sockets) {
-            if let Err(error) = listen::give_to(socket, uid, gid) {
+            if let Err(error) = listen::change_owner(socket, uid, gid) {
                 log::debug!("a listening socket stays as it is: {error}");
             }
         }

@@ -71,8 +71,8 @@ use workers::WorkerThread;
 use crate::balance::{HostPool, Schedulers};
 use crate::config::verb::HostKey;
 use crate::config::{self, Config, CustomNames};
-use crate::os::inherited::Inherited;
-use crate::os::listen::Place;
+use crate::os::inherited::InheritedSocket;
+use crate::os::listen::BindAddress;
 use crate::relay::{Group, ListenKey, Listing, Plan, Shared, Slice, WorkerMessage};
 
 /// How long a change waits for names that are new to be resolved.
@@ -183,7 +183,7 @@ impl DataPlane {
     pub fn bind(
         config: Config,
         options: Options,
-        inherited: Vec<Inherited>,
+        inherited: Vec<InheritedSocket>,
     ) -> Result<Bound, Error> {
         Bound::new(config, options, inherited)
     }
@@ -301,7 +301,7 @@ impl DataPlane {
     }
 
     /// Whether a service listens at this place.
-    pub(crate) fn listens_at(&self, place: Place) -> bool {
+    pub(crate) fn listens_at(&self, place: BindAddress) -> bool {
         self.wanted.keys().any(|key| key.place == place)
     }
 

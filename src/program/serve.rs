@@ -14,7 +14,7 @@ use txlb::control::{
     ControllerThread, DataPlane, Error, FileError, Handle, Notice as DirectorEvent, Options,
     Signal, Status, processors,
 };
-use txlb::os::inherited::{Inherited, inherited};
+use txlb::os::inherited::{InheritedSocket, take_inherited_sockets};
 use txlb::os::resources;
 
 use crate::cli::{DEFAULT_FILE, Job, Source};
@@ -44,8 +44,8 @@ enum Event {
 pub(crate) fn run(mut job: Job) -> Result<(), Exit> {
     spare_address_space();
     let ending = Ending::prepare().map_err(|error| Exit::other(&error))?;
-    let inherited =
-        inherited().map_err(|error| Exit::new(Exit::CANNOT_BIND, &format!("txlb: {error}")))?;
+    let inherited = take_inherited_sockets()
+        .map_err(|error| Exit::new(Exit::CANNOT_BIND, &format!("txlb: {error}")))?;
     let log = Log::start(job.level).map_err(|error| Exit::other(&error))?;
     log.tell_of_panics();
     // Its socket may be out of sight later, and that of the system's log.
@@ -71,7 +71,7 @@ fn serve(
     ground: Ground,
     mut log_file: LogFile,
     log: &Log,
-    inherited: Vec<Inherited>,
+    inherited: Vec<InheritedSocket>,
     (supervisor, ending): (&Supervisor, &Ending),
 ) -> Result<(), Exit> {
     let mut demo = None;
