@@ -71,7 +71,7 @@ impl Idle {
 /// How many idle sessions there are descriptors for in each of the balancer, the
 /// hosts and the bench, of as many as wanted.
 pub(crate) fn affordable(wanted: usize) -> usize {
-    let limit = txlb::os::descriptors::limit().map_or(usize::MAX, |limit| {
+    let limit = txlb::os::resources::descriptor_limit().map_or(usize::MAX, |limit| {
         usize::try_from(limit).unwrap_or(usize::MAX)
     });
     let most = limit.saturating_sub(1500) / 2;

@@ -15,7 +15,7 @@ use super::crowd::{Member, QUIET_MS, first_to_go, order};
 use super::handshakes::{Cost, Handshakes};
 use super::seats::Seats;
 use super::source::Source;
-use crate::os::descriptors;
+use crate::os::resources;
 
 /// Clients that may wait at one listener.
 const MOST: u64 = 128;
@@ -102,7 +102,7 @@ impl Client {
 
 impl Entrance {
     pub(super) fn new(seats: &Arc<Seats>, rules: Rules) -> Entrance {
-        let limit = descriptors::limit().map_or(MOST, |limit| limit / SHARE);
+        let limit = resources::descriptor_limit().map_or(MOST, |limit| limit / SHARE);
         Entrance {
             rules,
             seats: Arc::clone(seats),

@@ -11,14 +11,14 @@ use std::{fmt, io};
 use super::watch::{Bell, Porter, Watch};
 use crate::config::{ListenAddress, ListenHost};
 use crate::control::places;
-use crate::os::listen::{Place, bind_all};
+use crate::os::listen::{BindAddress, bind_all};
 
 /// The listeners of a door; it is shut if there are none.
 #[derive(Default, Clone)]
 pub(super) struct Listeners {
     /// What they were opened for.
     listen: Option<ListenAddress>,
-    places: BTreeMap<Place, Arc<Listener>>,
+    places: BTreeMap<BindAddress, Arc<Listener>>,
 }
 
 /// One listener, and the thread that lets clients in there.
@@ -93,10 +93,10 @@ impl Listeners {
         }
     }
 
-    fn overlap(&self, place: Place) -> bool {
-        let overlaps = |(own, it): (&Place, &Arc<Listener>)| {
+    fn overlap(&self, place: BindAddress) -> bool {
+        let overlaps = |(own, it): (&BindAddress, &Arc<Listener>)| {
             // With port 0 only the address says which.
-            own.overlaps(place) || Place::At(it.address).overlaps(place)
+            own.overlaps(place) || BindAddress::At(it.address).overlaps(place)
         };
         self.places.iter().any(overlaps)
     }
@@ -119,7 +119,7 @@ impl Listeners {
 
 fn bind<P: Porter>(
     door: &str,
-    place: Place,
+    place: BindAddress,
     overlaps_own: bool,
     porter: impl Fn(TcpListener) -> P,
 ) -> io::Result<Listener> {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::os::memory;
+use crate::os::resources;
 
 /// How long accepting rests after the system had no descriptor for a client.
 const REST: Timespec = Timespec {
@@ -165,7 +165,7 @@ pub(super) fn serve<T: Send + 'static>(
 /// # Errors
 /// There is not.
 pub(super) fn has_room() -> io::Result<()> {
-    match memory::is_short() {
+    match resources::is_address_space_short() {
         true => Err(io::Error::other(
             "the address space is nearly used up (ulimit -v)",
         )),

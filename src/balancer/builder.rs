@@ -17,8 +17,8 @@ use crate::balance::{Scheduler, Schedulers};
 use crate::config::verb::{Command, Verb, apply_all};
 use crate::config::{Config, Reading, read_with};
 use crate::control::{Bound, ControllerThread, DataPlane, File, Options, processors};
-use crate::os::inherited::Inherited;
-use crate::os::listen::Place;
+use crate::os::inherited::InheritedSocket;
+use crate::os::listen::BindAddress;
 
 /// What a service or group is called that nobody gave a name.
 const UNNAMED: &str = "main";
@@ -41,7 +41,7 @@ pub struct Builder {
     /// That of the group.
     group_scheduler: String,
     host: Option<String>,
-    listeners: Vec<Inherited>,
+    listeners: Vec<InheritedSocket>,
     workers: Option<usize>,
     sessions: Option<usize>,
     schedulers: Schedulers,
@@ -107,12 +107,12 @@ impl Builder {
     /// fails, this one is closed.
     #[must_use]
     pub fn listener(self, listener: TcpListener) -> Builder {
-        match Inherited::new(String::new(), listener, false) {
+        match InheritedSocket::new(String::new(), listener, false) {
             Ok(inherited) => {
                 let is_said = self.service.is_none() && !matches!(self.source, Source::Nothing);
                 let mut next = match is_said {
                     true => self,
-                    false => self.listen(inherited.place),
+                    false => self.listen(inherited.address),
                 };
                 next.listeners.push(inherited);
                 next
@@ -347,7 +347,7 @@ impl Builder {
         let config = apply_all(&self.verbs, &config).map_err(|(index, refusal)| {
             Cause::Asked(format!("{}: {refusal}", self.verbs[index]))
         })?;
-        let handed: Vec<Place> = self.listeners.iter().map(|it| it.place).collect();
+        let handed: Vec<BindAddress> = self.listeners.iter().map(|it| it.address).collect();
         let (notices, end) = Notices::new();
         let notices = Arc::new(notices);
         let options = Options {
@@ -410,7 +410,7 @@ fn read(
     source: &Source,
     schedulers: &Schedulers,
 ) -> Result<(Option<(File, Reading)>, Config), Error> {
-    let own = schedulers.own_names();
+    let own = schedulers.custom_names();
     Ok(match source {
         Source::Nothing => (None, Config::default()),
         Source::File(path) => {
@@ -427,7 +427,7 @@ fn read(
 
 /// # Errors
 /// A socket was handed over that no service listens at.
-fn check_served(director: &DataPlane, handed: &[Place]) -> Result<(), Error> {
+fn check_served(director: &DataPlane, handed: &[BindAddress]) -> Result<(), Error> {
     match handed.iter().find(|place| !director.listens_at(**place)) {
         None => Ok(()),
         Some(place) => {

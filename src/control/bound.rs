@@ -18,8 +18,8 @@ use super::running::Running;
 use super::workers::start_workers;
 use super::{DataPlane, Options, fd_budget};
 use crate::config::Config;
-use crate::os::inherited::Inherited;
-use crate::os::{listen, local_ports};
+use crate::os::inherited::InheritedSocket;
+use crate::os::{addresses, listen};
 use crate::relay::{ClientLookup, Clock, Handoffs, RecentEvents, Shared, WorkerStats};
 
 /// A balancer that listens, and has yet to start. Clients wait in the system's
@@ -40,7 +40,7 @@ impl Bound {
     pub(super) fn new(
         config: Config,
         options: Options,
-        inherited: Vec<Inherited>,
+        inherited: Vec<InheritedSocket>,
     ) -> Result<Bound, Error> {
         let options = Options {
             workers: options.workers.max(1),
@@ -48,7 +48,7 @@ impl Bound {
             ..options
         };
         // The sandbox may hide it later.
-        let _ = local_ports::range();
+        let _ = addresses::local_port_range();
         let listeners = Listeners::with(Inheritance::new(inherited));
         let mut wanted = listeners::wanted_at_first(&config)?;
         listeners.inheritance.add_named(&config, &mut wanted);
@@ -73,7 +73,7 @@ impl Bound {
     /// sockets of one user can be siblings, and later ones will be that user's.
     pub fn give_to(&self, uid: u32, gid: u32) {
         for socket in self.opened.iter().flat_map(Opened::sockets) {
-            if let Err(error) = listen::give_to(socket, uid, gid) {
+            if let Err(error) = listen::change_owner(socket, uid, gid) {
                 log::debug!("a listening socket stays as it is: {error}");
             }
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::config::ErrorKind;
-use crate::os::listen::Place;
+use crate::os::listen::BindAddress;
 
 /// Why a configuration could not be put in force: everything is as it was,
 /// unless it is said otherwise.
@@ -14,7 +14,7 @@ pub enum Error {
     /// A listener that cannot be bound.
     Listen {
         /// Where.
-        place: Place,
+        place: BindAddress,
         /// What the system said.
         error: io::Error,
     },
@@ -28,7 +28,7 @@ pub enum Error {
     /// Two services whose listeners turn out to be at the same place.
     ListenTwice {
         /// Where.
-        place: Place,
+        place: BindAddress,
         /// Their names.
         services: [String; 2],
     },

@@ -4,7 +4,7 @@
 //! Only the sums; the limit itself is the system's.
 
 use crate::config::{Admin, Config, Endpoint};
-use crate::os::descriptors;
+use crate::os::resources;
 
 /// Kept for what is always there (streams, signals, recovery) and for files that are open
 /// for a moment: the configuration while it is saved, a log while another is opened.
@@ -35,7 +35,7 @@ const PIPES_SHARE_OF_FEW: u64 = 128;
 
 /// How many probes may be under way.
 pub(super) fn probes() -> usize {
-    let limit = descriptors::limit().unwrap_or(u64::MAX);
+    let limit = resources::descriptor_limit().unwrap_or(u64::MAX);
     usize::try_from(probes_of(limit)).unwrap_or(1)
 }
 
@@ -45,7 +45,7 @@ fn probes_of(limit: u64) -> u64 {
 
 /// How many pipes each of the `workers` may have.
 pub(super) fn pipes(workers: usize) -> usize {
-    let each = pipes_of(descriptors::limit().unwrap_or(u64::MAX), workers);
+    let each = pipes_of(resources::descriptor_limit().unwrap_or(u64::MAX), workers);
     usize::try_from(each).unwrap_or(0)
 }
 
@@ -67,7 +67,7 @@ pub(super) fn sessions(
     workers: usize,
     listeners: usize,
 ) -> Result<usize, (u64, u64)> {
-    let Some(limit) = descriptors::limit() else {
+    let Some(limit) = resources::descriptor_limit() else {
         return Ok(usize::MAX);
     };
     let kept = kept(limit, config, workers, listeners);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::{self, CustomNames, Reading};
-use crate::os::files::{read_file, read_given};
+use crate::os::files::{read_file, read_file_or_pipe};
 use crate::os::rights::{self, Need};
 
 /// More than this is not read: the limit of a configuration, and a byte to show
@@ -87,7 +87,7 @@ impl File {
     }
 
     /// As [`File::read`], of a file that is read only once: a pipe that this process was given
-    /// may stand for it (see [`read_given`]), and is waited for while it says something at least
+    /// may stand for it (see [`read_file_or_pipe`]), and is waited for while it says something at least
     /// once in `patience`.
     ///
     /// # Errors
@@ -97,7 +97,7 @@ impl File {
         patience: Option<Duration>,
     ) -> Result<(File, Reading), FileError> {
         let most = usize::try_from(READ_LIMIT).unwrap_or(usize::MAX);
-        let bytes = read_given(path, most, patience).map_err(unreadable(path))?;
+        let bytes = read_file_or_pipe(path, most, patience).map_err(unreadable(path))?;
         let (path, own) = (path.to_owned(), CustomNames::None);
         let reading = parse(&path, &bytes, &own)?;
         Ok((File { path, bytes, own }, reading))

@@ -11,31 +11,31 @@ use super::listeners::places_where;
 use super::resolver::Answer;
 use crate::balance::HostId;
 use crate::config::{self, Config, Endpoint, Hop, closing};
-use crate::os::listen::Place;
-use crate::os::local::LocalAddresses;
+use crate::os::addresses::LocalAddresses;
+use crate::os::listen::BindAddress;
 use crate::relay::Group;
 
 /// A service as far as sessions may go in circles by it.
 #[derive(Debug, Clone)]
 pub(super) struct OwnService {
     /// Where it listens, with the port that the system chose.
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<BindAddress>,
     /// The group that gets its sessions.
     pub(super) group: Arc<Group>,
 }
 
 /// What hosts are compared with: for each port the services that listen there.
 struct Ports<'a> {
-    by_port: BTreeMap<u16, Vec<(usize, Place)>>,
+    by_port: BTreeMap<u16, Vec<(usize, BindAddress)>>,
     is_local: &'a dyn Fn(IpAddr) -> bool,
 }
 
 impl<'a> Ports<'a> {
     fn new(
-        places: impl Iterator<Item = (usize, Place)>,
+        places: impl Iterator<Item = (usize, BindAddress)>,
         is_local: &'a dyn Fn(IpAddr) -> bool,
     ) -> Ports<'a> {
-        let mut by_port: BTreeMap<u16, Vec<(usize, Place)>> = BTreeMap::new();
+        let mut by_port: BTreeMap<u16, Vec<(usize, BindAddress)>> = BTreeMap::new();
         for (service, place) in places {
             by_port
                 .entry(place.port())
@@ -54,12 +54,12 @@ impl<'a> Ports<'a> {
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
             ip => ip,
         };
-        let is_there = |place: Place| match place {
-            Place::At(own) if own.ip().is_unspecified() => {
+        let is_there = |place: BindAddress| match place {
+            BindAddress::At(own) if own.ip().is_unspecified() => {
                 own.is_ipv4() == ip.is_ipv4() && (self.is_local)(ip)
             }
-            Place::At(own) => own.ip().to_canonical() == ip,
-            Place::Any { .. } => (self.is_local)(ip),
+            BindAddress::At(own) => own.ip().to_canonical() == ip,
+            BindAddress::Any { .. } => (self.is_local)(ip),
         };
         places.find(|(_, place)| is_there(*place)).map(|it| it.0)
     }
@@ -73,7 +73,7 @@ pub(super) fn find_circles(services: &[OwnService]) -> HashMap<*const Group, BTr
         .enumerate()
         .flat_map(|(number, service)| service.places.iter().map(move |place| (number, *place)));
     let local = LocalAddresses::default();
-    let is_local = |ip| local.has(ip);
+    let is_local = |ip| local.contains(ip);
     let ports = Ports::new(places, &is_local);
     let (mut hops, mut hosts): (Vec<Hop>, Vec<HostId>) = (Vec::new(), Vec::new());
     for (from, service) in services.iter().enumerate() {
@@ -103,7 +103,7 @@ pub(super) fn find_circles(services: &[OwnService]) -> HashMap<*const Group, BTr
 /// what `answers` say. A host of a group that is not enabled counts as if it were.
 pub fn circle_warnings(config: &Config, answers: &BTreeMap<String, Answer>) -> Vec<String> {
     let local = LocalAddresses::default();
-    warnings_where(config, answers, &|ip| local.has(ip))
+    warnings_where(config, answers, &|ip| local.contains(ip))
 }
 
 fn warnings_where(

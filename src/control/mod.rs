@@ -71,8 +71,8 @@ use workers::WorkerThread;
 use crate::balance::{HostPool, Schedulers};
 use crate::config::verb::HostKey;
 use crate::config::{self, Config, CustomNames};
-use crate::os::inherited::Inherited;
-use crate::os::listen::Place;
+use crate::os::inherited::InheritedSocket;
+use crate::os::listen::BindAddress;
 use crate::relay::{Group, ListenKey, Listing, Plan, Shared, Slice, WorkerMessage};
 
 /// How long a change waits for names that are new to be resolved.
@@ -183,7 +183,7 @@ impl DataPlane {
     pub fn bind(
         config: Config,
         options: Options,
-        inherited: Vec<Inherited>,
+        inherited: Vec<InheritedSocket>,
     ) -> Result<Bound, Error> {
         Bound::new(config, options, inherited)
     }
@@ -250,7 +250,7 @@ impl DataPlane {
     fn check_schedulers(&self, config: &Config) -> Result<(), Error> {
         let groups = config.services.iter().flat_map(|service| &service.groups);
         let mut wanted = groups.map(|group| &group.scheduler);
-        match wanted.find(|scheduler| !self.schedulers.has(scheduler)) {
+        match wanted.find(|scheduler| !self.schedulers.supports(scheduler)) {
             None => Ok(()),
             Some(scheduler) => {
                 let unknown =
@@ -262,13 +262,13 @@ impl DataPlane {
 
     /// What the program's own schedulers are called.
     pub fn own_schedulers(&self) -> CustomNames {
-        self.schedulers.own_names()
+        self.schedulers.custom_names()
     }
 
     fn new_group(&self, service: &config::Service, group: &config::Group) -> Group {
         let (schedulers, workers) = (Arc::clone(&self.schedulers), self.workers.len());
         let now_ms = self.shared.clock.now_ms();
-        let tracker = HostPool::with(schedulers, group, workers, now_ms);
+        let tracker = HostPool::with_schedulers(schedulers, group, workers, now_ms);
         Group::new(&service.name, &group.name, tracker).noted_in(self.shared.journal.clone())
     }
 
@@ -301,7 +301,7 @@ impl DataPlane {
     }
 
     /// Whether a service listens at this place.
-    pub(crate) fn listens_at(&self, place: Place) -> bool {
+    pub(crate) fn listens_at(&self, place: BindAddress) -> bool {
         self.wanted.keys().any(|key| key.place == place)
     }
 
@@ -341,7 +341,7 @@ impl DataPlane {
                 self.names.again();
                 Retried::Resolving
             }
-            Some((id, Some(_))) if tracker.retry(id, self.shared.clock.now_ms()) => {
+            Some((id, Some(_))) if tracker.reset_health(id, self.shared.clock.now_ms()) => {
                 Retried::Untried
             }
             _ => Retried::NotFailed,

@@ -182,16 +182,16 @@ impl Rounds {
             let tracker = watched.group.tracker();
             let desperate = watched.enabled && (check || aggressive) && tracker.all_failed();
             if check || desperate {
-                let urgency = |host| match (desperate, tracker.is_silent(host)) {
+                let urgency = |host| match (desperate, tracker.has_timed_out(host)) {
                     (false, _) => ProbePriority::Routine,
                     (true, false) => ProbePriority::Urgent,
                     (true, true) => ProbePriority::UrgentButSilent,
                 };
-                let hosts = tracker.to_check();
+                let hosts = tracker.health_check_targets();
                 errands.extend(self.errands(watched, hosts, Purpose::Check, urgency));
             }
             if beat {
-                let hosts = tracker.to_beat();
+                let hosts = tracker.heartbeat_targets();
                 errands.extend(
                     self.errands(watched, hosts, Purpose::Beat, |_| ProbePriority::Routine),
                 );
@@ -250,8 +250,8 @@ impl Rounds {
         let (change, name) = {
             let mut tracker = group.tracker();
             let change = match purpose {
-                Purpose::Check => tracker.checked(host, address, result, now_ms),
-                Purpose::Beat => tracker.beat(host, address, result, now_ms),
+                Purpose::Check => tracker.health_checked(host, address, result, now_ms),
+                Purpose::Beat => tracker.heartbeat_checked(host, address, result, now_ms),
             };
             (change, tracker.host_name(host))
         };
@@ -324,7 +324,7 @@ mod tests {
         };
         assert_eq!(planned(10_000), [ProbePriority::Routine]);
         assert_eq!(planned(11_000), []);
-        let (host, address) = group.tracker().to_beat()[0];
+        let (host, address) = group.tracker().heartbeat_targets()[0];
         let client = [10, 0, 0, 9].into();
         let mut tracker = group.tracker();
         tracker.connect_failed(host, address, client, Failure::Refused, 11_500);

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::loops::{OwnService, find_circles};
 use super::resolver::Known;
-use crate::balance::{Change, Failure, HostId, HostPool, HostStatus};
+use crate::balance::{Failure, HealthChange, HostId, HostPool, HostStatus};
 use crate::config::Endpoint;
-use crate::os::local::LocalAddresses;
+use crate::os::addresses::LocalAddresses;
 use crate::relay::{Clock, Group, log_health_change};
 
 /// Who wants to know, and what was said.
@@ -80,12 +80,12 @@ impl Resolutions {
         let groups = lock(&self.groups).clone();
         for group in groups {
             self.tell_tracker(&group, |tracker, now_ms| {
-                tracker.resolved(name, answer, now_ms)
+                tracker.name_resolved(name, answer, now_ms)
             });
         }
         self.log(name, answer);
         let local = LocalAddresses::default();
-        let is_ours = |addresses: &[IpAddr]| addresses.iter().any(|ip| local.has(*ip));
+        let is_ours = |addresses: &[IpAddr]| addresses.iter().any(|ip| local.contains(*ip));
         let mut circles = lock(&self.circles);
         if circles.found || answer.is_ok_and(is_ours) {
             self.look_for_circles(&mut circles);
@@ -117,7 +117,7 @@ impl Resolutions {
     fn tell_tracker(
         &self,
         group: &Group,
-        tell: impl FnOnce(&mut HostPool, u64) -> Vec<(HostId, Change)>,
+        tell: impl FnOnce(&mut HostPool, u64) -> Vec<(HostId, HealthChange)>,
     ) {
         let now_ms = self.clock.now_ms();
         let changes: Vec<_> = {
@@ -129,7 +129,7 @@ impl Resolutions {
         for (id, host, change) in changes {
             // A name is complained of once, not for each of its hosts.
             if let Some(host) = host
-                && !matches!(change, Change::Down(Failure::Unresolved(_)))
+                && !matches!(change, HealthChange::Down(Failure::Unresolved(_)))
             {
                 log_health_change(group, id, &host, &change, now_ms);
             }
@@ -155,12 +155,16 @@ impl Resolutions {
     }
 }
 
-fn tell_homeless(tracker: &mut HostPool, known: &Known, now_ms: u64) -> Vec<(HostId, Change)> {
+fn tell_homeless(
+    tracker: &mut HostPool,
+    known: &Known,
+    now_ms: u64,
+) -> Vec<(HostId, HealthChange)> {
     let mut changes = Vec::new();
     for name in homeless(tracker) {
         if let Some(answer) = known.get(&name) {
             let answer = answer.as_deref().map_err(String::as_str);
-            changes.extend(tracker.resolved(&name, answer, now_ms));
+            changes.extend(tracker.name_resolved(&name, answer, now_ms));
         }
     }
     changes

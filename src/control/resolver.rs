@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::os::zone;
+use crate::os::addresses;
 
 /// How often a name is resolved.
 const EVERY: Duration = Duration::from_secs(30);
@@ -277,7 +277,7 @@ pub fn resolve_all<'a>(
 /// An interface, `%eth0`, has its number for an address: `::2`.
 pub(super) fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
     if let Some(zone) = name.strip_prefix('%') {
-        let number = Ipv6Addr::from(u128::from(zone::index(zone)?));
+        let number = Ipv6Addr::from(u128::from(addresses::interface_index(zone)?));
         return Ok(vec![number.into()]);
     }
     let mut addresses: Vec<IpAddr> = Vec::new();

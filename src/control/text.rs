@@ -3,7 +3,7 @@
 //! What is said with them is for who says it.
 
 use super::width::{columns, fits, fitting};
-use crate::non_printing::spelled_out;
+use crate::non_printing::escape_non_printing;
 
 /// How long, in its largest unit alone: at most 6 columns up to 9,999 days.
 pub(crate) fn age(ms: u64) -> String {
@@ -61,7 +61,7 @@ pub(crate) fn cut(text: &str, most: usize) -> String {
 /// The same in exactly so many columns, with blanks behind it, and what cannot be seen
 /// spelled out.
 pub(crate) fn fill(text: &str, most: usize) -> String {
-    let mut filled = cut(&spelled_out(text), most);
+    let mut filled = cut(&escape_non_printing(text), most);
     let blanks = most.saturating_sub(columns(&filled));
     filled.extend(std::iter::repeat_n(' ', blanks));
     filled
@@ -72,7 +72,7 @@ pub(crate) fn fill(text: &str, most: usize) -> String {
 /// is some columns behind the indentation. What cannot be seen is spelled out.
 pub(crate) fn wrap(text: &str, most: usize, indent: &str) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut rest = spelled_out(text);
+    let mut rest = escape_non_printing(text);
     while !fits(&rest, most) {
         let fitting = fitting(&rest, most).len();
         let blank = match rest[fitting..].starts_with(' ') {

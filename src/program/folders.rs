@@ -62,7 +62,7 @@ pub(crate) fn prepare(config: &Config, owner: Option<&Identity>) -> Result<(), E
         make_runtime_folder(&control.socket, owner)?;
     }
     // What it is asked for later must not depend on who asks.
-    let state = state::settle("txlb").ok();
+    let state = state::fix_folder("txlb").ok();
     let missing = state.as_deref().filter(|it| symlink_metadata(it).is_err());
     let Some(owner) = owner else {
         // Later it would be out of the sandbox. If it cannot be made, who needs it says so.

@@ -5,7 +5,7 @@
 
 use std::io::{self, ErrorKind, Write};
 
-use txlb::non_printing::spelled_out;
+use txlb::non_printing::escape_non_printing;
 
 use crate::exit::Exit;
 
@@ -27,7 +27,7 @@ pub(crate) fn print(text: &str) -> Result<(), Exit> {
 pub(crate) fn note(line: &str) -> Result<(), Exit> {
     let mut text = String::new();
     for line in line.split('\n') {
-        text += &spelled_out(line);
+        text += &escape_non_printing(line);
         text.push('\n');
     }
     said(io::stderr().write_all(text.as_bytes()), "standard error")

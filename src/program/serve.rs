@@ -14,8 +14,8 @@ use txlb::control::{
     ControllerThread, DataPlane, Error, FileError, Handle, Notice as DirectorEvent, Options,
     Signal, Status, processors,
 };
-use txlb::os::inherited::{Inherited, inherited};
-use txlb::os::{descriptors, memory};
+use txlb::os::inherited::{InheritedSocket, take_inherited_sockets};
+use txlb::os::resources;
 
 use crate::cli::{DEFAULT_FILE, Job, Source};
 use crate::daemon::program;
@@ -44,8 +44,8 @@ enum Event {
 pub(crate) fn run(mut job: Job) -> Result<(), Exit> {
     spare_address_space();
     let ending = Ending::prepare().map_err(|error| Exit::other(&error))?;
-    let inherited =
-        inherited().map_err(|error| Exit::new(Exit::CANNOT_BIND, &format!("txlb: {error}")))?;
+    let inherited = take_inherited_sockets()
+        .map_err(|error| Exit::new(Exit::CANNOT_BIND, &format!("txlb: {error}")))?;
     let log = Log::start(job.level).map_err(|error| Exit::other(&error))?;
     log.tell_of_panics();
     // Its socket may be out of sight later, and that of the system's log.
@@ -71,7 +71,7 @@ fn serve(
     ground: Ground,
     mut log_file: LogFile,
     log: &Log,
-    inherited: Vec<Inherited>,
+    inherited: Vec<InheritedSocket>,
     (supervisor, ending): (&Supervisor, &Ending),
 ) -> Result<(), Exit> {
     let mut demo = None;
@@ -189,7 +189,7 @@ fn next_event(events: &Receiver<Event>, deadline: Option<Instant>) -> Option<Eve
 fn spare_address_space() {
     const HEAPS: &str = "MALLOC_ARENA_MAX";
     let is_gnu = cfg!(all(target_os = "linux", target_env = "gnu"));
-    if !is_gnu || memory::address_space().is_none() || std::env::var_os(HEAPS).is_some() {
+    if !is_gnu || resources::address_space_limit().is_none() || std::env::var_os(HEAPS).is_some() {
         return;
     }
     let mut arguments = std::env::args_os();
@@ -207,11 +207,11 @@ fn spare_address_space() {
 /// Lets this process have as many descriptors as it may; returns how many it
 /// had.
 fn raise_limit() -> Option<u64> {
-    match descriptors::raise_limit() {
+    match resources::raise_descriptor_limit() {
         Ok(limit) => limit.before,
         Err(error) => {
             log::warn!("cannot raise the limit of descriptors: {error}");
-            descriptors::limit()
+            resources::descriptor_limit()
         }
     }
 }
@@ -231,7 +231,7 @@ fn announce(status: &Status) {
 }
 
 fn announce_descriptors(before: Option<u64>, sessions: usize) {
-    let Some(now) = descriptors::limit() else {
+    let Some(now) = resources::descriptor_limit() else {
         log::info!("descriptors: no limit");
         return;
     };

@@ -13,7 +13,7 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use txlb::config::{Config, Control, ListenAddress, ListenHost};
 use txlb::control::{Error, places_where};
-use txlb::os::listen::{Place, try_bind};
+use txlb::os::listen::{BindAddress, try_bind};
 
 use crate::exit::Exit;
 use crate::folders::RUNTIME;
@@ -62,7 +62,7 @@ impl Findings {
             .control
             .as_ref()
             .is_some_and(|control| UnixStream::connect(&control.socket).is_ok());
-        let mut taken: BTreeMap<Place, String> = BTreeMap::new();
+        let mut taken: BTreeMap<BindAddress, String> = BTreeMap::new();
         for (what, listen) in listeners(config) {
             let places = match places_where(listen, answers) {
                 Ok(places) => places,
@@ -101,7 +101,7 @@ impl Findings {
         }
     }
 
-    fn refused(&mut self, what: &str, place: Place, error: &io::Error) {
+    fn refused(&mut self, what: &str, place: BindAddress, error: &io::Error) {
         let text = format!("{what} cannot listen at {place}: {error}");
         match error.kind() {
             ErrorKind::AddrInUse => self.warn(format!("{text} (by txlb, if it runs, or another)")),
@@ -113,7 +113,7 @@ impl Findings {
     }
 
     /// An address of a name may be another machine's, if not all of them are.
-    fn tell_of_absent(&mut self, what: &str, absent: &BTreeSet<Place>, all: bool) {
+    fn tell_of_absent(&mut self, what: &str, absent: &BTreeSet<BindAddress>, all: bool) {
         for place in absent {
             let text = format!("{what} cannot listen at {place}: this machine has no such address");
             if all {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use txlb::config::Config;
 use txlb::control::{Commit, Handle, Liveness, Reconfigure, Signal, Status};
-use txlb::os::notify::{Message, Notifier, watchdog};
+use txlb::os::notify::{Message, Notifier, watchdog_interval};
 
 /// How often the status is told again without anything having happened: it counts
 /// sessions.
@@ -69,7 +69,7 @@ impl Supervisor {
         thread::Builder::new()
             .name("supervisor".to_owned())
             .spawn(move || teller.follow(|| desk.status()))?;
-        let Some(limit) = watchdog() else {
+        let Some(limit) = watchdog_interval() else {
             return Ok(());
         };
         let feeder = Arc::clone(line);
@@ -113,7 +113,7 @@ impl Reconfigure for Supervisor {
 
 impl Line {
     fn tell(&self, message: &Message) {
-        if let Err(error) = self.notifier.tell(message) {
+        if let Err(error) = self.notifier.send(message) {
             log::warn!("the supervisor cannot be told: {error}");
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use rustix::net::sockopt;
 
-use crate::os::local_ports;
+use crate::os::addresses;
 
 /// Starts to connect to `address`, without waiting for it.
 ///
@@ -16,8 +16,7 @@ use crate::os::local_ports;
 /// that is connected to itself was refused: nobody listens there.
 pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = TcpStream::connect(address).map_err(|error| {
-        if error.kind() == ErrorKind::AddrNotAvailable && !local_ports::has_source_address(address)
-        {
+        if error.kind() == ErrorKind::AddrNotAvailable && !addresses::has_source_address(address) {
             return io::Error::other(format!(
                 "this machine has no {} address to reach it from",
                 if address.is_ipv4() { "IPv4" } else { "IPv6" }
@@ -26,7 +25,7 @@ pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
         error
     })?;
     // One system call, and only for hosts with a port that could be our own end's.
-    if local_ports::range().contains(&address.port()) && is_itself(&socket, address) {
+    if addresses::local_port_range().contains(&address.port()) && is_itself(&socket, address) {
         // With a reset no TIME_WAIT is left, so the host can bind its port.
         let _ = sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
         return Err(ErrorKind::ConnectionRefused.into());

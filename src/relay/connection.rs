@@ -20,8 +20,8 @@ use super::pump::{self, Wire};
 use super::session::Session;
 use super::slab::token;
 use super::worker_stats::WorkerStats;
-use crate::balance::{Change, Failure, PickContext, Picked, Random};
-use crate::os::delivery::Delivery;
+use crate::balance::{Failure, HealthChange, PickContext, Picked, Random};
+use crate::os::sockets::Delivery;
 
 /// The way from a client to its host, as a link builds it up and takes it down.
 ///
@@ -271,7 +271,7 @@ impl<C: Transport> Connection<C> {
         if let Some(picked) = self.let_go() {
             self.group
                 .tracker()
-                .released(picked.id, self.client_address.ip(), turn.now_ms);
+                .release(picked.id, self.client_address.ip(), turn.now_ms);
             self.session
                 .handle_connect_failed(picked.id, true, turn.now_ms);
         }
@@ -304,7 +304,7 @@ impl<C: Transport> Connection<C> {
                 let client = self.client_address.ip();
                 self.group
                     .tracker()
-                    .turned_away(picked.id, client, turn.now_ms);
+                    .refused_early(picked.id, client, turn.now_ms);
                 self.session
                     .handle_connect_failed(picked.id, false, turn.now_ms);
             }
@@ -313,7 +313,7 @@ impl<C: Transport> Connection<C> {
                 *turn.shortage = Some((shortage, picked.address));
                 self.group
                     .tracker()
-                    .released(picked.id, self.client_address.ip(), turn.now_ms);
+                    .release(picked.id, self.client_address.ip(), turn.now_ms);
                 if shortage == Shortage::Ports {
                     let until_ms = turn.port_gates.close(picked.address, turn.now_ms);
                     self.session
@@ -326,7 +326,7 @@ impl<C: Transport> Connection<C> {
     }
 
     /// Says what has become of a host's health, if anything has.
-    fn announce(&self, picked: &Picked, change: Option<Change>, now_ms: u64) {
+    fn announce(&self, picked: &Picked, change: Option<HealthChange>, now_ms: u64) {
         if let Some(change) = change {
             log_health_change(&self.group, picked.id, &picked.host.name, &change, now_ms);
         }
@@ -355,7 +355,7 @@ impl<C: Transport> Connection<C> {
         self.circuit.close(reason.closing());
         if let Some(picked) = &self.picked {
             let client = self.client_address.ip();
-            self.group.tracker().released(picked.id, client, now_ms);
+            self.group.tracker().release(picked.id, client, now_ms);
         }
     }
 }

@@ -11,7 +11,7 @@ use log::Level;
 use super::event_bus::{Event, HostName};
 use super::plan::Group;
 use super::recent_events::Topic;
-use crate::balance::{Change, Failure, HostId};
+use crate::balance::{Failure, HealthChange, HostId};
 use crate::log_targets;
 
 /// Lines about one host that may come at once.
@@ -80,17 +80,17 @@ pub(crate) fn log_health_change(
     group: &Group,
     id: HostId,
     host: &str,
-    change: &Change,
+    change: &HealthChange,
     now_ms: u64,
 ) {
     let place = format!("{}:{}/{}", group.service, group.name, host)
         .escape_debug()
         .to_string();
     let down = match change {
-        Change::Up => None,
-        Change::Down(failure) => Some(failure),
+        HealthChange::Up => None,
+        HealthChange::Down(failure) => Some(failure),
         // Neither up nor down: nothing for the journal.
-        Change::Moved { failure, from, to } => {
+        HealthChange::Moved { failure, from, to } => {
             if let Some(unsaid) = take_one(&group.announcer().moves, id, now_ms) {
                 let (why, more) = (failure.to_string(), unsaid_of(unsaid));
                 let why = why.escape_debug();

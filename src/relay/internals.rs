@@ -18,7 +18,7 @@ use super::pump::Wire;
 use super::worker_stats::WorkerStats;
 use crate::balance::{HostPool, Picked, Random};
 use crate::config;
-use crate::os::delivery::Delivery;
+use crate::os::sockets::Delivery;
 
 /// Bytes of a request, and of its answer.
 const REQUEST: usize = 100;

@@ -10,13 +10,13 @@ use mio::net::{TcpListener, TcpStream};
 use rustix::io::Errno;
 
 use super::plan::Service;
-use crate::os::listen::Place;
+use crate::os::listen::BindAddress;
 
 /// What a listener is known by, from one configuration to the next.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ListenKey {
     /// Where it listens, as configured: with port 0 the system chooses.
-    pub place: Place,
+    pub place: BindAddress,
     /// Its service, for port 0 alone: each service then gets a port of its own.
     pub service: Option<String>,
 }

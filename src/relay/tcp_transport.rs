@@ -20,8 +20,8 @@ use super::end::Closing;
 use super::failure::{Progress, progress};
 use super::pump::Wire;
 use crate::balance::Picked;
-use crate::os::delivery::{Delivery, delivery, is_unacknowledged};
 use crate::os::pipes::{Pipe, Pipes};
+use crate::os::sockets::{Delivery, delivery, is_unacknowledged};
 
 /// The client's socket, and the host's once there is one.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use super::limiter::Limiter;
 use super::lock;
 use super::queue::{NotQueued, Standing};
 use crate::admin::source::Source;
-use crate::os::threads;
+use crate::os::resources;
 
 /// How long anybody waits before they are turned away.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -118,7 +118,7 @@ impl Slot<'_> {
         let (done, cost) = thread::scope(|scope| {
             let name = thread::Builder::new().name("password".to_owned());
             let work = || {
-                threads::lower_priority();
+                resources::lower_thread_priority();
                 timed(&fits)
             };
             let done = name.spawn_scoped(scope, work);
@@ -135,9 +135,9 @@ impl Slot<'_> {
 
 /// What came of it, and how much of a processor that took.
 fn timed(work: impl Fn() -> bool) -> (bool, Duration) {
-    let (begun, spent) = (Instant::now(), threads::processor_time());
+    let (begun, spent) = (Instant::now(), resources::thread_cpu_time());
     let done = work();
-    let used = threads::processor_time().zip(spent);
+    let used = resources::thread_cpu_time().zip(spent);
     let cost = used.map(|(now, then)| now.saturating_sub(then));
     (done, cost.unwrap_or_else(|| begun.elapsed()))
 }

@@ -18,7 +18,7 @@ pub use shell::{Partner, Shell, Told};
 use crate::config::Access;
 use crate::config::verb::{Command, Question};
 use crate::control::{Actor, Handle, LineProtocol, LineReply, OutputFormat, push_clean};
-use crate::non_printing::push_spelled_out;
+use crate::non_printing::push_escaped;
 
 /// One person's console.
 #[derive(Debug)]
@@ -228,7 +228,7 @@ impl Told {
             let mut text = String::new();
             for line in lines {
                 match at_terminal {
-                    true => push_spelled_out(line, &mut text),
+                    true => push_escaped(line, &mut text),
                     false => push_clean(line, &mut text),
                 }
                 text.push_str(if at_terminal { "\r\n" } else { "\n" });

@@ -10,7 +10,7 @@ use super::keys::{Key, Keys};
 use super::watch::{self, Watch};
 use super::words::{self, Word};
 use super::{Reaction, Size, listing};
-use crate::non_printing::spelled_out;
+use crate::non_printing::escape_non_printing;
 
 /// Who answers.
 pub trait Partner {
@@ -300,5 +300,5 @@ fn show(line: &str, out: &mut Vec<u8>) {
 }
 
 fn push(text: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(spelled_out(text).as_bytes());
+    out.extend_from_slice(escape_non_printing(text).as_bytes());
 }

@@ -5,7 +5,7 @@
 use super::Size;
 use super::shell::{Partner, Told};
 use crate::control::width::fitting;
-use crate::non_printing::spelled_out;
+use crate::non_printing::escape_non_printing;
 
 /// What is watched.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ impl Watch {
         let head = fitting(&head, width);
         let mut screen = format!("\x1b[H{strong}{head}{plain}\x1b[K");
         for line in fitted(&told, usize::from(size.rows) - 1) {
-            let clean = spelled_out(&line);
+            let clean = escape_non_printing(&line);
             screen += &format!("\r\n{}\x1b[K", fitting(&clean, width));
         }
         screen += "\x1b[J";

@@ -23,7 +23,7 @@ use super::answers::Answers;
 use super::watch::{Porter, Watch, serve};
 use crate::config::Config;
 use crate::control::{Actor, ClientLookup, Commit, Handle, Reconfigure};
-use crate::os::peer::{Peer, peer};
+use crate::os::sockets::{Peer, peer};
 
 /// Those of the clients that may speak AMP: hosts stay for ever, and whoever comes to
 /// change something must find a place.

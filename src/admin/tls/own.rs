@@ -52,7 +52,7 @@ pub(super) fn identity(
         made = true;
         pem(names, now).map_err(io::Error::other)
     };
-    let pem = state::secret(folder, NAME, good, make).map_err(|error| error.to_string())?;
+    let pem = state::load_or_create(folder, NAME, good, make).map_err(|error| error.to_string())?;
     let path = folder.join(NAME);
     let path = path.display();
     let identity = files::parse(&pem).map_err(|error| format!("{path}: {error}"))?;

@@ -7,7 +7,7 @@
 use std::fmt::{self, Write as _};
 
 use super::ParseError;
-use crate::non_printing::{is_unseen, letters};
+use crate::non_printing::{is_non_printing, letters};
 
 /// No escape is longer, `\\u{10ffff}` and some zeros.
 const MOST_ESCAPE: usize = 16;
@@ -145,8 +145,9 @@ impl Quoted<'_> {
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Blanks other than the ASCII one are quoted for the eye.
-        let needs_quotes =
-            |character: char| character == '"' || character.is_whitespace() || is_unseen(character);
+        let needs_quotes = |character: char| {
+            character == '"' || character.is_whitespace() || is_non_printing(character)
+        };
         if !self.0.is_empty() && !self.0.contains(needs_quotes) {
             return f.write_str(self.0);
         }

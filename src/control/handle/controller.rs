@@ -391,7 +391,7 @@ mod tests {
     /// A director, and so many clients of its one host, with the host's ends of them.
     fn scene(clients: usize) -> (DataPlane, Vec<TcpStream>) {
         // Four descriptors each are more than a process has to begin with.
-        crate::os::descriptors::raise_limit().unwrap();
+        crate::os::resources::raise_descriptor_limit().unwrap();
         let host = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = host.local_addr().unwrap();
         let text = format!(

@@ -9,23 +9,28 @@ use std::net::TcpListener;
 
 use super::{Door, Wanted};
 use crate::config::Config;
-use crate::os::inherited::Inherited;
-use crate::os::listen::Place;
+use crate::os::inherited::InheritedSocket;
+use crate::os::listen::BindAddress;
 use crate::relay::ListenKey;
 
 /// The sockets, for as long as the process lives.
 #[derive(Debug, Default)]
-pub(in crate::control) struct Inheritance(Vec<Inherited>);
+pub(in crate::control) struct Inheritance(Vec<InheritedSocket>);
 
 impl Inheritance {
-    pub(in crate::control) fn new(sockets: Vec<Inherited>) -> Inheritance {
+    pub(in crate::control) fn new(sockets: Vec<InheritedSocket>) -> Inheritance {
         Inheritance(sockets)
     }
 
     /// Adds to what is `wanted` where sockets are that only their names give to a
     /// service.
     pub(in crate::control) fn add_named(&self, config: &Config, wanted: &mut Wanted) {
-        for Inherited { name, place, .. } in &self.0 {
+        for InheritedSocket {
+            name,
+            address: place,
+            ..
+        } in &self.0
+        {
             if config.services.iter().any(|service| service.name == *name) {
                 let door = Door {
                     service: name.clone(),
@@ -40,10 +45,10 @@ impl Inheritance {
     /// same one. A sibling would have to be made by the same user.
     pub(super) fn sockets(
         &self,
-        place: Place,
+        place: BindAddress,
         workers: usize,
     ) -> Option<io::Result<Vec<TcpListener>>> {
-        let found = self.0.iter().find(|socket| socket.place == place)?;
+        let found = self.0.iter().find(|socket| socket.address == place)?;
         Some((0..workers).map(|_| found.listener.try_clone()).collect())
     }
 
@@ -54,7 +59,12 @@ impl Inheritance {
 
     /// Says what of it is not as whoever made the sockets will have meant it.
     pub(in crate::control) fn warn(&self, wanted: &Wanted) {
-        for Inherited { name, place, .. } in &self.0 {
+        for InheritedSocket {
+            name,
+            address: place,
+            ..
+        } in &self.0
+        {
             let called = name.escape_debug();
             match wanted.get(&key(*place)) {
                 None => log::warn!(
@@ -77,7 +87,7 @@ impl Inheritance {
     }
 }
 
-fn key(place: Place) -> ListenKey {
+fn key(place: BindAddress) -> ListenKey {
     ListenKey {
         place,
         service: None,

@@ -14,7 +14,7 @@ pub(super) use self::inherited::Inheritance;
 use super::error::Error;
 use super::resolver::{Answer, resolve_all, resolve_here};
 use crate::config::{Config, ListenAddress, ListenHost, Service};
-use crate::os::listen::{Place, bind_all};
+use crate::os::listen::{BindAddress, bind_all};
 use crate::relay::ListenKey;
 
 /// The listeners there are, and where each is reached.
@@ -140,11 +140,11 @@ fn addresses_of(name: &str, before: &Wanted) -> Vec<IpAddr> {
         .filter(|(_, door)| door.name.as_deref() == Some(name));
     let addresses: BTreeSet<IpAddr> = of_name
         .filter_map(|(key, _)| match key.place {
-            Place::At(SocketAddr::V6(v6)) if name.starts_with('%') => {
+            BindAddress::At(SocketAddr::V6(v6)) if name.starts_with('%') => {
                 Some(Ipv6Addr::from(u128::from(v6.scope_id())).into())
             }
-            Place::At(address) => Some(address.ip()),
-            Place::Any { .. } => None,
+            BindAddress::At(address) => Some(address.ip()),
+            BindAddress::Any { .. } => None,
         })
         .collect();
     addresses.into_iter().collect()
@@ -152,7 +152,7 @@ fn addresses_of(name: &str, before: &Wanted) -> Vec<IpAddr> {
 
 fn want(
     wanted: &mut Wanted,
-    place: Place,
+    place: BindAddress,
     service: &Service,
     listen: &ListenAddress,
 ) -> Result<(), Error> {
@@ -178,7 +178,7 @@ fn want(
 ///
 /// # Errors
 /// A name that does not resolve.
-pub fn places_of(listen: &ListenAddress) -> Result<Vec<Place>, Error> {
+pub fn places_of(listen: &ListenAddress) -> Result<Vec<BindAddress>, Error> {
     let answers = resolve_all(name(listen), NAMES_PATIENCE).map_err(Error::System)?;
     places_where(listen, &answers)
 }
@@ -197,9 +197,9 @@ fn name(listen: &ListenAddress) -> Option<&str> {
 pub fn places_where(
     listen: &ListenAddress,
     answers: &BTreeMap<String, Answer>,
-) -> Result<Vec<Place>, Error> {
+) -> Result<Vec<BindAddress>, Error> {
     let port = listen.port;
-    let at = |ip: &IpAddr| Place::At(SocketAddr::new(*ip, port));
+    let at = |ip: &IpAddr| BindAddress::At(SocketAddr::new(*ip, port));
     let answer = |name: &str, shown: String| {
         let silence = || Err(String::new());
         let answer = answers.get(name).cloned().unwrap_or_else(silence);
@@ -209,7 +209,7 @@ pub fn places_where(
         })
     };
     match &listen.host {
-        ListenHost::Any => Ok(vec![Place::Any { port }]),
+        ListenHost::Any => Ok(vec![BindAddress::Any { port }]),
         ListenHost::Ip(ip) => Ok(vec![at(ip)]),
         ListenHost::Name(name) => Ok(answer(name, name.clone())?.iter().map(at).collect()),
         ListenHost::Zoned { ip, zone } => {
@@ -218,7 +218,7 @@ pub fn places_where(
                 IpAddr::V6(number) => u32::try_from(u128::from(*number)).ok(),
                 IpAddr::V4(_) => None,
             };
-            let at = |scope| Place::At(SocketAddrV6::new(*ip, port, 0, scope).into());
+            let at = |scope| BindAddress::At(SocketAddrV6::new(*ip, port, 0, scope).into());
             Ok(numbers.iter().filter_map(number).map(at).collect())
         }
     }
@@ -246,7 +246,7 @@ impl Listeners {
         let mut opened: Vec<Opened> = Vec::new();
         let mut absent = Vec::new();
         // Only places with the same port overlap: there may be thousands of others.
-        let mut ours: HashMap<u16, Vec<Place>> = HashMap::new();
+        let mut ours: HashMap<u16, Vec<BindAddress>> = HashMap::new();
         for own in self.bound.keys() {
             ours.entry(own.place.port()).or_default().push(own.place);
         }
@@ -324,15 +324,15 @@ impl Listeners {
     }
 
     /// Where each service listens, with the ports that the system chose.
-    pub(super) fn places(&self, wanted: &Wanted) -> BTreeMap<String, Vec<Place>> {
-        let mut places: BTreeMap<String, Vec<Place>> = BTreeMap::new();
+    pub(super) fn places(&self, wanted: &Wanted) -> BTreeMap<String, Vec<BindAddress>> {
+        let mut places: BTreeMap<String, Vec<BindAddress>> = BTreeMap::new();
         for (key, door) in wanted {
             if let Some(address) = self.bound.get(key) {
                 let place = match key.place {
-                    Place::Any { .. } => Place::Any {
+                    BindAddress::Any { .. } => BindAddress::Any {
                         port: address.port(),
                     },
-                    Place::At(_) => Place::At(*address),
+                    BindAddress::At(_) => BindAddress::At(*address),
                 };
                 places.entry(door.service.clone()).or_default().push(place);
             }
@@ -404,7 +404,7 @@ mod tests {
         let new = wanted(&config, &Wanted::new(), Resolving::New);
         assert!(matches!(new, Err(Error::ListenName { .. })), "{new:?}");
         let key = ListenKey {
-            place: Place::At(([127, 0, 0, 1], 4711).into()),
+            place: BindAddress::At(([127, 0, 0, 1], 4711).into()),
             service: None,
         };
         let door = Door {
@@ -426,7 +426,7 @@ mod tests {
             .take(1)
             .map(|(_, door)| {
                 let key = ListenKey {
-                    place: Place::At(([127, 0, 0, 77], 4711).into()),
+                    place: BindAddress::At(([127, 0, 0, 77], 4711).into()),
                     service: None,
                 };
                 (key, door.clone())

@@ -11,7 +11,7 @@ use std::io::{self, BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use txlb::config::verb::{Command, Question};
-use txlb::non_printing::{is_unseen, spelled_out};
+use txlb::non_printing::{escape_non_printing, is_non_printing};
 
 use wire::Wire;
 
@@ -115,7 +115,7 @@ impl Talk {
             }
             // People want to hear that it is done; programs have the status.
             if !data && io::stdout().is_terminal() {
-                output::print(&format!("{}\n", spelled_out(&line)))?;
+                output::print(&format!("{}\n", escape_non_printing(&line)))?;
             }
             return Ok(Some(Ok(())));
         }
@@ -127,8 +127,8 @@ impl Talk {
     fn shown<'a>(&self, line: &'a str) -> Cow<'a, str> {
         let speaks = |it: char| it.is_control() && it != '\t';
         match (self.json, io::stdout().is_terminal()) {
-            (true, _) if line.contains(is_unseen) => json_escaped(line).into(),
-            (false, true) if line.contains(is_unseen) => spelled_out(line).into(),
+            (true, _) if line.contains(is_non_printing) => json_escaped(line).into(),
+            (false, true) if line.contains(is_non_printing) => escape_non_printing(line).into(),
             (false, false) if line.contains(speaks) => without_controls(line).into(),
             _ => line.into(),
         }
@@ -216,7 +216,7 @@ fn json_escaped(line: &str) -> String {
             .map(|half| format!("\\u{half:04x}"))
             .collect::<String>()
     };
-    let letter = |it: char| match is_unseen(it) {
+    let letter = |it: char| match is_non_printing(it) {
         true => escaped(it),
         false => it.to_string(),
     };

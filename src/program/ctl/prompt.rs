@@ -16,7 +16,7 @@ use txlb::admin::{Partner, Reaction, Shell, Size, Told};
 use txlb::config::Access;
 use txlb::config::verb::{Command, Question};
 use txlb::control::{LineProtocol, ParsedLine};
-use txlb::non_printing::spelled_out;
+use txlb::non_printing::escape_non_printing;
 
 use super::wire::lost;
 use super::{Errand, Talk, in_columns};
@@ -175,7 +175,7 @@ impl Partner for Asked<'_> {
         let told = self.try_to_ask(&question).filter(|told| told.ok);
         // They become a part of what is typed: an honest one is spelled out already.
         let mut choices = told.map_or_else(Vec::new, |told| told.lines);
-        choices.retain(|choice| spelled_out(choice) == *choice);
+        choices.retain(|choice| escape_non_printing(choice) == *choice);
         choices
     }
 

@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use log::Level;
 use txlb::calendar::UtcTime;
-use txlb::non_printing::push_spelled_out;
+use txlb::non_printing::push_escaped;
 
 use super::entry::{CUT, Entry, Kind, boundary};
 
@@ -54,7 +54,7 @@ impl Form {
             let _ = write!(out, "{:5} ", entry.level);
         }
         // The last net below those of who logs: backslashes are left as they are.
-        push_spelled_out(&entry.text, out);
+        push_escaped(&entry.text, out);
         match self {
             Form::Syslog => cut(out, start, SYSLOG_LINE),
             Form::File | Form::RecentEvents => {

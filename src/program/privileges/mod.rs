@@ -78,7 +78,7 @@ impl Privileges {
         })?;
         // Another user is what fs.suid_dumpable says, which is 2 where there is systemd.
         hide_memory();
-        rights::gave_up_for(&identity.user, &identity.group);
+        rights::record_user(&identity.user, &identity.group);
         Ok(())
     }
 }
@@ -100,7 +100,7 @@ pub(crate) fn enter_jail(folder: &Path) -> Result<(), Exit> {
         std::env::set_current_dir("/")
     };
     enter()
-        .map(|()| rights::jailed_in(folder.to_owned()))
+        .map(|()| rights::record_chroot(folder.to_owned()))
         .map_err(|error| {
             let status = match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Exit::NO_FILE,

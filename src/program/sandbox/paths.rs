@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf, absolute};
 
 use rustix::process::getegid;
 use txlb::config::{Config, Control};
-use txlb::os::rights::Allowed;
+use txlb::os::rights::ReachablePaths;
 
 use super::Owner;
 
@@ -58,7 +58,7 @@ pub(crate) struct Needs<'a> {
 
 impl Needs<'_> {
     /// All there is to be, as far as it is there.
-    pub(crate) fn allowed(&self) -> Allowed {
+    pub(crate) fn allowed(&self) -> ReachablePaths {
         let config = self.config;
         let control = config.and_then(|config| config.control.as_ref());
         let sockets = control.into_iter().flat_map(Control::sockets);
@@ -79,7 +79,7 @@ impl Needs<'_> {
         write.extend(files.chain(sockets).flat_map(folders));
         write.extend(self.log.into_iter().flat_map(log));
         write.extend(self.state.map(Path::to_owned));
-        Allowed {
+        ReachablePaths {
             read: there(&read),
             write: there(&write),
         }

@@ -14,7 +14,7 @@ use super::half_stream::HalfStream;
 use super::listing;
 use super::timeouts::{TimeoutsMs, earliest, is_past};
 use crate::balance::HostId;
-use crate::os::delivery::Delivery;
+use crate::os::sockets::Delivery;
 
 /// How long a session waits after local trouble before it picks again: twice as
 /// long each time, up to 0.8 s.

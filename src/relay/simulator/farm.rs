@@ -123,15 +123,15 @@ impl Farm {
 
     fn check_hosts(&mut self, random: &mut Random, now_ms: u64) {
         let mut tracker = self.group.tracker();
-        for (id, address) in tracker.to_check() {
-            let _ = tracker.checked(id, address, any_verdict(random), now_ms);
+        for (id, address) in tracker.health_check_targets() {
+            let _ = tracker.health_checked(id, address, any_verdict(random), now_ms);
         }
     }
 
     fn beat_hosts(&mut self, random: &mut Random, now_ms: u64) {
         let mut tracker = self.group.tracker();
-        for (id, address) in tracker.to_beat() {
-            let _ = tracker.beat(id, address, any_verdict(random), now_ms);
+        for (id, address) in tracker.heartbeat_targets() {
+            let _ = tracker.heartbeat_checked(id, address, any_verdict(random), now_ms);
         }
     }
 
@@ -142,7 +142,7 @@ impl Farm {
             0 => Err("nobody knows it"),
             _ => Ok(&addresses[..=random.index(addresses.len())]),
         };
-        self.group.tracker().resolved("pool", answer, now_ms);
+        self.group.tracker().name_resolved("pool", answer, now_ms);
     }
 
     /// Who may be picked: in service, with an address; those that have failed

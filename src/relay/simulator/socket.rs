@@ -14,7 +14,7 @@ use super::super::action::Readiness;
 use super::super::end::Closing;
 use super::super::failure::{Progress, blame};
 use super::peer::Peer;
-use crate::os::delivery::Delivery;
+use crate::os::sockets::Delivery;
 
 /// How a connect goes on.
 #[derive(Debug, Clone, Copy)]

@@ -26,7 +26,7 @@ use super::ledger::{Outcome, Verdict};
 use super::peer::Peer;
 use super::socket::Socket;
 use crate::balance::{Failure, HostId, Picked, Random};
-use crate::os::delivery::Delivery;
+use crate::os::sockets::Delivery;
 
 /// Few, so that turns are cut short.
 pub(super) const READS_A_TURN: usize = 4;

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use mio::net::TcpStream;
 
 use super::{Listener, Shared, Worker, enqueue};
-use crate::os::listen::INHERITS;
+use crate::os::listen::ACCEPTED_INHERIT_OPTIONS;
 use crate::relay::connection::Connection;
 use crate::relay::end::EndReason;
 use crate::relay::failure::Shortage;
@@ -105,7 +105,7 @@ impl Worker {
     }
 
     fn welcome(&mut self, service: Arc<Service>, socket: TcpStream, address: SocketAddr) {
-        if !INHERITS {
+        if !ACCEPTED_INHERIT_OPTIONS {
             let _ = socket.set_nodelay(true);
             let _ = rustix::net::sockopt::set_socket_keepalive(&socket, true);
         }

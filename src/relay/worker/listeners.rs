@@ -197,13 +197,13 @@ impl Listeners {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::os::listen::{Place, bind_all};
+    use crate::os::listen::{BindAddress, bind_all};
     use crate::relay::ListenKey;
     use crate::relay::worker::tests::service;
     use mio::net::TcpListener;
 
     fn listener() -> Listener {
-        let place = Place::At("127.0.0.1:0".parse().unwrap());
+        let place = BindAddress::At("127.0.0.1:0".parse().unwrap());
         let socket = bind_all(place, 1, false).unwrap().remove(0);
         let key = ListenKey {
             place,

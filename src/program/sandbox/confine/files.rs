@@ -8,7 +8,7 @@ use landlock::{
     ABI, Access, AccessFs, BitFlags, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
     RulesetStatus, Scope, make_bitflags, path_beneath_rules,
 };
-use txlb::os::rights::Allowed;
+use txlb::os::rights::ReachablePaths;
 
 /// All that is refused elsewhere; older kernels refuse what they know of it. Since V9
 /// there would be Unix sockets with paths, but a C library asks daemons at paths that
@@ -19,7 +19,7 @@ const KNOWN: ABI = ABI::V6;
 ///
 /// # Errors
 /// The kernel's.
-pub(super) fn confine(allowed: &Allowed) -> Result<bool, RulesetError> {
+pub(super) fn confine(allowed: &ReachablePaths) -> Result<bool, RulesetError> {
     let status = Ruleset::default()
         .handle_access(AccessFs::from_all(KNOWN))?
         .scope(Scope::from_all(KNOWN))?
@@ -62,7 +62,7 @@ mod tests {
         let (inside, outside) = (folder.join("inside"), folder.join("outside"));
         fs::create_dir_all(&inside).unwrap();
         fs::write(&outside, "").unwrap();
-        let allowed = Allowed {
+        let allowed = ReachablePaths {
             read: vec![folder.join("nowhere")],
             write: vec![inside.clone()],
         };
@@ -96,7 +96,7 @@ mod tests {
         UnixStream::connect_addr(&address).unwrap();
         let has_scopes = has_scopes();
         on_a_thread(move || {
-            let allowed = Allowed {
+            let allowed = ReachablePaths {
                 read: Vec::new(),
                 write: vec![std::env::temp_dir()],
             };
@@ -122,7 +122,7 @@ mod tests {
             );
             let program: seccompiler::BpfProgram = filter.unwrap().try_into().unwrap();
             apply_filter(&program).unwrap();
-            let confined = confine(&Allowed {
+            let confined = confine(&ReachablePaths {
                 read: Vec::new(),
                 write: vec![std::env::temp_dir()],
             });

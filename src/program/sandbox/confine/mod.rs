@@ -6,7 +6,7 @@ mod calls;
 mod files;
 
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
-use txlb::os::rights::{self, Allowed};
+use txlb::os::rights::{self, ReachablePaths};
 
 use super::Owner;
 
@@ -19,14 +19,14 @@ const KEPT: CapabilitySet = CapabilitySet::NET_BIND_SERVICE
 
 /// Confines this thread, and those that it starts, for good. `owner` is whose files may
 /// be made, if that is this process's to say.
-pub(super) fn confine(allowed: Allowed, owner: Option<Owner>) {
+pub(super) fn confine(allowed: ReachablePaths, owner: Option<Owner>) {
     if let Err(error) = drop_capabilities() {
         log::warn!("the sandbox leaves capabilities alone: {error}");
     }
     match files::confine(&allowed) {
         Ok(true) => {
             log::debug!("the sandbox keeps to files that txlb needs (landlock)");
-            rights::confined_to(allowed);
+            rights::record_sandbox(allowed);
         }
         Ok(false) => log::info!("the sandbox leaves files alone: this kernel has no landlock"),
         Err(error) => log::warn!("the sandbox leaves files alone: {error}"),

@@ -1,7 +1,7 @@
 //! Timeouts, keepalive and the deadline that tells of them.
 
 use super::*;
-use crate::os::delivery::Delivery;
+use crate::os::sockets::Delivery;
 
 /// What a session that is silent for too long does where nothing is known of its peers.
 fn undelivered(session: &mut Session, now_ms: u64) -> Action {

@@ -1,35 +1,44 @@
-//! The schedulers there are: txlb's, and those that a program brings itself.
-//!
-//! Makes them; how each picks is its own business.
+//! The table of schedulers: one for each algorithm, and custom ones of an embedding
+//! program.
+
+mod leastc;
+mod leastcrr;
+mod maglev;
+mod p2c;
+mod rand;
+mod roundr;
+mod weightlc;
+mod weightr;
+mod weightrr;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Scheduler, leastc, leastcrr, maglev, p2c, rand, roundr, weightlc, weightr, weightrr};
+use super::Scheduler;
 use crate::config::{self, Algorithm, CustomNames, is_own_name};
 
-/// Makes a scheduler for each group that wants one.
+/// Makes a scheduler for a group.
 type Make = Arc<dyn Fn() -> Box<dyn Scheduler> + Send + Sync>;
 
-/// The schedulers there are, by name: txlb's, and a program's own.
+/// Makes the scheduler of an algorithm; custom ones by their names.
 #[derive(Clone, Default)]
 pub struct Schedulers {
-    own: BTreeMap<Arc<str>, Make>,
+    custom: BTreeMap<Arc<str>, Make>,
 }
 
 impl Schedulers {
-    /// One more, by this name. Whether it may be called so, and no other is.
+    /// Adds a custom scheduler. Returns whether the name is valid and was free.
     pub fn add(
         &mut self,
         name: &str,
         make: impl Fn() -> Box<dyn Scheduler> + Send + Sync + 'static,
     ) -> bool {
-        is_own_name(name) && self.own.insert(name.into(), Arc::new(make)).is_none()
+        is_own_name(name) && self.custom.insert(name.into(), Arc::new(make)).is_none()
     }
 
-    /// The one that goes by `algorithm`, yet to be renewed with its hosts; `None` if
-    /// there is no such scheduler.
+    /// Makes the scheduler of `algorithm`, which must be rebuilt before its first pick.
+    /// `None` if there is no custom scheduler of that name.
     pub fn make(&self, algorithm: &Algorithm) -> Option<Box<dyn Scheduler>> {
         Some(match algorithm {
             Algorithm::Random => Box::new(rand::Rand),
@@ -41,29 +50,34 @@ impl Schedulers {
             Algorithm::WeightedLeastConns => Box::<weightlc::WeightedLeastConns>::default(),
             Algorithm::PowerOfTwo => Box::new(p2c::PowerOfTwo),
             Algorithm::Maglev => Box::<maglev::Maglev>::default(),
-            Algorithm::Custom(name) => self.own.get(name)?(),
+            Algorithm::Custom(name) => self.custom.get(name)?(),
         })
     }
 
-    /// Whether a group can have this one.
-    pub fn has(&self, scheduler: &config::Scheduler) -> bool {
+    /// Makes the default scheduler, `leastc`.
+    pub(super) fn make_default() -> Box<dyn Scheduler> {
+        Box::<leastc::LeastConns>::default()
+    }
+
+    /// Whether a group may have this scheduler: it is built in, or was added.
+    pub fn supports(&self, scheduler: &config::Scheduler) -> bool {
         match &scheduler.algorithm {
-            Algorithm::Custom(name) => self.own.contains_key(name),
+            Algorithm::Custom(name) => self.custom.contains_key(name),
             _ => true,
         }
     }
 
-    /// What the program's own are called.
-    pub fn own_names(&self) -> CustomNames {
-        match self.own.is_empty() {
+    /// The names of the custom schedulers.
+    pub fn custom_names(&self) -> CustomNames {
+        match self.custom.is_empty() {
             true => CustomNames::None,
-            false => CustomNames::These(Arc::new(self.own.keys().cloned().collect())),
+            false => CustomNames::These(Arc::new(self.custom.keys().cloned().collect())),
         }
     }
 }
 
 impl fmt::Debug for Schedulers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.own.keys()).finish()
+        f.debug_set().entries(self.custom.keys()).finish()
     }
 }

@@ -1,10 +1,10 @@
-//! A group, its clients and a clock, for tests: what happens is written in a line.
+//! Test fixture: a pool, its clients and a clock, driven by one-line scripts.
 
-use super::{Change, Failure, HostId, HostPool, PickContext, Picked, Random};
+use super::{Failure, HealthChange, HostId, HostPool, PickContext, Picked, Random};
 use crate::config::{Endpoint, Group, Host, HostState, Scheduler};
 use std::net::{IpAddr, SocketAddr};
 
-/// Every algorithm by its own name, and every one `,sticky`.
+/// The spelling of every algorithm, without and with `,sticky`.
 pub(super) fn all_schedulers() -> Vec<String> {
     let algorithms = Scheduler::spellings().map(|spelling| spelling.parse::<Scheduler>().unwrap());
     let mut names: Vec<String> = algorithms
@@ -20,8 +20,8 @@ pub(super) fn all_schedulers() -> Vec<String> {
     names
 }
 
-/// A group from a line: `a*5 b@down c@drain d=db.example` are four hosts, one
-/// with a weight, two with a state, one by a name that is to be resolved.
+/// A group from one line: `a*5 b@down c@drain d=db.example` are four hosts, one with a
+/// weight, two with a state, one with a name to resolve.
 pub(super) fn group(scheduler: &str, hosts: &str) -> Group {
     Group {
         name: "main".to_owned(),
@@ -57,18 +57,18 @@ fn host(text: &str) -> Host {
     }
 }
 
-/// A tracker, and what it is asked with.
-pub(super) struct Scene {
-    pub(super) tracker: HostPool,
+/// A pool, and the context of its picks.
+pub(super) struct PoolFixture {
+    pub(super) pool: HostPool,
     pub(super) random: Random,
     pub(super) client: IpAddr,
     pub(super) now_ms: u64,
 }
 
-impl Scene {
+impl PoolFixture {
     pub(super) fn new(scheduler: &str, hosts: &str) -> Self {
-        Scene {
-            tracker: HostPool::new(&group(scheduler, hosts), 2, 0),
+        PoolFixture {
+            pool: HostPool::new(&group(scheduler, hosts), 2, 0),
             random: Random::new(7),
             client: "192.0.2.1".parse().unwrap(),
             now_ms: 0,
@@ -76,13 +76,12 @@ impl Scene {
     }
 
     pub(super) fn configure(&mut self, scheduler: &str, hosts: &str) {
-        self.tracker
-            .configure(&group(scheduler, hosts), self.now_ms);
+        self.pool.configure(&group(scheduler, hosts), self.now_ms);
     }
 
     pub(super) fn pick(&mut self, tried: &[HostId]) -> Option<Picked> {
-        let Scene { client, now_ms, .. } = *self;
-        self.tracker.pick(&mut PickContext {
+        let PoolFixture { client, now_ms, .. } = *self;
+        self.pool.pick(&mut PickContext {
             client,
             tried,
             now_ms,
@@ -90,16 +89,16 @@ impl Scene {
         })
     }
 
-    /// Who gets a client that comes from `client`; the session stays open.
-    pub(super) fn from(&mut self, client: &str) -> String {
+    /// The host of a client that connects from `client`; the session stays open.
+    pub(super) fn pick_from(&mut self, client: &str) -> String {
         self.client = client.parse().unwrap();
         self.pick(&[])
             .map_or("-".to_owned(), |picked| picked.host.name.clone())
     }
 
-    /// What the tracker calls a host.
+    /// The id of a host.
     pub(super) fn id(&self, name: &str) -> HostId {
-        self.tracker
+        self.pool
             .hosts()
             .find(|host| host.host.name == name)
             .unwrap()
@@ -107,7 +106,7 @@ impl Scene {
     }
 
     pub(super) fn address(&self, name: &str) -> SocketAddr {
-        self.tracker
+        self.pool
             .hosts()
             .find(|host| host.host.name == name)
             .unwrap()
@@ -115,10 +114,9 @@ impl Scene {
             .unwrap()
     }
 
-    /// `+` is a client whose session stays open, `.` one whose session ends at
-    /// once, `-a` the end of a session on a, `!a` a heartbeat's verdict that a
-    /// has failed, `?a` a check's that it is back. Returns who was picked, or
-    /// `-` for nobody, for each client.
+    /// Runs a script: `+` is a client whose session stays open, `.` a client whose session
+    /// ends at once, `-a` the end of a session on a, `!a` two missed heartbeats of a, `?a` a
+    /// successful check of a. Returns the host of each client, or `-` for none.
     pub(super) fn run(&mut self, script: &str) -> String {
         let mut picked = Vec::new();
         for word in script.split_whitespace() {
@@ -142,29 +140,28 @@ impl Scene {
     }
 
     pub(super) fn release(&mut self, id: HostId) {
-        self.tracker.released(id, self.client, self.now_ms);
+        self.pool.release(id, self.client, self.now_ms);
     }
 
-    pub(super) fn fail(&mut self, name: &str) -> Option<Change> {
+    pub(super) fn fail(&mut self, name: &str) -> Option<HealthChange> {
         let (id, address) = (self.id(name), self.address(name));
         let mut beat = || {
-            self.tracker
-                .beat(id, address, Err(Failure::Refused), self.now_ms)
+            self.pool
+                .heartbeat_checked(id, address, Err(Failure::Refused), self.now_ms)
         };
         beat();
         beat()
     }
 
-    pub(super) fn recover(&mut self, name: &str) -> Option<Change> {
+    pub(super) fn recover(&mut self, name: &str) -> Option<HealthChange> {
         let (id, address) = (self.id(name), self.address(name));
-        self.tracker.checked(id, address, Ok(()), self.now_ms)
+        self.pool.health_checked(id, address, Ok(()), self.now_ms)
     }
 
-    /// How often each host was picked in `times` sessions that end at once,
-    /// from as many clients.
-    pub(super) fn spread(&mut self, times: u32) -> Vec<(String, u32)> {
+    /// The picks of each host, in `times` sessions that end at once, from as many clients.
+    pub(super) fn count_picks(&mut self, times: u32) -> Vec<(String, u32)> {
         let mut counts: Vec<(String, u32)> = self
-            .tracker
+            .pool
             .hosts()
             .map(|host| (host.host.name.clone(), 0))
             .collect();

@@ -1,17 +1,17 @@
-//! `weightr`: at random, in proportion to weight.
+//! Scheduler `weightr`: a random host, in proportion to the weights.
 
-use super::excluded::Excluded;
-use super::{Hosts, Pick, PickContext, Scheduler};
+use crate::balance::hosts::Excluded;
+use crate::balance::{Hosts, Pick, PickContext, Scheduler};
 
-/// A binary search in the sums of the weights.
+/// A pick takes logarithmic time: a binary search in the sums of the weights.
 #[derive(Debug, Default)]
 pub(super) struct Weighted {
-    /// For each candidate the weights up to and including its own.
+    /// For each candidate, the sum of the weights up to its own.
     sums: Vec<u64>,
 }
 
 impl Weighted {
-    /// A candidate's part of the row of all weights: where it begins and ends.
+    /// The part of all weights that is a candidate's: its start and end.
     fn span(&self, index: usize) -> (u64, u64) {
         let begin = if index == 0 { 0 } else { self.sums[index - 1] };
         (begin, self.sums[index])
@@ -30,16 +30,16 @@ impl Scheduler for Weighted {
         }));
     }
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
-        let gaps = Excluded::new(hosts, ask.tried);
-        let spans = || gaps.iter().map(|index| self.span(index));
+    fn pick(&mut self, hosts: &Hosts, context: &mut PickContext<'_>) -> Pick {
+        let excluded = Excluded::new(hosts, context.tried);
+        let spans = || excluded.indices().map(|index| self.span(index));
         let tried: u64 = spans().map(|(begin, end)| end - begin).sum();
         let left = self.sums.last().map_or(0, |all| all - tried);
         if left == 0 {
             return Pick::None;
         }
-        // Drawn from what is left, then moved past what was tried.
-        let drawn = spans().fold(ask.random.below(left), |point, (begin, end)| {
+        // A number below the weights of the others, moved past those of excluded candidates.
+        let drawn = spans().fold(context.random.below(left), |point, (begin, end)| {
             if point >= begin {
                 point + (end - begin)
             } else {

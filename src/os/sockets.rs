@@ -1,20 +1,58 @@
-//! What the peer of a TCP connection has yet to acknowledge, as the kernel knows it.
-//!
-//! A write that succeeds has only filled the kernel's send queue. Two system calls, so
-//! ask only when a timer has fired. Only Linux is asked; elsewhere nothing is known.
+//! What the kernel knows of a connected socket: what a TCP peer has acknowledged, and which
+//! process is at the other end of a Unix socket. Asked on Linux alone.
 
+use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 
-/// How far the peer of a connection has got.
+/// How much the peer of a TCP connection has acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delivery {
-    /// Whether there is anything left for it to acknowledge.
+    /// Whether anything is not acknowledged yet.
     pub waits: bool,
     /// Bytes acknowledged since the connection began.
     pub acknowledged: u64,
-    /// How long ago it made progress, in milliseconds, at the least: it may be longer where
-    /// it acknowledges again what it has acknowledged before.
+    /// Milliseconds since the last progress, at least: a peer may acknowledge the same bytes
+    /// twice, which looks like progress.
     pub progress_ms: u64,
+}
+
+/// The process at the other end of a Unix socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Its user; `None` on systems that are not asked.
+    pub uid: Option<u32>,
+    /// Its number, where the system tells.
+    pub pid: Option<i32>,
+}
+
+/// Which process connected to this socket.
+///
+/// # Errors
+/// The system's.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub fn peer(stream: &UnixStream) -> io::Result<Peer> {
+    let credentials = rustix::net::sockopt::socket_peercred(stream)?;
+    // 0 stands for a process outside of this one's PID namespace.
+    let pid = credentials.pid.as_raw_nonzero().get();
+    Ok(Peer {
+        uid: Some(credentials.uid.as_raw()),
+        pid: Some(pid).filter(|pid| *pid > 0),
+    })
+}
+
+/// Which process connected to this socket: not asked here. The mode of the socket's file
+/// has to do.
+///
+/// # Errors
+/// None.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[expect(clippy::unnecessary_wraps, reason = "as on Linux")]
+pub fn peer(_stream: &UnixStream) -> io::Result<Peer> {
+    Ok(Peer {
+        uid: None,
+        pid: None,
+    })
 }
 
 /// Whether anything written to `socket`, or its end, is unacknowledged.
@@ -22,7 +60,12 @@ pub fn is_unacknowledged(socket: impl AsFd) -> bool {
     system::queued_memory(socket.as_fd()).is_some_and(|bytes| bytes > 0)
 }
 
-/// How far the peer of `socket` has got, if the system tells.
+/// How much the peer of `socket` has acknowledged, if the system tells.
+///
+/// A write that succeeds has only filled the kernel's send queue, which may hold megabytes
+/// for a slow reader. Two system calls, so this is asked only when a timer has fired.
+// Tests: a_peer_that_acknowledges_what_was_written_is_not_silent,
+// a_slow_reader_of_what_was_written_long_ago_is_not_silent.
 pub fn delivery(socket: impl AsFd) -> Option<Delivery> {
     let queued = system::queued_memory(socket.as_fd())?;
     system::delivery(socket.as_fd(), queued > 0)
@@ -37,16 +80,16 @@ mod system {
 
     use super::Delivery;
 
-    // As of Linux 4.12, which has all that is read here of both options.
+    // Linux 4.12 and later have all that is read here of both options.
     const SO_MEMINFO: libc::c_int = match cfg!(target_arch = "sparc64") {
         true => 0x39,
         false => 55,
     };
     const MEMINFO: usize = 9;
-    /// `SK_MEMINFO_WMEM_QUEUED`: memory of what was not acknowledged, not its length.
+    /// `SK_MEMINFO_WMEM_QUEUED`: memory that unacknowledged data takes, not its length.
     const QUEUED: usize = 5;
 
-    /// As much of `struct tcp_info` as is read, up to `tcpi_bytes_acked`.
+    /// Length of the part of `struct tcp_info` that is read, up to `tcpi_bytes_acked`.
     const INFO: usize = 128;
     const UNACKED: usize = 24;
     const LAST_DATA_SENT: usize = 44;
@@ -55,7 +98,7 @@ mod system {
 
     // nix panics if the system writes fewer bytes than the type has.
     sockopt_impl!(
-        /// The memory that a socket has, by its use.
+        /// Memory of a socket, by use.
         MemInfo,
         GetOnly,
         libc::SOL_SOCKET,
@@ -63,7 +106,7 @@ mod system {
         [u32; MEMINFO]
     );
     sockopt_impl!(
-        /// How a TCP connection is.
+        /// State of a TCP connection.
         TcpInfo,
         GetOnly,
         libc::IPPROTO_TCP,
@@ -78,8 +121,9 @@ mod system {
     pub(super) fn delivery(socket: BorrowedFd<'_>, waits: bool) -> Option<Delivery> {
         let info = getsockopt(&socket, TcpInfo).ok()?;
         let (acknowledged, _) = info[BYTES_ACKED..].split_first_chunk()?;
-        // With nothing in flight and something to send the peer's window is shut: it took
-        // something when something was last sent. What it answers to probes is no progress.
+        // With nothing in flight and something to send, the peer's window is shut. It last
+        // took data when data was last sent: its answers to window probes are no progress.
+        // Test: a_peer_that_stopped_acknowledging_is_silent_at_once.
         let since = match waits && number(&info, UNACKED)? == 0 {
             true => LAST_DATA_SENT,
             false => LAST_ACK_RECEIVED,
@@ -91,8 +135,8 @@ mod system {
         })
     }
 
-    fn number(info: &[u8; INFO], place: usize) -> Option<u32> {
-        let (number, _) = info[place..].split_first_chunk()?;
+    fn number(info: &[u8; INFO], offset: usize) -> Option<u32> {
+        let (number, _) = info[offset..].split_first_chunk()?;
         Some(u32::from_ne_bytes(*number))
     }
 }
@@ -134,7 +178,7 @@ mod tests {
         assert!(before.waits && is_unacknowledged(&writer));
         assert!(before.acknowledged < u64::try_from(left).unwrap());
         reader.read_exact(&mut vec![0; left]).unwrap();
-        // The last of it is acknowledged when the timer of that has fired, at the latest.
+        // A delayed acknowledgement comes when its timer has fired, at the latest.
         while is_unacknowledged(&writer) {
             std::thread::yield_now();
         }

@@ -1,49 +1,48 @@
-//! `maglev`: by the client's address, consistently.
+//! Scheduler `maglev`: consistent hashing of the client's address.
 //!
-//! Eisenbud and others, "Maglev: a fast and reliable software network load
-//! balancer", 2016, section 3.4: the hosts take turns at claiming slots of a
-//! table, each in an order of its own that follows from its name. Weights as in
-//! Envoy: the heaviest host has a turn in every round, one with a third of its
-//! weight in every third.
+//! Eisenbud and others, "Maglev: a fast and reliable software network load balancer", 2016,
+//! section 3.4. The hosts take turns to claim slots of a table. Each follows its own
+//! permutation of the slots, which depends on its name. Weights are as in Envoy: the
+//! heaviest host has a turn in every round, a host of a third of its weight in every third.
 //!
-//! The table has all configured hosts with a weight, whatever their state, and
-//! does not change with their health: a client whose slot is a host's that may
-//! not be picked gets the next slot's that may, and nobody else's client moves.
+//! The table has all configured hosts with a weight, in any state, and does not change with
+//! their health. If the host of a client's slot may not be picked, the client gets the host
+//! of the next slot that may. No other client moves.
 //!
-//! Replicas of the balancer agree if their hosts have the same names and
-//! weights, in any order. **So nothing in here may ever change**: not the hash
-//! (64-bit FNV-1a, then MurmurHash3's 64-bit finaliser, as FNV alone leaves the
-//! ends of similar names alike), not the sizes of the table, not the order of
-//! turns (by name, bytewise).
+//! Several balancers agree if their hosts have the same names and weights, in any order.
+//! **So nothing here may ever change**: not the hash, not the sizes of the table, not the
+//! order of turns (by name, bytewise). The hash is 64-bit FNV-1a, then the 64-bit finaliser
+//! of MurmurHash3, as FNV alone leaves the ends of similar names alike.
 
-use super::{HostId, Hosts, Pick, PickContext, Scheduler};
+use crate::balance::{HostId, Hosts, Pick, PickContext, Scheduler};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::net::IpAddr;
 
-/// The table: a prime, and about a hundred times the hosts it is used for.
+/// The slots of the table: a prime, at least about a hundred times the number of hosts.
 const SLOTS: u64 = 65_537;
-/// The most hosts for it.
+/// The most hosts for a table of that size.
 const SLOTS_HOSTS: usize = 600;
-/// The table for more than these.
+/// The slots of the table for more hosts; a prime, too.
 const MANY_SLOTS: u64 = 655_373;
 
-/// What keeps a name's second hash from being its first.
+/// Makes the second hash of a name differ from the first.
 const SKIP_SALT: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A pick is one look into the table, and one more for each slot that may not
-/// be picked. Building the table takes about a millisecond, with more than 600
-/// hosts some tens; it is built only when names or weights change.
+/// A pick is one look-up, and one more for each slot whose host may not be picked.
+///
+/// To build the table takes about 1 ms; with more than 600 hosts some 10 ms. It is only
+/// built when names or weights change.
 #[derive(Debug, Default)]
 pub(super) struct Maglev {
     revision: Option<u64>,
-    built_for: Vec<Claimant>,
+    built_for: Vec<WeightedHost>,
     table: Vec<HostId>,
 }
 
-/// A host that claims slots.
+/// A host with a weight, which claims slots.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Claimant {
+struct WeightedHost {
     name: String,
     weight: u32,
     id: HostId,
@@ -54,19 +53,19 @@ impl Scheduler for Maglev {
         if self.revision.replace(hosts.revision()) == Some(hosts.revision()) {
             return;
         }
-        let claimants = claimants(hosts);
-        if claimants != self.built_for {
-            self.table = build(&claimants);
-            self.built_for = claimants;
+        let weighted_hosts = weighted_hosts(hosts);
+        if weighted_hosts != self.built_for {
+            self.table = populate(&weighted_hosts);
+            self.built_for = weighted_hosts;
         }
     }
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
+    fn pick(&mut self, hosts: &Hosts, context: &mut PickContext<'_>) -> Pick {
         let candidates = hosts.candidates();
-        if candidates.iter().all(|id| ask.has_tried(*id)) {
+        if candidates.iter().all(|id| context.has_tried(*id)) {
             return Pick::None;
         }
-        let slot = client_hash(ask.client)
+        let slot = client_hash(context.client)
             .checked_rem(self.table.len() as u64)
             .unwrap_or(0);
         let (before, after) = self.table.split_at(usize::try_from(slot).unwrap_or(0));
@@ -74,95 +73,98 @@ impl Scheduler for Maglev {
             .iter()
             .chain(before)
             .copied()
-            .find(|id| hosts.may_pick(*id, ask))
+            .find(|id| hosts.may_pick(*id, context))
             .into()
     }
 }
 
-/// The hosts with a weight, by name.
-fn claimants(hosts: &Hosts) -> Vec<Claimant> {
+/// The hosts with a weight, sorted by name.
+fn weighted_hosts(hosts: &Hosts) -> Vec<WeightedHost> {
     let weighted = hosts.members().filter(|member| member.weight() > 0);
-    let mut claimants: Vec<Claimant> = weighted
-        .map(|member| Claimant {
+    let mut weighted_hosts: Vec<WeightedHost> = weighted
+        .map(|member| WeightedHost {
             name: member.name().to_owned(),
             weight: member.weight(),
             id: member.id(),
         })
         .collect();
-    claimants.sort_unstable();
-    claimants
+    weighted_hosts.sort_unstable();
+    weighted_hosts
 }
 
-/// A host on its way through the slots.
-struct Walk {
+/// A host and its position in its permutation of the slots.
+struct Permutation {
     id: HostId,
     weight: u64,
-    /// How many slots it has claimed so far.
+    /// The number of slots that it has claimed so far.
     claimed: u64,
     slot: u64,
     skip: u64,
 }
 
-fn build(claimants: &[Claimant]) -> Vec<HostId> {
-    let slots = if claimants.len() <= SLOTS_HOSTS {
+fn populate(weighted_hosts: &[WeightedHost]) -> Vec<HostId> {
+    let slots = if weighted_hosts.len() <= SLOTS_HOSTS {
         SLOTS
     } else {
         MANY_SLOTS
     };
-    let heaviest = claimants
+    let heaviest = weighted_hosts
         .iter()
-        .map(|claimant| u64::from(claimant.weight))
+        .map(|host| u64::from(host.weight))
         .max()
         .unwrap_or(0);
-    let mut walks: Vec<Walk> = claimants
+    let mut permutations: Vec<Permutation> = weighted_hosts
         .iter()
-        .map(|claimant| walk(claimant, slots))
+        .map(|host| permutation(host, slots))
         .collect();
     let mut table = vec![None; usize::try_from(slots).unwrap_or(0)];
-    // The next claims, by round and then by host. Most rounds have no claim of most hosts:
-    // beside one of weight 1,000,000, going through all of them would take seconds.
-    let mut claims: BinaryHeap<_> = (0..walks.len()).map(|host| Reverse((1, host))).collect();
+    // The next claims, by round and then by host. In most rounds most hosts claim nothing:
+    // beside a host of weight 1,000,000, to go through all of them would take seconds.
+    // Test: rounds_without_a_claim_are_skipped_and_nothing_else_changes.
+    let mut claims: BinaryHeap<_> = (0..permutations.len())
+        .map(|host| Reverse((1, host)))
+        .collect();
     for _ in 0..table.len() {
         let Some(Reverse((round, host))) = claims.pop() else {
             break;
         };
-        let walk = &mut walks[host];
-        claim(walk, &mut table);
-        walk.claimed += 1;
-        // A host claims a slot once a round at most, and in proportion to its weight.
-        let in_proportion = (walk.claimed * heaviest).div_ceil(walk.weight);
+        let permutation = &mut permutations[host];
+        claim(permutation, &mut table);
+        permutation.claimed += 1;
+        // A host claims at most one slot in a round, and in proportion to its weight.
+        let in_proportion = (permutation.claimed * heaviest).div_ceil(permutation.weight);
         claims.push(Reverse((in_proportion.max(round + 1), host)));
     }
     table.into_iter().flatten().collect()
 }
 
-fn walk(claimant: &Claimant, slots: u64) -> Walk {
-    let hash = hash(claimant.name.as_bytes());
-    Walk {
-        id: claimant.id,
-        weight: claimant.weight.into(),
+fn permutation(host: &WeightedHost, slots: u64) -> Permutation {
+    let hash = hash(host.name.as_bytes());
+    Permutation {
+        id: host.id,
+        weight: host.weight.into(),
         claimed: 0,
         slot: hash % slots,
         skip: finalise(hash ^ SKIP_SALT) % (slots - 1) + 1,
     }
 }
 
-/// Takes the first slot on the way that is empty. There is one: the skip and the
-/// prime have no divisor in common, so the way leads through all slots.
-fn claim(walk: &mut Walk, table: &mut [Option<HostId>]) {
+/// Claims the first empty slot of a host's permutation. There is one: the skip is less than
+/// the prime number of slots, so the permutation visits all of them.
+fn claim(permutation: &mut Permutation, table: &mut [Option<HostId>]) {
     let slots = table.len() as u64;
     loop {
-        let slot = &mut table[usize::try_from(walk.slot).unwrap_or(0)];
-        walk.slot = (walk.slot + walk.skip) % slots;
+        let slot = &mut table[usize::try_from(permutation.slot).unwrap_or(0)];
+        permutation.slot = (permutation.slot + permutation.skip) % slots;
         if slot.is_none() {
-            *slot = Some(walk.id);
+            *slot = Some(permutation.id);
             return;
         }
     }
 }
 
-/// Of the address's bytes in network order; an IPv4 address mapped into IPv6
-/// counts as IPv4.
+/// The hash of the address's bytes in network order. An IPv4 address mapped into IPv6 counts
+/// as IPv4.
 fn client_hash(client: IpAddr) -> u64 {
     match client.to_canonical() {
         IpAddr::V4(address) => hash(&address.octets()),
@@ -184,28 +186,28 @@ fn finalise(mut hash: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    //! That Maglev's table is what it always was, even, and disturbed but little.
+    //! The table of Maglev: it never changes, is even, and is little disturbed.
 
-    use super::super::scene::Scene;
     use super::*;
+    use crate::balance::fixture::PoolFixture;
 
     fn names(n: usize) -> Vec<String> {
         (0..n).map(|n| format!("web{n}")).collect()
     }
 
-    /// Who gets each of 20,000 clients.
-    fn placed(scene: &mut Scene) -> Vec<String> {
+    /// The host of each of 20,000 clients.
+    fn placed(fixture: &mut PoolFixture) -> Vec<String> {
         (0..20_000_u32)
-            .map(|client| placed_one(scene, IpAddr::V4(client.into())))
+            .map(|client| placed_one(fixture, IpAddr::V4(client.into())))
             .collect()
     }
 
-    fn placed_one(scene: &mut Scene, client: IpAddr) -> String {
-        scene.client = client;
-        scene.run(".")
+    fn placed_one(fixture: &mut PoolFixture, client: IpAddr) -> String {
+        fixture.client = client;
+        fixture.run(".")
     }
 
-    /// How many clients of others than `lost` are elsewhere now, per thousand clients.
+    /// Clients of other hosts than `lost` that moved, per thousand clients.
     fn moved(before: &[String], after: &[String], lost: &str) -> usize {
         let moved = before
             .iter()
@@ -228,10 +230,10 @@ mod tests {
         );
     }
 
-    /// The values are from another implementation of what the head of the file says.
+    /// The values are from an independent implementation of what the header says.
     #[test]
     fn the_table_never_changes() {
-        let mut scene = Scene::new("maglev", "one two three*2");
+        let mut fixture = PoolFixture::new("maglev", "one two three*2");
         let table = [
             ("192.0.2.1", "two"),
             ("::ffff:192.0.2.1", "two"),
@@ -243,24 +245,24 @@ mod tests {
         ];
         for (client, name) in table {
             assert_eq!(
-                placed_one(&mut scene, client.parse().unwrap()),
+                placed_one(&mut fixture, client.parse().unwrap()),
                 name,
                 "{client}"
             );
         }
-        let claimant = |name: &str, weight| Claimant {
+        let host = |name: &str, weight| WeightedHost {
             name: name.to_owned(),
             weight,
             id: HostId(0),
         };
-        let mut claimants = [claimant("one", 1), claimant("three", 2), claimant("two", 1)];
-        for (id, claimant) in (0..).zip(&mut claimants) {
-            claimant.id = HostId(id);
+        let mut weighted_hosts = [host("one", 1), host("three", 2), host("two", 1)];
+        for (id, host) in (0..).zip(&mut weighted_hosts) {
+            host.id = HostId(id);
         }
-        let slots = build(&claimants);
+        let slots = populate(&weighted_hosts);
         let names = slots
             .iter()
-            .flat_map(|id| claimants[id.index()].name.bytes());
+            .flat_map(|id| weighted_hosts[id.index()].name.bytes());
         assert_eq!(slots.len(), 65_537);
         assert_eq!(
             hash(&names.collect::<Vec<_>>()),
@@ -274,21 +276,21 @@ mod tests {
         let mut turned = names.clone();
         turned.reverse();
         turned.swap(3, 11);
-        let mut one = Scene::new("maglev", &names.join(" "));
-        let mut other = Scene::new("maglev", "elsewhere before web3");
+        let mut one = PoolFixture::new("maglev", &names.join(" "));
+        let mut other = PoolFixture::new("maglev", "elsewhere before web3");
         other.configure("maglev", &turned.join(" "));
         assert_eq!(placed(&mut one), placed(&mut other));
     }
 
     #[test]
     fn a_failed_host_moves_its_own_clients_alone() {
-        let mut scene = Scene::new("maglev", &names(10).join(" "));
-        let before = placed(&mut scene);
-        scene.run("!web4");
-        let failed = placed(&mut scene);
+        let mut fixture = PoolFixture::new("maglev", &names(10).join(" "));
+        let before = placed(&mut fixture);
+        fixture.run("!web4");
+        let failed = placed(&mut fixture);
         assert_eq!(moved(&before, &failed, "web4"), 0);
         assert!(!failed.contains(&"web4".to_owned()));
-        // They are spread over all the others.
+        // Its clients are spread over all other hosts.
         let heirs: Vec<&String> = before
             .iter()
             .zip(&failed)
@@ -303,20 +305,20 @@ mod tests {
                 heirs.len()
             );
         }
-        scene.run("?web4");
-        assert_eq!(placed(&mut scene), before);
-        scene.configure("maglev", &names(10).join(" ").replace("web4", "web4@drain"));
-        assert_eq!(placed(&mut scene), failed);
+        fixture.run("?web4");
+        assert_eq!(placed(&mut fixture), before);
+        fixture.configure("maglev", &names(10).join(" ").replace("web4", "web4@drain"));
+        assert_eq!(placed(&mut fixture), failed);
     }
 
     #[test]
     fn a_removed_host_moves_almost_only_its_own_clients() {
         for (hosts, most) in [(3, 2), (10, 5), (100, 10)] {
             let names = names(hosts);
-            let mut scene = Scene::new("maglev", &names.join(" "));
-            let before = placed(&mut scene);
-            scene.configure("maglev", &names[1..].join(" "));
-            let moved = moved(&before, &placed(&mut scene), "web0");
+            let mut fixture = PoolFixture::new("maglev", &names.join(" "));
+            let before = placed(&mut fixture);
+            fixture.configure("maglev", &names[1..].join(" "));
+            let moved = moved(&before, &placed(&mut fixture), "web0");
             assert!(
                 moved <= most,
                 "{moved} of 1000 clients moved with {hosts} hosts"
@@ -331,7 +333,7 @@ mod tests {
             ("a*8 b*4 c*2 d*2", [8, 4, 2, 2]),
             ("a*1000 b*500 c*1 d*499", [1000, 500, 1, 499]),
         ] {
-            let counts = Scene::new("maglev", hosts).spread(50_000);
+            let counts = PoolFixture::new("maglev", hosts).count_picks(50_000);
             let all: u32 = shares.iter().sum();
             for ((name, count), share) in counts.iter().zip(shares) {
                 let due = 50_000 * share / all;
@@ -345,15 +347,15 @@ mod tests {
 
     #[test]
     fn many_hosts_have_a_larger_table() {
-        let claimants: Vec<Claimant> = (0..601)
-            .map(|n| Claimant {
+        let weighted_hosts: Vec<WeightedHost> = (0..601)
+            .map(|n| WeightedHost {
                 name: format!("web{n:03}"),
                 weight: 1 + u32::from(n == 0) * 999,
                 id: HostId(n),
             })
             .collect();
-        assert_eq!(build(&claimants[1..]).len(), 65_537);
-        let table = build(&claimants);
+        assert_eq!(populate(&weighted_hosts[1..]).len(), 65_537);
+        let table = populate(&weighted_hosts);
         assert_eq!(table.len(), 655_373);
         let mut counts = vec![0; 601];
         table.iter().for_each(|id| counts[id.index()] += 1);
@@ -363,20 +365,23 @@ mod tests {
         );
     }
 
-    /// What the head of the file says, word for word: round by round, host by host.
-    fn round_by_round(claimants: &[Claimant]) -> Vec<HostId> {
-        let heaviest = claimants.iter().map(|it| u64::from(it.weight)).max();
-        let mut walks: Vec<Walk> = claimants.iter().map(|it| walk(it, SLOTS)).collect();
+    /// What the header says, literally: round by round, host by host.
+    fn round_by_round(weighted_hosts: &[WeightedHost]) -> Vec<HostId> {
+        let heaviest = weighted_hosts.iter().map(|it| u64::from(it.weight)).max();
+        let mut permutations: Vec<Permutation> = weighted_hosts
+            .iter()
+            .map(|it| permutation(it, SLOTS))
+            .collect();
         let mut table = vec![None; 65_537];
         let mut empty = table.len();
         for round in 1.. {
-            for walk in &mut walks {
+            for permutation in &mut permutations {
                 if empty == 0 {
                     return table.into_iter().flatten().collect();
                 }
-                if round * walk.weight >= walk.claimed * heaviest.unwrap() {
-                    walk.claimed += 1;
-                    claim(walk, &mut table);
+                if round * permutation.weight >= permutation.claimed * heaviest.unwrap() {
+                    permutation.claimed += 1;
+                    claim(permutation, &mut table);
                     empty -= 1;
                 }
             }
@@ -393,16 +398,16 @@ mod tests {
             vec![1000, 1, 999, 1000],
             vec![1_000_000, 999_999, 2, 500_001],
         ] {
-            let claimants: Vec<Claimant> = (0..)
+            let weighted_hosts: Vec<WeightedHost> = (0..)
                 .zip(&weights)
-                .map(|(n, weight)| Claimant {
+                .map(|(n, weight)| WeightedHost {
                     name: format!("web{n}"),
                     weight: *weight,
                     id: HostId(n),
                 })
                 .collect();
             assert!(
-                build(&claimants) == round_by_round(&claimants),
+                populate(&weighted_hosts) == round_by_round(&weighted_hosts),
                 "{weights:?}"
             );
         }

@@ -1,13 +1,12 @@
-//! `weightrr`: round robin in proportion to weight, smooth.
+//! Scheduler `weightrr`: smooth weighted round robin, as nginx has it.
 //!
-//! nginx's algorithm: at each pick every
-//! candidate's balance grows by its weight; the greatest balance wins, the first
-//! in order among equals, and pays the sum of the weights. Weights 5, 1, 1 give
-//! a a b a c a a, where a plain one would give a a a a a b c.
+//! At each pick, the balance of every candidate grows by its weight. The greatest balance
+//! wins (of equals, the first in order), and is reduced by the sum of the weights. Weights
+//! 5, 1, 1 give a a b a c a a. A plain one would give a a a a a b c.
 
-use super::{HostId, Hosts, Pick, PickContext, Scheduler};
+use crate::balance::{HostId, Hosts, Pick, PickContext, Scheduler};
 
-/// Linear in the candidates, at every pick: about a nanosecond for each.
+/// A pick takes linear time: about a nanosecond for each candidate.
 #[derive(Debug, Default)]
 pub(super) struct WeightedRoundRobin {
     /// By id.
@@ -29,12 +28,12 @@ impl Scheduler for WeightedRoundRobin {
         self.balances = balances;
     }
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
+    fn pick(&mut self, hosts: &Hosts, context: &mut PickContext<'_>) -> Pick {
         let mut sum = 0;
         let mut best: Option<(i64, HostId)> = None;
         for member in hosts
             .candidate_members()
-            .filter(|member| !ask.has_tried(member.id()))
+            .filter(|member| !context.has_tried(member.id()))
         {
             let weight = i64::from(member.weight());
             let balance = &mut self.balances[member.id().index()];

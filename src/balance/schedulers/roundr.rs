@@ -1,14 +1,42 @@
-//! Where a scheduler that goes in the file's order is, whatever happens to the order.
+//! Scheduler `roundr`: round robin in the file's order, over all workers together.
 
-use super::{HostId, Hosts};
+use crate::balance::{HostId, Hosts, Pick, PickContext, Scheduler};
 
-/// A place in the file's order.
+/// A pick takes logarithmic time.
+#[derive(Debug, Default)]
+pub(super) struct RoundRobin {
+    cursor: Cursor,
+}
+
+impl Scheduler for RoundRobin {
+    fn rebuild(&mut self, hosts: &Hosts) {
+        self.cursor.rebuild(hosts);
+    }
+
+    fn pick(&mut self, hosts: &Hosts, context: &mut PickContext<'_>) -> Pick {
+        let (passed, ahead) = hosts
+            .candidates()
+            .split_at(self.cursor.next_candidate(hosts));
+        let next = ahead
+            .iter()
+            .chain(passed)
+            .copied()
+            .find(|id| !context.has_tried(*id));
+        if let Some(id) = next {
+            self.cursor.move_past(hosts, id);
+        }
+        next.into()
+    }
+}
+
+/// A position in the file's order, which survives changes of that order.
+// Test: round_robin_stays_where_it_was_when_hosts_change.
 #[derive(Debug, Default)]
 pub(super) struct Cursor {
     anchor: Anchor,
-    /// The order that the anchor is in.
+    /// The order that the anchor belongs to.
     order: Vec<HostId>,
-    /// The position in it to go on from.
+    /// The position in it where the search for the next host starts.
     next: usize,
 }
 
@@ -19,28 +47,27 @@ enum Anchor {
     Start,
     /// Behind the host that was picked last.
     Behind(HostId),
-    /// At the host that followed one that is gone.
+    /// At the host that followed a removed one.
     At(HostId),
 }
 
 impl Cursor {
-    /// The index among the candidates from which to look for the next one. A
-    /// binary search.
-    pub(super) fn next(&self, hosts: &Hosts) -> usize {
+    /// The index among the candidates where the search for the next one starts.
+    pub(super) fn next_candidate(&self, hosts: &Hosts) -> usize {
         let passed = |id: &HostId| position(hosts, *id) < Some(self.next);
         hosts.candidates().partition_point(passed)
     }
 
-    /// `host` is picked: go on behind it.
-    pub(super) fn passed(&mut self, hosts: &Hosts, host: HostId) {
+    /// Continues behind `host`, which was picked.
+    pub(super) fn move_past(&mut self, hosts: &Hosts, host: HostId) {
         if let Some(position) = position(hosts, host) {
             self.anchor = Anchor::Behind(host);
             self.next = position + 1;
         }
     }
 
-    /// The order may have changed: stay with the host that was picked last, or
-    /// if it is gone go on with the one that followed it.
+    /// Follows a change of the order. Continues behind the host that was picked last, or, if
+    /// that was removed, at the host that followed it.
     pub(super) fn rebuild(&mut self, hosts: &Hosts) {
         if self.order == hosts.all() {
             return;
