@@ -73,7 +73,9 @@ use crate::config::verb::HostKey;
 use crate::config::{self, Config, CustomNames};
 use crate::os::inherited::Inherited;
 use crate::os::listen::Place;
-use crate::relay::{Group, ListenKey, Listing, Plan, Shared, Slice, WorkerMessage};
+use crate::relay::{
+    Group, ListenKey, Plan, SessionListPart, SessionListRequest, Shared, WorkerMessage,
+};
 
 /// How long a change waits for names that are new to be resolved.
 const NAMES_PATIENCE: Duration = Duration::from_secs(2);
@@ -269,7 +271,8 @@ impl DataPlane {
         let (schedulers, workers) = (Arc::clone(&self.schedulers), self.workers.len());
         let now_ms = self.shared.clock.now_ms();
         let tracker = HostPool::with(schedulers, group, workers, now_ms);
-        Group::new(&service.name, &group.name, tracker).noted_in(self.shared.journal.clone())
+        Group::new(&service.name, &group.name, tracker)
+            .with_recent_events(self.shared.recent_events.clone())
     }
 
     /// Tells the trackers what `config` says of their groups: those that are `enabled`
@@ -333,7 +336,7 @@ impl DataPlane {
         let Some(group) = group else {
             return Retried::NotFailed;
         };
-        let mut tracker = group.tracker();
+        let mut tracker = group.pool();
         let named = tracker.hosts().find(|it| it.host.name == host.name);
         match named.map(|it| (it.id, it.address)) {
             Some((_, None)) => {
@@ -350,10 +353,10 @@ impl DataPlane {
 
     /// Asks all workers for their sessions, of which at most `most` are listed. They
     /// come bit by bit; when nobody is left to send, that is all.
-    pub(crate) fn list_sessions(&self, most: usize) -> Receiver<Slice> {
+    pub(crate) fn list_sessions(&self, most: usize) -> Receiver<SessionListPart> {
         let (slices, receiver) = channel();
-        let listing = Listing {
-            slices,
+        let listing = SessionListRequest {
+            parts: slices,
             room: Arc::new(AtomicUsize::new(most)),
         };
         for worker in &self.workers {
@@ -384,22 +387,22 @@ impl DataPlane {
     /// Whose the connections to the hosts are: noted while the configuration
     /// has a control socket, where a host may ask.
     pub fn origins(&self) -> ClientLookup {
-        self.shared.origins.clone()
+        self.shared.client_lookup.clone()
     }
 
     /// Whether the workers go round; lives on, and says no, when they are gone.
     pub fn pulses(&self) -> Liveness {
-        Liveness::new(self.workers.iter().map(|worker| worker.mailbox.pulse()))
+        Liveness::new(self.workers.iter().map(|worker| worker.mailbox.liveness()))
     }
 
     /// Notes what happened, for people who look.
     pub(crate) fn note(&self, topic: Topic, text: String) {
-        self.shared.journal.note(topic, text);
+        self.shared.recent_events.record(topic, text);
     }
 
     /// Where everything that happens is told.
     pub(crate) fn news(&self) -> EventBus {
-        self.shared.journal.news().clone()
+        self.shared.recent_events.event_bus().clone()
     }
 
     /// Everything that runs, as it is now.

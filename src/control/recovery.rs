@@ -16,7 +16,7 @@ use crate::balance::HostId;
 use crate::config::{Manager, PeriodicTask};
 use crate::relay::{
     Clock, Group, Probe, ProbePriority, ProbeResult, ProbeWaker, Prober, TimeoutsMs,
-    log_health_change, probe_timeout_ms,
+    probe_timeout_ms,
 };
 
 /// What the thread is called.
@@ -63,7 +63,7 @@ impl Recovery {
     /// The system's, if it has no thread or event queue for it.
     pub(super) fn start(clock: Clock, limit: usize, alarm: &PanicGuard) -> io::Result<Recovery> {
         let prober = Prober::new(limit)?;
-        let bell = prober.bell();
+        let bell = prober.waker();
         let shared = Arc::default();
         let mut rounds = Rounds::new(Arc::clone(&shared), prober, clock);
         let watch = alarm.watch(THREAD);
@@ -87,7 +87,7 @@ impl Recovery {
     }
 
     fn wake(&self) {
-        if let Err(error) = self.bell.ring() {
+        if let Err(error) = self.bell.wake() {
             log::error!("cannot wake the recovery thread: {error}");
         }
     }
@@ -179,7 +179,7 @@ impl Rounds {
         let aggressive = self.aggressive.is_due(None, now_ms);
         let mut errands = Vec::new();
         for watched in groups {
-            let tracker = watched.group.tracker();
+            let tracker = watched.group.pool();
             let desperate = watched.enabled && (check || aggressive) && tracker.all_failed();
             if check || desperate {
                 let urgency = |host| match (desperate, tracker.is_silent(host)) {
@@ -222,7 +222,7 @@ impl Rounds {
                     purpose,
                     urgency,
                 },
-                urgency,
+                priority: urgency,
                 address,
                 tries,
                 timeout_ms: probe_timeout_ms(watched.timeouts),
@@ -248,7 +248,7 @@ impl Rounds {
         } = errand;
         let now_ms = self.clock.now_ms();
         let (change, name) = {
-            let mut tracker = group.tracker();
+            let mut tracker = group.pool();
             let change = match purpose {
                 Purpose::Check => tracker.checked(host, address, result, now_ms),
                 Purpose::Beat => tracker.beat(host, address, result, now_ms),
@@ -256,7 +256,7 @@ impl Rounds {
             (change, tracker.host_name(host))
         };
         if let (Some(change), Some(name)) = (change, name) {
-            log_health_change(&group, host, &name, &change, now_ms);
+            group.log_health_change(host, &name, &change, now_ms);
         }
     }
 }
@@ -319,14 +319,14 @@ mod tests {
                 let subject = subject(&probe.key, probe.address);
                 assert!(rounds.under_way.insert(subject), "twice at a time");
             }
-            let urgencies = probes.iter().map(|probe| probe.urgency);
+            let urgencies = probes.iter().map(|probe| probe.priority);
             urgencies.collect::<Vec<_>>()
         };
         assert_eq!(planned(10_000), [ProbePriority::Routine]);
         assert_eq!(planned(11_000), []);
-        let (host, address) = group.tracker().to_beat()[0];
+        let (host, address) = group.pool().to_beat()[0];
         let client = [10, 0, 0, 9].into();
-        let mut tracker = group.tracker();
+        let mut tracker = group.pool();
         tracker.connect_failed(host, address, client, Failure::Refused, 11_500);
         drop(tracker);
         assert_eq!(planned(12_000), [ProbePriority::Urgent]);

@@ -11,7 +11,7 @@ use super::resolver::Known;
 use crate::balance::{Change, Failure, HostId, HostPool, HostStatus};
 use crate::config::Endpoint;
 use crate::os::local::LocalAddresses;
-use crate::relay::{Clock, Group, log_health_change};
+use crate::relay::{Clock, Group};
 
 /// Who wants to know, and what was said.
 pub(super) struct Resolutions {
@@ -121,7 +121,7 @@ impl Resolutions {
     ) {
         let now_ms = self.clock.now_ms();
         let changes: Vec<_> = {
-            let mut tracker = group.tracker();
+            let mut tracker = group.pool();
             let changes = tell(&mut tracker, now_ms);
             let named = |(id, change)| (id, tracker.host_name(id), change);
             changes.into_iter().map(named).collect()
@@ -131,7 +131,7 @@ impl Resolutions {
             if let Some(host) = host
                 && !matches!(change, Change::Down(Failure::Unresolved(_)))
             {
-                log_health_change(group, id, &host, &change, now_ms);
+                group.log_health_change(id, &host, &change, now_ms);
             }
         }
     }
@@ -204,7 +204,7 @@ mod tests {
         answers.change(&running, &known, |tracker, now_ms| {
             tracker.configure(&group("name:80"), now_ms);
         });
-        let addresses: Vec<_> = running.tracker().hosts().map(|it| it.address).collect();
+        let addresses: Vec<_> = running.pool().hosts().map(|it| it.address).collect();
         assert_eq!(addresses, [Some(([10, 0, 0, 2], 80).into())]);
     }
 }

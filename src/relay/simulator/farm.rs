@@ -103,7 +103,7 @@ impl Farm {
             6 => self.config.hosts.retain(|_| random.below(4) == 0),
             _ => self.change_a_host(random),
         }
-        self.group.tracker().configure(&self.config, now_ms);
+        self.group.pool().configure(&self.config, now_ms);
     }
 
     fn change_a_host(&mut self, random: &mut Random) {
@@ -122,16 +122,16 @@ impl Farm {
     }
 
     fn check_hosts(&mut self, random: &mut Random, now_ms: u64) {
-        let mut tracker = self.group.tracker();
-        for (id, address) in tracker.to_check() {
-            let _ = tracker.checked(id, address, any_verdict(random), now_ms);
+        let mut pool = self.group.pool();
+        for (id, address) in pool.to_check() {
+            let _ = pool.checked(id, address, any_verdict(random), now_ms);
         }
     }
 
     fn beat_hosts(&mut self, random: &mut Random, now_ms: u64) {
-        let mut tracker = self.group.tracker();
-        for (id, address) in tracker.to_beat() {
-            let _ = tracker.beat(id, address, any_verdict(random), now_ms);
+        let mut pool = self.group.pool();
+        for (id, address) in pool.to_beat() {
+            let _ = pool.beat(id, address, any_verdict(random), now_ms);
         }
     }
 
@@ -142,18 +142,18 @@ impl Farm {
             0 => Err("nobody knows it"),
             _ => Ok(&addresses[..=random.index(addresses.len())]),
         };
-        self.group.tracker().resolved("pool", answer, now_ms);
+        self.group.pool().resolved("pool", answer, now_ms);
     }
 
     /// Who may be picked: in service, with an address; those that have failed
     /// only if there are no others.
     pub(super) fn eligible(&self) -> Vec<(HostId, SocketAddr)> {
-        let tracker = self.group.tracker();
+        let pool = self.group.pool();
         let wanted = |status: &HostStatus<'_>| {
             let mut hosts = self.config.hosts.iter();
             hosts.any(|host| host.name == status.host.name && host.in_service())
         };
-        let usable: Vec<_> = tracker
+        let usable: Vec<_> = pool
             .hosts()
             .filter(|status| wanted(status) && status.address.is_some())
             .collect();
@@ -222,7 +222,7 @@ impl Farm {
 impl fmt::Display for Farm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, short of {:?}:", self.config.scheduler, self.trouble)?;
-        for host in self.group.tracker().hosts() {
+        for host in self.group.pool().hosts() {
             let (name, state) = (&host.host.name, host.state.as_str());
             let (weight, health) = (host.weight, host.health);
             write!(

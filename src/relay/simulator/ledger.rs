@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::super::health_log::HealthLog;
+use super::super::events::health_log::HealthLog;
+use super::super::failure::ResourceError;
 use super::super::plan::Group;
-use super::super::worker_stats::{ResourceError, WorkerStats};
+use super::super::shared::WorkerStats;
 use super::sockets::Sockets;
 use crate::balance::{Failure, Health, HostId, HostPool, HostStatus, Picked};
 use crate::config::Endpoint;
@@ -65,10 +66,9 @@ const MOST_TRIES: usize = 11;
 
 /// How its hosts are before a turn.
 pub(super) fn before(group: &Group) -> Vec<Before> {
-    let tracker = group.tracker();
+    let pool = group.pool();
     let failed = |status: &HostStatus<'_>| matches!(status.health, Health::Failed(_));
-    tracker
-        .hosts()
+    pool.hosts()
         .filter_map(|status| Some((status.id, status.address?, failed(&status))))
         .collect()
 }
@@ -96,10 +96,10 @@ impl Ledger {
             }
         }
         assert!(
-            self.said.agrees_with(group.announcer()),
+            self.said.agrees_with(group.health_log()),
             "a change is not announced, or what is announced is none"
         );
-        self.forget(&group.tracker());
+        self.forget(&group.pool());
     }
 
     /// Enters what went through to the host, and to the client, in a turn.
@@ -136,8 +136,8 @@ impl Ledger {
         group: &Group,
         now_ms: u64,
     ) {
-        let tracker = group.tracker();
-        let status = tracker.hosts().find(|status| status.id == picked.id);
+        let pool = group.pool();
+        let status = pool.hosts().find(|status| status.id == picked.id);
         let status = status.expect("a host is gone");
         let health = status.health;
         let changed = match verdict {
@@ -168,7 +168,7 @@ impl Ledger {
             }
         };
         if changed {
-            self.said.may_say(picked.id, now_ms);
+            self.said.allow_line(picked.id, now_ms);
         }
     }
 
@@ -178,11 +178,11 @@ impl Ledger {
 
     /// A host that was removed is forgotten with its last session: that it is,
     /// and not before, shows in its id.
-    pub(super) fn forget(&mut self, tracker: &HostPool) {
-        let configured = |name: &String| tracker.hosts().any(|status| status.host.name == *name);
+    pub(super) fn forget(&mut self, pool: &HostPool) {
+        let configured = |name: &String| pool.hosts().any(|status| status.host.name == *name);
         let known = |name: &String| {
             let ids = (0..64).map(HostId);
-            ids.filter_map(|id| tracker.host_name(id))
+            ids.filter_map(|id| pool.host_name(id))
                 .any(|known| known == *name)
         };
         self.totals
@@ -191,20 +191,20 @@ impl Ledger {
 
     /// That the tracker's numbers are these; `sessions` are those counted on a
     /// host.
-    pub(super) fn check(&self, tracker: &HostPool, sessions: &[&Picked]) {
-        assert_eq!(tracker.open(), sessions.len(), "open sessions");
+    pub(super) fn check(&self, pool: &HostPool, sessions: &[&Picked]) {
+        assert_eq!(pool.open(), sessions.len(), "open sessions");
         for picked in sessions {
-            let name = tracker.host_name(picked.id);
+            let name = pool.host_name(picked.id);
             assert_eq!(
                 name.as_ref(),
                 Some(&picked.host.name),
                 "an id changed hands"
             );
             let open = sessions.iter().filter(|other| other.id == picked.id);
-            let counted = tracker.open_on(picked.id);
+            let counted = pool.open_on(picked.id);
             assert_eq!(counted, open.count(), "open sessions on a host");
         }
-        for status in tracker.hosts() {
+        for status in pool.hosts() {
             let Totals {
                 total, failures, ..
             } = self.expected(&status);
@@ -215,8 +215,8 @@ impl Ledger {
     }
 
     /// The same of what the workers count.
-    pub(super) fn check_counters(&self, tracker: &HostPool) {
-        for status in tracker.hosts() {
+    pub(super) fn check_counters(&self, pool: &HostPool) {
+        for status in pool.hosts() {
             let sum = status.host.counters.sum();
             let expected = self.expected(&status);
             let bytes = [sum.bytes_to_host, sum.bytes_to_client];
@@ -232,8 +232,8 @@ impl Ledger {
     }
 
     /// That the trouble met was counted.
-    pub(super) fn check_meters(&self, meters: &WorkerStats) {
-        assert_eq!(meters.trouble(ResourceError::NoDescriptors), self.short);
-        assert_eq!(meters.trouble(ResourceError::NoPorts), self.out_of_reach);
+    pub(super) fn check_stats(&self, stats: &WorkerStats) {
+        assert_eq!(stats.errors(ResourceError::NoDescriptors), self.short);
+        assert_eq!(stats.errors(ResourceError::NoPorts), self.out_of_reach);
     }
 }

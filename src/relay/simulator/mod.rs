@@ -12,7 +12,7 @@ mod socket;
 mod sockets;
 mod world;
 
-use super::end::EndReason;
+use super::failure::EndReason;
 use world::{Seen, World};
 
 /// How many runs a test makes, in halves that run side by side.

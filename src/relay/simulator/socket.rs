@@ -10,9 +10,9 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::super::action::Readiness;
-use super::super::end::Closing;
-use super::super::failure::{Progress, blame};
+use super::super::failure::CloseMode;
+use super::super::failure::{ConnectProgress, classify_connect_error};
+use super::super::session::Readiness;
 use super::peer::Peer;
 use crate::os::delivery::Delivery;
 
@@ -258,15 +258,15 @@ impl Socket {
         (ready != Readiness::default()).then_some(ready)
     }
 
-    pub(super) fn progress(&mut self, vouched: bool) -> Progress {
-        if vouched {
+    pub(super) fn connect_progress(&mut self, connect_hint: bool) -> ConnectProgress {
+        if connect_hint {
             assert!(self.is_connected(), "takes it for connected");
-            return Progress::Connected;
+            return ConnectProgress::Connected;
         }
         match (self.error.take(), self.connect) {
-            (Some(error), _) => Progress::Failed(blame(&error.into())),
-            (None, Connect::Done) => Progress::Connected,
-            (None, _) => Progress::Pending,
+            (Some(error), _) => ConnectProgress::Failed(classify_connect_error(&error.into())),
+            (None, Connect::Done) => ConnectProgress::Connected,
+            (None, _) => ConnectProgress::Pending,
         }
     }
 
@@ -358,11 +358,11 @@ impl Socket {
     }
 
     /// Closing with unread bytes resets as well, unless they are read just before.
-    pub(super) fn close(&mut self, closing: Closing) {
+    pub(super) fn close(&mut self, closing: CloseMode) {
         self.closed = Some(match closing {
-            Closing::Orderly => self.read < self.said,
-            Closing::Reset => true,
-            Closing::Deliver => self.unheard() == 0 || self.reset,
+            CloseMode::Orderly => self.read < self.said,
+            CloseMode::Reset => true,
+            CloseMode::Deliver => self.unheard() == 0 || self.reset,
         });
     }
 

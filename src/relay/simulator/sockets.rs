@@ -11,31 +11,29 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::super::action::{Direction, Side};
-use super::super::attempts::MAX_ATTEMPTS;
-use super::super::connection::Transport;
-use super::super::end::Closing;
-use super::super::failure::{ConnectError, Progress};
+use super::super::failure::CloseMode;
+use super::super::failure::{ConnectError, ConnectProgress};
 use super::super::plan::{Group, Service};
-use super::super::port_gates::PortGates;
-use super::super::pump::Wire;
+use super::super::port_gate::PortGates;
+use super::super::session::TimeoutsMs;
+use super::super::session::{Direction, Side};
 use super::super::slab;
-use super::super::timeouts::TimeoutsMs;
+use super::super::transport::Transport;
 use super::farm::Farm;
 use super::ledger::{Outcome, Verdict};
 use super::peer::Peer;
 use super::socket::Socket;
-use crate::balance::{Failure, HostId, Picked, Random};
+use crate::balance::{Failure, HostId, PickContext, Picked, Random};
 use crate::os::delivery::Delivery;
 
 /// Few, so that turns are cut short.
-pub(super) const READS_A_TURN: usize = 4;
+pub(super) const MAX_READS_PER_RUN: usize = 4;
 
 /// The most that a pipe may take.
 pub(super) const PIPE: usize = 48;
 
 /// More than any turn needs: 16 hosts, or 4 reads with all that follows them.
-const CALLS_A_TURN: usize = 256;
+const MAX_CALLS_PER_RUN: usize = 256;
 
 /// When a host that was silent so far is given keepalive.
 pub(super) const KEEPALIVE_AFTER_MS: u64 = 30_000;
@@ -71,7 +69,7 @@ pub(super) struct Sockets {
     pub(super) half_closed_ms: Option<u64>,
     pub(super) keeps_alive: bool,
     /// How they were closed.
-    pub(super) closed: Option<Closing>,
+    pub(super) closed: Option<CloseMode>,
     /// Hosts that had no port for somebody else: it may be held up without a try.
     pub(super) held_up: Vec<HostId>,
     pub(super) random: Random,
@@ -150,11 +148,11 @@ impl Sockets {
 
     /// Some of the hosts may be held up from now on.
     pub(super) fn hold_up(&mut self, farm: &Farm, gates: &PortGates) {
-        if gates.are_none() {
+        if gates.is_empty() {
             return;
         }
         for (id, address) in farm.eligible() {
-            if gates.has(address) && !self.held_up.contains(&id) {
+            if gates.contains(address) && !self.held_up.contains(&id) {
                 self.held_up.push(id);
             }
         }
@@ -205,7 +203,7 @@ impl Sockets {
     }
 
     /// Whether this client has waited for a host for as long as any may.
-    pub(super) fn patience_is_over(&self) -> bool {
+    pub(super) fn has_waited_out(&self) -> bool {
         self.has_passed(3 * self.timeouts.connect, self.started_ms)
     }
 
@@ -223,7 +221,7 @@ impl Sockets {
     /// A system call begins.
     fn call(&mut self, what: std::fmt::Arguments<'_>) {
         self.calls += 1;
-        assert!(self.calls < CALLS_A_TURN, "spins");
+        assert!(self.calls < MAX_CALLS_PER_RUN, "spins");
         assert!(!self.group.is_locked(), "holds a lock meanwhile");
         if self.trace {
             eprintln!("{:>9} ms   {what}", self.now_ms);
@@ -265,19 +263,26 @@ impl Sockets {
 
 impl Transport for Sockets {
     type Registry = Farm;
+    type Pipes = Pipes;
 
     fn register(&mut self, _: &Farm, token: usize) -> io::Result<()> {
-        assert_eq!(token, slab::token(self.slot, self.slot, Side::Client));
+        assert_eq!(
+            token,
+            slab::encode_token(self.slot, self.slot, Side::Client)
+        );
         Ok(())
     }
 
     fn connect(&mut self, to: &Picked, farm: &Farm, token: usize) -> io::Result<()> {
         self.call(format_args!("connects to {}", to.host.name));
-        assert_eq!(token, slab::token(self.slot, self.slot, Side::Host));
+        assert_eq!(token, slab::encode_token(self.slot, self.slot, Side::Host));
         assert!(self.host.is_none(), "leaves a connection open");
         self.exclude_last(farm);
         assert!(!self.excluded.contains(&to.id), "tried twice");
-        assert!(self.refused.len() < MAX_ATTEMPTS, "tries too many hosts");
+        assert!(
+            self.refused.len() < PickContext::MAX_TRIED,
+            "tries too many hosts"
+        );
         assert!(
             farm.eligible().contains(&(to.id, to.address)),
             "picked one that is not to be picked: {to:?}"
@@ -312,25 +317,29 @@ impl Transport for Sockets {
         }
     }
 
-    fn progress(&mut self, vouched: bool) -> Progress {
-        self.call(format_args!("settles, vouched for: {vouched}"));
+    fn connect_progress(&mut self, connect_hint: bool) -> ConnectProgress {
+        self.call(format_args!("settles, hint: {connect_hint}"));
         let host = self.host.as_mut().expect("settles without a host");
-        let progress = host.progress(vouched);
-        match &progress {
-            Progress::Pending => {}
-            Progress::Connected => {
+        let connect_progress = host.connect_progress(connect_hint);
+        match &connect_progress {
+            ConnectProgress::Pending => {}
+            ConnectProgress::Connected => {
                 self.active_ms = self.now_ms;
                 let since_ms = self.attempt.as_ref().map(|attempt| attempt.since_ms);
                 let took_ms = self.now_ms - since_ms.expect("settles twice");
                 self.conclude(Verdict::Connected { took_ms });
             }
-            Progress::Failed(ConnectError::Host(failure)) => {
+            ConnectProgress::Failed(ConnectError::Host(failure)) => {
                 self.conclude(Verdict::Failed(failure.clone()));
             }
-            Progress::Failed(ConnectError::TurnedAway) => self.conclude(Verdict::TurnedAway),
-            Progress::Failed(ConnectError::Local(_)) => unreachable!("a host has no such trouble"),
+            ConnectProgress::Failed(ConnectError::ResetByHost) => {
+                self.conclude(Verdict::TurnedAway)
+            }
+            ConnectProgress::Failed(ConnectError::Local(_)) => {
+                unreachable!("a host has no such trouble")
+            }
         }
-        progress
+        connect_progress
     }
 
     fn local_address(&self) -> Option<SocketAddr> {
@@ -347,12 +356,12 @@ impl Transport for Sockets {
         if self.has_passed(self.timeouts.connect, attempt.since_ms) {
             self.conclude(Verdict::Failed(Failure::TimedOut));
         } else {
-            assert!(self.patience_is_over(), "gives a host up before its time");
+            assert!(self.has_waited_out(), "gives a host up before its time");
             self.conclude(Verdict::Abandoned);
         }
     }
 
-    fn keep_alive(&mut self) {
+    fn enable_keepalive(&mut self) {
         self.call(format_args!("keeps its host alive"));
         assert!(self.host.is_some(), "has nobody to keep alive");
         assert!(!self.keeps_alive, "keeps it alive already");
@@ -367,7 +376,7 @@ impl Transport for Sockets {
         ]
     }
 
-    fn close(&mut self, closing: Closing) {
+    fn close(&mut self, closing: CloseMode) {
         self.call(format_args!("closes: {closing:?}"));
         assert_eq!(self.closed, None, "closes twice");
         self.closed = Some(closing);
@@ -375,24 +384,11 @@ impl Transport for Sockets {
             socket.close(closing);
         }
     }
-}
-
-/// Where a session connects from: to each of its hosts from the same address.
-pub(super) fn local_address(slot: u32) -> SocketAddr {
-    let port = 30_000 + u16::try_from(slot).expect("too many sessions");
-    SocketAddr::from(([10, 0, 0, 9], port))
-}
-
-/// The pipes that are left.
-pub(super) struct Pipes(pub(super) usize);
-
-impl Wire for Sockets {
-    type Pipes = Pipes;
 
     fn read(&mut self, side: Side, buffer: &mut [u8]) -> io::Result<usize> {
         self.call(format_args!("reads from the {side:?}"));
         self.reads += 1;
-        assert!(self.reads <= READS_A_TURN, "reads for too long");
+        assert!(self.reads <= MAX_READS_PER_RUN, "reads for too long");
         let (source, sink) = self.pair(side).expect("reads without a host");
         assert_eq!(source.read, sink.wrote, "reads while something is kept");
         self.interlude()?;
@@ -414,13 +410,13 @@ impl Wire for Sockets {
         Ok(length)
     }
 
-    fn fill(&mut self, direction: Direction, pipes: &mut Pipes) -> Option<io::Result<usize>> {
+    fn fill_pipe(&mut self, direction: Direction, pipes: &mut Pipes) -> Option<io::Result<usize>> {
         self.call(format_args!(
             "fills a pipe from the {:?}",
             direction.source()
         ));
         self.reads += 1;
-        assert!(self.reads <= READS_A_TURN, "reads for too long");
+        assert!(self.reads <= MAX_READS_PER_RUN, "reads for too long");
         let (source, sink) = self.pair(direction.source()).expect("reads without a host");
         assert_eq!(source.read, sink.wrote, "reads while something is kept");
         let ended = source.ended;
@@ -444,7 +440,7 @@ impl Wire for Sockets {
         Some(filled)
     }
 
-    fn drain(
+    fn drain_pipe(
         &mut self,
         direction: Direction,
         length: usize,
@@ -477,3 +473,12 @@ impl Wire for Sockets {
         self.at(side).shutdown_write()
     }
 }
+
+/// Where a session connects from: to each of its hosts from the same address.
+pub(super) fn local_address(slot: u32) -> SocketAddr {
+    let port = 30_000 + u16::try_from(slot).expect("too many sessions");
+    SocketAddr::from(([10, 0, 0, 9], port))
+}
+
+/// The pipes that are left.
+pub(super) struct Pipes(pub(super) usize);

@@ -7,21 +7,21 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::super::action::{Action, Side};
 use super::super::client_lookup::ClientLookup;
 use super::super::connection::{Connection, Context, RunResult};
-use super::super::end::EndReason;
-use super::super::late::{Late, Wakeup};
+use super::super::failure::EndReason;
 use super::super::plan::Service;
-use super::super::port_gates::PortGates;
-use super::super::timeouts::TimeoutsMs;
-use super::super::timer_wheel::{TICK_MS, Timers};
-use super::super::worker_stats::WorkerStats;
+use super::super::port_gate::PortGates;
+use super::super::session::TimeoutsMs;
+use super::super::session::{Action, Side};
+use super::super::shared::WorkerStats;
+use super::super::timer_wheel::{TICK_MS, TimerWheel};
+use super::super::timer_wheel::{TimerHold, Wakeup};
 use super::farm::Farm;
 use super::ledger::{self, Ledger};
 use super::peer::Peer;
 use super::socket::{Connect, Socket};
-use super::sockets::{PIPE, Pipes, READS_A_TURN, Sockets, local_address};
+use super::sockets::{MAX_READS_PER_RUN, PIPE, Pipes, Sockets, local_address};
 use crate::balance::Random;
 
 /// More turns than any series of events needs that follow from one.
@@ -57,18 +57,18 @@ pub(super) struct World {
     farm: Farm,
     service: Arc<Service>,
     ledger: Ledger,
-    meters: WorkerStats,
-    origins: ClientLookup,
+    stats: WorkerStats,
+    client_lookup: ClientLookup,
     gates: PortGates,
-    late: Late,
+    timer_hold: TimerHold,
     /// Timers wait for another look at the sockets.
     looks_again: bool,
     /// When the process went on last after it stood still.
     resumed_ms: u64,
-    links: Vec<Connection<Sockets>>,
+    connections: Vec<Connection<Sockets>>,
     /// Clients yet to come.
     to_come: usize,
-    timers: Timers,
+    timers: TimerWheel,
     ready: VecDeque<u32>,
     buffer: Vec<u8>,
     trace: bool,
@@ -89,21 +89,21 @@ impl World {
             name: "web".to_owned(),
             timeouts,
             group: Arc::clone(&farm.group),
-            tally: Arc::default(),
+            stats: Arc::default(),
         };
         World {
             farm,
             service: Arc::new(service),
             ledger: Ledger::default(),
-            meters: WorkerStats::default(),
-            origins: ClientLookup::new(1),
+            stats: WorkerStats::default(),
+            client_lookup: ClientLookup::new(1),
             gates: PortGates::default(),
-            late: Late::default(),
+            timer_hold: TimerHold::default(),
             looks_again: false,
             resumed_ms: 0,
-            links: Vec::new(),
+            connections: Vec::new(),
             to_come: 1 + random.index(7),
-            timers: Timers::new(now_ms),
+            timers: TimerWheel::new(now_ms),
             ready: VecDeque::new(),
             buffer: vec![0; 1 + random.index(64)],
             trace,
@@ -129,7 +129,7 @@ impl World {
 
     fn happen(&mut self) {
         match self.random.below(32) {
-            0..=2 => self.welcome(),
+            0..=2 => self.admit_client(),
             3..=4 => self.pass(8),
             5 => self.pass(400),
             6 => self.pass(20_000),
@@ -143,20 +143,20 @@ impl World {
     }
 
     fn change_hosts(&mut self) {
-        self.ledger.check_counters(&self.farm.group.tracker());
+        self.ledger.check_counters(&self.farm.group.pool());
         self.farm.change(&mut self.random, self.now_ms);
-        self.ledger.forget(&self.farm.group.tracker());
+        self.ledger.forget(&self.farm.group.pool());
         if self.trace {
             eprintln!("{:>9} ms {}", self.now_ms, self.farm);
         }
     }
 
-    fn welcome(&mut self) {
+    fn admit_client(&mut self) {
         if self.to_come == 0 {
             return;
         }
         self.to_come -= 1;
-        let slot = u32::try_from(self.links.len()).unwrap();
+        let slot = u32::try_from(self.connections.len()).unwrap();
         let address = [10, 9, 0, u8::try_from(self.random.below(3)).unwrap()];
         let address = SocketAddr::from((address, 40_000 + u16::try_from(slot).unwrap()));
         let peer = Peer::new(&mut self.random);
@@ -174,18 +174,22 @@ impl World {
             random,
             self.trace,
         );
-        let mut link = Connection::new(u64::from(slot), sockets, address, service, now_ms);
-        link.generation = slot;
-        link.register(&self.farm, slot).unwrap();
-        link.queued = true;
+        let mut connection = Connection::new(u64::from(slot), sockets, address, service, now_ms);
+        connection.generation = slot;
+        connection.register(&self.farm, slot).unwrap();
+        connection.queued = true;
         self.ready.push_back(slot);
         self.say(slot, "comes");
-        self.links.push(link);
+        self.connections.push(connection);
     }
 
     fn each_open(&mut self, mut act: impl FnMut(&mut Sockets)) {
-        for link in self.links.iter_mut().filter(|link| !link.over) {
-            act(&mut link.circuit);
+        for connection in self
+            .connections
+            .iter_mut()
+            .filter(|connection| !connection.closed)
+        {
+            act(&mut connection.transport);
         }
     }
 
@@ -222,11 +226,11 @@ impl World {
 
     fn next_ms(&self) -> Option<u64> {
         let answers = self
-            .open_links()
-            .filter_map(|(_, link)| link.circuit.host.as_ref()?.answer_due_ms());
+            .open_connections()
+            .filter_map(|(_, connection)| connection.transport.host.as_ref()?.answer_due_ms());
         let slow = self
-            .open_links()
-            .flat_map(|(_, link)| link.circuit.each().filter_map(Socket::hears_ms));
+            .open_connections()
+            .flat_map(|(_, connection)| connection.transport.each().filter_map(Socket::hears_ms));
         answers.chain(slow).chain(self.timers.next_ms()).min()
     }
 
@@ -236,7 +240,9 @@ impl World {
             self.turn();
             if self.ready.is_empty()
                 && !self.looks_again
-                && self.open_links().all(|(_, it)| !it.circuit.has_news())
+                && self
+                    .open_connections()
+                    .all(|(_, it)| !it.transport.has_news())
             {
                 return self.check_all_wait();
             }
@@ -244,26 +250,28 @@ impl World {
         panic!("never comes to rest");
     }
 
-    fn open_links(&self) -> impl Iterator<Item = (u32, &Connection<Sockets>)> {
-        (0..).zip(&self.links).filter(|(_, link)| !link.over)
+    fn open_connections(&self) -> impl Iterator<Item = (u32, &Connection<Sockets>)> {
+        (0..)
+            .zip(&self.connections)
+            .filter(|(_, connection)| !connection.closed)
     }
 
-    fn link(&mut self, slot: u32) -> &mut Connection<Sockets> {
-        &mut self.links[slot as usize]
+    fn connection(&mut self, slot: u32) -> &mut Connection<Sockets> {
+        &mut self.connections[slot as usize]
     }
 
     /// What a worker does when it wakes up.
     fn turn(&mut self) {
         self.seen.turns += 1;
-        self.gates.begin_turn();
+        self.gates.begin_iteration();
         let interrupted = self.random.below(16) == 0;
         let mut full = false;
-        for slot in 0..u32::try_from(self.links.len()).unwrap() {
-            full |= !interrupted && self.note(slot);
+        for slot in 0..u32::try_from(self.connections.len()).unwrap() {
+            full |= !interrupted && self.dispatch_event(slot);
         }
         for _ in 0..self.ready.len() {
             if let Some(slot) = self.ready.pop_front() {
-                self.run_one(slot);
+                self.run_connection(slot);
             }
         }
         let wakeup = Wakeup {
@@ -272,32 +280,32 @@ impl World {
             due_ms: self.timers.next_ms(),
             now_ms: self.now_ms,
         };
-        self.looks_again = !self.late.may_expire(wakeup, 2);
+        self.looks_again = !self.timer_hold.may_expire(wakeup, 2);
         let mut due = Vec::new();
         if !self.looks_again {
             self.timers.expire(self.now_ms, &mut due);
         }
         for slot in due {
             let now_ms = self.now_ms;
-            self.link(slot).session.handle_deadline(now_ms);
-            self.run_one(slot);
+            self.connection(slot).session.handle_deadline(now_ms);
+            self.run_connection(slot);
         }
         self.check_numbers();
     }
 
     /// Notes what the sockets have to tell. Whether one of them was left out.
-    fn note(&mut self, slot: u32) -> bool {
-        let link = &mut self.links[slot as usize];
-        if link.over {
+    fn dispatch_event(&mut self, slot: u32) -> bool {
+        let connection = &mut self.connections[slot as usize];
+        if connection.closed {
             return false;
         }
-        let host = link.circuit.host.as_mut();
+        let host = connection.transport.host.as_mut();
         if let Some(host) = host.filter(|it| it.answer_due_ms() <= Some(self.now_ms)) {
             host.answer();
         }
         let sides = [
-            (Side::Client, Some(&mut link.circuit.client)),
-            (Side::Host, link.circuit.host.as_mut()),
+            (Side::Client, Some(&mut connection.transport.client)),
+            (Side::Host, connection.transport.host.as_mut()),
         ];
         let mut left_out = false;
         for (side, socket) in sides {
@@ -311,8 +319,8 @@ impl World {
                 if self.trace {
                     eprintln!("{:>9} ms {slot} {side:?} {ready:?}", self.now_ms);
                 }
-                link.session.handle_ready(side, ready);
-                if !std::mem::replace(&mut link.queued, true) {
+                connection.session.handle_ready(side, ready);
+                if !std::mem::replace(&mut connection.queued, true) {
                     self.ready.push_back(slot);
                 }
             }
@@ -320,75 +328,88 @@ impl World {
         left_out
     }
 
-    fn run_one(&mut self, slot: u32) {
+    fn run_connection(&mut self, slot: u32) {
         self.say(slot, "has its turn");
-        if self.link(slot).over {
+        if self.connection(slot).closed {
             return;
         }
         match self.take_turn(slot) {
-            RunResult::Over(reason) => return self.finish(slot, reason),
+            RunResult::Closed(reason) => return self.finish_session(slot, reason),
             RunResult::Waiting => {}
             RunResult::CutShort => {
                 self.seen.cut_short += 1;
-                self.link(slot).queued = true;
+                self.connection(slot).queued = true;
                 self.ready.push_back(slot);
             }
         }
-        self.arm(slot);
+        self.arm_timer(slot);
     }
 
     /// A session's turn, and what must hold after it.
     fn take_turn(&mut self, slot: u32) -> RunResult {
-        let piped = self.links.iter().flat_map(|link| link.circuit.pipes);
+        let piped = self
+            .connections
+            .iter()
+            .flat_map(|connection| connection.transport.pipes);
         let piped = piped.filter(|&bytes| bytes > 0).count();
-        let link = &mut self.links[slot as usize];
-        let picks = matches!(link.session.next(), Action::Pick | Action::Settle { .. });
+        let connection = &mut self.connections[slot as usize];
+        let picks = matches!(
+            connection.session.next(),
+            Action::Pick | Action::CheckConnect { .. }
+        );
         let hosts = picks.then(|| ledger::before(&self.farm.group));
         let mut shortage = None;
         let mut pipes = Pipes(PIPES.saturating_sub(piped));
         let read = |sockets: &Sockets| sockets.each().map(|it| it.read).sum::<usize>();
-        let read_before = read(&link.circuit);
-        link.queued = false;
-        link.circuit.hold_up(&self.farm, &self.gates);
-        link.circuit.begin_turn(self.now_ms);
-        let end = link.run(&mut Context {
+        let read_before = read(&connection.transport);
+        connection.queued = false;
+        connection.transport.hold_up(&self.farm, &self.gates);
+        connection.transport.begin_turn(self.now_ms);
+        let end = connection.run(&mut Context {
             registry: &self.farm,
             buffer: &mut self.buffer,
             pipes: &mut pipes,
-            most_reads: READS_A_TURN,
+            max_reads: MAX_READS_PER_RUN,
             random: &mut self.random,
-            meters: &self.meters,
-            origins: Some(self.origins.of_worker(0)),
+            stats: &self.stats,
+            client_table: Some(self.client_lookup.of_worker(0)),
             shard: 0,
             now_ms: self.now_ms,
             slot,
             port_gates: &mut self.gates,
             shortage: &mut shortage,
         });
-        let piped_now = link
-            .circuit
+        let piped_now = connection
+            .transport
             .pipes
             .iter()
             .filter(|&&bytes| bytes > 0)
             .count();
         self.seen.piped += piped_now;
-        link.check_memory(self.buffer.len());
-        let most = (READS_A_TURN - 1) * self.buffer.len() + PIPE.max(self.buffer.len());
-        assert!(read(&link.circuit) - read_before <= most, "has too much");
+        connection.check_memory(self.buffer.len());
+        let most = (MAX_READS_PER_RUN - 1) * self.buffer.len() + PIPE.max(self.buffer.len());
+        assert!(
+            read(&connection.transport) - read_before <= most,
+            "has too much"
+        );
         if let Some(hosts) = hosts {
-            assert_eq!(shortage.is_some(), link.circuit.was_short(), "a shortage");
-            link.circuit.hold_up(&self.farm, &self.gates);
-            link.check_picks(&self.farm);
+            assert_eq!(
+                shortage.is_some(),
+                connection.transport.was_short(),
+                "a shortage"
+            );
+            connection.transport.hold_up(&self.farm, &self.gates);
+            connection.check_picks(&self.farm);
             self.ledger
-                .enter_outcomes(&mut link.circuit, &hosts, &self.farm.group);
+                .enter_outcomes(&mut connection.transport, &hosts, &self.farm.group);
         }
         self.ledger
-            .enter_bytes(link.circuit.bytes, link.picked.as_ref());
+            .enter_bytes(connection.transport.bytes, connection.picked.as_ref());
         end
     }
 
-    fn arm(&mut self, slot: u32) {
-        let Some(at_ms) = self.link(slot).session.deadline_ms() else {
+    fn arm_timer(&mut self, slot: u32) {
+        let Some(at_ms) = self.connection(slot).session.deadline_ms() else {
             return;
         };
         let armed_ms = self.timers.armed_ms(slot);
@@ -397,25 +418,25 @@ impl World {
         }
     }
 
-    fn finish(&mut self, slot: u32, reason: EndReason) {
-        let link = &mut self.links[slot as usize];
-        link.over = true;
-        link.close(reason, self.now_ms);
-        link.check_end(reason, self.now_ms);
+    fn finish_session(&mut self, slot: u32, reason: EndReason) {
+        let connection = &mut self.connections[slot as usize];
+        connection.closed = true;
+        connection.close(reason, self.now_ms);
+        connection.check_end(reason, self.now_ms);
         self.timers.cancel(slot);
-        let (to_host, to_client) = link.session.bytes();
+        let (to_host, to_client) = connection.session.bytes();
         self.seen.bytes += to_host + to_client;
-        self.seen.retries += link.session.failed();
-        self.seen.half_closes += link.circuit.half_closes;
+        self.seen.retries += connection.session.failed_attempts();
+        self.seen.half_closes += connection.transport.half_closes;
         self.seen.ends[reason.index()] += 1;
-        self.ledger.forget(&self.farm.group.tracker());
+        self.ledger.forget(&self.farm.group.pool());
     }
 
     fn stop(&mut self) {
-        let open: Vec<u32> = self.open_links().map(|(slot, _)| slot).collect();
+        let open: Vec<u32> = self.open_connections().map(|(slot, _)| slot).collect();
         for slot in open {
-            self.link(slot).session.close(EndReason::Stopped);
-            self.finish(slot, EndReason::Stopped);
+            self.connection(slot).session.close(EndReason::Stopped);
+            self.finish_session(slot, EndReason::Stopped);
         }
         self.to_come = 0;
     }
@@ -434,67 +455,73 @@ impl World {
                 }
             });
             self.work();
-            if self.open_links().next().is_none() {
+            if self.open_connections().next().is_none() {
                 return;
             }
-            if self.open_links().all(|(_, it)| !it.circuit.has_news())
+            if self
+                .open_connections()
+                .all(|(_, it)| !it.transport.has_news())
                 && let Some(next_ms) = self.next_ms()
             {
                 self.advance(next_ms.max(self.now_ms));
             }
         }
         let stuck: Vec<_> = self
-            .open_links()
-            .map(|(_, it)| (&it.session, &it.circuit))
+            .open_connections()
+            .map(|(_, it)| (&it.session, &it.transport))
             .collect();
         panic!("never ends: {stuck:#?}");
     }
 
     fn check_numbers(&self) {
         let picked: Vec<_> = self
-            .open_links()
-            .filter_map(|(_, link)| link.picked.as_ref())
+            .open_connections()
+            .filter_map(|(_, connection)| connection.picked.as_ref())
             .collect();
-        self.ledger.check(&self.farm.group.tracker(), &picked);
-        self.check_origins();
+        self.ledger.check(&self.farm.group.pool(), &picked);
+        self.check_client_lookup();
     }
 
     /// Hosts are told whose a connection is for as long as there is one.
-    fn check_origins(&self) {
-        for (slot, link) in (0..).zip(&self.links) {
-            let connects = !link.over && link.circuit.host.is_some();
-            let client = connects.then_some(link.client_address);
-            assert_eq!(self.origins.client_of(local_address(slot)), client);
+    fn check_client_lookup(&self) {
+        for (slot, connection) in (0..).zip(&self.connections) {
+            let connects = !connection.closed && connection.transport.host.is_some();
+            let client = connects.then_some(connection.client_address);
+            assert_eq!(self.client_lookup.client_of(local_address(slot)), client);
         }
     }
 
     fn check_all_wait(&self) {
-        for (slot, link) in self.open_links() {
-            link.check_waiting();
+        for (slot, connection) in self.open_connections() {
+            connection.check_waiting();
             if self.now_ms > self.resumed_ms + SLACK_MS {
-                link.check_time(self.now_ms, self.resumed_ms, SLACK_MS);
+                connection.check_time(self.now_ms, self.resumed_ms, SLACK_MS);
             }
-            if let Some(deadline_ms) = link.session.deadline_ms() {
+            if let Some(deadline_ms) = connection.session.deadline_ms() {
                 let armed_ms = self.timers.armed_ms(slot);
                 assert!(
                     armed_ms
                         .is_some_and(|armed_ms| armed_ms <= deadline_ms.max(self.now_ms) + TICK_MS),
                     "nobody looks at it in time: {:#?}",
-                    link.session
+                    connection.session
                 );
             }
         }
     }
 
     fn check_nothing_is_left(&self) {
-        let tracker = self.farm.group.tracker();
-        self.ledger.check_counters(&tracker);
-        assert_eq!(tracker.open(), 0, "sessions are still counted");
-        assert_eq!(self.open_links().count(), 0, "sessions are still open");
-        for (slot, _) in (0..).zip(&self.links) {
+        let pool = self.farm.group.pool();
+        self.ledger.check_counters(&pool);
+        assert_eq!(pool.open(), 0, "sessions are still counted");
+        assert_eq!(
+            self.open_connections().count(),
+            0,
+            "sessions are still open"
+        );
+        for (slot, _) in (0..).zip(&self.connections) {
             assert_eq!(self.timers.armed_ms(slot), None, "a timer is left");
         }
-        self.ledger.check_meters(&self.meters);
+        self.ledger.check_stats(&self.stats);
     }
 
     fn say(&self, slot: u32, what: &str) {
