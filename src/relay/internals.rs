@@ -18,20 +18,20 @@ use crate::balance::{HostPool, Picked, Random};
 use crate::config;
 use crate::os::delivery::Delivery;
 
-/// Bytes of a request, and of its answer.
+/// Sizes of a request and its response, in bytes.
 const REQUEST: usize = 100;
-const ANSWER: usize = 300;
+const RESPONSE: usize = 300;
 
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// A worker's share of a session's costs, with one session that stays.
+/// One open session, and the worker that runs it and further sessions.
 #[derive(Debug)]
 pub struct SessionBench {
     worker: Worker,
     connection: Connection<Memory>,
 }
 
-/// What a worker lends its sessions.
+/// What a worker lends its connections.
 #[derive(Debug)]
 struct Worker {
     service: Arc<Service>,
@@ -42,8 +42,7 @@ struct Worker {
 }
 
 impl SessionBench {
-    /// A session that relays, over the first service of `config`; `None` if that
-    /// has none, or no host.
+    /// Opens a session of the first service in `config`. `None` if that has no service or no host.
     pub fn new(config: &config::Config) -> Option<SessionBench> {
         let service = config.services.first()?;
         let group = service.enabled_group()?;
@@ -64,15 +63,15 @@ impl SessionBench {
         Some(SessionBench { worker, connection })
     }
 
-    /// A request and its answer over the session that stays: the bytes handed over
-    /// by that session so far, to the host and to the client.
+    /// Relays a request and its response over the open session. Returns the bytes that the session
+    /// has written so far: to the host, and to the client.
     pub fn exchange(&mut self) -> (u64, u64) {
         self.worker.exchange(&mut self.connection);
         self.connection.session.bytes()
     }
 
-    /// A client that comes, asks, is answered by a host that ends then, and goes:
-    /// the bytes handed over, or `None` if it did not end well.
+    /// Runs a short session: one request, one response, then the host and the client close. Returns
+    /// the bytes written, or `None` if it did not end as `Finished`.
     pub fn short_connection(&mut self) -> Option<(u64, u64)> {
         let mut connection = self.worker.connect()?;
         self.worker.exchange(&mut connection);
@@ -96,38 +95,37 @@ impl Worker {
         let mut connection = Connection::new(1, Memory::default(), client, service, 0);
         self.service.stats.count_start();
         connection.register(&(), 0).ok()?;
-        self.turn(&mut connection);
-        // As epoll has it: a socket that is connected can be written, and so can
-        // the client's from the start.
-        self.tell(&mut connection, Side::Client, writable());
-        self.tell(&mut connection, Side::Host, writable());
+        self.run(&mut connection);
+        // As with epoll: a connected socket is writable, and the client's is from the start.
+        self.report(&mut connection, Side::Client, writable());
+        self.report(&mut connection, Side::Host, writable());
         connection.session.connected_ms().map(|_| connection)
     }
 
     fn exchange(&mut self, connection: &mut Connection<Memory>) {
-        for (side, bytes) in [(Side::Client, REQUEST), (Side::Host, ANSWER)] {
-            connection.transport.at(side).waiting = bytes;
-            self.tell(connection, side, readable());
+        for (side, bytes) in [(Side::Client, REQUEST), (Side::Host, RESPONSE)] {
+            connection.transport.end_mut(side).waiting = bytes;
+            self.report(connection, side, readable());
         }
     }
 
-    /// One side says that it has said all.
+    /// Ends the stream of one side.
     fn end(&mut self, connection: &mut Connection<Memory>, side: Side) -> RunResult {
-        connection.transport.at(side).ended = true;
-        self.tell(connection, side, ended())
+        connection.transport.end_mut(side).ended = true;
+        self.report(connection, side, ended())
     }
 
-    fn tell(
+    fn report(
         &mut self,
         connection: &mut Connection<Memory>,
         side: Side,
         ready: Readiness,
     ) -> RunResult {
         connection.session.handle_ready(side, ready);
-        self.turn(connection)
+        self.run(connection)
     }
 
-    fn turn(&mut self, connection: &mut Connection<Memory>) -> RunResult {
+    fn run(&mut self, connection: &mut Connection<Memory>) -> RunResult {
         connection.run(&mut Context {
             registry: &(),
             buffer: &mut self.buffer,
@@ -166,7 +164,7 @@ fn ended() -> Readiness {
     }
 }
 
-/// Two ends that take everything, and say what they are told to.
+/// Two sides that take every write, and from which as much can be read as they are told.
 #[derive(Debug, Default)]
 struct Memory {
     client: End,
@@ -177,12 +175,12 @@ struct Memory {
 struct End {
     /// Bytes to be read.
     waiting: usize,
-    /// There is an end behind them.
+    /// The end of the stream follows them.
     ended: bool,
 }
 
 impl Memory {
-    fn at(&mut self, side: Side) -> &mut End {
+    fn end_mut(&mut self, side: Side) -> &mut End {
         match side {
             Side::Client => &mut self.client,
             Side::Host => &mut self.host,
@@ -221,7 +219,7 @@ impl Transport for Memory {
     fn close(&mut self, _mode: CloseMode) {}
 
     fn read(&mut self, side: Side, buffer: &mut [u8]) -> io::Result<usize> {
-        let end = self.at(side);
+        let end = self.end_mut(side);
         let length = end.waiting.min(buffer.len());
         if length == 0 && !end.ended {
             return Err(ErrorKind::WouldBlock.into());
@@ -234,7 +232,6 @@ impl Transport for Memory {
         Ok(bytes.len())
     }
 
-    /// There is never so much here that it would be asked for.
     fn fill_pipe(&mut self, _direction: Direction, (): &mut ()) -> Option<io::Result<usize>> {
         None
     }

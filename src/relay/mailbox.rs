@@ -155,7 +155,7 @@ mod tests {
         let asked: Vec<_> = (0..CAPACITY).map(|_| liveness.ask().unwrap()).collect();
         assert!(liveness.ask().is_none());
         let Ok(WorkerMessage::Ping(answer)) = messages.recv() else {
-            panic!("nobody asked");
+            panic!("no ping came");
         };
         answer.send(()).unwrap();
         assert_eq!(asked[0].try_recv(), Ok(()));

@@ -1,7 +1,6 @@
-//! Connects to hosts to see whether they answer, many at once, on one thread.
+//! Probes: connects to hosts to see whether they accept, many at once, in an event loop of its own.
 //!
-//! Its own little event loop, away from the workers'. Which hosts are probed,
-//! when, and what follows is the director's business.
+//! `control/recovery` decides which hosts are probed, and when.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
@@ -17,47 +16,50 @@ use super::session::TimeoutsMs;
 use super::tcp_transport::connect;
 use crate::balance::Failure;
 
-/// How long a host may take to accept a probe where sessions may take as long as the
-/// system lets them: Linux gives up after about two minutes by itself.
+/// How long a probe may take where there is no connect timeout. Linux gives up after about two
+/// minutes.
 const LONGEST_ATTEMPT_MS: u64 = 180_000;
 
-/// How long a probe may have its place while a group that no host serves waits for one and
-/// has none: enough for the system to ask a second time, after 1 s.
+/// After this time a probe makes room for a group that has no healthy host and no running probe. It
+/// is long enough for a second SYN, after 1 s.
 const PREEMPT_AFTER_MS: u64 = 1_100;
 
 const WAKER: Token = Token(usize::MAX);
 
-/// Probes under way; `K` is what the caller knows a host by.
+/// Runs probes. `K` identifies a host for the caller.
 pub(crate) struct Prober<K> {
     poll: Poll,
     events: Events,
     waker: ProbeWaker,
     limit: usize,
-    /// By urgency.
+    /// By priority.
     waiting: [FairQueue<K>; 3],
-    under_way: HashMap<usize, Attempt<K>>,
-    /// How many are under way, by urgency.
+    attempts: HashMap<usize, Attempt<K>>,
+    /// How many probes run, by priority.
     running: [usize; 3],
     next_token: usize,
 }
 
-/// Ends a prober's `wait`, from whatever thread.
+/// Ends a prober's `wait` from any thread.
 #[derive(Debug, Clone)]
 pub(crate) struct ProbeWaker(Arc<Waker>);
 
 impl ProbeWaker {
-    /// Ends the `wait` that is under way, or the next one.
+    /// Ends the present `wait`, or the next one.
+    ///
+    /// # Errors
+    /// The system's, if it cannot wake the event loop.
     pub(crate) fn wake(&self) -> io::Result<()> {
         self.0.wake()
     }
 }
 
-/// How much depends on a probe. The first are begun first.
+/// How much depends on a probe, the most first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum ProbePriority {
-    /// No host serves the group, and this one said no when it was asked last.
+    /// The group has no healthy host, and this host refused the last connect.
     Urgent,
-    /// No host serves the group, but this one was silent when it was asked last.
+    /// The group has no healthy host, and this host did not answer the last connect.
     UrgentButSilent,
     /// Anything else.
     Routine,
@@ -71,10 +73,10 @@ impl ProbePriority {
     ];
 }
 
-/// Probes that wait. Groups take turns, so that one with many silent hosts delays no other.
+/// Waiting probes, one group after the other, so that a group with many silent hosts delays no other.
 #[derive(Debug)]
 struct FairQueue<K> {
-    /// The groups that have any, by whose turn it is.
+    /// The groups that have waiting probes, the next one first.
     groups: VecDeque<usize>,
     probes: HashMap<usize, VecDeque<Probe<K>>>,
 }
@@ -100,13 +102,13 @@ impl<K> FairQueue<K> {
         probe
     }
 
-    /// Gives a group of which nothing is under way the next turn, if there is one.
-    fn move_idle_first(&mut self, under_way: &HashSet<usize>) -> bool {
-        let place = self.groups.iter().position(|it| !under_way.contains(it));
-        if let Some(group) = place.and_then(|place| self.groups.remove(place)) {
+    /// Makes a group without running probes the next one. Returns whether there is such a group.
+    fn move_idle_first(&mut self, running: &HashSet<usize>) -> bool {
+        let index = self.groups.iter().position(|it| !running.contains(it));
+        if let Some(group) = index.and_then(|index| self.groups.remove(index)) {
             self.groups.push_front(group);
         }
-        place.is_some()
+        index.is_some()
     }
 }
 
@@ -119,17 +121,17 @@ impl<K> Default for FairQueue<K> {
     }
 }
 
-/// A host that is to be connected to.
+/// A host to connect to.
 #[derive(Debug)]
 pub(crate) struct Probe<K> {
     pub(crate) key: K,
-    /// A number for its group.
+    /// A number that identifies its group.
     pub(crate) group: usize,
     pub(crate) priority: ProbePriority,
     pub(crate) address: SocketAddr,
-    /// Connects that must still succeed, one after the other.
+    /// How many connects must still succeed, one after the other.
     pub(crate) tries: u32,
-    /// How long each may take.
+    /// How long each connect may take.
     pub(crate) timeout_ms: u64,
 }
 
@@ -146,20 +148,20 @@ impl<K> Attempt<K> {
     }
 }
 
-/// What became of a probe.
+/// The result of a probe.
 #[derive(Debug)]
 pub(crate) struct ProbeResult<K> {
     pub(crate) key: K,
     pub(crate) address: SocketAddr,
-    /// `None` if this machine could not even try, or others had to be tried before.
+    /// `None` if this machine could not connect, or if the probe made room for another.
     pub(crate) result: Option<Result<(), Failure>>,
 }
 
 impl<K> Prober<K> {
-    /// A prober with at most `limit` connections at a time.
+    /// A prober that runs at most `limit` probes at a time.
     ///
     /// # Errors
-    /// The system's, if it has no event queue for it.
+    /// The system's, if it cannot make an event queue.
     pub(crate) fn new(limit: usize) -> io::Result<Prober<K>> {
         let poll = Poll::new()?;
         let waker = ProbeWaker(Arc::new(Waker::new(poll.registry(), WAKER)?));
@@ -169,7 +171,7 @@ impl<K> Prober<K> {
             waker,
             limit: limit.max(1),
             waiting: Default::default(),
-            under_way: HashMap::new(),
+            attempts: HashMap::new(),
             running: [0; 3],
             next_token: 0,
         })
@@ -180,21 +182,23 @@ impl<K> Prober<K> {
         self.waker.clone()
     }
 
-    /// Probes a host: as many connects as `tries` says must all succeed; the first that
-    /// does not ends it.
+    /// Queues a probe. The first connect that fails ends it.
     pub(crate) fn begin(&mut self, probe: Probe<K>) {
         self.waiting[probe.priority as usize].push(probe);
     }
 
-    /// Whether nothing is under way.
+    /// Whether no probe waits or runs.
     #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
         let waiting = self.waiting.iter().any(|queue| !queue.groups.is_empty());
-        !waiting && self.under_way.is_empty()
+        !waiting && self.attempts.is_empty()
     }
 
-    /// Waits for `timeout`, news of a probe, or the bell; `now_ms` is asked
-    /// for the time. Returns what has become of the probes that are over.
+    /// Runs probes until `timeout` has passed, an event came or the waker was used. Returns the
+    /// results so far. `now_ms` is the clock.
+    ///
+    /// # Errors
+    /// The system's, if the event queue fails.
     pub(crate) fn wait(
         &mut self,
         timeout: Duration,
@@ -217,7 +221,7 @@ impl<K> Prober<K> {
             self.check_attempt(token, now_ms, &mut results);
         }
         let late: Vec<usize> = self
-            .under_way
+            .attempts
             .iter()
             .filter(|(_, attempt)| attempt.until_ms() <= now_ms)
             .map(|(&token, _)| token)
@@ -229,7 +233,7 @@ impl<K> Prober<K> {
     }
 
     fn poll_timeout(&self, timeout: Duration, now_ms: u64) -> Duration {
-        let first_ms = self.under_way.values().map(Attempt::until_ms).min();
+        let first_ms = self.attempts.values().map(Attempt::until_ms).min();
         first_ms.map_or(timeout, |first_ms| {
             timeout.min(Duration::from_millis(first_ms.saturating_sub(now_ms)))
         })
@@ -248,23 +252,23 @@ impl<K> Prober<K> {
         }
     }
 
-    /// Whether one more may be begun. An eighth of the places is for hosts that are urgent
-    /// and not known to be silent, and of the others no kind has more than three quarters.
+    /// Whether one more probe may start. An eighth of the limit is for `Urgent` probes alone, and
+    /// each other priority gets three quarters at most.
     fn has_room(&self, priority: ProbePriority) -> bool {
-        let all = self.under_way.len();
+        let all = self.attempts.len();
         if priority == ProbePriority::Urgent {
             return all < self.limit;
         }
         let others = all - self.running[ProbePriority::Urgent as usize];
-        let quick_share = self.limit.div_ceil(8).min(self.limit - 1);
-        let kind_share = self.limit - self.limit / 4;
+        let urgent_share = self.limit.div_ceil(8).min(self.limit - 1);
+        let other_share = self.limit - self.limit / 4;
         all < self.limit
-            && others < self.limit - quick_share
-            && self.running[priority as usize] < kind_share
+            && others < self.limit - urgent_share
+            && self.running[priority as usize] < other_share
     }
 
-    /// Has probes that have taken long give their places to groups that no host serves,
-    /// and of which nothing is under way.
+    /// Ends probes that have run for long, so that groups without healthy hosts and running probes
+    /// get one.
     fn preempt(&mut self, priority: ProbePriority, now_ms: u64, results: &mut Vec<ProbeResult<K>>) {
         if self.waiting[priority as usize].groups.is_empty() {
             return;
@@ -272,19 +276,21 @@ impl<K> Prober<K> {
         let long =
             |attempt: &Attempt<K>| now_ms.saturating_sub(attempt.since_ms) >= PREEMPT_AFTER_MS;
         let mut old: Vec<(u64, usize)> = self
-            .under_way
+            .attempts
             .iter()
             .filter(|(_, attempt)| long(attempt) && attempt.probe.priority != ProbePriority::Urgent)
             .map(|(token, attempt)| (attempt.since_ms, *token))
             .collect();
         old.sort_unstable_by(|a, b| b.cmp(a));
-        let groups = self.under_way.values().map(|attempt| attempt.probe.group);
+        let groups = self.attempts.values().map(|attempt| attempt.probe.group);
         let mut served: HashSet<usize> = groups.collect();
         while !old.is_empty() && self.waiting[priority as usize].move_idle_first(&served) {
             let Some(token) = old.pop().map(|(_, token)| token) else {
                 return;
             };
-            let evicted = self.take(token).map(|attempt| attempt.probe.over(None));
+            let evicted = self
+                .take(token)
+                .map(|attempt| attempt.probe.into_result(None));
             results.extend(evicted);
             if let Some(probe) = self.waiting[priority as usize].pop() {
                 served.insert(probe.group);
@@ -295,11 +301,11 @@ impl<K> Prober<K> {
 
     fn put(&mut self, token: usize, attempt: Attempt<K>) {
         self.running[attempt.probe.priority as usize] += 1;
-        self.under_way.insert(token, attempt);
+        self.attempts.insert(token, attempt);
     }
 
     fn take(&mut self, token: usize) -> Option<Attempt<K>> {
-        let attempt = self.under_way.remove(&token)?;
+        let attempt = self.attempts.remove(&token)?;
         self.running[attempt.probe.priority as usize] -= 1;
         Some(attempt)
     }
@@ -337,7 +343,7 @@ impl<K> Prober<K> {
             ConnectProgress::Pending => {
                 results.push(attempt.probe.failed(ConnectError::Host(Failure::TimedOut)));
             }
-            // Accepted is accepted, even if it broke off at once.
+            // A host that resets at once has accepted.
             ConnectProgress::Connected | ConnectProgress::Failed(ConnectError::ResetByHost)
                 if attempt.probe.tries > 1 =>
             {
@@ -348,14 +354,13 @@ impl<K> Prober<K> {
                 drop(attempt.socket);
                 self.start(probe, now_ms, results);
             }
-            ConnectProgress::Connected => results.push(attempt.probe.over(Some(Ok(())))),
+            ConnectProgress::Connected => results.push(attempt.probe.into_result(Some(Ok(())))),
             ConnectProgress::Failed(error) => results.push(attempt.probe.failed(error)),
         }
     }
 }
 
-/// How long a host may take to accept a probe: as long as a session's connect, by whose
-/// timeout the host fails.
+/// How long a connect of a probe may take: as long as that of a session.
 pub(crate) fn probe_timeout_ms(timeouts: TimeoutsMs) -> u64 {
     match timeouts.connect {
         0 => LONGEST_ATTEMPT_MS,
@@ -366,13 +371,13 @@ pub(crate) fn probe_timeout_ms(timeouts: TimeoutsMs) -> u64 {
 impl<K> Probe<K> {
     fn failed(self, error: ConnectError) -> ProbeResult<K> {
         match error {
-            ConnectError::Host(failure) => self.over(Some(Err(failure))),
-            ConnectError::ResetByHost => self.over(Some(Ok(()))),
-            ConnectError::Local(_) => self.over(None),
+            ConnectError::Host(failure) => self.into_result(Some(Err(failure))),
+            ConnectError::ResetByHost => self.into_result(Some(Ok(()))),
+            ConnectError::Local(_) => self.into_result(None),
         }
     }
 
-    fn over(self, result: Option<Result<(), Failure>>) -> ProbeResult<K> {
+    fn into_result(self, result: Option<Result<(), Failure>>) -> ProbeResult<K> {
         ProbeResult {
             key: self.key,
             address: self.address,
@@ -389,7 +394,7 @@ mod tests {
     use crate::relay::Clock;
     use std::net::TcpListener;
 
-    /// Runs until all probes are over; the clock of the fault is the test's.
+    /// Runs until all probes have ended, on the clock of the test.
     fn results(
         prober: &mut Prober<&'static str>,
         clock: impl Fn() -> u64,
@@ -414,7 +419,7 @@ mod tests {
         }
     }
 
-    /// Silent hosts of many groups have all places; the first answer after `now_ms`.
+    /// Silent hosts of many groups use up the limit. The results up to the answer of another host.
     fn beside_silent_hosts(
         silent_are: ProbePriority,
         urgent: ProbePriority,
@@ -439,15 +444,15 @@ mod tests {
         let mut answered = Vec::new();
         while !answered.contains(&"alive") && answered.len() < 40 {
             let results = prober.wait(poll_timeout, || now_ms).unwrap();
-            // Waits may end without news.
+            // A wait may end without results.
             if poll_timeout.is_zero() {
                 assert!(results.is_empty());
                 break;
             }
             answered.extend(results.iter().map(|result| result.key));
-            assert!(prober.under_way.len() <= 4);
+            assert!(prober.attempts.len() <= 4);
             let running: usize = prober.running.iter().sum();
-            assert_eq!(running, prober.under_way.len());
+            assert_eq!(running, prober.attempts.len());
         }
         answered
     }
@@ -576,8 +581,7 @@ mod tests {
         assert_eq!(results(&mut prober, real_clock()).len(), 9);
     }
 
-    /// A listener whose queue is full: the system drops what comes, and a
-    /// connect just stays in progress.
+    /// A listener with a full accept backlog: connects to it stay in progress.
     fn silent_host() -> (TcpListener, Vec<TcpStream>) {
         use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
         let descriptor = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();

@@ -260,13 +260,13 @@ mod tests {
     #[test]
     fn nothing_is_made_up_while_nobody_listens() {
         let event_bus = EventBus::default();
-        event_bus.publish(|| unreachable!("somebody listens"));
+        event_bus.publish(|| unreachable!("there is a subscriber"));
         let heard = event_bus.subscribe(1);
         missed(&event_bus, 1);
         assert_eq!(heard.events.try_recv(), Ok(Event::Missed(1)));
         drop(heard);
         missed(&event_bus, 2);
-        event_bus.publish(|| unreachable!("somebody listens"));
+        event_bus.publish(|| unreachable!("there is a subscriber"));
     }
 
     #[test]
@@ -303,7 +303,7 @@ mod tests {
         missed(&event_bus, 1);
         event_bus.end();
         let after = event_bus.subscribe(1);
-        event_bus.publish(|| unreachable!("somebody listens"));
+        event_bus.publish(|| unreachable!("there is a subscriber"));
         assert_eq!(before.events.iter().count(), 1);
         assert_eq!(after.events.iter().count(), 0);
     }

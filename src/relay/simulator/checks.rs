@@ -1,20 +1,17 @@
 //! What must hold of a session on simulated sockets.
-//!
-//! Looks only: what happens to it, and when its turn is, is the world's
-//! business.
 
 use super::super::connection::Connection;
 use super::super::failure::{CloseMode, EndReason};
 use super::super::session::{Action, Direction, Side};
-use super::farm::Farm;
-use super::ledger::{Outcome, Verdict};
+use super::expected_counts::{AttemptEnd, Outcome};
+use super::host_farm::HostFarm;
 use super::socket::Socket;
 use super::sockets::{KEEPALIVE_AFTER_MS, Sockets};
 use crate::balance::PickContext;
 
 /// What must hold.
 impl Connection<Sockets> {
-    /// That it ended for the reason it gives.
+    /// Checks that it ended for the reason that it gives.
     pub(super) fn check_end(&self, reason: EndReason, now_ms: u64) {
         let connected = self.session.connected_ms().is_some();
         let client = &self.transport.client;
@@ -34,27 +31,27 @@ impl Connection<Sockets> {
                     && self.may_end_after(now_ms - progress_ms)
                     && !transport
                         .each()
-                        .any(|it| it.stale_news || it.has_lost_bytes())
+                        .any(|it| it.stale_event || it.has_lost_bytes())
             }
             EndReason::NoHost => !connected && !self.transport.timed_out,
             EndReason::ConnectTimedOut => !connected && self.transport.timed_out,
             EndReason::LocalTrouble => !connected,
             _ => true,
         };
-        let closing = match reason {
+        let mode = match reason {
             EndReason::Finished => CloseMode::Orderly,
             EndReason::ClientSilent | EndReason::HostSilent => CloseMode::Deliver,
             _ => CloseMode::Reset,
         };
         assert!(
-            holds && self.transport.closed == Some(closing),
+            holds && self.transport.closed == Some(mode),
             "ends as {reason:?}, but did not: {:#?} {:#?}",
             self.session,
             self.transport
         );
     }
 
-    /// Whether what a host said before it broke has reached the client.
+    /// Whether what a host sent before it broke has reached the client.
     fn has_last_words(&self, host: &Socket) -> bool {
         let client = &self.transport.client;
         client.reset || client.wrote == host.said
@@ -81,36 +78,31 @@ impl Connection<Sockets> {
         passed(timeouts.idle) || (is_half_closed && passed(timeouts.half_closed))
     }
 
-    /// That it has given up only where nobody was left to try. To be asked
-    /// after a turn in which it has picked.
-    pub(super) fn check_picks(&mut self, farm: &Farm) {
+    /// Checks that it has given up only if no host was left. Call it after a run that has picked.
+    pub(super) fn check_picks(&mut self, host_farm: &HostFarm) {
         let transport = &mut self.transport;
         if transport.host.is_some() {
             return;
         }
-        let (refused, out_of_reach) = (&transport.refused, &transport.out_of_reach);
+        let (refused, no_port) = (&transport.refused, &transport.no_port);
         let held_up = &transport.held_up;
-        let last = transport.outcomes.last().map(|outcome| &outcome.verdict);
-        let has_reason = matches!(last, Some(Verdict::Short))
+        let last = transport.outcomes.last().map(|outcome| &outcome.end);
+        let has_reason = matches!(last, Some(AttemptEnd::NoDescriptor))
             || transport.client.reset_known
-            || refused.len() + out_of_reach.len() + held_up.len() >= PickContext::MAX_TRIED
+            || refused.len() + no_port.len() + held_up.len() >= PickContext::MAX_TRIED
             || transport.has_waited_out();
-        let was_tried = |id| {
-            [refused, out_of_reach, held_up]
-                .iter()
-                .any(|it| it.contains(id))
-        };
+        let was_tried = |id| [refused, no_port, held_up].iter().any(|it| it.contains(id));
         assert!(
-            has_reason || farm.eligible().iter().all(|(id, _)| was_tried(id)),
-            "nobody was picked, though somebody was left: {:#?} {transport:#?}",
+            has_reason || host_farm.eligible().iter().all(|(id, _)| was_tried(id)),
+            "no host was picked, though one was left: {:#?} {transport:#?}",
             self.session
         );
         // All of them may be tried again after a pause.
-        transport.out_of_reach.clear();
+        transport.no_port.clear();
         transport.held_up.clear();
     }
 
-    /// That it waits for somebody else, and not for ever.
+    /// Checks that it waits for an event that will come.
     pub(super) fn check_waiting(&self) {
         assert_eq!(
             self.session.next(),
@@ -142,7 +134,7 @@ impl Connection<Sockets> {
         }
     }
 
-    /// That it keeps no more than it may.
+    /// Checks that it buffers no more than it may.
     pub(super) fn check_memory(&self, buffer: usize) {
         for direction in [Direction::ToHost, Direction::ToClient] {
             let buffered = self.session.buffered(direction).len();
@@ -150,7 +142,7 @@ impl Connection<Sockets> {
         }
     }
 
-    /// That it does not outlast its time, or forget what is due.
+    /// Checks that it does not outlast its timeouts.
     pub(super) fn check_time(&self, now_ms: u64, resumed_ms: u64, slack_ms: u64) {
         let Sockets {
             timeouts,
@@ -188,15 +180,15 @@ impl Connection<Sockets> {
 }
 
 impl Sockets {
-    /// Whoever has failed just now is not tried again, unless it has moved since.
-    pub(super) fn exclude_last(&mut self, farm: &Farm) {
-        let Some(Outcome { picked, verdict }) = self.outcomes.last() else {
+    /// Excludes the host of the last attempt if it must not be tried again.
+    pub(super) fn exclude_last(&mut self, host_farm: &HostFarm) {
+        let Some(Outcome { picked, end }) = self.outcomes.last() else {
             return;
         };
-        let may_be_again = match verdict {
-            Verdict::Failed(_) => farm.group.pool().has_moved(picked.id, picked.address),
-            Verdict::TurnedAway | Verdict::Abandoned => false,
-            Verdict::Connected { .. } | Verdict::OutOfReach | Verdict::Short => true,
+        let may_be_again = match end {
+            AttemptEnd::Failed(_) => host_farm.group.pool().has_moved(picked.id, picked.address),
+            AttemptEnd::ResetByHost | AttemptEnd::Abandoned => false,
+            AttemptEnd::Connected { .. } | AttemptEnd::NoPort | AttemptEnd::NoDescriptor => true,
         };
         if !may_be_again {
             self.excluded.push(picked.id);

@@ -43,7 +43,7 @@ fn a_host_that_has_another_address_may_be_picked_again() {
     );
 }
 
-/// Addresses that are there anew each time are no way around the limit.
+/// A host that moves to a new address each time does not get around the limit.
 #[test]
 fn sixteen_addresses_are_tried_and_no_more() {
     let mut session = picking(TIMEOUTS);

@@ -16,7 +16,7 @@ const TIMEOUTS: TimeoutsMs = TimeoutsMs {
 
 const READABLE: Readiness = ready(true, false, false, false);
 const WRITABLE: Readiness = ready(false, true, false, false);
-/// Bytes with the end behind them, or the end alone.
+/// Bytes and the end of the stream, or the end alone.
 const ENDING: Readiness = ready(true, true, true, false);
 /// A reset, as epoll shows it.
 const BROKEN: Readiness = ready(true, true, true, true);
@@ -32,7 +32,7 @@ const fn ready(readable: bool, writable: bool, read_closed: bool, error: bool) -
     }
 }
 
-/// To see how a connect stands that nobody vouches for.
+/// The action that checks a connect without a hint.
 const fn check_connect(late: bool) -> Action {
     Action::CheckConnect {
         late,
@@ -40,14 +40,14 @@ const fn check_connect(late: bool) -> Action {
     }
 }
 
-/// A session whose client came at 0.
+/// A session whose client was accepted at 0.
 fn picking(timeouts: TimeoutsMs) -> Session {
     let session = Session::new(timeouts, 0);
     assert_eq!(session.next(), Action::Pick);
     session
 }
 
-/// The same, whose connect began at `now_ms`.
+/// The same with a connect that started at `now_ms`.
 fn connecting(timeouts: TimeoutsMs, now_ms: u64) -> Session {
     let mut session = picking(timeouts);
     session.handle_picked(now_ms);
@@ -63,14 +63,14 @@ fn relaying(timeouts: TimeoutsMs) -> Session {
     session
 }
 
-/// Reads `bytes` in this direction, all there were, of which `sent` go out.
+/// Reads `bytes` in a short read, of which `sent` are written.
 fn pass(session: &mut Session, direction: Direction, bytes: &[u8], sent: usize, now_ms: u64) {
     assert_eq!(session.next(), Action::Read(direction));
     session.handle_read(direction, true, now_ms);
     session.handle_sent(direction, sent, &bytes[sent..]);
 }
 
-/// Reads the end of this direction, and passes it on.
+/// Reads the end of a direction and passes it on.
 fn half_close(session: &mut Session, direction: Direction) {
     session.handle_ready(direction.source(), ENDING);
     assert_eq!(session.next(), Action::Read(direction));
@@ -79,8 +79,7 @@ fn half_close(session: &mut Session, direction: Direction) {
     session.handle_shutdown(direction);
 }
 
-/// Local trouble without end, met every time the session picks. When, and as
-/// what, it ends.
+/// Reports a shortage each time the session picks. Returns when the session ends, and why.
 fn trouble_without_end(timeouts: TimeoutsMs) -> (u64, EndReason) {
     let mut session = picking(timeouts);
     let mut now_ms = 0;

@@ -129,7 +129,7 @@ fn a_short_read_is_followed_by_another_where_a_byte_was_marked_urgent() {
     assert_eq!(session.next(), Action::Wait);
 }
 
-/// A pipe would never get past the mark.
+/// splice(2) would never get past the mark.
 #[test]
 fn what_comes_by_the_buffer_is_piped_until_a_byte_is_marked_urgent() {
     let mut session = relaying(TIMEOUTS);
@@ -147,8 +147,7 @@ fn what_comes_by_the_buffer_is_piped_until_a_byte_is_marked_urgent() {
     assert_eq!(session.next(), Action::Read(ToHost));
 }
 
-/// Otherwise a system that announces an end too early would have it read
-/// without end.
+/// Otherwise a system that reports an end too early would have it read forever.
 #[test]
 fn a_socket_that_would_block_is_empty_whatever_was_announced() {
     let mut session = relaying(TIMEOUTS);
@@ -222,8 +221,8 @@ fn the_last_words_of_a_host_wait_for_a_slow_client() {
     assert_eq!(session.next(), Action::Close(EndReason::HostReset));
 }
 
-/// The system tells of a reset once: a failed write may have used that up,
-/// and reading then finds an end that looks like any other.
+/// The system reports a reset once. After a failed write has reported it, a read returns what looks
+/// like an orderly end.
 #[test]
 fn an_end_behind_a_failed_write_is_not_a_clean_one() {
     let mut session = relaying(TIMEOUTS);

@@ -1,17 +1,16 @@
-//! Timeouts, keepalive and the deadline that tells of them.
+//! Timeouts, keepalive and the deadline.
 
 use super::*;
 use crate::os::delivery::Delivery;
 
-/// What a session that is silent for too long does where nothing is known of its peers.
+/// What a silent session does if the system does not tell what its peers have acknowledged.
 fn undelivered(session: &mut Session, now_ms: u64) -> Action {
     assert_eq!(session.next(), Action::CheckDelivery);
     session.handle_delivery([None; 2], now_ms);
     session.next()
 }
 
-/// A session that is looked at when it was silent for too long, and then has so much
-/// delivered to its client.
+/// What a silent session does with this report about its client.
 fn after_silence(session: &mut Session, now_ms: u64, to_client: Delivery) -> Action {
     session.handle_deadline(now_ms);
     assert_eq!(session.next(), Action::CheckDelivery);
@@ -19,7 +18,7 @@ fn after_silence(session: &mut Session, now_ms: u64, to_client: Delivery) -> Act
     session.next()
 }
 
-/// A client that has acknowledged so many bytes, the last of them so long ago.
+/// A client that has acknowledged so many bytes, the last of them `progress_ms` ago.
 fn slow(acknowledged: u64, progress_ms: u64) -> Delivery {
     Delivery {
         waits: true,
@@ -120,7 +119,7 @@ fn bytes_that_go_out_late_are_no_silence() {
     assert_eq!(session.deadline_ms(), Some(100_000), "nothing went out");
 }
 
-/// A system tells of room only when there is much of it.
+/// The system reports room only when a third of the send buffer is free.
 #[test]
 fn a_reader_that_takes_little_at_a_time_is_not_silent() {
     let mut session = relaying(TIMEOUTS);

@@ -1,7 +1,6 @@
-//! A simulated worker, its clients and its hosts, on a virtual clock.
+//! A simulated worker with its clients and hosts, on a virtual clock.
 //!
-//! Lets things happen in an order that is the seed's, and checks after each
-//! that all is as it must be.
+//! Events happen in an order that the seed determines. Invariants are checked after each.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -12,71 +11,69 @@ use super::super::connection::{Connection, Context, RunResult};
 use super::super::failure::EndReason;
 use super::super::plan::Service;
 use super::super::port_gate::PortGates;
-use super::super::session::TimeoutsMs;
-use super::super::session::{Action, Side};
+use super::super::session::{Action, Side, TimeoutsMs};
 use super::super::shared::WorkerStats;
-use super::super::timer_wheel::{TICK_MS, TimerWheel};
-use super::super::timer_wheel::{TimerHold, Wakeup};
-use super::farm::Farm;
-use super::ledger::{self, Ledger};
+use super::super::timer_wheel::{TICK_MS, TimerHold, TimerWheel, Wakeup};
+use super::expected_counts::{self, ExpectedCounts};
+use super::host_farm::HostFarm;
 use super::peer::Peer;
 use super::socket::{Connect, Socket};
 use super::sockets::{MAX_READS_PER_RUN, PIPE, Pipes, Sockets, local_address};
 use crate::balance::Random;
 
-/// More turns than any series of events needs that follow from one.
-const TURNS: usize = 10_000;
+/// More iterations than any chain of events needs.
+const MAX_ITERATIONS: usize = 10_000;
 
-/// Too few for all who want one.
+/// Pipes; too few for all connections that want one.
 const PIPES: usize = 2;
 
-/// A paused session may pick once more when its patience has just ended.
+/// A paused session may pick once more when its total wait has just ended.
 const SLACK_MS: u64 = 50 + 2 * TICK_MS;
 
-/// What a run has seen.
+/// What a run has covered.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct Coverage {
     /// How sessions ended, in the order of [`EndReason::ALL`].
     pub(super) ends: [usize; EndReason::ALL.len()],
     pub(super) half_closes: usize,
     pub(super) bytes: u64,
     pub(super) retries: usize,
     pub(super) cut_short: usize,
-    /// How often something stayed in a pipe.
+    /// How often bytes stayed in a pipe.
     pub(super) piped: usize,
-    pub(super) turns: usize,
+    pub(super) iterations: usize,
     /// How often the process stood still.
     pub(super) pauses: usize,
-    /// The time all this took.
+    /// The virtual time of the end.
     pub(super) ended_ms: u64,
 }
 
-pub(super) struct World {
+pub(super) struct SimulatedWorker {
     now_ms: u64,
     random: Random,
-    farm: Farm,
+    farm: HostFarm,
     service: Arc<Service>,
-    ledger: Ledger,
+    expected_counts: ExpectedCounts,
     stats: WorkerStats,
     client_lookup: ClientLookup,
-    gates: PortGates,
+    port_gates: PortGates,
     timer_hold: TimerHold,
-    /// Timers wait for another look at the sockets.
-    looks_again: bool,
-    /// When the process went on last after it stood still.
+    /// Timers wait until the sockets have been polled again.
+    polls_again: bool,
+    /// When the process last resumed after a pause.
     resumed_ms: u64,
     connections: Vec<Connection<Sockets>>,
-    /// Clients yet to come.
+    /// Clients that are still to come.
     to_come: usize,
     timers: TimerWheel,
     ready: VecDeque<u32>,
     buffer: Vec<u8>,
     trace: bool,
-    seen: Seen,
+    seen: Coverage,
 }
 
-impl World {
-    pub(super) fn new(seed: u64, trace: bool) -> World {
+impl SimulatedWorker {
+    pub(super) fn new(seed: u64, trace: bool) -> SimulatedWorker {
         let mut random = Random::new(seed);
         let now_ms = random.below(1 << 20);
         let timeouts = TimeoutsMs {
@@ -84,22 +81,22 @@ impl World {
             idle: [0, 0, 500, 60_000][random.index(4)],
             half_closed: [0, 300, 300_000][random.index(3)],
         };
-        let farm = Farm::new(&mut random);
+        let farm = HostFarm::new(&mut random);
         let service = Service {
             name: "web".to_owned(),
             timeouts,
             group: Arc::clone(&farm.group),
             stats: Arc::default(),
         };
-        World {
+        SimulatedWorker {
             farm,
             service: Arc::new(service),
-            ledger: Ledger::default(),
+            expected_counts: ExpectedCounts::default(),
             stats: WorkerStats::default(),
             client_lookup: ClientLookup::new(1),
-            gates: PortGates::default(),
+            port_gates: PortGates::default(),
             timer_hold: TimerHold::default(),
-            looks_again: false,
+            polls_again: false,
             resumed_ms: 0,
             connections: Vec::new(),
             to_come: 1 + random.index(7),
@@ -107,14 +104,14 @@ impl World {
             ready: VecDeque::new(),
             buffer: vec![0; 1 + random.index(64)],
             trace,
-            seen: Seen::default(),
+            seen: Coverage::default(),
             now_ms,
             random,
         }
     }
 
-    /// Runs until nobody is left. What has been seen.
-    pub(super) fn run(mut self) -> Seen {
+    /// Runs until all sessions have ended. Returns what was covered.
+    pub(super) fn run(mut self) -> Coverage {
         for _ in 0..30 + self.random.index(150) {
             self.happen();
         }
@@ -129,29 +126,29 @@ impl World {
 
     fn happen(&mut self) {
         match self.random.below(32) {
-            0..=2 => self.admit_client(),
+            0..=2 => self.accept_client(),
             3..=4 => self.pass(8),
             5 => self.pass(400),
             6 => self.pass(20_000),
             7..=8 => self.change_hosts(),
-            9 => self.each_open(|sockets| sockets.each_mut().for_each(Socket::rouse)),
+            9 => self.each_open(|sockets| sockets.each_mut().for_each(Socket::wake_up)),
             10 => self.pause(),
             11..=15 => self.work(),
             _ => self.each_open(Sockets::peer_acts),
         }
-        self.turn();
+        self.iterate();
     }
 
     fn change_hosts(&mut self) {
-        self.ledger.check_counters(&self.farm.group.pool());
+        self.expected_counts.check_counters(&self.farm.group.pool());
         self.farm.change(&mut self.random, self.now_ms);
-        self.ledger.forget(&self.farm.group.pool());
+        self.expected_counts.forget(&self.farm.group.pool());
         if self.trace {
             eprintln!("{:>9} ms {}", self.now_ms, self.farm);
         }
     }
 
-    fn admit_client(&mut self) {
+    fn accept_client(&mut self) {
         if self.to_come == 0 {
             return;
         }
@@ -193,7 +190,7 @@ impl World {
         }
     }
 
-    /// The whole process stands still, while its peers do not.
+    /// The process is stopped, while its peers go on.
     fn pause(&mut self) {
         let most_ms = [100, 5000, 100_000][self.random.index(3)];
         let until_ms = self.now_ms + self.random.below(most_ms);
@@ -234,15 +231,15 @@ impl World {
         answers.chain(slow).chain(self.timers.next_ms()).min()
     }
 
-    /// Works until there is nothing to do at the moment.
+    /// Iterates until there is nothing to do.
     fn work(&mut self) {
-        for _ in 0..TURNS {
-            self.turn();
+        for _ in 0..MAX_ITERATIONS {
+            self.iterate();
             if self.ready.is_empty()
-                && !self.looks_again
+                && !self.polls_again
                 && self
                     .open_connections()
-                    .all(|(_, it)| !it.transport.has_news())
+                    .all(|(_, it)| !it.transport.has_event())
             {
                 return self.check_all_wait();
             }
@@ -260,10 +257,10 @@ impl World {
         &mut self.connections[slot as usize]
     }
 
-    /// What a worker does when it wakes up.
-    fn turn(&mut self) {
-        self.seen.turns += 1;
-        self.gates.begin_iteration();
+    /// One iteration of the event loop.
+    fn iterate(&mut self) {
+        self.seen.iterations += 1;
+        self.port_gates.begin_iteration();
         let interrupted = self.random.below(16) == 0;
         let mut full = false;
         for slot in 0..u32::try_from(self.connections.len()).unwrap() {
@@ -280,9 +277,9 @@ impl World {
             due_ms: self.timers.next_ms(),
             now_ms: self.now_ms,
         };
-        self.looks_again = !self.timer_hold.may_expire(wakeup, 2);
+        self.polls_again = !self.timer_hold.may_expire(wakeup, 2);
         let mut due = Vec::new();
-        if !self.looks_again {
+        if !self.polls_again {
             self.timers.expire(self.now_ms, &mut due);
         }
         for slot in due {
@@ -293,7 +290,7 @@ impl World {
         self.check_numbers();
     }
 
-    /// Notes what the sockets have to tell. Whether one of them was left out.
+    /// Polls the sockets of a connection. Returns whether an event was left out.
     fn dispatch_event(&mut self, slot: u32) -> bool {
         let connection = &mut self.connections[slot as usize];
         if connection.closed {
@@ -310,8 +307,8 @@ impl World {
         let mut left_out = false;
         for (side, socket) in sides {
             let Some(socket) = socket else { continue };
-            // Whoever was left out is first the next time.
-            if !self.looks_again && self.random.below(8) == 0 {
+            // A socket that is left out is the first in the next poll.
+            if !self.polls_again && self.random.below(8) == 0 {
                 left_out = true;
                 continue;
             }
@@ -329,11 +326,11 @@ impl World {
     }
 
     fn run_connection(&mut self, slot: u32) {
-        self.say(slot, "has its turn");
+        self.say(slot, "runs");
         if self.connection(slot).closed {
             return;
         }
-        match self.take_turn(slot) {
+        match self.run_and_check(slot) {
             RunResult::Closed(reason) => return self.finish_session(slot, reason),
             RunResult::Waiting => {}
             RunResult::CutShort => {
@@ -345,8 +342,8 @@ impl World {
         self.arm_timer(slot);
     }
 
-    /// A session's turn, and what must hold after it.
-    fn take_turn(&mut self, slot: u32) -> RunResult {
+    /// Runs a connection and checks what must hold afterwards.
+    fn run_and_check(&mut self, slot: u32) -> RunResult {
         let piped = self
             .connections
             .iter()
@@ -357,14 +354,14 @@ impl World {
             connection.session.next(),
             Action::Pick | Action::CheckConnect { .. }
         );
-        let hosts = picks.then(|| ledger::before(&self.farm.group));
+        let hosts = picks.then(|| expected_counts::before(&self.farm.group));
         let mut shortage = None;
         let mut pipes = Pipes(PIPES.saturating_sub(piped));
         let read = |sockets: &Sockets| sockets.each().map(|it| it.read).sum::<usize>();
         let read_before = read(&connection.transport);
         connection.queued = false;
-        connection.transport.hold_up(&self.farm, &self.gates);
-        connection.transport.begin_turn(self.now_ms);
+        connection.transport.hold_up(&self.farm, &self.port_gates);
+        connection.transport.begin_run(self.now_ms);
         let end = connection.run(&mut Context {
             registry: &self.farm,
             buffer: &mut self.buffer,
@@ -376,7 +373,7 @@ impl World {
             shard: 0,
             now_ms: self.now_ms,
             slot,
-            port_gates: &mut self.gates,
+            port_gates: &mut self.port_gates,
             shortage: &mut shortage,
         });
         let piped_now = connection
@@ -398,12 +395,15 @@ impl World {
                 connection.transport.was_short(),
                 "a shortage"
             );
-            connection.transport.hold_up(&self.farm, &self.gates);
+            connection.transport.hold_up(&self.farm, &self.port_gates);
             connection.check_picks(&self.farm);
-            self.ledger
-                .enter_outcomes(&mut connection.transport, &hosts, &self.farm.group);
+            self.expected_counts.enter_outcomes(
+                &mut connection.transport,
+                &hosts,
+                &self.farm.group,
+            );
         }
-        self.ledger
+        self.expected_counts
             .enter_bytes(connection.transport.bytes, connection.picked.as_ref());
         end
     }
@@ -429,7 +429,7 @@ impl World {
         self.seen.retries += connection.session.failed_attempts();
         self.seen.half_closes += connection.transport.half_closes;
         self.seen.ends[reason.index()] += 1;
-        self.ledger.forget(&self.farm.group.pool());
+        self.expected_counts.forget(&self.farm.group.pool());
     }
 
     fn stop(&mut self) {
@@ -441,13 +441,12 @@ impl World {
         self.to_come = 0;
     }
 
-    /// Everybody does what is left to be done, and time passes until all
-    /// sessions are over.
+    /// All peers finish, and time passes until all sessions have ended.
     fn wind_up(&mut self) {
         let TimeoutsMs {
             idle, half_closed, ..
         } = self.service.timeouts;
-        for _ in 0..TURNS {
+        for _ in 0..MAX_ITERATIONS {
             self.each_open(|sockets| {
                 for socket in sockets.each_mut() {
                     socket.peer_winds_up(idle > 0 && half_closed > 0);
@@ -460,7 +459,7 @@ impl World {
             }
             if self
                 .open_connections()
-                .all(|(_, it)| !it.transport.has_news())
+                .all(|(_, it)| !it.transport.has_event())
                 && let Some(next_ms) = self.next_ms()
             {
                 self.advance(next_ms.max(self.now_ms));
@@ -478,11 +477,11 @@ impl World {
             .open_connections()
             .filter_map(|(_, connection)| connection.picked.as_ref())
             .collect();
-        self.ledger.check(&self.farm.group.pool(), &picked);
+        self.expected_counts.check(&self.farm.group.pool(), &picked);
         self.check_client_lookup();
     }
 
-    /// Hosts are told whose a connection is for as long as there is one.
+    /// Checks that the client lookup knows each connection to a host as long as it exists.
     fn check_client_lookup(&self) {
         for (slot, connection) in (0..).zip(&self.connections) {
             let connects = !connection.closed && connection.transport.host.is_some();
@@ -502,7 +501,7 @@ impl World {
                 assert!(
                     armed_ms
                         .is_some_and(|armed_ms| armed_ms <= deadline_ms.max(self.now_ms) + TICK_MS),
-                    "nobody looks at it in time: {:#?}",
+                    "no timer fires in time: {:#?}",
                     connection.session
                 );
             }
@@ -511,7 +510,7 @@ impl World {
 
     fn check_nothing_is_left(&self) {
         let pool = self.farm.group.pool();
-        self.ledger.check_counters(&pool);
+        self.expected_counts.check_counters(&pool);
         assert_eq!(pool.open(), 0, "sessions are still counted");
         assert_eq!(
             self.open_connections().count(),
@@ -521,7 +520,7 @@ impl World {
         for (slot, _) in (0..).zip(&self.connections) {
             assert_eq!(self.timers.armed_ms(slot), None, "a timer is left");
         }
-        self.ledger.check_stats(&self.stats);
+        self.expected_counts.check_stats(&self.stats);
     }
 
     fn say(&self, slot: u32, what: &str) {
