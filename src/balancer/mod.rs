@@ -100,7 +100,7 @@ impl Balancer {
 
     /// What happens from now on, for this listener: there may be several.
     pub fn events(&self) -> Events {
-        Events(self.news.listen(events::ROOM))
+        Events(self.news.subscribe(events::ROOM))
     }
 
     /// Does what a line asks for that could be said at the control socket, such as

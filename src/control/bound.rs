@@ -91,17 +91,17 @@ impl Bound {
             clock: clock.clone(),
             capacity: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
-            complain_after_ms: AtomicU64::new(0),
+            log_shortage_after_ms: AtomicU64::new(0),
             pipes: fd_budget::pipes(count),
-            lobbies: Handoffs::new(count),
-            journal: RecentEvents::new(clock.clone()),
-            meters: (0..count).map(|_| WorkerStats::default()).collect(),
-            origins: ClientLookup::new(count),
+            handoffs: Handoffs::new(count),
+            recent_events: RecentEvents::new(clock.clone()),
+            stats: (0..count).map(|_| WorkerStats::default()).collect(),
+            client_lookup: ClientLookup::new(count),
         });
         let answers = Arc::new(Resolutions::new(clock.clone()));
         let on_answer = Arc::clone(&answers);
         let alarm = PanicGuard {
-            news: shared.journal.news().clone(),
+            news: shared.recent_events.event_bus().clone(),
             on_event: options.on_event,
         };
         let names_alarm = alarm.clone();

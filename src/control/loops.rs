@@ -80,7 +80,7 @@ pub(super) fn find_circles(services: &[OwnService]) -> HashMap<*const Group, BTr
         // Under the lock nothing is asked of the system.
         let with_port = |address: &SocketAddr| ports.by_port.contains_key(&address.port());
         let addresses: Vec<(HostId, SocketAddr)> = {
-            let tracker = service.group.tracker();
+            let tracker = service.group.pool();
             let known = tracker.hosts().filter_map(|it| Some((it.id, it.address?)));
             known.filter(|(_, address)| with_port(address)).collect()
         };

@@ -35,7 +35,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         if thread::panicking() {
             let thread = std::mem::take(&mut self.thread);
-            self.alarm.news.tell(|| Event::Panicked(thread.clone()));
+            self.alarm.news.publish(|| Event::Panicked(thread.clone()));
             (self.alarm.on_event)(Notice::Panicked(thread));
         }
     }

@@ -177,8 +177,8 @@ impl Now {
 /// copy its hosts' figures.
 pub(super) fn snapshot(director: &DataPlane) -> Status {
     let shared = &director.shared;
-    let sum = |of: &dyn Fn(&WorkerStats) -> u64| shared.meters.iter().map(of).sum();
-    let trouble = |kind| sum(&|meters| meters.trouble(kind));
+    let sum = |of: &dyn Fn(&WorkerStats) -> u64| shared.stats.iter().map(of).sum();
+    let trouble = |kind| sum(&|meters| meters.errors(kind));
     let now = Now::of(&shared.clock);
     Status {
         wall_ms: now.wall_ms(now.now_ms),
@@ -198,8 +198,8 @@ pub(super) fn snapshot(director: &DataPlane) -> Status {
             + trouble(ResourceError::NoDescriptors)
             + trouble(ResourceError::Accept),
         no_ports: trouble(ResourceError::NoPorts),
-        turns: sum(&WorkerStats::turns),
-        happenings: shared.journal.happenings(),
+        turns: sum(&WorkerStats::iterations),
+        happenings: shared.recent_events.list(),
         services: director
             .config
             .services
@@ -231,7 +231,7 @@ fn service(director: &DataPlane, service: &config::Service, now: &Now) -> Servic
 fn group(director: &DataPlane, service: &str, group: &config::Group, now: &Now) -> GroupStatus {
     let running = director.running.group(service, &group.name);
     let (open, hosts) = running.map_or((0, Vec::new()), |running| {
-        let tracker = running.tracker();
+        let tracker = running.pool();
         (
             tracker.open(),
             tracker.hosts().map(|it| host(now, &it)).collect(),

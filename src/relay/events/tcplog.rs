@@ -1,41 +1,40 @@
-//! The connection log: one line a session, in HAProxy's tcplog layout.
+//! The connection log: one line for each session, in HAProxy's tcplog layout, with HAProxy's names.
 //!
-//! Source: "TCP log format" in HAProxy's configuration manual. Only the words:
-//! where they go is the logger's business, and names are `naming`'s.
+//! Source: "TCP log format" in HAProxy's configuration manual. The frontend is the service, the
+//! backend is `service:group`, the server is the host.
 
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
 
-use super::end::EndReason;
-use super::haproxy_names::{Backend, Escaped};
 use crate::calendar::UtcTime;
+use crate::relay::failure::EndReason;
 
-/// What is said of one session.
+/// The line of one session.
 #[derive(Debug)]
-pub(crate) struct Line<'a> {
+pub(crate) struct TcpLogLine<'a> {
     pub(crate) client: SocketAddr,
-    /// When the client came, in milliseconds since 1970.
+    /// When the client was accepted, in milliseconds since 1970.
     pub(crate) accepted_wall_ms: u64,
     pub(crate) service: &'a str,
     pub(crate) group: &'a str,
     pub(crate) host: Option<&'a str>,
-    /// From the client's coming until its host accepted.
+    /// Milliseconds from accepting the client until its host accepted.
     pub(crate) connect_ms: Option<u64>,
-    /// From the client's coming until the end.
+    /// Milliseconds from accepting the client until the end.
     pub(crate) total_ms: u64,
     /// Bytes from the host to the client.
     pub(crate) bytes_to_client: u64,
     pub(crate) reason: EndReason,
-    /// Sessions open as this one ended, itself included: in all, of the
-    /// service, of the group, of the host.
+    /// Sessions open when this one ended, including it: in all, of the service, of the group, of
+    /// the host.
     pub(crate) open: [u64; 4],
     /// Hosts that failed this client.
     pub(crate) retries: usize,
 }
 
-impl fmt::Display for Line<'_> {
+impl fmt::Display for TcpLogLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Line {
+        let TcpLogLine {
             client,
             total_ms,
             bytes_to_client,
@@ -60,7 +59,7 @@ impl fmt::Display for Line<'_> {
             f,
             " {bytes_to_client} {state} {all}/{service}/{group}/{host}/"
         )?;
-        // The plus says that another host got the session in the end.
+        // The plus says that another host accepted the session in the end.
         if self.retries > 0 && self.host.is_none() {
             write!(f, "{}", self.retries)?;
         } else if self.retries > 0 {
@@ -72,12 +71,43 @@ impl fmt::Display for Line<'_> {
     }
 }
 
+/// A name in which spaces, slashes, control characters and percent signs are written as `%XX`. The
+/// caller adds the quotes or commas of its format.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Escaped<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            if matches!(character, ' ' | '/' | '%') || character.is_control() {
+                let mut bytes = [0; 4];
+                for byte in character.encode_utf8(&mut bytes).bytes() {
+                    write!(f, "%{byte:02X}")?;
+                }
+            } else {
+                f.write_char(character)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A group as HAProxy's backend: the names of its service and its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Backend<'a>(pub(crate) &'a str, pub(crate) &'a str);
+
+impl fmt::Display for Backend<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", Escaped(self.0), Escaped(self.1))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn line() -> Line<'static> {
-        Line {
+    fn line() -> TcpLogLine<'static> {
+        TcpLogLine {
             client: "10.0.1.2:33313".parse().unwrap(),
             accepted_wall_ms: 1_795_366_978_443,
             service: "web",
@@ -102,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_session_without_a_host_says_so() {
-        let line = Line {
+        let line = TcpLogLine {
             client: "[::ffff:10.0.1.2]:33313".parse().unwrap(),
             host: None,
             connect_ms: None,
@@ -119,7 +149,7 @@ mod tests {
 
     #[test]
     fn names_cannot_break_the_line() {
-        let line = Line {
+        let line = TcpLogLine {
             service: "a b/c\n%",
             host: Some("ü\u{85}"),
             ..line()
@@ -129,5 +159,11 @@ mod tests {
             text.contains(" a%20b%2Fc%0A%25 a%20b%2Fc%0A%25:main/ü%C2%85 "),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_name_is_one_word_and_tells_itself_from_any_other() {
+        let backend = Backend("a b/c\n%", "ü\u{85}\"\\,").to_string();
+        assert_eq!(backend, "a%20b%2Fc%0A%25:ü%C2%85\"\\,");
     }
 }

@@ -1,29 +1,31 @@
-//! Which hosts' addresses connect(2) has found no local port for, and when to try again.
+//! Limits connects to addresses for which no local port was left.
 //!
-//! Where no port is left, connect(2) searches the whole range before it says so: some
-//! milliseconds. So one session tries for all, and the others wait. Pure: time is an
-//! argument.
+//! Without a free port connect(2) first searches the whole range: 12 ms with 28,000 ports. So one
+//! session tries for all that want the same address. Pure: time is an argument.
+
+// Tests: of_a_crowd_one_tries_now_and_then_and_other_hosts_are_not_concerned,
+// those_who_wait_for_a_port_hold_up_nobody_else_and_are_served_in_the_end.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use super::timer_wheel::TICK_MS;
 
-/// How long nobody tries after a connect has found no port: twice as long each time.
+/// How long an address is not tried after a connect found no port. Doubles with each failure.
 const CLOSED_MS: u64 = 100;
-const MOST_DOUBLINGS: u8 = 3;
+const MAX_DOUBLINGS: u8 = 3;
 
-/// Connects in a row that must find a port before anybody may try at any time.
-const CALM: u8 = 16;
+/// Successful connects in a row after which an address may be tried at any time again.
+const SUCCESSES_TO_FORGET: u8 = 16;
 
-/// Addresses that are remembered.
-const MOST: usize = 1024;
+/// How many addresses are remembered.
+const MAX_GATES: usize = 1024;
 
-/// The addresses that there were no ports for of late. Usually there is none.
+/// The addresses for which no port was left recently. Usually there are none.
 #[derive(Debug, Default)]
 pub(crate) struct PortGates {
     gates: HashMap<SocketAddr, Gate>,
-    /// Somebody has tried such an address in this turn of the worker.
+    /// Such an address was tried in this iteration of the event loop.
     tried: bool,
 }
 
@@ -35,14 +37,16 @@ struct Gate {
 }
 
 impl PortGates {
-    /// The worker's next turn begins. A try may be slow even if it finds a port, so there
-    /// is one a turn.
-    pub(crate) fn begin_turn(&mut self) {
+    /// Begins an iteration of the event loop, in which one such address may be tried: the search
+    /// for a port may be slow even if it finds one.
+    pub(crate) fn begin_iteration(&mut self) {
         self.tried = false;
     }
 
-    /// Whether a connect to `to` is worth its time now, and if not, when to ask again.
-    /// Whoever may try does.
+    /// Whether to connect to `to` now. The caller must do so then.
+    ///
+    /// # Errors
+    /// When to ask again, in milliseconds.
     pub(crate) fn may_try(&mut self, to: SocketAddr, now_ms: u64) -> Result<(), u64> {
         let Some(gate) = self.gates.get(&to) else {
             return Ok(());
@@ -56,41 +60,41 @@ impl PortGates {
         }
     }
 
-    /// There was no port for a connect to `to`. When to try again.
+    /// A connect to `to` found no port. Returns when to try again, in milliseconds.
     pub(crate) fn close(&mut self, to: SocketAddr, now_ms: u64) -> u64 {
         self.tried = true;
-        if self.gates.len() >= MOST {
+        if self.gates.len() >= MAX_GATES {
             self.gates.retain(|_, gate| gate.closed_until_ms > now_ms);
         }
-        if self.gates.len() >= MOST {
+        if self.gates.len() >= MAX_GATES {
             return now_ms + CLOSED_MS;
         }
         let gate = self.gates.entry(to).or_default();
-        gate.closed_until_ms = now_ms + (CLOSED_MS << gate.failures.min(MOST_DOUBLINGS));
+        gate.closed_until_ms = now_ms + (CLOSED_MS << gate.failures.min(MAX_DOUBLINGS));
         gate.failures = gate.failures.saturating_add(1);
         gate.successes = 0;
         gate.closed_until_ms
     }
 
-    /// There was a port for a connect to `to`.
+    /// A connect to `to` found a port.
     pub(crate) fn open(&mut self, to: SocketAddr) {
         if let Some(gate) = self.gates.get_mut(&to) {
             gate.failures = 0;
             gate.successes += 1;
-            if gate.successes >= CALM {
+            if gate.successes >= SUCCESSES_TO_FORGET {
                 self.gates.remove(&to);
             }
         }
     }
 
     #[cfg(test)]
-    pub(crate) fn are_none(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.gates.is_empty()
     }
 
-    /// Whether there was no port for `to` of late.
+    /// Whether no port was left for `to` recently.
     #[cfg(test)]
-    pub(crate) fn has(&self, to: SocketAddr) -> bool {
+    pub(crate) fn contains(&self, to: SocketAddr) -> bool {
         self.gates.contains_key(&to)
     }
 }
@@ -108,7 +112,7 @@ mod tests {
     fn tries(gates: &mut PortGates, from_ms: u64, ms: u64, finds: bool) -> usize {
         let mut tries = 0;
         for now_ms in from_ms..from_ms + ms {
-            gates.begin_turn();
+            gates.begin_iteration();
             for _ in 0..300 {
                 if gates.may_try(to(1), now_ms).is_ok() {
                     tries += 1;
@@ -136,10 +140,10 @@ mod tests {
     fn once_there_are_ports_again_one_tries_a_turn_until_that_is_sure() {
         let mut gates = PortGates::default();
         gates.close(to(1), 0);
-        let calm = u64::from(CALM);
+        let calm = u64::from(SUCCESSES_TO_FORGET);
         assert_eq!(tries(&mut gates, CLOSED_MS, calm - 1, true), 15);
         assert_eq!(tries(&mut gates, CLOSED_MS + calm, 1, true), 300);
-        assert!(!gates.has(to(1)));
+        assert!(!gates.contains(to(1)));
     }
 
     #[test]
@@ -148,7 +152,7 @@ mod tests {
         for port in 1..=2000 {
             gates.close(to(port), u64::from(port));
         }
-        assert!(gates.gates.len() <= MOST);
-        assert!(gates.has(to(2000)), "the latest is");
+        assert!(gates.gates.len() <= MAX_GATES);
+        assert!(gates.contains(to(2000)), "the latest is");
     }
 }

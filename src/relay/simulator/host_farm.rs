@@ -1,7 +1,6 @@
-//! The hosts of a simulated group: what becomes of them, and who may be picked.
+//! The hosts of a simulated group: how each behaves, and which may be picked.
 //!
-//! Tells the real tracker what operators, checks and names would. What is said
-//! over a connection to a host is not its business.
+//! Configuration changes, probes and resolved names reach the real host pool.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,38 +15,38 @@ use super::socket::Connect;
 use crate::balance::{Failure, Health, HostId, HostPool, HostStatus, Picked, Random};
 use crate::config::{self, Algorithm, Endpoint, Host, HostState, Scheduler};
 
-/// When Linux gives a connect up by itself.
+/// After how long Linux gives up a connect.
 const SYSTEM_GIVES_UP_MS: u64 = 130_000;
 
-/// Hosts are told apart by port.
+/// Hosts differ by port.
 const FIRST_PORT: u16 = 1000;
 const PORTS: u16 = 10;
 
-/// For how long a sticky client is remembered without sessions.
+/// How long a sticky client is remembered after its last session.
 const REMEMBERED_MS: u64 = 30 * 60 * 1000;
 
-/// How a host answers to a connect.
+/// How a host answers a connect.
 #[derive(Debug, Clone, Copy)]
-enum Mood {
+enum Behaviour {
     Accepts,
     Refuses,
     Silent,
 }
 
 #[derive(Debug)]
-pub(super) struct Farm {
+pub(super) struct HostFarm {
     pub(super) group: Arc<Group>,
     /// The group as it is configured.
     config: config::Group,
-    moods: Vec<Mood>,
-    /// What this machine is short of.
-    trouble: Option<Errno>,
-    /// Where clients went last, and when, since something last changed.
+    behaviours: Vec<Behaviour>,
+    /// What this machine lacks.
+    shortage: Option<Errno>,
+    /// The last host of each client, and when it was picked, since the last change.
     visits: RefCell<BTreeMap<IpAddr, (HostId, u64)>>,
 }
 
-impl Farm {
-    pub(super) fn new(random: &mut Random) -> Farm {
+impl HostFarm {
+    pub(super) fn new(random: &mut Random) -> HostFarm {
         let mut group = config::Group {
             name: "main".to_owned(),
             scheduler: any_scheduler(random),
@@ -63,31 +62,31 @@ impl Farm {
             add_host(&mut group, random);
         }
         let all_alike = random.below(8) == 0;
-        let mood = any_mood(random);
-        let moods = (0..PORTS).map(|_| match all_alike {
-            true => mood,
-            false => any_mood(random),
+        let behaviour = any_behaviour(random);
+        let behaviours = (0..PORTS).map(|_| match all_alike {
+            true => behaviour,
+            false => any_behaviour(random),
         });
-        Farm {
-            moods: moods.collect(),
+        HostFarm {
+            behaviours: behaviours.collect(),
             group: Arc::new(Group::new("web", "main", HostPool::new(&group, 1, 0))),
             config: group,
-            trouble: None,
+            shortage: None,
             visits: RefCell::default(),
         }
     }
 
-    /// Something happens to the hosts, to this machine, or by an operator.
+    /// A random change of the hosts, of this machine, or by an operator.
     pub(super) fn change(&mut self, random: &mut Random, now_ms: u64) {
         self.visits.take();
         match random.below(8) {
             0..=2 => self.reconfigure(random, now_ms),
             3 => {
-                let port = random.index(self.moods.len());
-                self.moods[port] = any_mood(random);
+                let port = random.index(self.behaviours.len());
+                self.behaviours[port] = any_behaviour(random);
             }
             4 => {
-                self.trouble =
+                self.shortage =
                     [None, None, Some(Errno::MFILE), Some(Errno::ADDRNOTAVAIL)][random.index(4)];
             }
             5 => self.check_hosts(random, now_ms),
@@ -103,7 +102,7 @@ impl Farm {
             6 => self.config.hosts.retain(|_| random.below(4) == 0),
             _ => self.change_a_host(random),
         }
-        self.group.tracker().configure(&self.config, now_ms);
+        self.group.pool().configure(&self.config, now_ms);
     }
 
     fn change_a_host(&mut self, random: &mut Random) {
@@ -122,16 +121,16 @@ impl Farm {
     }
 
     fn check_hosts(&mut self, random: &mut Random, now_ms: u64) {
-        let mut tracker = self.group.tracker();
-        for (id, address) in tracker.health_check_targets() {
-            let _ = tracker.health_checked(id, address, any_verdict(random), now_ms);
+        let mut pool = self.group.pool();
+        for (id, address) in pool.to_check() {
+            let _ = pool.checked(id, address, any_result(random), now_ms);
         }
     }
 
     fn beat_hosts(&mut self, random: &mut Random, now_ms: u64) {
-        let mut tracker = self.group.tracker();
-        for (id, address) in tracker.heartbeat_targets() {
-            let _ = tracker.heartbeat_checked(id, address, any_verdict(random), now_ms);
+        let mut pool = self.group.pool();
+        for (id, address) in pool.to_beat() {
+            let _ = pool.beat(id, address, any_result(random), now_ms);
         }
     }
 
@@ -139,21 +138,20 @@ impl Farm {
         let first = u8::try_from(random.below(3)).unwrap();
         let addresses = [0, 1, 2].map(|more| IpAddr::from([10, 0, 1, (first + more) % 3]));
         let answer: Result<&[IpAddr], &str> = match random.below(3) {
-            0 => Err("nobody knows it"),
+            0 => Err("no such name"),
             _ => Ok(&addresses[..=random.index(addresses.len())]),
         };
-        self.group.tracker().name_resolved("pool", answer, now_ms);
+        self.group.pool().resolved("pool", answer, now_ms);
     }
 
-    /// Who may be picked: in service, with an address; those that have failed
-    /// only if there are no others.
+    /// The hosts that may be picked: up, with an address, and not failed unless all have failed.
     pub(super) fn eligible(&self) -> Vec<(HostId, SocketAddr)> {
-        let tracker = self.group.tracker();
+        let pool = self.group.pool();
         let wanted = |status: &HostStatus<'_>| {
             let mut hosts = self.config.hosts.iter();
             hosts.any(|host| host.name == status.host.name && host.in_service())
         };
-        let usable: Vec<_> = tracker
+        let usable: Vec<_> = pool
             .hosts()
             .filter(|status| wanted(status) && status.address.is_some())
             .collect();
@@ -166,8 +164,8 @@ impl Farm {
             .collect()
     }
 
-    /// A client was sent to a host: in a sticky group to the one it was sent to
-    /// before, unless that one `was_tried` just now or may not be picked.
+    /// Checks the pick of a sticky group: a client returns to its last host, unless that `was_tried`
+    /// just now or may not be picked.
     pub(super) fn visit(
         &self,
         client: IpAddr,
@@ -186,43 +184,47 @@ impl Farm {
         }
     }
 
-    /// What a host does goes by port, and by which address of its name it is.
-    fn mood(&self, address: SocketAddr) -> Mood {
+    /// A host's behaviour depends on its port and on the last byte of its address.
+    fn behaviour(&self, address: SocketAddr) -> Behaviour {
         let port = usize::from(address.port() - FIRST_PORT);
         let last = match address.ip() {
             IpAddr::V4(ip) => usize::from(ip.octets()[3]),
             IpAddr::V6(_) => 0,
         };
-        self.moods[(port + last) % self.moods.len()]
+        self.behaviours[(port + last) % self.behaviours.len()]
     }
 
-    /// How a connect goes that starts now.
+    /// Starts a connect.
     pub(super) fn connect(
         &self,
         address: SocketAddr,
         random: &mut Random,
         now_ms: u64,
     ) -> Result<Connect, Errno> {
-        if let Some(error) = self.trouble
+        if let Some(error) = self.shortage
             && (error == Errno::MFILE || random.below(4) > 0)
         {
             return Err(error);
         }
         let soon_ms = now_ms + [0, random.below(50), random.below(7000)][random.index(3)];
-        let (until_ms, answer) = match self.mood(address) {
-            Mood::Accepts => (soon_ms, Ok(())),
-            Mood::Refuses if random.below(2) == 0 => return Err(Errno::CONNREFUSED),
-            Mood::Refuses => (soon_ms, Err(Errno::CONNREFUSED)),
-            Mood::Silent => (now_ms + SYSTEM_GIVES_UP_MS, Err(Errno::TIMEDOUT)),
+        let (until_ms, answer) = match self.behaviour(address) {
+            Behaviour::Accepts => (soon_ms, Ok(())),
+            Behaviour::Refuses if random.below(2) == 0 => return Err(Errno::CONNREFUSED),
+            Behaviour::Refuses => (soon_ms, Err(Errno::CONNREFUSED)),
+            Behaviour::Silent => (now_ms + SYSTEM_GIVES_UP_MS, Err(Errno::TIMEDOUT)),
         };
         Ok(Connect::Pending { until_ms, answer })
     }
 }
 
-impl fmt::Display for Farm {
+impl fmt::Display for HostFarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, short of {:?}:", self.config.scheduler, self.trouble)?;
-        for host in self.group.tracker().hosts() {
+        write!(
+            f,
+            "{}, short of {:?}:",
+            self.config.scheduler, self.shortage
+        )?;
+        for host in self.group.pool().hosts() {
             let (name, state) = (&host.host.name, host.state.as_str());
             let (weight, health) = (host.weight, host.health);
             write!(
@@ -249,7 +251,7 @@ fn add_host(group: &mut config::Group, random: &mut Random) {
     group.hosts.insert(place, host);
 }
 
-/// Maglev more rarely than the others: its tables cost more than all else.
+/// Maglev less often than the others: its tables cost more than everything else.
 fn any_scheduler(random: &mut Random) -> Scheduler {
     let others: Vec<_> = Algorithm::ALL
         .into_iter()
@@ -292,15 +294,15 @@ fn any_state(random: &mut Random) -> HostState {
     }
 }
 
-fn any_mood(random: &mut Random) -> Mood {
+fn any_behaviour(random: &mut Random) -> Behaviour {
     match random.below(16) {
-        0 => Mood::Silent,
-        1..=3 => Mood::Refuses,
-        _ => Mood::Accepts,
+        0 => Behaviour::Silent,
+        1..=3 => Behaviour::Refuses,
+        _ => Behaviour::Accepts,
     }
 }
 
-fn any_verdict(random: &mut Random) -> Result<(), Failure> {
+fn any_result(random: &mut Random) -> Result<(), Failure> {
     match random.below(2) {
         0 => Err(Failure::Refused),
         _ => Ok(()),

@@ -1,43 +1,43 @@
-//! What the simulated circuits have seen of the hosts, in plain numbers.
+//! Counts of what simulated connections did with their hosts, kept apart from the code under test.
 //!
-//! Compares it with what the tracker, the counters, the meters and the log were
-//! told: a link that forgets to tell, tells twice or tells the wrong one shows.
+//! Compared with the host pool, the counters, the worker statistics and the health log.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::super::health_log::HealthLog;
+use super::super::events::health_log::HealthLog;
+use super::super::failure::ResourceError;
 use super::super::plan::Group;
-use super::super::worker_stats::{ResourceError, WorkerStats};
+use super::super::shared::WorkerStats;
 use super::sockets::Sockets;
 use crate::balance::{Failure, Health, HostId, HostPool, HostStatus, Picked};
 use crate::config::Endpoint;
 
 /// How an attempt at a host ended.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum AttemptEnd {
     Connected {
         took_ms: u64,
     },
     Failed(Failure),
-    /// The host accepted and broke off at once.
-    TurnedAway,
-    /// The client's patience was over before the host's time was.
+    /// The host accepted and reset the connection at once.
+    ResetByHost,
+    /// The client had waited long enough before the host's time was over.
     Abandoned,
-    /// There was no local port.
-    OutOfReach,
-    /// There was no descriptor.
-    Short,
+    /// No local port was left.
+    NoPort,
+    /// No file descriptor was left.
+    NoDescriptor,
 }
 
-/// What became of an attempt at a host.
+/// An attempt at a host that has ended.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) picked: Picked,
-    pub(super) verdict: Verdict,
+    pub(super) end: AttemptEnd,
 }
 
-/// What must live on of a host as long as it is known.
+/// The counts of a host, which live as long as the pool knows it.
 #[derive(Debug, Default, Clone, Copy)]
 struct Totals {
     total: u64,
@@ -46,45 +46,43 @@ struct Totals {
     bytes: [u64; 2],
 }
 
-/// A configured host before a turn: where it is, and whether it has failed.
+/// A configured host before a run: its address, and whether it has failed.
 pub(super) type Before = (HostId, SocketAddr, bool);
 
-/// The numbers, by name of host.
+/// The counts, by the host's name.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(super) struct ExpectedCounts {
     totals: BTreeMap<String, Totals>,
-    said: HealthLog,
-    short: u64,
-    out_of_reach: u64,
-    /// When there was no port for an address, within a second.
+    expected_log: HealthLog,
+    no_descriptor: u64,
+    no_port: u64,
+    /// When no port was left for an address, within the last second.
     no_ports_ms: BTreeMap<SocketAddr, Vec<u64>>,
 }
 
 /// The most connects in a second that find no port: one tries for all.
 const MOST_TRIES: usize = 11;
 
-/// How its hosts are before a turn.
+/// The state of a group's hosts before a run.
 pub(super) fn before(group: &Group) -> Vec<Before> {
-    let tracker = group.tracker();
+    let pool = group.pool();
     let failed = |status: &HostStatus<'_>| matches!(status.health, Health::Failed(_));
-    tracker
-        .hosts()
+    pool.hosts()
         .filter_map(|status| Some((status.id, status.address?, failed(&status))))
         .collect()
 }
 
-impl Ledger {
-    /// Enters what has become of a session's hosts in a turn, and sees whether
-    /// their health and the log are what they should be then.
+impl ExpectedCounts {
+    /// Counts the attempts of a run, and checks the health of the hosts and the log.
     pub(super) fn enter_outcomes(
         &mut self,
         sockets: &mut Sockets,
         hosts: &[Before],
         group: &Group,
     ) {
-        for Outcome { picked, verdict } in sockets.outcomes.drain(..) {
-            self.count(&picked, &verdict);
-            if matches!(verdict, Verdict::OutOfReach) {
+        for Outcome { picked, end } in sockets.outcomes.drain(..) {
+            self.count(&picked, &end);
+            if matches!(end, AttemptEnd::NoPort) {
                 let tries = self.no_ports_ms.entry(picked.address).or_default();
                 tries.retain(|at_ms| at_ms + 1000 > sockets.now_ms);
                 tries.push(sockets.now_ms);
@@ -92,17 +90,17 @@ impl Ledger {
             }
             let same = |host: &&Before| (host.0, host.1) == (picked.id, picked.address);
             if let Some((.., had_failed)) = hosts.iter().find(same) {
-                self.check_health(&picked, &verdict, *had_failed, group, sockets.now_ms);
+                self.check_health(&picked, &end, *had_failed, group, sockets.now_ms);
             }
         }
         assert!(
-            self.said.agrees_with(group.announcer()),
+            self.expected_log.agrees_with(group.health_log()),
             "a change is not announced, or what is announced is none"
         );
-        self.forget(&group.tracker());
+        self.forget(&group.pool());
     }
 
-    /// Enters what went through to the host, and to the client, in a turn.
+    /// Counts the bytes that a run wrote to the host and to the client.
     pub(super) fn enter_bytes(&mut self, bytes: [u64; 2], host: Option<&Picked>) {
         let Some(picked) = host else {
             return assert_eq!(bytes, [0; 2], "bytes without a host");
@@ -114,41 +112,41 @@ impl Ledger {
         }
     }
 
-    fn count(&mut self, picked: &Picked, verdict: &Verdict) {
+    fn count(&mut self, picked: &Picked, end: &AttemptEnd) {
         let totals = self.of(picked);
-        match verdict {
-            Verdict::Connected { took_ms } => {
+        match end {
+            AttemptEnd::Connected { took_ms } => {
                 totals.total += 1;
                 totals.connect_ms += took_ms;
             }
-            Verdict::Failed(_) | Verdict::TurnedAway => totals.failures += 1,
-            Verdict::Abandoned => {}
-            Verdict::OutOfReach => self.out_of_reach += 1,
-            Verdict::Short => self.short += 1,
+            AttemptEnd::Failed(_) | AttemptEnd::ResetByHost => totals.failures += 1,
+            AttemptEnd::Abandoned => {}
+            AttemptEnd::NoPort => self.no_port += 1,
+            AttemptEnd::NoDescriptor => self.no_descriptor += 1,
         }
     }
 
     fn check_health(
         &mut self,
         picked: &Picked,
-        verdict: &Verdict,
+        end: &AttemptEnd,
         had_failed: bool,
         group: &Group,
         now_ms: u64,
     ) {
-        let tracker = group.tracker();
-        let status = tracker.hosts().find(|status| status.id == picked.id);
+        let pool = group.pool();
+        let status = pool.hosts().find(|status| status.id == picked.id);
         let status = status.expect("a host is gone");
         let health = status.health;
-        let changed = match verdict {
-            Verdict::Connected { .. } => {
+        let changed = match end {
+            AttemptEnd::Connected { .. } => {
                 assert_eq!(health, &Health::Healthy);
                 had_failed
             }
-            Verdict::Failed(failure) => {
+            AttemptEnd::Failed(failure) => {
                 let is_by_name = matches!(status.endpoint, Endpoint::Name { .. });
                 match health {
-                    // The last address of its name that failed in this turn.
+                    // The last address of its name that failed in this run.
                     Health::Failed(_) if is_by_name => !had_failed,
                     Health::Failed(last) => {
                         assert_eq!(last, failure);
@@ -163,12 +161,12 @@ impl Ledger {
             }
             _ => {
                 let has_failed = matches!(health, Health::Failed(_));
-                assert_eq!(has_failed, had_failed, "is blamed for nothing");
+                assert_eq!(has_failed, had_failed, "has failed without a reason");
                 false
             }
         };
         if changed {
-            self.said.may_say(picked.id, now_ms);
+            self.expected_log.allow_line(picked.id, now_ms);
         }
     }
 
@@ -176,35 +174,34 @@ impl Ledger {
         self.totals.entry(picked.host.name.clone()).or_default()
     }
 
-    /// A host that was removed is forgotten with its last session: that it is,
-    /// and not before, shows in its id.
-    pub(super) fn forget(&mut self, tracker: &HostPool) {
-        let configured = |name: &String| tracker.hosts().any(|status| status.host.name == *name);
+    /// Forgets removed hosts without sessions. The pool forgets them at the same time: that shows in
+    /// their ids.
+    pub(super) fn forget(&mut self, pool: &HostPool) {
+        let configured = |name: &String| pool.hosts().any(|status| status.host.name == *name);
         let known = |name: &String| {
             let ids = (0..64).map(HostId);
-            ids.filter_map(|id| tracker.host_name(id))
+            ids.filter_map(|id| pool.host_name(id))
                 .any(|known| known == *name)
         };
         self.totals
             .retain(|name, _| configured(name) || known(name));
     }
 
-    /// That the tracker's numbers are these; `sessions` are those counted on a
-    /// host.
-    pub(super) fn check(&self, tracker: &HostPool, sessions: &[&Picked]) {
-        assert_eq!(tracker.open(), sessions.len(), "open sessions");
+    /// Checks the pool's counts; `sessions` are those counted on a host.
+    pub(super) fn check(&self, pool: &HostPool, sessions: &[&Picked]) {
+        assert_eq!(pool.open(), sessions.len(), "open sessions");
         for picked in sessions {
-            let name = tracker.host_name(picked.id);
+            let name = pool.host_name(picked.id);
             assert_eq!(
                 name.as_ref(),
                 Some(&picked.host.name),
                 "an id changed hands"
             );
             let open = sessions.iter().filter(|other| other.id == picked.id);
-            let counted = tracker.open_on(picked.id);
+            let counted = pool.open_on(picked.id);
             assert_eq!(counted, open.count(), "open sessions on a host");
         }
-        for status in tracker.hosts() {
+        for status in pool.hosts() {
             let Totals {
                 total, failures, ..
             } = self.expected(&status);
@@ -214,9 +211,9 @@ impl Ledger {
         }
     }
 
-    /// The same of what the workers count.
-    pub(super) fn check_counters(&self, tracker: &HostPool) {
-        for status in tracker.hosts() {
+    /// Checks the counters that workers write.
+    pub(super) fn check_counters(&self, pool: &HostPool) {
+        for status in pool.hosts() {
             let sum = status.host.counters.sum();
             let expected = self.expected(&status);
             let bytes = [sum.bytes_to_host, sum.bytes_to_client];
@@ -231,9 +228,12 @@ impl Ledger {
         totals.copied().unwrap_or_default()
     }
 
-    /// That the trouble met was counted.
-    pub(super) fn check_meters(&self, meters: &WorkerStats) {
-        assert_eq!(meters.trouble(ResourceError::NoDescriptors), self.short);
-        assert_eq!(meters.trouble(ResourceError::NoPorts), self.out_of_reach);
+    /// Checks that shortages were counted.
+    pub(super) fn check_stats(&self, stats: &WorkerStats) {
+        assert_eq!(
+            stats.errors(ResourceError::NoDescriptors),
+            self.no_descriptor
+        );
+        assert_eq!(stats.errors(ResourceError::NoPorts), self.no_port);
     }
 }
