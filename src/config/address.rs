@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use super::error::Shown;
+use super::redact::Shown;
 
 /// Where a host is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

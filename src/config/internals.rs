@@ -4,9 +4,9 @@
 //! Behind the feature `internals`: no part of what the library promises. Each panics if
 //! it does not hold.
 
-use super::print::HIDDEN;
+use super::redact::HIDDEN;
 use super::verb::{Command, apply_all, complete, diff, script};
-use super::{Config, CustomNames, EditError, edit, hide_passwords, print, public_key, read};
+use super::{Config, CustomNames, EditError, credentials, edit, hide_passwords, print, read};
 use super::{public_key_bytes, verb::Verb};
 
 /// What may stand between a configuration and what is to become of it.
@@ -79,7 +79,7 @@ pub fn key(text: &[u8]) {
         return;
     };
     let bytes = public_key_bytes(text);
-    if public_key::check(text).is_ok() {
+    if credentials::check(text).is_ok() {
         let (bytes, kind) = (bytes.unwrap_or_default(), text.split(' ').next());
         let kind = kind.unwrap_or_default().as_bytes();
         let length = u32::try_from(kind.len()).unwrap_or_default().to_be_bytes();

@@ -6,38 +6,33 @@
 
 mod address;
 #[cfg(test)]
-mod arbitrary;
-mod circle;
-pub(crate) mod crypt;
+pub(crate) mod arbitrary;
+pub(crate) mod credentials;
 mod edit;
 mod error;
 #[cfg(any(test, feature = "internals"))]
 #[doc(hidden)]
 pub mod internals;
+mod loops;
 mod mask;
-mod nearest;
-mod print;
-mod public_key;
-#[cfg(test)]
-pub(crate) mod random;
 mod read;
-mod scan;
+mod redact;
 mod scheduler;
 mod serialize;
 pub mod verb;
 
 pub use address::{AddressError, Endpoint, ListenAddress, ListenHost};
-pub use circle::{Hop, closing};
+pub use credentials::public_key_bytes;
 pub use edit::{EditError, edit};
 pub use error::{Error, ErrorKind, Limit, Position};
+pub use loops::{Hop, closing};
 pub(crate) use mask::has_hashes;
 pub use mask::{hide_passwords, leave_out_masked};
-pub use print::print;
-pub use public_key::public_key_bytes;
 pub use read::{
     AttributeSchema, ChildSchema, ElementSchema, Occurs, Reading, Warning, read, read_with, schema,
 };
 pub use scheduler::{Algorithm, CustomNames, Scheduler, is_own_name};
+pub use serialize::print;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

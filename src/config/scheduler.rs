@@ -7,8 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::ErrorKind;
-use super::nearest::nearest;
+use super::error::{ErrorKind, nearest};
 
 /// A group's scheduler: an algorithm, and whether clients stay where they were.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

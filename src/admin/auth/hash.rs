@@ -8,7 +8,7 @@ use std::io;
 use pw_hash::{HashSetup, bcrypt, md5_crypt, sha256_crypt, sha512_crypt, unix_crypt};
 
 use super::key;
-use crate::config::crypt::{Crypt, Kind, Unusable};
+use crate::config::credentials::{Crypt, Kind, Unusable};
 
 /// Bytes of the longest password; a longer one fits nothing.
 pub const MAX_PASSWORD: usize = 1024;

@@ -1,7 +1,6 @@
 //! Verbs, of which most can be applied to a configuration.
 
-use super::{address, duration, listen, name};
-use crate::config::random::Random;
+use super::{Random, address, duration, listen, name};
 use crate::config::verb::{
     GroupKey, HostChoice, HostKey, InsertAt, ListenChoice, Secret, Verb, options,
 };

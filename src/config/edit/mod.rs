@@ -1,29 +1,23 @@
-//! From a file's text to the same text saying something else: only what differs
-//! is changed, whatever else the operator wrote stays byte for byte.
+//! Changes a file's text so that it reads as another configuration, and leaves the rest of it alone.
 //!
-//! A file is compared with what is wanted noun by noun: what has the same meaning
-//! is not touched, however it is spelled. `page` knows where in the text something
-//! can be put or taken out; saving the result is the director's business.
+//! What has the same meaning is not touched, however it is spelled: comments, spacing and line ends stay byte for
+//! byte. `text` knows how to change the text, `list` which elements come, go or move.
 
-mod admin;
-mod attributes;
-mod edits;
 mod list;
-mod matching;
-mod page;
 mod service;
 mod settings;
+#[cfg(test)]
+mod tests;
+mod text;
 
 use std::fmt;
 
 use roxmltree::{Document, Node};
 
-use self::edits::Edits;
-use self::list::{List, place};
-use self::matching::Matching;
-use self::page::Page;
+use self::list::{List, Matching, place};
+use self::text::{Editor, Edits, Manner, Page};
 use super::error::{Error, ErrorKind};
-use super::scan::scan;
+use super::read::scan;
 use super::{Config, CustomNames, Reading, read_with, serialize};
 
 /// Why a text cannot be edited.
@@ -88,16 +82,6 @@ pub fn edit(text: &[u8], wanted: &Config) -> Result<Vec<u8>, EditError> {
     Err(EditError::Inexpressible)
 }
 
-/// How much is written anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
-    /// Nothing but what differs.
-    InPlace,
-    /// Each service or section that differs: for whatever nobody thought of. What is
-    /// in force is saved then, at the cost of the comments in these.
-    Whole,
-}
-
 fn edited(
     text: &[u8],
     have: &Config,
@@ -119,11 +103,6 @@ fn edited(
 /// What the text says. Whether there are the schedulers it names is not asked.
 fn read(text: &[u8]) -> Result<Reading, Error> {
     read_with(text, &CustomNames::Any)
-}
-
-struct Editor<'a> {
-    page: Page<'a>,
-    manner: Manner,
 }
 
 impl Editor<'_> {
@@ -153,39 +132,5 @@ impl Editor<'_> {
         new.extend(self.control(root, have, wanted, edits));
         new.extend(self.logging(root, have, wanted, edits));
         place(&self.page, root, new, edits);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    //! Tests of editing: examples of each kind of change, and what holds for any.
-
-    mod changes;
-    mod examples;
-    mod properties;
-    mod settings;
-    mod spelled;
-
-    use super::*;
-
-    fn parsed(text: &str) -> Config {
-        read(text.as_bytes())
-            .unwrap_or_else(|error| panic!("{error}\n{text}"))
-            .config
-    }
-
-    /// The text, edited into what `change` makes of its configuration.
-    fn changed(text: &str, change: impl FnOnce(&mut Config)) -> String {
-        let mut wanted = parsed(text);
-        change(&mut wanted);
-        let edited =
-            edit(text.as_bytes(), &wanted).unwrap_or_else(|error| panic!("{error}\n{text}"));
-        String::from_utf8(edited).unwrap()
-    }
-
-    /// What `change` must make of `text`.
-    fn example(text: &str, change: impl FnOnce(&mut Config), expected: &str) {
-        let edited = changed(text, change);
-        assert_eq!(edited, expected, "\n{edited}\n--- should be\n{expected}");
     }
 }

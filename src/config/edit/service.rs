@@ -2,11 +2,8 @@
 
 use roxmltree::Node;
 
-use super::attributes;
-use super::edits::Edits;
-use super::list::{List, child, children, place};
-use super::matching::Matching;
-use super::page::Page;
+use super::list::{List, Matching, child, children, place};
+use super::text::{Edits, Page, edit_attributes, set_attribute};
 use crate::config::read::flag;
 use crate::config::serialize;
 use crate::config::{Group, Host, Service};
@@ -20,11 +17,11 @@ pub(super) fn edit(
     edits: &mut Edits,
 ) {
     let (had, now) = (serialize::service(have), serialize::service(wanted));
-    attributes::edit(page, node, &had.attributes, &now.attributes, edits);
+    edit_attributes(page, node, &had.attributes, &now.attributes, edits);
     let mut new = listens(page, node, have, wanted, edits);
     new.extend(groups(page, node, have, wanted, edits));
     if let Some(enable) = child(node, "enable").filter(|_| have.enabled != wanted.enabled) {
-        attributes::set(page, enable, "group", Some(&wanted.enabled), edits);
+        set_attribute(page, enable, "group", Some(&wanted.enabled), edits);
     }
     place(page, node, new, edits);
 }
@@ -51,7 +48,7 @@ fn listens(
         &|index| serialize::listen(&wanted.listens[index]),
         &|node, had, now, edits| {
             let [had, now] = [&have.listens[had], &wanted.listens[now]].map(serialize::listen);
-            attributes::edit(page, node, &had.attributes, &now.attributes, edits);
+            edit_attributes(page, node, &had.attributes, &now.attributes, edits);
         },
         edits,
     )
@@ -87,7 +84,7 @@ fn groups(
                 serialize::group(had, says_so),
                 serialize::group(now, should),
             );
-            attributes::edit(
+            edit_attributes(
                 page,
                 node,
                 &had_form.attributes,
@@ -135,5 +132,5 @@ fn host(
         had.name = format!("host.{number}");
     }
     let [had, now] = [&had, wanted].map(serialize::host);
-    attributes::edit(page, node, &had.attributes, &now.attributes, edits);
+    edit_attributes(page, node, &had.attributes, &now.attributes, edits);
 }

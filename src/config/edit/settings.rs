@@ -1,16 +1,34 @@
-//! The manager, the control socket and the log in their text.
+//! Edits the admin interfaces, users, periodic tasks, control socket and log in the text, old forms included.
 
 use roxmltree::Node;
 
-use super::edits::Edits;
-use super::list::{at_most_one, child, place};
-use super::page::Page;
-use super::{Editor, Manner, attributes};
-use crate::config::read::{CHECK_TIME, HOST_CHECK_INTERVAL, Value};
+use super::list::{List, Matching, at_most_one, child, children, place};
+use super::text::{Editor, Edits, Manner, Page, edit_attributes, set_attribute};
+use crate::config::read::{CHECK_TIME, HOST_CHECK_INTERVAL, OLD_WEB, Value};
 use crate::config::serialize::{self, Attribute, Content, Form};
-use crate::config::{Config, Manager, PeriodicTask};
+use crate::config::{Admin, Config, Manager, PeriodicTask, User, Web};
 
 impl Editor<'_> {
+    /// Edits `<admin>`; returns it if there is none yet.
+    pub(super) fn admin(
+        &self,
+        root: Node<'_, '_>,
+        have: &Config,
+        wanted: &Config,
+        edits: &mut Edits,
+    ) -> Option<Form> {
+        match (child(root, "admin"), &have.admin, &wanted.admin) {
+            (_, had, now) if had == now => {}
+            (Some(node), _, None) => self.page.remove(node.range(), edits),
+            (Some(node), Some(had), Some(now)) => match self.manner {
+                Manner::InPlace => edit_admin(&self.page, node, had, now, edits),
+                Manner::Whole => self.page.rewrite(node, &serialize::admin(now), edits),
+            },
+            (_, _, now) => return now.as_ref().map(serialize::admin),
+        }
+        None
+    }
+
     /// Edits `<manager>`; returns it, with what is not as always, if there is none yet.
     pub(super) fn manager(
         &self,
@@ -119,7 +137,7 @@ impl<'n, 'i> OldHostCheck<'n, 'i> {
             None if self.attribute != HOST_CHECK_INTERVAL => {
                 page.remove(self.node.range(), edits);
             }
-            _ => attributes::set(page, self.node, self.attribute, interval, edits),
+            _ => set_attribute(page, self.node, self.attribute, interval, edits),
         }
         interval.is_some()
     }
@@ -158,11 +176,129 @@ fn chore(
     // An interval of 0 says that the chore is off, whatever else is said of it.
     let is_zero = |text| Value::alone("interval", text).seconds() == Ok(None);
     if !node.attribute("interval").is_some_and(is_zero) {
-        return attributes::edit(page, node, have, wanted, edits);
+        return edit_attributes(page, node, have, wanted, edits);
     }
     for now in wanted {
         if node.has_attribute(now.name) || !now.is_default {
-            attributes::set(page, node, now.name, now.value.as_deref(), edits);
+            set_attribute(page, node, now.name, now.value.as_deref(), edits);
+        }
+    }
+}
+
+fn edit_admin(
+    page: &Page<'_>,
+    node: Node<'_, '_>,
+    have: &Admin,
+    wanted: &Admin,
+    edits: &mut Edits,
+) {
+    let mut new = Vec::new();
+    new.extend(web(
+        page,
+        node,
+        have.web.as_ref(),
+        wanted.web.as_ref(),
+        edits,
+    ));
+    let form_of = |admin: &Admin| admin.ssh.as_ref().map(serialize::ssh);
+    new.extend(at_most_one(
+        page,
+        child(node, "ssh"),
+        form_of(have),
+        form_of(wanted),
+        edits,
+    ));
+    let names =
+        |admin: &Admin| -> Vec<String> { admin.users.iter().map(|it| it.name.clone()).collect() };
+    let users = List {
+        nodes: children(node, &["user"]),
+        matching: Matching::new(&names(have), &names(wanted)),
+    };
+    new.extend(users.edit(
+        page,
+        &|index| serialize::user(&wanted.users[index]),
+        &|node, had, now, edits| user(page, node, &have.users[had], &wanted.users[now], edits),
+        edits,
+    ));
+    place(page, node, new, edits);
+}
+
+fn web(
+    page: &Page<'_>,
+    admin: Node<'_, '_>,
+    have: Option<&Web>,
+    wanted: Option<&Web>,
+    edits: &mut Edits,
+) -> Option<Form> {
+    let (had, now) = (have.map(serialize::web), wanted.map(serialize::web));
+    let (Some(had), true) = (&had, admin.has_attribute("listen")) else {
+        return at_most_one(page, child(admin, "web"), had, now, edits);
+    };
+    // The old form has some of the attributes, and says none of the others.
+    let is_old = |it: &&Attribute| OLD_WEB.contains(&it.name);
+    let is_enough = |web: &Web, form: &Form| {
+        web.listen.is_some()
+            && form
+                .attributes
+                .iter()
+                .all(|it| is_old(&it) || it.is_default)
+    };
+    match (wanted, now) {
+        (Some(web), Some(now)) if is_enough(web, &now) => {
+            for (had, now) in had.attributes.iter().zip(&now.attributes) {
+                if had.value != now.value {
+                    set_attribute(page, admin, now.name, now.value.as_deref(), edits);
+                }
+            }
+            None
+        }
+        (_, now) => {
+            for attribute in OLD_WEB {
+                set_attribute(page, admin, attribute, None, edits);
+            }
+            now
+        }
+    }
+}
+
+fn user(page: &Page<'_>, node: Node<'_, '_>, have: &User, wanted: &User, edits: &mut Edits) {
+    let (had, now) = (serialize::user(have), serialize::user(wanted));
+    edit_attributes(page, node, &had.attributes, &now.attributes, edits);
+    let (had, now) = match node.has_attribute("key") {
+        true => first_key(page, node, &have.keys, &wanted.keys, edits),
+        false => (&have.keys[..], &wanted.keys[..]),
+    };
+    let keys = List {
+        nodes: children(node, &["key"]),
+        matching: Matching::new(had, now),
+    };
+    let new = keys.edit(
+        page,
+        &|index| serialize::key(&now[index]),
+        &|_, _, _, _| {},
+        edits,
+    );
+    place(page, node, new, edits);
+}
+
+/// Edits the key that is an attribute; returns the others, there and wanted.
+fn first_key<'k>(
+    page: &Page<'_>,
+    node: Node<'_, '_>,
+    have: &'k [String],
+    wanted: &'k [String],
+    edits: &mut Edits,
+) -> (&'k [String], &'k [String]) {
+    let others = have.get(1..).unwrap_or_default();
+    match wanted.split_first() {
+        Some((first, rest)) if have.first() == Some(first) => (others, rest),
+        Some((first, rest)) if !others.contains(first) => {
+            set_attribute(page, node, "key", Some(first), edits);
+            (others, rest)
+        }
+        _ => {
+            set_attribute(page, node, "key", None, edits);
+            (others, wanted)
         }
     }
 }

@@ -1,14 +1,21 @@
-//! An element of the file together with what the schema says of it.
-//!
-//! Opening one checks what it has and holds; what its values mean is its reader's
-//! business.
+//! An element of the file, checked against the schema, and the warnings about elements.
+
+use std::collections::HashSet;
 
 use roxmltree::{Attribute, Node};
 
 use super::schema::{self, ElementSchema, NOTE, Occurs, ROOTS};
 use super::value::Value;
-use crate::config::error::{Error, ErrorKind, Position};
-use crate::config::nearest::nearest;
+use crate::config::error::{BYTE_ORDER_MARK, Error, ErrorKind, Position, nearest};
+
+/// Something that is legal but hardly meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// Where it is.
+    pub position: Position,
+    /// What it is, on one line.
+    pub text: String,
+}
 
 /// An element that has only the attributes and children it may have, and all it must have.
 pub(super) struct Element<'a> {
@@ -228,5 +235,54 @@ fn unknown_element(
     Error {
         position: Position::at(original, node.range().start),
         kind,
+    }
+}
+
+/// Takes `name` for `element`, unless one before it has it already.
+pub(super) fn unique(
+    names: &mut HashSet<String>,
+    element: &Element<'_>,
+    name: &str,
+) -> Result<(), Error> {
+    if names.insert(name.to_owned()) {
+        return Ok(());
+    }
+    let kind = ErrorKind::DuplicateName {
+        element: element.name(),
+        name: name.to_owned(),
+    };
+    match element.value("name") {
+        Some(value) => Err(value.error(kind)),
+        None => Err(element.error(kind)),
+    }
+}
+
+/// Warnings, each with the byte that it is about.
+#[derive(Default)]
+pub(super) struct Warned(pub(super) Vec<(usize, String)>);
+
+impl Warned {
+    pub(super) fn push(&mut self, element: &Element<'_>, text: String) {
+        self.0.push((element.offset(), text));
+    }
+
+    /// In the file's order; one pass over the text counts the lines for all.
+    pub(super) fn positioned(mut self, text: &str) -> Vec<Warning> {
+        self.0.sort_by_key(|(offset, _)| *offset);
+        let mut position = Position::START;
+        let mut counted = if text.starts_with(BYTE_ORDER_MARK) {
+            BYTE_ORDER_MARK.len()
+        } else {
+            0
+        };
+        let with_position = |(offset, warning): (usize, String)| {
+            position = position.advanced(text.get(counted..offset).unwrap_or_default());
+            counted = counted.max(offset);
+            Warning {
+                position,
+                text: warning,
+            }
+        };
+        self.0.into_iter().map(with_position).collect()
     }
 }

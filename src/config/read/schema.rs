@@ -3,8 +3,6 @@
 //!
 //! What a value may be is `value`'s business.
 
-use super::settings::CHECK_TIME;
-
 /// One element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -50,6 +48,16 @@ pub enum Occurs {
 
 /// The element that may stand anywhere, and is ignored with all that is in it.
 pub(in crate::config) const NOTE: &str = "note";
+
+/// The attributes of `<admin>` that are an old form of `<web>`, with which each of them is
+/// an attribute of that name.
+pub(in crate::config) const OLD_WEB: [&str; 3] = ["listen", "secure", "refresh"];
+
+/// txLoadBalancer's old form of `<hostCheck>`, an attribute of `<manager>`.
+pub(in crate::config) const HOST_CHECK_INTERVAL: &str = "hostCheckInterval";
+
+/// PythonDirector's form of `<hostCheck>`, an element of the root.
+pub(in crate::config) const CHECK_TIME: &str = "checktime";
 
 /// Every element that a configuration may have, the outermost first.
 pub fn schema() -> &'static [ElementSchema] {

@@ -2,11 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::element::Element;
+use super::element::{Element, Warned, unique};
 use super::value::Value;
-use super::{Warned, unique};
-use crate::config::error::{Error, ErrorKind};
-use crate::config::nearest::nearest;
+use crate::config::error::{Error, ErrorKind, nearest};
 use crate::config::{Algorithm, CustomNames, Group, Host, ListenAddress, Service, Timeouts};
 
 /// Where each address is first listened on, in bytes.

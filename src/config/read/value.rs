@@ -8,9 +8,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::config::address::is_host_name;
-use crate::config::error::{Error, ErrorKind, Position, Quoted};
-use crate::config::nearest::nearest;
-use crate::config::public_key;
+use crate::config::credentials;
+use crate::config::error::{Error, ErrorKind, Position, nearest};
+use crate::config::redact::Quoted;
 use crate::config::{Access, AddressError, CustomNames, Group, Host, HostState, Scheduler, Web};
 
 /// A value of the file, and where it is.
@@ -229,9 +229,9 @@ impl Value<'_> {
     pub(in crate::config) fn key(&self) -> Result<String, Error> {
         let text = self.text.trim();
         if !is_one_line(text) {
-            return Err(self.must_be(public_key::ON_ONE_LINE));
+            return Err(self.must_be(credentials::ON_ONE_LINE));
         }
-        match public_key::check(text) {
+        match credentials::check(text) {
             Ok(()) => Ok(text.to_owned()),
             Err(expected) => Err(self.must_be(expected)),
         }

@@ -213,8 +213,9 @@ mod tests {
     //! What may follow in lines of all kinds.
 
     use super::*;
+    use crate::config::arbitrary::{self, Random};
+    use crate::config::read;
     use crate::config::verb::Command;
-    use crate::config::{arbitrary, random::Random, read};
 
     const FILE: &str = r#"<config>
   <service name="web"><listen ip="127.0.0.1:80"/><listen ip="*:81"/>

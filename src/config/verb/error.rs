@@ -1,11 +1,12 @@
-//! What can be wrong with a command as it is written, and what would be right.
-//!
-//! What can be wrong with one that is understood is `command_error`'s business.
+//! Errors of commands: one that cannot be parsed, and one that cannot be applied; each says what would be right.
 
 use std::fmt;
 
 use super::table::CommandSchema;
-use crate::config::error::{ErrorKind, Quoted, Shown};
+use super::{GroupKey, ListenChoice};
+use crate::config::error::ErrorKind;
+use crate::config::redact::{Quoted, Shown};
+use crate::config::{Endpoint, Error, Limit, ListenAddress};
 
 /// Why a command is not understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,4 +149,249 @@ fn takes(f: &mut fmt::Formatter<'_>, command: &CommandSchema) -> fmt::Result {
         return write!(f, "{} takes nothing", command.name);
     }
     write!(f, "it takes {}", command.synopsis())
+}
+
+/// Why a verb is refused; the configuration stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// Something that is named does not exist.
+    Missing {
+        /// What kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// What does not have it, such as `service "web"`; empty for the configuration.
+        owner: String,
+        /// What may have been meant.
+        nearest: Option<String>,
+    },
+    /// A name that another of its kind has already.
+    Taken {
+        /// What kind of thing.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// What has it, such as `service "web"`; empty for the configuration.
+        owner: String,
+    },
+    /// No host of the group, or more than one, is at this address.
+    HostsAt {
+        /// The group.
+        group: GroupKey,
+        /// The address.
+        address: Endpoint,
+        /// The hosts there.
+        names: Vec<String>,
+    },
+    /// The service does not listen there, or the port alone does not say where.
+    NoListen {
+        /// The service.
+        service: String,
+        /// What was said.
+        listen: ListenChoice,
+        /// Where it listens.
+        listens: Vec<ListenAddress>,
+    },
+    /// Somebody listens there already.
+    ListenTaken {
+        /// Where.
+        address: ListenAddress,
+        /// Who.
+        service: String,
+    },
+    /// The only place where the service listens.
+    LastListen {
+        /// The service.
+        service: String,
+    },
+    /// The enabled group would be left without hosts.
+    LastHost {
+        /// The group.
+        group: GroupKey,
+    },
+    /// The group is enabled.
+    EnabledGroup {
+        /// The group.
+        group: GroupKey,
+    },
+    /// The only group of its service.
+    LastGroup {
+        /// The group.
+        group: GroupKey,
+    },
+    /// A user who could never log in.
+    NoCredentials {
+        /// The user.
+        user: String,
+    },
+    /// A certificate without its key, or a key without its certificate.
+    HalfAPair {
+        /// The option that has a value.
+        option: &'static str,
+        /// The one that has none.
+        other: &'static str,
+    },
+    /// A door that would be open without a place to listen.
+    NowhereToListen {
+        /// The option that is to be set first.
+        option: &'static str,
+    },
+    /// A door that is open cannot lose its place to listen.
+    DoorIsOpen {
+        /// The option that is to be set to false first.
+        option: &'static str,
+    },
+    /// An option that does not exist, or not with this value.
+    Option(ParseError),
+    /// More than a file could hold.
+    TooMuch(Limit),
+}
+
+impl From<Error> for CommandError {
+    fn from(error: Error) -> Self {
+        CommandError::Option(ParseError::Value(error.kind))
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CommandError::Missing {
+                what,
+                name,
+                owner,
+                nearest,
+            } => missing(f, what, name, owner, nearest.as_deref()),
+            CommandError::Taken { what, name, owner } => match owner.as_str() {
+                "" => write!(f, "there is a {what} {} already", Quoted(name)),
+                owner => write!(f, "{owner} has a {what} {} already", Quoted(name)),
+            },
+            CommandError::HostsAt {
+                group,
+                address,
+                names,
+            } => hosts_at(f, group, address, names),
+            CommandError::NoListen {
+                service,
+                listen,
+                listens,
+            } => no_listen(f, service, listen, listens),
+            CommandError::ListenTaken { address, service } => write!(
+                f,
+                "{address} is listened on already, by service {}",
+                Quoted(service)
+            ),
+            CommandError::LastListen { service } => write!(
+                f,
+                "service {} listens nowhere else: switchPort moves it, delService removes it",
+                Quoted(service)
+            ),
+            CommandError::LastHost { group } => {
+                write!(
+                    f,
+                    "{group} is enabled and would have no hosts: force=true insists"
+                )
+            }
+            CommandError::EnabledGroup { group } => {
+                write!(
+                    f,
+                    "{group} is enabled: enable another one first, or insist with force=true"
+                )
+            }
+            CommandError::LastGroup { group } => write!(
+                f,
+                "{group} is the only one: add another one first, or remove the service with delService"
+            ),
+            CommandError::NoCredentials { user } => write!(
+                f,
+                "user {} could never log in: give a password or a key",
+                Quoted(user)
+            ),
+            CommandError::HalfAPair { option, other } => write!(
+                f,
+                "{option} would be without {other}: set both, or neither, between begin and commit"
+            ),
+            CommandError::NowhereToListen { option } => {
+                write!(f, "there is nowhere to listen: set {option} first")
+            }
+            CommandError::DoorIsOpen { option } => {
+                write!(f, "the door is open: set {option} to false first")
+            }
+            CommandError::Option(error) => error.fmt(f),
+            CommandError::TooMuch(limit) => limit.fmt(f),
+        }
+    }
+}
+
+fn missing(
+    f: &mut fmt::Formatter<'_>,
+    what: &str,
+    name: &str,
+    owner: &str,
+    nearest: Option<&str>,
+) -> fmt::Result {
+    match owner {
+        "" => write!(f, "there is no {what} {}", Quoted(name))?,
+        owner => write!(f, "{owner} has no {what} {}", Quoted(name))?,
+    }
+    nearest
+        .iter()
+        .try_for_each(|name| write!(f, ": is {} meant?", Quoted(name)))
+}
+
+fn no_listen(
+    f: &mut fmt::Formatter<'_>,
+    service: &str,
+    listen: &ListenChoice,
+    listens: &[ListenAddress],
+) -> fmt::Result {
+    write!(f, "service {} ", Quoted(service))?;
+    match listen {
+        ListenChoice::Port(port) => write!(f, "has not one listener of port {port}")?,
+        ListenChoice::Address(address) => write!(f, "does not listen at {address}")?,
+    }
+    f.write_str(": it listens at ")?;
+    list(f, listens)
+}
+
+fn hosts_at(
+    f: &mut fmt::Formatter<'_>,
+    group: &GroupKey,
+    address: &Endpoint,
+    names: &[String],
+) -> fmt::Result {
+    if names.is_empty() {
+        return write!(f, "{group} has no host at {address}");
+    }
+    write!(
+        f,
+        "{group} has several hosts at {address}: say name= for one of "
+    )?;
+    list(f, names.iter().map(|name| Quoted(name)))
+}
+
+/// The first few, with commas between them.
+fn list(
+    f: &mut fmt::Formatter<'_>,
+    items: impl IntoIterator<Item = impl fmt::Display>,
+) -> fmt::Result {
+    const MOST: usize = 8;
+    for (index, item) in items.into_iter().enumerate() {
+        match index {
+            0 => write!(f, "{item}")?,
+            MOST => return f.write_str(", ..."),
+            _ => write!(f, ", {item}")?,
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Display for GroupKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (group, service) = (Quoted(&self.group), Quoted(&self.service));
+        write!(f, "group {group} of service {service}")
+    }
 }

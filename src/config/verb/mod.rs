@@ -6,27 +6,23 @@
 //! and what is done about the answer, is known elsewhere.
 
 mod apply;
-mod arguments;
-mod command_error;
 mod complete;
 mod diff;
 mod encode;
 mod error;
 mod line;
-mod named;
+mod list;
 mod option;
 mod parse;
 mod previous_values;
-mod print;
 pub mod table;
 #[cfg(test)]
 mod tests;
 
 pub use apply::apply_all;
-pub use command_error::CommandError;
 pub use complete::{complete, last_word};
 pub use diff::{diff, script};
-pub use error::ParseError;
+pub use error::{CommandError, ParseError};
 pub use line::words;
 pub use option::{OptionSchema, options};
 

@@ -1,20 +1,18 @@
-//! From a verb and its keys to a [`Command`]: the same for every door.
+//! Parses a verb and its keys into a [`Command`], the same for every admin interface.
 //!
-//! Which keys are taken is `arguments`' business. Whether what is named exists is
-//! asked when the verb is applied.
+//! Whether what is named exists is checked when the verb is applied.
 
 use std::str::FromStr;
 
-use super::arguments::Arguments;
 use super::line::words;
-use super::table::{self, Kind};
+use super::table::{self, CommandSchema, KeySchema, Kind};
 use super::{
-    Action, Batch, Command, HostChoice, ListenChoice, ParseError, Question, Secret, Verb, View,
-    option,
+    Action, Batch, Command, GroupKey, HostChoice, HostKey, InsertAt, ListenChoice, ParseError,
+    Question, Secret, Verb, View, option,
 };
-use crate::config::nearest::nearest;
-use crate::config::print::HIDDEN;
+use crate::config::error::nearest;
 use crate::config::read::Value;
+use crate::config::redact::HIDDEN;
 use crate::config::{
     Access, CustomNames, Endpoint, Error, Group, Host, HostState, ListenAddress, Scheduler, User,
 };
@@ -330,4 +328,144 @@ fn listen_choice(value: &Value<'_>) -> Result<ListenChoice, Error> {
         true => ListenChoice::Port(address.port),
         false => ListenChoice::Address(address),
     })
+}
+
+/// The keys of a command, each one that it takes, with their values.
+struct Arguments<'a> {
+    /// The command.
+    schema: &'static CommandSchema,
+    pairs: Vec<(&'static KeySchema, Value<'a>)>,
+}
+
+impl<'a> Arguments<'a> {
+    /// The arguments of a command: none that it does not take, all that it needs.
+    fn of(
+        schema: &'static CommandSchema,
+        pairs: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, ParseError> {
+        let mut known: Vec<(&KeySchema, Value<'a>)> = Vec::new();
+        for (name, value) in pairs {
+            let key = schema.key(name).ok_or_else(|| unknown_key(schema, name))?;
+            if !key.repeats && known.iter().any(|(other, _)| other.name == key.name) {
+                return Err(ParseError::KeyTwice { key: key.name });
+            }
+            known.push((key, Value::alone(key.name, value)));
+        }
+        let arguments = Arguments {
+            schema,
+            pairs: known,
+        };
+        arguments.check_required()?;
+        Ok(arguments)
+    }
+
+    fn check_required(&self) -> Result<(), ParseError> {
+        for key in self.schema.keys.iter().filter(|key| key.required) {
+            let mut instead = self.pairs.iter().map(|(given, _)| *given);
+            let instead = instead.find(|given| given.instead_of == Some(key.name));
+            match (self.optional(key.name), instead) {
+                (Some(_), Some(other)) => {
+                    return Err(ParseError::OneOf {
+                        key: key.name,
+                        other: other.name,
+                    });
+                }
+                (None, None) => return Err(self.missing(key.name)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn missing(&self, key: &'static str) -> ParseError {
+        ParseError::MissingKey {
+            key,
+            command: self.schema,
+        }
+    }
+
+    /// The first value of `key`.
+    fn optional(&self, key: &str) -> Option<Value<'a>> {
+        let mut given = self.pairs.iter();
+        given
+            .find(|(given, _)| given.name == key)
+            .map(|(_, value)| *value)
+    }
+
+    /// The value of `key`, which the table says must be there.
+    fn required(&self, key: &'static str) -> Result<Value<'a>, ParseError> {
+        self.optional(key).ok_or_else(|| self.missing(key))
+    }
+
+    /// What `parse` makes of the value of `key`, where there is one.
+    fn maybe<T>(
+        &self,
+        key: &str,
+        parse: impl FnOnce(&Value<'a>) -> Result<T, Error>,
+    ) -> Result<Option<T>, ParseError> {
+        let parsed = self.optional(key).map(|value| parse(&value));
+        Ok(parsed.transpose().map_err(|error| error.kind)?)
+    }
+
+    /// What `parse` makes of the value of `key`, which must be there.
+    fn must<T>(
+        &self,
+        key: &'static str,
+        parse: impl FnOnce(&Value<'a>) -> Result<T, Error>,
+    ) -> Result<T, ParseError> {
+        Ok(parse(&self.required(key)?).map_err(|error| error.kind)?)
+    }
+
+    fn name(&self, key: &'static str) -> Result<String, ParseError> {
+        self.must(key, Value::name)
+    }
+
+    fn force(&self) -> Result<bool, ParseError> {
+        Ok(self.maybe("force", Value::boolean)?.unwrap_or_default())
+    }
+
+    fn group(&self) -> Result<GroupKey, ParseError> {
+        Ok(GroupKey {
+            service: self.name("service")?,
+            group: self.name("group")?,
+        })
+    }
+
+    fn host(&self) -> Result<HostKey, ParseError> {
+        Ok(HostKey {
+            group: self.group()?,
+            name: self.name("name")?,
+        })
+    }
+
+    /// Nothing has an empty name: that is behind the last.
+    fn place<T>(
+        &self,
+        parse: impl FnOnce(&Value<'a>) -> Result<T, Error>,
+    ) -> Result<Option<InsertAt<T>>, ParseError> {
+        self.maybe("before", |value| match value.text {
+            "" => Ok(InsertAt::Last),
+            _ => parse(value).map(InsertAt::Before),
+        })
+    }
+
+    fn keys(&self) -> Result<Option<Vec<String>>, ParseError> {
+        let given = self.pairs.iter().filter(|(key, _)| key.name == "key");
+        let mut texts = given.map(|(_, value)| value).peekable();
+        if texts.peek().is_none() {
+            return Ok(None);
+        }
+        let keys = texts.filter(|value| !value.text.is_empty()).map(Value::key);
+        let keys: Result<_, _> = keys.collect();
+        Ok(Some(keys.map_err(|error| error.kind)?))
+    }
+}
+
+fn unknown_key(schema: &'static CommandSchema, found: &str) -> ParseError {
+    let names = schema.keys.iter().flat_map(|key| [Some(key.name), key.old]);
+    ParseError::UnknownKey {
+        found: found.to_owned(),
+        command: schema,
+        nearest: nearest(found, names.flatten()),
+    }
 }

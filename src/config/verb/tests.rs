@@ -3,7 +3,7 @@
 use super::table::{Kind, commands};
 use super::*;
 use crate::config::arbitrary;
-use crate::config::random::Random;
+use crate::config::arbitrary::Random;
 
 fn parsed(line: &str) -> Command {
     line.parse()

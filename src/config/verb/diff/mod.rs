@@ -1,15 +1,17 @@
-//! From two configurations to the verbs that make the second one of the first.
+//! Compares two configurations: the verbs that lead from the first to the second.
 //!
-//! Services, groups, hosts and users are known by name: what is called otherwise
-//! is something else. What is the same in both is left alone.
+//! Services, groups, hosts and users are known by name: another name is another item.
 
-mod listens;
-mod order;
-mod services;
-mod users;
+#[cfg(test)]
+mod tests;
 
-use super::{Batch, Command, Verb, options};
-use crate::config::Config;
+use std::collections::HashMap;
+
+use super::list::{Step, missing, named, steps, unless_last};
+use super::{
+    Batch, Command, GroupKey, HostChoice, HostKey, InsertAt, ListenChoice, Secret, Verb, options,
+};
+use crate::config::{Config, Group, Host, ListenAddress, ListenHost, Service, Timeouts, User};
 
 /// The verbs that, one after the other, make `to` of `from`: none if they are equal.
 ///
@@ -21,10 +23,10 @@ pub fn diff(from: &Config, to: &Config) -> Vec<Verb> {
         now: from.clone(),
         verbs: Vec::new(),
     };
-    services::diff(&mut draft, to);
+    diff_services(&mut draft, to);
     remove_elements(&mut draft, to);
     set_attributes(&mut draft, to);
-    users::diff(&mut draft, to);
+    diff_users(&mut draft, to);
     add_elements(&mut draft, to);
     draft.verbs
 }
@@ -95,250 +97,337 @@ fn add_elements(draft: &mut Draft, to: &Config) {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    //! Tests of differences: they lead where they should, and are small where that is near.
-
-    use super::{diff, script};
-    use crate::config::arbitrary::{config, related, verb};
-    use crate::config::random::Random;
-    use crate::config::verb::{Command, Verb, apply_all};
-    use crate::config::{Config, read};
-
-    fn reading(text: &str) -> Config {
-        let text = format!("<config>{text}</config>");
-        read(text.as_bytes())
-            .unwrap_or_else(|error| panic!("{error}\n{text}"))
-            .config
+/// Makes the services those of `to`.
+fn diff_services(draft: &mut Draft, to: &Config) {
+    for service in missing(&draft.now.services, &to.services) {
+        draft.push(Verb::DelService { service });
     }
-
-    /// The verbs of a script, and what a console would make of them.
-    fn verbs_of(script: &str) -> Vec<Verb> {
-        let commands = script.lines().map(|line| line.parse().unwrap());
-        let verbs = commands.filter_map(|command| match command {
-            Command::Change(verb) => Some(verb),
-            Command::Batch(_) => None,
-            other => panic!("{other:?}"),
-        });
-        verbs.collect()
-    }
-
-    /// That the difference leads from one to the other, as it is and as a script.
-    fn leads(from: &Config, to: &Config) -> Vec<Verb> {
-        let verbs = diff(from, to);
-        let script = script(&verbs);
-        let after = apply_all(&verbs, from)
-            .unwrap_or_else(|(index, refusal)| panic!("{}: {refusal}\n{script}", verbs[index]));
-        assert_eq!(after, *to, "{script}");
-        assert_eq!(verbs_of(&script), verbs);
-        verbs
-    }
-
-    #[test]
-    fn a_difference_leads_from_any_configuration_to_any_other() {
-        let mut random = Random::new(7);
-        for _ in 0..300 {
-            let (from, to) = (config(&mut random), config(&mut random));
-            leads(&from, &to);
-            assert_eq!(diff(&from, &from), []);
-        }
-    }
-
-    #[test]
-    fn a_difference_leads_to_a_configuration_that_has_much_in_common() {
-        let mut random = Random::new(11);
-        for _ in 0..400 {
-            let from = config(&mut random);
-            let to = related(&mut random, &from);
-            leads(&from, &to);
-            leads(&to, &from);
-        }
-    }
-
-    #[test]
-    fn what_a_few_verbs_do_a_few_verbs_do_again() {
-        let mut random = Random::new(13);
-        let (mut done, mut found) = (0, 0);
-        for _ in 0..300 {
-            let from = config(&mut random);
-            let mut to = from.clone();
-            for _ in 0..5 {
-                if let Ok(next) = verb(&mut random, &to).apply(&to) {
-                    (to, done) = (next, done + 1);
-                }
+    leave(draft, to);
+    for (target, step) in to
+        .services
+        .iter()
+        .zip(steps(&draft.now.services, &to.services))
+    {
+        match step {
+            Step::Comes(place) => {
+                let Some(listen) = target.listens.first() else {
+                    continue;
+                };
+                draft.push(Verb::NewService {
+                    service: target.name.clone(),
+                    listen: listen.clone(),
+                    place: unless_last(place),
+                });
+                set_service(draft, target, None);
             }
-            found += leads(&from, &to).len();
+            step => set_service(draft, target, step.moves()),
         }
-        assert!(done > 500, "only {done} verbs could be applied");
-        // Some do nothing or undo another; some moves of listeners take more than one.
-        assert!(found <= done, "{found} verbs for {done}");
+        complete(draft, target);
+        diff_groups(draft, target);
     }
+}
 
-    const BASE: &str = r#"<service name="web"><listen ip="80"/><group name="main" enable="1">
-        <host name="a" ip="h:1"/><host name="b" ip="h:2"/><host name="c" ip="h:3"/></group>
-        <group name="spare"/></service><admin><web listen="7001"/>
-        <user name="ann" password="$1$a$b" access="full"/></admin>"#;
-
-    /// What is replaced in it by what, and the one verb for that.
-    const SMALL: &[(&str, &str, &str)] = &[
-        (
-            "h:2\"",
-            "h:2\" weight=\"5\"",
-            "setWeight service=web group=main name=b weight=5",
-        ),
-        (
-            "h:2\"",
-            "h:2\" state=\"down\"",
-            "hostAdminDown service=web group=main name=b",
-        ),
-        (
-            "h:2\"",
-            "h:9\"",
-            "setHost service=web group=main name=b ip=h:9",
-        ),
-        (
-            "<host name=\"b\" ip=\"h:2\"/>",
-            "",
-            "delHost service=web group=main name=b",
-        ),
-        (
-            "<host name=\"c\" ip=\"h:3\"/>",
-            "<host name=\"d x\" ip=\"h:4\"/><host name=\"c\" ip=\"h:3\"/>",
-            "addHost service=web group=main name=\"d x\" ip=h:4 before=c",
-        ),
-        (
-            "\"main\"",
-            "\"main\" scheduler=\"rand\"",
-            "changeScheduler service=web group=main scheduler=rand",
-        ),
-        (
-            "listen ip=\"80\"",
-            "listen ip=\"81\"",
-            "switchPort service=web from=*:80 to=*:81",
-        ),
-        (
-            "<listen ip=\"80\"/>",
-            "<listen ip=\"80\"/><listen ip=\"81\"/>",
-            "addListen service=web ip=*:81",
-        ),
-        (
-            "\"web\">",
-            "\"web\" idleTimeout=\"9\">",
-            "setService service=web idleTimeout=9",
-        ),
-        (
-            "<group name=\"spare\"/>",
-            "",
-            "delGroup service=web group=spare",
-        ),
-        ("$1$a$b", "$6$c$d", "setUser name=ann password=$6$c$d"),
-        (
-            "<web listen=\"7001\"/>",
-            "",
-            "setOption name=admin.web value=\"\"",
-        ),
-        (
-            "7001\"",
-            "7001\" secure=\"on\"",
-            "setOption name=admin.web.secure value=true",
-        ),
-        (
-            "</admin>",
-            "</admin><control/>",
-            "setOption name=control.socket value=/run/txlb/control.sock",
-        ),
-    ];
-
-    #[test]
-    fn a_difference_is_as_small_as_it_can_be_said() {
-        for (old, new, expected) in SMALL {
-            assert!(BASE.contains(old), "{old}");
-            let verbs = leads(&reading(BASE), &reading(&BASE.replacen(old, new, 1)));
-            assert_eq!(script(&verbs), format!("{expected}\n"));
-        }
+/// The timeouts and the place of a service.
+fn set_service(draft: &mut Draft, target: &Service, place: Option<InsertAt>) {
+    let Some(service) = named(&draft.now.services, &target.name) else {
+        return;
+    };
+    let (now, to) = (service.timeouts, target.timeouts);
+    if now == to && place.is_none() {
+        return;
     }
+    let differs = |pick: fn(Timeouts) -> _| Some(pick(to)).filter(|value| *value != pick(now));
+    draft.push(Verb::SetService {
+        service: target.name.clone(),
+        connect: differs(|timeouts| timeouts.connect),
+        idle: differs(|timeouts| timeouts.idle),
+        half_closed: differs(|timeouts| timeouts.half_closed),
+        place,
+    });
+}
 
-    #[test]
-    fn several_verbs_are_one_change() {
-        let from =
-            reading(r#"<service name="s"><listen ip="1"/><group name="g" enable="1"/></service>"#);
-        let to = reading(
-            r#"<service name="s"><listen ip="1"/><group name="h" enable="1">
-           <host name="a" ip="h:1" weight="2"/></group></service>"#,
-        );
-        assert_eq!(script(&[]), "");
-        let expected = "\
-begin
-newGroup service=s group=h scheduler=leastc
-addHost service=s group=h name=a ip=h:1 weight=2
-enableGroup service=s group=h
-delGroup service=s group=g
-commit
-";
-        assert_eq!(script(&diff(&from, &to)), expected);
+/// The groups of a service: those that go do so last, so that one is enabled always.
+fn diff_groups(draft: &mut Draft, target: &Service) {
+    let Some(service) = named(&draft.now.services, &target.name).cloned() else {
+        return;
+    };
+    let key = |name: &str| GroupKey {
+        service: target.name.clone(),
+        group: name.to_owned(),
+    };
+    let steps = steps(&service.groups, &target.groups);
+    for (group, step) in target.groups.iter().zip(steps) {
+        let now = named(&service.groups, &group.name);
+        set_group(draft, key(&group.name), group, step, now);
+        let enabled = service.enabled == group.name;
+        let hosts = now.map_or(&[][..], |group| &group.hosts);
+        diff_hosts(draft, &key(&group.name), hosts, &group.hosts, enabled);
     }
-
-    #[test]
-    fn services_swap_their_listeners() {
-        let services = |a: &str, b: &str, c: &str| {
-            let service = |name: &str, port: &str| {
-                format!(
-                    r#"<service name="{name}"><listen ip="{port}"/><group name="g" enable="1"/></service>"#
-                )
-            };
-            reading(&[service("a", a), service("b", b), service("c", c)].concat())
-        };
-        let from = services("1", "2", "3");
-        assert_eq!(leads(&from, &services("2", "1", "3")).len(), 3);
-        assert_eq!(leads(&from, &services("2", "3", "1")).len(), 4);
-        // A row that ends somewhere free needs no detour.
-        assert_eq!(leads(&from, &services("2", "3", "4")).len(), 3);
+    if service.enabled != target.enabled {
+        let group = key(&target.enabled);
+        draft.push(Verb::EnableGroup { group });
     }
+    for name in missing(&service.groups, &target.groups) {
+        draft.push(Verb::DelGroup {
+            group: key(&name),
+            force: false,
+        });
+    }
+}
 
-    #[test]
-    fn several_listeners_of_which_the_system_chooses_the_port_are_told_apart() {
-        let listens = |addresses: &[&str]| {
-            let listens = addresses.iter().map(|ip| format!("<listen ip=\"{ip}\"/>"));
-            let listens: String = listens.collect();
-            reading(&format!(
-                r#"<service name="s">{listens}<group name="g" enable="1"/></service>"#
-            ))
-        };
-        let lists: [&[&str]; 5] = [
-            &["0"],
-            &["0", "80"],
-            &["80", "0"],
-            &["0", "80", "0"],
-            &["0", "0", "81", "80"],
-        ];
-        for (from, to) in lists
-            .iter()
-            .flat_map(|from| lists.iter().map(move |to| (from, to)))
-        {
-            leads(&listens(from), &listens(to));
+/// A group's scheduler, with what goes with it, and place.
+fn set_group(draft: &mut Draft, key: GroupKey, target: &Group, step: Step, now: Option<&Group>) {
+    let scheduler = target.scheduler.clone();
+    match step {
+        Step::Comes(place) => draft.push(Verb::NewGroup {
+            group: key,
+            scheduler,
+            sticky_prefix: target.sticky_prefix,
+            place: unless_last(place),
+        }),
+        Step::Stays if now.is_some_and(|now| is_picked_alike(now, target)) => {}
+        step => draft.push(Verb::ChangeScheduler {
+            group: key,
+            scheduler,
+            sticky_prefix: Some(target.sticky_prefix)
+                .filter(|prefix| now.is_none_or(|now| now.sticky_prefix != *prefix)),
+            place: step.moves(),
+        }),
+    }
+}
+
+fn is_picked_alike(one: &Group, other: &Group) -> bool {
+    (&one.scheduler, one.sticky_prefix) == (&other.scheduler, other.sticky_prefix)
+}
+
+/// The hosts of a group: those that go do so last, so that it is never empty in between.
+fn diff_hosts(draft: &mut Draft, key: &GroupKey, now: &[Host], to: &[Host], enabled: bool) {
+    let known: HashMap<_, _> = now.iter().map(|host| (&host.name, host)).collect();
+    for (host, step) in to.iter().zip(steps(now, to)) {
+        match (step, known.get(&host.name)) {
+            (Step::Comes(place), _) => draft.push(Verb::AddHost {
+                group: key.clone(),
+                host: host.clone(),
+                place: unless_last(place),
+            }),
+            (step, Some(now)) => set_host(draft, key, now, host, step.moves()),
+            _ => {}
         }
     }
-
-    #[test]
-    fn hosts_are_never_all_gone_in_between() {
-        let group = |hosts: &str| {
-            reading(&format!(
-                r#"<service name="s"><listen ip="1"/><group name="g" enable="1">{hosts}</group></service>"#
-            ))
-        };
-        let (one, two) = (
-            r#"<host name="a" ip="h:1"/>"#,
-            r#"<host name="b" ip="h:1"/>"#,
-        );
-        let replaced = leads(&group(one), &group(two));
-        assert_eq!(
-            script(&replaced),
-            "begin\naddHost service=s group=g name=b ip=h:1\ndelHost service=s group=g name=a\ncommit\n"
-        );
-        let emptied = leads(&group(&[one, two].concat()), &group(""));
-        assert_eq!(
-            script(&emptied),
-            "delAllHosts service=s group=g force=true\n"
-        );
+    let gone = missing(now, to);
+    if to.is_empty() && gone.len() > 1 {
+        return draft.push(Verb::DelAllHosts {
+            group: key.clone(),
+            force: enabled,
+        });
     }
+    for name in gone {
+        draft.push(Verb::DelHost {
+            group: key.clone(),
+            host: HostChoice::Name(name),
+            force: enabled && to.is_empty(),
+        });
+    }
+}
+
+fn set_host(draft: &mut Draft, group: &GroupKey, now: &Host, to: &Host, place: Option<InsertAt>) {
+    let host = HostKey {
+        group: group.clone(),
+        name: to.name.clone(),
+    };
+    let address = Some(&to.address).filter(|address| **address != now.address);
+    let weight = Some(to.weight).filter(|weight| *weight != now.weight);
+    match (address, weight, place) {
+        (None, None, None) => {}
+        (None, Some(weight), None) => draft.push(Verb::SetWeight {
+            host: host.clone(),
+            weight,
+        }),
+        (address, weight, place) => draft.push(Verb::SetHost {
+            host: host.clone(),
+            address: address.cloned(),
+            weight,
+            place,
+            rename: None,
+        }),
+    }
+    if now.state != to.state {
+        draft.push(Verb::SetState {
+            host,
+            state: to.state,
+        });
+    }
+}
+
+/// Where a service may wait for a place that another one has: the system chooses,
+/// and there are as many as are wanted.
+const WAITING_ROOM: ListenAddress = ListenAddress {
+    host: ListenHost::Any,
+    port: 0,
+};
+
+/// Takes every service away from where it does not listen any more, so that all
+/// places that are wanted are free, or with who wants them.
+fn leave(draft: &mut Draft, to: &Config) {
+    loop {
+        let mut moved = false;
+        for target in &to.services {
+            while leave_one(draft, target) {
+                moved = true;
+            }
+        }
+        if moved {
+            continue;
+        }
+        // Those that are left wait for one another: one of them makes way.
+        let Some((service, address)) = in_the_way(&draft.now, to) else {
+            return;
+        };
+        let to = ListenChoice::Address(WAITING_ROOM);
+        switch(draft, &service, &address, to);
+    }
+}
+
+/// Switches a listener of the service that is not wanted to a place that is and is
+/// free, or closes it where nothing more is wanted. `false` if nothing could be done.
+fn leave_one(draft: &mut Draft, target: &Service) -> bool {
+    let Some(service) = named(&draft.now.services, &target.name) else {
+        return false;
+    };
+    let mut leaving = service.listens.iter();
+    let Some(address) = leaving.find(|it| !target.listens.contains(it)).cloned() else {
+        return false;
+    };
+    let mut wanted = target
+        .listens
+        .iter()
+        .filter(|it| !service.listens.contains(it));
+    let nothing_wanted = wanted.clone().next().is_none();
+    match wanted.find(|it| is_free(&draft.now, it)).cloned() {
+        Some(free) => switch(draft, &target.name, &address, ListenChoice::Address(free)),
+        None if nothing_wanted => draft.push(Verb::DelListen {
+            service: target.name.clone(),
+            address,
+        }),
+        None => return false,
+    }
+    true
+}
+
+/// A place that a service has and another one wants.
+fn in_the_way(now: &Config, to: &Config) -> Option<(String, ListenAddress)> {
+    let wanted = |address: &ListenAddress, name: &str| {
+        let mut others = to.services.iter().filter(|service| service.name != name);
+        others.any(|service| service.listens.contains(address))
+    };
+    now.services.iter().find_map(|service| {
+        let mut listens = service.listens.iter().filter(|it| it.port != 0);
+        let address = listens.find(|it| wanted(it, &service.name))?;
+        Some((service.name.clone(), address.clone()))
+    })
+}
+
+/// Gives a service all its listeners, in order. Those that it has are wanted.
+fn complete(draft: &mut Draft, target: &Service) {
+    let wanted = &target.listens;
+    let Some(service) = named(&draft.now.services, &target.name) else {
+        return;
+    };
+    let right = service
+        .listens
+        .iter()
+        .zip(wanted)
+        .take_while(|(now, wanted)| now == wanted);
+    let right = right.count();
+    let wrong: Vec<_> = service.listens.iter().skip(right.max(1)).cloned().collect();
+    for address in wrong.into_iter().rev() {
+        draft.push(Verb::DelListen {
+            service: target.name.clone(),
+            address,
+        });
+    }
+    let mut missing = &wanted[right..];
+    if right == 0 {
+        missing = add_before_first(draft, target);
+    }
+    for address in missing {
+        add(draft, &target.name, address, None);
+    }
+}
+
+/// Adds what comes before the one listener there is; says what comes behind it.
+fn add_before_first<'a>(draft: &mut Draft, target: &'a Service) -> &'a [ListenAddress] {
+    let first =
+        named(&draft.now.services, &target.name).and_then(|service| service.listens.first());
+    let first = first.cloned();
+    let mut split = target
+        .listens
+        .splitn(2, |address| Some(address) == first.as_ref());
+    for address in split.next().unwrap_or_default() {
+        let place = first.clone().map(InsertAt::Before);
+        add(draft, &target.name, address, place);
+    }
+    split.next().unwrap_or_default()
+}
+
+fn is_free(config: &Config, address: &ListenAddress) -> bool {
+    let mut services = config.services.iter();
+    address.port == 0 || !services.any(|service| service.listens.contains(address))
+}
+
+fn switch(draft: &mut Draft, service: &str, from: &ListenAddress, to: ListenChoice) {
+    draft.push(Verb::SwitchPort {
+        service: service.to_owned(),
+        from: ListenChoice::Address(from.clone()),
+        to,
+    });
+}
+
+fn add(
+    draft: &mut Draft,
+    service: &str,
+    address: &ListenAddress,
+    place: Option<InsertAt<ListenAddress>>,
+) {
+    draft.push(Verb::AddListen {
+        service: service.to_owned(),
+        address: address.clone(),
+        place,
+    });
+}
+
+/// Makes the users those of `to`.
+fn diff_users(draft: &mut Draft, to: &Config) {
+    let (now, to) = (users(&draft.now).to_vec(), users(to));
+    for name in missing(&now, to) {
+        draft.push(Verb::DelUser { name });
+    }
+    for (user, step) in to.iter().zip(steps(&now, to)) {
+        match (step, named(&now, &user.name)) {
+            (Step::Comes(place), _) => draft.push(Verb::AddUser {
+                user: user.clone(),
+                place: unless_last(place),
+            }),
+            (step, Some(now)) => set_user(draft, now, user, step.moves()),
+            _ => {}
+        }
+    }
+}
+
+fn users(config: &Config) -> &[User] {
+    config.admin.as_ref().map_or(&[], |admin| &admin.users)
+}
+
+fn set_user(draft: &mut Draft, now: &User, to: &User, place: Option<InsertAt>) {
+    if now == to && place.is_none() {
+        return;
+    }
+    let password = to.password.clone().unwrap_or_default();
+    draft.push(Verb::SetUser {
+        name: to.name.clone(),
+        password: (now.password != to.password).then_some(Secret(password)),
+        access: Some(to.access).filter(|access| *access != now.access),
+        keys: (now.keys != to.keys).then(|| to.keys.clone()),
+        place,
+    });
 }

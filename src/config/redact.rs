@@ -1,9 +1,80 @@
-//! What looks like a password or its hash where nobody knows how it is written: comments, notes, and what
-//! does not parse.
+//! Masks passwords and hashes in text, and makes text fit for a message on a terminal.
 //!
-//! A word too many that is hidden there does no harm; one too few does.
+//! For text that no XML parser has taken apart: comments, notes, values in errors. To mask too much does no harm.
 
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
+
+use crate::non_printing::letters;
+
+/// What stands for a password.
+pub(super) const HIDDEN: &str = "***";
+
+/// Text from the file, made fit for one line on a terminal.
+pub(in crate::config) struct Shown<'a>(pub(in crate::config) &'a str);
+
+impl Shown<'_> {
+    /// How many characters are shown before `...`.
+    const LONGEST: usize = 64;
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Errors are shown to whoever may only read, too.
+        let text = hide_hashes(self.0);
+        for (index, (character, hidden)) in letters(&text).enumerate() {
+            if index == Self::LONGEST {
+                return f.write_str("...");
+            }
+            match hidden {
+                true => write!(f, "{}", character.escape_default())?,
+                false => f.write_char(character)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// As `Shown`, in quotes.
+pub(in crate::config) struct Quoted<'a>(pub(in crate::config) &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", Shown(self.0))
+    }
+}
+
+/// A piece of text with hashes of the kinds that begin with `$` as `***`.
+pub(super) fn hide_hashes(text: &str) -> Cow<'_, str> {
+    if !text.contains('$') {
+        return Cow::Borrowed(text);
+    }
+    let letters = decoded(text, 0..text.len());
+    let mut hidden = Vec::new();
+    for at in 0..letters.len() {
+        if let Some(end) = ends_hash(&letters, at) {
+            hidden.push(letters[at].range.start..letters[end - 1].range.end);
+        }
+    }
+    Cow::Owned(without(text, hidden))
+}
+
+/// The text with `***` in place of each of these, of which any may overlap.
+pub(super) fn without(text: &str, mut hidden: Vec<Range<usize>>) -> String {
+    hidden.retain(|range| !range.is_empty());
+    hidden.sort_by_key(|range| (range.start, range.end));
+    let mut shown = String::with_capacity(text.len());
+    let mut at = 0;
+    for range in hidden {
+        if range.start >= at {
+            shown.push_str(&text[at..range.start]);
+            shown.push_str(HIDDEN);
+        }
+        at = at.max(range.end);
+    }
+    shown + &text[at..]
+}
 
 /// One character, as it is or as `&#36;` and the like stand for it.
 #[derive(Debug, Clone)]
@@ -250,4 +321,21 @@ fn ends_word(character: char) -> bool {
 /// Whether hashes are written in this.
 fn is_coded(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '.' | '/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_says_cannot_upset_the_terminal() {
+        assert_eq!(
+            Shown("a\u{1b}[2J\u{9b}b\n").to_string(),
+            "a\\u{1b}[2J\\u{9b}b\\n"
+        );
+        assert_eq!(Shown("a\u{202e}b").to_string(), "a\\u{202e}b");
+        let long = "ä".repeat(65);
+        assert_eq!(Shown(&long).to_string(), format!("{}...", "ä".repeat(64)));
+        assert_eq!(Quoted("x").to_string(), "\"x\"");
+    }
 }

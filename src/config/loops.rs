@@ -39,7 +39,7 @@ fn leads(chains: &BTreeMap<usize, BTreeSet<usize>>, from: usize, to: usize) -> b
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::random::Random;
+    use crate::config::arbitrary::Random;
 
     #[test]
     fn a_chain_is_no_circle_and_the_hop_that_closes_one_is_told() {

@@ -1,16 +1,28 @@
-//! The operator's text as a page: what stands on which line, and how far in.
+//! Changes an XML text in place: adds, removes and rewrites elements and attributes in the operator's style.
 //!
-//! Knows how to put elements beside or into others and how to take them out, so
-//! that the page looks as if the operator had done it; not which, or why.
+//! Knows about indentation, line ends, quotes and comments; not which elements change, or why.
 
 use std::ops::Range;
 
-use roxmltree::Node;
+use roxmltree::{Attribute as Found, Node};
 
-use super::edits::Edits;
-use crate::config::print::Style;
 use crate::config::read::NOTE;
-use crate::config::serialize::Form;
+use crate::config::serialize::{Attribute, Escaped, Form, Style};
+
+/// How much is written anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Nothing but what differs.
+    InPlace,
+    /// Each service or section that differs: for whatever nobody thought of. What is
+    /// in force is saved then, at the cost of the comments in these.
+    Whole,
+}
+
+pub(super) struct Editor<'a> {
+    pub(super) page: Page<'a>,
+    pub(super) manner: Manner,
+}
 
 const LINE_ENDS: [char; 2] = ['\n', '\r'];
 const BLANKS: [char; 2] = [' ', '\t'];
@@ -228,5 +240,152 @@ impl<'a> Page<'a> {
             blanks: "",
             ..lead
         }
+    }
+}
+
+/// Changes those of `node` whose meaning is another in `wanted` than in `have`:
+/// the same attributes in the same order.
+pub(super) fn edit_attributes(
+    page: &Page<'_>,
+    node: Node<'_, '_>,
+    have: &[Attribute],
+    wanted: &[Attribute],
+    edits: &mut Edits,
+) {
+    for (had, now) in have.iter().zip(wanted) {
+        if had.value != now.value {
+            set_attribute(page, node, now.name, now.value.as_deref(), edits);
+        }
+    }
+}
+
+/// Gives an attribute a value, or takes it away.
+pub(super) fn set_attribute(
+    page: &Page<'_>,
+    node: Node<'_, '_>,
+    name: &str,
+    value: Option<&str>,
+    edits: &mut Edits,
+) {
+    match (node.attribute_node(name), value) {
+        (Some(found), Some(value)) => {
+            let (start, quote) = opening(page, &found);
+            let range = start..found.range().end - 1;
+            edits.replace(range, Escaped(value, quote).to_string());
+        }
+        (Some(found), None) => {
+            let range = found.range();
+            edits.replace(
+                range.start - space_before(page, &found).len()..range.end,
+                "",
+            );
+        }
+        (None, Some(value)) => append_attribute(page, node, name, value, edits),
+        (None, None) => {}
+    }
+}
+
+/// Adds an attribute behind the last, in its fashion: on a line of its own or not,
+/// and in the same quotes.
+fn append_attribute(
+    page: &Page<'_>,
+    node: Node<'_, '_>,
+    name: &str,
+    value: &str,
+    edits: &mut Edits,
+) {
+    let last = node.attributes().next_back();
+    let end = last.map_or_else(|| page.name_end(node), |last| last.range().end);
+    let quote = last.map_or('"', |last| opening(page, &last).1);
+    let space = last.map_or("", |last| space_before(page, &last));
+    let space = if space.contains(['\n', '\r']) {
+        space
+    } else {
+        " "
+    };
+    let value = Escaped(value, quote);
+    edits.replace(end..end, format!("{space}{name}={quote}{value}{quote}"));
+}
+
+/// Where the value begins, and its quote. The parser knows too, but not when the
+/// `=` has more than 255 blanks around it.
+fn opening(page: &Page<'_>, attribute: &Found<'_, '_>) -> (usize, char) {
+    let range = attribute.range();
+    let text = &page.text()[range.clone()];
+    let offset = text.find(['"', '\'']).unwrap_or_default();
+    let quote = if text[offset..].starts_with('\'') {
+        '\''
+    } else {
+        '"'
+    };
+    (range.start + offset + 1, quote)
+}
+
+fn space_before<'a>(page: &Page<'a>, attribute: &Found<'_, '_>) -> &'a str {
+    let before = &page.text()[..attribute.range().start];
+    &before[before.trim_ascii_end().len()..]
+}
+
+/// Changes, in whatever order they were thought of.
+#[derive(Debug, Default)]
+pub(super) struct Edits(Vec<(Range<usize>, String)>);
+
+impl Edits {
+    /// Puts `text` where `range` is; several at one place stay in their order.
+    pub(super) fn replace(&mut self, range: Range<usize>, text: impl Into<String>) {
+        self.0.push((range, text.into()));
+    }
+
+    /// The part `within` of `text`, changed.
+    ///
+    /// What is removed may overlap, as two neighbours do that both take the blanks
+    /// between them along; what is put inside of something removed comes in its stead.
+    pub(super) fn applied(mut self, text: &str, within: Range<usize>) -> String {
+        self.0.sort_by_key(|(range, _)| (range.start, range.end));
+        let mut result = String::with_capacity(within.len());
+        let mut at = within.start;
+        for (range, new) in self.0 {
+            if at < range.start {
+                result.push_str(&text[at..range.start]);
+            }
+            result.push_str(&new);
+            at = at.max(range.end);
+        }
+        result.push_str(&text[at..within.end]);
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(edits: &[(Range<usize>, &str)]) -> String {
+        let mut all = Edits::default();
+        for (range, text) in edits {
+            all.replace(range.clone(), *text);
+        }
+        all.applied("0123456789", 2..9)
+    }
+
+    #[test]
+    fn only_the_part_is_taken_and_the_rest_of_it_stays() {
+        assert_eq!(applied(&[]), "2345678");
+        assert_eq!(applied(&[(5..6, "-"), (2..3, "")]), "34-678");
+    }
+
+    #[test]
+    fn several_at_one_place_stay_in_order_and_precede_what_is_replaced_there() {
+        assert_eq!(
+            applied(&[(4..5, "x"), (4..4, "a"), (4..4, "b")]),
+            "23abx5678"
+        );
+    }
+
+    #[test]
+    fn what_is_removed_may_overlap_and_be_put_into() {
+        assert_eq!(applied(&[(3..6, ""), (5..8, "")]), "28");
+        assert_eq!(applied(&[(3..6, ""), (5..5, "new")]), "2new678");
+        assert_eq!(applied(&[(3..6, ""), (6..6, "new")]), "2new678");
     }
 }

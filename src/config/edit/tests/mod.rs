@@ -1,14 +1,36 @@
-//! What holds for any file and any change.
+//! Tests of editing: what holds for any file and any change. Examples are in `services` and `settings`.
+
+mod random;
+mod services;
+mod settings;
 
 use std::collections::HashSet;
 
 use roxmltree::Document;
 
-use super::changes::{change, number_hosts};
-use super::spelled::{remarks, spelled};
+use self::random::{change, number_hosts, remarks, spelled};
 use super::*;
-use crate::config::arbitrary;
-use crate::config::random::Random;
+use crate::config::arbitrary::{self, Random};
+
+fn parsed(text: &str) -> Config {
+    read(text.as_bytes())
+        .unwrap_or_else(|error| panic!("{error}\n{text}"))
+        .config
+}
+
+/// The text, edited into what `change` makes of its configuration.
+fn changed(text: &str, change: impl FnOnce(&mut Config)) -> String {
+    let mut wanted = parsed(text);
+    change(&mut wanted);
+    let edited = edit(text.as_bytes(), &wanted).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    String::from_utf8(edited).unwrap()
+}
+
+/// What `change` must make of `text`.
+fn example(text: &str, change: impl FnOnce(&mut Config), expected: &str) {
+    let edited = changed(text, change);
+    assert_eq!(edited, expected, "\n{edited}\n--- should be\n{expected}");
+}
 
 /// A configuration, and a text that reads as it.
 fn written(random: &mut Random) -> (Config, String) {

@@ -1,22 +1,16 @@
-//! A configuration's own text with its password hashes hidden, for views of it.
+//! Shows a configuration's own text with every password and hash masked.
 //!
-//! Attributes are where the XML parser says that they are. In comments, notes and other text there is no
-//! parser to ask: there everything goes that looks like a password or a hash. So it does in a text that
-//! does not parse. Whatever else stands there is shown as it is; files themselves keep the hashes.
+//! The XML parser says where attributes are. In comments, notes and other text, and where the file does not
+//! parse, `redact` masks what looks like a password or a hash. The file itself is not changed.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use roxmltree::{Document, Node};
 
-use super::print::HIDDEN;
-use super::read::NOTE;
-use super::scan::scan;
+use super::read::{NOTE, scan};
+use super::redact::{self, HIDDEN, hide_hashes, hide_in, without};
 use super::{Config, User};
-
-mod free;
-
-use free::{decoded, ends_hash, hide_in};
 
 /// The text of a configuration, each password and each hash in it as `***`: also those in
 /// comments and notes, for a user who has been commented out has a hash all the same.
@@ -27,7 +21,7 @@ pub fn hide_passwords(text: &str) -> String {
 /// Whether any of what would be hidden can be a hash: none is shorter than those of DES, and
 /// what merely stands for one, such as `$6$...`, is.
 pub(crate) fn has_hashes(text: &str) -> bool {
-    let long = |range: &Range<usize>| text[range.clone()].trim().len() >= free::DES;
+    let long = |range: &Range<usize>| text[range.clone()].trim().len() >= redact::DES;
     secrets(text).iter().any(long)
 }
 
@@ -78,27 +72,12 @@ pub fn leave_out_masked(from: &mut Config, to: &mut Config) -> usize {
     masked
 }
 
-/// A piece of text with hashes of the kinds that begin with `$` as `***`.
-pub(super) fn hide_hashes(text: &str) -> Cow<'_, str> {
-    if !text.contains('$') {
-        return Cow::Borrowed(text);
-    }
-    let letters = decoded(text, 0..text.len());
-    let mut hidden = Vec::new();
-    for at in 0..letters.len() {
-        if let Some(end) = ends_hash(&letters, at) {
-            hidden.push(letters[at].range.start..letters[end - 1].range.end);
-        }
-    }
-    Cow::Owned(without(text, hidden))
-}
-
 /// The attributes of an element, and in a note the text of one that is called like a password.
 fn hide_in_element(text: &str, node: Node<'_, '_>, hidden: &mut Vec<Range<usize>>) {
     let in_note = node.ancestors().any(|it| it.has_tag_name(NOTE));
     for attribute in node.attributes() {
         let (name, range) = (attribute.name(), attribute.range_value());
-        let is_secret = name == "password" || in_note && free::is_secret_word(name);
+        let is_secret = name == "password" || in_note && redact::is_secret_word(name);
         if is_secret
             || matches!(hide_hashes(attribute.value()), Cow::Owned(shown) if shown != attribute.value())
         {
@@ -107,7 +86,7 @@ fn hide_in_element(text: &str, node: Node<'_, '_>, hidden: &mut Vec<Range<usize>
             hide_in(text, range, hidden);
         }
     }
-    if in_note && free::is_secret_word(node.tag_name().name()) {
+    if in_note && redact::is_secret_word(node.tag_name().name()) {
         let whole = node.range();
         let begin = tag_end(text, whole.start);
         let end = text[..whole.end].rfind("</").unwrap_or(begin);
@@ -172,26 +151,8 @@ fn tag_end(text: &str, start: usize) -> usize {
     text.len()
 }
 
-/// The text with `***` in place of each of these, of which any may overlap.
-fn without(text: &str, mut hidden: Vec<Range<usize>>) -> String {
-    hidden.retain(|range| !range.is_empty());
-    hidden.sort_by_key(|range| (range.start, range.end));
-    let mut shown = String::with_capacity(text.len());
-    let mut at = 0;
-    for range in hidden {
-        if range.start >= at {
-            shown.push_str(&text[at..range.start]);
-            shown.push_str(HIDDEN);
-        }
-        at = at.max(range.end);
-    }
-    shown + &text[at..]
-}
-
 #[cfg(test)]
 mod tests {
-    //! Tests of masking: hashes in all the places of a file where one can stand.
-
     use super::*;
 
     /// What must be seen of none: the parts of hashes that only they have.

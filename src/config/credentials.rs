@@ -1,0 +1,482 @@
+//! Password hashes (crypt(3)) and public keys (OpenSSH) of users: whether each can be used.
+//!
+//! Only their form is checked here. `admin/auth` checks passwords, the SSH server checks signatures.
+
+use std::fmt;
+
+/// Costs above these are refused: a check would take more than a few seconds, and up to hours, and
+/// only two are made at a time.
+const MAX_BCRYPT_COST: u32 = 15;
+const MAX_ROUNDS: u32 = 1_000_000;
+
+/// What bcrypt can do at all.
+const BCRYPT_COSTS: std::ops::RangeInclusive<u32> = 4..=31;
+
+/// What `crypt` makes of fewer is this, so fewer are in no hash.
+const MIN_ROUNDS: u32 = 1000;
+
+/// The rounds where nobody says otherwise.
+const USUAL_ROUNDS: u32 = 5000;
+
+/// What a round of `$5$` and `$6$`, and one of the 2^cost of bcrypt, takes a slow processor: some
+/// more than was measured on one of 2020 (0.5 µs, and 240 ms at the cost 12, 59 µs each).
+const ROUND_NS: u64 = 1_200;
+const BCRYPT_ROUND_NS: u64 = 75_000;
+
+/// A check that takes longer than this is warned of.
+const LONG_MS: u64 = 1_000;
+
+const ALPHABET: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// The algorithms of which hashes can be checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Des,
+    Md5,
+    Sha256,
+    Sha512,
+    Bcrypt,
+}
+
+/// A string that can be checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Crypt {
+    pub(crate) kind: Kind,
+    /// How long a check takes, estimated.
+    pub(crate) check_ms: u64,
+}
+
+/// Why nothing fits a string.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// It is none, or not a whole one.
+    NotWhole(String),
+    /// Finding out would take too long.
+    TooCostly(String),
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unusable::NotWhole(why) | Unusable::TooCostly(why) => f.write_str(why),
+        }
+    }
+}
+
+impl Crypt {
+    /// Reads what `password` of `<user>` says.
+    ///
+    /// # Errors
+    /// If nothing can fit it, or finding that out would take too long.
+    pub(crate) fn read(text: &str) -> Result<Crypt, Unusable> {
+        const KINDS: [(&str, Kind); 6] = [
+            ("$1$", Kind::Md5),
+            ("$5$", Kind::Sha256),
+            ("$6$", Kind::Sha512),
+            ("$2a$", Kind::Bcrypt),
+            ("$2b$", Kind::Bcrypt),
+            ("$2y$", Kind::Bcrypt),
+        ];
+        let known = KINDS
+            .into_iter()
+            .find_map(|(prefix, kind)| Some((kind, text.strip_prefix(prefix)?)));
+        let (kind, rest) = known.unwrap_or((Kind::Des, text));
+        let check_ns = match kind {
+            // With a blank, say, it is a password as it is, and not one that was cut off.
+            Kind::Des if rest.len() != 13 || coded(rest, 13).is_err() => {
+                return Err(not_whole("it is no crypt(3) hash of a known kind"));
+            }
+            Kind::Des => 0,
+            Kind::Md5 => salted(rest, 8, 22).map(|()| 0)?,
+            Kind::Sha256 | Kind::Sha512 => {
+                let (rounds, rest) = rounds(rest)?;
+                salted(rest, 16, if kind == Kind::Sha256 { 43 } else { 86 })?;
+                u64::from(rounds) * ROUND_NS
+            }
+            Kind::Bcrypt => {
+                let (cost, rest) = cost(rest)?;
+                coded(rest, 53)?;
+                BCRYPT_ROUND_NS << cost
+            }
+        };
+        let check_ms = check_ns / 1_000_000;
+        Ok(Crypt { kind, check_ms })
+    }
+
+    /// Whether it is of a kind that is guessed too fast: DES, which moreover looks at eight characters
+    /// only, and `$1$`.
+    pub(crate) fn is_weak(self) -> bool {
+        matches!(self.kind, Kind::Des | Kind::Md5)
+    }
+
+    /// Whether a check keeps others waiting for long.
+    pub(crate) fn is_long(self) -> bool {
+        self.check_ms > LONG_MS
+    }
+}
+
+fn not_whole(why: impl Into<String>) -> Unusable {
+    Unusable::NotWhole(why.into())
+}
+
+/// That these are so many characters of the 64 that hashes are written in.
+fn coded(text: &str, length: usize) -> Result<(), Unusable> {
+    if !text.bytes().all(|byte| ALPHABET.contains(&byte)) {
+        return Err(not_whole("it has characters in it that no hash has"));
+    }
+    match text.len() {
+        found if found == length => Ok(()),
+        found if found < length => Err(not_whole(format!(
+            "it is cut off: {found} characters where {length} should be"
+        ))),
+        found => Err(not_whole(format!(
+            "it is too long: {found} characters where {length} should be"
+        ))),
+    }
+}
+
+/// That it is a salt and a checksum.
+fn salted(text: &str, most_salt: usize, checksum: usize) -> Result<(), Unusable> {
+    let Some((salt, rest)) = text.split_once('$') else {
+        return Err(not_whole("it is cut off: there is nothing behind its salt"));
+    };
+    if salt.len() > most_salt {
+        let why = format!("its salt has more than {most_salt} characters");
+        return Err(not_whole(why));
+    }
+    coded(salt, salt.len())?;
+    coded(rest, checksum)
+}
+
+/// How many rounds, and what is behind `rounds=`, which may be left out.
+fn rounds(text: &str) -> Result<(u32, &str), Unusable> {
+    let Some(text) = text.strip_prefix("rounds=") else {
+        return Ok((USUAL_ROUNDS, text));
+    };
+    let wrong = || {
+        not_whole(format!(
+            "its rounds= is no number from {MIN_ROUNDS} to {MAX_ROUNDS}"
+        ))
+    };
+    let (digits, rest) = text.split_once('$').ok_or_else(wrong)?;
+    let is_plain = !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
+    match digits.parse::<u32>() {
+        Ok(rounds) if is_plain && rounds > MAX_ROUNDS => Err(Unusable::TooCostly(format!(
+            "it would take too long: {rounds} rounds, where {MAX_ROUNDS} are the most"
+        ))),
+        Ok(rounds) if is_plain && rounds >= MIN_ROUNDS => Ok((rounds, rest)),
+        _ => Err(wrong()),
+    }
+}
+
+/// The cost of bcrypt, and what is behind it.
+fn cost(text: &str) -> Result<(u32, &str), Unusable> {
+    let wrong = || {
+        not_whole(format!(
+            "its cost is no number from 04 to {MAX_BCRYPT_COST}"
+        ))
+    };
+    let (digits, rest) = text.split_once('$').ok_or_else(wrong)?;
+    let is_plain = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let cost = digits.parse().ok();
+    match cost.filter(|cost| is_plain && BCRYPT_COSTS.contains(cost)) {
+        Some(cost @ ..=MAX_BCRYPT_COST) => Ok((cost, rest)),
+        Some(cost) => Err(Unusable::TooCostly(format!(
+            "it would take too long: a bcrypt cost of {cost}, where {MAX_BCRYPT_COST} is the most"
+        ))),
+        None => Err(wrong()),
+    }
+}
+
+/// Kinds of keys that can be used, as the first word has them.
+const KINDS: [&str; 5] = [
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "ssh-rsa",
+];
+
+/// How long an RSA key may be, in bits.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+
+/// Longer ones make checking slow, and nobody uses them.
+const LONGEST_EXPONENT: usize = 4;
+
+/// What is right instead of a key that cannot be used.
+pub(super) const ON_ONE_LINE: &str = "a public key on one line, such as ssh-ed25519 AAAA...";
+const OF_A_KIND: &str = "a key of type ssh-ed25519, ecdsa-sha2-nistp256, \
+     ecdsa-sha2-nistp384, ecdsa-sha2-nistp521 or ssh-rsa";
+const WHOLE: &str = "a whole public key: the second word does not hold one of the first's type";
+const NOT_SHORT: &str = "an RSA key of 2048 to 8192 bits";
+
+/// Whether a key can be used.
+///
+/// # Errors
+/// What is expected instead.
+pub(super) fn check(line: &str) -> Result<(), &'static str> {
+    let mut words = line.split(' ');
+    let (Some(kind), Some(text)) = (words.next(), words.next()) else {
+        return Err(ON_ONE_LINE);
+    };
+    if !kind.contains('-') || !kind.bytes().all(is_key_byte) || text.is_empty() {
+        return Err(ON_ONE_LINE);
+    }
+    if !KINDS.contains(&kind) {
+        return Err(OF_A_KIND);
+    }
+    let blob = bytes(text).ok_or(WHOLE)?;
+    let mut fields = Fields(&blob);
+    if fields.next() != Some(kind.as_bytes()) {
+        return Err(WHOLE);
+    }
+    let is_fine = match kind {
+        "ssh-ed25519" => fields.next().map(<[u8]>::len) == Some(32),
+        "ssh-rsa" => is_long_enough(&mut fields)?,
+        _ => is_point(&mut fields, kind.trim_start_matches("ecdsa-sha2-")),
+    };
+    match is_fine && fields.0.is_empty() {
+        true => Ok(()),
+        false => Err(WHOLE),
+    }
+}
+
+/// What a client's key has to be to be the one of this line; `None` if there is none.
+pub fn public_key_bytes(line: &str) -> Option<Vec<u8>> {
+    bytes(line.split(' ').nth(1)?)
+}
+
+/// The exponent and then the modulus.
+fn is_long_enough(fields: &mut Fields<'_>) -> Result<bool, &'static str> {
+    let (Some(exponent), Some(modulus)) = (fields.number(), fields.number()) else {
+        return Ok(false);
+    };
+    let unused = modulus.first().map_or(0, |byte| byte.leading_zeros());
+    let bits = modulus.len() * 8 - unused as usize;
+    match RSA_BITS.contains(&bits) {
+        true => Ok((1..=LONGEST_EXPONENT).contains(&exponent.len())),
+        false => Err(NOT_SHORT),
+    }
+}
+
+/// The curve's name and then a point, not compressed.
+fn is_point(fields: &mut Fields<'_>, curve: &str) -> bool {
+    let length = match curve {
+        "nistp256" => 65,
+        "nistp384" => 97,
+        _ => 133,
+    };
+    fields.next() == Some(curve.as_bytes())
+        && fields
+            .next()
+            .is_some_and(|point| point.len() == length && point[0] == 4)
+}
+
+/// Fields with their length in front of them.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (length, rest) = self.0.split_first_chunk()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let (field, rest) = rest.split_at_checked(length)?;
+        self.0 = rest;
+        Some(field)
+    }
+
+    /// A positive number without zeros in front.
+    fn number(&mut self) -> Option<&'a [u8]> {
+        let field = self.next()?;
+        match field {
+            [0, rest @ ..] if rest.first().is_some_and(|byte| *byte >= 0x80) => Some(rest),
+            [1..0x80, ..] => Some(field),
+            _ => None,
+        }
+    }
+}
+
+/// What base64 stands for: with its padding, and nothing that is cut off.
+fn bytes(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=');
+    if !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {
+        return None;
+    }
+    let (mut bytes, mut held, mut bits) = (Vec::new(), 0_u32, 0);
+    for digit in digits.bytes() {
+        held = held << 6 | u32::from(value(digit)?);
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push(u8::try_from(held >> bits).ok()?);
+        }
+        held &= (1 << bits) - 1;
+    }
+    (held == 0).then_some(bytes)
+}
+
+fn value(digit: u8) -> Option<u8> {
+    match digit {
+        b'A'..=b'Z' => Some(digit - b'A'),
+        b'a'..=b'z' => Some(digit - b'a' + 26),
+        b'0'..=b'9' => Some(digit - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    }
+}
+
+/// What kinds of keys are made of (`sk-ssh-ed25519@openssh.com`).
+fn is_key_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-@._".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(start: &str, length: usize) -> String {
+        format!("{start}{}", "a".repeat(length))
+    }
+
+    #[test]
+    fn why_nothing_fits_is_said() {
+        for (text, why) in [
+            (hash("$6$salt$", 85), "cut off: 85 characters where 86"),
+            (hash("$6$salt$", 87), "too long: 87 characters where 86"),
+            (hash("$6$salt", 0), "cut off: there is nothing behind"),
+            (
+                hash("$6$rounds=999999999$salt$", 86),
+                "999999999 rounds, where 1000000",
+            ),
+            (hash("$6$rounds=10$salt$", 86), "from 1000 to 1000000"),
+            (hash("$6$rounds=x", 0), "from 1000 to 1000000"),
+            (hash("$5$salt$", 86), "too long: 86 characters where 43"),
+            (hash("$1$toolongsalt$", 22), "salt has more than 8"),
+            (hash("$1$salt$", 21), "cut off: 21 characters where 22"),
+            (hash("$6$sa:lt$", 86), "characters in it that no hash has"),
+            (hash("$2b$31$", 53), "cost of 31, where 15"),
+            (hash("$2b$3$", 53), "its cost is no number"),
+            (hash("$2b$12$", 52), "cut off: 52 characters where 53"),
+            (hash("$2b$12$+", 52), "characters in it that no hash has"),
+            (hash("", 12), "no crypt(3) hash"),
+            ("secret".to_owned(), "no crypt(3) hash"),
+        ] {
+            let said = Crypt::read(&text).unwrap_err().to_string();
+            assert!(said.contains(why), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn how_long_a_check_takes_follows_from_the_rounds() {
+        for (text, check_ms, is_long) in [
+            (hash("", 13), 0, false),
+            (hash("$1$salt$", 22), 0, false),
+            (hash("$6$salt$", 86), 6, false),
+            (hash("$6$rounds=100000$salt$", 86), 120, false),
+            (hash("$6$rounds=1000000$salt$", 86), 1200, true),
+            (hash("$5$rounds=900000$salt$", 43), 1080, true),
+            (hash("$2b$12$", 53), 307, false),
+            (hash("$2y$14$", 53), 1228, true),
+        ] {
+            let crypt = Crypt::read(&text).unwrap();
+            assert_eq!(
+                (crypt.check_ms, crypt.is_long()),
+                (check_ms, is_long),
+                "{text}"
+            );
+        }
+    }
+
+    const ED25519: &str = "ssh-ed25519 \
+     AAAAC3NzaC1lZDI1NTE5AAAAIE4tIgRUeBnmexLcOY0/pOamaItf+uof6U9W2fUZOpW8";
+    const P256: &str = "ecdsa-sha2-nistp256 \
+     AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBGy2/U3Ly7KnwYGthP3IW8ZjqcE9\
+     9/fbXxtGVt5xJwCKUDfbeJCDrVcViWBR/X5OKM3KINW5hUiVKMWMMeZdP2A=";
+    const P384: &str = "ecdsa-sha2-nistp384 \
+     AAAAE2VjZHNhLXNoYTItbmlzdHAzODQAAAAIbmlzdHAzODQAAABhBDQ/JiQYVjjyJAbMoitd4yvAXD6k\
+     f/lKGHs005MPb+2xFVYOGTkSY1A6v5Ln/vOV/r9ZmKH291PEpAfYm4mCdIyngCZ8ZGVNVGwi1aIZxeoZ\
+     hEnyJvvZlM6XOb16+kTGGg==";
+    const P521: &str = "ecdsa-sha2-nistp521 \
+     AAAAE2VjZHNhLXNoYTItbmlzdHA1MjEAAAAIbmlzdHA1MjEAAACFBACrUbCxAlRA9/t2BrAbgwnhcz88\
+     rVZTDMZXHtCUFEwYssA+1/dmGTC8KLTKRZB7jHCfDhxEivxRXmw+1ZlXTA3MLwCJ4iiJThiYlZZOOOyc\
+     CfxMaBxB3f4wFXzdBmhks3S/6J0VKNQ/bbNDezifpAN3wpa5m15nyRIOC/voKDlAzde1Lg==";
+    const RSA_2048: &str = "ssh-rsa \
+     AAAAB3NzaC1yc2EAAAADAQABAAABAQDqosrTr6H3UemKL6vsKjWjKrkyqmiiKJR2U+Mux9OApznIcIRS\
+     iadKK8yh6c2liHivhpodSJMTNuxPQJ7z0eph8r35wvxkewVnJ8Py2ARdyslY+pdKj0OyulgBienv6IdL\
+     NdxMm8Zf1mHHGTkrnzI3Z9Ob9Ac8DAhTmjFmzR87+70h+WFAMIe5+XeYp4fSALvV981LXFYcGW43XfQf\
+     MIxjtc+myi8flTrLoiroccMLfPUJt+Xn6pwUucIc8m7N0Gqif11ghNMCgbibIfot9/XteDEeJAi+SCXt\
+     xRJF2GTCUrxA1sZlQ14IxiOIxOy0HeGSpTemwvEzYve5vwnhV0kv";
+    const RSA_1024: &str = "ssh-rsa \
+     AAAAB3NzaC1yc2EAAAADAQABAAAAgQDO4Jd9PPa+TbfAn00CMDlnTPNLxkoIYz8pdUOfilMti3e5HUEP\
+     ZJ8qipOjgZxWrywgoqCxESE0FEt41n8AyS9RYI4P4wT6jtGzEl4hnOKIBRgBJdMCaUrWaAwjGe/0wxLL\
+     jVXebqR53y6mzCocsc0xsxnEYGUXrZ87sD4KLN/4tQ==";
+
+    #[test]
+    fn keys_of_all_kinds_are_good_with_and_without_a_comment() {
+        for key in [ED25519, P256, P384, P521, RSA_2048] {
+            assert_eq!(check(key), Ok(()), "{key}");
+            let commented = format!("{key} ann@example.org, \"laptop\"");
+            assert_eq!(check(&commented), Ok(()));
+            assert_eq!(public_key_bytes(&commented), public_key_bytes(key));
+        }
+        let bytes = public_key_bytes(ED25519).unwrap();
+        assert!(bytes.starts_with(b"\0\0\0\x0bssh-ed25519\0\0\0\x20\x4e\x2d"));
+        assert_eq!(bytes.len(), 51);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_by_what_would_be_right() {
+        let (kind, text) = ED25519.split_once(' ').unwrap();
+        for (key, expected) in [
+            ("", ON_ONE_LINE),
+            ("AAAA", ON_ONE_LINE),
+            ("ssh-ed25519", ON_ONE_LINE),
+            ("ssh-ed25519  AAAA", ON_ONE_LINE),
+            ("from=\"*\" ssh-ed25519 AAAA", ON_ONE_LINE),
+            ("ssh-dss AAAA", OF_A_KIND),
+            ("sk-ssh-ed25519@openssh.com AAAA", OF_A_KIND),
+            ("ssh-ed25519-cert-v01@openssh.com AAAA", OF_A_KIND),
+            (RSA_1024, NOT_SHORT),
+            ("ssh-ed25519 AAAA", WHOLE),
+            ("ssh-ed25519 AAAA...", WHOLE),
+            (&format!("ssh-rsa {text}"), WHOLE),
+            (&format!("{kind} {}", &text[..text.len() - 4]), WHOLE),
+            (&format!("{kind} {text}AAAA"), WHOLE),
+            (&P256.replace("nistp256", "nistp384"), WHOLE),
+            // A point that begins with a 1.
+            (&P256.replace("BBBGy2", "BBAWy2"), WHOLE),
+        ] {
+            assert_eq!(check(key), Err(expected), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_cut_anywhere_is_noticed() {
+        for key in [ED25519, P256, P384, P521, RSA_2048] {
+            let start = key.find(' ').unwrap();
+            for length in start..key.trim_end_matches('=').len() {
+                assert!(check(&key[..length]).is_err(), "{}", &key[..length]);
+            }
+        }
+    }
+
+    #[test]
+    fn base64_is_read_strictly() {
+        for (text, expected) in [
+            ("", Some(&b""[..])),
+            ("AQID", Some(b"\x01\x02\x03")),
+            ("AQI=", Some(b"\x01\x02")),
+            ("AQ==", Some(b"\x01")),
+            ("+/+/", Some(b"\xfb\xff\xbf")),
+            ("AQ", None),
+            ("AQI", None),
+            ("A===", None),
+            ("AR==", None),
+            ("AQ=D", None),
+            ("AQ_-", None),
+            ("AQ D", None),
+        ] {
+            assert_eq!(bytes(text).as_deref(), expected, "{text}");
+        }
+    }
+}
