@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{Scheduler, leastc, leastcrr, maglev, p2c, rand, roundr, weightlc, weightr, weightrr};
-use crate::config::{self, Algorithm, CustomNames, is_own_name};
+use crate::config::{self, Algorithm, CustomNames, is_custom_name};
 
 /// Makes a scheduler for each group that wants one.
 type Make = Arc<dyn Fn() -> Box<dyn Scheduler> + Send + Sync>;
@@ -25,7 +25,7 @@ impl Schedulers {
         name: &str,
         make: impl Fn() -> Box<dyn Scheduler> + Send + Sync + 'static,
     ) -> bool {
-        is_own_name(name) && self.own.insert(name.into(), Arc::new(make)).is_none()
+        is_custom_name(name) && self.own.insert(name.into(), Arc::new(make)).is_none()
     }
 
     /// The one that goes by `algorithm`, yet to be renewed with its hosts; `None` if

@@ -16,7 +16,7 @@ const BCRYPT_COSTS: std::ops::RangeInclusive<u32> = 4..=31;
 const MIN_ROUNDS: u32 = 1000;
 
 /// The rounds where nobody says otherwise.
-const USUAL_ROUNDS: u32 = 5000;
+const DEFAULT_ROUNDS: u32 = 5000;
 
 /// What a round of `$5$` and `$6$`, and one of the 2^cost of bcrypt, takes a slow processor: some
 /// more than was measured on one of 2020 (0.5 µs, and 240 ms at the cost 12, 59 µs each).
@@ -30,7 +30,7 @@ const ALPHABET: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijkl
 
 /// The algorithms of which hashes can be checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum HashKind {
     Des,
     Md5,
     Sha256,
@@ -40,73 +40,73 @@ pub(crate) enum Kind {
 
 /// A string that can be checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Crypt {
-    pub(crate) kind: Kind,
+pub(crate) struct PasswordHash {
+    pub(crate) kind: HashKind,
     /// How long a check takes, estimated.
     pub(crate) check_ms: u64,
 }
 
 /// Why nothing fits a string.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Unusable {
+pub(crate) enum HashError {
     /// It is none, or not a whole one.
     NotWhole(String),
     /// Finding out would take too long.
     TooCostly(String),
 }
 
-impl fmt::Display for Unusable {
+impl fmt::Display for HashError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unusable::NotWhole(why) | Unusable::TooCostly(why) => f.write_str(why),
+            HashError::NotWhole(why) | HashError::TooCostly(why) => f.write_str(why),
         }
     }
 }
 
-impl Crypt {
+impl PasswordHash {
     /// Reads what `password` of `<user>` says.
     ///
     /// # Errors
     /// If nothing can fit it, or finding that out would take too long.
-    pub(crate) fn read(text: &str) -> Result<Crypt, Unusable> {
-        const KINDS: [(&str, Kind); 6] = [
-            ("$1$", Kind::Md5),
-            ("$5$", Kind::Sha256),
-            ("$6$", Kind::Sha512),
-            ("$2a$", Kind::Bcrypt),
-            ("$2b$", Kind::Bcrypt),
-            ("$2y$", Kind::Bcrypt),
+    pub(crate) fn read(text: &str) -> Result<PasswordHash, HashError> {
+        const HASH_KINDS: [(&str, HashKind); 6] = [
+            ("$1$", HashKind::Md5),
+            ("$5$", HashKind::Sha256),
+            ("$6$", HashKind::Sha512),
+            ("$2a$", HashKind::Bcrypt),
+            ("$2b$", HashKind::Bcrypt),
+            ("$2y$", HashKind::Bcrypt),
         ];
-        let known = KINDS
+        let known = HASH_KINDS
             .into_iter()
             .find_map(|(prefix, kind)| Some((kind, text.strip_prefix(prefix)?)));
-        let (kind, rest) = known.unwrap_or((Kind::Des, text));
+        let (kind, rest) = known.unwrap_or((HashKind::Des, text));
         let check_ns = match kind {
             // With a blank, say, it is a password as it is, and not one that was cut off.
-            Kind::Des if rest.len() != 13 || coded(rest, 13).is_err() => {
+            HashKind::Des if rest.len() != 13 || check_alphabet(rest, 13).is_err() => {
                 return Err(not_whole("it is no crypt(3) hash of a known kind"));
             }
-            Kind::Des => 0,
-            Kind::Md5 => salted(rest, 8, 22).map(|()| 0)?,
-            Kind::Sha256 | Kind::Sha512 => {
-                let (rounds, rest) = rounds(rest)?;
-                salted(rest, 16, if kind == Kind::Sha256 { 43 } else { 86 })?;
+            HashKind::Des => 0,
+            HashKind::Md5 => check_salted(rest, 8, 22).map(|()| 0)?,
+            HashKind::Sha256 | HashKind::Sha512 => {
+                let (rounds, rest) = parse_rounds(rest)?;
+                check_salted(rest, 16, if kind == HashKind::Sha256 { 43 } else { 86 })?;
                 u64::from(rounds) * ROUND_NS
             }
-            Kind::Bcrypt => {
-                let (cost, rest) = cost(rest)?;
-                coded(rest, 53)?;
+            HashKind::Bcrypt => {
+                let (cost, rest) = parse_cost(rest)?;
+                check_alphabet(rest, 53)?;
                 BCRYPT_ROUND_NS << cost
             }
         };
         let check_ms = check_ns / 1_000_000;
-        Ok(Crypt { kind, check_ms })
+        Ok(PasswordHash { kind, check_ms })
     }
 
     /// Whether it is of a kind that is guessed too fast: DES, which moreover looks at eight characters
     /// only, and `$1$`.
     pub(crate) fn is_weak(self) -> bool {
-        matches!(self.kind, Kind::Des | Kind::Md5)
+        matches!(self.kind, HashKind::Des | HashKind::Md5)
     }
 
     /// Whether a check keeps others waiting for long.
@@ -115,12 +115,12 @@ impl Crypt {
     }
 }
 
-fn not_whole(why: impl Into<String>) -> Unusable {
-    Unusable::NotWhole(why.into())
+fn not_whole(why: impl Into<String>) -> HashError {
+    HashError::NotWhole(why.into())
 }
 
 /// That these are so many characters of the 64 that hashes are written in.
-fn coded(text: &str, length: usize) -> Result<(), Unusable> {
+fn check_alphabet(text: &str, length: usize) -> Result<(), HashError> {
     if !text.bytes().all(|byte| ALPHABET.contains(&byte)) {
         return Err(not_whole("it has characters in it that no hash has"));
     }
@@ -136,7 +136,7 @@ fn coded(text: &str, length: usize) -> Result<(), Unusable> {
 }
 
 /// That it is a salt and a checksum.
-fn salted(text: &str, most_salt: usize, checksum: usize) -> Result<(), Unusable> {
+fn check_salted(text: &str, most_salt: usize, checksum: usize) -> Result<(), HashError> {
     let Some((salt, rest)) = text.split_once('$') else {
         return Err(not_whole("it is cut off: there is nothing behind its salt"));
     };
@@ -144,14 +144,14 @@ fn salted(text: &str, most_salt: usize, checksum: usize) -> Result<(), Unusable>
         let why = format!("its salt has more than {most_salt} characters");
         return Err(not_whole(why));
     }
-    coded(salt, salt.len())?;
-    coded(rest, checksum)
+    check_alphabet(salt, salt.len())?;
+    check_alphabet(rest, checksum)
 }
 
 /// How many rounds, and what is behind `rounds=`, which may be left out.
-fn rounds(text: &str) -> Result<(u32, &str), Unusable> {
+fn parse_rounds(text: &str) -> Result<(u32, &str), HashError> {
     let Some(text) = text.strip_prefix("rounds=") else {
-        return Ok((USUAL_ROUNDS, text));
+        return Ok((DEFAULT_ROUNDS, text));
     };
     let wrong = || {
         not_whole(format!(
@@ -161,7 +161,7 @@ fn rounds(text: &str) -> Result<(u32, &str), Unusable> {
     let (digits, rest) = text.split_once('$').ok_or_else(wrong)?;
     let is_plain = !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
     match digits.parse::<u32>() {
-        Ok(rounds) if is_plain && rounds > MAX_ROUNDS => Err(Unusable::TooCostly(format!(
+        Ok(rounds) if is_plain && rounds > MAX_ROUNDS => Err(HashError::TooCostly(format!(
             "it would take too long: {rounds} rounds, where {MAX_ROUNDS} are the most"
         ))),
         Ok(rounds) if is_plain && rounds >= MIN_ROUNDS => Ok((rounds, rest)),
@@ -170,7 +170,7 @@ fn rounds(text: &str) -> Result<(u32, &str), Unusable> {
 }
 
 /// The cost of bcrypt, and what is behind it.
-fn cost(text: &str) -> Result<(u32, &str), Unusable> {
+fn parse_cost(text: &str) -> Result<(u32, &str), HashError> {
     let wrong = || {
         not_whole(format!(
             "its cost is no number from 04 to {MAX_BCRYPT_COST}"
@@ -181,7 +181,7 @@ fn cost(text: &str) -> Result<(u32, &str), Unusable> {
     let cost = digits.parse().ok();
     match cost.filter(|cost| is_plain && BCRYPT_COSTS.contains(cost)) {
         Some(cost @ ..=MAX_BCRYPT_COST) => Ok((cost, rest)),
-        Some(cost) => Err(Unusable::TooCostly(format!(
+        Some(cost) => Err(HashError::TooCostly(format!(
             "it would take too long: a bcrypt cost of {cost}, where {MAX_BCRYPT_COST} is the most"
         ))),
         None => Err(wrong()),
@@ -189,7 +189,7 @@ fn cost(text: &str) -> Result<(u32, &str), Unusable> {
 }
 
 /// Kinds of keys that can be used, as the first word has them.
-const KINDS: [&str; 5] = [
+const KEY_TYPES: [&str; 5] = [
     "ssh-ed25519",
     "ecdsa-sha2-nistp256",
     "ecdsa-sha2-nistp384",
@@ -204,50 +204,51 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 const LONGEST_EXPONENT: usize = 4;
 
 /// What is right instead of a key that cannot be used.
-pub(super) const ON_ONE_LINE: &str = "a public key on one line, such as ssh-ed25519 AAAA...";
-const OF_A_KIND: &str = "a key of type ssh-ed25519, ecdsa-sha2-nistp256, \
+pub(super) const EXPECTED_ONE_LINE: &str = "a public key on one line, such as ssh-ed25519 AAAA...";
+const EXPECTED_KEY_TYPE: &str = "a key of type ssh-ed25519, ecdsa-sha2-nistp256, \
      ecdsa-sha2-nistp384, ecdsa-sha2-nistp521 or ssh-rsa";
-const WHOLE: &str = "a whole public key: the second word does not hold one of the first's type";
-const NOT_SHORT: &str = "an RSA key of 2048 to 8192 bits";
+const EXPECTED_WHOLE_KEY: &str =
+    "a whole public key: the second word does not hold one of the first's type";
+const EXPECTED_RSA_SIZE: &str = "an RSA key of 2048 to 8192 bits";
 
 /// Whether a key can be used.
 ///
 /// # Errors
 /// What is expected instead.
-pub(super) fn check(line: &str) -> Result<(), &'static str> {
+pub(super) fn check_public_key(line: &str) -> Result<(), &'static str> {
     let mut words = line.split(' ');
     let (Some(kind), Some(text)) = (words.next(), words.next()) else {
-        return Err(ON_ONE_LINE);
+        return Err(EXPECTED_ONE_LINE);
     };
-    if !kind.contains('-') || !kind.bytes().all(is_key_byte) || text.is_empty() {
-        return Err(ON_ONE_LINE);
+    if !kind.contains('-') || !kind.bytes().all(is_key_type_byte) || text.is_empty() {
+        return Err(EXPECTED_ONE_LINE);
     }
-    if !KINDS.contains(&kind) {
-        return Err(OF_A_KIND);
+    if !KEY_TYPES.contains(&kind) {
+        return Err(EXPECTED_KEY_TYPE);
     }
-    let blob = bytes(text).ok_or(WHOLE)?;
+    let blob = decode_base64(text).ok_or(EXPECTED_WHOLE_KEY)?;
     let mut fields = Fields(&blob);
     if fields.next() != Some(kind.as_bytes()) {
-        return Err(WHOLE);
+        return Err(EXPECTED_WHOLE_KEY);
     }
     let is_fine = match kind {
         "ssh-ed25519" => fields.next().map(<[u8]>::len) == Some(32),
-        "ssh-rsa" => is_long_enough(&mut fields)?,
-        _ => is_point(&mut fields, kind.trim_start_matches("ecdsa-sha2-")),
+        "ssh-rsa" => check_rsa(&mut fields)?,
+        _ => is_curve_point(&mut fields, kind.trim_start_matches("ecdsa-sha2-")),
     };
     match is_fine && fields.0.is_empty() {
         true => Ok(()),
-        false => Err(WHOLE),
+        false => Err(EXPECTED_WHOLE_KEY),
     }
 }
 
 /// What a client's key has to be to be the one of this line; `None` if there is none.
 pub fn public_key_bytes(line: &str) -> Option<Vec<u8>> {
-    bytes(line.split(' ').nth(1)?)
+    decode_base64(line.split(' ').nth(1)?)
 }
 
 /// The exponent and then the modulus.
-fn is_long_enough(fields: &mut Fields<'_>) -> Result<bool, &'static str> {
+fn check_rsa(fields: &mut Fields<'_>) -> Result<bool, &'static str> {
     let (Some(exponent), Some(modulus)) = (fields.number(), fields.number()) else {
         return Ok(false);
     };
@@ -255,12 +256,12 @@ fn is_long_enough(fields: &mut Fields<'_>) -> Result<bool, &'static str> {
     let bits = modulus.len() * 8 - unused as usize;
     match RSA_BITS.contains(&bits) {
         true => Ok((1..=LONGEST_EXPONENT).contains(&exponent.len())),
-        false => Err(NOT_SHORT),
+        false => Err(EXPECTED_RSA_SIZE),
     }
 }
 
 /// The curve's name and then a point, not compressed.
-fn is_point(fields: &mut Fields<'_>, curve: &str) -> bool {
+fn is_curve_point(fields: &mut Fields<'_>, curve: &str) -> bool {
     let length = match curve {
         "nistp256" => 65,
         "nistp384" => 97,
@@ -296,14 +297,14 @@ impl<'a> Fields<'a> {
 }
 
 /// What base64 stands for: with its padding, and nothing that is cut off.
-fn bytes(text: &str) -> Option<Vec<u8>> {
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=');
     if !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {
         return None;
     }
     let (mut bytes, mut held, mut bits) = (Vec::new(), 0_u32, 0);
     for digit in digits.bytes() {
-        held = held << 6 | u32::from(value(digit)?);
+        held = held << 6 | u32::from(base64_value(digit)?);
         bits += 6;
         if bits >= 8 {
             bits -= 8;
@@ -314,7 +315,7 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
     (held == 0).then_some(bytes)
 }
 
-fn value(digit: u8) -> Option<u8> {
+fn base64_value(digit: u8) -> Option<u8> {
     match digit {
         b'A'..=b'Z' => Some(digit - b'A'),
         b'a'..=b'z' => Some(digit - b'a' + 26),
@@ -326,7 +327,7 @@ fn value(digit: u8) -> Option<u8> {
 }
 
 /// What kinds of keys are made of (`sk-ssh-ed25519@openssh.com`).
-fn is_key_byte(byte: u8) -> bool {
+fn is_key_type_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-@._".contains(&byte)
 }
 
@@ -361,7 +362,7 @@ mod tests {
             (hash("", 12), "no crypt(3) hash"),
             ("secret".to_owned(), "no crypt(3) hash"),
         ] {
-            let said = Crypt::read(&text).unwrap_err().to_string();
+            let said = PasswordHash::read(&text).unwrap_err().to_string();
             assert!(said.contains(why), "{text}: {said}");
         }
     }
@@ -378,7 +379,7 @@ mod tests {
             (hash("$2b$12$", 53), 307, false),
             (hash("$2y$14$", 53), 1228, true),
         ] {
-            let crypt = Crypt::read(&text).unwrap();
+            let crypt = PasswordHash::read(&text).unwrap();
             assert_eq!(
                 (crypt.check_ms, crypt.is_long()),
                 (check_ms, is_long),
@@ -414,9 +415,9 @@ mod tests {
     #[test]
     fn keys_of_all_kinds_are_good_with_and_without_a_comment() {
         for key in [ED25519, P256, P384, P521, RSA_2048] {
-            assert_eq!(check(key), Ok(()), "{key}");
+            assert_eq!(check_public_key(key), Ok(()), "{key}");
             let commented = format!("{key} ann@example.org, \"laptop\"");
-            assert_eq!(check(&commented), Ok(()));
+            assert_eq!(check_public_key(&commented), Ok(()));
             assert_eq!(public_key_bytes(&commented), public_key_bytes(key));
         }
         let bytes = public_key_bytes(ED25519).unwrap();
@@ -428,25 +429,28 @@ mod tests {
     fn what_is_wrong_is_told_by_what_would_be_right() {
         let (kind, text) = ED25519.split_once(' ').unwrap();
         for (key, expected) in [
-            ("", ON_ONE_LINE),
-            ("AAAA", ON_ONE_LINE),
-            ("ssh-ed25519", ON_ONE_LINE),
-            ("ssh-ed25519  AAAA", ON_ONE_LINE),
-            ("from=\"*\" ssh-ed25519 AAAA", ON_ONE_LINE),
-            ("ssh-dss AAAA", OF_A_KIND),
-            ("sk-ssh-ed25519@openssh.com AAAA", OF_A_KIND),
-            ("ssh-ed25519-cert-v01@openssh.com AAAA", OF_A_KIND),
-            (RSA_1024, NOT_SHORT),
-            ("ssh-ed25519 AAAA", WHOLE),
-            ("ssh-ed25519 AAAA...", WHOLE),
-            (&format!("ssh-rsa {text}"), WHOLE),
-            (&format!("{kind} {}", &text[..text.len() - 4]), WHOLE),
-            (&format!("{kind} {text}AAAA"), WHOLE),
-            (&P256.replace("nistp256", "nistp384"), WHOLE),
+            ("", EXPECTED_ONE_LINE),
+            ("AAAA", EXPECTED_ONE_LINE),
+            ("ssh-ed25519", EXPECTED_ONE_LINE),
+            ("ssh-ed25519  AAAA", EXPECTED_ONE_LINE),
+            ("from=\"*\" ssh-ed25519 AAAA", EXPECTED_ONE_LINE),
+            ("ssh-dss AAAA", EXPECTED_KEY_TYPE),
+            ("sk-ssh-ed25519@openssh.com AAAA", EXPECTED_KEY_TYPE),
+            ("ssh-ed25519-cert-v01@openssh.com AAAA", EXPECTED_KEY_TYPE),
+            (RSA_1024, EXPECTED_RSA_SIZE),
+            ("ssh-ed25519 AAAA", EXPECTED_WHOLE_KEY),
+            ("ssh-ed25519 AAAA...", EXPECTED_WHOLE_KEY),
+            (&format!("ssh-rsa {text}"), EXPECTED_WHOLE_KEY),
+            (
+                &format!("{kind} {}", &text[..text.len() - 4]),
+                EXPECTED_WHOLE_KEY,
+            ),
+            (&format!("{kind} {text}AAAA"), EXPECTED_WHOLE_KEY),
+            (&P256.replace("nistp256", "nistp384"), EXPECTED_WHOLE_KEY),
             // A point that begins with a 1.
-            (&P256.replace("BBBGy2", "BBAWy2"), WHOLE),
+            (&P256.replace("BBBGy2", "BBAWy2"), EXPECTED_WHOLE_KEY),
         ] {
-            assert_eq!(check(key), Err(expected), "{key}");
+            assert_eq!(check_public_key(key), Err(expected), "{key}");
         }
     }
 
@@ -455,7 +459,11 @@ mod tests {
         for key in [ED25519, P256, P384, P521, RSA_2048] {
             let start = key.find(' ').unwrap();
             for length in start..key.trim_end_matches('=').len() {
-                assert!(check(&key[..length]).is_err(), "{}", &key[..length]);
+                assert!(
+                    check_public_key(&key[..length]).is_err(),
+                    "{}",
+                    &key[..length]
+                );
             }
         }
     }
@@ -476,7 +484,7 @@ mod tests {
             ("AQ_-", None),
             ("AQ D", None),
         ] {
-            assert_eq!(bytes(text).as_deref(), expected, "{text}");
+            assert_eq!(decode_base64(text).as_deref(), expected, "{text}");
         }
     }
 }

@@ -31,7 +31,7 @@ impl Position {
 
     /// The place behind `passed`, which begins here.
     pub(super) fn advanced(self, passed: &str) -> Position {
-        let characters = |text: &str| saturated(text.chars().count());
+        let characters = |text: &str| saturating_u32(text.chars().count());
         match passed.rfind('\n') {
             None => Position {
                 column: self.column.saturating_add(characters(passed)),
@@ -40,7 +40,7 @@ impl Position {
             Some(last) => Position {
                 line: self
                     .line
-                    .saturating_add(saturated(passed.matches('\n').count())),
+                    .saturating_add(saturating_u32(passed.matches('\n').count())),
                 column: characters(&passed[last..]),
             },
         }
@@ -209,7 +209,7 @@ pub enum ErrorKind {
         expected: &'static str,
     },
     /// One of two attributes that go together, without the other.
-    HalfAPair {
+    IncompletePair {
         /// The one that is there.
         attribute: &'static str,
         /// The one that is not.
@@ -240,7 +240,7 @@ pub enum Limit {
 
 impl Limit {
     /// How much there may be.
-    pub const fn most(self) -> usize {
+    pub const fn max(self) -> usize {
         match self {
             Limit::Bytes => 1 << 20,
             Limit::Levels => 100,
@@ -252,13 +252,13 @@ impl Limit {
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let most = self.most();
+        let max = self.max();
         match self {
-            Limit::Bytes => write!(f, "the file is larger than {most} bytes"),
-            Limit::Levels => write!(f, "more than {most} elements inside one another"),
-            Limit::Nodes => write!(f, "more than {most} elements, texts and comments"),
-            Limit::Attributes => write!(f, "more than {most} attributes on one element"),
-            Limit::Namespaces => write!(f, "more than {most} namespace declarations"),
+            Limit::Bytes => write!(f, "the file is larger than {max} bytes"),
+            Limit::Levels => write!(f, "more than {max} elements inside one another"),
+            Limit::Nodes => write!(f, "more than {max} elements, texts and comments"),
+            Limit::Attributes => write!(f, "more than {max} attributes on one element"),
+            Limit::Namespaces => write!(f, "more than {max} namespace declarations"),
         }
     }
 }
@@ -367,7 +367,7 @@ impl fmt::Display for ErrorKind {
             } => {
                 write!(f, "{of} is {} but must be {expected}", Quoted(found))
             }
-            ErrorKind::HalfAPair { attribute, other } => {
+            ErrorKind::IncompletePair { attribute, other } => {
                 write!(
                     f,
                     "{attribute} is there without {other}: give both or neither"
@@ -471,7 +471,7 @@ fn distance(a: &[char], b: &[char]) -> usize {
     last[b.len()]
 }
 
-fn saturated(count: usize) -> u32 {
+fn saturating_u32(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 

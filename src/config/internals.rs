@@ -4,7 +4,7 @@
 //! Behind the feature `internals`: no part of what the library promises. Each panics if
 //! it does not hold.
 
-use super::redact::HIDDEN;
+use super::redact::PASSWORD_MASK;
 use super::verb::{Command, apply_all, complete, diff, script};
 use super::{Config, CustomNames, EditError, credentials, edit, hide_passwords, print, read};
 use super::{public_key_bytes, verb::Verb};
@@ -46,7 +46,7 @@ pub fn change(text: &[u8]) {
     let verbs = diff(from, &to);
     let lines = script(&verbs);
     let after = apply_all(&verbs, from)
-        .unwrap_or_else(|(index, refusal)| panic!("{}: {refusal}\n{lines}", verbs[index]));
+        .unwrap_or_else(|(index, error)| panic!("{}: {error}\n{lines}", verbs[index]));
     assert_eq!(after, to, "{lines}");
     let again: Vec<_> = lines.lines().filter_map(verb).collect();
     assert_eq!(again, verbs, "{lines}");
@@ -79,7 +79,7 @@ pub fn key(text: &[u8]) {
         return;
     };
     let bytes = public_key_bytes(text);
-    if credentials::check(text).is_ok() {
+    if credentials::check_public_key(text).is_ok() {
         let (bytes, kind) = (bytes.unwrap_or_default(), text.split(' ').next());
         let kind = kind.unwrap_or_default().as_bytes();
         let length = u32::try_from(kind.len()).unwrap_or_default().to_be_bytes();
@@ -113,7 +113,7 @@ fn with_hidden_passwords(config: &Config) -> Config {
     let mut config = config.clone();
     let users = config.admin.iter_mut().flat_map(|admin| &mut admin.users);
     for password in users.filter_map(|user| user.password.as_mut()) {
-        HIDDEN.clone_into(password);
+        PASSWORD_MASK.clone_into(password);
     }
     config
 }

@@ -9,24 +9,24 @@ use std::ops::Range;
 use roxmltree::{Document, Node};
 
 use super::read::{NOTE, scan};
-use super::redact::{self, HIDDEN, hide_hashes, hide_in, without};
+use super::redact::{self, PASSWORD_MASK, find_secrets, mask_hashes, mask_ranges};
 use super::{Config, User};
 
 /// The text of a configuration, each password and each hash in it as `***`: also those in
 /// comments and notes, for a user who has been commented out has a hash all the same.
 pub fn hide_passwords(text: &str) -> String {
-    without(text, secrets(text))
+    mask_ranges(text, secret_ranges(text))
 }
 
 /// Whether any of what would be hidden can be a hash: none is shorter than those of DES, and
 /// what merely stands for one, such as `$6$...`, is.
 pub(crate) fn has_hashes(text: &str) -> bool {
-    let long = |range: &Range<usize>| text[range.clone()].trim().len() >= redact::DES;
-    secrets(text).iter().any(long)
+    let long = |range: &Range<usize>| text[range.clone()].trim().len() >= redact::DES_LENGTH;
+    secret_ranges(text).iter().any(long)
 }
 
 /// Where passwords and hashes are; any of these may overlap.
-fn secrets(text: &str) -> Vec<Range<usize>> {
+fn secret_ranges(text: &str) -> Vec<Range<usize>> {
     let mut hidden = Vec::new();
     let scanned = scan(text.as_bytes()).ok();
     let document = scanned
@@ -35,13 +35,13 @@ fn secrets(text: &str) -> Vec<Range<usize>> {
     match document {
         Some(document) => {
             for node in document.descendants().filter(Node::is_element) {
-                hide_in_element(text, node, &mut hidden);
+                add_element_secrets(text, node, &mut hidden);
             }
-            for range in between_tags(text) {
-                hide_in(text, range, &mut hidden);
+            for range in ranges_outside_tags(text) {
+                find_secrets(text, range, &mut hidden);
             }
         }
-        None => hide_in(text, 0..text.len(), &mut hidden),
+        None => find_secrets(text, 0..text.len(), &mut hidden),
     }
     hidden
 }
@@ -51,7 +51,7 @@ fn secrets(text: &str) -> Vec<Range<usize>> {
 ///
 /// A user who is masked in `to` and not in `from` at all is left out.
 pub fn leave_out_masked(from: &mut Config, to: &mut Config) -> usize {
-    let is_masked = |user: &User| user.password.as_deref() == Some(HIDDEN);
+    let is_masked = |user: &User| user.password.as_deref() == Some(PASSWORD_MASK);
     let Some(to) = &mut to.admin else { return 0 };
     let before: &mut [User] = match &mut from.admin {
         Some(admin) => &mut admin.users,
@@ -73,17 +73,17 @@ pub fn leave_out_masked(from: &mut Config, to: &mut Config) -> usize {
 }
 
 /// The attributes of an element, and in a note the text of one that is called like a password.
-fn hide_in_element(text: &str, node: Node<'_, '_>, hidden: &mut Vec<Range<usize>>) {
+fn add_element_secrets(text: &str, node: Node<'_, '_>, hidden: &mut Vec<Range<usize>>) {
     let in_note = node.ancestors().any(|it| it.has_tag_name(NOTE));
     for attribute in node.attributes() {
         let (name, range) = (attribute.name(), attribute.range_value());
         let is_secret = name == "password" || in_note && redact::is_secret_word(name);
         if is_secret
-            || matches!(hide_hashes(attribute.value()), Cow::Owned(shown) if shown != attribute.value())
+            || matches!(mask_hashes(attribute.value()), Cow::Owned(shown) if shown != attribute.value())
         {
             hidden.push(range);
         } else if in_note {
-            hide_in(text, range, hidden);
+            find_secrets(text, range, hidden);
         }
     }
     if in_note && redact::is_secret_word(node.tag_name().name()) {
@@ -95,7 +95,7 @@ fn hide_in_element(text: &str, node: Node<'_, '_>, hidden: &mut Vec<Range<usize>
 }
 
 /// What is no tag in a text that parses: comments, sections, instructions, a DOCTYPE, and text.
-fn between_tags(text: &str) -> Vec<Range<usize>> {
+fn ranges_outside_tags(text: &str) -> Vec<Range<usize>> {
     let mut pieces = Vec::new();
     let mut at = 0;
     while at < text.len() {
@@ -262,7 +262,7 @@ mod tests {
             ] {
                 assert_hidden(&shown(&place, hash), hash);
             }
-            assert_hidden(&hide_hashes(&format!("access is {hash}: no")), hash);
+            assert_hidden(&mask_hashes(&format!("access is {hash}: no")), hash);
         }
         let of_another_make =
             "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7";

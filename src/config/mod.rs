@@ -25,13 +25,13 @@ pub use address::{AddressError, Endpoint, ListenAddress, ListenHost};
 pub use credentials::public_key_bytes;
 pub use edit::{EditError, edit};
 pub use error::{Error, ErrorKind, Limit, Position};
-pub use loops::{Hop, closing};
+pub use loops::{Hop, find_closing_hops};
 pub(crate) use mask::has_hashes;
 pub use mask::{hide_passwords, leave_out_masked};
 pub use read::{
     AttributeSchema, ChildSchema, ElementSchema, Occurs, Reading, Warning, read, read_with, schema,
 };
-pub use scheduler::{Algorithm, CustomNames, Scheduler, is_own_name};
+pub use scheduler::{Algorithm, CustomNames, Scheduler, is_custom_name};
 pub use serialize::print;
 
 use std::collections::BTreeSet;
@@ -318,14 +318,14 @@ pub struct Manager {
 
 impl Default for Manager {
     fn default() -> Self {
-        let chore = |interval_s, enable| PeriodicTask {
+        let task = |interval_s, enable| PeriodicTask {
             interval: Duration::from_secs(interval_s),
             enable,
         };
         Manager {
-            host_check: chore(10, true),
-            config_check: chore(30, false),
-            heartbeat: chore(60, false),
+            host_check: task(10, true),
+            config_check: task(30, false),
+            heartbeat: task(60, false),
         }
     }
 }

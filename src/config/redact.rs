@@ -9,7 +9,7 @@ use std::ops::Range;
 use crate::non_printing::letters;
 
 /// What stands for a password.
-pub(super) const HIDDEN: &str = "***";
+pub(super) const PASSWORD_MASK: &str = "***";
 
 /// Text from the file, made fit for one line on a terminal.
 pub(in crate::config) struct Shown<'a>(pub(in crate::config) &'a str);
@@ -22,7 +22,7 @@ impl Shown<'_> {
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Errors are shown to whoever may only read, too.
-        let text = hide_hashes(self.0);
+        let text = mask_hashes(self.0);
         for (index, (character, hidden)) in letters(&text).enumerate() {
             if index == Self::LONGEST {
                 return f.write_str("...");
@@ -46,22 +46,22 @@ impl fmt::Display for Quoted<'_> {
 }
 
 /// A piece of text with hashes of the kinds that begin with `$` as `***`.
-pub(super) fn hide_hashes(text: &str) -> Cow<'_, str> {
+pub(super) fn mask_hashes(text: &str) -> Cow<'_, str> {
     if !text.contains('$') {
         return Cow::Borrowed(text);
     }
-    let letters = decoded(text, 0..text.len());
+    let chars = decode_references(text, 0..text.len());
     let mut hidden = Vec::new();
-    for at in 0..letters.len() {
-        if let Some(end) = ends_hash(&letters, at) {
-            hidden.push(letters[at].range.start..letters[end - 1].range.end);
+    for at in 0..chars.len() {
+        if let Some(end) = hash_end(&chars, at) {
+            hidden.push(chars[at].range.start..chars[end - 1].range.end);
         }
     }
-    Cow::Owned(without(text, hidden))
+    Cow::Owned(mask_ranges(text, hidden))
 }
 
 /// The text with `***` in place of each of these, of which any may overlap.
-pub(super) fn without(text: &str, mut hidden: Vec<Range<usize>>) -> String {
+pub(super) fn mask_ranges(text: &str, mut hidden: Vec<Range<usize>>) -> String {
     hidden.retain(|range| !range.is_empty());
     hidden.sort_by_key(|range| (range.start, range.end));
     let mut shown = String::with_capacity(text.len());
@@ -69,7 +69,7 @@ pub(super) fn without(text: &str, mut hidden: Vec<Range<usize>>) -> String {
     for range in hidden {
         if range.start >= at {
             shown.push_str(&text[at..range.start]);
-            shown.push_str(HIDDEN);
+            shown.push_str(PASSWORD_MASK);
         }
         at = at.max(range.end);
     }
@@ -78,37 +78,37 @@ pub(super) fn without(text: &str, mut hidden: Vec<Range<usize>>) -> String {
 
 /// One character, as it is or as `&#36;` and the like stand for it.
 #[derive(Debug, Clone)]
-pub(super) struct Letter {
+pub(super) struct DecodedChar {
     pub(super) character: char,
     /// Where it stands in the text.
     pub(super) range: Range<usize>,
 }
 
 /// The kinds of hashes that crypt(3) knows somewhere: what is between the first two `$`.
-const KINDS: &[&str] = &[
+const HASH_KINDS: &[&str] = &[
     "0", "1", "2", "2a", "2b", "2x", "2y", "3", "5", "6", "7", "8", "9", "14", "y", "gy", "sm3",
     "md5", "apr1", "P", "H", "S", "C", "U", "NT",
 ];
 
 /// Of these there are many with more behind them, such as `argon2id`, `pbkdf2-sha256` or `md5,rounds=5`.
-const KIND_STARTS: &[&str] = &[
+const HASH_KIND_PREFIXES: &[&str] = &[
     "argon2", "pbkdf2", "scrypt", "bcrypt", "md5", "sha", "sunmd5", "gost",
 ];
 
 /// No kind has a longer name.
-const LONGEST_KIND: usize = 24;
+const MAX_KIND_LENGTH: usize = 24;
 
 /// What a password is called has one of these in it, in any case.
 const SECRET_WORDS: &[&str] = &["pass", "pwd", "crypt", "hash", "secret"];
 
 /// So many characters may follow such a word before it says what it is: `password_hash`.
-const LONGEST_END: usize = 24;
+const MAX_SUFFIX_LENGTH: usize = 24;
 
 /// The characters of the oldest hashes, which begin with nothing that would tell.
-pub(super) const DES: usize = 13;
+pub(super) const DES_LENGTH: usize = 13;
 
 /// A line may have been broken within a hash: so many of its characters go on with it.
-const CONTINUED: usize = 16;
+const MIN_CONTINUATION: usize = 16;
 
 /// Whether something of this name is hardly for all eyes.
 pub(super) fn is_secret_word(name: &str) -> bool {
@@ -117,33 +117,33 @@ pub(super) fn is_secret_word(name: &str) -> bool {
 }
 
 /// Adds what looks like a password or a hash within `range` to what is hidden.
-pub(super) fn hide_in(text: &str, range: Range<usize>, hidden: &mut Vec<Range<usize>>) {
-    let letters = decoded(text, range);
+pub(super) fn find_secrets(text: &str, range: Range<usize>, hidden: &mut Vec<Range<usize>>) {
+    let chars = decode_references(text, range);
     let mut hide = |from: usize, to: usize| {
         if from < to {
-            hidden.push(letters[from].range.start..letters[to - 1].range.end);
+            hidden.push(chars[from].range.start..chars[to - 1].range.end);
         }
     };
     let mut at = 0;
-    while at < letters.len() {
-        if let Some(end) = ends_hash(&letters, at) {
+    while at < chars.len() {
+        if let Some(end) = hash_end(&chars, at) {
             hide(at, end);
             at = end;
             continue;
         }
-        if let Some(end) = ends_des(&letters, at) {
+        if let Some(end) = des_hash_end(&chars, at) {
             hide(at, end);
         }
         at += 1;
     }
     let mut at = 0;
-    while at < letters.len() {
-        let Some((from, to, quoted)) = value_of_word(&letters, at) else {
+    while at < chars.len() {
+        let Some((from, to, quoted)) = secret_value(&chars, at) else {
             at += 1;
             continue;
         };
         hide(from, to);
-        if to == letters.len() {
+        if to == chars.len() {
             return;
         }
         // What is in quotes may have been closed by another's: it is looked at again.
@@ -156,25 +156,25 @@ pub(super) fn hide_in(text: &str, range: Range<usize>, hidden: &mut Vec<Range<us
 }
 
 /// The characters of a piece of text, with references decoded.
-pub(super) fn decoded(text: &str, range: Range<usize>) -> Vec<Letter> {
-    let mut letters = Vec::new();
+pub(super) fn decode_references(text: &str, range: Range<usize>) -> Vec<DecodedChar> {
+    let mut chars = Vec::new();
     let mut at = range.start;
     while let Some(first) = text.get(at..range.end).and_then(|rest| rest.chars().next()) {
-        let reference = (first == '&')
-            .then(|| reference(&text[at..range.end]))
+        let decode_reference = (first == '&')
+            .then(|| decode_reference(&text[at..range.end]))
             .flatten();
-        let (character, length) = reference.unwrap_or((first, first.len_utf8()));
-        letters.push(Letter {
+        let (character, length) = decode_reference.unwrap_or((first, first.len_utf8()));
+        chars.push(DecodedChar {
             character,
             range: at..at + length,
         });
         at += length;
     }
-    letters
+    chars
 }
 
 /// What a reference stands for at the beginning of `text`, and how long it is.
-fn reference(text: &str) -> Option<(char, usize)> {
+fn decode_reference(text: &str) -> Option<(char, usize)> {
     const LONGEST: usize = 16;
     let end = text.bytes().take(LONGEST).position(|byte| byte == b';')?;
     let name = &text[1..end];
@@ -200,38 +200,37 @@ fn reference(text: &str) -> Option<(char, usize)> {
 }
 
 /// Where the hash ends that begins here, if one does: `$`, a kind, `$`, and all up to a blank or a quote.
-pub(super) fn ends_hash(letters: &[Letter], at: usize) -> Option<usize> {
-    if letters.get(at)?.character != '$' {
+pub(super) fn hash_end(chars: &[DecodedChar], at: usize) -> Option<usize> {
+    if chars.get(at)?.character != '$' {
         return None;
     }
-    let rest = &letters[at + 1..];
+    let rest = &chars[at + 1..];
     let length = rest
         .iter()
-        .take(LONGEST_KIND + 1)
-        .position(|letter| letter.character == '$')?;
-    let kind: String = rest[..length]
-        .iter()
-        .map(|letter| letter.character)
-        .collect();
-    let is_kind =
-        KINDS.contains(&&*kind) || KIND_STARTS.iter().any(|start| kind.starts_with(start));
+        .take(MAX_KIND_LENGTH + 1)
+        .position(|it| it.character == '$')?;
+    let kind: String = rest[..length].iter().map(|it| it.character).collect();
+    let is_kind = HASH_KINDS.contains(&&*kind)
+        || HASH_KIND_PREFIXES
+            .iter()
+            .any(|start| kind.starts_with(start));
     if !is_kind {
         return None;
     }
     let begin = at + length + 2;
-    let end = run_end(letters, begin, |it| !ends_word(it));
+    let end = run_end(chars, begin, |it| !ends_word(it));
     if end == begin {
         return None;
     }
-    Some(continued(letters, end))
+    Some(continuation_end(chars, end))
 }
 
 /// Where a hash ends that goes on behind a line's end.
-fn continued(letters: &[Letter], mut end: usize) -> usize {
+fn continuation_end(chars: &[DecodedChar], mut end: usize) -> usize {
     loop {
-        let begin = run_end(letters, end, |it| it.is_whitespace() || it == '*');
-        let next = run_end(letters, begin, |it| is_coded(it) || "$=,".contains(it));
-        let is_rest = next - begin >= CONTINUED && is_mixed(&letters[begin..next]);
+        let begin = run_end(chars, end, |it| it.is_whitespace() || it == '*');
+        let next = run_end(chars, begin, |it| is_hash_char(it) || "$=,".contains(it));
+        let is_rest = next - begin >= MIN_CONTINUATION && is_mixed_case(&chars[begin..next]);
         if begin == end || !is_rest {
             return end;
         }
@@ -240,55 +239,54 @@ fn continued(letters: &[Letter], mut end: usize) -> usize {
 }
 
 /// Where the hash of the oldest kind ends that begins here, if it looks like one.
-fn ends_des(letters: &[Letter], at: usize) -> Option<usize> {
-    let is_at = |at: usize| letters.get(at).is_some_and(|it| is_coded(it.character));
-    if at > 0 && is_at(at - 1) || is_at(at + DES) {
+fn des_hash_end(chars: &[DecodedChar], at: usize) -> Option<usize> {
+    let is_at = |at: usize| chars.get(at).is_some_and(|it| is_hash_char(it.character));
+    if at > 0 && is_at(at - 1) || is_at(at + DES_LENGTH) {
         return None;
     }
-    let end = run_end(letters.get(..at + DES)?, at, is_coded);
-    (end == at + DES && is_mixed(&letters[at..end])).then_some(end)
+    let end = run_end(chars.get(..at + DES_LENGTH)?, at, is_hash_char);
+    (end == at + DES_LENGTH && is_mixed_case(&chars[at..end])).then_some(end)
 }
 
 /// Whether capitals stand among these as nobody writes them in a word.
-fn is_mixed(letters: &[Letter]) -> bool {
-    let has = |test: fn(&char) -> bool| letters.iter().any(|letter| test(&letter.character));
-    let capitals = letters.windows(2).any(|pair| {
-        pair.iter()
-            .all(|letter| letter.character.is_ascii_uppercase())
-    });
+fn is_mixed_case(chars: &[DecodedChar]) -> bool {
+    let has = |test: fn(&char) -> bool| chars.iter().any(|it| test(&it.character));
+    let capitals = chars
+        .windows(2)
+        .any(|pair| pair.iter().all(|it| it.character.is_ascii_uppercase()));
     has(char::is_ascii_uppercase)
         && has(char::is_ascii_lowercase)
         && (capitals || has(|it| !it.is_ascii_alphabetic()))
 }
 
 /// What is behind a word for passwords that begins here: from where to where, and whether in quotes.
-fn value_of_word(letters: &[Letter], at: usize) -> Option<(usize, usize, bool)> {
+fn secret_value(chars: &[DecodedChar], at: usize) -> Option<(usize, usize, bool)> {
     let is_here = |word: &&&str| {
-        let letters = letters
+        let chars = chars
             .iter()
             .skip(at)
-            .map(|letter| letter.character.to_ascii_lowercase());
-        letters.take(word.len()).eq(word.chars())
+            .map(|it| it.character.to_ascii_lowercase());
+        chars.take(word.len()).eq(word.chars())
     };
     let word = SECRET_WORDS.iter().find(is_here)?;
     let blank = |it: char| it.is_whitespace() || it == '\\';
     let named = at + word.len();
-    let most = letters.len().min(named + LONGEST_END);
-    let named = run_end(&letters[..most], named, |it| {
+    let most = chars.len().min(named + MAX_SUFFIX_LENGTH);
+    let named = run_end(&chars[..most], named, |it| {
         it.is_alphanumeric() || "_-.".contains(it)
     });
-    let sign = run_end(letters, named, |it| blank(it) || is_quote(it));
-    let sign_end = run_end(letters, sign, |it| "=:>".contains(it));
+    let sign = run_end(chars, named, |it| blank(it) || is_quote(it));
+    let sign_end = run_end(chars, sign, |it| "=:>".contains(it));
     if sign == sign_end {
         return None;
     }
-    let from = run_end(letters, sign_end, blank);
-    let Some(open) = letters
+    let from = run_end(chars, sign_end, blank);
+    let Some(open) = chars
         .get(from)
-        .map(|letter| letter.character)
+        .map(|it| it.character)
         .filter(|it| is_quote(*it))
     else {
-        return Some((from, run_end(letters, from, |it| !ends_word(it)), false));
+        return Some((from, run_end(chars, from, |it| !ends_word(it)), false));
     };
     let close = match open {
         '\u{201c}' | '\u{201e}' => '\u{201d}',
@@ -296,15 +294,12 @@ fn value_of_word(letters: &[Letter], at: usize) -> Option<(usize, usize, bool)> 
         other => other,
     };
     let from = from + 1;
-    Some((from, run_end(letters, from, |it| it != close), true))
+    Some((from, run_end(chars, from, |it| it != close), true))
 }
 
-fn run_end(letters: &[Letter], from: usize, goes_on: impl Fn(char) -> bool) -> usize {
+fn run_end(chars: &[DecodedChar], from: usize, goes_on: impl Fn(char) -> bool) -> usize {
     let mut end = from;
-    while letters
-        .get(end)
-        .is_some_and(|letter| goes_on(letter.character))
-    {
+    while chars.get(end).is_some_and(|it| goes_on(it.character)) {
         end += 1;
     }
     end
@@ -319,7 +314,7 @@ fn ends_word(character: char) -> bool {
 }
 
 /// Whether hashes are written in this.
-fn is_coded(character: char) -> bool {
+fn is_hash_char(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '.' | '/')
 }
 

@@ -60,7 +60,7 @@ impl Algorithm {
     ];
 
     /// Whether it looks at how much hosts weigh, other than that it is nothing.
-    pub(super) fn weighs(&self) -> bool {
+    pub(super) fn uses_weights(&self) -> bool {
         use Algorithm as A;
         match self {
             A::Weighted | A::WeightedRoundRobin | A::WeightedLeastConns | A::Maglev => true,
@@ -116,27 +116,27 @@ pub enum CustomNames {
 impl CustomNames {
     /// Every spelling that is known: those of txlb's, and these.
     pub fn spellings(&self) -> impl Iterator<Item = &str> {
-        let own = match self {
+        let custom = match self {
             CustomNames::These(names) => Some(names),
             CustomNames::None | CustomNames::Any => None,
         };
-        let own = own.into_iter().flat_map(|names| names.iter());
-        let txlbs = SPELLINGS.iter().map(|(spelling, _)| *spelling);
-        txlbs.chain(own.map(AsRef::as_ref))
+        let custom = custom.into_iter().flat_map(|names| names.iter());
+        let built_in = SPELLINGS.iter().map(|(spelling, _)| *spelling);
+        built_in.chain(custom.map(AsRef::as_ref))
     }
 
     fn find(&self, name: &str) -> Option<Arc<str>> {
         match self {
             CustomNames::None => None,
             CustomNames::These(names) => names.get(name).cloned(),
-            CustomNames::Any => is_own_name(name).then(|| name.into()),
+            CustomNames::Any => is_custom_name(name).then(|| name.into()),
         }
     }
 }
 
 /// Whether a scheduler of one's own may be called so: 1 to 255 bytes, without blanks,
 /// commas and control characters, and not what one of txlb's is called.
-pub fn is_own_name(name: &str) -> bool {
+pub fn is_custom_name(name: &str) -> bool {
     const LONGEST: usize = 255;
     let is_odd =
         |character: char| character == ',' || character.is_whitespace() || character.is_control();
@@ -151,7 +151,7 @@ impl Scheduler {
     ///
     /// # Errors
     /// There is none of that name.
-    pub fn named(text: &str, own: &CustomNames) -> Result<Scheduler, ErrorKind> {
+    pub fn parse(text: &str, custom: &CustomNames) -> Result<Scheduler, ErrorKind> {
         let (name, sticky) = match text.strip_suffix(STICKY) {
             Some(name) => (name, true),
             None => (text, false),
@@ -159,20 +159,20 @@ impl Scheduler {
         let known = SPELLINGS.iter().find(|(spelling, _)| *spelling == name);
         let algorithm = match known {
             Some((_, algorithm)) => Some(algorithm.clone()),
-            None => own.find(name).map(Algorithm::Custom),
+            None => custom.find(name).map(Algorithm::Custom),
         };
         match algorithm {
             Some(algorithm) => Ok(Scheduler { algorithm, sticky }),
-            None => Err(Scheduler::unknown(text, own)),
+            None => Err(Scheduler::unknown_error(text, custom)),
         }
     }
 
     /// That there is no scheduler of this name, and which may have been meant.
-    pub fn unknown(text: &str, own: &CustomNames) -> ErrorKind {
+    pub fn unknown_error(text: &str, custom: &CustomNames) -> ErrorKind {
         let name = text.split(',').next().unwrap_or_default();
         ErrorKind::UnknownScheduler {
             found: text.to_owned(),
-            nearest: nearest(name, own.spellings()).map(str::to_owned),
+            nearest: nearest(name, custom.spellings()).map(str::to_owned),
         }
     }
 }
@@ -226,7 +226,7 @@ impl FromStr for Scheduler {
 
     /// One of txlb's own.
     fn from_str(text: &str) -> Result<Self, ErrorKind> {
-        Scheduler::named(text, &CustomNames::None)
+        Scheduler::parse(text, &CustomNames::None)
     }
 }
 
@@ -263,9 +263,9 @@ mod tests {
             "leastc,",
             "leastc,sticky,sticky",
         ] {
-            let unknown = text.parse::<Scheduler>();
+            let unknown_error = text.parse::<Scheduler>();
             assert!(
-                matches!(unknown, Err(ErrorKind::UnknownScheduler { .. })),
+                matches!(unknown_error, Err(ErrorKind::UnknownScheduler { .. })),
                 "{text}"
             );
         }
@@ -274,23 +274,23 @@ mod tests {
     #[test]
     fn own_schedulers_are_known_where_they_are_named() {
         let names = ["nearest".into(), "cheap".into()];
-        let own = CustomNames::These(Arc::new(names.into_iter().collect()));
-        let nearest = Scheduler::named("nearest,sticky", &own).unwrap();
+        let custom = CustomNames::These(Arc::new(names.into_iter().collect()));
+        let nearest = Scheduler::parse("nearest,sticky", &custom).unwrap();
         assert_eq!(nearest, Algorithm::Custom("nearest".into()).sticky());
         assert_eq!(nearest.to_string(), "nearest,sticky");
         assert_eq!(
-            Scheduler::named("neares", &own),
+            Scheduler::parse("neares", &custom),
             Err(ErrorKind::UnknownScheduler {
                 found: "neares".to_owned(),
                 nearest: Some("nearest".to_owned()),
             })
         );
         assert_eq!(
-            Scheduler::named("neares", &CustomNames::Any),
+            Scheduler::parse("neares", &CustomNames::Any),
             Ok(Algorithm::Custom("neares".into()).into())
         );
         for name in ["", "a b", "a,b", "leastc", "roundrobin", "a\u{7f}"] {
-            assert!(!is_own_name(name), "{name}");
+            assert!(!is_custom_name(name), "{name}");
         }
     }
 }

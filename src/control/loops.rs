@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::listeners::places_where;
 use super::resolver::Answer;
 use crate::balance::HostId;
-use crate::config::{self, Config, Endpoint, Hop, closing};
+use crate::config::{self, Config, Endpoint, Hop, find_closing_hops};
 use crate::os::listen::Place;
 use crate::os::local::LocalAddresses;
 use crate::relay::Group;
@@ -92,7 +92,7 @@ pub(super) fn find_circles(services: &[OwnService]) -> HashMap<*const Group, BTr
         }
     }
     let mut circular: HashMap<*const Group, BTreeSet<HostId>> = HashMap::new();
-    for hop in closing(&hops) {
+    for hop in find_closing_hops(&hops) {
         let group = Arc::as_ptr(&services[hops[hop].0].group);
         circular.entry(group).or_default().insert(hosts[hop]);
     }
@@ -146,7 +146,7 @@ fn warnings_where(
             service.name, group.name, host.name
         )
     };
-    closing(&hops).into_iter().map(warning).collect()
+    find_closing_hops(&hops).into_iter().map(warning).collect()
 }
 
 fn addresses<'a>(name: &str, answers: &'a BTreeMap<String, Answer>) -> &'a [IpAddr] {

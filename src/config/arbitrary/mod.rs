@@ -45,7 +45,7 @@ impl Random {
 }
 
 /// What a name may have in it that XML or an eye could trip over.
-const NASTY: &[char] = &[
+const NAME_CHARACTERS: &[char] = &[
     'a',
     'Z',
     '0',
@@ -80,7 +80,7 @@ const NASTY: &[char] = &[
 
 pub(super) fn name(random: &mut Random) -> String {
     let length = 1 + random.below(12);
-    (0..length).map(|_| *random.pick(NASTY)).collect()
+    (0..length).map(|_| *random.pick(NAME_CHARACTERS)).collect()
 }
 
 /// Names that differ: the first character is the number.
@@ -176,7 +176,7 @@ pub(super) fn admin(random: &mut Random) -> Admin {
     });
     let users = users.collect();
     let enable = random.below(2) == 0;
-    let door = |random: &mut Random| match enable {
+    let listen_address = |random: &mut Random| match enable {
         true => Some(listen(random, 7000)),
         false => random.maybe(|random| listen(random, 7000)),
     };
@@ -185,7 +185,7 @@ pub(super) fn admin(random: &mut Random) -> Admin {
             let pair = random.maybe(|random| (path_of(random), path_of(random)));
             let (cert, key) = pair.unzip();
             Web {
-                listen: door(random),
+                listen: listen_address(random),
                 enable,
                 secure: random.below(2) == 0,
                 refresh: random.maybe(duration),
@@ -197,7 +197,7 @@ pub(super) fn admin(random: &mut Random) -> Admin {
             }
         }),
         ssh: random.maybe(|random| Ssh {
-            listen: door(random),
+            listen: listen_address(random),
             enable,
         }),
         users,
@@ -210,14 +210,14 @@ pub(super) fn config(random: &mut Random) -> Config {
     let service_names = names(random, count).into_iter().enumerate();
     let services = service_names.map(|(index, name)| service(random, name, 1 + 10 * index));
     let services = services.collect();
-    let mut chore = || PeriodicTask {
+    let mut task = || PeriodicTask {
         interval: duration(random),
         enable: random.below(2) == 0,
     };
     let manager = Manager {
-        host_check: chore(),
-        config_check: chore(),
-        heartbeat: chore(),
+        host_check: task(),
+        config_check: task(),
+        heartbeat: task(),
     };
     Config {
         services,
@@ -238,9 +238,9 @@ pub(super) fn config(random: &mut Random) -> Config {
 
 /// A configuration with some of what `from` has, changed here and there, and other
 /// things, in another order.
-pub(super) fn related(random: &mut Random, from: &Config) -> Config {
+pub(super) fn related_config(random: &mut Random, from: &Config) -> Config {
     let other = config(random);
-    let mut services = mixed(
+    let mut services = mix(
         random,
         &from.services,
         other.services,
@@ -250,16 +250,16 @@ pub(super) fn related(random: &mut Random, from: &Config) -> Config {
     deal_listens(random, from, &mut services);
     let users = |admin: &Option<Admin>| admin.iter().flat_map(|it| it.users.clone()).collect();
     let (old, new): (Vec<_>, Vec<_>) = (users(&from.admin), users(&other.admin));
-    let users = mixed(random, &old, new, |user| &user.name, change_user);
-    let doors = random.maybe(admin);
-    let doors = if random.below(3) > 0 {
+    let users = mix(random, &old, new, |user| &user.name, change_user);
+    let admin_elements = random.maybe(admin);
+    let admin_elements = if random.below(3) > 0 {
         from.admin.clone()
     } else {
-        doors
+        admin_elements
     };
     Config {
         services,
-        admin: doors.map(|admin| Admin { users, ..admin }),
+        admin: admin_elements.map(|admin| Admin { users, ..admin }),
         manager: *random.pick(&[from.manager, other.manager]),
         control: random.pick(&[from.control.clone(), other.control]).clone(),
         logging: random.pick(&[from.logging.clone(), other.logging]).clone(),
@@ -271,7 +271,7 @@ fn name_of_service(service: &Service) -> &str {
 }
 
 /// Most of `old`, changed, and some of `new`.
-fn mixed<T: Clone>(
+fn mix<T: Clone>(
     random: &mut Random,
     old: &[T],
     new: Vec<T>,
@@ -306,7 +306,7 @@ fn change_service(random: &mut Random, target: &mut Service) {
     if random.below(3) == 0 {
         target.timeouts = other.timeouts;
     }
-    let groups = mixed(
+    let groups = mix(
         random,
         &target.groups,
         other.groups,
@@ -324,7 +324,7 @@ fn change_group(random: &mut Random, target: &mut Group) {
     if random.below(3) == 0 {
         target.scheduler = other.scheduler;
     }
-    target.hosts = mixed(
+    target.hosts = mix(
         random,
         &target.hosts,
         other.hosts,

@@ -5,9 +5,9 @@ use std::hash::Hash;
 
 use roxmltree::Node;
 
-use super::text::{Edits, Page, Piece, Place, edit_attributes, set_attribute};
+use super::text::{Edits, InsertPoint, Insertion, SourceText, edit_attributes, set_attribute};
 use crate::config::read::{NOTE, schema};
-use crate::config::serialize::{Attribute, Form};
+use crate::config::serialize::{XmlAttribute, XmlElement};
 
 /// The elements of one kind in another, and what is wanted of them.
 pub(super) struct List<'n, 'i> {
@@ -20,36 +20,36 @@ type EditOne<'f> = &'f dyn Fn(Node<'_, '_>, usize, usize, &mut Edits);
 
 impl List<'_, '_> {
     /// Puts them right; `new` makes what is wanted and not there. Returns what has
-    /// no place, because there is none of its kind to go by.
+    /// no point, because there is none of its kind to go by.
     #[must_use]
     pub(super) fn edit(
         &self,
-        page: &Page<'_>,
-        new: &dyn Fn(usize) -> Form,
+        source: &SourceText<'_>,
+        new: &dyn Fn(usize) -> XmlElement,
         edit: EditOne<'_>,
         edits: &mut Edits,
-    ) -> Vec<Form> {
-        let Some(mut place) = self.first_place() else {
+    ) -> Vec<XmlElement> {
+        let Some(mut point) = self.first_insert_point() else {
             return (0..self.matching.wanted().count()).map(new).collect();
         };
-        for gone in self.matching.gone() {
-            page.remove(self.nodes[gone].range(), edits);
+        for removed in self.matching.removed() {
+            source.remove(self.nodes[removed].range(), edits);
         }
         for (index, (had, stays)) in self.matching.wanted().enumerate() {
             match had.map(|had| (had, self.nodes[had])) {
                 Some((had, node)) if stays => {
                     edit(node, had, index, edits);
-                    place = Place::After(node);
+                    point = InsertPoint::After(node);
                 }
                 Some((had, node)) => {
                     let mut inner = Edits::default();
                     edit(node, had, index, &mut inner);
-                    let range = page.with_remarks(node);
-                    page.remove(range.clone(), edits);
-                    let moved = Piece::Moved(inner.applied(page.text(), range));
-                    page.insert(place, vec![moved], edits);
+                    let range = source.range_with_comments(node);
+                    source.remove(range.clone(), edits);
+                    let moved = Insertion::Moved(inner.apply(source.text(), range));
+                    source.insert(point, vec![moved], edits);
                 }
-                None => page.insert(place, vec![Piece::New(new(index))], edits),
+                None => source.insert(point, vec![Insertion::Element(new(index))], edits),
             }
         }
         Vec::new()
@@ -57,11 +57,11 @@ impl List<'_, '_> {
 
     /// Where the first goes, unless it stays itself: before the first that does, else
     /// behind all that were there.
-    fn first_place(&self) -> Option<Place<'_, '_>> {
+    fn first_insert_point(&self) -> Option<InsertPoint<'_, '_>> {
         let mut stays = self.matching.wanted().filter(|(_, stays)| *stays);
         match stays.next() {
-            Some((Some(had), _)) => Some(Place::Before(self.nodes[had])),
-            _ => self.nodes.last().map(|last| Place::After(*last)),
+            Some((Some(had), _)) => Some(InsertPoint::Before(self.nodes[had])),
+            _ => self.nodes.last().map(|last| InsertPoint::After(*last)),
         }
     }
 }
@@ -80,28 +80,28 @@ pub(super) fn child<'n, 'i>(parent: Node<'n, 'i>, name: &str) -> Option<Node<'n,
 }
 
 /// Edits an element of which there is at most one; returns it if it is new.
-pub(super) fn at_most_one(
-    page: &Page<'_>,
+pub(super) fn edit_optional(
+    source: &SourceText<'_>,
     node: Option<Node<'_, '_>>,
-    have: Option<Form>,
-    wanted: Option<Form>,
+    have: Option<XmlElement>,
+    wanted: Option<XmlElement>,
     edits: &mut Edits,
-) -> Option<Form> {
+) -> Option<XmlElement> {
     match (node, have, wanted) {
         (Some(node), Some(had), Some(now)) => {
-            edit_attributes(page, node, &had.attributes, &now.attributes, edits);
+            edit_attributes(source, node, &had.attributes, &now.attributes, edits);
             None
         }
         // One that says that there is none.
         (Some(node), None, Some(now)) => {
-            let said = |it: &&Attribute| !it.is_default || node.has_attribute(it.name);
+            let said = |it: &&XmlAttribute| !it.is_default || node.has_attribute(it.name);
             for now in now.attributes.iter().filter(said) {
-                set_attribute(page, node, now.name, now.value.as_deref(), edits);
+                set_attribute(source, node, now.name, now.value.as_deref(), edits);
             }
             None
         }
         (Some(node), Some(_), None) => {
-            page.remove(node.range(), edits);
+            source.remove(node.range(), edits);
             None
         }
         (Some(_), None, None) => None,
@@ -111,7 +111,12 @@ pub(super) fn at_most_one(
 
 /// Puts elements into `parent` that are the first of their kinds, each where the
 /// manual has it among the others.
-pub(super) fn place(page: &Page<'_>, parent: Node<'_, '_>, forms: Vec<Form>, edits: &mut Edits) {
+pub(super) fn insert_elements(
+    source: &SourceText<'_>,
+    parent: Node<'_, '_>,
+    elements: Vec<XmlElement>,
+    edits: &mut Edits,
+) {
     let rank = |name: &str| {
         let known = schema()
             .iter()
@@ -119,33 +124,33 @@ pub(super) fn place(page: &Page<'_>, parent: Node<'_, '_>, forms: Vec<Form>, edi
         known.and_then(|known| known.children.iter().position(|child| child.name == name))
     };
     let mut inside = Vec::new();
-    for form in forms {
-        let form_rank = rank(form.name);
+    for element in elements {
+        let element_rank = rank(element.name);
         let others = || {
             let elements = parent.children().filter(Node::is_element);
             elements.filter(|child| child.tag_name().name() != NOTE)
         };
-        let is_earlier = |child: &Node<'_, '_>| rank(child.tag_name().name()) <= form_rank;
-        let place = others()
+        let is_earlier = |child: &Node<'_, '_>| rank(child.tag_name().name()) <= element_rank;
+        let point = others()
             .rfind(is_earlier)
-            .map(Place::After)
-            .or_else(|| others().next().map(Place::Before));
-        match place {
-            Some(place) => page.insert(place, vec![Piece::New(form)], edits),
-            None => inside.push(Piece::New(form)),
+            .map(InsertPoint::After)
+            .or_else(|| others().next().map(InsertPoint::Before));
+        match point {
+            Some(point) => source.insert(point, vec![Insertion::Element(element)], edits),
+            None => inside.push(Insertion::Element(element)),
         }
     }
     if !inside.is_empty() {
-        page.insert(Place::Inside(parent), inside, edits);
+        source.insert(InsertPoint::Inside(parent), inside, edits);
     }
 }
 
-/// What there is, against what is wanted: both in order, both known by their place.
+/// What there is, against what is wanted: both in order, both known by their point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Matching {
-    had: usize,
+    old_count: usize,
     /// For each that is wanted, the one that it is.
-    of: Vec<Option<usize>>,
+    matched: Vec<Option<usize>>,
     /// For each that is wanted, whether that one stays where it is.
     stays: Vec<bool>,
 }
@@ -153,35 +158,39 @@ pub(super) struct Matching {
 impl Matching {
     /// By a key; of several that share one, the first is the first.
     pub(super) fn new<K: Hash + Eq>(have: &[K], wanted: &[K]) -> Matching {
-        let of = paired(have, wanted);
+        let matched = pair_by_key(have, wanted);
         let mut stays = vec![false; wanted.len()];
-        for index in longest_rise(&of) {
+        for index in longest_rising_run(&matched) {
             stays[index] = true;
         }
-        let had = have.len();
-        Matching { had, of, stays }
+        let old_count = have.len();
+        Matching {
+            old_count,
+            matched,
+            stays,
+        }
     }
 
     /// Takes something that has gone for something that has come between the same
     /// neighbours, if they share this other key: then it has only been renamed.
     pub(super) fn or_else<K: Hash + Eq>(mut self, have: &[K], wanted: &[K]) -> Matching {
-        let mut gone: Vec<Option<&K>> = have.iter().map(Some).collect();
-        for had in self.of.iter().flatten() {
-            gone[*had] = None;
+        let mut removed: Vec<Option<&K>> = have.iter().map(Some).collect();
+        for had in self.matched.iter().flatten() {
+            removed[*had] = None;
         }
-        let come: Vec<Option<&K>> = wanted
+        let added: Vec<Option<&K>> = wanted
             .iter()
-            .zip(&self.of)
-            .map(|(key, of)| of.is_none().then_some(key))
+            .zip(&self.matched)
+            .map(|(key, matched)| matched.is_none().then_some(key))
             .collect();
         let ceilings = self.ceilings();
         let mut floor = 0;
-        for (index, had) in paired(&gone, &come).into_iter().enumerate() {
-            let is_free = gone_at(&gone, had) && self.of[index].is_none();
+        for (index, had) in pair_by_key(&removed, &added).into_iter().enumerate() {
+            let is_free = is_removed(&removed, had) && self.matched[index].is_none();
             if let Some(had) = had.filter(|had| is_free && (floor..ceilings[index]).contains(had)) {
-                (self.of[index], self.stays[index]) = (Some(had), true);
+                (self.matched[index], self.stays[index]) = (Some(had), true);
             }
-            if let (true, Some(had)) = (self.stays[index], self.of[index]) {
+            if let (true, Some(had)) = (self.stays[index], self.matched[index]) {
                 floor = had + 1;
             }
         }
@@ -190,40 +199,40 @@ impl Matching {
 
     /// For each that is wanted, the first one behind it that stays.
     fn ceilings(&self) -> Vec<usize> {
-        let mut ceiling = self.had;
-        let mut ceilings = vec![ceiling; self.of.len()];
-        for index in (0..self.of.len()).rev() {
+        let mut ceiling = self.old_count;
+        let mut ceilings = vec![ceiling; self.matched.len()];
+        for index in (0..self.matched.len()).rev() {
             ceilings[index] = ceiling;
-            if let (true, Some(had)) = (self.stays[index], self.of[index]) {
+            if let (true, Some(had)) = (self.stays[index], self.matched[index]) {
                 ceiling = had;
             }
         }
         ceilings
     }
 
-    /// For each that is wanted: which it is, and whether that stays in place.
+    /// For each that is wanted: which it is, and whether that stays in point.
     pub(super) fn wanted(&self) -> impl Iterator<Item = (Option<usize>, bool)> {
-        self.of.iter().copied().zip(self.stays.iter().copied())
+        self.matched.iter().copied().zip(self.stays.iter().copied())
     }
 
     /// Those that are no longer wanted.
-    pub(super) fn gone(&self) -> Vec<usize> {
-        let mut wanted = vec![false; self.had];
-        for had in self.of.iter().flatten() {
+    pub(super) fn removed(&self) -> Vec<usize> {
+        let mut wanted = vec![false; self.old_count];
+        for had in self.matched.iter().flatten() {
             wanted[*had] = true;
         }
-        (0..self.had).filter(|had| !wanted[*had]).collect()
+        (0..self.old_count).filter(|had| !wanted[*had]).collect()
     }
 }
 
-fn gone_at<K>(gone: &[Option<K>], had: Option<usize>) -> bool {
-    had.is_some_and(|had| gone[had].is_some())
+fn is_removed<K>(removed: &[Option<K>], had: Option<usize>) -> bool {
+    had.is_some_and(|had| removed[had].is_some())
 }
 
-fn paired<K: Hash + Eq>(have: &[K], wanted: &[K]) -> Vec<Option<usize>> {
+fn pair_by_key<K: Hash + Eq>(have: &[K], wanted: &[K]) -> Vec<Option<usize>> {
     let mut places: HashMap<&K, VecDeque<usize>> = HashMap::new();
-    for (place, key) in have.iter().enumerate() {
-        places.entry(key).or_default().push_back(place);
+    for (point, key) in have.iter().enumerate() {
+        places.entry(key).or_default().push_back(point);
     }
     let place_of = |key| places.get_mut(key).and_then(VecDeque::pop_front);
     wanted.iter().map(place_of).collect()
@@ -231,15 +240,15 @@ fn paired<K: Hash + Eq>(have: &[K], wanted: &[K]) -> Vec<Option<usize>> {
 
 /// The indices of a longest run of rising places: patience sorting, which takes
 /// n log n steps where comparing all would take minutes for a large file.
-fn longest_rise(places: &[Option<usize>]) -> Vec<usize> {
+fn longest_rising_run(places: &[Option<usize>]) -> Vec<usize> {
     // For each length, the run of that length that ends lowest.
     let mut ends: Vec<usize> = Vec::new();
     let mut before = vec![None; places.len()];
-    for (index, place) in places.iter().enumerate() {
-        if place.is_none() {
+    for (index, point) in places.iter().enumerate() {
+        if point.is_none() {
             continue;
         }
-        let length = ends.partition_point(|end| places[*end] < *place);
+        let length = ends.partition_point(|end| places[*end] < *point);
         before[index] = length.checked_sub(1).map(|shorter| ends[shorter]);
         match ends.get_mut(length) {
             Some(end) => *end = index,
@@ -260,7 +269,7 @@ mod tests {
 
     /// What is wanted, letter by letter: where it was, with `!` if it has to move.
     fn shown(matching: &Matching) -> String {
-        let one = |(of, stays): (Option<usize>, bool)| match (of, stays) {
+        let one = |(matched, stays): (Option<usize>, bool)| match (matched, stays) {
             (Some(had), true) => format!("{had}"),
             (Some(had), false) => format!("{had}!"),
             (None, _) => "+".to_owned(),
@@ -279,7 +288,7 @@ mod tests {
         assert_eq!(shown(&matched("abcd", "dabc")), "3! 0 1 2");
         assert_eq!(shown(&matched("abcd", "axdyb")), "0 + 3! + 1");
         assert_eq!(shown(&matched("", "ab")), "+ +");
-        assert_eq!(matched("abcd", "db").gone(), [0, 2]);
+        assert_eq!(matched("abcd", "db").removed(), [0, 2]);
     }
 
     #[test]
@@ -291,7 +300,7 @@ mod tests {
     fn what_is_renamed_stays_if_its_neighbours_are_the_same() {
         let renamed = |have: &str, wanted: &str, had: &str, now: &str| {
             let matching = matched(have, wanted).or_else(had.as_bytes(), now.as_bytes());
-            (shown(&matching), matching.gone())
+            (shown(&matching), matching.removed())
         };
         assert_eq!(
             renamed("abc", "axc", "123", "123"),
@@ -318,7 +327,7 @@ mod tests {
             for index in 0..count {
                 places.swap(index, random.below(count));
             }
-            let run = longest_rise(&places);
+            let run = longest_rising_run(&places);
             assert!(run.is_sorted_by(|a, b| a < b && places[*a] < places[*b]));
             let mut lengths = vec![1; count];
             for end in 0..count {

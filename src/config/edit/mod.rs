@@ -14,8 +14,8 @@ use std::fmt;
 
 use roxmltree::{Document, Node};
 
-use self::list::{List, Matching, place};
-use self::text::{Editor, Edits, Manner, Page};
+use self::list::{List, Matching, insert_elements};
+use self::text::{EditMode, Editor, Edits, SourceText};
 use super::error::{Error, ErrorKind};
 use super::read::scan;
 use super::{Config, CustomNames, Reading, read_with, serialize};
@@ -68,8 +68,8 @@ pub fn edit(text: &[u8], wanted: &Config) -> Result<Vec<u8>, EditError> {
     if have == *wanted {
         return Ok(text.to_vec());
     }
-    for manner in [Manner::InPlace, Manner::Whole] {
-        let edited = edited(text, &have, wanted, manner)?.into_bytes();
+    for mode in [EditMode::InPlace, EditMode::Whole] {
+        let edited = edited(text, &have, wanted, mode)?.into_bytes();
         match read(&edited) {
             Ok(reading) if reading.config == *wanted => return Ok(edited),
             // Comments do not go for the sake of room.
@@ -86,18 +86,18 @@ fn edited(
     text: &[u8],
     have: &Config,
     wanted: &Config,
-    manner: Manner,
+    mode: EditMode,
 ) -> Result<String, EditError> {
     let scanned = scan(text).map_err(EditError::Unreadable)?;
     let document = Document::parse(&scanned.text).map_err(|_| EditError::Inexpressible)?;
     let root = document.root_element();
     let editor = Editor {
-        page: Page::new(scanned.original, root),
-        manner,
+        source: SourceText::new(scanned.original, root),
+        mode,
     };
     let mut edits = Edits::default();
-    editor.config(root, have, wanted, &mut edits);
-    Ok(edits.applied(scanned.original, 0..scanned.original.len()))
+    editor.edit_config(root, have, wanted, &mut edits);
+    Ok(edits.apply(scanned.original, 0..scanned.original.len()))
 }
 
 /// What the text says. Whether there are the schedulers it names is not asked.
@@ -106,7 +106,7 @@ fn read(text: &[u8]) -> Result<Reading, Error> {
 }
 
 impl Editor<'_> {
-    fn config(&self, root: Node<'_, '_>, have: &Config, wanted: &Config, edits: &mut Edits) {
+    fn edit_config(&self, root: Node<'_, '_>, have: &Config, wanted: &Config, edits: &mut Edits) {
         let names = |config: &Config| -> Vec<String> {
             config.services.iter().map(|it| it.name.clone()).collect()
         };
@@ -115,22 +115,22 @@ impl Editor<'_> {
             matching: Matching::new(&names(have), &names(wanted)),
         };
         let mut new = services.edit(
-            &self.page,
+            &self.source,
             &|index| serialize::service(&wanted.services[index]),
             &|node, had, now, edits| {
                 let (had, now) = (&have.services[had], &wanted.services[now]);
-                match self.manner {
+                match self.mode {
                     _ if had == now => {}
-                    Manner::InPlace => service::edit(&self.page, node, had, now, edits),
-                    Manner::Whole => self.page.rewrite(node, &serialize::service(now), edits),
+                    EditMode::InPlace => service::edit_service(&self.source, node, had, now, edits),
+                    EditMode::Whole => self.source.rewrite(node, &serialize::service(now), edits),
                 }
             },
             edits,
         );
-        new.extend(self.admin(root, have, wanted, edits));
-        new.extend(self.manager(root, have, wanted, edits));
-        new.extend(self.control(root, have, wanted, edits));
-        new.extend(self.logging(root, have, wanted, edits));
-        place(&self.page, root, new, edits);
+        new.extend(self.edit_admin_section(root, have, wanted, edits));
+        new.extend(self.edit_manager_section(root, have, wanted, edits));
+        new.extend(self.edit_control(root, have, wanted, edits));
+        new.extend(self.edit_logging(root, have, wanted, edits));
+        insert_elements(&self.source, root, new, edits);
     }
 }

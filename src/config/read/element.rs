@@ -28,7 +28,7 @@ impl<'a> Element<'a> {
     /// The outermost element, which must have one of its names; `original` is for
     /// positions.
     pub(super) fn root(node: Node<'a, 'a>, original: &'a str) -> Result<Self, Error> {
-        let name = written_name(node, original);
+        let name = source_name(node, original);
         let schema = schema::element(name).filter(|schema| ROOTS.contains(&schema.name));
         let wrong_root = || Error {
             position: Position::at(original, node.range().start),
@@ -39,7 +39,7 @@ impl<'a> Element<'a> {
             schema: schema.ok_or_else(wrong_root)?,
             original,
         }
-        .checked()
+        .check()
     }
 
     /// Its name.
@@ -116,13 +116,13 @@ impl<'a> Element<'a> {
                     schema,
                     original,
                 }
-                .checked(),
+                .check(),
                 None => Err(unknown_element(node, name, self.schema, original)),
             }
         })
     }
 
-    fn checked(self) -> Result<Self, Error> {
+    fn check(self) -> Result<Self, Error> {
         for attribute in self.node.attributes() {
             self.check_attribute(&attribute)?;
         }
@@ -208,12 +208,12 @@ fn elements<'a>(
 ) -> impl Iterator<Item = (Node<'a, 'a>, &'a str)> {
     node.children()
         .filter(Node::is_element)
-        .map(move |node| (node, written_name(node, original)))
+        .map(move |node| (node, source_name(node, original)))
         .filter(|(_, name)| *name != NOTE)
 }
 
 /// The name with its prefix: no prefix means anything here, so none is taken off.
-fn written_name<'a>(node: Node<'a, 'a>, original: &'a str) -> &'a str {
+fn source_name<'a>(node: Node<'a, 'a>, original: &'a str) -> &'a str {
     let name = &original[node.range().start + 1..];
     let is_end = |character: char| character.is_ascii_whitespace() || "/>".contains(character);
     name.split(is_end).next().unwrap_or_default()
@@ -239,7 +239,7 @@ fn unknown_element(
 }
 
 /// Takes `name` for `element`, unless one before it has it already.
-pub(super) fn unique(
+pub(super) fn claim_name(
     names: &mut HashSet<String>,
     element: &Element<'_>,
     name: &str,
@@ -259,15 +259,15 @@ pub(super) fn unique(
 
 /// Warnings, each with the byte that it is about.
 #[derive(Default)]
-pub(super) struct Warned(pub(super) Vec<(usize, String)>);
+pub(super) struct WarningList(pub(super) Vec<(usize, String)>);
 
-impl Warned {
+impl WarningList {
     pub(super) fn push(&mut self, element: &Element<'_>, text: String) {
         self.0.push((element.offset(), text));
     }
 
     /// In the file's order; one pass over the text counts the lines for all.
-    pub(super) fn positioned(mut self, text: &str) -> Vec<Warning> {
+    pub(super) fn with_positions(mut self, text: &str) -> Vec<Warning> {
         self.0.sort_by_key(|(offset, _)| *offset);
         let mut position = Position::START;
         let mut counted = if text.starts_with(BYTE_ORDER_MARK) {

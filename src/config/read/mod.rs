@@ -16,16 +16,16 @@ use std::collections::HashSet;
 
 use roxmltree::{Document, Node};
 
-use self::element::{Element, Warned, unique};
-use self::service::Listens;
+use self::element::{Element, WarningList, claim_name};
+use self::service::ListenOffsets;
 use super::error::Error;
 use super::{Config, CustomNames};
 
 pub use self::element::Warning;
 pub use self::schema::{AttributeSchema, ChildSchema, ElementSchema, Occurs, schema};
 pub(super) use self::schema::{CHECK_TIME, HOST_CHECK_INTERVAL, NOTE, OLD_WEB};
-pub(super) use self::settings::at_interval;
-pub(super) use self::value::{NOWHERE, Value, flag};
+pub(super) use self::settings::with_interval;
+pub(super) use self::value::{NO_ADDRESS, Value, flag};
 pub(super) use self::xml::scan;
 
 /// A configuration, and what is odd about it.
@@ -51,55 +51,59 @@ pub fn read(text: &[u8]) -> Result<Reading, Error> {
 /// # Errors
 ///
 /// As of [`read`].
-pub fn read_with(text: &[u8], own: &CustomNames) -> Result<Reading, Error> {
+pub fn read_with(text: &[u8], custom: &CustomNames) -> Result<Reading, Error> {
     let scanned = scan(text)?;
     let document =
-        Document::parse(&scanned.text).map_err(|error| xml::explain(&error, &scanned))?;
+        Document::parse(&scanned.text).map_err(|error| xml::convert_error(&error, &scanned))?;
     // Every position is one in the original: the blanked text is as long.
     let root = Element::root(document.root_element(), scanned.original)?;
-    let mut warned = Warned::default();
+    let mut warnings = WarningList::default();
     if let Some(encoding) = scanned.false_encoding {
-        warned.0.push((
+        warnings.0.push((
             0,
             format!("the file says it is {encoding} but is read as UTF-8"),
         ));
     }
-    let config = config(&root, own, &mut warned)?;
-    warn_of_booleans(document.root_element(), scanned.original, &mut warned);
+    let config = read_config(&root, custom, &mut warnings)?;
+    warn_of_booleans(document.root_element(), scanned.original, &mut warnings);
     Ok(Reading {
         config,
-        warnings: warned.positioned(scanned.original),
+        warnings: warnings.with_positions(scanned.original),
     })
 }
 
-fn config(root: &Element<'_>, own: &CustomNames, warned: &mut Warned) -> Result<Config, Error> {
+fn read_config(
+    root: &Element<'_>,
+    custom: &CustomNames,
+    warnings: &mut WarningList,
+) -> Result<Config, Error> {
     let mut config = Config::default();
     let mut names = HashSet::new();
-    let mut listens = Listens::new();
+    let mut listens = ListenOffsets::new();
     let (mut manager, mut check_time) = (None, None);
     for child in root.children() {
         let child = child?;
         match child.name() {
             "service" => {
-                let service = service::service(&child, &mut listens, own, warned)?;
-                unique(&mut names, &child, &service.name)?;
+                let service = service::read_service(&child, &mut listens, custom, warnings)?;
+                claim_name(&mut names, &child, &service.name)?;
                 config.services.push(service);
             }
-            "admin" => config.admin = Some(settings::admin(&child, warned)?),
+            "admin" => config.admin = Some(settings::read_admin(&child, warnings)?),
             "manager" => {
-                config.manager = settings::manager(&child)?;
+                config.manager = settings::read_manager(&child)?;
                 manager = Some(child);
             }
             CHECK_TIME => check_time = Some(child),
-            "control" => config.control = settings::control(&child)?,
-            _ => config.logging = settings::logging(&child)?,
+            "control" => config.control = settings::read_control(&child)?,
+            _ => config.logging = settings::read_logging(&child)?,
         }
     }
     if let Some(check_time) = check_time {
-        settings::check_time(&check_time, manager.as_ref(), &mut config.manager)?;
+        settings::read_check_time(&check_time, manager.as_ref(), &mut config.manager)?;
     }
     if config.services.is_empty() {
-        warned.push(
+        warnings.push(
             root,
             "there is no <service>: nothing is balanced".to_owned(),
         );
@@ -108,7 +112,7 @@ fn config(root: &Element<'_>, own: &CustomNames, warned: &mut Warned) -> Result<
 }
 
 /// Warns of booleans that the ancestors had and that say neither true nor false.
-fn warn_of_booleans(root: Node<'_, '_>, original: &str, warned: &mut Warned) {
+fn warn_of_booleans(root: Node<'_, '_>, original: &str, warnings: &mut WarningList) {
     const BOOLEANS: [&str; 2] = ["enable", "secure"];
     let is_named = |node: &Node<'_, '_>, name| node.tag_name().name() == name;
     // On <admin>, whatever is said is true.
@@ -124,9 +128,9 @@ fn warn_of_booleans(root: Node<'_, '_>, original: &str, warned: &mut Warned) {
                 offset: found.range().start,
                 original,
             };
-            let odd = value.odd_boolean();
+            let odd = value.boolean_warning();
             if let Some(odd) = odd.filter(|_| !node.ancestors().any(|it| is_named(&it, NOTE))) {
-                warned.0.push((value.offset, odd));
+                warnings.0.push((value.offset, odd));
             }
         }
     }

@@ -126,7 +126,7 @@ const HOST: &[AttributeSchema] = &[
     optional("weight"),
     optional("state"),
 ];
-const CHORE: &[AttributeSchema] = &[optional("interval"), optional("enable")];
+const TASK: &[AttributeSchema] = &[optional("interval"), optional("enable")];
 
 /// What the outermost element holds, whichever name it has.
 const SECTIONS: &[ChildSchema] = &[
@@ -203,9 +203,9 @@ const SCHEMA: &[ElementSchema] = &[
         attributes: &[optional("hostCheckInterval")],
         children: &[one("hostCheck"), one("configCheck"), one("heartbeat")],
     },
-    leaf("hostCheck", CHORE),
-    leaf("configCheck", CHORE),
-    leaf("heartbeat", CHORE),
+    leaf("hostCheck", TASK),
+    leaf("configCheck", TASK),
+    leaf("heartbeat", TASK),
     leaf(CHECK_TIME, &[required("time")]),
     leaf(
         "control",

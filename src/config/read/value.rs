@@ -27,10 +27,10 @@ pub(in crate::config) struct Value<'a> {
 }
 
 /// Longer than anybody waits; a larger value is a mistake of units.
-const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+const MAX_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
 /// What txLoadBalancer wrote for a place that it had none of.
-pub(in crate::config) const NOWHERE: &str = "None";
+pub(in crate::config) const NO_ADDRESS: &str = "None";
 
 const SECONDS: &str =
     "seconds, such as 5 or 0.5, or with a unit, such as 500ms or 1m, at most ten years";
@@ -41,7 +41,7 @@ const FALSE: [&str; 5] = ["no", "0", "off", "disable", "false"];
 
 impl<'a> Value<'a> {
     /// A value that is in no file: only the kind of its errors says something.
-    pub(in crate::config) fn alone(of: &'static str, text: &'a str) -> Self {
+    pub(in crate::config) fn detached(of: &'static str, text: &'a str) -> Self {
         Value {
             of,
             text,
@@ -65,7 +65,7 @@ impl Value<'_> {
         Position::at(self.original, offset)
     }
 
-    pub(in crate::config) fn must_be(&self, expected: &'static str) -> Error {
+    pub(in crate::config) fn bad_value(&self, expected: &'static str) -> Error {
         self.error(ErrorKind::BadValue {
             of: self.of,
             found: self.text.to_owned(),
@@ -79,7 +79,7 @@ impl Value<'_> {
     }
 
     /// The boolean that it is, if it is one of the words for that.
-    pub(in crate::config) fn word(&self) -> Option<bool> {
+    pub(in crate::config) fn boolean_word(&self) -> Option<bool> {
         match (is_one_of(self.text, TRUE), is_one_of(self.text, FALSE)) {
             (true, _) => Some(true),
             (_, true) => Some(false),
@@ -89,8 +89,8 @@ impl Value<'_> {
 
     /// What is odd about a boolean that the ancestors knew: they took what is neither for
     /// false.
-    pub(super) fn odd_boolean(&self) -> Option<String> {
-        if self.word().is_some() {
+    pub(super) fn boolean_warning(&self) -> Option<String> {
+        if self.boolean_word().is_some() {
             return None;
         }
         let (of, found) = (self.of, Quoted(self.text));
@@ -105,7 +105,8 @@ impl Value<'_> {
 
     /// A boolean of which the ancestors knew nothing: what is neither is an error.
     pub(in crate::config) fn boolean(&self) -> Result<bool, Error> {
-        self.word().ok_or_else(|| self.must_be("true or false"))
+        self.boolean_word()
+            .ok_or_else(|| self.bad_value("true or false"))
     }
 
     /// The permission bits of a file, in octal.
@@ -114,14 +115,14 @@ impl Value<'_> {
             && self.text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
         let mode = u32::from_str_radix(self.text, 8).ok();
         mode.filter(|mode| octal && *mode <= 0o777)
-            .ok_or_else(|| self.must_be("permission bits in octal, such as 0660"))
+            .ok_or_else(|| self.bad_value("permission bits in octal, such as 0660"))
     }
 
     /// The path of a file that is not the other one.
     pub(in crate::config) fn path_other_than(&self, other: &Path) -> Result<PathBuf, Error> {
         let path = self.path()?;
         match path == other {
-            true => Err(self.must_be("a path other than that of socket")),
+            true => Err(self.bad_value("a path other than that of socket")),
             false => Ok(path),
         }
     }
@@ -129,7 +130,7 @@ impl Value<'_> {
     /// How often the page refreshes itself; `None` is never. txLoadBalancer read and wrote
     /// a boolean here.
     pub(in crate::config) fn refresh(&self) -> Result<Option<Duration>, Error> {
-        match (parse_seconds(self.text), self.word()) {
+        match (parse_seconds(self.text), self.boolean_word()) {
             (None, Some(true)) => Ok(Some(Web::REFRESH)),
             (None, Some(false)) => Ok(None),
             _ => self.seconds(),
@@ -138,8 +139,8 @@ impl Value<'_> {
 
     /// A time in seconds; `None` for 0.
     pub(in crate::config) fn seconds(&self) -> Result<Option<Duration>, Error> {
-        let duration = parse_seconds(self.text).filter(|duration| *duration <= LONGEST);
-        let duration = duration.ok_or_else(|| self.must_be(SECONDS))?;
+        let duration = parse_seconds(self.text).filter(|duration| *duration <= MAX_DURATION);
+        let duration = duration.ok_or_else(|| self.bad_value(SECONDS))?;
         Ok(Some(duration).filter(|duration| !duration.is_zero()))
     }
 
@@ -159,14 +160,14 @@ impl Value<'_> {
     pub(in crate::config) fn name(&self) -> Result<String, Error> {
         match is_name(self.text) {
             true => Ok(self.text.to_owned()),
-            false => Err(self.must_be("1 to 255 bytes without control characters")),
+            false => Err(self.bad_value("1 to 255 bytes without control characters")),
         }
     }
 
     /// The path of a file; whether there is one, nobody asks here.
     pub(in crate::config) fn path(&self) -> Result<PathBuf, Error> {
         match self.text {
-            "" => Err(self.must_be("a path")),
+            "" => Err(self.bad_value("a path")),
             path => Ok(path.into()),
         }
     }
@@ -179,7 +180,7 @@ impl Value<'_> {
             .parse()
             .ok()
             .filter(|weight| digits && *weight <= Host::MAX_WEIGHT);
-        weight.ok_or_else(|| self.must_be("a whole number from 0 to 1000000"))
+        weight.ok_or_else(|| self.bad_value("a whole number from 0 to 1000000"))
     }
 
     /// How many bits of an IPv6 address make a client.
@@ -187,7 +188,7 @@ impl Value<'_> {
         let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
         let bits = self.text.parse().ok();
         bits.filter(|bits| digits && (1..=Group::WHOLE_ADDRESS).contains(bits))
-            .ok_or_else(|| self.must_be("a whole number from 1 to 128"))
+            .ok_or_else(|| self.bad_value("a whole number from 1 to 128"))
     }
 
     /// What the operator wants of a host.
@@ -195,7 +196,7 @@ impl Value<'_> {
         [HostState::Up, HostState::Drain, HostState::Down]
             .into_iter()
             .find(|state| state.as_str() == self.text)
-            .ok_or_else(|| self.must_be("up, drain or down"))
+            .ok_or_else(|| self.bad_value("up, drain or down"))
     }
 
     /// What a user may do, in any case.
@@ -203,12 +204,12 @@ impl Value<'_> {
         [Access::Full, Access::ReadOnly]
             .into_iter()
             .find(|access| access.as_str().eq_ignore_ascii_case(self.text))
-            .ok_or_else(|| self.must_be("full or readonly"))
+            .ok_or_else(|| self.bad_value("full or readonly"))
     }
 
     /// A group's scheduler: one of txlb's, or of these.
-    pub(in crate::config) fn scheduler(&self, own: &CustomNames) -> Result<Scheduler, Error> {
-        Scheduler::named(self.text, own).map_err(|kind| self.error(kind))
+    pub(in crate::config) fn scheduler(&self, custom: &CustomNames) -> Result<Scheduler, Error> {
+        Scheduler::parse(self.text, custom).map_err(|kind| self.error(kind))
     }
 
     /// Names and addresses without a port, with blanks or commas between them.
@@ -221,7 +222,7 @@ impl Value<'_> {
             .all(|name| is_host_name(name) || name.parse::<IpAddr>().is_ok())
         {
             true => Ok(names),
-            false => Err(self.must_be("host names without ports, blanks between them")),
+            false => Err(self.bad_value("host names without ports, blanks between them")),
         }
     }
 
@@ -229,11 +230,11 @@ impl Value<'_> {
     pub(in crate::config) fn key(&self) -> Result<String, Error> {
         let text = self.text.trim();
         if !is_one_line(text) {
-            return Err(self.must_be(credentials::ON_ONE_LINE));
+            return Err(self.bad_value(credentials::EXPECTED_ONE_LINE));
         }
-        match credentials::check(text) {
+        match credentials::check_public_key(text) {
             Ok(()) => Ok(text.to_owned()),
-            Err(expected) => Err(self.must_be(expected)),
+            Err(expected) => Err(self.bad_value(expected)),
         }
     }
 }

@@ -27,14 +27,14 @@ pub(in crate::config) struct Scanned<'a> {
 
 /// Checks the encoding and the limits of `bytes`.
 pub(in crate::config) fn scan(bytes: &[u8]) -> Result<Scanned<'_>, Error> {
-    if bytes.len() > Limit::Bytes.most() {
+    if bytes.len() > Limit::Bytes.max() {
         return Err(Error {
             position: Position::START,
             kind: ErrorKind::TooMuch(Limit::Bytes),
         });
     }
     let original = decode(bytes)?;
-    let mut scan = Scan::new(original);
+    let mut scan = Scanner::new(original);
     let unfinished = match scan.document() {
         Ok(()) => scan.open.last().copied(),
         Err(Stop::Malformed) => None,
@@ -49,7 +49,7 @@ pub(in crate::config) fn scan(bytes: &[u8]) -> Result<Scanned<'_>, Error> {
     let false_encoding = declared_encoding(bytes)
         .filter(|name| !original.is_ascii() && !name.eq_ignore_ascii_case("UTF-8"));
     let text = match scan.doctype {
-        Some(range) => Cow::Owned(blank(original, range)),
+        Some(range) => Cow::Owned(blank_out(original, range)),
         None => Cow::Borrowed(original),
     };
     Ok(Scanned {
@@ -107,7 +107,7 @@ fn declared_encoding(bytes: &[u8]) -> Option<&str> {
     (starts_well && name.bytes().all(plain) && !is_utf8).then_some(name)
 }
 
-fn blank(text: &str, range: Range<usize>) -> String {
+fn blank_out(text: &str, range: Range<usize>) -> String {
     let mut blanked = String::with_capacity(text.len());
     blanked.push_str(&text[..range.start]);
     let keep_line_ends = |byte| {
@@ -132,7 +132,7 @@ enum Stop {
     Refused(usize, ErrorKind),
 }
 
-struct Scan<'a> {
+struct Scanner<'a> {
     text: &'a str,
     at: usize,
     nodes: usize,
@@ -145,10 +145,10 @@ struct Scan<'a> {
     doctype: Option<Range<usize>>,
 }
 
-impl<'a> Scan<'a> {
+impl<'a> Scanner<'a> {
     fn new(text: &'a str) -> Self {
         let open = Vec::new();
-        Scan {
+        Scanner {
             text,
             at: 0,
             nodes: 0,
@@ -196,7 +196,7 @@ impl<'a> Scan<'a> {
 
     fn count_node(&mut self, start: usize) -> Result<(), Stop> {
         self.nodes += 1;
-        match self.nodes > Limit::Nodes.most() {
+        match self.nodes > Limit::Nodes.max() {
             true => Err(Stop::Refused(start, ErrorKind::TooMuch(Limit::Nodes))),
             false => Ok(()),
         }
@@ -218,7 +218,7 @@ impl<'a> Scan<'a> {
         if self.doctype.is_some() || self.root_seen {
             return Err(Stop::Malformed);
         }
-        let (end, _) = self.unquoted(|byte| matches!(byte, b'>' | b'['))?;
+        let (end, _) = self.find_unquoted(|byte| matches!(byte, b'>' | b'['))?;
         if self.text.as_bytes()[end] == b'[' {
             return Err(Stop::Refused(start, ErrorKind::InternalSubset));
         }
@@ -229,7 +229,7 @@ impl<'a> Scan<'a> {
 
     fn start_tag(&mut self) -> Result<(), Stop> {
         let start = self.at;
-        let (end, attributes) = self.unquoted(|byte| byte == b'>')?;
+        let (end, attributes) = self.find_unquoted(|byte| byte == b'>')?;
         let tag = &self.text[start..end];
         self.namespaces += tag.matches("xmlns").count();
         let counts = [
@@ -237,7 +237,7 @@ impl<'a> Scan<'a> {
             (self.namespaces, Limit::Namespaces),
         ];
         for (count, limit) in counts {
-            if count > limit.most() {
+            if count > limit.max() {
                 return Err(Stop::Refused(start, ErrorKind::TooMuch(limit)));
             }
         }
@@ -246,7 +246,7 @@ impl<'a> Scan<'a> {
         if tag.ends_with('/') {
             return Ok(());
         }
-        if self.open.len() == Limit::Levels.most() {
+        if self.open.len() == Limit::Levels.max() {
             return Err(Stop::Refused(start, ErrorKind::TooMuch(Limit::Levels)));
         }
         self.open.push(start);
@@ -255,7 +255,7 @@ impl<'a> Scan<'a> {
 
     /// The first byte from here on that is `wanted` and not in quotes, and how many
     /// quoted values precede it. A `<` on the way is not well-formed.
-    fn unquoted(&self, wanted: impl Fn(u8) -> bool) -> Result<(usize, usize), Stop> {
+    fn find_unquoted(&self, wanted: impl Fn(u8) -> bool) -> Result<(usize, usize), Stop> {
         let mut quote = None;
         let mut values = 0;
         for (index, &byte) in self.text.as_bytes().iter().enumerate().skip(self.at + 1) {
@@ -275,12 +275,12 @@ impl<'a> Scan<'a> {
 }
 
 /// Turns the parser's error into one of ours.
-pub(super) fn explain(error: &XmlError, scanned: &Scanned<'_>) -> Error {
+pub(super) fn convert_error(error: &XmlError, scanned: &Scanned<'_>) -> Error {
     let end = scanned.original.len();
     let (offset, kind) = match (offset_of(&scanned.text, error), scanned.unfinished) {
         // Where something begins that does not end says more than where the end is.
         (offset, Some(start)) if offset == end => (start, ErrorKind::Unfinished),
-        (offset, _) => (offset, ErrorKind::Xml(sentence(error))),
+        (offset, _) => (offset, ErrorKind::Xml(describe_error(error))),
     };
     Error {
         position: Position::at(scanned.original, offset),
@@ -313,7 +313,7 @@ fn offset_at(text: &str, position: TextPos) -> usize {
     text.len() - line.len() + before.map_or(line.len(), |(offset, _)| offset)
 }
 
-fn sentence(error: &XmlError) -> String {
+fn describe_error(error: &XmlError) -> String {
     match error {
         XmlError::NoRootNode => "the file has no element: <config> is missing".into(),
         XmlError::UnexpectedCloseTag(expected, actual, _) => {
@@ -451,7 +451,7 @@ mod tests {
 
     #[test]
     fn nothing_in_comments_cdata_or_instructions_counts() {
-        let many = "<a>".repeat(Limit::Levels.most() + 1);
+        let many = "<a>".repeat(Limit::Levels.max() + 1);
         for text in [
             format!("<config><!--{many}--></config>"),
             format!("<config><![CDATA[{many}]]></config>"),
@@ -481,15 +481,15 @@ mod tests {
             (Limit::Bytes, &bytes),
         ];
         for (limit, text) in cases {
-            assert!(scan(text(limit.most()).as_bytes()).is_ok(), "{limit}");
-            let kind = scan(text(limit.most() + 1).as_bytes()).unwrap_err().kind;
+            assert!(scan(text(limit.max()).as_bytes()).is_ok(), "{limit}");
+            let kind = scan(text(limit.max() + 1).as_bytes()).unwrap_err().kind;
             assert_eq!(kind, ErrorKind::TooMuch(limit));
         }
     }
 
     #[test]
     fn texts_and_comments_are_nodes_too() {
-        let text = format!("<a>{}</a>", "x<!---->".repeat(Limit::Nodes.most() / 2));
+        let text = format!("<a>{}</a>", "x<!---->".repeat(Limit::Nodes.max() / 2));
         let error = scan(text.as_bytes()).unwrap_err();
         assert_eq!(error.kind, ErrorKind::TooMuch(Limit::Nodes));
         assert!(error.position.column > 399_990, "{error}");
@@ -499,7 +499,7 @@ mod tests {
     fn what_would_keep_the_parser_busy_is_refused_at_once() {
         let mut attributes = "<config".to_owned();
         (0..90_000).for_each(|index| write!(attributes, " a{index}=''").unwrap());
-        attributes.truncate(Limit::Bytes.most() - 2);
+        attributes.truncate(Limit::Bytes.max() - 2);
         let nested = "<a>".repeat(1_000_000);
         let started = Instant::now();
         assert_eq!(
@@ -511,7 +511,7 @@ mod tests {
             "1:1: the file is larger than 1048576 bytes"
         );
         assert_eq!(
-            refused(&nested.as_bytes()[..Limit::Bytes.most()]),
+            refused(&nested.as_bytes()[..Limit::Bytes.max()]),
             "1:301: more than 100 elements inside one another"
         );
         assert!(started.elapsed() < Duration::from_secs(1));

@@ -4,22 +4,22 @@
 //! Pure: the names are a configuration's. What is done with the choices, and what a
 //! door understands besides commands, is theirs to know.
 
-use super::line::{Quoted, Unfinished, unfinished};
-use super::table::{self, CommandSchema, KeySchema, Takes};
+use super::line::{PartialLine, QuotedWord, parse_partial_line};
+use super::table::{self, CommandSchema, KeySchema, ValueKind};
 use super::{View, options};
 use crate::config::{Access, Config, CustomNames, Group, HostState, Service, User};
 
 /// Where the last word of a line begins, which [`complete`] has choices for. Behind a
 /// blank that is the end of the line.
 pub fn last_word(line: &str) -> usize {
-    unfinished(line).start
+    parse_partial_line(line).start
 }
 
 /// What the last word of `line` may become: whole words as they are written in a line.
 /// One that ends in `=` wants a value. Commands and keys are found whatever their case.
-/// Schedulers may have the names of `own` too.
-pub fn complete(line: &str, config: &Config, own: &CustomNames) -> Vec<String> {
-    let line = unfinished(line);
+/// Schedulers may have the names of `custom` too.
+pub fn complete(line: &str, config: &Config, custom: &CustomNames) -> Vec<String> {
+    let line = parse_partial_line(line);
     // Words that are asked for as JSON are the same.
     let words = match line.words.split_first() {
         Some((first, rest)) if first == "json" => rest,
@@ -31,22 +31,22 @@ pub fn complete(line: &str, config: &Config, own: &CustomNames) -> Vec<String> {
     let Some(command) = table::command(name) else {
         return Vec::new();
     };
-    let half = Half {
+    let partial = PartialCommand {
         command,
         given: words
             .iter()
             .filter_map(|word| pair(command, word))
             .collect(),
         config,
-        own,
+        custom,
     };
     match line.text.split_once('=') {
-        Some((name, value)) => half.values_of(name, value, line.in_quotes),
-        None => half.words(&line),
+        Some((name, value)) => partial.values_of(name, value, line.in_quotes),
+        None => partial.words(&line),
     }
 }
 
-fn commands(line: &Unfinished) -> Vec<String> {
+fn commands(line: &PartialLine) -> Vec<String> {
     let names = table::commands().iter().map(|command| command.name);
     names
         .filter(|name| begins(name, &line.text))
@@ -72,16 +72,16 @@ fn begins(name: &str, text: &str) -> bool {
 }
 
 /// A command of which a part is there.
-struct Half<'a> {
+struct PartialCommand<'a> {
     command: &'static CommandSchema,
     given: Vec<(&'static KeySchema, &'a str)>,
     config: &'a Config,
-    own: &'a CustomNames,
+    custom: &'a CustomNames,
 }
 
-impl<'a> Half<'a> {
+impl<'a> PartialCommand<'a> {
     /// Keys that may still be given, and what a word without one may be.
-    fn words(&self, line: &Unfinished) -> Vec<String> {
+    fn words(&self, line: &PartialLine) -> Vec<String> {
         let left = self.command.keys.iter().filter(|key| self.may_give(key));
         let mut words = Vec::new();
         for key in left {
@@ -117,39 +117,42 @@ impl<'a> Half<'a> {
         values
             .filter(|value| value.starts_with(text))
             .map(|value| match in_quotes {
-                true => Quoted(&value).in_any_case(),
-                false => Quoted(&value).to_string(),
+                true => QuotedWord(&value).always_quoted(),
+                false => QuotedWord(&value).to_string(),
             })
             .collect()
     }
 
     fn values(&self, key: &KeySchema) -> Vec<String> {
-        let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        match key.takes {
-            Takes::Service => names(&self.config.services, |it| &it.name),
-            Takes::Group => self.in_service(|it| names(&it.groups, |it| &it.name)),
-            Takes::Host => self.in_group(|it| names(&it.hosts, |it| &it.name)),
-            Takes::User => names(self.users(), |it| &it.name),
+        let to_strings = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        match key.value_kind {
+            ValueKind::Service => names(&self.config.services, |it| &it.name),
+            ValueKind::Group => self.in_service(|it| names(&it.groups, |it| &it.name)),
+            ValueKind::Host => self.in_group(|it| names(&it.hosts, |it| &it.name)),
+            ValueKind::User => names(self.users(), |it| &it.name),
             // Of the hosts of a group, the one that is meant may be said by its address.
-            Takes::HostAddress if key.instead_of.is_some() => self.in_group(|it| {
+            ValueKind::HostAddress if key.instead_of.is_some() => self.in_group(|it| {
                 let hosts = it.hosts.iter();
                 hosts.map(|host| host.address.to_string()).collect()
             }),
-            Takes::ListenAddress | Takes::ListenAddressOrPort if self.names_listener(key) => self
-                .in_service(|it| {
+            ValueKind::ListenAddress | ValueKind::ListenAddressOrPort
+                if self.names_listener(key) =>
+            {
+                self.in_service(|it| {
                     let listens = it.listens.iter();
                     listens.map(ToString::to_string).collect()
-                }),
-            Takes::Scheduler => self.own.spellings().map(str::to_owned).collect(),
-            Takes::State => [HostState::Up, HostState::Drain, HostState::Down]
+                })
+            }
+            ValueKind::Scheduler => self.custom.spellings().map(str::to_owned).collect(),
+            ValueKind::State => [HostState::Up, HostState::Drain, HostState::Down]
                 .map(|state| state.as_str().to_owned())
                 .to_vec(),
-            Takes::Access => own(&[Access::Full.as_str(), Access::ReadOnly.as_str()]),
-            Takes::View => own(&View::ALL.map(View::as_str)),
-            Takes::Flag => own(&["true", "false"]),
-            Takes::OptionName => options().iter().map(|it| it.path.to_owned()).collect(),
-            Takes::OptionValue => self.option_value(),
-            Takes::Command => table::commands()
+            ValueKind::Access => to_strings(&[Access::Full.as_str(), Access::ReadOnly.as_str()]),
+            ValueKind::View => to_strings(&View::ALL.map(View::as_str)),
+            ValueKind::Flag => to_strings(&["true", "false"]),
+            ValueKind::OptionName => options().iter().map(|it| it.path.to_owned()).collect(),
+            ValueKind::OptionValue => self.option_value(),
+            ValueKind::Command => table::commands()
                 .iter()
                 .map(|it| it.name.to_owned())
                 .collect(),
@@ -168,8 +171,8 @@ impl<'a> Half<'a> {
         let Some(option) = options().iter().find(|it| Some(it.path) == name) else {
             return Vec::new();
         };
-        match option.takes {
-            Takes::Flag => vec![true.to_string(), false.to_string()],
+        match option.value_kind {
+            ValueKind::Flag => vec![true.to_string(), false.to_string()],
             _ => option.value(self.config).into_iter().collect(),
         }
     }

@@ -2,13 +2,13 @@
 
 use std::fmt::{self, Display};
 
-use super::line::Quoted;
-use super::table::{self, Takes};
+use super::line::QuotedWord;
+use super::table::{self, ValueKind};
 use super::{
     Action, Batch, Command, GroupKey, HostChoice, HostKey, InsertAt, ListenChoice, Question, Verb,
     View,
 };
-use crate::config::redact::HIDDEN;
+use crate::config::redact::PASSWORD_MASK;
 use crate::config::serialize::seconds;
 use crate::config::{Access, Group, HostState, User};
 
@@ -26,15 +26,15 @@ impl Command {
     /// As a line that is understood as the same command. It shows passwords: for
     /// what people see there is [`Display`].
     pub fn line(&self) -> String {
-        self.written().in_full().to_string()
+        self.encode().with_secrets().to_string()
     }
 
-    fn written(&self) -> Written {
+    fn encode(&self) -> LineEncoder {
         match self {
-            Command::Change(verb) => verb.written(),
-            Command::Action(action) => action.written(),
-            Command::Question(question) => question.written(),
-            Command::Batch(batch) => Written::new(batch.name()),
+            Command::Change(verb) => verb.encode(),
+            Command::Action(action) => action.encode(),
+            Command::Question(question) => question.encode(),
+            Command::Batch(batch) => LineEncoder::new(batch.name()),
         }
     }
 }
@@ -42,7 +42,7 @@ impl Command {
 /// As a line with each password as `***`, for logs and answers.
 impl Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.written().fmt(f)
+        self.encode().fmt(f)
     }
 }
 
@@ -80,28 +80,32 @@ impl Verb {
     /// As a line that is understood as the same verb. It shows passwords: for
     /// what people see there is [`Display`].
     pub fn line(&self) -> String {
-        self.written().in_full().to_string()
+        self.encode().with_secrets().to_string()
     }
 
-    fn written(&self) -> Written {
-        let out = Written::new(self.name());
+    fn encode(&self) -> LineEncoder {
+        let out = LineEncoder::new(self.name());
         match self {
             Verb::AddHost { .. }
             | Verb::DelHost { .. }
             | Verb::DelAllHosts { .. }
             | Verb::SetHost { .. }
             | Verb::SetWeight { .. }
-            | Verb::SetState { .. } => self.written_of_host(out),
+            | Verb::SetState { .. } => self.encode_host_verb(out),
             Verb::AddUser { .. } | Verb::SetUser { .. } | Verb::DelUser { .. } => {
-                self.written_of_user(out)
+                self.encode_user_verb(out)
             }
-            _ => self.written_of_service(out),
+            _ => self.encode_service_verb(out),
         }
     }
 
-    fn written_of_host(&self, out: Written) -> Written {
+    fn encode_host_verb(&self, out: LineEncoder) -> LineEncoder {
         match self {
-            Verb::AddHost { group, host, place } => out
+            Verb::AddHost {
+                group,
+                host,
+                insert_at,
+            } => out
                 .group(group)
                 .with("name", &host.name)
                 .with("ip", &host.address)
@@ -112,7 +116,7 @@ impl Verb {
                         .filter(|state| *state != HostState::Up)
                         .map(HostState::as_str),
                 )
-                .place(place.as_ref()),
+                .insert_at(insert_at.as_ref()),
             Verb::DelHost { group, host, force } => match host {
                 HostChoice::Name(name) => out.group(group).with("name", name),
                 HostChoice::Address(address) => out.group(group).with("ip", address),
@@ -123,13 +127,13 @@ impl Verb {
                 host,
                 address,
                 weight,
-                place,
+                insert_at,
                 rename,
             } => out
                 .host(host)
                 .maybe("ip", address.as_ref())
                 .maybe("weight", *weight)
-                .place(place.as_ref())
+                .insert_at(insert_at.as_ref())
                 .maybe("rename", rename.as_ref()),
             Verb::SetWeight { host, weight } => out.host(host).with("weight", weight),
             Verb::SetState { host, .. } => out.host(host),
@@ -137,61 +141,61 @@ impl Verb {
         }
     }
 
-    fn written_of_service(&self, out: Written) -> Written {
+    fn encode_service_verb(&self, out: LineEncoder) -> LineEncoder {
         match self {
             Verb::NewGroup {
                 group,
                 scheduler,
                 sticky_prefix,
-                place,
+                insert_at,
             } => {
                 let prefix = Some(*sticky_prefix).filter(|it| *it != Group::WHOLE_ADDRESS);
                 out.group(group)
                     .with("scheduler", scheduler)
                     .maybe("stickyPrefix", prefix)
-                    .place(place.as_ref())
+                    .insert_at(insert_at.as_ref())
             }
             Verb::ChangeScheduler {
                 group,
                 scheduler,
                 sticky_prefix,
-                place,
+                insert_at,
             } => out
                 .group(group)
                 .with("scheduler", scheduler)
                 .maybe("stickyPrefix", *sticky_prefix)
-                .place(place.as_ref()),
+                .insert_at(insert_at.as_ref()),
             Verb::DelGroup { group, force } => out.group(group).force(*force),
             Verb::EnableGroup { group } => out.group(group),
             Verb::NewService {
                 service,
                 listen,
-                place,
+                insert_at,
             } => out
                 .with("service", service)
                 .with("listen", listen)
-                .place(place.as_ref()),
+                .insert_at(insert_at.as_ref()),
             Verb::DelService { service } => out.with("service", service),
             Verb::SetService {
                 service,
                 connect,
                 idle,
                 half_closed,
-                place,
+                insert_at,
             } => out
                 .with("service", service)
                 .maybe("connectTimeout", connect.map(seconds))
                 .maybe("idleTimeout", idle.map(seconds))
                 .maybe("halfClosedTimeout", half_closed.map(seconds))
-                .place(place.as_ref()),
+                .insert_at(insert_at.as_ref()),
             Verb::AddListen {
                 service,
                 address,
-                place,
+                insert_at,
             } => out
                 .with("service", service)
                 .with("ip", address)
-                .place(place.as_ref()),
+                .insert_at(insert_at.as_ref()),
             Verb::DelListen { service, address } => {
                 out.with("service", service).with("ip", address)
             }
@@ -204,9 +208,9 @@ impl Verb {
         }
     }
 
-    fn written_of_user(&self, out: Written) -> Written {
+    fn encode_user_verb(&self, out: LineEncoder) -> LineEncoder {
         match self {
-            Verb::AddUser { user, place } => {
+            Verb::AddUser { user, insert_at } => {
                 let User {
                     name,
                     password,
@@ -217,14 +221,14 @@ impl Verb {
                     .maybe("password", password.as_ref())
                     .with("access", access.as_str())
                     .all("key", keys)
-                    .place(place.as_ref())
+                    .insert_at(insert_at.as_ref())
             }
             Verb::SetUser {
                 name,
                 password,
                 access,
                 keys,
-                place,
+                insert_at,
             } => {
                 // No keys at all is said by an empty one.
                 let none = keys.as_ref().filter(|keys| keys.is_empty()).map(|_| "");
@@ -233,7 +237,7 @@ impl Verb {
                     .maybe("access", access.map(Access::as_str))
                     .all("key", keys.as_deref().unwrap_or_default())
                     .maybe("key", none)
-                    .place(place.as_ref())
+                    .insert_at(insert_at.as_ref())
             }
             Verb::DelUser { name } => out.with("name", name),
             _ => out,
@@ -244,7 +248,7 @@ impl Verb {
 /// As a line with each password as `***`, for logs and answers.
 impl Display for Verb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.written().fmt(f)
+        self.encode().fmt(f)
     }
 }
 
@@ -259,8 +263,8 @@ impl Action {
         }
     }
 
-    fn written(&self) -> Written {
-        let out = Written::new(self.name());
+    fn encode(&self) -> LineEncoder {
+        let out = LineEncoder::new(self.name());
         match self {
             Action::RetryHost { host } => out.host(host),
             Action::SaveConfig { force } | Action::Reload { force } => out.force(*force),
@@ -284,8 +288,8 @@ impl Question {
         }
     }
 
-    fn written(&self) -> Written {
-        let out = Written::new(self.name());
+    fn encode(&self) -> LineEncoder {
+        let out = LineEncoder::new(self.name());
         match self {
             Question::Config { view } if *view != View::default() => {
                 out.with("view", view.as_str())
@@ -317,15 +321,15 @@ impl Display for ListenChoice {
 }
 
 /// A command's name, and its keys with their values.
-struct Written {
+struct LineEncoder {
     name: &'static str,
     pairs: Vec<(&'static str, String)>,
     shows_secrets: bool,
 }
 
-impl Written {
+impl LineEncoder {
     fn new(name: &'static str) -> Self {
-        Written {
+        LineEncoder {
             name,
             pairs: Vec::new(),
             shows_secrets: false,
@@ -333,8 +337,8 @@ impl Written {
     }
 
     /// With passwords, which are `***` otherwise.
-    fn in_full(self) -> Self {
-        Written {
+    fn with_secrets(self) -> Self {
+        LineEncoder {
             shows_secrets: true,
             ..self
         }
@@ -368,10 +372,10 @@ impl Written {
         self.maybe("force", force.then_some(true))
     }
 
-    fn place(self, place: Option<&InsertAt<impl Display>>) -> Self {
+    fn insert_at(self, insert_at: Option<&InsertAt<impl Display>>) -> Self {
         self.maybe(
             "before",
-            place.map(|place| match place {
+            insert_at.map(|insert_at| match insert_at {
                 InsertAt::Before(other) => other.to_string(),
                 InsertAt::Last => String::new(),
             }),
@@ -381,18 +385,18 @@ impl Written {
     fn is_secret(&self, key: &str) -> bool {
         table::command(self.name)
             .and_then(|command| command.key(key))
-            .is_none_or(|key| key.takes == Takes::Secret)
+            .is_none_or(|key| key.value_kind == ValueKind::Secret)
     }
 }
 
-impl Display for Written {
+impl Display for LineEncoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)?;
         self.pairs.iter().try_for_each(|(key, value)| {
             // An empty one takes the password away, which is no secret.
             let hidden = !self.shows_secrets && !value.is_empty() && self.is_secret(key);
-            let value = if hidden { HIDDEN } else { value };
-            write!(f, " {key}={}", Quoted(value))
+            let value = if hidden { PASSWORD_MASK } else { value };
+            write!(f, " {key}={}", QuotedWord(value))
         })
     }
 }

@@ -107,7 +107,7 @@ impl fmt::Display for ParseError {
             }
             ParseError::NoPair { found, command } => {
                 write!(f, "{} is no key=value: ", Quoted(found))?;
-                takes(f, command)
+                write_synopsis(f, command)
             }
             ParseError::UnknownKey {
                 found,
@@ -117,7 +117,7 @@ impl fmt::Display for ParseError {
                 write!(f, "{} does not take {}=: ", command.name, Shown(found))?;
                 match nearest {
                     Some(nearest) => write!(f, "is {nearest}= meant?"),
-                    None => takes(f, command),
+                    None => write_synopsis(f, command),
                 }
             }
             ParseError::KeyTwice { key } => write!(f, "{key}= is given twice"),
@@ -126,7 +126,7 @@ impl fmt::Display for ParseError {
             }
             ParseError::MissingKey { key, command } => {
                 write!(f, "{} needs {key}=: ", command.name)?;
-                takes(f, command)
+                write_synopsis(f, command)
             }
             ParseError::UnknownOption { found, nearest } => {
                 write!(f, "there is no option {}", Quoted(found))?;
@@ -144,7 +144,7 @@ impl fmt::Display for ParseError {
     }
 }
 
-fn takes(f: &mut fmt::Formatter<'_>, command: &CommandSchema) -> fmt::Result {
+fn write_synopsis(f: &mut fmt::Formatter<'_>, command: &CommandSchema) -> fmt::Result {
     if command.keys.is_empty() {
         return write!(f, "{} takes nothing", command.name);
     }
@@ -226,19 +226,19 @@ pub enum CommandError {
         user: String,
     },
     /// A certificate without its key, or a key without its certificate.
-    HalfAPair {
+    IncompletePair {
         /// The option that has a value.
         option: &'static str,
         /// The one that has none.
         other: &'static str,
     },
     /// A door that would be open without a place to listen.
-    NowhereToListen {
+    NoListenAddress {
         /// The option that is to be set first.
         option: &'static str,
     },
     /// A door that is open cannot lose its place to listen.
-    DoorIsOpen {
+    InterfaceEnabled {
         /// The option that is to be set to false first.
         option: &'static str,
     },
@@ -310,14 +310,14 @@ impl fmt::Display for CommandError {
                 "user {} could never log in: give a password or a key",
                 Quoted(user)
             ),
-            CommandError::HalfAPair { option, other } => write!(
+            CommandError::IncompletePair { option, other } => write!(
                 f,
                 "{option} would be without {other}: set both, or neither, between begin and commit"
             ),
-            CommandError::NowhereToListen { option } => {
+            CommandError::NoListenAddress { option } => {
                 write!(f, "there is nowhere to listen: set {option} first")
             }
-            CommandError::DoorIsOpen { option } => {
+            CommandError::InterfaceEnabled { option } => {
                 write!(f, "the door is open: set {option} to false first")
             }
             CommandError::Option(error) => error.fmt(f),

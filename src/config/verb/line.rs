@@ -10,7 +10,7 @@ use super::ParseError;
 use crate::non_printing::{is_unseen, letters};
 
 /// No escape is longer, `\\u{10ffff}` and some zeros.
-const MOST_ESCAPE: usize = 16;
+const MAX_ESCAPE_LENGTH: usize = 16;
 
 /// The words of a line, which comes without its end.
 ///
@@ -23,7 +23,7 @@ pub fn words(line: &str) -> Result<Vec<String>, ParseError> {
     let mut words = Vec::new();
     let mut rest = line.trim_start_matches(' ');
     while !rest.is_empty() {
-        let (word, behind) = first_word(rest)?;
+        let (word, behind) = split_first_word(rest)?;
         words.push(word);
         rest = behind.trim_start_matches(' ');
     }
@@ -31,7 +31,7 @@ pub fn words(line: &str) -> Result<Vec<String>, ParseError> {
 }
 
 /// A line that may go on.
-pub(super) struct Unfinished {
+pub(super) struct PartialLine {
     /// The words before the last.
     pub(super) words: Vec<String>,
     /// Where the last one begins.
@@ -44,21 +44,21 @@ pub(super) struct Unfinished {
 
 /// A line up to its last word, which nobody has to have finished: behind a blank it is
 /// empty. What cannot be taken apart belongs to that word.
-pub(super) fn unfinished(line: &str) -> Unfinished {
+pub(super) fn parse_partial_line(line: &str) -> PartialLine {
     let mut words = Vec::new();
     let mut rest = line.trim_start_matches(' ');
     loop {
         let start = line.len() - rest.len();
-        let (text, in_quotes) = match first_word(rest) {
+        let (text, in_quotes) = match split_first_word(rest) {
             Ok((word, behind)) if !behind.is_empty() => {
                 words.push(word);
                 rest = behind.trim_start_matches(' ');
                 continue;
             }
             Ok((word, _)) => (word, false),
-            Err(_) => (open_word(rest), true),
+            Err(_) => (decode_open_word(rest), true),
         };
-        return Unfinished {
+        return PartialLine {
             words,
             start,
             text,
@@ -68,19 +68,21 @@ pub(super) fn unfinished(line: &str) -> Unfinished {
 }
 
 /// What a word says so far whose quotes are open. Of an escape that is begun, nothing.
-fn open_word(text: &str) -> String {
+fn decode_open_word(text: &str) -> String {
     let closed = |end: usize| {
         let closed = format!("{}\"", &text[..end]);
-        let (word, behind) = first_word(&closed).ok()?;
+        let (word, behind) = split_first_word(&closed).ok()?;
         behind.is_empty().then_some(word)
     };
     let shorter = text.char_indices().rev().map(|(index, _)| index);
-    let mut ends = std::iter::once(text.len()).chain(shorter).take(MOST_ESCAPE);
+    let mut ends = std::iter::once(text.len())
+        .chain(shorter)
+        .take(MAX_ESCAPE_LENGTH);
     ends.find_map(closed).unwrap_or_default()
 }
 
 /// The word that `text` begins with, and what is behind it.
-fn first_word(text: &str) -> Result<(String, &str), ParseError> {
+fn split_first_word(text: &str) -> Result<(String, &str), ParseError> {
     let mut word = String::new();
     let mut rest = text;
     loop {
@@ -128,11 +130,11 @@ fn unescape<'a>(escape: &'a str, word: &mut String) -> Result<&'a str, ParseErro
 }
 
 /// A value as it is written in a line: in quotes only where that is needed.
-pub(super) struct Quoted<'a>(pub(super) &'a str);
+pub(super) struct QuotedWord<'a>(pub(super) &'a str);
 
-impl Quoted<'_> {
+impl QuotedWord<'_> {
     /// In quotes even where they are not needed.
-    pub(super) fn in_any_case(&self) -> String {
+    pub(super) fn always_quoted(&self) -> String {
         let written = self.to_string();
         match written.starts_with('"') {
             true => written,
@@ -142,7 +144,7 @@ impl Quoted<'_> {
     }
 }
 
-impl fmt::Display for Quoted<'_> {
+impl fmt::Display for QuotedWord<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Blanks other than the ASCII one are quoted for the eye.
         let needs_quotes =
@@ -218,7 +220,7 @@ mod tests {
             ("a\t\u{9b}", r#""a\u{9}\u{9b}""#),
         ];
         for (text, quoted) in cases {
-            assert_eq!(Quoted(text).to_string(), quoted);
+            assert_eq!(QuotedWord(text).to_string(), quoted);
             assert_eq!(words(quoted).unwrap(), [text]);
         }
     }

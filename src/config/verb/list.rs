@@ -8,40 +8,40 @@ use crate::config::error::nearest;
 use crate::config::{Group, Host, Service, User};
 
 /// Something with a name that is unique in its list.
-pub(super) trait Named {
+pub(super) trait NamedItem {
     /// What an operator calls such a thing.
-    const WHAT: &'static str;
+    const KIND: &'static str;
 
     /// Its name.
     fn name(&self) -> &str;
 }
 
-impl Named for Service {
-    const WHAT: &'static str = "service";
+impl NamedItem for Service {
+    const KIND: &'static str = "service";
 
     fn name(&self) -> &str {
         &self.name
     }
 }
 
-impl Named for Group {
-    const WHAT: &'static str = "group";
+impl NamedItem for Group {
+    const KIND: &'static str = "group";
 
     fn name(&self) -> &str {
         &self.name
     }
 }
 
-impl Named for Host {
-    const WHAT: &'static str = "host";
+impl NamedItem for Host {
+    const KIND: &'static str = "host";
 
     fn name(&self) -> &str {
         &self.name
     }
 }
 
-impl Named for User {
-    const WHAT: &'static str = "user";
+impl NamedItem for User {
+    const KIND: &'static str = "user";
 
     fn name(&self) -> &str {
         &self.name
@@ -49,18 +49,22 @@ impl Named for User {
 }
 
 /// Where `name` is in the list of `owner`, which is empty for the configuration itself.
-pub(super) fn find<T: Named>(list: &[T], name: &str, owner: &str) -> Result<usize, CommandError> {
+pub(super) fn find_index<T: NamedItem>(
+    list: &[T],
+    name: &str,
+    owner: &str,
+) -> Result<usize, CommandError> {
     let found = list.iter().position(|item| item.name() == name);
     found.ok_or_else(|| CommandError::Missing {
-        what: T::WHAT,
+        what: T::KIND,
         name: name.to_owned(),
         owner: owner.to_owned(),
-        nearest: nearest(name, list.iter().map(Named::name)).map(str::to_owned),
+        nearest: nearest(name, list.iter().map(NamedItem::name)).map(str::to_owned),
     })
 }
 
 /// That nothing in the list is called so.
-pub(super) fn check_free<T: Named>(
+pub(super) fn check_name_free<T: NamedItem>(
     list: &[T],
     name: &str,
     owner: &str,
@@ -68,40 +72,40 @@ pub(super) fn check_free<T: Named>(
     match list.iter().any(|item| item.name() == name) {
         false => Ok(()),
         true => Err(CommandError::Taken {
-            what: T::WHAT,
+            what: T::KIND,
             name: name.to_owned(),
             owner: owner.to_owned(),
         }),
     }
 }
 
-/// Adds something new, behind all others unless `place` says where.
-pub(super) fn insert<T: Named>(
+/// Adds something new, behind all others unless `insert_at` says where.
+pub(super) fn insert_item<T: NamedItem>(
     list: &mut Vec<T>,
     item: T,
-    place: Option<&InsertAt>,
+    insert_at: Option<&InsertAt>,
     owner: &str,
 ) -> Result<(), CommandError> {
-    check_free(list, item.name(), owner)?;
-    let index = match place {
-        Some(InsertAt::Before(next)) => find(list, next, owner)?,
+    check_name_free(list, item.name(), owner)?;
+    let index = match insert_at {
+        Some(InsertAt::Before(next)) => find_index(list, next, owner)?,
         Some(InsertAt::Last) | None => list.len(),
     };
     list.insert(index, item);
     Ok(())
 }
 
-/// Moves what is at `index`, if `place` says where, and says where it is then.
+/// Moves what is at `index`, if `insert_at` says where, and says where it is then.
 /// Before itself is where it is.
-pub(super) fn move_to<T: Named>(
+pub(super) fn move_item<T: NamedItem>(
     list: &mut [T],
     index: usize,
-    place: Option<&InsertAt>,
+    insert_at: Option<&InsertAt>,
     owner: &str,
 ) -> Result<usize, CommandError> {
-    let target = match place {
+    let target = match insert_at {
         None => return Ok(index),
-        Some(InsertAt::Before(next)) => find(list, next, owner)?,
+        Some(InsertAt::Before(next)) => find_index(list, next, owner)?,
         Some(InsertAt::Last) => list.len(),
     };
     if target <= index {
@@ -115,21 +119,21 @@ pub(super) fn move_to<T: Named>(
 /// What is to be done with an item of the new list, so that all are in order when
 /// it has been done with one after the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum ListChange {
     /// It is in the old list, and stays where it is.
-    Stays,
+    Keep,
     /// It is in the old list, and moves.
-    Moves(InsertAt),
+    Move(InsertAt),
     /// It is not in the old list.
-    Comes(InsertAt),
+    Add(InsertAt),
 }
 
-impl Step {
+impl ListChange {
     /// Where it moves to, if it does.
-    pub(super) fn moves(self) -> Option<InsertAt> {
+    pub(super) fn moved_to(self) -> Option<InsertAt> {
         match self {
-            Step::Moves(place) => Some(place),
-            Step::Stays | Step::Comes(_) => None,
+            ListChange::Move(insert_at) => Some(insert_at),
+            ListChange::Keep | ListChange::Add(_) => None,
         }
     }
 }
@@ -138,50 +142,50 @@ impl Step {
 ///
 /// Those that stay are as many as possible, the longest sequence that is in both;
 /// every other one goes right before the next that stays.
-pub(super) fn steps<T: Named>(old: &[T], new: &[T]) -> Vec<Step> {
-    let old = old.iter().map(Named::name).enumerate();
+pub(super) fn list_changes<T: NamedItem>(old: &[T], new: &[T]) -> Vec<ListChange> {
+    let old = old.iter().map(NamedItem::name).enumerate();
     let places: HashMap<_, _> = old.map(|(index, name)| (name, index)).collect();
     let of_new: Vec<_> = new.iter().map(|item| places.get(item.name())).collect();
-    let stays = longest_rising(&of_new);
+    let stays = longest_rising_sequence(&of_new);
     let mut next = InsertAt::Last;
-    let mut steps = Vec::with_capacity(new.len());
-    for ((item, place), stays) in new.iter().zip(of_new).zip(stays).rev() {
-        steps.push(match place {
-            _ if stays => Step::Stays,
-            Some(_) => Step::Moves(next.clone()),
-            None => Step::Comes(next.clone()),
+    let mut list_changes = Vec::with_capacity(new.len());
+    for ((item, old_index), stays) in new.iter().zip(of_new).zip(stays).rev() {
+        list_changes.push(match old_index {
+            _ if stays => ListChange::Keep,
+            Some(_) => ListChange::Move(next.clone()),
+            None => ListChange::Add(next.clone()),
         });
         if stays {
             next = InsertAt::Before(item.name().to_owned());
         }
     }
-    steps.reverse();
-    steps
+    list_changes.reverse();
+    list_changes
 }
 
 /// The names of those of `old` that are not in `new`.
-pub(super) fn missing<T: Named>(old: &[T], new: &[T]) -> Vec<String> {
-    let kept: HashSet<_> = new.iter().map(Named::name).collect();
-    let names = old.iter().map(Named::name);
+pub(super) fn removed_names<T: NamedItem>(old: &[T], new: &[T]) -> Vec<String> {
+    let kept: HashSet<_> = new.iter().map(NamedItem::name).collect();
+    let names = old.iter().map(NamedItem::name);
     let gone = names.filter(|name| !kept.contains(name));
     gone.map(str::to_owned).collect()
 }
 
 /// The one that is called so.
-pub(super) fn named<'a, T: Named>(list: &'a [T], name: &str) -> Option<&'a T> {
+pub(super) fn find_by_name<'a, T: NamedItem>(list: &'a [T], name: &str) -> Option<&'a T> {
     list.iter().find(|item| item.name() == name)
 }
 
 /// Where something new goes: last, unless something else is said.
-pub(super) fn unless_last(place: InsertAt) -> Option<InsertAt> {
-    Some(place).filter(|place| *place != InsertAt::Last)
+pub(super) fn not_last(insert_at: InsertAt) -> Option<InsertAt> {
+    Some(insert_at).filter(|insert_at| *insert_at != InsertAt::Last)
 }
 
 /// Which numbers are part of the longest rising sequence of them.
 ///
 /// Fredman's algorithm: for each length the sequence that ends lowest is known by
 /// its end, and each number by the one before it.
-fn longest_rising(numbers: &[Option<&usize>]) -> Vec<bool> {
+fn longest_rising_sequence(numbers: &[Option<&usize>]) -> Vec<bool> {
     let mut ends: Vec<(usize, usize)> = Vec::new();
     let mut before = vec![None; numbers.len()];
     for (index, number) in numbers.iter().enumerate() {
@@ -207,8 +211,8 @@ mod tests {
     use super::*;
     use crate::config::arbitrary::Random;
 
-    impl Named for String {
-        const WHAT: &'static str = "word";
+    impl NamedItem for String {
+        const KIND: &'static str = "word";
 
         fn name(&self) -> &str {
             self
@@ -219,32 +223,32 @@ mod tests {
         text.split_whitespace().map(str::to_owned).collect()
     }
 
-    fn steps_of(old: &str, new: &str) -> Vec<Step> {
-        steps(&words(old), &words(new))
+    fn steps_of(old: &str, new: &str) -> Vec<ListChange> {
+        list_changes(&words(old), &words(new))
     }
 
     /// What becomes of `old`, and how many items were moved.
     fn carried_out(old: &[String], new: &[String]) -> (Vec<String>, usize) {
         let mut list = old.to_vec();
-        let mut moves = 0;
-        for (name, step) in new.iter().zip(steps(old, new)) {
-            let place = match step {
-                Step::Stays => continue,
-                Step::Moves(place) => {
-                    moves += 1;
+        let mut moved_to = 0;
+        for (name, step) in new.iter().zip(list_changes(old, new)) {
+            let insert_at = match step {
+                ListChange::Keep => continue,
+                ListChange::Move(insert_at) => {
+                    moved_to += 1;
                     list.retain(|other| other != name);
-                    place
+                    insert_at
                 }
-                Step::Comes(place) => place,
+                ListChange::Add(insert_at) => insert_at,
             };
-            let index = match place {
+            let index = match insert_at {
                 InsertAt::Before(next) => list.iter().position(|other| *other == next).unwrap(),
                 InsertAt::Last => list.len(),
             };
             list.insert(index, name.clone());
         }
         list.retain(|name| new.contains(name));
-        (list, moves)
+        (list, moved_to)
     }
 
     #[test]
@@ -252,24 +256,32 @@ mod tests {
         let before = |name: &str| InsertAt::Before(name.to_owned());
         assert_eq!(
             steps_of("a b c", "a b c"),
-            [Step::Stays, Step::Stays, Step::Stays]
+            [ListChange::Keep, ListChange::Keep, ListChange::Keep]
         );
         assert_eq!(
             steps_of("a b c", "c a b"),
-            [Step::Moves(before("a")), Step::Stays, Step::Stays]
+            [
+                ListChange::Move(before("a")),
+                ListChange::Keep,
+                ListChange::Keep
+            ]
         );
         assert_eq!(
             steps_of("a b c", "b c a"),
-            [Step::Stays, Step::Stays, Step::Moves(InsertAt::Last)]
+            [
+                ListChange::Keep,
+                ListChange::Keep,
+                ListChange::Move(InsertAt::Last)
+            ]
         );
         assert_eq!(
             steps_of("a x b", "n a m b o"),
             [
-                Step::Comes(before("a")),
-                Step::Stays,
-                Step::Comes(before("b")),
-                Step::Stays,
-                Step::Comes(InsertAt::Last),
+                ListChange::Add(before("a")),
+                ListChange::Keep,
+                ListChange::Add(before("b")),
+                ListChange::Keep,
+                ListChange::Add(InsertAt::Last),
             ]
         );
         assert_eq!(steps_of("a", ""), []);
@@ -289,10 +301,10 @@ mod tests {
                 names
             };
             let (old, new) = (list(), list());
-            let (list, moves) = carried_out(&old, &new);
+            let (list, moved_to) = carried_out(&old, &new);
             assert_eq!(list, new, "{old:?}");
             let common = new.iter().filter(|name| old.contains(name)).count();
-            assert!(moves < common.max(1), "{old:?} {new:?}");
+            assert!(moved_to < common.max(1), "{old:?} {new:?}");
         }
     }
 }

@@ -73,7 +73,7 @@ pub enum Verb {
         /// The host.
         host: Host,
         /// Where among the others: without it, behind them.
-        place: Option<InsertAt>,
+        insert_at: Option<InsertAt>,
     },
     /// A host leaves its group.
     DelHost {
@@ -100,7 +100,7 @@ pub enum Verb {
         /// Its weight.
         weight: Option<u32>,
         /// Where among the others.
-        place: Option<InsertAt>,
+        insert_at: Option<InsertAt>,
         /// Its new name.
         rename: Option<String>,
     },
@@ -127,7 +127,7 @@ pub enum Verb {
         /// How many bits of an IPv6 address make a client.
         sticky_prefix: u8,
         /// Where among the others: without it, behind them.
-        place: Option<InsertAt>,
+        insert_at: Option<InsertAt>,
     },
     /// A group goes, with its hosts.
     DelGroup {
@@ -150,7 +150,7 @@ pub enum Verb {
         /// How many bits of an IPv6 address make a client, if that changes.
         sticky_prefix: Option<u8>,
         /// Where among the others.
-        place: Option<InsertAt>,
+        insert_at: Option<InsertAt>,
     },
     /// A new service with the empty, enabled group `main` (`leastc`).
     NewService {
@@ -159,7 +159,7 @@ pub enum Verb {
         /// Where it listens.
         listen: ListenAddress,
         /// Where among the others: without it, behind them.
-        place: Option<InsertAt>,
+        insert_at: Option<InsertAt>,
     },
     /// A service goes, with all it has.
     DelService {
@@ -177,7 +177,7 @@ pub enum Verb {
         /// `halfClosedTimeout`.
         half_closed: Option<Option<Duration>>,
         /// Where among the others.
-        place: Option<InsertAt>,
+        insert_at: Option<InsertAt>,
     },
     /// One more place where a service listens.
     AddListen {
@@ -186,7 +186,7 @@ pub enum Verb {
         /// Where it is to listen too.
         address: ListenAddress,
         /// Where among the others: without it, behind them.
-        place: Option<InsertAt<ListenAddress>>,
+        insert_at: Option<InsertAt<ListenAddress>>,
     },
     /// A service no longer listens somewhere.
     DelListen {
@@ -209,7 +209,7 @@ pub enum Verb {
         /// Who.
         user: User,
         /// Where among the others: without it, behind them.
-        place: Option<InsertAt>,
+        insert_at: Option<InsertAt>,
     },
     /// What is said of a user.
     SetUser {
@@ -222,7 +222,7 @@ pub enum Verb {
         /// Their keys, all of them.
         keys: Option<Vec<String>>,
         /// Where among the others.
-        place: Option<InsertAt>,
+        insert_at: Option<InsertAt>,
     },
     /// Somebody may no longer log in.
     DelUser {

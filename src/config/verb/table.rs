@@ -69,7 +69,7 @@ pub struct KeySchema {
     /// Whether a word without `key=` is taken for it.
     pub bare: bool,
     /// What its value is.
-    pub takes: Takes,
+    pub value_kind: ValueKind,
 }
 
 impl KeySchema {
@@ -89,7 +89,7 @@ impl KeySchema {
 /// What a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Takes {
+pub enum ValueKind {
     /// The name of a service that there is.
     Service,
     /// The name of a group that there is in the service.
@@ -156,7 +156,7 @@ pub fn command(name: &str) -> Option<&'static CommandSchema> {
         .find(|command| command.name == name || command.old == Some(name))
 }
 
-const fn required(name: &'static str, takes: Takes) -> KeySchema {
+const fn required(name: &'static str, value_kind: ValueKind) -> KeySchema {
     KeySchema {
         name,
         old: None,
@@ -164,14 +164,14 @@ const fn required(name: &'static str, takes: Takes) -> KeySchema {
         instead_of: None,
         repeats: false,
         bare: false,
-        takes,
+        value_kind,
     }
 }
 
-const fn optional(name: &'static str, takes: Takes) -> KeySchema {
+const fn optional(name: &'static str, value_kind: ValueKind) -> KeySchema {
     KeySchema {
         required: false,
-        ..required(name, takes)
+        ..required(name, value_kind)
     }
 }
 
@@ -218,25 +218,25 @@ const fn batch(name: &'static str, summary: &'static str) -> CommandSchema {
     }
 }
 
-const SERVICE: KeySchema = required("service", Takes::Service);
-const GROUP: KeySchema = required("group", Takes::Group);
+const SERVICE: KeySchema = required("service", ValueKind::Service);
+const GROUP: KeySchema = required("group", ValueKind::Group);
 const HOST: KeySchema = KeySchema {
     old: Some("host"),
-    ..required("name", Takes::Host)
+    ..required("name", ValueKind::Host)
 };
 const NEW_HOST: KeySchema = KeySchema {
-    takes: Takes::NewName,
+    value_kind: ValueKind::NewName,
     ..HOST
 };
 /// The host's address in place of its name, as the ancestors had it.
 const HOST_AT: KeySchema = KeySchema {
     instead_of: Some("name"),
-    ..optional("ip", Takes::HostAddress)
+    ..optional("ip", ValueKind::HostAddress)
 };
-const FORCE: KeySchema = optional("force", Takes::Flag);
+const FORCE: KeySchema = optional("force", ValueKind::Flag);
 const KEYS: KeySchema = KeySchema {
     repeats: true,
-    ..optional("key", Takes::PublicKey)
+    ..optional("key", ValueKind::PublicKey)
 };
 
 const IN_GROUP: &[KeySchema] = &[SERVICE, GROUP];
@@ -249,10 +249,10 @@ const COMMANDS: &[CommandSchema] = &[
             SERVICE,
             GROUP,
             NEW_HOST,
-            required("ip", Takes::HostAddress),
-            optional("weight", Takes::Weight),
-            optional("state", Takes::State),
-            optional("before", Takes::Host),
+            required("ip", ValueKind::HostAddress),
+            optional("weight", ValueKind::Weight),
+            optional("state", ValueKind::State),
+            optional("before", ValueKind::Host),
         ],
         "add a host to a group",
     ),
@@ -272,16 +272,16 @@ const COMMANDS: &[CommandSchema] = &[
             SERVICE,
             GROUP,
             HOST,
-            optional("ip", Takes::HostAddress),
-            optional("weight", Takes::Weight),
-            optional("before", Takes::Host),
-            optional("rename", Takes::NewName),
+            optional("ip", ValueKind::HostAddress),
+            optional("weight", ValueKind::Weight),
+            optional("before", ValueKind::Host),
+            optional("rename", ValueKind::NewName),
         ],
         "change a host's address, weight, place or name",
     ),
     change(
         "setWeight",
-        &[SERVICE, GROUP, HOST, required("weight", Takes::Weight)],
+        &[SERVICE, GROUP, HOST, required("weight", ValueKind::Weight)],
         "change a host's weight",
     ),
     change("drainHost", ONE_HOST, "give a host no new sessions"),
@@ -295,10 +295,10 @@ const COMMANDS: &[CommandSchema] = &[
         "newGroup",
         &[
             SERVICE,
-            required("group", Takes::NewName),
-            required("scheduler", Takes::Scheduler),
-            optional("stickyPrefix", Takes::Prefix),
-            optional("before", Takes::Group),
+            required("group", ValueKind::NewName),
+            required("scheduler", ValueKind::Scheduler),
+            optional("stickyPrefix", ValueKind::Prefix),
+            optional("before", ValueKind::Group),
         ],
         "add an empty group, not enabled, to a service",
     ),
@@ -313,18 +313,18 @@ const COMMANDS: &[CommandSchema] = &[
         &[
             SERVICE,
             GROUP,
-            required("scheduler", Takes::Scheduler),
-            optional("stickyPrefix", Takes::Prefix),
-            optional("before", Takes::Group),
+            required("scheduler", ValueKind::Scheduler),
+            optional("stickyPrefix", ValueKind::Prefix),
+            optional("before", ValueKind::Group),
         ],
         "change how a group picks hosts, and where it stands",
     ),
     change(
         "newService",
         &[
-            required("service", Takes::NewName),
-            required("listen", Takes::ListenAddress),
-            optional("before", Takes::Service),
+            required("service", ValueKind::NewName),
+            required("listen", ValueKind::ListenAddress),
+            optional("before", ValueKind::Service),
         ],
         "add a service with the empty, enabled group main",
     ),
@@ -337,10 +337,10 @@ const COMMANDS: &[CommandSchema] = &[
         "setService",
         &[
             SERVICE,
-            optional("connectTimeout", Takes::Seconds),
-            optional("idleTimeout", Takes::Seconds),
-            optional("halfClosedTimeout", Takes::Seconds),
-            optional("before", Takes::Service),
+            optional("connectTimeout", ValueKind::Seconds),
+            optional("idleTimeout", ValueKind::Seconds),
+            optional("halfClosedTimeout", ValueKind::Seconds),
+            optional("before", ValueKind::Service),
         ],
         "change a service's timeouts or place",
     ),
@@ -348,57 +348,57 @@ const COMMANDS: &[CommandSchema] = &[
         "addListen",
         &[
             SERVICE,
-            required("ip", Takes::ListenAddress),
-            optional("before", Takes::ListenAddress),
+            required("ip", ValueKind::ListenAddress),
+            optional("before", ValueKind::ListenAddress),
         ],
         "let a service listen at one more address",
     ),
     change(
         "delListen",
-        &[SERVICE, required("ip", Takes::ListenAddress)],
+        &[SERVICE, required("ip", ValueKind::ListenAddress)],
         "let a service listen at an address no more",
     ),
     change(
         "switchPort",
         &[
             SERVICE,
-            required("from", Takes::ListenAddressOrPort),
-            required("to", Takes::ListenAddressOrPort),
+            required("from", ValueKind::ListenAddressOrPort),
+            required("to", ValueKind::ListenAddressOrPort),
         ],
         "let a service listen at another port or address instead",
     ),
     change(
         "addUser",
         &[
-            required("name", Takes::NewName),
-            optional("password", Takes::Secret),
-            required("access", Takes::Access),
+            required("name", ValueKind::NewName),
+            optional("password", ValueKind::Secret),
+            required("access", ValueKind::Access),
             KEYS,
-            optional("before", Takes::User),
+            optional("before", ValueKind::User),
         ],
         "add somebody who may log in",
     ),
     change(
         "setUser",
         &[
-            required("name", Takes::User),
-            optional("password", Takes::Secret),
-            optional("access", Takes::Access),
+            required("name", ValueKind::User),
+            optional("password", ValueKind::Secret),
+            optional("access", ValueKind::Access),
             KEYS,
-            optional("before", Takes::User),
+            optional("before", ValueKind::User),
         ],
         "change a user's password, access, keys or place",
     ),
     change(
         "delUser",
-        &[required("name", Takes::User)],
+        &[required("name", ValueKind::User)],
         "remove somebody who may log in",
     ),
     change(
         "setOption",
         &[
-            required("name", Takes::OptionName),
-            required("value", Takes::OptionValue),
+            required("name", ValueKind::OptionName),
+            required("value", ValueKind::OptionValue),
         ],
         "change anything else in the file; an empty value takes it out",
     ),
@@ -418,27 +418,27 @@ const COMMANDS: &[CommandSchema] = &[
     },
     action(
         "shutdown",
-        &[optional("grace", Takes::Grace)],
+        &[optional("grace", ValueKind::Grace)],
         "stop; open sessions have so many seconds to end",
     ),
     question("status", &[], "show how everything is"),
     question("sessions", &[], "show the open sessions"),
     question(
         "config",
-        &[optional("view", Takes::View)],
+        &[optional("view", ValueKind::View)],
         "show the running configuration",
     ),
     question("diff", &[], "show the changes that are not in the file"),
     question(
         "complete",
-        &[required("line", Takes::Line)],
+        &[required("line", ValueKind::Line)],
         "show how a line may go on: words for its last one",
     ),
     question(
         "help",
         &[KeySchema {
             bare: true,
-            ..optional("verb", Takes::Command)
+            ..optional("verb", ValueKind::Command)
         }],
         "show the commands, or what one of them takes",
     ),

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use roxmltree::Document;
 
-use self::random::{change, number_hosts, remarks, spelled};
+use self::random::{change, number_hosts, remarks, spell_randomly};
 use super::*;
 use crate::config::arbitrary::{self, Random};
 
@@ -36,7 +36,7 @@ fn example(text: &str, change: impl FnOnce(&mut Config), expected: &str) {
 fn written(random: &mut Random) -> (Config, String) {
     let mut config = arbitrary::config(random);
     number_hosts(&mut config, random);
-    let text = spelled(&config, random);
+    let text = spell_randomly(&config, random);
     assert_eq!(parsed(&text), config, "{text}");
     (config, text)
 }
@@ -48,7 +48,7 @@ fn edited_into(text: &str, wanted: &Config) -> String {
 
 /// Edits in place and nothing else, so that the other manner hides no mistake.
 fn edited_in_place(text: &str, wanted: &Config) -> String {
-    let edited = edited(text.as_bytes(), &parsed(text), wanted, Manner::InPlace).unwrap();
+    let edited = edited(text.as_bytes(), &parsed(text), wanted, EditMode::InPlace).unwrap();
     assert_eq!(parsed(&edited), *wanted, "{text}\n-->\n{edited}");
     edited
 }
@@ -97,7 +97,7 @@ fn a_section_rewritten_as_a_whole_says_the_same() {
         let have = config.clone();
         change(&mut config, &mut random, true);
         change(&mut config, &mut random, true);
-        let edited = edited(text.as_bytes(), &have, &config, Manner::Whole).unwrap();
+        let edited = edited(text.as_bytes(), &have, &config, EditMode::Whole).unwrap();
         assert_eq!(parsed(&edited), config, "{text}\n-->\n{edited}");
     }
 }

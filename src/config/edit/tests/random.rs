@@ -4,18 +4,18 @@
 //! number, so that a test can look for it.
 
 use crate::config::arbitrary::{self, Random};
-use crate::config::serialize::{self, Attribute, Content, Escaped, Form};
+use crate::config::serialize::{self, Content, Escaped, XmlAttribute, XmlElement};
 use crate::config::{Admin, Config, Group, Host, Scheduler, Service};
 
 /// A text that reads as `config`.
-pub(super) fn spelled(config: &Config, random: &mut Random) -> String {
+pub(super) fn spell_randomly(config: &Config, random: &mut Random) -> String {
     let line_end = *random.pick(&["\n", "\n", "\r\n", "\r", ""]);
     let unit = *random.pick(&["  ", "    ", "\t", ""]);
     let remarks = random.below(5);
-    let mut form = serialize::config(config);
-    respell(&mut form, random);
-    old_check_time(&mut form, random);
-    let mut pen = Pen {
+    let mut element = serialize::config(config);
+    respell(&mut element, random);
+    old_check_time(&mut element, random);
+    let mut writer = XmlWriter {
         out: String::new(),
         line_end,
         unit,
@@ -24,8 +24,8 @@ pub(super) fn spelled(config: &Config, random: &mut Random) -> String {
         is_old: random.below(2) == 0,
         random,
     };
-    pen.document(&form);
-    pen.out
+    writer.document(&element);
+    writer.out
 }
 
 /// The remarks in a text, in their order: all have a `~`, and names have none.
@@ -33,7 +33,7 @@ pub(super) fn remarks(text: &str) -> Vec<&str> {
     text.split('~').skip(1).step_by(2).collect()
 }
 
-struct Pen<'r> {
+struct XmlWriter<'r> {
     out: String,
     line_end: &'static str,
     unit: &'static str,
@@ -44,8 +44,8 @@ struct Pen<'r> {
     random: &'r mut Random,
 }
 
-impl Pen<'_> {
-    fn document(&mut self, root: &Form) {
+impl XmlWriter<'_> {
+    fn document(&mut self, root: &XmlElement) {
         self.any(&["", "\u{feff}"]);
         self.any(&["", "<?xml version=\"1.0\"?>", "<?xml version='1.0'?>\n"]);
         self.any(&[
@@ -57,24 +57,25 @@ impl Pen<'_> {
         self.any(&["", "\n", "\r\n<!-- ~last~ -->", "\n\n"]);
     }
 
-    fn element(&mut self, form: &Form, depth: usize) {
-        let name = match form.name {
+    fn element(&mut self, element: &XmlElement, depth: usize) {
+        let name = match element.name {
             "host" => *self.random.pick(&["host", "client"]),
             "config" if self.is_old => "pdconfig",
             name => name,
         };
         self.out += &format!("<{name}");
-        for attribute in &form.attributes {
+        for attribute in &element.attributes {
             self.attribute(attribute);
         }
         self.any(&["", "", " ", "\n"]);
-        let is_empty = matches!(&form.content, Content::Elements(children) if children.is_empty());
+        let is_empty =
+            matches!(&element.content, Content::Elements(children) if children.is_empty());
         if is_empty && self.random.below(4) > 0 {
             self.out += "/>";
             return;
         }
         self.out.push('>');
-        match &form.content {
+        match &element.content {
             Content::Text(text) => {
                 let blank = *self.random.pick(&["", " ", "\n\t"]);
                 self.out += &format!(
@@ -97,7 +98,7 @@ impl Pen<'_> {
         self.out += &format!("</{name}>");
     }
 
-    fn attribute(&mut self, attribute: &Attribute) {
+    fn attribute(&mut self, attribute: &XmlAttribute) {
         let Some(value) = &attribute.value else {
             return;
         };
@@ -147,19 +148,19 @@ impl Pen<'_> {
 }
 
 /// Says the same in other words.
-fn respell(form: &mut Form, random: &mut Random) {
-    match form.name {
-        "service" => enable_beside(form, random),
-        "admin" => old_door(form, random),
-        "manager" => old_interval(form, random),
-        "user" => key_as_attribute(form, random),
-        "group" => leave_out_numbers(form, random),
+fn respell(element: &mut XmlElement, random: &mut Random) {
+    match element.name {
+        "service" => enable_beside(element, random),
+        "admin" => old_door(element, random),
+        "manager" => old_interval(element, random),
+        "user" => key_as_attribute(element, random),
+        "group" => leave_out_numbers(element, random),
         _ => {}
     }
-    if let Content::Elements(children) = &mut form.content {
-        if form.name == "config" {
-            let is_said = |it: &Attribute| it.value.is_some() && !it.is_default;
-            let says_nothing = |child: &Form| match &child.content {
+    if let Content::Elements(children) = &mut element.content {
+        if element.name == "config" {
+            let is_said = |it: &XmlAttribute| it.value.is_some() && !it.is_default;
+            let says_nothing = |child: &XmlElement| match &child.content {
                 Content::Elements(chores) if child.name == "manager" => {
                     !chores.iter().flat_map(|it| &it.attributes).any(is_said)
                 }
@@ -172,15 +173,16 @@ fn respell(form: &mut Form, random: &mut Random) {
         }
         shuffle_kinds(children, random);
     }
-    form.attributes
+    element
+        .attributes
         .retain(|attribute| !attribute.is_default || random.below(2) == 0);
-    for attribute in &mut form.attributes {
+    for attribute in &mut element.attributes {
         if let Some(value) = &mut attribute.value {
             *value = respelled(attribute.name, value, random);
         }
     }
-    for index in 1..form.attributes.len() {
-        form.attributes.swap(index, random.below(index + 1));
+    for index in 1..element.attributes.len() {
+        element.attributes.swap(index, random.below(index + 1));
     }
 }
 
@@ -225,7 +227,7 @@ fn respelled(name: &str, value: &str, random: &mut Random) -> String {
 }
 
 /// Puts the kinds in another order; those of one kind stay in theirs.
-fn shuffle_kinds(children: &mut [Form], random: &mut Random) {
+fn shuffle_kinds(children: &mut [XmlElement], random: &mut Random) {
     for _ in 0..random.below(3) * children.len() {
         let index = random.below(children.len());
         if index > 0 && children[index - 1].name != children[index].name {
@@ -234,54 +236,54 @@ fn shuffle_kinds(children: &mut [Form], random: &mut Random) {
     }
 }
 
-fn attribute(name: &'static str, value: String) -> Attribute {
-    Attribute {
+fn attribute(name: &'static str, value: String) -> XmlAttribute {
+    XmlAttribute {
         name,
         value: Some(value),
         is_default: false,
     }
 }
 
-fn take_child(form: &mut Form, name: &str) -> Option<Form> {
-    let Content::Elements(children) = &mut form.content else {
+fn take_child(element: &mut XmlElement, name: &str) -> Option<XmlElement> {
+    let Content::Elements(children) = &mut element.content else {
         return None;
     };
     let index = children.iter().position(|child| child.name == name)?;
     Some(children.remove(index))
 }
 
-fn value(form: &Form, name: &str) -> Option<String> {
-    let attribute = form.attributes.iter().find(|it| it.name == name)?;
+fn value(element: &XmlElement, name: &str) -> Option<String> {
+    let attribute = element.attributes.iter().find(|it| it.name == name)?;
     attribute.value.clone()
 }
 
-fn enable_beside(service: &mut Form, random: &mut Random) {
+fn enable_beside(service: &mut XmlElement, random: &mut Random) {
     let Content::Elements(children) = &mut service.content else {
         return;
     };
     if random.below(2) == 0 {
         return;
     }
-    let is_enabled = |group: &&mut Form| value(group, "enable").as_deref() == Some("true");
+    let is_enabled = |group: &&mut XmlElement| value(group, "enable").as_deref() == Some("true");
     let mut groups = children.iter_mut().filter(|child| child.name == "group");
     let enabled = groups.find(is_enabled).unwrap();
     if random.below(3) > 0 {
         enabled.attributes.retain(|it| it.name != "enable");
     }
     let name = value(enabled, "name").unwrap();
-    children.push(Form {
+    children.push(XmlElement {
         name: "enable",
         attributes: vec![attribute("group", name)],
         content: Content::Elements(Vec::new()),
     });
 }
 
-fn old_door(admin: &mut Form, random: &mut Random) {
+fn old_door(admin: &mut XmlElement, random: &mut Random) {
     let Content::Elements(children) = &admin.content else {
         return;
     };
-    let is_old = |it: &&Attribute| ["listen", "secure", "refresh"].contains(&it.name);
-    let says_more = |web: &Form| {
+    let is_old = |it: &&XmlAttribute| ["listen", "secure", "refresh"].contains(&it.name);
+    let says_more = |web: &XmlElement| {
         web.attributes
             .iter()
             .any(|it| !is_old(&it) && !it.is_default)
@@ -290,7 +292,7 @@ fn old_door(admin: &mut Form, random: &mut Random) {
     let web = children.iter().find(|child| child.name == "web");
     if random.below(2) == 0 && web.is_some_and(|web| !says_more(web)) {
         let web = take_child(admin, "web").unwrap();
-        let needed = |it: &Attribute| !it.is_default || random.below(2) == 0;
+        let needed = |it: &XmlAttribute| !it.is_default || random.below(2) == 0;
         let mut old: Vec<_> = web
             .attributes
             .into_iter()
@@ -307,11 +309,11 @@ fn old_door(admin: &mut Form, random: &mut Random) {
 }
 
 /// Moves the attribute of `<manager>` to an element beside it, which may then go.
-fn old_check_time(config: &mut Form, random: &mut Random) {
+fn old_check_time(config: &mut XmlElement, random: &mut Random) {
     let Content::Elements(children) = &mut config.content else {
         return;
     };
-    let is_manager = |child: &Form| child.name == "manager";
+    let is_manager = |child: &XmlElement| child.name == "manager";
     let Some(at) = children
         .iter()
         .position(is_manager)
@@ -320,11 +322,11 @@ fn old_check_time(config: &mut Form, random: &mut Random) {
         return;
     };
     let manager = &mut children[at];
-    let is_interval = |it: &Attribute| it.name == "hostCheckInterval";
+    let is_interval = |it: &XmlAttribute| it.name == "hostCheckInterval";
     let Some(interval) = manager.attributes.iter().position(is_interval) else {
         return;
     };
-    let time = Attribute {
+    let time = XmlAttribute {
         name: "time",
         ..manager.attributes.remove(interval)
     };
@@ -333,7 +335,7 @@ fn old_check_time(config: &mut Form, random: &mut Random) {
         children.remove(at);
     }
     let at = random.below(children.len() + 1);
-    let check_time = Form {
+    let check_time = XmlElement {
         name: "checktime",
         attributes: vec![time],
         content: Content::Elements(Vec::new()),
@@ -341,32 +343,32 @@ fn old_check_time(config: &mut Form, random: &mut Random) {
     children.insert(at, check_time);
 }
 
-fn old_interval(manager: &mut Form, random: &mut Random) {
+fn old_interval(manager: &mut XmlElement, random: &mut Random) {
     if random.below(2) == 0 {
         return;
     }
-    let chore = take_child(manager, "hostCheck").unwrap();
-    match value(&chore, "enable").as_deref() {
+    let task = take_child(manager, "hostCheck").unwrap();
+    match value(&task, "enable").as_deref() {
         Some("true") => {
-            let interval = value(&chore, "interval").unwrap();
+            let interval = value(&task, "interval").unwrap();
             manager
                 .attributes
                 .push(attribute("hostCheckInterval", interval));
         }
-        _ if chore.attributes[0].is_default => {
+        _ if task.attributes[0].is_default => {
             manager
                 .attributes
                 .push(attribute("hostCheckInterval", "0".to_owned()));
         }
         _ => {
             if let Content::Elements(children) = &mut manager.content {
-                children.push(chore);
+                children.push(task);
             }
         }
     }
 }
 
-fn key_as_attribute(user: &mut Form, random: &mut Random) {
+fn key_as_attribute(user: &mut XmlElement, random: &mut Random) {
     if random.below(2) == 0 {
         return;
     }
@@ -375,7 +377,7 @@ fn key_as_attribute(user: &mut Form, random: &mut Random) {
     }
 }
 
-fn leave_out_numbers(group: &mut Form, random: &mut Random) {
+fn leave_out_numbers(group: &mut XmlElement, random: &mut Random) {
     let Content::Elements(hosts) = &mut group.content else {
         return;
     };

@@ -45,25 +45,25 @@ fn manager(element: &str) -> Manager {
 const NEW_DIALECT: &str = r#"<?xml version="1.0"?>
 <config>
   <service name="web" connectTimeout="2.5" idleTimeout="3600" halfClosedTimeout="0">
-<listen ip="*:8080"/>
-<listen ip="[::1]:8081"/>
-<group name="blue" scheduler="weightrr,sticky" enable="True">
-  <host name="one" ip="10.0.0.1:80" weight="5" state="drain"/>
-  <host ip="two.example.org:80"/>
-</group>
-<group name="green" enable="False"><host ip="10.0.0.3:80" state="down" weight="0"/></group>
+    <listen ip="*:8080"/>
+    <listen ip="[::1]:8081"/>
+    <group name="blue" scheduler="weightrr,sticky" enable="True">
+      <host name="one" ip="10.0.0.1:80" weight="5" state="drain"/>
+      <host ip="two.example.org:80"/>
+    </group>
+    <group name="green" enable="False"><host ip="10.0.0.3:80" state="down" weight="0"/></group>
   </service>
   <admin>
-<web listen="localhost:7001" secure="Yes" refresh="10" cert="c.pem" key="k.pem"
-     names="lb.example.org, 10.0.0.9"/>
-<ssh listen="None" enable="False"/>
-<user name="ann" password="$6$salt$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" access="Full" key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB ann"/>
-<user name="bob" access="readonly"><key> ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC </key><key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIENDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0ND</key></user>
+    <web listen="localhost:7001" secure="Yes" refresh="10" cert="c.pem" key="k.pem"
+         names="lb.example.org, 10.0.0.9"/>
+    <ssh listen="None" enable="False"/>
+    <user name="ann" password="$6$salt$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" access="Full" key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB ann"/>
+    <user name="bob" access="readonly"><key> ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC </key><key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIENDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0ND</key></user>
   </admin>
   <manager>
-<hostCheck interval="10.0"/>
-<configCheck interval="2" enable="on"/>
-<heartbeat/>
+    <hostCheck interval="10.0"/>
+    <configCheck interval="2" enable="on"/>
+    <heartbeat/>
   </manager>
   <control/>
   <logging file="/var/log/lb.log" connections="1"/>
@@ -73,10 +73,10 @@ const NEW_DIALECT: &str = r#"<?xml version="1.0"?>
 const OLD_DIALECT: &str = r#"<pdconfig>
   <!-- a comment -->
   <service name="mail">
-<listen ip="127.0.0.1:8025"/>
-<group name="a" scheduler="roundrobin"><client name="x" ip="one:25"/><client ip="two:25"/></group>
-<group name="b" scheduler="lweighted"><host name="y" ip="three:25"/></group>
-<enable group="b"/>
+    <listen ip="127.0.0.1:8025"/>
+    <group name="a" scheduler="roundrobin"><client name="x" ip="one:25"/><client ip="two:25"/></group>
+    <group name="b" scheduler="lweighted"><host name="y" ip="three:25"/></group>
+    <enable group="b"/>
   </service>
   <admin listen="localhost:7001"><user name="u" password="abcdefghijklm" access="full"/></admin>
   <manager hostCheckInterval="15"/>
@@ -169,7 +169,7 @@ fn the_settings_of_the_new_dialect_are_read() {
         config.manager.config_check,
         config.manager.heartbeat,
     ];
-    let chores = chores.map(|chore| (chore.interval.as_secs(), chore.enable));
+    let chores = chores.map(|task| (task.interval.as_secs(), task.enable));
     assert_eq!(chores, [(10, true), (2, true), (60, false)]);
     assert_eq!(
         config.control.unwrap().socket.to_str(),
@@ -306,9 +306,9 @@ fn amp_may_have_a_socket_of_its_own() {
         config.control.unwrap()
     };
     assert_eq!(control(""), Control::at("/s"));
-    let own = control("amp='False' ampSocket='/a' ampMode='666'");
+    let custom = control("amp='False' ampSocket='/a' ampMode='666'");
     assert_eq!(
-        (own.amp, own.amp_socket, own.amp_mode),
+        (custom.amp, custom.amp_socket, custom.amp_mode),
         (false, Some("/a".into()), 0o666)
     );
 }

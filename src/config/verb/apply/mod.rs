@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::list::{check_free, find, insert, move_to};
+use super::list::{check_name_free, find_index, insert_item, move_item};
 use super::{CommandError, GroupKey, HostChoice, HostKey, InsertAt, ListenChoice, Verb, option};
 use crate::config::redact::Quoted;
 use crate::config::{
@@ -21,7 +21,7 @@ impl Verb {
     /// # Errors
     /// What is in the way. Ports and files are not looked at.
     pub fn apply(&self, config: &Config) -> Result<Config, CommandError> {
-        apply_all(std::slice::from_ref(self), config).map_err(|(_, refusal)| refusal)
+        apply_all(std::slice::from_ref(self), config).map_err(|(_, error)| error)
     }
 
     /// Changes `config`, which is to be thrown away on an error.
@@ -53,11 +53,11 @@ impl Verb {
 pub fn apply_all(verbs: &[Verb], config: &Config) -> Result<Config, (usize, CommandError)> {
     let mut next = config.clone();
     for (index, verb) in verbs.iter().enumerate() {
-        verb.change(&mut next).map_err(|refusal| (index, refusal))?;
+        verb.change(&mut next).map_err(|error| (index, error))?;
     }
-    half_a_pair(verbs, &next)?;
-    let grown = elements(&next) > elements(config);
-    if grown && elements(&next) > Limit::Nodes.most() {
+    check_pairs(verbs, &next)?;
+    let grown = count_elements(&next) > count_elements(config);
+    if grown && count_elements(&next) > Limit::Nodes.max() {
         return Err((
             verbs.len().saturating_sub(1),
             CommandError::TooMuch(Limit::Nodes),
@@ -67,7 +67,7 @@ pub fn apply_all(verbs: &[Verb], config: &Config) -> Result<Config, (usize, Comm
 }
 
 /// Verbs set one option each, so what goes together is looked at behind the last.
-fn half_a_pair(verbs: &[Verb], next: &Config) -> Result<(), (usize, CommandError)> {
+fn check_pairs(verbs: &[Verb], next: &Config) -> Result<(), (usize, CommandError)> {
     let [cert, key] = ["admin.web.cert", "admin.web.key"];
     let web = next.admin.as_ref().and_then(|admin| admin.web.as_ref());
     let (option, other) = match web.map(|web| (web.cert.is_some(), web.key.is_some())) {
@@ -79,13 +79,13 @@ fn half_a_pair(verbs: &[Verb], next: &Config) -> Result<(), (usize, CommandError
         |verb: &Verb| matches!(verb, Verb::SetOption { name, .. } if name == cert || name == key);
     // One that was so before is its maker's business.
     match verbs.iter().rposition(sets) {
-        Some(index) => Err((index, CommandError::HalfAPair { option, other })),
+        Some(index) => Err((index, CommandError::IncompletePair { option, other })),
         None => Ok(()),
     }
 }
 
 /// The elements of a file that says the same, but for the few there are once.
-fn elements(config: &Config) -> usize {
+fn count_elements(config: &Config) -> usize {
     let of_group = |group: &Group| 1 + group.hosts.len();
     let of_service = |service: &Service| {
         1 + service.listens.len() + service.groups.iter().map(of_group).sum::<usize>()
@@ -96,22 +96,22 @@ fn elements(config: &Config) -> usize {
 }
 
 /// What an operator calls a service.
-fn service_words(name: &str) -> String {
+fn service_label(name: &str) -> String {
     format!("service {}", Quoted(name))
 }
 
-fn service_of<'a>(config: &'a mut Config, name: &str) -> Result<&'a mut Service, CommandError> {
-    let index = find(&config.services, name, "")?;
+fn service_mut<'a>(config: &'a mut Config, name: &str) -> Result<&'a mut Service, CommandError> {
+    let index = find_index(&config.services, name, "")?;
     Ok(&mut config.services[index])
 }
 
 /// A group, and whether it is enabled.
-fn group_of<'a>(
+fn group_mut<'a>(
     config: &'a mut Config,
     key: &GroupKey,
 ) -> Result<(&'a mut Group, bool), CommandError> {
-    let service = service_of(config, &key.service)?;
-    let index = find(&service.groups, &key.group, &service_words(&key.service))?;
+    let service = service_mut(config, &key.service)?;
+    let index = find_index(&service.groups, &key.group, &service_label(&key.service))?;
     let enabled = service.enabled == key.group;
     Ok((&mut service.groups[index], enabled))
 }
@@ -125,14 +125,14 @@ fn change_service(verb: &Verb, config: &mut Config) -> Result<(), CommandError> 
         Verb::NewService {
             service,
             listen,
-            place,
+            insert_at,
         } => {
             check_listen_free(config, listen)?;
             let service = new_service(service, listen);
-            insert(&mut config.services, service, place.as_ref(), "")
+            insert_item(&mut config.services, service, insert_at.as_ref(), "")
         }
         Verb::DelService { service } => {
-            let index = find(&config.services, service, "")?;
+            let index = find_index(&config.services, service, "")?;
             config.services.remove(index);
             Ok(())
         }
@@ -141,20 +141,20 @@ fn change_service(verb: &Verb, config: &mut Config) -> Result<(), CommandError> 
             connect,
             idle,
             half_closed,
-            place,
+            insert_at,
         } => {
-            let index = find(&config.services, service, "")?;
+            let index = find_index(&config.services, service, "")?;
             let timeouts = &mut config.services[index].timeouts;
             timeouts.connect = connect.unwrap_or(timeouts.connect);
             timeouts.idle = idle.unwrap_or(timeouts.idle);
             timeouts.half_closed = half_closed.unwrap_or(timeouts.half_closed);
-            move_to(&mut config.services, index, place.as_ref(), "").map(drop)
+            move_item(&mut config.services, index, insert_at.as_ref(), "").map(drop)
         }
         Verb::AddListen {
             service,
             address,
-            place,
-        } => add_listen(config, service, address, place.as_ref()),
+            insert_at,
+        } => add_listen(config, service, address, insert_at.as_ref()),
         Verb::DelListen { service, address } => del_listen(config, service, address),
         Verb::SwitchPort { service, from, to } => switch_port(config, service, from, to),
         _ => Ok(()),
@@ -194,15 +194,17 @@ fn add_listen(
     config: &mut Config,
     name: &str,
     address: &ListenAddress,
-    place: Option<&InsertAt<ListenAddress>>,
+    insert_at: Option<&InsertAt<ListenAddress>>,
 ) -> Result<(), CommandError> {
-    let service = service_of(config, name)?;
-    let index = match place {
-        Some(InsertAt::Before(next)) => position(service, &ListenChoice::Address(next.clone()))?,
+    let service = service_mut(config, name)?;
+    let index = match insert_at {
+        Some(InsertAt::Before(next)) => {
+            listen_index(service, &ListenChoice::Address(next.clone()))?
+        }
         Some(InsertAt::Last) | None => service.listens.len(),
     };
     check_listen_free(config, address)?;
-    let listens = &mut service_of(config, name)?.listens;
+    let listens = &mut service_mut(config, name)?.listens;
     listens.insert(index, address.clone());
     Ok(())
 }
@@ -212,8 +214,8 @@ fn del_listen(
     name: &str,
     address: &ListenAddress,
 ) -> Result<(), CommandError> {
-    let service = service_of(config, name)?;
-    let index = position(service, &ListenChoice::Address(address.clone()))?;
+    let service = service_mut(config, name)?;
+    let index = listen_index(service, &ListenChoice::Address(address.clone()))?;
     if service.listens.len() == 1 {
         return Err(CommandError::LastListen {
             service: name.to_owned(),
@@ -229,8 +231,8 @@ fn switch_port(
     from: &ListenChoice,
     to: &ListenChoice,
 ) -> Result<(), CommandError> {
-    let service = service_of(config, name)?;
-    let index = position(service, from)?;
+    let service = service_mut(config, name)?;
+    let index = listen_index(service, from)?;
     let before = &service.listens[index];
     let after = match to {
         ListenChoice::Address(address) => address.clone(),
@@ -241,14 +243,14 @@ fn switch_port(
     };
     if after != *before {
         check_listen_free(config, &after)?;
-        service_of(config, name)?.listens[index] = after;
+        service_mut(config, name)?.listens[index] = after;
     }
     Ok(())
 }
 
 /// Where a service's listener is in its list: of several equal ones, which only
 /// those with port 0 can be, the last.
-fn position(service: &Service, choice: &ListenChoice) -> Result<usize, CommandError> {
+fn listen_index(service: &Service, choice: &ListenChoice) -> Result<usize, CommandError> {
     let listens = &service.listens;
     let found = match choice {
         ListenChoice::Address(address) => listens.iter().rposition(|listen| listen == address),
@@ -270,12 +272,12 @@ fn position(service: &Service, choice: &ListenChoice) -> Result<usize, CommandEr
 
 /// Changes a service's groups.
 fn change_group(verb: &Verb, key: &GroupKey, config: &mut Config) -> Result<(), CommandError> {
-    let service = service_of(config, &key.service)?;
-    let owner = service_words(&key.service);
+    let service = service_mut(config, &key.service)?;
+    let owner = service_label(&key.service);
     if let Verb::NewGroup {
         scheduler,
         sticky_prefix,
-        place,
+        insert_at,
         ..
     } = verb
     {
@@ -285,9 +287,9 @@ fn change_group(verb: &Verb, key: &GroupKey, config: &mut Config) -> Result<(), 
             sticky_prefix: *sticky_prefix,
             hosts: Vec::new(),
         };
-        return insert(&mut service.groups, group, place.as_ref(), &owner);
+        return insert_item(&mut service.groups, group, insert_at.as_ref(), &owner);
     }
-    let index = find(&service.groups, &key.group, &owner)?;
+    let index = find_index(&service.groups, &key.group, &owner)?;
     match verb {
         Verb::DelGroup { force, .. } => remove_group(service, index, *force, key),
         Verb::EnableGroup { .. } => {
@@ -297,13 +299,13 @@ fn change_group(verb: &Verb, key: &GroupKey, config: &mut Config) -> Result<(), 
         Verb::ChangeScheduler {
             scheduler,
             sticky_prefix,
-            place,
+            insert_at,
             ..
         } => {
             let group = &mut service.groups[index];
             group.scheduler = scheduler.clone();
             group.sticky_prefix = sticky_prefix.unwrap_or(group.sticky_prefix);
-            move_to(&mut service.groups, index, place.as_ref(), &owner).map(drop)
+            move_item(&mut service.groups, index, insert_at.as_ref(), &owner).map(drop)
         }
         _ => Ok(()),
     }
@@ -332,14 +334,14 @@ fn remove_group(
 
 /// Adds or removes hosts.
 fn change_hosts(verb: &Verb, key: &GroupKey, config: &mut Config) -> Result<(), CommandError> {
-    let (group, enabled) = group_of(config, key)?;
+    let (group, enabled) = group_mut(config, key)?;
     let hosts = &mut group.hosts;
     match verb {
-        Verb::AddHost { host, place, .. } => {
-            insert(hosts, host.clone(), place.as_ref(), &key.to_string())
-        }
+        Verb::AddHost {
+            host, insert_at, ..
+        } => insert_item(hosts, host.clone(), insert_at.as_ref(), &key.to_string()),
         Verb::DelHost { host, force, .. } => {
-            let index = chosen(hosts, host, key)?;
+            let index = find_host(hosts, host, key)?;
             if enabled && hosts.len() == 1 && !force {
                 return Err(CommandError::LastHost { group: key.clone() });
             }
@@ -357,18 +359,18 @@ fn change_hosts(verb: &Verb, key: &GroupKey, config: &mut Config) -> Result<(), 
     }
 }
 
-fn chosen(hosts: &[Host], choice: &HostChoice, key: &GroupKey) -> Result<usize, CommandError> {
+fn find_host(hosts: &[Host], choice: &HostChoice, key: &GroupKey) -> Result<usize, CommandError> {
     match choice {
-        HostChoice::Name(name) => find(hosts, name, &key.to_string()),
-        HostChoice::Address(address) => only_one_at(hosts, address, key),
+        HostChoice::Name(name) => find_index(hosts, name, &key.to_string()),
+        HostChoice::Address(address) => find_host_at(hosts, address, key),
     }
 }
 
-fn only_one_at(hosts: &[Host], address: &Endpoint, key: &GroupKey) -> Result<usize, CommandError> {
+fn find_host_at(hosts: &[Host], address: &Endpoint, key: &GroupKey) -> Result<usize, CommandError> {
     let there = |host: &&Host| host.address == *address;
     let names: Vec<_> = hosts.iter().filter(there).map(|host| &host.name).collect();
     match names[..] {
-        [name] => find(hosts, name, &key.to_string()),
+        [name] => find_index(hosts, name, &key.to_string()),
         _ => Err(CommandError::HostsAt {
             group: key.clone(),
             address: address.clone(),
@@ -379,27 +381,27 @@ fn only_one_at(hosts: &[Host], address: &Endpoint, key: &GroupKey) -> Result<usi
 
 /// Changes what is said of a host.
 fn change_host(verb: &Verb, key: &HostKey, config: &mut Config) -> Result<(), CommandError> {
-    let (group, _) = group_of(config, &key.group)?;
+    let (group, _) = group_mut(config, &key.group)?;
     let owner = key.group.to_string();
-    let index = find(&group.hosts, &key.name, &owner)?;
+    let index = find_index(&group.hosts, &key.name, &owner)?;
     let hosts = &mut group.hosts;
     match verb {
         Verb::SetHost {
             address,
             weight,
-            place,
+            insert_at,
             rename,
             ..
         } => {
             if let Some(name) = rename.as_ref().filter(|name| **name != key.name) {
-                check_free(hosts, name, &owner)?;
+                check_name_free(hosts, name, &owner)?;
             }
             let host = &mut hosts[index];
             host.address = address.clone().unwrap_or_else(|| host.address.clone());
             host.weight = weight.unwrap_or(host.weight);
             // The new name comes last: `before=` speaks of the old ones.
             let name = rename.clone().unwrap_or_else(|| host.name.clone());
-            let moved = move_to(hosts, index, place.as_ref(), &owner)?;
+            let moved = move_item(hosts, index, insert_at.as_ref(), &owner)?;
             hosts[moved].name = name;
         }
         Verb::SetWeight { weight, .. } => hosts[index].weight = *weight,
@@ -412,19 +414,19 @@ fn change_host(verb: &Verb, key: &HostKey, config: &mut Config) -> Result<(), Co
 /// Changes who may log in, and as what.
 fn change_user(verb: &Verb, config: &mut Config) -> Result<(), CommandError> {
     match verb {
-        Verb::AddUser { user, place } => {
+        Verb::AddUser { user, insert_at } => {
             check_credentials(user)?;
-            insert(users(config), user.clone(), place.as_ref(), "")
+            insert_item(users_mut(config), user.clone(), insert_at.as_ref(), "")
         }
         Verb::SetUser {
             name,
             password,
             access,
             keys,
-            place,
+            insert_at,
         } => {
-            let users = users(config);
-            let index = find(users, name, "")?;
+            let users = users_mut(config);
+            let index = find_index(users, name, "")?;
             let user = &mut users[index];
             if let Some(password) = password {
                 user.password = Some(password.0.clone()).filter(|text| !text.is_empty());
@@ -432,11 +434,11 @@ fn change_user(verb: &Verb, config: &mut Config) -> Result<(), CommandError> {
             user.access = access.unwrap_or(user.access);
             user.keys = keys.clone().unwrap_or_else(|| user.keys.clone());
             check_credentials(user)?;
-            move_to(users, index, place.as_ref(), "").map(drop)
+            move_item(users, index, insert_at.as_ref(), "").map(drop)
         }
         Verb::DelUser { name } => {
-            let users = users(config);
-            let index = find(users, name, "")?;
+            let users = users_mut(config);
+            let index = find_index(users, name, "")?;
             users.remove(index);
             Ok(())
         }
@@ -445,7 +447,7 @@ fn change_user(verb: &Verb, config: &mut Config) -> Result<(), CommandError> {
 }
 
 /// Where there is no admin section there is nobody, and the verb will be refused.
-fn users(config: &mut Config) -> &mut Vec<User> {
+fn users_mut(config: &mut Config) -> &mut Vec<User> {
     &mut config.admin.get_or_insert_default().users
 }
 

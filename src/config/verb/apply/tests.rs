@@ -7,27 +7,27 @@ use crate::config::{Config, Limit, print, read};
 
 const BASE: &str = r#"<config>
   <service name="web">
-<listen ip="*:80"/>
-<listen ip="*:81"/>
-<group name="main" enable="true">
-  <host name="one" ip="10.0.0.1:80"/>
-  <host name="two" ip="10.0.0.2:80"/>
-</group>
-<group name="spare" scheduler="rand">
-  <host name="three" ip="10.0.0.3:80"/>
-  <host name="twin" ip="10.0.0.3:80"/>
-  <host name="four" ip="10.0.0.4:80"/>
-</group>
+    <listen ip="*:80"/>
+    <listen ip="*:81"/>
+    <group name="main" enable="true">
+      <host name="one" ip="10.0.0.1:80"/>
+      <host name="two" ip="10.0.0.2:80"/>
+    </group>
+    <group name="spare" scheduler="rand">
+      <host name="three" ip="10.0.0.3:80"/>
+      <host name="twin" ip="10.0.0.3:80"/>
+      <host name="four" ip="10.0.0.4:80"/>
+    </group>
   </service>
   <service name="mail">
-<listen ip="*:25"/>
-<group name="only" enable="true">
-  <host name="post" ip="post:25"/>
-</group>
+    <listen ip="*:25"/>
+    <group name="only" enable="true">
+      <host name="post" ip="post:25"/>
+    </group>
   </service>
   <admin>
-<user name="ann" password="$1$a$b" access="full"/>
-<user name="bob" access="readonly"><key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB</key></user>
+    <user name="ann" password="$1$a$b" access="full"/>
+    <user name="bob" access="readonly"><key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB</key></user>
   </admin>
 </config>"#;
 
@@ -49,7 +49,7 @@ fn verb(line: &str) -> Verb {
 fn does(line: &str, old: &str, new: &str) {
     assert!(BASE.contains(old), "{old}");
     let after = verb(line).apply(&config(BASE));
-    let after = after.unwrap_or_else(|refusal| panic!("{line}: {refusal}"));
+    let after = after.unwrap_or_else(|error| panic!("{line}: {error}"));
     assert_eq!(after, config(&BASE.replacen(old, new, 1)), "{line}");
 }
 
@@ -294,11 +294,11 @@ fn of_several_verbs_all_are_done_or_none() {
     assert_eq!(after.services[1].groups.len(), 1);
     assert_eq!(after.services[1].enabled, "new");
     let wrong = [&verbs[..2], &verbs[3..], &verbs[2..3]].concat();
-    let (index, refusal) = apply_all(&wrong, &base).unwrap_err();
+    let (index, error) = apply_all(&wrong, &base).unwrap_err();
     assert_eq!(index, 2);
     assert!(
-        matches!(refusal, CommandError::EnabledGroup { .. }),
-        "{refusal}"
+        matches!(error, CommandError::EnabledGroup { .. }),
+        "{error}"
     );
     assert_eq!(apply_all(&[], &base), Ok(base));
 }
@@ -307,7 +307,7 @@ fn of_several_verbs_all_are_done_or_none() {
 fn a_configuration_does_not_outgrow_a_file() {
     let mut big = config(BASE);
     let host = big.services[1].groups[0].hosts[0].clone();
-    big.services[1].groups[0].hosts = vec![host; Limit::Nodes.most()];
+    big.services[1].groups[0].hosts = vec![host; Limit::Nodes.max()];
     let add = verb("addHost service=web group=main name=five ip=h:1").apply(&big);
     assert_eq!(add, Err(CommandError::TooMuch(Limit::Nodes)));
     // What makes it no larger is never refused for its size.
@@ -349,7 +349,7 @@ fn whatever_verbs_make_is_what_a_file_could_say() {
 #[track_caller]
 fn refuses(line: &str, message: &str) {
     match verb(line).apply(&config(BASE)) {
-        Err(refusal) => assert_eq!(refusal.to_string(), message, "{line}"),
+        Err(error) => assert_eq!(error.to_string(), message, "{line}"),
         Ok(after) => panic!("{line}: {after:?}"),
     }
 }

@@ -7,7 +7,7 @@ mod tests;
 
 use std::collections::HashMap;
 
-use super::list::{Step, missing, named, steps, unless_last};
+use super::list::{ListChange, find_by_name, list_changes, not_last, removed_names};
 use super::{
     Batch, Command, GroupKey, HostChoice, HostKey, InsertAt, ListenChoice, Secret, Verb, options,
 };
@@ -99,41 +99,41 @@ fn add_elements(draft: &mut Draft, to: &Config) {
 
 /// Makes the services those of `to`.
 fn diff_services(draft: &mut Draft, to: &Config) {
-    for service in missing(&draft.now.services, &to.services) {
+    for service in removed_names(&draft.now.services, &to.services) {
         draft.push(Verb::DelService { service });
     }
-    leave(draft, to);
-    for (target, step) in to
+    release_listeners(draft, to);
+    for (target, change) in to
         .services
         .iter()
-        .zip(steps(&draft.now.services, &to.services))
+        .zip(list_changes(&draft.now.services, &to.services))
     {
-        match step {
-            Step::Comes(place) => {
+        match change {
+            ListChange::Add(insert_at) => {
                 let Some(listen) = target.listens.first() else {
                     continue;
                 };
                 draft.push(Verb::NewService {
                     service: target.name.clone(),
                     listen: listen.clone(),
-                    place: unless_last(place),
+                    insert_at: not_last(insert_at),
                 });
                 set_service(draft, target, None);
             }
-            step => set_service(draft, target, step.moves()),
+            change => set_service(draft, target, change.moved_to()),
         }
-        complete(draft, target);
+        complete_listeners(draft, target);
         diff_groups(draft, target);
     }
 }
 
 /// The timeouts and the place of a service.
-fn set_service(draft: &mut Draft, target: &Service, place: Option<InsertAt>) {
-    let Some(service) = named(&draft.now.services, &target.name) else {
+fn set_service(draft: &mut Draft, target: &Service, insert_at: Option<InsertAt>) {
+    let Some(service) = find_by_name(&draft.now.services, &target.name) else {
         return;
     };
     let (now, to) = (service.timeouts, target.timeouts);
-    if now == to && place.is_none() {
+    if now == to && insert_at.is_none() {
         return;
     }
     let differs = |pick: fn(Timeouts) -> _| Some(pick(to)).filter(|value| *value != pick(now));
@@ -142,23 +142,23 @@ fn set_service(draft: &mut Draft, target: &Service, place: Option<InsertAt>) {
         connect: differs(|timeouts| timeouts.connect),
         idle: differs(|timeouts| timeouts.idle),
         half_closed: differs(|timeouts| timeouts.half_closed),
-        place,
+        insert_at,
     });
 }
 
 /// The groups of a service: those that go do so last, so that one is enabled always.
 fn diff_groups(draft: &mut Draft, target: &Service) {
-    let Some(service) = named(&draft.now.services, &target.name).cloned() else {
+    let Some(service) = find_by_name(&draft.now.services, &target.name).cloned() else {
         return;
     };
     let key = |name: &str| GroupKey {
         service: target.name.clone(),
         group: name.to_owned(),
     };
-    let steps = steps(&service.groups, &target.groups);
-    for (group, step) in target.groups.iter().zip(steps) {
-        let now = named(&service.groups, &group.name);
-        set_group(draft, key(&group.name), group, step, now);
+    let list_changes = list_changes(&service.groups, &target.groups);
+    for (group, change) in target.groups.iter().zip(list_changes) {
+        let now = find_by_name(&service.groups, &group.name);
+        set_group(draft, key(&group.name), group, change, now);
         let enabled = service.enabled == group.name;
         let hosts = now.map_or(&[][..], |group| &group.hosts);
         diff_hosts(draft, &key(&group.name), hosts, &group.hosts, enabled);
@@ -167,7 +167,7 @@ fn diff_groups(draft: &mut Draft, target: &Service) {
         let group = key(&target.enabled);
         draft.push(Verb::EnableGroup { group });
     }
-    for name in missing(&service.groups, &target.groups) {
+    for name in removed_names(&service.groups, &target.groups) {
         draft.push(Verb::DelGroup {
             group: key(&name),
             force: false,
@@ -176,45 +176,51 @@ fn diff_groups(draft: &mut Draft, target: &Service) {
 }
 
 /// A group's scheduler, with what goes with it, and place.
-fn set_group(draft: &mut Draft, key: GroupKey, target: &Group, step: Step, now: Option<&Group>) {
+fn set_group(
+    draft: &mut Draft,
+    key: GroupKey,
+    target: &Group,
+    change: ListChange,
+    now: Option<&Group>,
+) {
     let scheduler = target.scheduler.clone();
-    match step {
-        Step::Comes(place) => draft.push(Verb::NewGroup {
+    match change {
+        ListChange::Add(insert_at) => draft.push(Verb::NewGroup {
             group: key,
             scheduler,
             sticky_prefix: target.sticky_prefix,
-            place: unless_last(place),
+            insert_at: not_last(insert_at),
         }),
-        Step::Stays if now.is_some_and(|now| is_picked_alike(now, target)) => {}
-        step => draft.push(Verb::ChangeScheduler {
+        ListChange::Keep if now.is_some_and(|now| has_same_scheduling(now, target)) => {}
+        change => draft.push(Verb::ChangeScheduler {
             group: key,
             scheduler,
             sticky_prefix: Some(target.sticky_prefix)
                 .filter(|prefix| now.is_none_or(|now| now.sticky_prefix != *prefix)),
-            place: step.moves(),
+            insert_at: change.moved_to(),
         }),
     }
 }
 
-fn is_picked_alike(one: &Group, other: &Group) -> bool {
+fn has_same_scheduling(one: &Group, other: &Group) -> bool {
     (&one.scheduler, one.sticky_prefix) == (&other.scheduler, other.sticky_prefix)
 }
 
 /// The hosts of a group: those that go do so last, so that it is never empty in between.
 fn diff_hosts(draft: &mut Draft, key: &GroupKey, now: &[Host], to: &[Host], enabled: bool) {
     let known: HashMap<_, _> = now.iter().map(|host| (&host.name, host)).collect();
-    for (host, step) in to.iter().zip(steps(now, to)) {
-        match (step, known.get(&host.name)) {
-            (Step::Comes(place), _) => draft.push(Verb::AddHost {
+    for (host, change) in to.iter().zip(list_changes(now, to)) {
+        match (change, known.get(&host.name)) {
+            (ListChange::Add(insert_at), _) => draft.push(Verb::AddHost {
                 group: key.clone(),
                 host: host.clone(),
-                place: unless_last(place),
+                insert_at: not_last(insert_at),
             }),
-            (step, Some(now)) => set_host(draft, key, now, host, step.moves()),
+            (change, Some(now)) => set_host(draft, key, now, host, change.moved_to()),
             _ => {}
         }
     }
-    let gone = missing(now, to);
+    let gone = removed_names(now, to);
     if to.is_empty() && gone.len() > 1 {
         return draft.push(Verb::DelAllHosts {
             group: key.clone(),
@@ -230,24 +236,30 @@ fn diff_hosts(draft: &mut Draft, key: &GroupKey, now: &[Host], to: &[Host], enab
     }
 }
 
-fn set_host(draft: &mut Draft, group: &GroupKey, now: &Host, to: &Host, place: Option<InsertAt>) {
+fn set_host(
+    draft: &mut Draft,
+    group: &GroupKey,
+    now: &Host,
+    to: &Host,
+    insert_at: Option<InsertAt>,
+) {
     let host = HostKey {
         group: group.clone(),
         name: to.name.clone(),
     };
     let address = Some(&to.address).filter(|address| **address != now.address);
     let weight = Some(to.weight).filter(|weight| *weight != now.weight);
-    match (address, weight, place) {
+    match (address, weight, insert_at) {
         (None, None, None) => {}
         (None, Some(weight), None) => draft.push(Verb::SetWeight {
             host: host.clone(),
             weight,
         }),
-        (address, weight, place) => draft.push(Verb::SetHost {
+        (address, weight, insert_at) => draft.push(Verb::SetHost {
             host: host.clone(),
             address: address.cloned(),
             weight,
-            place,
+            insert_at,
             rename: None,
         }),
     }
@@ -261,18 +273,18 @@ fn set_host(draft: &mut Draft, group: &GroupKey, now: &Host, to: &Host, place: O
 
 /// Where a service may wait for a place that another one has: the system chooses,
 /// and there are as many as are wanted.
-const WAITING_ROOM: ListenAddress = ListenAddress {
+const TEMPORARY_ADDRESS: ListenAddress = ListenAddress {
     host: ListenHost::Any,
     port: 0,
 };
 
 /// Takes every service away from where it does not listen any more, so that all
 /// places that are wanted are free, or with who wants them.
-fn leave(draft: &mut Draft, to: &Config) {
+fn release_listeners(draft: &mut Draft, to: &Config) {
     loop {
         let mut moved = false;
         for target in &to.services {
-            while leave_one(draft, target) {
+            while release_listener(draft, target) {
                 moved = true;
             }
         }
@@ -280,18 +292,18 @@ fn leave(draft: &mut Draft, to: &Config) {
             continue;
         }
         // Those that are left wait for one another: one of them makes way.
-        let Some((service, address)) = in_the_way(&draft.now, to) else {
+        let Some((service, address)) = find_blocking_listener(&draft.now, to) else {
             return;
         };
-        let to = ListenChoice::Address(WAITING_ROOM);
-        switch(draft, &service, &address, to);
+        let to = ListenChoice::Address(TEMPORARY_ADDRESS);
+        switch_listener(draft, &service, &address, to);
     }
 }
 
 /// Switches a listener of the service that is not wanted to a place that is and is
 /// free, or closes it where nothing more is wanted. `false` if nothing could be done.
-fn leave_one(draft: &mut Draft, target: &Service) -> bool {
-    let Some(service) = named(&draft.now.services, &target.name) else {
+fn release_listener(draft: &mut Draft, target: &Service) -> bool {
+    let Some(service) = find_by_name(&draft.now.services, &target.name) else {
         return false;
     };
     let mut leaving = service.listens.iter();
@@ -304,7 +316,7 @@ fn leave_one(draft: &mut Draft, target: &Service) -> bool {
         .filter(|it| !service.listens.contains(it));
     let nothing_wanted = wanted.clone().next().is_none();
     match wanted.find(|it| is_free(&draft.now, it)).cloned() {
-        Some(free) => switch(draft, &target.name, &address, ListenChoice::Address(free)),
+        Some(free) => switch_listener(draft, &target.name, &address, ListenChoice::Address(free)),
         None if nothing_wanted => draft.push(Verb::DelListen {
             service: target.name.clone(),
             address,
@@ -315,7 +327,7 @@ fn leave_one(draft: &mut Draft, target: &Service) -> bool {
 }
 
 /// A place that a service has and another one wants.
-fn in_the_way(now: &Config, to: &Config) -> Option<(String, ListenAddress)> {
+fn find_blocking_listener(now: &Config, to: &Config) -> Option<(String, ListenAddress)> {
     let wanted = |address: &ListenAddress, name: &str| {
         let mut others = to.services.iter().filter(|service| service.name != name);
         others.any(|service| service.listens.contains(address))
@@ -328,9 +340,9 @@ fn in_the_way(now: &Config, to: &Config) -> Option<(String, ListenAddress)> {
 }
 
 /// Gives a service all its listeners, in order. Those that it has are wanted.
-fn complete(draft: &mut Draft, target: &Service) {
+fn complete_listeners(draft: &mut Draft, target: &Service) {
     let wanted = &target.listens;
-    let Some(service) = named(&draft.now.services, &target.name) else {
+    let Some(service) = find_by_name(&draft.now.services, &target.name) else {
         return;
     };
     let right = service
@@ -351,21 +363,21 @@ fn complete(draft: &mut Draft, target: &Service) {
         missing = add_before_first(draft, target);
     }
     for address in missing {
-        add(draft, &target.name, address, None);
+        add_listener(draft, &target.name, address, None);
     }
 }
 
 /// Adds what comes before the one listener there is; says what comes behind it.
 fn add_before_first<'a>(draft: &mut Draft, target: &'a Service) -> &'a [ListenAddress] {
     let first =
-        named(&draft.now.services, &target.name).and_then(|service| service.listens.first());
+        find_by_name(&draft.now.services, &target.name).and_then(|service| service.listens.first());
     let first = first.cloned();
     let mut split = target
         .listens
         .splitn(2, |address| Some(address) == first.as_ref());
     for address in split.next().unwrap_or_default() {
-        let place = first.clone().map(InsertAt::Before);
-        add(draft, &target.name, address, place);
+        let insert_at = first.clone().map(InsertAt::Before);
+        add_listener(draft, &target.name, address, insert_at);
     }
     split.next().unwrap_or_default()
 }
@@ -375,7 +387,7 @@ fn is_free(config: &Config, address: &ListenAddress) -> bool {
     address.port == 0 || !services.any(|service| service.listens.contains(address))
 }
 
-fn switch(draft: &mut Draft, service: &str, from: &ListenAddress, to: ListenChoice) {
+fn switch_listener(draft: &mut Draft, service: &str, from: &ListenAddress, to: ListenChoice) {
     draft.push(Verb::SwitchPort {
         service: service.to_owned(),
         from: ListenChoice::Address(from.clone()),
@@ -383,32 +395,32 @@ fn switch(draft: &mut Draft, service: &str, from: &ListenAddress, to: ListenChoi
     });
 }
 
-fn add(
+fn add_listener(
     draft: &mut Draft,
     service: &str,
     address: &ListenAddress,
-    place: Option<InsertAt<ListenAddress>>,
+    insert_at: Option<InsertAt<ListenAddress>>,
 ) {
     draft.push(Verb::AddListen {
         service: service.to_owned(),
         address: address.clone(),
-        place,
+        insert_at,
     });
 }
 
 /// Makes the users those of `to`.
 fn diff_users(draft: &mut Draft, to: &Config) {
     let (now, to) = (users(&draft.now).to_vec(), users(to));
-    for name in missing(&now, to) {
+    for name in removed_names(&now, to) {
         draft.push(Verb::DelUser { name });
     }
-    for (user, step) in to.iter().zip(steps(&now, to)) {
-        match (step, named(&now, &user.name)) {
-            (Step::Comes(place), _) => draft.push(Verb::AddUser {
+    for (user, change) in to.iter().zip(list_changes(&now, to)) {
+        match (change, find_by_name(&now, &user.name)) {
+            (ListChange::Add(insert_at), _) => draft.push(Verb::AddUser {
                 user: user.clone(),
-                place: unless_last(place),
+                insert_at: not_last(insert_at),
             }),
-            (step, Some(now)) => set_user(draft, now, user, step.moves()),
+            (change, Some(now)) => set_user(draft, now, user, change.moved_to()),
             _ => {}
         }
     }
@@ -418,8 +430,8 @@ fn users(config: &Config) -> &[User] {
     config.admin.as_ref().map_or(&[], |admin| &admin.users)
 }
 
-fn set_user(draft: &mut Draft, now: &User, to: &User, place: Option<InsertAt>) {
-    if now == to && place.is_none() {
+fn set_user(draft: &mut Draft, now: &User, to: &User, insert_at: Option<InsertAt>) {
+    if now == to && insert_at.is_none() {
         return;
     }
     let password = to.password.clone().unwrap_or_default();
@@ -428,6 +440,6 @@ fn set_user(draft: &mut Draft, now: &User, to: &User, place: Option<InsertAt>) {
         password: (now.password != to.password).then_some(Secret(password)),
         access: Some(to.access).filter(|access| *access != now.access),
         keys: (now.keys != to.keys).then(|| to.keys.clone()),
-        place,
+        insert_at,
     });
 }

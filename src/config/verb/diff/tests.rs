@@ -1,7 +1,7 @@
 //! Tests of `diff`: that the verbs lead from one configuration to the other, and are few.
 
 use super::{diff, script};
-use crate::config::arbitrary::{Random, config, related, verb};
+use crate::config::arbitrary::{Random, config, related_config, verb};
 use crate::config::verb::{Command, Verb, apply_all};
 use crate::config::{Config, read};
 
@@ -49,7 +49,7 @@ fn a_difference_leads_to_a_configuration_that_has_much_in_common() {
     let mut random = Random::new(11);
     for _ in 0..400 {
         let from = config(&mut random);
-        let to = related(&mut random, &from);
+        let to = related_config(&mut random, &from);
         leads(&from, &to);
         leads(&to, &from);
     }
@@ -75,9 +75,9 @@ fn what_a_few_verbs_do_a_few_verbs_do_again() {
 }
 
 const BASE: &str = r#"<service name="web"><listen ip="80"/><group name="main" enable="1">
-    <host name="a" ip="h:1"/><host name="b" ip="h:2"/><host name="c" ip="h:3"/></group>
-    <group name="spare"/></service><admin><web listen="7001"/>
-    <user name="ann" password="$1$a$b" access="full"/></admin>"#;
+        <host name="a" ip="h:1"/><host name="b" ip="h:2"/><host name="c" ip="h:3"/></group>
+        <group name="spare"/></service><admin><web listen="7001"/>
+        <user name="ann" password="$1$a$b" access="full"/></admin>"#;
 
 /// What is replaced in it by what, and the one verb for that.
 const SMALL: &[(&str, &str, &str)] = &[
@@ -164,7 +164,7 @@ fn several_verbs_are_one_change() {
         reading(r#"<service name="s"><listen ip="1"/><group name="g" enable="1"/></service>"#);
     let to = reading(
         r#"<service name="s"><listen ip="1"/><group name="h" enable="1">
-       <host name="a" ip="h:1" weight="2"/></group></service>"#,
+           <host name="a" ip="h:1" weight="2"/></group></service>"#,
     );
     assert_eq!(script(&[]), "");
     let expected = "\

@@ -6,10 +6,10 @@
 #[cfg(test)]
 mod tests;
 
-use super::table::Takes;
+use super::table::ValueKind;
 use super::{CommandError, ParseError};
 use crate::config::error::nearest;
-use crate::config::read::{NOWHERE, Value, at_interval};
+use crate::config::read::{NO_ADDRESS, Value, with_interval};
 use crate::config::serialize::{mode, path, seconds};
 use crate::config::{
     Admin, Config, Control, Error, ListenAddress, Manager, PeriodicTask, Ssh, Web,
@@ -22,17 +22,17 @@ pub struct OptionSchema {
     /// Its name: elements with points between them, then the attribute.
     pub path: &'static str,
     /// What its value is; of an element, whether it is there.
-    pub takes: Takes,
-    part: Part,
+    pub value_kind: ValueKind,
+    access: OptionAccess,
 }
 
 /// How it is read and set. Without a value it is taken out, which only happens
 /// where it is there.
 #[derive(Debug, Clone, Copy)]
-enum Part {
+enum OptionAccess {
     /// An element that may be there or not.
     Element {
-        is_there: fn(&Config) -> bool,
+        is_present: fn(&Config) -> bool,
         set: fn(&mut Config, bool) -> Result<(), CommandError>,
     },
     /// An attribute of `<web>`, which must be there to be given one.
@@ -60,33 +60,35 @@ impl OptionSchema {
     /// Its value in `config`; `None` where there is none.
     pub fn value(&self, config: &Config) -> Option<String> {
         let mut manager = config.manager;
-        match self.part {
-            Part::Element { is_there, .. } => is_there(config).then(|| true.to_string()),
-            Part::Web { value, .. } => value(config.admin.as_ref()?.web.as_ref()?),
-            Part::Interval(chore) => Some(seconds(Some(chore(&mut manager).interval))),
-            Part::Enable(chore) => Some(chore(&mut manager).enable.to_string()),
-            Part::Attribute { value, .. } => value(config),
+        match self.access {
+            OptionAccess::Element { is_present, .. } => {
+                is_present(config).then(|| true.to_string())
+            }
+            OptionAccess::Web { value, .. } => value(config.admin.as_ref()?.web.as_ref()?),
+            OptionAccess::Interval(task) => Some(seconds(Some(task(&mut manager).interval))),
+            OptionAccess::Enable(task) => Some(task(&mut manager).enable.to_string()),
+            OptionAccess::Attribute { value, .. } => value(config),
         }
     }
 
     /// Whether it is an element.
     pub(super) fn is_element(&self) -> bool {
-        matches!(self.part, Part::Element { .. })
+        matches!(self.access, OptionAccess::Element { .. })
     }
 
     /// The value that `text` is, if it is one, and one that may be.
-    fn given<'a>(&self, text: &'a str) -> Result<Option<Value<'a>>, Error> {
-        let value = Value::alone(self.path, text);
-        let is_none = match self.takes {
+    fn parse_value<'a>(&self, text: &'a str) -> Result<Option<Value<'a>>, Error> {
+        let value = Value::detached(self.path, text);
+        let is_none = match self.value_kind {
             _ if text.is_empty() => true,
             // The ancestor's word for a door that is nowhere.
-            Takes::ListenAddress if text == NOWHERE => true,
-            Takes::ListenAddress => value.address::<ListenAddress>().map(|_| false)?,
-            Takes::Seconds => value.seconds().map(|_| false)?,
-            Takes::Path => value.path().map(|_| false)?,
-            Takes::Mode => value.mode().map(|_| false)?,
-            Takes::HostNames => value.host_names().map(|_| false)?,
-            Takes::Flag => !value.boolean()? && self.is_element(),
+            ValueKind::ListenAddress if text == NO_ADDRESS => true,
+            ValueKind::ListenAddress => value.address::<ListenAddress>().map(|_| false)?,
+            ValueKind::Seconds => value.seconds().map(|_| false)?,
+            ValueKind::Path => value.path().map(|_| false)?,
+            ValueKind::Mode => value.mode().map(|_| false)?,
+            ValueKind::HostNames => value.host_names().map(|_| false)?,
+            ValueKind::Flag => !value.boolean()? && self.is_element(),
             _ => false,
         };
         Ok((!is_none).then_some(value))
@@ -96,37 +98,37 @@ impl OptionSchema {
         if value.is_none() && self.value(config).is_none() {
             return Ok(());
         }
-        match self.part {
-            Part::Element { set, .. } => set(config, value.is_some()),
-            Part::Web { set, .. } => {
+        match self.access {
+            OptionAccess::Element { set, .. } => set(config, value.is_some()),
+            OptionAccess::Web { set, .. } => {
                 let web = config.admin.as_mut().and_then(|admin| admin.web.as_mut());
-                let nowhere = CommandError::NowhereToListen { option: WEB_LISTEN };
-                Ok(set(web.ok_or(nowhere)?, value)?)
+                let no_listen_address = CommandError::NoListenAddress { option: WEB_LISTEN };
+                Ok(set(web.ok_or(no_listen_address)?, value)?)
             }
-            Part::Interval(chore) => {
-                let default = *chore(&mut Manager::default());
-                let chore = chore(&mut config.manager);
+            OptionAccess::Interval(task) => {
+                let default = *task(&mut Manager::default());
+                let task = task(&mut config.manager);
                 match value {
-                    Some(value) => *chore = at_interval(value.seconds()?, *chore),
-                    None => chore.interval = default.interval,
+                    Some(value) => *task = with_interval(value.seconds()?, *task),
+                    None => task.interval = default.interval,
                 }
                 Ok(())
             }
-            Part::Enable(chore) => {
-                let default = *chore(&mut Manager::default());
-                chore(&mut config.manager).enable =
+            OptionAccess::Enable(task) => {
+                let default = *task(&mut Manager::default());
+                task(&mut config.manager).enable =
                     value.map_or(default.enable, |value| value.flag());
                 Ok(())
             }
-            Part::Attribute { set, .. } => set(config, value),
+            OptionAccess::Attribute { set, .. } => set(config, value),
         }
     }
 }
 
 /// That there is such an option, and that it may have such a value.
 pub(super) fn check(name: &str, text: &str) -> Result<(), ParseError> {
-    let given = option(name)?.given(text);
-    given
+    let parse_value = option(name)?.parse_value(text);
+    parse_value
         .map(drop)
         .map_err(|error| ParseError::Value(error.kind))
 }
@@ -134,7 +136,7 @@ pub(super) fn check(name: &str, text: &str) -> Result<(), ParseError> {
 /// Sets an option, or takes it out if `text` says nothing.
 pub(super) fn set(config: &mut Config, name: &str, text: &str) -> Result<(), CommandError> {
     let option = option(name).map_err(CommandError::Option)?;
-    option.set(config, option.given(text)?)
+    option.set(config, option.parse_value(text)?)
 }
 
 fn option(name: &str) -> Result<&'static OptionSchema, ParseError> {
@@ -153,67 +155,67 @@ const OPTIONS: &[OptionSchema] = &[
     element(
         "admin",
         |config| config.admin.is_some(),
-        |config, there| {
-            config.admin = there.then(|| config.admin.take().unwrap_or_default());
+        |config, present| {
+            config.admin = present.then(|| config.admin.take().unwrap_or_default());
             Ok(())
         },
     ),
     element(
         "admin.web",
         |config| web(config).is_some(),
-        |config, there| set_there(&mut admin(config).web, there),
+        |config, present| set_present(&mut admin(config).web, present),
     ),
     attribute(
         WEB_LISTEN,
-        Takes::ListenAddress,
-        |config| spelled(&web(config)?.listen),
+        ValueKind::ListenAddress,
+        |config| listen_text(&web(config)?.listen),
         |config, value| set_listen(&mut admin(config).web, value),
     ),
     attribute(
         "admin.web.enable",
-        Takes::Flag,
+        ValueKind::Flag,
         |config| Some(web(config)?.enable.to_string()),
         |config, value| set_enable(&mut admin(config).web, value),
     ),
-    of_web(
+    web_attribute(
         "admin.web.secure",
-        Takes::Flag,
+        ValueKind::Flag,
         |web| Some(web.secure.to_string()),
         |web, value| {
             web.secure = is_set(value);
             Ok(())
         },
     ),
-    of_web(
+    web_attribute(
         "admin.web.refresh",
-        Takes::Seconds,
+        ValueKind::Seconds,
         |web| Some(seconds(web.refresh)),
         |web, value| {
             web.refresh = value.map_or(Ok(Some(Web::REFRESH)), |value| value.refresh())?;
             Ok(())
         },
     ),
-    of_web(
+    web_attribute(
         "admin.web.cert",
-        Takes::Path,
+        ValueKind::Path,
         |web| web.cert.as_deref().map(path),
         |web, value| {
             web.cert = value.map(|value| value.path()).transpose()?;
             Ok(())
         },
     ),
-    of_web(
+    web_attribute(
         "admin.web.key",
-        Takes::Path,
+        ValueKind::Path,
         |web| web.key.as_deref().map(path),
         |web, value| {
             web.key = value.map(|value| value.path()).transpose()?;
             Ok(())
         },
     ),
-    of_web(
+    web_attribute(
         "admin.web.names",
-        Takes::HostNames,
+        ValueKind::HostNames,
         |web| Some(web.names.join(" ")).filter(|names| !names.is_empty()),
         |web, value| {
             web.names = value.map_or(Ok(Vec::new()), |value| value.host_names())?;
@@ -223,17 +225,17 @@ const OPTIONS: &[OptionSchema] = &[
     element(
         "admin.ssh",
         |config| ssh(config).is_some(),
-        |config, there| set_there(&mut admin(config).ssh, there),
+        |config, present| set_present(&mut admin(config).ssh, present),
     ),
     attribute(
         "admin.ssh.listen",
-        Takes::ListenAddress,
-        |config| spelled(&ssh(config)?.listen),
+        ValueKind::ListenAddress,
+        |config| listen_text(&ssh(config)?.listen),
         |config, value| set_listen(&mut admin(config).ssh, value),
     ),
     attribute(
         "admin.ssh.enable",
-        Takes::Flag,
+        ValueKind::Flag,
         |config| Some(ssh(config)?.enable.to_string()),
         |config, value| set_enable(&mut admin(config).ssh, value),
     ),
@@ -256,18 +258,18 @@ const OPTIONS: &[OptionSchema] = &[
     element(
         "control",
         |config| config.control.is_some(),
-        |config, there| {
-            config.control = there.then(|| config.control.take().unwrap_or_default());
+        |config, present| {
+            config.control = present.then(|| config.control.take().unwrap_or_default());
             Ok(())
         },
     ),
     attribute(
         "control.socket",
-        Takes::Path,
+        ValueKind::Path,
         |config| Some(path(&config.control.as_ref()?.socket)),
         |config, value| {
             config.control = match value {
-                Some(value) if value.text == NOWHERE => None,
+                Some(value) if value.text == NO_ADDRESS => None,
                 value => {
                     let socket = match value {
                         Some(value) => value.path()?,
@@ -284,7 +286,7 @@ const OPTIONS: &[OptionSchema] = &[
     ),
     attribute(
         "control.amp",
-        Takes::Flag,
+        ValueKind::Flag,
         |config| Some(config.control.as_ref()?.amp.to_string()),
         |config, value| {
             control(config)?.amp = value.map_or(Ok(true), |value| value.boolean())?;
@@ -293,7 +295,7 @@ const OPTIONS: &[OptionSchema] = &[
     ),
     attribute(
         "control.ampSocket",
-        Takes::Path,
+        ValueKind::Path,
         |config| config.control.as_ref()?.amp_socket.as_deref().map(path),
         |config, value| {
             let control = control(config)?;
@@ -304,7 +306,7 @@ const OPTIONS: &[OptionSchema] = &[
     ),
     attribute(
         "control.ampMode",
-        Takes::Mode,
+        ValueKind::Mode,
         |config| Some(mode(config.control.as_ref()?.amp_mode)),
         |config, value| {
             let default = Control::default().amp_mode;
@@ -314,7 +316,7 @@ const OPTIONS: &[OptionSchema] = &[
     ),
     attribute(
         "logging.file",
-        Takes::Path,
+        ValueKind::Path,
         |config| config.logging.file.as_deref().map(path),
         |config, value| {
             config.logging.file = value.map(|value| value.path()).transpose()?;
@@ -323,7 +325,7 @@ const OPTIONS: &[OptionSchema] = &[
     ),
     attribute(
         "logging.connections",
-        Takes::Flag,
+        ValueKind::Flag,
         |config| Some(config.logging.connections.to_string()),
         |config, value| {
             config.logging.connections = is_set(value);
@@ -334,58 +336,55 @@ const OPTIONS: &[OptionSchema] = &[
 
 const fn element(
     path: &'static str,
-    is_there: fn(&Config) -> bool,
+    is_present: fn(&Config) -> bool,
     set: fn(&mut Config, bool) -> Result<(), CommandError>,
 ) -> OptionSchema {
     OptionSchema {
         path,
-        takes: Takes::Flag,
-        part: Part::Element { is_there, set },
+        value_kind: ValueKind::Flag,
+        access: OptionAccess::Element { is_present, set },
     }
 }
 
 const fn attribute(
     path: &'static str,
-    takes: Takes,
+    value_kind: ValueKind,
     value: fn(&Config) -> Option<String>,
     set: fn(&mut Config, Option<Value<'_>>) -> Result<(), CommandError>,
 ) -> OptionSchema {
     OptionSchema {
         path,
-        takes,
-        part: Part::Attribute { value, set },
+        value_kind,
+        access: OptionAccess::Attribute { value, set },
     }
 }
 
-const fn of_web(
+const fn web_attribute(
     path: &'static str,
-    takes: Takes,
+    value_kind: ValueKind,
     value: fn(&Web) -> Option<String>,
     set: fn(&mut Web, Option<Value<'_>>) -> Result<(), Error>,
 ) -> OptionSchema {
     OptionSchema {
         path,
-        takes,
-        part: Part::Web { value, set },
+        value_kind,
+        access: OptionAccess::Web { value, set },
     }
 }
 
-const fn interval(
-    path: &'static str,
-    chore: fn(&mut Manager) -> &mut PeriodicTask,
-) -> OptionSchema {
+const fn interval(path: &'static str, task: fn(&mut Manager) -> &mut PeriodicTask) -> OptionSchema {
     OptionSchema {
         path,
-        takes: Takes::Seconds,
-        part: Part::Interval(chore),
+        value_kind: ValueKind::Seconds,
+        access: OptionAccess::Interval(task),
     }
 }
 
-const fn enable(path: &'static str, chore: fn(&mut Manager) -> &mut PeriodicTask) -> OptionSchema {
+const fn enable(path: &'static str, task: fn(&mut Manager) -> &mut PeriodicTask) -> OptionSchema {
     OptionSchema {
         path,
-        takes: Takes::Flag,
-        part: Part::Enable(chore),
+        value_kind: ValueKind::Flag,
+        access: OptionAccess::Enable(task),
     }
 }
 
@@ -396,10 +395,10 @@ fn admin(config: &mut Config) -> &mut Admin {
 
 /// The control socket, which must be there to be told more of.
 fn control(config: &mut Config) -> Result<&mut Control, CommandError> {
-    let nowhere = CommandError::NowhereToListen {
+    let no_listen_address = CommandError::NoListenAddress {
         option: "control.socket",
     };
-    config.control.as_mut().ok_or(nowhere)
+    config.control.as_mut().ok_or(no_listen_address)
 }
 
 fn web(config: &Config) -> Option<&Web> {
@@ -410,7 +409,7 @@ fn ssh(config: &Config) -> Option<&Ssh> {
     config.admin.as_ref()?.ssh.as_ref()
 }
 
-fn spelled(listen: &Option<ListenAddress>) -> Option<String> {
+fn listen_text(listen: &Option<ListenAddress>) -> Option<String> {
     listen.as_ref().map(ToString::to_string)
 }
 
@@ -419,7 +418,7 @@ fn is_set(value: Option<Value<'_>>) -> bool {
 }
 
 /// What the doors have in common.
-trait Door: Sized {
+trait AdminElement: Sized {
     /// The option that says where it listens.
     const LISTEN: &'static str;
     /// The option that says whether it is open.
@@ -432,7 +431,7 @@ trait Door: Sized {
     fn state(&mut self) -> (&mut Option<ListenAddress>, &mut bool);
 }
 
-impl Door for Web {
+impl AdminElement for Web {
     const LISTEN: &'static str = WEB_LISTEN;
     const ENABLE: &'static str = "admin.web.enable";
 
@@ -445,7 +444,7 @@ impl Door for Web {
     }
 }
 
-impl Door for Ssh {
+impl AdminElement for Ssh {
     const LISTEN: &'static str = "admin.ssh.listen";
     const ENABLE: &'static str = "admin.ssh.enable";
 
@@ -458,43 +457,52 @@ impl Door for Ssh {
     }
 }
 
-fn nowhere<D: Door>() -> CommandError {
-    CommandError::NowhereToListen { option: D::LISTEN }
+fn no_listen_address<D: AdminElement>() -> CommandError {
+    CommandError::NoListenAddress { option: D::LISTEN }
 }
 
 /// Whether there is such a door. A new one begins with where it listens.
-fn set_there<D: Door>(door: &mut Option<D>, there: bool) -> Result<(), CommandError> {
-    match (there, &door) {
-        (true, None) => return Err(nowhere::<D>()),
+fn set_present<D: AdminElement>(
+    element: &mut Option<D>,
+    present: bool,
+) -> Result<(), CommandError> {
+    match (present, &element) {
+        (true, None) => return Err(no_listen_address::<D>()),
         (true, Some(_)) => {}
-        (false, _) => *door = None,
+        (false, _) => *element = None,
     }
     Ok(())
 }
 
 /// Where it listens; there is such a door from then on.
-fn set_listen<D: Door>(door: &mut Option<D>, value: Option<Value<'_>>) -> Result<(), CommandError> {
+fn set_listen<D: AdminElement>(
+    element: &mut Option<D>,
+    value: Option<Value<'_>>,
+) -> Result<(), CommandError> {
     let address = value.map(|value| value.address()).transpose()?;
-    let (listen, enable) = match door {
+    let (listen, enable) = match element {
         None => {
-            *door = Some(D::new(address));
+            *element = Some(D::new(address));
             return Ok(());
         }
-        Some(door) => door.state(),
+        Some(element) => element.state(),
     };
     if *enable && address.is_none() {
-        return Err(CommandError::DoorIsOpen { option: D::ENABLE });
+        return Err(CommandError::InterfaceEnabled { option: D::ENABLE });
     }
     *listen = address;
     Ok(())
 }
 
 /// Whether it is open, as it is unless something else is said.
-fn set_enable<D: Door>(door: &mut Option<D>, value: Option<Value<'_>>) -> Result<(), CommandError> {
+fn set_enable<D: AdminElement>(
+    element: &mut Option<D>,
+    value: Option<Value<'_>>,
+) -> Result<(), CommandError> {
     let wanted = value.is_none_or(|value| value.flag());
-    let (listen, enable) = door.get_or_insert_with(|| D::new(None)).state();
+    let (listen, enable) = element.get_or_insert_with(|| D::new(None)).state();
     if wanted && listen.is_none() {
-        return Err(nowhere::<D>());
+        return Err(no_listen_address::<D>());
     }
     *enable = wanted;
     Ok(())

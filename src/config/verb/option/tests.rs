@@ -18,17 +18,17 @@ fn applied(config: &Config, name: &str, value: &str) -> Result<Config, String> {
 }
 
 const FULL: &str = r#"
-<admin>
-  <web listen="localhost:7001" enable="true" secure="true" refresh="10" cert="C" key="K" names="a b"/>
-  <ssh listen="localhost:2222" enable="true"/>
-</admin>
-<manager>
-  <hostCheck interval="1" enable="false"/>
-  <configCheck interval="2" enable="true"/>
-  <heartbeat interval="3" enable="true"/>
-</manager>
-<control socket="S" amp="false" ampSocket="A" ampMode="0666"/>
-<logging file="F" connections="true"/>"#;
+    <admin>
+      <web listen="localhost:7001" enable="true" secure="true" refresh="10" cert="C" key="K" names="a b"/>
+      <ssh listen="localhost:2222" enable="true"/>
+    </admin>
+    <manager>
+      <hostCheck interval="1" enable="false"/>
+      <configCheck interval="2" enable="true"/>
+      <heartbeat interval="3" enable="true"/>
+    </manager>
+    <control socket="S" amp="false" ampSocket="A" ampMode="0666"/>
+    <logging file="F" connections="true"/>"#;
 
 #[test]
 fn every_attribute_of_the_file_is_an_option() {
