@@ -4,31 +4,30 @@
 
 use std::fmt;
 
-/// Costs above these are refused: a check would take more than a few seconds, and up to hours, and
-/// only two are made at a time.
+/// Higher costs are refused: a check would take seconds to hours, and only two run at a time.
 const MAX_BCRYPT_COST: u32 = 15;
 const MAX_ROUNDS: u32 = 1_000_000;
 
-/// What bcrypt can do at all.
+/// Costs that bcrypt has.
 const BCRYPT_COSTS: std::ops::RangeInclusive<u32> = 4..=31;
 
-/// What `crypt` makes of fewer is this, so fewer are in no hash.
+/// `crypt` raises fewer rounds to this, so no hash has fewer.
 const MIN_ROUNDS: u32 = 1000;
 
-/// The rounds where nobody says otherwise.
+/// Rounds without `rounds=`.
 const DEFAULT_ROUNDS: u32 = 5000;
 
-/// What a round of `$5$` and `$6$`, and one of the 2^cost of bcrypt, takes a slow processor: some
-/// more than was measured on one of 2020 (0.5 µs, and 240 ms at the cost 12, 59 µs each).
+/// Time of a round of `$5$` and `$6$`, and of one of bcrypt's 2^cost rounds, on a slow processor.
+/// Measured on one of 2020: 0.5 µs, and 59 µs (240 ms at cost 12).
 const ROUND_NS: u64 = 1_200;
 const BCRYPT_ROUND_NS: u64 = 75_000;
 
-/// A check that takes longer than this is warned of.
+/// Longer checks cause a warning.
 const LONG_MS: u64 = 1_000;
 
 const ALPHABET: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// The algorithms of which hashes can be checked.
+/// Hash algorithms that can be checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HashKind {
     Des,
@@ -38,20 +37,20 @@ pub(crate) enum HashKind {
     Bcrypt,
 }
 
-/// A string that can be checked.
+/// A password hash that can be checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PasswordHash {
     pub(crate) kind: HashKind,
-    /// How long a check takes, estimated.
+    /// Estimated time of a check.
     pub(crate) check_ms: u64,
 }
 
-/// Why nothing fits a string.
+/// Why no password can match a hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HashError {
-    /// It is none, or not a whole one.
+    /// It is no hash, or not a whole one.
     NotWhole(String),
-    /// Finding out would take too long.
+    /// A check would take too long.
     TooCostly(String),
 }
 
@@ -64,10 +63,10 @@ impl fmt::Display for HashError {
 }
 
 impl PasswordHash {
-    /// Reads what `password` of `<user>` says.
+    /// Parses the `password` of a `<user>`.
     ///
     /// # Errors
-    /// If nothing can fit it, or finding that out would take too long.
+    /// If no password can match it, or a check would take too long.
     pub(crate) fn read(text: &str) -> Result<PasswordHash, HashError> {
         const HASH_KINDS: [(&str, HashKind); 6] = [
             ("$1$", HashKind::Md5),
@@ -82,7 +81,7 @@ impl PasswordHash {
             .find_map(|(prefix, kind)| Some((kind, text.strip_prefix(prefix)?)));
         let (kind, rest) = known.unwrap_or((HashKind::Des, text));
         let check_ns = match kind {
-            // With a blank, say, it is a password as it is, and not one that was cut off.
+            // With other characters it is a plain password, not a hash that was cut off.
             HashKind::Des if rest.len() != 13 || check_alphabet(rest, 13).is_err() => {
                 return Err(not_whole("it is no crypt(3) hash of a known kind"));
             }
@@ -103,13 +102,12 @@ impl PasswordHash {
         Ok(PasswordHash { kind, check_ms })
     }
 
-    /// Whether it is of a kind that is guessed too fast: DES, which moreover looks at eight characters
-    /// only, and `$1$`.
+    /// Whether it is too fast to guess: DES, which uses only eight characters, and `$1$`.
     pub(crate) fn is_weak(self) -> bool {
         matches!(self.kind, HashKind::Des | HashKind::Md5)
     }
 
-    /// Whether a check keeps others waiting for long.
+    /// Whether a check delays others for long.
     pub(crate) fn is_long(self) -> bool {
         self.check_ms > LONG_MS
     }
@@ -119,7 +117,7 @@ fn not_whole(why: impl Into<String>) -> HashError {
     HashError::NotWhole(why.into())
 }
 
-/// That these are so many characters of the 64 that hashes are written in.
+/// Checks that the text is this many characters of the hash alphabet.
 fn check_alphabet(text: &str, length: usize) -> Result<(), HashError> {
     if !text.bytes().all(|byte| ALPHABET.contains(&byte)) {
         return Err(not_whole("it has characters in it that no hash has"));
@@ -135,7 +133,7 @@ fn check_alphabet(text: &str, length: usize) -> Result<(), HashError> {
     }
 }
 
-/// That it is a salt and a checksum.
+/// Checks that the text is a salt and a checksum.
 fn check_salted(text: &str, most_salt: usize, checksum: usize) -> Result<(), HashError> {
     let Some((salt, rest)) = text.split_once('$') else {
         return Err(not_whole("it is cut off: there is nothing behind its salt"));
@@ -148,7 +146,7 @@ fn check_salted(text: &str, most_salt: usize, checksum: usize) -> Result<(), Has
     check_alphabet(rest, checksum)
 }
 
-/// How many rounds, and what is behind `rounds=`, which may be left out.
+/// Parses the optional `rounds=`; also returns the rest.
 fn parse_rounds(text: &str) -> Result<(u32, &str), HashError> {
     let Some(text) = text.strip_prefix("rounds=") else {
         return Ok((DEFAULT_ROUNDS, text));
@@ -169,7 +167,7 @@ fn parse_rounds(text: &str) -> Result<(u32, &str), HashError> {
     }
 }
 
-/// The cost of bcrypt, and what is behind it.
+/// Parses the cost of bcrypt; also returns the rest.
 fn parse_cost(text: &str) -> Result<(u32, &str), HashError> {
     let wrong = || {
         not_whole(format!(
@@ -188,7 +186,7 @@ fn parse_cost(text: &str) -> Result<(u32, &str), HashError> {
     }
 }
 
-/// Kinds of keys that can be used, as the first word has them.
+/// Key types that can be used: the first word of a line.
 const KEY_TYPES: [&str; 5] = [
     "ssh-ed25519",
     "ecdsa-sha2-nistp256",
@@ -197,13 +195,13 @@ const KEY_TYPES: [&str; 5] = [
     "ssh-rsa",
 ];
 
-/// How long an RSA key may be, in bits.
+/// Allowed length of an RSA key, in bits.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// Longer ones make checking slow, and nobody uses them.
+/// Bytes of an RSA exponent. Longer ones make checks slow, and are not in use.
 const LONGEST_EXPONENT: usize = 4;
 
-/// What is right instead of a key that cannot be used.
+/// What is expected instead of an unusable key.
 pub(super) const EXPECTED_ONE_LINE: &str = "a public key on one line, such as ssh-ed25519 AAAA...";
 const EXPECTED_KEY_TYPE: &str = "a key of type ssh-ed25519, ecdsa-sha2-nistp256, \
      ecdsa-sha2-nistp384, ecdsa-sha2-nistp521 or ssh-rsa";
@@ -211,7 +209,7 @@ const EXPECTED_WHOLE_KEY: &str =
     "a whole public key: the second word does not hold one of the first's type";
 const EXPECTED_RSA_SIZE: &str = "an RSA key of 2048 to 8192 bits";
 
-/// Whether a key can be used.
+/// Checks that a public key can be used.
 ///
 /// # Errors
 /// What is expected instead.
@@ -242,12 +240,12 @@ pub(super) fn check_public_key(line: &str) -> Result<(), &'static str> {
     }
 }
 
-/// What a client's key has to be to be the one of this line; `None` if there is none.
+/// The encoded key of a line, to compare with a client's; `None` if there is none.
 pub fn public_key_bytes(line: &str) -> Option<Vec<u8>> {
     decode_base64(line.split(' ').nth(1)?)
 }
 
-/// The exponent and then the modulus.
+/// Checks the exponent, then the modulus.
 fn check_rsa(fields: &mut Fields<'_>) -> Result<bool, &'static str> {
     let (Some(exponent), Some(modulus)) = (fields.number(), fields.number()) else {
         return Ok(false);
@@ -260,7 +258,7 @@ fn check_rsa(fields: &mut Fields<'_>) -> Result<bool, &'static str> {
     }
 }
 
-/// The curve's name and then a point, not compressed.
+/// Checks the curve's name, then an uncompressed point.
 fn is_curve_point(fields: &mut Fields<'_>, curve: &str) -> bool {
     let length = match curve {
         "nistp256" => 65,
@@ -273,7 +271,7 @@ fn is_curve_point(fields: &mut Fields<'_>, curve: &str) -> bool {
             .is_some_and(|point| point.len() == length && point[0] == 4)
 }
 
-/// Fields with their length in front of them.
+/// Length-prefixed fields (RFC 4251).
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -285,7 +283,7 @@ impl<'a> Fields<'a> {
         Some(field)
     }
 
-    /// A positive number without zeros in front.
+    /// A positive number without leading zeros.
     fn number(&mut self) -> Option<&'a [u8]> {
         let field = self.next()?;
         match field {
@@ -296,7 +294,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// What base64 stands for: with its padding, and nothing that is cut off.
+/// Decodes base64, padding required, strictly.
 fn decode_base64(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=');
     if !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {
@@ -326,7 +324,7 @@ fn base64_value(digit: u8) -> Option<u8> {
     }
 }
 
-/// What kinds of keys are made of (`sk-ssh-ed25519@openssh.com`).
+/// Whether key types have this byte (`sk-ssh-ed25519@openssh.com`).
 fn is_key_type_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-@._".contains(&byte)
 }

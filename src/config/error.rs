@@ -10,7 +10,7 @@ use super::redact::{Quoted, Shown};
 /// The byte order mark that some editors put in front of UTF-8.
 pub(super) const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// A place in the file, as an editor counts it.
+/// A position in the file, as editors count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// The line, from 1.
@@ -23,13 +23,13 @@ impl Position {
     /// The file's first character.
     pub const START: Position = Position { line: 1, column: 1 };
 
-    /// The place of a byte offset in `text`.
+    /// The position of a byte offset in `text`.
     pub(super) fn at(text: &str, offset: usize) -> Position {
         let before = text.get(..offset).unwrap_or(text);
         Position::START.advanced(before.trim_start_matches(BYTE_ORDER_MARK))
     }
 
-    /// The place behind `passed`, which begins here.
+    /// The position after `passed`, which begins here.
     pub(super) fn advanced(self, passed: &str) -> Position {
         let characters = |text: &str| saturating_u32(text.chars().count());
         match passed.rfind('\n') {
@@ -53,10 +53,10 @@ impl fmt::Display for Position {
     }
 }
 
-/// Why a configuration is refused; shown as `LINE:COLUMN: what is wrong`.
+/// Why a configuration is rejected; displayed as `LINE:COLUMN: what is wrong`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    /// Where the trouble begins.
+    /// Where the error is.
     pub position: Position,
     /// What it is.
     pub kind: ErrorKind,
@@ -86,11 +86,11 @@ pub enum ErrorKind {
         /// What the file says it is, or seems to be: a name for `iconv -f`.
         encoding: String,
     },
-    /// More of something than any sane file has.
+    /// A limit is exceeded.
     TooMuch(Limit),
     /// A DOCTYPE with declarations of its own.
     InternalSubset,
-    /// It is not XML; the text says why.
+    /// Not well-formed XML; the text says why.
     Xml(String),
     /// The file ends inside what begins here.
     Unfinished,
@@ -139,7 +139,7 @@ pub enum ErrorKind {
         /// The child.
         element: &'static str,
     },
-    /// A second one of an element that is there at most once.
+    /// A second element where only one is allowed.
     DuplicateElement {
         /// The element.
         element: &'static str,
@@ -222,7 +222,7 @@ pub enum ErrorKind {
     },
 }
 
-/// Something of which a file may have only so much.
+/// A limit on a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Limit {
@@ -239,7 +239,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// How much there may be.
+    /// The greatest number allowed.
     pub const fn max(self) -> usize {
         match self {
             Limit::Bytes => 1 << 20,
@@ -402,7 +402,7 @@ fn no_credentials(f: &mut fmt::Formatter<'_>, user: &str) -> fmt::Result {
     )
 }
 
-/// The longest list of what is allowed that still helps.
+/// Longer lists of allowed names are left out.
 const LONGEST_LIST: usize = 8;
 
 fn suggest(
@@ -425,7 +425,7 @@ fn suggest(
     Ok(())
 }
 
-/// The candidate that is closest to `word`, if any is close enough to have been meant.
+/// The candidate nearest to `word`, if it is near enough to be a typing error.
 pub(super) fn nearest<T: AsRef<str>>(
     word: &str,
     candidates: impl IntoIterator<Item = T>,
@@ -446,14 +446,13 @@ pub(super) fn nearest<T: AsRef<str>>(
         .map(|(_, candidate)| candidate)
 }
 
-/// Case is the commonest slip, so it costs nothing. `None` for words too long to be a slip.
+/// Case is the commonest typing error, so it costs nothing. `None` for words that are too long.
 fn lowercase(word: &str) -> Option<Vec<char>> {
     const LONGEST: usize = 64;
     (word.len() <= LONGEST).then(|| word.chars().flat_map(char::to_lowercase).collect())
 }
 
-/// How many letters must be put in, left out, changed or swapped with their
-/// neighbour (optimal string alignment).
+/// Edit distance with swaps of neighbours (optimal string alignment).
 fn distance(a: &[char], b: &[char]) -> usize {
     let mut before = vec![0; b.len() + 1];
     let mut last: Vec<usize> = (0..=b.len()).collect();

@@ -1,16 +1,15 @@
-//! Hosts that lead back to the service whose sessions they get.
+//! Finds loops: hosts that lead back to the service whose sessions they get.
 //!
-//! Where addresses lead is for the caller to know: here services are numbers.
+//! Services are numbers here; the caller knows which address leads to which service.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A host that is a listener of one of our own services: from which service it gets
-/// sessions, and at which it is.
+/// A host that is a listener of a service of this configuration: from which service sessions come,
+/// and to which they go.
 pub type Hop = (usize, usize);
 
-/// The hops by which sessions would go in circles, as indices: each that leads back to
-/// where it starts over those before it. Without them there is no circle, and those that
-/// chain one service to another stay.
+/// Indices of the hops that close a loop with hops before them. Without these there is no loop;
+/// chains of services stay.
 pub fn find_closing_hops(hops: &[Hop]) -> Vec<usize> {
     let mut chains: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
     let mut find_closing_hops = Vec::new();

@@ -12,20 +12,20 @@ use super::read::{NOTE, scan};
 use super::redact::{self, PASSWORD_MASK, find_secrets, mask_hashes, mask_ranges};
 use super::{Config, User};
 
-/// The text of a configuration, each password and each hash in it as `***`: also those in
-/// comments and notes, for a user who has been commented out has a hash all the same.
+/// Masks each password and hash in a configuration's text as `***`, in comments and notes too: a
+/// user that is commented out still has a hash.
 pub fn hide_passwords(text: &str) -> String {
     mask_ranges(text, secret_ranges(text))
 }
 
-/// Whether any of what would be hidden can be a hash: none is shorter than those of DES, and
-/// what merely stands for one, such as `$6$...`, is.
+/// Whether anything that would be masked can be a hash: at least as long as one of DES. A
+/// placeholder such as `$6$...` is shorter.
 pub(crate) fn has_hashes(text: &str) -> bool {
     let long = |range: &Range<usize>| text[range.clone()].trim().len() >= redact::DES_LENGTH;
     secret_ranges(text).iter().any(long)
 }
 
-/// Where passwords and hashes are; any of these may overlap.
+/// Ranges of passwords and hashes; they may overlap.
 fn secret_ranges(text: &str) -> Vec<Range<usize>> {
     let mut hidden = Vec::new();
     let scanned = scan(text.as_bytes()).ok();
@@ -46,10 +46,10 @@ fn secret_ranges(text: &str) -> Vec<Range<usize>> {
     hidden
 }
 
-/// Makes two configurations equal in the passwords that a view has masked in one of them:
-/// a mask does not say what it hides. Returns how many there are.
+/// Makes two configurations equal in the passwords that are masked in one of them, since a mask
+/// cannot be compared. Returns their number.
 ///
-/// A user who is masked in `to` and not in `from` at all is left out.
+/// A user that is masked in `to` and missing in `from` is left out.
 pub fn leave_out_masked(from: &mut Config, to: &mut Config) -> usize {
     let is_masked = |user: &User| user.password.as_deref() == Some(PASSWORD_MASK);
     let Some(to) = &mut to.admin else { return 0 };
@@ -72,7 +72,8 @@ pub fn leave_out_masked(from: &mut Config, to: &mut Config) -> usize {
     masked
 }
 
-/// The attributes of an element, and in a note the text of one that is called like a password.
+/// Adds the secrets in an element's attributes, and in a note the text of an element with a secret
+/// name.
 fn add_element_secrets(text: &str, node: Node<'_, '_>, hidden: &mut Vec<Range<usize>>) {
     let in_note = node.ancestors().any(|it| it.has_tag_name(NOTE));
     for attribute in node.attributes() {
@@ -94,7 +95,8 @@ fn add_element_secrets(text: &str, node: Node<'_, '_>, hidden: &mut Vec<Range<us
     }
 }
 
-/// What is no tag in a text that parses: comments, sections, instructions, a DOCTYPE, and text.
+/// Ranges outside of tags, in a text that parses: comments, CDATA, instructions, the DOCTYPE, and
+/// text.
 fn ranges_outside_tags(text: &str) -> Vec<Range<usize>> {
     let mut pieces = Vec::new();
     let mut at = 0;
@@ -136,7 +138,7 @@ fn ranges_outside_tags(text: &str) -> Vec<Range<usize>> {
     pieces
 }
 
-/// Where the tag ends that begins at `start`: behind the first `>` that is not in quotes.
+/// End of the tag that begins at `start`: after the first `>` that is not in quotes.
 fn tag_end(text: &str, start: usize) -> usize {
     let mut quote = None;
     for (index, byte) in text.bytes().enumerate().skip(start) {

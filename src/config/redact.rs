@@ -8,20 +8,20 @@ use std::ops::Range;
 
 use crate::non_printing::letters;
 
-/// What stands for a password.
+/// Shown instead of a password or hash.
 pub(super) const PASSWORD_MASK: &str = "***";
 
-/// Text from the file, made fit for one line on a terminal.
+/// Text from the file, escaped, masked and cut for one line on a terminal.
 pub(in crate::config) struct Shown<'a>(pub(in crate::config) &'a str);
 
 impl Shown<'_> {
-    /// How many characters are shown before `...`.
+    /// Characters shown before `...`.
     const LONGEST: usize = 64;
 }
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Errors are shown to whoever may only read, too.
+        // Read-only users see errors, too.
         let text = mask_hashes(self.0);
         for (index, (character, hidden)) in letters(&text).enumerate() {
             if index == Self::LONGEST {
@@ -36,7 +36,7 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// As `Shown`, in quotes.
+/// `Shown` in quotes.
 pub(in crate::config) struct Quoted<'a>(pub(in crate::config) &'a str);
 
 impl fmt::Display for Quoted<'_> {
@@ -45,7 +45,7 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// A piece of text with hashes of the kinds that begin with `$` as `***`.
+/// Masks hashes that begin with `$`.
 pub(super) fn mask_hashes(text: &str) -> Cow<'_, str> {
     if !text.contains('$') {
         return Cow::Borrowed(text);
@@ -60,7 +60,7 @@ pub(super) fn mask_hashes(text: &str) -> Cow<'_, str> {
     Cow::Owned(mask_ranges(text, hidden))
 }
 
-/// The text with `***` in place of each of these, of which any may overlap.
+/// Replaces each range by `***`; ranges may overlap.
 pub(super) fn mask_ranges(text: &str, mut hidden: Vec<Range<usize>>) -> String {
     hidden.retain(|range| !range.is_empty());
     hidden.sort_by_key(|range| (range.start, range.end));
@@ -76,47 +76,47 @@ pub(super) fn mask_ranges(text: &str, mut hidden: Vec<Range<usize>>) -> String {
     shown + &text[at..]
 }
 
-/// One character, as it is or as `&#36;` and the like stand for it.
+/// A character, plain or from a reference such as `&#36;`.
 #[derive(Debug, Clone)]
 pub(super) struct DecodedChar {
     pub(super) character: char,
-    /// Where it stands in the text.
+    /// Its range in the text.
     pub(super) range: Range<usize>,
 }
 
-/// The kinds of hashes that crypt(3) knows somewhere: what is between the first two `$`.
+/// Kinds of crypt(3) hashes on any system: the text between the first two `$`.
 const HASH_KINDS: &[&str] = &[
     "0", "1", "2", "2a", "2b", "2x", "2y", "3", "5", "6", "7", "8", "9", "14", "y", "gy", "sm3",
     "md5", "apr1", "P", "H", "S", "C", "U", "NT",
 ];
 
-/// Of these there are many with more behind them, such as `argon2id`, `pbkdf2-sha256` or `md5,rounds=5`.
+/// Prefixes of further kinds, such as `argon2id`, `pbkdf2-sha256` or `md5,rounds=5`.
 const HASH_KIND_PREFIXES: &[&str] = &[
     "argon2", "pbkdf2", "scrypt", "bcrypt", "md5", "sha", "sunmd5", "gost",
 ];
 
-/// No kind has a longer name.
+/// The longest name of a kind, in characters.
 const MAX_KIND_LENGTH: usize = 24;
 
-/// What a password is called has one of these in it, in any case.
+/// Names of secrets contain one of these, in any case.
 const SECRET_WORDS: &[&str] = &["pass", "pwd", "crypt", "hash", "secret"];
 
-/// So many characters may follow such a word before it says what it is: `password_hash`.
+/// Characters that may follow such a word in a name (`password_hash`).
 const MAX_SUFFIX_LENGTH: usize = 24;
 
-/// The characters of the oldest hashes, which begin with nothing that would tell.
+/// Length of DES hashes, which have no prefix.
 pub(super) const DES_LENGTH: usize = 13;
 
-/// A line may have been broken within a hash: so many of its characters go on with it.
+/// A hash may be broken over lines: this many hash characters on the next line continue it.
 const MIN_CONTINUATION: usize = 16;
 
-/// Whether something of this name is hardly for all eyes.
+/// Whether something of this name is a secret.
 pub(super) fn is_secret_word(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     SECRET_WORDS.iter().any(|word| name.contains(word))
 }
 
-/// Adds what looks like a password or a hash within `range` to what is hidden.
+/// Adds ranges of what looks like a password or a hash within `range`.
 pub(super) fn find_secrets(text: &str, range: Range<usize>, hidden: &mut Vec<Range<usize>>) {
     let chars = decode_references(text, range);
     let mut hide = |from: usize, to: usize| {
@@ -146,7 +146,7 @@ pub(super) fn find_secrets(text: &str, range: Range<usize>, hidden: &mut Vec<Ran
         if to == chars.len() {
             return;
         }
-        // What is in quotes may have been closed by another's: it is looked at again.
+        // The closing quote may belong to another value: search inside again.
         at = if quoted {
             from.max(at + 1)
         } else {
@@ -155,7 +155,7 @@ pub(super) fn find_secrets(text: &str, range: Range<usize>, hidden: &mut Vec<Ran
     }
 }
 
-/// The characters of a piece of text, with references decoded.
+/// Decodes references in a range of the text.
 pub(super) fn decode_references(text: &str, range: Range<usize>) -> Vec<DecodedChar> {
     let mut chars = Vec::new();
     let mut at = range.start;
@@ -173,7 +173,7 @@ pub(super) fn decode_references(text: &str, range: Range<usize>) -> Vec<DecodedC
     chars
 }
 
-/// What a reference stands for at the beginning of `text`, and how long it is.
+/// Decodes the reference at the beginning of `text`; also its length in bytes.
 fn decode_reference(text: &str) -> Option<(char, usize)> {
     const LONGEST: usize = 16;
     let end = text.bytes().take(LONGEST).position(|byte| byte == b';')?;
@@ -184,7 +184,7 @@ fn decode_reference(text: &str) -> Option<(char, usize)> {
         "amp" => '&',
         "lt" => '<',
         "gt" => '>',
-        // Not XML's, but who writes a comment need not care.
+        // Not XML, but a comment may have it.
         "dollar" => '$',
         _ => {
             let number = name.strip_prefix('#')?;
@@ -199,7 +199,7 @@ fn decode_reference(text: &str) -> Option<(char, usize)> {
     Some((character, end + 1))
 }
 
-/// Where the hash ends that begins here, if one does: `$`, a kind, `$`, and all up to a blank or a quote.
+/// End of the hash that begins here, if any: `$`, a kind, `$`, and all up to a blank or a quote.
 pub(super) fn hash_end(chars: &[DecodedChar], at: usize) -> Option<usize> {
     if chars.get(at)?.character != '$' {
         return None;
@@ -225,7 +225,7 @@ pub(super) fn hash_end(chars: &[DecodedChar], at: usize) -> Option<usize> {
     Some(continuation_end(chars, end))
 }
 
-/// Where a hash ends that goes on behind a line's end.
+/// End of a hash that continues on the next line.
 fn continuation_end(chars: &[DecodedChar], mut end: usize) -> usize {
     loop {
         let begin = run_end(chars, end, |it| it.is_whitespace() || it == '*');
@@ -238,7 +238,7 @@ fn continuation_end(chars: &[DecodedChar], mut end: usize) -> usize {
     }
 }
 
-/// Where the hash of the oldest kind ends that begins here, if it looks like one.
+/// End of the DES hash that begins here, if it looks like one.
 fn des_hash_end(chars: &[DecodedChar], at: usize) -> Option<usize> {
     let is_at = |at: usize| chars.get(at).is_some_and(|it| is_hash_char(it.character));
     if at > 0 && is_at(at - 1) || is_at(at + DES_LENGTH) {
@@ -248,7 +248,7 @@ fn des_hash_end(chars: &[DecodedChar], at: usize) -> Option<usize> {
     (end == at + DES_LENGTH && is_mixed_case(&chars[at..end])).then_some(end)
 }
 
-/// Whether capitals stand among these as nobody writes them in a word.
+/// Whether upper and lower case are mixed as in no word.
 fn is_mixed_case(chars: &[DecodedChar]) -> bool {
     let has = |test: fn(&char) -> bool| chars.iter().any(|it| test(&it.character));
     let capitals = chars
@@ -259,7 +259,7 @@ fn is_mixed_case(chars: &[DecodedChar]) -> bool {
         && (capitals || has(|it| !it.is_ascii_alphabetic()))
 }
 
-/// What is behind a word for passwords that begins here: from where to where, and whether in quotes.
+/// The value after a secret word that begins here: start, end, and whether it is in quotes.
 fn secret_value(chars: &[DecodedChar], at: usize) -> Option<(usize, usize, bool)> {
     let is_here = |word: &&&str| {
         let chars = chars
@@ -313,7 +313,7 @@ fn ends_word(character: char) -> bool {
     character.is_whitespace() || is_quote(character) || matches!(character, '<' | '>')
 }
 
-/// Whether hashes are written in this.
+/// Whether hashes consist of such characters.
 fn is_hash_char(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '.' | '/')
 }

@@ -1,6 +1,6 @@
-//! Which scheduler a group uses, and how each is spelled.
+//! Names of schedulers: txlb's own, the ancestors' spellings, and custom ones.
 //!
-//! Only the names: how a scheduler picks is `balance`'s business.
+//! Only the names; `balance/schedulers` has the algorithms.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use super::error::{ErrorKind, nearest};
 
-/// A group's scheduler: an algorithm, and whether clients stay where they were.
+/// A group's scheduler: an algorithm, and whether it is sticky.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Scheduler {
-    /// Who gets a client that has no place yet.
+    /// Picks the host of a client that is not remembered.
     pub algorithm: Algorithm,
     /// Whether a client goes where it went before (`,sticky`).
     pub sticky: bool,
@@ -40,12 +40,12 @@ pub enum Algorithm {
     PowerOfTwo,
     /// By the client's address, consistently.
     Maglev,
-    /// One that the program brings itself, by the name it goes by.
+    /// A custom scheduler of the embedding program, by its name.
     Custom(Arc<str>),
 }
 
 impl Algorithm {
-    /// Every one that txlb has itself.
+    /// All built-in algorithms.
     #[doc(hidden)]
     pub const ALL: [Algorithm; 9] = [
         Algorithm::Random,
@@ -59,12 +59,12 @@ impl Algorithm {
         Algorithm::Maglev,
     ];
 
-    /// Whether it looks at how much hosts weigh, other than that it is nothing.
+    /// Whether it uses weights, other than 0.
     pub(super) fn uses_weights(&self) -> bool {
         use Algorithm as A;
         match self {
             A::Weighted | A::WeightedRoundRobin | A::WeightedLeastConns | A::Maglev => true,
-            // What others look at is theirs to know.
+            // Unknown, so no warning.
             A::Custom(_) => true,
             A::Random | A::RoundRobin | A::LeastConns | A::LeastConnsRoundRobin => false,
             A::PowerOfTwo => false,
@@ -72,7 +72,7 @@ impl Algorithm {
     }
 }
 
-/// Every spelling, each algorithm's own name first: the ancestors' follow it.
+/// All spellings. The first of an algorithm is its name; the ancestors' follow.
 const SPELLINGS: &[(&str, Algorithm)] = &[
     ("rand", Algorithm::Random),
     ("random", Algorithm::Random),
@@ -91,7 +91,7 @@ const SPELLINGS: &[(&str, Algorithm)] = &[
     ("maglev", Algorithm::Maglev),
 ];
 
-/// What follows the name of a scheduler that remembers its clients.
+/// Suffix of a sticky scheduler.
 const STICKY: &str = ",sticky";
 
 impl Scheduler {
@@ -101,7 +101,7 @@ impl Scheduler {
     }
 }
 
-/// The names of schedulers that a text may have besides txlb's own.
+/// Names of custom schedulers that are accepted besides the built-in ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum CustomNames {
     /// None.
@@ -109,12 +109,12 @@ pub enum CustomNames {
     None,
     /// These.
     These(Arc<BTreeSet<Arc<str>>>),
-    /// Whatever may be one: whether there is such a scheduler is asked later.
+    /// Any valid name; whether the scheduler exists is checked later.
     Any,
 }
 
 impl CustomNames {
-    /// Every spelling that is known: those of txlb's, and these.
+    /// All known spellings: built-in and custom.
     pub fn spellings(&self) -> impl Iterator<Item = &str> {
         let custom = match self {
             CustomNames::These(names) => Some(names),
@@ -134,8 +134,8 @@ impl CustomNames {
     }
 }
 
-/// Whether a scheduler of one's own may be called so: 1 to 255 bytes, without blanks,
-/// commas and control characters, and not what one of txlb's is called.
+/// Whether a custom scheduler may have this name: 1 to 255 bytes without blanks, commas and control
+/// characters, and no built-in name.
 pub fn is_custom_name(name: &str) -> bool {
     const LONGEST: usize = 255;
     let is_odd =
@@ -147,10 +147,10 @@ pub fn is_custom_name(name: &str) -> bool {
 }
 
 impl Scheduler {
-    /// What `text` says, where the program brings schedulers of these names.
+    /// Parses a scheduler, with these custom names.
     ///
     /// # Errors
-    /// There is none of that name.
+    /// No scheduler has that name.
     pub fn parse(text: &str, custom: &CustomNames) -> Result<Scheduler, ErrorKind> {
         let (name, sticky) = match text.strip_suffix(STICKY) {
             Some(name) => (name, true),
@@ -167,7 +167,7 @@ impl Scheduler {
         }
     }
 
-    /// That there is no scheduler of this name, and which may have been meant.
+    /// The error for an unknown scheduler, with the nearest known name.
     pub fn unknown_error(text: &str, custom: &CustomNames) -> ErrorKind {
         let name = text.split(',').next().unwrap_or_default();
         ErrorKind::UnknownScheduler {
@@ -198,7 +198,7 @@ impl Algorithm {
             .map_or("", |(spelling, _)| spelling)
     }
 
-    /// With it, and with clients that go where they went before.
+    /// The sticky variant.
     #[cfg(test)]
     pub(crate) fn sticky(self) -> Scheduler {
         Scheduler {
@@ -224,7 +224,7 @@ impl fmt::Display for Scheduler {
 impl FromStr for Scheduler {
     type Err = ErrorKind;
 
-    /// One of txlb's own.
+    /// Parses a built-in scheduler.
     fn from_str(text: &str) -> Result<Self, ErrorKind> {
         Scheduler::parse(text, &CustomNames::None)
     }

@@ -34,19 +34,19 @@ pub fn print(config: &Config) -> String {
     text
 }
 
-/// How elements are laid out.
+/// Layout of elements as text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout<'a> {
-    /// What ends a line; nothing puts everything on one.
+    /// Line end; if empty, everything is on one line.
     pub(super) line_end: &'a str,
     /// One level of indentation.
     pub(super) indent_unit: &'a str,
-    /// Whether values are written that would be the same if left out.
+    /// Whether default values are written.
     pub(super) defaults: bool,
 }
 
 impl Layout<'_> {
-    /// An element whose first line is indented already, by `indentation`.
+    /// Encodes an element whose first line is already indented, by `indentation`.
     pub(super) fn encode(&self, element: &XmlElement, indentation: &str) -> String {
         let mut out = String::new();
         self.encode_into(element, indentation, &mut out);
@@ -78,12 +78,12 @@ impl Layout<'_> {
         }
     }
 
-    /// The indentation one level further in.
+    /// The indentation one level deeper.
     pub(super) fn inner_indentation(&self, indentation: &str) -> String {
         format!("{indentation}{}", self.indent_unit)
     }
 
-    /// What precedes an element that is indented so.
+    /// The line end and indentation before an element.
     pub(super) fn line_prefix(&self, indentation: &str) -> String {
         match self.line_end {
             "" => String::new(),
@@ -92,8 +92,8 @@ impl Layout<'_> {
     }
 }
 
-/// Text as XML has it in an element, or between such quotes. A line end or a tab
-/// would be read as a blank, were it not a reference; nor can others be seen.
+/// Text escaped for an element, or for an attribute in these quotes. Control characters become
+/// references: XML would read a plain line end or tab in an attribute as a space.
 pub(super) struct Escaped<'a>(pub(super) &'a str, pub(super) char);
 
 impl fmt::Display for Escaped<'_> {
@@ -111,7 +111,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// An element as it is to be written.
+/// An element to write.
 #[derive(Debug)]
 pub(super) struct XmlElement {
     pub(super) name: &'static str,
@@ -119,20 +119,20 @@ pub(super) struct XmlElement {
     pub(super) content: Content,
 }
 
-/// What an element holds.
+/// Content of an element.
 #[derive(Debug)]
 pub(super) enum Content {
     Elements(Vec<XmlElement>),
     Text(String),
 }
 
-/// An attribute: two of the same value have the same meaning.
+/// An attribute to write. Equal values have the same meaning.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct XmlAttribute {
     pub(super) name: &'static str,
-    /// `None` can only be said by leaving it out.
+    /// `None` is written by leaving the attribute out.
     pub(super) value: Option<String>,
-    /// Whether leaving it out would say the same.
+    /// Whether leaving it out means the same.
     pub(super) is_default: bool,
 }
 
@@ -182,7 +182,7 @@ fn leaf(name: &'static str, attributes: Vec<XmlAttribute>) -> XmlElement {
     element(name, attributes, Vec::new())
 }
 
-/// All of it, sections that say nothing but defaults included.
+/// The whole configuration, sections with only defaults included.
 pub(super) fn config(config: &Config) -> XmlElement {
     let mut children: Vec<_> = config.services.iter().map(service).collect();
     children.extend(config.admin.as_ref().map(admin));
@@ -215,7 +215,7 @@ pub(super) fn listen(address: &ListenAddress) -> XmlElement {
     leaf("listen", vec![always("ip", address)])
 }
 
-/// A group; `enable` is whether it says itself that it is the enabled one.
+/// A group; `enable` is whether it has `enable="true"` itself.
 pub(super) fn group(group: &Group, enable: bool) -> XmlElement {
     let attributes = vec![
         always("name", &group.name),
@@ -295,7 +295,7 @@ pub(super) fn manager(manager: &Manager) -> XmlElement {
     element("manager", Vec::new(), tasks(manager).into())
 }
 
-/// The chores of a manager, in the order in which they are printed.
+/// The periodic tasks of a manager, in the order of printing.
 pub(super) fn tasks(manager: &Manager) -> [XmlElement; 3] {
     let default = Manager::default();
     [

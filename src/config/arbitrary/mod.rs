@@ -44,7 +44,7 @@ impl Random {
     }
 }
 
-/// What a name may have in it that XML or an eye could trip over.
+/// Characters of names, with those that XML, a line or a terminal could trip over.
 const NAME_CHARACTERS: &[char] = &[
     'a',
     'Z',
@@ -83,7 +83,7 @@ pub(super) fn name(random: &mut Random) -> String {
     (0..length).map(|_| *random.pick(NAME_CHARACTERS)).collect()
 }
 
-/// Names that differ: the first character is the number.
+/// Distinct names: each begins with its number.
 fn names(random: &mut Random, count: usize) -> Vec<String> {
     (0..count)
         .map(|index| format!("{index}{}", name(random)))
@@ -168,7 +168,7 @@ pub(super) fn admin(random: &mut Random) -> Admin {
         access: *random.pick(&[Access::Full, Access::ReadOnly]),
         keys: (0..random.below(3))
             .map(|_| {
-                // As many letters as a key of this kind has.
+                // As long as a key of this type.
                 let number = random.below(9);
                 format!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA{number:A<42} <a&b> \"c\"")
             })
@@ -204,7 +204,7 @@ pub(super) fn admin(random: &mut Random) -> Admin {
     }
 }
 
-/// A valid one.
+/// A random valid configuration.
 pub(super) fn config(random: &mut Random) -> Config {
     let count = random.below(4);
     let service_names = names(random, count).into_iter().enumerate();
@@ -236,8 +236,8 @@ pub(super) fn config(random: &mut Random) -> Config {
     }
 }
 
-/// A configuration with some of what `from` has, changed here and there, and other
-/// things, in another order.
+/// A random configuration that shares much with `from`: items changed, added, removed and
+/// reordered.
 pub(super) fn related_config(random: &mut Random, from: &Config) -> Config {
     let other = config(random);
     let mut services = mix(
@@ -357,7 +357,7 @@ fn change_user(random: &mut Random, user: &mut User) {
     }
 }
 
-/// Deals out the addresses of both, so that services take them from one another.
+/// Deals out the addresses of both, so that services exchange them.
 fn deal_listens(random: &mut Random, from: &Config, services: &mut [Service]) {
     let all = from
         .services

@@ -1,4 +1,4 @@
-//! Verbs, of which most can be applied to a configuration.
+//! Random verbs, most of which can be applied to a configuration.
 
 use super::{Random, address, duration, listen, name};
 use crate::config::verb::{
@@ -6,7 +6,7 @@ use crate::config::verb::{
 };
 use crate::config::{Access, Config, Host, HostState, Scheduler, User};
 
-/// Any verb, about what `config` has or about something else.
+/// A random verb, mostly about items of `config`.
 pub(in crate::config) fn verb(random: &mut Random, config: &Config) -> Verb {
     match random.below(4) {
         0 => service_verb(random, config),
@@ -16,7 +16,7 @@ pub(in crate::config) fn verb(random: &mut Random, config: &Config) -> Verb {
     }
 }
 
-/// One of the names, mostly.
+/// Mostly one of the names, sometimes a new one.
 fn existing_or_new(random: &mut Random, names: &[&str]) -> String {
     match names.is_empty() || random.below(8) == 0 {
         true => name(random),

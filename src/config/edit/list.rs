@@ -9,13 +9,13 @@ use super::text::{Edits, InsertPoint, Insertion, SourceText, edit_attributes, se
 use crate::config::read::{NOTE, schema};
 use crate::config::serialize::{XmlAttribute, XmlElement};
 
-/// The elements of one kind in another, and what is wanted of them.
+/// The child elements of one kind, matched with the wanted items.
 pub(super) struct List<'n, 'i> {
     pub(super) nodes: Vec<Node<'n, 'i>>,
     pub(super) matching: Matching,
 }
 
-/// Edits one that there was into one that is wanted, both given by their number.
+/// Edits an existing element into a wanted one, given by their indices.
 type EditOne<'f> = &'f dyn Fn(Node<'_, '_>, usize, usize, &mut Edits);
 
 impl List<'_, '_> {
@@ -55,8 +55,7 @@ impl List<'_, '_> {
         Vec::new()
     }
 
-    /// Where the first goes, unless it stays itself: before the first that does, else
-    /// behind all that were there.
+    /// Where the first item goes unless it stays: before the first that stays, else after all.
     fn first_insert_point(&self) -> Option<InsertPoint<'_, '_>> {
         let mut stays = self.matching.wanted().filter(|(_, stays)| *stays);
         match stays.next() {
@@ -66,7 +65,7 @@ impl List<'_, '_> {
     }
 }
 
-/// The elements in `parent` that have one of these names.
+/// The children of `parent` with one of these names.
 pub(super) fn children<'n, 'i>(parent: Node<'n, 'i>, names: &[&str]) -> Vec<Node<'n, 'i>> {
     parent
         .children()
@@ -74,12 +73,12 @@ pub(super) fn children<'n, 'i>(parent: Node<'n, 'i>, names: &[&str]) -> Vec<Node
         .collect()
 }
 
-/// The one element in `parent` of this name.
+/// The first child of `parent` with this name.
 pub(super) fn child<'n, 'i>(parent: Node<'n, 'i>, name: &str) -> Option<Node<'n, 'i>> {
     children(parent, &[name]).into_iter().next()
 }
 
-/// Edits an element of which there is at most one; returns it if it is new.
+/// Edits an element that occurs at most once; returns it if it is new.
 pub(super) fn edit_optional(
     source: &SourceText<'_>,
     node: Option<Node<'_, '_>>,
@@ -92,7 +91,7 @@ pub(super) fn edit_optional(
             edit_attributes(source, node, &had.attributes, &now.attributes, edits);
             None
         }
-        // One that says that there is none.
+        // An element that means "none", such as socket="None".
         (Some(node), None, Some(now)) => {
             let said = |it: &&XmlAttribute| !it.is_default || node.has_attribute(it.name);
             for now in now.attributes.iter().filter(said) {
@@ -109,8 +108,7 @@ pub(super) fn edit_optional(
     }
 }
 
-/// Puts elements into `parent` that are the first of their kinds, each where the
-/// manual has it among the others.
+/// Inserts elements that are the first of their kinds into `parent`, in the order of the schema.
 pub(super) fn insert_elements(
     source: &SourceText<'_>,
     parent: Node<'_, '_>,
@@ -149,14 +147,14 @@ pub(super) fn insert_elements(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Matching {
     old_count: usize,
-    /// For each that is wanted, the one that it is.
+    /// For each wanted item, the existing one.
     matched: Vec<Option<usize>>,
-    /// For each that is wanted, whether that one stays where it is.
+    /// For each wanted item, whether the existing one stays in place.
     stays: Vec<bool>,
 }
 
 impl Matching {
-    /// By a key; of several that share one, the first is the first.
+    /// Matches by a key; equal keys match in order.
     pub(super) fn new<K: Hash + Eq>(have: &[K], wanted: &[K]) -> Matching {
         let matched = pair_by_key(have, wanted);
         let mut stays = vec![false; wanted.len()];
@@ -171,8 +169,8 @@ impl Matching {
         }
     }
 
-    /// Takes something that has gone for something that has come between the same
-    /// neighbours, if they share this other key: then it has only been renamed.
+    /// Matches a removed with an added item between the same neighbours by another key: it was only
+    /// renamed.
     pub(super) fn or_else<K: Hash + Eq>(mut self, have: &[K], wanted: &[K]) -> Matching {
         let mut removed: Vec<Option<&K>> = have.iter().map(Some).collect();
         for had in self.matched.iter().flatten() {
@@ -197,7 +195,7 @@ impl Matching {
         self
     }
 
-    /// For each that is wanted, the first one behind it that stays.
+    /// For each wanted item, the existing index of the next one that stays.
     fn ceilings(&self) -> Vec<usize> {
         let mut ceiling = self.old_count;
         let mut ceilings = vec![ceiling; self.matched.len()];
@@ -215,7 +213,7 @@ impl Matching {
         self.matched.iter().copied().zip(self.stays.iter().copied())
     }
 
-    /// Those that are no longer wanted.
+    /// Existing items that are not wanted.
     pub(super) fn removed(&self) -> Vec<usize> {
         let mut wanted = vec![false; self.old_count];
         for had in self.matched.iter().flatten() {
@@ -238,10 +236,10 @@ fn pair_by_key<K: Hash + Eq>(have: &[K], wanted: &[K]) -> Vec<Option<usize>> {
     wanted.iter().map(place_of).collect()
 }
 
-/// The indices of a longest run of rising places: patience sorting, which takes
-/// n log n steps where comparing all would take minutes for a large file.
+/// Indices of a longest rising run: patience sorting, in n log n steps. Comparing all pairs would
+/// take minutes for a large file.
 fn longest_rising_run(places: &[Option<usize>]) -> Vec<usize> {
-    // For each length, the run of that length that ends lowest.
+    // For each length, the end of the run with the lowest end.
     let mut ends: Vec<usize> = Vec::new();
     let mut before = vec![None; places.len()];
     for (index, point) in places.iter().enumerate() {

@@ -24,11 +24,11 @@ use super::{Config, CustomNames, Reading, read_with, serialize};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EditError {
-    /// It was no configuration to begin with.
+    /// The text is no configuration.
     Unreadable(Error),
-    /// With the changes, it would have more of something than a file may have.
+    /// With the changes it would exceed a limit.
     TooMuch(Error),
-    /// No file says what is wanted, such as two hosts of one name.
+    /// No file can express the wanted configuration, such as two hosts of one name.
     Inexpressible,
 }
 
@@ -53,16 +53,15 @@ impl std::error::Error for EditError {
     }
 }
 
-/// Changes `text`, a configuration, into one that reads as `wanted`.
+/// Edits `text`, a configuration, so that it reads as `wanted`.
 ///
-/// Attributes are changed where they stand, elements added beside those of their
-/// kind and taken out with the line they are on. Comments outside of what is taken
-/// out, notes, spacing, line ends and other spellings of the same meaning stay. A
-/// host without a name gets the one it has written when its number would change.
+/// Attributes change in place. New elements go beside those of their kind; removed ones take their
+/// line with them. Comments outside of removed elements, notes, spacing, line ends and spellings
+/// stay. A host without a name gets its name written when its number would change.
 ///
 /// # Errors
-/// The text is no configuration, would grow too large, or nothing says what is
-/// wanted. What is returned has always been read again.
+/// The text is no configuration, would exceed a limit, or no file can express `wanted`. The result
+/// has always been read again and compared.
 pub fn edit(text: &[u8], wanted: &Config) -> Result<Vec<u8>, EditError> {
     let have = read(text).map_err(EditError::Unreadable)?.config;
     if have == *wanted {
@@ -72,7 +71,7 @@ pub fn edit(text: &[u8], wanted: &Config) -> Result<Vec<u8>, EditError> {
         let edited = edited(text, &have, wanted, mode)?.into_bytes();
         match read(&edited) {
             Ok(reading) if reading.config == *wanted => return Ok(edited),
-            // Comments do not go for the sake of room.
+            // No second try: it would drop comments only to save room.
             Err(error) if matches!(error.kind, ErrorKind::TooMuch(_)) => {
                 return Err(EditError::TooMuch(error));
             }
@@ -100,7 +99,7 @@ fn edited(
     Ok(edits.apply(scanned.original, 0..scanned.original.len()))
 }
 
-/// What the text says. Whether there are the schedulers it names is not asked.
+/// Reads the text. Custom schedulers need not exist.
 fn read(text: &[u8]) -> Result<Reading, Error> {
     read_with(text, &CustomNames::Any)
 }

@@ -1,4 +1,4 @@
-//! A service in its text: listeners, groups, hosts, and which group is enabled.
+//! Edits a service in the text: listeners, groups, hosts, and which group is enabled.
 
 use roxmltree::Node;
 
@@ -34,7 +34,7 @@ fn edit_listens(
     edits: &mut Edits,
 ) -> Vec<serialize::XmlElement> {
     let matching = Matching::new(&have.listens, &wanted.listens);
-    // One that has gone for one that has come in its place has moved to another port.
+    // A removed and an added listener in the same place: its address changed.
     let all_alike = |count| vec![(); count];
     let list = List {
         nodes: children(node, &["listen"]),
@@ -78,7 +78,7 @@ fn edit_groups(
         &|node, had, now, edits| {
             let (had, now) = (&have.groups[had], &wanted.groups[now]);
             let says_so = node.attribute("enable").is_some_and(flag);
-            // Beside an <enable>, a group may say so too but need not.
+            // Beside an <enable>, a group may have enable="true" but need not.
             let should = now.name == wanted.enabled && (says_so || !is_enabled_beside);
             let (had_element, now_element) = (
                 serialize::group(had, says_so),
@@ -131,7 +131,7 @@ fn edit_hosts(
     insert_elements(source, node, new, edits);
 }
 
-/// Edits a host that will be the `number`th of its group, from 0.
+/// Edits a host that will be number `number` of its group, from 0.
 fn edit_host(
     source: &SourceText<'_>,
     node: Node<'_, '_>,

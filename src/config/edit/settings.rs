@@ -29,7 +29,7 @@ impl Editor<'_> {
         None
     }
 
-    /// Edits `<manager>`; returns it, with what is not as always, if there is none yet.
+    /// Edits `<manager>`; returns a new one with what is not default, if there is none yet.
     pub(super) fn edit_manager_section(
         &self,
         root: Node<'_, '_>,
@@ -43,13 +43,13 @@ impl Editor<'_> {
         }
         let node = child(root, "manager");
         if self.mode == EditMode::Whole {
-            // All of it is written as a <manager>.
+            // The whole <manager> is rewritten, so the old form goes.
             if let Some(node) = child(root, CHECK_TIME) {
                 self.source.remove(node.range(), edits);
             }
         } else if let Some(old) = OldHostCheck::of(root, node) {
             let is_said = old.edit(&self.source, &had.host_check, &now.host_check, edits);
-            // A <hostCheck> says what the old form does not, and nothing else.
+            // A <hostCheck> has only what the old form cannot express.
             had.host_check = Manager::default().host_check;
             if is_said {
                 now.host_check = had.host_check;
@@ -103,8 +103,8 @@ impl Editor<'_> {
     }
 }
 
-/// An old form of `<hostCheck>`: an element of the root or an attribute of `<manager>`,
-/// which says how often, and nothing else.
+/// An old form of `<hostCheck>`, which has the interval only: `<checktime>`, or an attribute of
+/// `<manager>`.
 struct OldHostCheck<'n, 'i> {
     node: Node<'n, 'i>,
     attribute: &'static str,
@@ -119,8 +119,7 @@ impl<'n, 'i> OldHostCheck<'n, 'i> {
         old(child(root, CHECK_TIME), "time").or_else(|| old(manager, HOST_CHECK_INTERVAL))
     }
 
-    /// Edits it, or takes it out where it cannot say what is wanted. Returns whether it
-    /// says that.
+    /// Edits it, or removes it where it cannot express `wanted`. Returns whether it does.
     fn edit(
         &self,
         source: &SourceText<'_>,
@@ -173,7 +172,8 @@ fn edit_task(
     wanted: &[XmlAttribute],
     edits: &mut Edits,
 ) {
-    // An interval of 0 says that the chore is off, whatever else is said of it.
+    // An interval of 0 disables the task, whatever `enable` says: to change one, write both. Test:
+    // an_interval_of_0_is_replaced_before_the_chore_is_on.
     let is_zero = |text| Value::detached("interval", text).seconds() == Ok(None);
     if !node.attribute("interval").is_some_and(is_zero) {
         return edit_attributes(source, node, have, wanted, edits);
@@ -236,7 +236,7 @@ fn edit_web(
     let (Some(had), true) = (&had, admin.has_attribute("listen")) else {
         return edit_optional(source, child(admin, "web"), had, now, edits);
     };
-    // The old form has some of the attributes, and says none of the others.
+    // The old form has only some of the attributes.
     let is_old = |it: &&XmlAttribute| OLD_WEB.contains(&it.name);
     let is_enough = |web: &Web, element: &XmlElement| {
         web.listen.is_some()
@@ -289,7 +289,7 @@ fn edit_user(
     insert_elements(source, node, new, edits);
 }
 
-/// Edits the key that is an attribute; returns the others, there and wanted.
+/// Edits the key in the attribute; returns the other keys, existing and wanted.
 fn edit_first_key<'k>(
     source: &SourceText<'_>,
     node: Node<'_, '_>,

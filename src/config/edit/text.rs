@@ -9,13 +9,13 @@ use roxmltree::{Attribute, Node};
 use crate::config::read::NOTE;
 use crate::config::serialize::{Escaped, Layout, XmlAttribute, XmlElement};
 
-/// How much is written anew.
+/// How much of the text is rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EditMode {
-    /// Nothing but what differs.
+    /// Only what differs.
     InPlace,
-    /// Each service or section that differs: for whatever nobody thought of. What is
-    /// in force is saved then, at the cost of the comments in these.
+    /// Each service or section that differs, as a whole. The fallback: it saves the configuration
+    /// at the cost of comments.
     Whole,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Editor<'a> {
 const LINE_ENDS: [char; 2] = ['\n', '\r'];
 const BLANKS: [char; 2] = [' ', '\t'];
 
-/// A text whose elements have been parsed.
+/// The text of a file, with its line end and indentation.
 pub(super) struct SourceText<'a> {
     text: &'a str,
     root: Range<usize>,
@@ -35,8 +35,8 @@ pub(super) struct SourceText<'a> {
     indent_unit: &'a str,
 }
 
-/// What precedes an element: the end of a line and an indentation, or no more than
-/// the blanks behind something else on its line.
+/// What precedes an element: a line end and indentation, or only blanks after something else on its
+/// line.
 #[derive(Debug, Clone)]
 struct LinePrefix<'a> {
     start: usize,
@@ -44,22 +44,22 @@ struct LinePrefix<'a> {
     blanks: &'a str,
 }
 
-/// Where something is put.
+/// Where to insert.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum InsertPoint<'n, 'i> {
-    /// Behind an element, and the comments behind it on its line.
+    /// After an element and the comments behind it on its line.
     After(Node<'n, 'i>),
     /// Before an element.
     Before(Node<'n, 'i>),
-    /// At the end of an element that holds none.
+    /// At the end of an element without children.
     Inside(Node<'n, 'i>),
 }
 
-/// What is put there.
+/// What to insert.
 pub(super) enum Insertion {
-    /// Something new.
+    /// A new element.
     Element(XmlElement),
-    /// What stood elsewhere, as deep.
+    /// Text moved from elsewhere, at the same depth.
     Moved(String),
 }
 
@@ -93,7 +93,7 @@ impl<'a> SourceText<'a> {
         self.text
     }
 
-    /// Where the name of an element ends.
+    /// End of an element's name.
     pub(super) fn name_end(&self, node: Node<'_, '_>) -> usize {
         let start = node.range().start + 1;
         let is_end = |byte: u8| byte.is_ascii_whitespace() || b"/>".contains(&byte);
@@ -101,8 +101,8 @@ impl<'a> SourceText<'a> {
         start + name.take_while(|byte| !is_end(**byte)).count()
     }
 
-    /// An element with the comments and notes behind it on its line: they are most
-    /// likely about it.
+    /// Range of an element with the comments and notes behind it on its line, which most likely are
+    /// about it.
     pub(super) fn range_with_comments(&self, node: Node<'_, '_>) -> Range<usize> {
         let Range { start, end } = node.range();
         let mut comments_end = end;
@@ -115,7 +115,7 @@ impl<'a> SourceText<'a> {
             }
             comments_end = range.end;
         }
-        // With more on the same line it would be too bold to say so.
+        // With more elements on the line, comments may belong to those.
         let rest = self.text[comments_end..].trim_start_matches(BLANKS);
         match rest.starts_with(LINE_ENDS) || rest.starts_with("</") {
             true => start..comments_end,
@@ -123,7 +123,7 @@ impl<'a> SourceText<'a> {
         }
     }
 
-    /// Takes something out, and the line if nothing else is on it.
+    /// Removes a range, and its line if nothing else is on it.
     pub(super) fn remove(&self, range: Range<usize>, edits: &mut Edits) {
         let line_prefix = self.line_prefix(range.start);
         let rest = self.text[range.end..].trim_start_matches(BLANKS);
@@ -134,7 +134,8 @@ impl<'a> SourceText<'a> {
             (false, _) if !line_prefix.blanks.is_empty() => line_prefix.start..range.end,
             _ => range.start..blanks_end,
         };
-        // What a section of CDATA ends with may not come about in text.
+        // Removing what follows `]]` could leave `]]>`, which XML forbids in text: put a blank
+        // there. Test: taking_an_element_out_makes_no_end_of_cdata.
         let instead = if self.text[..removed.start].ends_with(']') {
             " "
         } else {
@@ -143,7 +144,7 @@ impl<'a> SourceText<'a> {
         edits.replace(removed, instead);
     }
 
-    /// Writes an element anew where it stands.
+    /// Rewrites an element as a whole, in place.
     pub(super) fn rewrite(&self, node: Node<'_, '_>, element: &XmlElement, edits: &mut Edits) {
         let line_prefix = self.line_prefix(node.range().start);
         edits.replace(
@@ -152,7 +153,7 @@ impl<'a> SourceText<'a> {
         );
     }
 
-    /// Puts pieces somewhere, in their order.
+    /// Inserts at a point, in order.
     pub(super) fn insert(
         &self,
         point: InsertPoint<'_, '_>,
@@ -210,7 +211,7 @@ impl<'a> SourceText<'a> {
         text
     }
 
-    /// How elements are written that have such a lead: with line ends, if it has one.
+    /// The layout of elements with this prefix: with line ends, if it has one.
     fn style<'l>(&self, line_prefix: &LinePrefix<'l>) -> Layout<'l>
     where
         'a: 'l,
@@ -238,8 +239,8 @@ impl<'a> SourceText<'a> {
         }
     }
 
-    /// The lead of an element that others are put into: the outermost one has lines
-    /// of its own, even if it stands behind an XML declaration or first of all.
+    /// The prefix of a parent. The outermost element counts as on its own line, even behind an XML
+    /// declaration or at the start.
     fn parent_line_prefix(&self, parent: Node<'_, '_>) -> LinePrefix<'a> {
         let line_prefix = self.line_prefix(parent.range().start);
         if parent.range() != self.root || !line_prefix.line_end.is_empty() {
@@ -253,8 +254,8 @@ impl<'a> SourceText<'a> {
     }
 }
 
-/// Changes those of `node` whose meaning is another in `wanted` than in `have`:
-/// the same attributes in the same order.
+/// Changes the attributes of `node` that differ between `have` and `wanted`, which list the same
+/// attributes in the same order.
 pub(super) fn edit_attributes(
     source: &SourceText<'_>,
     node: Node<'_, '_>,
@@ -269,7 +270,7 @@ pub(super) fn edit_attributes(
     }
 }
 
-/// Gives an attribute a value, or takes it away.
+/// Sets or removes an attribute.
 pub(super) fn set_attribute(
     source: &SourceText<'_>,
     node: Node<'_, '_>,
@@ -295,8 +296,7 @@ pub(super) fn set_attribute(
     }
 }
 
-/// Adds an attribute behind the last, in its fashion: on a line of its own or not,
-/// and in the same quotes.
+/// Adds an attribute after the last, in its style: on its own line or not, in the same quotes.
 fn append_attribute(
     source: &SourceText<'_>,
     node: Node<'_, '_>,
@@ -317,8 +317,8 @@ fn append_attribute(
     edits.replace(end..end, format!("{space}{name}={quote}{value}{quote}"));
 }
 
-/// Where the value begins, and its quote. The parser knows too, but not when the
-/// `=` has more than 255 blanks around it.
+/// Start of the value, and its quote. Not taken from the parser, which is wrong with more than 255
+/// blanks around the `=`.
 fn value_start(source: &SourceText<'_>, attribute: &Attribute<'_, '_>) -> (usize, char) {
     let range = attribute.range();
     let text = &source.text()[range.clone()];
@@ -336,20 +336,20 @@ fn space_before<'a>(source: &SourceText<'a>, attribute: &Attribute<'_, '_>) -> &
     &before[before.trim_ascii_end().len()..]
 }
 
-/// Changes, in whatever order they were thought of.
+/// Replacements in a text, in any order.
 #[derive(Debug, Default)]
 pub(super) struct Edits(Vec<(Range<usize>, String)>);
 
 impl Edits {
-    /// Puts `text` where `range` is; several at one place stay in their order.
+    /// Replaces `range` by `text`; several at one offset keep their order.
     pub(super) fn replace(&mut self, range: Range<usize>, text: impl Into<String>) {
         self.0.push((range, text.into()));
     }
 
-    /// The part `within` of `text`, changed.
+    /// Applies the edits to the part `within` of `text`.
     ///
-    /// What is removed may overlap, as two neighbours do that both take the blanks
-    /// between them along; what is put inside of something removed comes in its stead.
+    /// Removed ranges may overlap, as two neighbours that both include the blanks between them. An
+    /// insertion inside a removed range takes its place.
     pub(super) fn apply(mut self, text: &str, within: Range<usize>) -> String {
         self.0.sort_by_key(|(range, _)| (range.start, range.end));
         let mut result = String::with_capacity(within.len());

@@ -8,7 +8,7 @@ use super::schema::{self, ElementSchema, NOTE, Occurs, ROOTS};
 use super::value::Value;
 use crate::config::error::{BYTE_ORDER_MARK, Error, ErrorKind, Position, nearest};
 
-/// Something that is legal but hardly meant.
+/// A warning: valid, but probably a mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// Where it is.
@@ -17,7 +17,7 @@ pub struct Warning {
     pub text: String,
 }
 
-/// An element that has only the attributes and children it may have, and all it must have.
+/// An element whose attributes and children match the schema.
 pub(super) struct Element<'a> {
     node: Node<'a, 'a>,
     schema: &'static ElementSchema,
@@ -25,8 +25,7 @@ pub(super) struct Element<'a> {
 }
 
 impl<'a> Element<'a> {
-    /// The outermost element, which must have one of its names; `original` is for
-    /// positions.
+    /// The outermost element, which must have one of its two names; `original` is for positions.
     pub(super) fn root(node: Node<'a, 'a>, original: &'a str) -> Result<Self, Error> {
         let name = source_name(node, original);
         let schema = schema::element(name).filter(|schema| ROOTS.contains(&schema.name));
@@ -52,7 +51,7 @@ impl<'a> Element<'a> {
         self.node.range().start
     }
 
-    /// An error that is about the element as a whole.
+    /// An error at the element.
     pub(super) fn error(&self, kind: ErrorKind) -> Error {
         Error {
             position: Position::at(self.original, self.offset()),
@@ -77,14 +76,14 @@ impl<'a> Element<'a> {
         })
     }
 
-    /// The value of an attribute that must be there.
+    /// The value of a required attribute.
     pub(super) fn required(&self, attribute: &'static str) -> Result<Value<'a>, Error> {
         let element = self.schema.name;
         let missing = || self.error(ErrorKind::MissingAttribute { element, attribute });
         self.value(attribute).ok_or_else(missing)
     }
 
-    /// The text it holds itself, comments and notes left out, as one value.
+    /// Parses its own text, without comments and notes.
     pub(super) fn with_text<T>(
         &self,
         parse: impl FnOnce(Value<'_>) -> Result<T, Error>,
@@ -104,7 +103,7 @@ impl<'a> Element<'a> {
         })
     }
 
-    /// The elements in it, notes left out, each checked when it is reached.
+    /// Its child elements without notes, each checked when it is reached.
     pub(super) fn children(&self) -> impl Iterator<Item = Result<Element<'a>, Error>> {
         let (schema, original) = (self.schema, self.original);
         elements(self.node, original).map(move |(node, name)| {
@@ -126,7 +125,7 @@ impl<'a> Element<'a> {
         for attribute in self.node.attributes() {
             self.check_attribute(&attribute)?;
         }
-        // The parser keeps these apart from the attributes.
+        // The parser keeps namespace declarations apart from attributes.
         let declaration = self
             .node
             .namespaces()
@@ -185,7 +184,7 @@ impl<'a> Element<'a> {
             let (first, second) = (found.next(), found.next());
             match (child.occurs, first, second) {
                 (Occurs::AtLeastOnce, None, _) => {
-                    // A misspelt one says more than a missing one.
+                    // Report a misspelt child rather than a missing one.
                     self.children().try_for_each(|child| child.map(drop))?;
                     return Err(self.error(ErrorKind::MissingElement { parent, element }));
                 }
@@ -201,7 +200,7 @@ impl<'a> Element<'a> {
     }
 }
 
-/// The elements in `node` but the notes, with their names as written.
+/// Child elements without notes, with their names as written.
 fn elements<'a>(
     node: Node<'a, 'a>,
     original: &'a str,
@@ -212,7 +211,7 @@ fn elements<'a>(
         .filter(|(_, name)| *name != NOTE)
 }
 
-/// The name with its prefix: no prefix means anything here, so none is taken off.
+/// The name with its prefix: there are no namespaces here.
 fn source_name<'a>(node: Node<'a, 'a>, original: &'a str) -> &'a str {
     let name = &original[node.range().start + 1..];
     let is_end = |character: char| character.is_ascii_whitespace() || "/>".contains(character);
@@ -238,7 +237,7 @@ fn unknown_element(
     }
 }
 
-/// Takes `name` for `element`, unless one before it has it already.
+/// Claims `name` for `element`: an error if an earlier one has it.
 pub(super) fn claim_name(
     names: &mut HashSet<String>,
     element: &Element<'_>,
@@ -257,7 +256,7 @@ pub(super) fn claim_name(
     }
 }
 
-/// Warnings, each with the byte that it is about.
+/// Warnings, each with its byte offset.
 #[derive(Default)]
 pub(super) struct WarningList(pub(super) Vec<(usize, String)>);
 
@@ -266,7 +265,7 @@ impl WarningList {
         self.0.push((element.offset(), text));
     }
 
-    /// In the file's order; one pass over the text counts the lines for all.
+    /// Sorts them into the file's order. One pass over the text counts the lines for all.
     pub(super) fn with_positions(mut self, text: &str) -> Vec<Warning> {
         self.0.sort_by_key(|(offset, _)| *offset);
         let mut position = Position::START;

@@ -28,12 +28,12 @@ pub(super) use self::settings::with_interval;
 pub(super) use self::value::{NO_ADDRESS, Value, flag};
 pub(super) use self::xml::scan;
 
-/// A configuration, and what is odd about it.
+/// A configuration, with warnings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
-    /// What the file says.
+    /// The configuration.
     pub config: Config,
-    /// What is legal but hardly meant, in the file's order.
+    /// Warnings, in the file's order.
     pub warnings: Vec<Warning>,
 }
 
@@ -41,21 +41,21 @@ pub struct Reading {
 ///
 /// # Errors
 ///
-/// The first thing that is wrong, in the file's order as far as that can be said.
+/// The first error, roughly in the file's order.
 pub fn read(text: &[u8]) -> Result<Reading, Error> {
     read_with(text, &CustomNames::None)
 }
 
-/// As [`read`], where schedulers may also have these names.
+/// Like [`read`], with custom schedulers of these names.
 ///
 /// # Errors
 ///
-/// As of [`read`].
+/// Those of [`read`].
 pub fn read_with(text: &[u8], custom: &CustomNames) -> Result<Reading, Error> {
     let scanned = scan(text)?;
     let document =
         Document::parse(&scanned.text).map_err(|error| xml::convert_error(&error, &scanned))?;
-    // Every position is one in the original: the blanked text is as long.
+    // Offsets are the same in the original: the DOCTYPE was blanked byte for byte.
     let root = Element::root(document.root_element(), scanned.original)?;
     let mut warnings = WarningList::default();
     if let Some(encoding) = scanned.false_encoding {
@@ -111,11 +111,11 @@ fn read_config(
     Ok(config)
 }
 
-/// Warns of booleans that the ancestors had and that say neither true nor false.
+/// Warns of booleans that are neither true nor false, where the ancestors took them for false.
 fn warn_of_booleans(root: Node<'_, '_>, original: &str, warnings: &mut WarningList) {
     const BOOLEANS: [&str; 2] = ["enable", "secure"];
     let is_named = |node: &Node<'_, '_>, name| node.tag_name().name() == name;
-    // On <admin>, whatever is said is true.
+    // On <admin>, any word is true.
     let elements = root.descendants().filter(|node| !is_named(node, "admin"));
     for node in elements {
         for of in BOOLEANS {

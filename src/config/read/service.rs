@@ -1,4 +1,4 @@
-//! `<service>`: its listeners, its groups, their hosts.
+//! Reads `<service>`: listeners, groups and hosts.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,10 +7,10 @@ use super::value::Value;
 use crate::config::error::{Error, ErrorKind, nearest};
 use crate::config::{Algorithm, CustomNames, Group, Host, ListenAddress, Service, Timeouts};
 
-/// Where each address is first listened on, in bytes.
+/// Byte offset of the first `<listen>` of each address.
 pub(super) type ListenOffsets = HashMap<ListenAddress, usize>;
 
-/// Reads a `<service>`; `listens` has the addresses of the services before it.
+/// Reads a `<service>`; `listens` has the addresses of earlier services.
 pub(super) fn read_service(
     element: &Element<'_>,
     listens: &mut ListenOffsets,
@@ -49,7 +49,7 @@ pub(super) fn read_service(
     Ok(service)
 }
 
-/// Warns of a group that can get no session, or could get none if it were enabled.
+/// Warns of a group that gets no session, or would get none if enabled.
 fn warn_of_no_sessions(
     group: &Group,
     enabled: bool,
@@ -70,7 +70,7 @@ fn warn_of_no_sessions(
     }
 }
 
-/// Warns of weights that nothing looks at, and of one address twice.
+/// Warns of weights that the scheduler ignores, and of an address that occurs twice.
 fn warn_of_hosts(group: &Group, element: &Element<'_>, warnings: &mut WarningList) {
     let (name, scheduler) = (&group.name, &group.scheduler);
     if !scheduler.algorithm.uses_weights() && group.hosts.iter().any(|host| host.weight > 1) {
@@ -113,7 +113,7 @@ fn read_timeouts(element: &Element<'_>) -> Result<Timeouts, Error> {
 fn read_listen(element: &Element<'_>, listens: &mut ListenOffsets) -> Result<ListenAddress, Error> {
     let value = element.required("ip")?;
     let address: ListenAddress = value.address()?;
-    // With port 0 the system chooses, and never the same one twice.
+    // With port 0 the system chooses a port, never the same twice.
     if let Some(first) = listens.get(&address).filter(|_| address.port != 0) {
         let (address, first) = (address.to_string(), value.position_of(*first));
         let kind = ErrorKind::DuplicateListen { address, first };
@@ -123,7 +123,7 @@ fn read_listen(element: &Element<'_>, listens: &mut ListenOffsets) -> Result<Lis
     Ok(address)
 }
 
-/// The two ways to enable a group: the group says so, or an `<enable>` beside it.
+/// The enabled group, by its `enable` attribute or by an `<enable>` beside the groups.
 #[derive(Default)]
 struct EnabledGroup<'a> {
     marked: Option<String>,

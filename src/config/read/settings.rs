@@ -64,7 +64,7 @@ fn read_old_web(element: &Element<'_>, has_web: bool) -> Result<Option<Web>, Err
         }));
     }
     let mut web = Web::new(Some(element.required("listen")?.address()?));
-    // Here, whatever it said made it HTTPS; samples say secure="secure".
+    // Here any word but a false one enables HTTPS; samples have secure="secure".
     web.secure = secure.is_some_and(|value| value.boolean_word() != Some(false));
     if let Some(refresh) = refresh {
         web.refresh = refresh.refresh()?;
@@ -108,7 +108,7 @@ fn read_ssh(element: &Element<'_>) -> Result<Ssh, Error> {
     })
 }
 
-/// Where a door listens. The ancestor wrote `None` for one that it had not opened.
+/// The listen address of an admin interface. txLoadBalancer wrote `None` for one that was off.
 fn read_listen_address(
     element: &Element<'_>,
     enable: bool,
@@ -157,7 +157,7 @@ fn read_user(element: &Element<'_>, warnings: &mut WarningList) -> Result<User, 
     Ok(user)
 }
 
-/// What is wrong with a password, if something is.
+/// A warning about a password hash, if there is one.
 fn password_problem(password: &str) -> Option<String> {
     match PasswordHash::read(password) {
         Err(why) => Some(format!("fits nothing: {why}")),
@@ -200,8 +200,7 @@ pub(super) fn read_manager(element: &Element<'_>) -> Result<Manager, Error> {
     Ok(manager)
 }
 
-/// Reads a `<checktime>` into what `element`, the
-/// `<manager>`, says.
+/// Reads a `<checktime>` into `manager`; `element` is the `<manager>`, if any.
 pub(super) fn read_check_time(
     check_time: &Element<'_>,
     element: Option<&Element<'_>>,
@@ -234,7 +233,7 @@ fn read_task(element: &Element<'_>, default: PeriodicTask) -> Result<PeriodicTas
     }
 }
 
-/// An interval of 0 switches a chore off.
+/// The task with this interval; an interval of 0 (`None`) disables it, whatever `enable` says.
 pub(in crate::config) fn with_interval(
     interval: Option<std::time::Duration>,
     task: PeriodicTask,
@@ -248,7 +247,7 @@ pub(in crate::config) fn with_interval(
     }
 }
 
-/// Reads a `<control>`. txLoadBalancer wrote one that is nowhere where it had none.
+/// Reads a `<control>`. txLoadBalancer wrote `socket="None"` where it had none.
 pub(super) fn read_control(element: &Element<'_>) -> Result<Option<Control>, Error> {
     let mut control = match element.value("socket") {
         Some(value) if value.text == NO_ADDRESS => return Ok(None),

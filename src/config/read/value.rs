@@ -1,6 +1,6 @@
-//! What a value says: numbers, times, addresses, names, words.
+//! Parses values of attributes: numbers, times, addresses, names, keywords.
 //!
-//! Whether a value may be there, and what it is for, is the readers' business.
+//! Verbs use the same parsers.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -13,34 +13,34 @@ use crate::config::error::{Error, ErrorKind, Position, nearest};
 use crate::config::redact::Quoted;
 use crate::config::{Access, AddressError, CustomNames, Group, Host, HostState, Scheduler, Web};
 
-/// A value of the file, and where it is.
+/// A value of the file, with its place.
 #[derive(Clone, Copy)]
 pub(in crate::config) struct Value<'a> {
-    /// The attribute or element whose value it is.
+    /// Name of its attribute or element.
     pub(in crate::config) of: &'static str,
-    /// The value, references resolved.
+    /// The value, references decoded.
     pub(in crate::config) text: &'a str,
-    /// Where the attribute or element begins, in bytes.
+    /// Byte offset of the attribute or element.
     pub(in crate::config) offset: usize,
-    /// The whole file, for positions.
+    /// The whole file, to compute positions.
     pub(in crate::config) original: &'a str,
 }
 
-/// Longer than anybody waits; a larger value is a mistake of units.
+/// A larger value is most likely a mistake of units.
 const MAX_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
-/// What txLoadBalancer wrote for a place that it had none of.
+/// txLoadBalancer's word for no address.
 pub(in crate::config) const NO_ADDRESS: &str = "None";
 
 const SECONDS: &str =
     "seconds, such as 5 or 0.5, or with a unit, such as 500ms or 1m, at most ten years";
 
-/// The words that are true, as txLoadBalancer had them, and those that are false.
+/// Words for true, as in txLoadBalancer, and for false.
 const TRUE: [&str; 5] = ["yes", "1", "on", "enable", "true"];
 const FALSE: [&str; 5] = ["no", "0", "off", "disable", "false"];
 
 impl<'a> Value<'a> {
-    /// A value that is in no file: only the kind of its errors says something.
+    /// A value outside of a file: its errors have no position.
     pub(in crate::config) fn detached(of: &'static str, text: &'a str) -> Self {
         Value {
             of,
@@ -60,7 +60,7 @@ impl Value<'_> {
         }
     }
 
-    /// The place of another byte of the same file.
+    /// The position of another byte offset of the same file.
     pub(in crate::config) fn position_of(&self, offset: usize) -> Position {
         Position::at(self.original, offset)
     }
@@ -73,12 +73,12 @@ impl Value<'_> {
         })
     }
 
-    /// As the ancestors had it: five words are true, everything else is false.
+    /// A boolean as in the ancestors: five words are true, all others false.
     pub(in crate::config) fn flag(&self) -> bool {
         flag(self.text)
     }
 
-    /// The boolean that it is, if it is one of the words for that.
+    /// The boolean, if it is one of the known words.
     pub(in crate::config) fn boolean_word(&self) -> Option<bool> {
         match (is_one_of(self.text, TRUE), is_one_of(self.text, FALSE)) {
             (true, _) => Some(true),
@@ -87,8 +87,7 @@ impl Value<'_> {
         }
     }
 
-    /// What is odd about a boolean that the ancestors knew: they took what is neither for
-    /// false.
+    /// A warning, if it is no known boolean: the ancestors took it for false.
     pub(super) fn boolean_warning(&self) -> Option<String> {
         if self.boolean_word().is_some() {
             return None;
@@ -103,7 +102,7 @@ impl Value<'_> {
         ))
     }
 
-    /// A boolean of which the ancestors knew nothing: what is neither is an error.
+    /// A boolean of an attribute that the ancestors did not have: only known words.
     pub(in crate::config) fn boolean(&self) -> Result<bool, Error> {
         self.boolean_word()
             .ok_or_else(|| self.bad_value("true or false"))
@@ -118,7 +117,7 @@ impl Value<'_> {
             .ok_or_else(|| self.bad_value("permission bits in octal, such as 0660"))
     }
 
-    /// The path of a file that is not the other one.
+    /// A path that differs from `other`.
     pub(in crate::config) fn path_other_than(&self, other: &Path) -> Result<PathBuf, Error> {
         let path = self.path()?;
         match path == other {
@@ -127,8 +126,7 @@ impl Value<'_> {
         }
     }
 
-    /// How often the page refreshes itself; `None` is never. txLoadBalancer read and wrote
-    /// a boolean here.
+    /// The refresh interval of the page; `None` is never. txLoadBalancer had a boolean here.
     pub(in crate::config) fn refresh(&self) -> Result<Option<Duration>, Error> {
         match (parse_seconds(self.text), self.boolean_word()) {
             (None, Some(true)) => Ok(Some(Web::REFRESH)),
@@ -137,7 +135,7 @@ impl Value<'_> {
         }
     }
 
-    /// A time in seconds; `None` for 0.
+    /// A time; `None` for 0.
     pub(in crate::config) fn seconds(&self) -> Result<Option<Duration>, Error> {
         let duration = parse_seconds(self.text).filter(|duration| *duration <= MAX_DURATION);
         let duration = duration.ok_or_else(|| self.bad_value(SECONDS))?;
@@ -164,7 +162,7 @@ impl Value<'_> {
         }
     }
 
-    /// The path of a file; whether there is one, nobody asks here.
+    /// The path of a file, which need not exist.
     pub(in crate::config) fn path(&self) -> Result<PathBuf, Error> {
         match self.text {
             "" => Err(self.bad_value("a path")),
@@ -183,7 +181,7 @@ impl Value<'_> {
         weight.ok_or_else(|| self.bad_value("a whole number from 0 to 1000000"))
     }
 
-    /// How many bits of an IPv6 address make a client.
+    /// Bits of an IPv6 address that identify a client.
     pub(in crate::config) fn prefix(&self) -> Result<u8, Error> {
         let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
         let bits = self.text.parse().ok();
@@ -199,7 +197,7 @@ impl Value<'_> {
             .ok_or_else(|| self.bad_value("up, drain or down"))
     }
 
-    /// What a user may do, in any case.
+    /// Access rights, in upper or lower case.
     pub(in crate::config) fn access(&self) -> Result<Access, Error> {
         [Access::Full, Access::ReadOnly]
             .into_iter()
@@ -207,12 +205,12 @@ impl Value<'_> {
             .ok_or_else(|| self.bad_value("full or readonly"))
     }
 
-    /// A group's scheduler: one of txlb's, or of these.
+    /// A group's scheduler, built-in or custom.
     pub(in crate::config) fn scheduler(&self, custom: &CustomNames) -> Result<Scheduler, Error> {
         Scheduler::parse(self.text, custom).map_err(|kind| self.error(kind))
     }
 
-    /// Names and addresses without a port, with blanks or commas between them.
+    /// Names and addresses without ports, separated by blanks or commas.
     pub(in crate::config) fn host_names(&self) -> Result<Vec<String>, Error> {
         let is_between = |character: char| character == ',' || character.is_ascii_whitespace();
         let words = self.text.split(is_between).filter(|word| !word.is_empty());
@@ -239,7 +237,7 @@ impl Value<'_> {
     }
 }
 
-/// Whether a word is one of the five that are true.
+/// Whether it is one of the words for true.
 pub(in crate::config) fn flag(text: &str) -> bool {
     is_one_of(text, TRUE)
 }
@@ -248,7 +246,7 @@ fn is_one_of(text: &str, words: [&str; 5]) -> bool {
     words.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
-/// Whether something may be called so. U+FFFE and U+FFFF are no characters of XML.
+/// Whether this is a valid name. U+FFFE and U+FFFF are no XML characters.
 fn is_name(text: &str) -> bool {
     const LONGEST_NAME: usize = 255;
     (1..=LONGEST_NAME).contains(&text.len()) && is_one_line(text)
@@ -260,8 +258,8 @@ fn is_one_line(text: &str) -> bool {
     })
 }
 
-/// Digits with at most one point, and perhaps a unit, exact to the nanosecond; what is
-/// less than that is dropped, unless nothing would be left of it.
+/// Parses digits with at most one point and an optional unit, exact to the nanosecond. Smaller
+/// parts are dropped; `None` if nothing but 0 would be left.
 fn parse_seconds(text: &str) -> Option<Duration> {
     const NANOSECOND_DIGITS: usize = 9;
     const SECOND_NS: u128 = 1_000_000_000;

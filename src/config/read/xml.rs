@@ -16,12 +16,11 @@ use crate::config::redact::Shown;
 pub(in crate::config) struct Scanned<'a> {
     /// The file as it is.
     pub(in crate::config) original: &'a str,
-    /// For the parser: the same with the DOCTYPE blanked out, byte for byte, so
-    /// that a range in one is a range in the other.
+    /// For the parser: the DOCTYPE blanked out byte for byte, so that offsets are the same in both.
     pub(in crate::config) text: Cow<'a, str>,
-    /// Where the markup or the innermost element begins that the file's end cuts off.
+    /// Start of the markup or innermost element that the end of the file cuts off.
     pub(in crate::config) unfinished: Option<usize>,
-    /// An encoding other than UTF-8 that the file claims, although it is UTF-8.
+    /// Another encoding that the file declares, although it is UTF-8.
     pub(in crate::config) false_encoding: Option<&'a str>,
 }
 
@@ -61,7 +60,7 @@ pub(in crate::config) fn scan(bytes: &[u8]) -> Result<Scanned<'_>, Error> {
 }
 
 fn decode(bytes: &[u8]) -> Result<&str, Error> {
-    // UTF-16 without a mark would pass for UTF-8 with NULs in it.
+    // UTF-16 without a byte order mark is valid UTF-8 with NULs.
     let not_utf8 = |valid: &[u8], encoding: &str| Error {
         position: str::from_utf8(valid)
             .map_or(Position::START, |text| Position::at(text, text.len())),
@@ -83,8 +82,8 @@ fn decode(bytes: &[u8]) -> Result<&str, Error> {
     })
 }
 
-/// The encoding in the XML declaration, if it is another than UTF-8 or a part of it.
-/// It goes into a command to be copied: nothing but a plain name is taken.
+/// The encoding in the XML declaration, unless it is UTF-8 or ASCII. Only plain names are taken,
+/// since an operator copies it into a shell command.
 fn declared_encoding(bytes: &[u8]) -> Option<&str> {
     const LONGEST_DECLARATION: usize = 200;
     let mark = BYTE_ORDER_MARK.as_bytes();
@@ -122,9 +121,9 @@ fn blank_out(text: &str, range: Range<usize>) -> String {
     blanked
 }
 
-/// Why the scan goes no further.
+/// Why the scan stops.
 enum Stop {
-    /// The parser will stop here too, and say why.
+    /// Not well-formed: the parser stops here, too, and reports it.
     Malformed,
     /// The text ends inside the markup that begins here.
     EndOfText(usize),
@@ -136,11 +135,11 @@ struct Scanner<'a> {
     text: &'a str,
     at: usize,
     nodes: usize,
-    /// Where the elements begin that are open.
+    /// Starts of the open elements.
     open: Vec<usize>,
     root_seen: bool,
-    /// Namespace declarations, in the whole file: the parser copies those of an
-    /// element to each element inside that has its own.
+    /// Namespace declarations in the whole file. The parser copies those of an element to each
+    /// inner element that has its own, so their number is limited.
     namespaces: usize,
     doctype: Option<Range<usize>>,
 }
@@ -202,7 +201,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Skips what opens with `opening` bytes here and ends with `end`.
+    /// Skips markup that opens with `opening` bytes here and ends with `end`.
     fn skip(&mut self, opening: usize, end: &str) -> Result<(), Stop> {
         let start = self.at;
         let found = self.text[start + opening..]
@@ -253,8 +252,8 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// The first byte from here on that is `wanted` and not in quotes, and how many
-    /// quoted values precede it. A `<` on the way is not well-formed.
+    /// Finds the first `wanted` byte outside of quotes, and counts the quoted values before it. A
+    /// `<` before it is not well-formed.
     fn find_unquoted(&self, wanted: impl Fn(u8) -> bool) -> Result<(usize, usize), Stop> {
         let mut quote = None;
         let mut values = 0;
@@ -274,11 +273,11 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Turns the parser's error into one of ours.
+/// Converts the parser's error.
 pub(super) fn convert_error(error: &XmlError, scanned: &Scanned<'_>) -> Error {
     let end = scanned.original.len();
     let (offset, kind) = match (offset_of(&scanned.text, error), scanned.unfinished) {
-        // Where something begins that does not end says more than where the end is.
+        // The start of an unfinished element helps more than the end of the file.
         (offset, Some(start)) if offset == end => (start, ErrorKind::Unfinished),
         (offset, _) => (offset, ErrorKind::Xml(describe_error(error))),
     };
@@ -288,10 +287,10 @@ pub(super) fn convert_error(error: &XmlError, scanned: &Scanned<'_>) -> Error {
     }
 }
 
-/// The byte that the parser complains of, in the text it was given.
+/// Byte offset of the parser's error.
 fn offset_of(text: &str, error: &XmlError) -> usize {
     match error {
-        // It has no place for what it misses at the end.
+        // These errors have no position: they are at the end.
         XmlError::NoRootNode | XmlError::UnclosedRootNode | XmlError::UnexpectedEndOfStream => {
             text.len()
         }
@@ -299,7 +298,7 @@ fn offset_of(text: &str, error: &XmlError) -> usize {
     }
 }
 
-/// The byte at a line and a column, both from 1.
+/// Byte offset of a line and a column, both from 1.
 fn offset_at(text: &str, position: TextPos) -> usize {
     let from_one = |number: u32| number.saturating_sub(1) as usize;
     let line: &str = match from_one(position.row) {

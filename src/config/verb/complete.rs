@@ -1,26 +1,23 @@
-//! How a line that is half written may go on: commands, their keys, and what there is
-//! that a key may name.
+//! Completion of a partial line: commands, their keys, and values from the configuration.
 //!
-//! Pure: the names are a configuration's. What is done with the choices, and what a
-//! door understands besides commands, is theirs to know.
+//! The console and the shells use it. Completion never makes the typed text shorter.
 
 use super::line::{PartialLine, QuotedWord, parse_partial_line};
 use super::table::{self, CommandSchema, KeySchema, ValueKind};
 use super::{View, options};
 use crate::config::{Access, Config, CustomNames, Group, HostState, Service, User};
 
-/// Where the last word of a line begins, which [`complete`] has choices for. Behind a
-/// blank that is the end of the line.
+/// Byte offset of the last word of a line, which [`complete`] has choices for; after a blank, the
+/// end of the line.
 pub fn last_word(line: &str) -> usize {
     parse_partial_line(line).start
 }
 
-/// What the last word of `line` may become: whole words as they are written in a line.
-/// One that ends in `=` wants a value. Commands and keys are found whatever their case.
-/// Schedulers may have the names of `custom` too.
+/// Choices for the last word of `line`, quoted as in a line. One that ends in `=` needs a value.
+/// Case is ignored for commands and keys. `custom` has the names of custom schedulers.
 pub fn complete(line: &str, config: &Config, custom: &CustomNames) -> Vec<String> {
     let line = parse_partial_line(line);
-    // Words that are asked for as JSON are the same.
+    // A line may begin with `json`.
     let words = match line.words.split_first() {
         Some((first, rest)) if first == "json" => rest,
         _ => &line.words[..],
@@ -54,7 +51,7 @@ fn commands(line: &PartialLine) -> Vec<String> {
         .collect()
 }
 
-/// A word's key and value, where the command takes it.
+/// A word's key and value, if the command has the key.
 fn pair<'a>(
     command: &'static CommandSchema,
     word: &'a str,
@@ -65,13 +62,13 @@ fn pair<'a>(
     }
 }
 
-/// Whether `name` begins with `text`, in whatever case that was typed.
+/// Whether `name` begins with `text`, ignoring case.
 fn begins(name: &str, text: &str) -> bool {
     let head = name.get(..text.len());
     head.is_some_and(|head| head.eq_ignore_ascii_case(text))
 }
 
-/// A command of which a part is there.
+/// A partial command.
 struct PartialCommand<'a> {
     command: &'static CommandSchema,
     given: Vec<(&'static KeySchema, &'a str)>,
@@ -80,7 +77,7 @@ struct PartialCommand<'a> {
 }
 
 impl<'a> PartialCommand<'a> {
-    /// Keys that may still be given, and what a word without one may be.
+    /// Keys that are still possible, and values of a key without `key=`.
     fn words(&self, line: &PartialLine) -> Vec<String> {
         let left = self.command.keys.iter().filter(|key| self.may_give(key));
         let mut words = Vec::new();
@@ -103,7 +100,7 @@ impl<'a> PartialCommand<'a> {
         key.repeats || !self.given.iter().any(|(given, _)| stands_for_it(given))
     }
 
-    /// The values of the key of this name that begin with `text`, with the key.
+    /// `key=value` for each value of the key that begins with `text`.
     fn values_of(&self, name: &str, text: &str, in_quotes: bool) -> Vec<String> {
         let Some(key) = self.command.key(name) else {
             return Vec::new();
@@ -130,7 +127,7 @@ impl<'a> PartialCommand<'a> {
             ValueKind::Group => self.in_service(|it| names(&it.groups, |it| &it.name)),
             ValueKind::Host => self.in_group(|it| names(&it.hosts, |it| &it.name)),
             ValueKind::User => names(self.users(), |it| &it.name),
-            // Of the hosts of a group, the one that is meant may be said by its address.
+            // The address identifies an existing host.
             ValueKind::HostAddress if key.instead_of.is_some() => self.in_group(|it| {
                 let hosts = it.hosts.iter();
                 hosts.map(|host| host.address.to_string()).collect()
@@ -160,12 +157,12 @@ impl<'a> PartialCommand<'a> {
         }
     }
 
-    /// Whether an address is that of a listener which is there.
+    /// Whether the key identifies an existing listener.
     fn names_listener(&self, key: &KeySchema) -> bool {
         self.command.name == "delListen" || matches!(key.name, "from" | "before")
     }
 
-    /// What an option is now, or may be.
+    /// The current value of an option, or all its values.
     fn option_value(&self) -> Vec<String> {
         let name = self.value("name");
         let Some(option) = options().iter().find(|it| Some(it.path) == name) else {

@@ -23,8 +23,7 @@ impl Command {
         }
     }
 
-    /// As a line that is understood as the same command. It shows passwords: for
-    /// what people see there is [`Display`].
+    /// Encodes a line that parses as the same command. It shows passwords; [`Display`] masks them.
     pub fn line(&self) -> String {
         self.encode().with_secrets().to_string()
     }
@@ -39,7 +38,7 @@ impl Command {
     }
 }
 
-/// As a line with each password as `***`, for logs and answers.
+/// A line with masked passwords, for logs and answers.
 impl Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.encode().fmt(f)
@@ -77,8 +76,7 @@ impl Verb {
         }
     }
 
-    /// As a line that is understood as the same verb. It shows passwords: for
-    /// what people see there is [`Display`].
+    /// Encodes a line that parses as the same verb. It shows passwords; [`Display`] masks them.
     pub fn line(&self) -> String {
         self.encode().with_secrets().to_string()
     }
@@ -230,7 +228,7 @@ impl Verb {
                 keys,
                 insert_at,
             } => {
-                // No keys at all is said by an empty one.
+                // An empty key removes all keys.
                 let none = keys.as_ref().filter(|keys| keys.is_empty()).map(|_| "");
                 out.with("name", name)
                     .maybe("password", password.as_ref().map(|secret| &secret.0))
@@ -245,7 +243,7 @@ impl Verb {
     }
 }
 
-/// As a line with each password as `***`, for logs and answers.
+/// A line with masked passwords, for logs and answers.
 impl Display for Verb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.encode().fmt(f)
@@ -320,7 +318,7 @@ impl Display for ListenChoice {
     }
 }
 
-/// A command's name, and its keys with their values.
+/// A command's name, and its keys with their values, to encode as a line.
 struct LineEncoder {
     name: &'static str,
     pairs: Vec<(&'static str, String)>,
@@ -336,7 +334,7 @@ impl LineEncoder {
         }
     }
 
-    /// With passwords, which are `***` otherwise.
+    /// Shows passwords, which are masked otherwise.
     fn with_secrets(self) -> Self {
         LineEncoder {
             shows_secrets: true,
@@ -393,7 +391,7 @@ impl Display for LineEncoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)?;
         self.pairs.iter().try_for_each(|(key, value)| {
-            // An empty one takes the password away, which is no secret.
+            // An empty one removes the password, which is no secret.
             let hidden = !self.shows_secrets && !value.is_empty() && self.is_secret(key);
             let value = if hidden { PASSWORD_MASK } else { value };
             write!(f, " {key}={}", QuotedWord(value))

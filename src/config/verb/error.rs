@@ -8,17 +8,17 @@ use crate::config::error::ErrorKind;
 use crate::config::redact::{Quoted, Shown};
 use crate::config::{Endpoint, Error, Limit, ListenAddress};
 
-/// Why a command is not understood.
+/// Why a command cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParseError {
-    /// There is none.
+    /// The line is empty.
     Empty,
     /// A control character in a line.
     ControlCharacter(char),
     /// A quote that is not closed.
     UnclosedQuote,
-    /// Something behind a backslash that means nothing.
+    /// An unknown escape.
     UnknownEscape(char),
     /// A command that does not exist.
     UnknownVerb {
@@ -52,10 +52,10 @@ pub enum ParseError {
     OneOf {
         /// The one.
         key: &'static str,
-        /// What may stand for it.
+        /// The one that may replace it.
         other: &'static str,
     },
-    /// A key that the command cannot do without.
+    /// A required key is missing.
     MissingKey {
         /// The key.
         key: &'static str,
@@ -69,7 +69,7 @@ pub enum ParseError {
         /// What may have been meant.
         nearest: Option<&'static str>,
     },
-    /// What is shown instead of a password, in place of one.
+    /// The mask `***` instead of a password.
     HiddenPassword,
     /// A value that is not what its key takes.
     Value(ErrorKind),
@@ -151,13 +151,13 @@ fn write_synopsis(f: &mut fmt::Formatter<'_>, command: &CommandSchema) -> fmt::R
     write!(f, "it takes {}", command.synopsis())
 }
 
-/// Why a verb is refused; the configuration stays as it is.
+/// Why a verb cannot be applied; the configuration is unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommandError {
-    /// Something that is named does not exist.
+    /// A named item does not exist.
     Missing {
-        /// What kind of thing.
+        /// Its kind.
         what: &'static str,
         /// Its name.
         name: String,
@@ -168,7 +168,7 @@ pub enum CommandError {
     },
     /// A name that another of its kind has already.
     Taken {
-        /// What kind of thing.
+        /// Its kind.
         what: &'static str,
         /// The name.
         name: String,
@@ -184,23 +184,23 @@ pub enum CommandError {
         /// The hosts there.
         names: Vec<String>,
     },
-    /// The service does not listen there, or the port alone does not say where.
+    /// The service has no such listener, or several with this port.
     NoListen {
         /// The service.
         service: String,
-        /// What was said.
+        /// The address or port given.
         listen: ListenChoice,
         /// Where it listens.
         listens: Vec<ListenAddress>,
     },
-    /// Somebody listens there already.
+    /// The address is in use by a service.
     ListenTaken {
         /// Where.
         address: ListenAddress,
-        /// Who.
+        /// The user.
         service: String,
     },
-    /// The only place where the service listens.
+    /// The only listener of the service.
     LastListen {
         /// The service.
         service: String,
@@ -232,19 +232,19 @@ pub enum CommandError {
         /// The one that has none.
         other: &'static str,
     },
-    /// A door that would be open without a place to listen.
+    /// An enabled admin interface needs an address.
     NoListenAddress {
-        /// The option that is to be set first.
+        /// The option to set first.
         option: &'static str,
     },
-    /// A door that is open cannot lose its place to listen.
+    /// An enabled admin interface cannot lose its address.
     InterfaceEnabled {
-        /// The option that is to be set to false first.
+        /// The option to set to false first.
         option: &'static str,
     },
     /// An option that does not exist, or not with this value.
     Option(ParseError),
-    /// More than a file could hold.
+    /// The configuration would exceed a limit of files.
     TooMuch(Limit),
 }
 
@@ -373,7 +373,7 @@ fn hosts_at(
     list(f, names.iter().map(|name| Quoted(name)))
 }
 
-/// The first few, with commas between them.
+/// Writes the first few, separated by commas.
 fn list(
     f: &mut fmt::Formatter<'_>,
     items: impl IntoIterator<Item = impl fmt::Display>,

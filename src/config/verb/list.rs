@@ -7,9 +7,9 @@ use super::{CommandError, InsertAt};
 use crate::config::error::nearest;
 use crate::config::{Group, Host, Service, User};
 
-/// Something with a name that is unique in its list.
+/// An item with a name that is unique in its list.
 pub(super) trait NamedItem {
-    /// What an operator calls such a thing.
+    /// The operator's word for the kind.
     const KIND: &'static str;
 
     /// Its name.
@@ -48,7 +48,7 @@ impl NamedItem for User {
     }
 }
 
-/// Where `name` is in the list of `owner`, which is empty for the configuration itself.
+/// Index of `name` in the list of `owner`, which is empty for the configuration itself.
 pub(super) fn find_index<T: NamedItem>(
     list: &[T],
     name: &str,
@@ -63,7 +63,7 @@ pub(super) fn find_index<T: NamedItem>(
     })
 }
 
-/// That nothing in the list is called so.
+/// Checks that no item has this name.
 pub(super) fn check_name_free<T: NamedItem>(
     list: &[T],
     name: &str,
@@ -79,7 +79,7 @@ pub(super) fn check_name_free<T: NamedItem>(
     }
 }
 
-/// Adds something new, behind all others unless `insert_at` says where.
+/// Inserts a new item, last if `insert_at` is `None`.
 pub(super) fn insert_item<T: NamedItem>(
     list: &mut Vec<T>,
     item: T,
@@ -95,8 +95,7 @@ pub(super) fn insert_item<T: NamedItem>(
     Ok(())
 }
 
-/// Moves what is at `index`, if `insert_at` says where, and says where it is then.
-/// Before itself is where it is.
+/// Moves the item at `index`; returns its new index. Before itself is no move.
 pub(super) fn move_item<T: NamedItem>(
     list: &mut [T],
     index: usize,
@@ -116,20 +115,19 @@ pub(super) fn move_item<T: NamedItem>(
     Ok(target - 1)
 }
 
-/// What is to be done with an item of the new list, so that all are in order when
-/// it has been done with one after the other.
+/// What to do with an item of the new list. Done one after the other, they give its order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ListChange {
-    /// It is in the old list, and stays where it is.
+    /// It stays in place.
     Keep,
-    /// It is in the old list, and moves.
+    /// It moves.
     Move(InsertAt),
-    /// It is not in the old list.
+    /// It is new.
     Add(InsertAt),
 }
 
 impl ListChange {
-    /// Where it moves to, if it does.
+    /// Its new position, if it moves.
     pub(super) fn moved_to(self) -> Option<InsertAt> {
         match self {
             ListChange::Move(insert_at) => Some(insert_at),
@@ -138,10 +136,10 @@ impl ListChange {
     }
 }
 
-/// A step for each of `new`. What is in `old` alone may be anywhere.
+/// A change for each item of `new`. Items of `old` alone are ignored.
 ///
-/// Those that stay are as many as possible, the longest sequence that is in both;
-/// every other one goes right before the next that stays.
+/// As many as possible stay: the longest sequence in both. Each other goes directly before the next
+/// that stays.
 pub(super) fn list_changes<T: NamedItem>(old: &[T], new: &[T]) -> Vec<ListChange> {
     let old = old.iter().map(NamedItem::name).enumerate();
     let places: HashMap<_, _> = old.map(|(index, name)| (name, index)).collect();
@@ -163,7 +161,7 @@ pub(super) fn list_changes<T: NamedItem>(old: &[T], new: &[T]) -> Vec<ListChange
     list_changes
 }
 
-/// The names of those of `old` that are not in `new`.
+/// Names in `old` that are not in `new`.
 pub(super) fn removed_names<T: NamedItem>(old: &[T], new: &[T]) -> Vec<String> {
     let kept: HashSet<_> = new.iter().map(NamedItem::name).collect();
     let names = old.iter().map(NamedItem::name);
@@ -171,20 +169,20 @@ pub(super) fn removed_names<T: NamedItem>(old: &[T], new: &[T]) -> Vec<String> {
     gone.map(str::to_owned).collect()
 }
 
-/// The one that is called so.
+/// The item of this name.
 pub(super) fn find_by_name<'a, T: NamedItem>(list: &'a [T], name: &str) -> Option<&'a T> {
     list.iter().find(|item| item.name() == name)
 }
 
-/// Where something new goes: last, unless something else is said.
+/// `None` for the last position, which is the default of a new item.
 pub(super) fn not_last(insert_at: InsertAt) -> Option<InsertAt> {
     Some(insert_at).filter(|insert_at| *insert_at != InsertAt::Last)
 }
 
-/// Which numbers are part of the longest rising sequence of them.
+/// Marks the longest rising sequence.
 ///
-/// Fredman's algorithm: for each length the sequence that ends lowest is known by
-/// its end, and each number by the one before it.
+/// Fredman's algorithm: it keeps the lowest end for each length, and the predecessor of each
+/// number.
 fn longest_rising_sequence(numbers: &[Option<&usize>]) -> Vec<bool> {
     let mut ends: Vec<(usize, usize)> = Vec::new();
     let mut before = vec![None; numbers.len()];

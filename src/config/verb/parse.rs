@@ -18,11 +18,10 @@ use crate::config::{
 };
 
 impl Command {
-    /// A command out of its name and its keys with their values, such as a web
-    /// form has them.
+    /// Parses a command from its name and pairs of key and value, such as a web form's.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first error.
     pub fn from_pairs<K: AsRef<str>, V: AsRef<str>>(
         name: &str,
         pairs: &[(K, V)],
@@ -34,11 +33,11 @@ impl Command {
         Arguments::of(schema, pairs)?.parse_command()
     }
 
-    /// A command out of words, the first of which is its name and the others
-    /// `key=value`, taken as they are: a program's arguments.
+    /// Parses a command from words: its name, then `key=value`. The words are not unquoted, as a
+    /// program's arguments.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first error.
     pub fn from_words<W: AsRef<str>>(words: &[W]) -> Result<Command, ParseError> {
         let (name, words) = words.split_first().ok_or(ParseError::Empty)?;
         let schema =
@@ -70,7 +69,7 @@ impl FromStr for Command {
 }
 
 impl ParseError {
-    /// That there is no such command, and which may have been meant.
+    /// The error for an unknown command, with the nearest known name.
     pub fn unknown_verb(found: &str) -> ParseError {
         let names = table::commands()
             .iter()
@@ -83,7 +82,7 @@ impl ParseError {
     }
 }
 
-/// Whether there is such a scheduler, whoever makes the change knows.
+/// Whether the scheduler exists is checked when the change is applied.
 fn parse_scheduler(value: &Value<'_>) -> Result<Scheduler, Error> {
     value.scheduler(&CustomNames::Any)
 }
@@ -224,7 +223,7 @@ impl Arguments<'_> {
         })
     }
 
-    /// Who has lines done again as they were shown must not lose a password by it.
+    /// A masked password in a repeated line must not replace the real one.
     fn parse_password(&self) -> Result<Option<String>, ParseError> {
         match self.optional("password").map(|value| value.text) {
             Some(PASSWORD_MASK) => Err(ParseError::HiddenPassword),
@@ -325,7 +324,7 @@ fn parse_view(value: &Value<'_>) -> Result<View, Error> {
     known.ok_or_else(|| value.bad_value("effect, running or stored"))
 }
 
-/// A number is a port, anything else an address in full.
+/// A number is a port, anything else a full address.
 fn parse_listen_choice(value: &Value<'_>) -> Result<ListenChoice, Error> {
     let address: ListenAddress = value.address()?;
     Ok(match value.text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -334,7 +333,7 @@ fn parse_listen_choice(value: &Value<'_>) -> Result<ListenChoice, Error> {
     })
 }
 
-/// The keys of a command, each one that it takes, with their values.
+/// The keys and values of a command, checked against the table.
 struct Arguments<'a> {
     /// The command.
     schema: &'static CommandSchema,
@@ -342,7 +341,7 @@ struct Arguments<'a> {
 }
 
 impl<'a> Arguments<'a> {
-    /// The arguments of a command: none that it does not take, all that it needs.
+    /// Checks that all keys are known and all required ones are there.
     fn of(
         schema: &'static CommandSchema,
         pairs: impl Iterator<Item = (&'a str, &'a str)>,
@@ -396,12 +395,12 @@ impl<'a> Arguments<'a> {
             .map(|(_, value)| *value)
     }
 
-    /// The value of `key`, which the table says must be there.
+    /// The value of `key`, which the table has as required.
     fn required(&self, key: &'static str) -> Result<Value<'a>, ParseError> {
         self.optional(key).ok_or_else(|| self.missing(key))
     }
 
-    /// What `parse` makes of the value of `key`, where there is one.
+    /// Parses the value of `key`, if there is one.
     fn maybe<T>(
         &self,
         key: &str,
@@ -411,7 +410,7 @@ impl<'a> Arguments<'a> {
         Ok(parsed.transpose().map_err(|error| error.kind)?)
     }
 
-    /// What `parse` makes of the value of `key`, which must be there.
+    /// Parses the value of `key`, which is required.
     fn must<T>(
         &self,
         key: &'static str,
@@ -442,7 +441,7 @@ impl<'a> Arguments<'a> {
         })
     }
 
-    /// Nothing has an empty name: that is behind the last.
+    /// `before=""` means last: no item has an empty name.
     fn parse_insert_at<T>(
         &self,
         parse: impl FnOnce(&Value<'a>) -> Result<T, Error>,

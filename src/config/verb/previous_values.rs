@@ -1,6 +1,6 @@
-//! What a verb puts something else in the place of: how it was before, for the log.
+//! Previous values that a verb replaces, for the log.
 //!
-//! Only values: a verb that adds something has none.
+//! A verb that only adds has none.
 
 use super::line::QuotedWord;
 use super::{GroupKey, HostChoice, HostKey, Verb, options};
@@ -8,8 +8,8 @@ use crate::config::serialize::seconds;
 use crate::config::{Config, Group, Host, Service};
 
 impl Verb {
-    /// The values in `config` that this is about to replace, as `key=value` with
-    /// blanks between them; `None` if there are none, or they are a secret.
+    /// The values in `config` that this verb replaces, as `key=value` separated by blanks. `None`
+    /// if there are none, or they are secret.
     pub fn previous_values(&self, config: &Config) -> Option<String> {
         let pairs = match self {
             Verb::DelHost { .. }

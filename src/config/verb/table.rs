@@ -1,7 +1,7 @@
-//! Every command, with what it takes: the one table that parsing, `help`,
-//! completion, web forms and the manual page share.
+//! The table of commands with their keys. Parsing, `help`, completion, web forms and the manual
+//! page share it.
 //!
-//! What a command does is said by its type, and in one line here.
+//! The enums in `mod` have the details of what each does.
 
 /// One command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,18 +9,18 @@
 pub struct CommandSchema {
     /// Its name.
     pub name: &'static str,
-    /// What it was called once; still understood.
+    /// An old name, still accepted.
     pub old: Option<&'static str>,
-    /// Of what kind it is.
+    /// Its kind.
     pub kind: Kind,
-    /// What it takes, in the order in which it is printed.
+    /// Its keys, in the order of encoding.
     pub keys: &'static [KeySchema],
     /// What it does, in one line.
     pub summary: &'static str,
 }
 
 impl CommandSchema {
-    /// Whether it only reads, so that everybody who may log in may use it.
+    /// Whether it only reads, so that read-only users may use it.
     pub fn only_reads(&self) -> bool {
         self.kind == Kind::Question
     }
@@ -32,14 +32,14 @@ impl CommandSchema {
             .find(|key| key.name == name || key.old == Some(name))
     }
 
-    /// What it takes, as in `service= [force=]`.
+    /// Its keys, as in `service= [force=]`.
     pub fn synopsis(&self) -> String {
         let keys: Vec<_> = self.keys.iter().map(KeySchema::synopsis).collect();
         keys.join(" ")
     }
 }
 
-/// What kind of command it is.
+/// Kind of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// It changes the configuration.
@@ -52,23 +52,23 @@ pub enum Kind {
     Batch,
 }
 
-/// Something that a command takes.
+/// A key of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeySchema {
     /// Its name.
     pub name: &'static str,
-    /// What it was called once; still understood.
+    /// An old name, still accepted.
     pub old: Option<&'static str>,
-    /// Whether the command cannot do without it.
+    /// Whether it is required.
     pub required: bool,
-    /// The required key that it may stand for.
+    /// The required key that it may replace.
     pub instead_of: Option<&'static str>,
-    /// Whether it may be given more than once.
+    /// Whether it may occur more than once.
     pub repeats: bool,
-    /// Whether a word without `key=` is taken for it.
+    /// Whether a word without `key=` is its value.
     pub bare: bool,
-    /// What its value is.
+    /// Kind of its value.
     pub value_kind: ValueKind,
 }
 
@@ -86,25 +86,25 @@ impl KeySchema {
     }
 }
 
-/// What a value is.
+/// Kind of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ValueKind {
-    /// The name of a service that there is.
+    /// Name of an existing service.
     Service,
-    /// The name of a group that there is in the service.
+    /// Name of an existing group of the service.
     Group,
-    /// The name of a host that there is in the group.
+    /// Name of an existing host of the group.
     Host,
-    /// The name of a user that there is.
+    /// Name of an existing user.
     User,
-    /// A name that is not taken yet.
+    /// A name that is not in use.
     NewName,
-    /// Where a host is.
+    /// Address of a host.
     HostAddress,
-    /// Where a service listens.
+    /// Address of a listener.
     ListenAddress,
-    /// The same, or a port alone.
+    /// Address of a listener, or its port alone.
     ListenAddressOrPort,
     /// A scheduler.
     Scheduler,
@@ -118,7 +118,7 @@ pub enum ValueKind {
     Access,
     /// `effect`, `running` or `stored`.
     View,
-    /// `true` or `false`, or another word for it.
+    /// A boolean.
     Flag,
     /// A time in seconds; 0 is never.
     Seconds,
@@ -144,7 +144,7 @@ pub enum ValueKind {
     Line,
 }
 
-/// Every command, those that belong together side by side.
+/// All commands, related ones together.
 pub fn commands() -> &'static [CommandSchema] {
     COMMANDS
 }
@@ -228,7 +228,7 @@ const NEW_HOST: KeySchema = KeySchema {
     value_kind: ValueKind::NewName,
     ..HOST
 };
-/// The host's address in place of its name, as the ancestors had it.
+/// The host's address instead of its name, as in the ancestors.
 const HOST_AT: KeySchema = KeySchema {
     instead_of: Some("name"),
     ..optional("ip", ValueKind::HostAddress)

@@ -13,18 +13,17 @@ use crate::config::{
 };
 
 impl Verb {
-    /// The configuration that this makes of `config`.
+    /// Applies the verb to `config`.
     ///
-    /// Values are taken as they are: a verb that was parsed has none that a file
-    /// could not have, one that was made by hand is its maker's business.
+    /// Values are not checked: a parsed verb has only valid ones.
     ///
     /// # Errors
-    /// What is in the way. Ports and files are not looked at.
+    /// The verb does not fit the configuration. Ports and files are not checked.
     pub fn apply(&self, config: &Config) -> Result<Config, CommandError> {
         apply_all(std::slice::from_ref(self), config).map_err(|(_, error)| error)
     }
 
-    /// Changes `config`, which is to be thrown away on an error.
+    /// Changes `config` in place; after an error it must be dropped.
     pub(super) fn change(&self, config: &mut Config) -> Result<(), CommandError> {
         match self {
             Verb::AddHost { group, .. }
@@ -46,10 +45,10 @@ impl Verb {
     }
 }
 
-/// The configuration that `verbs`, one after the other, make of `config`.
+/// Applies `verbs` to `config`, one after the other.
 ///
 /// # Errors
-/// The index of the first verb that is refused, and why; nothing has changed then.
+/// The index of the first verb that fails, and why; nothing has changed then.
 pub fn apply_all(verbs: &[Verb], config: &Config) -> Result<Config, (usize, CommandError)> {
     let mut next = config.clone();
     for (index, verb) in verbs.iter().enumerate() {
@@ -66,7 +65,7 @@ pub fn apply_all(verbs: &[Verb], config: &Config) -> Result<Config, (usize, Comm
     Ok(next)
 }
 
-/// Verbs set one option each, so what goes together is looked at behind the last.
+/// A certificate needs its key. Verbs set one option each, so this is checked after the last.
 fn check_pairs(verbs: &[Verb], next: &Config) -> Result<(), (usize, CommandError)> {
     let [cert, key] = ["admin.web.cert", "admin.web.key"];
     let web = next.admin.as_ref().and_then(|admin| admin.web.as_ref());
@@ -77,14 +76,14 @@ fn check_pairs(verbs: &[Verb], next: &Config) -> Result<(), (usize, CommandError
     };
     let sets =
         |verb: &Verb| matches!(verb, Verb::SetOption { name, .. } if name == cert || name == key);
-    // One that was so before is its maker's business.
+    // An incomplete pair from before is not these verbs' error.
     match verbs.iter().rposition(sets) {
         Some(index) => Err((index, CommandError::IncompletePair { option, other })),
         None => Ok(()),
     }
 }
 
-/// The elements of a file that says the same, but for the few there are once.
+/// Number of elements of the file, without those that occur once.
 fn count_elements(config: &Config) -> usize {
     let of_group = |group: &Group| 1 + group.hosts.len();
     let of_service = |service: &Service| {
@@ -95,7 +94,7 @@ fn count_elements(config: &Config) -> usize {
         + users.map(|user| 1 + user.keys.len()).sum::<usize>()
 }
 
-/// What an operator calls a service.
+/// A service in messages.
 fn service_label(name: &str) -> String {
     format!("service {}", Quoted(name))
 }
@@ -116,10 +115,10 @@ fn group_mut<'a>(
     Ok((&mut service.groups[index], enabled))
 }
 
-/// The group that a new service has.
+/// Name of the group of a new service.
 const FIRST_GROUP: &str = "main";
 
-/// Changes the services, or one of them.
+/// Adds, removes or changes a service.
 fn change_service(verb: &Verb, config: &mut Config) -> Result<(), CommandError> {
     match verb {
         Verb::NewService {
@@ -176,8 +175,8 @@ fn new_service(name: &str, listen: &ListenAddress) -> Service {
     }
 }
 
-/// That nobody listens there yet. With port 0 the system chooses, and never the
-/// same one twice.
+/// Checks that no service listens there. With port 0 the system chooses a port, never the same
+/// twice.
 fn check_listen_free(config: &Config, address: &ListenAddress) -> Result<(), CommandError> {
     let mut services = config.services.iter();
     let taken = services.find(|service| service.listens.contains(address));
@@ -248,8 +247,7 @@ fn switch_port(
     Ok(())
 }
 
-/// Where a service's listener is in its list: of several equal ones, which only
-/// those with port 0 can be, the last.
+/// Index of a listener. Only those with port 0 can be equal: then the last.
 fn listen_index(service: &Service, choice: &ListenChoice) -> Result<usize, CommandError> {
     let listens = &service.listens;
     let found = match choice {
@@ -311,7 +309,7 @@ fn change_group(verb: &Verb, key: &GroupKey, config: &mut Config) -> Result<(), 
     }
 }
 
-/// Exactly one group is enabled, always: without this one, the first of the others.
+/// Exactly one group is always enabled: if this one was, then the first of the others.
 fn remove_group(
     service: &mut Service,
     index: usize,
@@ -379,7 +377,7 @@ fn find_host_at(hosts: &[Host], address: &Endpoint, key: &GroupKey) -> Result<us
     }
 }
 
-/// Changes what is said of a host.
+/// Changes a host.
 fn change_host(verb: &Verb, key: &HostKey, config: &mut Config) -> Result<(), CommandError> {
     let (group, _) = group_mut(config, &key.group)?;
     let owner = key.group.to_string();
@@ -399,7 +397,7 @@ fn change_host(verb: &Verb, key: &HostKey, config: &mut Config) -> Result<(), Co
             let host = &mut hosts[index];
             host.address = address.clone().unwrap_or_else(|| host.address.clone());
             host.weight = weight.unwrap_or(host.weight);
-            // The new name comes last: `before=` speaks of the old ones.
+            // Rename last: `before=` refers to old names.
             let name = rename.clone().unwrap_or_else(|| host.name.clone());
             let moved = move_item(hosts, index, insert_at.as_ref(), &owner)?;
             hosts[moved].name = name;
@@ -411,7 +409,7 @@ fn change_host(verb: &Verb, key: &HostKey, config: &mut Config) -> Result<(), Co
     Ok(())
 }
 
-/// Changes who may log in, and as what.
+/// Adds, removes or changes a user.
 fn change_user(verb: &Verb, config: &mut Config) -> Result<(), CommandError> {
     match verb {
         Verb::AddUser { user, insert_at } => {
@@ -446,12 +444,12 @@ fn change_user(verb: &Verb, config: &mut Config) -> Result<(), CommandError> {
     }
 }
 
-/// Where there is no admin section there is nobody, and the verb will be refused.
+/// Without an admin section the list is empty, so the verb fails.
 fn users_mut(config: &mut Config) -> &mut Vec<User> {
     &mut config.admin.get_or_insert_default().users
 }
 
-/// That they can log in at all.
+/// Checks that the user can log in: with a password or a key.
 fn check_credentials(user: &User) -> Result<(), CommandError> {
     match user.password.is_some() || !user.keys.is_empty() {
         true => Ok(()),

@@ -13,11 +13,11 @@ use super::{
 };
 use crate::config::{Config, Group, Host, ListenAddress, ListenHost, Service, Timeouts, User};
 
-/// The verbs that, one after the other, make `to` of `from`: none if they are equal.
+/// The verbs that change `from` into `to`, one after the other; none if they are equal.
 ///
-/// They change things rather than remove and add them, so that counters live on.
-/// Both must be such as a file could be read to; then
-/// [`apply_all`](super::apply_all) of the verbs to `from` is `to`.
+/// They change items rather than remove and add them, so that counters live on. Both must be
+/// configurations that a file can express; then [`apply_all`](super::apply_all) of the verbs to
+/// `from` is `to`.
 pub fn diff(from: &Config, to: &Config) -> Vec<Verb> {
     let mut draft = Draft {
         now: from.clone(),
@@ -31,8 +31,8 @@ pub fn diff(from: &Config, to: &Config) -> Vec<Verb> {
     draft.verbs
 }
 
-/// The verbs as lines, between `begin` and `commit` if there is more than one: fed
-/// to a console, they are one change. It shows passwords.
+/// The verbs as lines, between `begin` and `commit` if there are several, so that a console makes
+/// them one change. It shows passwords.
 pub fn script(verbs: &[Verb]) -> String {
     let lines = verbs.iter().map(Verb::line);
     let around = |batch| (verbs.len() > 1).then(|| Command::Batch(batch).line());
@@ -44,7 +44,7 @@ pub fn script(verbs: &[Verb]) -> String {
         .collect()
 }
 
-/// The verbs so far, and what they have made of the first configuration.
+/// The verbs so far, and the configuration after them.
 struct Draft {
     now: Config,
     verbs: Vec<Verb>,
@@ -65,7 +65,7 @@ impl Draft {
     }
 }
 
-/// The elements that go, with all that is in them.
+/// Removes elements with all that is in them.
 fn remove_elements(draft: &mut Draft, to: &Config) {
     for option in options().iter().filter(|option| option.is_element()) {
         if option.value(to).is_none() && option.value(&draft.now).is_some() {
@@ -74,8 +74,8 @@ fn remove_elements(draft: &mut Draft, to: &Config) {
     }
 }
 
-/// The attributes: first those that have a value, for an open door is closed before
-/// it loses its place to listen, and gets a place before it is opened.
+/// Sets attributes, first those with a value: an interface is disabled before it loses its address,
+/// and gets an address before it is enabled.
 fn set_attributes(draft: &mut Draft, to: &Config) {
     for has_value in [true, false] {
         for option in options().iter().filter(|option| !option.is_element()) {
@@ -87,7 +87,7 @@ fn set_attributes(draft: &mut Draft, to: &Config) {
     }
 }
 
-/// The elements that did not come with something in them.
+/// Adds elements that no attribute in them has added yet.
 fn add_elements(draft: &mut Draft, to: &Config) {
     for option in options().iter().filter(|option| option.is_element()) {
         let value = option.value(to);
@@ -97,7 +97,7 @@ fn add_elements(draft: &mut Draft, to: &Config) {
     }
 }
 
-/// Makes the services those of `to`.
+/// Changes the services into those of `to`.
 fn diff_services(draft: &mut Draft, to: &Config) {
     for service in removed_names(&draft.now.services, &to.services) {
         draft.push(Verb::DelService { service });
@@ -127,7 +127,7 @@ fn diff_services(draft: &mut Draft, to: &Config) {
     }
 }
 
-/// The timeouts and the place of a service.
+/// Sets the timeouts and position of a service.
 fn set_service(draft: &mut Draft, target: &Service, insert_at: Option<InsertAt>) {
     let Some(service) = find_by_name(&draft.now.services, &target.name) else {
         return;
@@ -146,7 +146,7 @@ fn set_service(draft: &mut Draft, target: &Service, insert_at: Option<InsertAt>)
     });
 }
 
-/// The groups of a service: those that go do so last, so that one is enabled always.
+/// Changes the groups of a service. Removes come last, so that one is always enabled.
 fn diff_groups(draft: &mut Draft, target: &Service) {
     let Some(service) = find_by_name(&draft.now.services, &target.name).cloned() else {
         return;
@@ -175,7 +175,7 @@ fn diff_groups(draft: &mut Draft, target: &Service) {
     }
 }
 
-/// A group's scheduler, with what goes with it, and place.
+/// Adds a group, or sets its scheduler, sticky prefix and position.
 fn set_group(
     draft: &mut Draft,
     key: GroupKey,
@@ -206,7 +206,7 @@ fn has_same_scheduling(one: &Group, other: &Group) -> bool {
     (&one.scheduler, one.sticky_prefix) == (&other.scheduler, other.sticky_prefix)
 }
 
-/// The hosts of a group: those that go do so last, so that it is never empty in between.
+/// Changes the hosts of a group. Removes come last, so that it is never empty in between.
 fn diff_hosts(draft: &mut Draft, key: &GroupKey, now: &[Host], to: &[Host], enabled: bool) {
     let known: HashMap<_, _> = now.iter().map(|host| (&host.name, host)).collect();
     for (host, change) in to.iter().zip(list_changes(now, to)) {
@@ -271,15 +271,15 @@ fn set_host(
     }
 }
 
-/// Where a service may wait for a place that another one has: the system chooses,
-/// and there are as many as are wanted.
+/// A temporary address for a listener whose new address is still in use. The system chooses the
+/// port, so it is always free.
 const TEMPORARY_ADDRESS: ListenAddress = ListenAddress {
     host: ListenHost::Any,
     port: 0,
 };
 
-/// Takes every service away from where it does not listen any more, so that all
-/// places that are wanted are free, or with who wants them.
+/// Releases all addresses that a service no longer wants, so that each wanted address is free or at
+/// its service.
 fn release_listeners(draft: &mut Draft, to: &Config) {
     loop {
         let mut moved = false;
@@ -291,7 +291,7 @@ fn release_listeners(draft: &mut Draft, to: &Config) {
         if moved {
             continue;
         }
-        // Those that are left wait for one another: one of them makes way.
+        // The rest wait for each other in a cycle: move one to a temporary address.
         let Some((service, address)) = find_blocking_listener(&draft.now, to) else {
             return;
         };
@@ -300,8 +300,8 @@ fn release_listeners(draft: &mut Draft, to: &Config) {
     }
 }
 
-/// Switches a listener of the service that is not wanted to a place that is and is
-/// free, or closes it where nothing more is wanted. `false` if nothing could be done.
+/// Moves an unwanted listener of the service to a free wanted address, or removes it if none is
+/// wanted. `false` if neither is possible.
 fn release_listener(draft: &mut Draft, target: &Service) -> bool {
     let Some(service) = find_by_name(&draft.now.services, &target.name) else {
         return false;
@@ -326,7 +326,7 @@ fn release_listener(draft: &mut Draft, target: &Service) -> bool {
     true
 }
 
-/// A place that a service has and another one wants.
+/// An address that one service has and another wants.
 fn find_blocking_listener(now: &Config, to: &Config) -> Option<(String, ListenAddress)> {
     let wanted = |address: &ListenAddress, name: &str| {
         let mut others = to.services.iter().filter(|service| service.name != name);
@@ -339,7 +339,7 @@ fn find_blocking_listener(now: &Config, to: &Config) -> Option<(String, ListenAd
     })
 }
 
-/// Gives a service all its listeners, in order. Those that it has are wanted.
+/// Adds the missing listeners of a service, in order. Those that it has are all wanted.
 fn complete_listeners(draft: &mut Draft, target: &Service) {
     let wanted = &target.listens;
     let Some(service) = find_by_name(&draft.now.services, &target.name) else {
@@ -367,7 +367,7 @@ fn complete_listeners(draft: &mut Draft, target: &Service) {
     }
 }
 
-/// Adds what comes before the one listener there is; says what comes behind it.
+/// Adds the listeners before the existing one; returns those after it.
 fn add_before_first<'a>(draft: &mut Draft, target: &'a Service) -> &'a [ListenAddress] {
     let first =
         find_by_name(&draft.now.services, &target.name).and_then(|service| service.listens.first());
@@ -408,7 +408,7 @@ fn add_listener(
     });
 }
 
-/// Makes the users those of `to`.
+/// Changes the users into those of `to`.
 fn diff_users(draft: &mut Draft, to: &Config) {
     let (now, to) = (users(&draft.now).to_vec(), users(to));
     for name in removed_names(&now, to) {

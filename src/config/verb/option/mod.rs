@@ -15,19 +15,19 @@ use crate::config::{
     Admin, Config, Control, Error, ListenAddress, Manager, PeriodicTask, Ssh, Web,
 };
 
-/// Something that `setOption` sets.
+/// An option that `setOption` sets.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct OptionSchema {
-    /// Its name: elements with points between them, then the attribute.
+    /// Its name: elements and the attribute, separated by points.
     pub path: &'static str,
-    /// What its value is; of an element, whether it is there.
+    /// Kind of its value; for an element, whether it is there.
     pub value_kind: ValueKind,
     access: OptionAccess,
 }
 
-/// How it is read and set. Without a value it is taken out, which only happens
-/// where it is there.
+/// How an option is read and set. Setting `None` removes it; that is only called where it has a
+/// value.
 #[derive(Debug, Clone, Copy)]
 enum OptionAccess {
     /// An element that may be there or not.
@@ -35,14 +35,14 @@ enum OptionAccess {
         is_present: fn(&Config) -> bool,
         set: fn(&mut Config, bool) -> Result<(), CommandError>,
     },
-    /// An attribute of `<web>`, which must be there to be given one.
+    /// An attribute of `<web>`, which must be there.
     Web {
         value: fn(&Web) -> Option<String>,
         set: fn(&mut Web, Option<Value<'_>>) -> Result<(), Error>,
     },
-    /// The interval of a chore.
+    /// The interval of a periodic task.
     Interval(fn(&mut Manager) -> &mut PeriodicTask),
-    /// Whether a chore is done.
+    /// Whether a periodic task is enabled.
     Enable(fn(&mut Manager) -> &mut PeriodicTask),
     /// Any other attribute.
     Attribute {
@@ -51,7 +51,7 @@ enum OptionAccess {
     },
 }
 
-/// Everything that `setOption` sets, in the order of the file.
+/// All options, in the order of the file.
 pub fn options() -> &'static [OptionSchema] {
     OPTIONS
 }
@@ -76,12 +76,12 @@ impl OptionSchema {
         matches!(self.access, OptionAccess::Element { .. })
     }
 
-    /// The value that `text` is, if it is one, and one that may be.
+    /// Checks `text`; `None` if it means no value.
     fn parse_value<'a>(&self, text: &'a str) -> Result<Option<Value<'a>>, Error> {
         let value = Value::detached(self.path, text);
         let is_none = match self.value_kind {
             _ if text.is_empty() => true,
-            // The ancestor's word for a door that is nowhere.
+            // txLoadBalancer's word for no address.
             ValueKind::ListenAddress if text == NO_ADDRESS => true,
             ValueKind::ListenAddress => value.address::<ListenAddress>().map(|_| false)?,
             ValueKind::Seconds => value.seconds().map(|_| false)?,
@@ -125,7 +125,7 @@ impl OptionSchema {
     }
 }
 
-/// That there is such an option, and that it may have such a value.
+/// Checks that the option exists and may have this value.
 pub(super) fn check(name: &str, text: &str) -> Result<(), ParseError> {
     let parse_value = option(name)?.parse_value(text);
     parse_value
@@ -133,7 +133,7 @@ pub(super) fn check(name: &str, text: &str) -> Result<(), ParseError> {
         .map_err(|error| ParseError::Value(error.kind))
 }
 
-/// Sets an option, or takes it out if `text` says nothing.
+/// Sets an option, or removes it if `text` is empty.
 pub(super) fn set(config: &mut Config, name: &str, text: &str) -> Result<(), CommandError> {
     let option = option(name).map_err(CommandError::Option)?;
     option.set(config, option.parse_value(text)?)
@@ -147,7 +147,7 @@ fn option(name: &str) -> Result<&'static OptionSchema, ParseError> {
     })
 }
 
-/// The option that a `<web>` begins with.
+/// The option that a new `<web>` needs first.
 const WEB_LISTEN: &str = "admin.web.listen";
 
 /// Every option, in the order of the file.
@@ -276,7 +276,7 @@ const OPTIONS: &[OptionSchema] = &[
                         None => Control::default().socket,
                     };
                     let mut control = config.control.take().unwrap_or_default();
-                    // Two that swap their paths do so one after the other.
+                    // Allows two sockets to swap paths, one verb after the other.
                     control.amp_socket.take_if(|other| *other == socket);
                     Some(Control { socket, ..control })
                 }
@@ -388,12 +388,12 @@ const fn enable(path: &'static str, task: fn(&mut Manager) -> &mut PeriodicTask)
     }
 }
 
-/// The admin section, there from now on.
+/// The admin section, added if needed.
 fn admin(config: &mut Config) -> &mut Admin {
     config.admin.get_or_insert_default()
 }
 
-/// The control socket, which must be there to be told more of.
+/// The control socket, which must be there.
 fn control(config: &mut Config) -> Result<&mut Control, CommandError> {
     let no_listen_address = CommandError::NoListenAddress {
         option: "control.socket",
@@ -417,17 +417,17 @@ fn is_set(value: Option<Value<'_>>) -> bool {
     value.is_some_and(|value| value.flag())
 }
 
-/// What the doors have in common.
+/// What `<web>` and `<ssh>` have in common.
 trait AdminElement: Sized {
-    /// The option that says where it listens.
+    /// The option of its address.
     const LISTEN: &'static str;
-    /// The option that says whether it is open.
+    /// The option that enables it.
     const ENABLE: &'static str;
 
-    /// A door that is open if it has a place to listen.
+    /// A new one, enabled if it has an address.
     fn new(listen: Option<ListenAddress>) -> Self;
 
-    /// Where it listens, and whether it is open.
+    /// Its address, and whether it is enabled.
     fn state(&mut self) -> (&mut Option<ListenAddress>, &mut bool);
 }
 
@@ -461,7 +461,7 @@ fn no_listen_address<D: AdminElement>() -> CommandError {
     CommandError::NoListenAddress { option: D::LISTEN }
 }
 
-/// Whether there is such a door. A new one begins with where it listens.
+/// Adds or removes the element. A new one needs an address first.
 fn set_present<D: AdminElement>(
     element: &mut Option<D>,
     present: bool,
@@ -474,7 +474,7 @@ fn set_present<D: AdminElement>(
     Ok(())
 }
 
-/// Where it listens; there is such a door from then on.
+/// Sets the address; adds the element if needed.
 fn set_listen<D: AdminElement>(
     element: &mut Option<D>,
     value: Option<Value<'_>>,
@@ -494,7 +494,7 @@ fn set_listen<D: AdminElement>(
     Ok(())
 }
 
-/// Whether it is open, as it is unless something else is said.
+/// Enables (the default) or disables it.
 fn set_enable<D: AdminElement>(
     element: &mut Option<D>,
     value: Option<Value<'_>>,
