@@ -1,7 +1,6 @@
-//! How the address of a host and of a listener is spelled.
+//! Addresses of hosts and listeners: parsing and printing.
 //!
-//! Names are kept as names: who resolves them, and when, is the director's
-//! business.
+//! Names stay names; the controller resolves them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -1,6 +1,7 @@
 //! Password hashes (crypt(3)) and public keys (OpenSSH) of users: whether each can be used.
 //!
-//! Only their form is checked here. `admin/auth` checks passwords, the SSH server checks signatures.
+//! Only their form is checked here. `admin/auth` checks passwords, the SSH server checks
+//! signatures.
 
 use std::fmt;
 
@@ -360,8 +361,8 @@ mod tests {
             (hash("", 12), "no crypt(3) hash"),
             ("secret".to_owned(), "no crypt(3) hash"),
         ] {
-            let said = PasswordHash::read(&text).unwrap_err().to_string();
-            assert!(said.contains(why), "{text}: {said}");
+            let message = PasswordHash::read(&text).unwrap_err().to_string();
+            assert!(message.contains(why), "{text}: {message}");
         }
     }
 

@@ -96,7 +96,7 @@ pub enum ErrorKind {
     Unfinished,
     /// The outermost element is another than `<config>`.
     WrongRoot(String),
-    /// An element that does not belong where it is.
+    /// An element that is not allowed there.
     UnknownElement {
         /// As written.
         found: String,
@@ -153,7 +153,7 @@ pub enum ErrorKind {
         /// The element.
         element: &'static str,
     },
-    /// A name that another of its kind has already.
+    /// A name that is in use by another of its kind.
     DuplicateName {
         /// What kind.
         element: &'static str,
@@ -167,7 +167,7 @@ pub enum ErrorKind {
         /// Where it is first.
         first: Position,
     },
-    /// A service none of whose groups is enabled.
+    /// A service without an enabled group.
     NoGroupEnabled {
         /// The service.
         service: String,
@@ -179,7 +179,7 @@ pub enum ErrorKind {
         /// The one at this place.
         second: String,
     },
-    /// An `<enable>` for a group that the service does not have.
+    /// An `<enable>` of an unknown group.
     NoSuchGroup {
         /// As written.
         group: String,
@@ -190,7 +190,7 @@ pub enum ErrorKind {
         /// The groups that there are.
         allowed: Vec<String>,
     },
-    /// An address that cannot be understood.
+    /// An address that cannot be parsed.
     BadAddress {
         /// The attribute it is in.
         attribute: &'static str,
@@ -199,7 +199,7 @@ pub enum ErrorKind {
         /// Why.
         error: AddressError,
     },
-    /// A value that is not what its attribute or element takes.
+    /// An invalid value of an attribute or element.
     BadValue {
         /// The attribute or element.
         of: &'static str,
@@ -208,14 +208,14 @@ pub enum ErrorKind {
         /// What is taken.
         expected: &'static str,
     },
-    /// One of two attributes that go together, without the other.
+    /// One of two attributes that must be set together.
     IncompletePair {
         /// The one that is there.
         attribute: &'static str,
         /// The one that is not.
         other: &'static str,
     },
-    /// A user who could never log in.
+    /// A user with neither password nor key.
     NoCredentials {
         /// The user.
         user: String,

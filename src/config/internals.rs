@@ -25,7 +25,7 @@ pub fn xml(text: &[u8]) {
         return;
     };
     let passwords = config.users().iter().filter(|it| it.password.is_some());
-    // Not so where the word is somewhere else too, such as in a comment.
+    // Skipped where the word occurs elsewhere, too, such as in a comment.
     if text.matches("password").count() == passwords.count() {
         assert_eq!(parsed(&hide_passwords(text)), hidden);
     }

@@ -1,7 +1,8 @@
 //! Shows a configuration's own text with every password and hash masked.
 //!
-//! The XML parser says where attributes are. In comments, notes and other text, and where the file does not
-//! parse, `redact` masks what looks like a password or a hash. The file itself is not changed.
+//! The XML parser says where attributes are. In comments, notes and other text, and where the file
+//! does not parse, `redact` masks what looks like a password or a hash. The file itself is not
+//! changed.
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -37,10 +37,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Everything a file says: what to balance, and how to run.
+/// A whole configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
-    /// What is balanced, in the file's order.
+    /// The services, in the file's order.
     pub services: Vec<Service>,
     /// The admin interfaces and users; `None` without an `<admin>` element.
     pub admin: Option<Admin>,
@@ -274,7 +274,7 @@ pub struct User {
 }
 
 impl std::fmt::Debug for User {
-    /// Without the hash: debug output ends up in logs.
+    /// Masks the hash: debug output ends up in logs.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("User")
             .field("name", &self.name)

@@ -1,6 +1,7 @@
 //! Masks passwords and hashes in text, and makes text fit for a message on a terminal.
 //!
-//! For text that no XML parser has taken apart: comments, notes, values in errors. To mask too much does no harm.
+//! For text that no XML parser has taken apart: comments, notes, values in errors. To mask too much
+//! does no harm.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};

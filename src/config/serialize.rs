@@ -1,7 +1,7 @@
 //! Writes a configuration as XML: each part of the model as an element, and elements as text.
 //!
-//! [`print`] writes every value, defaults included, and masks passwords: it is for people. A file that is saved
-//! keeps its own text; `edit` takes only new elements from here.
+//! [`print`] writes every value, defaults included, and masks passwords: it is for people. A file
+//! that is saved keeps its own text; `edit` takes only new elements from here.
 
 use std::fmt::{self, Write as _};
 use std::path::Path;
@@ -136,7 +136,7 @@ pub(super) struct XmlAttribute {
     pub(super) is_default: bool,
 }
 
-/// An attribute that is written even where it has its default.
+/// An attribute that is always written.
 fn always(name: &'static str, value: &impl ToString) -> XmlAttribute {
     XmlAttribute {
         name,
@@ -336,7 +336,7 @@ pub(super) fn logging(logging: &Logging) -> XmlElement {
     leaf("logging", attributes)
 }
 
-/// Seconds as they are read, exact to the nanosecond; 0 for `None`.
+/// Seconds as in a file, exact to the nanosecond; 0 for `None`.
 pub(super) fn seconds(duration: Option<Duration>) -> String {
     let duration = duration.unwrap_or_default();
     let text = format!("{}.{:09}", duration.as_secs(), duration.subsec_nanos());
@@ -347,7 +347,7 @@ fn listen_text(listen: Option<&ListenAddress>) -> String {
     listen.map_or_else(|| NO_ADDRESS.to_owned(), ToString::to_string)
 }
 
-/// Permission bits as they are read.
+/// Permission bits as in a file.
 pub(super) fn mode(bits: u32) -> String {
     format!("{bits:04o}")
 }

@@ -270,7 +270,7 @@ fn name_of_service(service: &Service) -> &str {
     &service.name
 }
 
-/// Most of `old`, changed, and some of `new`.
+/// Most of `old`, changed, mixed with some of `new`.
 fn mix<T: Clone>(
     random: &mut Random,
     old: &[T],

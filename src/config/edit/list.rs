@@ -19,8 +19,8 @@ pub(super) struct List<'n, 'i> {
 type EditOne<'f> = &'f dyn Fn(Node<'_, '_>, usize, usize, &mut Edits);
 
 impl List<'_, '_> {
-    /// Puts them right; `new` makes what is wanted and not there. Returns what has
-    /// no point, because there is none of its kind to go by.
+    /// Adds, removes, moves and edits the elements; `new` makes missing ones. Returns new elements
+    /// for which there is no sibling of their kind.
     #[must_use]
     pub(super) fn edit(
         &self,
@@ -93,8 +93,8 @@ pub(super) fn edit_optional(
         }
         // An element that means "none", such as socket="None".
         (Some(node), None, Some(now)) => {
-            let said = |it: &&XmlAttribute| !it.is_default || node.has_attribute(it.name);
-            for now in now.attributes.iter().filter(said) {
+            let is_written = |it: &&XmlAttribute| !it.is_default || node.has_attribute(it.name);
+            for now in now.attributes.iter().filter(is_written) {
                 set_attribute(source, node, now.name, now.value.as_deref(), edits);
             }
             None
@@ -143,7 +143,7 @@ pub(super) fn insert_elements(
     }
 }
 
-/// What there is, against what is wanted: both in order, both known by their point.
+/// Existing items matched with wanted ones, both by index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Matching {
     old_count: usize,
@@ -208,7 +208,7 @@ impl Matching {
         ceilings
     }
 
-    /// For each that is wanted: which it is, and whether that stays in point.
+    /// For each wanted item: the existing one, and whether it stays in place.
     pub(super) fn wanted(&self) -> impl Iterator<Item = (Option<usize>, bool)> {
         self.matched.iter().copied().zip(self.stays.iter().copied())
     }

@@ -1,7 +1,8 @@
-//! Changes a file's text so that it reads as another configuration, and leaves the rest of it alone.
+//! Changes a file's text so that it reads as another configuration, and leaves the rest of it
+//! alone.
 //!
-//! What has the same meaning is not touched, however it is spelled: comments, spacing and line ends stay byte for
-//! byte. `text` knows how to change the text, `list` which elements come, go or move.
+//! What has the same meaning is not touched, however it is spelled: comments, spacing and line ends
+//! stay byte for byte. `text` knows how to change the text, `list` which elements come, go or move.
 
 mod list;
 mod service;

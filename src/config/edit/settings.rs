@@ -1,4 +1,5 @@
-//! Edits the admin interfaces, users, periodic tasks, control socket and log in the text, old forms included.
+//! Edits the admin interfaces, users, periodic tasks, control socket and log in the text, old forms
+//! included.
 
 use roxmltree::Node;
 

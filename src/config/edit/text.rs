@@ -1,4 +1,5 @@
-//! Changes an XML text in place: adds, removes and rewrites elements and attributes in the operator's style.
+//! Changes an XML text in place: adds, removes and rewrites elements and attributes in the
+//! operator's style.
 //!
 //! Knows about indentation, line ends, quotes and comments; not which elements change, or why.
 

@@ -1,7 +1,7 @@
 //! Reads a configuration file: from its bytes to a [`Config`] and warnings, or to the first error.
 //!
-//! Both dialects are read alike: PythonDirector's and txLoadBalancer's. Whether ports are free, names resolve
-//! and files exist is not looked at here.
+//! Both dialects are read alike: PythonDirector's and txLoadBalancer's. Whether ports are free,
+//! names resolve and files exist is not looked at here.
 
 mod element;
 mod schema;

@@ -193,7 +193,7 @@ fn read_group(element: &Element<'_>, custom: &CustomNames) -> Result<Group, Erro
     Ok(group)
 }
 
-/// Reads a `<host>`, the `number`th of its group, from 0.
+/// Reads a `<host>`, number `number` of its group, from 0.
 fn read_host(element: &Element<'_>, number: usize) -> Result<Host, Error> {
     Ok(Host {
         name: match element.value("name") {

@@ -1,4 +1,5 @@
-//! Reads `<admin>`, `<manager>`, `<control>` and `<logging>`: how to run, rather than what to balance.
+//! Reads `<admin>`, `<manager>`, `<control>` and `<logging>`: how to run, rather than what to
+//! balance.
 
 use std::collections::HashSet;
 

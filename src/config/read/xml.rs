@@ -1,7 +1,8 @@
 //! Checks a file's encoding and size before the XML parser sees it, and words the parser's errors.
 //!
-//! The parser takes quadratic time in an element's attributes, and refuses every DOCTYPE: both are dealt with
-//! here. At anything that is not well-formed the scan stops, since the parser stops there too.
+//! The parser takes quadratic time in an element's attributes, and refuses every DOCTYPE: both are
+//! dealt with here. At anything that is not well-formed the scan stops, since the parser stops
+//! there too.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -127,7 +128,7 @@ enum Stop {
     Malformed,
     /// The text ends inside the markup that begins here.
     EndOfText(usize),
-    /// This must not reach the parser.
+    /// A limit or DOCTYPE that must not reach the parser.
     Refused(usize, ErrorKind),
 }
 

@@ -109,6 +109,9 @@ impl<'a> PartialCommand<'a> {
         values.map(|value| format!("{name}={value}")).collect()
     }
 
+    // A quoted and an unquoted word share no prefix beyond the `=`: within quotes, all choices are
+    // quoted, so that the word completes as far as they agree.
+    // Test: a_word_goes_on_as_far_as_its_choices_agree.
     fn matching(&self, key: &KeySchema, text: &str, in_quotes: bool) -> Vec<String> {
         let values = self.values(key).into_iter();
         values

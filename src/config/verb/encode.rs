@@ -1,4 +1,5 @@
-//! Encodes a [`Command`] as a line: its name, then each key that has a value. Masks passwords in lines for people.
+//! Encodes a [`Command`] as a line: its name, then each key that has a value. Masks passwords in
+//! lines for people.
 
 use std::fmt::{self, Display};
 

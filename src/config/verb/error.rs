@@ -1,4 +1,5 @@
-//! Errors of commands: one that cannot be parsed, and one that cannot be applied; each says what would be right.
+//! Errors of commands: one that cannot be parsed, and one that cannot be applied; each says what
+//! would be right.
 
 use std::fmt;
 
@@ -71,7 +72,7 @@ pub enum ParseError {
     },
     /// The mask `***` instead of a password.
     HiddenPassword,
-    /// A value that is not what its key takes.
+    /// An invalid value of a key.
     Value(ErrorKind),
 }
 
@@ -166,7 +167,7 @@ pub enum CommandError {
         /// What may have been meant.
         nearest: Option<String>,
     },
-    /// A name that another of its kind has already.
+    /// A name that is in use by another of its kind.
     Taken {
         /// Its kind.
         what: &'static str,
@@ -220,7 +221,7 @@ pub enum CommandError {
         /// The group.
         group: GroupKey,
     },
-    /// A user who could never log in.
+    /// A user with neither password nor key.
     NoCredentials {
         /// The user.
         user: String,

@@ -1,5 +1,5 @@
-//! Lists of named items (services, groups, hosts, users): find, insert and move one, and the moves from one order
-//! to another.
+//! Lists of named items (services, groups, hosts, users): find, insert and move one, and the moves
+//! from one order to another.
 
 use std::collections::{HashMap, HashSet};
 
@@ -165,8 +165,8 @@ pub(super) fn list_changes<T: NamedItem>(old: &[T], new: &[T]) -> Vec<ListChange
 pub(super) fn removed_names<T: NamedItem>(old: &[T], new: &[T]) -> Vec<String> {
     let kept: HashSet<_> = new.iter().map(NamedItem::name).collect();
     let names = old.iter().map(NamedItem::name);
-    let gone = names.filter(|name| !kept.contains(name));
-    gone.map(str::to_owned).collect()
+    let removed = names.filter(|name| !kept.contains(name));
+    removed.map(str::to_owned).collect()
 }
 
 /// The item of this name.

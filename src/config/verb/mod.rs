@@ -259,7 +259,7 @@ pub enum Action {
     ReopenLog,
     /// Stop.
     Shutdown {
-        /// How long open sessions have; without it, as long as after a SIGTERM.
+        /// Time for open sessions; `None` is the same as for a SIGTERM.
         grace: Option<Duration>,
     },
 }

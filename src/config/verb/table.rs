@@ -48,7 +48,7 @@ pub enum Kind {
     Action,
     /// It only reads.
     Question,
-    /// It makes one change of several.
+    /// It is a bracket of a batch.
     Batch,
 }
 
@@ -122,7 +122,7 @@ pub enum ValueKind {
     Flag,
     /// A time in seconds; 0 is never.
     Seconds,
-    /// A time in seconds; 0 is none.
+    /// A time in seconds; 0 is at once.
     Grace,
     /// A crypt(3) string, which is not shown.
     Secret,

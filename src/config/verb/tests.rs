@@ -1,4 +1,4 @@
-//! Tests of what is understood, what is printed, and what is refused.
+//! Tests of commands: parsing, encoding and errors.
 
 use super::table::{Kind, commands};
 use super::*;

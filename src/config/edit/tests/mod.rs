@@ -1,4 +1,5 @@
-//! Tests of editing: what holds for any file and any change. Examples are in `services` and `settings`.
+//! Tests of editing: what holds for any file and any change. Examples are in `services` and
+//! `settings`.
 
 mod random;
 mod services;
@@ -46,7 +47,7 @@ fn edited_into(text: &str, wanted: &Config) -> String {
     String::from_utf8(edited).unwrap()
 }
 
-/// Edits in place and nothing else, so that the other manner hides no mistake.
+/// Edits in place only, so that the fallback hides no mistake.
 fn edited_in_place(text: &str, wanted: &Config) -> String {
     let edited = edited(text.as_bytes(), &parsed(text), wanted, EditMode::InPlace).unwrap();
     assert_eq!(parsed(&edited), *wanted, "{text}\n-->\n{edited}");

@@ -1,7 +1,7 @@
 //! Random spellings of a configuration, and random changes such as operators make, for tests.
 //!
-//! Spellings have old forms, spacing, quotes, line ends, defaults left out, and remarks. Each remark has a
-//! number, so that a test can look for it.
+//! Spellings have old forms, spacing, quotes, line ends, defaults left out, and remarks. Each
+//! remark has a number, so that a test can look for it.
 
 use crate::config::arbitrary::{self, Random};
 use crate::config::serialize::{self, Content, Escaped, XmlAttribute, XmlElement};
@@ -299,7 +299,7 @@ fn old_door(admin: &mut XmlElement, random: &mut Random) {
             .filter(|it| is_old(&it))
             .collect();
         old.retain(needed);
-        // What is said of it, other than that it is false, made it HTTPS.
+        // Any word but a false one enables HTTPS.
         let secure = old.iter_mut().find(|it| it.name == "secure");
         if let Some(secure) = secure.filter(|it| it.value.as_deref() == Some("true")) {
             secure.value = Some((*random.pick(&["secure", "true", "2"])).to_owned());

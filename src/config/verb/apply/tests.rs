@@ -1,4 +1,4 @@
-//! Tests of verbs: what becomes of a configuration, and what is refused, in which words.
+//! Tests of applying verbs: the next configuration, or the error.
 
 use super::apply_all;
 use crate::config::arbitrary::{self, Random};

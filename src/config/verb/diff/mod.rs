@@ -220,14 +220,14 @@ fn diff_hosts(draft: &mut Draft, key: &GroupKey, now: &[Host], to: &[Host], enab
             _ => {}
         }
     }
-    let gone = removed_names(now, to);
-    if to.is_empty() && gone.len() > 1 {
+    let removed = removed_names(now, to);
+    if to.is_empty() && removed.len() > 1 {
         return draft.push(Verb::DelAllHosts {
             group: key.clone(),
             force: enabled,
         });
     }
-    for name in gone {
+    for name in removed {
         draft.push(Verb::DelHost {
             group: key.clone(),
             host: HostChoice::Name(name),

@@ -1,7 +1,8 @@
 //! `setOption`: the table of options, how each is read and set.
 //!
-//! An option is an attribute outside of services and users, by its path in the file (`logging.file`), or an element
-//! that may be there or not. An empty value takes it out of the file: its default holds then.
+//! An option is an attribute outside of services and users, by its path in the file
+//! (`logging.file`), or an element that may be there or not. An empty value takes it out of the
+//! file: its default holds then.
 
 #[cfg(test)]
 mod tests;
@@ -30,7 +31,7 @@ pub struct OptionSchema {
 /// value.
 #[derive(Debug, Clone, Copy)]
 enum OptionAccess {
-    /// An element that may be there or not.
+    /// An optional element.
     Element {
         is_present: fn(&Config) -> bool,
         set: fn(&mut Config, bool) -> Result<(), CommandError>,

@@ -1,4 +1,4 @@
-//! Tests of options: what each does, as the attribute in the file does, and what is refused.
+//! Tests of options: each does what the attribute in the file does.
 
 use super::*;
 use crate::config::verb::{Verb, apply_all};
@@ -69,7 +69,7 @@ fn an_option_does_what_the_attribute_does() {
         let start = FULL.find(&format!("<{element} ")).unwrap();
         let at = start + FULL[start..].find(&written).unwrap();
         let without = [&FULL[..at], &FULL[at + written.len()..]].concat();
-        // A door that is open must have a place to listen, a certificate its key.
+        // An enabled interface needs an address, a certificate its key.
         if !["listen", "cert", "key"].contains(&attribute) {
             let removed = applied(&full, option.path, "").unwrap();
             assert_eq!(print(&removed), print(&config(&without)), "{}", option.path);
@@ -180,7 +180,7 @@ fn a_certificate_comes_and_goes_with_its_key() {
     assert_eq!(apply_all(&verbs, &none).unwrap_err().0, 0);
     let gone = apply_all(&[set("cert", ""), verbs[1].clone()], &full);
     assert!(gone.is_err());
-    // With the page, both are gone.
+    // Without <web> there is neither.
     assert!(applied(&full, "admin.web", "").is_ok());
 }
 
