@@ -236,10 +236,10 @@ fn formed(line: &str) -> (&str, OutputFormat) {
 
 impl Changes {
     fn add(&mut self, verb: Verb) -> Result<(), String> {
-        if self.verbs.len() >= Limit::Nodes.most() {
+        if self.verbs.len() >= Limit::Nodes.max() {
             return Err(format!(
                 "a batch has at most {} changes",
-                Limit::Nodes.most()
+                Limit::Nodes.max()
             ));
         }
         self.verbs.push(verb);

@@ -253,8 +253,10 @@ impl DataPlane {
         match wanted.find(|scheduler| !self.schedulers.supports(scheduler)) {
             None => Ok(()),
             Some(scheduler) => {
-                let unknown =
-                    config::Scheduler::unknown(&scheduler.to_string(), &self.own_schedulers());
+                let unknown = config::Scheduler::unknown_error(
+                    &scheduler.to_string(),
+                    &self.own_schedulers(),
+                );
                 Err(Error::Scheduler(unknown))
             }
         }

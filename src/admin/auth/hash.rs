@@ -8,7 +8,7 @@ use std::io;
 use pw_hash::{HashSetup, bcrypt, md5_crypt, sha256_crypt, sha512_crypt, unix_crypt};
 
 use super::key;
-use crate::config::crypt::{Crypt, Kind, Unusable};
+use crate::config::credentials::{HashError, HashKind, PasswordHash};
 
 /// Bytes of the longest password; a longer one fits nothing.
 pub const MAX_PASSWORD: usize = 1024;
@@ -52,7 +52,7 @@ pub(super) fn is_possible(password: &str) -> bool {
 
 /// A crypt(3) string that can be checked.
 pub(super) struct Hash {
-    kind: Kind,
+    kind: HashKind,
     text: String,
 }
 
@@ -61,8 +61,8 @@ impl Hash {
     ///
     /// # Errors
     /// If nothing can fit it, or finding that out would take too long.
-    pub(super) fn read(text: &str) -> Result<Hash, Unusable> {
-        let kind = Crypt::read(text)?.kind;
+    pub(super) fn read(text: &str) -> Result<Hash, HashError> {
+        let kind = PasswordHash::read(text)?.kind;
         let text = text.to_owned();
         Ok(Hash { kind, text })
     }
@@ -70,11 +70,11 @@ impl Hash {
     /// Whether it is this password's. Takes as long as it is meant to.
     pub(super) fn fits(&self, password: &str) -> bool {
         let verify = match self.kind {
-            Kind::Des => unix_crypt::verify,
-            Kind::Md5 => md5_crypt::verify,
-            Kind::Sha256 => sha256_crypt::verify,
-            Kind::Sha512 => sha512_crypt::verify,
-            Kind::Bcrypt => bcrypt::verify,
+            HashKind::Des => unix_crypt::verify,
+            HashKind::Md5 => md5_crypt::verify,
+            HashKind::Sha256 => sha256_crypt::verify,
+            HashKind::Sha512 => sha512_crypt::verify,
+            HashKind::Bcrypt => bcrypt::verify,
         };
         verify(password, &self.text)
     }
@@ -120,7 +120,7 @@ mod tests {
     /// Whether it is refused as no whole hash, and not as too costly.
     fn is_not_whole(text: &str) -> bool {
         match Hash::read(text) {
-            Err(why) => matches!(why, Unusable::NotWhole(_)),
+            Err(why) => matches!(why, HashError::NotWhole(_)),
             Ok(Hash { kind, .. }) => panic!("{text:?} is {kind:?}"),
         }
     }

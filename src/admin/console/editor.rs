@@ -322,7 +322,7 @@ mod tests {
     use super::super::keys::Keys;
     use super::super::screen::Screen;
     use super::*;
-    use crate::config::random::Random;
+    use crate::config::arbitrary::Random;
     use crate::control::width::{columns, fitting};
 
     /// An editor with all its keys pressed; what it did with the last line.

@@ -260,7 +260,7 @@ mod tests {
 
     use super::screen::Screen;
     use super::*;
-    use crate::config::random::Random;
+    use crate::config::arbitrary::Random;
 
     /// Somebody who answers by a table, and notes what was asked.
     #[derive(Default)]

@@ -12,7 +12,7 @@ use crate::admin::http::Request;
 ///
 /// A page elsewhere can have its name point here (DNS rebinding), and is then of the
 /// same origin for the browser. What it cannot do is call us by another name.
-pub(super) fn is_own_name(host: &str, local: IpAddr, names: &[String]) -> bool {
+pub(super) fn is_custom_name(host: &str, local: IpAddr, names: &[String]) -> bool {
     let name = match port_of(host) {
         Some(port) => &host[..host.len() - port.len() - 1],
         None => host,
@@ -72,7 +72,7 @@ pub(super) fn is_same_origin(
     // elsewhere: it would ask us first (CORS), and be refused.
     let forwarded = request.forwarded_host.as_deref().unwrap_or_default();
     let is_forwarded = is("https", forwarded) || is("http", forwarded);
-    is_forwarded && is_own_name(forwarded, local.ip(), names)
+    is_forwarded && is_custom_name(forwarded, local.ip(), names)
 }
 
 #[cfg(test)]
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn the_page_is_called_by_its_own_names_only() {
         let names = ["lb.example.org".to_owned(), "10.0.0.9".to_owned()];
-        let is_own = |host: &str, local: &str| is_own_name(host, local.parse().unwrap(), &names);
+        let is_own = |host: &str, local: &str| is_custom_name(host, local.parse().unwrap(), &names);
         for host in [
             "127.0.0.1",
             "127.0.0.1:7001",

@@ -60,7 +60,7 @@ pub(super) fn answer(visit: &Visit<'_>, request: &Request) -> Answer {
         };
     }
     let host = request.host.as_deref().unwrap_or_default();
-    if !guard::is_own_name(host, visit.local.ip(), &visit.settings.names) {
+    if !guard::is_custom_name(host, visit.local.ip(), &visit.settings.names) {
         return error(
             request,
             421,

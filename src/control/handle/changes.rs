@@ -47,7 +47,7 @@ impl Controller {
         let prepared = self.put_in_force(next, &Renames::new(verbs, &before), Resolving::New)?;
         let generation = self.director.generation();
         for verb in verbs {
-            let was = verb.replaced(&before);
+            let was = verb.previous_values(&before);
             let was = was.map_or_else(String::new, |was| format!(", was {was}"));
             let text = format!("generation {generation}: {verb}{was}; by {by}");
             self.record(Topic::Change, &text);

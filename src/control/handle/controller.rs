@@ -205,7 +205,7 @@ impl Controller {
             host: host.clone(),
             address: None,
             weight: None,
-            place: None,
+            insert_at: None,
             rename: None,
         };
         let config = self.director.config();

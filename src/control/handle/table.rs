@@ -13,7 +13,7 @@ use crate::control::status::{
 use crate::control::text::{age, bytes, count, cut, fill, wrap};
 use crate::control::width;
 use crate::relay::SessionStatus;
-use commands::{CommandSchema, Takes};
+use commands::{CommandSchema, ValueKind};
 
 /// No line of a table is longer, unless more is wanted.
 const WIDTH: usize = super::OutputFormat::COLUMNS as usize;
@@ -272,7 +272,11 @@ pub(super) fn help(command: Option<&CommandSchema>) -> Vec<String> {
             let usage = format!("{} {}", it.name, it.synopsis());
             let mut lines = wrap(usage.trim_end(), WIDTH, "    ");
             lines.extend(wrap(it.summary, WIDTH, ""));
-            if it.keys.iter().any(|key| key.takes == Takes::OptionName) {
+            if it
+                .keys
+                .iter()
+                .any(|key| key.value_kind == ValueKind::OptionName)
+            {
                 lines.extend(
                     options()
                         .iter()

@@ -1,38 +1,33 @@
-//! A configuration's own text with its password hashes hidden, for views of it.
+//! Shows a configuration's own text with every password and hash masked.
 //!
-//! Attributes are where the XML parser says that they are. In comments, notes and other text there is no
-//! parser to ask: there everything goes that looks like a password or a hash. So it does in a text that
-//! does not parse. Whatever else stands there is shown as it is; files themselves keep the hashes.
+//! The XML parser says where attributes are. In comments, notes and other text, and where the file
+//! does not parse, `redact` masks what looks like a password or a hash. The file itself is not
+//! changed.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use roxmltree::{Document, Node};
 
-use super::print::HIDDEN;
-use super::read::NOTE;
-use super::scan::scan;
+use super::read::{NOTE, scan};
+use super::redact::{self, PASSWORD_MASK, find_secrets, mask_hashes, mask_ranges};
 use super::{Config, User};
 
-mod free;
-
-use free::{decoded, ends_hash, hide_in};
-
-/// The text of a configuration, each password and each hash in it as `***`: also those in
-/// comments and notes, for a user who has been commented out has a hash all the same.
+/// Masks each password and hash in a configuration's text as `***`, in comments and notes too: a
+/// user that is commented out still has a hash.
 pub fn hide_passwords(text: &str) -> String {
-    without(text, secrets(text))
+    mask_ranges(text, secret_ranges(text))
 }
 
-/// Whether any of what would be hidden can be a hash: none is shorter than those of DES, and
-/// what merely stands for one, such as `$6$...`, is.
+/// Whether anything that would be masked can be a hash: at least as long as one of DES. A
+/// placeholder such as `$6$...` is shorter.
 pub(crate) fn has_hashes(text: &str) -> bool {
-    let long = |range: &Range<usize>| text[range.clone()].trim().len() >= free::DES;
-    secrets(text).iter().any(long)
+    let long = |range: &Range<usize>| text[range.clone()].trim().len() >= redact::DES_LENGTH;
+    secret_ranges(text).iter().any(long)
 }
 
-/// Where passwords and hashes are; any of these may overlap.
-fn secrets(text: &str) -> Vec<Range<usize>> {
+/// Ranges of passwords and hashes; they may overlap.
+fn secret_ranges(text: &str) -> Vec<Range<usize>> {
     let mut hidden = Vec::new();
     let scanned = scan(text.as_bytes()).ok();
     let document = scanned
@@ -41,23 +36,23 @@ fn secrets(text: &str) -> Vec<Range<usize>> {
     match document {
         Some(document) => {
             for node in document.descendants().filter(Node::is_element) {
-                hide_in_element(text, node, &mut hidden);
+                add_element_secrets(text, node, &mut hidden);
             }
-            for range in between_tags(text) {
-                hide_in(text, range, &mut hidden);
+            for range in ranges_outside_tags(text) {
+                find_secrets(text, range, &mut hidden);
             }
         }
-        None => hide_in(text, 0..text.len(), &mut hidden),
+        None => find_secrets(text, 0..text.len(), &mut hidden),
     }
     hidden
 }
 
-/// Makes two configurations equal in the passwords that a view has masked in one of them:
-/// a mask does not say what it hides. Returns how many there are.
+/// Makes two configurations equal in the passwords that are masked in one of them, since a mask
+/// cannot be compared. Returns their number.
 ///
-/// A user who is masked in `to` and not in `from` at all is left out.
+/// A user that is masked in `to` and missing in `from` is left out.
 pub fn leave_out_masked(from: &mut Config, to: &mut Config) -> usize {
-    let is_masked = |user: &User| user.password.as_deref() == Some(HIDDEN);
+    let is_masked = |user: &User| user.password.as_deref() == Some(PASSWORD_MASK);
     let Some(to) = &mut to.admin else { return 0 };
     let before: &mut [User] = match &mut from.admin {
         Some(admin) => &mut admin.users,
@@ -78,36 +73,22 @@ pub fn leave_out_masked(from: &mut Config, to: &mut Config) -> usize {
     masked
 }
 
-/// A piece of text with hashes of the kinds that begin with `$` as `***`.
-pub(super) fn hide_hashes(text: &str) -> Cow<'_, str> {
-    if !text.contains('$') {
-        return Cow::Borrowed(text);
-    }
-    let letters = decoded(text, 0..text.len());
-    let mut hidden = Vec::new();
-    for at in 0..letters.len() {
-        if let Some(end) = ends_hash(&letters, at) {
-            hidden.push(letters[at].range.start..letters[end - 1].range.end);
-        }
-    }
-    Cow::Owned(without(text, hidden))
-}
-
-/// The attributes of an element, and in a note the text of one that is called like a password.
-fn hide_in_element(text: &str, node: Node<'_, '_>, hidden: &mut Vec<Range<usize>>) {
+/// Adds the secrets in an element's attributes, and in a note the text of an element with a secret
+/// name.
+fn add_element_secrets(text: &str, node: Node<'_, '_>, hidden: &mut Vec<Range<usize>>) {
     let in_note = node.ancestors().any(|it| it.has_tag_name(NOTE));
     for attribute in node.attributes() {
         let (name, range) = (attribute.name(), attribute.range_value());
-        let is_secret = name == "password" || in_note && free::is_secret_word(name);
+        let is_secret = name == "password" || in_note && redact::is_secret_word(name);
         if is_secret
-            || matches!(hide_hashes(attribute.value()), Cow::Owned(shown) if shown != attribute.value())
+            || matches!(mask_hashes(attribute.value()), Cow::Owned(shown) if shown != attribute.value())
         {
             hidden.push(range);
         } else if in_note {
-            hide_in(text, range, hidden);
+            find_secrets(text, range, hidden);
         }
     }
-    if in_note && free::is_secret_word(node.tag_name().name()) {
+    if in_note && redact::is_secret_word(node.tag_name().name()) {
         let whole = node.range();
         let begin = tag_end(text, whole.start);
         let end = text[..whole.end].rfind("</").unwrap_or(begin);
@@ -115,8 +96,9 @@ fn hide_in_element(text: &str, node: Node<'_, '_>, hidden: &mut Vec<Range<usize>
     }
 }
 
-/// What is no tag in a text that parses: comments, sections, instructions, a DOCTYPE, and text.
-fn between_tags(text: &str) -> Vec<Range<usize>> {
+/// Ranges outside of tags, in a text that parses: comments, CDATA, instructions, the DOCTYPE, and
+/// text.
+fn ranges_outside_tags(text: &str) -> Vec<Range<usize>> {
     let mut pieces = Vec::new();
     let mut at = 0;
     while at < text.len() {
@@ -157,7 +139,7 @@ fn between_tags(text: &str) -> Vec<Range<usize>> {
     pieces
 }
 
-/// Where the tag ends that begins at `start`: behind the first `>` that is not in quotes.
+/// End of the tag that begins at `start`: after the first `>` that is not in quotes.
 fn tag_end(text: &str, start: usize) -> usize {
     let mut quote = None;
     for (index, byte) in text.bytes().enumerate().skip(start) {
@@ -172,26 +154,8 @@ fn tag_end(text: &str, start: usize) -> usize {
     text.len()
 }
 
-/// The text with `***` in place of each of these, of which any may overlap.
-fn without(text: &str, mut hidden: Vec<Range<usize>>) -> String {
-    hidden.retain(|range| !range.is_empty());
-    hidden.sort_by_key(|range| (range.start, range.end));
-    let mut shown = String::with_capacity(text.len());
-    let mut at = 0;
-    for range in hidden {
-        if range.start >= at {
-            shown.push_str(&text[at..range.start]);
-            shown.push_str(HIDDEN);
-        }
-        at = at.max(range.end);
-    }
-    shown + &text[at..]
-}
-
 #[cfg(test)]
 mod tests {
-    //! Tests of masking: hashes in all the places of a file where one can stand.
-
     use super::*;
 
     /// What must be seen of none: the parts of hashes that only they have.
@@ -301,7 +265,7 @@ mod tests {
             ] {
                 assert_hidden(&shown(&place, hash), hash);
             }
-            assert_hidden(&hide_hashes(&format!("access is {hash}: no")), hash);
+            assert_hidden(&mask_hashes(&format!("access is {hash}: no")), hash);
         }
         let of_another_make =
             "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7";

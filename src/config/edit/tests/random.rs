@@ -1,22 +1,21 @@
-//! Configurations written in as many ways as operators have, for tests.
+//! Random spellings of a configuration, and random changes such as operators make, for tests.
 //!
-//! Old spellings, spacing, quotes, line ends, defaults left out, and remarks: each
-//! remark has a number, so that it can be looked for.
+//! Spellings have old forms, spacing, quotes, line ends, defaults left out, and remarks. Each
+//! remark has a number, so that a test can look for it.
 
-use crate::config::print::Escaped;
-use crate::config::random::Random;
-use crate::config::serialize::{self, Attribute, Content, Form};
-use crate::config::{Config, Scheduler};
+use crate::config::arbitrary::{self, Random};
+use crate::config::serialize::{self, Content, Escaped, XmlAttribute, XmlElement};
+use crate::config::{Admin, Config, Group, Host, Scheduler, Service};
 
 /// A text that reads as `config`.
-pub(super) fn spelled(config: &Config, random: &mut Random) -> String {
+pub(super) fn spell_randomly(config: &Config, random: &mut Random) -> String {
     let line_end = *random.pick(&["\n", "\n", "\r\n", "\r", ""]);
     let unit = *random.pick(&["  ", "    ", "\t", ""]);
     let remarks = random.below(5);
-    let mut form = serialize::config(config);
-    respell(&mut form, random);
-    old_check_time(&mut form, random);
-    let mut pen = Pen {
+    let mut element = serialize::config(config);
+    respell(&mut element, random);
+    old_check_time(&mut element, random);
+    let mut writer = XmlWriter {
         out: String::new(),
         line_end,
         unit,
@@ -25,8 +24,8 @@ pub(super) fn spelled(config: &Config, random: &mut Random) -> String {
         is_old: random.below(2) == 0,
         random,
     };
-    pen.document(&form);
-    pen.out
+    writer.document(&element);
+    writer.out
 }
 
 /// The remarks in a text, in their order: all have a `~`, and names have none.
@@ -34,7 +33,7 @@ pub(super) fn remarks(text: &str) -> Vec<&str> {
     text.split('~').skip(1).step_by(2).collect()
 }
 
-struct Pen<'r> {
+struct XmlWriter<'r> {
     out: String,
     line_end: &'static str,
     unit: &'static str,
@@ -45,8 +44,8 @@ struct Pen<'r> {
     random: &'r mut Random,
 }
 
-impl Pen<'_> {
-    fn document(&mut self, root: &Form) {
+impl XmlWriter<'_> {
+    fn document(&mut self, root: &XmlElement) {
         self.any(&["", "\u{feff}"]);
         self.any(&["", "<?xml version=\"1.0\"?>", "<?xml version='1.0'?>\n"]);
         self.any(&[
@@ -58,24 +57,25 @@ impl Pen<'_> {
         self.any(&["", "\n", "\r\n<!-- ~last~ -->", "\n\n"]);
     }
 
-    fn element(&mut self, form: &Form, depth: usize) {
-        let name = match form.name {
+    fn element(&mut self, element: &XmlElement, depth: usize) {
+        let name = match element.name {
             "host" => *self.random.pick(&["host", "client"]),
             "config" if self.is_old => "pdconfig",
             name => name,
         };
         self.out += &format!("<{name}");
-        for attribute in &form.attributes {
+        for attribute in &element.attributes {
             self.attribute(attribute);
         }
         self.any(&["", "", " ", "\n"]);
-        let is_empty = matches!(&form.content, Content::Elements(children) if children.is_empty());
+        let is_empty =
+            matches!(&element.content, Content::Elements(children) if children.is_empty());
         if is_empty && self.random.below(4) > 0 {
             self.out += "/>";
             return;
         }
         self.out.push('>');
-        match &form.content {
+        match &element.content {
             Content::Text(text) => {
                 let blank = *self.random.pick(&["", " ", "\n\t"]);
                 self.out += &format!(
@@ -98,7 +98,7 @@ impl Pen<'_> {
         self.out += &format!("</{name}>");
     }
 
-    fn attribute(&mut self, attribute: &Attribute) {
+    fn attribute(&mut self, attribute: &XmlAttribute) {
         let Some(value) = &attribute.value else {
             return;
         };
@@ -148,19 +148,19 @@ impl Pen<'_> {
 }
 
 /// Says the same in other words.
-fn respell(form: &mut Form, random: &mut Random) {
-    match form.name {
-        "service" => enable_beside(form, random),
-        "admin" => old_door(form, random),
-        "manager" => old_interval(form, random),
-        "user" => key_as_attribute(form, random),
-        "group" => leave_out_numbers(form, random),
+fn respell(element: &mut XmlElement, random: &mut Random) {
+    match element.name {
+        "service" => enable_beside(element, random),
+        "admin" => old_door(element, random),
+        "manager" => old_interval(element, random),
+        "user" => key_as_attribute(element, random),
+        "group" => leave_out_numbers(element, random),
         _ => {}
     }
-    if let Content::Elements(children) = &mut form.content {
-        if form.name == "config" {
-            let is_said = |it: &Attribute| it.value.is_some() && !it.is_default;
-            let says_nothing = |child: &Form| match &child.content {
+    if let Content::Elements(children) = &mut element.content {
+        if element.name == "config" {
+            let is_said = |it: &XmlAttribute| it.value.is_some() && !it.is_default;
+            let says_nothing = |child: &XmlElement| match &child.content {
                 Content::Elements(chores) if child.name == "manager" => {
                     !chores.iter().flat_map(|it| &it.attributes).any(is_said)
                 }
@@ -173,15 +173,16 @@ fn respell(form: &mut Form, random: &mut Random) {
         }
         shuffle_kinds(children, random);
     }
-    form.attributes
+    element
+        .attributes
         .retain(|attribute| !attribute.is_default || random.below(2) == 0);
-    for attribute in &mut form.attributes {
+    for attribute in &mut element.attributes {
         if let Some(value) = &mut attribute.value {
             *value = respelled(attribute.name, value, random);
         }
     }
-    for index in 1..form.attributes.len() {
-        form.attributes.swap(index, random.below(index + 1));
+    for index in 1..element.attributes.len() {
+        element.attributes.swap(index, random.below(index + 1));
     }
 }
 
@@ -226,7 +227,7 @@ fn respelled(name: &str, value: &str, random: &mut Random) -> String {
 }
 
 /// Puts the kinds in another order; those of one kind stay in theirs.
-fn shuffle_kinds(children: &mut [Form], random: &mut Random) {
+fn shuffle_kinds(children: &mut [XmlElement], random: &mut Random) {
     for _ in 0..random.below(3) * children.len() {
         let index = random.below(children.len());
         if index > 0 && children[index - 1].name != children[index].name {
@@ -235,54 +236,54 @@ fn shuffle_kinds(children: &mut [Form], random: &mut Random) {
     }
 }
 
-fn attribute(name: &'static str, value: String) -> Attribute {
-    Attribute {
+fn attribute(name: &'static str, value: String) -> XmlAttribute {
+    XmlAttribute {
         name,
         value: Some(value),
         is_default: false,
     }
 }
 
-fn take_child(form: &mut Form, name: &str) -> Option<Form> {
-    let Content::Elements(children) = &mut form.content else {
+fn take_child(element: &mut XmlElement, name: &str) -> Option<XmlElement> {
+    let Content::Elements(children) = &mut element.content else {
         return None;
     };
     let index = children.iter().position(|child| child.name == name)?;
     Some(children.remove(index))
 }
 
-fn value(form: &Form, name: &str) -> Option<String> {
-    let attribute = form.attributes.iter().find(|it| it.name == name)?;
+fn value(element: &XmlElement, name: &str) -> Option<String> {
+    let attribute = element.attributes.iter().find(|it| it.name == name)?;
     attribute.value.clone()
 }
 
-fn enable_beside(service: &mut Form, random: &mut Random) {
+fn enable_beside(service: &mut XmlElement, random: &mut Random) {
     let Content::Elements(children) = &mut service.content else {
         return;
     };
     if random.below(2) == 0 {
         return;
     }
-    let is_enabled = |group: &&mut Form| value(group, "enable").as_deref() == Some("true");
+    let is_enabled = |group: &&mut XmlElement| value(group, "enable").as_deref() == Some("true");
     let mut groups = children.iter_mut().filter(|child| child.name == "group");
     let enabled = groups.find(is_enabled).unwrap();
     if random.below(3) > 0 {
         enabled.attributes.retain(|it| it.name != "enable");
     }
     let name = value(enabled, "name").unwrap();
-    children.push(Form {
+    children.push(XmlElement {
         name: "enable",
         attributes: vec![attribute("group", name)],
         content: Content::Elements(Vec::new()),
     });
 }
 
-fn old_door(admin: &mut Form, random: &mut Random) {
+fn old_door(admin: &mut XmlElement, random: &mut Random) {
     let Content::Elements(children) = &admin.content else {
         return;
     };
-    let is_old = |it: &&Attribute| ["listen", "secure", "refresh"].contains(&it.name);
-    let says_more = |web: &Form| {
+    let is_old = |it: &&XmlAttribute| ["listen", "secure", "refresh"].contains(&it.name);
+    let says_more = |web: &XmlElement| {
         web.attributes
             .iter()
             .any(|it| !is_old(&it) && !it.is_default)
@@ -291,14 +292,14 @@ fn old_door(admin: &mut Form, random: &mut Random) {
     let web = children.iter().find(|child| child.name == "web");
     if random.below(2) == 0 && web.is_some_and(|web| !says_more(web)) {
         let web = take_child(admin, "web").unwrap();
-        let needed = |it: &Attribute| !it.is_default || random.below(2) == 0;
+        let needed = |it: &XmlAttribute| !it.is_default || random.below(2) == 0;
         let mut old: Vec<_> = web
             .attributes
             .into_iter()
             .filter(|it| is_old(&it))
             .collect();
         old.retain(needed);
-        // What is said of it, other than that it is false, made it HTTPS.
+        // Any word but a false one enables HTTPS.
         let secure = old.iter_mut().find(|it| it.name == "secure");
         if let Some(secure) = secure.filter(|it| it.value.as_deref() == Some("true")) {
             secure.value = Some((*random.pick(&["secure", "true", "2"])).to_owned());
@@ -308,11 +309,11 @@ fn old_door(admin: &mut Form, random: &mut Random) {
 }
 
 /// Moves the attribute of `<manager>` to an element beside it, which may then go.
-fn old_check_time(config: &mut Form, random: &mut Random) {
+fn old_check_time(config: &mut XmlElement, random: &mut Random) {
     let Content::Elements(children) = &mut config.content else {
         return;
     };
-    let is_manager = |child: &Form| child.name == "manager";
+    let is_manager = |child: &XmlElement| child.name == "manager";
     let Some(at) = children
         .iter()
         .position(is_manager)
@@ -321,11 +322,11 @@ fn old_check_time(config: &mut Form, random: &mut Random) {
         return;
     };
     let manager = &mut children[at];
-    let is_interval = |it: &Attribute| it.name == "hostCheckInterval";
+    let is_interval = |it: &XmlAttribute| it.name == "hostCheckInterval";
     let Some(interval) = manager.attributes.iter().position(is_interval) else {
         return;
     };
-    let time = Attribute {
+    let time = XmlAttribute {
         name: "time",
         ..manager.attributes.remove(interval)
     };
@@ -334,7 +335,7 @@ fn old_check_time(config: &mut Form, random: &mut Random) {
         children.remove(at);
     }
     let at = random.below(children.len() + 1);
-    let check_time = Form {
+    let check_time = XmlElement {
         name: "checktime",
         attributes: vec![time],
         content: Content::Elements(Vec::new()),
@@ -342,32 +343,32 @@ fn old_check_time(config: &mut Form, random: &mut Random) {
     children.insert(at, check_time);
 }
 
-fn old_interval(manager: &mut Form, random: &mut Random) {
+fn old_interval(manager: &mut XmlElement, random: &mut Random) {
     if random.below(2) == 0 {
         return;
     }
-    let chore = take_child(manager, "hostCheck").unwrap();
-    match value(&chore, "enable").as_deref() {
+    let task = take_child(manager, "hostCheck").unwrap();
+    match value(&task, "enable").as_deref() {
         Some("true") => {
-            let interval = value(&chore, "interval").unwrap();
+            let interval = value(&task, "interval").unwrap();
             manager
                 .attributes
                 .push(attribute("hostCheckInterval", interval));
         }
-        _ if chore.attributes[0].is_default => {
+        _ if task.attributes[0].is_default => {
             manager
                 .attributes
                 .push(attribute("hostCheckInterval", "0".to_owned()));
         }
         _ => {
             if let Content::Elements(children) = &mut manager.content {
-                children.push(chore);
+                children.push(task);
             }
         }
     }
 }
 
-fn key_as_attribute(user: &mut Form, random: &mut Random) {
+fn key_as_attribute(user: &mut XmlElement, random: &mut Random) {
     if random.below(2) == 0 {
         return;
     }
@@ -376,7 +377,7 @@ fn key_as_attribute(user: &mut Form, random: &mut Random) {
     }
 }
 
-fn leave_out_numbers(group: &mut Form, random: &mut Random) {
+fn leave_out_numbers(group: &mut XmlElement, random: &mut Random) {
     let Content::Elements(hosts) = &mut group.content else {
         return;
     };
@@ -385,5 +386,144 @@ fn leave_out_numbers(group: &mut Form, random: &mut Random) {
         if value(host, "name") == Some(number) && random.below(4) > 0 {
             host.attributes.retain(|it| it.name != "name");
         }
+    }
+}
+
+/// Changes one thing; the result is valid. Nothing changes places unless `moves`.
+pub(super) fn change(config: &mut Config, random: &mut Random, moves: bool) {
+    let other = arbitrary::config(random);
+    match random.below(10) {
+        0 => config.manager = other.manager,
+        1 => config.control = other.control,
+        2 => config.logging = other.logging,
+        3 => admin(config, other.admin, random),
+        4 => services(config, random, moves),
+        _ => {
+            let count = config.services.len();
+            if count > 0 {
+                let free = free_port(config, random);
+                service(
+                    &mut config.services[random_index(random, count)],
+                    free,
+                    random,
+                    moves,
+                );
+            }
+        }
+    }
+}
+
+/// Gives some hosts the names they would have without one.
+pub(super) fn number_hosts(config: &mut Config, random: &mut Random) {
+    let services = config.services.iter_mut();
+    for group in services.flat_map(|service| &mut service.groups) {
+        for (index, host) in group.hosts.iter_mut().enumerate() {
+            if random.below(2) == 0 {
+                host.name = format!("host.{index}");
+            }
+        }
+    }
+}
+
+fn random_index(random: &mut Random, count: usize) -> usize {
+    random.below(count)
+}
+
+fn new_name(random: &mut Random) -> String {
+    format!("{}{}", random.next(), arbitrary::name(random))
+}
+
+fn free_port(config: &Config, random: &mut Random) -> usize {
+    let listens = || config.services.iter().flat_map(|service| &service.listens);
+    loop {
+        let port = 20_000 + random.below(40_000);
+        if !listens().any(|listen| usize::from(listen.port) == port) {
+            return port;
+        }
+    }
+}
+
+fn services(config: &mut Config, random: &mut Random, moves: bool) {
+    let count = config.services.len();
+    match random.below(3) {
+        0 => {
+            let port = free_port(config, random).min(59_000);
+            let name = new_name(random);
+            let service = arbitrary::service(random, name, port);
+            config.services.insert(random.below(count + 1), service);
+        }
+        1 if count > 0 => drop(config.services.remove(random.below(count))),
+        _ if moves && count > 0 => config.services.rotate_left(random.below(count)),
+        _ => {}
+    }
+}
+
+fn service(service: &mut Service, free_port: usize, random: &mut Random, moves: bool) {
+    let (listens, groups) = (&mut service.listens, &mut service.groups);
+    let at = random.below(groups.len());
+    match random.below(12) {
+        0 => service.timeouts.idle = random.maybe(arbitrary::duration),
+        1 => service.timeouts.connect = random.maybe(arbitrary::duration),
+        2 => listens.insert(
+            random.below(listens.len() + 1),
+            arbitrary::listen(random, free_port),
+        ),
+        3 if listens.len() > 1 => drop(listens.remove(random.below(listens.len()))),
+        4 => *listens.last_mut().unwrap() = arbitrary::listen(random, free_port),
+        5 => service.enabled = groups[at].name.clone(),
+        6 => {
+            let name = new_name(random);
+            let new = arbitrary::group(random, name);
+            groups.insert(at, new);
+        }
+        7 if groups[at].name != service.enabled => drop(groups.remove(at)),
+        8 if moves => groups.rotate_left(at),
+        9 => groups[at].scheduler = random.pick(&["rand,sticky", "leastc"]).parse().unwrap(),
+        _ => group(&mut groups[at], random, moves),
+    }
+}
+
+fn group(group: &mut Group, random: &mut Random, moves: bool) {
+    let count = group.hosts.len();
+    let new = Host {
+        name: new_name(random),
+        address: arbitrary::address(random).parse().unwrap(),
+        weight: 1,
+        state: Default::default(),
+    };
+    if count == 0 || random.below(4) == 0 {
+        return group.hosts.insert(random.below(count + 1), new);
+    }
+    let at = random.below(count);
+    match random.below(5) {
+        0 => drop(group.hosts.remove(at)),
+        1 => group.hosts[at].name = new.name,
+        2 => group.hosts[at].address = new.address,
+        3 if moves => group.hosts.rotate_left(at),
+        _ => group.hosts[at].weight = u32::try_from(random.below(9)).unwrap(),
+    }
+}
+
+fn admin(config: &mut Config, other: Option<Admin>, random: &mut Random) {
+    match (&mut config.admin, other) {
+        (Some(admin), Some(other)) if random.below(4) > 0 => match random.below(5) {
+            0 => admin.web = other.web,
+            1 => admin.ssh = other.ssh,
+            2 => drop(admin.users.pop()),
+            3 => {
+                let users = other.users.into_iter().map(|mut user| {
+                    user.name = new_name(random);
+                    user
+                });
+                let users: Vec<_> = users.collect();
+                admin.users.splice(0..0, users);
+            }
+            _ => {
+                for (user, other) in admin.users.iter_mut().zip(other.users) {
+                    (user.keys, user.access) = (other.keys, other.access);
+                }
+            }
+        },
+        (admin, other) => *admin = other,
     }
 }

@@ -1,30 +1,29 @@
-//! Hosts that lead back to the service whose sessions they get.
+//! Finds loops: hosts that lead back to the service whose sessions they get.
 //!
-//! Where addresses lead is for the caller to know: here services are numbers.
+//! Services are numbers here; the caller knows which address leads to which service.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A host that is a listener of one of our own services: from which service it gets
-/// sessions, and at which it is.
+/// A host that is a listener of a service of this configuration: from which service sessions come,
+/// and to which they go.
 pub type Hop = (usize, usize);
 
-/// The hops by which sessions would go in circles, as indices: each that leads back to
-/// where it starts over those before it. Without them there is no circle, and those that
-/// chain one service to another stay.
-pub fn closing(hops: &[Hop]) -> Vec<usize> {
+/// Indices of the hops that close a loop with hops before them. Without these there is no loop;
+/// chains of services stay.
+pub fn find_closing_hops(hops: &[Hop]) -> Vec<usize> {
     let mut chains: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
-    let mut closing = Vec::new();
+    let mut find_closing_hops = Vec::new();
     for (index, (from, to)) in hops.iter().enumerate() {
-        if leads(&chains, *to, *from) {
-            closing.push(index);
+        if is_reachable(&chains, *to, *from) {
+            find_closing_hops.push(index);
         } else {
             chains.entry(*from).or_default().insert(*to);
         }
     }
-    closing
+    find_closing_hops
 }
 
-fn leads(chains: &BTreeMap<usize, BTreeSet<usize>>, from: usize, to: usize) -> bool {
+fn is_reachable(chains: &BTreeMap<usize, BTreeSet<usize>>, from: usize, to: usize) -> bool {
     let (mut seen, mut next) = (BTreeSet::from([from]), vec![from]);
     while let Some(service) = next.pop() {
         if service == to {
@@ -39,16 +38,19 @@ fn leads(chains: &BTreeMap<usize, BTreeSet<usize>>, from: usize, to: usize) -> b
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::random::Random;
+    use crate::config::arbitrary::Random;
 
     #[test]
     fn a_chain_is_no_circle_and_the_hop_that_closes_one_is_told() {
-        assert_eq!(closing(&[(0, 1), (1, 2), (0, 2)]), []);
-        assert_eq!(closing(&[(0, 0)]), [0]);
-        assert_eq!(closing(&[(0, 1), (1, 0), (1, 2)]), [1]);
-        assert_eq!(closing(&[(0, 1), (1, 2), (2, 0), (2, 1), (2, 3)]), [2, 3]);
+        assert_eq!(find_closing_hops(&[(0, 1), (1, 2), (0, 2)]), []);
+        assert_eq!(find_closing_hops(&[(0, 0)]), [0]);
+        assert_eq!(find_closing_hops(&[(0, 1), (1, 0), (1, 2)]), [1]);
+        assert_eq!(
+            find_closing_hops(&[(0, 1), (1, 2), (2, 0), (2, 1), (2, 3)]),
+            [2, 3]
+        );
         // Two hosts of a group that are the same listener.
-        assert_eq!(closing(&[(0, 1), (0, 1), (1, 0), (1, 0)]), [2, 3]);
+        assert_eq!(find_closing_hops(&[(0, 1), (0, 1), (1, 0), (1, 0)]), [2, 3]);
     }
 
     /// Without the hops that are told, services can be put in an order; with any of them
@@ -60,7 +62,7 @@ mod tests {
             let (services, count) = (1 + random.below(6), random.below(12));
             let mut hop = || (random.below(services), random.below(services));
             let hops: Vec<Hop> = (0..count).map(|_| hop()).collect();
-            let told = closing(&hops);
+            let told = find_closing_hops(&hops);
             let kept = |index: &usize| !told.contains(index);
             let left: Vec<Hop> = (0..count).filter(kept).map(|index| hops[index]).collect();
             assert!(has_order(&left, services), "seed {seed}: {hops:?}");
@@ -76,8 +78,9 @@ mod tests {
     fn has_order(hops: &[Hop], services: usize) -> bool {
         let mut left: BTreeSet<usize> = (0..services).collect();
         loop {
-            let leads = |it: &usize| hops.iter().any(|hop| hop.0 == *it && left.contains(&hop.1));
-            let Some(last) = left.iter().copied().find(|it| !leads(it)) else {
+            let is_reachable =
+                |it: &usize| hops.iter().any(|hop| hop.0 == *it && left.contains(&hop.1));
+            let Some(last) = left.iter().copied().find(|it| !is_reachable(it)) else {
                 return left.is_empty();
             };
             left.remove(&last);

@@ -1,4 +1,4 @@
-//! Services, groups and hosts: what each kind of change looks like in a file.
+//! Examples of edits: services, groups and hosts.
 
 use super::*;
 use crate::config::{Group, Host, HostState, Service};

@@ -1,20 +1,43 @@
-//! What holds for any file and any change.
+//! Tests of editing: what holds for any file and any change. Examples are in `services` and
+//! `settings`.
+
+mod random;
+mod services;
+mod settings;
 
 use std::collections::HashSet;
 
 use roxmltree::Document;
 
-use super::changes::{change, number_hosts};
-use super::spelled::{remarks, spelled};
+use self::random::{change, number_hosts, remarks, spell_randomly};
 use super::*;
-use crate::config::arbitrary;
-use crate::config::random::Random;
+use crate::config::arbitrary::{self, Random};
+
+fn parsed(text: &str) -> Config {
+    read(text.as_bytes())
+        .unwrap_or_else(|error| panic!("{error}\n{text}"))
+        .config
+}
+
+/// The text, edited into what `change` makes of its configuration.
+fn changed(text: &str, change: impl FnOnce(&mut Config)) -> String {
+    let mut wanted = parsed(text);
+    change(&mut wanted);
+    let edited = edit(text.as_bytes(), &wanted).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    String::from_utf8(edited).unwrap()
+}
+
+/// What `change` must make of `text`.
+fn example(text: &str, change: impl FnOnce(&mut Config), expected: &str) {
+    let edited = changed(text, change);
+    assert_eq!(edited, expected, "\n{edited}\n--- should be\n{expected}");
+}
 
 /// A configuration, and a text that reads as it.
 fn written(random: &mut Random) -> (Config, String) {
     let mut config = arbitrary::config(random);
     number_hosts(&mut config, random);
-    let text = spelled(&config, random);
+    let text = spell_randomly(&config, random);
     assert_eq!(parsed(&text), config, "{text}");
     (config, text)
 }
@@ -24,9 +47,9 @@ fn edited_into(text: &str, wanted: &Config) -> String {
     String::from_utf8(edited).unwrap()
 }
 
-/// Edits in place and nothing else, so that the other manner hides no mistake.
+/// Edits in place only, so that the fallback hides no mistake.
 fn edited_in_place(text: &str, wanted: &Config) -> String {
-    let edited = edited(text.as_bytes(), &parsed(text), wanted, Manner::InPlace).unwrap();
+    let edited = edited(text.as_bytes(), &parsed(text), wanted, EditMode::InPlace).unwrap();
     assert_eq!(parsed(&edited), *wanted, "{text}\n-->\n{edited}");
     edited
 }
@@ -75,7 +98,7 @@ fn a_section_rewritten_as_a_whole_says_the_same() {
         let have = config.clone();
         change(&mut config, &mut random, true);
         change(&mut config, &mut random, true);
-        let edited = edited(text.as_bytes(), &have, &config, Manner::Whole).unwrap();
+        let edited = edited(text.as_bytes(), &have, &config, EditMode::Whole).unwrap();
         assert_eq!(parsed(&edited), config, "{text}\n-->\n{edited}");
     }
 }
