@@ -125,6 +125,10 @@ pub mod non_printing;
 pub mod os;
 #[doc(hidden)]
 pub mod relay;
+#[doc(hidden)]
+pub mod sync;
+#[doc(hidden)]
+pub mod text;
 
 #[doc(inline)]
 pub use balancer::{

@@ -3,8 +3,8 @@
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::sync::{Counted, Counter};
 
 /// The most empty pipes that are kept for reuse.
 const MAX_SPARE: usize = 4;
@@ -20,7 +20,7 @@ pub struct Pipes {
     max: usize,
     spare: Vec<Pipe>,
     /// The number of open pipes, used ones included.
-    count: Arc<AtomicUsize>,
+    count: Counter,
 }
 
 /// A pipe and the bytes in it. To drop it closes it, and loses these bytes.
@@ -28,7 +28,7 @@ pub struct Pipes {
 pub struct Pipe {
     reader: OwnedFd,
     writer: OwnedFd,
-    count: Arc<AtomicUsize>,
+    _counted: Counted,
 }
 
 impl Pipes {
@@ -37,14 +37,14 @@ impl Pipes {
         Pipes {
             max,
             spare: Vec::new(),
-            count: Arc::default(),
+            count: Counter::default(),
         }
     }
 
     /// Takes an empty pipe; `None` at the limit, or if the system refuses one.
     pub fn take(&mut self) -> Option<Pipe> {
         self.spare.pop().or_else(|| {
-            let room = self.count.load(Ordering::Relaxed) < self.max;
+            let room = self.count.get() < self.max;
             room.then(|| system::open(&self.count).ok())?
         })
     }
@@ -95,26 +95,19 @@ impl Pipe {
     }
 }
 
-impl Drop for Pipe {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 #[cfg(target_os = "linux")]
 mod system {
     use super::*;
     use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with};
 
-    pub(super) fn open(count: &Arc<AtomicUsize>) -> io::Result<Pipe> {
+    pub(super) fn open(count: &Counter) -> io::Result<Pipe> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         // An error does not matter: a small pipe only needs more turns.
         let _ = fcntl_setpipe_size(&writer, CAPACITY);
-        count.fetch_add(1, Ordering::Relaxed);
         Ok(Pipe {
             reader,
             writer,
-            count: Arc::clone(count),
+            _counted: count.count(),
         })
     }
 
@@ -128,7 +121,7 @@ mod system {
 mod system {
     use super::*;
 
-    pub(super) fn open(_: &Arc<AtomicUsize>) -> io::Result<Pipe> {
+    pub(super) fn open(_: &Counter) -> io::Result<Pipe> {
         Err(ErrorKind::Unsupported.into())
     }
 

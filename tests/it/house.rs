@@ -10,7 +10,15 @@ use std::path::{Path, PathBuf};
 const ROOMS: [&str; 6] = ["config", "balance", "relay", "control", "admin", "balancer"];
 
 /// Anybody may use these; they use one another at most.
-const LEAVES: [&str; 5] = ["os", "calendar", "json", "log_targets", "non_printing"];
+const LEAVES: [&str; 7] = [
+    "os",
+    "calendar",
+    "json",
+    "log_targets",
+    "non_printing",
+    "sync",
+    "text",
+];
 
 /// No file is longer.
 const MOST_LINES: usize = 600;
