@@ -73,7 +73,7 @@ impl ProbePriority {
     ];
 }
 
-/// Waiting probes, one group after the other, so that a group with many silent hosts delays no other.
+/// Waiting probes, of one group after the other: one with many silent hosts delays no other.
 #[derive(Debug)]
 struct FairQueue<K> {
     /// The groups that have waiting probes, the next one first.

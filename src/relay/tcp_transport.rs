@@ -52,8 +52,8 @@ enum Nagle {
 /// Bytes that fit into one segment on any path.
 const ONE_SEGMENT: usize = 536;
 
-/// The events for which a socket is registered. Urgent data is not passed on (the byte is lost), but
-/// reading stops short of the mark, so the session must know of it.
+/// The events for which a socket is registered. Urgent data is not passed on (the byte is lost),
+/// but reading stops short of the mark, so the session must know of it.
 // Test: a_byte_marked_urgent_holds_up_nothing_behind_it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const ALL_EVENTS: Interest = Interest::READABLE

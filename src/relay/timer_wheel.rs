@@ -8,8 +8,8 @@ pub(crate) const TICK_MS: u64 = 8;
 
 const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
-/// Four levels of 64 slots of 8 ms reach 37 hours. A later timer waits in the last slot and moves on
-/// from there.
+/// Four levels of 64 slots of 8 ms reach 37 hours. A later timer waits in the last slot and moves
+/// on from there.
 const LEVELS: usize = 4;
 const NO_KEY: u32 = u32::MAX;
 const NO_SLOT: u16 = u16::MAX;

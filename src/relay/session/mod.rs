@@ -1,7 +1,7 @@
 //! The state machine of one session, from the pick of a host to the last byte. Pure.
 //!
-//! It holds no socket, thread or clock. [`Session::next`] says what to do, a
-//! [`Connection`](super::connection::Connection) does it, and a `handle_*` method reports the result.
+//! It holds no socket, thread or clock. [`Session::next`] says what to do, a `Connection` does it,
+//! and a `handle_*` method reports the result.
 
 mod action;
 mod attempts;
@@ -344,7 +344,7 @@ impl Session {
         }
     }
 
-    /// No local port is left for `host` until `until_ms`. Tries another host; if there is none, this
+    /// No local port is left for `host` until `until_ms`. Tries another host. If none is left, this
     /// one may be tried again then.
     pub(crate) fn handle_no_port(&mut self, host: HostId, until_ms: u64, now_ms: u64) {
         if self.attempts.add_no_port(host, until_ms) {
@@ -495,7 +495,7 @@ impl Session {
     }
 
     /// Ends the session unless the peers, host and client, still acknowledge bytes.
-    // What the kernel has taken is not delivered yet: a slow reader has megabytes in its send queue.
+    // What the kernel has taken is not delivered: a slow reader has megabytes in its send queue.
     // Test: a_peer_that_acknowledges_what_was_written_is_not_silent.
     pub(crate) fn handle_delivery(&mut self, deliveries: [Option<Delivery>; 2], now_ms: u64) {
         self.checks_delivery = false;

@@ -174,8 +174,8 @@ impl ExpectedCounts {
         self.totals.entry(picked.host.name.clone()).or_default()
     }
 
-    /// Forgets removed hosts without sessions. The pool forgets them at the same time: that shows in
-    /// their ids.
+    /// Forgets removed hosts without sessions. The pool forgets them at the same time, which
+    /// shows in their ids.
     pub(super) fn forget(&mut self, pool: &HostPool) {
         let configured = |name: &String| pool.hosts().any(|status| status.host.name == *name);
         let known = |name: &String| {

@@ -164,7 +164,7 @@ impl HostFarm {
             .collect()
     }
 
-    /// Checks the pick of a sticky group: a client returns to its last host, unless that `was_tried`
+    /// Checks the pick of a sticky group: a client returns to its last host, unless it `was_tried`
     /// just now or may not be picked.
     pub(super) fn visit(
         &self,

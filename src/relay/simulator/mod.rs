@@ -1,7 +1,7 @@
 //! A seeded simulation of sessions, their peers and their hosts.
 //!
-//! The real connection, state machine, timers, host pool and schedulers run on simulated sockets and
-//! a virtual clock. Network events come in every order, and in the same order for the same seed.
+//! The real connection, state machine, timers, host pool and schedulers run on simulated sockets
+//! and a virtual clock. Network events come in every order, and in the same order for the same seed.
 
 mod checks;
 mod expected_counts;

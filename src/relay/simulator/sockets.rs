@@ -330,7 +330,7 @@ impl Transport for Sockets {
                 self.finish_attempt(AttemptEnd::Failed(failure.clone()));
             }
             ConnectProgress::Failed(ConnectError::ResetByHost) => {
-                self.finish_attempt(AttemptEnd::ResetByHost)
+                self.finish_attempt(AttemptEnd::ResetByHost);
             }
             ConnectProgress::Failed(ConnectError::Local(_)) => {
                 unreachable!("a host has no such trouble")

@@ -1,20 +1,22 @@
-//! How a worker accepts clients, and when it pauses.
+//! How a worker opens and closes listeners, accepts clients, and pauses.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use mio::net::TcpStream;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Token};
 
 use super::listeners::{Accepted, Listener};
-use super::{Worker, enqueue};
+use super::{FIRST_LISTENER, Worker, enqueue};
 use crate::os::listen::INHERITS;
 use crate::relay::connection::Connection;
 use crate::relay::failure::{EndReason, ResourceError, Shortage};
 use crate::relay::handoff::PendingConnection;
-use crate::relay::plan::Service;
+use crate::relay::plan::{ListenKey, Service};
 use crate::relay::shared::{Capacity, Shared, check_capacity};
+use crate::relay::slab::FIRST_SPECIAL;
 use crate::relay::tcp_transport::TcpTransport;
 
 /// Clients accepted at one listener before connections run.
@@ -33,6 +35,24 @@ enum Backlog {
 }
 
 impl Worker {
+    /// Registers a new listening socket.
+    pub(super) fn open_listener(&mut self, key: ListenKey, socket: TcpListener) {
+        let Some(service) = self.plan.routes.get(&key) else {
+            return;
+        };
+        let mut listener = Listener::new(key, socket, Arc::clone(service));
+        let index = self.listeners.next_index();
+        let token = Token(FIRST_SPECIAL + FIRST_LISTENER + index);
+        match self
+            .poll
+            .registry()
+            .register(&mut listener.socket, token, Interest::READABLE)
+        {
+            Ok(()) => self.listeners.add(listener),
+            Err(error) => log::error!("worker {} cannot listen: {error}", self.number),
+        }
+    }
+
     /// Accepts waiting clients, some at each listener, and closes listeners whose time has come.
     pub(super) fn accept_clients(&mut self) {
         self.listeners.resume_due(self.now_ms);
@@ -108,7 +128,7 @@ impl Worker {
             let _ = rustix::net::sockopt::set_socket_keepalive(&socket, true);
         }
         self.shared.open.fetch_add(1, Ordering::Relaxed);
-        // Before another worker has the client: the service's limit is checked where it is accepted.
+        // Before another worker has the client: this worker checks the service's limit.
         service.stats.count_start();
         let pending = PendingConnection {
             socket,

@@ -1,4 +1,4 @@
-//! A worker's listeners: which may have waiting clients, which are paused, and which must be closed.
+//! A worker's listeners: which may have waiting clients, which are paused, which must be closed.
 //!
 //! An iteration looks only at these lists, however many listeners the worker has.
 
@@ -100,7 +100,7 @@ const NETWORK_ERRORS: [i32; 6] = [
 pub(super) struct ListenerSet {
     slots: Vec<Option<Listener>>,
     free: Vec<usize>,
-    /// The ready list: their backlogs may hold clients. A listener is here or paused, and only once.
+    /// The ready list: their backlogs may hold clients. A listener is here or paused, only once.
     ready: VecDeque<usize>,
     /// By [`service_key`].
     paused: HashMap<usize, Vec<usize>>,

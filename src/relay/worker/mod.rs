@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use mio::event::Event as MioEvent;
 use mio::net::TcpListener;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 
 use accept::ACCEPT_PAUSE_MS;
-use listeners::{Listener, ListenerSet};
+use listeners::ListenerSet;
 
 use super::connection::{Connection, Context, RunResult};
 use super::events::tcplog::TcpLogLine;
@@ -253,23 +253,6 @@ impl Worker {
             self.open_listener(key, TcpListener::from_std(socket));
         }
         self.waiting_for_close.push(done);
-    }
-
-    fn open_listener(&mut self, key: ListenKey, socket: TcpListener) {
-        let Some(service) = self.plan.routes.get(&key) else {
-            return;
-        };
-        let mut listener = Listener::new(key, socket, Arc::clone(service));
-        let index = self.listeners.next_index();
-        let token = Token(FIRST_SPECIAL + FIRST_LISTENER + index);
-        match self
-            .poll
-            .registry()
-            .register(&mut listener.socket, token, Interest::READABLE)
-        {
-            Ok(()) => self.listeners.add(listener),
-            Err(error) => log::error!("worker {} cannot listen: {error}", self.number),
-        }
     }
 
     fn stop(&mut self, grace: Option<Duration>) {
