@@ -319,7 +319,10 @@ impl fmt::Display for CommandError {
                 write!(f, "there is no address to listen on: set {option} first")
             }
             CommandError::InterfaceEnabled { option } => {
-                write!(f, "the admin interface is enabled: set {option} to false first")
+                write!(
+                    f,
+                    "the admin interface is enabled: set {option} to false first"
+                )
             }
             CommandError::Option(error) => error.fmt(f),
             CommandError::TooMuch(limit) => limit.fmt(f),
