@@ -24,12 +24,12 @@ pub fn print(config: &Config) -> String {
     for password in users.filter_map(|user| user.password.as_mut()) {
         PASSWORD_MASK.clone_into(password);
     }
-    let style = Layout {
+    let layout = Layout {
         line_end: "\n",
         indent_unit: "  ",
         defaults: true,
     };
-    let mut text = style.encode(&self::config(&shown), "");
+    let mut text = layout.encode(&self::config(&shown), "");
     text.push('\n');
     text
 }

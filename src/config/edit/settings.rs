@@ -219,7 +219,7 @@ fn edit_admin(
         source,
         &|index| serialize::user(&wanted.users[index]),
         &|node, had, now, edits| {
-            edit_user(source, node, &have.users[had], &wanted.users[now], edits)
+            edit_user(source, node, &have.users[had], &wanted.users[now], edits);
         },
         edits,
     ));

@@ -150,7 +150,8 @@ impl<'a> SourceText<'a> {
         let line_prefix = self.line_prefix(node.range().start);
         edits.replace(
             node.range(),
-            self.style(&line_prefix).encode(element, line_prefix.blanks),
+            self.layout(&line_prefix)
+                .encode(element, line_prefix.blanks),
         );
     }
 
@@ -173,17 +174,17 @@ impl<'a> SourceText<'a> {
     fn insert_inside(&self, parent: Node<'_, '_>, insertions: Vec<Insertion>, edits: &mut Edits) {
         let end = parent.range().end;
         let outer = self.parent_line_prefix(parent);
-        let style = self.style(&outer);
-        let blanks = match style.line_end {
+        let layout = self.layout(&outer);
+        let blanks = match layout.line_end {
             "" => String::new(),
-            _ => style.inner_indentation(outer.blanks),
+            _ => layout.inner_indentation(outer.blanks),
         };
         let inner = LinePrefix {
             blanks: &blanks,
             ..outer
         };
         let inserted = self.encode(insertions, &inner);
-        let close_prefix = style.line_prefix(outer.blanks);
+        let close_prefix = layout.line_prefix(outer.blanks);
         if let Some(open) = self.text[..end].strip_suffix("/>") {
             let start = open.trim_ascii_end().len();
             let name = &self.text[parent.range().start + 1..self.name_end(parent)];
@@ -203,9 +204,9 @@ impl<'a> SourceText<'a> {
             text += line_prefix.line_end;
             text += line_prefix.blanks;
             text += &match insertion {
-                Insertion::Element(element) => {
-                    self.style(line_prefix).encode(&element, line_prefix.blanks)
-                }
+                Insertion::Element(element) => self
+                    .layout(line_prefix)
+                    .encode(&element, line_prefix.blanks),
                 Insertion::Moved(moved) => moved,
             };
         }
@@ -213,7 +214,7 @@ impl<'a> SourceText<'a> {
     }
 
     /// The layout of elements with this prefix: with line ends, if it has one.
-    fn style<'l>(&self, line_prefix: &LinePrefix<'l>) -> Layout<'l>
+    fn layout<'l>(&self, line_prefix: &LinePrefix<'l>) -> Layout<'l>
     where
         'a: 'l,
     {

@@ -316,10 +316,13 @@ impl fmt::Display for CommandError {
                 "{option} would be without {other}: set both, or neither, between begin and commit"
             ),
             CommandError::NoListenAddress { option } => {
-                write!(f, "there is nowhere to listen: set {option} first")
+                write!(f, "there is no address to listen on: set {option} first")
             }
             CommandError::InterfaceEnabled { option } => {
-                write!(f, "the door is open: set {option} to false first")
+                write!(
+                    f,
+                    "the admin interface is enabled: set {option} to false first"
+                )
             }
             CommandError::Option(error) => error.fmt(f),
             CommandError::TooMuch(limit) => limit.fmt(f),

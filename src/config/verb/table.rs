@@ -288,7 +288,7 @@ const COMMANDS: &[CommandSchema] = &[
     change(
         "hostAdminDown",
         ONE_HOST,
-        "switch a host off: no new sessions",
+        "take a host down: no new sessions",
     ),
     change("hostAdminUp", ONE_HOST, "put a host in service again"),
     change(
@@ -351,12 +351,12 @@ const COMMANDS: &[CommandSchema] = &[
             required("ip", ValueKind::ListenAddress),
             optional("before", ValueKind::ListenAddress),
         ],
-        "let a service listen at one more address",
+        "add a listener to a service",
     ),
     change(
         "delListen",
         &[SERVICE, required("ip", ValueKind::ListenAddress)],
-        "let a service listen at an address no more",
+        "remove a listener from a service",
     ),
     change(
         "switchPort",
@@ -365,7 +365,7 @@ const COMMANDS: &[CommandSchema] = &[
             required("from", ValueKind::ListenAddressOrPort),
             required("to", ValueKind::ListenAddressOrPort),
         ],
-        "let a service listen at another port or address instead",
+        "move a listener to another port or address",
     ),
     change(
         "addUser",
@@ -376,7 +376,7 @@ const COMMANDS: &[CommandSchema] = &[
             KEYS,
             optional("before", ValueKind::User),
         ],
-        "add somebody who may log in",
+        "add a user",
     ),
     change(
         "setUser",
@@ -392,7 +392,7 @@ const COMMANDS: &[CommandSchema] = &[
     change(
         "delUser",
         &[required("name", ValueKind::User)],
-        "remove somebody who may log in",
+        "remove a user",
     ),
     change(
         "setOption",
@@ -404,7 +404,7 @@ const COMMANDS: &[CommandSchema] = &[
     ),
     batch("begin", "make one change of those up to commit"),
     batch("commit", "make the changes since begin, all or none"),
-    batch("abort", "forget the changes since begin"),
+    batch("abort", "drop the changes since begin"),
     action("retryHost", ONE_HOST, "try a failed host again, now"),
     action(
         "saveConfig",
@@ -414,14 +414,14 @@ const COMMANDS: &[CommandSchema] = &[
     action("reload", &[FORCE], "read the file again"),
     CommandSchema {
         old: Some("closeLog"),
-        ..action("reopenLog", &[], "open the log anew")
+        ..action("reopenLog", &[], "reopen the log")
     },
     action(
         "shutdown",
         &[optional("grace", ValueKind::Grace)],
         "stop; open sessions have so many seconds to end",
     ),
-    question("status", &[], "show how everything is"),
+    question("status", &[], "show the status"),
     question("sessions", &[], "show the open sessions"),
     question(
         "config",
@@ -432,7 +432,7 @@ const COMMANDS: &[CommandSchema] = &[
     question(
         "complete",
         &[required("line", ValueKind::Line)],
-        "show how a line may go on: words for its last one",
+        "show completions of a line: choices for its last word",
     ),
     question(
         "help",

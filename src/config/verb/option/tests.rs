@@ -134,10 +134,10 @@ fn an_open_door_has_a_place_to_listen() {
     for door in ["web", "ssh"] {
         let [element, listen, enable] =
             ["", ".listen", ".enable"].map(|end| format!("admin.{door}{end}"));
-        let nowhere = format!("there is nowhere to listen: set {listen} first");
+        let nowhere = format!("there is no address to listen on: set {listen} first");
         assert_eq!(applied(&none, &element, "true"), Err(nowhere.clone()));
         assert_eq!(applied(&none, &enable, "true"), Err(nowhere.clone()));
-        let open = format!("the door is open: set {enable} to false first");
+        let open = format!("the admin interface is enabled: set {enable} to false first");
         for nothing in ["", "None"] {
             assert_eq!(applied(&full, &listen, nothing), Err(open.clone()));
             let closed = applied(&full, &enable, "false").unwrap();
@@ -145,7 +145,7 @@ fn an_open_door_has_a_place_to_listen() {
             assert_eq!(applied(&nowhere_to, &enable, "on"), Err(nowhere.clone()));
         }
     }
-    let nowhere = "there is nowhere to listen: set admin.web.listen first";
+    let nowhere = "there is no address to listen on: set admin.web.listen first";
     assert_eq!(
         applied(&none, "admin.web.secure", "true").unwrap_err(),
         nowhere
