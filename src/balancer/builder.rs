@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::Balancer;
 use super::admin_servers::{AdminInterface, AdminServers};
 use super::error::{Cause, Error};
-use super::notices::Notices;
+use super::events::Notices;
 use crate::balance::{Scheduler, Schedulers};
 use crate::config::verb::{Command, Verb, apply_all};
 use crate::config::{Config, Reading, read_with};

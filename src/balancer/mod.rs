@@ -6,7 +6,6 @@ mod admin_servers;
 mod builder;
 mod error;
 mod events;
-mod notices;
 
 pub use admin_servers::{AdminInterface, AdminServerError, AdminServers};
 pub use builder::Builder;

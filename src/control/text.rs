@@ -2,7 +2,8 @@
 //!
 //! What is said with them is for who says it.
 
-use super::width::{columns, fits, fitting};
+use unicode_width::UnicodeWidthChar;
+
 use crate::non_printing::spelled_out;
 
 /// How long, in its largest unit alone: at most 6 columns up to 9,999 days.
@@ -88,6 +89,39 @@ pub(crate) fn wrap(text: &str, most: usize, indent: &str) -> Vec<String> {
     lines
 }
 
+/// The terminal columns of a character: none, one or two. A control character has none.
+pub(crate) fn width(character: char) -> usize {
+    character.width().unwrap_or(0)
+}
+
+/// The columns of a text.
+pub(crate) fn columns(text: &str) -> usize {
+    text.chars().map(width).sum()
+}
+
+/// The longest beginning of `text` that has room in so many columns.
+pub(crate) fn fitting(text: &str, most: usize) -> &str {
+    let mut used = 0;
+    let end = text.char_indices().find(|(_, character)| {
+        used += width(*character);
+        used > most
+    });
+    end.map_or(text, |(end, _)| &text[..end])
+}
+
+/// Whether all of `text` has room in so many columns; of a long one, only as much is
+/// looked at.
+pub(crate) fn fits(text: &str, most: usize) -> bool {
+    fitting(text, most).len() == text.len()
+}
+
+pub(super) fn number_of_changes(number: usize) -> String {
+    match number {
+        1 => "1 change".to_owned(),
+        _ => format!("{number} changes"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,5 +186,25 @@ mod tests {
         assert_eq!(wrap("abcdefgh i", 5, " "), ["abcde", " fgh", " i"]);
         assert_eq!(wrap("", 5, ""), [""]);
         assert_eq!(wrap("東京 大阪市", 6, " "), ["東京", " 大阪", " 市"]);
+    }
+
+    #[test]
+    fn letters_take_one_column_marks_none_and_pictures_two() {
+        for (text, expected) in [
+            ("", 0),
+            ("abc ~", 5),
+            ("äöü", 3),
+            ("e\u{301}", 1),
+            ("東京", 4),
+            ("💾", 2),
+            ("한", 2),
+            ("\u{202e}\u{200d}", 0),
+            ("…", 1),
+        ] {
+            assert_eq!(columns(text), expected, "{text:?}");
+        }
+        assert_eq!(fitting("a東b", 2), "a");
+        assert_eq!(fitting("a東b", 3), "a東");
+        assert_eq!(fitting("e\u{301}x", 1), "e\u{301}");
     }
 }

@@ -6,7 +6,7 @@
 use super::history::History;
 use super::keys::Key;
 use crate::config::verb::last_word;
-use crate::control::width::width;
+use crate::control::text::width;
 
 /// Bytes that a line may have: as many as at the control socket.
 pub(super) const MOST: usize = 64 * 1024;
@@ -323,7 +323,7 @@ mod tests {
     use super::super::screen::Screen;
     use super::*;
     use crate::config::random::Random;
-    use crate::control::width::{columns, fitting};
+    use crate::control::text::{columns, fitting};
 
     /// An editor with all its keys pressed; what it did with the last line.
     fn pressed(keys: &str) -> (Editor, Vec<Step>) {

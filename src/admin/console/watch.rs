@@ -4,7 +4,7 @@
 
 use super::Size;
 use super::shell::{Partner, Told};
-use crate::control::width::fitting;
+use crate::control::text::fitting;
 use crate::non_printing::spelled_out;
 
 /// What is watched.

@@ -5,20 +5,17 @@
 //! What the new text is, `config::edit` says. Not kept are access control lists and
 //! hard links: another name of the file goes on naming the old one.
 
-mod beside;
-mod draft;
-mod in_place;
+mod files;
 
 use std::fmt;
 use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
-use self::beside::Beside;
-use self::draft::Draft;
-use super::file::{File, READ_LIMIT};
-use crate::config::{Config, EditError, edit};
+use self::files::{Beside, Draft, write_in_place};
+use super::config_file::{File, READ_LIMIT};
+use crate::config::{Config, EditError, PeriodicTask, edit};
 use crate::os::files::{open_folder, read_file};
 use crate::os::rights::{self, Need};
 
@@ -270,12 +267,10 @@ impl Target {
         }
         Ok(backup)
     }
-}
 
-impl Target {
     /// For a file that is a mount, as in a container: another one cannot take its place.
     fn write_in_place(&self, text: &[u8], backup: &Path) -> Result<(), SaveError> {
-        in_place::write(&self.path, &self.bytes, text).map_err(|failed| {
+        write_in_place(&self.path, &self.bytes, text).map_err(|failed| {
             if failed.restored {
                 let _ = fs::remove_file(backup);
                 return system(&self.path, WRITE_IN_PLACE)(failed.error);
@@ -292,4 +287,87 @@ impl Target {
 fn system(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> SaveError {
     let path = path.to_owned();
     move |error| SaveError::System { path, doing, error }
+}
+
+/// When the configuration is to be saved by itself.
+#[derive(Debug)]
+pub(super) struct Autosave {
+    chore: PeriodicTask,
+    /// `None` is never.
+    due: Option<Instant>,
+    /// What was said of the last failure: it is said once.
+    pub(super) complaint: Option<String>,
+}
+
+impl Autosave {
+    pub(super) fn new(chore: PeriodicTask, now: Instant) -> Autosave {
+        let mut saver = Autosave {
+            chore,
+            due: None,
+            complaint: None,
+        };
+        saver.wait(now);
+        saver
+    }
+
+    /// Configured so from now on: an interval that is under way goes on if it is the
+    /// same.
+    pub(super) fn follow(&mut self, chore: PeriodicTask) {
+        if self.chore != chore {
+            self.chore = chore;
+            self.wait(Instant::now());
+        }
+    }
+
+    /// Never saves again.
+    pub(super) fn give_up(&mut self) {
+        self.chore.enable = false;
+        self.due = None;
+    }
+
+    /// Waits for an interval from now.
+    pub(super) fn wait(&mut self, now: Instant) {
+        let due = now.checked_add(self.chore.interval);
+        self.due = due.filter(|_| self.chore.enable);
+    }
+
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
+
+    /// How long there is nothing to do; `None` is for ever.
+    pub(super) fn patience(&self, now: Instant) -> Option<Duration> {
+        Some(self.due?.saturating_duration_since(now))
+    }
+
+    /// Whether this failure is news.
+    pub(super) fn is_news(&mut self, error: &str) -> bool {
+        let news = self.complaint.as_deref() != Some(error);
+        self.complaint = Some(error.to_owned());
+        news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_saver_is_due_once_an_interval_and_never_when_it_is_off() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let chore = |interval_s, enable| PeriodicTask {
+            interval: Duration::from_secs(interval_s),
+            enable,
+        };
+        let saver = Autosave::new(chore(30, true), start);
+        assert!(!saver.is_due(after(29)) && saver.is_due(after(30)));
+        assert_eq!(saver.patience(after(10)), Some(Duration::from_secs(20)));
+        assert_eq!(saver.patience(after(31)), Some(Duration::ZERO));
+        for never in [chore(30, false), chore(u64::MAX, true)] {
+            let saver = Autosave::new(never, start);
+            assert!(!saver.is_due(after(1_000_000)));
+            assert_eq!(saver.patience(start), None);
+        }
+    }
 }

@@ -3,12 +3,13 @@
 //! The one source for whoever shows it; how it is shown is theirs to know.
 
 mod json;
+pub(super) mod table;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-use super::DataPlane;
+use super::data_plane::DataPlane;
 use crate::balance::{self, Health, Totals};
 use crate::config::{self, HostState};
 use crate::relay::{
@@ -175,7 +176,7 @@ impl Now {
 
 /// Looks at everything once. Each group is locked for as long as it takes to
 /// copy its hosts' figures.
-pub(super) fn snapshot(director: &DataPlane) -> Status {
+fn snapshot(director: &DataPlane) -> Status {
     let shared = &director.shared;
     let sum = |of: &dyn Fn(&WorkerStats) -> u64| shared.meters.iter().map(of).sum();
     let trouble = |kind| sum(&|meters| meters.trouble(kind));
@@ -262,6 +263,13 @@ fn host(now: &Now, status: &balance::HostStatus<'_>) -> HostStatus {
             .last_failure
             .map(|(failure, at_ms)| (failure.to_string(), now.wall_ms(*at_ms))),
         totals: status.host.counters.sum(),
+    }
+}
+
+impl DataPlane {
+    /// Everything that runs, as it is now.
+    pub fn status(&self) -> Status {
+        snapshot(self)
     }
 }
 

@@ -1,17 +1,17 @@
-//! How a change is made: checked, got ready, put in force, and logged.
-//!
-//! All of it happens, or nothing.
+//! CHANGES
 
-use super::actor::Actor;
+use super::config_file::File;
 use super::controller::Controller;
+use super::data_plane::Listening;
+use super::error::Error;
+use super::handle::{Actor, Response};
+use super::listeners::Resolving;
 use super::reconfigure::Prepared;
-use super::response::Response;
+use super::running::Renames;
 use crate::config::verb::{Verb, apply_all};
 use crate::config::{Config, Warning};
-use crate::control::listeners::Resolving;
-use crate::control::renames::Renames;
-use crate::control::{Error, File, Listening, Topic};
 use crate::log_targets;
+use crate::relay::Topic;
 
 impl Controller {
     /// Makes one change of `verbs`.

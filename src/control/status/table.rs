@@ -3,20 +3,20 @@
 //!
 //! How numbers and times are said is `words`' business.
 
+use super::{GroupStatus, HostStatus, Outcome, ServiceStatus, Sessions, Status, StoredStatus};
 use crate::balance::Health;
 use crate::calendar::UtcTime;
 use crate::config::HostState;
 use crate::config::verb::{Batch, Command, Verb, options, table as commands};
-use crate::control::status::{
-    GroupStatus, HostStatus, Outcome, ServiceStatus, Sessions, Status, StoredStatus,
+use crate::control::text::{
+    age, bytes, columns as columns_of, count, cut, fill, number_of_changes, wrap,
 };
-use crate::control::text::{age, bytes, count, cut, fill, wrap};
-use crate::control::width;
 use crate::relay::SessionStatus;
 use commands::{CommandSchema, Takes};
 
 /// No line of a table is longer, unless more is wanted.
-const WIDTH: usize = super::OutputFormat::COLUMNS as usize;
+pub(in crate::control) const COLUMNS: u16 = 78;
+const WIDTH: usize = COLUMNS as usize;
 
 /// What nobody has a narrower screen than: tables may be wider than that one.
 const NARROWEST: usize = 20;
@@ -50,11 +50,11 @@ impl Layout {
 }
 
 fn longest<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
-    texts.map(width::columns).max().unwrap_or(0)
+    texts.map(columns_of).max().unwrap_or(0)
 }
 
 /// How everything is.
-pub(super) fn status(status: &Status, columns: usize) -> Vec<String> {
+pub(in crate::control) fn status(status: &Status, columns: usize) -> Vec<String> {
     let groups = status.services.iter().flat_map(|it| &it.groups);
     let hosts = || groups.clone().flat_map(|it| &it.hosts);
     let names = longest(hosts().map(|it| it.name.as_str()));
@@ -90,7 +90,7 @@ fn stored(stored: &StoredStatus, layout: Layout) -> Vec<String> {
     let mut lines = layout.wrap(&format!("config: {}", file.display()), "  ");
     lines.push(match stored.unsaved {
         0 => "unsaved: nothing".to_owned(),
-        number => format!("unsaved: {}", super::reload::number_of_changes(number)),
+        number => format!("unsaved: {}", number_of_changes(number)),
     });
     let done = |what, outcome: &Option<Outcome>| {
         outcome.as_ref().map(|Outcome { wall_ms, result }| {
@@ -196,7 +196,7 @@ fn row(cells: [&str; 7], layout: Layout) -> String {
 }
 
 /// The open sessions.
-pub(super) fn sessions(sessions: &Sessions, columns: usize) -> Vec<String> {
+pub(in crate::control) fn sessions(sessions: &Sessions, columns: usize) -> Vec<String> {
     let rows: Vec<_> = sessions.list.iter().map(session).collect();
     let column = |index: usize| longest(rows.iter().map(|row| row[index].as_str()));
     let layout = Layout::new(columns, [21, 14], [column(0), column(1)]);
@@ -248,7 +248,7 @@ fn session_row(cells: [&str; 7], layout: Layout) -> String {
 }
 
 /// Verbs as a script, passwords hidden.
-pub(super) fn script(verbs: &[Verb]) -> Vec<String> {
+pub(in crate::control) fn script(verbs: &[Verb]) -> Vec<String> {
     let around = |batch| (verbs.len() > 1).then(|| Command::Batch(batch).to_string());
     let lines = verbs.iter().map(Verb::to_string);
     around(Batch::Begin)
@@ -259,7 +259,7 @@ pub(super) fn script(verbs: &[Verb]) -> Vec<String> {
 }
 
 /// The commands, or what one of them takes.
-pub(super) fn help(command: Option<&CommandSchema>) -> Vec<String> {
+pub(in crate::control) fn help(command: Option<&CommandSchema>) -> Vec<String> {
     match command {
         None => commands::commands()
             .iter()
@@ -290,7 +290,7 @@ mod tests {
 
     use super::*;
     use crate::config::HostState;
-    use crate::control::Phase;
+    use crate::relay::Phase;
 
     fn host_status(name: &str, health: Health) -> HostStatus {
         HostStatus {
@@ -445,7 +445,7 @@ and 7 more"
         for columns in [20, 40, WIDTH, 100, 400] {
             let lines = status(&scene, columns).into_iter();
             for line in lines.chain(sessions(&told, columns)) {
-                assert!(width::columns(&line) <= columns, "{columns}: {line}");
+                assert!(columns_of(&line) <= columns, "{columns}: {line}");
             }
         }
     }
@@ -456,7 +456,7 @@ and 7 more"
         let lines = status(&scene("web", hosts.into()), WIDTH);
         let rows = lines.iter().filter(|line| line.contains(" healthy "));
         let places: Vec<_> = rows
-            .map(|row| width::columns(&row[..row.find(" healthy ").unwrap()]))
+            .map(|row| columns_of(&row[..row.find(" healthy ").unwrap()]))
             .collect();
         assert!(
             matches!(places[..], [one, other] if one == other),

@@ -3,17 +3,15 @@
 //! All or nothing: what cannot be bound leaves everything as it was. What
 //! comes in through them is the relay's business.
 
-mod inherited;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener};
 use std::time::Duration;
 
-pub(super) use self::inherited::Inheritance;
 use super::error::Error;
 use super::resolver::{Answer, resolve_all, resolve_here};
 use crate::config::{Config, ListenAddress, ListenHost, Service};
+use crate::os::inherited::Inherited;
 use crate::os::listen::{Place, bind_all};
 use crate::relay::ListenKey;
 
@@ -354,6 +352,77 @@ fn refused(key: &ListenKey, error: io::Error) -> Error {
     Error::Listen {
         place: key.place,
         error,
+    }
+}
+
+/// The sockets, for as long as the process lives.
+#[derive(Debug, Default)]
+pub(super) struct Inheritance(Vec<Inherited>);
+
+impl Inheritance {
+    pub(super) fn new(sockets: Vec<Inherited>) -> Inheritance {
+        Inheritance(sockets)
+    }
+
+    /// Adds to what is `wanted` where sockets are that only their names give to a
+    /// service.
+    pub(super) fn add_named(&self, config: &Config, wanted: &mut Wanted) {
+        for Inherited { name, place, .. } in &self.0 {
+            if config.services.iter().any(|service| service.name == *name) {
+                let door = Door {
+                    service: name.clone(),
+                    name: None,
+                };
+                wanted.entry(key(*place)).or_insert(door);
+            }
+        }
+    }
+
+    /// The socket at `place`, if there is one, for each of so many workers: all have the
+    /// same one. A sibling would have to be made by the same user.
+    pub(super) fn sockets(
+        &self,
+        place: Place,
+        workers: usize,
+    ) -> Option<io::Result<Vec<TcpListener>>> {
+        let found = self.0.iter().find(|socket| socket.place == place)?;
+        Some((0..workers).map(|_| found.listener.try_clone()).collect())
+    }
+
+    /// Lets go of those that nobody else has: who serves them has them now.
+    pub(super) fn let_go(&mut self) {
+        self.0.retain(|socket| socket.is_shared);
+    }
+
+    /// Says what of it is not as whoever made the sockets will have meant it.
+    pub(super) fn warn(&self, wanted: &Wanted) {
+        for Inherited { name, place, .. } in &self.0 {
+            let called = name.escape_debug();
+            match wanted.get(&key(*place)) {
+                None => log::warn!(
+                    "the inherited socket \"{called}\" at {place} serves nothing: nothing \
+                     listens at exactly this address, and no service has this name"
+                ),
+                Some(door)
+                    if door.service != *name
+                        && wanted.values().any(|other| other.service == *name) =>
+                {
+                    log::warn!(
+                        "the inherited socket \"{called}\" at {place} serves {}, which listens \
+                         there",
+                        door.service.escape_debug()
+                    );
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+fn key(place: Place) -> ListenKey {
+    ListenKey {
+        place,
+        service: None,
     }
 }
 

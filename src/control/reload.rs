@@ -1,33 +1,19 @@
-//! Reading the file again, and what becomes of changes that are not in it.
-//!
-//! A file with other bytes wins; with the same ones nothing is lost.
+//! RELOAD
 
-use super::actor::Actor;
-use super::controller::{Controller, outcome};
-use super::response::{Response, ResponseData};
+use std::path::Path;
+use std::time::{Instant, SystemTime};
+
+use super::config_file::{Changed, File};
+use super::controller::{Controller, NO_FILE, Stored, outcome};
+use super::handle::{Actor, Response, ResponseData};
+use super::listeners::Resolving;
+use super::running::Renames;
+use super::save::Saved;
+use super::text::number_of_changes;
 use crate::config::verb::Verb;
 use crate::config::{Config, Warning};
-use crate::control::Topic;
-use crate::control::file::{Changed, File};
-use crate::control::listeners::Resolving;
-use crate::control::renames::Renames;
 use crate::log_targets;
-
-/// What is said where there is nothing to read or write.
-pub(super) const NO_FILE: &str = "there is no configuration file: txlb was started without one";
-
-/// The file, and what it says.
-#[derive(Debug)]
-pub(super) struct Stored {
-    pub(super) file: File,
-    pub(super) config: Config,
-}
-
-impl Stored {
-    pub(super) fn new(file: File, config: Config) -> Stored {
-        Stored { file, config }
-    }
-}
+use crate::relay::Topic;
 
 /// What a reload came to.
 struct Reloaded {
@@ -160,6 +146,67 @@ impl Controller {
         self.forget_unsaved();
         Ok(Reloaded { told, lost })
     }
+
+    /// What the verb `saveConfig` asks for.
+    pub(super) fn save(&mut self, force: bool) -> Response {
+        if self.stored.is_none() {
+            return self.answer(Err(format!("{NO_FILE}; config shows what runs")));
+        }
+        match self.write(force) {
+            Ok(saved) => {
+                let told = self.told(&saved);
+                self.answer(Ok(told)).with(ResponseData::Lines(saved.notes))
+            }
+            Err(error) => self.answer(Err(error)),
+        }
+    }
+
+    /// What configCheck asks for, when it is time.
+    pub(super) fn save_by_itself(&mut self) {
+        self.saver.wait(Instant::now());
+        if self.stored.is_none() || self.unsaved().is_empty() {
+            return;
+        }
+        match self.write(false) {
+            Ok(saved) => {
+                let told = self.told(&saved);
+                self.record(Topic::Save, &format!("configCheck: {told}"));
+                for note in saved.notes {
+                    log::warn!(target: log_targets::ANSWERS, "{note}");
+                }
+            }
+            Err(error) if self.saver.is_news(&error) => {
+                let text = format!("the running configuration cannot be saved: {error}");
+                self.record(Topic::Error, &text);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn write(&mut self, force: bool) -> Result<Saved, String> {
+        let Some(stored) = &mut self.stored else {
+            return Err(NO_FILE.to_owned());
+        };
+        let config = self.director.config();
+        let saved = stored.file.save(config, force, SystemTime::now());
+        let result = saved.map_err(|error| error.to_string());
+        if result.is_ok() {
+            stored.config = config.clone();
+            self.saver.complaint = None;
+        }
+        self.last_save = Some(outcome(&result));
+        self.forget_unsaved();
+        result
+    }
+
+    fn told(&self, saved: &Saved) -> String {
+        let path = self.stored.as_ref().map(|it| it.file.path());
+        let path = path.unwrap_or(Path::new("")).display();
+        match &saved.backup {
+            Some(backup) => format!("saved in {path}; what it said is in {}", backup.display()),
+            None => format!("{path} says so already"),
+        }
+    }
 }
 
 /// Those of the changes that `next` does not have, as the verbs that would make them
@@ -179,11 +226,4 @@ fn lost(unsaved: &[Verb], next: &Config) -> Vec<String> {
         }
     }
     lost
-}
-
-pub(super) fn number_of_changes(number: usize) -> String {
-    match number {
-        1 => "1 change".to_owned(),
-        _ => format!("{number} changes"),
-    }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::panic_guard::PanicGuard;
+use super::threads::PanicGuard;
 use crate::balance::HostId;
 use crate::config::{Manager, PeriodicTask};
 use crate::relay::{

@@ -1,28 +1,40 @@
-//! The desk's thread: one request after the other, signals in between, and the file
-//! saved when it is time.
-//!
-//! How a change is made is `changes`' business, how the file is read again
-//! `reload`'s, how it is written `saver`'s.
+//! CONTROLLER
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use log::Level;
 
-use super::actor::Actor;
-use super::autosave::Autosave;
+use super::config_file::File;
+use super::data_plane::{DataPlane, Retried};
+use super::handle::{
+    Actor, CAPACITY, CLOSE, GRACE, Handle, Message, QueuedRequest, Response, ResponseData, Signals,
+    bit, push_clean,
+};
+use super::line_protocol::Request;
 use super::reconfigure::Reconfigure;
-use super::reload::Stored;
-use super::response::{Response, ResponseData, push_clean};
-use super::{CLOSE, GRACE, Message, QueuedRequest, Signals, bit, table};
+use super::save::Autosave;
+use super::signals::Signal;
+use super::status::{Outcome, Sessions, Status, StoredStatus, table};
 use crate::calendar::since_1970_ms;
-use crate::config::Reading;
-use crate::config::verb::{Action, Batch, Command, HostKey, Question, Verb, complete, diff};
-use crate::control::file::File;
-use crate::control::line_protocol::Request;
-use crate::control::status::{Outcome, Sessions, Status, StoredStatus};
-use crate::control::{DataPlane, Retried, Signal, Topic};
+use crate::config::verb::{Action, Batch, Command, HostKey, Question, Verb, View, complete, diff};
+use crate::config::{Config, Reading, edit, hide_passwords, print};
 use crate::log_targets;
+use crate::relay::Topic;
+
+/// What the thread is called.
+const THREAD: &str = "director";
+
+/// How long the end is waited for: a desk in the middle of something has longer, but
+/// nobody waits for it.
+const END_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The same where a signal to stop has not even been looked at: the desk waits for a name
+/// server or a disk, and whoever sent the signal does not.
+const BUSY_PATIENCE: Duration = Duration::from_millis(250);
 
 /// How long the workers may take to close their listeners: a second, where clients come
 /// faster than they are let in.
@@ -33,6 +45,87 @@ const MOST_SESSIONS: usize = 10_000;
 
 /// How long the workers may take to list them.
 const LIST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is said where there is nothing to read or write.
+pub(super) const NO_FILE: &str = "there is no configuration file: txlb was started without one";
+
+/// The file, and what it says.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) file: File,
+    pub(super) config: Config,
+}
+
+impl Stored {
+    pub(super) fn new(file: File, config: Config) -> Stored {
+        Stored { file, config }
+    }
+}
+
+/// The desk's thread. When it is dropped, the desk is closed and the director with it:
+/// all sessions end.
+#[derive(Debug)]
+pub struct ControllerThread {
+    desk: Handle,
+    /// Hangs up when the thread is over. Behind a lock, so that several threads may
+    /// hold it.
+    over: Mutex<Receiver<()>>,
+}
+
+impl ControllerThread {
+    /// Opens the desk of a director that has just been started. `file` is the one its
+    /// configuration is from, as it was read, if there is one.
+    ///
+    /// # Errors
+    /// The system's, if it has no thread for it.
+    pub fn start(
+        director: DataPlane,
+        file: Option<(File, Reading)>,
+        fixtures: Vec<Box<dyn Reconfigure>>,
+    ) -> io::Result<ControllerThread> {
+        let (requests, incoming) = sync_channel(CAPACITY);
+        let (running, over) = sync_channel(0);
+        let signals = Arc::<Signals>::default();
+        let theirs = Arc::clone(&signals);
+        let watch = director.alarm.watch(THREAD);
+        let workers = director.pulses();
+        let clerk = Controller::new(director, file, fixtures);
+        thread::Builder::new()
+            .name(THREAD.to_owned())
+            .spawn(move || {
+                let _running: SyncSender<()> = running;
+                let mut clerk = clerk;
+                // Goes before the director does, with which all that is told ends.
+                let _watch = watch;
+                clerk.run(&incoming, &theirs);
+            })?;
+        Ok(ControllerThread {
+            desk: Handle {
+                requests,
+                signals,
+                workers,
+            },
+            over: Mutex::new(over),
+        })
+    }
+
+    /// A handle to it.
+    pub fn desk(&self) -> Handle {
+        self.desk.clone()
+    }
+}
+
+impl Drop for ControllerThread {
+    fn drop(&mut self) {
+        self.desk.poke(CLOSE);
+        // Nobody sends: this waits for the hanging up.
+        let over = self.over.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let hung = over.recv_timeout(BUSY_PATIENCE) == Err(RecvTimeoutError::Timeout);
+        if hung && !self.desk.signals.stop_waits() {
+            let _ = over.recv_timeout(END_PATIENCE.saturating_sub(BUSY_PATIENCE));
+        }
+    }
+}
 
 /// What the desk's thread has.
 pub(super) struct Controller {
@@ -272,7 +365,7 @@ impl Controller {
                 Err(why) => return self.answer(Err(why)),
             },
             Question::Diff if self.stored.is_none() => {
-                return self.answer(Err(super::reload::NO_FILE.to_owned()));
+                return self.answer(Err(NO_FILE.to_owned()));
             }
             Question::Diff => ResponseData::Lines(table::script(self.unsaved())),
             Question::Complete { line } => {
@@ -363,6 +456,20 @@ impl Controller {
             self.record(Topic::Error, &error);
         }
     }
+
+    /// The configuration, looked at in this way.
+    pub(super) fn view(&self, view: View) -> Result<String, String> {
+        let stored = self.stored.as_ref().map(|stored| &stored.file.bytes);
+        match (view, stored) {
+            // A hash may have got into a name.
+            (View::Effect, _) => Ok(hide_passwords(&print(self.director.config()))),
+            (View::Running | View::Stored, None) => Err(NO_FILE.to_owned()),
+            (View::Running, Some(bytes)) => edit(bytes, self.director.config())
+                .map(|edited| shown(&edited))
+                .map_err(|error| error.to_string()),
+            (View::Stored, Some(bytes)) => Ok(shown(bytes)),
+        }
+    }
 }
 
 /// What came of something just now.
@@ -378,12 +485,15 @@ fn no_batch(batch: Batch) -> String {
     format!("{name} is understood only between lines of one conversation")
 }
 
+fn shown(bytes: &[u8]) -> String {
+    hide_passwords(&String::from_utf8_lossy(bytes))
+}
+
 #[cfg(test)]
 mod tests {
     //! What is not seen from outside: lists with less room than there are sessions.
 
     use std::net::{TcpListener, TcpStream};
-    use std::time::Duration;
 
     use super::*;
     use crate::control::Options;
@@ -424,25 +534,6 @@ mod tests {
             ids.dedup();
             let more: usize = slices.iter().map(|slice| slice.more).sum();
             assert_eq!((ids.len(), ids.len() + more), (listed, 400));
-        }
-    }
-
-    #[test]
-    fn a_saver_is_due_once_an_interval_and_never_when_it_is_off() {
-        let start = Instant::now();
-        let after = |seconds| start + Duration::from_secs(seconds);
-        let chore = |interval_s, enable| crate::config::PeriodicTask {
-            interval: Duration::from_secs(interval_s),
-            enable,
-        };
-        let saver = Autosave::new(chore(30, true), start);
-        assert!(!saver.is_due(after(29)) && saver.is_due(after(30)));
-        assert_eq!(saver.patience(after(10)), Some(Duration::from_secs(20)));
-        assert_eq!(saver.patience(after(31)), Some(Duration::ZERO));
-        for never in [chore(30, false), chore(u64::MAX, true)] {
-            let saver = Autosave::new(never, start);
-            assert!(!saver.is_due(after(1_000_000)));
-            assert_eq!(saver.patience(start), None);
         }
     }
 }

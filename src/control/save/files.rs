@@ -1,0 +1,311 @@
+//! SAVEFILES
+
+use std::collections::hash_map::RandomState;
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::hash::BuildHasher;
+use std::io::{self, Seek, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::calendar::{UtcTime, since_1970_ms};
+
+/// So many backups are kept.
+const BACKUPS: usize = 10;
+
+/// `FILE.txlb-20261122170258`.
+const BACKUP: &str = ".txlb-";
+const BACKUP_DIGITS: usize = 14;
+
+/// `FILE.txlb-new-0123456789abcdef`.
+const DRAFT: &str = ".txlb-new-";
+const DRAFT_DIGITS: usize = 16;
+
+/// How far a burst of saves may be ahead of the clock.
+const AHEAD_S: u64 = 24 * 3600;
+
+/// A file, for the names of its neighbours.
+pub(super) struct Beside<'a>(&'a Path);
+
+impl<'a> Beside<'a> {
+    /// The neighbours of `file`, an absolute path.
+    pub(super) fn new(file: &'a Path) -> Self {
+        Beside(file)
+    }
+
+    /// The folder they are in.
+    pub(super) fn folder(&self) -> &'a Path {
+        self.0.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// A name for a draft that nobody can foresee.
+    pub(super) fn draft(&self) -> PathBuf {
+        // The keys of the standard library's hash maps are as random as any.
+        let number = RandomState::new().hash_one(self.0);
+        self.named(DRAFT, &format!("{number:0DRAFT_DIGITS$x}"))
+    }
+
+    /// A name for a backup that comes behind those that there are: of this second, or
+    /// in a burst of saves of one that is still to come.
+    pub(super) fn backup(&self, now: SystemTime) -> io::Result<PathBuf> {
+        let mut backups = self.backups()?;
+        let (now, horizon) = (second(now), self.horizon(now));
+        backups.retain(|backup| *backup <= horizon);
+        let latest = backups.iter().max();
+        (now..=now + AHEAD_S)
+            .map(|second| self.backup_of(second))
+            .find(|name| Some(name) > latest && fs::symlink_metadata(name).is_err())
+            .ok_or_else(|| io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Removes all backups but the newest.
+    pub(super) fn prune(&self, now: SystemTime) -> io::Result<()> {
+        let mut backups = self.backups()?;
+        let horizon = self.horizon(now);
+        backups.sort_by_cached_key(|backup| (*backup <= horizon, backup.clone()));
+        let surplus = backups.len().saturating_sub(BACKUPS);
+        backups[..surplus].iter().try_for_each(fs::remove_file)
+    }
+
+    /// The latest backup that there can be. Later ones are from when the clock was
+    /// wrong, and older than all others.
+    fn horizon(&self, now: SystemTime) -> PathBuf {
+        self.backup_of(second(now) + AHEAD_S)
+    }
+
+    fn backup_of(&self, second: u64) -> PathBuf {
+        self.named(BACKUP, &UtcTime::of(second * 1000).digits())
+    }
+
+    /// Removes the drafts of a process that was killed.
+    pub(super) fn clean(&self) -> io::Result<()> {
+        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        self.files(DRAFT, DRAFT_DIGITS, is_hex)?
+            .iter()
+            .try_for_each(fs::remove_file)
+    }
+
+    fn backups(&self) -> io::Result<Vec<PathBuf>> {
+        self.files(BACKUP, BACKUP_DIGITS, |byte| byte.is_ascii_digit())
+    }
+
+    /// The regular files whose names have this infix, and so many such bytes behind it.
+    fn files(
+        &self,
+        infix: &str,
+        count: usize,
+        is_digit: impl Fn(u8) -> bool,
+    ) -> io::Result<Vec<PathBuf>> {
+        let prefix = self.named(infix, "").into_os_string().into_vec();
+        let mut files = Vec::new();
+        for entry in fs::read_dir(self.folder())? {
+            let entry = entry?;
+            let path = entry.path();
+            let digits = path.as_os_str().as_bytes().strip_prefix(&prefix[..]);
+            let is_named_so =
+                digits.is_some_and(|it| it.len() == count && it.iter().all(|byte| is_digit(*byte)));
+            if is_named_so && entry.file_type()?.is_file() {
+                files.push(path);
+            }
+        }
+        Ok(files)
+    }
+
+    fn named(&self, infix: &str, digits: &str) -> PathBuf {
+        let mut name = OsString::from(self.0);
+        name.push(infix);
+        name.push(digits);
+        name.into()
+    }
+}
+
+fn second(now: SystemTime) -> u64 {
+    since_1970_ms(now) / 1000
+}
+
+/// The permissions of the group.
+const GROUP: u32 = 0o070;
+
+/// A file under a name of its own. It is gone when this is dropped, unless it has
+/// been renamed.
+#[derive(Debug)]
+pub(super) struct Draft {
+    path: PathBuf,
+    renamed: bool,
+    note: Option<String>,
+}
+
+impl Draft {
+    /// Writes a file as `like` is owned and permitted, and has it on the disk.
+    pub(super) fn write(path: &Path, bytes: &[u8], like: &Metadata) -> io::Result<Draft> {
+        // There may be hashes in it: nobody else can open it before its mode is right.
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        let mut draft = Draft {
+            path: path.to_owned(),
+            renamed: false,
+            note: None,
+        };
+        draft.note = resemble(&file, like)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        Ok(draft)
+    }
+
+    /// What the operator should know of its owner or mode.
+    pub(super) fn note(&self) -> Option<String> {
+        self.note.clone()
+    }
+
+    /// Gives it its name.
+    pub(super) fn rename(mut self, path: &Path) -> io::Result<()> {
+        fs::rename(&self.path, path)?;
+        self.renamed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.renamed {
+            // What cannot be removed now is taken for a leftover later.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Gives a file the owner, group and mode of another as far as that is permitted:
+/// the owner is usually root's to give, the group also its members'.
+fn resemble(file: &File, like: &Metadata) -> io::Result<Option<String>> {
+    let own = file.metadata()?;
+    let (wanted, mut mode) = ((like.uid(), like.gid()), like.mode() & 0o777);
+    let mut note = None;
+    if wanted != (own.uid(), own.gid()) && fchown(file, Some(wanted.0), Some(wanted.1)).is_err() {
+        let group = own.gid() == wanted.1 || fchown(file, None, Some(wanted.1)).is_ok();
+        let mut text = format!("the file's owner is now user {}", own.uid());
+        if !group {
+            // What one group may read is not for another to read.
+            mode &= !GROUP;
+            text += &format!(", its group {}, who may not open it", own.gid());
+        }
+        note = Some(text + ": it was not permitted to keep them");
+    }
+    file.set_permissions(Permissions::from_mode(mode))?;
+    Ok(note)
+}
+
+/// What can be written anew from its start.
+pub(super) trait Content: Write + Seek {
+    /// Ends here, and is on the disk then.
+    fn end(&mut self, length: u64) -> io::Result<()>;
+}
+
+impl Content for File {
+    fn end(&mut self, length: u64) -> io::Result<()> {
+        self.set_len(length)?;
+        self.sync_all()
+    }
+}
+
+/// Why it was not written.
+#[derive(Debug)]
+pub(super) struct NotWritten {
+    pub(super) error: io::Error,
+    /// Whether what was there before is there again.
+    pub(super) restored: bool,
+}
+
+/// Writes `new` into the file at `path`, or else `old`, which is there now.
+pub(super) fn write_in_place(path: &Path, old: &[u8], new: &[u8]) -> Result<(), NotWritten> {
+    let opened = OpenOptions::new().write(true).open(path);
+    let mut file = opened.map_err(|error| NotWritten {
+        error,
+        restored: true,
+    })?;
+    put_or_restore(&mut file, old, new)
+}
+
+fn put_or_restore(file: &mut impl Content, old: &[u8], new: &[u8]) -> Result<(), NotWritten> {
+    put(file, new).map_err(|error| NotWritten {
+        error,
+        // It has room for what it had.
+        restored: put(file, old).is_ok(),
+    })
+}
+
+fn put(file: &mut impl Content, bytes: &[u8]) -> io::Result<()> {
+    file.rewind()?;
+    file.write_all(bytes)?;
+    file.end(bytes.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+
+    /// A disk that has room for so many bytes, or for none any more.
+    struct Disk {
+        file: Cursor<Vec<u8>>,
+        room: usize,
+        breaks: bool,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let at = usize::try_from(self.file.position()).unwrap();
+            let count = bytes.len().min(self.room - at);
+            if count == 0 {
+                self.room *= usize::from(!self.breaks);
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.file.write(&bytes[..count])
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Seek for Disk {
+        fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+            self.file.seek(to)
+        }
+    }
+
+    impl Content for Disk {
+        fn end(&mut self, length: u64) -> io::Result<()> {
+            self.file
+                .get_mut()
+                .truncate(usize::try_from(length).unwrap());
+            Ok(())
+        }
+    }
+
+    fn outcome(new: &str, breaks: bool) -> (String, Option<bool>) {
+        let file = Cursor::new(b"the old one".to_vec());
+        let room = 16;
+        let mut disk = Disk { file, room, breaks };
+        let failed = put_or_restore(&mut disk, b"the old one", new.as_bytes()).err();
+        let text = String::from_utf8(disk.file.into_inner()).unwrap();
+        (text, failed.map(|it| it.restored))
+    }
+
+    #[test]
+    fn it_is_the_new_text_or_else_the_old_one() {
+        for new in ["", "new", "a longer one, 16"] {
+            assert_eq!(outcome(new, false), (new.to_owned(), None));
+        }
+        let too_long = "one that there is no room for";
+        assert_eq!(
+            outcome(too_long, false),
+            ("the old one".to_owned(), Some(true))
+        );
+        assert_eq!(outcome(too_long, true).1, Some(false));
+    }
+}
