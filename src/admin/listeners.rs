@@ -10,7 +10,7 @@ use std::{fmt, io};
 
 use super::watch::{Bell, Porter, Watch};
 use crate::config::{ListenAddress, ListenHost};
-use crate::control::places;
+use crate::control::resolve_places;
 use crate::os::listen::{Place, bind_all};
 
 /// The listeners of a door; it is shut if there are none.
@@ -65,7 +65,7 @@ impl Listeners {
         if !anew && now.listen.as_ref() == Some(listen) {
             return Ok(now.clone());
         }
-        let places = places(listen)
+        let places = resolve_places(listen)
             .map_err(|error| AdminListenError::Other(format!("the {door} door: {error}")))?;
         let is_name = matches!(listen.host, ListenHost::Name(_));
         let mut listeners = BTreeMap::new();

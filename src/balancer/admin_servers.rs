@@ -124,23 +124,30 @@ impl AdminServers {
     /// # Errors
     /// One that cannot be opened; none is then.
     pub fn open(
-        director: &DataPlane,
+        data_plane: &DataPlane,
         wanted: &[AdminInterface],
     ) -> Result<AdminServers, AdminServerError> {
-        let config = director.config();
-        let missing = wanted.iter().copied().filter(|door| !door.is_built_in());
+        let config = data_plane.config();
+        let missing = wanted
+            .iter()
+            .copied()
+            .filter(|interface| !interface.is_built_in());
         let missing: Vec<AdminInterface> = missing.collect();
         warn_of_missing(&missing, config, None);
-        let wants = |door| wanted.contains(&door);
+        let wants = |interface| wanted.contains(&interface);
         let control = match wants(AdminInterface::Control) {
-            true => Some(ControlServer::start(config, director.origins())?),
+            true => Some(ControlServer::start(config, data_plane.client_lookup())?),
             false => None,
         };
         #[cfg(feature = "logins")]
         let auth = Auth::new(config.users())?;
         #[cfg(feature = "web")]
         let web = match wants(AdminInterface::Web) {
-            true => Some(WebServer::start(config, auth.clone(), director.pulses())?),
+            true => Some(WebServer::start(
+                config,
+                auth.clone(),
+                data_plane.liveness(),
+            )?),
             false => None,
         };
         #[cfg(feature = "ssh")]
@@ -161,8 +168,8 @@ impl AdminServers {
     }
 
     /// Where a door is reached.
-    pub fn addresses(&self, door: AdminInterface) -> Vec<SocketAddr> {
-        match door {
+    pub fn addresses(&self, interface: AdminInterface) -> Vec<SocketAddr> {
+        match interface {
             #[cfg(feature = "web")]
             AdminInterface::Web => self
                 .web
@@ -192,17 +199,17 @@ impl AdminServers {
     }
 
     /// Who is asked on behalf of those who come in.
-    pub fn attend(&self, desk: &Handle) {
+    pub fn attend(&self, handle: &Handle) {
         if let Some(control) = &self.control {
-            control.attend(desk.clone());
+            control.attend(handle.clone());
         }
         #[cfg(feature = "web")]
         if let Some(web) = &self.web {
-            web.attend(desk.clone());
+            web.attend(handle.clone());
         }
         #[cfg(feature = "ssh")]
         if let Some(ssh) = &self.ssh {
-            ssh.attend(desk.clone());
+            ssh.attend(handle.clone());
         }
     }
 }
@@ -221,10 +228,13 @@ impl Reconfigure for Missing {
 
 /// Says so once of each.
 fn warn_of_missing(missing: &[AdminInterface], config: &Config, before: Option<&Config>) {
-    let had = |door: &AdminInterface| before.is_some_and(|before| door.is_wanted(before));
-    for door in missing.iter().filter(|door| door.is_wanted(config)) {
-        if !had(door) {
-            log::warn!("{door} is configured, but this txlb was built without it");
+    let had = |interface: &AdminInterface| before.is_some_and(|before| interface.is_wanted(before));
+    for interface in missing
+        .iter()
+        .filter(|interface| interface.is_wanted(config))
+    {
+        if !had(interface) {
+            log::warn!("{interface} is configured, but this txlb was built without it");
         }
     }
 }

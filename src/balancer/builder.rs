@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::Balancer;
 use super::admin_servers::{AdminInterface, AdminServers};
 use super::error::{Cause, Error};
-use super::events::Notices;
+use super::events::StopOnPanic;
 use crate::balance::{Scheduler, Schedulers};
 use crate::config::verb::{Command, Verb, apply_all};
 use crate::config::{Config, Reading, read_with};
@@ -33,7 +33,7 @@ pub struct Builder {
     source: Source,
     verbs: Vec<Verb>,
     /// The first step that made no sense.
-    wrong: Option<String>,
+    invalid: Option<String>,
     service: Option<String>,
     /// Whether that listens already; before, there is no such service.
     listens: bool,
@@ -45,7 +45,7 @@ pub struct Builder {
     workers: Option<usize>,
     sessions: Option<usize>,
     schedulers: Schedulers,
-    doors: Vec<AdminInterface>,
+    admin_servers: Vec<AdminInterface>,
 }
 
 /// Where the configuration comes from that the steps go on from.
@@ -117,7 +117,7 @@ impl Builder {
                 next.listeners.push(inherited);
                 next
             }
-            Err(error) => self.was_wrong(format!("listener(): not a listening socket: {error}")),
+            Err(error) => self.invalid_step(format!("listener(): not a listening socket: {error}")),
         }
     }
 
@@ -154,8 +154,8 @@ impl Builder {
     #[must_use]
     pub fn sticky_prefix(self, bits: u8) -> Builder {
         let (Some(service), Some(group)) = (&self.service, &self.group) else {
-            let wrong = "sticky_prefix() comes after the group() that is meant";
-            return self.was_wrong(wrong.to_owned());
+            let invalid = "sticky_prefix() comes after the group() that is meant";
+            return self.invalid_step(invalid.to_owned());
         };
         let scheduler = match &*self.group_scheduler {
             // The group that is there without being named.
@@ -179,7 +179,7 @@ impl Builder {
                 let keys = [("service", service.clone()), ("group", group.clone())];
                 self.verb("enableGroup", &keys)
             }
-            _ => self.was_wrong("enabled() comes after the group() that is meant".to_owned()),
+            _ => self.invalid_step("enabled() comes after the group() that is meant".to_owned()),
         }
     }
 
@@ -215,7 +215,7 @@ impl Builder {
                 ];
                 self.verb("setWeight", &keys)
             }
-            _ => self.was_wrong("weight() comes after the host() that is meant".to_owned()),
+            _ => self.invalid_step("weight() comes after the host() that is meant".to_owned()),
         }
     }
 
@@ -255,7 +255,7 @@ impl Builder {
         let command = Command::from_pairs(name, pairs).map_err(|error| format!("{name}: {error}"));
         match command.and_then(Command::into_change) {
             Ok(verb) => self.verbs.push(verb),
-            Err(why) => return self.was_wrong(why),
+            Err(why) => return self.invalid_step(why),
         }
         self
     }
@@ -288,7 +288,7 @@ impl Builder {
     ) -> Builder {
         match self.schedulers.add(name, move || Box::new(make())) {
             true => self,
-            false => self.was_wrong(format!(
+            false => self.invalid_step(format!(
                 "no scheduler can be called {name:?}: another is, or there are blanks or commas \
                  in it"
             )),
@@ -326,8 +326,8 @@ impl Builder {
     #[must_use]
     pub fn admin(mut self, interface: AdminInterface) -> Builder {
         match interface.is_built_in() {
-            true => self.doors.push(interface),
-            false => return self.was_wrong(format!("txlb was built without {interface}")),
+            true => self.admin_servers.push(interface),
+            false => return self.invalid_step(format!("txlb was built without {interface}")),
         }
         self
     }
@@ -340,36 +340,37 @@ impl Builder {
     /// The first thing that is wrong, or cannot be had. Nothing runs then.
     pub fn start(mut self) -> Result<Balancer, Error> {
         self.end_service();
-        if let Some(wrong) = self.wrong {
-            return Err(Cause::Asked(wrong).into());
+        if let Some(invalid) = self.invalid {
+            return Err(Cause::Invalid(invalid).into());
         }
         let (file, config) = read(&self.source, &self.schedulers)?;
         let config = apply_all(&self.verbs, &config).map_err(|(index, refusal)| {
-            Cause::Asked(format!("{}: {refusal}", self.verbs[index]))
+            Cause::Invalid(format!("{}: {refusal}", self.verbs[index]))
         })?;
-        let handed: Vec<Place> = self.listeners.iter().map(|it| it.place).collect();
-        let (notices, end) = Notices::new();
-        let notices = Arc::new(notices);
+        let given: Vec<Place> = self.listeners.iter().map(|it| it.place).collect();
+        let (stop_on_panic, end) = StopOnPanic::new();
+        let stop_on_panic = Arc::new(stop_on_panic);
         let options = Options {
             most_sessions: self.sessions.unwrap_or(usize::MAX),
             schedulers: Arc::new(self.schedulers),
             ..Options::new(self.workers.unwrap_or_else(processors), {
-                let notices = Arc::clone(&notices);
-                move |notice| notices.hear(&notice)
+                let stop_on_panic = Arc::clone(&stop_on_panic);
+                move |event| stop_on_panic.handle_event(&event)
             })
         };
-        let director = DataPlane::bind(config, options, self.listeners)
+        let data_plane = DataPlane::bind(config, options, self.listeners)
             .and_then(Bound::start)
             .map_err(Cause::Start)?;
-        check_served(&director, &handed)?;
-        let news = director.news();
-        let doors = AdminServers::open(&director, &self.doors).map_err(Cause::AdminInterface)?;
-        let thread =
-            ControllerThread::start(director, file, doors.fixtures()).map_err(Cause::System)?;
-        doors.attend(&thread.desk());
-        notices.attend(thread.desk());
+        check_served(&data_plane, &given)?;
+        let news = data_plane.event_bus();
+        let admin_servers =
+            AdminServers::open(&data_plane, &self.admin_servers).map_err(Cause::AdminInterface)?;
+        let thread = ControllerThread::start(data_plane, file, admin_servers.fixtures())
+            .map_err(Cause::System)?;
+        admin_servers.attend(&thread.handle());
+        stop_on_panic.attend(thread.handle());
         Ok(Balancer {
-            doors,
+            admin_servers,
             thread,
             news,
             end: Mutex::new(end),
@@ -381,8 +382,8 @@ impl Builder {
         match (&self.service, self.listens) {
             (Some(service), true) => Some(service.clone()),
             _ => {
-                let wrong = format!("{step} comes after a service's listen()");
-                self.wrong.get_or_insert(wrong);
+                let invalid = format!("{step} comes after a service's listen()");
+                self.invalid.get_or_insert(invalid);
                 None
             }
         }
@@ -392,15 +393,15 @@ impl Builder {
         if let Some(service) = self.service.take()
             && !self.listens
         {
-            let wrong = format!("the service {service:?} listens nowhere: listen() is missing");
-            self.wrong.get_or_insert(wrong);
+            let invalid = format!("the service {service:?} listens nowhere: listen() is missing");
+            self.invalid.get_or_insert(invalid);
         }
         self.listens = false;
         (self.group, self.host) = (None, None);
     }
 
-    fn was_wrong(mut self, why: String) -> Builder {
-        self.wrong.get_or_insert(why);
+    fn invalid_step(mut self, why: String) -> Builder {
+        self.invalid.get_or_insert(why);
         self
     }
 }
@@ -427,12 +428,12 @@ fn read(
 
 /// # Errors
 /// A socket was handed over that no service listens at.
-fn check_served(director: &DataPlane, handed: &[Place]) -> Result<(), Error> {
-    match handed.iter().find(|place| !director.listens_at(**place)) {
+fn check_served(data_plane: &DataPlane, given: &[Place]) -> Result<(), Error> {
+    match given.iter().find(|place| !data_plane.listens_at(**place)) {
         None => Ok(()),
         Some(place) => {
-            let wrong = format!("listener(): no service of the file or text listens at {place}");
-            Err(Cause::Asked(wrong).into())
+            let invalid = format!("listener(): no service of the file or text listens at {place}");
+            Err(Cause::Invalid(invalid).into())
         }
     }
 }

@@ -20,7 +20,7 @@ pub(super) enum Cause {
     /// The text is wrong.
     Text(config::Error),
     /// What was asked of the builder.
-    Asked(String),
+    Invalid(String),
     /// It cannot be put in force.
     Start(control::Error),
     /// A door cannot be opened.
@@ -51,7 +51,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match &self.0 {
             Cause::File(FileError::Unreadable(..)) => ErrorKind::File,
-            Cause::File(_) | Cause::Text(_) | Cause::Asked(_) => ErrorKind::Configuration,
+            Cause::File(_) | Cause::Text(_) | Cause::Invalid(_) => ErrorKind::Configuration,
             Cause::Start(control::Error::Scheduler(_)) => ErrorKind::Configuration,
             Cause::Start(control::Error::System(_) | control::Error::Worker(_)) => {
                 ErrorKind::System
@@ -74,7 +74,7 @@ impl fmt::Display for Error {
         match &self.0 {
             Cause::File(error) => error.fmt(f),
             Cause::Text(error) => write!(f, "line {error}"),
-            Cause::Asked(why) => f.write_str(why),
+            Cause::Invalid(why) => f.write_str(why),
             Cause::Start(error) => error.fmt(f),
             Cause::AdminInterface(error) => f.write_str(&error.text),
             Cause::System(error) => error.fmt(f),
@@ -88,7 +88,7 @@ impl std::error::Error for Error {
             // What the others have to say has been said, in the same words.
             Cause::Start(error) => error.source(),
             Cause::File(FileError::Unreadable(_, error)) | Cause::System(error) => Some(error),
-            Cause::File(_) | Cause::Text(_) | Cause::Asked(_) | Cause::AdminInterface(_) => None,
+            Cause::File(_) | Cause::Text(_) | Cause::Invalid(_) | Cause::AdminInterface(_) => None,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use crate::control::{Event, Handle, Notice, Signal, Subscription};
+use crate::control::{Event, Handle, LifecycleEvent, Signal, Subscription};
 
 /// How many events wait until they are taken; more are counted, and not kept.
 pub(super) const ROOM: usize = 1024;
@@ -21,9 +21,9 @@ pub(super) const ROOM: usize = 1024;
 pub struct Events(pub(super) Subscription);
 
 impl Events {
-    /// The next event, or `None` if there is none within `patience`, or never will be.
-    pub fn next_within(&self, patience: Duration) -> Option<Event> {
-        self.0.events.recv_timeout(patience).ok()
+    /// The next event, or `None` if there is none within `timeout`, or never will be.
+    pub fn next_within(&self, timeout: Duration) -> Option<Event> {
+        self.0.events.recv_timeout(timeout).ok()
     }
 
     /// The next event, if there is one already.
@@ -42,28 +42,28 @@ impl Iterator for Events {
 
 /// Hears what the director tells, from before there is a desk.
 #[derive(Debug)]
-pub(super) struct Notices {
+pub(super) struct StopOnPanic {
     ended: Sender<()>,
-    desk: OnceLock<Handle>,
+    handle: OnceLock<Handle>,
     panicked: AtomicBool,
 }
 
-impl Notices {
+impl StopOnPanic {
     /// And where it is told that all is over.
-    pub(super) fn new() -> (Notices, Receiver<()>) {
+    pub(super) fn new() -> (StopOnPanic, Receiver<()>) {
         let (ended, end) = channel();
-        let notices = Notices {
+        let stop_on_panic = StopOnPanic {
             ended,
-            desk: OnceLock::new(),
+            handle: OnceLock::new(),
             panicked: AtomicBool::new(false),
         };
-        (notices, end)
+        (stop_on_panic, end)
     }
 
-    pub(super) fn hear(&self, notice: &Notice) {
-        match notice {
-            Notice::Stopped => drop(self.ended.send(())),
-            Notice::Panicked(_) => {
+    pub(super) fn handle_event(&self, event: &LifecycleEvent) {
+        match event {
+            LifecycleEvent::Stopped => drop(self.ended.send(())),
+            LifecycleEvent::Panicked(_) => {
                 self.panicked.store(true, Ordering::SeqCst);
                 self.stop_after_panic();
             }
@@ -72,17 +72,17 @@ impl Notices {
 
     /// There is a desk now. A worker may have panicked before: clients come while the doors
     /// are yet to be opened.
-    pub(super) fn attend(&self, desk: Handle) {
-        let _ = self.desk.set(desk);
+    pub(super) fn attend(&self, handle: Handle) {
+        let _ = self.handle.set(handle);
         self.stop_after_panic();
     }
 
     /// A thread that panicked leaves its work undone: the others stop too.
     fn stop_after_panic(&self) {
         if self.panicked.load(Ordering::SeqCst)
-            && let Some(desk) = self.desk.get()
+            && let Some(handle) = self.handle.get()
         {
-            desk.signal(Signal::Stop);
+            handle.signal(Signal::Stop);
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::config::verb::{Action, Command, ParseError, Verb};
 use crate::control::{Actor, ControllerThread, EventBus, Handle, Response, Sessions, Status};
 
 /// How long the last sessions may take to be cut off, once their time is over.
-const END_PATIENCE: Duration = Duration::from_secs(10);
+const END_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A balancer that runs.
 ///
@@ -37,7 +37,7 @@ const END_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Balancer {
     // Goes before the doors, so that no change opens one again.
     thread: ControllerThread,
-    doors: AdminServers,
+    admin_servers: AdminServers,
     news: EventBus,
     /// Told when the last session is over after a stop.
     end: Mutex<Receiver<()>>,
@@ -50,7 +50,7 @@ pub struct Applied {
     /// Of the configuration in force then: counts those that were, from 1.
     pub generation: u64,
     /// What was done, in words; empty where that goes without saying.
-    pub told: String,
+    pub message: String,
     /// What there is to be told, for a question such as `sessions`.
     pub lines: Vec<String>,
 }
@@ -74,12 +74,12 @@ impl Balancer {
     /// How everything is. Once all is over because a scheduler panicked, there are no
     /// services in it.
     pub fn status(&self) -> Status {
-        self.desk().status()
+        self.handle().status()
     }
 
     /// The open sessions, of which 10,000 at most are listed.
     pub fn sessions(&self) -> Sessions {
-        self.desk().sessions()
+        self.handle().sessions()
     }
 
     /// Where a service is reached: with port 0, the one the system chose. Nowhere, if
@@ -94,7 +94,7 @@ impl Balancer {
     /// Where the page or the console is reached: with port 0, the one the system chose.
     /// Nowhere, if it is shut; and the control socket is a file.
     pub fn admin_addresses(&self, interface: AdminInterface) -> Vec<SocketAddr> {
-        self.doors.addresses(interface)
+        self.admin_servers.addresses(interface)
     }
 
     /// What happens from now on, for this listener: there may be several.
@@ -109,7 +109,7 @@ impl Balancer {
     /// # Errors
     /// It is not understood, or refused. Nothing has changed then.
     pub fn apply(&self, verb: &str) -> Result<Applied, ApplyError> {
-        self.obey(verb.parse())
+        self.execute(verb.parse())
     }
 
     /// As [`Balancer::apply`], of a verb and its keys with their values. These are taken
@@ -122,7 +122,7 @@ impl Balancer {
         verb: &str,
         pairs: &[(impl AsRef<str>, impl AsRef<str>)],
     ) -> Result<Applied, ApplyError> {
-        self.obey(Command::from_pairs(verb, pairs))
+        self.execute(Command::from_pairs(verb, pairs))
     }
 
     /// Makes several changes as one: all of them, or none.
@@ -132,7 +132,7 @@ impl Balancer {
     pub fn apply_all(&self, verbs: &[impl AsRef<str>]) -> Result<Applied, ApplyError> {
         let verbs: Result<Vec<Verb>, ApplyError> =
             verbs.iter().map(|it| verb(it.as_ref())).collect();
-        done(self.desk().change(&Actor::Program, verbs?))
+        to_applied(self.handle().change(&Actor::Program, verbs?))
     }
 
     /// A new host in a group, behind the others.
@@ -237,8 +237,8 @@ impl Balancer {
     pub fn shutdown(self, grace: Duration) {
         let stop = Command::Action(Action::Shutdown { grace: Some(grace) });
         // What it says is how many sessions there are.
-        let _ = self.desk().obey(&Actor::Program, stop);
-        self.await_end(grace.checked_add(END_PATIENCE));
+        let _ = self.handle().execute(&Actor::Program, stop);
+        self.await_end(grace.checked_add(END_TIMEOUT));
     }
 
     /// Waits until somebody has stopped it, at a door say, and all is over.
@@ -246,14 +246,14 @@ impl Balancer {
         self.await_end(None);
     }
 
-    fn await_end(&self, patience: Option<Duration>) {
+    fn await_end(&self, timeout: Option<Duration>) {
         let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-        let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         // An error says that it is over too, or that it takes too long: then it is cut.
         let _ = match deadline {
             Some(deadline) => {
-                let patience = deadline.saturating_duration_since(Instant::now());
-                end.recv_timeout(patience).is_ok()
+                let timeout = deadline.saturating_duration_since(Instant::now());
+                end.recv_timeout(timeout).is_ok()
             }
             None => end.recv().is_ok(),
         };
@@ -270,13 +270,13 @@ impl Balancer {
         self.apply_pairs(verb, &keys)
     }
 
-    fn obey(&self, command: Result<Command, ParseError>) -> Result<Applied, ApplyError> {
-        let command = command.map_err(refused)?;
-        done(self.desk().obey(&Actor::Program, command))
+    fn execute(&self, command: Result<Command, ParseError>) -> Result<Applied, ApplyError> {
+        let command = command.map_err(parse_error)?;
+        to_applied(self.handle().execute(&Actor::Program, command))
     }
 
-    fn desk(&self) -> Handle {
-        self.thread.desk()
+    fn handle(&self) -> Handle {
+        self.thread.handle()
     }
 }
 
@@ -286,23 +286,23 @@ impl fmt::Debug for Balancer {
     }
 }
 
-fn done(answer: Response) -> Result<Applied, ApplyError> {
+fn to_applied(answer: Response) -> Result<Applied, ApplyError> {
     let lines = answer.lines();
-    let told = answer.outcome.map_err(ApplyError)?;
+    let message = answer.outcome.map_err(ApplyError)?;
     Ok(Applied {
         generation: answer.generation,
-        told,
+        message,
         lines,
     })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn refused(error: ParseError) -> ApplyError {
+fn parse_error(error: ParseError) -> ApplyError {
     ApplyError(error.to_string())
 }
 
 /// A line that is a change.
 fn verb(line: &str) -> Result<Verb, ApplyError> {
-    let command: Command = line.parse().map_err(refused)?;
+    let command: Command = line.parse().map_err(parse_error)?;
     command.into_change().map_err(ApplyError)
 }

@@ -24,7 +24,7 @@ pub struct File {
     pub(super) path: PathBuf,
     pub(super) bytes: Vec<u8>,
     /// The schedulers that it may name besides txlb's.
-    pub(super) own: CustomNames,
+    pub(super) custom_schedulers: CustomNames,
 }
 
 /// Why a file gives no configuration.
@@ -81,40 +81,54 @@ impl File {
     ///
     /// # Errors
     /// As [`File::read`].
-    pub fn read_with(path: &Path, own: CustomNames) -> Result<(File, Reading), FileError> {
+    pub fn read_with(
+        path: &Path,
+        custom_schedulers: CustomNames,
+    ) -> Result<(File, Reading), FileError> {
         let bytes = read_file(path, READ_LIMIT).map_err(unreadable(path))?;
-        let reading = parse(path, &bytes, &own)?;
+        let reading = parse(path, &bytes, &custom_schedulers)?;
         let path = path.to_owned();
-        Ok((File { path, bytes, own }, reading))
+        Ok((
+            File {
+                path,
+                bytes,
+                custom_schedulers,
+            },
+            reading,
+        ))
     }
 
     /// As [`File::read`], of a file that is read only once: a pipe that this process was given
     /// may stand for it (see [`read_given`]), and is waited for while it says something at least
-    /// once in `patience`.
+    /// once in `timeout`.
     ///
     /// # Errors
     /// As [`File::read`].
-    pub fn read_once(
-        path: &Path,
-        patience: Option<Duration>,
-    ) -> Result<(File, Reading), FileError> {
+    pub fn read_once(path: &Path, timeout: Option<Duration>) -> Result<(File, Reading), FileError> {
         let most = usize::try_from(READ_LIMIT).unwrap_or(usize::MAX);
-        let bytes = read_given(path, most, patience).map_err(unreadable(path))?;
-        let (path, own) = (path.to_owned(), CustomNames::None);
-        let reading = parse(&path, &bytes, &own)?;
-        Ok((File { path, bytes, own }, reading))
+        let bytes = read_given(path, most, timeout).map_err(unreadable(path))?;
+        let (path, custom_schedulers) = (path.to_owned(), CustomNames::None);
+        let reading = parse(&path, &bytes, &custom_schedulers)?;
+        Ok((
+            File {
+                path,
+                bytes,
+                custom_schedulers,
+            },
+            reading,
+        ))
     }
 
     /// Reads the file again.
     ///
     /// # Errors
     /// As [`File::read`].
-    pub fn read_again(&self) -> Result<Changed, FileError> {
+    pub fn reread(&self) -> Result<Changed, FileError> {
         let bytes = read_file(&self.path, READ_LIMIT).map_err(unreadable(&self.path))?;
         if bytes == self.bytes {
             return Ok(Changed::No);
         }
-        let reading = parse(&self.path, &bytes, &self.own)?;
+        let reading = parse(&self.path, &bytes, &self.custom_schedulers)?;
         let file = File {
             bytes,
             ..self.clone()
@@ -150,11 +164,11 @@ impl File {
         let Ok(target) = fs::canonicalize(&self.path) else {
             return Vec::new();
         };
-        let mut beside = beside(&target);
-        beside.retain(|path| *path != target);
-        beside.sort();
+        let mut siblings = siblings(&target);
+        siblings.retain(|path| *path != target);
+        siblings.sort();
         let own = (is_open(&target) && in_bytes(&self.bytes)).then(|| self.path.clone());
-        let others = beside.into_iter().filter(|path| {
+        let others = siblings.into_iter().filter(|path| {
             is_open(path) && read_file(path, READ_LIMIT).is_ok_and(|bytes| in_bytes(&bytes))
         });
         let told = |path: PathBuf| {
@@ -169,7 +183,7 @@ impl File {
     }
 }
 
-fn beside(target: &Path) -> Vec<PathBuf> {
+fn siblings(target: &Path) -> Vec<PathBuf> {
     let (Some(folder), Some(name)) = (target.parent(), target.file_name()) else {
         return Vec::new();
     };

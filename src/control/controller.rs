@@ -9,10 +9,10 @@ use std::time::{Duration, Instant, SystemTime};
 use log::Level;
 
 use super::config_file::File;
-use super::data_plane::{DataPlane, Retried};
+use super::data_plane::{DataPlane, RetryOutcome};
 use super::handle::{
-    Actor, CAPACITY, CLOSE, GRACE, Handle, Message, QueuedRequest, Response, ResponseData, Signals,
-    bit, push_clean,
+    Actor, CAPACITY, CLOSE, GRACE, Handle, Message, PendingSignals, QueuedRequest, Response,
+    ResponseData, bit, push_clean,
 };
 use super::line_protocol::Request;
 use super::reconfigure::Reconfigure;
@@ -30,21 +30,21 @@ const THREAD: &str = "director";
 
 /// How long the end is waited for: a desk in the middle of something has longer, but
 /// nobody waits for it.
-const END_PATIENCE: Duration = Duration::from_secs(2);
+const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The same where a signal to stop has not even been looked at: the desk waits for a name
 /// server or a disk, and whoever sent the signal does not.
-const BUSY_PATIENCE: Duration = Duration::from_millis(250);
+const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// How long the workers may take to close their listeners: a second, where clients come
 /// faster than they are let in.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Sessions that are listed at most.
-const MOST_SESSIONS: usize = 10_000;
+const MAX_LISTED_SESSIONS: usize = 10_000;
 
 /// How long the workers may take to list them.
-const LIST_PATIENCE: Duration = Duration::from_secs(2);
+const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is said where there is nothing to read or write.
 pub(super) const NO_FILE: &str = "there is no configuration file: txlb was started without one";
@@ -66,7 +66,7 @@ impl Stored {
 /// all sessions end.
 #[derive(Debug)]
 pub struct ControllerThread {
-    desk: Handle,
+    handle: Handle,
     /// Hangs up when the thread is over. Behind a lock, so that several threads may
     /// hold it.
     over: Mutex<Receiver<()>>,
@@ -79,28 +79,28 @@ impl ControllerThread {
     /// # Errors
     /// The system's, if it has no thread for it.
     pub fn start(
-        director: DataPlane,
+        data_plane: DataPlane,
         file: Option<(File, Reading)>,
-        fixtures: Vec<Box<dyn Reconfigure>>,
+        dependents: Vec<Box<dyn Reconfigure>>,
     ) -> io::Result<ControllerThread> {
         let (requests, incoming) = sync_channel(CAPACITY);
         let (running, over) = sync_channel(0);
-        let signals = Arc::<Signals>::default();
+        let signals = Arc::<PendingSignals>::default();
         let theirs = Arc::clone(&signals);
-        let watch = director.alarm.watch(THREAD);
-        let workers = director.pulses();
-        let clerk = Controller::new(director, file, fixtures);
+        let watch = data_plane.panic_guard.watch(THREAD);
+        let workers = data_plane.liveness();
+        let controller = Controller::new(data_plane, file, dependents);
         thread::Builder::new()
             .name(THREAD.to_owned())
             .spawn(move || {
                 let _running: SyncSender<()> = running;
-                let mut clerk = clerk;
+                let mut controller = controller;
                 // Goes before the director does, with which all that is told ends.
                 let _watch = watch;
-                clerk.run(&incoming, &theirs);
+                controller.run(&incoming, &theirs);
             })?;
         Ok(ControllerThread {
-            desk: Handle {
+            handle: Handle {
                 requests,
                 signals,
                 workers,
@@ -110,30 +110,30 @@ impl ControllerThread {
     }
 
     /// A handle to it.
-    pub fn desk(&self) -> Handle {
-        self.desk.clone()
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 }
 
 impl Drop for ControllerThread {
     fn drop(&mut self) {
-        self.desk.poke(CLOSE);
+        self.handle.send_signal(CLOSE);
         // Nobody sends: this waits for the hanging up.
         let over = self.over.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let hung = over.recv_timeout(BUSY_PATIENCE) == Err(RecvTimeoutError::Timeout);
-        if hung && !self.desk.signals.stop_waits() {
-            let _ = over.recv_timeout(END_PATIENCE.saturating_sub(BUSY_PATIENCE));
+        let hung = over.recv_timeout(BUSY_TIMEOUT) == Err(RecvTimeoutError::Timeout);
+        if hung && !self.handle.signals.has_stop() {
+            let _ = over.recv_timeout(END_TIMEOUT.saturating_sub(BUSY_TIMEOUT));
         }
     }
 }
 
 /// What the desk's thread has.
 pub(super) struct Controller {
-    pub(super) director: DataPlane,
+    pub(super) data_plane: DataPlane,
     /// Where the configuration comes from, if that is a file.
     pub(super) stored: Option<Stored>,
-    pub(super) fixtures: Vec<Box<dyn Reconfigure>>,
-    pub(super) saver: Autosave,
+    pub(super) dependents: Vec<Box<dyn Reconfigure>>,
+    pub(super) autosave: Autosave,
     pub(super) stopping: bool,
     pub(super) last_reload: Option<Outcome>,
     pub(super) last_save: Option<Outcome>,
@@ -143,44 +143,44 @@ pub(super) struct Controller {
 
 impl Controller {
     pub(super) fn new(
-        director: DataPlane,
+        data_plane: DataPlane,
         file: Option<(File, Reading)>,
-        fixtures: Vec<Box<dyn Reconfigure>>,
+        dependents: Vec<Box<dyn Reconfigure>>,
     ) -> Controller {
-        let saver = Autosave::new(director.config().manager.config_check, Instant::now());
-        let mut clerk = Controller {
-            director,
+        let autosave = Autosave::new(data_plane.config().manager.config_check, Instant::now());
+        let mut controller = Controller {
+            data_plane,
             stored: None,
-            fixtures,
-            saver,
+            dependents,
+            autosave,
             stopping: false,
             last_reload: None,
             last_save: None,
             unsaved: None,
         };
         if let Some((file, reading)) = file {
-            clerk.warn(&file, &reading.warnings);
-            clerk.stored = Some(Stored::new(file, reading.config));
+            controller.warn(&file, &reading.warnings);
+            controller.stored = Some(Stored::new(file, reading.config));
         }
-        clerk.announce_listeners(&[]);
-        clerk
+        controller.announce_listeners(&[]);
+        controller
     }
 
     /// Works until the desk is closed.
-    pub(super) fn run(&mut self, requests: &Receiver<Message>, signals: &Signals) {
+    pub(super) fn run(&mut self, requests: &Receiver<Message>, signals: &PendingSignals) {
         loop {
             let pending = signals.take();
             if pending & CLOSE != 0 {
                 // Those who wait for the end may have been faster.
                 let to_stop = bit(Signal::Stop) | bit(Signal::Quit);
-                return self.obey_signals(pending & to_stop, signals);
+                return self.handle_signals(pending & to_stop, signals);
             }
-            self.obey_signals(pending, signals);
-            if self.saver.is_due(Instant::now()) {
-                self.save_by_itself();
+            self.handle_signals(pending, signals);
+            if self.autosave.is_due(Instant::now()) {
+                self.autosave_if_changed();
             }
-            let request = match self.saver.patience(Instant::now()) {
-                Some(patience) => requests.recv_timeout(patience),
+            let request = match self.autosave.poll_timeout(Instant::now()) {
+                Some(timeout) => requests.recv_timeout(timeout),
                 None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match request {
@@ -194,14 +194,16 @@ impl Controller {
     /// Who asked may have left meanwhile: what was done is done.
     fn serve(&mut self, request: Message) {
         match request {
-            Message::QueuedRequest(order, reply) => drop(reply.send(self.follow(*order))),
+            Message::QueuedRequest(request, reply) => {
+                drop(reply.send(self.execute_if_current(*request)))
+            }
             Message::Status(reply) => drop(reply.send(self.status())),
             Message::Sessions(reply) => drop(reply.send(self.sessions())),
             Message::Look => {}
         }
     }
 
-    fn obey_signals(&mut self, pending: u8, signals: &Signals) {
+    fn handle_signals(&mut self, pending: u8, signals: &PendingSignals) {
         let came = |signal| pending & bit(signal) != 0;
         let stops = self.stopping || came(Signal::Stop) || came(Signal::Quit);
         if came(Signal::Replace) {
@@ -211,7 +213,7 @@ impl Controller {
             );
         }
         if came(Signal::Reload) && !stops {
-            self.hang_up();
+            self.handle_hup();
         } else if came(Signal::Reload) || came(Signal::Reopen) {
             self.reopen_or_complain();
         }
@@ -227,33 +229,37 @@ impl Controller {
     }
 
     /// Obeys, unless whoever gave the order looked at another configuration.
-    fn follow(&mut self, order: QueuedRequest) -> Response {
-        let QueuedRequest { by, wish, seen } = order;
-        let generation = self.director.generation();
-        match seen {
-            Some(seen) if seen != generation => self.answer(Err(format!(
-                "the configuration has changed meanwhile (generation {generation}, not {seen}): \
+    fn execute_if_current(&mut self, request: QueuedRequest) -> Response {
+        let QueuedRequest {
+            actor,
+            request,
+            expected_generation,
+        } = request;
+        let generation = self.data_plane.generation();
+        match expected_generation {
+            Some(expected_generation) if expected_generation != generation => self.answer(Err(format!(
+                "the configuration has changed meanwhile (generation {generation}, not {expected_generation}): \
                  look again before you change it"
             ))),
-            _ => self.obey(&by, wish),
+            _ => self.execute(&actor, request),
         }
     }
 
-    fn obey(&mut self, by: &Actor, wish: Request) -> Response {
-        match wish {
-            Request::Change(verbs) => self.change(by, &verbs),
-            Request::Command(Command::Change(verb)) => self.change(by, &[verb]),
-            Request::Command(Command::Action(action)) => self.act(by, &action),
-            Request::Command(Command::Question(question)) => self.tell(&question),
+    fn execute(&mut self, actor: &Actor, request: Request) -> Response {
+        match request {
+            Request::Change(verbs) => self.change(actor, &verbs),
+            Request::Command(Command::Change(verb)) => self.change(actor, &[verb]),
+            Request::Command(Command::Action(action)) => self.act(actor, &action),
+            Request::Command(Command::Question(question)) => self.answer_question(&question),
             Request::Command(Command::Batch(batch)) => self.answer(Err(no_batch(batch))),
         }
     }
 
     pub(super) fn answer(&self, outcome: Result<String, String>) -> Response {
-        Response::new(outcome, self.director.generation())
+        Response::new(outcome, self.data_plane.generation())
     }
 
-    fn act(&mut self, by: &Actor, action: &Action) -> Response {
+    fn act(&mut self, actor: &Actor, action: &Action) -> Response {
         let shown = Command::Action(action.clone()).to_string();
         let answer = match action {
             Action::RetryHost { host } => {
@@ -261,23 +267,23 @@ impl Controller {
                 self.answer(outcome)
             }
             Action::SaveConfig { force } => self.save(*force),
-            Action::Reload { force } => self.reload(by, *force),
+            Action::Reload { force } => self.reload(actor, *force),
             Action::ReopenLog => {
                 let outcome = self.reopen();
                 self.answer(outcome.map(|()| String::new()))
             }
             Action::Shutdown { grace } => {
-                let told = match grace {
+                let message = match grace {
                     Some(grace) => self.drain(Some(*grace)),
                     None => self.stop(Some(GRACE)),
                 };
-                self.answer(Ok(told))
+                self.answer(Ok(message))
             }
         };
         let generation = answer.generation;
         match &answer.outcome {
             Ok(_) => {
-                let text = format!("generation {generation}: {shown}; by {by}");
+                let text = format!("generation {generation}: {shown}; by {actor}");
                 match action {
                     // What came of it has been noted.
                     Action::Reload { .. } => log::info!(target: log_targets::ANSWERS, "{text}"),
@@ -286,7 +292,7 @@ impl Controller {
                 }
             }
             Err(why) => {
-                log::info!(target: log_targets::ANSWERS, "refused: {shown}; by {by}: {why}");
+                log::info!(target: log_targets::ANSWERS, "refused: {shown}; by {actor}: {why}");
             }
         }
         answer
@@ -301,31 +307,31 @@ impl Controller {
             place: None,
             rename: None,
         };
-        let config = self.director.config();
+        let config = self.data_plane.config();
         nothing.apply(config).map_err(|error| error.to_string())?;
-        let told = match self.director.retry_host(host) {
-            Retried::Untried => "it is taken for untried: the next session may be its",
-            Retried::Resolving => "it has no address: its name is resolved again",
-            Retried::NotFailed => "it has not failed",
+        let message = match self.data_plane.retry_host(host) {
+            RetryOutcome::Untried => "it is taken for untried: the next session may be its",
+            RetryOutcome::Resolving => "it has no address: its name is resolved again",
+            RetryOutcome::NotFailed => "it has not failed",
         };
-        Ok(told.to_owned())
+        Ok(message.to_owned())
     }
 
     /// Stops, and makes way for a successor: it can listen where this one did, and take the
     /// PID file, at once.
     fn drain(&mut self, grace: Option<Duration>) -> String {
-        let (told, closed) = self.begin_to_stop(grace);
-        let deadline = Instant::now() + CLOSE_PATIENCE;
+        let (message, closed) = self.start_stop(grace);
+        let deadline = Instant::now() + CLOSE_TIMEOUT;
         // Each worker says so once.
         while closed
             .recv_timeout(deadline.saturating_duration_since(Instant::now()))
             .is_ok()
         {}
         // The file is the successor's.
-        self.saver.give_up();
-        let before = self.fixtures.len();
-        self.fixtures.retain_mut(|fixture| fixture.give_way());
-        if self.fixtures.len() < before {
+        self.autosave.disable();
+        let before = self.dependents.len();
+        self.dependents.retain_mut(|dependent| dependent.release());
+        if self.dependents.len() < before {
             log::info!(
                 target: log_targets::ANSWERS,
                 "process {} listens nowhere any more, and has released its control socket and \
@@ -333,30 +339,30 @@ impl Controller {
                 std::process::id()
             );
         }
-        told
+        message
     }
 
     fn stop(&mut self, grace: Option<Duration>) -> String {
-        self.begin_to_stop(grace).0
+        self.start_stop(grace).0
     }
 
     /// Stops; the receiver hangs up when all listeners are closed.
-    fn begin_to_stop(&mut self, grace: Option<Duration>) -> (String, Receiver<()>) {
+    fn start_stop(&mut self, grace: Option<Duration>) -> (String, Receiver<()>) {
         self.stopping = true;
-        let open = self.director.open();
-        let told = match (open, grace.map(|grace| grace.as_secs_f64())) {
+        let open = self.data_plane.open();
+        let message = match (open, grace.map(|grace| grace.as_secs_f64())) {
             (0, _) => "stopping: no session is open".to_owned(),
             (1, Some(left)) => format!("stopping: 1 session has {left} s left"),
             (_, Some(left)) => format!("stopping: {open} sessions have {left} s left"),
             (1, None) => "stopping once the open session is over".to_owned(),
             (_, None) => format!("stopping once the last of {open} sessions is over"),
         };
-        log::info!(target: log_targets::ANSWERS, "{told}");
-        let closed = self.director.stop_listening(grace);
-        (told, closed)
+        log::info!(target: log_targets::ANSWERS, "{message}");
+        let closed = self.data_plane.stop_listening(grace);
+        (message, closed)
     }
 
-    fn tell(&mut self, question: &Question) -> Response {
+    fn answer_question(&mut self, question: &Question) -> Response {
         let data = match question {
             Question::Status => ResponseData::Status(Box::new(self.status())),
             Question::Sessions => ResponseData::Sessions(self.sessions()),
@@ -369,8 +375,8 @@ impl Controller {
             }
             Question::Diff => ResponseData::Lines(table::script(self.unsaved())),
             Question::Complete { line } => {
-                let own = self.director.own_schedulers();
-                ResponseData::Lines(complete(line, self.director.config(), &own))
+                let own = self.data_plane.own_schedulers();
+                ResponseData::Lines(complete(line, self.data_plane.config(), &own))
             }
             Question::Help { verb } => ResponseData::Lines(table::help(*verb)),
         };
@@ -388,13 +394,13 @@ impl Controller {
                 last_reload: self.last_reload.clone(),
                 last_save: self.last_save.clone(),
             },
-            ..self.director.status()
+            ..self.data_plane.status()
         }
     }
 
     fn sessions(&self) -> Sessions {
-        let slices = self.director.list_sessions(MOST_SESSIONS);
-        let deadline = Instant::now() + LIST_PATIENCE;
+        let slices = self.data_plane.list_sessions(MAX_LISTED_SESSIONS);
+        let deadline = Instant::now() + LIST_TIMEOUT;
         let mut sessions = Sessions::default();
         // It ends by hanging up, when all is listed.
         while let Ok(slice) =
@@ -415,7 +421,7 @@ impl Controller {
         let unsaved = self.unsaved.take().unwrap_or_else(|| {
             let stored = self.stored.as_ref();
             stored.map_or_else(Vec::new, |stored| {
-                diff(&stored.config, self.director.config())
+                diff(&stored.config, self.data_plane.config())
             })
         });
         self.unsaved.insert(unsaved)
@@ -427,9 +433,9 @@ impl Controller {
     }
 
     fn reopen(&mut self) -> Result<(), String> {
-        let config = self.director.config();
+        let config = self.data_plane.config();
         let failed = self
-            .fixtures
+            .dependents
             .iter_mut()
             .filter_map(|it| it.reopen(config).err());
         let errors: Vec<String> = failed.collect();
@@ -448,7 +454,7 @@ impl Controller {
         log::log!(target: log_targets::ANSWERS, level, "{text}");
         let mut noted = String::new();
         push_clean(text, &mut noted);
-        self.director.note(topic, noted);
+        self.data_plane.record_event(topic, noted);
     }
 
     pub(super) fn reopen_or_complain(&mut self) {
@@ -462,9 +468,9 @@ impl Controller {
         let stored = self.stored.as_ref().map(|stored| &stored.file.bytes);
         match (view, stored) {
             // A hash may have got into a name.
-            (View::Effect, _) => Ok(hide_passwords(&print(self.director.config()))),
+            (View::Effect, _) => Ok(hide_passwords(&print(self.data_plane.config()))),
             (View::Running | View::Stored, None) => Err(NO_FILE.to_owned()),
-            (View::Running, Some(bytes)) => edit(bytes, self.director.config())
+            (View::Running, Some(bytes)) => edit(bytes, self.data_plane.config())
                 .map(|edited| shown(&edited))
                 .map_err(|error| error.to_string()),
             (View::Stored, Some(bytes)) => Ok(shown(bytes)),
@@ -510,22 +516,22 @@ mod tests {
         );
         let config = crate::config::read(text.as_bytes()).unwrap().config;
         let options = Options::new(2, |_| {});
-        let director = DataPlane::start(config, options).unwrap();
-        let address = director.status().services[0].addresses[0];
+        let data_plane = DataPlane::start(config, options).unwrap();
+        let address = data_plane.status().services[0].addresses[0];
         let client = |_| {
             let client = TcpStream::connect(address).unwrap();
             [client, host.accept().unwrap().0]
         };
         let ends = (0..clients).flat_map(client).collect();
-        (director, ends)
+        (data_plane, ends)
     }
 
     #[test]
     fn a_list_has_as_many_sessions_as_there_is_room_for_and_counts_the_others() {
         // More than two workers look at in a turn each.
-        let (director, _ends) = scene(400);
+        let (data_plane, _ends) = scene(400);
         for (room, listed) in [(0, 0), (7, 7), (300, 300), (10_000, 400)] {
-            let slices: Vec<_> = director.list_sessions(room).iter().collect();
+            let slices: Vec<_> = data_plane.list_sessions(room).iter().collect();
             let mut ids: Vec<u64> = slices
                 .iter()
                 .flat_map(|slice| slice.sessions.iter().map(|it| it.id))

@@ -11,12 +11,14 @@ use std::time::Duration;
 use super::error::Error;
 use super::fd_budget;
 use super::health::{Recovery, Watched};
-use super::listeners::{self, Inheritance, Listeners, Opened, Resolving, Wanted};
+use super::listeners::{
+    self, BoundListener, Inheritance, Listeners, ResolveScope, WantedListeners,
+};
 use super::loops::OwnService;
 use super::resolutions::Resolutions;
-use super::resolver::{Resolver, look_up};
+use super::resolver::{Resolver, lookup};
 use super::running::{Renames, Running};
-use super::threads::{Liveness, Notice, PanicGuard, WorkerThread, start_workers};
+use super::threads::{LifecycleEvent, Liveness, PanicGuard, WorkerThread, start_workers};
 use crate::balance::{HostPool, Schedulers};
 use crate::config::verb::HostKey;
 use crate::config::{self, Config, CustomNames};
@@ -29,11 +31,11 @@ use crate::relay::{
 };
 
 /// How long a change waits for names that are new to be resolved.
-const NAMES_PATIENCE: Duration = Duration::from_secs(2);
+const NAMES_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a worker may take to obey: a turn takes milliseconds, and a
 /// listener that is to be closed at most a second more.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+const WORKER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How to run.
 pub struct Options {
@@ -46,12 +48,15 @@ pub struct Options {
     pub schedulers: Arc<Schedulers>,
     /// Told of what its owner cannot know otherwise, on whatever thread it
     /// happens.
-    pub on_event: Arc<dyn Fn(Notice) + Send + Sync>,
+    pub on_event: Arc<dyn Fn(LifecycleEvent) + Send + Sync>,
 }
 
 impl Options {
     /// So many workers, txlb's own schedulers, and as many sessions as may be.
-    pub fn new(workers: usize, on_event: impl Fn(Notice) + Send + Sync + 'static) -> Options {
+    pub fn new(
+        workers: usize,
+        on_event: impl Fn(LifecycleEvent) + Send + Sync + 'static,
+    ) -> Options {
         Options {
             workers,
             most_sessions: usize::MAX,
@@ -75,23 +80,23 @@ impl fmt::Debug for Options {
 pub struct DataPlane {
     pub(super) config: Config,
     pub(super) generation: u64,
-    pub(super) wanted: Wanted,
+    pub(super) wanted: WantedListeners,
     pub(super) listeners: Listeners,
     pub(super) running: Running,
     pub(super) workers: Vec<WorkerThread>,
     pub(super) shared: Arc<Shared>,
-    answers: Arc<Resolutions>,
-    names: Resolver,
+    resolutions: Arc<Resolutions>,
+    resolver: Resolver,
     recovery: Recovery,
     schedulers: Arc<Schedulers>,
     most_sessions: usize,
-    pub(super) alarm: PanicGuard,
+    pub(super) panic_guard: PanicGuard,
 }
 
 /// What came of trying a host again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Retried {
+pub enum RetryOutcome {
     /// It had failed, and is taken for untried.
     Untried,
     /// It has no address: its name is being resolved.
@@ -136,7 +141,7 @@ impl DataPlane {
     /// # Errors
     /// A listener that cannot be had: everything is as it was.
     pub fn apply(&mut self, next: Config) -> Result<(), Error> {
-        self.apply_as(next, &Renames::default(), Resolving::All)
+        self.apply_as(next, &Renames::default(), ResolveScope::All)
     }
 
     /// As [`DataPlane::apply`], and some hosts that have new names live on.
@@ -144,10 +149,10 @@ impl DataPlane {
         &mut self,
         next: Config,
         renames: &Renames,
-        resolving: Resolving,
+        scope: ResolveScope,
     ) -> Result<(), Error> {
         self.check_schedulers(&next)?;
-        let (wanted, opened) = self.listen(&next, resolving)?;
+        let (wanted, opened) = self.listen(&next, scope)?;
         self.put_in_force(next, wanted, opened, renames)
     }
 
@@ -155,35 +160,35 @@ impl DataPlane {
     fn put_in_force(
         &mut self,
         next: Config,
-        wanted: Wanted,
-        opened: Vec<Opened>,
+        wanted: WantedListeners,
+        opened: Vec<BoundListener>,
         renames: &Renames,
     ) -> Result<(), Error> {
         let names: BTreeSet<String> = next.host_names().into_iter().map(str::to_owned).collect();
         // One that was asked for before has been waited for.
         let new_names = self
-            .names
-            .want(names.iter().cloned())
+            .resolver
+            .set_names(names.iter().cloned())
             .map_err(Error::System)?;
-        self.names.settle(&new_names, NAMES_PATIENCE);
+        self.resolver.wait_for(&new_names, NAMES_TIMEOUT);
 
         self.running = self
             .running
             .next(&next, |service, group| self.new_group(service, group));
         // A group is ready before clients come to it, and as it was until none do.
         self.configure(&next, true, renames);
-        self.concern(&names);
-        let shares = self.listeners.replace(&wanted, opened, self.workers.len());
+        self.watch_names(&names);
+        let per_worker = self.listeners.commit(&wanted, opened, self.workers.len());
         let plan = Arc::new(self.running.plan(&next, &wanted));
-        let (groups, manager) = (self.running.watched(&next), next.manager);
+        let (groups, manager) = (self.running.watched_groups(&next), next.manager);
         (self.config, self.wanted) = (next, wanted);
         self.generation += 1;
         self.limit_sessions();
-        self.answers.connect(self.own_services());
+        self.resolutions.set_services(self.own_services());
         self.recovery.watch(Watched { groups, manager });
-        let served = self.serve(&plan, shares);
+        let served = self.publish_plan(&plan, per_worker);
         self.configure(&self.config, false, renames);
-        self.concern(&names);
+        self.watch_names(&names);
         served
     }
 
@@ -210,26 +215,28 @@ impl DataPlane {
     fn new_group(&self, service: &config::Service, group: &config::Group) -> Group {
         let (schedulers, workers) = (Arc::clone(&self.schedulers), self.workers.len());
         let now_ms = self.shared.clock.now_ms();
-        let tracker = HostPool::with(schedulers, group, workers, now_ms);
-        Group::new(&service.name, &group.name, tracker).noted_in(self.shared.journal.clone())
+        let pool = HostPool::with(schedulers, group, workers, now_ms);
+        Group::new(&service.name, &group.name, pool).noted_in(self.shared.journal.clone())
     }
 
     /// Tells the trackers what `config` says of their groups: those that are `enabled`
     /// there, or the others.
     fn configure(&self, config: &Config, enabled: bool, renames: &Renames) {
-        let known = self.names.answers();
-        for (running, group) in self.running.described(config, enabled) {
+        let known = self.resolver.resolutions();
+        for (running, group) in self.running.with_config(config, enabled) {
             let renamed = renames.of(&running.service, &running.name);
-            self.answers.change(running, &known, |tracker, now_ms| {
-                tracker.configure_renamed(group, renamed, now_ms);
-            });
+            self.resolutions
+                .change_group(running, &known, |pool, now_ms| {
+                    pool.configure_renamed(group, renamed, now_ms);
+                });
         }
     }
 
     /// Has the groups told what `names` mean, now and later.
-    fn concern(&self, names: &BTreeSet<String>) {
+    fn watch_names(&self, names: &BTreeSet<String>) {
         let groups = self.running.groups().cloned();
-        self.answers.concern(groups, names, || self.names.answers());
+        self.resolutions
+            .set_groups(groups, names, || self.resolver.resolutions());
     }
 
     /// Counts the configurations that were put in force, from 1.
@@ -265,28 +272,28 @@ impl DataPlane {
 
     /// Resolves the names of hosts again, at once.
     pub fn resolve_again(&self) {
-        self.names.again();
+        self.resolver.resolve_now();
     }
 
     /// Takes a failed host for one that nobody has tried, so that the next session may
     /// be its. One without an address has its name resolved again.
-    pub fn retry_host(&self, host: &HostKey) -> Retried {
+    pub fn retry_host(&self, host: &HostKey) -> RetryOutcome {
         let group = self.running.group(&host.group.service, &host.group.group);
         let Some(group) = group else {
-            return Retried::NotFailed;
+            return RetryOutcome::NotFailed;
         };
-        let mut tracker = group.tracker();
-        let named = tracker.hosts().find(|it| it.host.name == host.name);
+        let mut pool = group.tracker();
+        let named = pool.hosts().find(|it| it.host.name == host.name);
         match named.map(|it| (it.id, it.address)) {
             Some((_, None)) => {
-                drop(tracker);
-                self.names.again();
-                Retried::Resolving
+                drop(pool);
+                self.resolver.resolve_now();
+                RetryOutcome::Resolving
             }
-            Some((id, Some(_))) if tracker.retry(id, self.shared.clock.now_ms()) => {
-                Retried::Untried
+            Some((id, Some(_))) if pool.retry(id, self.shared.clock.now_ms()) => {
+                RetryOutcome::Untried
             }
-            _ => Retried::NotFailed,
+            _ => RetryOutcome::NotFailed,
         }
     }
 
@@ -307,7 +314,7 @@ impl DataPlane {
 
     /// Stops: clients that wait in the queues are still accepted, then nobody.
     /// Who is left after `grace` is cut off; without it, nobody is.
-    /// [`Notice::Stopped`] says that it is done.
+    /// [`LifecycleEvent::Stopped`] says that it is done.
     pub fn stop(&self, grace: Option<Duration>) {
         drop(self.stop_listening(grace));
     }
@@ -325,33 +332,33 @@ impl DataPlane {
 
     /// Whose the connections to the hosts are: noted while the configuration
     /// has a control socket, where a host may ask.
-    pub fn origins(&self) -> ClientLookup {
+    pub fn client_lookup(&self) -> ClientLookup {
         self.shared.origins.clone()
     }
 
     /// Whether the workers go round; lives on, and says no, when they are gone.
-    pub fn pulses(&self) -> Liveness {
+    pub fn liveness(&self) -> Liveness {
         Liveness::new(self.workers.iter().map(|worker| worker.mailbox.pulse()))
     }
 
     /// Notes what happened, for people who look.
-    pub(crate) fn note(&self, topic: Topic, text: String) {
+    pub(crate) fn record_event(&self, topic: Topic, text: String) {
         self.shared.journal.note(topic, text);
     }
 
     /// Where everything that happens is told.
-    pub(crate) fn news(&self) -> EventBus {
+    pub(crate) fn event_bus(&self) -> EventBus {
         self.shared.journal.news().clone()
     }
 
     /// Tells every worker, then waits until all have answered.
-    fn serve(
+    fn publish_plan(
         &self,
         plan: &Arc<Plan>,
-        shares: Vec<Vec<(ListenKey, TcpListener)>>,
+        per_worker: Vec<Vec<(ListenKey, TcpListener)>>,
     ) -> Result<(), Error> {
         let mut answers = Vec::new();
-        for (number, (worker, opened)) in self.workers.iter().zip(shares).enumerate() {
+        for (number, (worker, opened)) in self.workers.iter().zip(per_worker).enumerate() {
             let (done, answer) = channel();
             let order = WorkerMessage::Serve {
                 plan: Arc::clone(plan),
@@ -366,20 +373,25 @@ impl DataPlane {
         }
         for (number, answer) in answers.into_iter().enumerate() {
             answer
-                .recv_timeout(ANSWER_PATIENCE)
+                .recv_timeout(WORKER_TIMEOUT)
                 .map_err(|_| Error::Worker(number))?;
         }
         Ok(())
     }
 
     /// Where `next` is to listen, and the new sockets for that.
-    fn listen(&self, next: &Config, resolving: Resolving) -> Result<(Wanted, Vec<Opened>), Error> {
-        let mut wanted = listeners::wanted(next, &self.wanted, resolving)?;
+    fn listen(
+        &self,
+        next: &Config,
+        scope: ResolveScope,
+    ) -> Result<(WantedListeners, Vec<BoundListener>), Error> {
+        let mut wanted = listeners::wanted(next, &self.wanted, scope)?;
         self.listeners.inheritance.add_named(next, &mut wanted);
         // What this machine does not have is not looked for by changes.
-        let is_new =
-            |key: &ListenKey| resolving == Resolving::All || !self.wanted.contains_key(key);
-        let opened = self.listeners.open(&wanted, self.workers.len(), is_new)?;
+        let is_new = |key: &ListenKey| scope == ResolveScope::All || !self.wanted.contains_key(key);
+        let opened = self
+            .listeners
+            .bind_new(&wanted, self.workers.len(), is_new)?;
         Ok((wanted, opened))
     }
 
@@ -391,16 +403,16 @@ impl DataPlane {
         if self.config.listen_names().is_empty() {
             return Ok(());
         }
-        let (wanted, opened) = self.listen(&self.config, Resolving::All)?;
+        let (wanted, opened) = self.listen(&self.config, ResolveScope::All)?;
         if opened.is_empty() && wanted == self.wanted {
             return Ok(());
         }
-        let shares = self.listeners.replace(&wanted, opened, self.workers.len());
+        let per_worker = self.listeners.commit(&wanted, opened, self.workers.len());
         let plan = Arc::new(self.running.plan(&self.config, &wanted));
         self.wanted = wanted;
         self.limit_sessions();
-        self.answers.connect(self.own_services());
-        self.serve(&plan, shares)
+        self.resolutions.set_services(self.own_services());
+        self.publish_plan(&plan, per_worker)
     }
 
     /// The services between which sessions may go in circles.
@@ -442,9 +454,9 @@ impl Drop for DataPlane {
 pub struct Bound {
     config: Config,
     options: Options,
-    wanted: Wanted,
+    wanted: WantedListeners,
     listeners: Listeners,
-    opened: Vec<Opened>,
+    opened: Vec<BoundListener>,
 }
 
 impl Bound {
@@ -464,11 +476,11 @@ impl Bound {
         // The sandbox may hide it later.
         let _ = local_ports::range();
         let listeners = Listeners::with(Inheritance::new(inherited));
-        let mut wanted = listeners::wanted_at_first(&config)?;
+        let mut wanted = listeners::wanted_before_start(&config)?;
         listeners.inheritance.add_named(&config, &mut wanted);
         fd_budget::sessions(&config, options.workers, wanted.len())
             .map_err(|(limit, needed)| Error::Descriptors { limit, needed })?;
-        let opened = listeners.open(&wanted, options.workers, |_| true)?;
+        let opened = listeners.bind_new(&wanted, options.workers, |_| true)?;
         Ok(Bound {
             config,
             options,
@@ -486,7 +498,7 @@ impl Bound {
     /// Gives the sockets to another user, whom this process is about to become: only
     /// sockets of one user can be siblings, and later ones will be that user's.
     pub fn give_to(&self, uid: u32, gid: u32) {
-        for socket in self.opened.iter().flat_map(Opened::sockets) {
+        for socket in self.opened.iter().flat_map(BoundListener::sockets) {
             if let Err(error) = listen::give_to(socket, uid, gid) {
                 log::debug!("a listening socket stays as it is: {error}");
             }
@@ -512,38 +524,39 @@ impl Bound {
             meters: (0..count).map(|_| WorkerStats::default()).collect(),
             origins: ClientLookup::new(count),
         });
-        let answers = Arc::new(Resolutions::new(clock.clone()));
-        let on_answer = Arc::clone(&answers);
-        let alarm = PanicGuard {
-            news: shared.journal.news().clone(),
+        let resolutions = Arc::new(Resolutions::new(clock.clone()));
+        let on_resolution = Arc::clone(&resolutions);
+        let panic_guard = PanicGuard {
+            event_bus: shared.journal.news().clone(),
             on_event: options.on_event,
         };
-        let names_alarm = alarm.clone();
-        let mut director = DataPlane {
+        let resolver_guard = panic_guard.clone();
+        let mut data_plane = DataPlane {
             config: Config::default(),
             generation: 0,
-            wanted: Wanted::new(),
+            wanted: WantedListeners::new(),
             listeners: self.listeners,
             running: Running::default(),
-            workers: start_workers(count, &shared, &alarm).map_err(Error::System)?,
+            workers: start_workers(count, &shared, &panic_guard).map_err(Error::System)?,
             shared,
-            answers,
-            names: Resolver::new(
-                Box::new(look_up),
+            resolutions,
+            resolver: Resolver::new(
+                Box::new(lookup),
                 Box::new(move |name, answer| {
-                    let _watch = names_alarm.watch("names");
-                    on_answer.tell(name, answer);
+                    let _watch = resolver_guard.watch("names");
+                    on_resolution.apply_resolution(name, answer);
                 }),
             ),
-            recovery: Recovery::start(clock, fd_budget::probes(), &alarm).map_err(Error::System)?,
+            recovery: Recovery::start(clock, fd_budget::probes(), &panic_guard)
+                .map_err(Error::System)?,
             schedulers: options.schedulers,
             most_sessions: options.most_sessions,
-            alarm,
+            panic_guard,
         };
-        director.check_schedulers(&self.config)?;
-        director.put_in_force(self.config, self.wanted, self.opened, &Renames::default())?;
-        director.listeners.inheritance.warn(&director.wanted);
-        Ok(director)
+        data_plane.check_schedulers(&self.config)?;
+        data_plane.put_in_force(self.config, self.wanted, self.opened, &Renames::default())?;
+        data_plane.listeners.inheritance.warn(&data_plane.wanted);
+        Ok(data_plane)
     }
 }
 
@@ -574,10 +587,10 @@ mod tests {
         let bound = bind(config("localhost:0"), 2).unwrap();
         let address = place(&bound);
         TcpStream::connect(address).unwrap();
-        let director = bound.start().unwrap();
-        let status = director.status();
+        let data_plane = bound.start().unwrap();
+        let status = data_plane.status();
         assert!(status.services[0].addresses.contains(&address));
-        assert_eq!((status.workers, director.generation()), (2, 1));
+        assert_eq!((status.workers, data_plane.generation()), (2, 1));
     }
 
     #[test]

@@ -70,15 +70,15 @@ pub(super) fn sessions(
     let Some(limit) = descriptors::limit() else {
         return Ok(usize::MAX);
     };
-    let kept = kept(limit, config, workers, listeners);
-    match limit.saturating_sub(kept) / 2 {
-        0 => Err((limit, kept + 2)),
+    let reserved = reserved(limit, config, workers, listeners);
+    match limit.saturating_sub(reserved) / 2 {
+        0 => Err((limit, reserved + 2)),
         sessions => Ok(usize::try_from(sessions).unwrap_or(usize::MAX)),
     }
 }
 
 /// What is not for sessions.
-fn kept(limit: u64, config: &Config, workers: usize, listeners: usize) -> u64 {
+fn reserved(limit: u64, config: &Config, workers: usize, listeners: usize) -> u64 {
     // An event queue, a waker, pipes and listeners; and one session more than there is room
     // for, since workers look for room at the same time.
     let worker = listeners as u64 + 4 + 2 * pipes_of(limit, workers);
@@ -126,15 +126,18 @@ mod tests {
     #[test]
     fn what_is_not_configured_gets_no_descriptors() {
         let all = "<control socket='/c'/><admin><web listen='127.0.0.1:0'/></admin>";
-        let kept = |limit, hosts, others| kept(limit, &config(hosts, others), 2, 1);
-        assert!(kept(1024, 2, "") <= 40 && kept(64, 2, "") <= 30);
+        let reserved = |limit, hosts, others| reserved(limit, &config(hosts, others), 2, 1);
+        assert!(reserved(1024, 2, "") <= 40 && reserved(64, 2, "") <= 30);
         let both = 2 * (INTERFACE_OWN + MAX_CLIENTS);
-        assert_eq!(kept(1024, 2, all) - kept(1024, 2, ""), both);
-        assert_eq!(kept(64, 2, all) - kept(64, 2, ""), 2 * (INTERFACE_OWN + 2));
-        assert_eq!(kept(1024, 100, "") - kept(1024, 0, ""), 64);
+        assert_eq!(reserved(1024, 2, all) - reserved(1024, 2, ""), both);
+        assert_eq!(
+            reserved(64, 2, all) - reserved(64, 2, ""),
+            2 * (INTERFACE_OWN + 2)
+        );
+        assert_eq!(reserved(1024, 100, "") - reserved(1024, 0, ""), 64);
         let named = "<service name='n'><listen ip='127.0.0.1:0'/><group name='g' enable='1'>\
                      <host ip='a.example:1'/></group></service>";
-        assert_eq!(kept(1024, 0, named) - kept(1024, 0, ""), NAMES + 1);
+        assert_eq!(reserved(1024, 0, named) - reserved(1024, 0, ""), NAMES + 1);
     }
 
     #[test]

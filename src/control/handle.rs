@@ -17,7 +17,7 @@ use crate::json::{Json, Object};
 /// What open sessions get after TERM, and after `shutdown` without `grace=`.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
-/// Requests that may wait; who comes then waits at the door.
+/// Requests that may wait; who comes then waits at the interface.
 pub(super) const CAPACITY: usize = 16;
 
 /// A handle to the desk. Cheap to clone. Its methods wait until it is their turn and
@@ -25,7 +25,7 @@ pub(super) const CAPACITY: usize = 16;
 #[derive(Debug, Clone)]
 pub struct Handle {
     pub(super) requests: SyncSender<Message>,
-    pub(super) signals: Arc<Signals>,
+    pub(super) signals: Arc<PendingSignals>,
     pub(super) workers: Liveness,
 }
 
@@ -42,16 +42,16 @@ pub(super) enum Message {
 /// What is to be done or told, and on whose behalf.
 #[derive(Debug)]
 pub(super) struct QueuedRequest {
-    pub(super) by: Actor,
-    pub(super) wish: Request,
+    pub(super) actor: Actor,
+    pub(super) request: Request,
     /// The generation of the configuration that they looked at, if it must be in
     /// force still.
-    pub(super) seen: Option<u64>,
+    pub(super) expected_generation: Option<u64>,
 }
 
 /// Signals that nobody has looked at yet: each counts once, however often it came.
 #[derive(Debug, Default)]
-pub(super) struct Signals {
+pub(super) struct PendingSignals {
     bits: AtomicU8,
     /// When the first came that says to stop.
     pub(super) stop: OnceLock<Instant>,
@@ -60,13 +60,13 @@ pub(super) struct Signals {
 /// Not a signal: the desk is to be closed.
 pub(super) const CLOSE: u8 = 1 << 7;
 
-impl Signals {
+impl PendingSignals {
     fn add(&self, bit: u8) {
         self.bits.fetch_or(bit, Ordering::AcqRel);
     }
 
     /// Whether there is one to stop that nobody has looked at yet.
-    pub(super) fn stop_waits(&self) -> bool {
+    pub(super) fn has_stop(&self) -> bool {
         let stop = bit(Signal::Stop) | bit(Signal::Quit);
         self.bits.load(Ordering::Acquire) & stop != 0
     }
@@ -81,20 +81,25 @@ pub(super) fn bit(signal: Signal) -> u8 {
 }
 
 impl Handle {
-    /// Has `command` done, on behalf of `by`.
-    pub fn obey(&self, by: &Actor, command: Command) -> Response {
-        self.order(by, Request::Command(command), None)
+    /// Has `command` done, on behalf of `actor`.
+    pub fn execute(&self, actor: &Actor, command: Command) -> Response {
+        self.order(actor, Request::Command(command), None)
     }
 
-    /// As [`Handle::obey`], but only while the configuration is that of generation
-    /// `seen`: whoever has looked at an older one does not know what has changed.
-    pub fn obey_seen(&self, by: &Actor, command: Command, seen: u64) -> Response {
-        self.order(by, Request::Command(command), Some(seen))
+    /// As [`Handle::execute`], but only while the configuration is that of generation
+    /// `expected_generation`: whoever has looked at an older one does not know what has changed.
+    pub fn execute_if_current(
+        &self,
+        actor: &Actor,
+        command: Command,
+        expected_generation: u64,
+    ) -> Response {
+        self.order(actor, Request::Command(command), Some(expected_generation))
     }
 
     /// Has several changes made as one: all of them or none.
-    pub fn change(&self, by: &Actor, verbs: Vec<Verb>) -> Response {
-        self.order(by, Request::Change(verbs), None)
+    pub fn change(&self, actor: &Actor, verbs: Vec<Verb>) -> Response {
+        self.order(actor, Request::Change(verbs), None)
     }
 
     /// How everything is; once the desk is closed, there is nothing, and it is stopping.
@@ -126,15 +131,19 @@ impl Handle {
         if grace.is_some() {
             self.signals.stop.get_or_init(Instant::now);
         }
-        self.poke(bit(signal));
+        self.send_signal(bit(signal));
         if let Some(grace) = grace {
             self.workers.stop(grace);
         }
     }
 
-    fn order(&self, by: &Actor, wish: Request, seen: Option<u64>) -> Response {
-        let by = by.clone();
-        let order = Box::new(QueuedRequest { by, wish, seen });
+    fn order(&self, actor: &Actor, request: Request, expected_generation: Option<u64>) -> Response {
+        let actor = actor.clone();
+        let order = Box::new(QueuedRequest {
+            actor,
+            request,
+            expected_generation,
+        });
         self.ask(|reply| Message::QueuedRequest(order, reply))
             .unwrap_or_else(|| Response::new(Err("txlb has ended".to_owned()), 0))
     }
@@ -145,7 +154,7 @@ impl Handle {
         answer.recv().ok()
     }
 
-    pub(super) fn poke(&self, bit: u8) {
+    pub(super) fn send_signal(&self, bit: u8) {
         self.signals.add(bit);
         match self.requests.try_send(Message::Look) {
             // Full: it looks before each request.
@@ -174,7 +183,7 @@ pub enum Actor {
         /// Where they are.
         from: SocketAddr,
         /// How they came in, such as `web`.
-        door: &'static str,
+        interface: &'static str,
     },
     /// The program that txlb is part of.
     Program,
@@ -189,8 +198,12 @@ impl fmt::Display for Actor {
                 uid,
                 pid: Some(pid),
             } => write!(f, "uid {uid}, process {pid} (control)"),
-            Actor::User { name, from, door } => {
-                write!(f, "user {} from {from} ({door})", name.escape_debug())
+            Actor::User {
+                name,
+                from,
+                interface,
+            } => {
+                write!(f, "user {} from {from} ({interface})", name.escape_debug())
             }
             Actor::Program => f.write_str("the program"),
         }
@@ -298,9 +311,9 @@ impl Response {
 
     /// All of it as lines of the control socket: the data indented by two spaces, then
     /// `ok generation N` or `error: …`. Each ends with a line feed.
-    pub fn text(&self, form: OutputFormat) -> String {
+    pub fn text(&self, format: OutputFormat) -> String {
         let mut text = String::new();
-        for line in self.lines_in(form) {
+        for line in self.lines_in(format) {
             text.push_str("  ");
             push_clean(&line, &mut text);
             text.push('\n');
@@ -311,8 +324,8 @@ impl Response {
     }
 
     /// The data as lines in this form.
-    pub fn lines_in(&self, form: OutputFormat) -> Vec<String> {
-        match form {
+    pub fn lines_in(&self, format: OutputFormat) -> Vec<String> {
+        match format {
             OutputFormat::Table => self.lines(),
             OutputFormat::Wide(columns) => self.lines_for(columns),
             OutputFormat::Json => match &self.data {

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener};
 use std::time::Duration;
 
 use super::error::Error;
-use super::resolver::{Answer, resolve_all, resolve_here};
+use super::resolver::{Resolution, resolve_all, resolve_on_this_thread};
 use crate::config::{Config, ListenAddress, ListenHost, Service};
 use crate::os::inherited::Inherited;
 use crate::os::listen::{Place, bind_all};
@@ -24,11 +24,11 @@ pub(super) struct Listeners {
 }
 
 /// What a configuration asks for: each listener, and what is behind it.
-pub(super) type Wanted = BTreeMap<ListenKey, Door>;
+pub(super) type WantedListeners = BTreeMap<ListenKey, WantedListener>;
 
 /// What is behind a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Door {
+pub(super) struct WantedListener {
     /// The service's name.
     pub(super) service: String,
     /// The name it was configured by, if that is a name.
@@ -36,18 +36,18 @@ pub(super) struct Door {
 }
 
 /// How long the names of listeners may take to resolve.
-const NAMES_PATIENCE: Duration = Duration::from_secs(5);
+const NAMES_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Sockets that are bound, but that nobody serves yet.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub(super) struct BoundListener {
     key: ListenKey,
     address: SocketAddr,
     /// One for each worker.
     sockets: Vec<TcpListener>,
 }
 
-impl Opened {
+impl BoundListener {
     /// Its sockets, one for each worker.
     pub(super) fn sockets(&self) -> impl Iterator<Item = &TcpListener> {
         self.sockets.iter()
@@ -62,7 +62,7 @@ impl Opened {
 
 /// Which names of listeners are resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Resolving {
+pub(super) enum ResolveScope {
     /// Those that are new: a change neither moves what it does not touch, nor waits for a
     /// name server that it does not need.
     New,
@@ -77,65 +77,68 @@ pub(super) enum Resolving {
 /// A new name that does not resolve, or two services at one place.
 pub(super) fn wanted(
     config: &Config,
-    before: &Wanted,
-    resolving: Resolving,
-) -> Result<Wanted, Error> {
-    let (mut names, mut answers) = (config.listen_names(), BTreeMap::new());
-    if resolving == Resolving::New {
+    before: &WantedListeners,
+    scope: ResolveScope,
+) -> Result<WantedListeners, Error> {
+    let (mut names, mut resolutions) = (config.listen_names(), BTreeMap::new());
+    if scope == ResolveScope::New {
         let known = names.iter().filter_map(|name| {
             let addresses = addresses_of(name, before);
             (!addresses.is_empty()).then(|| ((*name).to_owned(), Ok(addresses)))
         });
-        answers.extend(known);
-        names.retain(|name| !answers.contains_key(*name));
+        resolutions.extend(known);
+        names.retain(|name| !resolutions.contains_key(*name));
     }
     if !names.is_empty() {
-        let mut found = resolve_all(names, NAMES_PATIENCE).map_err(Error::System)?;
-        for (name, answer) in &mut found {
-            keep_addresses(name, answer, before);
+        let mut found = resolve_all(names, NAMES_TIMEOUT).map_err(Error::System)?;
+        for (name, resolution) in &mut found {
+            keep_addresses(name, resolution, before);
         }
-        answers.append(&mut found);
+        resolutions.append(&mut found);
     }
-    wanted_of(config, &answers)
+    wanted_of(config, &resolutions)
 }
 
 /// Where `config` listens, before there is any thread that could resolve names.
 ///
 /// # Errors
 /// A name that does not resolve, or two services at one place.
-pub(super) fn wanted_at_first(config: &Config) -> Result<Wanted, Error> {
-    wanted_of(config, &resolve_here(config.listen_names()))
+pub(super) fn wanted_before_start(config: &Config) -> Result<WantedListeners, Error> {
+    wanted_of(config, &resolve_on_this_thread(config.listen_names()))
 }
 
-fn wanted_of(config: &Config, answers: &BTreeMap<String, Answer>) -> Result<Wanted, Error> {
-    let mut wanted = Wanted::new();
+fn wanted_of(
+    config: &Config,
+    resolutions: &BTreeMap<String, Resolution>,
+) -> Result<WantedListeners, Error> {
+    let mut wanted = WantedListeners::new();
     for service in &config.services {
         for listen in &service.listens {
-            for place in places_where(listen, answers)? {
-                want(&mut wanted, place, service, listen)?;
+            for place in places_of_resolved(listen, resolutions)? {
+                add_wanted(&mut wanted, place, service, listen)?;
             }
         }
     }
     Ok(wanted)
 }
 
-fn keep_addresses(name: &str, answer: &mut Answer, before: &Wanted) {
-    let Err(reason) = answer else { return };
+fn keep_addresses(name: &str, resolution: &mut Resolution, before: &WantedListeners) {
+    let Err(reason) = resolution else { return };
     let addresses = addresses_of(name, before);
     if !addresses.is_empty() {
         log::warn!(
             "the name {name} does not resolve: {}; what listens there stays where it is",
             reason.escape_debug()
         );
-        *answer = Ok(addresses);
+        *resolution = Ok(addresses);
     }
 }
 
 /// The addresses that a name had, whether this machine has them or not.
-fn addresses_of(name: &str, before: &Wanted) -> Vec<IpAddr> {
+fn addresses_of(name: &str, before: &WantedListeners) -> Vec<IpAddr> {
     let of_name = before
         .iter()
-        .filter(|(_, door)| door.name.as_deref() == Some(name));
+        .filter(|(_, listener)| listener.name.as_deref() == Some(name));
     let addresses: BTreeSet<IpAddr> = of_name
         .filter_map(|(key, _)| match key.place {
             Place::At(SocketAddr::V6(v6)) if name.starts_with('%') => {
@@ -148,8 +151,8 @@ fn addresses_of(name: &str, before: &Wanted) -> Vec<IpAddr> {
     addresses.into_iter().collect()
 }
 
-fn want(
-    wanted: &mut Wanted,
+fn add_wanted(
+    wanted: &mut WantedListeners,
     place: Place,
     service: &Service,
     listen: &ListenAddress,
@@ -159,11 +162,11 @@ fn want(
         place,
         service: only_its_own.then(|| service.name.clone()),
     };
-    let door = Door {
+    let listener = WantedListener {
         service: service.name.clone(),
         name: name(listen).map(str::to_owned),
     };
-    match wanted.insert(key, door) {
+    match wanted.insert(key, listener) {
         Some(other) if other.service != service.name => Err(Error::ListenTwice {
             place,
             services: [other.service, service.name.clone()],
@@ -176,9 +179,9 @@ fn want(
 ///
 /// # Errors
 /// A name that does not resolve.
-pub fn places_of(listen: &ListenAddress) -> Result<Vec<Place>, Error> {
-    let answers = resolve_all(name(listen), NAMES_PATIENCE).map_err(Error::System)?;
-    places_where(listen, &answers)
+pub fn resolve_places(listen: &ListenAddress) -> Result<Vec<Place>, Error> {
+    let resolutions = resolve_all(name(listen), NAMES_TIMEOUT).map_err(Error::System)?;
+    places_of_resolved(listen, &resolutions)
 }
 
 fn name(listen: &ListenAddress) -> Option<&str> {
@@ -188,20 +191,20 @@ fn name(listen: &ListenAddress) -> Option<&str> {
     }
 }
 
-/// Where an address listens, if names mean what `answers` say.
+/// Where an address listens, if names mean what `resolutions` say.
 ///
 /// # Errors
 /// A name, or an interface, that is not among them, or has no address.
-pub fn places_where(
+pub fn places_of_resolved(
     listen: &ListenAddress,
-    answers: &BTreeMap<String, Answer>,
+    resolutions: &BTreeMap<String, Resolution>,
 ) -> Result<Vec<Place>, Error> {
     let port = listen.port;
     let at = |ip: &IpAddr| Place::At(SocketAddr::new(*ip, port));
-    let answer = |name: &str, shown: String| {
+    let resolution = |name: &str, shown: String| {
         let silence = || Err(String::new());
-        let answer = answers.get(name).cloned().unwrap_or_else(silence);
-        answer.map_err(|reason| Error::ListenName {
+        let resolution = resolutions.get(name).cloned().unwrap_or_else(silence);
+        resolution.map_err(|reason| Error::ListenName {
             name: shown,
             reason,
         })
@@ -209,9 +212,9 @@ pub fn places_where(
     match &listen.host {
         ListenHost::Any => Ok(vec![Place::Any { port }]),
         ListenHost::Ip(ip) => Ok(vec![at(ip)]),
-        ListenHost::Name(name) => Ok(answer(name, name.clone())?.iter().map(at).collect()),
+        ListenHost::Name(name) => Ok(resolution(name, name.clone())?.iter().map(at).collect()),
         ListenHost::Zoned { ip, zone } => {
-            let numbers = answer(zone, format!("[{ip}{zone}]"))?;
+            let numbers = resolution(zone, format!("[{ip}{zone}]"))?;
             let number = |number: &IpAddr| match number {
                 IpAddr::V6(number) => u32::try_from(u128::from(*number)).ok(),
                 IpAddr::V4(_) => None,
@@ -235,20 +238,20 @@ impl Listeners {
     ///
     /// # Errors
     /// The first place that cannot be had; none of the others is kept then.
-    pub(super) fn open(
+    pub(super) fn bind_new(
         &self,
-        wanted: &Wanted,
+        wanted: &WantedListeners,
         workers: usize,
         is_new: impl Fn(&ListenKey) -> bool,
-    ) -> Result<Vec<Opened>, Error> {
-        let mut opened: Vec<Opened> = Vec::new();
+    ) -> Result<Vec<BoundListener>, Error> {
+        let mut opened: Vec<BoundListener> = Vec::new();
         let mut absent = Vec::new();
         // Only places with the same port overlap: there may be thousands of others.
         let mut ours: HashMap<u16, Vec<Place>> = HashMap::new();
         for own in self.bound.keys() {
             ours.entry(own.place.port()).or_default().push(own.place);
         }
-        for (key, door) in wanted
+        for (key, listener) in wanted
             .iter()
             .filter(|(key, _)| !self.bound.contains_key(key) && is_new(key))
         {
@@ -260,14 +263,14 @@ impl Listeners {
                     let address = sockets[0].local_addr();
                     let address = address.map_err(|error| refused(key, error))?;
                     with_port.push(key.place);
-                    opened.push(Opened {
+                    opened.push(BoundListener {
                         key: key.clone(),
                         address,
                         sockets,
                     });
                 }
-                Err(error) if is_absent(&error) && door.name.is_some() => {
-                    absent.push((key, door, error));
+                Err(error) if is_absent(&error) && listener.name.is_some() => {
+                    absent.push((key, listener, error));
                 }
                 Err(error) => return Err(refused(key, error)),
             }
@@ -276,8 +279,11 @@ impl Listeners {
         // others will do, if there are any.
         let new: HashSet<&ListenKey> = opened.iter().map(|opened| &opened.key).collect();
         let has = |key: &ListenKey| self.bound.contains_key(key) || new.contains(key);
-        for (key, door, error) in absent {
-            if !wanted.iter().any(|(other, its)| its == door && has(other)) {
+        for (key, listener, error) in absent {
+            if !wanted
+                .iter()
+                .any(|(other, its)| its == listener && has(other))
+            {
                 return Err(refused(key, error));
             }
             log::warn!("cannot listen at {}: {error}", key.place);
@@ -286,45 +292,45 @@ impl Listeners {
     }
 
     /// Takes note of what is served from now on. Returns each worker's sockets.
-    pub(super) fn replace(
+    pub(super) fn commit(
         &mut self,
-        wanted: &Wanted,
-        opened: Vec<Opened>,
+        wanted: &WantedListeners,
+        opened: Vec<BoundListener>,
         workers: usize,
     ) -> Vec<Vec<(ListenKey, TcpListener)>> {
         self.bound.retain(|key, _| wanted.contains_key(key));
-        self.inheritance.let_go();
-        let mut shares: Vec<_> = (0..workers).map(|_| Vec::new()).collect();
-        for Opened {
+        self.inheritance.release_unshared();
+        let mut per_worker: Vec<_> = (0..workers).map(|_| Vec::new()).collect();
+        for BoundListener {
             key,
             address,
             sockets,
         } in opened
         {
-            for (share, socket) in shares.iter_mut().zip(sockets) {
-                share.push((key.clone(), socket));
+            for (sockets_of_worker, socket) in per_worker.iter_mut().zip(sockets) {
+                sockets_of_worker.push((key.clone(), socket));
             }
             self.bound.insert(key, address);
         }
-        shares
+        per_worker
     }
 
     /// Where the listeners of `wanted` that belong to `service` are reached.
     pub(super) fn addresses<'a>(
         &'a self,
-        wanted: &'a Wanted,
+        wanted: &'a WantedListeners,
         service: &'a str,
     ) -> impl Iterator<Item = SocketAddr> + 'a {
         let keys = wanted
             .iter()
-            .filter(move |(_, door)| door.service == service);
+            .filter(move |(_, listener)| listener.service == service);
         keys.filter_map(|(key, _)| self.bound.get(key).copied())
     }
 
     /// Where each service listens, with the ports that the system chose.
-    pub(super) fn places(&self, wanted: &Wanted) -> BTreeMap<String, Vec<Place>> {
+    pub(super) fn places(&self, wanted: &WantedListeners) -> BTreeMap<String, Vec<Place>> {
         let mut places: BTreeMap<String, Vec<Place>> = BTreeMap::new();
-        for (key, door) in wanted {
+        for (key, listener) in wanted {
             if let Some(address) = self.bound.get(key) {
                 let place = match key.place {
                     Place::Any { .. } => Place::Any {
@@ -332,7 +338,10 @@ impl Listeners {
                     },
                     Place::At(_) => Place::At(*address),
                 };
-                places.entry(door.service.clone()).or_default().push(place);
+                places
+                    .entry(listener.service.clone())
+                    .or_default()
+                    .push(place);
             }
         }
         places
@@ -366,14 +375,14 @@ impl Inheritance {
 
     /// Adds to what is `wanted` where sockets are that only their names give to a
     /// service.
-    pub(super) fn add_named(&self, config: &Config, wanted: &mut Wanted) {
+    pub(super) fn add_named(&self, config: &Config, wanted: &mut WantedListeners) {
         for Inherited { name, place, .. } in &self.0 {
             if config.services.iter().any(|service| service.name == *name) {
-                let door = Door {
+                let listener = WantedListener {
                     service: name.clone(),
                     name: None,
                 };
-                wanted.entry(key(*place)).or_insert(door);
+                wanted.entry(key(*place)).or_insert(listener);
             }
         }
     }
@@ -390,12 +399,12 @@ impl Inheritance {
     }
 
     /// Lets go of those that nobody else has: who serves them has them now.
-    pub(super) fn let_go(&mut self) {
+    pub(super) fn release_unshared(&mut self) {
         self.0.retain(|socket| socket.is_shared);
     }
 
     /// Says what of it is not as whoever made the sockets will have meant it.
-    pub(super) fn warn(&self, wanted: &Wanted) {
+    pub(super) fn warn(&self, wanted: &WantedListeners) {
         for Inherited { name, place, .. } in &self.0 {
             let called = name.escape_debug();
             match wanted.get(&key(*place)) {
@@ -403,14 +412,14 @@ impl Inheritance {
                     "the inherited socket \"{called}\" at {place} serves nothing: nothing \
                      listens at exactly this address, and no service has this name"
                 ),
-                Some(door)
-                    if door.service != *name
+                Some(listener)
+                    if listener.service != *name
                         && wanted.values().any(|other| other.service == *name) =>
                 {
                     log::warn!(
                         "the inherited socket \"{called}\" at {place} serves {}, which listens \
                          there",
-                        door.service.escape_debug()
+                        listener.service.escape_debug()
                     );
                 }
                 Some(_) => {}
@@ -448,11 +457,11 @@ mod tests {
     #[test]
     fn port_0_gives_each_service_a_port_of_its_own() {
         let config = config(&[("a", &["127.0.0.1:0"]), ("b", &["127.0.0.1:0"])]);
-        let wanted = wanted(&config, &Wanted::new(), Resolving::New).unwrap();
+        let wanted = wanted(&config, &WantedListeners::new(), ResolveScope::New).unwrap();
         let mut listeners = Listeners::default();
-        let opened = listeners.open(&wanted, 2, |_| true).unwrap();
-        let shares = listeners.replace(&wanted, opened, 2);
-        assert_eq!(shares.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
+        let opened = listeners.bind_new(&wanted, 2, |_| true).unwrap();
+        let per_worker = listeners.commit(&wanted, opened, 2);
+        assert_eq!(per_worker.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
         let port = |service| listeners.addresses(&wanted, service).next().unwrap().port();
         assert_ne!(port("a"), port("b"));
     }
@@ -461,7 +470,7 @@ mod tests {
     fn a_name_that_leads_to_another_services_place_is_refused() {
         let config = config(&[("a", &["127.0.0.1:4711"]), ("b", &["localhost:4711"])]);
         assert!(matches!(
-            wanted(&config, &Wanted::new(), Resolving::New),
+            wanted(&config, &WantedListeners::new(), ResolveScope::New),
             Err(Error::ListenTwice { .. })
         ));
     }
@@ -470,39 +479,42 @@ mod tests {
     fn a_name_that_does_not_resolve_any_more_is_listened_at_where_it_was() {
         // The name is nobody's, now and for ever.
         let config = config(&[("a", &["gone.invalid:4711"])]);
-        let new = wanted(&config, &Wanted::new(), Resolving::New);
+        let new = wanted(&config, &WantedListeners::new(), ResolveScope::New);
         assert!(matches!(new, Err(Error::ListenName { .. })), "{new:?}");
         let key = ListenKey {
             place: Place::At(([127, 0, 0, 1], 4711).into()),
             service: None,
         };
-        let door = Door {
+        let listener = WantedListener {
             service: "a".to_owned(),
             name: Some("gone.invalid".to_owned()),
         };
-        let before = Wanted::from([(key, door)]);
-        assert_eq!(wanted(&config, &before, Resolving::All).unwrap(), before);
+        let before = WantedListeners::from([(key, listener)]);
+        assert_eq!(wanted(&config, &before, ResolveScope::All).unwrap(), before);
         // A change does not even ask.
-        assert_eq!(wanted(&config, &before, Resolving::New).unwrap(), before);
+        assert_eq!(wanted(&config, &before, ResolveScope::New).unwrap(), before);
     }
 
     #[test]
     fn a_change_keeps_a_name_where_it_was_and_a_reload_follows_it() {
         let config = config(&[("a", &["localhost:4711"])]);
-        let resolved = wanted(&config, &Wanted::new(), Resolving::New).unwrap();
-        let moved: Wanted = resolved
+        let resolved = wanted(&config, &WantedListeners::new(), ResolveScope::New).unwrap();
+        let moved: WantedListeners = resolved
             .iter()
             .take(1)
-            .map(|(_, door)| {
+            .map(|(_, listener)| {
                 let key = ListenKey {
                     place: Place::At(([127, 0, 0, 77], 4711).into()),
                     service: None,
                 };
-                (key, door.clone())
+                (key, listener.clone())
             })
             .collect();
-        assert_eq!(wanted(&config, &moved, Resolving::New).unwrap(), moved);
-        assert_eq!(wanted(&config, &moved, Resolving::All).unwrap(), resolved);
+        assert_eq!(wanted(&config, &moved, ResolveScope::New).unwrap(), moved);
+        assert_eq!(
+            wanted(&config, &moved, ResolveScope::All).unwrap(),
+            resolved
+        );
     }
 
     #[test]
@@ -514,8 +526,15 @@ mod tests {
             .unwrap()
             .to_string();
         let places = [free.as_str(), &taken.local_addr().unwrap().to_string()];
-        let wanted = wanted(&config(&[("a", &places)]), &Wanted::new(), Resolving::New).unwrap();
-        let error = Listeners::default().open(&wanted, 2, |_| true).unwrap_err();
+        let wanted = wanted(
+            &config(&[("a", &places)]),
+            &WantedListeners::new(),
+            ResolveScope::New,
+        )
+        .unwrap();
+        let error = Listeners::default()
+            .bind_new(&wanted, 2, |_| true)
+            .unwrap_err();
         assert!(matches!(error, Error::Listen { .. }));
         TcpListener::bind(&free).unwrap();
     }
@@ -530,13 +549,13 @@ mod tests {
         let places = [format!("127.0.0.1:{any}"), format!("*:{any}")];
         let wanted = wanted(
             &config(&[("a", &[&places[0], &places[1]])]),
-            &Wanted::new(),
-            Resolving::New,
+            &WantedListeners::new(),
+            ResolveScope::New,
         )
         .unwrap();
         assert_eq!(
             Listeners::default()
-                .open(&wanted, 2, |_| true)
+                .bind_new(&wanted, 2, |_| true)
                 .unwrap()
                 .len(),
             2
@@ -548,30 +567,30 @@ mod tests {
         // An address for documentation is nobody's.
         let wanted = wanted(
             &config(&[("a", &["203.0.113.5:0", "127.0.0.1:0"])]),
-            &Wanted::new(),
-            Resolving::New,
+            &WantedListeners::new(),
+            ResolveScope::New,
         )
         .unwrap();
-        assert!(Listeners::default().open(&wanted, 1, |_| true).is_err());
+        assert!(Listeners::default().bind_new(&wanted, 1, |_| true).is_err());
         let named = |name: &str| Some(name.to_owned());
         let mut excused = wanted.clone();
         excused
             .values_mut()
-            .for_each(|door| door.name = named("both"));
+            .for_each(|listener| listener.name = named("both"));
         assert_eq!(
             Listeners::default()
-                .open(&excused, 1, |_| true)
+                .bind_new(&excused, 1, |_| true)
                 .unwrap()
                 .len(),
             1
         );
         // Nor does a change look for what was not there before.
-        let open = |is_new: bool| Listeners::default().open(&excused, 1, |_| is_new);
+        let open = |is_new: bool| Listeners::default().bind_new(&excused, 1, |_| is_new);
         assert_eq!(open(false).unwrap().len(), 0);
         let mut apart = excused.clone();
-        for (key, door) in &mut apart {
-            door.name = named(&key.place.to_string());
+        for (key, listener) in &mut apart {
+            listener.name = named(&key.place.to_string());
         }
-        assert!(Listeners::default().open(&apart, 1, |_| true).is_err());
+        assert!(Listeners::default().bind_new(&apart, 1, |_| true).is_err());
     }
 }

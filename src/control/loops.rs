@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use super::listeners::places_where;
-use super::resolver::Answer;
+use super::listeners::places_of_resolved;
+use super::resolver::Resolution;
 use crate::balance::HostId;
 use crate::config::{self, Config, Endpoint, Hop, closing};
 use crate::os::listen::Place;
@@ -80,8 +80,8 @@ pub(super) fn find_circles(services: &[OwnService]) -> HashMap<*const Group, BTr
         // Under the lock nothing is asked of the system.
         let with_port = |address: &SocketAddr| ports.by_port.contains_key(&address.port());
         let addresses: Vec<(HostId, SocketAddr)> = {
-            let tracker = service.group.tracker();
-            let known = tracker.hosts().filter_map(|it| Some((it.id, it.address?)));
+            let pool = service.group.tracker();
+            let known = pool.hosts().filter_map(|it| Some((it.id, it.address?)));
             known.filter(|(_, address)| with_port(address)).collect()
         };
         for (host, address) in addresses {
@@ -100,21 +100,21 @@ pub(super) fn find_circles(services: &[OwnService]) -> HashMap<*const Group, BTr
 }
 
 /// Warnings about hosts of `config` by which sessions would go in circles, if names mean
-/// what `answers` say. A host of a group that is not enabled counts as if it were.
-pub fn circle_warnings(config: &Config, answers: &BTreeMap<String, Answer>) -> Vec<String> {
+/// what `resolutions` say. A host of a group that is not enabled counts as if it were.
+pub fn circle_warnings(config: &Config, resolutions: &BTreeMap<String, Resolution>) -> Vec<String> {
     let local = LocalAddresses::default();
-    warnings_where(config, answers, &|ip| local.has(ip))
+    warnings_where(config, resolutions, &|ip| local.has(ip))
 }
 
 fn warnings_where(
     config: &Config,
-    answers: &BTreeMap<String, Answer>,
+    resolutions: &BTreeMap<String, Resolution>,
     is_local: &dyn Fn(IpAddr) -> bool,
 ) -> Vec<String> {
     let places = config.services.iter().enumerate().flat_map(|(number, it)| {
         let listens = it.listens.iter();
         listens.flat_map(move |listen| {
-            let places = places_where(listen, answers).unwrap_or_default();
+            let places = places_of_resolved(listen, resolutions).unwrap_or_default();
             places.into_iter().map(move |place| (number, place))
         })
     });
@@ -125,7 +125,7 @@ fn warnings_where(
             let groups = service.groups.iter();
             for group in groups.filter(|it| (it.name == service.enabled) == enabled) {
                 for host in &group.hosts {
-                    let found = host_addresses(host, answers);
+                    let found = host_addresses(host, resolutions);
                     let to = found.iter().find_map(|it| ports.service_at(*it));
                     if let Some(to) = to {
                         hops.push((from, to));
@@ -149,19 +149,22 @@ fn warnings_where(
     closing(&hops).into_iter().map(warning).collect()
 }
 
-fn addresses<'a>(name: &str, answers: &'a BTreeMap<String, Answer>) -> &'a [IpAddr] {
-    match answers.get(name) {
+fn addresses<'a>(name: &str, resolutions: &'a BTreeMap<String, Resolution>) -> &'a [IpAddr] {
+    match resolutions.get(name) {
         Some(Ok(addresses)) => addresses,
         _ => &[],
     }
 }
 
-fn host_addresses(host: &config::Host, answers: &BTreeMap<String, Answer>) -> Vec<SocketAddr> {
+fn host_addresses(
+    host: &config::Host,
+    resolutions: &BTreeMap<String, Resolution>,
+) -> Vec<SocketAddr> {
     match &host.address {
         Endpoint::Address(address) => vec![*address],
         Endpoint::Zoned { ip, port, .. } => vec![SocketAddr::new((*ip).into(), *port)],
         Endpoint::Name { host, port } => {
-            let found = addresses(host, answers).iter();
+            let found = addresses(host, resolutions).iter();
             found.map(|ip| SocketAddr::new(*ip, *port)).collect()
         }
     }
@@ -190,9 +193,9 @@ mod tests {
     /// The hosts that are warned of, where 10.0.0.1 is ours.
     fn warned(services: &[(&str, &str, &str)]) -> Vec<String> {
         let name = |name: &str, ip: [u8; 4]| (name.to_owned(), Ok(vec![IpAddr::from(ip)]));
-        let answers = BTreeMap::from([name("lb", [10, 0, 0, 1]), name("other", [10, 0, 0, 2])]);
+        let resolutions = BTreeMap::from([name("lb", [10, 0, 0, 1]), name("other", [10, 0, 0, 2])]);
         let local = |ip: IpAddr| ip.is_loopback() || ip == IpAddr::from([10, 0, 0, 1]);
-        let warnings = warnings_where(&config(services), &answers, &local);
+        let warnings = warnings_where(&config(services), &resolutions, &local);
         let host = |warning: String| warning.split(' ').nth(2).unwrap_or_default().to_owned();
         warnings.into_iter().map(host).collect()
     }

@@ -36,7 +36,7 @@ pub trait Reconfigure: Send {
 
     /// txlb only serves its last sessions from now on: releases what its successor needs,
     /// at once. Returns whether it is asked for anything later.
-    fn give_way(&mut self) -> bool {
+    fn release(&mut self) -> bool {
         true
     }
 }
@@ -44,40 +44,40 @@ pub trait Reconfigure: Send {
 /// What the fixtures have ready. Dropping it unfinished undoes it.
 #[must_use]
 pub(super) struct Prepared {
-    doors: Vec<Commit>,
-    logs: Vec<Commit>,
+    commits: Vec<Commit>,
+    log_commits: Vec<Commit>,
 }
 
 impl Prepared {
     /// # Errors
     /// The first fixture that cannot have what it needs; the others undo what they did.
     pub(super) fn new(
-        fixtures: &mut [Box<dyn Reconfigure>],
+        dependents: &mut [Box<dyn Reconfigure>],
         now: &Config,
         next: &Config,
     ) -> Result<Prepared, String> {
         let mut prepared = Prepared {
-            doors: Vec::new(),
-            logs: Vec::new(),
+            commits: Vec::new(),
+            log_commits: Vec::new(),
         };
-        for fixture in fixtures {
-            let finishes = match fixture.is_log() {
-                true => &mut prepared.logs,
-                false => &mut prepared.doors,
+        for dependent in dependents {
+            let list = match dependent.is_log() {
+                true => &mut prepared.log_commits,
+                false => &mut prepared.commits,
             };
-            finishes.extend(fixture.prepare(now, next)?);
+            list.extend(dependent.prepare(now, next)?);
         }
         Ok(prepared)
     }
 
     /// The change is in force: everything follows but the log, to which that is yet to
     /// be told.
-    pub(super) fn follow(&mut self) {
-        self.doors.drain(..).for_each(|finish| finish());
+    pub(super) fn commit(&mut self) {
+        self.commits.drain(..).for_each(|commit| commit());
     }
 
     /// All has been told.
-    pub(super) fn finish(self) {
-        self.logs.into_iter().for_each(|finish| finish());
+    pub(super) fn commit_log(self) {
+        self.log_commits.into_iter().for_each(|commit| commit());
     }
 }

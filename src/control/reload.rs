@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 use super::config_file::{Changed, File};
 use super::controller::{Controller, NO_FILE, Stored, outcome};
 use super::handle::{Actor, Response, ResponseData};
-use super::listeners::Resolving;
+use super::listeners::ResolveScope;
 use super::running::Renames;
 use super::save::Saved;
 use super::text::number_of_changes;
@@ -18,14 +18,14 @@ use crate::relay::Topic;
 /// What a reload came to.
 struct Reloaded {
     /// What happened.
-    told: String,
+    message: String,
     /// The changes that were lost by it.
     lost: Vec<String>,
 }
 
 impl Controller {
     /// What HUP asks for.
-    pub(super) fn hang_up(&mut self) {
+    pub(super) fn handle_hup(&mut self) {
         self.reopen_or_complain();
         if self.stored.is_none() {
             log::info!(
@@ -36,11 +36,11 @@ impl Controller {
             return;
         }
         // Everything worth saying is said.
-        let _ = self.read_again(&Actor::Signal("HUP"), false);
+        let _ = self.reread(&Actor::Signal("HUP"), false);
     }
 
     /// What the verb `reload` asks for.
-    pub(super) fn reload(&mut self, by: &Actor, force: bool) -> Response {
+    pub(super) fn reload(&mut self, actor: &Actor, force: bool) -> Response {
         if self.stored.is_none() {
             return self.answer(Err(NO_FILE.to_owned()));
         }
@@ -61,10 +61,10 @@ impl Controller {
             return self.answer(Err(why)).with(ResponseData::Lines(unsaved));
         }
         self.reopen_or_complain();
-        match self.read_again(by, force) {
-            Ok(Reloaded { told, lost }) => {
+        match self.reread(actor, force) {
+            Ok(Reloaded { message, lost }) => {
                 let lost = lost.into_iter().map(|verb| format!("lost: {verb}"));
-                let answer = self.answer(Ok(told));
+                let answer = self.answer(Ok(message));
                 answer.with(ResponseData::Lines(lost.collect()))
             }
             Err(why) => self.answer(Err(why)),
@@ -73,8 +73,8 @@ impl Controller {
 
     /// Reads the file, and puts it in force if it is not as it was; with `force`, in
     /// any case.
-    fn read_again(&mut self, by: &Actor, force: bool) -> Result<Reloaded, String> {
-        let result = self.try_read_again(by, force);
+    fn reread(&mut self, actor: &Actor, force: bool) -> Result<Reloaded, String> {
+        let result = self.try_reread(actor, force);
         self.last_reload = Some(outcome(&result));
         if let Err(error) = &result {
             let text = format!("{error}; the running configuration stays");
@@ -83,25 +83,25 @@ impl Controller {
         result
     }
 
-    fn try_read_again(&mut self, by: &Actor, force: bool) -> Result<Reloaded, String> {
+    fn try_reread(&mut self, actor: &Actor, force: bool) -> Result<Reloaded, String> {
         let Some(stored) = &self.stored else {
             return Err(NO_FILE.to_owned());
         };
-        match stored.file.read_again() {
+        match stored.file.reread() {
             Ok(Changed::Yes(news)) => {
                 let (file, reading) = *news;
-                self.replace(by, file, reading.config, &reading.warnings)
+                self.replace(actor, file, reading.config, &reading.warnings)
             }
-            Ok(Changed::No) if force && stored.config != *self.director.config() => {
+            Ok(Changed::No) if force && stored.config != *self.data_plane.config() => {
                 let (file, config) = (stored.file.clone(), stored.config.clone());
-                self.replace(by, file, config, &[])
+                self.replace(actor, file, config, &[])
             }
             Ok(Changed::No) => {
-                let told = format!("{} is unchanged", stored.file.path().display());
-                log::info!(target: log_targets::ANSWERS, "{told}");
+                let message = format!("{} is unchanged", stored.file.path().display());
+                log::info!(target: log_targets::ANSWERS, "{message}");
                 self.resolve_again();
                 Ok(Reloaded {
-                    told: format!("{told}: names are resolved again"),
+                    message: format!("{message}: names are resolved again"),
                     lost: Vec::new(),
                 })
             }
@@ -111,9 +111,9 @@ impl Controller {
 
     /// Resolves all names again; what listens by a name moves with it.
     fn resolve_again(&mut self) {
-        self.director.resolve_again();
-        let listening = self.director.listening();
-        if let Err(error) = self.director.listen_again() {
+        self.data_plane.resolve_again();
+        let listening = self.data_plane.listening();
+        if let Err(error) = self.data_plane.listen_again() {
             self.record(Topic::Error, &format!("{error}; all listeners stay"));
         }
         self.announce_listeners(&listening);
@@ -122,7 +122,7 @@ impl Controller {
     /// Puts what the file says in force, and says what is lost by it.
     fn replace(
         &mut self,
-        by: &Actor,
+        actor: &Actor,
         file: File,
         config: Config,
         warnings: &[Warning],
@@ -130,21 +130,21 @@ impl Controller {
         let path = file.path().display().to_string();
         let lost = lost(self.unsaved(), &config);
         let prepared = self
-            .put_in_force(config.clone(), &Renames::default(), Resolving::All)
+            .put_in_force(config.clone(), &Renames::default(), ResolveScope::All)
             .map_err(|error| format!("{path}: {error}"))?;
         self.warn(&file, warnings);
         for verb in &lost {
             log::warn!(target: log_targets::ANSWERS, "lost, as it is not in {path}: {verb}");
         }
-        let told = format!("{path} is in force");
-        let generation = self.director.generation();
-        let text = format!("{told} as generation {generation}; by {by}");
+        let message = format!("{path} is in force");
+        let generation = self.data_plane.generation();
+        let text = format!("{message} as generation {generation}; by {actor}");
         self.record(Topic::Reload, &text);
         // Whoever reads the old log has been told.
-        prepared.finish();
+        prepared.commit_log();
         self.stored = Some(Stored::new(file, config));
         self.forget_unsaved();
-        Ok(Reloaded { told, lost })
+        Ok(Reloaded { message, lost })
     }
 
     /// What the verb `saveConfig` asks for.
@@ -152,30 +152,31 @@ impl Controller {
         if self.stored.is_none() {
             return self.answer(Err(format!("{NO_FILE}; config shows what runs")));
         }
-        match self.write(force) {
+        match self.write_file(force) {
             Ok(saved) => {
-                let told = self.told(&saved);
-                self.answer(Ok(told)).with(ResponseData::Lines(saved.notes))
+                let message = self.save_message(&saved);
+                self.answer(Ok(message))
+                    .with(ResponseData::Lines(saved.notes))
             }
             Err(error) => self.answer(Err(error)),
         }
     }
 
     /// What configCheck asks for, when it is time.
-    pub(super) fn save_by_itself(&mut self) {
-        self.saver.wait(Instant::now());
+    pub(super) fn autosave_if_changed(&mut self) {
+        self.autosave.restart(Instant::now());
         if self.stored.is_none() || self.unsaved().is_empty() {
             return;
         }
-        match self.write(false) {
+        match self.write_file(false) {
             Ok(saved) => {
-                let told = self.told(&saved);
-                self.record(Topic::Save, &format!("configCheck: {told}"));
+                let message = self.save_message(&saved);
+                self.record(Topic::Save, &format!("configCheck: {message}"));
                 for note in saved.notes {
                     log::warn!(target: log_targets::ANSWERS, "{note}");
                 }
             }
-            Err(error) if self.saver.is_news(&error) => {
+            Err(error) if self.autosave.is_new_complaint(&error) => {
                 let text = format!("the running configuration cannot be saved: {error}");
                 self.record(Topic::Error, &text);
             }
@@ -183,23 +184,23 @@ impl Controller {
         }
     }
 
-    fn write(&mut self, force: bool) -> Result<Saved, String> {
+    fn write_file(&mut self, force: bool) -> Result<Saved, String> {
         let Some(stored) = &mut self.stored else {
             return Err(NO_FILE.to_owned());
         };
-        let config = self.director.config();
+        let config = self.data_plane.config();
         let saved = stored.file.save(config, force, SystemTime::now());
         let result = saved.map_err(|error| error.to_string());
         if result.is_ok() {
             stored.config = config.clone();
-            self.saver.complaint = None;
+            self.autosave.complaint = None;
         }
         self.last_save = Some(outcome(&result));
         self.forget_unsaved();
         result
     }
 
-    fn told(&self, saved: &Saved) -> String {
+    fn save_message(&self, saved: &Saved) -> String {
         let path = self.stored.as_ref().map(|it| it.file.path());
         let path = path.unwrap_or(Path::new("")).display();
         match &saved.backup {

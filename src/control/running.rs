@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::health::WatchedGroup;
-use super::listeners::Wanted;
+use super::listeners::WantedListeners;
 use crate::config::verb::{GroupKey, Verb};
 use crate::config::{self, Config, Control};
 use crate::relay::{Group, Plan, Service, ServiceStats};
@@ -16,7 +16,7 @@ type ServiceGroup = (String, String);
 #[derive(Debug, Default)]
 pub(super) struct Running {
     groups: BTreeMap<ServiceGroup, Arc<Group>>,
-    tallies: BTreeMap<String, Arc<ServiceStats>>,
+    service_stats: BTreeMap<String, Arc<ServiceStats>>,
 }
 
 impl Running {
@@ -29,8 +29,12 @@ impl Running {
     ) -> Running {
         let mut next = Running::default();
         for service in &config.services {
-            let tally = self.tallies.get(&service.name).cloned().unwrap_or_default();
-            next.tallies.insert(service.name.clone(), tally);
+            let stats = self
+                .service_stats
+                .get(&service.name)
+                .cloned()
+                .unwrap_or_default();
+            next.service_stats.insert(service.name.clone(), stats);
             for group in &service.groups {
                 let key = (service.name.clone(), group.name.clone());
                 let kept = self
@@ -46,7 +50,7 @@ impl Running {
 
     /// The groups, and what `config` says of them: of those that are `enabled` there, or
     /// of the others.
-    pub(super) fn described<'a>(
+    pub(super) fn with_config<'a>(
         &'a self,
         config: &'a Config,
         enabled: bool,
@@ -60,7 +64,7 @@ impl Running {
     }
 
     /// What the workers are to serve.
-    pub(super) fn plan(&self, config: &Config, wanted: &Wanted) -> Plan {
+    pub(super) fn plan(&self, config: &Config, wanted: &WantedListeners) -> Plan {
         let services: HashMap<&str, Arc<Service>> = config
             .services
             .iter()
@@ -88,12 +92,12 @@ impl Running {
             name: service.name.clone(),
             timeouts: service.timeouts.into(),
             group: Arc::clone(self.group(&service.name, &service.enabled)?),
-            tally: Arc::clone(self.tallies.get(&service.name)?),
+            tally: Arc::clone(self.service_stats.get(&service.name)?),
         })
     }
 
     /// All groups, as recovery wants them.
-    pub(super) fn watched(&self, config: &Config) -> Vec<WatchedGroup> {
+    pub(super) fn watched_groups(&self, config: &Config) -> Vec<WatchedGroup> {
         all_groups(config)
             .filter_map(|(service, group)| {
                 Some(WatchedGroup {
@@ -116,8 +120,8 @@ impl Running {
     }
 
     /// What `service` has seen.
-    pub(super) fn tally(&self, service: &str) -> Option<&ServiceStats> {
-        self.tallies.get(service).map(AsRef::as_ref)
+    pub(super) fn stats(&self, service: &str) -> Option<&ServiceStats> {
+        self.service_stats.get(service).map(AsRef::as_ref)
     }
 }
 

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use txlb::balancer::{AdminInterface, AdminServerError, AdminServers};
 use txlb::control::{
-    ControllerThread, DataPlane, Error, FileError, Handle, Notice as DirectorEvent, Options,
-    Signal, Status, processors,
+    ControllerThread, DataPlane, Error, FileError, Handle, LifecycleEvent as DirectorEvent,
+    Options, Signal, Status, processors,
 };
 use txlb::os::inherited::{Inherited, inherited};
 use txlb::os::{descriptors, memory};
@@ -113,7 +113,7 @@ fn serve(
     })?;
     ending.in_order();
     let director = bound.start().map_err(|error| start_exit(&error))?;
-    ending.serves(director.pulses());
+    ending.serves(director.liveness());
     announce_descriptors(descriptors_before, director.status().capacity);
     let doors =
         AdminServers::open(&director, AdminInterface::ALL).map_err(|error| door_exit(&error))?;
@@ -121,11 +121,11 @@ fn serve(
     fixtures.push(supervisor.fixture());
     fixtures.push(Box::new(log_file));
     fixtures.push(standing.fixture());
-    let pulses = director.pulses();
+    let liveness = director.liveness();
     ending.is_attended();
     let thread =
         ControllerThread::start(director, file, fixtures).map_err(|error| Exit::other(&error))?;
-    let desk = thread.desk();
+    let desk = thread.handle();
     doors.attend(&desk);
     let status = desk.status();
     announce(&status);
@@ -133,7 +133,7 @@ fn serve(
         demo.invite(&status)?;
     }
     supervisor
-        .attend(&desk, pulses)
+        .attend(&desk, liveness)
         .map_err(|error| Exit::other(&error))?;
     standing.detach(log)?;
     wait(&desk, &incoming, supervisor)

@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use txlb::config::{Config, Control, ListenAddress, ListenHost};
-use txlb::control::{Error, places_where};
+use txlb::control::{Error, places_of_resolved};
 use txlb::os::listen::{Place, try_bind};
 
 use crate::exit::Exit;
@@ -64,7 +64,7 @@ impl Findings {
             .is_some_and(|control| UnixStream::connect(&control.socket).is_ok());
         let mut taken: BTreeMap<Place, String> = BTreeMap::new();
         for (what, listen) in listeners(config) {
-            let places = match places_where(listen, answers) {
+            let places = match places_of_resolved(listen, answers) {
                 Ok(places) => places,
                 Err(error) => {
                     self.unresolved(&what, listen, &error);

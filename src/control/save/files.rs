@@ -20,19 +20,19 @@ const BACKUP: &str = ".txlb-";
 const BACKUP_DIGITS: usize = 14;
 
 /// `FILE.txlb-new-0123456789abcdef`.
-const DRAFT: &str = ".txlb-new-";
-const DRAFT_DIGITS: usize = 16;
+const TEMP: &str = ".txlb-new-";
+const TEMP_DIGITS: usize = 16;
 
 /// How far a burst of saves may be ahead of the clock.
 const AHEAD_S: u64 = 24 * 3600;
 
 /// A file, for the names of its neighbours.
-pub(super) struct Beside<'a>(&'a Path);
+pub(super) struct Siblings<'a>(&'a Path);
 
-impl<'a> Beside<'a> {
+impl<'a> Siblings<'a> {
     /// The neighbours of `file`, an absolute path.
     pub(super) fn new(file: &'a Path) -> Self {
-        Beside(file)
+        Siblings(file)
     }
 
     /// The folder they are in.
@@ -41,18 +41,18 @@ impl<'a> Beside<'a> {
     }
 
     /// A name for a draft that nobody can foresee.
-    pub(super) fn draft(&self) -> PathBuf {
+    pub(super) fn temp_name(&self) -> PathBuf {
         // The keys of the standard library's hash maps are as random as any.
         let number = RandomState::new().hash_one(self.0);
-        self.named(DRAFT, &format!("{number:0DRAFT_DIGITS$x}"))
+        self.named(TEMP, &format!("{number:0TEMP_DIGITS$x}"))
     }
 
     /// A name for a backup that comes behind those that there are: of this second, or
     /// in a burst of saves of one that is still to come.
     pub(super) fn backup(&self, now: SystemTime) -> io::Result<PathBuf> {
         let mut backups = self.backups()?;
-        let (now, horizon) = (second(now), self.horizon(now));
-        backups.retain(|backup| *backup <= horizon);
+        let (now, latest_valid) = (second(now), self.latest_valid(now));
+        backups.retain(|backup| *backup <= latest_valid);
         let latest = backups.iter().max();
         (now..=now + AHEAD_S)
             .map(|second| self.backup_of(second))
@@ -63,15 +63,15 @@ impl<'a> Beside<'a> {
     /// Removes all backups but the newest.
     pub(super) fn prune(&self, now: SystemTime) -> io::Result<()> {
         let mut backups = self.backups()?;
-        let horizon = self.horizon(now);
-        backups.sort_by_cached_key(|backup| (*backup <= horizon, backup.clone()));
+        let latest_valid = self.latest_valid(now);
+        backups.sort_by_cached_key(|backup| (*backup <= latest_valid, backup.clone()));
         let surplus = backups.len().saturating_sub(BACKUPS);
         backups[..surplus].iter().try_for_each(fs::remove_file)
     }
 
     /// The latest backup that there can be. Later ones are from when the clock was
     /// wrong, and older than all others.
-    fn horizon(&self, now: SystemTime) -> PathBuf {
+    fn latest_valid(&self, now: SystemTime) -> PathBuf {
         self.backup_of(second(now) + AHEAD_S)
     }
 
@@ -80,9 +80,9 @@ impl<'a> Beside<'a> {
     }
 
     /// Removes the drafts of a process that was killed.
-    pub(super) fn clean(&self) -> io::Result<()> {
+    pub(super) fn remove_leftovers(&self) -> io::Result<()> {
         let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        self.files(DRAFT, DRAFT_DIGITS, is_hex)?
+        self.files(TEMP, TEMP_DIGITS, is_hex)?
             .iter()
             .try_for_each(fs::remove_file)
     }
@@ -131,30 +131,30 @@ const GROUP: u32 = 0o070;
 /// A file under a name of its own. It is gone when this is dropped, unless it has
 /// been renamed.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(super) struct TempFile {
     path: PathBuf,
     renamed: bool,
     note: Option<String>,
 }
 
-impl Draft {
+impl TempFile {
     /// Writes a file as `like` is owned and permitted, and has it on the disk.
-    pub(super) fn write(path: &Path, bytes: &[u8], like: &Metadata) -> io::Result<Draft> {
+    pub(super) fn write(path: &Path, bytes: &[u8], like: &Metadata) -> io::Result<TempFile> {
         // There may be hashes in it: nobody else can open it before its mode is right.
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(path)?;
-        let mut draft = Draft {
+        let mut temp_name = TempFile {
             path: path.to_owned(),
             renamed: false,
             note: None,
         };
-        draft.note = resemble(&file, like)?;
+        temp_name.note = copy_ownership(&file, like)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        Ok(draft)
+        Ok(temp_name)
     }
 
     /// What the operator should know of its owner or mode.
@@ -170,7 +170,7 @@ impl Draft {
     }
 }
 
-impl Drop for Draft {
+impl Drop for TempFile {
     fn drop(&mut self) {
         if !self.renamed {
             // What cannot be removed now is taken for a leftover later.
@@ -181,7 +181,7 @@ impl Drop for Draft {
 
 /// Gives a file the owner, group and mode of another as far as that is permitted:
 /// the owner is usually root's to give, the group also its members'.
-fn resemble(file: &File, like: &Metadata) -> io::Result<Option<String>> {
+fn copy_ownership(file: &File, like: &Metadata) -> io::Result<Option<String>> {
     let own = file.metadata()?;
     let (wanted, mut mode) = ((like.uid(), like.gid()), like.mode() & 0o777);
     let mut note = None;
@@ -214,31 +214,31 @@ impl Content for File {
 
 /// Why it was not written.
 #[derive(Debug)]
-pub(super) struct NotWritten {
+pub(super) struct WriteError {
     pub(super) error: io::Error,
     /// Whether what was there before is there again.
     pub(super) restored: bool,
 }
 
 /// Writes `new` into the file at `path`, or else `old`, which is there now.
-pub(super) fn write_in_place(path: &Path, old: &[u8], new: &[u8]) -> Result<(), NotWritten> {
+pub(super) fn write_in_place(path: &Path, old: &[u8], new: &[u8]) -> Result<(), WriteError> {
     let opened = OpenOptions::new().write(true).open(path);
-    let mut file = opened.map_err(|error| NotWritten {
+    let mut file = opened.map_err(|error| WriteError {
         error,
         restored: true,
     })?;
-    put_or_restore(&mut file, old, new)
+    write_or_restore(&mut file, old, new)
 }
 
-fn put_or_restore(file: &mut impl Content, old: &[u8], new: &[u8]) -> Result<(), NotWritten> {
-    put(file, new).map_err(|error| NotWritten {
+fn write_or_restore(file: &mut impl Content, old: &[u8], new: &[u8]) -> Result<(), WriteError> {
+    write_from_start(file, new).map_err(|error| WriteError {
         error,
         // It has room for what it had.
-        restored: put(file, old).is_ok(),
+        restored: write_from_start(file, old).is_ok(),
     })
 }
 
-fn put(file: &mut impl Content, bytes: &[u8]) -> io::Result<()> {
+fn write_from_start(file: &mut impl Content, bytes: &[u8]) -> io::Result<()> {
     file.rewind()?;
     file.write_all(bytes)?;
     file.end(bytes.len() as u64)
@@ -291,7 +291,7 @@ mod tests {
         let file = Cursor::new(b"the old one".to_vec());
         let room = 16;
         let mut disk = Disk { file, room, breaks };
-        let failed = put_or_restore(&mut disk, b"the old one", new.as_bytes()).err();
+        let failed = write_or_restore(&mut disk, b"the old one", new.as_bytes()).err();
         let text = String::from_utf8(disk.file.into_inner()).unwrap();
         (text, failed.map(|it| it.restored))
     }

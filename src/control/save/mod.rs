@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use self::files::{Beside, Draft, write_in_place};
+use self::files::{Siblings, TempFile, write_in_place};
 use super::config_file::{File, READ_LIMIT};
 use crate::config::{Config, EditError, PeriodicTask, edit};
 use crate::os::files::{open_folder, read_file};
@@ -229,22 +229,23 @@ impl Target {
         now: SystemTime,
         notes: &mut Vec<String>,
     ) -> Result<PathBuf, SaveError> {
-        let beside = Beside::new(&self.path);
-        let folder = beside.folder();
+        let siblings = Siblings::new(&self.path);
+        let folder = siblings.folder();
         let cannot_write = || system(folder, WRITE);
-        if let Err(error) = beside.clean() {
+        if let Err(error) = siblings.remove_leftovers() {
             notes.push(format!("leftovers of a save cannot be removed: {error}"));
         }
-        let new = Draft::write(&beside.draft(), text, &self.metadata).map_err(cannot_write())?;
-        let old =
-            Draft::write(&beside.draft(), &self.bytes, &self.metadata).map_err(cannot_write())?;
+        let new =
+            TempFile::write(&siblings.temp_name(), text, &self.metadata).map_err(cannot_write())?;
+        let old = TempFile::write(&siblings.temp_name(), &self.bytes, &self.metadata)
+            .map_err(cannot_write())?;
         notes.extend(new.note());
         // Writing may have taken its time.
         match read_file(&self.path, READ_LIMIT) {
             Ok(bytes) if bytes == self.bytes => {}
             _ => return Err(SaveError::Changed(self.path.clone())),
         }
-        let backup = beside.backup(now).map_err(cannot_write())?;
+        let backup = siblings.backup(now).map_err(cannot_write())?;
         old.rename(&backup).map_err(cannot_write())?;
         match new.rename(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
@@ -262,7 +263,7 @@ impl Target {
         if let Err(error) = open_folder(folder).and_then(|folder| folder.sync_all()) {
             notes.push(format!("a power failure may undo this: {error}"));
         }
-        if let Err(error) = beside.prune(now) {
+        if let Err(error) = siblings.prune(now) {
             notes.push(format!("old backups cannot be removed: {error}"));
         }
         Ok(backup)
@@ -292,7 +293,7 @@ fn system(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> SaveErr
 /// When the configuration is to be saved by itself.
 #[derive(Debug)]
 pub(super) struct Autosave {
-    chore: PeriodicTask,
+    task: PeriodicTask,
     /// `None` is never.
     due: Option<Instant>,
     /// What was said of the last failure: it is said once.
@@ -300,35 +301,35 @@ pub(super) struct Autosave {
 }
 
 impl Autosave {
-    pub(super) fn new(chore: PeriodicTask, now: Instant) -> Autosave {
-        let mut saver = Autosave {
-            chore,
+    pub(super) fn new(task: PeriodicTask, now: Instant) -> Autosave {
+        let mut autosave = Autosave {
+            task,
             due: None,
             complaint: None,
         };
-        saver.wait(now);
-        saver
+        autosave.restart(now);
+        autosave
     }
 
     /// Configured so from now on: an interval that is under way goes on if it is the
     /// same.
-    pub(super) fn follow(&mut self, chore: PeriodicTask) {
-        if self.chore != chore {
-            self.chore = chore;
-            self.wait(Instant::now());
+    pub(super) fn set_task(&mut self, task: PeriodicTask) {
+        if self.task != task {
+            self.task = task;
+            self.restart(Instant::now());
         }
     }
 
     /// Never saves again.
-    pub(super) fn give_up(&mut self) {
-        self.chore.enable = false;
+    pub(super) fn disable(&mut self) {
+        self.task.enable = false;
         self.due = None;
     }
 
     /// Waits for an interval from now.
-    pub(super) fn wait(&mut self, now: Instant) {
-        let due = now.checked_add(self.chore.interval);
-        self.due = due.filter(|_| self.chore.enable);
+    pub(super) fn restart(&mut self, now: Instant) {
+        let due = now.checked_add(self.task.interval);
+        self.due = due.filter(|_| self.task.enable);
     }
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
@@ -336,12 +337,12 @@ impl Autosave {
     }
 
     /// How long there is nothing to do; `None` is for ever.
-    pub(super) fn patience(&self, now: Instant) -> Option<Duration> {
+    pub(super) fn poll_timeout(&self, now: Instant) -> Option<Duration> {
         Some(self.due?.saturating_duration_since(now))
     }
 
     /// Whether this failure is news.
-    pub(super) fn is_news(&mut self, error: &str) -> bool {
+    pub(super) fn is_new_complaint(&mut self, error: &str) -> bool {
         let news = self.complaint.as_deref() != Some(error);
         self.complaint = Some(error.to_owned());
         news
@@ -356,18 +357,21 @@ mod tests {
     fn a_saver_is_due_once_an_interval_and_never_when_it_is_off() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        let chore = |interval_s, enable| PeriodicTask {
+        let task = |interval_s, enable| PeriodicTask {
             interval: Duration::from_secs(interval_s),
             enable,
         };
-        let saver = Autosave::new(chore(30, true), start);
-        assert!(!saver.is_due(after(29)) && saver.is_due(after(30)));
-        assert_eq!(saver.patience(after(10)), Some(Duration::from_secs(20)));
-        assert_eq!(saver.patience(after(31)), Some(Duration::ZERO));
-        for never in [chore(30, false), chore(u64::MAX, true)] {
-            let saver = Autosave::new(never, start);
-            assert!(!saver.is_due(after(1_000_000)));
-            assert_eq!(saver.patience(start), None);
+        let autosave = Autosave::new(task(30, true), start);
+        assert!(!autosave.is_due(after(29)) && autosave.is_due(after(30)));
+        assert_eq!(
+            autosave.poll_timeout(after(10)),
+            Some(Duration::from_secs(20))
+        );
+        assert_eq!(autosave.poll_timeout(after(31)), Some(Duration::ZERO));
+        for never in [task(30, false), task(u64::MAX, true)] {
+            let autosave = Autosave::new(never, start);
+            assert!(!autosave.is_due(after(1_000_000)));
+            assert_eq!(autosave.poll_timeout(start), None);
         }
     }
 }

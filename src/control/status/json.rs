@@ -64,7 +64,7 @@ impl Status {
             .with("accept_pauses", self.accept_pauses)
             .with("no_ports", self.no_ports)
             .with("turns", self.turns)
-            .with_list("happenings", self.happenings.iter().map(happening))
+            .with_list("happenings", self.recent_events.iter().map(happening))
     }
 }
 

@@ -50,7 +50,7 @@ pub struct Status {
     /// Times the workers' loops went round.
     pub turns: u64,
     /// What happened last, the oldest first; 50 things at most.
-    pub happenings: Vec<RecentEvent>,
+    pub recent_events: Vec<RecentEvent>,
     /// The services, in the file's order.
     pub services: Vec<ServiceStatus>,
 }
@@ -176,8 +176,8 @@ impl Now {
 
 /// Looks at everything once. Each group is locked for as long as it takes to
 /// copy its hosts' figures.
-fn snapshot(director: &DataPlane) -> Status {
-    let shared = &director.shared;
+fn snapshot(data_plane: &DataPlane) -> Status {
+    let shared = &data_plane.shared;
     let sum = |of: &dyn Fn(&WorkerStats) -> u64| shared.meters.iter().map(of).sum();
     let trouble = |kind| sum(&|meters| meters.trouble(kind));
     let now = Now::of(&shared.clock);
@@ -186,8 +186,8 @@ fn snapshot(director: &DataPlane) -> Status {
         started_wall_ms: now.started_wall_ms,
         process: std::process::id(),
         version: env!("CARGO_PKG_VERSION"),
-        workers: director.workers.len(),
-        generation: director.generation,
+        workers: data_plane.workers.len(),
+        generation: data_plane.generation,
         stopping: false,
         stored: StoredStatus::default(),
         open: shared.open.load(Ordering::Relaxed),
@@ -200,43 +200,40 @@ fn snapshot(director: &DataPlane) -> Status {
             + trouble(ResourceError::Accept),
         no_ports: trouble(ResourceError::NoPorts),
         turns: sum(&WorkerStats::turns),
-        happenings: shared.journal.happenings(),
-        services: director
+        recent_events: shared.journal.happenings(),
+        services: data_plane
             .config
             .services
             .iter()
-            .map(|it| service(director, it, &now))
+            .map(|it| service(data_plane, it, &now))
             .collect(),
     }
 }
 
-fn service(director: &DataPlane, service: &config::Service, now: &Now) -> ServiceStatus {
-    let tally = director.running.tally(&service.name);
+fn service(data_plane: &DataPlane, service: &config::Service, now: &Now) -> ServiceStatus {
+    let stats = data_plane.running.stats(&service.name);
     ServiceStatus {
         name: service.name.clone(),
-        addresses: director
+        addresses: data_plane
             .listeners
-            .addresses(&director.wanted, &service.name)
+            .addresses(&data_plane.wanted, &service.name)
             .collect(),
         enabled: service.enabled.clone(),
-        open: tally.map_or(0, ServiceStats::open),
-        total: tally.map_or(0, ServiceStats::total),
+        open: stats.map_or(0, ServiceStats::open),
+        total: stats.map_or(0, ServiceStats::total),
         groups: service
             .groups
             .iter()
-            .map(|it| group(director, &service.name, it, now))
+            .map(|it| group(data_plane, &service.name, it, now))
             .collect(),
     }
 }
 
-fn group(director: &DataPlane, service: &str, group: &config::Group, now: &Now) -> GroupStatus {
-    let running = director.running.group(service, &group.name);
+fn group(data_plane: &DataPlane, service: &str, group: &config::Group, now: &Now) -> GroupStatus {
+    let running = data_plane.running.group(service, &group.name);
     let (open, hosts) = running.map_or((0, Vec::new()), |running| {
-        let tracker = running.tracker();
-        (
-            tracker.open(),
-            tracker.hosts().map(|it| host(now, &it)).collect(),
-        )
+        let pool = running.tracker();
+        (pool.open(), pool.hosts().map(|it| host(now, &it)).collect())
     });
     GroupStatus {
         name: group.name.clone(),
@@ -372,7 +369,7 @@ mod tests {
                 last_save: None,
             },
             ended: vec![(EndReason::Finished, 2)],
-            happenings: vec![RecentEvent {
+            recent_events: vec![RecentEvent {
                 wall_ms: 6,
                 topic: Topic::HostUp,
                 text: "host web:main/a is up".to_owned(),

@@ -108,7 +108,7 @@ fn signals_that_wait_are_one() {
     let office = Office::open_with(&web("", "roundr", &[host.address()]), vec![Box::new(gate)]);
     let desk = office.desk.clone();
     let change = std::thread::spawn(move || {
-        desk.obey(&Actor::Program, weigh(5).parse().unwrap())
+        desk.execute(&Actor::Program, weigh(5).parse().unwrap())
             .outcome
     });
     arrival.recv().unwrap();
