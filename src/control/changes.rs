@@ -1,4 +1,4 @@
-//! CHANGES
+//! Changes by verbs: check, prepare, put in force, commit, log. All of it happens, or nothing.
 
 use super::config_file::File;
 use super::controller::Controller;
@@ -14,7 +14,7 @@ use crate::log_targets;
 use crate::relay::Topic;
 
 impl Controller {
-    /// Makes one change of `verbs`.
+    /// Makes one change of all `verbs`.
     pub(super) fn change(&mut self, actor: &Actor, verbs: &[Verb]) -> Response {
         let outcome = self.try_change(actor, verbs);
         if let Err(why) = &outcome {
@@ -56,8 +56,7 @@ impl Controller {
         Ok(String::new())
     }
 
-    /// Puts `next` in force. What is left to be finished is the log, once everything has
-    /// been said.
+    /// Puts `next` in force. The caller commits the log last, once everything is logged.
     pub(super) fn put_in_force(
         &mut self,
         next: Config,
@@ -70,7 +69,7 @@ impl Controller {
         let applied = self.data_plane.apply_as(next, renames, scope);
         let unknown = match applied {
             Ok(()) => None,
-            // The others serve it, so everything else has to go along.
+            // The other workers serve it, so the rest must follow.
             Err(Error::Worker(number)) => Some(number),
             Err(error) => return Err(error.to_string()),
         };
@@ -91,7 +90,7 @@ impl Controller {
         }
     }
 
-    /// Says of each service where it listens, unless that was said before.
+    /// Logs where each service listens, unless `before` has it.
     pub(super) fn announce_listeners(&self, before: &[Listening]) {
         for listening in self.data_plane.listening() {
             if !before.contains(&listening) {

@@ -1,4 +1,7 @@
-//! CONTROLLER
+//! The controller thread: owns the configuration, serves one request after the other, and handles
+//! signals in between.
+//!
+//! Its handle is in `handle`; how it changes the configuration is in `changes` and `reload`.
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -25,31 +28,30 @@ use crate::config::{Config, Reading, edit, hide_passwords, print};
 use crate::log_targets;
 use crate::relay::Topic;
 
-/// What the thread is called.
+/// Name of the thread.
 const THREAD: &str = "director";
 
-/// How long the end is waited for: a desk in the middle of something has longer, but
-/// nobody waits for it.
+/// How long a drop waits for the thread to end. The thread may take longer.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The same where a signal to stop has not even been looked at: the desk waits for a name
-/// server or a disk, and whoever sent the signal does not.
+/// The same while a signal to stop has not been handled: the controller waits for a name server or
+/// a disk, and the sender of the signal must not.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// How long the workers may take to close their listeners: a second, where clients come
-/// faster than they are let in.
+/// How long workers may take to close their listeners. They take a second where clients come
+/// faster than they are accepted.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Sessions that are listed at most.
+/// Limit of listed sessions.
 const MAX_LISTED_SESSIONS: usize = 10_000;
 
-/// How long the workers may take to list them.
+/// How long workers may take to list sessions.
 const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is said where there is nothing to read or write.
+/// Error text where txlb has no configuration file.
 pub(super) const NO_FILE: &str = "there is no configuration file: txlb was started without one";
 
-/// The file, and what it says.
+/// The configuration file and its contents.
 #[derive(Debug)]
 pub(super) struct Stored {
     pub(super) file: File,
@@ -62,22 +64,20 @@ impl Stored {
     }
 }
 
-/// The desk's thread. When it is dropped, the desk is closed and the director with it:
-/// all sessions end.
+/// The controller's thread. Dropping it ends the thread, the data plane and all sessions.
 #[derive(Debug)]
 pub struct ControllerThread {
     handle: Handle,
-    /// Hangs up when the thread is over. Behind a lock, so that several threads may
-    /// hold it.
+    /// Hangs up when the thread has ended. In a lock, so that threads can share this type.
     over: Mutex<Receiver<()>>,
 }
 
 impl ControllerThread {
-    /// Opens the desk of a director that has just been started. `file` is the one its
-    /// configuration is from, as it was read, if there is one.
+    /// Starts the controller of a data plane that has just started. `file` is the one that its
+    /// configuration was read from.
     ///
     /// # Errors
-    /// The system's, if it has no thread for it.
+    /// The system has no thread for it.
     pub fn start(
         data_plane: DataPlane,
         file: Option<(File, Reading)>,
@@ -95,7 +95,7 @@ impl ControllerThread {
             .spawn(move || {
                 let _running: SyncSender<()> = running;
                 let mut controller = controller;
-                // Goes before the director does, with which all that is told ends.
+                // Dropped before the data plane, which ends all subscriptions.
                 let _watch = watch;
                 controller.run(&incoming, &theirs);
             })?;
@@ -109,7 +109,7 @@ impl ControllerThread {
         })
     }
 
-    /// A handle to it.
+    /// A handle to the controller.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
@@ -118,7 +118,7 @@ impl ControllerThread {
 impl Drop for ControllerThread {
     fn drop(&mut self) {
         self.handle.send_signal(CLOSE);
-        // Nobody sends: this waits for the hanging up.
+        // Nothing is sent: this waits for the thread to hang up.
         let over = self.over.get_mut().unwrap_or_else(PoisonError::into_inner);
         let hung = over.recv_timeout(BUSY_TIMEOUT) == Err(RecvTimeoutError::Timeout);
         if hung && !self.handle.signals.has_stop() {
@@ -127,17 +127,17 @@ impl Drop for ControllerThread {
     }
 }
 
-/// What the desk's thread has.
+/// State of the controller thread.
 pub(super) struct Controller {
     pub(super) data_plane: DataPlane,
-    /// Where the configuration comes from, if that is a file.
+    /// The configuration file, if there is one.
     pub(super) stored: Option<Stored>,
     pub(super) dependents: Vec<Box<dyn Reconfigure>>,
     pub(super) autosave: Autosave,
     pub(super) stopping: bool,
     pub(super) last_reload: Option<Outcome>,
     pub(super) last_save: Option<Outcome>,
-    /// The changes that are not in the file; `None` while that is not known.
+    /// Changes that are not in the file; `None` while not computed.
     unsaved: Option<Vec<Verb>>,
 }
 
@@ -166,12 +166,12 @@ impl Controller {
         controller
     }
 
-    /// Works until the desk is closed.
+    /// Serves requests until the controller is closed.
     pub(super) fn run(&mut self, requests: &Receiver<Message>, signals: &PendingSignals) {
         loop {
             let pending = signals.take();
             if pending & CLOSE != 0 {
-                // Those who wait for the end may have been faster.
+                // A drop may overtake a signal to stop.
                 let to_stop = bit(Signal::Stop) | bit(Signal::Quit);
                 return self.handle_signals(pending & to_stop, signals);
             }
@@ -191,7 +191,7 @@ impl Controller {
         }
     }
 
-    /// Who asked may have left meanwhile: what was done is done.
+    /// The client may have gone: what was done stays done.
     fn serve(&mut self, request: Message) {
         match request {
             Message::QueuedRequest(request, reply) => {
@@ -221,14 +221,14 @@ impl Controller {
             self.drain(None);
         }
         if came(Signal::Stop) {
-            // The workers were told when the signal came: nobody gets longer than that.
+            // Workers were told when the signal came. The grace counts from then.
             let since = signals.stop.get().map_or(Duration::ZERO, Instant::elapsed);
             let since = Duration::from_secs(since.as_secs());
             self.stop(Some(GRACE.saturating_sub(since)));
         }
     }
 
-    /// Obeys, unless whoever gave the order looked at another configuration.
+    /// Executes a request, unless another configuration than the expected one is in force.
     fn execute_if_current(&mut self, request: QueuedRequest) -> Response {
         let QueuedRequest {
             actor,
@@ -285,7 +285,7 @@ impl Controller {
             Ok(_) => {
                 let text = format!("generation {generation}: {shown}; by {actor}");
                 match action {
-                    // What came of it has been noted.
+                    // The reload has recorded its result itself.
                     Action::Reload { .. } => log::info!(target: log_targets::ANSWERS, "{text}"),
                     Action::SaveConfig { .. } => self.record(Topic::Save, &text),
                     _ => self.record(Topic::Change, &text),
@@ -299,7 +299,7 @@ impl Controller {
     }
 
     fn retry(&mut self, host: &HostKey) -> Result<String, String> {
-        // A change that changes nothing: whether there is such a host.
+        // A change of nothing: fails if the host does not exist.
         let nothing = Verb::SetHost {
             host: host.clone(),
             address: None,
@@ -317,17 +317,16 @@ impl Controller {
         Ok(message.to_owned())
     }
 
-    /// Stops, and makes way for a successor: it can listen where this one did, and take the
-    /// PID file, at once.
+    /// Stops, and releases what a successor needs: listeners, control socket and PID file.
     fn drain(&mut self, grace: Option<Duration>) -> String {
         let (message, closed) = self.start_stop(grace);
         let deadline = Instant::now() + CLOSE_TIMEOUT;
-        // Each worker says so once.
+        // Each worker hangs up once; nothing is sent.
         while closed
             .recv_timeout(deadline.saturating_duration_since(Instant::now()))
             .is_ok()
         {}
-        // The file is the successor's.
+        // The file belongs to the successor now.
         self.autosave.disable();
         let before = self.dependents.len();
         self.dependents.retain_mut(|dependent| dependent.release());
@@ -346,7 +345,7 @@ impl Controller {
         self.start_stop(grace).0
     }
 
-    /// Stops; the receiver hangs up when all listeners are closed.
+    /// Stops. The receiver hangs up when all listeners are closed.
     fn start_stop(&mut self, grace: Option<Duration>) -> (String, Receiver<()>) {
         self.stopping = true;
         let open = self.data_plane.open();
@@ -402,7 +401,7 @@ impl Controller {
         let slices = self.data_plane.list_sessions(MAX_LISTED_SESSIONS);
         let deadline = Instant::now() + LIST_TIMEOUT;
         let mut sessions = Sessions::default();
-        // It ends by hanging up, when all is listed.
+        // Ends when all workers have hung up.
         while let Ok(slice) =
             slices.recv_timeout(deadline.saturating_duration_since(Instant::now()))
         {
@@ -415,8 +414,7 @@ impl Controller {
         sessions
     }
 
-    /// The verbs that make the running configuration of the stored one: none without
-    /// a file.
+    /// The verbs that lead from the stored configuration to the running one; none without a file.
     pub(super) fn unsaved(&mut self) -> &[Verb] {
         let unsaved = self.unsaved.take().unwrap_or_else(|| {
             let stored = self.stored.as_ref();
@@ -427,7 +425,7 @@ impl Controller {
         self.unsaved.insert(unsaved)
     }
 
-    /// The running configuration or the stored one is another now.
+    /// Call this when the running or the stored configuration has changed.
     pub(super) fn forget_unsaved(&mut self) {
         self.unsaved = None;
     }
@@ -445,7 +443,7 @@ impl Controller {
         }
     }
 
-    /// Logs what happened, and notes it for people who look.
+    /// Logs an event, and adds it to the recent events.
     pub(super) fn record(&self, topic: Topic, text: &str) {
         let level = match topic {
             Topic::Error => Level::Error,
@@ -463,11 +461,11 @@ impl Controller {
         }
     }
 
-    /// The configuration, looked at in this way.
+    /// A view of the configuration: in effect, running or stored. Passwords are hidden.
     pub(super) fn view(&self, view: View) -> Result<String, String> {
         let stored = self.stored.as_ref().map(|stored| &stored.file.bytes);
         match (view, stored) {
-            // A hash may have got into a name.
+            // A hash may be part of a name.
             (View::Effect, _) => Ok(hide_passwords(&print(self.data_plane.config()))),
             (View::Running | View::Stored, None) => Err(NO_FILE.to_owned()),
             (View::Running, Some(bytes)) => edit(bytes, self.data_plane.config())
@@ -478,7 +476,7 @@ impl Controller {
     }
 }
 
-/// What came of something just now.
+/// The outcome of an operation that just ended.
 pub(super) fn outcome<T>(result: &Result<T, String>) -> Outcome {
     Outcome {
         wall_ms: since_1970_ms(SystemTime::now()),
@@ -497,16 +495,16 @@ fn shown(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    //! What is not seen from outside: lists with less room than there are sessions.
+    //! Session lists with less room than there are sessions.
 
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::control::Options;
 
-    /// A director, and so many clients of its one host, with the host's ends of them.
+    /// A data plane, its clients, and the host's ends of their sessions.
     fn scene(clients: usize) -> (DataPlane, Vec<TcpStream>) {
-        // Four descriptors each are more than a process has to begin with.
+        // Each client needs four descriptors, more than the soft limit allows.
         crate::os::descriptors::raise_limit().unwrap();
         let host = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = host.local_addr().unwrap();
@@ -528,7 +526,7 @@ mod tests {
 
     #[test]
     fn a_list_has_as_many_sessions_as_there_is_room_for_and_counts_the_others() {
-        // More than two workers look at in a turn each.
+        // More sessions than two workers list in one turn each.
         let (data_plane, _ends) = scene(400);
         for (room, listed) in [(0, 0), (7, 7), (300, 300), (10_000, 400)] {
             let slices: Vec<_> = data_plane.list_sessions(room).iter().collect();

@@ -1,4 +1,8 @@
-//! DATAPLANE
+//! The data plane as the controller drives it: puts a configuration in force, as a whole or not at
+//! all.
+//!
+//! Resolves and binds new listeners, then updates host pools, then publishes the plan to the
+//! workers. Only what differs changes.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -30,29 +34,28 @@ use crate::relay::{
     Slice, Topic, WorkerMessage, WorkerStats,
 };
 
-/// How long a change waits for names that are new to be resolved.
+/// How long a change waits for new host names to resolve.
 const NAMES_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a worker may take to obey: a turn takes milliseconds, and a
-/// listener that is to be closed at most a second more.
+/// How long a worker may take to confirm a plan. A turn takes milliseconds; closing a listener
+/// takes a second at most.
 const WORKER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How to run.
+/// Settings of a data plane.
 pub struct Options {
-    /// How many worker threads; at least one.
+    /// Number of worker threads, at least 1.
     pub workers: usize,
-    /// How many sessions there may be at a time, even where there are descriptors for
-    /// more; at least one.
+    /// Limit of open sessions, at least 1. Descriptors may limit them further.
     pub most_sessions: usize,
-    /// The schedulers that groups may have.
+    /// The schedulers that groups may use.
     pub schedulers: Arc<Schedulers>,
-    /// Told of what its owner cannot know otherwise, on whatever thread it
-    /// happens.
+    /// Called when the last session has ended or a thread has panicked, on the thread that
+    /// notices.
     pub on_event: Arc<dyn Fn(LifecycleEvent) + Send + Sync>,
 }
 
 impl Options {
-    /// So many workers, txlb's own schedulers, and as many sessions as may be.
+    /// Options with built-in schedulers and no limit of sessions but descriptors.
     pub fn new(
         workers: usize,
         on_event: impl Fn(LifecycleEvent) + Send + Sync + 'static,
@@ -76,7 +79,7 @@ impl fmt::Debug for Options {
     }
 }
 
-/// A running balancer. Dropping it ends its sessions.
+/// A running data plane. Dropping it ends its sessions.
 pub struct DataPlane {
     pub(super) config: Config,
     pub(super) generation: u64,
@@ -93,40 +96,39 @@ pub struct DataPlane {
     pub(super) panic_guard: PanicGuard,
 }
 
-/// What came of trying a host again.
+/// The result of [`DataPlane::retry_host`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RetryOutcome {
-    /// It had failed, and is taken for untried.
+    /// It had failed, and is reset to untried.
     Untried,
     /// It has no address: its name is being resolved.
     Resolving,
-    /// It had not failed, or there is no such host.
+    /// It had not failed, or does not exist.
     NotFailed,
 }
 
-/// A service's name, and where it is reached.
+/// A service's name, and the addresses where it listens.
 pub(super) type Listening = (String, Vec<SocketAddr>);
 
 impl DataPlane {
-    /// Starts to balance what `config` says. Names of hosts are waited for, but
-    /// not for longer than 2 s.
+    /// Starts to balance by `config`. Waits 2 s at most for names of hosts.
     ///
     /// # Errors
-    /// A listener that cannot be had, or a thread. Nothing runs then.
+    /// A listener that cannot be bound, or a thread that cannot start. Nothing runs then.
     pub fn start(config: Config, options: Options) -> Result<DataPlane, Error> {
         DataPlane::bind(config, options, Vec::new())?.start()
     }
 
-    /// The first half of [`DataPlane::start`]: listens, and starts no thread. The names of
-    /// listeners are looked up on this one.
+    /// The first half of [`DataPlane::start`]: binds listeners and starts no thread. Resolves the
+    /// names of listeners on this thread.
     ///
-    /// Somebody else has bound the sockets that are `inherited`. Each is the listener at
-    /// its address; where there is none, it is one of the service whose name it has. All
-    /// workers accept from the same socket then.
+    /// Sockets of `inherited` are bound already. Each is the listener at its address. If no
+    /// listener has that address, it belongs to the service whose name it has. All workers accept
+    /// from the same socket.
     ///
     /// # Errors
-    /// A listener that cannot be had. Nothing is bound then.
+    /// A listener that cannot be bound. Nothing is bound then.
     pub fn bind(
         config: Config,
         options: Options,
@@ -135,16 +137,16 @@ impl DataPlane {
         Bound::new(config, options, inherited)
     }
 
-    /// Puts `next` in force: all of it, or nothing. No session is cut. Returns
-    /// once every worker serves it.
+    /// Puts `next` in force: all of it, or nothing. No session is cut. Returns once every worker
+    /// serves it.
     ///
     /// # Errors
-    /// A listener that cannot be had: everything is as it was.
+    /// A listener that cannot be bound: everything is as it was.
     pub fn apply(&mut self, next: Config) -> Result<(), Error> {
         self.apply_as(next, &Renames::default(), ResolveScope::All)
     }
 
-    /// As [`DataPlane::apply`], and some hosts that have new names live on.
+    /// As [`DataPlane::apply`], with hosts renamed: their sessions, health and counts live on.
     pub(super) fn apply_as(
         &mut self,
         next: Config,
@@ -156,7 +158,7 @@ impl DataPlane {
         self.put_in_force(next, wanted, opened, renames)
     }
 
-    /// From here on nothing that the configuration says can be refused.
+    /// Puts `next` in force. From here on, nothing in the configuration can be refused.
     fn put_in_force(
         &mut self,
         next: Config,
@@ -165,7 +167,7 @@ impl DataPlane {
         renames: &Renames,
     ) -> Result<(), Error> {
         let names: BTreeSet<String> = next.host_names().into_iter().map(str::to_owned).collect();
-        // One that was asked for before has been waited for.
+        // Names that were known before have been waited for once.
         let new_names = self
             .resolver
             .set_names(names.iter().cloned())
@@ -175,7 +177,9 @@ impl DataPlane {
         self.running = self
             .running
             .next(&next, |service, group| self.new_group(service, group));
-        // A group is ready before clients come to it, and as it was until none do.
+        // Enabled groups are configured before workers use the new plan, the others after: one
+        // change may drain all hosts of one group and enable another. Test:
+        // another_group_is_enabled_and_sessions_on_the_old_one_live_on.
         self.configure(&next, true, renames);
         self.watch_names(&names);
         let per_worker = self.listeners.commit(&wanted, opened, self.workers.len());
@@ -193,7 +197,7 @@ impl DataPlane {
     }
 
     /// # Errors
-    /// A group wants a scheduler that is neither txlb's nor the program's.
+    /// A group uses a scheduler that does not exist.
     fn check_schedulers(&self, config: &Config) -> Result<(), Error> {
         let groups = config.services.iter().flat_map(|service| &service.groups);
         let mut wanted = groups.map(|group| &group.scheduler);
@@ -207,7 +211,7 @@ impl DataPlane {
         }
     }
 
-    /// What the program's own schedulers are called.
+    /// Names of the program's own schedulers.
     pub fn own_schedulers(&self) -> CustomNames {
         self.schedulers.own_names()
     }
@@ -219,8 +223,7 @@ impl DataPlane {
         Group::new(&service.name, &group.name, pool).noted_in(self.shared.journal.clone())
     }
 
-    /// Tells the trackers what `config` says of their groups: those that are `enabled`
-    /// there, or the others.
+    /// Configures the host pools of the groups that are `enabled` in `config`, or of the others.
     fn configure(&self, config: &Config, enabled: bool, renames: &Renames) {
         let known = self.resolver.resolutions();
         for (running, group) in self.running.with_config(config, enabled) {
@@ -232,19 +235,19 @@ impl DataPlane {
         }
     }
 
-    /// Has the groups told what `names` mean, now and later.
+    /// Passes on to all groups what `names` resolve to, now and later.
     fn watch_names(&self, names: &BTreeSet<String>) {
         let groups = self.running.groups().cloned();
         self.resolutions
             .set_groups(groups, names, || self.resolver.resolutions());
     }
 
-    /// Counts the configurations that were put in force, from 1.
+    /// The number of the configuration in force, from 1.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Sessions open now.
+    /// Number of open sessions.
     pub(super) fn open(&self) -> usize {
         self.shared.open.load(Ordering::Relaxed)
     }
@@ -254,7 +257,7 @@ impl DataPlane {
         self.wanted.keys().any(|key| key.place == place)
     }
 
-    /// Where each service is reached, in the file's order.
+    /// Where each service listens, in the file's order.
     pub(super) fn listening(&self) -> Vec<Listening> {
         let services = self.config.services.iter();
         services
@@ -270,13 +273,13 @@ impl DataPlane {
         &self.config
     }
 
-    /// Resolves the names of hosts again, at once.
+    /// Resolves all names of hosts again, now.
     pub fn resolve_again(&self) {
         self.resolver.resolve_now();
     }
 
-    /// Takes a failed host for one that nobody has tried, so that the next session may
-    /// be its. One without an address has its name resolved again.
+    /// Resets a failed host to untried, so that it may get the next session. Without an address,
+    /// its name is resolved again.
     pub fn retry_host(&self, host: &HostKey) -> RetryOutcome {
         let group = self.running.group(&host.group.service, &host.group.group);
         let Some(group) = group else {
@@ -297,8 +300,8 @@ impl DataPlane {
         }
     }
 
-    /// Asks all workers for their sessions, of which at most `most` are listed. They
-    /// come bit by bit; when nobody is left to send, that is all.
+    /// Asks all workers for their sessions, and lists `most` of them at most. The receiver hangs
+    /// up when all workers have answered.
     pub(crate) fn list_sessions(&self, most: usize) -> Receiver<Slice> {
         let (slices, receiver) = channel();
         let listing = Listing {
@@ -306,52 +309,52 @@ impl DataPlane {
             room: Arc::new(AtomicUsize::new(most)),
         };
         for worker in &self.workers {
-            // One that is no more has no sessions.
+            // A worker that has ended has no sessions.
             let _ = worker.mailbox.post(WorkerMessage::List(listing.clone()));
         }
         receiver
     }
 
-    /// Stops: clients that wait in the queues are still accepted, then nobody.
-    /// Who is left after `grace` is cut off; without it, nobody is.
-    /// [`LifecycleEvent::Stopped`] says that it is done.
+    /// Stops: accepts the clients in the accept backlogs, then closes the listeners. Sessions
+    /// still open after `grace` are cut; without `grace`, none is. [`LifecycleEvent::Stopped`]
+    /// follows the end of the last.
     pub fn stop(&self, grace: Option<Duration>) {
         drop(self.stop_listening(grace));
     }
 
-    /// As [`DataPlane::stop`]; the receiver hangs up when all listeners are closed.
+    /// As [`DataPlane::stop`]. The receiver hangs up when all listeners are closed.
     pub(super) fn stop_listening(&self, grace: Option<Duration>) -> Receiver<()> {
         let (done, closed) = channel();
         for worker in &self.workers {
             let done = done.clone();
-            // One that is no more has stopped.
+            // A worker that has ended has stopped.
             let _ = worker.mailbox.post(WorkerMessage::Stop { grace, done });
         }
         closed
     }
 
-    /// Whose the connections to the hosts are: noted while the configuration
-    /// has a control socket, where a host may ask.
+    /// Which client a connection to a host belongs to. Recorded only while the control socket may
+    /// be asked.
     pub fn client_lookup(&self) -> ClientLookup {
         self.shared.origins.clone()
     }
 
-    /// Whether the workers go round; lives on, and says no, when they are gone.
+    /// Whether the workers answer. Outlives them, and says no then.
     pub fn liveness(&self) -> Liveness {
         Liveness::new(self.workers.iter().map(|worker| worker.mailbox.pulse()))
     }
 
-    /// Notes what happened, for people who look.
+    /// Adds to the recent events.
     pub(crate) fn record_event(&self, topic: Topic, text: String) {
         self.shared.journal.note(topic, text);
     }
 
-    /// Where everything that happens is told.
+    /// The bus that passes all events to subscribers.
     pub(crate) fn event_bus(&self) -> EventBus {
         self.shared.journal.news().clone()
     }
 
-    /// Tells every worker, then waits until all have answered.
+    /// Sends the plan to every worker, and waits until all have confirmed it.
     fn publish_plan(
         &self,
         plan: &Arc<Plan>,
@@ -379,7 +382,7 @@ impl DataPlane {
         Ok(())
     }
 
-    /// Where `next` is to listen, and the new sockets for that.
+    /// Where `next` listens, and new sockets for that.
     fn listen(
         &self,
         next: &Config,
@@ -387,7 +390,7 @@ impl DataPlane {
     ) -> Result<(WantedListeners, Vec<BoundListener>), Error> {
         let mut wanted = listeners::wanted(next, &self.wanted, scope)?;
         self.listeners.inheritance.add_named(next, &mut wanted);
-        // What this machine does not have is not looked for by changes.
+        // A change does not look again for addresses that this machine lacked before.
         let is_new = |key: &ListenKey| scope == ResolveScope::All || !self.wanted.contains_key(key);
         let opened = self
             .listeners
@@ -395,10 +398,10 @@ impl DataPlane {
         Ok((wanted, opened))
     }
 
-    /// Resolves the names of listeners again, and listens at what is there now.
+    /// Resolves the names of listeners again, and listens at the addresses found.
     ///
     /// # Errors
-    /// A listener that cannot be had: everything is as it was.
+    /// A listener that cannot be bound: everything is as it was.
     pub(crate) fn listen_again(&mut self) -> Result<(), Error> {
         if self.config.listen_names().is_empty() {
             return Ok(());
@@ -415,7 +418,7 @@ impl DataPlane {
         self.publish_plan(&plan, per_worker)
     }
 
-    /// The services between which sessions may go in circles.
+    /// The services, as the search for circles needs them.
     fn own_services(&self) -> Vec<OwnService> {
         let places = self.listeners.places(&self.wanted);
         let services = self.config.services.iter();
@@ -428,11 +431,10 @@ impl DataPlane {
         own.collect()
     }
 
-    /// Lets as many sessions in as there are descriptors for, two each, and no more than
-    /// its owner wants.
+    /// Limits sessions to the descriptors, two each, and to the owner's limit.
     fn limit_sessions(&self) {
         let room = fd_budget::sessions(&self.config, self.workers.len(), self.listeners.len());
-        // A change must not leave room for none.
+        // A change must not leave room for no session.
         let capacity = room.unwrap_or(1).min(self.most_sessions);
         self.shared.capacity.store(capacity, Ordering::Relaxed);
     }
@@ -442,14 +444,17 @@ impl Drop for DataPlane {
     fn drop(&mut self) {
         self.stop(Some(Duration::ZERO));
         for worker in self.workers.drain(..) {
-            // A panic has been reported where it happened.
+            // The panic guard has reported a panic.
             let _ = worker.thread.join();
         }
     }
 }
 
-/// A balancer that listens, and has yet to start. Clients wait in the system's
-/// queue meanwhile.
+/// A configuration whose listeners are bound, before any thread runs. Clients wait in the accept
+/// backlog.
+///
+/// Between the two halves, the program gives up root's rights while it has one thread. Test:
+/// nothing_of_root_is_left_in_any_thread_but_low_ports.
 #[derive(Debug)]
 pub struct Bound {
     config: Config,
@@ -460,9 +465,8 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Binds what `config` says and `inherited` is not there for. Starts no thread: the
-    /// names of listeners are looked up one after the other, for as long as the system
-    /// takes.
+    /// Binds the listeners of `config` that are not `inherited`. Starts no thread: names of
+    /// listeners are resolved one after the other, without a timeout of our own.
     pub(super) fn new(
         config: Config,
         options: Options,
@@ -473,7 +477,7 @@ impl Bound {
             most_sessions: options.most_sessions.max(1),
             ..options
         };
-        // The sandbox may hide it later.
+        // Read now: the sandbox may hide it later.
         let _ = local_ports::range();
         let listeners = Listeners::with(Inheritance::new(inherited));
         let mut wanted = listeners::wanted_before_start(&config)?;
@@ -490,13 +494,14 @@ impl Bound {
         })
     }
 
-    /// The configuration that is to be in force.
+    /// The configuration that will be in force.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Gives the sockets to another user, whom this process is about to become: only
-    /// sockets of one user can be siblings, and later ones will be that user's.
+    /// Gives the sockets to the user that this process will become. Sockets that share a port by
+    /// SO_REUSEPORT must have one owner. Test:
+    /// an_address_that_overlaps_what_root_has_bound_can_be_added.
     pub fn give_to(&self, uid: u32, gid: u32) {
         for socket in self.opened.iter().flat_map(BoundListener::sockets) {
             if let Err(error) = listen::give_to(socket, uid, gid) {
@@ -505,10 +510,11 @@ impl Bound {
         }
     }
 
-    /// The second half of [`DataPlane::start`]: starts to balance.
+    /// The second half of [`DataPlane::start`]: starts threads, and puts the configuration in
+    /// force.
     ///
     /// # Errors
-    /// A thread that cannot be had, or a scheduler that there is not. Nothing runs then.
+    /// A thread that cannot start, or an unknown scheduler. Nothing runs then.
     pub fn start(self) -> Result<DataPlane, Error> {
         let clock = Clock::start();
         let options = self.options;

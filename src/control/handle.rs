@@ -1,4 +1,4 @@
-//! HANDLE
+//! The handle to the controller: requests, signals, on whose behalf they come, and responses.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,14 +14,14 @@ use super::threads::Liveness;
 use crate::config::verb::{Command, Verb};
 use crate::json::{Json, Object};
 
-/// What open sessions get after TERM, and after `shutdown` without `grace=`.
+/// Grace for open sessions after TERM, and after `shutdown` without `grace=`.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
-/// Requests that may wait; who comes then waits at the interface.
+/// Requests that may wait in the controller's queue. Then senders block.
 pub(super) const CAPACITY: usize = 16;
 
-/// A handle to the desk. Cheap to clone. Its methods wait until it is their turn and
-/// what they ask for is done; only [`Handle::signal`] never does.
+/// A handle to the controller. Cheap to clone. Its methods wait until the controller has done the
+/// request; only [`Handle::signal`] never waits.
 #[derive(Debug, Clone)]
 pub struct Handle {
     pub(super) requests: SyncSender<Message>,
@@ -29,35 +29,34 @@ pub struct Handle {
     pub(super) workers: Liveness,
 }
 
-/// What the thread is asked, and where the answer goes.
+/// A message to the controller, with the channel for its response.
 #[derive(Debug)]
 pub(super) enum Message {
     QueuedRequest(Box<QueuedRequest>, SyncSender<Response>),
     Status(SyncSender<Status>),
     Sessions(SyncSender<Sessions>),
-    /// There may be signals.
+    /// Wakes the controller: there may be signals.
     Look,
 }
 
-/// What is to be done or told, and on whose behalf.
+/// A request and on whose behalf it comes.
 #[derive(Debug)]
 pub(super) struct QueuedRequest {
     pub(super) actor: Actor,
     pub(super) request: Request,
-    /// The generation of the configuration that they looked at, if it must be in
-    /// force still.
+    /// If given, the request is refused unless this generation is in force.
     pub(super) expected_generation: Option<u64>,
 }
 
-/// Signals that nobody has looked at yet: each counts once, however often it came.
+/// Signals that the controller has not handled yet. Each counts once, however often it came.
 #[derive(Debug, Default)]
 pub(super) struct PendingSignals {
     bits: AtomicU8,
-    /// When the first came that says to stop.
+    /// When the first signal to stop came.
     pub(super) stop: OnceLock<Instant>,
 }
 
-/// Not a signal: the desk is to be closed.
+/// Bit of no signal: the controller is to end.
 pub(super) const CLOSE: u8 = 1 << 7;
 
 impl PendingSignals {
@@ -65,7 +64,7 @@ impl PendingSignals {
         self.bits.fetch_or(bit, Ordering::AcqRel);
     }
 
-    /// Whether there is one to stop that nobody has looked at yet.
+    /// Whether a signal to stop waits.
     pub(super) fn has_stop(&self) -> bool {
         let stop = bit(Signal::Stop) | bit(Signal::Quit);
         self.bits.load(Ordering::Acquire) & stop != 0
@@ -81,13 +80,13 @@ pub(super) fn bit(signal: Signal) -> u8 {
 }
 
 impl Handle {
-    /// Has `command` done, on behalf of `actor`.
+    /// Executes `command` on behalf of `actor`.
     pub fn execute(&self, actor: &Actor, command: Command) -> Response {
         self.order(actor, Request::Command(command), None)
     }
 
-    /// As [`Handle::execute`], but only while the configuration is that of generation
-    /// `expected_generation`: whoever has looked at an older one does not know what has changed.
+    /// As [`Handle::execute`], but only while generation `expected_generation` is in force: a
+    /// client that looked at an older one does not know what has changed.
     pub fn execute_if_current(
         &self,
         actor: &Actor,
@@ -97,12 +96,12 @@ impl Handle {
         self.order(actor, Request::Command(command), Some(expected_generation))
     }
 
-    /// Has several changes made as one: all of them or none.
+    /// Makes several changes as one: all of them or none.
     pub fn change(&self, actor: &Actor, verbs: Vec<Verb>) -> Response {
         self.order(actor, Request::Change(verbs), None)
     }
 
-    /// How everything is; once the desk is closed, there is nothing, and it is stopping.
+    /// The status. After the controller's end it is empty, and `stopping`.
     pub fn status(&self) -> Status {
         let over = || Status {
             stopping: true,
@@ -111,17 +110,16 @@ impl Handle {
         self.ask(Message::Status).unwrap_or_else(over)
     }
 
-    /// The open sessions, of which 10,000 at most are listed; none once the desk is
-    /// closed.
+    /// The open sessions, 10,000 at most. None after the controller's end.
     pub fn sessions(&self) -> Sessions {
         self.ask(Message::Sessions).unwrap_or_default()
     }
 
-    /// Has done what a signal asks for, as soon as may be. A signal that comes while
-    /// one of its kind waits is the same as that one.
+    /// Handles a signal soon, without waiting. A second signal of a kind that already waits is
+    /// dropped.
     ///
-    /// To stop does not wait for its turn: a name server or a disk that does not answer may
-    /// keep the desk, but keeps nobody from ending.
+    /// A signal to stop also goes to the workers directly. A name server or a disk that keeps the
+    /// controller does not delay it.
     pub fn signal(&self, signal: Signal) {
         let grace = match signal {
             Signal::Stop => Some(Some(GRACE)),
@@ -157,35 +155,35 @@ impl Handle {
     pub(super) fn send_signal(&self, bit: u8) {
         self.signals.add(bit);
         match self.requests.try_send(Message::Look) {
-            // Full: it looks before each request.
+            // Full: the controller looks for signals before each request.
             Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
         }
     }
 }
 
-/// On whose behalf something is done, and from where.
+/// On whose behalf something is done, and from where. The log shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Actor {
     /// A signal, by its name, such as `HUP`.
     Signal(&'static str),
-    /// Somebody on this machine, as the system vouches for them.
+    /// A process on this machine, as the system identifies it.
     Control {
-        /// The user.
+        /// Its user.
         uid: u32,
-        /// The process, where the system tells.
+        /// Its process id, where the system tells.
         pid: Option<i32>,
     },
-    /// Somebody who logged in.
+    /// A user who logged in.
     User {
-        /// As configured.
+        /// The user's name, as configured.
         name: String,
-        /// Where they are.
+        /// The client's address.
         from: SocketAddr,
-        /// How they came in, such as `web`.
+        /// The admin interface, such as `web`.
         interface: &'static str,
     },
-    /// The program that txlb is part of.
+    /// The program that embeds txlb.
     Program,
 }
 
@@ -210,44 +208,44 @@ impl fmt::Display for Actor {
     }
 }
 
-/// What came of something that was asked for.
+/// The response to a request. Data stays data until it is written as a table or as JSON.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Response {
-    /// What there is to be told.
+    /// The data that was asked for.
     pub data: ResponseData,
-    /// What was done, empty where that goes without saying; or why nothing was.
+    /// What was done, empty where that is obvious; or why nothing was done.
     pub outcome: Result<String, String>,
-    /// Of the configuration in force then: counts those that were, from 1.
+    /// The number of the configuration in force then, from 1.
     pub generation: u64,
 }
 
-/// What there is to be told.
+/// Data of a response.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ResponseData {
-    /// Lines for people, or of exact text.
+    /// Lines for people, or exact text.
     Lines(Vec<String>),
-    /// How everything is.
+    /// The status.
     Status(Box<Status>),
     /// The open sessions.
     Sessions(Sessions),
 }
 
-/// How an answer's data is wanted.
+/// The format of a response's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OutputFormat {
-    /// As lines for people.
+    /// Lines for people.
     #[default]
     Table,
-    /// The same, so many columns wide where that shows more.
+    /// Lines for people, up to this many columns wide.
     Wide(u16),
-    /// As JSON on one line.
+    /// JSON on one line.
     Json,
 }
 
 impl OutputFormat {
-    /// Tables are so many columns wide at most where nothing else is said.
+    /// Width of tables, in columns, by default.
     pub const COLUMNS: u16 = table::COLUMNS;
 }
 
@@ -264,14 +262,14 @@ impl Response {
         Response { data, ..self }
     }
 
-    /// The data as lines for people: tables of at most 78 columns, and exact text,
-    /// such as verbs, as long as it is.
+    /// The data as lines for people: tables of at most 78 columns, and exact text, such as verbs,
+    /// uncut.
     pub fn lines(&self) -> Vec<String> {
         self.lines_for(OutputFormat::COLUMNS)
     }
 
-    /// As [`Response::lines`], with tables of at most so many columns: names and addresses
-    /// get what there is to spare.
+    /// As [`Response::lines`], with tables of at most `columns` columns. Names and addresses get
+    /// the spare width.
     pub fn lines_for(&self, columns: u16) -> Vec<String> {
         let columns = usize::from(columns);
         match &self.data {
@@ -281,13 +279,13 @@ impl Response {
         }
     }
 
-    /// The data as JSON, on one line. What has no names of its own is `{"lines": …}`.
+    /// The data as JSON, on one line. Plain lines become `{"lines": …}`.
     pub fn json(&self) -> String {
         Json::from(self.data()).into_text()
     }
 
-    /// All of it as JSON, on one line: `ok`, `generation`, `done` or `error`, and `data`
-    /// as [`Response::json`] has it.
+    /// The whole response as JSON, on one line: `ok`, `generation`, `done` or `error`, and `data`
+    /// as in [`Response::json`].
     pub fn whole_json(&self) -> String {
         let outcome = self.outcome.as_ref();
         let object = Object::new()
@@ -309,8 +307,8 @@ impl Response {
         }
     }
 
-    /// All of it as lines of the control socket: the data indented by two spaces, then
-    /// `ok generation N` or `error: …`. Each ends with a line feed.
+    /// The whole response as lines of the control socket: data indented by two spaces, then `ok
+    /// generation N` or `error: …`. Each line ends with a line feed.
     pub fn text(&self, format: OutputFormat) -> String {
         let mut text = String::new();
         for line in self.lines_in(format) {
@@ -323,13 +321,13 @@ impl Response {
         text
     }
 
-    /// The data as lines in this form.
+    /// The data as lines in this format.
     pub fn lines_in(&self, format: OutputFormat) -> Vec<String> {
         match format {
             OutputFormat::Table => self.lines(),
             OutputFormat::Wide(columns) => self.lines_for(columns),
             OutputFormat::Json => match &self.data {
-                // An error has none, as a rule.
+                // Errors mostly have no data.
                 ResponseData::Lines(lines) if lines.is_empty() && self.outcome.is_err() => {
                     Vec::new()
                 }
@@ -338,7 +336,7 @@ impl Response {
         }
     }
 
-    /// `ok generation N`, and what was done; or `error: ` and why nothing was.
+    /// `ok generation N`, and what was done; or `error: ` and the reason.
     pub fn last_line(&self) -> String {
         match &self.outcome {
             Ok(done) if done.is_empty() => format!("ok generation {}", self.generation),
@@ -348,7 +346,8 @@ impl Response {
     }
 }
 
-/// A line stays one, whatever is in it. A tab is left, or the lines of a file would not be its own.
+/// Appends a line with its control characters escaped, so that it stays one line. Tabs stay, since
+/// lines of files have them.
 pub(crate) fn push_clean(line: &str, out: &mut String) {
     for character in line.chars() {
         match character.is_control() && character != '\t' {

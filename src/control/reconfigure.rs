@@ -1,47 +1,45 @@
-//! What else changes with a configuration besides what the director runs: all of it
-//! is had before anything changes, or nothing changes.
-//!
-//! What a fixture is, a log say or a door, is its owner's business.
+//! Reconfigurable parts besides the data plane, such as the log and admin servers: they prepare a
+//! change, then commit it.
 
 use crate::config::Config;
 
-/// Puts something in force that was prepared; cannot fail.
+/// The second half of a reconfiguration, which cannot fail.
 pub type Commit = Box<dyn FnOnce() + Send>;
 
-/// Something that depends on the configuration and is not the director's.
+/// A part outside of the data plane that depends on the configuration.
 pub trait Reconfigure: Send {
-    /// Gets ready what `next` wants otherwise than `now`: opens what is new, closes
-    /// nothing. `None` if nothing is to be done.
+    /// Prepares the change from `now` to `next`: opens what is new, closes nothing. `None` if
+    /// there is nothing to do.
     ///
-    /// What is returned is called once the workers serve `next`. If it is dropped
-    /// instead, the change did not happen, and what was opened is to be closed.
+    /// The returned commit runs once all workers serve `next`. If it is dropped instead, the
+    /// change did not happen: close what was opened.
     ///
     /// # Errors
-    /// Why `next` cannot be had, in words for an operator.
+    /// Why `next` cannot be prepared, in words for an operator.
     fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Commit>, String>;
 
-    /// Whether it is the log: then what has happened is told to the old one before the
-    /// new one takes its place. The others follow before anything is told.
+    /// Whether this is the log. It commits last: the old log still gets the lines about the
+    /// change.
     fn is_log(&self) -> bool {
         false
     }
 
-    /// Opens anew what somebody may have moved away, a log say. `now` is in force.
+    /// Opens anew what may have been moved away, such as a log file. `now` is in force.
     ///
     /// # Errors
-    /// Why it cannot be done, in words for an operator; what there was stays.
+    /// Why it failed, in words for an operator; the old one stays open.
     fn reopen(&mut self, _now: &Config) -> Result<(), String> {
         Ok(())
     }
 
-    /// txlb only serves its last sessions from now on: releases what its successor needs,
-    /// at once. Returns whether it is asked for anything later.
+    /// Releases what a successor needs, at once: txlb only serves its last sessions from now on.
+    /// Returns whether it still takes part in later changes.
     fn release(&mut self) -> bool {
         true
     }
 }
 
-/// What the fixtures have ready. Dropping it unfinished undoes it.
+/// What all reconfigurable parts have prepared. Dropping it undoes it.
 #[must_use]
 pub(super) struct Prepared {
     commits: Vec<Commit>,
@@ -50,7 +48,7 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// # Errors
-    /// The first fixture that cannot have what it needs; the others undo what they did.
+    /// The first part that cannot prepare; the others are undone.
     pub(super) fn new(
         dependents: &mut [Box<dyn Reconfigure>],
         now: &Config,
@@ -70,13 +68,12 @@ impl Prepared {
         Ok(prepared)
     }
 
-    /// The change is in force: everything follows but the log, to which that is yet to
-    /// be told.
+    /// The change is in force: commits everything but the log.
     pub(super) fn commit(&mut self) {
         self.commits.drain(..).for_each(|commit| commit());
     }
 
-    /// All has been told.
+    /// Everything is logged: commits the log.
     pub(super) fn commit_log(self) {
         self.log_commits.into_iter().for_each(|commit| commit());
     }

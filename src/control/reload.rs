@@ -1,4 +1,6 @@
-//! RELOAD
+//! Reload and save: reads the file again, and writes the running configuration into it.
+//!
+//! A file with other bytes wins over unsaved changes. With the same bytes, nothing is lost.
 
 use std::path::Path;
 use std::time::{Instant, SystemTime};
@@ -15,16 +17,16 @@ use crate::config::{Config, Warning};
 use crate::log_targets;
 use crate::relay::Topic;
 
-/// What a reload came to.
+/// The result of a reload.
 struct Reloaded {
     /// What happened.
     message: String,
-    /// The changes that were lost by it.
+    /// Unsaved changes that it undid.
     lost: Vec<String>,
 }
 
 impl Controller {
-    /// What HUP asks for.
+    /// Handles SIGHUP.
     pub(super) fn handle_hup(&mut self) {
         self.reopen_or_complain();
         if self.stored.is_none() {
@@ -35,11 +37,11 @@ impl Controller {
             self.resolve_again();
             return;
         }
-        // Everything worth saying is said.
+        // Errors are logged where they happen.
         let _ = self.reread(&Actor::Signal("HUP"), false);
     }
 
-    /// What the verb `reload` asks for.
+    /// Executes the verb `reload`.
     pub(super) fn reload(&mut self, actor: &Actor, force: bool) -> Response {
         if self.stored.is_none() {
             return self.answer(Err(NO_FILE.to_owned()));
@@ -71,8 +73,7 @@ impl Controller {
         }
     }
 
-    /// Reads the file, and puts it in force if it is not as it was; with `force`, in
-    /// any case.
+    /// Reads the file, and puts it in force if it has changed; with `force`, in any case.
     fn reread(&mut self, actor: &Actor, force: bool) -> Result<Reloaded, String> {
         let result = self.try_reread(actor, force);
         self.last_reload = Some(outcome(&result));
@@ -109,7 +110,7 @@ impl Controller {
         }
     }
 
-    /// Resolves all names again; what listens by a name moves with it.
+    /// Resolves all names again. Listeners move with their names.
     fn resolve_again(&mut self) {
         self.data_plane.resolve_again();
         let listening = self.data_plane.listening();
@@ -119,7 +120,7 @@ impl Controller {
         self.announce_listeners(&listening);
     }
 
-    /// Puts what the file says in force, and says what is lost by it.
+    /// Puts the file's configuration in force, and logs what is lost by it.
     fn replace(
         &mut self,
         actor: &Actor,
@@ -140,14 +141,14 @@ impl Controller {
         let generation = self.data_plane.generation();
         let text = format!("{message} as generation {generation}; by {actor}");
         self.record(Topic::Reload, &text);
-        // Whoever reads the old log has been told.
+        // Readers of the old log have been told.
         prepared.commit_log();
         self.stored = Some(Stored::new(file, config));
         self.forget_unsaved();
         Ok(Reloaded { message, lost })
     }
 
-    /// What the verb `saveConfig` asks for.
+    /// Executes the verb `saveConfig`.
     pub(super) fn save(&mut self, force: bool) -> Response {
         if self.stored.is_none() {
             return self.answer(Err(format!("{NO_FILE}; config shows what runs")));
@@ -162,7 +163,7 @@ impl Controller {
         }
     }
 
-    /// What configCheck asks for, when it is time.
+    /// Saves at the interval of configCheck, if there are unsaved changes.
     pub(super) fn autosave_if_changed(&mut self) {
         self.autosave.restart(Instant::now());
         if self.stored.is_none() || self.unsaved().is_empty() {
@@ -210,8 +211,7 @@ impl Controller {
     }
 }
 
-/// Those of the changes that `next` does not have, as the verbs that would make them
-/// again.
+/// Those of `unsaved` that `next` does not have, as verbs that would make them again.
 fn lost(unsaved: &[Verb], next: &Config) -> Vec<String> {
     let mut with_them = next.clone();
     let mut lost = Vec::new();
@@ -222,7 +222,7 @@ fn lost(unsaved: &[Verb], next: &Config) -> Vec<String> {
                 with_them = other;
                 lost.push(verb.to_string());
             }
-            // What it is about is gone too.
+            // The service or host that it changes is gone too.
             Err(_) => lost.push(verb.to_string()),
         }
     }

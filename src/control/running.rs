@@ -1,4 +1,4 @@
-//! RUNNING
+//! Groups and counters that live on from one configuration to the next, and renamed hosts.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use crate::config::verb::{GroupKey, Verb};
 use crate::config::{self, Config, Control};
 use crate::relay::{Group, Plan, Service, ServiceStats};
 
-/// A service's name and a group's.
+/// Names of a service and a group.
 type ServiceGroup = (String, String);
 
-/// The groups and tallies behind what is served.
+/// Groups and service counters of the configuration in force.
 #[derive(Debug, Default)]
 pub(super) struct Running {
     groups: BTreeMap<ServiceGroup, Arc<Group>>,
@@ -20,8 +20,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// What there will be under `config`: what is known is kept, and only groups that
-    /// are new are made, by `new_group`. Nothing has changed yet for those that are kept.
+    /// The groups under `config`: known ones are kept unchanged, new ones are made by `new_group`.
     pub(super) fn next(
         &self,
         config: &Config,
@@ -48,8 +47,7 @@ impl Running {
         next
     }
 
-    /// The groups, and what `config` says of them: of those that are `enabled` there, or
-    /// of the others.
+    /// Groups with their part of `config`: those that are `enabled` there, or the others.
     pub(super) fn with_config<'a>(
         &'a self,
         config: &'a Config,
@@ -63,7 +61,7 @@ impl Running {
             })
     }
 
-    /// What the workers are to serve.
+    /// The plan for the workers.
     pub(super) fn plan(&self, config: &Config, wanted: &WantedListeners) -> Plan {
         let services: HashMap<&str, Arc<Service>> = config
             .services
@@ -96,7 +94,7 @@ impl Running {
         })
     }
 
-    /// All groups, as recovery wants them.
+    /// All groups, as recovery needs them.
     pub(super) fn watched_groups(&self, config: &Config) -> Vec<WatchedGroup> {
         all_groups(config)
             .filter_map(|(service, group)| {
@@ -114,12 +112,12 @@ impl Running {
         self.groups.get(&(service.to_owned(), name.to_owned()))
     }
 
-    /// Every group.
+    /// All groups.
     pub(super) fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {
         self.groups.values()
     }
 
-    /// What `service` has seen.
+    /// Counters of a service.
     pub(super) fn stats(&self, service: &str) -> Option<&ServiceStats> {
         self.service_stats.get(service).map(AsRef::as_ref)
     }
@@ -132,7 +130,8 @@ fn all_groups(config: &Config) -> impl Iterator<Item = (&config::Service, &confi
         .flat_map(|service| service.groups.iter().map(move |group| (service, group)))
 }
 
-/// The former names of hosts by their new ones, for each group that has any.
+/// Former names of hosts by their new names, for each group with renamed hosts. Only verbs know
+/// this: two configurations do not.
 #[derive(Debug, Default)]
 pub(crate) struct Renames {
     groups: BTreeMap<GroupKey, BTreeMap<String, String>>,
@@ -140,7 +139,7 @@ pub(crate) struct Renames {
 }
 
 impl Renames {
-    /// What `verbs`, one after the other, rename of `config`.
+    /// The hosts of `config` that `verbs` rename, in order.
     pub(super) fn new(verbs: &[Verb], config: &Config) -> Renames {
         let mut renames = Renames::default();
         for verb in verbs {
@@ -158,7 +157,7 @@ impl Renames {
         renames
     }
 
-    /// Those of one group.
+    /// Renamed hosts of one group.
     pub(super) fn of(&self, service: &str, group: &str) -> &BTreeMap<String, String> {
         let key = GroupKey {
             service: service.to_owned(),
@@ -167,12 +166,11 @@ impl Renames {
         self.groups.get(&key).unwrap_or(&self.none)
     }
 
-    /// `name` becomes `new`; `known` says whether there is a host of that name to
-    /// begin with.
+    /// Renames `name` to `new`. `known` says whether `config` has a host `name`.
     fn add(&mut self, group: &GroupKey, name: &str, new: &str, known: bool) {
         let names = self.groups.entry(group.clone()).or_default();
         let former = names.remove(name).or_else(|| {
-            // If the one of that name is called otherwise by now, this is a new one.
+            // Its host has another name by now: this one is new.
             let is_new = !known || names.values().any(|former| former == name);
             (!is_new).then(|| name.to_owned())
         });
@@ -196,7 +194,7 @@ mod tests {
     use crate::config::read;
     use crate::config::verb::Command;
 
-    /// What is renamed in the group of the hosts a, b and c, as `new<former`.
+    /// The renames in a group with hosts a, b and c, as `new<former`.
     fn renamed(lines: &[&str]) -> Vec<String> {
         let text = "<config><service name='s'><listen ip='1'/><group name='g' enable='1'>\
                     <host name='a' ip='a:1'/><host name='b' ip='b:1'/><host name='c' ip='c:1'/>\

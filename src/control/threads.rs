@@ -1,4 +1,5 @@
-//! Worker threads: their start, their panics, whether they answer.
+//! Threads of a data plane: starts the workers, reports panics, and asks workers for a sign of
+//! life.
 
 use std::io;
 use std::sync::Arc;
@@ -9,25 +10,24 @@ use std::time::{Duration, Instant};
 
 use crate::relay::{Event, EventBus, Mailbox, Shared, Worker, WorkerLiveness};
 
-/// What a director tells its owner.
+/// What happens to the threads of a data plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LifecycleEvent {
-    /// After [`DataPlane::stop`]: the last session is over.
+    /// The last session has ended after [`DataPlane::stop`](super::DataPlane::stop).
     Stopped,
-    /// The thread of this name panicked. Nobody does its work any more, and if it was a
-    /// worker's, its share of new clients would wait for ever: all should end.
+    /// The thread of this name panicked, and its work stays undone. Clients of a worker would wait
+    /// for ever, so the owner should stop.
     Panicked(String),
 }
 
-/// A worker's thread and how to reach it.
+/// A worker's thread and its mailbox.
 pub(super) struct WorkerThread {
     pub(super) mailbox: Mailbox,
     pub(super) thread: JoinHandle<()>,
 }
 
-/// How many workers there are where nobody says: one for each processor that this process
-/// may use.
+/// The default number of workers: the processors that this process may use.
 pub fn processors() -> usize {
     available_parallelism().map_or(1, usize::from)
 }
@@ -35,7 +35,7 @@ pub fn processors() -> usize {
 /// Starts `count` workers.
 ///
 /// # Errors
-/// The system's, if it has no thread or event queue for one; none is left then.
+/// The system has no thread or event queue for one. None is left then.
 pub(super) fn start_workers(
     count: usize,
     shared: &Arc<Shared>,
@@ -62,13 +62,13 @@ pub(super) fn start_workers(
     (0..count).map(start).collect()
 }
 
-/// What a worker's thread has until it ends. A panic is told before the end.
+/// Dropped at the end of a worker's thread. Reports a panic first, then the end.
 struct WorkerGuard {
     _watch: ThreadWatch,
     _last: LastWorker,
 }
 
-/// Whoever is the last to leave says so.
+/// Reports when the last worker has ended.
 struct LastWorker {
     running: Arc<AtomicUsize>,
     panic_guard: PanicGuard,
@@ -83,7 +83,7 @@ impl Drop for LastWorker {
     }
 }
 
-/// The pulses of all workers. Cheap to clone.
+/// Asks workers for a sign of life, past the controller, which may be busy. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Liveness(Arc<[WorkerLiveness]>);
 
@@ -92,32 +92,32 @@ impl Liveness {
         Liveness(liveness.collect())
     }
 
-    /// Has all sessions cut off, whatever the desk is about. Never waits.
+    /// Cuts all sessions, past the controller. Never waits.
     pub fn cut_sessions(&self) {
         self.stop(Some(Duration::ZERO));
     }
 
-    /// Tells the workers to stop, whatever the desk is about. Never waits: where a mailbox is
-    /// full, the desk's own order has to do.
+    /// Tells workers to stop, past the controller. Never waits. A full mailbox gets the
+    /// controller's order later.
     pub(super) fn stop(&self, grace: Option<Duration>) {
         self.0.iter().for_each(|worker| worker.stop(grace));
     }
 
-    /// Whether every worker gives a sign of life within `timeout`: each has its turn
-    /// to end first, which takes milliseconds.
+    /// Whether every worker answers within `timeout`. Each ends its turn first, which takes
+    /// milliseconds.
     pub fn all_respond(&self, timeout: Duration) -> bool {
         self.all(timeout, |response| response.is_ok())
     }
 
-    /// Whether no worker hangs: each gives a sign of life within `timeout`, or is gone,
-    /// as those are that have nothing left to do while txlb stops.
+    /// Whether every worker answers within `timeout` or has ended. While txlb stops, workers
+    /// without sessions end. Test: after_quit_it_is_alive_until_the_last_session_is_over.
     pub fn none_hangs(&self, timeout: Duration) -> bool {
         self.all(timeout, |response| {
             response != Err(RecvTimeoutError::Timeout)
         })
     }
 
-    /// Whether all signs are good: they are asked for at once.
+    /// Whether all responses are good. Workers are asked at the same time.
     fn all(&self, timeout: Duration, good: impl Fn(Result<(), RecvTimeoutError>) -> bool) -> bool {
         let deadline = Instant::now() + timeout;
         let responses: Vec<_> = self.0.iter().map(WorkerLiveness::ask).collect();
@@ -128,21 +128,21 @@ impl Liveness {
     }
 }
 
-/// Who hears of a panic. Clones tell the same ones.
+/// Reports panics of the threads that hold its guards. Mostly a program's own scheduler panicked.
 #[derive(Clone)]
 pub(super) struct PanicGuard {
     pub(super) event_bus: EventBus,
     pub(super) on_event: Arc<dyn Fn(LifecycleEvent) + Send + Sync>,
 }
 
-/// Watches over a thread for as long as that has it.
+/// Reports, when dropped, whether its thread panics.
 pub(super) struct ThreadWatch {
     panic_guard: PanicGuard,
     thread: String,
 }
 
 impl PanicGuard {
-    /// Watches over the thread that is given this, whose name is `thread`.
+    /// Guards the thread that holds the result; `thread` is its name.
     pub(super) fn watch(&self, thread: impl Into<String>) -> ThreadWatch {
         ThreadWatch {
             panic_guard: self.clone(),
