@@ -1,7 +1,5 @@
-//! The file a configuration comes from, and whether it has changed since.
-//!
-//! What it says is `config`'s business, putting it in force the director's, writing
-//! it that of `save`.
+//! The configuration file: reads it, finds out whether it has changed, and warns of password
+//! hashes that others may read.
 
 use std::fmt;
 use std::fs;
@@ -14,16 +12,15 @@ use crate::config::{self, CustomNames, Reading, has_hashes};
 use crate::os::files::{read_file, read_given};
 use crate::os::rights::{self, Need};
 
-/// More than this is not read: the limit of a configuration, and a byte to show
-/// that it was passed.
+/// Limit of reading: that of a configuration, and one byte to notice a longer file.
 pub(super) const READ_LIMIT: u64 = 1024 * 1024 + 1;
 
-/// A configuration file, as it was when it was last read or saved.
+/// A configuration file as it was last read or saved.
 #[derive(Debug, Clone)]
 pub struct File {
     pub(super) path: PathBuf,
     pub(super) bytes: Vec<u8>,
-    /// The schedulers that it may name besides txlb's.
+    /// Names of the program's own schedulers, which the file may use.
     pub(super) custom_schedulers: CustomNames,
 }
 
@@ -33,7 +30,7 @@ pub struct File {
 pub enum FileError {
     /// It cannot be read.
     Unreadable(PathBuf, io::Error),
-    /// What it says is wrong.
+    /// Its contents are wrong.
     Wrong(PathBuf, config::Error),
 }
 
@@ -58,13 +55,12 @@ impl std::error::Error for FileError {
     }
 }
 
-/// What reading a file again came to.
+/// The result of [`File::reread`].
 #[derive(Debug)]
 pub enum Changed {
-    /// Its bytes are as they were.
+    /// The file has the same bytes.
     No,
-    /// It says this now; the file is to be replaced by the new one once that is
-    /// in force.
+    /// The file has other bytes. Replace the old `File` by this one once it is in force.
     Yes(Box<(File, Reading)>),
 }
 
@@ -77,7 +73,7 @@ impl File {
         File::read_with(path, CustomNames::None)
     }
 
-    /// As [`File::read`], of a file in which schedulers may have the names of `own` too.
+    /// As [`File::read`], with names of the program's own schedulers.
     ///
     /// # Errors
     /// As [`File::read`].
@@ -98,9 +94,8 @@ impl File {
         ))
     }
 
-    /// As [`File::read`], of a file that is read only once: a pipe that this process was given
-    /// may stand for it (see [`read_given`]), and is waited for while it says something at least
-    /// once in `timeout`.
+    /// As [`File::read`], for a file that is read only once. It may be a pipe that this process
+    /// was given (see [`read_given`]). Each read waits `timeout` at most.
     ///
     /// # Errors
     /// As [`File::read`].
@@ -136,7 +131,7 @@ impl File {
         Ok(Changed::Yes(Box::new((file, reading))))
     }
 
-    /// Where it is.
+    /// Path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -150,16 +145,16 @@ fn parse(path: &Path, bytes: &[u8], own: &CustomNames) -> Result<Reading, FileEr
     config::read_with(bytes, own).map_err(|error| FileError::Wrong(path.to_owned(), error))
 }
 
-/// What those may do who are neither the owner nor in the group: to read.
+/// Mode bit: others may read.
 const OTHERS_READ: u32 = 0o004;
 
-/// So many names in the folder are looked at, and so many of the files that are meant.
+/// Limits of the search: names in the folder, and files among them.
 const MOST_NAMES: usize = 10_000;
 const MOST_FILES: usize = 100;
 
 impl File {
-    /// The files with hashes that others may read, each with what to do: the configuration, and those
-    /// beside it whose names begin with its name.
+    /// Files with hashes that others may read, each with advice: the configuration, and files
+    /// beside it whose names begin with its name, such as backups.
     pub fn exposed(&self) -> Vec<(PathBuf, String)> {
         let Ok(target) = fs::canonicalize(&self.path) else {
             return Vec::new();
@@ -202,7 +197,7 @@ fn is_open(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & OTHERS_READ != 0)
 }
 
-/// Also of users who have been commented out.
+/// Finds hashes of users in comments, too.
 fn in_bytes(bytes: &[u8]) -> bool {
     has_hashes(&String::from_utf8_lossy(bytes))
 }

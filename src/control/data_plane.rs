@@ -5,13 +5,13 @@
 //! workers. Only what differs changes.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use super::Options;
 use super::error::Error;
 use super::fd_budget;
 use super::health::{Recovery, Watched};
@@ -22,7 +22,7 @@ use super::loops::OwnService;
 use super::resolutions::Resolutions;
 use super::resolver::{Resolver, lookup};
 use super::running::{Renames, Running};
-use super::threads::{LifecycleEvent, Liveness, PanicGuard, WorkerThread, start_workers};
+use super::threads::{Liveness, PanicGuard, WorkerThread, start_workers};
 use crate::balance::{HostPool, Schedulers};
 use crate::config::verb::HostKey;
 use crate::config::{self, Config, CustomNames};
@@ -40,44 +40,6 @@ const NAMES_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a worker may take to confirm a plan. A turn takes milliseconds; closing a listener
 /// takes a second at most.
 const WORKER_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Settings of a data plane.
-pub struct Options {
-    /// Number of worker threads, at least 1.
-    pub workers: usize,
-    /// Limit of open sessions, at least 1. Descriptors may limit them further.
-    pub most_sessions: usize,
-    /// The schedulers that groups may use.
-    pub schedulers: Arc<Schedulers>,
-    /// Called when the last session has ended or a thread has panicked, on the thread that
-    /// notices.
-    pub on_event: Arc<dyn Fn(LifecycleEvent) + Send + Sync>,
-}
-
-impl Options {
-    /// Options with built-in schedulers and no limit of sessions but descriptors.
-    pub fn new(
-        workers: usize,
-        on_event: impl Fn(LifecycleEvent) + Send + Sync + 'static,
-    ) -> Options {
-        Options {
-            workers,
-            most_sessions: usize::MAX,
-            schedulers: Arc::default(),
-            on_event: Arc::new(on_event),
-        }
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("workers", &self.workers)
-            .field("most_sessions", &self.most_sessions)
-            .field("schedulers", &self.schedulers)
-            .finish_non_exhaustive()
-    }
-}
 
 /// A running data plane. Dropping it ends its sessions.
 pub struct DataPlane {
@@ -316,7 +278,7 @@ impl DataPlane {
     }
 
     /// Stops: accepts the clients in the accept backlogs, then closes the listeners. Sessions
-    /// still open after `grace` are cut; without `grace`, none is. [`LifecycleEvent::Stopped`]
+    /// still open after `grace` are cut; without `grace`, none is. [`LifecycleEvent::Stopped`](super::LifecycleEvent::Stopped)
     /// follows the end of the last.
     pub fn stop(&self, grace: Option<Duration>) {
         drop(self.stop_listening(grace));

@@ -1,8 +1,7 @@
-//! Puts failed hosts back: a thread with a timer and probes.
+//! Recovery of failed hosts: a thread that probes hosts at intervals.
 //!
-//! hostCheck tries what has failed, heartbeat what has not; when all hosts of
-//! an enabled group have failed it is tried every second, whatever the
-//! configuration says. How a host is probed is the relay's business.
+//! hostCheck probes failed hosts, heartbeat the others. If all hosts of an enabled group have
+//! failed, they are probed every second, whatever the configuration says.
 
 use std::collections::HashSet;
 use std::io;
@@ -19,31 +18,31 @@ use crate::relay::{
     log_health_change, probe_timeout_ms,
 };
 
-/// What the thread is called.
+/// Name of the thread.
 const THREAD: &str = "recovery";
 
-/// Connects in a row that make a failed host a healthy one.
+/// Successful connects in a row that make a failed host healthy.
 const CHECK_TRIES: u32 = 4;
 
-/// How often a group is tried that has no healthy host left.
+/// Interval of probes where all hosts of a group have failed.
 const ALL_FAILED_INTERVAL_MS: u64 = 1000;
 
-/// What recovery looks after.
+/// The groups to probe, and how often.
 #[derive(Default)]
 pub(super) struct Watched {
     pub(super) groups: Vec<WatchedGroup>,
     pub(super) manager: Manager,
 }
 
-/// One group, and whether its hosts are asked for at the moment.
+/// A group, and whether it is enabled.
 pub(super) struct WatchedGroup {
     pub(super) group: Arc<Group>,
     pub(super) enabled: bool,
-    /// Those of its service: what is too slow for sessions is not back.
+    /// Timeouts of its service: a host too slow for sessions is not back.
     pub(super) timeouts: TimeoutsMs,
 }
 
-/// The recovery thread, as seen from outside.
+/// Handle to the recovery thread.
 pub(super) struct Recovery {
     shared: Arc<Mutex<Shared>>,
     bell: ProbeWaker,
@@ -57,10 +56,10 @@ struct Shared {
 }
 
 impl Recovery {
-    /// Starts the thread, with at most `limit` probes at a time.
+    /// Starts the thread, with `limit` probes at a time at most.
     ///
     /// # Errors
-    /// The system's, if it has no thread or event queue for it.
+    /// The system has no thread or event queue for it.
     pub(super) fn start(
         clock: Clock,
         limit: usize,
@@ -84,7 +83,7 @@ impl Recovery {
         })
     }
 
-    /// Looks after these groups from now on.
+    /// Replaces the groups to probe.
     pub(super) fn watch(&self, watched: Watched) {
         lock(&self.shared).watched = watched;
         self.wake();
@@ -102,7 +101,7 @@ impl Drop for Recovery {
         lock(&self.shared).stopped = true;
         self.wake();
         if let Some(thread) = self.thread.take() {
-            // It has nothing to say that its panic has not said.
+            // The panic guard has reported a panic.
             let _ = thread.join();
         }
     }
@@ -118,7 +117,7 @@ enum Purpose {
     Heartbeat,
 }
 
-/// What a probe is for.
+/// A host to probe, and why.
 struct ProbeJob {
     group: Arc<Group>,
     host: HostId,
@@ -126,11 +125,11 @@ struct ProbeJob {
     urgency: ProbePriority,
 }
 
-/// Names a host that is being probed: never twice at a time, unless it is elsewhere now, or
-/// is urgent now and an earlier probe of it may stand in a queue.
+/// Identifies a probe under way: no host is probed twice at a time. A host with a new address, or
+/// urgent now, is another probe, since the first may wait in a queue.
 type ProbeId = (usize, HostId, SocketAddr, ProbePriority);
 
-/// What the thread itself has.
+/// State of the recovery thread.
 struct RecoveryLoop {
     shared: Arc<Mutex<Shared>>,
     prober: Prober<ProbeJob>,
@@ -174,7 +173,7 @@ impl RecoveryLoop {
         }
     }
 
-    /// Who is to be probed now; `None` once it is all over.
+    /// The probes that are due; `None` when recovery ends.
     fn plan(&mut self, now_ms: u64) -> Option<Vec<Probe<ProbeJob>>> {
         let shared = Arc::clone(&self.shared);
         let shared = lock(&shared);
@@ -270,7 +269,7 @@ impl RecoveryLoop {
     }
 }
 
-/// A group stays where it is for as long as anybody holds it, and an errand does.
+/// A job holds its group, so the group's address in memory is not reused.
 fn probe_id(job: &ProbeJob, address: SocketAddr) -> ProbeId {
     (group_address(&job.group), job.host, address, job.urgency)
 }
@@ -279,14 +278,14 @@ fn group_address(group: &Arc<Group>) -> usize {
     Arc::as_ptr(group) as usize
 }
 
-/// When something was done last that is done at intervals.
+/// Time of the last run of a periodic task.
 #[derive(Debug, Default)]
 struct IntervalTimer {
     last_ms: u64,
 }
 
 impl IntervalTimer {
-    /// Whether it is time (again); without a chore, it is every second.
+    /// Whether it is due. Without a task, the interval is a second.
     fn is_due(&mut self, task: Option<PeriodicTask>, now_ms: u64) -> bool {
         let interval_ms = task.map_or(ALL_FAILED_INTERVAL_MS, |task| {
             u64::try_from(task.interval.as_millis()).unwrap_or(u64::MAX)

@@ -1,19 +1,16 @@
-//! One person's or program's talk with the desk, line by line: what a line asks for,
-//! and the batch that is being put together.
-//!
-//! Pure but for [`LineProtocol::answer`], which asks the desk. Where lines come from
-//! is a door's business.
+//! Line protocol of the control socket and the console: parses lines and collects batches. Reads
+//! no input itself.
 
 use super::handle::{Actor, Handle, OutputFormat, Response};
 use crate::config::verb::table::{self, CommandSchema};
 use crate::config::verb::{Batch, Command, ParseError, Verb};
 use crate::config::{Access, Limit};
 
-/// A talk with the desk.
+/// State of one conversation.
 #[derive(Debug)]
 pub struct LineProtocol {
     access: Access,
-    /// Since `begin`.
+    /// The batch, between `begin` and its end.
     batch: Option<Changes>,
 }
 
@@ -21,25 +18,25 @@ pub struct LineProtocol {
 #[derive(Debug, Default)]
 struct Changes {
     verbs: Vec<Verb>,
-    /// Why one of them was not taken: then none will be.
+    /// Why a line was rejected: then the whole batch will be.
     rejected: Option<String>,
 }
 
-/// What a line comes to.
+/// A parsed line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParsedLine {
-    /// Blank at all: a line of blanks.
+    /// A line of blanks.
     Blank,
-    /// The desk is to be asked, and the answer given in this form.
+    /// A request for the controller, and the format of its response.
     Ask(Request, OutputFormat),
-    /// The desk need not be asked.
+    /// Answered without the controller.
     Local(Result<String, String>),
-    /// This command is not for somebody who may only read.
+    /// A command that a read-only user may not use.
     Forbidden(&'static str),
 }
 
-/// What the desk is to be asked.
+/// A request for the controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// [`Handle::execute`].
@@ -48,24 +45,24 @@ pub enum Request {
     Change(Vec<Verb>),
 }
 
-/// What was said to a line.
+/// The reply to a line.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum LineReply {
-    /// The desk's response, wanted in this form.
+    /// The controller's response, and its format.
     Response(Box<Response>, OutputFormat),
-    /// What is known without the desk.
+    /// Answered without the controller.
     Local(Result<String, String>),
 }
 
-/// What a line begins with whose answer is wanted as JSON.
+/// Prefix of a line whose response is wanted as JSON.
 const JSON: &str = "json ";
 
-/// What a line begins with, a number behind it, whose answer is wanted that wide.
+/// Prefix, followed by a number, of a line whose response is wanted that wide.
 const COLUMNS: &str = "columns ";
 
 impl LineProtocol {
-    /// A talk with somebody who may do this.
+    /// A conversation with these rights.
     pub fn new(access: Access) -> LineProtocol {
         LineProtocol {
             access,
@@ -73,14 +70,14 @@ impl LineProtocol {
         }
     }
 
-    /// Whether there was a `begin`, and its end is yet to come.
+    /// Whether a batch has begun and not ended.
     pub fn is_in_batch(&self) -> bool {
         self.batch.is_some()
     }
 
-    /// What a line, without its end, comes to.
+    /// Parses a line without its end.
     pub fn parse_line(&mut self, line: &str) -> ParsedLine {
-        // Some programs, and all of Windows, end lines with a carriage return too.
+        // Some programs, and Windows, end lines with a carriage return too.
         let line = line.strip_suffix('\r').unwrap_or(line).trim_matches(' ');
         if line.is_empty() {
             return ParsedLine::Blank;
@@ -102,14 +99,14 @@ impl LineProtocol {
         }
     }
 
-    /// Hears a line and has it done by the desk; the answer as lines, as
-    /// [`Response::text`] has them, or nothing for a line of blanks.
+    /// Executes a line. Returns the reply as [`Response::text`] does, or nothing for a line of
+    /// blanks.
     pub fn reply_text(&mut self, line: &str, handle: &Handle, actor: &Actor) -> String {
         let reply = self.reply(line, handle, actor);
         reply.map_or_else(String::new, |reply| reply.text())
     }
 
-    /// Hears a line and has it done by the desk; `None` for a line of blanks.
+    /// Executes a line; `None` for a line of blanks.
     pub fn reply(&mut self, line: &str, handle: &Handle, actor: &Actor) -> Option<LineReply> {
         let response = |response, format| LineReply::Response(Box::new(response), format);
         Some(match self.parse_line(line) {
@@ -133,8 +130,7 @@ impl LineProtocol {
         self.access == Access::Full || only_reads()
     }
 
-    /// What is to be asked because of a command; `None` if it was kept, or is about
-    /// the batch itself.
+    /// The request that follows from a command; `None` if it only changes the batch.
     fn add_command(&mut self, command: Command) -> Result<Option<Request>, String> {
         match (command, &mut self.batch) {
             (Command::Batch(Batch::Begin), None) => {
@@ -165,9 +161,8 @@ impl LineProtocol {
         }
     }
 
-    /// A line could not even be heard. What is wrong with one line of a batch is wrong
-    /// with all of it: a script that does not look at answers must not get the half of
-    /// what it wants.
+    /// Rejects the batch because one of its lines is wrong. A script that does not read replies
+    /// must not get half of a batch.
     pub fn reject_line(&mut self, why: &str) {
         if let Some(changes) = &mut self.batch {
             changes.rejected.get_or_insert_with(|| why.to_owned());
@@ -186,7 +181,7 @@ impl LineProtocol {
 }
 
 impl LineReply {
-    /// As lines of the control socket: see [`Response::text`].
+    /// The reply as lines of the control socket: see [`Response::text`].
     pub fn text(&self) -> String {
         match self {
             LineReply::Response(response, format) => response.text(*format),
@@ -194,8 +189,8 @@ impl LineReply {
         }
     }
 
-    /// The data alone, in the form that was asked for; tables of at most so many columns
-    /// where none was.
+    /// The data alone, in the format that was asked for, else as tables of at most `columns`
+    /// columns.
     pub fn lines_for(&self, columns: u16) -> Vec<String> {
         match self {
             LineReply::Response(response, OutputFormat::Table) => {
@@ -215,7 +210,7 @@ impl LineReply {
         }
     }
 
-    /// Whether what was wanted is done.
+    /// Whether the request was done.
     pub fn is_ok(&self) -> bool {
         match self {
             LineReply::Response(response, _) => response.outcome.is_ok(),
@@ -224,7 +219,7 @@ impl LineReply {
     }
 }
 
-/// A line without what says in which form it is to be answered, and that.
+/// Splits a prefix off that says the format of the response.
 fn split_format(line: &str) -> (&str, OutputFormat) {
     if let Some(rest) = line.strip_prefix(JSON) {
         return (rest, OutputFormat::Json);
@@ -251,7 +246,7 @@ impl Changes {
 
 #[cfg(test)]
 mod tests {
-    //! What lines come to, and what becomes of a batch with something wrong in it.
+    //! Parsed lines, and batches with a wrong line.
 
     use super::*;
 
@@ -273,7 +268,7 @@ mod tests {
         }
     }
 
-    /// Why nothing is done.
+    /// Why the line was rejected.
     fn reason_of(parsed: ParsedLine) -> String {
         match parsed {
             ParsedLine::Local(Err(why)) => why,
@@ -321,7 +316,7 @@ mod tests {
                 ParsedLine::Local(Ok(_))
             ));
         }
-        // What only reads is answered meanwhile.
+        // Commands that only read are answered at once.
         assert_eq!(protocol.parse_line("diff"), ask("diff"));
         let request = Request::Change(vec![verb(WEIGH), verb(DRAIN)]);
         assert_eq!(
@@ -355,7 +350,7 @@ mod tests {
             protocol.parse_line(DRAIN);
             let all = reason_of(protocol.parse_line("commit"));
             assert!(all.ends_with(&why), "{all}");
-            // That was that batch; the next one is a new one.
+            // The next batch starts anew.
             protocol.parse_line("begin");
             let request = Request::Change(Vec::new());
             assert_eq!(

@@ -1,7 +1,7 @@
-//! Which sockets a configuration needs, and the binding of those that are new.
+//! Listening sockets: which ones a configuration needs, and binding those that are new. All are
+//! bound, or none.
 //!
-//! All or nothing: what cannot be bound leaves everything as it was. What
-//! comes in through them is the relay's business.
+//! Sockets that this process inherited take the place of those at their addresses.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
@@ -15,30 +15,30 @@ use crate::os::inherited::Inherited;
 use crate::os::listen::{Place, bind_all};
 use crate::relay::ListenKey;
 
-/// The listeners there are, and where each is reached.
+/// The bound listeners and their addresses.
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
     bound: BTreeMap<ListenKey, SocketAddr>,
-    /// The sockets that need not be bound.
+    /// Inherited sockets, which need no binding.
     pub(super) inheritance: Inheritance,
 }
 
-/// What a configuration asks for: each listener, and what is behind it.
+/// The listeners that a configuration wants.
 pub(super) type WantedListeners = BTreeMap<ListenKey, WantedListener>;
 
-/// What is behind a listener.
+/// A listener that a configuration wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct WantedListener {
-    /// The service's name.
+    /// Name of the service behind it.
     pub(super) service: String,
-    /// The name it was configured by, if that is a name.
+    /// The name in its address, if it has one.
     name: Option<String>,
 }
 
-/// How long the names of listeners may take to resolve.
+/// How long names of listeners may take to resolve.
 const NAMES_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Sockets that are bound, but that nobody serves yet.
+/// Sockets that are bound, but not served yet.
 #[derive(Debug)]
 pub(super) struct BoundListener {
     key: ListenKey,
@@ -53,7 +53,7 @@ impl BoundListener {
         self.sockets.iter()
     }
 
-    /// Where it is reached.
+    /// The address that it is bound to.
     #[cfg(test)]
     pub(super) fn address(&self) -> SocketAddr {
         self.address
@@ -63,15 +63,15 @@ impl BoundListener {
 /// Which names of listeners are resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ResolveScope {
-    /// Those that are new: a change neither moves what it does not touch, nor waits for a
-    /// name server that it does not need.
+    /// New names. A change moves no listener that it does not touch, and waits for no name server
+    /// that it does not need.
     New,
-    /// All of them, as at a reload.
+    /// All names, as at a reload.
     All,
 }
 
-/// Where `config` listens. Names are resolved here and now; one that does not resolve
-/// keeps the addresses it had `before`.
+/// The listeners that `config` wants. Names are resolved now; a name that does not resolve keeps
+/// its addresses of `before`.
 ///
 /// # Errors
 /// A new name that does not resolve, or two services at one place.
@@ -99,7 +99,7 @@ pub(super) fn wanted(
     wanted_of(config, &resolutions)
 }
 
-/// Where `config` listens, before there is any thread that could resolve names.
+/// The listeners that `config` wants, before there is a thread that could resolve names.
 ///
 /// # Errors
 /// A name that does not resolve, or two services at one place.
@@ -134,7 +134,7 @@ fn keep_addresses(name: &str, resolution: &mut Resolution, before: &WantedListen
     }
 }
 
-/// The addresses that a name had, whether this machine has them or not.
+/// The addresses that a name had, even those that this machine lacks.
 fn addresses_of(name: &str, before: &WantedListeners) -> Vec<IpAddr> {
     let of_name = before
         .iter()
@@ -175,7 +175,7 @@ fn add_wanted(
     }
 }
 
-/// Where one address that is not a service's listens. A name is resolved here and now.
+/// Places of an admin interface's address. A name is resolved now.
 ///
 /// # Errors
 /// A name that does not resolve.
@@ -191,10 +191,10 @@ fn name(listen: &ListenAddress) -> Option<&str> {
     }
 }
 
-/// Where an address listens, if names mean what `resolutions` say.
+/// Places of an address, by the names in `resolutions`.
 ///
 /// # Errors
-/// A name, or an interface, that is not among them, or has no address.
+/// A name or network interface that is missing there, or has no address.
 pub fn places_of_resolved(
     listen: &ListenAddress,
     resolutions: &BTreeMap<String, Resolution>,
@@ -226,7 +226,7 @@ pub fn places_of_resolved(
 }
 
 impl Listeners {
-    /// None yet, and these need not be bound.
+    /// No listeners yet, and these inherited sockets.
     pub(super) fn with(inheritance: Inheritance) -> Listeners {
         Listeners {
             bound: BTreeMap::new(),
@@ -234,10 +234,10 @@ impl Listeners {
         }
     }
 
-    /// Binds what is wanted, not there and new, `workers` sockets each.
+    /// Binds the new listeners of `wanted` that are not bound, `workers` sockets each.
     ///
     /// # Errors
-    /// The first place that cannot be had; none of the others is kept then.
+    /// The first place that cannot be bound. None of the others is kept then.
     pub(super) fn bind_new(
         &self,
         wanted: &WantedListeners,
@@ -246,7 +246,7 @@ impl Listeners {
     ) -> Result<Vec<BoundListener>, Error> {
         let mut opened: Vec<BoundListener> = Vec::new();
         let mut absent = Vec::new();
-        // Only places with the same port overlap: there may be thousands of others.
+        // Only places with the same port overlap. There may be thousands of others.
         let mut ours: HashMap<u16, Vec<Place>> = HashMap::new();
         for own in self.bound.keys() {
             ours.entry(own.place.port()).or_default().push(own.place);
@@ -275,8 +275,8 @@ impl Listeners {
                 Err(error) => return Err(refused(key, error)),
             }
         }
-        // A name may have addresses of a family that this machine has not: the
-        // others will do, if there are any.
+        // A name may have addresses of a family that this machine lacks. One address that works is
+        // enough.
         let new: HashSet<&ListenKey> = opened.iter().map(|opened| &opened.key).collect();
         let has = |key: &ListenKey| self.bound.contains_key(key) || new.contains(key);
         for (key, listener, error) in absent {
@@ -291,7 +291,7 @@ impl Listeners {
         Ok(opened)
     }
 
-    /// Takes note of what is served from now on. Returns each worker's sockets.
+    /// Replaces the bound listeners by `wanted`. Returns each worker's new sockets.
     pub(super) fn commit(
         &mut self,
         wanted: &WantedListeners,
@@ -315,7 +315,7 @@ impl Listeners {
         per_worker
     }
 
-    /// Where the listeners of `wanted` that belong to `service` are reached.
+    /// Addresses of the listeners of `wanted` that belong to `service`.
     pub(super) fn addresses<'a>(
         &'a self,
         wanted: &'a WantedListeners,
@@ -327,7 +327,7 @@ impl Listeners {
         keys.filter_map(|(key, _)| self.bound.get(key).copied())
     }
 
-    /// Where each service listens, with the ports that the system chose.
+    /// Places of each service, with the ports that the system chose.
     pub(super) fn places(&self, wanted: &WantedListeners) -> BTreeMap<String, Vec<Place>> {
         let mut places: BTreeMap<String, Vec<Place>> = BTreeMap::new();
         for (key, listener) in wanted {
@@ -347,7 +347,7 @@ impl Listeners {
         places
     }
 
-    /// How many places there are.
+    /// Number of bound listeners.
     pub(super) fn len(&self) -> usize {
         self.bound.len()
     }
@@ -364,7 +364,9 @@ fn refused(key: &ListenKey, error: io::Error) -> Error {
     }
 }
 
-/// The sockets, for as long as the process lives.
+/// Inherited sockets. Shared ones are kept for the life of the process: their maker holds them
+/// too, so their addresses could never be bound again. Test:
+/// a_socket_is_the_listener_at_its_address_whatever_its_name.
 #[derive(Debug, Default)]
 pub(super) struct Inheritance(Vec<Inherited>);
 
@@ -373,8 +375,7 @@ impl Inheritance {
         Inheritance(sockets)
     }
 
-    /// Adds to what is `wanted` where sockets are that only their names give to a
-    /// service.
+    /// Adds to `wanted` the sockets that belong to a service only by their name.
     pub(super) fn add_named(&self, config: &Config, wanted: &mut WantedListeners) {
         for Inherited { name, place, .. } in &self.0 {
             if config.services.iter().any(|service| service.name == *name) {
@@ -387,8 +388,8 @@ impl Inheritance {
         }
     }
 
-    /// The socket at `place`, if there is one, for each of so many workers: all have the
-    /// same one. A sibling would have to be made by the same user.
+    /// The inherited socket at `place`, once for each worker. All get the same socket: only its
+    /// maker's user could bind another beside it.
     pub(super) fn sockets(
         &self,
         place: Place,
@@ -398,12 +399,12 @@ impl Inheritance {
         Some((0..workers).map(|_| found.listener.try_clone()).collect())
     }
 
-    /// Lets go of those that nobody else has: who serves them has them now.
+    /// Drops the sockets that no other process holds. Workers have them now.
     pub(super) fn release_unshared(&mut self) {
         self.0.retain(|socket| socket.is_shared);
     }
 
-    /// Says what of it is not as whoever made the sockets will have meant it.
+    /// Warns of sockets that serve nothing, or another service than their name says.
     pub(super) fn warn(&self, wanted: &WantedListeners) {
         for Inherited { name, place, .. } in &self.0 {
             let called = name.escape_debug();
@@ -437,7 +438,7 @@ fn key(place: Place) -> ListenKey {
 
 #[cfg(test)]
 mod tests {
-    //! Which sockets are wanted, and what of it can be bound.
+    //! Which listeners are wanted, and which of them can be bound.
 
     use super::*;
 
@@ -477,7 +478,7 @@ mod tests {
 
     #[test]
     fn a_name_that_does_not_resolve_any_more_is_listened_at_where_it_was() {
-        // The name is nobody's, now and for ever.
+        // A name that never resolves.
         let config = config(&[("a", &["gone.invalid:4711"])]);
         let new = wanted(&config, &WantedListeners::new(), ResolveScope::New);
         assert!(matches!(new, Err(Error::ListenName { .. })), "{new:?}");
@@ -491,7 +492,7 @@ mod tests {
         };
         let before = WantedListeners::from([(key, listener)]);
         assert_eq!(wanted(&config, &before, ResolveScope::All).unwrap(), before);
-        // A change does not even ask.
+        // A change does not ask a name server.
         assert_eq!(wanted(&config, &before, ResolveScope::New).unwrap(), before);
     }
 
@@ -564,7 +565,7 @@ mod tests {
 
     #[test]
     fn an_address_that_is_not_this_machines_is_excused_for_a_name_only() {
-        // An address for documentation is nobody's.
+        // An address for documentation, which no machine has.
         let wanted = wanted(
             &config(&[("a", &["203.0.113.5:0", "127.0.0.1:0"])]),
             &WantedListeners::new(),
@@ -584,7 +585,7 @@ mod tests {
                 .len(),
             1
         );
-        // Nor does a change look for what was not there before.
+        // A change does not look again for addresses that were missing.
         let open = |is_new: bool| Listeners::default().bind_new(&excused, 1, |_| is_new);
         assert_eq!(open(false).unwrap().len(), 0);
         let mut apart = excused.clone();

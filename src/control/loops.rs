@@ -1,7 +1,8 @@
-//! Hosts that are listeners of our own, by which sessions would go in circles.
+//! Circles: hosts that are listeners of this txlb, by which a session would come back to its own
+//! service.
 //!
-//! Such a host is down for as long as that is so: one client would make a chain of sessions
-//! that takes all there are. One service may be another's host where that is no circle.
+//! Such a host counts as down: one client would make a chain of sessions that takes all there are.
+//! A service may be another's host where that leads not back.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,16 +16,16 @@ use crate::os::listen::Place;
 use crate::os::local::LocalAddresses;
 use crate::relay::Group;
 
-/// A service as far as sessions may go in circles by it.
+/// A service, as the search for circles needs it.
 #[derive(Debug, Clone)]
 pub(super) struct OwnService {
-    /// Where it listens, with the port that the system chose.
+    /// Where it listens, with the ports that the system chose.
     pub(super) places: Vec<Place>,
-    /// The group that gets its sessions.
+    /// Its enabled group.
     pub(super) group: Arc<Group>,
 }
 
-/// What hosts are compared with: for each port the services that listen there.
+/// Listeners by port, to find the service behind an address.
 struct Ports<'a> {
     by_port: BTreeMap<u16, Vec<(usize, Place)>>,
     is_local: &'a dyn Fn(IpAddr) -> bool,
@@ -45,10 +46,10 @@ impl<'a> Ports<'a> {
         Ports { by_port, is_local }
     }
 
-    /// The service that somebody finds who connects to `address`.
+    /// The service that a connection to `address` reaches.
     fn service_at(&self, address: SocketAddr) -> Option<usize> {
         let mut places = self.by_port.get(&address.port())?.iter();
-        // Connections to "all addresses" go to the loopback.
+        // The system connects to the loopback where the address is unspecified.
         let ip = match address.ip().to_canonical() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -65,8 +66,7 @@ impl<'a> Ports<'a> {
     }
 }
 
-/// The hosts by which sessions would go in circles, by their groups: the enabled ones of
-/// `services`.
+/// The hosts that close a circle, by group: those of the enabled groups of `services`.
 pub(super) fn find_circles(services: &[OwnService]) -> HashMap<*const Group, BTreeSet<HostId>> {
     let places = services
         .iter()
@@ -77,7 +77,7 @@ pub(super) fn find_circles(services: &[OwnService]) -> HashMap<*const Group, BTr
     let ports = Ports::new(places, &is_local);
     let (mut hops, mut hosts): (Vec<Hop>, Vec<HostId>) = (Vec::new(), Vec::new());
     for (from, service) in services.iter().enumerate() {
-        // Under the lock nothing is asked of the system.
+        // No system call under the pool's lock.
         let with_port = |address: &SocketAddr| ports.by_port.contains_key(&address.port());
         let addresses: Vec<(HostId, SocketAddr)> = {
             let pool = service.group.tracker();
@@ -99,8 +99,8 @@ pub(super) fn find_circles(services: &[OwnService]) -> HashMap<*const Group, BTr
     circular
 }
 
-/// Warnings about hosts of `config` by which sessions would go in circles, if names mean
-/// what `resolutions` say. A host of a group that is not enabled counts as if it were.
+/// Warnings about hosts of `config` that close a circle, by the names in `resolutions`. Groups
+/// that are not enabled count too.
 pub fn circle_warnings(config: &Config, resolutions: &BTreeMap<String, Resolution>) -> Vec<String> {
     let local = LocalAddresses::default();
     warnings_where(config, resolutions, &|ip| local.has(ip))
@@ -190,7 +190,7 @@ mod tests {
             .config
     }
 
-    /// The hosts that are warned of, where 10.0.0.1 is ours.
+    /// Hosts that are warned of; 10.0.0.1 is this machine's.
     fn warned(services: &[(&str, &str, &str)]) -> Vec<String> {
         let name = |name: &str, ip: [u8; 4]| (name.to_owned(), Ok(vec![IpAddr::from(ip)]));
         let resolutions = BTreeMap::from([name("lb", [10, 0, 0, 1]), name("other", [10, 0, 0, 2])]);

@@ -31,7 +31,7 @@ pub use crate::relay::{
 pub(crate) use crate::relay::{EventBus, Subscription};
 pub use config_file::{Changed, File, FileError};
 pub use controller::ControllerThread;
-pub use data_plane::{Bound, DataPlane, Options, RetryOutcome};
+pub use data_plane::{Bound, DataPlane, RetryOutcome};
 pub use error::Error;
 pub(crate) use handle::push_clean;
 pub use handle::{Actor, Handle, OutputFormat, Response, ResponseData};
@@ -44,3 +44,46 @@ pub use save::{SaveError, Saved};
 pub use signals::{CaughtSignals, Signal, forward_signals};
 pub use status::{GroupStatus, HostStatus, Outcome, ServiceStatus, Sessions, Status, StoredStatus};
 pub use threads::{LifecycleEvent, Liveness, processors};
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::balance::Schedulers;
+
+/// Settings of a data plane.
+pub struct Options {
+    /// Number of worker threads, at least 1.
+    pub workers: usize,
+    /// Limit of open sessions, at least 1. Descriptors may limit them further.
+    pub most_sessions: usize,
+    /// The schedulers that groups may use.
+    pub schedulers: Arc<Schedulers>,
+    /// Called when the last session has ended or a thread has panicked, on the thread that
+    /// notices.
+    pub on_event: Arc<dyn Fn(LifecycleEvent) + Send + Sync>,
+}
+
+impl Options {
+    /// Options with built-in schedulers and no limit of sessions but descriptors.
+    pub fn new(
+        workers: usize,
+        on_event: impl Fn(LifecycleEvent) + Send + Sync + 'static,
+    ) -> Options {
+        Options {
+            workers,
+            most_sessions: usize::MAX,
+            schedulers: Arc::default(),
+            on_event: Arc::new(on_event),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("workers", &self.workers)
+            .field("most_sessions", &self.most_sessions)
+            .field("schedulers", &self.schedulers)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,6 +1,4 @@
-//! Passes on what the resolver found out: to the trackers, and to the log.
-//!
-//! How names are resolved is `names`' business.
+//! Passes addresses that the resolver found to host pools, and logs names that do not resolve.
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
@@ -13,20 +11,20 @@ use crate::config::Endpoint;
 use crate::os::local::LocalAddresses;
 use crate::relay::{Clock, Group, log_health_change};
 
-/// Who wants to know, and what was said.
+/// The groups that use names of hosts, and which names are unresolved.
 pub(super) struct Resolutions {
     clock: Clock,
     groups: Mutex<Vec<Arc<Group>>>,
-    /// Names that do not resolve: each is complained of once.
+    /// Names that do not resolve. Each is logged once.
     unresolved: Mutex<HashSet<String>>,
     circles: Mutex<Circles>,
 }
 
-/// Between which services sessions may go in circles.
+/// Services between which sessions may go in circles.
 #[derive(Default)]
 struct Circles {
     services: Vec<OwnService>,
-    /// There are hosts by which they would.
+    /// Whether any host closes a circle.
     found: bool,
 }
 
@@ -40,9 +38,8 @@ impl Resolutions {
         }
     }
 
-    /// Changes a group. What is `known` is passed on to those of its hosts that have no
-    /// address then, before anybody can pick: if all its hosts are new and by name,
-    /// whoever came in between would find none.
+    /// Changes a group. Hosts without an address get theirs from `known` under the same lock.
+    /// Otherwise a pick in between would find no host, if all are new and by name.
     pub(super) fn change_group(
         &self,
         group: &Group,
@@ -55,8 +52,8 @@ impl Resolutions {
         });
     }
 
-    /// These groups want to know of these names from now on. What is `known` then is
-    /// passed on to hosts that have no address.
+    /// Replaces the groups and the names that they use. Hosts without an address get theirs from
+    /// `known`.
     pub(super) fn set_groups(
         &self,
         groups: impl Iterator<Item = Arc<Group>>,
@@ -66,7 +63,7 @@ impl Resolutions {
         let groups: Vec<_> = groups.collect();
         lock(&self.groups).clone_from(&groups);
         lock(&self.unresolved).retain(|name| names.contains(name));
-        // Not before: what comes in between is told to somebody else.
+        // Not before: until the groups are replaced, an answer goes to the old ones.
         let known = known();
         for group in groups {
             self.update_pool(&group, |pool, now_ms| {
@@ -75,7 +72,7 @@ impl Resolutions {
         }
     }
 
-    /// What resolving `name` gave just now.
+    /// Applies a fresh result for `name`.
     pub(super) fn apply_resolution(&self, name: &str, resolution: Result<&[IpAddr], &str>) {
         let groups = lock(&self.groups).clone();
         for group in groups {
@@ -92,15 +89,15 @@ impl Resolutions {
         }
     }
 
-    /// Sessions go between these services from now on.
+    /// Replaces the services between which sessions go.
     pub(super) fn set_services(&self, services: Vec<OwnService>) {
         let mut circles = lock(&self.circles);
         circles.services = services;
         self.mark_circles(&mut circles);
     }
 
-    /// Has the trackers told which of their hosts lead in circles. One at a time, so that
-    /// the last one knows the last answers.
+    /// Marks the hosts that lead in circles. One caller at a time, so that the last one knows the
+    /// latest addresses.
     fn mark_circles(&self, circles: &mut Circles) {
         let mut found = find_circles(&circles.services);
         circles.found = !found.is_empty();
@@ -111,7 +108,7 @@ impl Resolutions {
         }
     }
 
-    /// Tells a group's tracker something in one step, and announces what came of it.
+    /// Updates a group's pool under one lock, then logs the changes of health.
     fn update_pool(
         &self,
         group: &Group,
@@ -125,7 +122,7 @@ impl Resolutions {
             changes.into_iter().map(named).collect()
         };
         for (id, host, change_group) in changes {
-            // A name is complained of once, not for each of its hosts.
+            // A name is logged once, not for each of its hosts.
             if let Some(host) = host
                 && !matches!(change_group, Change::Down(Failure::Unresolved(_)))
             {
@@ -164,7 +161,7 @@ fn resolve_unresolved(pool: &mut HostPool, known: &Known, now_ms: u64) -> Vec<(H
     changes
 }
 
-/// The names of hosts that have no address yet.
+/// Names of hosts that have no address yet.
 fn unresolved_names(pool: &HostPool) -> BTreeSet<String> {
     let without = pool.hosts().filter(|host| host.address.is_none());
     let name = |host: HostStatus<'_>| match host.endpoint {

@@ -1,8 +1,5 @@
-//! Resolves the names of hosts, again and again, away from everybody else.
-//!
-//! A few threads of its own, so that a name server that is slow for one name
-//! holds up neither the others nor, above all, a worker. What follows from an
-//! answer is the director's business.
+//! Resolves names of hosts periodically, on 4 threads at most. A slow name server delays neither
+//! other names nor a worker.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -13,28 +10,28 @@ use std::time::{Duration, Instant};
 
 use crate::os::zone;
 
-/// How often a name is resolved.
+/// Interval between lookups of a name.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How soon one is resolved again that did not resolve; twice as long each time after.
+/// Delay after the first failed lookup. It doubles with each failure.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
-/// Names that are resolved at the same time.
+/// Lookups at the same time.
 const THREADS: usize = 4;
 
-/// How a name is looked up; a test has its own way.
+/// Function that looks a name up. Tests have their own.
 pub(super) type Lookup = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
 
-/// Told of every answer, on a thread of the resolver.
+/// Called with each result, on a thread of the resolver.
 pub(super) type OnResolution = dyn Fn(&str, Result<&[IpAddr], &str>) + Send + Sync;
 
-/// What is known of a name: its addresses, or why there are none.
+/// The addresses of a name, or why there are none.
 pub(super) type Resolution = Result<Vec<IpAddr>, String>;
 
-/// What is known of names.
+/// Results by name.
 pub(super) type Known = HashMap<String, Resolution>;
 
-/// The resolver; its threads end when it is dropped.
+/// The resolver. Its threads end after it is dropped.
 pub(super) struct Resolver {
     shared: Arc<Shared>,
 }
@@ -57,7 +54,7 @@ struct NameState {
     due: Instant,
     in_progress: bool,
     resolution: Option<Resolution>,
-    /// How many lookups in a row have failed.
+    /// Failed lookups in a row.
     failures: u32,
 }
 
@@ -73,11 +70,11 @@ impl Resolver {
         }
     }
 
-    /// These are the names from now on: new ones are looked up at once, those
-    /// that are gone are forgotten. Returns the new ones.
+    /// Replaces the set of names. New names are looked up at once, others are forgotten. Returns
+    /// the new names.
     ///
     /// # Errors
-    /// The system's, if it has no thread for it.
+    /// The system has no thread for it.
     pub(super) fn set_names(
         &self,
         names: impl IntoIterator<Item = String>,
@@ -105,7 +102,7 @@ impl Resolver {
         Ok(new)
     }
 
-    /// Looks all of them up again at once.
+    /// Looks all names up again at once.
     pub(super) fn resolve_now(&self) {
         let now = Instant::now();
         self.shared
@@ -116,8 +113,7 @@ impl Resolver {
         self.shared.changed.notify_all();
     }
 
-    /// Waits until each of these names has an answer, good or bad, but not for longer
-    /// than `timeout`.
+    /// Waits until each of these names has a result, good or bad, for `timeout` at most.
     pub(super) fn wait_for(&self, names: &[String], timeout: Duration) {
         let state = self.shared.lock();
         let open = |state: &mut State| {
@@ -127,12 +123,12 @@ impl Resolver {
         drop(self.shared.changed.wait_timeout_while(state, timeout, open));
     }
 
-    /// What is known of a name; `None` while nothing is.
+    /// The result for a name; `None` before the first.
     pub(super) fn resolution(&self, name: &str) -> Option<Resolution> {
         self.shared.lock().wanted.get(name)?.resolution.clone()
     }
 
-    /// What is known of all names of which something is.
+    /// All results so far.
     pub(super) fn resolutions(&self) -> Known {
         let state = self.shared.lock();
         let names = state.wanted.iter();
@@ -143,7 +139,7 @@ impl Resolver {
 }
 
 impl Drop for Resolver {
-    /// The threads are not waited for: one may be in the middle of a lookup.
+    /// The threads are not waited for: one may be in a lookup.
     fn drop(&mut self) {
         self.shared.lock().stopped = true;
         self.shared.changed.notify_all();
@@ -160,7 +156,7 @@ impl NameState {
         }
     }
 
-    /// A lookup is over.
+    /// Records a finished lookup.
     fn record(&mut self, resolution: &Resolution, now: Instant) {
         self.in_progress = false;
         match resolution {
@@ -170,15 +166,14 @@ impl NameState {
                 self.due = now + retry_delay(self.failures);
             }
         }
-        // The last good answer is kept: an error is no reason to leave where a host was
-        // last seen.
+        // The last good result is kept: hosts are probably still where they were.
         if resolution.is_ok() || !matches!(self.resolution, Some(Ok(_))) {
             self.resolution = Some(resolution.clone());
         }
     }
 }
 
-/// When a name is resolved again that so many lookups in a row have failed for.
+/// Delay before the next lookup after this many failures in a row.
 fn retry_delay(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(5);
     FIRST_RETRY
@@ -199,7 +194,7 @@ impl Shared {
         }
     }
 
-    /// Waits for a name that is due; `None` once it is all over.
+    /// Waits for a name that is due; `None` when the resolver has been dropped.
     fn next_due(&self) -> Option<String> {
         let mut state = self.lock();
         loop {
@@ -247,8 +242,7 @@ fn resolution_of(found: io::Result<Vec<IpAddr>>) -> Resolution {
     }
 }
 
-/// Resolves each of these once, one after the other on this very thread, for as long
-/// as the system takes.
+/// Resolves each name once, in turn, on the calling thread, without a timeout of our own.
 pub(super) fn resolve_on_this_thread<'a>(
     names: impl IntoIterator<Item = &'a str>,
 ) -> BTreeMap<String, Resolution> {
@@ -256,10 +250,10 @@ pub(super) fn resolve_on_this_thread<'a>(
     names.into_iter().map(resolution).collect()
 }
 
-/// Resolves each of these once; no answer within `timeout` is a bad one.
+/// Resolves each name once. No result within `timeout` is an error of that name.
 ///
 /// # Errors
-/// The system's, if it has no thread for it.
+/// The system has no thread for it.
 pub fn resolve_all<'a>(
     names: impl IntoIterator<Item = &'a str>,
     timeout: Duration,
@@ -276,9 +270,9 @@ pub fn resolve_all<'a>(
     Ok(names.into_iter().map(resolution).collect())
 }
 
-/// Looks a name up as the system does.
+/// Looks a name up by the system's resolver.
 ///
-/// An interface, `%eth0`, has its number for an address: `::2`.
+/// The result for a network interface, `%eth0`, is its index as an address: `::2`.
 pub(super) fn lookup(name: &str) -> io::Result<Vec<IpAddr>> {
     if let Some(zone) = name.strip_prefix('%') {
         let number = Ipv6Addr::from(u128::from(zone::index(zone)?));
@@ -286,7 +280,7 @@ pub(super) fn lookup(name: &str) -> io::Result<Vec<IpAddr>> {
     }
     let mut addresses: Vec<IpAddr> = Vec::new();
     for address in (name, 0).to_socket_addrs()? {
-        // Systems answer once for each kind of socket.
+        // Systems return an address once for each socket type.
         if !addresses.contains(&address.ip()) {
             addresses.push(address.ip());
         }
@@ -296,7 +290,7 @@ pub(super) fn lookup(name: &str) -> io::Result<Vec<IpAddr>> {
 
 #[cfg(test)]
 mod tests {
-    //! The resolver against name servers that are slow, wrong, or change their mind.
+    //! Name servers that are slow, wrong, or change their answers.
 
     use super::*;
     use std::sync::mpsc::{Receiver, Sender, channel};
@@ -307,7 +301,7 @@ mod tests {
         vec![IpAddr::from([127, 0, 0, last])]
     }
 
-    /// A resolver over `lookup`, and the answers it gives, as they come.
+    /// A resolver over `lookup`, and its results as they come.
     fn names(lookup: Box<Lookup>) -> (Resolver, Receiver<(String, Resolution)>) {
         let (resolutions, receiver) = channel();
         let resolutions = Mutex::new(resolutions);
@@ -365,7 +359,7 @@ mod tests {
         assert_eq!(new, ["never"]);
         names.wait_for(&new, Duration::from_millis(20));
         assert_eq!(names.resolution("never"), None);
-        // It has been waited for: nobody else has to.
+        // A name is waited for once.
         let new = names.set_names(strings(&["good", "never", "bad"])).unwrap();
         names.wait_for(&new, PATIENCE);
         let new = names.set_names(strings(&["good", "never"])).unwrap();
@@ -414,7 +408,7 @@ mod tests {
             (name.due - now).as_secs()
         });
         assert_eq!(pauses.collect::<Vec<_>>(), [1, 2, 4, 8, 16, 30, 30]);
-        // An answer is good for as long as ever, and the next error is the first one.
+        // A good result lasts the whole interval, and the next failure counts as the first.
         name.due = now + REFRESH_INTERVAL;
         name.record(&Ok(address(1)), now);
         assert_eq!(name.due, now + REFRESH_INTERVAL);
@@ -423,7 +417,7 @@ mod tests {
         assert_eq!(retry_delay(u32::MAX), REFRESH_INTERVAL);
     }
 
-    /// By itself: nobody says `resolve_now`.
+    /// Without `resolve_now`.
     #[test]
     fn a_name_that_resolves_late_is_found() {
         let calls = Mutex::new(0);

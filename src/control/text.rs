@@ -1,12 +1,10 @@
-//! Numbers, times and long texts as people like them, at every door.
-//!
-//! What is said with them is for who says it.
+//! Text for people: durations, sizes, counts, and lines cut or wrapped to terminal columns.
 
 use unicode_width::UnicodeWidthChar;
 
 use crate::non_printing::spelled_out;
 
-/// How long, in its largest unit alone: at most 6 columns up to 9,999 days.
+/// A duration in its largest unit: at most 6 columns up to 9,999 days.
 pub(crate) fn age(ms: u64) -> String {
     let seconds = ms / 1000;
     match seconds {
@@ -18,13 +16,13 @@ pub(crate) fn age(ms: u64) -> String {
     }
 }
 
-/// So many bytes, in three digits or less: at most 7 columns.
+/// A size in three digits or less: at most 7 columns.
 pub(crate) fn bytes(number: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     scaled(number, 1024, &UNITS).unwrap_or_else(|| format!("{number} B"))
 }
 
-/// A number, in full up to 99,999, and in three digits or less above that.
+/// A count: in full up to 99,999, in three digits or less above.
 pub(crate) fn count(number: u64) -> String {
     match number {
         0..100_000 => number.to_string(),
@@ -32,8 +30,8 @@ pub(crate) fn count(number: u64) -> String {
     }
 }
 
-/// In the unit that leaves three digits before the point, with one behind it below
-/// ten. Cut off, not rounded: what is shown has been reached.
+/// In the unit that leaves three digits before the point, with one decimal below ten. Rounded
+/// down: what is shown has been reached.
 fn scaled(number: u64, base: u64, units: &[&str]) -> Option<String> {
     let mut unit_size = 1;
     let mut unit = None;
@@ -51,7 +49,7 @@ fn scaled(number: u64, base: u64, units: &[&str]) -> Option<String> {
     })
 }
 
-/// The text, in so many columns at most: what is too long ends in `…`.
+/// The text in `most` columns at most. A longer one ends in `…`.
 pub(crate) fn cut(text: &str, most: usize) -> String {
     if fits(text, most) {
         return text.to_owned();
@@ -59,7 +57,7 @@ pub(crate) fn cut(text: &str, most: usize) -> String {
     format!("{}…", fitting(text, most.saturating_sub(1)))
 }
 
-/// The same in exactly so many columns, with blanks behind it, and what cannot be seen
+/// The text in exactly `most` columns, padded with blanks. Characters that do not print are
 /// spelled out.
 pub(crate) fn fill(text: &str, most: usize) -> String {
     let mut filled = cut(&spelled_out(text), most);
@@ -68,9 +66,9 @@ pub(crate) fn fill(text: &str, most: usize) -> String {
     filled
 }
 
-/// The text in lines of so many columns at most, broken at blanks, those behind the
-/// first indented. A word that is too long is broken where the line ends, which
-/// is some columns behind the indentation. What cannot be seen is spelled out.
+/// The text in lines of `most` columns at most, broken at blanks; all but the first are indented.
+/// A word that is too long is broken at the end of the line, a few columns behind the indentation.
+/// Characters that do not print are spelled out.
 pub(crate) fn wrap(text: &str, most: usize, indent: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest = spelled_out(text);
@@ -94,12 +92,12 @@ pub(crate) fn width(character: char) -> usize {
     character.width().unwrap_or(0)
 }
 
-/// The columns of a text.
+/// Terminal columns of a text, character by character, as `fitting` counts.
 pub(crate) fn columns(text: &str) -> usize {
     text.chars().map(width).sum()
 }
 
-/// The longest beginning of `text` that has room in so many columns.
+/// The longest beginning of `text` that fits in `most` columns.
 pub(crate) fn fitting(text: &str, most: usize) -> &str {
     let mut used = 0;
     let end = text.char_indices().find(|(_, character)| {
@@ -109,8 +107,7 @@ pub(crate) fn fitting(text: &str, most: usize) -> &str {
     end.map_or(text, |(end, _)| &text[..end])
 }
 
-/// Whether all of `text` has room in so many columns; of a long one, only as much is
-/// looked at.
+/// Whether `text` fits in `most` columns. Looks at no more of a long text than fits.
 pub(crate) fn fits(text: &str, most: usize) -> bool {
     fitting(text, most).len() == text.len()
 }

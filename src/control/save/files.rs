@@ -1,4 +1,6 @@
-//! SAVEFILES
+//! Files of a save: backups and temporary files beside the configuration, and writing in place.
+//!
+//! Removes nothing but files whose names have exactly its own form.
 
 use std::collections::hash_map::RandomState;
 use std::ffi::OsString;
@@ -12,7 +14,7 @@ use std::time::SystemTime;
 
 use crate::calendar::{UtcTime, since_1970_ms};
 
-/// So many backups are kept.
+/// Number of backups that are kept.
 const BACKUPS: usize = 10;
 
 /// `FILE.txlb-20261122170258`.
@@ -23,32 +25,32 @@ const BACKUP_DIGITS: usize = 14;
 const TEMP: &str = ".txlb-new-";
 const TEMP_DIGITS: usize = 16;
 
-/// How far a burst of saves may be ahead of the clock.
+/// How far names of backups may be ahead of the clock, in seconds.
 const AHEAD_S: u64 = 24 * 3600;
 
-/// A file, for the names of its neighbours.
+/// The files beside `file` that a save makes.
 pub(super) struct Siblings<'a>(&'a Path);
 
 impl<'a> Siblings<'a> {
-    /// The neighbours of `file`, an absolute path.
+    /// `file` is an absolute path.
     pub(super) fn new(file: &'a Path) -> Self {
         Siblings(file)
     }
 
-    /// The folder they are in.
+    /// The folder of the file.
     pub(super) fn folder(&self) -> &'a Path {
         self.0.parent().unwrap_or(Path::new("/"))
     }
 
-    /// A name for a draft that nobody can foresee.
+    /// An unpredictable name for a temporary file.
     pub(super) fn temp_name(&self) -> PathBuf {
-        // The keys of the standard library's hash maps are as random as any.
+        // The keys of the standard library's hash maps are random.
         let number = RandomState::new().hash_one(self.0);
         self.named(TEMP, &format!("{number:0TEMP_DIGITS$x}"))
     }
 
-    /// A name for a backup that comes behind those that there are: of this second, or
-    /// in a burst of saves of one that is still to come.
+    /// A name for a backup, later than those there are. A burst of saves uses up seconds ahead of
+    /// the clock. Test: the_newest_10_backups_are_kept_even_of_one_second.
     pub(super) fn backup(&self, now: SystemTime) -> io::Result<PathBuf> {
         let mut backups = self.backups()?;
         let (now, latest_valid) = (second(now), self.latest_valid(now));
@@ -60,7 +62,7 @@ impl<'a> Siblings<'a> {
             .ok_or_else(|| io::ErrorKind::AlreadyExists.into())
     }
 
-    /// Removes all backups but the newest.
+    /// Removes all backups but the newest 10.
     pub(super) fn prune(&self, now: SystemTime) -> io::Result<()> {
         let mut backups = self.backups()?;
         let latest_valid = self.latest_valid(now);
@@ -69,8 +71,8 @@ impl<'a> Siblings<'a> {
         backups[..surplus].iter().try_for_each(fs::remove_file)
     }
 
-    /// The latest backup that there can be. Later ones are from when the clock was
-    /// wrong, and older than all others.
+    /// The latest name that a backup can have. Later ones are from a clock that was wrong, and
+    /// count as the oldest. Test: backups_from_a_clock_that_was_ahead_are_the_oldest.
     fn latest_valid(&self, now: SystemTime) -> PathBuf {
         self.backup_of(second(now) + AHEAD_S)
     }
@@ -79,7 +81,7 @@ impl<'a> Siblings<'a> {
         self.named(BACKUP, &UtcTime::of(second * 1000).digits())
     }
 
-    /// Removes the drafts of a process that was killed.
+    /// Removes temporary files of a process that was killed.
     pub(super) fn remove_leftovers(&self) -> io::Result<()> {
         let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         self.files(TEMP, TEMP_DIGITS, is_hex)?
@@ -91,7 +93,7 @@ impl<'a> Siblings<'a> {
         self.files(BACKUP, BACKUP_DIGITS, |byte| byte.is_ascii_digit())
     }
 
-    /// The regular files whose names have this infix, and so many such bytes behind it.
+    /// Regular files whose names have this infix, followed by `count` such bytes.
     fn files(
         &self,
         infix: &str,
@@ -125,11 +127,11 @@ fn second(now: SystemTime) -> u64 {
     since_1970_ms(now) / 1000
 }
 
-/// The permissions of the group.
+/// Mode bits of the group.
 const GROUP: u32 = 0o070;
 
-/// A file under a name of its own. It is gone when this is dropped, unless it has
-/// been renamed.
+/// A file that is written in full before it gets its name. Dropping it removes it, unless it was
+/// renamed.
 #[derive(Debug)]
 pub(super) struct TempFile {
     path: PathBuf,
@@ -138,9 +140,9 @@ pub(super) struct TempFile {
 }
 
 impl TempFile {
-    /// Writes a file as `like` is owned and permitted, and has it on the disk.
+    /// Writes a file with owner and mode of `like`, and syncs it to the disk.
     pub(super) fn write(path: &Path, bytes: &[u8], like: &Metadata) -> io::Result<TempFile> {
-        // There may be hashes in it: nobody else can open it before its mode is right.
+        // It may contain hashes: others must not open it before its mode is right.
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -157,12 +159,12 @@ impl TempFile {
         Ok(temp_name)
     }
 
-    /// What the operator should know of its owner or mode.
+    /// A note for the operator about its owner or mode.
     pub(super) fn note(&self) -> Option<String> {
         self.note.clone()
     }
 
-    /// Gives it its name.
+    /// Renames it to its final name.
     pub(super) fn rename(mut self, path: &Path) -> io::Result<()> {
         fs::rename(&self.path, path)?;
         self.renamed = true;
@@ -173,14 +175,14 @@ impl TempFile {
 impl Drop for TempFile {
     fn drop(&mut self) {
         if !self.renamed {
-            // What cannot be removed now is taken for a leftover later.
+            // The next save removes it as a leftover.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Gives a file the owner, group and mode of another as far as that is permitted:
-/// the owner is usually root's to give, the group also its members'.
+/// Copies owner, group and mode as far as the system permits. Mostly only root may give the owner
+/// away; members may give the group.
 fn copy_ownership(file: &File, like: &Metadata) -> io::Result<Option<String>> {
     let own = file.metadata()?;
     let (wanted, mut mode) = ((like.uid(), like.gid()), like.mode() & 0o777);
@@ -189,7 +191,8 @@ fn copy_ownership(file: &File, like: &Metadata) -> io::Result<Option<String>> {
         let group = own.gid() == wanted.1 || fchown(file, None, Some(wanted.1)).is_ok();
         let mut text = format!("the file's owner is now user {}", own.uid());
         if !group {
-            // What one group may read is not for another to read.
+            // A group that may not have been meant to read it must not. Test:
+            // an_owner_that_cannot_be_kept_is_told_and_its_group_shut_out.
             mode &= !GROUP;
             text += &format!(", its group {}, who may not open it", own.gid());
         }
@@ -199,9 +202,9 @@ fn copy_ownership(file: &File, like: &Metadata) -> io::Result<Option<String>> {
     Ok(note)
 }
 
-/// What can be written anew from its start.
+/// What can be written anew from its start: a file, or a test's disk.
 pub(super) trait Content: Write + Seek {
-    /// Ends here, and is on the disk then.
+    /// Truncates to `length`, and syncs to the disk.
     fn end(&mut self, length: u64) -> io::Result<()>;
 }
 
@@ -212,15 +215,15 @@ impl Content for File {
     }
 }
 
-/// Why it was not written.
+/// Why writing in place failed.
 #[derive(Debug)]
 pub(super) struct WriteError {
     pub(super) error: io::Error,
-    /// Whether what was there before is there again.
+    /// Whether the former contents are restored.
     pub(super) restored: bool,
 }
 
-/// Writes `new` into the file at `path`, or else `old`, which is there now.
+/// Writes `new` into the file at `path`; on failure restores `old`.
 pub(super) fn write_in_place(path: &Path, old: &[u8], new: &[u8]) -> Result<(), WriteError> {
     let opened = OpenOptions::new().write(true).open(path);
     let mut file = opened.map_err(|error| WriteError {
@@ -233,7 +236,7 @@ pub(super) fn write_in_place(path: &Path, old: &[u8], new: &[u8]) -> Result<(), 
 fn write_or_restore(file: &mut impl Content, old: &[u8], new: &[u8]) -> Result<(), WriteError> {
     write_from_start(file, new).map_err(|error| WriteError {
         error,
-        // It has room for what it had.
+        // The old contents had room before.
         restored: write_from_start(file, old).is_ok(),
     })
 }
@@ -249,7 +252,7 @@ mod tests {
     use super::*;
     use std::io::Cursor;
 
-    /// A disk that has room for so many bytes, or for none any more.
+    /// A disk with room for `room` bytes, or for none after a failure.
     struct Disk {
         file: Cursor<Vec<u8>>,
         room: usize,

@@ -1,7 +1,5 @@
-//! What is told to people: tables of at most 78 columns, so that there are 80 with the
-//! indentation of an answer, or of as many as are wanted.
-//!
-//! How numbers and times are said is `words`' business.
+//! Status, sessions, diff and help as lines of text. Tables have 78 columns by default: 80 with
+//! the indentation of a response.
 
 use super::{GroupStatus, HostStatus, Outcome, ServiceStatus, Sessions, Status, StoredStatus};
 use crate::balance::Health;
@@ -14,14 +12,14 @@ use crate::control::text::{
 use crate::relay::SessionStatus;
 use commands::{CommandSchema, Takes};
 
-/// No line of a table is longer, unless more is wanted.
+/// Default width of tables.
 pub(in crate::control) const COLUMNS: u16 = 78;
 const WIDTH: usize = COLUMNS as usize;
 
-/// What nobody has a narrower screen than: tables may be wider than that one.
+/// The narrowest layout of tables.
 const NARROWEST: usize = 20;
 
-/// How wide the columns are that may be wider than in 78: names and addresses.
+/// Widths of a table: the two columns that grow with the line are names and addresses.
 #[derive(Clone, Copy)]
 struct Layout {
     /// The whole line.
@@ -31,8 +29,8 @@ struct Layout {
 }
 
 impl Layout {
-    /// Columns of at least these two widths: what there is to spare goes to the first
-    /// and then to the second, as long as their longest texts need it.
+    /// Columns of at least these widths. Spare width goes to the first and then to the second, up
+    /// to their longest texts.
     fn new(columns: usize, least: [usize; 2], longest: [usize; 2]) -> Layout {
         let spare = columns.saturating_sub(WIDTH);
         let first = longest[0].saturating_sub(least[0]).min(spare);
@@ -53,7 +51,7 @@ fn longest<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
     texts.map(columns_of).max().unwrap_or(0)
 }
 
-/// How everything is.
+/// The status.
 pub(in crate::control) fn status(status: &Status, columns: usize) -> Vec<String> {
     let groups = status.services.iter().flat_map(|it| &it.groups);
     let hosts = || groups.clone().flat_map(|it| &it.hosts);
@@ -183,7 +181,7 @@ fn host(host: &HostStatus, now_ms: u64, layout: Layout) -> Vec<String> {
     lines
 }
 
-/// A row of the hosts' table: numbers to the right.
+/// A row of the table of hosts, numbers to the right.
 fn row(cells: [&str; 7], layout: Layout) -> String {
     let [name, address, weight, state, open, total, bytes] = cells;
     let row = format!(
@@ -247,7 +245,7 @@ fn session_row(cells: [&str; 7], layout: Layout) -> String {
     cut(&row, layout.columns)
 }
 
-/// Verbs as a script, passwords hidden.
+/// Verbs as a script. Passwords are hidden.
 pub(in crate::control) fn script(verbs: &[Verb]) -> Vec<String> {
     let around = |batch| (verbs.len() > 1).then(|| Command::Batch(batch).to_string());
     let lines = verbs.iter().map(Verb::to_string);
@@ -258,7 +256,7 @@ pub(in crate::control) fn script(verbs: &[Verb]) -> Vec<String> {
         .collect()
 }
 
-/// The commands, or what one of them takes.
+/// All commands, or the keys of one.
 pub(in crate::control) fn help(command: Option<&CommandSchema>) -> Vec<String> {
     match command {
         None => commands::commands()
@@ -286,7 +284,7 @@ pub(in crate::control) fn help(command: Option<&CommandSchema>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    //! What tables look like, however long what is in them.
+    //! Tables with long contents.
 
     use super::*;
     use crate::config::HostState;
@@ -474,7 +472,7 @@ and 7 more"
         let lines = status(&scene, 160);
         let row = lines.iter().find(|line| line.contains(name)).unwrap();
         assert!(row.contains(&format!("{name} {endpoint} ")), "{row}");
-        // All of them are in the same columns, and no wider than need be.
+        // All rows have the same columns, no wider than needed.
         let other = lines.iter().find(|line| line.contains(" one ")).unwrap();
         assert_eq!(row.len(), other.len());
         assert!(row.len() < 160);
