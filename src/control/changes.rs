@@ -64,7 +64,7 @@ impl Controller {
         scope: ResolveScope,
     ) -> Result<Prepared, String> {
         let now = self.data_plane.config();
-        let mut prepared = Prepared::new(&mut self.dependents, now, &next)?;
+        let mut prepared = Prepared::new(&mut self.reconfigurables, now, &next)?;
         let listening = self.data_plane.listening();
         let applied = self.data_plane.apply_as(next, renames, scope);
         let unknown = match applied {

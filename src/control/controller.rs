@@ -81,7 +81,7 @@ impl ControllerThread {
     pub fn start(
         data_plane: DataPlane,
         file: Option<(File, Reading)>,
-        dependents: Vec<Box<dyn Reconfigure>>,
+        reconfigurables: Vec<Box<dyn Reconfigure>>,
     ) -> io::Result<ControllerThread> {
         let (requests, incoming) = sync_channel(CAPACITY);
         let (running, over) = sync_channel(0);
@@ -89,7 +89,7 @@ impl ControllerThread {
         let theirs = Arc::clone(&signals);
         let watch = data_plane.panic_guard.watch(THREAD);
         let workers = data_plane.liveness();
-        let controller = Controller::new(data_plane, file, dependents);
+        let controller = Controller::new(data_plane, file, reconfigurables);
         thread::Builder::new()
             .name(THREAD.to_owned())
             .spawn(move || {
@@ -132,7 +132,7 @@ pub(super) struct Controller {
     pub(super) data_plane: DataPlane,
     /// The configuration file, if there is one.
     pub(super) stored: Option<Stored>,
-    pub(super) dependents: Vec<Box<dyn Reconfigure>>,
+    pub(super) reconfigurables: Vec<Box<dyn Reconfigure>>,
     pub(super) autosave: Autosave,
     pub(super) stopping: bool,
     pub(super) last_reload: Option<Outcome>,
@@ -145,13 +145,13 @@ impl Controller {
     pub(super) fn new(
         data_plane: DataPlane,
         file: Option<(File, Reading)>,
-        dependents: Vec<Box<dyn Reconfigure>>,
+        reconfigurables: Vec<Box<dyn Reconfigure>>,
     ) -> Controller {
         let autosave = Autosave::new(data_plane.config().manager.config_check, Instant::now());
         let mut controller = Controller {
             data_plane,
             stored: None,
-            dependents,
+            reconfigurables,
             autosave,
             stopping: false,
             last_reload: None,
@@ -328,9 +328,10 @@ impl Controller {
         {}
         // The file belongs to the successor now.
         self.autosave.disable();
-        let before = self.dependents.len();
-        self.dependents.retain_mut(|dependent| dependent.release());
-        if self.dependents.len() < before {
+        let before = self.reconfigurables.len();
+        self.reconfigurables
+            .retain_mut(|reconfigurable| reconfigurable.release());
+        if self.reconfigurables.len() < before {
             log::info!(
                 target: log_targets::ANSWERS,
                 "process {} listens nowhere any more, and has released its control socket and \
@@ -433,7 +434,7 @@ impl Controller {
     fn reopen(&mut self) -> Result<(), String> {
         let config = self.data_plane.config();
         let failed = self
-            .dependents
+            .reconfigurables
             .iter_mut()
             .filter_map(|it| it.reopen(config).err());
         let errors: Vec<String> = failed.collect();

@@ -50,7 +50,7 @@ impl Prepared {
     /// # Errors
     /// The first part that cannot prepare; the others are undone.
     pub(super) fn new(
-        dependents: &mut [Box<dyn Reconfigure>],
+        reconfigurables: &mut [Box<dyn Reconfigure>],
         now: &Config,
         next: &Config,
     ) -> Result<Prepared, String> {
@@ -58,12 +58,12 @@ impl Prepared {
             commits: Vec::new(),
             log_commits: Vec::new(),
         };
-        for dependent in dependents {
-            let list = match dependent.is_log() {
+        for reconfigurable in reconfigurables {
+            let list = match reconfigurable.is_log() {
                 true => &mut prepared.log_commits,
                 false => &mut prepared.commits,
             };
-            list.extend(dependent.prepare(now, next)?);
+            list.extend(reconfigurable.prepare(now, next)?);
         }
         Ok(prepared)
     }

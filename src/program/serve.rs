@@ -117,7 +117,7 @@ fn serve(
     announce_descriptors(descriptors_before, director.status().capacity);
     let doors =
         AdminServers::open(&director, AdminInterface::ALL).map_err(|error| door_exit(&error))?;
-    let mut fixtures = doors.fixtures();
+    let mut fixtures = doors.reconfigurables();
     fixtures.push(supervisor.fixture());
     fixtures.push(Box::new(log_file));
     fixtures.push(standing.fixture());
@@ -126,7 +126,7 @@ fn serve(
     let thread =
         ControllerThread::start(director, file, fixtures).map_err(|error| Exit::other(&error))?;
     let desk = thread.handle();
-    doors.attend(&desk);
+    doors.set_handle(&desk);
     let status = desk.status();
     announce(&status);
     if let Some(demo) = &demo {

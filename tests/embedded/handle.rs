@@ -1,5 +1,4 @@
-//! What verbs change, what they leave alone, and what is told: by the desk of a
-//! balancer in this process, with real sessions.
+//! Requests to the controller of a balancer in this process, with real sessions: changes and responses.
 
 use std::net::{SocketAddr, TcpListener};
 

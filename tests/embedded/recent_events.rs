@@ -1,5 +1,4 @@
-//! What is remembered of what happened, who may change what they have not seen, and
-//! whether the workers go round: as the doors for people show it.
+//! Recent events, requests that expect a generation, and liveness of workers.
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
-//! What else changes with a configuration, all of it or nothing; and signals that come
-//! while the desk is in the middle of something.
+//! Reconfigurable parts change all or not at all; signals while the controller is busy.
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! Saving: what becomes of the file, its owner and mode, and its backups.
+//! Saving: contents, owner and mode of the file, and its backups.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
