@@ -88,7 +88,7 @@ impl<D: Door> Reconfigure for Hinge<D> {
     }
 
     /// Nobody else is let in; who is there stays.
-    fn give_way(&mut self) -> bool {
+    fn release(&mut self) -> bool {
         if let Some(door) = self.0.upgrade() {
             shut(&*door);
         }

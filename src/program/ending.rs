@@ -99,7 +99,7 @@ impl Ending {
 
     fn end(&self, status: i32) -> ! {
         if let Some(workers) = self.0.workers.get() {
-            workers.cut_off();
+            workers.cut_sessions();
         }
         thread::sleep(MOMENT);
         low_level::exit(status);

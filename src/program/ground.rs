@@ -146,7 +146,7 @@ impl Reconfigure for PidFileHolder {
         Ok(None)
     }
 
-    fn give_way(&mut self) -> bool {
+    fn release(&mut self) -> bool {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         drop(held.take());
         false

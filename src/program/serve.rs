@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use txlb::balancer::{AdminInterface, AdminServerError, AdminServers};
 use txlb::control::{
-    ControllerThread, DataPlane, Error, FileError, Handle, Notice as DirectorEvent, Options,
-    Signal, Status, processors,
+    ControllerThread, DataPlane, Error, FileError, Handle, LifecycleEvent as DirectorEvent,
+    Options, Signal, Status, processors,
 };
 use txlb::os::inherited::{InheritedSocket, take_inherited_sockets};
 use txlb::os::resources;
@@ -113,27 +113,27 @@ fn serve(
     })?;
     ending.in_order();
     let director = bound.start().map_err(|error| start_exit(&error))?;
-    ending.serves(director.pulses());
+    ending.serves(director.liveness());
     announce_descriptors(descriptors_before, director.status().capacity);
     let doors =
         AdminServers::open(&director, AdminInterface::ALL).map_err(|error| door_exit(&error))?;
-    let mut fixtures = doors.fixtures();
+    let mut fixtures = doors.reconfigurables();
     fixtures.push(supervisor.fixture());
     fixtures.push(Box::new(log_file));
     fixtures.push(standing.fixture());
-    let pulses = director.pulses();
+    let liveness = director.liveness();
     ending.is_attended();
     let thread =
         ControllerThread::start(director, file, fixtures).map_err(|error| Exit::other(&error))?;
-    let desk = thread.desk();
-    doors.attend(&desk);
+    let desk = thread.handle();
+    doors.set_handle(&desk);
     let status = desk.status();
     announce(&status);
     if let Some(demo) = &demo {
         demo.invite(&status)?;
     }
     supervisor
-        .attend(&desk, pulses)
+        .attend(&desk, liveness)
         .map_err(|error| Exit::other(&error))?;
     standing.detach(log)?;
     wait(&desk, &incoming, supervisor)

@@ -75,7 +75,7 @@ impl Supervisor {
         let feeder = Arc::clone(line);
         thread::Builder::new()
             .name("watchdog".to_owned())
-            .spawn(move || feeder.feed(limit / 2, |patience| pulses.go_on(patience)))?;
+            .spawn(move || feeder.feed(limit / 2, |patience| pulses.none_hangs(patience)))?;
         Ok(())
     }
 
@@ -156,10 +156,10 @@ impl Line {
     }
 
     /// Feeds the watchdog every `period`, for as long as the workers go round.
-    fn feed(&self, period: Duration, go_on: impl Fn(Duration) -> bool) {
+    fn feed(&self, period: Duration, none_hangs: impl Fn(Duration) -> bool) {
         loop {
             // Even a late answer is in time: it is due once in two periods.
-            if go_on(period / 2) {
+            if none_hangs(period / 2) {
                 self.tell(&Message::alive());
             } else {
                 log::error!("a worker gives no sign of life: the watchdog is not fed");

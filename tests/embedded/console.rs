@@ -1,5 +1,4 @@
-//! The console in front of a desk: what is typed is done, and who may only read does
-//! nothing.
+//! The console over a controller: verbs are executed, and read-only users change nothing.
 
 use crate::support::desk::Office;
 use crate::support::screen::Screen;

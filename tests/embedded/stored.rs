@@ -1,5 +1,4 @@
-//! The running configuration and its file: what a reload keeps and gives up, and what
-//! is written back.
+//! The running configuration and its file: reload, save, and unsaved changes.
 
 use std::fs;
 

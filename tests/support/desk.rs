@@ -8,8 +8,8 @@ use std::sync::{Mutex, OnceLock};
 use log::{LevelFilter, Log, Metadata, Record};
 use txlb::config::{Access, read};
 use txlb::control::{
-    Actor, ControllerThread, DataPlane, File, Handle, HostStatus, LineProtocol, Notice, Options,
-    Reconfigure, Status,
+    Actor, ControllerThread, DataPlane, File, Handle, HostStatus, LifecycleEvent, LineProtocol,
+    Options, Reconfigure, Status,
 };
 
 use super::txlb::Folder;
@@ -21,7 +21,7 @@ pub(crate) struct Office {
     pub(crate) desk: Handle,
     talk: LineProtocol,
     pub(crate) folder: Folder,
-    pub(crate) events: Receiver<Notice>,
+    pub(crate) events: Receiver<LifecycleEvent>,
 }
 
 impl Office {
@@ -45,10 +45,10 @@ impl Office {
         Office::new(thread, Folder::new(), events)
     }
 
-    fn new(thread: ControllerThread, folder: Folder, events: Receiver<Notice>) -> Office {
+    fn new(thread: ControllerThread, folder: Folder, events: Receiver<LifecycleEvent>) -> Office {
         Logged::listen();
         Office {
-            desk: thread.desk(),
+            desk: thread.handle(),
             thread: Some(thread),
             talk: LineProtocol::new(Access::Full),
             folder,
@@ -58,7 +58,7 @@ impl Office {
 
     /// The answer to a line.
     pub(crate) fn say(&mut self, line: &str) -> String {
-        self.talk.answer(line, &self.desk, &Actor::Program)
+        self.talk.reply_text(line, &self.desk, &Actor::Program)
     }
 
     /// Says lines that must be answered with ok.
@@ -129,7 +129,7 @@ impl Office {
     }
 }
 
-fn start(text: &str) -> (DataPlane, Receiver<Notice>) {
+fn start(text: &str) -> (DataPlane, Receiver<LifecycleEvent>) {
     let (sender, events) = channel();
     let options = Options::new(2, move |event| {
         let _ = sender.send(event);

@@ -5,7 +5,7 @@
 //! there before, it is right afterwards.
 
 use super::editor::Editor;
-use crate::control::width::{columns, fits, fitting};
+use crate::control::text::{columns, fits, fitting};
 
 /// Where the row is, and how it is to look.
 #[derive(Debug, Default)]

@@ -1,6 +1,6 @@
 //! Choices in columns, as a second Tab shows them.
 
-use crate::control::width::columns as columns_of;
+use crate::control::text::columns as columns_of;
 
 /// Choices that are shown at most.
 const MOST: usize = 200;

@@ -146,7 +146,7 @@ impl Partner for AtDesk<'_> {
     fn complete(&mut self, line: &str) -> Vec<String> {
         let line = line.to_owned();
         let question = Command::Question(Question::Complete { line });
-        self.desk.obey(self.by, question).lines()
+        self.desk.execute(self.by, question).lines()
     }
 
     fn is_in_batch(&self) -> bool {
@@ -154,7 +154,7 @@ impl Partner for AtDesk<'_> {
     }
 
     fn refuse(&mut self, why: &str) {
-        self.talk.refuse(why);
+        self.talk.reject_line(why);
     }
 }
 
@@ -202,7 +202,7 @@ pub fn execute(
         Some(Ok(words::Word::Exit)) => None,
         Some(Ok(words::Word::Watch { .. })) => {
             let why = "watch goes on until a key is pressed: it is for the prompt";
-            Some(LineReply::Known(Err(why.to_owned())))
+            Some(LineReply::Local(Err(why.to_owned())))
         }
         _ => talk.reply(line, desk, by),
     };

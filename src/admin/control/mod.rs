@@ -209,7 +209,7 @@ impl Reconfigure for Hinge {
     }
 
     /// Nobody else is let in; who is there stays.
-    fn give_way(&mut self) -> bool {
+    fn release(&mut self) -> bool {
         if let Some(hall) = self.0.upgrade() {
             hall.close();
         }

@@ -120,7 +120,7 @@ fn answer_lines(
         let _answering = hall.answers.begin();
         let why = match line {
             Line::Whole(line) => {
-                let answer = conversation.answer(&line, hall.desk(), by);
+                let answer = conversation.reply_text(&line, hall.desk(), by);
                 out.write_all(answer.as_bytes())?;
                 continue;
             }
@@ -132,7 +132,7 @@ fn answer_lines(
             }
             Line::End => return Ok(()),
         };
-        conversation.refuse(&why);
+        conversation.reject_line(&why);
         refuse(out, &why)?;
     }
 }

@@ -17,11 +17,11 @@ pub(super) fn happenings(status: &Status) -> Element {
                 .attr("id", "happenings.title")
                 .text("What happened"),
         );
-    if status.happenings.is_empty() {
+    if status.recent_events.is_empty() {
         return section.with(el("p").text("Nothing since txlb was started."));
     }
     let head = ["When", "What", "In words"].map(|it| el("th").attr("scope", "col").text(it));
-    let newest_first = status.happenings.iter().rev();
+    let newest_first = status.recent_events.iter().rev();
     let rows = newest_first.map(|it| row(it, status.wall_ms));
     section.with(
         el("table")
@@ -73,7 +73,7 @@ mod tests {
             text: text.to_owned(),
         };
         let now_ms = status.wall_ms;
-        status.happenings = vec![happening(0, "earlier"), happening(now_ms - 5_000, "later")];
+        status.recent_events = vec![happening(0, "earlier"), happening(now_ms - 5_000, "later")];
         let text = happenings(&status).into_text();
         assert!(text.find("later").unwrap() < text.find("earlier").unwrap());
         assert!(text.contains("<small>5 s ago</small>"));

@@ -189,7 +189,7 @@ mod tests {
             .iter()
             .map(|name| scene::service(name, vec![group(name)]));
         status.services = services.collect();
-        status.happenings = names
+        status.recent_events = names
             .iter()
             .map(|name| RecentEvent {
                 wall_ms: u64::MAX,

@@ -55,7 +55,7 @@ impl Lines {
             Err(_) => self.refuse("the line is not UTF-8"),
             Ok(line) if matches!(line.trim(), "exit" | "quit") => self.end(),
             Ok(line) => {
-                let answer = self.conversation.answer(&line, desk, by);
+                let answer = self.conversation.reply_text(&line, desk, by);
                 self.has_failed |= answer.lines().any(|line| line.starts_with("error:"));
                 answer
             }
@@ -75,7 +75,7 @@ impl Lines {
     }
 
     fn refuse(&mut self, why: &str) -> String {
-        self.conversation.refuse(why);
+        self.conversation.reject_line(why);
         self.has_failed = true;
         format!("error: {why}\n")
     }

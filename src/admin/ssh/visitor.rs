@@ -78,7 +78,7 @@ impl Visitor {
         Actor::User {
             name: pass.name().to_owned(),
             from: self.peer,
-            door: DOOR,
+            interface: DOOR,
         }
     }
 

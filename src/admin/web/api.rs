@@ -61,7 +61,7 @@ fn obey(visit: &Visit<'_>, visitor: &Visitor, command: Command, whole: bool) -> 
         };
         return Answer::export("application/json", visit.hall.shared_status(), write);
     }
-    let told = visit.hall.desk().obey(&visitor.by, command);
+    let told = visit.hall.desk().execute(&visitor.by, command);
     match &told.outcome {
         Ok(_) if whole => Answer::json(200, told.whole_json()),
         Ok(_) => Answer::json(200, told.json()),

@@ -63,7 +63,10 @@ fn obey(visit: &Visit<'_>, visitor: &Visitor, fields: &Fields) -> Result<String,
     let seen = value(fields, "generation").and_then(|text| text.parse().ok());
     let seen = seen.ok_or("the page does not say which configuration it shows")?;
     let shown = command.to_string();
-    let told = visit.hall.desk().obey_seen(&visitor.by, command, seen);
+    let told = visit
+        .hall
+        .desk()
+        .execute_if_current(&visitor.by, command, seen);
     match told.outcome {
         Ok(done) if done.is_empty() => Ok(shown),
         Ok(done) => Ok(format!("{shown}: {done}")),

@@ -132,7 +132,7 @@ fn greet(visit: &Visit<'_>, request: &Request) -> Result<Visitor, Answer> {
             by: Actor::User {
                 name: name.clone(),
                 from: visit.peer,
-                door: "web",
+                interface: "web",
             },
             name: Some(name),
             access,
@@ -159,7 +159,7 @@ fn stranger(visit: &Visit<'_>, request: &Request) -> Result<Visitor, Answer> {
         by: Actor::User {
             name: String::new(),
             from: visit.peer,
-            door: "web",
+            interface: "web",
         },
     })
 }

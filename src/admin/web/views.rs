@@ -177,7 +177,7 @@ fn config(visit: &Visit<'_>, visitor: &Visitor, request: &Request, view: ConfigV
 
 fn ask(visit: &Visit<'_>, visitor: &Visitor, question: Question) -> Told {
     let command = Command::Question(question);
-    visit.hall.desk().obey(&visitor.by, command)
+    visit.hall.desk().execute(&visitor.by, command)
 }
 
 fn told(request: &Request, told: &Told, content_type: &'static str) -> Answer {
@@ -215,7 +215,7 @@ impl Hall {
     /// Whether the workers go round.
     pub(super) fn is_alive(&self) -> bool {
         const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
-        self.alive.answer(|| self.pulses.beat(PATIENCE))
+        self.alive.answer(|| self.pulses.all_respond(PATIENCE))
     }
 
     /// Whether every service has a host. The desk is asked once a second at most:

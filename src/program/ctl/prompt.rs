@@ -155,8 +155,8 @@ struct Asked<'a> {
 
 impl Partner for Asked<'_> {
     fn ask(&mut self, line: &str, columns: u16) -> Option<Told> {
-        let heard = self.shadow.hear(line);
-        if heard == ParsedLine::Nothing {
+        let heard = self.shadow.parse_line(line);
+        if heard == ParsedLine::Blank {
             return Some(Told {
                 ok: true,
                 ..Told::default()
@@ -185,7 +185,7 @@ impl Partner for Asked<'_> {
 
     /// What is not understood here is refused there as well: the batch is one.
     fn refuse(&mut self, why: &str) {
-        self.shadow.refuse(why);
+        self.shadow.reject_line(why);
         if self.is_in_batch() {
             self.try_to_ask("watch");
         }

@@ -177,7 +177,7 @@ pub(super) fn trouble() -> Status {
         wall_ms: NOW_MS - 500_000,
         result: Err("/etc/txlb/config.xml:7:12: unknown attribute wieght: weight?".to_owned()),
     });
-    status.happenings = happenings();
+    status.recent_events = happenings();
     status
 }
 

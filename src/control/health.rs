@@ -1,8 +1,7 @@
-//! Puts failed hosts back: a thread with a timer and probes.
+//! Recovery of failed hosts: a thread that probes hosts at intervals.
 //!
-//! hostCheck tries what has failed, heartbeat what has not; when all hosts of
-//! an enabled group have failed it is tried every second, whatever the
-//! configuration says. How a host is probed is the relay's business.
+//! hostCheck probes failed hosts, heartbeat the others. If all hosts of an enabled group have
+//! failed, they are probed every second, whatever the configuration says.
 
 use std::collections::HashSet;
 use std::io;
@@ -11,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::panic_guard::PanicGuard;
+use super::threads::PanicGuard;
 use crate::balance::HostId;
 use crate::config::{Manager, PeriodicTask};
 use crate::relay::{
@@ -19,31 +18,31 @@ use crate::relay::{
     log_health_change, probe_timeout_ms,
 };
 
-/// What the thread is called.
+/// Name of the thread.
 const THREAD: &str = "recovery";
 
-/// Connects in a row that make a failed host a healthy one.
+/// Successful connects in a row that make a failed host healthy.
 const CHECK_TRIES: u32 = 4;
 
-/// How often a group is tried that has no healthy host left.
-const AGGRESSIVE_MS: u64 = 1000;
+/// Interval of probes where all hosts of a group have failed.
+const ALL_FAILED_INTERVAL_MS: u64 = 1000;
 
-/// What recovery looks after.
+/// The groups to probe, and how often.
 #[derive(Default)]
 pub(super) struct Watched {
     pub(super) groups: Vec<WatchedGroup>,
     pub(super) manager: Manager,
 }
 
-/// One group, and whether its hosts are asked for at the moment.
+/// A group, and whether it is enabled.
 pub(super) struct WatchedGroup {
     pub(super) group: Arc<Group>,
     pub(super) enabled: bool,
-    /// Those of its service: what is too slow for sessions is not back.
+    /// Timeouts of its service: a host too slow for sessions is not back.
     pub(super) timeouts: TimeoutsMs,
 }
 
-/// The recovery thread, as seen from outside.
+/// Handle to the recovery thread.
 pub(super) struct Recovery {
     shared: Arc<Mutex<Shared>>,
     bell: ProbeWaker,
@@ -53,25 +52,29 @@ pub(super) struct Recovery {
 #[derive(Default)]
 struct Shared {
     watched: Watched,
-    over: bool,
+    stopped: bool,
 }
 
 impl Recovery {
-    /// Starts the thread, with at most `limit` probes at a time.
+    /// Starts the thread, with `limit` probes at a time at most.
     ///
     /// # Errors
-    /// The system's, if it has no thread or event queue for it.
-    pub(super) fn start(clock: Clock, limit: usize, alarm: &PanicGuard) -> io::Result<Recovery> {
+    /// The system has no thread or event queue for it.
+    pub(super) fn start(
+        clock: Clock,
+        limit: usize,
+        panic_guard: &PanicGuard,
+    ) -> io::Result<Recovery> {
         let prober = Prober::new(limit)?;
         let bell = prober.bell();
         let shared = Arc::default();
-        let mut rounds = Rounds::new(Arc::clone(&shared), prober, clock);
-        let watch = alarm.watch(THREAD);
+        let mut recovery = RecoveryLoop::new(Arc::clone(&shared), prober, clock);
+        let watch = panic_guard.watch(THREAD);
         let thread = thread::Builder::new()
             .name(THREAD.to_owned())
             .spawn(move || {
                 let _watch = watch;
-                rounds.run();
+                recovery.run();
             })?;
         Ok(Recovery {
             shared,
@@ -80,7 +83,7 @@ impl Recovery {
         })
     }
 
-    /// Looks after these groups from now on.
+    /// Replaces the groups to probe.
     pub(super) fn watch(&self, watched: Watched) {
         lock(&self.shared).watched = watched;
         self.wake();
@@ -95,10 +98,10 @@ impl Recovery {
 
 impl Drop for Recovery {
     fn drop(&mut self) {
-        lock(&self.shared).over = true;
+        lock(&self.shared).stopped = true;
         self.wake();
         if let Some(thread) = self.thread.take() {
-            // It has nothing to say that its panic has not said.
+            // The panic guard has reported a panic.
             let _ = thread.join();
         }
     }
@@ -111,112 +114,113 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Purpose {
     Check,
-    Beat,
+    Heartbeat,
 }
 
-/// What a probe is for.
-struct Errand {
+/// A host to probe, and why.
+struct ProbeJob {
     group: Arc<Group>,
     host: HostId,
     purpose: Purpose,
     urgency: ProbePriority,
 }
 
-/// Names a host that is being probed: never twice at a time, unless it is elsewhere now, or
-/// is urgent now and an earlier probe of it may stand in a queue.
-type Subject = (usize, HostId, SocketAddr, ProbePriority);
+/// Identifies a probe under way: no host is probed twice at a time. A host with a new address, or
+/// urgent now, is another probe, since the first may wait in a queue.
+type ProbeId = (usize, HostId, SocketAddr, ProbePriority);
 
-/// What the thread itself has.
-struct Rounds {
+/// State of the recovery thread.
+struct RecoveryLoop {
     shared: Arc<Mutex<Shared>>,
-    prober: Prober<Errand>,
+    prober: Prober<ProbeJob>,
     clock: Clock,
-    under_way: HashSet<Subject>,
-    check: Timetable,
-    beat: Timetable,
-    aggressive: Timetable,
+    under_way: HashSet<ProbeId>,
+    check: IntervalTimer,
+    heartbeat: IntervalTimer,
+    all_failed_timer: IntervalTimer,
 }
 
-impl Rounds {
-    fn new(shared: Arc<Mutex<Shared>>, prober: Prober<Errand>, clock: Clock) -> Rounds {
-        Rounds {
+impl RecoveryLoop {
+    fn new(shared: Arc<Mutex<Shared>>, prober: Prober<ProbeJob>, clock: Clock) -> RecoveryLoop {
+        RecoveryLoop {
             shared,
             prober,
             clock,
             under_way: HashSet::new(),
-            check: Timetable::default(),
-            beat: Timetable::default(),
-            aggressive: Timetable::default(),
+            check: IntervalTimer::default(),
+            heartbeat: IntervalTimer::default(),
+            all_failed_timer: IntervalTimer::default(),
         }
     }
 
     fn run(&mut self) {
         let clock = self.clock.clone();
-        while let Some(errands) = self.plan(clock.now_ms()) {
-            for probe in errands {
-                self.under_way.insert(subject(&probe.key, probe.address));
+        while let Some(jobs) = self.plan(clock.now_ms()) {
+            for probe in jobs {
+                self.under_way.insert(probe_id(&probe.key, probe.address));
                 self.prober.begin(probe);
             }
             match self
                 .prober
-                .wait(Duration::from_millis(AGGRESSIVE_MS / 2), || clock.now_ms())
-            {
-                Ok(verdicts) => verdicts
+                .wait(Duration::from_millis(ALL_FAILED_INTERVAL_MS / 2), || {
+                    clock.now_ms()
+                }) {
+                Ok(probed_hosts) => probed_hosts
                     .into_iter()
-                    .for_each(|verdict| self.conclude(verdict)),
+                    .for_each(|probed| self.apply_result(probed)),
                 Err(error) => panic!("the recovery thread has no more events: {error}"),
             }
         }
     }
 
-    /// Who is to be probed now; `None` once it is all over.
-    fn plan(&mut self, now_ms: u64) -> Option<Vec<Probe<Errand>>> {
+    /// The probes that are due; `None` when recovery ends.
+    fn plan(&mut self, now_ms: u64) -> Option<Vec<Probe<ProbeJob>>> {
         let shared = Arc::clone(&self.shared);
         let shared = lock(&shared);
         let Watched { groups, manager } = &shared.watched;
         let check = self.check.is_due(Some(manager.host_check), now_ms);
-        let beat = self.beat.is_due(Some(manager.heartbeat), now_ms);
-        let aggressive = self.aggressive.is_due(None, now_ms);
-        let mut errands = Vec::new();
+        let heartbeat = self.heartbeat.is_due(Some(manager.heartbeat), now_ms);
+        let all_failed_due = self.all_failed_timer.is_due(None, now_ms);
+        let mut jobs = Vec::new();
         for watched in groups {
-            let tracker = watched.group.tracker();
-            let desperate = watched.enabled && (check || aggressive) && tracker.all_failed();
-            if check || desperate {
-                let urgency = |host| match (desperate, tracker.has_timed_out(host)) {
+            let pool = watched.group.tracker();
+            let all_failed = watched.enabled && (check || all_failed_due) && pool.all_failed();
+            if check || all_failed {
+                let urgency = |host| match (all_failed, pool.is_silent(host)) {
                     (false, _) => ProbePriority::Routine,
                     (true, false) => ProbePriority::Urgent,
                     (true, true) => ProbePriority::UrgentButSilent,
                 };
-                let hosts = tracker.health_check_targets();
-                errands.extend(self.errands(watched, hosts, Purpose::Check, urgency));
+                let hosts = pool.to_check();
+                jobs.extend(self.jobs(watched, hosts, Purpose::Check, urgency));
             }
-            if beat {
-                let hosts = tracker.heartbeat_targets();
-                errands.extend(
-                    self.errands(watched, hosts, Purpose::Beat, |_| ProbePriority::Routine),
-                );
+            if heartbeat {
+                let hosts = pool.to_beat();
+                jobs.extend(self.jobs(watched, hosts, Purpose::Heartbeat, |_| {
+                    ProbePriority::Routine
+                }));
             }
         }
-        (!shared.over).then_some(errands)
+        (!shared.stopped).then_some(jobs)
     }
 
-    fn errands<'a>(
+    fn jobs<'a>(
         &'a self,
         watched: &'a WatchedGroup,
         hosts: Vec<(HostId, SocketAddr)>,
         purpose: Purpose,
         urgency: impl Fn(HostId) -> ProbePriority + 'a,
-    ) -> impl Iterator<Item = Probe<Errand>> + 'a {
+    ) -> impl Iterator<Item = Probe<ProbeJob>> + 'a {
         let probe = move |(host, address)| {
             let urgency = urgency(host);
             let tries = match purpose {
                 Purpose::Check => CHECK_TRIES,
-                Purpose::Beat => 1,
+                Purpose::Heartbeat => 1,
             };
             let group = Arc::clone(&watched.group);
             Probe {
-                group: number(&group),
-                key: Errand {
+                group: group_address(&group),
+                key: ProbeJob {
                     group,
                     host,
                     purpose,
@@ -229,31 +233,35 @@ impl Rounds {
             }
         };
         let probes = hosts.into_iter().map(probe);
-        probes.filter(|probe| !self.under_way.contains(&subject(&probe.key, probe.address)))
+        probes.filter(|probe| {
+            !self
+                .under_way
+                .contains(&probe_id(&probe.key, probe.address))
+        })
     }
 
-    fn conclude(&mut self, verdict: ProbeResult<Errand>) {
+    fn apply_result(&mut self, probed: ProbeResult<ProbeJob>) {
         let ProbeResult {
-            key: errand,
+            key: job,
             address,
             result,
-        } = verdict;
-        self.under_way.remove(&subject(&errand, address));
+        } = probed;
+        self.under_way.remove(&probe_id(&job, address));
         let Some(result) = result else { return };
-        let Errand {
+        let ProbeJob {
             group,
             host,
             purpose,
             urgency: _,
-        } = errand;
+        } = job;
         let now_ms = self.clock.now_ms();
         let (change, name) = {
-            let mut tracker = group.tracker();
+            let mut pool = group.tracker();
             let change = match purpose {
-                Purpose::Check => tracker.health_checked(host, address, result, now_ms),
-                Purpose::Beat => tracker.heartbeat_checked(host, address, result, now_ms),
+                Purpose::Check => pool.checked(host, address, result, now_ms),
+                Purpose::Heartbeat => pool.beat(host, address, result, now_ms),
             };
-            (change, tracker.host_name(host))
+            (change, pool.host_name(host))
         };
         if let (Some(change), Some(name)) = (change, name) {
             log_health_change(&group, host, &name, &change, now_ms);
@@ -261,32 +269,32 @@ impl Rounds {
     }
 }
 
-/// A group stays where it is for as long as anybody holds it, and an errand does.
-fn subject(errand: &Errand, address: SocketAddr) -> Subject {
-    (number(&errand.group), errand.host, address, errand.urgency)
+/// A job holds its group, so the group's address in memory is not reused.
+fn probe_id(job: &ProbeJob, address: SocketAddr) -> ProbeId {
+    (group_address(&job.group), job.host, address, job.urgency)
 }
 
-fn number(group: &Arc<Group>) -> usize {
+fn group_address(group: &Arc<Group>) -> usize {
     Arc::as_ptr(group) as usize
 }
 
-/// When something was done last that is done at intervals.
+/// Time of the last run of a periodic task.
 #[derive(Debug, Default)]
-struct Timetable {
+struct IntervalTimer {
     last_ms: u64,
 }
 
-impl Timetable {
-    /// Whether it is time (again); without a chore, it is every second.
-    fn is_due(&mut self, chore: Option<PeriodicTask>, now_ms: u64) -> bool {
-        let interval_ms = chore.map_or(AGGRESSIVE_MS, |chore| {
-            u64::try_from(chore.interval.as_millis()).unwrap_or(u64::MAX)
+impl IntervalTimer {
+    /// Whether it is due. Without a task, the interval is a second.
+    fn is_due(&mut self, task: Option<PeriodicTask>, now_ms: u64) -> bool {
+        let interval_ms = task.map_or(ALL_FAILED_INTERVAL_MS, |task| {
+            u64::try_from(task.interval.as_millis()).unwrap_or(u64::MAX)
         });
         let due = now_ms.saturating_sub(self.last_ms) >= interval_ms;
         if due {
             self.last_ms = now_ms;
         }
-        due && chore.is_none_or(|chore| chore.enable)
+        due && task.is_none_or(|task| task.enable)
     }
 }
 
@@ -301,8 +309,8 @@ mod tests {
                     <host name='a' ip='10.0.0.1:80'/></group></service>\
                     <manager><heartbeat interval='1' enable='1'/></manager></config>";
         let config = crate::config::read(text.as_bytes()).unwrap().config;
-        let tracker = HostPool::new(&config.services[0].groups[0], 1, 0);
-        let group = Arc::new(Group::new("s", "g", tracker));
+        let pool = HostPool::new(&config.services[0].groups[0], 1, 0);
+        let group = Arc::new(Group::new("s", "g", pool));
         let shared = Arc::<Mutex<Shared>>::default();
         lock(&shared).watched = Watched {
             groups: vec![WatchedGroup {
@@ -312,41 +320,41 @@ mod tests {
             }],
             manager: config.manager,
         };
-        let mut rounds = Rounds::new(shared, Prober::new(1).unwrap(), Clock::start());
+        let mut recovery = RecoveryLoop::new(shared, Prober::new(1).unwrap(), Clock::start());
         let mut planned = |now_ms| {
-            let probes = rounds.plan(now_ms).unwrap();
+            let probes = recovery.plan(now_ms).unwrap();
             for probe in &probes {
-                let subject = subject(&probe.key, probe.address);
-                assert!(rounds.under_way.insert(subject), "twice at a time");
+                let probe_id = probe_id(&probe.key, probe.address);
+                assert!(recovery.under_way.insert(probe_id), "twice at a time");
             }
             let urgencies = probes.iter().map(|probe| probe.urgency);
             urgencies.collect::<Vec<_>>()
         };
         assert_eq!(planned(10_000), [ProbePriority::Routine]);
         assert_eq!(planned(11_000), []);
-        let (host, address) = group.tracker().heartbeat_targets()[0];
+        let (host, address) = group.tracker().to_beat()[0];
         let client = [10, 0, 0, 9].into();
-        let mut tracker = group.tracker();
-        tracker.connect_failed(host, address, client, Failure::Refused, 11_500);
-        drop(tracker);
+        let mut pool = group.tracker();
+        pool.connect_failed(host, address, client, Failure::Refused, 11_500);
+        drop(pool);
         assert_eq!(planned(12_000), [ProbePriority::Urgent]);
         assert_eq!(planned(13_000), []);
     }
 
     #[test]
     fn a_chore_is_due_once_an_interval_and_not_when_it_is_off() {
-        let chore = |enable| {
+        let task = |enable| {
             Some(PeriodicTask {
                 interval: Duration::from_secs(10),
                 enable,
             })
         };
-        let mut timetable = Timetable::default();
-        assert!(!timetable.is_due(chore(true), 9_999));
-        assert!(timetable.is_due(chore(true), 10_000));
-        assert!(!timetable.is_due(chore(true), 19_999));
-        assert!(!timetable.is_due(chore(false), 20_000));
-        assert!(!timetable.is_due(chore(true), 29_999));
-        assert!(timetable.is_due(None, 21_000 + AGGRESSIVE_MS));
+        let mut timer = IntervalTimer::default();
+        assert!(!timer.is_due(task(true), 9_999));
+        assert!(timer.is_due(task(true), 10_000));
+        assert!(!timer.is_due(task(true), 19_999));
+        assert!(!timer.is_due(task(false), 20_000));
+        assert!(!timer.is_due(task(true), 29_999));
+        assert!(timer.is_due(None, 21_000 + ALL_FAILED_INTERVAL_MS));
     }
 }

@@ -1,27 +1,25 @@
-//! What is told to people: tables of at most 78 columns, so that there are 80 with the
-//! indentation of an answer, or of as many as are wanted.
-//!
-//! How numbers and times are said is `words`' business.
+//! Status, sessions, diff and help as lines of text. Tables have 78 columns by default: 80 with
+//! the indentation of a response.
 
+use super::{GroupStatus, HostStatus, Outcome, ServiceStatus, Sessions, Status, StoredStatus};
 use crate::balance::Health;
 use crate::calendar::UtcTime;
 use crate::config::HostState;
 use crate::config::verb::{Batch, Command, Verb, options, table as commands};
-use crate::control::status::{
-    GroupStatus, HostStatus, Outcome, ServiceStatus, Sessions, Status, StoredStatus,
+use crate::control::text::{
+    age, bytes, columns as columns_of, count, cut, fill, number_of_changes, wrap,
 };
-use crate::control::text::{age, bytes, count, cut, fill, wrap};
-use crate::control::width;
 use crate::relay::SessionStatus;
 use commands::{CommandSchema, ValueKind};
 
-/// No line of a table is longer, unless more is wanted.
-const WIDTH: usize = super::OutputFormat::COLUMNS as usize;
+/// Default width of tables.
+pub(in crate::control) const COLUMNS: u16 = 78;
+const WIDTH: usize = COLUMNS as usize;
 
-/// What nobody has a narrower screen than: tables may be wider than that one.
+/// The narrowest layout of tables.
 const NARROWEST: usize = 20;
 
-/// How wide the columns are that may be wider than in 78: names and addresses.
+/// Widths of a table: the two columns that grow with the line are names and addresses.
 #[derive(Clone, Copy)]
 struct Layout {
     /// The whole line.
@@ -31,8 +29,8 @@ struct Layout {
 }
 
 impl Layout {
-    /// Columns of at least these two widths: what there is to spare goes to the first
-    /// and then to the second, as long as their longest texts need it.
+    /// Columns of at least these widths. Spare width goes to the first and then to the second, up
+    /// to their longest texts.
     fn new(columns: usize, least: [usize; 2], longest: [usize; 2]) -> Layout {
         let spare = columns.saturating_sub(WIDTH);
         let first = longest[0].saturating_sub(least[0]).min(spare);
@@ -50,11 +48,11 @@ impl Layout {
 }
 
 fn longest<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
-    texts.map(width::columns).max().unwrap_or(0)
+    texts.map(columns_of).max().unwrap_or(0)
 }
 
-/// How everything is.
-pub(super) fn status(status: &Status, columns: usize) -> Vec<String> {
+/// The status.
+pub(in crate::control) fn status(status: &Status, columns: usize) -> Vec<String> {
     let groups = status.services.iter().flat_map(|it| &it.groups);
     let hosts = || groups.clone().flat_map(|it| &it.hosts);
     let names = longest(hosts().map(|it| it.name.as_str()));
@@ -90,7 +88,7 @@ fn stored(stored: &StoredStatus, layout: Layout) -> Vec<String> {
     let mut lines = layout.wrap(&format!("config: {}", file.display()), "  ");
     lines.push(match stored.unsaved {
         0 => "unsaved: nothing".to_owned(),
-        number => format!("unsaved: {}", super::reload::number_of_changes(number)),
+        number => format!("unsaved: {}", number_of_changes(number)),
     });
     let done = |what, outcome: &Option<Outcome>| {
         outcome.as_ref().map(|Outcome { wall_ms, result }| {
@@ -183,7 +181,7 @@ fn host(host: &HostStatus, now_ms: u64, layout: Layout) -> Vec<String> {
     lines
 }
 
-/// A row of the hosts' table: numbers to the right.
+/// A row of the table of hosts, numbers to the right.
 fn row(cells: [&str; 7], layout: Layout) -> String {
     let [name, address, weight, state, open, total, bytes] = cells;
     let row = format!(
@@ -196,7 +194,7 @@ fn row(cells: [&str; 7], layout: Layout) -> String {
 }
 
 /// The open sessions.
-pub(super) fn sessions(sessions: &Sessions, columns: usize) -> Vec<String> {
+pub(in crate::control) fn sessions(sessions: &Sessions, columns: usize) -> Vec<String> {
     let rows: Vec<_> = sessions.list.iter().map(session).collect();
     let column = |index: usize| longest(rows.iter().map(|row| row[index].as_str()));
     let layout = Layout::new(columns, [21, 14], [column(0), column(1)]);
@@ -247,8 +245,8 @@ fn session_row(cells: [&str; 7], layout: Layout) -> String {
     cut(&row, layout.columns)
 }
 
-/// Verbs as a script, passwords hidden.
-pub(super) fn script(verbs: &[Verb]) -> Vec<String> {
+/// Verbs as a script. Passwords are hidden.
+pub(in crate::control) fn script(verbs: &[Verb]) -> Vec<String> {
     let around = |batch| (verbs.len() > 1).then(|| Command::Batch(batch).to_string());
     let lines = verbs.iter().map(Verb::to_string);
     around(Batch::Begin)
@@ -258,8 +256,8 @@ pub(super) fn script(verbs: &[Verb]) -> Vec<String> {
         .collect()
 }
 
-/// The commands, or what one of them takes.
-pub(super) fn help(command: Option<&CommandSchema>) -> Vec<String> {
+/// All commands, or the keys of one.
+pub(in crate::control) fn help(command: Option<&CommandSchema>) -> Vec<String> {
     match command {
         None => commands::commands()
             .iter()
@@ -290,11 +288,11 @@ pub(super) fn help(command: Option<&CommandSchema>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    //! What tables look like, however long what is in them.
+    //! Tables with long contents.
 
     use super::*;
     use crate::config::HostState;
-    use crate::control::Phase;
+    use crate::relay::Phase;
 
     fn host_status(name: &str, health: Health) -> HostStatus {
         HostStatus {
@@ -449,7 +447,7 @@ and 7 more"
         for columns in [20, 40, WIDTH, 100, 400] {
             let lines = status(&scene, columns).into_iter();
             for line in lines.chain(sessions(&told, columns)) {
-                assert!(width::columns(&line) <= columns, "{columns}: {line}");
+                assert!(columns_of(&line) <= columns, "{columns}: {line}");
             }
         }
     }
@@ -460,7 +458,7 @@ and 7 more"
         let lines = status(&scene("web", hosts.into()), WIDTH);
         let rows = lines.iter().filter(|line| line.contains(" healthy "));
         let places: Vec<_> = rows
-            .map(|row| width::columns(&row[..row.find(" healthy ").unwrap()]))
+            .map(|row| columns_of(&row[..row.find(" healthy ").unwrap()]))
             .collect();
         assert!(
             matches!(places[..], [one, other] if one == other),
@@ -478,7 +476,7 @@ and 7 more"
         let lines = status(&scene, 160);
         let row = lines.iter().find(|line| line.contains(name)).unwrap();
         assert!(row.contains(&format!("{name} {endpoint} ")), "{row}");
-        // All of them are in the same columns, and no wider than need be.
+        // All rows have the same columns, no wider than needed.
         let other = lines.iter().find(|line| line.contains(" one ")).unwrap();
         assert_eq!(row.len(), other.len());
         assert!(row.len() < 160);

@@ -1,5 +1,4 @@
-//! What verbs change, what they leave alone, and what is told: by the desk of a
-//! balancer in this process, with real sessions.
+//! Requests to the controller of a balancer in this process, with real sessions: changes and responses.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -8,7 +7,7 @@ use crate::support::config::web;
 use crate::support::desk::Office;
 use crate::support::host::{Host, Place};
 use crate::support::until;
-use txlb::control::{Notice, Phase, Signal};
+use txlb::control::{LifecycleEvent, Phase, Signal};
 
 fn hosts(names: &[&str]) -> (Vec<Host>, Vec<SocketAddr>) {
     let hosts: Vec<Host> = names.iter().map(|name| Host::new(name)).collect();
@@ -329,7 +328,7 @@ fn shutdown_lets_sessions_end_and_changes_nothing_more() {
     assert_eq!(office.refusal("reload"), "txlb is stopping\n");
     office.order(&["shutdown grace=0"]);
     assert_eq!(open.wait_end(), End::Reset);
-    assert_eq!(office.events.recv().unwrap(), Notice::Stopped);
+    assert_eq!(office.events.recv().unwrap(), LifecycleEvent::Stopped);
 }
 
 #[test]

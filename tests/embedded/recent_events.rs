@@ -1,5 +1,4 @@
-//! What is remembered of what happened, who may change what they have not seen, and
-//! whether the workers go round: as the doors for people show it.
+//! Recent events, requests that expect a generation, and liveness of workers.
 
 use std::time::Duration;
 
@@ -17,8 +16,8 @@ fn command(line: &str) -> Command {
 
 /// What happened, by its topic, the oldest first.
 fn happened(office: &Office) -> Vec<(Topic, String)> {
-    let happenings = office.status().happenings.into_iter();
-    happenings.map(|it| (it.topic, it.text)).collect()
+    let recent_events = office.status().recent_events.into_iter();
+    recent_events.map(|it| (it.topic, it.text)).collect()
 }
 
 #[test]
@@ -70,13 +69,17 @@ fn a_change_by_who_has_seen_another_configuration_is_refused() {
     let seen = office.generation();
     office.order(&["setWeight service=web group=main name=a weight=5"]);
     let drain = command("drainHost service=web group=main name=a");
-    let answer = office.desk.obey_seen(&Actor::Program, drain.clone(), seen);
+    let answer = office
+        .desk
+        .execute_if_current(&Actor::Program, drain.clone(), seen);
     let why = answer.outcome.unwrap_err();
     assert!(
         why.starts_with("the configuration has changed meanwhile"),
         "{why}"
     );
-    let answer = office.desk.obey_seen(&Actor::Program, drain, seen + 1);
+    let answer = office
+        .desk
+        .execute_if_current(&Actor::Program, drain, seen + 1);
     assert_eq!(
         (answer.outcome, answer.generation),
         (Ok(String::new()), seen + 2)
@@ -101,8 +104,8 @@ fn workers_have_a_pulse_until_they_are_gone() {
     let options = Options::new(3, |_| {});
     let config = txlb::config::read(text.as_bytes()).unwrap().config;
     let director = DataPlane::start(config, options).unwrap();
-    let pulses = director.pulses();
-    assert!(pulses.beat(PATIENCE));
+    let liveness = director.liveness();
+    assert!(liveness.all_respond(PATIENCE));
     drop(director);
-    assert!(!pulses.beat(Duration::from_secs(1)));
+    assert!(!liveness.all_respond(Duration::from_secs(1)));
 }

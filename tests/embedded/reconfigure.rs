@@ -1,5 +1,4 @@
-//! What else changes with a configuration, all of it or nothing; and signals that come
-//! while the desk is in the middle of something.
+//! Reconfigurable parts change all or not at all; signals while the controller is busy.
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -108,7 +107,7 @@ fn signals_that_wait_are_one() {
     let office = Office::open_with(&web("", "roundr", &[host.address()]), vec![Box::new(gate)]);
     let desk = office.desk.clone();
     let change = std::thread::spawn(move || {
-        desk.obey(&Actor::Program, weigh(5).parse().unwrap())
+        desk.execute(&Actor::Program, weigh(5).parse().unwrap())
             .outcome
     });
     arrival.recv().unwrap();
