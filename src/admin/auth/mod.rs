@@ -4,33 +4,29 @@
 //! How a hash is checked is `hash`'s business, who guesses `sources`'s. What somebody
 //! may do once they are in is for the doors to mind.
 
-mod hash;
-mod key;
+mod cache;
+mod credential;
 mod limiter;
-#[cfg(feature = "ssh")]
-mod pass;
-mod proven;
 mod queue;
 #[cfg(test)]
 mod simulation;
 mod slots;
-mod sources;
-mod successes;
 mod users;
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-pub use self::hash::{MAX_PASSWORD, hash_password};
-use self::key::{Key, Tag};
+use self::cache::Successes;
 #[cfg(feature = "ssh")]
-pub(super) use self::pass::Pass;
+pub(super) use self::credential::Pass;
+use self::credential::{Key, Tag};
 use self::slots::{Slot, Slots, Turn};
-use self::successes::Successes;
 use self::users::{Known, Users};
-use super::source::Source;
+pub use self::users::{MAX_PASSWORD, hash_password};
+use super::server::client_address::Source;
+use super::server::lock;
 use crate::config::{Access, Config, User};
 use crate::control::{Commit, Reconfigure};
 use crate::log_targets;
@@ -112,7 +108,7 @@ impl Auth {
     pub fn login(&self, source: IpAddr, name: &str, password: &str, door: &'static str) -> Login {
         let guard = &*self.0;
         let source = Source::of(source);
-        if !hash::is_possible(password) {
+        if !users::is_possible(password) {
             // Whatever it was, nothing is checked for those who are to wait.
             return match guard.may_try(source, name) {
                 Err(seconds) => Login::Wait { seconds },
@@ -174,6 +170,46 @@ impl Auth {
     }
 }
 
+#[cfg(feature = "ssh")]
+impl Auth {
+    /// What a user is let in by whose password is yet to be checked.
+    pub(in crate::admin) fn pass_by_password(&self, name: &str) -> Option<Pass> {
+        let user = Arc::clone(self.0.users().find(name)?);
+        Some(Pass {
+            name: name.to_owned(),
+            user,
+            key: None,
+        })
+    }
+
+    /// What a user is let in by who has this public key; `None` if it is not theirs. That is
+    /// in no log, for people have several keys, and programs try them all.
+    ///
+    /// An address that has to wait is no obstacle: nobody guesses a key, and whoever fails
+    /// there may be somebody else.
+    pub(in crate::admin) fn pass_by_key(&self, name: &str, key: &[u8]) -> Option<Pass> {
+        let users = self.0.users();
+        let user = users.find(name).filter(|_| users.has_key(name, key))?;
+        Some(Pass {
+            name: name.to_owned(),
+            user: Arc::clone(user),
+            key: Some(key.to_vec()),
+        })
+    }
+
+    /// Whether they would be let in by it now, to do the same.
+    pub(in crate::admin) fn holds(&self, pass: &Pass) -> bool {
+        let users = self.0.users();
+        let Some(user) = users.find(&pass.name) else {
+            return false;
+        };
+        match &pass.key {
+            None => Arc::ptr_eq(user, &pass.user),
+            Some(key) => user.access == pass.access() && users.has_key(&pass.name, key),
+        }
+    }
+}
+
 /// What the page has in its forms, for nobody else to make.
 #[cfg(feature = "web")]
 impl Auth {
@@ -184,7 +220,7 @@ impl Auth {
 
     /// Whether that is it. Takes as long if it is not.
     pub(super) fn is_page_token(&self, name: &str, token: &str) -> bool {
-        key::is_same(self.page_token(name).as_bytes(), token.as_bytes())
+        credential::is_same(self.page_token(name).as_bytes(), token.as_bytes())
     }
 
     /// A number that nobody can guess.
@@ -193,7 +229,7 @@ impl Auth {
     /// If the system gives no randomness.
     #[expect(clippy::unused_self, reason = "who has the key has the randomness")]
     pub(super) fn random_number(&self) -> io::Result<u64> {
-        key::random_bytes().map(u64::from_le_bytes)
+        credential::random_bytes().map(u64::from_le_bytes)
     }
 }
 
@@ -321,10 +357,6 @@ fn shown(name: &str) -> String {
     shown
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Checks a password against a hash of any form, for fuzzing: those that take no time to
 /// speak of.
 #[cfg(all(any(test, feature = "internals"), feature = "web"))]
@@ -332,9 +364,9 @@ pub(super) fn check_cheap(hash: &str, password: &str) {
     let costs_little = ["$2a$04$", "$2b$04$", "$2y$04$"];
     let is_cheap = (!hash.starts_with("$2") && !hash.contains("rounds="))
         || costs_little.iter().any(|it| hash.starts_with(it));
-    if let Ok(hash) = hash::Hash::read(hash)
+    if let Ok(hash) = users::Hash::read(hash)
         && is_cheap
-        && hash::is_possible(password)
+        && users::is_possible(password)
     {
         hash.fits(password);
     }

@@ -6,8 +6,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::key::Tag;
-use crate::admin::source::Net;
+use super::credential::Tag;
+use crate::admin::server::client_address::Net;
 
 /// Checks at the same time: each takes a processor for as long as it lasts, and
 /// those are there for balancing.
@@ -233,8 +233,8 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::auth::key::Key;
-    use crate::admin::source::Source;
+    use crate::admin::auth::credential::Key;
+    use crate::admin::server::client_address::Source;
 
     fn tag(password: &str) -> Tag {
         Key::of(1).tag("ann", password)

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use super::key::{Key, Tag};
+use super::credential::{Key, Tag};
 use super::limiter::Limiter;
 use super::queue::Standing;
-use crate::admin::source::Source;
+use crate::admin::server::client_address::Source;
 
 /// What one check costs, in milliseconds: a hash as `txlb passwd` makes it, on a slow machine.
 const CHECK_MS: u64 = 30;

@@ -8,11 +8,11 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::key::Tag;
+use super::credential::Tag;
 use super::limiter::Limiter;
-use super::lock;
 use super::queue::{NotQueued, Standing};
-use crate::admin::source::Source;
+use crate::admin::server::client_address::Source;
+use crate::admin::server::lock;
 use crate::os::threads;
 
 /// How long anybody waits before they are turned away.

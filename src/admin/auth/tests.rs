@@ -372,3 +372,81 @@ fn it_tells_the_time_by_itself() {
         thread::yield_now();
     }
 }
+
+/// Credentials, as sessions over SSH keep them.
+#[cfg(feature = "ssh")]
+mod credentials {
+    use super::*;
+
+    /// Ann, who has these keys.
+    fn ann_with(password: &str, access: Access, keys: &[&str]) -> Vec<User> {
+        vec![User {
+            name: "ann".to_owned(),
+            password: (!password.is_empty()).then(|| password.to_owned()),
+            access,
+            keys: keys.iter().map(|key| format!("kind {key}")).collect(),
+        }]
+    }
+
+    fn auth_at_zero(users: &[User]) -> Auth {
+        Auth::with_clock(users, Key::of(1), || 0)
+    }
+
+    #[test]
+    fn a_key_lets_its_owner_in_and_nobody_else() {
+        let auth = auth_at_zero(&ann_with("", Access::ReadOnly, &["AAAA", "AQID"]));
+        let pass = |name: &str, key: &[u8]| auth.pass_by_key(name, key);
+        let found = pass("ann", &[1, 2, 3]).unwrap();
+        assert_eq!((found.name(), found.access()), ("ann", Access::ReadOnly));
+        assert!(pass("ann", &[0, 0, 0]).is_some());
+        assert!(pass("ann", &[1, 2]).is_none() && pass("ann", b"").is_none());
+        assert!(pass("bob", &[1, 2, 3]).is_none());
+    }
+
+    #[test]
+    fn failures_keep_no_key_out() {
+        let here = std::net::Ipv4Addr::LOCALHOST.into();
+        let auth = auth_at_zero(&ann_with("", Access::Full, &["AQID"]));
+        for _ in 0..20 {
+            auth.failed(here, "ann", "ssh");
+        }
+        assert!(auth.may_try(here).is_err());
+        assert!(auth.pass_by_key("ann", &[1, 2, 3]).is_some());
+        auth.passed(here, "ann");
+        assert!(auth.may_try(here).is_ok());
+    }
+
+    #[test]
+    fn a_pass_holds_until_what_it_was_given_for_changes() {
+        const DES: &str = "..xpoEyRReGzk";
+        let auth = auth_at_zero(&ann_with(DES, Access::Full, &["AQID"]));
+        let by_password = auth.pass_by_password("ann").unwrap();
+        let by_key = auth.pass_by_key("ann", &[1, 2, 3]).unwrap();
+        let holds = |users: &[User]| {
+            auth.follow(users);
+            (auth.holds(&by_password), auth.holds(&by_key))
+        };
+        assert_eq!(holds(&ann_with(DES, Access::Full, &["AQID"])), (true, true));
+        assert_eq!(
+            holds(&ann_with(DES, Access::Full, &["AAAA", "AQID"])),
+            (true, true)
+        );
+        assert_eq!(
+            holds(&ann_with(DES, Access::Full, &["AAAA"])),
+            (true, false)
+        );
+        // From here on she is another one.
+        let other = "zTDVLT7RAx.s6";
+        assert_eq!(
+            holds(&ann_with(other, Access::Full, &["AQID"])),
+            (false, true)
+        );
+        assert_eq!(holds(&ann_with("", Access::Full, &["AQID"])), (false, true));
+        assert_eq!(
+            holds(&ann_with("", Access::ReadOnly, &["AQID"])),
+            (false, false)
+        );
+        assert_eq!(holds(&[]), (false, false));
+        assert!(auth.pass_by_password("bob").is_none());
+    }
+}

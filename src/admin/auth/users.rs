@@ -4,9 +4,13 @@
 //! which is how the rest knows that what it knows of them still holds.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 
-use super::hash::Hash;
+use pw_hash::{HashSetup, bcrypt, md5_crypt, sha256_crypt, sha512_crypt, unix_crypt};
+
+use super::credential;
+use crate::config::crypt::{Crypt, Kind, Unusable};
 #[cfg(feature = "ssh")]
 use crate::config::public_key_bytes;
 use crate::config::{Access, User};
@@ -116,6 +120,76 @@ fn key_bytes(user: &User) -> Vec<Vec<u8>> {
     keys.filter_map(|key| public_key_bytes(key)).collect()
 }
 
+/// Bytes of the longest password; a longer one fits nothing.
+pub const MAX_PASSWORD: usize = 1024;
+
+/// Makes a `$6$` hash of a password, for the attribute `password` of `<user>`.
+///
+/// # Errors
+/// `InvalidInput` for a password that is empty, has more than [`MAX_PASSWORD`] bytes,
+/// or a NUL. Else that the system gives no randomness.
+pub fn hash_password(password: &str) -> io::Result<String> {
+    let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
+    if password.is_empty() {
+        return Err(wrong("the password is empty".to_owned()));
+    }
+    if !is_possible(password) {
+        let why = format!("a password has at most {MAX_PASSWORD} bytes, and no NUL among them");
+        return Err(wrong(why));
+    }
+    let salt = credential::random_bytes::<SALT>()?.map(|byte| ALPHABET[usize::from(byte % 64)]);
+    let salt = String::from_utf8_lossy(&salt);
+    let setup = HashSetup {
+        salt: Some(&salt),
+        rounds: Some(ROUNDS),
+    };
+    sha512_crypt::hash_with(setup, password).map_err(io::Error::other)
+}
+
+/// Characters of a new hash's salt, the most that `$6$` has.
+const SALT: usize = 16;
+
+/// Rounds of a new hash: about a tenth of a second, and 20 times what is usual where
+/// nobody says otherwise.
+const ROUNDS: u32 = 100_000;
+
+const ALPHABET: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// Whether it can be anybody's password at all. A NUL ends what crypt(3) sees.
+pub(super) fn is_possible(password: &str) -> bool {
+    password.len() <= MAX_PASSWORD && !password.contains('\0')
+}
+
+/// A crypt(3) string that can be checked.
+pub(super) struct Hash {
+    kind: Kind,
+    text: String,
+}
+
+impl Hash {
+    /// Reads what `password` of `<user>` says.
+    ///
+    /// # Errors
+    /// If nothing can fit it, or finding that out would take too long.
+    pub(super) fn read(text: &str) -> Result<Hash, Unusable> {
+        let kind = Crypt::read(text)?.kind;
+        let text = text.to_owned();
+        Ok(Hash { kind, text })
+    }
+
+    /// Whether it is this password's. Takes as long as it is meant to.
+    pub(super) fn fits(&self, password: &str) -> bool {
+        let verify = match self.kind {
+            Kind::Des => unix_crypt::verify,
+            Kind::Md5 => md5_crypt::verify,
+            Kind::Sha256 => sha256_crypt::verify,
+            Kind::Sha512 => sha512_crypt::verify,
+            Kind::Bcrypt => bcrypt::verify,
+        };
+        verify(password, &self.text)
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -171,5 +245,223 @@ pub(super) mod tests {
         assert!(!fits(1, "admin"));
         assert!(users.find("eve").unwrap().hash().is_none());
         assert!(users.find("Ann").is_none());
+    }
+}
+
+#[cfg(test)]
+mod hash_tests {
+    //! Tests of hashes: those that the C library made, and what is none.
+
+    use super::*;
+
+    const LONG_SALT: &str = "$6$rounds=1000$abcdefghijklmnop$862PXlcTA4KIqozjXYDbBp9uZA3HQdFuqaP.\
+                         mgmsFIuBYPlrZwn91l9sTMhXYm0MUqwgIOCtbxKOhtYgUfpxJ/";
+
+    /// All made by crypt(3) of libxcrypt, of "admin".
+    const ADMIN: &[&str] = &[
+        "..xpoEyRReGzk",
+        "zTDVLT7RAx.s6",
+        "$1$5pZSV9va$AN.ssYlCjLWOUNwvYOswG1",
+        "$1$$CoERg7ynjYLsj2j4glJ34.",
+        "$5$saltstring$P.bW6F1RP1HA7OPm5SRVZIGro4q5xJxWEWq0LwuJu6.",
+        "$5$rounds=1000$abcdefghijklmnop$OZ35htsJFffgkqPxp0WucUK6GaLIzzH9roete4bciQ9",
+        "$6$saltstring$fHceV9ICtFDKaXXFnb7RiJaYuNyEyWoJ8Ktgcrejn6JFd2OtH.E7Ezpt83F1/\
+     uVFqUvO2sik9QpwGkOkMuBTf/",
+        LONG_SALT,
+        "$2b$04$abcdefghijklmnopqrstuuQe66hACgXZ.ImKMvPGdqru0gQrWJ8Ju",
+        "$2a$04$abcdefghijklmnopqrstuuQe66hACgXZ.ImKMvPGdqru0gQrWJ8Ju",
+        "$2y$04$abcdefghijklmnopqrstuuQe66hACgXZ.ImKMvPGdqru0gQrWJ8Ju",
+    ];
+
+    /// The same of this.
+    const GREETING: &str = "Grüße, 世界 🦀";
+
+    const GREETINGS: &[&str] = &[
+        "abkpzmEPq4NEA",
+        "$1$abcdefgh$ljbqI0HQA7icO5vXFuLqD1",
+        "$5$rounds=1000$abcdefgh$MpTEhX.PYlqd05HXHCqx0Fgm2ssF85GlhWSBRnmhIe.",
+        "$6$rounds=1000$abcdefghijklmnop$WRdyG3/vRzcg88vZSarf9ACTzqLjAkne.\
+     pkvFc5fdSkVnIB6xWPOYjtqSf6JqbutBnHE0TZB0pQNnGWmFJgpj/",
+        "$2b$04$abcdefghijklmnopqrstuuwGpW0GweYGmhJdukgS7MNED6qakPhRO",
+    ];
+
+    /// Whether it is refused as no whole hash, and not as too costly.
+    fn is_not_whole(text: &str) -> bool {
+        match Hash::read(text) {
+            Err(why) => matches!(why, Unusable::NotWhole(_)),
+            Ok(Hash { kind, .. }) => panic!("{text:?} is {kind:?}"),
+        }
+    }
+
+    #[test]
+    fn what_fits_a_hash_of_the_c_library_fits() {
+        for (hashes, password) in [(ADMIN, "admin"), (GREETINGS, GREETING)] {
+            for text in hashes {
+                let hash = Hash::read(text).unwrap_or_else(|why| panic!("{text}: {why}"));
+                assert!(hash.fits(password), "{text}");
+                for wrong in ["", "Admin", "admi", "xadmin", "Grüße", text] {
+                    assert!(!hash.fits(wrong), "{text} {wrong}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_hash_that_was_changed_anywhere_fits_no_more() {
+        for text in ADMIN {
+            let last = text.len() - 1;
+            // The last character has bits that mean nothing, but they are compared too.
+            for at in [last, last - 5] {
+                let other = if text.as_bytes()[at] == b'A' {
+                    "B"
+                } else {
+                    "A"
+                };
+                let changed = format!("{}{other}{}", &text[..at], &text[at + 1..]);
+                let hash = Hash::read(&changed).unwrap_or_else(|why| panic!("{changed}: {why}"));
+                assert!(!hash.fits("admin"), "{changed}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_cut_off_or_has_more_is_no_hash() {
+        for text in ADMIN.iter().chain(GREETINGS) {
+            for end in 0..text.len() {
+                assert!(is_not_whole(&text[..end]));
+            }
+            for more in ["a", "$", ":", "\n", " ", "\0"] {
+                assert!(is_not_whole(&format!("{text}{more}")));
+            }
+        }
+    }
+
+    #[test]
+    fn no_string_makes_it_panic() {
+        // At the first two of these, as a salt, the library does.
+        for odd in [
+            "\u{80}",
+            "\u{1}",
+            "\u{7f}",
+            "é",
+            "\0",
+            "\u{10ffff}",
+            "$",
+            "!",
+            "*",
+        ] {
+            for text in ADMIN {
+                for at in 0..text.len() {
+                    let changed = format!("{}{odd}{}", &text[..at], &text[at + 1..]);
+                    if changed == **text {
+                        continue;
+                    }
+                    if let Ok(hash) = Hash::read(&changed) {
+                        assert!(!hash.fits("admin"), "{changed}");
+                    }
+                }
+            }
+            assert!(is_not_whole(odd));
+        }
+    }
+
+    #[test]
+    fn what_is_no_hash_fits_nothing() {
+        let coded = "a".repeat(86);
+        for text in [
+            "",
+            "*",
+            "!",
+            "x",
+            "secret",
+            "a password as it is",
+            "$",
+            "$$",
+            "$$$",
+            "$1$a$b",
+            "$6$",
+            "$6$$",
+            "$y$j9T$abc$def",
+            "$7$abc",
+            "$sha1$40000$abcdefgh$aaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "_J9..rasmBYk8r9AiWNc",
+            &format!("$3${coded}"),
+            &format!("$6$salt with space${coded}"),
+            &format!("$6$seventeenlettersX${coded}"),
+            &format!("$6$rounds=$salt${coded}"),
+            &format!("$6$rounds=999$salt${coded}"),
+            &format!("$6$rounds=05000$salt${coded}"),
+            &format!("$6$rounds=+5000$salt${coded}"),
+            &format!("$6$rounds=-5000$salt${coded}"),
+            &format!("$6$rounds=99999999999$salt${coded}"),
+            &format!("$2b$03${}", &coded[..53]),
+            &format!("$2b$4${}", &coded[..53]),
+            &format!("$2b$+4${}", &coded[..53]),
+            &format!("$2b$32${}", &coded[..53]),
+            &format!("$2x$05${}", &coded[..53]),
+            &format!("$2$05${}", &coded[..53]),
+        ] {
+            assert!(is_not_whole(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_would_take_minutes_is_refused() {
+        let coded = "a".repeat(86);
+        let rounds =
+            |kind, rounds, length| format!("${kind}$rounds={rounds}$salt${}", &coded[..length]);
+        let bcrypt = |cost| format!("$2b${cost}${}", &coded[..53]);
+        for text in [
+            rounds(5, "1000001", 43),
+            rounds(6, "999999999", 86),
+            bcrypt("16"),
+            bcrypt("31"),
+        ] {
+            assert!(!is_not_whole(&text), "{text}");
+        }
+        for text in [
+            rounds(5, "1000000", 43),
+            rounds(6, "1000", 86),
+            bcrypt("15"),
+        ] {
+            assert!(Hash::read(&text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_longest_password_is_checked_as_a_whole() {
+        let password = "x".repeat(MAX_PASSWORD);
+        // Made by this module: the C library's takes 511 bytes.
+        let hash = sha512_crypt::hash_with("$6$rounds=1000$salt", &password).unwrap();
+        let hash = Hash::read(&hash).unwrap_or_else(|why| panic!("{why}"));
+        assert!(hash.fits(&password));
+        assert!(!hash.fits(&password[1..]));
+        assert!(is_possible(&password));
+        assert!(!is_possible(&format!("{password}x")));
+        assert!(!is_possible("a\0b"));
+    }
+
+    #[test]
+    fn a_hash_that_is_made_is_of_its_password_and_of_no_other_salt() {
+        let made = [(); 2].map(|()| hash_password(GREETING).unwrap());
+        for text in &made {
+            let start = format!("$6$rounds={ROUNDS}$");
+            let salt = text.strip_prefix(&start).unwrap().split('$').next();
+            assert_eq!(salt.unwrap().len(), SALT);
+        }
+        assert_ne!(made[0], made[1]);
+        let hash = Hash::read(&made[0]).unwrap_or_else(|why| panic!("{why}"));
+        assert!(hash.fits(GREETING));
+        assert!(!hash.fits("Grüße"));
+    }
+
+    #[test]
+    fn no_hash_is_made_of_what_is_no_password() {
+        let long = "x".repeat(MAX_PASSWORD + 1);
+        for (password, why) in [("", "empty"), ("a\0b", "NUL"), (&long, "1024 bytes")] {
+            let error = hash_password(password).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            assert!(error.to_string().contains(why), "{error}");
+        }
     }
 }

@@ -4,16 +4,15 @@
 //! and who is there is a door's business; what the verbs do is the desk's. `txlb ctl`
 //! is the same [`Shell`] with another partner.
 
+mod backend;
 mod drawing;
 mod editor;
-mod history;
 mod keys;
-mod listing;
+mod live_view;
 mod shell;
-mod watch;
-mod words;
 
-pub use shell::{Partner, Shell, Told};
+pub use backend::{Partner, Reaction, Size, Told};
+pub use shell::Shell;
 
 use crate::config::Access;
 use crate::config::verb::{Command, Question};
@@ -27,42 +26,6 @@ pub struct Console {
     talk: LineProtocol,
     access: Access,
     by: Actor,
-}
-
-/// Whether it goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reaction {
-    /// More keys may come.
-    Continue,
-    /// They have ended it. What has been written for the terminal is still to be shown.
-    End,
-}
-
-/// How large a terminal is, in characters. Where it is not known, 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size {
-    /// Characters side by side.
-    pub columns: u16,
-    /// Characters one below the other.
-    pub rows: u16,
-}
-
-impl Size {
-    /// One that can be drawn in.
-    fn sane(self) -> Size {
-        let sane = |number, usual| match number {
-            0 => usual,
-            number => number,
-        };
-        Size {
-            columns: sane(self.columns, 80).clamp(10, 1000),
-            rows: sane(self.rows, 24).clamp(2, 1000),
-        }
-    }
-
-    fn width(self) -> usize {
-        usize::from(self.columns)
-    }
 }
 
 impl Console {
@@ -197,10 +160,10 @@ pub fn execute(
     // `ssh host "$(cat line)"` and its like leave the end of the line there.
     let line = line.trim_end_matches(['\r', '\n']);
     let mut talk = LineProtocol::new(access);
-    let reply = match words::hear(line) {
+    let reply = match shell::hear(line) {
         // There is nothing else to end.
-        Some(Ok(words::Word::Exit)) => None,
-        Some(Ok(words::Word::Watch { .. })) => {
+        Some(Ok(shell::Word::Exit)) => None,
+        Some(Ok(shell::Word::Watch { .. })) => {
             let why = "watch goes on until a key is pressed: it is for the prompt";
             Some(LineReply::Known(Err(why.to_owned())))
         }

@@ -19,8 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use self::places::Places;
 use self::socket::SocketFile;
-use super::answers::Answers;
-use super::watch::{Porter, Watch, serve};
+use super::server::acceptor::{Porter, Watch, serve};
+use super::server::in_flight::Answers;
 use crate::config::Config;
 use crate::control::{Actor, ClientLookup, Commit, Handle, Reconfigure};
 use crate::os::peer::{Peer, peer};

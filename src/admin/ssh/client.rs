@@ -4,29 +4,25 @@
 //! What is said on it is `visitor`'s business. Whatever state that is in, the socket can
 //! be cut from here.
 
+use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::pin::{Pin, pin};
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use russh::Disconnect;
 use russh::server::{Config, Handle, run_stream};
+use rustix::net::{Shutdown, shutdown};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::Hall;
-use super::intake::Intake;
-use super::visitor::Visitor;
-use super::wire::Wire;
-use crate::admin::hinge::lock;
-use crate::admin::seats::{Activity, Seat, Stage};
-
-/// How long a client may take until it is logged in.
-const GRACE: Duration = Duration::from_secs(30);
-
-/// How long it may be silent then.
-const IDLE: Duration = Duration::from_secs(600);
+use super::channel::SessionContext;
+use super::session::{GRACE, Visit, Visitor};
+use crate::admin::server::connection_limiter::{Activity, Seat};
 
 /// How long a console has to leave the terminal in order: less than what all clients
 /// have when txlb ends.
@@ -37,70 +33,9 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Somebody who was let in.
 pub(super) struct Guest {
-    pub(super) hall: Arc<Hall>,
+    pub(super) context: Arc<SessionContext>,
     pub(super) peer: SocketAddr,
     pub(super) seat: Seat,
-}
-
-/// How far a client is.
-pub(super) struct Visit {
-    is_in: AtomicBool,
-    heard: Mutex<Instant>,
-    /// What they talk through, if they have come for anything yet.
-    talk: Mutex<Option<Arc<Intake>>>,
-    activity: Arc<Activity>,
-}
-
-impl Visit {
-    fn begin(activity: Arc<Activity>) -> Visit {
-        Visit {
-            is_in: AtomicBool::new(false),
-            heard: Mutex::new(Instant::now()),
-            talk: Mutex::default(),
-            activity,
-        }
-    }
-
-    /// The client tries to log in.
-    pub(super) fn log_in(&self) {
-        self.activity.reach(Stage::LoggingIn);
-    }
-
-    /// The client has logged in.
-    pub(super) fn come_in(&self) {
-        self.activity.reach(Stage::Served);
-        self.hear();
-        self.is_in.store(true, Ordering::Relaxed);
-    }
-
-    /// The client has said something of its own accord.
-    pub(super) fn hear(&self) {
-        *lock(&self.heard) = Instant::now();
-    }
-
-    /// The client talks, from now on through this.
-    pub(super) fn talk(&self, intake: &Arc<Intake>) {
-        *lock(&self.talk) = Some(Arc::clone(intake));
-    }
-
-    /// Has the talk end, if there is one.
-    async fn part(&self) {
-        let talk = lock(&self.talk).clone();
-        if let Some(talk) = talk {
-            talk.part().await;
-        }
-    }
-
-    /// When it is enough, if nothing changes. Before somebody is in, what they say
-    /// makes it no later.
-    fn deadline(&self) -> Instant {
-        let patience = if self.is_in.load(Ordering::Relaxed) {
-            IDLE
-        } else {
-            GRACE
-        };
-        *lock(&self.heard) + patience
-    }
 }
 
 /// Serves a client to its end.
@@ -112,7 +47,7 @@ pub(super) async fn serve(
 ) {
     let peer = guest.peer;
     let visit = Arc::new(Visit::begin(guest.seat.activity()));
-    let visitor = Visitor::new(guest.hall, peer, Arc::clone(&visit));
+    let visitor = Visitor::new(guest.context, peer, Arc::clone(&visit));
     let greeted = timeout(GRACE, run_stream(protocol, wire.clone(), visitor)).await;
     let Ok(Ok(session)) = greeted else {
         log::debug!("ssh: {peer} is no client of SSH");
@@ -165,4 +100,71 @@ async fn part(visit: &Visit, handle: &Handle, why: &str, session: impl Future) {
         session.await
     };
     let _ = timeout(FAREWELL, farewell).await;
+}
+
+/// The socket, or one more handle of it.
+#[derive(Clone)]
+pub(super) struct Wire {
+    stream: Arc<TcpStream>,
+    /// Where it is written down that the client has said something.
+    activity: Arc<Activity>,
+}
+
+impl Wire {
+    pub(super) fn new(stream: Arc<TcpStream>, activity: Arc<Activity>) -> Wire {
+        Wire { stream, activity }
+    }
+
+    /// Whoever reads or writes it finds its end.
+    pub(super) fn cut(&self) {
+        // There is nothing to cut if the client has gone.
+        let _ = shutdown(&*self.stream, Shutdown::Both);
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.stream.poll_read_ready(context))?;
+            match self.stream.try_read(buffer.initialize_unfilled()) {
+                Ok(length) => {
+                    buffer.advance(length);
+                    if length > 0 {
+                        self.activity.hear();
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_write_ready(context))?;
+            match self.stream.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(shutdown(&*self.stream, Shutdown::Write).map_err(io::Error::from))
+    }
 }

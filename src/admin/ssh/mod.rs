@@ -3,43 +3,34 @@
 //! Here is how clients come in, and how many. What is said to them is known elsewhere:
 //! `visitor` lets them log in, `talk` is what they have come for.
 
+mod channel;
 mod client;
-mod host_key;
-mod house;
-mod intake;
-mod lines;
-mod open;
-mod protocol;
-mod talk;
-mod turned_away;
-mod visitor;
-mod wire;
+mod input;
+mod reject;
+mod runtime;
+mod session;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 use tokio::net::TcpStream;
 
-use self::house::House;
-use self::open::{Open, ssh};
-use self::wire::Wire;
+use self::channel::SessionContext;
+use self::client::Wire;
+use self::runtime::{House, MAX_CLIENTS};
 use super::auth::Auth;
-use super::entrance::{Client, Entrance, Rules};
-use super::handshakes::Cost;
-use super::hinge::{Door, Hinge, lock, shut};
-use super::listeners::AdminListenError;
-use super::seats::{Seats, Socket};
-use super::watch::{Bell, Porter, has_room};
-use crate::config::Config;
+use super::server::acceptor::{Bell, Porter, has_room};
+use super::server::connection_limiter::{Seats, Socket};
+use super::server::lock;
+use super::server::pending_clients::{Client, Cost, Entrance, Rules};
+use super::server::reconfigure::{AdminListenError, Door, Hinge, Listeners, shut};
+use crate::config::{Config, Ssh};
 use crate::control::{Handle, Reconfigure};
-
-/// Clients that are there at the same time; others wait for a moment, and are turned away.
-const MAX_CLIENTS: usize = 16;
 
 /// Those of them that may be from one source.
 const MAX_FROM_ONE: usize = 4;
@@ -69,8 +60,7 @@ impl SshServer {
             Hall {
                 seats: Arc::new(Seats::new(MAX_CLIENTS, MAX_FROM_ONE, on_room)),
                 turned_away: AtomicUsize::new(0),
-                auth,
-                desk: OnceLock::new(),
+                context: Arc::new(SessionContext::new(auth)),
                 house: Mutex::default(),
                 open: Mutex::default(),
             }
@@ -86,7 +76,7 @@ impl SshServer {
 
     /// Who is asked on behalf of the clients, who wait until that is known.
     pub fn attend(&self, desk: Handle) {
-        let _ = self.0.desk.set(desk);
+        self.0.context.attend(desk);
     }
 
     /// Where it listens; with port 0, the one the system chose. None while it is closed.
@@ -109,8 +99,7 @@ impl Drop for SshServer {
 struct Hall {
     seats: Arc<Seats>,
     turned_away: AtomicUsize,
-    auth: Auth,
-    desk: OnceLock<Handle>,
+    context: Arc<SessionContext>,
     /// Once the door has been open; it is kept when that is closed, for those who are
     /// there stay.
     house: Mutex<Option<Arc<House>>>,
@@ -118,11 +107,6 @@ struct Hall {
 }
 
 impl Hall {
-    /// The desk, which is waited for: not in the thread that all clients share.
-    fn desk(&self) -> &Handle {
-        self.desk.wait()
-    }
-
     fn bells(&self) -> Vec<Bell> {
         lock(&self.open).listeners().bells()
     }
@@ -175,7 +159,7 @@ struct Doorway {
 
 impl Doorway {
     fn new(listener: TcpListener, hall: &Arc<Hall>, house: &Arc<House>) -> Doorway {
-        let auth = hall.auth.clone();
+        let auth = hall.context.auth.clone();
         let rules = Rules {
             // Some clients wait for the server's first words.
             client_speaks_first: false,
@@ -210,7 +194,7 @@ impl Doorway {
         };
         let wire = Wire::new(stream, seat.activity());
         let guest = client::Guest {
-            hall: Arc::clone(&self.hall),
+            context: Arc::clone(&self.hall.context),
             peer,
             seat,
         };
@@ -231,7 +215,7 @@ impl Doorway {
                 "there is no room: txlb has {MAX_CLIENTS} connections in all, and \
                  {MAX_FROM_ONE} from one address"
             );
-            turned_away::turn_away(stream, &why).await;
+            reject::turn_away(stream, &why).await;
             drop(place);
         });
         Ok(())
@@ -286,4 +270,72 @@ impl Drop for TurnedAway {
     fn drop(&mut self) {
         self.0.turned_away.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// The door while a configuration is in force.
+#[derive(Default, Clone)]
+struct Open {
+    listeners: Listeners,
+    house: Option<Arc<House>>,
+    has_users: bool,
+}
+
+impl Open {
+    /// The door as `config` wants it; what is open `now` stays so if it may.
+    ///
+    /// # Errors
+    /// Something that is new is not to be had.
+    fn prepare(
+        config: &Config,
+        now: &Open,
+        anew: bool,
+        hall: &Arc<Hall>,
+    ) -> Result<Open, AdminListenError> {
+        let enabled = ssh(config).filter(|ssh| ssh.enable);
+        let Some(listen) = enabled.and_then(|ssh| ssh.listen.as_ref()) else {
+            return Ok(Open::default());
+        };
+        let house = hall.house()?;
+        let listeners = Listeners::open("ssh", listen, &now.listeners, anew, |listener| {
+            Doorway::new(listener, hall, &house)
+        })?;
+        Ok(Open {
+            listeners,
+            house: Some(house),
+            has_users: !config.users().is_empty(),
+        })
+    }
+
+    /// From now on clients are let in. Says what people should know of it, unless that
+    /// is as it was `before`.
+    fn begin(&self, before: &Open) {
+        self.listeners.begin();
+        let places = |open: &Open| open.addresses().map(|it| it.to_string()).collect();
+        let (now, then): (Vec<_>, Vec<_>) = (places(self), places(before));
+        match &self.house {
+            Some(house) if now != then => {
+                let (places, key) = (now.join(", "), &house.fingerprint);
+                log::info!("the console is at {places} (ssh); its key is {key}");
+            }
+            None if !then.is_empty() => log::info!("the console is closed"),
+            _ => {}
+        }
+        let is_mute = |open: &Open| open.house.is_some() && !open.has_users;
+        if is_mute(self) && !is_mute(before) {
+            log::warn!("the console lets nobody in: there is no <user> in the configuration");
+        }
+    }
+
+    fn listeners(&self) -> &Listeners {
+        &self.listeners
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listeners.addresses()
+    }
+}
+
+/// What the configuration says of the door.
+fn ssh(config: &Config) -> Option<&Ssh> {
+    config.admin.as_ref()?.ssh.as_ref()
 }

@@ -3,25 +3,21 @@
 //! What is said over it is the page's business; clients show no certificate here,
 //! they log in.
 
-mod files;
-mod own;
-mod stream;
-mod validity;
+mod certificate;
+mod own_certificate;
 
-use std::io;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
-use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
-use rustls::{ServerConfig, ServerConnection};
-use sha2::{Digest, Sha256};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use self::files::Identity;
-pub(super) use self::stream::TlsStream;
-use super::deadline::Timed;
+use self::certificate::{Identity, fingerprint, provider};
+use super::server::deadline::Timed;
 
 /// What is needed to speak TLS: cheap to clone.
 #[derive(Debug, Clone)]
@@ -37,7 +33,7 @@ impl Tls {
     /// # Errors
     /// What is wrong with which file.
     pub(super) fn from_files(cert: &Path, key: &Path) -> Result<Tls, String> {
-        Tls::new(files::read(cert, key)?)
+        Tls::new(certificate::read(cert, key)?)
     }
 
     /// With a certificate of txlb's own, which is made once and kept in the state
@@ -48,7 +44,7 @@ impl Tls {
     /// # Errors
     /// If it can neither be used nor made; with the file's path.
     pub(super) fn self_signed(folder: &Path, names: &[String]) -> Result<Tls, String> {
-        Tls::new(own::identity(folder, names, SystemTime::now())?)
+        Tls::new(own_certificate::identity(folder, names, SystemTime::now())?)
     }
 
     fn new(identity: Identity) -> Result<Tls, String> {
@@ -84,15 +80,9 @@ impl Tls {
 /// # Errors
 /// What is wrong with which file.
 pub fn check_certificate(cert: &Path, key: &Path) -> Result<Option<String>, String> {
-    let identity = files::read(cert, key)?;
-    let remark = validity::remark(&identity.chain, SystemTime::now());
+    let identity = certificate::read(cert, key)?;
+    let remark = certificate::remark(&identity.chain, SystemTime::now());
     Ok(remark.map(|remark| format!("{}: {remark}", cert.display())))
-}
-
-/// What encrypts. It is handed to whoever needs it: a process has but one default,
-/// and that is not ours to choose, as several balancers may live in it.
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
 }
 
 fn config(
@@ -110,19 +100,70 @@ fn config(
     Ok(config)
 }
 
-fn fingerprint(chain: &[CertificateDer<'static>]) -> String {
-    let leaf = chain.first().map_or(&[][..], |leaf| leaf.as_ref());
-    let bytes = Sha256::digest(leaf);
-    let words: Vec<String> = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
-    words.join(":")
+/// A stream whose handshake is done. Dropping it says goodbye (`close_notify`) if that
+/// goes at once.
+///
+/// A read says 0 where the client has said goodbye, and `UnexpectedEof` where it has
+/// only gone; at the deadline everything is `TimedOut`.
+pub(in crate::admin) struct TlsStream(StreamOwned<ServerConnection, Timed>);
+
+impl TlsStream {
+    fn shake_hands(mut connection: ServerConnection, mut timed: Timed) -> io::Result<TlsStream> {
+        // Each turn reads or writes something, or fails: at the deadline at last.
+        while connection.is_handshaking() {
+            connection.complete_io(&mut timed)?;
+        }
+        Ok(TlsStream(StreamOwned::new(connection, timed)))
+    }
+
+    /// Another deadline, from now on: for the next request, say.
+    pub(in crate::admin) fn set_deadline(&mut self, deadline: Instant) {
+        self.0.sock.set_deadline(deadline);
+    }
+
+    /// The socket itself: nothing is to be read from or written to it.
+    pub(in crate::admin) fn socket(&self) -> &Arc<TcpStream> {
+        self.0.sock.socket()
+    }
+}
+
+impl Read for TlsStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for TlsStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Drop for TlsStream {
+    fn drop(&mut self) {
+        let (connection, socket) = (&mut self.0.conn, self.0.sock.socket());
+        connection.send_close_notify();
+        // Nobody is waited for any more. What does not fit is lost, as is whatever
+        // the client would have made of it.
+        if socket.set_nonblocking(true).is_ok() {
+            while connection.wants_write() {
+                if !matches!(connection.write_tls(&mut &**socket), Ok(written) if written > 0) {
+                    break;
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     //! Tests of TLS over the loopback, with a client that trusts one certificate alone.
 
-    mod files;
-    mod own;
+    mod certificates;
     mod samples;
 
     use std::io::{self, Read, Write};

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use super::Hall;
 use super::routes::{Visit, answer};
-use crate::admin::deadline::Timed;
 use crate::admin::http::{self, Answer, Request, Trouble};
-use crate::admin::seats::{Activity, Stage};
+use crate::admin::server::connection_limiter::{Activity, Stage};
+use crate::admin::server::deadline::Timed;
 use crate::admin::tls::TlsStream;
 
 /// For the handshake of TLS, then for the headers of a request, then for its body.

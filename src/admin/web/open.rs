@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::settings::Settings;
 use super::{Doorway, Hall};
-use crate::admin::listeners::{AdminListenError, Listeners};
+use crate::admin::server::reconfigure::{AdminListenError, Listeners};
 use crate::config::{Config, Web};
 
 /// The door while a configuration is in force.

@@ -14,8 +14,7 @@ use rcgen::{
 };
 use sha2::{Digest, Sha256};
 
-use super::files::{self, Identity};
-use super::validity::has_expired;
+use super::certificate::{self, Identity, fingerprint, has_expired};
 use crate::os::state;
 
 /// The file in the state folder: the certificate, then its key, PEM both. As they
@@ -55,10 +54,10 @@ pub(super) fn identity(
     let pem = state::secret(folder, NAME, good, make).map_err(|error| error.to_string())?;
     let path = folder.join(NAME);
     let path = path.display();
-    let identity = files::parse(&pem).map_err(|error| format!("{path}: {error}"))?;
+    let identity = certificate::parse(&pem).map_err(|error| format!("{path}: {error}"))?;
     if made {
         let why = trouble.map_or_else(String::new, |trouble| format!(", for {trouble}"));
-        let fingerprint = super::fingerprint(&identity.chain);
+        let fingerprint = fingerprint(&identity.chain);
         log::warn!("{path} is a new certificate{why}; its SHA-256 fingerprint is {fingerprint}");
     }
     Ok(identity)
@@ -67,7 +66,7 @@ pub(super) fn identity(
 /// Why what is there cannot be used. That its time has not come yet is no reason: it
 /// will, and clocks are wrong now and then before they are set.
 fn trouble_with(pem: &[u8], now: SystemTime) -> Option<String> {
-    match files::parse(pem) {
+    match certificate::parse(pem) {
         Ok(identity) if has_expired(&identity.chain, now) => {
             Some("the one there was has expired".to_owned())
         }

@@ -2,8 +2,7 @@
 //!
 //! When it is time is known by the numbers of whoever has a clock.
 
-use super::Size;
-use super::shell::{Partner, Told};
+use super::backend::{Partner, Size, Told};
 use crate::control::width::fitting;
 use crate::non_printing::spelled_out;
 

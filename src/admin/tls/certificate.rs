@@ -4,13 +4,19 @@
 //! Whether the certificate is the right one for its clients is not known here.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
-use rustls::{Error, InconsistentKeys};
+use rustls::{CertificateError, Error, InconsistentKeys, RootCertStore};
+use sha2::{Digest, Sha256};
 
+use crate::calendar::UtcTime;
 use crate::os::files::read_file;
 use crate::os::rights::{self, Need};
 
@@ -122,7 +128,7 @@ fn fitting(
             Trouble::Certificate(format!("certificate {number} in it is none: {error}"))
         })?;
     }
-    let fits = CertifiedKey::from_der(chain.clone(), key.clone_key(), &super::provider());
+    let fits = CertifiedKey::from_der(chain.clone(), key.clone_key(), &provider());
     match fits {
         Ok(_) => Ok(Identity { chain, key }),
         Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err(Trouble::Both),
@@ -134,4 +140,63 @@ fn fitting(
              and Ed25519 can be): {error}"
         ))),
     }
+}
+
+/// Whether the first certificate of `chain` has expired at `now`.
+pub(super) fn has_expired(chain: &[CertificateDer<'static>], now: SystemTime) -> bool {
+    use CertificateError::{Expired, ExpiredContext};
+    matches!(trouble(chain, now), Some(Expired | ExpiredContext { .. }))
+}
+
+/// What an operator should know of the first certificate of `chain`.
+pub(super) fn remark(chain: &[CertificateDer<'static>], now: SystemTime) -> Option<String> {
+    match trouble(chain, now)? {
+        CertificateError::Expired => Some("the certificate has expired".to_owned()),
+        CertificateError::ExpiredContext { not_after, .. } => {
+            let end = iso(not_after);
+            Some(format!("the certificate has expired, on {end}"))
+        }
+        CertificateError::NotValidYet => Some("the certificate is not valid yet".to_owned()),
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            let begin = iso(not_before);
+            Some(format!("the certificate is not valid before {begin}"))
+        }
+        _ => None,
+    }
+}
+
+/// What a client that trusts nobody has against it: its dates come first, then that
+/// its issuer is not known.
+fn trouble(chain: &[CertificateDer<'static>], now: SystemTime) -> Option<CertificateError> {
+    let parsed = ParsedCertificate::try_from(chain.first()?).ok()?;
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let verified = verify_server_cert_signed_by_trust_anchor(
+        &parsed,
+        &RootCertStore::empty(),
+        &[],
+        UnixTime::since_unix_epoch(since),
+        provider().signature_verification_algorithms.all,
+    );
+    match verified {
+        Err(Error::InvalidCertificate(trouble)) => Some(trouble),
+        _ => None,
+    }
+}
+
+fn iso(time: UnixTime) -> String {
+    let since = Duration::from_secs(time.as_secs());
+    UtcTime::of(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)).iso()
+}
+
+/// What encrypts. It is handed to whoever needs it: a process has but one default,
+/// and that is not ours to choose, as several balancers may live in it.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+pub(super) fn fingerprint(chain: &[CertificateDer<'static>]) -> String {
+    let leaf = chain.first().map_or(&[][..], |leaf| leaf.as_ref());
+    let bytes = Sha256::digest(leaf);
+    let words: Vec<String> = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+    words.join(":")
 }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::protocol::IDENTIFICATION;
+use super::runtime::IDENTIFICATION;
 
 /// How long a client has to take note of it.
 const PATIENCE: Duration = Duration::from_secs(5);

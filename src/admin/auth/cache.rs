@@ -7,9 +7,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::key::Tag;
+use super::credential::Tag;
 use super::users::Known;
-use crate::admin::source::Source;
+use crate::admin::server::client_address::Source;
 
 /// How long a success holds, from the check on; being asked for makes it no longer.
 const HOLDS_MS: u64 = 60 * 1000;
@@ -74,7 +74,7 @@ impl Successes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::auth::key::Key;
+    use crate::admin::auth::credential::Key;
     use crate::admin::auth::users::tests::known;
 
     fn tag(password: &str) -> Tag {

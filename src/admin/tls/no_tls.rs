@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::deadline::Timed;
+use super::server::deadline::Timed;
 
 const MISSING: &str = "secure=\"true\": this txlb was built without HTTPS";
 

@@ -3,19 +3,21 @@
 //!
 //! Who is let in next, and who has to go, is `crowd`'s to say.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use rustix::net::{Shutdown, shutdown};
 
-use super::crowd::{Member, first_to_go};
-use super::source::Source;
+use super::client_address::{Net, Source};
+use super::lock;
 
 /// A socket that can be cut while somebody else reads and writes it.
-pub(super) type Socket = Arc<dyn AsFd + Send + Sync>;
+pub(in crate::admin) type Socket = Arc<dyn AsFd + Send + Sync>;
 
 /// How long a client may be silent in a crowd before it has asked for anything.
 const SILENT_MS: u64 = 500;
@@ -25,7 +27,7 @@ const SILENT_MS: u64 = 500;
 const TYPING_MS: u64 = 3000;
 
 /// The seats at a door.
-pub(super) struct Seats {
+pub(in crate::admin) struct Seats {
     most: usize,
     most_from_one: usize,
     taken: Mutex<Taken>,
@@ -49,7 +51,7 @@ struct Seated {
 
 /// How far a client is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(in crate::admin) enum Stage {
     /// It has not asked for anything yet.
     Asking = 0,
     /// It tries to log in.
@@ -62,7 +64,7 @@ pub(super) enum Stage {
 }
 
 /// What a client does, written by whoever serves it.
-pub(super) struct Activity {
+pub(in crate::admin) struct Activity {
     began: Instant,
     heard_ms: AtomicU64,
     stage: AtomicU8,
@@ -78,12 +80,12 @@ impl Activity {
     }
 
     /// It has said something.
-    pub(super) fn hear(&self) {
+    pub(in crate::admin) fn hear(&self) {
         self.heard_ms.store(self.age_ms(), Ordering::Relaxed);
     }
 
     /// It is so far.
-    pub(super) fn reach(&self, stage: Stage) {
+    pub(in crate::admin) fn reach(&self, stage: Stage) {
         // Who is cut stays so.
         let cut = Stage::Cut as u8;
         let _ = self
@@ -135,7 +137,7 @@ impl Seated {
 }
 
 /// A client's seat, for as long as it stays.
-pub(super) struct Seat {
+pub(in crate::admin) struct Seat {
     seats: Arc<Seats>,
     id: u64,
     activity: Arc<Activity>,
@@ -143,14 +145,14 @@ pub(super) struct Seat {
 
 impl Seat {
     /// Where what the client does is written down.
-    pub(super) fn activity(&self) -> Arc<Activity> {
+    pub(in crate::admin) fn activity(&self) -> Arc<Activity> {
         Arc::clone(&self.activity)
     }
 }
 
 impl Seats {
     /// So many in all, and from one place.
-    pub(super) fn new(
+    pub(in crate::admin) fn new(
         most: usize,
         most_from_one: usize,
         on_room: impl Fn() + Send + Sync + 'static,
@@ -164,29 +166,29 @@ impl Seats {
     }
 
     /// Whether a seat is free.
-    pub(super) fn has_room(&self) -> bool {
+    pub(in crate::admin) fn has_room(&self) -> bool {
         self.lock().seated.len() < self.most
     }
 
     /// Whether more than half of the seats are taken.
     #[cfg(any(feature = "web", test))]
-    pub(super) fn is_crowded(&self) -> bool {
+    pub(in crate::admin) fn is_crowded(&self) -> bool {
         self.lock().seated.len() > self.most / 2
     }
 
     /// How many may be there from one place.
-    pub(super) fn most_from_one(&self) -> usize {
+    pub(in crate::admin) fn most_from_one(&self) -> usize {
         self.most_from_one
     }
 
     /// Where those who are there come from.
-    pub(super) fn sources(&self) -> Vec<Source> {
+    pub(in crate::admin) fn sources(&self) -> Vec<Source> {
         self.lock().seated.iter().map(|it| it.source).collect()
     }
 
     /// A seat for somebody from `ip`; `None` where that place has its share already,
     /// or no seat is left.
-    pub(super) fn take(
+    pub(in crate::admin) fn take(
         self: &Arc<Seats>,
         ip: IpAddr,
         is_known: bool,
@@ -216,7 +218,7 @@ impl Seats {
 
     /// Has so many leave of those who are silent, for others to take their seats; `only_mute`
     /// of those who have never said anything. Who is about to leave is one of them.
-    pub(super) fn make_room(&self, wanted: usize, only_mute: bool) {
+    pub(in crate::admin) fn make_room(&self, wanted: usize, only_mute: bool) {
         let taken = self.lock();
         let leaving = taken.seated.iter().filter(|it| it.activity.is(Stage::Cut));
         let wanted = wanted.saturating_sub(leaving.count());
@@ -230,7 +232,7 @@ impl Seats {
     }
 
     /// Has whoever of that place was silent longest leave; whether there is somebody who may.
-    pub(super) fn make_room_at(&self, source: Source) -> bool {
+    pub(in crate::admin) fn make_room_at(&self, source: Source) -> bool {
         let taken = self.lock();
         let silent = taken.from(source).filter(|it| it.activity.may_go());
         let longest = silent.max_by_key(|it| it.activity.silent_ms());
@@ -238,7 +240,7 @@ impl Seats {
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.taken)
     }
 }
 
@@ -259,6 +261,79 @@ impl Drop for Seat {
             (self.seats.on_room)();
         }
     }
+}
+
+/// A client that has said nothing for so long is not about to: in a crowd it is the first
+/// to go.
+pub(in crate::admin) const QUIET_MS: u64 = 1000;
+
+/// What is known of a client.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::admin) struct Member {
+    pub(in crate::admin) source: Source,
+    /// Somebody has logged in from there before.
+    pub(in crate::admin) is_known: bool,
+    /// Whether it has said anything yet.
+    pub(in crate::admin) has_spoken: bool,
+    /// How long it has said nothing.
+    pub(in crate::admin) silent_ms: u64,
+}
+
+/// How many clients there are of each site and of each place.
+struct Counts(HashMap<Net, usize>);
+
+impl Counts {
+    fn of(sources: impl Iterator<Item = Source>) -> Counts {
+        let mut counts = HashMap::new();
+        for source in sources {
+            for net in [source.site(), source.place()] {
+                *counts.entry(net).or_default() += 1;
+            }
+        }
+        Counts(counts)
+    }
+
+    /// Of its site first.
+    fn like(&self, source: Source) -> (usize, usize) {
+        let count = |net| self.0.get(&net).copied().unwrap_or(0);
+        (count(source.site()), count(source.place()))
+    }
+}
+
+/// Which of `members` make room, in this order, of those that `may_go`: first who has been quiet,
+/// then who is of the busiest network, then of the busiest place in it, then who was silent
+/// longest. Nobody who is known.
+pub(in crate::admin) fn first_to_go(
+    members: &[Member],
+    may_go: impl Fn(usize, &Member) -> bool,
+) -> Vec<usize> {
+    let counts = Counts::of(members.iter().map(|it| it.source));
+    let rank = |at: &usize| {
+        let it = &members[*at];
+        let is_quiet = !it.has_spoken && it.silent_ms >= QUIET_MS;
+        Reverse((is_quiet, counts.like(it.source), it.silent_ms))
+    };
+    let all = members.iter().enumerate();
+    let going = all.filter(|(at, it)| !it.is_known && may_go(*at, it));
+    let mut going: Vec<usize> = going.map(|(at, _)| at).collect();
+    going.sort_by_cached_key(rank);
+    going
+}
+
+/// The order in which those who wait are served: first who is known, then whose network and
+/// place is served least, then who has said something, then who came first.
+pub(in crate::admin) fn order(
+    waiting: &[Member],
+    served: impl Iterator<Item = Source>,
+) -> Vec<usize> {
+    let counts = Counts::of(served);
+    let mut order: Vec<usize> = (0..waiting.len()).collect();
+    // They are in the order of their coming, and the sort is stable.
+    order.sort_by_cached_key(|at| {
+        let it = &waiting[*at];
+        (!it.is_known, counts.like(it.source), !it.has_spoken)
+    });
+    order
 }
 
 #[cfg(test)]
@@ -339,5 +414,82 @@ mod tests {
         assert!(!seats.make_room_at(Source::of(TWO)));
         assert!(!seats.make_room_at(Source::of(ONE)));
         assert_eq!(cut(), [false, false, true]);
+    }
+}
+
+#[cfg(test)]
+mod order_tests {
+    use super::*;
+
+    fn member(ip: [u8; 4], silent_ms: u64) -> Member {
+        Member {
+            source: Source::of(ip.into()),
+            is_known: false,
+            has_spoken: true,
+            silent_ms,
+        }
+    }
+
+    fn go(members: &[Member]) -> Option<usize> {
+        first_to_go(members, |_, _| true).first().copied()
+    }
+
+    #[test]
+    fn who_has_said_nothing_for_long_goes_first() {
+        let quiet = |ms| Member {
+            has_spoken: false,
+            ..member([10, 0, 0, 1], ms)
+        };
+        let busy = [member([10, 0, 1, 1], 9000), member([10, 0, 1, 1], 9000)];
+        assert_eq!(go(&[busy[0], busy[1], quiet(1000), quiet(2000)]), Some(3));
+        // Who has just come is not quiet.
+        assert_eq!(go(&[busy[0], busy[1], quiet(10)]), Some(0));
+        assert_eq!(go(&[]), None);
+    }
+
+    #[test]
+    fn the_busiest_network_and_in_it_the_busiest_place_makes_room() {
+        let members = [
+            member([10, 0, 0, 1], 9000),
+            member([10, 0, 1, 1], 100),
+            member([10, 0, 1, 2], 100),
+            member([10, 0, 1, 2], 200),
+        ];
+        assert_eq!(go(&members), Some(3));
+        assert_eq!(go(&members[..2]), Some(0));
+        assert_eq!(first_to_go(&members, |at, _| at < 2), [1, 0]);
+    }
+
+    #[test]
+    fn nobody_who_is_known_has_to_go() {
+        let known = Member {
+            is_known: true,
+            ..member([10, 0, 0, 1], 9000)
+        };
+        assert_eq!(go(&[known, known]), None);
+        assert_eq!(go(&[known, known, member([10, 0, 1, 1], 1)]), Some(2));
+    }
+
+    #[test]
+    fn who_has_least_is_served_next() {
+        let known = Member {
+            is_known: true,
+            ..member([10, 0, 9, 1], 0)
+        };
+        let mute = Member {
+            has_spoken: false,
+            ..member([10, 0, 3, 1], 0)
+        };
+        let waiting = [
+            member([10, 0, 1, 1], 0),
+            member([10, 0, 1, 2], 0),
+            mute,
+            member([10, 0, 2, 1], 0),
+            member([10, 0, 2, 2], 0),
+            known,
+        ];
+        let served = [[10, 0, 1, 1], [10, 0, 1, 7], [10, 0, 9, 1]];
+        let served = served.into_iter().map(|ip| Source::of(ip.into()));
+        assert_eq!(order(&waiting, served), [5, 3, 4, 2, 1, 0]);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use tokio::sync::Notify;
 
 use crate::admin::console::Size;
-use crate::admin::hinge::lock;
+use crate::admin::server::lock;
 
 /// A client that has sent so much, in bytes, waits until less is left.
 const ENOUGH: usize = 64 * 1024;

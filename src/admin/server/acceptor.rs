@@ -26,7 +26,7 @@ const REST: Timespec = Timespec {
 
 /// The stack of a thread that serves a client. It is address space, of which there may be
 /// little; a login with the costliest hash, in a build without optimization, needs a third.
-pub(super) const STACK: usize = 512 * 1024;
+pub(in crate::admin) const STACK: usize = 512 * 1024;
 
 /// That is said once in this time, however often it happens.
 const QUIET: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ const QUIET: Duration = Duration::from_secs(1);
 const MOST_AT_ONCE: usize = 64;
 
 /// Somebody at a door, with a listening socket that does not block.
-pub(super) trait Porter: Send + 'static {
+pub(in crate::admin) trait Porter: Send + 'static {
     /// What clients come to.
     fn listener(&self) -> BorrowedFd<'_>;
 
@@ -64,21 +64,21 @@ pub(super) trait Porter: Send + 'static {
 ///
 /// Dropping it ends the thread and waits for that, which does not take long: whoever opens
 /// a door at the same place next finds it free.
-pub(super) struct Watch {
+pub(in crate::admin) struct Watch {
     orders: Arc<UnixStream>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// Tells a thread that there is room again, as long as its door is open.
 #[cfg(any(feature = "web", feature = "ssh"))]
-pub(super) struct Bell(Weak<UnixStream>);
+pub(in crate::admin) struct Bell(Weak<UnixStream>);
 
 impl Watch {
     /// Starts the thread; nobody is let in before [`Watch::begin`].
     ///
     /// # Errors
     /// The system's, if it has no thread or socket for it.
-    pub(super) fn start(name: &str, porter: impl Porter) -> io::Result<Watch> {
+    pub(in crate::admin) fn start(name: &str, porter: impl Porter) -> io::Result<Watch> {
         let (orders, heard) = UnixStream::pair()?;
         // A thread that has been told often enough looks anyway.
         orders.set_nonblocking(true)?;
@@ -90,13 +90,13 @@ impl Watch {
     }
 
     /// From now on clients are let in.
-    pub(super) fn begin(&self) {
+    pub(in crate::admin) fn begin(&self) {
         ring(&self.orders);
     }
 
     /// To be rung where somebody left and there had been no room.
     #[cfg(any(feature = "web", feature = "ssh"))]
-    pub(super) fn bell(&self) -> Bell {
+    pub(in crate::admin) fn bell(&self) -> Bell {
         Bell(Arc::downgrade(&self.orders))
     }
 }
@@ -116,7 +116,7 @@ impl Drop for Watch {
 #[cfg(any(feature = "web", feature = "ssh"))]
 impl Bell {
     /// Rings it. Never waits.
-    pub(super) fn ring(&self) {
+    pub(in crate::admin) fn ring(&self) {
         if let Some(orders) = self.0.upgrade() {
             ring(&orders);
         }
@@ -128,7 +128,7 @@ impl Bell {
 /// # Errors
 /// The system's, if it has none.
 #[cfg(feature = "ssh")]
-pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub(in crate::admin) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     begin_thread(name, work).map(drop)
 }
 
@@ -137,7 +137,7 @@ pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Res
 /// # Errors
 /// The system has no thread or no memory for it: then the client is given back, to be told.
 /// Never `WouldBlock`, which says that no client waits.
-pub(super) fn serve<T: Send + 'static>(
+pub(in crate::admin) fn serve<T: Send + 'static>(
     name: &str,
     client: T,
     work: impl FnOnce(T) + Send + 'static,
@@ -164,7 +164,7 @@ pub(super) fn serve<T: Send + 'static>(
 ///
 /// # Errors
 /// There is not.
-pub(super) fn has_room() -> io::Result<()> {
+pub(in crate::admin) fn has_room() -> io::Result<()> {
     match memory::is_short() {
         true => Err(io::Error::other(
             "the address space is nearly used up (ulimit -v)",

@@ -4,21 +4,31 @@
 //! Everything else that SSH has (forwarding, agents, subsystems, variables) is refused.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use russh::keys::{HashAlg, PublicKey};
 use russh::server::{
     Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey,
 };
 use russh::{Channel, ChannelId, ChannelOpenFailure, Error, Pty, Sig};
+use tokio::time::Instant;
 
-use super::client::Visit;
-use super::intake::Intake;
-use super::talk::{Errand, Talk, Terminal, talk};
-use super::{Hall, protocol};
+use super::channel::{Errand, SessionContext, Talk, Terminal, talk};
+use super::input::Intake;
+use super::runtime::{is_accepted, methods};
 use crate::admin::auth::{Login, Pass};
 use crate::admin::console::Size;
+use crate::admin::server::connection_limiter::{Activity, Stage};
+use crate::admin::server::lock;
 use crate::control::Actor;
+
+/// How long a client may take until it is logged in.
+pub(super) const GRACE: Duration = Duration::from_secs(30);
+
+/// How long it may be silent then.
+const IDLE: Duration = Duration::from_secs(600);
 
 /// The door's name in the log.
 const DOOR: &str = "ssh";
@@ -32,9 +42,70 @@ const USUAL: Size = Size {
 /// What is typed to interrupt.
 const INTERRUPT: &[u8] = b"\x03";
 
+/// How far a client is.
+pub(super) struct Visit {
+    is_in: AtomicBool,
+    heard: Mutex<Instant>,
+    /// What they talk through, if they have come for anything yet.
+    talk: Mutex<Option<Arc<Intake>>>,
+    activity: Arc<Activity>,
+}
+
+impl Visit {
+    pub(super) fn begin(activity: Arc<Activity>) -> Visit {
+        Visit {
+            is_in: AtomicBool::new(false),
+            heard: Mutex::new(Instant::now()),
+            talk: Mutex::default(),
+            activity,
+        }
+    }
+
+    /// The client tries to log in.
+    pub(super) fn log_in(&self) {
+        self.activity.reach(Stage::LoggingIn);
+    }
+
+    /// The client has logged in.
+    pub(super) fn come_in(&self) {
+        self.activity.reach(Stage::Served);
+        self.hear();
+        self.is_in.store(true, Ordering::Relaxed);
+    }
+
+    /// The client has said something of its own accord.
+    pub(super) fn hear(&self) {
+        *lock(&self.heard) = Instant::now();
+    }
+
+    /// The client talks, from now on through this.
+    pub(super) fn talk(&self, intake: &Arc<Intake>) {
+        *lock(&self.talk) = Some(Arc::clone(intake));
+    }
+
+    /// Has the talk end, if there is one.
+    pub(super) async fn part(&self) {
+        let talk = lock(&self.talk).clone();
+        if let Some(talk) = talk {
+            talk.part().await;
+        }
+    }
+
+    /// When it is enough, if nothing changes. Before somebody is in, what they say
+    /// makes it no later.
+    pub(super) fn deadline(&self) -> Instant {
+        let patience = if self.is_in.load(Ordering::Relaxed) {
+            IDLE
+        } else {
+            GRACE
+        };
+        *lock(&self.heard) + patience
+    }
+}
+
 /// One client.
 pub(super) struct Visitor {
-    hall: Arc<Hall>,
+    context: Arc<SessionContext>,
     peer: SocketAddr,
     visit: Arc<Visit>,
     /// Once they are in.
@@ -53,9 +124,13 @@ struct Open {
 }
 
 impl Visitor {
-    pub(super) fn new(hall: Arc<Hall>, peer: SocketAddr, visit: Arc<Visit>) -> Visitor {
+    pub(super) fn new(
+        context: Arc<SessionContext>,
+        peer: SocketAddr,
+        visit: Arc<Visit>,
+    ) -> Visitor {
         Visitor {
-            hall,
+            context,
             peer,
             visit,
             pass: None,
@@ -71,7 +146,7 @@ impl Visitor {
     /// Whether somebody has this key and is to be let in by it.
     fn pass_by_key(&self, name: &str, key: &PublicKey) -> Option<Pass> {
         let bytes = key.to_bytes().ok()?;
-        self.hall.auth.pass_by_key(name, &bytes)
+        self.context.auth.pass_by_key(name, &bytes)
     }
 
     fn by(&self, pass: &Pass) -> Actor {
@@ -106,7 +181,7 @@ impl Visitor {
             return session.channel_failure(id);
         };
         let by = self.by(&pass);
-        let (hall, visit) = (Arc::clone(&self.hall), Arc::clone(&self.visit));
+        let (context, visit) = (Arc::clone(&self.context), Arc::clone(&self.visit));
         let Some(open) = self.open(id).filter(|open| !open.has_begun) else {
             return session.channel_failure(id);
         };
@@ -114,7 +189,7 @@ impl Visitor {
         visit.talk(&open.intake);
         session.channel_success(id)?;
         let end = Talk {
-            hall,
+            context,
             pass,
             by,
             handle: session.handle(),
@@ -134,7 +209,7 @@ impl Drop for Visitor {
         }
         // All their keys together are one try.
         if let Some(name) = &self.knocked {
-            self.hall.auth.failed(self.source(), name, DOOR);
+            self.context.auth.failed(self.source(), name, DOOR);
         }
     }
 }
@@ -150,7 +225,7 @@ impl Handler for Visitor {
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Error> {
         self.visit.log_in();
-        let (auth, source) = (self.hall.auth.clone(), self.source());
+        let (auth, source) = (self.context.auth.clone(), self.source());
         let (name, password) = (user.to_owned(), password.to_owned());
         // It takes its time.
         let checked = tokio::task::spawn_blocking(move || {
@@ -172,11 +247,11 @@ impl Handler for Visitor {
         offer: PublicKeyOffer<'_>,
     ) -> Result<Auth, Error> {
         self.visit.log_in();
-        let is_possible = protocol::is_accepted(offer.algorithm);
+        let is_possible = is_accepted(offer.algorithm);
         if is_possible && self.pass_by_key(user, offer.public_key).is_some() {
             return Ok(Auth::Accept);
         }
-        if self.hall.auth.may_try(self.source()).is_ok() {
+        if self.context.auth.may_try(self.source()).is_ok() {
             self.knocked = Some(user.to_owned());
         }
         Ok(wrong())
@@ -187,13 +262,13 @@ impl Handler for Visitor {
         user: &str,
         key: VerifiedPublicKey<'_>,
     ) -> Result<Auth, Error> {
-        let pass = protocol::is_accepted(key.algorithm)
+        let pass = is_accepted(key.algorithm)
             .then(|| self.pass_by_key(user, key.public_key))
             .flatten();
         let Some(pass) = pass else {
             return Ok(wrong());
         };
-        self.hall.auth.passed(self.source(), user);
+        self.context.auth.passed(self.source(), user);
         let key = key.public_key.fingerprint(HashAlg::Sha256);
         Ok(self.come_in(pass, &format!("the key {key}")))
     }
@@ -357,7 +432,7 @@ impl Handler for Visitor {
 /// Not this time; whatever it was, and whoever, the same may be tried again.
 fn wrong() -> Auth {
     Auth::Reject {
-        proceed_with_methods: Some(protocol::methods()),
+        proceed_with_methods: Some(methods()),
         partial_success: false,
     }
 }

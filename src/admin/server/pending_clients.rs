@@ -4,6 +4,7 @@
 //! Of those who come, whoever is served next or makes room is `crowd`'s to say, and what
 //! becomes of them the door's.
 
+use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -11,10 +12,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::crowd::{Member, QUIET_MS, first_to_go, order};
-use super::handshakes::{Cost, Handshakes};
-use super::seats::Seats;
-use super::source::Source;
+use super::client_address::{Net, Source, thin_out};
+use super::connection_limiter::{Member, QUIET_MS, Seats, first_to_go, order};
 use crate::os::descriptors;
 
 /// Clients that may wait at one listener.
@@ -27,17 +26,17 @@ const SHARE: u64 = 64;
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// What holds at a door.
-pub(super) struct Rules {
+pub(in crate::admin) struct Rules {
     /// Whether clients have to say something before they get a seat.
-    pub(super) client_speaks_first: bool,
+    pub(in crate::admin) client_speaks_first: bool,
     /// How long a client waits for a seat.
-    pub(super) patience: Duration,
+    pub(in crate::admin) patience: Duration,
     /// Whether somebody has logged in from there before.
-    pub(super) knows: Box<dyn Fn(IpAddr) -> bool + Send>,
+    pub(in crate::admin) knows: Box<dyn Fn(IpAddr) -> bool + Send>,
 }
 
 /// Those who wait at one listener.
-pub(super) struct Entrance {
+pub(in crate::admin) struct Entrance {
     rules: Rules,
     seats: Arc<Seats>,
     most: usize,
@@ -48,10 +47,10 @@ pub(super) struct Entrance {
 }
 
 /// One of them.
-pub(super) struct Client {
-    pub(super) stream: TcpStream,
-    pub(super) peer: SocketAddr,
-    pub(super) is_known: bool,
+pub(in crate::admin) struct Client {
+    pub(in crate::admin) stream: TcpStream,
+    pub(in crate::admin) peer: SocketAddr,
+    pub(in crate::admin) is_known: bool,
     has_spoken: bool,
     since: Instant,
 }
@@ -101,7 +100,7 @@ impl Client {
 }
 
 impl Entrance {
-    pub(super) fn new(seats: &Arc<Seats>, rules: Rules) -> Entrance {
+    pub(in crate::admin) fn new(seats: &Arc<Seats>, rules: Rules) -> Entrance {
         let limit = descriptors::limit().map_or(MOST, |limit| limit / SHARE);
         Entrance {
             rules,
@@ -114,12 +113,12 @@ impl Entrance {
     }
 
     /// What the system is asked of those who wait, in their order.
-    pub(super) fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
+    pub(in crate::admin) fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
         self.waiting.iter().map(Client::poll_fd)
     }
 
     /// What the system said, in the same order. Who has gone is forgotten.
-    pub(super) fn note(&mut self, events: &[PollFlags]) {
+    pub(in crate::admin) fn note(&mut self, events: &[PollFlags]) {
         let mut events = events.iter();
         // Who has come since was not asked for.
         let nothing = PollFlags::empty();
@@ -131,7 +130,11 @@ impl Entrance {
     ///
     /// # Errors
     /// The system's.
-    pub(super) fn admit(&mut self, stream: TcpStream, peer: SocketAddr) -> io::Result<Vec<Client>> {
+    pub(in crate::admin) fn admit(
+        &mut self,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) -> io::Result<Vec<Client>> {
         stream.set_nonblocking(true)?;
         let client = Client {
             stream,
@@ -191,7 +194,7 @@ impl Entrance {
 
     /// Whose turn it is to be served, and for whom there is a seat; `is_last` says that
     /// nobody is to speak first any more.
-    pub(super) fn next(&mut self, cost: Cost, is_last: bool) -> Option<Client> {
+    pub(in crate::admin) fn next(&mut self, cost: Cost, is_last: bool) -> Option<Client> {
         if !self.seats.has_room() {
             return None;
         }
@@ -228,7 +231,7 @@ impl Entrance {
 
     /// Where nobody else can be served now, but somebody waits for that: has others make room.
     /// The answer is when to look again.
-    pub(super) fn press(&self) -> Option<Duration> {
+    pub(in crate::admin) fn press(&self) -> Option<Duration> {
         let ready = self.waiting.iter().filter(|it| self.is_ready(it)).count();
         if ready > 0 {
             if !self.seats.has_room() {
@@ -244,11 +247,138 @@ impl Entrance {
     }
 
     /// Who has waited for too long.
-    pub(super) fn expired(&mut self) -> Option<Client> {
+    pub(in crate::admin) fn expired(&mut self) -> Option<Client> {
         let now = Instant::now();
         let patience = self.rules.patience;
         let is_over = |it: &Client| now.saturating_duration_since(it.since) >= patience;
         let at = self.waiting.iter().position(is_over)?;
         Some(self.waiting.remove(at))
+    }
+}
+
+/// What a connection costs, in shares of a handshake.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::admin) enum Cost {
+    /// One in the clear.
+    #[cfg(any(feature = "web", test))]
+    Plain = 1,
+    /// One with a handshake of TLS or SSH.
+    Handshake = 10,
+}
+
+/// One address, or a /64 of IPv6: 20 handshakes a second, and 60 at once after a quiet time.
+const OF_A_PLACE: Rate = Rate {
+    share_us: 5000,
+    burst_us: 3_000_000,
+};
+
+/// A /24 of IPv4, or a /48 of IPv6: 80 a second, and 240 at once.
+const OF_A_SITE: Rate = Rate {
+    share_us: 1250,
+    burst_us: 3_000_000,
+};
+
+/// Networks that are remembered.
+const MAX_NETWORKS: usize = 4096;
+
+struct Rate {
+    share_us: u64,
+    burst_us: u64,
+}
+
+/// When each network will have nothing to wait for, if nobody else comes from there, in
+/// microseconds.
+#[derive(Default)]
+pub(in crate::admin) struct Handshakes(HashMap<Net, u64>);
+
+impl Handshakes {
+    /// Whether somebody from there may have one now. Who is known does not wait for others of
+    /// their network.
+    pub(in crate::admin) fn may_begin(&self, source: Source, is_known: bool, now_ms: u64) -> bool {
+        let may = |net, rate: Rate| {
+            let paid_us = self.0.get(&net).copied().unwrap_or(0);
+            paid_us <= now_ms * 1000 + rate.burst_us
+        };
+        may(source.place(), OF_A_PLACE) && (is_known || may(source.site(), OF_A_SITE))
+    }
+
+    /// They have one.
+    pub(in crate::admin) fn begin(&mut self, source: Source, cost: Cost, now_ms: u64) {
+        let now_us = now_ms * 1000;
+        if self.0.len() + 2 > MAX_NETWORKS {
+            self.0.retain(|_, paid_us| *paid_us > now_us);
+        }
+        if self.0.len() + 2 > MAX_NETWORKS {
+            thin_out(
+                &mut self.0,
+                MAX_NETWORKS / 2,
+                |net| *net,
+                |paid_us| *paid_us,
+            );
+        }
+        for (net, rate) in [(source.place(), OF_A_PLACE), (source.site(), OF_A_SITE)] {
+            let paid_us = self.0.entry(net).or_default();
+            *paid_us = (*paid_us).max(now_us) + rate.share_us * cost as u64;
+        }
+    }
+}
+
+#[cfg(test)]
+mod rate_tests {
+    use super::*;
+
+    /// How many of many tries in a minute may be.
+    fn in_a_minute(sources: impl Fn(u64) -> Source) -> usize {
+        let mut handshakes = Handshakes::default();
+        let try_at = |now_ms| {
+            let source = sources(now_ms);
+            let may = handshakes.may_begin(source, false, now_ms);
+            if may {
+                handshakes.begin(source, Cost::Handshake, now_ms);
+            }
+            may
+        };
+        (1..60_000).map(try_at).filter(|may| *may).count()
+    }
+
+    #[test]
+    fn a_place_has_twenty_a_second_and_its_network_eighty() {
+        let one = in_a_minute(|_| Source::of([10, 0, 0, 1].into()));
+        assert!((1200..1300).contains(&one), "{one}");
+        let last = |ms: u64| u8::try_from(ms % 250).unwrap();
+        let many = in_a_minute(|ms| Source::of([10, 0, 0, last(ms)].into()));
+        assert!((4900..5200).contains(&many), "{many}");
+        let sites = in_a_minute(|ms| Source::of([10, 0, last(ms), last(ms)].into()));
+        assert!(sites > 59_000, "{sites}");
+    }
+
+    #[test]
+    fn who_is_known_waits_for_their_own_alone() {
+        let mut handshakes = Handshakes::default();
+        for last in 1..=250 {
+            handshakes.begin(Source::of([10, 0, 0, last].into()), Cost::Handshake, 1);
+        }
+        let one = Source::of([10, 0, 0, 251].into());
+        assert!(!handshakes.may_begin(one, false, 1) && handshakes.may_begin(one, true, 1));
+        for _ in 0..62 {
+            handshakes.begin(one, Cost::Handshake, 1);
+        }
+        assert!(!handshakes.may_begin(one, true, 1));
+    }
+
+    #[test]
+    fn there_is_a_limit_and_a_flood_frees_nobody_else() {
+        let mut handshakes = Handshakes::default();
+        let one = Source::of([192, 0, 2, 1].into());
+        while handshakes.may_begin(one, false, 1) {
+            handshakes.begin(one, Cost::Handshake, 1);
+        }
+        for number in 0..20_000_u128 {
+            let bits = (0x2001_0db8_u128 << 96) | (number << 64);
+            let source = Source::of(std::net::Ipv6Addr::from_bits(bits).into());
+            handshakes.begin(source, Cost::Plain, 1);
+            assert!(handshakes.0.len() <= MAX_NETWORKS);
+        }
+        assert!(!handshakes.may_begin(one, false, 1));
     }
 }

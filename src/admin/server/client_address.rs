@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A network: an address whose bits behind the prefix are 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Net {
+pub(in crate::admin) struct Net {
     ip: IpAddr,
     prefix: u8,
 }
@@ -32,17 +32,17 @@ impl Net {
 
     /// The network that whoever has this one may well have all of: a /24 of IPv4, a /48 of
     /// IPv6.
-    pub(super) fn site(self) -> Net {
+    pub(in crate::admin) fn site(self) -> Net {
         Net::of(self.ip, if self.ip.is_ipv4() { 24 } else { 48 })
     }
 
     /// What a provider has: a /16 of IPv4, a /32 of IPv6.
-    pub(super) fn provider(self) -> Net {
+    pub(in crate::admin) fn provider(self) -> Net {
         Net::of(self.ip, if self.ip.is_ipv4() { 16 } else { 32 })
     }
 
     /// What kind of network it is.
-    pub(super) fn level(self) -> Level {
+    pub(in crate::admin) fn level(self) -> Level {
         match (self.ip.is_ipv4(), self.prefix) {
             (true, 32) | (false, 64) => Level::Place,
             (false, 56) => Level::Block,
@@ -54,7 +54,7 @@ impl Net {
 
 /// The kinds of networks that are counted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Level {
+pub(in crate::admin) enum Level {
     /// See [`Source::place`].
     Place,
     /// A /56 of IPv6, between the two.
@@ -67,32 +67,32 @@ pub(super) enum Level {
 
 /// Where a client comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Source(IpAddr);
+pub(in crate::admin) struct Source(IpAddr);
 
 impl Source {
     /// A client at this address.
-    pub(super) fn of(address: IpAddr) -> Source {
+    pub(in crate::admin) fn of(address: IpAddr) -> Source {
         Source(address.to_canonical())
     }
 
     /// The address itself; one of IPv4 that was mapped to IPv6 as IPv4.
-    pub(super) fn address(self) -> IpAddr {
+    pub(in crate::admin) fn address(self) -> IpAddr {
         self.0
     }
 
     /// The smallest network that is told from others: an address of IPv4, a /64 of IPv6.
     /// The latter is what one household or one server gets, and is free to choose from.
-    pub(super) fn place(self) -> Net {
+    pub(in crate::admin) fn place(self) -> Net {
         Net::of(self.0, if self.0.is_ipv4() { 32 } else { 64 })
     }
 
     /// The largest one: see [`Net::site`].
-    pub(super) fn site(self) -> Net {
+    pub(in crate::admin) fn site(self) -> Net {
         self.place().site()
     }
 
     /// All of them, from the smallest to the largest.
-    pub(super) fn nets(self) -> impl Iterator<Item = Net> {
+    pub(in crate::admin) fn nets(self) -> impl Iterator<Item = Net> {
         let prefixes: &[u8] = match self.0 {
             IpAddr::V4(_) => &[32, 24, 16],
             IpAddr::V6(_) => &[64, 56, 48, 32],
@@ -104,7 +104,7 @@ impl Source {
 /// Removes entries until `most` are left at most. The network with the most entries loses
 /// its own, the oldest first, until it has no more than others: many addresses push out
 /// only each other.
-pub(super) fn thin_out<K: Copy + Eq + Hash, V>(
+pub(in crate::admin) fn thin_out<K: Copy + Eq + Hash, V>(
     table: &mut HashMap<K, V>,
     most: usize,
     net: impl Fn(&K) -> Net,

@@ -7,11 +7,11 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::seats::Activity;
+use super::connection_limiter::Activity;
 
 /// A socket whose reads and writes end with `TimedOut` at a moment, not a while
 /// after each began: a peer that sends a byte now and then does not stretch it.
-pub(super) struct Timed {
+pub(in crate::admin) struct Timed {
     stream: Arc<TcpStream>,
     deadline: Instant,
     /// Where it is written down that the peer has said something.
@@ -23,7 +23,10 @@ impl Timed {
     ///
     /// # Errors
     /// The system's.
-    pub(super) fn new(stream: impl Into<Arc<TcpStream>>, deadline: Instant) -> io::Result<Timed> {
+    pub(in crate::admin) fn new(
+        stream: impl Into<Arc<TcpStream>>,
+        deadline: Instant,
+    ) -> io::Result<Timed> {
         let stream = stream.into();
         // Some systems hand on what the listener is.
         stream.set_nonblocking(false)?;
@@ -35,7 +38,7 @@ impl Timed {
     }
 
     /// The same; what the peer says is written down there.
-    pub(super) fn heard_by(self, activity: Arc<Activity>) -> Timed {
+    pub(in crate::admin) fn heard_by(self, activity: Arc<Activity>) -> Timed {
         Timed {
             activity: Some(activity),
             ..self
@@ -43,12 +46,12 @@ impl Timed {
     }
 
     /// Another deadline, from now on: for the next request, say.
-    pub(super) fn set_deadline(&mut self, deadline: Instant) {
+    pub(in crate::admin) fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = deadline;
     }
 
     /// The socket itself.
-    pub(super) fn socket(&self) -> &Arc<TcpStream> {
+    pub(in crate::admin) fn socket(&self) -> &Arc<TcpStream> {
         &self.stream
     }
 

@@ -4,19 +4,18 @@
 //! is asked for again before each thing that is done: whoever is no user any more does
 //! nothing more.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use russh::ChannelId;
 use russh::server::Handle as Channels;
 use tokio::task::spawn_blocking;
 use tokio::time::{Duration, Instant, sleep_until};
 
-use super::Hall;
-use super::intake::{Event, Intake};
-use super::lines::Lines;
-use crate::admin::auth::Pass;
+use super::input::{Event, Intake};
+use crate::admin::auth::{Auth, Pass};
 use crate::admin::console::{Console, Reaction, Size, execute};
-use crate::control::{Actor, Handle};
+use crate::config::Access;
+use crate::control::{Actor, Handle, LineProtocol};
 
 /// What is sent at once, in bytes.
 const PIECE: usize = 32 * 1024;
@@ -26,6 +25,31 @@ const STANDARD_ERROR: u32 = 1;
 
 /// What is said to those who may not go on.
 const NO_MORE: &str = "error: what you logged in by has changed: log in again";
+
+/// What the sessions of all clients share.
+pub(super) struct SessionContext {
+    pub(super) auth: Auth,
+    desk: OnceLock<Handle>,
+}
+
+impl SessionContext {
+    pub(super) fn new(auth: Auth) -> SessionContext {
+        SessionContext {
+            auth,
+            desk: OnceLock::new(),
+        }
+    }
+
+    /// Sets the handle of the controller.
+    pub(super) fn attend(&self, desk: Handle) {
+        let _ = self.desk.set(desk);
+    }
+
+    /// The desk, which is waited for: not in the thread that all clients share.
+    fn desk(&self) -> &Handle {
+        self.desk.wait()
+    }
+}
 
 /// What somebody wants.
 pub(super) enum Errand {
@@ -44,7 +68,7 @@ pub(super) struct Terminal {
 
 /// Somebody's end of a channel.
 pub(super) struct Talk {
-    pub(super) hall: Arc<Hall>,
+    pub(super) context: Arc<SessionContext>,
     pub(super) pass: Pass,
     pub(super) by: Actor,
     pub(super) handle: Channels,
@@ -109,7 +133,7 @@ impl Talk {
                     }
                 }
             };
-            if !self.hall.auth.holds(&self.pass) {
+            if !self.context.auth.holds(&self.pass) {
                 let mut shown = Vec::new();
                 leave(&mut console, &mut shown);
                 shown.extend_from_slice(format!("{NO_MORE}\r\n").as_bytes());
@@ -126,7 +150,7 @@ impl Talk {
             if event == Event::Parting {
                 return Err(Gone);
             }
-            if !self.hall.auth.holds(&self.pass) {
+            if !self.context.auth.holds(&self.pass) {
                 self.tell(format!("{NO_MORE}\n").as_bytes()).await?;
                 return Ok(1);
             }
@@ -150,7 +174,7 @@ impl Talk {
     }
 
     async fn command(&self, command: Vec<u8>, terminal: Option<Terminal>) -> Result<u8, Gone> {
-        if !self.hall.auth.holds(&self.pass) {
+        if !self.context.auth.holds(&self.pass) {
             self.complain(format!("{NO_MORE}\n").as_bytes()).await?;
             return Ok(1);
         }
@@ -172,8 +196,8 @@ impl Talk {
         &self,
         work: impl FnOnce(&Handle) -> T + Send + 'static,
     ) -> Result<T, Gone> {
-        let hall = Arc::clone(&self.hall);
-        let done = spawn_blocking(move || work(hall.desk())).await;
+        let context = Arc::clone(&self.context);
+        let done = spawn_blocking(move || work(context.desk())).await;
         done.map_err(|_| Gone)
     }
 
@@ -240,5 +264,81 @@ impl Turn {
             is_over,
             next_ms,
         }
+    }
+}
+
+/// As on the control socket: twenty large keys of a user fit in.
+const MAX_LINE: usize = 64 * 1024;
+
+/// The talk, and the line whose end is yet to come.
+pub(super) struct Lines {
+    conversation: LineProtocol,
+    held: Vec<u8>,
+    is_too_long: bool,
+    has_failed: bool,
+    has_ended: bool,
+}
+
+impl Lines {
+    pub(super) fn new(access: Access) -> Lines {
+        Lines {
+            conversation: LineProtocol::new(access),
+            held: Vec::new(),
+            is_too_long: false,
+            has_failed: false,
+            has_ended: false,
+        }
+    }
+
+    /// How the talk went, once it is over: 1 if there was an error.
+    pub(super) fn status(&self) -> Option<u8> {
+        self.has_ended.then_some(u8::from(self.has_failed))
+    }
+
+    /// Takes bytes that end with a line or within one; the answer, if there is one.
+    pub(super) fn take(&mut self, bytes: &[u8], desk: &Handle, by: &Actor) -> String {
+        let (bytes, is_whole) = match bytes {
+            [line @ .., b'\n'] => (line, true),
+            part => (part, false),
+        };
+        self.is_too_long |= self.held.len() + bytes.len() > MAX_LINE;
+        match self.is_too_long {
+            true => self.held.clear(),
+            false => self.held.extend_from_slice(bytes),
+        }
+        if !is_whole {
+            return String::new();
+        }
+        let line = String::from_utf8(std::mem::take(&mut self.held));
+        match line {
+            _ if std::mem::take(&mut self.is_too_long) => self.refuse(&format!(
+                "the line is too long: {MAX_LINE} bytes are possible"
+            )),
+            Err(_) => self.refuse("the line is not UTF-8"),
+            Ok(line) if matches!(line.trim(), "exit" | "quit") => self.end(),
+            Ok(line) => {
+                let answer = self.conversation.answer(&line, desk, by);
+                self.has_failed |= answer.lines().any(|line| line.starts_with("error:"));
+                answer
+            }
+        }
+    }
+
+    /// No more lines will come; what there is to say to that.
+    pub(super) fn end(&mut self) -> String {
+        self.has_ended = true;
+        if !self.held.is_empty() || self.is_too_long {
+            self.refuse("the last line has no end: it is ignored")
+        } else if self.conversation.is_in_batch() {
+            self.refuse("the batch was not committed: nothing of it is done")
+        } else {
+            String::new()
+        }
+    }
+
+    fn refuse(&mut self, why: &str) -> String {
+        self.conversation.refuse(why);
+        self.has_failed = true;
+        format!("error: {why}\n")
     }
 }

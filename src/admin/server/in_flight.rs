@@ -2,31 +2,33 @@
 //!
 //! What is answered, and to whom, is the doors' business.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
+
+use super::lock;
 
 /// How long the end waits for them.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How many a door is giving.
 #[derive(Default)]
-pub(super) struct Answers {
+pub(in crate::admin) struct Answers {
     given: Mutex<usize>,
     ended: Condvar,
 }
 
 /// One of them, until it is dropped.
-pub(super) struct Answering<'a>(&'a Answers);
+pub(in crate::admin) struct Answering<'a>(&'a Answers);
 
 impl Answers {
     /// One is being given.
-    pub(super) fn begin(&self) -> Answering<'_> {
+    pub(in crate::admin) fn begin(&self) -> Answering<'_> {
         *self.lock() += 1;
         Answering(self)
     }
 
     /// Waits until none is, for a second at most.
-    pub(super) fn wait(&self) {
+    pub(in crate::admin) fn wait(&self) {
         let waits = self
             .ended
             .wait_timeout_while(self.lock(), LAST_WORDS, |given| *given > 0);
@@ -34,7 +36,7 @@ impl Answers {
     }
 
     fn lock(&self) -> MutexGuard<'_, usize> {
-        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.given)
     }
 }
 

@@ -3,9 +3,16 @@
 //! It is made anew at each start, and nothing that leaves the process is made with it.
 
 use std::io;
+#[cfg(feature = "ssh")]
+use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+
+#[cfg(feature = "ssh")]
+use super::users::Known;
+#[cfg(feature = "ssh")]
+use crate::config::Access;
 
 /// What stands for a name and its password: without the key, it tells neither.
 #[derive(Clone, Copy)]
@@ -81,6 +88,29 @@ pub(super) fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
     getrandom::fill(&mut bytes)
         .map_err(|error| io::Error::other(format!("the system gives no randomness: {error}")))?;
     Ok(bytes)
+}
+
+/// What somebody was let in by.
+#[cfg(feature = "ssh")]
+#[derive(Clone)]
+pub(in crate::admin) struct Pass {
+    pub(super) name: String,
+    pub(super) user: Arc<Known>,
+    /// The public key; without it, it was the password.
+    pub(super) key: Option<Vec<u8>>,
+}
+
+#[cfg(feature = "ssh")]
+impl Pass {
+    /// Who they are.
+    pub(in crate::admin) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What they may do.
+    pub(in crate::admin) fn access(&self) -> Access {
+        self.user.access
+    }
 }
 
 #[cfg(test)]
