@@ -1,7 +1,5 @@
-//! The doors for people and programs: they ask the director, and show what it says.
-//!
-//! What is asked for, and how it is said, is the same at every door; nothing here
-//! touches the data plane.
+//! Admin interfaces: control socket, web interface, and console over SSH. All ask the controller;
+//! none touches the data plane.
 
 mod amp;
 #[cfg(feature = "logins")]
@@ -34,7 +32,7 @@ mod web;
 
 #[cfg(feature = "logins")]
 pub use auth::{Auth, Login, MAX_PASSWORD, hash_password};
-pub use console::{Console, Executed, Partner, Reaction, Shell, Size, Told, execute};
+pub use console::{Backend, Console, Executed, Reaction, Reply, Shell, Size, execute};
 pub use control::ControlServer;
 #[cfg(any(feature = "web", feature = "ssh"))]
 pub use server::reconfigure::AdminListenError;

@@ -183,11 +183,11 @@ impl AdminServers {
         let mut fixtures = vec![missing];
         fixtures.extend(self.control.as_ref().map(ControlServer::fixture));
         #[cfg(feature = "logins")]
-        fixtures.push(self.auth.fixture());
+        fixtures.push(self.auth.reconfigurable());
         #[cfg(feature = "web")]
         fixtures.extend(self.web.as_ref().map(WebServer::fixture));
         #[cfg(feature = "ssh")]
-        fixtures.extend(self.ssh.as_ref().map(SshServer::fixture));
+        fixtures.extend(self.ssh.as_ref().map(SshServer::reconfigurable));
         fixtures
     }
 
@@ -202,7 +202,7 @@ impl AdminServers {
         }
         #[cfg(feature = "ssh")]
         if let Some(ssh) = &self.ssh {
-            ssh.attend(desk.clone());
+            ssh.set_handle(desk.clone());
         }
     }
 }

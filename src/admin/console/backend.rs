@@ -1,42 +1,42 @@
-//! What a console is connected to.
+//! The backend of a console, which answers lines, and the types that callers of a console see.
 
-/// Who answers.
-pub trait Partner {
-    /// What is said to a line, in tables of at most so many columns. `None`: there is
-    /// nobody to answer any more.
-    fn ask(&mut self, line: &str, columns: u16) -> Option<Told>;
+/// Answers lines and completes words: the controller's handle, or a control socket.
+pub trait Backend {
+    /// Sends a line. Returns the reply, with tables of at most so many columns; `None` if the
+    /// backend has gone.
+    fn ask(&mut self, line: &str, columns: u16) -> Option<Reply>;
 
-    /// What the last word of a line may become.
+    /// Completions of the last word of a line.
     fn complete(&mut self, line: &str) -> Vec<String>;
 
-    /// Whether there was a `begin`, and its end is yet to come.
+    /// Whether a `begin` has no `commit` or `abort` yet.
     fn is_in_batch(&self) -> bool;
 
-    /// A line could not be heard: nothing is done of the batch that it belongs to.
+    /// Reports a line that was not sent: the batch that it belongs to is refused whole.
     fn refuse(&mut self, why: &str);
 }
 
-/// What was said to a line.
+/// The reply to a line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Told {
-    /// Whether it was done.
+pub struct Reply {
+    /// Whether it succeeded.
     pub ok: bool,
     /// The data.
     pub lines: Vec<String>,
-    /// `ok ...` or `error: ...`; empty for a line of blanks.
+    /// `ok ...` or `error: ...`; empty for a blank line.
     pub last: String,
 }
 
-/// Whether it goes on.
+/// Whether the console goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reaction {
     /// More keys may come.
     Continue,
-    /// They have ended it. What has been written for the terminal is still to be shown.
+    /// It has ended. Output that was written is still to be shown.
     End,
 }
 
-/// How large a terminal is, in characters. Where it is not known, 0.
+/// The size of a terminal in characters; 0 where it is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
     /// Characters side by side.
@@ -46,7 +46,7 @@ pub struct Size {
 }
 
 impl Size {
-    /// One that can be drawn in.
+    /// A size that can be drawn in.
     pub(super) fn sane(self) -> Size {
         let sane = |number, usual| match number {
             0 => usual,

@@ -1,7 +1,7 @@
-//! The thread at a door: waits for clients, and has them let in for as long as nobody has
-//! closed the door.
+//! Accept loop of the admin servers: one thread for each listener, which accepts clients until it
+//! is told to stop.
 //!
-//! Who is let in, and what becomes of them, is for the door's porter to know.
+//! What a server does with a client is behind the trait [`Acceptor`].
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -18,153 +18,162 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::os::memory;
 
-/// How long accepting rests after the system had no descriptor for a client.
-const REST: Timespec = Timespec {
+/// Pause before the next accept after one failed, say for want of a descriptor.
+const RETRY_DELAY: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 100_000_000,
 };
 
-/// The stack of a thread that serves a client. It is address space, of which there may be
-/// little; a login with the costliest hash, in a build without optimization, needs a third.
-pub(in crate::admin) const STACK: usize = 512 * 1024;
+/// Stack of a thread that serves a client, in bytes. Address space may be short (`ulimit -v`).
+/// The costliest hash, in a build without optimization, needs a third of it.
+pub(in crate::admin) const STACK_BYTES: usize = 512 * 1024;
 
-/// That is said once in this time, however often it happens.
-const QUIET: Duration = Duration::from_secs(1);
+/// An error that goes on is logged once in this time.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Clients that are let in, or turned away, before orders are looked at again. Without it,
-/// those who come faster than they are turned away would keep the door open.
-const MOST_AT_ONCE: usize = 64;
+/// Clients that are accepted before orders are looked at again. Without this limit, clients that
+/// come faster than they are rejected would keep a closed listener open.
+const MAX_ACCEPTS: usize = 64;
 
-/// Somebody at a door, with a listening socket that does not block.
-pub(in crate::admin) trait Porter: Send + 'static {
-    /// What clients come to.
+/// A server's part of the accept loop, with a listening socket that does not block.
+pub(in crate::admin) trait Acceptor: Send + 'static {
+    /// The listening socket.
     fn listener(&self) -> BorrowedFd<'_>;
 
-    /// Lets the next client in. `WouldBlock` says that none waits.
-    fn let_in(&mut self) -> io::Result<()>;
+    /// Accepts one client. `WouldBlock`: none waits.
+    fn accept_next(&mut self) -> io::Result<()>;
 
-    /// What else the system is to be asked: clients that were let in and wait for their turn.
+    /// Other sockets to poll: accepted clients that wait to be served.
     fn poll_fds(&self) -> Vec<PollFd<'_>> {
         Vec::new()
     }
 
-    /// Does what there is to be done for those, after the system has said this of them, in
-    /// the same order. The answer is when to look again at the latest. `is_last` says that it
-    /// will not be.
-    fn look(&mut self, _events: &[PollFlags], _is_last: bool) -> io::Result<Option<Duration>> {
+    /// Serves the clients that wait. `events` has what poll(2) said of each of
+    /// [`Acceptor::poll_fds`], in the same order. Returns when to call again at the latest. After
+    /// a call with `is_last` there is no other.
+    fn serve_waiting(
+        &mut self,
+        _events: &[PollFlags],
+        _is_last: bool,
+    ) -> io::Result<Option<Duration>> {
         Ok(None)
     }
 
-    /// A client could not be let in.
-    fn complain(&mut self, error: &io::Error);
+    /// Logs that a client could not be accepted.
+    fn log_error(&mut self, error: &io::Error);
 }
 
-/// The thread, as seen from outside: a byte tells it to look again, the end of the
-/// stream to end. Who waits then is let in before.
+/// Handle of an accept thread. A byte to the thread wakes it; the end of the stream ends it,
+/// after it has accepted the clients that wait.
 ///
-/// Dropping it ends the thread and waits for that, which does not take long: whoever opens
-/// a door at the same place next finds it free.
-pub(in crate::admin) struct Watch {
+/// Dropping it ends the thread and joins it, so that the address is free afterwards.
+pub(in crate::admin) struct AcceptorThread {
     orders: Arc<UnixStream>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Tells a thread that there is room again, as long as its door is open.
+/// Wakes an accept thread when there is room for another client, as long as the thread runs.
 #[cfg(any(feature = "web", feature = "ssh"))]
-pub(in crate::admin) struct Bell(Weak<UnixStream>);
+pub(in crate::admin) struct AcceptorWaker(Weak<UnixStream>);
 
-impl Watch {
-    /// Starts the thread; nobody is let in before [`Watch::begin`].
+impl AcceptorThread {
+    /// Starts the thread, which accepts nobody before [`AcceptorThread::begin`].
     ///
     /// # Errors
-    /// The system's, if it has no thread or socket for it.
-    pub(in crate::admin) fn start(name: &str, porter: impl Porter) -> io::Result<Watch> {
-        let (orders, heard) = UnixStream::pair()?;
-        // A thread that has been told often enough looks anyway.
+    /// The system has no thread or socket for it.
+    pub(in crate::admin) fn start(
+        name: &str,
+        acceptor: impl Acceptor,
+    ) -> io::Result<AcceptorThread> {
+        let (orders, orders_read) = UnixStream::pair()?;
+        // A full buffer wakes the thread as well: the writer need not wait.
         orders.set_nonblocking(true)?;
-        let thread = begin_thread(name, move || watch(porter, &heard))?;
-        Ok(Watch {
+        let thread = start_thread(name, move || run(acceptor, &orders_read))?;
+        Ok(AcceptorThread {
             orders: Arc::new(orders),
             thread: Some(thread),
         })
     }
 
-    /// From now on clients are let in.
+    /// Starts to accept.
     pub(in crate::admin) fn begin(&self) {
-        ring(&self.orders);
+        wake(&self.orders);
     }
 
-    /// To be rung where somebody left and there had been no room.
+    /// Wakes the thread. For those who free a place when all were taken.
     #[cfg(any(feature = "web", feature = "ssh"))]
-    pub(in crate::admin) fn bell(&self) -> Bell {
-        Bell(Arc::downgrade(&self.orders))
+    pub(in crate::admin) fn waker(&self) -> AcceptorWaker {
+        AcceptorWaker(Arc::downgrade(&self.orders))
     }
 }
 
-impl Drop for Watch {
+impl Drop for AcceptorThread {
     fn drop(&mut self) {
-        // Not left to the stream's own end: somebody may be ringing the bell.
+        // The stream is shut down, not dropped: an [`AcceptorWaker`] may hold it for a moment.
         let _ = self.orders.shutdown(Shutdown::Both);
-        let others = |thread: &JoinHandle<()>| thread.thread().id() != thread::current().id();
-        if let Some(thread) = self.thread.take().filter(others) {
-            // One that panicked has been heard of.
+        let is_other = |thread: &JoinHandle<()>| thread.thread().id() != thread::current().id();
+        if let Some(thread) = self.thread.take().filter(is_other) {
+            // A panic of that thread is reported by the panic guard.
             let _ = thread.join();
         }
     }
 }
 
 #[cfg(any(feature = "web", feature = "ssh"))]
-impl Bell {
-    /// Rings it. Never waits.
-    pub(in crate::admin) fn ring(&self) {
+impl AcceptorWaker {
+    /// Wakes the thread. Never blocks.
+    pub(in crate::admin) fn wake(&self) {
         if let Some(orders) = self.0.upgrade() {
-            ring(&orders);
+            wake(&orders);
         }
     }
 }
 
-/// Starts a thread of a door.
+/// Starts a thread of a server.
 ///
 /// # Errors
-/// The system's, if it has none.
+/// The system has none.
 #[cfg(feature = "ssh")]
-pub(in crate::admin) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    begin_thread(name, work).map(drop)
+pub(in crate::admin) fn spawn_thread(
+    name: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    start_thread(name, work).map(drop)
 }
 
 /// Starts a thread for a client.
 ///
 /// # Errors
-/// The system has no thread or no memory for it: then the client is given back, to be told.
-/// Never `WouldBlock`, which says that no client waits.
-pub(in crate::admin) fn serve<T: Send + 'static>(
+/// There is no thread or memory for it. The client is given back, so that it can be told. Never
+/// `WouldBlock`, which would mean that no client waits.
+pub(in crate::admin) fn spawn_for_client<T: Send + 'static>(
     name: &str,
     client: T,
     work: impl FnOnce(T) + Send + 'static,
 ) -> Result<(), (T, io::Error)> {
-    let (hand, handed) = sync_channel(1);
-    let begun = has_room().and_then(|()| {
-        begin_thread(name, move || {
-            if let Ok(client) = handed.recv() {
+    let (sender, receiver) = sync_channel(1);
+    let started = check_memory().and_then(|()| {
+        start_thread(name, move || {
+            if let Ok(client) = receiver.recv() {
                 work(client);
             }
         })
     });
-    match begun {
+    match started {
         Ok(_) => {
-            // Its thread waits for it.
-            let _ = hand.send(client);
+            // The thread waits in `recv`, so there is room for one.
+            let _ = sender.send(client);
             Ok(())
         }
         Err(error) => Err((client, error)),
     }
 }
 
-/// Whether there is memory for another client.
+/// Checks whether there is memory for another client.
 ///
 /// # Errors
-/// There is not.
-pub(in crate::admin) fn has_room() -> io::Result<()> {
+/// The address space is nearly used up.
+pub(in crate::admin) fn check_memory() -> io::Result<()> {
     match memory::is_short() {
         true => Err(io::Error::other(
             "the address space is nearly used up (ulimit -v)",
@@ -173,65 +182,68 @@ pub(in crate::admin) fn has_room() -> io::Result<()> {
     }
 }
 
-fn begin_thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     let builder = thread::Builder::new().name(name.to_owned());
-    let begun = builder.stack_size(STACK).spawn(work);
-    begun.map_err(|error| io::Error::other(format!("the system has no thread for it: {error}")))
+    let started = builder.stack_size(STACK_BYTES).spawn(work);
+    started.map_err(|error| io::Error::other(format!("the system has no thread for it: {error}")))
 }
 
-fn ring(mut orders: &UnixStream) {
-    // A full buffer has bytes in it, and without its reader the door is closed.
+fn wake(mut orders: &UnixStream) {
+    // A full buffer has a byte to wake it; without a reader the thread has ended.
     let _ = orders.write(b"!");
 }
 
-/// Lets clients in from the first order to the last.
-fn watch(mut porter: impl Porter, mut orders: &UnixStream) {
+/// The accept loop, from the first order to the end of the stream.
+fn run(mut acceptor: impl Acceptor, mut orders: &UnixStream) {
     if orders.read_exact(&mut [0]).is_err() {
         return;
     }
-    let mut ended = false;
+    let mut is_ended = false;
     let mut next = None;
-    let mut complained: Option<Instant> = None;
-    while !ended {
-        let (called, events) = {
-            let listener = porter.listener();
+    let mut logged_at: Option<Instant> = None;
+    while !is_ended {
+        let (has_orders, events) = {
+            let listener = acceptor.listener();
             let mut waits = vec![
                 PollFd::new(orders, PollFlags::IN),
                 PollFd::new(&listener, PollFlags::IN),
             ];
-            waits.extend(porter.poll_fds());
-            // An interruption is no news.
+            waits.extend(acceptor.poll_fds());
+            // EINTR: the sockets are looked at anyway.
             let _ = poll(&mut waits, next.map(timespec).as_ref());
             let events: Vec<_> = waits[2..].iter().map(PollFd::revents).collect();
             (!waits[0].revents().is_empty(), events)
         };
-        ended = called && !heard_more(orders);
-        let let_in = let_in_those_who_wait(&mut porter);
-        let looked = porter.look(&events, ended).map(|at| next = at);
-        if let Err(error) = let_in.and(looked) {
-            if complained.is_none_or(|at| at.elapsed() >= QUIET) {
-                porter.complain(&error);
-                complained = Some(Instant::now());
+        is_ended = has_orders && !has_order(orders);
+        let accept_next = accept_waiting(&mut acceptor);
+        let served = acceptor
+            .serve_waiting(&events, is_ended)
+            .map(|at| next = at);
+        if let Err(error) = accept_next.and(served) {
+            if logged_at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+                acceptor.log_error(&error);
+                logged_at = Some(Instant::now());
             }
-            let mut rest = [PollFd::new(orders, PollFlags::IN)];
-            let _ = poll(&mut rest, Some(&REST));
+            let mut pause = [PollFd::new(orders, PollFlags::IN)];
+            let _ = poll(&mut pause, Some(&RETRY_DELAY));
         }
     }
 }
 
 fn timespec(duration: Duration) -> Timespec {
-    Timespec::try_from(duration).unwrap_or(REST)
+    Timespec::try_from(duration).unwrap_or(RETRY_DELAY)
 }
 
-/// Whether there was something to be heard, and not the end.
-fn heard_more(mut orders: &UnixStream) -> bool {
+/// Whether there was an order, and not the end of the stream.
+fn has_order(mut orders: &UnixStream) -> bool {
     matches!(orders.read(&mut [0; 64]), Ok(1..))
 }
 
-/// Lets in who waits, so many at once. At the end too: they came while the door was open.
-fn let_in_those_who_wait(porter: &mut impl Porter) -> io::Result<()> {
-    for _ in 0..MOST_AT_ONCE {
-        match porter.let_in() {
+/// Accepts the clients that wait, [`MAX_ACCEPTS`] at most. At the end too: they came while the
+/// listener was open.
+fn accept_waiting(acceptor: &mut impl Acceptor) -> io::Result<()> {
+    for _ in 0..MAX_ACCEPTS {
+        match acceptor.accept_next() {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             // The client has left again, or a signal came.
@@ -254,24 +266,24 @@ mod tests {
 
     use super::*;
 
-    /// Does with each client the same, whoever it is, and says so when that fails.
-    struct Doorman {
+    /// Does the same with each client, and passes errors on.
+    struct TestAcceptor {
         listener: TcpListener,
-        greet: fn(&TcpListener) -> io::Result<()>,
-        complaints: Sender<ErrorKind>,
+        accept: fn(&TcpListener) -> io::Result<()>,
+        errors: Sender<ErrorKind>,
     }
 
-    impl Porter for Doorman {
+    impl Acceptor for TestAcceptor {
         fn listener(&self) -> BorrowedFd<'_> {
             self.listener.as_fd()
         }
 
-        fn let_in(&mut self) -> io::Result<()> {
-            (self.greet)(&self.listener)
+        fn accept_next(&mut self) -> io::Result<()> {
+            (self.accept)(&self.listener)
         }
 
-        fn complain(&mut self, error: &io::Error) {
-            let _ = self.complaints.send(error.kind());
+        fn log_error(&mut self, error: &io::Error) {
+            let _ = self.errors.send(error.kind());
         }
     }
 
@@ -279,52 +291,53 @@ mod tests {
         (Ipv4Addr::LOCALHOST, 0).into()
     }
 
-    /// A door that is open, with somebody in front of it.
+    /// An accept thread that runs, with a client that waits.
     fn open(
-        place: SocketAddr,
-        greet: fn(&TcpListener) -> io::Result<()>,
-    ) -> (Watch, TcpStream, Receiver<ErrorKind>) {
-        let listener = TcpListener::bind(place).unwrap();
+        address: SocketAddr,
+        accept: fn(&TcpListener) -> io::Result<()>,
+    ) -> (AcceptorThread, TcpStream, Receiver<ErrorKind>) {
+        let listener = TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (complaints, heard) = channel();
-        let doorman = Doorman {
+        let (errors, orders_read) = channel();
+        let acceptor = TestAcceptor {
             listener,
-            greet,
-            complaints,
+            accept,
+            errors,
         };
-        let watch = Watch::start("door", doorman).unwrap();
-        watch.begin();
-        (watch, client, heard)
+        let run = AcceptorThread::start("door", acceptor).unwrap();
+        run.begin();
+        (run, client, orders_read)
     }
 
     #[test]
     fn a_door_that_was_closed_is_closed_and_who_waited_was_let_in() {
-        let mut place = anywhere();
+        let mut address = anywhere();
         for _ in 0..50 {
-            let greet = |listener: &TcpListener| (&listener.accept()?.0).write_all(b"!");
-            let (watch, mut client, _) = open(place, greet);
-            place = client.peer_addr().unwrap();
-            drop(watch);
+            let accept = |listener: &TcpListener| (&listener.accept()?.0).write_all(b"!");
+            let (run, mut client, _) = open(address, accept);
+            address = client.peer_addr().unwrap();
+            drop(run);
             client.read_exact(&mut [0]).unwrap();
         }
     }
 
     #[test]
     fn a_crowd_keeps_no_door_open() {
-        // There is always somebody else.
-        let (watch, _client, _) = open(anywhere(), |_| Ok(()));
-        drop(watch);
+        // A client always waits.
+        let (run, _client, _) = open(anywhere(), |_| Ok(()));
+        drop(run);
     }
 
     #[test]
     fn what_fails_again_and_again_is_said_once_a_second() {
-        let (_watch, _client, heard) = open(anywhere(), |_| Err(ErrorKind::OutOfMemory.into()));
-        let begun = Instant::now();
+        let (_watch, _client, orders_read) =
+            open(anywhere(), |_| Err(ErrorKind::OutOfMemory.into()));
+        let started = Instant::now();
         for _ in 0..2 {
-            let said = heard.recv_timeout(30 * QUIET).unwrap();
+            let said = orders_read.recv_timeout(30 * LOG_INTERVAL).unwrap();
             assert_eq!(said, ErrorKind::OutOfMemory);
         }
-        assert!(begun.elapsed() >= QUIET / 2);
+        assert!(started.elapsed() >= LOG_INTERVAL / 2);
     }
 }

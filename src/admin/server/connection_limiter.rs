@@ -1,7 +1,7 @@
-//! Who is let in at a door at the same time: so many in all, and so many from one
-//! place. In a crowd, who is silent makes room.
+//! Connection limiter: how many clients an admin server has at a time, in all and from one
+//! subnet. When it is full, idle clients are closed for others.
 //!
-//! Who is let in next, and who has to go, is `crowd`'s to say.
+//! The order in which clients are served or closed is a pure function of what is known of them.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -13,60 +13,61 @@ use std::time::Instant;
 
 use rustix::net::{Shutdown, shutdown};
 
-use super::client_address::{Net, Source};
+use super::client_address::{ClientAddress, Network};
 use super::lock;
 
-/// A socket that can be cut while somebody else reads and writes it.
-pub(in crate::admin) type Socket = Arc<dyn AsFd + Send + Sync>;
+/// A socket that can be shut down while another thread reads and writes it.
+pub(in crate::admin) type SharedSocket = Arc<dyn AsFd + Send + Sync>;
 
-/// How long a client may be silent in a crowd before it has asked for anything.
-const SILENT_MS: u64 = 500;
+/// Idle time after which a client that has not sent a request may be closed, when others wait.
+const MAX_IDLE_MS: u64 = 500;
 
-/// The same where it is logging in: a person may be typing.
+/// The same for a client that is logging in: a person may be typing.
 #[cfg(feature = "ssh")]
-const TYPING_MS: u64 = 3000;
+const MAX_LOGIN_IDLE_MS: u64 = 3000;
 
-/// The seats at a door.
-pub(in crate::admin) struct Seats {
-    most: usize,
-    most_from_one: usize,
-    taken: Mutex<Taken>,
-    /// Called by who leaves when there had been no seat.
-    on_room: Box<dyn Fn() + Send + Sync>,
+/// The connections of one server, and their limits.
+pub(in crate::admin) struct ConnectionLimiter {
+    max: usize,
+    max_per_subnet: usize,
+    tracked: Mutex<Tracked>,
+    /// Called when a connection of a full server ends.
+    on_capacity: Box<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Default)]
-struct Taken {
-    seated: Vec<Seated>,
+struct Tracked {
+    connections: Vec<TrackedConnection>,
     last_id: u64,
 }
 
-struct Seated {
+struct TrackedConnection {
     id: u64,
-    source: Source,
+    address: ClientAddress,
     is_known: bool,
-    socket: Socket,
+    socket: SharedSocket,
     activity: Arc<Activity>,
 }
 
-/// How far a client is.
+/// How far a client has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::admin) enum Stage {
-    /// It has not asked for anything yet.
-    Asking = 0,
-    /// It tries to log in.
+    /// It has not sent a request yet.
+    AwaitingRequest = 0,
+    /// It is logging in.
     #[cfg(feature = "ssh")]
     LoggingIn = 1,
-    /// It gets what it has come for.
+    /// It gets what it asked for: never closed for others.
     Served = 2,
-    /// It had to make room, and is about to leave.
-    Cut = 3,
+    /// It was closed for others, and its thread is about to end.
+    Closed = 3,
 }
 
-/// What a client does, written by whoever serves it.
+/// What a client does, as its own thread records it. Counters are relaxed: nothing else is
+/// ordered by them.
 pub(in crate::admin) struct Activity {
     began: Instant,
-    heard_ms: AtomicU64,
+    last_input_ms: AtomicU64,
     stage: AtomicU8,
 }
 
@@ -74,24 +75,24 @@ impl Activity {
     fn begin() -> Activity {
         Activity {
             began: Instant::now(),
-            heard_ms: AtomicU64::new(0),
-            stage: AtomicU8::new(Stage::Asking as u8),
+            last_input_ms: AtomicU64::new(0),
+            stage: AtomicU8::new(Stage::AwaitingRequest as u8),
         }
     }
 
-    /// It has said something.
-    pub(in crate::admin) fn hear(&self) {
-        self.heard_ms.store(self.age_ms(), Ordering::Relaxed);
+    /// Records that it has sent something.
+    pub(in crate::admin) fn record_input(&self) {
+        self.last_input_ms.store(self.age_ms(), Ordering::Relaxed);
     }
 
-    /// It is so far.
-    pub(in crate::admin) fn reach(&self, stage: Stage) {
-        // Who is cut stays so.
-        let cut = Stage::Cut as u8;
+    /// Sets how far it has come.
+    pub(in crate::admin) fn set_stage(&self, stage: Stage) {
+        // A closed client stays closed.
+        let close = Stage::Closed as u8;
         let _ = self
             .stage
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
-                (now != cut).then_some(stage as u8)
+                (now != close).then_some(stage as u8)
             });
     }
 
@@ -103,237 +104,252 @@ impl Activity {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn silent_ms(&self) -> u64 {
-        let heard_ms = self.heard_ms.load(Ordering::Relaxed);
-        self.age_ms().saturating_sub(heard_ms)
+    fn idle_ms(&self) -> u64 {
+        let last_input_ms = self.last_input_ms.load(Ordering::Relaxed);
+        self.age_ms().saturating_sub(last_input_ms)
     }
 
-    /// Whether it may be made to leave for others.
-    fn may_go(&self) -> bool {
+    /// Whether it may be closed for others.
+    fn is_evictable(&self) -> bool {
         #[cfg(feature = "ssh")]
         if self.is(Stage::LoggingIn) {
-            return self.silent_ms() >= TYPING_MS;
+            return self.idle_ms() >= MAX_LOGIN_IDLE_MS;
         }
-        self.is(Stage::Asking) && self.silent_ms() >= SILENT_MS
+        self.is(Stage::AwaitingRequest) && self.idle_ms() >= MAX_IDLE_MS
     }
 }
 
-impl Seated {
-    fn member(&self) -> Member {
-        let heard_ms = self.activity.heard_ms.load(Ordering::Relaxed);
-        Member {
-            source: self.source,
+impl TrackedConnection {
+    fn candidate(&self) -> Candidate {
+        let last_input_ms = self.activity.last_input_ms.load(Ordering::Relaxed);
+        Candidate {
+            address: self.address,
             is_known: self.is_known,
-            has_spoken: heard_ms > 0,
-            silent_ms: self.activity.silent_ms(),
+            has_sent: last_input_ms > 0,
+            idle_ms: self.activity.idle_ms(),
         }
     }
 
-    fn cut(&self) {
-        self.activity.reach(Stage::Cut);
-        // There is nothing to cut if the client has gone.
+    fn close(&self) {
+        self.activity.set_stage(Stage::Closed);
+        // An error means that the client has gone.
         let _ = shutdown(&*self.socket, Shutdown::Both);
     }
 }
 
-/// A client's seat, for as long as it stays.
-pub(in crate::admin) struct Seat {
-    seats: Arc<Seats>,
+/// A client's place in the limit, until it is dropped.
+pub(in crate::admin) struct ConnectionPermit {
+    limiter: Arc<ConnectionLimiter>,
     id: u64,
     activity: Arc<Activity>,
 }
 
-impl Seat {
-    /// Where what the client does is written down.
+impl ConnectionPermit {
+    /// Where its thread records what the client does.
     pub(in crate::admin) fn activity(&self) -> Arc<Activity> {
         Arc::clone(&self.activity)
     }
 }
 
-impl Seats {
-    /// So many in all, and from one place.
+impl ConnectionLimiter {
+    /// At most `max` connections, and `max_per_subnet` from one subnet.
     pub(in crate::admin) fn new(
-        most: usize,
-        most_from_one: usize,
-        on_room: impl Fn() + Send + Sync + 'static,
-    ) -> Seats {
-        Seats {
-            most,
-            most_from_one,
-            taken: Mutex::default(),
-            on_room: Box::new(on_room),
+        max: usize,
+        max_per_subnet: usize,
+        on_capacity: impl Fn() + Send + Sync + 'static,
+    ) -> ConnectionLimiter {
+        ConnectionLimiter {
+            max,
+            max_per_subnet,
+            tracked: Mutex::default(),
+            on_capacity: Box::new(on_capacity),
         }
     }
 
-    /// Whether a seat is free.
+    /// Whether another connection is allowed.
     pub(in crate::admin) fn has_room(&self) -> bool {
-        self.lock().seated.len() < self.most
+        self.lock().connections.len() < self.max
     }
 
-    /// Whether more than half of the seats are taken.
+    /// Whether more than half of the connections are taken.
     #[cfg(any(feature = "web", test))]
-    pub(in crate::admin) fn is_crowded(&self) -> bool {
-        self.lock().seated.len() > self.most / 2
+    pub(in crate::admin) fn is_busy(&self) -> bool {
+        self.lock().connections.len() > self.max / 2
     }
 
-    /// How many may be there from one place.
-    pub(in crate::admin) fn most_from_one(&self) -> usize {
-        self.most_from_one
+    /// The limit for one subnet.
+    pub(in crate::admin) fn max_per_subnet(&self) -> usize {
+        self.max_per_subnet
     }
 
-    /// Where those who are there come from.
-    pub(in crate::admin) fn sources(&self) -> Vec<Source> {
-        self.lock().seated.iter().map(|it| it.source).collect()
+    /// The addresses of all connections.
+    pub(in crate::admin) fn addresses(&self) -> Vec<ClientAddress> {
+        self.lock()
+            .connections
+            .iter()
+            .map(|it| it.address)
+            .collect()
     }
 
-    /// A seat for somebody from `ip`; `None` where that place has its share already,
-    /// or no seat is left.
-    pub(in crate::admin) fn take(
-        self: &Arc<Seats>,
+    /// Takes a place for a client at `ip`. `None` if the server or the subnet is at its limit.
+    pub(in crate::admin) fn acquire(
+        self: &Arc<ConnectionLimiter>,
         ip: IpAddr,
         is_known: bool,
-        socket: Socket,
-    ) -> Option<Seat> {
-        let source = Source::of(ip);
-        let mut taken = self.lock();
-        let from_there = taken.from(source).count();
-        if taken.seated.len() >= self.most || from_there >= self.most_from_one {
+        socket: SharedSocket,
+    ) -> Option<ConnectionPermit> {
+        let address = ClientAddress::of(ip);
+        let mut tracked = self.lock();
+        let from_there = tracked.from(address).count();
+        if tracked.connections.len() >= self.max || from_there >= self.max_per_subnet {
             return None;
         }
-        taken.last_id += 1;
-        let (id, activity) = (taken.last_id, Arc::new(Activity::begin()));
-        taken.seated.push(Seated {
+        tracked.last_id += 1;
+        let (id, activity) = (tracked.last_id, Arc::new(Activity::begin()));
+        tracked.connections.push(TrackedConnection {
             id,
-            source,
+            address,
             is_known,
             socket,
             activity: Arc::clone(&activity),
         });
-        Some(Seat {
-            seats: Arc::clone(self),
+        Some(ConnectionPermit {
+            limiter: Arc::clone(self),
             id,
             activity,
         })
     }
 
-    /// Has so many leave of those who are silent, for others to take their seats; `only_mute`
-    /// of those who have never said anything. Who is about to leave is one of them.
-    pub(in crate::admin) fn make_room(&self, wanted: usize, only_mute: bool) {
-        let taken = self.lock();
-        let leaving = taken.seated.iter().filter(|it| it.activity.is(Stage::Cut));
+    /// Closes idle clients until `wanted` are closed or about to end. With `only_mute`, only
+    /// those that have never sent anything.
+    pub(in crate::admin) fn evict_idle(&self, wanted: usize, only_mute: bool) {
+        let tracked = self.lock();
+        let leaving = tracked
+            .connections
+            .iter()
+            .filter(|it| it.activity.is(Stage::Closed));
         let wanted = wanted.saturating_sub(leaving.count());
-        let members: Vec<Member> = taken.seated.iter().map(Seated::member).collect();
-        let may_go = |at: usize, member: &Member| {
-            taken.seated[at].activity.may_go() && !(only_mute && member.has_spoken)
+        let candidates: Vec<Candidate> = tracked
+            .connections
+            .iter()
+            .map(TrackedConnection::candidate)
+            .collect();
+        let is_evictable = |at: usize, candidate: &Candidate| {
+            tracked.connections[at].activity.is_evictable() && !(only_mute && candidate.has_sent)
         };
-        for at in first_to_go(&members, may_go).into_iter().take(wanted) {
-            taken.seated[at].cut();
+        for at in eviction_order(&candidates, is_evictable)
+            .into_iter()
+            .take(wanted)
+        {
+            tracked.connections[at].close();
         }
     }
 
-    /// Has whoever of that place was silent longest leave; whether there is somebody who may.
-    pub(in crate::admin) fn make_room_at(&self, source: Source) -> bool {
-        let taken = self.lock();
-        let silent = taken.from(source).filter(|it| it.activity.may_go());
-        let longest = silent.max_by_key(|it| it.activity.silent_ms());
-        longest.inspect(|it| it.cut()).is_some()
+    /// Closes the client of that subnet that was idle longest. Returns whether there is one that
+    /// may be closed.
+    pub(in crate::admin) fn evict_idle_from(&self, address: ClientAddress) -> bool {
+        let tracked = self.lock();
+        let silent = tracked
+            .from(address)
+            .filter(|it| it.activity.is_evictable());
+        let longest = silent.max_by_key(|it| it.activity.idle_ms());
+        longest.inspect(|it| it.close()).is_some()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Taken> {
-        lock(&self.taken)
-    }
-}
-
-impl Taken {
-    fn from(&self, source: Source) -> impl Iterator<Item = &Seated> {
-        let all = self.seated.iter();
-        all.filter(move |it| it.source.place() == source.place())
+    fn lock(&self) -> MutexGuard<'_, Tracked> {
+        lock(&self.tracked)
     }
 }
 
-impl Drop for Seat {
+impl Tracked {
+    fn from(&self, address: ClientAddress) -> impl Iterator<Item = &TrackedConnection> {
+        let all = self.connections.iter();
+        all.filter(move |it| it.address.subnet() == address.subnet())
+    }
+}
+
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut taken = self.seats.lock();
-        let was_full = taken.seated.len() == self.seats.most;
-        taken.seated.retain(|it| it.id != self.id);
-        drop(taken);
+        let mut tracked = self.limiter.lock();
+        let was_full = tracked.connections.len() == self.limiter.max;
+        tracked.connections.retain(|it| it.id != self.id);
+        drop(tracked);
         if was_full {
-            (self.seats.on_room)();
+            (self.limiter.on_capacity)();
         }
     }
 }
 
-/// A client that has said nothing for so long is not about to: in a crowd it is the first
-/// to go.
-pub(in crate::admin) const QUIET_MS: u64 = 1000;
+/// A client that has sent nothing for so long will hardly do so: it is the first to be closed.
+pub(in crate::admin) const MUTE_MS: u64 = 1000;
 
-/// What is known of a client.
+/// What is known of a client, to choose who is served or closed.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::admin) struct Member {
-    pub(in crate::admin) source: Source,
-    /// Somebody has logged in from there before.
+pub(in crate::admin) struct Candidate {
+    pub(in crate::admin) address: ClientAddress,
+    /// A user has logged in from this address before.
     pub(in crate::admin) is_known: bool,
-    /// Whether it has said anything yet.
-    pub(in crate::admin) has_spoken: bool,
-    /// How long it has said nothing.
-    pub(in crate::admin) silent_ms: u64,
+    /// Whether it has sent anything yet.
+    pub(in crate::admin) has_sent: bool,
+    /// Time since it last sent something.
+    pub(in crate::admin) idle_ms: u64,
 }
 
-/// How many clients there are of each site and of each place.
-struct Counts(HashMap<Net, usize>);
+/// Clients of each site and subnet.
+struct NetworkCounts(HashMap<Network, usize>);
 
-impl Counts {
-    fn of(sources: impl Iterator<Item = Source>) -> Counts {
+impl NetworkCounts {
+    fn of(addresses: impl Iterator<Item = ClientAddress>) -> NetworkCounts {
         let mut counts = HashMap::new();
-        for source in sources {
-            for net in [source.site(), source.place()] {
-                *counts.entry(net).or_default() += 1;
+        for address in addresses {
+            for network in [address.site(), address.subnet()] {
+                *counts.entry(network).or_default() += 1;
             }
         }
-        Counts(counts)
+        NetworkCounts(counts)
     }
 
-    /// Of its site first.
-    fn like(&self, source: Source) -> (usize, usize) {
-        let count = |net| self.0.get(&net).copied().unwrap_or(0);
-        (count(source.site()), count(source.place()))
+    /// Those of its site, then of its subnet.
+    fn count_of(&self, address: ClientAddress) -> (usize, usize) {
+        let count = |network| self.0.get(&network).copied().unwrap_or(0);
+        (count(address.site()), count(address.subnet()))
     }
 }
 
-/// Which of `members` make room, in this order, of those that `may_go`: first who has been quiet,
-/// then who is of the busiest network, then of the busiest place in it, then who was silent
-/// longest. Nobody who is known.
-pub(in crate::admin) fn first_to_go(
-    members: &[Member],
-    may_go: impl Fn(usize, &Member) -> bool,
+/// The order in which candidates that are `is_evictable` are closed: mute ones first, then those
+/// of the busiest site, of its busiest subnet, and those that are idle longest. Known addresses
+/// are never closed.
+pub(in crate::admin) fn eviction_order(
+    candidates: &[Candidate],
+    is_evictable: impl Fn(usize, &Candidate) -> bool,
 ) -> Vec<usize> {
-    let counts = Counts::of(members.iter().map(|it| it.source));
+    let counts = NetworkCounts::of(candidates.iter().map(|it| it.address));
     let rank = |at: &usize| {
-        let it = &members[*at];
-        let is_quiet = !it.has_spoken && it.silent_ms >= QUIET_MS;
-        Reverse((is_quiet, counts.like(it.source), it.silent_ms))
+        let it = &candidates[*at];
+        let is_mute = !it.has_sent && it.idle_ms >= MUTE_MS;
+        Reverse((is_mute, counts.count_of(it.address), it.idle_ms))
     };
-    let all = members.iter().enumerate();
-    let going = all.filter(|(at, it)| !it.is_known && may_go(*at, it));
-    let mut going: Vec<usize> = going.map(|(at, _)| at).collect();
-    going.sort_by_cached_key(rank);
-    going
+    let all = candidates.iter().enumerate();
+    let order = all.filter(|(at, it)| !it.is_known && is_evictable(*at, it));
+    let mut order: Vec<usize> = order.map(|(at, _)| at).collect();
+    order.sort_by_cached_key(rank);
+    order
 }
 
-/// The order in which those who wait are served: first who is known, then whose network and
-/// place is served least, then who has said something, then who came first.
-pub(in crate::admin) fn order(
-    waiting: &[Member],
-    served: impl Iterator<Item = Source>,
+/// The order in which waiting clients are served: known addresses first, then those whose site
+/// and subnet have the fewest connections, then those that have sent something, then the oldest.
+pub(in crate::admin) fn service_order(
+    waiting: &[Candidate],
+    served: impl Iterator<Item = ClientAddress>,
 ) -> Vec<usize> {
-    let counts = Counts::of(served);
-    let mut order: Vec<usize> = (0..waiting.len()).collect();
-    // They are in the order of their coming, and the sort is stable.
-    order.sort_by_cached_key(|at| {
+    let counts = NetworkCounts::of(served);
+    let mut service_order: Vec<usize> = (0..waiting.len()).collect();
+    // They are in the order of arrival, and the sort is stable.
+    service_order.sort_by_cached_key(|at| {
         let it = &waiting[*at];
-        (!it.is_known, counts.like(it.source), !it.has_spoken)
+        (!it.is_known, counts.count_of(it.address), !it.has_sent)
     });
-    order
+    service_order
 }
 
 #[cfg(test)]
@@ -346,7 +362,7 @@ mod tests {
     const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
     const TWO: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
 
-    fn socket() -> (Socket, UnixStream) {
+    fn socket() -> (SharedSocket, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         (Arc::new(ours), theirs)
     }
@@ -355,43 +371,43 @@ mod tests {
     fn nobody_has_more_than_a_share_and_who_leaves_a_full_door_says_so() {
         let rings = Arc::new(AtomicUsize::new(0));
         let bell = Arc::clone(&rings);
-        let seats = Arc::new(Seats::new(3, 2, move || {
+        let limiter = Arc::new(ConnectionLimiter::new(3, 2, move || {
             bell.fetch_add(1, Ordering::Relaxed);
         }));
-        let take = |ip| seats.take(ip, false, socket().0);
-        let mut taken: Vec<_> = (0..3).filter_map(|_| take(ONE)).collect();
-        assert_eq!(taken.len(), 2);
-        assert!(seats.has_room() && seats.is_crowded());
-        taken.extend(take(TWO));
-        assert!(!seats.has_room() && take(TWO).is_none());
-        assert_eq!(seats.sources().len(), 3);
+        let acquire = |ip| limiter.acquire(ip, false, socket().0);
+        let mut tracked: Vec<_> = (0..3).filter_map(|_| acquire(ONE)).collect();
+        assert_eq!(tracked.len(), 2);
+        assert!(limiter.has_room() && limiter.is_busy());
+        tracked.extend(acquire(TWO));
+        assert!(!limiter.has_room() && acquire(TWO).is_none());
+        assert_eq!(limiter.addresses().len(), 3);
 
         assert_eq!(rings.load(Ordering::Relaxed), 0);
-        taken.pop();
+        tracked.pop();
         assert_eq!(rings.load(Ordering::Relaxed), 1);
-        taken.clear();
+        tracked.clear();
         assert_eq!(rings.load(Ordering::Relaxed), 1);
-        assert!(seats.lock().seated.is_empty());
+        assert!(limiter.lock().connections.is_empty());
     }
 
     #[test]
     fn who_is_silent_makes_room_unless_they_are_served() {
-        let seats = Arc::new(Seats::new(3, 3, || {}));
-        let (mut clients, mut taken) = (Vec::new(), Vec::new());
+        let limiter = Arc::new(ConnectionLimiter::new(3, 3, || {}));
+        let (mut clients, mut tracked) = (Vec::new(), Vec::new());
         for _ in 0..3 {
             let (ours, theirs) = socket();
-            taken.extend(seats.take(ONE, false, ours));
+            tracked.extend(limiter.acquire(ONE, false, ours));
             theirs.set_nonblocking(true).unwrap();
             clients.push(theirs);
         }
-        let mut cut = || {
+        let mut close = || {
             let is_cut = |client: &mut UnixStream| matches!(client.read(&mut [0]), Ok(0));
             clients.iter_mut().map(is_cut).collect::<Vec<_>>()
         };
         // They have only just come.
-        seats.make_room(3, false);
-        assert_eq!(cut(), [false; 3]);
-        // As if that were long ago.
+        limiter.evict_idle(3, false);
+        assert_eq!(close(), [false; 3]);
+        // As if they had come long ago.
         let age = |ms| {
             Arc::new(Activity {
                 began: Instant::now()
@@ -400,20 +416,25 @@ mod tests {
                 ..Activity::begin()
             })
         };
-        for (seated, ms) in seats.lock().seated.iter_mut().zip([9000, 8000, 7000]) {
-            seated.activity = age(ms);
+        for (connections, ms) in limiter
+            .lock()
+            .connections
+            .iter_mut()
+            .zip([9000, 8000, 7000])
+        {
+            connections.activity = age(ms);
         }
-        let activity = |at: usize| Arc::clone(&seats.lock().seated[at].activity);
-        activity(0).reach(Stage::Served);
-        activity(1).hear();
-        seats.make_room(2, false);
-        assert_eq!(cut(), [false, false, true]);
-        // They still leave, and nothing changes that.
-        activity(2).reach(Stage::Served);
-        assert!(activity(2).is(Stage::Cut));
-        assert!(!seats.make_room_at(Source::of(TWO)));
-        assert!(!seats.make_room_at(Source::of(ONE)));
-        assert_eq!(cut(), [false, false, true]);
+        let activity = |at: usize| Arc::clone(&limiter.lock().connections[at].activity);
+        activity(0).set_stage(Stage::Served);
+        activity(1).record_input();
+        limiter.evict_idle(2, false);
+        assert_eq!(close(), [false, false, true]);
+        // A closed one stays closed.
+        activity(2).set_stage(Stage::Served);
+        assert!(activity(2).is(Stage::Closed));
+        assert!(!limiter.evict_idle_from(ClientAddress::of(TWO)));
+        assert!(!limiter.evict_idle_from(ClientAddress::of(ONE)));
+        assert_eq!(close(), [false, false, true]);
     }
 }
 
@@ -421,75 +442,78 @@ mod tests {
 mod order_tests {
     use super::*;
 
-    fn member(ip: [u8; 4], silent_ms: u64) -> Member {
-        Member {
-            source: Source::of(ip.into()),
+    fn candidate(ip: [u8; 4], idle_ms: u64) -> Candidate {
+        Candidate {
+            address: ClientAddress::of(ip.into()),
             is_known: false,
-            has_spoken: true,
-            silent_ms,
+            has_sent: true,
+            idle_ms,
         }
     }
 
-    fn go(members: &[Member]) -> Option<usize> {
-        first_to_go(members, |_, _| true).first().copied()
+    fn go(candidates: &[Candidate]) -> Option<usize> {
+        eviction_order(candidates, |_, _| true).first().copied()
     }
 
     #[test]
     fn who_has_said_nothing_for_long_goes_first() {
-        let quiet = |ms| Member {
-            has_spoken: false,
-            ..member([10, 0, 0, 1], ms)
+        let mute = |ms| Candidate {
+            has_sent: false,
+            ..candidate([10, 0, 0, 1], ms)
         };
-        let busy = [member([10, 0, 1, 1], 9000), member([10, 0, 1, 1], 9000)];
-        assert_eq!(go(&[busy[0], busy[1], quiet(1000), quiet(2000)]), Some(3));
-        // Who has just come is not quiet.
-        assert_eq!(go(&[busy[0], busy[1], quiet(10)]), Some(0));
+        let busy = [
+            candidate([10, 0, 1, 1], 9000),
+            candidate([10, 0, 1, 1], 9000),
+        ];
+        assert_eq!(go(&[busy[0], busy[1], mute(1000), mute(2000)]), Some(3));
+        // A client that has just come is not mute.
+        assert_eq!(go(&[busy[0], busy[1], mute(10)]), Some(0));
         assert_eq!(go(&[]), None);
     }
 
     #[test]
     fn the_busiest_network_and_in_it_the_busiest_place_makes_room() {
-        let members = [
-            member([10, 0, 0, 1], 9000),
-            member([10, 0, 1, 1], 100),
-            member([10, 0, 1, 2], 100),
-            member([10, 0, 1, 2], 200),
+        let candidates = [
+            candidate([10, 0, 0, 1], 9000),
+            candidate([10, 0, 1, 1], 100),
+            candidate([10, 0, 1, 2], 100),
+            candidate([10, 0, 1, 2], 200),
         ];
-        assert_eq!(go(&members), Some(3));
-        assert_eq!(go(&members[..2]), Some(0));
-        assert_eq!(first_to_go(&members, |at, _| at < 2), [1, 0]);
+        assert_eq!(go(&candidates), Some(3));
+        assert_eq!(go(&candidates[..2]), Some(0));
+        assert_eq!(eviction_order(&candidates, |at, _| at < 2), [1, 0]);
     }
 
     #[test]
     fn nobody_who_is_known_has_to_go() {
-        let known = Member {
+        let known = Candidate {
             is_known: true,
-            ..member([10, 0, 0, 1], 9000)
+            ..candidate([10, 0, 0, 1], 9000)
         };
         assert_eq!(go(&[known, known]), None);
-        assert_eq!(go(&[known, known, member([10, 0, 1, 1], 1)]), Some(2));
+        assert_eq!(go(&[known, known, candidate([10, 0, 1, 1], 1)]), Some(2));
     }
 
     #[test]
     fn who_has_least_is_served_next() {
-        let known = Member {
+        let known = Candidate {
             is_known: true,
-            ..member([10, 0, 9, 1], 0)
+            ..candidate([10, 0, 9, 1], 0)
         };
-        let mute = Member {
-            has_spoken: false,
-            ..member([10, 0, 3, 1], 0)
+        let mute = Candidate {
+            has_sent: false,
+            ..candidate([10, 0, 3, 1], 0)
         };
         let waiting = [
-            member([10, 0, 1, 1], 0),
-            member([10, 0, 1, 2], 0),
+            candidate([10, 0, 1, 1], 0),
+            candidate([10, 0, 1, 2], 0),
             mute,
-            member([10, 0, 2, 1], 0),
-            member([10, 0, 2, 2], 0),
+            candidate([10, 0, 2, 1], 0),
+            candidate([10, 0, 2, 2], 0),
             known,
         ];
         let served = [[10, 0, 1, 1], [10, 0, 1, 7], [10, 0, 9, 1]];
-        let served = served.into_iter().map(|ip| Source::of(ip.into()));
-        assert_eq!(order(&waiting, served), [5, 3, 4, 2, 1, 0]);
+        let served = served.into_iter().map(|ip| ClientAddress::of(ip.into()));
+        assert_eq!(service_order(&waiting, served), [5, 3, 4, 2, 1, 0]);
     }
 }

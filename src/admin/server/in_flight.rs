@@ -1,6 +1,4 @@
-//! Answers that are being given: whoever tells txlb to end is to hear that it does.
-//!
-//! What is answered, and to whom, is the doors' business.
+//! Responses that are being sent, so that a client that ends txlb still gets its answer.
 
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
@@ -8,39 +6,39 @@ use std::time::Duration;
 use super::lock;
 
 /// How long the end waits for them.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const MAX_WAIT: Duration = Duration::from_secs(1);
 
-/// How many a door is giving.
+/// Counts the responses that a server is sending.
 #[derive(Default)]
-pub(in crate::admin) struct Answers {
-    given: Mutex<usize>,
+pub(in crate::admin) struct InFlight {
+    count: Mutex<usize>,
     ended: Condvar,
 }
 
-/// One of them, until it is dropped.
-pub(in crate::admin) struct Answering<'a>(&'a Answers);
+/// One response, until it is dropped.
+pub(in crate::admin) struct InFlightGuard<'a>(&'a InFlight);
 
-impl Answers {
-    /// One is being given.
-    pub(in crate::admin) fn begin(&self) -> Answering<'_> {
+impl InFlight {
+    /// Counts one.
+    pub(in crate::admin) fn begin(&self) -> InFlightGuard<'_> {
         *self.lock() += 1;
-        Answering(self)
+        InFlightGuard(self)
     }
 
-    /// Waits until none is, for a second at most.
+    /// Waits until none is left, for a second at most.
     pub(in crate::admin) fn wait(&self) {
         let waits = self
             .ended
-            .wait_timeout_while(self.lock(), LAST_WORDS, |given| *given > 0);
+            .wait_timeout_while(self.lock(), MAX_WAIT, |count| *count > 0);
         drop(waits);
     }
 
     fn lock(&self) -> MutexGuard<'_, usize> {
-        lock(&self.given)
+        lock(&self.count)
     }
 }
 
-impl Drop for Answering<'_> {
+impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
         *self.0.lock() -= 1;
         self.0.ended.notify_all();
@@ -56,19 +54,19 @@ mod tests {
 
     #[test]
     fn the_end_waits_for_answers_but_not_for_ever() {
-        let (answers, given) = (Answers::default(), AtomicBool::new(false));
-        answers.wait();
-        let answering = answers.begin();
+        let (in_flight, count) = (InFlight::default(), AtomicBool::new(false));
+        in_flight.wait();
+        let guard = in_flight.begin();
         let begun = Instant::now();
-        answers.wait();
-        assert!(begun.elapsed() >= LAST_WORDS);
+        in_flight.wait();
+        assert!(begun.elapsed() >= MAX_WAIT);
         thread::scope(|scope| {
             scope.spawn(|| {
-                given.store(true, Ordering::Release);
-                drop(answering);
+                count.store(true, Ordering::Release);
+                drop(guard);
             });
-            answers.wait();
-            assert!(given.load(Ordering::Acquire));
+            in_flight.wait();
+            assert!(count.load(Ordering::Acquire));
         });
     }
 }

@@ -1,8 +1,8 @@
-//! Clients that have been accepted and wait for a seat: they take a descriptor, and no
-//! thread.
+//! Pending clients: accepted, and waiting for a place in the connection limit. Each takes a
+//! descriptor and no thread.
 //!
-//! Of those who come, whoever is served next or makes room is `crowd`'s to say, and what
-//! becomes of them the door's.
+//! Also the rate limit of handshakes, which cost a processor much and a client next to nothing.
+//! It is a pure table; time is an argument, in milliseconds since any moment.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
@@ -12,269 +12,282 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::client_address::{Net, Source, thin_out};
-use super::connection_limiter::{Member, QUIET_MS, Seats, first_to_go, order};
+use super::client_address::{ClientAddress, Network, evict_from_busiest};
+use super::connection_limiter::{
+    Candidate, ConnectionLimiter, MUTE_MS, eviction_order, service_order,
+};
 use crate::os::descriptors;
 
 /// Clients that may wait at one listener.
-const MOST: u64 = 128;
+const MAX_PENDING: u64 = 128;
 
-/// The share of all descriptors that they may have.
-const SHARE: u64 = 64;
+/// They may have this part (one in 64) of all descriptors.
+const DESCRIPTOR_SHARE: u64 = 64;
 
-/// How often it is looked again whether a seat can be had, or a handshake afforded.
-const AGAIN: Duration = Duration::from_millis(100);
+/// How often to look again for a free place or a handshake that is allowed.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What holds at a door.
-pub(in crate::admin) struct Rules {
-    /// Whether clients have to say something before they get a seat.
+/// What a server requires of its clients.
+pub(in crate::admin) struct AdmissionRules {
+    /// Whether a client must send something before it gets a place.
     pub(in crate::admin) client_speaks_first: bool,
-    /// How long a client waits for a seat.
-    pub(in crate::admin) patience: Duration,
-    /// Whether somebody has logged in from there before.
-    pub(in crate::admin) knows: Box<dyn Fn(IpAddr) -> bool + Send>,
+    /// How long a client may wait.
+    pub(in crate::admin) max_wait: Duration,
+    /// Whether a user has logged in from there before.
+    pub(in crate::admin) is_known_address: Box<dyn Fn(IpAddr) -> bool + Send>,
 }
 
-/// Those who wait at one listener.
-pub(in crate::admin) struct Entrance {
-    rules: Rules,
-    seats: Arc<Seats>,
-    most: usize,
-    began: Instant,
-    handshakes: Handshakes,
-    /// In the order of their coming.
-    waiting: Vec<Client>,
+/// The clients that wait at one listener.
+pub(in crate::admin) struct PendingClients {
+    rules: AdmissionRules,
+    limiter: Arc<ConnectionLimiter>,
+    max: usize,
+    started: Instant,
+    handshakes: HandshakeRateLimit,
+    /// In the order of arrival.
+    waiting: Vec<PendingClient>,
 }
 
-/// One of them.
-pub(in crate::admin) struct Client {
+/// A client that waits.
+pub(in crate::admin) struct PendingClient {
     pub(in crate::admin) stream: TcpStream,
     pub(in crate::admin) peer: SocketAddr,
     pub(in crate::admin) is_known: bool,
-    has_spoken: bool,
+    has_sent: bool,
     since: Instant,
 }
 
-impl Client {
-    fn source(&self) -> Source {
-        Source::of(self.peer.ip())
+impl PendingClient {
+    fn address(&self) -> ClientAddress {
+        ClientAddress::of(self.peer.ip())
     }
 
-    fn member(&self, now: Instant) -> Member {
+    fn candidate(&self, now: Instant) -> Candidate {
         let silent = now.saturating_duration_since(self.since);
-        Member {
-            source: self.source(),
+        Candidate {
+            address: self.address(),
             is_known: self.is_known,
-            has_spoken: self.has_spoken,
-            silent_ms: u64::try_from(silent.as_millis()).unwrap_or(u64::MAX),
+            has_sent: self.has_sent,
+            idle_ms: u64::try_from(silent.as_millis()).unwrap_or(u64::MAX),
         }
     }
 
-    /// What the system is asked of its socket: whether anything was said, and then no more than
-    /// whether it is lost.
+    /// What to poll its socket for: data until it has sent some, then only a lost connection.
     fn poll_fd(&self) -> PollFd<'_> {
-        let interest = match self.has_spoken {
+        let interest = match self.has_sent {
             true => PollFlags::empty(),
             false => PollFlags::IN,
         };
         PollFd::new(&self.stream, interest)
     }
 
-    /// Takes note of what the system said; whether it is still there.
-    fn note(&mut self, event: PollFlags) -> bool {
+    /// Takes what poll(2) said. Returns whether the client is still there.
+    fn update(&mut self, event: PollFlags) -> bool {
         if event.is_empty() {
             return true;
         }
-        if self.has_spoken {
-            // It was asked for nothing but this.
+        if self.has_sent {
+            // Only errors and hang-ups were polled for.
             return false;
         }
         match self.stream.peek(&mut [0]) {
             Ok(length) => {
-                self.has_spoken = length > 0;
-                self.has_spoken
+                self.has_sent = length > 0;
+                self.has_sent
             }
             Err(error) => error.kind() == ErrorKind::WouldBlock,
         }
     }
 }
 
-impl Entrance {
-    pub(in crate::admin) fn new(seats: &Arc<Seats>, rules: Rules) -> Entrance {
-        let limit = descriptors::limit().map_or(MOST, |limit| limit / SHARE);
-        Entrance {
+impl PendingClients {
+    pub(in crate::admin) fn new(
+        limiter: &Arc<ConnectionLimiter>,
+        rules: AdmissionRules,
+    ) -> PendingClients {
+        let limit = descriptors::limit().map_or(MAX_PENDING, |limit| limit / DESCRIPTOR_SHARE);
+        PendingClients {
             rules,
-            seats: Arc::clone(seats),
-            most: usize::try_from(limit.clamp(8, MOST)).unwrap_or(8),
-            began: Instant::now(),
-            handshakes: Handshakes::default(),
+            limiter: Arc::clone(limiter),
+            max: usize::try_from(limit.clamp(8, MAX_PENDING)).unwrap_or(8),
+            started: Instant::now(),
+            handshakes: HandshakeRateLimit::default(),
             waiting: Vec::new(),
         }
     }
 
-    /// What the system is asked of those who wait, in their order.
+    /// Sockets to poll, in the order of arrival.
     pub(in crate::admin) fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
-        self.waiting.iter().map(Client::poll_fd)
+        self.waiting.iter().map(PendingClient::poll_fd)
     }
 
-    /// What the system said, in the same order. Who has gone is forgotten.
-    pub(in crate::admin) fn note(&mut self, events: &[PollFlags]) {
+    /// Takes what poll(2) said of them, in the same order, and drops clients that have gone.
+    pub(in crate::admin) fn update(&mut self, events: &[PollFlags]) {
         let mut events = events.iter();
-        // Who has come since was not asked for.
+        // A client that was added since was not polled.
         let nothing = PollFlags::empty();
         self.waiting
-            .retain_mut(|client| client.note(*events.next().unwrap_or(&nothing)));
+            .retain_mut(|client| client.update(*events.next().unwrap_or(&nothing)));
     }
 
-    /// Lets somebody wait. The answer is who is turned away for that, be it themselves.
+    /// Adds a client. Returns those that are rejected for want of room, which may include this
+    /// one.
     ///
     /// # Errors
-    /// The system's.
-    pub(in crate::admin) fn admit(
+    /// The system's, of the socket.
+    pub(in crate::admin) fn add(
         &mut self,
         stream: TcpStream,
         peer: SocketAddr,
-    ) -> io::Result<Vec<Client>> {
+    ) -> io::Result<Vec<PendingClient>> {
         stream.set_nonblocking(true)?;
-        let client = Client {
+        let client = PendingClient {
             stream,
             peer,
-            is_known: (self.rules.knows)(peer.ip()),
-            has_spoken: false,
+            is_known: (self.rules.is_known_address)(peer.ip()),
+            has_sent: false,
             since: Instant::now(),
         };
-        if self.has_its_share(client.source()) {
-            let Some(at) = self.quiet_at(client.source()) else {
+        if self.is_over_share(client.address()) {
+            let Some(at) = self.mute_from(client.address()) else {
                 return Ok(vec![client]);
             };
-            let turned_away = self.waiting.remove(at);
+            let rejected = self.waiting.remove(at);
             self.waiting.push(client);
-            return Ok(vec![turned_away]);
+            return Ok(vec![rejected]);
         }
         self.waiting.push(client);
-        Ok(match self.waiting.len() > self.most {
-            true => self.make_room(),
+        Ok(match self.waiting.len() > self.max {
+            true => self.evict(),
             false => Vec::new(),
         })
     }
 
-    /// Has some leave at once, so that not each newcomer is compared with all others.
-    fn make_room(&mut self) -> Vec<Client> {
+    /// Removes an eighth of them at once, so that not every new client is compared with all
+    /// others.
+    fn evict(&mut self) -> Vec<PendingClient> {
         let now = Instant::now();
-        let members: Vec<Member> = self.waiting.iter().map(|it| it.member(now)).collect();
-        let mut going = first_to_go(&members, |_, _| true);
-        going.truncate(self.most.div_ceil(8));
-        if going.is_empty() {
-            // All are known.
-            going.push(members.len() - 1);
+        let candidates: Vec<Candidate> = self.waiting.iter().map(|it| it.candidate(now)).collect();
+        let mut evicted = eviction_order(&candidates, |_, _| true);
+        evicted.truncate(self.max.div_ceil(8));
+        if evicted.is_empty() {
+            // All are known: the newest goes.
+            evicted.push(candidates.len() - 1);
         }
-        going.sort_unstable();
-        let leaving = going.into_iter().rev().map(|at| self.waiting.remove(at));
-        leaving.collect()
+        evicted.sort_unstable();
+        let removed = evicted.into_iter().rev().map(|at| self.waiting.remove(at));
+        removed.collect()
     }
 
-    /// Whether as many are there from that place as may be, and none of them at a seat can be
-    /// made to leave it.
-    fn has_its_share(&self, newcomer: Source) -> bool {
-        let is_there = |source: &Source| source.place() == newcomer.place();
-        let waiting = self.waiting.iter().map(Client::source).filter(is_there);
-        let seated = self.seats.sources().into_iter().filter(is_there);
-        waiting.count() + seated.count() >= self.seats.most_from_one()
-            && !self.seats.make_room_at(newcomer)
+    /// Whether its subnet is at its limit, and none of its connections can be closed.
+    fn is_over_share(&self, address: ClientAddress) -> bool {
+        let is_there = |address: &ClientAddress| address.subnet() == address.subnet();
+        let waiting = self
+            .waiting
+            .iter()
+            .map(PendingClient::address)
+            .filter(is_there);
+        let seated = self.limiter.addresses().into_iter().filter(is_there);
+        waiting.count() + seated.count() >= self.limiter.max_per_subnet()
+            && !self.limiter.evict_idle_from(address)
     }
 
-    /// Who of that place waits in silence.
-    fn quiet_at(&self, newcomer: Source) -> Option<usize> {
+    /// A client of that subnet that has sent nothing for long.
+    fn mute_from(&self, address: ClientAddress) -> Option<usize> {
         let now = Instant::now();
         self.waiting.iter().position(|it| {
-            let is_quiet = !it.has_spoken && it.member(now).silent_ms >= QUIET_MS;
-            is_quiet && it.source().place() == newcomer.place()
+            let is_mute = !it.has_sent && it.candidate(now).idle_ms >= MUTE_MS;
+            is_mute && it.address().subnet() == address.subnet()
         })
     }
 
-    /// Whose turn it is to be served, and for whom there is a seat; `is_last` says that
-    /// nobody is to speak first any more.
-    pub(in crate::admin) fn next(&mut self, cost: Cost, is_last: bool) -> Option<Client> {
-        if !self.seats.has_room() {
+    /// Removes and returns the client that is served next, if there is a place for one. With
+    /// `is_last`, clients need not have sent anything.
+    pub(in crate::admin) fn next_ready(
+        &mut self,
+        cost: ConnectionCost,
+        is_last: bool,
+    ) -> Option<PendingClient> {
+        if !self.limiter.has_room() {
             return None;
         }
         let now = Instant::now();
-        let members: Vec<Member> = self.waiting.iter().map(|it| it.member(now)).collect();
-        let served = self.seats.sources();
-        let order = order(&members, served.iter().copied());
+        let candidates: Vec<Candidate> = self.waiting.iter().map(|it| it.candidate(now)).collect();
+        let served = self.limiter.addresses();
+        let order = service_order(&candidates, served.iter().copied());
         let now_ms = self.now_ms(now);
         let at = order.into_iter().find(|at| {
             let client = &self.waiting[*at];
-            let from_there = |it: &&Source| it.place() == client.source().place();
+            let from_there = |it: &&ClientAddress| it.subnet() == client.address().subnet();
             (is_last || self.is_ready(client))
                 && self.may_begin(client, now_ms)
-                && served.iter().filter(from_there).count() < self.seats.most_from_one()
+                && served.iter().filter(from_there).count() < self.limiter.max_per_subnet()
         })?;
         let client = self.waiting.remove(at);
-        self.handshakes.begin(client.source(), cost, now_ms);
+        self.handshakes.begin(client.address(), cost, now_ms);
         Some(client)
     }
 
-    fn may_begin(&self, client: &Client, now_ms: u64) -> bool {
+    fn may_begin(&self, client: &PendingClient, now_ms: u64) -> bool {
         let handshakes = &self.handshakes;
-        handshakes.may_begin(client.source(), client.is_known, now_ms)
+        handshakes.may_begin(client.address(), client.is_known, now_ms)
     }
 
-    fn is_ready(&self, client: &Client) -> bool {
-        client.has_spoken || !self.rules.client_speaks_first
+    fn is_ready(&self, client: &PendingClient) -> bool {
+        client.has_sent || !self.rules.client_speaks_first
     }
 
     fn now_ms(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(self.began);
+        let since = now.saturating_duration_since(self.started);
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Where nobody else can be served now, but somebody waits for that: has others make room.
-    /// The answer is when to look again.
-    pub(in crate::admin) fn press(&self) -> Option<Duration> {
+    /// Closes idle connections if the server is full and clients wait. Returns when to look
+    /// again.
+    pub(in crate::admin) fn make_capacity(&self) -> Option<Duration> {
         let ready = self.waiting.iter().filter(|it| self.is_ready(it)).count();
         if ready > 0 {
-            if !self.seats.has_room() {
-                let spoken = self.waiting.iter().filter(|it| it.has_spoken).count();
-                self.seats.make_room(spoken, false);
-                self.seats.make_room(ready, true);
+            if !self.limiter.has_room() {
+                let spoken = self.waiting.iter().filter(|it| it.has_sent).count();
+                self.limiter.evict_idle(spoken, false);
+                self.limiter.evict_idle(ready, true);
             }
-            return Some(AGAIN);
+            return Some(RETRY_INTERVAL);
         }
         let oldest = self.waiting.iter().map(|it| it.since).min()?;
-        let left = (oldest + self.rules.patience).saturating_duration_since(Instant::now());
+        let left = (oldest + self.rules.max_wait).saturating_duration_since(Instant::now());
         Some(left.max(Duration::from_millis(1)))
     }
 
-    /// Who has waited for too long.
-    pub(in crate::admin) fn expired(&mut self) -> Option<Client> {
+    /// Removes and returns a client that has waited too long.
+    pub(in crate::admin) fn pop_expired(&mut self) -> Option<PendingClient> {
         let now = Instant::now();
-        let patience = self.rules.patience;
-        let is_over = |it: &Client| now.saturating_duration_since(it.since) >= patience;
+        let max_wait = self.rules.max_wait;
+        let is_over = |it: &PendingClient| now.saturating_duration_since(it.since) >= max_wait;
         let at = self.waiting.iter().position(is_over)?;
         Some(self.waiting.remove(at))
     }
 }
 
-/// What a connection costs, in shares of a handshake.
+/// What a connection costs, in tenths of a handshake.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::admin) enum Cost {
-    /// One in the clear.
+pub(in crate::admin) enum ConnectionCost {
+    /// Without encryption.
     #[cfg(any(feature = "web", test))]
     Plain = 1,
-    /// One with a handshake of TLS or SSH.
+    /// With a handshake of TLS or SSH.
     Handshake = 10,
 }
 
-/// One address, or a /64 of IPv6: 20 handshakes a second, and 60 at once after a quiet time.
-const OF_A_PLACE: Rate = Rate {
-    share_us: 5000,
+/// For one subnet: 20 handshakes a second, and a burst of 60.
+const SUBNET_RATE: Rate = Rate {
+    cost_us: 5000,
     burst_us: 3_000_000,
 };
 
-/// A /24 of IPv4, or a /48 of IPv6: 80 a second, and 240 at once.
-const OF_A_SITE: Rate = Rate {
-    share_us: 1250,
+/// For one site: 80 handshakes a second, and a burst of 240.
+const SITE_RATE: Rate = Rate {
+    cost_us: 1250,
     burst_us: 3_000_000,
 };
 
@@ -282,43 +295,52 @@ const OF_A_SITE: Rate = Rate {
 const MAX_NETWORKS: usize = 4096;
 
 struct Rate {
-    share_us: u64,
+    cost_us: u64,
     burst_us: u64,
 }
 
-/// When each network will have nothing to wait for, if nobody else comes from there, in
-/// microseconds.
+/// Rate limit of handshakes: when each network will have paid for its last one, in microseconds.
 #[derive(Default)]
-pub(in crate::admin) struct Handshakes(HashMap<Net, u64>);
+pub(in crate::admin) struct HandshakeRateLimit(HashMap<Network, u64>);
 
-impl Handshakes {
-    /// Whether somebody from there may have one now. Who is known does not wait for others of
-    /// their network.
-    pub(in crate::admin) fn may_begin(&self, source: Source, is_known: bool, now_ms: u64) -> bool {
-        let may = |net, rate: Rate| {
-            let paid_us = self.0.get(&net).copied().unwrap_or(0);
-            paid_us <= now_ms * 1000 + rate.burst_us
+impl HandshakeRateLimit {
+    /// Whether a client may have a handshake now. A known address does not wait for others of its
+    /// site.
+    pub(in crate::admin) fn may_begin(
+        &self,
+        address: ClientAddress,
+        is_known: bool,
+        now_ms: u64,
+    ) -> bool {
+        let may = |network, rate: Rate| {
+            let busy_until_us = self.0.get(&network).copied().unwrap_or(0);
+            busy_until_us <= now_ms * 1000 + rate.burst_us
         };
-        may(source.place(), OF_A_PLACE) && (is_known || may(source.site(), OF_A_SITE))
+        may(address.subnet(), SUBNET_RATE) && (is_known || may(address.site(), SITE_RATE))
     }
 
-    /// They have one.
-    pub(in crate::admin) fn begin(&mut self, source: Source, cost: Cost, now_ms: u64) {
+    /// Counts one.
+    pub(in crate::admin) fn begin(
+        &mut self,
+        address: ClientAddress,
+        cost: ConnectionCost,
+        now_ms: u64,
+    ) {
         let now_us = now_ms * 1000;
         if self.0.len() + 2 > MAX_NETWORKS {
-            self.0.retain(|_, paid_us| *paid_us > now_us);
+            self.0.retain(|_, busy_until_us| *busy_until_us > now_us);
         }
         if self.0.len() + 2 > MAX_NETWORKS {
-            thin_out(
+            evict_from_busiest(
                 &mut self.0,
                 MAX_NETWORKS / 2,
-                |net| *net,
-                |paid_us| *paid_us,
+                |network| *network,
+                |busy_until_us| *busy_until_us,
             );
         }
-        for (net, rate) in [(source.place(), OF_A_PLACE), (source.site(), OF_A_SITE)] {
-            let paid_us = self.0.entry(net).or_default();
-            *paid_us = (*paid_us).max(now_us) + rate.share_us * cost as u64;
+        for (network, rate) in [(address.subnet(), SUBNET_RATE), (address.site(), SITE_RATE)] {
+            let busy_until_us = self.0.entry(network).or_default();
+            *busy_until_us = (*busy_until_us).max(now_us) + rate.cost_us * cost as u64;
         }
     }
 }
@@ -327,14 +349,14 @@ impl Handshakes {
 mod rate_tests {
     use super::*;
 
-    /// How many of many tries in a minute may be.
-    fn in_a_minute(sources: impl Fn(u64) -> Source) -> usize {
-        let mut handshakes = Handshakes::default();
+    /// How many of many tries in a minute are allowed.
+    fn in_a_minute(sources: impl Fn(u64) -> ClientAddress) -> usize {
+        let mut handshakes = HandshakeRateLimit::default();
         let try_at = |now_ms| {
-            let source = sources(now_ms);
-            let may = handshakes.may_begin(source, false, now_ms);
+            let address = sources(now_ms);
+            let may = handshakes.may_begin(address, false, now_ms);
             if may {
-                handshakes.begin(source, Cost::Handshake, now_ms);
+                handshakes.begin(address, ConnectionCost::Handshake, now_ms);
             }
             may
         };
@@ -343,40 +365,44 @@ mod rate_tests {
 
     #[test]
     fn a_place_has_twenty_a_second_and_its_network_eighty() {
-        let one = in_a_minute(|_| Source::of([10, 0, 0, 1].into()));
+        let one = in_a_minute(|_| ClientAddress::of([10, 0, 0, 1].into()));
         assert!((1200..1300).contains(&one), "{one}");
         let last = |ms: u64| u8::try_from(ms % 250).unwrap();
-        let many = in_a_minute(|ms| Source::of([10, 0, 0, last(ms)].into()));
+        let many = in_a_minute(|ms| ClientAddress::of([10, 0, 0, last(ms)].into()));
         assert!((4900..5200).contains(&many), "{many}");
-        let sites = in_a_minute(|ms| Source::of([10, 0, last(ms), last(ms)].into()));
+        let sites = in_a_minute(|ms| ClientAddress::of([10, 0, last(ms), last(ms)].into()));
         assert!(sites > 59_000, "{sites}");
     }
 
     #[test]
     fn who_is_known_waits_for_their_own_alone() {
-        let mut handshakes = Handshakes::default();
+        let mut handshakes = HandshakeRateLimit::default();
         for last in 1..=250 {
-            handshakes.begin(Source::of([10, 0, 0, last].into()), Cost::Handshake, 1);
+            handshakes.begin(
+                ClientAddress::of([10, 0, 0, last].into()),
+                ConnectionCost::Handshake,
+                1,
+            );
         }
-        let one = Source::of([10, 0, 0, 251].into());
+        let one = ClientAddress::of([10, 0, 0, 251].into());
         assert!(!handshakes.may_begin(one, false, 1) && handshakes.may_begin(one, true, 1));
         for _ in 0..62 {
-            handshakes.begin(one, Cost::Handshake, 1);
+            handshakes.begin(one, ConnectionCost::Handshake, 1);
         }
         assert!(!handshakes.may_begin(one, true, 1));
     }
 
     #[test]
     fn there_is_a_limit_and_a_flood_frees_nobody_else() {
-        let mut handshakes = Handshakes::default();
-        let one = Source::of([192, 0, 2, 1].into());
+        let mut handshakes = HandshakeRateLimit::default();
+        let one = ClientAddress::of([192, 0, 2, 1].into());
         while handshakes.may_begin(one, false, 1) {
-            handshakes.begin(one, Cost::Handshake, 1);
+            handshakes.begin(one, ConnectionCost::Handshake, 1);
         }
         for number in 0..20_000_u128 {
             let bits = (0x2001_0db8_u128 << 96) | (number << 64);
-            let source = Source::of(std::net::Ipv6Addr::from_bits(bits).into());
-            handshakes.begin(source, Cost::Plain, 1);
+            let address = ClientAddress::of(std::net::Ipv6Addr::from_bits(bits).into());
+            handshakes.begin(address, ConnectionCost::Plain, 1);
             assert!(handshakes.0.len() <= MAX_NETWORKS);
         }
         assert!(!handshakes.may_begin(one, false, 1));

@@ -1,144 +1,151 @@
-//! How a door for people opens and closes as the configuration changes: what is new is
-//! opened before, what is not wanted any more is closed after.
-//!
-//! What a door needs to be open, and what happens to those who come in, is the door's
-//! business.
+//! Servers that follow the configuration: new listeners are opened before a change, those that
+//! are gone are closed after it.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, Weak};
 use std::{fmt, io};
 
-use super::acceptor::{Bell, Porter, Watch};
+use super::acceptor::{Acceptor, AcceptorThread, AcceptorWaker};
 use super::lock;
 use crate::config::{Config, ListenAddress, ListenHost};
 use crate::control::{Commit, Reconfigure, places};
 use crate::os::listen::{Place, bind_all};
 
-/// A door that follows the configuration.
-pub(in crate::admin) trait Door: Send + Sync + Sized + 'static {
-    /// The door while a configuration is in force; by default it is closed.
-    type Open: Default + Clone + Send + 'static;
+/// A server that follows the configuration.
+pub(in crate::admin) trait ReconfigurableServer:
+    Send + Sync + Sized + 'static
+{
+    /// What depends on the configuration in force, such as listeners. The default is a closed
+    /// server.
+    type Endpoint: Default + Clone + Send + 'static;
 
     /// Its name, in words for an operator.
     const NAME: &'static str;
 
-    /// The door as `config` wants it; what is open `now` stays so if it may. Names are
-    /// resolved `anew`, or only those that are new. Lets nobody in yet.
+    /// The endpoint for `config`; listeners of `now` that are still wanted stay open. Names that
+    /// are there `now` are resolved again only with `resolve_again`. Accepts nobody yet.
     ///
     /// # Errors
-    /// Something that is new is not to be had.
+    /// A new listener, or what else is new, cannot be had.
     fn prepare(
         self: &Arc<Self>,
         config: &Config,
-        now: &Self::Open,
-        anew: bool,
-    ) -> Result<Self::Open, AdminListenError>;
+        now: &Self::Endpoint,
+        resolve_again: bool,
+    ) -> Result<Self::Endpoint, AdminListenError>;
 
-    /// Whether two configurations want it otherwise.
-    fn differs(now: &Config, next: &Config) -> bool;
+    /// Whether the server differs between two configurations.
+    fn needs_change(now: &Config, next: &Config) -> bool;
 
-    /// From now on clients are let in. Says what people should know of it, unless that
-    /// is as it was `before`.
-    fn begin(open: &Self::Open, before: &Self::Open);
+    /// Starts to accept, and logs what has changed since `before`.
+    fn begin(endpoint: &Self::Endpoint, before: &Self::Endpoint);
 
-    /// As it is in force.
-    fn open(&self) -> &Mutex<Self::Open>;
+    /// The endpoint in force.
+    fn endpoint(&self) -> &Mutex<Self::Endpoint>;
 }
 
-/// A door as the desk knows it.
-pub(in crate::admin) struct Hinge<D>(Weak<D>);
+/// A [`ReconfigurableServer`] for the controller, which does not keep it alive.
+pub(in crate::admin) struct ServerReconfigure<S>(Weak<S>);
 
-impl<D: Door> Hinge<D> {
-    /// Opens a door that has just been made, as `config` wants it.
+impl<S: ReconfigurableServer> ServerReconfigure<S> {
+    /// Opens a new server.
     ///
     /// # Errors
     /// It cannot be opened.
-    pub(in crate::admin) fn start(door: &Arc<D>, config: &Config) -> Result<(), AdminListenError> {
-        Hinge::turn(door, config, true).map(|finish| finish())
+    pub(in crate::admin) fn start(
+        server: &Arc<S>,
+        config: &Config,
+    ) -> Result<(), AdminListenError> {
+        ServerReconfigure::prepare_commit(server, config, true).map(|commit| commit())
     }
 
-    /// What has it follow the configuration, for as long as it is there.
-    pub(in crate::admin) fn of(door: &Arc<D>) -> Hinge<D> {
-        Hinge(Arc::downgrade(door))
+    /// Follows the configuration as long as the server exists.
+    pub(in crate::admin) fn of(server: &Arc<S>) -> ServerReconfigure<S> {
+        ServerReconfigure(Arc::downgrade(server))
     }
 
-    fn turn(door: &Arc<D>, next: &Config, anew: bool) -> Result<Commit, AdminListenError> {
-        let now = lock(door.open()).clone();
-        let open = door.prepare(next, &now, anew)?;
-        let door = Arc::clone(door);
-        Ok(Box::new(move || put_in_force(&*door, &open)))
+    fn prepare_commit(
+        server: &Arc<S>,
+        next: &Config,
+        resolve_again: bool,
+    ) -> Result<Commit, AdminListenError> {
+        let now = lock(server.endpoint()).clone();
+        let endpoint = server.prepare(next, &now, resolve_again)?;
+        let server = Arc::clone(server);
+        Ok(Box::new(move || commit_endpoint(&*server, &endpoint)))
     }
 }
 
-impl<D: Door> Reconfigure for Hinge<D> {
+impl<S: ReconfigurableServer> Reconfigure for ServerReconfigure<S> {
     fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Commit>, String> {
         match self.0.upgrade() {
-            Some(door) if D::differs(now, next) => {
-                let finish = Hinge::turn(&door, next, false).map_err(|error| error.to_string())?;
-                Ok(Some(finish))
+            Some(server) if S::needs_change(now, next) => {
+                let commit = ServerReconfigure::prepare_commit(&server, next, false)
+                    .map_err(|error| error.to_string())?;
+                Ok(Some(commit))
             }
             _ => Ok(None),
         }
     }
 
-    /// What it has from files may have been renewed.
+    /// Files, such as a certificate, may have changed, and names may have new addresses.
     fn reopen(&mut self, now: &Config) -> Result<(), String> {
-        if let Some(door) = self.0.upgrade() {
-            let finish = Hinge::turn(&door, now, true)
-                .map_err(|error| format!("{error}; {} stays as it was", D::NAME))?;
-            finish();
+        if let Some(server) = self.0.upgrade() {
+            let commit = ServerReconfigure::prepare_commit(&server, now, true)
+                .map_err(|error| format!("{error}; {} stays as it was", S::NAME))?;
+            commit();
         }
         Ok(())
     }
 
-    /// Nobody else is let in; who is there stays.
+    /// Stops accepting; clients that are connected stay.
     fn give_way(&mut self) -> bool {
-        if let Some(door) = self.0.upgrade() {
-            shut(&*door);
+        if let Some(server) = self.0.upgrade() {
+            close_server(&*server);
         }
         false
     }
 }
 
-/// Shuts a door for good: nobody else is let in.
-pub(in crate::admin) fn shut<D: Door>(door: &D) {
-    drop(replace(door, D::Open::default()));
+/// Closes a server for good.
+pub(in crate::admin) fn close_server<S: ReconfigurableServer>(server: &S) {
+    drop(replace_endpoint(server, S::Endpoint::default()));
 }
 
-/// Who comes in at a new place finds the new settings there, and never those of before,
-/// which may be without HTTPS: so they come first.
-fn put_in_force<D: Door>(door: &D, open: &D::Open) {
-    let before = replace(door, open.clone());
-    D::begin(open, &before);
-    // What is not wanted any more is closed here, without the lock.
+/// The new settings are in force before a new listener accepts. Otherwise its first client could
+/// get the old ones, which may be without HTTPS.
+fn commit_endpoint<S: ReconfigurableServer>(server: &S, endpoint: &S::Endpoint) {
+    let before = replace_endpoint(server, endpoint.clone());
+    S::begin(endpoint, &before);
+    // Listeners that are gone are closed here, without the lock: closing joins their threads.
 }
 
-fn replace<D: Door>(door: &D, open: D::Open) -> D::Open {
-    std::mem::replace(&mut *lock(door.open()), open)
+fn replace_endpoint<S: ReconfigurableServer>(server: &S, endpoint: S::Endpoint) -> S::Endpoint {
+    std::mem::replace(&mut *lock(server.endpoint()), endpoint)
 }
 
-/// The listeners of a door; it is shut if there are none.
+/// The listeners of a server; none if it is closed.
 #[derive(Default, Clone)]
 pub(in crate::admin) struct Listeners {
-    /// What they were opened for.
+    /// The address that they were opened for.
     listen: Option<ListenAddress>,
-    places: BTreeMap<Place, Arc<Listener>>,
+    places: BTreeMap<Place, Arc<OpenListener>>,
 }
 
-/// One listener, and the thread that lets clients in there.
-struct Listener {
+/// A listener and its accept thread.
+struct OpenListener {
     address: SocketAddr,
-    watch: Watch,
+    thread: AcceptorThread,
 }
 
-/// Why a door cannot be opened.
+/// Why an admin server cannot be opened.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AdminListenError {
     /// It cannot listen there.
     Listen(io::Error),
-    /// What it needs besides is not to be had: a certificate, say.
+    /// Something else is missing, such as the certificate.
     Other(String),
 }
 
@@ -154,24 +161,24 @@ impl fmt::Display for AdminListenError {
 impl std::error::Error for AdminListenError {}
 
 impl Listeners {
-    /// What `door` needs to listen at `listen`. What is open according to `now` stays
-    /// so; what is new lets nobody in before [`Listeners::begin`]. A name is resolved
-    /// here and now, and one that is there `now` only where that is wanted `anew`.
+    /// Opens what `server` needs to listen at `listen`. Listeners of `now` stay open; new ones
+    /// accept nobody before [`Listeners::begin`]. A name is resolved here, one that is there
+    /// `now` only with `resolve_again`.
     ///
     /// # Errors
-    /// Something that is new is not to be had.
-    pub(in crate::admin) fn open<P: Porter>(
-        door: &'static str,
+    /// A new listener cannot be had.
+    pub(in crate::admin) fn open<P: Acceptor>(
+        server: &'static str,
         listen: &ListenAddress,
         now: &Listeners,
-        anew: bool,
-        porter: impl Fn(TcpListener) -> P,
+        resolve_again: bool,
+        make_acceptor: impl Fn(TcpListener) -> P,
     ) -> Result<Listeners, AdminListenError> {
-        if !anew && now.listen.as_ref() == Some(listen) {
+        if !resolve_again && now.listen.as_ref() == Some(listen) {
             return Ok(now.clone());
         }
         let places = places(listen)
-            .map_err(|error| AdminListenError::Other(format!("the {door} door: {error}")))?;
+            .map_err(|error| AdminListenError::Other(format!("the {server} interface: {error}")))?;
         let is_name = matches!(listen.host, ListenHost::Name(_));
         let mut listeners = BTreeMap::new();
         let mut absent = None;
@@ -179,10 +186,10 @@ impl Listeners {
             let kept = now.places.get(&place).cloned();
             // `*:80` in place of `10.0.0.1:80`, say: both are open for a moment.
             let overlaps_own = now.overlap(place);
-            let bind = || bind(door, place, overlaps_own, &porter).map(Arc::new);
+            let bind = || bind(server, place, overlaps_own, &make_acceptor).map(Arc::new);
             match kept.map_or_else(bind, Ok) {
                 Ok(listener) => drop(listeners.insert(place, listener)),
-                // A name may have addresses of a family that this machine has not.
+                // A name may have addresses of a family that this machine lacks.
                 Err(error) if is_name && error.kind() == io::ErrorKind::AddrNotAvailable => {
                     absent = Some(error);
                 }
@@ -199,44 +206,44 @@ impl Listeners {
     }
 
     fn overlap(&self, place: Place) -> bool {
-        let overlaps = |(own, it): (&Place, &Arc<Listener>)| {
-            // With port 0 only the address says which.
+        let overlaps = |(own, it): (&Place, &Arc<OpenListener>)| {
+            // With port 0 only the address tells which.
             own.overlaps(place) || Place::At(it.address).overlaps(place)
         };
         self.places.iter().any(overlaps)
     }
 
-    /// From now on clients are let in.
+    /// Starts to accept.
     pub(in crate::admin) fn begin(&self) {
-        self.places.values().for_each(|it| it.watch.begin());
+        self.places.values().for_each(|it| it.thread.begin());
     }
 
-    /// Where they are.
+    /// Local addresses of the listeners.
     pub(in crate::admin) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.places.values().map(|it| it.address)
     }
 
-    /// To be rung when there is room again.
-    pub(in crate::admin) fn bells(&self) -> Vec<Bell> {
-        self.places.values().map(|it| it.watch.bell()).collect()
+    /// For waking the accept threads when there is room again.
+    pub(in crate::admin) fn wakers(&self) -> Vec<AcceptorWaker> {
+        self.places.values().map(|it| it.thread.waker()).collect()
     }
 }
 
-fn bind<P: Porter>(
-    door: &str,
+fn bind<P: Acceptor>(
+    server: &str,
     place: Place,
     overlaps_own: bool,
-    porter: impl Fn(TcpListener) -> P,
-) -> io::Result<Listener> {
+    make_acceptor: impl Fn(TcpListener) -> P,
+) -> io::Result<OpenListener> {
     let bind = || {
         let mut sockets = bind_all(place, 1, overlaps_own)?;
         let socket = sockets.pop().ok_or(io::ErrorKind::NotFound)?;
         let address = socket.local_addr()?;
-        let watch = Watch::start(door, porter(socket))?;
-        Ok(Listener { address, watch })
+        let thread = AcceptorThread::start(server, make_acceptor(socket))?;
+        Ok(OpenListener { address, thread })
     };
     bind().map_err(|error: io::Error| {
-        let message = format!("the {door} door cannot listen at {place}: {error}");
+        let message = format!("the {server} interface cannot listen at {place}: {error}");
         io::Error::new(error.kind(), message)
     })
 }

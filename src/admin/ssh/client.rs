@@ -1,8 +1,6 @@
-//! One client's connection: how long it may take to log in, and how long it may be
-//! silent after that.
+//! One SSH client: its socket, login and idle timeouts, and its end.
 //!
-//! What is said on it is `visitor`'s business. Whatever state that is in, the socket can
-//! be cut from here.
+//! The socket can be shut down here, whatever state russh is in.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,42 +19,41 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::channel::SessionContext;
-use super::session::{GRACE, Visit, Visitor};
-use crate::admin::server::connection_limiter::{Activity, Seat};
+use super::session::{ClientState, LOGIN_TIMEOUT, SessionHandler};
+use crate::admin::server::connection_limiter::{Activity, ConnectionPermit};
 
-/// How long a console has to leave the terminal in order: less than what all clients
-/// have when txlb ends.
-const TIDYING: Duration = Duration::from_millis(250);
+/// Time for a console to restore the terminal. Less than what clients have when txlb ends.
+const CONSOLE_END_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// How long a client has to take note of the end.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// Time for a client to take note of the end.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Somebody who was let in.
-pub(super) struct Guest {
+/// A client that was accepted.
+pub(super) struct Client {
     pub(super) context: Arc<SessionContext>,
     pub(super) peer: SocketAddr,
-    pub(super) seat: Seat,
+    pub(super) permit: ConnectionPermit,
 }
 
 /// Serves a client to its end.
 pub(super) async fn serve(
-    guest: Guest,
-    wire: Wire,
+    client: Client,
+    stream: SharedStream,
     protocol: Arc<Config>,
-    mut closes: watch::Receiver<bool>,
+    mut shutdown: watch::Receiver<bool>,
 ) {
-    let peer = guest.peer;
-    let visit = Arc::new(Visit::begin(guest.seat.activity()));
-    let visitor = Visitor::new(guest.context, peer, Arc::clone(&visit));
-    let greeted = timeout(GRACE, run_stream(protocol, wire.clone(), visitor)).await;
-    let Ok(Ok(session)) = greeted else {
+    let peer = client.peer;
+    let state = Arc::new(ClientState::begin(client.permit.activity()));
+    let handler = SessionHandler::new(client.context, peer, Arc::clone(&state));
+    let handshake = timeout(LOGIN_TIMEOUT, run_stream(protocol, stream.clone(), handler)).await;
+    let Ok(Ok(session)) = handshake else {
         log::debug!("ssh: {peer} is no client of SSH");
         return;
     };
     let handle = session.handle();
     let mut session = pin!(session);
     loop {
-        let deadline = visit.deadline();
+        let deadline = state.deadline();
         tokio::select! {
             ended = &mut session => {
                 if let Err(error) = ended {
@@ -65,64 +62,68 @@ pub(super) async fn serve(
                 break;
             }
             () = sleep_until(deadline) => {
-                if Instant::now() < visit.deadline() {
+                if Instant::now() < state.deadline() {
                     continue;
                 }
                 log::debug!("ssh: {peer} is silent for too long");
-                part(&visit, &handle, "nothing was said for too long", &mut session).await;
+                say_goodbye(&state, &handle, "nothing was said for too long", &mut session).await;
                 break;
             }
-            () = over(&mut closes) => {
-                part(&visit, &handle, "txlb ends", &mut session).await;
+            () = wait_for_shutdown(&mut shutdown) => {
+                say_goodbye(&state, &handle, "txlb ends", &mut session).await;
                 break;
             }
         }
     }
-    wire.cut();
-    drop(guest.seat);
+    stream.shut_down();
+    drop(client.permit);
 }
 
-/// Waits until the door is closed for good.
-async fn over(closes: &mut watch::Receiver<bool>) {
-    // Without a sender it is over as well.
-    let _ = closes.wait_for(|is_over| *is_over).await;
+/// Waits until the server shuts down.
+async fn wait_for_shutdown(shutdown: &mut watch::Receiver<bool>) {
+    // Without a sender it has shut down as well.
+    let _ = shutdown.wait_for(|is_over| *is_over).await;
 }
 
-/// Says goodbye, as long as there is somebody to hear it.
-async fn part(visit: &Visit, handle: &Handle, why: &str, session: impl Future) {
+/// Ends the console, sends a disconnect message, and waits for the client to close.
+async fn say_goodbye(state: &ClientState, handle: &Handle, why: &str, session: impl Future) {
     let reason = Disconnect::ByApplication;
     let farewell = async {
-        let _ = timeout(TIDYING, visit.part()).await;
-        // In the middle of a key exchange it is not said.
+        let _ = timeout(CONSOLE_END_TIMEOUT, state.close_input()).await;
+        // russh's queue for messages stands still while the client's window is full, and during a
+        // key exchange. So this may never be sent, and the socket is shut down afterwards. Tests:
+        // `a_terminal_is_left_in_order_when_no_more_keys_come`,
+        // `who_does_not_log_in_is_cut_off_whatever_they_are_doing`.
         let _ = handle
             .disconnect(reason, why.to_owned(), String::new())
             .await;
         session.await
     };
-    let _ = timeout(FAREWELL, farewell).await;
+    let _ = timeout(GOODBYE_TIMEOUT, farewell).await;
 }
 
-/// The socket, or one more handle of it.
+/// A client's socket, which can be shut down while russh reads and writes it. Clones share it: a
+/// second descriptor would be taken from those for sessions.
 #[derive(Clone)]
-pub(super) struct Wire {
+pub(super) struct SharedStream {
     stream: Arc<TcpStream>,
-    /// Where it is written down that the client has said something.
+    /// Where input of the client is recorded.
     activity: Arc<Activity>,
 }
 
-impl Wire {
-    pub(super) fn new(stream: Arc<TcpStream>, activity: Arc<Activity>) -> Wire {
-        Wire { stream, activity }
+impl SharedStream {
+    pub(super) fn new(stream: Arc<TcpStream>, activity: Arc<Activity>) -> SharedStream {
+        SharedStream { stream, activity }
     }
 
-    /// Whoever reads or writes it finds its end.
-    pub(super) fn cut(&self) {
-        // There is nothing to cut if the client has gone.
+    /// Shuts the socket down: reads and writes end.
+    pub(super) fn shut_down(&self) {
+        // An error means that the client has gone.
         let _ = shutdown(&*self.stream, Shutdown::Both);
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for SharedStream {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -134,7 +135,7 @@ impl AsyncRead for Wire {
                 Ok(length) => {
                     buffer.advance(length);
                     if length > 0 {
-                        self.activity.hear();
+                        self.activity.record_input();
                     }
                     return Poll::Ready(Ok(()));
                 }
@@ -145,7 +146,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for SharedStream {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -1,7 +1,7 @@
-//! What a client has typed and is yet to be looked at.
+//! Input queue of one SSH channel, with back-pressure.
 //!
-//! A client that types faster than it is answered is made to wait, but never for itself:
-//! while an answer is on its way to it, it is read on, or neither would get further.
+//! russh's loop reads, calls and writes in turn. If input waited for room while an answer waited
+//! for the loop, neither would move. So input waits only while no answer is being sent.
 
 use std::sync::Mutex;
 
@@ -10,24 +10,25 @@ use tokio::sync::Notify;
 use crate::admin::console::Size;
 use crate::admin::server::lock;
 
-/// A client that has sent so much, in bytes, waits until less is left.
-const ENOUGH: usize = 64 * 1024;
+/// Input waits while more than this is queued, in bytes.
+const HIGH_WATER: usize = 64 * 1024;
 
-/// Who sends more than this without taking the answers is cut off.
-const MOST: usize = 1024 * 1024;
+/// A client that sends more than this without taking the answers is disconnected.
+/// Test: `who_types_too_much_waits_unless_an_answer_is_on_its_way`.
+const MAX_QUEUED: usize = 1024 * 1024;
 
-/// What is looked at at once, in bytes, and never beyond the end of a line: what is
-/// answered to it has to be held as well.
-const PIECE: usize = 4096;
+/// Most bytes taken at once, and never beyond the end of a line: the answers have to be held as
+/// well.
+const MAX_CHUNK: usize = 4096;
 
 /// The queue of one channel.
 #[derive(Default)]
-pub(super) struct Intake {
+pub(super) struct InputQueue {
     state: Mutex<State>,
-    /// Something came.
-    came: Notify,
-    /// There is room, or an answer is on its way.
-    moved: Notify,
+    /// Input has arrived.
+    arrived: Notify,
+    /// There is room, or an answer is being sent.
+    changed: Notify,
 }
 
 #[derive(Default)]
@@ -35,106 +36,106 @@ struct State {
     keys: Vec<u8>,
     size: Option<Size>,
     has_ended: bool,
-    is_parting: bool,
-    is_telling: bool,
+    is_closing: bool,
+    is_sending: bool,
     is_over: bool,
 }
 
-/// What a client has done.
+/// What the client did.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Event {
     /// Typed this.
     Keys(Vec<u8>),
-    /// Made its terminal as large as this.
+    /// Changed the size of its terminal.
     Size(Size),
-    /// Said that nothing more will come.
+    /// Ended its input.
     End,
-    /// Nothing: it is the door that ends the connection, whatever was typed.
-    Parting,
+    /// Nothing: the server ends the connection, whatever was typed.
+    Closing,
 }
 
-/// A client sends and sends, and takes nothing.
+/// The client sends without end, and takes nothing.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Flood;
+pub(super) struct TooMuchInput;
 
-impl Intake {
-    /// Takes what was typed; waits while there is enough already.
+impl InputQueue {
+    /// Queues what was typed. Waits while too much is queued.
     ///
     /// # Errors
-    /// There is far too much.
-    pub(super) async fn push(&self, keys: &[u8]) -> Result<(), Flood> {
+    /// More than [`MAX_QUEUED`] bytes are queued.
+    pub(super) async fn push(&self, keys: &[u8]) -> Result<(), TooMuchInput> {
         self.change(|state| state.keys.extend_from_slice(keys));
         loop {
-            let moved = self.moved.notified();
+            let changed = self.changed.notified();
             {
                 let state = lock(&self.state);
-                if state.keys.len() > MOST {
-                    return Err(Flood);
+                if state.keys.len() > MAX_QUEUED {
+                    return Err(TooMuchInput);
                 }
-                if state.keys.len() <= ENOUGH || state.is_telling || state.is_over {
+                if state.keys.len() <= HIGH_WATER || state.is_sending || state.is_over {
                     return Ok(());
                 }
             }
-            moved.await;
+            changed.await;
         }
     }
 
-    /// The terminal has another size now.
+    /// The terminal has another size.
     pub(super) fn resize(&self, size: Size) {
         self.change(|state| state.size = Some(size));
     }
 
-    /// Nothing more will be typed.
+    /// The input has ended.
     pub(super) fn end(&self) {
         self.change(|state| state.has_ended = true);
     }
 
-    /// The connection is about to end: waits until nobody looks any more.
-    pub(super) async fn part(&self) {
-        self.change(|state| state.is_parting = true);
+    /// Ends the channel before the connection ends. Waits until nothing reads the queue any more.
+    pub(super) async fn close_input(&self) {
+        self.change(|state| state.is_closing = true);
         loop {
-            let moved = self.moved.notified();
+            let changed = self.changed.notified();
             if self.is_over() {
                 return;
             }
-            moved.await;
+            changed.await;
         }
     }
 
-    /// Nobody looks any more; what still comes is dropped.
+    /// Nothing reads the queue any more; further input is dropped.
     pub(super) fn close(&self) {
         lock(&self.state).is_over = true;
-        self.moved.notify_waiters();
+        self.changed.notify_waiters();
     }
 
-    /// Whether nobody looks any more.
+    /// Whether nothing reads the queue any more.
     pub(super) fn is_over(&self) -> bool {
         lock(&self.state).is_over
     }
 
-    /// Whether something is on its way to the client.
-    pub(super) fn tell(&self, is_telling: bool) {
-        lock(&self.state).is_telling = is_telling;
-        self.moved.notify_waiters();
+    /// Sets whether an answer is being sent.
+    pub(super) fn set_sending(&self, is_sending: bool) {
+        lock(&self.state).is_sending = is_sending;
+        self.changed.notify_waiters();
     }
 
-    /// The next event, which is waited for.
+    /// Waits for the next event.
     pub(super) async fn next(&self) -> Event {
         loop {
-            // Remembered, if it happens before it is waited for.
-            let came = self.came.notified();
+            // `notify_one` is remembered, if it comes before the wait.
+            let arrived = self.arrived.notified();
             if let Some(event) = self.take() {
-                self.moved.notify_waiters();
+                self.changed.notify_waiters();
                 return event;
             }
-            came.await;
+            arrived.await;
         }
     }
 
     fn take(&self) -> Option<Event> {
         let mut state = lock(&self.state);
-        if state.is_parting {
-            return Some(Event::Parting);
+        if state.is_closing {
+            return Some(Event::Closing);
         }
         if let Some(size) = state.size.take() {
             return Some(Event::Size(size));
@@ -142,7 +143,7 @@ impl Intake {
         if state.keys.is_empty() {
             return state.has_ended.then_some(Event::End);
         }
-        let piece = state.keys.iter().take(PIECE);
+        let piece = state.keys.iter().take(MAX_CHUNK);
         let is_end = |key: &u8| matches!(key, b'\r' | b'\n');
         let length = piece.clone().position(is_end).map(|at| at + 1);
         let length = length.unwrap_or(piece.len());
@@ -155,7 +156,7 @@ impl Intake {
             how(&mut state);
         }
         drop(state);
-        self.came.notify_one();
+        self.arrived.notify_one();
     }
 }
 
@@ -173,57 +174,57 @@ mod tests {
     #[test]
     fn keys_come_line_by_line_and_the_end_comes_last() {
         run(async {
-            let intake = Intake::default();
-            intake.end();
-            intake.push(b"one\rtwo\nthr").await.unwrap();
+            let input = InputQueue::default();
+            input.end();
+            input.push(b"one\rtwo\nthr").await.unwrap();
             let size = Size {
                 columns: 80,
                 rows: 24,
             };
-            intake.resize(size);
-            assert_eq!(intake.next().await, Event::Size(size));
+            input.resize(size);
+            assert_eq!(input.next().await, Event::Size(size));
             for keys in ["one\r", "two\n", "thr"] {
-                assert_eq!(intake.next().await, Event::Keys(keys.into()));
+                assert_eq!(input.next().await, Event::Keys(keys.into()));
             }
-            assert_eq!(intake.next().await, Event::End);
-            intake.push(&[b'x'; PIECE + 1]).await.unwrap();
-            assert_eq!(intake.next().await, Event::Keys(vec![b'x'; PIECE]));
-            assert_eq!(intake.next().await, Event::Keys(vec![b'x']));
+            assert_eq!(input.next().await, Event::End);
+            input.push(&[b'x'; MAX_CHUNK + 1]).await.unwrap();
+            assert_eq!(input.next().await, Event::Keys(vec![b'x'; MAX_CHUNK]));
+            assert_eq!(input.next().await, Event::Keys(vec![b'x']));
         });
     }
 
     #[test]
     fn who_types_too_much_waits_unless_an_answer_is_on_its_way() {
         run(async {
-            let intake = Arc::new(Intake::default());
-            let theirs = Arc::clone(&intake);
-            let pushing = tokio::spawn(async move { theirs.push(&[0; ENOUGH + 1]).await });
+            let input = Arc::new(InputQueue::default());
+            let theirs = Arc::clone(&input);
+            let pushing = tokio::spawn(async move { theirs.push(&[0; HIGH_WATER + 1]).await });
             tokio::task::yield_now().await;
             assert!(!pushing.is_finished());
-            intake.next().await;
+            input.next().await;
             assert_eq!(pushing.await.unwrap(), Ok(()));
 
-            let theirs = Arc::clone(&intake);
-            let pushing = tokio::spawn(async move { theirs.push(&[0; ENOUGH]).await });
+            let theirs = Arc::clone(&input);
+            let pushing = tokio::spawn(async move { theirs.push(&[0; HIGH_WATER]).await });
             tokio::task::yield_now().await;
             assert!(!pushing.is_finished());
-            intake.tell(true);
+            input.set_sending(true);
             assert_eq!(pushing.await.unwrap(), Ok(()));
-            assert_eq!(intake.push(&[0; MOST]).await, Err(Flood));
+            assert_eq!(input.push(&[0; MAX_QUEUED]).await, Err(TooMuchInput));
 
-            intake.close();
-            assert!(intake.is_over());
+            input.close();
+            assert!(input.is_over());
         });
     }
 
     #[test]
     fn nobody_waits_for_a_talk_that_is_over() {
         run(async {
-            let intake = Arc::new(Intake::default());
-            let theirs = Arc::clone(&intake);
-            let pushing = tokio::spawn(async move { theirs.push(&[0; ENOUGH + 1]).await });
+            let input = Arc::new(InputQueue::default());
+            let theirs = Arc::clone(&input);
+            let pushing = tokio::spawn(async move { theirs.push(&[0; HIGH_WATER + 1]).await });
             tokio::task::yield_now().await;
-            intake.close();
+            input.close();
             assert_eq!(pushing.await.unwrap(), Ok(()));
         });
     }
@@ -231,14 +232,14 @@ mod tests {
     #[test]
     fn a_parting_comes_before_all_that_was_typed_and_waits_for_the_end() {
         run(async {
-            let intake = Arc::new(Intake::default());
-            intake.push(b"stop\r").await.unwrap();
-            let theirs = Arc::clone(&intake);
-            let parting = tokio::spawn(async move { theirs.part().await });
+            let input = Arc::new(InputQueue::default());
+            input.push(b"stop\r").await.unwrap();
+            let theirs = Arc::clone(&input);
+            let parting = tokio::spawn(async move { theirs.close_input().await });
             tokio::task::yield_now().await;
-            assert_eq!(intake.next().await, Event::Parting);
+            assert_eq!(input.next().await, Event::Closing);
             assert!(!parting.is_finished());
-            intake.close();
+            input.close();
             parting.await.unwrap();
         });
     }

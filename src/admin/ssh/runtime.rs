@@ -1,8 +1,8 @@
-//! The one thread in which all of SSH is spoken, and the key that the door is known by.
+//! SSH runtime: one thread with tokio and russh for all clients, the host key, and the
+//! algorithms.
 //!
-//! The runtime is for this thread alone. It waits for nothing but sockets and time: the
-//! desk, and passwords, are waited for on plain threads of which there are as many as
-//! clients.
+//! Its thread waits only for sockets and timers. The controller and passwords are waited for on
+//! blocking threads, one for each client.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -21,136 +21,142 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use crate::admin::server::acceptor::{STACK, spawn};
+use crate::admin::server::acceptor::{STACK_BYTES, spawn_thread};
 use crate::admin::server::lock;
 use crate::admin::server::reconfigure::AdminListenError;
 use crate::os::state;
 
-/// Clients that are there at the same time; others wait for a moment, and are turned away.
+/// Clients at a time; others wait a moment and are then rejected.
 pub(super) const MAX_CLIENTS: usize = 16;
 
-/// How long clients have to hear that it is over.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// Time for clients to take note of the end.
+const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Threads that wait for the desk stay: there must always be one.
-const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
+/// Blocking threads stay: there must always be one, see `serve`.
+const KEEP_ALIVE: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// How long the end of the thread is waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What clients need.
-pub(super) struct House {
+/// What all clients need.
+pub(super) struct SshRuntime {
     pub(super) protocol: Arc<Config>,
     pub(super) fingerprint: String,
-    runtime: Handle,
-    closing: watch::Sender<bool>,
-    /// Each client has one, for as long as it is there.
-    staying: mpsc::WeakSender<Infallible>,
-    /// Hangs up when the thread is over.
-    over: Mutex<Receiver<()>>,
+    tokio_handle: Handle,
+    shutdown_sender: watch::Sender<bool>,
+    /// Each client holds a clone; without any, all clients have gone.
+    client_guard: mpsc::WeakSender<Infallible>,
+    /// Disconnects when the thread has ended.
+    thread_ended: Mutex<Receiver<()>>,
 }
 
-impl House {
-    /// With the key of the state folder.
+impl SshRuntime {
+    /// Starts it with the key in the state folder.
     ///
     /// # Errors
-    /// There is no key to be had, or the system has no thread for it.
-    pub(super) fn start() -> Result<House, AdminListenError> {
+    /// There is no key, or the system has no thread.
+    pub(super) fn start() -> Result<SshRuntime, AdminListenError> {
         let folder = state::folder("txlb").map_err(|error| {
-            AdminListenError::Other(format!("the ssh door: there is no state folder: {error}"))
+            AdminListenError::Other(format!(
+                "the ssh interface: there is no state folder: {error}"
+            ))
         })?;
         let key = host_key(&folder).map_err(AdminListenError::Other)?;
         let fingerprint = fingerprint(&key);
-        House::with(Arc::new(config(key)), fingerprint).map_err(|error| {
-            AdminListenError::Other(format!("the ssh door: the system has no thread: {error}"))
+        SshRuntime::with(Arc::new(config(key)), fingerprint).map_err(|error| {
+            AdminListenError::Other(format!(
+                "the ssh interface: the system has no thread: {error}"
+            ))
         })
     }
 
-    fn with(protocol: Arc<Config>, fingerprint: String) -> io::Result<House> {
+    fn with(protocol: Arc<Config>, fingerprint: String) -> io::Result<SshRuntime> {
         let runtime = Builder::new_current_thread()
             .enable_io()
             .enable_time()
             .max_blocking_threads(MAX_CLIENTS)
-            .thread_stack_size(STACK)
-            .thread_keep_alive(FOR_EVER)
+            .thread_stack_size(STACK_BYTES)
+            .thread_keep_alive(KEEP_ALIVE)
             .thread_name("ssh-desk")
             .build()?;
         let handle = runtime.handle().clone();
-        let (closing, closes) = watch::channel(false);
-        let (staying, stay) = mpsc::channel(1);
-        let weak = staying.downgrade();
-        let (running, over) = sync_channel(0);
-        spawn("ssh-clients", move || {
+        let (shutdown_sender, shutdown) = watch::channel(false);
+        let (client_guard, clients_gone) = mpsc::channel(1);
+        let weak = client_guard.downgrade();
+        let (running, thread_ended) = sync_channel(0);
+        spawn_thread("ssh-clients", move || {
             let _running: std::sync::mpsc::SyncSender<()> = running;
-            serve(runtime, closes, staying, stay);
+            serve(runtime, shutdown, client_guard, clients_gone);
         })?;
-        Ok(House {
+        Ok(SshRuntime {
             protocol,
             fingerprint,
-            runtime: handle,
-            closing,
-            staying: weak,
-            over: Mutex::new(over),
+            tokio_handle: handle,
+            shutdown_sender,
+            client_guard: weak,
+            thread_ended: Mutex::new(thread_ended),
         })
     }
 
-    /// Has something done for a client.
+    /// Runs a task for a client.
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         // Without it the thread is about to end.
-        let Some(staying) = self.staying.upgrade() else {
+        let Some(client_guard) = self.client_guard.upgrade() else {
             return;
         };
-        self.runtime.spawn(async move {
+        self.tokio_handle.spawn(async move {
             work.await;
-            drop(staying);
+            drop(client_guard);
         });
     }
 
-    /// The runtime, for what makes sockets known to it.
-    pub(super) fn runtime(&self) -> &Handle {
-        &self.runtime
+    /// The handle of tokio, to register sockets.
+    pub(super) fn tokio_handle(&self) -> &Handle {
+        &self.tokio_handle
     }
 
-    /// Tells when it is over.
-    pub(super) fn closes(&self) -> watch::Receiver<bool> {
-        self.closing.subscribe()
+    /// Turns true when the server shuts down.
+    pub(super) fn shutdown(&self) -> watch::Receiver<bool> {
+        self.shutdown_sender.subscribe()
     }
 
-    /// Has all clients leave; those that do not are left behind.
-    pub(super) fn close(&self) {
-        self.closing.send_replace(true);
-        // Nobody sends: this waits for the hanging up.
-        let _ = lock(&self.over).recv_timeout(PATIENCE);
+    /// Disconnects all clients, and waits for a second at most.
+    pub(super) fn shut_down(&self) {
+        self.shutdown_sender.send_replace(true);
+        // Nobody sends: this waits until the thread has ended.
+        let _ = lock(&self.thread_ended).recv_timeout(TIMEOUT);
     }
 }
 
-/// Serves clients until it is over.
+/// Serves clients until the server shuts down.
 fn serve(
     runtime: Runtime,
-    mut closes: watch::Receiver<bool>,
-    staying: mpsc::Sender<Infallible>,
-    mut stay: mpsc::Receiver<Infallible>,
+    mut shutdown: watch::Receiver<bool>,
+    client_guard: mpsc::Sender<Infallible>,
+    mut clients_gone: mpsc::Receiver<Infallible>,
 ) {
-    // From now on there is a thread for passwords and the desk. tokio panics where it needs
-    // the first one and the system has none; with one, work waits for it.
+    // Starts a first blocking thread. tokio panics if it needs one and the system has none; as
+    // long as there is one, work waits for it.
     runtime.spawn_blocking(|| ());
     runtime.block_on(async move {
-        // Without a sender it is over as well.
-        let _ = closes.wait_for(|is_over| *is_over).await;
-        drop(staying);
-        let _ = timeout(FAREWELL, stay.recv()).await;
+        // Without a sender it has shut down as well.
+        let _ = shutdown.wait_for(|is_over| *is_over).await;
+        drop(client_guard);
+        let _ = timeout(GOODBYE_TIMEOUT, clients_gone.recv()).await;
     });
-    // Somebody may wait for the desk still.
+    // Blocking work may still wait for the controller.
     runtime.shutdown_background();
 }
 
-/// The file in the state folder, in the form of ssh-keygen.
+/// The file in the state folder, in the format of ssh-keygen.
 const NAME: &str = "ssh_host_ed25519_key";
 
-/// The key in `folder`, made if there is none.
+/// Reads the host key in `folder`, or makes it if there is none. Unlike a certificate, a damaged
+/// one is not replaced: clients would warn, and people would learn to delete the entry.
+/// Tests: `a_damaged_one_is_reported_and_stays`, `the_key_stays_and_a_damaged_one_is_an_error`.
 ///
 /// # Errors
-/// In words that name the file.
+/// What is wrong with the file.
 pub(super) fn host_key(folder: &Path) -> Result<PrivateKey, String> {
     let bytes = state::secret(folder, NAME, |_| true, make).map_err(|error| error.to_string())?;
     let key = PrivateKey::from_openssh(&bytes).map_err(|error| error.to_string());
@@ -167,7 +173,7 @@ pub(super) fn host_key(folder: &Path) -> Result<PrivateKey, String> {
     ))
 }
 
-/// What clients show of it, as `ssh-keygen -l` does.
+/// The fingerprint that clients show, as in `ssh-keygen -l`.
 pub(super) fn fingerprint(key: &PrivateKey) -> String {
     key.public_key().fingerprint(HashAlg::Sha256).to_string()
 }
@@ -181,32 +187,32 @@ fn make() -> io::Result<Vec<u8>> {
     Ok(text.as_bytes().to_vec())
 }
 
-/// How the server is called.
+/// The server's identification.
 pub(super) const IDENTIFICATION: &str = "SSH-2.0-txlb";
 
-/// Tries to log in. A client's first one asks what is possible, and does not count.
+/// Tries to log in. The first one, `none`, asks for the methods and does not count.
 const MAX_TRIES: usize = 6;
 
-/// How long it takes at least to be told that something is wrong.
+/// A rejection takes at least this long.
 const REJECTION: Duration = Duration::from_millis(250);
 
-/// How long a client may be silent before it is asked whether it is there.
+/// After this silence the client is asked whether it is there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// How often it is asked without an answer.
+/// Questions without an answer before the client is disconnected.
 const MAX_KEEPALIVES: usize = 3;
 
 /// How long a client may take none of what it is sent.
-const SLOW: Duration = Duration::from_secs(120);
+const MAX_STALL: Duration = Duration::from_secs(120);
 
-/// What a client may send before it is told to go on, in bytes.
+/// The receive window of a channel, in bytes.
 const WINDOW: u32 = 64 * 1024;
 
 const KEY_EXCHANGES: &[kex::Name] = &[
     kex::MLKEM768X25519_SHA256,
     kex::CURVE25519,
     kex::CURVE25519_PRE_RFC_8731,
-    // Not algorithms: they say what else is known, strict key exchange above all.
+    // No algorithms: markers of extensions, above all of strict key exchange.
     kex::EXTENSION_SUPPORT_AS_SERVER,
     kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
 ];
@@ -217,10 +223,11 @@ const CIPHERS: &[cipher::Name] = &[
     cipher::AES_128_GCM,
 ];
 
-/// The ciphers bring their own; some clients want to agree on one all the same.
+/// The ciphers authenticate by themselves; some clients want to agree on a MAC all the same.
 const MACS: &[mac::Name] = &[mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM];
 
-/// What keys may sign with. RSA with SHA-1 is not there.
+/// Signature algorithms for keys of users and of the server; without RSA with SHA-1. All these
+/// algorithms have been in OpenSSH since 2014.
 const SIGNATURES: &[Algorithm] = &[
     Algorithm::Ed25519,
     Algorithm::Ecdsa {
@@ -240,17 +247,17 @@ const SIGNATURES: &[Algorithm] = &[
     },
 ];
 
-/// Whether a client's key may sign in this way.
+/// Whether a client's key may sign with this algorithm.
 pub(super) fn is_accepted(signature: &Algorithm) -> bool {
     SIGNATURES.contains(signature)
 }
 
-/// How clients may log in: it is the same for all users, and for those who are none.
+/// Login methods, the same for all names, known or not.
 pub(super) fn methods() -> MethodSet {
     MethodSet::from(&[MethodKind::PublicKey, MethodKind::Password][..])
 }
 
-/// The protocol for a host with this key.
+/// russh's settings for a server with this key.
 pub(super) fn config(key: PrivateKey) -> Config {
     Config {
         server_id: SshId::Standard(Cow::Borrowed(IDENTIFICATION)),
@@ -260,7 +267,7 @@ pub(super) fn config(key: PrivateKey) -> Config {
         keys: vec![key],
         window_size: WINDOW,
         max_auth_attempts: MAX_TRIES + 1,
-        inactivity_timeout: Some(SLOW),
+        inactivity_timeout: Some(MAX_STALL),
         keepalive_interval: Some(KEEPALIVE),
         keepalive_max: MAX_KEEPALIVES,
         preferred: Preferred {

@@ -1,7 +1,7 @@
-//! What a client asks for, from the login on, and what it gets: a console, lines without
-//! a terminal, or one command.
+//! SSH session of one client: login by key or password, then one channel at a time for the
+//! console, lines or a command.
 //!
-//! Everything else that SSH has (forwarding, agents, subsystems, variables) is refused.
+//! Forwarding, agents, subsystems and variables are refused.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,126 +15,125 @@ use russh::server::{
 use russh::{Channel, ChannelId, ChannelOpenFailure, Error, Pty, Sig};
 use tokio::time::Instant;
 
-use super::channel::{Errand, SessionContext, Talk, Terminal, talk};
-use super::input::Intake;
+use super::channel::{ChannelRequest, ChannelSession, SessionContext, Terminal, run_channel};
+use super::input::InputQueue;
 use super::runtime::{is_accepted, methods};
-use crate::admin::auth::{Login, Pass};
+use crate::admin::auth::{Credential, Login};
 use crate::admin::console::Size;
 use crate::admin::server::connection_limiter::{Activity, Stage};
 use crate::admin::server::lock;
 use crate::control::Actor;
 
-/// How long a client may take until it is logged in.
-pub(super) const GRACE: Duration = Duration::from_secs(30);
+/// Time until a client must be logged in.
+pub(super) const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long it may be silent then.
-const IDLE: Duration = Duration::from_secs(600);
+/// How long a client may be silent after that.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// The door's name in the log.
-const DOOR: &str = "ssh";
+/// The interface's name in the log.
+const INTERFACE: &str = "ssh";
 
-/// What a terminal is taken to be whose size is not said.
-const USUAL: Size = Size {
+/// Size of a terminal that does not tell it.
+const DEFAULT_SIZE: Size = Size {
     columns: 80,
     rows: 24,
 };
 
-/// What is typed to interrupt.
+/// Ctrl-C.
 const INTERRUPT: &[u8] = b"\x03";
 
 /// How far a client is.
-pub(super) struct Visit {
-    is_in: AtomicBool,
-    heard: Mutex<Instant>,
-    /// What they talk through, if they have come for anything yet.
-    talk: Mutex<Option<Arc<Intake>>>,
+pub(super) struct ClientState {
+    is_logged_in: AtomicBool,
+    last_input: Mutex<Instant>,
+    /// The input of its channel, if there is one.
+    input: Mutex<Option<Arc<InputQueue>>>,
     activity: Arc<Activity>,
 }
 
-impl Visit {
-    pub(super) fn begin(activity: Arc<Activity>) -> Visit {
-        Visit {
-            is_in: AtomicBool::new(false),
-            heard: Mutex::new(Instant::now()),
-            talk: Mutex::default(),
+impl ClientState {
+    pub(super) fn begin(activity: Arc<Activity>) -> ClientState {
+        ClientState {
+            is_logged_in: AtomicBool::new(false),
+            last_input: Mutex::new(Instant::now()),
+            input: Mutex::default(),
             activity,
         }
     }
 
-    /// The client tries to log in.
-    pub(super) fn log_in(&self) {
-        self.activity.reach(Stage::LoggingIn);
+    /// The client is logging in.
+    pub(super) fn set_logging_in(&self) {
+        self.activity.set_stage(Stage::LoggingIn);
     }
 
     /// The client has logged in.
-    pub(super) fn come_in(&self) {
-        self.activity.reach(Stage::Served);
-        self.hear();
-        self.is_in.store(true, Ordering::Relaxed);
+    pub(super) fn set_logged_in(&self) {
+        self.activity.set_stage(Stage::Served);
+        self.record_input();
+        self.is_logged_in.store(true, Ordering::Relaxed);
     }
 
-    /// The client has said something of its own accord.
-    pub(super) fn hear(&self) {
-        *lock(&self.heard) = Instant::now();
+    /// The client has sent something of its own accord.
+    pub(super) fn record_input(&self) {
+        *lock(&self.last_input) = Instant::now();
     }
 
-    /// The client talks, from now on through this.
-    pub(super) fn talk(&self, intake: &Arc<Intake>) {
-        *lock(&self.talk) = Some(Arc::clone(intake));
+    /// The client has a channel with this input.
+    pub(super) fn set_input(&self, input: &Arc<InputQueue>) {
+        *lock(&self.input) = Some(Arc::clone(input));
     }
 
-    /// Has the talk end, if there is one.
-    pub(super) async fn part(&self) {
-        let talk = lock(&self.talk).clone();
-        if let Some(talk) = talk {
-            talk.part().await;
+    /// Ends the channel, if there is one, and waits for that.
+    pub(super) async fn close_input(&self) {
+        let input = lock(&self.input).clone();
+        if let Some(input) = input {
+            input.close_input().await;
         }
     }
 
-    /// When it is enough, if nothing changes. Before somebody is in, what they say
-    /// makes it no later.
+    /// When the client is disconnected. Before the login, input does not extend it.
     pub(super) fn deadline(&self) -> Instant {
-        let patience = if self.is_in.load(Ordering::Relaxed) {
-            IDLE
+        let patience = if self.is_logged_in.load(Ordering::Relaxed) {
+            IDLE_TIMEOUT
         } else {
-            GRACE
+            LOGIN_TIMEOUT
         };
-        *lock(&self.heard) + patience
+        *lock(&self.last_input) + patience
     }
 }
 
-/// One client.
-pub(super) struct Visitor {
+/// russh's handler for one client.
+pub(super) struct SessionHandler {
     context: Arc<SessionContext>,
     peer: SocketAddr,
-    visit: Arc<Visit>,
-    /// Once they are in.
-    pass: Option<Pass>,
-    /// Whom they have offered keys for in vain.
-    knocked: Option<String>,
-    channel: Option<Open>,
+    state: Arc<ClientState>,
+    /// Set by the login.
+    credential: Option<Credential>,
+    /// The user for whom keys were offered in vain.
+    failed_key_user: Option<String>,
+    channel: Option<OpenChannel>,
 }
 
-/// The channel that is open. There is one at a time.
-struct Open {
+/// The open channel. There is one at a time.
+struct OpenChannel {
     id: ChannelId,
-    intake: Arc<Intake>,
+    input: Arc<InputQueue>,
     terminal: Option<Terminal>,
     has_begun: bool,
 }
 
-impl Visitor {
+impl SessionHandler {
     pub(super) fn new(
         context: Arc<SessionContext>,
         peer: SocketAddr,
-        visit: Arc<Visit>,
-    ) -> Visitor {
-        Visitor {
+        state: Arc<ClientState>,
+    ) -> SessionHandler {
+        SessionHandler {
             context,
             peer,
-            visit,
-            pass: None,
-            knocked: None,
+            state,
+            credential: None,
+            failed_key_user: None,
             channel: None,
         }
     }
@@ -143,101 +142,105 @@ impl Visitor {
         self.peer.ip()
     }
 
-    /// Whether somebody has this key and is to be let in by it.
-    fn pass_by_key(&self, name: &str, key: &PublicKey) -> Option<Pass> {
+    /// The credential for this user and key, if it is the user's.
+    fn credential_by_key(&self, name: &str, key: &PublicKey) -> Option<Credential> {
         let bytes = key.to_bytes().ok()?;
-        self.context.auth.pass_by_key(name, &bytes)
+        self.context.auth.credential_by_key(name, &bytes)
     }
 
-    fn by(&self, pass: &Pass) -> Actor {
+    fn actor(&self, credential: &Credential) -> Actor {
         Actor::User {
-            name: pass.name().to_owned(),
+            name: credential.name().to_owned(),
             from: self.peer,
-            door: DOOR,
+            door: INTERFACE,
         }
     }
 
-    fn come_in(&mut self, pass: Pass, how: &str) -> Auth {
-        log::info!("{} has come in, by {how}", self.by(&pass));
-        self.pass = Some(pass);
-        self.knocked = None;
-        self.visit.come_in();
+    fn set_logged_in(&mut self, credential: Credential, how: &str) -> Auth {
+        log::info!("{} has come in, by {how}", self.actor(&credential));
+        self.credential = Some(credential);
+        self.failed_key_user = None;
+        self.state.set_logged_in();
         Auth::Accept
     }
 
-    fn open(&mut self, id: ChannelId) -> Option<&mut Open> {
-        self.visit.hear();
+    fn open(&mut self, id: ChannelId) -> Option<&mut OpenChannel> {
+        self.state.record_input();
         self.channel.as_mut().filter(|open| open.id == id)
     }
 
-    /// Begins what the channel was opened for, unless it has begun.
+    /// Starts what the channel was opened for, unless it has started.
     fn begin(
         &mut self,
         id: ChannelId,
         session: &mut Session,
-        errand: impl FnOnce(Option<Terminal>) -> Errand,
+        request: impl FnOnce(Option<Terminal>) -> ChannelRequest,
     ) -> Result<(), Error> {
-        let Some(pass) = self.pass.clone() else {
+        let Some(credential) = self.credential.clone() else {
             return session.channel_failure(id);
         };
-        let by = self.by(&pass);
-        let (context, visit) = (Arc::clone(&self.context), Arc::clone(&self.visit));
+        let actor = self.actor(&credential);
+        let (context, state) = (Arc::clone(&self.context), Arc::clone(&self.state));
         let Some(open) = self.open(id).filter(|open| !open.has_begun) else {
             return session.channel_failure(id);
         };
         open.has_begun = true;
-        visit.talk(&open.intake);
+        state.set_input(&open.input);
         session.channel_success(id)?;
-        let end = Talk {
+        let end = ChannelSession {
             context,
-            pass,
-            by,
+            credential,
+            actor,
             handle: session.handle(),
             channel: id,
-            intake: Arc::clone(&open.intake),
+            input: Arc::clone(&open.input),
         };
-        tokio::spawn(talk(end, errand(open.terminal)));
+        tokio::spawn(run_channel(end, request(open.terminal)));
         Ok(())
     }
 }
 
-impl Drop for Visitor {
+impl Drop for SessionHandler {
     fn drop(&mut self) {
         if let Some(open) = &self.channel {
-            open.intake.end();
-            open.intake.close();
+            open.input.end();
+            open.input.close();
         }
-        // All their keys together are one try.
-        if let Some(name) = &self.knocked {
-            self.context.auth.failed(self.source(), name, DOOR);
+        // All keys of a client together count as one failure.
+        if let Some(name) = &self.failed_key_user {
+            self.context
+                .auth
+                .record_failure(self.source(), name, INTERFACE);
         }
     }
 }
 
-impl Handler for Visitor {
+impl Handler for SessionHandler {
     type Error = Error;
 
-    /// How clients ask what is possible.
+    /// The first request of clients: it asks for the methods.
     async fn auth_none(&mut self, _user: &str) -> Result<Auth, Error> {
-        self.visit.log_in();
-        Ok(wrong())
+        self.state.set_logging_in();
+        Ok(reject())
     }
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Error> {
-        self.visit.log_in();
+        self.state.set_logging_in();
         let (auth, source) = (self.context.auth.clone(), self.source());
         let (name, password) = (user.to_owned(), password.to_owned());
-        // It takes its time.
+        // This blocks, for seconds where others wait too.
         let checked = tokio::task::spawn_blocking(move || {
-            let pass = auth.pass_by_password(&name);
-            let login = auth.login(source, &name, &password, DOOR);
-            pass.filter(|pass| login == Login::Welcome(pass.access()) && auth.holds(pass))
+            let credential = auth.credential_by_password(&name);
+            let login = auth.login(source, &name, &password, INTERFACE);
+            credential.filter(|credential| {
+                login == Login::Welcome(credential.access()) && auth.is_valid(credential)
+            })
         });
-        // If it is wrong, that is in the log already, whatever was knocked at before.
-        self.knocked = None;
+        // A wrong password is logged already. The keys before it do not count again.
+        self.failed_key_user = None;
         Ok(match checked.await.ok().flatten() {
-            Some(pass) => self.come_in(pass, "password"),
-            None => wrong(),
+            Some(credential) => self.set_logged_in(credential, "password"),
+            None => reject(),
         })
     }
 
@@ -246,15 +249,15 @@ impl Handler for Visitor {
         user: &str,
         offer: PublicKeyOffer<'_>,
     ) -> Result<Auth, Error> {
-        self.visit.log_in();
-        let is_possible = is_accepted(offer.algorithm);
-        if is_possible && self.pass_by_key(user, offer.public_key).is_some() {
+        self.state.set_logging_in();
+        let is_accepted_kind = is_accepted(offer.algorithm);
+        if is_accepted_kind && self.credential_by_key(user, offer.public_key).is_some() {
             return Ok(Auth::Accept);
         }
         if self.context.auth.may_try(self.source()).is_ok() {
-            self.knocked = Some(user.to_owned());
+            self.failed_key_user = Some(user.to_owned());
         }
-        Ok(wrong())
+        Ok(reject())
     }
 
     async fn auth_publickey(
@@ -262,15 +265,15 @@ impl Handler for Visitor {
         user: &str,
         key: VerifiedPublicKey<'_>,
     ) -> Result<Auth, Error> {
-        let pass = is_accepted(key.algorithm)
-            .then(|| self.pass_by_key(user, key.public_key))
+        let credential = is_accepted(key.algorithm)
+            .then(|| self.credential_by_key(user, key.public_key))
             .flatten();
-        let Some(pass) = pass else {
-            return Ok(wrong());
+        let Some(credential) = credential else {
+            return Ok(reject());
         };
-        self.context.auth.passed(self.source(), user);
+        self.context.auth.record_success(self.source(), user);
         let key = key.public_key.fingerprint(HashAlg::Sha256);
-        Ok(self.come_in(pass, &format!("the key {key}")))
+        Ok(self.set_logged_in(credential, &format!("the key {key}")))
     }
 
     async fn channel_open_session(
@@ -279,14 +282,14 @@ impl Handler for Visitor {
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Error> {
-        self.visit.hear();
-        if self.channel.as_ref().is_some_and(|it| !it.intake.is_over()) {
+        self.state.record_input();
+        if self.channel.as_ref().is_some_and(|it| !it.input.is_over()) {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
         }
-        self.channel = Some(Open {
+        self.channel = Some(OpenChannel {
             id: channel.id(),
-            intake: Arc::default(),
+            input: Arc::default(),
             terminal: None,
             has_begun: false,
         });
@@ -330,7 +333,7 @@ impl Handler for Visitor {
             let size = size(columns, rows);
             match &mut open.terminal {
                 Some(terminal) if !open.has_begun => terminal.size = size,
-                _ => open.intake.resize(size),
+                _ => open.input.resize(size),
             }
         }
         session.channel_success(id)
@@ -338,8 +341,8 @@ impl Handler for Visitor {
 
     async fn shell_request(&mut self, id: ChannelId, session: &mut Session) -> Result<(), Error> {
         self.begin(id, session, |terminal| match terminal {
-            Some(terminal) => Errand::Console(terminal),
-            None => Errand::Lines,
+            Some(terminal) => ChannelRequest::Console(terminal),
+            None => ChannelRequest::Lines,
         })
     }
 
@@ -350,7 +353,7 @@ impl Handler for Visitor {
         session: &mut Session,
     ) -> Result<(), Error> {
         self.begin(id, session, |terminal| {
-            Errand::Command(command.to_vec(), terminal)
+            ChannelRequest::Command(command.to_vec(), terminal)
         })
     }
 
@@ -363,7 +366,7 @@ impl Handler for Visitor {
         let Some(open) = self.open(id) else {
             return Ok(());
         };
-        open.intake.push(keys).await.map_err(|_| Error::Pending)
+        open.input.push(keys).await.map_err(|_| Error::Pending)
     }
 
     async fn signal(
@@ -373,26 +376,24 @@ impl Handler for Visitor {
         _session: &mut Session,
     ) -> Result<(), Error> {
         match self.open(id) {
-            Some(open) if matches!(signal, Sig::INT) && open.terminal.is_some() => open
-                .intake
-                .push(INTERRUPT)
-                .await
-                .map_err(|_| Error::Pending),
+            Some(open) if matches!(signal, Sig::INT) && open.terminal.is_some() => {
+                open.input.push(INTERRUPT).await.map_err(|_| Error::Pending)
+            }
             _ => Ok(()),
         }
     }
 
     async fn channel_eof(&mut self, id: ChannelId, _session: &mut Session) -> Result<(), Error> {
         if let Some(open) = self.open(id) {
-            open.intake.end();
+            open.input.end();
         }
         Ok(())
     }
 
     async fn channel_close(&mut self, id: ChannelId, _session: &mut Session) -> Result<(), Error> {
         if let Some(open) = self.open(id) {
-            open.intake.end();
-            open.intake.close();
+            open.input.end();
+            open.input.close();
         }
         Ok(())
     }
@@ -429,15 +430,17 @@ impl Handler for Visitor {
     }
 }
 
-/// Not this time; whatever it was, and whoever, the same may be tried again.
-fn wrong() -> Auth {
+/// A rejection. After a wrong password russh removes passwords from the methods, unless they are
+/// named again.
+/// Test: `after_six_tries_it_is_over`.
+fn reject() -> Auth {
     Auth::Reject {
         proceed_with_methods: Some(methods()),
         partial_success: false,
     }
 }
 
-/// A size as a client says it; 0 is for those who do not know.
+/// A size from the client; 0 means unknown.
 fn size(columns: u32, rows: u32) -> Size {
     let or = |number: u32, usual: u16| match u16::try_from(number) {
         Ok(0) => usual,
@@ -445,8 +448,8 @@ fn size(columns: u32, rows: u32) -> Size {
         Err(_) => u16::MAX,
     };
     Size {
-        columns: or(columns, USUAL.columns),
-        rows: or(rows, USUAL.rows),
+        columns: or(columns, DEFAULT_SIZE.columns),
+        rows: or(rows, DEFAULT_SIZE.rows),
     }
 }
 

@@ -1,7 +1,7 @@
-//! A certificate chain and its key, out of PEM files, with errors for those who
-//! have to put the files right.
+//! Certificates: a chain and its key out of PEM files, whether they fit each other, and when they
+//! are valid.
 //!
-//! Whether the certificate is the right one for its clients is not known here.
+//! Errors say what is wrong with which file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,28 +20,28 @@ use crate::calendar::UtcTime;
 use crate::os::files::read_file;
 use crate::os::rights::{self, Need};
 
-/// No chain is longer.
-const MOST_BYTES: u64 = 1 << 20;
+/// Largest file that is read, in bytes.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// A certificate, those behind it, and the key that fits the first one.
+/// A certificate with its chain, and the key that fits it.
 #[derive(Debug)]
-pub(super) struct Identity {
+pub(super) struct CertificateAndKey {
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
 }
 
-/// What is in the files.
-pub(super) fn read(cert: &Path, key: &Path) -> Result<Identity, String> {
+/// Reads both files.
+pub(super) fn read_files(cert: &Path, key: &Path) -> Result<CertificateAndKey, String> {
     let named = |path: &Path, what: &str| format!("{}: {what}", path.display());
-    let chain = contents(cert).and_then(|pem| chain(&pem));
+    let chain = read_pem(cert).and_then(|pem| chain(&pem));
     let chain = chain.map_err(|what| named(cert, &what))?;
-    let private = contents(key).and_then(|pem| private_key(&pem));
+    let private = read_pem(key).and_then(|pem| private_key(&pem));
     let private = private.map_err(|what| named(key, &what))?;
-    fitting(chain, private).map_err(|trouble| match trouble {
-        Trouble::Certificate(what) => named(cert, &what),
-        Trouble::Key(what) => named(key, &what),
-        Trouble::Both if cert == key => named(key, "the key does not fit the first certificate"),
-        Trouble::Both => named(
+    match_key(chain, private).map_err(|problem| match problem {
+        Problem::Certificate(what) => named(cert, &what),
+        Problem::Key(what) => named(key, &what),
+        Problem::Both if cert == key => named(key, "the key does not fit the first certificate"),
+        Problem::Both => named(
             key,
             &format!(
                 "the key does not fit the first certificate of {}",
@@ -51,20 +51,21 @@ pub(super) fn read(cert: &Path, key: &Path) -> Result<Identity, String> {
     })
 }
 
-/// What is in the bytes of one file.
-pub(super) fn parse(pem: &[u8]) -> Result<Identity, String> {
-    fitting(chain(pem)?, private_key(pem)?).map_err(|trouble| match trouble {
-        Trouble::Certificate(what) | Trouble::Key(what) => what,
-        Trouble::Both => "the key does not fit the certificate".to_owned(),
+/// Reads the bytes of one file that holds both.
+pub(super) fn parse(pem: &[u8]) -> Result<CertificateAndKey, String> {
+    match_key(chain(pem)?, private_key(pem)?).map_err(|problem| match problem {
+        Problem::Certificate(what) | Problem::Key(what) => what,
+        Problem::Both => "the key does not fit the certificate".to_owned(),
     })
 }
 
-fn contents(path: &Path) -> Result<Vec<u8>, String> {
-    // The desk reads this, between two changes.
-    let bytes = read_file(path, MOST_BYTES + 1)
+fn read_pem(path: &Path) -> Result<Vec<u8>, String> {
+    // The controller reads this, so it must not block on a pipe. Test:
+    // `a_pipe_is_not_waited_for`.
+    let bytes = read_file(path, MAX_FILE_BYTES + 1)
         .map_err(|error| format!("{error}{}", rights::advice(&error, Need::Read, path)))?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(format!("the file is larger than {MOST_BYTES} bytes"));
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(format!("the file is larger than {MAX_FILE_BYTES} bytes"));
     }
     Ok(bytes)
 }
@@ -79,7 +80,7 @@ fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
-    // PKCS#8 says so where it begins, the older forms in the line below.
+    // PKCS#8 says so in its first line, older forms in the one below.
     let is_encrypted = [
         &b"BEGIN ENCRYPTED PRIVATE KEY"[..],
         b"Proc-Type: 4,ENCRYPTED",
@@ -111,31 +112,31 @@ fn damaged(error: &pem::Error) -> String {
     format!("this is no PEM: {why}")
 }
 
-/// Which file is to be put right.
-enum Trouble {
+/// Which file is wrong.
+enum Problem {
     Certificate(String),
     Key(String),
     Both,
 }
 
-fn fitting(
+fn match_key(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-) -> Result<Identity, Trouble> {
+) -> Result<CertificateAndKey, Problem> {
     for (index, certificate) in chain.iter().enumerate() {
         ParsedCertificate::try_from(certificate).map_err(|error| {
             let number = index + 1;
-            Trouble::Certificate(format!("certificate {number} in it is none: {error}"))
+            Problem::Certificate(format!("certificate {number} in it is none: {error}"))
         })?;
     }
     let fits = CertifiedKey::from_der(chain.clone(), key.clone_key(), &provider());
     match fits {
-        Ok(_) => Ok(Identity { chain, key }),
-        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err(Trouble::Both),
-        Err(Error::InvalidCertificate(error)) => Err(Trouble::Certificate(format!(
+        Ok(_) => Ok(CertificateAndKey { chain, key }),
+        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err(Problem::Both),
+        Err(Error::InvalidCertificate(error)) => Err(Problem::Certificate(format!(
             "the certificate cannot be used: {error}"
         ))),
-        Err(error) => Err(Trouble::Key(format!(
+        Err(error) => Err(Problem::Key(format!(
             "the key cannot be used (RSA of 2048 to 8192 bits, ECDSA P-256, P-384 and P-521 \
              and Ed25519 can be): {error}"
         ))),
@@ -145,12 +146,12 @@ fn fitting(
 /// Whether the first certificate of `chain` has expired at `now`.
 pub(super) fn has_expired(chain: &[CertificateDer<'static>], now: SystemTime) -> bool {
     use CertificateError::{Expired, ExpiredContext};
-    matches!(trouble(chain, now), Some(Expired | ExpiredContext { .. }))
+    matches!(problem(chain, now), Some(Expired | ExpiredContext { .. }))
 }
 
-/// What an operator should know of the first certificate of `chain`.
-pub(super) fn remark(chain: &[CertificateDer<'static>], now: SystemTime) -> Option<String> {
-    match trouble(chain, now)? {
+/// What an operator should know about the validity of the first certificate of `chain`.
+pub(super) fn validity_note(chain: &[CertificateDer<'static>], now: SystemTime) -> Option<String> {
+    match problem(chain, now)? {
         CertificateError::Expired => Some("the certificate has expired".to_owned()),
         CertificateError::ExpiredContext { not_after, .. } => {
             let end = iso(not_after);
@@ -165,9 +166,9 @@ pub(super) fn remark(chain: &[CertificateDer<'static>], now: SystemTime) -> Opti
     }
 }
 
-/// What a client that trusts nobody has against it: its dates come first, then that
-/// its issuer is not known.
-fn trouble(chain: &[CertificateDer<'static>], now: SystemTime) -> Option<CertificateError> {
+/// The first objection of a client that trusts nobody: the dates are checked before the unknown
+/// issuer.
+fn problem(chain: &[CertificateDer<'static>], now: SystemTime) -> Option<CertificateError> {
     let parsed = ParsedCertificate::try_from(chain.first()?).ok()?;
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let verified = verify_server_cert_signed_by_trust_anchor(
@@ -178,7 +179,7 @@ fn trouble(chain: &[CertificateDer<'static>], now: SystemTime) -> Option<Certifi
         provider().signature_verification_algorithms.all,
     );
     match verified {
-        Err(Error::InvalidCertificate(trouble)) => Some(trouble),
+        Err(Error::InvalidCertificate(problem)) => Some(problem),
         _ => None,
     }
 }
@@ -188,8 +189,8 @@ fn iso(time: UnixTime) -> String {
     UtcTime::of(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)).iso()
 }
 
-/// What encrypts. It is handed to whoever needs it: a process has but one default,
-/// and that is not ours to choose, as several balancers may live in it.
+/// The implementation of cryptography. It is passed explicitly: a process has one default
+/// provider, which is not ours to set, as a program may embed several balancers.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }

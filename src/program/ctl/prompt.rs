@@ -12,7 +12,7 @@ use rustix::termios::{
     InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetwinsize,
 };
 use signal_hook::consts::{SIGCONT, SIGWINCH};
-use txlb::admin::{Partner, Reaction, Shell, Size, Told};
+use txlb::admin::{Backend, Reaction, Reply, Shell, Size};
 use txlb::config::Access;
 use txlb::config::verb::{Command, Question};
 use txlb::control::{LineProtocol, ParsedLine};
@@ -153,13 +153,13 @@ struct Asked<'a> {
     trouble: Option<Exit>,
 }
 
-impl Partner for Asked<'_> {
-    fn ask(&mut self, line: &str, columns: u16) -> Option<Told> {
+impl Backend for Asked<'_> {
+    fn ask(&mut self, line: &str, columns: u16) -> Option<Reply> {
         let heard = self.shadow.hear(line);
         if heard == ParsedLine::Nothing {
-            return Some(Told {
+            return Some(Reply {
                 ok: true,
-                ..Told::default()
+                ..Reply::default()
             });
         }
         let question = match self.talk.json {
@@ -194,7 +194,7 @@ impl Partner for Asked<'_> {
 
 impl Asked<'_> {
     /// `None`, and why, if that is the end of it.
-    fn try_to_ask(&mut self, question: &str) -> Option<Told> {
+    fn try_to_ask(&mut self, question: &str) -> Option<Reply> {
         if self.trouble.is_some() {
             return None;
         }
@@ -202,11 +202,11 @@ impl Asked<'_> {
         told.map_err(|exit| self.trouble = Some(exit)).ok()
     }
 
-    fn exchange(&mut self, question: &str) -> Result<Told, Exit> {
+    fn exchange(&mut self, question: &str) -> Result<Reply, Exit> {
         self.begin_anew_if_over()?;
         self.modes(raw_but_for_signals)?;
         self.talk.wire.say(question.as_bytes());
-        let mut told = Told::default();
+        let mut told = Reply::default();
         loop {
             let line = self.line()?;
             match line.strip_prefix("  ") {

@@ -1,7 +1,5 @@
-//! The line that is being written: what keys do to it.
-//!
-//! Pure: keys in, and a line out. How it is shown is `drawing`'s business, what is done
-//! with it when it is complete the shell's.
+//! Line editor with history and search. Keys go in, and a complete line comes out; `drawing`
+//! shows it.
 
 use std::collections::VecDeque;
 
@@ -9,25 +7,28 @@ use super::keys::Key;
 use crate::config::verb::last_word;
 use crate::control::width::width;
 
-/// Bytes that a line may have: as many as at the control socket.
-pub(super) const MOST: usize = 64 * 1024;
+/// Longest line in bytes, as on the control socket.
+pub(super) const MAX_LINE: usize = 64 * 1024;
 
-/// A line, and what is needed to write it.
+/// A line being edited.
 #[derive(Debug, Default)]
 pub(super) struct Editor {
     pub(super) line: String,
     /// Where the next character goes, in bytes.
     pub(super) cursor: usize,
     pub(super) history: History,
-    /// While a former line is looked for.
+    /// Set while a former line is searched for (Ctrl-R).
     pub(super) search: Option<Search>,
-    /// What was cut out last.
+    /// The text that was cut last.
     cut: String,
-    /// Something was left out: it must not be taken for the whole.
+    /// Something was dropped for want of room. Such a line must not be run: it is refused whole,
+    /// and so is the batch that it belongs to.
+    /// Tests: `a_line_that_is_too_long_is_never_taken_for_the_whole`,
+    /// `a_line_that_is_too_long_is_refused`.
     too_long: bool,
-    /// The key before was a Tab that came to nothing.
+    /// The key before was a Tab without effect.
     tabbed: bool,
-    /// Something could not be done.
+    /// A key had no effect: sound the bell.
     pub(super) bell: bool,
 }
 
@@ -37,43 +38,43 @@ pub(super) struct Search {
     pub(super) text: String,
     /// The number of the line that was found.
     at: usize,
-    /// What was being written before.
+    /// The line before the search.
     before: String,
 }
 
-/// What a searched text may have, in bytes.
-const MOST_SEARCHED: usize = 128;
+/// Longest searched text, in bytes.
+const MAX_SEARCH: usize = 128;
 
-/// What a key has led to.
+/// The result of a key.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// The line may be another.
-    Written,
-    /// It is complete.
+pub(super) enum EditResult {
+    /// The line may have changed.
+    Changed,
+    /// The line is complete.
     Line(String),
-    /// It is complete, but parts of it were left out.
+    /// The line is complete, but parts of it were dropped.
     TooLong,
-    /// It is dropped.
-    Dropped,
-    /// The choices for its last word are wanted.
+    /// The line is discarded.
+    Discarded,
+    /// Completions of the last word are wanted.
     Complete,
     /// The screen is to be cleared.
     Clear,
-    /// No more lines will come.
+    /// The input has ended.
     End,
 }
 
-/// What has become of choices.
+/// What became of completions.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Offered {
-    /// The line has gone on, or a bell says that it cannot.
-    Taken,
-    /// They were asked for twice: they are to be shown.
+pub(super) enum Completion {
+    /// The word was extended, or the bell says that it cannot be.
+    Applied,
+    /// A second Tab: they are to be shown.
     Show,
 }
 
 impl Editor {
-    /// One with this line, to be shown.
+    /// An editor with this line, to draw it.
     pub(super) fn with(line: String, cursor: usize) -> Editor {
         Editor {
             line,
@@ -82,21 +83,21 @@ impl Editor {
         }
     }
 
-    /// Does what a key does.
-    pub(super) fn press(&mut self, key: Key) -> Step {
+    /// Handles a key.
+    pub(super) fn press(&mut self, key: Key) -> EditResult {
         if self.search.is_some() && self.press_searching(key) {
-            return Step::Written;
+            return EditResult::Changed;
         }
         self.tabbed &= key == Key::Tab;
         match key {
             Key::Enter => return self.enter(),
             Key::Interrupt => {
                 self.clear();
-                return Step::Dropped;
+                return EditResult::Discarded;
             }
-            Key::EndOfInput if self.line.is_empty() => return Step::End,
-            Key::Tab => return Step::Complete,
-            Key::Redraw => return Step::Clear,
+            Key::EndOfInput if self.line.is_empty() => return EditResult::End,
+            Key::Tab => return EditResult::Complete,
+            Key::Redraw => return EditResult::Clear,
             Key::Search => {
                 self.search = Some(Search {
                     text: String::new(),
@@ -115,7 +116,7 @@ impl Editor {
             Key::Text(character) => self.insert(character.encode_utf8(&mut [0; 4])),
             key => self.press_editing(key),
         }
-        Step::Written
+        EditResult::Changed
     }
 
     fn press_editing(&mut self, key: Key) {
@@ -138,15 +139,15 @@ impl Editor {
         }
     }
 
-    fn enter(&mut self) -> Step {
+    fn enter(&mut self) -> EditResult {
         if self.too_long {
             self.clear();
-            return Step::TooLong;
+            return EditResult::TooLong;
         }
         let line = std::mem::take(&mut self.line);
         self.clear();
-        self.history.keep(&line);
-        Step::Line(line)
+        self.history.push(&line);
+        EditResult::Line(line)
     }
 
     fn clear(&mut self) {
@@ -155,7 +156,7 @@ impl Editor {
         self.too_long = false;
     }
 
-    /// Puts another line in place of this one.
+    /// Replaces the line.
     fn show(&mut self, line: Option<String>) {
         match line {
             Some(line) => {
@@ -166,11 +167,11 @@ impl Editor {
         }
     }
 
-    /// Puts a text where the cursor is; no control character gets in.
+    /// Inserts text at the cursor, without control characters.
     fn insert(&mut self, text: &str) {
         let text: String = text.chars().filter(|it| !it.is_control()).collect();
-        if self.line.len() + text.len() > MOST {
-            // Of all that is too much, the first is told.
+        if self.line.len() + text.len() > MAX_LINE {
+            // The bell sounds once for a line.
             self.bell |= !self.too_long;
             self.too_long = true;
             return;
@@ -186,7 +187,7 @@ impl Editor {
         removed
     }
 
-    /// Where the character before that place begins; marks belong to their letter.
+    /// Start of the character before `place`; combining marks belong to their letter.
     pub(super) fn left_of(&self, place: usize) -> usize {
         let before = self.line[..place].char_indices().rev();
         let mut letters = before.filter(|(_, character)| width(*character) > 0);
@@ -215,13 +216,13 @@ impl Editor {
         self.line.len() - rest.len()
     }
 
-    /// Does what a key does to the search; whether that is all that it does.
+    /// Handles a key during a search. Returns whether that was all.
     fn press_searching(&mut self, key: Key) -> bool {
         let Some(search) = &mut self.search else {
             return false;
         };
         let before = match key {
-            Key::Text(character) if search.text.len() < MOST_SEARCHED => {
+            Key::Text(character) if search.text.len() < MAX_SEARCH => {
                 search.text.push(character);
                 search.at.saturating_add(1)
             }
@@ -252,32 +253,34 @@ impl Editor {
         true
     }
 
-    /// The line up to the cursor, whose last word choices are for.
-    pub(super) fn begun(&self) -> &str {
+    /// The line up to the cursor, whose last word is completed.
+    pub(super) fn before_cursor(&self) -> &str {
         &self.line[..self.cursor]
     }
 
-    /// Lets the last word go on as far as the choices for it agree.
-    pub(super) fn offer(&mut self, choices: &[String]) -> Offered {
-        let start = last_word(self.begun());
+    /// Extends the last word as far as all completions agree. It never gets shorter: a quoted and
+    /// an unquoted name have only `key=` in common.
+    /// Test: `a_word_goes_on_as_far_as_its_choices_agree`.
+    pub(super) fn apply_completion(&mut self, choices: &[String]) -> Completion {
+        let start = last_word(self.before_cursor());
         let typed = &self.line[start..self.cursor];
-        let common = common_beginning(choices);
+        let common = common_prefix(choices);
         let is_more =
             common.len() > typed.len() || (common.eq_ignore_ascii_case(typed) && common != typed);
         if let [only] = choices {
-            let room = MOST - self.line.len() + typed.len();
+            let room = MAX_LINE - self.line.len() + typed.len();
             if only.len() < room {
                 self.replace(start, &only.clone());
-                self.go_behind_blank(only);
+                self.add_space(only);
             }
-        } else if is_more && self.line.len() + common.len() <= MOST {
+        } else if is_more && self.line.len() + common.len() <= MAX_LINE {
             self.replace(start, common);
         } else if self.tabbed && !choices.is_empty() {
-            return Offered::Show;
+            return Completion::Show;
         } else {
             (self.bell, self.tabbed) = (true, true);
         }
-        Offered::Taken
+        Completion::Applied
     }
 
     fn replace(&mut self, start: usize, text: &str) {
@@ -285,8 +288,8 @@ impl Editor {
         self.insert(text);
     }
 
-    /// A word that is complete has a blank behind it; a key wants its value.
-    fn go_behind_blank(&mut self, word: &str) {
+    /// Puts a blank after a complete word; a key wants its value.
+    fn add_space(&mut self, word: &str) {
         if word.ends_with('=') {
             return;
         }
@@ -297,8 +300,8 @@ impl Editor {
     }
 }
 
-/// What all texts begin with. It does not end in the middle of an escape.
-fn common_beginning(texts: &[String]) -> &str {
+/// The common prefix. It does not end within an escape.
+fn common_prefix(texts: &[String]) -> &str {
     let Some((first, others)) = texts.split_first() else {
         return "";
     };
@@ -315,35 +318,34 @@ fn common_beginning(texts: &[String]) -> &str {
     &common[..common.len() - backslashes % 2]
 }
 
-/// Lines that are kept at most.
-const MOST_LINES: usize = 100;
+/// Lines that are kept.
+const MAX_LINES: usize = 100;
 
-/// What they may have together, in bytes.
-const MOST_BYTES: usize = 256 * 1024;
+/// Bytes that they may have together.
+const MAX_BYTES: usize = 256 * 1024;
 
 /// Lines that were entered.
 #[derive(Debug, Default)]
 pub(super) struct History {
     /// The oldest first.
     lines: VecDeque<String>,
-    /// Which of them is looked at; none is the line that is being written.
+    /// The line that is shown; `None` for the one being edited.
     at: Option<usize>,
-    /// What was being written when the first one was looked at.
+    /// The line being edited when the first one was shown.
     draft: String,
 }
 
 impl History {
-    /// Keeps a line, unless it is the one before again, has nothing in it or has a
-    /// password in it.
-    pub(super) fn keep(&mut self, line: &str) {
+    /// Keeps a line, unless it repeats the last one, is blank, or may have a password.
+    pub(super) fn push(&mut self, line: &str) {
         self.at = None;
         self.draft.clear();
         let is_again = self.lines.back().is_some_and(|last| last == line);
-        if is_again || line.trim().is_empty() || has_password(line) || line.len() > MOST_BYTES {
+        if is_again || line.trim().is_empty() || has_password(line) || line.len() > MAX_BYTES {
             return;
         }
         self.lines.push_back(line.to_owned());
-        while self.lines.len() > MOST_LINES || self.bytes() > MOST_BYTES {
+        while self.lines.len() > MAX_LINES || self.bytes() > MAX_BYTES {
             self.lines.pop_front();
         }
     }
@@ -352,7 +354,7 @@ impl History {
         self.lines.iter().map(String::len).sum()
     }
 
-    /// The line before the one that is looked at. `now` is what there is to come back to.
+    /// The line before the one that is shown. `now` is kept, to come back to it.
     pub(super) fn older(&mut self, now: &str) -> Option<String> {
         let at = match self.at {
             None => {
@@ -365,8 +367,7 @@ impl History {
         self.lines.get(at).cloned()
     }
 
-    /// The line behind the one that is looked at: at last the one that was being
-    /// written.
+    /// The line after the one that is shown, at last the one being edited.
     pub(super) fn newer(&mut self) -> Option<String> {
         let at = self.at? + 1;
         match self.lines.get(at) {
@@ -381,7 +382,7 @@ impl History {
         }
     }
 
-    /// The newest line with `text` in it, and its number, of those older than `before`.
+    /// The newest line older than `before` with `text` in it, and its number.
     pub(super) fn find(&self, text: &str, before: usize) -> Option<(usize, &str)> {
         let lines = self.lines.iter().enumerate().take(before);
         let mut found = lines.rev().filter(|(_, line)| line.contains(text));
@@ -389,7 +390,9 @@ impl History {
     }
 }
 
-/// Whether a key of it may be `password=`, however that is quoted.
+/// Whether the line may have a `password=`, however it is quoted. An escape may hide the word, so
+/// lines about users with an escape are not kept either.
+/// Test: `passwords_are_not_kept`.
 fn has_password(line: &str) -> bool {
     let bare: String = line
         .chars()
@@ -412,7 +415,7 @@ mod history_tests {
         let mut history = History::default();
         assert_eq!(history.older("x"), None);
         for line in ["one", "two", "two", "  ", "three"] {
-            history.keep(line);
+            history.push(line);
         }
         let older: Vec<_> = (0..4).filter_map(|_| history.older("draft")).collect();
         assert_eq!(older, ["three", "two", "one"]);
@@ -432,10 +435,10 @@ mod history_tests {
             "setUser name=x PASSWORD=s",
             "json setUser name=x password=\"s",
         ] {
-            history.keep(line);
+            history.push(line);
         }
         assert_eq!(history.older(""), None);
-        history.keep("setUser name=password");
+        history.push("setUser name=password");
         assert!(history.older("").is_some());
     }
 
@@ -443,16 +446,16 @@ mod history_tests {
     fn it_has_limits() {
         let mut history = History::default();
         for number in 0..150 {
-            history.keep(&format!("line {number}"));
+            history.push(&format!("line {number}"));
         }
-        assert_eq!(history.lines.len(), MOST_LINES);
+        assert_eq!(history.lines.len(), MAX_LINES);
         assert_eq!(history.find("line", 100), Some((99, "line 149")));
         assert_eq!(history.find("line 5", 100), Some((9, "line 59")));
         assert_eq!(history.find("line 5", 9), Some((8, "line 58")));
         for _ in 0..8 {
-            history.keep(&"x".repeat(60_000));
-            history.keep(&"y".repeat(60_000));
+            history.push(&"x".repeat(60_000));
+            history.push(&"y".repeat(60_000));
         }
-        assert!(history.bytes() <= MOST_BYTES && history.lines.len() == 4);
+        assert!(history.bytes() <= MAX_BYTES && history.lines.len() == 4);
     }
 }

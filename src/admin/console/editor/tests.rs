@@ -1,28 +1,28 @@
-//! What keys do to a line, and that what is seen is the line.
+//! What keys do to a line, and that the visible row is the line.
 
 use super::*;
-use crate::admin::console::drawing::Drawing;
-use crate::admin::console::keys::Keys;
+use crate::admin::console::drawing::LineDrawing;
+use crate::admin::console::keys::KeyDecoder;
 use crate::admin::console::screen::Screen;
 use crate::config::random::Random;
 use crate::control::width::{columns, fitting};
 
-/// An editor with all its keys pressed; what it did with the last line.
-fn pressed(keys: &str) -> (Editor, Vec<Step>) {
-    let (mut editor, mut taker) = (Editor::default(), Keys::default());
-    let mut steps = Vec::new();
+/// An editor after these keys, and the results of keys that did more than edit.
+fn pressed(keys: &str) -> (Editor, Vec<EditResult>) {
+    let (mut editor, mut taker) = (Editor::default(), KeyDecoder::default());
+    let mut results = Vec::new();
     for byte in keys.bytes() {
-        for key in taker.take(byte).into_iter().flatten() {
-            let step = editor.press(key);
-            if step != Step::Written {
-                steps.push(step);
+        for key in taker.decode(byte).into_iter().flatten() {
+            let result = editor.press(key);
+            if result != EditResult::Changed {
+                results.push(result);
             }
         }
     }
-    (editor, steps)
+    (editor, results)
 }
 
-/// The line with a bar where the cursor is.
+/// The line, with a bar at the cursor.
 fn written(keys: &str) -> String {
     let (editor, _) = pressed(keys);
     let (before, behind) = editor.line.split_at(editor.cursor);
@@ -65,10 +65,10 @@ fn lines_end_and_are_dropped() {
     assert_eq!(
         pressed("one\rtwo\x03three\r\x04").1,
         [
-            Step::Line("one".to_owned()),
-            Step::Dropped,
-            Step::Line("three".to_owned()),
-            Step::End
+            EditResult::Line("one".to_owned()),
+            EditResult::Discarded,
+            EditResult::Line("three".to_owned()),
+            EditResult::End
         ]
     );
     assert_eq!(pressed("x\x04").1, []);
@@ -76,15 +76,15 @@ fn lines_end_and_are_dropped() {
 
 #[test]
 fn a_line_that_is_too_long_is_never_taken_for_the_whole() {
-    let keys = format!("{}\rx\r", "x".repeat(MOST + 1));
+    let keys = format!("{}\rx\r", "x".repeat(MAX_LINE + 1));
     assert_eq!(
         pressed(&keys).1,
-        [Step::TooLong, Step::Line("x".to_owned())]
+        [EditResult::TooLong, EditResult::Line("x".to_owned())]
     );
-    let keys = format!("{}\r", "x".repeat(MOST));
-    assert!(matches!(&pressed(&keys).1[..], [Step::Line(line)] if line.len() == MOST));
-    let keys = format!("{}\x15x\r", "x".repeat(MOST + 1));
-    assert_eq!(pressed(&keys).1, [Step::Line("x".to_owned())]);
+    let keys = format!("{}\r", "x".repeat(MAX_LINE));
+    assert!(matches!(&pressed(&keys).1[..], [EditResult::Line(line)] if line.len() == MAX_LINE));
+    let keys = format!("{}\x15x\r", "x".repeat(MAX_LINE + 1));
+    assert_eq!(pressed(&keys).1, [EditResult::Line("x".to_owned())]);
 }
 
 #[test]
@@ -100,10 +100,10 @@ fn former_lines_come_back() {
     assert_eq!(pressed("one\r\x12on\r").1.len(), 2);
 }
 
-fn offered(line: &str, choices: &[&str]) -> String {
+fn completed(line: &str, choices: &[&str]) -> String {
     let (mut editor, _) = pressed(line);
     let choices: Vec<_> = choices.iter().map(|it| (*it).to_owned()).collect();
-    assert_eq!(editor.offer(&choices), Offered::Taken);
+    assert_eq!(editor.apply_completion(&choices), Completion::Applied);
     let bell = if editor.bell { " (bell)" } else { "" };
     let (before, behind) = editor.line.split_at(editor.cursor);
     format!("{before}|{behind}{bell}")
@@ -132,7 +132,7 @@ fn a_word_goes_on_as_far_as_its_choices_agree() {
         ),
         ("dr x\x1bb\x1bb\x1bf", &["drainHost"], "drainHost |x"),
     ] {
-        assert_eq!(offered(line, choices), expected, "{line}");
+        assert_eq!(completed(line, choices), expected, "{line}");
     }
 }
 
@@ -140,15 +140,15 @@ fn a_word_goes_on_as_far_as_its_choices_agree() {
 fn only_the_second_tab_in_a_row_shows_the_choices() {
     let choices = ["aa".to_owned(), "ab".to_owned()];
     let (mut editor, _) = pressed("a");
-    assert_eq!(editor.offer(&choices), Offered::Taken);
+    assert_eq!(editor.apply_completion(&choices), Completion::Applied);
     editor.press(Key::Tab);
-    assert_eq!(editor.offer(&choices), Offered::Show);
+    assert_eq!(editor.apply_completion(&choices), Completion::Show);
     editor.press(Key::Home);
-    assert_eq!(editor.offer(&choices), Offered::Taken);
-    assert_eq!(editor.offer(&[]), Offered::Taken);
+    assert_eq!(editor.apply_completion(&choices), Completion::Applied);
+    assert_eq!(editor.apply_completion(&[]), Completion::Applied);
 }
 
-/// What keys a person may press, cats included.
+/// Keys that a person may press, cats included.
 fn any_keys(random: &mut Random) -> Vec<u8> {
     let words = [
         "a",
@@ -199,20 +199,19 @@ fn any_keys(random: &mut Random) -> Vec<u8> {
     }
 }
 
-/// Whatever is pressed, what is seen is a part of the line, and the cursor is at its
-/// place in it.
+/// After any keys, the row is a part of the line, and the cursor is at its place.
 #[test]
 fn what_is_seen_is_the_line() {
     let mut random = Random::new(29);
     for most in [10, 11, 17, 40, 80] {
-        let (mut editor, mut keys) = (Editor::default(), Keys::default());
-        let (mut drawing, mut screen) = (Drawing::default(), Screen::new(most, 3));
+        let (mut editor, mut keys) = (Editor::default(), KeyDecoder::default());
+        let (mut drawing, mut screen) = (LineDrawing::default(), Screen::new(most, 3));
         let mut cut = 0;
         for _ in 0..3000 {
             for byte in any_keys(&mut random) {
-                for key in keys.take(byte).into_iter().flatten() {
-                    if editor.press(key) == Step::Complete {
-                        editor.offer(&["service=\"a\\\"b\"".to_owned()]);
+                for key in keys.decode(byte).into_iter().flatten() {
+                    if editor.press(key) == EditResult::Complete {
+                        editor.apply_completion(&["service=\"a\\\"b\"".to_owned()]);
                     }
                 }
             }
@@ -227,12 +226,12 @@ fn what_is_seen_is_the_line() {
     }
 }
 
-/// A text without its marks: a letter that is not seen leaves its own behind.
+/// A text without combining marks, which remain when their letter is not visible.
 fn letters(text: &str) -> String {
     text.chars().filter(|it| width(*it) > 0).collect()
 }
 
-/// Whether the row, which must show the line, shows but a part of it.
+/// Checks that the row shows the line. Returns whether only a part of it.
 fn check_row(editor: &Editor, row: &str, column: usize, most: usize) -> bool {
     let (row, line) = (letters(row), letters(&editor.line));
     let before_cursor = letters(&editor.line[..editor.cursor]);
@@ -252,7 +251,7 @@ fn check_row(editor: &Editor, row: &str, column: usize, most: usize) -> bool {
     }
     let hides_start = shown.starts_with('<');
     let part = shown.strip_prefix('<').unwrap_or(shown);
-    // Blanks at the end are there, but cannot be told.
+    // Blanks at the end are there, but cannot be seen.
     let part = part.to_owned() + &" ".repeat(most);
     let before = fitting(&part, column - prompt - usize::from(hides_start));
     assert!(before_cursor.ends_with(before), "{row:?}: {line:?}");

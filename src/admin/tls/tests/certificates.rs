@@ -9,7 +9,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use super::samples::*;
-use super::{Folder, Timed, Tls, late};
+use super::{DeadlineStream, Folder, Tls, late};
 use crate::admin::tls::check_certificate;
 
 /// What is said of a certificate and a key.
@@ -261,8 +261,8 @@ fn curl_takes_the_file_for_whom_to_trust() {
         let (tls, listener) = (tls.clone(), listener.try_clone().unwrap());
         let server = thread::spawn(move || {
             let mut stream = {
-                let timed = Timed::new(listener.accept().unwrap().0, late()).unwrap();
-                tls.accept(timed).unwrap()
+                let stream = DeadlineStream::new(listener.accept().unwrap().0, late()).unwrap();
+                tls.accept(stream).unwrap()
             };
             let (mut heard, mut byte) = (Vec::new(), [0]);
             while !heard.ends_with(b"\r\n\r\n") {
