@@ -166,7 +166,7 @@ pub fn execute(
         }
         _ => protocol.reply(line, handle, actor),
     };
-    let to_reply = match reply {
+    let result = match reply {
         // A batch could never be committed.
         _ if protocol.is_in_batch() => Reply {
             last: "error: a batch is several lines, and this is one".to_owned(),
@@ -175,7 +175,7 @@ pub fn execute(
         None => empty_reply(),
         Some(reply) => to_reply(&reply, columns),
     };
-    to_reply.executed(terminal.is_some())
+    result.executed(terminal.is_some())
 }
 
 impl Reply {

@@ -246,7 +246,7 @@ impl Open {
 
     fn begin(&self, name: &str) {
         log::info!("{name} is {}", self.file.path().display());
-        self.watch.begin();
+        self.watch.start_accepting();
     }
 }
 

@@ -77,7 +77,7 @@ pub(in crate::admin) struct AcceptorThread {
 pub(in crate::admin) struct AcceptorWaker(Weak<UnixStream>);
 
 impl AcceptorThread {
-    /// Starts the thread, which accepts nobody before [`AcceptorThread::begin`].
+    /// Starts the thread, which accepts nobody before [`AcceptorThread::start_accepting`].
     ///
     /// # Errors
     /// The system has no thread or socket for it.
@@ -96,7 +96,7 @@ impl AcceptorThread {
     }
 
     /// Starts to accept.
-    pub(in crate::admin) fn begin(&self) {
+    pub(in crate::admin) fn start_accepting(&self) {
         wake(&self.orders);
     }
 
@@ -299,15 +299,15 @@ mod tests {
         let listener = TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (errors, orders_read) = channel();
+        let (errors, logged) = channel();
         let acceptor = TestAcceptor {
             listener,
             accept,
             errors,
         };
-        let run = AcceptorThread::start("door", acceptor).unwrap();
-        run.begin();
-        (run, client, orders_read)
+        let thread = AcceptorThread::start("door", acceptor).unwrap();
+        thread.start_accepting();
+        (thread, client, logged)
     }
 
     #[test]
@@ -315,9 +315,9 @@ mod tests {
         let mut address = anywhere();
         for _ in 0..50 {
             let accept = |listener: &TcpListener| (&listener.accept()?.0).write_all(b"!");
-            let (run, mut client, _) = open(address, accept);
+            let (thread, mut client, _) = open(address, accept);
             address = client.peer_addr().unwrap();
-            drop(run);
+            drop(thread);
             client.read_exact(&mut [0]).unwrap();
         }
     }
@@ -325,17 +325,16 @@ mod tests {
     #[test]
     fn a_crowd_keeps_no_door_open() {
         // A client always waits.
-        let (run, _client, _) = open(anywhere(), |_| Ok(()));
-        drop(run);
+        let (thread, _client, _) = open(anywhere(), |_| Ok(()));
+        drop(thread);
     }
 
     #[test]
     fn what_fails_again_and_again_is_said_once_a_second() {
-        let (_watch, _client, orders_read) =
-            open(anywhere(), |_| Err(ErrorKind::OutOfMemory.into()));
+        let (_watch, _client, logged) = open(anywhere(), |_| Err(ErrorKind::OutOfMemory.into()));
         let started = Instant::now();
         for _ in 0..2 {
-            let said = orders_read.recv_timeout(30 * LOG_INTERVAL).unwrap();
+            let said = logged.recv_timeout(30 * LOG_INTERVAL).unwrap();
             assert_eq!(said, ErrorKind::OutOfMemory);
         }
         assert!(started.elapsed() >= LOG_INTERVAL / 2);

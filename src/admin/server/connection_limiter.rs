@@ -88,11 +88,11 @@ impl Activity {
     /// Sets how far it has come.
     pub(in crate::admin) fn set_stage(&self, stage: Stage) {
         // A closed client stays closed.
-        let close = Stage::Closed as u8;
+        let closed = Stage::Closed as u8;
         let _ = self
             .stage
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
-                (now != close).then_some(stage as u8)
+                (now != closed).then_some(stage as u8)
             });
     }
 
@@ -249,10 +249,10 @@ impl ConnectionLimiter {
     /// may be closed.
     pub(in crate::admin) fn evict_idle_from(&self, address: ClientAddress) -> bool {
         let tracked = self.lock();
-        let silent = tracked
+        let idle = tracked
             .from(address)
             .filter(|it| it.activity.is_evictable());
-        let longest = silent.max_by_key(|it| it.activity.idle_ms());
+        let longest = idle.max_by_key(|it| it.activity.idle_ms());
         longest.inspect(|it| it.close()).is_some()
     }
 
@@ -343,13 +343,13 @@ pub(in crate::admin) fn service_order(
     served: impl Iterator<Item = ClientAddress>,
 ) -> Vec<usize> {
     let counts = NetworkCounts::of(served);
-    let mut service_order: Vec<usize> = (0..waiting.len()).collect();
+    let mut order: Vec<usize> = (0..waiting.len()).collect();
     // They are in the order of arrival, and the sort is stable.
-    service_order.sort_by_cached_key(|at| {
+    order.sort_by_cached_key(|at| {
         let it = &waiting[*at];
         (!it.is_known, counts.count_of(it.address), !it.has_sent)
     });
-    service_order
+    order
 }
 
 #[cfg(test)]

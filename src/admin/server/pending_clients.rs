@@ -181,14 +181,14 @@ impl PendingClients {
 
     /// Whether its subnet is at its limit, and none of its connections can be closed.
     fn is_over_share(&self, address: ClientAddress) -> bool {
-        let is_there = |address: &ClientAddress| address.subnet() == address.subnet();
+        let is_there = |other: &ClientAddress| other.subnet() == address.subnet();
         let waiting = self
             .waiting
             .iter()
             .map(PendingClient::address)
             .filter(is_there);
-        let seated = self.limiter.addresses().into_iter().filter(is_there);
-        waiting.count() + seated.count() >= self.limiter.max_per_subnet()
+        let connected = self.limiter.addresses().into_iter().filter(is_there);
+        waiting.count() + connected.count() >= self.limiter.max_per_subnet()
             && !self.limiter.evict_idle_from(address)
     }
 
@@ -220,17 +220,17 @@ impl PendingClients {
             let client = &self.waiting[*at];
             let from_there = |it: &&ClientAddress| it.subnet() == client.address().subnet();
             (is_last || self.is_ready(client))
-                && self.may_begin(client, now_ms)
+                && self.may_shake_hands(client, now_ms)
                 && served.iter().filter(from_there).count() < self.limiter.max_per_subnet()
         })?;
         let client = self.waiting.remove(at);
-        self.handshakes.begin(client.address(), cost, now_ms);
+        self.handshakes.record(client.address(), cost, now_ms);
         Some(client)
     }
 
-    fn may_begin(&self, client: &PendingClient, now_ms: u64) -> bool {
+    fn may_shake_hands(&self, client: &PendingClient, now_ms: u64) -> bool {
         let handshakes = &self.handshakes;
-        handshakes.may_begin(client.address(), client.is_known, now_ms)
+        handshakes.allows(client.address(), client.is_known, now_ms)
     }
 
     fn is_ready(&self, client: &PendingClient) -> bool {
@@ -248,8 +248,8 @@ impl PendingClients {
         let ready = self.waiting.iter().filter(|it| self.is_ready(it)).count();
         if ready > 0 {
             if !self.limiter.has_room() {
-                let spoken = self.waiting.iter().filter(|it| it.has_sent).count();
-                self.limiter.evict_idle(spoken, false);
+                let sent = self.waiting.iter().filter(|it| it.has_sent).count();
+                self.limiter.evict_idle(sent, false);
                 self.limiter.evict_idle(ready, true);
             }
             return Some(RETRY_INTERVAL);
@@ -306,7 +306,7 @@ pub(in crate::admin) struct HandshakeRateLimit(HashMap<Network, u64>);
 impl HandshakeRateLimit {
     /// Whether a client may have a handshake now. A known address does not wait for others of its
     /// site.
-    pub(in crate::admin) fn may_begin(
+    pub(in crate::admin) fn allows(
         &self,
         address: ClientAddress,
         is_known: bool,
@@ -320,7 +320,7 @@ impl HandshakeRateLimit {
     }
 
     /// Counts one.
-    pub(in crate::admin) fn begin(
+    pub(in crate::admin) fn record(
         &mut self,
         address: ClientAddress,
         cost: ConnectionCost,
@@ -354,9 +354,9 @@ mod rate_tests {
         let mut handshakes = HandshakeRateLimit::default();
         let try_at = |now_ms| {
             let address = sources(now_ms);
-            let may = handshakes.may_begin(address, false, now_ms);
+            let may = handshakes.allows(address, false, now_ms);
             if may {
-                handshakes.begin(address, ConnectionCost::Handshake, now_ms);
+                handshakes.record(address, ConnectionCost::Handshake, now_ms);
             }
             may
         };
@@ -378,33 +378,33 @@ mod rate_tests {
     fn who_is_known_waits_for_their_own_alone() {
         let mut handshakes = HandshakeRateLimit::default();
         for last in 1..=250 {
-            handshakes.begin(
+            handshakes.record(
                 ClientAddress::of([10, 0, 0, last].into()),
                 ConnectionCost::Handshake,
                 1,
             );
         }
         let one = ClientAddress::of([10, 0, 0, 251].into());
-        assert!(!handshakes.may_begin(one, false, 1) && handshakes.may_begin(one, true, 1));
+        assert!(!handshakes.allows(one, false, 1) && handshakes.allows(one, true, 1));
         for _ in 0..62 {
-            handshakes.begin(one, ConnectionCost::Handshake, 1);
+            handshakes.record(one, ConnectionCost::Handshake, 1);
         }
-        assert!(!handshakes.may_begin(one, true, 1));
+        assert!(!handshakes.allows(one, true, 1));
     }
 
     #[test]
     fn there_is_a_limit_and_a_flood_frees_nobody_else() {
         let mut handshakes = HandshakeRateLimit::default();
         let one = ClientAddress::of([192, 0, 2, 1].into());
-        while handshakes.may_begin(one, false, 1) {
-            handshakes.begin(one, ConnectionCost::Handshake, 1);
+        while handshakes.allows(one, false, 1) {
+            handshakes.record(one, ConnectionCost::Handshake, 1);
         }
         for number in 0..20_000_u128 {
             let bits = (0x2001_0db8_u128 << 96) | (number << 64);
             let address = ClientAddress::of(std::net::Ipv6Addr::from_bits(bits).into());
-            handshakes.begin(address, ConnectionCost::Plain, 1);
+            handshakes.record(address, ConnectionCost::Plain, 1);
             assert!(handshakes.0.len() <= MAX_NETWORKS);
         }
-        assert!(!handshakes.may_begin(one, false, 1));
+        assert!(!handshakes.allows(one, false, 1));
     }
 }

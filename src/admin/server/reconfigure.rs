@@ -39,7 +39,7 @@ pub(in crate::admin) trait ReconfigurableServer:
     fn needs_change(now: &Config, next: &Config) -> bool;
 
     /// Starts to accept, and logs what has changed since `before`.
-    fn begin(endpoint: &Self::Endpoint, before: &Self::Endpoint);
+    fn activate(endpoint: &Self::Endpoint, before: &Self::Endpoint);
 
     /// The endpoint in force.
     fn endpoint(&self) -> &Mutex<Self::Endpoint>;
@@ -61,7 +61,7 @@ impl<S: ReconfigurableServer> ServerReconfigure<S> {
     }
 
     /// Follows the configuration as long as the server exists.
-    pub(in crate::admin) fn of(server: &Arc<S>) -> ServerReconfigure<S> {
+    pub(in crate::admin) fn new(server: &Arc<S>) -> ServerReconfigure<S> {
         ServerReconfigure(Arc::downgrade(server))
     }
 
@@ -117,7 +117,7 @@ pub(in crate::admin) fn close_server<S: ReconfigurableServer>(server: &S) {
 /// get the old ones, which may be without HTTPS.
 fn commit_endpoint<S: ReconfigurableServer>(server: &S, endpoint: &S::Endpoint) {
     let before = replace_endpoint(server, endpoint.clone());
-    S::begin(endpoint, &before);
+    S::activate(endpoint, &before);
     // Listeners that are gone are closed here, without the lock: closing joins their threads.
 }
 
@@ -162,7 +162,7 @@ impl std::error::Error for AdminListenError {}
 
 impl Listeners {
     /// Opens what `server` needs to listen at `listen`. Listeners of `now` stay open; new ones
-    /// accept nobody before [`Listeners::begin`]. A name is resolved here, one that is there
+    /// accept nobody before [`Listeners::start_accepting`]. A name is resolved here, one that is there
     /// `now` only with `resolve_again`.
     ///
     /// # Errors
@@ -214,8 +214,10 @@ impl Listeners {
     }
 
     /// Starts to accept.
-    pub(in crate::admin) fn begin(&self) {
-        self.places.values().for_each(|it| it.thread.begin());
+    pub(in crate::admin) fn start_accepting(&self) {
+        self.places
+            .values()
+            .for_each(|it| it.thread.start_accepting());
     }
 
     /// Local addresses of the listeners.

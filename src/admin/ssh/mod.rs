@@ -78,7 +78,7 @@ impl SshServer {
 
     /// Has it follow the configuration.
     pub fn reconfigurable(&self) -> Box<dyn Reconfigure> {
-        Box::new(ServerReconfigure::of(&self.0))
+        Box::new(ServerReconfigure::new(&self.0))
     }
 
     /// Sets the handle of the controller, for which clients wait.
@@ -146,8 +146,8 @@ impl ReconfigurableServer for ServerState {
         settings(now) != settings(next)
     }
 
-    fn begin(endpoint: &Endpoint, before: &Endpoint) {
-        endpoint.begin(before);
+    fn activate(endpoint: &Endpoint, before: &Endpoint) {
+        endpoint.activate(before);
     }
 
     fn endpoint(&self) -> &Mutex<Endpoint> {
@@ -324,8 +324,8 @@ impl Endpoint {
     }
 
     /// Starts to accept, and logs what has changed since `before`.
-    fn begin(&self, before: &Endpoint) {
-        self.listeners.begin();
+    fn activate(&self, before: &Endpoint) {
+        self.listeners.start_accepting();
         let places = |endpoint: &Endpoint| endpoint.addresses().map(|it| it.to_string()).collect();
         let (now, then): (Vec<_>, Vec<_>) = (places(self), places(before));
         match &self.runtime {

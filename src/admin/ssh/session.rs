@@ -93,12 +93,12 @@ impl ClientState {
 
     /// When the client is disconnected. Before the login, input does not extend it.
     pub(super) fn deadline(&self) -> Instant {
-        let patience = if self.is_logged_in.load(Ordering::Relaxed) {
+        let time_limit = if self.is_logged_in.load(Ordering::Relaxed) {
             IDLE_TIMEOUT
         } else {
             LOGIN_TIMEOUT
         };
-        *lock(&self.last_input) + patience
+        *lock(&self.last_input) + time_limit
     }
 }
 

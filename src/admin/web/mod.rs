@@ -92,7 +92,7 @@ impl WebServer {
 
     /// What opens and closes it as the configuration changes.
     pub fn fixture(&self) -> Box<dyn Reconfigure> {
-        Box::new(ServerReconfigure::of(&self.0))
+        Box::new(ServerReconfigure::new(&self.0))
     }
 
     /// Who is asked on behalf of the clients, who wait until that is known.
@@ -165,7 +165,7 @@ impl ReconfigurableServer for Hall {
         web(now) != web(next)
     }
 
-    fn begin(open: &Open, before: &Open) {
+    fn activate(open: &Open, before: &Open) {
         open.begin(before);
     }
 
