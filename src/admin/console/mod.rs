@@ -228,7 +228,7 @@ mod tests {
         asked: Vec<String>,
         in_batch: bool,
         refused: Vec<String>,
-        gone: bool,
+        is_gone: bool,
     }
 
     impl Backend for TestBackend {
@@ -240,7 +240,7 @@ mod tests {
                 last: last.to_owned(),
             };
             Some(match line {
-                _ if self.gone => return None,
+                _ if self.is_gone => return None,
                 "" => to_reply(&[], ""),
                 "begin" | "commit" => {
                     self.in_batch = line == "begin";
@@ -353,7 +353,7 @@ mod tests {
         assert_eq!(scene.screen.lines()[1], "txlb> x^C");
         assert_eq!(scene.press("\r"), Reaction::End);
         let mut scene = Scene::new();
-        scene.backend.gone = true;
+        scene.backend.is_gone = true;
         assert_eq!(scene.press("status\r"), Reaction::End);
     }
 

@@ -136,22 +136,22 @@ mod tests {
         let peer = timed.socket().peer_addr().unwrap();
         assert_eq!(peer, client.local_addr().unwrap());
         timed.write_all(b"hello").unwrap();
-        let mut heard = [0; 5];
-        client.read_exact(&mut heard).unwrap();
-        assert_eq!(&heard, b"hello");
+        let mut received = [0; 5];
+        client.read_exact(&mut received).unwrap();
+        assert_eq!(&received, b"hello");
         client.write_all(b"well").unwrap();
-        timed.read_exact(&mut heard[..4]).unwrap();
-        assert_eq!(&heard[..4], b"well");
+        timed.read_exact(&mut received[..4]).unwrap();
+        assert_eq!(&received[..4], b"well");
         timed.set_deadline(soon());
-        let error = timed.read(&mut heard).unwrap_err();
+        let error = timed.read(&mut received).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         // After the deadline nothing passes, not even what would not block.
         client.write_all(b"late").unwrap();
-        for error in [timed.read(&mut heard), timed.write(b"x")] {
+        for error in [timed.read(&mut received), timed.write(b"x")] {
             assert_eq!(error.unwrap_err().kind(), io::ErrorKind::TimedOut);
         }
         timed.set_deadline(late());
-        assert_eq!(timed.read(&mut heard).unwrap(), 4);
+        assert_eq!(timed.read(&mut received).unwrap(), 4);
     }
 
     #[test]

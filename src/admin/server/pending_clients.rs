@@ -181,13 +181,13 @@ impl PendingClients {
 
     /// Whether its subnet is at its limit, and none of its connections can be closed.
     fn is_over_share(&self, address: ClientAddress) -> bool {
-        let is_there = |other: &ClientAddress| other.subnet() == address.subnet();
+        let is_same_subnet = |other: &ClientAddress| other.subnet() == address.subnet();
         let waiting = self
             .waiting
             .iter()
             .map(PendingClient::address)
-            .filter(is_there);
-        let connected = self.limiter.addresses().into_iter().filter(is_there);
+            .filter(is_same_subnet);
+        let connected = self.limiter.addresses().into_iter().filter(is_same_subnet);
         waiting.count() + connected.count() >= self.limiter.max_per_subnet()
             && !self.limiter.evict_idle_from(address)
     }

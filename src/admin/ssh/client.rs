@@ -47,7 +47,7 @@ pub(super) async fn serve(
     let handler = SessionHandler::new(client.context, peer, Arc::clone(&state));
     let handshake = timeout(LOGIN_TIMEOUT, run_stream(protocol, stream.clone(), handler)).await;
     let Ok(Ok(session)) = handshake else {
-        log::debug!("ssh: {peer} is no client of SSH");
+        log::debug!("ssh: {peer} does not speak SSH");
         return;
     };
     let handle = session.handle();
@@ -88,7 +88,7 @@ async fn wait_for_shutdown(shutdown: &mut watch::Receiver<bool>) {
 /// Ends the console, sends a disconnect message, and waits for the client to close.
 async fn say_goodbye(state: &ClientState, handle: &Handle, why: &str, session: impl Future) {
     let reason = Disconnect::ByApplication;
-    let farewell = async {
+    let goodbye = async {
         let _ = timeout(CONSOLE_END_TIMEOUT, state.close_input()).await;
         // russh's queue for messages stands still while the client's window is full, and during a
         // key exchange. So this may never be sent, and the socket is shut down afterwards. Tests:
@@ -99,7 +99,7 @@ async fn say_goodbye(state: &ClientState, handle: &Handle, why: &str, session: i
             .await;
         session.await
     };
-    let _ = timeout(GOODBYE_TIMEOUT, farewell).await;
+    let _ = timeout(GOODBYE_TIMEOUT, goodbye).await;
 }
 
 /// A client's socket, which can be shut down while russh reads and writes it. Clones share it: a

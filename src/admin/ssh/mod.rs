@@ -203,10 +203,10 @@ impl SshAcceptor {
             .acquire(peer.ip(), client.is_known, socket)
         else {
             // Another listener has just taken the place.
-            log::debug!("ssh: {peer} is turned away: there is no room");
+            log::debug!("ssh: {peer} is rejected: there is no room");
             return Ok(());
         };
-        let wire = SharedStream::new(stream, permit.activity());
+        let shared = SharedStream::new(stream, permit.activity());
         let client = client::Client {
             context: Arc::clone(&self.state.context),
             peer,
@@ -214,12 +214,12 @@ impl SshAcceptor {
         };
         let (protocol, shutdown) = (Arc::clone(&self.runtime.protocol), self.runtime.shutdown());
         self.runtime
-            .spawn(client::serve(client, wire, protocol, shutdown));
+            .spawn(client::serve(client, shared, protocol, shutdown));
         Ok(())
     }
 
     fn reject(&self, client: PendingClient) -> io::Result<()> {
-        log::debug!("ssh: {} is turned away: there is no room", client.peer);
+        log::debug!("ssh: {} is rejected: there is no room", client.peer);
         let Some(permit) = RejectPermit::take(&self.state) else {
             return Ok(());
         };
@@ -243,8 +243,8 @@ impl Acceptor for SshAcceptor {
 
     fn accept_next(&mut self) -> io::Result<()> {
         let (stream, peer) = self.listener.accept()?;
-        let rejecting = self.pending.add(stream, peer)?;
-        rejecting.into_iter().try_for_each(|it| self.reject(it))
+        let rejected = self.pending.add(stream, peer)?;
+        rejected.into_iter().try_for_each(|it| self.reject(it))
     }
 
     fn poll_fds(&self) -> Vec<PollFd<'_>> {
@@ -267,7 +267,7 @@ impl Acceptor for SshAcceptor {
     }
 
     fn log_error(&mut self, error: &io::Error) {
-        log::warn!("ssh: cannot let a client in: {error}");
+        log::warn!("ssh: cannot accept a client: {error}");
     }
 }
 

@@ -259,17 +259,17 @@ mod tests {
     /// Echoes lines until the client ends the stream.
     fn echo(tls: &Tls, stream: TcpStream) -> io::Result<()> {
         let mut stream: TlsStream = tls.accept(DeadlineStream::new(stream, late())?)?;
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         let mut part = [0; 1000];
         loop {
             match stream.read(&mut part)? {
                 0 => break,
-                length => heard.extend_from_slice(&part[..length]),
+                length => received.extend_from_slice(&part[..length]),
             }
-            if heard.ends_with(b"\n") {
-                stream.write_all(&heard)?;
+            if received.ends_with(b"\n") {
+                stream.write_all(&received)?;
                 stream.flush()?;
-                heard.clear();
+                received.clear();
             }
         }
         Ok(())
