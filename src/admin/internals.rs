@@ -1,5 +1,4 @@
-//! What must hold of any bytes that come to a door, or stand in a file as a hash: for the
-//! fuzz targets, which see the library from outside.
+//! Checks for the fuzz targets: what must hold of any bytes from a client, and of any hash.
 //!
 //! Behind the feature `internals`: no part of what the library promises. Each panics if
 //! it does not hold.

@@ -19,8 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use self::places::Places;
 use self::socket::SocketFile;
-use super::answers::Answers;
-use super::watch::{Porter, Watch, serve};
+use super::server::acceptor::{Acceptor, AcceptorThread, spawn_for_client};
+use super::server::in_flight::InFlight;
 use crate::config::Config;
 use crate::control::{Actor, ClientLookup, Commit, Handle, Reconfigure};
 use crate::os::sockets::{Peer, peer};
@@ -50,7 +50,7 @@ impl ControlServer {
             speaks_amp: AtomicBool::new(true),
             hosts: AtomicUsize::new(0),
             amp_clients: AtomicUsize::new(0),
-            answers: Answers::default(),
+            answers: InFlight::default(),
         });
         if let Some(finish) = hall.prepare(config)? {
             finish();
@@ -88,7 +88,7 @@ struct Hall {
     hosts: AtomicUsize,
     /// Clients of the socket for AMP alone.
     amp_clients: AtomicUsize,
-    answers: Answers,
+    answers: InFlight,
 }
 
 impl Hall {
@@ -221,7 +221,7 @@ impl Reconfigure for Hinge {
 struct Open {
     // Removed before nobody answers at it any more.
     file: SocketFile,
-    watch: Watch,
+    watch: AcceptorThread,
 }
 
 impl Open {
@@ -234,7 +234,7 @@ impl Open {
                 scope,
                 hall: Arc::clone(hall),
             };
-            let watch = Watch::start("control", doorway)?;
+            let watch = AcceptorThread::start("control", doorway)?;
             Ok(Open { file, watch })
         };
         open().map_err(|error: io::Error| {
@@ -246,7 +246,7 @@ impl Open {
 
     fn begin(&self, name: &str) {
         log::info!("{name} is {}", self.file.path().display());
-        self.watch.begin();
+        self.watch.start_accepting();
     }
 }
 
@@ -257,26 +257,26 @@ struct Doorway {
     hall: Arc<Hall>,
 }
 
-impl Porter for Doorway {
+impl Acceptor for Doorway {
     fn listener(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
     }
 
-    fn let_in(&mut self) -> io::Result<()> {
+    fn accept_next(&mut self) -> io::Result<()> {
         let (stream, _) = self.listener.accept()?;
         match self.scope {
-            Scope::All => self.hall.let_in(stream),
+            Scope::All => self.hall.accept_next(stream),
             Scope::Amp => self.hall.let_in_to_amp(stream),
         }
     }
 
-    fn complain(&mut self, error: &io::Error) {
+    fn log_error(&mut self, error: &io::Error) {
         log::warn!("control: cannot let a client in: {error}");
     }
 }
 
 impl Hall {
-    fn let_in(self: &Arc<Hall>, stream: UnixStream) -> io::Result<()> {
+    fn accept_next(self: &Arc<Hall>, stream: UnixStream) -> io::Result<()> {
         let (by, uid) = identify(&stream)?;
         let stream = Arc::new(stream);
         let place = match self.places.take(&stream, is_own(uid)) {
@@ -297,7 +297,7 @@ impl Hall {
         };
         log::debug!("control: {by} comes");
         let hall = Arc::clone(self);
-        serve("control-client", stream, move |stream| {
+        spawn_for_client("control-client", stream, move |stream| {
             if let Err(error) = talk::talk(&stream, &by, &place, &hall) {
                 log::debug!("control: {by} is lost: {error}");
             }
@@ -315,7 +315,7 @@ impl Hall {
             return Ok(());
         };
         let hall = Arc::clone(self);
-        serve("amp-client", stream, move |stream| {
+        spawn_for_client("amp-client", stream, move |stream| {
             let _place = place;
             if let Err(error) = talk::talk_amp(&stream, &by, &hall) {
                 log::debug!("amp: {by} is lost: {error}");

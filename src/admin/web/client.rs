@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use super::Hall;
 use super::routes::{Visit, answer};
-use crate::admin::deadline::Timed;
 use crate::admin::http::{self, Answer, Request, Trouble};
-use crate::admin::seats::{Activity, Stage};
+use crate::admin::server::connection_limiter::{Activity, Stage};
+use crate::admin::server::deadline::DeadlineStream;
 use crate::admin::tls::TlsStream;
 
 /// For the handshake of TLS, then for the headers of a request, then for its body.
@@ -38,13 +38,13 @@ trait Line: Read + Write {
     fn socket(&self) -> &Arc<TcpStream>;
 }
 
-impl Line for Timed {
+impl Line for DeadlineStream {
     fn set_deadline(&mut self, deadline: Instant) {
-        Timed::set_deadline(self, deadline);
+        DeadlineStream::set_deadline(self, deadline);
     }
 
     fn socket(&self) -> &Arc<TcpStream> {
-        Timed::socket(self)
+        DeadlineStream::socket(self)
     }
 }
 
@@ -76,12 +76,12 @@ pub(super) fn serve(
         peer,
         local,
     };
-    let asking = match hall.seats.is_crowded() {
+    let asking = match hall.seats.is_busy() {
         true => ASKING_IN_A_CROWD,
         false => ASKING,
     };
     let deadline = Instant::now() + asking;
-    let timed = Timed::new(stream, deadline)?.heard_by(Arc::clone(activity));
+    let timed = DeadlineStream::new(stream, deadline)?.with_activity(Arc::clone(activity));
     match &settings.tls {
         None => talk(timed, &visit, asking, activity),
         Some(tls) => talk(tls.accept(timed)?, &visit, asking, activity),
@@ -97,7 +97,7 @@ fn talk(
     let begin = |line: &mut _, patience| Line::set_deadline(line, Instant::now() + patience);
     begin(&mut line, asking);
     let read = http::read(&mut line, |line| begin(line, asking));
-    activity.reach(Stage::Served);
+    activity.set_stage(Stage::Served);
     let answering = visit.hall.answers.begin();
     let (answer, head_only) = match read {
         Ok(request) => (answer(visit, &request), is_head(&request)),
@@ -165,6 +165,6 @@ fn end(line: impl Line) -> io::Result<Arc<TcpStream>> {
 /// Waits for the client to leave, so that the answer arrives: closing while there is
 /// something unread would be a reset, which may overtake it.
 fn see_off(socket: Arc<TcpStream>) -> io::Result<()> {
-    let rest = Timed::new(socket, Instant::now() + FAREWELL)?;
+    let rest = DeadlineStream::new(socket, Instant::now() + FAREWELL)?;
     io::copy(&mut rest.take(LATE), &mut io::sink()).map(drop)
 }

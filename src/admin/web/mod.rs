@@ -27,15 +27,16 @@ use self::memo::Memo;
 use self::notices::Notices;
 use self::open::{Open, web};
 use self::settings::Settings;
-use super::answers::Answers;
 use super::auth::Auth;
-use super::entrance::{Client, Entrance, Rules};
-use super::handshakes::Cost;
-use super::hinge::{Door, Hinge, lock, shut};
 use super::http::Answer;
-use super::listeners::AdminListenError;
-use super::seats::{Seats, Socket};
-use super::watch::{Bell, Porter, serve};
+use super::server::acceptor::{Acceptor, AcceptorWaker, spawn_for_client};
+use super::server::connection_limiter::{ConnectionLimiter, SharedSocket};
+use super::server::in_flight::InFlight;
+use super::server::lock;
+use super::server::pending_clients::ConnectionCost;
+use super::server::pending_clients::{AdmissionRules, PendingClient, PendingClients};
+use super::server::reconfigure::AdminListenError;
+use super::server::reconfigure::{ReconfigurableServer, ServerReconfigure, close_server};
 use crate::config::Config;
 use crate::control::{Handle, Liveness, Reconfigure, Status};
 
@@ -67,16 +68,16 @@ impl WebServer {
         let hall = Arc::new_cyclic(|hall| {
             let hall: Weak<Hall> = Weak::clone(hall);
             let on_room = move || {
-                let bells = hall.upgrade().map(|hall| hall.bells());
-                bells.iter().flatten().for_each(Bell::ring);
+                let wakers = hall.upgrade().map(|hall| hall.wakers());
+                wakers.iter().flatten().for_each(AcceptorWaker::wake);
             };
             Hall {
-                seats: Arc::new(Seats::new(MAX_CLIENTS, MAX_FROM_ONE, on_room)),
+                seats: Arc::new(ConnectionLimiter::new(MAX_CLIENTS, MAX_FROM_ONE, on_room)),
                 auth,
                 pulses,
                 desk: OnceLock::new(),
                 open: Mutex::default(),
-                answers: Answers::default(),
+                answers: InFlight::default(),
                 notices: Notices::default(),
                 snapshots: Mutex::default(),
                 making_page: Mutex::default(),
@@ -85,13 +86,13 @@ impl WebServer {
                 ready: Memo::default(),
             }
         });
-        Hinge::start(&hall, config)?;
+        ServerReconfigure::start(&hall, config)?;
         Ok(WebServer(hall))
     }
 
     /// What opens and closes it as the configuration changes.
     pub fn fixture(&self) -> Box<dyn Reconfigure> {
-        Box::new(Hinge::of(&self.0))
+        Box::new(ServerReconfigure::new(&self.0))
     }
 
     /// Who is asked on behalf of the clients, who wait until that is known.
@@ -107,19 +108,19 @@ impl WebServer {
 
 impl Drop for WebServer {
     fn drop(&mut self) {
-        shut(&*self.0);
+        close_server(&*self.0);
         self.0.answers.wait();
     }
 }
 
 /// What the threads of the door share.
 struct Hall {
-    seats: Arc<Seats>,
+    seats: Arc<ConnectionLimiter>,
     auth: Auth,
     pulses: Liveness,
     desk: OnceLock<Handle>,
     open: Mutex<Open>,
-    answers: Answers,
+    answers: InFlight,
     notices: Notices,
     /// Snapshots that are being read, and when each was taken; the last one last.
     snapshots: Mutex<Vec<(Instant, Weak<Status>)>>,
@@ -142,13 +143,13 @@ impl Hall {
         lock(&self.open).settings()
     }
 
-    fn bells(&self) -> Vec<Bell> {
-        lock(&self.open).listeners().bells()
+    fn wakers(&self) -> Vec<AcceptorWaker> {
+        lock(&self.open).listeners().wakers()
     }
 }
 
-impl Door for Hall {
-    type Open = Open;
+impl ReconfigurableServer for Hall {
+    type Endpoint = Open;
     const NAME: &'static str = "the admin page";
 
     fn prepare(
@@ -160,15 +161,15 @@ impl Door for Hall {
         Open::prepare(config, now, anew, self)
     }
 
-    fn differs(now: &Config, next: &Config) -> bool {
+    fn needs_change(now: &Config, next: &Config) -> bool {
         web(now) != web(next)
     }
 
-    fn begin(open: &Open, before: &Open) {
+    fn activate(open: &Open, before: &Open) {
         open.begin(before);
     }
 
-    fn open(&self) -> &Mutex<Open> {
+    fn endpoint(&self) -> &Mutex<Open> {
         &self.open
     }
 }
@@ -177,34 +178,34 @@ impl Door for Hall {
 struct Doorway {
     listener: TcpListener,
     hall: Arc<Hall>,
-    entrance: Entrance,
+    entrance: PendingClients,
 }
 
 impl Doorway {
     fn new(listener: TcpListener, hall: &Arc<Hall>) -> Doorway {
         let auth = hall.auth.clone();
-        let rules = Rules {
+        let rules = AdmissionRules {
             client_speaks_first: true,
-            patience: PATIENCE,
-            knows: Box::new(move |ip| auth.knows(ip)),
+            max_wait: PATIENCE,
+            is_known_address: Box::new(move |ip| auth.is_known(ip)),
         };
         Doorway {
             listener,
             hall: Arc::clone(hall),
-            entrance: Entrance::new(&hall.seats, rules),
+            entrance: PendingClients::new(&hall.seats, rules),
         }
     }
 
-    fn seat(&self, client: Client) -> io::Result<()> {
+    fn seat(&self, client: PendingClient) -> io::Result<()> {
         let (stream, peer) = (Arc::new(client.stream), client.peer);
-        let socket: Socket = Arc::<TcpStream>::clone(&stream);
-        let Some(seat) = self.hall.seats.take(peer.ip(), client.is_known, socket) else {
+        let socket: SharedSocket = Arc::<TcpStream>::clone(&stream);
+        let Some(seat) = self.hall.seats.acquire(peer.ip(), client.is_known, socket) else {
             // Another listener has given it away in this moment.
             log::debug!("web: {peer} is turned away: there is no room");
             return Ok(());
         };
         let hall = Arc::clone(&self.hall);
-        serve("web-client", stream, move |stream| {
+        spawn_for_client("web-client", stream, move |stream| {
             if let Err(error) = client::serve(stream, peer, &seat.activity(), &hall) {
                 log::debug!("web: {peer} is lost: {error}");
             }
@@ -227,14 +228,14 @@ impl Doorway {
     }
 }
 
-impl Porter for Doorway {
+impl Acceptor for Doorway {
     fn listener(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
     }
 
-    fn let_in(&mut self) -> io::Result<()> {
+    fn accept_next(&mut self) -> io::Result<()> {
         let (stream, peer) = self.listener.accept()?;
-        for client in self.entrance.admit(stream, peer)? {
+        for client in self.entrance.add(stream, peer)? {
             log::debug!("web: {} is turned away: there is no room", client.peer);
         }
         Ok(())
@@ -244,22 +245,26 @@ impl Porter for Doorway {
         self.entrance.poll_fds().collect()
     }
 
-    fn look(&mut self, events: &[PollFlags], is_last: bool) -> io::Result<Option<Duration>> {
-        self.entrance.note(events);
+    fn serve_waiting(
+        &mut self,
+        events: &[PollFlags],
+        is_last: bool,
+    ) -> io::Result<Option<Duration>> {
+        self.entrance.update(events);
         let cost = match self.hall.settings().tls {
-            None => Cost::Plain,
-            Some(_) => Cost::Handshake,
+            None => ConnectionCost::Plain,
+            Some(_) => ConnectionCost::Handshake,
         };
-        while let Some(client) = self.entrance.next(cost, is_last) {
+        while let Some(client) = self.entrance.next_ready(cost, is_last) {
             self.seat(client)?;
         }
-        while let Some(client) = self.entrance.expired() {
+        while let Some(client) = self.entrance.pop_expired() {
             log::debug!("web: {} has waited for too long", client.peer);
         }
-        Ok(self.entrance.press())
+        Ok(self.entrance.make_capacity())
     }
 
-    fn complain(&mut self, error: &io::Error) {
+    fn log_error(&mut self, error: &io::Error) {
         log::warn!("web: cannot let a client in: {error}");
     }
 }

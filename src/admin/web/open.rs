@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::settings::Settings;
 use super::{Doorway, Hall};
-use crate::admin::listeners::{AdminListenError, Listeners};
+use crate::admin::server::reconfigure::{AdminListenError, Listeners};
 use crate::config::{Config, Web};
 
 /// The door while a configuration is in force.
@@ -47,7 +47,7 @@ impl Open {
     /// From now on clients are let in. Says what people should know of it, unless that
     /// is as it was `before`.
     pub(super) fn begin(&self, before: &Open) {
-        self.listeners.begin();
+        self.listeners.start_accepting();
         let is_open = self.addresses().next().is_some();
         let (urls, urls_before) = (self.urls(), before.urls());
         if urls != urls_before && is_open {

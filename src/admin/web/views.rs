@@ -9,11 +9,11 @@ use std::time::Instant;
 use super::Hall;
 use super::routes::{Visit, Visitor, error};
 use crate::admin::csv;
-use crate::admin::hinge::lock;
 use crate::admin::http::{Answer, Fields, Request, fields};
 use crate::admin::metrics;
 use crate::admin::pages::{self, Refresh};
 use crate::admin::running::running;
+use crate::admin::server::lock;
 use crate::config::verb::{Command, Question, View as ConfigView};
 use crate::control::{Response as Told, Status};
 

@@ -1,7 +1,6 @@
-//! Somebody for whom there is no room: they are told so, in a way that clients show.
-//!
-//! SSH lets a server say goodbye before anything else. No key is exchanged for that,
-//! and nothing that the client says is looked at.
+//! Rejects an SSH client with a message that OpenSSH shows: an identification and one packet in
+//! the clear (SSH_MSG_DISCONNECT), before any keys are exchanged.
+//! Test: `it_is_one_packet_behind_the_identification`.
 
 use std::time::Duration;
 
@@ -9,34 +8,35 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::protocol::IDENTIFICATION;
+use super::runtime::IDENTIFICATION;
 
-/// How long a client has to take note of it.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time for a client to take the message.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is read of what it says meanwhile: its first words are a few kilobytes.
-const MOST: u64 = 64 * 1024;
+/// Bytes of the client that are read meanwhile: its first messages are a few kilobytes.
+const MAX_DISCARDED: u64 = 64 * 1024;
 
-/// SSH_MSG_DISCONNECT, and its reason for too many connections (RFC 4253, 11.1).
+/// SSH_MSG_DISCONNECT, and SSH_DISCONNECT_TOO_MANY_CONNECTIONS (RFC 4253, 11.1).
 const DISCONNECT: u8 = 1;
 const TOO_MANY_CONNECTIONS: u32 = 12;
 
-/// Says why, and closes. That a client is lost meanwhile is no news.
-pub(super) async fn turn_away(stream: TcpStream, why: &str) {
-    let _ = timeout(PATIENCE, say(stream, why)).await;
+/// Sends the reason and closes. Errors do not matter: the client has gone.
+pub(super) async fn reject(stream: TcpStream, why: &str) {
+    let _ = timeout(TIMEOUT, send_reason(stream, why)).await;
 }
 
-async fn say(mut stream: TcpStream, why: &str) -> std::io::Result<()> {
-    stream.write_all(&farewell(why)).await?;
+async fn send_reason(mut stream: TcpStream, why: &str) -> std::io::Result<()> {
+    stream.write_all(&disconnect_packet(why)).await?;
     stream.shutdown().await?;
-    // Closing while there is something unread would be a reset, which may overtake it.
-    let mut rest = stream.take(MOST);
+    // close(2) with unread input sends a reset, which may overtake the message. Test:
+    // `there_is_room_for_so_many_and_the_others_are_told`.
+    let mut rest = stream.take(MAX_DISCARDED);
     tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
     Ok(())
 }
 
-/// The identification, and then the one packet (RFC 4253, 6).
-fn farewell(why: &str) -> Vec<u8> {
+/// The identification, then the packet (RFC 4253, 6).
+fn disconnect_packet(why: &str) -> Vec<u8> {
     const BLOCK: usize = 8;
     const LEAST_PADDING: usize = 4;
     let mut payload = vec![DISCONNECT];
@@ -55,7 +55,7 @@ fn farewell(why: &str) -> Vec<u8> {
     bytes
 }
 
-/// A length as SSH has it; what is written here is short.
+/// A length as SSH encodes it.
 fn length(length: usize) -> [u8; 4] {
     u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes()
 }
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn it_is_one_packet_behind_the_identification() {
         for why in ["", "x", "too many are there", "four", "12345678"] {
-            let bytes = farewell(why);
+            let bytes = disconnect_packet(why);
             let packet = bytes.strip_prefix(b"SSH-2.0-txlb\r\n").unwrap();
             assert_eq!(packet.len() % 8, 0);
             let (length, rest) = packet.split_first_chunk().unwrap();

@@ -1,72 +1,74 @@
-//! A connection all of which is to be over by a deadline, however slow its peer is.
-//!
-//! What is said over it is not known here.
+//! A TCP stream that ends at a deadline, however slow its peer is.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::seats::Activity;
+use super::connection_limiter::Activity;
 
-/// A socket whose reads and writes end with `TimedOut` at a moment, not a while
-/// after each began: a peer that sends a byte now and then does not stretch it.
-pub(super) struct Timed {
+/// A socket whose reads and writes fail with `TimedOut` after a deadline. It is a moment, not a
+/// time for each call: a peer that sends a byte now and then does not extend it.
+/// Test: `a_peer_that_sends_now_and_then_does_not_stretch_it`.
+pub(in crate::admin) struct DeadlineStream {
     stream: Arc<TcpStream>,
     deadline: Instant,
-    /// Where it is written down that the peer has said something.
+    /// Where input of the peer is recorded.
     activity: Option<Arc<Activity>>,
 }
 
-impl Timed {
-    /// `stream`, which blocks from now on, until `deadline`.
+impl DeadlineStream {
+    /// Makes `stream` blocking, with a deadline.
     ///
     /// # Errors
     /// The system's.
-    pub(super) fn new(stream: impl Into<Arc<TcpStream>>, deadline: Instant) -> io::Result<Timed> {
+    pub(in crate::admin) fn new(
+        stream: impl Into<Arc<TcpStream>>,
+        deadline: Instant,
+    ) -> io::Result<DeadlineStream> {
         let stream = stream.into();
-        // Some systems hand on what the listener is.
+        // On some systems an accepted socket inherits O_NONBLOCK from its listener.
         stream.set_nonblocking(false)?;
-        Ok(Timed {
+        Ok(DeadlineStream {
             stream,
             deadline,
             activity: None,
         })
     }
 
-    /// The same; what the peer says is written down there.
-    pub(super) fn heard_by(self, activity: Arc<Activity>) -> Timed {
-        Timed {
+    /// Records input of the peer there.
+    pub(in crate::admin) fn with_activity(self, activity: Arc<Activity>) -> DeadlineStream {
+        DeadlineStream {
             activity: Some(activity),
             ..self
         }
     }
 
-    /// Another deadline, from now on: for the next request, say.
-    pub(super) fn set_deadline(&mut self, deadline: Instant) {
+    /// Sets another deadline, such as that of the next request.
+    pub(in crate::admin) fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = deadline;
     }
 
     /// The socket itself.
-    pub(super) fn socket(&self) -> &Arc<TcpStream> {
+    pub(in crate::admin) fn socket(&self) -> &Arc<TcpStream> {
         &self.stream
     }
 
     /// How long the next call may take.
-    fn left(&self) -> io::Result<Duration> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+    fn remaining(&self) -> io::Result<Duration> {
+        let remaining = self.deadline.saturating_duration_since(Instant::now());
+        if remaining.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        Ok(left)
+        Ok(remaining)
     }
 }
 
-/// What a call said, in the words of the deadline; nothing if it was interrupted.
+/// The result of a call, a timeout as `TimedOut`. `None` if it was interrupted.
 fn outcome(done: io::Result<usize>) -> Option<io::Result<usize>> {
     match done {
         Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
-        // The system's word for a timeout of a socket.
+        // SO_RCVTIMEO and SO_SNDTIMEO end in EAGAIN.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             Some(Err(io::ErrorKind::TimedOut.into()))
         }
@@ -74,13 +76,13 @@ fn outcome(done: io::Result<usize>) -> Option<io::Result<usize>> {
     }
 }
 
-impl Read for Timed {
+impl Read for DeadlineStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            self.stream.set_read_timeout(Some(self.left()?))?;
+            self.stream.set_read_timeout(Some(self.remaining()?))?;
             if let Some(done) = outcome((&*self.stream).read(buffer)) {
                 if let (Ok(1..), Some(activity)) = (&done, &self.activity) {
-                    activity.hear();
+                    activity.record_input();
                 }
                 return done;
             }
@@ -88,10 +90,10 @@ impl Read for Timed {
     }
 }
 
-impl Write for Timed {
+impl Write for DeadlineStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
-            self.stream.set_write_timeout(Some(self.left()?))?;
+            self.stream.set_write_timeout(Some(self.remaining()?))?;
             if let Some(done) = outcome((&*self.stream).write(bytes)) {
                 return done;
             }
@@ -128,28 +130,28 @@ mod tests {
     #[test]
     fn bytes_pass_until_the_deadline() {
         let (server, mut client) = pair();
-        // As a listener that does not block may leave it.
+        // As an accepted socket may inherit it.
         server.set_nonblocking(true).unwrap();
-        let mut timed = Timed::new(server, late()).unwrap();
+        let mut timed = DeadlineStream::new(server, late()).unwrap();
         let peer = timed.socket().peer_addr().unwrap();
         assert_eq!(peer, client.local_addr().unwrap());
         timed.write_all(b"hello").unwrap();
-        let mut heard = [0; 5];
-        client.read_exact(&mut heard).unwrap();
-        assert_eq!(&heard, b"hello");
+        let mut received = [0; 5];
+        client.read_exact(&mut received).unwrap();
+        assert_eq!(&received, b"hello");
         client.write_all(b"well").unwrap();
-        timed.read_exact(&mut heard[..4]).unwrap();
-        assert_eq!(&heard[..4], b"well");
+        timed.read_exact(&mut received[..4]).unwrap();
+        assert_eq!(&received[..4], b"well");
         timed.set_deadline(soon());
-        let error = timed.read(&mut heard).unwrap_err();
+        let error = timed.read(&mut received).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        // From then on nothing goes, not even what could.
+        // After the deadline nothing passes, not even what would not block.
         client.write_all(b"late").unwrap();
-        for error in [timed.read(&mut heard), timed.write(b"x")] {
+        for error in [timed.read(&mut received), timed.write(b"x")] {
             assert_eq!(error.unwrap_err().kind(), io::ErrorKind::TimedOut);
         }
         timed.set_deadline(late());
-        assert_eq!(timed.read(&mut heard).unwrap(), 4);
+        assert_eq!(timed.read(&mut received).unwrap(), 4);
     }
 
     #[test]
@@ -165,7 +167,7 @@ mod tests {
                 }
             }
         });
-        let mut timed = Timed::new(server, soon()).unwrap();
+        let mut timed = DeadlineStream::new(server, soon()).unwrap();
         let error = timed.read_to_end(&mut Vec::new()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(begun.elapsed() < Duration::from_secs(20));
@@ -176,7 +178,7 @@ mod tests {
     #[test]
     fn a_peer_that_reads_nothing_does_not_hold_a_write() {
         let (server, _client) = pair();
-        let mut timed = Timed::new(server, soon()).unwrap();
+        let mut timed = DeadlineStream::new(server, soon()).unwrap();
         let error = timed.write_all(&vec![0; 64 << 20]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }

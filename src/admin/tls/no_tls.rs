@@ -1,6 +1,4 @@
-//! What stands where TLS would be in a txlb that was built without it: it cannot be had.
-//!
-//! The same names as in `tls`, so that nobody else need know.
+//! Stub of the module `tls` for a build without HTTPS: same names, and every use is an error.
 
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
@@ -9,14 +7,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::deadline::Timed;
+use super::server::deadline::DeadlineStream;
 
 const MISSING: &str = "secure=\"true\": this txlb was built without HTTPS";
 
 #[derive(Debug, Clone)]
 pub(super) struct Tls(Infallible);
 
-/// There is none.
+/// Cannot exist.
 #[derive(Debug)]
 pub(super) struct TlsStream(Infallible);
 
@@ -33,7 +31,7 @@ impl Tls {
         match self.0 {}
     }
 
-    pub(super) fn accept(&self, _: Timed) -> io::Result<TlsStream> {
+    pub(super) fn accept(&self, _: DeadlineStream) -> io::Result<TlsStream> {
         match self.0 {}
     }
 }

@@ -1,7 +1,7 @@
-//! txlb's own certificate: made once, with a key of its own, and kept in one file.
+//! txlb's own, self-signed certificate: made once and kept in one file.
 //!
-//! Nobody vouches for it. People compare its fingerprint, or hand the certificate to
-//! their clients; so it stays as it is for as long as it can be used at all.
+//! People compare its fingerprint or install the certificate in their clients. So it is kept as
+//! long as it can be used.
 
 use std::io;
 use std::net::IpAddr;
@@ -14,60 +14,57 @@ use rcgen::{
 };
 use sha2::{Digest, Sha256};
 
-use super::files::{self, Identity};
-use super::validity::has_expired;
+use super::certificate::{self, CertificateAndKey, fingerprint, has_expired};
 use crate::os::state;
 
-/// The file in the state folder: the certificate, then its key, PEM both. As they
-/// are one file, they always fit.
+/// The file in the state folder: certificate, then key, as PEM. In one file they always fit.
 const NAME: &str = "web.pem";
 
-/// Names that are put into one certificate.
-const MOST_NAMES: usize = 100;
+/// Most names in one certificate.
+const MAX_NAMES: usize = 100;
 
-/// The longest common name that X.509 allows.
-const LONGEST_COMMON_NAME: usize = 64;
+/// Longest common name that X.509 allows.
+const MAX_COMMON_NAME_BYTES: usize = 64;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// How long a new one is valid: ten years.
+/// How long a new certificate is valid: ten years.
 ///
-/// No authority stands behind it that could ask for less, and a new one would have
-/// people accept a fingerprint again: the less often, the better they look at it.
-const LIFE: Duration = Duration::from_secs(3653 * DAY.as_secs());
+/// A new one makes people accept a fingerprint again. The less often, the better they look at it.
+const VALIDITY: Duration = Duration::from_secs(3653 * DAY.as_secs());
 
-/// The certificate in `folder`, made if it is not there, damaged, or expired at `now`.
-pub(super) fn identity(
+/// The certificate in `folder`. It is made if it is missing, damaged, or expired at `now`.
+pub(super) fn load_or_create(
     folder: &Path,
     names: &[String],
     now: SystemTime,
-) -> Result<Identity, String> {
-    let mut trouble = None;
-    let good = |pem: &[u8]| {
-        trouble = trouble_with(pem, now);
-        trouble.is_none()
+) -> Result<CertificateAndKey, String> {
+    let mut problem = None;
+    let is_usable = |pem: &[u8]| {
+        problem = problem_of(pem, now);
+        problem.is_none()
     };
     let mut made = false;
     let make = || {
         made = true;
         pem(names, now).map_err(io::Error::other)
     };
-    let pem = state::load_or_create(folder, NAME, good, make).map_err(|error| error.to_string())?;
+    let pem = state::secret(folder, NAME, is_usable, make).map_err(|error| error.to_string())?;
     let path = folder.join(NAME);
     let path = path.display();
-    let identity = files::parse(&pem).map_err(|error| format!("{path}: {error}"))?;
+    let identity = certificate::parse(&pem).map_err(|error| format!("{path}: {error}"))?;
     if made {
-        let why = trouble.map_or_else(String::new, |trouble| format!(", for {trouble}"));
-        let fingerprint = super::fingerprint(&identity.chain);
+        let why = problem.map_or_else(String::new, |problem| format!(", for {problem}"));
+        let fingerprint = fingerprint(&identity.chain);
         log::warn!("{path} is a new certificate{why}; its SHA-256 fingerprint is {fingerprint}");
     }
     Ok(identity)
 }
 
-/// Why what is there cannot be used. That its time has not come yet is no reason: it
-/// will, and clocks are wrong now and then before they are set.
-fn trouble_with(pem: &[u8], now: SystemTime) -> Option<String> {
-    match files::parse(pem) {
+/// Why the existing certificate cannot be used. "Not valid yet" is no reason: clocks may be wrong
+/// until they are set.
+fn problem_of(pem: &[u8], now: SystemTime) -> Option<String> {
+    match certificate::parse(pem) {
         Ok(identity) if has_expired(&identity.chain, now) => {
             Some("the one there was has expired".to_owned())
         }
@@ -76,7 +73,7 @@ fn trouble_with(pem: &[u8], now: SystemTime) -> Option<String> {
     }
 }
 
-/// A new certificate and its key.
+/// A new certificate and its key, as PEM.
 fn pem(names: &[String], now: SystemTime) -> Result<Vec<u8>, rcgen::Error> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let certificate = params(names, &key, now)?.self_signed(&key)?;
@@ -89,7 +86,9 @@ fn params(
     now: SystemTime,
 ) -> Result<CertificateParams, rcgen::Error> {
     let names = alternative_names(names);
-    let common = names.iter().find(|name| name.len() <= LONGEST_COMMON_NAME);
+    let common = names
+        .iter()
+        .find(|name| name.len() <= MAX_COMMON_NAME_BYTES);
     let common = common.map_or("localhost", String::as_str).to_owned();
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name = rcgen::DistinguishedName::new();
@@ -104,7 +103,7 @@ fn params(
     let since_1970 = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     // A day earlier, for clients whose clocks are slow.
     params.not_before = date_time_ymd(1970, 1, 1) + since_1970.saturating_sub(DAY);
-    params.not_after = date_time_ymd(1970, 1, 1) + since_1970 + LIFE;
+    params.not_after = date_time_ymd(1970, 1, 1) + since_1970 + VALIDITY;
     Ok(params)
 }
 
@@ -116,13 +115,12 @@ fn key_id(key: &KeyPair) -> String {
         .collect()
 }
 
-/// The configured names first, for the first is the one that is shown; then those of
-/// this machine to itself.
+/// Configured names first, as the first one is shown; then those of this machine to itself.
 fn alternative_names(names: &[String]) -> Vec<String> {
     let given = names.iter().filter_map(|name| alternative_name(name));
     let own = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let mut all: Vec<String> = Vec::new();
-    for name in given.take(MOST_NAMES).chain(own) {
+    for name in given.take(MAX_NAMES).chain(own) {
         if !all.contains(&name) {
             all.push(name);
         }
@@ -130,7 +128,7 @@ fn alternative_names(names: &[String]) -> Vec<String> {
     all
 }
 
-/// As it goes into a certificate; `None` for what nobody could call it by.
+/// A name as it goes into a certificate; `None` if no client could use it.
 fn alternative_name(name: &str) -> Option<String> {
     let name = name.trim_start_matches('[').trim_end_matches(']');
     if let Ok(address) = name.parse::<IpAddr>() {
@@ -170,14 +168,14 @@ mod tests {
         let twice = ["localhost", "::1", "localhost"].map(str::to_owned);
         assert_eq!(alternative_names(&twice), ["localhost", "::1", "127.0.0.1"]);
         let many: Vec<_> = (0..200).map(|number| format!("h{number}")).collect();
-        assert_eq!(alternative_names(&many).len(), MOST_NAMES + 3);
+        assert_eq!(alternative_names(&many).len(), MAX_NAMES + 3);
     }
 
     #[test]
     fn it_is_used_until_it_has_expired_and_also_before_its_time() {
         let made = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let pem = pem(&[], made).unwrap();
-        let after = |days: u32| trouble_with(&pem, made + DAY * days);
+        let after = |days: u32| problem_of(&pem, made + DAY * days);
         assert_eq!(after(0), None);
         assert_eq!(after(3652), None);
         assert_eq!(
@@ -185,7 +183,7 @@ mod tests {
             Some("the one there was has expired")
         );
         // A clock that has lost its battery.
-        assert_eq!(trouble_with(&pem, UNIX_EPOCH), None);
+        assert_eq!(problem_of(&pem, UNIX_EPOCH), None);
         // And made by one: that must not be an error.
         assert!(super::pem(&[], UNIX_EPOCH).is_ok());
     }
