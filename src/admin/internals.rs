@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 
-use super::amp::Amp;
+use super::control_socket::amp::Amp;
 
 /// Questions of AMP are answered alike in whatever pieces they come.
 pub fn amp(bytes: &[u8]) {
@@ -34,7 +34,7 @@ mod with_web {
     use std::io::{self, Cursor, Read, Write};
 
     use crate::admin::auth;
-    use crate::admin::http::{Trouble, fields, read};
+    use crate::admin::http::request::{Trouble, fields, read};
 
     /// A client that has said all it will say.
     struct Said<'a>(Cursor<&'a [u8]>);

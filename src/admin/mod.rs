@@ -3,24 +3,19 @@
 //! What is asked for, and how it is said, is the same at every door; nothing here
 //! touches the data plane.
 
-mod amp;
 mod answers;
 #[cfg(feature = "logins")]
 mod auth;
 mod console;
-mod control;
+mod control_socket;
 #[cfg(feature = "logins")]
 mod crowd;
-#[cfg(feature = "web")]
-mod csv;
 #[cfg(feature = "web")]
 mod deadline;
 #[cfg(feature = "logins")]
 mod entrance;
 #[cfg(feature = "logins")]
 mod handshakes;
-#[cfg(feature = "web")]
-mod haproxy;
 #[cfg(any(feature = "web", feature = "ssh"))]
 mod hinge;
 #[cfg(feature = "web")]
@@ -33,9 +28,7 @@ mod listeners;
 #[cfg(feature = "web")]
 mod metrics;
 #[cfg(feature = "web")]
-mod pages;
-#[cfg(feature = "web")]
-mod running;
+mod page;
 #[cfg(any(feature = "web", feature = "ssh"))]
 mod seats;
 #[cfg(feature = "logins")]
@@ -46,18 +39,16 @@ mod ssh;
 #[cfg_attr(not(feature = "https"), path = "no_tls.rs")]
 mod tls;
 mod watch;
-#[cfg(feature = "web")]
-mod web;
 
 #[cfg(feature = "logins")]
 pub use auth::{Auth, Login, MAX_PASSWORD, hash_password};
 pub use console::{Console, Executed, Partner, Reaction, Shell, Size, Told, execute};
-pub use control::ControlServer;
+pub use control_socket::ControlServer;
+#[cfg(feature = "web")]
+pub use http::WebServer;
 #[cfg(any(feature = "web", feature = "ssh"))]
 pub use listeners::AdminListenError;
 #[cfg(feature = "ssh")]
 pub use ssh::SshServer;
 #[cfg(feature = "https")]
 pub use tls::check_certificate;
-#[cfg(feature = "web")]
-pub use web::WebServer;
