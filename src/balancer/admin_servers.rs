@@ -181,11 +181,11 @@ impl AdminServers {
     pub fn fixtures(&self) -> Vec<Box<dyn Reconfigure>> {
         let missing: Box<dyn Reconfigure> = Box::new(Missing(self.missing.clone()));
         let mut fixtures = vec![missing];
-        fixtures.extend(self.control.as_ref().map(ControlServer::fixture));
+        fixtures.extend(self.control.as_ref().map(ControlServer::reconfigurable));
         #[cfg(feature = "logins")]
         fixtures.push(self.auth.fixture());
         #[cfg(feature = "web")]
-        fixtures.extend(self.web.as_ref().map(WebServer::fixture));
+        fixtures.extend(self.web.as_ref().map(WebServer::reconfigurable));
         #[cfg(feature = "ssh")]
         fixtures.extend(self.ssh.as_ref().map(SshServer::fixture));
         fixtures
@@ -194,11 +194,11 @@ impl AdminServers {
     /// Who is asked on behalf of those who come in.
     pub fn attend(&self, desk: &Handle) {
         if let Some(control) = &self.control {
-            control.attend(desk.clone());
+            control.set_handle(desk.clone());
         }
         #[cfg(feature = "web")]
         if let Some(web) = &self.web {
-            web.attend(desk.clone());
+            web.set_handle(desk.clone());
         }
         #[cfg(feature = "ssh")]
         if let Some(ssh) = &self.ssh {

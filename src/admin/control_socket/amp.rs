@@ -1,8 +1,7 @@
-//! Twisted's Asynchronous Messaging Protocol, as far as a host needs it to ask
-//! whose a connection is: `GetClientAddress`, as txLoadBalancer had it from Apple's
-//! Calendar Server.
+//! AMP, Twisted's Asynchronous Messaging Protocol: the command `GetClientAddress`, by
+//! which a host asks which client a connection belongs to.
 //!
-//! Bytes in, bytes out: no socket, and no knowledge of connections of its own.
+//! txLoadBalancer had it from Apple's Calendar Server. Bytes in, bytes out: no socket.
 //!
 //! A box is pairs of a key and a value, each behind its length in two bytes, the
 //! higher one first; a key without length ends it. No key is longer than 255
@@ -11,16 +10,16 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-/// The first byte of whatever speaks this protocol.
+/// The first byte that any AMP client sends.
 pub(super) const FIRST_BYTE: u8 = 0;
 
-/// What a question needs is a tenth of this.
+/// Bytes of a box. A question needs a tenth.
 const MAX_BOX: usize = 4096;
 const MAX_PAIRS: usize = 16;
-/// What a key can be by its length, of which the first byte is 0.
+/// Bytes of a key: the first byte of its length must be 0.
 const MAX_KEY: usize = 255;
 
-/// Why no more is read: what comes is not of this protocol, or too long for it.
+/// Why the connection is closed: the bytes are not AMP, or too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::admin) enum Malformed {
     /// A key of more than 255 bytes.
@@ -41,19 +40,19 @@ impl fmt::Display for Malformed {
     }
 }
 
-/// Questions out of bytes as they come, and the answers to them.
+/// Reads questions from a stream of bytes, and answers them.
 #[derive(Debug, Default)]
 pub(in crate::admin) struct Amp {
     received: Vec<u8>,
 }
 
 impl Amp {
-    /// Takes bytes in, and adds the answers to all questions that are whole now
-    /// to `out`. `client_of` says whose the connection with a local address is.
+    /// Takes bytes in, and appends the answers to all complete questions to `out`.
+    /// `client_of` returns the client of the connection with a local address.
     ///
     /// # Errors
-    /// Nothing that follows can be understood.
-    pub(in crate::admin) fn hear(
+    /// The stream cannot be parsed any further.
+    pub(in crate::admin) fn receive(
         &mut self,
         bytes: &[u8],
         client_of: impl Fn(SocketAddr) -> Option<SocketAddr>,
@@ -73,7 +72,7 @@ impl Amp {
 /// The pairs of a box.
 type Pairs<'a> = Vec<(&'a [u8], &'a [u8])>;
 
-/// The first box of `bytes` and its length, if it is there as a whole.
+/// The first box of `bytes` and its length, if it is complete.
 fn first_box(bytes: &[u8]) -> Result<Option<(Pairs<'_>, usize)>, Malformed> {
     let mut pairs = Vec::new();
     let mut rest = bytes;
@@ -97,10 +96,10 @@ fn first_box(bytes: &[u8]) -> Result<Option<(Pairs<'_>, usize)>, Malformed> {
     }
 }
 
-/// Bytes behind their length, and what is behind them.
+/// A length-prefixed value, and the bytes behind it.
 type Sized<'a> = (&'a [u8], &'a [u8]);
 
-/// The bytes that `bytes` begin with, if they are all there.
+/// The length-prefixed value at the start of `bytes`, if it is complete.
 fn sized(bytes: &[u8]) -> Result<Option<Sized<'_>>, Malformed> {
     let Some((length, behind)) = bytes.split_first_chunk() else {
         return Ok(None);
@@ -124,7 +123,7 @@ fn answer(
             .map(|(_, value)| *value)
     };
     let command = value("_command").ok_or(Malformed::NoCommand)?;
-    // Without a tag there is nobody who waits.
+    // A command without a tag expects no answer.
     let Some(tag) = value("_ask") else {
         return Ok(());
     };
@@ -156,7 +155,7 @@ fn answer(
     Ok(())
 }
 
-/// What the two arguments say. An address may have a scope behind it.
+/// The address of the two arguments. A scope behind the IP address is ignored.
 fn local_address(host: Option<&[u8]>, port: Option<&[u8]>) -> Option<SocketAddr> {
     let host = str::from_utf8(host?).ok()?;
     let (host, _scope) = host.split_once('%').unwrap_or((host, ""));
@@ -184,8 +183,8 @@ fn put_box(pairs: &[(&str, &[u8])], out: &mut Vec<u8>) {
     out.extend_from_slice(&[0, 0]);
 }
 
-/// Nothing that is put is longer than it may be, but for what was asked with,
-/// whose length is bounded by that of a box.
+/// Appends a length-prefixed value, cut to `most` bytes. Only values from a question
+/// could be longer, and [`MAX_BOX`] limits those.
 fn put_sized(bytes: &[u8], most: usize, out: &mut Vec<u8>) {
     let bytes = &bytes[..bytes.len().min(most)];
     let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
@@ -225,7 +224,7 @@ mod tests {
 
     fn heard(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
         let mut out = Vec::new();
-        let outcome = Amp::default().hear(bytes, client_of, &mut out);
+        let outcome = Amp::default().receive(bytes, client_of, &mut out);
         outcome.map(|()| out)
     }
 
@@ -294,7 +293,7 @@ mod tests {
         for size in 1..questions.len() {
             let (mut amp, mut out) = (Amp::default(), Vec::new());
             for piece in questions.chunks(size) {
-                amp.hear(piece, client_of, &mut out).unwrap();
+                amp.receive(piece, client_of, &mut out).unwrap();
             }
             assert_eq!(out, expected, "in pieces of {size}");
             assert!(amp.received.is_empty());

@@ -1,153 +1,194 @@
-//! One client of the control socket: a conversation in lines or, if its first byte
-//! is a NUL, AMP.
+//! One client of the control socket: lines or, if its first byte is NUL, AMP.
 //!
-//! What a line means is `director`'s to know. A client that goes slowly, or not at
-//! all, takes up one thread for a while, and nothing else.
+//! A slow or silent client takes one thread until a timeout, and nothing else.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::amp::{self, Amp};
-use super::limit::Place;
-use super::{Hall, HostPlace, MAX_HOSTS};
+use super::limit::{AmpSlot, ConnectionSlot, MAX_AMP_CLIENTS};
+use crate::admin::answers::Answers;
 use crate::config::Access;
-use crate::control::{Actor, LineProtocol};
+use crate::control::{Actor, ClientLookup, Handle, LineProtocol};
 
-/// How long a client may take until it says anything.
-const FIRST: Duration = Duration::from_secs(10);
+/// Timeout of the first byte.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a conversation may be silent then. Who speaks AMP may be so for ever: a host
-/// stays, and asks when it has a client.
-const IDLE: Duration = Duration::from_secs(600);
+/// Timeout of the next line. AMP has none: a host stays connected, and asks whenever it
+/// gets a connection.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// How long a client may take none of its answer.
-const SLOW: Duration = Duration::from_secs(10);
+/// Timeout of a write.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Twenty large keys of a user fit in.
+/// Bytes of a line: enough for twenty large SSH keys of a user.
 const MAX_LINE: usize = 64 * 1024;
 
-/// Talks with a client until it leaves.
-///
-/// # Errors
-/// The socket's; there is nobody to tell of them.
-pub(super) fn talk(
-    stream: &UnixStream,
-    by: &Actor,
-    place: &Place,
-    hall: &Arc<Hall>,
-) -> io::Result<()> {
-    // Accepted sockets are as the listening one on some systems.
-    stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(FIRST))?;
-    stream.set_write_timeout(Some(SLOW))?;
-    let mut reader = BufReader::new(stream);
-    let first = match reader.fill_buf() {
-        Err(error) if is_timeout(&error) => return refuse_silence(stream, FIRST),
-        bytes => bytes?.first().copied(),
-    };
-    if first.is_some() {
-        place.hear();
-    }
-    stream.set_read_timeout(Some(IDLE))?;
-    match first {
-        None => Ok(()),
-        Some(amp::FIRST_BYTE) => {
-            if !hall.speaks_amp.load(Ordering::Relaxed) {
-                log::warn!("control: {by} is turned away: amp=\"false\" leaves AMP out here");
-                return Ok(());
-            }
-            let Some(_place) = HostPlace::take(hall, |hall| &hall.hosts) else {
-                log::warn!("control: {by} is turned away: {MAX_HOSTS} clients speak AMP already");
-                return Ok(());
-            };
-            stream.set_read_timeout(None)?;
-            answer_boxes(reader, stream, hall)
+/// What the threads of all clients share.
+pub(super) struct ClientContext {
+    client_lookup: ClientLookup,
+    handle: OnceLock<Handle>,
+    /// Whether the control socket speaks AMP, too.
+    pub(super) speaks_amp: AtomicBool,
+    /// AMP clients of the control socket.
+    amp_on_control: Arc<AtomicUsize>,
+    /// Clients of the socket for AMP alone.
+    pub(super) amp_clients: Arc<AtomicUsize>,
+    pub(super) in_flight: Answers,
+}
+
+impl ClientContext {
+    pub(super) fn new(client_lookup: ClientLookup) -> ClientContext {
+        ClientContext {
+            client_lookup,
+            handle: OnceLock::new(),
+            speaks_amp: AtomicBool::new(true),
+            amp_on_control: Arc::default(),
+            amp_clients: Arc::default(),
+            in_flight: Answers::default(),
         }
-        Some(_) => answer_lines(reader, stream, by, hall),
+    }
+
+    /// Sets the controller's handle. Requests wait until it is set.
+    pub(super) fn set_handle(&self, handle: Handle) {
+        let _ = self.handle.set(handle);
+    }
+
+    fn handle(&self) -> &Handle {
+        self.handle.wait()
     }
 }
 
-/// As [`talk`], where nothing but AMP is spoken.
+/// Serves a client until it leaves.
 ///
 /// # Errors
-/// As [`talk`].
-pub(super) fn talk_amp(stream: &UnixStream, by: &Actor, hall: &Hall) -> io::Result<()> {
+/// The connection is lost.
+pub(super) fn serve_client(
+    stream: &UnixStream,
+    actor: &Actor,
+    slot: &ConnectionSlot,
+    context: &ClientContext,
+) -> io::Result<()> {
+    // On some systems accept(2) hands the listener's O_NONBLOCK on.
     stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(FIRST))?;
-    stream.set_write_timeout(Some(SLOW))?;
+    stream.set_read_timeout(Some(FIRST_BYTE_TIMEOUT))?;
+    stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+    let mut reader = BufReader::new(stream);
+    let first = match reader.fill_buf() {
+        Err(error) if is_timeout(&error) => return report_timeout(stream, FIRST_BYTE_TIMEOUT),
+        bytes => bytes?.first().copied(),
+    };
+    if first.is_some() {
+        slot.mark_spoken();
+    }
+    stream.set_read_timeout(Some(IDLE_TIMEOUT))?;
+    match first {
+        None => Ok(()),
+        Some(amp::FIRST_BYTE) => {
+            if !context.speaks_amp.load(Ordering::Relaxed) {
+                log::warn!("control: {actor} is turned away: amp=\"false\" leaves AMP out here");
+                return Ok(());
+            }
+            let Some(_place) = AmpSlot::take(&context.amp_on_control) else {
+                log::warn!(
+                    "control: {actor} is turned away: {MAX_AMP_CLIENTS} clients speak AMP already"
+                );
+                return Ok(());
+            };
+            stream.set_read_timeout(None)?;
+            serve_amp(reader, stream, context)
+        }
+        Some(_) => serve_lines(reader, stream, actor, context),
+    }
+}
+
+/// Serves a client of the socket for AMP alone.
+///
+/// # Errors
+/// As [`serve_client`].
+pub(super) fn serve_amp_client(
+    stream: &UnixStream,
+    actor: &Actor,
+    context: &ClientContext,
+) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(FIRST_BYTE_TIMEOUT))?;
+    stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
     let mut reader = BufReader::new(stream);
     match reader.fill_buf()?.first() {
         None => Ok(()),
         Some(&amp::FIRST_BYTE) => {
             stream.set_read_timeout(None)?;
-            answer_boxes(reader, stream, hall)
+            serve_amp(reader, stream, context)
         }
         Some(_) => {
-            log::warn!("amp: {by} is turned away: nothing but AMP is spoken here");
-            refuse(stream, "nothing but AMP is spoken here")
+            log::warn!("amp: {actor} is turned away: nothing but AMP is spoken here");
+            write_error(stream, "nothing but AMP is spoken here")
         }
     }
 }
 
-/// What was read of a line.
+/// The result of reading a line.
 #[derive(Debug, PartialEq, Eq)]
 enum Line {
     Whole(String),
     NotText,
     TooLong,
-    /// The client left in the middle of it: who knows what it was to be.
+    /// The connection ended in the middle of it: not executed.
     Half,
     End,
 }
 
-fn answer_lines(
+fn serve_lines(
     mut reader: impl BufRead,
     mut out: &UnixStream,
-    by: &Actor,
-    hall: &Hall,
+    actor: &Actor,
+    context: &ClientContext,
 ) -> io::Result<()> {
-    let mut conversation = LineProtocol::new(Access::Full);
+    let mut protocol = LineProtocol::new(Access::Full);
     loop {
         let line = match read_line(&mut reader) {
             Err(error) if is_timeout(&error) => {
-                return refuse_silence(out, IDLE);
+                return report_timeout(out, IDLE_TIMEOUT);
             }
             line => line?,
         };
-        let _answering = hall.answers.begin();
+        let _answering = context.in_flight.begin();
         let why = match line {
             Line::Whole(line) => {
-                let answer = conversation.answer(&line, hall.desk(), by);
+                let answer = protocol.answer(&line, context.handle(), actor);
                 out.write_all(answer.as_bytes())?;
                 continue;
             }
             Line::NotText => "the line is not UTF-8".to_owned(),
             Line::TooLong => format!("the line is too long: {MAX_LINE} bytes are possible"),
-            Line::Half => return refuse(out, "the last line has no end: it is ignored"),
-            Line::End if conversation.is_in_batch() => {
-                return refuse(out, "the batch was not committed: nothing of it is done");
+            Line::Half => return write_error(out, "the last line has no end: it is ignored"),
+            Line::End if protocol.is_in_batch() => {
+                return write_error(out, "the batch was not committed: nothing of it is done");
             }
             Line::End => return Ok(()),
         };
-        conversation.refuse(&why);
-        refuse(out, &why)?;
+        protocol.refuse(&why);
+        write_error(out, &why)?;
     }
 }
 
-/// Says why something is not done, as an answer.
-pub(super) fn refuse(mut out: &UnixStream, why: &str) -> io::Result<()> {
+/// Writes an error response.
+pub(super) fn write_error(mut out: &UnixStream, why: &str) -> io::Result<()> {
     out.write_all(format!("error: {why}\n").as_bytes())
 }
 
-fn refuse_silence(out: &UnixStream, patience: Duration) -> io::Result<()> {
-    let seconds = patience.as_secs();
-    refuse(out, &format!("nothing was said for {seconds} s"))
+fn report_timeout(out: &UnixStream, timeout: Duration) -> io::Result<()> {
+    let seconds = timeout.as_secs();
+    write_error(out, &format!("nothing was said for {seconds} s"))
 }
 
-/// The next line, without its end. One that is too long costs no memory.
+/// Reads a line without its end. The rest of a line that is too long is skipped, without
+/// memory for it. It must not be obeyed in part.
+// Test: a_line_that_is_too_long_is_passed_over_up_to_its_end.
 fn read_line(reader: &mut impl BufRead) -> io::Result<Line> {
     let mut line = Vec::new();
     let most = MAX_LINE as u64 + 1;
@@ -167,19 +208,27 @@ fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-fn answer_boxes(mut reader: impl BufRead, mut out: &UnixStream, hall: &Hall) -> io::Result<()> {
+fn serve_amp(
+    mut reader: impl BufRead,
+    mut out: &UnixStream,
+    context: &ClientContext,
+) -> io::Result<()> {
     let mut amp = Amp::default();
-    let mut answers = Vec::new();
+    let mut in_flight = Vec::new();
     loop {
         let bytes = reader.fill_buf()?;
         let length = bytes.len();
         if length == 0 {
             return Ok(());
         }
-        let heard = amp.hear(bytes, |local| hall.origins.client_of(local), &mut answers);
+        let heard = amp.receive(
+            bytes,
+            |local| context.client_lookup.client_of(local),
+            &mut in_flight,
+        );
         reader.consume(length);
-        out.write_all(&answers)?;
-        answers.clear();
+        out.write_all(&in_flight)?;
+        in_flight.clear();
         if let Err(error) = heard {
             log::warn!("control: this is not AMP, or nothing to be asked: {error}");
             return Ok(());

@@ -1,10 +1,9 @@
-//! The control socket: lets programs on this machine in, each on a thread of its
-//! own, to ask and to change what runs.
+//! The control socket, and the socket for AMP alone: Unix sockets, with a thread for
+//! each client.
 //!
-//! Whoever may open the control socket may do everything, and is known by what the
-//! system says of them. A second socket may be there for AMP alone: whoever may open
-//! that can ask whose a connection is, and nothing else. What is said is `talk`'s
-//! business, a socket's file `socket`'s.
+//! File permissions decide who may connect; peer credentials name the user in the log.
+//! Clients of the control socket have full access. Clients of the AMP socket can only
+//! ask which client a connection belongs to.
 
 pub(super) mod amp;
 mod client;
@@ -15,117 +14,100 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use self::limit::Places;
+use self::client::ClientContext;
+use self::limit::{AmpSlot, ConnectionLimit, MAX_AMP_CLIENTS};
 use self::socket_file::SocketFile;
-use super::answers::Answers;
 use super::watch::{Porter, Watch, serve};
 use crate::config::Config;
 use crate::control::{Actor, ClientLookup, Commit, Handle, Reconfigure};
 use crate::os::peer::{Peer, peer};
 
-/// Those of the clients that may speak AMP: hosts stay for ever, and whoever comes to
-/// change something must find a place.
-const MAX_HOSTS: usize = 24;
-
-/// The permission bits of the control socket: its owner and its group, and nobody else.
+/// Permissions of the control socket: read and write for its owner and group.
 const MODE: u32 = 0o660;
 
-/// The control socket, open while the configuration has one. Dropping it closes it
-/// and removes its file; who is let in already may stay for as long as the process.
-pub struct ControlServer(Arc<Hall>);
+/// The control socket, open while the configuration has one.
+///
+/// Dropping it closes it and removes its file. Connected clients stay connected.
+pub struct ControlServer(Arc<ControlSocketState>);
 
 impl ControlServer {
-    /// The door as `config` wants it. `origins` are those of the director.
+    /// Opens the sockets of `config`. `client_lookup` answers questions over AMP.
     ///
     /// # Errors
-    /// `AddrInUse` if another process answers at the socket, or the system's.
-    pub fn start(config: &Config, origins: ClientLookup) -> io::Result<ControlServer> {
-        let hall = Arc::new(Hall {
-            origins,
-            desk: OnceLock::new(),
+    /// `AddrInUse` if another process listens at the path, or a system error.
+    pub fn start(config: &Config, client_lookup: ClientLookup) -> io::Result<ControlServer> {
+        let state = Arc::new(ControlSocketState {
             open: Mutex::default(),
-            places: Arc::default(),
-            speaks_amp: AtomicBool::new(true),
-            hosts: AtomicUsize::new(0),
-            amp_clients: AtomicUsize::new(0),
-            answers: Answers::default(),
+            limit: Arc::default(),
+            clients: ClientContext::new(client_lookup),
         });
-        if let Some(finish) = hall.prepare(config)? {
-            finish();
+        if let Some(commit) = state.prepare(config)? {
+            commit();
         }
-        Ok(ControlServer(hall))
+        Ok(ControlServer(state))
     }
 
-    /// What opens and closes it as the configuration changes.
-    pub fn fixture(&self) -> Box<dyn Reconfigure> {
-        Box::new(Hinge(Arc::downgrade(&self.0)))
+    /// The part that follows changes of the configuration.
+    pub fn reconfigurable(&self) -> Box<dyn Reconfigure> {
+        Box::new(ReconfigureSockets(Arc::downgrade(&self.0)))
     }
 
-    /// Who is asked on behalf of the clients, who wait until that is known.
-    pub fn attend(&self, desk: Handle) {
-        let _ = self.0.desk.set(desk);
+    /// Sets the controller's handle. Requests wait until it is set.
+    pub fn set_handle(&self, handle: Handle) {
+        self.0.clients.set_handle(handle);
     }
 }
 
 impl Drop for ControlServer {
     fn drop(&mut self) {
         self.0.close();
-        self.0.answers.wait();
+        self.0.clients.in_flight.wait();
     }
 }
 
-/// What the threads of the door share.
-struct Hall {
-    origins: ClientLookup,
-    desk: OnceLock<Handle>,
+/// The sockets, and what the threads of their clients share.
+struct ControlSocketState {
     open: Mutex<Sockets>,
-    places: Arc<Places>,
-    /// Whether AMP is spoken at the control socket, too.
-    speaks_amp: AtomicBool,
-    /// Clients that speak AMP there.
-    hosts: AtomicUsize,
-    /// Clients of the socket for AMP alone.
-    amp_clients: AtomicUsize,
-    answers: Answers,
+    limit: Arc<ConnectionLimit>,
+    clients: ClientContext,
 }
 
-impl Hall {
-    fn desk(&self) -> &Handle {
-        self.desk.wait()
-    }
-
-    /// Nobody is let in any more.
+impl ControlSocketState {
+    /// Stops accepting, and removes the files.
     fn close(&self) {
         let sockets = std::mem::take(&mut *lock(&self.open));
         drop(sockets);
     }
 
-    /// Opens the sockets that `config` has and that are not open yet. What is returned
-    /// lets clients in there, and closes the others.
-    fn prepare(self: &Arc<Hall>, config: &Config) -> io::Result<Option<Commit>> {
+    /// Opens those sockets of `config` that are not open yet. The commit starts accepting
+    /// there, and closes the others.
+    fn prepare(self: &Arc<ControlSocketState>, config: &Config) -> io::Result<Option<Commit>> {
         let control = config.control.as_ref();
         let wanted = control.map(|it| (it.socket.as_path(), MODE));
         let wanted_amp = control.and_then(|it| Some((it.amp_socket.as_deref()?, it.amp_mode)));
         let speaks_amp = control.is_none_or(|it| it.amp);
         let (control_stays, amp_stays) = {
             let open = lock(&self.open);
-            let stays = |now: &Option<Open>, wanted: Wanted<'_>| match (now, wanted) {
+            let stays = |now: &Option<OpenSocket>, wanted: Wanted<'_>| match (now, wanted) {
                 (Some(open), Some((path, _))) => open.file.is_at(path),
                 (None, None) => true,
                 _ => false,
             };
             (stays(&open.control, wanted), stays(&open.amp, wanted_amp))
         };
-        let control = Next::new(control_stays, wanted, Scope::All, self)?;
-        let amp = Next::new(amp_stays, wanted_amp, Scope::Amp, self)?;
-        let hall = Arc::clone(self);
+        let control = SocketChange::new(control_stays, wanted, Scope::All, self)?;
+        let amp = SocketChange::new(amp_stays, wanted_amp, Scope::Amp, self)?;
+        let state = Arc::clone(self);
         let amp_mode = wanted_amp.map(|(_, mode)| mode);
         Ok(Some(Box::new(move || {
-            hall.speaks_amp.store(speaks_amp, Ordering::Relaxed);
-            let mut open = lock(&hall.open);
+            state
+                .clients
+                .speaks_amp
+                .store(speaks_amp, Ordering::Relaxed);
+            let mut open = lock(&state.open);
             let before = [
                 control.put_in_force(&mut open.control, "the control socket"),
                 amp.put_in_force(&mut open.amp, "the socket for AMP"),
@@ -133,49 +115,54 @@ impl Hall {
             if let (Some(open), Some(mode)) = (&mut open.amp, amp_mode) {
                 open.file.set_mode(mode);
             }
-            // Whoever is just let in there may need the lock.
+            // Closing waits for the acceptor, which may wait for this lock.
             drop(open);
             drop(before);
         })))
     }
 }
 
-/// The sockets that listen.
+/// The sockets in force.
 #[derive(Default)]
 struct Sockets {
-    control: Option<Open>,
-    amp: Option<Open>,
+    control: Option<OpenSocket>,
+    amp: Option<OpenSocket>,
 }
 
-/// What can be asked at a socket.
+/// What clients of a socket may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scope {
     All,
-    /// Over AMP, whose a connection is.
+    /// Ask over AMP which client a connection belongs to.
     Amp,
 }
 
-/// Where a socket is to be, and the bits that say who may open it.
+/// Path and permissions of a socket.
 type Wanted<'a> = Option<(&'a Path, u32)>;
 
-/// What becomes of a socket when a configuration is put in force.
-enum Next {
-    Stays,
-    Becomes(Option<Open>),
+/// What a commit does with a socket.
+enum SocketChange {
+    Keep,
+    Replace(Option<OpenSocket>),
 }
 
-impl Next {
-    fn new(stays: bool, wanted: Wanted<'_>, scope: Scope, hall: &Arc<Hall>) -> io::Result<Next> {
+impl SocketChange {
+    fn new(
+        stays: bool,
+        wanted: Wanted<'_>,
+        scope: Scope,
+        state: &Arc<ControlSocketState>,
+    ) -> io::Result<SocketChange> {
         if stays {
-            return Ok(Next::Stays);
+            return Ok(SocketChange::Keep);
         }
-        let open = wanted.map(|(path, mode)| Open::at(path, mode, scope, hall));
-        open.transpose().map(Next::Becomes)
+        let open = wanted.map(|(path, mode)| OpenSocket::at(path, mode, scope, state));
+        open.transpose().map(SocketChange::Replace)
     }
 
-    /// Returns the one before, which is to be closed.
-    fn put_in_force(self, now: &mut Option<Open>, name: &str) -> Option<Open> {
-        let Next::Becomes(next) = self else {
+    /// Returns the previous socket, for the caller to close.
+    fn put_in_force(self, now: &mut Option<OpenSocket>, name: &str) -> Option<OpenSocket> {
+        let SocketChange::Replace(next) = self else {
             return None;
         };
         match &next {
@@ -190,53 +177,58 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The door as the desk knows it.
-struct Hinge(Weak<Hall>);
+/// Opens and closes the sockets as the configuration changes.
+struct ReconfigureSockets(Weak<ControlSocketState>);
 
-impl Reconfigure for Hinge {
+impl Reconfigure for ReconfigureSockets {
     fn prepare(&mut self, _now: &Config, next: &Config) -> Result<Option<Commit>, String> {
-        let Some(hall) = self.0.upgrade() else {
+        let Some(state) = self.0.upgrade() else {
             return Ok(None);
         };
-        hall.prepare(next).map_err(|error| error.to_string())
+        state.prepare(next).map_err(|error| error.to_string())
     }
 
-    /// Without its file, nobody could so much as ask for another one.
+    /// Opens a socket again whose file was removed: without it no operator could connect.
     fn reopen(&mut self, now: &Config) -> Result<(), String> {
-        if let Some(finish) = self.prepare(now, now)? {
-            finish();
+        if let Some(commit) = self.prepare(now, now)? {
+            commit();
         }
         Ok(())
     }
 
-    /// Nobody else is let in; who is there stays.
+    /// Stops accepting; connected clients stay.
     fn give_way(&mut self) -> bool {
-        if let Some(hall) = self.0.upgrade() {
-            hall.close();
+        if let Some(state) = self.0.upgrade() {
+            state.close();
         }
         false
     }
 }
 
-/// A socket that listens, and the thread that lets in who comes.
-struct Open {
-    // Removed before nobody answers at it any more.
+/// A listening socket, and the thread that accepts.
+struct OpenSocket {
+    // First, so that the file is removed before the socket is closed.
     file: SocketFile,
     watch: Watch,
 }
 
-impl Open {
-    fn at(path: &Path, mode: u32, scope: Scope, hall: &Arc<Hall>) -> io::Result<Open> {
+impl OpenSocket {
+    fn at(
+        path: &Path,
+        mode: u32,
+        scope: Scope,
+        state: &Arc<ControlSocketState>,
+    ) -> io::Result<OpenSocket> {
         let open = || {
             let (listener, file) = SocketFile::listen(path, mode)?;
             listener.set_nonblocking(true)?;
-            let doorway = Doorway {
+            let doorway = Acceptor {
                 listener,
                 scope,
-                hall: Arc::clone(hall),
+                state: Arc::clone(state),
             };
             let watch = Watch::start("control", doorway)?;
-            Ok(Open { file, watch })
+            Ok(OpenSocket { file, watch })
         };
         open().map_err(|error: io::Error| {
             let path = path.display();
@@ -251,14 +243,14 @@ impl Open {
     }
 }
 
-/// Where clients come in. There is always room to tell them that there is none.
-struct Doorway {
+/// Accepts clients. A client beyond the limit is told so in one write.
+struct Acceptor {
     listener: UnixListener,
     scope: Scope,
-    hall: Arc<Hall>,
+    state: Arc<ControlSocketState>,
 }
 
-impl Porter for Doorway {
+impl Porter for Acceptor {
     fn listener(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
     }
@@ -266,8 +258,8 @@ impl Porter for Doorway {
     fn let_in(&mut self) -> io::Result<()> {
         let (stream, _) = self.listener.accept()?;
         match self.scope {
-            Scope::All => self.hall.let_in(stream),
-            Scope::Amp => self.hall.let_in_to_amp(stream),
+            Scope::All => self.state.accept_client(stream),
+            Scope::Amp => self.state.accept_amp_client(stream),
         }
     }
 
@@ -276,89 +268,67 @@ impl Porter for Doorway {
     }
 }
 
-impl Hall {
-    fn let_in(self: &Arc<Hall>, stream: UnixStream) -> io::Result<()> {
-        let (by, uid) = identify(&stream)?;
+impl ControlSocketState {
+    fn accept_client(self: &Arc<ControlSocketState>, stream: UnixStream) -> io::Result<()> {
+        let (actor, uid) = identify(&stream)?;
         let stream = Arc::new(stream);
-        let place = match self.places.take(&stream, is_own(uid)) {
-            Ok((place, None)) => place,
-            Ok((place, Some(left))) => {
-                log::warn!("control: somebody who had said nothing made room for {by}");
-                // It goes into the socket's buffer: there is nothing to wait for.
-                let _ = client::refuse(&left, "nothing was said while others waited");
-                limit::end(&left);
-                place
+        let slot = match self.limit.take(&stream, is_own(uid)) {
+            Ok((slot, None)) => slot,
+            Ok((slot, Some(evicted))) => {
+                log::warn!("control: somebody who had said nothing made room for {actor}");
+                // A short text fits into the socket's buffer, so this does not wait.
+                let _ = client::write_error(&evicted, "nothing was said while others waited");
+                limit::disconnect(&evicted);
+                slot
             }
-            Err(most) => {
-                log::warn!("control: {by} is turned away: {most} clients are there already");
-                let why = format!("{most} clients are there already: try again later");
-                let _ = client::refuse(&stream, &why);
+            Err(max_clients) => {
+                log::warn!(
+                    "control: {actor} is turned away: {max_clients} clients are there already"
+                );
+                let why = format!("{max_clients} clients are there already: try again later");
+                let _ = client::write_error(&stream, &why);
                 return Ok(());
             }
         };
-        log::debug!("control: {by} comes");
-        let hall = Arc::clone(self);
+        log::debug!("control: {actor} comes");
+        let state = Arc::clone(self);
         serve("control-client", stream, move |stream| {
-            if let Err(error) = client::talk(&stream, &by, &place, &hall) {
-                log::debug!("control: {by} is lost: {error}");
+            if let Err(error) = client::serve_client(&stream, &actor, &slot, &state.clients) {
+                log::debug!("control: {actor} is lost: {error}");
             }
         })
         .map_err(|(stream, error)| {
-            let _ = client::refuse(&stream, &error.to_string());
+            let _ = client::write_error(&stream, &error.to_string());
             error
         })
     }
 
-    fn let_in_to_amp(self: &Arc<Hall>, stream: UnixStream) -> io::Result<()> {
-        let (by, _) = identify(&stream)?;
-        let Some(place) = HostPlace::take(self, |hall| &hall.amp_clients) else {
-            log::warn!("amp: {by} is turned away: {MAX_HOSTS} clients are there already");
+    fn accept_amp_client(self: &Arc<ControlSocketState>, stream: UnixStream) -> io::Result<()> {
+        let (actor, _) = identify(&stream)?;
+        let Some(slot) = AmpSlot::take(&self.clients.amp_clients) else {
+            log::warn!("amp: {actor} is turned away: {MAX_AMP_CLIENTS} clients are there already");
             return Ok(());
         };
-        let hall = Arc::clone(self);
+        let state = Arc::clone(self);
         serve("amp-client", stream, move |stream| {
-            let _place = place;
-            if let Err(error) = client::talk_amp(&stream, &by, &hall) {
-                log::debug!("amp: {by} is lost: {error}");
+            let _place = slot;
+            if let Err(error) = client::serve_amp_client(&stream, &actor, &state.clients) {
+                log::debug!("amp: {actor} is lost: {error}");
             }
         })
         .map_err(|(_, error)| error)
     }
 }
 
-/// Who has connected, and the number of their user. Where that is not known, it is the one
-/// that stands for nobody.
+/// The peer as an actor, and its user id; `u32::MAX` where the system does not tell it.
 fn identify(stream: &UnixStream) -> io::Result<(Actor, u32)> {
     let Peer { uid, pid } = peer(stream)?;
     let uid = uid.unwrap_or(u32::MAX);
     Ok((Actor::Control { uid, pid }, uid))
 }
 
-/// Whether a place is kept for this user: root, and whom txlb runs as. Where the system does
-/// not tell who it is, the socket's mode has to do, and they are kept for all.
+/// Whether slots are reserved for this user: root, or txlb's own. Where the user id is
+/// unknown, the file's permissions must do, and all users have them.
 fn is_own(uid: u32) -> bool {
     [0, rustix::process::geteuid().as_raw(), u32::MAX].contains(&uid)
-}
-
-/// The place of a client that speaks AMP, for as long as it stays.
-struct HostPlace {
-    hall: Arc<Hall>,
-    taken: fn(&Hall) -> &AtomicUsize,
-}
-
-impl HostPlace {
-    /// One of those of which so many are `taken`.
-    fn take(hall: &Arc<Hall>, taken: fn(&Hall) -> &AtomicUsize) -> Option<HostPlace> {
-        let before = taken(hall).fetch_add(1, Ordering::Relaxed);
-        // Given back at once if there was none.
-        let hall = Arc::clone(hall);
-        let place = HostPlace { hall, taken };
-        (before < MAX_HOSTS).then_some(place)
-    }
-}
-
-impl Drop for HostPlace {
-    fn drop(&mut self) {
-        (self.taken)(&self.hall).fetch_sub(1, Ordering::Relaxed);
-    }
 }

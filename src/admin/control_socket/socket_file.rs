@@ -1,7 +1,5 @@
-//! The Unix socket as a file: made whole, never taken from somebody who answers,
-//! and removed by whom it belongs to.
-//!
-//! Who may open it is said by its mode; who comes is not known here.
+//! The file of a Unix socket: created atomically with its permissions, never taken from a
+//! process that listens, and removed at the end.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, Permissions, TryLockError};
@@ -21,16 +19,16 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, list
 use crate::os::files;
 use crate::os::rights::{self, Need};
 
-/// Clients that may wait to be let in.
+/// The accept backlog.
 const BACKLOG: i32 = 128;
 
-/// How often a folder is tried that somebody has locked: making a socket takes no time.
-const TRIES: usize = 50;
+/// Tries to lock the folder.
+const LOCK_TRIES: usize = 50;
 
-/// Between two of these: a second in all.
-const PAUSE: Duration = Duration::from_millis(20);
+/// The pause between two tries: a second in all. Creating a socket takes much less.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
-/// The file of a socket that listens; it is removed in the end, if it is still there.
+/// The file of a listening socket. Dropping it removes the file if it is still the same.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
@@ -39,27 +37,31 @@ pub(super) struct SocketFile {
 }
 
 impl SocketFile {
-    /// Listens at `path`, which those may open whom the bits of `mode` name. What nobody
-    /// answers at any more is replaced.
+    /// Listens at `path`, with the permissions `mode`. A file that no process listens at is
+    /// replaced.
+    ///
+    /// The socket is made under another name, gets its mode, listens, and only then moves
+    /// into place. So at no time can other users open it, and no path leads to half of it.
     ///
     /// # Errors
-    /// `AddrInUse` where somebody answers, `AlreadyExists` where something else is,
-    /// or the system's.
+    /// `AddrInUse` if a process listens there, `AlreadyExists` for a file that is no socket,
+    /// or a system error.
+    // Test: the_socket_is_for_its_user_and_group_alone_and_goes_with_the_process,
+    // a_socket_that_somebody_answers_at_is_not_taken.
     pub(super) fn listen(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
-        // It is made under another name, which is found out to be too long or not
-        // by itself.
+        // The temporary name may be short enough where the path is too long.
         address(path)?;
-        // Nobody else looks, and makes one, at the same time. Some systems lock no
-        // folders: there two that start in the same moment may not notice.
+        // Keeps another txlb from checking and creating at the same time. Some systems lock
+        // no folders: there two that start at once may both pass the check.
         let folder = open_folder(folder(path))?;
         lock(&folder)?;
-        expect_nobody(path)?;
-        let new = name_beside(path);
+        check_unused(path)?;
+        let new = temporary_name(path);
         let folder = self::folder(path);
-        let made = make(&new, mode).map_err(|error| advised(folder, error));
+        let made = create(&new, mode).map_err(|error| with_advice(folder, error));
         let made = made.and_then(|listener| {
             let id = id(&fs::symlink_metadata(&new)?);
-            fs::rename(&new, path).map_err(|error| of_somebody_else(path, error))?;
+            fs::rename(&new, path).map_err(|error| explain_permission(path, error))?;
             Ok((listener, id))
         });
         let (listener, id) = made.inspect_err(|_| drop(fs::remove_file(&new)))?;
@@ -67,12 +69,12 @@ impl SocketFile {
         Ok((listener, SocketFile { path, mode, id }))
     }
 
-    /// Where it was made.
+    /// The path of the file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Lets those open it whom the bits of `mode` name, from now on.
+    /// Changes the permissions.
     pub(super) fn set_mode(&mut self, mode: u32) {
         if mode == self.mode || !self.is_at(&self.path) {
             return;
@@ -83,7 +85,7 @@ impl SocketFile {
         }
     }
 
-    /// Whether this is what is found at `path`.
+    /// Whether the file at `path` is this socket.
     pub(super) fn is_at(&self, path: &Path) -> bool {
         fs::symlink_metadata(path).is_ok_and(|metadata| id(&metadata) == self.id)
     }
@@ -92,13 +94,13 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if self.is_at(&self.path) {
-            // Nobody answers there any more: the next one replaces it.
+            // If this fails, the next start replaces the file.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// What makes a file the same one, whatever its name.
+/// Device and inode: the identity of a file.
 fn id(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
@@ -108,12 +110,12 @@ fn folder(path: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
-/// Waits for others that make sockets in the same folder, as when several txlb start at
-/// once. A folder that the system does not lock is as good as locked.
+/// Waits for other processes that create sockets in the folder. A system that locks no
+/// folders is no error.
 fn lock(folder: &File) -> io::Result<()> {
-    for _ in 0..TRIES {
+    for _ in 0..LOCK_TRIES {
         match folder.try_lock() {
-            Err(TryLockError::WouldBlock) => thread::sleep(PAUSE),
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
             _ => return Ok(()),
         }
     }
@@ -128,20 +130,20 @@ fn open_folder(folder: &Path) -> io::Result<File> {
             let message = format!("the folder {folder} is missing: make it, for txlb's user");
             io::Error::new(ErrorKind::NotFound, message)
         }
-        _ => advised(folder, error),
+        _ => with_advice(folder, error),
     })
 }
 
-fn advised(folder: &Path, error: io::Error) -> io::Error {
+fn with_advice(folder: &Path, error: io::Error) -> io::Error {
     match rights::advice(&error, Need::Write, folder) {
         advice if advice.is_empty() => error,
         advice => io::Error::new(error.kind(), format!("{error}{advice}")),
     }
 }
 
-/// What is at `path` can be neither asked nor replaced, though others can be made beside it: it was
-/// left by a txlb of another user's, which was killed.
-fn of_somebody_else(path: &Path, error: io::Error) -> io::Error {
+/// Explains a permission error at `path`: in a sticky folder, a socket that a killed txlb of
+/// another user left can be neither connected to nor replaced.
+fn explain_permission(path: &Path, error: io::Error) -> io::Error {
     if error.kind() != ErrorKind::PermissionDenied {
         return error;
     }
@@ -151,17 +153,17 @@ fn of_somebody_else(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(ErrorKind::PermissionDenied, advice)
 }
 
-/// A name in the same folder that nobody else uses. It is as short as can be:
-/// there is room for some hundred bytes in the address of a socket.
-fn name_beside(path: &Path) -> PathBuf {
+/// An unused name in the same folder. It is short, since the address of a Unix socket has
+/// about 100 bytes.
+fn temporary_name(path: &Path) -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let name = format!(".txlb{}.{number}", process::id());
     folder(path).join(OsString::from(name))
 }
 
-/// That nobody is lost if `path` is replaced.
-fn expect_nobody(path: &Path) -> io::Result<()> {
+/// Checks that no process listens at `path`, and that it may be replaced.
+fn check_unused(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.file_type().is_socket() => {}
         Ok(_) => {
@@ -171,34 +173,34 @@ fn expect_nobody(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     }
-    match call(path) {
-        // Of somebody who is no more, or gone by now.
+    match try_connect(path) {
+        // Its process has ended, or the file has just gone.
         Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(()),
-        // With a full queue, it is somebody's all the more.
+        // EAGAIN: the accept backlog is full, so a process does listen.
         Ok(_) | Err(Errno::AGAIN) => {
             let message = "another txlb answers there";
             Err(io::Error::new(ErrorKind::AddrInUse, message))
         }
-        Err(error) => Err(of_somebody_else(path, error.into())),
+        Err(error) => Err(explain_permission(path, error.into())),
     }
 }
 
-/// Connects, unless that takes waiting.
-fn call(path: &Path) -> Result<UnixStream, Errno> {
+/// Connects without waiting.
+fn try_connect(path: &Path) -> Result<UnixStream, Errno> {
     let address = SocketAddrUnix::new(path)?;
-    let stream = UnixStream::from(unconnected()?);
+    let stream = UnixStream::from(new_socket()?);
     rustix::io::ioctl_fionbio(&stream, true)?;
     connect(&stream, &address)?;
     Ok(stream)
 }
 
-/// A socket at `path`, which nobody can open before its mode is right: until it
-/// listens, it is as if nobody were there.
-fn make(path: &Path, mode: u32) -> io::Result<UnixListener> {
+/// Creates a listening socket at `path`. It listens last: until then connect(2) fails, so
+/// no client connects before the mode is set.
+fn create(path: &Path, mode: u32) -> io::Result<UnixListener> {
     let address = address(path)?;
-    // Left by an earlier process with this number.
+    // Left by an earlier process with this PID.
     let _ = fs::remove_file(path);
-    let descriptor = unconnected()?;
+    let descriptor = new_socket()?;
     bind(&descriptor, &address)?;
     fs::set_permissions(path, Permissions::from_mode(mode))?;
     listen(&descriptor, BACKLOG)?;
@@ -215,7 +217,7 @@ fn address(path: &Path) -> io::Result<SocketAddrUnix> {
     })
 }
 
-fn unconnected() -> Result<OwnedFd, Errno> {
+fn new_socket() -> Result<OwnedFd, Errno> {
     let descriptor = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
     fcntl_setfd(&descriptor, FdFlags::CLOEXEC)?;
     Ok(descriptor)

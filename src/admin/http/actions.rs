@@ -1,89 +1,103 @@
-//! The buttons of the page: what is pressed is done, and the page shown again with what
-//! came of it.
+//! Requests that run verbs: `/api/VERB`, answered in JSON, and the buttons of the page,
+//! answered by a redirect to the page with a flash message.
 //!
-//! Only who was shown the page can press: its forms have a token in them, and say which
-//! configuration they were made for.
+//! Forms of the page carry a token against cross-site requests, and the generation of
+//! the configuration that was shown.
 
 use std::io::Write;
 
-use super::guard::Visitor;
+use super::guard::Principal;
 use super::request::{Fields, Request, fields};
-use super::response::{Answer, error_page};
-use super::state::{NOTICE, Visit};
-use crate::admin::page::{Notice, Refresh};
+use super::response::{Response, error_page};
+use super::state::{FLASH_FIELD, RequestContext};
+use crate::admin::page::{FlashMessage, Refresh};
 use crate::config::Access;
 use crate::config::verb::{Command, ParseError, Question, table};
 use crate::control::Status;
 use crate::json::{Json, Object};
 
-/// Does what was pressed.
-pub(super) fn press(visit: &Visit<'_>, visitor: &Visitor, request: &Request) -> Answer {
+/// Runs the verb of the pressed button, and redirects to the page.
+pub(super) fn press_button(
+    context: &RequestContext<'_>,
+    principal: &Principal,
+    request: &Request,
+) -> Response {
     let fields = match read_fields(request, true) {
         Ok(fields) => fields,
         Err((status, why)) => return error_page(request, status, why),
     };
     let token = value(&fields, "token").unwrap_or_default();
-    let name = visitor.name.as_deref().unwrap_or_default();
-    if !visit.hall.auth.is_page_token(name, token) {
+    let name = principal.name.as_deref().unwrap_or_default();
+    if !context.state.auth.is_page_token(name, token) {
         let text = "this page was shown by another run of txlb, or to somebody else: \
                     load it again; nothing was done";
         return error_page(request, 403, text);
     }
-    let outcome = match visitor.access {
-        Access::Full => obey(visit, visitor, &fields),
+    let outcome = match principal.access {
+        Access::Full => run_button_verb(context, principal, &fields),
         Access::ReadOnly => Err("you may only read".to_owned()),
     };
-    let number = visit.hall.auth.random_number().ok();
+    let number = context.state.auth.random_number().ok();
     if let Some(number) = number {
-        visit.hall.notices.keep(number, notice(outcome));
+        context
+            .state
+            .flash_messages
+            .keep(number, flash_message(outcome));
     }
-    Answer::see(back(request, number))
+    Response::see_other(redirect_target(request, number))
 }
 
-/// Where the page is that is shown next, with what came of the press if it has a number;
-/// without one the page shows what is done. It refreshes itself like the one before it.
-fn back(request: &Request, number: Option<u64>) -> String {
-    let asked = fields(request.query.as_bytes()).unwrap_or_default();
-    let query = Refresh::new(None, &asked).query();
+/// The URL to redirect to: the page, with the number of its flash message if there is
+/// one, and with the refresh interval of the page that was shown.
+fn redirect_target(request: &Request, number: Option<u64>) -> String {
+    let query_fields = fields(request.query.as_bytes()).unwrap_or_default();
+    let query = Refresh::new(None, &query_fields).query();
     match (number, query.strip_prefix('?')) {
         (None, _) => format!("./{query}"),
-        (Some(number), None) => format!("./?{NOTICE}={number:x}"),
-        (Some(number), Some(query)) => format!("./?{NOTICE}={number:x}&{query}"),
+        (Some(number), None) => format!("./?{FLASH_FIELD}={number:x}"),
+        (Some(number), Some(query)) => format!("./?{FLASH_FIELD}={number:x}&{query}"),
     }
 }
 
-fn notice(outcome: Result<String, String>) -> Notice {
+fn flash_message(outcome: Result<String, String>) -> FlashMessage {
     match outcome {
-        Ok(text) => Notice { ok: true, text },
-        Err(text) => Notice { ok: false, text },
+        Ok(text) => FlashMessage { ok: true, text },
+        Err(text) => FlashMessage { ok: false, text },
     }
 }
 
-/// Does it; what is said is for people.
-fn obey(visit: &Visit<'_>, visitor: &Visitor, fields: &Fields) -> Result<String, String> {
+/// Runs the verb of a button. The result is text for people.
+fn run_button_verb(
+    context: &RequestContext<'_>,
+    principal: &Principal,
+    fields: &Fields,
+) -> Result<String, String> {
     let command = command(fields)?;
-    let seen = value(fields, "generation").and_then(|text| text.parse().ok());
-    let seen = seen.ok_or("the page does not say which configuration it shows")?;
-    let shown = command.to_string();
-    let told = visit.hall.desk().obey_seen(&visitor.by, command, seen);
-    match told.outcome {
-        Ok(done) if done.is_empty() => Ok(shown),
-        Ok(done) => Ok(format!("{shown}: {done}")),
-        Err(why) => Err(format!("{shown}: {why}")),
+    let generation = value(fields, "generation").and_then(|text| text.parse().ok());
+    let generation = generation.ok_or("the page does not say which configuration it shows")?;
+    let text = command.to_string();
+    let response = context
+        .state
+        .handle()
+        .obey_seen(&principal.actor, command, generation);
+    match response.outcome {
+        Ok(done) if done.is_empty() => Ok(text),
+        Ok(done) => Ok(format!("{text}: {done}")),
+        Err(why) => Err(format!("{text}: {why}")),
     }
 }
 
-/// The verb that was pressed, with those of the form's fields that it takes: the buttons
-/// of a row share them.
+/// The command of the pressed button, with the form fields that are keys of its verb.
+/// The buttons of a row share one form.
 fn command(fields: &Fields) -> Result<Command, String> {
     let name = value(fields, "verb").ok_or("no verb was pressed")?;
     let schema = table::command(name).ok_or("there is no such verb")?;
-    let taken: Vec<_> = fields
+    let fields_of_verb: Vec<_> = fields
         .iter()
         .filter(|(name, _)| schema.key(name).is_some())
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
-    Command::from_pairs(name, &taken).map_err(|error| error.to_string())
+    Command::from_pairs(name, &fields_of_verb).map_err(|error| error.to_string())
 }
 
 fn value<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
@@ -91,67 +105,72 @@ fn value<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
     named.next().map(|(_, value)| value.as_str())
 }
 
-/// The one kind of form that is understood.
+/// The content type of a form body.
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Answers what is asked for by name. With GET there is only the reading, and the
-/// answer is the data alone; with POST it says what came of it as well.
-pub(super) fn call(
-    visit: &Visit<'_>,
-    visitor: &Visitor,
+/// Runs the verb `name`. GET is for reading verbs, and returns the data alone. POST
+/// returns an object with `ok`.
+pub(super) fn api_call(
+    context: &RequestContext<'_>,
+    principal: &Principal,
     request: &Request,
     name: &str,
     is_post: bool,
-) -> Answer {
+) -> Response {
     let Some(schema) = table::command(name) else {
-        return refuse(404, &ParseError::unknown_verb(name).to_string());
+        return json_error(404, &ParseError::unknown_verb(name).to_string());
     };
     if !is_post && !schema.only_reads() {
         let text = format!("{name} takes POST: nothing was done");
-        return refuse(405, &text).with("Allow", methods(name).to_owned());
+        return json_error(405, &text).with_header("Allow", allowed_methods(name).to_owned());
     }
-    if !schema.only_reads() && visitor.access != Access::Full {
-        log::info!("refused: {name}; by {}, who may only read", visitor.by);
-        return refuse(403, "you may only read");
+    if !schema.only_reads() && principal.access != Access::Full {
+        log::info!("refused: {name}; by {}, who may only read", principal.actor);
+        return json_error(403, "you may only read");
     }
     let command = match read_fields(request, is_post) {
         Ok(fields) => Command::from_pairs(name, &fields),
-        Err((status, why)) => return refuse(status, why),
+        Err((status, why)) => return json_error(status, why),
     };
     match command {
-        Ok(command) => execute(visit, visitor, command, is_post),
-        Err(error) => refuse(400, &error.to_string()),
+        Ok(command) => run_verb(context, principal, command, is_post),
+        Err(error) => json_error(400, &error.to_string()),
     }
 }
 
-/// What may be done with the verb of that name.
-pub(super) fn methods(name: &str) -> &'static str {
+/// The HTTP methods of the verb `name`.
+pub(super) fn allowed_methods(name: &str) -> &'static str {
     match table::command(name).is_some_and(|schema| !schema.only_reads()) {
         true => "POST",
         false => "GET, HEAD, POST",
     }
 }
 
-fn execute(visit: &Visit<'_>, visitor: &Visitor, command: Command, whole: bool) -> Answer {
+fn run_verb(
+    context: &RequestContext<'_>,
+    principal: &Principal,
+    command: Command,
+    whole: bool,
+) -> Response {
     if !whole && matches!(command, Command::Question(Question::Status)) {
         let write = |status: &Status, out: &mut dyn Write| {
             status.write_json(out)?;
             out.write_all(b"\n")
         };
-        return Answer::export("application/json", visit.hall.shared_status(), write);
+        return Response::export("application/json", context.state.shared_status(), write);
     }
-    let told = visit.hall.desk().obey(&visitor.by, command);
-    match &told.outcome {
-        Ok(_) if whole => Answer::json(200, told.whole_json()),
-        Ok(_) => Answer::json(200, told.json()),
-        Err(_) => Answer::json(409, told.whole_json()),
+    let response = context.state.handle().obey(&principal.actor, command);
+    match &response.outcome {
+        Ok(_) if whole => Response::json(200, response.whole_json()),
+        Ok(_) => Response::json(200, response.json()),
+        Err(_) => Response::json(409, response.whole_json()),
     }
 }
 
-/// The fields of a request: behind the question mark, or in its body.
+/// The fields of a request, from its query or from its body.
 ///
 /// # Errors
-/// The status and the reason that are to be answered.
+/// Status and text of the response.
 pub(super) fn read_fields(request: &Request, is_post: bool) -> Result<Fields, (u16, &'static str)> {
     let text = match is_post {
         false => request.query.as_bytes(),
@@ -168,10 +187,10 @@ fn is_form(request: &Request) -> bool {
     kind.eq_ignore_ascii_case(FORM)
 }
 
-/// The same form as that of every other answer.
-fn refuse(status: u16, why: &str) -> Answer {
+/// A JSON object of the same shape as for any other error.
+fn json_error(status: u16, why: &str) -> Response {
     let object = Object::new().with("ok", false).with("error", why);
-    Answer::json(status, Json::from(object).into_text())
+    Response::json(status, Json::from(object).into_text())
 }
 
 #[cfg(test)]
@@ -189,7 +208,7 @@ mod tests {
                 query: query.to_owned(),
                 ..Request::default()
             };
-            back(&request, number)
+            redirect_target(&request, number)
         };
         assert_eq!(back_to("", Some(10)), "./?notice=a");
         assert_eq!(back_to("refresh=0", Some(10)), "./?notice=a&refresh=0");

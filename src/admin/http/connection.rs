@@ -1,7 +1,6 @@
-//! One client: its request is read, answered, and that is all.
+//! One client of the web server: reads its request, writes the response, closes.
 //!
-//! Everything has a deadline, so that who is slow, or says nothing at all, takes up a
-//! seat for a while and nothing else. What is answered is `routes`'s business.
+//! Each part has a deadline, so a slow or silent client only takes a slot for a while.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -9,37 +8,37 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::request::{self, Request, Trouble};
-use super::response::Answer;
-use super::routes::answer;
-use super::state::{Hall, Visit};
+use super::request::{self, Request, RequestError};
+use super::response::Response;
+use super::routes::respond;
+use super::state::{RequestContext, WebState};
 use crate::admin::deadline::Timed;
 use crate::admin::seats::{Activity, Stage};
 use crate::admin::tls::TlsStream;
 
-/// For the handshake of TLS, then for the headers of a request, then for its body.
-const ASKING: Duration = Duration::from_secs(10);
+/// Time limit of the TLS handshake, then of the headers, then of the body.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The same for who comes while most seats are taken: others wait for this one. Who is
-/// silent for less may have to leave for them all the same.
-const ASKING_IN_A_CROWD: Duration = Duration::from_secs(2);
+/// The same limit while most slots are taken. The connection limiter may end a silent
+/// client even earlier.
+const REQUEST_TIMEOUT_CROWDED: Duration = Duration::from_secs(2);
 
-/// For the answer: a large page on a slow line.
-const ANSWER: Duration = Duration::from_secs(30);
+/// Time limit of the response, enough for a large page on a slow line.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a client has to take note of the end.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long the socket lingers until the client closes its side.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What is read of a client that was answered and still sends, in bytes.
-const LATE: u64 = 512 * 1024;
+/// Bytes that are read and dropped while it lingers.
+const MAX_LINGER_BYTES: u64 = 512 * 1024;
 
-/// A stream with a deadline.
-trait Line: Read + Write {
+/// A plain or TLS stream whose reads and writes end at a deadline.
+trait TimedStream: Read + Write {
     fn set_deadline(&mut self, deadline: Instant);
     fn socket(&self) -> &Arc<TcpStream>;
 }
 
-impl Line for Timed {
+impl TimedStream for Timed {
     fn set_deadline(&mut self, deadline: Instant) {
         Timed::set_deadline(self, deadline);
     }
@@ -49,7 +48,7 @@ impl Line for Timed {
     }
 }
 
-impl Line for TlsStream {
+impl TimedStream for TlsStream {
     fn set_deadline(&mut self, deadline: Instant) {
         TlsStream::set_deadline(self, deadline);
     }
@@ -59,92 +58,96 @@ impl Line for TlsStream {
     }
 }
 
-/// Serves a client to its end.
+/// Serves one client, TLS handshake included.
 ///
 /// # Errors
-/// It is lost; there is nobody to tell.
+/// The connection is lost, or a deadline has passed.
 pub(super) fn serve(
     stream: Arc<TcpStream>,
     peer: SocketAddr,
     activity: &Arc<Activity>,
-    hall: &Hall,
+    state: &WebState,
 ) -> io::Result<()> {
     let local = stream.local_addr()?;
-    let settings = hall.settings();
-    let visit = Visit {
-        hall,
+    let settings = state.settings();
+    let context = RequestContext {
+        state,
         settings: &settings,
         peer,
         local,
     };
-    let asking = match hall.seats.is_crowded() {
-        true => ASKING_IN_A_CROWD,
-        false => ASKING,
+    let request_timeout = match state.limiter.is_crowded() {
+        true => REQUEST_TIMEOUT_CROWDED,
+        false => REQUEST_TIMEOUT,
     };
-    let deadline = Instant::now() + asking;
+    let deadline = Instant::now() + request_timeout;
     let timed = Timed::new(stream, deadline)?.heard_by(Arc::clone(activity));
     match &settings.tls {
-        None => talk(timed, &visit, asking, activity),
-        Some(tls) => talk(tls.accept(timed)?, &visit, asking, activity),
+        None => exchange(timed, &context, request_timeout, activity),
+        Some(tls) => exchange(tls.accept(timed)?, &context, request_timeout, activity),
     }
 }
 
-fn talk(
-    mut line: impl Line,
-    visit: &Visit<'_>,
-    asking: Duration,
+fn exchange(
+    mut stream: impl TimedStream,
+    context: &RequestContext<'_>,
+    request_timeout: Duration,
     activity: &Activity,
 ) -> io::Result<()> {
-    let begin = |line: &mut _, patience| Line::set_deadline(line, Instant::now() + patience);
-    begin(&mut line, asking);
-    let read = request::read(&mut line, |line| begin(line, asking));
+    let extend_deadline =
+        |stream: &mut _, timeout| TimedStream::set_deadline(stream, Instant::now() + timeout);
+    extend_deadline(&mut stream, request_timeout);
+    let read = request::read(&mut stream, |stream| {
+        extend_deadline(stream, request_timeout);
+    });
     activity.reach(Stage::Served);
-    let answering = visit.hall.answers.begin();
-    let (answer, head_only) = match read {
-        Ok(request) => (answer(visit, &request), is_head(&request)),
-        Err(Trouble::Lost(error)) => return Err(error),
-        Err(Trouble::Refused(status, why)) => (Answer::text(status, format!("{why}\n")), false),
+    let in_flight = context.state.in_flight.begin();
+    let (response, head_only) = match read {
+        Ok(request) => (respond(context, &request), is_head(&request)),
+        Err(RequestError::Disconnected(error)) => return Err(error),
+        Err(RequestError::Rejected(status, why)) => {
+            (Response::text(status, format!("{why}\n")), false)
+        }
     };
-    let taken = Taken::new(&visit.hall.large, answer.size());
-    let answer = match taken.is_too_much() {
-        true => Answer::text(
+    let buffered = BufferedBytes::new(&context.state.buffered_bytes, response.size());
+    let response = match buffered.exceeds_limit() {
+        true => Response::text(
             503,
             "too many large answers are being read: try again later\n",
         ),
-        false => answer,
+        false => response,
     };
-    begin(&mut line, ANSWER);
-    answer.write(&mut line, head_only)?;
-    // What it holds is large.
-    drop((answer, taken));
-    let socket = end(line)?;
-    drop(answering);
-    see_off(socket)
+    extend_deadline(&mut stream, RESPONSE_TIMEOUT);
+    response.write(&mut stream, head_only)?;
+    // Freed before lingering, since it may be large.
+    drop((response, buffered));
+    let socket = finish_writing(stream)?;
+    drop(in_flight);
+    linger(socket)
 }
 
-/// What answers that are on their way as a whole may take together, in bytes. One that is
-/// alone is given whatever its length.
-const MOST_LARGE: usize = 32 * 1024 * 1024;
+/// Bytes that all responses held in memory may take together. A single one may be larger.
+const MAX_BUFFERED_BYTES: usize = 32 * 1024 * 1024;
 
-/// The share of an answer, until it is dropped.
-struct Taken<'a> {
+/// The bytes of one response, counted until it is dropped.
+struct BufferedBytes<'a> {
     all: &'a AtomicUsize,
     before: usize,
     own: usize,
 }
 
-impl Taken<'_> {
-    fn new(all: &AtomicUsize, own: usize) -> Taken<'_> {
+impl BufferedBytes<'_> {
+    fn new(all: &AtomicUsize, own: usize) -> BufferedBytes<'_> {
         let before = all.fetch_add(own, Ordering::Relaxed);
-        Taken { all, before, own }
+        BufferedBytes { all, before, own }
     }
 
-    fn is_too_much(&self) -> bool {
-        self.own > 0 && self.before > 0 && self.before.saturating_add(self.own) > MOST_LARGE
+    fn exceeds_limit(&self) -> bool {
+        self.own > 0 && self.before > 0 && self.before.saturating_add(self.own) > MAX_BUFFERED_BYTES
     }
 }
 
-impl Drop for Taken<'_> {
+impl Drop for BufferedBytes<'_> {
     fn drop(&mut self) {
         self.all.fetch_sub(self.own, Ordering::Relaxed);
     }
@@ -154,18 +157,18 @@ fn is_head(request: &Request) -> bool {
     request.method == "HEAD"
 }
 
-/// Says that the answer was all.
-fn end(line: impl Line) -> io::Result<Arc<TcpStream>> {
-    let socket = Arc::clone(line.socket());
-    // TLS says goodbye.
-    drop(line);
+/// Ends the response: TLS close_notify, then FIN.
+fn finish_writing(stream: impl TimedStream) -> io::Result<Arc<TcpStream>> {
+    let socket = Arc::clone(stream.socket());
+    // Dropping a TLS stream sends its close_notify.
+    drop(stream);
     socket.shutdown(Shutdown::Write)?;
     Ok(socket)
 }
 
-/// Waits for the client to leave, so that the answer arrives: closing while there is
-/// something unread would be a reset, which may overtake it.
-fn see_off(socket: Arc<TcpStream>) -> io::Result<()> {
-    let rest = Timed::new(socket, Instant::now() + FAREWELL)?;
-    io::copy(&mut rest.take(LATE), &mut io::sink()).map(drop)
+/// Reads until the client closes. Closing a socket with unread input sends a reset,
+/// which may overtake the response.
+fn linger(socket: Arc<TcpStream>) -> io::Result<()> {
+    let rest = Timed::new(socket, Instant::now() + LINGER_TIMEOUT)?;
+    io::copy(&mut rest.take(MAX_LINGER_BYTES), &mut io::sink()).map(drop)
 }

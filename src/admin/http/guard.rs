@@ -1,7 +1,5 @@
-//! Whether a request comes from where it says: against pages elsewhere that have a
-//! browser ask here.
-//!
-//! Only what the headers say; who somebody is, is `auth`'s business.
+//! Checks of a request before it is served: Host header against DNS rebinding, origin
+//! against cross-site requests (CSRF), and the login by HTTP Basic.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,25 +7,25 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::request::Request;
-use super::response::{Answer, error_page};
-use super::state::Visit;
+use super::response::{Response, error_page};
+use super::state::RequestContext;
 use crate::admin::auth::Login;
 use crate::config::Access;
 use crate::control::Actor;
 
-/// Somebody who may look, at least.
-pub(super) struct Visitor {
-    /// `None` where nobody is configured.
+/// Who makes a request, and what they may do.
+pub(super) struct Principal {
+    /// The user name; `None` where no users are configured.
     pub(super) name: Option<String>,
     pub(super) access: Access,
-    pub(super) by: Actor,
+    pub(super) actor: Actor,
 }
 
-/// The name under which the page is called, if it is one of its own: its address,
-/// `localhost`, or one of `names`, with whatever port.
+/// Whether a Host header names this page: by its address, `localhost` or one of
+/// `names`, with any port.
 ///
-/// A page elsewhere can have its name point here (DNS rebinding), and is then of the
-/// same origin for the browser. What it cannot do is call us by another name.
+/// A foreign page can let its own name point to this address (DNS rebinding). The
+/// browser then takes both for the same origin, but sends the foreign name as Host.
 pub(super) fn is_own_name(host: &str, local: IpAddr, names: &[String]) -> bool {
     let name = match port_of(host) {
         Some(port) => &host[..host.len() - port.len() - 1],
@@ -49,12 +47,16 @@ fn port_of(host: &str) -> Option<&str> {
     is_port.then_some(port)
 }
 
-/// Whether a request that changes something is none that a page elsewhere has sent.
+/// Whether a POST comes from the page itself, or from a program that is no browser.
 ///
-/// Browsers say where it comes from, in one of two ways. Whoever says nothing is no
-/// browser, and has no password of somebody else's at hand. `Sec-Fetch-Site` decides
-/// where it is there: no page can forge it, and it holds for the address that the
-/// browser sees, also where a reverse proxy ends TLS or calls us by another name.
+/// Browsers send `Sec-Fetch-Site` or `Origin`. A request with neither is no browser's,
+/// so it carries no stored password of another person.
+///
+/// Browsers send `Sec-Fetch-Site` over HTTPS and to localhost only. Where it is sent, it
+/// decides: no page can forge it, and it is about the address that the browser sees,
+/// behind any proxy. Elsewhere `Origin` is compared.
+// Test: changes_come_from_the_page_itself_or_from_no_browser,
+// behind_a_proxy_the_browser_decides_and_else_what_the_proxy_passes_on.
 pub(super) fn is_same_origin(
     request: &Request,
     local: SocketAddr,
@@ -69,7 +71,7 @@ pub(super) fn is_same_origin(
     };
     let is = |scheme: &str, host: &str| {
         let port = if scheme == "https" { ":443" } else { ":80" };
-        // Browsers leave it out; some proxies do not.
+        // Browsers leave the default port out; some proxies do not.
         let host = host.strip_suffix(port).unwrap_or(host);
         origin.eq_ignore_ascii_case(&format!("{scheme}://{host}"))
     };
@@ -78,66 +80,75 @@ pub(super) fn is_same_origin(
     if is(own_scheme, host) {
         return true;
     }
-    // A proxy that ends TLS and passes on the name. At our own port, the same name with
-    // another scheme would be another server's.
+    // A proxy that ends TLS and keeps the Host header. With our own port, the same name
+    // with another scheme would be another server.
     let port = port_of(host).unwrap_or("80");
     if !secure && port != local.port().to_string() && is("https", host) {
         return true;
     }
-    // A proxy that says what it is called. A browser sends this header for no page
-    // elsewhere: it would ask us first (CORS), and be refused.
+    // A proxy that sends X-Forwarded-Host. A foreign page cannot set this header: the
+    // browser would send a CORS preflight first, which is refused.
     let forwarded = request.forwarded_host.as_deref().unwrap_or_default();
     let is_forwarded = is("https", forwarded) || is("http", forwarded);
     is_forwarded && is_own_name(forwarded, local.ip(), names)
 }
 
-/// Who it is, or what is said to those who may not even look.
-pub(super) fn greet(visit: &Visit<'_>, request: &Request) -> Result<Visitor, Answer> {
-    let auth = &visit.hall.auth;
+/// Checks the login of a request.
+///
+/// # Errors
+/// The response to those who may not read: 401, 403 or 429.
+pub(super) fn authenticate(
+    context: &RequestContext<'_>,
+    request: &Request,
+) -> Result<Principal, Response> {
+    let auth = &context.state.auth;
     if !auth.has_users() {
-        return stranger(visit, request);
+        return guest_of_this_machine(context, request);
     }
     let Some((name, password)) = request.authorization.as_deref().and_then(credentials) else {
-        return Err(log_in(request, "who are you?"));
+        return Err(unauthorized(request, "who are you?"));
     };
-    match auth.login(visit.peer.ip(), &name, &password, "web") {
-        Login::Welcome(access) => Ok(Visitor {
-            by: Actor::User {
+    match auth.login(context.peer.ip(), &name, &password, "web") {
+        Login::Welcome(access) => Ok(Principal {
+            actor: Actor::User {
                 name: name.clone(),
-                from: visit.peer,
+                from: context.peer,
                 door: "web",
             },
             name: Some(name),
             access,
         }),
-        Login::Wrong => Err(log_in(request, "the name or the password is wrong")),
+        Login::Wrong => Err(unauthorized(request, "the name or the password is wrong")),
         Login::Wait { seconds } => {
             let text = format!(
                 "too many passwords were wrong, or are being checked: try again in {seconds} s"
             );
-            Err(error_page(request, 429, &text).with("Retry-After", seconds.to_string()))
+            Err(error_page(request, 429, &text).with_header("Retry-After", seconds.to_string()))
         }
     }
 }
 
-/// Without users, whoever is on this machine may look.
-fn stranger(visit: &Visit<'_>, request: &Request) -> Result<Visitor, Answer> {
-    if !visit.peer.ip().to_canonical().is_loopback() {
+/// Where no users are configured, clients on this machine may read.
+fn guest_of_this_machine(
+    context: &RequestContext<'_>,
+    request: &Request,
+) -> Result<Principal, Response> {
+    if !context.peer.ip().to_canonical().is_loopback() {
         let text = "there are no users: without one, this page is for this machine alone";
         return Err(error_page(request, 403, text));
     }
-    Ok(Visitor {
+    Ok(Principal {
         name: None,
         access: Access::ReadOnly,
-        by: Actor::User {
+        actor: Actor::User {
             name: String::new(),
-            from: visit.peer,
+            from: context.peer,
             door: "web",
         },
     })
 }
 
-/// The name and the password of HTTP Basic (RFC 7617, UTF-8).
+/// Name and password of an HTTP Basic header (RFC 7617, UTF-8).
 fn credentials(header: &str) -> Option<(String, String)> {
     let (scheme, token) = header.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -149,8 +160,8 @@ fn credentials(header: &str) -> Option<(String, String)> {
     Some((name.to_owned(), password.to_owned()))
 }
 
-fn log_in(request: &Request, text: &str) -> Answer {
-    error_page(request, 401, text).with(
+fn unauthorized(request: &Request, text: &str) -> Response {
+    error_page(request, 401, text).with_header(
         "WWW-Authenticate",
         "Basic realm=\"txlb\", charset=\"UTF-8\"".to_owned(),
     )
@@ -238,7 +249,7 @@ mod tests {
 
     #[test]
     fn behind_a_proxy_the_browser_decides_and_else_what_the_proxy_passes_on() {
-        let by = |host: &str, forwarded: Option<&str>, origin: &str, site: Option<&str>| {
+        let actor = |host: &str, forwarded: Option<&str>, origin: &str, site: Option<&str>| {
             let request = Request {
                 host: Some(host.to_owned()),
                 forwarded_host: forwarded.map(str::to_owned),
@@ -248,42 +259,52 @@ mod tests {
         };
         let (ours, name) = ("127.0.0.1:7001", "lb.example.org");
         let same = Some("same-origin");
-        assert!(by(ours, None, "https://lb.example.org", same));
-        assert!(by(ours, None, "https://proxy.example/", same));
+        assert!(actor(ours, None, "https://lb.example.org", same));
+        assert!(actor(ours, None, "https://proxy.example/", same));
         // Without that header, the name that the proxy keeps.
-        assert!(by(name, None, "https://lb.example.org", None));
-        assert!(by(name, None, "http://lb.example.org", None));
-        assert!(by(
+        assert!(actor(name, None, "https://lb.example.org", None));
+        assert!(actor(name, None, "http://lb.example.org", None));
+        assert!(actor(
             "lb.example.org:443",
             None,
             "https://lb.example.org",
             None
         ));
-        assert!(by("lb.example.org:80", None, "http://lb.example.org", None));
-        assert!(!by(
+        assert!(actor(
+            "lb.example.org:80",
+            None,
+            "http://lb.example.org",
+            None
+        ));
+        assert!(!actor(
             "lb.example.org:80",
             None,
             "https://lb.example.org",
             None
         ));
         let at_8443 = "lb.example.org:8443";
-        assert!(by(at_8443, None, "https://lb.example.org:8443", None));
-        assert!(!by(name, None, "https://lb.example.org:8443", None));
-        assert!(!by(at_8443, None, "https://lb.example.org", None));
-        assert!(!by(ours, None, "https://lb.example.org", None));
+        assert!(actor(at_8443, None, "https://lb.example.org:8443", None));
+        assert!(!actor(name, None, "https://lb.example.org:8443", None));
+        assert!(!actor(at_8443, None, "https://lb.example.org", None));
+        assert!(!actor(ours, None, "https://lb.example.org", None));
         // Another server of ours at the same port cannot be.
-        assert!(!by(ours, None, "https://127.0.0.1:7001", None));
+        assert!(!actor(ours, None, "https://127.0.0.1:7001", None));
         // Or the name that it forwards, if it is ours.
         let elsewhere = "evil.example";
-        assert!(by(ours, Some(name), "https://lb.example.org", None));
-        assert!(by(ours, Some(name), "http://lb.example.org", None));
-        assert!(by(ours, Some(at_8443), "https://lb.example.org:8443", None));
-        assert!(!by(ours, Some(name), "https://evil.example", None));
-        assert!(!by(ours, Some(elsewhere), "https://evil.example", None));
-        assert!(!by(ours, Some(""), "https://", None));
+        assert!(actor(ours, Some(name), "https://lb.example.org", None));
+        assert!(actor(ours, Some(name), "http://lb.example.org", None));
+        assert!(actor(
+            ours,
+            Some(at_8443),
+            "https://lb.example.org:8443",
+            None
+        ));
+        assert!(!actor(ours, Some(name), "https://evil.example", None));
+        assert!(!actor(ours, Some(elsewhere), "https://evil.example", None));
+        assert!(!actor(ours, Some(""), "https://", None));
         // What the browser says stands.
         let cross = Some("cross-site");
-        assert!(!by(ours, Some(name), "https://lb.example.org", cross));
+        assert!(!actor(ours, Some(name), "https://lb.example.org", cross));
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! The web door: the admin page, its API, and what programs read of a running txlb.
+//! The web server: listeners, acceptor and reconfiguration.
 //!
-//! Each client has a thread of its own, for one request. How it is let in is known
-//! here; what it may ask, and what it is answered, is `routes`'s business.
+//! It serves the admin page, the API, metrics and other exports over HTTP/1.1 or
+//! HTTPS. Each client has a thread and one request.
 
 mod actions;
 mod connection;
@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 
-use self::response::Answer;
-use self::state::{Hall, Open, Settings};
+use self::response::Response;
+use self::state::{ActiveServer, Settings, WebState};
 use super::auth::Auth;
 use super::entrance::{Client, Entrance, Rules};
 use super::handshakes::Cost;
@@ -32,55 +32,55 @@ use super::watch::{Bell, Porter, serve};
 use crate::config::{Config, Web};
 use crate::control::{Handle, Liveness, Reconfigure};
 
-/// Clients that are served at the same time; others wait.
+/// Clients that are served at the same time; more wait.
 const MAX_CLIENTS: usize = 32;
 
-/// Those of them that may be from one source; others are turned away.
-const MAX_FROM_ONE: usize = 8;
+/// Clients of one source that are served at the same time; more are rejected.
+const MAX_FROM_ONE_SOURCE: usize = 8;
 
-/// How long a client may wait for its turn, or to say anything.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a client may wait for a thread, and how long it may send nothing.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The web door, open while the configuration has one that is enabled. Dropping it
-/// closes it; who is let in already is still answered, and waited for if that is
-/// happening.
-pub struct WebServer(Arc<Hall>);
+/// The web server of the admin page. It listens while the configuration enables it.
+///
+/// Dropping it closes the listeners and waits for responses that are being written.
+pub struct WebServer(Arc<WebState>);
 
 impl WebServer {
-    /// The door as `config` wants it. `auth` knows the users, `pulses` are those of the
-    /// director.
+    /// Opens the listeners of `config`. `auth` checks passwords, `liveness` asks workers.
     ///
     /// # Errors
-    /// It cannot be opened.
+    /// A listener or the certificate cannot be opened.
     pub fn start(
         config: &Config,
         auth: Auth,
-        pulses: Liveness,
+        liveness: Liveness,
     ) -> Result<WebServer, AdminListenError> {
-        let hall = Arc::new_cyclic(|hall| {
-            let hall: Weak<Hall> = Weak::clone(hall);
+        let state = Arc::new_cyclic(|state| {
+            let state: Weak<WebState> = Weak::clone(state);
             let on_room = move || {
-                let bells = hall.upgrade().map(|hall| hall.bells());
+                let bells = state.upgrade().map(|state| state.bells());
                 bells.iter().flatten().for_each(Bell::ring);
             };
-            let seats = Seats::new(MAX_CLIENTS, MAX_FROM_ONE, on_room);
-            Hall::new(Arc::new(seats), auth, pulses)
+            let limiter = Seats::new(MAX_CLIENTS, MAX_FROM_ONE_SOURCE, on_room);
+            WebState::new(Arc::new(limiter), auth, liveness)
         });
-        Hinge::start(&hall, config)?;
-        Ok(WebServer(hall))
+        Hinge::start(&state, config)?;
+        Ok(WebServer(state))
     }
 
-    /// What opens and closes it as the configuration changes.
-    pub fn fixture(&self) -> Box<dyn Reconfigure> {
+    /// The part that follows changes of the configuration.
+    pub fn reconfigurable(&self) -> Box<dyn Reconfigure> {
         Box::new(Hinge::of(&self.0))
     }
 
-    /// Who is asked on behalf of the clients, who wait until that is known.
-    pub fn attend(&self, desk: Handle) {
-        let _ = self.0.desk.set(desk);
+    /// Sets the controller's handle. Requests wait until it is set.
+    pub fn set_handle(&self, handle: Handle) {
+        let _ = self.0.handle.set(handle);
     }
 
-    /// Where it listens; with port 0, the one the system chose. None while it is closed.
+    /// The addresses that it listens on, with the ports that the system chose for port 0.
+    /// Empty while it is closed.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         lock(&self.0.open).addresses().collect()
     }
@@ -89,69 +89,69 @@ impl WebServer {
 impl Drop for WebServer {
     fn drop(&mut self) {
         shut(&*self.0);
-        self.0.answers.wait();
+        self.0.in_flight.wait();
     }
 }
 
-impl Door for Hall {
-    type Open = Open;
+impl Door for WebState {
+    type Open = ActiveServer;
     const NAME: &'static str = "the admin page";
 
     fn prepare(
         self: &Arc<Self>,
         config: &Config,
-        now: &Open,
+        now: &ActiveServer,
         anew: bool,
-    ) -> Result<Open, AdminListenError> {
-        Open::prepare(config, now, anew, self)
+    ) -> Result<ActiveServer, AdminListenError> {
+        ActiveServer::prepare(config, now, anew, self)
     }
 
     fn differs(now: &Config, next: &Config) -> bool {
         web(now) != web(next)
     }
 
-    fn begin(open: &Open, before: &Open) {
+    fn begin(open: &ActiveServer, before: &ActiveServer) {
         open.begin(before);
     }
 
-    fn open(&self) -> &Mutex<Open> {
+    fn open(&self) -> &Mutex<ActiveServer> {
         &self.open
     }
 }
 
-/// Where clients come in.
-struct Doorway {
+/// Accepts clients of one listener, and starts a thread for each.
+struct Acceptor {
     listener: TcpListener,
-    hall: Arc<Hall>,
+    state: Arc<WebState>,
     entrance: Entrance,
 }
 
-impl Doorway {
-    fn new(listener: TcpListener, hall: &Arc<Hall>) -> Doorway {
-        let auth = hall.auth.clone();
+impl Acceptor {
+    fn new(listener: TcpListener, state: &Arc<WebState>) -> Acceptor {
+        let auth = state.auth.clone();
         let rules = Rules {
             client_speaks_first: true,
-            patience: PATIENCE,
+            patience: CLIENT_TIMEOUT,
             knows: Box::new(move |ip| auth.knows(ip)),
         };
-        Doorway {
+        Acceptor {
             listener,
-            hall: Arc::clone(hall),
-            entrance: Entrance::new(&hall.seats, rules),
+            state: Arc::clone(state),
+            entrance: Entrance::new(&state.limiter, rules),
         }
     }
 
-    fn seat(&self, client: Client) -> io::Result<()> {
+    fn serve_client(&self, client: Client) -> io::Result<()> {
         let (stream, peer) = (Arc::new(client.stream), client.peer);
         let socket: Socket = Arc::<TcpStream>::clone(&stream);
-        let Some(seat) = self.hall.seats.take(peer.ip(), client.is_known, socket) else {
-            // Another listener has given it away in this moment.
+        let Some(slot) = self.state.limiter.take(peer.ip(), client.is_known, socket) else {
+            // Another listener took the last slot just now.
             log::debug!("web: {peer} is turned away: there is no room");
             return Ok(());
         };
-        let hall = Arc::clone(&self.hall);
+        let state = Arc::clone(&self.state);
         serve("web-client", stream, move |stream| {
-            if let Err(error) = connection::serve(stream, peer, &seat.activity(), &hall) {
+            if let Err(error) = connection::serve(stream, peer, &slot.activity(), &state) {
                 log::debug!("web: {peer} is lost: {error}");
             }
         })
@@ -161,19 +161,19 @@ impl Doorway {
         })
     }
 
-    /// Says that there is no thread for a client. Over TLS nothing can be said without one.
+    /// Answers 503 where no thread can be started. Over TLS that would need the thread.
     fn reject(&self, client: &TcpStream) {
-        if self.hall.settings().tls.is_none() && client.set_nonblocking(true).is_ok() {
-            let answer = Answer::text(503, "txlb has no thread or memory for this now\n");
-            // What was asked is read, so that closing does not reset the answer.
+        if self.state.settings().tls.is_none() && client.set_nonblocking(true).is_ok() {
+            let response = Response::text(503, "txlb has no thread or memory for this now\n");
+            // Unread input would turn the close into a reset, which may overtake the response.
             let _ = (&mut &*client).read(&mut [0; 16 * 1024]);
-            let _ = answer.write(&mut &*client, false);
+            let _ = response.write(&mut &*client, false);
             let _ = client.shutdown(Shutdown::Write);
         }
     }
 }
 
-impl Porter for Doorway {
+impl Porter for Acceptor {
     fn listener(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
     }
@@ -192,12 +192,12 @@ impl Porter for Doorway {
 
     fn look(&mut self, events: &[PollFlags], is_last: bool) -> io::Result<Option<Duration>> {
         self.entrance.note(events);
-        let cost = match self.hall.settings().tls {
+        let cost = match self.state.settings().tls {
             None => Cost::Plain,
             Some(_) => Cost::Handshake,
         };
         while let Some(client) = self.entrance.next(cost, is_last) {
-            self.seat(client)?;
+            self.serve_client(client)?;
         }
         while let Some(client) = self.entrance.expired() {
             log::debug!("web: {} has waited for too long", client.peer);
@@ -210,36 +210,40 @@ impl Porter for Doorway {
     }
 }
 
-impl Open {
-    /// The door as `config` wants it; what is open `now` stays so if it may.
+impl ActiveServer {
+    /// Opens the listeners and reads the certificate of `config`; listeners that are open
+    /// `now` are kept.
+    ///
+    /// A certificate is read at the start, when its part of the configuration changes, and
+    /// when the log is reopened. Connections keep the certificate that they began with.
     ///
     /// # Errors
-    /// Something that is new is not to be had.
+    /// A new listener or the certificate cannot be opened.
+    // Test: users_change_while_the_certificate_is_not_to_be_had.
     fn prepare(
         config: &Config,
-        now: &Open,
+        now: &ActiveServer,
         anew: bool,
-        hall: &Arc<Hall>,
-    ) -> Result<Open, AdminListenError> {
+        state: &Arc<WebState>,
+    ) -> Result<ActiveServer, AdminListenError> {
         let Some(web) = web(config).filter(|web| web.enable) else {
-            return Ok(Open::default());
+            return Ok(ActiveServer::default());
         };
         let Some(listen) = &web.listen else {
-            return Ok(Open::default());
+            return Ok(ActiveServer::default());
         };
         let settings = Arc::new(Settings::new(web).map_err(AdminListenError::Other)?);
         let listeners = Listeners::open("web", listen, &now.listeners, anew, |listener| {
-            Doorway::new(listener, hall)
+            Acceptor::new(listener, state)
         })?;
-        Ok(Open {
+        Ok(ActiveServer {
             listeners,
             settings,
         })
     }
 
-    /// From now on clients are let in. Says what people should know of it, unless that
-    /// is as it was `before`.
-    fn begin(&self, before: &Open) {
+    /// Starts accepting, and logs the URLs and the fingerprint where they have changed.
+    fn begin(&self, before: &ActiveServer) {
         self.listeners.begin();
         let is_open = self.addresses().next().is_some();
         let (urls, urls_before) = (self.urls(), before.urls());
@@ -257,7 +261,7 @@ impl Open {
         }
     }
 
-    /// Where people find it.
+    /// The URLs of the page.
     fn urls(&self) -> Vec<String> {
         let scheme = self.settings.scheme();
         let url = |address| format!("{scheme}://{address}/");
@@ -279,8 +283,8 @@ impl Open {
     }
 }
 
-/// What the door depends on. Users are not part of it: they change even while the
-/// certificate is not to be had.
+/// The part of the configuration that the web server depends on. Users are not in it:
+/// they can change while the certificate cannot be read.
 fn web(config: &Config) -> Option<&Web> {
     config.admin.as_ref()?.web.as_ref()
 }

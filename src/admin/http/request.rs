@@ -1,76 +1,74 @@
-//! HTTP/1.1 as far as the admin page needs it: one request on a connection, strictly
-//! read, and one answer.
+//! Reads an HTTP/1.1 request strictly: head, body and form fields.
 //!
-//! Bytes in, bytes out. What is answered, and who may ask, is `web`'s business; how
-//! long a peer may take is the stream's.
+//! One request per connection. Deadlines are those of the stream.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 
 use httparse::{Header, Status};
 
-/// The request line and the headers together. On localhost, browsers send along the
-/// cookies that other programs there have set.
+/// Bytes of the request line and headers. On localhost, browsers also send the cookies
+/// that other programs there have set.
 const MAX_HEAD: usize = 32 * 1024;
 
 const MAX_HEADERS: usize = 100;
 
 const MAX_BODY: usize = 256 * 1024;
 
-/// What TLS begins with. It has no line ends, so the end of the first line would be
-/// waited for by both; and browsers try HTTPS first.
+/// The first byte of a TLS handshake. It has no line ends, so both sides would wait; and
+/// browsers try HTTPS first.
 const TLS_HANDSHAKE: u8 = 22;
 
-/// What is asked for.
+/// A request.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::admin) struct Request {
     pub(in crate::admin) method: String,
-    /// As it came, without what is behind a question mark.
+    /// The path as sent, without the query.
     pub(in crate::admin) path: String,
-    /// What is behind the question mark.
+    /// The text behind the question mark.
     pub(in crate::admin) query: String,
     pub(in crate::admin) host: Option<String>,
     pub(in crate::admin) origin: Option<String>,
-    /// `Sec-Fetch-Site`: what the browser says of who asks.
+    /// `Sec-Fetch-Site`: how the browser relates the requesting page to this one.
     pub(in crate::admin) fetch_site: Option<String>,
-    /// `X-Forwarded-Host`: what a proxy says it was called, the one nearest to the client.
+    /// `X-Forwarded-Host`: the name by which the proxy nearest to the client was called.
     pub(in crate::admin) forwarded_host: Option<String>,
     pub(in crate::admin) authorization: Option<String>,
     pub(in crate::admin) content_type: Option<String>,
     pub(in crate::admin) body: Vec<u8>,
 }
 
-/// Why there is no request.
+/// Why a request could not be read.
 #[derive(Debug)]
-pub(in crate::admin) enum Trouble {
-    /// The peer is gone, or was too slow: nobody is there to be told.
-    Lost(io::Error),
-    /// It is not one that is understood: this is to be answered.
-    Refused(u16, &'static str),
+pub(in crate::admin) enum RequestError {
+    /// The peer is gone or too slow: no response is sent.
+    Disconnected(io::Error),
+    /// The request is invalid: status and text of the response.
+    Rejected(u16, &'static str),
 }
 
-impl From<io::Error> for Trouble {
-    fn from(error: io::Error) -> Trouble {
-        Trouble::Lost(error)
+impl From<io::Error> for RequestError {
+    fn from(error: io::Error) -> RequestError {
+        RequestError::Disconnected(error)
     }
 }
 
-/// How the body is announced.
+/// What the headers say about the body.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Announced {
+struct BodyInfo {
     length: usize,
-    /// The peer waits to be told that it may send it.
+    /// The peer waits for `100 Continue` before it sends the body.
     expects: bool,
 }
 
-/// Reads a request: its head, and once `before_body` has made `stream` ready for it,
-/// its body. What comes behind it is nobody's: there is one request on a connection.
+/// Reads a request. `before_body` is called between head and body, to set the next
+/// deadline. Bytes behind the body are ignored: a connection has one request.
 ///
 /// # Errors
-/// [`Trouble`].
+/// [`RequestError`].
 pub(in crate::admin) fn read<S: Read + Write>(
     stream: &mut S,
     before_body: impl FnOnce(&mut S),
-) -> Result<Request, Trouble> {
+) -> Result<Request, RequestError> {
     let mut reader = BufReader::new(stream);
     let (mut request, announced) = parse(&read_head(&mut reader)?)?;
     before_body(reader.get_mut());
@@ -84,10 +82,10 @@ pub(in crate::admin) fn read<S: Read + Write>(
     Ok(request)
 }
 
-/// Everything up to the empty line, with it.
-fn read_head(reader: &mut impl BufRead) -> Result<Vec<u8>, Trouble> {
+/// Reads up to the empty line, and includes it.
+fn read_head(reader: &mut impl BufRead) -> Result<Vec<u8>, RequestError> {
     if reader.fill_buf()?.first() == Some(&TLS_HANDSHAKE) {
-        return refuse(400, "this is HTTP, not HTTPS");
+        return reject(400, "this is HTTP, not HTTPS");
     }
     let mut head = Vec::new();
     loop {
@@ -95,13 +93,13 @@ fn read_head(reader: &mut impl BufRead) -> Result<Vec<u8>, Trouble> {
         let left = (MAX_HEAD + 1 - start) as u64;
         let length = reader.by_ref().take(left).read_until(b'\n', &mut head)?;
         if head.len() > MAX_HEAD {
-            return Err(Trouble::Refused(431, "the headers are too long"));
+            return Err(RequestError::Rejected(431, "the headers are too long"));
         }
         if length == 0 {
-            return Err(Trouble::Lost(ErrorKind::UnexpectedEof.into()));
+            return Err(RequestError::Disconnected(ErrorKind::UnexpectedEof.into()));
         }
-        // Empty lines before the request are too many, and passed over by whoever parses it;
-        // but they count, or there would be no end to them.
+        // The parser skips empty lines before the request. They count against the limit, or a
+        // peer could send them for ever.
         let has_begun = !head[..start].iter().all(u8::is_ascii_whitespace);
         if has_begun && matches!(&head[start..], b"\r\n" | b"\n") {
             return Ok(head);
@@ -109,18 +107,18 @@ fn read_head(reader: &mut impl BufRead) -> Result<Vec<u8>, Trouble> {
     }
 }
 
-/// What the head says; the body is yet to come.
-fn parse(head: &[u8]) -> Result<(Request, Announced), Trouble> {
+/// Parses the head. The body is not read yet.
+fn parse(head: &[u8]) -> Result<(Request, BodyInfo), RequestError> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
     match parsed.parse(head) {
         Ok(Status::Complete(_)) => {}
-        Err(httparse::Error::TooManyHeaders) => return refuse(431, "there are too many headers"),
-        Ok(Status::Partial) | Err(_) => return refuse(400, "this is not HTTP/1.1"),
+        Err(httparse::Error::TooManyHeaders) => return reject(431, "there are too many headers"),
+        Ok(Status::Partial) | Err(_) => return reject(400, "this is not HTTP/1.1"),
     }
     let target = parsed.path.unwrap_or_default();
     let Some((path, query)) = split(target) else {
-        return refuse(400, "the path is not understood");
+        return reject(400, "the path is not understood");
     };
     let mut request = Request {
         method: parsed.method.unwrap_or_default().to_owned(),
@@ -130,12 +128,12 @@ fn parse(head: &[u8]) -> Result<(Request, Announced), Trouble> {
     };
     let announced = take_headers(parsed.headers, &mut request)?;
     if parsed.version == Some(1) && request.host.is_none() {
-        return refuse(400, "there is no Host header");
+        return reject(400, "there is no Host header");
     }
     Ok((request, announced))
 }
 
-/// The path of a target, and what is behind its question mark.
+/// Path and query of a request target.
 fn split(target: &str) -> Option<(&str, &str)> {
     if !target.starts_with('/') || target.contains('#') {
         return None;
@@ -143,14 +141,14 @@ fn split(target: &str) -> Option<(&str, &str)> {
     Some(target.split_once('?').unwrap_or((target, "")))
 }
 
-fn take_headers(headers: &[Header<'_>], request: &mut Request) -> Result<Announced, Trouble> {
-    let mut announced = Announced::default();
+fn take_headers(headers: &[Header<'_>], request: &mut Request) -> Result<BodyInfo, RequestError> {
+    let mut announced = BodyInfo::default();
     let mut length = None;
     for Header { name, value } in headers {
         match name.to_ascii_lowercase().as_str() {
-            "host" => once(&mut request.host, value)?,
-            "origin" => once(&mut request.origin, value)?,
-            "sec-fetch-site" => once(&mut request.fetch_site, value)?,
+            "host" => set_once(&mut request.host, value)?,
+            "origin" => set_once(&mut request.origin, value)?,
+            "sec-fetch-site" => set_once(&mut request.fetch_site, value)?,
             "x-forwarded-host" if request.forwarded_host.is_none() => {
                 let first = text(value)?
                     .split(',')
@@ -158,15 +156,15 @@ fn take_headers(headers: &[Header<'_>], request: &mut Request) -> Result<Announc
                     .map(|it| it.trim().to_owned());
                 request.forwarded_host = first;
             }
-            "authorization" => once(&mut request.authorization, value)?,
-            "content-type" => once(&mut request.content_type, value)?,
-            "content-length" => once(&mut length, value)?,
-            // Where two readers disagree about where a body ends, one of them reads
-            // part of it as a request.
-            "transfer-encoding" => return refuse(501, "Transfer-Encoding is not understood"),
+            "authorization" => set_once(&mut request.authorization, value)?,
+            "content-type" => set_once(&mut request.content_type, value)?,
+            "content-length" => set_once(&mut length, value)?,
+            // Where proxy and server disagree about the end of a body, one of them
+            // reads a part of it as a request (request smuggling).
+            "transfer-encoding" => return reject(501, "Transfer-Encoding is not understood"),
             "expect" if value.eq_ignore_ascii_case(b"100-continue") => announced.expects = true,
-            "expect" => return refuse(417, "this cannot be expected"),
-            // Cookies and others, whatever is in them: nobody reads them here.
+            "expect" => return reject(417, "this cannot be expected"),
+            // Cookies and other headers are not used, so they may hold any bytes.
             _ => {}
         }
     }
@@ -176,39 +174,40 @@ fn take_headers(headers: &[Header<'_>], request: &mut Request) -> Result<Announc
     Ok(announced)
 }
 
-fn body_length(text: &str) -> Result<usize, Trouble> {
+fn body_length(text: &str) -> Result<usize, RequestError> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
         Ok(length) if digits && length <= MAX_BODY => Ok(length),
-        _ if digits => refuse(413, "the body is too long: 256 KiB are possible"),
-        _ => refuse(400, "Content-Length is not a number"),
+        _ if digits => reject(413, "the body is too long: 256 KiB are possible"),
+        _ => reject(400, "Content-Length is not a number"),
     }
 }
 
-/// A header's value. httparse has seen to it that there are no control characters.
-fn text(value: &[u8]) -> Result<String, Trouble> {
+/// A header's value as text. httparse lets no control characters pass.
+fn text(value: &[u8]) -> Result<String, RequestError> {
     match std::str::from_utf8(value) {
         Ok(text) => Ok(text.trim().to_owned()),
-        Err(_) => refuse(400, "a header is not UTF-8"),
+        Err(_) => reject(400, "a header is not UTF-8"),
     }
 }
 
-/// What is said twice may be understood in two ways.
-fn once(place: &mut Option<String>, value: &[u8]) -> Result<(), Trouble> {
+/// Sets a value that may occur once: two readers may choose different ones of two.
+fn set_once(place: &mut Option<String>, value: &[u8]) -> Result<(), RequestError> {
     match place.replace(text(value)?) {
         None => Ok(()),
-        Some(_) => refuse(400, "a header is there twice"),
+        Some(_) => reject(400, "a header is there twice"),
     }
 }
 
-fn refuse<T>(status: u16, why: &'static str) -> Result<T, Trouble> {
-    Err(Trouble::Refused(status, why))
+fn reject<T>(status: u16, why: &'static str) -> Result<T, RequestError> {
+    Err(RequestError::Rejected(status, why))
 }
 
-/// Names and values in the order in which they came.
+/// Form fields: names and values in the order in which they were sent.
 pub(in crate::admin) type Fields = Vec<(String, String)>;
 
-/// The fields in `text`; `None` if it is not understood.
+/// Decodes `application/x-www-form-urlencoded` (URL Standard), as browsers and curl send
+/// it. Stricter than browsers: `None` for half an escape, or for bytes that are not UTF-8.
 pub(in crate::admin) fn fields(text: &[u8]) -> Option<Fields> {
     text.split(|byte| *byte == b'&')
         .filter(|pair| !pair.is_empty())
@@ -251,7 +250,7 @@ mod tests {
     use super::*;
     use std::io::Cursor;
 
-    /// A peer that has sent everything at once.
+    /// A peer whose input is complete.
     struct Peer {
         sent: Cursor<Vec<u8>>,
         heard: Vec<u8>,
@@ -284,12 +283,12 @@ mod tests {
         read(&mut peer(text.as_bytes()), |_| {}).unwrap()
     }
 
-    /// The status of the answer; 0 if there is nobody to answer.
+    /// The status of the error response; 0 if none would be sent.
     fn refusal(text: impl AsRef<[u8]>) -> u16 {
         match read(&mut peer(text.as_ref()), |_| {}) {
             Ok(request) => panic!("taken: {request:?}"),
-            Err(Trouble::Lost(_)) => 0,
-            Err(Trouble::Refused(status, _)) => status,
+            Err(RequestError::Disconnected(_)) => 0,
+            Err(RequestError::Rejected(status, _)) => status,
         }
     }
 

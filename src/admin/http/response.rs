@@ -1,6 +1,6 @@
-//! An answer, and how it is written.
+//! An HTTP response: status, headers, body, and how it is written.
 //!
-//! Every answer ends the connection, and says what a browser may do with it.
+//! Every response closes the connection and has the security headers of [`ALWAYS`].
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use super::request::Request;
 use crate::admin::page;
 use crate::control::Status;
 
-/// What is answered.
+/// A response.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Response {
     status: u16,
     content_type: &'static str,
-    /// Further headers. What is in them is ours, and has no line ends.
+    /// Further headers. Their values come from this program, and have no line ends.
     headers: Vec<(&'static str, String)>,
     body: Body,
 }
@@ -22,14 +22,14 @@ pub(super) struct Answer {
 #[derive(Debug)]
 enum Body {
     Whole(String),
-    /// Written in pieces, as far as its reader takes it.
+    /// Written in chunks, straight to the client.
     Export(Arc<Status>, Export),
 }
 
-/// Writes a snapshot in some form, the same one each time.
+/// Writes a snapshot in some format. Must write the same bytes each time.
 pub(super) type Export = fn(&Status, &mut dyn Write) -> io::Result<()>;
 
-/// Takes bytes for their number alone.
+/// A writer that counts bytes.
 struct Length(usize);
 
 impl Write for Length {
@@ -43,8 +43,8 @@ impl Write for Length {
     }
 }
 
-/// A browser takes nothing from elsewhere, shows nothing in anybody's frame, sends
-/// forms nowhere else, and keeps nothing.
+/// Security headers: the browser loads nothing from elsewhere, shows the page in no
+/// frame, sends forms nowhere else, and stores nothing.
 const ALWAYS: &str = "Connection: close\r\n\
     Cache-Control: no-store\r\n\
     Content-Security-Policy: default-src 'self'; base-uri 'none'; form-action 'self'; \
@@ -54,9 +54,9 @@ const ALWAYS: &str = "Connection: close\r\n\
     Cross-Origin-Resource-Policy: same-origin\r\n\
     Referrer-Policy: same-origin\r\n";
 
-impl Answer {
-    pub(super) fn new(status: u16, content_type: &'static str, body: String) -> Answer {
-        Answer {
+impl Response {
+    pub(super) fn new(status: u16, content_type: &'static str, body: String) -> Response {
+        Response {
             status,
             content_type,
             headers: Vec::new(),
@@ -64,14 +64,13 @@ impl Answer {
         }
     }
 
-    /// A snapshot, which is shared with whoever else reads it. It takes a piece of memory
-    /// at a time, however large it is.
+    /// A snapshot, shared with other responses. Memory is needed for one chunk at a time.
     pub(super) fn export(
         content_type: &'static str,
         status: Arc<Status>,
         export: Export,
-    ) -> Answer {
-        Answer {
+    ) -> Response {
+        Response {
             status: 200,
             content_type,
             headers: Vec::new(),
@@ -79,31 +78,31 @@ impl Answer {
         }
     }
 
-    /// Text for people and programs alike.
-    pub(super) fn text(status: u16, body: impl Into<String>) -> Answer {
-        Answer::new(status, "text/plain; charset=utf-8", body.into())
+    /// Plain text.
+    pub(super) fn text(status: u16, body: impl Into<String>) -> Response {
+        Response::new(status, "text/plain; charset=utf-8", body.into())
     }
 
-    pub(super) fn html(status: u16, body: String) -> Answer {
-        Answer::new(status, "text/html; charset=utf-8", body)
+    pub(super) fn html(status: u16, body: String) -> Response {
+        Response::new(status, "text/html; charset=utf-8", body)
     }
 
-    pub(super) fn json(status: u16, body: String) -> Answer {
-        Answer::new(status, "application/json", body + "\n")
+    pub(super) fn json(status: u16, body: String) -> Response {
+        Response::new(status, "application/json", body + "\n")
     }
 
-    /// Go and look there.
-    pub(super) fn see(path: String) -> Answer {
-        Answer::text(303, String::new()).with("Location", path)
+    /// A redirect to `path` after a POST (303 See Other).
+    pub(super) fn see_other(path: String) -> Response {
+        Response::text(303, String::new()).with_header("Location", path)
     }
 
     #[must_use]
-    pub(super) fn with(mut self, name: &'static str, value: String) -> Answer {
+    pub(super) fn with_header(mut self, name: &'static str, value: String) -> Response {
         self.headers.push((name, value));
         self
     }
 
-    /// How much memory it takes while it is written, in bytes.
+    /// Bytes of memory that the body takes while it is written.
     pub(super) fn size(&self) -> usize {
         match &self.body {
             Body::Whole(text) => text.len(),
@@ -111,10 +110,10 @@ impl Answer {
         }
     }
 
-    /// Writes it; without its body if that was not asked for.
+    /// Writes the response, for `head_only` without its body.
     ///
     /// # Errors
-    /// The peer's: gone, or too slow.
+    /// The peer is gone or too slow.
     pub(super) fn write(&self, out: &mut impl Write, head_only: bool) -> io::Result<()> {
         let mut bytes = format!(
             "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{ALWAYS}",
@@ -138,7 +137,7 @@ impl Answer {
 }
 
 impl Body {
-    /// How long it is. What is written in pieces is made twice for that.
+    /// The length in bytes. An export is written twice, the first time to count.
     fn length(&self) -> io::Result<usize> {
         match self {
             Body::Whole(text) => Ok(text.len()),
@@ -151,7 +150,7 @@ impl Body {
     }
 }
 
-/// The words for a status.
+/// The reason phrase of a status.
 pub(super) fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
@@ -174,11 +173,11 @@ pub(super) fn reason(status: u16) -> &'static str {
     }
 }
 
-/// A page that says what is wrong.
-pub(super) fn error_page(request: &Request, status: u16, text: &str) -> Answer {
+/// An error page, with a link to the admin page that is right for the request's path.
+pub(super) fn error_page(request: &Request, status: u16, text: &str) -> Response {
     let depth = request.path.matches('/').count().saturating_sub(1);
     let home = format!("./{}", "../".repeat(depth));
-    Answer::html(status, page::error(&home, status, reason(status), text))
+    Response::html(status, page::error(&home, status, reason(status), text))
 }
 
 #[cfg(test)]
@@ -188,8 +187,8 @@ mod tests {
     #[test]
     fn an_answer_says_how_long_it_is_and_that_it_is_the_last() {
         let mut bytes = Vec::new();
-        let answer = Answer::text(404, "ä\n").with("Allow", "GET".to_owned());
-        answer.write(&mut bytes, false).unwrap();
+        let response = Response::text(404, "ä\n").with_header("Allow", "GET".to_owned());
+        response.write(&mut bytes, false).unwrap();
         let text = String::from_utf8(bytes).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 404 Not Found\r\n"), "{head}");
@@ -199,16 +198,16 @@ mod tests {
         assert_eq!(body, "ä\n");
 
         let mut bytes = Vec::new();
-        answer.write(&mut bytes, true).unwrap();
+        response.write(&mut bytes, true).unwrap();
         assert!(bytes.ends_with(b"\r\n\r\n"));
 
         let export = |_: &Status, out: &mut dyn Write| {
             out.write_all(b"ab").and_then(|()| out.write_all(b"c"))
         };
-        let answer = Answer::export("text/plain", Arc::default(), export);
+        let response = Response::export("text/plain", Arc::default(), export);
         for (head_only, end) in [(false, "\r\n\r\nabc"), (true, "\r\n\r\n")] {
             let mut bytes = Vec::new();
-            answer.write(&mut bytes, head_only).unwrap();
+            response.write(&mut bytes, head_only).unwrap();
             let text = String::from_utf8(bytes).unwrap();
             assert!(
                 text.contains("Content-Length: 3\r\n") && text.ends_with(end),

@@ -1,51 +1,50 @@
-//! From a request to its answer: who may ask, and what there is to be asked for.
+//! The table of routes: which path leads to which view, API call or button.
 //!
-//! Every check that keeps strangers out is made here, once, before anything is looked
-//! at. What the answers say is `views`'s, `api`'s and `press`'s business.
+//! All checks of [`guard`] are made here, once, before a route is served.
 
-use super::guard::Visitor;
+use super::guard::Principal;
 use super::request::Request;
-use super::response::{Answer, error_page};
-use super::state::{Hall, Settings, Visit};
+use super::response::{Response, error_page};
+use super::state::{RequestContext, Settings, WebState};
 use super::{actions, guard, views};
 use crate::config::verb::table::{self, CommandSchema, Kind};
 
-/// What there is at a path.
+/// What a path leads to.
 enum Route<'a> {
-    /// Whether the workers go round; whether every service has a host. Anybody may ask.
-    Probe(fn(&Hall) -> bool),
-    /// Something to be looked at.
-    View(views::View),
-    /// Anything that can be asked for, by its name.
+    /// An unauthenticated health endpoint: `/healthz` or `/ready`.
+    Probe(fn(&WebState) -> bool),
+    /// A page, file or export to read.
+    Resource(views::Resource),
+    /// `/api/VERB`: a verb with its keys as form fields.
     Api(&'a str),
-    /// A change by its name alone, as the ancestors took it, with GET.
-    OldCall(&'a str, &'static CommandSchema),
-    /// The buttons of the page.
-    Press,
+    /// `/VERB`, a change by GET, as the ancestors took it. Answered by a hint.
+    LegacyCall(&'a str, &'static CommandSchema),
+    /// `/do`: a button of the page was pressed.
+    Button,
 }
 
-/// Answers a request.
-pub(super) fn answer(visit: &Visit<'_>, request: &Request) -> Answer {
+/// Makes the response to a request.
+pub(super) fn respond(context: &RequestContext<'_>, request: &Request) -> Response {
     let Some(route) = route(request) else {
         return error_page(request, 404, "there is no such page: / is the first");
     };
     if let Route::Probe(probe) = route {
         return match request.method.as_str() {
-            "GET" | "HEAD" => views::probe(probe(visit.hall)),
-            _ => not_allowed(request, &route),
+            "GET" | "HEAD" => views::probe(probe(context.state)),
+            _ => method_not_allowed(request, &route),
         };
     }
     let host = request.host.as_deref().unwrap_or_default();
-    if !guard::is_own_name(host, visit.local.ip(), &visit.settings.names) {
+    if !guard::is_own_name(host, context.local.ip(), &context.settings.names) {
         return error_page(
             request,
             421,
             "this page is not called so: names=\"...\" of <web> says what it is called",
         );
     }
-    match guard::greet(visit, request) {
-        Ok(visitor) => serve(visit, &visitor, request, &route),
-        Err(answer) => answer,
+    match guard::authenticate(context, request) {
+        Ok(principal) => dispatch(context, &principal, request, &route),
+        Err(response) => response,
     }
 }
 
@@ -55,30 +54,35 @@ fn route(request: &Request) -> Option<Route<'_>> {
         return Some(Route::Api(name));
     }
     Some(match path {
-        "/healthz" => Route::Probe(Hall::is_alive),
-        "/ready" => Route::Probe(Hall::is_ready),
-        "/do" => Route::Press,
-        _ => match views::View::at(request) {
-            Some(view) => Route::View(view),
-            None => old_call(path)?,
+        "/healthz" => Route::Probe(WebState::is_alive),
+        "/ready" => Route::Probe(WebState::is_ready),
+        "/do" => Route::Button,
+        _ => match views::Resource::at(request) {
+            Some(view) => Route::Resource(view),
+            None => legacy_call(path)?,
         },
     })
 }
 
-fn old_call(path: &str) -> Option<Route<'_>> {
+fn legacy_call(path: &str) -> Option<Route<'_>> {
     let name = path.strip_prefix('/')?;
     let schema = table::command(name)?;
-    matches!(schema.kind, Kind::Change | Kind::Action).then_some(Route::OldCall(name, schema))
+    matches!(schema.kind, Kind::Change | Kind::Action).then_some(Route::LegacyCall(name, schema))
 }
 
-fn serve(visit: &Visit<'_>, visitor: &Visitor, request: &Request, route: &Route<'_>) -> Answer {
+fn dispatch(
+    context: &RequestContext<'_>,
+    principal: &Principal,
+    request: &Request,
+    route: &Route<'_>,
+) -> Response {
     let is_post = match request.method.as_str() {
         "GET" | "HEAD" => false,
         "POST" => true,
-        _ => return not_allowed(request, route),
+        _ => return method_not_allowed(request, route),
     };
-    let Settings { names, tls, .. } = visit.settings;
-    if is_post && !guard::is_same_origin(request, visit.local, tls.is_some(), names) {
+    let Settings { names, tls, .. } = context.settings;
+    if is_post && !guard::is_same_origin(request, context.local, tls.is_some(), names) {
         return error_page(
             request,
             403,
@@ -86,32 +90,34 @@ fn serve(visit: &Visit<'_>, visitor: &Visitor, request: &Request, route: &Route<
         );
     }
     match route {
-        Route::View(view) if !is_post => views::show(visit, visitor, request, *view),
-        Route::Press if is_post => actions::press(visit, visitor, request),
-        Route::OldCall(name, _) if is_post => actions::call(visit, visitor, request, name, true),
-        Route::Api(name) => actions::call(visit, visitor, request, name, is_post),
-        _ => not_allowed(request, route),
+        Route::Resource(view) if !is_post => views::show(context, principal, request, *view),
+        Route::Button if is_post => actions::press_button(context, principal, request),
+        Route::LegacyCall(name, _) if is_post => {
+            actions::api_call(context, principal, request, name, true)
+        }
+        Route::Api(name) => actions::api_call(context, principal, request, name, is_post),
+        _ => method_not_allowed(request, route),
     }
 }
 
-fn not_allowed(request: &Request, route: &Route<'_>) -> Answer {
+fn method_not_allowed(request: &Request, route: &Route<'_>) -> Response {
     let methods = match route {
-        Route::View(_) | Route::Probe(_) => "GET, HEAD",
-        Route::Press | Route::OldCall(..) => "POST",
-        Route::Api(name) => actions::methods(name),
+        Route::Resource(_) | Route::Probe(_) => "GET, HEAD",
+        Route::Button | Route::LegacyCall(..) => "POST",
+        Route::Api(name) => actions::allowed_methods(name),
     };
-    let answer = match route {
-        Route::OldCall(name, schema) => Answer::text(405, takes_post_now(name, schema)),
+    let response = match route {
+        Route::LegacyCall(name, schema) => Response::text(405, legacy_hint(name, schema)),
         _ => {
             let text = format!("this takes {methods}: nothing was done");
             error_page(request, 405, &text)
         }
     };
-    answer.with("Allow", methods.to_owned())
+    response.with_header("Allow", methods.to_owned())
 }
 
-/// For scripts that were written for the ancestors: what to do instead.
-fn takes_post_now(name: &str, schema: &CommandSchema) -> String {
+/// Tells scripts that were written for the ancestors what to call instead.
+fn legacy_hint(name: &str, schema: &CommandSchema) -> String {
     let required = schema.keys.iter().filter(|key| key.required);
     let keys: Vec<_> = required.map(|key| key.name).collect();
     let with = if keys.is_empty() { "" } else { " with " };
@@ -136,7 +142,7 @@ mod tests {
     #[test]
     fn a_script_of_the_ancestors_time_is_told_what_to_do() {
         let told = |path: &str| match route(&request(path)) {
-            Some(Route::OldCall(name, schema)) => takes_post_now(name, schema),
+            Some(Route::LegacyCall(name, schema)) => legacy_hint(name, schema),
             _ => String::new(),
         };
         assert_eq!(

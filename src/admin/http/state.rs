@@ -1,6 +1,5 @@
-//! What the door knows of its configuration while it is in force.
-//!
-//! How it is read is `config`'s business; where it listens, `open`'s.
+//! State shared by the threads of the web server: settings in force, snapshots,
+//! the cache of the health endpoints, and flash messages.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -12,7 +11,7 @@ use crate::admin::answers::Answers;
 use crate::admin::auth::Auth;
 use crate::admin::hinge::lock;
 use crate::admin::listeners::Listeners;
-use crate::admin::page::Notice;
+use crate::admin::page::FlashMessage;
 use crate::admin::seats::Seats;
 use crate::admin::tls::Tls;
 use crate::admin::watch::Bell;
@@ -20,56 +19,57 @@ use crate::config::{ListenHost, Web};
 use crate::control::{Handle, Liveness, Status};
 use crate::os::state;
 
-/// Who asks, of whom.
-pub(super) struct Visit<'a> {
-    pub(super) hall: &'a Hall,
+/// The connection that a request came by, and the settings that hold for it.
+pub(super) struct RequestContext<'a> {
+    pub(super) state: &'a WebState,
     pub(super) settings: &'a Settings,
     pub(super) peer: SocketAddr,
-    /// The address that they came to.
+    /// The local address of the connection.
     pub(super) local: SocketAddr,
 }
 
-/// What the threads of the door share.
-pub(super) struct Hall {
-    pub(super) seats: Arc<Seats>,
+/// What the threads of the web server share.
+pub(super) struct WebState {
+    pub(super) limiter: Arc<Seats>,
     pub(super) auth: Auth,
-    pub(super) pulses: Liveness,
-    pub(super) desk: OnceLock<Handle>,
-    pub(super) open: Mutex<Open>,
-    pub(super) answers: Answers,
-    pub(super) notices: Notices,
-    /// Snapshots that are being read, and when each was taken; the last one last.
+    pub(super) liveness: Liveness,
+    pub(super) handle: OnceLock<Handle>,
+    pub(super) open: Mutex<ActiveServer>,
+    pub(super) in_flight: Answers,
+    pub(super) flash_messages: FlashMessages,
+    /// Snapshots that responses still use, and when each was taken; the newest is last.
     pub(super) snapshots: Mutex<Vec<(Instant, Weak<Status>)>>,
-    /// One page is made at a time.
-    pub(super) making_page: Mutex<()>,
-    /// Bytes of the answers that are on their way as a whole.
-    pub(super) large: AtomicUsize,
-    /// Whether the workers go round.
-    pub(super) alive: Memo,
-    /// Whether every service has a host.
-    pub(super) ready: Memo,
+    /// Held while a page is built: one at a time, since a large one needs much memory.
+    pub(super) page_lock: Mutex<()>,
+    /// Bytes of all responses that are held in memory while they are written.
+    pub(super) buffered_bytes: AtomicUsize,
+    /// The last result of `/healthz`.
+    pub(super) alive: ProbeCache,
+    /// The last result of `/ready`.
+    pub(super) ready: ProbeCache,
 }
 
-impl Hall {
-    pub(super) fn new(seats: Arc<Seats>, auth: Auth, pulses: Liveness) -> Hall {
-        Hall {
-            seats,
+impl WebState {
+    pub(super) fn new(limiter: Arc<Seats>, auth: Auth, liveness: Liveness) -> WebState {
+        WebState {
+            limiter,
             auth,
-            pulses,
-            desk: OnceLock::new(),
+            liveness,
+            handle: OnceLock::new(),
             open: Mutex::default(),
-            answers: Answers::default(),
-            notices: Notices::default(),
+            in_flight: Answers::default(),
+            flash_messages: FlashMessages::default(),
             snapshots: Mutex::default(),
-            making_page: Mutex::default(),
-            large: AtomicUsize::new(0),
-            alive: Memo::default(),
-            ready: Memo::default(),
+            page_lock: Mutex::default(),
+            buffered_bytes: AtomicUsize::new(0),
+            alive: ProbeCache::default(),
+            ready: ProbeCache::default(),
         }
     }
 
-    pub(super) fn desk(&self) -> &Handle {
-        self.desk.wait()
+    /// The controller's handle. Waits until there is one.
+    pub(super) fn handle(&self) -> &Handle {
+        self.handle.wait()
     }
 
     pub(super) fn settings(&self) -> Arc<Settings> {
@@ -80,57 +80,61 @@ impl Hall {
         lock(&self.open).listeners.bells()
     }
 
-    /// A snapshot. One that was taken after this was asked for is shared; so is the last
-    /// one, where many are being read: it would be large with many hosts.
+    /// A snapshot of everything. A snapshot taken since the call began is shared. With
+    /// [`MAX_SNAPSHOTS`] in use the newest is shared, too: each is large with many hosts.
     pub(super) fn shared_status(&self) -> Arc<Status> {
         let asked = Instant::now();
         let mut snapshots = lock(&self.snapshots);
         snapshots.retain(|(_, status)| status.strong_count() > 0);
         if let Some((taken, status)) = snapshots.last()
-            && (*taken >= asked || snapshots.len() >= SNAPSHOTS)
+            && (*taken >= asked || snapshots.len() >= MAX_SNAPSHOTS)
             && let Some(status) = status.upgrade()
         {
             return status;
         }
         let taken = Instant::now();
-        let status = Arc::new(self.desk().status());
+        let status = Arc::new(self.handle().status());
         snapshots.push((taken, Arc::downgrade(&status)));
         status
     }
 
-    /// Whether the workers go round.
+    /// Whether all workers answer within two seconds, for `/healthz`.
+    ///
+    /// Each worker is asked through its mailbox, past the controller, which may be busy.
+    /// The endpoint is unauthenticated, so it is computed once a second at most.
+    // Test: an_answer_is_found_out_once.
     pub(super) fn is_alive(&self) -> bool {
-        const PATIENCE: Duration = Duration::from_secs(2);
-        self.alive.answer(|| self.pulses.beat(PATIENCE))
+        const LIVENESS_TIMEOUT: Duration = Duration::from_secs(2);
+        self.alive.answer(|| self.liveness.beat(LIVENESS_TIMEOUT))
     }
 
-    /// Whether every service has a host. The desk is asked once a second at most:
-    /// anybody may ask here.
+    /// Whether every service has a usable host, for `/ready`. The controller is asked once
+    /// a second at most, since the endpoint is unauthenticated.
     pub(super) fn is_ready(&self) -> bool {
         self.ready
-            .answer(|| Status::is_ready(&self.desk().status()))
+            .answer(|| Status::is_ready(&self.handle().status()))
     }
 }
 
-/// So many snapshots are read at a time, at most. Who asks then gets the last one of them.
-const SNAPSHOTS: usize = 4;
+/// Snapshots in use at the same time.
+const MAX_SNAPSHOTS: usize = 4;
 
-/// How clients are served.
+/// Settings of `<web>` in force.
 #[derive(Default)]
 pub(super) struct Settings {
-    /// How often the page refreshes itself.
+    /// The interval at which the page refreshes itself; `None` is never.
     pub(super) refresh: Option<Duration>,
-    /// Names that it is called by besides its addresses and localhost.
+    /// Host names of the page, besides its addresses and localhost.
     pub(super) names: Vec<String>,
-    /// What is needed for HTTPS; `None` is HTTP.
+    /// Certificate and key; `None` is HTTP.
     pub(super) tls: Option<Tls>,
 }
 
 impl Settings {
-    /// As `web` says.
+    /// Makes the settings of `web`, and reads or creates its certificate.
     ///
     /// # Errors
-    /// There is no certificate to be had.
+    /// The certificate cannot be read or created.
     pub(super) fn new(web: &Web) -> Result<Settings, String> {
         let names = names(web);
         let tls = web.secure.then(|| certificate(web, &names)).transpose()?;
@@ -141,12 +145,12 @@ impl Settings {
         })
     }
 
-    /// What the certificate is known by.
+    /// The SHA-256 fingerprint of the certificate.
     pub(super) fn fingerprint(&self) -> Option<String> {
         self.tls.as_ref().map(Tls::fingerprint)
     }
 
-    /// The beginning of its addresses.
+    /// The scheme of the page's URL.
     pub(super) fn scheme(&self) -> &'static str {
         match self.tls {
             Some(_) => "https",
@@ -155,8 +159,7 @@ impl Settings {
     }
 }
 
-/// Those of the file, and where it listens, without the dot at their end: with it they
-/// are the same names.
+/// Names of the file and of the listener, without a dot at the end: it changes no name.
 fn names(web: &Web) -> Vec<String> {
     let listen = web.listen.as_ref().and_then(|listen| match &listen.host {
         ListenHost::Name(name) => Some(name.clone()),
@@ -170,7 +173,7 @@ fn names(web: &Web) -> Vec<String> {
     names.filter(|name| !name.is_empty()).collect()
 }
 
-/// The operator's certificate, or one of our own.
+/// The operator's certificate, or a self-signed one.
 fn certificate(web: &Web, names: &[String]) -> Result<Tls, String> {
     if let (Some(cert), Some(key)) = (&web.cert, &web.key) {
         return Tls::from_files(cert, key);
@@ -185,27 +188,27 @@ fn certificate(web: &Web, names: &[String]) -> Result<Tls, String> {
     Tls::self_signed(&folder, &names)
 }
 
-/// The door while a configuration is in force.
+/// Listeners and settings of the configuration in force.
 #[derive(Default, Clone)]
-pub(super) struct Open {
+pub(super) struct ActiveServer {
     pub(super) listeners: Listeners,
     pub(super) settings: Arc<Settings>,
 }
 
-/// How long an answer is good.
-const GOOD_FOR: Duration = Duration::from_secs(1);
+/// How long a result is valid.
+const CACHE_TIME: Duration = Duration::from_secs(1);
 
-/// The last answer, and when it was found out.
+/// One-second cache for an unauthenticated health endpoint.
 #[derive(Default)]
-pub(super) struct Memo(Mutex<Option<(Instant, bool)>>);
+pub(super) struct ProbeCache(Mutex<Option<(Instant, bool)>>);
 
-impl Memo {
-    /// The last answer, or a new one. Who asks meanwhile waits for that one: that is what
-    /// the lock is for, and nobody else takes it.
+impl ProbeCache {
+    /// Returns the cached result, or computes a new one. The lock is held meanwhile, so
+    /// that other requests wait for this result instead of computing their own.
     pub(super) fn answer(&self, find: impl FnOnce() -> bool) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match *last {
-            Some((at, answer)) if at.elapsed() < GOOD_FOR => answer,
+            Some((at, answer)) if at.elapsed() < CACHE_TIME => answer,
             _ => {
                 let answer = find();
                 *last = Some((Instant::now(), answer));
@@ -215,31 +218,33 @@ impl Memo {
     }
 }
 
-/// How many are kept.
+/// Messages that are kept; then the oldest is dropped.
 const CAPACITY: usize = 64;
 
-/// The page is told with this where to find what came of a press.
-pub(super) const NOTICE: &str = "notice";
+/// The query parameter with the number of the flash message to show.
+pub(super) const FLASH_FIELD: &str = "notice";
 
-/// The last notices, each under a number that cannot be guessed.
+/// Flash messages that were not shown yet, each under a random number.
+///
+/// A button is answered by a redirect to the page, which shows the message.
 #[derive(Default)]
-pub(super) struct Notices(Mutex<VecDeque<(u64, Notice)>>);
+pub(super) struct FlashMessages(Mutex<VecDeque<(u64, FlashMessage)>>);
 
-impl Notices {
-    /// Keeps one under this number.
-    pub(super) fn keep(&self, number: u64, notice: Notice) {
+impl FlashMessages {
+    /// Keeps a message under this number.
+    pub(super) fn keep(&self, number: u64, flash_message: FlashMessage) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() == CAPACITY {
             kept.pop_front();
         }
-        kept.push_back((number, notice));
+        kept.push_back((number, flash_message));
     }
 
-    /// Takes the one of this number: it is shown once.
-    pub(super) fn take(&self, number: u64) -> Option<Notice> {
+    /// Takes the message of this number out: it is shown once.
+    pub(super) fn take(&self, number: u64) -> Option<FlashMessage> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = kept.iter().position(|(own, _)| *own == number)?;
-        kept.remove(place).map(|(_, notice)| notice)
+        kept.remove(place).map(|(_, flash_message)| flash_message)
     }
 }
 
@@ -261,15 +266,15 @@ mod tests {
 
     #[test]
     fn an_answer_is_found_out_once() {
-        let memo = Memo::default();
-        assert!(memo.answer(|| true));
-        assert!(memo.answer(|| panic!("asked twice")));
-        *memo.0.lock().unwrap() = Instant::now().checked_sub(GOOD_FOR).map(|at| (at, true));
-        assert!(!memo.answer(|| false));
+        let cache = ProbeCache::default();
+        assert!(cache.answer(|| true));
+        assert!(cache.answer(|| panic!("asked twice")));
+        *cache.0.lock().unwrap() = Instant::now().checked_sub(CACHE_TIME).map(|at| (at, true));
+        assert!(!cache.answer(|| false));
     }
 
-    fn notice(text: &str) -> Notice {
-        Notice {
+    fn flash_message(text: &str) -> FlashMessage {
+        FlashMessage {
             ok: true,
             text: text.to_owned(),
         }
@@ -277,13 +282,16 @@ mod tests {
 
     #[test]
     fn a_notice_is_shown_once_and_the_oldest_are_forgotten() {
-        let notices = Notices::default();
+        let flash_messages = FlashMessages::default();
         for number in 0..=CAPACITY as u64 {
-            notices.keep(number, notice(&number.to_string()));
+            flash_messages.keep(number, flash_message(&number.to_string()));
         }
-        assert!(notices.take(0).is_none());
-        assert_eq!(notices.take(1).map(|it| it.text), Some("1".to_owned()));
-        assert!(notices.take(1).is_none());
-        assert!(notices.take(CAPACITY as u64).is_some());
+        assert!(flash_messages.take(0).is_none());
+        assert_eq!(
+            flash_messages.take(1).map(|it| it.text),
+            Some("1".to_owned())
+        );
+        assert!(flash_messages.take(1).is_none());
+        assert!(flash_messages.take(CAPACITY as u64).is_some());
     }
 }

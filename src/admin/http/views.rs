@@ -1,62 +1,61 @@
-//! What there is to be looked at: the page and its parts, the configuration, figures.
-//!
-//! Where it comes from and in what form; what it looks like is known to `pages`,
-//! `metrics` and `csv`. Nothing here changes anything.
+//! Responses that only read: the page and its files, the configuration, metrics, CSV,
+//! and the health endpoints.
 
-use super::guard::Visitor;
+use super::guard::Principal;
 use super::request::{Fields, Request, fields};
-use super::response::{Answer, error_page};
-use super::state::{NOTICE, Visit};
+use super::response::{Response, error_page};
+use super::state::{FLASH_FIELD, RequestContext};
 use crate::admin::hinge::lock;
 use crate::admin::metrics::{self, csv, running::running};
 use crate::admin::page::{self, Refresh};
 use crate::config::verb::{Command, Question, View as ConfigView};
-use crate::control::Response as Told;
+use crate::control::Response as ControlResponse;
 
-/// Something to be looked at.
+/// A page, file or export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum View {
+pub(super) enum Resource {
     Page,
-    /// What changes of the page.
+    /// The part of the page that changes; the script fetches it.
     Live,
     Style,
     StyleRefreshing,
     Script,
     Icon,
-    /// Services, groups and hosts as lines.
+    /// Services, groups and hosts as plain text.
     RunningText,
-    /// The file as it would be if it were saved.
+    /// The file as saving would write it.
     RunningXml,
-    /// The file as it was last read or saved.
+    /// The file as last read or saved.
     StoredXml,
     Diff,
     Metrics,
     Csv,
 }
 
-impl View {
-    /// What is asked for. Some paths are the ancestors'.
-    pub(super) fn at(request: &Request) -> Option<View> {
+impl Resource {
+    /// The resource at a request's path. `/all`, `/running` and `/config.xml` are paths of
+    /// the ancestors.
+    pub(super) fn at(request: &Request) -> Option<Resource> {
         Some(match request.path.as_str() {
-            "/" | "/all" | "/running" => View::Page,
-            "/live" => View::Live,
-            "/style.css" => View::Style,
-            "/refreshing.css" => View::StyleRefreshing,
-            "/script.js" => View::Script,
-            "/icon.svg" => View::Icon,
-            "/running.txt" => View::RunningText,
-            "/running.xml" => View::RunningXml,
-            "/config.xml" | "/stored.xml" => View::StoredXml,
-            "/diff" => View::Diff,
-            "/metrics" => View::Metrics,
-            _ if is_csv(request) => View::Csv,
+            "/" | "/all" | "/running" => Resource::Page,
+            "/live" => Resource::Live,
+            "/style.css" => Resource::Style,
+            "/refreshing.css" => Resource::StyleRefreshing,
+            "/script.js" => Resource::Script,
+            "/icon.svg" => Resource::Icon,
+            "/running.txt" => Resource::RunningText,
+            "/running.xml" => Resource::RunningXml,
+            "/config.xml" | "/stored.xml" => Resource::StoredXml,
+            "/diff" => Resource::Diff,
+            "/metrics" => Resource::Metrics,
+            _ if is_csv(request) => Resource::Csv,
             _ => return None,
         })
     }
 }
 
-/// Whether the statistics are asked for as agents ask HAProxy: for what is configured as
-/// its `stats uri`, then options, of which `csv` is one. Some put a slash in front of these.
+/// Whether a request asks for HAProxy's CSV, as monitoring agents do: a `stats uri`, then
+/// options behind semicolons, of which one is `csv`. Some agents send `/;csv`.
 fn is_csv(request: &Request) -> bool {
     let target = match request.query.as_str() {
         "" => request.path.clone(),
@@ -75,29 +74,36 @@ fn is_csv(request: &Request) -> bool {
     uris.contains(&uri.trim_end_matches('/')) && options.split(';').any(|it| it == "csv")
 }
 
-/// Shows it.
-pub(super) fn show(visit: &Visit<'_>, visitor: &Visitor, request: &Request, view: View) -> Answer {
-    match view {
-        View::Page | View::Live => page(visit, visitor, request, view),
-        View::Style => Answer::new(200, CSS, page::STYLE.to_owned()),
-        View::StyleRefreshing => Answer::new(200, CSS, page::STYLE_REFRESHING.to_owned()),
-        View::Script => Answer::new(
+/// Makes the response with this resource.
+pub(super) fn show(
+    context: &RequestContext<'_>,
+    principal: &Principal,
+    request: &Request,
+    resource: Resource,
+) -> Response {
+    match resource {
+        Resource::Page | Resource::Live => page(context, principal, request, resource),
+        Resource::Style => Response::new(200, CSS, page::STYLE.to_owned()),
+        Resource::StyleRefreshing => Response::new(200, CSS, page::STYLE_REFRESHING.to_owned()),
+        Resource::Script => Response::new(
             200,
             "text/javascript; charset=utf-8",
             page::SCRIPT.to_owned(),
         ),
-        View::Icon => Answer::new(200, "image/svg+xml", page::ICON.to_owned()),
-        View::RunningText => Answer::new(200, TEXT, running(&visit.hall.desk().status())),
-        View::RunningXml => running_config(visit, visitor, request),
-        View::StoredXml => config(visit, visitor, request, ConfigView::Stored),
-        View::Diff => told(request, &ask(visit, visitor, Question::Diff), TEXT),
-        View::Metrics => {
-            let status = visit.hall.shared_status();
-            Answer::export(metrics::CONTENT_TYPE, status, metrics::write)
+        Resource::Icon => Response::new(200, "image/svg+xml", page::ICON.to_owned()),
+        Resource::RunningText => {
+            Response::new(200, TEXT, running(&context.state.handle().status()))
         }
-        View::Csv => {
-            let status = visit.hall.shared_status();
-            Answer::export(csv::CONTENT_TYPE, status, csv::write)
+        Resource::RunningXml => running_config(context, principal, request),
+        Resource::StoredXml => config(context, principal, request, ConfigView::Stored),
+        Resource::Diff => response(request, &ask(context, principal, Question::Diff), TEXT),
+        Resource::Metrics => {
+            let status = context.state.shared_status();
+            Response::export(metrics::CONTENT_TYPE, status, metrics::write)
+        }
+        Resource::Csv => {
+            let status = context.state.shared_status();
+            Response::export(csv::CONTENT_TYPE, status, csv::write)
         }
     }
 }
@@ -106,79 +112,94 @@ const CSS: &str = "text/css; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 const XML: &str = "application/xml; charset=utf-8";
 
-/// What is told to those who only want to know whether all is well.
-pub(super) fn probe(well: bool) -> Answer {
-    match well {
-        true => Answer::text(200, "ok\n"),
-        false => Answer::text(503, "not ok\n"),
+/// The response of a health endpoint.
+pub(super) fn probe(is_ok: bool) -> Response {
+    match is_ok {
+        true => Response::text(200, "ok\n"),
+        false => Response::text(503, "not ok\n"),
     }
 }
 
-fn page(visit: &Visit<'_>, visitor: &Visitor, request: &Request, view: View) -> Answer {
-    // A large page takes many times its length while it is made.
-    let _making = lock(&visit.hall.making_page);
-    let (desk, status) = (visit.hall.desk(), visit.hall.shared_status());
-    let sessions = desk.sessions();
+fn page(
+    context: &RequestContext<'_>,
+    principal: &Principal,
+    request: &Request,
+    resource: Resource,
+) -> Response {
+    // A large page needs many times its length while it is built.
+    let _making = lock(&context.state.page_lock);
+    let (handle, status) = (context.state.handle(), context.state.shared_status());
+    let sessions = handle.sessions();
     let unsaved = match status.stored.unsaved {
         0 => Vec::new(),
-        _ => ask(visit, visitor, Question::Diff).lines(),
+        _ => ask(context, principal, Question::Diff).lines(),
     };
-    let name = visitor.name.as_deref();
+    let name = principal.name.as_deref();
     let fields = fields(request.query.as_bytes()).unwrap_or_default();
-    let notice = notice_number(&fields).and_then(|number| visit.hall.notices.take(number));
-    let view_of = page::View {
+    let flash_message =
+        flash_number(&fields).and_then(|number| context.state.flash_messages.take(number));
+    let shown = page::View {
         status: &status,
         sessions: &sessions,
         unsaved: &unsaved,
         user: name,
-        access: visitor.access,
-        token: &visit.hall.auth.page_token(name.unwrap_or_default()),
-        refresh: Refresh::new(visit.settings.refresh, &fields),
-        notice: notice.as_ref(),
+        access: principal.access,
+        token: &context.state.auth.page_token(name.unwrap_or_default()),
+        refresh: Refresh::new(context.settings.refresh, &fields),
+        flash_message: flash_message.as_ref(),
     };
-    Answer::html(
+    Response::html(
         200,
-        match view {
-            View::Live => page::live(&view_of),
-            _ => page::page(&view_of),
+        match resource {
+            Resource::Live => page::live(&shown),
+            _ => page::page(&shown),
         },
     )
 }
 
-/// What came of a press is under this number.
-fn notice_number(fields: &Fields) -> Option<u64> {
-    let (_, number) = fields.iter().find(|(name, _)| name == NOTICE)?;
+/// The number of the flash message to show.
+fn flash_number(fields: &Fields) -> Option<u64> {
+    let (_, number) = fields.iter().find(|(name, _)| name == FLASH_FIELD)?;
     u64::from_str_radix(number, 16).ok()
 }
 
-/// What runs: as its file would be or, without a file, as it is in effect.
-fn running_config(visit: &Visit<'_>, visitor: &Visitor, request: &Request) -> Answer {
-    let status = visit.hall.desk().status();
+/// The running configuration: as its file would be, or without a file, as in effect.
+fn running_config(
+    context: &RequestContext<'_>,
+    principal: &Principal,
+    request: &Request,
+) -> Response {
+    let status = context.state.handle().status();
     let view = match status.stored.file {
         Some(_) => ConfigView::Running,
         None => ConfigView::Effect,
     };
-    config(visit, visitor, request, view)
+    config(context, principal, request, view)
 }
 
-fn config(visit: &Visit<'_>, visitor: &Visitor, request: &Request, view: ConfigView) -> Answer {
-    told(
+fn config(
+    context: &RequestContext<'_>,
+    principal: &Principal,
+    request: &Request,
+    view: ConfigView,
+) -> Response {
+    response(
         request,
-        &ask(visit, visitor, Question::Config { view }),
+        &ask(context, principal, Question::Config { view }),
         XML,
     )
 }
 
-fn ask(visit: &Visit<'_>, visitor: &Visitor, question: Question) -> Told {
+fn ask(context: &RequestContext<'_>, principal: &Principal, question: Question) -> ControlResponse {
     let command = Command::Question(question);
-    visit.hall.desk().obey(&visitor.by, command)
+    context.state.handle().obey(&principal.actor, command)
 }
 
-fn told(request: &Request, told: &Told, content_type: &'static str) -> Answer {
-    match &told.outcome {
+fn response(request: &Request, response: &ControlResponse, content_type: &'static str) -> Response {
+    match &response.outcome {
         Ok(_) => {
-            let lines = told.lines().into_iter().map(|line| line + "\n");
-            Answer::new(200, content_type, lines.collect())
+            let lines = response.lines().into_iter().map(|line| line + "\n");
+            Response::new(200, content_type, lines.collect())
         }
         Err(why) => error_page(request, 404, why),
     }
@@ -197,7 +218,7 @@ mod tests {
                 query: query.to_owned(),
                 ..Request::default()
             };
-            View::at(&request) == Some(View::Csv)
+            Resource::at(&request) == Some(Resource::Csv)
         };
         for target in [
             "/stats;csv",

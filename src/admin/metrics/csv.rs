@@ -1,21 +1,19 @@
-//! The snapshot as CSV, with the columns that HAProxy 2.6 has at `;csv`, so that what
-//! reads those reads this.
+//! Statistics as CSV, with the columns of HAProxy 2.6's `;csv`, for monitoring agents.
 //!
-//! A column that has no counterpart here is empty: the limits and maxima, the rates,
-//! and all that is of HTTP, TLS or HAProxy's own checks. Sums are over the hosts there
-//! are.
+//! Columns without a counterpart are empty: limits, maxima, rates, and those of HTTP, TLS
+//! and HAProxy's own checks. Sums are over the current hosts.
 
 use std::io;
 
-use super::haproxy::{Proxy, Server, proxies};
+use super::haproxy::{Proxy, ServerStatus, proxies};
 use crate::balance::{Health, Totals};
 use crate::control::{Escaped, HostStatus, ServiceStatus, Status};
 
-/// The type of what [`write()`] writes, for HTTP.
+/// The content type of [`write()`].
 pub(in crate::admin) const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
 
-/// HAProxy's columns, in its order. The last comma is its own, and so is the `-` between
-/// the columns that all of its builds have and the others.
+/// HAProxy's columns in its order. The comma at the end is HAProxy's, and so is the `-`
+/// between the columns of all builds and those of some.
 const COLUMNS: &str = "pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,dreq,dresp,ereq,econ,\
 eresp,wretr,wredis,status,weight,act,bck,chkfail,chkdown,lastchg,downtime,qlimit,pid,iid,sid,\
 throttle,lbtot,tracked,type,rate,rate_lim,rate_max,check_status,check_code,check_duration,\
@@ -33,10 +31,10 @@ h2_backend_open_streams,h2_total_connections,h2_backend_total_streams,h1_open_co
 h1_open_streams,h1_total_connections,h1_total_streams,h1_bytes_in,h1_bytes_out,\
 h1_spliced_bytes_in,h1_spliced_bytes_out,";
 
-/// The header, then a line for each service, for each host, and for each group.
+/// Writes the header, then a line for each service, host and group.
 ///
 /// # Errors
-/// Those of `out`.
+/// Errors of `out`.
 pub(in crate::admin) fn write(status: &Status, out: &mut dyn io::Write) -> io::Result<()> {
     let mut text = format!("# {COLUMNS}\n");
     let mut proxies = proxies(status).into_iter().peekable();
@@ -52,20 +50,20 @@ pub(in crate::admin) fn write(status: &Status, out: &mut dyn io::Write) -> io::R
                 line(&mut text, id, |column| {
                     server(column, &proxy, host, number, status.wall_ms)
                 });
-                pass_on(&mut text, PIECE, out)?;
+                flush(&mut text, CHUNK_BYTES, out)?;
             }
             line(&mut text, id, |column| backend(column, &proxy));
         }
-        pass_on(&mut text, PIECE, out)?;
+        flush(&mut text, CHUNK_BYTES, out)?;
     }
-    pass_on(&mut text, 0, out)
+    flush(&mut text, 0, out)
 }
 
-/// So much is gathered before it is written on, in bytes.
-const PIECE: usize = 32 * 1024;
+/// Bytes that are collected before they are written.
+const CHUNK_BYTES: usize = 32 * 1024;
 
-/// Writes what was gathered, if it is so much.
-fn pass_on(text: &mut String, least: usize, out: &mut dyn io::Write) -> io::Result<()> {
+/// Writes the collected text if it has `least` bytes.
+fn flush(text: &mut String, least: usize, out: &mut dyn io::Write) -> io::Result<()> {
     if text.len() >= least {
         out.write_all(text.as_bytes())?;
         text.clear();
@@ -73,12 +71,12 @@ fn pass_on(text: &mut String, least: usize, out: &mut dyn io::Write) -> io::Resu
     Ok(())
 }
 
-/// A line about proxy number `id`; `cell` knows what is in each column.
+/// Appends a line of proxy number `id`; `cell` returns the text of a column.
 fn line(text: &mut String, id: usize, cell: impl Fn(&str) -> String) {
     for column in COLUMNS.trim_end_matches(',').split(',') {
         let cell = match column {
             "iid" => id.to_string(),
-            // The number of a process among several that are one HAProxy.
+            // HAProxy's number of the process, 1 where there is only one.
             "pid" => "1".to_owned(),
             "mode" => "tcp".to_owned(),
             "-" => "-".to_owned(),
@@ -90,7 +88,7 @@ fn line(text: &mut String, id: usize, cell: impl Fn(&str) -> String) {
     text.push('\n');
 }
 
-/// In quotes if need be, and only then.
+/// Appends a cell, in quotes only where they are needed.
 fn quoted(text: &mut String, cell: &str) {
     if cell.contains(['"', ',', '\n', '\r']) {
         text.push('"');
@@ -106,7 +104,7 @@ fn frontend(column: &str, service: &ServiceStatus, capacity: usize) -> String {
         "pxname" => Escaped(&service.name).to_string(),
         "svname" => "FRONTEND".to_owned(),
         "scur" => service.open.to_string(),
-        // All services share it.
+        // All services share the capacity.
         "slim" => capacity.to_string(),
         "stot" | "conn_tot" => service.total.to_string(),
         "bin" => sum(hosts(service), |host| host.totals.bytes_to_host),
@@ -161,25 +159,25 @@ fn server(
         "bin" => host.totals.bytes_to_host.to_string(),
         "bout" => host.totals.bytes_to_client.to_string(),
         "econ" => host.failures.to_string(),
-        "status" => word(host).to_owned(),
+        "status" => status_word(host).to_owned(),
         "weight" | "uweight" => host.weight.to_string(),
         "lastchg" => (wall_ms.saturating_sub(host.since_wall_ms) / 1000).to_string(),
         "sid" => number.to_string(),
         "ctime" => mean_connect_ms(&host.totals),
         "addr" => host.address.map_or_else(String::new, |it| it.to_string()),
         "type" => "2".to_owned(),
-        // It is one of those that are there, and no backup.
+        // An active server, not a backup.
         "act" => "1".to_owned(),
         "qcur" | "qmax" | "bck" => "0".to_owned(),
         _ => String::new(),
     }
 }
 
-/// As in the metrics, but that of a host nobody has tried it is said that nothing is
-/// known, as HAProxy does of one that is not checked.
-fn word(host: &HostStatus) -> &'static str {
-    match Server::of(host) {
-        Server::Up if host.health == Health::Untried => "no check",
+/// The status as in the metrics, but "no check" for an untried host, as HAProxy has it for
+/// a server that is not checked.
+fn status_word(host: &HostStatus) -> &'static str {
+    match ServerStatus::of(host) {
+        ServerStatus::Up if host.health == Health::Untried => "no check",
         server => server.as_str(),
     }
 }
@@ -192,7 +190,8 @@ fn sum<'a>(hosts: impl Iterator<Item = &'a HostStatus>, of: impl Fn(&HostStatus)
     hosts.map(of).fold(0, u64::saturating_add).to_string()
 }
 
-/// In whole milliseconds, as HAProxy has it; over all connects, not the last 1024.
+/// The mean connect time in whole milliseconds, as HAProxy has it; but over all connects,
+/// not the last 1024.
 fn mean_connect_ms(totals: &Totals) -> String {
     let mean = totals.connect_ms.checked_div(totals.connects);
     mean.unwrap_or(0).to_string()
@@ -209,7 +208,6 @@ fn csv(status: &Status) -> String {
 
 #[cfg(test)]
 mod tests {
-    //! What HAProxy's tools are to find.
 
     use std::collections::BTreeMap;
     use std::fs;
@@ -265,7 +263,7 @@ mod tests {
     /// the same in every line.
     fn row(words: &str) -> BTreeMap<String, String> {
         let cells = words.split_whitespace().chain(["pid=1", "mode=tcp", "-=-"]);
-        let cells = cells.map(|word| word.split_once('=').unwrap());
+        let cells = cells.map(|status_word| status_word.split_once('=').unwrap());
         cells
             .map(|(column, cell)| (column.to_owned(), cell.to_owned()))
             .collect()

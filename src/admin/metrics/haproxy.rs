@@ -1,7 +1,5 @@
-//! What is known of groups and hosts, in HAProxy's words: for the metrics and the
-//! CSV, whose readers know those.
-//!
-//! Says nothing of how they are written down.
+//! HAProxy's terms for groups and hosts: proxy names and server states, for metrics and
+//! CSV.
 
 use std::collections::HashSet;
 
@@ -9,59 +7,57 @@ use crate::balance::Health;
 use crate::config::HostState;
 use crate::control::{Backend, GroupStatus, HostStatus, ServiceStatus, Status};
 
-/// How a server is.
+/// HAProxy's status of a server.
 ///
-/// What the operator wants comes first, as nobody need be woken for a host that was
-/// taken out of service: HAProxy calls one that drains and fails DOWN. And it says
-/// UP of a weight of 0, and NOLB of a server that asks for no more sessions itself;
-/// either gets none, and here that is NOLB.
+/// What is wanted comes first: a host that was taken out of service must raise no alert.
+/// HAProxy differs: a server that drains and fails is DOWN, and one with weight 0 is UP.
+/// NOLB is there for servers that ask for no more sessions; here it is for weight 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Server {
-    /// Failed, and in service: it gets sessions only where all the others have
-    /// failed too.
+pub(super) enum ServerStatus {
+    /// Failed, and in service: it gets sessions only if all others have failed, too.
     Down,
-    /// Gets sessions: healthy, or not tried yet.
+    /// Gets sessions: healthy or untried.
     Up,
-    /// Switched off.
+    /// Taken down by an operator.
     Maint,
-    /// Gets no new sessions until it is put back.
+    /// Draining.
     Drain,
-    /// In service and not failed, but with a weight of 0.
+    /// In service and not failed, with weight 0.
     Nolb,
 }
 
-impl Server {
-    /// All of them, in the order of HAProxy's exporter.
-    pub(super) const ALL: [Server; 5] = [
-        Server::Down,
-        Server::Up,
-        Server::Maint,
-        Server::Drain,
-        Server::Nolb,
+impl ServerStatus {
+    /// All states, in the order of HAProxy's exporter.
+    pub(super) const ALL: [ServerStatus; 5] = [
+        ServerStatus::Down,
+        ServerStatus::Up,
+        ServerStatus::Maint,
+        ServerStatus::Drain,
+        ServerStatus::Nolb,
     ];
 
-    pub(super) fn of(host: &HostStatus) -> Server {
+    pub(super) fn of(host: &HostStatus) -> ServerStatus {
         match (host.state, &host.health) {
-            (HostState::Down, _) => Server::Maint,
-            (HostState::Drain, _) => Server::Drain,
-            (HostState::Up, Health::Failed(_)) => Server::Down,
-            (HostState::Up, _) if host.weight == 0 => Server::Nolb,
-            (HostState::Up, _) => Server::Up,
+            (HostState::Down, _) => ServerStatus::Maint,
+            (HostState::Drain, _) => ServerStatus::Drain,
+            (HostState::Up, Health::Failed(_)) => ServerStatus::Down,
+            (HostState::Up, _) if host.weight == 0 => ServerStatus::Nolb,
+            (HostState::Up, _) => ServerStatus::Up,
         }
     }
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
-            Server::Down => "DOWN",
-            Server::Up => "UP",
-            Server::Maint => "MAINT",
-            Server::Drain => "DRAIN",
-            Server::Nolb => "NOLB",
+            ServerStatus::Down => "DOWN",
+            ServerStatus::Up => "UP",
+            ServerStatus::Maint => "MAINT",
+            ServerStatus::Drain => "DRAIN",
+            ServerStatus::Nolb => "NOLB",
         }
     }
 }
 
-/// A group, and what programs know it by.
+/// A group with its proxy name.
 pub(super) struct Proxy<'a> {
     pub(super) name: String,
     pub(super) service: &'a ServiceStatus,
@@ -72,7 +68,7 @@ impl Proxy<'_> {
     /// The hosts that get sessions.
     pub(super) fn active(&self) -> impl Iterator<Item = &HostStatus> {
         let hosts = self.group.hosts.iter();
-        hosts.filter(|host| Server::of(host) == Server::Up)
+        hosts.filter(|host| ServerStatus::of(host) == ServerStatus::Up)
     }
 
     pub(super) fn is_enabled(&self) -> bool {
@@ -80,11 +76,11 @@ impl Proxy<'_> {
     }
 }
 
-/// All groups, in the file's order, each with a name of its own.
+/// All groups in the file's order, each with a unique name.
 ///
-/// Group `b:c` of service `a` and group `c` of service `a:b` are both `a:b:c`, and two
-/// series of one name are an error. The later one has its service's colons as `%3A`,
-/// which no name has otherwise.
+/// Group `b:c` of service `a` and group `c` of service `a:b` would both be `a:b:c`, and
+/// two series with one name are an error. The later one has its service's colons as
+/// `%3A`, which no other name has.
 pub(super) fn proxies(status: &Status) -> Vec<Proxy<'_>> {
     let mut taken = HashSet::new();
     let mut proxies = Vec::new();
@@ -120,7 +116,7 @@ pub(super) mod samples {
     pub(in crate::admin::metrics) const NASTY: &str =
         "a \"b\"\\n,c/d%0A\n\r\t\0{}='<&\u{7f}\u{85}\u{2028}ü€\u{1f980}#:;";
 
-    /// A host that nobody has tried.
+    /// An untried host.
     pub(in crate::admin::metrics) fn host(name: &str) -> HostStatus {
         HostStatus {
             name: name.to_owned(),
@@ -163,7 +159,7 @@ pub(super) mod samples {
         }
     }
 
-    /// One that has served.
+    /// A healthy host with sessions.
     fn busy(name: &str) -> HostStatus {
         HostStatus {
             weight: 5,
@@ -292,9 +288,9 @@ mod tests {
                 weight,
                 ..host("one")
             };
-            let server = Server::of(&host);
+            let server = ServerStatus::of(&host);
             assert_eq!(server.as_str(), word, "{host:?}");
-            assert!(Server::ALL.contains(&server));
+            assert!(ServerStatus::ALL.contains(&server));
         }
     }
 

@@ -1,9 +1,10 @@
-//! The snapshot as metrics, in Prometheus' text format, version 0.0.4.
+//! Prometheus metrics of a snapshot: all families, and how they are written.
 //!
-//! Names and labels are those of HAProxy's exporter where it has the same, with
-//! `txlb_` for `haproxy_`. No client is in them, as there would be a series for each.
-//! Sums over hosts are not there either: a host that is taken out would make them
-//! smaller, which counters must not become.
+//! Names and labels are those of HAProxy's exporter where it has the same, with `txlb_`
+//! for `haproxy_`. Dashboards and alerts depend on them, and txlb(8) describes each.
+//!
+//! There are no series for clients, as they would be too many. There are no sums over
+//! hosts: removing a host would make such a counter smaller.
 
 pub(super) mod csv;
 mod haproxy;
@@ -14,19 +15,18 @@ use std::fmt;
 use std::io;
 
 use self::Value::Count;
-use self::haproxy::{Proxy, Server, proxies};
+use self::haproxy::{Proxy, ServerStatus, proxies};
 use self::text::{Family, Kind, Seconds, Text};
 use crate::balance::{HISTOGRAM_MS, Totals};
 use crate::control::{Escaped, HostStatus, Outcome, ServiceStatus, Status};
 
-/// The type of what [`write()`] writes, for HTTP.
+/// The content type of [`write()`].
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Everything that is counted and measured. Of each family first what it means, then all
-/// its series.
+/// Writes all families in the text format of Prometheus, version 0.0.4.
 ///
 /// # Errors
-/// Those of `out`.
+/// Errors of `out`.
 pub(super) fn write(status: &Status, out: &mut dyn io::Write) -> io::Result<()> {
     let mut text = Text::new(out);
     process(&mut text, status);
@@ -96,8 +96,8 @@ fn servers(text: &mut Text<'_>, proxies: &[Proxy<'_>]) {
     let [_, family] = &STATES;
     text.family(family);
     for (proxy, server, host) in &named {
-        let is = Server::of(host);
-        for state in Server::ALL {
+        let is = ServerStatus::of(host);
+        for state in ServerStatus::ALL {
             let labels = [
                 ("proxy", *proxy),
                 ("server", server),
@@ -112,7 +112,7 @@ fn servers(text: &mut Text<'_>, proxies: &[Proxy<'_>]) {
     }
 }
 
-/// The histogram of one host. Its buckets each hold what is in those before, too.
+/// The histogram of one host. Buckets are cumulative.
 fn connect_time(text: &mut Text<'_>, proxy: &str, server: &str, totals: &Totals) {
     let mut connects = 0;
     let bounds = HISTOGRAM_MS.map(|bound_ms| Seconds(bound_ms).to_string());
@@ -127,7 +127,7 @@ fn connect_time(text: &mut Text<'_>, proxy: &str, server: &str, totals: &Totals)
     text.sample("_count", &labels, connects);
 }
 
-/// A value of either kind.
+/// The value of a series.
 #[derive(Debug, Clone, Copy)]
 enum Value {
     Count(u64),
@@ -159,20 +159,20 @@ const fn counter(name: &'static str, help: &'static str) -> Family {
     }
 }
 
-/// The only one without a number.
+/// The version, as a label.
 const BUILD: Family = gauge("txlb_build_info", "The version; the value is always 1.");
 
-/// Has a series for each reason.
+/// Ended sessions, a series for each reason.
 const ENDED: Family = counter(
     "txlb_sessions_ended_total",
     "Sessions that ended, by how they did.",
 );
 
-type Of<T> = (Family, fn(&T) -> Value);
-type OfProxy = (Family, fn(&Proxy<'_>) -> Value);
+type FamilyOf<T> = (Family, fn(&T) -> Value);
+type GroupFamily = (Family, fn(&Proxy<'_>) -> Value);
 
-/// Without labels.
-const PROCESS: [Of<Status>; 13] = [
+/// Families of the process, without labels.
+const PROCESS: [FamilyOf<Status>; 13] = [
     (
         gauge(
             "txlb_process_start_time_seconds",
@@ -260,8 +260,8 @@ const PROCESS: [Of<Status>; 13] = [
     ),
 ];
 
-/// For each service.
-const FRONTENDS: [Of<ServiceStatus>; 2] = [
+/// Families with a series for each service.
+const FRONTENDS: [FamilyOf<ServiceStatus>; 2] = [
     (
         gauge("txlb_frontend_current_sessions", "Sessions open now."),
         |service| Count(service.open),
@@ -272,8 +272,8 @@ const FRONTENDS: [Of<ServiceStatus>; 2] = [
     ),
 ];
 
-/// For each group.
-const GROUPS: [OfProxy; 3] = [
+/// Families with a series for each group.
+const GROUPS: [GroupFamily; 3] = [
     (
         gauge(
             "txlb_backend_current_sessions",
@@ -297,7 +297,7 @@ const GROUPS: [OfProxy; 3] = [
     ),
 ];
 
-/// The states of groups and those of hosts: a series for each, one of which is 1.
+/// States of groups and hosts: a series for each state, of which one is 1.
 const STATES: [Family; 2] = [
     gauge(
         "txlb_backend_status",
@@ -307,7 +307,7 @@ const STATES: [Family; 2] = [
 ];
 
 /// For each host.
-const SERVERS: [Of<HostStatus>; 7] = [
+const SERVERS: [FamilyOf<HostStatus>; 7] = [
     (
         gauge("txlb_server_current_sessions", "Sessions open now."),
         |host| Count(u64::from(host.open)),
@@ -360,7 +360,7 @@ fn successful(last: Option<&Outcome>) -> Value {
     Count(u64::from(last.is_none_or(|last| last.result.is_ok())))
 }
 
-/// What runs was read, and is stored, as it starts.
+/// The time of the last reload or save; before the first, the start.
 fn at(last: Option<&Outcome>, status: &Status) -> Value {
     Value::Seconds(last.map_or(status.started_wall_ms, |last| last.wall_ms))
 }

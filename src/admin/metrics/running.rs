@@ -1,16 +1,16 @@
-//! `/running.txt`: services, groups and hosts as plain text, a line each, in the words
-//! that PythonDirector's documentation promised to programs.
+//! `/running.txt`: services, groups and hosts as plain text, in the format documented by
+//! PythonDirector.
 //!
-//! Fields are separated by one blank. Names and reasons are escaped as in the log, so
-//! that each of them is one field.
+//! A line each, with fields separated by one blank. Names and reasons are escaped as in
+//! the log, so that each is one field.
 
 use std::fmt::Write;
 
-use super::haproxy::Server;
+use super::haproxy::ServerStatus;
 use crate::balance::Health;
 use crate::control::{Escaped, GroupStatus, HostStatus, ServiceStatus, Status};
 
-/// Every service with its groups, every group with its hosts.
+/// All services with their groups and hosts.
 pub(in crate::admin) fn running(status: &Status) -> String {
     let mut out = String::new();
     for service in &status.services {
@@ -22,7 +22,7 @@ pub(in crate::admin) fn running(status: &Status) -> String {
     out
 }
 
-/// A line for each address; one with `-` where it listens nowhere.
+/// Appends a line for each address of a service, or one with `-` if it has none.
 fn push_service(service: &ServiceStatus, out: &mut String) {
     let (name, enabled) = (Escaped(&service.name), Escaped(&service.enabled));
     for address in &service.addresses {
@@ -33,7 +33,7 @@ fn push_service(service: &ServiceStatus, out: &mut String) {
     }
 }
 
-/// The hosts that new sessions are given to come first, then the others.
+/// Appends a group's hosts: first those that get new sessions, then the others.
 fn push_group(service: &ServiceStatus, group: &GroupStatus, out: &mut String) {
     let state = match group.name == service.enabled {
         true => "enabled",
@@ -51,13 +51,13 @@ fn push_group(service: &ServiceStatus, group: &GroupStatus, out: &mut String) {
     }
 }
 
-/// What the operator wants comes before what is seen of the host.
+/// Why a host gets no new sessions: what is wanted comes before what is seen.
 fn why_disabled(host: &HostStatus) -> String {
-    match (Server::of(host), &host.health) {
-        (Server::Maint, _) => "admin down".to_owned(),
-        (Server::Drain, _) => "drain".to_owned(),
+    match (ServerStatus::of(host), &host.health) {
+        (ServerStatus::Maint, _) => "admin down".to_owned(),
+        (ServerStatus::Drain, _) => "drain".to_owned(),
         (_, Health::Failed(why)) => why.to_string(),
-        (Server::Nolb | Server::Down | Server::Up, _) => "weight 0".to_owned(),
+        (ServerStatus::Nolb | ServerStatus::Down | ServerStatus::Up, _) => "weight 0".to_owned(),
     }
 }
 

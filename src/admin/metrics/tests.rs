@@ -1,4 +1,5 @@
-//! What Prometheus is to find.
+//! Tests of the metrics: the expected text, a strict reader of Prometheus' format, and the
+//! files that name metrics (dashboard, alerts, manual page).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Write;
@@ -43,7 +44,7 @@ fn every_line_can_be_read_whatever_the_names_are() {
     ] {
         let server = format!("{escaped}{state}{weight}");
         let of = [("proxy", proxy.as_str()), ("server", &server)];
-        for state in Server::ALL.map(Server::as_str) {
+        for state in ServerStatus::ALL.map(ServerStatus::as_str) {
             let of = [of[0], of[1], ("state", state)];
             let value = if state == word { "1" } else { "0" };
             assert_eq!(series(&all, "txlb_server_status", &of).value, value);
@@ -92,7 +93,7 @@ const DASHBOARD: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/etc/g
 const ALERTS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/etc/alerts.yml"));
 const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/man/txlb.8"));
 
-/// All that may stand in a query.
+/// All names that a query may use.
 fn series_names() -> BTreeSet<String> {
     read(&metrics(&nasty()))
         .into_iter()
@@ -197,7 +198,7 @@ fn the_dashboard_asks_in_prometheus_language() {
     promtool(&["check", "rules", "/dev/stdin"], &(rules + "]}]\n"));
 }
 
-/// One series.
+/// A series.
 #[derive(Debug, Clone)]
 struct Series {
     name: String,
@@ -211,8 +212,8 @@ fn families(text: &str) -> BTreeSet<&str> {
     types.map(|rest| rest.split(' ').next().unwrap()).collect()
 }
 
-/// Reads all of a text, and looks whether families are whole, series differ, values are
-/// numbers and histograms add up.
+/// Reads a text. Checks that families are complete, series are unique, values are numbers
+/// and histograms add up.
 fn read(text: &str) -> Vec<Series> {
     let (mut all, mut seen, mut named) = (Vec::new(), HashSet::new(), HashSet::new());
     let (mut family, mut kind) = ("", "");
@@ -289,7 +290,7 @@ fn sample(line: &str) -> Series {
     }
 }
 
-/// What is in front of the closing quote, and what is behind it.
+/// The text before the closing quote, and the rest behind it.
 fn unquoted(text: &str) -> (String, &str) {
     let mut out = String::new();
     let mut characters = text.char_indices();
@@ -307,7 +308,7 @@ fn unquoted(text: &str) -> (String, &str) {
     panic!("no quote ends {text}")
 }
 
-/// Buckets grow, the last one has all, and their bounds grow too.
+/// Checks that buckets and their bounds grow, and that the last bucket has all.
 fn histograms(all: &[Series]) {
     let mut last: HashMap<Vec<(String, String)>, (f64, u64)> = HashMap::new();
     for series in all {

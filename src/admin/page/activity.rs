@@ -1,12 +1,10 @@
-//! The open sessions, and how those before them ended.
-//!
-//! The oldest are shown: who looks for one that hangs finds it at the top.
+//! The end of the page: recent events, open sessions, and how earlier sessions ended.
 
 use super::html::{Element, el, time};
 use crate::control::text::{age, bytes, count};
 use crate::control::{RecentEvent, SessionStatus, Sessions, Status, Topic};
 
-/// Sessions that are shown.
+/// Sessions that are shown, the oldest first: a session that hangs is at the top.
 const SHOWN: usize = 200;
 
 const COLUMNS: [(&str, &str); 8] = [
@@ -20,7 +18,7 @@ const COLUMNS: [(&str, &str); 8] = [
     ("Doing", ""),
 ];
 
-/// The open sessions.
+/// The table of open sessions.
 pub(super) fn sessions(status: &Status, sessions: &Sessions) -> Element {
     let section = el("section")
         .attr("id", "sessions")
@@ -85,8 +83,8 @@ fn ended(status: &Status) -> Option<Element> {
     (!ended.is_empty()).then(|| el("p").class("figures").text(&text))
 }
 
-/// The last things that happened.
-pub(super) fn happenings(status: &Status) -> Element {
+/// The table of recent events, the newest first.
+pub(super) fn recent_events(status: &Status) -> Element {
     let section = el("section")
         .attr("id", "happenings")
         .attr("aria-labelledby", "happenings.title")
@@ -114,19 +112,19 @@ pub(super) fn happenings(status: &Status) -> Element {
     )
 }
 
-fn event_row(happening: &RecentEvent, now_ms: u64) -> Element {
-    let ago = age(now_ms.saturating_sub(happening.wall_ms));
+fn event_row(event: &RecentEvent, now_ms: u64) -> Element {
+    let ago = age(now_ms.saturating_sub(event.wall_ms));
     let when = el("th")
         .attr("scope", "row")
-        .with(time(happening.wall_ms))
+        .with(time(event.wall_ms))
         .with(el("small").text(&format!("{ago} ago")));
     let topic = el("span")
-        .class(class(happening.topic))
-        .text(happening.topic.as_str());
+        .class(class(event.topic))
+        .text(event.topic.as_str());
     el("tr")
         .with(when)
         .with(el("td").with(topic))
-        .with(el("td").name(&happening.text))
+        .with(el("td").name(&event.text))
 }
 
 fn class(topic: Topic) -> &'static str {
@@ -168,14 +166,14 @@ mod tests {
     #[test]
     fn the_newest_is_first() {
         let mut status = samples::status(Vec::new());
-        let happening = |wall_ms, text: &str| RecentEvent {
+        let event = |wall_ms, text: &str| RecentEvent {
             wall_ms,
             topic: Topic::Change,
             text: text.to_owned(),
         };
         let now_ms = status.wall_ms;
-        status.happenings = vec![happening(0, "earlier"), happening(now_ms - 5_000, "later")];
-        let text = happenings(&status).into_text();
+        status.happenings = vec![event(0, "earlier"), event(now_ms - 5_000, "later")];
+        let text = recent_events(&status).into_text();
         assert!(text.find("later").unwrap() < text.find("earlier").unwrap());
         assert!(text.contains("<small>5 s ago</small>"));
     }

@@ -1,42 +1,41 @@
-//! One host: its row, with what is known of it and what can be done about it.
+//! A host in the table of its group: state in a word, figures, sparkline and buttons.
 //!
-//! There may be thousands, so what is in each row is kept short. The words for how it
-//! is are `state`'s.
+//! There may be thousands, so each row is kept short.
 
 use std::fmt::Write;
 
 use super::html::{Element, el, id};
-use super::view::{View, button, folded, force, form, instead, weight};
+use super::view::{View, button, change_link, details, force, form, weight};
 use crate::config::HostState;
 use crate::control::text::{age, bytes, count};
 use crate::control::{GroupStatus, Health, HostStatus};
 
-/// What has to be known of a host's group.
+/// The group of a row's host.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Surroundings<'a> {
+pub(super) struct GroupContext<'a> {
     pub(super) service: &'a str,
     pub(super) group: &'a str,
-    /// How many hosts there are besides.
+    /// The number of other hosts.
     pub(super) others: usize,
-    /// How many new sessions could go to, this one included.
+    /// The number of hosts that can get new sessions, this one included.
     pub(super) usable: usize,
     /// Whether the group is enabled.
     pub(super) enabled: bool,
-    /// The most sessions a minute that any of them had.
+    /// The most sessions a minute of any host: the scale of all sparklines.
     pub(super) peak: u32,
 }
 
 /// The host's row.
-pub(super) fn row(view: &View<'_>, around: &Surroundings<'_>, host: &HostStatus) -> Element {
-    let place = place(around.service, around.group, &host.name);
+pub(super) fn row(view: &View<'_>, context: &GroupContext<'_>, host: &HostStatus) -> Element {
+    let host_label = host_label(context.service, context.group, &host.name);
     let now_ms = view.status.wall_ms;
     let totals = &host.totals;
     let number = |text: &str| el("td").class("n").text(text);
-    let row = el("tr").attr("id", &row_id(around, host));
+    let row = el("tr").attr("id", &row_id(context, host));
     let row = match &host.health {
         Health::Failed(why) if State::of(host) == State::Failed => row
             .class("failed")
-            .attr("data-down", &format!("{place} is down: {why}")),
+            .attr("data-down", &format!("{host_label} is down: {why}")),
         _ => row,
     };
     row.with(name(host))
@@ -47,13 +46,13 @@ pub(super) fn row(view: &View<'_>, around: &Surroundings<'_>, host: &HostStatus)
         .with(number(&bytes(totals.bytes_to_host)))
         .with(number(&bytes(totals.bytes_to_client)))
         .with(number(&connect(totals.mean_connect_us())))
-        .with(sparkline(&host.recent, around.peak))
-        .with(weight_cell(view, around, host, &place))
-        .maybe(buttons(view, around, host, &place))
+        .with(sparkline(&host.recent, context.peak))
+        .with(weight_cell(view, context, host, &host_label))
+        .maybe(buttons(view, context, host, &host_label))
 }
 
-fn row_id(around: &Surroundings<'_>, host: &HostStatus) -> String {
-    id("h", &[around.service, around.group, &host.name])
+fn row_id(context: &GroupContext<'_>, host: &HostStatus) -> String {
+    id("h", &[context.service, context.group, &host.name])
 }
 
 fn name(host: &HostStatus) -> Element {
@@ -69,7 +68,7 @@ fn name(host: &HostStatus) -> Element {
     }
 }
 
-/// The word, since when, and the last error.
+/// The state, its age, and the last error.
 fn state(host: &HostStatus, now_ms: u64) -> Element {
     let state = State::of(host);
     let ago = |wall_ms| age(now_ms.saturating_sub(wall_ms));
@@ -92,7 +91,7 @@ fn state(host: &HostStatus, now_ms: u64) -> Element {
     cell.with(el("small").text(&error))
 }
 
-/// A mean of whole milliseconds has a tenth at most.
+/// A mean connect time: measured in whole milliseconds, so a tenth is the last digit.
 fn connect(mean_us: Option<u64>) -> String {
     match mean_us {
         None => "-".to_owned(),
@@ -101,27 +100,27 @@ fn connect(mean_us: Option<u64>) -> String {
     }
 }
 
-fn keys<'a>(around: &Surroundings<'a>, host: &'a HostStatus) -> [(&'static str, &'a str); 3] {
+fn keys<'a>(context: &GroupContext<'a>, host: &'a HostStatus) -> [(&'static str, &'a str); 3] {
     [
-        ("service", around.service),
-        ("group", around.group),
+        ("service", context.service),
+        ("group", context.group),
         ("name", &host.name),
     ]
 }
 
 fn weight_cell(
     view: &View<'_>,
-    around: &Surroundings<'_>,
+    context: &GroupContext<'_>,
     host: &HostStatus,
-    place: &str,
+    host_label: &str,
 ) -> Element {
     let cell = el("td").class("n");
-    match form(view, &keys(around, host)) {
+    match form(view, &keys(context, host)) {
         None => cell.text(&host.weight.to_string()),
         Some(form) => {
-            let input = weight(host.weight).attr("aria-label", &format!("Weight of {place}"));
+            let input = weight(host.weight).attr("aria-label", &format!("Weight of {host_label}"));
             let set = button("setWeight", "Set", "")
-                .attr("aria-label", &format!("Set weight of {place}"));
+                .attr("aria-label", &format!("Set weight of {host_label}"));
             let shown = view.refresh.without_script().map(|_| {
                 let text = host.weight.to_string();
                 el("span").class("instead").text(&text)
@@ -134,21 +133,21 @@ fn weight_cell(
 
 fn buttons(
     view: &View<'_>,
-    around: &Surroundings<'_>,
+    context: &GroupContext<'_>,
     host: &HostStatus,
-    place: &str,
+    host_label: &str,
 ) -> Option<Element> {
-    let form = form(view, &keys(around, host))?;
-    let up = button("hostAdminUp", "Up", place);
-    let drain = button("drainHost", "Drain", place);
-    let down = button("hostAdminDown", "Down", place);
+    let form = form(view, &keys(context, host))?;
+    let up = button("hostAdminUp", "Up", host_label);
+    let drain = button("drainHost", "Drain", host_label);
+    let down = button("hostAdminDown", "Down", host_label);
     let failed = matches!(host.health, Health::Failed(_));
-    let form = form.maybe(failed.then(|| button("retryHost", "Retry", place)));
+    let form = form.maybe(failed.then(|| button("retryHost", "Retry", host_label)));
     let form = match host.state {
-        HostState::Up => match warning(around, host) {
+        HostState::Up => match warning(context, host) {
             None => form.with(drain).with(down),
             Some(warning) => form.with(
-                folded("Drain or down…", place)
+                details("Drain or down…", host_label)
                     .with(warning)
                     .with(drain)
                     .with(down),
@@ -157,50 +156,51 @@ fn buttons(
         HostState::Drain => form.with(up).with(down),
         HostState::Down => form.with(up).with(drain),
     };
-    let cell = el("td").with(form.with(remove(around, host, place)));
-    Some(cell.maybe(instead(view, &row_id(around, host), place)))
+    let cell = el("td").with(form.with(remove(context, host, host_label)));
+    Some(cell.maybe(change_link(view, &row_id(context, host), host_label)))
 }
 
-/// What is said before the last host that new sessions could go to is taken away.
-fn warning(around: &Surroundings<'_>, host: &HostStatus) -> Option<Element> {
-    let is_last = around.enabled && around.usable == 1 && State::of(host).is_usable();
+/// The warning before the last usable host of the enabled group is taken away.
+fn warning(context: &GroupContext<'_>, host: &HostStatus) -> Option<Element> {
+    let is_last = context.enabled && context.usable == 1 && State::of(host).is_usable();
     let text = "No other host of this enabled group is up: clients would find nobody.";
     is_last.then(|| el("p").class("bad").text(text))
 }
 
-fn remove(around: &Surroundings<'_>, host: &HostStatus, place: &str) -> Element {
-    let empties = around.enabled && around.others == 0;
+fn remove(context: &GroupContext<'_>, host: &HostStatus, host_label: &str) -> Element {
+    let empties = context.enabled && context.others == 0;
     let text = match host.open {
         0 => "It has no open session.".to_owned(),
         open => {
-            let sessions = number_of(open as usize, "open session");
+            let sessions = plural(open as usize, "open session");
             let live = if open == 1 { "lives" } else { "live" };
             format!("Its {sessions} {live} on.")
         }
     };
-    folded("Remove…", place)
-        .maybe(warning(around, host))
+    details("Remove…", host_label)
+        .maybe(warning(context, host))
         .with(el("p").text(&text))
         .maybe(empties.then(|| force("even though nobody is left then")))
-        .with(button("delHost", "Remove", place))
+        .with(button("delHost", "Remove", host_label))
 }
 
-/// How a host is: what the operator wants of it comes first, then what is seen of it.
+/// The state of a host: what is wanted (up, drain, down) comes before what is seen
+/// (healthy, failed, untried).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     /// It gets new sessions, and its last connect succeeded.
     Up,
-    /// It would get sessions, and nobody has tried it.
+    /// It would get sessions, and was not tried yet.
     Untried,
-    /// It has failed, though it is wanted.
+    /// It is wanted, and has failed.
     Failed,
     /// Its weight is 0: no new sessions.
     Weightless,
-    /// No new sessions, and some are left.
+    /// Draining, with open sessions.
     Draining,
-    /// No new sessions, and none is left.
+    /// Draining, without open sessions.
     Drained,
-    /// Switched off by the operator.
+    /// Taken down by an operator.
     Down,
 }
 
@@ -217,7 +217,7 @@ impl State {
         }
     }
 
-    /// Whether new sessions are given to it, and nothing speaks against it.
+    /// Whether it gets new sessions.
     pub(super) fn is_usable(self) -> bool {
         matches!(self, State::Up | State::Untried)
     }
@@ -234,7 +234,7 @@ impl State {
         }
     }
 
-    /// The word, in its colour.
+    /// The state as a coloured word.
     pub(super) fn element(self) -> Element {
         el("span").class(self.class()).text(self.words())
     }
@@ -250,36 +250,36 @@ impl State {
     }
 }
 
-/// The hosts of a group that new sessions could go to.
+/// The number of hosts of a group that can get new sessions.
 pub(super) fn usable(group: &GroupStatus) -> usize {
     let states = group.hosts.iter().map(State::of);
     states.filter(|state| state.is_usable()).count()
 }
 
 /// `1 host`, `2 hosts`.
-pub(super) fn number_of(number: usize, one: &str) -> String {
+pub(super) fn plural(number: usize, one: &str) -> String {
     match number {
         1 => format!("1 {one}"),
         _ => format!("{number} {one}s"),
     }
 }
 
-/// How everybody calls a host: `web:main/one`.
-pub(super) fn place(service: &str, group: &str, host: &str) -> String {
+/// A host's name with service and group: `web:main/one`.
+pub(super) fn host_label(service: &str, group: &str, host: &str) -> String {
     format!("{service}:{group}/{host}")
 }
 
-/// How high the line may go, and how long it is for a minute.
+/// Height of the sparkline, and width of a minute, in pixels.
 const HEIGHT: u64 = 16;
 const STEP: u32 = 2;
 
-/// The most sessions that a minute brought.
+/// The most sessions of a minute.
 pub(super) fn peak(host: &HostStatus) -> u32 {
     whole(&host.recent).iter().max().copied().unwrap_or(0)
 }
 
-/// The minutes as a line, and what it says in words; `scale` is the number that reaches
-/// the top. Without a session there is no line.
+/// Sessions of the last hour as a line, with peak and last minute in words. `scale` is
+/// the number that reaches the top. Without sessions there is no line.
 pub(super) fn sparkline(minutes: &[u32], scale: u32) -> Element {
     let minutes = whole(minutes);
     let peak = minutes.iter().max().copied().unwrap_or(0);
@@ -299,8 +299,9 @@ pub(super) fn sparkline(minutes: &[u32], scale: u32) -> Element {
     el("td").with(line).with(el("small").text(&words))
 }
 
-/// The minute that is under way has few sessions only because it is young: it counts
-/// once it has as many as the one before.
+/// Leaves out the current minute while it has fewer sessions than the one before: since
+/// it is not over, the line would always end in a drop.
+// Test: the_minute_under_way_counts_once_it_is_no_less_than_the_one_before.
 fn whole(minutes: &[u32]) -> &[u32] {
     match minutes {
         [earlier @ .., now] if earlier.last().is_some_and(|before| now < before) => earlier,
@@ -308,8 +309,8 @@ fn whole(minutes: &[u32]) -> &[u32] {
     }
 }
 
-/// From minute to minute, by how far it goes up or down. Level stretches are put
-/// together: most hosts have long ones.
+/// The SVG path, one relative step a minute. Level stretches are one step: most hosts
+/// have long ones.
 fn path(minutes: &[u32], scale: u32) -> String {
     let top = u64::from(scale.max(1));
     let height = |sessions: &u32| {
@@ -344,7 +345,7 @@ mod tests {
     use super::*;
     use crate::balance::Failure;
 
-    const AROUND: Surroundings<'_> = Surroundings {
+    const AROUND: GroupContext<'_> = GroupContext {
         service: "web",
         group: "main",
         others: 2,
@@ -353,9 +354,9 @@ mod tests {
         peak: 0,
     };
 
-    fn text(host: &HostStatus, around: &Surroundings<'_>) -> String {
+    fn text(host: &HostStatus, context: &GroupContext<'_>) -> String {
         let status = samples::status(Vec::new());
-        row(&samples::view(&status), around, host).into_text()
+        row(&samples::view(&status), context, host).into_text()
     }
 
     #[test]
@@ -388,18 +389,18 @@ mod tests {
 
     #[test]
     fn the_last_host_that_is_up_is_not_drained_by_one_click() {
-        let last = Surroundings {
+        let last = GroupContext {
             usable: 1,
             ..AROUND
         };
         let warning = "clients would find nobody";
-        let folded = text(&samples::host("one"), &last);
-        assert_eq!(folded.matches(warning).count(), 2);
-        let (before, inside) = folded.split_once("Drain or down…").unwrap();
+        let details = text(&samples::host("one"), &last);
+        assert_eq!(details.matches(warning).count(), 2);
+        let (before, inside) = details.split_once("Drain or down…").unwrap();
         assert!(inside.contains("drainHost") && !before.contains("drainHost"));
         assert!(!text(&samples::host("one"), &AROUND).contains(warning));
         assert!(!text(&samples::failed("two"), &last).contains(warning));
-        let not_enabled = Surroundings {
+        let not_enabled = GroupContext {
             enabled: false,
             ..last
         };
@@ -408,7 +409,7 @@ mod tests {
 
     #[test]
     fn emptying_the_enabled_group_takes_a_tick() {
-        let alone = Surroundings {
+        let alone = GroupContext {
             others: 0,
             ..AROUND
         };

@@ -1,13 +1,10 @@
-//! HTML that is well-formed whatever is in it: elements are values, and text gets in
-//! escaped or not at all.
-//!
-//! Which elements there are, and what they say, is for the rest of the page.
+//! HTML elements as values: well-formed with any content, since all text is escaped.
 
 use crate::calendar::UtcTime;
 use crate::non_printing::letters;
 use std::fmt::Write;
 
-/// An element with what is inside it.
+/// An element with its attributes and content.
 #[derive(Debug, Clone)]
 pub(super) struct Element {
     name: &'static str,
@@ -15,10 +12,10 @@ pub(super) struct Element {
     inside: String,
 }
 
-/// These have no inside, and no end.
+/// Elements without content and end tag.
 const VOID: [&str; 4] = ["input", "link", "meta", "br"];
 
-/// An element of that name, empty.
+/// An empty element.
 pub(super) fn el(name: &'static str) -> Element {
     Element {
         name,
@@ -28,7 +25,7 @@ pub(super) fn el(name: &'static str) -> Element {
 }
 
 impl Element {
-    /// With an attribute that people read, or that has nothing strange in it.
+    /// With an attribute. Non-printing characters are spelled out.
     pub(super) fn attr(mut self, name: &'static str, text: &str) -> Element {
         self.open(name);
         push_shown(text, &mut self.attributes);
@@ -36,7 +33,9 @@ impl Element {
         self
     }
 
-    /// With a `value` that comes back as it is, character by character.
+    /// With a `value` that the browser sends back byte for byte. Text that is shown spells
+    /// out what cannot be seen, such as U+202E.
+    // Test: what_cannot_be_seen_is_shown_and_yet_comes_back_as_it_is.
     pub(super) fn value(mut self, text: &str) -> Element {
         self.open("value");
         for character in text.chars() {
@@ -46,7 +45,7 @@ impl Element {
         self
     }
 
-    /// With an attribute that says enough by being there.
+    /// With a boolean attribute.
     pub(super) fn flag(self, name: &'static str) -> Element {
         self.attr(name, "")
     }
@@ -55,47 +54,48 @@ impl Element {
         self.attr("class", names)
     }
 
-    /// With more text inside.
+    /// With more text.
     pub(super) fn text(mut self, text: &str) -> Element {
         push_shown(text, &mut self.inside);
         self
     }
 
-    /// With a name inside that may be in any script: what is around it keeps its order.
+    /// With a name in `<bdi>`: a name in a right-to-left script leaves the text around it
+    /// alone.
     pub(super) fn name(self, name: &str) -> Element {
         self.with(el("bdi").text(name))
     }
 
-    /// With the end of a line inside, as in `<pre>`.
+    /// With a line end, for `<pre>`.
     pub(super) fn line_end(mut self) -> Element {
         self.inside.push('\n');
         self
     }
 
-    /// With another element inside.
+    /// With a child.
     pub(super) fn with(mut self, child: Element) -> Element {
         child.write(&mut self.inside);
         self
     }
 
-    /// With an element inside, if there is one.
+    /// With a child, if there is one.
     pub(super) fn maybe(self, child: Option<Element>) -> Element {
         self.with_all(child)
     }
 
-    /// With others inside.
+    /// With children.
     pub(super) fn with_all(self, children: impl IntoIterator<Item = Element>) -> Element {
         children.into_iter().fold(self, Element::with)
     }
 
-    /// As text, without anything around it.
+    /// The element as text.
     pub(super) fn into_text(self) -> String {
         let mut out = String::new();
         self.write(&mut out);
         out
     }
 
-    /// As a document: this is its `<html>`.
+    /// The document whose `<html>` this is.
     pub(super) fn into_document(self) -> String {
         let mut out = "<!DOCTYPE html>\n".to_owned();
         self.write(&mut out);
@@ -127,8 +127,7 @@ impl Element {
     }
 }
 
-/// An id, and a place to go to, that no other names give: whoever has it in hand keeps
-/// it when the page is refreshed.
+/// An id and link target, unique to these names: elements keep it over a refresh.
 pub(super) fn id(kind: &str, names: &[&str]) -> String {
     let mut id = kind.to_owned();
     for name in names {
@@ -145,7 +144,7 @@ pub(super) fn id(kind: &str, names: &[&str]) -> String {
     id
 }
 
-/// What could not be seen, or would turn the text around it, is spelled out.
+/// Escapes text, and spells out non-printing characters.
 fn push_shown(text: &str, out: &mut String) {
     for (character, hidden) in letters(text) {
         match hidden {
@@ -162,13 +161,13 @@ fn push_escaped(character: char, out: &mut String) {
         '>' => out.push_str("&gt;"),
         '"' => out.push_str("&quot;"),
         '\'' => out.push_str("&#39;"),
-        // No name has one. What HTML makes of NUL it makes of the others here.
+        // No name has one. HTML replaces NUL; here other control characters are, too.
         _ if character.is_control() => out.push(char::REPLACEMENT_CHARACTER),
         _ => out.push(character),
     }
 }
 
-/// A moment as the log writes it, to the second.
+/// A time as the log writes it, to the second.
 pub(super) fn time(wall_ms: u64) -> Element {
     let iso = UtcTime::of(wall_ms / 1000 * 1000)
         .iso()

@@ -1,7 +1,7 @@
-//! The admin page: how everything is, and the few buttons one needs, as HTML.
+//! The admin page as HTML: a pure function of a snapshot.
 //!
-//! A pure function of what it is given. How a browser gets it, who may see it, and what
-//! becomes of a press is the web door's business; how it looks is the style sheet's.
+//! This file builds whole documents: head, header, flash message, footer and error
+//! pages. `style.css` has the looks; `script.js` refreshes the page.
 
 mod activity;
 mod host;
@@ -13,47 +13,46 @@ mod view;
 use self::html::{Element, el};
 use self::overview::Verdict;
 use self::view::query_of;
-pub(super) use self::view::{Notice, Refresh, View};
+pub(super) use self::view::{FlashMessage, Refresh, View};
 
 /// The style sheet, at `/style.css`.
 pub(super) const STYLE: &str = include_str!("style.css");
 
-/// What is different in a page that refreshes itself without a script, at
+/// Additional styles of a page that refreshes itself without a script, at
 /// `/refreshing.css`.
 pub(super) const STYLE_REFRESHING: &str = include_str!("refreshing.css");
 
-/// What stands for the page in a browser's tab, at `/icon.svg`.
+/// The icon of the browser tab, at `/icon.svg`.
 pub(super) const ICON: &str = include_str!("icon.svg");
 
 /// The script that refreshes the page, at `/script.js`.
 pub(super) const SCRIPT: &str = include_str!("script.js");
 
-/// The whole document.
+/// The page as a document.
 pub(super) fn page(view: &View<'_>) -> String {
     let verdict = Verdict::of(view.status);
     let main = el("main")
         .attr("id", "main")
         .attr("tabindex", "-1")
-        .with(living(view, &verdict));
+        .with(live_part(view, &verdict));
     let body = el("body")
         .with(skip_link())
         .with(head(view))
-        .maybe(view.notice.map(|it| notice(view, it)))
+        .maybe(view.flash_message.map(|it| flash_message(view, it)))
         .with(main)
         .with(foot());
     let refresh = view.refresh.without_script();
-    whole(&verdict.title(), "./", Besides::Page { refresh }, body)
+    document(&verdict.title(), "./", Assets::Page { refresh }, body)
 }
 
-/// What of the page changes, as one `<div id="live">`: the script puts it in place of the
-/// one there is, piece by piece. It says how things stand in `data-title` and
-/// `data-headline`, for the title and for those who listen.
+/// The part of the page that changes, as one `<div id="live">`. The script merges it into
+/// the one that is shown. `data-title` and `data-headline` are for the window title and
+/// for screen readers.
 pub(super) fn live(view: &View<'_>) -> String {
-    living(view, &Verdict::of(view.status)).into_text()
+    live_part(view, &Verdict::of(view.status)).into_text()
 }
 
-/// A small page for what cannot be shown or done. `home` leads from its path to the
-/// admin page.
+/// An error page. `home` is the relative link from the request's path to the admin page.
 pub(super) fn error(home: &str, status: u16, title: &str, text: &str) -> String {
     let main = el("main")
         .attr("id", "main")
@@ -61,16 +60,17 @@ pub(super) fn error(home: &str, status: u16, title: &str, text: &str) -> String 
         .with(el("p").text(text))
         .with(el("p").with(el("a").attr("href", home).text("Go to the admin page")));
     let body = el("body").class("error").with(main);
-    let besides = match status {
-        // Who may not look here may not look there either, and would be asked for a
-        // password again for each of them.
-        401 => Besides::Nothing,
-        _ => Besides::Looks,
+    let assets = match status {
+        // A 401 makes the browser ask for a password, and style sheet and icon would get
+        // one each. So this page has neither.
+        // Test: who_is_asked_for_a_password_is_asked_once.
+        401 => Assets::Nothing,
+        _ => Assets::Style,
     };
-    whole(&format!("{status} {title}"), home, besides, body)
+    document(&format!("{status} {title}"), home, assets, body)
 }
 
-fn living(view: &View<'_>, verdict: &Verdict<'_>) -> Element {
+fn live_part(view: &View<'_>, verdict: &Verdict<'_>) -> Element {
     let status = view.status;
     let services = status.services.iter();
     el("div")
@@ -78,15 +78,15 @@ fn living(view: &View<'_>, verdict: &Verdict<'_>) -> Element {
         .attr("data-title", &verdict.title())
         .attr("data-headline", &verdict.headline())
         .with(verdict.element(status.wall_ms))
-        .with(overview::facts(view))
+        .with(overview::figures(view))
         .with(overview::stored(view))
         .maybe(services::index(status))
         .with_all(services.map(|it| services::service(view, it)))
-        .with(activity::happenings(status))
+        .with(activity::recent_events(status))
         .with(activity::sessions(status, view.sessions))
 }
 
-/// What programs, and those who write them, find here.
+/// Links of the footer, for programs.
 const LINKS: [(&str, &str); 7] = [
     ("running.xml", "file as saving would write it"),
     ("running.txt", "services, groups and hosts as plain text"),
@@ -97,32 +97,32 @@ const LINKS: [(&str, &str); 7] = [
     ("stats;csv", "statistics as HAProxy has them"),
 ];
 
-/// What the browser is to ask for besides.
+/// Files that a document loads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Besides {
+enum Assets {
     Nothing,
-    Looks,
-    /// What the page needs, which refreshes itself every so many seconds where there is
-    /// no script.
+    Style,
+    /// Style and script. Without a script the browser reloads the page every `refresh`
+    /// seconds.
     Page {
         refresh: Option<u64>,
     },
 }
 
-/// A document around that body. All links are relative, so that the page may be under
-/// any path of a reverse proxy; `home` leads to where the page is.
-fn whole(title: &str, home: &str, besides: Besides, body: Element) -> String {
+/// A document with this body. All links are relative, so that a reverse proxy may serve
+/// the page at any path. `home` is the link to the page.
+fn document(title: &str, home: &str, assets: Assets, body: Element) -> String {
     let meta = |name, content| el("meta").attr("name", name).attr("content", content);
     let link = |rel, file| {
         let href = format!("{home}{file}");
         el("link").attr("rel", rel).attr("href", &href)
     };
     let looks = [link("stylesheet", "style.css"), link("icon", "icon.svg")];
-    let refresh = match besides {
-        Besides::Page { refresh } => refresh.map(without_script),
-        Besides::Nothing | Besides::Looks => None,
+    let refresh = match assets {
+        Assets::Page { refresh } => refresh.map(without_script),
+        Assets::Nothing | Assets::Style => None,
     };
-    let script = matches!(besides, Besides::Page { .. })
+    let script = matches!(assets, Assets::Page { .. })
         .then(|| el("script").attr("src", "script.js").flag("defer"));
     let head = el("head")
         .with(el("meta").attr("charset", "utf-8"))
@@ -131,7 +131,7 @@ fn whole(title: &str, home: &str, besides: Besides, body: Element) -> String {
         .with(meta("referrer", "same-origin"))
         .with(el("title").text(title))
         .with_all(
-            (besides != Besides::Nothing)
+            (assets != Assets::Nothing)
                 .then_some(looks)
                 .into_iter()
                 .flatten(),
@@ -145,7 +145,12 @@ fn whole(title: &str, home: &str, besides: Besides, body: Element) -> String {
         .into_document()
 }
 
-/// What a browser without a script does.
+/// Refresh and style sheet for a browser without a script.
+///
+/// A reload loses what was typed or unfolded, and HTML cannot know whether anything was.
+/// So `refreshing.css` hides all forms that take more than one click. It shows links to
+/// a view that does not refresh itself instead.
+// Test: what_takes_more_than_one_press_is_where_nothing_is_refreshed.
 fn without_script(seconds: u64) -> Element {
     let refresh = el("meta")
         .attr("http-equiv", "refresh")
@@ -156,7 +161,7 @@ fn without_script(seconds: u64) -> Element {
     el("noscript").with(refresh).with(style)
 }
 
-/// For those who come by keyboard.
+/// The link by which keyboard users skip the header.
 fn skip_link() -> Element {
     el("a")
         .class("skip")
@@ -164,7 +169,7 @@ fn skip_link() -> Element {
         .text("Skip to how things stand")
 }
 
-/// The name, and what has to do with refreshing.
+/// The header: title, refresh switch, and the live regions of the script.
 fn head(view: &View<'_>) -> Element {
     let link = el("a")
         .attr("href", &view.refresh.link())
@@ -174,7 +179,7 @@ fn head(view: &View<'_>) -> Element {
         .attr("id", "trouble")
         .attr("role", "alert")
         .flag("hidden");
-    // Who listens is told here of hosts that go down.
+    // Screen readers announce here that hosts go down.
     let said = el("p")
         .attr("id", "said")
         .class("vh")
@@ -192,9 +197,9 @@ fn head(view: &View<'_>) -> Element {
         .with(said)
 }
 
-/// The script shows it.
+/// The refresh switch. The script shows it.
 fn switch(view: &View<'_>) -> Element {
-    let seconds = view.refresh.when_on();
+    let seconds = view.refresh.interval_when_on();
     let input = el("input")
         .attr("type", "checkbox")
         .attr("role", "switch")
@@ -212,30 +217,34 @@ fn switch(view: &View<'_>) -> Element {
         .with(el("span").attr("id", "refreshed"))
 }
 
-/// The switch for those without a script.
+/// Links that start and stop refreshing, for browsers without a script.
 fn links(view: &View<'_>) -> Element {
     let link = |seconds, text: &str| {
         let href = format!("./{}", query_of(seconds));
         el("a").attr("href", &href).text(text)
     };
-    let (seconds, when_on) = (view.refresh.without_script(), view.refresh.when_on());
+    let (seconds, interval_when_on) = (
+        view.refresh.without_script(),
+        view.refresh.interval_when_on(),
+    );
     el("noscript").with(match seconds {
         Some(_) => el("span")
-            .text(&format!("Refreshed every {when_on} s. "))
+            .text(&format!("Refreshed every {interval_when_on} s. "))
             .with(link(0, "Stop")),
-        None => el("span")
-            .text("Not refreshed. ")
-            .with(link(when_on, &format!("Start, every {when_on} s"))),
+        None => el("span").text("Not refreshed. ").with(link(
+            interval_when_on,
+            &format!("Start, every {interval_when_on} s"),
+        )),
     })
 }
 
-/// What came of the last press.
-fn notice(view: &View<'_>, notice: &Notice) -> Element {
-    let (class, role, word) = match notice.ok {
+/// The flash message.
+fn flash_message(view: &View<'_>, flash_message: &FlashMessage) -> Element {
+    let (class, role, word) = match flash_message.ok {
         true => ("notice good", "status", "Done"),
         false => ("notice bad", "alert", "Nothing was done"),
     };
-    let text = match notice.text.as_str() {
+    let text = match flash_message.text.as_str() {
         "" => format!("{word}."),
         text => format!("{word}: {text}"),
     };
@@ -248,7 +257,7 @@ fn notice(view: &View<'_>, notice: &Notice) -> Element {
         .with(dismiss)
 }
 
-/// The links.
+/// The footer.
 fn foot() -> Element {
     let links = LINKS.map(|(path, what)| {
         let link = el("a").attr("href", path).text(path);

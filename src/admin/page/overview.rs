@@ -1,31 +1,30 @@
-//! One sentence that says whether all is well, and what is not.
-//!
-//! It only counts and names; how each host is said to be is `state`'s business.
+//! The top of the page: a verdict in one sentence, the figures of the process, and the
+//! state of the configuration file.
 
-use super::host::{self, State, number_of, place};
+use super::host::{self, State, host_label, plural};
 use super::html::{Element, el, id, time};
-use super::view::{View, button, folded, force, form, instead};
+use super::view::{View, button, change_link, details, force, form};
 use crate::config::Access;
 use crate::control::text::{age, count};
 use crate::control::{
     GroupStatus, Health, HostStatus, Outcome, ServiceStatus, Status, StoredStatus,
 };
 
-/// Hosts that are named in the sentence itself.
+/// Failed hosts that are listed at once.
 const NAMED: usize = 3;
 
-/// Hosts that are named at all.
+/// Failed hosts that are listed folded.
 const LISTED: usize = 50;
 
-/// How the whole is.
+/// The verdict over all hosts.
 #[derive(Debug)]
 pub(super) struct Verdict<'a> {
     services: usize,
     hosts: usize,
     down: Vec<Down<'a>>,
-    /// Services that have nobody to give new sessions to.
-    stranded: Vec<&'a str>,
-    /// How many hosts are how, those that have failed left out.
+    /// Services without a host that gets new sessions.
+    without_hosts: Vec<&'a str>,
+    /// The number of hosts in each state but failed.
     others: Vec<(State, usize)>,
 }
 
@@ -38,13 +37,13 @@ struct Down<'a> {
 }
 
 impl<'a> Verdict<'a> {
-    /// Looks at every host.
+    /// Counts all hosts by state.
     pub(super) fn of(status: &'a Status) -> Verdict<'a> {
         let mut verdict = Verdict {
             services: status.services.len(),
             hosts: 0,
             down: Vec::new(),
-            stranded: Vec::new(),
+            without_hosts: Vec::new(),
             others: Vec::new(),
         };
         for service in &status.services {
@@ -55,7 +54,7 @@ impl<'a> Verdict<'a> {
                 .enabled_group()
                 .is_none_or(|it| host::usable(it) == 0)
             {
-                verdict.stranded.push(&service.name);
+                verdict.without_hosts.push(&service.name);
             }
         }
         verdict
@@ -80,17 +79,17 @@ impl<'a> Verdict<'a> {
         }
     }
 
-    /// What a window that is not looked at says of itself.
+    /// The window title.
     pub(super) fn title(&self) -> String {
         format!("{} - txlb", self.headline().trim_end_matches('.'))
     }
 
-    /// The first sentence: it changes only with what happens, not with the time.
+    /// The first sentence. It has no times in it, so that it changes only with the states.
     pub(super) fn headline(&self) -> String {
         let (hosts, down) = (self.hosts, self.down.len());
         let all_up = matches!(self.others[..], [(State::Up, _)]);
         match (self.services, hosts, down) {
-            _ if !self.stranded.is_empty() => self.stranded(),
+            _ if !self.without_hosts.is_empty() => self.without_hosts(),
             (0, ..) => "There is no service.".to_owned(),
             (_, 1, 1) => "The only host is down.".to_owned(),
             (.., 1) => format!("1 of {hosts} hosts is down."),
@@ -101,12 +100,12 @@ impl<'a> Verdict<'a> {
         }
     }
 
-    fn stranded(&self) -> String {
-        match self.stranded[..] {
+    fn without_hosts(&self) -> String {
+        match self.without_hosts[..] {
             [service] => format!("Service {service} has no host that is up."),
             _ => {
-                let number = self.stranded.len();
-                let first = &self.stranded[..number.min(NAMED)];
+                let number = self.without_hosts.len();
+                let first = &self.without_hosts[..number.min(NAMED)];
                 let more = if number > NAMED { ", ..." } else { "" };
                 let first = first.join(", ");
                 format!("{number} services have no host that is up: {first}{more}.")
@@ -114,7 +113,7 @@ impl<'a> Verdict<'a> {
         }
     }
 
-    /// All of it, with ways to what is down.
+    /// The verdict with links to failed hosts.
     pub(super) fn element(&self, now_ms: u64) -> Element {
         let sentence = el("p")
             .class("sentence")
@@ -136,7 +135,7 @@ impl<'a> Verdict<'a> {
 
     fn class(&self) -> &'static str {
         let serving = |it: &Down<'_>| it.group.name == it.service.enabled;
-        match (self.stranded.is_empty(), self.down.is_empty()) {
+        match (self.without_hosts.is_empty(), self.down.is_empty()) {
             (true, true) if self.services == 0 => "verdict fair",
             (true, true) => "verdict good",
             (true, false) if !self.down.iter().any(serving) => "verdict fair",
@@ -147,13 +146,13 @@ impl<'a> Verdict<'a> {
     fn more(&self, now_ms: u64) -> Option<Element> {
         let rest = self.down.get(NAMED..).filter(|rest| !rest.is_empty())?;
         let unlisted = rest.len().saturating_sub(LISTED);
-        let told = (unlisted > 0).then(|| el("p").text(&format!("And {unlisted} more.")));
+        let parts = (unlisted > 0).then(|| el("p").text(&format!("And {unlisted} more.")));
         let summary = format!("{} more that are down", rest.len());
         Some(
             el("details")
                 .with(el("summary").text(&summary))
                 .maybe(list(rest.iter().take(LISTED), now_ms))
-                .maybe(told),
+                .maybe(parts),
         )
     }
 }
@@ -170,7 +169,7 @@ impl Down<'_> {
         let [service, group, host] = names.map(String::as_str);
         let link = el("a")
             .attr("href", &format!("#{}", id("h", &[service, group, host])))
-            .name(&place(service, group, host));
+            .name(&host_label(service, group, host));
         let why = match &self.host.health {
             Health::Failed(failure) => failure.to_string(),
             _ => String::new(),
@@ -182,11 +181,11 @@ impl Down<'_> {
     }
 }
 
-/// From this share of the room on, sessions are getting many: in percent.
+/// From this share of the capacity on, a warning is shown, in percent.
 const MANY_PERCENT: usize = 80;
 
-/// The figures, each with its name.
-pub(super) fn facts(view: &View<'_>) -> Element {
+/// Sessions, uptime, version, generation, user and time of the snapshot.
+pub(super) fn figures(view: &View<'_>) -> Element {
     let status = view.status;
     let up_ms = status.wall_ms.saturating_sub(status.started_wall_ms);
     let room = format!(
@@ -205,12 +204,12 @@ pub(super) fn facts(view: &View<'_>) -> Element {
     let workers = format!("{}, {} workers", age(up_ms), status.workers);
     let list = el("dl")
         .class("facts")
-        .with(fact("Sessions", sessions))
-        .with(fact("Up for", plain(workers)))
-        .with(fact("Version", plain(status.version.to_owned())))
-        .with(fact("Generation", plain(status.generation.to_string())))
-        .with(fact("You", who(view)))
-        .with(fact("As of", as_of(status)));
+        .with(figure("Sessions", sessions))
+        .with(figure("Up for", plain(workers)))
+        .with(figure("Version", plain(status.version.to_owned())))
+        .with(figure("Generation", plain(status.generation.to_string())))
+        .with(figure("You", user_figure(view)))
+        .with(figure("As of", timestamp(status)));
     el("section")
         .attr("id", "facts")
         .attr("aria-label", "Figures")
@@ -218,7 +217,7 @@ pub(super) fn facts(view: &View<'_>) -> Element {
         .maybe(shortage(status))
 }
 
-fn fact(name: &str, value: Element) -> Element {
+fn figure(name: &str, value: Element) -> Element {
     el("div").with(el("dt").text(name)).with(value)
 }
 
@@ -229,44 +228,45 @@ fn percent(status: &Status) -> usize {
     }
 }
 
-fn who(view: &View<'_>) -> Element {
-    let who = match view.user {
+fn user_figure(view: &View<'_>) -> Element {
+    let user_figure = match view.user {
         Some(user) => el("dd").name(user),
         None => el("dd").text("nobody: no user is configured"),
     };
-    who.text(match view.access {
+    user_figure.text(match view.access {
         Access::Full => ", may change everything",
         Access::ReadOnly => ", may only look",
     })
 }
 
-/// The script takes the moment from here.
-fn as_of(status: &Status) -> Element {
+/// The time of the snapshot. The script reads it.
+fn timestamp(status: &Status) -> Element {
     el("dd").with(time(status.wall_ms))
 }
 
-/// What the machine did not have enough of since the start.
+/// What this machine was short of since the start.
 fn shortage(status: &Status) -> Option<Element> {
-    let told = [
+    let parts = [
         (
             status.accept_pauses,
             "times clients had to wait for want of descriptors or memory",
         ),
         (status.no_ports, "connects to hosts found no local port"),
     ];
-    let told: Vec<_> = told
+    let parts: Vec<_> = parts
         .into_iter()
         .filter(|(number, _)| *number > 0)
         .map(|(number, what)| format!("{} {what}", count(number)))
         .collect();
-    let text = format!("Since the start: {}.", told.join("; "));
-    (!told.is_empty()).then(|| el("p").class("fair").text(&text))
+    let text = format!("Since the start: {}.", parts.join("; "));
+    (!parts.is_empty()).then(|| el("p").class("fair").text(&text))
 }
 
-/// Verbs that are shown here; `/diff` has all.
+/// Verbs that are shown; `/diff` has all.
 const SHOWN: usize = 200;
 
-/// What is to be known of the file.
+/// The configuration file: unsaved changes, failed reloads and saves, and the forms for
+/// both.
 pub(super) fn stored(view: &View<'_>) -> Element {
     let stored = &view.status.stored;
     let section = el("section")
@@ -292,7 +292,7 @@ pub(super) fn stored(view: &View<'_>) -> Element {
         .maybe(failed("save", stored.last_save.as_ref(), now_ms))
         .maybe((stored.unsaved > 0).then(|| save(view)))
         .maybe(reload(view))
-        .maybe(instead(view, "stored", ""))
+        .maybe(change_link(view, "stored", ""))
 }
 
 fn unsaved(number: usize) -> String {
@@ -330,7 +330,7 @@ fn save(view: &View<'_>) -> Element {
         .with(el("summary").text("Show what saving would write"))
         .with(verbs)
         .maybe(more);
-    // Somebody else has changed the file, as a rule.
+    // Mostly because the file was changed by other means.
     let refused = outcome_is_error(&view.status.stored);
     let force = || force("even if somebody else has changed the file");
     el("div").with(details).maybe(form(view, &[]).map(|form| {
@@ -354,7 +354,7 @@ fn reload(view: &View<'_>) -> Option<Element> {
         _ => format!(
             "The file is read again and put in force. No session is cut, but {} made since \
              would be lost.",
-            number_of(unsaved, "change")
+            plural(unsaved, "change")
         ),
     };
     let force = || force("lose them");
@@ -362,7 +362,7 @@ fn reload(view: &View<'_>) -> Option<Element> {
         .with(el("p").text(&text))
         .maybe((unsaved > 0).then(force))
         .with(button("reload", "Read the file again", ""));
-    Some(folded("Read the file again…", "").with(form))
+    Some(details("Read the file again…", "").with(form))
 }
 
 #[cfg(test)]
@@ -437,7 +437,7 @@ mod tests {
     fn a_machine_that_is_nearly_full_says_so() {
         let mut status = samples::status(Vec::new());
         (status.open, status.capacity) = (79, 100);
-        let text = |status: &Status| facts(&samples::view(status)).into_text();
+        let text = |status: &Status| figures(&samples::view(status)).into_text();
         assert!(text(&status).contains("<b>79</b> open, room for 100 (79 %)</dd>"));
         status.open = 80;
         assert!(text(&status).contains("(80 %): nearly full</dd>"));

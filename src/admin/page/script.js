@@ -1,5 +1,5 @@
-// Refreshes the page: fetches what is new and changes what differs, so that what somebody
-// types, has unfolded or has the focus on stays. The page is complete without it.
+// Refreshes the page: fetches its live part and merges what differs, so that typed text,
+// unfolded parts and the focus stay. The page works without this script.
 "use strict";
 
 (() => {
@@ -10,19 +10,20 @@
   const said = document.getElementById("said");
   if (!live) return;
 
-  // How often, in milliseconds; how long an answer may take; how long a pointer that
-  // has just moved onto a button keeps everything in its place.
+  // Milliseconds: the interval; the time limit of a response; how long a pointer that was
+  // just moved onto a button keeps the page as it is.
   const every = Number(refresh.dataset.seconds) * 1000;
-  const patience = Math.max(every, 10000);
-  const hold = 5000;
+  const timeout = Math.max(every, 10000);
+  const holdTime = 5000;
 
   let timer = 0;
-  let asking = false;
+  let fetching = false;
   let denied = false;
   let pointedAt = 0;
 
-  // What is the same thing before and after. A button is what it does: none may turn
-  // into another under a finger.
+  // What makes a node the same one before and after. A button is what it does: it must not
+  // turn into another while it is pressed.
+  // Test: what_is_about_to_be_pressed_stays_where_it_is.
   function key(node) {
     if (node.nodeType !== Node.ELEMENT_NODE) return "#" + node.nodeType;
     if (node.id) return "#" + node.id;
@@ -32,7 +33,7 @@
     return [node.nodeName, of("name"), verb, summary].join("\n");
   }
 
-  function becomeAttributes(old, fresh) {
+  function updateAttributes(old, fresh) {
     const isDetails = old.nodeName === "DETAILS";
     for (const { name } of [...old.attributes]) {
       if (!fresh.hasAttribute(name) && !(isDetails && name === "open")) old.removeAttribute(name);
@@ -42,14 +43,14 @@
     }
   }
 
-  // The value attribute is only what an input starts with: what was typed stays.
-  function become(old, fresh) {
+  // Sets the value attribute, which is only an input's initial value: typed text stays.
+  function update(old, fresh) {
     if (old.nodeType !== Node.ELEMENT_NODE) {
       if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
       return;
     }
     if (old.isEqualNode(fresh)) return;
-    becomeAttributes(old, fresh);
+    updateAttributes(old, fresh);
     const known = new Map();
     for (const child of old.childNodes) {
       const of = known.get(key(child));
@@ -66,22 +67,22 @@
       }
       if (mine === at) at = at.nextSibling;
       else old.insertBefore(mine, at);
-      become(mine, theirs);
+      update(mine, theirs);
     }
   }
 
-  function downs() {
+  function downHosts() {
     return [...live.querySelectorAll("[data-down]")].map((row) => row.dataset.down);
   }
 
   function show(fresh) {
-    const before = new Set(downs());
+    const before = new Set(downHosts());
     const headline = live.dataset.headline;
     const focused = document.activeElement;
-    become(live, fresh);
+    update(live, fresh);
     if (focused !== document.activeElement && live.contains(focused)) focused.focus({ preventScroll: true });
     document.title = live.dataset.title;
-    const news = downs().filter((it) => !before.has(it)).slice(0, 5);
+    const news = downHosts().filter((it) => !before.has(it)).slice(0, 5);
     if (live.dataset.headline !== headline) news.push(live.dataset.headline);
     if (news.length) said.textContent = news.join(". ");
     document.getElementById("refreshed").textContent = ", last at " + asOf();
@@ -92,7 +93,7 @@
     return time ? time.textContent.slice(11, 19) + " UTC" : "an unknown time";
   }
 
-  function complain(text) {
+  function showError(text) {
     if (trouble.textContent !== text) trouble.textContent = text;
     trouble.hidden = !text;
   }
@@ -100,67 +101,66 @@
   function isPointedAt() {
     if (document.querySelector("button:active, summary:active")) return true;
     const hovers = matchMedia("(hover: hover)").matches;
-    return hovers && Date.now() - pointedAt < hold && document.querySelector("button:hover, summary:hover") !== null;
+    return hovers && Date.now() - pointedAt < holdTime && document.querySelector("button:hover, summary:hover") !== null;
   }
 
   async function fetchLive() {
-    const answer = await fetch("live" + location.search, { cache: "no-store", signal: AbortSignal.timeout(patience) });
+    const answer = await fetch("live" + location.search, { cache: "no-store", signal: AbortSignal.timeout(timeout) });
     denied = answer.status === 401 || answer.status === 403;
     if (denied) {
-      return complain("You are not logged in any more. What is shown is as of " + asOf() + ": load the page anew.");
+      return showError("You are not logged in any more. What is shown is as of " + asOf() + ": load the page anew.");
     }
     if (!answer.ok) throw new Error(answer.status);
     const text = await answer.text();
     const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("live");
     if (!fresh) throw new Error("no page");
-    complain("");
-    // Pressed or pointed at while it was on its way: the next one will do.
+    showError("");
+    // A button was pressed or pointed at meanwhile: wait for the next refresh.
     if (!isPointedAt()) show(fresh);
   }
 
   async function refreshNow() {
-    if (asking) return;
-    asking = true;
+    if (fetching) return;
+    fetching = true;
     const began = Date.now();
     try {
       if (!isPointedAt()) await fetchLive();
     } catch {
-      complain("txlb does not answer. What is shown is as of " + asOf() + ".");
+      showError("txlb does not answer. What is shown is as of " + asOf() + ".");
     }
-    asking = false;
-    // A page of thousands of hosts keeps the browser busy for a tenth of the time at most.
-    later(Math.max(every, 10 * (Date.now() - began)));
+    fetching = false;
+    // A page of thousands of hosts may keep the browser busy for a tenth of the time.
+    schedule(Math.max(every, 10 * (Date.now() - began)));
   }
 
-  // Who may not look is not asked for a password again and again, but goes there once.
+  // After a 401 or 403 it stops: each further one would make the browser ask for a password.
   function isOn() {
     return refresh.checked && !document.hidden && !denied;
   }
 
-  function later(ms) {
+  function schedule(ms) {
     clearTimeout(timer);
     if (isOn()) timer = setTimeout(refreshNow, Math.min(ms, 60000 + every));
   }
 
-  // The address says it, and so do forms and links, so that it is the same after a press
-  // and when the page is loaded anew.
-  function switched() {
+  // URL, forms and links carry the interval, so that it stays after a button and a reload.
+  function onSwitch() {
     const search = "?refresh=" + (refresh.checked ? refresh.dataset.seconds : 0);
     history.replaceState(null, "", search + location.hash);
     for (const form of document.forms) form.setAttribute("action", "do" + search);
     for (const link of document.querySelectorAll("#now, #notice a")) link.setAttribute("href", "./" + search);
-    goOn();
+    resume();
   }
 
-  function goOn() {
+  function resume() {
     if (isOn()) refreshNow();
     else clearTimeout(timer);
   }
 
   refresh.parentElement.hidden = false;
-  refresh.addEventListener("change", switched);
-  document.addEventListener("visibilitychange", goOn);
-  later(every);
+  refresh.addEventListener("change", onSwitch);
+  document.addEventListener("visibilitychange", resume);
+  schedule(every);
   now.addEventListener("click", (event) => {
     if (denied) return;
     event.preventDefault();
@@ -169,7 +169,7 @@
   });
   document.addEventListener("pointermove", () => { pointedAt = Date.now(); }, { passive: true });
 
-  // After a press the page is loaded anew: it is looked at where it was before.
+  // After a button the page is loaded again: it keeps its scroll position.
   document.addEventListener("submit", () => {
     try { sessionStorage.setItem("txlb.at", String(scrollY)); } catch { /* then not */ }
   });

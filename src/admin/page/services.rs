@@ -1,11 +1,9 @@
-//! One group: whether it is enabled, its scheduler, the table of its hosts, and how to
-//! enable it or add a host to it.
-//!
-//! A host's row is `host`'s.
+//! Services of the page: the index of many services, each service's figures and groups,
+//! each group's table of hosts, and the forms that enable a group or add a host.
 
-use super::host::{self, State, Surroundings, number_of, usable};
+use super::host::{self, GroupContext, State, plural, usable};
 use super::html::{Element, el, id};
-use super::view::{View, button, folded, form, instead, labelled, weight};
+use super::view::{View, button, change_link, details, form, labelled, weight};
 use crate::config::HostState;
 use crate::control::text::count;
 use crate::control::{GroupStatus, HostStatus, ServiceStatus, Status};
@@ -23,11 +21,11 @@ const COLUMNS: [(&str, &str); 10] = [
     ("Weight", "n"),
 ];
 
-/// The group with all its hosts.
+/// A group with all its hosts.
 pub(super) fn group(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Element {
     let enabled = group.name == service.enabled;
     let id = id("g", &[&service.name, &group.name]);
-    let place = format!("{}:{}", service.name, group.name);
+    let group_label = format!("{}:{}", service.name, group.name);
     let figures = format!("{}, {} open", group.scheduler, count(group.open as u64));
     let title = el("h3").text("Group ").name(&group.name).text(" ");
     let title = match enabled {
@@ -44,7 +42,7 @@ pub(super) fn group(view: &View<'_>, service: &ServiceStatus, group: &GroupStatu
             enable(view, service, group)
         })
         .maybe(add_host(view, service, group))
-        .maybe(instead(view, &id, &place));
+        .maybe(change_link(view, &id, &group_label));
     el("section")
         .class("group")
         .attr("id", &id)
@@ -57,7 +55,7 @@ pub(super) fn group(view: &View<'_>, service: &ServiceStatus, group: &GroupStatu
         .with(hosts(view, service, group))
 }
 
-/// Why no host gets new sessions though none need have failed.
+/// Why no host of a group gets new sessions although none has failed.
 fn out_of_service(group: &GroupStatus, enabled: bool) -> Option<Element> {
     let in_service = |host: &HostStatus| host.state == HostState::Up && host.weight > 0;
     let text = if group.hosts.is_empty() {
@@ -77,7 +75,7 @@ fn hosts(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Eleme
         return el("p").text("There is no host in this group.");
     }
     let enabled = group.name == service.enabled;
-    let surroundings = Surroundings {
+    let context = GroupContext {
         service: &service.name,
         group: &group.name,
         others: group.hosts.len() - 1,
@@ -101,11 +99,11 @@ fn hosts(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Eleme
         .class("hosts")
         .with(el("caption").class("vh").text(&caption))
         .with(el("thead").with(columns))
-        .with(el("tbody").with_all(rows.map(|it| host::row(view, &surroundings, it))))
+        .with(el("tbody").with_all(rows.map(|it| host::row(view, &context, it))))
 }
 
 fn enable(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Option<Element> {
-    let place = format!("{}:{}", service.name, group.name);
+    let group_label = format!("{}:{}", service.name, group.name);
     let now = service.enabled_group();
     let staying = now.map_or(0, |it| it.open);
     let usable = usable(group);
@@ -114,8 +112,8 @@ fn enable(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Opti
          The {} open on {} stay there until they end.",
         service.name,
         group.name,
-        number_of(usable, "host"),
-        number_of(staying, "session"),
+        plural(usable, "host"),
+        plural(staying, "session"),
         service.enabled,
     );
     let warning = (usable == 0).then(|| {
@@ -125,12 +123,12 @@ fn enable(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Opti
     let form = form(view, &[("service", &service.name), ("group", &group.name)])?
         .with(el("p").text(&text))
         .maybe(warning)
-        .with(button("enableGroup", "Enable", &place));
-    Some(folded("Enable…", &place).with(form))
+        .with(button("enableGroup", "Enable", &group_label));
+    Some(details("Enable…", &group_label).with(form))
 }
 
 fn add_host(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Option<Element> {
-    let place = format!("{}:{}", service.name, group.name);
+    let group_label = format!("{}:{}", service.name, group.name);
     let text = |name, most| {
         el("input")
             .attr("name", name)
@@ -145,11 +143,11 @@ fn add_host(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Op
         .with(labelled("Name", text("name", "255")))
         .with(labelled("Address", address))
         .with(labelled("Weight", weight(1)))
-        .with(button("addHost", "Add host", &format!("to {place}")));
-    Some(folded("Add a host…", &format!("to {place}")).with(form))
+        .with(button("addHost", "Add host", &format!("to {group_label}")));
+    Some(details("Add a host…", &format!("to {group_label}")).with(form))
 }
 
-/// The service with all that is in it.
+/// A service with all its groups.
 pub(super) fn service(view: &View<'_>, service: &ServiceStatus) -> Element {
     let addresses: Vec<_> = service.addresses.iter().map(ToString::to_string).collect();
     let listens = match addresses.is_empty() {
@@ -177,10 +175,10 @@ pub(super) fn service(view: &View<'_>, service: &ServiceStatus) -> Element {
         .with_all(service.groups.iter().map(|it| group(view, service, it)))
 }
 
-/// So many services are taken in at a glance.
+/// With more services than this, the page has an index.
 const AT_A_GLANCE: usize = 3;
 
-/// Every service in a line; `None` where there are few.
+/// The index: a row for each service. `None` with few services.
 pub(super) fn index(status: &Status) -> Option<Element> {
     if status.services.len() <= AT_A_GLANCE {
         return None;

@@ -1,9 +1,9 @@
-//! How often a view of the page refreshes itself: what the file says, unless the view
-//! was asked for with `?refresh=SECONDS`. Links and forms of such a view keep that.
+//! Input of the page: what it shows, how often it refreshes itself, and its forms and
+//! buttons.
 //!
-//! Without a script the browser loads the whole page anew, and what somebody has typed
-//! or unfolded would be lost. So such a view has links in place of what takes more than
-//! one press. They lead to the same view with `?change`, which does not refresh itself.
+//! The refresh interval is that of the file, or `?refresh=SECONDS`; links and forms keep
+//! it. Without a script, a refresh reloads the page. A view that refreshes itself then
+//! has links to `?change`, which does not, in place of forms that are filled in.
 
 use std::time::Duration;
 
@@ -11,59 +11,59 @@ use super::html::{Element, el};
 use crate::config::{Access, Web};
 use crate::control::{Sessions, Status};
 
-/// All that the page shows.
+/// The data that the page shows.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::admin) struct View<'a> {
-    /// How everything is.
+    /// The snapshot of everything.
     pub(in crate::admin) status: &'a Status,
     /// The open sessions, the oldest first.
     pub(in crate::admin) sessions: &'a Sessions,
-    /// The verbs that saving would write, one a line.
+    /// The verbs that lead from the file to the running configuration.
     pub(in crate::admin) unsaved: &'a [String],
-    /// Who looks at it; `None` where nobody is configured.
+    /// The user name; `None` where no users are configured.
     pub(in crate::admin) user: Option<&'a str>,
-    /// What they may do: there are forms and buttons only with full access.
+    /// The user's access: only full access has forms and buttons.
     pub(in crate::admin) access: Access,
-    /// What every form has to prove that it is from here.
+    /// The token of every form against cross-site requests.
     pub(in crate::admin) token: &'a str,
-    /// How often the page refreshes itself.
+    /// The refresh interval.
     pub(in crate::admin) refresh: Refresh,
-    /// What came of the last press.
-    pub(in crate::admin) notice: Option<&'a Notice>,
+    /// The outcome of the last button, shown once.
+    pub(in crate::admin) flash_message: Option<&'a FlashMessage>,
 }
 
-/// What came of a press.
+/// The outcome of a button.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::admin) struct Notice {
+pub(in crate::admin) struct FlashMessage {
     /// Whether it was done.
     pub(in crate::admin) ok: bool,
-    /// What was done, or why nothing was.
+    /// What was done, or why nothing was done.
     pub(in crate::admin) text: String,
 }
 
-/// What a view is asked for with.
+/// Query parameters of a view.
 const REFRESH: &str = "refresh";
 const CHANGE: &str = "change";
 
-/// What the switch starts where the file says never, in seconds.
+/// The interval of the switch where the file has none, in seconds.
 const START: u64 = Web::REFRESH.as_secs();
 
-/// No longer than a day, in seconds.
+/// The longest interval, in seconds: a day.
 const LONGEST: u64 = 86_400;
 
-/// How often a view refreshes itself.
+/// The refresh interval of a view.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::admin) struct Refresh {
-    /// As the file has it, in seconds; `None` is never.
+    /// The file's, in seconds; `None` is never.
     configured: Option<u64>,
-    /// As the view was asked for, in seconds; 0 is never.
+    /// The query's, in seconds; 0 is never.
     asked: Option<u64>,
-    /// Whether the view is for preparing a press.
+    /// Whether the query has `change`: a view for forms, without refresh if no script runs.
     change: bool,
 }
 
 impl Refresh {
-    /// As configured, and as the fields behind the question mark say.
+    /// From the configured interval and the fields of the query.
     pub(in crate::admin) fn new(
         configured: Option<Duration>,
         fields: &[(String, String)],
@@ -76,7 +76,7 @@ impl Refresh {
         }
     }
 
-    /// With a script, every so many seconds; `None` is never.
+    /// The interval with a script, in seconds; `None` is never.
     pub(super) fn seconds(self) -> Option<u64> {
         match self.asked {
             Some(0) => None,
@@ -84,27 +84,27 @@ impl Refresh {
         }
     }
 
-    /// The same without a script.
+    /// The interval without a script, in seconds.
     pub(super) fn without_script(self) -> Option<u64> {
         self.seconds().filter(|_| !self.change)
     }
 
-    /// Every so many seconds once it is switched on.
-    pub(super) fn when_on(self) -> u64 {
+    /// The interval once the switch is on, in seconds.
+    pub(super) fn interval_when_on(self) -> u64 {
         self.seconds().or(self.configured).unwrap_or(START)
     }
 
-    /// What is behind a path so that the next view is refreshed like this one.
+    /// The query that keeps this interval in the next view.
     pub(in crate::admin) fn query(self) -> String {
         self.asked.map_or(String::new(), query_of)
     }
 
-    /// A link to the page as it is shown now, without what came of the last press.
+    /// A link to this view without its flash message.
     pub(super) fn link(self) -> String {
         format!("./{}", self.query())
     }
 
-    /// A link to the view in which a press is prepared, at the element of that id.
+    /// A link to the view for forms, at the element `id`.
     pub(super) fn change_link(self, id: &str) -> String {
         let query = self.query();
         let mark = if query.is_empty() { '?' } else { '&' };
@@ -112,14 +112,14 @@ impl Refresh {
     }
 }
 
-/// What is behind a path for a view that refreshes itself so often.
+/// The query for a refresh interval in seconds.
 pub(super) fn query_of(seconds: u64) -> String {
     format!("?{REFRESH}={seconds}")
 }
 
-/// What is no number is ignored.
+/// Parses an interval, and ignores what is not a number.
 fn seconds(text: &str) -> Option<u64> {
-    // There are numbers that begin with a letter: `inf`, `nan`.
+    // Rust parses `inf` and `nan` as numbers.
     text.starts_with(|first: char| first.is_ascii_digit())
         .then(|| text.parse().ok())?
         .map(|seconds: f64| if seconds > 0.0 { whole(seconds) } else { 0 })
@@ -134,12 +134,12 @@ fn whole(seconds: f64) -> u64 {
     seconds.ceil().clamp(1.0, LONGEST as f64) as u64
 }
 
-/// A form that asks for one of the verbs whose buttons are in it. `None` for those who
-/// may only look.
+/// A form for the verbs of its buttons. `None` without full access.
 ///
-/// Browsers fill in again what was in a form when a page is loaded anew, even what is
-/// hidden, and by its place: a button would act on another host than the one it is at.
-/// So they are asked not to.
+/// Browsers restore form fields when a page is reloaded, hidden ones too, by position.
+/// A button could then act on another host than its own. So every form has
+/// `autocomplete="off"`.
+// Test: what_a_form_sends_is_exactly_what_its_verb_takes, a_button_needs_the_page_it_is_on.
 pub(super) fn form(view: &View<'_>, keys: &[(&'static str, &str)]) -> Option<Element> {
     if view.access != Access::Full {
         return None;
@@ -158,8 +158,8 @@ pub(super) fn form(view: &View<'_>, keys: &[(&'static str, &str)]) -> Option<Ele
     })))
 }
 
-/// A button that asks for `verb`. Where there are many alike, `of` says aloud which one
-/// it is: `Drain web:main/one`.
+/// A button for `verb`. Where labels repeat, `of` names the object for screen readers:
+/// `Drain web:main/one`.
 pub(super) fn button(verb: &'static str, label: &str, of: &str) -> Element {
     let button = el("button").attr("name", "verb").value(verb).text(label);
     match of {
@@ -168,40 +168,40 @@ pub(super) fn button(verb: &'static str, label: &str, of: &str) -> Element {
     }
 }
 
-/// A press that one click only prepares. Like everything of the class `prepared` it is
-/// hidden where the page refreshes itself without a script.
-pub(super) fn folded(summary: &str, of: &str) -> Element {
+/// A folded form: the first click only opens it. The class `prepared` is hidden where the
+/// page refreshes itself without a script.
+pub(super) fn details(summary: &str, of: &str) -> Element {
     el("details")
         .class("prepared")
-        .with(of_which(el("summary").text(summary), of))
+        .with(with_hidden_label(el("summary").text(summary), of))
 }
 
-/// What is shown in place of all that is `prepared` about the element of that id: a link
-/// to where nothing is lost.
-pub(super) fn instead(view: &View<'_>, id: &str, of: &str) -> Option<Element> {
+/// The link shown in place of the `prepared` forms of element `id`. It leads to the view
+/// without refresh.
+pub(super) fn change_link(view: &View<'_>, id: &str, of: &str) -> Option<Element> {
     let is_needed = view.refresh.without_script().is_some() && view.access == Access::Full;
     is_needed.then(|| {
         let link = el("a")
             .class("instead")
             .attr("href", &view.refresh.change_link(id));
-        of_which(link.text("Change…"), of)
+        with_hidden_label(link.text("Change…"), of)
     })
 }
 
-/// Says aloud which of many alike it is.
-fn of_which(element: Element, of: &str) -> Element {
+/// Names the object for screen readers.
+fn with_hidden_label(element: Element, of: &str) -> Element {
     match of {
         "" => element,
         _ => element.with(el("span").class("vh").text(&format!(" {of}"))),
     }
 }
 
-/// An input with its label in front of it.
+/// An input behind its label.
 pub(super) fn labelled(label: &str, input: Element) -> Element {
     el("label").text(label).text(" ").with(input)
 }
 
-/// An input for a weight.
+/// The input of a weight.
 pub(super) fn weight(weight: u32) -> Element {
     el("input")
         .attr("type", "number")
@@ -212,7 +212,7 @@ pub(super) fn weight(weight: u32) -> Element {
         .value(&weight.to_string())
 }
 
-/// A box to tick, for what is refused otherwise.
+/// The checkbox for `force`, for actions that are refused without it.
 pub(super) fn force(label: &str) -> Element {
     let tick = el("input")
         .attr("type", "checkbox")
@@ -263,10 +263,10 @@ mod tests {
 
     #[test]
     fn it_can_be_switched_on_whatever_the_file_says() {
-        assert_eq!(of(None, "").when_on(), 30);
-        assert_eq!(of(None, "refresh=0").when_on(), 30);
-        assert_eq!(of(Some(10.0), "refresh=0").when_on(), 10);
-        assert_eq!(of(Some(10.0), "refresh=5").when_on(), 5);
+        assert_eq!(of(None, "").interval_when_on(), 30);
+        assert_eq!(of(None, "refresh=0").interval_when_on(), 30);
+        assert_eq!(of(Some(10.0), "refresh=0").interval_when_on(), 10);
+        assert_eq!(of(Some(10.0), "refresh=5").interval_when_on(), 5);
     }
 
     #[test]

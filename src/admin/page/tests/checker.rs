@@ -1,7 +1,6 @@
-//! A strict reader of HTML: it takes what any reader would take in the same way, and
-//! nothing else.
+//! A strict HTML checker, and the contrast of the style sheet (WCAG 2, level AA).
 //!
-//! What the elements say is for the tests that look at them.
+//! The checker accepts only HTML that every browser reads in the same way.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,11 +21,11 @@ impl Tag {
     }
 }
 
-/// What a document is made of.
+/// Tags and text of a checked document.
 #[derive(Debug, Default)]
 pub(super) struct Checked {
     pub(super) tags: Vec<Tag>,
-    /// All that is outside of tags, escapes undone.
+    /// The text outside of tags, escapes undone.
     pub(super) text: String,
 }
 
@@ -36,10 +35,10 @@ impl Checked {
     }
 }
 
-/// Reads all of a document.
+/// Checks a document.
 ///
 /// # Panics
-/// If anything is not as it should be.
+/// The document is not well-formed.
 pub(super) fn check(document: &str) -> Checked {
     let start = "<!DOCTYPE html>\n";
     let rest = document.strip_prefix(start).expect("a document type");
@@ -51,7 +50,7 @@ pub(super) fn check(document: &str) -> Checked {
     checked
 }
 
-/// Reads some elements.
+/// Checks elements of a document.
 pub(super) fn check_fragment(mut rest: &str) -> Checked {
     let mut checked = Checked::default();
     let mut open: Vec<String> = Vec::new();
@@ -118,7 +117,7 @@ fn tag_of(text: &str) -> Tag {
     }
 }
 
-/// What browsers would move elsewhere is not there.
+/// Checks that an element may be inside of its parents: browsers would move it.
 fn may_be_inside(name: &str, open: &[String]) {
     let parent = open.last().map_or("", String::as_str);
     let inside = |name: &str| open.iter().any(|it| it == name);
@@ -138,7 +137,7 @@ fn may_be_inside(name: &str, open: &[String]) {
     assert!(!blocks.contains(&name) || !inside("p"), "<{name}> in <p>");
 }
 
-/// What only the whole shows.
+/// Checks ids, labels, links and scripts of the whole document.
 fn all_in_all(tags: &[Tag]) {
     let mut ids = BTreeSet::new();
     let mut labels = BTreeSet::new();
@@ -230,7 +229,7 @@ fn it_takes_nothing_that_is_wrong() {
     assert_eq!(right.text, "a & b");
 }
 
-/// The colours that texts have, the grounds they are on, and what they need at least.
+/// Text colours, background colours, and the least contrast of each pair.
 const TEXTS: [&str; 6] = ["text", "soft", "link", "good", "fair", "bad"];
 const GROUNDS: [&str; 6] = [
     "ground",
@@ -242,7 +241,7 @@ const GROUNDS: [&str; 6] = [
 ];
 const LEAST: f64 = 4.5;
 
-/// What the edge of a button or an input needs.
+/// The least contrast of the edge of a button or input.
 const LEAST_OF_EDGES: f64 = 3.0;
 
 type Colours = BTreeMap<&'static str, f64>;

@@ -1,5 +1,5 @@
-//! Whole pages, read from end to end: whatever they show, they are well-formed and do
-//! what they promise.
+//! Tests of whole pages: well-formed HTML with any names, forms that fit their verbs,
+//! and refreshing without a script.
 
 mod checker;
 pub(super) mod samples;
@@ -79,7 +79,7 @@ fn nasty_status() -> (Status, Sessions) {
     (status, sessions)
 }
 
-/// Looks at the page with and without what may be done, and at what refreshes it.
+/// Checks the page with full access and read-only, and its live part.
 fn looked_at(view: &View<'_>) -> Checked {
     let only_looked_at = View {
         access: Access::ReadOnly,
@@ -110,14 +110,14 @@ fn a_page_of_nothing_is_a_page() {
 #[test]
 fn a_page_says_how_a_small_site_is() {
     let (status, sessions) = (samples::trouble(), samples::sessions());
-    let notice = Notice {
+    let flash_message = FlashMessage {
         ok: false,
         text: "the configuration has changed since".to_owned(),
     };
     let checked = looked_at(&View {
         sessions: &sessions,
         unsaved: &["drainHost service=web group=main name=three".to_owned()],
-        notice: Some(&notice),
+        flash_message: Some(&flash_message),
         ..samples::view(&status)
     });
     for said in [
@@ -143,7 +143,7 @@ fn nobody_can_put_anything_into_a_page_by_a_name() {
     });
     let (small, names) = (samples::trouble(), nasty_names());
     for name in &names {
-        let notice = Notice {
+        let flash_message = FlashMessage {
             ok: true,
             text: name.clone(),
         };
@@ -151,7 +151,7 @@ fn nobody_can_put_anything_into_a_page_by_a_name() {
             unsaved: &names,
             user: Some(name),
             token: name,
-            notice: Some(&notice),
+            flash_message: Some(&flash_message),
             ..samples::view(&small)
         });
         check(&error("./", 404, name, name));
@@ -210,7 +210,7 @@ fn what_a_form_sends_is_exactly_what_its_verb_takes() {
     assert_eq!(Vec::from_iter(verbs), all);
 }
 
-/// What a browser without a script makes of it.
+/// The refresh interval of a browser without a script, and the checked page.
 fn without_script(page: &str) -> (Option<String>, Checked) {
     let checked = check(page);
     let meta = |tag: &&checker::Tag| tag.attribute("http-equiv") == Some("refresh");
@@ -257,13 +257,13 @@ fn without_a_script_the_page_is_refreshed_and_can_be_stopped_and_started() {
 #[test]
 fn links_and_forms_keep_how_often_a_view_is_refreshed() {
     let status = samples::trouble();
-    let notice = Notice {
+    let flash_message = FlashMessage {
         ok: true,
         text: String::new(),
     };
     let of = |query| {
         page(&View {
-            notice: Some(&notice),
+            flash_message: Some(&flash_message),
             ..refreshing(&status, Some(10), query)
         })
     };
@@ -280,7 +280,7 @@ fn links_and_forms_keep_how_often_a_view_is_refreshed() {
     }
 }
 
-/// Inputs of forms that are not inside of anything that refreshing.css hides.
+/// Inputs of forms that `refreshing.css` does not hide.
 fn open_inputs(page: &str) -> Vec<&str> {
     let mut open: Vec<(&str, bool)> = Vec::new();
     let mut found = Vec::new();
@@ -307,7 +307,7 @@ fn what_takes_more_than_one_press_is_where_nothing_is_refreshed() {
     let status = samples::trouble();
     let shown = page(&refreshing(&status, Some(10), "refresh=5"));
     assert_eq!(open_inputs(&shown), Vec::<&str>::new());
-    // It would notice.
+    // The check does find inputs that are not hidden.
     assert!(!open_inputs(&shown.replace("prepared", "")).is_empty());
     let checked = check(&shown);
     let change = links(&checked);
@@ -315,7 +315,7 @@ fn what_takes_more_than_one_press_is_where_nothing_is_refreshed() {
     let hosts: usize = 7;
     let groups = 3;
     assert_eq!(change, hosts + groups + 1);
-    // There it is, and is not refreshed; from there it goes back.
+    // The view for forms has them, is not refreshed, and links back.
     let there = page(&refreshing(&status, Some(10), "refresh=5&change"));
     let (seconds, checked) = without_script(&there);
     assert_eq!(seconds, None);

@@ -1,6 +1,4 @@
-//! Things to be shown.
-//!
-//! What is expected of a page that shows them is for the tests.
+//! Sample snapshots for the tests of the page.
 
 use std::time::Duration;
 
@@ -20,7 +18,7 @@ static NOBODY: Sessions = Sessions {
     more: 0,
 };
 
-/// What somebody sees who may do everything.
+/// The view of a user with full access.
 pub(in super::super) fn view(status: &Status) -> View<'_> {
     View {
         status,
@@ -30,7 +28,7 @@ pub(in super::super) fn view(status: &Status) -> View<'_> {
         access: Access::Full,
         token: "c3VydmV5b3JzIG9mIHRoZSB3b3JsZCwgdW5pdGU",
         refresh: Refresh::new(Some(Duration::from_secs(10)), &[]),
-        notice: None,
+        flash_message: None,
     }
 }
 
