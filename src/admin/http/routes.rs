@@ -30,7 +30,7 @@ pub(super) fn respond(context: &RequestContext<'_>, request: &Request) -> Respon
     };
     if let Route::Probe(probe) = route {
         return match request.method.as_str() {
-            "GET" | "HEAD" => views::probe(probe(context.state)),
+            "GET" | "HEAD" => views::health(probe(context.state)),
             _ => method_not_allowed(request, &route),
         };
     }

@@ -105,14 +105,15 @@ impl WebState {
     // Test: an_answer_is_found_out_once.
     pub(super) fn is_alive(&self) -> bool {
         const LIVENESS_TIMEOUT: Duration = Duration::from_secs(2);
-        self.alive.answer(|| self.liveness.beat(LIVENESS_TIMEOUT))
+        self.alive
+            .get_or_compute(|| self.liveness.beat(LIVENESS_TIMEOUT))
     }
 
     /// Whether every service has a usable host, for `/ready`. The controller is asked once
     /// a second at most, since the endpoint is unauthenticated.
     pub(super) fn is_ready(&self) -> bool {
         self.ready
-            .answer(|| Status::is_ready(&self.handle().status()))
+            .get_or_compute(|| Status::is_ready(&self.handle().status()))
     }
 }
 
@@ -205,14 +206,14 @@ pub(super) struct ProbeCache(Mutex<Option<(Instant, bool)>>);
 impl ProbeCache {
     /// Returns the cached result, or computes a new one. The lock is held meanwhile, so
     /// that other requests wait for this result instead of computing their own.
-    pub(super) fn answer(&self, find: impl FnOnce() -> bool) -> bool {
+    pub(super) fn get_or_compute(&self, compute: impl FnOnce() -> bool) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match *last {
-            Some((at, answer)) if at.elapsed() < CACHE_TIME => answer,
+            Some((at, result)) if at.elapsed() < CACHE_TIME => result,
             _ => {
-                let answer = find();
-                *last = Some((Instant::now(), answer));
-                answer
+                let result = compute();
+                *last = Some((Instant::now(), result));
+                result
             }
         }
     }
@@ -267,10 +268,10 @@ mod tests {
     #[test]
     fn an_answer_is_found_out_once() {
         let cache = ProbeCache::default();
-        assert!(cache.answer(|| true));
-        assert!(cache.answer(|| panic!("asked twice")));
+        assert!(cache.get_or_compute(|| true));
+        assert!(cache.get_or_compute(|| panic!("asked twice")));
         *cache.0.lock().unwrap() = Instant::now().checked_sub(CACHE_TIME).map(|at| (at, true));
-        assert!(!cache.answer(|| false));
+        assert!(!cache.get_or_compute(|| false));
     }
 
     fn flash_message(text: &str) -> FlashMessage {

@@ -113,7 +113,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const XML: &str = "application/xml; charset=utf-8";
 
 /// The response of a health endpoint.
-pub(super) fn probe(is_ok: bool) -> Response {
+pub(super) fn health(is_ok: bool) -> Response {
     match is_ok {
         true => Response::text(200, "ok\n"),
         false => Response::text(503, "not ok\n"),

@@ -235,28 +235,28 @@ const PROCESS: [FamilyOf<Status>; 13] = [
             "txlb_config_last_reload_successful",
             "Whether the last reload was put in force; 1 before the first.",
         ),
-        |status| successful(status.stored.last_reload.as_ref()),
+        |status| last_success(status.stored.last_reload.as_ref()),
     ),
     (
         gauge(
             "txlb_config_last_reload_timestamp_seconds",
             "When the last reload was tried, or when it started if none was.",
         ),
-        |status| at(status.stored.last_reload.as_ref(), status),
+        |status| last_time(status.stored.last_reload.as_ref(), status),
     ),
     (
         gauge(
             "txlb_config_last_save_successful",
             "Whether the last save was done; 1 before the first.",
         ),
-        |status| successful(status.stored.last_save.as_ref()),
+        |status| last_success(status.stored.last_save.as_ref()),
     ),
     (
         gauge(
             "txlb_config_last_save_timestamp_seconds",
             "When the last save was tried, or when it started if none was.",
         ),
-        |status| at(status.stored.last_save.as_ref(), status),
+        |status| last_time(status.stored.last_save.as_ref(), status),
     ),
 ];
 
@@ -356,12 +356,12 @@ const CONNECT_TIME: Family = Family {
     help: "How long connects that succeeded took, in whole milliseconds.",
 };
 
-fn successful(last: Option<&Outcome>) -> Value {
+fn last_success(last: Option<&Outcome>) -> Value {
     Count(u64::from(last.is_none_or(|last| last.result.is_ok())))
 }
 
 /// The time of the last reload or save; before the first, the start.
-fn at(last: Option<&Outcome>, status: &Status) -> Value {
+fn last_time(last: Option<&Outcome>, status: &Status) -> Value {
     Value::Seconds(last.map_or(status.started_wall_ms, |last| last.wall_ms))
 }
 

@@ -275,13 +275,17 @@ const STEP: u32 = 2;
 
 /// The most sessions of a minute.
 pub(super) fn peak(host: &HostStatus) -> u32 {
-    whole(&host.recent).iter().max().copied().unwrap_or(0)
+    complete_minutes(&host.recent)
+        .iter()
+        .max()
+        .copied()
+        .unwrap_or(0)
 }
 
 /// Sessions of the last hour as a line, with peak and last minute in words. `scale` is
 /// the number that reaches the top. Without sessions there is no line.
 pub(super) fn sparkline(minutes: &[u32], scale: u32) -> Element {
-    let minutes = whole(minutes);
+    let minutes = complete_minutes(minutes);
     let peak = minutes.iter().max().copied().unwrap_or(0);
     if peak == 0 {
         return el("td").text("none");
@@ -302,7 +306,7 @@ pub(super) fn sparkline(minutes: &[u32], scale: u32) -> Element {
 /// Leaves out the current minute while it has fewer sessions than the one before: since
 /// it is not over, the line would always end in a drop.
 // Test: the_minute_under_way_counts_once_it_is_no_less_than_the_one_before.
-fn whole(minutes: &[u32]) -> &[u32] {
+fn complete_minutes(minutes: &[u32]) -> &[u32] {
     match minutes {
         [earlier @ .., now] if earlier.last().is_some_and(|before| now < before) => earlier,
         _ => minutes,
@@ -457,10 +461,10 @@ mod tests {
 
     #[test]
     fn the_minute_under_way_counts_once_it_is_no_less_than_the_one_before() {
-        assert_eq!(whole(&[5, 7, 3]), [5, 7]);
-        assert_eq!(whole(&[5, 7, 7]), [5, 7, 7]);
-        assert_eq!(whole(&[5]), [5]);
-        assert_eq!(whole(&[]), [0; 0]);
+        assert_eq!(complete_minutes(&[5, 7, 3]), [5, 7]);
+        assert_eq!(complete_minutes(&[5, 7, 7]), [5, 7, 7]);
+        assert_eq!(complete_minutes(&[5]), [5]);
+        assert_eq!(complete_minutes(&[]), [0; 0]);
     }
 
     #[test]

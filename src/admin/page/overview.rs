@@ -21,7 +21,7 @@ const LISTED: usize = 50;
 pub(super) struct Verdict<'a> {
     services: usize,
     hosts: usize,
-    down: Vec<Down<'a>>,
+    down: Vec<FailedHost<'a>>,
     /// Services without a host that gets new sessions.
     without_hosts: Vec<&'a str>,
     /// The number of hosts in each state but failed.
@@ -30,7 +30,7 @@ pub(super) struct Verdict<'a> {
 
 /// A host that has failed.
 #[derive(Debug)]
-struct Down<'a> {
+struct FailedHost<'a> {
     service: &'a ServiceStatus,
     group: &'a GroupStatus,
     host: &'a HostStatus,
@@ -65,7 +65,7 @@ impl<'a> Verdict<'a> {
             self.hosts += 1;
             let state = State::of(host);
             if state == State::Failed {
-                self.down.push(Down {
+                self.down.push(FailedHost {
                     service,
                     group,
                     host,
@@ -134,7 +134,7 @@ impl<'a> Verdict<'a> {
     }
 
     fn class(&self) -> &'static str {
-        let serving = |it: &Down<'_>| it.group.name == it.service.enabled;
+        let serving = |it: &FailedHost<'_>| it.group.name == it.service.enabled;
         match (self.without_hosts.is_empty(), self.down.is_empty()) {
             (true, true) if self.services == 0 => "verdict fair",
             (true, true) => "verdict good",
@@ -157,13 +157,13 @@ impl<'a> Verdict<'a> {
     }
 }
 
-fn list<'a>(down: impl Iterator<Item = &'a Down<'a>>, now_ms: u64) -> Option<Element> {
+fn list<'a>(down: impl Iterator<Item = &'a FailedHost<'a>>, now_ms: u64) -> Option<Element> {
     let mut items = down.map(|it| it.element(now_ms)).peekable();
     items.peek()?;
     Some(el("ul").class("downs").with_all(items))
 }
 
-impl Down<'_> {
+impl FailedHost<'_> {
     fn element(&self, now_ms: u64) -> Element {
         let names = [&self.service.name, &self.group.name, &self.host.name];
         let [service, group, host] = names.map(String::as_str);

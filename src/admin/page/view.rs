@@ -70,7 +70,7 @@ impl Refresh {
     ) -> Refresh {
         let mut asked = fields.iter().filter(|(name, _)| name == REFRESH);
         Refresh {
-            configured: configured.map(|it| whole(it.as_secs_f64())),
+            configured: configured.map(|it| whole_seconds(it.as_secs_f64())),
             asked: asked.next().and_then(|(_, value)| seconds(value)),
             change: fields.iter().any(|(name, _)| name == CHANGE),
         }
@@ -122,7 +122,13 @@ fn seconds(text: &str) -> Option<u64> {
     // Rust parses `inf` and `nan` as numbers.
     text.starts_with(|first: char| first.is_ascii_digit())
         .then(|| text.parse().ok())?
-        .map(|seconds: f64| if seconds > 0.0 { whole(seconds) } else { 0 })
+        .map(|seconds: f64| {
+            if seconds > 0.0 {
+                whole_seconds(seconds)
+            } else {
+                0
+            }
+        })
 }
 
 #[expect(
@@ -130,7 +136,7 @@ fn seconds(text: &str) -> Option<u64> {
     clippy::cast_sign_loss,
     reason = "a number from 1 to 86,400 without a fraction"
 )]
-fn whole(seconds: f64) -> u64 {
+fn whole_seconds(seconds: f64) -> u64 {
     seconds.ceil().clamp(1.0, LONGEST as f64) as u64
 }
 
