@@ -25,7 +25,7 @@ const MOST_LINES: usize = 600;
 
 /// What may pause until the system has something, or until its time has come.
 const SLEEPERS: [&str; 8] = [
-    "src/admin/control/socket.rs",
+    "src/admin/control_socket/socket_file.rs",
     "src/program/demo.rs",
     "src/program/ending.rs",
     "src/program/logging/syslog.rs",
