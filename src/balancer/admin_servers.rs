@@ -185,28 +185,28 @@ impl AdminServers {
     pub fn reconfigurables(&self) -> Vec<Box<dyn Reconfigure>> {
         let not_built_in: Box<dyn Reconfigure> = Box::new(NotBuiltIn(self.not_built_in.clone()));
         let mut reconfigurables = vec![not_built_in];
-        reconfigurables.extend(self.control.as_ref().map(ControlServer::fixture));
+        reconfigurables.extend(self.control.as_ref().map(ControlServer::reconfigurable));
         #[cfg(feature = "logins")]
-        reconfigurables.push(self.auth.fixture());
+        reconfigurables.push(self.auth.reconfigurable());
         #[cfg(feature = "web")]
-        reconfigurables.extend(self.web.as_ref().map(WebServer::fixture));
+        reconfigurables.extend(self.web.as_ref().map(WebServer::reconfigurable));
         #[cfg(feature = "ssh")]
-        reconfigurables.extend(self.ssh.as_ref().map(SshServer::fixture));
+        reconfigurables.extend(self.ssh.as_ref().map(SshServer::reconfigurable));
         reconfigurables
     }
 
     /// Sets the controller that requests go to.
     pub fn set_handle(&self, handle: &Handle) {
         if let Some(control) = &self.control {
-            control.attend(handle.clone());
+            control.set_handle(handle.clone());
         }
         #[cfg(feature = "web")]
         if let Some(web) = &self.web {
-            web.attend(handle.clone());
+            web.set_handle(handle.clone());
         }
         #[cfg(feature = "ssh")]
         if let Some(ssh) = &self.ssh {
-            ssh.attend(handle.clone());
+            ssh.set_handle(handle.clone());
         }
     }
 }

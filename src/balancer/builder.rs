@@ -16,8 +16,8 @@ use crate::balance::{Scheduler, Schedulers};
 use crate::config::verb::{Command, Verb, apply_all};
 use crate::config::{Config, Reading, read_with};
 use crate::control::{Bound, ControllerThread, DataPlane, File, Options, processors};
-use crate::os::inherited::Inherited;
-use crate::os::listen::Place;
+use crate::os::inherited::InheritedSocket;
+use crate::os::listen::BindAddress;
 
 /// Name of a service or group without a name.
 const UNNAMED: &str = "main";
@@ -39,7 +39,7 @@ pub struct Builder {
     /// Scheduler of the group.
     group_scheduler: String,
     host: Option<String>,
-    listeners: Vec<Inherited>,
+    listeners: Vec<InheritedSocket>,
     workers: Option<usize>,
     sessions: Option<usize>,
     schedulers: Schedulers,
@@ -103,12 +103,12 @@ impl Builder {
     /// until the start has succeeded: a failed start closes this one.
     #[must_use]
     pub fn listener(self, listener: TcpListener) -> Builder {
-        match Inherited::new(String::new(), listener, false) {
+        match InheritedSocket::new(String::new(), listener, false) {
             Ok(inherited) => {
                 let is_said = self.service.is_none() && !matches!(self.source, Source::Nothing);
                 let mut next = match is_said {
                     true => self,
-                    false => self.listen(inherited.place),
+                    false => self.listen(inherited.address),
                 };
                 next.listeners.push(inherited);
                 next
@@ -339,7 +339,7 @@ impl Builder {
         let config = apply_all(&self.verbs, &config).map_err(|(index, refusal)| {
             Cause::Invalid(format!("{}: {refusal}", self.verbs[index]))
         })?;
-        let given: Vec<Place> = self.listeners.iter().map(|it| it.place).collect();
+        let given: Vec<BindAddress> = self.listeners.iter().map(|it| it.address).collect();
         let (stop_on_panic, end) = StopOnPanic::new();
         let stop_on_panic = Arc::new(stop_on_panic);
         let options = Options {
@@ -403,7 +403,7 @@ fn read(
     source: &Source,
     schedulers: &Schedulers,
 ) -> Result<(Option<(File, Reading)>, Config), Error> {
-    let own = schedulers.own_names();
+    let own = schedulers.custom_names();
     Ok(match source {
         Source::Nothing => (None, Config::default()),
         Source::File(path) => {
@@ -420,7 +420,7 @@ fn read(
 
 /// # Errors
 /// No service listens at a socket that was given.
-fn check_served(data_plane: &DataPlane, given: &[Place]) -> Result<(), Error> {
+fn check_served(data_plane: &DataPlane, given: &[BindAddress]) -> Result<(), Error> {
     match given.iter().find(|place| !data_plane.listens_at(**place)) {
         None => Ok(()),
         Some(place) => {

@@ -98,7 +98,7 @@ impl Balancer {
 
     /// A new subscription to events, from now on.
     pub fn events(&self) -> Events {
-        Events(self.event_bus.listen(events::ROOM))
+        Events(self.event_bus.subscribe(events::ROOM))
     }
 
     /// Executes a line, as at the control socket, such as `drainHost service=web group=main

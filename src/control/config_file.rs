@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::{self, CustomNames, Reading, has_hashes};
-use crate::os::files::{read_file, read_given};
+use crate::os::files::{read_file, read_file_or_pipe};
 use crate::os::rights::{self, Need};
 
 /// Limit of reading: that of a configuration, and one byte to notice a longer file.
@@ -95,13 +95,13 @@ impl File {
     }
 
     /// As [`File::read`], for a file that is read only once. It may be a pipe that this process
-    /// was given (see [`read_given`]). Each read waits `timeout` at most.
+    /// was given (see [`read_file_or_pipe`]). Each read waits `timeout` at most.
     ///
     /// # Errors
     /// As [`File::read`].
     pub fn read_once(path: &Path, timeout: Option<Duration>) -> Result<(File, Reading), FileError> {
         let most = usize::try_from(READ_LIMIT).unwrap_or(usize::MAX);
-        let bytes = read_given(path, most, timeout).map_err(unreadable(path))?;
+        let bytes = read_file_or_pipe(path, most, timeout).map_err(unreadable(path))?;
         let (path, custom_schedulers) = (path.to_owned(), CustomNames::None);
         let reading = parse(&path, &bytes, &custom_schedulers)?;
         Ok((

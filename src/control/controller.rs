@@ -304,7 +304,7 @@ impl Controller {
             host: host.clone(),
             address: None,
             weight: None,
-            place: None,
+            insert_at: None,
             rename: None,
         };
         let config = self.data_plane.config();
@@ -506,7 +506,7 @@ mod tests {
     /// A data plane, its clients, and the host's ends of their sessions.
     fn scene(clients: usize) -> (DataPlane, Vec<TcpStream>) {
         // Each client needs four descriptors, more than the soft limit allows.
-        crate::os::descriptors::raise_limit().unwrap();
+        crate::os::resources::raise_descriptor_limit().unwrap();
         let host = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = host.local_addr().unwrap();
         let text = format!(

@@ -26,12 +26,12 @@ use super::threads::{Liveness, PanicGuard, WorkerThread, start_workers};
 use crate::balance::{HostPool, Schedulers};
 use crate::config::verb::HostKey;
 use crate::config::{self, Config, CustomNames};
-use crate::os::inherited::Inherited;
-use crate::os::listen::{self, Place};
-use crate::os::local_ports;
+use crate::os::addresses;
+use crate::os::inherited::InheritedSocket;
+use crate::os::listen::{self, BindAddress};
 use crate::relay::{
-    ClientLookup, Clock, EventBus, Group, Handoffs, ListenKey, Listing, Plan, RecentEvents, Shared,
-    Slice, Topic, WorkerMessage, WorkerStats,
+    ClientLookup, Clock, EventBus, Group, Handoffs, ListenKey, Plan, RecentEvents, SessionListPart,
+    SessionListRequest, Shared, Topic, WorkerMessage, WorkerStats,
 };
 
 /// How long a change waits for new host names to resolve.
@@ -94,7 +94,7 @@ impl DataPlane {
     pub fn bind(
         config: Config,
         options: Options,
-        inherited: Vec<Inherited>,
+        inherited: Vec<InheritedSocket>,
     ) -> Result<Bound, Error> {
         Bound::new(config, options, inherited)
     }
@@ -163,26 +163,29 @@ impl DataPlane {
     fn check_schedulers(&self, config: &Config) -> Result<(), Error> {
         let groups = config.services.iter().flat_map(|service| &service.groups);
         let mut wanted = groups.map(|group| &group.scheduler);
-        match wanted.find(|scheduler| !self.schedulers.has(scheduler)) {
+        match wanted.find(|scheduler| !self.schedulers.supports(scheduler)) {
             None => Ok(()),
             Some(scheduler) => {
-                let unknown =
-                    config::Scheduler::unknown(&scheduler.to_string(), &self.own_schedulers());
-                Err(Error::Scheduler(unknown))
+                let unknown_error = config::Scheduler::unknown_error(
+                    &scheduler.to_string(),
+                    &self.own_schedulers(),
+                );
+                Err(Error::Scheduler(unknown_error))
             }
         }
     }
 
     /// Names of the program's own schedulers.
     pub fn own_schedulers(&self) -> CustomNames {
-        self.schedulers.own_names()
+        self.schedulers.custom_names()
     }
 
     fn new_group(&self, service: &config::Service, group: &config::Group) -> Group {
         let (schedulers, workers) = (Arc::clone(&self.schedulers), self.workers.len());
         let now_ms = self.shared.clock.now_ms();
-        let pool = HostPool::with(schedulers, group, workers, now_ms);
-        Group::new(&service.name, &group.name, pool).noted_in(self.shared.journal.clone())
+        let pool = HostPool::with_schedulers(schedulers, group, workers, now_ms);
+        Group::new(&service.name, &group.name, pool)
+            .with_recent_events(self.shared.recent_events.clone())
     }
 
     /// Configures the host pools of the groups that are `enabled` in `config`, or of the others.
@@ -215,7 +218,7 @@ impl DataPlane {
     }
 
     /// Whether a service listens at this place.
-    pub(crate) fn listens_at(&self, place: Place) -> bool {
+    pub(crate) fn listens_at(&self, place: BindAddress) -> bool {
         self.wanted.keys().any(|key| key.place == place)
     }
 
@@ -247,7 +250,7 @@ impl DataPlane {
         let Some(group) = group else {
             return RetryOutcome::NotFailed;
         };
-        let mut pool = group.tracker();
+        let mut pool = group.pool();
         let named = pool.hosts().find(|it| it.host.name == host.name);
         match named.map(|it| (it.id, it.address)) {
             Some((_, None)) => {
@@ -255,7 +258,7 @@ impl DataPlane {
                 self.resolver.resolve_now();
                 RetryOutcome::Resolving
             }
-            Some((id, Some(_))) if pool.retry(id, self.shared.clock.now_ms()) => {
+            Some((id, Some(_))) if pool.reset_health(id, self.shared.clock.now_ms()) => {
                 RetryOutcome::Untried
             }
             _ => RetryOutcome::NotFailed,
@@ -264,10 +267,10 @@ impl DataPlane {
 
     /// Asks all workers for their sessions, and lists `most` of them at most. The receiver hangs
     /// up when all workers have answered.
-    pub(crate) fn list_sessions(&self, most: usize) -> Receiver<Slice> {
-        let (slices, receiver) = channel();
-        let listing = Listing {
-            slices,
+    pub(crate) fn list_sessions(&self, most: usize) -> Receiver<SessionListPart> {
+        let (parts, receiver) = channel();
+        let listing = SessionListRequest {
+            parts,
             room: Arc::new(AtomicUsize::new(most)),
         };
         for worker in &self.workers {
@@ -298,22 +301,22 @@ impl DataPlane {
     /// Which client a connection to a host belongs to. Recorded only while the control socket may
     /// be asked.
     pub fn client_lookup(&self) -> ClientLookup {
-        self.shared.origins.clone()
+        self.shared.client_lookup.clone()
     }
 
     /// Whether the workers answer. Outlives them, and says no then.
     pub fn liveness(&self) -> Liveness {
-        Liveness::new(self.workers.iter().map(|worker| worker.mailbox.pulse()))
+        Liveness::new(self.workers.iter().map(|worker| worker.mailbox.liveness()))
     }
 
     /// Adds to the recent events.
     pub(crate) fn record_event(&self, topic: Topic, text: String) {
-        self.shared.journal.note(topic, text);
+        self.shared.recent_events.record(topic, text);
     }
 
     /// The bus that passes all events to subscribers.
     pub(crate) fn event_bus(&self) -> EventBus {
-        self.shared.journal.news().clone()
+        self.shared.recent_events.event_bus().clone()
     }
 
     /// Sends the plan to every worker, and waits until all have confirmed it.
@@ -432,7 +435,7 @@ impl Bound {
     pub(super) fn new(
         config: Config,
         options: Options,
-        inherited: Vec<Inherited>,
+        inherited: Vec<InheritedSocket>,
     ) -> Result<Bound, Error> {
         let options = Options {
             workers: options.workers.max(1),
@@ -440,7 +443,7 @@ impl Bound {
             ..options
         };
         // Read now: the sandbox may hide it later.
-        let _ = local_ports::range();
+        let _ = addresses::local_port_range();
         let listeners = Listeners::with(Inheritance::new(inherited));
         let mut wanted = listeners::wanted_before_start(&config)?;
         listeners.inheritance.add_named(&config, &mut wanted);
@@ -464,9 +467,9 @@ impl Bound {
     /// Gives the sockets to the user that this process will become. Sockets that share a port by
     /// SO_REUSEPORT must have one owner. Test:
     /// an_address_that_overlaps_what_root_has_bound_can_be_added.
-    pub fn give_to(&self, uid: u32, gid: u32) {
+    pub fn change_owner(&self, uid: u32, gid: u32) {
         for socket in self.opened.iter().flat_map(BoundListener::sockets) {
-            if let Err(error) = listen::give_to(socket, uid, gid) {
+            if let Err(error) = listen::change_owner(socket, uid, gid) {
                 log::debug!("a listening socket stays as it is: {error}");
             }
         }
@@ -485,17 +488,17 @@ impl Bound {
             clock: clock.clone(),
             capacity: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
-            complain_after_ms: AtomicU64::new(0),
+            log_shortage_after_ms: AtomicU64::new(0),
             pipes: fd_budget::pipes(count),
-            lobbies: Handoffs::new(count),
-            journal: RecentEvents::new(clock.clone()),
-            meters: (0..count).map(|_| WorkerStats::default()).collect(),
-            origins: ClientLookup::new(count),
+            handoffs: Handoffs::new(count),
+            recent_events: RecentEvents::new(clock.clone()),
+            stats: (0..count).map(|_| WorkerStats::default()).collect(),
+            client_lookup: ClientLookup::new(count),
         });
         let resolutions = Arc::new(Resolutions::new(clock.clone()));
         let on_resolution = Arc::clone(&resolutions);
         let panic_guard = PanicGuard {
-            event_bus: shared.journal.news().clone(),
+            event_bus: shared.recent_events.event_bus().clone(),
             on_event: options.on_event,
         };
         let resolver_guard = panic_guard.clone();

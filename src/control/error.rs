@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::config::ErrorKind;
-use crate::os::listen::Place;
+use crate::os::listen::BindAddress;
 
 /// Why a configuration could not be put in force. Everything is as it was, except after
 /// [`Error::Worker`].
@@ -14,7 +14,7 @@ pub enum Error {
     /// A listener cannot be bound.
     Listen {
         /// Its place.
-        place: Place,
+        place: BindAddress,
         /// The system's error.
         error: io::Error,
     },
@@ -28,7 +28,7 @@ pub enum Error {
     /// Two services would listen at the same place.
     ListenTwice {
         /// Where.
-        place: Place,
+        place: BindAddress,
         /// Their names.
         services: [String; 2],
     },

@@ -15,7 +15,7 @@ use crate::balance::HostId;
 use crate::config::{Manager, PeriodicTask};
 use crate::relay::{
     Clock, Group, Probe, ProbePriority, ProbeResult, ProbeWaker, Prober, TimeoutsMs,
-    log_health_change, probe_timeout_ms,
+    probe_timeout_ms,
 };
 
 /// Name of the thread.
@@ -45,7 +45,7 @@ pub(super) struct WatchedGroup {
 /// Handle to the recovery thread.
 pub(super) struct Recovery {
     shared: Arc<Mutex<Shared>>,
-    bell: ProbeWaker,
+    waker: ProbeWaker,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -66,7 +66,7 @@ impl Recovery {
         panic_guard: &PanicGuard,
     ) -> io::Result<Recovery> {
         let prober = Prober::new(limit)?;
-        let bell = prober.bell();
+        let waker = prober.waker();
         let shared = Arc::default();
         let mut recovery = RecoveryLoop::new(Arc::clone(&shared), prober, clock);
         let watch = panic_guard.watch(THREAD);
@@ -78,7 +78,7 @@ impl Recovery {
             })?;
         Ok(Recovery {
             shared,
-            bell,
+            waker,
             thread: Some(thread),
         })
     }
@@ -90,7 +90,7 @@ impl Recovery {
     }
 
     fn wake(&self) {
-        if let Err(error) = self.bell.ring() {
+        if let Err(error) = self.waker.wake() {
             log::error!("cannot wake the recovery thread: {error}");
         }
     }
@@ -122,7 +122,7 @@ struct ProbeJob {
     group: Arc<Group>,
     host: HostId,
     purpose: Purpose,
-    urgency: ProbePriority,
+    priority: ProbePriority,
 }
 
 /// Identifies a probe under way: no host is probed twice at a time. A host with a new address, or
@@ -183,19 +183,19 @@ impl RecoveryLoop {
         let all_failed_due = self.all_failed_timer.is_due(None, now_ms);
         let mut jobs = Vec::new();
         for watched in groups {
-            let pool = watched.group.tracker();
+            let pool = watched.group.pool();
             let all_failed = watched.enabled && (check || all_failed_due) && pool.all_failed();
             if check || all_failed {
-                let urgency = |host| match (all_failed, pool.is_silent(host)) {
+                let priority = |host| match (all_failed, pool.has_timed_out(host)) {
                     (false, _) => ProbePriority::Routine,
                     (true, false) => ProbePriority::Urgent,
                     (true, true) => ProbePriority::UrgentButSilent,
                 };
-                let hosts = pool.to_check();
-                jobs.extend(self.jobs(watched, hosts, Purpose::Check, urgency));
+                let hosts = pool.health_check_targets();
+                jobs.extend(self.jobs(watched, hosts, Purpose::Check, priority));
             }
             if heartbeat {
-                let hosts = pool.to_beat();
+                let hosts = pool.heartbeat_targets();
                 jobs.extend(self.jobs(watched, hosts, Purpose::Heartbeat, |_| {
                     ProbePriority::Routine
                 }));
@@ -209,10 +209,10 @@ impl RecoveryLoop {
         watched: &'a WatchedGroup,
         hosts: Vec<(HostId, SocketAddr)>,
         purpose: Purpose,
-        urgency: impl Fn(HostId) -> ProbePriority + 'a,
+        priority: impl Fn(HostId) -> ProbePriority + 'a,
     ) -> impl Iterator<Item = Probe<ProbeJob>> + 'a {
         let probe = move |(host, address)| {
-            let urgency = urgency(host);
+            let priority = priority(host);
             let tries = match purpose {
                 Purpose::Check => CHECK_TRIES,
                 Purpose::Heartbeat => 1,
@@ -224,9 +224,9 @@ impl RecoveryLoop {
                     group,
                     host,
                     purpose,
-                    urgency,
+                    priority,
                 },
-                urgency,
+                priority,
                 address,
                 tries,
                 timeout_ms: probe_timeout_ms(watched.timeouts),
@@ -252,26 +252,26 @@ impl RecoveryLoop {
             group,
             host,
             purpose,
-            urgency: _,
+            priority: _,
         } = job;
         let now_ms = self.clock.now_ms();
         let (change, name) = {
-            let mut pool = group.tracker();
+            let mut pool = group.pool();
             let change = match purpose {
-                Purpose::Check => pool.checked(host, address, result, now_ms),
-                Purpose::Heartbeat => pool.beat(host, address, result, now_ms),
+                Purpose::Check => pool.health_checked(host, address, result, now_ms),
+                Purpose::Heartbeat => pool.heartbeat_checked(host, address, result, now_ms),
             };
             (change, pool.host_name(host))
         };
         if let (Some(change), Some(name)) = (change, name) {
-            log_health_change(&group, host, &name, &change, now_ms);
+            group.log_health_change(host, &name, &change, now_ms);
         }
     }
 }
 
 /// A job holds its group, so the group's address in memory is not reused.
 fn probe_id(job: &ProbeJob, address: SocketAddr) -> ProbeId {
-    (group_address(&job.group), job.host, address, job.urgency)
+    (group_address(&job.group), job.host, address, job.priority)
 }
 
 fn group_address(group: &Arc<Group>) -> usize {
@@ -327,14 +327,14 @@ mod tests {
                 let probe_id = probe_id(&probe.key, probe.address);
                 assert!(recovery.under_way.insert(probe_id), "twice at a time");
             }
-            let urgencies = probes.iter().map(|probe| probe.urgency);
+            let urgencies = probes.iter().map(|probe| probe.priority);
             urgencies.collect::<Vec<_>>()
         };
         assert_eq!(planned(10_000), [ProbePriority::Routine]);
         assert_eq!(planned(11_000), []);
-        let (host, address) = group.tracker().to_beat()[0];
+        let (host, address) = group.pool().heartbeat_targets()[0];
         let client = [10, 0, 0, 9].into();
-        let mut pool = group.tracker();
+        let mut pool = group.pool();
         pool.connect_failed(host, address, client, Failure::Refused, 11_500);
         drop(pool);
         assert_eq!(planned(12_000), [ProbePriority::Urgent]);

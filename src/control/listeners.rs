@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::error::Error;
 use super::resolver::{Resolution, resolve_all, resolve_on_this_thread};
 use crate::config::{Config, ListenAddress, ListenHost, Service};
-use crate::os::inherited::Inherited;
-use crate::os::listen::{Place, bind_all};
+use crate::os::inherited::InheritedSocket;
+use crate::os::listen::{BindAddress, bind_all};
 use crate::relay::ListenKey;
 
 /// The bound listeners and their addresses.
@@ -141,11 +141,11 @@ fn addresses_of(name: &str, before: &WantedListeners) -> Vec<IpAddr> {
         .filter(|(_, listener)| listener.name.as_deref() == Some(name));
     let addresses: BTreeSet<IpAddr> = of_name
         .filter_map(|(key, _)| match key.place {
-            Place::At(SocketAddr::V6(v6)) if name.starts_with('%') => {
+            BindAddress::At(SocketAddr::V6(v6)) if name.starts_with('%') => {
                 Some(Ipv6Addr::from(u128::from(v6.scope_id())).into())
             }
-            Place::At(address) => Some(address.ip()),
-            Place::Any { .. } => None,
+            BindAddress::At(address) => Some(address.ip()),
+            BindAddress::Any { .. } => None,
         })
         .collect();
     addresses.into_iter().collect()
@@ -153,7 +153,7 @@ fn addresses_of(name: &str, before: &WantedListeners) -> Vec<IpAddr> {
 
 fn add_wanted(
     wanted: &mut WantedListeners,
-    place: Place,
+    place: BindAddress,
     service: &Service,
     listen: &ListenAddress,
 ) -> Result<(), Error> {
@@ -179,7 +179,7 @@ fn add_wanted(
 ///
 /// # Errors
 /// A name that does not resolve.
-pub fn resolve_places(listen: &ListenAddress) -> Result<Vec<Place>, Error> {
+pub fn resolve_places(listen: &ListenAddress) -> Result<Vec<BindAddress>, Error> {
     let resolutions = resolve_all(name(listen), NAMES_TIMEOUT).map_err(Error::System)?;
     places_of_resolved(listen, &resolutions)
 }
@@ -198,9 +198,9 @@ fn name(listen: &ListenAddress) -> Option<&str> {
 pub fn places_of_resolved(
     listen: &ListenAddress,
     resolutions: &BTreeMap<String, Resolution>,
-) -> Result<Vec<Place>, Error> {
+) -> Result<Vec<BindAddress>, Error> {
     let port = listen.port;
-    let at = |ip: &IpAddr| Place::At(SocketAddr::new(*ip, port));
+    let at = |ip: &IpAddr| BindAddress::At(SocketAddr::new(*ip, port));
     let resolution = |name: &str, shown: String| {
         let silence = || Err(String::new());
         let resolution = resolutions.get(name).cloned().unwrap_or_else(silence);
@@ -210,7 +210,7 @@ pub fn places_of_resolved(
         })
     };
     match &listen.host {
-        ListenHost::Any => Ok(vec![Place::Any { port }]),
+        ListenHost::Any => Ok(vec![BindAddress::Any { port }]),
         ListenHost::Ip(ip) => Ok(vec![at(ip)]),
         ListenHost::Name(name) => Ok(resolution(name, name.clone())?.iter().map(at).collect()),
         ListenHost::Zoned { ip, zone } => {
@@ -219,7 +219,7 @@ pub fn places_of_resolved(
                 IpAddr::V6(number) => u32::try_from(u128::from(*number)).ok(),
                 IpAddr::V4(_) => None,
             };
-            let at = |scope| Place::At(SocketAddrV6::new(*ip, port, 0, scope).into());
+            let at = |scope| BindAddress::At(SocketAddrV6::new(*ip, port, 0, scope).into());
             Ok(numbers.iter().filter_map(number).map(at).collect())
         }
     }
@@ -247,7 +247,7 @@ impl Listeners {
         let mut opened: Vec<BoundListener> = Vec::new();
         let mut absent = Vec::new();
         // Only places with the same port overlap. There may be thousands of others.
-        let mut ours: HashMap<u16, Vec<Place>> = HashMap::new();
+        let mut ours: HashMap<u16, Vec<BindAddress>> = HashMap::new();
         for own in self.bound.keys() {
             ours.entry(own.place.port()).or_default().push(own.place);
         }
@@ -328,15 +328,15 @@ impl Listeners {
     }
 
     /// Places of each service, with the ports that the system chose.
-    pub(super) fn places(&self, wanted: &WantedListeners) -> BTreeMap<String, Vec<Place>> {
-        let mut places: BTreeMap<String, Vec<Place>> = BTreeMap::new();
+    pub(super) fn places(&self, wanted: &WantedListeners) -> BTreeMap<String, Vec<BindAddress>> {
+        let mut places: BTreeMap<String, Vec<BindAddress>> = BTreeMap::new();
         for (key, listener) in wanted {
             if let Some(address) = self.bound.get(key) {
                 let place = match key.place {
-                    Place::Any { .. } => Place::Any {
+                    BindAddress::Any { .. } => BindAddress::Any {
                         port: address.port(),
                     },
-                    Place::At(_) => Place::At(*address),
+                    BindAddress::At(_) => BindAddress::At(*address),
                 };
                 places
                     .entry(listener.service.clone())
@@ -368,16 +368,21 @@ fn refused(key: &ListenKey, error: io::Error) -> Error {
 /// too, so their addresses could never be bound again. Test:
 /// a_socket_is_the_listener_at_its_address_whatever_its_name.
 #[derive(Debug, Default)]
-pub(super) struct Inheritance(Vec<Inherited>);
+pub(super) struct Inheritance(Vec<InheritedSocket>);
 
 impl Inheritance {
-    pub(super) fn new(sockets: Vec<Inherited>) -> Inheritance {
+    pub(super) fn new(sockets: Vec<InheritedSocket>) -> Inheritance {
         Inheritance(sockets)
     }
 
     /// Adds to `wanted` the sockets that belong to a service only by their name.
     pub(super) fn add_named(&self, config: &Config, wanted: &mut WantedListeners) {
-        for Inherited { name, place, .. } in &self.0 {
+        for InheritedSocket {
+            name,
+            address: place,
+            ..
+        } in &self.0
+        {
             if config.services.iter().any(|service| service.name == *name) {
                 let listener = WantedListener {
                     service: name.clone(),
@@ -392,10 +397,10 @@ impl Inheritance {
     /// maker's user could bind another beside it.
     pub(super) fn sockets(
         &self,
-        place: Place,
+        place: BindAddress,
         workers: usize,
     ) -> Option<io::Result<Vec<TcpListener>>> {
-        let found = self.0.iter().find(|socket| socket.place == place)?;
+        let found = self.0.iter().find(|socket| socket.address == place)?;
         Some((0..workers).map(|_| found.listener.try_clone()).collect())
     }
 
@@ -406,7 +411,12 @@ impl Inheritance {
 
     /// Warns of sockets that serve nothing, or another service than their name says.
     pub(super) fn warn(&self, wanted: &WantedListeners) {
-        for Inherited { name, place, .. } in &self.0 {
+        for InheritedSocket {
+            name,
+            address: place,
+            ..
+        } in &self.0
+        {
             let called = name.escape_debug();
             match wanted.get(&key(*place)) {
                 None => log::warn!(
@@ -429,7 +439,7 @@ impl Inheritance {
     }
 }
 
-fn key(place: Place) -> ListenKey {
+fn key(place: BindAddress) -> ListenKey {
     ListenKey {
         place,
         service: None,
@@ -483,7 +493,7 @@ mod tests {
         let new = wanted(&config, &WantedListeners::new(), ResolveScope::New);
         assert!(matches!(new, Err(Error::ListenName { .. })), "{new:?}");
         let key = ListenKey {
-            place: Place::At(([127, 0, 0, 1], 4711).into()),
+            place: BindAddress::At(([127, 0, 0, 1], 4711).into()),
             service: None,
         };
         let listener = WantedListener {
@@ -505,7 +515,7 @@ mod tests {
             .take(1)
             .map(|(_, listener)| {
                 let key = ListenKey {
-                    place: Place::At(([127, 0, 0, 77], 4711).into()),
+                    place: BindAddress::At(([127, 0, 0, 77], 4711).into()),
                     service: None,
                 };
                 (key, listener.clone())

@@ -11,32 +11,32 @@ use std::sync::Arc;
 use super::listeners::places_of_resolved;
 use super::resolver::Resolution;
 use crate::balance::HostId;
-use crate::config::{self, Config, Endpoint, Hop, closing};
-use crate::os::listen::Place;
-use crate::os::local::LocalAddresses;
+use crate::config::{self, Config, Endpoint, Hop, find_closing_hops};
+use crate::os::addresses::LocalAddresses;
+use crate::os::listen::BindAddress;
 use crate::relay::Group;
 
 /// A service, as the search for circles needs it.
 #[derive(Debug, Clone)]
 pub(super) struct OwnService {
     /// Where it listens, with the ports that the system chose.
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<BindAddress>,
     /// Its enabled group.
     pub(super) group: Arc<Group>,
 }
 
 /// Listeners by port, to find the service behind an address.
 struct Ports<'a> {
-    by_port: BTreeMap<u16, Vec<(usize, Place)>>,
+    by_port: BTreeMap<u16, Vec<(usize, BindAddress)>>,
     is_local: &'a dyn Fn(IpAddr) -> bool,
 }
 
 impl<'a> Ports<'a> {
     fn new(
-        places: impl Iterator<Item = (usize, Place)>,
+        places: impl Iterator<Item = (usize, BindAddress)>,
         is_local: &'a dyn Fn(IpAddr) -> bool,
     ) -> Ports<'a> {
-        let mut by_port: BTreeMap<u16, Vec<(usize, Place)>> = BTreeMap::new();
+        let mut by_port: BTreeMap<u16, Vec<(usize, BindAddress)>> = BTreeMap::new();
         for (service, place) in places {
             by_port
                 .entry(place.port())
@@ -55,12 +55,12 @@ impl<'a> Ports<'a> {
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
             ip => ip,
         };
-        let is_there = |place: Place| match place {
-            Place::At(own) if own.ip().is_unspecified() => {
+        let is_there = |place: BindAddress| match place {
+            BindAddress::At(own) if own.ip().is_unspecified() => {
                 own.is_ipv4() == ip.is_ipv4() && (self.is_local)(ip)
             }
-            Place::At(own) => own.ip().to_canonical() == ip,
-            Place::Any { .. } => (self.is_local)(ip),
+            BindAddress::At(own) => own.ip().to_canonical() == ip,
+            BindAddress::Any { .. } => (self.is_local)(ip),
         };
         places.find(|(_, place)| is_there(*place)).map(|it| it.0)
     }
@@ -73,14 +73,14 @@ pub(super) fn find_circles(services: &[OwnService]) -> HashMap<*const Group, BTr
         .enumerate()
         .flat_map(|(number, service)| service.places.iter().map(move |place| (number, *place)));
     let local = LocalAddresses::default();
-    let is_local = |ip| local.has(ip);
+    let is_local = |ip| local.contains(ip);
     let ports = Ports::new(places, &is_local);
     let (mut hops, mut hosts): (Vec<Hop>, Vec<HostId>) = (Vec::new(), Vec::new());
     for (from, service) in services.iter().enumerate() {
         // No system call under the pool's lock.
         let with_port = |address: &SocketAddr| ports.by_port.contains_key(&address.port());
         let addresses: Vec<(HostId, SocketAddr)> = {
-            let pool = service.group.tracker();
+            let pool = service.group.pool();
             let known = pool.hosts().filter_map(|it| Some((it.id, it.address?)));
             known.filter(|(_, address)| with_port(address)).collect()
         };
@@ -92,7 +92,7 @@ pub(super) fn find_circles(services: &[OwnService]) -> HashMap<*const Group, BTr
         }
     }
     let mut circular: HashMap<*const Group, BTreeSet<HostId>> = HashMap::new();
-    for hop in closing(&hops) {
+    for hop in find_closing_hops(&hops) {
         let group = Arc::as_ptr(&services[hops[hop].0].group);
         circular.entry(group).or_default().insert(hosts[hop]);
     }
@@ -103,7 +103,7 @@ pub(super) fn find_circles(services: &[OwnService]) -> HashMap<*const Group, BTr
 /// that are not enabled count too.
 pub fn circle_warnings(config: &Config, resolutions: &BTreeMap<String, Resolution>) -> Vec<String> {
     let local = LocalAddresses::default();
-    warnings_where(config, resolutions, &|ip| local.has(ip))
+    warnings_where(config, resolutions, &|ip| local.contains(ip))
 }
 
 fn warnings_where(
@@ -146,7 +146,7 @@ fn warnings_where(
             service.name, group.name, host.name
         )
     };
-    closing(&hops).into_iter().map(warning).collect()
+    find_closing_hops(&hops).into_iter().map(warning).collect()
 }
 
 fn addresses<'a>(name: &str, resolutions: &'a BTreeMap<String, Resolution>) -> &'a [IpAddr] {

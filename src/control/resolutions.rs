@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::loops::{OwnService, find_circles};
 use super::resolver::Known;
-use crate::balance::{Change, Failure, HostId, HostPool, HostStatus};
+use crate::balance::{Failure, HealthChange, HostId, HostPool, HostStatus};
 use crate::config::Endpoint;
-use crate::os::local::LocalAddresses;
-use crate::relay::{Clock, Group, log_health_change};
+use crate::os::addresses::LocalAddresses;
+use crate::relay::{Clock, Group};
 
 /// The groups that use names of hosts, and which names are unresolved.
 pub(super) struct Resolutions {
@@ -40,14 +40,14 @@ impl Resolutions {
 
     /// Changes a group. Hosts without an address get theirs from `known` under the same lock.
     /// Otherwise a pick in between would find no host, if all are new and by name.
-    pub(super) fn change_group(
+    pub(super) fn change(
         &self,
         group: &Group,
         known: &Known,
-        change_group: impl FnOnce(&mut HostPool, u64),
+        change: impl FnOnce(&mut HostPool, u64),
     ) {
         self.update_pool(group, |pool, now_ms| {
-            change_group(pool, now_ms);
+            change(pool, now_ms);
             resolve_unresolved(pool, known, now_ms)
         });
     }
@@ -77,12 +77,12 @@ impl Resolutions {
         let groups = lock(&self.groups).clone();
         for group in groups {
             self.update_pool(&group, |pool, now_ms| {
-                pool.resolved(name, resolution, now_ms)
+                pool.name_resolved(name, resolution, now_ms)
             });
         }
         self.log(name, resolution);
         let local = LocalAddresses::default();
-        let is_ours = |addresses: &[IpAddr]| addresses.iter().any(|ip| local.has(*ip));
+        let is_ours = |addresses: &[IpAddr]| addresses.iter().any(|ip| local.contains(*ip));
         let mut circles = lock(&self.circles);
         if circles.found || resolution.is_ok_and(is_ours) {
             self.mark_circles(&mut circles);
@@ -112,21 +112,21 @@ impl Resolutions {
     fn update_pool(
         &self,
         group: &Group,
-        apply_resolution: impl FnOnce(&mut HostPool, u64) -> Vec<(HostId, Change)>,
+        apply_resolution: impl FnOnce(&mut HostPool, u64) -> Vec<(HostId, HealthChange)>,
     ) {
         let now_ms = self.clock.now_ms();
         let changes: Vec<_> = {
-            let mut pool = group.tracker();
+            let mut pool = group.pool();
             let changes = apply_resolution(&mut pool, now_ms);
-            let named = |(id, change_group)| (id, pool.host_name(id), change_group);
+            let named = |(id, change)| (id, pool.host_name(id), change);
             changes.into_iter().map(named).collect()
         };
-        for (id, host, change_group) in changes {
+        for (id, host, change) in changes {
             // A name is logged once, not for each of its hosts.
             if let Some(host) = host
-                && !matches!(change_group, Change::Down(Failure::Unresolved(_)))
+                && !matches!(change, HealthChange::Down(Failure::Unresolved(_)))
             {
-                log_health_change(group, id, &host, &change_group, now_ms);
+                group.log_health_change(id, &host, &change, now_ms);
             }
         }
     }
@@ -150,12 +150,16 @@ impl Resolutions {
     }
 }
 
-fn resolve_unresolved(pool: &mut HostPool, known: &Known, now_ms: u64) -> Vec<(HostId, Change)> {
+fn resolve_unresolved(
+    pool: &mut HostPool,
+    known: &Known,
+    now_ms: u64,
+) -> Vec<(HostId, HealthChange)> {
     let mut changes = Vec::new();
     for name in unresolved_names(pool) {
         if let Some(resolution) = known.get(&name) {
             let resolution = resolution.as_deref().map_err(String::as_str);
-            changes.extend(pool.resolved(&name, resolution, now_ms));
+            changes.extend(pool.name_resolved(&name, resolution, now_ms));
         }
     }
     changes
@@ -196,10 +200,10 @@ mod tests {
         let answers = Resolutions::new(Clock::start());
         let running = Group::new("s", "g", HostPool::new(&group("10.0.0.1:80"), 1, 0));
         let known = Known::from([("name".to_owned(), Ok(vec![IpAddr::from([10, 0, 0, 2])]))]);
-        answers.change_group(&running, &known, |pool, now_ms| {
+        answers.change(&running, &known, |pool, now_ms| {
             pool.configure(&group("name:80"), now_ms);
         });
-        let addresses: Vec<_> = running.tracker().hosts().map(|it| it.address).collect();
+        let addresses: Vec<_> = running.pool().hosts().map(|it| it.address).collect();
         assert_eq!(addresses, [Some(([10, 0, 0, 2], 80).into())]);
     }
 }

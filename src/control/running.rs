@@ -68,7 +68,7 @@ impl Running {
             .iter()
             .filter_map(|service| Some((service.name.as_str(), Arc::new(self.service(service)?))))
             .collect();
-        let doors = wanted
+        let routes = wanted
             .iter()
             .filter_map(|(key, door)| {
                 Some((
@@ -78,10 +78,10 @@ impl Running {
             })
             .collect();
         Plan {
-            doors,
+            routes,
             services: config.services.len(),
             log_sessions: config.logging.connections,
-            notes_origins: config.control.as_ref().is_some_and(Control::answers_amp),
+            has_client_lookup: config.control.as_ref().is_some_and(Control::answers_amp),
         }
     }
 
@@ -90,7 +90,7 @@ impl Running {
             name: service.name.clone(),
             timeouts: service.timeouts.into(),
             group: Arc::clone(self.group(&service.name, &service.enabled)?),
-            tally: Arc::clone(self.service_stats.get(&service.name)?),
+            stats: Arc::clone(self.service_stats.get(&service.name)?),
         })
     }
 

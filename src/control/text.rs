@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthChar;
 
-use crate::non_printing::spelled_out;
+use crate::non_printing::escape_non_printing;
 
 /// A duration in its largest unit: at most 6 columns up to 9,999 days.
 pub(crate) fn age(ms: u64) -> String {
@@ -60,7 +60,7 @@ pub(crate) fn cut(text: &str, most: usize) -> String {
 /// The text in exactly `most` columns, padded with blanks. Characters that do not print are
 /// spelled out.
 pub(crate) fn fill(text: &str, most: usize) -> String {
-    let mut filled = cut(&spelled_out(text), most);
+    let mut filled = cut(&escape_non_printing(text), most);
     let blanks = most.saturating_sub(columns(&filled));
     filled.extend(std::iter::repeat_n(' ', blanks));
     filled
@@ -71,7 +71,7 @@ pub(crate) fn fill(text: &str, most: usize) -> String {
 /// Characters that do not print are spelled out.
 pub(crate) fn wrap(text: &str, most: usize, indent: &str) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut rest = spelled_out(text);
+    let mut rest = escape_non_printing(text);
     while !fits(&rest, most) {
         let fitting = fitting(&rest, most).len();
         let blank = match rest[fitting..].starts_with(' ') {

@@ -157,7 +157,7 @@ impl Drop for ThreadWatch {
             let thread = std::mem::take(&mut self.thread);
             self.panic_guard
                 .event_bus
-                .tell(|| Event::Panicked(thread.clone()));
+                .publish(|| Event::Panicked(thread.clone()));
             (self.panic_guard.on_event)(LifecycleEvent::Panicked(thread));
         }
     }

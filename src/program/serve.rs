@@ -90,7 +90,7 @@ fn serve(
     };
     ground.prepare_folders(&config)?;
     log_file.begin_before(&config, ground.identity())?;
-    let descriptors_before = raise_limit();
+    let descriptors_before = raise_descriptor_limit();
     let workers = job.workers.unwrap_or_else(processors);
     let (events, incoming) = channel();
     let signals = events.clone();
@@ -206,7 +206,7 @@ fn spare_address_space() {
 
 /// Lets this process have as many descriptors as it may; returns how many it
 /// had.
-fn raise_limit() -> Option<u64> {
+fn raise_descriptor_limit() -> Option<u64> {
     match resources::raise_descriptor_limit() {
         Ok(limit) => limit.before,
         Err(error) => {

@@ -12,12 +12,12 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use txlb::config::{Config, Control, ListenAddress, ListenHost};
-use txlb::control::{Error, places_where};
+use txlb::control::{Error, places_of_resolved};
 use txlb::os::listen::{BindAddress, try_bind};
 
 use crate::exit::Exit;
 use crate::folders::RUNTIME;
-use crate::logging::Place as LogPlace;
+use crate::logging::BindAddress as LogPlace;
 
 /// What the names in a configuration mean, or why that is not known.
 pub(crate) type Answers = BTreeMap<String, Result<Vec<IpAddr>, String>>;
@@ -64,7 +64,7 @@ impl Findings {
             .is_some_and(|control| UnixStream::connect(&control.socket).is_ok());
         let mut taken: BTreeMap<BindAddress, String> = BTreeMap::new();
         for (what, listen) in listeners(config) {
-            let places = match places_where(listen, answers) {
+            let places = match places_of_resolved(listen, answers) {
                 Ok(places) => places,
                 Err(error) => {
                     self.unresolved(&what, listen, &error);

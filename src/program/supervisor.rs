@@ -62,7 +62,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// The system's, if it has no thread for it.
-    pub(crate) fn attend(&self, desk: &Handle, pulses: Liveness) -> io::Result<()> {
+    pub(crate) fn attend(&self, desk: &Handle, liveness: Liveness) -> io::Result<()> {
         let Some(line) = &self.0 else { return Ok(()) };
         line.tell(&Message::ready().with_status(&summary(&desk.status())));
         let (teller, desk) = (Arc::clone(line), desk.clone());
@@ -75,7 +75,7 @@ impl Supervisor {
         let feeder = Arc::clone(line);
         thread::Builder::new()
             .name("watchdog".to_owned())
-            .spawn(move || feeder.feed(limit / 2, |patience| pulses.none_hangs(patience)))?;
+            .spawn(move || feeder.feed(limit / 2, |patience| liveness.none_hangs(patience)))?;
         Ok(())
     }
 

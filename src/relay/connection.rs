@@ -15,7 +15,7 @@ use super::session::{Action, Direction, Session, Side};
 use super::shared::WorkerStats;
 use super::slab::encode_token;
 use super::transport::Transport;
-use crate::balance::{Change, Failure, PickContext, Picked, Random};
+use crate::balance::{Failure, HealthChange, PickContext, Picked, Random};
 
 /// A session and its transport.
 #[derive(Debug)]
@@ -298,9 +298,7 @@ impl<T: Transport> Connection<T> {
         // Test: a_connect_cut_by_the_clients_patience_is_not_blamed_on_the_host.
         if let Some(picked) = self.drop_host() {
             let client = self.client_address.ip();
-            self.group
-                .pool()
-                .released(picked.id, client, context.now_ms);
+            self.group.pool().release(picked.id, client, context.now_ms);
             self.session
                 .handle_connect_failed(picked.id, true, context.now_ms);
         }
@@ -335,13 +333,13 @@ impl<T: Transport> Connection<T> {
             // nothing yet, so it may have another host.
             // Test: a_host_that_resets_its_sessions_is_not_taken_for_one_that_is_down.
             ConnectError::ResetByHost => {
-                self.group.pool().turned_away(picked.id, client, now_ms);
+                self.group.pool().refused_early(picked.id, client, now_ms);
                 self.session.handle_connect_failed(picked.id, false, now_ms);
             }
             ConnectError::Local(shortage) => {
                 context.stats.count_error(shortage.resource_error());
                 *context.shortage = Some((shortage, picked.address));
-                self.group.pool().released(picked.id, client, now_ms);
+                self.group.pool().release(picked.id, client, now_ms);
                 if shortage == Shortage::Ports {
                     let until_ms = context.port_gates.close(picked.address, now_ms);
                     self.session.handle_no_port(picked.id, until_ms, now_ms);
@@ -352,7 +350,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    fn log_health_change(&self, picked: &Picked, change: Option<Change>, now_ms: u64) {
+    fn log_health_change(&self, picked: &Picked, change: Option<HealthChange>, now_ms: u64) {
         if let Some(change) = change {
             self.group
                 .log_health_change(picked.id, &picked.host.name, &change, now_ms);
@@ -383,7 +381,7 @@ impl<T: Transport> Connection<T> {
         self.transport.close(reason.close_mode());
         if let Some(picked) = &self.picked {
             let client = self.client_address.ip();
-            self.group.pool().released(picked.id, client, now_ms);
+            self.group.pool().release(picked.id, client, now_ms);
         }
     }
 }
@@ -409,7 +407,7 @@ mod tests {
     use super::super::failure::CloseMode;
     use super::super::session::Readiness;
     use super::*;
-    use crate::os::delivery::Delivery;
+    use crate::os::sockets::Delivery;
 
     /// Two sides without end, and pipes that fail.
     struct Endless(ErrorKind);

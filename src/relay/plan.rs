@@ -10,14 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::events::health_log::HealthLog;
 use super::events::{HostName, RecentEvents};
 use super::session::TimeoutsMs;
-use crate::balance::{Change, HostId, HostPool};
-use crate::os::listen::Place;
+use crate::balance::{HealthChange, HostId, HostPool};
+use crate::os::listen::BindAddress;
 
 /// Identifies a listener from one configuration to the next.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ListenKey {
     /// Its address as configured. With port 0 the system chooses the port.
-    pub place: Place,
+    pub place: BindAddress,
     /// Its service, for port 0 alone: each service then gets a port of its own.
     pub service: Option<String>,
 }
@@ -72,7 +72,13 @@ impl Group {
     }
 
     /// Logs and publishes a change of a host's health. Not under the pool's lock.
-    pub(crate) fn log_health_change(&self, id: HostId, host: &str, change: &Change, now_ms: u64) {
+    pub(crate) fn log_health_change(
+        &self,
+        id: HostId,
+        host: &str,
+        change: &HealthChange,
+        now_ms: u64,
+    ) {
         let host = HostName {
             service: self.service.clone(),
             group: self.name.clone(),

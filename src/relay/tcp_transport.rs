@@ -14,9 +14,9 @@ use super::failure::{CloseMode, ConnectProgress, connect_progress};
 use super::session::{Direction, Readiness, Side};
 use super::transport::Transport;
 use crate::balance::Picked;
-use crate::os::delivery::{Delivery, delivery, is_unacknowledged};
-use crate::os::local_ports;
+use crate::os::addresses;
 use crate::os::pipes::{Pipe, Pipes};
+use crate::os::sockets::{Delivery, delivery, is_unacknowledged};
 
 /// The client's socket, and the host's once a connect has started.
 #[derive(Debug)]
@@ -293,8 +293,7 @@ fn send(mut socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
 /// connected to itself gives `ConnectionRefused`, since no host listens there.
 pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = TcpStream::connect(address).map_err(|error| {
-        if error.kind() == ErrorKind::AddrNotAvailable && !local_ports::has_source_address(address)
-        {
+        if error.kind() == ErrorKind::AddrNotAvailable && !addresses::has_source_address(address) {
             return io::Error::other(format!(
                 "this machine has no {} address to reach it from",
                 if address.is_ipv4() { "IPv4" } else { "IPv6" }
@@ -305,7 +304,7 @@ pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     // connect(2) to a dead host on this machine may choose the host's own port. Both ends are
     // compared only if the host's port is in the ephemeral range: it costs a system call.
     // Test: a_dead_host_on_the_loopback_is_not_connected_to_itself.
-    if local_ports::range().contains(&address.port()) && is_itself(&socket, address) {
+    if addresses::local_port_range().contains(&address.port()) && is_itself(&socket, address) {
         // A reset leaves no TIME_WAIT, so the host can bind its port.
         let _ = sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
         return Err(ErrorKind::ConnectionRefused.into());

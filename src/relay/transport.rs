@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::failure::{CloseMode, ConnectProgress};
 use super::session::{Direction, Side};
 use crate::balance::Picked;
-use crate::os::delivery::Delivery;
+use crate::os::sockets::Delivery;
 
 /// The way from a client to its host, as a [`Connection`](super::connection::Connection) uses it.
 ///

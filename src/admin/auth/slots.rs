@@ -12,7 +12,7 @@ use super::limiter::Limiter;
 use super::queue::{NotQueued, QueueStatus};
 use crate::admin::server::client_address::ClientAddress;
 use crate::admin::server::lock;
-use crate::os::threads;
+use crate::os::resources;
 
 /// Longest wait for a check.
 const MAX_WAIT: Duration = Duration::from_secs(10);
@@ -122,7 +122,7 @@ impl CheckSlot<'_> {
         let (done, cost) = thread::scope(|scope| {
             let name = thread::Builder::new().name("password".to_owned());
             let work = || {
-                threads::lower_priority();
+                resources::lower_thread_priority();
                 measure(&fits)
             };
             let done = name.spawn_scoped(scope, work);
@@ -139,9 +139,9 @@ impl CheckSlot<'_> {
 
 /// The result, and the processor time that it took.
 fn measure(work: impl Fn() -> bool) -> (bool, Duration) {
-    let (begun, spent) = (Instant::now(), threads::processor_time());
+    let (begun, spent) = (Instant::now(), resources::thread_cpu_time());
     let done = work();
-    let used = threads::processor_time().zip(spent);
+    let used = resources::thread_cpu_time().zip(spent);
     let cost = used.map(|(now, then)| now.saturating_sub(then));
     (done, cost.unwrap_or_else(|| begun.elapsed()))
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use pw_hash::{HashSetup, bcrypt, md5_crypt, sha256_crypt, sha512_crypt, unix_crypt};
 
 use super::credential;
-use crate::config::crypt::{Crypt, Kind, Unusable};
+use crate::config::credentials::{HashError, HashKind, PasswordHash};
 #[cfg(feature = "ssh")]
 use crate::config::public_key_bytes;
 use crate::config::{Access, User};
@@ -161,7 +161,7 @@ pub(super) fn is_valid_password(password: &str) -> bool {
 
 /// A crypt(3) string that can be checked.
 pub(super) struct Hash {
-    kind: Kind,
+    kind: HashKind,
     text: String,
 }
 
@@ -174,8 +174,8 @@ impl Hash {
     ///
     /// # Errors
     /// Nothing can match it, or a check would take too long.
-    pub(super) fn read(text: &str) -> Result<Hash, Unusable> {
-        let kind = Crypt::read(text)?.kind;
+    pub(super) fn read(text: &str) -> Result<Hash, HashError> {
+        let kind = PasswordHash::read(text)?.kind;
         let text = text.to_owned();
         Ok(Hash { kind, text })
     }
@@ -183,11 +183,11 @@ impl Hash {
     /// Whether this is the password. It takes as long as the hash is meant to.
     pub(super) fn matches(&self, password: &str) -> bool {
         let verify = match self.kind {
-            Kind::Des => unix_crypt::verify,
-            Kind::Md5 => md5_crypt::verify,
-            Kind::Sha256 => sha256_crypt::verify,
-            Kind::Sha512 => sha512_crypt::verify,
-            Kind::Bcrypt => bcrypt::verify,
+            HashKind::Des => unix_crypt::verify,
+            HashKind::Md5 => md5_crypt::verify,
+            HashKind::Sha256 => sha256_crypt::verify,
+            HashKind::Sha512 => sha512_crypt::verify,
+            HashKind::Bcrypt => bcrypt::verify,
         };
         verify(password, &self.text)
     }
@@ -293,7 +293,7 @@ mod hash_tests {
     /// Whether it is rejected as no whole hash, and not as too costly.
     fn is_not_whole(text: &str) -> bool {
         match Hash::read(text) {
-            Err(why) => matches!(why, Unusable::NotWhole(_)),
+            Err(why) => matches!(why, HashError::NotWhole(_)),
             Ok(Hash { kind, .. }) => panic!("{text:?} is {kind:?}"),
         }
     }

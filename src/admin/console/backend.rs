@@ -13,7 +13,7 @@ pub trait Backend {
     fn is_in_batch(&self) -> bool;
 
     /// Reports a line that was not sent: the batch that it belongs to is refused whole.
-    fn refuse(&mut self, why: &str);
+    fn reject_line(&mut self, why: &str);
 }
 
 /// The reply to a line.

@@ -3,8 +3,8 @@
 //! Time is an argument, in milliseconds since any moment.
 
 use super::backend::{Backend, Reply, Size};
-use crate::control::width::fitting;
-use crate::non_printing::spelled_out;
+use crate::control::text::fitting;
+use crate::non_printing::escape_non_printing;
 
 /// A verb that is shown again and again.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl LiveView {
         let head = fitting(&head, width);
         let mut screen = format!("\x1b[H{strong}{head}{plain}\x1b[K");
         for line in lines_that_fit(&reply, usize::from(size.rows) - 1) {
-            let clean = spelled_out(&line);
+            let clean = escape_non_printing(&line);
             screen += &format!("\r\n{}\x1b[K", fitting(&clean, width));
         }
         screen += "\x1b[J";

@@ -16,7 +16,7 @@ pub use shell::Shell;
 use crate::config::Access;
 use crate::config::verb::{Command, Question};
 use crate::control::{Actor, Handle, LineProtocol, LineReply, OutputFormat, push_clean};
-use crate::non_printing::push_spelled_out;
+use crate::non_printing::push_escaped;
 
 /// A console that asks the controller.
 #[derive(Debug)]
@@ -106,15 +106,15 @@ impl Backend for HandleBackend<'_> {
     fn complete(&mut self, line: &str) -> Vec<String> {
         let line = line.to_owned();
         let question = Command::Question(Question::Complete { line });
-        self.handle.obey(self.actor, question).lines()
+        self.handle.execute(self.actor, question).lines()
     }
 
     fn is_in_batch(&self) -> bool {
         self.protocol.is_in_batch()
     }
 
-    fn refuse(&mut self, why: &str) {
-        self.protocol.refuse(why);
+    fn reject_line(&mut self, why: &str) {
+        self.protocol.reject_line(why);
     }
 }
 
@@ -162,7 +162,7 @@ pub fn execute(
         Some(Ok(shell::ConsoleCommand::Exit)) => None,
         Some(Ok(shell::ConsoleCommand::Watch { .. })) => {
             let why = "watch goes on until a key is pressed: it is for the prompt";
-            Some(LineReply::Known(Err(why.to_owned())))
+            Some(LineReply::Local(Err(why.to_owned())))
         }
         _ => protocol.reply(line, handle, actor),
     };
@@ -188,7 +188,7 @@ impl Reply {
             let mut text = String::new();
             for line in lines {
                 match at_terminal {
-                    true => push_spelled_out(line, &mut text),
+                    true => push_escaped(line, &mut text),
                     false => push_clean(line, &mut text),
                 }
                 text.push_str(if at_terminal { "\r\n" } else { "\n" });
@@ -220,7 +220,7 @@ mod tests {
 
     use super::screen::Screen;
     use super::*;
-    use crate::config::random::Random;
+    use crate::config::arbitrary::Random;
 
     /// Answers from a table, and records what was asked.
     #[derive(Default)]
@@ -266,7 +266,7 @@ mod tests {
             self.in_batch
         }
 
-        fn refuse(&mut self, why: &str) {
+        fn reject_line(&mut self, why: &str) {
             self.refused.push(why.to_owned());
         }
     }

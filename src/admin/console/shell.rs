@@ -9,7 +9,7 @@ use super::editor::{Completion, EditResult, Editor, MAX_LINE};
 use super::keys::{Key, KeyDecoder};
 use super::live_view::{self, LiveView};
 use crate::config::verb::{last_word, words};
-use crate::non_printing::spelled_out;
+use crate::non_printing::escape_non_printing;
 
 /// The shell at one terminal.
 #[derive(Debug)]
@@ -136,7 +136,7 @@ impl Shell {
             EditResult::TooLong => {
                 self.leave_line(line, cursor, "", out);
                 let why = format!("the line is too long: {MAX_LINE} bytes are possible");
-                backend.refuse(&why);
+                backend.reject_line(&why);
                 self.show_error(&format!("error: {why}"), out);
             }
             EditResult::Discarded => self.leave_line(line, cursor, "^C", out),
@@ -182,7 +182,7 @@ impl Shell {
                 self.live_view = Some(live_view);
             }
             Some(Err(why)) => {
-                backend.refuse(&why);
+                backend.reject_line(&why);
                 self.show_error(&format!("error: {why}"), out);
             }
         }
@@ -272,7 +272,7 @@ fn show(line: &str, out: &mut Vec<u8>) {
 }
 
 fn push(text: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(spelled_out(text).as_bytes());
+    out.extend_from_slice(escape_non_printing(text).as_bytes());
 }
 
 /// A line that the console handles itself.

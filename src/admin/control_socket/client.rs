@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::amp::{self, Amp};
 use super::limit::{AmpSlot, ConnectionSlot, MAX_AMP_CLIENTS};
-use crate::admin::answers::Answers;
+use crate::admin::server::in_flight::InFlight;
 use crate::config::Access;
 use crate::control::{Actor, ClientLookup, Handle, LineProtocol};
 
@@ -37,7 +37,7 @@ pub(super) struct ClientContext {
     amp_on_control: Arc<AtomicUsize>,
     /// Clients of the socket for AMP alone.
     pub(super) amp_clients: Arc<AtomicUsize>,
-    pub(super) in_flight: Answers,
+    pub(super) in_flight: InFlight,
 }
 
 impl ClientContext {
@@ -48,7 +48,7 @@ impl ClientContext {
             speaks_amp: AtomicBool::new(true),
             amp_on_control: Arc::default(),
             amp_clients: Arc::default(),
-            in_flight: Answers::default(),
+            in_flight: InFlight::default(),
         }
     }
 
@@ -159,7 +159,7 @@ fn serve_lines(
         let _answering = context.in_flight.begin();
         let why = match line {
             Line::Whole(line) => {
-                let answer = protocol.answer(&line, context.handle(), actor);
+                let answer = protocol.reply_text(&line, context.handle(), actor);
                 out.write_all(answer.as_bytes())?;
                 continue;
             }
@@ -171,7 +171,7 @@ fn serve_lines(
             }
             Line::End => return Ok(()),
         };
-        protocol.refuse(&why);
+        protocol.reject_line(&why);
         write_error(out, &why)?;
     }
 }

@@ -20,10 +20,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use self::client::ClientContext;
 use self::limit::{AmpSlot, ConnectionLimit, MAX_AMP_CLIENTS};
 use self::socket_file::SocketFile;
-use super::watch::{Porter, Watch, serve};
+use super::server::acceptor::{Acceptor, AcceptorThread, spawn_for_client};
 use crate::config::Config;
 use crate::control::{Actor, ClientLookup, Commit, Handle, Reconfigure};
-use crate::os::peer::{Peer, peer};
+use crate::os::sockets::{Peer, peer};
 
 /// Permissions of the control socket: read and write for its owner and group.
 const MODE: u32 = 0o660;
@@ -197,7 +197,7 @@ impl Reconfigure for ReconfigureSockets {
     }
 
     /// Stops accepting; connected clients stay.
-    fn give_way(&mut self) -> bool {
+    fn release(&mut self) -> bool {
         if let Some(state) = self.0.upgrade() {
             state.close();
         }
@@ -209,7 +209,7 @@ impl Reconfigure for ReconfigureSockets {
 struct OpenSocket {
     // First, so that the file is removed before the socket is closed.
     file: SocketFile,
-    watch: Watch,
+    watch: AcceptorThread,
 }
 
 impl OpenSocket {
@@ -222,12 +222,12 @@ impl OpenSocket {
         let open = || {
             let (listener, file) = SocketFile::listen(path, mode)?;
             listener.set_nonblocking(true)?;
-            let doorway = Acceptor {
+            let doorway = ClientAcceptor {
                 listener,
                 scope,
                 state: Arc::clone(state),
             };
-            let watch = Watch::start("control", doorway)?;
+            let watch = AcceptorThread::start("control", doorway)?;
             Ok(OpenSocket { file, watch })
         };
         open().map_err(|error: io::Error| {
@@ -239,23 +239,23 @@ impl OpenSocket {
 
     fn begin(&self, name: &str) {
         log::info!("{name} is {}", self.file.path().display());
-        self.watch.begin();
+        self.watch.start_accepting();
     }
 }
 
 /// Accepts clients. A client beyond the limit is told so in one write.
-struct Acceptor {
+struct ClientAcceptor {
     listener: UnixListener,
     scope: Scope,
     state: Arc<ControlSocketState>,
 }
 
-impl Porter for Acceptor {
+impl Acceptor for ClientAcceptor {
     fn listener(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
     }
 
-    fn let_in(&mut self) -> io::Result<()> {
+    fn accept_next(&mut self) -> io::Result<()> {
         let (stream, _) = self.listener.accept()?;
         match self.scope {
             Scope::All => self.state.accept_client(stream),
@@ -263,7 +263,7 @@ impl Porter for Acceptor {
         }
     }
 
-    fn complain(&mut self, error: &io::Error) {
+    fn log_error(&mut self, error: &io::Error) {
         log::warn!("control: cannot let a client in: {error}");
     }
 }
@@ -292,7 +292,7 @@ impl ControlSocketState {
         };
         log::debug!("control: {actor} comes");
         let state = Arc::clone(self);
-        serve("control-client", stream, move |stream| {
+        spawn_for_client("control-client", stream, move |stream| {
             if let Err(error) = client::serve_client(&stream, &actor, &slot, &state.clients) {
                 log::debug!("control: {actor} is lost: {error}");
             }
@@ -310,7 +310,7 @@ impl ControlSocketState {
             return Ok(());
         };
         let state = Arc::clone(self);
-        serve("amp-client", stream, move |stream| {
+        spawn_for_client("amp-client", stream, move |stream| {
             let _place = slot;
             if let Err(error) = client::serve_amp_client(&stream, &actor, &state.clients) {
                 log::debug!("amp: {actor} is lost: {error}");

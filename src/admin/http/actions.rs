@@ -79,7 +79,7 @@ fn run_button_verb(
     let response = context
         .state
         .handle()
-        .obey_seen(&principal.actor, command, generation);
+        .execute_if_current(&principal.actor, command, generation);
     match response.outcome {
         Ok(done) if done.is_empty() => Ok(text),
         Ok(done) => Ok(format!("{text}: {done}")),
@@ -159,7 +159,7 @@ fn run_verb(
         };
         return Response::export("application/json", context.state.shared_status(), write);
     }
-    let response = context.state.handle().obey(&principal.actor, command);
+    let response = context.state.handle().execute(&principal.actor, command);
     match &response.outcome {
         Ok(_) if whole => Response::json(200, response.whole_json()),
         Ok(_) => Response::json(200, response.json()),

@@ -12,8 +12,8 @@ use super::request::{self, Request, RequestError};
 use super::response::Response;
 use super::routes::respond;
 use super::state::{RequestContext, WebState};
-use crate::admin::deadline::Timed;
-use crate::admin::seats::{Activity, Stage};
+use crate::admin::server::connection_limiter::{Activity, Stage};
+use crate::admin::server::deadline::DeadlineStream;
 use crate::admin::tls::TlsStream;
 
 /// Time limit of the TLS handshake, then of the headers, then of the body.
@@ -38,13 +38,13 @@ trait TimedStream: Read + Write {
     fn socket(&self) -> &Arc<TcpStream>;
 }
 
-impl TimedStream for Timed {
+impl TimedStream for DeadlineStream {
     fn set_deadline(&mut self, deadline: Instant) {
-        Timed::set_deadline(self, deadline);
+        DeadlineStream::set_deadline(self, deadline);
     }
 
     fn socket(&self) -> &Arc<TcpStream> {
-        Timed::socket(self)
+        DeadlineStream::socket(self)
     }
 }
 
@@ -76,12 +76,12 @@ pub(super) fn serve(
         peer,
         local,
     };
-    let request_timeout = match state.limiter.is_crowded() {
+    let request_timeout = match state.limiter.is_busy() {
         true => REQUEST_TIMEOUT_CROWDED,
         false => REQUEST_TIMEOUT,
     };
     let deadline = Instant::now() + request_timeout;
-    let timed = Timed::new(stream, deadline)?.heard_by(Arc::clone(activity));
+    let timed = DeadlineStream::new(stream, deadline)?.with_activity(Arc::clone(activity));
     match &settings.tls {
         None => exchange(timed, &context, request_timeout, activity),
         Some(tls) => exchange(tls.accept(timed)?, &context, request_timeout, activity),
@@ -100,7 +100,7 @@ fn exchange(
     let read = request::read(&mut stream, |stream| {
         extend_deadline(stream, request_timeout);
     });
-    activity.reach(Stage::Served);
+    activity.set_stage(Stage::Served);
     let in_flight = context.state.in_flight.begin();
     let (response, head_only) = match read {
         Ok(request) => (respond(context, &request), is_head(&request)),
@@ -169,6 +169,6 @@ fn finish_writing(stream: impl TimedStream) -> io::Result<Arc<TcpStream>> {
 /// Reads until the client closes. Closing a socket with unread input sends a reset,
 /// which may overtake the response.
 fn linger(socket: Arc<TcpStream>) -> io::Result<()> {
-    let rest = Timed::new(socket, Instant::now() + LINGER_TIMEOUT)?;
+    let rest = DeadlineStream::new(socket, Instant::now() + LINGER_TIMEOUT)?;
     io::copy(&mut rest.take(MAX_LINGER_BYTES), &mut io::sink()).map(drop)
 }

@@ -23,12 +23,13 @@ use rustix::event::{PollFd, PollFlags};
 use self::response::Response;
 use self::state::{ActiveServer, Settings, WebState};
 use super::auth::Auth;
-use super::entrance::{Client, Entrance, Rules};
-use super::handshakes::Cost;
-use super::hinge::{Door, Hinge, lock, shut};
-use super::listeners::{AdminListenError, Listeners};
-use super::seats::{Seats, Socket};
-use super::watch::{Bell, Porter, serve};
+use super::server::acceptor::{Acceptor, AcceptorWaker, spawn_for_client};
+use super::server::connection_limiter::{ConnectionLimiter, SharedSocket};
+use super::server::lock;
+use super::server::pending_clients::ConnectionCost;
+use super::server::pending_clients::{AdmissionRules, PendingClient, PendingClients};
+use super::server::reconfigure::{AdminListenError, Listeners};
+use super::server::reconfigure::{ReconfigurableServer, ServerReconfigure, close_server};
 use crate::config::{Config, Web};
 use crate::control::{Handle, Liveness, Reconfigure};
 
@@ -59,19 +60,19 @@ impl WebServer {
         let state = Arc::new_cyclic(|state| {
             let state: Weak<WebState> = Weak::clone(state);
             let on_room = move || {
-                let bells = state.upgrade().map(|state| state.bells());
-                bells.iter().flatten().for_each(Bell::ring);
+                let wakers = state.upgrade().map(|state| state.wakers());
+                wakers.iter().flatten().for_each(AcceptorWaker::wake);
             };
-            let limiter = Seats::new(MAX_CLIENTS, MAX_FROM_ONE_SOURCE, on_room);
+            let limiter = ConnectionLimiter::new(MAX_CLIENTS, MAX_FROM_ONE_SOURCE, on_room);
             WebState::new(Arc::new(limiter), auth, liveness)
         });
-        Hinge::start(&state, config)?;
+        ServerReconfigure::start(&state, config)?;
         Ok(WebServer(state))
     }
 
     /// The part that follows changes of the configuration.
     pub fn reconfigurable(&self) -> Box<dyn Reconfigure> {
-        Box::new(Hinge::of(&self.0))
+        Box::new(ServerReconfigure::new(&self.0))
     }
 
     /// Sets the controller's handle. Requests wait until it is set.
@@ -88,13 +89,13 @@ impl WebServer {
 
 impl Drop for WebServer {
     fn drop(&mut self) {
-        shut(&*self.0);
+        close_server(&*self.0);
         self.0.in_flight.wait();
     }
 }
 
-impl Door for WebState {
-    type Open = ActiveServer;
+impl ReconfigurableServer for WebState {
+    type Endpoint = ActiveServer;
     const NAME: &'static str = "the admin page";
 
     fn prepare(
@@ -106,51 +107,55 @@ impl Door for WebState {
         ActiveServer::prepare(config, now, anew, self)
     }
 
-    fn differs(now: &Config, next: &Config) -> bool {
+    fn needs_change(now: &Config, next: &Config) -> bool {
         web(now) != web(next)
     }
 
-    fn begin(open: &ActiveServer, before: &ActiveServer) {
+    fn activate(open: &ActiveServer, before: &ActiveServer) {
         open.begin(before);
     }
 
-    fn open(&self) -> &Mutex<ActiveServer> {
+    fn endpoint(&self) -> &Mutex<ActiveServer> {
         &self.open
     }
 }
 
 /// Accepts clients of one listener, and starts a thread for each.
-struct Acceptor {
+struct ClientAcceptor {
     listener: TcpListener,
     state: Arc<WebState>,
-    entrance: Entrance,
+    entrance: PendingClients,
 }
 
-impl Acceptor {
-    fn new(listener: TcpListener, state: &Arc<WebState>) -> Acceptor {
+impl ClientAcceptor {
+    fn new(listener: TcpListener, state: &Arc<WebState>) -> ClientAcceptor {
         let auth = state.auth.clone();
-        let rules = Rules {
+        let rules = AdmissionRules {
             client_speaks_first: true,
-            patience: CLIENT_TIMEOUT,
-            knows: Box::new(move |ip| auth.knows(ip)),
+            max_wait: CLIENT_TIMEOUT,
+            is_known_address: Box::new(move |ip| auth.is_known(ip)),
         };
-        Acceptor {
+        ClientAcceptor {
             listener,
             state: Arc::clone(state),
-            entrance: Entrance::new(&state.limiter, rules),
+            entrance: PendingClients::new(&state.limiter, rules),
         }
     }
 
-    fn serve_client(&self, client: Client) -> io::Result<()> {
+    fn serve_client(&self, client: PendingClient) -> io::Result<()> {
         let (stream, peer) = (Arc::new(client.stream), client.peer);
-        let socket: Socket = Arc::<TcpStream>::clone(&stream);
-        let Some(slot) = self.state.limiter.take(peer.ip(), client.is_known, socket) else {
+        let socket: SharedSocket = Arc::<TcpStream>::clone(&stream);
+        let Some(slot) = self
+            .state
+            .limiter
+            .acquire(peer.ip(), client.is_known, socket)
+        else {
             // Another listener took the last slot just now.
             log::debug!("web: {peer} is turned away: there is no room");
             return Ok(());
         };
         let state = Arc::clone(&self.state);
-        serve("web-client", stream, move |stream| {
+        spawn_for_client("web-client", stream, move |stream| {
             if let Err(error) = connection::serve(stream, peer, &slot.activity(), &state) {
                 log::debug!("web: {peer} is lost: {error}");
             }
@@ -173,14 +178,14 @@ impl Acceptor {
     }
 }
 
-impl Porter for Acceptor {
+impl Acceptor for ClientAcceptor {
     fn listener(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
     }
 
-    fn let_in(&mut self) -> io::Result<()> {
+    fn accept_next(&mut self) -> io::Result<()> {
         let (stream, peer) = self.listener.accept()?;
-        for client in self.entrance.admit(stream, peer)? {
+        for client in self.entrance.add(stream, peer)? {
             log::debug!("web: {} is turned away: there is no room", client.peer);
         }
         Ok(())
@@ -190,22 +195,26 @@ impl Porter for Acceptor {
         self.entrance.poll_fds().collect()
     }
 
-    fn look(&mut self, events: &[PollFlags], is_last: bool) -> io::Result<Option<Duration>> {
-        self.entrance.note(events);
+    fn serve_waiting(
+        &mut self,
+        events: &[PollFlags],
+        is_last: bool,
+    ) -> io::Result<Option<Duration>> {
+        self.entrance.update(events);
         let cost = match self.state.settings().tls {
-            None => Cost::Plain,
-            Some(_) => Cost::Handshake,
+            None => ConnectionCost::Plain,
+            Some(_) => ConnectionCost::Handshake,
         };
-        while let Some(client) = self.entrance.next(cost, is_last) {
+        while let Some(client) = self.entrance.next_ready(cost, is_last) {
             self.serve_client(client)?;
         }
-        while let Some(client) = self.entrance.expired() {
+        while let Some(client) = self.entrance.pop_expired() {
             log::debug!("web: {} has waited for too long", client.peer);
         }
-        Ok(self.entrance.press())
+        Ok(self.entrance.make_capacity())
     }
 
-    fn complain(&mut self, error: &io::Error) {
+    fn log_error(&mut self, error: &io::Error) {
         log::warn!("web: cannot let a client in: {error}");
     }
 }
@@ -234,7 +243,7 @@ impl ActiveServer {
         };
         let settings = Arc::new(Settings::new(web).map_err(AdminListenError::Other)?);
         let listeners = Listeners::open("web", listen, &now.listeners, anew, |listener| {
-            Acceptor::new(listener, state)
+            ClientAcceptor::new(listener, state)
         })?;
         Ok(ActiveServer {
             listeners,
@@ -244,7 +253,7 @@ impl ActiveServer {
 
     /// Starts accepting, and logs the URLs and the fingerprint where they have changed.
     fn begin(&self, before: &ActiveServer) {
-        self.listeners.begin();
+        self.listeners.start_accepting();
         let is_open = self.addresses().next().is_some();
         let (urls, urls_before) = (self.urls(), before.urls());
         if urls != urls_before && is_open {

@@ -7,14 +7,14 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::admin::answers::Answers;
 use crate::admin::auth::Auth;
-use crate::admin::hinge::lock;
-use crate::admin::listeners::Listeners;
 use crate::admin::page::FlashMessage;
-use crate::admin::seats::Seats;
+use crate::admin::server::acceptor::AcceptorWaker;
+use crate::admin::server::connection_limiter::ConnectionLimiter;
+use crate::admin::server::in_flight::InFlight;
+use crate::admin::server::lock;
+use crate::admin::server::reconfigure::Listeners;
 use crate::admin::tls::Tls;
-use crate::admin::watch::Bell;
 use crate::config::{ListenHost, Web};
 use crate::control::{Handle, Liveness, Status};
 use crate::os::state;
@@ -30,12 +30,12 @@ pub(super) struct RequestContext<'a> {
 
 /// What the threads of the web server share.
 pub(super) struct WebState {
-    pub(super) limiter: Arc<Seats>,
+    pub(super) limiter: Arc<ConnectionLimiter>,
     pub(super) auth: Auth,
     pub(super) liveness: Liveness,
     pub(super) handle: OnceLock<Handle>,
     pub(super) open: Mutex<ActiveServer>,
-    pub(super) in_flight: Answers,
+    pub(super) in_flight: InFlight,
     pub(super) flash_messages: FlashMessages,
     /// Snapshots that responses still use, and when each was taken; the newest is last.
     pub(super) snapshots: Mutex<Vec<(Instant, Weak<Status>)>>,
@@ -50,14 +50,14 @@ pub(super) struct WebState {
 }
 
 impl WebState {
-    pub(super) fn new(limiter: Arc<Seats>, auth: Auth, liveness: Liveness) -> WebState {
+    pub(super) fn new(limiter: Arc<ConnectionLimiter>, auth: Auth, liveness: Liveness) -> WebState {
         WebState {
             limiter,
             auth,
             liveness,
             handle: OnceLock::new(),
             open: Mutex::default(),
-            in_flight: Answers::default(),
+            in_flight: InFlight::default(),
             flash_messages: FlashMessages::default(),
             snapshots: Mutex::default(),
             page_lock: Mutex::default(),
@@ -76,8 +76,8 @@ impl WebState {
         Arc::clone(&lock(&self.open).settings)
     }
 
-    pub(super) fn bells(&self) -> Vec<Bell> {
-        lock(&self.open).listeners.bells()
+    pub(super) fn wakers(&self) -> Vec<AcceptorWaker> {
+        lock(&self.open).listeners.wakers()
     }
 
     /// A snapshot of everything. A snapshot taken since the call began is shared. With
@@ -106,7 +106,7 @@ impl WebState {
     pub(super) fn is_alive(&self) -> bool {
         const LIVENESS_TIMEOUT: Duration = Duration::from_secs(2);
         self.alive
-            .get_or_compute(|| self.liveness.beat(LIVENESS_TIMEOUT))
+            .get_or_compute(|| self.liveness.all_respond(LIVENESS_TIMEOUT))
     }
 
     /// Whether every service has a usable host, for `/ready`. The controller is asked once

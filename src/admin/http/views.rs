@@ -5,9 +5,9 @@ use super::guard::Principal;
 use super::request::{Fields, Request, fields};
 use super::response::{Response, error_page};
 use super::state::{FLASH_FIELD, RequestContext};
-use crate::admin::hinge::lock;
 use crate::admin::metrics::{self, csv, running::running};
 use crate::admin::page::{self, Refresh};
+use crate::admin::server::lock;
 use crate::config::verb::{Command, Question, View as ConfigView};
 use crate::control::Response as ControlResponse;
 
@@ -192,7 +192,7 @@ fn config(
 
 fn ask(context: &RequestContext<'_>, principal: &Principal, question: Question) -> ControlResponse {
     let command = Command::Question(question);
-    context.state.handle().obey(&principal.actor, command)
+    context.state.handle().execute(&principal.actor, command)
 }
 
 fn response(request: &Request, response: &ControlResponse, content_type: &'static str) -> Response {

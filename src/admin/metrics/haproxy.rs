@@ -199,7 +199,7 @@ pub(super) mod samples {
             ended: vec![(EndReason::Finished, 6), (EndReason::NoHost, 1)],
             accept_pauses: 8,
             no_ports: 11,
-            turns: 1234,
+            iterations: 1234,
             services: vec![service(
                 "web",
                 vec![group("main", vec![busy("one"), failed])],

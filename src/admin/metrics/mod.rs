@@ -214,7 +214,7 @@ const PROCESS: [FamilyOf<Status>; 13] = [
             "txlb_worker_turns_total",
             "Times that the workers' loops went round.",
         ),
-        |status| Count(status.turns),
+        |status| Count(status.iterations),
     ),
     (
         gauge(

@@ -93,11 +93,11 @@ pub(super) fn recent_events(status: &Status) -> Element {
                 .attr("id", "happenings.title")
                 .text("What happened"),
         );
-    if status.happenings.is_empty() {
+    if status.recent_events.is_empty() {
         return section.with(el("p").text("Nothing since txlb was started."));
     }
     let head = ["When", "What", "In words"].map(|it| el("th").attr("scope", "col").text(it));
-    let newest_first = status.happenings.iter().rev();
+    let newest_first = status.recent_events.iter().rev();
     let rows = newest_first.map(|it| event_row(it, status.wall_ms));
     section.with(
         el("table")
@@ -172,7 +172,7 @@ mod tests {
             text: text.to_owned(),
         };
         let now_ms = status.wall_ms;
-        status.happenings = vec![event(0, "earlier"), event(now_ms - 5_000, "later")];
+        status.recent_events = vec![event(0, "earlier"), event(now_ms - 5_000, "later")];
         let text = recent_events(&status).into_text();
         assert!(text.find("later").unwrap() < text.find("earlier").unwrap());
         assert!(text.contains("<small>5 s ago</small>"));

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::os::memory;
+use crate::os::resources;
 
 /// Pause before the next accept after one failed, say for want of a descriptor.
 const RETRY_DELAY: Timespec = Timespec {
@@ -174,7 +174,7 @@ pub(in crate::admin) fn spawn_for_client<T: Send + 'static>(
 /// # Errors
 /// The address space is nearly used up.
 pub(in crate::admin) fn check_memory() -> io::Result<()> {
-    match memory::is_short() {
+    match resources::is_address_space_short() {
         true => Err(io::Error::other(
             "the address space is nearly used up (ulimit -v)",
         )),

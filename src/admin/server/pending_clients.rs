@@ -16,7 +16,7 @@ use super::client_address::{ClientAddress, Network, evict_from_busiest};
 use super::connection_limiter::{
     Candidate, ConnectionLimiter, MUTE_MS, eviction_order, service_order,
 };
-use crate::os::descriptors;
+use crate::os::resources;
 
 /// Clients that may wait at one listener.
 const MAX_PENDING: u64 = 128;
@@ -105,7 +105,8 @@ impl PendingClients {
         limiter: &Arc<ConnectionLimiter>,
         rules: AdmissionRules,
     ) -> PendingClients {
-        let limit = descriptors::limit().map_or(MAX_PENDING, |limit| limit / DESCRIPTOR_SHARE);
+        let limit =
+            resources::descriptor_limit().map_or(MAX_PENDING, |limit| limit / DESCRIPTOR_SHARE);
         PendingClients {
             rules,
             limiter: Arc::clone(limiter),

@@ -9,8 +9,8 @@ use std::{fmt, io};
 use super::acceptor::{Acceptor, AcceptorThread, AcceptorWaker};
 use super::lock;
 use crate::config::{Config, ListenAddress, ListenHost};
-use crate::control::{Commit, Reconfigure, places};
-use crate::os::listen::{Place, bind_all};
+use crate::control::{Commit, Reconfigure, resolve_places};
+use crate::os::listen::{BindAddress, bind_all};
 
 /// A server that follows the configuration.
 pub(in crate::admin) trait ReconfigurableServer:
@@ -100,7 +100,7 @@ impl<S: ReconfigurableServer> Reconfigure for ServerReconfigure<S> {
     }
 
     /// Stops accepting; clients that are connected stay.
-    fn give_way(&mut self) -> bool {
+    fn release(&mut self) -> bool {
         if let Some(server) = self.0.upgrade() {
             close_server(&*server);
         }
@@ -130,7 +130,7 @@ fn replace_endpoint<S: ReconfigurableServer>(server: &S, endpoint: S::Endpoint) 
 pub(in crate::admin) struct Listeners {
     /// The address that they were opened for.
     listen: Option<ListenAddress>,
-    places: BTreeMap<Place, Arc<OpenListener>>,
+    resolve_places: BTreeMap<BindAddress, Arc<OpenListener>>,
 }
 
 /// A listener and its accept thread.
@@ -177,13 +177,13 @@ impl Listeners {
         if !resolve_again && now.listen.as_ref() == Some(listen) {
             return Ok(now.clone());
         }
-        let places = places(listen)
+        let resolve_places = resolve_places(listen)
             .map_err(|error| AdminListenError::Other(format!("the {server} interface: {error}")))?;
         let is_name = matches!(listen.host, ListenHost::Name(_));
         let mut listeners = BTreeMap::new();
         let mut absent = None;
-        for place in places {
-            let kept = now.places.get(&place).cloned();
+        for place in resolve_places {
+            let kept = now.resolve_places.get(&place).cloned();
             // `*:80` in place of `10.0.0.1:80`, say: both are open for a moment.
             let overlaps_own = now.overlap(place);
             let bind = || bind(server, place, overlaps_own, &make_acceptor).map(Arc::new);
@@ -200,40 +200,43 @@ impl Listeners {
             Some(error) if listeners.is_empty() => Err(AdminListenError::Listen(error)),
             _ => Ok(Listeners {
                 listen: Some(listen.clone()),
-                places: listeners,
+                resolve_places: listeners,
             }),
         }
     }
 
-    fn overlap(&self, place: Place) -> bool {
-        let overlaps = |(own, it): (&Place, &Arc<OpenListener>)| {
+    fn overlap(&self, place: BindAddress) -> bool {
+        let overlaps = |(own, it): (&BindAddress, &Arc<OpenListener>)| {
             // With port 0 only the address tells which.
-            own.overlaps(place) || Place::At(it.address).overlaps(place)
+            own.overlaps(place) || BindAddress::At(it.address).overlaps(place)
         };
-        self.places.iter().any(overlaps)
+        self.resolve_places.iter().any(overlaps)
     }
 
     /// Starts to accept.
     pub(in crate::admin) fn start_accepting(&self) {
-        self.places
+        self.resolve_places
             .values()
             .for_each(|it| it.thread.start_accepting());
     }
 
     /// Local addresses of the listeners.
     pub(in crate::admin) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.places.values().map(|it| it.address)
+        self.resolve_places.values().map(|it| it.address)
     }
 
     /// For waking the accept threads when there is room again.
     pub(in crate::admin) fn wakers(&self) -> Vec<AcceptorWaker> {
-        self.places.values().map(|it| it.thread.waker()).collect()
+        self.resolve_places
+            .values()
+            .map(|it| it.thread.waker())
+            .collect()
     }
 }
 
 fn bind<P: Acceptor>(
     server: &str,
-    place: Place,
+    place: BindAddress,
     overlaps_own: bool,
     make_acceptor: impl Fn(TcpListener) -> P,
 ) -> io::Result<OpenListener> {

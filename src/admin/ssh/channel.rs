@@ -322,13 +322,13 @@ impl LineSession {
         }
         let line = String::from_utf8(std::mem::take(&mut self.partial_line));
         match line {
-            _ if std::mem::take(&mut self.is_too_long) => self.refuse(&format!(
+            _ if std::mem::take(&mut self.is_too_long) => self.reject_line(&format!(
                 "the line is too long: {MAX_LINE} bytes are possible"
             )),
-            Err(_) => self.refuse("the line is not UTF-8"),
+            Err(_) => self.reject_line("the line is not UTF-8"),
             Ok(line) if matches!(line.trim(), "exit" | "quit") => self.end(),
             Ok(line) => {
-                let answer = self.protocol.answer(&line, handle, actor);
+                let answer = self.protocol.reply_text(&line, handle, actor);
                 self.has_failed |= answer.lines().any(|line| line.starts_with("error:"));
                 answer
             }
@@ -339,16 +339,16 @@ impl LineSession {
     pub(super) fn end(&mut self) -> String {
         self.has_ended = true;
         if !self.partial_line.is_empty() || self.is_too_long {
-            self.refuse("the last line has no end: it is ignored")
+            self.reject_line("the last line has no end: it is ignored")
         } else if self.protocol.is_in_batch() {
-            self.refuse("the batch was not committed: nothing of it is done")
+            self.reject_line("the batch was not committed: nothing of it is done")
         } else {
             String::new()
         }
     }
 
-    fn refuse(&mut self, why: &str) -> String {
-        self.protocol.refuse(why);
+    fn reject_line(&mut self, why: &str) -> String {
+        self.protocol.reject_line(why);
         self.has_failed = true;
         format!("error: {why}\n")
     }

@@ -158,7 +158,8 @@ const NAME: &str = "ssh_host_ed25519_key";
 /// # Errors
 /// What is wrong with the file.
 pub(super) fn host_key(folder: &Path) -> Result<PrivateKey, String> {
-    let bytes = state::secret(folder, NAME, |_| true, make).map_err(|error| error.to_string())?;
+    let bytes =
+        state::load_or_create(folder, NAME, |_| true, make).map_err(|error| error.to_string())?;
     let key = PrivateKey::from_openssh(&bytes).map_err(|error| error.to_string());
     let trouble = match key {
         Ok(key) if key.is_encrypted() => "it has a passphrase".to_owned(),

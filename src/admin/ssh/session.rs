@@ -152,7 +152,7 @@ impl SessionHandler {
         Actor::User {
             name: credential.name().to_owned(),
             from: self.peer,
-            door: INTERFACE,
+            interface: INTERFACE,
         }
     }
 

@@ -49,7 +49,8 @@ pub(super) fn load_or_create(
         made = true;
         pem(names, now).map_err(io::Error::other)
     };
-    let pem = state::secret(folder, NAME, is_usable, make).map_err(|error| error.to_string())?;
+    let pem =
+        state::load_or_create(folder, NAME, is_usable, make).map_err(|error| error.to_string())?;
     let path = folder.join(NAME);
     let path = path.display();
     let identity = certificate::parse(&pem).map_err(|error| format!("{path}: {error}"))?;

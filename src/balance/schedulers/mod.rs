@@ -16,7 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Scheduler;
-use crate::config::{self, Algorithm, CustomNames, is_own_name};
+use crate::config::{self, Algorithm, CustomNames, is_custom_name};
 
 /// Makes a scheduler for a group.
 type Make = Arc<dyn Fn() -> Box<dyn Scheduler> + Send + Sync>;
@@ -34,7 +34,7 @@ impl Schedulers {
         name: &str,
         make: impl Fn() -> Box<dyn Scheduler> + Send + Sync + 'static,
     ) -> bool {
-        is_own_name(name) && self.custom.insert(name.into(), Arc::new(make)).is_none()
+        is_custom_name(name) && self.custom.insert(name.into(), Arc::new(make)).is_none()
     }
 
     /// Makes the scheduler of `algorithm`, which must be rebuilt before its first pick.

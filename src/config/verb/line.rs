@@ -6,7 +6,7 @@
 use std::fmt::{self, Write as _};
 
 use super::ParseError;
-use crate::non_printing::{is_unseen, letters};
+use crate::non_printing::{is_non_printing, letters};
 
 /// The longest escape: `\\u{10ffff}` and some zeros.
 const MAX_ESCAPE_LENGTH: usize = 16;
@@ -146,8 +146,9 @@ impl QuotedWord<'_> {
 impl fmt::Display for QuotedWord<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Other blanks are quoted, too, so that people see them.
-        let needs_quotes =
-            |character: char| character == '"' || character.is_whitespace() || is_unseen(character);
+        let needs_quotes = |character: char| {
+            character == '"' || character.is_whitespace() || is_non_printing(character)
+        };
         if !self.0.is_empty() && !self.0.contains(needs_quotes) {
             return f.write_str(self.0);
         }

@@ -63,7 +63,7 @@ impl Status {
             .with("ended", ended)
             .with("accept_pauses", self.accept_pauses)
             .with("no_ports", self.no_ports)
-            .with("turns", self.turns)
+            .with("turns", self.iterations)
             .with_list("happenings", self.recent_events.iter().map(happening))
     }
 }

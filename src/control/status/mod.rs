@@ -46,7 +46,7 @@ pub struct Status {
     /// Connects to hosts for which there was no local port.
     pub no_ports: u64,
     /// Turns of all workers' loops.
-    pub turns: u64,
+    pub iterations: u64,
     /// The last 50 events at most, the oldest first.
     pub recent_events: Vec<RecentEvent>,
     /// The services, in the file's order.
@@ -174,8 +174,8 @@ impl Now {
 /// Takes the snapshot. Each group is locked only while its hosts' figures are copied.
 fn snapshot(data_plane: &DataPlane) -> Status {
     let shared = &data_plane.shared;
-    let sum = |of: &dyn Fn(&WorkerStats) -> u64| shared.meters.iter().map(of).sum();
-    let trouble = |kind| sum(&|meters| meters.trouble(kind));
+    let sum = |of: &dyn Fn(&WorkerStats) -> u64| shared.stats.iter().map(of).sum();
+    let trouble = |kind| sum(&|stats| stats.errors(kind));
     let now = Now::of(&shared.clock);
     Status {
         wall_ms: now.wall_ms(now.now_ms),
@@ -189,14 +189,14 @@ fn snapshot(data_plane: &DataPlane) -> Status {
         open: shared.open.load(Ordering::Relaxed),
         capacity: shared.capacity.load(Ordering::Relaxed),
         ended: EndReason::ALL
-            .map(|reason| (reason, sum(&|meters| meters.ended(reason))))
+            .map(|reason| (reason, sum(&|stats| stats.ended(reason))))
             .to_vec(),
         accept_pauses: trouble(ResourceError::Full)
             + trouble(ResourceError::NoDescriptors)
             + trouble(ResourceError::Accept),
         no_ports: trouble(ResourceError::NoPorts),
-        turns: sum(&WorkerStats::turns),
-        recent_events: shared.journal.happenings(),
+        iterations: sum(&WorkerStats::iterations),
+        recent_events: shared.recent_events.list(),
         services: data_plane
             .config
             .services
@@ -228,7 +228,7 @@ fn service(data_plane: &DataPlane, service: &config::Service, now: &Now) -> Serv
 fn group(data_plane: &DataPlane, service: &str, group: &config::Group, now: &Now) -> GroupStatus {
     let running = data_plane.running.group(service, &group.name);
     let (open, hosts) = running.map_or((0, Vec::new()), |running| {
-        let pool = running.tracker();
+        let pool = running.pool();
         (pool.open(), pool.hosts().map(|it| host(now, &it)).collect())
     });
     GroupStatus {

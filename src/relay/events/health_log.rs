@@ -8,7 +8,7 @@ use log::Level;
 
 use super::event_bus::{Event, HostName, Topic};
 use super::recent_events::RecentEvents;
-use crate::balance::{Change, Failure, HostId};
+use crate::balance::{Failure, HealthChange, HostId};
 use crate::log_targets;
 
 /// Lines about one host that may come at once.
@@ -43,13 +43,19 @@ impl HealthLog {
     }
 
     /// Publishes, logs and records a change of a host's health.
-    pub(crate) fn log_change(&self, id: HostId, host: HostName, change: &Change, now_ms: u64) {
+    pub(crate) fn log_change(
+        &self,
+        id: HostId,
+        host: HostName,
+        change: &HealthChange,
+        now_ms: u64,
+    ) {
         let name = host.to_string().escape_debug().to_string();
         let failure = match change {
-            Change::Up => None,
-            Change::Down(failure) => Some(failure),
+            HealthChange::Up => None,
+            HealthChange::Down(failure) => Some(failure),
             // Neither up nor down: not recorded.
-            Change::Moved { failure, from, to } => {
+            HealthChange::Moved { failure, from, to } => {
                 if let Some(suppressed) = take_line(&self.moves, id, now_ms) {
                     let (why, more) = (failure.to_string(), suppressed_text(suppressed));
                     let why = why.escape_debug();

@@ -122,15 +122,15 @@ impl HostFarm {
 
     fn check_hosts(&mut self, random: &mut Random, now_ms: u64) {
         let mut pool = self.group.pool();
-        for (id, address) in pool.to_check() {
-            let _ = pool.checked(id, address, any_result(random), now_ms);
+        for (id, address) in pool.health_check_targets() {
+            let _ = pool.health_checked(id, address, any_result(random), now_ms);
         }
     }
 
     fn beat_hosts(&mut self, random: &mut Random, now_ms: u64) {
         let mut pool = self.group.pool();
-        for (id, address) in pool.to_beat() {
-            let _ = pool.beat(id, address, any_result(random), now_ms);
+        for (id, address) in pool.heartbeat_targets() {
+            let _ = pool.heartbeat_checked(id, address, any_result(random), now_ms);
         }
     }
 
@@ -141,7 +141,7 @@ impl HostFarm {
             0 => Err("no such name"),
             _ => Ok(&addresses[..=random.index(addresses.len())]),
         };
-        self.group.pool().resolved("pool", answer, now_ms);
+        self.group.pool().name_resolved("pool", answer, now_ms);
     }
 
     /// The hosts that may be picked: up, with an address, and not failed unless all have failed.

@@ -20,7 +20,7 @@ use super::host_farm::HostFarm;
 use super::peer::Peer;
 use super::socket::Socket;
 use crate::balance::{Failure, HostId, PickContext, Picked, Random};
-use crate::os::delivery::Delivery;
+use crate::os::sockets::Delivery;
 
 /// Few, so that runs are cut short.
 pub(super) const MAX_READS_PER_RUN: usize = 4;

@@ -10,7 +10,7 @@ use mio::{Interest, Token};
 
 use super::listeners::{Accepted, Listener};
 use super::{FIRST_LISTENER, Worker, enqueue};
-use crate::os::listen::INHERITS;
+use crate::os::listen::ACCEPTED_INHERIT_OPTIONS;
 use crate::relay::connection::Connection;
 use crate::relay::failure::{EndReason, ResourceError, Shortage};
 use crate::relay::handoff::PendingConnection;
@@ -123,7 +123,7 @@ impl Worker {
 
     /// Counts an accepted client, and takes it or hands it off to a less busy worker.
     fn assign_client(&mut self, service: Arc<Service>, socket: TcpStream, address: SocketAddr) {
-        if !INHERITS {
+        if !ACCEPTED_INHERIT_OPTIONS {
             let _ = socket.set_nodelay(true);
             let _ = rustix::net::sockopt::set_socket_keepalive(&socket, true);
         }

@@ -276,10 +276,10 @@ impl ListenerSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::os::listen::{Place, bind_all};
+    use crate::os::listen::{BindAddress, bind_all};
 
     fn listener() -> Listener {
-        let place = Place::At("127.0.0.1:0".parse().unwrap());
+        let place = BindAddress::At("127.0.0.1:0".parse().unwrap());
         let socket = bind_all(place, 1, false).unwrap().remove(0);
         let key = ListenKey {
             place,

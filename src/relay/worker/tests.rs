@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use super::*;
-use crate::os::listen::{Place, bind_all};
+use crate::os::listen::{BindAddress, bind_all};
 use crate::relay::client_lookup::ClientLookup;
 use crate::relay::clock::Clock;
 use crate::relay::events::RecentEvents;
@@ -30,7 +30,7 @@ fn shared() -> Arc<Shared> {
 #[test]
 fn clients_that_all_come_to_one_worker_are_shared_with_the_other() {
     let host = StdListener::bind("127.0.0.1:0").unwrap();
-    let place = Place::At("127.0.0.1:0".parse().unwrap());
+    let place = BindAddress::At("127.0.0.1:0".parse().unwrap());
     let listener = bind_all(place, 1, false).unwrap().remove(0);
     let address = listener.local_addr().unwrap();
     let key = ListenKey {

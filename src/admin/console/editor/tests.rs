@@ -4,8 +4,8 @@ use super::*;
 use crate::admin::console::drawing::LineDrawing;
 use crate::admin::console::keys::KeyDecoder;
 use crate::admin::console::screen::Screen;
-use crate::config::random::Random;
-use crate::control::width::{columns, fitting};
+use crate::config::arbitrary::Random;
+use crate::control::text::{columns, fitting};
 
 /// An editor after these keys, and the results of keys that did more than edit.
 fn pressed(keys: &str) -> (Editor, Vec<EditResult>) {

@@ -58,7 +58,7 @@ fn nasty_status() -> (Status, Sessions) {
         .iter()
         .map(|name| samples::service(name, vec![group(name)]));
     status.services = services.collect();
-    status.happenings = names
+    status.recent_events = names
         .iter()
         .map(|name| RecentEvent {
             wall_ms: u64::MAX,

@@ -175,11 +175,11 @@ pub(super) fn trouble() -> Status {
         wall_ms: NOW_MS - 500_000,
         result: Err("/etc/txlb/config.xml:7:12: unknown attribute wieght: weight?".to_owned()),
     });
-    status.recent_events = happenings();
+    status.recent_events = recent_events();
     status
 }
 
-fn happenings() -> Vec<RecentEvent> {
+fn recent_events() -> Vec<RecentEvent> {
     [
         (86_000_000, Topic::Change, "user admin from 10.0.0.7:50022 (web): hostAdminDown service=web group=main name=four"),
         (500_000, Topic::Reload, "SIGHUP: /etc/txlb/config.xml:7:12: unknown attribute wieght: weight?"),
