@@ -40,7 +40,7 @@ impl Resolutions {
 
     /// Changes a group. Hosts without an address get theirs from `known` under the same lock.
     /// Otherwise a pick in between would find no host, if all are new and by name.
-    pub(super) fn change(
+    pub(super) fn change_group(
         &self,
         group: &Group,
         known: &Known,
