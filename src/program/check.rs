@@ -2,36 +2,34 @@
 //!
 //! Changes nothing.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::io::ErrorKind;
+use std::net::IpAddr;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 use rustix::process::geteuid;
-
 #[cfg(feature = "https")]
 use txlb::admin::check_certificate;
-use txlb::config::{Config, ListenHost, print};
-use txlb::control::{File, circle_warnings, resolve_names};
+use txlb::config::verb::{diff, script};
+use txlb::config::{Config, Control, ListenAddress, ListenHost, leave_out_masked, print};
+use txlb::control::{Error, File, circle_warnings, places_where, resolve_names};
+use txlb::os::listen::{Place, try_bind};
 
-use crate::cli::Footing;
+use crate::cli::{Footing, Show};
 use crate::exit::Exit;
-use crate::ground;
-use crate::output;
+use crate::folders::RUNTIME;
+use crate::logging::Place as LogPlace;
 use crate::privileges::{Privileges, enter_jail};
-use crate::startable;
+use crate::startup::file_exit;
+use crate::{exit, startup};
 
 /// How long a pipe that stands for the file may be silent: init scripts wait for the check.
 const PIPE_PATIENCE: Duration = Duration::from_secs(3);
-
-/// What is said of a configuration that is good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Show {
-    /// That it is good.
-    Verdict,
-    /// What is in effect.
-    Config,
-    /// Nothing but warnings. Names are not resolved: that may take seconds.
-    Warnings,
-}
 
 /// How long the names may take to resolve.
 const NAMES_PATIENCE: Duration = Duration::from_secs(5);
@@ -43,11 +41,11 @@ pub(crate) fn run(file: &Path, footing: &Footing, show: Show) -> Result<(), Exit
     let privileges = Privileges::plan(user, footing.group.as_deref())?;
     footing.jail.as_deref().map(enter_jail).transpose()?;
     let once = |file: &Path| File::read_once(file, Some(PIPE_PATIENCE));
-    let (read, reading) = ground::read(file, &privileges, once)?;
+    let (read, reading) = startup::read(file, &privileges, once)?;
     // What it names is read by the user when txlb runs.
     privileges.give_up()?;
     for warning in &reading.warnings {
-        output::note(&format!(
+        exit::note(&format!(
             "{}:{}: warning: {}",
             file.display(),
             warning.position,
@@ -55,7 +53,7 @@ pub(crate) fn run(file: &Path, footing: &Footing, show: Show) -> Result<(), Exit
         ))?;
     }
     for (path, advice) in read.exposed() {
-        output::note(&format!("{}: warning: {advice}", path.display()))?;
+        exit::note(&format!("{}: warning: {advice}", path.display()))?;
     }
     let config = &reading.config;
     warn_of_open_page(file, config)?;
@@ -64,8 +62,8 @@ pub(crate) fn run(file: &Path, footing: &Footing, show: Show) -> Result<(), Exit
         look_around(file, config, show)?;
     }
     match show {
-        Show::Config => output::print(&print(config)),
-        Show::Verdict => output::note(&format!("{}: the configuration is good", file.display())),
+        Show::Config => exit::print(&print(config)),
+        Show::Verdict => exit::note(&format!("{}: the configuration is good", file.display())),
         Show::Warnings => Ok(()),
     }
 }
@@ -80,16 +78,16 @@ fn look_around(file: &Path, config: &Config, show: Show) -> Result<(), Exit> {
         let reason = answer.as_ref().err()?;
         Some(format!("the name {name} does not resolve: {reason}"))
     });
-    let found = startable::look(config, &answers);
+    let found = look(config, &answers);
     let circles = circle_warnings(config, &answers);
     for warning in unresolved.chain(circles).chain(found.warnings) {
-        output::note(&format!("{}: warning: {warning}", file.display()))?;
+        exit::note(&format!("{}: warning: {warning}", file.display()))?;
     }
     // What is in effect can be shown on any machine.
     let mut errors = found.errors.into_iter().filter(|_| show != Show::Config);
     if let Some((status, first)) = errors.next() {
         for (_, error) in errors {
-            output::note(&format!("{}: {error}", file.display()))?;
+            exit::note(&format!("{}: {error}", file.display()))?;
         }
         return Err(Exit::new(status, &format!("{}: {first}", file.display())));
     }
@@ -110,7 +108,7 @@ fn warn_of_open_page(file: &Path, config: &Config) -> Result<(), Exit> {
     let Some(listen) = everywhere else {
         return Ok(());
     };
-    output::note(&format!(
+    exit::note(&format!(
         "{}: warning: the admin page at {listen} can be reached from other machines without \
          HTTPS: passwords can be read on the way (secure=\"true\" changes that)",
         file.display()
@@ -130,7 +128,7 @@ fn read_secrets(file: &Path, config: &Config) -> Result<(), Exit> {
     if let (Some(cert), Some(key)) = (&web.cert, &web.key) {
         let remark = check_certificate(cert, key).map_err(|error| bad(&error))?;
         if let Some(remark) = remark {
-            output::note(&format!("{}: warning: {remark}", file.display()))?;
+            exit::note(&format!("{}: warning: {remark}", file.display()))?;
         }
     }
     Ok(())
@@ -143,4 +141,171 @@ fn check_certificate(cert: &Path, key: &Path) -> Result<Option<String>, String> 
         txlb::os::files::open_file(path).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(None)
+}
+
+/// What the names in a configuration mean, or why that is not known.
+pub(crate) type Answers = BTreeMap<String, Result<Vec<IpAddr>, String>>;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// What may keep it from starting.
+    pub(crate) warnings: Vec<String>,
+    /// What does: with the exit status that the start would have.
+    pub(crate) errors: Vec<(u8, String)>,
+}
+
+/// Looks for what would keep a txlb with this configuration from starting.
+pub(crate) fn look(config: &Config, answers: &Answers) -> Findings {
+    let mut findings = Findings::default();
+    findings.look_at_listeners(config, answers);
+    for socket in config.control.iter().flat_map(Control::sockets) {
+        findings.look_at_folder("the control socket", socket, Exit::NO_SOCKET);
+    }
+    if let Some(file) = LogPlace::named(config.logging.file.as_deref()).file() {
+        match access(file, Access::WRITE_OK) {
+            Ok(()) => {}
+            Err(Errno::NOENT) => findings.look_at_folder("the log", file, Exit::CANNOT_CREATE),
+            Err(error) => {
+                let file = file.display();
+                findings.warn(format!("the log {file} cannot be written to: {error}"));
+            }
+        }
+    }
+    findings
+}
+
+impl Findings {
+    fn warn(&mut self, text: String) {
+        self.warnings.push(text);
+    }
+
+    fn look_at_listeners(&mut self, config: &Config, answers: &Answers) {
+        // One that runs with this configuration has the addresses already.
+        let runs = config
+            .control
+            .as_ref()
+            .is_some_and(|control| UnixStream::connect(&control.socket).is_ok());
+        let mut taken: BTreeMap<Place, String> = BTreeMap::new();
+        for (what, listen) in listeners(config) {
+            let places = match places_where(listen, answers) {
+                Ok(places) => places,
+                Err(error) => {
+                    self.unresolved(&what, listen, &error);
+                    continue;
+                }
+            };
+            let mut absent = BTreeSet::new();
+            for place in &places {
+                if let Some(other) = taken.insert(*place, what.clone())
+                    && other != what
+                    && place.port() != 0
+                {
+                    let text = format!("{other} and {what} would both listen at {place}");
+                    self.errors.push((Exit::CANNOT_BIND, text));
+                    continue;
+                }
+                if let Err(error) = try_bind(*place) {
+                    match error.kind() {
+                        ErrorKind::AddrNotAvailable => drop(absent.insert(*place)),
+                        ErrorKind::AddrInUse if runs => {}
+                        _ => self.refused(&what, *place, &error),
+                    }
+                }
+            }
+            self.tell_of_absent(&what, &absent, absent.len() == places.len());
+        }
+    }
+
+    /// A name may have to wait for its server; that it does not resolve is warned of elsewhere.
+    fn unresolved(&mut self, what: &str, listen: &ListenAddress, error: &Error) {
+        if matches!(listen.host, ListenHost::Zoned { .. }) {
+            self.errors
+                .push((Exit::CANNOT_BIND, format!("{what}: {error}")));
+        }
+    }
+
+    fn refused(&mut self, what: &str, place: Place, error: &io::Error) {
+        let text = format!("{what} cannot listen at {place}: {error}");
+        match error.kind() {
+            ErrorKind::AddrInUse => self.warn(format!("{text} (by txlb, if it runs, or another)")),
+            ErrorKind::PermissionDenied => {
+                self.warn(format!("{text} (ports below 1024 are root's)"));
+            }
+            _ => self.errors.push((Exit::CANNOT_BIND, text)),
+        }
+    }
+
+    /// An address of a name may be another machine's, if not all of them are.
+    fn tell_of_absent(&mut self, what: &str, absent: &BTreeSet<Place>, all: bool) {
+        for place in absent {
+            let text = format!("{what} cannot listen at {place}: this machine has no such address");
+            if all {
+                self.errors.push((Exit::CANNOT_BIND, text));
+            } else {
+                self.warn(text);
+            }
+        }
+    }
+
+    fn look_at_folder(&mut self, what: &str, file: &Path, status: u8) {
+        let folder = file.parent().filter(|it| !it.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        match access(folder, Access::WRITE_OK | Access::EXEC_OK) {
+            Ok(()) => {}
+            // The start makes it.
+            Err(Errno::NOENT) if folder == Path::new(RUNTIME) => {}
+            Err(error @ (Errno::NOENT | Errno::NOTDIR)) => {
+                let folder = folder.display();
+                let text = format!("the folder {folder} of {what}: {error}: make it");
+                self.errors.push((status, text));
+            }
+            Err(error) => {
+                let folder = folder.display();
+                self.warn(format!(
+                    "the folder {folder} of {what} cannot be written to: {error}"
+                ));
+            }
+        }
+    }
+}
+
+/// All listeners that are open from the start, and whose each is.
+fn listeners(config: &Config) -> Vec<(String, &ListenAddress)> {
+    let mut all = Vec::new();
+    for service in &config.services {
+        let what = format!("service {}", service.name);
+        all.extend(service.listens.iter().map(|it| (what.clone(), it)));
+    }
+    if let Some(admin) = &config.admin {
+        let web = admin
+            .web
+            .as_ref()
+            .filter(|it| it.enable && cfg!(feature = "web"));
+        let ssh = admin
+            .ssh
+            .as_ref()
+            .filter(|it| it.enable && cfg!(feature = "ssh"));
+        let page = web.and_then(|it| it.listen.as_ref());
+        let console = ssh.and_then(|it| it.listen.as_ref());
+        all.extend(page.map(|it| ("the admin page".to_owned(), it)));
+        all.extend(console.map(|it| ("the console".to_owned(), it)));
+    }
+    all
+}
+
+/// Prints the verbs that turn what `old` says into what `new` says. Whether there
+/// are any makes no difference to how it ends. Passwords that a view has masked are not
+/// compared.
+pub(crate) fn print_diff(old: &Path, new: &Path) -> Result<(), Exit> {
+    // Whoever writes `<(command)` waits for that command.
+    let read = |path| File::read_once(path, None).map_err(|error| file_exit(&error));
+    let ((_, mut old), (_, mut new)) = (read(old)?, read(new)?);
+    let masked = leave_out_masked(&mut old.config, &mut new.config);
+    if masked > 0 {
+        exit::note(&format!(
+            "txlb diff: passwords masked as *** are not compared: {masked} here"
+        ))?;
+    }
+    exit::print(&script(&diff(&old.config, &new.config)))
 }

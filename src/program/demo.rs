@@ -14,8 +14,7 @@ use std::time::Duration;
 use txlb::config::{self, Config};
 use txlb::control::Status;
 
-use crate::exit::Exit;
-use crate::output;
+use crate::exit::{self, Exit};
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
@@ -103,7 +102,7 @@ impl Demo {
         }
         text += "It runs this configuration; Ctrl-C ends it.\n\n";
         text += &self.text;
-        output::print(&(text + "\n"))
+        exit::print(&(text + "\n"))
     }
 }
 

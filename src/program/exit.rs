@@ -2,6 +2,11 @@
 //!
 //! Which one it is, is for whoever met the trouble to say.
 
+use std::io;
+use std::io::{ErrorKind, Write};
+
+use txlb::non_printing::spelled_out;
+
 /// Why the program ends, other than well.
 #[derive(Debug)]
 pub(crate) struct Exit {
@@ -33,7 +38,41 @@ impl Exit {
     }
 
     /// For an error of the system's that has no number of its own.
-    pub(crate) fn other(error: &std::io::Error) -> Exit {
+    pub(crate) fn other(error: &io::Error) -> Exit {
         Exit::new(Exit::OTHER, &format!("txlb: {error}"))
+    }
+}
+
+/// Writes to standard output.
+///
+/// # Errors
+/// If it is not taken, a full disk say; a reader who has left is none.
+pub(crate) fn print(text: &str) -> Result<(), Exit> {
+    let mut out = io::stdout();
+    let result = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    said(result, "standard output")
+}
+
+/// Writes a line to standard error, with what cannot be seen in it spelled out: names and
+/// paths are in it that others have chosen.
+///
+/// # Errors
+/// As [`print`].
+pub(crate) fn note(line: &str) -> Result<(), Exit> {
+    let mut text = String::new();
+    for line in line.split('\n') {
+        text += &spelled_out(line);
+        text.push('\n');
+    }
+    said(io::stderr().write_all(text.as_bytes()), "standard error")
+}
+
+fn said(result: io::Result<()>, place: &str) -> Result<(), Exit> {
+    match result {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            let message = format!("txlb: cannot write to {place}: {error}");
+            Err(Exit::new(Exit::OTHER, &message))
+        }
+        _ => Ok(()),
     }
 }

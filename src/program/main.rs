@@ -10,22 +10,16 @@ mod cli;
 mod ctl;
 mod daemon;
 mod demo;
-mod diff;
-mod ending;
 mod exit;
 mod folders;
-mod ground;
-mod log_file;
 mod logging;
-mod output;
-mod parent;
 mod passwd;
 mod pidfile;
 mod privileges;
 mod reload;
 mod sandbox;
 mod serve;
-mod startable;
+mod startup;
 mod supervisor;
 mod terminal;
 
@@ -39,11 +33,11 @@ const VERSION: &str = concat!("txlb ", env!("CARGO_PKG_VERSION"), "\n");
 
 fn main() -> ExitCode {
     privileges::hide_memory();
-    let afresh = parent::start_afresh().map_err(|error| Exit::other(&error));
+    let afresh = daemon::start_afresh().map_err(|error| Exit::other(&error));
     let command = afresh.and_then(|()| cli::parse(std::env::args_os().skip(1)));
     let outcome = match command {
-        Ok(Command::Help) => output::print(&cli::usage()),
-        Ok(Command::Version) => output::print(VERSION),
+        Ok(Command::Help) => exit::print(&cli::usage()),
+        Ok(Command::Version) => exit::print(VERSION),
         Ok(Command::Check {
             file,
             footing,
@@ -52,12 +46,12 @@ fn main() -> ExitCode {
         Ok(Command::Send { signal, pid_file }) => {
             Running::find(&pid_file).and_then(|running| match signal {
                 Some(signal) => running.send(signal),
-                None => output::print(&format!("{}\n", running.pid().as_raw_nonzero())),
+                None => exit::print(&format!("{}\n", running.pid().as_raw_nonzero())),
             })
         }
         Ok(Command::Reload { pid_file, given }) => reload::run(&pid_file, given),
         Ok(Command::Control(errand)) => ctl::run(&errand),
-        Ok(Command::Diff { old, new }) => diff::run(&old, &new),
+        Ok(Command::Diff { old, new }) => check::print_diff(&old, &new),
         Ok(Command::Passwd) => passwd::run(),
         Ok(Command::Serve(job)) if job.footing.detach && !daemon::is_second() => daemon::launch(),
         Ok(Command::Serve(job)) => serve::run(job),
@@ -68,7 +62,7 @@ fn main() -> ExitCode {
         Err(Exit { status, message }) => {
             // With nowhere to complain to, the status has to do.
             if !message.is_empty() {
-                let _ = output::note(&message);
+                let _ = exit::note(&message);
             }
             ExitCode::from(status)
         }

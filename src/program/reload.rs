@@ -12,10 +12,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, geteuid};
 
-use crate::check::{self, Show};
-use crate::cli::{self, Command, Footing, Source};
-use crate::exit::Exit;
-use crate::output;
+use crate::check;
+use crate::cli::{self, Command, Footing, Show, Source};
+use crate::exit::{self, Exit};
 use crate::pidfile::Running;
 
 /// A longer command line, or environment, is not looked at.
@@ -40,7 +39,7 @@ pub(crate) fn run(pid_file: &Path, given: Option<(PathBuf, Footing)>) -> Result<
     match seen {
         Ok(Seen::File(file, footing)) => check::run(&file, &footing, Show::Warnings)?,
         Ok(Seen::NoFile) => {}
-        Err(why) => output::note(&format!(
+        Err(why) => exit::note(&format!(
             "txlb: the configuration is not checked first: {why} (-f names it)"
         ))?,
     }

@@ -3,29 +3,31 @@
 //! Signals are passed on to the director's desk, which does what they ask for. What it
 //! stands on is `ground`'s business, how the log follows the configuration `log_file`'s.
 
-use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+use std::{io, thread};
 
+use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::flag::register_conditional_shutdown;
+use signal_hook::low_level;
 use txlb::balancer::{AdminInterface, AdminServerError, AdminServers};
 use txlb::control::{
-    ControllerThread, DataPlane, Error, FileError, Handle, Notice as DirectorEvent, Options,
-    Signal, Status, processors,
+    ControllerThread, DataPlane, Error, Handle, Liveness, Notice as DirectorEvent, Options, Signal,
+    Status, processors,
 };
 use txlb::os::inherited::{Inherited, inherited};
 use txlb::os::{descriptors, memory};
 
-use crate::cli::{DEFAULT_FILE, Job, Source};
+use crate::cli::{Job, Source};
 use crate::daemon::program;
 use crate::demo::Demo;
-use crate::ending::Ending;
-use crate::exit::Exit;
-use crate::ground::Ground;
-use crate::log_file::{LogFile, open_early};
-use crate::logging::Log;
-use crate::output;
+use crate::exit::{self, Exit};
+use crate::logging::{Log, LogFile, open_early};
+use crate::startup::Ground;
 use crate::supervisor::Supervisor;
 
 /// How long the director may take to stop after a TERM: the 5 s that sessions have left,
@@ -199,7 +201,7 @@ fn spare_address_space() {
         .env(HEAPS, "1")
         .exec();
     // It goes without, as it did before.
-    let _ = output::note(&format!(
+    let _ = exit::note(&format!(
         "txlb: address space is limited, and the program cannot be started again to save some: {error}"
     ));
 }
@@ -242,27 +244,6 @@ fn announce_descriptors(before: Option<u64>, sessions: usize) {
     log::info!("descriptors: {now}{raised}: enough for {sessions} sessions");
 }
 
-/// The exit status of a configuration file that is of no use.
-pub(crate) fn file_exit(error: &FileError) -> Exit {
-    let status = match error {
-        FileError::Unreadable(_, error) => match error.kind() {
-            io::ErrorKind::NotFound => Exit::NO_FILE,
-            io::ErrorKind::PermissionDenied => Exit::NO_PERMISSION,
-            // Something else than a file.
-            io::ErrorKind::InvalidInput => Exit::CONFIG,
-            _ => Exit::OTHER,
-        },
-        _ => Exit::CONFIG,
-    };
-    let advice = match error {
-        FileError::Unreadable(path, _) if status == Exit::NO_FILE && *path == *DEFAULT_FILE => {
-            " (-f names another; txlb --demo needs none)"
-        }
-        _ => "",
-    };
-    Exit::new(status, &format!("{error}{advice}"))
-}
-
 fn door_exit(error: &AdminServerError) -> Exit {
     let status = match error.cause {
         Some(io::ErrorKind::PermissionDenied) => Exit::NO_PERMISSION,
@@ -284,6 +265,95 @@ fn start_exit(error: &Error) -> Exit {
         _ => Exit::OTHER,
     };
     Exit::new(status, &format!("txlb: {error}"))
+}
+
+/// How long the end in order may still take once it is to be at once: sessions are cut such that both
+/// sides see it, and the PID file and the control socket go, if nothing hangs.
+const MOMENT: Duration = Duration::from_millis(250);
+
+/// What sessions have after TERM while nobody attends to it.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What has been told so far. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Ending(Arc<Shared>);
+
+struct Shared {
+    starting: Arc<AtomicBool>,
+    told: AtomicBool,
+    attended: AtomicBool,
+    workers: OnceLock<Liveness>,
+}
+
+impl Ending {
+    /// From now on TERM, INT and QUIT end the process in their handler, as they did before: it may be
+    /// that the main thread waits for a name server.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn prepare() -> io::Result<Ending> {
+        let starting = Arc::new(AtomicBool::new(true));
+        for signal in [SIGTERM, SIGINT, SIGQUIT] {
+            let status = Exit::ENDED_EARLY.into();
+            register_conditional_shutdown(signal, status, Arc::clone(&starting))?;
+        }
+        Ok(Ending(Arc::new(Shared {
+            starting,
+            told: AtomicBool::new(false),
+            attended: AtomicBool::new(false),
+            workers: OnceLock::new(),
+        })))
+    }
+
+    /// From now on there may be sessions, which are to be ended in order. Called before the first worker
+    /// accepts anybody: a signal in between would cut that client off.
+    pub(crate) fn in_order(&self) {
+        self.0.starting.store(false, Ordering::Release);
+    }
+
+    /// Whose sessions the second signal resets.
+    pub(crate) fn serves(&self, workers: Liveness) {
+        // There is no second time.
+        let _ = self.0.workers.set(workers);
+    }
+
+    /// From now on the main thread does what signals ask for.
+    pub(crate) fn is_attended(&self) {
+        self.0.attended.store(true, Ordering::Release);
+    }
+
+    /// Hears of a signal that has been passed on. Does not return from the second one.
+    pub(crate) fn hear(&self, signal: Signal) {
+        if !matches!(signal, Signal::Stop | Signal::Quit) {
+            return;
+        }
+        if self.0.told.swap(true, Ordering::AcqRel) {
+            self.end(0);
+        }
+        if signal == Signal::Stop && !self.0.attended.load(Ordering::Acquire) {
+            let late = self.clone();
+            // Without a thread it ends when the main thread gets there.
+            let _ = thread::Builder::new()
+                .name("ending".to_owned())
+                .spawn(move || late.end_unless_attended());
+        }
+    }
+
+    /// The main thread may be at a door whose name is not resolved.
+    fn end_unless_attended(&self) {
+        thread::sleep(GRACE);
+        if !self.0.attended.load(Ordering::Acquire) {
+            self.end(Exit::ENDED_EARLY.into());
+        }
+    }
+
+    fn end(&self, status: i32) -> ! {
+        if let Some(workers) = self.0.workers.get() {
+            workers.cut_off();
+        }
+        thread::sleep(MOMENT);
+        low_level::exit(status);
+    }
 }
 
 #[cfg(test)]

@@ -19,10 +19,10 @@ const MOST_LINES: usize = 600;
 const SLEEPERS: [&str; 8] = [
     "src/admin/control/socket.rs",
     "src/program/demo.rs",
-    "src/program/ending.rs",
     "src/program/logging/syslog.rs",
     "src/os/state.rs",
     "src/program/pidfile/mod.rs",
+    "src/program/serve.rs",
     "src/program/supervisor.rs",
     "tests/support/mod.rs",
 ];
@@ -254,7 +254,7 @@ fn only_the_main_function_ends_the_process() {
         words.iter().any(|word| line.contains(word))
     });
     // Where it is to end whatever the main function waits for, which itself returns.
-    assert_eq!(ends, BTreeSet::from(["src/program/ending.rs"]));
+    assert_eq!(ends, BTreeSet::from(["src/program/serve.rs"]));
 }
 
 #[test]

@@ -2,20 +2,20 @@
 //!
 //! Says what is asked for; does none of it.
 
-mod table;
-mod without_file;
-
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use getopts::{Matches, Options, ParsingStyle};
 use rustix::process::Signal;
-use txlb::config::{Config, Control};
-
-use crate::check::Show;
-use crate::ctl::Errand;
-use crate::exit::Exit;
 use table::{CTL_FLAGS, FLAGS, Flag, HELP, SYNOPSIS};
+use txlb::config::{
+    Algorithm, Config, Control, Endpoint, Group, Host, HostState, ListenAddress, Scheduler,
+    Service, Timeouts,
+};
+
+use crate::exit::Exit;
+
+mod table;
 
 /// What the user wants done.
 #[derive(Debug)]
@@ -75,6 +75,26 @@ pub(crate) struct Footing {
     /// What is to be its root.
     pub(crate) jail: Option<PathBuf>,
     pub(crate) sandbox: bool,
+}
+
+/// What is said of a configuration that is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Show {
+    /// That it is good.
+    Verdict,
+    /// What is in effect.
+    Config,
+    /// Nothing but warnings. Names are not resolved: that may take seconds.
+    Warnings,
+}
+
+/// What is to be told, and to whom.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    pub(crate) socket: PathBuf,
+    pub(crate) json: bool,
+    /// One command, taken as it is; without it, there are lines on standard input.
+    pub(crate) words: Vec<String>,
 }
 
 /// Where the configuration comes from.
@@ -298,9 +318,7 @@ fn source(matches: &Matches) -> Result<Source, Exit> {
         matches.opt_present("f"),
     ) {
         (true, false, false) => Ok(Source::Demo),
-        (false, true, false) => Ok(Source::CommandLine(Box::new(without_file::config(
-            matches,
-        )?))),
+        (false, true, false) => Ok(Source::CommandLine(Box::new(config_without_file(matches)?))),
         (false, false, _) => Ok(Source::File(path(matches, "f", DEFAULT_FILE))),
         _ => Err(wrong(
             "--demo, -f, and -L with -B are three ways to say what to balance: choose one",
@@ -332,6 +350,76 @@ fn path(matches: &Matches, option: &str, default: &str) -> PathBuf {
 
 fn wrong(message: &str) -> Exit {
     Exit::new(Exit::USAGE, &format!("txlb: {message} (txlb -h shows how)"))
+}
+
+/// The configuration that `-L`, `-B` and `-S` stand for.
+fn config_without_file(matches: &Matches) -> Result<Config, Exit> {
+    let listens = matches.opt_strs("L");
+    let hosts = matches.opt_strs("B");
+    if listens.is_empty() || hosts.is_empty() {
+        return Err(wrong("-L (where to listen) and -B (a host) go together"));
+    }
+    let scheduler = match matches.opt_str("S") {
+        None => Scheduler::from(Algorithm::LeastConns),
+        Some(text) => text.parse().map_err(|_| {
+            let known: Vec<_> = Scheduler::spellings().collect();
+            wrong(&format!(
+                "-S {text}: there is no such scheduler; there are {}",
+                known.join(", ")
+            ))
+        })?,
+    };
+    let group = Group {
+        name: "main".to_owned(),
+        scheduler,
+        sticky_prefix: Group::WHOLE_ADDRESS,
+        hosts: (0..)
+            .zip(&hosts)
+            .map(|(number, text)| host(number, text))
+            .collect::<Result<_, _>>()?,
+    };
+    let listen = |text: &String| {
+        text.parse::<ListenAddress>()
+            .map_err(|error| wrong(&format!("-L {text}: {error}")))
+    };
+    let service = Service {
+        name: "main".to_owned(),
+        timeouts: Timeouts::default(),
+        listens: listens.iter().map(listen).collect::<Result<_, _>>()?,
+        enabled: group.name.clone(),
+        groups: vec![group],
+    };
+    Ok(Config {
+        services: vec![service],
+        ..Config::default()
+    })
+}
+
+fn host(number: usize, text: &str) -> Result<Host, Exit> {
+    let bad = |what: &str| wrong(&format!("-B {text}: {what}"));
+    let (address, weight) = match text.split_once(',') {
+        None => (text, 1),
+        Some((address, option)) => {
+            let weight = option
+                .strip_prefix("weight=")
+                .ok_or_else(|| bad("only weight=N may follow"))?;
+            let weight = weight
+                .parse()
+                .ok()
+                .filter(|&weight| weight <= Host::MAX_WEIGHT);
+            (
+                address,
+                weight.ok_or_else(|| bad("a weight is a number from 0 to 1000000"))?,
+            )
+        }
+    };
+    let address: Endpoint = address.parse().map_err(|error| bad(&format!("{error}")))?;
+    Ok(Host {
+        name: format!("host.{number}"),
+        address,
+        weight,
+        state: HostState::Up,
+    })
 }
 
 #[cfg(test)]

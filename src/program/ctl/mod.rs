@@ -3,29 +3,19 @@
 //! What can be asked for, and what it means, is known to the library and to the
 //! txlb that is asked: here it is carried there, and what comes back is shown.
 
-mod prompt;
-mod wire;
-
 use std::borrow::Cow;
 use std::io::{self, BufRead, IsTerminal};
-use std::path::PathBuf;
 
-use txlb::config::verb::{Command, Question};
+use txlb::config::verb::Command;
 use txlb::non_printing::{is_unseen, spelled_out};
 
-use wire::Wire;
+use client::{Wire, in_columns, wait};
 
-use crate::exit::Exit;
-use crate::output;
+use crate::cli::Errand;
+use crate::exit::{self, Exit};
 
-/// What is to be told, and to whom.
-#[derive(Debug)]
-pub(crate) struct Errand {
-    pub(crate) socket: PathBuf,
-    pub(crate) json: bool,
-    /// One command, taken as it is; without it, there are lines on standard input.
-    pub(crate) words: Vec<String>,
-}
+mod client;
+mod prompt;
 
 const PROMPT: &str = "txlb> ";
 
@@ -41,7 +31,7 @@ pub(crate) fn run(errand: &Errand) -> Result<(), Exit> {
             Ok(()) => Ok(()),
             Err(error) => Err(Exit::new(Exit::OTHER, &error)),
         },
-        None if prompt::is_possible() => prompt::run(errand, talk),
+        None if prompt::is_possible() => prompt::run(errand, talk.wire),
         None if io::stdin().is_terminal() => talk.prompt(),
         None => talk.carry(io::stdin().lock()),
     }
@@ -63,16 +53,6 @@ fn line(words: &[String]) -> Result<String, Exit> {
 fn fitting(line: &str, json: bool) -> String {
     match prompt::size() {
         Some(size) if !json => in_columns(line, size.columns),
-        _ => line.to_owned(),
-    }
-}
-
-/// A line whose answer, if it has tables, has them so wide.
-fn in_columns(line: &str, columns: u16) -> String {
-    match line.parse() {
-        Ok(Command::Question(Question::Status | Question::Sessions)) if columns > 0 => {
-            format!("columns {columns} {line}")
-        }
         _ => line.to_owned(),
     }
 }
@@ -104,10 +84,10 @@ impl Talk {
     /// one. `None` if there is no more.
     fn answer(&mut self) -> Result<Option<Result<(), String>>, Exit> {
         let mut data = false;
-        while let Some(line) = self.wire.line(&mut wire::wait)? {
+        while let Some(line) = self.wire.line(&mut wait)? {
             if let Some(line) = line.strip_prefix("  ") {
                 data = true;
-                output::print(&format!("{}\n", self.shown(line)))?;
+                exit::print(&format!("{}\n", self.shown(line)))?;
                 continue;
             }
             if line.starts_with("error:") {
@@ -115,7 +95,7 @@ impl Talk {
             }
             // People want to hear that it is done; programs have the status.
             if !data && io::stdout().is_terminal() {
-                output::print(&format!("{}\n", spelled_out(&line)))?;
+                exit::print(&format!("{}\n", spelled_out(&line)))?;
             }
             return Ok(Some(Ok(())));
         }
@@ -158,12 +138,12 @@ impl Talk {
             };
             if let Err(error) = self.ask_unless_blank(line)? {
                 failed += 1;
-                output::note(&error.replacen("error:", &format!("error: line {number}:"), 1))?;
+                exit::note(&error.replacen("error:", &format!("error: line {number}:"), 1))?;
             }
         }
         if let Err(error) = self.end()? {
             failed += 1;
-            output::note(&error)?;
+            exit::note(&error)?;
         }
         match failed {
             0 => Ok(()),
@@ -180,19 +160,19 @@ impl Talk {
     fn prompt(&mut self) -> Result<(), Exit> {
         let mut lines = io::stdin().lock().split(b'\n');
         loop {
-            output::print(PROMPT)?;
+            exit::print(PROMPT)?;
             let Some(Ok(line)) = lines.next() else {
-                output::print("\n")?;
+                exit::print("\n")?;
                 break;
             };
             if [&b"exit"[..], b"quit"].contains(&line.trim_ascii()) {
                 break;
             }
             if let Err(error) = self.ask_unless_blank(&line)? {
-                output::note(&error)?;
+                exit::note(&error)?;
             }
         }
-        self.end()?.or_else(|error| output::note(&error))
+        self.end()?.or_else(|error| exit::note(&error))
     }
 
     /// A line of blanks is not answered.

@@ -18,10 +18,9 @@ use txlb::config::verb::{Command, Question};
 use txlb::control::{LineProtocol, ParsedLine};
 use txlb::non_printing::spelled_out;
 
-use super::wire::lost;
-use super::{Errand, Talk, in_columns};
-use crate::exit::Exit;
-use crate::output;
+use super::client::{Wire, in_columns, lost};
+use crate::cli::Errand;
+use crate::exit::{self, Exit};
 use crate::terminal::{Terminal, Woken, signals};
 
 const UNKNOWN: Size = Size {
@@ -37,7 +36,7 @@ pub(super) fn is_possible() -> bool {
 }
 
 /// Asks line by line as somebody types them, until they end it.
-pub(super) fn run(errand: &Errand, talk: Talk) -> Result<(), Exit> {
+pub(super) fn run(errand: &Errand, wire: Wire) -> Result<(), Exit> {
     let trouble = |error: io::Error| {
         Exit::new(
             Exit::OTHER,
@@ -49,7 +48,7 @@ pub(super) fn run(errand: &Errand, talk: Talk) -> Result<(), Exit> {
     let terminal = Terminal::with_modes(OptionalActions::Now, raw).map_err(trouble)?;
     let mut partner = Asked {
         errand,
-        talk,
+        wire,
         terminal: &terminal,
         shadow: LineProtocol::new(Access::Full),
         trouble: None,
@@ -126,7 +125,7 @@ fn show(out: &mut Vec<u8>) -> Result<(), Exit> {
     }
     let text = String::from_utf8_lossy(out).into_owned();
     out.clear();
-    output::print(&text)
+    exit::print(&text)
 }
 
 /// Leaves the terminal in order; `outcome` is what is said then.
@@ -145,7 +144,7 @@ fn interrupted() -> Exit {
 /// The txlb that runs, as a partner.
 struct Asked<'a> {
     errand: &'a Errand,
-    talk: Talk,
+    wire: Wire,
     terminal: &'a Terminal,
     /// Hears the same lines: so what is known there of a batch is known here.
     shadow: LineProtocol,
@@ -162,7 +161,7 @@ impl Partner for Asked<'_> {
                 ..Told::default()
             });
         }
-        let question = match self.talk.json {
+        let question = match self.errand.json {
             true => format!("json {line}"),
             false => in_columns(line, columns),
         };
@@ -205,7 +204,7 @@ impl Asked<'_> {
     fn exchange(&mut self, question: &str) -> Result<Told, Exit> {
         self.begin_anew_if_over()?;
         self.modes(raw_but_for_signals)?;
-        self.talk.wire.say(question.as_bytes());
+        self.wire.say(question.as_bytes());
         let mut told = Told::default();
         loop {
             let line = self.line()?;
@@ -230,10 +229,10 @@ impl Asked<'_> {
     /// A talk that was silent for too long is over; with no batch in it, nobody need
     /// know.
     fn begin_anew_if_over(&mut self) -> Result<(), Exit> {
-        let stream = self.talk.wire.stream();
+        let stream = self.wire.stream();
         let said = self.terminal.wait_for(stream, None, Some(Duration::ZERO));
         if said.map_err(|error| lost(&error))? == Woken::Ready && !self.is_in_batch() {
-            self.talk = Talk::begin(self.errand)?;
+            self.wire = Wire::connect(&self.errand.socket)?;
         }
         Ok(())
     }
@@ -249,7 +248,7 @@ impl Asked<'_> {
                 Woken::Ready | Woken::Other => Ok(true),
             }
         };
-        let line = self.talk.wire.line(&mut wait)?;
-        line.ok_or_else(|| self.talk.wire.over())
+        let line = self.wire.line(&mut wait)?;
+        line.ok_or_else(|| self.wire.over())
     }
 }

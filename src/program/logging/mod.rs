@@ -7,8 +7,7 @@
 //! Where lines go is `target`'s business, how they look there `form`'s.
 
 mod entry;
-mod form;
-mod queue;
+mod format;
 mod repeats;
 mod syslog;
 mod target;
@@ -16,6 +15,7 @@ mod writer;
 
 use std::io;
 use std::panic::{self, PanicHookInfo};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -24,12 +24,20 @@ use std::time::{Duration, SystemTime};
 use env_logger::Builder;
 use log::{LevelFilter, Metadata, Record};
 use txlb::calendar::since_1970_ms;
+use txlb::config::Config;
+use txlb::control::{Commit, Reconfigure};
 use txlb::log_targets;
+use txlb::os::rights::{self, Need};
 
 use entry::Entry;
-use queue::Queue;
+use target::{Target, descriptor};
+use writer::Queue;
 
-pub(crate) use target::{Place, Target, descriptor};
+use crate::exit::Exit;
+use crate::folders;
+use crate::privileges::Identity;
+
+pub(crate) use target::Place;
 
 /// How long the last lines are waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -152,274 +160,164 @@ impl log::Log for Logger {
     fn flush(&self) {}
 }
 
-#[cfg(test)]
-mod tests {
-    //! Tests of the log's thread: what it does with a log that is stuck, full or gone.
+/// The log, as it follows the configuration.
+pub(crate) struct LogFile {
+    log: Log,
+    /// What `-l` said: it beats the configuration.
+    fixed: Option<PathBuf>,
+    /// What is open already.
+    early: Option<Target>,
+    /// It is logged to where it is to be.
+    begun: bool,
+    /// In the background: standard output is not the user's.
+    detached: bool,
+}
 
-    use std::io::Write;
-    use std::sync::mpsc::{Receiver, Sender, channel};
-
-    use log::Level;
-
-    use super::entry::Kind;
-    use super::form::Form;
-    use super::queue::{QUEUE, QUEUE_BYTES};
-    use super::*;
-
-    /// Nothing here takes that long.
-    const LONG: Duration = Duration::from_secs(30);
-
-    /// A log whose every write waits to be let through, then tells what it was.
-    struct Gate {
-        /// How many bytes are let through; none is an error.
-        pass: Receiver<usize>,
-        written: Sender<String>,
-    }
-
-    impl Write for Gate {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let most = self.pass.recv().map_err(io::Error::other)?;
-            let taken = bytes.get(..most).unwrap_or(bytes);
-            let text = String::from_utf8_lossy(taken).into_owned();
-            self.written.send(text).map_err(io::Error::other)?;
-            match most {
-                0 => Err(io::ErrorKind::StorageFull.into()),
-                _ => Ok(taken.len()),
-            }
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    /// A log, what lets its writes through, and what was written. What is let through is
-    /// for the first `most` bytes of a write.
-    fn gate() -> (Target, Sender<usize>, Receiver<String>) {
-        let ((open, pass), (written, log)) = (channel(), channel());
-        let target = Target::stream(Form::File, Gate { pass, written });
-        (target, open, log)
-    }
-
-    /// A log that takes everything and tells what it was.
-    fn open_gate() -> (Target, Receiver<String>) {
-        let (target, open, log) = gate();
-        open_wide(&open);
-        (target, log)
-    }
-
-    fn open_wide(open: &Sender<usize>) {
-        for _ in 0..100 {
-            open.send(usize::MAX).unwrap();
-        }
-    }
-
-    fn start(target: Target) -> Arc<Queue> {
-        let queue = Arc::new(Queue::default());
-        let work = Arc::clone(&queue);
-        thread::spawn(move || writer::run(&work, target));
-        queue
-    }
-
-    fn entry(kind: Kind, text: &str) -> Entry {
-        Entry {
-            wall_ms: 0,
-            level: Level::Error,
-            kind,
-            text: text.to_owned(),
-        }
-    }
-
-    fn say(queue: &Queue, text: &str) {
-        queue.say(entry(Kind::Session, text));
-    }
-
-    /// What was written, without the date that all of it has.
-    fn read(log: &Receiver<String>) -> String {
-        let text: String = log.try_iter().collect();
-        text.replace("1970-01-01T00:00:00.000Z ", "")
-    }
-
-    #[test]
-    fn everything_is_written_once_it_has_settled() {
-        let (target, log) = open_gate();
-        let queue = start(target);
-        say(&queue, "one");
-        say(&queue, "two");
-        assert!(queue.settle(LONG));
-        assert_eq!(read(&log), "one\ntwo\n");
-        // And again, with nothing to do.
-        assert!(queue.settle(LONG));
-    }
-
-    #[test]
-    fn a_log_that_is_stuck_keeps_nobody_waiting() {
-        let (stuck, open, log) = gate();
-        let queue = start(stuck);
-        say(&queue, "stuck");
-        assert!(!queue.settle(Duration::from_millis(10)));
-        // As many as may wait, and three.
-        for _ in 0..QUEUE + 3 {
-            say(&queue, "more");
-        }
-        let (target, next) = open_gate();
-        queue.switch(target);
-        assert!(!queue.settle(Duration::from_millis(10)));
-
-        open_wide(&open);
-        assert!(queue.settle(LONG));
-        assert_eq!(read(&log), "stuck\n".to_owned() + &"more\n".repeat(QUEUE));
-        let told = read(&next);
-        assert!(told.ends_with(" WARN  3 log lines were lost\n"), "{told}");
-    }
-
-    #[test]
-    fn long_lines_fill_the_queue_sooner() {
-        let (stuck, open, log) = gate();
-        let queue = start(stuck);
-        say(&queue, "stuck");
-        assert!(!queue.settle(Duration::from_millis(10)));
-        let long = "x".repeat(QUEUE_BYTES / 4);
-        for _ in 0..6 {
-            say(&queue, &long);
-        }
-        open_wide(&open);
-        assert!(queue.settle(LONG));
-        let told = read(&log);
-        assert!(told.ends_with(" WARN  2 log lines were lost\n"), "{told}");
-    }
-
-    #[test]
-    fn lines_go_where_the_log_was_when_they_were_logged() {
-        let (one, old) = open_gate();
-        let (two, new) = open_gate();
-        let queue = Arc::new(Queue::default());
-        say(&queue, "old");
-        // Before anything is written, so that all of it is found at once.
-        queue.switch(two);
-        say(&queue, "new");
-        let work = Arc::clone(&queue);
-        thread::spawn(move || writer::run(&work, one));
-        assert!(queue.settle(LONG));
-        assert_eq!((read(&old), read(&new)), ("old\n".into(), "new\n".into()));
-    }
-
-    #[test]
-    fn what_a_full_disk_does_not_take_is_counted() {
-        let (full, ..) = gate();
-        let queue = start(full);
-        for _ in 0..4 {
-            say(&queue, "nowhere");
-        }
-        assert!(queue.settle(LONG));
-        let (target, log) = open_gate();
-        queue.switch(target);
-        say(&queue, "here");
-        assert!(queue.settle(LONG));
-        let written = read(&log);
-        assert!(written.contains("4 log lines were lost\n"), "{written}");
-        assert!(written.contains("here\n"), "{written}");
-    }
-
-    #[test]
-    fn a_line_of_which_a_disk_took_half_is_no_part_of_the_next() {
-        let (target, open, log) = gate();
-        let queue = Arc::new(Queue::default());
-        for text in ["whole", "torn", "gone"] {
-            say(&queue, text);
-        }
-        // The date takes 25 bytes.
-        open.send(25 + 6 + 25 + 2).unwrap();
-        open.send(0).unwrap();
-        let work = Arc::clone(&queue);
-        thread::spawn(move || writer::run(&work, target));
-        assert!(queue.settle(LONG));
-        assert_eq!(read(&log), "whole\nto");
-
-        open_wide(&open);
-        say(&queue, "next");
-        assert!(queue.settle(LONG));
-        let written = read(&log);
-        assert!(written.starts_with('\n'), "{written}");
-        assert!(written.contains("\nnext\n"), "{written}");
-        assert!(written.contains(" 2 log lines were lost\n"), "{written}");
-    }
-
-    #[test]
-    fn a_log_that_works_again_says_what_it_lost_without_being_asked() {
-        let (target, open, log) = gate();
-        open.send(0).unwrap();
-        let queue = start(target);
-        say(&queue, "nowhere");
-        open_wide(&open);
-        let told = std::iter::from_fn(|| log.recv_timeout(LONG).ok());
-        let told: Vec<String> = told.take(2).collect();
-        assert_eq!(told[0], "");
-        assert!(told[1].ends_with(" 1 log lines were lost\n"), "{told:?}");
-    }
-
-    #[test]
-    fn complaints_come_once_and_sessions_each_time() {
-        let (target, log) = open_gate();
-        let queue = start(target);
-        for _ in 0..3 {
-            for kind in [Kind::Complaint, Kind::Event, Kind::Session] {
-                queue.say(entry(kind, "again"));
-            }
-        }
-        assert!(queue.settle(LONG));
-        assert_eq!(
-            read(&log),
-            "ERROR again\n".to_owned() + &"ERROR again\nagain\n".repeat(3)
-        );
-        // What is counted is not forgotten in the end.
-        assert!(queue.finish(LONG));
-        let written = read(&log);
-        assert!(
-            written.ends_with(" ERROR said 2 more times: again\n"),
-            "{written}"
-        );
-    }
-
-    #[test]
-    fn a_pipe_without_a_reader_is_not_waited_for() {
-        let path = std::env::temp_dir().join(format!("txlb-pipe-{}", std::process::id()));
-        let _ = std::fs::remove_file(&path);
-        let made = std::process::Command::new("mkfifo").arg(&path).status();
-        assert!(made.unwrap().success());
-        let opened = Target::open(Place::File(&path));
-        std::fs::remove_file(&path).unwrap();
-        assert!(opened.is_err());
-    }
-
-    #[test]
-    fn names_of_descriptors_are_known_also_through_links() {
-        use super::target::descriptor;
-        let folder = std::env::temp_dir().join(format!("txlb-links-{}", std::process::id()));
-        std::fs::create_dir(&folder).unwrap();
-        let link = |name: &str, to: &str| {
-            let path = folder.join(name);
-            std::os::unix::fs::symlink(to, &path).unwrap();
-            path
-        };
-        let (stdout, again) = (link("stdout", "/dev/stdout"), link("again", "stdout"));
-        let (file, round) = (link("file", "/etc/passwd"), link("round", "round"));
-        let found = [&stdout, &again, &file, &round].map(|path| descriptor(path));
-        std::fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(found, [Some(1), Some(1), None, None]);
-        for (name, number) in [
-            ("/dev/stderr", 2),
-            ("/proc/self/fd/1", 1),
-            ("/dev/fd/63", 63),
-        ] {
-            assert_eq!(
-                descriptor(std::path::Path::new(name)),
-                Some(number),
-                "{name}"
-            );
-        }
-        for name in ["/dev/null", "/dev/fd", "stdout", "/dev/fd/x"] {
-            assert_eq!(descriptor(std::path::Path::new(name)), None, "{name}");
-        }
+/// The system's log, if `-l` said that: opened while there is still a way to it.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn open_early(fixed: Option<&Path>) -> Result<Option<Target>, Exit> {
+    match Place::named(fixed) {
+        Place::Syslog => open(Place::Syslog)
+            .map(Some)
+            .map_err(|why| cannot_create(&why)),
+        Place::StandardError | Place::File(_) => Ok(None),
     }
 }
+
+impl LogFile {
+    /// The log of which `-l` said this, if anything, and what was opened because of it.
+    pub(crate) fn new(
+        log: &Log,
+        fixed: Option<PathBuf>,
+        early: Option<Target>,
+        detached: bool,
+    ) -> LogFile {
+        LogFile {
+            log: log.clone(),
+            fixed,
+            early,
+            begun: false,
+            detached,
+        }
+    }
+
+    /// Where `config` has it.
+    pub(crate) fn place<'a>(&'a self, config: &'a Config) -> Place<'a> {
+        Place::named(self.fixed.as_deref().or(config.logging.file.as_deref()))
+    }
+
+    /// Opens the log before `owner` takes over, if `-l` named it: root's own word. Without an
+    /// owner nothing changes later, and it is opened whoever named it.
+    pub(crate) fn begin_before(
+        &mut self,
+        config: &Config,
+        owner: Option<&Identity>,
+    ) -> Result<(), Exit> {
+        let target = match (self.early.take(), owner) {
+            (Some(target), _) => Some(target),
+            (None, None) => Some(
+                self.open(self.place(config))
+                    .map_err(|why| cannot_create(&why))?,
+            ),
+            (None, Some(owner)) => self.open_as_root(owner)?,
+        };
+        if let Some(target) = target {
+            self.log.switch_from_the_start(target);
+            self.begun = true;
+        }
+        Ok(())
+    }
+
+    /// Opens the file of `-l`, unless that is for `owner` to do.
+    fn open_as_root(&self, owner: &Identity) -> Result<Option<Target>, Exit> {
+        let place = Place::named(self.fixed.as_deref());
+        let Some(file) = place.file() else {
+            return Ok(None);
+        };
+        if descriptor(file).is_some() {
+            let opened = self.open(place).map(Some);
+            return opened.map_err(|why| cannot_create(&why));
+        }
+        let opened = folders::open_log(file, owner).map_err(|error| {
+            cannot_create(&format!("cannot log to {}: {error}", file.display()))
+        })?;
+        Ok(opened.map(Target::file))
+    }
+
+    /// Logs where `config` wants it, as whoever txlb is by now, unless it does already.
+    pub(crate) fn begin(&mut self, config: &Config) -> Result<(), Exit> {
+        if !self.begun {
+            let target = self
+                .open(self.place(config))
+                .map_err(|why| cannot_create(&why))?;
+            self.log.switch_from_the_start(target);
+            self.begun = true;
+        }
+        Ok(())
+    }
+
+    fn open(&self, place: Place<'_>) -> Result<Target, String> {
+        if self.detached && place.file().and_then(descriptor) == Some(1) {
+            let why = "in the background there is no standard output: name a file, or /dev/stderr";
+            return Err(format!("cannot log to {place}: {why}"));
+        }
+        open(place)
+    }
+
+    /// Opens the log that `config` wants. What is returned switches to it.
+    fn prepared(&self, config: &Config) -> Result<Commit, String> {
+        let target = self.open(self.place(config))?;
+        let log = self.log.clone();
+        Ok(Box::new(move || log.switch(target)))
+    }
+}
+
+impl Reconfigure for LogFile {
+    fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Commit>, String> {
+        if self.fixed.is_some() || now.logging.file == next.logging.file {
+            return Ok(None);
+        }
+        self.prepared(next).map(Some)
+    }
+
+    fn is_log(&self) -> bool {
+        true
+    }
+
+    /// Somebody may have moved the file away.
+    fn reopen(&mut self, now: &Config) -> Result<(), String> {
+        let stays = match self.place(now) {
+            // It finds its daemon itself; in another root, the way to it would be gone by now.
+            Place::Syslog => true,
+            // Nobody moves a descriptor away, and who gave up rights cannot open it again.
+            Place::File(file) => descriptor(file).is_some(),
+            Place::StandardError => false,
+        };
+        if stays {
+            return Ok(());
+        }
+        let switch = self.prepared(now);
+        switch.map_err(|error| format!("{error}; the log stays where it was"))?();
+        Ok(())
+    }
+}
+
+/// Opens a log, or says in words why that cannot be.
+fn open(place: Place<'_>) -> Result<Target, String> {
+    Target::open(place).map_err(|error| {
+        let advice = match place {
+            Place::File(path) => rights::advice(&error, Need::Append, path),
+            Place::StandardError | Place::Syslog => String::new(),
+        };
+        format!("cannot log to {place}: {error}{advice}")
+    })
+}
+
+fn cannot_create(why: &str) -> Exit {
+    Exit::new(Exit::CANNOT_CREATE, &format!("txlb: {why}"))
+}
+
+#[cfg(test)]
+mod tests;

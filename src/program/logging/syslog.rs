@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::target::{Lines, Outlet, Unwritten};
+use super::format::{Lines, Outlet, Unwritten};
 
 /// Where the daemon listens.
 const SOCKET: Option<&str> = if cfg!(any(
@@ -150,9 +150,9 @@ mod tests {
     use log::Level;
 
     use super::super::entry::{Entry, Kind};
-    use super::super::queue::{QUEUE, Queue};
     use super::super::target::Target;
     use super::super::writer;
+    use super::super::writer::{QUEUE, Queue};
     use super::*;
 
     /// Nothing here takes that long.

@@ -3,17 +3,16 @@
 //! Only what they are written to: what they look like there is for `form` to say, and
 //! what becomes of those that are not taken for `writer`.
 
-use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::{fmt, io};
 
 use rustix::fs::{OFlags, fcntl_setfl};
 
-use super::entry::Entry;
-use super::form::Form;
+use super::format::{Form, Lines, Outlet, Unwritten};
 use super::syslog::Syslog;
 
 /// Where an operator wants the log.
@@ -182,59 +181,6 @@ fn leads_to(stream: &str, file: impl AsFd) -> bool {
     (device.parse(), inode.parse()) == (Ok(found.dev()), Ok(found.ino()))
 }
 
-/// Lines that are to be written at once.
-#[derive(Default)]
-pub(super) struct Lines {
-    text: String,
-    /// Where each of them ends.
-    ends: Vec<usize>,
-}
-
-impl Lines {
-    pub(super) fn put(&mut self, form: Form, entry: &Entry) {
-        form.put(entry, std::process::id(), &mut self.text);
-        self.ends.push(self.text.len());
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.text.len()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.text.clear();
-        self.ends.clear();
-    }
-
-    pub(super) fn each(&self) -> impl Iterator<Item = &str> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        let ends = starts.zip(&self.ends);
-        ends.map(|(start, end)| &self.text[start..*end])
-    }
-
-    /// The failure of whoever has written so many bytes of it.
-    fn unwritten(&self, from: usize, error: io::Error) -> Unwritten {
-        let left = self.ends.iter().filter(|end| **end > from).count();
-        Unwritten { lines: left, error }
-    }
-}
-
-/// Lines that were not taken, the last ones of those that there were.
-#[derive(Debug)]
-pub(super) struct Unwritten {
-    pub(super) lines: usize,
-    pub(super) error: io::Error,
-}
-
-/// What lines are written to.
-pub(super) trait Outlet: Send {
-    /// Writes them in order, until one is not taken.
-    fn write(&mut self, lines: &Lines) -> Result<(), Unwritten>;
-}
-
 /// A file, or a pipe.
 struct Stream<W> {
     to: W,
@@ -250,7 +196,7 @@ impl<W: Write + Send> Outlet for Stream<W> {
             ended.map_err(|error| lines.unwritten(0, error))?;
             self.torn = false;
         }
-        while let rest @ [_, ..] = &lines.text.as_bytes()[written..] {
+        while let rest @ [_, ..] = &lines.as_bytes()[written..] {
             match self.to.write(rest) {
                 Ok(0) => {
                     self.torn = lines.is_torn_at(written);
@@ -265,12 +211,5 @@ impl<W: Write + Send> Outlet for Stream<W> {
             }
         }
         Ok(())
-    }
-}
-
-impl Lines {
-    /// Whether a line lacks its end where only so many bytes of all are written.
-    fn is_torn_at(&self, written: usize) -> bool {
-        written > 0 && !self.ends.contains(&written)
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! How each of the two is spoken to is known by `files` and `calls`.
 
-mod calls;
-mod files;
+mod denied;
+mod landlock;
+mod seccomp;
 
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 use txlb::os::rights::{self, Allowed};
@@ -23,7 +24,7 @@ pub(super) fn confine(allowed: Allowed, owner: Option<Owner>) {
     if let Err(error) = drop_capabilities() {
         log::warn!("the sandbox leaves capabilities alone: {error}");
     }
-    match files::confine(&allowed) {
+    match landlock::confine(&allowed) {
         Ok(true) => {
             log::debug!("the sandbox keeps to files that txlb needs (landlock)");
             rights::confined_to(allowed);
@@ -31,7 +32,7 @@ pub(super) fn confine(allowed: Allowed, owner: Option<Owner>) {
         Ok(false) => log::info!("the sandbox leaves files alone: this kernel has no landlock"),
         Err(error) => log::warn!("the sandbox leaves files alone: {error}"),
     }
-    match calls::deny(owner) {
+    match seccomp::deny(owner) {
         Ok(()) => log::debug!("the sandbox denies system calls that txlb has no use for (seccomp)"),
         Err(error) => log::info!("the sandbox leaves system calls alone: {error}"),
     }

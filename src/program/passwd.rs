@@ -1,18 +1,64 @@
-//! Asks for a password at the terminal, which does not show what is typed.
+//! `passwd`: makes the hash of a password, for a `<user>` of the configuration.
 //!
-//! That the terminal is left as it was is `crate::terminal`'s business.
+//! Changes no file, and neither shows nor keeps the password. What a hash is made of
+//! is the library's business.
 
-use std::io::{self, Write};
+#[cfg(feature = "logins")]
+use std::io::{self, BufRead, IsTerminal, Write};
 
+#[cfg(feature = "logins")]
 use rustix::termios::{InputModes, LocalModes, OptionalActions};
-use txlb::admin::MAX_PASSWORD;
+#[cfg(feature = "logins")]
+use txlb::admin::{MAX_PASSWORD, hash_password};
 
-use super::{trouble, without_end};
+#[cfg(feature = "logins")]
+use crate::exit;
 use crate::exit::Exit;
+#[cfg(feature = "logins")]
 use crate::terminal::{Terminal, Woken};
 
+/// Prints the hash of a password that is typed at the terminal or, without one, is
+/// the first line of standard input.
+#[cfg(feature = "logins")]
+pub(crate) fn run() -> Result<(), Exit> {
+    let password = match io::stdin().is_terminal() {
+        true => ask_twice()?,
+        false => first_line(io::stdin().lock()).map_err(|error| trouble(&error))?,
+    };
+    let password = String::from_utf8(password).map_err(|_| trouble("the password is not UTF-8"))?;
+    let hash = hash_password(&password).map_err(|error| trouble(&error))?;
+    exit::print(&format!("{hash}\n"))
+}
+
+#[cfg(not(feature = "logins"))]
+pub(crate) fn run() -> Result<(), Exit> {
+    let message = "txlb: this txlb was built without logins, and makes no hashes";
+    Err(Exit::new(Exit::OTHER, message))
+}
+
+/// A line without its end. Of one that is too long, enough to see that it is.
+#[cfg(feature = "logins")]
+fn first_line(input: impl BufRead) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    let most = MAX_PASSWORD as u64 + 2;
+    input.take(most).read_until(b'\n', &mut line)?;
+    without_end(&mut line);
+    Ok(line)
+}
+
+#[cfg(feature = "logins")]
+fn without_end(line: &mut Vec<u8>) {
+    line.pop_if(|last| *last == b'\n');
+}
+
+#[cfg(feature = "logins")]
+fn trouble(what: &(impl ToString + ?Sized)) -> Exit {
+    Exit::new(Exit::OTHER, &format!("txlb: {}", what.to_string()))
+}
+
 /// Asks for it until it has been typed twice.
-pub(super) fn ask_twice() -> Result<Vec<u8>, Exit> {
+#[cfg(feature = "logins")]
+fn ask_twice() -> Result<Vec<u8>, Exit> {
     let terminal = Silent::new().map_err(|error| {
         let message = format!("cannot keep the terminal from showing the password: {error}");
         trouble(&message)
@@ -26,8 +72,10 @@ pub(super) fn ask_twice() -> Result<Vec<u8>, Exit> {
 }
 
 /// The terminal at standard input, which shows nothing until this is dropped.
+#[cfg(feature = "logins")]
 struct Silent(Terminal);
 
+#[cfg(feature = "logins")]
 impl Silent {
     fn new() -> io::Result<Silent> {
         let terminal = Terminal::with_modes(OptionalActions::Flush, |modes| {

@@ -5,13 +5,11 @@
 //! hides its arguments in memory. All else that is denied fails with EPERM. Another
 //! machine's numbers (i386 on x86_64) end the process.
 
-mod arguments;
-mod denied;
-
 use seccompiler::{
     BackendError, BpfProgram, Error, SeccompAction, SeccompFilter, apply_filter, sock_filter,
 };
 
+use super::denied;
 use crate::sandbox::Owner;
 
 /// Denies them to this thread and those that it starts. `owner` is whose files may be
@@ -25,7 +23,7 @@ pub(super) fn deny(owner: Option<Owner>) -> Result<(), Error> {
 }
 
 fn filter(process: i32, owner: Option<Owner>) -> Result<BpfProgram, BackendError> {
-    let mut rules = arguments::rules(process, owner)?;
+    let mut rules = denied::rules(process, owner)?;
     rules.extend(denied::calls().map(|call| (call, Vec::new())));
     let denied = SeccompAction::Errno(libc::EPERM.cast_unsigned());
     let machine = std::env::consts::ARCH.try_into()?;

@@ -5,6 +5,7 @@
 //! where they come from. Pure: it is told the time and the number of the process.
 
 use std::fmt::Write;
+use std::io;
 
 use log::Level;
 use txlb::calendar::UtcTime;
@@ -63,6 +64,68 @@ impl Form {
             }
         }
     }
+}
+
+/// Lines that are to be written at once.
+#[derive(Default)]
+pub(super) struct Lines {
+    text: String,
+    /// Where each of them ends.
+    ends: Vec<usize>,
+}
+
+impl Lines {
+    pub(super) fn put(&mut self, form: Form, entry: &Entry) {
+        form.put(entry, std::process::id(), &mut self.text);
+        self.ends.push(self.text.len());
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+
+    pub(super) fn each(&self) -> impl Iterator<Item = &str> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let ends = starts.zip(&self.ends);
+        ends.map(|(start, end)| &self.text[start..*end])
+    }
+
+    /// The failure of whoever has written so many bytes of it.
+    pub(super) fn unwritten(&self, from: usize, error: io::Error) -> Unwritten {
+        let left = self.ends.iter().filter(|end| **end > from).count();
+        Unwritten { lines: left, error }
+    }
+
+    /// Whether a line lacks its end where only so many bytes of all are written.
+    pub(super) fn is_torn_at(&self, written: usize) -> bool {
+        written > 0 && !self.ends.contains(&written)
+    }
+}
+
+/// Lines that were not taken, the last ones of those that there were.
+#[derive(Debug)]
+pub(super) struct Unwritten {
+    pub(super) lines: usize,
+    pub(super) error: io::Error,
+}
+
+/// What lines are written to.
+pub(super) trait Outlet: Send {
+    /// Writes them in order, until one is not taken.
+    fn write(&mut self, lines: &Lines) -> Result<(), Unwritten>;
 }
 
 /// How bad, as syslog counts it.

@@ -1,8 +1,6 @@
-//! The way to a running txlb: its control socket, with a limit on what comes from there and on how long
-//! it is waited for.
+//! One connection to the control socket of a running txlb.
 //!
-//! Whoever answers need not be txlb, and txlb may be stopped: the system takes connections and lines for
-//! a process that never runs again.
+//! A response is waited for as long as the txlb answers a second connection beside it.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -14,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket};
+use txlb::config::verb::{Command, Question};
 
 use crate::exit::Exit;
 
@@ -197,4 +196,14 @@ fn silent() -> Exit {
                    a frozen container); 'ps -o pid,stat,args -C txlb' shows a T then, and SIGCONT has \
                    it go on";
     Exit::new(Exit::NO_ANSWER, message)
+}
+
+/// A line whose answer, if it has tables, has them so wide.
+pub(super) fn in_columns(line: &str, columns: u16) -> String {
+    match line.parse() {
+        Ok(Command::Question(Question::Status | Question::Sessions)) if columns > 0 => {
+            format!("columns {columns} {line}")
+        }
+        _ => line.to_owned(),
+    }
 }

@@ -3,17 +3,17 @@
 //! The order is the point, and is told in ARCHITECTURE.md. What each step does is
 //! known by `daemon`, `privileges`, `folders` and `sandbox`.
 
+use std::io;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use txlb::config::Config;
-use txlb::config::Reading;
+use txlb::config::{Config, Reading};
 use txlb::control::{Bound, CaughtSignals, Commit, File, FileError, Reconfigure, Signal};
 use txlb::os::files::open_file;
 use txlb::os::rights::{self, Need};
 use txlb::os::state;
 
-use crate::cli::{Job, Source};
+use crate::cli::{DEFAULT_FILE, Job, Source};
 use crate::daemon::Daemon;
 use crate::exit::Exit;
 use crate::folders;
@@ -21,7 +21,6 @@ use crate::logging::{Log, Place};
 use crate::pidfile::PidFile;
 use crate::privileges::{Identity, Privileges, enter_jail};
 use crate::sandbox::{self, Needs};
-use crate::serve::file_exit;
 
 /// What has been prepared, while there is but one thread.
 pub(crate) struct Ground {
@@ -193,6 +192,27 @@ pub(crate) fn read(
         };
         Exit::new(status, &format!("{message}{advice}"))
     })
+}
+
+/// The exit status of a configuration file that is of no use.
+pub(crate) fn file_exit(error: &FileError) -> Exit {
+    let status = match error {
+        FileError::Unreadable(_, error) => match error.kind() {
+            io::ErrorKind::NotFound => Exit::NO_FILE,
+            io::ErrorKind::PermissionDenied => Exit::NO_PERMISSION,
+            // Something else than a file.
+            io::ErrorKind::InvalidInput => Exit::CONFIG,
+            _ => Exit::OTHER,
+        },
+        _ => Exit::CONFIG,
+    };
+    let advice = match error {
+        FileError::Unreadable(path, _) if status == Exit::NO_FILE && *path == *DEFAULT_FILE => {
+            " (-f names another; txlb --demo needs none)"
+        }
+        _ => "",
+    };
+    Exit::new(status, &format!("{error}{advice}"))
 }
 
 /// A path as it is seen from where txlb was started.
