@@ -20,32 +20,32 @@ use txlb::config::{Config, Control, ListenAddress, ListenHost, leave_out_masked,
 use txlb::control::{Error, File, circle_warnings, places_where, resolve_names};
 use txlb::os::listen::{Place, try_bind};
 
-use crate::cli::{Footing, Show};
+use crate::cli::{CheckOutput, StartupOptions};
 use crate::exit::Exit;
-use crate::folders::RUNTIME;
-use crate::logging::Place as LogPlace;
-use crate::privileges::{Privileges, enter_jail};
+use crate::folders::RUNTIME_FOLDER;
+use crate::logging::LogDestination;
+use crate::privileges::{Privileges, change_root};
 use crate::startup::file_exit;
 use crate::{exit, startup};
 
 /// How long a pipe that stands for the file may be silent: init scripts wait for the check.
-const PIPE_PATIENCE: Duration = Duration::from_secs(3);
+const PIPE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long the names may take to resolve.
-const NAMES_PATIENCE: Duration = Duration::from_secs(5);
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Checks the configuration in `file`, in the jail of `footing` if there is one, and as its
 /// user if root asks; says what `show` asks for.
-pub(crate) fn run(file: &Path, footing: &Footing, show: Show) -> Result<(), Exit> {
-    let user = footing.user.as_deref().filter(|_| geteuid().is_root());
-    let privileges = Privileges::plan(user, footing.group.as_deref())?;
-    footing.jail.as_deref().map(enter_jail).transpose()?;
-    let once = |file: &Path| File::read_once(file, Some(PIPE_PATIENCE));
+pub(crate) fn run(file: &Path, startup: &StartupOptions, output: CheckOutput) -> Result<(), Exit> {
+    let user = startup.user.as_deref().filter(|_| geteuid().is_root());
+    let privileges = Privileges::plan(user, startup.group.as_deref())?;
+    startup.chroot.as_deref().map(change_root).transpose()?;
+    let once = |file: &Path| File::read_once(file, Some(PIPE_TIMEOUT));
     let (read, reading) = startup::read(file, &privileges, once)?;
     // What it names is read by the user when txlb runs.
     privileges.give_up()?;
     for warning in &reading.warnings {
-        exit::note(&format!(
+        exit::print_error(&format!(
             "{}:{}: warning: {}",
             file.display(),
             warning.position,
@@ -53,41 +53,46 @@ pub(crate) fn run(file: &Path, footing: &Footing, show: Show) -> Result<(), Exit
         ))?;
     }
     for (path, advice) in read.exposed() {
-        exit::note(&format!("{}: warning: {advice}", path.display()))?;
+        exit::print_error(&format!("{}: warning: {advice}", path.display()))?;
     }
     let config = &reading.config;
-    warn_of_open_page(file, config)?;
-    read_secrets(file, config)?;
-    if show != Show::Warnings {
-        look_around(file, config, show)?;
+    warn_if_page_is_exposed(file, config)?;
+    check_secrets(file, config)?;
+    if output != CheckOutput::Warnings {
+        check_surroundings(file, config, output)?;
     }
-    match show {
-        Show::Config => exit::print(&print(config)),
-        Show::Verdict => exit::note(&format!("{}: the configuration is good", file.display())),
-        Show::Warnings => Ok(()),
+    match output {
+        CheckOutput::Config => exit::print(&print(config)),
+        CheckOutput::Verdict => {
+            exit::print_error(&format!("{}: the configuration is good", file.display()))
+        }
+        CheckOutput::Warnings => Ok(()),
     }
 }
 
 /// Looks at names that do not resolve, hosts by which sessions go in circles, and what would
 /// keep txlb from starting here.
-fn look_around(file: &Path, config: &Config, show: Show) -> Result<(), Exit> {
+fn check_surroundings(file: &Path, config: &Config, output: CheckOutput) -> Result<(), Exit> {
     let names = &config.host_names() | &config.listen_names();
-    let answers = resolve_names(names, NAMES_PATIENCE)
+    let resolutions = resolve_names(names, RESOLVE_TIMEOUT)
         .map_err(|error| Exit::new(Exit::OTHER, &format!("txlb: {error}")))?;
-    let unresolved = answers.iter().filter_map(|(name, answer)| {
+    let unresolved = resolutions.iter().filter_map(|(name, answer)| {
         let reason = answer.as_ref().err()?;
         Some(format!("the name {name} does not resolve: {reason}"))
     });
-    let found = look(config, &answers);
-    let circles = circle_warnings(config, &answers);
-    for warning in unresolved.chain(circles).chain(found.warnings) {
-        exit::note(&format!("{}: warning: {warning}", file.display()))?;
+    let problems = find_problems(config, &resolutions);
+    let circles = circle_warnings(config, &resolutions);
+    for warning in unresolved.chain(circles).chain(problems.warnings) {
+        exit::print_error(&format!("{}: warning: {warning}", file.display()))?;
     }
     // What is in effect can be shown on any machine.
-    let mut errors = found.errors.into_iter().filter(|_| show != Show::Config);
+    let mut errors = problems
+        .errors
+        .into_iter()
+        .filter(|_| output != CheckOutput::Config);
     if let Some((status, first)) = errors.next() {
         for (_, error) in errors {
-            exit::note(&format!("{}: {error}", file.display()))?;
+            exit::print_error(&format!("{}: {error}", file.display()))?;
         }
         return Err(Exit::new(status, &format!("{}: {first}", file.display())));
     }
@@ -95,7 +100,7 @@ fn look_around(file: &Path, config: &Config, show: Show) -> Result<(), Exit> {
 }
 
 /// At the start, the page itself says so, once it knows its addresses.
-fn warn_of_open_page(file: &Path, config: &Config) -> Result<(), Exit> {
+fn warn_if_page_is_exposed(file: &Path, config: &Config) -> Result<(), Exit> {
     let web = config.admin.as_ref().and_then(|admin| admin.web.as_ref());
     let Some(web) = web.filter(|web| web.enable && !web.secure) else {
         return Ok(());
@@ -108,7 +113,7 @@ fn warn_of_open_page(file: &Path, config: &Config) -> Result<(), Exit> {
     let Some(listen) = everywhere else {
         return Ok(());
     };
-    exit::note(&format!(
+    exit::print_error(&format!(
         "{}: warning: the admin page at {listen} can be reached from other machines without \
          HTTPS: passwords can be read on the way (secure=\"true\" changes that)",
         file.display()
@@ -116,7 +121,7 @@ fn warn_of_open_page(file: &Path, config: &Config) -> Result<(), Exit> {
 }
 
 /// Whether the certificate and its key can be used; says so if that is in doubt.
-fn read_secrets(file: &Path, config: &Config) -> Result<(), Exit> {
+fn check_secrets(file: &Path, config: &Config) -> Result<(), Exit> {
     let Some(web) = config.admin.as_ref().and_then(|admin| admin.web.as_ref()) else {
         return Ok(());
     };
@@ -128,7 +133,7 @@ fn read_secrets(file: &Path, config: &Config) -> Result<(), Exit> {
     if let (Some(cert), Some(key)) = (&web.cert, &web.key) {
         let remark = check_certificate(cert, key).map_err(|error| bad(&error))?;
         if let Some(remark) = remark {
-            exit::note(&format!("{}: warning: {remark}", file.display()))?;
+            exit::print_error(&format!("{}: warning: {remark}", file.display()))?;
         }
     }
     Ok(())
@@ -144,11 +149,11 @@ fn check_certificate(cert: &Path, key: &Path) -> Result<Option<String>, String> 
 }
 
 /// What the names in a configuration mean, or why that is not known.
-pub(crate) type Answers = BTreeMap<String, Result<Vec<IpAddr>, String>>;
+pub(crate) type Resolutions = BTreeMap<String, Result<Vec<IpAddr>, String>>;
 
 /// What was found.
 #[derive(Debug, Default)]
-pub(crate) struct Findings {
+pub(crate) struct Problems {
     /// What may keep it from starting.
     pub(crate) warnings: Vec<String>,
     /// What does: with the exit status that the start would have.
@@ -156,31 +161,31 @@ pub(crate) struct Findings {
 }
 
 /// Looks for what would keep a txlb with this configuration from starting.
-pub(crate) fn look(config: &Config, answers: &Answers) -> Findings {
-    let mut findings = Findings::default();
-    findings.look_at_listeners(config, answers);
+pub(crate) fn find_problems(config: &Config, resolutions: &Resolutions) -> Problems {
+    let mut problems = Problems::default();
+    problems.check_listeners(config, resolutions);
     for socket in config.control.iter().flat_map(Control::sockets) {
-        findings.look_at_folder("the control socket", socket, Exit::NO_SOCKET);
+        problems.check_folder("the control socket", socket, Exit::NO_SOCKET);
     }
-    if let Some(file) = LogPlace::named(config.logging.file.as_deref()).file() {
+    if let Some(file) = LogDestination::named(config.logging.file.as_deref()).file() {
         match access(file, Access::WRITE_OK) {
             Ok(()) => {}
-            Err(Errno::NOENT) => findings.look_at_folder("the log", file, Exit::CANNOT_CREATE),
+            Err(Errno::NOENT) => problems.check_folder("the log", file, Exit::CANNOT_CREATE),
             Err(error) => {
                 let file = file.display();
-                findings.warn(format!("the log {file} cannot be written to: {error}"));
+                problems.warn(format!("the log {file} cannot be written to: {error}"));
             }
         }
     }
-    findings
+    problems
 }
 
-impl Findings {
+impl Problems {
     fn warn(&mut self, text: String) {
         self.warnings.push(text);
     }
 
-    fn look_at_listeners(&mut self, config: &Config, answers: &Answers) {
+    fn check_listeners(&mut self, config: &Config, resolutions: &Resolutions) {
         // One that runs with this configuration has the addresses already.
         let runs = config
             .control
@@ -188,10 +193,10 @@ impl Findings {
             .is_some_and(|control| UnixStream::connect(&control.socket).is_ok());
         let mut taken: BTreeMap<Place, String> = BTreeMap::new();
         for (what, listen) in listeners(config) {
-            let places = match places_where(listen, answers) {
+            let places = match places_where(listen, resolutions) {
                 Ok(places) => places,
                 Err(error) => {
-                    self.unresolved(&what, listen, &error);
+                    self.add_unresolved(&what, listen, &error);
                     continue;
                 }
             };
@@ -209,23 +214,23 @@ impl Findings {
                     match error.kind() {
                         ErrorKind::AddrNotAvailable => drop(absent.insert(*place)),
                         ErrorKind::AddrInUse if runs => {}
-                        _ => self.refused(&what, *place, &error),
+                        _ => self.add_bind_error(&what, *place, &error),
                     }
                 }
             }
-            self.tell_of_absent(&what, &absent, absent.len() == places.len());
+            self.add_absent(&what, &absent, absent.len() == places.len());
         }
     }
 
     /// A name may have to wait for its server; that it does not resolve is warned of elsewhere.
-    fn unresolved(&mut self, what: &str, listen: &ListenAddress, error: &Error) {
+    fn add_unresolved(&mut self, what: &str, listen: &ListenAddress, error: &Error) {
         if matches!(listen.host, ListenHost::Zoned { .. }) {
             self.errors
                 .push((Exit::CANNOT_BIND, format!("{what}: {error}")));
         }
     }
 
-    fn refused(&mut self, what: &str, place: Place, error: &io::Error) {
+    fn add_bind_error(&mut self, what: &str, place: Place, error: &io::Error) {
         let text = format!("{what} cannot listen at {place}: {error}");
         match error.kind() {
             ErrorKind::AddrInUse => self.warn(format!("{text} (by txlb, if it runs, or another)")),
@@ -237,7 +242,7 @@ impl Findings {
     }
 
     /// An address of a name may be another machine's, if not all of them are.
-    fn tell_of_absent(&mut self, what: &str, absent: &BTreeSet<Place>, all: bool) {
+    fn add_absent(&mut self, what: &str, absent: &BTreeSet<Place>, all: bool) {
         for place in absent {
             let text = format!("{what} cannot listen at {place}: this machine has no such address");
             if all {
@@ -248,13 +253,13 @@ impl Findings {
         }
     }
 
-    fn look_at_folder(&mut self, what: &str, file: &Path, status: u8) {
+    fn check_folder(&mut self, what: &str, file: &Path, status: u8) {
         let folder = file.parent().filter(|it| !it.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
         match access(folder, Access::WRITE_OK | Access::EXEC_OK) {
             Ok(()) => {}
             // The start makes it.
-            Err(Errno::NOENT) if folder == Path::new(RUNTIME) => {}
+            Err(Errno::NOENT) if folder == Path::new(RUNTIME_FOLDER) => {}
             Err(error @ (Errno::NOENT | Errno::NOTDIR)) => {
                 let folder = folder.display();
                 let text = format!("the folder {folder} of {what}: {error}: make it");
@@ -303,7 +308,7 @@ pub(crate) fn print_diff(old: &Path, new: &Path) -> Result<(), Exit> {
     let ((_, mut old), (_, mut new)) = (read(old)?, read(new)?);
     let masked = leave_out_masked(&mut old.config, &mut new.config);
     if masked > 0 {
-        exit::note(&format!(
+        exit::print_error(&format!(
             "txlb diff: passwords masked as *** are not compared: {masked} here"
         ))?;
     }

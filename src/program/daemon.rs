@@ -21,10 +21,10 @@ use signal_hook::consts::{SIGCHLD, SIGXFSZ};
 use crate::exit::Exit;
 
 /// How the second process knows that it is: the number of the first.
-const MARK: &str = "TXLB_DAEMON_OF";
+const FIRST_PROCESS: &str = "TXLB_DAEMON_OF";
 
 /// What others may not do with the files that a daemon makes.
-const MASK: Mode = Mode::WGRP.union(Mode::RWXO);
+const UMASK: Mode = Mode::WGRP.union(Mode::RWXO);
 
 /// The second process, which has yet to say that all is well.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(crate) struct Daemon {
 /// Whether this is the second process. Its standard output is the first one's pipe.
 pub(crate) fn is_second() -> bool {
     let first = getppid().map(|pid| pid.as_raw_nonzero().to_string());
-    first.is_some() && std::env::var(MARK).ok() == first
+    first.is_some() && std::env::var(FIRST_PROCESS).ok() == first
 }
 
 /// Starts the second process. Returns once that listens, or as it ended.
@@ -44,24 +44,24 @@ pub(crate) fn launch() -> Result<(), Exit> {
     let failed = |error: io::Error| Exit::new(Exit::OTHER, &format!("txlb: -D: {error}"));
     let (mut ready, their_end) = pipe().map_err(failed)?;
     // The command, which goes at once, would hold the pipe open.
-    let mut second = Command::new(program())
+    let mut second = Command::new(executable())
         .args(std::env::args_os().skip(1))
         // It leaves this folder; `-s reload` wants to know from where its paths are.
         .envs(std::env::current_dir().map(|folder| ("PWD", folder)))
-        .env(MARK, getpid().as_raw_nonzero().to_string())
-        .stdin(null().map_err(failed)?)
+        .env(FIRST_PROCESS, getpid().as_raw_nonzero().to_string())
+        .stdin(open_null().map_err(failed)?)
         .stdout(their_end)
         .spawn()
         .map_err(failed)?;
     match ready.read(&mut [0]) {
         Ok(1..) => Ok(()),
-        Ok(0) => ended(second.wait().map_err(failed)?),
+        Ok(0) => exit_of(second.wait().map_err(failed)?),
         Err(error) => Err(failed(error)),
     }
 }
 
 /// The file that is running, also if another has taken its place by now.
-pub(crate) fn program() -> PathBuf {
+pub(crate) fn executable() -> PathBuf {
     let this = PathBuf::from("/proc/self/exe");
     match std::env::current_exe() {
         // By its own name, which is the daemon's in lists of processes, if it still has it.
@@ -73,13 +73,13 @@ pub(crate) fn program() -> PathBuf {
 }
 
 /// Where nothing comes from, and all goes.
-fn null() -> io::Result<File> {
+fn open_null() -> io::Result<File> {
     let opened = OpenOptions::new().read(true).write(true).open("/dev/null");
     opened.map_err(|error| io::Error::new(error.kind(), format!("/dev/null: {error}")))
 }
 
 /// The second process has said why itself, if it could.
-fn ended(status: ExitStatus) -> Result<(), Exit> {
+fn exit_of(status: ExitStatus) -> Result<(), Exit> {
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     match (code, status.signal()) {
         (Some(0), _) => Ok(()),
@@ -97,9 +97,9 @@ impl Daemon {
     pub(crate) fn begin() -> Result<Daemon, Exit> {
         let begin = || {
             setsid()?;
-            umask(MASK);
+            umask(UMASK);
             std::env::set_current_dir("/")?;
-            null()
+            open_null()
         };
         let null = begin()
             .map_err(|error: io::Error| Exit::new(Exit::OTHER, &format!("txlb: -D: {error}")))?;
@@ -125,7 +125,7 @@ impl Daemon {
 ///
 /// # Errors
 /// The system's.
-pub(crate) fn start_afresh() -> io::Result<()> {
+pub(crate) fn reset_inherited_state() -> io::Result<()> {
     // What was blocked comes now, and does what it would have done.
     SigSet::empty().thread_set_mask()?;
     // A handler that does nothing, since to set the default is unsafe code. An ignored
@@ -135,12 +135,12 @@ pub(crate) fn start_afresh() -> io::Result<()> {
         signal_hook::flag::register(signal, Arc::default())?;
     }
     let before = umask(Mode::RWXG | Mode::RWXO);
-    umask(usable(before));
+    umask(usable_umask(before));
     Ok(())
 }
 
 /// The owner may use what is made, and not everybody may write to it.
-fn usable(mask: Mode) -> Mode {
+fn usable_umask(mask: Mode) -> Mode {
     (mask - Mode::RWXU) | Mode::WOTH
 }
 
@@ -152,19 +152,20 @@ mod tests {
 
     #[test]
     fn the_first_ends_as_the_second_did() {
-        assert!(ended(ExitStatus::from_raw(0)).is_ok());
-        let refused = ended(ExitStatus::from_raw(Exit::CANNOT_BIND.into())).map_err(|it| it.status);
+        assert!(exit_of(ExitStatus::from_raw(0)).is_ok());
+        let refused =
+            exit_of(ExitStatus::from_raw(Exit::CANNOT_BIND.into())).map_err(|it| it.status);
         // Without a shift, the number is a signal's.
         assert_eq!(refused, Err(Exit::OTHER));
         let raw = i32::from(Exit::CANNOT_BIND) << 8;
-        let Err(exit) = ended(ExitStatus::from_raw(raw)) else {
+        let Err(exit) = exit_of(ExitStatus::from_raw(raw)) else {
             panic!()
         };
         assert_eq!(
             (exit.status, exit.message.as_str()),
             (Exit::CANNOT_BIND, "")
         );
-        let Err(killed) = ended(ExitStatus::from_raw(9)) else {
+        let Err(killed) = exit_of(ExitStatus::from_raw(9)) else {
             panic!()
         };
         assert!(killed.message.contains("by signal 9"), "{}", killed.message);
@@ -178,14 +179,14 @@ mod tests {
     #[test]
     fn no_signal_stays_blocked() {
         SigSet::all().thread_block().unwrap();
-        start_afresh().unwrap();
+        reset_inherited_state().unwrap();
         let blocked = SigSet::thread_get_mask().unwrap();
         assert_eq!(blocked.iter().collect::<Vec<Signal>>(), []);
     }
 
     #[test]
     fn the_umask_is_kept_where_it_does_no_harm() {
-        let mask = |bits| usable(Mode::from_raw_mode(bits)).as_raw_mode();
+        let mask = |bits| usable_umask(Mode::from_raw_mode(bits)).as_raw_mode();
         assert_eq!([0o027, 0o022, 0o077].map(mask), [0o027, 0o022, 0o077]);
         assert_eq!([0o777, 0o700, 0].map(mask), [0o077, 0o002, 0o002]);
     }

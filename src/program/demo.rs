@@ -29,11 +29,11 @@ const USER: &str = "<user name=\"demo\" password=\"$6$txlbdemo$XDAnyxHXYbzeKo2yp
     access=\"full\"/>";
 
 /// Clients a host answers at the same time; more are turned away.
-const CLIENTS: usize = 64;
+const MAX_CLIENTS: usize = 64;
 
 /// A request is read up to here, and waited for so long.
 const REQUEST_LIMIT: u64 = 8192;
-const PATIENCE: Duration = Duration::from_secs(10);
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Between two tries to accept when the system refuses.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -82,7 +82,7 @@ impl Demo {
     }
 
     /// Says what can be tried.
-    pub(crate) fn invite(&self, status: &Status) -> Result<(), Exit> {
+    pub(crate) fn print_introduction(&self, status: &Status) -> Result<(), Exit> {
         let mut text = String::new();
         let addresses = status
             .services
@@ -131,7 +131,7 @@ fn start_host(name: &'static str, listener: TcpListener) -> io::Result<()> {
                     thread::sleep(PAUSE);
                     continue;
                 };
-                if clients.fetch_add(1, Ordering::Relaxed) >= CLIENTS {
+                if clients.fetch_add(1, Ordering::Relaxed) >= MAX_CLIENTS {
                     clients.fetch_sub(1, Ordering::Relaxed);
                     continue;
                 }
@@ -151,8 +151,8 @@ fn start_host(name: &'static str, listener: TcpListener) -> io::Result<()> {
 
 /// Answers one request, whatever it asks for.
 fn answer(mut client: &TcpStream, name: &str) -> io::Result<()> {
-    client.set_read_timeout(Some(PATIENCE))?;
-    client.set_write_timeout(Some(PATIENCE))?;
+    client.set_read_timeout(Some(CLIENT_TIMEOUT))?;
+    client.set_write_timeout(Some(CLIENT_TIMEOUT))?;
     let head = BufReader::new(client.take(REQUEST_LIMIT));
     for line in head.lines() {
         if line?.is_empty() {

@@ -50,7 +50,7 @@ impl Exit {
 pub(crate) fn print(text: &str) -> Result<(), Exit> {
     let mut out = io::stdout();
     let result = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    said(result, "standard output")
+    check_written(result, "standard output")
 }
 
 /// Writes a line to standard error, with what cannot be seen in it spelled out: names and
@@ -58,16 +58,16 @@ pub(crate) fn print(text: &str) -> Result<(), Exit> {
 ///
 /// # Errors
 /// As [`print`].
-pub(crate) fn note(line: &str) -> Result<(), Exit> {
+pub(crate) fn print_error(line: &str) -> Result<(), Exit> {
     let mut text = String::new();
     for line in line.split('\n') {
         text += &spelled_out(line);
         text.push('\n');
     }
-    said(io::stderr().write_all(text.as_bytes()), "standard error")
+    check_written(io::stderr().write_all(text.as_bytes()), "standard error")
 }
 
-fn said(result: io::Result<()>, place: &str) -> Result<(), Exit> {
+fn check_written(result: io::Result<()>, place: &str) -> Result<(), Exit> {
     match result {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             let message = format!("txlb: cannot write to {place}: {error}");

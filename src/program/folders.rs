@@ -20,21 +20,21 @@ use crate::exit::Exit;
 use crate::privileges::Identity;
 
 /// Where PID file and control socket are unless told otherwise.
-pub(crate) const RUNTIME: &str = "/run/txlb";
+pub(crate) const RUNTIME_FOLDER: &str = "/run/txlb";
 
 /// Root's, so that nobody but root removes the PID file; whoever txlb is may make its
 /// socket there.
 const RUNTIME_MODE: u32 = 0o1770;
 
 /// Links that are followed, one behind the other, before a path counts as nobody's.
-const MOST_LINKS: u32 = 10;
+const MAX_LINKS: u32 = 10;
 
 /// Makes the folder of `file`, if that is txlb's own below `/run`.
 pub(crate) fn make_runtime_folder(file: &Path, owner: Option<&Identity>) -> Result<(), Exit> {
-    if file.parent() != Some(Path::new(RUNTIME)) || !nix::unistd::geteuid().is_root() {
+    if file.parent() != Some(Path::new(RUNTIME_FOLDER)) || !nix::unistd::geteuid().is_root() {
         return Ok(());
     }
-    let folder = Path::new(RUNTIME);
+    let folder = Path::new(RUNTIME_FOLDER);
     make_runtime(folder, owner).map_err(|error| cannot(folder, &error))
 }
 
@@ -43,7 +43,7 @@ fn make_runtime(folder: &Path, owner: Option<&Identity>) -> io::Result<()> {
         return make(folder);
     };
     // In a jail `/run` may be somebody else's, who could put a link in its place.
-    if !leads_where_root_says(folder.parent().unwrap_or(folder), owner) {
+    if !only_root_decides(folder.parent().unwrap_or(folder), owner) {
         return Ok(());
     }
     make(folder)?;
@@ -71,9 +71,9 @@ pub(crate) fn prepare(config: &Config, owner: Option<&Identity>) -> Result<(), E
     };
     // Root makes it for doors that a change may open, too: nobody else could then.
     let missing = missing.filter(|_| HAVE_SECRETS && config.admin.is_some());
-    match missing.filter(|it| leads_where_root_says(it, owner)) {
+    match missing.filter(|it| only_root_decides(it, owner)) {
         Some(folder) => make_private(folder)
-            .and_then(|made| give(&made, owner))
+            .and_then(|made| give_to(&made, owner))
             .map_err(|error| cannot(folder, &error)),
         None => Ok(()),
     }
@@ -84,7 +84,7 @@ pub(crate) fn prepare(config: &Config, owner: Option<&Identity>) -> Result<(), E
 pub(crate) fn open_log(file: &Path, owner: &Identity) -> io::Result<Option<File>> {
     let file = &absolute(file)?;
     let folder = file.parent().unwrap_or(file);
-    if !leads_where_root_says(folder, owner) {
+    if !only_root_decides(folder, owner) {
         return Ok(None);
     }
     let mut options = OpenOptions::new();
@@ -105,7 +105,7 @@ pub(crate) fn open_log(file: &Path, owner: &Identity) -> io::Result<Option<File>
         Ok(_) => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let made = options.create_new(true).mode(0o640).open(file)?;
-            give(&made, owner)?;
+            give_to(&made, owner)?;
             Ok(Some(made))
         }
         Err(error) => Err(error),
@@ -118,28 +118,28 @@ pub(crate) fn can_replace(owner: &Identity, file: &Path) -> bool {
     let harmless = |it: &Metadata, _| {
         it.uid() != owner.uid.as_raw() && (is_sticky(it) || !may_write(it, owner))
     };
-    !absolute(file).is_ok_and(|file| leads(&file, &harmless, MOST_LINKS))
+    !absolute(file).is_ok_and(|file| all_parts(&file, &harmless, MAX_LINKS))
 }
 
 /// Whether anybody but root may write to this file, or put another one there.
 pub(crate) fn others_may_replace(file: &Path) -> bool {
     let roots = |it: &Metadata, _| it.uid() == 0 && (it.mode() & 0o022 == 0 || is_sticky(it));
-    !absolute(file).is_ok_and(|file| leads(&file, &roots, MOST_LINKS))
+    !absolute(file).is_ok_and(|file| all_parts(&file, &roots, MAX_LINKS))
 }
 
 /// Whether what is found at `folder`, which need not be there, is up to root alone. A group
 /// other than the owner's may make files in the last one.
-fn leads_where_root_says(folder: &Path, owner: &Identity) -> bool {
+fn only_root_decides(folder: &Path, owner: &Identity) -> bool {
     let roots = |it: &Metadata, is_last: bool| {
         let others = it.mode() & 0o022 != 0 && (!is_last || may_write(it, owner));
         it.uid() == 0 && (!others || is_sticky(it))
     };
-    absolute(folder).is_ok_and(|folder| leads(&folder, &roots, MOST_LINKS))
+    absolute(folder).is_ok_and(|folder| all_parts(&folder, &roots, MAX_LINKS))
 }
 
 /// Whether each part of the path, as far as it is there, is `good`, and so is each part of
 /// where links lead. Who is told of a part is told whether it is the last one.
-fn leads(path: &Path, good: &dyn Fn(&Metadata, bool) -> bool, links: u32) -> bool {
+fn all_parts(path: &Path, good: &dyn Fn(&Metadata, bool) -> bool, links: u32) -> bool {
     let Some(last) = path.ancestors().find(|it| symlink_metadata(it).is_ok()) else {
         return false;
     };
@@ -156,7 +156,7 @@ fn leads(path: &Path, good: &dyn Fn(&Metadata, bool) -> bool, links: u32) -> boo
             return false;
         }
         let target = read_link(part).map(|it| part.parent().unwrap_or(part).join(it));
-        links > 0 && target.is_ok_and(|target| leads(&target, good, links - 1))
+        links > 0 && target.is_ok_and(|target| all_parts(&target, good, links - 1))
     })
 }
 
@@ -187,7 +187,7 @@ fn has_secrets(config: &Config) -> bool {
     HAVE_SECRETS && (web.is_some_and(own) || ssh.is_some_and(|ssh| ssh.enable))
 }
 
-fn give(made: &File, owner: &Identity) -> io::Result<()> {
+fn give_to(made: &File, owner: &Identity) -> io::Result<()> {
     fchown(made, Some(owner.uid.as_raw()), Some(owner.gid.as_raw()))
 }
 

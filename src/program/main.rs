@@ -27,34 +27,36 @@ use std::process::ExitCode;
 
 use cli::Command;
 use exit::Exit;
-use pidfile::Running;
+use pidfile::RunningProcess;
 
 const VERSION: &str = concat!("txlb ", env!("CARGO_PKG_VERSION"), "\n");
 
 fn main() -> ExitCode {
-    privileges::hide_memory();
-    let afresh = daemon::start_afresh().map_err(|error| Exit::other(&error));
+    privileges::protect_memory();
+    let afresh = daemon::reset_inherited_state().map_err(|error| Exit::other(&error));
     let command = afresh.and_then(|()| cli::parse(std::env::args_os().skip(1)));
     let outcome = match command {
         Ok(Command::Help) => exit::print(&cli::usage()),
         Ok(Command::Version) => exit::print(VERSION),
         Ok(Command::Check {
             file,
-            footing,
-            show,
-        }) => check::run(&file, &footing, show),
+            startup,
+            output,
+        }) => check::run(&file, &startup, output),
         Ok(Command::Send { signal, pid_file }) => {
-            Running::find(&pid_file).and_then(|running| match signal {
+            RunningProcess::find(&pid_file).and_then(|running| match signal {
                 Some(signal) => running.send(signal),
                 None => exit::print(&format!("{}\n", running.pid().as_raw_nonzero())),
             })
         }
         Ok(Command::Reload { pid_file, given }) => reload::run(&pid_file, given),
-        Ok(Command::Control(errand)) => ctl::run(&errand),
+        Ok(Command::Control(options)) => ctl::run(&options),
         Ok(Command::Diff { old, new }) => check::print_diff(&old, &new),
         Ok(Command::Passwd) => passwd::run(),
-        Ok(Command::Serve(job)) if job.footing.detach && !daemon::is_second() => daemon::launch(),
-        Ok(Command::Serve(job)) => serve::run(job),
+        Ok(Command::Serve(options)) if options.startup.detach && !daemon::is_second() => {
+            daemon::launch()
+        }
+        Ok(Command::Serve(options)) => serve::run(options),
         Err(exit) => Err(exit),
     };
     match outcome {
@@ -62,7 +64,7 @@ fn main() -> ExitCode {
         Err(Exit { status, message }) => {
             // With nowhere to complain to, the status has to do.
             if !message.is_empty() {
-                let _ = exit::note(&message);
+                let _ = exit::print_error(&message);
             }
             ExitCode::from(status)
         }

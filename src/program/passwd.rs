@@ -23,10 +23,10 @@ use crate::terminal::{Terminal, Woken};
 pub(crate) fn run() -> Result<(), Exit> {
     let password = match io::stdin().is_terminal() {
         true => ask_twice()?,
-        false => first_line(io::stdin().lock()).map_err(|error| trouble(&error))?,
+        false => read_first_line(io::stdin().lock()).map_err(|error| failure(&error))?,
     };
-    let password = String::from_utf8(password).map_err(|_| trouble("the password is not UTF-8"))?;
-    let hash = hash_password(&password).map_err(|error| trouble(&error))?;
+    let password = String::from_utf8(password).map_err(|_| failure("the password is not UTF-8"))?;
+    let hash = hash_password(&password).map_err(|error| failure(&error))?;
     exit::print(&format!("{hash}\n"))
 }
 
@@ -38,52 +38,52 @@ pub(crate) fn run() -> Result<(), Exit> {
 
 /// A line without its end. Of one that is too long, enough to see that it is.
 #[cfg(feature = "logins")]
-fn first_line(input: impl BufRead) -> io::Result<Vec<u8>> {
+fn read_first_line(input: impl BufRead) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     let most = MAX_PASSWORD as u64 + 2;
     input.take(most).read_until(b'\n', &mut line)?;
-    without_end(&mut line);
+    strip_newline(&mut line);
     Ok(line)
 }
 
 #[cfg(feature = "logins")]
-fn without_end(line: &mut Vec<u8>) {
+fn strip_newline(line: &mut Vec<u8>) {
     line.pop_if(|last| *last == b'\n');
 }
 
 #[cfg(feature = "logins")]
-fn trouble(what: &(impl ToString + ?Sized)) -> Exit {
+fn failure(what: &(impl ToString + ?Sized)) -> Exit {
     Exit::new(Exit::OTHER, &format!("txlb: {}", what.to_string()))
 }
 
 /// Asks for it until it has been typed twice.
 #[cfg(feature = "logins")]
 fn ask_twice() -> Result<Vec<u8>, Exit> {
-    let terminal = Silent::new().map_err(|error| {
+    let terminal = SilentTerminal::new().map_err(|error| {
         let message = format!("cannot keep the terminal from showing the password: {error}");
-        trouble(&message)
+        failure(&message)
     })?;
     let first = terminal.ask("Password: ")?;
     // An empty one will not do, so there is no need to ask for it again.
     if !first.is_empty() && terminal.ask("Again: ")? != first {
-        return Err(trouble("the passwords are not the same: no hash is made"));
+        return Err(failure("the passwords are not the same: no hash is made"));
     }
     Ok(first)
 }
 
 /// The terminal at standard input, which shows nothing until this is dropped.
 #[cfg(feature = "logins")]
-struct Silent(Terminal);
+struct SilentTerminal(Terminal);
 
 #[cfg(feature = "logins")]
-impl Silent {
-    fn new() -> io::Result<Silent> {
+impl SilentTerminal {
+    fn new() -> io::Result<SilentTerminal> {
         let terminal = Terminal::with_modes(OptionalActions::Flush, |modes| {
             modes.input_modes |= InputModes::ICRNL;
             modes.local_modes |= LocalModes::ICANON | LocalModes::ISIG | LocalModes::ECHONL;
             modes.local_modes -= LocalModes::ECHO;
         })?;
-        Ok(Silent(terminal))
+        Ok(SilentTerminal(terminal))
     }
 
     fn ask(&self, prompt: &str) -> Result<Vec<u8>, Exit> {
@@ -93,21 +93,21 @@ impl Silent {
             Ok(Some(line)) => Ok(line),
             Ok(None) => {
                 let _ = io::stderr().write_all(b"\n");
-                Err(trouble("interrupted: no hash is made"))
+                Err(failure("interrupted: no hash is made"))
             }
-            Err(error) => Err(trouble(&format!("cannot read the password: {error}"))),
+            Err(error) => Err(failure(&format!("cannot read the password: {error}"))),
         }
     }
 
     /// What is typed, without its end; `None` if a signal comes first.
     fn line(&self) -> io::Result<Option<Vec<u8>>> {
         let mut line = Vec::new();
-        let mut piece = [0; MAX_PASSWORD + 2];
+        let mut buffer = [0; MAX_PASSWORD + 2];
         while self.0.wait(None, None)? == Woken::Ready {
-            let length = self.0.read(&mut piece)?;
-            line.extend_from_slice(&piece[..length]);
-            if length == 0 || line.ends_with(b"\n") || line.len() >= piece.len() {
-                without_end(&mut line);
+            let length = self.0.read(&mut buffer)?;
+            line.extend_from_slice(&buffer[..length]);
+            if length == 0 || line.ends_with(b"\n") || line.len() >= buffer.len() {
+                strip_newline(&mut line);
                 return Ok(Some(line));
             }
         }

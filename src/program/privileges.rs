@@ -48,7 +48,7 @@ impl Privileges {
     ///
     /// # Errors
     /// The system's; then it may be either.
-    pub(crate) fn lend<T>(&self, work: impl FnOnce() -> T) -> io::Result<T> {
+    pub(crate) fn run_as_user<T>(&self, work: impl FnOnce() -> T) -> io::Result<T> {
         let Some(identity) = &self.identity else {
             return Ok(work());
         };
@@ -61,7 +61,7 @@ impl Privileges {
         let done = work();
         seteuid(Uid::from_raw(0))?;
         setegid(gid)?;
-        regain_groups(&groups)?;
+        restore_groups(&groups)?;
         Ok(done)
     }
 
@@ -70,13 +70,13 @@ impl Privileges {
         let Some(identity) = &self.identity else {
             return Ok(());
         };
-        become_somebody(identity).map_err(|error| {
+        become_user(identity).map_err(|error| {
             let (user, group) = (&identity.user, &identity.group);
             let why = format!("txlb: cannot become {user} in the group {group}: {error}");
             Exit::new(Exit::NO_PERMISSION, &why)
         })?;
         // Another user is what fs.suid_dumpable says, which is 2 where there is systemd.
-        hide_memory();
+        protect_memory();
         rights::gave_up_for(&identity.user, &identity.group);
         Ok(())
     }
@@ -84,7 +84,7 @@ impl Privileges {
 
 /// Leaves no core dump, and nobody but root looks into the memory: there are keys and
 /// passwords in it. Kernels that cannot do so are no obstacle.
-pub(crate) fn hide_memory() {
+pub(crate) fn protect_memory() {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -93,7 +93,7 @@ pub(crate) fn hide_memory() {
 }
 
 /// Makes `folder` the root of everything from now on.
-pub(crate) fn enter_jail(folder: &Path) -> Result<(), Exit> {
+pub(crate) fn change_root(folder: &Path) -> Result<(), Exit> {
     let enter = || {
         std::os::unix::fs::chroot(folder)?;
         std::env::set_current_dir("/")
@@ -130,7 +130,7 @@ fn only_root(wanted: &Identity) -> Exit {
     Exit::new(Exit::NO_PERMISSION, &why)
 }
 
-fn become_somebody(identity: &Identity) -> io::Result<()> {
+fn become_user(identity: &Identity) -> io::Result<()> {
     let kept = kept::before()?;
     drop_groups()?;
     // For root these set the real, the effective and the saved one, on every system.
@@ -151,7 +151,7 @@ fn groups() -> io::Result<Vec<Gid>> {
 }
 
 #[cfg(not(target_vendor = "apple"))]
-fn regain_groups(groups: &[Gid]) -> io::Result<()> {
+fn restore_groups(groups: &[Gid]) -> io::Result<()> {
     Ok(nix::unistd::setgroups(groups)?)
 }
 
@@ -162,7 +162,7 @@ fn groups() -> io::Result<Vec<Gid>> {
 }
 
 #[cfg(target_vendor = "apple")]
-fn regain_groups(_groups: &[Gid]) -> io::Result<()> {
+fn restore_groups(_groups: &[Gid]) -> io::Result<()> {
     drop_groups()
 }
 
@@ -310,7 +310,7 @@ fn find(user: &str, group: Option<&str>, directory: &Directory<'_>) -> Result<Id
         Exit::new(Exit::OTHER, &why)
     };
     let named = |error| failed("-u", user, error);
-    let mut entry = known((directory.user)(user)).map_err(named)?;
+    let mut entry = missing_as_none((directory.user)(user)).map_err(named)?;
     let number: Option<u32> = user.parse().ok();
     if let (None, Some(number)) = (&entry, number) {
         // Where there is no list of users at all, a number is one all the same.
@@ -331,7 +331,7 @@ fn find(user: &str, group: Option<&str>, directory: &Directory<'_>) -> Result<Id
     }
     let gid = match group {
         None => own_gid,
-        Some(group) => match known((directory.group)(group))
+        Some(group) => match missing_as_none((directory.group)(group))
             .map_err(|error| failed("-g", group, error))?
             .map(|entry| entry.gid)
             .or_else(|| Some(Gid::from_raw(group.parse().ok()?)))
@@ -350,7 +350,7 @@ fn find(user: &str, group: Option<&str>, directory: &Directory<'_>) -> Result<Id
 }
 
 /// Without any list, in an empty root say, C libraries differ in whether that is an error.
-fn known<T>(found: nix::Result<Option<T>>) -> nix::Result<Option<T>> {
+fn missing_as_none<T>(found: nix::Result<Option<T>>) -> nix::Result<Option<T>> {
     match found {
         Err(nix::Error::ENOENT | nix::Error::ESRCH | nix::Error::ENOTDIR) => Ok(None),
         found => found,

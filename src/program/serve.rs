@@ -1,7 +1,7 @@
 //! Runs a balancer until it is told to stop.
 //!
 //! Signals are passed on to the director's desk, which does what they ask for. What it
-//! stands on is `ground`'s business, how the log follows the configuration `log_file`'s.
+//! stands on is `ground`'s business, how the log follows the configuration `configured_log`'s.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -16,52 +16,57 @@ use signal_hook::flag::register_conditional_shutdown;
 use signal_hook::low_level;
 use txlb::balancer::{AdminInterface, AdminServerError, AdminServers};
 use txlb::control::{
-    ControllerThread, DataPlane, Error, Handle, Liveness, Notice as DirectorEvent, Options, Signal,
-    Status, processors,
+    ControllerThread, DataPlane, Error, Handle, Liveness, Notice, Options, Signal, Status,
+    processors,
 };
 use txlb::os::inherited::{Inherited, inherited};
 use txlb::os::{descriptors, memory};
 
-use crate::cli::{Job, Source};
-use crate::daemon::program;
+use crate::cli::{ConfigSource, ServeOptions};
+use crate::daemon::executable;
 use crate::demo::Demo;
 use crate::exit::{self, Exit};
-use crate::logging::{Log, LogFile, open_early};
-use crate::startup::Ground;
+use crate::logging::{ConfiguredLog, Log, open_syslog_early};
+use crate::startup::Startup;
 use crate::supervisor::Supervisor;
 
 /// How long the director may take to stop after a TERM: the 5 s that sessions have left,
 /// and some more. It waits without end where it is saving and the disk does not answer.
-const STOP_PATIENCE: Duration = Duration::from_secs(8);
+const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 
 enum Event {
     Signal(Signal),
-    DataPlane(DirectorEvent),
+    DataPlane(Notice),
 }
 
 /// Balances until a signal ends it.
 ///
 /// Until all privileges are given up there is but one thread: on Linux they are each
 /// thread's own.
-pub(crate) fn run(mut job: Job) -> Result<(), Exit> {
-    spare_address_space();
-    let ending = Ending::prepare().map_err(|error| Exit::other(&error))?;
+pub(crate) fn run(mut options: ServeOptions) -> Result<(), Exit> {
+    limit_heaps();
+    let shutdown = Shutdown::prepare().map_err(|error| Exit::other(&error))?;
     let inherited =
         inherited().map_err(|error| Exit::new(Exit::CANNOT_BIND, &format!("txlb: {error}")))?;
-    let log = Log::start(job.level).map_err(|error| Exit::other(&error))?;
-    log.tell_of_panics();
+    let log = Log::start(options.level).map_err(|error| Exit::other(&error))?;
+    log.log_panics();
     // Its socket may be out of sight later, and that of the system's log.
     let supervisor = Supervisor::from_environment();
-    let result = open_early(job.log.as_deref()).and_then(|early| {
-        let ground = Ground::prepare(&mut job)?;
-        let log_file = LogFile::new(&log, job.log.take(), early, job.footing.detach);
+    let result = open_syslog_early(options.log.as_deref()).and_then(|opened_early| {
+        let startup = Startup::prepare(&mut options)?;
+        let configured_log = ConfiguredLog::new(
+            &log,
+            options.log.take(),
+            opened_early,
+            options.startup.detach,
+        );
         serve(
-            job,
-            ground,
-            log_file,
+            options,
+            startup,
+            configured_log,
             &log,
             inherited,
-            (&supervisor, &ending),
+            (&supervisor, &shutdown),
         )
     });
     log.flush();
@@ -69,31 +74,31 @@ pub(crate) fn run(mut job: Job) -> Result<(), Exit> {
 }
 
 fn serve(
-    job: Job,
-    ground: Ground,
-    mut log_file: LogFile,
+    options: ServeOptions,
+    startup: Startup,
+    mut configured_log: ConfiguredLog,
     log: &Log,
     inherited: Vec<Inherited>,
-    (supervisor, ending): (&Supervisor, &Ending),
+    (supervisor, shutdown): (&Supervisor, &Shutdown),
 ) -> Result<(), Exit> {
     let mut demo = None;
-    let (file, config) = match job.source {
-        Source::File(path) => {
-            let (file, reading) = ground.read(&path)?;
+    let (file, config) = match options.source {
+        ConfigSource::File(path) => {
+            let (file, reading) = startup.read(&path)?;
             let config = reading.config.clone();
             (Some((file, reading)), config)
         }
-        Source::CommandLine(config) => (None, *config),
-        Source::Demo => {
+        ConfigSource::CommandLine(config) => (None, *config),
+        ConfigSource::Demo => {
             let (made, config) = Demo::new().map_err(|error| Exit::other(&error))?;
             demo = Some(made);
             (None, config)
         }
     };
-    ground.prepare_folders(&config)?;
-    log_file.begin_before(&config, ground.identity())?;
+    startup.prepare_folders(&config)?;
+    configured_log.begin_before(&config, startup.identity())?;
     let descriptors_before = raise_limit();
-    let workers = job.workers.unwrap_or_else(processors);
+    let workers = options.workers.unwrap_or_else(processors);
     let (events, incoming) = channel();
     let signals = events.clone();
     let options = Options::new(workers, move |event| {
@@ -101,56 +106,56 @@ fn serve(
     });
     let bound = DataPlane::bind(config, options, inherited).map_err(|error| start_exit(&error))?;
     let path = file.as_ref().map(|(file, _)| file.path());
-    ground.give_up(&bound, path, log_file.place(bound.config()))?;
-    log_file.begin(bound.config())?;
+    startup.give_up(&bound, path, configured_log.place(bound.config()))?;
+    configured_log.begin(bound.config())?;
     log.begin().map_err(|error| Exit::other(&error))?;
     if let Some(demo) = &mut demo {
         demo.start().map_err(|error| Exit::other(&error))?;
     }
     // Dropped last: whoever has the PID file next may listen.
-    let ears = ending.clone();
-    let mut standing = ground.stand(move |signal| {
+    let on_signal = shutdown.clone();
+    let mut running = startup.into_running(move |signal| {
         drop(signals.send(Event::Signal(signal)));
-        ears.hear(signal);
+        on_signal.on_signal(signal);
     })?;
-    ending.in_order();
-    let director = bound.start().map_err(|error| start_exit(&error))?;
-    ending.serves(director.pulses());
-    announce_descriptors(descriptors_before, director.status().capacity);
-    let doors =
-        AdminServers::open(&director, AdminInterface::ALL).map_err(|error| door_exit(&error))?;
-    let mut fixtures = doors.fixtures();
-    fixtures.push(supervisor.fixture());
-    fixtures.push(Box::new(log_file));
-    fixtures.push(standing.fixture());
-    let pulses = director.pulses();
-    ending.is_attended();
+    shutdown.begin_graceful();
+    let data_plane = bound.start().map_err(|error| start_exit(&error))?;
+    shutdown.set_liveness(data_plane.pulses());
+    log_descriptors(descriptors_before, data_plane.status().capacity);
+    let admin_servers = AdminServers::open(&data_plane, AdminInterface::ALL)
+        .map_err(|error| admin_server_exit(&error))?;
+    let mut parts = admin_servers.fixtures();
+    parts.push(supervisor.fixture());
+    parts.push(Box::new(configured_log));
+    parts.push(running.fixture());
+    let liveness = data_plane.pulses();
+    shutdown.set_attended();
     let thread =
-        ControllerThread::start(director, file, fixtures).map_err(|error| Exit::other(&error))?;
-    let desk = thread.desk();
-    doors.attend(&desk);
-    let status = desk.status();
-    announce(&status);
+        ControllerThread::start(data_plane, file, parts).map_err(|error| Exit::other(&error))?;
+    let handle = thread.desk();
+    admin_servers.attend(&handle);
+    let status = handle.status();
+    log_start(&status);
     if let Some(demo) = &demo {
-        demo.invite(&status)?;
+        demo.print_introduction(&status)?;
     }
     supervisor
-        .attend(&desk, pulses)
+        .start(&handle, liveness)
         .map_err(|error| Exit::other(&error))?;
-    standing.detach(log)?;
-    wait(&desk, &incoming, supervisor)
+    running.detach(log)?;
+    wait(&handle, &incoming, supervisor)
 }
 
 /// Passes signals on until all is over.
-fn wait(desk: &Handle, events: &Receiver<Event>, supervisor: &Supervisor) -> Result<(), Exit> {
+fn wait(handle: &Handle, events: &Receiver<Event>, supervisor: &Supervisor) -> Result<(), Exit> {
     let (mut stopping, mut deadline) = (false, None);
     while let Some(event) = next_event(events, deadline) {
         match event {
-            Event::DataPlane(DirectorEvent::Stopped) => {
-                supervisor.over();
+            Event::DataPlane(Notice::Stopped) => {
+                supervisor.notify_stopping();
                 return Ok(());
             }
-            Event::DataPlane(DirectorEvent::Panicked(thread)) => {
+            Event::DataPlane(Notice::Panicked(thread)) => {
                 return Err(Exit::new(
                     Exit::OTHER,
                     &format!("txlb: the thread {thread} panicked"),
@@ -164,9 +169,9 @@ fn wait(desk: &Handle, events: &Receiver<Event>, supervisor: &Supervisor) -> Res
             Event::Signal(signal) => {
                 stopping |= matches!(signal, Signal::Stop | Signal::Quit);
                 if signal == Signal::Stop {
-                    deadline = Some(Instant::now() + STOP_PATIENCE);
+                    deadline = Some(Instant::now() + STOP_TIMEOUT);
                 }
-                supervisor.pass_on(signal, desk);
+                supervisor.forward_signal(signal, handle);
             }
         }
     }
@@ -188,20 +193,20 @@ fn next_event(events: &Receiver<Event>, deadline: Option<Instant>) -> Option<Eve
 /// Where address space is limited, starts the program again with one heap for all threads.
 /// The GNU library gives each thread one of its own, of 64 MiB of addresses: a dozen of them
 /// leave nothing for what cannot do without.
-fn spare_address_space() {
+fn limit_heaps() {
     const HEAPS: &str = "MALLOC_ARENA_MAX";
     let is_gnu = cfg!(all(target_os = "linux", target_env = "gnu"));
     if !is_gnu || memory::address_space().is_none() || std::env::var_os(HEAPS).is_some() {
         return;
     }
     let mut arguments = std::env::args_os();
-    let error = Command::new(program())
+    let error = Command::new(executable())
         .arg0(arguments.next().unwrap_or_default())
         .args(arguments)
         .env(HEAPS, "1")
         .exec();
     // It goes without, as it did before.
-    let _ = exit::note(&format!(
+    let _ = exit::print_error(&format!(
         "txlb: address space is limited, and the program cannot be started again to save some: {error}"
     ));
 }
@@ -218,7 +223,7 @@ fn raise_limit() -> Option<u64> {
     }
 }
 
-fn announce(status: &Status) {
+fn log_start(status: &Status) {
     let Status {
         version,
         process,
@@ -232,7 +237,7 @@ fn announce(status: &Status) {
     log::info!("txlb {version} runs as process {process} with {workers}");
 }
 
-fn announce_descriptors(before: Option<u64>, sessions: usize) {
+fn log_descriptors(before: Option<u64>, sessions: usize) {
     let Some(now) = descriptors::limit() else {
         log::info!("descriptors: no limit");
         return;
@@ -244,7 +249,7 @@ fn announce_descriptors(before: Option<u64>, sessions: usize) {
     log::info!("descriptors: {now}{raised}: enough for {sessions} sessions");
 }
 
-fn door_exit(error: &AdminServerError) -> Exit {
+fn admin_server_exit(error: &AdminServerError) -> Exit {
     let status = match error.cause {
         Some(io::ErrorKind::PermissionDenied) => Exit::NO_PERMISSION,
         Some(_) => Exit::CANNOT_BIND,
@@ -269,89 +274,89 @@ fn start_exit(error: &Error) -> Exit {
 
 /// How long the end in order may still take once it is to be at once: sessions are cut such that both
 /// sides see it, and the PID file and the control socket go, if nothing hangs.
-const MOMENT: Duration = Duration::from_millis(250);
+const CUT_OFF_TIME: Duration = Duration::from_millis(250);
 
 /// What sessions have after TERM while nobody attends to it.
-const GRACE: Duration = Duration::from_secs(5);
+const START_GRACE: Duration = Duration::from_secs(5);
 
 /// What has been told so far. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Ending(Arc<Shared>);
+pub(crate) struct Shutdown(Arc<ShutdownState>);
 
-struct Shared {
-    starting: Arc<AtomicBool>,
-    told: AtomicBool,
-    attended: AtomicBool,
+struct ShutdownState {
+    is_starting: Arc<AtomicBool>,
+    was_told: AtomicBool,
+    is_attended: AtomicBool,
     workers: OnceLock<Liveness>,
 }
 
-impl Ending {
+impl Shutdown {
     /// From now on TERM, INT and QUIT end the process in their handler, as they did before: it may be
     /// that the main thread waits for a name server.
     ///
     /// # Errors
     /// The system's.
-    pub(crate) fn prepare() -> io::Result<Ending> {
-        let starting = Arc::new(AtomicBool::new(true));
+    pub(crate) fn prepare() -> io::Result<Shutdown> {
+        let is_starting = Arc::new(AtomicBool::new(true));
         for signal in [SIGTERM, SIGINT, SIGQUIT] {
             let status = Exit::ENDED_EARLY.into();
-            register_conditional_shutdown(signal, status, Arc::clone(&starting))?;
+            register_conditional_shutdown(signal, status, Arc::clone(&is_starting))?;
         }
-        Ok(Ending(Arc::new(Shared {
-            starting,
-            told: AtomicBool::new(false),
-            attended: AtomicBool::new(false),
+        Ok(Shutdown(Arc::new(ShutdownState {
+            is_starting,
+            was_told: AtomicBool::new(false),
+            is_attended: AtomicBool::new(false),
             workers: OnceLock::new(),
         })))
     }
 
     /// From now on there may be sessions, which are to be ended in order. Called before the first worker
     /// accepts anybody: a signal in between would cut that client off.
-    pub(crate) fn in_order(&self) {
-        self.0.starting.store(false, Ordering::Release);
+    pub(crate) fn begin_graceful(&self) {
+        self.0.is_starting.store(false, Ordering::Release);
     }
 
     /// Whose sessions the second signal resets.
-    pub(crate) fn serves(&self, workers: Liveness) {
+    pub(crate) fn set_liveness(&self, workers: Liveness) {
         // There is no second time.
         let _ = self.0.workers.set(workers);
     }
 
     /// From now on the main thread does what signals ask for.
-    pub(crate) fn is_attended(&self) {
-        self.0.attended.store(true, Ordering::Release);
+    pub(crate) fn set_attended(&self) {
+        self.0.is_attended.store(true, Ordering::Release);
     }
 
     /// Hears of a signal that has been passed on. Does not return from the second one.
-    pub(crate) fn hear(&self, signal: Signal) {
+    pub(crate) fn on_signal(&self, signal: Signal) {
         if !matches!(signal, Signal::Stop | Signal::Quit) {
             return;
         }
-        if self.0.told.swap(true, Ordering::AcqRel) {
-            self.end(0);
+        if self.0.was_told.swap(true, Ordering::AcqRel) {
+            self.exit_now(0);
         }
-        if signal == Signal::Stop && !self.0.attended.load(Ordering::Acquire) {
+        if signal == Signal::Stop && !self.0.is_attended.load(Ordering::Acquire) {
             let late = self.clone();
             // Without a thread it ends when the main thread gets there.
             let _ = thread::Builder::new()
                 .name("ending".to_owned())
-                .spawn(move || late.end_unless_attended());
+                .spawn(move || late.exit_unless_attended());
         }
     }
 
     /// The main thread may be at a door whose name is not resolved.
-    fn end_unless_attended(&self) {
-        thread::sleep(GRACE);
-        if !self.0.attended.load(Ordering::Acquire) {
-            self.end(Exit::ENDED_EARLY.into());
+    fn exit_unless_attended(&self) {
+        thread::sleep(START_GRACE);
+        if !self.0.is_attended.load(Ordering::Acquire) {
+            self.exit_now(Exit::ENDED_EARLY.into());
         }
     }
 
-    fn end(&self, status: i32) -> ! {
+    fn exit_now(&self, status: i32) -> ! {
         if let Some(workers) = self.0.workers.get() {
             workers.cut_off();
         }
-        thread::sleep(MOMENT);
+        thread::sleep(CUT_OFF_TIME);
         low_level::exit(status);
     }
 }
@@ -365,7 +370,7 @@ mod tests {
         let (events, incoming) = channel();
         assert!(next_event(&incoming, Some(Instant::now())).is_none());
         events.send(Event::Signal(Signal::Reload)).unwrap();
-        let event = next_event(&incoming, Some(Instant::now() + STOP_PATIENCE));
+        let event = next_event(&incoming, Some(Instant::now() + STOP_TIMEOUT));
         assert!(matches!(event, Some(Event::Signal(Signal::Reload))));
     }
 }

@@ -13,44 +13,44 @@ use txlb::os::files::open_file;
 use txlb::os::rights::{self, Need};
 use txlb::os::state;
 
-use crate::cli::{DEFAULT_FILE, Job, Source};
+use crate::cli::{ConfigSource, DEFAULT_FILE, ServeOptions};
 use crate::daemon::Daemon;
 use crate::exit::Exit;
 use crate::folders;
-use crate::logging::{Log, Place};
+use crate::logging::{Log, LogDestination};
 use crate::pidfile::PidFile;
-use crate::privileges::{Identity, Privileges, enter_jail};
+use crate::privileges::{Identity, Privileges, change_root};
 use crate::sandbox::{self, Needs};
 
 /// What has been prepared, while there is but one thread.
-pub(crate) struct Ground {
+pub(crate) struct Startup {
     daemon: Option<Daemon>,
     signals: CaughtSignals,
     pid_file: Option<PidFile>,
     privileges: Privileges,
     /// Paths lead elsewhere than those from outside.
-    jailed: bool,
+    is_chrooted: bool,
     sandbox: bool,
 }
 
 /// What is left once there are others: to be kept until the end.
-pub(crate) struct Standing {
+pub(crate) struct Running {
     daemon: Option<Daemon>,
     pid_file: Arc<Mutex<Option<PidFile>>>,
 }
 
-impl Ground {
+impl Startup {
     /// Does all that is to be done before the configuration is read. The paths of `job`
     /// are made such that they lead where they led.
-    pub(crate) fn prepare(job: &mut Job) -> Result<Ground, Exit> {
-        let footing = &job.footing;
-        let (detach, jail) = (footing.detach, footing.jail.clone());
-        let privileges = Privileges::plan(footing.user.as_deref(), footing.group.as_deref())?;
-        let sandbox = footing.sandbox;
-        let pid_file = job.pid_file.as_deref().map(from_here).transpose()?;
-        let jail = jail.as_deref().map(from_here).transpose()?;
-        if detach && jail.is_none() {
-            settle_paths(job)?;
+    pub(crate) fn prepare(options: &mut ServeOptions) -> Result<Startup, Exit> {
+        let startup = &options.startup;
+        let (detach, chroot) = (startup.detach, startup.chroot.clone());
+        let privileges = Privileges::plan(startup.user.as_deref(), startup.group.as_deref())?;
+        let sandbox = startup.sandbox;
+        let pid_file = options.pid_file.as_deref().map(absolute_path).transpose()?;
+        let chroot = chroot.as_deref().map(absolute_path).transpose()?;
+        if detach && chroot.is_none() {
+            make_paths_absolute(options)?;
         }
         let daemon = detach.then(Daemon::begin).transpose()?;
         // Who reads our number in the PID file may send what would have ended us before.
@@ -60,15 +60,15 @@ impl Ground {
             PidFile::take(&path)
         });
         let pid_file = pid_file.transpose()?;
-        if let Some(jail) = &jail {
-            enter_jail(jail)?;
+        if let Some(chroot) = &chroot {
+            change_root(chroot)?;
         }
-        Ok(Ground {
+        Ok(Startup {
             daemon,
             signals,
             pid_file,
             privileges,
-            jailed: jail.is_some(),
+            is_chrooted: chroot.is_some(),
             sandbox,
         })
     }
@@ -95,9 +95,9 @@ impl Ground {
         &self,
         bound: &Bound,
         file: Option<&Path>,
-        log: Place<'_>,
+        log: LogDestination<'_>,
     ) -> Result<(), Exit> {
-        if self.daemon.is_some() && log == Place::StandardError {
+        if self.daemon.is_some() && log == LogDestination::StandardError {
             log::warn!("nobody will see the log: -l or <logging> says where it is to go");
         }
         if let Some(identity) = self.privileges.identity() {
@@ -106,7 +106,7 @@ impl Ground {
         self.privileges.give_up()?;
         if let Some(file) = file {
             warn_if_unreadable(file);
-            warn_if_anybody_is_root(file);
+            warn_if_others_may_replace(file);
         }
         if self.sandbox {
             let state = state::folder("txlb").ok();
@@ -115,7 +115,7 @@ impl Ground {
                 file,
                 config: Some(bound.config()),
                 log: log.file(),
-                pid_file: pid_file.filter(|_| !self.jailed),
+                pid_file: pid_file.filter(|_| !self.is_chrooted),
                 state: state.as_deref(),
                 is_root: rustix::process::geteuid().is_root(),
             });
@@ -124,13 +124,13 @@ impl Ground {
     }
 
     /// From now on there are other threads; the first passes on the signals.
-    pub(crate) fn stand(
+    pub(crate) fn into_running(
         self,
         on_signal: impl Fn(Signal) + Send + 'static,
-    ) -> Result<Standing, Exit> {
+    ) -> Result<Running, Exit> {
         let forwarded = self.signals.forward(on_signal);
         forwarded.map_err(|error| Exit::other(&error))?;
-        Ok(Standing {
+        Ok(Running {
             daemon: self.daemon,
             pid_file: Arc::new(Mutex::new(self.pid_file)),
         })
@@ -138,9 +138,9 @@ impl Ground {
 }
 
 /// Releases the PID file for a successor.
-struct PidFileHolder(Arc<Mutex<Option<PidFile>>>);
+struct ReleasePidFile(Arc<Mutex<Option<PidFile>>>);
 
-impl Reconfigure for PidFileHolder {
+impl Reconfigure for ReleasePidFile {
     fn prepare(&mut self, _now: &Config, _next: &Config) -> Result<Option<Commit>, String> {
         Ok(None)
     }
@@ -152,11 +152,11 @@ impl Reconfigure for PidFileHolder {
     }
 }
 
-impl Standing {
+impl Running {
     /// What releases the PID file. To be the last of all fixtures: whoever gets the file
     /// finds everything else released.
     pub(crate) fn fixture(&self) -> Box<dyn Reconfigure> {
-        Box::new(PidFileHolder(Arc::clone(&self.pid_file)))
+        Box::new(ReleasePidFile(Arc::clone(&self.pid_file)))
     }
 
     /// All is well: whoever waits for that need not wait any more.
@@ -170,7 +170,7 @@ impl Standing {
     }
 }
 
-/// Reads the configuration in `file`, as [`Ground::read`] says.
+/// Reads the configuration in `file`, as [`Startup::read`] says.
 pub(crate) fn read(
     file: &Path,
     privileges: &Privileges,
@@ -180,7 +180,7 @@ pub(crate) fn read(
     let Some(owner) = owner.filter(|owner| folders::can_replace(owner, file)) else {
         return read(file).map_err(|error| file_exit(&error));
     };
-    let lent = privileges.lend(|| read(file));
+    let lent = privileges.run_as_user(|| read(file));
     lent.map_err(|error| Exit::other(&error))?.map_err(|error| {
         let Exit { status, message } = file_exit(&error);
         let advice = match status {
@@ -216,7 +216,7 @@ pub(crate) fn file_exit(error: &FileError) -> Exit {
 }
 
 /// A path as it is seen from where txlb was started.
-fn from_here(path: &Path) -> Result<PathBuf, Exit> {
+fn absolute_path(path: &Path) -> Result<PathBuf, Exit> {
     absolute(path).map_err(|error| {
         let path = path.display();
         Exit::new(Exit::OTHER, &format!("txlb: {path}: {error}"))
@@ -224,18 +224,18 @@ fn from_here(path: &Path) -> Result<PathBuf, Exit> {
 }
 
 /// So that paths lead where they led, from whatever folder.
-fn settle_paths(job: &mut Job) -> Result<(), Exit> {
-    if let Source::File(file) = &mut job.source {
-        *file = from_here(file)?;
+fn make_paths_absolute(options: &mut ServeOptions) -> Result<(), Exit> {
+    if let ConfigSource::File(file) = &mut options.source {
+        *file = absolute_path(file)?;
     }
-    if let Some(log) = Place::named(job.log.as_deref()).file() {
-        job.log = Some(from_here(log)?);
+    if let Some(log) = LogDestination::named(options.log.as_deref()).file() {
+        options.log = Some(absolute_path(log)?);
     }
     Ok(())
 }
 
 /// As root that stays root, txlb opens what the configuration names as root.
-fn warn_if_anybody_is_root(file: &Path) {
+fn warn_if_others_may_replace(file: &Path) {
     if rustix::process::geteuid().is_root() && folders::others_may_replace(file) {
         let file = file.display();
         log::warn!(

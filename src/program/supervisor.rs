@@ -14,27 +14,27 @@ use txlb::os::notify::{Message, Notifier, watchdog};
 
 /// How often the status is told again without anything having happened: it counts
 /// sessions.
-const RENEWAL: Duration = Duration::from_secs(30);
+const STATUS_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The supervisor. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Supervisor(Option<Arc<Line>>);
+pub(crate) struct Supervisor(Option<Arc<Notifications>>);
 
 /// A line to it.
-struct Line {
+struct Notifications {
     notifier: Notifier,
-    news: Mutex<News>,
+    pending: Mutex<Pending>,
     /// Rings when there is news.
-    bell: Condvar,
+    changed: Condvar,
 }
 
 /// What has happened that it is yet to be told of.
 #[derive(Default)]
-struct News {
+struct Pending {
     /// Something that the status tells.
-    any: bool,
+    has_status: bool,
     /// A reload that it knows to have begun.
-    reload: bool,
+    has_reload: bool,
 }
 
 impl Supervisor {
@@ -45,12 +45,12 @@ impl Supervisor {
             log::warn!("cannot tell NOTIFY_SOCKET anything: {error}");
             None
         });
-        let line = |notifier| Line {
+        let notifications = |notifier| Notifications {
             notifier,
-            news: Mutex::default(),
-            bell: Condvar::new(),
+            pending: Mutex::default(),
+            changed: Condvar::new(),
         };
-        Supervisor(notifier.map(line).map(Arc::new))
+        Supervisor(notifier.map(notifications).map(Arc::new))
     }
 
     /// Has the status told again after changes.
@@ -62,91 +62,96 @@ impl Supervisor {
     ///
     /// # Errors
     /// The system's, if it has no thread for it.
-    pub(crate) fn attend(&self, desk: &Handle, pulses: Liveness) -> io::Result<()> {
-        let Some(line) = &self.0 else { return Ok(()) };
-        line.tell(&Message::ready().with_status(&summary(&desk.status())));
-        let (teller, desk) = (Arc::clone(line), desk.clone());
+    pub(crate) fn start(&self, handle: &Handle, liveness: Liveness) -> io::Result<()> {
+        let Some(notifications) = &self.0 else {
+            return Ok(());
+        };
+        notifications.tell(&Message::ready().with_status(&summary(&handle.status())));
+        let (reporter, handle) = (Arc::clone(notifications), handle.clone());
         thread::Builder::new()
             .name("supervisor".to_owned())
-            .spawn(move || teller.follow(|| desk.status()))?;
+            .spawn(move || reporter.report_status(|| handle.status()))?;
         let Some(limit) = watchdog() else {
             return Ok(());
         };
-        let feeder = Arc::clone(line);
+        let feeder = Arc::clone(notifications);
         thread::Builder::new()
             .name("watchdog".to_owned())
-            .spawn(move || feeder.feed(limit / 2, |patience| pulses.go_on(patience)))?;
+            .spawn(move || feeder.feed_watchdog(limit / 2, |patience| liveness.go_on(patience)))?;
         Ok(())
     }
 
     /// Passes a signal on to the desk, and tells what it begins.
-    pub(crate) fn pass_on(&self, signal: Signal, desk: &Handle) {
-        let Some(line) = &self.0 else {
-            return desk.signal(signal);
+    pub(crate) fn forward_signal(&self, signal: Signal, handle: &Handle) {
+        let Some(notifications) = &self.0 else {
+            return handle.signal(signal);
         };
         match signal {
-            Signal::Reload => line.tell(&Message::reloading()),
-            Signal::Stop => line.tell(&Message::stopping()),
+            Signal::Reload => notifications.tell(&Message::reloading()),
+            Signal::Stop => notifications.tell(&Message::stopping()),
             // Whoever is told that txlb stops gives it a time to end in, and then kills
             // it: QUIT is to last as long as the sessions do.
             _ => {}
         }
-        desk.signal(signal);
+        handle.signal(signal);
         // Only now: whoever asks the desk from here on gets its turn after the reload.
-        line.ring(signal == Signal::Reload);
+        notifications.wake(signal == Signal::Reload);
     }
 
     /// Says that txlb ends, if it has not been said.
-    pub(crate) fn over(&self) {
-        if let Some(line) = &self.0 {
-            line.tell(&Message::stopping());
+    pub(crate) fn notify_stopping(&self) {
+        if let Some(notifications) = &self.0 {
+            notifications.tell(&Message::stopping());
         }
     }
 }
 
 impl Reconfigure for Supervisor {
     fn prepare(&mut self, _now: &Config, _next: &Config) -> Result<Option<Commit>, String> {
-        let line = self.0.clone();
-        Ok(line.map(|line| -> Commit { Box::new(move || line.ring(false)) }))
+        let notifications = self.0.clone();
+        Ok(notifications
+            .map(|notifications| -> Commit { Box::new(move || notifications.wake(false)) }))
     }
 }
 
-impl Line {
+impl Notifications {
     fn tell(&self, message: &Message) {
         if let Err(error) = self.notifier.tell(message) {
             log::warn!("the supervisor cannot be told: {error}");
         }
     }
 
-    fn news(&self) -> MutexGuard<'_, News> {
+    fn pending(&self) -> MutexGuard<'_, Pending> {
         // Two flags are never half changed.
-        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ring(&self, reload: bool) {
-        let mut news = self.news();
-        news.any = true;
-        news.reload |= reload;
-        self.bell.notify_one();
+    fn wake(&self, has_reload: bool) {
+        let mut pending = self.pending();
+        pending.has_status = true;
+        pending.has_reload |= has_reload;
+        self.changed.notify_one();
     }
 
     /// Waits for news, or until it is time to look in any case.
-    fn listen(&self) -> News {
+    fn wait_pending(&self) -> Pending {
         let waited = self
-            .bell
-            .wait_timeout_while(self.news(), RENEWAL, |news| !news.any);
-        let (mut news, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut news)
+            .changed
+            .wait_timeout_while(self.pending(), STATUS_INTERVAL, |pending| {
+                !pending.has_status
+            });
+        let (mut pending, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut pending)
     }
 
     /// Tells how everything is, whenever that has changed, and that a reload is over.
     /// `status` is what the desk says when it is done with what came before.
-    fn follow(&self, status: impl Fn() -> Status) {
+    fn report_status(&self, status: impl Fn() -> Status) {
         let mut told = String::new();
         loop {
-            let news = self.listen();
+            let pending = self.wait_pending();
             let summary = summary(&status());
-            if news.reload {
+            if pending.has_reload {
                 self.tell(&Message::ready().with_status(&summary));
             } else if summary != told {
                 self.tell(&Message::default().with_status(&summary));
@@ -156,7 +161,7 @@ impl Line {
     }
 
     /// Feeds the watchdog every `period`, for as long as the workers go round.
-    fn feed(&self, period: Duration, go_on: impl Fn(Duration) -> bool) {
+    fn feed_watchdog(&self, period: Duration, go_on: impl Fn(Duration) -> bool) {
         loop {
             // Even a late answer is in time: it is due once in two periods.
             if go_on(period / 2) {

@@ -19,7 +19,7 @@ use signal_hook::low_level::pipe;
 pub(crate) struct Terminal {
     before: Termios,
     /// Something to be read is a signal that ends the program.
-    ends: UnixStream,
+    end_signals: UnixStream,
 }
 
 /// What was waited for.
@@ -28,11 +28,11 @@ pub(crate) enum Woken {
     /// There is something to read.
     Ready,
     /// A signal came that is to end the program.
-    Ended,
+    Signalled,
     /// There is something to read where the caller looks as well.
     Other,
     /// Nothing came in time.
-    Late,
+    TimedOut,
 }
 
 impl Terminal {
@@ -44,12 +44,15 @@ impl Terminal {
         when: OptionalActions,
         change: impl FnOnce(&mut Termios),
     ) -> io::Result<Terminal> {
-        let ends = signals(&[SIGHUP, SIGINT, SIGQUIT, SIGTERM])?;
+        let end_signals = catch_signals(&[SIGHUP, SIGINT, SIGQUIT, SIGTERM])?;
         let before = tcgetattr(io::stdin())?;
         let mut modes = before.clone();
         change(&mut modes);
         // Dropping it from here on is right even if only a part of it was done.
-        let terminal = Terminal { before, ends };
+        let terminal = Terminal {
+            before,
+            end_signals,
+        };
         tcsetattr(io::stdin(), when, &modes)?;
         Ok(terminal)
     }
@@ -88,13 +91,13 @@ impl Terminal {
     ) -> io::Result<Woken> {
         let most = most.and_then(|most| Timespec::try_from(most).ok());
         let mut waits = vec![
-            PollFd::new(&self.ends, PollFlags::IN),
+            PollFd::new(&self.end_signals, PollFlags::IN),
             PollFd::new(&source, PollFlags::IN),
         ];
         waits.extend(other.map(|other| PollFd::new(other, PollFlags::IN)));
         loop {
             match poll(&mut waits, most.as_ref()) {
-                Ok(0) => return Ok(Woken::Late),
+                Ok(0) => return Ok(Woken::TimedOut),
                 Ok(_) => break,
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
@@ -102,7 +105,7 @@ impl Terminal {
         }
         let came = |index: usize| waits.get(index).is_some_and(|it| !it.revents().is_empty());
         Ok(match (came(0), came(2)) {
-            (true, _) => Woken::Ended,
+            (true, _) => Woken::Signalled,
             (false, true) => Woken::Other,
             (false, false) => Woken::Ready,
         })
@@ -113,9 +116,9 @@ impl Terminal {
     ///
     /// # Errors
     /// The system's.
-    pub(crate) fn read(&self, piece: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            match rustix::io::read(io::stdin(), &mut *piece) {
+            match rustix::io::read(io::stdin(), &mut *buffer) {
                 Err(Errno::INTR) => {}
                 other => return Ok(other?),
             }
@@ -134,7 +137,7 @@ impl Drop for Terminal {
 ///
 /// # Errors
 /// The system's.
-pub(crate) fn signals(which: &[i32]) -> io::Result<UnixStream> {
+pub(crate) fn catch_signals(which: &[i32]) -> io::Result<UnixStream> {
     let (signals, caught) = UnixStream::pair()?;
     for signal in which {
         pipe::register(*signal, caught.try_clone()?)?;

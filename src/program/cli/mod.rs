@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use getopts::{Matches, Options, ParsingStyle};
 use rustix::process::Signal;
-use table::{CTL_FLAGS, FLAGS, Flag, HELP, SYNOPSIS};
+use table::{CTL_OPTIONS, HELP, OPTIONS, OptionSpec, SYNOPSIS};
 use txlb::config::{
     Algorithm, Config, Control, Endpoint, Group, Host, HostState, ListenAddress, Scheduler,
     Service, Timeouts,
@@ -28,8 +28,8 @@ pub(crate) enum Command {
     Check {
         file: PathBuf,
         /// As whom, and where its paths are.
-        footing: Footing,
-        show: Show,
+        startup: StartupOptions,
+        output: CheckOutput,
     },
     /// `-s`, but for `reload`
     Send {
@@ -41,23 +41,23 @@ pub(crate) enum Command {
     Reload {
         pid_file: PathBuf,
         /// The file to check first, and how; without it, that of the running txlb.
-        given: Option<(PathBuf, Footing)>,
+        given: Option<(PathBuf, StartupOptions)>,
     },
     /// `ctl`
-    Control(Errand),
+    Control(CtlOptions),
     /// `diff`
     Diff { old: PathBuf, new: PathBuf },
     /// `passwd`
     Passwd,
     /// Balance.
-    Serve(Job),
+    Serve(ServeOptions),
 }
 
 /// A balancer that is to run.
 #[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) source: Source,
-    pub(crate) footing: Footing,
+pub(crate) struct ServeOptions {
+    pub(crate) source: ConfigSource,
+    pub(crate) startup: StartupOptions,
     pub(crate) workers: Option<usize>,
     pub(crate) pid_file: Option<PathBuf>,
     /// A file, or the word `syslog`.
@@ -67,19 +67,19 @@ pub(crate) struct Job {
 
 /// As what it runs, and what it may reach.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Footing {
+pub(crate) struct StartupOptions {
     /// On its own, away from the terminal.
     pub(crate) detach: bool,
     pub(crate) user: Option<String>,
     pub(crate) group: Option<String>,
     /// What is to be its root.
-    pub(crate) jail: Option<PathBuf>,
+    pub(crate) chroot: Option<PathBuf>,
     pub(crate) sandbox: bool,
 }
 
 /// What is said of a configuration that is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Show {
+pub(crate) enum CheckOutput {
     /// That it is good.
     Verdict,
     /// What is in effect.
@@ -90,7 +90,7 @@ pub(crate) enum Show {
 
 /// What is to be told, and to whom.
 #[derive(Debug)]
-pub(crate) struct Errand {
+pub(crate) struct CtlOptions {
     pub(crate) socket: PathBuf,
     pub(crate) json: bool,
     /// One command, taken as it is; without it, there are lines on standard input.
@@ -99,7 +99,7 @@ pub(crate) struct Errand {
 
 /// Where the configuration comes from.
 #[derive(Debug)]
-pub(crate) enum Source {
+pub(crate) enum ConfigSource {
     /// A file.
     File(PathBuf),
     /// The command line itself.
@@ -111,17 +111,17 @@ pub(crate) enum Source {
 pub(crate) const DEFAULT_FILE: &str = "/etc/txlb/config.xml";
 const DEFAULT_PID_FILE: &str = "/run/txlb/txlb.pid";
 
-fn options<'a>(flags: impl IntoIterator<Item = &'a Flag>) -> Options {
+fn options<'a>(flags: impl IntoIterator<Item = &'a OptionSpec>) -> Options {
     let mut options = Options::new();
-    for Flag {
+    for OptionSpec {
         short,
         long,
         argument,
-        many,
+        repeatable,
         help,
     } in flags
     {
-        match (argument.is_empty(), many) {
+        match (argument.is_empty(), repeatable) {
             (true, _) => options.optflag(short, long, help),
             (false, false) => options.optopt(short, long, help, argument),
             (false, true) => options.optmulti(short, long, help, argument),
@@ -132,19 +132,19 @@ fn options<'a>(flags: impl IntoIterator<Item = &'a Flag>) -> Options {
 
 /// What `-h` prints.
 pub(crate) fn usage() -> String {
-    options(FLAGS.iter().chain(CTL_FLAGS)).usage(SYNOPSIS)
+    options(OPTIONS.iter().chain(CTL_OPTIONS)).usage(SYNOPSIS)
 }
 
 /// What the arguments ask for.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, Exit> {
     let mut arguments = arguments.peekable();
     if arguments.next_if(|word| word == "ctl").is_some() {
-        return errand(arguments);
+        return ctl_options(arguments);
     }
-    let matches = options(FLAGS)
+    let matches = options(OPTIONS)
         .parse(arguments)
-        .map_err(|error| wrong(&error.to_string()))?;
-    none_is_empty(&matches)?;
+        .map_err(|error| usage_error(&error.to_string()))?;
+    check_arguments(&matches)?;
     if matches.opt_present("h") {
         return Ok(Command::Help);
     }
@@ -160,7 +160,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
     if matches.opt_present("t") || matches.opt_present("T") {
         return check(&matches);
     }
-    Ok(Command::Serve(job(&matches)?))
+    Ok(Command::Serve(serve_options(&matches)?))
 }
 
 /// What `-s` and its word ask for.
@@ -170,7 +170,7 @@ fn send(matches: &Matches, word: &str) -> Result<Command, Exit> {
         "reload" => {
             let given = matches.opt_str("f").map(PathBuf::from);
             let given = given
-                .map(|file| Ok((file, footing(matches)?)))
+                .map(|file| Ok((file, startup_options(matches)?)))
                 .transpose()?;
             return Ok(Command::Reload { pid_file, given });
         }
@@ -179,7 +179,7 @@ fn send(matches: &Matches, word: &str) -> Result<Command, Exit> {
         "reopen" => Some(Signal::USR1),
         "pid" => None,
         _ => {
-            return Err(wrong(&format!(
+            return Err(usage_error(&format!(
                 "-s {word}: there are reload, stop, quit, reopen and pid"
             )));
         }
@@ -189,30 +189,30 @@ fn send(matches: &Matches, word: &str) -> Result<Command, Exit> {
 
 /// Other options may be there: what txlb is started with can be put behind `-t`.
 fn check(matches: &Matches) -> Result<Command, Exit> {
-    match source(matches)? {
-        Source::File(file) => Ok(Command::Check {
+    match config_source(matches)? {
+        ConfigSource::File(file) => Ok(Command::Check {
             file,
-            footing: footing(matches)?,
-            show: match matches.opt_present("T") {
-                true => Show::Config,
-                false => Show::Verdict,
+            startup: startup_options(matches)?,
+            output: match matches.opt_present("T") {
+                true => CheckOutput::Config,
+                false => CheckOutput::Verdict,
             },
         }),
-        Source::CommandLine(_) | Source::Demo => Err(wrong(
+        ConfigSource::CommandLine(_) | ConfigSource::Demo => Err(usage_error(
             "-t and -T check a file: with --demo, or with -L and -B, there is none",
         )),
     }
 }
 
 /// Scripts whose variables are not set have a word of nothing for them.
-fn none_is_empty(matches: &Matches) -> Result<(), Exit> {
-    let takes = FLAGS.iter().filter(|flag| !flag.argument.is_empty());
-    for Flag {
+fn check_arguments(matches: &Matches) -> Result<(), Exit> {
+    let takes = OPTIONS.iter().filter(|flag| !flag.argument.is_empty());
+    for OptionSpec {
         short, argument, ..
     } in takes
     {
         if matches.opt_strs(short).iter().any(String::is_empty) {
-            return Err(wrong(&format!(
+            return Err(usage_error(&format!(
                 "-{short} {argument}: the argument is empty"
             )));
         }
@@ -222,17 +222,17 @@ fn none_is_empty(matches: &Matches) -> Result<(), Exit> {
 
 /// What there is to be told to a running txlb. What begins with the verb is taken
 /// as it is.
-fn errand(arguments: impl Iterator<Item = OsString>) -> Result<Command, Exit> {
-    let mut options = options(CTL_FLAGS.iter().chain([&HELP]));
+fn ctl_options(arguments: impl Iterator<Item = OsString>) -> Result<Command, Exit> {
+    let mut options = options(CTL_OPTIONS.iter().chain([&HELP]));
     let matches = options
         .parsing_style(ParsingStyle::StopAtFirstFree)
         .parse(arguments)
-        .map_err(|error| wrong(&error.to_string()))?;
+        .map_err(|error| usage_error(&error.to_string()))?;
     if matches.opt_present("h") {
         return Ok(Command::Help);
     }
     let socket = matches.opt_str("C").map(PathBuf::from);
-    Ok(Command::Control(Errand {
+    Ok(Command::Control(CtlOptions {
         socket: socket.unwrap_or_else(|| Control::default().socket),
         json: matches.opt_present("json"),
         words: matches.free,
@@ -242,7 +242,7 @@ fn errand(arguments: impl Iterator<Item = OsString>) -> Result<Command, Exit> {
 /// What words without a dash ask for.
 fn subcommand(matches: &Matches) -> Result<Command, Exit> {
     let words: Vec<&str> = matches.free.iter().map(String::as_str).collect();
-    let has_options = FLAGS.iter().any(|flag| {
+    let has_options = OPTIONS.iter().any(|flag| {
         let name = if flag.short.is_empty() {
             flag.long
         } else {
@@ -256,34 +256,36 @@ fn subcommand(matches: &Matches) -> Result<Command, Exit> {
             new: PathBuf::from(new),
         }),
         ["passwd"] if !has_options => Ok(Command::Passwd),
-        ["ctl", ..] => Err(wrong("ctl comes first, and takes -C and --json alone")),
-        ["diff", ..] => Err(wrong("diff takes two configurations and no options")),
+        ["ctl", ..] => Err(usage_error(
+            "ctl comes first, and takes -C and --json alone",
+        )),
+        ["diff", ..] => Err(usage_error("diff takes two configurations and no options")),
         // What else there is may be a password: it is not repeated.
-        ["passwd", ..] => Err(wrong(
+        ["passwd", ..] => Err(usage_error(
             "passwd takes nothing: it reads the password from the terminal or standard input",
         )),
-        [word, ..] => Err(wrong(&format!(
+        [word, ..] => Err(usage_error(&format!(
             "{word:?} is not understood: options begin with '-'"
         ))),
-        [] => Err(wrong("a word is missing")),
+        [] => Err(usage_error("a word is missing")),
     }
 }
 
-fn job(matches: &Matches) -> Result<Job, Exit> {
+fn serve_options(matches: &Matches) -> Result<ServeOptions, Exit> {
     let level = match (matches.opt_present("q"), matches.opt_present("v")) {
-        (true, true) => return Err(wrong("-q and -v contradict each other")),
+        (true, true) => return Err(usage_error("-q and -v contradict each other")),
         (true, false) => log::LevelFilter::Warn,
         (false, true) => log::LevelFilter::Debug,
         (false, false) => log::LevelFilter::Info,
     };
-    let (source, footing) = (source(matches)?, footing(matches)?);
-    if footing.detach && matches!(source, Source::Demo) {
-        return Err(wrong("--demo is for a terminal, which -D leaves"));
+    let (source, startup) = (config_source(matches)?, startup_options(matches)?);
+    if startup.detach && matches!(source, ConfigSource::Demo) {
+        return Err(usage_error("--demo is for a terminal, which -D leaves"));
     }
-    let default_pid_file = footing.detach.then(|| PathBuf::from(DEFAULT_PID_FILE));
-    Ok(Job {
+    let default_pid_file = startup.detach.then(|| PathBuf::from(DEFAULT_PID_FILE));
+    Ok(ServeOptions {
         source,
-        footing,
+        startup,
         workers: matches
             .opt_str("w")
             .map(|text| workers(&text))
@@ -294,21 +296,21 @@ fn job(matches: &Matches) -> Result<Job, Exit> {
     })
 }
 
-fn footing(matches: &Matches) -> Result<Footing, Exit> {
-    let footing = Footing {
+fn startup_options(matches: &Matches) -> Result<StartupOptions, Exit> {
+    let startup = StartupOptions {
         detach: matches.opt_present("D"),
         user: matches.opt_str("u"),
         group: matches.opt_str("g"),
-        jail: matches.opt_str("j").map(PathBuf::from),
+        chroot: matches.opt_str("j").map(PathBuf::from),
         sandbox: !matches.opt_present("no-sandbox"),
     };
-    match (&footing.user, &footing.group) {
-        (None, Some(_)) => Err(wrong("-g goes with -u")),
-        _ => Ok(footing),
+    match (&startup.user, &startup.group) {
+        (None, Some(_)) => Err(usage_error("-g goes with -u")),
+        _ => Ok(startup),
     }
 }
 
-fn source(matches: &Matches) -> Result<Source, Exit> {
+fn config_source(matches: &Matches) -> Result<ConfigSource, Exit> {
     let without_file = ["L", "B", "S"]
         .iter()
         .any(|option| matches.opt_present(option));
@@ -317,10 +319,12 @@ fn source(matches: &Matches) -> Result<Source, Exit> {
         without_file,
         matches.opt_present("f"),
     ) {
-        (true, false, false) => Ok(Source::Demo),
-        (false, true, false) => Ok(Source::CommandLine(Box::new(config_without_file(matches)?))),
-        (false, false, _) => Ok(Source::File(path(matches, "f", DEFAULT_FILE))),
-        _ => Err(wrong(
+        (true, false, false) => Ok(ConfigSource::Demo),
+        (false, true, false) => Ok(ConfigSource::CommandLine(Box::new(config_without_file(
+            matches,
+        )?))),
+        (false, false, _) => Ok(ConfigSource::File(path(matches, "f", DEFAULT_FILE))),
+        _ => Err(usage_error(
             "--demo, -f, and -L with -B are three ways to say what to balance: choose one",
         )),
     }
@@ -331,7 +335,7 @@ fn workers(text: &str) -> Result<usize, Exit> {
         .ok()
         .filter(|count| (1..=MAX_WORKERS).contains(count))
         .ok_or_else(|| {
-            wrong(&format!(
+            usage_error(&format!(
                 "-w {text}: a number from 1 to {MAX_WORKERS} is needed"
             ))
         })
@@ -348,7 +352,7 @@ fn path(matches: &Matches, option: &str, default: &str) -> PathBuf {
     )
 }
 
-fn wrong(message: &str) -> Exit {
+fn usage_error(message: &str) -> Exit {
     Exit::new(Exit::USAGE, &format!("txlb: {message} (txlb -h shows how)"))
 }
 
@@ -357,13 +361,15 @@ fn config_without_file(matches: &Matches) -> Result<Config, Exit> {
     let listens = matches.opt_strs("L");
     let hosts = matches.opt_strs("B");
     if listens.is_empty() || hosts.is_empty() {
-        return Err(wrong("-L (where to listen) and -B (a host) go together"));
+        return Err(usage_error(
+            "-L (where to listen) and -B (a host) go together",
+        ));
     }
     let scheduler = match matches.opt_str("S") {
         None => Scheduler::from(Algorithm::LeastConns),
         Some(text) => text.parse().map_err(|_| {
             let known: Vec<_> = Scheduler::spellings().collect();
-            wrong(&format!(
+            usage_error(&format!(
                 "-S {text}: there is no such scheduler; there are {}",
                 known.join(", ")
             ))
@@ -380,7 +386,7 @@ fn config_without_file(matches: &Matches) -> Result<Config, Exit> {
     };
     let listen = |text: &String| {
         text.parse::<ListenAddress>()
-            .map_err(|error| wrong(&format!("-L {text}: {error}")))
+            .map_err(|error| usage_error(&format!("-L {text}: {error}")))
     };
     let service = Service {
         name: "main".to_owned(),
@@ -396,7 +402,7 @@ fn config_without_file(matches: &Matches) -> Result<Config, Exit> {
 }
 
 fn host(number: usize, text: &str) -> Result<Host, Exit> {
-    let bad = |what: &str| wrong(&format!("-B {text}: {what}"));
+    let bad = |what: &str| usage_error(&format!("-B {text}: {what}"));
     let (address, weight) = match text.split_once(',') {
         None => (text, 1),
         Some((address, option)) => {

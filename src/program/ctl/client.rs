@@ -17,20 +17,20 @@ use txlb::config::verb::{Command, Question};
 use crate::exit::Exit;
 
 /// After so long without a byte it is asked anew, on the side, whether somebody is there at all.
-const QUIET: Duration = Duration::from_secs(3);
+const CHECK_AFTER: Duration = Duration::from_secs(3);
 
 /// How long that question waits: it needs no turn at the desk, and is answered at once.
-const AT_ONCE: Duration = Duration::from_secs(2);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often in a row that may turn out well before an answer is given up: for a minute in all. Names
 /// are waited for, and listeners closed, in less.
-const ROUNDS: usize = 20;
+const MAX_CHECKS: usize = 20;
 
 /// An answer has no more bytes. The status of 17,000 hosts as JSON has a quarter of it.
-const MOST_ANSWER: usize = 64 << 20;
+const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
 /// A connection to a running txlb.
-pub(super) struct Wire {
+pub(super) struct ControlConnection {
     stream: BufReader<UnixStream>,
     path: PathBuf,
     /// Why it does not listen any more; it may have said why.
@@ -42,14 +42,14 @@ pub(super) struct Wire {
 /// Whether something came within a time.
 pub(super) type Wait<'a> = dyn FnMut(&UnixStream, Duration) -> Result<bool, Exit> + 'a;
 
-impl Wire {
-    pub(super) fn connect(path: &Path) -> Result<Wire, Exit> {
-        let stream =
-            connected(path, QUIET + AT_ONCE).map_err(|error| cannot_reach(path, &error))?;
+impl ControlConnection {
+    pub(super) fn connect(path: &Path) -> Result<ControlConnection, Exit> {
+        let stream = connected(path, CHECK_AFTER + CHECK_TIMEOUT)
+            .map_err(|error| cannot_reach(path, &error))?;
         // A blank line is not answered, but whoever says nothing at all is not waited for:
         // what is to be asked may be typed only now. Who is turned away is told.
         let _ = (&stream).write_all(b"\n");
-        Ok(Wire {
+        Ok(ControlConnection {
             stream: BufReader::new(stream),
             path: path.to_owned(),
             unsent: None,
@@ -62,7 +62,7 @@ impl Wire {
     }
 
     /// Says a line, of which this is the text.
-    pub(super) fn say(&mut self, line: &[u8]) {
+    pub(super) fn send(&mut self, line: &[u8]) {
         self.read = 0;
         let line = [line, b"\n"].concat();
         self.unsent = self.stream.get_mut().write_all(&line).err();
@@ -91,8 +91,8 @@ impl Wire {
             line.extend_from_slice(&piece[..length]);
             self.stream.consume(length);
             self.read += length;
-            if self.read > MOST_ANSWER {
-                let mib = MOST_ANSWER >> 20;
+            if self.read > MAX_RESPONSE_BYTES {
+                let mib = MAX_RESPONSE_BYTES >> 20;
                 let message = format!("txlb: the answer has more than {mib} MiB, and is no txlb's");
                 return Err(Exit::new(Exit::OTHER, &message));
             }
@@ -104,22 +104,22 @@ impl Wire {
     }
 
     /// That it ended without an answer, and why.
-    pub(super) fn over(&mut self) -> Exit {
+    pub(super) fn lost_reason(&mut self) -> Exit {
         let ended = || io::Error::from(ErrorKind::UnexpectedEof);
         lost(&self.unsent.take().unwrap_or_else(ended))
     }
 
     fn wait(&self, wait: &mut Wait<'_>) -> Result<(), Exit> {
-        for _ in 0..ROUNDS {
-            if wait(self.stream(), QUIET)? {
+        for _ in 0..MAX_CHECKS {
+            if wait(self.stream(), CHECK_AFTER)? {
                 return Ok(());
             }
             // It may have come just now.
             if !is_there(&self.path) && !wait(self.stream(), Duration::ZERO)? {
-                return Err(silent());
+                return Err(no_answer());
             }
         }
-        let seconds = (QUIET * u32::try_from(ROUNDS).unwrap_or(1)).as_secs();
+        let seconds = (CHECK_AFTER * u32::try_from(MAX_CHECKS).unwrap_or(1)).as_secs();
         let message = format!(
             "txlb: the txlb that runs is there, but has not done this within {seconds} s: it may be \
              waiting for a disk; its log says what became of it"
@@ -143,7 +143,7 @@ pub(super) fn wait(stream: &UnixStream, most: Duration) -> Result<bool, Exit> {
 /// Whether anybody answers what is answered without a turn at the desk.
 fn is_there(path: &Path) -> bool {
     let ask = || {
-        let mut stream = connected(path, AT_ONCE)?;
+        let mut stream = connected(path, CHECK_TIMEOUT)?;
         stream.write_all(b"abort\n")?;
         stream.read(&mut [0])
     };
@@ -176,7 +176,7 @@ fn cannot_reach(socket: &Path, error: &io::Error) -> Exit {
             Exit::NO_PERMISSION,
             &format!("txlb: {path} is for the user and the group of the txlb that runs"),
         ),
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => silent(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => no_answer(),
         _ => Exit::new(Exit::NO_SOCKET, &format!("txlb: {path}: {error}")),
     }
 }
@@ -184,14 +184,14 @@ fn cannot_reach(socket: &Path, error: &io::Error) -> Exit {
 /// The connection is of no use any more.
 pub(super) fn lost(error: &io::Error) -> Exit {
     let what = match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => return silent(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => return no_answer(),
         ErrorKind::UnexpectedEof => "left without an answer".to_owned(),
         _ => format!("left without an answer: {error}"),
     };
     Exit::new(Exit::OTHER, &format!("txlb: the txlb that runs {what}"))
 }
 
-fn silent() -> Exit {
+fn no_answer() -> Exit {
     let message = "txlb: the txlb that runs does not answer: it may be stopped (SIGSTOP, a debugger, \
                    a frozen container); 'ps -o pid,stat,args -C txlb' shows a T then, and SIGCONT has \
                    it go on";

@@ -9,9 +9,9 @@ use std::io::{self, BufRead, IsTerminal};
 use txlb::config::verb::Command;
 use txlb::non_printing::{is_unseen, spelled_out};
 
-use client::{Wire, in_columns, wait};
+use client::{ControlConnection, in_columns, wait};
 
-use crate::cli::Errand;
+use crate::cli::CtlOptions;
 use crate::exit::{self, Exit};
 
 mod client;
@@ -20,20 +20,20 @@ mod prompt;
 const PROMPT: &str = "txlb> ";
 
 /// Asks, and shows what is answered.
-pub(crate) fn run(errand: &Errand) -> Result<(), Exit> {
-    let line = match errand.words.is_empty() {
+pub(crate) fn run(options: &CtlOptions) -> Result<(), Exit> {
+    let line = match options.words.is_empty() {
         true => None,
-        false => Some(line(&errand.words)?),
+        false => Some(line(&options.words)?),
     };
-    let mut talk = Talk::begin(errand)?;
+    let mut client = CtlClient::begin(options)?;
     match line {
-        Some(line) => match talk.ask(fitting(&line, errand.json).as_bytes())? {
+        Some(line) => match client.ask(fit_terminal(&line, options.json).as_bytes())? {
             Ok(()) => Ok(()),
             Err(error) => Err(Exit::new(Exit::OTHER, &error)),
         },
-        None if prompt::is_possible() => prompt::run(errand, talk.wire),
-        None if io::stdin().is_terminal() => talk.prompt(),
-        None => talk.carry(io::stdin().lock()),
+        None if prompt::is_possible() => prompt::run(options, client.connection),
+        None if io::stdin().is_terminal() => client.prompt(),
+        None => client.run_script(io::stdin().lock()),
     }
 }
 
@@ -50,24 +50,24 @@ fn line(words: &[String]) -> Result<String, Exit> {
 }
 
 /// A line whose answer is as wide as the terminal that it is for, if it is for one.
-fn fitting(line: &str, json: bool) -> String {
-    match prompt::size() {
+fn fit_terminal(line: &str, json: bool) -> String {
+    match prompt::terminal_size() {
         Some(size) if !json => in_columns(line, size.columns),
         _ => line.to_owned(),
     }
 }
 
 /// A conversation with a running txlb.
-struct Talk {
-    wire: Wire,
+struct CtlClient {
+    connection: ControlConnection,
     json: bool,
 }
 
-impl Talk {
-    fn begin(errand: &Errand) -> Result<Talk, Exit> {
-        Ok(Talk {
-            wire: Wire::connect(&errand.socket)?,
-            json: errand.json,
+impl CtlClient {
+    fn begin(options: &CtlOptions) -> Result<CtlClient, Exit> {
+        Ok(CtlClient {
+            connection: ControlConnection::connect(&options.socket)?,
+            json: options.json,
         })
     }
 
@@ -75,19 +75,19 @@ impl Talk {
     /// that it was answered with, if it was.
     fn ask(&mut self, line: &[u8]) -> Result<Result<(), String>, Exit> {
         let form: &[u8] = if self.json { b"json " } else { b"" };
-        self.wire.say(&[form, line].concat());
-        let answer = self.answer()?;
-        answer.ok_or_else(|| self.wire.over())
+        self.connection.send(&[form, line].concat());
+        let answer = self.read_response()?;
+        answer.ok_or_else(|| self.connection.lost_reason())
     }
 
     /// Prints the data of the next answer, and returns the error that it is, if it is
     /// one. `None` if there is no more.
-    fn answer(&mut self) -> Result<Option<Result<(), String>>, Exit> {
+    fn read_response(&mut self) -> Result<Option<Result<(), String>>, Exit> {
         let mut data = false;
-        while let Some(line) = self.wire.line(&mut wait)? {
+        while let Some(line) = self.connection.line(&mut wait)? {
             if let Some(line) = line.strip_prefix("  ") {
                 data = true;
-                exit::print(&format!("{}\n", self.shown(line)))?;
+                exit::print(&format!("{}\n", self.printable(line)))?;
                 continue;
             }
             if line.starts_with("error:") {
@@ -104,7 +104,7 @@ impl Talk {
 
     /// A line of data as it may be printed, whoever sent it: nothing in it speaks to a
     /// terminal. What merely cannot be seen stays what it is for programs.
-    fn shown<'a>(&self, line: &'a str) -> Cow<'a, str> {
+    fn printable<'a>(&self, line: &'a str) -> Cow<'a, str> {
         let speaks = |it: char| it.is_control() && it != '\t';
         match (self.json, io::stdout().is_terminal()) {
             (true, _) if line.contains(is_unseen) => json_escaped(line).into(),
@@ -116,12 +116,12 @@ impl Talk {
 
     /// Says that this is all. A batch may be open then, which is an error.
     fn end(&mut self) -> Result<Result<(), String>, Exit> {
-        self.wire.end();
-        Ok(self.answer()?.unwrap_or(Ok(())))
+        self.connection.end();
+        Ok(self.read_response()?.unwrap_or(Ok(())))
     }
 
     /// Has everything done that the lines ask for, errors or not.
-    fn carry(&mut self, lines: impl BufRead) -> Result<(), Exit> {
+    fn run_script(&mut self, lines: impl BufRead) -> Result<(), Exit> {
         let mut failed = 0;
         for (number, line) in (1..).zip(lines.split(b'\n')) {
             let line = line.map_err(|error| {
@@ -138,12 +138,12 @@ impl Talk {
             };
             if let Err(error) = self.ask_unless_blank(line)? {
                 failed += 1;
-                exit::note(&error.replacen("error:", &format!("error: line {number}:"), 1))?;
+                exit::print_error(&error.replacen("error:", &format!("error: line {number}:"), 1))?;
             }
         }
         if let Err(error) = self.end()? {
             failed += 1;
-            exit::note(&error)?;
+            exit::print_error(&error)?;
         }
         match failed {
             0 => Ok(()),
@@ -169,10 +169,10 @@ impl Talk {
                 break;
             }
             if let Err(error) = self.ask_unless_blank(&line)? {
-                exit::note(&error)?;
+                exit::print_error(&error)?;
             }
         }
-        self.end()?.or_else(|error| exit::note(&error))
+        self.end()?.or_else(|error| exit::print_error(&error))
     }
 
     /// A line of blanks is not answered.

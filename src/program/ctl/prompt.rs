@@ -18,12 +18,12 @@ use txlb::config::verb::{Command, Question};
 use txlb::control::{LineProtocol, ParsedLine};
 use txlb::non_printing::spelled_out;
 
-use super::client::{Wire, in_columns, lost};
-use crate::cli::Errand;
+use super::client::{ControlConnection, in_columns, lost};
+use crate::cli::CtlOptions;
 use crate::exit::{self, Exit};
-use crate::terminal::{Terminal, Woken, signals};
+use crate::terminal::{Terminal, Woken, catch_signals};
 
-const UNKNOWN: Size = Size {
+const UNKNOWN_SIZE: Size = Size {
     columns: 0,
     rows: 0,
 };
@@ -36,62 +36,62 @@ pub(super) fn is_possible() -> bool {
 }
 
 /// Asks line by line as somebody types them, until they end it.
-pub(super) fn run(errand: &Errand, wire: Wire) -> Result<(), Exit> {
-    let trouble = |error: io::Error| {
+pub(super) fn run(options: &CtlOptions, connection: ControlConnection) -> Result<(), Exit> {
+    let error = |error: io::Error| {
         Exit::new(
             Exit::OTHER,
             &format!("txlb: cannot use the terminal: {error}"),
         )
     };
-    let looks = signals(&[SIGWINCH, SIGCONT]).map_err(trouble)?;
-    looks.set_nonblocking(true).map_err(trouble)?;
-    let terminal = Terminal::with_modes(OptionalActions::Now, raw).map_err(trouble)?;
-    let mut partner = Asked {
-        errand,
-        wire,
+    let resized = catch_signals(&[SIGWINCH, SIGCONT]).map_err(error)?;
+    resized.set_nonblocking(true).map_err(error)?;
+    let terminal = Terminal::with_modes(OptionalActions::Now, set_raw).map_err(error)?;
+    let mut partner = RemotePartner {
+        options,
+        connection,
         terminal: &terminal,
         shadow: LineProtocol::new(Access::Full),
-        trouble: None,
+        error: None,
     };
-    let mut shell = Shell::new(size().unwrap_or(UNKNOWN), has_colours());
+    let mut shell = Shell::new(terminal_size().unwrap_or(UNKNOWN_SIZE), has_colours());
     let (start, mut out) = (Instant::now(), Vec::new());
     shell.greet("", &mut out);
     loop {
         let now_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let next_ms = shell.tick(now_ms, &mut partner, &mut out);
         show(&mut out)?;
-        if let Some(trouble) = partner.trouble.take() {
-            return leave(&mut shell, Err(trouble));
+        if let Some(error) = partner.error.take() {
+            return leave(&mut shell, Err(error));
         }
         let next = next_ms.map(Duration::from_millis);
-        match terminal.wait(Some(&looks), next).map_err(trouble)? {
+        match terminal.wait(Some(&resized), next).map_err(error)? {
             Woken::Ready => {
-                let mut piece = [0; 4096];
+                let mut buffer = [0; 4096];
                 // A terminal that is gone is at its end.
-                let length = terminal.read(&mut piece).unwrap_or(0);
-                let reaction = shell.input(&piece[..length], &mut partner, &mut out);
+                let length = terminal.read(&mut buffer).unwrap_or(0);
+                let reaction = shell.input(&buffer[..length], &mut partner, &mut out);
                 if length == 0 {
                     return leave(&mut shell, Ok(()));
                 }
                 if reaction == Reaction::End {
                     show(&mut out)?;
-                    return partner.trouble.map_or(Ok(()), Err);
+                    return partner.error.map_or(Ok(()), Err);
                 }
             }
             Woken::Other => {
                 // It is the same, however many there were.
-                let _ = (&looks).read(&mut [0; 64]);
-                terminal.set_modes(raw).map_err(trouble)?;
-                shell.resize(size().unwrap_or(UNKNOWN), &mut out);
+                let _ = (&resized).read(&mut [0; 64]);
+                terminal.set_modes(set_raw).map_err(error)?;
+                shell.resize(terminal_size().unwrap_or(UNKNOWN_SIZE), &mut out);
             }
-            Woken::Ended => return leave(&mut shell, Err(interrupted())),
-            Woken::Late => {}
+            Woken::Signalled => return leave(&mut shell, Err(interrupted())),
+            Woken::TimedOut => {}
         }
     }
 }
 
 /// Keys come one by one, as they are, and nothing is shown that the shell does not show.
-fn raw(modes: &mut Termios) {
+fn set_raw(modes: &mut Termios) {
     modes.input_modes -= InputModes::ICRNL | InputModes::INLCR | InputModes::IGNCR;
     modes.input_modes -= InputModes::IXON | InputModes::ISTRIP;
     modes.local_modes -= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ECHONL;
@@ -101,13 +101,13 @@ fn raw(modes: &mut Termios) {
 }
 
 /// While an answer is waited for, ^C is to end the waiting.
-fn raw_but_for_signals(modes: &mut Termios) {
-    raw(modes);
+fn set_raw_with_signals(modes: &mut Termios) {
+    set_raw(modes);
     modes.local_modes |= LocalModes::ISIG;
 }
 
 /// How large the terminal at standard output is, where that is one.
-pub(super) fn size() -> Option<Size> {
+pub(super) fn terminal_size() -> Option<Size> {
     let size = tcgetwinsize(io::stdout()).ok()?;
     Some(Size {
         columns: size.ws_col,
@@ -142,17 +142,17 @@ fn interrupted() -> Exit {
 }
 
 /// The txlb that runs, as a partner.
-struct Asked<'a> {
-    errand: &'a Errand,
-    wire: Wire,
+struct RemotePartner<'a> {
+    options: &'a CtlOptions,
+    connection: ControlConnection,
     terminal: &'a Terminal,
     /// Hears the same lines: so what is known there of a batch is known here.
     shadow: LineProtocol,
     /// Why it cannot be asked any more.
-    trouble: Option<Exit>,
+    error: Option<Exit>,
 }
 
-impl Partner for Asked<'_> {
+impl Partner for RemotePartner<'_> {
     fn ask(&mut self, line: &str, columns: u16) -> Option<Told> {
         let heard = self.shadow.hear(line);
         if heard == ParsedLine::Nothing {
@@ -161,7 +161,7 @@ impl Partner for Asked<'_> {
                 ..Told::default()
             });
         }
-        let question = match self.errand.json {
+        let question = match self.options.json {
             true => format!("json {line}"),
             false => in_columns(line, columns),
         };
@@ -191,20 +191,20 @@ impl Partner for Asked<'_> {
     }
 }
 
-impl Asked<'_> {
+impl RemotePartner<'_> {
     /// `None`, and why, if that is the end of it.
     fn try_to_ask(&mut self, question: &str) -> Option<Told> {
-        if self.trouble.is_some() {
+        if self.error.is_some() {
             return None;
         }
         let told = self.exchange(question);
-        told.map_err(|exit| self.trouble = Some(exit)).ok()
+        told.map_err(|exit| self.error = Some(exit)).ok()
     }
 
     fn exchange(&mut self, question: &str) -> Result<Told, Exit> {
-        self.begin_anew_if_over()?;
-        self.modes(raw_but_for_signals)?;
-        self.wire.say(question.as_bytes());
+        self.reconnect_if_closed()?;
+        self.modes(set_raw_with_signals)?;
+        self.connection.send(question.as_bytes());
         let mut told = Told::default();
         loop {
             let line = self.line()?;
@@ -217,7 +217,7 @@ impl Asked<'_> {
                 }
             }
         }
-        self.modes(raw)?;
+        self.modes(set_raw)?;
         Ok(told)
     }
 
@@ -228,11 +228,11 @@ impl Asked<'_> {
 
     /// A talk that was silent for too long is over; with no batch in it, nobody need
     /// know.
-    fn begin_anew_if_over(&mut self) -> Result<(), Exit> {
-        let stream = self.wire.stream();
+    fn reconnect_if_closed(&mut self) -> Result<(), Exit> {
+        let stream = self.connection.stream();
         let said = self.terminal.wait_for(stream, None, Some(Duration::ZERO));
         if said.map_err(|error| lost(&error))? == Woken::Ready && !self.is_in_batch() {
-            self.wire = Wire::connect(&self.errand.socket)?;
+            self.connection = ControlConnection::connect(&self.options.socket)?;
         }
         Ok(())
     }
@@ -243,12 +243,12 @@ impl Asked<'_> {
         let mut wait = |stream: &UnixStream, most| {
             let woken = terminal.wait_for(stream, None, Some(most));
             match woken.map_err(|error| lost(&error))? {
-                Woken::Ended => Err(interrupted()),
-                Woken::Late => Ok(false),
+                Woken::Signalled => Err(interrupted()),
+                Woken::TimedOut => Ok(false),
                 Woken::Ready | Woken::Other => Ok(true),
             }
         };
-        let line = self.wire.line(&mut wait)?;
-        line.ok_or_else(|| self.wire.over())
+        let line = self.connection.line(&mut wait)?;
+        line.ok_or_else(|| self.connection.lost_reason())
     }
 }

@@ -10,7 +10,7 @@ use txlb::log_targets::{ANSWERS, HEALTH, LOGINS, SESSIONS};
 
 /// Bytes of a text; what is behind them is cut off. Nothing that txlb says is as long
 /// unless it repeats what somebody else made up.
-pub(super) const MOST_BYTES: usize = 8 * 1024;
+pub(super) const MAX_BYTES: usize = 8 * 1024;
 
 /// Bytes that almost all lines have room in, those of sessions as well.
 const USUAL_BYTES: usize = 192;
@@ -19,7 +19,7 @@ const USUAL_BYTES: usize = 192;
 pub(super) const CUT: &str = "...";
 
 /// Targets whose lines are never held back.
-const NEVER_HELD_BACK: [&str; 3] = [LOGINS, HEALTH, ANSWERS];
+const NEVER_LIMITED: [&str; 3] = [LOGINS, HEALTH, ANSWERS];
 
 /// One thing to be logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,31 +27,34 @@ pub(super) struct Entry {
     /// In milliseconds since 1970.
     pub(super) wall_ms: u64,
     pub(super) level: Level,
-    pub(super) kind: Kind,
+    pub(super) kind: EntryKind,
     /// As it was said: nothing in it is escaped.
     pub(super) text: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EntryKind {
     /// A session's end, in a layout of its own.
     Session,
     /// Said however often it comes.
     Event,
     /// Complaints that may be held back if they come again and again.
-    Complaint,
+    Repeatable,
 }
 
 impl Entry {
     pub(super) fn of(record: &Record<'_>, wall_ms: u64) -> Entry {
-        let (level, mut text) = (record.level(), Bounded(String::with_capacity(USUAL_BYTES)));
+        let (level, mut text) = (
+            record.level(),
+            BoundedText(String::with_capacity(USUAL_BYTES)),
+        );
         if write!(text, "{}", record.args()).is_err() {
             text.0.push_str(CUT);
         }
         Entry {
             wall_ms,
             level,
-            kind: Kind::of(level, record.target()),
+            kind: EntryKind::of(level, record.target()),
             text: text.0,
         }
     }
@@ -61,29 +64,29 @@ impl Entry {
         Entry {
             wall_ms,
             level,
-            kind: Kind::Event,
+            kind: EntryKind::Event,
             text,
         }
     }
 }
 
-impl Kind {
-    fn of(level: Level, target: &str) -> Kind {
+impl EntryKind {
+    fn of(level: Level, target: &str) -> EntryKind {
         match level {
-            _ if target == SESSIONS => Kind::Session,
-            _ if NEVER_HELD_BACK.contains(&target) => Kind::Event,
-            Level::Error | Level::Warn => Kind::Complaint,
-            _ => Kind::Event,
+            _ if target == SESSIONS => EntryKind::Session,
+            _ if NEVER_LIMITED.contains(&target) => EntryKind::Event,
+            Level::Error | Level::Warn => EntryKind::Repeatable,
+            _ => EntryKind::Event,
         }
     }
 }
 
 /// The first bytes of what is written to it.
-struct Bounded(String);
+struct BoundedText(String);
 
-impl Write for Bounded {
+impl Write for BoundedText {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = MOST_BYTES - self.0.len();
+        let room = MAX_BYTES - self.0.len();
         if text.len() <= room {
             self.0.push_str(text);
             return Ok(());
@@ -104,15 +107,15 @@ pub(super) fn boundary(text: &str, most: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn kind(level: Level, target: &str) -> Kind {
-        Kind::of(level, target)
+    fn kind(level: Level, target: &str) -> EntryKind {
+        EntryKind::of(level, target)
     }
 
     #[test]
     fn complaints_of_the_machine_alone_are_held_back() {
         let complaint = kind(Level::Error, "txlb::relay::worker::accept");
-        assert_eq!(complaint, Kind::Complaint);
-        assert_eq!(kind(Level::Warn, "txlb::serve"), Kind::Complaint);
+        assert_eq!(complaint, EntryKind::Repeatable);
+        assert_eq!(kind(Level::Warn, "txlb::serve"), EntryKind::Repeatable);
         for (level, target) in [
             (Level::Info, "txlb::relay::worker::accept"),
             (Level::Debug, "txlb::admin::web"),
@@ -120,26 +123,26 @@ mod tests {
             (Level::Warn, HEALTH),
             (Level::Error, ANSWERS),
         ] {
-            assert_eq!(kind(level, target), Kind::Event, "{level} {target}");
+            assert_eq!(kind(level, target), EntryKind::Event, "{level} {target}");
         }
         // A name that only begins alike is another.
         for target in ["txlb::login::users", "txlb::logins", "txlb::admin::auth"] {
-            assert_eq!(kind(Level::Warn, target), Kind::Complaint, "{target}");
+            assert_eq!(kind(Level::Warn, target), EntryKind::Repeatable, "{target}");
         }
-        assert_eq!(kind(Level::Info, SESSIONS), Kind::Session);
+        assert_eq!(kind(Level::Info, SESSIONS), EntryKind::Session);
     }
 
     #[test]
     fn a_text_without_end_is_cut_between_two_letters() {
         for (before, letter) in [("", "x"), ("x", "ä"), ("xx", "\u{1f600}")] {
-            let long = letter.repeat(MOST_BYTES);
+            let long = letter.repeat(MAX_BYTES);
             let record = |args: fmt::Arguments<'_>| {
                 let record = Record::builder().args(args).build();
                 Entry::of(&record, 0).text
             };
             let text = record(format_args!("{before}{long}{long}behind"));
             let text = text.strip_suffix(CUT).unwrap();
-            assert!(text.len() <= MOST_BYTES && text.len() > MOST_BYTES - letter.len());
+            assert!(text.len() <= MAX_BYTES && text.len() > MAX_BYTES - letter.len());
             assert_eq!(text.replace(letter, ""), before.replace(letter, ""));
         }
     }

@@ -11,7 +11,7 @@ use log::Level;
 use txlb::calendar::UtcTime;
 use txlb::non_printing::push_spelled_out;
 
-use super::entry::{CUT, Entry, Kind, boundary};
+use super::entry::{CUT, Entry, EntryKind, boundary};
 
 /// Bytes of a line of a file, its end included. What is longer has been escaped.
 const FILE_LINE: usize = 16 * 1024;
@@ -24,19 +24,19 @@ const FACILITY_DAEMON: u8 = 3;
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum LineFormat {
     /// The date, and the line.
     File,
     /// The priority as sd-daemon(3) has it, and the line. The journal knows the time
     /// when it came, to the microsecond, and would show another one beside that.
-    RecentEvents,
+    Journal,
     /// The priority and who speaks, as in RFC 3164; no date. That would have to be in
     /// the daemon's own time zone, which a static binary in a chroot does not know. All
     /// daemons put their own where there is none.
     Syslog,
 }
 
-impl Form {
+impl LineFormat {
     /// Adds the line for `entry` to `out`. It contains no line end but the one at its
     /// end, which messages to syslog lack.
     pub(super) fn put(self, entry: &Entry, process: u32, out: &mut String) {
@@ -44,21 +44,21 @@ impl Form {
         let severity = severity(entry.level);
         // A string takes everything.
         let _ = match self {
-            Form::File => write!(out, "{} ", UtcTime::of(entry.wall_ms).iso()),
-            Form::RecentEvents => write!(out, "<{severity}>"),
-            Form::Syslog => {
+            LineFormat::File => write!(out, "{} ", UtcTime::of(entry.wall_ms).iso()),
+            LineFormat::Journal => write!(out, "<{severity}>"),
+            LineFormat::Syslog => {
                 let priority = FACILITY_DAEMON * 8 + severity;
                 write!(out, "<{priority}>txlb[{process}]: ")
             }
         };
-        if entry.kind != Kind::Session {
+        if entry.kind != EntryKind::Session {
             let _ = write!(out, "{:5} ", entry.level);
         }
         // The last net below those of who logs: backslashes are left as they are.
         push_spelled_out(&entry.text, out);
         match self {
-            Form::Syslog => cut(out, start, SYSLOG_LINE),
-            Form::File | Form::RecentEvents => {
+            LineFormat::Syslog => cut(out, start, SYSLOG_LINE),
+            LineFormat::File | LineFormat::Journal => {
                 cut(out, start, FILE_LINE - 1);
                 out.push('\n');
             }
@@ -75,8 +75,8 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn put(&mut self, form: Form, entry: &Entry) {
-        form.put(entry, std::process::id(), &mut self.text);
+    pub(super) fn put(&mut self, format: LineFormat, entry: &Entry) {
+        format.put(entry, std::process::id(), &mut self.text);
         self.ends.push(self.text.len());
     }
 
@@ -104,9 +104,9 @@ impl Lines {
     }
 
     /// The failure of whoever has written so many bytes of it.
-    pub(super) fn unwritten(&self, from: usize, error: io::Error) -> Unwritten {
+    pub(super) fn unwritten(&self, from: usize, error: io::Error) -> WriteError {
         let left = self.ends.iter().filter(|end| **end > from).count();
-        Unwritten { lines: left, error }
+        WriteError { lines: left, error }
     }
 
     /// Whether a line lacks its end where only so many bytes of all are written.
@@ -117,15 +117,15 @@ impl Lines {
 
 /// Lines that were not taken, the last ones of those that there were.
 #[derive(Debug)]
-pub(super) struct Unwritten {
+pub(super) struct WriteError {
     pub(super) lines: usize,
     pub(super) error: io::Error,
 }
 
 /// What lines are written to.
-pub(super) trait Outlet: Send {
+pub(super) trait LineWriter: Send {
     /// Writes them in order, until one is not taken.
-    fn write(&mut self, lines: &Lines) -> Result<(), Unwritten>;
+    fn write(&mut self, lines: &Lines) -> Result<(), WriteError>;
 }
 
 /// How bad, as syslog counts it.
@@ -151,9 +151,9 @@ fn cut(out: &mut String, start: usize, most: usize) {
 mod tests {
     use super::*;
 
-    const FORMS: [Form; 3] = [Form::File, Form::RecentEvents, Form::Syslog];
+    const FORMATS: [LineFormat; 3] = [LineFormat::File, LineFormat::Journal, LineFormat::Syslog];
 
-    fn entry(level: Level, kind: Kind, text: &str) -> Entry {
+    fn entry(level: Level, kind: EntryKind, text: &str) -> Entry {
         Entry {
             wall_ms: 1_763_830_978_123,
             level,
@@ -162,17 +162,18 @@ mod tests {
         }
     }
 
-    fn put(form: Form, entry: &Entry) -> String {
+    fn put(format: LineFormat, entry: &Entry) -> String {
         let mut out = "before\n".to_owned();
-        form.put(entry, 17, &mut out);
+        format.put(entry, 17, &mut out);
         out.strip_prefix("before\n").unwrap().to_owned()
     }
 
     #[test]
     fn the_same_is_said_everywhere_behind_what_belongs_there() {
-        let lines = |level, kind| FORMS.map(|form| put(form, &entry(level, kind, "it is so")));
+        let lines =
+            |level, kind| FORMATS.map(|format| put(format, &entry(level, kind, "it is so")));
         assert_eq!(
-            lines(Level::Warn, Kind::Event),
+            lines(Level::Warn, EntryKind::Event),
             [
                 "2025-11-22T17:02:58.123Z WARN  it is so\n",
                 "<4>WARN  it is so\n",
@@ -180,7 +181,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            lines(Level::Info, Kind::Session),
+            lines(Level::Info, EntryKind::Session),
             [
                 "2025-11-22T17:02:58.123Z it is so\n",
                 "<6>it is so\n",
@@ -191,7 +192,7 @@ mod tests {
 
     #[test]
     fn every_level_has_a_severity() {
-        let begins = |level| put(Form::Syslog, &entry(level, Kind::Event, ""));
+        let begins = |level| put(LineFormat::Syslog, &entry(level, EntryKind::Event, ""));
         for (level, priority) in [
             (Level::Error, "<27>"),
             (Level::Warn, "<28>"),
@@ -208,11 +209,11 @@ mod tests {
         let bad = "a\nb\r\u{0}\u{1b}[31m\u{7f}\u{85}\u{9b}2J\u{2028}\u{202e}\u{feff}\u{e0041}z \\n";
         let shown = "a\\nb\\r\\u{0}\\u{1b}[31m\\u{7f}\\u{85}\\u{9b}2J\\u{2028}\\u{202e}\
                      \\u{feff}\\u{e0041}z \\n";
-        for (form, kind) in FORMS
-            .map(|form| [(form, Kind::Event), (form, Kind::Session)])
+        for (format, kind) in FORMATS
+            .map(|format| [(format, EntryKind::Event), (format, EntryKind::Session)])
             .concat()
         {
-            let line = put(form, &entry(Level::Error, kind, bad));
+            let line = put(format, &entry(Level::Error, kind, bad));
             assert!(line.trim_end_matches('\n').ends_with(shown), "{line}");
             assert_eq!(line.find('\n').unwrap_or(line.len() - 1), line.len() - 1);
         }
@@ -221,18 +222,18 @@ mod tests {
     #[test]
     fn letters_of_all_scripts_are_left_as_they_are() {
         let text = "grüße \u{645}\u{6cc}\u{200c}\u{62e} \u{1f468}\u{200d}\u{1f373} 日本";
-        for form in FORMS {
-            let line = put(form, &entry(Level::Info, Kind::Event, text));
+        for format in FORMATS {
+            let line = put(format, &entry(Level::Info, EntryKind::Event, text));
             assert!(line.trim_end().ends_with(text), "{line}");
         }
     }
 
     #[test]
     fn long_lines_are_cut_between_two_characters() {
-        for (form, most) in FORMS.into_iter().zip([FILE_LINE, FILE_LINE, SYSLOG_LINE]) {
+        for (format, most) in FORMATS.into_iter().zip([FILE_LINE, FILE_LINE, SYSLOG_LINE]) {
             for letter in ["x", "ä", "日", "\u{1f600}", "\u{9b}"] {
-                let long = entry(Level::Info, Kind::Event, &letter.repeat(most));
-                let line = put(form, &long);
+                let long = entry(Level::Info, EntryKind::Event, &letter.repeat(most));
+                let line = put(format, &long);
                 assert!(
                     line.len() <= most && line.len() + 4 > most,
                     "{}",
@@ -240,10 +241,13 @@ mod tests {
                 );
                 assert!(
                     line.trim_end_matches('\n').ends_with(CUT),
-                    "{form:?} {letter}"
+                    "{format:?} {letter}"
                 );
             }
-            let short = put(form, &entry(Level::Info, Kind::Event, &"x".repeat(900)));
+            let short = put(
+                format,
+                &entry(Level::Info, EntryKind::Event, &"x".repeat(900)),
+            );
             assert!(short.trim_end_matches('\n').ends_with("xxx"));
         }
     }

@@ -8,9 +8,9 @@
 
 mod entry;
 mod format;
+mod output;
 mod repeats;
 mod syslog;
-mod target;
 mod writer;
 
 use std::io;
@@ -30,14 +30,14 @@ use txlb::log_targets;
 use txlb::os::rights::{self, Need};
 
 use entry::Entry;
-use target::{Target, descriptor};
+use output::{LogOutput, named_descriptor};
 use writer::Queue;
 
 use crate::exit::Exit;
 use crate::folders;
 use crate::privileges::Identity;
 
-pub(crate) use target::Place;
+pub(crate) use output::LogDestination;
 
 /// How long the last lines are waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -86,14 +86,14 @@ impl Log {
             let work = Arc::clone(&self.queue);
             thread::Builder::new()
                 .name("log".to_owned())
-                .spawn(move || writer::run(&work, Target::standard_error()))?;
+                .spawn(move || writer::run(&work, LogOutput::standard_error()))?;
         }
         Ok(())
     }
 
     /// Has panics told to the log too: standard error may be nobody's. Which thread it
     /// was, and where, is told; what comes of it is not for the log to say.
-    pub(crate) fn tell_of_panics(&self) {
+    pub(crate) fn log_panics(&self) {
         let log = self.clone();
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
@@ -106,13 +106,13 @@ impl Log {
     }
 
     /// Logs there from now on.
-    pub(crate) fn switch(&self, target: Target) {
-        self.queue.switch(target);
+    pub(crate) fn switch(&self, output: LogOutput) {
+        self.queue.switch(output);
     }
 
     /// Logs there from now on, also what is yet to be written.
-    pub(crate) fn switch_from_the_start(&self, target: Target) {
-        self.queue.switch_from_the_start(target);
+    pub(crate) fn switch_all(&self, output: LogOutput) {
+        self.queue.switch_all(output);
     }
 
     /// Waits until everything that was logged is written, but not for longer
@@ -161,12 +161,12 @@ impl log::Log for Logger {
 }
 
 /// The log, as it follows the configuration.
-pub(crate) struct LogFile {
+pub(crate) struct ConfiguredLog {
     log: Log,
     /// What `-l` said: it beats the configuration.
-    fixed: Option<PathBuf>,
+    option: Option<PathBuf>,
     /// What is open already.
-    early: Option<Target>,
+    opened_early: Option<LogOutput>,
     /// It is logged to where it is to be.
     begun: bool,
     /// In the background: standard output is not the user's.
@@ -177,35 +177,35 @@ pub(crate) struct LogFile {
 ///
 /// # Errors
 /// There is none.
-pub(crate) fn open_early(fixed: Option<&Path>) -> Result<Option<Target>, Exit> {
-    match Place::named(fixed) {
-        Place::Syslog => open(Place::Syslog)
+pub(crate) fn open_syslog_early(option: Option<&Path>) -> Result<Option<LogOutput>, Exit> {
+    match LogDestination::named(option) {
+        LogDestination::Syslog => open(LogDestination::Syslog)
             .map(Some)
             .map_err(|why| cannot_create(&why)),
-        Place::StandardError | Place::File(_) => Ok(None),
+        LogDestination::StandardError | LogDestination::File(_) => Ok(None),
     }
 }
 
-impl LogFile {
+impl ConfiguredLog {
     /// The log of which `-l` said this, if anything, and what was opened because of it.
     pub(crate) fn new(
         log: &Log,
-        fixed: Option<PathBuf>,
-        early: Option<Target>,
+        option: Option<PathBuf>,
+        opened_early: Option<LogOutput>,
         detached: bool,
-    ) -> LogFile {
-        LogFile {
+    ) -> ConfiguredLog {
+        ConfiguredLog {
             log: log.clone(),
-            fixed,
-            early,
+            option,
+            opened_early,
             begun: false,
             detached,
         }
     }
 
     /// Where `config` has it.
-    pub(crate) fn place<'a>(&'a self, config: &'a Config) -> Place<'a> {
-        Place::named(self.fixed.as_deref().or(config.logging.file.as_deref()))
+    pub(crate) fn place<'a>(&'a self, config: &'a Config) -> LogDestination<'a> {
+        LogDestination::named(self.option.as_deref().or(config.logging.file.as_deref()))
     }
 
     /// Opens the log before `owner` takes over, if `-l` named it: root's own word. Without an
@@ -215,51 +215,51 @@ impl LogFile {
         config: &Config,
         owner: Option<&Identity>,
     ) -> Result<(), Exit> {
-        let target = match (self.early.take(), owner) {
-            (Some(target), _) => Some(target),
+        let output = match (self.opened_early.take(), owner) {
+            (Some(output), _) => Some(output),
             (None, None) => Some(
                 self.open(self.place(config))
                     .map_err(|why| cannot_create(&why))?,
             ),
             (None, Some(owner)) => self.open_as_root(owner)?,
         };
-        if let Some(target) = target {
-            self.log.switch_from_the_start(target);
+        if let Some(output) = output {
+            self.log.switch_all(output);
             self.begun = true;
         }
         Ok(())
     }
 
     /// Opens the file of `-l`, unless that is for `owner` to do.
-    fn open_as_root(&self, owner: &Identity) -> Result<Option<Target>, Exit> {
-        let place = Place::named(self.fixed.as_deref());
+    fn open_as_root(&self, owner: &Identity) -> Result<Option<LogOutput>, Exit> {
+        let place = LogDestination::named(self.option.as_deref());
         let Some(file) = place.file() else {
             return Ok(None);
         };
-        if descriptor(file).is_some() {
+        if named_descriptor(file).is_some() {
             let opened = self.open(place).map(Some);
             return opened.map_err(|why| cannot_create(&why));
         }
         let opened = folders::open_log(file, owner).map_err(|error| {
             cannot_create(&format!("cannot log to {}: {error}", file.display()))
         })?;
-        Ok(opened.map(Target::file))
+        Ok(opened.map(LogOutput::file))
     }
 
     /// Logs where `config` wants it, as whoever txlb is by now, unless it does already.
     pub(crate) fn begin(&mut self, config: &Config) -> Result<(), Exit> {
         if !self.begun {
-            let target = self
+            let output = self
                 .open(self.place(config))
                 .map_err(|why| cannot_create(&why))?;
-            self.log.switch_from_the_start(target);
+            self.log.switch_all(output);
             self.begun = true;
         }
         Ok(())
     }
 
-    fn open(&self, place: Place<'_>) -> Result<Target, String> {
-        if self.detached && place.file().and_then(descriptor) == Some(1) {
+    fn open(&self, place: LogDestination<'_>) -> Result<LogOutput, String> {
+        if self.detached && place.file().and_then(named_descriptor) == Some(1) {
             let why = "in the background there is no standard output: name a file, or /dev/stderr";
             return Err(format!("cannot log to {place}: {why}"));
         }
@@ -268,15 +268,15 @@ impl LogFile {
 
     /// Opens the log that `config` wants. What is returned switches to it.
     fn prepared(&self, config: &Config) -> Result<Commit, String> {
-        let target = self.open(self.place(config))?;
+        let output = self.open(self.place(config))?;
         let log = self.log.clone();
-        Ok(Box::new(move || log.switch(target)))
+        Ok(Box::new(move || log.switch(output)))
     }
 }
 
-impl Reconfigure for LogFile {
+impl Reconfigure for ConfiguredLog {
     fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Commit>, String> {
-        if self.fixed.is_some() || now.logging.file == next.logging.file {
+        if self.option.is_some() || now.logging.file == next.logging.file {
             return Ok(None);
         }
         self.prepared(next).map(Some)
@@ -290,10 +290,10 @@ impl Reconfigure for LogFile {
     fn reopen(&mut self, now: &Config) -> Result<(), String> {
         let stays = match self.place(now) {
             // It finds its daemon itself; in another root, the way to it would be gone by now.
-            Place::Syslog => true,
+            LogDestination::Syslog => true,
             // Nobody moves a descriptor away, and who gave up rights cannot open it again.
-            Place::File(file) => descriptor(file).is_some(),
-            Place::StandardError => false,
+            LogDestination::File(file) => named_descriptor(file).is_some(),
+            LogDestination::StandardError => false,
         };
         if stays {
             return Ok(());
@@ -305,11 +305,11 @@ impl Reconfigure for LogFile {
 }
 
 /// Opens a log, or says in words why that cannot be.
-fn open(place: Place<'_>) -> Result<Target, String> {
-    Target::open(place).map_err(|error| {
+fn open(place: LogDestination<'_>) -> Result<LogOutput, String> {
+    LogOutput::open(place).map_err(|error| {
         let advice = match place {
-            Place::File(path) => rights::advice(&error, Need::Append, path),
-            Place::StandardError | Place::Syslog => String::new(),
+            LogDestination::File(path) => rights::advice(&error, Need::Append, path),
+            LogDestination::StandardError | LogDestination::Syslog => String::new(),
         };
         format!("cannot log to {place}: {error}{advice}")
     })

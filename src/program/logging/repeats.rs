@@ -15,17 +15,17 @@ const WINDOW_MS: u64 = 10_000;
 
 /// Complaints that are remembered. The oldest gives way to one more: there are few that
 /// come again and again at the same time.
-const MOST: usize = 64;
+const MAX_LINES: usize = 64;
 
 /// What was said lately.
 #[derive(Debug, Default)]
-pub(super) struct Repeats {
+pub(super) struct RepeatLimiter {
     /// In the order in which they were said, which is that in which they end.
-    said: VecDeque<Said>,
+    said: VecDeque<RecentLine>,
 }
 
 #[derive(Debug)]
-struct Said {
+struct RecentLine {
     level: Level,
     text: String,
     until_ms: u64,
@@ -33,7 +33,7 @@ struct Said {
     more: u64,
 }
 
-impl Repeats {
+impl RepeatLimiter {
     /// Whether this is to be said now; if not, it is counted. Summaries that are due
     /// have to be taken before.
     pub(super) fn admit(&mut self, level: Level, text: &str, now_ms: u64) -> bool {
@@ -42,7 +42,7 @@ impl Repeats {
             said.more += 1;
             return false;
         }
-        self.said.push_back(Said {
+        self.said.push_back(RecentLine {
             level,
             text: text.to_owned(),
             until_ms: now_ms + WINDOW_MS,
@@ -55,7 +55,7 @@ impl Repeats {
     /// anew.
     pub(super) fn summary(&mut self, now_ms: u64) -> Option<(Level, String)> {
         loop {
-            let crowded = self.said.len() > MOST;
+            let crowded = self.said.len() > MAX_LINES;
             let oldest = self.said.front()?;
             if oldest.until_ms > now_ms && !crowded {
                 return None;
@@ -85,9 +85,9 @@ impl Repeats {
     }
 }
 
-impl Said {
+impl RecentLine {
     fn summary(&self) -> Option<(Level, String)> {
-        let Said { level, text, .. } = self;
+        let RecentLine { level, text, .. } = self;
         match self.more {
             0 => None,
             1 => Some((*level, format!("said once more: {text}"))),
@@ -102,7 +102,7 @@ mod tests {
 
     /// What is written of the complaints that come, by the second.
     fn written(complaints: impl IntoIterator<Item = (u64, &'static str)>) -> Vec<(u64, String)> {
-        let (mut repeats, mut written) = (Repeats::default(), Vec::new());
+        let (mut repeats, mut written) = (RepeatLimiter::default(), Vec::new());
         let mut complaints = complaints.into_iter().peekable();
         for second in 0..=100 {
             let now_ms = second * 1000;
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn another_level_is_another_complaint() {
-        let mut repeats = Repeats::default();
+        let mut repeats = RepeatLimiter::default();
         assert!(repeats.admit(Level::Error, "x", 0));
         assert!(repeats.admit(Level::Warn, "x", 0));
         assert!(!repeats.admit(Level::Warn, "x", 1));
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn nobody_is_woken_for_what_was_said_once() {
-        let mut repeats = Repeats::default();
+        let mut repeats = RepeatLimiter::default();
         assert!(repeats.admit(Level::Error, "x", 5));
         assert_eq!(repeats.due_ms(), None);
         assert!(!repeats.admit(Level::Error, "x", 7));
@@ -197,14 +197,14 @@ mod tests {
 
     #[test]
     fn many_different_ones_are_all_said_and_few_remembered() {
-        let mut repeats = Repeats::default();
+        let mut repeats = RepeatLimiter::default();
         assert!(repeats.admit(Level::Error, "first", 0));
         assert!(!repeats.admit(Level::Error, "first", 0));
         let mut summaries = Vec::new();
         for number in 0..1000 {
             assert!(repeats.admit(Level::Error, &number.to_string(), 1));
             summaries.extend(repeats.summary(1));
-            assert!(repeats.said.len() <= MOST);
+            assert!(repeats.said.len() <= MAX_LINES);
         }
         // The count of the one that had to give way is not lost.
         let first = (Level::Error, "said once more: first".to_owned());

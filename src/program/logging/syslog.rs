@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::format::{Lines, Outlet, Unwritten};
+use super::format::{LineWriter, Lines, WriteError};
 
 /// Where the daemon listens.
 const SOCKET: Option<&str> = if cfg!(any(
@@ -94,13 +94,13 @@ impl Syslog {
     }
 }
 
-impl Outlet for Syslog {
-    fn write(&mut self, lines: &Lines) -> Result<(), Unwritten> {
+impl LineWriter for Syslog {
+    fn write(&mut self, lines: &Lines) -> Result<(), WriteError> {
         let mut left = lines.each();
         while let Some(line) = left.next() {
             if let Err(error) = self.send(line.as_bytes()) {
                 let lines = 1 + left.count();
-                return Err(Unwritten { lines, error });
+                return Err(WriteError { lines, error });
             }
         }
         Ok(())
@@ -149,10 +149,10 @@ mod tests {
 
     use log::Level;
 
-    use super::super::entry::{Entry, Kind};
-    use super::super::target::Target;
+    use super::super::entry::{Entry, EntryKind};
+    use super::super::output::LogOutput;
     use super::super::writer;
-    use super::super::writer::{QUEUE, Queue};
+    use super::super::writer::{MAX_QUEUED, Queue};
     use super::*;
 
     /// Nothing here takes that long.
@@ -212,10 +212,10 @@ mod tests {
 
         /// A log that goes there.
         fn log(&self) -> Arc<Queue> {
-            let target = Target::syslog(Syslog::at(&self.path()).unwrap());
+            let output = LogOutput::syslog(Syslog::at(&self.path()).unwrap());
             let queue = Arc::new(Queue::default());
             let work = Arc::clone(&queue);
-            thread::spawn(move || writer::run(&work, target));
+            thread::spawn(move || writer::run(&work, output));
             queue
         }
     }
@@ -232,7 +232,7 @@ mod tests {
         socket
     }
 
-    fn say(queue: &Queue, kind: Kind, text: &str) {
+    fn say(queue: &Queue, kind: EntryKind, text: &str) {
         queue.say(Entry {
             wall_ms: 0,
             level: Level::Info,
@@ -250,9 +250,9 @@ mod tests {
     fn every_line_is_a_message() {
         let daemon = Daemon::start("lines");
         let queue = daemon.log();
-        say(&queue, Kind::Event, "one\ntwo");
-        say(&queue, Kind::Session, "client web web:main/a");
-        say(&queue, Kind::Event, &"ä".repeat(2000));
+        say(&queue, EntryKind::Event, "one\ntwo");
+        say(&queue, EntryKind::Session, "client web web:main/a");
+        say(&queue, EntryKind::Event, &"ä".repeat(2000));
         assert_eq!(daemon.read(), tag(30) + "INFO  one\\ntwo");
         assert_eq!(daemon.read(), tag(30) + "client web web:main/a");
         let long = daemon.read();
@@ -266,10 +266,10 @@ mod tests {
     fn a_daemon_that_was_restarted_is_found_again() {
         let mut daemon = Daemon::start("restart");
         let queue = daemon.log();
-        say(&queue, Kind::Session, "one");
+        say(&queue, EntryKind::Session, "one");
         assert_eq!(daemon.read(), tag(30) + "one");
         daemon.restart();
-        say(&queue, Kind::Session, "two");
+        say(&queue, EntryKind::Session, "two");
         assert_eq!(daemon.read(), tag(30) + "two");
     }
 
@@ -279,18 +279,18 @@ mod tests {
         let queue = daemon.log();
         daemon.stop();
         for _ in 0..5 {
-            say(&queue, Kind::Session, "nowhere");
+            say(&queue, EntryKind::Session, "nowhere");
         }
-        assert!(queue.settle(LONG));
+        assert!(queue.wait_idle(LONG));
         daemon.socket = listen(&daemon.path());
-        say(&queue, Kind::Session, "here");
+        say(&queue, EntryKind::Session, "here");
         // It may have found out by itself that there is somebody again.
         let mut heard = [daemon.read(), daemon.read()];
         heard.sort();
         let lost = tag(28) + "WARN  5 log lines were lost";
         assert_eq!(heard, [lost, tag(30) + "here"]);
         // That is over.
-        say(&queue, Kind::Session, "again");
+        say(&queue, EntryKind::Session, "again");
         assert_eq!(daemon.read(), tag(30) + "again");
     }
 
@@ -298,14 +298,14 @@ mod tests {
     fn a_daemon_that_reads_nothing_keeps_nobody_waiting() {
         let daemon = Daemon::start("stuck");
         let queue = daemon.log();
-        let all = 4 * QUEUE;
+        let all = 4 * MAX_QUEUED;
         for number in 0..all {
-            say(&queue, Kind::Session, &number.to_string());
+            say(&queue, EntryKind::Session, &number.to_string());
         }
         // One wait for it, however many lines there are.
-        assert!(queue.settle(LONG));
+        assert!(queue.wait_idle(LONG));
         let mut heard = daemon.drain();
-        say(&queue, Kind::Session, "here");
+        say(&queue, EntryKind::Session, "here");
         let is_there = |heard: &[String], end: &str| heard.iter().any(|line| line.ends_with(end));
         while !is_there(&heard, " here") || !is_there(&heard, " log lines were lost") {
             heard.push(daemon.read());

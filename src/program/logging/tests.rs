@@ -5,9 +5,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use log::Level;
 
-use super::entry::Kind;
-use super::format::Form;
-use super::writer::{QUEUE, QUEUE_BYTES};
+use super::entry::EntryKind;
+use super::format::LineFormat;
+use super::writer::{MAX_QUEUED, MAX_QUEUED_BYTES};
 use super::*;
 
 /// Nothing here takes that long.
@@ -39,17 +39,17 @@ impl Write for Gate {
 
 /// A log, what lets its writes through, and what was written. What is let through is
 /// for the first `most` bytes of a write.
-fn gate() -> (Target, Sender<usize>, Receiver<String>) {
+fn gate() -> (LogOutput, Sender<usize>, Receiver<String>) {
     let ((open, pass), (written, log)) = (channel(), channel());
-    let target = Target::stream(Form::File, Gate { pass, written });
-    (target, open, log)
+    let output = LogOutput::stream(LineFormat::File, Gate { pass, written });
+    (output, open, log)
 }
 
 /// A log that takes everything and tells what it was.
-fn open_gate() -> (Target, Receiver<String>) {
-    let (target, open, log) = gate();
+fn open_gate() -> (LogOutput, Receiver<String>) {
+    let (output, open, log) = gate();
     open_wide(&open);
-    (target, log)
+    (output, log)
 }
 
 fn open_wide(open: &Sender<usize>) {
@@ -58,14 +58,14 @@ fn open_wide(open: &Sender<usize>) {
     }
 }
 
-fn start(target: Target) -> Arc<Queue> {
+fn start(output: LogOutput) -> Arc<Queue> {
     let queue = Arc::new(Queue::default());
     let work = Arc::clone(&queue);
-    thread::spawn(move || writer::run(&work, target));
+    thread::spawn(move || writer::run(&work, output));
     queue
 }
 
-fn entry(kind: Kind, text: &str) -> Entry {
+fn entry(kind: EntryKind, text: &str) -> Entry {
     Entry {
         wall_ms: 0,
         level: Level::Error,
@@ -75,7 +75,7 @@ fn entry(kind: Kind, text: &str) -> Entry {
 }
 
 fn say(queue: &Queue, text: &str) {
-    queue.say(entry(Kind::Session, text));
+    queue.say(entry(EntryKind::Session, text));
 }
 
 /// What was written, without the date that all of it has.
@@ -86,14 +86,14 @@ fn read(log: &Receiver<String>) -> String {
 
 #[test]
 fn everything_is_written_once_it_has_settled() {
-    let (target, log) = open_gate();
-    let queue = start(target);
+    let (output, log) = open_gate();
+    let queue = start(output);
     say(&queue, "one");
     say(&queue, "two");
-    assert!(queue.settle(LONG));
+    assert!(queue.wait_idle(LONG));
     assert_eq!(read(&log), "one\ntwo\n");
     // And again, with nothing to do.
-    assert!(queue.settle(LONG));
+    assert!(queue.wait_idle(LONG));
 }
 
 #[test]
@@ -101,18 +101,21 @@ fn a_log_that_is_stuck_keeps_nobody_waiting() {
     let (stuck, open, log) = gate();
     let queue = start(stuck);
     say(&queue, "stuck");
-    assert!(!queue.settle(Duration::from_millis(10)));
+    assert!(!queue.wait_idle(Duration::from_millis(10)));
     // As many as may wait, and three.
-    for _ in 0..QUEUE + 3 {
+    for _ in 0..MAX_QUEUED + 3 {
         say(&queue, "more");
     }
-    let (target, next) = open_gate();
-    queue.switch(target);
-    assert!(!queue.settle(Duration::from_millis(10)));
+    let (output, next) = open_gate();
+    queue.switch(output);
+    assert!(!queue.wait_idle(Duration::from_millis(10)));
 
     open_wide(&open);
-    assert!(queue.settle(LONG));
-    assert_eq!(read(&log), "stuck\n".to_owned() + &"more\n".repeat(QUEUE));
+    assert!(queue.wait_idle(LONG));
+    assert_eq!(
+        read(&log),
+        "stuck\n".to_owned() + &"more\n".repeat(MAX_QUEUED)
+    );
     let told = read(&next);
     assert!(told.ends_with(" WARN  3 log lines were lost\n"), "{told}");
 }
@@ -122,13 +125,13 @@ fn long_lines_fill_the_queue_sooner() {
     let (stuck, open, log) = gate();
     let queue = start(stuck);
     say(&queue, "stuck");
-    assert!(!queue.settle(Duration::from_millis(10)));
-    let long = "x".repeat(QUEUE_BYTES / 4);
+    assert!(!queue.wait_idle(Duration::from_millis(10)));
+    let long = "x".repeat(MAX_QUEUED_BYTES / 4);
     for _ in 0..6 {
         say(&queue, &long);
     }
     open_wide(&open);
-    assert!(queue.settle(LONG));
+    assert!(queue.wait_idle(LONG));
     let told = read(&log);
     assert!(told.ends_with(" WARN  2 log lines were lost\n"), "{told}");
 }
@@ -144,7 +147,7 @@ fn lines_go_where_the_log_was_when_they_were_logged() {
     say(&queue, "new");
     let work = Arc::clone(&queue);
     thread::spawn(move || writer::run(&work, one));
-    assert!(queue.settle(LONG));
+    assert!(queue.wait_idle(LONG));
     assert_eq!((read(&old), read(&new)), ("old\n".into(), "new\n".into()));
 }
 
@@ -155,11 +158,11 @@ fn what_a_full_disk_does_not_take_is_counted() {
     for _ in 0..4 {
         say(&queue, "nowhere");
     }
-    assert!(queue.settle(LONG));
-    let (target, log) = open_gate();
-    queue.switch(target);
+    assert!(queue.wait_idle(LONG));
+    let (output, log) = open_gate();
+    queue.switch(output);
     say(&queue, "here");
-    assert!(queue.settle(LONG));
+    assert!(queue.wait_idle(LONG));
     let written = read(&log);
     assert!(written.contains("4 log lines were lost\n"), "{written}");
     assert!(written.contains("here\n"), "{written}");
@@ -167,7 +170,7 @@ fn what_a_full_disk_does_not_take_is_counted() {
 
 #[test]
 fn a_line_of_which_a_disk_took_half_is_no_part_of_the_next() {
-    let (target, open, log) = gate();
+    let (output, open, log) = gate();
     let queue = Arc::new(Queue::default());
     for text in ["whole", "torn", "gone"] {
         say(&queue, text);
@@ -176,13 +179,13 @@ fn a_line_of_which_a_disk_took_half_is_no_part_of_the_next() {
     open.send(25 + 6 + 25 + 2).unwrap();
     open.send(0).unwrap();
     let work = Arc::clone(&queue);
-    thread::spawn(move || writer::run(&work, target));
-    assert!(queue.settle(LONG));
+    thread::spawn(move || writer::run(&work, output));
+    assert!(queue.wait_idle(LONG));
     assert_eq!(read(&log), "whole\nto");
 
     open_wide(&open);
     say(&queue, "next");
-    assert!(queue.settle(LONG));
+    assert!(queue.wait_idle(LONG));
     let written = read(&log);
     assert!(written.starts_with('\n'), "{written}");
     assert!(written.contains("\nnext\n"), "{written}");
@@ -191,9 +194,9 @@ fn a_line_of_which_a_disk_took_half_is_no_part_of_the_next() {
 
 #[test]
 fn a_log_that_works_again_says_what_it_lost_without_being_asked() {
-    let (target, open, log) = gate();
+    let (output, open, log) = gate();
     open.send(0).unwrap();
-    let queue = start(target);
+    let queue = start(output);
     say(&queue, "nowhere");
     open_wide(&open);
     let told = std::iter::from_fn(|| log.recv_timeout(LONG).ok());
@@ -204,14 +207,14 @@ fn a_log_that_works_again_says_what_it_lost_without_being_asked() {
 
 #[test]
 fn complaints_come_once_and_sessions_each_time() {
-    let (target, log) = open_gate();
-    let queue = start(target);
+    let (output, log) = open_gate();
+    let queue = start(output);
     for _ in 0..3 {
-        for kind in [Kind::Complaint, Kind::Event, Kind::Session] {
+        for kind in [EntryKind::Repeatable, EntryKind::Event, EntryKind::Session] {
             queue.say(entry(kind, "again"));
         }
     }
-    assert!(queue.settle(LONG));
+    assert!(queue.wait_idle(LONG));
     assert_eq!(
         read(&log),
         "ERROR again\n".to_owned() + &"ERROR again\nagain\n".repeat(3)
@@ -231,14 +234,14 @@ fn a_pipe_without_a_reader_is_not_waited_for() {
     let _ = std::fs::remove_file(&path);
     let made = std::process::Command::new("mkfifo").arg(&path).status();
     assert!(made.unwrap().success());
-    let opened = Target::open(Place::File(&path));
+    let opened = LogOutput::open(LogDestination::File(&path));
     std::fs::remove_file(&path).unwrap();
     assert!(opened.is_err());
 }
 
 #[test]
 fn names_of_descriptors_are_known_also_through_links() {
-    use super::target::descriptor;
+    use super::output::named_descriptor;
     let folder = std::env::temp_dir().join(format!("txlb-links-{}", std::process::id()));
     std::fs::create_dir(&folder).unwrap();
     let link = |name: &str, to: &str| {
@@ -248,7 +251,7 @@ fn names_of_descriptors_are_known_also_through_links() {
     };
     let (stdout, again) = (link("stdout", "/dev/stdout"), link("again", "stdout"));
     let (file, round) = (link("file", "/etc/passwd"), link("round", "round"));
-    let found = [&stdout, &again, &file, &round].map(|path| descriptor(path));
+    let found = [&stdout, &again, &file, &round].map(|path| named_descriptor(path));
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(found, [Some(1), Some(1), None, None]);
     for (name, number) in [
@@ -256,13 +259,9 @@ fn names_of_descriptors_are_known_also_through_links() {
         ("/proc/self/fd/1", 1),
         ("/dev/fd/63", 63),
     ] {
-        assert_eq!(
-            descriptor(std::path::Path::new(name)),
-            Some(number),
-            "{name}"
-        );
+        assert_eq!(named_descriptor(Path::new(name)), Some(number), "{name}");
     }
     for name in ["/dev/null", "/dev/fd", "stdout", "/dev/fd/x"] {
-        assert_eq!(descriptor(std::path::Path::new(name)), None, "{name}");
+        assert_eq!(named_descriptor(Path::new(name)), None, "{name}");
     }
 }

@@ -12,10 +12,10 @@ use log::Level;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use txlb::calendar::since_1970_ms;
 
-use super::entry::{Entry, Kind};
-use super::format::{Lines, Unwritten};
-use super::repeats::Repeats;
-use super::target::Target;
+use super::entry::{Entry, EntryKind};
+use super::format::{Lines, WriteError};
+use super::output::LogOutput;
+use super::repeats::RepeatLimiter;
 
 /// Bytes that are gathered to be written at once; lines are not cut for it.
 const BUFFER: usize = 16 * 1024;
@@ -24,26 +24,26 @@ const BUFFER: usize = 16 * 1024;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Writes what comes, for ever.
-pub(super) fn run(queue: &Queue, target: Target) {
-    let (start, mut writer) = (Instant::now(), Writer::new(target));
+pub(super) fn run(queue: &Queue, output: LogOutput) {
+    let (start, mut writer) = (Instant::now(), Writer::new(output));
     loop {
         let now_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let work = queue.take();
-        if work.is_empty() {
-            writer.say_what_is_due(now_ms);
+        let pending = queue.take();
+        if pending.is_empty() {
+            writer.write_due_summaries(now_ms);
             writer.flush();
             queue.wait(writer.next_ms(now_ms).map(Duration::from_millis));
         } else {
-            writer.serve(work, now_ms);
+            writer.serve(pending, now_ms);
         }
     }
 }
 
 /// Where lines go. While there are more, they are gathered.
 struct Writer {
-    target: Target,
+    output: LogOutput,
     gathered: Lines,
-    repeats: Repeats,
+    repeats: RepeatLimiter,
     /// Lines that were not written, since that was last said.
     lost: u64,
     /// That it cannot be written to was said.
@@ -51,29 +51,29 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(target: Target) -> Writer {
+    fn new(output: LogOutput) -> Writer {
         Writer {
-            target,
+            output,
             gathered: Lines::default(),
-            repeats: Repeats::default(),
+            repeats: RepeatLimiter::default(),
             lost: 0,
             failing: false,
         }
     }
 
-    fn serve(&mut self, work: Work, now_ms: u64) {
-        let mut entries = work.entries.into_iter();
-        if let Some((before, target)) = work.target {
+    fn serve(&mut self, pending: Pending, now_ms: u64) {
+        let mut entries = pending.entries.into_iter();
+        if let Some((before, output)) = pending.output {
             let old = entries.by_ref().take(before);
             old.for_each(|entry| self.say(&entry, now_ms));
-            self.switch(target);
+            self.switch(output);
         }
         entries.for_each(|entry| self.say(&entry, now_ms));
-        self.lost += work.lost;
-        while work.finish
+        self.lost += pending.lost;
+        while pending.finish
             && let Some((level, text)) = self.repeats.last()
         {
-            self.put(&own(level, text));
+            self.put(&own_entry(level, text));
         }
     }
 
@@ -86,22 +86,22 @@ impl Writer {
     }
 
     fn say(&mut self, entry: &Entry, now_ms: u64) {
-        self.say_what_is_due(now_ms);
-        let again =
-            entry.kind == Kind::Complaint && !self.repeats.admit(entry.level, &entry.text, now_ms);
+        self.write_due_summaries(now_ms);
+        let again = entry.kind == EntryKind::Repeatable
+            && !self.repeats.admit(entry.level, &entry.text, now_ms);
         if !again {
             self.put(entry);
         }
     }
 
-    fn say_what_is_due(&mut self, now_ms: u64) {
+    fn write_due_summaries(&mut self, now_ms: u64) {
         while let Some((level, text)) = self.repeats.summary(now_ms) {
-            self.put(&own(level, text));
+            self.put(&own_entry(level, text));
         }
     }
 
     fn put(&mut self, entry: &Entry) {
-        self.gathered.put(self.target.form, entry);
+        self.gathered.put(self.output.format, entry);
         if self.gathered.bytes() >= BUFFER {
             self.flush();
         }
@@ -111,32 +111,33 @@ impl Writer {
         let had_lost = self.lost > 0;
         if had_lost {
             let text = format!("{} log lines were lost", self.lost);
-            self.gathered.put(self.target.form, &own(Level::Warn, text));
+            self.gathered
+                .put(self.output.format, &own_entry(Level::Warn, text));
         }
         if self.gathered.is_empty() {
             return;
         }
-        match self.target.outlet.write(&self.gathered) {
+        match self.output.writer.write(&self.gathered) {
             Ok(()) => (self.lost, self.failing) = (0, false),
-            Err(Unwritten { lines, error }) => {
+            Err(WriteError { lines, error }) => {
                 // The last one says how many were lost before.
                 let lost = lines.saturating_sub(usize::from(had_lost));
                 self.lost += u64::try_from(lost).unwrap_or(u64::MAX);
-                self.complain(&error);
+                self.report_failure(&error);
             }
         }
         self.gathered.clear();
     }
 
-    fn switch(&mut self, target: Target) {
+    fn switch(&mut self, output: LogOutput) {
         self.flush();
-        self.target = target;
+        self.output = output;
         self.failing = false;
     }
 
     /// The last resort, once until it works again; where this fails too, nobody
     /// is listening.
-    fn complain(&mut self, error: &io::Error) {
+    fn report_failure(&mut self, error: &io::Error) {
         if !self.failing && has_room(&io::stderr()) {
             let _ = writeln!(io::stderr(), "txlb: cannot write to the log: {error}");
         }
@@ -153,15 +154,15 @@ fn has_room(to: &io::Stderr) -> bool {
 }
 
 /// What the log has to say itself.
-fn own(level: Level, text: String) -> Entry {
+fn own_entry(level: Level, text: String) -> Entry {
     Entry::own(level, text, since_1970_ms(SystemTime::now()))
 }
 
 /// Lines that may wait to be written; as many again may be in the thread's hand.
-pub(super) const QUEUE: usize = 8192;
+pub(super) const MAX_QUEUED: usize = 8192;
 
 /// Bytes that these may have; one more line may go beyond them.
-pub(super) const QUEUE_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
 
 #[derive(Default)]
 pub(super) struct Queue {
@@ -171,32 +172,32 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct State {
-    work: Work,
+    pending: Pending,
     /// Everything is written, and the thread waits.
     idle: bool,
 }
 
 /// What there is to be done.
 #[derive(Default)]
-pub(super) struct Work {
+pub(super) struct Pending {
     pub(super) entries: Vec<Entry>,
     bytes: usize,
     /// Where to write after so many of the entries; the last word counts.
-    pub(super) target: Option<(usize, Target)>,
+    pub(super) output: Option<(usize, LogOutput)>,
     /// How many more there was no room for.
     pub(super) lost: u64,
     /// Nothing is to be held back any more.
     pub(super) finish: bool,
 }
 
-impl Work {
+impl Pending {
     /// Lines are lost only where there are many.
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.target.is_none() && !self.finish
+        self.entries.is_empty() && self.output.is_none() && !self.finish
     }
 
     fn push(&mut self, entry: Entry) {
-        if self.entries.len() >= QUEUE || self.bytes >= QUEUE_BYTES {
+        if self.entries.len() >= MAX_QUEUED || self.bytes >= MAX_QUEUED_BYTES {
             self.lost += 1;
             return;
         }
@@ -210,9 +211,9 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, what: impl FnOnce(&mut Work)) {
+    fn add(&self, what: impl FnOnce(&mut Pending)) {
         let mut state = self.lock();
-        what(&mut state.work);
+        what(&mut state.pending);
         let was_idle = std::mem::take(&mut state.idle);
         drop(state);
         // A call of the system: only where somebody waits.
@@ -222,25 +223,25 @@ impl Queue {
     }
 
     pub(super) fn say(&self, entry: Entry) {
-        self.add(|work| work.push(entry));
+        self.add(|pending| pending.push(entry));
     }
 
-    pub(super) fn switch(&self, target: Target) {
-        self.add(|work| work.target = Some((work.entries.len(), target)));
+    pub(super) fn switch(&self, output: LogOutput) {
+        self.add(|pending| pending.output = Some((pending.entries.len(), output)));
     }
 
-    pub(super) fn switch_from_the_start(&self, target: Target) {
-        self.add(|work| work.target = Some((0, target)));
+    pub(super) fn switch_all(&self, output: LogOutput) {
+        self.add(|pending| pending.output = Some((0, output)));
     }
 
-    pub(super) fn take(&self) -> Work {
-        std::mem::take(&mut self.lock().work)
+    pub(super) fn take(&self) -> Pending {
+        std::mem::take(&mut self.lock().pending)
     }
 
     /// Waits until there is work, or for so long.
     pub(super) fn wait(&self, most: Option<Duration>) {
         let mut state = self.lock();
-        if !state.work.is_empty() {
+        if !state.pending.is_empty() {
             return;
         }
         state.idle = true;
@@ -257,12 +258,12 @@ impl Queue {
     /// Has everything said that is held back, and waits until it is written, for so
     /// long at most; says whether it came to that.
     pub(super) fn finish(&self, patience: Duration) -> bool {
-        self.add(|work| work.finish = true);
-        self.settle(patience)
+        self.add(|pending| pending.finish = true);
+        self.wait_idle(patience)
     }
 
     /// Waits until there is no work, for so long at most; says whether it came to that.
-    pub(super) fn settle(&self, patience: Duration) -> bool {
+    pub(super) fn wait_idle(&self, patience: Duration) -> bool {
         let waited = self
             .changed
             .wait_timeout_while(self.lock(), patience, |state| !state.idle);

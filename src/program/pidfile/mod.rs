@@ -28,16 +28,16 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use crate::exit::Exit;
 
 /// How often a file that somebody has locked is tried again: a reader's lock is short.
-const TRIES: usize = 50;
+const MAX_TRIES: usize = 50;
 
 /// Between two of these: a second in all.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A process ID with its newline is shorter.
-const MOST_BYTES: usize = 32;
+const MAX_BYTES: usize = 32;
 
 /// Follows no link, waits for nobody, and gets no terminal.
-const PLAINLY: OFlags = OFlags::NOFOLLOW
+const SAFE_OPEN_FLAGS: OFlags = OFlags::NOFOLLOW
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY);
 
@@ -67,7 +67,7 @@ impl PidFile {
     /// A reader's lock is waited for, for a second. Nothing is written to what is no PID
     /// file. Root takes over none that others could write to: it puts a new one in its place.
     pub(crate) fn take(path: &Path) -> Result<PidFile, Exit> {
-        take(path, TRIES)
+        take(path, MAX_TRIES)
     }
 
     /// Where it is.
@@ -100,8 +100,8 @@ fn take(path: &Path, tries: usize) -> Result<PidFile, Exit> {
             }
             Attempt::Changed => locked = None,
             Attempt::Locked(mut file) => {
-                if let Some(pid) = owner(&mut file) {
-                    return Err(held(path, pid));
+                if let Some(pid) = txlb_holder(&mut file) {
+                    return Err(held_error(path, pid));
                 }
                 // A reader, or a txlb that is just writing its number.
                 locked = Some(file);
@@ -140,7 +140,7 @@ fn attempt(path: &Path) -> io::Result<Attempt> {
         let why = "there is something else than a process ID in it, which is left as it is";
         return Err(io::Error::other(why));
     }
-    if owner(&mut file).is_some() {
+    if txlb_holder(&mut file).is_some() {
         return Ok(Attempt::Locked(file));
     }
     if !is_ours_alone(&file)? {
@@ -186,15 +186,15 @@ fn lock_for_good(file: &mut File, number: &[u8]) -> io::Result<bool> {
 
 /// The process that holds a PID file which has its number.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct RunningProcess {
     pid: Pid,
     path: PathBuf,
     file: File,
 }
 
-impl Running {
+impl RunningProcess {
     /// Who holds the PID file at `path`.
-    pub(crate) fn find(path: &Path) -> Result<Running, Exit> {
+    pub(crate) fn find(path: &Path) -> Result<RunningProcess, Exit> {
         let other = |what: &str| other(path, what);
         let mut file = open_to_read(path).map_err(|error| {
             let status = match error.kind() {
@@ -216,7 +216,7 @@ impl Running {
         let bytes = content(&mut file).map_err(|error| other(&error.to_string()))?;
         let holder = expect_holder(path, &file)?;
         match pid_in(&bytes) {
-            Some(pid) if pid.as_raw_nonzero().get() == holder => Ok(Running {
+            Some(pid) if pid.as_raw_nonzero().get() == holder => Ok(RunningProcess {
                 pid,
                 path: path.to_owned(),
                 file,
@@ -269,7 +269,7 @@ fn open_to_read(path: &Path) -> io::Result<File> {
     expect_file(&symlink_metadata(path)?)?;
     let opened = OpenOptions::new()
         .read(true)
-        .custom_flags(PLAINLY.bits().cast_signed())
+        .custom_flags(SAFE_OPEN_FLAGS.bits().cast_signed())
         .open(path)?;
     expect_file(&opened.metadata()?)?;
     Ok(opened)
@@ -279,7 +279,7 @@ fn open_to_read(path: &Path) -> io::Result<File> {
 fn open_to_write(path: &Path, file: &File) -> io::Result<Option<File>> {
     let opened = OpenOptions::new()
         .write(true)
-        .custom_flags(PLAINLY.bits().cast_signed())
+        .custom_flags(SAFE_OPEN_FLAGS.bits().cast_signed())
         .open(path)?;
     Ok((id(&opened.metadata()?) == id(&file.metadata()?)).then_some(opened))
 }
@@ -348,7 +348,7 @@ fn holder(file: &File) -> io::Result<Option<i32>> {
 }
 
 /// The process that holds it and whose number is in it, if there is one.
-fn owner(file: &mut File) -> Option<Pid> {
+fn txlb_holder(file: &mut File) -> Option<Pid> {
     let pid = pid_in(&content(file).ok()?)?;
     let holder = holder(file).ok()??;
     (pid.as_raw_nonzero().get() == holder).then_some(pid)
@@ -365,13 +365,13 @@ fn shown(holder: i32) -> String {
 fn content(file: &mut File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.rewind()?;
-    file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
 /// Whether somebody may have put this there as a process ID.
 fn is_pid_file(bytes: &[u8]) -> bool {
-    bytes.len() <= MOST_BYTES && bytes.trim_ascii().iter().all(u8::is_ascii_digit)
+    bytes.len() <= MAX_BYTES && bytes.trim_ascii().iter().all(u8::is_ascii_digit)
 }
 
 /// The process ID, if this is one to the letter. 0 and negative numbers would be groups of
@@ -382,7 +382,7 @@ fn pid_in(bytes: &[u8]) -> Option<Pid> {
     Pid::from_raw(number).filter(|_| text == number.to_string())
 }
 
-fn held(path: &Path, pid: Pid) -> Exit {
+fn held_error(path: &Path, pid: Pid) -> Exit {
     let (path, pid) = (path.display(), pid.as_raw_nonzero());
     Exit::new(
         Exit::CANNOT_CREATE,

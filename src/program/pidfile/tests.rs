@@ -20,12 +20,12 @@ fn refused(path: &Path) -> String {
 }
 
 /// A process that is no txlb.
-struct Somebody(Child);
+struct OtherProcess(Child);
 
-impl Somebody {
-    fn new() -> Somebody {
+impl OtherProcess {
+    fn new() -> OtherProcess {
         let mut command = Command::new("sleep");
-        Somebody(command.arg("600").stdin(Stdio::null()).spawn().unwrap())
+        OtherProcess(command.arg("600").stdin(Stdio::null()).spawn().unwrap())
     }
 
     fn is_there(&mut self) -> bool {
@@ -33,7 +33,7 @@ impl Somebody {
     }
 }
 
-impl Drop for Somebody {
+impl Drop for OtherProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -69,14 +69,14 @@ fn only_a_regular_file_is_taken() {
     std::fs::remove_file(&link).unwrap();
     for other in [&std::env::temp_dir(), Path::new("/dev/null")] {
         assert!(refused(other).contains("no regular file"));
-        assert_eq!(Running::find(other).unwrap_err().status, Exit::OTHER);
+        assert_eq!(RunningProcess::find(other).unwrap_err().status, Exit::OTHER);
     }
 }
 
 #[test]
 fn what_is_no_pid_file_is_left_as_it_is() {
     let path = path("precious");
-    let long = "1".repeat(MOST_BYTES + 1);
+    let long = "1".repeat(MAX_BYTES + 1);
     for precious in [
         "root:x:0:0:",
         "1\nand more",
@@ -103,7 +103,7 @@ fn a_file_with_a_second_name_is_replaced_and_not_written_to() {
     std::fs::write(&other, "17\n").unwrap();
     std::fs::hard_link(&other, &path).unwrap();
     assert!(
-        Running::find(&path)
+        RunningProcess::find(&path)
             .unwrap_err()
             .message
             .contains("another name")
@@ -175,13 +175,13 @@ fn a_number_is_one_to_the_letter_and_above_1() {
 #[test]
 fn nobody_is_signalled_who_does_not_hold_the_file() {
     let path = path("innocent");
-    let mut innocent = Somebody::new();
+    let mut innocent = OtherProcess::new();
     // A lock of flock(2) does not say whose it is.
     std::fs::write(&path, format!("{}\n", innocent.0.id())).unwrap();
     let locked = File::open(&path).unwrap();
     locked.lock().unwrap();
     for signal in [Signal::TERM, Signal::HUP] {
-        let refused = Running::find(&path)
+        let refused = RunningProcess::find(&path)
             .and_then(|it| it.send(signal))
             .unwrap_err();
         assert!(refused.message.contains("none is running"), "{refused:?}");

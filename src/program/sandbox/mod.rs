@@ -119,11 +119,11 @@ impl Needs<'_> {
         let mut write: Vec<PathBuf> = write.map(PathBuf::from).collect();
         let files = [self.file, self.pid_file].into_iter().flatten();
         write.extend(files.chain(sockets).flat_map(folders));
-        write.extend(self.log.into_iter().flat_map(log));
+        write.extend(self.log.into_iter().flat_map(log_paths));
         write.extend(self.state.map(Path::to_owned));
         Allowed {
-            read: there(&read),
-            write: there(&write),
+            read: existing(&read),
+            write: existing(&write),
         }
     }
 
@@ -147,7 +147,7 @@ fn folders(file: &Path) -> Vec<PathBuf> {
 }
 
 /// Of devices, and of what is open already, only themselves: others are beside them.
-fn log(file: &Path) -> Vec<PathBuf> {
+fn log_paths(file: &Path) -> Vec<PathBuf> {
     match ["/dev", "/proc"]
         .iter()
         .any(|folder| file.starts_with(folder))
@@ -158,7 +158,7 @@ fn log(file: &Path) -> Vec<PathBuf> {
 }
 
 /// As they are found when they are followed, each once.
-fn there(paths: &[PathBuf]) -> Vec<PathBuf> {
+fn existing(paths: &[PathBuf]) -> Vec<PathBuf> {
     let mut found: Vec<_> = paths
         .iter()
         .filter_map(|path| path.canonicalize().ok())

@@ -15,7 +15,7 @@ use crate::sandbox::Owner;
 pub(super) const LAST_KNOWN: u32 = 469;
 
 /// What a balancer has no use for, and an intruder may have.
-const EVERYWHERE: &[c_long] = &[
+const ON_ALL_MACHINES: &[c_long] = &[
     // Other programs.
     libc::SYS_execve,
     libc::SYS_execveat,
@@ -186,14 +186,17 @@ const HERE: &[c_long] = &[
 
 /// Those whose arguments are in memory, where a filter cannot look: they fail with
 /// ENOSYS, and C libraries use their predecessors (`clone` and `openat`).
-pub(super) const UNSEEN: [u32; 2] = [
+pub(super) const HIDE_ARGUMENTS: [u32; 2] = [
     435, // clone3
     437, // openat2
 ];
 
 /// All that are denied.
 pub(super) fn calls() -> impl Iterator<Item = c_long> {
-    [EVERYWHERE, SINCE_5_1, HERE].into_iter().flatten().copied()
+    [ON_ALL_MACHINES, SINCE_5_1, HERE]
+        .into_iter()
+        .flatten()
+        .copied()
 }
 
 /// For each call, when it is denied: where all conditions of one of the rules hold.

@@ -13,7 +13,7 @@ use txlb::os::rights::Allowed;
 /// All that is refused elsewhere; older kernels refuse what they know of it. Since V9
 /// there would be Unix sockets with paths, but a C library asks daemons at paths that
 /// nobody here knows.
-const KNOWN: ABI = ABI::V6;
+const LANDLOCK_ABI: ABI = ABI::V6;
 
 /// Confines this thread and those that it starts; says whether the kernel can.
 ///
@@ -21,8 +21,8 @@ const KNOWN: ABI = ABI::V6;
 /// The kernel's.
 pub(super) fn confine(allowed: &Allowed) -> Result<bool, RulesetError> {
     let status = Ruleset::default()
-        .handle_access(AccessFs::from_all(KNOWN))?
-        .scope(Scope::from_all(KNOWN))?
+        .handle_access(AccessFs::from_all(LANDLOCK_ABI))?
+        .scope(Scope::from_all(LANDLOCK_ABI))?
         .create()?
         // What is not there is left out, and may be had after another start.
         .add_rules(path_beneath_rules(&allowed.read, read()))?

@@ -29,17 +29,17 @@ fn filter(process: i32, owner: Option<Owner>) -> Result<BpfProgram, BackendError
     let machine = std::env::consts::ARCH.try_into()?;
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, denied, machine)?;
     let filter: BpfProgram = filter.try_into()?;
-    Ok([unknown(), filter].concat())
+    Ok([reject_unknown(), filter].concat())
 }
 
 /// Lets what is not to be known of fail with ENOSYS, and goes on with the rest. The
 /// numbers of x32, programs of 32 bits on `x86_64`, are above all others.
-fn unknown() -> BpfProgram {
+fn reject_unknown() -> BpfProgram {
     let load_number = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     let is_above = libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K;
     let is = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
     let end = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned();
-    let [clone3, openat2] = denied::UNSEEN;
+    let [clone3, openat2] = denied::HIDE_ARGUMENTS;
     vec![
         instruction(load_number, 0, [0, 0]),
         instruction(is_above, denied::LAST_KNOWN, [2, 0]),

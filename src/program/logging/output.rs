@@ -12,56 +12,56 @@ use std::{fmt, io};
 
 use rustix::fs::{OFlags, fcntl_setfl};
 
-use super::format::{Form, Lines, Outlet, Unwritten};
+use super::format::{LineFormat, LineWriter, Lines, WriteError};
 use super::syslog::Syslog;
 
 /// Where an operator wants the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place<'a> {
+pub(crate) enum LogDestination<'a> {
     StandardError,
     /// The system's own log.
     Syslog,
     File(&'a Path),
 }
 
-impl<'a> Place<'a> {
+impl<'a> LogDestination<'a> {
     /// What is meant by a name: `syslog` alone is not a file, while `./syslog` is one.
-    pub(crate) fn named(name: Option<&'a Path>) -> Place<'a> {
+    pub(crate) fn named(name: Option<&'a Path>) -> LogDestination<'a> {
         match name {
-            None => Place::StandardError,
-            Some(name) if name.as_os_str() == "syslog" => Place::Syslog,
-            Some(file) => Place::File(file),
+            None => LogDestination::StandardError,
+            Some(name) if name.as_os_str() == "syslog" => LogDestination::Syslog,
+            Some(file) => LogDestination::File(file),
         }
     }
 
     /// The file, if it is one.
     pub(crate) fn file(self) -> Option<&'a Path> {
         match self {
-            Place::File(file) => Some(file),
-            Place::StandardError | Place::Syslog => None,
+            LogDestination::File(file) => Some(file),
+            LogDestination::StandardError | LogDestination::Syslog => None,
         }
     }
 }
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for LogDestination<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::StandardError => f.write_str("standard error"),
-            Place::Syslog => f.write_str("syslog"),
-            Place::File(file) => file.display().fmt(f),
+            LogDestination::StandardError => f.write_str("standard error"),
+            LogDestination::Syslog => f.write_str("syslog"),
+            LogDestination::File(file) => file.display().fmt(f),
         }
     }
 }
 
 /// Something to log to, open already.
-pub(crate) struct Target {
-    pub(super) form: Form,
-    pub(super) outlet: Box<dyn Outlet>,
+pub(crate) struct LogOutput {
+    pub(super) format: LineFormat,
+    pub(super) writer: Box<dyn LineWriter>,
 }
 
-impl Target {
-    pub(crate) fn standard_error() -> Target {
-        Target::stream(form_of(io::stderr()), io::stderr())
+impl LogOutput {
+    pub(crate) fn standard_error() -> LogOutput {
+        LogOutput::stream(stream_format(io::stderr()), io::stderr())
     }
 
     /// Opens it, a file to add to.
@@ -69,15 +69,15 @@ impl Target {
     /// # Errors
     /// The system's. A named pipe without a reader is one: it is not waited for; so
     /// is a syslog daemon that is not there.
-    pub(crate) fn open(place: Place<'_>) -> io::Result<Target> {
+    pub(crate) fn open(place: LogDestination<'_>) -> io::Result<LogOutput> {
         let path = match place {
-            Place::StandardError => return Ok(Target::standard_error()),
-            Place::Syslog => return Syslog::open().map(Target::syslog),
-            Place::File(path) => path,
+            LogDestination::StandardError => return Ok(LogOutput::standard_error()),
+            LogDestination::Syslog => return Syslog::open().map(LogOutput::syslog),
+            LogDestination::File(path) => path,
         };
-        if let Some(stream) = descriptor(path).and_then(standard_stream) {
+        if let Some(stream) = named_descriptor(path).and_then(standard_stream) {
             let stream = stream?;
-            return Ok(Target::stream(form_of(&stream), stream));
+            return Ok(LogOutput::stream(stream_format(&stream), stream));
         }
         let file = OpenOptions::new()
             .append(true)
@@ -86,36 +86,36 @@ impl Target {
             .open(path)?;
         // The log thread may wait as long as it likes.
         fcntl_setfl(&file, OFlags::APPEND)?;
-        Ok(Target::file(file))
+        Ok(LogOutput::file(file))
     }
 
     /// A file that is open, to add to.
-    pub(crate) fn file(file: File) -> Target {
-        Target::stream(Form::File, file)
+    pub(crate) fn file(file: File) -> LogOutput {
+        LogOutput::stream(LineFormat::File, file)
     }
 
-    pub(super) fn stream(form: Form, to: impl Write + Send + 'static) -> Target {
-        let outlet = Box::new(Stream { to, torn: false });
-        Target { form, outlet }
+    pub(super) fn stream(format: LineFormat, to: impl Write + Send + 'static) -> LogOutput {
+        let writer = Box::new(StreamWriter { to, torn: false });
+        LogOutput { format, writer }
     }
 
-    pub(super) fn syslog(syslog: Syslog) -> Target {
-        Target {
-            form: Form::Syslog,
-            outlet: Box::new(syslog),
+    pub(super) fn syslog(syslog: Syslog) -> LogOutput {
+        LogOutput {
+            format: LineFormat::Syslog,
+            writer: Box::new(syslog),
         }
     }
 }
 
 /// Links that are followed to find out that a name is one of a descriptor.
-const MOST_LINKS: usize = 8;
+const MAX_LINKS: usize = 8;
 
 /// The descriptor that `path` is a name of, also by way of links: `/dev/stdout`,
 /// `/proc/self/fd/3`. What it leads to is open already, and may be a pipe or a socket, which
 /// nobody could open again, least of all with fewer rights.
-pub(crate) fn descriptor(path: &Path) -> Option<u32> {
+pub(crate) fn named_descriptor(path: &Path) -> Option<u32> {
     let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
+    for _ in 0..MAX_LINKS {
         let found = descriptor_named(&path);
         if found.is_some() {
             return found;
@@ -160,11 +160,11 @@ fn standard_stream(descriptor: u32) -> Option<io::Result<File>> {
 }
 
 /// How lines are written to a stream that was there before: the journal has dates of its own.
-fn form_of(stream: impl AsFd) -> Form {
+fn stream_format(stream: impl AsFd) -> LineFormat {
     let journal = std::env::var("JOURNAL_STREAM");
     match journal.is_ok_and(|journal| leads_to(&journal, stream)) {
-        true => Form::RecentEvents,
-        false => Form::File,
+        true => LineFormat::Journal,
+        false => LineFormat::File,
     }
 }
 
@@ -182,14 +182,14 @@ fn leads_to(stream: &str, file: impl AsFd) -> bool {
 }
 
 /// A file, or a pipe.
-struct Stream<W> {
+struct StreamWriter<W> {
     to: W,
     /// A line was begun, and its end was not taken.
     torn: bool,
 }
 
-impl<W: Write + Send> Outlet for Stream<W> {
-    fn write(&mut self, lines: &Lines) -> Result<(), Unwritten> {
+impl<W: Write + Send> LineWriter for StreamWriter<W> {
+    fn write(&mut self, lines: &Lines) -> Result<(), WriteError> {
         let mut written = 0;
         if self.torn {
             let ended = self.to.write_all(b"\n");
