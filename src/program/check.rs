@@ -1,6 +1,6 @@
-//! `-t`, `-T` and `-s reload`: finds what is wrong with a configuration before a reload does.
+//! `-t`, `-T` and `diff`: checks a configuration file without changing anything.
 //!
-//! Changes nothing.
+//! `-s reload` runs the same check before it sends SIGHUP.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -28,21 +28,21 @@ use crate::privileges::{Privileges, change_root};
 use crate::startup::file_exit;
 use crate::{exit, startup};
 
-/// How long a pipe that stands for the file may be silent: init scripts wait for the check.
+/// Read timeout for a configuration that is a pipe: init scripts wait for the check.
 const PIPE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long the names may take to resolve.
+/// Timeout for resolving all names of the configuration.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Checks the configuration in `file`, in the jail of `footing` if there is one, and as its
-/// user if root asks; says what `show` asks for.
+/// Checks the configuration in `file`: after chroot(2) if `startup` names a folder, and as its
+/// user if root asks. Prints what `output` asks for.
 pub(crate) fn run(file: &Path, startup: &StartupOptions, output: CheckOutput) -> Result<(), Exit> {
     let user = startup.user.as_deref().filter(|_| geteuid().is_root());
     let privileges = Privileges::plan(user, startup.group.as_deref())?;
     startup.chroot.as_deref().map(change_root).transpose()?;
     let once = |file: &Path| File::read_once(file, Some(PIPE_TIMEOUT));
     let (read, reading) = startup::read(file, &privileges, once)?;
-    // What it names is read by the user when txlb runs.
+    // A running txlb opens the files that the configuration names as this user.
     privileges.give_up()?;
     for warning in &reading.warnings {
         exit::print_error(&format!(
@@ -70,8 +70,8 @@ pub(crate) fn run(file: &Path, startup: &StartupOptions, output: CheckOutput) ->
     }
 }
 
-/// Looks at names that do not resolve, hosts by which sessions go in circles, and what would
-/// keep txlb from starting here.
+/// Warns of names that do not resolve, of sessions that would go in circles, and of what would
+/// keep txlb from starting on this machine.
 fn check_surroundings(file: &Path, config: &Config, output: CheckOutput) -> Result<(), Exit> {
     let names = &config.host_names() | &config.listen_names();
     let resolutions = resolve_names(names, RESOLVE_TIMEOUT)
@@ -85,7 +85,7 @@ fn check_surroundings(file: &Path, config: &Config, output: CheckOutput) -> Resu
     for warning in unresolved.chain(circles).chain(problems.warnings) {
         exit::print_error(&format!("{}: warning: {warning}", file.display()))?;
     }
-    // What is in effect can be shown on any machine.
+    // `-T` prints any configuration, also one that cannot start on this machine.
     let mut errors = problems
         .errors
         .into_iter()
@@ -99,7 +99,7 @@ fn check_surroundings(file: &Path, config: &Config, output: CheckOutput) -> Resu
     Ok(())
 }
 
-/// At the start, the page itself says so, once it knows its addresses.
+/// Warns of an admin page on all addresses without HTTPS. A running txlb logs that itself.
 fn warn_if_page_is_exposed(file: &Path, config: &Config) -> Result<(), Exit> {
     let web = config.admin.as_ref().and_then(|admin| admin.web.as_ref());
     let Some(web) = web.filter(|web| web.enable && !web.secure) else {
@@ -120,7 +120,7 @@ fn warn_if_page_is_exposed(file: &Path, config: &Config) -> Result<(), Exit> {
     ))
 }
 
-/// Whether the certificate and its key can be used; says so if that is in doubt.
+/// Checks that the certificate and its key can be used. Warns if the certificate is doubtful.
 fn check_secrets(file: &Path, config: &Config) -> Result<(), Exit> {
     let Some(web) = config.admin.as_ref().and_then(|admin| admin.web.as_ref()) else {
         return Ok(());
@@ -129,7 +129,7 @@ fn check_secrets(file: &Path, config: &Config) -> Result<(), Exit> {
     if web.enable && web.secure && cfg!(all(feature = "web", not(feature = "https"))) {
         return Err(bad("secure on <web>: this txlb was built without HTTPS"));
     }
-    // The file has both or neither.
+    // The parser accepts both or neither.
     if let (Some(cert), Some(key)) = (&web.cert, &web.key) {
         let remark = check_certificate(cert, key).map_err(|error| bad(&error))?;
         if let Some(remark) = remark {
@@ -139,7 +139,7 @@ fn check_secrets(file: &Path, config: &Config) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Without TLS, it is only known whether they can be read at all.
+/// Without TLS, checks only that both files can be read.
 #[cfg(not(feature = "https"))]
 fn check_certificate(cert: &Path, key: &Path) -> Result<Option<String>, String> {
     for path in [cert, key] {
@@ -148,19 +148,19 @@ fn check_certificate(cert: &Path, key: &Path) -> Result<Option<String>, String> 
     Ok(None)
 }
 
-/// What the names in a configuration mean, or why that is not known.
+/// For each name of the configuration: its addresses, or why it does not resolve.
 pub(crate) type Resolutions = BTreeMap<String, Result<Vec<IpAddr>, String>>;
 
-/// What was found.
+/// What may keep a txlb with this configuration from starting.
 #[derive(Debug, Default)]
 pub(crate) struct Problems {
-    /// What may keep it from starting.
+    /// May be wrong by the time txlb starts.
     pub(crate) warnings: Vec<String>,
-    /// What does: with the exit status that the start would have.
+    /// Will stop the start, each with the exit status that it would have.
     pub(crate) errors: Vec<(u8, String)>,
 }
 
-/// Looks for what would keep a txlb with this configuration from starting.
+/// Checks listeners, the folders of control sockets, and the log.
 pub(crate) fn find_problems(config: &Config, resolutions: &Resolutions) -> Problems {
     let mut problems = Problems::default();
     problems.check_listeners(config, resolutions);
@@ -186,7 +186,7 @@ impl Problems {
     }
 
     fn check_listeners(&mut self, config: &Config, resolutions: &Resolutions) {
-        // One that runs with this configuration has the addresses already.
+        // If txlb runs with this configuration, it holds the addresses itself.
         let runs = config
             .control
             .as_ref()
@@ -222,7 +222,8 @@ impl Problems {
         }
     }
 
-    /// A name may have to wait for its server; that it does not resolve is warned of elsewhere.
+    /// An interface that does not exist is an error. A name may only wait for its name server, and
+    /// there is a warning for that already.
     fn add_unresolved(&mut self, what: &str, listen: &ListenAddress, error: &Error) {
         if matches!(listen.host, ListenHost::Zoned { .. }) {
             self.errors
@@ -241,7 +242,8 @@ impl Problems {
         }
     }
 
-    /// An address of a name may be another machine's, if not all of them are.
+    /// It is an error only if this machine has none of a name's addresses: some may be another
+    /// machine's.
     fn add_absent(&mut self, what: &str, absent: &BTreeSet<Place>, all: bool) {
         for place in absent {
             let text = format!("{what} cannot listen at {place}: this machine has no such address");
@@ -258,7 +260,7 @@ impl Problems {
         let folder = folder.unwrap_or(Path::new("."));
         match access(folder, Access::WRITE_OK | Access::EXEC_OK) {
             Ok(()) => {}
-            // The start makes it.
+            // txlb makes this folder when it starts.
             Err(Errno::NOENT) if folder == Path::new(RUNTIME_FOLDER) => {}
             Err(error @ (Errno::NOENT | Errno::NOTDIR)) => {
                 let folder = folder.display();
@@ -275,7 +277,7 @@ impl Problems {
     }
 }
 
-/// All listeners that are open from the start, and whose each is.
+/// All listeners that are opened at the start, each with a text that says which it is.
 fn listeners(config: &Config) -> Vec<(String, &ListenAddress)> {
     let mut all = Vec::new();
     for service in &config.services {
@@ -299,11 +301,10 @@ fn listeners(config: &Config) -> Vec<(String, &ListenAddress)> {
     all
 }
 
-/// Prints the verbs that turn what `old` says into what `new` says. Whether there
-/// are any makes no difference to how it ends. Passwords that a view has masked are not
-/// compared.
+/// Prints the verbs that change the configuration `old` into `new`. The exit status does not
+/// depend on whether there are any. Passwords that are masked as `***` are not compared.
 pub(crate) fn print_diff(old: &Path, new: &Path) -> Result<(), Exit> {
-    // Whoever writes `<(command)` waits for that command.
+    // No timeout: with `<(command)`, the command may be slow.
     let read = |path| File::read_once(path, None).map_err(|error| file_exit(&error));
     let ((_, mut old), (_, mut new)) = (read(old)?, read(new)?);
     let masked = leave_out_masked(&mut old.config, &mut new.config);

@@ -1,8 +1,9 @@
-//! `-D`: this program, once more and on its own.
+//! `-D`: starts txlb again as a background process.
 //!
-//! A fork would be unsafe code, so the first process starts a second one, waits until
-//! that says that it listens, and ends as well as it did. The second has its errors on
-//! the first's standard error until then. What it serves is not known here.
+//! fork(2) would need unsafe code. So the first process spawns a second one, waits until that
+//! listens, and exits with its status. Until then the second one prints errors to the first
+//! one's standard error. `reset_inherited_state` undoes what a parent process may have left
+//! blocked or ignored.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -20,33 +21,33 @@ use signal_hook::consts::{SIGCHLD, SIGXFSZ};
 
 use crate::exit::Exit;
 
-/// How the second process knows that it is: the number of the first.
+/// Environment variable that marks the second process. Its value is the first one's process ID.
 const FIRST_PROCESS: &str = "TXLB_DAEMON_OF";
 
-/// What others may not do with the files that a daemon makes.
+/// The daemon's umask: its files are not writable by the group and closed to others.
 const UMASK: Mode = Mode::WGRP.union(Mode::RWXO);
 
-/// The second process, which has yet to say that all is well.
+/// The second process, before it has reported that it listens.
 #[derive(Debug)]
 pub(crate) struct Daemon {
-    /// Opened while there is one: after a change of the root there may be none.
+    /// /dev/null, opened early: after chroot(2) there may be none.
     null: File,
 }
 
-/// Whether this is the second process. Its standard output is the first one's pipe.
+/// Whether this is the second process. Its standard output is a pipe to the first one.
 pub(crate) fn is_second() -> bool {
     let first = getppid().map(|pid| pid.as_raw_nonzero().to_string());
     first.is_some() && std::env::var(FIRST_PROCESS).ok() == first
 }
 
-/// Starts the second process. Returns once that listens, or as it ended.
+/// Starts the second process. Returns when that listens, or with its exit status.
 pub(crate) fn launch() -> Result<(), Exit> {
     let failed = |error: io::Error| Exit::new(Exit::OTHER, &format!("txlb: -D: {error}"));
     let (mut ready, their_end) = pipe().map_err(failed)?;
-    // The command, which goes at once, would hold the pipe open.
+    // Dropped at once: the command holds the write end, which would keep the pipe open.
     let mut second = Command::new(executable())
         .args(std::env::args_os().skip(1))
-        // It leaves this folder; `-s reload` wants to know from where its paths are.
+        // The daemon changes its folder. `-s reload` needs the one where relative paths begin.
         .envs(std::env::current_dir().map(|folder| ("PWD", folder)))
         .env(FIRST_PROCESS, getpid().as_raw_nonzero().to_string())
         .stdin(open_null().map_err(failed)?)
@@ -60,25 +61,26 @@ pub(crate) fn launch() -> Result<(), Exit> {
     }
 }
 
-/// The file that is running, also if another has taken its place by now.
+/// The path of the running program, even if its file has been replaced.
 pub(crate) fn executable() -> PathBuf {
     let this = PathBuf::from("/proc/self/exe");
     match std::env::current_exe() {
-        // By its own name, which is the daemon's in lists of processes, if it still has it.
+        // A process that is started as `/proc/self/exe` is listed as `exe`, so its own path is
+        // better. Test: it_listens_when_the_first_process_returns_and_is_on_its_own.
         Ok(path) if path.exists() || !this.exists() => path,
         Ok(_) => this,
-        // Where nobody knows, as in a root without /proc, whoever started it did.
+        // Without `/proc`, as in some chroots, the first argument is the best guess.
         Err(_) => std::env::args_os().next().unwrap_or_default().into(),
     }
 }
 
-/// Where nothing comes from, and all goes.
+/// Opens `/dev/null` for reading and writing.
 fn open_null() -> io::Result<File> {
     let opened = OpenOptions::new().read(true).write(true).open("/dev/null");
     opened.map_err(|error| io::Error::new(error.kind(), format!("/dev/null: {error}")))
 }
 
-/// The second process has said why itself, if it could.
+/// The exit of the first process. The second one has printed its error already.
 fn exit_of(status: ExitStatus) -> Result<(), Exit> {
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     match (code, status.signal()) {
@@ -93,7 +95,7 @@ fn exit_of(status: ExitStatus) -> Result<(), Exit> {
 }
 
 impl Daemon {
-    /// Leaves the terminal, the folder and the umask of whoever started it.
+    /// Leaves the terminal, the folder and the umask of the parent process.
     pub(crate) fn begin() -> Result<Daemon, Exit> {
         let begin = || {
             setsid()?;
@@ -106,10 +108,10 @@ impl Daemon {
         Ok(Daemon { null })
     }
 
-    /// Lets the first process return, and says nothing to anybody any more.
+    /// Reports to the first process that all is well, and closes the standard streams.
     pub(crate) fn detach(self) -> Result<(), Exit> {
         let null = &self.null;
-        // If it was killed meanwhile, whoever did that knows.
+        // If the first process was killed, there is nothing to report to.
         let _ = io::stdout()
             .write_all(b"\n")
             .and_then(|()| io::stdout().flush());
@@ -120,17 +122,20 @@ impl Daemon {
     }
 }
 
-/// Starts the process afresh. To be called while there is one thread: others have the
-/// signal mask of the one that made them.
+/// Resets blocked and ignored signals and an unusable umask. Call it while there is one thread:
+/// new threads inherit the signal mask.
 ///
 /// # Errors
 /// The system's.
 pub(crate) fn reset_inherited_state() -> io::Result<()> {
-    // What was blocked comes now, and does what it would have done.
+    // exec(2) passes on blocked signals. Pending ones arrive now. Test:
+    // signals_that_were_blocked_are_obeyed.
     SigSet::empty().thread_set_mask()?;
-    // A handler that does nothing, since to set the default is unsafe code. An ignored
-    // SIGCHLD leaves no exit status to wait for (`-D`). SIGXFSZ ends a process that writes
-    // past the limit of a file's size: with a handler, write(2) fails as on a full disk.
+    // exec(2) passes on ignored signals, too. Restoring the default action needs unsafe code, so a
+    // handler that does nothing replaces it. An ignored SIGCHLD would hide the exit status of the
+    // second process. SIGXFSZ kills a process at the file size limit: with a handler, write(2)
+    // fails as on a full disk. Tests: a_daemons_exit_status_is_told_where_children_are_ignored,
+    // a_limit_of_a_files_size_costs_lines_of_the_log_alone.
     for signal in [SIGCHLD, SIGXFSZ] {
         signal_hook::flag::register(signal, Arc::default())?;
     }
@@ -139,7 +144,7 @@ pub(crate) fn reset_inherited_state() -> io::Result<()> {
     Ok(())
 }
 
-/// The owner may use what is made, and not everybody may write to it.
+/// Lets the owner use new files, and keeps others from writing to them.
 fn usable_umask(mask: Mode) -> Mode {
     (mask - Mode::RWXU) | Mode::WOTH
 }
@@ -155,7 +160,7 @@ mod tests {
         assert!(exit_of(ExitStatus::from_raw(0)).is_ok());
         let refused =
             exit_of(ExitStatus::from_raw(Exit::CANNOT_BIND.into())).map_err(|it| it.status);
-        // Without a shift, the number is a signal's.
+        // A wait status without the shift by 8 bits is a signal's number.
         assert_eq!(refused, Err(Exit::OTHER));
         let raw = i32::from(Exit::CANNOT_BIND) << 8;
         let Err(exit) = exit_of(ExitStatus::from_raw(raw)) else {

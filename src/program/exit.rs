@@ -1,13 +1,11 @@
-//! How the program ends when it does not end well: a status and a line.
-//!
-//! Which one it is, is for whoever met the trouble to say.
+//! Exit statuses, and output to standard output and standard error.
 
 use std::io;
 use std::io::{ErrorKind, Write};
 
 use txlb::non_printing::spelled_out;
 
-/// Why the program ends, other than well.
+/// Why the program fails: an exit status and a message.
 #[derive(Debug)]
 pub(crate) struct Exit {
     pub(crate) status: u8,
@@ -15,7 +13,7 @@ pub(crate) struct Exit {
 }
 
 impl Exit {
-    /// Anything that has no number of its own.
+    /// Any failure without a status of its own.
     pub(crate) const OTHER: u8 = 1;
     /// The numbers of sysexits(3).
     pub(crate) const USAGE: u8 = 64;
@@ -27,7 +25,7 @@ impl Exit {
     pub(crate) const CANNOT_CREATE: u8 = 73;
     pub(crate) const NO_ANSWER: u8 = 75;
     pub(crate) const NO_PERMISSION: u8 = 77;
-    /// As shells have it of a process that TERM has ended.
+    /// 128 + 15, as shells report a process that SIGTERM ended.
     pub(crate) const ENDED_EARLY: u8 = 143;
 
     pub(crate) fn new(status: u8, message: &(impl ToString + ?Sized)) -> Exit {
@@ -37,24 +35,24 @@ impl Exit {
         }
     }
 
-    /// For an error of the system's that has no number of its own.
+    /// A system error without an exit status of its own.
     pub(crate) fn other(error: &io::Error) -> Exit {
         Exit::new(Exit::OTHER, &format!("txlb: {error}"))
     }
 }
 
-/// Writes to standard output.
+/// Prints to standard output.
 ///
 /// # Errors
-/// If it is not taken, a full disk say; a reader who has left is none.
+/// If it cannot be written to, for example on a full disk. A closed pipe is no error.
 pub(crate) fn print(text: &str) -> Result<(), Exit> {
     let mut out = io::stdout();
     let result = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     check_written(result, "standard output")
 }
 
-/// Writes a line to standard error, with what cannot be seen in it spelled out: names and
-/// paths are in it that others have chosen.
+/// Prints a line to standard error. Non-printing characters are spelled out, since names and
+/// paths in it come from others.
 ///
 /// # Errors
 /// As [`print`].

@@ -1,7 +1,6 @@
-//! The txlb program: options in, exit status out.
+//! The `txlb` program: parses the command line, runs one command, returns its exit status.
 //!
-//! The only place that ends the process, but for `ending`. What is done with the options is
-//! `serve`'s, `check`'s, `ctl`'s, `diff`'s and `passwd`'s business.
+//! Only `main` and `serve::Shutdown` end the process.
 
 #![forbid(unsafe_code)]
 
@@ -62,7 +61,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Exit { status, message }) => {
-            // With nowhere to complain to, the status has to do.
+            // If standard error cannot be written to, the exit status is all that is left.
             if !message.is_empty() {
                 let _ = exit::print_error(&message);
             }

@@ -1,7 +1,4 @@
-//! `passwd`: makes the hash of a password, for a `<user>` of the configuration.
-//!
-//! Changes no file, and neither shows nor keeps the password. What a hash is made of
-//! is the library's business.
+//! `passwd`: reads a password without echo, and prints its hash for a `<user>` element.
 
 #[cfg(feature = "logins")]
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -17,8 +14,8 @@ use crate::exit::Exit;
 #[cfg(feature = "logins")]
 use crate::terminal::{Terminal, Woken};
 
-/// Prints the hash of a password that is typed at the terminal or, without one, is
-/// the first line of standard input.
+/// Prints the hash of a password: typed twice at a terminal, else the first line of standard
+/// input.
 #[cfg(feature = "logins")]
 pub(crate) fn run() -> Result<(), Exit> {
     let password = match io::stdin().is_terminal() {
@@ -36,7 +33,8 @@ pub(crate) fn run() -> Result<(), Exit> {
     Err(Exit::new(Exit::OTHER, message))
 }
 
-/// A line without its end. Of one that is too long, enough to see that it is.
+/// Reads one line. A line that is too long is cut one byte behind the maximum, so that the
+/// length check sees it.
 #[cfg(feature = "logins")]
 fn read_first_line(input: impl BufRead) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
@@ -56,7 +54,7 @@ fn failure(what: &(impl ToString + ?Sized)) -> Exit {
     Exit::new(Exit::OTHER, &format!("txlb: {}", what.to_string()))
 }
 
-/// Asks for it until it has been typed twice.
+/// Asks for the password twice.
 #[cfg(feature = "logins")]
 fn ask_twice() -> Result<Vec<u8>, Exit> {
     let terminal = SilentTerminal::new().map_err(|error| {
@@ -64,14 +62,14 @@ fn ask_twice() -> Result<Vec<u8>, Exit> {
         failure(&message)
     })?;
     let first = terminal.ask("Password: ")?;
-    // An empty one will not do, so there is no need to ask for it again.
+    // An empty password is refused anyway.
     if !first.is_empty() && terminal.ask("Again: ")? != first {
         return Err(failure("the passwords are not the same: no hash is made"));
     }
     Ok(first)
 }
 
-/// The terminal at standard input, which shows nothing until this is dropped.
+/// The terminal at standard input without echo, until this is dropped.
 #[cfg(feature = "logins")]
 struct SilentTerminal(Terminal);
 
@@ -87,7 +85,7 @@ impl SilentTerminal {
     }
 
     fn ask(&self, prompt: &str) -> Result<Vec<u8>, Exit> {
-        // Where the prompt cannot be shown, a password can still be typed.
+        // The password can be typed even if the prompt cannot be shown.
         let _ = io::stderr().write_all(prompt.as_bytes());
         match self.line() {
             Ok(Some(line)) => Ok(line),
@@ -99,7 +97,7 @@ impl SilentTerminal {
         }
     }
 
-    /// What is typed, without its end; `None` if a signal comes first.
+    /// Reads a line; `None` if a signal comes first.
     fn line(&self) -> io::Result<Option<Vec<u8>>> {
         let mut line = Vec::new();
         let mut buffer = [0; MAX_PASSWORD + 2];

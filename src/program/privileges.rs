@@ -1,8 +1,7 @@
-//! Gives up what only the start needed: root's rights, for good.
+//! Drops privileges: `-u`, `-g` and `-j`.
 //!
-//! Every step is checked, for one that failed without a word would leave root behind.
-//! On Linux capabilities belong to a thread, so all of it happens before there is a
-//! second one. Which files go to whom is `folders`' business.
+//! Every step is checked, since a step that failed silently would leave root's rights behind.
+//! On Linux capabilities belong to threads, so all of it happens while there is one.
 
 use std::io;
 use std::path::Path;
@@ -14,16 +13,15 @@ use txlb::os::rights;
 
 use crate::exit::Exit;
 
-/// What is given up, and for whom.
+/// The change of user that is to come.
 #[derive(Debug)]
 pub(crate) struct Privileges {
-    /// Who to become; `None` stays who it is.
+    /// The user to become; `None` stays as it is.
     identity: Option<Identity>,
 }
 
 impl Privileges {
-    /// What `-u` and `-g` ask for. Names are looked up here and now: after a change of
-    /// the root there may be no list of them.
+    /// Looks up the names of `-u` and `-g`: after chroot(2) there may be no user database.
     pub(crate) fn plan(user: Option<&str>, group: Option<&str>) -> Result<Privileges, Exit> {
         let identity = user.map(|user| Identity::find(user, group)).transpose()?;
         let Some(wanted) = identity else {
@@ -39,15 +37,15 @@ impl Privileges {
         Ok(Privileges { identity })
     }
 
-    /// Who it will be, if that is somebody else.
+    /// The user to become, if it changes.
     pub(crate) fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
     }
 
-    /// Does something as whoever it will be, while there is one thread, and is root again.
+    /// Runs `work` as the user, then becomes root again. Call it while there is one thread.
     ///
     /// # Errors
-    /// The system's; then it may be either.
+    /// The system's; the process may be either user then.
     pub(crate) fn run_as_user<T>(&self, work: impl FnOnce() -> T) -> io::Result<T> {
         let Some(identity) = &self.identity else {
             return Ok(work());
@@ -56,7 +54,7 @@ impl Privileges {
         let gid = getegid();
         drop_groups()?;
         setegid(identity.gid)?;
-        // The real one stays root's, so that the user's processes cannot send it signals.
+        // The real user ID stays root's, so that the user's processes cannot send signals.
         seteuid(identity.uid)?;
         let done = work();
         seteuid(Uid::from_raw(0))?;
@@ -65,7 +63,7 @@ impl Privileges {
         Ok(done)
     }
 
-    /// Gives them up. On Linux ports below 1024 can still be opened afterwards.
+    /// Becomes the user for good. On Linux, ports below 1024 can still be opened afterwards.
     pub(crate) fn give_up(&self) -> Result<(), Exit> {
         let Some(identity) = &self.identity else {
             return Ok(());
@@ -75,15 +73,17 @@ impl Privileges {
             let why = format!("txlb: cannot become {user} in the group {group}: {error}");
             Exit::new(Exit::NO_PERMISSION, &why)
         })?;
-        // Another user is what fs.suid_dumpable says, which is 2 where there is systemd.
+        // A change of user resets this to fs.suid_dumpable, which is 2 on many systems. Tests:
+        // nobody_but_root_looks_into_the_memory,
+        // no_core_dump_is_left_with_the_sandbox_or_without_it.
         protect_memory();
         rights::gave_up_for(&identity.user, &identity.group);
         Ok(())
     }
 }
 
-/// Leaves no core dump, and nobody but root looks into the memory: there are keys and
-/// passwords in it. Kernels that cannot do so are no obstacle.
+/// Prevents core dumps, and keeps other processes from reading the memory: it has keys and
+/// passwords. Kernels that cannot do so are accepted.
 pub(crate) fn protect_memory() {
     #[cfg(target_os = "linux")]
     {
@@ -92,7 +92,7 @@ pub(crate) fn protect_memory() {
     }
 }
 
-/// Makes `folder` the root of everything from now on.
+/// Changes the root folder with chroot(2).
 pub(crate) fn change_root(folder: &Path) -> Result<(), Exit> {
     let enter = || {
         std::os::unix::fs::chroot(folder)?;
@@ -133,7 +133,7 @@ fn only_root(wanted: &Identity) -> Exit {
 fn become_user(identity: &Identity) -> io::Result<()> {
     let kept = kept::before()?;
     drop_groups()?;
-    // For root these set the real, the effective and the saved one, on every system.
+    // For root, these set the real, the effective and the saved ID on every system.
     setgid(identity.gid)?;
     setuid(identity.uid)?;
     kept::after(kept)?;
@@ -166,14 +166,14 @@ fn restore_groups(_groups: &[Gid]) -> io::Result<()> {
     drop_groups()
 }
 
-/// There, who is in which group is not the process's to say.
+/// macOS keeps groups in the user database, not in the process.
 #[cfg(target_vendor = "apple")]
 fn drop_groups() -> io::Result<()> {
     let why = "this system lets no process give up its groups: start txlb as that user";
     Err(io::Error::new(io::ErrorKind::Unsupported, why))
 }
 
-/// That it is somebody else, and stays so.
+/// Checks that the user has changed and cannot change back.
 fn verify(identity: &Identity) -> io::Result<()> {
     let root = Uid::from_raw(0);
     let regained = [
@@ -190,7 +190,7 @@ fn verify(identity: &Identity) -> io::Result<()> {
     kept::verify(identity)
 }
 
-/// Some systems count the group itself among them.
+/// Some systems list the group itself among the groups.
 #[cfg(not(target_vendor = "apple"))]
 fn has_groups(identity: &Identity) -> io::Result<bool> {
     let groups = nix::unistd::getgroups()?;
@@ -203,7 +203,7 @@ fn has_groups(_identity: &Identity) -> io::Result<bool> {
     Ok(false)
 }
 
-/// The one thing that is kept: ports below 1024.
+/// The only capability that is kept: ports below 1024.
 #[cfg(target_os = "linux")]
 mod kept {
     use std::io;
@@ -217,7 +217,7 @@ mod kept {
     use super::Identity;
 
     pub(super) fn before() -> io::Result<CapabilitySets> {
-        // In a container even root may not have it.
+        // In a container, root may lack it.
         let kept = capabilities(None)?.permitted & CapabilitySet::NET_BIND_SERVICE;
         set_keep_capabilities(true)?;
         Ok(CapabilitySets {
@@ -248,7 +248,7 @@ mod kept {
     }
 }
 
-/// Elsewhere nothing is: new low ports need a new start.
+/// Other systems keep nothing: new ports below 1024 need a restart.
 #[cfg(not(target_os = "linux"))]
 #[expect(clippy::unnecessary_wraps, reason = "as on Linux")]
 mod kept {
@@ -269,17 +269,17 @@ mod kept {
     }
 }
 
-/// Somebody to become.
+/// A user and group to become.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) uid: Uid,
     pub(crate) gid: Gid,
-    /// As an operator would write them.
+    /// Names, or numbers without an entry.
     pub(crate) user: String,
     pub(crate) group: String,
 }
 
-/// How names are looked up; a test has its own way.
+/// The user database; tests have their own.
 struct Directory<'a> {
     user: &'a dyn Fn(&str) -> nix::Result<Option<User>>,
     user_of: &'a dyn Fn(Uid) -> nix::Result<Option<User>>,
@@ -295,10 +295,10 @@ const SYSTEM: Directory<'static> = Directory {
 };
 
 impl Identity {
-    /// Who `user` is, in `group` or else in the user's own.
+    /// Looks up `user`, in `group` or else in its own group.
     ///
-    /// A number is a name first, as in chown(1). One without an entry has the group of
-    /// the same number unless `group` says otherwise: never root's.
+    /// A number is first looked up as a name, as chown(1) does. A number without an entry gets the
+    /// group of the same number, never root's.
     pub(crate) fn find(user: &str, group: Option<&str>) -> Result<Identity, Exit> {
         find(user, group, &SYSTEM)
     }
@@ -313,7 +313,7 @@ fn find(user: &str, group: Option<&str>, directory: &Directory<'_>) -> Result<Id
     let mut entry = missing_as_none((directory.user)(user)).map_err(named)?;
     let number: Option<u32> = user.parse().ok();
     if let (None, Some(number)) = (&entry, number) {
-        // Where there is no list of users at all, a number is one all the same.
+        // Without a user database, a number is accepted as it is.
         entry = (directory.user_of)(Uid::from_raw(number)).unwrap_or_default();
     }
     let (uid, own_gid, user) = match (entry, number) {
@@ -349,7 +349,7 @@ fn find(user: &str, group: Option<&str>, directory: &Directory<'_>) -> Result<Id
     })
 }
 
-/// Without any list, in an empty root say, C libraries differ in whether that is an error.
+/// If there is no user database, C libraries differ in whether that is an error.
 fn missing_as_none<T>(found: nix::Result<Option<T>>) -> nix::Result<Option<T>> {
     match found {
         Err(nix::Error::ENOENT | nix::Error::ESRCH | nix::Error::ENOTDIR) => Ok(None),

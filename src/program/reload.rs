@@ -1,8 +1,8 @@
-//! `-s reload`: checks the configuration of the running txlb, and only then sends SIGHUP.
+//! `-s reload`: checks the configuration of the running txlb, then sends SIGHUP.
 //!
-//! Without `-f`, the running process's own command line says which file that is. A process
-//! can change what is seen of that, so it decides what is read here and nothing else, and
-//! it is read with no more rights than that process has.
+//! Without `-f`, the file's name comes from the running process's command line in `/proc`. That
+//! process can change its command line. So the name only decides which file is checked, and the
+//! file is read with the rights of that process's user.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -17,19 +17,19 @@ use crate::cli::{self, CheckOutput, Command, ConfigSource, StartupOptions};
 use crate::exit::{self, Exit};
 use crate::pidfile::RunningProcess;
 
-/// A longer command line, or environment, is not looked at.
+/// Longer command lines and environments are cut off.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// What the configuration of another process is, seen from here.
+/// Where another process's configuration is, as a path for this process.
 #[derive(Debug, PartialEq, Eq)]
 enum RunningConfig {
     File(PathBuf, StartupOptions),
-    /// It has none: a reload opens its log anew.
+    /// It has no file, so a reload only reopens its log.
     NoFile,
 }
 
-/// Tells the process that holds the PID file to reload, if its configuration is good.
-/// `given` is the file, and how to read it, where the user says so.
+/// Sends SIGHUP to the holder of the PID file if its configuration is good. `given` names the
+/// file to check and how to read it.
 pub(crate) fn run(pid_file: &Path, given: Option<(PathBuf, StartupOptions)>) -> Result<(), Exit> {
     let running = RunningProcess::find(pid_file)?;
     let config = match given {
@@ -48,7 +48,7 @@ pub(crate) fn run(pid_file: &Path, given: Option<(PathBuf, StartupOptions)>) -> 
     running.send(Signal::HUP)
 }
 
-/// What `/proc` tells of the process, or why that is not enough.
+/// Finds the configuration in `/proc`; an error says why that is not possible.
 fn find_config(pid: Pid) -> Result<RunningConfig, String> {
     let folder = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
     let read_error =
@@ -70,7 +70,8 @@ fn find_config(pid: Pid) -> Result<RunningConfig, String> {
         if !is_root {
             return Err("it is in a jail (-j), which only root can enter".to_owned());
         }
-        // Wherever that is by now. In a jail, paths begin at its root.
+        // The link leads to the new root, whatever its path is. After chroot(2), relative paths
+        // begin there.
         startup.chroot = Some(folder.join("root"));
         return Ok(RunningConfig::File(file, startup));
     }
@@ -78,7 +79,7 @@ fn find_config(pid: Pid) -> Result<RunningConfig, String> {
         return Ok(RunningConfig::File(file, startup));
     }
     let start = match startup.detach {
-        // A daemon has left that folder.
+        // A daemon has left the folder where it was started.
         true => {
             start_folder(&folder.join("environ")).map_err(|error| read_error("environ", &error))?
         }
@@ -87,7 +88,7 @@ fn find_config(pid: Pid) -> Result<RunningConfig, String> {
     Ok(RunningConfig::File(start.join(file), startup))
 }
 
-/// The file, and how it is read, of a txlb that was started with these words.
+/// Parses the command line of a running txlb. `None` if it has no file.
 fn parse_command_line(words: Vec<OsString>) -> Result<Option<(PathBuf, StartupOptions)>, String> {
     match cli::parse(words.into_iter().skip(1)) {
         Ok(Command::Serve(options)) => Ok(match options.source {
@@ -98,7 +99,7 @@ fn parse_command_line(words: Vec<OsString>) -> Result<Option<(PathBuf, StartupOp
     }
 }
 
-/// Where a daemon was started, which its first process has told it.
+/// The folder where a daemon was started. `daemon::launch` puts it into `PWD`.
 fn start_folder(environment: &Path) -> io::Result<PathBuf> {
     let variables = read_words(environment)?.into_iter();
     variables
@@ -111,7 +112,7 @@ fn start_folder(environment: &Path) -> io::Result<PathBuf> {
         .ok_or_else(|| io::Error::other("it does not tell in which folder txlb was started"))
 }
 
-/// Words that end with a byte of 0 each.
+/// Reads words that end with a NUL byte each.
 fn read_words(path: &Path) -> io::Result<Vec<OsString>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_BYTES).read_to_end(&mut bytes)?;
@@ -124,7 +125,7 @@ fn read_words(path: &Path) -> io::Result<Vec<OsString>> {
         .collect())
 }
 
-/// The second number of a line in Linux's `status`, after the real one.
+/// The effective ID from a line of `/proc/PID/status`: the second number, after the real one.
 fn effective_id(status: &str, name: &str) -> Option<String> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().nth(1).map(str::to_owned)

@@ -1,7 +1,6 @@
-//! Runs a balancer until it is told to stop.
+//! Runs the balancer: start, signals, shutdown.
 //!
-//! Signals are passed on to the director's desk, which does what they ask for. What it
-//! stands on is `ground`'s business, how the log follows the configuration `configured_log`'s.
+//! The order of the start is that of ARCHITECTURE.md, "The start".
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -30,8 +29,8 @@ use crate::logging::{ConfiguredLog, Log, open_syslog_early};
 use crate::startup::Startup;
 use crate::supervisor::Supervisor;
 
-/// How long the director may take to stop after a TERM: the 5 s that sessions have left,
-/// and some more. It waits without end where it is saving and the disk does not answer.
+/// How long txlb may take to stop after SIGTERM: 5 s for sessions, and a margin. The controller
+/// may hang in a save if the disk does.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 
 enum Event {
@@ -39,10 +38,11 @@ enum Event {
     DataPlane(Notice),
 }
 
-/// Balances until a signal ends it.
+/// Runs the balancer until a signal ends it.
 ///
-/// Until all privileges are given up there is but one thread: on Linux they are each
-/// thread's own.
+/// There is one thread until all privileges are given up: on Linux each thread has its own. So
+/// what starts threads comes in two halves, such as `bind` and `start`. Test:
+/// nothing_of_root_is_left_in_any_thread_but_low_ports.
 pub(crate) fn run(mut options: ServeOptions) -> Result<(), Exit> {
     limit_heaps();
     let shutdown = Shutdown::prepare().map_err(|error| Exit::other(&error))?;
@@ -50,7 +50,7 @@ pub(crate) fn run(mut options: ServeOptions) -> Result<(), Exit> {
         inherited().map_err(|error| Exit::new(Exit::CANNOT_BIND, &format!("txlb: {error}")))?;
     let log = Log::start(options.level).map_err(|error| Exit::other(&error))?;
     log.log_panics();
-    // Its socket may be out of sight later, and that of the system's log.
+    // Opened before chroot(2): afterwards the paths of both sockets may lead nowhere.
     let supervisor = Supervisor::from_environment();
     let result = open_syslog_early(options.log.as_deref()).and_then(|opened_early| {
         let startup = Startup::prepare(&mut options)?;
@@ -112,7 +112,8 @@ fn serve(
     if let Some(demo) = &mut demo {
         demo.start().map_err(|error| Exit::other(&error))?;
     }
-    // Dropped last: whoever has the PID file next may listen.
+    // `running` holds the PID file and is dropped last: the next txlb takes that file and then
+    // expects free addresses.
     let on_signal = shutdown.clone();
     let mut running = startup.into_running(move |signal| {
         drop(signals.send(Event::Signal(signal)));
@@ -146,7 +147,7 @@ fn serve(
     wait(&handle, &incoming, supervisor)
 }
 
-/// Passes signals on until all is over.
+/// Forwards signals to the controller until it has stopped.
 fn wait(handle: &Handle, events: &Receiver<Event>, supervisor: &Supervisor) -> Result<(), Exit> {
     let (mut stopping, mut deadline) = (false, None);
     while let Some(event) = next_event(events, deadline) {
@@ -179,7 +180,7 @@ fn wait(handle: &Handle, events: &Receiver<Event>, supervisor: &Supervisor) -> R
     Ok(())
 }
 
-/// What happens next; `None` if nothing does until the deadline.
+/// The next event; `None` if there is none before the deadline.
 fn next_event(events: &Receiver<Event>, deadline: Option<Instant>) -> Option<Event> {
     match deadline {
         Some(deadline) => {
@@ -190,9 +191,9 @@ fn next_event(events: &Receiver<Event>, deadline: Option<Instant>) -> Option<Eve
     }
 }
 
-/// Where address space is limited, starts the program again with one heap for all threads.
-/// The GNU library gives each thread one of its own, of 64 MiB of addresses: a dozen of them
-/// leave nothing for what cannot do without.
+/// If the address space is limited, executes txlb again with one heap for all threads. glibc
+/// reserves 64 MiB of addresses for each thread's heap, so a dozen of them can use up the
+/// limit.
 fn limit_heaps() {
     const HEAPS: &str = "MALLOC_ARENA_MAX";
     let is_gnu = cfg!(all(target_os = "linux", target_env = "gnu"));
@@ -205,14 +206,13 @@ fn limit_heaps() {
         .args(arguments)
         .env(HEAPS, "1")
         .exec();
-    // It goes without, as it did before.
+    // txlb runs with many heaps, as it did without a limit.
     let _ = exit::print_error(&format!(
         "txlb: address space is limited, and the program cannot be started again to save some: {error}"
     ));
 }
 
-/// Lets this process have as many descriptors as it may; returns how many it
-/// had.
+/// Raises the limit of descriptors to the maximum; returns what it was before.
 fn raise_limit() -> Option<u64> {
     match descriptors::raise_limit() {
         Ok(limit) => limit.before,
@@ -272,14 +272,14 @@ fn start_exit(error: &Error) -> Exit {
     Exit::new(status, &format!("txlb: {error}"))
 }
 
-/// How long the end in order may still take once it is to be at once: sessions are cut such that both
-/// sides see it, and the PID file and the control socket go, if nothing hangs.
+/// Time between cutting the sessions off and exiting: for resets to be sent, and for the PID
+/// file and the control socket to be removed.
 const CUT_OFF_TIME: Duration = Duration::from_millis(250);
 
-/// What sessions have after TERM while nobody attends to it.
+/// Time for sessions after SIGTERM while the main thread is still starting.
 const START_GRACE: Duration = Duration::from_secs(5);
 
-/// What has been told so far. Cheap to clone.
+/// Ends the process on signals that the main thread may not be able to handle. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Shutdown(Arc<ShutdownState>);
 
@@ -291,8 +291,8 @@ struct ShutdownState {
 }
 
 impl Shutdown {
-    /// From now on TERM, INT and QUIT end the process in their handler, as they did before: it may be
-    /// that the main thread waits for a name server.
+    /// From here on TERM, INT and QUIT end the process in the signal handler. The main thread may
+    /// hang in a name lookup.
     ///
     /// # Errors
     /// The system's.
@@ -310,24 +310,24 @@ impl Shutdown {
         })))
     }
 
-    /// From now on there may be sessions, which are to be ended in order. Called before the first worker
-    /// accepts anybody: a signal in between would cut that client off.
+    /// From here on signals end sessions in order. Called before the first worker accepts: an exit
+    /// in a handler would cut its client off.
     pub(crate) fn begin_graceful(&self) {
         self.0.is_starting.store(false, Ordering::Release);
     }
 
-    /// Whose sessions the second signal resets.
+    /// Says which workers reset their sessions at the second signal.
     pub(crate) fn set_liveness(&self, workers: Liveness) {
-        // There is no second time.
+        // It is called once.
         let _ = self.0.workers.set(workers);
     }
 
-    /// From now on the main thread does what signals ask for.
+    /// From here on the main thread handles signals.
     pub(crate) fn set_attended(&self) {
         self.0.is_attended.store(true, Ordering::Release);
     }
 
-    /// Hears of a signal that has been passed on. Does not return from the second one.
+    /// Notes a signal that was forwarded. Does not return from the second one.
     pub(crate) fn on_signal(&self, signal: Signal) {
         if !matches!(signal, Signal::Stop | Signal::Quit) {
             return;
@@ -337,14 +337,14 @@ impl Shutdown {
         }
         if signal == Signal::Stop && !self.0.is_attended.load(Ordering::Acquire) {
             let late = self.clone();
-            // Without a thread it ends when the main thread gets there.
+            // If no thread can be started, the main thread ends the process later.
             let _ = thread::Builder::new()
                 .name("ending".to_owned())
                 .spawn(move || late.exit_unless_attended());
         }
     }
 
-    /// The main thread may be at a door whose name is not resolved.
+    /// The main thread may hang in resolving the address of an admin interface.
     fn exit_unless_attended(&self) {
         thread::sleep(START_GRACE);
         if !self.0.is_attended.load(Ordering::Acquire) {

@@ -1,7 +1,6 @@
-//! What a balancer stands on: in which session and root, as whom, and within what.
+//! Startup state: daemon, signals, PID file, chroot, user and sandbox, in this order.
 //!
-//! The order is the point, and is told in ARCHITECTURE.md. What each step does is
-//! known by `daemon`, `privileges`, `folders` and `sandbox`.
+//! ARCHITECTURE.md, "The start", says why in this order.
 
 use std::io;
 use std::path::{Path, PathBuf, absolute};
@@ -22,26 +21,26 @@ use crate::pidfile::PidFile;
 use crate::privileges::{Identity, Privileges, change_root};
 use crate::sandbox::{self, Needs};
 
-/// What has been prepared, while there is but one thread.
+/// What is prepared while there is one thread.
 pub(crate) struct Startup {
     daemon: Option<Daemon>,
     signals: CaughtSignals,
     pid_file: Option<PidFile>,
     privileges: Privileges,
-    /// Paths lead elsewhere than those from outside.
+    /// After chroot(2), so paths from outside lead elsewhere.
     is_chrooted: bool,
     sandbox: bool,
 }
 
-/// What is left once there are others: to be kept until the end.
+/// What is kept until the process ends.
 pub(crate) struct Running {
     daemon: Option<Daemon>,
     pid_file: Arc<Mutex<Option<PidFile>>>,
 }
 
 impl Startup {
-    /// Does all that is to be done before the configuration is read. The paths of `job`
-    /// are made such that they lead where they led.
+    /// Does everything that comes before the configuration is read. Makes paths in `options`
+    /// absolute if the folder changes.
     pub(crate) fn prepare(options: &mut ServeOptions) -> Result<Startup, Exit> {
         let startup = &options.startup;
         let (detach, chroot) = (startup.detach, startup.chroot.clone());
@@ -53,7 +52,8 @@ impl Startup {
             make_paths_absolute(options)?;
         }
         let daemon = detach.then(Daemon::begin).transpose()?;
-        // Who reads our number in the PID file may send what would have ended us before.
+        // Before the PID file: a process that reads our ID there may send a signal that would end
+        // us by default.
         let signals = CaughtSignals::catch().map_err(|error| Exit::other(&error))?;
         let pid_file = pid_file.map(|path| {
             folders::make_runtime_folder(&path, privileges.identity())?;
@@ -73,24 +73,24 @@ impl Startup {
         })
     }
 
-    /// Reads the configuration: as root where nobody else can put another file there, else as
-    /// whoever txlb will be.
+    /// Reads the configuration: as root where only root can replace the file, else as the user that
+    /// txlb becomes.
     pub(crate) fn read(&self, file: &Path) -> Result<(File, Reading), Exit> {
         read(file, &self.privileges, File::read)
     }
 
-    /// Makes the folders that whoever txlb will be needs and could not make.
+    /// Makes the folders that the user needs and cannot make.
     pub(crate) fn prepare_folders(&self, config: &Config) -> Result<(), Exit> {
         folders::prepare(config, self.privileges.identity())
     }
 
-    /// Who txlb will be, if that is somebody else.
+    /// The user and group that txlb becomes, if it changes them.
     pub(crate) fn identity(&self) -> Option<&Identity> {
         self.privileges.identity()
     }
 
-    /// Gives up, for good, what only the start needed; `file` is what the configuration
-    /// is from, `log` where the log is.
+    /// Gives up root and enters the sandbox. `file` is the configuration, `log` the destination of
+    /// the log.
     pub(crate) fn give_up(
         &self,
         bound: &Bound,
@@ -123,7 +123,7 @@ impl Startup {
         Ok(())
     }
 
-    /// From now on there are other threads; the first passes on the signals.
+    /// Starts the first thread, which forwards signals to `on_signal`.
     pub(crate) fn into_running(
         self,
         on_signal: impl Fn(Signal) + Send + 'static,
@@ -153,16 +153,16 @@ impl Reconfigure for ReleasePidFile {
 }
 
 impl Running {
-    /// What releases the PID file. To be the last of all fixtures: whoever gets the file
-    /// finds everything else released.
+    /// Releases the PID file. It must be the last part: whoever takes the file expects everything
+    /// else to be free.
     pub(crate) fn fixture(&self) -> Box<dyn Reconfigure> {
         Box::new(ReleasePidFile(Arc::clone(&self.pid_file)))
     }
 
-    /// All is well: whoever waits for that need not wait any more.
+    /// With `-D`, lets the first process return.
     pub(crate) fn detach(&mut self, log: &Log) -> Result<(), Exit> {
         if let Some(daemon) = self.daemon.take() {
-            // What was logged so far may be for the eyes at the terminal.
+            // Messages of the start may be meant for the terminal, which `detach` leaves.
             log.flush();
             daemon.detach()?;
         }
@@ -170,7 +170,7 @@ impl Running {
     }
 }
 
-/// Reads the configuration in `file`, as [`Startup::read`] says.
+/// Reads the configuration in `file` as [`Startup::read`] does.
 pub(crate) fn read(
     file: &Path,
     privileges: &Privileges,
@@ -194,13 +194,13 @@ pub(crate) fn read(
     })
 }
 
-/// The exit status of a configuration file that is of no use.
+/// The exit status for a configuration file that cannot be used.
 pub(crate) fn file_exit(error: &FileError) -> Exit {
     let status = match error {
         FileError::Unreadable(_, error) => match error.kind() {
             io::ErrorKind::NotFound => Exit::NO_FILE,
             io::ErrorKind::PermissionDenied => Exit::NO_PERMISSION,
-            // Something else than a file.
+            // A folder or a device.
             io::ErrorKind::InvalidInput => Exit::CONFIG,
             _ => Exit::OTHER,
         },
@@ -215,7 +215,7 @@ pub(crate) fn file_exit(error: &FileError) -> Exit {
     Exit::new(status, &format!("{error}{advice}"))
 }
 
-/// A path as it is seen from where txlb was started.
+/// The path seen from the folder where txlb was started.
 fn absolute_path(path: &Path) -> Result<PathBuf, Exit> {
     absolute(path).map_err(|error| {
         let path = path.display();
@@ -223,7 +223,8 @@ fn absolute_path(path: &Path) -> Result<PathBuf, Exit> {
     })
 }
 
-/// So that paths lead where they led, from whatever folder.
+/// Makes the paths of the configuration and of the log absolute, since a daemon changes its
+/// folder.
 fn make_paths_absolute(options: &mut ServeOptions) -> Result<(), Exit> {
     if let ConfigSource::File(file) = &mut options.source {
         *file = absolute_path(file)?;
@@ -234,7 +235,7 @@ fn make_paths_absolute(options: &mut ServeOptions) -> Result<(), Exit> {
     Ok(())
 }
 
-/// As root that stays root, txlb opens what the configuration names as root.
+/// A txlb that stays root opens what the configuration names as root.
 fn warn_if_others_may_replace(file: &Path) {
     if rustix::process::geteuid().is_root() && folders::others_may_replace(file) {
         let file = file.display();
@@ -245,7 +246,7 @@ fn warn_if_others_may_replace(file: &Path) {
     }
 }
 
-/// Better now than at the first reload.
+/// Warns now rather than at the first reload.
 fn warn_if_unreadable(file: &Path) {
     if let Err(error) = open_file(file) {
         let advice = rights::advice(&error, Need::Read, file);

@@ -1,7 +1,6 @@
-//! What the supervisor, systemd say, is told: when txlb is ready, reloads, stops, and
-//! that its workers go round. Without `NOTIFY_SOCKET` nobody is told anything.
+//! sd_notify: tells systemd or another supervisor about start, reload, stop and liveness.
 //!
-//! How a message gets there is `os::notify`'s business.
+//! Without `NOTIFY_SOCKET` it does nothing.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,34 +11,32 @@ use txlb::config::Config;
 use txlb::control::{Commit, Handle, Liveness, Reconfigure, Signal, Status};
 use txlb::os::notify::{Message, Notifier, watchdog};
 
-/// How often the status is told again without anything having happened: it counts
-/// sessions.
+/// How often the status is sent without a change, since it counts open sessions.
 const STATUS_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The supervisor. Cheap to clone.
+/// The supervisor, if there is one. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Supervisor(Option<Arc<Notifications>>);
 
-/// A line to it.
+/// The socket, and what is yet to be sent.
 struct Notifications {
     notifier: Notifier,
     pending: Mutex<Pending>,
-    /// Rings when there is news.
+    /// Signalled when `pending` changes.
     changed: Condvar,
 }
 
-/// What has happened that it is yet to be told of.
+/// What is yet to be sent.
 #[derive(Default)]
 struct Pending {
-    /// Something that the status tells.
+    /// The status has changed.
     has_status: bool,
-    /// A reload that it knows to have begun.
+    /// A reload has begun, which the supervisor knows of.
     has_reload: bool,
 }
 
 impl Supervisor {
-    /// The one this process has, if it has one. Should come early: the socket may be out
-    /// of sight later.
+    /// Connects to `NOTIFY_SOCKET`. Call it early: after chroot(2) the path may lead nowhere.
     pub(crate) fn from_environment() -> Supervisor {
         let notifier = Notifier::from_environment().unwrap_or_else(|error| {
             log::warn!("cannot tell NOTIFY_SOCKET anything: {error}");
@@ -53,15 +50,16 @@ impl Supervisor {
         Supervisor(notifier.map(notifications).map(Arc::new))
     }
 
-    /// Has the status told again after changes.
+    /// Sends the status again after each change of the configuration.
     pub(crate) fn fixture(&self) -> Box<dyn Reconfigure> {
         Box::new(self.clone())
     }
 
-    /// Says that txlb is ready, and from now on what becomes of it.
+    /// Reports that txlb is ready, and starts the threads that report its status and feed the
+    /// watchdog.
     ///
     /// # Errors
-    /// The system's, if it has no thread for it.
+    /// The system's, if it has no thread left.
     pub(crate) fn start(&self, handle: &Handle, liveness: Liveness) -> io::Result<()> {
         let Some(notifications) = &self.0 else {
             return Ok(());
@@ -81,7 +79,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Passes a signal on to the desk, and tells what it begins.
+    /// Forwards a signal to the controller, and reports what it begins.
     pub(crate) fn forward_signal(&self, signal: Signal, handle: &Handle) {
         let Some(notifications) = &self.0 else {
             return handle.signal(signal);
@@ -89,16 +87,20 @@ impl Supervisor {
         match signal {
             Signal::Reload => notifications.tell(&Message::reloading()),
             Signal::Stop => notifications.tell(&Message::stopping()),
-            // Whoever is told that txlb stops gives it a time to end in, and then kills
-            // it: QUIT is to last as long as the sessions do.
+            // systemd kills the service TimeoutStopSec after STOPPING=1. So QUIT does not send it
+            // here but at the end: it lasts as long as the sessions do. EXTEND_TIMEOUT_USEC would
+            // get past a limit that an administrator has set. Test:
+            // after_quit_it_is_alive_until_the_last_session_is_over.
             _ => {}
         }
         handle.signal(signal);
-        // Only now: whoever asks the desk from here on gets its turn after the reload.
+        // After the signal: the controller obeys signals between requests, so the status is
+        // answered after the reload. Test:
+        // a_reload_is_told_from_its_beginning_to_its_end_however_it_ends.
         notifications.wake(signal == Signal::Reload);
     }
 
-    /// Says that txlb ends, if it has not been said.
+    /// Reports that txlb stops, if that was not sent before.
     pub(crate) fn notify_stopping(&self) {
         if let Some(notifications) = &self.0 {
             notifications.tell(&Message::stopping());
@@ -122,7 +124,7 @@ impl Notifications {
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
-        // Two flags are never half changed.
+        // Two flags are consistent even after a panic.
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -133,7 +135,7 @@ impl Notifications {
         self.changed.notify_one();
     }
 
-    /// Waits for news, or until it is time to look in any case.
+    /// Waits for a change, or for the interval.
     fn wait_pending(&self) -> Pending {
         let waited = self
             .changed
@@ -144,8 +146,8 @@ impl Notifications {
         std::mem::take(&mut pending)
     }
 
-    /// Tells how everything is, whenever that has changed, and that a reload is over.
-    /// `status` is what the desk says when it is done with what came before.
+    /// Sends the status when it changes and when a reload is over. `status` waits for the
+    /// controller to finish what came before.
     fn report_status(&self, status: impl Fn() -> Status) {
         let mut told = String::new();
         loop {
@@ -160,10 +162,10 @@ impl Notifications {
         }
     }
 
-    /// Feeds the watchdog every `period`, for as long as the workers go round.
+    /// Feeds the watchdog every `period` while all workers answer.
     fn feed_watchdog(&self, period: Duration, go_on: impl Fn(Duration) -> bool) {
         loop {
-            // Even a late answer is in time: it is due once in two periods.
+            // A late answer is still in time: systemd expects one in two periods.
             if go_on(period / 2) {
                 self.tell(&Message::alive());
             } else {
@@ -174,7 +176,7 @@ impl Notifications {
     }
 }
 
-/// How everything is, in a line.
+/// The status in one line.
 fn summary(status: &Status) -> String {
     let sessions = number(status.open, "session");
     if status.stopping {

@@ -1,8 +1,6 @@
-//! The terminal at standard input, in other modes for a while.
+//! Terminal modes of standard input, restored at the end and after signals.
 //!
-//! Also when the program is interrupted, it is left as it was. What cannot be caught,
-//! and ^Z where that does something, leave that to the shell. What is shown is for
-//! others to say.
+//! After SIGKILL, and after ^Z where it stops the process, the shell restores the modes.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -15,31 +13,31 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::low_level::pipe;
 
-/// The terminal, which is as it was again once this is dropped.
+/// The terminal. Dropping this restores its modes.
 pub(crate) struct Terminal {
     before: Termios,
-    /// Something to be read is a signal that ends the program.
+    /// Readable when a signal came that ends the program.
     end_signals: UnixStream,
 }
 
-/// What was waited for.
+/// Why `wait` returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Woken {
-    /// There is something to read.
+    /// There is input.
     Ready,
-    /// A signal came that is to end the program.
+    /// A signal came that ends the program.
     Signalled,
-    /// There is something to read where the caller looks as well.
+    /// The caller's other stream is readable.
     Other,
-    /// Nothing came in time.
+    /// The timeout has passed.
     TimedOut,
 }
 
 impl Terminal {
-    /// Changes its modes, and does with what was typed before what `when` says.
+    /// Changes the modes. `when` says what happens to input that is already there.
     ///
     /// # Errors
-    /// The system's; it is as it was then.
+    /// The system's; the modes are unchanged then.
     pub(crate) fn with_modes(
         when: OptionalActions,
         change: impl FnOnce(&mut Termios),
@@ -48,7 +46,7 @@ impl Terminal {
         let before = tcgetattr(io::stdin())?;
         let mut modes = before.clone();
         change(&mut modes);
-        // Dropping it from here on is right even if only a part of it was done.
+        // From here on `Drop` restores the modes, also if tcsetattr(3) sets only some.
         let terminal = Terminal {
             before,
             end_signals,
@@ -57,7 +55,7 @@ impl Terminal {
         Ok(terminal)
     }
 
-    /// Changes its modes as they were at first; what was typed stays.
+    /// Changes the modes, beginning from the original ones; keeps pending input.
     ///
     /// # Errors
     /// The system's.
@@ -67,7 +65,7 @@ impl Terminal {
         Ok(tcsetattr(io::stdin(), OptionalActions::Now, &modes)?)
     }
 
-    /// Waits until something is typed, or something else comes first.
+    /// Waits for input, a signal, `other` or the timeout.
     ///
     /// # Errors
     /// The system's.
@@ -79,7 +77,7 @@ impl Terminal {
         self.wait_for(io::stdin(), other, most)
     }
 
-    /// As [`Terminal::wait`], until there is something to read from `source`.
+    /// As [`Terminal::wait`], for input from `source`.
     ///
     /// # Errors
     /// The system's.
@@ -111,8 +109,8 @@ impl Terminal {
         })
     }
 
-    /// What was typed; its length, 0 at the end. Not through std's buffer, which poll(2)
-    /// knows nothing of.
+    /// Reads input; returns its length in bytes, 0 at the end. It bypasses std's buffer, of which
+    /// poll(2) does not know.
     ///
     /// # Errors
     /// The system's.
@@ -128,12 +126,12 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // There is nothing else to try.
+        // There is nothing to do about an error here.
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
     }
 }
 
-/// Where these signals are read from now on, instead of what they do otherwise.
+/// Catches these signals; each makes the returned stream readable.
 ///
 /// # Errors
 /// The system's.

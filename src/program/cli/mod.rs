@@ -1,6 +1,4 @@
-//! The options: one table, which makes the parser and the usage text.
-//!
-//! Says what is asked for; does none of it.
+//! Command line: parses options into a `Command`, and prints the usage text.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -17,30 +15,30 @@ use crate::exit::Exit;
 
 mod table;
 
-/// What the user wants done.
+/// What the command line asks for.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// `-h`
     Help,
     /// `-V`
     Version,
-    /// `-t`, and with `print` `-T`
+    /// `-t`, or `-T` with `CheckOutput::Config`
     Check {
         file: PathBuf,
-        /// As whom, and where its paths are.
+        /// The user and the chroot to check with.
         startup: StartupOptions,
         output: CheckOutput,
     },
-    /// `-s`, but for `reload`
+    /// `-s`, except `reload`
     Send {
-        /// What is to be sent; without it, only who it would be is told.
+        /// The signal to send; `None` prints the process ID only.
         signal: Option<Signal>,
         pid_file: PathBuf,
     },
     /// `-s reload`
     Reload {
         pid_file: PathBuf,
-        /// The file to check first, and how; without it, that of the running txlb.
+        /// The file to check first; `None` finds that of the running txlb.
         given: Option<(PathBuf, StartupOptions)>,
     },
     /// `ctl`
@@ -49,11 +47,11 @@ pub(crate) enum Command {
     Diff { old: PathBuf, new: PathBuf },
     /// `passwd`
     Passwd,
-    /// Balance.
+    /// Run the balancer.
     Serve(ServeOptions),
 }
 
-/// A balancer that is to run.
+/// Options for running the balancer.
 #[derive(Debug)]
 pub(crate) struct ServeOptions {
     pub(crate) source: ConfigSource,
@@ -65,46 +63,45 @@ pub(crate) struct ServeOptions {
     pub(crate) level: log::LevelFilter,
 }
 
-/// As what it runs, and what it may reach.
+/// Options that decide user, root folder and sandbox.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct StartupOptions {
-    /// On its own, away from the terminal.
+    /// `-D`: run in the background.
     pub(crate) detach: bool,
     pub(crate) user: Option<String>,
     pub(crate) group: Option<String>,
-    /// What is to be its root.
+    /// `-j`: the new root folder.
     pub(crate) chroot: Option<PathBuf>,
     pub(crate) sandbox: bool,
 }
 
-/// What is said of a configuration that is good.
+/// What `-t`, `-T` and `-s reload` print for a good configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CheckOutput {
     /// That it is good.
     Verdict,
-    /// What is in effect.
+    /// The configuration in effect.
     Config,
-    /// Nothing but warnings. Names are not resolved: that may take seconds.
+    /// Only warnings. Names are not resolved, which may take seconds.
     Warnings,
 }
 
-/// What is to be told, and to whom.
+/// Options of `ctl`.
 #[derive(Debug)]
 pub(crate) struct CtlOptions {
     pub(crate) socket: PathBuf,
     pub(crate) json: bool,
-    /// One command, taken as it is; without it, there are lines on standard input.
+    /// One command, as it was typed. If empty, commands are read from standard input.
     pub(crate) words: Vec<String>,
 }
 
 /// Where the configuration comes from.
 #[derive(Debug)]
 pub(crate) enum ConfigSource {
-    /// A file.
     File(PathBuf),
-    /// The command line itself.
+    /// `-L`, `-B` and `-S`.
     CommandLine(Box<Config>),
-    /// The built-in demonstration.
+    /// `--demo`
     Demo,
 }
 
@@ -130,12 +127,12 @@ fn options<'a>(flags: impl IntoIterator<Item = &'a OptionSpec>) -> Options {
     options
 }
 
-/// What `-h` prints.
+/// The usage text of `-h`.
 pub(crate) fn usage() -> String {
     options(OPTIONS.iter().chain(CTL_OPTIONS)).usage(SYNOPSIS)
 }
 
-/// What the arguments ask for.
+/// Parses the arguments after the program's name.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, Exit> {
     let mut arguments = arguments.peekable();
     if arguments.next_if(|word| word == "ctl").is_some() {
@@ -163,7 +160,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
     Ok(Command::Serve(serve_options(&matches)?))
 }
 
-/// What `-s` and its word ask for.
+/// Parses the word of `-s`.
 fn send(matches: &Matches, word: &str) -> Result<Command, Exit> {
     let pid_file = path(matches, "p", DEFAULT_PID_FILE);
     let signal = match word {
@@ -187,7 +184,7 @@ fn send(matches: &Matches, word: &str) -> Result<Command, Exit> {
     Ok(Command::Send { signal, pid_file })
 }
 
-/// Other options may be there: what txlb is started with can be put behind `-t`.
+/// Accepts the other options, so that `-t` can be added to any command line.
 fn check(matches: &Matches) -> Result<Command, Exit> {
     match config_source(matches)? {
         ConfigSource::File(file) => Ok(Command::Check {
@@ -204,7 +201,7 @@ fn check(matches: &Matches) -> Result<Command, Exit> {
     }
 }
 
-/// Scripts whose variables are not set have a word of nothing for them.
+/// Refuses empty arguments: scripts with unset variables pass those.
 fn check_arguments(matches: &Matches) -> Result<(), Exit> {
     let takes = OPTIONS.iter().filter(|flag| !flag.argument.is_empty());
     for OptionSpec {
@@ -220,8 +217,7 @@ fn check_arguments(matches: &Matches) -> Result<(), Exit> {
     Ok(())
 }
 
-/// What there is to be told to a running txlb. What begins with the verb is taken
-/// as it is.
+/// Parses the arguments of `ctl`. Words from the verb on are not options.
 fn ctl_options(arguments: impl Iterator<Item = OsString>) -> Result<Command, Exit> {
     let mut options = options(CTL_OPTIONS.iter().chain([&HELP]));
     let matches = options
@@ -239,7 +235,7 @@ fn ctl_options(arguments: impl Iterator<Item = OsString>) -> Result<Command, Exi
     }))
 }
 
-/// What words without a dash ask for.
+/// Parses `diff` and `passwd`.
 fn subcommand(matches: &Matches) -> Result<Command, Exit> {
     let words: Vec<&str> = matches.free.iter().map(String::as_str).collect();
     let has_options = OPTIONS.iter().any(|flag| {
@@ -260,7 +256,7 @@ fn subcommand(matches: &Matches) -> Result<Command, Exit> {
             "ctl comes first, and takes -C and --json alone",
         )),
         ["diff", ..] => Err(usage_error("diff takes two configurations and no options")),
-        // What else there is may be a password: it is not repeated.
+        // Does not repeat the word, which may be a password.
         ["passwd", ..] => Err(usage_error(
             "passwd takes nothing: it reads the password from the terminal or standard input",
         )),
@@ -341,7 +337,6 @@ fn workers(text: &str) -> Result<usize, Exit> {
         })
 }
 
-/// More threads than any machine has use for.
 const MAX_WORKERS: usize = 1024;
 
 fn path(matches: &Matches, option: &str, default: &str) -> PathBuf {
@@ -356,7 +351,7 @@ fn usage_error(message: &str) -> Exit {
     Exit::new(Exit::USAGE, &format!("txlb: {message} (txlb -h shows how)"))
 }
 
-/// The configuration that `-L`, `-B` and `-S` stand for.
+/// The configuration for `-L`, `-B` and `-S`.
 fn config_without_file(matches: &Matches) -> Result<Config, Exit> {
     let listens = matches.opt_strs("L");
     let hosts = matches.opt_strs("B");

@@ -1,6 +1,6 @@
-//! The table of the options, of which the completions for shells are made as well.
+//! The table of options: for the parser, the usage text and the shell completions.
 
-/// One option; without an argument's name it takes none.
+/// One option. It takes an argument if `argument` names one.
 pub(super) struct OptionSpec {
     pub(super) short: &'static str,
     pub(super) long: &'static str,
@@ -20,7 +20,7 @@ const fn option(short: &'static str, argument: &'static str, help: &'static str)
     }
 }
 
-/// Every option there is, but for those of `ctl`.
+/// All options, except those of `ctl`.
 pub(super) const OPTIONS: &[OptionSpec] = &[
     option("D", "", "run in the background, once it listens"),
     option("f", "FILE", "the configuration (/etc/txlb/config.xml)"),

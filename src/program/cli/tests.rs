@@ -1,4 +1,4 @@
-//! Tests of the options: what is understood, what is refused, what is documented.
+//! Tests of the command line: accepted and refused arguments, and the manual.
 
 use super::*;
 
@@ -65,13 +65,13 @@ fn without_options_the_usual_file_is_served() {
 
 #[test]
 fn a_daemon_has_a_pid_file_and_whoever_it_is_a_sandbox() {
-    let options = |line: &str| match parsed(line) {
+    let options_of = |line: &str| match parsed(line) {
         Ok(Command::Serve(options)) => options,
         other => panic!("{line}: {other:?}"),
     };
-    assert_eq!(parsed_serve("").pid_file, None);
-    assert!(parsed_serve("").startup.sandbox);
-    let daemon = parsed_serve("-D -u www -g data -j /srv --no-sandbox");
+    assert_eq!(options_of("").pid_file, None);
+    assert!(options_of("").startup.sandbox);
+    let daemon = options_of("-D -u www -g data -j /srv --no-sandbox");
     assert_eq!(
         daemon.pid_file.unwrap().to_str(),
         Some("/run/txlb/txlb.pid")
@@ -84,10 +84,7 @@ fn a_daemon_has_a_pid_file_and_whoever_it_is_a_sandbox() {
         sandbox: false,
     };
     assert_eq!(daemon.startup, expected);
-    assert_eq!(
-        parsed_serve("-D -p x").pid_file.unwrap().to_str(),
-        Some("x")
-    );
+    assert_eq!(options_of("-D -p x").pid_file.unwrap().to_str(), Some("x"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! One connection to the control socket of a running txlb.
+//! A connection to the control socket of a running txlb.
 //!
-//! A response is waited for as long as the txlb answers a second connection beside it.
+//! While a response is late, a second connection checks now and then that txlb still answers.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -16,38 +16,38 @@ use txlb::config::verb::{Command, Question};
 
 use crate::exit::Exit;
 
-/// After so long without a byte it is asked anew, on the side, whether somebody is there at all.
+/// Time without a byte of the response before a second connection checks that txlb answers.
 const CHECK_AFTER: Duration = Duration::from_secs(3);
 
-/// How long that question waits: it needs no turn at the desk, and is answered at once.
+/// Timeout of that check: it does not wait for the controller.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often in a row that may turn out well before an answer is given up: for a minute in all. Names
-/// are waited for, and listeners closed, in less.
+/// Checks before a response is given up: a minute in all. Resolving names and closing listeners
+/// takes less.
 const MAX_CHECKS: usize = 20;
 
-/// An answer has no more bytes. The status of 17,000 hosts as JSON has a quarter of it.
+/// Maximum bytes of a response: four times the status of 17,000 hosts as JSON.
 const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
-/// A connection to a running txlb.
+/// A connection to the control socket.
 pub(super) struct ControlConnection {
     stream: BufReader<UnixStream>,
     path: PathBuf,
-    /// Why it does not listen any more; it may have said why.
+    /// The error of the last write. The response may say why txlb closed the connection.
     unsent: Option<io::Error>,
-    /// Bytes of the answer that is being read.
+    /// Bytes of the current response.
     read: usize,
 }
 
-/// Whether something came within a time.
+/// Waits for input of a stream; returns whether it came in time.
 pub(super) type Wait<'a> = dyn FnMut(&UnixStream, Duration) -> Result<bool, Exit> + 'a;
 
 impl ControlConnection {
     pub(super) fn connect(path: &Path) -> Result<ControlConnection, Exit> {
         let stream = connected(path, CHECK_AFTER + CHECK_TIMEOUT)
             .map_err(|error| cannot_reach(path, &error))?;
-        // A blank line is not answered, but whoever says nothing at all is not waited for:
-        // what is to be asked may be typed only now. Who is turned away is told.
+        // A blank line gets no response. It ends the server's wait for the first line: the first
+        // command may be typed much later. A client that is rejected gets a response.
         let _ = (&stream).write_all(b"\n");
         Ok(ControlConnection {
             stream: BufReader::new(stream),
@@ -61,21 +61,21 @@ impl ControlConnection {
         self.stream.get_ref()
     }
 
-    /// Says a line, of which this is the text.
+    /// Sends a line; `line` has no newline.
     pub(super) fn send(&mut self, line: &[u8]) {
         self.read = 0;
         let line = [line, b"\n"].concat();
         self.unsent = self.stream.get_mut().write_all(&line).err();
     }
 
-    /// Says that this is all.
+    /// Ends the input of the server.
     pub(super) fn end(&mut self) {
         self.read = 0;
-        // Who has left already has no more to say.
+        // If it has closed the connection, there is no more to read.
         let _ = self.stream.get_ref().shutdown(Shutdown::Write);
     }
 
-    /// The next line that is answered, without its end; `None` if no more will come.
+    /// The next line without its newline; `None` at the end of the connection.
     pub(super) fn line(&mut self, wait: &mut Wait<'_>) -> Result<Option<String>, Exit> {
         let mut line = Vec::new();
         loop {
@@ -103,7 +103,7 @@ impl ControlConnection {
         }
     }
 
-    /// That it ended without an answer, and why.
+    /// The error for a connection that ended without a response.
     pub(super) fn lost_reason(&mut self) -> Exit {
         let ended = || io::Error::from(ErrorKind::UnexpectedEof);
         lost(&self.unsent.take().unwrap_or_else(ended))
@@ -114,7 +114,7 @@ impl ControlConnection {
             if wait(self.stream(), CHECK_AFTER)? {
                 return Ok(());
             }
-            // It may have come just now.
+            // The response may have come during the check.
             if !is_there(&self.path) && !wait(self.stream(), Duration::ZERO)? {
                 return Err(no_answer());
             }
@@ -128,7 +128,7 @@ impl ControlConnection {
     }
 }
 
-/// Waits with nothing else to look at.
+/// Waits for one stream.
 pub(super) fn wait(stream: &UnixStream, most: Duration) -> Result<bool, Exit> {
     let most = Timespec::try_from(most).ok();
     loop {
@@ -140,14 +140,14 @@ pub(super) fn wait(stream: &UnixStream, most: Duration) -> Result<bool, Exit> {
     }
 }
 
-/// Whether anybody answers what is answered without a turn at the desk.
+/// Whether txlb answers `abort`, which does not wait for the controller.
 fn is_there(path: &Path) -> bool {
     let ask = || {
         let mut stream = connected(path, CHECK_TIMEOUT)?;
         stream.write_all(b"abort\n")?;
         stream.read(&mut [0])
     };
-    // The end of the stream is an answer: somebody let the client in.
+    // A closed connection is an answer, too: something has accepted it.
     ask().is_ok()
 }
 
@@ -155,7 +155,7 @@ fn connected(path: &Path, most: Duration) -> io::Result<UnixStream> {
     let address = SocketAddrUnix::new(path)?;
     let descriptor = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
     fcntl_setfd(&descriptor, FdFlags::CLOEXEC)?;
-    // Connecting waits as well: for room in the queue of one that lets nobody in.
+    // connect(2) waits as well, if the accept backlog is full.
     set_socket_timeout(&descriptor, Timeout::Send, Some(most))?;
     set_socket_timeout(&descriptor, Timeout::Recv, Some(most))?;
     connect(&descriptor, &address)?;
@@ -181,7 +181,7 @@ fn cannot_reach(socket: &Path, error: &io::Error) -> Exit {
     }
 }
 
-/// The connection is of no use any more.
+/// The error for a connection that broke.
 pub(super) fn lost(error: &io::Error) -> Exit {
     let what = match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => return no_answer(),
@@ -198,7 +198,7 @@ fn no_answer() -> Exit {
     Exit::new(Exit::NO_ANSWER, message)
 }
 
-/// A line whose answer, if it has tables, has them so wide.
+/// Adds the width to a command whose response has tables.
 pub(super) fn in_columns(line: &str, columns: u16) -> String {
     match line.parse() {
         Ok(Command::Question(Question::Status | Question::Sessions)) if columns > 0 => {

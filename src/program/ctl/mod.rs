@@ -1,7 +1,4 @@
-//! `ctl`: has a running txlb told, through its control socket.
-//!
-//! What can be asked for, and what it means, is known to the library and to the
-//! txlb that is asked: here it is carried there, and what comes back is shown.
+//! `ctl`: sends commands to the control socket, and prints the responses.
 
 use std::borrow::Cow;
 use std::io::{self, BufRead, IsTerminal};
@@ -19,7 +16,7 @@ mod prompt;
 
 const PROMPT: &str = "txlb> ";
 
-/// Asks, and shows what is answered.
+/// Runs one command, a script on standard input, or the prompt.
 pub(crate) fn run(options: &CtlOptions) -> Result<(), Exit> {
     let line = match options.words.is_empty() {
         true => None,
@@ -37,7 +34,7 @@ pub(crate) fn run(options: &CtlOptions) -> Result<(), Exit> {
     }
 }
 
-/// Words as a line that says the same.
+/// The words as a line of the protocol.
 fn line(words: &[String]) -> Result<String, Exit> {
     match Command::from_words(words) {
         Ok(Command::Batch(_)) => {
@@ -49,7 +46,7 @@ fn line(words: &[String]) -> Result<String, Exit> {
     }
 }
 
-/// A line whose answer is as wide as the terminal that it is for, if it is for one.
+/// The line with the width of the terminal, if standard output is one.
 fn fit_terminal(line: &str, json: bool) -> String {
     match prompt::terminal_size() {
         Some(size) if !json => in_columns(line, size.columns),
@@ -57,7 +54,7 @@ fn fit_terminal(line: &str, json: bool) -> String {
     }
 }
 
-/// A conversation with a running txlb.
+/// Sends commands and prints responses.
 struct CtlClient {
     connection: ControlConnection,
     json: bool,
@@ -71,8 +68,7 @@ impl CtlClient {
         })
     }
 
-    /// Asks for one thing, prints the data that is answered, and returns the error
-    /// that it was answered with, if it was.
+    /// Sends one command and prints its data; returns the error of the response, if it is one.
     fn ask(&mut self, line: &[u8]) -> Result<Result<(), String>, Exit> {
         let form: &[u8] = if self.json { b"json " } else { b"" };
         self.connection.send(&[form, line].concat());
@@ -80,8 +76,7 @@ impl CtlClient {
         answer.ok_or_else(|| self.connection.lost_reason())
     }
 
-    /// Prints the data of the next answer, and returns the error that it is, if it is
-    /// one. `None` if there is no more.
+    /// Prints the data of the next response; returns its error, if it is one. `None` at the end.
     fn read_response(&mut self) -> Result<Option<Result<(), String>>, Exit> {
         let mut data = false;
         while let Some(line) = self.connection.line(&mut wait)? {
@@ -93,7 +88,7 @@ impl CtlClient {
             if line.starts_with("error:") {
                 return Ok(Some(Err(line)));
             }
-            // People want to hear that it is done; programs have the status.
+            // A program sees the exit status; a person wants to read that it is done.
             if !data && io::stdout().is_terminal() {
                 exit::print(&format!("{}\n", spelled_out(&line)))?;
             }
@@ -102,8 +97,8 @@ impl CtlClient {
         Ok(None)
     }
 
-    /// A line of data as it may be printed, whoever sent it: nothing in it speaks to a
-    /// terminal. What merely cannot be seen stays what it is for programs.
+    /// A line of data without terminal escapes, whatever txlb sent. For programs, other characters
+    /// that do not print stay as they are.
     fn printable<'a>(&self, line: &'a str) -> Cow<'a, str> {
         let speaks = |it: char| it.is_control() && it != '\t';
         match (self.json, io::stdout().is_terminal()) {
@@ -114,13 +109,13 @@ impl CtlClient {
         }
     }
 
-    /// Says that this is all. A batch may be open then, which is an error.
+    /// Ends the input. It is an error if a batch is still open.
     fn end(&mut self) -> Result<Result<(), String>, Exit> {
         self.connection.end();
         Ok(self.read_response()?.unwrap_or(Ok(())))
     }
 
-    /// Has everything done that the lines ask for, errors or not.
+    /// Runs all lines, also after an error.
     fn run_script(&mut self, lines: impl BufRead) -> Result<(), Exit> {
         let mut failed = 0;
         for (number, line) in (1..).zip(lines.split(b'\n')) {
@@ -130,7 +125,7 @@ impl CtlClient {
                     &format!("txlb: cannot read the lines: {error}"),
                 )
             })?;
-            // Some editors put a mark in front of UTF-8.
+            // A UTF-8 byte order mark, which some editors write.
             let mark = "\u{feff}".as_bytes();
             let line = match number {
                 1 => line.strip_prefix(mark).unwrap_or(&line),
@@ -155,8 +150,8 @@ impl CtlClient {
         }
     }
 
-    /// Asks line by line as somebody types them, until there are no more, or one
-    /// of them says so: the prompt for terminals that can do nothing.
+    /// A plain prompt for terminals that cannot do more: until the input ends or a line says
+    /// `exit`.
     fn prompt(&mut self) -> Result<(), Exit> {
         let mut lines = io::stdin().lock().split(b'\n');
         loop {
@@ -175,9 +170,9 @@ impl CtlClient {
         self.end()?.or_else(|error| exit::print_error(&error))
     }
 
-    /// A line of blanks is not answered.
+    /// A blank line gets no response.
     fn ask_unless_blank(&mut self, line: &[u8]) -> Result<Result<(), String>, Exit> {
-        // As Windows ends lines.
+        // Lines from Windows end in CR LF.
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         match line.iter().all(|byte| *byte == b' ') {
             true => Ok(Ok(())),
@@ -186,8 +181,7 @@ impl CtlClient {
     }
 }
 
-/// JSON as the same JSON, with nothing in it that cannot be seen: that is in strings, where
-/// it may be written by its number.
+/// The same JSON with all non-printing characters escaped. They are in strings only.
 fn json_escaped(line: &str) -> String {
     let escaped = |it: char| {
         let halves = it.encode_utf16(&mut [0; 2]).to_vec();

@@ -1,8 +1,7 @@
-//! The prompt of `txlb ctl`: the library's shell between a terminal and the control
-//! socket.
+//! The interactive prompt of `ctl`: runs the console's line editor on the local terminal.
 //!
-//! What keys do and what is shown is the shell's business; here is what it cannot have:
-//! the terminal, the clock, and a partner who asks through the socket.
+//! The library edits and completes lines. This file has the terminal, the clock and the
+//! connection.
 
 use std::io::{self, IsTerminal, Read};
 use std::os::unix::net::UnixStream;
@@ -28,14 +27,14 @@ const UNKNOWN_SIZE: Size = Size {
     rows: 0,
 };
 
-/// Whether somebody is there who can be shown a line while it is written.
+/// Whether standard input and output are a terminal that can move its cursor.
 pub(super) fn is_possible() -> bool {
     let both = io::stdin().is_terminal() && io::stdout().is_terminal();
     let term = std::env::var_os("TERM").unwrap_or_default();
     both && !term.is_empty() && term != "dumb"
 }
 
-/// Asks line by line as somebody types them, until they end it.
+/// Reads and runs lines until the user ends it.
 pub(super) fn run(options: &CtlOptions, connection: ControlConnection) -> Result<(), Exit> {
     let error = |error: io::Error| {
         Exit::new(
@@ -67,7 +66,7 @@ pub(super) fn run(options: &CtlOptions, connection: ControlConnection) -> Result
         match terminal.wait(Some(&resized), next).map_err(error)? {
             Woken::Ready => {
                 let mut buffer = [0; 4096];
-                // A terminal that is gone is at its end.
+                // An error means that the terminal is gone.
                 let length = terminal.read(&mut buffer).unwrap_or(0);
                 let reaction = shell.input(&buffer[..length], &mut partner, &mut out);
                 if length == 0 {
@@ -79,7 +78,7 @@ pub(super) fn run(options: &CtlOptions, connection: ControlConnection) -> Result
                 }
             }
             Woken::Other => {
-                // It is the same, however many there were.
+                // The size is read anew; how many signals came does not matter.
                 let _ = (&resized).read(&mut [0; 64]);
                 terminal.set_modes(set_raw).map_err(error)?;
                 shell.resize(terminal_size().unwrap_or(UNKNOWN_SIZE), &mut out);
@@ -90,7 +89,7 @@ pub(super) fn run(options: &CtlOptions, connection: ControlConnection) -> Result
     }
 }
 
-/// Keys come one by one, as they are, and nothing is shown that the shell does not show.
+/// Passes on keys one by one, without echo.
 fn set_raw(modes: &mut Termios) {
     modes.input_modes -= InputModes::ICRNL | InputModes::INLCR | InputModes::IGNCR;
     modes.input_modes -= InputModes::IXON | InputModes::ISTRIP;
@@ -100,13 +99,13 @@ fn set_raw(modes: &mut Termios) {
     modes.special_codes[SpecialCodeIndex::VTIME] = 0;
 }
 
-/// While an answer is waited for, ^C is to end the waiting.
+/// While a response is late, ^C ends the program.
 fn set_raw_with_signals(modes: &mut Termios) {
     set_raw(modes);
     modes.local_modes |= LocalModes::ISIG;
 }
 
-/// How large the terminal at standard output is, where that is one.
+/// The size of the terminal at standard output, if it is one.
 pub(super) fn terminal_size() -> Option<Size> {
     let size = tcgetwinsize(io::stdout()).ok()?;
     Some(Size {
@@ -128,7 +127,7 @@ fn show(out: &mut Vec<u8>) -> Result<(), Exit> {
     exit::print(&text)
 }
 
-/// Leaves the terminal in order; `outcome` is what is said then.
+/// Restores the terminal's line and returns `outcome`.
 fn leave(shell: &mut Shell, outcome: Result<(), Exit>) -> Result<(), Exit> {
     let mut out = Vec::new();
     shell.leave(&mut out);
@@ -141,14 +140,14 @@ fn interrupted() -> Exit {
     Exit::new(Exit::OTHER, "txlb: interrupted")
 }
 
-/// The txlb that runs, as a partner.
+/// The connection as the line editor's partner.
 struct RemotePartner<'a> {
     options: &'a CtlOptions,
     connection: ControlConnection,
     terminal: &'a Terminal,
-    /// Hears the same lines: so what is known there of a batch is known here.
+    /// Parses the same lines, to know whether a batch is open.
     shadow: LineProtocol,
-    /// Why it cannot be asked any more.
+    /// Why the connection is lost.
     error: Option<Exit>,
 }
 
@@ -172,7 +171,7 @@ impl Partner for RemotePartner<'_> {
         let line = line.to_owned();
         let question = Command::Question(Question::Complete { line }).line();
         let told = self.try_to_ask(&question).filter(|told| told.ok);
-        // They become a part of what is typed: an honest one is spelled out already.
+        // Choices become part of the line. A txlb that runs has spelled out what does not print.
         let mut choices = told.map_or_else(Vec::new, |told| told.lines);
         choices.retain(|choice| spelled_out(choice) == *choice);
         choices
@@ -182,7 +181,7 @@ impl Partner for RemotePartner<'_> {
         self.shadow.is_in_batch()
     }
 
-    /// What is not understood here is refused there as well: the batch is one.
+    /// A line that is refused here is part of the batch there: it must refuse it as well.
     fn refuse(&mut self, why: &str) {
         self.shadow.refuse(why);
         if self.is_in_batch() {
@@ -192,7 +191,7 @@ impl Partner for RemotePartner<'_> {
 }
 
 impl RemotePartner<'_> {
-    /// `None`, and why, if that is the end of it.
+    /// Sends a line; `None` if the connection is lost, which `error` then explains.
     fn try_to_ask(&mut self, question: &str) -> Option<Told> {
         if self.error.is_some() {
             return None;
@@ -226,8 +225,7 @@ impl RemotePartner<'_> {
         changed.map_err(|error| Exit::other(&error))
     }
 
-    /// A talk that was silent for too long is over; with no batch in it, nobody need
-    /// know.
+    /// The server closes idle connections. Without an open batch, a new one does as well.
     fn reconnect_if_closed(&mut self) -> Result<(), Exit> {
         let stream = self.connection.stream();
         let said = self.terminal.wait_for(stream, None, Some(Duration::ZERO));
@@ -237,7 +235,7 @@ impl RemotePartner<'_> {
         Ok(())
     }
 
-    /// The next line of the answer.
+    /// The next line of the response.
     fn line(&mut self) -> Result<String, Exit> {
         let terminal = self.terminal;
         let mut wait = |stream: &UnixStream, most| {

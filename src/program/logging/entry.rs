@@ -1,44 +1,42 @@
-//! One thing to be logged, as it waits to be written: when, how bad, what.
+//! One log entry in the queue: time, level, kind and text, not yet formatted.
 //!
-//! Not yet a line: what that looks like depends on where it goes, and that may change
-//! while it waits.
+//! The format depends on the output, which may change while the entry waits.
 
 use std::fmt::{self, Write};
 
 use log::{Level, Record};
 use txlb::log_targets::{ANSWERS, HEALTH, LOGINS, SESSIONS};
 
-/// Bytes of a text; what is behind them is cut off. Nothing that txlb says is as long
-/// unless it repeats what somebody else made up.
+/// Maximum bytes of a text. Only texts that repeat somebody else's input are longer.
 pub(super) const MAX_BYTES: usize = 8 * 1024;
 
-/// Bytes that almost all lines have room in, those of sessions as well.
+/// Initial capacity in bytes, enough for almost all lines.
 const USUAL_BYTES: usize = 192;
 
-/// Behind what was cut.
+/// Appended to text that was cut off.
 pub(super) const CUT: &str = "...";
 
-/// Targets whose lines are never held back.
+/// Log targets that `RepeatLimiter` does not limit.
 const NEVER_LIMITED: [&str; 3] = [LOGINS, HEALTH, ANSWERS];
 
-/// One thing to be logged.
+/// One log entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// In milliseconds since 1970.
+    /// Milliseconds since 1970.
     pub(super) wall_ms: u64,
     pub(super) level: Level,
     pub(super) kind: EntryKind,
-    /// As it was said: nothing in it is escaped.
+    /// The message, not escaped.
     pub(super) text: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EntryKind {
-    /// A session's end, in a layout of its own.
+    /// The end of a session, which has a layout of its own.
     Session,
-    /// Said however often it comes.
+    /// Written each time.
     Event,
-    /// Complaints that may be held back if they come again and again.
+    /// Warnings and errors that are limited when they repeat.
     Repeatable,
 }
 
@@ -59,7 +57,7 @@ impl Entry {
         }
     }
 
-    /// Something that the log itself has to say.
+    /// An entry of the log itself.
     pub(super) fn own(level: Level, text: String, wall_ms: u64) -> Entry {
         Entry {
             wall_ms,
@@ -81,7 +79,7 @@ impl EntryKind {
     }
 }
 
-/// The first bytes of what is written to it.
+/// Keeps the first `MAX_BYTES` bytes that are written to it.
 struct BoundedText(String);
 
 impl Write for BoundedText {
@@ -96,7 +94,7 @@ impl Write for BoundedText {
     }
 }
 
-/// The last place between two characters that is at most so many bytes into `text`.
+/// The last character boundary of `text` within the first `most` bytes.
 pub(super) fn boundary(text: &str, most: usize) -> usize {
     let places = (0..=most.min(text.len())).rev();
     let mut between = places.filter(|place| text.is_char_boundary(*place));
@@ -125,7 +123,7 @@ mod tests {
         ] {
             assert_eq!(kind(level, target), EntryKind::Event, "{level} {target}");
         }
-        // A name that only begins alike is another.
+        // Targets must match exactly, not by prefix.
         for target in ["txlb::login::users", "txlb::logins", "txlb::admin::auth"] {
             assert_eq!(kind(Level::Warn, target), EntryKind::Repeatable, "{target}");
         }

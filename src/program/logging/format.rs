@@ -1,8 +1,7 @@
-//! How a line looks where it goes: the date or the priority in front of it, nothing in
-//! it that could break it or lie about it, and an end in time.
+//! Log line formats: for a file, for the journal and for syslog.
 //!
-//! What the line says is the same everywhere, so that what searches logs need not know
-//! where they come from. Pure: it is told the time and the number of the process.
+//! The message is the same in all of them. Non-printing characters are spelled out, and long
+//! lines are cut.
 
 use std::fmt::Write;
 use std::io;
@@ -13,36 +12,35 @@ use txlb::non_printing::push_spelled_out;
 
 use super::entry::{CUT, Entry, EntryKind, boundary};
 
-/// Bytes of a line of a file, its end included. What is longer has been escaped.
+/// Maximum bytes of a line in a file, with its newline. Only escaping makes lines longer.
 const FILE_LINE: usize = 16 * 1024;
 
-/// Bytes of a message to a syslog daemon: the most that RFC 3164 lets it take.
+/// Maximum bytes of a syslog message, by RFC 3164.
 const SYSLOG_LINE: usize = 1024;
 
-/// Who runs without a terminal, as syslog numbers it.
+/// The syslog facility "daemon".
 const FACILITY_DAEMON: u8 = 3;
 
-/// How lines look.
+/// The format of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LineFormat {
-    /// The date, and the line.
+    /// The date in UTC, then the message.
     File,
-    /// The priority as sd-daemon(3) has it, and the line. The journal knows the time
-    /// when it came, to the microsecond, and would show another one beside that.
+    /// The priority as in sd-daemon(3), then the message. No date: the journal has its own, in
+    /// microseconds.
     Journal,
-    /// The priority and who speaks, as in RFC 3164; no date. That would have to be in
-    /// the daemon's own time zone, which a static binary in a chroot does not know. All
-    /// daemons put their own where there is none.
+    /// The priority and the program as in RFC 3164. No date: it would have to be in the daemon's
+    /// time zone, which a static binary in a chroot does not know. Daemons add their own.
     Syslog,
 }
 
 impl LineFormat {
-    /// Adds the line for `entry` to `out`. It contains no line end but the one at its
-    /// end, which messages to syslog lack.
+    /// Appends the line for `entry` to `out`. The only newline is at its end, and syslog messages
+    /// have none.
     pub(super) fn put(self, entry: &Entry, process: u32, out: &mut String) {
         let start = out.len();
         let severity = severity(entry.level);
-        // A string takes everything.
+        // Writing to a String cannot fail.
         let _ = match self {
             LineFormat::File => write!(out, "{} ", UtcTime::of(entry.wall_ms).iso()),
             LineFormat::Journal => write!(out, "<{severity}>"),
@@ -54,7 +52,7 @@ impl LineFormat {
         if entry.kind != EntryKind::Session {
             let _ = write!(out, "{:5} ", entry.level);
         }
-        // The last net below those of who logs: backslashes are left as they are.
+        // Senders escape what they quote; this is a second check. It leaves backslashes alone.
         push_spelled_out(&entry.text, out);
         match self {
             LineFormat::Syslog => cut(out, start, SYSLOG_LINE),
@@ -66,11 +64,11 @@ impl LineFormat {
     }
 }
 
-/// Lines that are to be written at once.
+/// Formatted lines that are written together.
 #[derive(Default)]
 pub(super) struct Lines {
     text: String,
-    /// Where each of them ends.
+    /// The end of each line, as an offset into `text`.
     ends: Vec<usize>,
 }
 
@@ -103,32 +101,32 @@ impl Lines {
         ends.map(|(start, end)| &self.text[start..*end])
     }
 
-    /// The failure of whoever has written so many bytes of it.
+    /// The error of a writer that has written the first `from` bytes.
     pub(super) fn unwritten(&self, from: usize, error: io::Error) -> WriteError {
         let left = self.ends.iter().filter(|end| **end > from).count();
         WriteError { lines: left, error }
     }
 
-    /// Whether a line lacks its end where only so many bytes of all are written.
+    /// Whether the last line is incomplete after `written` bytes.
     pub(super) fn is_torn_at(&self, written: usize) -> bool {
         written > 0 && !self.ends.contains(&written)
     }
 }
 
-/// Lines that were not taken, the last ones of those that there were.
+/// How many of the last lines were not written, and why.
 #[derive(Debug)]
 pub(super) struct WriteError {
     pub(super) lines: usize,
     pub(super) error: io::Error,
 }
 
-/// What lines are written to.
+/// Writes formatted lines to a file, a stream or syslog.
 pub(super) trait LineWriter: Send {
-    /// Writes them in order, until one is not taken.
+    /// Writes the lines in order, up to the first that fails.
     fn write(&mut self, lines: &Lines) -> Result<(), WriteError>;
 }
 
-/// How bad, as syslog counts it.
+/// The level as a syslog severity.
 fn severity(level: Level) -> u8 {
     match level {
         Level::Error => 3,
@@ -138,7 +136,7 @@ fn severity(level: Level) -> u8 {
     }
 }
 
-/// Cuts what begins at `start` to so many bytes, between two characters.
+/// Cuts the text from `start` on to `most` bytes, at a character boundary.
 fn cut(out: &mut String, start: usize, most: usize) {
     if out.len() - start > most {
         let end = boundary(out, start + most - CUT.len());

@@ -1,10 +1,8 @@
-//! What is logged, and that nobody waits for it: lines go through a bounded queue to
-//! one thread that writes them.
+//! Logging: a bounded queue, and one thread that writes its lines.
 //!
-//! Who logs never waits, least of all a worker: when the disk is slower than
-//! the lines come, lines are dropped, counted, and the number is logged. Nor
-//! does the main thread: with a log that nobody reads, signals are still obeyed.
-//! Where lines go is `target`'s business, how they look there `form`'s.
+//! No thread waits for the log. If lines come faster than they are written, they are dropped,
+//! counted, and the count is logged. So a slow disk holds up no worker, and a log that nobody
+//! reads holds up no signal.
 
 mod entry;
 mod format;
@@ -39,10 +37,10 @@ use crate::privileges::Identity;
 
 pub(crate) use output::LogDestination;
 
-/// How long the last lines are waited for.
+/// How long `flush` waits.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The log, as the main thread holds it.
+/// The log. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Log {
     queue: Arc<Queue>,
@@ -50,8 +48,8 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Logs everything from `level` up to standard error; `switch` changes where. Lines
-    /// wait until it has `begun`.
+    /// Installs the logger. Lines wait in the queue until `begin`, and go to standard error until
+    /// `switch`. `RUST_LOG` adds to `level`.
     ///
     /// # Errors
     /// If there is a logger already.
@@ -59,9 +57,10 @@ impl Log {
         let queue = Arc::new(Queue::default());
         let filter = Builder::new()
             .filter_level(level)
-            // Whether sessions are logged is for the configuration to say, not for `-q`.
+            // The configuration decides whether sessions are logged, not `-q`, `-v` or `RUST_LOG`.
             .filter_module(log_targets::SESSIONS, LevelFilter::Info)
-            // Whatever a client of the console does would be a line; the door has its own.
+            // SSH clients decide what russh logs, so they could fill the log. `admin` logs what
+            // matters.
             .filter_module("russh", LevelFilter::Off)
             .build();
         let level = filter.filter();
@@ -77,10 +76,10 @@ impl Log {
         })
     }
 
-    /// Starts the thread that writes, if there is none.
+    /// Starts the writer thread, unless it runs.
     ///
     /// # Errors
-    /// The system's, if it has no thread for it.
+    /// The system's, if it has no thread left.
     pub(crate) fn begin(&self) -> io::Result<()> {
         if !self.begun.swap(true, Ordering::AcqRel) {
             let work = Arc::clone(&self.queue);
@@ -91,8 +90,7 @@ impl Log {
         Ok(())
     }
 
-    /// Has panics told to the log too: standard error may be nobody's. Which thread it
-    /// was, and where, is told; what comes of it is not for the log to say.
+    /// Logs panics, too: standard error may lead nowhere. It says which thread panicked and where.
     pub(crate) fn log_panics(&self) {
         let log = self.clone();
         let before = panic::take_hook();
@@ -105,28 +103,27 @@ impl Log {
         }));
     }
 
-    /// Logs there from now on.
+    /// Writes later lines to `output`.
     pub(crate) fn switch(&self, output: LogOutput) {
         self.queue.switch(output);
     }
 
-    /// Logs there from now on, also what is yet to be written.
+    /// Writes all lines that are not yet written to `output`.
     pub(crate) fn switch_all(&self, output: LogOutput) {
         self.queue.switch_all(output);
     }
 
-    /// Waits until everything that was logged is written, but not for longer
-    /// than a second. To be called in the end: what was held back as a repetition
-    /// is said as well.
+    /// Waits until everything is written, for a second at most. Also writes the counts of repeated
+    /// lines. Call it at the end.
     pub(crate) fn flush(&self) {
-        // The end may come before the beginning.
+        // An early error may end the program before `begin`.
         if self.begin().is_ok() {
             self.queue.finish(PATIENCE);
         }
     }
 }
 
-/// Where it was and why, on one line.
+/// The panic's message and place, on one line.
 fn words(info: &PanicHookInfo<'_>) -> String {
     let place = info
         .location()
@@ -138,9 +135,9 @@ fn words(info: &PanicHookInfo<'_>) -> String {
     format!("{why}{place}")
 }
 
-/// What the macros of the crate `log` speak to.
+/// The logger behind the macros of the crate `log`.
 struct Logger {
-    /// Knows what is wanted. It writes nothing: that is for the queue's thread to do.
+    /// Used as a level filter only. The queue's thread writes.
     filter: env_logger::Logger,
     queue: Arc<Queue>,
 }
@@ -160,23 +157,23 @@ impl log::Log for Logger {
     fn flush(&self) {}
 }
 
-/// The log, as it follows the configuration.
+/// The log of the configuration: opens it, and reopens or changes it later.
 pub(crate) struct ConfiguredLog {
     log: Log,
-    /// What `-l` said: it beats the configuration.
+    /// `-l`, which overrides the configuration.
     option: Option<PathBuf>,
-    /// What is open already.
+    /// An output that was opened before chroot(2).
     opened_early: Option<LogOutput>,
-    /// It is logged to where it is to be.
+    /// The output is that of `-l` or of the configuration.
     begun: bool,
-    /// In the background: standard output is not the user's.
+    /// With `-D`: standard output leads to the first process.
     detached: bool,
 }
 
-/// The system's log, if `-l` said that: opened while there is still a way to it.
+/// Opens syslog if `-l` names it: after chroot(2) there may be no path to its socket.
 ///
 /// # Errors
-/// There is none.
+/// That it cannot be opened.
 pub(crate) fn open_syslog_early(option: Option<&Path>) -> Result<Option<LogOutput>, Exit> {
     match LogDestination::named(option) {
         LogDestination::Syslog => open(LogDestination::Syslog)
@@ -187,7 +184,7 @@ pub(crate) fn open_syslog_early(option: Option<&Path>) -> Result<Option<LogOutpu
 }
 
 impl ConfiguredLog {
-    /// The log of which `-l` said this, if anything, and what was opened because of it.
+    /// `option` is what `-l` says, `opened_early` what was opened because of it.
     pub(crate) fn new(
         log: &Log,
         option: Option<PathBuf>,
@@ -203,13 +200,13 @@ impl ConfiguredLog {
         }
     }
 
-    /// Where `config` has it.
+    /// The destination with this configuration.
     pub(crate) fn place<'a>(&'a self, config: &'a Config) -> LogDestination<'a> {
         LogDestination::named(self.option.as_deref().or(config.logging.file.as_deref()))
     }
 
-    /// Opens the log before `owner` takes over, if `-l` named it: root's own word. Without an
-    /// owner nothing changes later, and it is opened whoever named it.
+    /// Opens the log of `-l` as root, before txlb becomes `owner`. Without an owner there is no
+    /// change of user, so the log of the configuration is opened as well.
     pub(crate) fn begin_before(
         &mut self,
         config: &Config,
@@ -230,7 +227,7 @@ impl ConfiguredLog {
         Ok(())
     }
 
-    /// Opens the file of `-l`, unless that is for `owner` to do.
+    /// Opens the file of `-l` as root, unless that is not safe: then `owner` opens it later.
     fn open_as_root(&self, owner: &Identity) -> Result<Option<LogOutput>, Exit> {
         let place = LogDestination::named(self.option.as_deref());
         let Some(file) = place.file() else {
@@ -246,7 +243,7 @@ impl ConfiguredLog {
         Ok(opened.map(LogOutput::file))
     }
 
-    /// Logs where `config` wants it, as whoever txlb is by now, unless it does already.
+    /// Opens the log, unless `begin_before` did.
     pub(crate) fn begin(&mut self, config: &Config) -> Result<(), Exit> {
         if !self.begun {
             let output = self
@@ -266,7 +263,7 @@ impl ConfiguredLog {
         open(place)
     }
 
-    /// Opens the log that `config` wants. What is returned switches to it.
+    /// Opens the log of `config`. The result switches to it.
     fn prepared(&self, config: &Config) -> Result<Commit, String> {
         let output = self.open(self.place(config))?;
         let log = self.log.clone();
@@ -286,12 +283,12 @@ impl Reconfigure for ConfiguredLog {
         true
     }
 
-    /// Somebody may have moved the file away.
+    /// Opens the file again: logrotate may have moved it.
     fn reopen(&mut self, now: &Config) -> Result<(), String> {
         let stays = match self.place(now) {
-            // It finds its daemon itself; in another root, the way to it would be gone by now.
+            // `Syslog` reconnects by itself. After chroot(2) the path may lead nowhere.
             LogDestination::Syslog => true,
-            // Nobody moves a descriptor away, and who gave up rights cannot open it again.
+            // A descriptor cannot be moved away, and may not be opened again without root's rights.
             LogDestination::File(file) => named_descriptor(file).is_some(),
             LogDestination::StandardError => false,
         };
@@ -304,7 +301,7 @@ impl Reconfigure for ConfiguredLog {
     }
 }
 
-/// Opens a log, or says in words why that cannot be.
+/// Opens a destination; an error says what to do.
 fn open(place: LogDestination<'_>) -> Result<LogOutput, String> {
     LogOutput::open(place).map_err(|error| {
         let advice = match place {

@@ -1,7 +1,4 @@
-//! Where lines may go, and how that is opened and written to.
-//!
-//! Only what they are written to: what they look like there is for `form` to say, and
-//! what becomes of those that are not taken for `writer`.
+//! Log destinations, and the outputs that are opened for them.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -15,17 +12,17 @@ use rustix::fs::{OFlags, fcntl_setfl};
 use super::format::{LineFormat, LineWriter, Lines, WriteError};
 use super::syslog::Syslog;
 
-/// Where an operator wants the log.
+/// Where the operator wants the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogDestination<'a> {
     StandardError,
-    /// The system's own log.
+    /// The system's syslog daemon.
     Syslog,
     File(&'a Path),
 }
 
 impl<'a> LogDestination<'a> {
-    /// What is meant by a name: `syslog` alone is not a file, while `./syslog` is one.
+    /// Parses a name: only `syslog` is syslog, while `./syslog` is a file.
     pub(crate) fn named(name: Option<&'a Path>) -> LogDestination<'a> {
         match name {
             None => LogDestination::StandardError,
@@ -34,7 +31,7 @@ impl<'a> LogDestination<'a> {
         }
     }
 
-    /// The file, if it is one.
+    /// The path, if it is a file.
     pub(crate) fn file(self) -> Option<&'a Path> {
         match self {
             LogDestination::File(file) => Some(file),
@@ -53,7 +50,7 @@ impl fmt::Display for LogDestination<'_> {
     }
 }
 
-/// Something to log to, open already.
+/// An open output: its format, and what writes to it.
 pub(crate) struct LogOutput {
     pub(super) format: LineFormat,
     pub(super) writer: Box<dyn LineWriter>,
@@ -64,11 +61,10 @@ impl LogOutput {
         LogOutput::stream(stream_format(io::stderr()), io::stderr())
     }
 
-    /// Opens it, a file to add to.
+    /// Opens an output; a file is appended to.
     ///
     /// # Errors
-    /// The system's. A named pipe without a reader is one: it is not waited for; so
-    /// is a syslog daemon that is not there.
+    /// The system's. A named pipe without a reader and a missing syslog daemon are errors.
     pub(crate) fn open(place: LogDestination<'_>) -> io::Result<LogOutput> {
         let path = match place {
             LogDestination::StandardError => return Ok(LogOutput::standard_error()),
@@ -84,12 +80,13 @@ impl LogOutput {
             .create(true)
             .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
             .open(path)?;
-        // The log thread may wait as long as it likes.
+        // Non-blocking only for open(2), which would wait for a pipe's reader. The log's thread may
+        // wait.
         fcntl_setfl(&file, OFlags::APPEND)?;
         Ok(LogOutput::file(file))
     }
 
-    /// A file that is open, to add to.
+    /// An open file, appended to.
     pub(crate) fn file(file: File) -> LogOutput {
         LogOutput::stream(LineFormat::File, file)
     }
@@ -107,12 +104,12 @@ impl LogOutput {
     }
 }
 
-/// Links that are followed to find out that a name is one of a descriptor.
+/// Symbolic links that are followed to find a descriptor's name.
 const MAX_LINKS: usize = 8;
 
-/// The descriptor that `path` is a name of, also by way of links: `/dev/stdout`,
-/// `/proc/self/fd/3`. What it leads to is open already, and may be a pipe or a socket, which
-/// nobody could open again, least of all with fewer rights.
+/// The number of the descriptor that `path` names, also by links: `/dev/stdout`,
+/// `/proc/self/fd/3`. It is open already. It may be a pipe or a socket that cannot be opened
+/// again with fewer rights.
 pub(crate) fn named_descriptor(path: &Path) -> Option<u32> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
@@ -126,13 +123,13 @@ pub(crate) fn named_descriptor(path: &Path) -> Option<u32> {
         if found.is_some() {
             return found;
         }
-        // Where the link is not absolute, it is seen from its own folder.
+        // A relative link begins at its own folder.
         path = settled.parent()?.join(settled.read_link().ok()?);
     }
     None
 }
 
-/// By its name alone: in another root, there may be no `/dev` and no `/proc`.
+/// Goes by the name alone: after chroot(2) there may be no `/dev` and no `/proc`.
 fn descriptor_named(path: &Path) -> Option<u32> {
     let text = path.to_str()?;
     let own = format!("/proc/{}/fd/", std::process::id());
@@ -149,7 +146,7 @@ fn descriptor_named(path: &Path) -> Option<u32> {
     }
 }
 
-/// A copy of the standard output or error.
+/// A copy of standard output or standard error.
 fn standard_stream(descriptor: u32) -> Option<io::Result<File>> {
     let copied = match descriptor {
         1 => io::stdout().as_fd().try_clone_to_owned(),
@@ -159,7 +156,7 @@ fn standard_stream(descriptor: u32) -> Option<io::Result<File>> {
     Some(copied.map(File::from))
 }
 
-/// How lines are written to a stream that was there before: the journal has dates of its own.
+/// The format for an inherited stream: the journal adds its own dates.
 fn stream_format(stream: impl AsFd) -> LineFormat {
     let journal = std::env::var("JOURNAL_STREAM");
     match journal.is_ok_and(|journal| leads_to(&journal, stream)) {
@@ -168,8 +165,8 @@ fn stream_format(stream: impl AsFd) -> LineFormat {
     }
 }
 
-/// Whether `stream`, as `JOURNAL_STREAM` has it, is this file: its device and inode. The
-/// variable is inherited also by those whose standard error is another by now.
+/// Whether `JOURNAL_STREAM` (device and inode) is this file. Children inherit the variable even
+/// if their standard error is another file.
 fn leads_to(stream: &str, file: impl AsFd) -> bool {
     let Some((device, inode)) = stream.split_once(':') else {
         return false;
@@ -181,10 +178,10 @@ fn leads_to(stream: &str, file: impl AsFd) -> bool {
     (device.parse(), inode.parse()) == (Ok(found.dev()), Ok(found.ino()))
 }
 
-/// A file, or a pipe.
+/// A file or a pipe.
 struct StreamWriter<W> {
     to: W,
-    /// A line was begun, and its end was not taken.
+    /// The last line is incomplete: end it before the next one.
     torn: bool,
 }
 

@@ -1,26 +1,23 @@
-//! Complaints that come again and again: said once, then counted, and the count is said
-//! every now and then for as long as they come. What is new is never held up.
+//! Rate limit for repeated warnings and errors: the first is logged, the others are counted.
 //!
-//! A complaint is the same if its level and every letter of it are. Numbers count: which
-//! host, port or line it is about is what a complaint says, so another number is news.
-//! Pure: time is an argument. Which lines are complaints is `entry`'s business.
+//! Every 10 s the count is logged. Lines are equal if level and text are: another host, port or
+//! line number makes another line. Time is an argument.
 
 use std::collections::VecDeque;
 
 use log::Level;
 
-/// For so long a complaint is counted that has been said. Long enough to spare a disk, and
-/// short enough for who looks on to see that it goes on.
+/// Milliseconds for which repetitions are counted: spares a disk, and still shows that they go
+/// on.
 const WINDOW_MS: u64 = 10_000;
 
-/// Complaints that are remembered. The oldest gives way to one more: there are few that
-/// come again and again at the same time.
+/// Lines that are remembered. One more pushes the oldest out.
 const MAX_LINES: usize = 64;
 
-/// What was said lately.
+/// Lines that were logged lately.
 #[derive(Debug, Default)]
 pub(super) struct RepeatLimiter {
-    /// In the order in which they were said, which is that in which they end.
+    /// In the order in which their windows end.
     said: VecDeque<RecentLine>,
 }
 
@@ -29,13 +26,12 @@ struct RecentLine {
     level: Level,
     text: String,
     until_ms: u64,
-    /// How often it came since.
+    /// Repetitions that are not yet logged.
     more: u64,
 }
 
 impl RepeatLimiter {
-    /// Whether this is to be said now; if not, it is counted. Summaries that are due
-    /// have to be taken before.
+    /// Whether to log the line now; if not, it is counted. Take all summaries that are due first.
     pub(super) fn admit(&mut self, level: Level, text: &str, now_ms: u64) -> bool {
         let mut lately = self.said.iter_mut();
         if let Some(said) = lately.find(|said| said.level == level && said.text == text) {
@@ -51,8 +47,7 @@ impl RepeatLimiter {
         true
     }
 
-    /// The next count that is due: how bad, and in which words. From then on it is counted
-    /// anew.
+    /// The next summary that is due. Counting begins again.
     pub(super) fn summary(&mut self, now_ms: u64) -> Option<(Level, String)> {
         loop {
             let crowded = self.said.len() > MAX_LINES;
@@ -73,12 +68,12 @@ impl RepeatLimiter {
         }
     }
 
-    /// The next count, due or not, for good.
+    /// The next summary, due or not. Its line is forgotten.
     pub(super) fn last(&mut self) -> Option<(Level, String)> {
         std::iter::from_fn(|| self.said.pop_front()).find_map(|said| said.summary())
     }
 
-    /// When the next count is due.
+    /// When the next summary is due, in milliseconds.
     pub(super) fn due_ms(&self) -> Option<u64> {
         let counted = self.said.iter().find(|said| said.more > 0);
         counted.map(|said| said.until_ms)
@@ -100,7 +95,7 @@ impl RecentLine {
 mod tests {
     use super::*;
 
-    /// What is written of the complaints that come, by the second.
+    /// What is logged of these lines, and in which second.
     fn written(complaints: impl IntoIterator<Item = (u64, &'static str)>) -> Vec<(u64, String)> {
         let (mut repeats, mut written) = (RepeatLimiter::default(), Vec::new());
         let mut complaints = complaints.into_iter().peekable();
@@ -206,7 +201,7 @@ mod tests {
             summaries.extend(repeats.summary(1));
             assert!(repeats.said.len() <= MAX_LINES);
         }
-        // The count of the one that had to give way is not lost.
+        // The line that was pushed out keeps its count.
         let first = (Level::Error, "said once more: first".to_owned());
         assert_eq!(summaries, [first]);
     }

@@ -1,7 +1,6 @@
-//! The system's own log: its socket, found again when the daemon was restarted.
+//! Syslog output: sends datagrams to the daemon's socket, and reconnects after a restart.
 //!
-//! It waits for a daemon that is slow, but not for long, and once only; never for one
-//! that is gone. What messages look like is `form`'s business.
+//! It waits once, for 500 ms at most, for a slow daemon, and never for one that is gone.
 
 use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixDatagram;
@@ -13,7 +12,7 @@ use rustix::io::Errno;
 
 use super::format::{LineWriter, Lines, WriteError};
 
-/// Where the daemon listens.
+/// The daemon's socket.
 const SOCKET: Option<&str> = if cfg!(any(
     target_os = "freebsd",
     target_os = "netbsd",
@@ -28,19 +27,19 @@ const SOCKET: Option<&str> = if cfg!(any(
     Some("/dev/log")
 };
 
-/// How long a daemon that reads nothing is waited for.
+/// Write timeout for a daemon that does not read.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Between two looks where the system says that there is no room instead of waiting.
+/// Pause between two tries on systems that report a full buffer instead of waiting.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// The daemon's socket.
+/// A connection to the daemon.
 #[derive(Debug)]
 pub(super) struct Syslog {
     path: PathBuf,
-    /// Connected, as far as we know.
+    /// `None` after the connection was lost.
     socket: Option<UnixDatagram>,
-    /// It was waited for in vain; it is not again until it takes something.
+    /// The last write timed out: do not wait until one succeeds.
     stuck: bool,
 }
 
@@ -48,7 +47,7 @@ impl Syslog {
     /// Connects to the system's daemon.
     ///
     /// # Errors
-    /// The system's, and that it has no such socket.
+    /// The system's, or that it has no syslog socket.
     pub(super) fn open() -> io::Result<Syslog> {
         let none = || {
             let why = "this system has no socket for it: log to a file";
@@ -61,7 +60,7 @@ impl Syslog {
         })
     }
 
-    /// Connects to a daemon that listens there.
+    /// Connects to the socket at `path`.
     pub(super) fn at(path: &Path) -> io::Result<Syslog> {
         Ok(Syslog {
             path: path.to_owned(),
@@ -70,7 +69,7 @@ impl Syslog {
         })
     }
 
-    /// Sends it, to another daemon in its place if the one there was is gone.
+    /// Sends a line, and reconnects if the daemon is gone.
     fn send(&mut self, line: &[u8]) -> io::Result<()> {
         if let Some(socket) = &self.socket {
             let sent = send(socket, line, self.stuck);
@@ -83,7 +82,7 @@ impl Syslog {
         self.note(sent)
     }
 
-    /// Remembers whether it is to be waited for the next time.
+    /// Remembers whether the daemon is stuck. If so, the next send does not wait.
     fn note(&mut self, sent: io::Result<()>) -> io::Result<()> {
         let stuck = sent.as_ref().is_err_and(is_full);
         if let Some(socket) = self.socket.as_ref().filter(|_| stuck != self.stuck) {
@@ -107,7 +106,7 @@ impl LineWriter for Syslog {
     }
 }
 
-/// Does not wait: there is nobody to be waited for at such a socket.
+/// Connecting a datagram socket does not wait.
 fn connect(path: &Path) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
     socket.connect(path)?;
@@ -120,7 +119,7 @@ fn send(socket: &UnixDatagram, line: &[u8], hurry: bool) -> io::Result<()> {
     loop {
         match socket.send(line) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // The BSDs do not wait, and have nothing to wait for.
+            // The BSDs return ENOBUFS and do not wait.
             Err(error) if is_without_buffer(&error) && !hurry && looks > 0 => {
                 looks -= 1;
                 thread::sleep(PAUSE);
@@ -130,7 +129,7 @@ fn send(socket: &UnixDatagram, line: &[u8], hurry: bool) -> io::Result<()> {
     }
 }
 
-/// There is somebody, who reads too slowly.
+/// The daemon reads too slowly.
 fn is_full(error: &io::Error) -> bool {
     let waited = [ErrorKind::WouldBlock, ErrorKind::TimedOut];
     waited.contains(&error.kind()) || is_without_buffer(error)
@@ -155,10 +154,10 @@ mod tests {
     use super::super::writer::{MAX_QUEUED, Queue};
     use super::*;
 
-    /// Nothing here takes that long.
+    /// Longer than anything here takes.
     const LONG: Duration = Duration::from_secs(30);
 
-    /// A daemon's socket in a folder of its own, which is gone with it.
+    /// A daemon's socket in a folder of its own; dropping it removes both.
     struct Daemon {
         socket: UnixDatagram,
         folder: PathBuf,
@@ -174,13 +173,13 @@ mod tests {
             Daemon { socket, folder }
         }
 
-        /// Another one takes its place.
+        /// Binds a new socket in its place.
         fn restart(&mut self) {
             self.stop();
             self.socket = listen(&self.path());
         }
 
-        /// It is gone, and so is its file.
+        /// Closes the socket and removes its file.
         fn stop(&mut self) {
             fs::remove_file(self.path()).unwrap();
             self.socket = UnixDatagram::unbound().unwrap();
@@ -197,7 +196,7 @@ mod tests {
             String::from_utf8(bytes[..length].to_vec()).unwrap()
         }
 
-        /// All messages that are there.
+        /// All messages that have arrived.
         fn drain(&self) -> Vec<String> {
             self.socket.set_nonblocking(true).unwrap();
             let next = || {
@@ -210,7 +209,7 @@ mod tests {
             all
         }
 
-        /// A log that goes there.
+        /// A log that writes to this daemon.
         fn log(&self) -> Arc<Queue> {
             let output = LogOutput::syslog(Syslog::at(&self.path()).unwrap());
             let queue = Arc::new(Queue::default());
@@ -241,7 +240,7 @@ mod tests {
         });
     }
 
-    /// How every message of ours at this level begins.
+    /// The beginning of our messages with this priority.
     fn tag(priority: u8) -> String {
         format!("<{priority}>txlb[{}]: ", std::process::id())
     }
@@ -284,12 +283,11 @@ mod tests {
         assert!(queue.wait_idle(LONG));
         daemon.socket = listen(&daemon.path());
         say(&queue, EntryKind::Session, "here");
-        // It may have found out by itself that there is somebody again.
+        // The log may have reconnected on its own before.
         let mut heard = [daemon.read(), daemon.read()];
         heard.sort();
         let lost = tag(28) + "WARN  5 log lines were lost";
         assert_eq!(heard, [lost, tag(30) + "here"]);
-        // That is over.
         say(&queue, EntryKind::Session, "again");
         assert_eq!(daemon.read(), tag(30) + "again");
     }
@@ -302,7 +300,7 @@ mod tests {
         for number in 0..all {
             say(&queue, EntryKind::Session, &number.to_string());
         }
-        // One wait for it, however many lines there are.
+        // It waits once, however many lines there are.
         assert!(queue.wait_idle(LONG));
         let mut heard = daemon.drain();
         say(&queue, EntryKind::Session, "here");

@@ -1,4 +1,4 @@
-//! Tests of the log's thread: what it does with a log that is stuck, full or gone.
+//! Tests of the log's thread with an output that is stuck, full or gone.
 
 use std::io::Write;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -10,12 +10,12 @@ use super::format::LineFormat;
 use super::writer::{MAX_QUEUED, MAX_QUEUED_BYTES};
 use super::*;
 
-/// Nothing here takes that long.
+/// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(30);
 
-/// A log whose every write waits to be let through, then tells what it was.
+/// An output that lets each write through on request, and reports what was written.
 struct Gate {
-    /// How many bytes are let through; none is an error.
+    /// How many bytes pass; 0 is an error.
     pass: Receiver<usize>,
     written: Sender<String>,
 }
@@ -37,15 +37,15 @@ impl Write for Gate {
     }
 }
 
-/// A log, what lets its writes through, and what was written. What is let through is
-/// for the first `most` bytes of a write.
+/// The output, the sender that lets writes through, and what was written. Each number sent is
+/// the bytes that one write may take.
 fn gate() -> (LogOutput, Sender<usize>, Receiver<String>) {
     let ((open, pass), (written, log)) = (channel(), channel());
     let output = LogOutput::stream(LineFormat::File, Gate { pass, written });
     (output, open, log)
 }
 
-/// A log that takes everything and tells what it was.
+/// An output that takes everything and reports it.
 fn open_gate() -> (LogOutput, Receiver<String>) {
     let (output, open, log) = gate();
     open_wide(&open);
@@ -78,7 +78,7 @@ fn say(queue: &Queue, text: &str) {
     queue.say(entry(EntryKind::Session, text));
 }
 
-/// What was written, without the date that all of it has.
+/// What was written, without dates.
 fn read(log: &Receiver<String>) -> String {
     let text: String = log.try_iter().collect();
     text.replace("1970-01-01T00:00:00.000Z ", "")
@@ -92,7 +92,7 @@ fn everything_is_written_once_it_has_settled() {
     say(&queue, "two");
     assert!(queue.wait_idle(LONG));
     assert_eq!(read(&log), "one\ntwo\n");
-    // And again, with nothing to do.
+    // Also if there is nothing to do.
     assert!(queue.wait_idle(LONG));
 }
 
@@ -102,7 +102,7 @@ fn a_log_that_is_stuck_keeps_nobody_waiting() {
     let queue = start(stuck);
     say(&queue, "stuck");
     assert!(!queue.wait_idle(Duration::from_millis(10)));
-    // As many as may wait, and three.
+    // As many as the queue holds, and three more.
     for _ in 0..MAX_QUEUED + 3 {
         say(&queue, "more");
     }
@@ -142,7 +142,7 @@ fn lines_go_where_the_log_was_when_they_were_logged() {
     let (two, new) = open_gate();
     let queue = Arc::new(Queue::default());
     say(&queue, "old");
-    // Before anything is written, so that all of it is found at once.
+    // Before the thread starts, so that it takes both at once.
     queue.switch(two);
     say(&queue, "new");
     let work = Arc::clone(&queue);
@@ -219,7 +219,7 @@ fn complaints_come_once_and_sessions_each_time() {
         read(&log),
         "ERROR again\n".to_owned() + &"ERROR again\nagain\n".repeat(3)
     );
-    // What is counted is not forgotten in the end.
+    // The end writes the counts, too.
     assert!(queue.finish(LONG));
     let written = read(&log);
     assert!(

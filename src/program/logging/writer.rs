@@ -1,7 +1,6 @@
-//! What the log's thread does: it takes lines from the queue and writes them, the only
-//! one that may have to wait.
+//! The log's thread and its queue: takes entries, limits repetitions, and writes lines.
 //!
-//! It counts what could not be written, and says so as soon as it can.
+//! Only this thread may wait for a disk. It counts lines that were lost, and logs the count.
 
 use std::io;
 use std::io::Write;
@@ -17,13 +16,13 @@ use super::format::{Lines, WriteError};
 use super::output::LogOutput;
 use super::repeats::RepeatLimiter;
 
-/// Bytes that are gathered to be written at once; lines are not cut for it.
+/// Bytes that are gathered before a write; a line is never split for it.
 const BUFFER: usize = 16 * 1024;
 
-/// How soon a log that took nothing is tried again if nobody has anything to say.
+/// Pause before a failed output is tried again if no line comes.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Writes what comes, for ever.
+/// Writes entries, for ever.
 pub(super) fn run(queue: &Queue, output: LogOutput) {
     let (start, mut writer) = (Instant::now(), Writer::new(output));
     loop {
@@ -39,14 +38,14 @@ pub(super) fn run(queue: &Queue, output: LogOutput) {
     }
 }
 
-/// Where lines go. While there are more, they are gathered.
+/// The output, and lines that are gathered for it.
 struct Writer {
     output: LogOutput,
     gathered: Lines,
     repeats: RepeatLimiter,
-    /// Lines that were not written, since that was last said.
+    /// Lines that were lost since the last report.
     lost: u64,
-    /// That it cannot be written to was said.
+    /// The failure was reported on standard error.
     failing: bool,
 }
 
@@ -77,7 +76,7 @@ impl Writer {
         }
     }
 
-    /// How soon there is something to be done without being asked.
+    /// Milliseconds until there is something to do without a new entry.
     fn next_ms(&self, now_ms: u64) -> Option<u64> {
         let due = self.repeats.due_ms().map(|due| due.saturating_sub(now_ms));
         let retry = (self.lost > 0).then_some(RETRY.as_millis());
@@ -120,7 +119,7 @@ impl Writer {
         match self.output.writer.write(&self.gathered) {
             Ok(()) => (self.lost, self.failing) = (0, false),
             Err(WriteError { lines, error }) => {
-                // The last one says how many were lost before.
+                // One of the lines is the report itself.
                 let lost = lines.saturating_sub(usize::from(had_lost));
                 self.lost += u64::try_from(lost).unwrap_or(u64::MAX);
                 self.report_failure(&error);
@@ -135,8 +134,7 @@ impl Writer {
         self.failing = false;
     }
 
-    /// The last resort, once until it works again; where this fails too, nobody
-    /// is listening.
+    /// Reports a failing output on standard error, once until it works again.
     fn report_failure(&mut self, error: &io::Error) {
         if !self.failing && has_room(&io::stderr()) {
             let _ = writeln!(io::stderr(), "txlb: cannot write to the log: {error}");
@@ -145,7 +143,7 @@ impl Writer {
     }
 }
 
-/// Whether a short line can be written there without waiting.
+/// Whether a short line can be written without waiting.
 fn has_room(to: &io::Stderr) -> bool {
     let mut asked = [PollFd::new(to, PollFlags::OUT)];
     let at_once = Timespec::default();
@@ -153,15 +151,15 @@ fn has_room(to: &io::Stderr) -> bool {
     answered.is_ok() && asked[0].revents().contains(PollFlags::OUT)
 }
 
-/// What the log has to say itself.
+/// An entry of the log itself, with the current time.
 fn own_entry(level: Level, text: String) -> Entry {
     Entry::own(level, text, since_1970_ms(SystemTime::now()))
 }
 
-/// Lines that may wait to be written; as many again may be in the thread's hand.
+/// Maximum entries in the queue. The thread may hold as many again.
 pub(super) const MAX_QUEUED: usize = 8192;
 
-/// Bytes that these may have; one more line may go beyond them.
+/// Maximum bytes of these entries; the last one may exceed them.
 pub(super) const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
 
 #[derive(Default)]
@@ -177,21 +175,21 @@ struct State {
     idle: bool,
 }
 
-/// What there is to be done.
+/// What the thread has to do.
 #[derive(Default)]
 pub(super) struct Pending {
     pub(super) entries: Vec<Entry>,
     bytes: usize,
-    /// Where to write after so many of the entries; the last word counts.
+    /// The output to switch to after this many entries. A later switch replaces it.
     pub(super) output: Option<(usize, LogOutput)>,
-    /// How many more there was no room for.
+    /// Entries that were dropped since the queue was full.
     pub(super) lost: u64,
-    /// Nothing is to be held back any more.
+    /// Write all counts of repeated lines now.
     pub(super) finish: bool,
 }
 
 impl Pending {
-    /// Lines are lost only where there are many.
+    /// `lost` needs no check: it is not 0 only if the queue is full.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.output.is_none() && !self.finish
     }
@@ -216,7 +214,7 @@ impl Queue {
         what(&mut state.pending);
         let was_idle = std::mem::take(&mut state.idle);
         drop(state);
-        // A call of the system: only where somebody waits.
+        // A system call, so only if a thread waits.
         if was_idle {
             self.changed.notify_all();
         }
@@ -238,7 +236,7 @@ impl Queue {
         std::mem::take(&mut self.lock().pending)
     }
 
-    /// Waits until there is work, or for so long.
+    /// Waits for something to do, for `most` at most.
     pub(super) fn wait(&self, most: Option<Duration>) {
         let mut state = self.lock();
         if !state.pending.is_empty() {
@@ -255,14 +253,14 @@ impl Queue {
         waited.unwrap_or_else(PoisonError::into_inner).0.idle = false;
     }
 
-    /// Has everything said that is held back, and waits until it is written, for so
-    /// long at most; says whether it came to that.
+    /// Writes all counts, and waits until everything is written. Returns whether that came within
+    /// `patience`.
     pub(super) fn finish(&self, patience: Duration) -> bool {
         self.add(|pending| pending.finish = true);
         self.wait_idle(patience)
     }
 
-    /// Waits until there is no work, for so long at most; says whether it came to that.
+    /// Waits until everything is written. Returns whether that came within `patience`.
     pub(super) fn wait_idle(&self, patience: Duration) -> bool {
         let waited = self
             .changed

@@ -1,25 +1,25 @@
-//! What is taken for a PID file, by whom it is held, and who is signalled.
+//! Tests of the PID file: what is taken, who holds it, who gets signals.
 
 use std::os::unix::fs::symlink;
 use std::process::{Child, Command, Stdio};
 
 use super::*;
 
-/// A path of this test's own.
+/// A path for this test only.
 fn path(name: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("txlb-{}-{name}.pid", std::process::id()));
     let _ = std::fs::remove_file(&path);
     path
 }
 
-/// Why it is not taken, which is said at once.
+/// Fails to take the file, and returns the message.
 fn refused(path: &Path) -> String {
     let refused = take(path, 2).unwrap_err();
     assert_eq!(refused.status, Exit::CANNOT_CREATE);
     refused.message
 }
 
-/// A process that is no txlb.
+/// A process that is not a txlb.
 struct OtherProcess(Child);
 
 impl OtherProcess {
@@ -61,7 +61,7 @@ fn only_a_regular_file_is_taken() {
     assert!(refused(&link).contains("it is a link"));
     assert_eq!(std::fs::read_to_string(&target).unwrap(), "17\n");
     std::fs::remove_file(&link).unwrap();
-    // One that leads nowhere makes nothing there.
+    // A dangling link is not followed, either.
     std::fs::remove_file(&target).unwrap();
     symlink(&target, &link).unwrap();
     assert!(refused(&link).contains("it is a link"));
@@ -176,7 +176,7 @@ fn a_number_is_one_to_the_letter_and_above_1() {
 fn nobody_is_signalled_who_does_not_hold_the_file() {
     let path = path("innocent");
     let mut innocent = OtherProcess::new();
-    // A lock of flock(2) does not say whose it is.
+    // flock(2) does not say who holds its lock.
     std::fs::write(&path, format!("{}\n", innocent.0.id())).unwrap();
     let locked = File::open(&path).unwrap();
     locked.lock().unwrap();

@@ -1,8 +1,8 @@
-//! The sandbox: which paths and system calls there are once txlb runs.
+//! The sandbox: limits the process to the files and system calls that it needs.
 //!
-//! It binds the thread that enters and those that come after, so it is entered before
-//! there is a second one. It is no substitute for another user than root. Where the
-//! kernel has none of it, that is said and txlb runs all the same.
+//! It binds the thread that enters it and later threads, so it is entered while there is one.
+//! It does not replace a change of user. Where the kernel lacks it, txlb logs that and runs
+//! without.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf, absolute};
@@ -22,7 +22,7 @@ use txlb::os::rights::Allowed;
 ))]
 mod confine;
 
-/// Does nothing on other systems, and in a txlb that was built without the sandbox.
+/// On other systems and without the feature: does nothing.
 #[cfg(not(all(
     feature = "sandbox",
     target_os = "linux",
@@ -42,7 +42,8 @@ mod confine {
     }
 }
 
-/// Whose files root may make: its own, and those of whoever owns the configuration.
+/// The users and groups to which root may give files: its own, and those of the configuration
+/// file.
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(not(feature = "sandbox"), expect(dead_code, reason = "there is none"))]
 pub(crate) struct Owner {
@@ -50,12 +51,12 @@ pub(crate) struct Owner {
     pub(crate) groups: [u32; 2],
 }
 
-/// Enters, for good. Nothing that this process has open is touched.
+/// Enters the sandbox for good. Open descriptors stay usable.
 pub(crate) fn enter(needs: &Needs<'_>) {
     confine::confine(needs.allowed(), needs.owner());
 }
 
-/// What is read by the C library, and where certificates usually are.
+/// What C libraries read, and where certificates usually are.
 const READ: &[&str] = &[
     "/dev/null",
     "/dev/random",
@@ -70,36 +71,35 @@ const READ: &[&str] = &[
     "/var/lib",
 ];
 
-/// Where a change may want to write that did not before.
+/// Where a later configuration may write.
 const WRITE: &[&str] = &["/dev/null", "/run/txlb", "/tmp", "/var/log"];
 
-/// The same, where the modes of files decide: all of the configuration can change while
-/// txlb runs, so what is meant for logs, sockets and data is left to these. Root could
-/// leave programs there for others to run.
+/// More such folders, unless txlb is root: a user's rights limit it there. Root could leave
+/// programs in them for others to run.
 const WRITE_UNLESS_ROOT: &[&str] = &["/run", "/srv", "/var"];
 
-/// May lead to another folder, which differs between systems.
+/// Often a link to another folder, which differs between systems.
 const RESOLVER: &str = "/etc/resolv.conf";
 
-/// What is known of it when it starts.
+/// What the sandbox must leave usable.
 #[derive(Debug, Default)]
 pub(crate) struct Needs<'a> {
-    /// The file the configuration is from.
+    /// The configuration file.
     pub(crate) file: Option<&'a Path>,
-    /// What it says; `None` says nothing.
+    /// Its content.
     pub(crate) config: Option<&'a Config>,
-    /// The log, wherever that is said.
+    /// The log file.
     pub(crate) log: Option<&'a Path>,
-    /// The PID file, unless it is outside of a jail.
+    /// The PID file, unless it is outside of the chroot.
     pub(crate) pid_file: Option<&'a Path>,
-    /// Where secrets are kept.
+    /// The state folder, with keys.
     pub(crate) state: Option<&'a Path>,
-    /// Whether modes of files are no obstacle.
+    /// Root ignores file modes.
     pub(crate) is_root: bool,
 }
 
 impl Needs<'_> {
-    /// All there is to be, as far as it is there.
+    /// The allowed paths that exist.
     pub(crate) fn allowed(&self) -> Allowed {
         let config = self.config;
         let control = config.and_then(|config| config.control.as_ref());
@@ -127,8 +127,8 @@ impl Needs<'_> {
         }
     }
 
-    /// Whose the files may be that are made. `None` where the kernel has its own rules,
-    /// which it has for all but root.
+    /// The users and groups to which files may be given; `None` if txlb is not root, since the
+    /// kernel then forbids it.
     pub(crate) fn owner(&self) -> Option<Owner> {
         let found = self.file.and_then(|file| file.metadata().ok());
         let (user, group) = found.map_or((0, 0), |found| (found.uid(), found.gid()));
@@ -139,14 +139,14 @@ impl Needs<'_> {
     }
 }
 
-/// The folder of a file, and that of what it leads to.
+/// The folder of a file, and the folder of the file that a link leads to.
 fn folders(file: &Path) -> Vec<PathBuf> {
     let paths = [absolute(file), file.canonicalize()];
     let folder = |path: PathBuf| path.parent().map(Path::to_owned);
     paths.into_iter().flatten().filter_map(folder).collect()
 }
 
-/// Of devices, and of what is open already, only themselves: others are beside them.
+/// For devices and `/proc`, only the file itself, since its folder has others.
 fn log_paths(file: &Path) -> Vec<PathBuf> {
     match ["/dev", "/proc"]
         .iter()
@@ -157,7 +157,7 @@ fn log_paths(file: &Path) -> Vec<PathBuf> {
     }
 }
 
-/// As they are found when they are followed, each once.
+/// The canonical paths that exist, each once.
 fn existing(paths: &[PathBuf]) -> Vec<PathBuf> {
     let mut found: Vec<_> = paths
         .iter()

@@ -1,7 +1,7 @@
-//! System calls that are denied whatever their arguments are.
+//! Denied system calls: always, or with certain arguments.
 //!
-//! The list of Linux 6.18, x86_64, was read from end to end for it. Whoever raises
-//! `LAST_KNOWN` reads what has been added since.
+//! The list is from Linux 6.18 on x86_64. To raise `LAST_KNOWN`, check the calls that were
+//! added since.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,19 @@ use seccompiler::{BackendError, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition
 
 use crate::sandbox::Owner;
 
-/// The newest system call that was looked at: `file_setattr`. Later ones fail with
-/// ENOSYS, as on a kernel that does not have them, which every C library expects.
+/// The newest system call that was checked: `file_setattr`. Later ones fail with ENOSYS, as on
+/// an older kernel, which C libraries expect.
 pub(super) const LAST_KNOWN: u32 = 469;
 
-/// What a balancer has no use for, and an intruder may have.
+/// Calls that a balancer does not need and an intruder could use.
 const ON_ALL_MACHINES: &[c_long] = &[
-    // Other programs.
+    // Executing programs.
     libc::SYS_execve,
     libc::SYS_execveat,
     libc::SYS_memfd_create,
-    // Other processes: their memory, signals to them, their processors and pages.
-    // `tkill` names a thread alone, so it cannot be told whose that is: without it,
-    // abort(3) of musl ends with SIGSEGV instead of SIGABRT.
+    // Other processes: their memory, signals, processors and pages. `tkill` names a thread only,
+    // so a filter cannot see whose it is. Without it, abort(3) of musl ends with SIGSEGV instead
+    // of SIGABRT.
     libc::SYS_get_robust_list,
     libc::SYS_ioprio_set,
     libc::SYS_kcmp,
@@ -35,7 +35,7 @@ const ON_ALL_MACHINES: &[c_long] = &[
     libc::SYS_rt_tgsigqueueinfo,
     libc::SYS_setpgid,
     libc::SYS_tkill,
-    // Memory and queues that processes share by a number.
+    // System V and POSIX IPC.
     libc::SYS_mq_getsetattr,
     libc::SYS_mq_notify,
     libc::SYS_mq_open,
@@ -53,7 +53,7 @@ const ON_ALL_MACHINES: &[c_long] = &[
     libc::SYS_shmat,
     libc::SYS_shmctl,
     libc::SYS_shmget,
-    // Other rights.
+    // Changing rights.
     libc::SYS_add_key,
     libc::SYS_capset,
     libc::SYS_keyctl,
@@ -68,11 +68,11 @@ const ON_ALL_MACHINES: &[c_long] = &[
     libc::SYS_setresuid,
     libc::SYS_setreuid,
     libc::SYS_setuid,
-    // Other namespaces.
+    // Namespaces.
     libc::SYS_setns,
     libc::SYS_unshare,
-    // Files: owners by name, capabilities (which are extended attributes), devices,
-    // links, mounts, and ways past their names. Saving uses fchown(2) alone.
+    // Files: changing owners by name, capabilities (in extended attributes), devices, links,
+    // mounts, and handles. Saving uses fchown(2) only.
     libc::SYS_chroot,
     libc::SYS_fanotify_init,
     libc::SYS_fanotify_mark,
@@ -90,7 +90,7 @@ const ON_ALL_MACHINES: &[c_long] = &[
     libc::SYS_setxattr,
     libc::SYS_symlinkat,
     libc::SYS_umount2,
-    // The kernel, where it was wrong before.
+    // Calls with a history of kernel bugs.
     libc::SYS_bpf,
     libc::SYS_io_cancel,
     libc::SYS_io_destroy,
@@ -124,8 +124,8 @@ const ON_ALL_MACHINES: &[c_long] = &[
     libc::SYS_vhangup,
 ];
 
-/// The same of those since Linux 5.1. From there on every machine has the same numbers,
-/// which `libc` does not know for all of them.
+/// Denied calls since Linux 5.1: their numbers are the same on all machines, but `libc` lacks
+/// some.
 const SINCE_5_1: &[c_long] = &[
     424, // pidfd_send_signal
     425, // io_uring_setup
@@ -157,7 +157,7 @@ const SINCE_5_1: &[c_long] = &[
     469, // file_setattr
 ];
 
-/// What only this kind of machine has.
+/// Calls that only this machine has.
 #[cfg(target_arch = "x86_64")]
 const HERE: &[c_long] = &[
     libc::SYS__sysctl,
@@ -184,14 +184,14 @@ const HERE: &[c_long] = &[
     294, // kexec_file_load
 ];
 
-/// Those whose arguments are in memory, where a filter cannot look: they fail with
-/// ENOSYS, and C libraries use their predecessors (`clone` and `openat`).
+/// Their arguments are in memory, where a filter cannot look. They fail with ENOSYS, and C
+/// libraries use `clone` and `openat` instead.
 pub(super) const HIDE_ARGUMENTS: [u32; 2] = [
     435, // clone3
     437, // openat2
 ];
 
-/// All that are denied.
+/// All calls that are always denied.
 pub(super) fn calls() -> impl Iterator<Item = c_long> {
     [ON_ALL_MACHINES, SINCE_5_1, HERE]
         .into_iter()
@@ -199,12 +199,12 @@ pub(super) fn calls() -> impl Iterator<Item = c_long> {
         .copied()
 }
 
-/// For each call, when it is denied: where all conditions of one of the rules hold.
+/// For each call: rules, any of which denies it. A rule holds if all its conditions do.
 pub(super) type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
-/// Threads are made with it, processes are not.
+/// Set for threads, not for processes.
 const CLONE_THREAD: u64 = 0x1_0000;
-/// From `CLONE_NEWCGROUP` to `CLONE_NEWNET`, and `CLONE_NEWNS`.
+/// `CLONE_NEWCGROUP` to `CLONE_NEWNET`, and `CLONE_NEWNS`.
 const CLONE_NEW: [u64; 7] = [
     0x0002_0000,
     0x0200_0000,
@@ -215,11 +215,11 @@ const CLONE_NEW: [u64; 7] = [
     0x4000_0000,
 ];
 
-/// Whom a priority is about; C libraries differ in its type.
+/// setpriority(2) of a process; C libraries differ in its type.
 const PRIO_PROCESS: c_int = 0;
 
-/// Who gets a signal when a descriptor is ready, and which: any process of the same user,
-/// any signal. Leases stop others who open a file.
+/// Commands that choose the process and the signal for a descriptor. Leases stop other
+/// processes from opening a file.
 const FCNTL: [u64; 5] = [
     8,    // F_SETOWN
     10,   // F_SETSIG
@@ -228,8 +228,8 @@ const FCNTL: [u64; 5] = [
     1026, // F_NOTIFY
 ];
 
-/// The same by another name, and what acts on whoever else has the terminal: the shell
-/// of the administrator who started txlb in the foreground.
+/// The same by ioctl(2), and commands for a shared terminal: that of the administrator who
+/// started txlb in the foreground.
 const IOCTL: [u64; 10] = [
     0x8901,      // FIOSETOWN
     0x8902,      // SIOCSPGRP
@@ -255,10 +255,10 @@ const PRCTL: [u64; 9] = [
     0x5961_6d61, // PR_SET_PTRACER
 ];
 
-/// The set-user-ID and the set-group-ID bit.
+/// Set-user-ID and set-group-ID.
 const SPECIAL_MODES: [u64; 2] = [0o4000, 0o2000];
 
-/// The calls that are given a mode, and where.
+/// Calls with a file mode, and the argument that has it.
 const WITH_MODE: &[(c_long, u8)] = &[
     (libc::SYS_openat, 3),
     (libc::SYS_mkdirat, 2),
@@ -276,20 +276,20 @@ const WITH_MODE_HERE: &[(c_long, u8)] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const WITH_MODE_HERE: &[(c_long, u8)] = &[];
 
-/// The only kinds of sockets: the C library asks for addresses by netlink.
+/// Socket families; C libraries use netlink to look up addresses.
 const FAMILIES: [c_int; 4] = [
     libc::AF_UNIX,
     libc::AF_INET,
     libc::AF_INET6,
     libc::AF_NETLINK,
 ];
-/// The Internet's protocols; 0 is the one of the type. Others have modules loaded.
+/// Internet protocols; 0 is the default. Others may load kernel modules.
 const PROTOCOLS: [c_int; 3] = [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP];
-/// Types but SOCK_STREAM (1) and SOCK_DGRAM (2), as the bits that tell them.
+/// Socket types except SOCK_STREAM (1) and SOCK_DGRAM (2), as bit masks.
 const OTHER_TYPES: [u64; 3] = [3, 4, 8];
 
-/// The rules for the process with this number; `owner` is whose the files may be that it
-/// saves, if that is its to say.
+/// The rules for the process with this ID. `owner` has the users and groups to which it may
+/// give files.
 pub(super) fn rules(process: i32, owner: Option<Owner>) -> Result<Rules, BackendError> {
     let mut rules = Rules::new();
     let mut deny = |call, conditions: Vec<Result<SeccompCondition, BackendError>>| {
@@ -300,7 +300,7 @@ pub(super) fn rules(process: i32, owner: Option<Owner>) -> Result<Rules, Backend
             .push(SeccompRule::new(conditions?)?);
         Ok(())
     };
-    // Signals only to oneself: abort(3) and raise(3) use the second.
+    // Signals to this process only: abort(3) and raise(3) use tgkill(2).
     for call in [libc::SYS_kill, libc::SYS_tgkill] {
         deny(call, vec![is_not(0, process)])?;
     }
@@ -369,13 +369,13 @@ fn is_not(argument: u8, value: c_int) -> Result<SeccompCondition, BackendError> 
     compare(argument, SeccompCmpOp::Ne, value.cast_unsigned().into())
 }
 
-/// That the bits of `mask` are those of `value`.
+/// The masked argument equals `value`.
 fn has(argument: u8, mask: u64, value: u64) -> Result<SeccompCondition, BackendError> {
     compare(argument, SeccompCmpOp::MaskedEq(mask), value)
 }
 
-/// The kernel looks at the lower half of all of these arguments alone, but for the flags
-/// of `clone`, which are all in there.
+/// Compares the lower 32 bits: the kernel ignores the upper half of these arguments, and all
+/// flags of `clone` are in the lower.
 fn compare(argument: u8, how: SeccompCmpOp, value: u64) -> Result<SeccompCondition, BackendError> {
     SeccompCondition::new(argument, SeccompCmpArgLen::Dword, how, value)
 }

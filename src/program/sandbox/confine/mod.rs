@@ -1,6 +1,4 @@
-//! Confines this process with what Linux has for that.
-//!
-//! How each of the two is spoken to is known by `files` and `calls`.
+//! The sandbox on Linux: capabilities, landlock, seccomp.
 
 mod denied;
 mod landlock;
@@ -11,15 +9,14 @@ use txlb::os::rights::{self, Allowed};
 
 use super::Owner;
 
-/// All that root keeps: low ports; files that others own, for their modes and owners
-/// when they are saved.
+/// Capabilities that root keeps: low ports, and saving files of other owners.
 const KEPT: CapabilitySet = CapabilitySet::NET_BIND_SERVICE
     .union(CapabilitySet::CHOWN)
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::FOWNER);
 
-/// Confines this thread, and those that it starts, for good. `owner` is whose files may
-/// be made, if that is this process's to say.
+/// Confines this thread and later ones for good. `owner` has the users and groups to which
+/// files may be given.
 pub(super) fn confine(allowed: Allowed, owner: Option<Owner>) {
     if let Err(error) = drop_capabilities() {
         log::warn!("the sandbox leaves capabilities alone: {error}");
@@ -38,8 +35,8 @@ pub(super) fn confine(allowed: Allowed, owner: Option<Owner>) {
     }
 }
 
-/// Before the calls, for these include the one that does this. Not tried where there are
-/// no others: a supervisor may have forbidden it.
+/// Runs before the filter, which denies capset(2). Skipped if there is nothing to drop: a
+/// supervisor may deny the call.
 fn drop_capabilities() -> rustix::io::Result<()> {
     let permitted = capabilities(None)?.permitted;
     let kept = CapabilitySets {
