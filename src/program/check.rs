@@ -38,7 +38,7 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// user if root asks. Prints what `output` asks for.
 pub(crate) fn run(file: &Path, startup: &StartupOptions, output: CheckOutput) -> Result<(), Exit> {
     let user = startup.user.as_deref().filter(|_| geteuid().is_root());
-    let privileges = Privileges::plan(user, startup.group.as_deref())?;
+    let privileges = Privileges::resolve(user, startup.group.as_deref())?;
     startup.chroot.as_deref().map(change_root).transpose()?;
     let once = |file: &Path| File::read_once(file, Some(PIPE_TIMEOUT));
     let (read, reading) = startup::read(file, &privileges, once)?;
@@ -187,7 +187,7 @@ impl Problems {
 
     fn check_listeners(&mut self, config: &Config, resolutions: &Resolutions) {
         // If txlb runs with this configuration, it holds the addresses itself.
-        let runs = config
+        let txlb_runs = config
             .control
             .as_ref()
             .is_some_and(|control| UnixStream::connect(&control.socket).is_ok());
@@ -213,7 +213,7 @@ impl Problems {
                 if let Err(error) = try_bind(*place) {
                     match error.kind() {
                         ErrorKind::AddrNotAvailable => drop(absent.insert(*place)),
-                        ErrorKind::AddrInUse if runs => {}
+                        ErrorKind::AddrInUse if txlb_runs => {}
                         _ => self.add_bind_error(&what, *place, &error),
                     }
                 }

@@ -118,7 +118,7 @@ impl Daemon {
         [dup2_stdin(null), dup2_stdout(null), dup2_stderr(null)]
             .into_iter()
             .collect::<rustix::io::Result<()>>()
-            .map_err(|error| Exit::other(&error.into()))
+            .map_err(|error| Exit::from_io(&error.into()))
     }
 }
 

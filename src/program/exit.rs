@@ -36,7 +36,7 @@ impl Exit {
     }
 
     /// A system error without an exit status of its own.
-    pub(crate) fn other(error: &io::Error) -> Exit {
+    pub(crate) fn from_io(error: &io::Error) -> Exit {
         Exit::new(Exit::OTHER, &format!("txlb: {error}"))
     }
 }

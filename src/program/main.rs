@@ -32,7 +32,7 @@ const VERSION: &str = concat!("txlb ", env!("CARGO_PKG_VERSION"), "\n");
 
 fn main() -> ExitCode {
     privileges::protect_memory();
-    let afresh = daemon::reset_inherited_state().map_err(|error| Exit::other(&error));
+    let afresh = daemon::reset_inherited_state().map_err(|error| Exit::from_io(&error));
     let command = afresh.and_then(|()| cli::parse(std::env::args_os().skip(1)));
     let outcome = match command {
         Ok(Command::Help) => exit::print(&cli::usage()),

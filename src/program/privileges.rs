@@ -22,7 +22,7 @@ pub(crate) struct Privileges {
 
 impl Privileges {
     /// Looks up the names of `-u` and `-g`: after chroot(2) there may be no user database.
-    pub(crate) fn plan(user: Option<&str>, group: Option<&str>) -> Result<Privileges, Exit> {
+    pub(crate) fn resolve(user: Option<&str>, group: Option<&str>) -> Result<Privileges, Exit> {
         let identity = user.map(|user| Identity::find(user, group)).transpose()?;
         let Some(wanted) = identity else {
             return Ok(Privileges { identity });
@@ -131,12 +131,12 @@ fn only_root(wanted: &Identity) -> Exit {
 }
 
 fn become_user(identity: &Identity) -> io::Result<()> {
-    let kept = kept::before()?;
+    let kept = capabilities::before()?;
     drop_groups()?;
     // For root, these set the real, the effective and the saved ID on every system.
     setgid(identity.gid)?;
     setuid(identity.uid)?;
-    kept::after(kept)?;
+    capabilities::after(kept)?;
     verify(identity)
 }
 
@@ -187,7 +187,7 @@ fn verify(identity: &Identity) -> io::Result<()> {
         let why = "what root may do could be had back: that must not be";
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
-    kept::verify(identity)
+    capabilities::verify(identity)
 }
 
 /// Some systems list the group itself among the groups.
@@ -205,7 +205,7 @@ fn has_groups(_identity: &Identity) -> io::Result<bool> {
 
 /// The only capability that is kept: ports below 1024.
 #[cfg(target_os = "linux")]
-mod kept {
+mod capabilities {
     use std::io;
 
     use nix::unistd::{getresgid, getresuid};
@@ -251,7 +251,7 @@ mod kept {
 /// Other systems keep nothing: new ports below 1024 need a restart.
 #[cfg(not(target_os = "linux"))]
 #[expect(clippy::unnecessary_wraps, reason = "as on Linux")]
-mod kept {
+mod capabilities {
     use std::io;
 
     use super::Identity;

@@ -45,10 +45,10 @@ enum Event {
 /// nothing_of_root_is_left_in_any_thread_but_low_ports.
 pub(crate) fn run(mut options: ServeOptions) -> Result<(), Exit> {
     limit_heaps();
-    let shutdown = Shutdown::prepare().map_err(|error| Exit::other(&error))?;
+    let shutdown = Shutdown::prepare().map_err(|error| Exit::from_io(&error))?;
     let inherited =
         inherited().map_err(|error| Exit::new(Exit::CANNOT_BIND, &format!("txlb: {error}")))?;
-    let log = Log::start(options.level).map_err(|error| Exit::other(&error))?;
+    let log = Log::start(options.level).map_err(|error| Exit::from_io(&error))?;
     log.log_panics();
     // Opened before chroot(2): afterwards the paths of both sockets may lead nowhere.
     let supervisor = Supervisor::from_environment();
@@ -90,13 +90,13 @@ fn serve(
         }
         ConfigSource::CommandLine(config) => (None, *config),
         ConfigSource::Demo => {
-            let (made, config) = Demo::new().map_err(|error| Exit::other(&error))?;
+            let (made, config) = Demo::new().map_err(|error| Exit::from_io(&error))?;
             demo = Some(made);
             (None, config)
         }
     };
     startup.prepare_folders(&config)?;
-    configured_log.begin_before(&config, startup.identity())?;
+    configured_log.open_before(&config, startup.identity())?;
     let descriptors_before = raise_limit();
     let workers = options.workers.unwrap_or_else(processors);
     let (events, incoming) = channel();
@@ -106,11 +106,11 @@ fn serve(
     });
     let bound = DataPlane::bind(config, options, inherited).map_err(|error| start_exit(&error))?;
     let path = file.as_ref().map(|(file, _)| file.path());
-    startup.give_up(&bound, path, configured_log.place(bound.config()))?;
+    startup.give_up(&bound, path, configured_log.destination(bound.config()))?;
     configured_log.begin(bound.config())?;
-    log.begin().map_err(|error| Exit::other(&error))?;
+    log.begin().map_err(|error| Exit::from_io(&error))?;
     if let Some(demo) = &mut demo {
-        demo.start().map_err(|error| Exit::other(&error))?;
+        demo.start().map_err(|error| Exit::from_io(&error))?;
     }
     // `running` holds the PID file and is dropped last: the next txlb takes that file and then
     // expects free addresses.
@@ -126,13 +126,13 @@ fn serve(
     let admin_servers = AdminServers::open(&data_plane, AdminInterface::ALL)
         .map_err(|error| admin_server_exit(&error))?;
     let mut parts = admin_servers.fixtures();
-    parts.push(supervisor.fixture());
+    parts.push(supervisor.status_update());
     parts.push(Box::new(configured_log));
-    parts.push(running.fixture());
+    parts.push(running.pid_file_release());
     let liveness = data_plane.pulses();
     shutdown.set_attended();
     let thread =
-        ControllerThread::start(data_plane, file, parts).map_err(|error| Exit::other(&error))?;
+        ControllerThread::start(data_plane, file, parts).map_err(|error| Exit::from_io(&error))?;
     let handle = thread.desk();
     admin_servers.attend(&handle);
     let status = handle.status();
@@ -142,7 +142,7 @@ fn serve(
     }
     supervisor
         .start(&handle, liveness)
-        .map_err(|error| Exit::other(&error))?;
+        .map_err(|error| Exit::from_io(&error))?;
     running.detach(log)?;
     wait(&handle, &incoming, supervisor)
 }

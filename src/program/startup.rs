@@ -44,7 +44,7 @@ impl Startup {
     pub(crate) fn prepare(options: &mut ServeOptions) -> Result<Startup, Exit> {
         let startup = &options.startup;
         let (detach, chroot) = (startup.detach, startup.chroot.clone());
-        let privileges = Privileges::plan(startup.user.as_deref(), startup.group.as_deref())?;
+        let privileges = Privileges::resolve(startup.user.as_deref(), startup.group.as_deref())?;
         let sandbox = startup.sandbox;
         let pid_file = options.pid_file.as_deref().map(absolute_path).transpose()?;
         let chroot = chroot.as_deref().map(absolute_path).transpose()?;
@@ -54,7 +54,7 @@ impl Startup {
         let daemon = detach.then(Daemon::begin).transpose()?;
         // Before the PID file: a process that reads our ID there may send a signal that would end
         // us by default.
-        let signals = CaughtSignals::catch().map_err(|error| Exit::other(&error))?;
+        let signals = CaughtSignals::catch().map_err(|error| Exit::from_io(&error))?;
         let pid_file = pid_file.map(|path| {
             folders::make_runtime_folder(&path, privileges.identity())?;
             PidFile::take(&path)
@@ -129,7 +129,7 @@ impl Startup {
         on_signal: impl Fn(Signal) + Send + 'static,
     ) -> Result<Running, Exit> {
         let forwarded = self.signals.forward(on_signal);
-        forwarded.map_err(|error| Exit::other(&error))?;
+        forwarded.map_err(|error| Exit::from_io(&error))?;
         Ok(Running {
             daemon: self.daemon,
             pid_file: Arc::new(Mutex::new(self.pid_file)),
@@ -155,7 +155,7 @@ impl Reconfigure for ReleasePidFile {
 impl Running {
     /// Releases the PID file. It must be the last part: whoever takes the file expects everything
     /// else to be free.
-    pub(crate) fn fixture(&self) -> Box<dyn Reconfigure> {
+    pub(crate) fn pid_file_release(&self) -> Box<dyn Reconfigure> {
         Box::new(ReleasePidFile(Arc::clone(&self.pid_file)))
     }
 
@@ -181,17 +181,18 @@ pub(crate) fn read(
         return read(file).map_err(|error| file_exit(&error));
     };
     let lent = privileges.run_as_user(|| read(file));
-    lent.map_err(|error| Exit::other(&error))?.map_err(|error| {
-        let Exit { status, message } = file_exit(&error);
-        let advice = match status {
-            Exit::NO_PERMISSION => format!(
-                " (it is read as {}, who could put another file there)",
-                owner.user
-            ),
-            _ => String::new(),
-        };
-        Exit::new(status, &format!("{message}{advice}"))
-    })
+    lent.map_err(|error| Exit::from_io(&error))?
+        .map_err(|error| {
+            let Exit { status, message } = file_exit(&error);
+            let advice = match status {
+                Exit::NO_PERMISSION => format!(
+                    " (it is read as {}, who could put another file there)",
+                    owner.user
+                ),
+                _ => String::new(),
+            };
+            Exit::new(status, &format!("{message}{advice}"))
+        })
 }
 
 /// The exit status for a configuration file that cannot be used.

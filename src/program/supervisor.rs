@@ -51,7 +51,7 @@ impl Supervisor {
     }
 
     /// Sends the status again after each change of the configuration.
-    pub(crate) fn fixture(&self) -> Box<dyn Reconfigure> {
+    pub(crate) fn status_update(&self) -> Box<dyn Reconfigure> {
         Box::new(self.clone())
     }
 

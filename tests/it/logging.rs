@@ -230,3 +230,17 @@ fn syslog_is_no_file_and_a_file_of_that_name_can_be_had() {
     assert_eq!(finish(serve).status, Some(0));
     assert!(!log.exists());
 }
+
+#[test]
+fn rust_log_adds_to_the_options_and_a_wrong_one_is_a_warning() {
+    let place = Place::new();
+    let (stderr, errors) = UnixStream::pair().unwrap();
+    let listen = place.address().to_string();
+    let mut serve = command(&["-q", "-L", &listen, "-B", "127.0.0.1:9"]);
+    serve.env("RUST_LOG", "info,txlb=loud");
+    let stderr = File::from(OwnedFd::from(stderr));
+    let _txlb = Txlb::spawn_logging_to(stderr, serve, Folder::new());
+    let lines = lines_until(&read_lines(errors), " runs as process ");
+    let is_warning = |line: &String| line.contains(" WARN  RUST_LOG: \"txlb=loud\" is ignored");
+    assert!(lines.iter().any(is_warning), "{lines:#?}");
+}

@@ -49,7 +49,7 @@ pub(super) fn run(options: &CtlOptions, connection: ControlConnection) -> Result
         options,
         connection,
         terminal: &terminal,
-        shadow: LineProtocol::new(Access::Full),
+        parser: LineProtocol::new(Access::Full),
         error: None,
     };
     let mut shell = Shell::new(terminal_size().unwrap_or(UNKNOWN_SIZE), has_colours());
@@ -146,14 +146,14 @@ struct RemotePartner<'a> {
     connection: ControlConnection,
     terminal: &'a Terminal,
     /// Parses the same lines, to know whether a batch is open.
-    shadow: LineProtocol,
+    parser: LineProtocol,
     /// Why the connection is lost.
     error: Option<Exit>,
 }
 
 impl Partner for RemotePartner<'_> {
     fn ask(&mut self, line: &str, columns: u16) -> Option<Told> {
-        let heard = self.shadow.hear(line);
+        let heard = self.parser.hear(line);
         if heard == ParsedLine::Nothing {
             return Some(Told {
                 ok: true,
@@ -178,12 +178,12 @@ impl Partner for RemotePartner<'_> {
     }
 
     fn is_in_batch(&self) -> bool {
-        self.shadow.is_in_batch()
+        self.parser.is_in_batch()
     }
 
     /// A line that is refused here is part of the batch there: it must refuse it as well.
     fn refuse(&mut self, why: &str) {
-        self.shadow.refuse(why);
+        self.parser.refuse(why);
         if self.is_in_batch() {
             self.try_to_ask("watch");
         }
@@ -222,7 +222,7 @@ impl RemotePartner<'_> {
 
     fn modes(&self, modes: impl FnOnce(&mut Termios)) -> Result<(), Exit> {
         let changed = self.terminal.set_modes(modes);
-        changed.map_err(|error| Exit::other(&error))
+        changed.map_err(|error| Exit::from_io(&error))
     }
 
     /// The server closes idle connections. Without an open batch, a new one does as well.

@@ -11,13 +11,12 @@ mod repeats;
 mod syslog;
 mod writer;
 
-use std::io;
 use std::panic::{self, PanicHookInfo};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, SystemTime};
+use std::{env, io, thread};
 
 use env_logger::Builder;
 use log::{LevelFilter, Metadata, Record};
@@ -38,7 +37,7 @@ use crate::privileges::Identity;
 pub(crate) use output::LogDestination;
 
 /// How long `flush` waits.
-const PATIENCE: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The log. Cheap to clone.
 #[derive(Clone)]
@@ -54,22 +53,21 @@ impl Log {
     /// # Errors
     /// If there is a logger already.
     pub(crate) fn start(level: LevelFilter) -> io::Result<Log> {
-        let queue = Arc::new(Queue::default());
-        let filter = Builder::new()
-            .filter_level(level)
-            // The configuration decides whether sessions are logged, not `-q`, `-v` or `RUST_LOG`.
-            .filter_module(log_targets::SESSIONS, LevelFilter::Info)
-            // SSH clients decide what russh logs, so they could fill the log. `admin` logs what
-            // matters.
-            .filter_module("russh", LevelFilter::Off)
-            .build();
+        let rust_log = env::var_os("RUST_LOG").unwrap_or_default();
+        let (filter, ignored) = build_filter(level, &rust_log.to_string_lossy());
         let level = filter.filter();
+        let queue = Arc::new(Queue::default());
         let logger = Logger {
             filter,
             queue: Arc::clone(&queue),
         };
         log::set_boxed_logger(Box::new(logger)).map_err(io::Error::other)?;
         log::set_max_level(level);
+        for directive in ignored {
+            log::warn!(
+                "RUST_LOG: {directive:?} is ignored: a filter is LEVEL, TARGET or TARGET=LEVEL"
+            );
+        }
         Ok(Log {
             queue,
             begun: Arc::default(),
@@ -97,7 +95,7 @@ impl Log {
         panic::set_hook(Box::new(move |info| {
             let thread = thread::current();
             let name = thread.name().unwrap_or("without a name").to_owned();
-            log::error!("the thread {name} panicked: {}", words(info));
+            log::error!("the thread {name} panicked: {}", panic_text(info));
             log.flush();
             before(info);
         }));
@@ -118,21 +116,58 @@ impl Log {
     pub(crate) fn flush(&self) {
         // An early error may end the program before `begin`.
         if self.begin().is_ok() {
-            self.queue.finish(PATIENCE);
+            self.queue.flush(FLUSH_TIMEOUT);
         }
     }
 }
 
+/// The level filter of `-q` or `-v`, and on top of that the directives of `RUST_LOG`. Also returns
+/// the directives that are wrong.
+fn build_filter(level: LevelFilter, rust_log: &str) -> (env_logger::Logger, Vec<String>) {
+    let (directives, ignored) = check_directives(rust_log);
+    let filter = Builder::new()
+        .filter_level(level)
+        // SSH clients decide what russh logs, so they could fill the log. `admin` logs what
+        // matters.
+        .filter_module("russh", LevelFilter::Off)
+        .parse_filters(&directives)
+        // The configuration decides whether sessions are logged.
+        .filter_module(log_targets::SESSIONS, LevelFilter::Info)
+        .build();
+    (filter, ignored)
+}
+
+/// Splits `RUST_LOG` into its valid directives and those that are wrong. env_logger would print a
+/// warning for those with `eprintln!`, which panics if standard error cannot be written to.
+fn check_directives(rust_log: &str) -> (String, Vec<String>) {
+    let (directives, text) = match rust_log.split_once('/') {
+        Some((_, text)) if text.contains('/') => return (String::new(), vec![rust_log.to_owned()]),
+        Some((directives, text)) => (directives, Some(text)),
+        None => (rust_log, None),
+    };
+    let is_valid = |directive: &&str| match directive.split_once('=') {
+        Some((_, level)) => level.trim().is_empty() || level.trim().parse::<LevelFilter>().is_ok(),
+        None => true,
+    };
+    let (valid, wrong): (Vec<&str>, Vec<&str>) = directives.split(',').partition(is_valid);
+    let mut accepted = valid.join(",");
+    if let Some(text) = text {
+        accepted.push('/');
+        accepted.push_str(text);
+    }
+    (accepted, wrong.into_iter().map(str::to_owned).collect())
+}
+
 /// The panic's message and place, on one line.
-fn words(info: &PanicHookInfo<'_>) -> String {
-    let place = info
+fn panic_text(info: &PanicHookInfo<'_>) -> String {
+    let destination = info
         .location()
         .map_or_else(String::new, |it| format!(" ({it})"));
     let payload = info.payload();
     let why = payload.downcast_ref::<&str>().copied();
     let why = why.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let why = why.unwrap_or("for a reason unknown");
-    format!("{why}{place}")
+    format!("{why}{destination}")
 }
 
 /// The logger behind the macros of the crate `log`.
@@ -148,9 +183,10 @@ impl log::Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.filter.matches(record) {
+        // A text behind `/` in `RUST_LOG` must not filter sessions.
+        if record.target() == log_targets::SESSIONS || self.filter.matches(record) {
             let wall_ms = since_1970_ms(SystemTime::now());
-            self.queue.say(Entry::of(record, wall_ms));
+            self.queue.push(Entry::of(record, wall_ms));
         }
     }
 
@@ -201,13 +237,13 @@ impl ConfiguredLog {
     }
 
     /// The destination with this configuration.
-    pub(crate) fn place<'a>(&'a self, config: &'a Config) -> LogDestination<'a> {
+    pub(crate) fn destination<'a>(&'a self, config: &'a Config) -> LogDestination<'a> {
         LogDestination::named(self.option.as_deref().or(config.logging.file.as_deref()))
     }
 
     /// Opens the log of `-l` as root, before txlb becomes `owner`. Without an owner there is no
     /// change of user, so the log of the configuration is opened as well.
-    pub(crate) fn begin_before(
+    pub(crate) fn open_before(
         &mut self,
         config: &Config,
         owner: Option<&Identity>,
@@ -215,7 +251,7 @@ impl ConfiguredLog {
         let output = match (self.opened_early.take(), owner) {
             (Some(output), _) => Some(output),
             (None, None) => Some(
-                self.open(self.place(config))
+                self.open(self.destination(config))
                     .map_err(|why| cannot_create(&why))?,
             ),
             (None, Some(owner)) => self.open_as_root(owner)?,
@@ -229,12 +265,12 @@ impl ConfiguredLog {
 
     /// Opens the file of `-l` as root, unless that is not safe: then `owner` opens it later.
     fn open_as_root(&self, owner: &Identity) -> Result<Option<LogOutput>, Exit> {
-        let place = LogDestination::named(self.option.as_deref());
-        let Some(file) = place.file() else {
+        let destination = LogDestination::named(self.option.as_deref());
+        let Some(file) = destination.file() else {
             return Ok(None);
         };
         if named_descriptor(file).is_some() {
-            let opened = self.open(place).map(Some);
+            let opened = self.open(destination).map(Some);
             return opened.map_err(|why| cannot_create(&why));
         }
         let opened = folders::open_log(file, owner).map_err(|error| {
@@ -243,11 +279,11 @@ impl ConfiguredLog {
         Ok(opened.map(LogOutput::file))
     }
 
-    /// Opens the log, unless `begin_before` did.
+    /// Opens the log, unless `open_before` did.
     pub(crate) fn begin(&mut self, config: &Config) -> Result<(), Exit> {
         if !self.begun {
             let output = self
-                .open(self.place(config))
+                .open(self.destination(config))
                 .map_err(|why| cannot_create(&why))?;
             self.log.switch_all(output);
             self.begun = true;
@@ -255,17 +291,17 @@ impl ConfiguredLog {
         Ok(())
     }
 
-    fn open(&self, place: LogDestination<'_>) -> Result<LogOutput, String> {
-        if self.detached && place.file().and_then(named_descriptor) == Some(1) {
+    fn open(&self, destination: LogDestination<'_>) -> Result<LogOutput, String> {
+        if self.detached && destination.file().and_then(named_descriptor) == Some(1) {
             let why = "in the background there is no standard output: name a file, or /dev/stderr";
-            return Err(format!("cannot log to {place}: {why}"));
+            return Err(format!("cannot log to {destination}: {why}"));
         }
-        open(place)
+        open(destination)
     }
 
     /// Opens the log of `config`. The result switches to it.
-    fn prepared(&self, config: &Config) -> Result<Commit, String> {
-        let output = self.open(self.place(config))?;
+    fn prepare_switch(&self, config: &Config) -> Result<Commit, String> {
+        let output = self.open(self.destination(config))?;
         let log = self.log.clone();
         Ok(Box::new(move || log.switch(output)))
     }
@@ -276,7 +312,7 @@ impl Reconfigure for ConfiguredLog {
         if self.option.is_some() || now.logging.file == next.logging.file {
             return Ok(None);
         }
-        self.prepared(next).map(Some)
+        self.prepare_switch(next).map(Some)
     }
 
     fn is_log(&self) -> bool {
@@ -285,7 +321,7 @@ impl Reconfigure for ConfiguredLog {
 
     /// Opens the file again: logrotate may have moved it.
     fn reopen(&mut self, now: &Config) -> Result<(), String> {
-        let stays = match self.place(now) {
+        let stays = match self.destination(now) {
             // `Syslog` reconnects by itself. After chroot(2) the path may lead nowhere.
             LogDestination::Syslog => true,
             // A descriptor cannot be moved away, and may not be opened again without root's rights.
@@ -295,20 +331,20 @@ impl Reconfigure for ConfiguredLog {
         if stays {
             return Ok(());
         }
-        let switch = self.prepared(now);
+        let switch = self.prepare_switch(now);
         switch.map_err(|error| format!("{error}; the log stays where it was"))?();
         Ok(())
     }
 }
 
 /// Opens a destination; an error says what to do.
-fn open(place: LogDestination<'_>) -> Result<LogOutput, String> {
-    LogOutput::open(place).map_err(|error| {
-        let advice = match place {
+fn open(destination: LogDestination<'_>) -> Result<LogOutput, String> {
+    LogOutput::open(destination).map_err(|error| {
+        let advice = match destination {
             LogDestination::File(path) => rights::advice(&error, Need::Append, path),
             LogDestination::StandardError | LogDestination::Syslog => String::new(),
         };
-        format!("cannot log to {place}: {error}{advice}")
+        format!("cannot log to {destination}: {error}{advice}")
     })
 }
 

@@ -65,8 +65,8 @@ impl LogOutput {
     ///
     /// # Errors
     /// The system's. A named pipe without a reader and a missing syslog daemon are errors.
-    pub(crate) fn open(place: LogDestination<'_>) -> io::Result<LogOutput> {
-        let path = match place {
+    pub(crate) fn open(destination: LogDestination<'_>) -> io::Result<LogOutput> {
+        let path = match destination {
             LogDestination::StandardError => return Ok(LogOutput::standard_error()),
             LogDestination::Syslog => return Syslog::open().map(LogOutput::syslog),
             LogDestination::File(path) => path,

@@ -48,7 +48,7 @@ impl RepeatLimiter {
     }
 
     /// The next summary that is due. Counting begins again.
-    pub(super) fn summary(&mut self, now_ms: u64) -> Option<(Level, String)> {
+    pub(super) fn due_summary(&mut self, now_ms: u64) -> Option<(Level, String)> {
         loop {
             let crowded = self.said.len() > MAX_LINES;
             let oldest = self.said.front()?;
@@ -69,7 +69,7 @@ impl RepeatLimiter {
     }
 
     /// The next summary, due or not. Its line is forgotten.
-    pub(super) fn last(&mut self) -> Option<(Level, String)> {
+    pub(super) fn take_summary(&mut self) -> Option<(Level, String)> {
         std::iter::from_fn(|| self.said.pop_front()).find_map(|said| said.summary())
     }
 
@@ -101,7 +101,7 @@ mod tests {
         let mut complaints = complaints.into_iter().peekable();
         for second in 0..=100 {
             let now_ms = second * 1000;
-            while let Some((_, text)) = repeats.summary(now_ms) {
+            while let Some((_, text)) = repeats.due_summary(now_ms) {
                 written.push((second, text));
             }
             while let Some((_, text)) = complaints.next_if(|(at, _)| *at == second) {
@@ -172,10 +172,10 @@ mod tests {
         assert!(!repeats.admit(Level::Warn, "x", 1));
         assert_eq!(repeats.due_ms(), Some(WINDOW_MS));
         assert_eq!(
-            repeats.last(),
+            repeats.take_summary(),
             Some((Level::Warn, "said once more: x".to_owned()))
         );
-        assert_eq!((repeats.last(), repeats.due_ms()), (None, None));
+        assert_eq!((repeats.take_summary(), repeats.due_ms()), (None, None));
     }
 
     #[test]
@@ -185,8 +185,8 @@ mod tests {
         assert_eq!(repeats.due_ms(), None);
         assert!(!repeats.admit(Level::Error, "x", 7));
         assert_eq!(repeats.due_ms(), Some(5 + WINDOW_MS));
-        assert_eq!(repeats.summary(4 + WINDOW_MS), None);
-        assert!(repeats.summary(5 + WINDOW_MS).is_some());
+        assert_eq!(repeats.due_summary(4 + WINDOW_MS), None);
+        assert!(repeats.due_summary(5 + WINDOW_MS).is_some());
         assert_eq!(repeats.due_ms(), None);
     }
 
@@ -198,7 +198,7 @@ mod tests {
         let mut summaries = Vec::new();
         for number in 0..1000 {
             assert!(repeats.admit(Level::Error, &number.to_string(), 1));
-            summaries.extend(repeats.summary(1));
+            summaries.extend(repeats.due_summary(1));
             assert!(repeats.said.len() <= MAX_LINES);
         }
         // The line that was pushed out keeps its count.

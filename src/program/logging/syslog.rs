@@ -28,7 +28,7 @@ const SOCKET: Option<&str> = if cfg!(any(
 };
 
 /// Write timeout for a daemon that does not read.
-const PATIENCE: Duration = Duration::from_millis(500);
+const WRITE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Pause between two tries on systems that report a full buffer instead of waiting.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -74,16 +74,16 @@ impl Syslog {
         if let Some(socket) = &self.socket {
             let sent = send(socket, line, self.stuck);
             if sent.as_ref().err().is_none_or(is_full) {
-                return self.note(sent);
+                return self.remember(sent);
             }
         }
         (self.socket, self.stuck) = (None, false);
         let sent = send(self.socket.insert(connect(&self.path)?), line, false);
-        self.note(sent)
+        self.remember(sent)
     }
 
     /// Remembers whether the daemon is stuck. If so, the next send does not wait.
-    fn note(&mut self, sent: io::Result<()>) -> io::Result<()> {
+    fn remember(&mut self, sent: io::Result<()>) -> io::Result<()> {
         let stuck = sent.as_ref().is_err_and(is_full);
         if let Some(socket) = self.socket.as_ref().filter(|_| stuck != self.stuck) {
             socket.set_nonblocking(stuck)?;
@@ -110,12 +110,12 @@ impl LineWriter for Syslog {
 fn connect(path: &Path) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
     socket.connect(path)?;
-    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(WRITE_TIMEOUT))?;
     Ok(socket)
 }
 
 fn send(socket: &UnixDatagram, line: &[u8], hurry: bool) -> io::Result<()> {
-    let mut looks = PATIENCE.as_millis() / PAUSE.as_millis();
+    let mut looks = WRITE_TIMEOUT.as_millis() / PAUSE.as_millis();
     loop {
         match socket.send(line) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -232,7 +232,7 @@ mod tests {
     }
 
     fn say(queue: &Queue, kind: EntryKind, text: &str) {
-        queue.say(Entry {
+        queue.push(Entry {
             wall_ms: 0,
             level: Level::Info,
             kind,

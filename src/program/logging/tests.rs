@@ -75,7 +75,7 @@ fn entry(kind: EntryKind, text: &str) -> Entry {
 }
 
 fn say(queue: &Queue, text: &str) {
-    queue.say(entry(EntryKind::Session, text));
+    queue.push(entry(EntryKind::Session, text));
 }
 
 /// What was written, without dates.
@@ -211,7 +211,7 @@ fn complaints_come_once_and_sessions_each_time() {
     let queue = start(output);
     for _ in 0..3 {
         for kind in [EntryKind::Repeatable, EntryKind::Event, EntryKind::Session] {
-            queue.say(entry(kind, "again"));
+            queue.push(entry(kind, "again"));
         }
     }
     assert!(queue.wait_idle(LONG));
@@ -220,7 +220,7 @@ fn complaints_come_once_and_sessions_each_time() {
         "ERROR again\n".to_owned() + &"ERROR again\nagain\n".repeat(3)
     );
     // The end writes the counts, too.
-    assert!(queue.finish(LONG));
+    assert!(queue.flush(LONG));
     let written = read(&log);
     assert!(
         written.ends_with(" ERROR said 2 more times: again\n"),
@@ -230,7 +230,7 @@ fn complaints_come_once_and_sessions_each_time() {
 
 #[test]
 fn a_pipe_without_a_reader_is_not_waited_for() {
-    let path = std::env::temp_dir().join(format!("txlb-pipe-{}", std::process::id()));
+    let path = env::temp_dir().join(format!("txlb-pipe-{}", std::process::id()));
     let _ = std::fs::remove_file(&path);
     let made = std::process::Command::new("mkfifo").arg(&path).status();
     assert!(made.unwrap().success());
@@ -242,7 +242,7 @@ fn a_pipe_without_a_reader_is_not_waited_for() {
 #[test]
 fn names_of_descriptors_are_known_also_through_links() {
     use super::output::named_descriptor;
-    let folder = std::env::temp_dir().join(format!("txlb-links-{}", std::process::id()));
+    let folder = env::temp_dir().join(format!("txlb-links-{}", std::process::id()));
     std::fs::create_dir(&folder).unwrap();
     let link = |name: &str, to: &str| {
         let path = folder.join(name);
@@ -264,4 +264,37 @@ fn names_of_descriptors_are_known_also_through_links() {
     for name in ["/dev/null", "/dev/fd", "stdout", "/dev/fd/x"] {
         assert_eq!(named_descriptor(Path::new(name)), None, "{name}");
     }
+}
+
+#[test]
+fn rust_log_changes_levels_and_leaves_sessions_to_the_configuration() {
+    let wanted = |level, rust_log: &str, target: &str| {
+        let logger = Logger {
+            filter: build_filter(level, rust_log).0,
+            queue: Arc::default(),
+        };
+        let record = Record::builder()
+            .target(target)
+            .level(Level::Info)
+            .args(format_args!("text"))
+            .build();
+        log::Log::log(&logger, &record);
+        !logger.queue.take().is_empty()
+    };
+    let (usual, quiet) = (LevelFilter::Info, LevelFilter::Warn);
+    assert!(wanted(usual, "", "txlb::serve") && !wanted(quiet, "", "txlb::serve"));
+    assert!(wanted(quiet, "info", "txlb::serve"));
+    assert!(wanted(quiet, "txlb::health=debug", log_targets::HEALTH));
+    assert!(!wanted(quiet, "txlb::health=debug", "txlb::serve"));
+    assert!(!wanted(usual, "txlb::health=off", log_targets::HEALTH));
+    assert!(wanted(usual, "/ext", "txlb::serve") && !wanted(usual, "/other", "txlb::serve"));
+    for rust_log in ["", "off", "txlb::session=off", "off/other"] {
+        assert!(wanted(quiet, rust_log, log_targets::SESSIONS), "{rust_log}");
+    }
+    assert!(!wanted(usual, "debug", "russh::client") && wanted(usual, "russh", "russh::client"));
+    // What is wrong is ignored, and the rest is not.
+    let (_, ignored) = build_filter(usual, "warn,txlb=loud, a=b=c");
+    assert_eq!(ignored, ["txlb=loud", " a=b=c"]);
+    assert!(!wanted(usual, "warn,txlb=loud", "txlb::serve"));
+    assert_eq!(build_filter(usual, "a/b/c").1, ["a/b/c"]);
 }

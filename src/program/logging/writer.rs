@@ -64,13 +64,13 @@ impl Writer {
         let mut entries = pending.entries.into_iter();
         if let Some((before, output)) = pending.output {
             let old = entries.by_ref().take(before);
-            old.for_each(|entry| self.say(&entry, now_ms));
+            old.for_each(|entry| self.write_entry(&entry, now_ms));
             self.switch(output);
         }
-        entries.for_each(|entry| self.say(&entry, now_ms));
+        entries.for_each(|entry| self.write_entry(&entry, now_ms));
         self.lost += pending.lost;
         while pending.finish
-            && let Some((level, text)) = self.repeats.last()
+            && let Some((level, text)) = self.repeats.take_summary()
         {
             self.put(&own_entry(level, text));
         }
@@ -84,7 +84,7 @@ impl Writer {
         due.into_iter().chain(retry).min()
     }
 
-    fn say(&mut self, entry: &Entry, now_ms: u64) {
+    fn write_entry(&mut self, entry: &Entry, now_ms: u64) {
         self.write_due_summaries(now_ms);
         let again = entry.kind == EntryKind::Repeatable
             && !self.repeats.admit(entry.level, &entry.text, now_ms);
@@ -94,7 +94,7 @@ impl Writer {
     }
 
     fn write_due_summaries(&mut self, now_ms: u64) {
-        while let Some((level, text)) = self.repeats.summary(now_ms) {
+        while let Some((level, text)) = self.repeats.due_summary(now_ms) {
             self.put(&own_entry(level, text));
         }
     }
@@ -220,7 +220,7 @@ impl Queue {
         }
     }
 
-    pub(super) fn say(&self, entry: Entry) {
+    pub(super) fn push(&self, entry: Entry) {
         self.add(|pending| pending.push(entry));
     }
 
@@ -255,7 +255,7 @@ impl Queue {
 
     /// Writes all counts, and waits until everything is written. Returns whether that came within
     /// `patience`.
-    pub(super) fn finish(&self, patience: Duration) -> bool {
+    pub(super) fn flush(&self, patience: Duration) -> bool {
         self.add(|pending| pending.finish = true);
         self.wait_idle(patience)
     }
