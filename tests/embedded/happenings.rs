@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::support::PATIENCE;
 use crate::support::client::who_in_turn;
 use crate::support::config::web;
-use crate::support::desk::Office;
+use crate::support::embedded::TestBalancer;
 use crate::support::host::{Host, Place};
 use txlb::config::verb::Command;
 use txlb::control::{Actor, DataPlane, MINUTES, Options, Topic};
@@ -16,7 +16,7 @@ fn command(line: &str) -> Command {
 }
 
 /// What happened, by its topic, the oldest first.
-fn happened(office: &Office) -> Vec<(Topic, String)> {
+fn happened(office: &TestBalancer) -> Vec<(Topic, String)> {
     let happenings = office.status().happenings.into_iter();
     happenings.map(|it| (it.topic, it.text)).collect()
 }
@@ -25,7 +25,7 @@ fn happened(office: &Office) -> Vec<(Topic, String)> {
 fn hosts_changes_saves_and_reloads_are_remembered_with_who_did_them() {
     let (host, place) = (Host::new("a"), Place::new());
     let text = web("", "roundr", &[host.address(), place.address()]);
-    let mut office = Office::open(&text);
+    let mut office = TestBalancer::open(&text);
     assert_eq!(happened(&office), []);
     assert_eq!(who_in_turn(office.address(), 2), "aa");
     office.order(&[
@@ -66,7 +66,7 @@ fn hosts_changes_saves_and_reloads_are_remembered_with_who_did_them() {
 #[test]
 fn a_change_by_who_has_seen_another_configuration_is_refused() {
     let host = Host::new("a");
-    let mut office = Office::open(&web("", "roundr", &[host.address()]));
+    let mut office = TestBalancer::open(&web("", "roundr", &[host.address()]));
     let seen = office.generation();
     office.order(&["setWeight service=web group=main name=a weight=5"]);
     let drain = command("drainHost service=web group=main name=a");
@@ -86,7 +86,7 @@ fn a_change_by_who_has_seen_another_configuration_is_refused() {
 #[test]
 fn sessions_are_counted_in_the_minute_that_is_under_way() {
     let host = Host::new("a");
-    let office = Office::open(&web("", "roundr", &[host.address()]));
+    let office = TestBalancer::open(&web("", "roundr", &[host.address()]));
     assert_eq!(who_in_turn(office.address(), 3), "aaa");
     let recent = office.host("a").recent;
     assert_eq!(recent.len(), MINUTES);

@@ -291,7 +291,7 @@ fn rust_log_changes_levels_and_leaves_sessions_to_the_configuration() {
     for rust_log in ["", "off", "txlb::session=off", "off/other"] {
         assert!(wanted(quiet, rust_log, log_targets::SESSIONS), "{rust_log}");
     }
-    assert!(!wanted(usual, "debug", "russh::client") && wanted(usual, "russh", "russh::client"));
+    assert!(!wanted(usual, "debug", "russh") && wanted(usual, "russh", "russh"));
     // What is wrong is ignored, and the rest is not.
     let (_, ignored) = build_filter(usual, "warn,txlb=loud, a=b=c");
     assert_eq!(ignored, ["txlb=loud", " a=b=c"]);
