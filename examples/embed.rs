@@ -1,5 +1,5 @@
-//! A balancer within a program, in forty lines: listens at the first address, balances
-//! over the others, and ends with its standard input.
+//! A balancer in your program, in forty lines: listens at the first address, balances over the
+//! others, and ends with its standard input.
 //!
 //!     cargo run --example embed -- 127.0.0.1:8080 127.0.0.1:8001 127.0.0.1:8002
 
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("listening at {address}");
     }
 
-    // Here your own program would do what it is for.
+    // Your program's own work goes here.
     io::stdin().read_to_end(&mut Vec::new())?;
 
     for host in &balancer.status().services[0].groups[0].hosts {

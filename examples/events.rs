@@ -1,10 +1,10 @@
-//! What happens in a balancer, told as it happens: hosts that fail and come back, every
-//! session that ends, and changes. Ends with its standard input.
+//! Prints events of a balancer: hosts that fail or recover, sessions that end, and changes.
+//! Ends with its standard input.
 //!
 //!     cargo run --example events -- 127.0.0.1:8080 127.0.0.1:8001 127.0.0.1:8002
 //!
-//! A line on its standard input is a verb, such as
-//! `drainHost service=main group=main name=host1`.
+//! A line on its standard input is a verb, such as `drainHost service=main group=main
+//! name=host1`.
 
 use std::error::Error;
 use std::io::{self, BufRead};
@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         builder = builder.host(format!("host{}", number + 1), address);
     }
     let balancer = builder.start()?;
-    // Before anybody knows where to come, so that nothing is missed.
+    // Subscribes before clients know the address, so that no event is missed.
     let events = balancer.events();
     let teller = thread::spawn(move || events.for_each(|event| tell(&event)));
     for address in balancer.addresses("main") {

@@ -1,11 +1,10 @@
-//! Serve it yourself until you need to balance: an application that answers at its own
-//! listener, and turns the same port into a balanced one when it is told to. No client is
-//! refused meanwhile.
+//! Serve until you need to balance: an application answers on its own listener, then turns that
+//! port into a balanced one. No client is refused meanwhile.
 //!
 //!     cargo run --example takeover -- 127.0.0.1:8080
 //!
-//! A line such as `balance 127.0.0.1:8001 127.0.0.1:8002` on its standard input is what
-//! tells it. The end of that ends it.
+//! A line `balance 127.0.0.1:8001 127.0.0.1:8002` on standard input starts the balancer; the
+//! end of standard input stops it.
 
 use std::error::Error;
 use std::io::{self, BufRead, Write};
@@ -17,19 +16,19 @@ use std::time::Duration;
 
 use txlb::Balancer;
 
-/// What the application is for.
+/// The application's own response.
 fn answer(mut client: &TcpStream) {
-    // A client that has gone is no trouble of ours.
+    // A client that has left is not an error.
     let _ = client.write_all(b"the application itself\n");
 }
 
-/// Answers by itself, until it is to be balanced. Whoever has been let in by then is
-/// answered here; whoever waits in the queue, or comes later, is the balancer's.
+/// Answers clients until `is_balanced`. Clients in the accept backlog and later ones are the
+/// balancer's.
 fn serve(listener: &TcpListener, is_balanced: &AtomicBool) {
     while !is_balanced.load(Ordering::Acquire) {
         match listener.accept() {
             Ok((client, _)) => answer(&client),
-            // The balancer accepts without waiting, and so does this from then on.
+            // The balancer makes the shared socket non-blocking, so accept(2) returns here as well.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
             Err(error) => eprintln!("accept: {error}"),
         }
@@ -70,7 +69,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if let Some(balancer) = balancer {
         balancer.shutdown(Duration::from_secs(5));
-        // It may wait for a client still: with its listener closed, nobody comes.
+        // The application may wait for a client: dropping its listener ends that.
         drop(application);
     }
     Ok(())

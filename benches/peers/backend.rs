@@ -1,7 +1,6 @@
-//! The hosts behind the balancers: one nginx with as many addresses as wanted.
+//! The hosts: one nginx with many loopback addresses.
 //!
-//! One process for all hosts, so that it costs as little as possible: it is not
-//! what is measured, and shares the processors with what is.
+//! One process for all hosts costs little. It shares the processors with what is measured.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,21 +10,21 @@ use super::Outcome;
 use super::folder::{Folder, free_port};
 use super::process::Process;
 
-/// What `/page` answers with.
+/// Bytes of the response to `/page`.
 const PAGE: usize = 18 * 1024;
 
-/// What `/bulk` answers with.
+/// Bytes of the response to `/bulk`.
 pub(crate) const BULK: u64 = 64 * 1024 * 1024;
 
-/// Some hosts.
+/// Running hosts.
 pub(crate) struct Backend {
     _process: Process,
-    /// Where each host is reached.
+    /// The address of each host.
     pub(crate) hosts: Vec<SocketAddr>,
 }
 
 impl Backend {
-    /// So many hosts, each at a loopback address of its own.
+    /// Starts `count` hosts, each with a loopback address of its own.
     pub(crate) fn start(folder: &Folder, count: usize) -> Outcome<Backend> {
         let port = free_port()?;
         let hosts: Vec<SocketAddr> = (0..count)
@@ -34,12 +33,12 @@ impl Backend {
         let place = folder.fresh("backend");
         fs::create_dir(&place)?;
         fs::write(place.join("page"), vec![b'x'; PAGE])?;
-        // Zeros that take no room on the disk.
+        // A sparse file of zeros.
         File::create(place.join("bulk"))?.set_len(BULK)?;
         let place = place.display().to_string();
         let file = folder.write("backend.conf", &configuration(&place, &hosts))?;
         let mut nginx = Command::new("nginx");
-        // Before its configuration is read it would write to Debian's own log.
+        // Before nginx has read its configuration, it would write to the log in /var.
         nginx.arg("-e").arg(format!("{place}/error.log"));
         nginx.arg("-c").arg(file);
         let log = folder.fresh("backend.log");
@@ -78,7 +77,7 @@ location = / {{ return 200 \"ok\\n\"; }}
     )
 }
 
-/// A loopback address for each host, from 127.1.0.1 on.
+/// The loopback address of a host, from 127.1.0.1 on.
 fn loopback(number: usize) -> Ipv4Addr {
     let byte = |value: usize| u8::try_from(value % 250 + 1).unwrap_or(1);
     Ipv4Addr::new(127, 1, byte(number / 250), byte(number))

@@ -1,4 +1,4 @@
-//! The balancers: what each is told, and how it is started.
+//! The balancers: their configurations and commands.
 //!
 //! All do the same: TCP, least connections, two threads or processes, no log.
 
@@ -12,29 +12,28 @@ use super::Outcome;
 use super::folder::{Folder, free_address};
 use super::process::Process;
 
-/// The built txlb, with the release profile by `cargo bench`; or the one that
-/// `TXLB_PROGRAM` names, from the top of the tree.
+/// The txlb that was built by `cargo bench`, or the one that `TXLB_PROGRAM` names by its path
+/// from the top of the tree.
 fn own() -> PathBuf {
     let named = env::var_os("TXLB_PROGRAM").filter(|name| !name.is_empty());
     let named = named.unwrap_or_else(|| env!("CARGO_BIN_EXE_txlb").into());
     Path::new(env!("CARGO_MANIFEST_DIR")).join(named)
 }
 
-/// Debian's place for the module that makes nginx a TCP balancer.
+/// Debian's path of the module that makes nginx a TCP balancer.
 pub(crate) const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
-/// Sessions that each must be able to have: two descriptors each, and 20,000 of
-/// these is a usual limit.
+/// Sessions that each balancer must allow: two descriptors each, and 20,000 is a common limit.
 const SESSIONS: usize = 9_400;
 
-/// Who balances.
+/// A balancer to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Peer {
     Txlb,
     Haproxy,
-    /// With `option splice-auto`: splices where it thinks that this pays.
+    /// With `option splice-auto`: splices when it expects a gain.
     HaproxyAuto,
-    /// With `option splice-response`: splices whatever comes from the hosts.
+    /// With `option splice-response`: splices everything from the hosts.
     HaproxySplice,
     Nginx,
     Pen,
@@ -55,16 +54,16 @@ impl Peer {
         }
     }
 
-    /// Whether it differs from another peer in how it does bulk, and in nothing else.
+    /// Whether it differs from another peer for bulk only.
     pub(crate) fn is_for_bulk(self) -> bool {
         matches!(self, Peer::HaproxyAuto | Peer::HaproxySplice)
     }
 }
 
-/// What a balancer is to do.
+/// What a balancer has to do.
 #[derive(Debug, Clone)]
 pub(crate) struct Task {
-    /// Where clients come in; at least one.
+    /// Addresses for clients; at least one.
     pub(crate) listens: Vec<SocketAddr>,
     pub(crate) hosts: Vec<SocketAddr>,
     pub(crate) workers: usize,
@@ -81,10 +80,10 @@ impl Task {
     }
 }
 
-/// A balancer that runs.
+/// A running balancer.
 pub(crate) struct Balancer {
     pub(crate) process: Process,
-    /// Where clients come in.
+    /// The first address for clients.
     pub(crate) address: SocketAddr,
 }
 
@@ -102,7 +101,7 @@ impl Balancer {
     }
 }
 
-/// The command that runs it in the foreground, its configuration written.
+/// Writes the configuration, and returns the command that runs in the foreground.
 pub(crate) fn command(folder: &Folder, peer: Peer, task: &Task) -> Outcome<Command> {
     let program = match peer {
         Peer::Txlb => {
@@ -155,8 +154,8 @@ pub(crate) fn txlb_command(file: &Path, workers: usize) -> Command {
     command
 }
 
-/// txlb's configuration: a service for each listener, all over the same hosts. As users have
-/// it, with a control socket: sessions are noted for those who ask there.
+/// txlb's configuration: a service for each listener, all with the same hosts. It has a control
+/// socket, as most users have: then txlb records sessions for client look-ups.
 fn txlb(task: &Task, control: &Path) -> String {
     let services = task.listens.iter().enumerate();
     let services =
@@ -165,7 +164,7 @@ fn txlb(task: &Task, control: &Path) -> String {
     format!("<config>\n{services}<control socket=\"{control}\"/>\n</config>\n")
 }
 
-/// A service as txlb's configuration has it.
+/// A `<service>` element.
 pub(crate) fn service(name: &str, listen: SocketAddr, hosts: &[SocketAddr]) -> String {
     let mut text = format!(
         "<service name=\"{name}\"><listen ip=\"{listen}\"/>\n\
@@ -178,7 +177,7 @@ pub(crate) fn service(name: &str, listen: SocketAddr, hosts: &[SocketAddr]) -> S
 }
 
 fn haproxy(task: &Task, splice: &str) -> String {
-    // Pipes are descriptors too: without a limit it wants more than there are.
+    // Without a limit HAProxy wants more descriptors for pipes than there are.
     let pipes = if splice.is_empty() { "" } else { "maxpipes 64" };
     let mut text = format!(
         "global\n nbthread {}\n maxconn {SESSIONS}\n {pipes}\n\
@@ -195,10 +194,10 @@ fn haproxy(task: &Task, splice: &str) -> String {
     text
 }
 
-/// The workers share what they know of the hosts, or each would have least
-/// connections of its own; and each has a socket of its own to accept from.
+/// The workers share the hosts' state, so that least connections counts all. Each accepts from
+/// a socket of its own.
 fn nginx(task: &Task, pid: &Path, errors: &Path) -> String {
-    // Where nginx has the module built in, there is nothing to load.
+    // Where the module is built in, there is nothing to load.
     let module = match Path::new(STREAM_MODULE).exists() {
         true => format!("load_module {STREAM_MODULE};"),
         false => String::new(),
@@ -222,9 +221,8 @@ fn nginx(task: &Task, pid: &Path, errors: &Path) -> String {
     text + "} }\n"
 }
 
-/// By weight is what pen calls least connections: the least of connections over
-/// weight, all weights being 1. `-r` keeps it from sending a client, by its
-/// address, to the host it had before: there is one address here.
+/// pen calls least connections "by weight": the fewest connections over weight, here all 1.
+/// `-r` turns off stickiness by client address, since there is one address here.
 fn pen(command: &mut Command, task: &Task) {
     command.args(["-f", "-r", "-W", "-q", "4096"]);
     command.args(["-x", &SESSIONS.to_string()]);

@@ -1,7 +1,7 @@
-//! A few clients that fetch large files and look at nothing of them.
+//! A few clients that fetch large files and discard them.
 //!
-//! Costs as little as a client can: Linux throws the bytes away inside recv(2)
-//! when asked to (MSG_TRUNC, see tcp(7)), so none is copied.
+//! They cost little: with MSG_TRUNC (tcp(7)), Linux discards the bytes inside recv(2) without
+//! copying.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,26 +14,26 @@ use super::Outcome;
 use super::backend::BULK;
 use super::process::check_interrupted;
 
-/// What they fetch at the same time.
+/// Clients at the same time.
 const CLIENTS: usize = 4;
 
-/// Bytes thrown away at once.
+/// Bytes discarded by one call.
 const PIECE: usize = 1 << 20;
 
-/// Elsewhere this is to compile, no more.
+/// On other systems this only has to compile.
 #[cfg(target_os = "linux")]
 const DISCARD: RecvFlags = RecvFlags::TRUNC;
 #[cfg(not(target_os = "linux"))]
 const DISCARD: RecvFlags = RecvFlags::empty();
 
-/// What came through.
+/// What was fetched.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fetched {
     pub(crate) gigabytes: f64,
     pub(crate) seconds: f64,
 }
 
-/// Fetches whole files until `time` is over; the last ones are still finished.
+/// Fetches whole files until `time` is over, and finishes the last ones.
 pub(crate) fn fetch(address: SocketAddr, time: Duration) -> Outcome<Fetched> {
     let start = Instant::now();
     let clients: Vec<_> = (0..CLIENTS)
@@ -62,8 +62,7 @@ fn client(address: SocketAddr, until: Instant) -> Outcome<u64> {
     Ok(files)
 }
 
-/// Byte by byte, so that nothing behind the head is read with it: some hundred
-/// calls for each 64 MiB.
+/// Byte by byte, to read nothing behind the head: a hundred calls or so for each 64 MiB.
 fn read_head(stream: &mut TcpStream) -> Outcome<()> {
     let mut head = Vec::new();
     let mut byte = [0];

@@ -1,9 +1,8 @@
-//! How many system calls an exchange and a short connection cost.
+//! System calls for an exchange and for a short connection, counted by strace(1).
 //!
-//! By strace(1), which tells them apart, but makes a balancer several times as
-//! slow: more is ready each time that it looks, and it waits less often. The
-//! calls for bytes and connections are exact, those for waiting a lower bound;
-//! so all of them are counted once more, by `untraced`.
+//! strace tells calls apart, but makes a balancer several times slower. So more sockets are
+//! ready at each poll, and there are fewer polls. Calls for bytes and connections are exact,
+//! those for waiting are a lower bound. `untraced` counts all of them once more.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,13 +26,13 @@ use super::{programs, untraced, wrk};
 /// How long strace may take to attach.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Until a balancer has noticed that the load is over.
+/// Until a balancer has seen the end of the load.
 const AFTER: Duration = Duration::from_millis(300);
 
-/// A machine that is busy with something else may do less in more time, once.
+/// A busy machine may spoil one attempt.
 const ATTEMPTS: usize = 3;
 
-/// A number of calls for each name.
+/// The number of calls by name.
 type Calls = BTreeMap<String, f64>;
 
 pub(crate) fn measure(
@@ -76,10 +75,10 @@ pub(crate) fn measure(
     Ok(())
 }
 
-/// The calls for each request.
+/// Calls for each request.
 #[derive(Debug)]
 struct Count {
-    /// By name, as far as they could be traced.
+    /// By name, if they could be traced.
     traced: Calls,
     untraced: Option<f64>,
 }
@@ -128,8 +127,8 @@ fn load(close: bool, seconds: u64) -> wrk::Load {
     }
 }
 
-/// Calls for each request over connections that stay: those of a longer run less
-/// those of a shorter one, so that letting 64 clients in and out is not counted.
+/// Calls for each request over lasting connections: a longer run minus a shorter one, which
+/// removes the cost of 64 clients that come and go.
 fn calls_each_exchange(folder: &Folder, balancer: &mut Balancer, seconds: u64) -> Outcome<Calls> {
     for _ in 0..ATTEMPTS {
         let (less, fewer) = traced(folder, balancer, false, 1)?;
@@ -145,8 +144,8 @@ fn calls_each_exchange(folder: &Folder, balancer: &mut Balancer, seconds: u64) -
     Err("longer runs have done less: the machine is too busy to count".into())
 }
 
-/// Calls for each connection with one request. Those that are under way when the
-/// time is up have cost theirs, though wrk does not count their requests.
+/// Calls for each connection with one request. wrk does not count requests that are under way
+/// at the end, though they have cost calls.
 fn calls_each_connection(folder: &Folder, balancer: &mut Balancer, seconds: u64) -> Outcome<Calls> {
     let (mut calls, requests) = traced(folder, balancer, true, seconds)?;
     let connections = requests + CLIENTS as f64;
@@ -165,7 +164,7 @@ fn traced(
     let mut strace = attach(folder, &balancer.process.family(), &summary)?
         .ok_or("strace could attach before, and cannot now")?;
     let done = wrk::run(folder, balancer.address, load(close, seconds))?;
-    // Clients that have gone are to be done with: they are not the next run's.
+    // The end of these clients must not count for the next run.
     pause(AFTER)?;
     strace.signal(Signal::INT)?;
     if !strace.has_ended_soon() {
@@ -175,7 +174,7 @@ fn traced(
     Ok((read(&summary)?, done.requests))
 }
 
-/// Whether there is a strace, and the system lets it trace.
+/// Whether strace is installed and may trace.
 fn can_trace(folder: &Folder, balancer: &Balancer) -> Outcome<bool> {
     if !programs::has("strace") {
         return Ok(false);
@@ -188,7 +187,7 @@ fn can_trace(folder: &Folder, balancer: &Balancer) -> Outcome<bool> {
     Ok(strace.is_some())
 }
 
-/// A strace that counts what all threads do; `None` if it may not.
+/// Attaches strace to all threads; `None` if it may not.
 fn attach(folder: &Folder, pids: &[Pid], summary: &Path) -> Outcome<Option<Process>> {
     let mut command = Command::new("strace");
     command.args(["-f", "-c", "--summary-columns=calls,syscall", "-o"]);
@@ -219,7 +218,7 @@ fn all_traced(pids: &[Pid]) -> Outcome<bool> {
     Ok(true)
 }
 
-/// Lines of a number and a name, the last one being the total.
+/// Parses lines of a number and a name; the last one is the total.
 fn read(summary: &Path) -> Outcome<Calls> {
     let text = fs::read_to_string(summary)?;
     let calls = text.lines().filter_map(|line| {
@@ -233,7 +232,7 @@ fn read(summary: &Path) -> Outcome<Calls> {
     }
 }
 
-/// The frequent ones, most frequent first.
+/// The most frequent calls first.
 fn list(calls: &Calls) -> String {
     let mut calls: Vec<_> = calls.iter().filter(|(_, count)| **count >= 0.005).collect();
     calls.sort_by(|one, other| other.1.total_cmp(one.1));

@@ -1,5 +1,4 @@
-//! Single requests over sessions that stay: idle ones by the thousand, and one
-//! that is never silent.
+//! Requests over lasting sessions: thousands of idle ones, and one that is always busy.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,13 +10,13 @@ use std::time::{Duration, Instant};
 use super::Outcome;
 use super::process::{check_interrupted, pause};
 
-/// Longer than any balancer that works keeps a client waiting.
+/// Longer than a working balancer delays a client.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Between two pings.
+/// Pause between two pings.
 const PING_EVERY: Duration = Duration::from_micros(200);
 
-/// A client's end of a session.
+/// A client's side of a session.
 pub(crate) struct Client(TcpStream);
 
 impl Client {
@@ -28,7 +27,7 @@ impl Client {
         Ok(Client(stream))
     }
 
-    /// A request and its whole answer.
+    /// Sends a request and reads the whole response.
     pub(crate) fn exchange(&mut self) -> Outcome<()> {
         self.0.write_all(b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n")?;
         let mut answer = Vec::new();
@@ -43,7 +42,7 @@ impl Client {
     }
 }
 
-/// Sessions that are established, have had one exchange, and are silent.
+/// Sessions that had one exchange and are idle now.
 pub(crate) struct Idle(Vec<Client>);
 
 impl Idle {
@@ -59,7 +58,7 @@ impl Idle {
     }
 
     /// # Errors
-    /// If a session has not lived until now; every hundredth is asked.
+    /// If a session has ended; every hundredth is checked.
     pub(crate) fn check(&mut self) -> Outcome<()> {
         self.0
             .iter_mut()
@@ -68,8 +67,8 @@ impl Idle {
     }
 }
 
-/// How many idle sessions there are descriptors for in each of the balancer, the
-/// hosts and the bench, of as many as wanted.
+/// The number of idle sessions, up to `wanted`, for which balancer, hosts and bench have
+/// descriptors.
 pub(crate) fn affordable(wanted: usize) -> usize {
     let limit = txlb::os::resources::descriptor_limit().map_or(usize::MAX, |limit| {
         usize::try_from(limit).unwrap_or(usize::MAX)
@@ -81,7 +80,7 @@ pub(crate) fn affordable(wanted: usize) -> usize {
     most.min(wanted)
 }
 
-/// A session with one exchange after the other, that notices when it has to wait.
+/// A session with one exchange after the other, which measures delays.
 pub(crate) struct Ping {
     seen: Arc<Seen>,
     thread: Option<JoinHandle<Outcome<()>>>,
@@ -125,8 +124,8 @@ impl Ping {
         })
     }
 
-    /// The longest exchange while `work` goes on, and what that came to. One that
-    /// has begun by its end is waited for.
+    /// The longest exchange while `work` runs, and the result of `work`. Includes an exchange that
+    /// is under way at its end.
     pub(crate) fn longest_while<T>(
         &self,
         work: impl FnOnce() -> Outcome<T>,
@@ -145,7 +144,7 @@ impl Ping {
     }
 
     /// # Errors
-    /// What went wrong on the way.
+    /// What failed on the way.
     pub(crate) fn stop(mut self) -> Outcome<()> {
         self.seen.over.store(true, Ordering::Relaxed);
         match self.thread.take().map(JoinHandle::join) {

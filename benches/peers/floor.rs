@@ -1,9 +1,8 @@
-//! The floor: a bare event loop that connects each client to the next host and
-//! copies, and does nothing else. What costs less than this costs less system
-//! calls.
+//! The floor: a bare event loop that connects each client to the next host and copies. Less
+//! cost than this means fewer system calls.
 //!
-//! It runs as a process of its own, this program started with [`WORD`]: no
-//! timers, no counters, no failover, no choice but turns. Errors end the session.
+//! It runs as a process of its own: this program started with [`WORD`]. It has no timers,
+//! counters or failover, and picks hosts in turn. Errors end the session.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -16,8 +15,8 @@ use txlb::os::listen::{BindAddress, bind_all};
 
 use super::Outcome;
 
-/// The first argument that makes this program the floor; the number of threads,
-/// the listener's address and the hosts' follow.
+/// The first argument that selects this mode. The number of threads, the listener's address and
+/// the hosts' follow.
 pub(crate) const WORD: &str = "floor";
 
 const BUFFER: usize = 64 * 1024;
@@ -53,17 +52,17 @@ struct Loop {
     turn: usize,
     pairs: Vec<Option<Pair>>,
     free: Vec<usize>,
-    /// Freed after the batch, lest an event of it meets another pair.
+    /// Freed after the batch: a later event of the batch must not meet another pair.
     over: Vec<usize>,
     buffer: Vec<u8>,
 }
 
-/// The client's socket and the host's, each with what is to be written to it.
+/// The sockets of client and host, each with bytes to write to it.
 struct Pair {
     sockets: [TcpStream; 2],
     kept: [Vec<u8>; 2],
     ended: [bool; 2],
-    /// Its end has come, perhaps behind bytes: a short read is not all.
+    /// The end was announced, perhaps behind bytes: read on after a short read.
     closing: [bool; 2],
 }
 
@@ -133,7 +132,7 @@ impl Loop {
         }
     }
 
-    /// Something can be read from, or written to, one side of a pair.
+    /// Handles an event of one side of a pair.
     fn serve(&mut self, place: usize, side: usize, event: &Event) {
         let Some(Some(pair)) = self.pairs.get_mut(place) else {
             return;
@@ -154,7 +153,7 @@ impl Loop {
 }
 
 impl Pair {
-    /// Copies from one side to the other until one of them has had enough.
+    /// Copies from one side to the other until one of them would block.
     fn copy(&mut self, from: usize, buffer: &mut [u8]) -> io::Result<()> {
         let to = 1 - from;
         loop {
@@ -170,7 +169,7 @@ impl Pair {
             };
             if length == 0 {
                 self.ended[from] = true;
-                // Where both have ended, closing does the rest.
+                // Closing ends the side that is left.
                 return match self.ended[to] {
                     true => Ok(()),
                     false => self.sockets[to].shutdown(Shutdown::Write),
@@ -185,7 +184,7 @@ impl Pair {
     }
 }
 
-/// `None` where it would block, or is not connected yet.
+/// `None` if it would block, or is not connected yet.
 fn would_block(result: io::Result<usize>) -> io::Result<Option<usize>> {
     match result {
         Ok(count) => Ok(Some(count)),

@@ -1,4 +1,4 @@
-//! The run's own folder, gone with it, and ports that nobody else has.
+//! The run's temporary folder, and free ports.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::Outcome;
 
-/// Below the ports that Linux gives to clients: none of these takes one of ours
-/// between the choice and the use of it.
+/// Below Linux's ephemeral ports, so that no client takes one before it is used.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// A folder that is removed when dropped.
@@ -22,7 +21,7 @@ impl Folder {
         Ok(Folder(path))
     }
 
-    /// A file of this name that is not there yet: the name gets a number.
+    /// A new path with this name; a number keeps names apart.
     pub(crate) fn fresh(&self, name: &str) -> PathBuf {
         static NUMBER: AtomicU16 = AtomicU16::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -43,7 +42,7 @@ impl Drop for Folder {
     }
 }
 
-/// A port of loopback where nobody listens, and that was not given out before.
+/// A free loopback port that was not returned before.
 pub(crate) fn free_port() -> Outcome<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(PORTS.start);
     loop {
@@ -57,7 +56,7 @@ pub(crate) fn free_port() -> Outcome<u16> {
     }
 }
 
-/// The same as an address of loopback.
+/// A loopback address with such a port.
 pub(crate) fn free_address() -> Outcome<SocketAddr> {
     Ok((Ipv4Addr::LOCALHOST, free_port()?).into())
 }

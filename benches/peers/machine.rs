@@ -1,4 +1,4 @@
-//! The machine in words, and the date.
+//! Describes the machine and gives the date.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};

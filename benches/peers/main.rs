@@ -1,9 +1,8 @@
-//! txlb beside its peers: one run, on one machine, round by round.
+//! Benchmark of txlb beside other balancers: one run, on one machine, round by round.
 //!
-//! `cargo bench --bench peers` starts hosts and balancers on loopback, puts them
-//! under the same load in turns, and prints what each took as Markdown. It
-//! installs nothing and leaves nothing behind. `benches/README.md` says what the
-//! rows mean.
+//! `cargo bench --bench peers` starts hosts and balancers on loopback, loads them in turn, and
+//! prints their costs as Markdown. It installs nothing and leaves nothing behind.
+//! `benches/README.md` explains the rows.
 
 mod backend;
 mod balancer;
@@ -34,7 +33,7 @@ use folder::Folder;
 use options::{Options, Part};
 use report::Report;
 
-/// What goes wrong ends the run, with words.
+/// An error ends the run with its text.
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! What a silent session costs in user-space memory.
+//! User-space memory of an idle session.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use super::report::{Bound, Report};
 use super::spread::Spread;
 use super::table::Table;
 
-/// Sessions held open at the same time.
+/// Sessions that are open at the same time.
 const SESSIONS: usize = 9_000;
 
-/// How often, each time with a balancer that has just started.
+/// Rounds, each with a new balancer.
 const ROUNDS: usize = 3;
 
-/// Until buffers that go back have gone back.
+/// Pause until freed buffers are returned.
 const REST: Duration = Duration::from_millis(300);
 
 pub(crate) fn measure(
@@ -71,7 +71,7 @@ struct Cost {
 
 fn cost(folder: &Folder, peer: Peer, backend: &Backend, sessions: usize) -> Outcome<Cost> {
     let mut balancer = Balancer::start(folder, peer, &Task::new(&backend.hosts)?)?;
-    // What the first session brings with it is not the sessions'.
+    // Excludes what is allocated once, at the first session.
     drop(Idle::open(balancer.address, 1)?);
     pause(REST)?;
     let family = balancer.process.family();

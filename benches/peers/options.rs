@@ -1,10 +1,10 @@
-//! What the command line asks for.
+//! Command-line options of the benchmark.
 
 use std::path::PathBuf;
 
 use super::Outcome;
 
-/// A part of the run that can be asked for alone.
+/// A part of the run that `--only` selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     KeepAlive,
@@ -31,7 +31,7 @@ impl Part {
         Part::Scaling,
     ];
 
-    /// The word for it after `--only`.
+    /// Its word after `--only`.
     fn word(self) -> &'static str {
         match self {
             Part::KeepAlive => "keep-alive",
@@ -47,20 +47,20 @@ impl Part {
     }
 }
 
-/// The options, or what stands for them.
+/// The options or their defaults.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) rounds: usize,
-    /// Of each measurement.
+    /// For each measurement.
     pub(crate) seconds: u64,
-    /// A smoke run: all that is done is done, but as little of it as will do.
+    /// A smoke run: does everything, as briefly as possible.
     pub(crate) quick: bool,
     pub(crate) out: Option<PathBuf>,
     only: Vec<Part>,
 }
 
 impl Options {
-    /// `None` if nothing is to be done.
+    /// `None` if there is nothing to do.
     pub(crate) fn parse(arguments: &[String]) -> Outcome<Option<Options>> {
         let mut table = getopts::Options::new();
         table.optopt("", "rounds", "how often each is measured (5)", "N");
@@ -75,14 +75,14 @@ impl Options {
             "FILE",
         );
         table.optflag("h", "help", "print this");
-        // `cargo bench` gives this one; `cargo test --benches` does not, and is
-        // not to start a balancer, let alone ten.
+        // `cargo bench` passes this option; `cargo test --benches` does not, and must start no
+        // balancer.
         table.optflag("", "bench", "");
         let matches = table.parse(arguments)?;
         if matches.opt_present("help") {
             print!("{}", table.usage("cargo bench --bench peers -- [options]"));
         }
-        // A word is a filter, for benchmarks that have names.
+        // A word is a filter by name, and these benchmarks have no names.
         let elsewhere = matches.free.iter().any(|word| word != "peers");
         if matches.opt_present("help") || !matches.opt_present("bench") || elsewhere {
             return Ok(None);
@@ -99,12 +99,12 @@ impl Options {
         }))
     }
 
-    /// Whether this part is asked for.
+    /// Whether this part was selected.
     pub(crate) fn wants(&self, part: Part) -> bool {
         self.only.is_empty() || self.only.contains(&part)
     }
 
-    /// The usual amount, or the one of a smoke run.
+    /// The usual amount, or that of a smoke run.
     pub(crate) fn or_quick<T>(&self, usual: T, quick: T) -> T {
         if self.quick { quick } else { usual }
     }

@@ -1,4 +1,4 @@
-//! What Linux says of a process: processor time and memory.
+//! Processor time and memory of a process, from /proc.
 
 use std::fs;
 use std::ops::Sub;
@@ -9,10 +9,9 @@ use super::Outcome;
 
 /// Processor time of a process and its children, all threads.
 ///
-/// The total is exact to the nanosecond (schedstat). How much of it is user time
-/// the system estimates from where its clock found the thread, 100 to 1000 times
-/// a second, so that share is only as good as the time measured is long: of 5 s
-/// at 250 Hz, 5 % is known to about a tenth of itself.
+/// The total is exact to the nanosecond (schedstat). The kernel estimates the user share by
+/// sampling, 100 to 1000 times a second. So that share needs long runs: of 5 s at 250 Hz, 5 %
+/// is known to about a tenth of itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Cpu {
     total_ns: u64,
@@ -29,8 +28,8 @@ impl Cpu {
                 sum.total_ns += number(text.split_whitespace().next())?;
             }
             let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-            // The name in brackets may contain anything; utime and stime are the
-            // 14th and 15th field of proc(5).
+            // The name in brackets may contain anything; utime and stime are the 14th and 15th
+            // field of proc(5).
             let mut fields = text.rsplit(')').next().unwrap_or("").split_whitespace();
             sum.user_ticks += number(fields.nth(11))?;
             sum.system_ticks += number(fields.next())?;
@@ -38,12 +37,12 @@ impl Cpu {
         Ok(sum)
     }
 
-    /// All of it.
+    /// User and kernel time in nanoseconds.
     pub(crate) fn total_ns(self) -> f64 {
         self.total_ns as f64
     }
 
-    /// What was spent in the program's own code.
+    /// User time in nanoseconds.
     pub(crate) fn user_ns(self) -> f64 {
         let ticks = self.user_ticks + self.system_ticks;
         self.total_ns() * self.user_ticks as f64 / ticks.max(1) as f64
@@ -53,7 +52,7 @@ impl Cpu {
 impl Sub for Cpu {
     type Output = Cpu;
 
-    /// What was spent since.
+    /// The time spent since `before`.
     fn sub(self, before: Cpu) -> Cpu {
         Cpu {
             total_ns: self.total_ns - before.total_ns,
@@ -63,7 +62,7 @@ impl Sub for Cpu {
     }
 }
 
-/// Memory in bytes; what is shared counts in proportion (Pss).
+/// Memory in bytes; shared pages count in proportion (Pss).
 pub(crate) fn memory(pids: &[Pid]) -> Outcome<u64> {
     let mut sum = 0;
     for pid in pids {

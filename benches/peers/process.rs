@@ -1,7 +1,7 @@
-//! A program that was started here, and that ends with its guard.
+//! A child process that ends with its guard.
 //!
-//! Whatever way the run ends (done, failed, Ctrl-C, a panic) the guard is
-//! dropped, and nobody is killed but by it.
+//! However the run ends (done, failed, Ctrl-C, a panic), the guard is dropped, and kills only
+//! its own process.
 
 use std::fs::{self, File};
 use std::io;
@@ -19,10 +19,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::Outcome;
 
-/// How long a program may take to listen, or to obey.
+/// How long a program may take to listen or to stop.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Between two looks at something that nobody tells of.
+/// Pause between two polls.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// A running program with its own log file.
@@ -33,8 +33,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command`; what it says goes to `log`. It is in a process group of
-    /// its own: Ctrl-C is for the bench alone, which then ends it in order.
+    /// Starts `command`; its output goes to `log`. It gets its own process group: Ctrl-C reaches
+    /// the bench only, which then stops it in order.
     pub(crate) fn start(name: &str, command: &mut Command, log: &Path) -> Outcome<Process> {
         use std::os::unix::process::CommandExt;
         let file = File::create(log)?;
@@ -54,12 +54,12 @@ impl Process {
         Pid::from_child(&self.child)
     }
 
-    /// Everything it has said so far.
+    /// Its output so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Its process and the children of that: nginx does its work in these.
+    /// The process and its children: nginx works in these.
     pub(crate) fn family(&self) -> Vec<Pid> {
         let pid = self.pid();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
@@ -71,7 +71,7 @@ impl Process {
     }
 
     /// # Errors
-    /// If it has ended, with what it said; or if the run is to end.
+    /// If it has ended, with its output; or if the run was interrupted.
     pub(crate) fn check(&mut self) -> Outcome<()> {
         check_interrupted()?;
         match self.child.try_wait()? {
@@ -89,7 +89,7 @@ impl Process {
         .into()
     }
 
-    /// Waits until somebody listens at `address`; returns when that was seen.
+    /// Waits until `address` accepts; returns when that was seen.
     pub(crate) fn wait_listening(&mut self, address: SocketAddr) -> Outcome<Instant> {
         let start = Instant::now();
         loop {
@@ -106,7 +106,7 @@ impl Process {
         }
     }
 
-    /// Waits for its end, as long as that may take.
+    /// Waits for its end without a timeout.
     ///
     /// # Errors
     /// If it did not end well.
@@ -128,7 +128,7 @@ impl Process {
         Ok(kill_process(self.pid(), signal)?)
     }
 
-    /// Waits until it has ended, however; not for long.
+    /// Waits a short time for its end.
     pub(crate) fn has_ended_soon(&mut self) -> bool {
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
@@ -146,7 +146,7 @@ impl Drop for Process {
         if !matches!(self.child.try_wait(), Ok(None)) {
             return;
         }
-        // In order first: a killed master of nginx leaves its workers behind.
+        // SIGTERM first: a killed master of nginx leaves its workers behind.
         let family = self.family();
         let _ = self.signal(Signal::TERM);
         if !self.has_ended_soon() {
@@ -158,7 +158,7 @@ impl Drop for Process {
     }
 }
 
-/// From now on Ctrl-C ends the run in order: see [`check_interrupted`].
+/// From here on Ctrl-C ends the run in order: see [`check_interrupted`].
 pub(crate) fn catch_signals() -> io::Result<()> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(interrupted()))?;
@@ -167,7 +167,7 @@ pub(crate) fn catch_signals() -> io::Result<()> {
 }
 
 /// # Errors
-/// Once the run is to end: whoever waits for something asks this now and then.
+/// If the run was interrupted. Call it while waiting.
 pub(crate) fn check_interrupted() -> Outcome<()> {
     match interrupted().load(Ordering::Relaxed) {
         true => Err("interrupted".into()),
@@ -180,7 +180,7 @@ fn interrupted() -> &'static Arc<AtomicBool> {
     INTERRUPTED.get_or_init(Arc::default)
 }
 
-/// Lets `time` pass.
+/// Sleeps for `time`.
 pub(crate) fn pause(time: Duration) -> Outcome<()> {
     sleep(time);
     check_interrupted()

@@ -1,4 +1,4 @@
-//! Which programs there are to compare with, and which packages are missing.
+//! The installed programs to compare with, and the missing packages.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use super::Outcome;
 use super::balancer::{Peer, STREAM_MODULE};
 
-/// A program, and the package of Debian that has it.
+/// A program and its Debian package.
 struct Program {
     name: &'static str,
     package: &'static str,
@@ -30,10 +30,10 @@ const PROGRAMS: [Program; 6] = [
     program("perf", "linux-perf", false),
 ];
 
-/// Everybody who can be compared; says who cannot, and why.
+/// The balancers that can be compared; prints which cannot, and why.
 ///
 /// # Errors
-/// If something is missing without which there is no run.
+/// If a program is missing that every run needs.
 pub(crate) fn peers() -> Outcome<Vec<Peer>> {
     let missing: Vec<&Program> = PROGRAMS.iter().filter(|it| !has(it.name)).collect();
     let mut packages: Vec<&str> = missing.iter().map(|it| it.package).collect();
@@ -74,7 +74,7 @@ fn has_stream() -> bool {
     built_in || Path::new(STREAM_MODULE).exists()
 }
 
-/// The versions of those that are here, a line each, as Debian knows them.
+/// The versions of the installed programs, a line each.
 pub(crate) fn versions() -> String {
     let mut query = Command::new("dpkg-query");
     query.args(["-W", "-f", "* ${Package} ${Version}\\n"]);
@@ -85,7 +85,7 @@ pub(crate) fn versions() -> String {
     }
 }
 
-/// Whatever it says, on either stream; `None` if it cannot be started.
+/// Its output on both streams; `None` if it cannot be started.
 fn version_output(name: &str, option: &str) -> Option<String> {
     let output = Command::new(name).arg(option).output().ok()?;
     let text = [output.stdout, output.stderr].concat();

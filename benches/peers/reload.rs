@@ -1,4 +1,4 @@
-//! How long a new configuration takes to be in force, and whether clients notice.
+//! How long a reload takes, and whether it delays clients.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -22,17 +22,17 @@ const HOSTS: usize = 1_000;
 const SESSIONS: usize = 5_000;
 const RELOADS: usize = 10;
 
-/// What a pause is looked for in, before and with a reload.
+/// Time in which pauses are measured, before and with a reload.
 const WINDOW: Duration = Duration::from_millis(200);
 
 /// Longer than any reload may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// txlb, and the file that it is told to read again.
+/// txlb, and the file that it reads again.
 struct Rig {
     file: PathBuf,
     listen: SocketAddr,
-    /// A listener that comes and goes with the reloads.
+    /// A listener that is added and removed by reloads.
     extra: SocketAddr,
     hosts: Vec<SocketAddr>,
     process: Process,
@@ -111,7 +111,7 @@ impl Rig {
         })
     }
 
-    /// Has txlb read another file; how long until that was in force.
+    /// Reloads another file; returns how long that took.
     fn reload(&mut self) -> Outcome<Duration> {
         self.reloads += 1;
         let text = configuration(self.listen, self.extra, &self.hosts, self.reloads);
@@ -126,7 +126,7 @@ impl Rig {
             pause(Duration::from_micros(200))?;
         }
         let took = start.elapsed();
-        // It says so; is it so?
+        // Checks that the new listener serves.
         let serves = Client::connect(self.extra).and_then(|mut client| client.exchange());
         match serves.is_ok() == has_extra(self.reloads) {
             true => Ok(took),
@@ -139,7 +139,7 @@ fn has_extra(reloads: usize) -> bool {
     reloads % 2 == 1
 }
 
-/// The file as it is after so many reloads.
+/// The file after so many reloads.
 fn configuration(
     listen: SocketAddr,
     extra: SocketAddr,
@@ -147,7 +147,7 @@ fn configuration(
     reloads: usize,
 ) -> String {
     let all = service("all", listen, hosts);
-    // A host by another name is another host.
+    // A host with another name is another host.
     let all = all.replacen("\"h0\"", &format!("\"r{reloads}\""), 1);
     let more = match has_extra(reloads) {
         true => service("more", extra, &hosts[..1]),

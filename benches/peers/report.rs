@@ -1,4 +1,4 @@
-//! What the run has found, as Markdown: targets first, then the tables.
+//! The report as Markdown: targets first, then the tables.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use super::machine;
 use super::options::Options;
 use super::table::Table;
 
-/// Filled in as the run goes on.
+/// Filled in during the run.
 pub(crate) struct Report {
     how: String,
     targets: Vec<Target>,
@@ -20,7 +20,7 @@ struct Target {
     unit: &'static str,
 }
 
-/// How good is good enough.
+/// A target's limit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Bound {
     AtMost(f64),
@@ -64,7 +64,7 @@ impl Report {
         }
     }
 
-    /// A figure that has a target; `unit` is what follows the numbers.
+    /// Adds a figure with a target; `unit` follows the numbers.
     pub(crate) fn target(&mut self, name: &str, bound: Bound, measured: f64, unit: &'static str) {
         self.targets.push(Target {
             name: name.to_owned(),
@@ -74,7 +74,7 @@ impl Report {
         });
     }
 
-    /// A table with a word before it.
+    /// Adds a table with a text before it.
     pub(crate) fn section(&mut self, title: &str, words: &str, table: &Table) {
         let words = match words {
             "" => String::new(),

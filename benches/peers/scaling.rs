@@ -1,4 +1,4 @@
-//! How txlb's cost for a request grows with what else there is.
+//! How txlb's cost for a request grows with idle sessions, hosts, listeners and workers.
 
 use super::Outcome;
 use super::backend::Backend;
@@ -12,10 +12,10 @@ use super::table::Table;
 use super::versus::{CLIENTS, under_load};
 use super::wrk::Load;
 
-/// Sessions that are silent beside the load, at the most.
+/// Maximum idle sessions beside the load.
 const MOST_IDLE: usize = 9_000;
 
-/// What txlb has to do besides the load.
+/// One situation to measure.
 struct Variant {
     words: String,
     hosts: usize,
@@ -24,7 +24,7 @@ struct Variant {
     idle: usize,
 }
 
-/// What is usual; each variant differs from it in one point.
+/// The usual situation; each variant differs from it in one point.
 fn usual(words: String) -> Variant {
     Variant {
         words,
@@ -35,7 +35,7 @@ fn usual(words: String) -> Variant {
     }
 }
 
-/// The first of each is what the others are compared with.
+/// Each family compares its variants with its first.
 fn families(most_idle: usize) -> Vec<Vec<Variant>> {
     let idle = |idle| Variant {
         idle,
@@ -67,7 +67,7 @@ fn families(most_idle: usize) -> Vec<Vec<Variant>> {
     ]
 }
 
-/// Enough of it to see that it works: with idle sessions, and with many listeners.
+/// A smoke run: idle sessions, and many listeners.
 fn quick(mut families: Vec<Vec<Variant>>) -> Vec<Vec<Variant>> {
     for family in &mut families {
         family.truncate(2);
@@ -76,9 +76,9 @@ fn quick(mut families: Vec<Vec<Variant>>) -> Vec<Vec<Variant>> {
     families
 }
 
-/// A balancer with what surrounds it.
+/// A balancer in its situation.
 struct Scene {
-    // In the order in which they are to end: clients, balancer, hosts.
+    // Fields are dropped in this order: clients, balancer, hosts.
     idle: Idle,
     balancer: Balancer,
     _backend: Backend,
@@ -134,7 +134,7 @@ impl Scene {
     }
 }
 
-/// Nanoseconds for each request: round by round, in the order of `scenes`.
+/// Nanoseconds for each request: by round, in the order of `scenes`.
 fn rounds(
     folder: &Folder,
     options: &Options,

@@ -1,8 +1,8 @@
-//! Several rounds of one figure in a few words.
+//! Summary of one figure over several rounds.
 
 use std::fmt;
 
-/// The median, the least and the most.
+/// The median, the minimum and the maximum.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) median: f64,

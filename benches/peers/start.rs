@@ -1,4 +1,4 @@
-//! How long it takes from the start of the program until somebody listens.
+//! Time from the start of a program until it listens.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use super::report::{Bound, Report};
 use super::spread::Spread;
 use super::table::Table;
 
-/// How often each is started.
+/// Starts of each program.
 const STARTS: usize = 10;
 
 pub(crate) fn measure(

@@ -1,5 +1,4 @@
-//! How many system calls there are while nobody slows the balancer down, by
-//! perf(1): the number alone, but the true one.
+//! System calls of a balancer at full speed, counted by perf(1): only the total, but exact.
 
 use std::fs;
 use std::process::Command;
@@ -12,11 +11,10 @@ use super::folder::Folder;
 use super::process::{Process, pause};
 use super::{Outcome, wrk};
 
-/// Until perf counts. It does not say when.
+/// Until perf counts; it does not report that.
 const BEFORE: Duration = Duration::from_millis(500);
 
-/// Calls for each request under this load; `None` where perf cannot count them:
-/// it is not installed, or not allowed to.
+/// Calls for each request under this load; `None` if perf is not installed or may not count.
 pub(crate) fn calls_each(
     folder: &Folder,
     balancer: &mut Balancer,

@@ -1,5 +1,4 @@
-//! The main table: the same load on every balancer in turns, and what each took
-//! of the processor for it.
+//! The main table: the same load on each balancer in turn, and the processor time it took.
 
 use std::time::Duration;
 
@@ -17,17 +16,17 @@ use super::{Outcome, bulk, wrk};
 /// Hosts behind each balancer.
 const HOSTS: usize = 4;
 
-/// Clients that ask at the same time.
+/// Clients at the same time.
 pub(crate) const CLIENTS: usize = 64;
 
-/// Until what the last load left behind is over.
+/// Pause for the end of the last load's effects.
 const BREATH: Duration = Duration::from_millis(200);
 
-/// One kind of load, and what is wanted of txlb under it.
+/// A kind of load, and txlb's targets for it.
 struct Row {
     part: Part,
     title: &'static str,
-    /// What the cost is counted for.
+    /// The unit of which the cost is given.
     unit: &'static str,
     total: f64,
     user: Option<f64>,
@@ -64,7 +63,7 @@ const ROWS: [Row; 4] = [
     },
 ];
 
-/// What one balancer did in one round, and took for each unit of it.
+/// One balancer's throughput and cost in one round.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
     pub(crate) total_ns: f64,
@@ -73,7 +72,7 @@ pub(crate) struct Sample {
     p99_us: Option<f64>,
 }
 
-/// Measures all rows that are asked for.
+/// Measures all selected rows.
 pub(crate) fn measure(
     folder: &Folder,
     options: &Options,
@@ -110,7 +109,7 @@ pub(crate) fn measure(
     Ok(())
 }
 
-/// All peers' samples, round by round, in the order of `peers`.
+/// All peers' samples: by round, in the order of `peers`.
 fn rounds(
     folder: &Folder,
     options: &Options,
@@ -123,7 +122,7 @@ fn rounds(
         let task = Task::new(&backend.hosts)?;
         let mut balancer = Balancer::start(folder, *peer, &task)?;
         if !options.quick {
-            // The first second is like no other.
+            // A warm-up second.
             sample(folder, part, &mut balancer, 1)?;
         }
         balancers.push(balancer);
@@ -132,7 +131,7 @@ fn rounds(
     for round in 0..options.rounds {
         let mut samples = vec![None; peers.len()];
         for turn in 0..peers.len() {
-            // Somebody else is the first in each round.
+            // Each round begins with another balancer.
             let place = (turn + round) % peers.len();
             let sample = sample(folder, part, &mut balancers[place], options.seconds)?;
             let name = peers[place].name();
@@ -173,7 +172,7 @@ fn sample(folder: &Folder, part: Part, balancer: &mut Balancer, seconds: u64) ->
     }
 }
 
-/// Puts a balancer under load; what it took for each request.
+/// Loads a balancer, and returns the cost of each request.
 pub(crate) fn under_load(
     folder: &Folder,
     balancer: &mut Balancer,
@@ -189,7 +188,7 @@ pub(crate) fn under_load(
     })
 }
 
-/// What a balancer takes of the processor while `work` goes on.
+/// Processor time of a balancer while `work` runs.
 fn spent<T>(process: &mut Process, work: impl FnOnce() -> Outcome<T>) -> Outcome<(T, Cpu)> {
     pause(BREATH)?;
     process.check()?;
@@ -211,7 +210,7 @@ struct Columns<'a> {
 }
 
 impl Columns<'_> {
-    /// The ratio of one figure of two peers, round by round.
+    /// The ratio of a figure of two peers, by round.
     fn ratio(&self, peer: Peer, to: Peer, figure: impl Fn(&Sample) -> f64) -> Spread {
         let place = |peer| self.peers.iter().position(|it| *it == peer);
         let (Some(one), Some(other)) = (place(peer), place(to)) else {
@@ -263,7 +262,7 @@ impl Columns<'_> {
         table
     }
 
-    /// A row of the table of all: total and user CPU of each of `peers`.
+    /// A row of the summary table: total and user CPU of each of `peers`.
     fn summary(&self, row: &Row, peers: &[Peer]) -> Vec<String> {
         let mut cells = vec![row.title.to_owned()];
         cells.extend(peers.iter().map(|peer| {
@@ -278,7 +277,7 @@ impl Columns<'_> {
         cells
     }
 
-    /// txlb's targets.
+    /// Reports txlb's targets.
     fn judge(&self, row: &Row, report: &mut Report) {
         let to_haproxy =
             |figure: fn(&Sample) -> f64| self.ratio(Peer::Txlb, Peer::Haproxy, figure).median;
@@ -303,7 +302,7 @@ impl Columns<'_> {
     }
 }
 
-/// Three digits, or what there are before the point.
+/// Three digits, or all before the point.
 fn short(value: f64) -> String {
     format!("{value:.*}", if value < 100.0 { 1 } else { 0 })
 }

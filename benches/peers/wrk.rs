@@ -1,4 +1,4 @@
-//! Load by wrk, and what it reports.
+//! Load by wrk, and its report.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -7,7 +7,7 @@ use super::Outcome;
 use super::folder::Folder;
 use super::process::Process;
 
-/// What clients ask for.
+/// The load.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
     pub(crate) path: &'static str,
@@ -17,7 +17,7 @@ pub(crate) struct Load {
     pub(crate) seconds: u64,
 }
 
-/// What came of it.
+/// wrk's result.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Report {
     pub(crate) requests: f64,
@@ -28,7 +28,7 @@ pub(crate) struct Report {
 /// Runs the load against `address`.
 ///
 /// # Errors
-/// If any request failed: such a run measures something else.
+/// If a request failed: such a run measures something else.
 pub(crate) fn run(folder: &Folder, address: SocketAddr, load: Load) -> Outcome<Report> {
     let mut wrk = Command::new("wrk");
     wrk.args(["--latency", "--threads", "2", "--timeout", "10s"]);
@@ -44,7 +44,7 @@ pub(crate) fn run(folder: &Folder, address: SocketAddr, load: Load) -> Outcome<R
         .ok_or_else(|| format!("wrk reports errors, or what is not understood:\n{text}").into())
 }
 
-/// `None` if there were errors, or if it makes no sense.
+/// `None` if there were errors, or if it cannot be parsed.
 fn read(text: &str) -> Option<Report> {
     if text.contains("Socket errors") || text.contains("Non-2xx") {
         return None;

@@ -1,53 +1,51 @@
-//! `-t`, `-T` and `-s reload`: finds what is wrong with a configuration before a reload does.
+//! `-t`, `-T` and `diff`: checks a configuration file without changing anything.
 //!
-//! Changes nothing.
+//! `-s reload` runs the same check before it sends SIGHUP.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::io::ErrorKind;
+use std::net::IpAddr;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 use rustix::process::geteuid;
-
 #[cfg(feature = "https")]
 use txlb::admin::check_certificate;
-use txlb::config::{Config, ListenHost, print};
-use txlb::control::{File, circle_warnings, resolve_names};
+use txlb::config::verb::{diff, script};
+use txlb::config::{Config, Control, ListenAddress, ListenHost, leave_out_masked, print};
+use txlb::control::{Error, File, circle_warnings, places_where, resolve_names};
+use txlb::os::listen::{Place, try_bind};
 
-use crate::cli::Footing;
+use crate::cli::{CheckOutput, StartupOptions};
 use crate::exit::Exit;
-use crate::ground;
-use crate::output;
-use crate::privileges::{Privileges, enter_jail};
-use crate::startable;
+use crate::folders::RUNTIME_FOLDER;
+use crate::logging::LogDestination;
+use crate::privileges::{Privileges, change_root};
+use crate::startup::file_exit;
+use crate::{exit, startup};
 
-/// How long a pipe that stands for the file may be silent: init scripts wait for the check.
-const PIPE_PATIENCE: Duration = Duration::from_secs(3);
+/// Read timeout for a configuration that is a pipe: init scripts wait for the check.
+const PIPE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What is said of a configuration that is good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Show {
-    /// That it is good.
-    Verdict,
-    /// What is in effect.
-    Config,
-    /// Nothing but warnings. Names are not resolved: that may take seconds.
-    Warnings,
-}
+/// Timeout for resolving all names of the configuration.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the names may take to resolve.
-const NAMES_PATIENCE: Duration = Duration::from_secs(5);
-
-/// Checks the configuration in `file`, in the jail of `footing` if there is one, and as its
-/// user if root asks; says what `show` asks for.
-pub(crate) fn run(file: &Path, footing: &Footing, show: Show) -> Result<(), Exit> {
-    let user = footing.user.as_deref().filter(|_| geteuid().is_root());
-    let privileges = Privileges::plan(user, footing.group.as_deref())?;
-    footing.jail.as_deref().map(enter_jail).transpose()?;
-    let once = |file: &Path| File::read_once(file, Some(PIPE_PATIENCE));
-    let (read, reading) = ground::read(file, &privileges, once)?;
-    // What it names is read by the user when txlb runs.
+/// Checks the configuration in `file`: after chroot(2) if `startup` names a folder, and as its
+/// user if root asks. Prints what `output` asks for.
+pub(crate) fn run(file: &Path, startup: &StartupOptions, output: CheckOutput) -> Result<(), Exit> {
+    let user = startup.user.as_deref().filter(|_| geteuid().is_root());
+    let privileges = Privileges::resolve(user, startup.group.as_deref())?;
+    startup.chroot.as_deref().map(change_root).transpose()?;
+    let once = |file: &Path| File::read_once(file, Some(PIPE_TIMEOUT));
+    let (read, reading) = startup::read(file, &privileges, once)?;
+    // A running txlb opens the files that the configuration names as this user.
     privileges.give_up()?;
     for warning in &reading.warnings {
-        output::note(&format!(
+        exit::print_error(&format!(
             "{}:{}: warning: {}",
             file.display(),
             warning.position,
@@ -55,49 +53,54 @@ pub(crate) fn run(file: &Path, footing: &Footing, show: Show) -> Result<(), Exit
         ))?;
     }
     for (path, advice) in read.exposed() {
-        output::note(&format!("{}: warning: {advice}", path.display()))?;
+        exit::print_error(&format!("{}: warning: {advice}", path.display()))?;
     }
     let config = &reading.config;
-    warn_of_open_page(file, config)?;
-    read_secrets(file, config)?;
-    if show != Show::Warnings {
-        look_around(file, config, show)?;
+    warn_if_page_is_exposed(file, config)?;
+    check_secrets(file, config)?;
+    if output != CheckOutput::Warnings {
+        check_surroundings(file, config, output)?;
     }
-    match show {
-        Show::Config => output::print(&print(config)),
-        Show::Verdict => output::note(&format!("{}: the configuration is good", file.display())),
-        Show::Warnings => Ok(()),
+    match output {
+        CheckOutput::Config => exit::print(&print(config)),
+        CheckOutput::Verdict => {
+            exit::print_error(&format!("{}: the configuration is good", file.display()))
+        }
+        CheckOutput::Warnings => Ok(()),
     }
 }
 
-/// Looks at names that do not resolve, hosts by which sessions go in circles, and what would
-/// keep txlb from starting here.
-fn look_around(file: &Path, config: &Config, show: Show) -> Result<(), Exit> {
+/// Warns of names that do not resolve, of sessions that would go in circles, and of what would
+/// keep txlb from starting on this machine.
+fn check_surroundings(file: &Path, config: &Config, output: CheckOutput) -> Result<(), Exit> {
     let names = &config.host_names() | &config.listen_names();
-    let answers = resolve_names(names, NAMES_PATIENCE)
+    let resolutions = resolve_names(names, RESOLVE_TIMEOUT)
         .map_err(|error| Exit::new(Exit::OTHER, &format!("txlb: {error}")))?;
-    let unresolved = answers.iter().filter_map(|(name, answer)| {
+    let unresolved = resolutions.iter().filter_map(|(name, answer)| {
         let reason = answer.as_ref().err()?;
         Some(format!("the name {name} does not resolve: {reason}"))
     });
-    let found = startable::look(config, &answers);
-    let circles = circle_warnings(config, &answers);
-    for warning in unresolved.chain(circles).chain(found.warnings) {
-        output::note(&format!("{}: warning: {warning}", file.display()))?;
+    let problems = find_problems(config, &resolutions);
+    let circles = circle_warnings(config, &resolutions);
+    for warning in unresolved.chain(circles).chain(problems.warnings) {
+        exit::print_error(&format!("{}: warning: {warning}", file.display()))?;
     }
-    // What is in effect can be shown on any machine.
-    let mut errors = found.errors.into_iter().filter(|_| show != Show::Config);
+    // `-T` prints any configuration, also one that cannot start on this machine.
+    let mut errors = problems
+        .errors
+        .into_iter()
+        .filter(|_| output != CheckOutput::Config);
     if let Some((status, first)) = errors.next() {
         for (_, error) in errors {
-            output::note(&format!("{}: {error}", file.display()))?;
+            exit::print_error(&format!("{}: {error}", file.display()))?;
         }
         return Err(Exit::new(status, &format!("{}: {first}", file.display())));
     }
     Ok(())
 }
 
-/// At the start, the page itself says so, once it knows its addresses.
-fn warn_of_open_page(file: &Path, config: &Config) -> Result<(), Exit> {
+/// Warns of an admin page on all addresses without HTTPS. A running txlb logs that itself.
+fn warn_if_page_is_exposed(file: &Path, config: &Config) -> Result<(), Exit> {
     let web = config.admin.as_ref().and_then(|admin| admin.web.as_ref());
     let Some(web) = web.filter(|web| web.enable && !web.secure) else {
         return Ok(());
@@ -110,15 +113,15 @@ fn warn_of_open_page(file: &Path, config: &Config) -> Result<(), Exit> {
     let Some(listen) = everywhere else {
         return Ok(());
     };
-    output::note(&format!(
+    exit::print_error(&format!(
         "{}: warning: the admin page at {listen} can be reached from other machines without \
          HTTPS: passwords can be read on the way (secure=\"true\" changes that)",
         file.display()
     ))
 }
 
-/// Whether the certificate and its key can be used; says so if that is in doubt.
-fn read_secrets(file: &Path, config: &Config) -> Result<(), Exit> {
+/// Checks that the certificate and its key can be used. Warns if the certificate is doubtful.
+fn check_secrets(file: &Path, config: &Config) -> Result<(), Exit> {
     let Some(web) = config.admin.as_ref().and_then(|admin| admin.web.as_ref()) else {
         return Ok(());
     };
@@ -126,21 +129,189 @@ fn read_secrets(file: &Path, config: &Config) -> Result<(), Exit> {
     if web.enable && web.secure && cfg!(all(feature = "web", not(feature = "https"))) {
         return Err(bad("secure on <web>: this txlb was built without HTTPS"));
     }
-    // The file has both or neither.
+    // The parser accepts both or neither.
     if let (Some(cert), Some(key)) = (&web.cert, &web.key) {
         let remark = check_certificate(cert, key).map_err(|error| bad(&error))?;
         if let Some(remark) = remark {
-            output::note(&format!("{}: warning: {remark}", file.display()))?;
+            exit::print_error(&format!("{}: warning: {remark}", file.display()))?;
         }
     }
     Ok(())
 }
 
-/// Without TLS, it is only known whether they can be read at all.
+/// Without TLS, checks only that both files can be read.
 #[cfg(not(feature = "https"))]
 fn check_certificate(cert: &Path, key: &Path) -> Result<Option<String>, String> {
     for path in [cert, key] {
         txlb::os::files::open_file(path).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(None)
+}
+
+/// For each name of the configuration: its addresses, or why it does not resolve.
+pub(crate) type Resolutions = BTreeMap<String, Result<Vec<IpAddr>, String>>;
+
+/// What may keep a txlb with this configuration from starting.
+#[derive(Debug, Default)]
+pub(crate) struct Problems {
+    /// May be wrong by the time txlb starts.
+    pub(crate) warnings: Vec<String>,
+    /// Will stop the start, each with the exit status that it would have.
+    pub(crate) errors: Vec<(u8, String)>,
+}
+
+/// Checks listeners, the folders of control sockets, and the log.
+pub(crate) fn find_problems(config: &Config, resolutions: &Resolutions) -> Problems {
+    let mut problems = Problems::default();
+    problems.check_listeners(config, resolutions);
+    for socket in config.control.iter().flat_map(Control::sockets) {
+        problems.check_folder("the control socket", socket, Exit::NO_SOCKET);
+    }
+    if let Some(file) = LogDestination::named(config.logging.file.as_deref()).file() {
+        match access(file, Access::WRITE_OK) {
+            Ok(()) => {}
+            Err(Errno::NOENT) => problems.check_folder("the log", file, Exit::CANNOT_CREATE),
+            Err(error) => {
+                let file = file.display();
+                problems.warn(format!("the log {file} cannot be written to: {error}"));
+            }
+        }
+    }
+    problems
+}
+
+impl Problems {
+    fn warn(&mut self, text: String) {
+        self.warnings.push(text);
+    }
+
+    fn check_listeners(&mut self, config: &Config, resolutions: &Resolutions) {
+        // If txlb runs with this configuration, it holds the addresses itself.
+        let txlb_runs = config
+            .control
+            .as_ref()
+            .is_some_and(|control| UnixStream::connect(&control.socket).is_ok());
+        let mut taken: BTreeMap<Place, String> = BTreeMap::new();
+        for (what, listen) in listeners(config) {
+            let places = match places_where(listen, resolutions) {
+                Ok(places) => places,
+                Err(error) => {
+                    self.add_unresolved(&what, listen, &error);
+                    continue;
+                }
+            };
+            let mut absent = BTreeSet::new();
+            for place in &places {
+                if let Some(other) = taken.insert(*place, what.clone())
+                    && other != what
+                    && place.port() != 0
+                {
+                    let text = format!("{other} and {what} would both listen at {place}");
+                    self.errors.push((Exit::CANNOT_BIND, text));
+                    continue;
+                }
+                if let Err(error) = try_bind(*place) {
+                    match error.kind() {
+                        ErrorKind::AddrNotAvailable => drop(absent.insert(*place)),
+                        ErrorKind::AddrInUse if txlb_runs => {}
+                        _ => self.add_bind_error(&what, *place, &error),
+                    }
+                }
+            }
+            self.add_absent(&what, &absent, absent.len() == places.len());
+        }
+    }
+
+    /// An interface that does not exist is an error. A name may only wait for its name server, and
+    /// there is a warning for that already.
+    fn add_unresolved(&mut self, what: &str, listen: &ListenAddress, error: &Error) {
+        if matches!(listen.host, ListenHost::Zoned { .. }) {
+            self.errors
+                .push((Exit::CANNOT_BIND, format!("{what}: {error}")));
+        }
+    }
+
+    fn add_bind_error(&mut self, what: &str, place: Place, error: &io::Error) {
+        let text = format!("{what} cannot listen at {place}: {error}");
+        match error.kind() {
+            ErrorKind::AddrInUse => self.warn(format!("{text} (by txlb, if it runs, or another)")),
+            ErrorKind::PermissionDenied => {
+                self.warn(format!("{text} (ports below 1024 are root's)"));
+            }
+            _ => self.errors.push((Exit::CANNOT_BIND, text)),
+        }
+    }
+
+    /// It is an error only if this machine has none of a name's addresses: some may be another
+    /// machine's.
+    fn add_absent(&mut self, what: &str, absent: &BTreeSet<Place>, all: bool) {
+        for place in absent {
+            let text = format!("{what} cannot listen at {place}: this machine has no such address");
+            if all {
+                self.errors.push((Exit::CANNOT_BIND, text));
+            } else {
+                self.warn(text);
+            }
+        }
+    }
+
+    fn check_folder(&mut self, what: &str, file: &Path, status: u8) {
+        let folder = file.parent().filter(|it| !it.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        match access(folder, Access::WRITE_OK | Access::EXEC_OK) {
+            Ok(()) => {}
+            // txlb makes this folder when it starts.
+            Err(Errno::NOENT) if folder == Path::new(RUNTIME_FOLDER) => {}
+            Err(error @ (Errno::NOENT | Errno::NOTDIR)) => {
+                let folder = folder.display();
+                let text = format!("the folder {folder} of {what}: {error}: make it");
+                self.errors.push((status, text));
+            }
+            Err(error) => {
+                let folder = folder.display();
+                self.warn(format!(
+                    "the folder {folder} of {what} cannot be written to: {error}"
+                ));
+            }
+        }
+    }
+}
+
+/// All listeners that are opened at the start, each with a text that says which it is.
+fn listeners(config: &Config) -> Vec<(String, &ListenAddress)> {
+    let mut all = Vec::new();
+    for service in &config.services {
+        let what = format!("service {}", service.name);
+        all.extend(service.listens.iter().map(|it| (what.clone(), it)));
+    }
+    if let Some(admin) = &config.admin {
+        let web = admin
+            .web
+            .as_ref()
+            .filter(|it| it.enable && cfg!(feature = "web"));
+        let ssh = admin
+            .ssh
+            .as_ref()
+            .filter(|it| it.enable && cfg!(feature = "ssh"));
+        let page = web.and_then(|it| it.listen.as_ref());
+        let console = ssh.and_then(|it| it.listen.as_ref());
+        all.extend(page.map(|it| ("the admin page".to_owned(), it)));
+        all.extend(console.map(|it| ("the console".to_owned(), it)));
+    }
+    all
+}
+
+/// Prints the verbs that change the configuration `old` into `new`. The exit status does not
+/// depend on whether there are any. Passwords that are masked as `***` are not compared.
+pub(crate) fn print_diff(old: &Path, new: &Path) -> Result<(), Exit> {
+    // No timeout: with `<(command)`, the command may be slow.
+    let read = |path| File::read_once(path, None).map_err(|error| file_exit(&error));
+    let ((_, mut old), (_, mut new)) = (read(old)?, read(new)?);
+    let masked = leave_out_masked(&mut old.config, &mut new.config);
+    if masked > 0 {
+        exit::print_error(&format!(
+            "txlb diff: passwords masked as *** are not compared: {masked} here"
+        ))?;
+    }
+    exit::print(&script(&diff(&old.config, &new.config)))
 }

@@ -1,8 +1,5 @@
-//! `--demo`: three small HTTP hosts that answer with their own name, and a
-//! configuration that balances over them.
-//!
-//! The configuration is an ordinary one and is run by the ordinary code; only
-//! the hosts are built in.
+//! `--demo`: three built-in HTTP hosts that answer with their name, and a configuration for
+//! them.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -14,32 +11,31 @@ use std::time::Duration;
 use txlb::config::{self, Config};
 use txlb::control::Status;
 
-use crate::exit::Exit;
-use crate::output;
+use crate::exit::{self, Exit};
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
-/// The first ports tried for the balancer and for its admin page, and how many are.
+/// First ports to try for the balancer and the admin page, and how many of each.
 const PORT: u16 = 8080;
 const PAGE_PORT: u16 = 7001;
 const PORTS: u16 = 20;
 
-/// The hash of `demo`, who may change everything: only on this machine, and only while
-/// the demonstration runs.
+/// The user `demo` with full access, and its password hash. The page listens on the loopback
+/// only.
 const USER: &str = "<user name=\"demo\" password=\"$6$txlbdemo$XDAnyxHXYbzeKo2ypfGUD2epr4v1IhLQ3gvBKMy2y/uQiBuwJAqFE0ziKC7G1Zbk9jsoMu1BEk3v9Qof3U7yM/\" \
     access=\"full\"/>";
 
-/// Clients a host answers at the same time; more are turned away.
-const CLIENTS: usize = 64;
+/// Clients of one host at a time; more are closed at once.
+const MAX_CLIENTS: usize = 64;
 
-/// A request is read up to here, and waited for so long.
+/// Maximum bytes of a request, and the timeout of its client.
 const REQUEST_LIMIT: u64 = 8192;
-const PATIENCE: Duration = Duration::from_secs(10);
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Between two tries to accept when the system refuses.
+/// Pause after accept(2) has failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The hosts, and what is said of them.
+/// The hosts, and the configuration as text.
 #[derive(Debug)]
 pub(crate) struct Demo {
     hosts: Vec<(&'static str, TcpListener)>,
@@ -48,8 +44,7 @@ pub(crate) struct Demo {
 }
 
 impl Demo {
-    /// Has places for the hosts, and says how to balance over them. Nobody answers there
-    /// before they are started.
+    /// Binds the hosts' listeners and makes the configuration. `start` answers clients.
     pub(crate) fn new() -> io::Result<(Demo, Config)> {
         let (mut listeners, mut hosts) = (Vec::new(), String::new());
         for name in NAMES {
@@ -76,14 +71,13 @@ impl Demo {
         Ok((demo, reading.config))
     }
 
-    /// Starts the hosts.
     pub(crate) fn start(&mut self) -> io::Result<()> {
         let mut hosts = self.hosts.drain(..);
         hosts.try_for_each(|(name, listener)| start_host(name, listener))
     }
 
-    /// Says what can be tried.
-    pub(crate) fn invite(&self, status: &Status) -> Result<(), Exit> {
+    /// Prints what can be tried.
+    pub(crate) fn print_introduction(&self, status: &Status) -> Result<(), Exit> {
         let mut text = String::new();
         let addresses = status
             .services
@@ -103,18 +97,18 @@ impl Demo {
         }
         text += "It runs this configuration; Ctrl-C ends it.\n\n";
         text += &self.text;
-        output::print(&(text + "\n"))
+        exit::print(&(text + "\n"))
     }
 }
 
-/// The admin page, for this machine alone.
+/// The admin page, on the loopback only.
 fn admin(port: u16) -> String {
     format!(
         "  <admin>\n    <web listen=\"127.0.0.1:{port}\" refresh=\"2\"/>\n    {USER}\n  </admin>\n"
     )
 }
 
-/// The first port from this one on that nobody has.
+/// The first free port from `first` on.
 fn free_port(first: u16) -> io::Result<u16> {
     (first..first + PORTS)
         .find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok())
@@ -128,17 +122,17 @@ fn start_host(name: &'static str, listener: TcpListener) -> io::Result<()> {
         .spawn(move || {
             for client in listener.incoming() {
                 let Ok(client) = client else {
-                    // No descriptors: they come back as sessions end.
+                    // Out of descriptors. Sessions that end free some.
                     thread::sleep(PAUSE);
                     continue;
                 };
-                if clients.fetch_add(1, Ordering::Relaxed) >= CLIENTS {
+                if clients.fetch_add(1, Ordering::Relaxed) >= MAX_CLIENTS {
                     clients.fetch_sub(1, Ordering::Relaxed);
                     continue;
                 }
                 let counted = Arc::clone(&clients);
                 let answer = move || {
-                    // A client that leaves early is no concern of the others.
+                    // A client that leaves early is not an error.
                     let _ = answer(&client, name);
                     counted.fetch_sub(1, Ordering::Relaxed);
                 };
@@ -152,8 +146,8 @@ fn start_host(name: &'static str, listener: TcpListener) -> io::Result<()> {
 
 /// Answers one request, whatever it asks for.
 fn answer(mut client: &TcpStream, name: &str) -> io::Result<()> {
-    client.set_read_timeout(Some(PATIENCE))?;
-    client.set_write_timeout(Some(PATIENCE))?;
+    client.set_read_timeout(Some(CLIENT_TIMEOUT))?;
+    client.set_write_timeout(Some(CLIENT_TIMEOUT))?;
     let head = BufReader::new(client.take(REQUEST_LIMIT));
     for line in head.lines() {
         if line?.is_empty() {

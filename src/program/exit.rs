@@ -1,8 +1,11 @@
-//! How the program ends when it does not end well: a status and a line.
-//!
-//! Which one it is, is for whoever met the trouble to say.
+//! Exit statuses, and output to standard output and standard error.
 
-/// Why the program ends, other than well.
+use std::io;
+use std::io::{ErrorKind, Write};
+
+use txlb::non_printing::spelled_out;
+
+/// Why the program fails: an exit status and a message.
 #[derive(Debug)]
 pub(crate) struct Exit {
     pub(crate) status: u8,
@@ -10,7 +13,7 @@ pub(crate) struct Exit {
 }
 
 impl Exit {
-    /// Anything that has no number of its own.
+    /// Any failure without a status of its own.
     pub(crate) const OTHER: u8 = 1;
     /// The numbers of sysexits(3).
     pub(crate) const USAGE: u8 = 64;
@@ -22,7 +25,7 @@ impl Exit {
     pub(crate) const CANNOT_CREATE: u8 = 73;
     pub(crate) const NO_ANSWER: u8 = 75;
     pub(crate) const NO_PERMISSION: u8 = 77;
-    /// As shells have it of a process that TERM has ended.
+    /// 128 + 15, as shells report a process that SIGTERM ended.
     pub(crate) const ENDED_EARLY: u8 = 143;
 
     pub(crate) fn new(status: u8, message: &(impl ToString + ?Sized)) -> Exit {
@@ -32,8 +35,42 @@ impl Exit {
         }
     }
 
-    /// For an error of the system's that has no number of its own.
-    pub(crate) fn other(error: &std::io::Error) -> Exit {
+    /// A system error without an exit status of its own.
+    pub(crate) fn from_io(error: &io::Error) -> Exit {
         Exit::new(Exit::OTHER, &format!("txlb: {error}"))
+    }
+}
+
+/// Prints to standard output.
+///
+/// # Errors
+/// If it cannot be written to, for example on a full disk. A closed pipe is no error.
+pub(crate) fn print(text: &str) -> Result<(), Exit> {
+    let mut out = io::stdout();
+    let result = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    check_written(result, "standard output")
+}
+
+/// Prints a line to standard error. Non-printing characters are spelled out, since names and
+/// paths in it come from others.
+///
+/// # Errors
+/// As [`print`].
+pub(crate) fn print_error(line: &str) -> Result<(), Exit> {
+    let mut text = String::new();
+    for line in line.split('\n') {
+        text += &spelled_out(line);
+        text.push('\n');
+    }
+    check_written(io::stderr().write_all(text.as_bytes()), "standard error")
+}
+
+fn check_written(result: io::Result<()>, place: &str) -> Result<(), Exit> {
+    match result {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            let message = format!("txlb: cannot write to {place}: {error}");
+            Err(Exit::new(Exit::OTHER, &message))
+        }
+        _ => Ok(()),
     }
 }

@@ -1,8 +1,8 @@
-//! Folders and files that root opens or makes for txlb's user, while it still can.
+//! Folders and files that root makes or opens for the user that txlb becomes.
 //!
-//! Only what root has named itself, on the command line or in the environment, and the one
-//! folder that is txlb's by its name; and only where nobody else decides what is found there.
-//! What the configuration names is opened later, by the user: its group may write to it.
+//! These are the paths that root has named on the command line or in the environment, and
+//! `/run/txlb`. Each part of a path must be under root's control. The user opens the paths of
+//! the configuration later, since its group may write to that file.
 
 use std::fs::{
     DirBuilder, File, Metadata, OpenOptions, Permissions, read_link, set_permissions,
@@ -19,22 +19,25 @@ use txlb::os::state;
 use crate::exit::Exit;
 use crate::privileges::Identity;
 
-/// Where PID file and control socket are unless told otherwise.
-pub(crate) const RUNTIME: &str = "/run/txlb";
+/// The default folder of PID file and control socket.
+pub(crate) const RUNTIME_FOLDER: &str = "/run/txlb";
 
-/// Root's, so that nobody but root removes the PID file; whoever txlb is may make its
-/// socket there.
+/// `/run/txlb` is root's and sticky, so that only root removes the PID file, and the user's
+/// group makes its socket there. If it were the user's, a process that took over txlb could put
+/// another number into the file for root to signal. So txlb may not remove or empty the file at
+/// the end. Tests: the_usual_folders_are_made_for_the_user,
+/// the_pid_file_is_roots_and_no_descriptor_can_write_to_it.
 const RUNTIME_MODE: u32 = 0o1770;
 
-/// Links that are followed, one behind the other, before a path counts as nobody's.
-const MOST_LINKS: u32 = 10;
+/// Maximum nested symbolic links of a path.
+const MAX_LINKS: u32 = 10;
 
-/// Makes the folder of `file`, if that is txlb's own below `/run`.
+/// Makes the folder of `file`, if that is `/run/txlb`.
 pub(crate) fn make_runtime_folder(file: &Path, owner: Option<&Identity>) -> Result<(), Exit> {
-    if file.parent() != Some(Path::new(RUNTIME)) || !nix::unistd::geteuid().is_root() {
+    if file.parent() != Some(Path::new(RUNTIME_FOLDER)) || !nix::unistd::geteuid().is_root() {
         return Ok(());
     }
-    let folder = Path::new(RUNTIME);
+    let folder = Path::new(RUNTIME_FOLDER);
     make_runtime(folder, owner).map_err(|error| cannot(folder, &error))
 }
 
@@ -42,13 +45,13 @@ fn make_runtime(folder: &Path, owner: Option<&Identity>) -> io::Result<()> {
     let Some(owner) = owner else {
         return make(folder);
     };
-    // In a jail `/run` may be somebody else's, who could put a link in its place.
-    if !leads_where_root_says(folder.parent().unwrap_or(folder), owner) {
+    // In a chroot, `/run` may belong to another user, who could put a link there.
+    if !only_root_decides(folder.parent().unwrap_or(folder), owner) {
         return Ok(());
     }
     make(folder)?;
     let opened = open_folder(folder)?;
-    // Who has made it other than root's own has thought of something.
+    // A folder of another user is left as it is.
     if opened.metadata()?.uid() == 0 {
         fchown(&opened, None, Some(owner.gid.as_raw()))?;
         opened.set_permissions(Permissions::from_mode(RUNTIME_MODE))?;
@@ -56,35 +59,36 @@ fn make_runtime(folder: &Path, owner: Option<&Identity>) -> io::Result<()> {
     Ok(())
 }
 
-/// The folders that the doors of `config` need. What is there already stays as it is.
+/// Makes the folders that control socket and admin interfaces need. Existing ones stay as they
+/// are.
 pub(crate) fn prepare(config: &Config, owner: Option<&Identity>) -> Result<(), Exit> {
     if let Some(control) = &config.control {
         make_runtime_folder(&control.socket, owner)?;
     }
-    // What it is asked for later must not depend on who asks.
-    let state = state::fix_folder("txlb").ok();
+    // Resolved once, so that later calls by another user give the same path.
+    let state = state::settle("txlb").ok();
     let missing = state.as_deref().filter(|it| symlink_metadata(it).is_err());
     let Some(owner) = owner else {
-        // Later it would be out of the sandbox. If it cannot be made, who needs it says so.
+        // Before the sandbox, which would prevent it. An error shows when the folder is used.
         let _ = missing.filter(|_| has_secrets(config)).map(make_private);
         return Ok(());
     };
-    // Root makes it for doors that a change may open, too: nobody else could then.
+    // Root makes it also for interfaces that a later change may enable, when nobody else could.
     let missing = missing.filter(|_| HAVE_SECRETS && config.admin.is_some());
-    match missing.filter(|it| leads_where_root_says(it, owner)) {
+    match missing.filter(|it| only_root_decides(it, owner)) {
         Some(folder) => make_private(folder)
-            .and_then(|made| give(&made, owner))
+            .and_then(|made| give_to(&made, owner))
             .map_err(|error| cannot(folder, &error)),
         None => Ok(()),
     }
 }
 
-/// Opens the log that root has named, or makes it for `owner`. `None` leaves it to the owner:
-/// it is no plain file, has a second name, or others decide what is found there.
+/// Opens or makes the log file of `-l` for `owner`. `None` leaves it to the owner: it is not a
+/// regular file, has a second name, or others control its path.
 pub(crate) fn open_log(file: &Path, owner: &Identity) -> io::Result<Option<File>> {
     let file = &absolute(file)?;
     let folder = file.parent().unwrap_or(file);
-    if !leads_where_root_says(folder, owner) {
+    if !only_root_decides(folder, owner) {
         return Ok(None);
     }
     let mut options = OpenOptions::new();
@@ -99,47 +103,47 @@ pub(crate) fn open_log(file: &Path, owner: &Identity) -> io::Result<Option<File>
     match symlink_metadata(file) {
         Ok(there) if is_safe(&there) => {
             let opened = options.open(file)?;
-            // Who may make files in the folder may have been quick.
+            // Others who may write to the folder may have replaced it meanwhile.
             Ok(is_safe(&opened.metadata()?).then_some(opened))
         }
         Ok(_) => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let made = options.create_new(true).mode(0o640).open(file)?;
-            give(&made, owner)?;
+            give_to(&made, owner)?;
             Ok(Some(made))
         }
         Err(error) => Err(error),
     }
 }
 
-/// Whether `owner` could put another file there: then root does not read the configuration,
-/// for it could be had to read any.
+/// Whether `owner` could replace the file. Then root does not read it, or the owner could make
+/// root read any file.
 pub(crate) fn can_replace(owner: &Identity, file: &Path) -> bool {
     let harmless = |it: &Metadata, _| {
         it.uid() != owner.uid.as_raw() && (is_sticky(it) || !may_write(it, owner))
     };
-    !absolute(file).is_ok_and(|file| leads(&file, &harmless, MOST_LINKS))
+    !absolute(file).is_ok_and(|file| all_parts(&file, &harmless, MAX_LINKS))
 }
 
-/// Whether anybody but root may write to this file, or put another one there.
+/// Whether others than root may write to this file, or replace it.
 pub(crate) fn others_may_replace(file: &Path) -> bool {
     let roots = |it: &Metadata, _| it.uid() == 0 && (it.mode() & 0o022 == 0 || is_sticky(it));
-    !absolute(file).is_ok_and(|file| leads(&file, &roots, MOST_LINKS))
+    !absolute(file).is_ok_and(|file| all_parts(&file, &roots, MAX_LINKS))
 }
 
-/// Whether what is found at `folder`, which need not be there, is up to root alone. A group
-/// other than the owner's may make files in the last one.
-fn leads_where_root_says(folder: &Path, owner: &Identity) -> bool {
+/// Whether only root controls `folder`, which need not exist. A group other than the owner's
+/// may write to the last part.
+fn only_root_decides(folder: &Path, owner: &Identity) -> bool {
     let roots = |it: &Metadata, is_last: bool| {
         let others = it.mode() & 0o022 != 0 && (!is_last || may_write(it, owner));
         it.uid() == 0 && (!others || is_sticky(it))
     };
-    absolute(folder).is_ok_and(|folder| leads(&folder, &roots, MOST_LINKS))
+    absolute(folder).is_ok_and(|folder| all_parts(&folder, &roots, MAX_LINKS))
 }
 
-/// Whether each part of the path, as far as it is there, is `good`, and so is each part of
-/// where links lead. Who is told of a part is told whether it is the last one.
-fn leads(path: &Path, good: &dyn Fn(&Metadata, bool) -> bool, links: u32) -> bool {
+/// Whether each existing part of the path is `good`, including the parts of links. `good` is
+/// told whether it is the last part.
+fn all_parts(path: &Path, good: &dyn Fn(&Metadata, bool) -> bool, links: u32) -> bool {
     let Some(last) = path.ancestors().find(|it| symlink_metadata(it).is_ok()) else {
         return false;
     };
@@ -150,17 +154,17 @@ fn leads(path: &Path, good: &dyn Fn(&Metadata, bool) -> bool, links: u32) -> boo
         if !metadata.is_symlink() {
             return good(&metadata, part == last);
         }
-        // Its mode means nothing, and its folder is asked about; in a sticky one it is its
-        // owner's to change.
+        // The mode of a link means nothing. Its folder is checked; in a sticky folder, the owner
+        // can replace it.
         if metadata.uid() != 0 {
             return false;
         }
         let target = read_link(part).map(|it| part.parent().unwrap_or(part).join(it));
-        links > 0 && target.is_ok_and(|target| leads(&target, good, links - 1))
+        links > 0 && target.is_ok_and(|target| all_parts(&target, good, links - 1))
     })
 }
 
-/// What is in a sticky folder is its owner's to replace, and that one is asked about.
+/// In a sticky folder only a file's owner can replace it, and that owner is checked.
 fn is_sticky(metadata: &Metadata) -> bool {
     metadata.is_dir() && metadata.mode() & 0o1000 != 0
 }
@@ -175,10 +179,10 @@ fn cannot(path: &Path, error: &io::Error) -> Exit {
     Exit::new(Exit::CANNOT_CREATE, &why)
 }
 
-/// Whether any door may have a key of its own.
+/// Whether an admin interface of this build may have a key of its own.
 const HAVE_SECRETS: bool = cfg!(any(feature = "https", feature = "ssh"));
 
-/// Whether a door has one now.
+/// Whether one needs it with this configuration.
 fn has_secrets(config: &Config) -> bool {
     let admin = config.admin.as_ref();
     let web = admin.and_then(|admin| admin.web.as_ref());
@@ -187,11 +191,11 @@ fn has_secrets(config: &Config) -> bool {
     HAVE_SECRETS && (web.is_some_and(own) || ssh.is_some_and(|ssh| ssh.enable))
 }
 
-fn give(made: &File, owner: &Identity) -> io::Result<()> {
+fn give_to(made: &File, owner: &Identity) -> io::Result<()> {
     fchown(made, Some(owner.uid.as_raw()), Some(owner.gid.as_raw()))
 }
 
-/// The folder alone is for its owner, not those that it is in.
+/// Makes the folder with mode 0700; its parents are as `make` has them.
 fn make_private(folder: &Path) -> io::Result<File> {
     if let Some(parent) = folder.parent() {
         make(parent)?;
@@ -207,7 +211,8 @@ fn open_folder(folder: &Path) -> io::Result<File> {
     options.open(folder)
 }
 
-/// With those that it is in, which anybody may pass through, whatever the umask.
+/// Makes the folder and its parents with mode 0755. The mode is set explicitly: with a daemon's
+/// umask, the user could not pass the parents. Test: the_usual_folders_are_made_for_the_user.
 fn make(folder: &Path) -> io::Result<()> {
     let missing = folder.ancestors().take_while(|folder| !folder.exists());
     let missing: Vec<_> = missing.collect();

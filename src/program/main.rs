@@ -1,7 +1,6 @@
-//! The txlb program: options in, exit status out.
+//! The `txlb` program: parses the command line, runs one command, returns its exit status.
 //!
-//! The only place that ends the process, but for `ending`. What is done with the options is
-//! `serve`'s, `check`'s, `ctl`'s, `diff`'s and `passwd`'s business.
+//! Only `main` and `serve::Shutdown` end the process.
 
 #![forbid(unsafe_code)]
 
@@ -10,22 +9,16 @@ mod cli;
 mod ctl;
 mod daemon;
 mod demo;
-mod diff;
-mod ending;
 mod exit;
 mod folders;
-mod ground;
-mod log_file;
 mod logging;
-mod output;
-mod parent;
 mod passwd;
 mod pidfile;
 mod privileges;
 mod reload;
 mod sandbox;
 mod serve;
-mod startable;
+mod startup;
 mod supervisor;
 mod terminal;
 
@@ -33,42 +26,44 @@ use std::process::ExitCode;
 
 use cli::Command;
 use exit::Exit;
-use pidfile::Running;
+use pidfile::RunningProcess;
 
 const VERSION: &str = concat!("txlb ", env!("CARGO_PKG_VERSION"), "\n");
 
 fn main() -> ExitCode {
-    privileges::hide_memory();
-    let afresh = parent::start_afresh().map_err(|error| Exit::other(&error));
+    privileges::protect_memory();
+    let afresh = daemon::reset_inherited_state().map_err(|error| Exit::from_io(&error));
     let command = afresh.and_then(|()| cli::parse(std::env::args_os().skip(1)));
     let outcome = match command {
-        Ok(Command::Help) => output::print(&cli::usage()),
-        Ok(Command::Version) => output::print(VERSION),
+        Ok(Command::Help) => exit::print(&cli::usage()),
+        Ok(Command::Version) => exit::print(VERSION),
         Ok(Command::Check {
             file,
-            footing,
-            show,
-        }) => check::run(&file, &footing, show),
+            startup,
+            output,
+        }) => check::run(&file, &startup, output),
         Ok(Command::Send { signal, pid_file }) => {
-            Running::find(&pid_file).and_then(|running| match signal {
+            RunningProcess::find(&pid_file).and_then(|running| match signal {
                 Some(signal) => running.send(signal),
-                None => output::print(&format!("{}\n", running.pid().as_raw_nonzero())),
+                None => exit::print(&format!("{}\n", running.pid().as_raw_nonzero())),
             })
         }
         Ok(Command::Reload { pid_file, given }) => reload::run(&pid_file, given),
-        Ok(Command::Control(errand)) => ctl::run(&errand),
-        Ok(Command::Diff { old, new }) => diff::run(&old, &new),
+        Ok(Command::Control(options)) => ctl::run(&options),
+        Ok(Command::Diff { old, new }) => check::print_diff(&old, &new),
         Ok(Command::Passwd) => passwd::run(),
-        Ok(Command::Serve(job)) if job.footing.detach && !daemon::is_second() => daemon::launch(),
-        Ok(Command::Serve(job)) => serve::run(job),
+        Ok(Command::Serve(options)) if options.startup.detach && !daemon::is_second() => {
+            daemon::launch()
+        }
+        Ok(Command::Serve(options)) => serve::run(options),
         Err(exit) => Err(exit),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Exit { status, message }) => {
-            // With nowhere to complain to, the status has to do.
+            // If standard error cannot be written to, the exit status is all that is left.
             if !message.is_empty() {
-                let _ = output::note(&message);
+                let _ = exit::print_error(&message);
             }
             ExitCode::from(status)
         }

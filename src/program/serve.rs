@@ -1,65 +1,72 @@
-//! Runs a balancer until it is told to stop.
+//! Runs the balancer: start, signals, shutdown.
 //!
-//! Signals are passed on to the director's desk, which does what they ask for. What it
-//! stands on is `ground`'s business, how the log follows the configuration `log_file`'s.
+//! The order of the start is that of ARCHITECTURE.md, "The start".
 
-use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+use std::{io, thread};
 
+use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::flag::register_conditional_shutdown;
+use signal_hook::low_level;
 use txlb::balancer::{AdminInterface, AdminServerError, AdminServers};
 use txlb::control::{
-    ControllerThread, DataPlane, Error, FileError, Handle, LifecycleEvent as DirectorEvent,
-    Options, Signal, Status, processors,
+    ControllerThread, DataPlane, Error, Handle, Liveness, Notice, Options, Signal, Status,
+    processors,
 };
-use txlb::os::inherited::{InheritedSocket, take_inherited_sockets};
-use txlb::os::resources;
+use txlb::os::inherited::{Inherited, inherited};
+use txlb::os::{descriptors, memory};
 
-use crate::cli::{DEFAULT_FILE, Job, Source};
-use crate::daemon::program;
+use crate::cli::{ConfigSource, ServeOptions};
+use crate::daemon::executable;
 use crate::demo::Demo;
-use crate::ending::Ending;
-use crate::exit::Exit;
-use crate::ground::Ground;
-use crate::log_file::{LogFile, open_early};
-use crate::logging::Log;
-use crate::output;
+use crate::exit::{self, Exit};
+use crate::logging::{ConfiguredLog, Log, open_syslog_early};
+use crate::startup::Startup;
 use crate::supervisor::Supervisor;
 
-/// How long the director may take to stop after a TERM: the 5 s that sessions have left,
-/// and some more. It waits without end where it is saving and the disk does not answer.
-const STOP_PATIENCE: Duration = Duration::from_secs(8);
+/// How long txlb may take to stop after SIGTERM: 5 s for sessions, and a margin. The controller
+/// may hang in a save if the disk does.
+const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 
 enum Event {
     Signal(Signal),
-    DataPlane(DirectorEvent),
+    DataPlane(Notice),
 }
 
-/// Balances until a signal ends it.
+/// Runs the balancer until a signal ends it.
 ///
-/// Until all privileges are given up there is but one thread: on Linux they are each
-/// thread's own.
-pub(crate) fn run(mut job: Job) -> Result<(), Exit> {
-    spare_address_space();
-    let ending = Ending::prepare().map_err(|error| Exit::other(&error))?;
-    let inherited = take_inherited_sockets()
-        .map_err(|error| Exit::new(Exit::CANNOT_BIND, &format!("txlb: {error}")))?;
-    let log = Log::start(job.level).map_err(|error| Exit::other(&error))?;
-    log.tell_of_panics();
-    // Its socket may be out of sight later, and that of the system's log.
+/// There is one thread until all privileges are given up: on Linux each thread has its own. So
+/// what starts threads comes in two halves, such as `bind` and `start`. Test:
+/// nothing_of_root_is_left_in_any_thread_but_low_ports.
+pub(crate) fn run(mut options: ServeOptions) -> Result<(), Exit> {
+    limit_heaps();
+    let shutdown = Shutdown::prepare().map_err(|error| Exit::from_io(&error))?;
+    let inherited =
+        inherited().map_err(|error| Exit::new(Exit::CANNOT_BIND, &format!("txlb: {error}")))?;
+    let log = Log::start(options.level).map_err(|error| Exit::from_io(&error))?;
+    log.log_panics();
+    // Opened before chroot(2): afterwards the paths of both sockets may lead nowhere.
     let supervisor = Supervisor::from_environment();
-    let result = open_early(job.log.as_deref()).and_then(|early| {
-        let ground = Ground::prepare(&mut job)?;
-        let log_file = LogFile::new(&log, job.log.take(), early, job.footing.detach);
+    let result = open_syslog_early(options.log.as_deref()).and_then(|opened_early| {
+        let startup = Startup::prepare(&mut options)?;
+        let configured_log = ConfiguredLog::new(
+            &log,
+            options.log.take(),
+            opened_early,
+            options.startup.detach,
+        );
         serve(
-            job,
-            ground,
-            log_file,
+            options,
+            startup,
+            configured_log,
             &log,
             inherited,
-            (&supervisor, &ending),
+            (&supervisor, &shutdown),
         )
     });
     log.flush();
@@ -67,31 +74,31 @@ pub(crate) fn run(mut job: Job) -> Result<(), Exit> {
 }
 
 fn serve(
-    job: Job,
-    ground: Ground,
-    mut log_file: LogFile,
+    options: ServeOptions,
+    startup: Startup,
+    mut configured_log: ConfiguredLog,
     log: &Log,
-    inherited: Vec<InheritedSocket>,
-    (supervisor, ending): (&Supervisor, &Ending),
+    inherited: Vec<Inherited>,
+    (supervisor, shutdown): (&Supervisor, &Shutdown),
 ) -> Result<(), Exit> {
     let mut demo = None;
-    let (file, config) = match job.source {
-        Source::File(path) => {
-            let (file, reading) = ground.read(&path)?;
+    let (file, config) = match options.source {
+        ConfigSource::File(path) => {
+            let (file, reading) = startup.read(&path)?;
             let config = reading.config.clone();
             (Some((file, reading)), config)
         }
-        Source::CommandLine(config) => (None, *config),
-        Source::Demo => {
-            let (made, config) = Demo::new().map_err(|error| Exit::other(&error))?;
+        ConfigSource::CommandLine(config) => (None, *config),
+        ConfigSource::Demo => {
+            let (made, config) = Demo::new().map_err(|error| Exit::from_io(&error))?;
             demo = Some(made);
             (None, config)
         }
     };
-    ground.prepare_folders(&config)?;
-    log_file.begin_before(&config, ground.identity())?;
-    let descriptors_before = raise_descriptor_limit();
-    let workers = job.workers.unwrap_or_else(processors);
+    startup.prepare_folders(&config)?;
+    configured_log.open_before(&config, startup.identity())?;
+    let descriptors_before = raise_limit();
+    let workers = options.workers.unwrap_or_else(processors);
     let (events, incoming) = channel();
     let signals = events.clone();
     let options = Options::new(workers, move |event| {
@@ -99,56 +106,57 @@ fn serve(
     });
     let bound = DataPlane::bind(config, options, inherited).map_err(|error| start_exit(&error))?;
     let path = file.as_ref().map(|(file, _)| file.path());
-    ground.give_up(&bound, path, log_file.place(bound.config()))?;
-    log_file.begin(bound.config())?;
-    log.begin().map_err(|error| Exit::other(&error))?;
+    startup.give_up(&bound, path, configured_log.destination(bound.config()))?;
+    configured_log.begin(bound.config())?;
+    log.begin().map_err(|error| Exit::from_io(&error))?;
     if let Some(demo) = &mut demo {
-        demo.start().map_err(|error| Exit::other(&error))?;
+        demo.start().map_err(|error| Exit::from_io(&error))?;
     }
-    // Dropped last: whoever has the PID file next may listen.
-    let ears = ending.clone();
-    let mut standing = ground.stand(move |signal| {
+    // `running` holds the PID file and is dropped last: the next txlb takes that file and then
+    // expects free addresses.
+    let on_signal = shutdown.clone();
+    let mut running = startup.into_running(move |signal| {
         drop(signals.send(Event::Signal(signal)));
-        ears.hear(signal);
+        on_signal.on_signal(signal);
     })?;
-    ending.in_order();
-    let director = bound.start().map_err(|error| start_exit(&error))?;
-    ending.serves(director.liveness());
-    announce_descriptors(descriptors_before, director.status().capacity);
-    let doors =
-        AdminServers::open(&director, AdminInterface::ALL).map_err(|error| door_exit(&error))?;
-    let mut fixtures = doors.reconfigurables();
-    fixtures.push(supervisor.fixture());
-    fixtures.push(Box::new(log_file));
-    fixtures.push(standing.fixture());
-    let liveness = director.liveness();
-    ending.is_attended();
+    shutdown.begin_graceful();
+    let data_plane = bound.start().map_err(|error| start_exit(&error))?;
+    shutdown.set_liveness(data_plane.pulses());
+    log_descriptors(descriptors_before, data_plane.status().capacity);
+    let admin_servers = AdminServers::open(&data_plane, AdminInterface::ALL)
+        .map_err(|error| admin_server_exit(&error))?;
+    let mut parts = admin_servers.fixtures();
+    parts.push(supervisor.status_update());
+    parts.push(Box::new(configured_log));
+    parts.push(running.pid_file_release());
+    let liveness = data_plane.pulses();
+    shutdown.set_attended();
     let thread =
-        ControllerThread::start(director, file, fixtures).map_err(|error| Exit::other(&error))?;
-    let desk = thread.handle();
-    doors.set_handle(&desk);
-    let status = desk.status();
-    announce(&status);
+        ControllerThread::start(data_plane, file, parts).map_err(|error| Exit::from_io(&error))?;
+    let handle = thread.desk();
+    admin_servers.attend(&handle);
+    let status = handle.status();
+    log_start(&status);
     if let Some(demo) = &demo {
-        demo.invite(&status)?;
+        demo.print_introduction(&status)?;
     }
     supervisor
-        .attend(&desk, liveness)
-        .map_err(|error| Exit::other(&error))?;
-    standing.detach(log)?;
-    wait(&desk, &incoming, supervisor)
+        .start(&handle, liveness)
+        .map_err(|error| Exit::from_io(&error))?;
+    running.detach(log)?;
+    wait(&handle, &incoming, supervisor)
 }
 
-/// Passes signals on until all is over.
-fn wait(desk: &Handle, events: &Receiver<Event>, supervisor: &Supervisor) -> Result<(), Exit> {
+/// Forwards signals to the controller until it has stopped.
+fn wait(handle: &Handle, events: &Receiver<Event>, supervisor: &Supervisor) -> Result<(), Exit> {
     let (mut stopping, mut deadline) = (false, None);
     while let Some(event) = next_event(events, deadline) {
         match event {
-            Event::DataPlane(DirectorEvent::Stopped) => {
-                supervisor.over();
+            Event::DataPlane(Notice::Stopped) => {
+                supervisor.notify_stopping();
                 return Ok(());
             }
-            Event::DataPlane(DirectorEvent::Panicked(thread)) => {
+            Event::DataPlane(Notice::Panicked(thread)) => {
                 return Err(Exit::new(
                     Exit::OTHER,
                     &format!("txlb: the thread {thread} panicked"),
@@ -162,9 +170,9 @@ fn wait(desk: &Handle, events: &Receiver<Event>, supervisor: &Supervisor) -> Res
             Event::Signal(signal) => {
                 stopping |= matches!(signal, Signal::Stop | Signal::Quit);
                 if signal == Signal::Stop {
-                    deadline = Some(Instant::now() + STOP_PATIENCE);
+                    deadline = Some(Instant::now() + STOP_TIMEOUT);
                 }
-                supervisor.pass_on(signal, desk);
+                supervisor.forward_signal(signal, handle);
             }
         }
     }
@@ -172,7 +180,7 @@ fn wait(desk: &Handle, events: &Receiver<Event>, supervisor: &Supervisor) -> Res
     Ok(())
 }
 
-/// What happens next; `None` if nothing does until the deadline.
+/// The next event; `None` if there is none before the deadline.
 fn next_event(events: &Receiver<Event>, deadline: Option<Instant>) -> Option<Event> {
     match deadline {
         Some(deadline) => {
@@ -183,40 +191,39 @@ fn next_event(events: &Receiver<Event>, deadline: Option<Instant>) -> Option<Eve
     }
 }
 
-/// Where address space is limited, starts the program again with one heap for all threads.
-/// The GNU library gives each thread one of its own, of 64 MiB of addresses: a dozen of them
-/// leave nothing for what cannot do without.
-fn spare_address_space() {
+/// If the address space is limited, executes txlb again with one heap for all threads. glibc
+/// reserves 64 MiB of addresses for each thread's heap, so a dozen of them can use up the
+/// limit.
+fn limit_heaps() {
     const HEAPS: &str = "MALLOC_ARENA_MAX";
     let is_gnu = cfg!(all(target_os = "linux", target_env = "gnu"));
-    if !is_gnu || resources::address_space_limit().is_none() || std::env::var_os(HEAPS).is_some() {
+    if !is_gnu || memory::address_space().is_none() || std::env::var_os(HEAPS).is_some() {
         return;
     }
     let mut arguments = std::env::args_os();
-    let error = Command::new(program())
+    let error = Command::new(executable())
         .arg0(arguments.next().unwrap_or_default())
         .args(arguments)
         .env(HEAPS, "1")
         .exec();
-    // It goes without, as it did before.
-    let _ = output::note(&format!(
+    // txlb runs with many heaps, as it did without a limit.
+    let _ = exit::print_error(&format!(
         "txlb: address space is limited, and the program cannot be started again to save some: {error}"
     ));
 }
 
-/// Lets this process have as many descriptors as it may; returns how many it
-/// had.
-fn raise_descriptor_limit() -> Option<u64> {
-    match resources::raise_descriptor_limit() {
+/// Raises the limit of descriptors to the maximum; returns what it was before.
+fn raise_limit() -> Option<u64> {
+    match descriptors::raise_limit() {
         Ok(limit) => limit.before,
         Err(error) => {
             log::warn!("cannot raise the limit of descriptors: {error}");
-            resources::descriptor_limit()
+            descriptors::limit()
         }
     }
 }
 
-fn announce(status: &Status) {
+fn log_start(status: &Status) {
     let Status {
         version,
         process,
@@ -230,8 +237,8 @@ fn announce(status: &Status) {
     log::info!("txlb {version} runs as process {process} with {workers}");
 }
 
-fn announce_descriptors(before: Option<u64>, sessions: usize) {
-    let Some(now) = resources::descriptor_limit() else {
+fn log_descriptors(before: Option<u64>, sessions: usize) {
+    let Some(now) = descriptors::limit() else {
         log::info!("descriptors: no limit");
         return;
     };
@@ -242,28 +249,7 @@ fn announce_descriptors(before: Option<u64>, sessions: usize) {
     log::info!("descriptors: {now}{raised}: enough for {sessions} sessions");
 }
 
-/// The exit status of a configuration file that is of no use.
-pub(crate) fn file_exit(error: &FileError) -> Exit {
-    let status = match error {
-        FileError::Unreadable(_, error) => match error.kind() {
-            io::ErrorKind::NotFound => Exit::NO_FILE,
-            io::ErrorKind::PermissionDenied => Exit::NO_PERMISSION,
-            // Something else than a file.
-            io::ErrorKind::InvalidInput => Exit::CONFIG,
-            _ => Exit::OTHER,
-        },
-        _ => Exit::CONFIG,
-    };
-    let advice = match error {
-        FileError::Unreadable(path, _) if status == Exit::NO_FILE && *path == *DEFAULT_FILE => {
-            " (-f names another; txlb --demo needs none)"
-        }
-        _ => "",
-    };
-    Exit::new(status, &format!("{error}{advice}"))
-}
-
-fn door_exit(error: &AdminServerError) -> Exit {
+fn admin_server_exit(error: &AdminServerError) -> Exit {
     let status = match error.cause {
         Some(io::ErrorKind::PermissionDenied) => Exit::NO_PERMISSION,
         Some(_) => Exit::CANNOT_BIND,
@@ -286,6 +272,95 @@ fn start_exit(error: &Error) -> Exit {
     Exit::new(status, &format!("txlb: {error}"))
 }
 
+/// Time between cutting the sessions off and exiting: for resets to be sent, and for the PID
+/// file and the control socket to be removed.
+const CUT_OFF_TIME: Duration = Duration::from_millis(250);
+
+/// Time for sessions after SIGTERM while the main thread is still starting.
+const START_GRACE: Duration = Duration::from_secs(5);
+
+/// Ends the process on signals that the main thread may not be able to handle. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Shutdown(Arc<ShutdownState>);
+
+struct ShutdownState {
+    is_starting: Arc<AtomicBool>,
+    was_told: AtomicBool,
+    is_attended: AtomicBool,
+    workers: OnceLock<Liveness>,
+}
+
+impl Shutdown {
+    /// From here on TERM, INT and QUIT end the process in the signal handler. The main thread may
+    /// hang in a name lookup.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn prepare() -> io::Result<Shutdown> {
+        let is_starting = Arc::new(AtomicBool::new(true));
+        for signal in [SIGTERM, SIGINT, SIGQUIT] {
+            let status = Exit::ENDED_EARLY.into();
+            register_conditional_shutdown(signal, status, Arc::clone(&is_starting))?;
+        }
+        Ok(Shutdown(Arc::new(ShutdownState {
+            is_starting,
+            was_told: AtomicBool::new(false),
+            is_attended: AtomicBool::new(false),
+            workers: OnceLock::new(),
+        })))
+    }
+
+    /// From here on signals end sessions in order. Called before the first worker accepts: an exit
+    /// in a handler would cut its client off.
+    pub(crate) fn begin_graceful(&self) {
+        self.0.is_starting.store(false, Ordering::Release);
+    }
+
+    /// Says which workers reset their sessions at the second signal.
+    pub(crate) fn set_liveness(&self, workers: Liveness) {
+        // It is called once.
+        let _ = self.0.workers.set(workers);
+    }
+
+    /// From here on the main thread handles signals.
+    pub(crate) fn set_attended(&self) {
+        self.0.is_attended.store(true, Ordering::Release);
+    }
+
+    /// Notes a signal that was forwarded. Does not return from the second one.
+    pub(crate) fn on_signal(&self, signal: Signal) {
+        if !matches!(signal, Signal::Stop | Signal::Quit) {
+            return;
+        }
+        if self.0.was_told.swap(true, Ordering::AcqRel) {
+            self.exit_now(0);
+        }
+        if signal == Signal::Stop && !self.0.is_attended.load(Ordering::Acquire) {
+            let late = self.clone();
+            // If no thread can be started, the main thread ends the process later.
+            let _ = thread::Builder::new()
+                .name("ending".to_owned())
+                .spawn(move || late.exit_unless_attended());
+        }
+    }
+
+    /// The main thread may hang in resolving the address of an admin interface.
+    fn exit_unless_attended(&self) {
+        thread::sleep(START_GRACE);
+        if !self.0.is_attended.load(Ordering::Acquire) {
+            self.exit_now(Exit::ENDED_EARLY.into());
+        }
+    }
+
+    fn exit_now(&self, status: i32) -> ! {
+        if let Some(workers) = self.0.workers.get() {
+            workers.cut_off();
+        }
+        thread::sleep(CUT_OFF_TIME);
+        low_level::exit(status);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,7 +370,7 @@ mod tests {
         let (events, incoming) = channel();
         assert!(next_event(&incoming, Some(Instant::now())).is_none());
         events.send(Event::Signal(Signal::Reload)).unwrap();
-        let event = next_event(&incoming, Some(Instant::now() + STOP_PATIENCE));
+        let event = next_event(&incoming, Some(Instant::now() + STOP_TIMEOUT));
         assert!(matches!(event, Some(Event::Signal(Signal::Reload))));
     }
 }

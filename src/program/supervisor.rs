@@ -1,7 +1,6 @@
-//! What the supervisor, systemd say, is told: when txlb is ready, reloads, stops, and
-//! that its workers go round. Without `NOTIFY_SOCKET` nobody is told anything.
+//! sd_notify: tells systemd or another supervisor about start, reload, stop and liveness.
 //!
-//! How a message gets there is `os::notify`'s business.
+//! Without `NOTIFY_SOCKET` it does nothing.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,143 +9,151 @@ use std::time::Duration;
 
 use txlb::config::Config;
 use txlb::control::{Commit, Handle, Liveness, Reconfigure, Signal, Status};
-use txlb::os::notify::{Message, Notifier, watchdog_interval};
+use txlb::os::notify::{Message, Notifier, watchdog};
 
-/// How often the status is told again without anything having happened: it counts
-/// sessions.
-const RENEWAL: Duration = Duration::from_secs(30);
+/// How often the status is sent without a change, since it counts open sessions.
+const STATUS_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The supervisor. Cheap to clone.
+/// The supervisor, if there is one. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Supervisor(Option<Arc<Line>>);
+pub(crate) struct Supervisor(Option<Arc<Notifications>>);
 
-/// A line to it.
-struct Line {
+/// The socket, and what is yet to be sent.
+struct Notifications {
     notifier: Notifier,
-    news: Mutex<News>,
-    /// Rings when there is news.
-    bell: Condvar,
+    pending: Mutex<Pending>,
+    /// Signalled when `pending` changes.
+    changed: Condvar,
 }
 
-/// What has happened that it is yet to be told of.
+/// What is yet to be sent.
 #[derive(Default)]
-struct News {
-    /// Something that the status tells.
-    any: bool,
-    /// A reload that it knows to have begun.
-    reload: bool,
+struct Pending {
+    /// The status has changed.
+    has_status: bool,
+    /// A reload has begun, which the supervisor knows of.
+    has_reload: bool,
 }
 
 impl Supervisor {
-    /// The one this process has, if it has one. Should come early: the socket may be out
-    /// of sight later.
+    /// Connects to `NOTIFY_SOCKET`. Call it early: after chroot(2) the path may lead nowhere.
     pub(crate) fn from_environment() -> Supervisor {
         let notifier = Notifier::from_environment().unwrap_or_else(|error| {
             log::warn!("cannot tell NOTIFY_SOCKET anything: {error}");
             None
         });
-        let line = |notifier| Line {
+        let notifications = |notifier| Notifications {
             notifier,
-            news: Mutex::default(),
-            bell: Condvar::new(),
+            pending: Mutex::default(),
+            changed: Condvar::new(),
         };
-        Supervisor(notifier.map(line).map(Arc::new))
+        Supervisor(notifier.map(notifications).map(Arc::new))
     }
 
-    /// Has the status told again after changes.
-    pub(crate) fn fixture(&self) -> Box<dyn Reconfigure> {
+    /// Sends the status again after each change of the configuration.
+    pub(crate) fn status_update(&self) -> Box<dyn Reconfigure> {
         Box::new(self.clone())
     }
 
-    /// Says that txlb is ready, and from now on what becomes of it.
+    /// Reports that txlb is ready, and starts the threads that report its status and feed the
+    /// watchdog.
     ///
     /// # Errors
-    /// The system's, if it has no thread for it.
-    pub(crate) fn attend(&self, desk: &Handle, liveness: Liveness) -> io::Result<()> {
-        let Some(line) = &self.0 else { return Ok(()) };
-        line.tell(&Message::ready().with_status(&summary(&desk.status())));
-        let (teller, desk) = (Arc::clone(line), desk.clone());
-        thread::Builder::new()
-            .name("supervisor".to_owned())
-            .spawn(move || teller.follow(|| desk.status()))?;
-        let Some(limit) = watchdog_interval() else {
+    /// The system's, if it has no thread left.
+    pub(crate) fn start(&self, handle: &Handle, liveness: Liveness) -> io::Result<()> {
+        let Some(notifications) = &self.0 else {
             return Ok(());
         };
-        let feeder = Arc::clone(line);
+        notifications.tell(&Message::ready().with_status(&summary(&handle.status())));
+        let (reporter, handle) = (Arc::clone(notifications), handle.clone());
+        thread::Builder::new()
+            .name("supervisor".to_owned())
+            .spawn(move || reporter.report_status(|| handle.status()))?;
+        let Some(limit) = watchdog() else {
+            return Ok(());
+        };
+        let feeder = Arc::clone(notifications);
         thread::Builder::new()
             .name("watchdog".to_owned())
-            .spawn(move || feeder.feed(limit / 2, |patience| liveness.none_hangs(patience)))?;
+            .spawn(move || feeder.feed_watchdog(limit / 2, |patience| liveness.go_on(patience)))?;
         Ok(())
     }
 
-    /// Passes a signal on to the desk, and tells what it begins.
-    pub(crate) fn pass_on(&self, signal: Signal, desk: &Handle) {
-        let Some(line) = &self.0 else {
-            return desk.signal(signal);
+    /// Forwards a signal to the controller, and reports what it begins.
+    pub(crate) fn forward_signal(&self, signal: Signal, handle: &Handle) {
+        let Some(notifications) = &self.0 else {
+            return handle.signal(signal);
         };
         match signal {
-            Signal::Reload => line.tell(&Message::reloading()),
-            Signal::Stop => line.tell(&Message::stopping()),
-            // Whoever is told that txlb stops gives it a time to end in, and then kills
-            // it: QUIT is to last as long as the sessions do.
+            Signal::Reload => notifications.tell(&Message::reloading()),
+            Signal::Stop => notifications.tell(&Message::stopping()),
+            // systemd kills the service TimeoutStopSec after STOPPING=1. So QUIT does not send it
+            // here but at the end: it lasts as long as the sessions do. EXTEND_TIMEOUT_USEC would
+            // get past a limit that an administrator has set. Test:
+            // after_quit_it_is_alive_until_the_last_session_is_over.
             _ => {}
         }
-        desk.signal(signal);
-        // Only now: whoever asks the desk from here on gets its turn after the reload.
-        line.ring(signal == Signal::Reload);
+        handle.signal(signal);
+        // After the signal: the controller obeys signals between requests, so the status is
+        // answered after the reload. Test:
+        // a_reload_is_told_from_its_beginning_to_its_end_however_it_ends.
+        notifications.wake(signal == Signal::Reload);
     }
 
-    /// Says that txlb ends, if it has not been said.
-    pub(crate) fn over(&self) {
-        if let Some(line) = &self.0 {
-            line.tell(&Message::stopping());
+    /// Reports that txlb stops, if that was not sent before.
+    pub(crate) fn notify_stopping(&self) {
+        if let Some(notifications) = &self.0 {
+            notifications.tell(&Message::stopping());
         }
     }
 }
 
 impl Reconfigure for Supervisor {
     fn prepare(&mut self, _now: &Config, _next: &Config) -> Result<Option<Commit>, String> {
-        let line = self.0.clone();
-        Ok(line.map(|line| -> Commit { Box::new(move || line.ring(false)) }))
+        let notifications = self.0.clone();
+        Ok(notifications
+            .map(|notifications| -> Commit { Box::new(move || notifications.wake(false)) }))
     }
 }
 
-impl Line {
+impl Notifications {
     fn tell(&self, message: &Message) {
-        if let Err(error) = self.notifier.send(message) {
+        if let Err(error) = self.notifier.tell(message) {
             log::warn!("the supervisor cannot be told: {error}");
         }
     }
 
-    fn news(&self) -> MutexGuard<'_, News> {
-        // Two flags are never half changed.
-        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        // Two flags are consistent even after a panic.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ring(&self, reload: bool) {
-        let mut news = self.news();
-        news.any = true;
-        news.reload |= reload;
-        self.bell.notify_one();
+    fn wake(&self, has_reload: bool) {
+        let mut pending = self.pending();
+        pending.has_status = true;
+        pending.has_reload |= has_reload;
+        self.changed.notify_one();
     }
 
-    /// Waits for news, or until it is time to look in any case.
-    fn listen(&self) -> News {
+    /// Waits for a change, or for the interval.
+    fn wait_pending(&self) -> Pending {
         let waited = self
-            .bell
-            .wait_timeout_while(self.news(), RENEWAL, |news| !news.any);
-        let (mut news, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut news)
+            .changed
+            .wait_timeout_while(self.pending(), STATUS_INTERVAL, |pending| {
+                !pending.has_status
+            });
+        let (mut pending, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut pending)
     }
 
-    /// Tells how everything is, whenever that has changed, and that a reload is over.
-    /// `status` is what the desk says when it is done with what came before.
-    fn follow(&self, status: impl Fn() -> Status) {
+    /// Sends the status when it changes and when a reload is over. `status` waits for the
+    /// controller to finish what came before.
+    fn report_status(&self, status: impl Fn() -> Status) {
         let mut told = String::new();
         loop {
-            let news = self.listen();
+            let pending = self.wait_pending();
             let summary = summary(&status());
-            if news.reload {
+            if pending.has_reload {
                 self.tell(&Message::ready().with_status(&summary));
             } else if summary != told {
                 self.tell(&Message::default().with_status(&summary));
@@ -155,11 +162,11 @@ impl Line {
         }
     }
 
-    /// Feeds the watchdog every `period`, for as long as the workers go round.
-    fn feed(&self, period: Duration, none_hangs: impl Fn(Duration) -> bool) {
+    /// Feeds the watchdog every `period` while all workers answer.
+    fn feed_watchdog(&self, period: Duration, go_on: impl Fn(Duration) -> bool) {
         loop {
-            // Even a late answer is in time: it is due once in two periods.
-            if none_hangs(period / 2) {
+            // A late answer is still in time: systemd expects one in two periods.
+            if go_on(period / 2) {
                 self.tell(&Message::alive());
             } else {
                 log::error!("a worker gives no sign of life: the watchdog is not fed");
@@ -169,7 +176,7 @@ impl Line {
     }
 }
 
-/// How everything is, in a line.
+/// The status in one line.
 fn summary(status: &Status) -> String {
     let sessions = number(status.open, "session");
     if status.stopping {

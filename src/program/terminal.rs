@@ -1,8 +1,6 @@
-//! The terminal at standard input, in other modes for a while.
+//! Terminal modes of standard input, restored at the end and after signals.
 //!
-//! Also when the program is interrupted, it is left as it was. What cannot be caught,
-//! and ^Z where that does something, leave that to the shell. What is shown is for
-//! others to say.
+//! After SIGKILL, and after ^Z where it stops the process, the shell restores the modes.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -15,46 +13,49 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::low_level::pipe;
 
-/// The terminal, which is as it was again once this is dropped.
+/// The terminal. Dropping this restores its modes.
 pub(crate) struct Terminal {
     before: Termios,
-    /// Something to be read is a signal that ends the program.
-    ends: UnixStream,
+    /// Readable when a signal came that ends the program.
+    end_signals: UnixStream,
 }
 
-/// What was waited for.
+/// Why `wait` returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Woken {
-    /// There is something to read.
+    /// There is input.
     Ready,
-    /// A signal came that is to end the program.
-    Ended,
-    /// There is something to read where the caller looks as well.
+    /// A signal came that ends the program.
+    Signalled,
+    /// The caller's other stream is readable.
     Other,
-    /// Nothing came in time.
-    Late,
+    /// The timeout has passed.
+    TimedOut,
 }
 
 impl Terminal {
-    /// Changes its modes, and does with what was typed before what `when` says.
+    /// Changes the modes. `when` says what happens to input that is already there.
     ///
     /// # Errors
-    /// The system's; it is as it was then.
+    /// The system's; the modes are unchanged then.
     pub(crate) fn with_modes(
         when: OptionalActions,
         change: impl FnOnce(&mut Termios),
     ) -> io::Result<Terminal> {
-        let ends = signals(&[SIGHUP, SIGINT, SIGQUIT, SIGTERM])?;
+        let end_signals = catch_signals(&[SIGHUP, SIGINT, SIGQUIT, SIGTERM])?;
         let before = tcgetattr(io::stdin())?;
         let mut modes = before.clone();
         change(&mut modes);
-        // Dropping it from here on is right even if only a part of it was done.
-        let terminal = Terminal { before, ends };
+        // From here on `Drop` restores the modes, also if tcsetattr(3) sets only some.
+        let terminal = Terminal {
+            before,
+            end_signals,
+        };
         tcsetattr(io::stdin(), when, &modes)?;
         Ok(terminal)
     }
 
-    /// Changes its modes as they were at first; what was typed stays.
+    /// Changes the modes, beginning from the original ones; keeps pending input.
     ///
     /// # Errors
     /// The system's.
@@ -64,7 +65,7 @@ impl Terminal {
         Ok(tcsetattr(io::stdin(), OptionalActions::Now, &modes)?)
     }
 
-    /// Waits until something is typed, or something else comes first.
+    /// Waits for input, a signal, `other` or the timeout.
     ///
     /// # Errors
     /// The system's.
@@ -76,7 +77,7 @@ impl Terminal {
         self.wait_for(io::stdin(), other, most)
     }
 
-    /// As [`Terminal::wait`], until there is something to read from `source`.
+    /// As [`Terminal::wait`], for input from `source`.
     ///
     /// # Errors
     /// The system's.
@@ -88,13 +89,13 @@ impl Terminal {
     ) -> io::Result<Woken> {
         let most = most.and_then(|most| Timespec::try_from(most).ok());
         let mut waits = vec![
-            PollFd::new(&self.ends, PollFlags::IN),
+            PollFd::new(&self.end_signals, PollFlags::IN),
             PollFd::new(&source, PollFlags::IN),
         ];
         waits.extend(other.map(|other| PollFd::new(other, PollFlags::IN)));
         loop {
             match poll(&mut waits, most.as_ref()) {
-                Ok(0) => return Ok(Woken::Late),
+                Ok(0) => return Ok(Woken::TimedOut),
                 Ok(_) => break,
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
@@ -102,20 +103,20 @@ impl Terminal {
         }
         let came = |index: usize| waits.get(index).is_some_and(|it| !it.revents().is_empty());
         Ok(match (came(0), came(2)) {
-            (true, _) => Woken::Ended,
+            (true, _) => Woken::Signalled,
             (false, true) => Woken::Other,
             (false, false) => Woken::Ready,
         })
     }
 
-    /// What was typed; its length, 0 at the end. Not through std's buffer, which poll(2)
-    /// knows nothing of.
+    /// Reads input; returns its length in bytes, 0 at the end. It bypasses std's buffer, of which
+    /// poll(2) does not know.
     ///
     /// # Errors
     /// The system's.
-    pub(crate) fn read(&self, piece: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            match rustix::io::read(io::stdin(), &mut *piece) {
+            match rustix::io::read(io::stdin(), &mut *buffer) {
                 Err(Errno::INTR) => {}
                 other => return Ok(other?),
             }
@@ -125,16 +126,16 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // There is nothing else to try.
+        // There is nothing to do about an error here.
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
     }
 }
 
-/// Where these signals are read from now on, instead of what they do otherwise.
+/// Catches these signals; each makes the returned stream readable.
 ///
 /// # Errors
 /// The system's.
-pub(crate) fn signals(which: &[i32]) -> io::Result<UnixStream> {
+pub(crate) fn catch_signals(which: &[i32]) -> io::Result<UnixStream> {
     let (signals, caught) = UnixStream::pair()?;
     for signal in which {
         pipe::register(*signal, caught.try_clone()?)?;

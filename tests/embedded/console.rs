@@ -1,6 +1,6 @@
 //! The console over a controller: verbs are executed, and read-only users change nothing.
 
-use crate::support::desk::Office;
+use crate::support::embedded::TestBalancer;
 use crate::support::screen::Screen;
 use txlb::admin::{Console, Reaction, Size, execute};
 use txlb::config::Access;
@@ -16,7 +16,7 @@ const CONFIG: &str = r#"<config>
 </config>"#;
 
 struct Desktop {
-    office: Office,
+    office: TestBalancer,
     console: Console,
     screen: Screen,
 }
@@ -29,7 +29,7 @@ impl Desktop {
     fn new(access: Access, columns: u16) -> Desktop {
         let rows = 30;
         let mut desktop = Desktop {
-            office: Office::open(CONFIG),
+            office: TestBalancer::open(CONFIG),
             console: Console::new(access, by(), Size { columns, rows }, false),
             screen: Screen::new(columns.into(), rows.into()),
         };
@@ -158,7 +158,7 @@ fn what_is_watched_follows_the_clock() {
 
 #[test]
 fn one_command_needs_no_terminal() {
-    let office = Office::open(CONFIG);
+    let office = TestBalancer::open(CONFIG);
     let run = |line: &str, access| execute(line, access, &by(), &office.desk, None);
     // A shell may have left the end of the line there.
     let done = run(&format!("{WEIGH}7\r\n"), Access::Full);
@@ -191,7 +191,7 @@ fn one_command_needs_no_terminal() {
 
 #[test]
 fn one_command_at_a_terminal_is_answered_for_a_person() {
-    let office = Office::open(CONFIG);
+    let office = TestBalancer::open(CONFIG);
     let size = Size {
         columns: 40,
         rows: 24,

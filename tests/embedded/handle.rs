@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use crate::support::client::{End, Session, connect_from, who, who_in_turn};
 use crate::support::config::web;
-use crate::support::desk::Office;
+use crate::support::embedded::TestBalancer;
 use crate::support::host::{Host, Place};
 use crate::support::until;
 use txlb::control::{LifecycleEvent, Phase, Signal};
@@ -23,7 +23,7 @@ fn in_main(verb: &str) -> String {
 #[test]
 fn an_answered_verb_is_in_force_and_cuts_nobody() {
     let (_hosts, at) = hosts(&["a", "b"]);
-    let mut office = Office::open(&web("", "roundr", &at[..1]));
+    let mut office = TestBalancer::open(&web("", "roundr", &at[..1]));
     let mut open = Session::open(office.address());
     office.order(&[&in_main(&format!("addHost name=b ip={}", at[1]))]);
     assert_eq!(who_in_turn(office.address(), 4), "baba");
@@ -47,7 +47,7 @@ fn an_answered_verb_is_in_force_and_cuts_nobody() {
 #[test]
 fn a_batch_is_one_change_or_none() {
     let (_hosts, at) = hosts(&["a", "b"]);
-    let mut office = Office::open(&web("", "roundr", &at[..1]));
+    let mut office = TestBalancer::open(&web("", "roundr", &at[..1]));
     let add = in_main(&format!("addHost name=b ip={}", at[1]));
     let before = office.generation();
     office.order(&["begin", &add, &in_main("delHost name=a")]);
@@ -76,7 +76,7 @@ fn a_batch_is_one_change_or_none() {
 #[test]
 fn what_is_refused_changes_nothing() {
     let (_hosts, at) = hosts(&["a"]);
-    let mut office = Office::open(&web("", "roundr", &at));
+    let mut office = TestBalancer::open(&web("", "roundr", &at));
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = format!("addListen service=web ip={}", taken.local_addr().unwrap());
     let before = office.say("config");
@@ -130,7 +130,7 @@ fn what_is_refused_changes_nothing() {
 #[test]
 fn every_change_is_logged_with_who_what_and_what_was_before() {
     let (_hosts, at) = hosts(&["a"]);
-    let mut office = Office::open(&web("", "roundr", &at));
+    let mut office = TestBalancer::open(&web("", "roundr", &at));
     // No other test has a host of this name.
     let name = format!("log{}", office.address().port());
     let rename = in_main(&format!("setHost name=a rename={name}"));
@@ -156,7 +156,7 @@ fn every_change_is_logged_with_who_what_and_what_was_before() {
 #[test]
 fn a_renamed_host_lives_on_in_its_counts_its_sessions_and_its_clients() {
     let (_hosts, at) = hosts(&["a", "b"]);
-    let mut office = Office::open(&web("", "roundr,sticky", &at));
+    let mut office = TestBalancer::open(&web("", "roundr,sticky", &at));
     let stick = |from: u8| connect_from([127, 0, 0, from].into(), office.address());
     let mut open = Session::on(stick(7)).unwrap();
     assert_eq!(open.name, "a");
@@ -198,7 +198,7 @@ fn a_renamed_host_lives_on_in_its_counts_its_sessions_and_its_clients() {
 fn a_host_that_moves_keeps_its_totals_and_its_sessions_but_not_its_health() {
     let (_hosts, at) = hosts(&["a", "b"]);
     let dead = Place::new();
-    let mut office = Office::open(&web("", "roundr", &[at[0], dead.address()]));
+    let mut office = TestBalancer::open(&web("", "roundr", &[at[0], dead.address()]));
     let mut open = Session::open(office.address());
     assert_eq!(
         (open.name.as_str(), who(office.address())),
@@ -225,7 +225,7 @@ fn a_failed_host_that_is_retried_gets_the_next_session() {
     let place = Place::new();
     let text = web("", "roundr", &[at[0], place.address()]);
     let no_check = "<manager><hostCheck enable='no'/></manager></config>";
-    let mut office = Office::open(&text.replace("</config>", no_check));
+    let mut office = TestBalancer::open(&text.replace("</config>", no_check));
     assert_eq!(who_in_turn(office.address(), 3), "aaa");
     assert!(matches!(
         office.host("b").health,
@@ -253,7 +253,7 @@ fn a_failed_host_that_is_retried_gets_the_next_session() {
 fn least_connections_counts_right_after_a_hundred_changes_with_sessions_open() {
     let (_hosts, at) = hosts(&["a", "b", "c"]);
     let text = web("", "leastc", &at);
-    let mut office = Office::open(&text);
+    let mut office = TestBalancer::open(&text);
     let mut open: Vec<Session> = (0..9).map(|_| Session::open(office.address())).collect();
     let b = format!("addHost name=b ip={}", at[1]);
     for number in 0..50 {
@@ -280,7 +280,7 @@ fn least_connections_counts_right_after_a_hundred_changes_with_sessions_open() {
 #[test]
 fn sessions_are_listed_with_all_that_is_known_of_them() {
     let (_hosts, at) = hosts(&["a"]);
-    let mut office = Office::open(&web("", "roundr", &at));
+    let mut office = TestBalancer::open(&web("", "roundr", &at));
     let mut first = Session::open(office.address());
     first.echo(2_000);
     let second = Session::open(office.address());
@@ -314,7 +314,7 @@ fn sessions_are_listed_with_all_that_is_known_of_them() {
 #[test]
 fn shutdown_lets_sessions_end_and_changes_nothing_more() {
     let (_hosts, at) = hosts(&["a"]);
-    let mut office = Office::open(&web("", "roundr", &at));
+    let mut office = TestBalancer::open(&web("", "roundr", &at));
     let open = Session::open(office.address());
     let answer = office.say("shutdown grace=60");
     assert_eq!(
@@ -334,7 +334,7 @@ fn shutdown_lets_sessions_end_and_changes_nothing_more() {
 #[test]
 fn a_closed_desk_says_so() {
     let (_hosts, at) = hosts(&["a"]);
-    let mut office = Office::open(&web("", "roundr", &at));
+    let mut office = TestBalancer::open(&web("", "roundr", &at));
     let address = office.address();
     office.close();
     assert!(std::net::TcpStream::connect(address).is_err());

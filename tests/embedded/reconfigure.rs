@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use crate::support::config::web;
-use crate::support::desk::Office;
+use crate::support::embedded::TestBalancer;
 use crate::support::host::Host;
 use txlb::config::Config;
 use txlb::control::{Actor, Commit, Reconfigure, Signal};
@@ -56,7 +56,7 @@ fn a_fixture_that_cannot_follow_stops_the_change_and_the_others_undo_it() {
             refuses_after,
         })
     };
-    let mut office = Office::open_with(
+    let mut office = TestBalancer::open_with(
         &web("", "roundr", &[host.address()]),
         vec![tale(u32::MAX), tale(9)],
     );
@@ -104,7 +104,8 @@ fn signals_that_wait_are_one() {
         go_on,
         reopened: Arc::clone(&reopened),
     };
-    let office = Office::open_with(&web("", "roundr", &[host.address()]), vec![Box::new(gate)]);
+    let office =
+        TestBalancer::open_with(&web("", "roundr", &[host.address()]), vec![Box::new(gate)]);
     let desk = office.desk.clone();
     let change = std::thread::spawn(move || {
         desk.execute(&Actor::Program, weigh(5).parse().unwrap())

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::client::{Session, who};
 use crate::support::config::web;
-use crate::support::desk::Office;
+use crate::support::embedded::TestBalancer;
 use crate::support::host::Host;
 use crate::support::until;
 use txlb::control::{Outcome, Signal, StoredStatus};
@@ -19,11 +19,11 @@ fn scene() -> (Vec<Host>, String) {
 
 const WEIGH: &str = "setWeight service=web group=main name=a weight=5";
 
-fn stored(office: &Office) -> StoredStatus {
+fn stored(office: &TestBalancer) -> StoredStatus {
     office.status().stored
 }
 
-fn reload(office: &Office) -> Outcome {
+fn reload(office: &TestBalancer) -> Outcome {
     office.desk.signal(Signal::Reload);
     stored(office).last_reload.unwrap()
 }
@@ -31,7 +31,7 @@ fn reload(office: &Office) -> Outcome {
 #[test]
 fn an_unchanged_file_leaves_live_changes_alone() {
     let (_hosts, text) = scene();
-    let mut office = Office::open(&text);
+    let mut office = TestBalancer::open(&text);
     assert_eq!(
         (stored(&office).unsaved, stored(&office).last_reload),
         (0, None)
@@ -47,7 +47,7 @@ fn an_unchanged_file_leaves_live_changes_alone() {
 #[test]
 fn another_file_wins_and_what_is_lost_is_logged_as_verbs() {
     let (_hosts, text) = scene();
-    let mut office = Office::open(&text);
+    let mut office = TestBalancer::open(&text);
     let port = office.address().port();
     office.order(&[
         WEIGH,
@@ -84,7 +84,7 @@ fn another_file_wins_and_what_is_lost_is_logged_as_verbs() {
 #[test]
 fn nothing_is_lost_where_nothing_was_changed_live() {
     let (_hosts, text) = scene();
-    let office = Office::open(&text);
+    let office = TestBalancer::open(&text);
     office.folder.write(
         "config.xml",
         text.replace("name=\"a\"", "name=\"a\" weight=\"3\""),
@@ -102,7 +102,7 @@ fn nothing_is_lost_where_nothing_was_changed_live() {
 #[test]
 fn the_verb_reload_gives_live_changes_up_only_by_force() {
     let (_hosts, text) = scene();
-    let mut office = Office::open(&text);
+    let mut office = TestBalancer::open(&text);
     office.order(&["reload", WEIGH]);
     let answer = office.say("reload");
     assert_eq!(
@@ -127,7 +127,7 @@ fn the_verb_reload_gives_live_changes_up_only_by_force() {
 #[test]
 fn a_bad_file_changes_nothing_and_the_status_says_why() {
     let (_hosts, text) = scene();
-    let mut office = Office::open(&text);
+    let mut office = TestBalancer::open(&text);
     office.order(&[WEIGH]);
     office
         .folder
@@ -169,7 +169,7 @@ fn a_bad_file_changes_nothing_and_the_status_says_why() {
 #[test]
 fn saving_writes_what_runs_into_the_file_and_keeps_the_rest() {
     let (_hosts, text) = scene();
-    let mut office = Office::open(&text);
+    let mut office = TestBalancer::open(&text);
     office.order(&[WEIGH]);
     let answer = office.say("saveConfig");
     let file = office.file().display().to_string();
@@ -217,7 +217,7 @@ fn checked(text: &str) -> String {
 #[test]
 fn the_saver_writes_live_changes_back() {
     let (_hosts, text) = scene();
-    let mut office = Office::open(&checked(&text));
+    let mut office = TestBalancer::open(&checked(&text));
     office.order(&[WEIGH]);
     until("it is saved", || stored(&office).unsaved == 0);
     assert!(office.stored().contains("weight=\"5\""));
@@ -243,12 +243,12 @@ fn the_saver_writes_live_changes_back() {
 #[test]
 fn a_save_that_fails_is_said_once() {
     let (_hosts, text) = scene();
-    let mut office = Office::open(&checked(&text));
+    let mut office = TestBalancer::open(&checked(&text));
     office
         .folder
         .write("config.xml", format!("{text}<!-- mine -->"));
     office.order(&[WEIGH]);
-    let failed_at = |office: &Office| {
+    let failed_at = |office: &TestBalancer| {
         let save = stored(office).last_save;
         save.filter(|save| save.result.is_err())
             .map(|save| save.wall_ms)
@@ -274,7 +274,7 @@ fn a_save_that_fails_is_said_once() {
 #[test]
 fn without_a_file_nothing_is_read_or_written_and_that_is_said() {
     let (_hosts, text) = scene();
-    let mut office = Office::open_without_file(&checked(&text));
+    let mut office = TestBalancer::open_without_file(&checked(&text));
     office.order(&[WEIGH]);
     for verb in ["reload", "reload force=true", "saveConfig", "diff"] {
         let refusal = office.refusal(verb);
@@ -301,9 +301,9 @@ fn the_file_is_shown_as_it_is_and_as_it_would_be_saved_and_no_hash_is() {
     let users = "<admin><user name=\"u\" password=\"$6$s$hash\" access=\"full\"/>\
                  <!-- password='$6$s$hash' --></admin></config>";
     let text = text.replace("</config>", users);
-    let mut office = Office::open(&text);
+    let mut office = TestBalancer::open(&text);
     office.order(&[WEIGH]);
-    let view = |office: &mut Office, name: &str| {
+    let view = |office: &mut TestBalancer, name: &str| {
         let answer = office.say(&format!("config view={name}"));
         let data = answer.strip_suffix("ok generation 2\n").unwrap().to_owned();
         let lines = data.lines().map(|line| line.strip_prefix("  ").unwrap());

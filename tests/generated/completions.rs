@@ -13,7 +13,7 @@ use txlb::config::verb::table::{CommandSchema, Kind, ValueKind, commands};
 use txlb::config::{Config, CustomNames, Scheduler};
 
 use super::Generated;
-use table::{CTL_FLAGS, FLAGS, Flag, HELP, SYNOPSIS};
+use table::{CTL_OPTIONS, HELP, OPTIONS, OptionSpec, SYNOPSIS};
 
 const MADE: &str = "Made by \"make generate\" from txlb's own tables: not to be changed by hand.";
 
@@ -38,7 +38,7 @@ enum Argument {
     Anything,
 }
 
-impl Flag {
+impl OptionSpec {
     /// Known by the name that the argument has in the table.
     fn takes(&self) -> Argument {
         match self.argument {
@@ -65,8 +65,8 @@ impl Flag {
 }
 
 /// The options of `ctl`.
-fn ctl_flags() -> impl Iterator<Item = &'static Flag> {
-    CTL_FLAGS.iter().chain([&HELP])
+fn ctl_flags() -> impl Iterator<Item = &'static OptionSpec> {
+    CTL_OPTIONS.iter().chain([&HELP])
 }
 
 /// The verbs that are asked for in one word line; a batch is several.
@@ -125,8 +125,8 @@ fn lines(lines: impl Iterator<Item = String>) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn spellings(flags: impl Iterator<Item = &'static Flag>) -> String {
-    words(flags.flat_map(Flag::spellings))
+fn spellings(flags: impl Iterator<Item = &'static OptionSpec>) -> String {
+    words(flags.flat_map(OptionSpec::spellings))
 }
 
 /// Branches of a `case` that print: those of bash and zsh.
@@ -150,7 +150,7 @@ fn branches(between: &str, branch: impl Fn(&str, &str) -> String) -> [(&'static 
 }
 
 fn bash() -> String {
-    let argument = |flag: &Flag| {
+    let argument = |flag: &OptionSpec| {
         let what = match flag.takes() {
             Argument::Nothing => return None,
             Argument::File => "files".to_owned(),
@@ -169,10 +169,10 @@ fn bash() -> String {
     let marks = [
         (
             "ARGUMENTS",
-            lines(FLAGS.iter().chain(CTL_FLAGS).filter_map(argument)),
+            lines(OPTIONS.iter().chain(CTL_OPTIONS).filter_map(argument)),
         ),
         ("CTL_OPTIONS", spellings(ctl_flags())),
-        ("OPTIONS", spellings(FLAGS.iter())),
+        ("OPTIONS", spellings(OPTIONS.iter())),
         ("VERBS", words(verbs().map(|verb| verb.name.to_owned()))),
         (
             "COMMANDS",
@@ -186,7 +186,7 @@ fn bash() -> String {
 }
 
 fn zsh() -> String {
-    let option = |flag: &Flag| {
+    let option = |flag: &OptionSpec| {
         let help = flag
             .help
             .replace('[', "\\[")
@@ -204,7 +204,7 @@ fn zsh() -> String {
         };
         let forms = flag.spellings();
         let before = match &forms[..] {
-            [one] if flag.many => format!("'*{one}"),
+            [one] if flag.repeatable => format!("'*{one}"),
             [one] => format!("'{one}"),
             several => format!("'({})'{{{}}}'", several.join(" "), several.join(",")),
         };
@@ -214,7 +214,7 @@ fn zsh() -> String {
         |name: &str, help: &str| format!("        '{name}:{}'", help.replace('\'', "'\\''"));
     let marks = [
         ("CTL_OPTIONS", lines(ctl_flags().map(option))),
-        ("OPTIONS", lines(FLAGS.iter().map(option))),
+        ("OPTIONS", lines(OPTIONS.iter().map(option))),
         (
             "VERBS",
             lines(verbs().map(|verb| described(verb.name, verb.summary))),
@@ -235,7 +235,7 @@ fn fish() -> String {
     let line = |condition: &str, rest: &str, help: &str| {
         format!("complete -c txlb -n {condition} {rest} -d {}", quoted(help))
     };
-    let option = |command: &str, flag: &Flag| {
+    let option = |command: &str, flag: &OptionSpec| {
         let short = (!flag.short.is_empty()).then(|| format!("-s {}", flag.short));
         let long = (!flag.long.is_empty()).then(|| format!("-l {}", flag.long));
         let argument = match flag.takes() {
@@ -271,7 +271,7 @@ fn fish() -> String {
         ("COMMAND_LINES", lines(COMMANDS.iter().map(command))),
         (
             "OPTIONS",
-            lines(FLAGS.iter().map(|flag| option("serve", flag))),
+            lines(OPTIONS.iter().map(|flag| option("serve", flag))),
         ),
         (
             "CTL_OPTIONS",

@@ -1,6 +1,4 @@
-//! Sockets that somebody else has made and hands over: systemd, or here a shell.
-//!
-//! What a listener of txlb's own does is `sessions`' and `reload`'s business.
+//! Socket activation: listeners that systemd, or here a shell, has made and passes on.
 #![cfg(feature = "activation")]
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -14,11 +12,11 @@ use crate::support::host::Host;
 use crate::support::txlb::{Folder, Txlb, program, text};
 use rustix::process::Signal;
 
-/// Makes descriptors 3 and 4 of standard input and output, and says so.
+/// Moves standard input and output to descriptors 3 and 4, and sets the variables.
 const HAND_OVER: &str = "exec 3<&0 4<&1 </dev/null >/dev/null
 LISTEN_PID=${PRETENDED_PID:-$$} exec \"$0\" \"$@\"";
 
-/// A txlb that has just been given these sockets, with these names.
+/// A txlb that gets these sockets with these names.
 fn start(config: &str, given: [OwnedFd; 2], more: &[(&str, &str)]) -> Txlb {
     let folder = Folder::new();
     let file = folder.write("config.xml", config);
@@ -52,7 +50,7 @@ fn listener() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// A service with a host, which listens at all of these addresses.
+/// A service with a host and these listeners.
 fn config(host: &Host, listens: &[SocketAddr]) -> String {
     let listens: String = listens
         .iter()
@@ -65,7 +63,7 @@ fn config(host: &Host, listens: &[SocketAddr]) -> String {
 fn a_socket_is_the_listener_at_its_address_whatever_its_name() {
     let host = Host::new("a");
     let [(one, first), (two, second)] = [listener(), listener()];
-    // Nobody is lost who comes before txlb.
+    // A client that comes before txlb waits in the accept backlog.
     let early = std::net::TcpStream::connect(first).unwrap();
     let mut txlb = serving(&config(&host, &[first, second]), [&one, &two], "x:y.socket");
     let addresses = txlb.addresses("web");
@@ -90,7 +88,7 @@ fn a_socket_with_a_services_name_is_one_more_listener_of_it() {
     for address in addresses {
         assert_eq!(who(address), "a");
     }
-    // The same socket is there again when somebody wants it.
+    // A listener that is added again gets the same socket.
     let (a, b) = ("name=\"web\"", "name=\"other\"");
     for (config, is_served) in [
         (config(&host, &[free]).replace(a, b), false),
@@ -182,7 +180,7 @@ fn sockets_for_another_process_are_let_alone() {
     let config = config(&host, &[first]);
     let given = [one.into(), two.into()];
     let mut txlb = start(&config, given, &[("PRETENDED_PID", "1")]);
-    // It is still open, though nobody has said so.
+    // The socket is still open, though no listener uses it.
     txlb.wait_for("cannot listen at ");
     assert_eq!(txlb.wait_exit().code(), Some(69));
 }

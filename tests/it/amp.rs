@@ -1,5 +1,7 @@
-//! Hosts that ask over AMP whose a connection is, as soon as they have accepted it.
-//! Twisted's own is in `tests/peers`.
+//! Hosts that ask over AMP which client a connection belongs to, as soon as they have accepted
+//! it.
+//!
+//! Twisted's own client is in `tests/peers`.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -16,7 +18,7 @@ use crate::support::host::{Host, Listener};
 use crate::support::txlb::{Folder, Txlb, text};
 use crate::support::{PATIENCE, until};
 
-/// One value behind its key, each behind its length.
+/// An AMP key and value, each behind its length.
 fn pair(key: &str, value: &str) -> Vec<u8> {
     let sized = |text: &str| {
         let length = u16::try_from(text.len()).unwrap().to_be_bytes();
@@ -33,7 +35,7 @@ fn next(stream: &mut impl Read) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// `HOST PORT` of the client whose connection this is, or the code of the error.
+/// `HOST PORT` of the client of this connection, or the code of the error.
 fn whose(socket: &Path, local: SocketAddr) -> String {
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -57,7 +59,7 @@ fn whose(socket: &Path, local: SocketAddr) -> String {
     }
 }
 
-/// What a host does that is named after the control socket: says who the client is.
+/// A host named after the control socket: sends the client's address.
 fn say_whose(mut stream: TcpStream, socket: &str) {
     let answer = whose(Path::new(socket), stream.peer_addr().unwrap());
     stream.write_all(answer.as_bytes()).unwrap();
@@ -70,7 +72,7 @@ fn a_host_may_ask_as_soon_as_it_has_accepted() {
     let host = Host::that(Listener::new(), text(&socket), say_whose);
     let config = with_control(&web("", "roundr", &[host.address()]), &socket);
     let txlb = Txlb::start(&config);
-    // Not more at a time than the control socket lets in.
+    // No more at a time than the control socket accepts.
     are_told_their_places(txlb.address(), 50);
     if cfg!(target_os = "linux") {
         let other = Ipv4Addr::new(127, 0, 0, 2).into();
@@ -95,7 +97,7 @@ fn what_is_over_or_was_before_is_not_known() {
     assert_eq!(whose(&socket, local), place_of(&client));
     drop((client, accepted));
     until("forgotten", || whose(&socket, local) == "UNKNOWN_PORT");
-    // What is open while there is no control socket is still known after.
+    // A connection that is opened without a control socket is known later, too.
     let client = connect(txlb.address());
     let accepted = host.accept();
     txlb.reload(&config);
@@ -122,7 +124,7 @@ fn a_socket_for_amp_alone_answers_nothing_else() {
     let mode = std::fs::metadata(&amp).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o666);
 
-    // The one answers no verbs, the other no AMP.
+    // One socket refuses verbs, the other AMP.
     let said = |socket: &Path, first: &[u8]| {
         let mut stream = UnixStream::connect(socket).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -138,7 +140,7 @@ fn a_socket_for_amp_alone_answers_nothing_else() {
     assert_eq!(said(&control, b"\0\x04_ask"), "");
     txlb.wait_for("amp=\"false\" leaves AMP out here");
 
-    // It goes, and comes, without the other.
+    // Each of the two can be added and removed alone.
     txlb.reload(
         &config
             .replace(" ampSocket=", " ampMode=\"0600\" ampSocket=")

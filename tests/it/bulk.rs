@@ -1,4 +1,4 @@
-//! Sessions that carry so much that their bytes are spliced, not copied.
+//! Sessions with so many bytes that they are spliced.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -25,7 +25,7 @@ fn session(txlb: &Txlb, host: &Listener) -> (TcpStream, TcpStream) {
     (client, host.accept())
 }
 
-/// Descriptors of pipes.
+/// Descriptors that are pipes.
 fn pipes(txlb: &Txlb) -> usize {
     let entries = fs::read_dir(format!("/proc/{}/fd", txlb.pid())).unwrap();
     let targets = entries
@@ -36,7 +36,7 @@ fn pipes(txlb: &Txlb) -> usize {
         .count()
 }
 
-/// Writes `bytes` on a thread of its own, then ends that half.
+/// Writes `bytes` in a thread, then shuts down writing.
 fn say(mut stream: TcpStream, bytes: Vec<u8>) -> thread::JoinHandle<TcpStream> {
     thread::spawn(move || {
         stream.write_all(&bytes).unwrap();
@@ -60,7 +60,7 @@ fn what_a_stuck_reader_leaves_in_a_pipe_reaches_it_before_the_end() {
     let (heard, end) = read_all(&at_host);
     assert!(heard == bytes, "{} of {} bytes", heard.len(), bytes.len());
     assert_eq!(end, End::Clean);
-    // The half-close lives on, and the way back is as wide.
+    // The other direction lives on and is as fast.
     let client = client.join().unwrap();
     let at_host = say(at_host, bytes.clone());
     assert!(read_all(&client).0 == bytes);
@@ -102,11 +102,11 @@ fn a_session_that_ends_with_something_in_its_pipe_takes_the_pipe_with_it() {
     }
     let host = Listener::new();
     let txlb = Txlb::start_limited(256, &web("", "roundr", &[host.address()]), &["-w", "1"]);
-    // One after the other, more of them than there are pipes.
+    // More sessions than there are pipes, one after the other.
     for number in 0..8 {
         let before = pipes(&txlb);
         let (mut client, at_host) = session(&txlb, &host);
-        // A write that finds no room for so long is held up.
+        // A write without progress for this long is blocked.
         let patience = Duration::from_millis(300);
         client.set_write_timeout(Some(patience)).unwrap();
         let bytes = noise(number, MUCH);

@@ -1,6 +1,6 @@
-//! What `-t` says of the certificate of the admin page, and what hangs on it in a running txlb.
+//! The certificate of the admin page: `-t`, start, and changes.
 //!
-//! What can be wrong with one, in all its forms, is tested where it is read.
+//! What can be wrong with a certificate is tested in `src/admin`.
 #![cfg(feature = "https")]
 
 #[path = "../../src/admin/tls/tests/samples.rs"]
@@ -9,7 +9,7 @@ mod samples;
 use crate::support::txlb::{Folder, Txlb, command};
 use samples::{EC_CERT, EC_EXPIRED, EC_SEC1, OTHER_KEY};
 
-/// The exit status of `-t`, and what it says, without the folder's name.
+/// The exit status and output of `-t`, without the folder's name.
 fn checked(cert: &str, key: &str, web: &str) -> (Option<i32>, String) {
     let folder = Folder::new();
     folder.write("cert.pem", cert);
@@ -24,7 +24,7 @@ fn checked(cert: &str, key: &str, web: &str) -> (Option<i32>, String) {
     (output.status.code(), said.replace(&place, ""))
 }
 
-/// Without one there would be a warning.
+/// Without a service there would be a warning.
 const SERVICE: &str = r#"<service name="s"><listen ip="127.0.0.1:0"/>
     <group name="g" enable="true"><host name="h" ip="127.0.0.1:1"/></group></service>"#;
 
@@ -88,7 +88,7 @@ fn users_change_while_the_certificate_is_not_to_be_had() {
     let user = r#"<user name="ann" password="..xpoEyRReGzk" access="full"/>"#;
     let mut txlb = Txlb::start(&config(user));
     std::fs::remove_file(&key).unwrap();
-    // Who must not come in any more, must not.
+    // The removed user must not be able to log in.
     txlb.reload(&config(""));
     assert_eq!(txlb.count("the admin page stays as it was"), 1);
     let moved = config("").replace("<web ", "<web refresh=\"7\" ");

@@ -1,4 +1,4 @@
-//! `-s reload`: the file of the running txlb is checked before it is told anything.
+//! `-s reload`: checks the file of the running txlb before it sends a signal.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -9,7 +9,7 @@ use crate::support::host::Host;
 use crate::support::txlb::{Folder, Txlb, command, run, text};
 use crate::support::until;
 
-/// Runs txlb to its end, which must be this; returns what it complained of.
+/// Runs txlb, which must end with this status; returns its errors.
 fn ends_with(status: i32, arguments: &[&str]) -> String {
     let finished = run(arguments);
     assert_eq!(finished.status, Some(status), "{arguments:?}: {finished:?}");
@@ -34,7 +34,7 @@ fn a_reload_of_a_wrong_file_is_refused_before_anything_is_sent() {
     let good = fs::read_to_string(&file).unwrap();
     fs::write(&file, good.replace("roundr", "roundrobbin")).unwrap();
     let (file, pid_file) = (text(&file), text(&pid_file));
-    // Without -f, it is the file that the running one was started with.
+    // Without -f, it checks the file that the running txlb was started with.
     for arguments in [
         &["-s", "reload", "-p", pid_file][..],
         &["-s", "reload", "-p", pid_file, "-f", file],
@@ -47,7 +47,7 @@ fn a_reload_of_a_wrong_file_is_refused_before_anything_is_sent() {
     ends_with(66, &["-s", "reload", "-p", pid_file]);
     fs::write(file, good).unwrap();
     assert_eq!(ends_with(0, &["-s", "reload", "-p", pid_file]), "");
-    // The first that it hears of.
+    // The first signal that arrives.
     txlb.wait_for("is unchanged");
     assert!(
         !txlb.log().concat().contains("roundrobbin"),
@@ -56,7 +56,7 @@ fn a_reload_of_a_wrong_file_is_refused_before_anything_is_sent() {
     );
 }
 
-/// As paths of a command line are, from the folder in which it is typed.
+/// Relative paths begin at the folder of the shell.
 #[test]
 fn a_reload_finds_the_file_of_a_relative_path() {
     for options in [&[][..], &["-D"]] {

@@ -11,7 +11,7 @@ fn port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// A service that listens at all addresses, with these hosts.
+/// A service that listens on all addresses, with these hosts.
 fn service(name: &str, port: u16, hosts: &[String]) -> String {
     let numbered = hosts.iter().enumerate();
     let hosts: String = numbered
@@ -51,7 +51,7 @@ fn a_host_that_is_its_own_listener_is_down_and_takes_nothing_from_others() {
         let warning = format!("warning: the host {host} is a listener of txlb itself");
         assert!(checked.stderr.contains(&warning), "{checked:?}");
     }
-    // The address of somebody else: all is well.
+    // Another program's address is fine.
     let mended = config.replace(&format!("127.9.9.9:{looped}"), &host.address().to_string());
     txlb.reload(&mended);
     assert_eq!(who(at(looped)), "a");
@@ -75,7 +75,7 @@ fn services_may_be_chained_and_a_change_that_makes_a_circle_is_warned_of() {
     assert_eq!(session.close(), "a");
     txlb.reload(&config(&[real, format!("127.0.0.1:{first}")]));
     assert!(txlb.count(CIRCLE) == 1, "{:?}", txlb.seen);
-    // The chain goes on, and so does the host that leads nowhere else.
+    // The chain still works, and so does the host that leads into no circle.
     for _ in 0..4 {
         assert_eq!(who(at(first)), "a");
     }

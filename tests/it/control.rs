@@ -1,4 +1,4 @@
-//! The control socket: its file, who is let in, and what is not understood.
+//! The control socket: its file, its clients, and lines that are not understood.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -75,7 +75,7 @@ fn a_socket_that_somebody_answers_at_is_not_taken() {
     );
     assert!(finished.stderr.contains(&expected), "{finished:?}");
     assert!(answers(&controlled.socket));
-    // Nor from one who is slow to answer.
+    // Nor from a process that answers slowly.
     let place = Folder::new();
     let socket = place.file("control");
     let listener = UnixListener::bind(&socket).unwrap();
@@ -126,9 +126,9 @@ fn it_moves_by_a_verb_that_is_answered_at_the_old_place() {
     controlled.tell(&[moves[0], moves[1], &to(&new)]);
     assert_eq!(names(&controlled.place), ["moved"]);
     assert!(answers(&new));
-    // Who is let in may stay.
+    // Open connections stay.
     assert!(open.ask("help").starts_with("ok"));
-    // What cannot be had changes nothing.
+    // A socket that cannot be made changes nothing.
     let nowhere = controlled.place.file("no/folder");
     let other = controlled.place.write("other", "kept");
     for path in [&nowhere, &other] {
@@ -138,7 +138,7 @@ fn it_moves_by_a_verb_that_is_answered_at_the_old_place() {
     }
     let config = ctl(&new, &["config"]).stdout;
     assert!(config.contains(text(&new)), "{config}");
-    // The same place by another name is the same place.
+    // Another path to the same file is the same socket.
     let again = controlled.place.path().join("./moved");
     assert_eq!(
         ctl(&new, &[moves[0], moves[1], &to(&again)]).status,
@@ -157,11 +157,11 @@ fn it_comes_and_goes_by_a_reload() {
     let mut txlb = Txlb::start(&config);
     txlb.reload(&with_control(&config, &socket));
     assert!(answers(&socket));
-    // A reload that is refused closes nothing.
+    // A refused reload closes nothing.
     txlb.reload_in_vain(with_control(&config, &place.file("no/folder")));
     assert!(answers(&socket));
     txlb.reload(&config);
-    // After the last word that the log may have to say.
+    // After the last log line.
     until("closed", || !socket.exists());
     txlb.reload(&with_control(&config, &socket));
     assert!(answers(&socket));
@@ -203,7 +203,7 @@ fn what_is_not_understood_is_answered_and_changes_nothing() {
         assert!(!answer[0].contains(char::is_control), "{answer:?}");
     }
     assert!(caller.ask("status").starts_with("ok"));
-    // Blanks are no question, and what is not finished is none either.
+    // A blank line gets no response, nor does an incomplete one.
     caller.say("\n   \nsetWeight service=web group=main name=a weight=3");
     let rest = caller.end();
     assert!(
@@ -227,7 +227,7 @@ fn a_batch_with_a_line_in_it_that_is_not_understood_is_not_done() {
         let error = caller.ask("");
         assert!(error.starts_with("error: "), "{error}");
         let commit = caller.ask("commit");
-        // It says what was wrong, not only that something was.
+        // The error says what was wrong.
         let why = error.trim_start_matches("error: ").trim_end();
         assert!(commit.starts_with("error: "), "{commit}");
         assert!(commit.contains(why), "{commit}");
@@ -253,7 +253,7 @@ fn forty_silent_clients_keep_nobody_out_and_traffic_goes_on() {
     let mut callers: Vec<_> = (0..40)
         .map(|_| UnixStream::connect(&controlled.socket).unwrap())
         .collect();
-    // Those who came first make room, and are told why.
+    // The oldest silent connections are closed, and told why.
     for caller in callers.drain(..8) {
         let mut said = String::new();
         let _ = (&caller).read_to_string(&mut said);
@@ -262,7 +262,7 @@ fn forty_silent_clients_keep_nobody_out_and_traffic_goes_on() {
     let finished = controlled.ctl(&["status"]);
     assert_eq!(finished.status, Some(0), "{finished:?}");
     session.echo(100_000);
-    // Who has said something stays.
+    // A connection that has sent a line stays.
     drop(callers);
     let callers: Vec<_> = (0..32)
         .map(|_| {
@@ -296,7 +296,7 @@ fn forty_hosts_that_stay_leave_room_for_those_who_come_to_change_something() {
     let hosts: Vec<_> = (0..40)
         .map(|_| {
             let mut host = UnixStream::connect(&controlled.socket).unwrap();
-            // The first byte of AMP. Who is turned away at once need not take it.
+            // The first byte of AMP. A rejected connection may not take it.
             let _ = host.write_all(b"\0");
             host
         })

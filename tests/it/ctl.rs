@@ -1,4 +1,4 @@
-//! `txlb ctl`: what is asked for is done, what is answered shown, and the status true.
+//! `txlb ctl`: commands, output, and exit status.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +15,7 @@ use crate::support::txlb::{Folder, Txlb, finish, program, run, text};
 use crate::support::until;
 use txlb::config::{Config, read};
 
-/// Where the host `a` is, in words.
+/// The host `a` in a verb.
 const A: [&str; 3] = ["service=web", "group=main", "name=a"];
 
 fn words<'a>(verb: &'a str, more: &[&'a str]) -> Vec<&'a str> {
@@ -142,7 +142,7 @@ fn the_status_says_how_it_went() {
     }
 }
 
-/// Only root can be somebody else.
+/// Only root can run a program as another user.
 #[test]
 fn who_may_not_open_the_socket_is_told_so() {
     if !rustix::process::getuid().is_root() {
@@ -151,7 +151,7 @@ fn who_may_not_open_the_socket_is_told_so() {
     let (_hosts, controlled) = start();
     let open = fs::Permissions::from_mode(0o755);
     fs::set_permissions(controlled.place.path(), open.clone()).unwrap();
-    // The program may be where others cannot reach it.
+    // The program may be in a folder that others cannot enter.
     let copy = controlled.place.file("txlb");
     fs::copy(program(), &copy).unwrap();
     fs::set_permissions(&copy, open).unwrap();
@@ -202,7 +202,7 @@ fn lines_are_one_conversation_that_goes_on_after_an_error() {
         .iter()
         .map(|host| host.weight)
         .collect();
-    // What was never committed has not happened.
+    // A batch without commit changes nothing.
     assert_eq!(weights, [3, 3]);
     assert_eq!(controlled.feed("").status, Some(0));
     assert!(controlled.feed("status\n").stdout.starts_with("txlb "));
@@ -216,7 +216,7 @@ fn who_tells_it_to_stop_hears_that_it_does() {
     assert!(!controlled.socket.exists());
 }
 
-/// Clients that open sessions one after the other and check every byte.
+/// Clients that open one session after the other and check every byte.
 struct Traffic {
     over: Arc<AtomicBool>,
     sessions: Arc<AtomicU64>,
@@ -229,7 +229,7 @@ impl Traffic {
         let client = |_| {
             let (over, sessions) = (Arc::clone(&over), Arc::clone(&sessions));
             thread::spawn(move || {
-                // One that outlives all changes, and one after the other.
+                // One session that outlives all changes, then one after the other.
                 let mut lasting = Session::open(address);
                 while !over.load(Ordering::Relaxed) {
                     let mut session = Session::open(address);
@@ -256,7 +256,7 @@ impl Traffic {
         });
     }
 
-    /// None of the clients has met an error.
+    /// Checks that no client met an error.
     fn stop(self) {
         self.over.store(true, Ordering::Relaxed);
         for client in self.clients {
@@ -270,7 +270,7 @@ fn free_address() -> SocketAddr {
     listener.local_addr().unwrap()
 }
 
-/// Two files that differ in whatever can be changed, and a listener in common.
+/// Two files that differ in everything that can be changed, except a listener.
 fn files(place: &Folder, socket: &str, hosts: &[Host]) -> [String; 2] {
     let at = |index: usize| hosts[index].address();
     let shared = free_address();
@@ -335,7 +335,7 @@ fn a_difference_fed_to_it_makes_the_new_of_the_old_and_costs_no_client_anything(
             let finished = controlled.feed(&difference);
             assert_eq!(finished.status, Some(0), "{finished:?}");
             let mut expected = expected(if to == "new.xml" { &new } else { &old });
-            // Hashes are not shown to anybody.
+            // Password hashes are masked.
             let users = expected.admin.iter_mut().flat_map(|admin| &mut admin.users);
             users.for_each(|user| user.password = Some("***".to_owned()));
             assert_eq!(running(&controlled), expected);

@@ -1,5 +1,6 @@
-//! txlb in the background, as whoever runs the tests: how it starts and ends, and what
-//! its sandbox leaves it. What takes root to see is in `privileges`.
+//! `-D` as an ordinary user: start, end, and the sandbox.
+//!
+//! Tests that need root are in `privileges`.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -24,7 +25,7 @@ fn folder_for(host: &Host) -> Folder {
     folder
 }
 
-/// Starts one in vain; returns the exit status and what it complained of.
+/// Starts txlb, which must fail; returns exit status and errors.
 fn refused(folder: &Folder, options: &[&str]) -> (Option<i32>, String) {
     let finished = finish(start_command(folder, options));
     (finished.status, finished.stderr)
@@ -127,7 +128,7 @@ fn start_in(start: &mut std::process::Command, folder: &Folder) -> std::process:
     here
 }
 
-/// Whether this kernel confines files, as the log has it.
+/// Whether this kernel has landlock, from the log.
 fn is_confined(daemon: &Daemon) -> bool {
     let confined = daemon.log().contains("the sandbox keeps to files");
     if !confined {
@@ -173,7 +174,7 @@ fn within_the_sandbox_all_that_is_there_can_be_changed_saved_and_reopened() {
 fn outside_of_the_sandbox_an_error_says_what_to_do() {
     let host = Host::new("a");
     let folder = folder_for(&host);
-    // Anybody may write there, and no log is expected there.
+    // A folder that everybody may write to, and that is not one for logs.
     let log = Path::new("/dev/shm").join(format!("txlb-log-{}", std::process::id()));
     let option = format!("value={}", text(&log));
     let words = ["setOption", "name=logging.file", &option];
@@ -217,7 +218,7 @@ fn a_daemon_that_is_killed_while_it_starts_is_missed() {
     let host = "127.0.0.1:9".parse().unwrap();
     let admin = "<admin><web listen=\"127.0.0.1:0\" secure=\"true\"/></admin>";
     write_config(&folder, &(web_service("", "roundr", &[host]) + admin));
-    // It waits for a while for whoever makes a certificate just now.
+    // txlb waits a while for another process that makes a certificate.
     fs::create_dir(folder.file("state")).unwrap();
     let lock = fs::File::create(folder.file("state/.lock")).unwrap();
     lock.lock().unwrap();

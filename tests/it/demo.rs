@@ -1,4 +1,4 @@
-//! The demonstration: what it prints works.
+//! `--demo`: what it prints works.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -10,13 +10,13 @@ use crate::support::client::{End, connect, read_all};
 use crate::support::txlb::{command, demo_turn, read_lines};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Where a URL leads.
+/// The address in a URL.
 fn address(url: &str) -> SocketAddr {
     let url = url.strip_prefix("http://").unwrap();
     url.strip_suffix('/').unwrap().parse().unwrap()
 }
 
-/// Asks as a browser does; returns the answer's body.
+/// Sends a request as a browser does; returns the response's body.
 fn fetch(url: &str) -> String {
     let address = address(url);
     let mut client = connect(address);
@@ -29,11 +29,11 @@ fn fetch(url: &str) -> String {
     body.to_owned()
 }
 
-/// A running demonstration; it is killed when dropped.
+/// A running demonstration; dropping it kills it.
 struct Demo {
     child: Child,
     lines: Receiver<String>,
-    /// What it has printed before the URL.
+    /// What it printed before the URL.
     printed: Vec<String>,
     url: String,
 }
@@ -59,10 +59,10 @@ impl Demo {
         }
     }
 
-    /// Ends it; returns what it has printed.
+    /// Stops it; returns what it printed.
     fn stop(mut self) -> String {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
-        // It has ended once its end of the pipe is closed.
+        // The end of the process closes the pipe.
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
             self.printed.push(line);
         }
@@ -86,7 +86,7 @@ fn the_three_hosts_answer_in_turn_at_the_url_that_is_printed() {
     let bodies: String = (0..6).map(|_| fetch(&url)).collect();
     assert_eq!(bodies, "one\ntwo\nthree\n".repeat(2));
 
-    // The configuration that is printed is one, and what ran.
+    // The printed configuration is valid and the one that ran.
     let text = demo.stop();
     let start = text.find("<config>").unwrap();
     let config = txlb::config::read(&text.as_bytes()[start..])
@@ -112,7 +112,7 @@ fn the_three_hosts_answer_in_turn_at_the_url_that_is_printed() {
 fn the_admin_page_that_is_printed_is_there_for_its_user() {
     use crate::support::http::Ask;
 
-    /// `demo:demo`, as HTTP Basic has it.
+    /// `demo:demo` for HTTP Basic.
     const DEMO: &str = "Basic ZGVtbzpkZW1v";
 
     let _alone = demo_turn();
@@ -149,8 +149,8 @@ fn hosts_without_descriptors_do_not_go_round_in_circles() {
     shell.args(["-c", script]).arg(command(&[]).get_program());
     let demo = Demo::start(shell);
     let pid = Pid::from_child(&demo.child);
-    // Three descriptors each, of which the balancer knows two: more sessions are
-    // let in than there are descriptors for.
+    // A session takes three descriptors, of which the balancer knows two: it accepts more sessions
+    // than there are descriptors for.
     let clients: Vec<_> = (0..230).map(|_| connect(address(&demo.url))).collect();
     until("there are no more", || descriptors(pid).len() >= 510);
     let before = processor_time(pid);

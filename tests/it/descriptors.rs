@@ -1,4 +1,4 @@
-//! Descriptors that run out, on accept and on connect, and come back.
+//! Running out of descriptors, on accept and on connect, and recovering.
 #![cfg(target_os = "linux")]
 
 use std::io::Write;
@@ -15,7 +15,7 @@ use rustix::process::{Resource, Rlimit, prlimit};
 
 const FULL: &str = "as many sessions are open as there are descriptors for (";
 
-/// Whether the host has said something to this client.
+/// Whether this client got data from the host.
 fn is_served(client: &TcpStream) -> bool {
     client.set_nonblocking(true).unwrap();
     let heard = matches!(client.peek(&mut [0]), Ok(1..));
@@ -23,7 +23,7 @@ fn is_served(client: &TcpStream) -> bool {
     heard
 }
 
-/// How many clients have heard from their host.
+/// How many clients got data from their host.
 fn served(clients: &[TcpStream]) -> usize {
     clients.iter().filter(|client| is_served(client)).count()
 }
@@ -35,7 +35,7 @@ fn number_after(line: &str, text: &str) -> usize {
     digits.unwrap().parse().unwrap()
 }
 
-/// Lets the program have this many more descriptors than it has now.
+/// Sets the limit to this many more descriptors than txlb has open.
 fn leave(txlb: &Txlb, more: u64) {
     let open = descriptors(txlb.pid());
     let mut free = (0..).filter(|number| !open.contains(number));
@@ -56,8 +56,7 @@ fn limit(txlb: &Txlb, current: u64) {
     old.unwrap();
 }
 
-/// Runs `wait` and sees to it that the program does not go round in circles
-/// meanwhile.
+/// Runs `wait`, and checks that txlb does not spin meanwhile.
 fn without_a_busy_loop<T>(txlb: &mut Txlb, wait: impl FnOnce(&mut Txlb) -> T) -> T {
     let (start, before) = (Instant::now(), processor_time(txlb.pid()));
     let result = wait(txlb);
@@ -69,8 +68,7 @@ fn without_a_busy_loop<T>(txlb: &mut Txlb, wait: impl FnOnce(&mut Txlb) -> T) ->
     result
 }
 
-/// The log counts, over ten seconds, what comes again: that must have been each second,
-/// but for those that a slow machine makes longer.
+/// Repeated lines are counted for ten seconds: one each second, fewer on a slow machine.
 fn once_a_second(line: &str) {
     let times = number_after(line, "said ");
     assert!((5..=10).contains(&times), "{line}");
@@ -84,7 +82,7 @@ fn clients_there_are_no_descriptors_for_wait_until_there_are() {
     let first = txlb.wait_for(FULL);
     let room = number_after(&first, FULL);
     assert!((10..60).contains(&room), "{first}");
-    // Workers look for room at the same time: each may let in one more.
+    // Workers check the limit at the same time: each may accept one more.
     let fits = room..room + 4;
     until("as many are served as fit", || {
         fits.contains(&served(&clients))
@@ -102,7 +100,7 @@ fn clients_there_are_no_descriptors_for_wait_until_there_are() {
     for session in sessions {
         assert_eq!(session.close(), "a");
     }
-    // Whoever waited is served now, in whatever order, as others leave.
+    // Waiting clients are served in any order as others leave.
     while !waiting.is_empty() {
         until("somebody is served", || served(&waiting) > 0);
         let (next_ones, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_served);
@@ -128,13 +126,13 @@ fn one_service_leaves_the_last_sessions_to_the_other() {
     let capacity = number_after(&txlb.wait_for(paused), paused);
     let (most, reserve) = (capacity - capacity / 10, capacity / 10);
     assert!((2..10).contains(&reserve), "{capacity}");
-    // Each worker may have let in one more.
+    // Each worker may have accepted one more.
     let fits = most..most + 2;
     until("nine tenths are served", || {
         fits.contains(&served(&clients))
     });
     let last = without_a_busy_loop(&mut txlb, |txlb| {
-        // Some at a time, and again and again.
+        // In groups, several times.
         let place = txlb.addresses("other")[0];
         for _ in 0..3 {
             let mut sessions: Vec<_> = (1..reserve).map(|_| Session::open(place)).collect();
@@ -147,7 +145,7 @@ fn one_service_leaves_the_last_sessions_to_the_other() {
     });
     once_a_second(&last);
     assert!(fits.contains(&served(&clients)));
-    // As the service's sessions end, its other clients are let in.
+    // As the service's sessions end, its other clients are accepted.
     let mut waiting = clients;
     while !waiting.is_empty() {
         until("somebody is served", || served(&waiting) > 0);
@@ -193,7 +191,7 @@ fn a_connect_without_a_descriptor_is_not_the_hosts_fault() {
     let mut txlb = Txlb::start_limited(1024, &config, &["-w", "1"]);
     assert_eq!(who_in_turn(txlb.address(), 2), "ab");
     let before = descriptors(txlb.pid()).len();
-    // Enough for the client's end, not for the host's.
+    // Enough for the client's socket, not for the host's.
     leave(&txlb, 1);
     let mut client = connect(txlb.address());
     client.write_all(b"early bird").unwrap();
@@ -201,7 +199,7 @@ fn a_connect_without_a_descriptor_is_not_the_hosts_fault() {
         descriptors(txlb.pid()).len() == before + 1
     });
     without_a_busy_loop(&mut txlb, |txlb| {
-        // Half a second, and nobody is served.
+        // No client is served for half a second.
         client
             .set_read_timeout(Some(Duration::from_millis(500)))
             .unwrap();

@@ -1,4 +1,4 @@
-//! `txlb diff`: what it prints leads from the one file to the other.
+//! `txlb diff`: its verbs lead from one file to the other.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use crate::support::txlb::{Finished, Folder, run, text};
 use txlb::config::verb::{Command, Verb, apply_all};
 use txlb::config::{Config, read};
 
-/// What is printed, where all is well.
+/// The output of `txlb diff`, which must succeed.
 fn difference(old: &Path, new: &Path) -> String {
     let Finished {
         status,
@@ -29,7 +29,7 @@ fn change(line: &str) -> Verb {
     }
 }
 
-/// The samples, and a file with all that they have not.
+/// The samples, and a file with everything that they lack.
 fn files(folder: &Folder) -> Vec<std::path::PathBuf> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let other = r#"<config>

@@ -1,4 +1,4 @@
-//! Every example, run as it is, with real clients and hosts.
+//! Runs every example with real clients and hosts.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,15 +13,14 @@ use crate::support::client::{Session, connect, who, who_in_turn};
 use crate::support::host::{Host, Place};
 use crate::support::{PATIENCE, until};
 
-/// An example that runs.
+/// A running example.
 struct Example {
     child: Child,
     lines: Receiver<String>,
     address: SocketAddr,
 }
 
-/// Where cargo puts them when it builds the tests, or in the folder that is named: what
-/// is there may be built otherwise.
+/// Where cargo puts examples when it builds the tests, or the folder that the variable names.
 fn program(name: &str) -> PathBuf {
     if let Some(folder) = std::env::var_os("TXLB_EXAMPLES") {
         return Path::new(&folder).join(name);
@@ -73,7 +72,7 @@ impl Example {
         writeln!(input, "{line}").unwrap();
     }
 
-    /// The next line that it says which has this in it.
+    /// The next line of output that contains this.
     fn hear(&self, part: &str) -> String {
         let mut lines = std::iter::from_fn(|| self.lines.recv_timeout(PATIENCE).ok());
         lines
@@ -81,7 +80,7 @@ impl Example {
             .unwrap_or_else(|| panic!("nothing with {part:?}"))
     }
 
-    /// Ends it in order, and returns what else it said.
+    /// Ends it, and returns its other output.
     fn end(mut self) -> Vec<String> {
         drop(self.child.stdin.take());
         let rest = std::iter::from_fn(|| self.lines.recv_timeout(PATIENCE).ok()).collect();
@@ -92,7 +91,7 @@ impl Example {
 
 impl Drop for Example {
     fn drop(&mut self) {
-        // A test that failed leaves nothing behind.
+        // After a failed test.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -169,10 +168,10 @@ fn events_tells_of_sessions_hosts_and_changes() {
     example.end();
 }
 
-/// What a client is answered at the port, read to the end.
+/// What a client reads at this port, to the end.
 fn answer(address: SocketAddr) -> String {
     let mut answer = String::new();
-    // It may be a host's greeting, which sends back what it gets.
+    // A host sends its name, then echoes.
     let mut stream = connect(address);
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     stream.read_to_string(&mut answer).unwrap();
@@ -186,7 +185,7 @@ fn takeover_refuses_nobody_while_it_turns_its_port_into_a_balanced_one() {
     let address = example.address;
     assert_eq!(answer(address), "the application itself\n");
 
-    // Clients come all the time: each must be answered, by the one or the other.
+    // Clients without a pause: each must be answered by the application or a host.
     let (enough, told) = channel::<()>();
     let clients = thread::spawn(move || {
         let mut answers = Vec::new();
@@ -197,7 +196,7 @@ fn takeover_refuses_nobody_while_it_turns_its_port_into_a_balanced_one() {
     });
     example.say(&format!("balance {} {}", a.address(), b.address()));
     example.hear("balanced");
-    // One client at the most is the application's still: it was waiting for that.
+    // The application may still answer the one client that it was waiting for.
     until("all is balanced", || {
         answer(address) != "the application itself\n"
     });

@@ -1,4 +1,4 @@
-//! Hosts that refuse, keep silent, die, flap and come back.
+//! Hosts that refuse, do not answer, die, flap and recover.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -46,7 +46,7 @@ fn a_silent_host_costs_the_client_time_but_no_bytes() {
     let bytes = noise(1, 50_000);
     client.write_all(&bytes).unwrap();
     let at_host = host.accept();
-    // The timeout, less what the worker's clock may be behind.
+    // The timeout, minus the error of the worker's clock.
     assert!(start.elapsed() >= Duration::from_millis(270));
     client.write_all(b"and more").unwrap();
     drop(client);
@@ -54,7 +54,7 @@ fn a_silent_host_costs_the_client_time_but_no_bytes() {
     assert!(heard == [&bytes[..], b"and more"].concat());
     assert_eq!(end, End::Clean);
     txlb.wait_for("host web:main/a is down: ");
-    // The next client does not pay for it again.
+    // The next client does not wait for that host.
     let _next = connect(txlb.address());
     host.accept();
 }
@@ -139,7 +139,7 @@ fn the_heartbeat_finds_a_dead_host_without_any_client() {
     let heartbeat = format!("{NO_CHECK}<heartbeat interval=\"0.1\" enable=\"true\"/>");
     let hosts = [place.address(), other.address()];
     let mut txlb = Txlb::start(&managed(&heartbeat, "roundr", &hosts));
-    // It is probed, and lives through it.
+    // The host is probed, and survives it.
     alive.accept();
     alive.accept();
     assert_eq!(txlb.count("is down"), 0);
@@ -158,7 +158,7 @@ fn a_flapping_host_is_not_logged_without_limit() {
         let up = Host::on(place.listen(), "a");
         until("the host has come back", || who(txlb.address()) == "a");
         drop(up);
-        // One of two clients is sent there in vain, and it is down again.
+        // One of two clients is sent there first, and the host is down again.
         assert_eq!(who_in_turn(txlb.address(), 2), "bb");
     }
     let lines = txlb.count("host web:main/a is ");
@@ -196,7 +196,7 @@ fn a_name_that_does_not_resolve_is_told_of_once_and_the_others_serve() {
         txlb.wait_for(unresolved);
     }
     assert_eq!(who_in_turn(txlb.address(), 6), "bbbbbb");
-    // Names are resolved again, and the news is none.
+    // Names are resolved again, with the same result.
     txlb.signal(Signal::HUP);
     txlb.wait_for("is unchanged");
     assert_eq!(who(txlb.address()), "b");

@@ -1,4 +1,4 @@
-//! `txlb ctl` and somebody else than txlb at the socket, or a txlb that is stopped.
+//! `txlb ctl` with another program at the socket, or with a txlb that is stopped.
 #![cfg(target_os = "linux")]
 
 use std::io::{BufRead, BufReader, Write};
@@ -11,7 +11,7 @@ use crate::support::control::{Caller, Controlled, ctl};
 use crate::support::txlb::Folder;
 use rustix::process::Signal;
 
-/// Somebody at a socket who answers each client's first line with this, again and again if wanted.
+/// A program at a socket that answers each client's first line with `answer`, `times` times.
 fn liar(folder: &Folder, answer: Vec<u8>, times: usize) -> PathBuf {
     let socket = folder.file("socket");
     let listener = UnixListener::bind(&socket).unwrap();
@@ -21,7 +21,7 @@ fn liar(folder: &Folder, answer: Vec<u8>, times: usize) -> PathBuf {
             let mut line = String::new();
             BufReader::new(&client).read_line(&mut line).unwrap();
             for _ in 0..times {
-                // Who has heard enough leaves.
+                // The client has read enough.
                 if client.write_all(&answer).is_err() {
                     break;
                 }

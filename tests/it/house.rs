@@ -1,36 +1,29 @@
-//! Keeps the house in order: who may use whom, and what every file has.
+//! Rules for the source tree: which module may use which, file headers and lengths, unsafe
+//! code, sleeps.
 //!
-//! A check that looks at whatever it finds says what it has to find: it fails on an empty list.
+//! Each check also says what it must find, so that it fails on an empty list.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The rooms from the lowest to the highest: each may use those before it.
-const ROOMS: [&str; 6] = ["config", "balance", "relay", "control", "admin", "balancer"];
+/// The modules from the lowest to the highest: each may use those before it.
+const MODULES: [&str; 6] = ["config", "balance", "relay", "control", "admin", "balancer"];
 
-/// Anybody may use these; they use one another at most.
-const LEAVES: [&str; 7] = [
-    "os",
-    "calendar",
-    "json",
-    "log_targets",
-    "non_printing",
-    "sync",
-    "text",
-];
+/// All modules may use these; these use only one another.
+const LEAF_MODULES: [&str; 5] = ["os", "calendar", "json", "log_targets", "non_printing"];
 
-/// No file is longer.
-const MOST_LINES: usize = 600;
+/// Maximum lines of a file.
+const MAX_LINES: usize = 600;
 
-/// What may pause until the system has something, or until its time has come.
-const SLEEPERS: [&str; 8] = [
-    "src/admin/control_socket/socket_file.rs",
+/// Files that may sleep.
+const MAY_SLEEP: [&str; 8] = [
+    "src/admin/control/socket.rs",
     "src/program/demo.rs",
-    "src/program/ending.rs",
     "src/program/logging/syslog.rs",
     "src/os/state.rs",
     "src/program/pidfile/mod.rs",
+    "src/program/serve.rs",
     "src/program/supervisor.rs",
     "tests/support/mod.rs",
 ];
@@ -46,7 +39,7 @@ fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files in a folder of the tree and below it; there are some.
+/// All files in a folder of the tree and below it; at least one.
 fn files(folder: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![top().join(folder)];
@@ -63,7 +56,7 @@ fn files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
-/// The source files among them; there are some.
+/// The Rust files in a folder; at least one.
 fn sources(folder: &str) -> Vec<Source> {
     let mut files = files(folder);
     files.retain(|path| path.extension().is_some_and(|it| it == "rs"));
@@ -82,7 +75,7 @@ fn with_line(sources: &[Source], has: impl Fn(&str) -> bool) -> BTreeSet<&str> {
 }
 
 impl Source {
-    /// What the compiler sees of it, roughly: no comments, no doc tests.
+    /// The code, roughly: without comments and doc tests.
     fn code(&self) -> impl Iterator<Item = &str> {
         let code = self
             .text
@@ -91,14 +84,17 @@ impl Source {
         code.filter(|line| !line.trim().is_empty())
     }
 
-    /// The room it is in; the program itself and `lib.rs` are in none.
-    fn room(&self) -> Option<&str> {
+    /// The top module of the file; none for the program and `lib.rs`.
+    fn module(&self) -> Option<&str> {
         let inside = self.path.strip_prefix("src/")?;
         let name = inside.split('/').next()?.trim_end_matches(".rs");
-        ROOMS.into_iter().chain(LEAVES).find(|room| *room == name)
+        MODULES
+            .into_iter()
+            .chain(LEAF_MODULES)
+            .find(|module| *module == name)
     }
 
-    /// What it names as `crate::NAME`, alone or in a list.
+    /// The names it uses as `crate::NAME`, alone or in a list.
     fn uses(&self) -> BTreeSet<String> {
         let text: String = self.code().collect::<Vec<_>>().join("\n");
         text.split("crate::")
@@ -108,7 +104,7 @@ impl Source {
     }
 }
 
-/// The first names of a path, or of each of a list of paths in braces.
+/// The first names of a path, or of each path in a list in braces.
 fn first_names(path: &str) -> Vec<String> {
     let name = |text: &str| -> String {
         text.chars()
@@ -134,8 +130,8 @@ fn first_names(path: &str) -> Vec<String> {
     names
 }
 
-fn height(room: &str) -> Option<usize> {
-    ROOMS.iter().position(|it| *it == room)
+fn height(module: &str) -> Option<usize> {
+    MODULES.iter().position(|it| *it == module)
 }
 
 #[test]
@@ -154,40 +150,40 @@ fn paths_are_found_in_every_form() {
         uses("fn f(x: &crate::control::Status) {} // crate::admin"),
         ["control"]
     );
-    assert_eq!(source("").room(), Some("relay"));
+    assert_eq!(source("").module(), Some("relay"));
 }
 
 #[test]
 fn arrows_go_one_way() {
     let mut seen = BTreeSet::new();
     for source in sources("src") {
-        let Some(room) = source.room() else {
+        let Some(module) = source.module() else {
             continue;
         };
         for used in source.uses() {
-            let allowed = match (height(room), height(&used)) {
-                _ if used == room || LEAVES.contains(&used.as_str()) => {
-                    !LEAVES.contains(&room) || LEAVES.contains(&used.as_str())
+            let allowed = match (height(module), height(&used)) {
+                _ if used == module || LEAF_MODULES.contains(&used.as_str()) => {
+                    !LEAF_MODULES.contains(&module) || LEAF_MODULES.contains(&used.as_str())
                 }
-                (Some(room), Some(used)) => used < room,
+                (Some(module), Some(used)) => used < module,
                 _ => false,
             };
-            // The doors speak to the director alone.
-            let past = room == "admin" && used == "relay";
+            // The admin interfaces use the controller, not the data plane.
+            let past = module == "admin" && used == "relay";
             assert!(allowed && !past, "{} must not use {used}", source.path);
-            seen.insert((room.to_owned(), used));
+            seen.insert((module.to_owned(), used));
         }
     }
-    // It would notice: these are there.
-    for (room, used) in [
+    // The check must find these.
+    for (module, used) in [
         ("balance", "config"),
         ("relay", "balance"),
         ("control", "relay"),
         ("admin", "control"),
     ] {
         assert!(
-            seen.contains(&(room.to_owned(), used.to_owned())),
-            "{room} does not use {used}"
+            seen.contains(&(module.to_owned(), used.to_owned())),
+            "{module} does not use {used}"
         );
     }
 }
@@ -197,21 +193,21 @@ fn the_event_loop_is_known_to_the_relay_alone() {
     let mut users = BTreeSet::new();
     for source in sources("src") {
         if source.code().any(|line| line.contains("mio::")) {
-            users.insert(source.room().unwrap_or("the program").to_owned());
+            users.insert(source.module().unwrap_or("the program").to_owned());
         }
     }
     assert_eq!(Vec::from_iter(users), ["relay"]);
 }
 
 #[test]
-fn every_room_is_there() {
+fn every_module_is_there() {
     let sources = sources("src");
-    let found: BTreeSet<&str> = sources.iter().filter_map(Source::room).collect();
-    assert_eq!(found, ROOMS.into_iter().chain(LEAVES).collect());
+    let found: BTreeSet<&str> = sources.iter().filter_map(Source::module).collect();
+    assert_eq!(found, MODULES.into_iter().chain(LEAF_MODULES).collect());
 }
 
 #[test]
-fn the_async_runtime_is_known_to_the_ssh_door_alone() {
+fn the_async_runtime_is_known_to_the_ssh_server_alone() {
     let sources = sources("src");
     for word in ["tokio::", "russh::"] {
         let users = with_line(&sources, |line| line.contains(word));
@@ -223,7 +219,7 @@ fn the_async_runtime_is_known_to_the_ssh_door_alone() {
 }
 
 #[test]
-fn pure_rooms_have_no_socket_thread_or_clock() {
+fn pure_modules_have_no_socket_thread_or_clock() {
     let impure = [
         "std::thread",
         "std::fs",
@@ -236,7 +232,7 @@ fn pure_rooms_have_no_socket_thread_or_clock() {
         "RandomState",
     ];
     let sources = sources("src");
-    let is_pure = |source: &&Source| matches!(source.room(), Some("config" | "balance"));
+    let is_pure = |source: &&Source| matches!(source.module(), Some("config" | "balance"));
     let is_test = |source: &Source| source.path.contains("tests") || source.path.contains("model");
     for source in sources.iter().filter(is_pure).filter(|it| !is_test(it)) {
         for line in source
@@ -247,7 +243,7 @@ fn pure_rooms_have_no_socket_thread_or_clock() {
             assert!(word.is_none(), "{}: {line}", source.path);
         }
     }
-    // It would notice: others have all of these.
+    // The check must find each word elsewhere.
     for word in impure {
         let users = with_line(&sources, |line| line.contains(word));
         assert!(!users.is_empty(), "nobody knows {word}");
@@ -261,8 +257,8 @@ fn only_the_main_function_ends_the_process() {
     let ends = with_line(&sources, |line| {
         words.iter().any(|word| line.contains(word))
     });
-    // Where it is to end whatever the main function waits for, which itself returns.
-    assert_eq!(ends, BTreeSet::from(["src/program/ending.rs"]));
+    // `serve` ends the process if the main function hangs.
+    assert_eq!(ends, BTreeSet::from(["src/program/serve.rs"]));
 }
 
 #[test]
@@ -275,8 +271,8 @@ fn every_file_says_what_it_is_for_and_ends_in_time() {
             );
             let lines = text.lines().count();
             assert!(
-                lines <= MOST_LINES,
-                "{path} has {lines} lines, {MOST_LINES} at most"
+                lines <= MAX_LINES,
+                "{path} has {lines} lines, {MAX_LINES} at most"
             );
         }
     }
@@ -298,15 +294,15 @@ fn nobody_sleeps_but_those_who_may_and_no_test_but_by_one_helper() {
     let sleepers = with_line(&sources, |line| {
         words.iter().any(|word| line.contains(word))
     });
-    assert_eq!(sleepers, SLEEPERS.into());
-    // Nor does a test wait for what nobody sends.
+    assert_eq!(sleepers, MAY_SLEEP.into());
+    // A receive with a timeout is a sleep if nothing is sent.
     let pauses = |line: &str| line.contains("let _ =") && line.contains(".recv_timeout(");
     assert!(pauses("let _ = over.recv_timeout(time);"));
     sources.retain(|source| source.path.contains("tests"));
     assert_eq!(with_line(&sources, pauses), BTreeSet::new());
 }
 
-/// What it runs by name is there: cargo is content with names that nothing has.
+/// cargo accepts filters that match no test.
 #[test]
 fn every_test_that_ci_asks_for_is_there() {
     if top().join("Cargo.toml.orig").is_file() {
@@ -334,7 +330,7 @@ fn every_test_that_ci_asks_for_is_there() {
     assert!(asked > 0, "CI asks for no test by its name");
 }
 
-/// One that is not is not even compiled.
+/// A file without a `mod` line is not compiled.
 #[test]
 fn every_file_of_a_test_program_is_a_module_of_it() {
     for program in ["it", "embedded", "peers"] {
@@ -351,10 +347,10 @@ fn every_file_of_a_test_program_is_a_module_of_it() {
     }
 }
 
-/// So that no line loses its target, and may be held back, because one was forgotten.
+/// A call without its target would be rate limited.
 #[test]
 fn who_names_a_log_target_names_one_in_each_call() {
-    // Taken apart, so that they are not found here.
+    // Split, so that this line is not found.
     let named = ["log_targets", ""].join("::");
     let mut calls = 0;
     for source in sources("src") {

@@ -1,4 +1,4 @@
-//! What is logged, where, and in which words.
+//! Log lines: which, where, and with which words.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,7 +18,7 @@ fn contains(file: &Path, text: &str) -> bool {
     fs::read_to_string(file).is_ok_and(|log| log.contains(text))
 }
 
-/// Starts txlb with a log in a file; where it listens is read there.
+/// Starts txlb with a log file, and reads its addresses there.
 fn with_log_file(config: &str, log: &str, options: &[&str]) -> (Txlb, PathBuf) {
     let folder = Folder::new();
     let in_folder = |template: &str| template.replace("FOLDER", text(folder.path()));
@@ -98,7 +98,7 @@ fn a_reload_whose_log_cannot_be_had_is_refused_until_it_can() {
     let complaint = txlb.reload_in_vain(&next);
     assert!(complaint.contains(text(&log)), "{complaint}");
     assert_eq!(who(txlb.address()), "a");
-    // The same bytes, and by now all of it can be done.
+    // The same bytes, which can be put in force now.
     fs::create_dir(log.parent().unwrap()).unwrap();
     txlb.signal(Signal::HUP);
     txlb.wait_for("is in force");
@@ -112,7 +112,7 @@ fn a_reload_whose_log_cannot_be_had_is_refused_until_it_can() {
 fn a_full_log_is_complained_of_and_can_be_left() {
     let host = Host::new("a");
     let config = web("", "roundr", &[host.address()]);
-    // The sandbox leaves no devices but those it starts with.
+    // The sandbox allows no devices but those at the start.
     let mut txlb = Txlb::start_with(&config, &["-w", "2", "--no-sandbox"]);
     let logging = |file: &str| {
         let element = format!("<logging file=\"{file}\"/></config>");
@@ -127,8 +127,7 @@ fn a_full_log_is_complained_of_and_can_be_left() {
     txlb.signal(Signal::HUP);
     until("it is left", || log.exists());
     assert_eq!(txlb.stop(), Some(0));
-    // It was said where it could be, once each time that it was opened; the new
-    // log has nothing to do with it.
+    // The error is logged in the old log, once for each try. The new log lacks it.
     assert!(txlb.count(complaint) <= 2);
     assert!(contains(&log, "stopping: "));
     assert!(!contains(&log, "cannot log"));
@@ -144,7 +143,7 @@ fn quiet_is_silent_about_what_is_well() {
     assert_eq!(txlb.count(" INFO "), 0);
 }
 
-/// One line of the connection log, taken apart.
+/// The fields of a session line.
 #[derive(Debug)]
 struct Line {
     client: String,
@@ -156,10 +155,10 @@ struct Line {
     open: String,
 }
 
-/// Waits for the next line about a session.
+/// Waits for the next session line.
 fn session_line(txlb: &mut Txlb) -> Line {
     let line = txlb.wait_for(" web web:main/");
-    // The first word is the logger's own date.
+    // The first word is the date.
     let words: Vec<&str> = line.split(' ').collect();
     let [
         _,
@@ -194,8 +193,8 @@ fn logging(attributes: &str, hosts: &[SocketAddr]) -> Txlb {
     Txlb::start(&config.replace("</config>", "<logging connections=\"true\"/></config>"))
 }
 
-/// As `logging`, with one session whose ends the test plays. A byte has gone
-/// from end to end, so it is past its connect on all sides.
+/// As `logging`, with one session whose two ends the test plays. A byte has passed, so the host
+/// is connected for all three.
 fn logged_session(attributes: &str) -> (Txlb, TcpStream, TcpStream) {
     let host = Listener::new();
     let txlb = logging(attributes, &[host.address()]);
@@ -206,7 +205,7 @@ fn logged_session(attributes: &str) -> (Txlb, TcpStream, TcpStream) {
     (txlb, client, host)
 }
 
-/// The same once the two have met: their connects are over for txlb as well.
+/// The same, after both ends have sent a byte.
 fn greeted_session() -> (Txlb, TcpStream, TcpStream) {
     let (txlb, mut client, mut host) = logged_session("");
     host.write_all(b"hello").unwrap();
@@ -244,7 +243,7 @@ fn open_sessions_and_failed_hosts_are_counted_in_the_line() {
     let (place, host) = (Place::new(), Host::new("b"));
     let mut txlb = logging("", &[place.address(), host.address()]);
     let sessions = [(); 3].map(|()| Session::open(txlb.address()));
-    // The first one met the host that refuses, the others did not.
+    // The first session met the refusing host, the others did not.
     for (session, open) in sessions
         .into_iter()
         .zip(["3/3/3/3/+1", "2/2/2/2/0", "1/1/1/1/0"])
@@ -353,7 +352,7 @@ fn control_characters_never_reach_the_log() {
     }
 }
 
-/// A socket cannot be opened by its name, nor a pipe by who has given up rights.
+/// A socket cannot be opened by name, nor a pipe after root's rights are gone.
 #[test]
 fn a_log_on_a_descriptor_stays_there() {
     let folder = Folder::new();
@@ -389,7 +388,7 @@ fn a_log_on_a_descriptor_stays_there() {
     }
 }
 
-/// What is standard output there leads to the first process, which waits for a word.
+/// A daemon's standard output leads to the first process, which waits for a byte.
 #[test]
 fn in_the_background_there_is_no_standard_output() {
     let folder = Folder::new();

@@ -1,8 +1,6 @@
-//! How the running program logs: to the journal, to a pipe that nobody reads, and the
-//! same again and again.
+//! Log outputs: the journal, a pipe without a reader, repeated lines, `RUST_LOG`.
 //!
-//! What is said of sessions, and logs in files, are `log`'s business; a real syslog
-//! daemon is that of `.ci/logs`.
+//! Session lines and log files are in `log`, a real syslog daemon in `.ci/logs`.
 #![cfg(target_os = "linux")]
 
 use std::fs::File;
@@ -22,8 +20,8 @@ use crate::support::txlb::{Folder, Txlb, command, finish, read_lines, text};
 use crate::support::{PATIENCE, until};
 use rustix::process::Signal;
 
-/// A balancer at `place` whose standard error is one end of a pair of sockets, as under
-/// systemd; and the other end. `stream` makes `JOURNAL_STREAM` of device and inode.
+/// A balancer at `place` that logs to one end of a socket pair, as under systemd, and the lines
+/// from the other. `stream` makes `JOURNAL_STREAM` of device and inode.
 fn in_a_journal(place: &Place, stream: impl Fn(u64, u64) -> String) -> (Txlb, Receiver<String>) {
     let (journal, stderr) = UnixStream::pair().unwrap();
     let stderr = File::from(OwnedFd::from(stderr));
@@ -35,7 +33,7 @@ fn in_a_journal(place: &Place, stream: impl Fn(u64, u64) -> String) -> (Txlb, Re
     (txlb, read_lines(journal))
 }
 
-/// The lines until, and with, the one that contains `text`.
+/// The lines up to and including the one that contains `text`.
 fn lines_until(lines: &Receiver<String>, text: &str) -> Vec<String> {
     let mut seen = Vec::new();
     loop {
@@ -60,7 +58,7 @@ fn the_journal_gets_priorities_and_no_dates() {
         last.last().unwrap().starts_with("<4>WARN  USR2 "),
         "{last:?}"
     );
-    // It is looked at again whenever the log is opened.
+    // `JOURNAL_STREAM` is checked again whenever the log is opened.
     txlb.signal(Signal::USR1);
     txlb.signal(Signal::TERM);
     let rest = lines_until(&lines, "stopping: ");
@@ -98,7 +96,7 @@ fn workers_go_on_while_nobody_reads_the_log() {
         UnixStream::connect(&socket).is_ok()
     });
 
-    // Each refusal is a long line; more than the pipe, the queue and the writer hold.
+    // Each error is a long line: more than the pipe, the queue and the writer hold.
     let mut caller = Caller::new(&socket);
     let nowhere = format!("setOption name=logging.file value=/{}", "x".repeat(8000));
     for _ in 0..1000 {
@@ -109,14 +107,14 @@ fn workers_go_on_while_nobody_reads_the_log() {
     let answer = caller.ask("newGroup service=web group=other scheduler=rand");
     assert!(answer.starts_with("ok"), "{answer}");
 
-    // Once somebody reads, it says what is missing.
+    // Once the log is read, it says how many lines are missing.
     let seen = lines_until(&read_lines(reader), " log lines were lost");
     let refused = seen.iter().filter(|line| line.contains(" refused: "));
     let refused = refused.count();
     let lost = seen.last().unwrap().split(' ').rev().nth(4).unwrap();
     let lost: usize = lost.parse().unwrap();
     assert!(refused > 500 && lost > 300, "{refused} {lost}");
-    // The change that was said last is one of those that are lost.
+    // The line about the last change is one of those that are lost.
     assert_eq!(refused + lost, 1000 + 1);
 }
 
@@ -132,7 +130,7 @@ fn who_sends_a_signal_twice_is_told_twice() {
     }
 }
 
-/// What may be held back is what has none of the targets of `log_targets`.
+/// Lines without a target of `log_targets` are limited when they repeat.
 #[test]
 fn a_complaint_that_comes_again_is_counted_and_not_written() {
     let mut balancer = Controlled::start(&web("", "roundr", &[]));
@@ -149,7 +147,7 @@ fn a_complaint_that_comes_again_is_counted_and_not_written() {
     assert_eq!(txlb.count(counted), 1, "{:#?}", txlb.seen);
 }
 
-/// Answers, and passwords that cannot be used.
+/// Refused requests, and passwords that cannot be used.
 #[cfg(feature = "web")]
 #[test]
 fn what_a_reload_has_to_say_is_written_each_time() {
@@ -193,7 +191,7 @@ fn a_host_that_goes_down_again_is_said_to_be_down_again() {
     }
 }
 
-/// Others count them.
+/// fail2ban counts these lines.
 #[cfg(feature = "web")]
 #[test]
 fn every_failed_login_is_logged() {
@@ -229,4 +227,18 @@ fn syslog_is_no_file_and_a_file_of_that_name_can_be_had() {
     serve.arg("-t");
     assert_eq!(finish(serve).status, Some(0));
     assert!(!log.exists());
+}
+
+#[test]
+fn rust_log_adds_to_the_options_and_a_wrong_one_is_a_warning() {
+    let place = Place::new();
+    let (stderr, errors) = UnixStream::pair().unwrap();
+    let listen = place.address().to_string();
+    let mut serve = command(&["-q", "-L", &listen, "-B", "127.0.0.1:9"]);
+    serve.env("RUST_LOG", "info,txlb=loud");
+    let stderr = File::from(OwnedFd::from(stderr));
+    let _txlb = Txlb::spawn_logging_to(stderr, serve, Folder::new());
+    let lines = lines_until(&read_lines(errors), " runs as process ");
+    let is_warning = |line: &String| line.contains(" WARN  RUST_LOG: \"txlb=loud\" is ignored");
+    assert!(lines.iter().any(is_warning), "{lines:#?}");
 }

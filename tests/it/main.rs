@@ -1,8 +1,8 @@
-//! The program from outside: each module starts `txlb`, and looks at what it does.
+//! Tests of the program from outside: each module starts `txlb`, and looks at what it does.
 //!
-//! `cargo test --test it sessions::` runs one module. Tests that are ignored need root, or more
-//! rights than a test has as a rule: `.ci/daemon` and `.ci/init` run them. Balancers in the
-//! test's own process are in `tests/embedded`, what needs other programs is in `tests/peers`.
+//! `cargo test --test it sessions::` runs one module. Ignored tests need root or other rights:
+//! `.ci/daemon` and `.ci/init` run them. Balancers in the test's own process are in
+//! `tests/embedded`; tests with other programs are in `tests/peers`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../generated/mod.rs"]
@@ -52,12 +52,12 @@ mod saving_trouble;
 mod sessions;
 mod silence;
 mod ssh;
-mod ssh_door;
+mod ssh_limits;
 mod startable;
 mod storm;
 mod successor;
 mod up_to_date;
 mod web;
-mod web_door;
 mod web_page;
+mod web_server;
 mod zones;

@@ -1,4 +1,4 @@
-//! Keeps the manual pages and what the reader and the verbs know together.
+//! Keeps the manual pages in step with the configuration reader and the verbs.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ const PAGE: &str = include_str!("../../man/txlb.xml.5");
 const PROGRAM_PAGE: &str = include_str!("../../man/txlb.8");
 const VERBS_PAGE: &str = include_str!("../../man/txlbctl.8");
 
-/// What the page says of an element: its own section, and its old forms.
+/// The page's text about an element: its own section, and its old forms.
 fn description(element: &ElementSchema) -> String {
     let section = format!(".Ss {}", element.name);
     let old_form = format!(".It Ic {}", element.name);
@@ -61,7 +61,7 @@ fn every_element_is_described_with_all_its_attributes() {
 
 #[test]
 fn every_element_names_the_elements_in_it() {
-    // One has two names, and is described by the other.
+    // An element with two names is described under one.
     for element in schema().iter().filter(|element| element.name != "pdconfig") {
         for child in element
             .children
@@ -111,7 +111,7 @@ fn every_spelling_of_a_scheduler_is_listed() {
 
 #[test]
 fn every_command_is_listed_with_all_it_takes() {
-    // Those around a batch are explained together.
+    // The verbs of a batch are explained together.
     let alone = commands()
         .iter()
         .filter(|command| command.kind != Kind::Batch);
@@ -146,7 +146,7 @@ fn every_command_is_listed_with_all_it_takes() {
     assert_eq!(verbs.matches("\n.It Ic ").count(), listed);
 }
 
-/// The options that `-h` prints, as the pages have them, and what each is for.
+/// The options of `-h`, as the pages spell them, and their help.
 fn options() -> Vec<(String, String)> {
     let usage = run(&["-h"]).stdout;
     let (_, options) = usage.split_once("Options:\n").unwrap();
@@ -222,7 +222,7 @@ fn what_others_are_told_to_use_exists() {
         for word in here.split([' ', ',']).filter(|word| !word.is_empty()) {
             match word {
                 "Cm" | "Ic" => is_attribute = word == "Cm",
-                // From here on it is prose, a command line, or what is set off.
+                // What follows is prose, a command line, or a display.
                 "No" | "Ns" | "Fl" | "txlb" | "a" | "what" | "no" | "always" | "absolute"
                 | "the" => break,
                 "sticky" => {}
@@ -275,7 +275,7 @@ fn the_examples_are_read_without_a_warning() {
         .collect();
     assert_eq!(examples.len(), 3);
     for example in examples {
-        // Nobody wants to read a whole hash.
+        // A whole hash is too long to read.
         let hash = format!("$6$salt${}", "a".repeat(86));
         let example = example.replace("$6$...", &hash);
         let reading = txlb::config::read(example.as_bytes()).unwrap();

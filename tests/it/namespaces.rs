@@ -1,6 +1,6 @@
-//! What a machine of its own takes: few local ports, or no IPv6.
+//! Tests in a network namespace: few local ports, or no IPv6.
 //!
-//! Each test runs once more in a network namespace of its own, which takes root.
+//! Each test runs itself again in a namespace of its own, which takes root.
 #![cfg(target_os = "linux")]
 
 use std::env;
@@ -18,8 +18,8 @@ use crate::support::txlb::Txlb;
 /// Set in the namespace.
 const INSIDE: &str = "TXLB_TEST_NAMESPACE";
 
-/// Whether this is the test `name` in a namespace; if not, it is run in one that has been
-/// prepared by these commands.
+/// Whether this is the test `name` in a namespace. If not, runs it in one that these commands
+/// prepare.
 fn is_inside(name: &str, prepare: &str) -> bool {
     if env::var_os(INSIDE).is_some() {
         return true;
@@ -98,7 +98,7 @@ fn those_who_wait_for_a_port_hold_up_nobody_else_and_are_served_in_the_end() {
     let clients: Vec<_> = (1..=40).map(connect).collect();
     let complaint = txlb.wait_for("for the moment, clients wait: ");
     assert!(complaint.contains("no local port is left"), "{complaint}");
-    // Clients are bound to some of the ports, which connects leave alone then.
+    // Other sockets are bound to some of the ports, which connect(2) skips then.
     crowded.set_nonblocking(true).unwrap();
     let held: Vec<_> = std::iter::from_fn(|| crowded.accept().ok()).collect();
     crowded.set_nonblocking(false).unwrap();

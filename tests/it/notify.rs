@@ -1,7 +1,6 @@
-//! What a supervisor is told, as it hears it: READY, RELOADING, STATUS, WATCHDOG and
-//! STOPPING on a socket of the test's own.
+//! sd_notify: READY, RELOADING, STATUS, WATCHDOG and STOPPING on a socket of the test.
 //!
-//! What systemd makes of it is systemd's business.
+//! `.ci/systemd` tests it with systemd.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -22,7 +21,7 @@ use crate::support::txlb::{Folder, Txlb, command, finish, text};
 use rustix::process::Signal;
 use rustix::time::{ClockId, clock_gettime};
 
-/// The supervisor's end.
+/// The supervisor's socket.
 struct Ear(UnixDatagram);
 
 impl Ear {
@@ -35,7 +34,7 @@ impl Ear {
         Ear(socket)
     }
 
-    /// The next message, as its lines.
+    /// The lines of the next message.
     fn hear(&self) -> Vec<String> {
         let mut buffer = [0; 4096];
         let length = self.0.recv(&mut buffer).unwrap();
@@ -43,9 +42,8 @@ impl Ear {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// The next message, which must be this: what is `*` may be anything. Those for the
-    /// watchdog are left out, and those that have nothing but a status, unless one is
-    /// waited for: it may be told of a change before the reload is over that made it.
+    /// The next message, which must match: `*` is any text. Skips watchdog messages, and bare
+    /// status messages unless one is expected: a status may change before a reload is over.
     fn expect(&self, expected: &[&str]) -> Vec<String> {
         let heard = loop {
             match self.hear() {
@@ -66,7 +64,7 @@ impl Ear {
         heard
     }
 
-    /// Nothing was said.
+    /// Checks that there is no message.
     fn hears_nothing(&self) {
         self.0.set_nonblocking(true).unwrap();
         let error = self.0.recv(&mut [0; 1]).unwrap_err();
@@ -75,7 +73,7 @@ impl Ear {
     }
 }
 
-/// A txlb that is to tell its supervisor, and has not yet.
+/// Starts a txlb with a supervisor; reads no message yet.
 fn start(config: &str, more: &[(&str, &str)]) -> (Ear, Txlb) {
     let folder = Folder::new();
     let ear = Ear::new(&folder);
@@ -229,7 +227,7 @@ fn the_watchdog_is_fed_twice_as_often_as_it_wants_and_no_more() {
     let start = Instant::now();
     for number in 1..=4 {
         assert_eq!(ear.hear(), ["WATCHDOG=1"]);
-        // The first may have lain here for a while.
+        // The first message may have waited in the socket.
         assert!(start.elapsed() > period * (number - 1));
     }
     assert_eq!(txlb.stop(), Some(0));
@@ -247,7 +245,7 @@ fn the_watchdog_of_another_process_is_not_fed() {
     ear.hears_nothing();
 }
 
-/// Whoever is told that txlb stops kills it after a while, and QUIT may take its time.
+/// systemd kills a service some time after STOPPING=1, and QUIT may take longer.
 #[test]
 fn after_quit_it_is_alive_until_the_last_session_is_over() {
     let host = Host::new("a");
@@ -258,7 +256,7 @@ fn after_quit_it_is_alive_until_the_last_session_is_over() {
     let session = Session::open(txlb.address());
     txlb.signal(Signal::QUIT);
     ear.expect(&["STATUS=stopping: 1 session open"]);
-    // One of the two workers has nothing left to do by now.
+    // One of the two workers has ended by now.
     for _ in 0..5 {
         assert_eq!(ear.hear(), ["WATCHDOG=1"]);
     }
@@ -268,7 +266,7 @@ fn after_quit_it_is_alive_until_the_last_session_is_over() {
     assert_eq!(txlb.count("gives no sign of life"), 0);
 }
 
-/// Stops one thread of a process, which is not its own, until it is told to let go.
+/// Stops one thread of another process until it is told to go on.
 const HOLD: &str = "
 import ctypes, os, sys
 ptrace = ctypes.CDLL(None, use_errno=True).ptrace
@@ -305,11 +303,11 @@ fn a_worker_that_hangs_has_the_watchdog_starve() {
     let mut line = String::new();
     std::io::BufRead::read_line(&mut said, &mut line).unwrap();
     assert_eq!(line, "held\n");
-    // The round that was under way.
+    // The check that was under way.
     txlb.wait_for("gives no sign of life: the watchdog is not fed");
     ear.0.set_nonblocking(true).unwrap();
     while ear.0.recv(&mut [0; 64]).is_ok() {}
-    // The log counts the rounds that follow.
+    // The log counts the checks that follow.
     let more = txlb.wait_for("more times: a worker gives no sign of life");
     ear.hears_nothing();
     let times = more.split(' ').find_map(|word| word.parse::<u32>().ok());

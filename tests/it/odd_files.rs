@@ -1,4 +1,4 @@
-//! Something else than a file in a file's place: it is refused, and nobody waits for it.
+//! Folders, devices and pipes in place of a file: refused, without waiting.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -20,12 +20,12 @@ fn some_config() -> String {
     web("", "roundr", &["127.0.0.1:9".parse().unwrap()])
 }
 
-/// Under this name there is a pipe to which nobody writes.
+/// Makes a named pipe to which nothing is written.
 fn make_pipe(path: &Path) {
     mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
 }
 
-/// What may stand where a file should, and the word for it.
+/// What is not a regular file, and the word for it in errors.
 fn odd_ones(folder: &Folder) -> Vec<(PathBuf, &'static str)> {
     let (pipe, link, inner) = (
         folder.file("pipe"),
@@ -84,7 +84,7 @@ fn a_pipe_that_the_command_line_gives_is_read() {
     let difference = String::from_utf8(output.stdout).unwrap();
     assert!(difference.contains("127.0.0.1:10"), "{difference}");
     assert!(fed(&["-t", "-f", "/dev/fd/0"]).status.success());
-    // It could not be read again.
+    // Standard input cannot be read again.
     assert_eq!(fed(&["-f", "/dev/stdin"]).status.code(), Some(65));
 }
 

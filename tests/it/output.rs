@@ -1,5 +1,4 @@
-//! What the program says on standard output and standard error, where that is
-//! a full disk or a reader who has left.
+//! Standard output and standard error on a full disk, or closed by the reader.
 #![cfg(target_os = "linux")]
 
 use std::fs::File;
@@ -24,14 +23,14 @@ fn full() -> Stdio {
         .into()
 }
 
-/// The exit status, and what was captured of both outputs.
+/// The exit status and the captured output.
 fn outcome(command: &mut Command) -> (Option<i32>, String) {
     let output = command.stdin(Stdio::null()).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8(said).unwrap())
 }
 
-/// Runs it, and it cannot say what it has to.
+/// Runs a command that cannot write its output.
 fn complains(command: &mut Command) {
     let (status, said) = outcome(command);
     assert_eq!(status, Some(1), "{command:?}: {said}");
@@ -49,7 +48,7 @@ fn what_a_full_disk_does_not_take_is_1_and_a_complaint() {
     }
     let check = ["-t", "-f", text(&file)];
     assert_eq!(outcome(command(&check).stderr(full())).0, Some(1));
-    // What was wrong before stays what is wrong.
+    // The first error decides.
     assert_eq!(outcome(command(&["-X"]).stderr(full())).0, Some(64));
 }
 
@@ -80,7 +79,7 @@ fn the_demonstration_ends_for_a_full_disk_and_goes_on_without_a_reader() {
     let lines = read_lines(child.stderr.take().unwrap());
     while !lines.recv_timeout(PATIENCE).unwrap().contains(" runs as ") {}
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    // It has ended once its end of the pipe is closed.
+    // The end of the process closes the pipe.
     while lines.recv_timeout(PATIENCE).is_ok() {}
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }

@@ -1,5 +1,5 @@
-//! What a parent process passes on must not matter: signals that are blocked or ignored, a
-//! limit of a file's size, a umask, closed standard descriptors, a folder that is gone.
+//! What a parent process leaves behind: blocked or ignored signals, a file size limit, a umask,
+//! closed standard descriptors, a removed folder.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ use crate::support::txlb::{Folder, Txlb, finish, program, text};
 use crate::support::until;
 use rustix::process::Signal;
 
-/// A shell that does this and then becomes txlb, with these options and those that come.
+/// A shell that runs `script`, then becomes txlb with these options and further arguments.
 fn after(script: &str, options: &[&str]) -> Command {
     let mut shell = Command::new("sh");
     let script = format!("{script}\nexec \"$0\" \"$@\"");
@@ -20,7 +20,7 @@ fn after(script: &str, options: &[&str]) -> Command {
     shell
 }
 
-/// Starts txlb after this, with a configuration that serves the host.
+/// Starts txlb after `script`, with a configuration that serves the host.
 fn start_after(script: &str, host: &Host) -> Txlb {
     let folder = Folder::new();
     let config = web("", "roundr", &[host.address()]);
@@ -30,7 +30,7 @@ fn start_after(script: &str, host: &Host) -> Txlb {
     txlb
 }
 
-/// Signals do what they are for.
+/// Checks that signals are obeyed.
 fn obeys(mut txlb: Txlb) {
     txlb.signal(Signal::HUP);
     txlb.wait_for("config.xml is unchanged");
@@ -57,7 +57,7 @@ fn signals_that_were_blocked_are_obeyed() {
         .stderr(Stdio::null())
         .status();
     if !can_block.is_ok_and(|status| status.success()) {
-        // Not every system's env can: `parent` has a test that needs none.
+        // Not every env(1) can ignore signals; a unit test in `daemon` does without.
         return;
     }
     let host = Host::new("a");
@@ -87,7 +87,7 @@ fn a_limit_of_a_files_size_costs_lines_of_the_log_alone() {
         log.display()
     );
     let file = folder.write("config.xml", config);
-    // Of 512 or 1024 bytes each.
+    // Blocks of 512 or 1024 bytes.
     let limited = after("ulimit -f 4", &["-w", "1", "-f", text(&file)]);
     let mut txlb = Txlb::spawn(limited, folder);
     until("it listens", || {

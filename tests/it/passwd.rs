@@ -1,4 +1,4 @@
-//! `txlb passwd`: the hash it prints is the password's, and a terminal is left as it was.
+//! `txlb passwd`: its hash fits the password, and the terminal modes are restored.
 #![cfg(feature = "logins")]
 
 use std::io::Write;
@@ -9,10 +9,10 @@ use crate::support::txlb::command;
 use txlb::admin::{Auth, Login};
 use txlb::config::{Access, User};
 
-/// The exit status, and what was said on both outputs.
+/// The exit status and both outputs.
 fn passwd(input: &[u8]) -> (Option<i32>, String, String) {
     let mut child = piped(&mut command(&["passwd"])).spawn().unwrap();
-    // It may have seen enough before the end.
+    // It may stop reading before the end.
     let _ = child.stdin.take().unwrap().write_all(input);
     let output = child.wait_with_output().unwrap();
     let [stdout, stderr] = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap());
@@ -26,7 +26,7 @@ fn piped(command: &mut Command) -> &mut Command {
         .stderr(Stdio::piped())
 }
 
-/// Whether somebody with this line as their hash may log in with that.
+/// Whether a user with this hash may log in with the password.
 fn lets_in(line: &str, password: &str) -> bool {
     let hash = line.strip_suffix('\n').unwrap();
     assert!(hash.starts_with("$6$") && !hash.contains('\n'), "{line}");
@@ -76,7 +76,7 @@ fn what_is_no_password_is_1_and_a_reason() {
 
 #[cfg(target_os = "linux")]
 mod at_a_terminal {
-    //! The same, typed.
+    //! The same at a terminal.
 
     use std::fs::File;
     use std::io::Read;
@@ -91,10 +91,10 @@ mod at_a_terminal {
     use super::*;
     use crate::support::{PATIENCE, pty};
 
-    /// A terminal with `txlb passwd` at it.
+    /// A terminal with `txlb passwd`.
     struct Terminal {
         keyboard: File,
-        /// The same terminal as the program has it.
+        /// The program's side of the terminal.
         line: OwnedFd,
         shown: Receiver<Vec<u8>>,
         screen: String,
@@ -138,14 +138,14 @@ mod at_a_terminal {
             modes.contains(LocalModes::ECHO)
         }
 
-        /// The exit status, what was printed, and what is on the screen.
+        /// The exit status, the output, and the screen.
         fn end(mut self) -> (Option<i32>, String, String) {
             let mut hash = String::new();
             let mut stdout = self.child.stdout.take().unwrap();
             stdout.read_to_string(&mut hash).unwrap();
             let status = self.child.wait().unwrap();
             assert!(self.shows_what_is_typed());
-            // Nobody has the other end open any more: there is an end to what it shows.
+            // Closes the last descriptor of that side, which ends the output.
             drop(self.line);
             loop {
                 match self.shown.recv_timeout(PATIENCE) {
@@ -163,7 +163,7 @@ mod at_a_terminal {
         let mut terminal = Terminal::new();
         terminal.wait_for("Password: ");
         assert!(!terminal.shows_what_is_typed());
-        // Deleting works as usual, and so does the key of the end of a line.
+        // Erase and kill characters work.
         terminal.type_in("Wort, geheimes X\x7f3\r");
         terminal.wait_for("Again: ");
         terminal.type_in("Wort, geheimes 3\n");

@@ -1,6 +1,6 @@
-//! What becomes of root's rights, seen for real: with `-u`, `-g` and `-j`.
+//! Dropping root's rights with `-u`, `-g` and `-j`.
 //!
-//! All of it takes root. What is the same for everybody is in `daemon`.
+//! All of it needs root. Tests for ordinary users are in `daemon`.
 #![cfg(target_os = "linux")]
 
 use std::fs::{self, Permissions};
@@ -21,8 +21,8 @@ use crate::support::until;
 use crate::support::user::{GID, UID, USER, everywhere, folder_for, start, started};
 use rustix::process::{Signal, kill_process};
 
-/// The binary, which may be in a folder that is root's alone. It is copied by another
-/// process: nobody runs what somebody has open for writing.
+/// A copy of the binary that all users can run. Another process copies it, since a file that is
+/// open for writing cannot be executed.
 fn binary_for_all(folder: &Folder) -> PathBuf {
     let binary = folder.file("txlb");
     let copy = [Path::new(env!("CARGO_BIN_EXE_txlb")), &binary];
@@ -30,7 +30,7 @@ fn binary_for_all(folder: &Folder) -> PathBuf {
     binary
 }
 
-/// A port below 1024 that nobody has, not even another test.
+/// A free port below 1024, which no other test uses.
 fn low_port() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(1023);
     let places = (600..1024).map(|_| {
@@ -134,7 +134,7 @@ fn nobody_but_root_looks_into_the_memory() {
         start.args(options).uid(UID).gid(GID);
         let mut txlb = Txlb::spawn(start, Folder::new());
         txlb.wait_for(" runs as process ");
-        // What belongs to a process that is not dumpable is root's.
+        // Files in /proc of a process that is not dumpable are root's.
         let memory = fs::metadata(format!("/proc/{}/mem", txlb.pid())).unwrap();
         assert_eq!(memory.uid(), 0);
         assert_eq!(txlb.stop(), Some(0));
@@ -149,7 +149,7 @@ fn a_number_is_in_the_group_of_its_own_and_never_in_roots() {
     let daemon = start(&folder, &["-u", "54321"]);
     assert_eq!(everywhere(&daemon, "Gid"), "54321 54321 54321 54321");
     daemon.stop();
-    // By name, as the list of users has it; log and folder were the other one's.
+    // By its name in the user database; log and folder were the other user's.
     fs::remove_file(&daemon.log).unwrap();
     let own = folder.file("own");
     fs::set_permissions(&own, Permissions::from_mode(0o2770)).unwrap();
@@ -175,7 +175,7 @@ fn saving_takes_a_folder_of_the_groups_and_the_error_says_so() {
     ] {
         assert!(complaint.contains(words), "{complaint}");
     }
-    // As it says.
+    // As the message advises.
     let file = folder.file("config.xml");
     chown(folder.path(), None, Some(GID)).unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o2770)).unwrap();
@@ -256,7 +256,7 @@ fn in_a_jail_there_is_nothing_but_what_is_in_the_folder() {
     assert!(complaint.contains(&outside), "{complaint}");
     let number = format!("{}\n", daemon.pid());
     daemon.stop();
-    // It is out of reach, so it stays.
+    // The PID file is outside of the chroot, so it stays.
     assert_eq!(fs::read_to_string(&daemon.pid_file).unwrap(), number);
     let gone = run(&["-s", "reload", "-p", text(&daemon.pid_file)]);
     assert!(gone.stderr.contains("none is running"), "{gone:?}");
@@ -284,7 +284,7 @@ fn a_socket_that_another_users_txlb_has_left_is_to_be_removed_by_hand() {
     fs::set_permissions(&own, Permissions::from_mode(0o1770)).unwrap();
     let socket = own.join("control.sock");
     drop(UnixListener::bind(&socket).unwrap());
-    // It may not be asked whether anybody is there; it may, but not be replaced.
+    // Whether this user may connect to the socket or not, it must not be replaced.
     for mode in [0o600, 0o666] {
         fs::set_permissions(&socket, Permissions::from_mode(mode)).unwrap();
         let refused = finish(start_command(&folder, &USER));
@@ -327,7 +327,7 @@ fn only_root_may_become_somebody_else() {
         assert!(refused.stderr.contains(words), "{refused:?}");
         assert_eq!(refused.stderr.lines().count(), 1, "{refused:?}");
     }
-    // Whoever it is already need not become so.
+    // The user that runs txlb may name itself.
     let daemon = started(&folder, &finish(as_user(&USER)));
     assert_eq!(who(daemon.address()), "a");
     daemon.stop();
@@ -343,7 +343,7 @@ fn the_usual_folders_are_made_for_the_user() {
     let admin = if cfg!(feature = "ssh") { ssh } else { "" };
     let config = format!("<config>{service}{admin}<control/></config>");
     folder.write("config.xml", config);
-    // A /run and a /var/lib of its own: this machine's are not for a test.
+    // A /run and a /var/lib for this test only.
     let script = "mount -t tmpfs none /run && mount -t tmpfs none /var/lib && exec \"$0\" \"$@\"";
     let mut start = Command::new("unshare");
     start.args(["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_txlb")]);
@@ -372,7 +372,7 @@ fn the_usual_folders_are_made_for_the_user() {
     until("it is gone", || !root.join("run").exists());
 }
 
-/// The txlb whose configuration is in this folder.
+/// The process of the txlb whose configuration is in this folder.
 fn process_with(folder: &Path) -> i32 {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let mut numbers = processes.filter_map(|it| it.file_name().to_str()?.parse().ok());

@@ -1,4 +1,4 @@
-//! The program as a process: exit statuses, options, PID file and signals.
+//! Exit statuses, options, PID file and signals.
 
 use std::fs;
 use std::io::{PipeReader, PipeWriter, Write, pipe};
@@ -16,14 +16,14 @@ use crate::support::until;
 use rustix::io::ioctl_fionbio;
 use rustix::process::Signal;
 
-/// Runs txlb to its end, which must be this; returns what it complained of.
+/// Runs txlb, which must end with this status; returns its errors.
 fn ends_with(status: i32, arguments: &[&str]) -> String {
     let finished = run(arguments);
     assert_eq!(finished.status, Some(status), "{arguments:?}: {finished:?}");
     finished.stderr
 }
 
-/// A configuration that serves, as far as anybody can tell without trying.
+/// A valid configuration.
 fn some_config() -> String {
     web("", "roundr", &["127.0.0.1:9".parse().unwrap()])
 }
@@ -145,7 +145,7 @@ fn a_file_that_may_not_be_read_is_77() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
     let mut check = command(&["-t", "-f", text(&file)]);
     if rustix::process::geteuid().is_root() {
-        // Root may read anything: nobody is asked to try.
+        // Root may read anything, so another user tries.
         check.uid(65_534).gid(65_534);
         if check.output().is_err() {
             eprintln!("left out: nobody may not run the program where it is");
@@ -171,7 +171,7 @@ fn checking_binds_nothing_and_tells_of_what_may_be_wrong() {
     assert!(warning.contains("warning: "), "{warning}");
 }
 
-/// Rather than open a page to eavesdroppers.
+/// txlb refuses rather than serve the page in the clear.
 #[cfg(all(feature = "web", not(feature = "https")))]
 #[test]
 fn a_secure_page_needs_a_program_that_can() {
@@ -216,7 +216,7 @@ fn the_command_line_alone_is_enough() {
     let address = txlb.addresses("main")[0];
     let turns = who_in_turn(address, 6);
     assert_eq!(turns.matches('b').count(), 4, "{turns}");
-    // There is no file to read again, and no harm in asking.
+    // Without a file, a reload only reopens the log.
     txlb.signal(Signal::HUP);
     txlb.wait_for("there is no configuration file");
     assert_eq!(who(address).len(), 1);
@@ -230,7 +230,7 @@ fn what_the_descriptors_are_enough_for_is_told() {
         let (_, rest) = line.split_once(" descriptors: 128: enough for ")?;
         rest.strip_suffix(" sessions")
     });
-    // Two each, and some are for other things.
+    // Two for each session, and some for other things.
     let sessions: u32 = told.unwrap().parse().unwrap();
     assert!((1..64).contains(&sessions), "{sessions}");
 }
@@ -261,7 +261,7 @@ fn the_pid_file_is_locked_and_gone_afterwards() {
     ];
     let complaint = ends_with(73, &second);
     assert!(complaint.contains(number.trim()), "{complaint}");
-    // The second one has left the file alone.
+    // The second txlb has left the file alone.
     assert_eq!(fs::read_to_string(&pid_file).unwrap(), number);
     assert_eq!(txlb.stop(), Some(0));
     assert!(!pid_file.exists());
@@ -309,7 +309,7 @@ fn signals_are_sent_to_the_holder_of_the_lock() {
 #[test]
 fn nobody_is_sent_a_signal_for_a_pid_file_without_a_lock() {
     let folder = Folder::new();
-    // If it were believed, this test would be told to end.
+    // If the number were trusted, this test would be signalled.
     let pid_file = folder.write("txlb.pid", format!("{}\n", std::process::id()));
     let complaint = ends_with(1, &["-s", "stop", "-p", text(&pid_file)]);
     assert!(complaint.contains("none is running"), "{complaint}");
@@ -323,7 +323,7 @@ fn term_lets_sessions_end_and_cuts_the_last_off_after_five_seconds() {
     let start = Instant::now();
     txlb.signal(Signal::TERM);
     txlb.wait_for("stopping: 2 sessions have 5 s left");
-    // Nobody is let in any more, but those who are in are served.
+    // New clients are refused, open sessions are served.
     until("the listener is closed", || {
         TcpStream::connect(txlb.address()).is_err()
     });
@@ -332,7 +332,7 @@ fn term_lets_sessions_end_and_cuts_the_last_off_after_five_seconds() {
     assert_eq!(late.wait_end(), End::Reset);
     assert_eq!(txlb.wait_exit().code(), Some(0));
     let took = start.elapsed();
-    // Five, less what a worker's clock may be behind.
+    // Five seconds, minus the error of a worker's clock.
     assert!(took >= Duration::from_millis(4900), "{took:?}");
 }
 
@@ -389,7 +389,7 @@ fn usr2_is_caught_and_logged() {
     assert_eq!(who(txlb.address()), "a");
 }
 
-/// A pipe that takes nothing more, as long as nobody reads from it.
+/// A full pipe.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = pipe().unwrap();
     ioctl_fionbio(&writer, true).unwrap();

@@ -1,4 +1,4 @@
-//! The prompt of `txlb ctl`, at a terminal: what a person types and sees.
+//! The prompt of `txlb ctl` at a terminal.
 #![cfg(target_os = "linux")]
 
 use std::fs::File;
@@ -17,7 +17,7 @@ use crate::support::{PATIENCE, pty};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
-/// A terminal with `txlb ctl` at it.
+/// A terminal with `txlb ctl`.
 struct Terminal {
     keyboard: File,
     line: OwnedFd,
@@ -54,7 +54,7 @@ impl Terminal {
         }
     }
 
-    /// At a prompt that knows what a terminal can do.
+    /// At the prompt with line editing.
     fn prompted(controlled: &Controlled) -> Terminal {
         let mut terminal = Terminal::new(controlled, "xterm");
         terminal.wait_for("prompt", |screen| screen.row().0 == "txlb>");
@@ -65,7 +65,7 @@ impl Terminal {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Waits until a person sees it.
+    /// Waits until the screen shows it.
     fn wait_for(&mut self, what: &str, holds: impl Fn(&Screen) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !holds(&self.screen) {
@@ -90,7 +90,7 @@ impl Terminal {
         modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG)
     }
 
-    /// The exit status, and what is on the screen at last.
+    /// The exit status and the last screen.
     fn end(mut self) -> (Option<i32>, Screen) {
         let status = self.child.wait().unwrap();
         assert!(self.shows_what_is_typed());
@@ -215,7 +215,7 @@ fn tables_are_as_wide_as_the_terminal() {
     terminal.wait_for_text(name);
     terminal.press("\x04");
     assert_eq!(terminal.end().0, Some(0));
-    // Without one they are as they were.
+    // Without a terminal, tables keep their width.
     assert!(!controlled.tell(&["status"]).contains(name));
 }
 

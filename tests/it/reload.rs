@@ -1,4 +1,4 @@
-//! What a HUP changes, and what it leaves alone: above all, open sessions.
+//! Reloads: what SIGHUP changes, and what it leaves alone, above all open sessions.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -15,7 +15,7 @@ use rustix::process::Signal;
 
 const LISTEN: &str = "<listen ip=\"127.0.0.1:0\"/>";
 
-/// A group with these hosts, which are called what they say.
+/// A group with these hosts and their names.
 fn group(name: &str, scheduler: &str, hosts: &[(&str, &Host)]) -> String {
     let host =
         |(name, host): &(&str, &Host)| format!("<host name=\"{name}\" ip=\"{}\"/>", host.address());
@@ -53,7 +53,7 @@ fn check(sessions: &mut [Session]) {
     sessions.iter_mut().for_each(|session| session.echo(10_000));
 }
 
-/// A place that nobody has just now.
+/// A free address.
 fn free_place() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
@@ -75,7 +75,7 @@ fn hosts_come_go_and_change_places_while_sessions_live_on() {
     txlb.reload(&web("roundr", &[("b", &b), ("a", &a), ("c", &c)]));
     check(&mut open);
     assert_eq!(who_in_turn(txlb.address(), 6), "acbacb");
-    // Those on a host that had been taken out end as usual.
+    // Sessions on a removed host end as usual.
     assert_eq!(open.map(Session::close).concat(), "abab");
 }
 
@@ -108,7 +108,7 @@ fn another_group_is_enabled_and_sessions_on_the_old_one_live_on() {
     txlb.reload(&with("blue"));
     check(&mut open);
     assert_eq!(who(txlb.address()), "a");
-    // The enabled group is taken out altogether.
+    // The group that was enabled is removed.
     let green = group("green", "roundr", &[("b", &b)]);
     txlb.reload(&config(&service("web", LISTEN, "green", &green)));
     check(&mut open);
@@ -138,7 +138,7 @@ fn listeners_come_and_go_while_sessions_live_on() {
     assert!(is_refused(first));
     assert_eq!(who(second), "a");
 
-    // What was taken out can be had again.
+    // A removed listener can be added again.
     txlb.reload(&with(&(LISTEN.to_owned() + other)));
     for address in txlb.addresses("web") {
         assert_eq!(who(address), "a");
@@ -149,8 +149,7 @@ fn listeners_come_and_go_while_sessions_live_on() {
     }
 }
 
-/// A queue that never was seen empty kept its listener open, and the reload that
-/// waited for it.
+/// An accept backlog that never was empty kept its listener open, and the reload waiting.
 #[test]
 fn a_listener_is_closed_in_time_however_many_clients_come() {
     let host = Host::new("a");
@@ -323,7 +322,7 @@ fn a_listener_that_cannot_be_had_stops_the_whole_change() {
     let mut open = sessions::<1>(txlb.address());
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let place = taken.local_addr().unwrap();
-    // Everything else in this file would do.
+    // Everything else in this file could be put in force.
     let hosts = group("main", "roundr", &[("b", &b)]);
     let listens = format!("<listen ip=\"0.0.0.0:0\"/><listen ip=\"{place}\"/>");
     let extra = service("extra", LISTEN, "main", &hosts);
@@ -336,7 +335,7 @@ fn a_listener_that_cannot_be_had_stops_the_whole_change() {
     assert_eq!(who_in_turn(txlb.address(), 3), "aaa");
     check(&mut open);
 
-    // Nothing is left of it that would stand in the way later.
+    // The failed change leaves nothing open.
     drop(taken);
     let first = txlb.address();
     txlb.reload(&next);

@@ -1,7 +1,7 @@
-//! What root opens and what it leaves to the user, seen for real: logs, configurations, PID
-//! files, folders. SECURITY.md has the list.
+//! What root opens itself and what it leaves to the user: logs, configurations, PID files,
+//! folders. SECURITY.md has the list.
 //!
-//! All of it takes root.
+//! All of it needs root.
 #![cfg(target_os = "linux")]
 
 use std::fs::{self, Permissions};
@@ -37,7 +37,7 @@ fn a_log_that_the_configuration_names_is_opened_by_the_user_alone() {
     assert_eq!(refused.status, Some(73), "{refused:?}");
     assert!(!new.exists());
 
-    // What is said before it is open is in it all the same.
+    // Lines from before the log is open are in it.
     let folder = folder_for(&host);
     let daemon = start(&folder, &USER);
     assert_eq!(fs::metadata(&daemon.log).unwrap().uid(), UID);
@@ -59,7 +59,7 @@ fn root_opens_no_log_where_others_decide_what_it_is() {
     symlink(&precious, log("link")).unwrap();
     fs::hard_link(&precious, log("name")).unwrap();
     fs::create_dir(log("folder")).unwrap();
-    // A folder on the way is the user's.
+    // A folder of the path is the user's.
     symlink(&roots, own.join("way")).unwrap();
     symlink(&precious, own.join("link")).unwrap();
     for file in [
@@ -77,7 +77,7 @@ fn root_opens_no_log_where_others_decide_what_it_is() {
         assert_eq!(state_of(&precious), before, "{}", file.display());
         assert!(!log("new").exists());
     }
-    // In a folder of theirs they make it themselves.
+    // In their own folder, users make the file themselves.
     let file = own.join("other");
     let mut daemon = start(&folder, &[&USER[..], &["-l", text(&file)]].concat());
     daemon.log = file;
@@ -109,7 +109,7 @@ fn a_configuration_that_the_user_can_replace_is_read_by_the_user() {
     let options = ["-D", "-p", text(&pid_file), "-f", text(&link)];
     let finished = run(&[&options[..], &USER[..]].concat());
     let daemon = started(&folder, &finished);
-    // Root again for all that comes between, and none of it in the end.
+    // txlb becomes root again for the start, and gives it up at the end.
     assert_eq!(everywhere(&daemon, "Uid"), "54321 54321 54321 54321");
     assert_eq!(everywhere(&daemon, "Groups"), "");
     daemon.stop();
@@ -120,7 +120,7 @@ fn a_configuration_that_the_user_can_replace_is_read_by_the_user() {
 fn the_pid_file_is_roots_and_no_descriptor_can_write_to_it() {
     let host = Host::new("a");
     let folder = folder_for(&host);
-    // Where root keeps it: the user may make files there, too.
+    // As for root's own file: the user may make files there, too.
     let place = folder.file("run");
     fs::create_dir(&place).unwrap();
     chown(&place, Some(0), Some(GID)).unwrap();
@@ -179,7 +179,7 @@ fn doors_make_nothing_where_root_alone_may() {
     assert_eq!(refused.status, Some(77), "{refused:?}");
     assert!(!socket.exists());
 
-    // A state folder that would be made where the user's link leads.
+    // A state folder behind the user's link.
     folder.write(
         "config.xml",
         config.replace("</config>", "<admin/></config>"),

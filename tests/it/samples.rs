@@ -1,5 +1,5 @@
-//! The samples that come with txlb, and files written for its ancestors, run
-//! and serve on all of their listeners.
+//! The samples that come with txlb, and files written for its ancestors, serve on all of their
+//! listeners.
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +22,7 @@ fn samples() -> Vec<(String, String)> {
         .collect()
 }
 
-/// The text with every listener at a port the system chooses.
+/// The text with every listener at a port that the system chooses.
 fn at_free_ports(text: &str) -> String {
     let mut parts = text.split("<listen ip=\"");
     let mut result = parts.next().unwrap().to_owned();
@@ -38,11 +38,11 @@ fn at_free_ports(text: &str) -> String {
 fn the_samples_are_good_without_a_warning() {
     let mut files: Vec<_> = samples().into_iter().map(|(file, _)| file).collect();
     assert!(files.len() >= 2);
-    // What is installed is for this machine's own folders, so it is not started here.
+    // The installed configuration uses this machine's folders, so it is not started here.
     files.push(concat!(env!("CARGO_MANIFEST_DIR"), "/etc/txlb/config.xml").to_owned());
     let folder = Folder::new();
     for file in files {
-        // Its folders are made by who installs it, and its ports may be somebody's.
+        // The installer makes its folders, and its ports may be in use.
         let sample = at_free_ports(&fs::read_to_string(file).unwrap());
         let sample = sample.replace("/var/log/txlb", text(folder.path()));
         let file = folder.write("sample.xml", sample);
@@ -59,8 +59,7 @@ fn the_samples_are_good_without_a_warning() {
 fn the_samples_start_and_serve() {
     for (_, sample) in samples() {
         let host = Host::new("a");
-        // All the addresses that the samples have hosts at are this one's: who
-        // is at them on this machine, if anybody, is no concern of the test.
+        // All hosts of the samples are on the loopback. What listens there does not matter.
         let hosts =
             ["8081", "8082", "8083", "8026", "8027"].map(|port| format!("127.0.0.1:{port}"));
         let here = host.address().to_string();
@@ -76,8 +75,8 @@ fn the_samples_start_and_serve() {
     }
 }
 
-/// PythonDirector's dialect: `<pdconfig>`, `<client>`, `<enable>`, long names of
-/// schedulers, the page as attributes, `<checktime>`.
+/// PythonDirector's dialect: `<pdconfig>`, `<client>`, `<enable>`, long names of schedulers,
+/// the page as attributes, `<checktime>`.
 const OLD: &str = r#"<!-- A director of old -->
 <pdconfig>
   <service name="Www">
@@ -108,7 +107,7 @@ const OLD: &str = r#"<!-- A director of old -->
 </pdconfig>
 "#;
 
-/// What Apple's calendar server wrote for a PythonDirector of its own.
+/// What Apple's calendar server wrote for its own PythonDirector.
 const CALENDAR: &str = r#"
 <pdconfig>
 
@@ -222,7 +221,7 @@ fn an_ancestors_log_is_written_where_its_file_says() {
     assert_eq!(txlb.stop(), Some(0));
 }
 
-/// What the page of an ancestor was before July 2008, and a group that does not exist.
+/// An ancestor's page from before July 2008, and a group that does not exist.
 const NOT_ENABLED: &str = r#"<pdconfig>
   <service name="web">
     <listen ip="0.0.0.0:8080"/>

@@ -1,8 +1,7 @@
-//! Saving while the disk is full, the folder shut, or the process killed: the file
-//! is the old one or the new one.
+//! Saving on a full disk, in a read-only folder, and under SIGKILL: the file is the old one or
+//! the new one.
 //!
-//! What must not happen to the tests themselves happens to a child: this program
-//! again, asked by its environment for one of the parts below.
+//! Each case runs in a child: this program again, with a variable that selects a part below.
 
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind};
@@ -25,10 +24,10 @@ use txlb::control::File;
 const PART: &str = "TXLB_TEST_PART";
 const PATH: &str = "TXLB_TEST_PATH";
 
-/// Nobody's user and group on most systems; on others, just anybody's.
+/// The user and group nobody on most systems.
 const NOBODY: u32 = 65_534;
 
-/// Two configurations of some size, so that half of one would be noticed.
+/// Two configurations that are long enough for half of one to be noticed.
 fn text(weight: u32) -> String {
     let hosts: String = (0..40)
         .map(|number| format!("<host name='{number}' ip='a:1' weight='{weight}'/> <!-- -->\n"))
@@ -43,7 +42,7 @@ fn parsed(weight: u32) -> Config {
     config::read(text(weight).as_bytes()).unwrap().config
 }
 
-/// What the child does; without a part, this is no child.
+/// The child's part; without the variable this is not a child.
 #[test]
 #[ignore = "a part of the others"]
 fn child() {
@@ -85,10 +84,10 @@ fn child_command(program: &Path, part: &str, path: &Path) -> Command {
     command
 }
 
-/// What a child says that has to save.
+/// What a child prints after its save.
 fn answer(command: &mut Command) -> String {
     let mut output = None;
-    // A copy may still be open for writing in what another thread has just forked.
+    // Another thread may just have forked with the copy open for writing.
     until("the program can be run", || match command.output() {
         Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => false,
         result => output.replace(result.unwrap()).is_none(),
@@ -105,7 +104,7 @@ fn names(folder: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.unwrap().path()).collect()
 }
 
-/// A copy that another user may run, wherever this one is.
+/// A copy that another user may run.
 fn program_for_all(folder: &Folder) -> PathBuf {
     let program = folder.file("program");
     fs::copy(own_program(), &program).unwrap();
@@ -144,7 +143,7 @@ fn a_folder_that_is_shut_leaves_the_file() {
     fs::set_permissions(&shut, fs::Permissions::from_mode(0o555)).unwrap();
     let mut command = child_command(&program, "once", &path);
     if geteuid().is_root() {
-        // For root no folder is shut.
+        // Root may write to any folder.
         command.uid(NOBODY).gid(NOBODY);
     }
     let answer = answer(&mut command);
@@ -197,13 +196,13 @@ fn an_owner_that_cannot_be_kept_is_told_and_its_group_shut_out() {
 /// What was found after some kills.
 #[derive(Default)]
 struct Found {
-    /// How often the file was the one and the other.
+    /// How often the file was the old one and the new one.
     files: [u32; 2],
-    /// How often a save had been under way.
+    /// How often a save was under way.
     half_done: u32,
 }
 
-/// Kills a child after so many microseconds of saving, for each.
+/// Kills a child after each of these times of saving.
 fn kill_again_and_again(moments_us: &[u64]) -> Found {
     let folder = Folder::new();
     let path = folder.write("lb.xml", text(1));
@@ -225,7 +224,7 @@ fn kill_again_and_again(moments_us: &[u64]) -> Found {
         let is_draft = |path: &PathBuf| path.to_str().unwrap().contains(".txlb-new-");
         found.half_done += u32::from(names(folder.path()).iter().any(is_draft));
     }
-    // The next save tidies up.
+    // The next save removes the rest.
     let (mut file, _) = File::read(&path).unwrap();
     for config in [parsed(1), parsed(22)] {
         file.save(&config, false, SystemTime::now()).unwrap();
@@ -260,14 +259,14 @@ fn a_kill_at_any_moment_leaves_the_old_file_or_the_new_one() {
     let (one, other) = (count(|it| it.files[0]), count(|it| it.files[1]));
     let half_done = count(|it| it.half_done);
     println!("{one} times the one, {other} times the other; {half_done} during a save");
-    // Else the test would prove nothing.
+    // Otherwise the test would prove nothing.
     assert!(
         one > 0 && other > 0 && half_done > 0,
         "{one} {other} {half_done}"
     );
 }
 
-/// As in a container that was given the file alone.
+/// As in a container that has only the file mounted.
 #[cfg(target_os = "linux")]
 #[test]
 #[ignore = "needs root"]

@@ -1,4 +1,4 @@
-//! What a session does with its bytes, its ends and its silences.
+//! Sessions: bytes, half-close, resets and timeouts.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -28,13 +28,13 @@ fn write(mut stream: &TcpStream, bytes: &[u8]) {
     stream.write_all(bytes).unwrap();
 }
 
-/// Writes all of `bytes`, and ends that half.
+/// Writes all of `bytes`, and shuts down writing.
 fn say(stream: &TcpStream, bytes: &[u8]) {
     write(stream, bytes);
     hang_up(stream);
 }
 
-/// Reads until the end, which must be a clean one.
+/// Reads to the end, which must be a FIN.
 fn hear(stream: &TcpStream) -> Vec<u8> {
     let (bytes, end) = read_all(stream);
     assert_eq!(end, End::Clean);
@@ -68,7 +68,7 @@ fn a_half_close_by_the_client_lives_on_for_a_long_answer() {
     let (question, answer) = (noise(3, MUCH), noise(4, MUCH));
     thread::scope(|scope| {
         scope.spawn(|| say(&client, &question));
-        // All buffers are full by the time the host begins to read.
+        // All buffers are full when the host begins to read.
         assert!(hear(&host) == question);
         scope.spawn(|| say(&host, &answer));
         assert!(hear(&client) == answer);
@@ -120,8 +120,7 @@ fn a_client_that_sends_and_closes_before_the_second_host_is_tried_loses_nothing(
 
 #[test]
 fn a_host_that_resets_at_once_is_passed_on_as_a_reset() {
-    // Whether the reset is met while connecting or after that is a matter of
-    // luck; a client must not take either for an end in order.
+    // The reset may be seen while connecting or later; a client must see neither as a FIN.
     let host = Host::that(Listener::new(), "", |stream, _| reset(stream));
     let txlb = Txlb::start(&web("", "roundr", &[host.address()]));
     for _ in 0..20 {
@@ -129,7 +128,7 @@ fn a_host_that_resets_at_once_is_passed_on_as_a_reset() {
     }
 }
 
-/// A read stops at the mark: what is behind it must not wait for the next byte.
+/// A read stops at the urgent mark: bytes behind it must not wait for the next byte.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_byte_marked_urgent_holds_up_nothing_behind_it() {
@@ -180,7 +179,7 @@ fn a_slow_reader_holds_the_sender_up_and_costs_no_memory() {
     use crate::support::proc::memory;
     let (txlb, client, host) = session("");
     let before = memory(txlb.pid());
-    // A write that finds no room for so long is held up.
+    // A write without progress for this long is blocked.
     client
         .set_write_timeout(Some(Duration::from_millis(500)))
         .unwrap();
@@ -226,7 +225,7 @@ fn one_byte_at_a_time_wakes_a_worker_no_more_than_needed() {
         sleeps <= 3 * BYTES,
         "{sleeps} for {BYTES} bytes there and back"
     );
-    // 1 ms each would be far more than the slowest build needs.
+    // 1 ms each is far more than the slowest build needs.
     let used = processor_time(txlb.pid());
     assert!(used < Duration::from_millis(BYTES), "{used:?}");
 }
@@ -329,7 +328,7 @@ fn a_sticky_client_goes_where_it_went_before() {
     let addresses = hosts.each_ref().map(Host::address);
     let txlb = Txlb::start(&web("", "roundr,sticky", &addresses));
     assert_eq!(who_in_turn(txlb.address(), 9), "a".repeat(9));
-    // On Linux there are more addresses to come from.
+    // Linux has more source addresses.
     #[cfg(target_os = "linux")]
     for (ip, name) in [
         ([127, 0, 0, 2], "b"),
@@ -344,8 +343,8 @@ fn a_sticky_client_goes_where_it_went_before() {
 
 const TIMEOUT: Duration = Duration::from_millis(300);
 
-/// Whether so much time has passed since `start`. A worker reads the clock once
-/// a turn, in whole milliseconds: that is what the tenth is for.
+/// Whether the timeout has passed since `start`, with a tenth for the worker's clock, which has
+/// milliseconds and is read once a turn.
 fn is_over(start: Instant, timeout: Duration) -> bool {
     start.elapsed() >= timeout * 9 / 10
 }
@@ -372,7 +371,7 @@ fn the_idle_timeout_counts_silence_and_not_age() {
     while start.elapsed() < Duration::from_secs(2) {
         write(&host, b"y");
         assert_eq!(read_some(&client, 1), b"y");
-        // Nothing comes: the pause between two bytes.
+        // The read timeout is the pause between two bytes.
         assert!((&client).read(&mut [0]).is_err());
     }
     write(&client, b"still here");

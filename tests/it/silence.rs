@@ -1,4 +1,4 @@
-//! What counts as silence, and what an end by a timeout leaves to be delivered.
+//! Idle timeouts, and what is still delivered after one.
 #![cfg(target_os = "linux")]
 
 use std::io::{ErrorKind, Read, Write};
@@ -14,7 +14,7 @@ use rustix::net::connect as connect_socket;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::process::Signal;
 
-/// A client that takes little at a time.
+/// A client with a small receive buffer.
 fn connect_narrowly(txlb: &Txlb) -> TcpStream {
     let descriptor = tcp_socket();
     set_socket_recv_buffer_size(&descriptor, 16 * 1024).unwrap();
@@ -22,7 +22,7 @@ fn connect_narrowly(txlb: &Txlb) -> TcpStream {
     patient(TcpStream::from(descriptor))
 }
 
-/// Time passes in which nobody says anything to `stream`.
+/// Waits; `stream` must get nothing.
 fn pass(mut stream: &TcpStream, time: Duration) {
     stream.set_read_timeout(Some(time)).unwrap();
     let silence = stream.read(&mut [0]).unwrap_err();
@@ -69,7 +69,7 @@ fn a_client_that_was_cut_still_gets_what_was_sent_before() {
     let client = connect_narrowly(&txlb);
     let mut at_host = host.accept();
     let sender = thread::spawn(move || {
-        // More than anybody takes.
+        // More than all buffers take.
         while at_host.write(&[b'z'; 1 << 16]).is_ok() {}
     });
     // "… 0/0/501 1234567 cD …": the bytes that went to the client.

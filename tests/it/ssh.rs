@@ -1,7 +1,6 @@
-//! The console over SSH: who is let in, what they can do there, and what is refused.
+//! The console over SSH: logins, commands, and refusals.
 //!
-//! Written with a client that says what it is told to; what OpenSSH's makes of it is
-//! tested in `ssh_peers`, and who is turned away in `ssh_door`.
+//! OpenSSH's client is in `ssh_peers` of `tests/peers`, connection limits in `ssh_limits`.
 #![cfg(feature = "ssh")]
 
 use std::fs;
@@ -9,7 +8,7 @@ use std::fs;
 use crate::support::client::who_in_turn;
 use crate::support::http::USERS;
 use crate::support::ssh::{
-    Client, Door, block_on, console_and_key_of, end_of, finish, host_key_of, key, line,
+    Client, SshServer, block_on, console_and_key_of, end_of, finish, host_key_of, key, line,
     read_to_end, with_console,
 };
 use crate::support::txlb::{Txlb, command, finish as run_to_end, text};
@@ -18,7 +17,7 @@ use russh::client::AuthResult;
 use russh::keys::{Algorithm, EcdsaCurve};
 use russh::{ChannelMsg, MethodKind};
 
-/// What a client may try next.
+/// The methods that a client may try next.
 fn methods(result: &AuthResult) -> Vec<MethodKind> {
     match result {
         AuthResult::Success => Vec::new(),
@@ -43,9 +42,9 @@ fn passwords_and_keys_let_in_their_owners_alone() {
         line(&p384),
         line(&p521)
     );
-    let mut door = Door::open(&users);
+    let mut ssh = SshServer::open(&users);
     block_on(async {
-        let connect = || async { Client::connect(door.address).await.unwrap() };
+        let connect = || async { Client::connect(ssh.address).await.unwrap() };
         for key in [&own, &p256, &p384, &p521] {
             let mut client = connect().await;
             assert!(client.key("ann", key).await);
@@ -55,25 +54,25 @@ fn passwords_and_keys_let_in_their_owners_alone() {
         for (name, key) in [("ann", &other), ("admin", &own), ("nobody", &own)] {
             assert!(!client.key(name, key).await, "{name}");
         }
-        // A password after keys that were no good, and after a wrong one.
+        // A password after wrong keys and a wrong password.
         assert!(!client.password("admin", "guest").await);
         assert!(client.password("admin", "admin").await);
         assert!(!connect().await.password("ann", "").await);
     });
-    door.txlb
+    ssh.txlb
         .wait_for("login failed: user ann from 127.0.0.1 (ssh)");
-    assert_eq!(door.txlb.count("login failed: user admin"), 1);
-    assert_eq!(door.txlb.count("by the key SHA256:"), 4);
-    assert_eq!(door.txlb.count("has come in, by password"), 1);
+    assert_eq!(ssh.txlb.count("login failed: user admin"), 1);
+    assert_eq!(ssh.txlb.count("by the key SHA256:"), 4);
+    assert_eq!(ssh.txlb.count("has come in, by password"), 1);
 }
 
 #[test]
 fn nothing_tells_who_is_a_user() {
-    let door = Door::open(USERS);
+    let ssh = SshServer::open(USERS);
     block_on(async {
         let both = [MethodKind::PublicKey, MethodKind::Password];
         for name in ["admin", "nobody"] {
-            let mut client = Client::connect(door.address).await.unwrap();
+            let mut client = Client::connect(ssh.address).await.unwrap();
             assert_eq!(methods(&client.none(name).await), both);
             let wrong = client.handle.authenticate_password(name, "x").await;
             assert_eq!(methods(&wrong.unwrap()), both);
@@ -83,9 +82,9 @@ fn nothing_tells_who_is_a_user() {
 
 #[test]
 fn a_command_has_outputs_and_a_status() {
-    let door = Door::open(USERS);
+    let ssh = SshServer::open(USERS);
     block_on(async {
-        let client = Client::of(door.address, "admin", "admin").await;
+        let client = Client::of(ssh.address, "admin", "admin").await;
         let ran = client.run("setWeight service=web group=main name=a weight=7");
         let ran = ran.await;
         assert_eq!((ran.status, ran.ended), (Some(0), (true, true)), "{ran:?}");
@@ -98,7 +97,7 @@ fn a_command_has_outputs_and_a_status() {
         assert_eq!(ran.ended, (true, true));
         assert_eq!(client.run("exit").await.status, Some(0));
 
-        let guest = Client::of(door.address, "guest", "guest").await;
+        let guest = Client::of(ssh.address, "guest", "guest").await;
         assert_eq!(guest.run("status").await.status, Some(0));
         let ran = guest.run("reload").await;
         assert_eq!(ran.status, Some(1));
@@ -108,9 +107,9 @@ fn a_command_has_outputs_and_a_status() {
 
 #[test]
 fn a_command_with_a_terminal_is_answered_for_a_person() {
-    let door = Door::open(USERS);
+    let ssh = SshServer::open(USERS);
     block_on(async {
-        let client = Client::of(door.address, "admin", "admin").await;
+        let client = Client::of(ssh.address, "admin", "admin").await;
         let run = async |command: &str| {
             let channel = client.channel().await;
             let size = channel.request_pty(true, "xterm", 40, 24, 0, 0, &[]);
@@ -132,9 +131,9 @@ fn a_command_with_a_terminal_is_answered_for_a_person() {
 
 #[test]
 fn a_terminal_has_a_console() {
-    let mut door = Door::open(USERS);
+    let mut ssh = SshServer::open(USERS);
     block_on(async {
-        let client = Client::of(door.address, "admin", "admin").await;
+        let client = Client::of(ssh.address, "admin", "admin").await;
         let mut screen = client.console().await;
         screen.wait_for("txlb> ").await;
         screen
@@ -146,26 +145,26 @@ fn a_terminal_has_a_console() {
         screen.enter("exit\r").await;
         let ran = finish(screen.channel).await;
         assert_eq!((ran.status, ran.ended), (Some(0), (true, true)));
-        // The connection is good for another one.
+        // The connection can open another channel.
         let mut screen = client.console().await;
         screen.wait_for("txlb> ").await;
         screen.channel.eof().await.unwrap();
         assert_eq!(finish(screen.channel).await.status, Some(0));
     });
-    let line = door.txlb.wait_for("drainHost");
+    let line = ssh.txlb.wait_for("drainHost");
     assert!(line.contains("user admin from 127.0.0.1:"), "{line}");
     assert!(line.contains("(ssh)"), "{line}");
 }
 
 #[test]
 fn lines_without_a_terminal_are_answered_as_on_the_control_socket() {
-    let door = Door::open(USERS);
+    let ssh = SshServer::open(USERS);
     block_on(async {
-        let client = Client::of(door.address, "admin", "admin").await;
+        let client = Client::of(ssh.address, "admin", "admin").await;
         let talk = |lines: Vec<u8>| async {
             let channel = client.channel().await;
             channel.request_shell(true).await.unwrap();
-            // Both at once: who only writes while answers come waits for ever.
+            // Writes and reads at once: a client that only writes would block for ever.
             let (reading, writing) = channel.split();
             let reading = tokio::spawn(read_to_end(reading));
             writing.data_bytes(lines).await.unwrap();
@@ -181,7 +180,7 @@ fn lines_without_a_terminal_are_answered_as_on_the_control_socket() {
         assert_eq!((ran.stdout.lines().count(), ran.status), (1, Some(1)));
         let ran = talk(b"begin\n".into()).await;
         assert!(ran.stdout.ends_with("nothing of it is done\n"), "{ran:?}");
-        // More than is ever kept, and more answers than the client's window has room for.
+        // More than is kept, and more output than the client's window takes.
         let many = 20_000;
         let ran = talk(b"help begin\n".repeat(many)).await;
         let answers = ran.stdout.lines().filter(|line| line.starts_with("ok"));
@@ -194,9 +193,9 @@ fn lines_without_a_terminal_are_answered_as_on_the_control_socket() {
 
 #[test]
 fn everything_else_that_ssh_has_is_refused() {
-    let door = Door::open(USERS);
+    let ssh = SshServer::open(USERS);
     block_on(async {
-        let client = Client::of(door.address, "admin", "admin").await;
+        let client = Client::of(ssh.address, "admin", "admin").await;
         let mut channel = client.channel().await;
         channel.request_subsystem(true, "sftp").await.unwrap();
         channel.set_env(true, "LANG", "C").await.unwrap();
@@ -215,7 +214,7 @@ fn everything_else_that_ssh_has_is_refused() {
         assert!(forward.await.is_err());
         let listen = client.handle.tcpip_forward("127.0.0.1", 0).await;
         assert!(listen.is_err());
-        // It is still good for what there is.
+        // The first channel still works.
         channel.exec(true, "status").await.unwrap();
         assert_eq!(finish(channel).await.status, Some(0));
     });
@@ -228,15 +227,15 @@ fn who_is_changed_by_a_reload_does_nothing_more() {
         "<user name=\"ann\" access=\"full\" key=\"{}\"/>",
         line(&own)
     );
-    let mut door = Door::open(&format!("{USERS}{ann}"));
+    let mut ssh = SshServer::open(&format!("{USERS}{ann}"));
     block_on(async {
-        let admin = Client::of(door.address, "admin", "admin").await;
+        let admin = Client::of(ssh.address, "admin", "admin").await;
         let mut screen = admin.console().await;
         screen.wait_for("txlb> ").await;
-        let mut by_key = Client::connect(door.address).await.unwrap();
+        let mut by_key = Client::connect(ssh.address).await.unwrap();
         assert!(by_key.key("ann", &own).await);
 
-        door.reload(&USERS.replace("..xpoEyRReGzk", "ab01FAX.bQRSU"));
+        ssh.reload(&USERS.replace("..xpoEyRReGzk", "ab01FAX.bQRSU"));
         screen.enter("status\r").await;
         screen.wait_for("log in again").await;
         assert_eq!(finish(screen.channel).await.status, Some(1));
@@ -245,43 +244,43 @@ fn who_is_changed_by_a_reload_does_nothing_more() {
             assert_eq!((ran.status, ran.stdout.as_str()), (Some(1), ""));
             assert!(ran.stderr.contains("log in again"), "{ran:?}");
         }
-        let mut late = Client::connect(door.address).await.unwrap();
+        let mut late = Client::connect(ssh.address).await.unwrap();
         assert!(!late.key("ann", &own).await);
         assert!(!late.password("admin", "admin").await);
     });
 }
 
-/// Back from the screen of a watch, with a cursor, and nothing said of pastes.
+/// Leaves the alternate screen, shows the cursor, turns off bracketed paste.
 const IN_ORDER: &str = "\x1b[?25h\x1b[?1049l\x1b[?2004l\r\n";
 
 #[test]
 fn a_terminal_is_left_in_order_whoever_ends_it() {
-    let mut door = Door::open(USERS);
+    let mut ssh = SshServer::open(USERS);
     block_on(async {
-        let admin = Client::of(door.address, "admin", "admin").await;
-        let guest = Client::of(door.address, "guest", "guest").await;
+        let admin = Client::of(ssh.address, "admin", "admin").await;
+        let guest = Client::of(ssh.address, "guest", "guest").await;
         let mut changed = admin.console().await;
         let mut ended = guest.console().await;
         for screen in [&mut changed, &mut ended] {
             screen.enter("watch status interval=0.5\r").await;
             screen.wait_for("any key goes back").await;
         }
-        door.reload(&USERS.replace("..xpoEyRReGzk", "ab01FAX.bQRSU"));
+        ssh.reload(&USERS.replace("..xpoEyRReGzk", "ab01FAX.bQRSU"));
         changed.wait_for(&format!("{IN_ORDER}error: what")).await;
         assert_eq!(finish(changed.channel).await.status, Some(1));
 
-        assert_eq!(door.txlb.stop(), Some(0));
+        assert_eq!(ssh.txlb.stop(), Some(0));
         ended.wait_for(IN_ORDER).await;
-        // It did not end well, so no status says that it did.
+        // It was cut off, so there is no exit status.
         assert_eq!(finish(ended.channel).await.status, None);
     });
 }
 
 #[test]
 fn a_terminal_is_left_in_order_when_no_more_keys_come() {
-    let door = Door::open(USERS);
+    let ssh = SshServer::open(USERS);
     block_on(async {
-        let client = Client::of(door.address, "guest", "guest").await;
+        let client = Client::of(ssh.address, "guest", "guest").await;
         let mut screen = client.console().await;
         screen.enter("watch\r").await;
         screen.wait_for("any key goes back").await;
@@ -293,24 +292,24 @@ fn a_terminal_is_left_in_order_when_no_more_keys_come() {
 
 #[test]
 fn the_door_follows_the_configuration_and_who_is_in_stays() {
-    let mut door = Door::open(USERS);
-    let config = with_console(door.host.address(), USERS);
+    let mut ssh = SshServer::open(USERS);
+    let config = with_console(ssh.host.address(), USERS);
     block_on(async {
-        let client = Client::of(door.address, "admin", "admin").await;
+        let client = Client::of(ssh.address, "admin", "admin").await;
         let closed = config.replace("<ssh ", "<ssh enable=\"false\" ");
-        door.txlb.reload(&closed);
-        assert!(door.txlb.has_said("the console is closed"));
+        ssh.txlb.reload(&closed);
+        assert!(ssh.txlb.has_said("the console is closed"));
         until("it is shut", || {
-            std::net::TcpStream::connect(door.address).is_err()
+            std::net::TcpStream::connect(ssh.address).is_err()
         });
         assert_eq!(client.run("status").await.status, Some(0));
-        door.txlb.reload(&config);
-        assert!(door.txlb.has_said("the console is at"));
-        let (again, key) = console_and_key_of(&door.txlb);
+        ssh.txlb.reload(&config);
+        assert!(ssh.txlb.has_said("the console is at"));
+        let (again, key) = console_and_key_of(&ssh.txlb);
         let mut client = Client::of(again, "guest", "guest").await;
         assert_eq!(*client.server.0.lock().unwrap(), key);
-        // Whoever is there is told that it is over.
-        assert_eq!(door.txlb.stop(), Some(0));
+        // Clients are told of the end.
+        assert_eq!(ssh.txlb.stop(), Some(0));
         end_of(&mut client, PATIENCE).await;
     });
 }
@@ -342,17 +341,17 @@ fn the_key_stays_and_a_damaged_one_is_an_error() {
 
 #[test]
 fn without_users_nobody_comes_in() {
-    let mut door = Door::open("");
-    assert_eq!(door.txlb.count("the console lets nobody in"), 1);
+    let mut ssh = SshServer::open("");
+    assert_eq!(ssh.txlb.count("the console lets nobody in"), 1);
     block_on(async {
-        let mut client = Client::connect(door.address).await.unwrap();
+        let mut client = Client::connect(ssh.address).await.unwrap();
         assert!(!client.none("root").await.success());
         assert!(!client.password("admin", "admin").await);
     });
-    door.reload(USERS);
+    ssh.reload(USERS);
     block_on(async {
-        let address = console_and_key_of(&door.txlb).0;
+        let address = console_and_key_of(&ssh.txlb).0;
         Client::of(address, "admin", "admin").await;
     });
-    assert_eq!(who_in_turn(door.txlb.address(), 1), "a");
+    assert_eq!(who_in_turn(ssh.txlb.address(), 1), "a");
 }

@@ -1,4 +1,4 @@
-//! `-t` says what would keep txlb from starting here.
+//! `-t` reports what would keep txlb from starting here.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::path::Path;
 use crate::support::config::{web, web_service};
 use crate::support::txlb::{Finished, Folder, Txlb, run, text};
 
-/// A host that nobody connects to.
+/// A service with a host to which no client connects.
 fn service() -> String {
     web_service("", "roundr", &["127.0.0.1:9".parse().unwrap()])
 }
 
-/// What is said of this configuration.
+/// The result of `-t` or `-T` for this configuration.
 fn checked(folder: &Folder, option: &str, config: &str) -> Finished {
     let file = folder.write("checked.xml", config);
     run(&[option, "-f", text(&file)])
@@ -23,13 +23,13 @@ fn refused(status: i32, config: &str, why: &str) {
     assert_eq!(found.status, Some(status), "{found:?}");
     assert!(found.stderr.contains(why), "{found:?}");
     assert!(!found.stderr.contains("is good"), "{found:?}");
-    // What is in effect is shown on any machine.
+    // `-T` works on any machine.
     assert_eq!(checked(&folder, "-T", config).status, Some(0));
 }
 
 #[test]
 fn an_address_that_this_machine_does_not_have_is_an_error() {
-    // An address for documentation is nobody's.
+    // An address for documentation is on no machine.
     let config = format!("<config>{}</config>", service());
     let config = config.replace("127.0.0.1:0", "203.0.113.5:7000");
     let why = "service web cannot listen at 203.0.113.5:7000: this machine has no such address";

@@ -1,7 +1,6 @@
-//! Everything changes, all the time, and nobody notices: clients in steady
-//! traffic while verbs and reloads come fifty times a second.
+//! Clients in steady traffic while verbs and reloads come fifty times a second.
 //!
-//! A few seconds of it by default; `TXLB_STORM_S=60` makes it a minute.
+//! It lasts a few seconds; `TXLB_STORM_S=60` makes it a minute.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -22,10 +21,10 @@ use crate::support::{noise, pause, until};
 
 const CLIENTS: u64 = 32;
 
-/// Between two verbs, and between two reloads: 25 of each a second.
+/// Pause between two verbs, and between two reloads: 25 of each a second.
 const PAUSE: Duration = Duration::from_millis(40);
 
-/// Dice that fall the same way each time.
+/// Random numbers with a fixed seed.
 struct Dice(Vec<u8>);
 
 impl Dice {
@@ -39,7 +38,7 @@ impl Dice {
     }
 }
 
-/// Calls `act` at every pause until the time is up. How often that was.
+/// Calls `act` after each pause until the end; returns how often.
 fn at_intervals(end: Instant, mut act: impl FnMut()) -> usize {
     let mut times = 0;
     while Instant::now() < end {
@@ -50,7 +49,7 @@ fn at_intervals(end: Instant, mut act: impl FnMut()) -> usize {
     times
 }
 
-/// Sessions one after the other, some short and some long, every byte checked.
+/// Sessions one after the other, some short and some long; checks every byte.
 fn be_a_client(number: u64, address: SocketAddr, end: Instant) -> u64 {
     let mut dice = Dice::new(number);
     let mut exchanges = 0;
@@ -66,8 +65,8 @@ fn be_a_client(number: u64, address: SocketAddr, end: Instant) -> u64 {
     exchanges
 }
 
-/// A service that always has the listener of the clients and, in its enabled
-/// group, the host "a"; all else is as the dice fall.
+/// A random service that always has the clients' listener and, in its enabled group, the host
+/// "a".
 fn file(dice: &mut Dice, hosts: &[SocketAddr], socket: &Path) -> String {
     let mut extra = String::new();
     for number in 2..5 {
@@ -98,7 +97,7 @@ fn file(dice: &mut Dice, hosts: &[SocketAddr], socket: &Path) -> String {
     )
 }
 
-/// A verb that leaves the clients somebody to be served by.
+/// A random verb that leaves the clients a host.
 fn verb(dice: &mut Dice, hosts: &[SocketAddr]) -> String {
     let group = ["first", "second"][dice.roll(2)];
     let name = ["b", "c", "d", "e", "f"][dice.roll(5)];
@@ -134,7 +133,7 @@ fn verb(dice: &mut Dice, hosts: &[SocketAddr]) -> String {
     }
 }
 
-/// A conversation with the running txlb.
+/// A client of the control socket.
 struct Control(BufReader<UnixStream>);
 
 impl Control {
@@ -142,7 +141,7 @@ impl Control {
         Control(BufReader::new(UnixStream::connect(socket).unwrap()))
     }
 
-    /// Says a line; returns the last one of the answer.
+    /// Sends a line; returns the last line of the response.
     fn ask(&mut self, line: &str) -> String {
         writeln!(self.0.get_mut(), "{line}").unwrap();
         loop {
@@ -158,7 +157,7 @@ impl Control {
     }
 }
 
-/// What is left once it is calm: descriptors, and bytes of memory.
+/// Descriptors, and bytes of memory, without load.
 fn footprint(pid: Pid) -> (usize, u64) {
     (descriptors(pid).len(), memory(pid))
 }
@@ -222,7 +221,7 @@ fn a_storm_of_changes_harms_no_client_and_leaves_nothing_behind() {
     drop(farm);
 }
 
-/// As an editor that is careful would: nobody sees half a file.
+/// Moves a new file into place.
 fn replace(path: &Path, text: &str) {
     let new = path.with_extension("new");
     fs::write(&new, text).unwrap();

@@ -1,4 +1,4 @@
-//! A txlb that serves its last sessions makes way for the next one at once.
+//! A txlb that serves its last sessions frees everything for the next one at once.
 
 use std::fs;
 use std::net::TcpListener;
@@ -10,7 +10,7 @@ use crate::support::host::Host;
 use crate::support::txlb::{Folder, Txlb, command, run, text};
 use rustix::process::Signal;
 
-/// A configuration with everything that only one process can have, at places of its own.
+/// A configuration with everything that only one process can have.
 fn config(folder: &Folder, host: &Host) -> String {
     let port = || {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -29,7 +29,7 @@ fn config(folder: &Folder, host: &Host) -> String {
     format!("<config>{service}{admin}{control}</config>")
 }
 
-/// Starts one in its own folder, with the configuration and the PID file of that one.
+/// Starts a txlb in its own folder, with the configuration and the PID file of `common`.
 fn start(common: &Folder) -> Txlb {
     let (file, pid_file) = (common.file("config.xml"), common.file("pid"));
     let options = ["-w", "2", "-f", text(&file), "-p", text(&pid_file)];
@@ -38,7 +38,7 @@ fn start(common: &Folder) -> Txlb {
     txlb
 }
 
-/// What the one at the control socket says that its process is.
+/// The process ID that the txlb at this socket reports.
 fn process_at(socket: &Path) -> String {
     let finished = run(&["ctl", "-C", text(socket), "--json", "status"]);
     assert_eq!(finished.status, Some(0), "{finished:?}");
@@ -50,7 +50,7 @@ fn process_at(socket: &Path) -> String {
         .to_owned()
 }
 
-/// Has one drain by this, and another take its place before the last session is over.
+/// Drains one txlb, and starts another before its last session is over.
 fn succeeds_after(drain: impl Fn(&Txlb, &Folder)) {
     let (host, common) = (Host::new("a"), Folder::new());
     common.write("config.xml", config(&common, &host));
@@ -66,7 +66,7 @@ fn succeeds_after(drain: impl Fn(&Txlb, &Folder)) {
     assert_eq!(who(address), "a");
     assert_eq!(process_at(&common.file("control.sock")), pid);
 
-    // Neither a signal nor the end of the old one takes anything from the new one.
+    // Neither a signal to the old one nor its end takes anything from the new one.
     old.signal(Signal::HUP);
     old.signal(Signal::USR1);
     session.echo(1000);

@@ -1,4 +1,4 @@
-//! What is generated is what `make generate` would write.
+//! Generated files are those that `make generate` writes.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The web door: what it answers, to whom, and what it does not do.
+//! The web interface: responses, rights, and refusals.
 #![cfg(feature = "web")]
 
 use crate::support::http::{ADMIN, Ask, GUEST};
@@ -20,7 +20,7 @@ fn what_has_happened_has_the_same_time_at_each_look() {
         let status = page.look("/api/status").body;
         let keys = ["\"started_ms\":", "\"since_ms\":", "\"at_ms\":"];
         let status = keys.map(|key| status.split(key).skip(1).map(number).collect::<Vec<_>>());
-        // The first `at_ms` is that of the look.
+        // The first `at_ms` is the time of the snapshot.
         let [started, since, at] = status;
         (metrics, started, since, at[1..].to_vec())
     };
@@ -31,7 +31,7 @@ fn what_has_happened_has_the_same_time_at_each_look() {
     }
 }
 
-/// The number that a text begins with.
+/// The number at the beginning of a text.
 fn number(text: &str) -> u64 {
     let digits = text.trim_start().chars().take_while(char::is_ascii_digit);
     digits.collect::<String>().parse().unwrap()
@@ -122,7 +122,7 @@ fn nobody_sees_anything_without_a_password() {
             "Bearer x",
         ] {
             let reply = Ask::get(page.address, path).by(wrong).send();
-            // Who tries often enough has to wait, even for that answer.
+            // A client that fails often enough must wait even for that response.
             assert!(
                 [401, 429].contains(&reply.status),
                 "{path} {wrong}: {reply:?}"

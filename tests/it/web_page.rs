@@ -1,10 +1,10 @@
-//! The page for people: how its views refresh themselves, and what becomes of a press.
+//! The admin page: its refresh, and its buttons.
 #![cfg(feature = "web")]
 
 use crate::support::http::{ADMIN, Reply};
 use crate::support::page::Page;
 
-/// Where the answer to a press leads, which is said relative to `/do`.
+/// Where the response to a button leads, relative to `/do`.
 fn next(reply: &Reply) -> String {
     let place = reply.header("Location").unwrap();
     place.strip_prefix('.').unwrap().to_owned()
@@ -83,7 +83,7 @@ fn a_button_needs_the_page_it_is_on() {
     page.txlb
         .wait_for("drainHost service=web group=main name=a, was state=up; by user admin from");
 
-    // The page that was shown before the change does not know of it.
+    // The button is from a page before the change.
     let reply = page
         .button("hostAdminUp", &token, &generation)
         .by(ADMIN)

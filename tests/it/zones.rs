@@ -1,4 +1,4 @@
-//! IPv6 addresses at an interface that is known by its name: of listeners and of hosts.
+//! IPv6 addresses with an interface name, of listeners and of hosts.
 #![cfg(target_os = "linux")]
 
 use std::io::Write;
@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use crate::support::client::{patient, read_all};
 use crate::support::txlb::{Folder, Txlb, run, text};
 
-/// A listener and a host at this interface, and another host at one that is not there.
+/// A listener and a host at this interface, and another host at one that does not exist.
 fn config(zone: &str, host_port: u16) -> String {
     format!(
         "<config><service name=\"web\"><listen ip=\"[::1%{zone}]:0\"/>\

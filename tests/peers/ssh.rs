@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::client::{connect_from, who_in_turn};
 use crate::support::http::USERS;
-use crate::support::ssh::{Door, console_and_key_of, host_key_of};
+use crate::support::ssh::{SshServer, console_and_key_of, host_key_of};
 use crate::support::txlb::{Folder, text};
 use crate::support::{PATIENCE, pty, until};
 use rustix::process::{Pid, Signal, kill_process};
@@ -41,15 +41,15 @@ impl Keys {
 }
 
 /// An `ssh` to the console, or whatever else `program` makes of it.
-fn ssh(door: &Door, program: &[&str], user: &str) -> Command {
+fn ssh(server: &SshServer, program: &[&str], user: &str) -> Command {
     let (program, arguments) = program.split_first().unwrap();
     let mut ssh = Command::new(program);
     ssh.args(arguments);
     if *program != "ssh" {
         ssh.arg("ssh");
     }
-    let known = door.txlb.folder.file("known_hosts");
-    let port = door.address.port().to_string();
+    let known = server.txlb.folder.file("known_hosts");
+    let port = server.address.port().to_string();
     ssh.args(["-F", "none", "-p", &port, "-o", "StrictHostKeyChecking=no"]);
     ssh.arg("-o")
         .arg(format!("UserKnownHostsFile={}", text(&known)));
@@ -61,13 +61,13 @@ fn ssh(door: &Door, program: &[&str], user: &str) -> Command {
     ssh
 }
 
-fn with_password(door: &Door, user: &str, password: &str) -> Command {
-    ssh(door, &["sshpass", "-p", password], user)
+fn with_password(server: &SshServer, user: &str, password: &str) -> Command {
+    ssh(server, &["sshpass", "-p", password], user)
 }
 
-fn with_key(door: &Door, keys: &Keys, kind: &str, user: &str) -> Command {
+fn with_key(server: &SshServer, keys: &Keys, kind: &str, user: &str) -> Command {
     let file = keys.0.file(kind);
-    let mut ssh = ssh(door, &["ssh"], user);
+    let mut ssh = ssh(server, &["ssh"], user);
     ssh.args(["-o", "BatchMode=yes", "-i", text(&file)]);
     ssh
 }
@@ -97,22 +97,22 @@ fn all_kinds_of_keys_log_in_and_others_do_not() {
         .map(|kind| format!("<key>{}</key>", keys.line(kind)))
         .concat();
     let users = format!("<user name=\"ann\" access=\"full\">{lines}</user>");
-    let mut door = Door::open(&users);
+    let mut server = SshServer::open(&users);
     for (kind, _) in kinds {
-        let mut command = with_key(&door, &keys, kind, "ann");
+        let mut command = with_key(&server, &keys, kind, "ann");
         command.arg("status");
         let output = run(command);
         assert_eq!(output.status.code(), Some(0), "{kind}: {output:?}");
         assert!(stdout(&output).contains("service web at"));
         if kind == "rsa" {
             // Nobody signs with SHA-1 any more.
-            let mut command = with_key(&door, &keys, kind, "ann");
+            let mut command = with_key(&server, &keys, kind, "ann");
             command.args(["-o", "PubkeyAcceptedAlgorithms=ssh-rsa", "status"]);
             assert_eq!(run(command).status.code(), LOST);
         }
     }
     for kind in ["ed25519", "ecdsa", "rsa", "rsa"] {
-        let mut command = with_key(&door, &others, kind, "ann");
+        let mut command = with_key(&server, &others, kind, "ann");
         command.arg("status");
         let output = run(command);
         assert_eq!(output.status.code(), LOST, "{kind}");
@@ -123,11 +123,12 @@ fn all_kinds_of_keys_log_in_and_others_do_not() {
         );
     }
     // Four connections in vain: they keep no key out that is right.
-    let mut command = with_key(&door, &keys, "ed25519", "ann");
+    let mut command = with_key(&server, &keys, "ed25519", "ann");
     command.arg("status");
     assert_eq!(run(command).status.code(), Some(0));
     assert_eq!(
-        door.txlb
+        server
+            .txlb
             .count("login failed: user ann from 127.0.0.1 (ssh)"),
         4
     );
@@ -136,9 +137,9 @@ fn all_kinds_of_keys_log_in_and_others_do_not() {
 #[test]
 #[ignore = "needs ssh"]
 fn commands_end_cleanly_with_their_status() {
-    let door = Door::open(USERS);
+    let server = SshServer::open(USERS);
     let ask = |command: &str| {
-        let mut ssh = with_password(&door, "admin", "admin");
+        let mut ssh = with_password(&server, "admin", "admin");
         ssh.arg(command);
         run(ssh)
     };
@@ -154,11 +155,11 @@ fn commands_end_cleanly_with_their_status() {
         "{output:?}"
     );
     assert_eq!(ask("exit").status.code(), Some(0));
-    let mut guest = with_password(&door, "guest", "guest");
+    let mut guest = with_password(&server, "guest", "guest");
     guest.arg("reload");
     assert_eq!(run(guest).status.code(), Some(1));
     // Lines without a terminal.
-    let mut lines = with_password(&door, "admin", "admin");
+    let mut lines = with_password(&server, "admin", "admin");
     let mut child = lines.stdin(Stdio::piped()).spawn().unwrap();
     child
         .stdin
@@ -174,9 +175,9 @@ fn commands_end_cleanly_with_their_status() {
 #[test]
 #[ignore = "needs ssh"]
 fn wrong_passwords_are_refused_and_made_slow() {
-    let mut door = Door::open(USERS);
+    let mut server = SshServer::open(USERS);
     let try_one = |user: &str, password: &str| {
-        let mut ssh = with_password(&door, user, password);
+        let mut ssh = with_password(&server, user, password);
         ssh.args(["-o", "NumberOfPasswordPrompts=1", "status"]);
         run(ssh).status.code()
     };
@@ -187,14 +188,14 @@ fn wrong_passwords_are_refused_and_made_slow() {
     // Right, but too soon; what was right a moment ago is known.
     assert_ne!(try_one("guest", "guest"), Some(0));
     assert_eq!(try_one("admin", "admin"), Some(0));
-    assert_eq!(door.txlb.count("login failed: user"), 4);
+    assert_eq!(server.txlb.count("login failed: user"), 4);
 }
 
 #[test]
 #[ignore = "needs ssh"]
 fn the_exchange_of_keys_is_strict_and_the_fingerprint_is_the_logged_one() {
-    let door = Door::open(USERS);
-    let mut ssh = with_password(&door, "admin", "admin");
+    let server = SshServer::open(USERS);
+    let mut ssh = with_password(&server, "admin", "admin");
     ssh.args(["-vvv", "status"]);
     let output = run(ssh);
     let said = stderr(&output);
@@ -206,12 +207,12 @@ fn the_exchange_of_keys_is_strict_and_the_fingerprint_is_the_logged_one() {
     ] {
         assert!(said.contains(line), "{line} is not in {said}");
     }
-    let (_, key) = console_and_key_of(&door.txlb);
+    let (_, key) = console_and_key_of(&server.txlb);
     assert!(
         said.contains(&format!("Server host key: ssh-ed25519 {key}")),
         "{said}"
     );
-    let file = host_key_of(&door.txlb);
+    let file = host_key_of(&server.txlb);
     let keygen = Command::new("ssh-keygen")
         .args(["-l", "-f", text(&file)])
         .output();
@@ -221,9 +222,9 @@ fn the_exchange_of_keys_is_strict_and_the_fingerprint_is_the_logged_one() {
 #[test]
 #[ignore = "needs ssh"]
 fn what_is_no_console_is_refused() {
-    let mut door = Door::open(USERS);
+    let mut server = SshServer::open(USERS);
     let ask = |arguments: &[&str]| {
-        let mut ssh = with_password(&door, "admin", "admin");
+        let mut ssh = with_password(&server, "admin", "admin");
         ssh.args(arguments);
         run(ssh)
     };
@@ -252,7 +253,7 @@ fn what_is_no_console_is_refused() {
         ask(&["-o", "SetEnv=A=b", "-A", "status"]).status.code(),
         Some(0)
     );
-    assert_eq!(door.txlb.count("has come in"), 4);
+    assert_eq!(server.txlb.count("has come in"), 4);
 }
 
 /// A terminal with an `ssh` at it.
@@ -304,10 +305,10 @@ impl Terminal {
 fn a_terminal_has_a_console_that_ends_with_exit() {
     let keys = Keys::new(&[("ed25519", "256")]);
     let key = keys.line("ed25519");
-    let door = Door::open(&format!(
+    let server = SshServer::open(&format!(
         "<user name=\"ann\" access=\"full\" key=\"{key}\"/>"
     ));
-    let mut ssh = with_key(&door, &keys, "ed25519", "ann");
+    let mut ssh = with_key(&server, &keys, "ed25519", "ann");
     ssh.arg("-tt");
     let mut terminal = Terminal::new(ssh);
     terminal.wait_for("txlb> ");
@@ -331,16 +332,16 @@ fn a_terminal_has_a_console_that_ends_with_exit() {
 #[test]
 #[ignore = "needs ssh"]
 fn fifty_at_once_are_served_or_told_that_there_is_no_room() {
-    let mut door = Door::open(USERS);
+    let mut server = SshServer::open(USERS);
     let before = Instant::now();
     let children: Vec<_> = (0..50)
         .map(|_| {
-            let mut ssh = with_password(&door, "admin", "admin");
+            let mut ssh = with_password(&server, "admin", "admin");
             ssh.arg("status");
             ssh.spawn().unwrap()
         })
         .collect();
-    assert_eq!(who_in_turn(door.txlb.address(), 5), "aaaaa");
+    assert_eq!(who_in_turn(server.txlb.address(), 5), "aaaaa");
     let outputs: Vec<_> = children
         .into_iter()
         .map(|child| child.wait_with_output().unwrap())
@@ -360,25 +361,25 @@ fn fifty_at_once_are_served_or_told_that_there_is_no_room() {
     // fifth is told.
     until("the fifth is told", || {
         let _seated: Vec<_> = (0..4)
-            .map(|_| connect_from([127, 0, 0, 1].into(), door.address))
+            .map(|_| connect_from([127, 0, 0, 1].into(), server.address))
             .collect();
-        let mut ssh = with_password(&door, "admin", "admin");
+        let mut ssh = with_password(&server, "admin", "admin");
         ssh.arg("status");
         stderr(&run(ssh)).contains("there is no room: txlb has")
     });
-    assert_eq!(door.txlb.count("panicked"), 0);
+    assert_eq!(server.txlb.count("panicked"), 0);
 }
 
 #[test]
 #[ignore = "needs ssh"]
 fn a_session_that_stays_is_told_that_txlb_ends() {
-    let mut door = Door::open(USERS);
-    let mut ssh = with_password(&door, "admin", "admin");
+    let mut server = SshServer::open(USERS);
+    let mut ssh = with_password(&server, "admin", "admin");
     ssh.arg("-tt");
     let mut terminal = Terminal::new(ssh);
     terminal.wait_for("txlb> ");
     let before = Instant::now();
-    assert_eq!(door.txlb.stop(), Some(0));
+    assert_eq!(server.txlb.stop(), Some(0));
     assert!(before.elapsed() < Duration::from_secs(5));
     terminal.wait_for("txlb ends");
     assert_eq!(terminal.end(), LOST);

@@ -1,4 +1,4 @@
-//! Clients for the program under test, and what they see.
+//! TCP clients of the program under test.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -12,13 +12,13 @@ use super::{PATIENCE, noise};
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// In order.
+    /// With a FIN.
     Clean,
-    /// By a reset.
+    /// With a reset.
     Reset,
 }
 
-/// A stream whose reads and writes do not wait without end.
+/// Sets timeouts for reads and writes.
 pub(crate) fn patient(stream: TcpStream) -> TcpStream {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -30,7 +30,7 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     patient(TcpStream::connect(address).unwrap())
 }
 
-/// Connects from an address of this machine; on Linux 127.0.0.2 and so on are.
+/// Connects from a local address; on Linux all of 127.0.0.0/8 are local.
 pub(crate) fn connect_from(ip: IpAddr, address: SocketAddr) -> TcpStream {
     let descriptor = tcp_socket();
     bind(&descriptor, &SocketAddr::new(ip, 0)).unwrap();
@@ -38,7 +38,7 @@ pub(crate) fn connect_from(ip: IpAddr, address: SocketAddr) -> TcpStream {
     patient(TcpStream::from(descriptor))
 }
 
-/// Reads until there is no more, and says how that ended.
+/// Reads to the end, and returns how the connection ended.
 pub(crate) fn read_all(mut stream: &TcpStream) -> (Vec<u8>, End) {
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {
@@ -48,7 +48,7 @@ pub(crate) fn read_all(mut stream: &TcpStream) -> (Vec<u8>, End) {
     }
 }
 
-/// How a client fares that has nothing to say.
+/// What a client reads that sends nothing, and how it ends.
 pub(crate) fn fate(address: SocketAddr) -> (Vec<u8>, End) {
     match TcpStream::connect(address).map(patient) {
         Ok(stream) => read_all(&stream),
@@ -57,17 +57,17 @@ pub(crate) fn fate(address: SocketAddr) -> (Vec<u8>, End) {
     }
 }
 
-/// The name of the host that a new session gets to; the session is over then.
+/// The name of the host that gets a new session, which is then closed.
 pub(crate) fn who(address: SocketAddr) -> String {
     Session::open(address).close()
 }
 
-/// The names of the hosts that so many sessions get to, one after the other.
+/// The names of the hosts that get this many sessions, one after the other.
 pub(crate) fn who_in_turn(address: SocketAddr, times: usize) -> String {
     (0..times).map(|_| who(address)).collect()
 }
 
-/// A session with a host that says its name and sends everything back.
+/// A session with a host that sends its name and echoes.
 pub(crate) struct Session {
     stream: BufReader<TcpStream>,
     pub(crate) name: String,
@@ -79,7 +79,7 @@ impl Session {
         Session::on(connect(address)).unwrap()
     }
 
-    /// With a client that is connected already.
+    /// With a client that is already connected.
     pub(crate) fn on(stream: TcpStream) -> io::Result<Session> {
         let mut stream = BufReader::new(stream);
         let mut name = String::new();
@@ -92,7 +92,7 @@ impl Session {
         })
     }
 
-    /// Sends so many bytes and sees whether they come back.
+    /// Sends this many bytes and checks the echo.
     pub(crate) fn echo(&mut self, length: usize) {
         self.sent += 1;
         let sent = noise(self.sent, length);
@@ -102,7 +102,7 @@ impl Session {
         assert!(sent == received, "{length} bytes came back changed");
     }
 
-    /// Ends it in order, and returns the host's name.
+    /// Closes the session, and returns the host's name.
     pub(crate) fn close(mut self) -> String {
         hang_up(self.stream.get_ref());
         let mut rest = Vec::new();
@@ -111,7 +111,7 @@ impl Session {
         self.name
     }
 
-    /// Waits for the end, which must come unasked.
+    /// Waits for the other side to end the session.
     pub(crate) fn wait_end(self) -> End {
         let (rest, end) = read_all(self.stream.get_ref());
         assert_eq!(rest, b"");
@@ -119,19 +119,19 @@ impl Session {
     }
 }
 
-/// Where a client is, as the hosts say it that ask whose a connection is: `HOST PORT`.
+/// The client's address as AMP answers have it: `HOST PORT`.
 pub(crate) fn place_of(client: &TcpStream) -> String {
     let local = client.local_addr().unwrap();
     format!("{} {}", local.ip(), local.port())
 }
 
-/// That a client is told by its host where it is itself.
+/// Checks that the host sends the client's own address, which it asked for over AMP.
 pub(crate) fn is_told_its_place(client: &TcpStream) {
     let said = String::from_utf8(read_all(client).0).unwrap();
     assert_eq!(said.trim_end(), place_of(client));
 }
 
-/// The same of clients side by side, so that hosts ask while others connect.
+/// The same with clients in parallel, so that hosts ask while others connect.
 pub(crate) fn are_told_their_places(address: SocketAddr, each: usize) {
     thread::scope(|scope| {
         for _ in 0..8 {

@@ -1,9 +1,8 @@
-//! Configurations for the program under test.
+//! Configurations for tests.
 
 use std::net::SocketAddr;
 
-/// A service "web" on one port, with these hosts in its group "main", named a,
-/// b, c and so on.
+/// A service "web" on one port, with these hosts in its group "main", named a, b, c and so on.
 pub(crate) fn web(attributes: &str, scheduler: &str, hosts: &[SocketAddr]) -> String {
     format!(
         "<config>{}</config>",
@@ -11,7 +10,7 @@ pub(crate) fn web(attributes: &str, scheduler: &str, hosts: &[SocketAddr]) -> St
     )
 }
 
-/// The same without the `<config>` around it.
+/// The service without the `<config>` element.
 pub(crate) fn web_service(attributes: &str, scheduler: &str, hosts: &[SocketAddr]) -> String {
     format!(
         "<service name=\"web\" {attributes}><listen ip=\"127.0.0.1:0\"/>\

@@ -1,4 +1,4 @@
-//! Talks with a running txlb through its control socket, by `txlb ctl` and without.
+//! A running txlb with a control socket, and clients of that.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
@@ -9,7 +9,7 @@ use std::process::Stdio;
 use super::PATIENCE;
 use super::txlb::{Finished, Folder, Txlb, command, run, text};
 
-/// A running txlb with a control socket in a folder of its own.
+/// A running txlb with a control socket in its own folder.
 pub(crate) struct Controlled {
     pub(crate) txlb: Txlb,
     pub(crate) socket: PathBuf,
@@ -28,12 +28,12 @@ impl Controlled {
         }
     }
 
-    /// `txlb ctl` with these words.
+    /// Runs `txlb ctl` with these words.
     pub(crate) fn ctl(&self, words: &[&str]) -> Finished {
         ctl(&self.socket, words)
     }
 
-    /// What is printed for these words, where all is well.
+    /// The output of `txlb ctl`, which must succeed.
     pub(crate) fn tell(&self, words: &[&str]) -> String {
         let finished = self.ctl(words);
         assert_eq!(finished.status, Some(0), "{words:?}: {finished:?}");
@@ -41,7 +41,7 @@ impl Controlled {
         finished.stdout
     }
 
-    /// What is said against these words.
+    /// The error of `txlb ctl`, which must fail.
     pub(crate) fn refused(&self, words: &[&str]) -> String {
         let finished = self.ctl(words);
         assert_eq!(finished.status, Some(1), "{words:?}: {finished:?}");
@@ -50,14 +50,14 @@ impl Controlled {
         finished.stderr
     }
 
-    /// `txlb ctl` with these lines on its standard input.
+    /// Runs `txlb ctl` with these lines on standard input.
     pub(crate) fn feed(&self, lines: &str) -> Finished {
         let mut ctl = command(&["ctl", "-C", text(&self.socket)]);
         ctl.stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = ctl.spawn().unwrap();
-        // Answers are short enough for the pipes.
+        // Responses fit into the pipes.
         let mut input = child.stdin.take().unwrap();
         input.write_all(lines.as_bytes()).unwrap();
         drop(input);
@@ -70,7 +70,7 @@ impl Controlled {
     }
 }
 
-/// `txlb ctl` through this socket.
+/// Runs `txlb ctl` with this socket.
 pub(crate) fn ctl(socket: &Path, words: &[&str]) -> Finished {
     let mut arguments = vec!["ctl", "-C", text(socket)];
     arguments.extend_from_slice(words);
@@ -83,7 +83,7 @@ pub(crate) fn with_control(config: &str, socket: &Path) -> String {
     config.replace("</config>", &control)
 }
 
-/// A client of the control socket without `txlb ctl`.
+/// A client of the control socket that is not `txlb ctl`.
 pub(crate) struct Caller(BufReader<UnixStream>);
 
 impl Caller {
@@ -98,7 +98,7 @@ impl Caller {
         self.0.get_mut().write_all(bytes.as_ref()).unwrap();
     }
 
-    /// The lines of the next answer, the last of which begins with `ok` or `error:`.
+    /// The lines of the next response; the last begins with `ok` or `error:`.
     pub(crate) fn answer(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         loop {
@@ -113,13 +113,13 @@ impl Caller {
         }
     }
 
-    /// The last line of the answer to this one.
+    /// The last line of the response to this line.
     pub(crate) fn ask(&mut self, line: &str) -> String {
         self.say(format!("{line}\n"));
         self.answer().pop().unwrap()
     }
 
-    /// Says no more, and hears what there is to be heard.
+    /// Shuts down writing, and reads to the end.
     pub(crate) fn end(mut self) -> String {
         self.0.get_mut().shutdown(Shutdown::Write).unwrap();
         let mut rest = String::new();

@@ -1,4 +1,4 @@
-//! txlb in the background: started, asked, looked at, and ended.
+//! txlb in the background: start, status, stop.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::txlb::{Finished, Folder, command, finish, text};
 use super::until;
 
-/// A txlb that was started by `-D`; it is killed when dropped.
+/// A txlb that was started by `-D`; dropping it kills it.
 pub(crate) struct Daemon {
     pid: Pid,
     pub(crate) pid_file: PathBuf,
@@ -19,7 +19,7 @@ pub(crate) struct Daemon {
     pub(crate) socket: PathBuf,
 }
 
-/// A configuration in `folder` with a log and a control socket there.
+/// Writes a configuration with a log and a control socket in `folder`.
 pub(crate) fn write_config(folder: &Folder, service: &str) -> PathBuf {
     let (socket, log) = (folder.file("control.sock"), folder.file("log"));
     let config = format!(
@@ -30,7 +30,7 @@ pub(crate) fn write_config(folder: &Folder, service: &str) -> PathBuf {
     folder.write("config.xml", config)
 }
 
-/// What starts a txlb in the background with the configuration of `folder`.
+/// The command that starts a daemon with the configuration of `folder`.
 pub(crate) fn start_command(folder: &Folder, options: &[&str]) -> Command {
     let (file, pid_file) = (folder.file("config.xml"), folder.file("pid"));
     let mut start = command(&["-D", "-w", "2", "-f", text(&file), "-p", text(&pid_file)]);
@@ -40,12 +40,12 @@ pub(crate) fn start_command(folder: &Folder, options: &[&str]) -> Command {
 }
 
 impl Daemon {
-    /// Starts it with the configuration of `folder`, which has to work.
+    /// Starts a daemon, which must succeed.
     pub(crate) fn start(folder: &Folder, options: &[&str]) -> Daemon {
         Daemon::started(folder, &finish(start_command(folder, options)))
     }
 
-    /// Has been started.
+    /// The daemon after the first process has ended.
     pub(crate) fn started(folder: &Folder, finished: &Finished) -> Daemon {
         assert_eq!(finished.status, Some(0), "{finished:?}");
         Daemon {
@@ -69,7 +69,7 @@ impl Daemon {
         until(text, || self.log().contains(text));
     }
 
-    /// Where the service "web" listens first.
+    /// The first address of the service "web".
     pub(crate) fn address(&self) -> SocketAddr {
         self.wait_for(" service web listens at ");
         let log = self.log();
@@ -78,7 +78,7 @@ impl Daemon {
         rest[..end].parse().unwrap()
     }
 
-    /// Asks it at its control socket; returns what it answers, or complains of.
+    /// Runs `txlb ctl`; returns its output or its error.
     pub(crate) fn ask(&self, words: &[&str]) -> Result<String, String> {
         let mut arguments = vec!["ctl", "-C", text(&self.socket)];
         arguments.extend(words);
@@ -89,12 +89,12 @@ impl Daemon {
         }
     }
 
-    /// A line of what Linux knows of it, without its name.
+    /// A line of `/proc/PID/status`, without its name.
     pub(crate) fn status(&self, name: &str) -> String {
         field(&format!("/proc/{}/status", self.pid), name)
     }
 
-    /// The same line of each of its threads.
+    /// The same line of each thread.
     pub(crate) fn statuses(&self, name: &str) -> Vec<String> {
         let threads = fs::read_dir(format!("/proc/{}/task", self.pid)).unwrap();
         let path = |thread: fs::DirEntry| thread.path().join("status");
@@ -104,14 +104,14 @@ impl Daemon {
             .collect()
     }
 
-    /// Tells it to stop, and waits until nobody holds its PID file.
+    /// Sends SIGTERM, and waits until the PID file is free.
     pub(crate) fn stop(&self) {
         let told = finish(command(&["-s", "stop", "-p", text(&self.pid_file)]));
         assert_eq!(told.status, Some(0), "{told:?}");
         until("it is gone", || !self.is_held());
     }
 
-    /// Whether somebody holds the PID file.
+    /// Whether a process holds the PID file.
     pub(crate) fn is_held(&self) -> bool {
         fs::File::open(&self.pid_file).is_ok_and(|file| file.try_lock_shared().is_err())
     }
@@ -119,7 +119,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // Its number is another's as soon as it is gone.
+        // Another process may get its ID as soon as it is gone.
         if self.is_held() {
             let _ = kill_process(self.pid, Signal::KILL);
             until("it is gone", || !self.is_held());
@@ -127,7 +127,7 @@ impl Drop for Daemon {
     }
 }
 
-/// The number in a PID file.
+/// The process ID in a PID file.
 pub(crate) fn pid_in(file: &std::path::Path) -> Pid {
     let number = fs::read_to_string(file).unwrap();
     Pid::from_raw(number.trim().parse().unwrap()).unwrap()

@@ -1,16 +1,16 @@
-//! Golden files: what the program said is compared with a file of `tests/it/pinned`.
+//! Golden files: compares the program's output with a file of `tests/it/pinned`.
 //!
-//! What differs from run to run (times, process IDs, ports, folders) is masked first.
-//! After a change that is meant, `TXLB_BLESS=1 cargo test --test it pinned::` writes the files
-//! anew; the difference belongs into the same commit.
+//! What differs in each run (times, process IDs, ports, folders) is masked first. To accept a
+//! change, run `TXLB_BLESS=1 cargo test --test it pinned::`, which writes the files anew.
+//! Commit the difference together with the change.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A golden file with fewer lines than this would hold nothing.
+/// A golden file with fewer lines would test nothing.
 const FEWEST_LINES: usize = 5;
 
-/// Compares `said` with the golden file `name`, or writes that if asked to.
+/// Compares `said` with the golden file `name`, or writes that file if asked to.
 pub(crate) fn compare(name: &str, said: &str) {
     let lines = said.lines().filter(|line| !line.is_empty()).count();
     assert!(lines >= FEWEST_LINES, "{name}: too little to pin: {said:?}");
@@ -29,7 +29,7 @@ pub(crate) fn compare(name: &str, said: &str) {
     );
 }
 
-/// The golden files that there are.
+/// The names of all golden files.
 pub(crate) fn names() -> Vec<String> {
     let entries = fs::read_dir(file("x").parent().unwrap()).unwrap();
     let mut names: Vec<_> = entries
@@ -45,10 +45,11 @@ fn file(name: &str) -> PathBuf {
     top.join("tests/it/pinned").join(name)
 }
 
-/// The lines that only one of both has.
+/// The lines that only one of the two texts has.
 pub(crate) fn difference(before: &str, now: &str) -> String {
     let (before, now): (Vec<_>, Vec<_>) = (before.lines().collect(), now.lines().collect());
-    // The longest common rest of lines, from each pair of places.
+    // `common[i][j]` is the length of the longest common subsequence of the lines from `i` and `j`
+    // on.
     let mut common = vec![vec![0_usize; now.len() + 1]; before.len() + 1];
     for (row, old) in before.iter().enumerate().rev() {
         for (column, new) in now.iter().enumerate().rev() {
@@ -75,11 +76,11 @@ pub(crate) fn difference(before: &str, now: &str) -> String {
     lines.join("\n")
 }
 
-/// A mask for what is different in each run, made of text to be replaced first.
+/// Masks for what differs in each run; given texts are replaced first.
 #[derive(Default)]
 pub(crate) struct Mask(Vec<(String, &'static str)>);
 
-/// What a number stands behind that is different in each run.
+/// Words before numbers that differ in each run.
 const BEFORE_NUMBERS: [&str; 4] = ["process ", "uid ", "room for ", " up "];
 
 impl Mask {
@@ -87,7 +88,7 @@ impl Mask {
         self.0.push((text.to_owned(), name));
     }
 
-    /// The text without what is different in each run.
+    /// The text with everything masked that differs in each run.
     pub(crate) fn text(&self, text: &str) -> String {
         let mut text = text.replace(env!("CARGO_PKG_VERSION"), "VERSION");
         for (hidden, name) in &self.0 {
@@ -98,7 +99,7 @@ impl Mask {
     }
 }
 
-/// A line with its times, ages, ports and numbers behind certain words masked.
+/// A line with its times, ages, ports, and numbers behind certain words masked.
 fn tokens(line: &str) -> String {
     let (mut masked, mut rest) = (String::new(), line);
     while let Some(next) = rest.chars().next() {
@@ -121,23 +122,23 @@ fn tokens(line: &str) -> String {
     masked
 }
 
-/// How long the digits are that the text begins with.
+/// The length of the digits at the beginning of the text.
 fn digits(text: &str) -> Option<usize> {
     let length = text.bytes().take_while(u8::is_ascii_digit).count();
     (length > 0).then_some(length)
 }
 
-/// How long the number is that the text begins with, with what is behind its point.
+/// The length of the number at the beginning of the text, with its fraction.
 fn number(text: &str) -> Option<usize> {
     let length = digits(text)?;
     let fraction = text[length..].strip_prefix('.').and_then(digits);
     let length = length + fraction.map_or(0, |more| more + 1);
-    // An address is not a number.
+    // An IP address is not a number.
     let goes_on = text[length..].strip_prefix('.').and_then(digits);
     goes_on.is_none().then_some(length)
 }
 
-/// A date with its time, in one of the forms that are logged.
+/// A date with its time, in one of the formats that are logged.
 fn time(text: &str) -> Option<(usize, &'static str)> {
     let form = |form: &str| {
         let fits = |(it, wanted): (u8, u8)| match wanted {
@@ -169,7 +170,7 @@ fn port(before: &str, text: &str) -> Option<(usize, &'static str)> {
     (is_port && length >= 4).then_some((length, "PORT"))
 }
 
-/// How long a unit of time is that the text begins with.
+/// The length of the unit of time at the beginning of the text.
 fn age(text: &str) -> Option<usize> {
     let units = [" ms", " s", " min", " h", " d"];
     let unit = units.iter().find(|unit| {
@@ -179,7 +180,7 @@ fn age(text: &str) -> Option<usize> {
     unit.map(|unit| unit.len())
 }
 
-/// The text with every number that is a word of its own masked.
+/// The text with every number masked that is a word of its own.
 pub(crate) fn without_numbers(text: &str) -> String {
     let (mut masked, mut rest) = (String::new(), text);
     while let Some(next) = rest.chars().next() {
@@ -204,7 +205,7 @@ pub(crate) fn without_numbers(text: &str) -> String {
     masked
 }
 
-/// JSON with a line for each value; a line that comes again and again is there once.
+/// JSON with a line for each value; repeated lines are there once.
 pub(crate) fn lines_of_json(json: &str) -> String {
     let (mut text, mut depth, mut in_string, mut escaped) = (String::new(), 0, false, false);
     let line = |text: &mut String, depth: usize| {

@@ -1,5 +1,5 @@
-//! Hosts for the program under test: ones a test plays itself, one connection
-//! after the other, and one that runs by itself.
+//! Hosts for the program under test: some that a test plays itself, and one that runs by
+//! itself.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -15,8 +15,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_w
 use super::PATIENCE;
 use super::client::patient;
 
-/// A port kept for a host, whether it listens there or not: while it does not,
-/// connections are refused.
+/// A reserved port for a host. While no host listens there, connections are refused.
 pub(crate) struct Place {
     socket: OwnedFd,
     address: SocketAddr,
@@ -43,8 +42,7 @@ impl Place {
         Listener::from(TcpListener::from(socket))
     }
 
-    /// Starts to listen with a queue that is full: whoever connects hears
-    /// nothing at all until somebody is accepted.
+    /// Starts to listen with a full accept backlog: clients get no answer until one is accepted.
     pub(crate) fn fall_silent(&self) -> Silent {
         let socket = bound(self.address);
         listen(&socket, 0).unwrap();
@@ -58,15 +56,15 @@ impl Place {
     }
 }
 
-/// A TCP socket that no program inherits which another test starts at the same time: it
-/// would keep the connection open.
+/// A TCP socket with CLOEXEC: a program that another test starts meanwhile would keep the
+/// connection open.
 pub(crate) fn tcp_socket() -> OwnedFd {
     let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
     socket_with(family, kind, SocketFlags::CLOEXEC, None).unwrap()
 }
 
-/// A socket that is bound but does not listen. Others of ours may be bound to
-/// the same place, of which one may listen.
+/// A bound socket that does not listen. Others of this process may be bound to the same
+/// address, and one of them may listen.
 fn bound(address: SocketAddr) -> OwnedFd {
     let descriptor = tcp_socket();
     sockopt::set_socket_reuseaddr(&descriptor, true).unwrap();
@@ -75,14 +73,14 @@ fn bound(address: SocketAddr) -> OwnedFd {
     descriptor
 }
 
-/// A host whose queue is full.
+/// A host whose accept backlog is full.
 pub(crate) struct Silent {
     pub(crate) listener: Listener,
     full: Vec<TcpStream>,
 }
 
 impl Silent {
-    /// Lets those in who filled the queue, and forgets them.
+    /// Accepts the clients that filled the backlog, and closes them.
     pub(crate) fn wake_up(self) -> Listener {
         for stream in self.full {
             let local = stream.local_addr().unwrap();
@@ -104,7 +102,7 @@ impl Listener {
         self.0.local_addr().unwrap()
     }
 
-    /// The next connection; not waited for without end.
+    /// Accepts the next connection, with a timeout.
     pub(crate) fn accept(&self) -> TcpStream {
         patient(self.0.accept().unwrap().0)
     }
@@ -112,14 +110,13 @@ impl Listener {
 
 impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Listener {
-        // Holds for accept as well.
+        // Is the timeout of accept(2) as well.
         sockopt::set_socket_timeout(&listener, Timeout::Recv, Some(PATIENCE)).unwrap();
         Listener(listener)
     }
 }
 
-/// A host that runs by itself: says its name on a line of its own, then sends
-/// back what it gets until there is no more.
+/// A host that runs by itself: sends its name in a line, then echoes until the end.
 pub(crate) struct Host {
     address: SocketAddr,
     over: Arc<AtomicBool>,
@@ -131,13 +128,13 @@ impl Host {
         Host::on(Listener::new(), name)
     }
 
-    /// At ::1.
+    /// On ::1.
     pub(crate) fn new_v6(name: &str) -> Host {
         let address = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
         Host::on(Listener(TcpListener::bind(address).unwrap()), name)
     }
 
-    /// At all addresses of this machine: reached by any of its names.
+    /// On all addresses of this machine.
     pub(crate) fn new_everywhere(name: &str) -> Host {
         let listener = TcpListener::bind("[::]:0").or_else(|_| TcpListener::bind("127.0.0.1:0"));
         Host::on(Listener(listener.unwrap()), name)
@@ -147,7 +144,7 @@ impl Host {
         Host::that(listener, name, echo)
     }
 
-    /// A host that does `serve` with each connection.
+    /// A host that runs `serve` with each connection.
     pub(crate) fn that(listener: Listener, name: &str, serve: fn(TcpStream, &str)) -> Host {
         let address = listener.address();
         let over = Arc::new(AtomicBool::new(false));
@@ -177,14 +174,14 @@ impl Host {
 }
 
 impl Drop for Host {
-    /// Nobody listens any more when this is over; open connections live on.
+    /// Stops listening; open connections live on.
     fn drop(&mut self) {
         self.over.store(true, Ordering::Release);
         let ip = match self.address {
             SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
             SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
         };
-        // Wakes it up.
+        // Ends the wait in accept(2).
         let _ = TcpStream::connect(SocketAddr::new(ip, self.address.port()));
         let _ = self.thread.take().map(thread::JoinHandle::join);
     }
@@ -201,13 +198,13 @@ fn echo(mut stream: TcpStream, name: &str) {
     }
 }
 
-/// Ends a connection with a reset.
+/// Resets a connection.
 pub(crate) fn reset(stream: TcpStream) {
     sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
     drop(stream);
 }
 
-/// Ends the writing half.
+/// Shuts down writing.
 pub(crate) fn hang_up(stream: &TcpStream) {
     stream.shutdown(Shutdown::Write).unwrap();
 }

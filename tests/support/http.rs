@@ -1,4 +1,4 @@
-//! A client of the admin page that says exactly what it is told to.
+//! An HTTP client that sends exactly what a test says.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,18 +7,17 @@ use super::client::connect;
 use super::config::web_service;
 use super::txlb::Txlb;
 
-/// A user `admin` with the password `admin`, and one `guest` with the password `guest`
-/// who may only read.
+/// A user `admin` with the password `admin`, and a read-only `guest` with the password `guest`.
 pub(crate) const USERS: &str = "<user name=\"admin\" password=\"..xpoEyRReGzk\" access=\"full\"/>\
      <user name=\"guest\" password=\"$1$guestgue$0ifPtxIKp36EncYzV2k8U.\" access=\"readonly\"/>";
 
-/// `admin:admin`, as HTTP Basic has it.
+/// `admin:admin` for HTTP Basic.
 pub(crate) const ADMIN: &str = "Basic YWRtaW46YWRtaW4=";
 
-/// `guest:guest`.
+/// `guest:guest` for HTTP Basic.
 pub(crate) const GUEST: &str = "Basic Z3Vlc3Q6Z3Vlc3Q=";
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -48,7 +47,7 @@ impl Reply {
     }
 }
 
-/// A request that is being put together.
+/// A request.
 #[derive(Clone)]
 pub(crate) struct Ask {
     address: SocketAddr,
@@ -71,7 +70,7 @@ impl Ask {
         }
     }
 
-    /// A form.
+    /// A request that posts a form.
     pub(crate) fn post(address: SocketAddr, path: &str, fields: &[(&str, &str)]) -> Ask {
         let fields: Vec<_> = fields
             .iter()
@@ -85,7 +84,7 @@ impl Ask {
         }
     }
 
-    /// The same, to another path.
+    /// The same request to another path.
     pub(crate) fn at(&self, path: &str) -> Ask {
         Ask {
             path: path.to_owned(),
@@ -93,7 +92,7 @@ impl Ask {
         }
     }
 
-    /// The same, asked of another server.
+    /// The same request to another server.
     pub(crate) fn through(self, address: SocketAddr) -> Ask {
         Ask { address, ..self }
     }
@@ -114,7 +113,7 @@ impl Ask {
         self
     }
 
-    /// As this user.
+    /// The same request with these credentials.
     pub(crate) fn by(self, authorization: &str) -> Ask {
         self.with("Authorization", authorization)
     }
@@ -142,7 +141,7 @@ impl Ask {
     }
 }
 
-/// Sends these bytes and reads what comes back.
+/// Sends these bytes and reads the response.
 pub(crate) fn raw(address: SocketAddr, bytes: &[u8]) -> Reply {
     let mut stream = connect(address);
     stream.write_all(bytes).unwrap();
@@ -165,7 +164,7 @@ pub(crate) fn with_page(hosts: &[SocketAddr], attributes: &str, inside: &str) ->
     )
 }
 
-/// Where the admin page is, as the log has it last.
+/// The address of the admin page, from the log.
 pub(crate) fn page_of(txlb: &Txlb) -> SocketAddr {
     let lines = txlb.seen.iter().rev();
     let mut urls = lines.filter_map(|line| line.split_once("the admin page is at "));

@@ -1,7 +1,6 @@
-//! What the tests of the running program share: the program itself, hosts and
-//! clients for it, and a look at what the system knows of it.
+//! Shared by the tests of the running program: the program, hosts, clients, and /proc.
 //!
-//! Only the means; what is expected is each test's business.
+//! It has no expectations; those are in the tests.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -10,7 +9,7 @@ pub(crate) mod config;
 pub(crate) mod control;
 #[cfg(target_os = "linux")]
 pub(crate) mod daemon;
-pub(crate) mod desk;
+pub(crate) mod embedded;
 pub(crate) mod golden;
 pub(crate) mod host;
 pub(crate) mod http;
@@ -31,10 +30,10 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Nothing a test waits for takes that long, on however slow a machine.
+/// Timeout of every wait in tests, long enough for a slow machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits until `holds`, asking again and again: for what nobody tells of.
+/// Waits until `holds`, by polling: for what sends no signal.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
@@ -43,13 +42,13 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Lets time pass: between two looks, or at the pace that a test is about. Nothing else in tests
-/// sleeps, for what is waited for is better asked for with [`until`].
+/// Sleeps: between two polls, or for a pace that a test needs. Nothing else in tests sleeps. To
+/// wait for something, use [`until`].
 pub(crate) fn pause(time: Duration) {
     thread::sleep(time);
 }
 
-/// Bytes without a pattern, the same for the same seed.
+/// Random bytes, the same for the same seed.
 pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut bytes = Vec::with_capacity(length + 8);
@@ -64,7 +63,7 @@ pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// Whether this machine has IPv6; says so where a test has to do without.
+/// Whether this machine has IPv6; prints a note if a test must do without.
 pub(crate) fn has_ipv6() -> bool {
     let there = TcpListener::bind("[::1]:0").is_ok();
     if !there {

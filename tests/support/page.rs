@@ -1,4 +1,4 @@
-//! A running txlb with an admin page, and a user who looks at it.
+//! A running txlb with an admin page, and a user's requests to it.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use super::host::Host;
 use super::http::{ADMIN, Ask, Reply, USERS, page_of, with_page};
 use super::txlb::Txlb;
 
-/// A balancer over the host `a`, with an admin page and two users.
+/// A balancer with the host `a`, an admin page and two users.
 pub(crate) struct Page {
     pub(crate) txlb: Txlb,
     pub(crate) address: SocketAddr,
@@ -25,12 +25,12 @@ impl Page {
         }
     }
 
-    /// What the administrator is shown there.
+    /// A page as the administrator gets it.
     pub(crate) fn look(&self, path: &str) -> Reply {
         Ask::get(self.address, path).by(ADMIN).send()
     }
 
-    /// What comes of a verb of the administrator's.
+    /// The response to a verb of the administrator.
     pub(crate) fn tell(&self, verb: &str, fields: &[(&str, &str)]) -> Reply {
         let path = format!("/api/{verb}");
         Ask::post(self.address, &path, fields).by(ADMIN).send()
@@ -41,7 +41,7 @@ impl Page {
         number(&self.look("/api/status").body, "generation")
     }
 
-    /// The value of a hidden field of the page's forms.
+    /// The value of a hidden form field.
     pub(crate) fn hidden(&self, name: &str) -> String {
         let page = self.look("/").body;
         let start = format!("name=\"{name}\" value=\"");
@@ -49,7 +49,7 @@ impl Page {
         rest.split('"').next().unwrap().to_owned()
     }
 
-    /// The button `verb` of host a.
+    /// Presses the button `verb` of host a.
     pub(crate) fn button(&self, verb: &str, token: &str, generation: &str) -> Ask {
         let fields = [
             ("token", token),
@@ -64,7 +64,7 @@ impl Page {
     }
 }
 
-/// The first number of that name in a text of JSON.
+/// The first number with this name in JSON text.
 fn number(json: &str, name: &str) -> u64 {
     let (_, rest) = json.split_once(&format!("\"{name}\":")).unwrap();
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();

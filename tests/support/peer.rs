@@ -1,4 +1,4 @@
-//! Programs of Debian's around txlb.
+//! Debian programs beside txlb, such as nginx.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -11,7 +11,7 @@ use super::until;
 pub(crate) struct Peer(Child);
 
 impl Peer {
-    /// Starts it, and waits until it listens there.
+    /// Starts it, and waits until it listens at this address.
     pub(crate) fn start(program: &str, arguments: &[&str], address: SocketAddr) -> Peer {
         let mut command = Command::new(program);
         command.args(arguments);

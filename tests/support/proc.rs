@@ -1,4 +1,4 @@
-//! What Linux knows of a process: descriptors, memory, time, connections.
+//! `/proc` of a process: descriptors, memory, processor time, connections.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use rustix::process::Pid;
 
-/// Whether a test sees the descriptors of txlb. It leaves no core dump, so the kernel
-/// shows them to root alone.
+/// Whether the test may read txlb's descriptors. txlb is not dumpable, so the kernel shows them
+/// to root only.
 pub(crate) fn shows_descriptors() -> bool {
     let shows = rustix::process::geteuid().is_root();
     if !shows {
@@ -32,7 +32,7 @@ pub(crate) fn memory(pid: Pid) -> u64 {
     number(&read(pid, "status"), "VmRSS:") * 1024
 }
 
-/// Processor time used so far, in its own code and for it in the kernel.
+/// Processor time, in user space and in the kernel.
 pub(crate) fn processor_time(pid: Pid) -> Duration {
     let stat = read(pid, "stat");
     // The name in brackets may contain anything; utime and stime are the 14th

@@ -1,5 +1,4 @@
-//! A terminal for a program, with a keyboard that the test has and whatever the program
-//! shows.
+//! A pseudo-terminal for a program under test.
 
 use std::fs::File;
 use std::io::Read;
@@ -10,8 +9,8 @@ use std::thread;
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-/// A new one: its keyboard, which is also where what is shown comes from, and the end
-/// that is the program's. What other tests start at the same time inherits neither.
+/// Opens one: the test's end, which types and reads, and the program's end. Programs that other
+/// tests start meanwhile inherit neither.
 pub(crate) fn open() -> (File, OwnedFd) {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let keyboard = openpt(flags).unwrap();
@@ -23,7 +22,7 @@ pub(crate) fn open() -> (File, OwnedFd) {
     (File::from(keyboard), line)
 }
 
-/// What is shown, as it comes, until nobody has the program's end open any more.
+/// What is printed, in pieces, until the program's end is closed.
 pub(crate) fn pieces(mut screen: File) -> Receiver<Vec<u8>> {
     let (sender, pieces) = channel();
     thread::spawn(move || {

@@ -1,16 +1,16 @@
-//! The test program itself, run once more for one of its tests: in a namespace, or as a process
-//! that may come to harm.
+//! Runs the test program once more for one of its tests: in a namespace, or as a process that
+//! may be killed.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The program that this test is in.
+/// The path of this test program.
 pub(crate) fn own_program() -> PathBuf {
     std::env::current_exe().unwrap()
 }
 
-/// The arguments by which it runs one test alone, which is ignored otherwise: the one of this
-/// name in the module whose `module_path!()` this is.
+/// The arguments that run one ignored test only: the one with this name in the module of this
+/// `module_path!()`.
 pub(crate) fn only(module: &str, name: &str) -> Vec<String> {
     let (_, module) = module.split_once("::").expect("a module of the program");
     let test = format!("{module}::{name}");
@@ -19,7 +19,7 @@ pub(crate) fn only(module: &str, name: &str) -> Vec<String> {
         .into()
 }
 
-/// Runs a command that ends with [`only`]; the test must be there, and pass.
+/// Runs a command that ends with [`only`]; exactly one test must run and pass.
 pub(crate) fn passes(command: &mut Command) {
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);

@@ -1,20 +1,20 @@
-//! A terminal that is not there: what a person would see of the bytes sent to it.
+//! A terminal emulator: what a person would see of txlb's output.
 //!
-//! It knows what a txlb sends and no more: anything else is an error.
+//! It knows the sequences that txlb sends. Others are errors.
 
-/// What a person sees.
+/// The visible screen.
 #[derive(Debug)]
 pub(crate) struct Screen {
     rows: Vec<Vec<String>>,
     columns: usize,
     row: usize,
     column: usize,
-    /// The screen that comes back when this one is left, and the cursor there.
+    /// The screen to restore when the alternate one is left, with its cursor.
     other: Option<(Vec<Vec<String>>, usize, usize)>,
     pub(crate) bells: usize,
     pub(crate) takes_pastes: bool,
     pub(crate) has_cursor: bool,
-    /// Bytes of something that is not complete.
+    /// Bytes of an incomplete sequence.
     rest: Vec<u8>,
 }
 
@@ -33,7 +33,7 @@ impl Screen {
         }
     }
 
-    /// Another size; what is shown stays where it is, as far as there is room.
+    /// Changes the size, and keeps the content that fits.
     pub(crate) fn resize(&mut self, columns: usize, rows: usize) {
         for row in &mut self.rows {
             row.resize(columns, " ".to_owned());
@@ -47,7 +47,7 @@ impl Screen {
         self.column = self.column.min(columns - 1);
     }
 
-    /// Shows what these bytes say, of which any piece may come.
+    /// Shows these bytes, which may be any piece of the output.
     pub(crate) fn show(&mut self, bytes: &[u8]) {
         self.rest.extend_from_slice(bytes);
         let bytes = std::mem::take(&mut self.rest);
@@ -61,7 +61,7 @@ impl Screen {
         self.rest = rest.to_vec();
     }
 
-    /// Takes what comes first; returns its length, if all of it is there.
+    /// Shows the first sequence or character; returns its length if it is complete.
     fn take(&mut self, bytes: &[u8]) -> Option<usize> {
         match bytes[0] {
             b'\r' => self.column = 0,
@@ -156,7 +156,7 @@ impl Screen {
         }
     }
 
-    /// The lines up to the last that has something in it, without blanks behind them.
+    /// The lines up to the last that is not blank, without trailing blanks.
     pub(crate) fn lines(&self) -> Vec<String> {
         let rows = self.rows.iter();
         let mut lines: Vec<_> = rows.map(|row| row.concat().trim_end().to_owned()).collect();
@@ -166,18 +166,18 @@ impl Screen {
         lines
     }
 
-    /// All of it.
+    /// All lines.
     pub(crate) fn text(&self) -> String {
         self.lines().join("\n")
     }
 
-    /// The row that the cursor is in, and the column.
+    /// The cursor's row, and its column.
     pub(crate) fn row(&self) -> (String, usize) {
         let text = self.rows[self.row].concat();
         (text.trim_end().to_owned(), self.column)
     }
 
-    /// Whether what is seen is not the usual screen.
+    /// Whether the alternate screen is shown.
     pub(crate) fn is_other(&self) -> bool {
         self.other.is_some()
     }

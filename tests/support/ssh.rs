@@ -1,4 +1,4 @@
-//! A running txlb with a console, and clients of it that speak SSH.
+//! A running txlb with an SSH console, and SSH clients.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -18,29 +18,29 @@ use super::config::web_service;
 use super::host::Host;
 use super::txlb::Txlb;
 
-/// A balancer over the host `a`, with a console.
-pub(crate) struct Door {
+/// A balancer with the host `a` and a console.
+pub(crate) struct SshServer {
     pub(crate) txlb: Txlb,
     pub(crate) address: SocketAddr,
     pub(crate) host: Host,
 }
 
-impl Door {
-    /// With these users.
-    pub(crate) fn open(users: &str) -> Door {
+impl SshServer {
+    /// Starts it with these users.
+    pub(crate) fn open(users: &str) -> SshServer {
         let host = Host::new("a");
         let config = with_console(host.address(), users);
         let mut txlb = Txlb::start(&config);
         let address = console_of(&txlb);
         txlb.log();
-        Door {
+        SshServer {
             address,
             txlb,
             host,
         }
     }
 
-    /// Puts other users in force.
+    /// Reloads with other users.
     pub(crate) fn reload(&mut self, users: &str) {
         self.txlb.reload(&with_console(self.host.address(), users));
     }
@@ -54,12 +54,12 @@ pub(crate) fn with_console(host: SocketAddr, users: &str) -> String {
     )
 }
 
-/// The file of the key that the console is known by.
+/// The file of the console's host key.
 pub(crate) fn host_key_of(txlb: &Txlb) -> PathBuf {
     txlb.folder.file("state/ssh_host_ed25519_key")
 }
 
-/// Where the console is, and its key's fingerprint, as the log has it last.
+/// The console's address and its key's fingerprint, from the log.
 pub(crate) fn console_and_key_of(txlb: &Txlb) -> (SocketAddr, String) {
     let lines = txlb.seen.iter().rev();
     let mut lines = lines.filter_map(|line| line.split_once("the console is at "));
@@ -72,7 +72,7 @@ pub(crate) fn console_of(txlb: &Txlb) -> SocketAddr {
     console_and_key_of(txlb).0
 }
 
-/// Runs a test that speaks SSH.
+/// Runs an async test.
 pub(crate) fn block_on<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -86,12 +86,12 @@ pub(crate) fn key(algorithm: Algorithm) -> PrivateKey {
     PrivateKey::random(&mut safe_rng(), algorithm).unwrap()
 }
 
-/// The key as a configuration has it.
+/// The public key as a configuration has it.
 pub(crate) fn line(key: &PrivateKey) -> String {
     key.public_key().to_openssh().unwrap()
 }
 
-/// Somebody who believes any server, and remembers its key.
+/// A client's callbacks: accepts any server, and remembers its key.
 #[derive(Clone, Default)]
 pub(crate) struct Trusting(pub(crate) Arc<Mutex<String>>);
 
@@ -106,19 +106,19 @@ impl Handler for Trusting {
     }
 }
 
-/// A client, which is logged in or not.
+/// A client, logged in or not.
 pub(crate) struct Client {
     pub(crate) handle: Handle<Trusting>,
     pub(crate) server: Trusting,
 }
 
-/// How something on a channel ended.
+/// How a channel ended.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ran {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
     pub(crate) status: Option<u32>,
-    /// Whether the end was announced, and the channel closed.
+    /// Whether EOF came, and whether the channel was closed.
     pub(crate) ended: (bool, bool),
 }
 
@@ -137,7 +137,7 @@ impl Client {
         Ok(Client { handle, server })
     }
 
-    /// One who is logged in by a password.
+    /// A client that has logged in with a password.
     pub(crate) async fn of(address: SocketAddr, name: &str, password: &str) -> Client {
         let mut client = Client::connect(address).await.unwrap();
         assert!(client.password(name, password).await);
@@ -163,14 +163,14 @@ impl Client {
         self.handle.channel_open_session().await.unwrap()
     }
 
-    /// Has one command done.
+    /// Runs one command.
     pub(crate) async fn run(&self, command: &str) -> Ran {
         let channel = self.channel().await;
         channel.exec(true, command).await.unwrap();
         finish(channel).await
     }
 
-    /// A console at a terminal.
+    /// Opens a console with a terminal.
     pub(crate) async fn console(&self) -> Screen {
         let channel = self.channel().await;
         let term = "xterm-256color";
@@ -192,7 +192,7 @@ pub(crate) async fn finish(channel: Channel<Msg>) -> Ran {
     read_to_end(reading).await
 }
 
-/// Reads what comes on a channel to its end, while somebody else may still write.
+/// Reads a channel to its end, while another task may write to it.
 pub(crate) async fn read_to_end(mut channel: ChannelReadHalf) -> Ran {
     let mut ran = Ran::default();
     let all = async {
@@ -213,7 +213,7 @@ pub(crate) async fn read_to_end(mut channel: ChannelReadHalf) -> Ran {
     ran
 }
 
-/// A terminal with a console on it.
+/// A terminal with a console.
 pub(crate) struct Screen {
     pub(crate) channel: Channel<Msg>,
     pub(crate) shown: String,
@@ -225,7 +225,7 @@ impl Screen {
         self.channel.data_bytes(keys).await.unwrap();
     }
 
-    /// Waits until something is shown; forgets what was shown up to there.
+    /// Waits until this text is shown, and forgets what came before.
     pub(crate) async fn wait_for(&mut self, text: &str) {
         let waiting = async {
             while !self.shown.contains(text) {
@@ -245,11 +245,11 @@ impl Screen {
     }
 }
 
-/// Waits until a connection is over, and says how long that took.
+/// Waits until a connection ends, and returns how long that took.
 pub(crate) async fn end_of(client: &mut Client, patience: Duration) -> Duration {
     let began = std::time::Instant::now();
     let ended = timeout(patience, &mut client.handle).await;
-    // Whether in order or by an error.
+    // With a disconnect message or an error.
     let _ = ended.expect("it is cut off");
     began.elapsed()
 }

@@ -1,4 +1,4 @@
-//! The program under test: started, told, listened to, and ended.
+//! The program under test: start, log, reload, stop.
 
 use std::env;
 use std::fs;
@@ -16,9 +16,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::PATIENCE;
 
-/// The program under test: the one that was built with the tests, or the one that
-/// `TXLB_PROGRAM` names, from the top of the tree, such as `target/release/txlb`. So
-/// what is released is tested without the tests having to be built as it is.
+/// The program under test: the one built with the tests, or the one that `TXLB_PROGRAM` names
+/// by its path from the top of the tree. So a release build can be tested by tests that are
+/// not.
 pub(crate) fn program() -> &'static Path {
     static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
         let named = env::var_os("TXLB_PROGRAM").filter(|name| !name.is_empty());
@@ -28,7 +28,7 @@ pub(crate) fn program() -> &'static Path {
     &PROGRAM
 }
 
-/// A folder of the test's own, gone with it.
+/// A temporary folder, removed when dropped.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
@@ -37,7 +37,7 @@ impl Folder {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("txlb-test-{}-{number}", std::process::id());
         let path = env::temp_dir().join(name);
-        // One of an earlier process with this number, if that was killed.
+        // It may be left by a killed process with the same ID.
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).unwrap();
         Folder(path)
@@ -51,7 +51,7 @@ impl Folder {
         self.0.join(name)
     }
 
-    /// Writes a file so that nobody ever sees half of it.
+    /// Writes a file and moves it into place, so that readers see all of it.
     pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let (new, file) = (self.file("new"), self.file(name));
         fs::write(&new, text).unwrap();
@@ -66,11 +66,11 @@ impl Drop for Folder {
     }
 }
 
-/// A running txlb; it is killed when dropped.
+/// A running txlb; dropping it kills it.
 pub(crate) struct Txlb {
     child: Child,
     lines: Receiver<String>,
-    /// Everything it has logged so far that was looked at.
+    /// The log lines that the test has read so far.
     pub(crate) seen: Vec<String>,
     pub(crate) folder: Folder,
 }
@@ -81,7 +81,7 @@ impl Txlb {
         Txlb::start_with(config, &["-w", "2"])
     }
 
-    /// Starts txlb with this configuration and these options as well.
+    /// Starts txlb with this configuration and more options.
     pub(crate) fn start_with(config: &str, options: &[&str]) -> Txlb {
         Txlb::start_by(Command::new(program()), config, options)
     }
@@ -91,7 +91,7 @@ impl Txlb {
         Txlb::start_under(&format!("-n {limit}"), config, options)
     }
 
-    /// As `start_with`, with a limit of the shell's.
+    /// As `start_with`, with a limit of ulimit.
     pub(crate) fn start_under(limit: &str, config: &str, options: &[&str]) -> Txlb {
         let mut shell = Command::new("sh");
         let script = format!("ulimit {limit} && exec \"$0\" \"$@\"");
@@ -108,7 +108,7 @@ impl Txlb {
         txlb
     }
 
-    /// Runs a command that is, or becomes, txlb; waits for nothing.
+    /// Runs a command that is, or becomes, txlb; does not wait.
     pub(crate) fn spawn(command: Command, folder: Folder) -> Txlb {
         Txlb::spawn_between([Stdio::null(), Stdio::null()], command, folder)
     }
@@ -126,7 +126,7 @@ impl Txlb {
         Txlb::new(child, lines, folder)
     }
 
-    /// As `spawn`, but it logs to `stderr`, which is the test's to read.
+    /// As `spawn`, but logs to `stderr`, which the test reads itself.
     pub(crate) fn spawn_logging_to(
         stderr: impl Into<Stdio>,
         mut command: Command,
@@ -148,12 +148,12 @@ impl Txlb {
         }
     }
 
-    /// Waits for the next line of the log that contains `text`.
+    /// Waits for the next log line that contains `text`.
     pub(crate) fn wait_for(&mut self, text: &str) -> String {
         self.wait_for_any(&[text])
     }
 
-    /// Waits for the next line of the log that contains one of `texts`.
+    /// Waits for the next log line that contains one of `texts`.
     pub(crate) fn wait_for_any(&mut self, texts: &[&str]) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -172,18 +172,18 @@ impl Txlb {
         }
     }
 
-    /// Everything logged so far, as far as it has arrived.
+    /// The log lines that have arrived so far.
     pub(crate) fn log(&mut self) -> &[String] {
         self.seen.extend(self.lines.try_iter());
         &self.seen
     }
 
-    /// How many lines so far contain `text`.
+    /// How many log lines so far contain `text`.
     pub(crate) fn count(&mut self, text: &str) -> usize {
         self.log().iter().filter(|line| line.contains(text)).count()
     }
 
-    /// Where a service listens, as the log has it last.
+    /// The addresses of a service, from the log.
     pub(crate) fn addresses(&self, service: &str) -> Vec<SocketAddr> {
         let start = format!(" service {service} listens at ");
         let line = self
@@ -197,7 +197,7 @@ impl Txlb {
             .collect()
     }
 
-    /// Where the service "web" listens first.
+    /// The first address of the service "web".
     pub(crate) fn address(&self) -> SocketAddr {
         self.addresses("web")[0]
     }
@@ -213,14 +213,13 @@ impl Txlb {
         self.wait_for("config.xml is in force");
     }
 
-    /// Whether one of the last lines that were looked at, which tell what followed from a
-    /// change, contains `text`.
+    /// Whether one of the last lines, which a change has caused, contains `text`.
     pub(crate) fn has_said(&self, text: &str) -> bool {
         let last = self.seen.iter().rev().take(5);
         last.into_iter().any(|line| line.contains(text))
     }
 
-    /// Replaces the configuration by one that will not do; returns what is said.
+    /// Replaces the configuration by a wrong one; returns the error.
     pub(crate) fn reload_in_vain(&mut self, config: impl AsRef<[u8]>) -> String {
         self.folder.write("config.xml", config);
         self.signal(Signal::HUP);
@@ -239,7 +238,7 @@ impl Txlb {
     pub(crate) fn wait_exit(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            // Its end of the pipe is closed by its end.
+            // The end of the process closes the pipe.
             match self
                 .lines
                 .recv_timeout(deadline.saturating_duration_since(Instant::now()))
@@ -251,7 +250,7 @@ impl Txlb {
         }
     }
 
-    /// Tells it to stop, and waits until it has; returns its exit status.
+    /// Sends SIGTERM and waits; returns the exit status.
     pub(crate) fn stop(&mut self) -> Option<i32> {
         self.signal(Signal::TERM);
         self.wait_exit().code()
@@ -265,7 +264,7 @@ impl Drop for Txlb {
     }
 }
 
-/// What txlb makes itself and keeps is not to outlive the test.
+/// Keeps the state folder inside the test's folder.
 fn keep_state_in(folder: &Folder, command: &mut Command) {
     command.env("STATE_DIRECTORY", folder.file("state"));
 }
@@ -317,15 +316,14 @@ pub(crate) fn finish(mut command: Command) -> Finished {
     }
 }
 
-/// A `txlb` with these arguments, to be run by `spawn` or `finish`.
+/// A `txlb` with these arguments, for `spawn` or `finish`.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
     command.args(arguments);
     command
 }
 
-/// A turn to run `--demo`, which looks for its own ports: two that start at the same moment may
-/// find the same one free.
+/// A lock for `--demo`, which looks for free ports: two at the same time may find the same.
 pub(crate) fn demo_turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -352,7 +350,7 @@ pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Where a listener at any address is reached.
+/// The address to connect to for a listener on any address.
 fn reachable(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => (Ipv4Addr::LOCALHOST, v4.port()).into(),

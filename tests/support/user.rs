@@ -1,4 +1,4 @@
-//! A txlb that root starts for a user: its folder, and what that user would do.
+//! A txlb that root starts for another user.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -11,13 +11,13 @@ use super::daemon::{Daemon, start_command, write_config};
 use super::host::Host;
 use super::txlb::{Finished, Folder, finish, text};
 
-/// Somebody who owns nothing, and is in no list of users.
+/// A user without files and without an entry in the user database.
 pub(crate) const UID: u32 = 54_321;
 pub(crate) const GID: u32 = 54_322;
 pub(crate) const USER: [&str; 4] = ["-u", "54321", "-g", "54322"];
 
-/// A folder with a configuration that serves this host; the folder is root's, that of the
-/// control socket and of the log is not.
+/// A folder with a configuration for this host. It is root's; the folders of control socket and
+/// log are the user's.
 pub(crate) fn folder_for(host: &Host) -> Folder {
     let folder = Folder::new();
     let own = folder.file("own");
@@ -47,27 +47,27 @@ pub(crate) fn started(folder: &Folder, finished: &Finished) -> Daemon {
     daemon
 }
 
-/// The same configuration with another log.
+/// Changes the log of that configuration.
 pub(crate) fn log_to(folder: &Folder, log: &Path) {
     let config = fs::read_to_string(folder.file("config.xml")).unwrap();
     let own = folder.file("own").join("log");
     folder.write("config.xml", config.replace(text(&own), text(log)));
 }
 
-/// What there is to know of a file that is not to be touched.
+/// Owner, mode and content, to check that a file was not touched.
 pub(crate) fn state_of(file: &Path) -> (u32, u32, u32, Vec<u8>) {
     let it = fs::metadata(file).unwrap();
     (it.uid(), it.gid(), it.mode(), fs::read(file).unwrap())
 }
 
-/// Something as the user would do it.
+/// Runs a script as the user.
 pub(crate) fn as_user(script: &str, file: &Path) {
     let mut shell = Command::new("sh");
     shell.args(["-c", script]).arg(file).uid(UID).gid(GID);
     assert!(shell.status().unwrap().success(), "{script}");
 }
 
-/// The same from every thread; that it is, is checked.
+/// A line of the status, which must be the same for all threads.
 pub(crate) fn everywhere(daemon: &Daemon, name: &str) -> String {
     let mut values = daemon.statuses(name);
     values.dedup();

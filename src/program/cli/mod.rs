@@ -1,63 +1,61 @@
-//! The options: one table, which makes the parser and the usage text.
-//!
-//! Says what is asked for; does none of it.
-
-mod table;
-mod without_file;
+//! Command line: parses options into a `Command`, and prints the usage text.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use getopts::{Matches, Options, ParsingStyle};
 use rustix::process::Signal;
-use txlb::config::{Config, Control};
+use table::{CTL_OPTIONS, HELP, OPTIONS, OptionSpec, SYNOPSIS};
+use txlb::config::{
+    Algorithm, Config, Control, Endpoint, Group, Host, HostState, ListenAddress, Scheduler,
+    Service, Timeouts,
+};
 
-use crate::check::Show;
-use crate::ctl::Errand;
 use crate::exit::Exit;
-use table::{CTL_FLAGS, FLAGS, Flag, HELP, SYNOPSIS};
 
-/// What the user wants done.
+mod table;
+
+/// What the command line asks for.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// `-h`
     Help,
     /// `-V`
     Version,
-    /// `-t`, and with `print` `-T`
+    /// `-t`, or `-T` with `CheckOutput::Config`
     Check {
         file: PathBuf,
-        /// As whom, and where its paths are.
-        footing: Footing,
-        show: Show,
+        /// The user and the chroot to check with.
+        startup: StartupOptions,
+        output: CheckOutput,
     },
-    /// `-s`, but for `reload`
+    /// `-s`, except `reload`
     Send {
-        /// What is to be sent; without it, only who it would be is told.
+        /// The signal to send; `None` prints the process ID only.
         signal: Option<Signal>,
         pid_file: PathBuf,
     },
     /// `-s reload`
     Reload {
         pid_file: PathBuf,
-        /// The file to check first, and how; without it, that of the running txlb.
-        given: Option<(PathBuf, Footing)>,
+        /// The file to check first; `None` finds that of the running txlb.
+        given: Option<(PathBuf, StartupOptions)>,
     },
     /// `ctl`
-    Control(Errand),
+    Control(CtlOptions),
     /// `diff`
     Diff { old: PathBuf, new: PathBuf },
     /// `passwd`
     Passwd,
-    /// Balance.
-    Serve(Job),
+    /// Run the balancer.
+    Serve(ServeOptions),
 }
 
-/// A balancer that is to run.
+/// Options for running the balancer.
 #[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) source: Source,
-    pub(crate) footing: Footing,
+pub(crate) struct ServeOptions {
+    pub(crate) source: ConfigSource,
+    pub(crate) startup: StartupOptions,
     pub(crate) workers: Option<usize>,
     pub(crate) pid_file: Option<PathBuf>,
     /// A file, or the word `syslog`.
@@ -65,43 +63,62 @@ pub(crate) struct Job {
     pub(crate) level: log::LevelFilter,
 }
 
-/// As what it runs, and what it may reach.
+/// Options that decide user, root folder and sandbox.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Footing {
-    /// On its own, away from the terminal.
+pub(crate) struct StartupOptions {
+    /// `-D`: run in the background.
     pub(crate) detach: bool,
     pub(crate) user: Option<String>,
     pub(crate) group: Option<String>,
-    /// What is to be its root.
-    pub(crate) jail: Option<PathBuf>,
+    /// `-j`: the new root folder.
+    pub(crate) chroot: Option<PathBuf>,
     pub(crate) sandbox: bool,
+}
+
+/// What `-t`, `-T` and `-s reload` print for a good configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CheckOutput {
+    /// That it is good.
+    Verdict,
+    /// The configuration in effect.
+    Config,
+    /// Only warnings. Names are not resolved, which may take seconds.
+    Warnings,
+}
+
+/// Options of `ctl`.
+#[derive(Debug)]
+pub(crate) struct CtlOptions {
+    pub(crate) socket: PathBuf,
+    pub(crate) json: bool,
+    /// One command, as it was typed. If empty, commands are read from standard input.
+    pub(crate) words: Vec<String>,
 }
 
 /// Where the configuration comes from.
 #[derive(Debug)]
-pub(crate) enum Source {
-    /// A file.
+pub(crate) enum ConfigSource {
     File(PathBuf),
-    /// The command line itself.
+    /// `-L`, `-B` and `-S`.
     CommandLine(Box<Config>),
-    /// The built-in demonstration.
+    /// `--demo`
     Demo,
 }
 
 pub(crate) const DEFAULT_FILE: &str = "/etc/txlb/config.xml";
 const DEFAULT_PID_FILE: &str = "/run/txlb/txlb.pid";
 
-fn options<'a>(flags: impl IntoIterator<Item = &'a Flag>) -> Options {
+fn options<'a>(flags: impl IntoIterator<Item = &'a OptionSpec>) -> Options {
     let mut options = Options::new();
-    for Flag {
+    for OptionSpec {
         short,
         long,
         argument,
-        many,
+        repeatable,
         help,
     } in flags
     {
-        match (argument.is_empty(), many) {
+        match (argument.is_empty(), repeatable) {
             (true, _) => options.optflag(short, long, help),
             (false, false) => options.optopt(short, long, help, argument),
             (false, true) => options.optmulti(short, long, help, argument),
@@ -110,21 +127,21 @@ fn options<'a>(flags: impl IntoIterator<Item = &'a Flag>) -> Options {
     options
 }
 
-/// What `-h` prints.
+/// The usage text of `-h`.
 pub(crate) fn usage() -> String {
-    options(FLAGS.iter().chain(CTL_FLAGS)).usage(SYNOPSIS)
+    options(OPTIONS.iter().chain(CTL_OPTIONS)).usage(SYNOPSIS)
 }
 
-/// What the arguments ask for.
+/// Parses the arguments after the program's name.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, Exit> {
     let mut arguments = arguments.peekable();
     if arguments.next_if(|word| word == "ctl").is_some() {
-        return errand(arguments);
+        return ctl_options(arguments);
     }
-    let matches = options(FLAGS)
+    let matches = options(OPTIONS)
         .parse(arguments)
-        .map_err(|error| wrong(&error.to_string()))?;
-    none_is_empty(&matches)?;
+        .map_err(|error| usage_error(&error.to_string()))?;
+    check_arguments(&matches)?;
     if matches.opt_present("h") {
         return Ok(Command::Help);
     }
@@ -140,17 +157,17 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
     if matches.opt_present("t") || matches.opt_present("T") {
         return check(&matches);
     }
-    Ok(Command::Serve(job(&matches)?))
+    Ok(Command::Serve(serve_options(&matches)?))
 }
 
-/// What `-s` and its word ask for.
+/// Parses the word of `-s`.
 fn send(matches: &Matches, word: &str) -> Result<Command, Exit> {
     let pid_file = path(matches, "p", DEFAULT_PID_FILE);
     let signal = match word {
         "reload" => {
             let given = matches.opt_str("f").map(PathBuf::from);
             let given = given
-                .map(|file| Ok((file, footing(matches)?)))
+                .map(|file| Ok((file, startup_options(matches)?)))
                 .transpose()?;
             return Ok(Command::Reload { pid_file, given });
         }
@@ -159,7 +176,7 @@ fn send(matches: &Matches, word: &str) -> Result<Command, Exit> {
         "reopen" => Some(Signal::USR1),
         "pid" => None,
         _ => {
-            return Err(wrong(&format!(
+            return Err(usage_error(&format!(
                 "-s {word}: there are reload, stop, quit, reopen and pid"
             )));
         }
@@ -167,32 +184,32 @@ fn send(matches: &Matches, word: &str) -> Result<Command, Exit> {
     Ok(Command::Send { signal, pid_file })
 }
 
-/// Other options may be there: what txlb is started with can be put behind `-t`.
+/// Accepts the other options, so that `-t` can be added to any command line.
 fn check(matches: &Matches) -> Result<Command, Exit> {
-    match source(matches)? {
-        Source::File(file) => Ok(Command::Check {
+    match config_source(matches)? {
+        ConfigSource::File(file) => Ok(Command::Check {
             file,
-            footing: footing(matches)?,
-            show: match matches.opt_present("T") {
-                true => Show::Config,
-                false => Show::Verdict,
+            startup: startup_options(matches)?,
+            output: match matches.opt_present("T") {
+                true => CheckOutput::Config,
+                false => CheckOutput::Verdict,
             },
         }),
-        Source::CommandLine(_) | Source::Demo => Err(wrong(
+        ConfigSource::CommandLine(_) | ConfigSource::Demo => Err(usage_error(
             "-t and -T check a file: with --demo, or with -L and -B, there is none",
         )),
     }
 }
 
-/// Scripts whose variables are not set have a word of nothing for them.
-fn none_is_empty(matches: &Matches) -> Result<(), Exit> {
-    let takes = FLAGS.iter().filter(|flag| !flag.argument.is_empty());
-    for Flag {
+/// Refuses empty arguments: scripts with unset variables pass those.
+fn check_arguments(matches: &Matches) -> Result<(), Exit> {
+    let takes = OPTIONS.iter().filter(|flag| !flag.argument.is_empty());
+    for OptionSpec {
         short, argument, ..
     } in takes
     {
         if matches.opt_strs(short).iter().any(String::is_empty) {
-            return Err(wrong(&format!(
+            return Err(usage_error(&format!(
                 "-{short} {argument}: the argument is empty"
             )));
         }
@@ -200,29 +217,28 @@ fn none_is_empty(matches: &Matches) -> Result<(), Exit> {
     Ok(())
 }
 
-/// What there is to be told to a running txlb. What begins with the verb is taken
-/// as it is.
-fn errand(arguments: impl Iterator<Item = OsString>) -> Result<Command, Exit> {
-    let mut options = options(CTL_FLAGS.iter().chain([&HELP]));
+/// Parses the arguments of `ctl`. Words from the verb on are not options.
+fn ctl_options(arguments: impl Iterator<Item = OsString>) -> Result<Command, Exit> {
+    let mut options = options(CTL_OPTIONS.iter().chain([&HELP]));
     let matches = options
         .parsing_style(ParsingStyle::StopAtFirstFree)
         .parse(arguments)
-        .map_err(|error| wrong(&error.to_string()))?;
+        .map_err(|error| usage_error(&error.to_string()))?;
     if matches.opt_present("h") {
         return Ok(Command::Help);
     }
     let socket = matches.opt_str("C").map(PathBuf::from);
-    Ok(Command::Control(Errand {
+    Ok(Command::Control(CtlOptions {
         socket: socket.unwrap_or_else(|| Control::default().socket),
         json: matches.opt_present("json"),
         words: matches.free,
     }))
 }
 
-/// What words without a dash ask for.
+/// Parses `diff` and `passwd`.
 fn subcommand(matches: &Matches) -> Result<Command, Exit> {
     let words: Vec<&str> = matches.free.iter().map(String::as_str).collect();
-    let has_options = FLAGS.iter().any(|flag| {
+    let has_options = OPTIONS.iter().any(|flag| {
         let name = if flag.short.is_empty() {
             flag.long
         } else {
@@ -236,34 +252,36 @@ fn subcommand(matches: &Matches) -> Result<Command, Exit> {
             new: PathBuf::from(new),
         }),
         ["passwd"] if !has_options => Ok(Command::Passwd),
-        ["ctl", ..] => Err(wrong("ctl comes first, and takes -C and --json alone")),
-        ["diff", ..] => Err(wrong("diff takes two configurations and no options")),
-        // What else there is may be a password: it is not repeated.
-        ["passwd", ..] => Err(wrong(
+        ["ctl", ..] => Err(usage_error(
+            "ctl comes first, and takes -C and --json alone",
+        )),
+        ["diff", ..] => Err(usage_error("diff takes two configurations and no options")),
+        // Does not repeat the word, which may be a password.
+        ["passwd", ..] => Err(usage_error(
             "passwd takes nothing: it reads the password from the terminal or standard input",
         )),
-        [word, ..] => Err(wrong(&format!(
+        [word, ..] => Err(usage_error(&format!(
             "{word:?} is not understood: options begin with '-'"
         ))),
-        [] => Err(wrong("a word is missing")),
+        [] => Err(usage_error("a word is missing")),
     }
 }
 
-fn job(matches: &Matches) -> Result<Job, Exit> {
+fn serve_options(matches: &Matches) -> Result<ServeOptions, Exit> {
     let level = match (matches.opt_present("q"), matches.opt_present("v")) {
-        (true, true) => return Err(wrong("-q and -v contradict each other")),
+        (true, true) => return Err(usage_error("-q and -v contradict each other")),
         (true, false) => log::LevelFilter::Warn,
         (false, true) => log::LevelFilter::Debug,
         (false, false) => log::LevelFilter::Info,
     };
-    let (source, footing) = (source(matches)?, footing(matches)?);
-    if footing.detach && matches!(source, Source::Demo) {
-        return Err(wrong("--demo is for a terminal, which -D leaves"));
+    let (source, startup) = (config_source(matches)?, startup_options(matches)?);
+    if startup.detach && matches!(source, ConfigSource::Demo) {
+        return Err(usage_error("--demo is for a terminal, which -D leaves"));
     }
-    let default_pid_file = footing.detach.then(|| PathBuf::from(DEFAULT_PID_FILE));
-    Ok(Job {
+    let default_pid_file = startup.detach.then(|| PathBuf::from(DEFAULT_PID_FILE));
+    Ok(ServeOptions {
         source,
-        footing,
+        startup,
         workers: matches
             .opt_str("w")
             .map(|text| workers(&text))
@@ -274,21 +292,21 @@ fn job(matches: &Matches) -> Result<Job, Exit> {
     })
 }
 
-fn footing(matches: &Matches) -> Result<Footing, Exit> {
-    let footing = Footing {
+fn startup_options(matches: &Matches) -> Result<StartupOptions, Exit> {
+    let startup = StartupOptions {
         detach: matches.opt_present("D"),
         user: matches.opt_str("u"),
         group: matches.opt_str("g"),
-        jail: matches.opt_str("j").map(PathBuf::from),
+        chroot: matches.opt_str("j").map(PathBuf::from),
         sandbox: !matches.opt_present("no-sandbox"),
     };
-    match (&footing.user, &footing.group) {
-        (None, Some(_)) => Err(wrong("-g goes with -u")),
-        _ => Ok(footing),
+    match (&startup.user, &startup.group) {
+        (None, Some(_)) => Err(usage_error("-g goes with -u")),
+        _ => Ok(startup),
     }
 }
 
-fn source(matches: &Matches) -> Result<Source, Exit> {
+fn config_source(matches: &Matches) -> Result<ConfigSource, Exit> {
     let without_file = ["L", "B", "S"]
         .iter()
         .any(|option| matches.opt_present(option));
@@ -297,12 +315,12 @@ fn source(matches: &Matches) -> Result<Source, Exit> {
         without_file,
         matches.opt_present("f"),
     ) {
-        (true, false, false) => Ok(Source::Demo),
-        (false, true, false) => Ok(Source::CommandLine(Box::new(without_file::config(
+        (true, false, false) => Ok(ConfigSource::Demo),
+        (false, true, false) => Ok(ConfigSource::CommandLine(Box::new(config_without_file(
             matches,
         )?))),
-        (false, false, _) => Ok(Source::File(path(matches, "f", DEFAULT_FILE))),
-        _ => Err(wrong(
+        (false, false, _) => Ok(ConfigSource::File(path(matches, "f", DEFAULT_FILE))),
+        _ => Err(usage_error(
             "--demo, -f, and -L with -B are three ways to say what to balance: choose one",
         )),
     }
@@ -313,13 +331,12 @@ fn workers(text: &str) -> Result<usize, Exit> {
         .ok()
         .filter(|count| (1..=MAX_WORKERS).contains(count))
         .ok_or_else(|| {
-            wrong(&format!(
+            usage_error(&format!(
                 "-w {text}: a number from 1 to {MAX_WORKERS} is needed"
             ))
         })
 }
 
-/// More threads than any machine has use for.
 const MAX_WORKERS: usize = 1024;
 
 fn path(matches: &Matches, option: &str, default: &str) -> PathBuf {
@@ -330,8 +347,80 @@ fn path(matches: &Matches, option: &str, default: &str) -> PathBuf {
     )
 }
 
-fn wrong(message: &str) -> Exit {
+fn usage_error(message: &str) -> Exit {
     Exit::new(Exit::USAGE, &format!("txlb: {message} (txlb -h shows how)"))
+}
+
+/// The configuration for `-L`, `-B` and `-S`.
+fn config_without_file(matches: &Matches) -> Result<Config, Exit> {
+    let listens = matches.opt_strs("L");
+    let hosts = matches.opt_strs("B");
+    if listens.is_empty() || hosts.is_empty() {
+        return Err(usage_error(
+            "-L (where to listen) and -B (a host) go together",
+        ));
+    }
+    let scheduler = match matches.opt_str("S") {
+        None => Scheduler::from(Algorithm::LeastConns),
+        Some(text) => text.parse().map_err(|_| {
+            let known: Vec<_> = Scheduler::spellings().collect();
+            usage_error(&format!(
+                "-S {text}: there is no such scheduler; there are {}",
+                known.join(", ")
+            ))
+        })?,
+    };
+    let group = Group {
+        name: "main".to_owned(),
+        scheduler,
+        sticky_prefix: Group::WHOLE_ADDRESS,
+        hosts: (0..)
+            .zip(&hosts)
+            .map(|(number, text)| host(number, text))
+            .collect::<Result<_, _>>()?,
+    };
+    let listen = |text: &String| {
+        text.parse::<ListenAddress>()
+            .map_err(|error| usage_error(&format!("-L {text}: {error}")))
+    };
+    let service = Service {
+        name: "main".to_owned(),
+        timeouts: Timeouts::default(),
+        listens: listens.iter().map(listen).collect::<Result<_, _>>()?,
+        enabled: group.name.clone(),
+        groups: vec![group],
+    };
+    Ok(Config {
+        services: vec![service],
+        ..Config::default()
+    })
+}
+
+fn host(number: usize, text: &str) -> Result<Host, Exit> {
+    let bad = |what: &str| usage_error(&format!("-B {text}: {what}"));
+    let (address, weight) = match text.split_once(',') {
+        None => (text, 1),
+        Some((address, option)) => {
+            let weight = option
+                .strip_prefix("weight=")
+                .ok_or_else(|| bad("only weight=N may follow"))?;
+            let weight = weight
+                .parse()
+                .ok()
+                .filter(|&weight| weight <= Host::MAX_WEIGHT);
+            (
+                address,
+                weight.ok_or_else(|| bad("a weight is a number from 0 to 1000000"))?,
+            )
+        }
+    };
+    let address: Endpoint = address.parse().map_err(|error| bad(&format!("{error}")))?;
+    Ok(Host {
+        name: format!("host.{number}"),
+        address,
+        weight,
+        state: HostState::Up,
+    })
 }
 
 #[cfg(test)]

@@ -1,91 +1,91 @@
-//! The table of the options, of which the completions for shells are made as well.
+//! The table of options: for the parser, the usage text and the shell completions.
 
-/// One option; without an argument's name it takes none.
-pub(super) struct Flag {
+/// One option. It takes an argument if `argument` names one.
+pub(super) struct OptionSpec {
     pub(super) short: &'static str,
     pub(super) long: &'static str,
     pub(super) argument: &'static str,
     /// May be given more than once.
-    pub(super) many: bool,
+    pub(super) repeatable: bool,
     pub(super) help: &'static str,
 }
 
-const fn flag(short: &'static str, argument: &'static str, help: &'static str) -> Flag {
-    Flag {
+const fn option(short: &'static str, argument: &'static str, help: &'static str) -> OptionSpec {
+    OptionSpec {
         short,
         long: "",
         argument,
-        many: false,
+        repeatable: false,
         help,
     }
 }
 
-/// Every option there is, but for those of `ctl`.
-pub(super) const FLAGS: &[Flag] = &[
-    flag("D", "", "run in the background, once it listens"),
-    flag("f", "FILE", "the configuration (/etc/txlb/config.xml)"),
-    flag("p", "PIDFILE", "write the process ID there, and lock it"),
-    flag("u", "USER", "become this user once it listens"),
-    flag("g", "GROUP", "in this group, not the user's own"),
-    flag("j", "DIR", "make this folder the root (chroot)"),
-    flag(
+/// All options, except those of `ctl`.
+pub(super) const OPTIONS: &[OptionSpec] = &[
+    option("D", "", "run in the background, once it listens"),
+    option("f", "FILE", "the configuration (/etc/txlb/config.xml)"),
+    option("p", "PIDFILE", "write the process ID there, and lock it"),
+    option("u", "USER", "become this user once it listens"),
+    option("g", "GROUP", "in this group, not the user's own"),
+    option("j", "DIR", "make this folder the root (chroot)"),
+    option(
         "l",
         "LOG",
         "log to this file, or to syslog, not to standard error",
     ),
-    flag("w", "N", "worker threads (one for each processor)"),
-    Flag {
+    option("w", "N", "worker threads (one for each processor)"),
+    OptionSpec {
         long: "no-sandbox",
-        ..flag("", "", "do not give up what is not needed any more")
+        ..option("", "", "do not give up what is not needed any more")
     },
-    flag("q", "", "log warnings and errors only"),
-    flag("v", "", "log more"),
-    flag("t", "", "check the configuration, then end"),
-    flag("T", "", "check it, and print what is in effect"),
-    Flag {
+    option("q", "", "log warnings and errors only"),
+    option("v", "", "log more"),
+    option("t", "", "check the configuration, then end"),
+    option("T", "", "check it, and print what is in effect"),
+    OptionSpec {
         long: "demo",
-        ..flag(
+        ..option(
             "",
             "",
             "a working balancer over three built-in hosts, loopback only",
         )
     },
-    Flag {
-        many: true,
-        ..flag("L", "ADDR", "no file: listen here")
+    OptionSpec {
+        repeatable: true,
+        ..option("L", "ADDR", "no file: listen here")
     },
-    Flag {
-        many: true,
-        ..flag("B", "ADDR[,weight=N]", "no file: a host to balance over")
+    OptionSpec {
+        repeatable: true,
+        ..option("B", "ADDR[,weight=N]", "no file: a host to balance over")
     },
-    flag("S", "SCHEDULER", "no file: how to pick a host (leastc)"),
-    flag(
+    option("S", "SCHEDULER", "no file: how to pick a host (leastc)"),
+    option(
         "s",
         "reload|stop|quit|reopen|pid",
         "tell the txlb that holds the PID file, or who that is",
     ),
-    Flag {
+    OptionSpec {
         long: "version",
-        ..flag("V", "", "print the version")
+        ..option("V", "", "print the version")
     },
     HELP,
 ];
 
-pub(super) const HELP: Flag = Flag {
+pub(super) const HELP: OptionSpec = OptionSpec {
     long: "help",
-    ..flag("h", "", "print this")
+    ..option("h", "", "print this")
 };
 
 /// The options of `ctl`, which come before its verb.
-pub(super) const CTL_FLAGS: &[Flag] = &[
-    flag(
+pub(super) const CTL_OPTIONS: &[OptionSpec] = &[
+    option(
         "C",
         "SOCKET",
         "ctl: the control socket (/run/txlb/control.sock)",
     ),
-    Flag {
+    OptionSpec {
         long: "json",
-        ..flag("", "", "ctl: print data as JSON, on one line")
+        ..option("", "", "ctl: print data as JSON, on one line")
     },
 ];
 

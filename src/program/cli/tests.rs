@@ -1,4 +1,4 @@
-//! Tests of the options: what is understood, what is refused, what is documented.
+//! Tests of the command line: accepted and refused arguments, and the manual.
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn refused(line: &str) -> String {
 
 #[test]
 fn every_option_of_the_table_is_in_the_synopsis() {
-    for Flag { short, long, .. } in FLAGS.iter().chain(CTL_FLAGS) {
+    for OptionSpec { short, long, .. } in OPTIONS.iter().chain(CTL_OPTIONS) {
         let spelled = if short.is_empty() {
             format!("--{long}")
         } else {
@@ -31,12 +31,12 @@ fn every_option_of_the_table_is_in_the_synopsis() {
 #[test]
 fn every_option_of_the_table_is_in_the_manual() {
     let manual = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/man/txlb.8"));
-    for Flag {
+    for OptionSpec {
         short,
         long,
         argument,
         ..
-    } in FLAGS.iter().chain(CTL_FLAGS)
+    } in OPTIONS.iter().chain(CTL_OPTIONS)
     {
         let option = match (short.is_empty(), long.is_empty()) {
             (true, _) => format!(".It Fl -{long}"),
@@ -51,42 +51,47 @@ fn every_option_of_the_table_is_in_the_manual() {
 
 #[test]
 fn without_options_the_usual_file_is_served() {
-    let Ok(Command::Serve(job)) = parsed("") else {
+    let Ok(Command::Serve(options)) = parsed("") else {
         panic!()
     };
-    assert!(matches!(job.source, Source::File(file) if file.to_str() == Some(DEFAULT_FILE)));
-    assert_eq!((job.workers, job.level), (None, log::LevelFilter::Info));
+    assert!(
+        matches!(options.source, ConfigSource::File(file) if file.to_str() == Some(DEFAULT_FILE))
+    );
+    assert_eq!(
+        (options.workers, options.level),
+        (None, log::LevelFilter::Info)
+    );
 }
 
 #[test]
 fn a_daemon_has_a_pid_file_and_whoever_it_is_a_sandbox() {
-    let job = |line: &str| match parsed(line) {
-        Ok(Command::Serve(job)) => job,
+    let options_of = |line: &str| match parsed(line) {
+        Ok(Command::Serve(options)) => options,
         other => panic!("{line}: {other:?}"),
     };
-    assert_eq!(job("").pid_file, None);
-    assert!(job("").footing.sandbox);
-    let daemon = job("-D -u www -g data -j /srv --no-sandbox");
+    assert_eq!(options_of("").pid_file, None);
+    assert!(options_of("").startup.sandbox);
+    let daemon = options_of("-D -u www -g data -j /srv --no-sandbox");
     assert_eq!(
         daemon.pid_file.unwrap().to_str(),
         Some("/run/txlb/txlb.pid")
     );
-    let expected = Footing {
+    let expected = StartupOptions {
         detach: true,
         user: Some("www".to_owned()),
         group: Some("data".to_owned()),
-        jail: Some(PathBuf::from("/srv")),
+        chroot: Some(PathBuf::from("/srv")),
         sandbox: false,
     };
-    assert_eq!(daemon.footing, expected);
-    assert_eq!(job("-D -p x").pid_file.unwrap().to_str(), Some("x"));
+    assert_eq!(daemon.startup, expected);
+    assert_eq!(options_of("-D -p x").pid_file.unwrap().to_str(), Some("x"));
 }
 
 #[test]
 fn a_command_line_is_a_configuration() {
     let line = "-L 127.0.0.1:8080 -L 8081 -B 10.0.0.1:80,weight=5 -B db:80 -S maglev,sticky";
-    let Ok(Command::Serve(Job {
-        source: Source::CommandLine(config),
+    let Ok(Command::Serve(ServeOptions {
+        source: ConfigSource::CommandLine(config),
         ..
     })) = parsed(line)
     else {

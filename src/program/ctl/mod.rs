@@ -1,53 +1,40 @@
-//! `ctl`: has a running txlb told, through its control socket.
-//!
-//! What can be asked for, and what it means, is known to the library and to the
-//! txlb that is asked: here it is carried there, and what comes back is shown.
-
-mod prompt;
-mod wire;
+//! `ctl`: sends commands to the control socket, and prints the responses.
 
 use std::borrow::Cow;
 use std::io::{self, BufRead, IsTerminal};
-use std::path::PathBuf;
 
-use txlb::config::verb::{Command, Question};
-use txlb::non_printing::{escape_non_printing, is_non_printing};
+use txlb::config::verb::Command;
+use txlb::non_printing::{is_unseen, spelled_out};
 
-use wire::Wire;
+use client::{ControlConnection, in_columns, wait};
 
-use crate::exit::Exit;
-use crate::output;
+use crate::cli::CtlOptions;
+use crate::exit::{self, Exit};
 
-/// What is to be told, and to whom.
-#[derive(Debug)]
-pub(crate) struct Errand {
-    pub(crate) socket: PathBuf,
-    pub(crate) json: bool,
-    /// One command, taken as it is; without it, there are lines on standard input.
-    pub(crate) words: Vec<String>,
-}
+mod client;
+mod prompt;
 
 const PROMPT: &str = "txlb> ";
 
-/// Asks, and shows what is answered.
-pub(crate) fn run(errand: &Errand) -> Result<(), Exit> {
-    let line = match errand.words.is_empty() {
+/// Runs one command, a script on standard input, or the prompt.
+pub(crate) fn run(options: &CtlOptions) -> Result<(), Exit> {
+    let line = match options.words.is_empty() {
         true => None,
-        false => Some(line(&errand.words)?),
+        false => Some(line(&options.words)?),
     };
-    let mut talk = Talk::begin(errand)?;
+    let mut client = CtlClient::begin(options)?;
     match line {
-        Some(line) => match talk.ask(fitting(&line, errand.json).as_bytes())? {
+        Some(line) => match client.ask(fit_terminal(&line, options.json).as_bytes())? {
             Ok(()) => Ok(()),
             Err(error) => Err(Exit::new(Exit::OTHER, &error)),
         },
-        None if prompt::is_possible() => prompt::run(errand, talk),
-        None if io::stdin().is_terminal() => talk.prompt(),
-        None => talk.carry(io::stdin().lock()),
+        None if prompt::is_possible() => prompt::run(options, client.connection),
+        None if io::stdin().is_terminal() => client.prompt(),
+        None => client.run_script(io::stdin().lock()),
     }
 }
 
-/// Words as a line that says the same.
+/// The words as a line of the protocol.
 fn line(words: &[String]) -> Result<String, Exit> {
     match Command::from_words(words) {
         Ok(Command::Batch(_)) => {
@@ -59,89 +46,77 @@ fn line(words: &[String]) -> Result<String, Exit> {
     }
 }
 
-/// A line whose answer is as wide as the terminal that it is for, if it is for one.
-fn fitting(line: &str, json: bool) -> String {
-    match prompt::size() {
+/// The line with the width of the terminal, if standard output is one.
+fn fit_terminal(line: &str, json: bool) -> String {
+    match prompt::terminal_size() {
         Some(size) if !json => in_columns(line, size.columns),
         _ => line.to_owned(),
     }
 }
 
-/// A line whose answer, if it has tables, has them so wide.
-fn in_columns(line: &str, columns: u16) -> String {
-    match line.parse() {
-        Ok(Command::Question(Question::Status | Question::Sessions)) if columns > 0 => {
-            format!("columns {columns} {line}")
-        }
-        _ => line.to_owned(),
-    }
-}
-
-/// A conversation with a running txlb.
-struct Talk {
-    wire: Wire,
+/// Sends commands and prints responses.
+struct CtlClient {
+    connection: ControlConnection,
     json: bool,
 }
 
-impl Talk {
-    fn begin(errand: &Errand) -> Result<Talk, Exit> {
-        Ok(Talk {
-            wire: Wire::connect(&errand.socket)?,
-            json: errand.json,
+impl CtlClient {
+    fn begin(options: &CtlOptions) -> Result<CtlClient, Exit> {
+        Ok(CtlClient {
+            connection: ControlConnection::connect(&options.socket)?,
+            json: options.json,
         })
     }
 
-    /// Asks for one thing, prints the data that is answered, and returns the error
-    /// that it was answered with, if it was.
+    /// Sends one command and prints its data; returns the error of the response, if it is one.
     fn ask(&mut self, line: &[u8]) -> Result<Result<(), String>, Exit> {
         let form: &[u8] = if self.json { b"json " } else { b"" };
-        self.wire.say(&[form, line].concat());
-        let answer = self.answer()?;
-        answer.ok_or_else(|| self.wire.over())
+        self.connection.send(&[form, line].concat());
+        let answer = self.read_response()?;
+        answer.ok_or_else(|| self.connection.lost_reason())
     }
 
-    /// Prints the data of the next answer, and returns the error that it is, if it is
-    /// one. `None` if there is no more.
-    fn answer(&mut self) -> Result<Option<Result<(), String>>, Exit> {
+    /// Prints the data of the next response; returns its error, if it is one. `None` at the end.
+    fn read_response(&mut self) -> Result<Option<Result<(), String>>, Exit> {
         let mut data = false;
-        while let Some(line) = self.wire.line(&mut wire::wait)? {
+        while let Some(line) = self.connection.line(&mut wait)? {
             if let Some(line) = line.strip_prefix("  ") {
                 data = true;
-                output::print(&format!("{}\n", self.shown(line)))?;
+                exit::print(&format!("{}\n", self.printable(line)))?;
                 continue;
             }
             if line.starts_with("error:") {
                 return Ok(Some(Err(line)));
             }
-            // People want to hear that it is done; programs have the status.
+            // A program sees the exit status; a person wants to read that it is done.
             if !data && io::stdout().is_terminal() {
-                output::print(&format!("{}\n", escape_non_printing(&line)))?;
+                exit::print(&format!("{}\n", spelled_out(&line)))?;
             }
             return Ok(Some(Ok(())));
         }
         Ok(None)
     }
 
-    /// A line of data as it may be printed, whoever sent it: nothing in it speaks to a
-    /// terminal. What merely cannot be seen stays what it is for programs.
-    fn shown<'a>(&self, line: &'a str) -> Cow<'a, str> {
+    /// A line of data without terminal escapes, whatever txlb sent. For programs, other characters
+    /// that do not print stay as they are.
+    fn printable<'a>(&self, line: &'a str) -> Cow<'a, str> {
         let speaks = |it: char| it.is_control() && it != '\t';
         match (self.json, io::stdout().is_terminal()) {
-            (true, _) if line.contains(is_non_printing) => json_escaped(line).into(),
-            (false, true) if line.contains(is_non_printing) => escape_non_printing(line).into(),
+            (true, _) if line.contains(is_unseen) => json_escaped(line).into(),
+            (false, true) if line.contains(is_unseen) => spelled_out(line).into(),
             (false, false) if line.contains(speaks) => without_controls(line).into(),
             _ => line.into(),
         }
     }
 
-    /// Says that this is all. A batch may be open then, which is an error.
+    /// Ends the input. It is an error if a batch is still open.
     fn end(&mut self) -> Result<Result<(), String>, Exit> {
-        self.wire.end();
-        Ok(self.answer()?.unwrap_or(Ok(())))
+        self.connection.end();
+        Ok(self.read_response()?.unwrap_or(Ok(())))
     }
 
-    /// Has everything done that the lines ask for, errors or not.
-    fn carry(&mut self, lines: impl BufRead) -> Result<(), Exit> {
+    /// Runs all lines, also after an error.
+    fn run_script(&mut self, lines: impl BufRead) -> Result<(), Exit> {
         let mut failed = 0;
         for (number, line) in (1..).zip(lines.split(b'\n')) {
             let line = line.map_err(|error| {
@@ -150,7 +125,7 @@ impl Talk {
                     &format!("txlb: cannot read the lines: {error}"),
                 )
             })?;
-            // Some editors put a mark in front of UTF-8.
+            // A UTF-8 byte order mark, which some editors write.
             let mark = "\u{feff}".as_bytes();
             let line = match number {
                 1 => line.strip_prefix(mark).unwrap_or(&line),
@@ -158,12 +133,12 @@ impl Talk {
             };
             if let Err(error) = self.ask_unless_blank(line)? {
                 failed += 1;
-                output::note(&error.replacen("error:", &format!("error: line {number}:"), 1))?;
+                exit::print_error(&error.replacen("error:", &format!("error: line {number}:"), 1))?;
             }
         }
         if let Err(error) = self.end()? {
             failed += 1;
-            output::note(&error)?;
+            exit::print_error(&error)?;
         }
         match failed {
             0 => Ok(()),
@@ -175,29 +150,29 @@ impl Talk {
         }
     }
 
-    /// Asks line by line as somebody types them, until there are no more, or one
-    /// of them says so: the prompt for terminals that can do nothing.
+    /// A plain prompt for terminals that cannot do more: until the input ends or a line says
+    /// `exit`.
     fn prompt(&mut self) -> Result<(), Exit> {
         let mut lines = io::stdin().lock().split(b'\n');
         loop {
-            output::print(PROMPT)?;
+            exit::print(PROMPT)?;
             let Some(Ok(line)) = lines.next() else {
-                output::print("\n")?;
+                exit::print("\n")?;
                 break;
             };
             if [&b"exit"[..], b"quit"].contains(&line.trim_ascii()) {
                 break;
             }
             if let Err(error) = self.ask_unless_blank(&line)? {
-                output::note(&error)?;
+                exit::print_error(&error)?;
             }
         }
-        self.end()?.or_else(|error| output::note(&error))
+        self.end()?.or_else(|error| exit::print_error(&error))
     }
 
-    /// A line of blanks is not answered.
+    /// A blank line gets no response.
     fn ask_unless_blank(&mut self, line: &[u8]) -> Result<Result<(), String>, Exit> {
-        // As Windows ends lines.
+        // Lines from Windows end in CR LF.
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         match line.iter().all(|byte| *byte == b' ') {
             true => Ok(Ok(())),
@@ -206,8 +181,7 @@ impl Talk {
     }
 }
 
-/// JSON as the same JSON, with nothing in it that cannot be seen: that is in strings, where
-/// it may be written by its number.
+/// The same JSON with all non-printing characters escaped. They are in strings only.
 fn json_escaped(line: &str) -> String {
     let escaped = |it: char| {
         let halves = it.encode_utf16(&mut [0; 2]).to_vec();
@@ -216,7 +190,7 @@ fn json_escaped(line: &str) -> String {
             .map(|half| format!("\\u{half:04x}"))
             .collect::<String>()
     };
-    let letter = |it: char| match is_non_printing(it) {
+    let letter = |it: char| match is_unseen(it) {
         true => escaped(it),
         false => it.to_string(),
     };

@@ -1,8 +1,7 @@
-//! The prompt of `txlb ctl`: the library's shell between a terminal and the control
-//! socket.
+//! The interactive prompt of `ctl`: runs the console's line editor on the local terminal.
 //!
-//! What keys do and what is shown is the shell's business; here is what it cannot have:
-//! the terminal, the clock, and a partner who asks through the socket.
+//! The library edits and completes lines. This file has the terminal, the clock and the
+//! connection.
 
 use std::io::{self, IsTerminal, Read};
 use std::os::unix::net::UnixStream;
@@ -16,83 +15,82 @@ use txlb::admin::{Partner, Reaction, Shell, Size, Told};
 use txlb::config::Access;
 use txlb::config::verb::{Command, Question};
 use txlb::control::{LineProtocol, ParsedLine};
-use txlb::non_printing::escape_non_printing;
+use txlb::non_printing::spelled_out;
 
-use super::wire::lost;
-use super::{Errand, Talk, in_columns};
-use crate::exit::Exit;
-use crate::output;
-use crate::terminal::{Terminal, Woken, signals};
+use super::client::{ControlConnection, in_columns, lost};
+use crate::cli::CtlOptions;
+use crate::exit::{self, Exit};
+use crate::terminal::{Terminal, Woken, catch_signals};
 
-const UNKNOWN: Size = Size {
+const UNKNOWN_SIZE: Size = Size {
     columns: 0,
     rows: 0,
 };
 
-/// Whether somebody is there who can be shown a line while it is written.
+/// Whether standard input and output are a terminal that can move its cursor.
 pub(super) fn is_possible() -> bool {
     let both = io::stdin().is_terminal() && io::stdout().is_terminal();
     let term = std::env::var_os("TERM").unwrap_or_default();
     both && !term.is_empty() && term != "dumb"
 }
 
-/// Asks line by line as somebody types them, until they end it.
-pub(super) fn run(errand: &Errand, talk: Talk) -> Result<(), Exit> {
-    let trouble = |error: io::Error| {
+/// Reads and runs lines until the user ends it.
+pub(super) fn run(options: &CtlOptions, connection: ControlConnection) -> Result<(), Exit> {
+    let error = |error: io::Error| {
         Exit::new(
             Exit::OTHER,
             &format!("txlb: cannot use the terminal: {error}"),
         )
     };
-    let looks = signals(&[SIGWINCH, SIGCONT]).map_err(trouble)?;
-    looks.set_nonblocking(true).map_err(trouble)?;
-    let terminal = Terminal::with_modes(OptionalActions::Now, raw).map_err(trouble)?;
-    let mut partner = Asked {
-        errand,
-        talk,
+    let resized = catch_signals(&[SIGWINCH, SIGCONT]).map_err(error)?;
+    resized.set_nonblocking(true).map_err(error)?;
+    let terminal = Terminal::with_modes(OptionalActions::Now, set_raw).map_err(error)?;
+    let mut partner = RemotePartner {
+        options,
+        connection,
         terminal: &terminal,
-        shadow: LineProtocol::new(Access::Full),
-        trouble: None,
+        parser: LineProtocol::new(Access::Full),
+        error: None,
     };
-    let mut shell = Shell::new(size().unwrap_or(UNKNOWN), has_colours());
+    let mut shell = Shell::new(terminal_size().unwrap_or(UNKNOWN_SIZE), has_colours());
     let (start, mut out) = (Instant::now(), Vec::new());
     shell.greet("", &mut out);
     loop {
         let now_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let next_ms = shell.tick(now_ms, &mut partner, &mut out);
         show(&mut out)?;
-        if let Some(trouble) = partner.trouble.take() {
-            return leave(&mut shell, Err(trouble));
+        if let Some(error) = partner.error.take() {
+            return leave(&mut shell, Err(error));
         }
         let next = next_ms.map(Duration::from_millis);
-        match terminal.wait(Some(&looks), next).map_err(trouble)? {
+        match terminal.wait(Some(&resized), next).map_err(error)? {
             Woken::Ready => {
-                let mut piece = [0; 4096];
-                // A terminal that is gone is at its end.
-                let length = terminal.read(&mut piece).unwrap_or(0);
-                let reaction = shell.input(&piece[..length], &mut partner, &mut out);
+                let mut buffer = [0; 4096];
+                // An error means that the terminal is gone.
+                let length = terminal.read(&mut buffer).unwrap_or(0);
+                let reaction = shell.input(&buffer[..length], &mut partner, &mut out);
                 if length == 0 {
                     return leave(&mut shell, Ok(()));
                 }
                 if reaction == Reaction::End {
                     show(&mut out)?;
-                    return partner.trouble.map_or(Ok(()), Err);
+                    return partner.error.map_or(Ok(()), Err);
                 }
             }
             Woken::Other => {
-                // It is the same, however many there were.
-                let _ = (&looks).read(&mut [0; 64]);
-                terminal.set_modes(raw).map_err(trouble)?;
-                shell.resize(size().unwrap_or(UNKNOWN), &mut out);
+                // The size is read anew; how many signals came does not matter.
+                let _ = (&resized).read(&mut [0; 64]);
+                terminal.set_modes(set_raw).map_err(error)?;
+                shell.resize(terminal_size().unwrap_or(UNKNOWN_SIZE), &mut out);
             }
-            Woken::Ended => return leave(&mut shell, Err(interrupted())),
-            Woken::Late => {}
+            Woken::Signalled => return leave(&mut shell, Err(interrupted())),
+            Woken::TimedOut => {}
         }
     }
 }
 
-/// Keys come one by one, as they are, and nothing is shown that the shell does not show.
-fn raw(modes: &mut Termios) {
+/// Passes on keys one by one, without echo.
+fn set_raw(modes: &mut Termios) {
     modes.input_modes -= InputModes::ICRNL | InputModes::INLCR | InputModes::IGNCR;
     modes.input_modes -= InputModes::IXON | InputModes::ISTRIP;
     modes.local_modes -= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ECHONL;
@@ -101,14 +99,14 @@ fn raw(modes: &mut Termios) {
     modes.special_codes[SpecialCodeIndex::VTIME] = 0;
 }
 
-/// While an answer is waited for, ^C is to end the waiting.
-fn raw_but_for_signals(modes: &mut Termios) {
-    raw(modes);
+/// While a response is late, ^C ends the program.
+fn set_raw_with_signals(modes: &mut Termios) {
+    set_raw(modes);
     modes.local_modes |= LocalModes::ISIG;
 }
 
-/// How large the terminal at standard output is, where that is one.
-pub(super) fn size() -> Option<Size> {
+/// The size of the terminal at standard output, if it is one.
+pub(super) fn terminal_size() -> Option<Size> {
     let size = tcgetwinsize(io::stdout()).ok()?;
     Some(Size {
         columns: size.ws_col,
@@ -126,10 +124,10 @@ fn show(out: &mut Vec<u8>) -> Result<(), Exit> {
     }
     let text = String::from_utf8_lossy(out).into_owned();
     out.clear();
-    output::print(&text)
+    exit::print(&text)
 }
 
-/// Leaves the terminal in order; `outcome` is what is said then.
+/// Restores the terminal's line and returns `outcome`.
 fn leave(shell: &mut Shell, outcome: Result<(), Exit>) -> Result<(), Exit> {
     let mut out = Vec::new();
     shell.leave(&mut out);
@@ -142,27 +140,27 @@ fn interrupted() -> Exit {
     Exit::new(Exit::OTHER, "txlb: interrupted")
 }
 
-/// The txlb that runs, as a partner.
-struct Asked<'a> {
-    errand: &'a Errand,
-    talk: Talk,
+/// The connection as the line editor's partner.
+struct RemotePartner<'a> {
+    options: &'a CtlOptions,
+    connection: ControlConnection,
     terminal: &'a Terminal,
-    /// Hears the same lines: so what is known there of a batch is known here.
-    shadow: LineProtocol,
-    /// Why it cannot be asked any more.
-    trouble: Option<Exit>,
+    /// Parses the same lines, to know whether a batch is open.
+    parser: LineProtocol,
+    /// Why the connection is lost.
+    error: Option<Exit>,
 }
 
-impl Partner for Asked<'_> {
+impl Partner for RemotePartner<'_> {
     fn ask(&mut self, line: &str, columns: u16) -> Option<Told> {
-        let heard = self.shadow.parse_line(line);
-        if heard == ParsedLine::Blank {
+        let heard = self.parser.hear(line);
+        if heard == ParsedLine::Nothing {
             return Some(Told {
                 ok: true,
                 ..Told::default()
             });
         }
-        let question = match self.talk.json {
+        let question = match self.options.json {
             true => format!("json {line}"),
             false => in_columns(line, columns),
         };
@@ -173,39 +171,39 @@ impl Partner for Asked<'_> {
         let line = line.to_owned();
         let question = Command::Question(Question::Complete { line }).line();
         let told = self.try_to_ask(&question).filter(|told| told.ok);
-        // They become a part of what is typed: an honest one is spelled out already.
+        // Choices become part of the line. A txlb that runs has spelled out what does not print.
         let mut choices = told.map_or_else(Vec::new, |told| told.lines);
-        choices.retain(|choice| escape_non_printing(choice) == *choice);
+        choices.retain(|choice| spelled_out(choice) == *choice);
         choices
     }
 
     fn is_in_batch(&self) -> bool {
-        self.shadow.is_in_batch()
+        self.parser.is_in_batch()
     }
 
-    /// What is not understood here is refused there as well: the batch is one.
+    /// A line that is refused here is part of the batch there: it must refuse it as well.
     fn refuse(&mut self, why: &str) {
-        self.shadow.reject_line(why);
+        self.parser.refuse(why);
         if self.is_in_batch() {
             self.try_to_ask("watch");
         }
     }
 }
 
-impl Asked<'_> {
-    /// `None`, and why, if that is the end of it.
+impl RemotePartner<'_> {
+    /// Sends a line; `None` if the connection is lost, which `error` then explains.
     fn try_to_ask(&mut self, question: &str) -> Option<Told> {
-        if self.trouble.is_some() {
+        if self.error.is_some() {
             return None;
         }
         let told = self.exchange(question);
-        told.map_err(|exit| self.trouble = Some(exit)).ok()
+        told.map_err(|exit| self.error = Some(exit)).ok()
     }
 
     fn exchange(&mut self, question: &str) -> Result<Told, Exit> {
-        self.begin_anew_if_over()?;
-        self.modes(raw_but_for_signals)?;
-        self.talk.wire.say(question.as_bytes());
+        self.reconnect_if_closed()?;
+        self.modes(set_raw_with_signals)?;
+        self.connection.send(question.as_bytes());
         let mut told = Told::default();
         loop {
             let line = self.line()?;
@@ -218,38 +216,37 @@ impl Asked<'_> {
                 }
             }
         }
-        self.modes(raw)?;
+        self.modes(set_raw)?;
         Ok(told)
     }
 
     fn modes(&self, modes: impl FnOnce(&mut Termios)) -> Result<(), Exit> {
         let changed = self.terminal.set_modes(modes);
-        changed.map_err(|error| Exit::other(&error))
+        changed.map_err(|error| Exit::from_io(&error))
     }
 
-    /// A talk that was silent for too long is over; with no batch in it, nobody need
-    /// know.
-    fn begin_anew_if_over(&mut self) -> Result<(), Exit> {
-        let stream = self.talk.wire.stream();
+    /// The server closes idle connections. Without an open batch, a new one does as well.
+    fn reconnect_if_closed(&mut self) -> Result<(), Exit> {
+        let stream = self.connection.stream();
         let said = self.terminal.wait_for(stream, None, Some(Duration::ZERO));
         if said.map_err(|error| lost(&error))? == Woken::Ready && !self.is_in_batch() {
-            self.talk = Talk::begin(self.errand)?;
+            self.connection = ControlConnection::connect(&self.options.socket)?;
         }
         Ok(())
     }
 
-    /// The next line of the answer.
+    /// The next line of the response.
     fn line(&mut self) -> Result<String, Exit> {
         let terminal = self.terminal;
         let mut wait = |stream: &UnixStream, most| {
             let woken = terminal.wait_for(stream, None, Some(most));
             match woken.map_err(|error| lost(&error))? {
-                Woken::Ended => Err(interrupted()),
-                Woken::Late => Ok(false),
+                Woken::Signalled => Err(interrupted()),
+                Woken::TimedOut => Ok(false),
                 Woken::Ready | Woken::Other => Ok(true),
             }
         };
-        let line = self.talk.wire.line(&mut wait)?;
-        line.ok_or_else(|| self.talk.wire.over())
+        let line = self.connection.line(&mut wait)?;
+        line.ok_or_else(|| self.connection.lost_reason())
     }
 }

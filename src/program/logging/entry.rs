@@ -1,89 +1,90 @@
-//! One thing to be logged, as it waits to be written: when, how bad, what.
+//! One log entry in the queue: time, level, kind and text, not yet formatted.
 //!
-//! Not yet a line: what that looks like depends on where it goes, and that may change
-//! while it waits.
+//! The format depends on the output, which may change while the entry waits.
 
 use std::fmt::{self, Write};
 
 use log::{Level, Record};
 use txlb::log_targets::{ANSWERS, HEALTH, LOGINS, SESSIONS};
 
-/// Bytes of a text; what is behind them is cut off. Nothing that txlb says is as long
-/// unless it repeats what somebody else made up.
-pub(super) const MOST_BYTES: usize = 8 * 1024;
+/// Maximum bytes of a text. Only texts that repeat somebody else's input are longer.
+pub(super) const MAX_BYTES: usize = 8 * 1024;
 
-/// Bytes that almost all lines have room in, those of sessions as well.
+/// Initial capacity in bytes, enough for almost all lines.
 const USUAL_BYTES: usize = 192;
 
-/// Behind what was cut.
+/// Appended to text that was cut off.
 pub(super) const CUT: &str = "...";
 
-/// Targets whose lines are never held back.
-const NEVER_HELD_BACK: [&str; 3] = [LOGINS, HEALTH, ANSWERS];
+/// Log targets that `RepeatLimiter` does not limit.
+const NEVER_LIMITED: [&str; 3] = [LOGINS, HEALTH, ANSWERS];
 
-/// One thing to be logged.
+/// One log entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// In milliseconds since 1970.
+    /// Milliseconds since 1970.
     pub(super) wall_ms: u64,
     pub(super) level: Level,
-    pub(super) kind: Kind,
-    /// As it was said: nothing in it is escaped.
+    pub(super) kind: EntryKind,
+    /// The message, not escaped.
     pub(super) text: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// A session's end, in a layout of its own.
+pub(super) enum EntryKind {
+    /// The end of a session, which has a layout of its own.
     Session,
-    /// Said however often it comes.
+    /// Written each time.
     Event,
-    /// Complaints that may be held back if they come again and again.
-    Complaint,
+    /// Warnings and errors that are limited when they repeat.
+    Repeatable,
 }
 
 impl Entry {
     pub(super) fn of(record: &Record<'_>, wall_ms: u64) -> Entry {
-        let (level, mut text) = (record.level(), Bounded(String::with_capacity(USUAL_BYTES)));
+        let (level, mut text) = (
+            record.level(),
+            BoundedText(String::with_capacity(USUAL_BYTES)),
+        );
         if write!(text, "{}", record.args()).is_err() {
             text.0.push_str(CUT);
         }
         Entry {
             wall_ms,
             level,
-            kind: Kind::of(level, record.target()),
+            kind: EntryKind::of(level, record.target()),
             text: text.0,
         }
     }
 
-    /// Something that the log itself has to say.
+    /// An entry of the log itself.
     pub(super) fn own(level: Level, text: String, wall_ms: u64) -> Entry {
         Entry {
             wall_ms,
             level,
-            kind: Kind::Event,
+            kind: EntryKind::Event,
             text,
         }
     }
 }
 
-impl Kind {
-    fn of(level: Level, target: &str) -> Kind {
+impl EntryKind {
+    fn of(level: Level, target: &str) -> EntryKind {
         match level {
-            _ if target == SESSIONS => Kind::Session,
-            _ if NEVER_HELD_BACK.contains(&target) => Kind::Event,
-            Level::Error | Level::Warn => Kind::Complaint,
-            _ => Kind::Event,
+            _ if target == SESSIONS => EntryKind::Session,
+            _ if NEVER_LIMITED.contains(&target) => EntryKind::Event,
+            Level::Error | Level::Warn => EntryKind::Repeatable,
+            _ => EntryKind::Event,
         }
     }
 }
 
-/// The first bytes of what is written to it.
-struct Bounded(String);
+/// Keeps the first `MAX_BYTES` bytes that are written to it.
+struct BoundedText(String);
 
-impl Write for Bounded {
+impl Write for BoundedText {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = MOST_BYTES - self.0.len();
+        let room = MAX_BYTES - self.0.len();
         if text.len() <= room {
             self.0.push_str(text);
             return Ok(());
@@ -93,7 +94,7 @@ impl Write for Bounded {
     }
 }
 
-/// The last place between two characters that is at most so many bytes into `text`.
+/// The last character boundary of `text` within the first `most` bytes.
 pub(super) fn boundary(text: &str, most: usize) -> usize {
     let places = (0..=most.min(text.len())).rev();
     let mut between = places.filter(|place| text.is_char_boundary(*place));
@@ -104,15 +105,15 @@ pub(super) fn boundary(text: &str, most: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn kind(level: Level, target: &str) -> Kind {
-        Kind::of(level, target)
+    fn kind(level: Level, target: &str) -> EntryKind {
+        EntryKind::of(level, target)
     }
 
     #[test]
     fn complaints_of_the_machine_alone_are_held_back() {
         let complaint = kind(Level::Error, "txlb::relay::worker::accept");
-        assert_eq!(complaint, Kind::Complaint);
-        assert_eq!(kind(Level::Warn, "txlb::serve"), Kind::Complaint);
+        assert_eq!(complaint, EntryKind::Repeatable);
+        assert_eq!(kind(Level::Warn, "txlb::serve"), EntryKind::Repeatable);
         for (level, target) in [
             (Level::Info, "txlb::relay::worker::accept"),
             (Level::Debug, "txlb::admin::web"),
@@ -120,26 +121,26 @@ mod tests {
             (Level::Warn, HEALTH),
             (Level::Error, ANSWERS),
         ] {
-            assert_eq!(kind(level, target), Kind::Event, "{level} {target}");
+            assert_eq!(kind(level, target), EntryKind::Event, "{level} {target}");
         }
-        // A name that only begins alike is another.
+        // Targets must match exactly, not by prefix.
         for target in ["txlb::login::users", "txlb::logins", "txlb::admin::auth"] {
-            assert_eq!(kind(Level::Warn, target), Kind::Complaint, "{target}");
+            assert_eq!(kind(Level::Warn, target), EntryKind::Repeatable, "{target}");
         }
-        assert_eq!(kind(Level::Info, SESSIONS), Kind::Session);
+        assert_eq!(kind(Level::Info, SESSIONS), EntryKind::Session);
     }
 
     #[test]
     fn a_text_without_end_is_cut_between_two_letters() {
         for (before, letter) in [("", "x"), ("x", "ä"), ("xx", "\u{1f600}")] {
-            let long = letter.repeat(MOST_BYTES);
+            let long = letter.repeat(MAX_BYTES);
             let record = |args: fmt::Arguments<'_>| {
                 let record = Record::builder().args(args).build();
                 Entry::of(&record, 0).text
             };
             let text = record(format_args!("{before}{long}{long}behind"));
             let text = text.strip_suffix(CUT).unwrap();
-            assert!(text.len() <= MOST_BYTES && text.len() > MOST_BYTES - letter.len());
+            assert!(text.len() <= MAX_BYTES && text.len() > MAX_BYTES - letter.len());
             assert_eq!(text.replace(letter, ""), before.replace(letter, ""));
         }
     }

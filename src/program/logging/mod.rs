@@ -1,40 +1,45 @@
-//! What is logged, and that nobody waits for it: lines go through a bounded queue to
-//! one thread that writes them.
+//! Logging: a bounded queue, and one thread that writes its lines.
 //!
-//! Who logs never waits, least of all a worker: when the disk is slower than
-//! the lines come, lines are dropped, counted, and the number is logged. Nor
-//! does the main thread: with a log that nobody reads, signals are still obeyed.
-//! Where lines go is `target`'s business, how they look there `form`'s.
+//! No thread waits for the log. If lines come faster than they are written, they are dropped,
+//! counted, and the count is logged. So a slow disk holds up no worker, and a log that nobody
+//! reads holds up no signal.
 
 mod entry;
-mod form;
-mod queue;
+mod format;
+mod output;
 mod repeats;
 mod syslog;
-mod target;
 mod writer;
 
-use std::io;
 use std::panic::{self, PanicHookInfo};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, SystemTime};
+use std::{env, io, thread};
 
 use env_logger::Builder;
 use log::{LevelFilter, Metadata, Record};
 use txlb::calendar::since_1970_ms;
+use txlb::config::Config;
+use txlb::control::{Commit, Reconfigure};
 use txlb::log_targets;
+use txlb::os::rights::{self, Need};
 
 use entry::Entry;
-use queue::Queue;
+use output::{LogOutput, named_descriptor};
+use writer::Queue;
 
-pub(crate) use target::{Place, Target, descriptor};
+use crate::exit::Exit;
+use crate::folders;
+use crate::privileges::Identity;
 
-/// How long the last lines are waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) use output::LogDestination;
 
-/// The log, as the main thread holds it.
+/// How long `flush` waits.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The log. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Log {
     queue: Arc<Queue>,
@@ -42,97 +47,132 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Logs everything from `level` up to standard error; `switch` changes where. Lines
-    /// wait until it has `begun`.
+    /// Installs the logger. Lines wait in the queue until `begin`, and go to standard error until
+    /// `switch`. `RUST_LOG` adds to `level`.
     ///
     /// # Errors
     /// If there is a logger already.
     pub(crate) fn start(level: LevelFilter) -> io::Result<Log> {
-        let queue = Arc::new(Queue::default());
-        let filter = Builder::new()
-            .filter_level(level)
-            // Whether sessions are logged is for the configuration to say, not for `-q`.
-            .filter_module(log_targets::SESSIONS, LevelFilter::Info)
-            // Whatever a client of the console does would be a line; the door has its own.
-            .filter_module("russh", LevelFilter::Off)
-            .build();
+        let rust_log = env::var_os("RUST_LOG").unwrap_or_default();
+        let (filter, ignored) = build_filter(level, &rust_log.to_string_lossy());
         let level = filter.filter();
+        let queue = Arc::new(Queue::default());
         let logger = Logger {
             filter,
             queue: Arc::clone(&queue),
         };
         log::set_boxed_logger(Box::new(logger)).map_err(io::Error::other)?;
         log::set_max_level(level);
+        for directive in ignored {
+            log::warn!(
+                "RUST_LOG: {directive:?} is ignored: a filter is LEVEL, TARGET or TARGET=LEVEL"
+            );
+        }
         Ok(Log {
             queue,
             begun: Arc::default(),
         })
     }
 
-    /// Starts the thread that writes, if there is none.
+    /// Starts the writer thread, unless it runs.
     ///
     /// # Errors
-    /// The system's, if it has no thread for it.
+    /// The system's, if it has no thread left.
     pub(crate) fn begin(&self) -> io::Result<()> {
         if !self.begun.swap(true, Ordering::AcqRel) {
             let work = Arc::clone(&self.queue);
             thread::Builder::new()
                 .name("log".to_owned())
-                .spawn(move || writer::run(&work, Target::standard_error()))?;
+                .spawn(move || writer::run(&work, LogOutput::standard_error()))?;
         }
         Ok(())
     }
 
-    /// Has panics told to the log too: standard error may be nobody's. Which thread it
-    /// was, and where, is told; what comes of it is not for the log to say.
-    pub(crate) fn tell_of_panics(&self) {
+    /// Logs panics, too: standard error may lead nowhere. It says which thread panicked and where.
+    pub(crate) fn log_panics(&self) {
         let log = self.clone();
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             let thread = thread::current();
             let name = thread.name().unwrap_or("without a name").to_owned();
-            log::error!("the thread {name} panicked: {}", words(info));
+            log::error!("the thread {name} panicked: {}", panic_text(info));
             log.flush();
             before(info);
         }));
     }
 
-    /// Logs there from now on.
-    pub(crate) fn switch(&self, target: Target) {
-        self.queue.switch(target);
+    /// Writes later lines to `output`.
+    pub(crate) fn switch(&self, output: LogOutput) {
+        self.queue.switch(output);
     }
 
-    /// Logs there from now on, also what is yet to be written.
-    pub(crate) fn switch_from_the_start(&self, target: Target) {
-        self.queue.switch_from_the_start(target);
+    /// Writes all lines that are not yet written to `output`.
+    pub(crate) fn switch_all(&self, output: LogOutput) {
+        self.queue.switch_all(output);
     }
 
-    /// Waits until everything that was logged is written, but not for longer
-    /// than a second. To be called in the end: what was held back as a repetition
-    /// is said as well.
+    /// Waits until everything is written, for a second at most. Also writes the counts of repeated
+    /// lines. Call it at the end.
     pub(crate) fn flush(&self) {
-        // The end may come before the beginning.
+        // An early error may end the program before `begin`.
         if self.begin().is_ok() {
-            self.queue.finish(PATIENCE);
+            self.queue.flush(FLUSH_TIMEOUT);
         }
     }
 }
 
-/// Where it was and why, on one line.
-fn words(info: &PanicHookInfo<'_>) -> String {
-    let place = info
+/// The level filter of `-q` or `-v`, and on top of that the directives of `RUST_LOG`. Also returns
+/// the directives that are wrong.
+fn build_filter(level: LevelFilter, rust_log: &str) -> (env_logger::Logger, Vec<String>) {
+    let (directives, ignored) = check_directives(rust_log);
+    let filter = Builder::new()
+        .filter_level(level)
+        // SSH clients decide what russh logs, so they could fill the log. `admin` logs what
+        // matters.
+        .filter_module("russh", LevelFilter::Off)
+        .parse_filters(&directives)
+        // The configuration decides whether sessions are logged.
+        .filter_module(log_targets::SESSIONS, LevelFilter::Info)
+        .build();
+    (filter, ignored)
+}
+
+/// Splits `RUST_LOG` into its valid directives and those that are wrong. env_logger would print a
+/// warning for those with `eprintln!`, which panics if standard error cannot be written to.
+fn check_directives(rust_log: &str) -> (String, Vec<String>) {
+    let (directives, text) = match rust_log.split_once('/') {
+        Some((_, text)) if text.contains('/') => return (String::new(), vec![rust_log.to_owned()]),
+        Some((directives, text)) => (directives, Some(text)),
+        None => (rust_log, None),
+    };
+    let is_valid = |directive: &&str| match directive.split_once('=') {
+        Some((_, level)) => level.trim().is_empty() || level.trim().parse::<LevelFilter>().is_ok(),
+        None => true,
+    };
+    let (valid, wrong): (Vec<&str>, Vec<&str>) = directives.split(',').partition(is_valid);
+    let mut accepted = valid.join(",");
+    if let Some(text) = text {
+        accepted.push('/');
+        accepted.push_str(text);
+    }
+    (accepted, wrong.into_iter().map(str::to_owned).collect())
+}
+
+/// The panic's message and place, on one line.
+fn panic_text(info: &PanicHookInfo<'_>) -> String {
+    let destination = info
         .location()
         .map_or_else(String::new, |it| format!(" ({it})"));
     let payload = info.payload();
     let why = payload.downcast_ref::<&str>().copied();
     let why = why.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let why = why.unwrap_or("for a reason unknown");
-    format!("{why}{place}")
+    format!("{why}{destination}")
 }
 
-/// What the macros of the crate `log` speak to.
+/// The logger behind the macros of the crate `log`.
 struct Logger {
-    /// Knows what is wanted. It writes nothing: that is for the queue's thread to do.
+    /// Used as a level filter only. The queue's thread writes.
     filter: env_logger::Logger,
     queue: Arc<Queue>,
 }
@@ -143,283 +183,174 @@ impl log::Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.filter.matches(record) {
+        // A text behind `/` in `RUST_LOG` must not filter sessions.
+        if record.target() == log_targets::SESSIONS || self.filter.matches(record) {
             let wall_ms = since_1970_ms(SystemTime::now());
-            self.queue.say(Entry::of(record, wall_ms));
+            self.queue.push(Entry::of(record, wall_ms));
         }
     }
 
     fn flush(&self) {}
 }
 
-#[cfg(test)]
-mod tests {
-    //! Tests of the log's thread: what it does with a log that is stuck, full or gone.
+/// The log of the configuration: opens it, and reopens or changes it later.
+pub(crate) struct ConfiguredLog {
+    log: Log,
+    /// `-l`, which overrides the configuration.
+    option: Option<PathBuf>,
+    /// An output that was opened before chroot(2).
+    opened_early: Option<LogOutput>,
+    /// The output is that of `-l` or of the configuration.
+    begun: bool,
+    /// With `-D`: standard output leads to the first process.
+    detached: bool,
+}
 
-    use std::io::Write;
-    use std::sync::mpsc::{Receiver, Sender, channel};
-
-    use log::Level;
-
-    use super::entry::Kind;
-    use super::form::Form;
-    use super::queue::{QUEUE, QUEUE_BYTES};
-    use super::*;
-
-    /// Nothing here takes that long.
-    const LONG: Duration = Duration::from_secs(30);
-
-    /// A log whose every write waits to be let through, then tells what it was.
-    struct Gate {
-        /// How many bytes are let through; none is an error.
-        pass: Receiver<usize>,
-        written: Sender<String>,
-    }
-
-    impl Write for Gate {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let most = self.pass.recv().map_err(io::Error::other)?;
-            let taken = bytes.get(..most).unwrap_or(bytes);
-            let text = String::from_utf8_lossy(taken).into_owned();
-            self.written.send(text).map_err(io::Error::other)?;
-            match most {
-                0 => Err(io::ErrorKind::StorageFull.into()),
-                _ => Ok(taken.len()),
-            }
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    /// A log, what lets its writes through, and what was written. What is let through is
-    /// for the first `most` bytes of a write.
-    fn gate() -> (Target, Sender<usize>, Receiver<String>) {
-        let ((open, pass), (written, log)) = (channel(), channel());
-        let target = Target::stream(Form::File, Gate { pass, written });
-        (target, open, log)
-    }
-
-    /// A log that takes everything and tells what it was.
-    fn open_gate() -> (Target, Receiver<String>) {
-        let (target, open, log) = gate();
-        open_wide(&open);
-        (target, log)
-    }
-
-    fn open_wide(open: &Sender<usize>) {
-        for _ in 0..100 {
-            open.send(usize::MAX).unwrap();
-        }
-    }
-
-    fn start(target: Target) -> Arc<Queue> {
-        let queue = Arc::new(Queue::default());
-        let work = Arc::clone(&queue);
-        thread::spawn(move || writer::run(&work, target));
-        queue
-    }
-
-    fn entry(kind: Kind, text: &str) -> Entry {
-        Entry {
-            wall_ms: 0,
-            level: Level::Error,
-            kind,
-            text: text.to_owned(),
-        }
-    }
-
-    fn say(queue: &Queue, text: &str) {
-        queue.say(entry(Kind::Session, text));
-    }
-
-    /// What was written, without the date that all of it has.
-    fn read(log: &Receiver<String>) -> String {
-        let text: String = log.try_iter().collect();
-        text.replace("1970-01-01T00:00:00.000Z ", "")
-    }
-
-    #[test]
-    fn everything_is_written_once_it_has_settled() {
-        let (target, log) = open_gate();
-        let queue = start(target);
-        say(&queue, "one");
-        say(&queue, "two");
-        assert!(queue.settle(LONG));
-        assert_eq!(read(&log), "one\ntwo\n");
-        // And again, with nothing to do.
-        assert!(queue.settle(LONG));
-    }
-
-    #[test]
-    fn a_log_that_is_stuck_keeps_nobody_waiting() {
-        let (stuck, open, log) = gate();
-        let queue = start(stuck);
-        say(&queue, "stuck");
-        assert!(!queue.settle(Duration::from_millis(10)));
-        // As many as may wait, and three.
-        for _ in 0..QUEUE + 3 {
-            say(&queue, "more");
-        }
-        let (target, next) = open_gate();
-        queue.switch(target);
-        assert!(!queue.settle(Duration::from_millis(10)));
-
-        open_wide(&open);
-        assert!(queue.settle(LONG));
-        assert_eq!(read(&log), "stuck\n".to_owned() + &"more\n".repeat(QUEUE));
-        let told = read(&next);
-        assert!(told.ends_with(" WARN  3 log lines were lost\n"), "{told}");
-    }
-
-    #[test]
-    fn long_lines_fill_the_queue_sooner() {
-        let (stuck, open, log) = gate();
-        let queue = start(stuck);
-        say(&queue, "stuck");
-        assert!(!queue.settle(Duration::from_millis(10)));
-        let long = "x".repeat(QUEUE_BYTES / 4);
-        for _ in 0..6 {
-            say(&queue, &long);
-        }
-        open_wide(&open);
-        assert!(queue.settle(LONG));
-        let told = read(&log);
-        assert!(told.ends_with(" WARN  2 log lines were lost\n"), "{told}");
-    }
-
-    #[test]
-    fn lines_go_where_the_log_was_when_they_were_logged() {
-        let (one, old) = open_gate();
-        let (two, new) = open_gate();
-        let queue = Arc::new(Queue::default());
-        say(&queue, "old");
-        // Before anything is written, so that all of it is found at once.
-        queue.switch(two);
-        say(&queue, "new");
-        let work = Arc::clone(&queue);
-        thread::spawn(move || writer::run(&work, one));
-        assert!(queue.settle(LONG));
-        assert_eq!((read(&old), read(&new)), ("old\n".into(), "new\n".into()));
-    }
-
-    #[test]
-    fn what_a_full_disk_does_not_take_is_counted() {
-        let (full, ..) = gate();
-        let queue = start(full);
-        for _ in 0..4 {
-            say(&queue, "nowhere");
-        }
-        assert!(queue.settle(LONG));
-        let (target, log) = open_gate();
-        queue.switch(target);
-        say(&queue, "here");
-        assert!(queue.settle(LONG));
-        let written = read(&log);
-        assert!(written.contains("4 log lines were lost\n"), "{written}");
-        assert!(written.contains("here\n"), "{written}");
-    }
-
-    #[test]
-    fn a_line_of_which_a_disk_took_half_is_no_part_of_the_next() {
-        let (target, open, log) = gate();
-        let queue = Arc::new(Queue::default());
-        for text in ["whole", "torn", "gone"] {
-            say(&queue, text);
-        }
-        // The date takes 25 bytes.
-        open.send(25 + 6 + 25 + 2).unwrap();
-        open.send(0).unwrap();
-        let work = Arc::clone(&queue);
-        thread::spawn(move || writer::run(&work, target));
-        assert!(queue.settle(LONG));
-        assert_eq!(read(&log), "whole\nto");
-
-        open_wide(&open);
-        say(&queue, "next");
-        assert!(queue.settle(LONG));
-        let written = read(&log);
-        assert!(written.starts_with('\n'), "{written}");
-        assert!(written.contains("\nnext\n"), "{written}");
-        assert!(written.contains(" 2 log lines were lost\n"), "{written}");
-    }
-
-    #[test]
-    fn a_log_that_works_again_says_what_it_lost_without_being_asked() {
-        let (target, open, log) = gate();
-        open.send(0).unwrap();
-        let queue = start(target);
-        say(&queue, "nowhere");
-        open_wide(&open);
-        let told = std::iter::from_fn(|| log.recv_timeout(LONG).ok());
-        let told: Vec<String> = told.take(2).collect();
-        assert_eq!(told[0], "");
-        assert!(told[1].ends_with(" 1 log lines were lost\n"), "{told:?}");
-    }
-
-    #[test]
-    fn complaints_come_once_and_sessions_each_time() {
-        let (target, log) = open_gate();
-        let queue = start(target);
-        for _ in 0..3 {
-            for kind in [Kind::Complaint, Kind::Event, Kind::Session] {
-                queue.say(entry(kind, "again"));
-            }
-        }
-        assert!(queue.settle(LONG));
-        assert_eq!(
-            read(&log),
-            "ERROR again\n".to_owned() + &"ERROR again\nagain\n".repeat(3)
-        );
-        // What is counted is not forgotten in the end.
-        assert!(queue.finish(LONG));
-        let written = read(&log);
-        assert!(
-            written.ends_with(" ERROR said 2 more times: again\n"),
-            "{written}"
-        );
-    }
-
-    #[test]
-    fn a_pipe_without_a_reader_is_not_waited_for() {
-        let path = std::env::temp_dir().join(format!("txlb-pipe-{}", std::process::id()));
-        let _ = std::fs::remove_file(&path);
-        let made = std::process::Command::new("mkfifo").arg(&path).status();
-        assert!(made.unwrap().success());
-        let opened = Target::open(Place::File(&path));
-        std::fs::remove_file(&path).unwrap();
-        assert!(opened.is_err());
-    }
-
-    #[test]
-    fn names_of_descriptors_are_known_also_through_links() {
-        use super::target::descriptor;
-        let folder = std::env::temp_dir().join(format!("txlb-links-{}", std::process::id()));
-        std::fs::create_dir(&folder).unwrap();
-        let link = |name: &str, to: &str| {
-            let path = folder.join(name);
-            std::os::unix::fs::symlink(to, &path).unwrap();
-            path
-        };
-        let (stdout, again) = (link("stdout", "/dev/stdout"), link("again", "stdout"));
-        let (file, round) = (link("file", "/etc/passwd"), link("round", "round"));
-        let found = [&stdout, &again, &file, &round].map(|path| descriptor(path));
-        std::fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(found, [Some(1), Some(1), None, None]);
-        for (name, number) in [
-            ("/dev/stderr", 2),
-            ("/proc/self/fd/1", 1),
-            ("/dev/fd/63", 63),
-        ] {
-            assert_eq!(
-                descriptor(std::path::Path::new(name)),
-                Some(number),
-                "{name}"
-            );
-        }
-        for name in ["/dev/null", "/dev/fd", "stdout", "/dev/fd/x"] {
-            assert_eq!(descriptor(std::path::Path::new(name)), None, "{name}");
-        }
+/// Opens syslog if `-l` names it: after chroot(2) there may be no path to its socket.
+///
+/// # Errors
+/// That it cannot be opened.
+pub(crate) fn open_syslog_early(option: Option<&Path>) -> Result<Option<LogOutput>, Exit> {
+    match LogDestination::named(option) {
+        LogDestination::Syslog => open(LogDestination::Syslog)
+            .map(Some)
+            .map_err(|why| cannot_create(&why)),
+        LogDestination::StandardError | LogDestination::File(_) => Ok(None),
     }
 }
+
+impl ConfiguredLog {
+    /// `option` is what `-l` says, `opened_early` what was opened because of it.
+    pub(crate) fn new(
+        log: &Log,
+        option: Option<PathBuf>,
+        opened_early: Option<LogOutput>,
+        detached: bool,
+    ) -> ConfiguredLog {
+        ConfiguredLog {
+            log: log.clone(),
+            option,
+            opened_early,
+            begun: false,
+            detached,
+        }
+    }
+
+    /// The destination with this configuration.
+    pub(crate) fn destination<'a>(&'a self, config: &'a Config) -> LogDestination<'a> {
+        LogDestination::named(self.option.as_deref().or(config.logging.file.as_deref()))
+    }
+
+    /// Opens the log of `-l` as root, before txlb becomes `owner`. Without an owner there is no
+    /// change of user, so the log of the configuration is opened as well.
+    pub(crate) fn open_before(
+        &mut self,
+        config: &Config,
+        owner: Option<&Identity>,
+    ) -> Result<(), Exit> {
+        let output = match (self.opened_early.take(), owner) {
+            (Some(output), _) => Some(output),
+            (None, None) => Some(
+                self.open(self.destination(config))
+                    .map_err(|why| cannot_create(&why))?,
+            ),
+            (None, Some(owner)) => self.open_as_root(owner)?,
+        };
+        if let Some(output) = output {
+            self.log.switch_all(output);
+            self.begun = true;
+        }
+        Ok(())
+    }
+
+    /// Opens the file of `-l` as root, unless that is not safe: then `owner` opens it later.
+    fn open_as_root(&self, owner: &Identity) -> Result<Option<LogOutput>, Exit> {
+        let destination = LogDestination::named(self.option.as_deref());
+        let Some(file) = destination.file() else {
+            return Ok(None);
+        };
+        if named_descriptor(file).is_some() {
+            let opened = self.open(destination).map(Some);
+            return opened.map_err(|why| cannot_create(&why));
+        }
+        let opened = folders::open_log(file, owner).map_err(|error| {
+            cannot_create(&format!("cannot log to {}: {error}", file.display()))
+        })?;
+        Ok(opened.map(LogOutput::file))
+    }
+
+    /// Opens the log, unless `open_before` did.
+    pub(crate) fn begin(&mut self, config: &Config) -> Result<(), Exit> {
+        if !self.begun {
+            let output = self
+                .open(self.destination(config))
+                .map_err(|why| cannot_create(&why))?;
+            self.log.switch_all(output);
+            self.begun = true;
+        }
+        Ok(())
+    }
+
+    fn open(&self, destination: LogDestination<'_>) -> Result<LogOutput, String> {
+        if self.detached && destination.file().and_then(named_descriptor) == Some(1) {
+            let why = "in the background there is no standard output: name a file, or /dev/stderr";
+            return Err(format!("cannot log to {destination}: {why}"));
+        }
+        open(destination)
+    }
+
+    /// Opens the log of `config`. The result switches to it.
+    fn prepare_switch(&self, config: &Config) -> Result<Commit, String> {
+        let output = self.open(self.destination(config))?;
+        let log = self.log.clone();
+        Ok(Box::new(move || log.switch(output)))
+    }
+}
+
+impl Reconfigure for ConfiguredLog {
+    fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Commit>, String> {
+        if self.option.is_some() || now.logging.file == next.logging.file {
+            return Ok(None);
+        }
+        self.prepare_switch(next).map(Some)
+    }
+
+    fn is_log(&self) -> bool {
+        true
+    }
+
+    /// Opens the file again: logrotate may have moved it.
+    fn reopen(&mut self, now: &Config) -> Result<(), String> {
+        let stays = match self.destination(now) {
+            // `Syslog` reconnects by itself. After chroot(2) the path may lead nowhere.
+            LogDestination::Syslog => true,
+            // A descriptor cannot be moved away, and may not be opened again without root's rights.
+            LogDestination::File(file) => named_descriptor(file).is_some(),
+            LogDestination::StandardError => false,
+        };
+        if stays {
+            return Ok(());
+        }
+        let switch = self.prepare_switch(now);
+        switch.map_err(|error| format!("{error}; the log stays where it was"))?();
+        Ok(())
+    }
+}
+
+/// Opens a destination; an error says what to do.
+fn open(destination: LogDestination<'_>) -> Result<LogOutput, String> {
+    LogOutput::open(destination).map_err(|error| {
+        let advice = match destination {
+            LogDestination::File(path) => rights::advice(&error, Need::Append, path),
+            LogDestination::StandardError | LogDestination::Syslog => String::new(),
+        };
+        format!("cannot log to {destination}: {error}{advice}")
+    })
+}
+
+fn cannot_create(why: &str) -> Exit {
+    Exit::new(Exit::CANNOT_CREATE, &format!("txlb: {why}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,48 +1,44 @@
-//! Complaints that come again and again: said once, then counted, and the count is said
-//! every now and then for as long as they come. What is new is never held up.
+//! Rate limit for repeated warnings and errors: the first is logged, the others are counted.
 //!
-//! A complaint is the same if its level and every letter of it are. Numbers count: which
-//! host, port or line it is about is what a complaint says, so another number is news.
-//! Pure: time is an argument. Which lines are complaints is `entry`'s business.
+//! Every 10 s the count is logged. Lines are equal if level and text are: another host, port or
+//! line number makes another line. Time is an argument.
 
 use std::collections::VecDeque;
 
 use log::Level;
 
-/// For so long a complaint is counted that has been said. Long enough to spare a disk, and
-/// short enough for who looks on to see that it goes on.
+/// Milliseconds for which repetitions are counted: spares a disk, and still shows that they go
+/// on.
 const WINDOW_MS: u64 = 10_000;
 
-/// Complaints that are remembered. The oldest gives way to one more: there are few that
-/// come again and again at the same time.
-const MOST: usize = 64;
+/// Lines that are remembered. One more pushes the oldest out.
+const MAX_LINES: usize = 64;
 
-/// What was said lately.
+/// Lines that were logged lately.
 #[derive(Debug, Default)]
-pub(super) struct Repeats {
-    /// In the order in which they were said, which is that in which they end.
-    said: VecDeque<Said>,
+pub(super) struct RepeatLimiter {
+    /// In the order in which their windows end.
+    said: VecDeque<RecentLine>,
 }
 
 #[derive(Debug)]
-struct Said {
+struct RecentLine {
     level: Level,
     text: String,
     until_ms: u64,
-    /// How often it came since.
+    /// Repetitions that are not yet logged.
     more: u64,
 }
 
-impl Repeats {
-    /// Whether this is to be said now; if not, it is counted. Summaries that are due
-    /// have to be taken before.
+impl RepeatLimiter {
+    /// Whether to log the line now; if not, it is counted. Take all summaries that are due first.
     pub(super) fn admit(&mut self, level: Level, text: &str, now_ms: u64) -> bool {
         let mut lately = self.said.iter_mut();
         if let Some(said) = lately.find(|said| said.level == level && said.text == text) {
             said.more += 1;
             return false;
         }
-        self.said.push_back(Said {
+        self.said.push_back(RecentLine {
             level,
             text: text.to_owned(),
             until_ms: now_ms + WINDOW_MS,
@@ -51,11 +47,10 @@ impl Repeats {
         true
     }
 
-    /// The next count that is due: how bad, and in which words. From then on it is counted
-    /// anew.
-    pub(super) fn summary(&mut self, now_ms: u64) -> Option<(Level, String)> {
+    /// The next summary that is due. Counting begins again.
+    pub(super) fn due_summary(&mut self, now_ms: u64) -> Option<(Level, String)> {
         loop {
-            let crowded = self.said.len() > MOST;
+            let crowded = self.said.len() > MAX_LINES;
             let oldest = self.said.front()?;
             if oldest.until_ms > now_ms && !crowded {
                 return None;
@@ -73,21 +68,21 @@ impl Repeats {
         }
     }
 
-    /// The next count, due or not, for good.
-    pub(super) fn last(&mut self) -> Option<(Level, String)> {
+    /// The next summary, due or not. Its line is forgotten.
+    pub(super) fn take_summary(&mut self) -> Option<(Level, String)> {
         std::iter::from_fn(|| self.said.pop_front()).find_map(|said| said.summary())
     }
 
-    /// When the next count is due.
+    /// When the next summary is due, in milliseconds.
     pub(super) fn due_ms(&self) -> Option<u64> {
         let counted = self.said.iter().find(|said| said.more > 0);
         counted.map(|said| said.until_ms)
     }
 }
 
-impl Said {
+impl RecentLine {
     fn summary(&self) -> Option<(Level, String)> {
-        let Said { level, text, .. } = self;
+        let RecentLine { level, text, .. } = self;
         match self.more {
             0 => None,
             1 => Some((*level, format!("said once more: {text}"))),
@@ -100,13 +95,13 @@ impl Said {
 mod tests {
     use super::*;
 
-    /// What is written of the complaints that come, by the second.
+    /// What is logged of these lines, and in which second.
     fn written(complaints: impl IntoIterator<Item = (u64, &'static str)>) -> Vec<(u64, String)> {
-        let (mut repeats, mut written) = (Repeats::default(), Vec::new());
+        let (mut repeats, mut written) = (RepeatLimiter::default(), Vec::new());
         let mut complaints = complaints.into_iter().peekable();
         for second in 0..=100 {
             let now_ms = second * 1000;
-            while let Some((_, text)) = repeats.summary(now_ms) {
+            while let Some((_, text)) = repeats.due_summary(now_ms) {
                 written.push((second, text));
             }
             while let Some((_, text)) = complaints.next_if(|(at, _)| *at == second) {
@@ -171,42 +166,42 @@ mod tests {
 
     #[test]
     fn another_level_is_another_complaint() {
-        let mut repeats = Repeats::default();
+        let mut repeats = RepeatLimiter::default();
         assert!(repeats.admit(Level::Error, "x", 0));
         assert!(repeats.admit(Level::Warn, "x", 0));
         assert!(!repeats.admit(Level::Warn, "x", 1));
         assert_eq!(repeats.due_ms(), Some(WINDOW_MS));
         assert_eq!(
-            repeats.last(),
+            repeats.take_summary(),
             Some((Level::Warn, "said once more: x".to_owned()))
         );
-        assert_eq!((repeats.last(), repeats.due_ms()), (None, None));
+        assert_eq!((repeats.take_summary(), repeats.due_ms()), (None, None));
     }
 
     #[test]
     fn nobody_is_woken_for_what_was_said_once() {
-        let mut repeats = Repeats::default();
+        let mut repeats = RepeatLimiter::default();
         assert!(repeats.admit(Level::Error, "x", 5));
         assert_eq!(repeats.due_ms(), None);
         assert!(!repeats.admit(Level::Error, "x", 7));
         assert_eq!(repeats.due_ms(), Some(5 + WINDOW_MS));
-        assert_eq!(repeats.summary(4 + WINDOW_MS), None);
-        assert!(repeats.summary(5 + WINDOW_MS).is_some());
+        assert_eq!(repeats.due_summary(4 + WINDOW_MS), None);
+        assert!(repeats.due_summary(5 + WINDOW_MS).is_some());
         assert_eq!(repeats.due_ms(), None);
     }
 
     #[test]
     fn many_different_ones_are_all_said_and_few_remembered() {
-        let mut repeats = Repeats::default();
+        let mut repeats = RepeatLimiter::default();
         assert!(repeats.admit(Level::Error, "first", 0));
         assert!(!repeats.admit(Level::Error, "first", 0));
         let mut summaries = Vec::new();
         for number in 0..1000 {
             assert!(repeats.admit(Level::Error, &number.to_string(), 1));
-            summaries.extend(repeats.summary(1));
-            assert!(repeats.said.len() <= MOST);
+            summaries.extend(repeats.due_summary(1));
+            assert!(repeats.said.len() <= MAX_LINES);
         }
-        // The count of the one that had to give way is not lost.
+        // The line that was pushed out keeps its count.
         let first = (Level::Error, "said once more: first".to_owned());
         assert_eq!(summaries, [first]);
     }

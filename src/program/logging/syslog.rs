@@ -1,7 +1,6 @@
-//! The system's own log: its socket, found again when the daemon was restarted.
+//! Syslog output: sends datagrams to the daemon's socket, and reconnects after a restart.
 //!
-//! It waits for a daemon that is slow, but not for long, and once only; never for one
-//! that is gone. What messages look like is `form`'s business.
+//! It waits once, for 500 ms at most, for a slow daemon, and never for one that is gone.
 
 use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixDatagram;
@@ -11,9 +10,9 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::target::{Lines, Outlet, Unwritten};
+use super::format::{LineWriter, Lines, WriteError};
 
-/// Where the daemon listens.
+/// The daemon's socket.
 const SOCKET: Option<&str> = if cfg!(any(
     target_os = "freebsd",
     target_os = "netbsd",
@@ -28,19 +27,19 @@ const SOCKET: Option<&str> = if cfg!(any(
     Some("/dev/log")
 };
 
-/// How long a daemon that reads nothing is waited for.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// Write timeout for a daemon that does not read.
+const WRITE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Between two looks where the system says that there is no room instead of waiting.
+/// Pause between two tries on systems that report a full buffer instead of waiting.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// The daemon's socket.
+/// A connection to the daemon.
 #[derive(Debug)]
 pub(super) struct Syslog {
     path: PathBuf,
-    /// Connected, as far as we know.
+    /// `None` after the connection was lost.
     socket: Option<UnixDatagram>,
-    /// It was waited for in vain; it is not again until it takes something.
+    /// The last write timed out: do not wait until one succeeds.
     stuck: bool,
 }
 
@@ -48,7 +47,7 @@ impl Syslog {
     /// Connects to the system's daemon.
     ///
     /// # Errors
-    /// The system's, and that it has no such socket.
+    /// The system's, or that it has no syslog socket.
     pub(super) fn open() -> io::Result<Syslog> {
         let none = || {
             let why = "this system has no socket for it: log to a file";
@@ -61,7 +60,7 @@ impl Syslog {
         })
     }
 
-    /// Connects to a daemon that listens there.
+    /// Connects to the socket at `path`.
     pub(super) fn at(path: &Path) -> io::Result<Syslog> {
         Ok(Syslog {
             path: path.to_owned(),
@@ -70,21 +69,21 @@ impl Syslog {
         })
     }
 
-    /// Sends it, to another daemon in its place if the one there was is gone.
+    /// Sends a line, and reconnects if the daemon is gone.
     fn send(&mut self, line: &[u8]) -> io::Result<()> {
         if let Some(socket) = &self.socket {
             let sent = send(socket, line, self.stuck);
             if sent.as_ref().err().is_none_or(is_full) {
-                return self.note(sent);
+                return self.remember(sent);
             }
         }
         (self.socket, self.stuck) = (None, false);
         let sent = send(self.socket.insert(connect(&self.path)?), line, false);
-        self.note(sent)
+        self.remember(sent)
     }
 
-    /// Remembers whether it is to be waited for the next time.
-    fn note(&mut self, sent: io::Result<()>) -> io::Result<()> {
+    /// Remembers whether the daemon is stuck. If so, the next send does not wait.
+    fn remember(&mut self, sent: io::Result<()>) -> io::Result<()> {
         let stuck = sent.as_ref().is_err_and(is_full);
         if let Some(socket) = self.socket.as_ref().filter(|_| stuck != self.stuck) {
             socket.set_nonblocking(stuck)?;
@@ -94,33 +93,33 @@ impl Syslog {
     }
 }
 
-impl Outlet for Syslog {
-    fn write(&mut self, lines: &Lines) -> Result<(), Unwritten> {
+impl LineWriter for Syslog {
+    fn write(&mut self, lines: &Lines) -> Result<(), WriteError> {
         let mut left = lines.each();
         while let Some(line) = left.next() {
             if let Err(error) = self.send(line.as_bytes()) {
                 let lines = 1 + left.count();
-                return Err(Unwritten { lines, error });
+                return Err(WriteError { lines, error });
             }
         }
         Ok(())
     }
 }
 
-/// Does not wait: there is nobody to be waited for at such a socket.
+/// Connecting a datagram socket does not wait.
 fn connect(path: &Path) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
     socket.connect(path)?;
-    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(WRITE_TIMEOUT))?;
     Ok(socket)
 }
 
 fn send(socket: &UnixDatagram, line: &[u8], hurry: bool) -> io::Result<()> {
-    let mut looks = PATIENCE.as_millis() / PAUSE.as_millis();
+    let mut looks = WRITE_TIMEOUT.as_millis() / PAUSE.as_millis();
     loop {
         match socket.send(line) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // The BSDs do not wait, and have nothing to wait for.
+            // The BSDs return ENOBUFS and do not wait.
             Err(error) if is_without_buffer(&error) && !hurry && looks > 0 => {
                 looks -= 1;
                 thread::sleep(PAUSE);
@@ -130,7 +129,7 @@ fn send(socket: &UnixDatagram, line: &[u8], hurry: bool) -> io::Result<()> {
     }
 }
 
-/// There is somebody, who reads too slowly.
+/// The daemon reads too slowly.
 fn is_full(error: &io::Error) -> bool {
     let waited = [ErrorKind::WouldBlock, ErrorKind::TimedOut];
     waited.contains(&error.kind()) || is_without_buffer(error)
@@ -149,16 +148,16 @@ mod tests {
 
     use log::Level;
 
-    use super::super::entry::{Entry, Kind};
-    use super::super::queue::{QUEUE, Queue};
-    use super::super::target::Target;
+    use super::super::entry::{Entry, EntryKind};
+    use super::super::output::LogOutput;
     use super::super::writer;
+    use super::super::writer::{MAX_QUEUED, Queue};
     use super::*;
 
-    /// Nothing here takes that long.
+    /// Longer than anything here takes.
     const LONG: Duration = Duration::from_secs(30);
 
-    /// A daemon's socket in a folder of its own, which is gone with it.
+    /// A daemon's socket in a folder of its own; dropping it removes both.
     struct Daemon {
         socket: UnixDatagram,
         folder: PathBuf,
@@ -174,13 +173,13 @@ mod tests {
             Daemon { socket, folder }
         }
 
-        /// Another one takes its place.
+        /// Binds a new socket in its place.
         fn restart(&mut self) {
             self.stop();
             self.socket = listen(&self.path());
         }
 
-        /// It is gone, and so is its file.
+        /// Closes the socket and removes its file.
         fn stop(&mut self) {
             fs::remove_file(self.path()).unwrap();
             self.socket = UnixDatagram::unbound().unwrap();
@@ -197,7 +196,7 @@ mod tests {
             String::from_utf8(bytes[..length].to_vec()).unwrap()
         }
 
-        /// All messages that are there.
+        /// All messages that have arrived.
         fn drain(&self) -> Vec<String> {
             self.socket.set_nonblocking(true).unwrap();
             let next = || {
@@ -210,12 +209,12 @@ mod tests {
             all
         }
 
-        /// A log that goes there.
+        /// A log that writes to this daemon.
         fn log(&self) -> Arc<Queue> {
-            let target = Target::syslog(Syslog::at(&self.path()).unwrap());
+            let output = LogOutput::syslog(Syslog::at(&self.path()).unwrap());
             let queue = Arc::new(Queue::default());
             let work = Arc::clone(&queue);
-            thread::spawn(move || writer::run(&work, target));
+            thread::spawn(move || writer::run(&work, output));
             queue
         }
     }
@@ -232,8 +231,8 @@ mod tests {
         socket
     }
 
-    fn say(queue: &Queue, kind: Kind, text: &str) {
-        queue.say(Entry {
+    fn say(queue: &Queue, kind: EntryKind, text: &str) {
+        queue.push(Entry {
             wall_ms: 0,
             level: Level::Info,
             kind,
@@ -241,7 +240,7 @@ mod tests {
         });
     }
 
-    /// How every message of ours at this level begins.
+    /// The beginning of our messages with this priority.
     fn tag(priority: u8) -> String {
         format!("<{priority}>txlb[{}]: ", std::process::id())
     }
@@ -250,9 +249,9 @@ mod tests {
     fn every_line_is_a_message() {
         let daemon = Daemon::start("lines");
         let queue = daemon.log();
-        say(&queue, Kind::Event, "one\ntwo");
-        say(&queue, Kind::Session, "client web web:main/a");
-        say(&queue, Kind::Event, &"ä".repeat(2000));
+        say(&queue, EntryKind::Event, "one\ntwo");
+        say(&queue, EntryKind::Session, "client web web:main/a");
+        say(&queue, EntryKind::Event, &"ä".repeat(2000));
         assert_eq!(daemon.read(), tag(30) + "INFO  one\\ntwo");
         assert_eq!(daemon.read(), tag(30) + "client web web:main/a");
         let long = daemon.read();
@@ -266,10 +265,10 @@ mod tests {
     fn a_daemon_that_was_restarted_is_found_again() {
         let mut daemon = Daemon::start("restart");
         let queue = daemon.log();
-        say(&queue, Kind::Session, "one");
+        say(&queue, EntryKind::Session, "one");
         assert_eq!(daemon.read(), tag(30) + "one");
         daemon.restart();
-        say(&queue, Kind::Session, "two");
+        say(&queue, EntryKind::Session, "two");
         assert_eq!(daemon.read(), tag(30) + "two");
     }
 
@@ -279,18 +278,17 @@ mod tests {
         let queue = daemon.log();
         daemon.stop();
         for _ in 0..5 {
-            say(&queue, Kind::Session, "nowhere");
+            say(&queue, EntryKind::Session, "nowhere");
         }
-        assert!(queue.settle(LONG));
+        assert!(queue.wait_idle(LONG));
         daemon.socket = listen(&daemon.path());
-        say(&queue, Kind::Session, "here");
-        // It may have found out by itself that there is somebody again.
+        say(&queue, EntryKind::Session, "here");
+        // The log may have reconnected on its own before.
         let mut heard = [daemon.read(), daemon.read()];
         heard.sort();
         let lost = tag(28) + "WARN  5 log lines were lost";
         assert_eq!(heard, [lost, tag(30) + "here"]);
-        // That is over.
-        say(&queue, Kind::Session, "again");
+        say(&queue, EntryKind::Session, "again");
         assert_eq!(daemon.read(), tag(30) + "again");
     }
 
@@ -298,14 +296,14 @@ mod tests {
     fn a_daemon_that_reads_nothing_keeps_nobody_waiting() {
         let daemon = Daemon::start("stuck");
         let queue = daemon.log();
-        let all = 4 * QUEUE;
+        let all = 4 * MAX_QUEUED;
         for number in 0..all {
-            say(&queue, Kind::Session, &number.to_string());
+            say(&queue, EntryKind::Session, &number.to_string());
         }
-        // One wait for it, however many lines there are.
-        assert!(queue.settle(LONG));
+        // It waits once, however many lines there are.
+        assert!(queue.wait_idle(LONG));
         let mut heard = daemon.drain();
-        say(&queue, Kind::Session, "here");
+        say(&queue, EntryKind::Session, "here");
         let is_there = |heard: &[String], end: &str| heard.iter().any(|line| line.ends_with(end));
         while !is_there(&heard, " here") || !is_there(&heard, " log lines were lost") {
             heard.push(daemon.read());

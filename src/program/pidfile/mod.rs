@@ -1,16 +1,16 @@
-//! The PID file: one txlb at a time, and which process that is, as the kernel knows it.
+//! The PID file: one txlb at a time, and proof that its process ID is right.
 //!
-//! Two locks are held, both on one descriptor that is open for reading alone: the process
-//! that gave up root's rights must not write the number that root sends signals to.
+//! There are two locks, on one read-only descriptor. The user that txlb becomes must not change
+//! the number that root sends signals to.
 //!
-//! * flock(2), exclusive, keeps a second txlb out. No system wants a descriptor for it that
-//!   can write, and shell scripts can ask for it with flock(1).
-//! * A record lock of fcntl(2), shared, tells whose it is: `F_GETLK` names the process, which
-//!   flock does not. An exclusive one would need a descriptor that can write. It is lost as
-//!   soon as this process closes any descriptor of the file, so it is taken last, and
-//!   nothing opens the file again.
+//! * flock(2), exclusive, keeps a second txlb out. A read-only descriptor will do for it, and
+//!   scripts can ask for it with flock(1).
+//! * A record lock of fcntl(2), shared: `F_GETLK` names its owner, which flock(2) does not. An
+//!   exclusive one would need a writable descriptor. A process loses it when it closes any
+//!   descriptor of the file. So it is taken last, and nothing opens the file again.
 //!
-//! The number in the file counts only if the process of that number holds the record lock.
+//! The number in the file counts only if that process holds the record lock. Test:
+//! signals_are_sent_to_the_holder_of_the_lock.
 
 use std::fs::{File, Metadata, OpenOptions, Permissions, TryLockError, symlink_metadata};
 use std::io::{self, Read, Seek, Write};
@@ -27,50 +27,49 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use crate::exit::Exit;
 
-/// How often a file that somebody has locked is tried again: a reader's lock is short.
-const TRIES: usize = 50;
+/// Tries for a locked file: a reader's lock is short.
+const MAX_TRIES: usize = 50;
 
-/// Between two of these: a second in all.
+/// Pause between tries: a second in all.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A process ID with its newline is shorter.
-const MOST_BYTES: usize = 32;
+/// Maximum bytes of a PID file.
+const MAX_BYTES: usize = 32;
 
-/// Follows no link, waits for nobody, and gets no terminal.
-const PLAINLY: OFlags = OFlags::NOFOLLOW
+/// Follows no symbolic link, does not wait for a pipe, and gets no controlling terminal.
+const SAFE_OPEN_FLAGS: OFlags = OFlags::NOFOLLOW
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY);
 
-/// Whether flock(2) and fcntl(2) do not see each other's locks, as on Linux alone.
+/// Whether flock(2) and fcntl(2) locks ignore each other. They do on Linux only.
 const LOCKS_ARE_APART: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
-/// A PID file that is ours; it is removed in the end, or emptied, where that may be done.
+/// A PID file that this process holds. Dropping it removes the file, or empties it if it may.
 #[derive(Debug)]
 pub(crate) struct PidFile {
     path: PathBuf,
-    /// Holds the locks, and cannot write.
+    /// Holds both locks; read-only. Test: the_descriptor_that_is_kept_cannot_write.
     file: File,
 }
 
-/// What came of trying to take the file once.
+/// The result of one try.
 enum Attempt {
     Taken(File),
-    /// Somebody else has changed it meanwhile.
+    /// Another process has changed the file meanwhile.
     Changed,
-    /// Somebody else has a lock on it, who need not be a txlb.
+    /// Another process has locked it, which may not be a txlb.
     Locked(File),
 }
 
 impl PidFile {
-    /// Takes the PID file: a stale one is taken over, one that is held is not.
+    /// Takes the PID file, also a stale one.
     ///
-    /// A reader's lock is waited for, for a second. Nothing is written to what is no PID
-    /// file. Root takes over none that others could write to: it puts a new one in its place.
+    /// It waits a second for a reader's lock. It writes to no file that is not a PID file. Root
+    /// replaces a file that others could write to.
     pub(crate) fn take(path: &Path) -> Result<PidFile, Exit> {
-        take(path, TRIES)
+        take(path, MAX_TRIES)
     }
 
-    /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -78,11 +77,10 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // Somebody may have removed it, and another txlb made its own there; in a jail it
-        // is out of reach.
+        // Another txlb may have its file there by now. After chroot(2) the path leads elsewhere.
         if is_at(&self.path, &self.file) && std::fs::remove_file(&self.path).is_err() {
-            // Its folder is somebody else's, and maybe the file as well: then the number
-            // stays, which counts for nothing without the locks.
+            // `/run/txlb` and the file are root's. Then the number stays, and without the locks it
+            // counts for nothing.
             let _ = open_to_write(&self.path, &self.file).map(|it| it.map(|it| it.set_len(0)));
         }
     }
@@ -100,10 +98,10 @@ fn take(path: &Path, tries: usize) -> Result<PidFile, Exit> {
             }
             Attempt::Changed => locked = None,
             Attempt::Locked(mut file) => {
-                if let Some(pid) = owner(&mut file) {
-                    return Err(held(path, pid));
+                if let Some(pid) = txlb_holder(&mut file) {
+                    return Err(held_error(path, pid));
                 }
-                // A reader, or a txlb that is just writing its number.
+                // A reader, or a txlb that is about to write its number.
                 locked = Some(file);
                 thread::sleep(PAUSE);
             }
@@ -131,8 +129,8 @@ fn attempt(path: &Path) -> io::Result<Attempt> {
         Err(TryLockError::WouldBlock) => return Ok(Attempt::Locked(file)),
         Err(TryLockError::Error(error)) => return Err(error),
     }
-    // Whoever held it may have removed it since it was opened: then a lock on what is left
-    // of it keeps nobody out.
+    // The last holder may have removed it since it was opened. A lock on a removed file keeps
+    // nobody out. Test: a_lock_on_what_is_gone_is_not_enough.
     if !is_at(path, &file) {
         return Ok(Attempt::Changed);
     }
@@ -140,12 +138,13 @@ fn attempt(path: &Path) -> io::Result<Attempt> {
         let why = "there is something else than a process ID in it, which is left as it is";
         return Err(io::Error::other(why));
     }
-    if owner(&mut file).is_some() {
+    if txlb_holder(&mut file).is_some() {
         return Ok(Attempt::Locked(file));
     }
     if !is_ours_alone(&file)? {
-        // Only this name of it. Whoever else wants to take it waits for our lock, and then
-        // finds that the file is not there any more.
+        // Removes this name only. Another process that wants the file waits for our lock, and then
+        // finds that the file is gone. Test:
+        // a_file_with_a_second_name_is_replaced_and_not_written_to.
         std::fs::remove_file(path)?;
         create(path)?;
         return Ok(Attempt::Changed);
@@ -160,17 +159,19 @@ fn attempt(path: &Path) -> io::Result<Attempt> {
     if !lock_for_good(&mut file, number.as_bytes())? {
         return Ok(Attempt::Changed);
     }
-    // Anybody may know, whatever the umask; somebody else's file stays as it is. Until now
-    // nobody could have had a lock on a new one: `F_GETLK` tells of the oldest.
+    // Everybody may read it, whatever the umask; another owner's file stays as it is. Until here
+    // mode 0600 kept others from locking a new file: of several holders, `F_GETLK` names one, on
+    // Linux the oldest.
     let _ = file.set_permissions(Permissions::from_mode(0o644));
     Ok(Attempt::Taken(file))
 }
 
-/// Takes the record lock; says whether the file is still ours.
+/// Takes the record lock. Returns whether the file is still ours.
 fn lock_for_good(file: &mut File, number: &[u8]) -> io::Result<bool> {
     if !LOCKS_ARE_APART {
-        // Our own exclusive lock would be in the way of the other one. On some systems it is
-        // given back for a moment: whoever has written its number by then has won.
+        // On the BSDs, macOS and illumos our exclusive lock would block the record lock. Some
+        // systems release it for a moment on the way to a shared one: the process that wrote its
+        // number last has won.
         match file.try_lock_shared() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(false),
@@ -184,17 +185,17 @@ fn lock_for_good(file: &mut File, number: &[u8]) -> io::Result<bool> {
     }
 }
 
-/// The process that holds a PID file which has its number.
+/// The process whose number is in the PID file and that holds its record lock.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct RunningProcess {
     pid: Pid,
     path: PathBuf,
     file: File,
 }
 
-impl Running {
-    /// Who holds the PID file at `path`.
-    pub(crate) fn find(path: &Path) -> Result<Running, Exit> {
+impl RunningProcess {
+    /// Finds the holder of the PID file at `path`.
+    pub(crate) fn find(path: &Path) -> Result<RunningProcess, Exit> {
         let other = |what: &str| other(path, what);
         let mut file = open_to_read(path).map_err(|error| {
             let status = match error.kind() {
@@ -216,7 +217,7 @@ impl Running {
         let bytes = content(&mut file).map_err(|error| other(&error.to_string()))?;
         let holder = expect_holder(path, &file)?;
         match pid_in(&bytes) {
-            Some(pid) if pid.as_raw_nonzero().get() == holder => Ok(Running {
+            Some(pid) if pid.as_raw_nonzero().get() == holder => Ok(RunningProcess {
                 pid,
                 path: path.to_owned(),
                 file,
@@ -234,7 +235,7 @@ impl Running {
         self.pid
     }
 
-    /// Sends it a signal, if it still holds the file.
+    /// Sends a signal, if the process still holds the file.
     pub(crate) fn send(&self, signal: Signal) -> Result<(), Exit> {
         let pid = self.pid.as_raw_nonzero();
         if expect_holder(&self.path, &self.file)? != pid.get() {
@@ -253,7 +254,7 @@ impl Running {
     }
 }
 
-/// The process that holds the file, which there has to be.
+/// The holder of the record lock; an error if there is none.
 fn expect_holder(path: &Path, file: &File) -> Result<i32, Exit> {
     holder(file)
         .map_err(|error| other(path, &error.to_string()))?
@@ -264,27 +265,27 @@ fn other(path: &Path, what: &str) -> Exit {
     Exit::new(Exit::OTHER, &format!("txlb: {}: {what}", path.display()))
 }
 
-/// Opens what is no device, no pipe and no link: root may be led to it.
+/// Opens regular files only: others could lead root to any file.
 fn open_to_read(path: &Path) -> io::Result<File> {
     expect_file(&symlink_metadata(path)?)?;
     let opened = OpenOptions::new()
         .read(true)
-        .custom_flags(PLAINLY.bits().cast_signed())
+        .custom_flags(SAFE_OPEN_FLAGS.bits().cast_signed())
         .open(path)?;
     expect_file(&opened.metadata()?)?;
     Ok(opened)
 }
 
-/// The same file, for as long as it takes to write to it; `None` if it is another by now.
+/// Opens the same file for writing; `None` if the path leads to another file by now.
 fn open_to_write(path: &Path, file: &File) -> io::Result<Option<File>> {
     let opened = OpenOptions::new()
         .write(true)
-        .custom_flags(PLAINLY.bits().cast_signed())
+        .custom_flags(SAFE_OPEN_FLAGS.bits().cast_signed())
         .open(path)?;
     Ok((id(&opened.metadata()?) == id(&file.metadata()?)).then_some(opened))
 }
 
-/// Makes an empty one that nobody else can open yet. It may be there by now.
+/// Makes an empty file that others cannot open. It is no error if the file exists by now.
 fn create(path: &Path) -> io::Result<()> {
     let mut new = OpenOptions::new();
     match new.write(true).create_new(true).mode(0o600).open(path) {
@@ -302,8 +303,7 @@ fn expect_file(metadata: &Metadata) -> io::Result<()> {
     Err(io::Error::other(why))
 }
 
-/// Whether nobody but us decides what is in it, and nobody else has a lock on it, of whom
-/// `F_GETLK` would tell first.
+/// Whether only this user can write to the file, and no other process has a lock on it.
 fn is_ours_alone(file: &File) -> io::Result<bool> {
     let metadata = file.metadata()?;
     let is_roots = metadata.uid() == 0 && metadata.mode() & 0o022 == 0;
@@ -311,12 +311,12 @@ fn is_ours_alone(file: &File) -> io::Result<bool> {
     Ok(is_safe && holder(file)?.is_none())
 }
 
-/// What makes a file the same one, whatever its name.
+/// Device and inode, which identify a file.
 fn id(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// Whether the file at the path is this one.
+/// Whether `path` leads to this file.
 fn is_at(path: &Path, file: &File) -> bool {
     match (symlink_metadata(path), file.metadata()) {
         (Ok(there), Ok(held)) => id(&there) == id(&held),
@@ -324,15 +324,15 @@ fn is_at(path: &Path, file: &File) -> bool {
     }
 }
 
-/// Another process that has a record lock on it. Where that cannot be seen, as from within
-/// a container, it is no number of a process.
+/// Another process that has a record lock on the file. It is 0 or less if that process is in
+/// another PID namespace.
 #[allow(
     clippy::cast_possible_truncation,
     reason = "small constants, whose type differs between systems"
 )]
 fn holder(file: &File) -> io::Result<Option<i32>> {
     let mut lock = libc::flock {
-        // Exclusive, so that a shared one is in the way as well.
+        // An exclusive lock, since shared ones conflict with it.
         l_type: libc::F_WRLCK as _,
         l_whence: libc::SEEK_SET as _,
         l_start: 0,
@@ -347,8 +347,9 @@ fn holder(file: &File) -> io::Result<Option<i32>> {
     Ok((lock.l_type != libc::F_UNLCK as _).then_some(lock.l_pid))
 }
 
-/// The process that holds it and whose number is in it, if there is one.
-fn owner(file: &mut File) -> Option<Pid> {
+/// The holder of the record lock, if the file has its number. Test:
+/// nobody_is_signalled_who_does_not_hold_the_file.
+fn txlb_holder(file: &mut File) -> Option<Pid> {
     let pid = pid_in(&content(file).ok()?)?;
     let holder = holder(file).ok()??;
     (pid.as_raw_nonzero().get() == holder).then_some(pid)
@@ -361,28 +362,28 @@ fn shown(holder: i32) -> String {
     }
 }
 
-/// What is in it, as far as that can be a process ID.
+/// The first bytes, enough to see whether it is a process ID.
 fn content(file: &mut File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.rewind()?;
-    file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Whether somebody may have put this there as a process ID.
+/// Whether the content may be a process ID.
 fn is_pid_file(bytes: &[u8]) -> bool {
-    bytes.len() <= MOST_BYTES && bytes.trim_ascii().iter().all(u8::is_ascii_digit)
+    bytes.len() <= MAX_BYTES && bytes.trim_ascii().iter().all(u8::is_ascii_digit)
 }
 
-/// The process ID, if this is one to the letter. 0 and negative numbers would be groups of
-/// processes, and 1 is never txlb's own.
+/// Parses a process ID, strictly. 0 and negative numbers would signal process groups; 1 is
+/// never txlb.
 fn pid_in(bytes: &[u8]) -> Option<Pid> {
     let text = std::str::from_utf8(bytes.strip_suffix(b"\n").unwrap_or(bytes)).ok()?;
     let number: i32 = text.parse().ok().filter(|number| *number > 1)?;
     Pid::from_raw(number).filter(|_| text == number.to_string())
 }
 
-fn held(path: &Path, pid: Pid) -> Exit {
+fn held_error(path: &Path, pid: Pid) -> Exit {
     let (path, pid) = (path.display(), pid.as_raw_nonzero());
     Exit::new(
         Exit::CANNOT_CREATE,

@@ -1,31 +1,31 @@
-//! What is taken for a PID file, by whom it is held, and who is signalled.
+//! Tests of the PID file: what is taken, who holds it, who gets signals.
 
 use std::os::unix::fs::symlink;
 use std::process::{Child, Command, Stdio};
 
 use super::*;
 
-/// A path of this test's own.
+/// A path for this test only.
 fn path(name: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("txlb-{}-{name}.pid", std::process::id()));
     let _ = std::fs::remove_file(&path);
     path
 }
 
-/// Why it is not taken, which is said at once.
+/// Fails to take the file, and returns the message.
 fn refused(path: &Path) -> String {
     let refused = take(path, 2).unwrap_err();
     assert_eq!(refused.status, Exit::CANNOT_CREATE);
     refused.message
 }
 
-/// A process that is no txlb.
-struct Somebody(Child);
+/// A process that is not a txlb.
+struct OtherProcess(Child);
 
-impl Somebody {
-    fn new() -> Somebody {
+impl OtherProcess {
+    fn new() -> OtherProcess {
         let mut command = Command::new("sleep");
-        Somebody(command.arg("600").stdin(Stdio::null()).spawn().unwrap())
+        OtherProcess(command.arg("600").stdin(Stdio::null()).spawn().unwrap())
     }
 
     fn is_there(&mut self) -> bool {
@@ -33,7 +33,7 @@ impl Somebody {
     }
 }
 
-impl Drop for Somebody {
+impl Drop for OtherProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -61,7 +61,7 @@ fn only_a_regular_file_is_taken() {
     assert!(refused(&link).contains("it is a link"));
     assert_eq!(std::fs::read_to_string(&target).unwrap(), "17\n");
     std::fs::remove_file(&link).unwrap();
-    // One that leads nowhere makes nothing there.
+    // A dangling link is not followed, either.
     std::fs::remove_file(&target).unwrap();
     symlink(&target, &link).unwrap();
     assert!(refused(&link).contains("it is a link"));
@@ -69,14 +69,14 @@ fn only_a_regular_file_is_taken() {
     std::fs::remove_file(&link).unwrap();
     for other in [&std::env::temp_dir(), Path::new("/dev/null")] {
         assert!(refused(other).contains("no regular file"));
-        assert_eq!(Running::find(other).unwrap_err().status, Exit::OTHER);
+        assert_eq!(RunningProcess::find(other).unwrap_err().status, Exit::OTHER);
     }
 }
 
 #[test]
 fn what_is_no_pid_file_is_left_as_it_is() {
     let path = path("precious");
-    let long = "1".repeat(MOST_BYTES + 1);
+    let long = "1".repeat(MAX_BYTES + 1);
     for precious in [
         "root:x:0:0:",
         "1\nand more",
@@ -103,7 +103,7 @@ fn a_file_with_a_second_name_is_replaced_and_not_written_to() {
     std::fs::write(&other, "17\n").unwrap();
     std::fs::hard_link(&other, &path).unwrap();
     assert!(
-        Running::find(&path)
+        RunningProcess::find(&path)
             .unwrap_err()
             .message
             .contains("another name")
@@ -175,13 +175,13 @@ fn a_number_is_one_to_the_letter_and_above_1() {
 #[test]
 fn nobody_is_signalled_who_does_not_hold_the_file() {
     let path = path("innocent");
-    let mut innocent = Somebody::new();
-    // A lock of flock(2) does not say whose it is.
+    let mut innocent = OtherProcess::new();
+    // flock(2) does not say who holds its lock.
     std::fs::write(&path, format!("{}\n", innocent.0.id())).unwrap();
     let locked = File::open(&path).unwrap();
     locked.lock().unwrap();
     for signal in [Signal::TERM, Signal::HUP] {
-        let refused = Running::find(&path)
+        let refused = RunningProcess::find(&path)
             .and_then(|it| it.send(signal))
             .unwrap_err();
         assert!(refused.message.contains("none is running"), "{refused:?}");

@@ -1,24 +1,24 @@
-//! Every string that users and tools see, pinned: JSON keys, names of metrics, columns,
-//! log lines with their levels, exit statuses, verbs and answers, the page's forms.
+//! Every string that users and tools see, pinned: JSON keys, metric names, columns, log lines
+//! with levels, exit statuses, verbs and responses, the page's forms.
 //!
-//! The golden files are in `tests/it/pinned`; see `support::golden` for how a change is
-//! accepted. They hold shapes: what figures are right is other tests' business.
+//! The golden files are in `tests/it/pinned`; `support::golden` says how to accept a change.
+//! They hold shapes; other tests check figures.
 
-mod doors;
+mod interfaces;
 mod scene;
 
 use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
 
-use self::doors::narrow;
+use self::interfaces::narrow;
 use self::scene::Scene;
 use crate::support::client::Session;
 use crate::support::control::Caller;
 use crate::support::golden::{Mask, compare, difference, names, without_numbers};
 use crate::support::txlb::{Folder, command, finish, program, text};
 
-/// All golden files: one that nobody compares with would pin nothing.
+/// All golden files. A file that no test compares would pin nothing.
 const FILES: [&str; 12] = [
     "answers.txt",
     "check.txt",
@@ -43,21 +43,21 @@ fn a_life_looks_the_same_at_every_door() {
     let mut session = Session::open(scene.txlb.address());
     session.echo(100);
 
-    compare("sessions.txt", &doors::json(&scene, "/api/sessions"));
-    compare("status.txt", &doors::json(&scene, "/api/status"));
-    compare("metrics.txt", &doors::series(&scene));
-    compare("csv.txt", &doors::columns(&scene));
-    compare("http.txt", &doors::views(&scene));
-    compare("page.txt", &doors::page(&scene));
-    compare("ctl.txt", &doors::printed(&scene));
+    compare("sessions.txt", &interfaces::json(&scene, "/api/sessions"));
+    compare("status.txt", &interfaces::json(&scene, "/api/status"));
+    compare("metrics.txt", &interfaces::series(&scene));
+    compare("csv.txt", &interfaces::columns(&scene));
+    compare("http.txt", &interfaces::views(&scene));
+    compare("page.txt", &interfaces::page(&scene));
+    compare("ctl.txt", &interfaces::printed(&scene));
 
     scene.complain();
     scene.tell("shutdown grace=2", "stopping: ");
     assert_eq!(scene.txlb.wait_exit().code(), Some(0));
-    compare("log.txt", &doors::log_lines(&scene));
+    compare("log.txt", &interfaces::log_lines(&scene));
 }
 
-/// Lines, each with its answer.
+/// Lines whose responses are pinned.
 const LINES: &[&str] = &[
     "addHost service=web group=spare name=d ip=192.0.2.2:80",
     "addHost service=web group=spare name=e ip=192.0.2.3:80 weight=5 state=drain before=d",
@@ -201,7 +201,7 @@ fn every_verb_and_option_is_listed_as_it_was() {
     compare("help.txt", &scene.mask.text(&said));
 }
 
-/// Runs it in a folder where its files are, and shows what it says and how it ends.
+/// Runs it in a folder with its files; shows its output and exit status.
 fn show(folder: &Folder, line: &str) -> String {
     let mut shell = Command::new("sh");
     let script = format!("txlb() {{ \"$0\" \"$@\"; }}; {line}");
@@ -274,7 +274,7 @@ fn every_exit_has_the_status_that_it_had() {
     compare("exits.txt", &without_usage(&said));
 }
 
-/// The usage is pinned once.
+/// The usage text is pinned once.
 fn without_usage(said: &str) -> String {
     let lines = said.lines().filter(|line| !line.starts_with("2>     "));
     lines.map(|line| format!("{line}\n")).collect()
@@ -301,7 +301,7 @@ fn every_golden_file_is_compared_with() {
     for name in &names {
         assert!(FILES.contains(&&**name), "nothing is compared with {name}");
     }
-    // They come one by one while they are written anew.
+    // While golden files are written anew, they appear one by one.
     if std::env::var_os("TXLB_BLESS").is_none() {
         assert_eq!(names, FILES);
     }

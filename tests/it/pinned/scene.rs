@@ -19,7 +19,7 @@ use crate::support::until;
 /// `admin:wrong`.
 pub(crate) const WRONG: &str = "Basic YWRtaW46d3Jvbmc=";
 
-/// A balancer over hosts that are there or not, with all doors but the console.
+/// A balancer with hosts that are up and down, and all interfaces except the console.
 pub(crate) struct Scene {
     pub(crate) txlb: Txlb,
     pub(crate) page: SocketAddr,
@@ -51,7 +51,7 @@ fn config(folder: &Folder, hosts: [SocketAddr; 2], weight: u32) -> String {
     )
 }
 
-/// Written so that the warning of who may read it comes whatever the umask is.
+/// With a mode that causes the warning about its readers under any umask.
 fn write_config(folder: &Folder, config: &str) -> PathBuf {
     let file = folder.write("config.xml", config);
     fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
@@ -59,7 +59,7 @@ fn write_config(folder: &Folder, config: &str) -> PathBuf {
 }
 
 impl Scene {
-    /// With descriptors for as many sessions on every machine.
+    /// With descriptors for the same number of sessions on every machine.
     pub(crate) fn start() -> Scene {
         let (host, refusing, folder) = (Host::new("a"), Place::new(), Folder::new());
         let hosts = [host.address(), refusing.address()];
@@ -86,13 +86,13 @@ impl Scene {
         Ask::get(self.page, path).by(ADMIN).send()
     }
 
-    /// Tells it something at the control socket, and waits for the line of the log.
+    /// Sends a line to the control socket, and waits for the log line.
     pub(crate) fn tell(&mut self, line: &str, logged: &str) {
         Caller::new(&self.socket).ask(line);
         self.txlb.wait_for(logged);
     }
 
-    /// Writes the file anew, and has it read.
+    /// Writes the file anew, and reloads.
     fn reload(&mut self, config: &str, logged: &str) {
         write_config(&self.txlb.folder, config);
         self.txlb.signal(Signal::HUP);
@@ -104,7 +104,7 @@ impl Scene {
         config(&self.txlb.folder, hosts, weight)
     }
 
-    /// Sessions until the log says this of a host.
+    /// Opens sessions until the log has this line about a host.
     fn visit_until(&mut self, logged: &str) {
         let lines = self.txlb.count(logged);
         while self.txlb.count(logged) == lines {
@@ -123,7 +123,7 @@ impl Scene {
         self.visit_until("host web:main/b is down");
         let back = Host::on(self.refusing.listen(), "b");
         self.txlb.wait_for("host web:main/b is up");
-        // Another thread logs it first and notes it then: the order of both lists is pinned.
+        // Another thread logs it first and records it later: the order of both is pinned.
         until("it is noted", || {
             self.look("/api/status").body.contains("host up")
         });
@@ -135,7 +135,7 @@ impl Scene {
         self.txlb.wait_for(" mail mail:main/<NOSRV> ");
     }
 
-    /// Changes, by the control socket and the page; and what is refused.
+    /// Changes by the control socket and the page, and refusals.
     pub(crate) fn change(&mut self) {
         let host = "service=web group=main name=a";
         self.tell(&format!("setWeight {host} weight=2"), "setWeight service");
@@ -167,7 +167,7 @@ impl Scene {
         self.txlb.wait_for("USR2");
     }
 
-    /// A complaint that comes again.
+    /// A warning that repeats.
     pub(crate) fn complain(&mut self) {
         for _ in 0..2 {
             let mut caller = Caller::new(&self.socket);

@@ -1,44 +1,42 @@
-//! Confines this process with what Linux has for that.
-//!
-//! How each of the two is spoken to is known by `files` and `calls`.
+//! The sandbox on Linux: capabilities, landlock, seccomp.
 
-mod calls;
-mod files;
+mod denied;
+mod landlock;
+mod seccomp;
 
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
-use txlb::os::rights::{self, ReachablePaths};
+use txlb::os::rights::{self, Allowed};
 
 use super::Owner;
 
-/// All that root keeps: low ports; files that others own, for their modes and owners
-/// when they are saved.
+/// Capabilities that root keeps: low ports, and saving files of other owners.
 const KEPT: CapabilitySet = CapabilitySet::NET_BIND_SERVICE
     .union(CapabilitySet::CHOWN)
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::FOWNER);
 
-/// Confines this thread, and those that it starts, for good. `owner` is whose files may
-/// be made, if that is this process's to say.
-pub(super) fn confine(allowed: ReachablePaths, owner: Option<Owner>) {
+/// Confines this thread and later ones for good. `owner` has the users and groups to which
+/// files may be given.
+pub(super) fn confine(allowed: Allowed, owner: Option<Owner>) {
     if let Err(error) = drop_capabilities() {
         log::warn!("the sandbox leaves capabilities alone: {error}");
     }
-    match files::confine(&allowed) {
+    match landlock::confine(&allowed) {
         Ok(true) => {
             log::debug!("the sandbox keeps to files that txlb needs (landlock)");
-            rights::record_sandbox(allowed);
+            rights::confined_to(allowed);
         }
         Ok(false) => log::info!("the sandbox leaves files alone: this kernel has no landlock"),
         Err(error) => log::warn!("the sandbox leaves files alone: {error}"),
     }
-    match calls::deny(owner) {
+    match seccomp::deny(owner) {
         Ok(()) => log::debug!("the sandbox denies system calls that txlb has no use for (seccomp)"),
         Err(error) => log::info!("the sandbox leaves system calls alone: {error}"),
     }
 }
 
-/// Before the calls, for these include the one that does this. Not tried where there are
-/// no others: a supervisor may have forbidden it.
+/// Runs before the filter, which denies capset(2). Skipped if there is nothing to drop: a
+/// supervisor may deny the call.
 fn drop_capabilities() -> rustix::io::Result<()> {
     let permitted = capabilities(None)?.permitted;
     let kept = CapabilitySets {

@@ -1,8 +1,6 @@
-//! The way to a running txlb: its control socket, with a limit on what comes from there and on how long
-//! it is waited for.
+//! A connection to the control socket of a running txlb.
 //!
-//! Whoever answers need not be txlb, and txlb may be stopped: the system takes connections and lines for
-//! a process that never runs again.
+//! While a response is late, a second connection checks now and then that txlb still answers.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -14,43 +12,44 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket};
+use txlb::config::verb::{Command, Question};
 
 use crate::exit::Exit;
 
-/// After so long without a byte it is asked anew, on the side, whether somebody is there at all.
-const QUIET: Duration = Duration::from_secs(3);
+/// Time without a byte of the response before a second connection checks that txlb answers.
+const CHECK_AFTER: Duration = Duration::from_secs(3);
 
-/// How long that question waits: it needs no turn at the desk, and is answered at once.
-const AT_ONCE: Duration = Duration::from_secs(2);
+/// Timeout of that check: it does not wait for the controller.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often in a row that may turn out well before an answer is given up: for a minute in all. Names
-/// are waited for, and listeners closed, in less.
-const ROUNDS: usize = 20;
+/// Checks before a response is given up: a minute in all. Resolving names and closing listeners
+/// takes less.
+const MAX_CHECKS: usize = 20;
 
-/// An answer has no more bytes. The status of 17,000 hosts as JSON has a quarter of it.
-const MOST_ANSWER: usize = 64 << 20;
+/// Maximum bytes of a response: four times the status of 17,000 hosts as JSON.
+const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
-/// A connection to a running txlb.
-pub(super) struct Wire {
+/// A connection to the control socket.
+pub(super) struct ControlConnection {
     stream: BufReader<UnixStream>,
     path: PathBuf,
-    /// Why it does not listen any more; it may have said why.
+    /// The error of the last write. The response may say why txlb closed the connection.
     unsent: Option<io::Error>,
-    /// Bytes of the answer that is being read.
+    /// Bytes of the current response.
     read: usize,
 }
 
-/// Whether something came within a time.
+/// Waits for input of a stream; returns whether it came in time.
 pub(super) type Wait<'a> = dyn FnMut(&UnixStream, Duration) -> Result<bool, Exit> + 'a;
 
-impl Wire {
-    pub(super) fn connect(path: &Path) -> Result<Wire, Exit> {
-        let stream =
-            connected(path, QUIET + AT_ONCE).map_err(|error| cannot_reach(path, &error))?;
-        // A blank line is not answered, but whoever says nothing at all is not waited for:
-        // what is to be asked may be typed only now. Who is turned away is told.
+impl ControlConnection {
+    pub(super) fn connect(path: &Path) -> Result<ControlConnection, Exit> {
+        let stream = connected(path, CHECK_AFTER + CHECK_TIMEOUT)
+            .map_err(|error| cannot_reach(path, &error))?;
+        // A blank line gets no response. It ends the server's wait for the first line: the first
+        // command may be typed much later. A client that is rejected gets a response.
         let _ = (&stream).write_all(b"\n");
-        Ok(Wire {
+        Ok(ControlConnection {
             stream: BufReader::new(stream),
             path: path.to_owned(),
             unsent: None,
@@ -62,21 +61,21 @@ impl Wire {
         self.stream.get_ref()
     }
 
-    /// Says a line, of which this is the text.
-    pub(super) fn say(&mut self, line: &[u8]) {
+    /// Sends a line; `line` has no newline.
+    pub(super) fn send(&mut self, line: &[u8]) {
         self.read = 0;
         let line = [line, b"\n"].concat();
         self.unsent = self.stream.get_mut().write_all(&line).err();
     }
 
-    /// Says that this is all.
+    /// Ends the input of the server.
     pub(super) fn end(&mut self) {
         self.read = 0;
-        // Who has left already has no more to say.
+        // If it has closed the connection, there is no more to read.
         let _ = self.stream.get_ref().shutdown(Shutdown::Write);
     }
 
-    /// The next line that is answered, without its end; `None` if no more will come.
+    /// The next line without its newline; `None` at the end of the connection.
     pub(super) fn line(&mut self, wait: &mut Wait<'_>) -> Result<Option<String>, Exit> {
         let mut line = Vec::new();
         loop {
@@ -92,8 +91,8 @@ impl Wire {
             line.extend_from_slice(&piece[..length]);
             self.stream.consume(length);
             self.read += length;
-            if self.read > MOST_ANSWER {
-                let mib = MOST_ANSWER >> 20;
+            if self.read > MAX_RESPONSE_BYTES {
+                let mib = MAX_RESPONSE_BYTES >> 20;
                 let message = format!("txlb: the answer has more than {mib} MiB, and is no txlb's");
                 return Err(Exit::new(Exit::OTHER, &message));
             }
@@ -104,23 +103,23 @@ impl Wire {
         }
     }
 
-    /// That it ended without an answer, and why.
-    pub(super) fn over(&mut self) -> Exit {
+    /// The error for a connection that ended without a response.
+    pub(super) fn lost_reason(&mut self) -> Exit {
         let ended = || io::Error::from(ErrorKind::UnexpectedEof);
         lost(&self.unsent.take().unwrap_or_else(ended))
     }
 
     fn wait(&self, wait: &mut Wait<'_>) -> Result<(), Exit> {
-        for _ in 0..ROUNDS {
-            if wait(self.stream(), QUIET)? {
+        for _ in 0..MAX_CHECKS {
+            if wait(self.stream(), CHECK_AFTER)? {
                 return Ok(());
             }
-            // It may have come just now.
+            // The response may have come during the check.
             if !is_there(&self.path) && !wait(self.stream(), Duration::ZERO)? {
-                return Err(silent());
+                return Err(no_answer());
             }
         }
-        let seconds = (QUIET * u32::try_from(ROUNDS).unwrap_or(1)).as_secs();
+        let seconds = (CHECK_AFTER * u32::try_from(MAX_CHECKS).unwrap_or(1)).as_secs();
         let message = format!(
             "txlb: the txlb that runs is there, but has not done this within {seconds} s: it may be \
              waiting for a disk; its log says what became of it"
@@ -129,7 +128,7 @@ impl Wire {
     }
 }
 
-/// Waits with nothing else to look at.
+/// Waits for one stream.
 pub(super) fn wait(stream: &UnixStream, most: Duration) -> Result<bool, Exit> {
     let most = Timespec::try_from(most).ok();
     loop {
@@ -141,14 +140,14 @@ pub(super) fn wait(stream: &UnixStream, most: Duration) -> Result<bool, Exit> {
     }
 }
 
-/// Whether anybody answers what is answered without a turn at the desk.
+/// Whether txlb answers `abort`, which does not wait for the controller.
 fn is_there(path: &Path) -> bool {
     let ask = || {
-        let mut stream = connected(path, AT_ONCE)?;
+        let mut stream = connected(path, CHECK_TIMEOUT)?;
         stream.write_all(b"abort\n")?;
         stream.read(&mut [0])
     };
-    // The end of the stream is an answer: somebody let the client in.
+    // A closed connection is an answer, too: something has accepted it.
     ask().is_ok()
 }
 
@@ -156,7 +155,7 @@ fn connected(path: &Path, most: Duration) -> io::Result<UnixStream> {
     let address = SocketAddrUnix::new(path)?;
     let descriptor = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
     fcntl_setfd(&descriptor, FdFlags::CLOEXEC)?;
-    // Connecting waits as well: for room in the queue of one that lets nobody in.
+    // connect(2) waits as well, if the accept backlog is full.
     set_socket_timeout(&descriptor, Timeout::Send, Some(most))?;
     set_socket_timeout(&descriptor, Timeout::Recv, Some(most))?;
     connect(&descriptor, &address)?;
@@ -177,24 +176,34 @@ fn cannot_reach(socket: &Path, error: &io::Error) -> Exit {
             Exit::NO_PERMISSION,
             &format!("txlb: {path} is for the user and the group of the txlb that runs"),
         ),
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => silent(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => no_answer(),
         _ => Exit::new(Exit::NO_SOCKET, &format!("txlb: {path}: {error}")),
     }
 }
 
-/// The connection is of no use any more.
+/// The error for a connection that broke.
 pub(super) fn lost(error: &io::Error) -> Exit {
     let what = match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => return silent(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => return no_answer(),
         ErrorKind::UnexpectedEof => "left without an answer".to_owned(),
         _ => format!("left without an answer: {error}"),
     };
     Exit::new(Exit::OTHER, &format!("txlb: the txlb that runs {what}"))
 }
 
-fn silent() -> Exit {
+fn no_answer() -> Exit {
     let message = "txlb: the txlb that runs does not answer: it may be stopped (SIGSTOP, a debugger, \
                    a frozen container); 'ps -o pid,stat,args -C txlb' shows a T then, and SIGCONT has \
                    it go on";
     Exit::new(Exit::NO_ANSWER, message)
+}
+
+/// Adds the width to a command whose response has tables.
+pub(super) fn in_columns(line: &str, columns: u16) -> String {
+    match line.parse() {
+        Ok(Command::Question(Question::Status | Question::Sessions)) if columns > 0 => {
+            format!("columns {columns} {line}")
+        }
+        _ => line.to_owned(),
+    }
 }

@@ -1,47 +1,44 @@
-//! The seccomp filter: which system calls are denied.
+//! The seccomp filter.
 //!
-//! Of what Linux 6.18 has, a list says what is denied: a C library may need any of the
-//! rest. What is newer than that fails with ENOSYS, as on an older kernel; so does what
-//! hides its arguments in memory. All else that is denied fails with EPERM. Another
-//! machine's numbers (i386 on x86_64) end the process.
-
-mod arguments;
-mod denied;
+//! Listed calls fail with EPERM. Calls that are newer than Linux 6.18, and calls that hide
+//! their arguments in memory, fail with ENOSYS. All others are allowed, since a C library may
+//! need them. Calls of another architecture (i386 on x86_64) kill the process.
 
 use seccompiler::{
     BackendError, BpfProgram, Error, SeccompAction, SeccompFilter, apply_filter, sock_filter,
 };
 
+use super::denied;
 use crate::sandbox::Owner;
 
-/// Denies them to this thread and those that it starts. `owner` is whose files may be
-/// made, if that is this process's to say.
+/// Installs the filter for this thread and later ones. `owner` has the users and groups to
+/// which files may be given.
 ///
 /// # Errors
-/// The kernel's, if it cannot.
+/// The kernel's.
 pub(super) fn deny(owner: Option<Owner>) -> Result<(), Error> {
     let process = rustix::process::getpid().as_raw_nonzero().get();
     apply_filter(&filter(process, owner)?)
 }
 
 fn filter(process: i32, owner: Option<Owner>) -> Result<BpfProgram, BackendError> {
-    let mut rules = arguments::rules(process, owner)?;
+    let mut rules = denied::rules(process, owner)?;
     rules.extend(denied::calls().map(|call| (call, Vec::new())));
     let denied = SeccompAction::Errno(libc::EPERM.cast_unsigned());
     let machine = std::env::consts::ARCH.try_into()?;
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, denied, machine)?;
     let filter: BpfProgram = filter.try_into()?;
-    Ok([unknown(), filter].concat())
+    Ok([reject_unknown(), filter].concat())
 }
 
-/// Lets what is not to be known of fail with ENOSYS, and goes on with the rest. The
-/// numbers of x32, programs of 32 bits on `x86_64`, are above all others.
-fn unknown() -> BpfProgram {
+/// Returns ENOSYS for unknown calls, else continues. The numbers of x32 on `x86_64` are above
+/// all others.
+fn reject_unknown() -> BpfProgram {
     let load_number = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     let is_above = libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K;
     let is = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
     let end = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned();
-    let [clone3, openat2] = denied::UNSEEN;
+    let [clone3, openat2] = denied::HIDE_ARGUMENTS;
     vec![
         instruction(load_number, 0, [0, 0]),
         instruction(is_above, denied::LAST_KNOWN, [2, 0]),
@@ -51,7 +48,7 @@ fn unknown() -> BpfProgram {
     ]
 }
 
-/// One that goes so many further if its test holds, and if it does not.
+/// An instruction that skips `jt` instructions if its test holds, else `jf`.
 fn instruction(code: u32, k: u32, [jt, jf]: [u8; 2]) -> sock_filter {
     #[expect(clippy::cast_possible_truncation, reason = "all codes are of 16 bits")]
     let code = code as u16;
@@ -60,7 +57,7 @@ fn instruction(code: u32, k: u32, [jt, jf]: [u8; 2]) -> sock_filter {
 
 #[cfg(test)]
 mod tests {
-    //! What the filter says to every kind of call, and what the kernel then does.
+    //! Tests of the filter: its verdict on each kind of call, and what the kernel does.
     #![allow(
         clippy::cast_possible_truncation,
         reason = "the kernel cuts numbers in the same way"
@@ -78,17 +75,17 @@ mod tests {
 
     use super::*;
 
-    /// Some process.
+    /// A process ID.
     const OWN: u64 = 4321;
     const OTHER: u64 = 4322;
-    /// -1, as system calls get it.
+    /// -1 as the kernel gets it.
     const NONE: u64 = u32::MAX as u64;
 
     const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
     const EPERM: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned();
     const ENOSYS: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned();
 
-    /// What the kernel knows this machine by.
+    /// The architecture's number for the kernel.
     const MACHINE: u32 = 0xc000_0000
         | if cfg!(target_arch = "x86_64") {
             62
@@ -99,7 +96,7 @@ mod tests {
         };
     const I386: u32 = 0x4000_0003;
 
-    /// What the kernel would do, as it runs such a program.
+    /// Interprets the filter as the kernel would.
     fn verdict(program: &[sock_filter], machine: u32, call: u32, arguments: &[u64]) -> u32 {
         let mut data = vec![call, machine, 0, 0];
         let halves = arguments
@@ -157,7 +154,7 @@ mod tests {
             for other in [OTHER, 0, NONE, 1, u64::from((-4321_i32).cast_unsigned())] {
                 filter.says(EPERM, call, &[other, OWN, 6]);
             }
-            // The kernel does not look at the upper half.
+            // The kernel ignores the upper half.
             filter.says(EPERM, call, &[OTHER | OWN << 32, OWN, 6]);
         }
         for call in [
@@ -302,7 +299,7 @@ mod tests {
             filter.says(expected, libc::SYS_fchown, &[5, user, group]);
         }
         filter.says(EPERM, libc::SYS_fchownat, &[5, 0, 0, 0]);
-        // For others the kernel knows what they may.
+        // Without root, the kernel's own rules apply.
         Filter::new(None).says(ALLOW, libc::SYS_fchown, &[5, 72, 72]);
     }
 
@@ -353,7 +350,7 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         let file = folder.join("file");
         fs::write(&file, "").unwrap();
-        // Only this thread is bound, and goes.
+        // Only this thread is confined.
         let bound = thread::spawn(move || {
             deny(None).unwrap();
             assert!(Command::new("/bin/true").status().is_err());
@@ -367,7 +364,7 @@ mod tests {
             socket(netlink, raw, None).unwrap();
             let filters = socket(netlink, raw, Some(netlink::NETFILTER)).unwrap_err();
             assert_eq!(filters, Errno::PERM);
-            // SIGURG does nothing to whoever has not asked for it.
+            // SIGURG is ignored by default.
             kill_process(getpid(), Signal::URG).unwrap();
             assert_eq!(kill_process(Pid::INIT, Signal::URG), Err(Errno::PERM));
             File::open("/dev/null").unwrap();

@@ -1,8 +1,7 @@
-//! Which files there are, by landlock; and since Linux 6.12 whom signals and abstract Unix
-//! sockets reach: nobody outside.
+//! Landlock: limits file access to allowed paths, and since Linux 6.12 signals and abstract
+//! Unix sockets to this process.
 //!
-//! Nothing can be executed anywhere; what is below the allowed paths is for others to
-//! say, and what the modes of files say holds as well.
+//! Nothing can be executed. File modes still apply.
 
 use landlock::{
     ABI, Access, AccessFs, BitFlags, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
@@ -10,21 +9,21 @@ use landlock::{
 };
 use txlb::os::rights::ReachablePaths;
 
-/// All that is refused elsewhere; older kernels refuse what they know of it. Since V9
-/// there would be Unix sockets with paths, but a C library asks daemons at paths that
-/// nobody here knows.
-const KNOWN: ABI = ABI::V6;
+/// The version of landlock that is used; older kernels enforce the part they know. Version 9
+/// would limit Unix sockets with paths, but C libraries connect to daemons at paths that txlb
+/// does not know.
+const LANDLOCK_ABI: ABI = ABI::V6;
 
-/// Confines this thread and those that it starts; says whether the kernel can.
+/// Confines this thread and later ones. Returns whether the kernel can.
 ///
 /// # Errors
 /// The kernel's.
 pub(super) fn confine(allowed: &ReachablePaths) -> Result<bool, RulesetError> {
     let status = Ruleset::default()
-        .handle_access(AccessFs::from_all(KNOWN))?
-        .scope(Scope::from_all(KNOWN))?
+        .handle_access(AccessFs::from_all(LANDLOCK_ABI))?
+        .scope(Scope::from_all(LANDLOCK_ABI))?
         .create()?
-        // What is not there is left out, and may be had after another start.
+        // Paths that do not exist are skipped; they need a restart.
         .add_rules(path_beneath_rules(&allowed.read, read()))?
         .add_rules(path_beneath_rules(&allowed.write, write()))?
         .restrict_self()?;
@@ -51,7 +50,7 @@ mod tests {
 
     use seccompiler::{SeccompAction, SeccompFilter, apply_filter};
 
-    /// Runs what binds the thread on one that goes.
+    /// Runs a test in a thread of its own, which alone is confined.
     fn on_a_thread(what: impl FnOnce() + Send + 'static) {
         thread::spawn(what).join().unwrap();
     }
@@ -80,7 +79,7 @@ mod tests {
         fs::remove_dir_all(&folder).unwrap();
     }
 
-    /// Whether the kernel knows of scopes: Linux 6.12.
+    /// Whether the kernel has scopes (Linux 6.12).
     fn has_scopes() -> bool {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
         let mut numbers = release.split(['.', '-']).map(str::parse::<u32>);
@@ -112,7 +111,7 @@ mod tests {
     #[test]
     fn a_kernel_without_it_is_no_error() {
         on_a_thread(|| {
-            // It looks like one.
+            // Simulates a kernel without landlock.
             let calls = [libc::SYS_landlock_create_ruleset];
             let filter = SeccompFilter::new(
                 calls.map(|call| (call, Vec::new())).into_iter().collect(),

@@ -1,4 +1,4 @@
-//! A balancer inside of the test's own process, and a talk with its desk.
+//! A balancer in the test's own process, and its controller's handle.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,47 +8,47 @@ use std::sync::{Mutex, OnceLock};
 use log::{LevelFilter, Log, Metadata, Record};
 use txlb::config::{Access, read};
 use txlb::control::{
-    Actor, ControllerThread, DataPlane, File, Handle, HostStatus, LifecycleEvent, LineProtocol,
-    Options, Reconfigure, Status,
+    Actor, ControllerThread, DataPlane, File, Handle, HostStatus, LineProtocol, Notice, Options,
+    Reconfigure, Status,
 };
 
 use super::txlb::Folder;
 
-/// A balancer with two workers whose desk is open.
-pub(crate) struct Office {
-    /// Closed first.
+/// A balancer with two workers and a running controller.
+pub(crate) struct TestBalancer {
+    /// Stopped first.
     thread: Option<ControllerThread>,
     pub(crate) desk: Handle,
     talk: LineProtocol,
     pub(crate) folder: Folder,
-    pub(crate) events: Receiver<LifecycleEvent>,
+    pub(crate) events: Receiver<Notice>,
 }
 
-impl Office {
-    /// With a file that says this.
-    pub(crate) fn open(text: &str) -> Office {
-        Office::open_with(text, Vec::new())
+impl TestBalancer {
+    /// With a configuration file of this content.
+    pub(crate) fn open(text: &str) -> TestBalancer {
+        TestBalancer::open_with(text, Vec::new())
     }
 
-    pub(crate) fn open_with(text: &str, fixtures: Vec<Box<dyn Reconfigure>>) -> Office {
+    pub(crate) fn open_with(text: &str, fixtures: Vec<Box<dyn Reconfigure>>) -> TestBalancer {
         let folder = Folder::new();
         let (file, reading) = File::read(&folder.write("config.xml", text)).unwrap();
         let (director, events) = start(text);
         let thread = ControllerThread::start(director, Some((file, reading)), fixtures).unwrap();
-        Office::new(thread, folder, events)
+        TestBalancer::new(thread, folder, events)
     }
 
-    /// Without a file.
-    pub(crate) fn open_without_file(text: &str) -> Office {
+    /// Without a configuration file.
+    pub(crate) fn open_without_file(text: &str) -> TestBalancer {
         let (director, events) = start(text);
         let thread = ControllerThread::start(director, None, Vec::new()).unwrap();
-        Office::new(thread, Folder::new(), events)
+        TestBalancer::new(thread, Folder::new(), events)
     }
 
-    fn new(thread: ControllerThread, folder: Folder, events: Receiver<LifecycleEvent>) -> Office {
+    fn new(thread: ControllerThread, folder: Folder, events: Receiver<Notice>) -> TestBalancer {
         Logged::listen();
-        Office {
-            desk: thread.handle(),
+        TestBalancer {
+            desk: thread.desk(),
             thread: Some(thread),
             talk: LineProtocol::new(Access::Full),
             folder,
@@ -56,12 +56,12 @@ impl Office {
         }
     }
 
-    /// The answer to a line.
+    /// The response to a line.
     pub(crate) fn say(&mut self, line: &str) -> String {
-        self.talk.reply_text(line, &self.desk, &Actor::Program)
+        self.talk.answer(line, &self.desk, &Actor::Program)
     }
 
-    /// Says lines that must be answered with ok.
+    /// Sends lines, all of which must succeed.
     pub(crate) fn order(&mut self, lines: &[&str]) {
         for line in lines {
             let answer = self.say(line);
@@ -69,7 +69,7 @@ impl Office {
         }
     }
 
-    /// What is wrong with a line.
+    /// The error of a line.
     pub(crate) fn refusal(&mut self, line: &str) -> String {
         let answer = self.say(line);
         let error = answer.strip_prefix("error: ");
@@ -95,7 +95,7 @@ impl Office {
         host.unwrap_or_else(|| panic!("no host {name}")).clone()
     }
 
-    /// Where the service "web" listens first.
+    /// The first address of the service "web".
     pub(crate) fn address(&self) -> SocketAddr {
         self.status().service("web").unwrap().addresses[0]
     }
@@ -108,13 +108,13 @@ impl Office {
         std::fs::read_to_string(self.file()).unwrap()
     }
 
-    /// Closes the desk.
+    /// Stops the controller.
     pub(crate) fn close(&mut self) {
         self.thread = None;
     }
 
-    /// The lines logged so far that contain all of these. One of them should be of
-    /// this test alone: the log is everybody's.
+    /// The logged lines that contain all of these words. One word should be of this test only: all
+    /// tests of the process share the log.
     pub(crate) fn logged(&self, words: &[&str]) -> Vec<String> {
         let lines = Logged::listen().0.lock().unwrap();
         let found = lines
@@ -123,13 +123,13 @@ impl Office {
         found.cloned().collect()
     }
 
-    /// Its folder's path, which no other test's lines contain.
+    /// The path of its folder, which no other test's lines contain.
     pub(crate) fn mark(&self) -> String {
         self.folder.path().display().to_string()
     }
 }
 
-fn start(text: &str) -> (DataPlane, Receiver<LifecycleEvent>) {
+fn start(text: &str) -> (DataPlane, Receiver<Notice>) {
     let (sender, events) = channel();
     let options = Options::new(2, move |event| {
         let _ = sender.send(event);
@@ -138,7 +138,7 @@ fn start(text: &str) -> (DataPlane, Receiver<LifecycleEvent>) {
     (DataPlane::start(config, options).unwrap(), events)
 }
 
-/// Everything that was logged in this process.
+/// Everything that this process has logged.
 struct Logged(Mutex<Vec<String>>);
 
 impl Logged {

@@ -1,4 +1,4 @@
-//! What the balancer of the scene shows at each door, as lines to be pinned.
+//! What each interface shows of the scene's balancer, as lines to be pinned.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use crate::support::control::ctl;
 use crate::support::golden::{lines_of_html, lines_of_json, without_numbers};
 use crate::support::http::{ADMIN, Ask, GUEST, Reply};
 
-/// Times and addresses of sessions are as they come.
+/// Times and addresses of sessions differ each time.
 pub(crate) fn log_lines(scene: &Scene) -> String {
     let log = scene.mask.text(&scene.txlb.seen.join("\n"));
     let is_times = |word: &str| {
@@ -24,13 +24,13 @@ pub(crate) fn log_lines(scene: &Scene) -> String {
     log.lines().map(line).collect()
 }
 
-/// A view of JSON, a value a line.
+/// A JSON view, one value a line.
 pub(crate) fn json(scene: &Scene, path: &str) -> String {
     let body = scene.mask.text(&scene.look(path).body);
     values(&without_numbers(&body))
 }
 
-/// What `txlb ctl` prints, with and without `--json`, and how it ends.
+/// The output of `txlb ctl` with and without `--json`, and its exit status.
 pub(crate) fn printed(scene: &Scene) -> String {
     let mut shown = String::new();
     for line in [
@@ -65,14 +65,14 @@ pub(crate) fn printed(scene: &Scene) -> String {
     shown
 }
 
-/// JSON, a value a line, without the IDs of sessions.
+/// JSON, one value a line, without session IDs.
 fn values(json: &str) -> String {
     let lines = lines_of_json(json);
     let line = |line: &str| between(line, "\"id\":\"", "\"", "ID") + "\n";
     lines.lines().map(line).collect()
 }
 
-/// Columns are as wide as what is masked: however many blanks there are is one.
+/// Masked values change the width of columns, so several blanks become one.
 pub(crate) fn narrow(text: &str) -> String {
     let line = |line: &str| {
         let words: Vec<_> = line.split_whitespace().collect();
@@ -91,7 +91,7 @@ pub(crate) fn series(scene: &Scene) -> String {
     text.lines().map(line).collect()
 }
 
-/// The columns of the statistics by their place, and what is in them.
+/// The columns of the statistics by their place, and their content.
 pub(crate) fn columns(scene: &Scene) -> String {
     let text = scene.mask.text(&scene.look("/stats;csv").body);
     let mut lines = text.lines();
@@ -111,7 +111,7 @@ pub(crate) fn columns(scene: &Scene) -> String {
     shown
 }
 
-/// What administrator and guest see of the page, and what becomes of a press.
+/// The page for administrator and guest, and the responses to buttons.
 pub(crate) fn page(scene: &Scene) -> String {
     let guest = Ask::get(scene.page, "/").by(GUEST).send();
     let shown = [scene.look("/?change"), guest].map(|it| it.body);
@@ -120,7 +120,7 @@ pub(crate) fn page(scene: &Scene) -> String {
     all.map(|html| html_lines(scene, html)).collect()
 }
 
-/// What the page says of a press of its button, with this for a weight.
+/// The page's message after a button with this weight.
 fn notice(scene: &Scene, weight: &str) -> String {
     let page = scene.look("/").body;
     let hidden = |name: &str| {
@@ -148,7 +148,7 @@ fn notice(scene: &Scene, weight: &str) -> String {
     format!("<p id=\"notice\"{notice}")
 }
 
-/// HTML, a tag or a text a line, without figures.
+/// HTML, one tag or text a line, without figures.
 fn html_lines(scene: &Scene, html: &str) -> String {
     let lines = lines_of_html(&scene.mask.text(html));
     let line = |line: &str| {
@@ -159,7 +159,7 @@ fn html_lines(scene: &Scene, html: &str) -> String {
     lines.lines().map(line).collect()
 }
 
-/// What is between two texts, masked.
+/// Masks what is between two texts.
 fn between(line: &str, start: &str, end: &str, name: &str) -> String {
     let Some((before, rest)) = line.split_once(start) else {
         return line.to_owned();
@@ -168,10 +168,10 @@ fn between(line: &str, start: &str, end: &str, name: &str) -> String {
     format!("{before}{start}{name}{end}{after}")
 }
 
-/// What is asked for first.
+/// The first request.
 const FIRST: &str = "GET /healthz";
 
-/// Statuses, headers and short bodies, of what is there and of what is refused.
+/// Statuses, headers and short bodies of views and of refusals.
 pub(crate) fn views(scene: &Scene) -> String {
     let mut shown = String::new();
     let fields = [("service", "none"), ("group", "main"), ("name", "a")];
@@ -208,7 +208,7 @@ pub(crate) fn views(scene: &Scene) -> String {
     shown
 }
 
-/// Status, headers and body of an answer; the headers that all have are shown once.
+/// Status, headers and body of a response; common headers are shown once.
 fn shown_as(scene: &Scene, what: &str, reply: &Reply) -> String {
     let body = match reply.body.starts_with("<!DOCTYPE") {
         true => lines_of_html(&reply.body),

@@ -1,5 +1,4 @@
-//! The web door itself: who is let in, how it follows the configuration, and what it
-//! says to those who only want to know whether all is well.
+//! The web server: connection limits, changes of its configuration, and the health endpoints.
 #![cfg(feature = "web")]
 
 use std::io::{Read, Write};
@@ -13,7 +12,7 @@ use crate::support::txlb::{Folder, Txlb, run, text};
 use crate::support::until;
 use rustix::process::Signal;
 
-/// With the GNU library each thread had a heap of its own, of 64 MiB of addresses.
+/// glibc gave each thread a heap of its own, with 64 MiB of addresses.
 #[test]
 #[cfg(target_os = "linux")]
 fn admin_clients_do_not_end_a_process_with_little_address_space() {
@@ -30,7 +29,7 @@ fn admin_clients_do_not_end_a_process_with_little_address_space() {
         client
     };
     let clients: Vec<_> = (0..32).map(ask).collect();
-    // Each is given something.
+    // Each gets a response.
     clients
         .iter()
         .for_each(|client| assert_eq!(client.peek(&mut [0]).unwrap(), 1));
@@ -69,7 +68,7 @@ fn the_door_follows_the_configuration() {
     assert_eq!(ask(), 401);
     txlb.reload(&config("refresh=\"3\"", USERS));
 
-    // Elsewhere.
+    // Another listener.
     let elsewhere = Place::new();
     let there = format!("listen=\"{}\"", elsewhere.address());
     drop(elsewhere);
@@ -83,7 +82,7 @@ fn the_door_follows_the_configuration() {
         std::net::TcpStream::connect(page).is_err()
     });
 
-    // Not to be had: everything stays.
+    // An address in use: everything stays.
     let taken = Host::new("b");
     let there = format!("listen=\"{}\"", taken.address());
     let wrong = config("", USERS).replace("listen=\"127.0.0.1:0\" ", &there);
@@ -168,10 +167,10 @@ fn no_host_is_not_ready_and_stopping_is_neither() {
 fn who_says_nothing_takes_a_seat_and_no_more() {
     let page = Page::open();
     let silent: Vec<_> = (0..8).map(|_| connect(page.address)).collect();
-    // The ninth from one address is turned away at once.
+    // The ninth from one address is rejected at once.
     let mut ninth = connect(page.address);
     assert!(matches!(ninth.read(&mut [0; 1]), Ok(0) | Err(_)));
-    // From another address there is room.
+    // Another address is accepted.
     let other = connect_from([127, 0, 0, 9].into(), page.address);
     let reply = Ask::get(page.address, "/healthz").send_on(other);
     assert_eq!(reply.status, 200);
@@ -194,7 +193,7 @@ fn a_full_house_lets_others_wait() {
     waiting
         .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         .unwrap();
-    // Somebody leaves.
+    // One leaves.
     seated.pop();
     let mut answer = String::new();
     waiting.read_to_string(&mut answer).unwrap();
@@ -210,14 +209,14 @@ fn in_a_crowd_nobody_waits_long_for_a_body() {
     for other in &mut others {
         other.write_all(b"GET ").unwrap();
     }
-    // By the time that this is answered, they are looked after.
+    // When this is answered, all of them are being served.
     assert_eq!(Ask::get(page.address, "/healthz").send().status, 200);
     let mut slow = connect(page.address);
     let head = "POST /do HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n";
     slow.write_all(head.as_bytes()).unwrap();
     let begun = Instant::now();
     assert!(matches!(slow.read(&mut [0; 1]), Ok(0) | Err(_)));
-    // It would have had ten seconds otherwise.
+    // Otherwise it would have ten seconds.
     assert!(begun.elapsed() < Duration::from_secs(8));
     drop(others);
 }
@@ -229,13 +228,13 @@ fn who_says_nothing_makes_room_for_who_asks() {
     let _mute: Vec<_> = crowd(2).map(|ip| connect_from(ip, page.address)).collect();
     let mut half: Vec<_> = crowd(3).map(|ip| connect_from(ip, page.address)).collect();
     for stream in &mut half {
-        // Who has been dropped by now is.
+        // It may have been closed by now.
         let _ = stream.write_all(b"GET / HTTP/1.1\r\n");
     }
     let begun = Instant::now();
     let reply = Ask::get(page.address, "/healthz").send();
     assert_eq!(reply.status, 200);
-    // All of them would have had their ten seconds.
+    // All of them would have ten seconds.
     assert!(begun.elapsed() < Duration::from_secs(9));
 }
 
@@ -277,12 +276,12 @@ fn two_hundred_that_never_finish_asking_keep_nobody_out_for_long_and_hold_up_no_
     }
     let mut session = Session::open(page.txlb.address());
     for _ in 0..100 {
-        // Who has been dropped by now is.
+        // It may have been closed by now.
         slow.retain_mut(|stream| stream.write_all(b"X-Slow: y\r\n").is_ok());
         session.echo(1000);
     }
-    // There are seats for 32, who have ten seconds each, and two seconds in a crowd: whoever
-    // has had theirs makes room for those behind.
+    // At most 32 clients have ten seconds each, and two while others wait: then they make room for
+    // those.
     let reply = Ask::get(page.address, "/healthz")
         .send_on(connect_from([127, 0, 2, 1].into(), page.address));
     assert_eq!(reply.status, 200);

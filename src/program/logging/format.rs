@@ -1,0 +1,252 @@
+//! Log line formats: for a file, for the journal and for syslog.
+//!
+//! The message is the same in all of them. Non-printing characters are spelled out, and long
+//! lines are cut.
+
+use std::fmt::Write;
+use std::io;
+
+use log::Level;
+use txlb::calendar::UtcTime;
+use txlb::non_printing::push_spelled_out;
+
+use super::entry::{CUT, Entry, EntryKind, boundary};
+
+/// Maximum bytes of a line in a file, with its newline. Only escaping makes lines longer.
+const FILE_LINE: usize = 16 * 1024;
+
+/// Maximum bytes of a syslog message, by RFC 3164.
+const SYSLOG_LINE: usize = 1024;
+
+/// The syslog facility "daemon".
+const FACILITY_DAEMON: u8 = 3;
+
+/// The format of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LineFormat {
+    /// The date in UTC, then the message.
+    File,
+    /// The priority as in sd-daemon(3), then the message. No date: the journal has its own, in
+    /// microseconds.
+    Journal,
+    /// The priority and the program as in RFC 3164. No date: it would have to be in the daemon's
+    /// time zone, which a static binary in a chroot does not know. Daemons add their own.
+    Syslog,
+}
+
+impl LineFormat {
+    /// Appends the line for `entry` to `out`. The only newline is at its end, and syslog messages
+    /// have none.
+    pub(super) fn put(self, entry: &Entry, process: u32, out: &mut String) {
+        let start = out.len();
+        let severity = severity(entry.level);
+        // Writing to a String cannot fail.
+        let _ = match self {
+            LineFormat::File => write!(out, "{} ", UtcTime::of(entry.wall_ms).iso()),
+            LineFormat::Journal => write!(out, "<{severity}>"),
+            LineFormat::Syslog => {
+                let priority = FACILITY_DAEMON * 8 + severity;
+                write!(out, "<{priority}>txlb[{process}]: ")
+            }
+        };
+        if entry.kind != EntryKind::Session {
+            let _ = write!(out, "{:5} ", entry.level);
+        }
+        // Senders escape what they quote; this is a second check. It leaves backslashes alone.
+        push_spelled_out(&entry.text, out);
+        match self {
+            LineFormat::Syslog => cut(out, start, SYSLOG_LINE),
+            LineFormat::File | LineFormat::Journal => {
+                cut(out, start, FILE_LINE - 1);
+                out.push('\n');
+            }
+        }
+    }
+}
+
+/// Formatted lines that are written together.
+#[derive(Default)]
+pub(super) struct Lines {
+    text: String,
+    /// The end of each line, as an offset into `text`.
+    ends: Vec<usize>,
+}
+
+impl Lines {
+    pub(super) fn put(&mut self, format: LineFormat, entry: &Entry) {
+        format.put(entry, std::process::id(), &mut self.text);
+        self.ends.push(self.text.len());
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+
+    pub(super) fn each(&self) -> impl Iterator<Item = &str> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let ends = starts.zip(&self.ends);
+        ends.map(|(start, end)| &self.text[start..*end])
+    }
+
+    /// The error of a writer that has written the first `from` bytes.
+    pub(super) fn unwritten(&self, from: usize, error: io::Error) -> WriteError {
+        let left = self.ends.iter().filter(|end| **end > from).count();
+        WriteError { lines: left, error }
+    }
+
+    /// Whether the last line is incomplete after `written` bytes.
+    pub(super) fn is_torn_at(&self, written: usize) -> bool {
+        written > 0 && !self.ends.contains(&written)
+    }
+}
+
+/// How many of the last lines were not written, and why.
+#[derive(Debug)]
+pub(super) struct WriteError {
+    pub(super) lines: usize,
+    pub(super) error: io::Error,
+}
+
+/// Writes formatted lines to a file, a stream or syslog.
+pub(super) trait LineWriter: Send {
+    /// Writes the lines in order, up to the first that fails.
+    fn write(&mut self, lines: &Lines) -> Result<(), WriteError>;
+}
+
+/// The level as a syslog severity.
+fn severity(level: Level) -> u8 {
+    match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    }
+}
+
+/// Cuts the text from `start` on to `most` bytes, at a character boundary.
+fn cut(out: &mut String, start: usize, most: usize) {
+    if out.len() - start > most {
+        let end = boundary(out, start + most - CUT.len());
+        out.truncate(end);
+        out.push_str(CUT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORMATS: [LineFormat; 3] = [LineFormat::File, LineFormat::Journal, LineFormat::Syslog];
+
+    fn entry(level: Level, kind: EntryKind, text: &str) -> Entry {
+        Entry {
+            wall_ms: 1_763_830_978_123,
+            level,
+            kind,
+            text: text.to_owned(),
+        }
+    }
+
+    fn put(format: LineFormat, entry: &Entry) -> String {
+        let mut out = "before\n".to_owned();
+        format.put(entry, 17, &mut out);
+        out.strip_prefix("before\n").unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_same_is_said_everywhere_behind_what_belongs_there() {
+        let lines =
+            |level, kind| FORMATS.map(|format| put(format, &entry(level, kind, "it is so")));
+        assert_eq!(
+            lines(Level::Warn, EntryKind::Event),
+            [
+                "2025-11-22T17:02:58.123Z WARN  it is so\n",
+                "<4>WARN  it is so\n",
+                "<28>txlb[17]: WARN  it is so",
+            ]
+        );
+        assert_eq!(
+            lines(Level::Info, EntryKind::Session),
+            [
+                "2025-11-22T17:02:58.123Z it is so\n",
+                "<6>it is so\n",
+                "<30>txlb[17]: it is so",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_level_has_a_severity() {
+        let begins = |level| put(LineFormat::Syslog, &entry(level, EntryKind::Event, ""));
+        for (level, priority) in [
+            (Level::Error, "<27>"),
+            (Level::Warn, "<28>"),
+            (Level::Info, "<30>"),
+            (Level::Debug, "<31>"),
+            (Level::Trace, "<31>"),
+        ] {
+            assert!(begins(level).starts_with(priority), "{}", begins(level));
+        }
+    }
+
+    #[test]
+    fn a_line_stays_one_line_whatever_is_in_it() {
+        let bad = "a\nb\r\u{0}\u{1b}[31m\u{7f}\u{85}\u{9b}2J\u{2028}\u{202e}\u{feff}\u{e0041}z \\n";
+        let shown = "a\\nb\\r\\u{0}\\u{1b}[31m\\u{7f}\\u{85}\\u{9b}2J\\u{2028}\\u{202e}\
+                     \\u{feff}\\u{e0041}z \\n";
+        for (format, kind) in FORMATS
+            .map(|format| [(format, EntryKind::Event), (format, EntryKind::Session)])
+            .concat()
+        {
+            let line = put(format, &entry(Level::Error, kind, bad));
+            assert!(line.trim_end_matches('\n').ends_with(shown), "{line}");
+            assert_eq!(line.find('\n').unwrap_or(line.len() - 1), line.len() - 1);
+        }
+    }
+
+    #[test]
+    fn letters_of_all_scripts_are_left_as_they_are() {
+        let text = "grüße \u{645}\u{6cc}\u{200c}\u{62e} \u{1f468}\u{200d}\u{1f373} 日本";
+        for format in FORMATS {
+            let line = put(format, &entry(Level::Info, EntryKind::Event, text));
+            assert!(line.trim_end().ends_with(text), "{line}");
+        }
+    }
+
+    #[test]
+    fn long_lines_are_cut_between_two_characters() {
+        for (format, most) in FORMATS.into_iter().zip([FILE_LINE, FILE_LINE, SYSLOG_LINE]) {
+            for letter in ["x", "ä", "日", "\u{1f600}", "\u{9b}"] {
+                let long = entry(Level::Info, EntryKind::Event, &letter.repeat(most));
+                let line = put(format, &long);
+                assert!(
+                    line.len() <= most && line.len() + 4 > most,
+                    "{}",
+                    line.len()
+                );
+                assert!(
+                    line.trim_end_matches('\n').ends_with(CUT),
+                    "{format:?} {letter}"
+                );
+            }
+            let short = put(
+                format,
+                &entry(Level::Info, EntryKind::Event, &"x".repeat(900)),
+            );
+            assert!(short.trim_end_matches('\n').ends_with("xxx"));
+        }
+    }
+}
