@@ -200,7 +200,7 @@ mod tests {
         let answers = Resolutions::new(Clock::start());
         let running = Group::new("s", "g", HostPool::new(&group("10.0.0.1:80"), 1, 0));
         let known = Known::from([("name".to_owned(), Ok(vec![IpAddr::from([10, 0, 0, 2])]))]);
-        answers.change(&running, &known, |pool, now_ms| {
+        answers.change_group(&running, &known, |pool, now_ms| {
             pool.configure(&group("name:80"), now_ms);
         });
         let addresses: Vec<_> = running.pool().hosts().map(|it| it.address).collect();

@@ -175,7 +175,7 @@ fn a_renamed_host_lives_on_in_its_counts_its_sessions_and_its_clients() {
     until("the bytes are counted", || {
         office.host("b").totals.bytes_to_host >= 5_000
     });
-    let listed = office.desk.sessions().list;
+    let listed = office.handle.sessions().list;
     assert_eq!(listed[0].host.as_deref(), Some("b"));
     // Whose clients they were, they stay; what they are called in a file, they keep.
     assert_eq!(
@@ -261,7 +261,7 @@ fn least_connections_counts_right_after_a_hundred_changes_with_sessions_open() {
         office
             .folder
             .write("config.xml", format!("{text}<!-- {number} -->"));
-        office.desk.signal(Signal::Reload);
+        office.handle.signal(Signal::Reload);
     }
     let status = office.status();
     assert_eq!(status.generation, 151);
@@ -285,12 +285,12 @@ fn sessions_are_listed_with_all_that_is_known_of_them() {
     first.echo(2_000);
     let second = Session::open(office.address());
     until("all is counted", || {
-        let listed = office.desk.sessions();
+        let listed = office.handle.sessions();
         assert_eq!((listed.list.len(), listed.more), (2, 0));
         let told: u64 = listed.list.iter().map(|it| it.bytes_to_host).sum();
         told == 2_000
     });
-    let listed = office.desk.sessions().list;
+    let listed = office.handle.sessions().list;
     let one = listed.iter().find(|it| it.bytes_to_host > 0).unwrap();
     // The host's greeting is two bytes.
     assert_eq!((one.bytes_to_host, one.bytes_to_client), (2_000, 2_002));
@@ -308,7 +308,7 @@ fn sessions_are_listed_with_all_that_is_known_of_them() {
     assert_eq!(office.say("sessions").lines().count(), 4);
     first.close();
     second.close();
-    until("they are over", || office.desk.sessions().list.is_empty());
+    until("they are over", || office.handle.sessions().list.is_empty());
 }
 
 #[test]
@@ -341,5 +341,5 @@ fn a_closed_desk_says_so() {
     assert_eq!(office.refusal("status"), "txlb has ended\n");
     assert_eq!(office.status().services.len(), 0);
     assert!(!office.status().is_ready());
-    assert_eq!(office.desk.sessions().list.len(), 0);
+    assert_eq!(office.handle.sessions().list.len(), 0);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::support::PATIENCE;
 use crate::support::client::who_in_turn;
 use crate::support::config::web;
-use crate::support::desk::Office;
+use crate::support::embedded::TestBalancer;
 use crate::support::host::{Host, Place};
 use txlb::config::verb::Command;
 use txlb::control::{Actor, DataPlane, MINUTES, Options, Topic};
@@ -15,8 +15,8 @@ fn command(line: &str) -> Command {
 }
 
 /// What happened, by its topic, the oldest first.
-fn happened(office: &Office) -> Vec<(Topic, String)> {
-    let recent_events = office.status().recent_events.into_iter();
+fn happened(balancer: &TestBalancer) -> Vec<(Topic, String)> {
+    let recent_events = balancer.status().recent_events.into_iter();
     recent_events.map(|it| (it.topic, it.text)).collect()
 }
 
@@ -24,19 +24,19 @@ fn happened(office: &Office) -> Vec<(Topic, String)> {
 fn hosts_changes_saves_and_reloads_are_remembered_with_who_did_them() {
     let (host, place) = (Host::new("a"), Place::new());
     let text = web("", "roundr", &[host.address(), place.address()]);
-    let mut office = Office::open(&text);
-    assert_eq!(happened(&office), []);
-    assert_eq!(who_in_turn(office.address(), 2), "aa");
-    office.order(&[
+    let mut balancer = TestBalancer::open(&text);
+    assert_eq!(happened(&balancer), []);
+    assert_eq!(who_in_turn(balancer.address(), 2), "aa");
+    balancer.order(&[
         "setWeight service=web group=main name=b weight=0",
         "saveConfig",
     ]);
-    std::fs::write(office.file(), &text).unwrap();
-    office.order(&["reload force=true"]);
-    std::fs::write(office.file(), "<config>").unwrap();
-    assert!(office.refusal("reload").contains("config.xml:1:1"));
+    std::fs::write(balancer.file(), &text).unwrap();
+    balancer.order(&["reload force=true"]);
+    std::fs::write(balancer.file(), "<config>").unwrap();
+    assert!(balancer.refusal("reload").contains("config.xml:1:1"));
 
-    let topics: Vec<_> = happened(&office).into_iter().map(|it| it.0).collect();
+    let topics: Vec<_> = happened(&balancer).into_iter().map(|it| it.0).collect();
     let expected = [
         Topic::HostDown,
         Topic::Change,
@@ -45,7 +45,7 @@ fn hosts_changes_saves_and_reloads_are_remembered_with_who_did_them() {
         Topic::Error,
     ];
     assert_eq!(topics, expected);
-    let texts: Vec<_> = happened(&office).into_iter().map(|it| it.1).collect();
+    let texts: Vec<_> = happened(&balancer).into_iter().map(|it| it.1).collect();
     assert_eq!(texts[0], "host web:main/b is down: connection refused");
     assert!(
         texts[1].ends_with("weight=0, was weight=1; by the program"),
@@ -65,20 +65,20 @@ fn hosts_changes_saves_and_reloads_are_remembered_with_who_did_them() {
 #[test]
 fn a_change_by_who_has_seen_another_configuration_is_refused() {
     let host = Host::new("a");
-    let mut office = Office::open(&web("", "roundr", &[host.address()]));
-    let seen = office.generation();
-    office.order(&["setWeight service=web group=main name=a weight=5"]);
+    let mut balancer = TestBalancer::open(&web("", "roundr", &[host.address()]));
+    let seen = balancer.generation();
+    balancer.order(&["setWeight service=web group=main name=a weight=5"]);
     let drain = command("drainHost service=web group=main name=a");
-    let answer = office
-        .desk
+    let answer = balancer
+        .handle
         .execute_if_current(&Actor::Program, drain.clone(), seen);
     let why = answer.outcome.unwrap_err();
     assert!(
         why.starts_with("the configuration has changed meanwhile"),
         "{why}"
     );
-    let answer = office
-        .desk
+    let answer = balancer
+        .handle
         .execute_if_current(&Actor::Program, drain, seen + 1);
     assert_eq!(
         (answer.outcome, answer.generation),
@@ -89,9 +89,9 @@ fn a_change_by_who_has_seen_another_configuration_is_refused() {
 #[test]
 fn sessions_are_counted_in_the_minute_that_is_under_way() {
     let host = Host::new("a");
-    let office = Office::open(&web("", "roundr", &[host.address()]));
-    assert_eq!(who_in_turn(office.address(), 3), "aaa");
-    let recent = office.host("a").recent;
+    let balancer = TestBalancer::open(&web("", "roundr", &[host.address()]));
+    assert_eq!(who_in_turn(balancer.address(), 3), "aaa");
+    let recent = balancer.host("a").recent;
     assert_eq!(recent.len(), MINUTES);
     // A minute may have ended in between.
     assert_eq!(recent[MINUTES - 2] + recent[MINUTES - 1], 3);

@@ -106,7 +106,7 @@ fn signals_that_wait_are_one() {
     };
     let office =
         TestBalancer::open_with(&web("", "roundr", &[host.address()]), vec![Box::new(gate)]);
-    let desk = office.desk.clone();
+    let desk = office.handle.clone();
     let change = std::thread::spawn(move || {
         desk.execute(&Actor::Program, weigh(5).parse().unwrap())
             .outcome
@@ -114,14 +114,14 @@ fn signals_that_wait_are_one() {
     arrival.recv().unwrap();
     // More than may wait at the desk; nobody is held up.
     for _ in 0..1_000 {
-        office.desk.signal(Signal::Reload);
-        office.desk.signal(Signal::Reopen);
+        office.handle.signal(Signal::Reload);
+        office.handle.signal(Signal::Reopen);
     }
     go.send(()).unwrap();
     assert_eq!(change.join().unwrap(), Ok(String::new()));
     assert_eq!(office.status().generation, 2);
     assert_eq!(reopened.load(Ordering::Relaxed), 1);
-    office.desk.signal(Signal::Reload);
+    office.handle.signal(Signal::Reload);
     assert!(office.status().stored.last_reload.is_some());
     assert_eq!(reopened.load(Ordering::Relaxed), 2);
 }
