@@ -195,7 +195,7 @@ impl Controller {
     fn serve(&mut self, request: Message) {
         match request {
             Message::QueuedRequest(request, reply) => {
-                drop(reply.send(self.execute_if_current(*request)))
+                drop(reply.send(self.execute_if_current(*request)));
             }
             Message::Status(reply) => drop(reply.send(self.status())),
             Message::Sessions(reply) => drop(reply.send(self.sessions())),

@@ -38,7 +38,7 @@ pub(crate) fn run(pid_file: &Path, given: Option<(PathBuf, StartupOptions)>) -> 
     };
     match config {
         Ok(RunningConfig::File(file, startup)) => {
-            check::run(&file, &startup, CheckOutput::Warnings)?
+            check::run(&file, &startup, CheckOutput::Warnings)?;
         }
         Ok(RunningConfig::NoFile) => {}
         Err(why) => exit::print_error(&format!(

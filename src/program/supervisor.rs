@@ -76,7 +76,7 @@ impl Supervisor {
         thread::Builder::new()
             .name("watchdog".to_owned())
             .spawn(move || {
-                feeder.feed_watchdog(limit / 2, |patience| liveness.none_hangs(patience))
+                feeder.feed_watchdog(limit / 2, |patience| liveness.none_hangs(patience));
             })?;
         Ok(())
     }
