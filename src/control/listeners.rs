@@ -377,18 +377,13 @@ impl Inheritance {
 
     /// Adds to `wanted` the sockets that belong to a service only by their name.
     pub(super) fn add_named(&self, config: &Config, wanted: &mut WantedListeners) {
-        for InheritedSocket {
-            name,
-            address: place,
-            ..
-        } in &self.0
-        {
+        for InheritedSocket { name, address, .. } in &self.0 {
             if config.services.iter().any(|service| service.name == *name) {
                 let listener = WantedListener {
                     service: name.clone(),
                     name: None,
                 };
-                wanted.entry(key(*place)).or_insert(listener);
+                wanted.entry(key(*address)).or_insert(listener);
             }
         }
     }
@@ -411,16 +406,11 @@ impl Inheritance {
 
     /// Warns of sockets that serve nothing, or another service than their name says.
     pub(super) fn warn(&self, wanted: &WantedListeners) {
-        for InheritedSocket {
-            name,
-            address: place,
-            ..
-        } in &self.0
-        {
+        for InheritedSocket { name, address, .. } in &self.0 {
             let called = name.escape_debug();
-            match wanted.get(&key(*place)) {
+            match wanted.get(&key(*address)) {
                 None => log::warn!(
-                    "the inherited socket \"{called}\" at {place} serves nothing: nothing \
+                    "the inherited socket \"{called}\" at {address} serves nothing: nothing \
                      listens at exactly this address, and no service has this name"
                 ),
                 Some(listener)
@@ -428,7 +418,7 @@ impl Inheritance {
                         && wanted.values().any(|other| other.service == *name) =>
                 {
                     log::warn!(
-                        "the inherited socket \"{called}\" at {place} serves {}, which listens \
+                        "the inherited socket \"{called}\" at {address} serves {}, which listens \
                          there",
                         listener.service.escape_debug()
                     );
