@@ -205,6 +205,36 @@ pub(crate) struct TimerHold {
     polls_left: Option<usize>,
 }
 
+/// The last iteration of the event loop that was stalled: the process was stopped in it, or the
+/// machine suspended.
+///
+/// The loop reads the clock once an iteration, so what a stalled one did looks as old as its start.
+/// A session that has just passed on a request would be ended before its host can answer.
+// Test: sessions_go_on_after_the_process_was_stopped_in_the_middle_of_its_work.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Stall {
+    start_ms: u64,
+    end_ms: u64,
+}
+
+impl Stall {
+    /// Takes note of an iteration that began at `start_ms` and was over at `end_ms`.
+    pub(crate) fn observe(&mut self, start_ms: u64, end_ms: u64) {
+        if end_ms > start_ms + DELAYED_MS {
+            *self = Stall { start_ms, end_ms };
+        }
+    }
+
+    /// The time of something done at `at_ms` by the loop's clock: the end of the stall, if it was
+    /// done in that iteration.
+    pub(crate) fn correct(self, at_ms: u64) -> u64 {
+        match at_ms == self.start_ms {
+            true => self.end_ms,
+            false => at_ms,
+        }
+    }
+}
+
 /// How an iteration of the event loop began.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wakeup {
@@ -256,6 +286,19 @@ mod tests {
         timers.expire(now_ms, &mut due);
         due.sort_unstable();
         due
+    }
+
+    #[test]
+    fn only_what_a_stalled_iteration_did_is_corrected() {
+        let mut stall = Stall::default();
+        stall.observe(1000, 1000 + DELAYED_MS);
+        assert_eq!(stall.correct(1000), 1000);
+        stall.observe(2000, 5000);
+        stall.observe(5000, 5001);
+        assert_eq!(
+            [1999, 2000, 2001].map(|at| stall.correct(at)),
+            [1999, 5000, 2001]
+        );
     }
 
     #[test]

@@ -3,12 +3,15 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::client::{End, connect, patient, read_all};
 use crate::support::config::web;
 use crate::support::host::{Host, Listener, hang_up, tcp_socket};
+use crate::support::pause;
 use crate::support::txlb::Txlb;
 use rustix::net::connect as connect_socket;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
@@ -103,5 +106,36 @@ fn a_process_that_was_stopped_looks_at_its_sessions_before_it_ends_them() {
         session.read_exact(&mut [0; 10]).unwrap();
         session.write_all(b"!").unwrap();
         session.read_exact(&mut [0]).unwrap();
+    }
+}
+
+#[test]
+fn sessions_go_on_after_the_process_was_stopped_in_the_middle_of_its_work() {
+    let host = Host::new("a");
+    let timeout = Duration::from_millis(500);
+    let txlb = Txlb::start(&web("idleTimeout='0.5'", "roundr", &[host.address()]));
+    let over = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let (mut session, over) = (patient(connect(txlb.address())), Arc::clone(&over));
+            thread::spawn(move || {
+                session.read_exact(&mut [0; 2]).unwrap();
+                while !over.load(Ordering::Relaxed) {
+                    session.write_all(&[b'x'; 100]).unwrap();
+                    session.read_exact(&mut [0; 100]).unwrap();
+                }
+            })
+        })
+        .collect();
+    for _ in 0..10 {
+        pause(timeout / 10);
+        txlb.signal(Signal::STOP);
+        pause(2 * timeout);
+        txlb.signal(Signal::CONT);
+    }
+    pause(timeout / 10);
+    over.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.join().expect("its session goes on");
     }
 }

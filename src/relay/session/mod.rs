@@ -16,6 +16,7 @@ pub(crate) use attempts::{TimeoutsMs, earliest};
 use half_stream::HalfStream;
 
 use super::failure::EndReason;
+use super::timer_wheel::Stall;
 use crate::balance::HostId;
 use crate::os::sockets::Delivery;
 
@@ -459,6 +460,14 @@ impl Session {
     pub(crate) fn handle_read_failed(&mut self, direction: Direction) {
         self.half_stream_mut(direction).handle_end();
         self.handle_broken(direction.source());
+    }
+
+    /// Corrects times that were taken in a stalled iteration. Before `handle_deadline`.
+    pub(crate) fn correct_times(&mut self, stall: Stall) {
+        self.active_ms = stall.correct(self.active_ms);
+        if let State::Connecting { since_ms, .. } = &mut self.state {
+            *since_ms = stall.correct(*since_ms);
+        }
     }
 
     /// Handles what is due at `now_ms`.

@@ -7,6 +7,7 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::io;
+use std::mem;
 use std::net::TcpListener as StdListener;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,7 +33,7 @@ use super::session_list::SessionLists;
 use super::shared::{Shared, WorkerStats};
 use super::slab::{FIRST_SPECIAL, Slab, TokenTarget, decode_token};
 use super::tcp_transport::{TcpTransport, readiness};
-use super::timer_wheel::{TICK_MS, TimerHold, TimerWheel, Wakeup};
+use super::timer_wheel::{Stall, TICK_MS, TimerHold, TimerWheel, Wakeup};
 use super::transport::Transport;
 use crate::balance::Random;
 use crate::log_targets;
@@ -64,6 +65,7 @@ pub(crate) struct Worker {
     connections: Slab<Connection<TcpTransport>>,
     timers: TimerWheel,
     timer_hold: TimerHold,
+    stall: Stall,
     /// The ready list: slots of connections that have something to do.
     ready: VecDeque<u32>,
     /// Slots of closed connections. They are freed after the batch of events, so that no event of
@@ -115,6 +117,7 @@ impl Worker {
             connections: Slab::new(),
             timers: TimerWheel::new(now_ms),
             timer_hold: TimerHold::default(),
+            stall: Stall::default(),
             ready: VecDeque::new(),
             closed: Vec::new(),
             due: Vec::new(),
@@ -139,14 +142,18 @@ impl Worker {
     pub(crate) fn run(mut self) {
         let mut events = Events::with_capacity(MAX_EVENTS);
         while !self.is_done() {
-            let polled = self.poll.poll(&mut events, self.poll_timeout());
+            let timeout = self.poll_timeout();
+            let polled = self.poll.poll(&mut events, timeout);
             let interrupted = match polled {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                     panic!("worker {}: no more events: {error}", self.number)
                 }
                 polled => polled.is_err(),
             };
-            self.now_ms = self.shared.clock.now_ms();
+            let before_ms = mem::replace(&mut self.now_ms, self.shared.clock.now_ms());
+            if timeout == Some(Duration::ZERO) {
+                self.stall.observe(before_ms, self.now_ms);
+            }
             self.stats().count_iteration();
             self.port_gates.begin_iteration();
             let mut dispatched = 0;
@@ -167,7 +174,7 @@ impl Worker {
     }
 
     /// How long the poll may wait; `None` is until an event comes.
-    fn poll_timeout(&self) -> Option<Duration> {
+    fn poll_timeout(&mut self) -> Option<Duration> {
         if !self.ready.is_empty() || !self.session_lists.is_empty() {
             return Some(Duration::ZERO);
         }
@@ -180,9 +187,9 @@ impl Worker {
             .flatten()
             .min()?;
         // The clock is read again: the iteration that ends now may have been a long one.
-        Some(Duration::from_millis(
-            next_ms.saturating_sub(self.shared.clock.now_ms()),
-        ))
+        let end_ms = self.shared.clock.now_ms();
+        self.stall.observe(self.now_ms, end_ms);
+        Some(Duration::from_millis(next_ms.saturating_sub(end_ms)))
     }
 
     /// Whether timers may expire: after a delay not before every socket was polled.
@@ -278,10 +285,11 @@ impl Worker {
     }
 
     fn run_due(&mut self) {
-        let mut due = std::mem::take(&mut self.due);
+        let mut due = mem::take(&mut self.due);
         self.timers.expire(self.now_ms, &mut due);
         for slot in due.drain(..) {
             if let Some(connection) = self.connections.get_mut(slot) {
+                connection.session.correct_times(self.stall);
                 connection.session.handle_deadline(self.now_ms);
                 // A connection that was cut short has run in this iteration, and runs again.
                 if !connection.queued {
@@ -423,7 +431,7 @@ impl Drop for Worker {
 }
 
 fn enqueue(connection: &mut Connection<TcpTransport>, slot: u32, ready: &mut VecDeque<u32>) {
-    if !std::mem::replace(&mut connection.queued, true) {
+    if !mem::replace(&mut connection.queued, true) {
         ready.push_back(slot);
     }
 }
