@@ -334,15 +334,22 @@ fn every_test_that_ci_asks_for_is_there() {
 #[test]
 fn every_file_of_a_test_program_is_a_module_of_it() {
     for program in ["it", "embedded", "peers"] {
+        let top = PathBuf::from(format!("tests/{program}"));
         let sources = sources(&format!("tests/{program}"));
-        let (main, modules): (Vec<_>, Vec<_>) = sources
-            .into_iter()
-            .partition(|source| source.path.ends_with("/main.rs"));
-        assert!(!modules.is_empty(), "{program} has no module");
+        let modules = sources.iter().filter(|it| !it.path.ends_with("/main.rs"));
+        assert!(modules.clone().count() > 0, "{program} has no module");
         for Source { path, .. } in modules {
-            let name = Path::new(&path).file_stem().unwrap().to_str().unwrap();
-            let line = format!("mod {name};");
-            assert!(main[0].text.lines().any(|it| it == line), "{path}");
+            // A folder's `mod.rs` is a module of the file above it, by the folder's name.
+            let module = Path::new(path.strip_suffix("/mod.rs").unwrap_or(path));
+            let folder = module.parent().unwrap();
+            let parent = match folder == top {
+                true => folder.join("main.rs"),
+                false => folder.join("mod.rs"),
+            };
+            let parent = sources.iter().find(|it| Path::new(&it.path) == parent);
+            let line = format!("mod {};", module.file_stem().unwrap().to_str().unwrap());
+            let has_line = |source: &Source| source.text.lines().any(|it| it == line);
+            assert!(parent.is_some_and(has_line), "{path}");
         }
     }
 }
