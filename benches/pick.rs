@@ -1,7 +1,6 @@
-//! What a pick costs with its release: every scheduler, at 3, 100 and 10,000 hosts.
+//! Benchmark of a pick and its release: each scheduler, with 3, 100 and 10,000 hosts.
 //!
-//! Through the tracker, as a worker does it, so with its counting; without the
-//! lock, and without anybody else who wants it.
+//! It calls the pool as workers do, so counting is included. The lock is not.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -16,7 +15,7 @@ fn main() {
 
 const HOSTS: [u32; 3] = [3, 100, 10_000];
 
-/// Open sessions for each host, so that the least of connections is not none.
+/// Open sessions for each host, so that the fewest connections are not 0.
 const SESSIONS: u32 = 2;
 
 struct Case {
@@ -44,44 +43,44 @@ fn cases() -> impl Iterator<Item = Case> {
 
 #[divan::bench(args = cases())]
 fn pick_and_release(bencher: Bencher<'_, '_>, case: &Case) {
-    let mut desk = Handle::new(case);
+    let mut fixture = PoolFixture::new(case);
     for _ in 0..SESSIONS * case.hosts {
-        desk.pick();
+        fixture.pick();
     }
     bencher.bench_local(|| {
-        let (host, client) = desk.pick();
-        desk.tracker.released(host, client, 0);
+        let (host, client) = fixture.pick();
+        fixture.pool.release(host, client, 0);
     });
 }
 
-/// A tracker, and clients that come from everywhere.
-struct Handle {
-    tracker: HostPool,
+/// A pool, and clients of all addresses.
+struct PoolFixture {
+    pool: HostPool,
     random: Random,
     client: u32,
 }
 
-impl Handle {
-    fn new(case: &Case) -> Handle {
-        Handle {
-            tracker: HostPool::new(&group(case), 1, 0),
+impl PoolFixture {
+    fn new(case: &Case) -> PoolFixture {
+        PoolFixture {
+            pool: HostPool::new(&group(case), 1, 0),
             random: Random::new(1),
             client: 0,
         }
     }
 
     fn pick(&mut self) -> (HostId, IpAddr) {
-        // An odd number: every address comes once before any comes again.
+        // An odd step: every address is used once before one is used again.
         self.client = self.client.wrapping_add(0x9E37_79B9);
         let client = IpAddr::from(Ipv4Addr::from_bits(self.client));
         let picked = self
-            .tracker
+            .pool
             .pick(&mut PickContext::new(client, &[], 0, &mut self.random));
         (picked.expect("all hosts are in service").id, client)
     }
 }
 
-/// Weights from 1 to 5: those that go by weight have something to do.
+/// Weights from 1 to 5, so that weighted schedulers have work.
 fn group(case: &Case) -> config::Group {
     let host = |number: u32| config::Host {
         name: format!("h{number}"),

@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     for line in io::stdin().lock().lines() {
         match balancer.apply(&line?) {
-            Ok(done) => println!("generation {}: {}", done.generation, done.told),
+            Ok(done) => println!("generation {}: {}", done.generation, done.message),
             Err(refused) => println!("refused: {refused}"),
         }
     }

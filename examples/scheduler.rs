@@ -1,7 +1,7 @@
-//! A scheduler of one's own: fills the hosts in their order, each with so many sessions,
-//! and turns to the next when the one before is full. The dear ones come last.
+//! A custom scheduler: fills the hosts in their order, each with so many sessions, and uses
+//! the next one when all before are full. Expensive hosts come last.
 //!
-//! A file can name it, as this one does: `scheduler="fill"`.
+//! A configuration file can name it: `scheduler="fill"`.
 //!
 //!     cargo run --example scheduler -- 2 127.0.0.1:8080 127.0.0.1:8001 127.0.0.1:8002
 
@@ -10,45 +10,48 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use txlb::Balancer;
-use txlb::scheduler::{End, HostId, Hosts, Member, Pick, PickContext, Scheduler};
+use txlb::scheduler::{EndedSession, HostId, Hosts, Member, Pick, PickContext, Scheduler};
 
 #[derive(Debug)]
 struct Fill {
-    /// Sessions that make a host full.
-    most: u32,
-    /// Sessions that began, and that ended: only to be told of both.
-    begun: u64,
+    /// Sessions of a full host.
+    max: u32,
+    /// Sessions that have started and ended, to show the notifications.
+    started: u64,
     ended: u64,
 }
 
 impl Scheduler for Fill {
-    /// Nothing is kept of the hosts, so nothing need be renewed.
+    /// Nothing is derived from the hosts, so nothing is rebuilt.
     fn rebuild(&mut self, _hosts: &Hosts) {}
 
-    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
-        let left = hosts.candidates().iter().filter(|id| !ask.has_tried(**id));
+    fn pick(&mut self, hosts: &Hosts, context: &mut PickContext<'_>) -> Pick {
+        let left = hosts
+            .candidates()
+            .iter()
+            .filter(|id| !context.has_tried(**id));
         let open = |id: &HostId| hosts.get(*id).map_or(u32::MAX, Member::open);
-        let with_room = left.clone().find(|id| open(id) < self.most);
-        // All are full: the first of the least loaded has to bear one more.
+        let with_room = left.clone().find(|id| open(id) < self.max);
+        // All are full: the first of the least loaded takes one more.
         let pick = with_room.or_else(|| left.min_by_key(|id| open(id)));
         pick.copied().into()
     }
 
-    fn picked(&mut self, _hosts: &Hosts, _host: HostId) {
-        self.begun += 1;
+    fn session_started(&mut self, _hosts: &Hosts, _host: HostId) {
+        self.started += 1;
     }
 
-    fn ended(&mut self, _hosts: &Hosts, end: &End) {
+    fn session_ended(&mut self, _hosts: &Hosts, end: &EndedSession) {
         self.ended += 1;
-        let open = self.begun - self.ended;
-        println!("{} has gone, {open} sessions are open", end.client);
+        let open = self.started - self.ended;
+        println!("{} has left, {open} sessions are open", end.client);
     }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let usage = "usage: scheduler SESSIONS LISTEN HOST ...";
     let mut arguments = std::env::args().skip(1);
-    let most = arguments.next().ok_or(usage)?.parse()?;
+    let max = arguments.next().ok_or(usage)?.parse()?;
     let listen = arguments.next().ok_or(usage)?;
     let hosts: String = arguments
         .map(|address| format!(r#"<host ip="{address}"/>"#))
@@ -64,8 +67,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let balancer = Balancer::from_xml(file)
         .scheduler("fill", move || Fill {
-            most,
-            begun: 0,
+            max,
+            started: 0,
             ended: 0,
         })
         .start()?;

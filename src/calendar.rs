@@ -1,10 +1,9 @@
-//! Calendar dates out of milliseconds, for logs: the standard library has none.
-//!
-//! In UTC only: a static binary in a chroot has no time zones to look at.
+//! Calendar dates in UTC, for logs and file names. A static binary in a chroot has no time
+//! zone files.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A moment of the calendar, in UTC.
+/// A date and time in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UtcTime {
     year: i64,
@@ -22,14 +21,14 @@ const MONTHS: [&str; 12] = [
 
 const DAY_MS: u64 = 86_400_000;
 
-/// Milliseconds since the start of 1970, and 0 before it.
+/// Milliseconds since the start of 1970; 0 for earlier times.
 pub fn since_1970_ms(moment: SystemTime) -> u64 {
     let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl UtcTime {
-    /// The moment `wall_ms` milliseconds after the start of 1970.
+    /// The date and time `wall_ms` milliseconds after the start of 1970.
     pub fn of(wall_ms: u64) -> UtcTime {
         let (year, month, day) = date(i64::try_from(wall_ms / DAY_MS).unwrap_or(i64::MAX / 4));
         let of_day_ms = wall_ms % DAY_MS;
@@ -44,7 +43,7 @@ impl UtcTime {
         }
     }
 
-    /// As ISO 8601 has it: `2026-11-22T17:02:58.123Z`.
+    /// ISO 8601: `2026-11-22T17:02:58.123Z`.
     pub fn iso(&self) -> String {
         let UtcTime {
             year,
@@ -58,7 +57,7 @@ impl UtcTime {
         format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z")
     }
 
-    /// Digits alone, to the second: `20261122170258`.
+    /// Digits only, to the second: `20261122170258`.
     pub fn digits(&self) -> String {
         let UtcTime {
             year,
@@ -72,7 +71,7 @@ impl UtcTime {
         format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}")
     }
 
-    /// As HAProxy's logs have it: `22/Nov/2026:17:02:58.123`.
+    /// The format of HAProxy's logs: `22/Nov/2026:17:02:58.123`.
     pub fn haproxy(&self) -> String {
         let UtcTime {
             year,
@@ -88,10 +87,10 @@ impl UtcTime {
     }
 }
 
-/// Year, month and day of the day so many days after 1970-01-01.
+/// Year, month and day, `days` after 1970-01-01.
 ///
-/// Years are counted from March, so that the leap day comes last: Howard
-/// Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+/// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`. Years
+/// count from March, so that the leap day comes last.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

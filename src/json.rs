@@ -1,27 +1,24 @@
-//! JSON, as far as it is written here: objects, lists, text and whole numbers.
-//!
-//! Nothing is read, and there are no fractions: what is counted is whole, and what is
-//! measured has its unit in its name.
+//! JSON writer: objects, lists, strings, booleans and whole numbers. It reads nothing.
 
 use std::fmt::Write;
 
-use crate::non_printing::is_unseen;
+use crate::non_printing::is_non_printing;
 
-/// A value that is being put together, as text.
+/// A JSON value, as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Json(String);
 
-/// An object; the names of its members are the caller's to keep apart.
+/// A JSON object under construction. Callers must give each member another name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Object(String);
 
 impl Json {
-    /// The text of it, without a line end.
+    /// The JSON text, without a line end.
     pub fn into_text(self) -> String {
         self.0
     }
 
-    /// A list.
+    /// A JSON array.
     pub fn list<T: Into<Json>>(values: impl IntoIterator<Item = T>) -> Json {
         let mut text = String::from("[");
         for value in values {
@@ -36,12 +33,12 @@ impl Json {
 }
 
 impl Object {
-    /// One without members.
+    /// An object without members.
     pub fn new() -> Object {
         Object::default()
     }
 
-    /// With one more member.
+    /// Adds a member.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Json>) -> Object {
         if !self.0.is_empty() {
@@ -53,12 +50,12 @@ impl Object {
         self
     }
 
-    /// Its text without the end: more members may follow.
+    /// The JSON text without the closing brace, so that more members may follow.
     pub(crate) fn into_open_text(self) -> String {
         format!("{{{}", self.0)
     }
 
-    /// With one more member, which is a list.
+    /// Adds a member that is an array.
     #[must_use]
     pub fn with_list<T: Into<Json>>(
         self,
@@ -93,8 +90,7 @@ impl From<bool> for Json {
     }
 }
 
-/// Written out in full, however large: who reads it into a float loses digits
-/// beyond 2^53.
+/// All digits are written. Readers that use a float lose digits beyond 2^53.
 impl From<u64> for Json {
     fn from(value: u64) -> Json {
         Json(value.to_string())
@@ -108,9 +104,8 @@ impl<T: Into<Json>> From<Option<T>> for Json {
     }
 }
 
-/// Text in quotes. All that cannot be seen is escaped, which JSON does not ask for beyond
-/// the first control characters, so that a terminal can show it; the two line separators
-/// that scripts stumble over are among it.
+/// A JSON string. It escapes all non-printing characters, so that a terminal can show it.
+/// JSON itself demands that for the first control characters only.
 fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
@@ -121,7 +116,7 @@ fn quoted(text: &str) -> String {
             '\n' => out += "\\n",
             '\r' => out += "\\r",
             '\t' => out += "\\t",
-            _ if is_unseen(character) => escape(character, &mut out),
+            _ if is_non_printing(character) => escape(character, &mut out),
             _ => out.push(character),
         }
     }
@@ -129,10 +124,10 @@ fn quoted(text: &str) -> String {
     out
 }
 
-/// With four hexadecimal digits, or in two halves with four each.
+/// Appends `\uXXXX`, or two of them for a surrogate pair.
 fn escape(character: char, out: &mut String) {
     for half in character.encode_utf16(&mut [0; 2]) {
-        // Writing to a string does not fail.
+        // To write to a string never fails.
         let _ = write!(out, "\\u{half:04x}");
     }
 }

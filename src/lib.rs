@@ -1,17 +1,17 @@
 //! txlb, a TCP load balancer, as a part of your own program: no extra daemon, no extra
 //! machine, and everything can be changed while it runs.
 //!
-//! A *service* listens at one or more places and has one or more *groups* of *hosts*.
-//! One group is *enabled*; its *scheduler* picks the host for each new *session*, which
-//! is one client's connection. Say that with a [`Builder`], start it, and keep the
-//! [`Balancer`] for as long as it is to run:
+//! A *service* listens at one or more addresses and has one or more *groups* of *hosts*.
+//! One group is *enabled*. Its *scheduler* picks the host for each new *session*, which is
+//! the connection of one client. Configure that with a [`Builder`] and start it. The
+//! balancer runs until the [`Balancer`] is dropped:
 //!
 //! ```
 //! use std::io::{Read, Write};
 //! use std::net::{TcpListener, TcpStream};
 //! use txlb::{Algorithm, Balancer};
 //!
-//! // A host that greets: as a rule this is another machine.
+//! // A host that greets. Usually this is another machine.
 //! let host = TcpListener::bind("127.0.0.1:0")?;
 //! let address = host.local_addr()?;
 //! std::thread::spawn(move || {
@@ -31,7 +31,7 @@
 //! TcpStream::connect(balancer.addresses("web")[0])?.read_to_string(&mut greeting)?;
 //! assert_eq!(greeting, "hello");
 //!
-//! // Everything can be changed while it runs, and no session is cut by that.
+//! // Everything can be changed while it runs, and sessions live on.
 //! balancer.add_host("web", "prod", "two", "127.0.0.1:9")?;
 //! balancer.drain_host("web", "prod", "two")?;
 //! balancer.apply("setService service=web idleTimeout=300")?;
@@ -40,7 +40,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! For one service with one group, and the fewest connections first, less has to be said:
+//! One service with one group and the scheduler `leastc` needs less:
 //!
 //! ```
 //! # use txlb::Balancer;
@@ -53,36 +53,36 @@
 //! # Ok::<(), txlb::Error>(())
 //! ```
 //!
-//! Or with a file, as the program of the same name has it, or a text that could be one:
-//! [`Balancer::from_file`], [`Balancer::from_xml`]. Whatever else a file can say, the verb
-//! `setOption` can too, as [`Builder::verb`]: the option `manager.hostCheck.interval` is the
-//! attribute `interval` of `<manager><hostCheck>`.
+//! [`Balancer::from_file`] reads a configuration file of the program `txlb`, and
+//! [`Balancer::from_xml`] takes the text of one. Without a file, the verb `setOption` sets
+//! every other option, by [`Builder::verb`]: `manager.hostCheck.interval` is the attribute
+//! `interval` of `<manager><hostCheck>`.
 //!
-//! * What can be asked for while it runs: the methods of [`Balancer`], and with
-//!   [`Balancer::apply`] every verb that operators have. What is refused changes nothing.
-//! * How it is doing: [`Balancer::status`], as plain data; [`Balancer::events`] tells of
-//!   hosts that fail and come back, of every session that ends, and of changes.
-//! * A scheduler of your own: the trait [`scheduler::Scheduler`], and
-//!   [`Builder::scheduler`] for a name that files can use too.
-//! * The doors for operators (the control socket, the admin page, the console) stay shut
-//!   unless [`Builder::admin`] opens them.
+//! * Changes while it runs: the methods of [`Balancer`]. [`Balancer::apply`] takes every verb
+//!   that operators have. A verb that is refused changes nothing.
+//! * Monitoring: [`Balancer::status`] returns a snapshot as plain data. [`Balancer::events`]
+//!   reports hosts that fail and recover, sessions that end, and changes.
+//! * Custom schedulers: implement the trait [`scheduler::Scheduler`], and name it by
+//!   [`Builder::scheduler`]. Files can use that name, too.
+//! * Admin interfaces (control socket, admin page, console) are only served if
+//!   [`Builder::admin`] enables them.
 //!
 //! # What it does to your process
 //!
-//! It starts threads of its own (one worker for each processor, and a few that sleep) and
-//! ends them when the [`Balancer`] is dropped. It catches no signal, sets up no log (what
-//! it has to say goes to the crate `log`, whoever listens there), raises no limit, and has
-//! no state besides the [`Balancer`]: several of them do not know of each other. A session
-//! takes two descriptors, and a balancer lets in as many sessions as the process may have
-//! descriptors for: a program that needs some for itself, or has several balancers, says
-//! with [`Builder::sessions`] how many may be for each.
+//! It starts threads: one worker for each processor, and a few that mostly sleep. They end
+//! when the [`Balancer`] is dropped. It catches no signals, sets up no logger (it logs to the
+//! crate `log`), and raises no limits. All state is in the [`Balancer`], so a process may
+//! have several.
 //!
-//! A scheduler of yours that panics takes the balancer with it, not your process:
-//! [`Event::Panicked`] says so, and nothing is served any more. On a worker, the sessions
-//! of that worker are cut, and the others get 5 s to end theirs; while a change is made,
-//! all are cut, and whoever asked for it is told that txlb has ended. In
-//! [`Builder::start`] it is your thread that panics. With `panic = "abort"` the process
-//! ends at once.
+//! A session takes two descriptors. A balancer accepts as many sessions as the limit of
+//! descriptors allows. If your program needs descriptors itself, or has several balancers,
+//! limit the sessions of each by [`Builder::sessions`].
+//!
+//! A custom scheduler that panics ends the balancer, not your process, and
+//! [`Event::Panicked`] reports it. On a worker, the sessions of that worker are reset, and
+//! those of the others get 5 s to end. During a change, all sessions are reset, and the
+//! change returns an error. In [`Builder::start`] your own thread panics. With
+//! `panic = "abort"` the process ends at once.
 //!
 //! # Features
 //!
@@ -91,15 +91,15 @@
 //! txlb = { path = "../txlb", default-features = false, features = ["web"] }
 //! ```
 //!
-//! `web` (the admin page, its API and metrics), `https` (the same over TLS) and `ssh` (the
-//! console) are on by default, and two that only the program uses. Without default
-//! features there are 17 crates besides, and the control socket.
+//! On by default: `web` (the admin page, its API and metrics), `https` (the same over TLS),
+//! `ssh` (the console), and two features for the program alone. Without default features
+//! txlb depends on 17 crates, and the control socket is the only admin interface.
 //!
-//! # What stays
+//! # Stability
 //!
 //! What is documented here follows semantic versioning from 2.0 on; until then it may
-//! change. Structs and enums may grow, which is why they are `non_exhaustive`. Modules and
-//! items that are not documented are the program's, and promise nothing.
+//! change. Most structs and enums are `non_exhaustive`, as they may grow. Modules and items
+//! that are not documented are for the program alone, and may change at any time.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -125,6 +125,10 @@ pub mod non_printing;
 pub mod os;
 #[doc(hidden)]
 pub mod relay;
+#[doc(hidden)]
+pub mod sync;
+#[doc(hidden)]
+pub mod text;
 
 #[doc(inline)]
 pub use balancer::{
@@ -135,11 +139,12 @@ pub use config::Algorithm;
 #[doc(inline)]
 pub use control::{EndReason, Event, HostName, SessionEnd};
 
-/// What a scheduler of one's own is made of.
+/// Custom schedulers: the trait [`Scheduler`](scheduler::Scheduler), and the types that it
+/// uses.
 ///
-/// A scheduler sees the hosts of one group and every session of it, in order, so it need
-/// not synchronise anything. This one sends each client to the host that it gets by
-/// its address, as long as nobody fails:
+/// A scheduler sees the hosts of one group and every session of it, in order, so it needs
+/// no synchronisation. This one picks a host by the last byte of the client's address, and
+/// the next one if that has failed:
 ///
 /// ```
 /// use std::net::IpAddr;
@@ -152,15 +157,15 @@ pub use control::{EndReason, Event, HostName, SessionEnd};
 /// impl Scheduler for ByLastByte {
 ///     fn rebuild(&mut self, _hosts: &Hosts) {}
 ///
-///     fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick {
-///         let last = match ask.client {
+///     fn pick(&mut self, hosts: &Hosts, context: &mut PickContext<'_>) -> Pick {
+///         let last = match context.client {
 ///             IpAddr::V4(ip) => ip.octets()[3],
 ///             IpAddr::V6(ip) => ip.octets()[15],
 ///         };
 ///         let candidates = hosts.candidates();
 ///         let from = usize::from(last) % candidates.len().max(1);
-///         let mut in_turn = candidates[from..].iter().chain(&candidates[..from]);
-///         in_turn.find(|host| !ask.has_tried(**host)).copied().into()
+///         let mut in_order = candidates[from..].iter().chain(&candidates[..from]);
+///         in_order.find(|host| !context.has_tried(**host)).copied().into()
 ///     }
 /// }
 ///
@@ -176,10 +181,12 @@ pub use control::{EndReason, Event, HostName, SessionEnd};
 /// ```
 pub mod scheduler {
     #[doc(inline)]
-    pub use crate::balance::{End, HostId, Hosts, Member, Pick, PickContext, Random, Scheduler};
+    pub use crate::balance::{
+        EndedSession, HostId, Hosts, Member, Pick, PickContext, Random, Scheduler,
+    };
 }
 
-/// How everything is, as plain data.
+/// The status of a balancer, as plain data: see [`Balancer::status`].
 pub mod status {
     #[doc(inline)]
     pub use crate::balance::{Failure, HISTOGRAM_MS, Health, Totals};

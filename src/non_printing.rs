@@ -1,12 +1,8 @@
-//! Characters that cannot be seen: what controls a terminal or the direction of writing, and what is
-//! there without a shape of its own. Unicode's `Default_Ignorable_Code_Point`, the bidirectional
-//! controls, and the few that terminals leave blank besides.
-//!
-//! Which they are, and where one of them is needed all the same; what is shown in its place is for
-//! whoever shows it to say.
+//! Non-printing characters, and text with these escaped: control characters, Unicode's
+//! `Default_Ignorable_Code_Point`, bidirectional controls, and a few others that terminals leave blank.
 
-/// In order, with both ends.
-const UNSEEN: &[(char, char)] = &[
+/// Ranges in ascending order, both ends included.
+const NON_PRINTING: &[(char, char)] = &[
     ('\u{ad}', '\u{ad}'),
     ('\u{34f}', '\u{34f}'),
     ('\u{61c}', '\u{61c}'),
@@ -15,25 +11,25 @@ const UNSEEN: &[(char, char)] = &[
     ('\u{17b4}', '\u{17b5}'),
     ('\u{180b}', '\u{180f}'),
     ('\u{200b}', '\u{200f}'),
-    // The two separators of lines are not ignorable, and worse.
+    // With the two line separators, which are not ignorable.
     ('\u{2028}', '\u{202e}'),
     ('\u{2060}', '\u{206f}'),
-    // Braille without a dot: a blank that is none.
+    // Braille without dots, which looks like a blank.
     ('\u{2800}', '\u{2800}'),
     ('\u{3164}', '\u{3164}'),
     ('\u{fe00}', '\u{fe0f}'),
     ('\u{feff}', '\u{feff}'),
     ('\u{ffa0}', '\u{ffa0}'),
-    // With those that enclose what stands between the lines.
+    // With the interlinear annotation characters.
     ('\u{fff0}', '\u{fffb}'),
-    // What joins Egyptian and shorthand signs.
+    // Format controls of Egyptian hieroglyphs and shorthand.
     ('\u{13430}', '\u{1343f}'),
     ('\u{1bca0}', '\u{1bca3}'),
     ('\u{1d173}', '\u{1d17a}'),
     ('\u{e0000}', '\u{e0fff}'),
 ];
 
-/// Letters of scripts that are not written without joiners, and pictures that are put together by them.
+/// Letters of scripts that need joiners.
 const JOINED: &[(char, char)] = &[
     ('\u{600}', '\u{dff}'),
     ('\u{1000}', '\u{109f}'),
@@ -43,7 +39,7 @@ const JOINED: &[(char, char)] = &[
     ('\u{fe70}', '\u{fefc}'),
 ];
 
-/// What may be a picture or a sign, as the selector behind it says.
+/// Characters that a variation selector makes a text sign or an emoji, and that joiners combine.
 const PICTURES: &[(char, char)] = &[
     ('\u{a9}', '\u{a9}'),
     ('\u{ae}', '\u{ae}'),
@@ -59,53 +55,52 @@ const PICTURES: &[(char, char)] = &[
 
 const MONGOLIAN: &[(char, char)] = &[('\u{1820}', '\u{18aa}')];
 
-/// What says that the picture before it is one.
+/// The variation selector that makes the character before it an emoji.
 const AS_PICTURE: char = '\u{fe0f}';
 
-/// Whether a character ends a line, speaks to a terminal, turns the direction of writing around, or
-/// is not there to be seen.
-pub fn is_unseen(character: char) -> bool {
-    character.is_control() || is_in(UNSEEN, character)
+/// Whether a character is non-printing: a control character, a bidirectional control, or invisible.
+pub fn is_non_printing(character: char) -> bool {
+    character.is_control() || is_in(NON_PRINTING, character)
 }
 
-/// The characters of a text, each with whether it is to be spelled out: what cannot be seen is, but
-/// for joiners and selectors between letters or pictures that are not written without.
+/// The characters of a text, each with whether it is to be escaped. Non-printing characters are, except
+/// joiners and selectors between letters or emoji that need them.
 pub fn letters(text: &str) -> impl Iterator<Item = (char, bool)> {
     let mut before = None;
     let mut characters = text.chars().peekable();
     std::iter::from_fn(move || {
         let character = characters.next()?;
         let after = characters.peek().copied();
-        let hidden = is_unseen(character) && !is_at_home(before, character, after);
+        let is_escaped = is_non_printing(character) && !is_needed(before, character, after);
         before = Some(character);
-        Some((character, hidden))
+        Some((character, is_escaped))
     })
 }
 
-/// A text with everything that cannot be seen as `\n`, `\u{202e}` and the like. Backslashes stay.
-pub fn spelled_out(text: &str) -> String {
+/// A text with its non-printing characters escaped, such as `\n` and `\u{202e}`. Backslashes stay.
+pub fn escape_non_printing(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    push_spelled_out(text, &mut out);
+    push_escaped(text, &mut out);
     out
 }
 
-/// Adds a text to `out` as [`spelled_out`] has it.
-pub fn push_spelled_out(text: &str, out: &mut String) {
-    if !text.contains(is_unseen) {
+/// Appends a text to `out`, escaped as by [`escape_non_printing`].
+pub fn push_escaped(text: &str, out: &mut String) {
+    if !text.contains(is_non_printing) {
         return out.push_str(text);
     }
-    for (character, hidden) in letters(text) {
-        match hidden {
+    for (character, is_escaped) in letters(text) {
+        match is_escaped {
             true => out.extend(character.escape_default()),
             false => out.push(character),
         }
     }
 }
 
-/// Whether its neighbours need this one, so that it does something to be seen.
-fn is_at_home(before: Option<char>, character: char, after: Option<char>) -> bool {
+/// Whether the characters around it need this one, so that it has a visible effect.
+fn is_needed(before: Option<char>, character: char, after: Option<char>) -> bool {
     let is = |neighbour: Option<char>, ranges| neighbour.is_some_and(|it| is_in(ranges, it));
-    let joined = |it: Option<char>| is(it, JOINED) && !it.is_some_and(is_unseen);
+    let joined = |it: Option<char>| is(it, JOINED) && !it.is_some_and(is_non_printing);
     match character {
         '\u{200c}' => joined(before) && joined(after),
         '\u{200d}' => {
@@ -165,11 +160,11 @@ mod tests {
             .flat_map(|(first, last)| *first..=*last)
         {
             let character = char::from_u32(number).unwrap();
-            assert!(is_unseen(character), "{number:x}");
+            assert!(is_non_printing(character), "{number:x}");
             let name = format!("we{character}b");
-            assert_eq!(spelled_out(&name), format!("we\\u{{{number:x}}}b"));
+            assert_eq!(escape_non_printing(&name), format!("we\\u{{{number:x}}}b"));
         }
-        for ranges in [UNSEEN, JOINED, PICTURES, MONGOLIAN] {
+        for ranges in [NON_PRINTING, JOINED, PICTURES, MONGOLIAN] {
             assert!(ranges.is_sorted_by(|one, next| one.1 < next.0));
         }
     }
@@ -177,10 +172,13 @@ mod tests {
     #[test]
     fn controls_are_spelled_out_and_letters_of_all_scripts_are_left_as_they_are() {
         for number in (0..0x20).chain(0x7f..0xa0).chain([0x2028, 0x2029, 0xfff9]) {
-            assert!(is_unseen(char::from_u32(number).unwrap()), "{number:x}");
+            assert!(
+                is_non_printing(char::from_u32(number).unwrap()),
+                "{number:x}"
+            );
         }
         assert_eq!(
-            spelled_out("a\n\u{1b}[2J\u{9b}\\"),
+            escape_non_printing("a\n\u{1b}[2J\u{9b}\\"),
             "a\\n\\u{1b}[2J\\u{9b}\\"
         );
         for text in [
@@ -188,14 +186,14 @@ mod tests {
             "\u{645}\u{6cc}\u{200c}\u{62e}",
             "\u{915}\u{94d}\u{200d}\u{937}",
         ] {
-            assert_eq!(spelled_out(text), text);
+            assert_eq!(escape_non_printing(text), text);
         }
         for text in [
             "\u{1f468}\u{200d}\u{1f373}",
             "\u{2764}\u{fe0f}\u{200d}\u{1f525}",
             "\u{1820}\u{180b}",
         ] {
-            assert_eq!(spelled_out(text), text);
+            assert_eq!(escape_non_printing(text), text);
         }
     }
 
@@ -212,7 +210,7 @@ mod tests {
             ("\u{2764}\u{fe0f}\u{fe0f}", "\u{2764}\u{fe0f}\\u{fe0f}"),
             ("1\u{fe0f}", "1\\u{fe0f}"),
         ] {
-            assert_eq!(spelled_out(text), shown);
+            assert_eq!(escape_non_printing(text), shown);
         }
     }
 }

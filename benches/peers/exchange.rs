@@ -70,7 +70,7 @@ impl Idle {
 /// The number of idle sessions, up to `wanted`, for which balancer, hosts and bench have
 /// descriptors.
 pub(crate) fn affordable(wanted: usize) -> usize {
-    let limit = txlb::os::descriptors::limit().map_or(usize::MAX, |limit| {
+    let limit = txlb::os::resources::descriptor_limit().map_or(usize::MAX, |limit| {
         usize::try_from(limit).unwrap_or(usize::MAX)
     });
     let most = limit.saturating_sub(1500) / 2;

@@ -59,7 +59,7 @@ fn bench(arguments: &[String]) -> Outcome<()> {
         return Err("this needs Linux: the figures come from its /proc".into());
     }
     process::catch_signals()?;
-    txlb::os::descriptors::raise_limit()?;
+    txlb::os::resources::raise_descriptor_limit()?;
     let peers = programs::peers()?;
     let folder = Folder::new()?;
     let mut report = Report::new(&options);

@@ -1,14 +1,13 @@
-//! What must hold of any bytes that come to a door, or stand in a file as a hash: for the
-//! fuzz targets, which see the library from outside.
+//! Checks for the fuzz targets: any bytes as AMP, an HTTP request or a password hash.
 //!
-//! Behind the feature `internals`: no part of what the library promises. Each panics if
-//! it does not hold.
+//! Behind the feature `internals`: not part of the public interface. Each panics if it
+//! does not hold.
 
 use std::net::SocketAddr;
 
-use super::amp::Amp;
+use super::control_socket::amp::Amp;
 
-/// Questions of AMP are answered alike in whatever pieces they come.
+/// AMP questions get the same answers, in whatever pieces they arrive.
 pub fn amp(bytes: &[u8]) {
     let Some((at, bytes)) = bytes.split_first() else {
         return;
@@ -19,7 +18,7 @@ pub fn amp(bytes: &[u8]) {
         let (mut amp, mut out) = (Amp::default(), Vec::new());
         let heard = pieces
             .iter()
-            .try_for_each(|piece| amp.hear(piece, client_of, &mut out));
+            .try_for_each(|piece| amp.receive(piece, client_of, &mut out));
         (heard.is_ok(), out)
     };
     let (whole, pieces) = (answers(&[bytes]), answers(&[&bytes[..at], &bytes[at..]]));
@@ -34,18 +33,18 @@ mod with_web {
     use std::io::{self, Cursor, Read, Write};
 
     use crate::admin::auth;
-    use crate::admin::http::{Trouble, fields, read};
+    use crate::admin::http::request::{RequestError, fields, read};
 
-    /// A client that has said all it will say.
-    struct Said<'a>(Cursor<&'a [u8]>);
+    /// A client whose input is complete.
+    struct SentOnce<'a>(Cursor<&'a [u8]>);
 
-    impl Read for Said<'_> {
+    impl Read for SentOnce<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             self.0.read(buffer)
         }
     }
 
-    impl Write for Said<'_> {
+    impl Write for SentOnce<'_> {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             Ok(bytes.len())
         }
@@ -55,9 +54,9 @@ mod with_web {
         }
     }
 
-    /// A request has a path and nothing in it that ends a line; a refusal has a status.
+    /// A request has a path, and no line ends in it; an error has a status.
     pub fn http(bytes: &[u8]) {
-        match read(&mut Said(Cursor::new(bytes)), |_| {}) {
+        match read(&mut SentOnce(Cursor::new(bytes)), |_| {}) {
             Ok(request) => {
                 assert!(request.path.starts_with('/'), "{request:?}");
                 let values = [
@@ -72,13 +71,12 @@ mod with_web {
                 }
                 drop((fields(request.query.as_bytes()), fields(&request.body)));
             }
-            Err(Trouble::Refused(status, _)) => assert!((400..600).contains(&status)),
-            Err(Trouble::Lost(_)) => {}
+            Err(RequestError::Rejected(status, _)) => assert!((400..600).contains(&status)),
+            Err(RequestError::Disconnected(_)) => {}
         }
     }
 
-    /// A hash, and behind the end of the line a password: what can be checked is checked
-    /// without a panic.
+    /// A hash, and in the next line a password: checking them does not panic.
     pub fn hash(bytes: &[u8]) {
         let text = String::from_utf8_lossy(bytes);
         let (hash, password) = text.split_once('\n').unwrap_or((&text, ""));

@@ -1,63 +1,35 @@
-//! The doors for people and programs: they ask the director, and show what it says.
-//!
-//! What is asked for, and how it is said, is the same at every door; nothing here
-//! touches the data plane.
+//! Admin interfaces: control socket, web interface, and console over SSH. All ask the controller;
+//! none touches the data plane.
 
-mod amp;
-mod answers;
 #[cfg(feature = "logins")]
 mod auth;
 mod console;
-mod control;
-#[cfg(feature = "logins")]
-mod crowd;
-#[cfg(feature = "web")]
-mod csv;
-#[cfg(feature = "web")]
-mod deadline;
-#[cfg(feature = "logins")]
-mod entrance;
-#[cfg(feature = "logins")]
-mod handshakes;
-#[cfg(feature = "web")]
-mod haproxy;
-#[cfg(any(feature = "web", feature = "ssh"))]
-mod hinge;
+mod control_socket;
 #[cfg(feature = "web")]
 mod http;
 #[cfg(any(test, feature = "internals"))]
 #[doc(hidden)]
 pub mod internals;
-#[cfg(any(feature = "web", feature = "ssh"))]
-mod listeners;
 #[cfg(feature = "web")]
 mod metrics;
 #[cfg(feature = "web")]
-mod pages;
-#[cfg(feature = "web")]
-mod running;
-#[cfg(any(feature = "web", feature = "ssh"))]
-mod seats;
-#[cfg(feature = "logins")]
-mod source;
+mod page;
+mod server;
 #[cfg(feature = "ssh")]
 mod ssh;
 #[cfg(feature = "web")]
-#[cfg_attr(not(feature = "https"), path = "no_tls.rs")]
+#[cfg_attr(not(feature = "https"), path = "tls/no_tls.rs")]
 mod tls;
-mod watch;
-#[cfg(feature = "web")]
-mod web;
 
 #[cfg(feature = "logins")]
 pub use auth::{Auth, Login, MAX_PASSWORD, hash_password};
-pub use console::{Console, Executed, Partner, Reaction, Shell, Size, Told, execute};
-pub use control::ControlServer;
+pub use console::{Backend, Console, Executed, Reaction, Reply, Shell, Size, execute};
+pub use control_socket::ControlServer;
+#[cfg(feature = "web")]
+pub use http::WebServer;
 #[cfg(any(feature = "web", feature = "ssh"))]
-pub use listeners::AdminListenError;
+pub use server::reconfigure::AdminListenError;
 #[cfg(feature = "ssh")]
 pub use ssh::SshServer;
 #[cfg(feature = "https")]
 pub use tls::check_certificate;
-#[cfg(feature = "web")]
-pub use web::WebServer;

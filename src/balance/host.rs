@@ -1,57 +1,53 @@
-//! One host of a group: what sessions share of it, and what is known of it.
-//!
-//! Which hosts there are is `hosts`' business.
+//! One host of a group: its addresses, health, counts and status.
 
-use super::counters::Counters;
-use super::health::{Change, Failure, Health};
-use super::recent_sessions::RecentSessions;
-use super::{HostId, hosts::Place};
+use super::stats::{Counters, RecentSessions};
+use super::{HostId, hosts::Placement};
 use crate::config::{self, Endpoint, HostState};
+use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 
-/// What the sessions on a host share with the tracker. It stays the same as
-/// long as the host is known, whatever else of it changes but its name.
+/// The name and counters of a host, which its sessions share with the pool. A new name
+/// makes a new one, which shares the counters.
 #[derive(Debug)]
 pub struct Host {
-    /// Its name, unique within its group: for a session, that of the time when it
-    /// was picked.
+    /// Its name, unique within its group. A session keeps the name from when its host was
+    /// picked.
     pub name: String,
-    /// What has gone through it.
+    /// Its bytes and connect times.
     pub counters: Counters,
 }
 
-/// A host as schedulers see it.
+/// A host of a group, as schedulers see it.
 #[derive(Debug)]
 pub struct Member {
     pub(super) id: HostId,
     pub(super) host: Arc<Host>,
     pub(super) endpoint: Endpoint,
     pub(super) address: Option<SocketAddr>,
-    /// What its name resolved to; `address` is one of these, or was. None for a host that
-    /// is by address.
+    /// What its name resolved to. Empty for a host that is configured by address.
     addresses: Vec<IpAddr>,
-    /// How many of these have failed in a row.
-    failed_in_a_row: usize,
+    /// The number of addresses that have failed one after the other.
+    consecutive_failures: usize,
     pub(super) weight: u32,
     pub(super) state: HostState,
     health: Health,
     since_ms: u64,
-    missed_beats: u8,
-    /// The address at which sessions would go in circles by it, if it has that still.
+    missed_heartbeats: u8,
+    /// The address at which it is a listener of this process: a session would loop.
     circular_at: Option<SocketAddr>,
     last_failure: Option<(Failure, u64)>,
     pub(super) open: u32,
     pub(super) total: u64,
     pub(super) recent: RecentSessions,
     pub(super) failures: u64,
-    pub(super) turn: u64,
+    pub(super) last_pick: u64,
     pub(super) position: Option<usize>,
     pub(super) candidate: Option<usize>,
-    pub(super) place: Place,
+    pub(super) placement: Placement,
 }
 
-/// A host as people see it.
+/// A snapshot of a host for status and pages.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct HostStatus<'a> {
@@ -59,38 +55,38 @@ pub struct HostStatus<'a> {
     pub id: HostId,
     /// Its name and counters.
     pub host: &'a Arc<Host>,
-    /// Where it is, as configured.
+    /// Its endpoint, as configured.
     pub endpoint: &'a Endpoint,
-    /// Where it is; `None` while its name has never been resolved.
+    /// Its address; `None` while its name has never been resolved.
     pub address: Option<SocketAddr>,
-    /// Its share.
+    /// Its weight.
     pub weight: u32,
     /// What the operator wants of it.
     pub state: HostState,
-    /// What is seen of it.
+    /// What was seen of it.
     pub health: &'a Health,
-    /// Since when, in milliseconds of the clock that `now_ms` is from.
+    /// When its health changed last, in milliseconds of the clock that `now_ms` is from.
     pub since_ms: u64,
     /// Open sessions, those still connecting included.
     pub open: u32,
     /// Sessions that were connected, the open ones included.
     pub total: u64,
-    /// Those of the last hour.
+    /// The connected sessions of the last hour, by minute.
     pub recent: &'a RecentSessions,
-    /// Sessions' connects that failed.
+    /// Sessions that it failed.
     pub failures: u64,
-    /// Why it failed last, whatever its health is now, and when, as `since_ms`.
+    /// Why and when it failed last, whatever its health is now; the time as `since_ms`.
     pub last_failure: Option<&'a (Failure, u64)>,
 }
 
-/// How many heartbeats in a row a host may miss.
-const MISSED_BEATS: u8 = 2;
+/// A host fails at this number of missed heartbeats in a row.
+const MAX_MISSED_HEARTBEATS: u8 = 2;
 
-/// Addresses of a name that are remembered: a session tries no more hosts than that.
-const MOST_ADDRESSES: usize = 16;
+/// Addresses of a name that are used. A session tries no more hosts than this.
+const MAX_ADDRESSES: usize = 16;
 
 impl Member {
-    /// Nobody has tried it yet.
+    /// An untried host.
     pub(super) fn new(id: HostId, host: &config::Host, shards: usize, now_ms: u64) -> Self {
         Member {
             id,
@@ -99,26 +95,26 @@ impl Member {
                 counters: Counters::new(shards),
             }),
             endpoint: host.address.clone(),
-            address: address_of(&host.address),
+            address: literal_address(&host.address),
             addresses: Vec::new(),
-            failed_in_a_row: 0,
+            consecutive_failures: 0,
             weight: host.weight,
             state: host.state,
             health: Health::Untried,
             since_ms: now_ms,
-            missed_beats: 0,
+            missed_heartbeats: 0,
             circular_at: None,
             last_failure: None,
             open: 0,
             total: 0,
             recent: RecentSessions::default(),
             failures: 0,
-            turn: 0,
+            last_pick: 0,
             position: None,
             candidate: None,
-            place: Place {
+            placement: Placement {
                 host: id,
-                tenancy: 0,
+                number: 0,
             },
         }
     }
@@ -133,7 +129,7 @@ impl Member {
         &self.host.name
     }
 
-    /// Its share, 0 to [`config::Host::MAX_WEIGHT`].
+    /// Its weight, 0 to 1,000,000.
     pub fn weight(&self) -> u32 {
         self.weight
     }
@@ -143,58 +139,58 @@ impl Member {
         self.open
     }
 
-    /// Where it is; `None` while its name has never been resolved.
+    /// Its address; `None` while its name has never been resolved.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
-    /// The group's count of picks when it was last picked: the lowest has been
-    /// without a new session longest. 0 if it never was.
-    pub fn turn(&self) -> u64 {
-        self.turn
+    /// The number of the group's pick that picked it last, counted from 1; 0 if there was
+    /// none. The host with the lowest has been without a new session for the longest time.
+    pub fn last_pick(&self) -> u64 {
+        self.last_pick
     }
 
-    /// Its place in the file's order, from 0; `None` once it was removed, while
-    /// sessions on it are still open.
+    /// Its position in the file's order, from 0; `None` if it was removed and has open
+    /// sessions.
     pub fn position(&self) -> Option<usize> {
         self.position
     }
 
-    /// Whether the operator lets it have new sessions, and there is somewhere to
-    /// connect to.
-    pub(super) fn usable(&self) -> bool {
+    /// Whether the operator allows new sessions, and there is an address to connect to.
+    pub(super) fn is_usable(&self) -> bool {
         self.state == HostState::Up
             && self.weight > 0
             && self.address.is_some()
             && !self.is_circular()
     }
 
-    /// Whether sessions would go in circles by it: then it is neither picked nor probed.
+    /// Whether its address is a listener of this process, so that a session would loop. Such
+    /// a host is neither picked nor probed.
     pub(super) fn is_circular(&self) -> bool {
         self.circular_at.is_some() && self.circular_at == self.address
     }
 
-    /// Sessions would go in circles by it, or not any more.
-    pub(super) fn mark_circular(&mut self, circular: bool, now_ms: u64) -> Option<Change> {
+    /// Marks it as a listener of this process, or no longer.
+    pub(super) fn mark_circular(&mut self, circular: bool, now_ms: u64) -> Option<HealthChange> {
         match (self.is_circular(), circular) {
             (false, true) => {
                 self.circular_at = self.address;
-                self.failed(Failure::Circular, now_ms)
+                self.connect_failed(Failure::Circular, now_ms)
             }
             (true, false) => {
                 self.circular_at = None;
-                self.start_again(now_ms)
+                self.reset_health(now_ms)
             }
             _ => None,
         }
     }
 
-    /// Whether the operator lets it have new sessions.
-    pub(super) fn in_service(&self) -> bool {
+    /// Whether it is configured and the operator allows new sessions.
+    pub(super) fn is_in_service(&self) -> bool {
         self.position.is_some() && self.state == HostState::Up && self.weight > 0
     }
 
-    pub(super) fn is_silent(&self) -> bool {
+    pub(super) fn has_timed_out(&self) -> bool {
         self.health == Health::Failed(Failure::TimedOut)
     }
 
@@ -202,24 +198,24 @@ impl Member {
         matches!(self.health, Health::Failed(_))
     }
 
-    /// It is now this. Whether that is another endpoint.
+    /// Takes over its configuration. Returns whether the endpoint is another one.
     pub(super) fn configure(&mut self, host: &config::Host, now_ms: u64) -> bool {
         self.weight = host.weight;
         self.state = host.state;
         let moved = self.endpoint != host.address;
         if moved {
-            let same_name = self.same_name_at(&host.address);
+            let same_name = self.address_at_port_of(&host.address);
             if same_name.is_none() {
                 self.addresses = Vec::new();
             }
-            self.address = address_of(&host.address).or(same_name);
+            self.address = literal_address(&host.address).or(same_name);
             self.endpoint = host.address.clone();
-            self.start_again(now_ms);
+            self.reset_health(now_ms);
         }
         moved
     }
 
-    /// It is called this from now on, and counts on.
+    /// Gives it a new name; the counters continue.
     pub(super) fn rename(&mut self, name: &str) {
         self.host = Arc::new(Host {
             name: name.to_owned(),
@@ -227,8 +223,8 @@ impl Member {
         });
     }
 
-    /// Another port of the name it has now needs no resolving.
-    fn same_name_at(&self, endpoint: &Endpoint) -> Option<SocketAddr> {
+    /// Its address, for another port of the same name: that needs no resolving.
+    fn address_at_port_of(&self, endpoint: &Endpoint) -> Option<SocketAddr> {
         match (&self.endpoint, endpoint) {
             (Endpoint::Name { host: old, .. }, Endpoint::Name { host: new, port })
                 if old == new =>
@@ -240,44 +236,44 @@ impl Member {
         }
     }
 
-    /// A session has begun.
-    pub(super) fn served(&mut self, now_ms: u64) {
+    /// Counts a session that was connected.
+    pub(super) fn count_session(&mut self, now_ms: u64) {
         self.total += 1;
         self.recent.count(now_ms);
     }
 
     /// A connect to it succeeded.
-    pub(super) fn succeeded(&mut self, now_ms: u64) -> Option<Change> {
-        self.missed_beats = 0;
-        self.failed_in_a_row = 0;
+    pub(super) fn connect_succeeded(&mut self, now_ms: u64) -> Option<HealthChange> {
+        self.missed_heartbeats = 0;
+        self.consecutive_failures = 0;
         let failed = self.has_failed();
         if self.health != Health::Healthy {
             self.health = Health::Healthy;
             self.since_ms = now_ms;
         }
-        failed.then_some(Change::Up)
+        failed.then_some(HealthChange::Up)
     }
 
-    /// A connect to it failed. The newest reason is kept, and when the first came.
+    /// A connect to it failed. Keeps the newest reason, and the time of the first failure.
     ///
-    /// An address that fails gives way to the next one of its name. The host has failed
-    /// once all of them have, one after the other.
-    pub(super) fn failed(&mut self, failure: Failure, now_ms: u64) -> Option<Change> {
-        self.missed_beats = 0;
-        self.failed_in_a_row += 1;
+    /// After a failed address, the next one of its name is used. The host has failed when
+    /// all of them have, one after the other.
+    pub(super) fn connect_failed(&mut self, failure: Failure, now_ms: u64) -> Option<HealthChange> {
+        self.missed_heartbeats = 0;
+        self.consecutive_failures += 1;
         let from = self.address;
         self.use_next_address();
         if !self.has_failed()
-            && self.failed_in_a_row < self.addresses.len()
+            && self.consecutive_failures < self.addresses.len()
             && let (Some(from), Some(to)) = (from, self.address)
         {
             self.last_failure = Some((failure.clone(), now_ms));
             self.health = Health::Untried;
             self.since_ms = now_ms;
-            return Some(Change::Moved { failure, from, to });
+            return Some(HealthChange::Moved { failure, from, to });
         }
-        self.failed_in_a_row = 0;
-        let change = (!self.has_failed()).then(|| Change::Down(failure.clone()));
+        self.consecutive_failures = 0;
+        let change = (!self.has_failed()).then(|| HealthChange::Down(failure.clone()));
         if change.is_some() {
             self.since_ms = now_ms;
         }
@@ -297,40 +293,49 @@ impl Member {
         }
     }
 
-    /// A heartbeat was missed: one is forgiven.
-    pub(super) fn missed(&mut self, failure: Failure, now_ms: u64) -> Option<Change> {
-        self.missed_beats += 1;
-        if self.missed_beats < MISSED_BEATS {
+    /// It missed a heartbeat. The second one in a row makes it failed.
+    pub(super) fn heartbeat_missed(
+        &mut self,
+        failure: Failure,
+        now_ms: u64,
+    ) -> Option<HealthChange> {
+        self.missed_heartbeats += 1;
+        if self.missed_heartbeats < MAX_MISSED_HEARTBEATS {
             None
         } else {
-            self.failed(failure, now_ms)
+            self.connect_failed(failure, now_ms)
         }
     }
 
-    /// Nothing is known of it any more.
-    pub(super) fn start_again(&mut self, now_ms: u64) -> Option<Change> {
-        self.missed_beats = 0;
-        self.failed_in_a_row = 0;
+    /// Sets its health to untried.
+    pub(super) fn reset_health(&mut self, now_ms: u64) -> Option<HealthChange> {
+        self.missed_heartbeats = 0;
+        self.consecutive_failures = 0;
         self.since_ms = now_ms;
         let health = std::mem::take(&mut self.health);
-        matches!(health, Health::Failed(_)).then_some(Change::Up)
+        matches!(health, Health::Failed(_)).then_some(HealthChange::Up)
     }
 
-    /// Its name, or that of its interface, has these addresses now; the port is its own. Keeps the address
-    /// it has if that is among them, else starts again with the first, of the
-    /// family it had if there is one.
-    pub(super) fn resolved(&mut self, addresses: &[IpAddr], now_ms: u64) -> Option<Change> {
+    /// Its name, or that of its interface, resolves to these addresses; the port is its own.
+    ///
+    /// It keeps its address if that is among them. Otherwise it gets the first one, if
+    /// possible of the same family, and its health is reset.
+    pub(super) fn set_addresses(
+        &mut self,
+        addresses: &[IpAddr],
+        now_ms: u64,
+    ) -> Option<HealthChange> {
         let port = match &self.endpoint {
             Endpoint::Name { port, .. } => port,
             Endpoint::Zoned { ip, port, .. } => {
-                let interface = interface(addresses.first()?)?;
+                let interface = interface_index(addresses.first()?)?;
                 let address = SocketAddrV6::new(*ip, *port, 0, interface).into();
                 let moved = self.address.replace(address) != Some(address);
-                return moved.then(|| self.start_again(now_ms)).flatten();
+                return moved.then(|| self.reset_health(now_ms)).flatten();
             }
             Endpoint::Address(_) => return None,
         };
-        let most = &addresses[..addresses.len().min(MOST_ADDRESSES)];
+        let most = &addresses[..addresses.len().min(MAX_ADDRESSES)];
         if self.addresses != most {
             self.addresses = most.to_vec();
         }
@@ -341,14 +346,14 @@ impl Member {
         let same_family = |new: &&IpAddr| old.is_none_or(|old| old.is_ipv4() == new.is_ipv4());
         let new = addresses.iter().find(same_family).or(addresses.first())?;
         self.address = Some(SocketAddr::new(*new, *port));
-        self.start_again(now_ms)
+        self.reset_health(now_ms)
     }
 
-    /// Its name has no address now: the one it has stays.
-    pub(super) fn unresolved(&mut self, reason: &str, now_ms: u64) -> Option<Change> {
+    /// Its name could not be resolved. It keeps its address; without one it has failed.
+    pub(super) fn resolution_failed(&mut self, reason: &str, now_ms: u64) -> Option<HealthChange> {
         match self.address {
             Some(_) => None,
-            None => self.failed(Failure::Unresolved(reason.to_owned()), now_ms),
+            None => self.connect_failed(Failure::Unresolved(reason.to_owned()), now_ms),
         }
     }
 
@@ -371,18 +376,82 @@ impl Member {
     }
 }
 
-/// Where an endpoint is, if that can be said without asking anyone.
-fn address_of(endpoint: &Endpoint) -> Option<SocketAddr> {
+/// The address of an endpoint that needs no resolving.
+fn literal_address(endpoint: &Endpoint) -> Option<SocketAddr> {
     match endpoint {
         Endpoint::Address(address) => Some(*address),
         Endpoint::Name { .. } | Endpoint::Zoned { .. } => None,
     }
 }
 
-/// The number of an interface whose name was resolved: it comes as the address `::number`.
-fn interface(address: &IpAddr) -> Option<u32> {
+/// The index of an interface from the resolver's answer, the address `::index`.
+fn interface_index(address: &IpAddr) -> Option<u32> {
     match address {
         IpAddr::V6(number) => u32::try_from(u128::from(*number)).ok(),
         IpAddr::V4(_) => None,
     }
+}
+
+/// What was seen of a host. Its state, in contrast, is what the operator wants.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Health {
+    /// No connect has been tried yet.
+    #[default]
+    Untried,
+    /// Its last connect succeeded.
+    Healthy,
+    /// A connect failed, and none has succeeded since then.
+    Failed(Failure),
+}
+
+/// Why a host could not be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The connection was refused, by the host or a firewall.
+    Refused,
+    /// There was no answer within the connect timeout.
+    TimedOut,
+    /// There is no route to it.
+    Unreachable,
+    /// Its name has no address; the resolver's reason.
+    Unresolved(String),
+    /// Its address is a listener of the same process, so that sessions would loop.
+    Circular,
+    /// Another error; the system's text.
+    Other(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Refused => f.write_str("connection refused"),
+            Failure::TimedOut => f.write_str("no answer within the connect timeout"),
+            Failure::Unreachable => f.write_str("no route to it"),
+            Failure::Unresolved(reason) => write!(f, "name not resolved: {reason}"),
+            Failure::Circular => {
+                f.write_str("it is a listener of txlb itself: sessions would go in circles")
+            }
+            Failure::Other(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// A change of a host's health, for the log and for events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HealthChange {
+    /// A failed host may be used again.
+    Up,
+    /// A host that was healthy or untried has failed.
+    Down(Failure),
+    /// An address of its name has failed, and the next one, which is untried, is used.
+    Moved {
+        /// Why the former address failed.
+        failure: Failure,
+        /// The former address.
+        from: SocketAddr,
+        /// The new address.
+        to: SocketAddr,
+    },
 }

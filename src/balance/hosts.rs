@@ -1,88 +1,88 @@
-//! The hosts of a group: which there are, in what order, and who may be picked.
-//!
-//! What becomes of each is the tracker's business; who is picked, a scheduler's.
+//! The hosts of a group in their order, the candidates among them, and the candidates that
+//! are excluded for a client.
 
 use super::host::Member;
 use super::{HostId, PickContext};
 use crate::config;
 use std::collections::BTreeMap;
 
-/// The hosts of a group, as a scheduler sees them.
+/// The hosts of a group, as schedulers see them.
 #[derive(Debug, Default)]
 pub struct Hosts {
-    /// By id. As long as the most hosts ever known at once.
+    /// By id: the configured hosts, and removed ones with open sessions.
     slots: Vec<Option<Member>>,
-    /// Ids that nobody has.
+    /// Ids of empty slots.
     free: Vec<HostId>,
-    /// In the file's order, without those that were removed.
+    /// The configured hosts, in the file's order.
     order: Vec<HostId>,
-    /// Who may be picked, in the file's order.
+    /// The hosts that may be picked, in the file's order.
     candidates: Vec<HostId>,
     revision: u64,
-    tenancies: u64,
-    /// Sessions open on all that are known.
+    /// The number of placements that were made.
+    placements: u64,
+    /// Sessions open on all hosts, removed ones included.
     open: usize,
 }
 
-/// A host while it stays where it is: what a sticky client is tied to.
+/// A host at one endpoint: what a sticky client is tied to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Placement {
     pub(super) host: HostId,
-    /// Another one whenever the id changes hands or the host its endpoint.
-    pub(super) tenancy: u64,
+    /// A new number whenever the id goes to another host, or the host to another endpoint.
+    pub(super) number: u64,
 }
 
 impl Hosts {
-    /// Who may be picked now, in the file's order: the hosts in service (state
-    /// `up`, weight above 0) that have an address and have not failed. If there
-    /// is none of these, those that have failed: that beats refusing everybody.
+    /// The hosts that may be picked now, in the file's order: those in service (state
+    /// `up`, weight above 0) that have an address and have not failed. If all of them have
+    /// failed, the failed ones: a try is better than a refusal.
     pub fn candidates(&self) -> &[HostId] {
         &self.candidates
     }
 
-    /// All the hosts that are configured, in the file's order.
+    /// All configured hosts, in the file's order.
     pub fn all(&self) -> &[HostId] {
         &self.order
     }
 
-    /// A host, even one that was removed but has sessions open.
+    /// A host by its id. A removed host is there until its last session has ended.
     pub fn get(&self, id: HostId) -> Option<&Member> {
         self.slots.get(id.index())?.as_ref()
     }
 
-    /// Where among the candidates a host is; `None` if it is not one.
+    /// The index of a host in [`Hosts::candidates`]; `None` if it is not a candidate.
     pub fn candidate_index(&self, id: HostId) -> Option<usize> {
         self.get(id)?.candidate
     }
 
-    /// Whether a host may be picked for this client.
-    pub fn may_pick(&self, id: HostId, ask: &PickContext<'_>) -> bool {
-        self.candidate_index(id).is_some() && !ask.has_tried(id)
+    /// Whether a host is a candidate that this client has not tried.
+    pub fn may_pick(&self, id: HostId, context: &PickContext<'_>) -> bool {
+        self.candidate_index(id).is_some() && !context.has_tried(id)
     }
 
-    /// Another number whenever the configuration of a host has changed, but not
-    /// when only its health has.
+    /// A number that grows with each change of the configuration of hosts, but not with
+    /// changes of health.
     pub fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// The candidates themselves.
+    /// The candidates, in the file's order.
     pub(super) fn candidate_members(&self) -> impl Iterator<Item = &Member> {
         self.candidates.iter().filter_map(|id| self.get(*id))
     }
 
-    /// All the hosts themselves.
+    /// All configured hosts, in the file's order.
     pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
         self.order.iter().filter_map(|id| self.get(*id))
     }
 
-    /// All that are known, removed ones with open sessions included.
+    /// All configured hosts, and removed ones with open sessions.
     pub(super) fn known(&self) -> impl Iterator<Item = &Member> {
         self.slots.iter().flatten()
     }
 
-    /// Sessions open on all that are known. It is counted, since each line of the
-    /// connection log says it, and there may be 10,000 hosts.
+    /// Sessions open on all hosts, removed ones included. Counted and not summed: each line
+    /// of the connection log has it, and there may be 10,000 hosts.
     pub(super) fn open(&self) -> usize {
         self.open
     }
@@ -91,9 +91,8 @@ impl Hosts {
         self.slots.get_mut(id.index())?.as_mut()
     }
 
-    /// The hosts are now these. Those known by name stay, even if they had been
-    /// removed and only waited for their last session; `renamed` are the names that
-    /// some of the configured ones had, by their new ones.
+    /// Takes over a new list of hosts. A host stays the same by its name, even if it was
+    /// removed and waits for its last session. `renamed` maps new names to former ones.
     pub(super) fn configure(
         &mut self,
         hosts: &[config::Host],
@@ -115,17 +114,17 @@ impl Hosts {
                 member.position = Some(position);
             }
         }
-        // Only now, so that no id changes hands within one change: a scheduler
-        // can tell the hosts that stayed by their ids.
+        // Ids are freed last, so that none is reused within one change: schedulers
+        // recognise the hosts that stay by their ids.
         replaced.extend(known.into_values());
         for id in replaced {
             self.remove(id);
         }
-        self.review();
+        self.rebuild_candidates();
     }
 
-    /// All that are known. Where one that was removed has the name of one that was
-    /// not, that one it is.
+    /// All hosts by name. A configured host takes precedence over a removed one of the
+    /// same name.
     fn by_name(&self) -> BTreeMap<String, HostId> {
         let of = |configured: bool| {
             self.known()
@@ -135,8 +134,8 @@ impl Hosts {
         of(false).chain(of(true)).collect()
     }
 
-    /// Gives hosts their new names, in `known` too; all at once, since two may have
-    /// swapped them. Returns those whose names were taken over.
+    /// Renames hosts, in `known` too: all at once, since two may swap their names. Returns
+    /// the hosts whose names were taken.
     fn rename(
         &mut self,
         renamed: &BTreeMap<String, String>,
@@ -162,7 +161,7 @@ impl Hosts {
             HostId(u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX))
         });
         let mut member = Member::new(id, host, shards, now_ms);
-        member.place = self.new_place(id);
+        member.placement = self.new_placement(id);
         if let Some(slot) = self.slots.get_mut(id.index()) {
             *slot = Some(member);
         }
@@ -170,36 +169,36 @@ impl Hosts {
     }
 
     fn keep(&mut self, id: HostId, host: &config::Host, now_ms: u64) -> HostId {
-        let place = self.new_place(id);
+        let placement = self.new_placement(id);
         if let Some(member) = self.get_mut(id) {
             let returns = member.position.is_none();
             if returns {
-                member.start_again(now_ms);
+                member.reset_health(now_ms);
             }
             if member.configure(host, now_ms) || returns {
-                member.place = place;
+                member.placement = placement;
             }
         }
         id
     }
 
-    fn new_place(&mut self, host: HostId) -> Place {
-        self.tenancies += 1;
-        Place {
+    fn new_placement(&mut self, host: HostId) -> Placement {
+        self.placements += 1;
+        Placement {
             host,
-            tenancy: self.tenancies,
+            number: self.placements,
         }
     }
 
-    /// A host that was removed is forgotten with its last session.
+    /// Removes a host from the configuration. It stays known until its last session ends.
     fn remove(&mut self, id: HostId) {
         if let Some(member) = self.get_mut(id) {
             member.position = None;
-            self.forget_if_done(id);
+            self.remove_if_unused(id);
         }
     }
 
-    fn forget_if_done(&mut self, id: HostId) {
+    fn remove_if_unused(&mut self, id: HostId) {
         let done = |member: &mut Member| member.position.is_none() && member.open == 0;
         if let Some(slot) = self.slots.get_mut(id.index())
             && slot.take_if(done).is_some()
@@ -208,11 +207,11 @@ impl Hosts {
         }
     }
 
-    /// Works out again who may be picked. Linear in the hosts.
-    pub(super) fn review(&mut self) {
+    /// Rebuilds the list of candidates. Linear in the hosts.
+    pub(super) fn rebuild_candidates(&mut self) {
         let mut candidates = std::mem::take(&mut self.candidates);
         candidates.clear();
-        let usable = || self.members().filter(|member| member.usable());
+        let usable = || self.members().filter(|member| member.is_usable());
         candidates.extend(
             usable()
                 .filter(|member| !member.has_failed())
@@ -232,22 +231,87 @@ impl Hosts {
         self.candidates = candidates;
     }
 
-    /// A session is opened on a host, the `turn`th pick of the group.
-    pub(super) fn count(&mut self, id: HostId, turn: u64) -> Option<&Member> {
-        self.get_mut(id)?.turn = turn;
+    /// Counts a new session on a host; `pick` is the number of the pick in the group.
+    pub(super) fn open_session(&mut self, id: HostId, pick: u64) -> Option<&Member> {
+        self.get_mut(id)?.last_pick = pick;
         self.open += 1;
         let member = self.get_mut(id)?;
         member.open += 1;
         Some(member)
     }
 
-    /// A session on a host is closed.
-    pub(super) fn uncount(&mut self, id: HostId) {
+    /// No longer counts a session on a host.
+    pub(super) fn close_session(&mut self, id: HostId) {
         let open = |member: &&mut Member| member.open > 0;
         if let Some(member) = self.get_mut(id).filter(open) {
             member.open -= 1;
             self.open -= 1;
-            self.forget_if_done(id);
+            self.remove_if_unused(id);
         }
+    }
+}
+
+/// The candidates that a client has tried already.
+///
+/// A scheduler draws a number below the count of the others, and moves it past these with
+/// [`Excluded::nth_remaining`]: exact, with one draw, and without a list of the others.
+#[derive(Debug)]
+pub(super) struct Excluded {
+    /// Their indices among the candidates, in ascending order.
+    indices: [usize; PickContext::MAX_TRIED],
+    len: usize,
+}
+
+impl Excluded {
+    /// Those of `tried` that are candidates.
+    pub(super) fn new(hosts: &Hosts, tried: &[HostId]) -> Self {
+        let mut excluded = Excluded {
+            indices: [0; PickContext::MAX_TRIED],
+            len: 0,
+        };
+        for index in tried.iter().filter_map(|id| hosts.candidate_index(*id)) {
+            if excluded.len < PickContext::MAX_TRIED
+                && !excluded.indices().any(|known| known == index)
+            {
+                excluded.indices[excluded.len] = index;
+                excluded.len += 1;
+            }
+        }
+        excluded.indices[..excluded.len].sort_unstable();
+        excluded
+    }
+
+    /// The number of excluded candidates.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Their indices among the candidates, in ascending order.
+    pub(super) fn indices(&self) -> impl Iterator<Item = usize> {
+        self.indices[..self.len].iter().copied()
+    }
+
+    /// The index of the `nth` candidate that is not excluded.
+    pub(super) fn nth_remaining(&self, nth: usize) -> usize {
+        self.indices().fold(
+            nth,
+            |index, gap| if index >= gap { index + 1 } else { index },
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_counted_past_the_gaps() {
+        let mut excluded = Excluded {
+            indices: [0; PickContext::MAX_TRIED],
+            len: 3,
+        };
+        excluded.indices[..3].copy_from_slice(&[0, 1, 4]);
+        let left: Vec<usize> = (0..4).map(|nth| excluded.nth_remaining(nth)).collect();
+        assert_eq!(left, [2, 3, 5, 6]);
     }
 }

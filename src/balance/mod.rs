@@ -1,118 +1,100 @@
-//! Who gets the next session.
+//! Load balancing: a [`HostPool`] for each group, and the [`Scheduler`] that picks a host
+//! for each new session.
 //!
-//! Pure: no socket, thread or clock, and no randomness of its own. Time and
-//! chance are arguments, and so is everything that is seen of a host: whoever
-//! connects (`relay`) and probes (`director`) tells the [`HostPool`], which
-//! keeps what is known and asks a [`Scheduler`] to pick.
+//! Pure: no socket, thread, clock or randomness of its own. Time and random numbers are
+//! arguments. Workers (`relay`) report connects, recovery (`control`) reports probes.
 
-mod counters;
-mod cursor;
-mod excluded;
-mod health;
 mod host;
-mod host_pool;
 mod hosts;
+mod pool;
 mod random;
-mod ranked;
-mod recent_sessions;
 mod schedulers;
+mod stats;
 mod sticky;
 
-mod leastc;
-mod leastcrr;
-mod maglev;
-mod p2c;
-mod rand;
-mod roundr;
-mod weightlc;
-mod weightr;
-mod weightrr;
-
-pub use counters::{Counters, HISTOGRAM_MS, Totals};
-pub use health::{Change, Failure, Health};
-pub use host::{Host, HostStatus, Member};
-pub use host_pool::{HostPool, Picked};
+pub use host::{Failure, Health, HealthChange, Host, HostStatus, Member};
 pub use hosts::Hosts;
+pub use pool::{HostPool, Picked};
 pub use random::Random;
-pub use recent_sessions::{MINUTES, RecentSessions};
 pub use schedulers::Schedulers;
+pub use stats::{Counters, HISTOGRAM_MS, MINUTES, RecentSessions, Totals};
 
 use std::fmt::Debug;
 use std::net::IpAddr;
 
-/// Names a host of one group for as long as it is known there: until it is
-/// removed and its last session has ended. After that another host may have it.
+/// Identifies a host of one group, until the host is removed and its last session has
+/// ended. After that, another host may get the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostId(pub(crate) u32);
 
 impl HostId {
-    /// A small number, for a `Vec` with a place for every host: ids are handed
-    /// out from 0 on, and freed ones first.
+    /// A small number, to index a `Vec` of hosts: ids count from 0, and freed ones are
+    /// used first.
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// A way to pick the host for a new session.
+/// Picks the host for each new session of a group.
 ///
-/// A group has one, behind its lock, so a scheduler sees every session of the
-/// group in order and need not synchronise anything. It is asked for each
-/// session: its methods should be quick, allocate nothing, and never
-/// look at a clock ([`PickContext::now_ms`] and [`PickContext::random`] are there for that).
+/// Each group has its own, behind the group's lock. So a scheduler sees every session of
+/// the group in order, and needs no synchronisation. Its methods run for each session:
+/// they should be quick and allocate nothing. Time and random numbers come from
+/// [`PickContext::now_ms`] and [`PickContext::random`].
 ///
-/// It is called on threads of the balancer: by workers, and by those that make changes and
-/// probe hosts. One that asked its own balancer for something there would wait for
-/// itself, for ever. What it knows it shares with its program by an `Arc` that both have.
+/// Its methods run on the balancer's threads, with the lock held. A scheduler that calls
+/// its own balancer deadlocks. To share data with your program, give both an `Arc` of it.
 pub trait Scheduler: Send + Debug {
-    /// Hosts came, went, moved, or changed in weight, state or health: renew
-    /// what was derived from them.
+    /// Rebuilds what was derived from the hosts.
     ///
-    /// Called once before the first pick, then after every such change, and now and then
-    /// without one.
-    /// Positions (whose turn it is) should be kept for the hosts that stay.
+    /// Called before the first pick, and after hosts were added, removed, moved, or changed
+    /// in weight, state or health. It may be called without a change, too.
+    /// A position in the order should be kept for the hosts that stay.
     fn rebuild(&mut self, hosts: &Hosts);
 
-    /// Who gets this client: one of [`Hosts::candidates`] that is not in
-    /// [`PickContext::tried`]. Anything else is taken as [`Pick::None`].
+    /// Picks a host for a client: one of [`Hosts::candidates`] that is not in
+    /// [`PickContext::tried`]. Any other host counts as [`Pick::None`].
     ///
-    /// Does not count the session: that is done for it, and told by `picked`.
-    fn pick(&mut self, hosts: &Hosts, ask: &mut PickContext<'_>) -> Pick;
+    /// The pool counts the session itself, and then calls
+    /// [`Scheduler::session_started`].
+    fn pick(&mut self, hosts: &Hosts, context: &mut PickContext<'_>) -> Pick;
 
-    /// `host` has been given a session, whose count `hosts` has already.
+    /// A session was given to `host`, and `hosts` has counted it.
     ///
-    /// It may be another than `pick` said: a sticky client goes where it went before.
-    fn picked(&mut self, _hosts: &Hosts, _host: HostId) {}
+    /// It may be another host than `pick` returned: a sticky client goes where it went
+    /// before, and `pick` is not called.
+    fn session_started(&mut self, _hosts: &Hosts, _host: HostId) {}
 
-    /// A session has ended, whose count `hosts` has no more. Each that was told by
-    /// `picked` is told here once.
+    /// A session has ended, and `hosts` no longer counts it. Called once for each call of
+    /// [`Scheduler::session_started`].
     ///
-    /// Its host may be any that was known: one that has failed since, or that was
-    /// removed; with the last session of such a one, [`Hosts::get`] has it no more.
-    fn ended(&mut self, _hosts: &Hosts, _end: &End) {}
+    /// Its host may have failed or been removed meanwhile. A removed host goes with its
+    /// last session: [`Hosts::get`] then returns `None`.
+    fn session_ended(&mut self, _hosts: &Hosts, _end: &EndedSession) {}
 }
 
-/// A session that has ended, as schedulers see it.
+/// A session that has ended, as [`Scheduler::session_ended`] gets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct End {
-    /// The host that it was counted on.
+pub struct EndedSession {
+    /// Its host.
     pub host: HostId,
     /// The client's address.
     pub client: IpAddr,
-    /// Whether the host failed it: it did not accept, or broke off before anything was
-    /// said. The client may have gone on to another host.
+    /// Whether the host failed it: it did not accept, or reset the connection before any
+    /// data. The client may have got another host.
     pub failed: bool,
-    /// When, in milliseconds of the clock of [`PickContext::now_ms`].
+    /// When it ended, in milliseconds of the clock of [`PickContext::now_ms`].
     pub now_ms: u64,
 }
 
-/// What a scheduler answers.
+/// The answer of a scheduler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pick {
-    /// This one.
+    /// The session goes to this host.
     Host(HostId),
-    /// Nobody is left to try.
+    /// No host is left to try.
     None,
 }
 
@@ -122,23 +104,23 @@ impl From<Option<HostId>> for Pick {
     }
 }
 
-/// A question to a scheduler: who gets this client?
+/// The client that needs a host, with the time and random numbers for the pick.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PickContext<'a> {
     /// The client's address.
     pub client: IpAddr,
-    /// The hosts that have failed this client already: at most
-    /// [`PickContext::MAX_TRIED`]. After more, nobody is picked.
+    /// The hosts that have failed this client already. With more than
+    /// [`PickContext::MAX_TRIED`] of them, no host is picked.
     pub tried: &'a [HostId],
-    /// Milliseconds of a monotonic clock.
+    /// The time, in milliseconds of a monotonic clock.
     pub now_ms: u64,
-    /// Where chance comes from.
+    /// The source of random numbers.
     pub random: &'a mut Random,
 }
 
 impl<'a> PickContext<'a> {
-    /// A question, of a client that `tried` have failed.
+    /// A pick for `client`, which the hosts in `tried` have failed.
     pub fn new(
         client: IpAddr,
         tried: &'a [HostId],
@@ -163,15 +145,15 @@ impl<'a> PickContext<'a> {
 }
 
 #[cfg(test)]
-mod model;
+mod fixture;
 #[cfg(test)]
-mod scene;
+mod model;
 
 #[cfg(test)]
 mod tests {
-    //! Every scheduler's order or proportions, and what holds for all of them.
+    //! The order or the proportions of each scheduler, and what holds for all of them.
 
-    use super::scene::{Scene, all_schedulers};
+    use super::fixture::{PoolFixture, all_schedulers};
     use super::{HostId, PickContext, Random};
 
     #[test]
@@ -182,7 +164,7 @@ mod tests {
             ("roundr", "a b c", ". !b . . . ?b . .", "a c a c a b"),
             ("leastc", "a b c", "+ + + +", "a b c a"),
             ("leastc", "a b c", "+ + + -b + +", "a b c b a"),
-            // None open: the one that has been without a session longest.
+            // None open: the host without a new session for the longest time.
             ("leastc", "a b c", ". . . .", "a b c a"),
             ("leastc", "a b c", "+ + + -c -a +", "a b c a"),
             ("leastcrr", "a b c", "+ + + -c -a +", "a b c a"),
@@ -196,7 +178,7 @@ mod tests {
             ("weightrr", "a*5 b@down c*0 d", ". . . . . .", "a a a d a a"),
         ];
         for (scheduler, hosts, script, picked) in table {
-            let run = Scene::new(scheduler, hosts).run(script);
+            let run = PoolFixture::new(scheduler, hosts).run(script);
             assert_eq!(run, picked, "{scheduler} {hosts}: {script}");
         }
     }
@@ -205,12 +187,12 @@ mod tests {
     fn the_less_loaded_of_two_is_picked() {
         // With two hosts, these are the two that are drawn.
         for seed in 0..20 {
-            let mut scene = Scene::new("p2c", "a b");
-            scene.random = Random::new(seed);
-            let both = scene.run("+ +");
+            let mut fixture = PoolFixture::new("p2c", "a b");
+            fixture.random = Random::new(seed);
+            let both = fixture.run("+ +");
             assert!(both == "a b" || both == "b a", "{both}");
-            scene.run("-a");
-            assert_eq!(scene.run("+"), "a");
+            fixture.run("-a");
+            assert_eq!(fixture.run("+"), "a");
         }
     }
 
@@ -218,9 +200,9 @@ mod tests {
     fn two_choices_keep_many_hosts_even() {
         let hosts: Vec<String> = (0..100).map(|n| format!("h{n}")).collect();
         let most = |scheduler: &str| {
-            let mut scene = Scene::new(scheduler, &hosts.join(" "));
-            (0..10_000).for_each(|_| drop(scene.pick(&[])));
-            scene.tracker.hosts().map(|host| host.open).max().unwrap()
+            let mut fixture = PoolFixture::new(scheduler, &hosts.join(" "));
+            (0..10_000).for_each(|_| drop(fixture.pick(&[])));
+            fixture.pool.hosts().map(|host| host.open).max().unwrap()
         };
         let (two, one) = (most("p2c"), most("rand"));
         assert!(two <= 104 && one > 115, "{two} {one}");
@@ -234,7 +216,7 @@ mod tests {
             ("p2c", "a*9 b c@down d", [10_000, 10_000, 0, 10_000]),
         ];
         for (scheduler, hosts, expected) in table {
-            let counts = Scene::new(scheduler, hosts).spread(30_000);
+            let counts = PoolFixture::new(scheduler, hosts).count_picks(30_000);
             for ((name, count), expected) in counts.iter().zip(expected) {
                 assert!(
                     count.abs_diff(expected) <= expected / 30,
@@ -250,11 +232,11 @@ mod tests {
             ("rand", [0, 15_000, 0, 15_000]),
             ("weightr", [0, 20_000, 0, 10_000]),
         ] {
-            let mut scene = Scene::new(scheduler, "a*7 b*2 c*90 d");
-            let tried = [scene.id("c"), scene.id("a"), scene.id("c")];
+            let mut fixture = PoolFixture::new(scheduler, "a*7 b*2 c*90 d");
+            let tried = [fixture.id("c"), fixture.id("a"), fixture.id("c")];
             let mut counts = [0_u32; 4];
             for _ in 0..30_000 {
-                let picked = scene.pick(&tried).unwrap();
+                let picked = fixture.pick(&tried).unwrap();
                 counts[picked.id.index()] += 1;
             }
             for (count, expected) in counts.iter().zip(expected) {
@@ -269,9 +251,9 @@ mod tests {
     #[test]
     fn round_robin_stays_where_it_was_when_hosts_change() {
         let table = [
-            // The one picked last moved: go on behind it.
+            // The host that was picked last moved: continue behind it.
             ("a b c d", ". .", "b a c d", ". .", "a c"),
-            // It was removed: go on with the one that followed it, wherever that is.
+            // It was removed: continue with the host that followed it, wherever that is.
             ("a b c d", ". .", "a c d", ". .", "c d"),
             ("a b c d", ". .", "d x c a", ". .", "c a"),
             ("a b c d", ". .", "a x d", ". .", "d a"),
@@ -281,18 +263,22 @@ mod tests {
         ];
         for scheduler in ["roundr", "leastcrr"] {
             for (before, script, after, then, picked) in table {
-                let mut scene = Scene::new(scheduler, before);
-                scene.run(script);
-                scene.configure(scheduler, after);
-                assert_eq!(scene.run(then), picked, "{scheduler}: {before} -> {after}");
+                let mut fixture = PoolFixture::new(scheduler, before);
+                fixture.run(script);
+                fixture.configure(scheduler, after);
+                assert_eq!(
+                    fixture.run(then),
+                    picked,
+                    "{scheduler}: {before} -> {after}"
+                );
             }
         }
-        let mut scene = Scene::new("roundr", "a b c d");
-        scene.run(". .");
-        scene.configure("roundr", "a c d");
-        scene.configure("roundr", "x a c d");
+        let mut fixture = PoolFixture::new("roundr", "a b c d");
+        fixture.run(". .");
+        fixture.configure("roundr", "a c d");
+        fixture.configure("roundr", "x a c d");
         assert_eq!(
-            scene.run(". ."),
+            fixture.run(". ."),
             "c d",
             "a second change does not lose the place"
         );
@@ -300,20 +286,20 @@ mod tests {
 
     #[test]
     fn smooth_weights_go_on_after_a_reload() {
-        let mut scene = Scene::new("weightrr", "a*5 b c");
-        assert_eq!(scene.run(". . ."), "a a b");
-        scene.configure("weightrr", "c x@down a*5 b");
-        assert_eq!(scene.run(". . . ."), "a c a a");
+        let mut fixture = PoolFixture::new("weightrr", "a*5 b c");
+        assert_eq!(fixture.run(". . ."), "a a b");
+        fixture.configure("weightrr", "c x@down a*5 b");
+        assert_eq!(fixture.run(". . . ."), "a c a a");
     }
 
     #[test]
     fn without_hosts_in_service_nobody_is_picked() {
         for scheduler in all_schedulers() {
             for hosts in ["", "a@down", "a@down b@drain c*0", "a=not.resolved.yet"] {
-                let mut scene = Scene::new(&scheduler, hosts);
-                assert_eq!(scene.run("+ ."), "- -", "{scheduler} {hosts}");
-                assert_eq!(scene.tracker.open(), 0);
-                assert!(!scene.tracker.all_failed());
+                let mut fixture = PoolFixture::new(&scheduler, hosts);
+                assert_eq!(fixture.run("+ ."), "- -", "{scheduler} {hosts}");
+                assert_eq!(fixture.pool.open(), 0);
+                assert!(!fixture.pool.all_failed());
             }
         }
     }
@@ -321,27 +307,31 @@ mod tests {
     #[test]
     fn a_single_host_gets_everything() {
         for scheduler in all_schedulers() {
-            let mut scene = Scene::new(&scheduler, "a b@down c*0");
-            assert_eq!(scene.run("+ + . -a !a . ?a ."), "a a a a a", "{scheduler}");
-            assert_eq!(scene.tracker.open(), 1);
+            let mut fixture = PoolFixture::new(&scheduler, "a b@down c*0");
+            assert_eq!(
+                fixture.run("+ + . -a !a . ?a ."),
+                "a a a a a",
+                "{scheduler}"
+            );
+            assert_eq!(fixture.pool.open(), 1);
         }
     }
 
     #[test]
     fn when_all_have_failed_the_failed_ones_are_tried() {
         for scheduler in all_schedulers() {
-            let mut scene = Scene::new(&scheduler, "a b c@down d*0");
-            scene.run("!a");
-            assert_eq!(scene.run(". . ."), "b b b", "{scheduler}");
-            scene.run("!b");
-            assert!(scene.tracker.all_failed());
-            let ids = [scene.id("a"), scene.id("b")];
-            assert_eq!(scene.pick(&ids[..1]).unwrap().id, ids[1], "{scheduler}");
-            assert_eq!(scene.pick(&ids[1..]).unwrap().id, ids[0], "{scheduler}");
-            assert!(scene.pick(&ids).is_none(), "{scheduler}");
-            scene.run("?a");
-            assert_eq!(scene.run(". . ."), "a a a", "{scheduler}");
-            assert!(!scene.tracker.all_failed());
+            let mut fixture = PoolFixture::new(&scheduler, "a b c@down d*0");
+            fixture.run("!a");
+            assert_eq!(fixture.run(". . ."), "b b b", "{scheduler}");
+            fixture.run("!b");
+            assert!(fixture.pool.all_failed());
+            let ids = [fixture.id("a"), fixture.id("b")];
+            assert_eq!(fixture.pick(&ids[..1]).unwrap().id, ids[1], "{scheduler}");
+            assert_eq!(fixture.pick(&ids[1..]).unwrap().id, ids[0], "{scheduler}");
+            assert!(fixture.pick(&ids).is_none(), "{scheduler}");
+            fixture.run("?a");
+            assert_eq!(fixture.run(". . ."), "a a a", "{scheduler}");
+            assert!(!fixture.pool.all_failed());
         }
     }
 
@@ -349,58 +339,58 @@ mod tests {
     fn a_client_is_sent_to_no_host_twice() {
         let hosts: Vec<String> = (1..=20).map(|n| format!("h{n}*{n}")).collect();
         for scheduler in all_schedulers() {
-            let mut scene = Scene::new(&scheduler, &hosts.join(" "));
+            let mut fixture = PoolFixture::new(&scheduler, &hosts.join(" "));
             for _ in 0..50 {
                 let mut tried: Vec<HostId> = Vec::new();
                 while tried.len() <= PickContext::MAX_TRIED {
-                    let picked = scene.pick(&tried).unwrap();
+                    let picked = fixture.pick(&tried).unwrap();
                     assert!(!tried.contains(&picked.id), "{scheduler}");
                     tried.push(picked.id);
                 }
                 assert!(
-                    scene.pick(&tried).is_none(),
+                    fixture.pick(&tried).is_none(),
                     "{scheduler}: 17 is more than are tried"
                 );
             }
-            assert_eq!(scene.tracker.open(), 50 * 17);
+            assert_eq!(fixture.pool.open(), 50 * 17);
         }
     }
 
     #[test]
     fn a_removed_host_is_known_until_its_last_session_ends() {
         for scheduler in all_schedulers() {
-            let mut scene = Scene::new(&scheduler, "a");
-            scene.run("+ +");
-            let a = scene.id("a");
-            scene.configure(&scheduler, "b");
-            assert_eq!(scene.run("+"), "b", "{scheduler}");
-            assert_eq!(scene.tracker.open(), 3);
-            scene.release(a);
-            scene.configure(&scheduler, "b c");
+            let mut fixture = PoolFixture::new(&scheduler, "a");
+            fixture.run("+ +");
+            let a = fixture.id("a");
+            fixture.configure(&scheduler, "b");
+            assert_eq!(fixture.run("+"), "b", "{scheduler}");
+            assert_eq!(fixture.pool.open(), 3);
+            fixture.release(a);
+            fixture.configure(&scheduler, "b c");
             assert_ne!(
-                scene.id("c"),
+                fixture.id("c"),
                 a,
                 "{scheduler}: its last session is still open"
             );
-            assert_eq!(scene.tracker.open(), 2);
-            scene.release(a);
-            assert_eq!(scene.tracker.open(), 1);
-            scene.configure(&scheduler, "b c d");
-            assert_eq!(scene.id("d"), a, "{scheduler}: now the id is free");
-            assert_eq!(scene.tracker.hosts().map(|host| host.open).sum::<u32>(), 1);
-            assert_eq!(scene.run("!b !c +"), "d", "{scheduler}");
+            assert_eq!(fixture.pool.open(), 2);
+            fixture.release(a);
+            assert_eq!(fixture.pool.open(), 1);
+            fixture.configure(&scheduler, "b c d");
+            assert_eq!(fixture.id("d"), a, "{scheduler}: now the id is free");
+            assert_eq!(fixture.pool.hosts().map(|host| host.open).sum::<u32>(), 1);
+            assert_eq!(fixture.run("!b !c +"), "d", "{scheduler}");
         }
     }
 
     #[test]
     fn another_algorithm_goes_on_with_the_same_counts() {
         for scheduler in all_schedulers() {
-            let mut scene = Scene::new(&scheduler, "a*1000 b");
-            scene.run("+ + + +");
-            let open: Vec<u32> = scene.tracker.hosts().map(|host| host.open).collect();
-            scene.configure("leastc", "a b");
-            let run = scene.run(&"+ ".repeat(4));
-            let now: Vec<u32> = scene.tracker.hosts().map(|host| host.open).collect();
+            let mut fixture = PoolFixture::new(&scheduler, "a*1000 b");
+            fixture.run("+ + + +");
+            let open: Vec<u32> = fixture.pool.hosts().map(|host| host.open).collect();
+            fixture.configure("leastc", "a b");
+            let run = fixture.run(&"+ ".repeat(4));
+            let now: Vec<u32> = fixture.pool.hosts().map(|host| host.open).collect();
             assert_eq!(now.iter().sum::<u32>(), 8);
             assert_eq!(now, [4, 4], "{scheduler}: from {open:?} with {run}");
         }

@@ -1,22 +1,20 @@
-//! Numbers by chance, seeded by the caller: the same seed, the same numbers.
-//!
-//! Good enough to spread clients, and for nothing secret.
+//! Pseudorandom numbers (splitmix64) from a seed. Not for secrets.
 
-/// A generator of the splitmix64 kind (Steele, Lea and Flood, "Fast splittable
-/// pseudorandom number generators", 2014): eight bytes of state, every seed
-/// as good as any other.
+/// A pseudorandom number generator: splitmix64 (Steele, Lea and Flood, "Fast splittable
+/// pseudorandom number generators", 2014). The same seed gives the same numbers, and every
+/// seed is as good. Not for secrets.
 #[derive(Debug, Clone)]
 pub struct Random {
     state: u64,
 }
 
 impl Random {
-    /// A generator that starts from `seed`.
+    /// A generator with this seed.
     pub fn new(seed: u64) -> Self {
         Random { state: seed }
     }
 
-    /// Any number.
+    /// A number from 0 to 2^64 - 1.
     pub fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;
@@ -25,12 +23,13 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number from 0 to `n` - 1, each as likely as any other; 0 if `n` is 0.
+    /// A number from 0 to `n` - 1, all equally likely; 0 if `n` is 0.
     pub fn below(&mut self, n: u64) -> u64 {
         if n == 0 {
             return 0;
         }
-        // The lowest 2^64 mod n numbers would make the first remainders likelier.
+        // The lowest 2^64 mod n numbers would make the first remainders more likely.
+        // Test: a_large_bound_is_not_biased.
         let unfair = n.wrapping_neg() % n;
         loop {
             let number = self.next_u64();
@@ -40,7 +39,7 @@ impl Random {
         }
     }
 
-    /// The same for an index into something with `len` entries.
+    /// An index below `len`, all equally likely; 0 if `len` is 0.
     pub fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.below(len as u64)).unwrap_or(0)
     }

@@ -1,120 +1,123 @@
-//! Which client was where: what `,sticky` remembers.
-//!
-//! Whether a place may still be used is the tracker's business.
+//! Session persistence by client address (`,sticky`): which client went to which host.
 
-use super::hosts::Place;
+use super::hosts::Placement;
 use crate::config;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// The most clients that are remembered: about 35 MB, once there are so many.
-const MOST_CLIENTS: usize = 262_144;
+/// The most clients that are remembered. So many take about 35 MB.
+const MAX_CLIENTS: usize = 262_144;
 /// How long a client is remembered after its last session.
 const REMEMBERED_MS: u64 = 30 * 60 * 1000;
-/// How many clients may be forgotten when one is added: more than one, so that
-/// the table shrinks after a rush.
-const FORGOTTEN_AT_ONCE: usize = 2;
+/// Clients that may be forgotten when one is added: more than one, so that the table
+/// shrinks after a peak.
+const MAX_FORGOTTEN_AT_ONCE: usize = 2;
 
-/// The clients of a group, and where they went.
+/// The clients of a group, and the placement of each.
 ///
-/// Those without sessions are in a list by the time their last one ended, so
-/// that the oldest is at hand; the map finds a client in logarithmic time, and
-/// never stops to rehash.
+/// A linked list holds the clients without sessions, by the time their last one ended, so
+/// that the oldest is found at once. A B-tree finds a client, as a hash table would stop to
+/// rehash while the pool is locked.
 #[derive(Debug)]
 pub(super) struct Clients {
     by_key: BTreeMap<u128, usize>,
     entries: Vec<Entry>,
-    /// Places in `entries` that nobody has.
+    /// Indices of unused entries.
     free: Vec<usize>,
     /// The ends of the list of clients without sessions.
     oldest: Option<usize>,
     newest: Option<usize>,
-    most: usize,
-    /// How many bits of an IPv6 address make a client.
+    capacity: usize,
+    /// The bits of an IPv6 address that identify a client.
     prefix: u8,
 }
 
-/// One client.
+/// A client.
 #[derive(Debug)]
 struct Entry {
     key: u128,
-    place: Place,
-    /// Its open sessions, on whatever host.
+    placement: Placement,
+    /// Its open sessions, on all hosts.
     open: u32,
-    /// When the last one ended; meaningful while none is open.
+    /// When the last one ended; only valid while none is open.
     ended_ms: u64,
     older: Option<usize>,
     newer: Option<usize>,
 }
 
 impl Clients {
-    /// Nobody has come yet; `prefix` bits of an IPv6 address make a client.
+    /// An empty table; `prefix` bits of an IPv6 address identify a client.
     pub(super) fn new(prefix: u8) -> Self {
-        Clients::with_most(MOST_CLIENTS, prefix)
+        Clients::with_capacity(MAX_CLIENTS, prefix)
     }
 
-    /// How many bits of an IPv6 address make a client.
+    /// The bits of an IPv6 address that identify a client.
     pub(super) fn prefix(&self) -> u8 {
         self.prefix
     }
 
-    fn with_most(most: usize, prefix: u8) -> Self {
+    fn with_capacity(capacity: usize, prefix: u8) -> Self {
         Clients {
             by_key: BTreeMap::new(),
             entries: Vec::new(),
             free: Vec::new(),
             oldest: None,
             newest: None,
-            most,
+            capacity,
             prefix,
         }
     }
 
-    /// Where a client went before.
-    pub(super) fn place(&self, client: IpAddr, now_ms: u64) -> Option<Place> {
+    /// The placement that a client had before.
+    pub(super) fn placement(&self, client: IpAddr, now_ms: u64) -> Option<Placement> {
         let entry = &self.entries[*self.by_key.get(&key(client, self.prefix))?];
-        (!entry.is_over(now_ms)).then_some(entry.place)
+        (!entry.is_over(now_ms)).then_some(entry.placement)
     }
 
-    /// A session of this client begins, at this place. Returns where it went before.
-    pub(super) fn arrived(&mut self, client: IpAddr, place: Place, now_ms: u64) -> Option<Place> {
-        let former = self.place(client, now_ms);
+    /// A session of this client starts at `placement`. Returns the previous placement.
+    pub(super) fn session_started(
+        &mut self,
+        client: IpAddr,
+        placement: Placement,
+        now_ms: u64,
+    ) -> Option<Placement> {
+        let previous = self.placement(client, now_ms);
         let key = key(client, self.prefix);
         if let Some(&index) = self.by_key.get(&key) {
             if self.entries[index].open == 0 {
                 self.unlink(index);
             }
             let entry = &mut self.entries[index];
-            entry.place = place;
+            entry.placement = placement;
             entry.open += 1;
         } else if self.make_room(now_ms) {
             self.insert(Entry {
                 key,
-                place,
+                placement,
                 open: 1,
                 ended_ms: 0,
                 older: None,
                 newer: None,
             });
         }
-        former
+        previous
     }
 
-    /// The client did not go there after all.
-    pub(super) fn put_back(&mut self, client: IpAddr, former: Place) {
+    /// Gives a client its previous placement back, as its pick was withdrawn.
+    pub(super) fn restore_placement(&mut self, client: IpAddr, previous: Placement) {
         if let Some(&index) = self.by_key.get(&key(client, self.prefix)) {
-            self.entries[index].place = former;
+            self.entries[index].placement = previous;
         }
     }
 
     /// A session of this client has ended.
-    pub(super) fn ended(&mut self, client: IpAddr, now_ms: u64) {
+    pub(super) fn session_ended(&mut self, client: IpAddr, now_ms: u64) {
         let Some(&index) = self.by_key.get(&key(client, self.prefix)) else {
             return;
         };
         let entry = &mut self.entries[index];
-        // None is open in an entry that was made after the session began: when
-        // there was no room before, or the group was not sticky.
+        // The entry is younger than the session: the table was full before, or the group
+        // was not sticky.
         if entry.open == 0 {
             return;
         }
@@ -125,17 +128,17 @@ impl Clients {
         }
     }
 
-    /// Forgets whom it is time to forget, and if there are too many still, the
-    /// oldest. Whether one more can be remembered.
+    /// Forgets clients whose time is over, and the oldest ones if the table is full.
+    /// Returns whether there is room for one more.
     fn make_room(&mut self, now_ms: u64) -> bool {
-        for _ in 0..FORGOTTEN_AT_ONCE {
+        for _ in 0..MAX_FORGOTTEN_AT_ONCE {
             if let Some(oldest) = self.oldest
-                && (self.entries[oldest].is_over(now_ms) || self.by_key.len() >= self.most)
+                && (self.entries[oldest].is_over(now_ms) || self.by_key.len() >= self.capacity)
             {
                 self.forget(oldest);
             }
         }
-        self.by_key.len() < self.most
+        self.by_key.len() < self.capacity
     }
 
     fn insert(&mut self, entry: Entry) {
@@ -153,7 +156,7 @@ impl Clients {
         self.by_key.insert(key, index);
     }
 
-    /// Only one without sessions.
+    /// Forgets a client, which has no sessions.
     fn forget(&mut self, index: usize) {
         self.unlink(index);
         self.by_key.remove(&self.entries[index].key);
@@ -189,10 +192,12 @@ impl Entry {
     }
 }
 
-/// One client is one IPv4 address, mapped into IPv6 or not, or the IPv6 addresses that
-/// agree in `prefix` bits. An IPv4 address is kept as it is mapped, which no client of IPv6
-/// comes from: the mapped ones differ from all others within their first 96 bits, and what
-/// is behind a shorter prefix is 0.
+/// The key of a client: an IPv4 address, mapped into IPv6 or not, or the first `prefix` bits
+/// of an IPv6 address.
+///
+/// An IPv4 address has the key of its mapped form. No IPv6 client has such a key: other
+/// addresses differ within the first 96 bits, and bits behind a shorter prefix are 0.
+// Test: no_ipv4_client_is_an_ipv6_one.
 fn key(client: IpAddr, prefix: u8) -> u128 {
     match client.to_canonical() {
         IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
@@ -205,10 +210,10 @@ fn key(client: IpAddr, prefix: u8) -> u128 {
 
 #[cfg(test)]
 mod tests {
-    //! Who is remembered, where, and for how long.
+    //! Which clients are remembered, at which placement, and for how long.
 
     use super::super::HostId;
-    use super::super::scene::{Scene, group};
+    use super::super::fixture::{PoolFixture, group};
     use super::*;
 
     const MINUTE_MS: u64 = 60_000;
@@ -217,56 +222,60 @@ mod tests {
         IpAddr::V4(n.into())
     }
 
-    fn place(host: u32) -> Place {
-        Place {
+    fn placement(host: u32) -> Placement {
+        Placement {
             host: HostId(host),
-            tenancy: 1,
+            number: 1,
         }
     }
 
     #[test]
     fn a_client_goes_where_it_went_before() {
-        let mut scene = Scene::new("roundr,sticky", "a b c");
-        assert_eq!(scene.from("192.0.2.1"), "a");
-        assert_eq!(scene.from("192.0.2.2"), "b");
-        assert_eq!(scene.from("192.0.2.1"), "a");
+        let mut fixture = PoolFixture::new("roundr,sticky", "a b c");
+        assert_eq!(fixture.pick_from("192.0.2.1"), "a");
+        assert_eq!(fixture.pick_from("192.0.2.2"), "b");
+        assert_eq!(fixture.pick_from("192.0.2.1"), "a");
         assert_eq!(
-            scene.from("::ffff:192.0.2.2"),
+            fixture.pick_from("::ffff:192.0.2.2"),
             "b",
             "IPv4 mapped into IPv6 is IPv4"
         );
-        assert_eq!(scene.from("2001:db8:0:1::1"), "c");
-        assert_eq!(scene.from("2001:db8:0:1::2"), "a", "another address");
-        assert_eq!(scene.from("2001:db8:0:1::1"), "c");
+        assert_eq!(fixture.pick_from("2001:db8:0:1::1"), "c");
+        assert_eq!(fixture.pick_from("2001:db8:0:1::2"), "a", "another address");
+        assert_eq!(fixture.pick_from("2001:db8:0:1::1"), "c");
     }
 
     #[test]
     fn a_prefix_makes_a_net_one_client_and_leaves_ipv4_alone() {
-        let mut scene = Scene::new("roundr,sticky", "a b c");
-        let with = |scene: &mut Scene, prefix| {
+        let mut fixture = PoolFixture::new("roundr,sticky", "a b c");
+        let with = |fixture: &mut PoolFixture, prefix| {
             let mut group = group("roundr,sticky", "a b c");
             group.sticky_prefix = prefix;
-            scene.tracker.configure(&group, 0);
+            fixture.pool.configure(&group, 0);
         };
-        with(&mut scene, 64);
-        assert_eq!(scene.from("2001:db8:0:1::1"), "a");
-        assert_eq!(scene.from("2001:db8:0:1:ffff::2"), "a", "the same /64");
-        assert_eq!(scene.from("2001:db8:0:2::1"), "b", "another /64");
-        assert_eq!(scene.from("192.0.2.1"), "c");
-        assert_eq!(scene.from("192.0.2.2"), "a", "another address");
-        with(&mut scene, 64);
+        with(&mut fixture, 64);
+        assert_eq!(fixture.pick_from("2001:db8:0:1::1"), "a");
         assert_eq!(
-            scene.from("2001:db8:0:2::9"),
+            fixture.pick_from("2001:db8:0:1:ffff::2"),
+            "a",
+            "the same /64"
+        );
+        assert_eq!(fixture.pick_from("2001:db8:0:2::1"), "b", "another /64");
+        assert_eq!(fixture.pick_from("192.0.2.1"), "c");
+        assert_eq!(fixture.pick_from("192.0.2.2"), "a", "another address");
+        with(&mut fixture, 64);
+        assert_eq!(
+            fixture.pick_from("2001:db8:0:2::9"),
             "b",
             "as long as it is the same"
         );
-        with(&mut scene, 48);
+        with(&mut fixture, 48);
         assert_eq!(
-            scene.from("2001:db8:0:2::9"),
+            fixture.pick_from("2001:db8:0:2::9"),
             "b",
             "in turn, as nobody is known"
         );
-        assert_eq!(scene.from("2001:db8:0:1::1"), "b", "the same /48");
+        assert_eq!(fixture.pick_from("2001:db8:0:1::1"), "b", "the same /48");
     }
 
     #[test]
@@ -296,47 +305,53 @@ mod tests {
     #[test]
     fn a_client_moves_when_its_host_may_not_be_picked() {
         for away in ["!a", "drain", "tried", "moved", "removed"] {
-            let mut scene = Scene::new("roundr,sticky", "a b c");
-            assert_eq!(scene.run("+"), "a");
-            let tried = [scene.id("a")];
+            let mut fixture = PoolFixture::new("roundr,sticky", "a b c");
+            assert_eq!(fixture.run("+"), "a");
+            let tried = [fixture.id("a")];
             match away {
-                "drain" => scene.configure("roundr,sticky", "a@drain b c"),
-                "moved" => scene.configure("roundr,sticky", "a=10.0.0.9:80 b c"),
-                "removed" => scene.configure("roundr,sticky", "b c"),
-                "!a" => drop(scene.run("!a")),
-                _ => assert_eq!(scene.pick(&tried).unwrap().host.name, "b"),
+                "drain" => fixture.configure("roundr,sticky", "a@drain b c"),
+                "moved" => fixture.configure("roundr,sticky", "a=10.0.0.9:80 b c"),
+                "removed" => fixture.configure("roundr,sticky", "b c"),
+                "!a" => drop(fixture.run("!a")),
+                _ => assert_eq!(fixture.pick(&tried).unwrap().host.name, "b"),
             }
-            assert_eq!(scene.run("+ +"), "b b", "{away}");
-            scene.configure("roundr,sticky", "a b c");
-            assert_eq!(scene.run("?a +"), "b", "{away}: it does not move back");
+            assert_eq!(fixture.run("+ +"), "b b", "{away}");
+            fixture.configure("roundr,sticky", "a b c");
+            assert_eq!(fixture.run("?a +"), "b", "{away}: it does not move back");
         }
     }
 
     #[test]
     fn a_host_that_comes_back_is_another_one() {
-        let mut scene = Scene::new("roundr,sticky", "a b");
-        assert_eq!(scene.run("+"), "a");
-        scene.configure("roundr,sticky", "b");
-        scene.configure("roundr,sticky", "b a");
-        assert_eq!(scene.run("+"), "b");
+        let mut fixture = PoolFixture::new("roundr,sticky", "a b");
+        assert_eq!(fixture.run("+"), "a");
+        fixture.configure("roundr,sticky", "b");
+        fixture.configure("roundr,sticky", "b a");
+        assert_eq!(fixture.run("+"), "b");
     }
 
     #[test]
     fn clients_are_remembered_over_reloads() {
-        let mut scene = Scene::new("roundr,sticky", "a b c");
+        let mut fixture = PoolFixture::new("roundr,sticky", "a b c");
         assert_eq!(
-            [scene.from("192.0.2.1"), scene.from("192.0.2.2")],
+            [
+                fixture.pick_from("192.0.2.1"),
+                fixture.pick_from("192.0.2.2")
+            ],
             ["a", "b"]
         );
-        scene.configure("leastc,sticky", "c a*2 b x");
+        fixture.configure("leastc,sticky", "c a*2 b x");
         assert_eq!(
-            [scene.from("192.0.2.1"), scene.from("192.0.2.2")],
+            [
+                fixture.pick_from("192.0.2.1"),
+                fixture.pick_from("192.0.2.2")
+            ],
             ["a", "b"]
         );
-        scene.configure("roundr", "c a b");
-        scene.configure("roundr,sticky", "c a b");
+        fixture.configure("roundr", "c a b");
+        fixture.configure("roundr,sticky", "c a b");
         assert_eq!(
-            scene.from("192.0.2.1"),
+            fixture.pick_from("192.0.2.1"),
             "c",
             "not while the group was not sticky"
         );
@@ -344,82 +359,82 @@ mod tests {
 
     #[test]
     fn a_client_is_forgotten_half_an_hour_after_its_last_session() {
-        let mut scene = Scene::new("roundr,sticky", "a b c");
-        assert_eq!(scene.run("+"), "a");
-        scene.now_ms = 300 * MINUTE_MS;
-        assert_eq!(scene.run("+"), "a", "as long as one is open");
-        scene.run("-a -a");
-        scene.now_ms += 30 * MINUTE_MS - 1;
-        assert_eq!(scene.run("."), "a");
-        scene.now_ms += 30 * MINUTE_MS;
-        assert_eq!(scene.run("."), "b");
+        let mut fixture = PoolFixture::new("roundr,sticky", "a b c");
+        assert_eq!(fixture.run("+"), "a");
+        fixture.now_ms = 300 * MINUTE_MS;
+        assert_eq!(fixture.run("+"), "a", "as long as one is open");
+        fixture.run("-a -a");
+        fixture.now_ms += 30 * MINUTE_MS - 1;
+        assert_eq!(fixture.run("."), "a");
+        fixture.now_ms += 30 * MINUTE_MS;
+        assert_eq!(fixture.run("."), "b");
     }
 
     #[test]
     fn a_failed_connect_and_an_abandoned_one_end_a_session_too() {
-        let mut scene = Scene::new("roundr,sticky", "a b c");
-        let (id, address, client) = (scene.id("a"), scene.address("a"), scene.client);
-        scene.run("+ +");
-        scene.tracker.released(id, client, 0);
-        scene
-            .tracker
+        let mut fixture = PoolFixture::new("roundr,sticky", "a b c");
+        let (id, address, client) = (fixture.id("a"), fixture.address("a"), fixture.client);
+        fixture.run("+ +");
+        fixture.pool.release(id, client, 0);
+        fixture
+            .pool
             .connect_failed(id, address, client, super::super::Failure::Refused, 0);
-        scene.run("?a");
-        scene.now_ms = 30 * MINUTE_MS;
-        assert_eq!(scene.run("."), "b");
+        fixture.run("?a");
+        fixture.now_ms = 30 * MINUTE_MS;
+        assert_eq!(fixture.run("."), "b");
     }
 
     #[test]
     fn the_oldest_without_sessions_is_forgotten_first() {
-        let mut clients = Clients::with_most(3, 64);
+        let mut clients = Clients::with_capacity(3, 64);
         for n in 0..3 {
-            clients.arrived(client(n), place(n), 0);
+            clients.session_started(client(n), placement(n), 0);
         }
         // Their last sessions end in the order 2, 1, 0; then 2 has another one.
         for (now_ms, n) in [(1, 2), (2, 1), (3, 0)] {
-            clients.ended(client(n), now_ms);
+            clients.session_ended(client(n), now_ms);
         }
-        clients.arrived(client(2), place(2), 4);
-        clients.ended(client(2), 5);
+        clients.session_started(client(2), placement(2), 4);
+        clients.session_ended(client(2), 5);
         for (new, forgotten) in [(10, 1), (11, 0), (12, 2)] {
-            assert!(clients.place(client(forgotten), 6).is_some());
-            clients.arrived(client(new), place(0), 6);
-            assert_eq!(clients.place(client(forgotten), 6), None);
+            assert!(clients.placement(client(forgotten), 6).is_some());
+            clients.session_started(client(new), placement(0), 6);
+            assert_eq!(clients.placement(client(forgotten), 6), None);
             assert_eq!(clients.by_key.len(), 3);
         }
     }
 
     #[test]
     fn a_new_client_is_not_remembered_when_all_have_sessions() {
-        let mut clients = Clients::with_most(2, 64);
+        let mut clients = Clients::with_capacity(2, 64);
         for n in 0..3 {
-            clients.arrived(client(n), place(n), 0);
+            clients.session_started(client(n), placement(n), 0);
         }
         assert_eq!(
-            [0, 1, 2].map(|n| clients.place(client(n), 0).is_some()),
+            [0, 1, 2].map(|n| clients.placement(client(n), 0).is_some()),
             [true, true, false]
         );
-        clients.ended(client(2), 1);
-        clients.ended(client(0), 1);
-        clients.arrived(client(2), place(2), 1);
+        clients.session_ended(client(2), 1);
+        clients.session_ended(client(0), 1);
+        clients.session_started(client(2), placement(2), 1);
         assert_eq!(
-            [0, 1, 2].map(|n| clients.place(client(n), 1).is_some()),
+            [0, 1, 2].map(|n| clients.placement(client(n), 1).is_some()),
             [false, true, true]
         );
     }
 
     #[test]
     fn a_rush_of_clients_does_not_grow_the_table_and_passes() {
-        let mut clients = Clients::with_most(1000, 64);
+        let mut clients = Clients::with_capacity(1000, 64);
         for n in 0..10_000 {
-            clients.arrived(client(n), place(0), u64::from(n));
-            clients.ended(client(n), u64::from(n));
+            clients.session_started(client(n), placement(0), u64::from(n));
+            clients.session_ended(client(n), u64::from(n));
             assert!(clients.by_key.len() <= 1000 && clients.entries.len() <= 1000);
         }
-        // Every one that comes later takes two old ones along.
+        // Each later client removes two old ones.
         for n in 0..1000 {
-            clients.arrived(client(20_000 + n % 10), place(0), 60 * MINUTE_MS);
-            clients.ended(client(20_000 + n % 10), 60 * MINUTE_MS);
+            clients.session_started(client(20_000 + n % 10), placement(0), 60 * MINUTE_MS);
+            clients.session_ended(client(20_000 + n % 10), 60 * MINUTE_MS);
         }
         assert_eq!(clients.by_key.len(), 1000 - 2 * 10 + 10);
     }
@@ -428,8 +443,8 @@ mod tests {
     #[test]
     fn the_table_does_what_a_plain_list_would() {
         let mut random = super::super::Random::new(3);
-        let mut clients = Clients::with_most(8, 64);
-        // Client, place, open sessions, when and as which the last one ended.
+        let mut clients = Clients::with_capacity(8, 64);
+        // Client, host, open sessions, and when the last one ended.
         let mut plain: Vec<(u32, u32, u32, u64)> = Vec::new();
         let mut now_ms = 0;
         for step in 0..20_000 {
@@ -438,7 +453,7 @@ mod tests {
             let host = u32::try_from(random.below(5)).unwrap();
             let known = plain.iter().position(|entry| entry.0 == n);
             if random.below(2) == 0 {
-                clients.arrived(client(n), place(host), now_ms);
+                clients.session_started(client(n), placement(host), now_ms);
                 if let Some(at) = known {
                     plain[at] = (n, host, plain[at].2 + 1, 0);
                 } else {
@@ -448,7 +463,7 @@ mod tests {
                     }
                 }
             } else {
-                clients.ended(client(n), now_ms);
+                clients.session_ended(client(n), now_ms);
                 if let Some(entry) = known.map(|at| &mut plain[at])
                     && entry.2 > 0
                 {
@@ -459,9 +474,9 @@ mod tests {
             for n in 0..14 {
                 let entry = plain.iter().find(|entry| entry.0 == n);
                 let lives = entry.filter(|entry| entry.2 > 0 || now_ms - entry.3 < REMEMBERED_MS);
-                let expected = lives.map(|entry| place(entry.1));
+                let expected = lives.map(|entry| placement(entry.1));
                 assert_eq!(
-                    clients.place(client(n), now_ms),
+                    clients.placement(client(n), now_ms),
                     expected,
                     "step {step}, client {n}"
                 );
@@ -470,13 +485,13 @@ mod tests {
     }
 
     /// What [`Clients::make_room`] does.
-    fn forget(plain: &mut Vec<(u32, u32, u32, u64)>, now_ms: u64, most: usize) {
-        for _ in 0..FORGOTTEN_AT_ONCE {
+    fn forget(plain: &mut Vec<(u32, u32, u32, u64)>, now_ms: u64, capacity: usize) {
+        for _ in 0..MAX_FORGOTTEN_AT_ONCE {
             let idle = plain.iter().enumerate().filter(|(_, entry)| entry.2 == 0);
             let Some((at, entry)) = idle.min_by_key(|(_, entry)| entry.3) else {
                 return;
             };
-            if plain.len() >= most || now_ms - entry.3 >= REMEMBERED_MS {
+            if plain.len() >= capacity || now_ms - entry.3 >= REMEMBERED_MS {
                 plain.remove(at);
             }
         }

@@ -1,7 +1,5 @@
-//! The doors of a balancer, as its configuration wants them: which are opened when it
-//! starts, and what follows from changes later.
-//!
-//! What can be asked at each is the room `admin`'s business.
+//! The admin servers of a balancer: control socket, web server and SSH server, each while its
+//! configuration has it.
 
 #[cfg(any(feature = "web", feature = "ssh"))]
 use crate::admin::AdminListenError;
@@ -19,7 +17,7 @@ use std::net::SocketAddr;
 use crate::config::Config;
 use crate::control::{Commit, DataPlane, Handle, Reconfigure};
 
-/// A way in for operators and their programs.
+/// An admin interface: a way for operators and their programs to reach txlb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum AdminInterface {
@@ -32,7 +30,7 @@ pub enum AdminInterface {
 }
 
 impl AdminInterface {
-    /// Every one.
+    /// All admin interfaces.
     pub const ALL: &[AdminInterface] = &[
         AdminInterface::Control,
         AdminInterface::Web,
@@ -74,12 +72,12 @@ impl fmt::Display for AdminInterface {
     }
 }
 
-/// Why a door cannot be opened.
+/// Why an admin server cannot start.
 #[derive(Debug)]
 pub struct AdminServerError {
-    /// Where the trouble was the system's, which it was.
+    /// The system's error, if it was the system that refused.
     pub cause: Option<io::ErrorKind>,
-    /// All of it, in words.
+    /// The whole reason, in words.
     pub text: String,
 }
 
@@ -104,10 +102,9 @@ impl From<AdminListenError> for AdminServerError {
     }
 }
 
-/// Some of the doors, each open while the configuration has it. They close when this
-/// is dropped.
+/// Admin servers, each open while the configuration has its interface. Dropping this closes them.
 pub struct AdminServers {
-    missing: Vec<AdminInterface>,
+    not_built_in: Vec<AdminInterface>,
     control: Option<ControlServer>,
     #[cfg(feature = "logins")]
     auth: Auth,
@@ -118,29 +115,36 @@ pub struct AdminServers {
 }
 
 impl AdminServers {
-    /// Opens those of `wanted` that the director's configuration has. Who comes in waits
-    /// until there is a desk. Of those that txlb was built without, the log says so.
+    /// Starts the servers of `wanted` that the data plane's configuration has. Clients wait until
+    /// [`AdminServers::set_handle`]. Logs those that txlb was built without.
     ///
     /// # Errors
     /// One that cannot be opened; none is then.
     pub fn open(
-        director: &DataPlane,
+        data_plane: &DataPlane,
         wanted: &[AdminInterface],
     ) -> Result<AdminServers, AdminServerError> {
-        let config = director.config();
-        let missing = wanted.iter().copied().filter(|door| !door.is_built_in());
-        let missing: Vec<AdminInterface> = missing.collect();
-        warn_of_missing(&missing, config, None);
-        let wants = |door| wanted.contains(&door);
+        let config = data_plane.config();
+        let not_built_in = wanted
+            .iter()
+            .copied()
+            .filter(|interface| !interface.is_built_in());
+        let not_built_in: Vec<AdminInterface> = not_built_in.collect();
+        warn_not_built_in(&not_built_in, config, None);
+        let wants = |interface| wanted.contains(&interface);
         let control = match wants(AdminInterface::Control) {
-            true => Some(ControlServer::start(config, director.origins())?),
+            true => Some(ControlServer::start(config, data_plane.client_lookup())?),
             false => None,
         };
         #[cfg(feature = "logins")]
         let auth = Auth::new(config.users())?;
         #[cfg(feature = "web")]
         let web = match wants(AdminInterface::Web) {
-            true => Some(WebServer::start(config, auth.clone(), director.pulses())?),
+            true => Some(WebServer::start(
+                config,
+                auth.clone(),
+                data_plane.liveness(),
+            )?),
             false => None,
         };
         #[cfg(feature = "ssh")]
@@ -149,7 +153,7 @@ impl AdminServers {
             false => None,
         };
         Ok(AdminServers {
-            missing,
+            not_built_in,
             control,
             #[cfg(feature = "logins")]
             auth,
@@ -160,9 +164,9 @@ impl AdminServers {
         })
     }
 
-    /// Where a door is reached.
-    pub fn addresses(&self, door: AdminInterface) -> Vec<SocketAddr> {
-        match door {
+    /// Addresses of an admin interface.
+    pub fn addresses(&self, interface: AdminInterface) -> Vec<SocketAddr> {
+        match interface {
             #[cfg(feature = "web")]
             AdminInterface::Web => self
                 .web
@@ -177,54 +181,57 @@ impl AdminServers {
         }
     }
 
-    /// What follows from changes.
-    pub fn fixtures(&self) -> Vec<Box<dyn Reconfigure>> {
-        let missing: Box<dyn Reconfigure> = Box::new(Missing(self.missing.clone()));
-        let mut fixtures = vec![missing];
-        fixtures.extend(self.control.as_ref().map(ControlServer::fixture));
+    /// The parts that a change of the configuration prepares and commits.
+    pub fn reconfigurables(&self) -> Vec<Box<dyn Reconfigure>> {
+        let not_built_in: Box<dyn Reconfigure> = Box::new(NotBuiltIn(self.not_built_in.clone()));
+        let mut reconfigurables = vec![not_built_in];
+        reconfigurables.extend(self.control.as_ref().map(ControlServer::reconfigurable));
         #[cfg(feature = "logins")]
-        fixtures.push(self.auth.fixture());
+        reconfigurables.push(self.auth.reconfigurable());
         #[cfg(feature = "web")]
-        fixtures.extend(self.web.as_ref().map(WebServer::fixture));
+        reconfigurables.extend(self.web.as_ref().map(WebServer::reconfigurable));
         #[cfg(feature = "ssh")]
-        fixtures.extend(self.ssh.as_ref().map(SshServer::fixture));
-        fixtures
+        reconfigurables.extend(self.ssh.as_ref().map(SshServer::reconfigurable));
+        reconfigurables
     }
 
-    /// Who is asked on behalf of those who come in.
-    pub fn attend(&self, desk: &Handle) {
+    /// Sets the controller that requests go to.
+    pub fn set_handle(&self, handle: &Handle) {
         if let Some(control) = &self.control {
-            control.attend(desk.clone());
+            control.set_handle(handle.clone());
         }
         #[cfg(feature = "web")]
         if let Some(web) = &self.web {
-            web.attend(desk.clone());
+            web.set_handle(handle.clone());
         }
         #[cfg(feature = "ssh")]
         if let Some(ssh) = &self.ssh {
-            ssh.attend(desk.clone());
+            ssh.set_handle(handle.clone());
         }
     }
 }
 
-/// Says so of each door that is configured but that txlb was built without.
-struct Missing(Vec<AdminInterface>);
+/// Warns of interfaces that are configured, but not built in.
+struct NotBuiltIn(Vec<AdminInterface>);
 
-impl Reconfigure for Missing {
+impl Reconfigure for NotBuiltIn {
     fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Commit>, String> {
-        let (missing, now, next) = (self.0.clone(), now.clone(), next.clone());
+        let (not_built_in, now, next) = (self.0.clone(), now.clone(), next.clone());
         Ok(Some(Box::new(move || {
-            warn_of_missing(&missing, &next, Some(&now));
+            warn_not_built_in(&not_built_in, &next, Some(&now));
         })))
     }
 }
 
-/// Says so once of each.
-fn warn_of_missing(missing: &[AdminInterface], config: &Config, before: Option<&Config>) {
-    let had = |door: &AdminInterface| before.is_some_and(|before| door.is_wanted(before));
-    for door in missing.iter().filter(|door| door.is_wanted(config)) {
-        if !had(door) {
-            log::warn!("{door} is configured, but this txlb was built without it");
+/// Warns once of each.
+fn warn_not_built_in(not_built_in: &[AdminInterface], config: &Config, before: Option<&Config>) {
+    let had = |interface: &AdminInterface| before.is_some_and(|before| interface.is_wanted(before));
+    for interface in not_built_in
+        .iter()
+        .filter(|interface| interface.is_wanted(config))
+    {
+        if !had(interface) {
+            log::warn!("{interface} is configured, but this txlb was built without it");
         }
     }
 }

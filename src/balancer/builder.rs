@@ -1,7 +1,6 @@
-//! What is to be balanced, said step by step, and its start.
+//! Builds the configuration of a balancer step by step, and starts it.
 //!
-//! Each step becomes a verb, as operators have them, so that the same is refused in the
-//! same words. What runs then is `balancer`'s business.
+//! Each step becomes a verb, as operators use them, so that the same errors have the same text.
 
 use std::fmt::Display;
 use std::net::TcpListener;
@@ -12,43 +11,42 @@ use std::time::Duration;
 use super::Balancer;
 use super::admin_servers::{AdminInterface, AdminServers};
 use super::error::{Cause, Error};
-use super::notices::Notices;
+use super::events::StopOnPanic;
 use crate::balance::{Scheduler, Schedulers};
 use crate::config::verb::{Command, Verb, apply_all};
 use crate::config::{Config, Reading, read_with};
 use crate::control::{Bound, ControllerThread, DataPlane, File, Options, processors};
-use crate::os::inherited::Inherited;
-use crate::os::listen::Place;
+use crate::os::inherited::InheritedSocket;
+use crate::os::listen::BindAddress;
 
-/// What a service or group is called that nobody gave a name.
+/// Name of a service or group without a name.
 const UNNAMED: &str = "main";
 
-/// A balancer that is yet to be started.
+/// A balancer that has not started yet.
 ///
-/// What is balanced is said in the order in which it is written down: a service, where
-/// it listens, a group, its hosts, the next group. Nothing is refused before
-/// [`Builder::start`]; the first thing that is wrong is told then.
+/// Steps come in the order of a file: a service, where it listens, a group, its hosts, the next
+/// group. Nothing is refused before [`Builder::start`], which returns the first error.
 #[derive(Debug, Default)]
 pub struct Builder {
     source: Source,
     verbs: Vec<Verb>,
-    /// The first step that made no sense.
-    wrong: Option<String>,
+    /// The first wrong step.
+    invalid: Option<String>,
     service: Option<String>,
-    /// Whether that listens already; before, there is no such service.
+    /// Whether the service exists: it does from its first address on.
     listens: bool,
     group: Option<String>,
-    /// That of the group.
+    /// Scheduler of the group.
     group_scheduler: String,
     host: Option<String>,
-    listeners: Vec<Inherited>,
+    listeners: Vec<InheritedSocket>,
     workers: Option<usize>,
     sessions: Option<usize>,
     schedulers: Schedulers,
-    doors: Vec<AdminInterface>,
+    admin_interfaces: Vec<AdminInterface>,
 }
 
-/// Where the configuration comes from that the steps go on from.
+/// The configuration that the steps start from.
 #[derive(Debug, Default)]
 enum Source {
     #[default]
@@ -72,8 +70,7 @@ impl Builder {
         }
     }
 
-    /// A new service, besides those of the file or text if there is one. The next step says
-    /// where it listens.
+    /// A new service, besides those of the file or text. Its address is the next step.
     #[must_use]
     pub fn service(mut self, name: impl Into<String>) -> Builder {
         self.end_service();
@@ -81,9 +78,9 @@ impl Builder {
         self
     }
 
-    /// Where the service listens, such as `127.0.0.1:8080`, `*:80` or `[::1]:0`: a
-    /// [`SocketAddr`](std::net::SocketAddr) will do. It may listen at several places.
-    /// With port 0 the system chooses one: [`Balancer::addresses`] has it.
+    /// Where the service listens, such as `127.0.0.1:8080`, `*:80` or `[::1]:0`; a
+    /// [`SocketAddr`](std::net::SocketAddr) will do. It may listen at several addresses. For port
+    /// 0, the system chooses a port: see [`Balancer::addresses`].
     #[must_use]
     pub fn listen(mut self, address: impl Display) -> Builder {
         let service = self
@@ -97,33 +94,32 @@ impl Builder {
         self.verb("newService", &[("service", &service), ("listen", &address)])
     }
 
-    /// As [`Builder::listen`], with a socket that listens already: clients that wait in its
-    /// queue are served too. For a service of a file or a text, which has been said to
-    /// listen there already, this comes before the first [`Builder::service`].
+    /// As [`Builder::listen`], with a socket that listens already: clients in its accept backlog
+    /// are served too. If a service of the file or text has this address, call this before the
+    /// first [`Builder::service`].
     ///
-    /// Whoever has it as well can still accept from it; from this step on `accept` does not
-    /// wait for clients, until `set_nonblocking(false)`. Keep a
-    /// [`try_clone`](TcpListener::try_clone) until the start has succeeded: with one that
-    /// fails, this one is closed.
+    /// Other holders of the socket can still accept from it. From this step on, their `accept`
+    /// does not wait, until `set_nonblocking(false)`. Keep a [`try_clone`](TcpListener::try_clone)
+    /// until the start has succeeded: a failed start closes this one.
     #[must_use]
     pub fn listener(self, listener: TcpListener) -> Builder {
-        match Inherited::new(String::new(), listener, false) {
+        match InheritedSocket::new(String::new(), listener, false) {
             Ok(inherited) => {
                 let is_said = self.service.is_none() && !matches!(self.source, Source::Nothing);
                 let mut next = match is_said {
                     true => self,
-                    false => self.listen(inherited.place),
+                    false => self.listen(inherited.address),
                 };
                 next.listeners.push(inherited);
                 next
             }
-            Err(error) => self.was_wrong(format!("listener(): not a listening socket: {error}")),
+            Err(error) => self.invalid_step(format!("listener(): not a listening socket: {error}")),
         }
     }
 
-    /// A new group of the service. The first is enabled, so it gets the sessions, unless
-    /// another is [`Builder::enabled`]. `scheduler` is an [`Algorithm`](crate::Algorithm),
-    /// or one as files have it, such as `leastc,sticky`.
+    /// A new group of the service. The first group gets the sessions, unless another is
+    /// [`Builder::enabled`]. `scheduler` is an [`Algorithm`](crate::Algorithm), or a text as in
+    /// files, such as `leastc,sticky`.
     #[must_use]
     pub fn group(mut self, name: impl Into<String>, scheduler: impl Display) -> Builder {
         let (name, scheduler) = (name.into(), scheduler.to_string());
@@ -138,7 +134,7 @@ impl Builder {
             ("group", &name),
             ("scheduler", &scheduler),
         ];
-        // A new service has a group of that name, and it is enabled.
+        // A new service has an enabled group of this name.
         match (is_first, name.as_str()) {
             (true, UNNAMED) => self.verb("changeScheduler", &keys),
             (true, _) => self
@@ -149,16 +145,16 @@ impl Builder {
         }
     }
 
-    /// How many bits of an IPv6 address make a client, in a group that is `,sticky`: 128, each
-    /// address, unless this says otherwise. With 64 it is a network.
+    /// How many bits of an IPv6 address identify a client, in a group that is `,sticky`. The
+    /// default is 128, each address; with 64, a network counts as one client.
     #[must_use]
     pub fn sticky_prefix(self, bits: u8) -> Builder {
         let (Some(service), Some(group)) = (&self.service, &self.group) else {
-            let wrong = "sticky_prefix() comes after the group() that is meant";
-            return self.was_wrong(wrong.to_owned());
+            let invalid = "sticky_prefix() comes after the group() that is meant";
+            return self.invalid_step(invalid.to_owned());
         };
         let scheduler = match &*self.group_scheduler {
-            // The group that is there without being named.
+            // The default group has this scheduler.
             "" => "leastc",
             given => given,
         };
@@ -179,12 +175,12 @@ impl Builder {
                 let keys = [("service", service.clone()), ("group", group.clone())];
                 self.verb("enableGroup", &keys)
             }
-            _ => self.was_wrong("enabled() comes after the group() that is meant".to_owned()),
+            _ => self.invalid_step("enabled() comes after the group() that is meant".to_owned()),
         }
     }
 
-    /// A host of the group, at an address such as `10.0.0.1:80` or `app.example.org:80`.
-    /// Without a group there is one, `main`, for the fewest connections.
+    /// A host of the group, at an address such as `10.0.0.1:80` or `app.example.org:80`. Without a
+    /// group, it is in a group `main` with the scheduler `leastc`.
     #[must_use]
     pub fn host(mut self, name: impl Into<String>, address: impl Display) -> Builder {
         let (name, address) = (name.into(), address.to_string());
@@ -202,7 +198,7 @@ impl Builder {
         self.verb("addHost", &keys)
     }
 
-    /// The host's share, from 0 to 1000; 1 where nothing is said.
+    /// Weight of the host, from 0 to 1000. The default is 1.
     #[must_use]
     pub fn weight(self, weight: u32) -> Builder {
         match (&self.service, &self.group, &self.host) {
@@ -215,26 +211,24 @@ impl Builder {
                 ];
                 self.verb("setWeight", &keys)
             }
-            _ => self.was_wrong("weight() comes after the host() that is meant".to_owned()),
+            _ => self.invalid_step("weight() comes after the host() that is meant".to_owned()),
         }
     }
 
-    /// How long a host of the service may take to accept; zero is for ever. 5 s where
-    /// nothing is said.
+    /// How long a host of the service may take to accept. Zero is no limit; the default is 5 s.
     #[must_use]
     pub fn connect_timeout(self, timeout: Duration) -> Builder {
         self.timeout("connectTimeout", timeout)
     }
 
-    /// How long a session of the service may be silent; zero is for ever, which it is
-    /// where nothing is said.
+    /// How long a session of the service may be silent. Zero, the default, is no limit.
     #[must_use]
     pub fn idle_timeout(self, timeout: Duration) -> Builder {
         self.timeout("idleTimeout", timeout)
     }
 
-    /// How long a session of the service may be silent once one side has said its last;
-    /// zero is for ever. 300 s where nothing is said.
+    /// How long a session of the service may be silent after one side has ended. Zero is no limit;
+    /// the default is 300 s.
     #[must_use]
     pub fn half_closed_timeout(self, timeout: Duration) -> Builder {
         self.timeout("halfClosedTimeout", timeout)
@@ -248,38 +242,37 @@ impl Builder {
         self.verb("setService", &[("service", service), (key, seconds)])
     }
 
-    /// Any other change, by the verb for it and its keys, as [`Balancer::apply_pairs`] takes
-    /// them: `setOption` and `addUser` say what else there is in a file.
+    /// Any other change, by its verb and keys, as for [`Balancer::apply_pairs`]. `setOption` and
+    /// `addUser` make what else a file can have.
     #[must_use]
     pub fn verb(mut self, name: &str, pairs: &[(impl AsRef<str>, impl AsRef<str>)]) -> Builder {
         let command = Command::from_pairs(name, pairs).map_err(|error| format!("{name}: {error}"));
         match command.and_then(Command::into_change) {
             Ok(verb) => self.verbs.push(verb),
-            Err(why) => return self.was_wrong(why),
+            Err(why) => return self.invalid_step(why),
         }
         self
     }
 
-    /// How many threads serve the sessions, one at least: as a rule one for each
-    /// processor, which it is where nothing is said.
+    /// Number of worker threads, at least 1. The default is one for each processor.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Builder {
         self.workers = Some(workers);
         self
     }
 
-    /// How many sessions there may be at a time, one at least: who comes then waits in the
-    /// system's queue until another has gone. As many as the process may have descriptors
-    /// for, two each, where nothing is said or that is fewer.
+    /// Limit of open sessions, at least 1. Further clients wait in the accept backlog. The
+    /// default, and upper limit, is by the descriptors that the process may have, two for each
+    /// session.
     #[must_use]
     pub fn sessions(mut self, most: usize) -> Builder {
         self.sessions = Some(most);
         self
     }
 
-    /// A scheduler of the program's own, which groups can have by this name, in files
-    /// too. `make` is called for each group that has it, again when its scheduler changes,
-    /// on the thread that makes the change.
+    /// A scheduler of your program, under a name that groups and files can use. `make` is called
+    /// for each group that uses it, and again when its scheduler changes, on the thread that makes
+    /// the change.
     #[must_use]
     pub fn scheduler<S: Scheduler + 'static>(
         mut self,
@@ -288,7 +281,7 @@ impl Builder {
     ) -> Builder {
         match self.schedulers.add(name, move || Box::new(make())) {
             true => self,
-            false => self.was_wrong(format!(
+            false => self.invalid_step(format!(
                 "no scheduler can be called {name:?}: another is, or there are blanks or commas \
                  in it"
             )),
@@ -326,63 +319,63 @@ impl Builder {
     #[must_use]
     pub fn admin(mut self, interface: AdminInterface) -> Builder {
         match interface.is_built_in() {
-            true => self.doors.push(interface),
-            false => return self.was_wrong(format!("txlb was built without {interface}")),
+            true => self.admin_interfaces.push(interface),
+            false => return self.invalid_step(format!("txlb was built without {interface}")),
         }
         self
     }
 
-    /// Starts to balance. Returns when all services listen.
-    ///
-    /// Names of hosts are waited for, but not for longer than 2 s.
+    /// Starts the balancer. Returns when all services listen. Waits 2 s at most for names of
+    /// hosts.
     ///
     /// # Errors
-    /// The first thing that is wrong, or cannot be had. Nothing runs then.
+    /// The first wrong step, or what cannot be bound or started. Nothing runs then.
     pub fn start(mut self) -> Result<Balancer, Error> {
         self.end_service();
-        if let Some(wrong) = self.wrong {
-            return Err(Cause::Asked(wrong).into());
+        if let Some(invalid) = self.invalid {
+            return Err(Cause::Invalid(invalid).into());
         }
         let (file, config) = read(&self.source, &self.schedulers)?;
         let config = apply_all(&self.verbs, &config).map_err(|(index, refusal)| {
-            Cause::Asked(format!("{}: {refusal}", self.verbs[index]))
+            Cause::Invalid(format!("{}: {refusal}", self.verbs[index]))
         })?;
-        let handed: Vec<Place> = self.listeners.iter().map(|it| it.place).collect();
-        let (notices, end) = Notices::new();
-        let notices = Arc::new(notices);
+        let given: Vec<BindAddress> = self.listeners.iter().map(|it| it.address).collect();
+        let (stop_on_panic, end) = StopOnPanic::new();
+        let stop_on_panic = Arc::new(stop_on_panic);
         let options = Options {
             most_sessions: self.sessions.unwrap_or(usize::MAX),
             schedulers: Arc::new(self.schedulers),
             ..Options::new(self.workers.unwrap_or_else(processors), {
-                let notices = Arc::clone(&notices);
-                move |notice| notices.hear(&notice)
+                let stop_on_panic = Arc::clone(&stop_on_panic);
+                move |event| stop_on_panic.handle_event(&event)
             })
         };
-        let director = DataPlane::bind(config, options, self.listeners)
+        let data_plane = DataPlane::bind(config, options, self.listeners)
             .and_then(Bound::start)
             .map_err(Cause::Start)?;
-        check_served(&director, &handed)?;
-        let news = director.news();
-        let doors = AdminServers::open(&director, &self.doors).map_err(Cause::AdminInterface)?;
-        let thread =
-            ControllerThread::start(director, file, doors.fixtures()).map_err(Cause::System)?;
-        doors.attend(&thread.desk());
-        notices.attend(thread.desk());
+        check_served(&data_plane, &given)?;
+        let event_bus = data_plane.event_bus();
+        let admin_servers = AdminServers::open(&data_plane, &self.admin_interfaces)
+            .map_err(Cause::AdminInterface)?;
+        let thread = ControllerThread::start(data_plane, file, admin_servers.reconfigurables())
+            .map_err(Cause::System)?;
+        admin_servers.set_handle(&thread.handle());
+        stop_on_panic.set_handle(thread.handle());
         Ok(Balancer {
-            doors,
+            admin_servers,
             thread,
-            news,
+            event_bus,
             end: Mutex::new(end),
         })
     }
 
-    /// The service whose group or host comes next.
+    /// The service that the next group or host belongs to.
     fn listening(&mut self, step: &str) -> Option<String> {
         match (&self.service, self.listens) {
             (Some(service), true) => Some(service.clone()),
             _ => {
-                let wrong = format!("{step} comes after a service's listen()");
-                self.wrong.get_or_insert(wrong);
+                let invalid = format!("{step} comes after a service's listen()");
+                self.invalid.get_or_insert(invalid);
                 None
             }
         }
@@ -392,25 +385,25 @@ impl Builder {
         if let Some(service) = self.service.take()
             && !self.listens
         {
-            let wrong = format!("the service {service:?} listens nowhere: listen() is missing");
-            self.wrong.get_or_insert(wrong);
+            let invalid = format!("the service {service:?} listens nowhere: listen() is missing");
+            self.invalid.get_or_insert(invalid);
         }
         self.listens = false;
         (self.group, self.host) = (None, None);
     }
 
-    fn was_wrong(mut self, why: String) -> Builder {
-        self.wrong.get_or_insert(why);
+    fn invalid_step(mut self, why: String) -> Builder {
+        self.invalid.get_or_insert(why);
         self
     }
 }
 
-/// What the file or the text says, if there is one.
+/// Reads the file or the text, if there is one.
 fn read(
     source: &Source,
     schedulers: &Schedulers,
 ) -> Result<(Option<(File, Reading)>, Config), Error> {
-    let own = schedulers.own_names();
+    let own = schedulers.custom_names();
     Ok(match source {
         Source::Nothing => (None, Config::default()),
         Source::File(path) => {
@@ -426,13 +419,13 @@ fn read(
 }
 
 /// # Errors
-/// A socket was handed over that no service listens at.
-fn check_served(director: &DataPlane, handed: &[Place]) -> Result<(), Error> {
-    match handed.iter().find(|place| !director.listens_at(**place)) {
+/// No service listens at a socket that was given.
+fn check_served(data_plane: &DataPlane, given: &[BindAddress]) -> Result<(), Error> {
+    match given.iter().find(|place| !data_plane.listens_at(**place)) {
         None => Ok(()),
         Some(place) => {
-            let wrong = format!("listener(): no service of the file or text listens at {place}");
-            Err(Cause::Asked(wrong).into())
+            let invalid = format!("listener(): no service of the file or text listens at {place}");
+            Err(Cause::Invalid(invalid).into())
         }
     }
 }

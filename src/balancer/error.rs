@@ -1,4 +1,4 @@
-//! Why a balancer does not start, or does not do what it is asked to.
+//! Why a balancer does not start, or refuses a request.
 
 use std::fmt;
 use std::io;
@@ -7,9 +7,9 @@ use super::admin_servers::AdminServerError;
 use crate::config;
 use crate::control::{self, FileError};
 
-/// Why a balancer cannot be started, in words. Nothing runs then.
+/// Why a balancer cannot start, in words. Nothing runs then.
 ///
-/// Where it is the system that refuses, its source is the [`io::Error`].
+/// If the system refused, the source is the [`io::Error`].
 #[derive(Debug)]
 pub struct Error(Cause);
 
@@ -19,39 +19,38 @@ pub(super) enum Cause {
     File(FileError),
     /// The text is wrong.
     Text(config::Error),
-    /// What was asked of the builder.
-    Asked(String),
-    /// It cannot be put in force.
+    /// A step of the builder is wrong.
+    Invalid(String),
+    /// The configuration cannot be put in force.
     Start(control::Error),
-    /// A door cannot be opened.
+    /// An admin interface cannot be opened.
     AdminInterface(AdminServerError),
-    /// The system's.
+    /// The system refused.
     System(io::Error),
 }
 
-/// What kind of thing is in the way of a start.
+/// The kind of an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// What is to be balanced makes no sense: the file, the text, or what the builder
-    /// was told.
+    /// The configuration is wrong: the file, the text, or a step of the builder.
     Configuration,
     /// The file cannot be read.
     File,
-    /// Somewhere cannot be listened.
+    /// A listener cannot be bound.
     Listen,
-    /// A door cannot be opened.
+    /// An admin interface cannot be opened.
     AdminInterface,
     /// The system refuses a thread or an event queue.
     System,
 }
 
 impl Error {
-    /// What kind of thing is in the way.
+    /// The kind of this error.
     pub fn kind(&self) -> ErrorKind {
         match &self.0 {
             Cause::File(FileError::Unreadable(..)) => ErrorKind::File,
-            Cause::File(_) | Cause::Text(_) | Cause::Asked(_) => ErrorKind::Configuration,
+            Cause::File(_) | Cause::Text(_) | Cause::Invalid(_) => ErrorKind::Configuration,
             Cause::Start(control::Error::Scheduler(_)) => ErrorKind::Configuration,
             Cause::Start(control::Error::System(_) | control::Error::Worker(_)) => {
                 ErrorKind::System
@@ -74,7 +73,7 @@ impl fmt::Display for Error {
         match &self.0 {
             Cause::File(error) => error.fmt(f),
             Cause::Text(error) => write!(f, "line {error}"),
-            Cause::Asked(why) => f.write_str(why),
+            Cause::Invalid(why) => f.write_str(why),
             Cause::Start(error) => error.fmt(f),
             Cause::AdminInterface(error) => f.write_str(&error.text),
             Cause::System(error) => error.fmt(f),
@@ -85,15 +84,15 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0 {
-            // What the others have to say has been said, in the same words.
+            // The text of the others has their sources in it.
             Cause::Start(error) => error.source(),
             Cause::File(FileError::Unreadable(_, error)) | Cause::System(error) => Some(error),
-            Cause::File(_) | Cause::Text(_) | Cause::Asked(_) | Cause::AdminInterface(_) => None,
+            Cause::File(_) | Cause::Text(_) | Cause::Invalid(_) | Cause::AdminInterface(_) => None,
         }
     }
 }
 
-/// Why something was not done; everything is as it was. In words for an operator.
+/// Why a request was refused, in words for an operator. Nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApplyError(pub(super) String);
 

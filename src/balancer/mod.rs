@@ -1,12 +1,9 @@
-//! A balancer within a program: what whoever embeds txlb sees of it.
-//!
-//! A thin front of the director's desk and the doors: what is done, and how, is theirs.
+//! The public interface of a balancer within a program. It passes requests on to the controller.
 
 mod admin_servers;
 mod builder;
 mod error;
 mod events;
-mod notices;
 
 pub use admin_servers::{AdminInterface, AdminServerError, AdminServers};
 pub use builder::Builder;
@@ -24,67 +21,68 @@ use std::time::{Duration, Instant};
 use crate::config::verb::{Action, Command, ParseError, Verb};
 use crate::control::{Actor, ControllerThread, EventBus, Handle, Response, Sessions, Status};
 
-/// How long the last sessions may take to be cut off, once their time is over.
-const END_PATIENCE: Duration = Duration::from_secs(10);
+/// How long sessions may take to be cut after their grace.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A balancer that runs.
+/// A running balancer.
 ///
-/// Its methods may be called from any thread; each waits until it is its turn and what it
-/// asks for is in force on every worker. So a scheduler of its own, or a logger while it
-/// logs, must not call them: it would wait for itself, for ever. Dropping the balancer
-/// stops it: whoever is served then is cut off. [`Balancer::shutdown`] gives them time, and
-/// so does the verb `shutdown grace=5` where several threads hold it in an
+/// Its methods may be called from any thread. Each waits until its request is in force on every
+/// worker. So a scheduler of your own, or a logger, must not call them: it would wait for itself
+/// forever.
+///
+/// Dropping the balancer stops it and cuts its sessions. [`Balancer::shutdown`] gives sessions
+/// time. So does the verb `shutdown grace=5`, where several threads share it in an
 /// [`Arc`](std::sync::Arc).
 pub struct Balancer {
-    // Goes before the doors, so that no change opens one again.
+    // Dropped before the admin servers, so that no change opens one again.
     thread: ControllerThread,
-    doors: AdminServers,
-    news: EventBus,
-    /// Told when the last session is over after a stop.
+    admin_servers: AdminServers,
+    event_bus: EventBus,
+    /// Told of the end of the last session. A receiver is not `Sync`: the lock lets threads share
+    /// the balancer by reference. Test: threads_share_one_by_reference.
     end: Mutex<Receiver<()>>,
 }
 
-/// What was done because it was asked for.
+/// What a request has done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Applied {
-    /// Of the configuration in force then: counts those that were, from 1.
+    /// Number of the configuration in force then, from 1.
     pub generation: u64,
-    /// What was done, in words; empty where that goes without saying.
-    pub told: String,
-    /// What there is to be told, for a question such as `sessions`.
+    /// What was done, in words; empty where that is obvious.
+    pub message: String,
+    /// Lines of the response, to a question such as `sessions`.
     pub lines: Vec<String>,
 }
 
 impl Balancer {
-    /// One that is to be said step by step.
+    /// A balancer without a configuration; the builder's steps make one.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// One that balances what a file says, to be read at the start.
+    /// A balancer by a configuration file, which is read at the start.
     pub fn from_file(path: impl Into<PathBuf>) -> Builder {
         Builder::of_file(path.into())
     }
 
-    /// One that balances what a text says that could be in such a file.
+    /// A balancer by a text in the format of the file.
     pub fn from_xml(text: impl Into<String>) -> Builder {
         Builder::of_text(text.into())
     }
 
-    /// How everything is. Once all is over because a scheduler panicked, there are no
-    /// services in it.
+    /// The status, as plain data. After a panic has ended the balancer, it has no services.
     pub fn status(&self) -> Status {
-        self.desk().status()
+        self.handle().status()
     }
 
-    /// The open sessions, of which 10,000 at most are listed.
+    /// The open sessions, 10,000 at most.
     pub fn sessions(&self) -> Sessions {
-        self.desk().sessions()
+        self.handle().sessions()
     }
 
-    /// Where a service is reached: with port 0, the one the system chose. Nowhere, if
-    /// there is no such service.
+    /// Addresses of a service; for port 0, with the port that the system chose. Empty if there is
+    /// no such service.
     pub fn addresses(&self, service: &str) -> Vec<SocketAddr> {
         let status = self.status();
         status
@@ -92,29 +90,29 @@ impl Balancer {
             .map_or_else(Vec::new, |service| service.addresses.clone())
     }
 
-    /// Where the page or the console is reached: with port 0, the one the system chose.
-    /// Nowhere, if it is shut; and the control socket is a file.
+    /// Addresses of the admin page or the console; for port 0, with the port that the system
+    /// chose. Empty for the control socket, and if the interface is closed.
     pub fn admin_addresses(&self, interface: AdminInterface) -> Vec<SocketAddr> {
-        self.doors.addresses(interface)
+        self.admin_servers.addresses(interface)
     }
 
-    /// What happens from now on, for this listener: there may be several.
+    /// A new subscription to events, from now on.
     pub fn events(&self) -> Events {
-        Events(self.news.listen(events::ROOM))
+        Events(self.event_bus.subscribe(events::ROOM))
     }
 
-    /// Does what a line asks for that could be said at the control socket, such as
-    /// `drainHost service=web group=main name=one`: the verbs are those of txlbctl(8). The
-    /// lines of `help` list them, those of `help setOption` say what one takes.
+    /// Executes a line, as at the control socket, such as `drainHost service=web group=main
+    /// name=one`. The verbs are those of txlbctl(8). `help` lists them, `help setOption` lists the
+    /// keys of one.
     ///
     /// # Errors
     /// It is not understood, or refused. Nothing has changed then.
     pub fn apply(&self, verb: &str) -> Result<Applied, ApplyError> {
-        self.obey(verb.parse())
+        self.execute(verb.parse())
     }
 
-    /// As [`Balancer::apply`], of a verb and its keys with their values. These are taken
-    /// as they are: nothing need be quoted.
+    /// As [`Balancer::apply`], with a verb and pairs of keys and values. Values are taken as they
+    /// are, without quotes.
     ///
     /// # Errors
     /// As of [`Balancer::apply`].
@@ -123,23 +121,23 @@ impl Balancer {
         verb: &str,
         pairs: &[(impl AsRef<str>, impl AsRef<str>)],
     ) -> Result<Applied, ApplyError> {
-        self.obey(Command::from_pairs(verb, pairs))
+        self.execute(Command::from_pairs(verb, pairs))
     }
 
     /// Makes several changes as one: all of them, or none.
     ///
     /// # Errors
-    /// One is not understood, is no change, or is refused. Nothing has changed then.
+    /// One is wrong, is no change, or is refused. Nothing has changed then.
     pub fn apply_all(&self, verbs: &[impl AsRef<str>]) -> Result<Applied, ApplyError> {
         let verbs: Result<Vec<Verb>, ApplyError> =
             verbs.iter().map(|it| verb(it.as_ref())).collect();
-        done(self.desk().change(&Actor::Program, verbs?))
+        to_applied(self.handle().change(&Actor::Program, verbs?))
     }
 
-    /// A new host in a group, behind the others.
+    /// Adds a host to a group, behind the others.
     ///
     /// # Errors
-    /// It is refused, as there is one of that name say.
+    /// It is refused, for example if the name is taken.
     pub fn add_host(
         &self,
         service: &str,
@@ -152,10 +150,10 @@ impl Balancer {
         self.apply_pairs("addHost", &[&host[..], &[("ip", &address)]].concat())
     }
 
-    /// A host leaves its group. Its sessions go on.
+    /// Removes a host from its group. Its sessions go on.
     ///
     /// # Errors
-    /// It is refused: the enabled group would be empty, say.
+    /// It is refused, for example if the enabled group would be empty.
     pub fn remove_host(
         &self,
         service: &str,
@@ -165,7 +163,7 @@ impl Balancer {
         self.host("delHost", service, group, name)
     }
 
-    /// A host gets no new sessions. Those that it has go on.
+    /// Drains a host: it gets no new sessions. Its sessions go on.
     ///
     /// # Errors
     /// There is no such host.
@@ -178,7 +176,7 @@ impl Balancer {
         self.host("drainHost", service, group, name)
     }
 
-    /// A host gets sessions again.
+    /// Sets a host to up: it gets sessions again.
     ///
     /// # Errors
     /// There is no such host.
@@ -191,7 +189,7 @@ impl Balancer {
         self.host("hostAdminUp", service, group, name)
     }
 
-    /// A group gets the new sessions of its service.
+    /// Enables a group: it gets the new sessions of its service.
     ///
     /// # Errors
     /// There is no such group.
@@ -199,12 +197,12 @@ impl Balancer {
         self.apply_pairs("enableGroup", &[("service", service), ("group", group)])
     }
 
-    /// A service listens at another port, or address, instead of one where it listens:
-    /// `from` is as it was configured, or the port of that.
-    /// Clients that are in the queue of the old one are let in first.
+    /// Replaces an address of a service by another address, or another port: `from` is an address
+    /// as configured, or its port.
+    /// Clients in the accept backlog of the old address are accepted first.
     ///
     /// # Errors
-    /// It does not listen there, or cannot at the new place.
+    /// It does not listen there, or the new address cannot be bound.
     pub fn switch_port(
         &self,
         service: &str,
@@ -216,45 +214,44 @@ impl Balancer {
         self.apply_pairs("switchPort", &keys)
     }
 
-    /// Writes what is in force to the file it came from.
+    /// Saves the running configuration into its file.
     ///
     /// # Errors
-    /// There is none, somebody has changed it meanwhile, or it cannot be written.
+    /// There is no file, another program has changed it, or it cannot be written.
     pub fn save(&self) -> Result<Applied, ApplyError> {
         self.apply("saveConfig")
     }
 
-    /// Reads the file again, as SIGHUP has the program do.
+    /// Reloads the file, as the program does at SIGHUP.
     ///
     /// # Errors
-    /// There is none, it is wrong, or changes would be lost that are not in it.
+    /// There is no file, it is wrong, or unsaved changes would be lost.
     pub fn reload(&self) -> Result<Applied, ApplyError> {
         self.apply("reload")
     }
 
-    /// Stops: no session begins any more, and those that are open have so much time until
-    /// they are cut off. Returns when all is over. [`Duration::MAX`] gives them as long as
-    /// they want.
+    /// Stops: no session begins any more, and open sessions are cut after `grace`. Returns when
+    /// all is over. [`Duration::MAX`] is no limit.
     pub fn shutdown(self, grace: Duration) {
         let stop = Command::Action(Action::Shutdown { grace: Some(grace) });
-        // What it says is how many sessions there are.
-        let _ = self.desk().obey(&Actor::Program, stop);
-        self.await_end(grace.checked_add(END_PATIENCE));
+        // The response only says how many sessions are open.
+        let _ = self.handle().execute(&Actor::Program, stop);
+        self.await_end(grace.checked_add(END_TIMEOUT));
     }
 
-    /// Waits until somebody has stopped it, at a door say, and all is over.
+    /// Waits until the balancer was stopped, by an operator for example, and all is over.
     pub fn wait(self) {
         self.await_end(None);
     }
 
-    fn await_end(&self, patience: Option<Duration>) {
+    fn await_end(&self, timeout: Option<Duration>) {
         let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-        let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
-        // An error says that it is over too, or that it takes too long: then it is cut.
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        // A timeout is as good as the end: the caller cuts the rest.
         let _ = match deadline {
             Some(deadline) => {
-                let patience = deadline.saturating_duration_since(Instant::now());
-                end.recv_timeout(patience).is_ok()
+                let timeout = deadline.saturating_duration_since(Instant::now());
+                end.recv_timeout(timeout).is_ok()
             }
             None => end.recv().is_ok(),
         };
@@ -271,13 +268,13 @@ impl Balancer {
         self.apply_pairs(verb, &keys)
     }
 
-    fn obey(&self, command: Result<Command, ParseError>) -> Result<Applied, ApplyError> {
-        let command = command.map_err(refused)?;
-        done(self.desk().obey(&Actor::Program, command))
+    fn execute(&self, command: Result<Command, ParseError>) -> Result<Applied, ApplyError> {
+        let command = command.map_err(parse_error)?;
+        to_applied(self.handle().execute(&Actor::Program, command))
     }
 
-    fn desk(&self) -> Handle {
-        self.thread.desk()
+    fn handle(&self) -> Handle {
+        self.thread.handle()
     }
 }
 
@@ -287,23 +284,23 @@ impl fmt::Debug for Balancer {
     }
 }
 
-fn done(answer: Response) -> Result<Applied, ApplyError> {
+fn to_applied(answer: Response) -> Result<Applied, ApplyError> {
     let lines = answer.lines();
-    let told = answer.outcome.map_err(ApplyError)?;
+    let message = answer.outcome.map_err(ApplyError)?;
     Ok(Applied {
         generation: answer.generation,
-        told,
+        message,
         lines,
     })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn refused(error: ParseError) -> ApplyError {
+fn parse_error(error: ParseError) -> ApplyError {
     ApplyError(error.to_string())
 }
 
-/// A line that is a change.
+/// Parses a line that must be a change.
 fn verb(line: &str) -> Result<Verb, ApplyError> {
-    let command: Command = line.parse().map_err(refused)?;
+    let command: Command = line.parse().map_err(parse_error)?;
     command.into_change().map_err(ApplyError)
 }

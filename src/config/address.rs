@@ -1,15 +1,14 @@
-//! How the address of a host and of a listener is spelled.
+//! Addresses of hosts and listeners: parsing and printing.
 //!
-//! Names are kept as names: who resolves them, and when, is the director's
-//! business.
+//! Names stay names; the controller resolves them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use super::error::Shown;
+use super::redact::Shown;
 
-/// Where a host is.
+/// Address of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Endpoint {
@@ -60,27 +59,27 @@ pub enum ListenHost {
     Name(String),
 }
 
-/// What is wrong with how an address is spelled, and what would be right.
+/// Why an address cannot be parsed, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// Nothing is written at all.
+    /// The text is empty.
     Empty,
-    /// A host without a port; it carries the host.
+    /// A host without a port; has the host.
     PortMissing(String),
-    /// A port that is not a number of the range; it carries the least port allowed here.
+    /// A port out of range; has the least port allowed here.
     PortOutOfRange(u16),
-    /// A port, but no host where one is needed; it carries the port.
+    /// A port without a host; has the port.
     HostMissing(String),
-    /// An IPv6 address whose end and port cannot be told apart.
+    /// An IPv6 address without brackets.
     Ipv6WithoutBrackets,
-    /// Something in brackets that is no IPv6 address.
+    /// Text in brackets that is no IPv6 address.
     BadIpv6(String),
-    /// What is behind the % of an IPv6 address, and no interface.
+    /// Text after the % of an IPv6 address that is no interface.
     BadZone(String),
-    /// Four numbers that are no IPv4 address, or not four of them.
+    /// Numbers that are no IPv4 address.
     BadIpv4(String),
-    /// A name that no host can have.
+    /// An invalid host name.
     BadName(String),
 }
 
@@ -135,7 +134,7 @@ impl FromStr for Endpoint {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        // Before anything else, because it also knows `[fe80::1%2]:80`.
+        // First, because it also parses `[fe80::1%2]:80`.
         if let Ok(address) = text.parse::<SocketAddr>() {
             return match address.port() {
                 0 => Err(AddressError::PortOutOfRange(1)),
@@ -197,7 +196,7 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// The part before the port, which may still be empty, `*` or in brackets.
+/// The part before the port.
 enum Host {
     Ip(IpAddr),
     Zoned(Ipv6Addr, String),
@@ -260,7 +259,7 @@ fn parse_host(text: &str) -> Result<Host, AddressError> {
     if let Ok(ip) = text.parse::<Ipv4Addr>() {
         return Ok(Host::Ip(ip.into()));
     }
-    // No top-level domain is a number: this is a slip of the pen, not a name.
+    // No top-level domain is a number: this is a wrong IPv4 address, not a name.
     let last = text.rsplit('.').next().unwrap_or_default();
     if !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(AddressError::BadIpv4(text.to_owned()));
@@ -271,13 +270,13 @@ fn parse_host(text: &str) -> Result<Host, AddressError> {
     }
 }
 
-/// Whether an interface could be called so, or have this number.
+/// Whether this is a valid name or number of an interface.
 fn is_interface(text: &str) -> bool {
     let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte);
     (1..=15).contains(&text.len()) && text.bytes().all(is_fine)
 }
 
-/// Whether a resolver could be asked for it; `_` is allowed because names with it are about.
+/// Whether this is a valid host name; `_` is allowed, since such names are in use.
 pub(super) fn is_host_name(text: &str) -> bool {
     let label_is_fine = |label: &str| {
         (1..=63).contains(&label.len())

@@ -1,19 +1,18 @@
-//! What must hold of any bytes that are read as a configuration, as verbs or as a key:
-//! for the fuzz targets, which see the library from outside.
+//! Checks for the fuzz targets: what must hold for any bytes read as a configuration, as verbs or
+//! as a key.
 //!
-//! Behind the feature `internals`: no part of what the library promises. Each panics if
-//! it does not hold.
+//! Behind the feature `internals`, not part of the public interface. Each check panics on failure.
 
-use super::print::HIDDEN;
+use super::redact::PASSWORD_MASK;
 use super::verb::{Command, apply_all, complete, diff, script};
-use super::{Config, CustomNames, EditError, edit, hide_passwords, print, public_key, read};
+use super::{Config, CustomNames, EditError, credentials, edit, hide_passwords, print, read};
 use super::{public_key_bytes, verb::Verb};
 
-/// What may stand between a configuration and what is to become of it.
+/// Separates a configuration from the change to make.
 const SEPARATOR: char = '\0';
 
-/// A text that is a configuration is printed such that it reads as the same, is edited
-/// into the same without a change, and shows no password once they are hidden.
+/// A configuration's print reads as the same configuration, editing it into itself changes no byte,
+/// and no password shows once they are masked.
 pub fn xml(text: &[u8]) {
     let Ok(reading) = read(text) else { return };
     let config = reading.config;
@@ -26,14 +25,14 @@ pub fn xml(text: &[u8]) {
         return;
     };
     let passwords = config.users().iter().filter(|it| it.password.is_some());
-    // Not so where the word is somewhere else too, such as in a comment.
+    // Skipped where the word occurs elsewhere, too, such as in a comment.
     if text.matches("password").count() == passwords.count() {
         assert_eq!(parsed(&hide_passwords(text)), hidden);
     }
 }
 
-/// A configuration, and behind a NUL another one, or lines of verbs: the verbs between
-/// them lead from one to the other, and so does editing the text.
+/// Takes a configuration, a NUL, and another configuration or lines of verbs. `diff` and `edit`
+/// must both lead from the first to the second.
 pub fn change(text: &[u8]) {
     let text = String::from_utf8_lossy(text);
     let Some((text, change)) = text.split_once(SEPARATOR) else {
@@ -46,7 +45,7 @@ pub fn change(text: &[u8]) {
     let verbs = diff(from, &to);
     let lines = script(&verbs);
     let after = apply_all(&verbs, from)
-        .unwrap_or_else(|(index, refusal)| panic!("{}: {refusal}\n{lines}", verbs[index]));
+        .unwrap_or_else(|(index, error)| panic!("{}: {error}\n{lines}", verbs[index]));
     assert_eq!(after, to, "{lines}");
     let again: Vec<_> = lines.lines().filter_map(verb).collect();
     assert_eq!(again, verbs, "{lines}");
@@ -57,8 +56,8 @@ pub fn change(text: &[u8]) {
     }
 }
 
-/// A line is understood as what it is printed as; where it is not, the words about it can
-/// be shown. Completing it does no harm.
+/// A line that parses is encoded as a line that parses alike. Errors contain no control characters.
+/// Completion does not panic.
 pub fn line(text: &[u8]) {
     let Ok(text) = std::str::from_utf8(text) else {
         return;
@@ -73,13 +72,13 @@ pub fn line(text: &[u8]) {
     drop(complete(text, &Config::default(), &CustomNames::Any));
 }
 
-/// A key that can be used has bytes to compare, and these are its own.
+/// A usable public key has bytes to compare, which begin with its type.
 pub fn key(text: &[u8]) {
     let Ok(text) = std::str::from_utf8(text) else {
         return;
     };
     let bytes = public_key_bytes(text);
-    if public_key::check(text).is_ok() {
+    if credentials::check_public_key(text).is_ok() {
         let (bytes, kind) = (bytes.unwrap_or_default(), text.split(' ').next());
         let kind = kind.unwrap_or_default().as_bytes();
         let length = u32::try_from(kind.len()).unwrap_or_default().to_be_bytes();
@@ -87,7 +86,7 @@ pub fn key(text: &[u8]) {
     }
 }
 
-/// What becomes of `config`: the other one, or what the lines make of it.
+/// The second configuration: the text read as one, or the lines applied to `config`.
 fn changed(config: &Config, change: &str) -> Config {
     if let Ok(reading) = read(change.as_bytes()) {
         return reading.config;
@@ -113,7 +112,7 @@ fn with_hidden_passwords(config: &Config) -> Config {
     let mut config = config.clone();
     let users = config.admin.iter_mut().flat_map(|admin| &mut admin.users);
     for password in users.filter_map(|user| user.password.as_mut()) {
-        HIDDEN.clone_into(password);
+        PASSWORD_MASK.clone_into(password);
     }
     config
 }

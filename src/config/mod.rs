@@ -1,56 +1,50 @@
-//! The nouns of a configuration, as the rest of txlb sees them.
+//! The configuration model: services, groups, hosts, users and settings.
 //!
-//! Plain data without a socket, a thread or a clock. How a file becomes these
-//! nouns is `read`'s business, how an address is spelled is `address`'s; what
-//! runs because of them is the director's.
+//! Plain data without sockets, threads or a clock. `read` makes it from a file, `edit` writes it
+//! back into one, `verb` changes it. The controller puts it in force.
 
 mod address;
 #[cfg(test)]
-mod arbitrary;
-mod circle;
-pub(crate) mod crypt;
+pub(crate) mod arbitrary;
+pub(crate) mod credentials;
 mod edit;
 mod error;
 #[cfg(any(test, feature = "internals"))]
 #[doc(hidden)]
 pub mod internals;
+mod loops;
 mod mask;
-mod nearest;
-mod print;
-mod public_key;
-#[cfg(test)]
-pub(crate) mod random;
 mod read;
-mod scan;
+mod redact;
 mod scheduler;
 mod serialize;
 pub mod verb;
 
 pub use address::{AddressError, Endpoint, ListenAddress, ListenHost};
-pub use circle::{Hop, closing};
+pub use credentials::public_key_bytes;
 pub use edit::{EditError, edit};
 pub use error::{Error, ErrorKind, Limit, Position};
+pub use loops::{Hop, find_closing_hops};
 pub(crate) use mask::has_hashes;
 pub use mask::{hide_passwords, leave_out_masked};
-pub use print::print;
-pub use public_key::public_key_bytes;
 pub use read::{
     AttributeSchema, ChildSchema, ElementSchema, Occurs, Reading, Warning, read, read_with, schema,
 };
-pub use scheduler::{Algorithm, CustomNames, Scheduler, is_own_name};
+pub use scheduler::{Algorithm, CustomNames, Scheduler, is_custom_name};
+pub use serialize::print;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Everything a file says: what to balance, and how to run.
+/// A whole configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
-    /// What is balanced, in the file's order.
+    /// The services, in the file's order.
     pub services: Vec<Service>,
-    /// The doors for operators; `None` without an `<admin>` element.
+    /// The admin interfaces and users; `None` without an `<admin>` element.
     pub admin: Option<Admin>,
-    /// The chores done at intervals.
+    /// The periodic tasks.
     pub manager: Manager,
     /// The control socket; `None` without a `<control>` element.
     pub control: Option<Control>,
@@ -59,12 +53,12 @@ pub struct Config {
 }
 
 impl Config {
-    /// Who may log in at the doors.
+    /// The users of the admin interfaces.
     pub fn users(&self) -> &[User] {
         self.admin.as_ref().map_or(&[], |admin| &admin.users)
     }
 
-    /// The names that hosts have for addresses, or for interfaces (`%eth0`), each once.
+    /// Names that hosts have instead of addresses, and names of interfaces (`%eth0`), each once.
     pub fn host_names(&self) -> BTreeSet<&str> {
         let groups = self.services.iter().flat_map(|service| &service.groups);
         let hosts = groups.flat_map(|group| &group.hosts);
@@ -77,7 +71,7 @@ impl Config {
             .collect()
     }
 
-    /// The names that listeners have for addresses, or for interfaces, each once.
+    /// Names that listeners have instead of addresses, and names of interfaces, each once.
     pub fn listen_names(&self) -> BTreeSet<&str> {
         let listens = self.services.iter().flat_map(|service| &service.listens);
         listens
@@ -90,14 +84,14 @@ impl Config {
     }
 }
 
-/// One thing that is balanced: where clients come in and who may serve them.
+/// A service: its listeners, and the groups of hosts that may serve its clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     /// Unique among the services.
     pub name: String,
-    /// How long silence is borne.
+    /// How long it waits for hosts and for data.
     pub timeouts: Timeouts,
-    /// Where clients connect to; at least one.
+    /// Addresses that it listens on; at least one.
     pub listens: Vec<ListenAddress>,
     /// The groups of hosts, in the file's order; at least one.
     pub groups: Vec<Group>,
@@ -112,14 +106,14 @@ impl Service {
     }
 }
 
-/// How long a service waits; `None` is for ever.
+/// The timeouts of a service; `None` is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For one host to accept a connection (`connectTimeout`, 5 s).
+    /// For a host to accept a connection (`connectTimeout`, default 5 s).
     pub connect: Option<Duration>,
-    /// For a byte in either direction (`idleTimeout`, never).
+    /// For a byte in either direction (`idleTimeout`, default none).
     pub idle: Option<Duration>,
-    /// The same once one direction has ended (`halfClosedTimeout`, 300 s).
+    /// The same once one direction has ended (`halfClosedTimeout`, default 300 s).
     pub half_closed: Option<Duration>,
 }
 
@@ -133,30 +127,30 @@ impl Default for Timeouts {
     }
 }
 
-/// Hosts that can stand in for one another.
+/// A group of interchangeable hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     /// Unique within its service.
     pub name: String,
-    /// Who picks among the hosts.
+    /// How a host is picked.
     pub scheduler: Scheduler,
-    /// How many bits of an IPv6 address make a client, for `,sticky`: 1 to
-    /// [`Group::WHOLE_ADDRESS`]. Those of IPv4 always count as a whole.
+    /// Bits of an IPv6 address that identify a client, for `,sticky`: 1 to
+    /// [`Group::WHOLE_ADDRESS`]. IPv4 addresses always count whole.
     pub sticky_prefix: u8,
     /// In the file's order; may be empty.
     pub hosts: Vec<Host>,
 }
 
-/// One server that does the work.
+/// A server that sessions go to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
     /// Unique within its group.
     pub name: String,
     /// Where it listens.
     pub address: Endpoint,
-    /// Its share, 0 to [`Host::MAX_WEIGHT`]; 0 takes it out of service.
+    /// Its share of sessions, 0 to [`Host::MAX_WEIGHT`]; 0 takes it out of service.
     pub weight: u32,
-    /// What the operator wants of it.
+    /// Its wanted state.
     pub state: HostState,
 }
 
@@ -166,16 +160,16 @@ impl Group {
 }
 
 impl Host {
-    /// The heaviest a host may be.
+    /// The greatest weight of a host.
     pub const MAX_WEIGHT: u32 = 1_000_000;
 
-    /// Whether the operator lets it have new sessions.
+    /// Whether it may have new sessions: its state is up and its weight is not 0.
     pub fn in_service(&self) -> bool {
         self.state == HostState::Up && self.weight > 0
     }
 }
 
-/// What the operator wants of a host (its health is seen, not wanted).
+/// The wanted state of a host. What is seen of it is its health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum HostState {
@@ -199,14 +193,14 @@ impl HostState {
     }
 }
 
-/// The doors for operators, and who may pass them.
+/// `<admin>`: the admin interfaces and their users.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Admin {
     /// The admin page and its API.
     pub web: Option<Web>,
     /// The console.
     pub ssh: Option<Ssh>,
-    /// Who may log in, in the file's order.
+    /// The users, in the file's order.
     pub users: Vec<User>,
 }
 
@@ -215,25 +209,25 @@ pub struct Admin {
 pub struct Web {
     /// Where it listens; `None` (the ancestor's `listen="None"`) only when not enabled.
     pub listen: Option<ListenAddress>,
-    /// Whether it is open at all.
+    /// Whether it is enabled.
     pub enable: bool,
     /// HTTPS instead of HTTP.
     pub secure: bool,
     /// How often the page refreshes itself ([`Web::REFRESH`]); `None` is never.
     pub refresh: Option<Duration>,
-    /// A certificate (PEM) of the operator's own.
+    /// Path of the operator's certificate (PEM).
     pub cert: Option<PathBuf>,
-    /// Its key (PEM).
+    /// Path of its key (PEM).
     pub key: Option<PathBuf>,
-    /// Host headers accepted besides its own addresses and localhost.
+    /// Accepted `Host` headers, besides its own addresses and localhost.
     pub names: Vec<String>,
 }
 
 impl Web {
-    /// How often the page refreshes itself unless something else is said.
+    /// The default refresh interval of the page.
     pub const REFRESH: Duration = Duration::from_secs(30);
 
-    /// What `<web listen="..."/>` amounts to; without a place to listen, not enabled.
+    /// The model of `<ssh listen="..."/>`. Without an address it is not enabled.
     pub fn new(listen: Option<ListenAddress>) -> Self {
         Web {
             enable: listen.is_some(),
@@ -252,12 +246,12 @@ impl Web {
 pub struct Ssh {
     /// Where it listens; `None` (the ancestor's `listen="None"`) only when not enabled.
     pub listen: Option<ListenAddress>,
-    /// Whether it is open at all.
+    /// Whether it is enabled.
     pub enable: bool,
 }
 
 impl Ssh {
-    /// What `<ssh listen="..."/>` amounts to; without a place to listen, not enabled.
+    /// The model of `<ssh listen="..."/>`. Without an address it is not enabled.
     pub fn new(listen: Option<ListenAddress>) -> Self {
         Ssh {
             enable: listen.is_some(),
@@ -266,21 +260,21 @@ impl Ssh {
     }
 }
 
-/// Somebody who may log in at the doors.
+/// A user of the admin interfaces.
 #[derive(Clone, PartialEq, Eq)]
 pub struct User {
     /// Unique among the users.
     pub name: String,
-    /// A crypt(3) string; `None` for somebody who has keys only.
+    /// A crypt(3) string; `None` for a user with keys only.
     pub password: Option<String>,
-    /// What they may do.
+    /// The access rights.
     pub access: Access,
     /// Public keys in OpenSSH's one-line form.
     pub keys: Vec<String>,
 }
 
 impl std::fmt::Debug for User {
-    /// Without the hash: debug output ends up in logs.
+    /// Masks the hash: debug output ends up in logs.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("User")
             .field("name", &self.name)
@@ -291,7 +285,7 @@ impl std::fmt::Debug for User {
     }
 }
 
-/// What a user may do.
+/// Access rights of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// See and change everything.
@@ -310,55 +304,55 @@ impl Access {
     }
 }
 
-/// `<manager>`: the chores done at intervals.
+/// `<manager>`: the periodic tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manager {
-    /// Try failed hosts again (on, every 10 s).
+    /// Probe failed hosts (default on, every 10 s).
     pub host_check: PeriodicTask,
-    /// Write changes made while running back to the file (off, every 30 s).
+    /// Save changes made while running to the file (default off, every 30 s).
     pub config_check: PeriodicTask,
-    /// Probe healthy hosts too (off, every 60 s).
+    /// Probe healthy hosts too (default off, every 60 s).
     pub heartbeat: PeriodicTask,
 }
 
 impl Default for Manager {
     fn default() -> Self {
-        let chore = |interval_s, enable| PeriodicTask {
+        let task = |interval_s, enable| PeriodicTask {
             interval: Duration::from_secs(interval_s),
             enable,
         };
         Manager {
-            host_check: chore(10, true),
-            config_check: chore(30, false),
-            heartbeat: chore(60, false),
+            host_check: task(10, true),
+            config_check: task(30, false),
+            heartbeat: task(60, false),
         }
     }
 }
 
-/// One chore of the manager.
+/// A periodic task of the manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeriodicTask {
     /// How often; never zero.
     pub interval: Duration,
-    /// Whether it is done at all.
+    /// Whether it is enabled.
     pub enable: bool,
 }
 
-/// `<control>`: the socket for programs on this machine.
+/// `<control>`: the control socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Control {
-    /// Where the Unix socket is made.
+    /// Path of the Unix socket.
     pub socket: PathBuf,
-    /// Whether AMP is spoken there, too (`amp`, true).
+    /// Whether it speaks AMP, too (`amp`, default true).
     pub amp: bool,
-    /// Where a second socket is made, at which nothing but AMP is spoken.
+    /// Path of a second socket, which speaks AMP only.
     pub amp_socket: Option<PathBuf>,
-    /// The permission bits of that second socket (`ampMode`, 0660).
+    /// Permission bits of the second socket (`ampMode`, default 0660).
     pub amp_mode: u32,
 }
 
 impl Control {
-    /// A control socket at `socket`, with everything else as it is by default.
+    /// A control socket at `socket`, otherwise with defaults.
     pub fn at(socket: impl Into<PathBuf>) -> Control {
         Control {
             socket: socket.into(),
@@ -374,7 +368,7 @@ impl Control {
         sockets.into_iter().flatten().map(PathBuf::as_path)
     }
 
-    /// Whether hosts may ask over AMP whose a connection is.
+    /// Whether AMP clients are served (client lookup).
     pub fn answers_amp(&self) -> bool {
         self.amp || self.amp_socket.is_some()
     }
@@ -386,7 +380,7 @@ impl Default for Control {
     }
 }
 
-/// `<logging>`: what is written down, and where.
+/// `<logging>`: where messages go, and the connection log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Logging {
     /// A file; `None` logs to standard error.

@@ -1,19 +1,18 @@
-//! Which scheduler a group uses, and how each is spelled.
+//! Names of schedulers: txlb's own, the ancestors' spellings, and custom ones.
 //!
-//! Only the names: how a scheduler picks is `balance`'s business.
+//! Only the names; `balance/schedulers` has the algorithms.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::ErrorKind;
-use super::nearest::nearest;
+use super::error::{ErrorKind, nearest};
 
-/// A group's scheduler: an algorithm, and whether clients stay where they were.
+/// A group's scheduler: an algorithm, and whether it is sticky.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Scheduler {
-    /// Who gets a client that has no place yet.
+    /// Picks the host of a client that is not remembered.
     pub algorithm: Algorithm,
     /// Whether a client goes where it went before (`,sticky`).
     pub sticky: bool,
@@ -41,12 +40,12 @@ pub enum Algorithm {
     PowerOfTwo,
     /// By the client's address, consistently.
     Maglev,
-    /// One that the program brings itself, by the name it goes by.
+    /// A custom scheduler of the embedding program, by its name.
     Custom(Arc<str>),
 }
 
 impl Algorithm {
-    /// Every one that txlb has itself.
+    /// All built-in algorithms.
     #[doc(hidden)]
     pub const ALL: [Algorithm; 9] = [
         Algorithm::Random,
@@ -60,12 +59,12 @@ impl Algorithm {
         Algorithm::Maglev,
     ];
 
-    /// Whether it looks at how much hosts weigh, other than that it is nothing.
-    pub(super) fn weighs(&self) -> bool {
+    /// Whether it uses weights, other than 0.
+    pub(super) fn uses_weights(&self) -> bool {
         use Algorithm as A;
         match self {
             A::Weighted | A::WeightedRoundRobin | A::WeightedLeastConns | A::Maglev => true,
-            // What others look at is theirs to know.
+            // Unknown, so no warning.
             A::Custom(_) => true,
             A::Random | A::RoundRobin | A::LeastConns | A::LeastConnsRoundRobin => false,
             A::PowerOfTwo => false,
@@ -73,7 +72,7 @@ impl Algorithm {
     }
 }
 
-/// Every spelling, each algorithm's own name first: the ancestors' follow it.
+/// All spellings. The first of an algorithm is its name; the ancestors' follow.
 const SPELLINGS: &[(&str, Algorithm)] = &[
     ("rand", Algorithm::Random),
     ("random", Algorithm::Random),
@@ -92,7 +91,7 @@ const SPELLINGS: &[(&str, Algorithm)] = &[
     ("maglev", Algorithm::Maglev),
 ];
 
-/// What follows the name of a scheduler that remembers its clients.
+/// Suffix of a sticky scheduler.
 const STICKY: &str = ",sticky";
 
 impl Scheduler {
@@ -102,7 +101,7 @@ impl Scheduler {
     }
 }
 
-/// The names of schedulers that a text may have besides txlb's own.
+/// Names of custom schedulers that are accepted besides the built-in ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum CustomNames {
     /// None.
@@ -110,34 +109,34 @@ pub enum CustomNames {
     None,
     /// These.
     These(Arc<BTreeSet<Arc<str>>>),
-    /// Whatever may be one: whether there is such a scheduler is asked later.
+    /// Any valid name; whether the scheduler exists is checked later.
     Any,
 }
 
 impl CustomNames {
-    /// Every spelling that is known: those of txlb's, and these.
+    /// All known spellings: built-in and custom.
     pub fn spellings(&self) -> impl Iterator<Item = &str> {
-        let own = match self {
+        let custom = match self {
             CustomNames::These(names) => Some(names),
             CustomNames::None | CustomNames::Any => None,
         };
-        let own = own.into_iter().flat_map(|names| names.iter());
-        let txlbs = SPELLINGS.iter().map(|(spelling, _)| *spelling);
-        txlbs.chain(own.map(AsRef::as_ref))
+        let custom = custom.into_iter().flat_map(|names| names.iter());
+        let built_in = SPELLINGS.iter().map(|(spelling, _)| *spelling);
+        built_in.chain(custom.map(AsRef::as_ref))
     }
 
     fn find(&self, name: &str) -> Option<Arc<str>> {
         match self {
             CustomNames::None => None,
             CustomNames::These(names) => names.get(name).cloned(),
-            CustomNames::Any => is_own_name(name).then(|| name.into()),
+            CustomNames::Any => is_custom_name(name).then(|| name.into()),
         }
     }
 }
 
-/// Whether a scheduler of one's own may be called so: 1 to 255 bytes, without blanks,
-/// commas and control characters, and not what one of txlb's is called.
-pub fn is_own_name(name: &str) -> bool {
+/// Whether a custom scheduler may have this name: 1 to 255 bytes without blanks, commas and control
+/// characters, and no built-in name.
+pub fn is_custom_name(name: &str) -> bool {
     const LONGEST: usize = 255;
     let is_odd =
         |character: char| character == ',' || character.is_whitespace() || character.is_control();
@@ -148,11 +147,11 @@ pub fn is_own_name(name: &str) -> bool {
 }
 
 impl Scheduler {
-    /// What `text` says, where the program brings schedulers of these names.
+    /// Parses a scheduler, with these custom names.
     ///
     /// # Errors
-    /// There is none of that name.
-    pub fn named(text: &str, own: &CustomNames) -> Result<Scheduler, ErrorKind> {
+    /// No scheduler has that name.
+    pub fn parse(text: &str, custom: &CustomNames) -> Result<Scheduler, ErrorKind> {
         let (name, sticky) = match text.strip_suffix(STICKY) {
             Some(name) => (name, true),
             None => (text, false),
@@ -160,20 +159,20 @@ impl Scheduler {
         let known = SPELLINGS.iter().find(|(spelling, _)| *spelling == name);
         let algorithm = match known {
             Some((_, algorithm)) => Some(algorithm.clone()),
-            None => own.find(name).map(Algorithm::Custom),
+            None => custom.find(name).map(Algorithm::Custom),
         };
         match algorithm {
             Some(algorithm) => Ok(Scheduler { algorithm, sticky }),
-            None => Err(Scheduler::unknown(text, own)),
+            None => Err(Scheduler::unknown_error(text, custom)),
         }
     }
 
-    /// That there is no scheduler of this name, and which may have been meant.
-    pub fn unknown(text: &str, own: &CustomNames) -> ErrorKind {
+    /// The error for an unknown scheduler, with the nearest known name.
+    pub fn unknown_error(text: &str, custom: &CustomNames) -> ErrorKind {
         let name = text.split(',').next().unwrap_or_default();
         ErrorKind::UnknownScheduler {
             found: text.to_owned(),
-            nearest: nearest(name, own.spellings()).map(str::to_owned),
+            nearest: nearest(name, custom.spellings()).map(str::to_owned),
         }
     }
 }
@@ -199,7 +198,7 @@ impl Algorithm {
             .map_or("", |(spelling, _)| spelling)
     }
 
-    /// With it, and with clients that go where they went before.
+    /// The sticky variant.
     #[cfg(test)]
     pub(crate) fn sticky(self) -> Scheduler {
         Scheduler {
@@ -225,9 +224,9 @@ impl fmt::Display for Scheduler {
 impl FromStr for Scheduler {
     type Err = ErrorKind;
 
-    /// One of txlb's own.
+    /// Parses a built-in scheduler.
     fn from_str(text: &str) -> Result<Self, ErrorKind> {
-        Scheduler::named(text, &CustomNames::None)
+        Scheduler::parse(text, &CustomNames::None)
     }
 }
 
@@ -264,9 +263,9 @@ mod tests {
             "leastc,",
             "leastc,sticky,sticky",
         ] {
-            let unknown = text.parse::<Scheduler>();
+            let unknown_error = text.parse::<Scheduler>();
             assert!(
-                matches!(unknown, Err(ErrorKind::UnknownScheduler { .. })),
+                matches!(unknown_error, Err(ErrorKind::UnknownScheduler { .. })),
                 "{text}"
             );
         }
@@ -275,23 +274,23 @@ mod tests {
     #[test]
     fn own_schedulers_are_known_where_they_are_named() {
         let names = ["nearest".into(), "cheap".into()];
-        let own = CustomNames::These(Arc::new(names.into_iter().collect()));
-        let nearest = Scheduler::named("nearest,sticky", &own).unwrap();
+        let custom = CustomNames::These(Arc::new(names.into_iter().collect()));
+        let nearest = Scheduler::parse("nearest,sticky", &custom).unwrap();
         assert_eq!(nearest, Algorithm::Custom("nearest".into()).sticky());
         assert_eq!(nearest.to_string(), "nearest,sticky");
         assert_eq!(
-            Scheduler::named("neares", &own),
+            Scheduler::parse("neares", &custom),
             Err(ErrorKind::UnknownScheduler {
                 found: "neares".to_owned(),
                 nearest: Some("nearest".to_owned()),
             })
         );
         assert_eq!(
-            Scheduler::named("neares", &CustomNames::Any),
+            Scheduler::parse("neares", &CustomNames::Any),
             Ok(Algorithm::Custom("neares".into()).into())
         );
         for name in ["", "a b", "a,b", "leastc", "roundrobin", "a\u{7f}"] {
-            assert!(!is_own_name(name), "{name}");
+            assert!(!is_custom_name(name), "{name}");
         }
     }
 }

@@ -1,82 +1,189 @@
-//! The nouns as elements: which attributes and children each is written with.
+//! Writes a configuration as XML: each part of the model as an element, and elements as text.
 //!
-//! How elements become text is `print`'s business; where in an operator's file
-//! they go, `edit`'s.
+//! [`print`] writes every value, defaults included, and masks passwords: it is for people. A file
+//! that is saved keeps its own text; `edit` takes only new elements from here.
 
+use std::fmt::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use super::read::NOWHERE;
+use super::read::NO_ADDRESS;
+use super::redact::PASSWORD_MASK;
 use super::{
     Admin, Config, Control, Group, Host, ListenAddress, Logging, Manager, PeriodicTask, Service,
     Ssh, Timeouts, User, Web,
 };
+use crate::non_printing::letters;
 
-/// An element as it is to be written.
+/// The configuration as XML, in the order of txlb.xml(5), each password as `***`.
+///
+/// Reading it gives the same configuration, passwords aside.
+pub fn print(config: &Config) -> String {
+    let mut shown = config.clone();
+    let users = shown.admin.iter_mut().flat_map(|admin| &mut admin.users);
+    for password in users.filter_map(|user| user.password.as_mut()) {
+        PASSWORD_MASK.clone_into(password);
+    }
+    let layout = Layout {
+        line_end: "\n",
+        indent_unit: "  ",
+        defaults: true,
+    };
+    let mut text = layout.encode(&self::config(&shown), "");
+    text.push('\n');
+    text
+}
+
+/// Layout of elements as text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout<'a> {
+    /// Line end; if empty, everything is on one line.
+    pub(super) line_end: &'a str,
+    /// One level of indentation.
+    pub(super) indent_unit: &'a str,
+    /// Whether default values are written.
+    pub(super) defaults: bool,
+}
+
+impl Layout<'_> {
+    /// Encodes an element whose first line is already indented, by `indentation`.
+    pub(super) fn encode(&self, element: &XmlElement, indentation: &str) -> String {
+        let mut out = String::new();
+        self.encode_into(element, indentation, &mut out);
+        out
+    }
+
+    fn encode_into(&self, element: &XmlElement, indentation: &str, out: &mut String) {
+        let XmlElement { name, content, .. } = element;
+        *out += &format!("<{name}");
+        let needed = |it: &&XmlAttribute| self.defaults || !it.is_default;
+        for attribute in element.attributes.iter().filter(needed) {
+            if let Some(value) = &attribute.value {
+                *out += &format!(" {}=\"{}\"", attribute.name, Escaped(value, '"'));
+            }
+        }
+        match content {
+            Content::Text(text) => *out += &format!(">{}</{name}>", Escaped(text, '"')),
+            Content::Elements(children) if children.is_empty() => *out += "/>",
+            Content::Elements(children) => {
+                out.push('>');
+                let inner = self.inner_indentation(indentation);
+                for child in children {
+                    *out += &self.line_prefix(&inner);
+                    self.encode_into(child, &inner, out);
+                }
+                *out += &self.line_prefix(indentation);
+                *out += &format!("</{name}>");
+            }
+        }
+    }
+
+    /// The indentation one level deeper.
+    pub(super) fn inner_indentation(&self, indentation: &str) -> String {
+        format!("{indentation}{}", self.indent_unit)
+    }
+
+    /// The line end and indentation before an element.
+    pub(super) fn line_prefix(&self, indentation: &str) -> String {
+        match self.line_end {
+            "" => String::new(),
+            line_end => format!("{line_end}{indentation}"),
+        }
+    }
+}
+
+/// Text escaped for an element, or for an attribute in these quotes. Control characters become
+/// references: XML would read a plain line end or tab in an attribute as a space.
+pub(super) struct Escaped<'a>(pub(super) &'a str, pub(super) char);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Escaped(text, quote) = self;
+        letters(text).try_for_each(|letter| match letter {
+            ('&', _) => f.write_str("&amp;"),
+            ('<', _) => f.write_str("&lt;"),
+            ('>', _) => f.write_str("&gt;"),
+            ('"', _) if *quote == '"' => f.write_str("&quot;"),
+            ('\'', _) if *quote == '\'' => f.write_str("&apos;"),
+            (character, true) => write!(f, "&#{};", u32::from(character)),
+            (character, false) => f.write_char(character),
+        })
+    }
+}
+
+/// An element to write.
 #[derive(Debug)]
-pub(super) struct Form {
+pub(super) struct XmlElement {
     pub(super) name: &'static str,
-    pub(super) attributes: Vec<Attribute>,
+    pub(super) attributes: Vec<XmlAttribute>,
     pub(super) content: Content,
 }
 
-/// What an element holds.
+/// Content of an element.
 #[derive(Debug)]
 pub(super) enum Content {
-    Elements(Vec<Form>),
+    Elements(Vec<XmlElement>),
     Text(String),
 }
 
-/// An attribute: two of the same value have the same meaning.
+/// An attribute to write. Equal values have the same meaning.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Attribute {
+pub(super) struct XmlAttribute {
     pub(super) name: &'static str,
-    /// `None` can only be said by leaving it out.
+    /// `None` is written by leaving the attribute out.
     pub(super) value: Option<String>,
-    /// Whether leaving it out would say the same.
+    /// Whether leaving it out means the same.
     pub(super) is_default: bool,
 }
 
-/// An attribute that is written even where it has its default.
-fn said(name: &'static str, value: &impl ToString) -> Attribute {
-    Attribute {
+/// An attribute that is always written.
+fn always(name: &'static str, value: &impl ToString) -> XmlAttribute {
+    XmlAttribute {
         name,
         value: Some(value.to_string()),
         is_default: false,
     }
 }
 
-fn unless(name: &'static str, value: &impl ToString, default: &impl ToString) -> Attribute {
+fn unless_default(
+    name: &'static str,
+    value: &impl ToString,
+    default: &impl ToString,
+) -> XmlAttribute {
     let value = value.to_string();
-    Attribute {
+    XmlAttribute {
         name,
         is_default: value == default.to_string(),
         value: Some(value),
     }
 }
 
-fn if_any(name: &'static str, value: Option<String>) -> Attribute {
-    Attribute {
+fn if_some(name: &'static str, value: Option<String>) -> XmlAttribute {
+    XmlAttribute {
         name,
         is_default: value.is_none(),
         value,
     }
 }
 
-fn element(name: &'static str, attributes: Vec<Attribute>, children: Vec<Form>) -> Form {
-    Form {
+fn element(
+    name: &'static str,
+    attributes: Vec<XmlAttribute>,
+    children: Vec<XmlElement>,
+) -> XmlElement {
+    XmlElement {
         name,
         attributes,
         content: Content::Elements(children),
     }
 }
 
-fn leaf(name: &'static str, attributes: Vec<Attribute>) -> Form {
+fn leaf(name: &'static str, attributes: Vec<XmlAttribute>) -> XmlElement {
     element(name, attributes, Vec::new())
 }
 
-/// All of it, sections that say nothing but defaults included.
-pub(super) fn config(config: &Config) -> Form {
+/// The whole configuration, sections with only defaults included.
+pub(super) fn config(config: &Config) -> XmlElement {
     let mut children: Vec<_> = config.services.iter().map(service).collect();
     children.extend(config.admin.as_ref().map(admin));
     children.push(manager(&config.manager));
@@ -85,11 +192,11 @@ pub(super) fn config(config: &Config) -> Form {
     element("config", Vec::new(), children)
 }
 
-pub(super) fn service(service: &Service) -> Form {
+pub(super) fn service(service: &Service) -> XmlElement {
     let (timeouts, default) = (service.timeouts, Timeouts::default());
-    let timeout = |name, value, default| unless(name, &seconds(value), &seconds(default));
+    let timeout = |name, value, default| unless_default(name, &seconds(value), &seconds(default));
     let attributes = vec![
-        said("name", &service.name),
+        always("name", &service.name),
         timeout("connectTimeout", timeouts.connect, default.connect),
         timeout("idleTimeout", timeouts.idle, default.idle),
         timeout(
@@ -104,32 +211,32 @@ pub(super) fn service(service: &Service) -> Form {
     element("service", attributes, children)
 }
 
-pub(super) fn listen(address: &ListenAddress) -> Form {
-    leaf("listen", vec![said("ip", address)])
+pub(super) fn listen(address: &ListenAddress) -> XmlElement {
+    leaf("listen", vec![always("ip", address)])
 }
 
-/// A group; `enable` is whether it says itself that it is the enabled one.
-pub(super) fn group(group: &Group, enable: bool) -> Form {
+/// A group; `enable` is whether it has `enable="true"` itself.
+pub(super) fn group(group: &Group, enable: bool) -> XmlElement {
     let attributes = vec![
-        said("name", &group.name),
-        said("scheduler", &group.scheduler),
-        unless("stickyPrefix", &group.sticky_prefix, &Group::WHOLE_ADDRESS),
-        unless("enable", &enable, &false),
+        always("name", &group.name),
+        always("scheduler", &group.scheduler),
+        unless_default("stickyPrefix", &group.sticky_prefix, &Group::WHOLE_ADDRESS),
+        unless_default("enable", &enable, &false),
     ];
     element("group", attributes, group.hosts.iter().map(host).collect())
 }
 
-pub(super) fn host(host: &Host) -> Form {
+pub(super) fn host(host: &Host) -> XmlElement {
     let attributes = vec![
-        said("name", &host.name),
-        said("ip", &host.address),
-        unless("weight", &host.weight, &1),
-        unless("state", &host.state.as_str(), &"up"),
+        always("name", &host.name),
+        always("ip", &host.address),
+        unless_default("weight", &host.weight, &1),
+        unless_default("state", &host.state.as_str(), &"up"),
     ];
     leaf("host", attributes)
 }
 
-pub(super) fn admin(admin: &Admin) -> Form {
+pub(super) fn admin(admin: &Admin) -> XmlElement {
     let mut children = Vec::new();
     children.extend(admin.web.as_ref().map(web));
     children.extend(admin.ssh.as_ref().map(ssh));
@@ -137,37 +244,37 @@ pub(super) fn admin(admin: &Admin) -> Form {
     element("admin", Vec::new(), children)
 }
 
-pub(super) fn web(web: &Web) -> Form {
+pub(super) fn web(web: &Web) -> XmlElement {
     let names = Some(web.names.join(" ")).filter(|names| !names.is_empty());
     let attributes = vec![
-        said("listen", &door(web.listen.as_ref())),
-        unless("enable", &web.enable, &true),
-        unless("secure", &web.secure, &false),
-        unless(
+        always("listen", &listen_text(web.listen.as_ref())),
+        unless_default("enable", &web.enable, &true),
+        unless_default("secure", &web.secure, &false),
+        unless_default(
             "refresh",
             &seconds(web.refresh),
             &seconds(Some(Web::REFRESH)),
         ),
-        if_any("cert", web.cert.as_deref().map(path)),
-        if_any("key", web.key.as_deref().map(path)),
-        if_any("names", names),
+        if_some("cert", web.cert.as_deref().map(path)),
+        if_some("key", web.key.as_deref().map(path)),
+        if_some("names", names),
     ];
     leaf("web", attributes)
 }
 
-pub(super) fn ssh(ssh: &Ssh) -> Form {
+pub(super) fn ssh(ssh: &Ssh) -> XmlElement {
     let attributes = vec![
-        said("listen", &door(ssh.listen.as_ref())),
-        unless("enable", &ssh.enable, &true),
+        always("listen", &listen_text(ssh.listen.as_ref())),
+        unless_default("enable", &ssh.enable, &true),
     ];
     leaf("ssh", attributes)
 }
 
-pub(super) fn user(user: &User) -> Form {
+pub(super) fn user(user: &User) -> XmlElement {
     let attributes = vec![
-        said("name", &user.name),
-        if_any("password", user.password.clone()),
-        said("access", &user.access.as_str()),
+        always("name", &user.name),
+        if_some("password", user.password.clone()),
+        always("access", &user.access.as_str()),
     ];
     element(
         "user",
@@ -176,43 +283,43 @@ pub(super) fn user(user: &User) -> Form {
     )
 }
 
-pub(super) fn key(key: &str) -> Form {
-    Form {
+pub(super) fn key(key: &str) -> XmlElement {
+    XmlElement {
         name: "key",
         attributes: Vec::new(),
         content: Content::Text(key.to_owned()),
     }
 }
 
-pub(super) fn manager(manager: &Manager) -> Form {
-    element("manager", Vec::new(), chores(manager).into())
+pub(super) fn manager(manager: &Manager) -> XmlElement {
+    element("manager", Vec::new(), tasks(manager).into())
 }
 
-/// The chores of a manager, in the order in which they are printed.
-pub(super) fn chores(manager: &Manager) -> [Form; 3] {
+/// The periodic tasks of a manager, in the order of printing.
+pub(super) fn tasks(manager: &Manager) -> [XmlElement; 3] {
     let default = Manager::default();
     [
-        chore("hostCheck", manager.host_check, default.host_check),
-        chore("configCheck", manager.config_check, default.config_check),
-        chore("heartbeat", manager.heartbeat, default.heartbeat),
+        task("hostCheck", manager.host_check, default.host_check),
+        task("configCheck", manager.config_check, default.config_check),
+        task("heartbeat", manager.heartbeat, default.heartbeat),
     ]
 }
 
-fn chore(name: &'static str, chore: PeriodicTask, default: PeriodicTask) -> Form {
-    let interval = |chore: PeriodicTask| seconds(Some(chore.interval));
+fn task(name: &'static str, task: PeriodicTask, default: PeriodicTask) -> XmlElement {
+    let interval = |task: PeriodicTask| seconds(Some(task.interval));
     let attributes = vec![
-        unless("interval", &interval(chore), &interval(default)),
-        unless("enable", &chore.enable, &default.enable),
+        unless_default("interval", &interval(task), &interval(default)),
+        unless_default("enable", &task.enable, &default.enable),
     ];
     leaf(name, attributes)
 }
 
-pub(super) fn control(control: &Control) -> Form {
+pub(super) fn control(control: &Control) -> XmlElement {
     let attributes = vec![
-        said("socket", &path(&control.socket)),
-        unless("amp", &control.amp, &true),
-        if_any("ampSocket", control.amp_socket.as_deref().map(path)),
-        unless(
+        always("socket", &path(&control.socket)),
+        unless_default("amp", &control.amp, &true),
+        if_some("ampSocket", control.amp_socket.as_deref().map(path)),
+        unless_default(
             "ampMode",
             &mode(control.amp_mode),
             &mode(Control::default().amp_mode),
@@ -221,30 +328,140 @@ pub(super) fn control(control: &Control) -> Form {
     leaf("control", attributes)
 }
 
-pub(super) fn logging(logging: &Logging) -> Form {
+pub(super) fn logging(logging: &Logging) -> XmlElement {
     let attributes = vec![
-        if_any("file", logging.file.as_deref().map(path)),
-        unless("connections", &logging.connections, &false),
+        if_some("file", logging.file.as_deref().map(path)),
+        unless_default("connections", &logging.connections, &false),
     ];
     leaf("logging", attributes)
 }
 
-/// Seconds as they are read, exact to the nanosecond; 0 for `None`.
+/// Seconds as in a file, exact to the nanosecond; 0 for `None`.
 pub(super) fn seconds(duration: Option<Duration>) -> String {
     let duration = duration.unwrap_or_default();
     let text = format!("{}.{:09}", duration.as_secs(), duration.subsec_nanos());
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-fn door(listen: Option<&ListenAddress>) -> String {
-    listen.map_or_else(|| NOWHERE.to_owned(), ToString::to_string)
+fn listen_text(listen: Option<&ListenAddress>) -> String {
+    listen.map_or_else(|| NO_ADDRESS.to_owned(), ToString::to_string)
 }
 
-/// Permission bits as they are read.
+/// Permission bits as in a file.
 pub(super) fn mode(bits: u32) -> String {
     format!("{bits:04o}")
 }
 
 pub(super) fn path(path: &Path) -> String {
     path.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    //! Tests of printing: what is read again is what was printed.
+
+    use super::*;
+    use crate::config::arbitrary::Random;
+    use crate::config::{
+        Access, Algorithm, Endpoint, HostState, ListenHost, Scheduler, arbitrary, read,
+    };
+
+    #[test]
+    fn what_is_printed_reads_as_what_was_there() {
+        let mut random = Random::new(3);
+        for _ in 0..300 {
+            let mut config = arbitrary::config(&mut random);
+            for user in config.admin.iter_mut().flat_map(|admin| &mut admin.users) {
+                user.password = Some("***".to_owned());
+            }
+            let printed = print(&config);
+            let reading =
+                read(printed.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{printed}"));
+            assert_eq!(reading.config, config, "{printed}");
+        }
+    }
+
+    #[test]
+    fn the_print_shows_every_value_and_no_password() {
+        let name = "<&\"'>\u{a0}ü".to_owned();
+        let host = Host {
+            name: "one".to_owned(),
+            address: Endpoint::Name {
+                host: "lorien".to_owned(),
+                port: 80,
+            },
+            weight: 1,
+            state: HostState::Up,
+        };
+        let scheduler = Scheduler {
+            algorithm: Algorithm::LeastConns,
+            sticky: true,
+        };
+        let groups = vec![Group {
+            name: "g".to_owned(),
+            scheduler,
+            sticky_prefix: 64,
+            hosts: vec![host],
+        }];
+        let listens = vec![ListenAddress {
+            host: ListenHost::Any,
+            port: 8080,
+        }];
+        let timeouts = Timeouts {
+            idle: Some(Duration::from_millis(1500)),
+            ..Timeouts::default()
+        };
+        let service = Service {
+            name,
+            timeouts,
+            listens,
+            groups,
+            enabled: "g".to_owned(),
+        };
+        let user = User {
+        name: "ann".to_owned(),
+        password: Some("secret".to_owned()),
+        access: Access::ReadOnly,
+        keys: vec!["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB <ann>".to_owned()],
+    };
+        let admin = Admin {
+            ssh: Some(Ssh {
+                listen: None,
+                enable: false,
+            }),
+            users: vec![user],
+            web: None,
+        };
+        let control = Some(Control::at("a\tb"));
+        let config = Config {
+            services: vec![service],
+            admin: Some(admin),
+            control,
+            ..Config::default()
+        };
+        assert_eq!(print(&config), PRINTED);
+    }
+
+    const PRINTED: &str = r#"<config>
+  <service name="&lt;&amp;&quot;'&gt; ü" connectTimeout="5" idleTimeout="1.5" halfClosedTimeout="300">
+    <listen ip="*:8080"/>
+    <group name="g" scheduler="leastc,sticky" stickyPrefix="64" enable="true">
+      <host name="one" ip="lorien:80" weight="1" state="up"/>
+    </group>
+  </service>
+  <admin>
+    <ssh listen="None" enable="false"/>
+    <user name="ann" password="***" access="readonly">
+      <key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB &lt;ann&gt;</key>
+    </user>
+  </admin>
+  <manager>
+    <hostCheck interval="10" enable="true"/>
+    <configCheck interval="30" enable="false"/>
+    <heartbeat interval="60" enable="false"/>
+  </manager>
+  <control socket="a&#9;b" amp="true" ampMode="0660"/>
+  <logging connections="false"/>
+</config>
+"#;
 }

@@ -4,46 +4,46 @@ use std::fmt;
 use std::io;
 
 use crate::config::ErrorKind;
-use crate::os::listen::Place;
+use crate::os::listen::BindAddress;
 
-/// Why a configuration could not be put in force: everything is as it was,
-/// unless it is said otherwise.
+/// Why a configuration could not be put in force. Everything is as it was, except after
+/// [`Error::Worker`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// A listener that cannot be bound.
+    /// A listener cannot be bound.
     Listen {
-        /// Where.
-        place: Place,
-        /// What the system said.
+        /// Its place.
+        place: BindAddress,
+        /// The system's error.
         error: io::Error,
     },
-    /// The name of a listener that does not resolve.
+    /// The name of a listener does not resolve.
     ListenName {
         /// The name.
         name: String,
-        /// What the resolver said.
+        /// The resolver's error.
         reason: String,
     },
-    /// Two services whose listeners turn out to be at the same place.
+    /// Two services would listen at the same place.
     ListenTwice {
         /// Where.
-        place: Place,
+        place: BindAddress,
         /// Their names.
         services: [String; 2],
     },
-    /// A scheduler that is neither txlb's nor the program's own.
+    /// A scheduler does not exist.
     Scheduler(ErrorKind),
-    /// There are not enough descriptors to serve so much as one session.
+    /// There are too few descriptors for one session.
     Descriptors {
-        /// How many there may be.
+        /// The limit of descriptors.
         limit: u64,
-        /// How many one session needs, with everything that is configured.
+        /// Descriptors that one session and all that is configured need.
         needed: u64,
     },
-    /// The system refused a thread, or an event queue for one.
+    /// The system has no thread or event queue.
     System(io::Error),
-    /// A worker does not answer: it is not known what it serves.
+    /// A worker does not answer: which plan it serves is unknown.
     Worker(usize),
 }
 
@@ -101,7 +101,7 @@ impl std::error::Error for Error {
 }
 
 impl Error {
-    /// What the system said, where it was the system that refused.
+    /// The system's kind of error, if the system refused.
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         match self {
             Error::Listen { error, .. } | Error::System(error) => Some(error.kind()),

@@ -1,41 +1,39 @@
-//! What the descriptors of this process are for: a share for each use, so that sessions
-//! never take what keeps everything else going. What is not configured gets none.
-//!
-//! Only the sums; the limit itself is the system's.
+//! File descriptor budget: reserves descriptors for everything but sessions, which get the rest.
+//! What is not configured reserves none.
 
 use crate::config::{Admin, Config, Endpoint};
-use crate::os::descriptors;
+use crate::os::resources;
 
-/// Kept for what is always there (streams, signals, recovery) and for files that are open
-/// for a moment: the configuration while it is saved, a log while another is opened.
+/// Reserved for standard streams, signals, recovery, and files that are open for a moment: the
+/// configuration while saved, a log while reopened.
 const RESERVED: u64 = 16;
 
-/// What each interface for people and programs has for itself.
+/// Each admin interface's own descriptors.
 const INTERFACE_OWN: u64 = 6;
 
-/// Kept for the clients of the control socket, and for those of the page and of the console,
-/// the ones that wait included; and the share that each may have at most.
+/// Clients of the control socket, and of the page and the console, waiting ones included; and the
+/// largest share of all descriptors for each.
 const MAX_CLIENTS: u64 = 32;
 const MAX_PEOPLE: u64 = 160;
 const CLIENTS_SHARE: u64 = 32;
 
-/// Sockets to name servers, if there are names.
+/// Sockets to name servers, if hosts have names.
 const NAMES: u64 = 4;
 
-/// Probes under way at the same time, and the share that they may have at most.
+/// Probes at the same time, and their largest share.
 const MAX_PROBES: u64 = 1024;
 const PROBES_SHARE: u64 = 16;
 
-/// Pipes that a worker may have, two descriptors each, and the share that those of all
-/// workers may have. Who finds none copies. Where descriptors are few, sessions go first.
+/// Pipes of a worker, two descriptors each, and the largest share of all pipes. A session without
+/// a pipe copies. With few descriptors, sessions go first.
 const MAX_PIPES: u64 = 64;
 const PIPES_SHARE: u64 = 32;
 const FEW: u64 = 4096;
 const PIPES_SHARE_OF_FEW: u64 = 128;
 
-/// How many probes may be under way.
+/// Limit of probes at the same time.
 pub(super) fn probes() -> usize {
-    let limit = descriptors::limit().unwrap_or(u64::MAX);
+    let limit = resources::descriptor_limit().unwrap_or(u64::MAX);
     usize::try_from(probes_of(limit)).unwrap_or(1)
 }
 
@@ -43,9 +41,9 @@ fn probes_of(limit: u64) -> u64 {
     (limit / PROBES_SHARE).clamp(1, MAX_PROBES)
 }
 
-/// How many pipes each of the `workers` may have.
+/// Limit of pipes for each worker.
 pub(super) fn pipes(workers: usize) -> usize {
-    let each = pipes_of(descriptors::limit().unwrap_or(u64::MAX), workers);
+    let each = pipes_of(resources::descriptor_limit().unwrap_or(u64::MAX), workers);
     usize::try_from(each).unwrap_or(0)
 }
 
@@ -57,30 +55,29 @@ fn pipes_of(limit: u64, workers: usize) -> u64 {
     (limit / share / (2 * workers.max(1) as u64)).min(MAX_PIPES)
 }
 
-/// How many sessions there are descriptors for, two each, with so many workers and
-/// listeners.
+/// Sessions by descriptors, two each, with this many workers and listeners.
 ///
 /// # Errors
-/// There is room for none: the limit, and what would be needed for one.
+/// No session is possible: the limit, and what one session would need.
 pub(super) fn sessions(
     config: &Config,
     workers: usize,
     listeners: usize,
 ) -> Result<usize, (u64, u64)> {
-    let Some(limit) = descriptors::limit() else {
+    let Some(limit) = resources::descriptor_limit() else {
         return Ok(usize::MAX);
     };
-    let kept = kept(limit, config, workers, listeners);
-    match limit.saturating_sub(kept) / 2 {
-        0 => Err((limit, kept + 2)),
+    let reserved = reserved(limit, config, workers, listeners);
+    match limit.saturating_sub(reserved) / 2 {
+        0 => Err((limit, reserved + 2)),
         sessions => Ok(usize::try_from(sessions).unwrap_or(usize::MAX)),
     }
 }
 
-/// What is not for sessions.
-fn kept(limit: u64, config: &Config, workers: usize, listeners: usize) -> u64 {
-    // An event queue, a waker, pipes and listeners; and one session more than there is room
-    // for, since workers look for room at the same time.
+/// Descriptors that sessions do not get.
+fn reserved(limit: u64, config: &Config, workers: usize, listeners: usize) -> u64 {
+    // An event queue, a waker, pipes and listeners; and a session more than the limit, since
+    // workers check the limit at the same time.
     let worker = listeners as u64 + 4 + 2 * pipes_of(limit, workers);
     let hosts = || {
         config
@@ -95,7 +92,7 @@ fn kept(limit: u64, config: &Config, workers: usize, listeners: usize) -> u64 {
     RESERVED + worker * workers as u64 + names + probes + interfaces(limit, config)
 }
 
-/// Those of the interfaces for people and programs that are open.
+/// Descriptors of the enabled admin interfaces.
 fn interfaces(limit: u64, config: &Config) -> u64 {
     let admin = config.admin.as_ref();
     let web = |admin: &Admin| admin.web.as_ref().is_some_and(|web| web.enable);
@@ -126,15 +123,18 @@ mod tests {
     #[test]
     fn what_is_not_configured_gets_no_descriptors() {
         let all = "<control socket='/c'/><admin><web listen='127.0.0.1:0'/></admin>";
-        let kept = |limit, hosts, others| kept(limit, &config(hosts, others), 2, 1);
-        assert!(kept(1024, 2, "") <= 40 && kept(64, 2, "") <= 30);
+        let reserved = |limit, hosts, others| reserved(limit, &config(hosts, others), 2, 1);
+        assert!(reserved(1024, 2, "") <= 40 && reserved(64, 2, "") <= 30);
         let both = 2 * (INTERFACE_OWN + MAX_CLIENTS);
-        assert_eq!(kept(1024, 2, all) - kept(1024, 2, ""), both);
-        assert_eq!(kept(64, 2, all) - kept(64, 2, ""), 2 * (INTERFACE_OWN + 2));
-        assert_eq!(kept(1024, 100, "") - kept(1024, 0, ""), 64);
+        assert_eq!(reserved(1024, 2, all) - reserved(1024, 2, ""), both);
+        assert_eq!(
+            reserved(64, 2, all) - reserved(64, 2, ""),
+            2 * (INTERFACE_OWN + 2)
+        );
+        assert_eq!(reserved(1024, 100, "") - reserved(1024, 0, ""), 64);
         let named = "<service name='n'><listen ip='127.0.0.1:0'/><group name='g' enable='1'>\
                      <host ip='a.example:1'/></group></service>";
-        assert_eq!(kept(1024, 0, named) - kept(1024, 0, ""), NAMES + 1);
+        assert_eq!(reserved(1024, 0, named) - reserved(1024, 0, ""), NAMES + 1);
     }
 
     #[test]

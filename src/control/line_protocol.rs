@@ -1,19 +1,16 @@
-//! One person's or program's talk with the desk, line by line: what a line asks for,
-//! and the batch that is being put together.
-//!
-//! Pure but for [`LineProtocol::answer`], which asks the desk. Where lines come from
-//! is a door's business.
+//! Line protocol of the control socket and the console: parses lines and collects batches. Reads
+//! no input itself.
 
 use super::handle::{Actor, Handle, OutputFormat, Response};
 use crate::config::verb::table::{self, CommandSchema};
 use crate::config::verb::{Batch, Command, ParseError, Verb};
 use crate::config::{Access, Limit};
 
-/// A talk with the desk.
+/// State of one conversation.
 #[derive(Debug)]
 pub struct LineProtocol {
     access: Access,
-    /// Since `begin`.
+    /// The batch, between `begin` and its end.
     batch: Option<Changes>,
 }
 
@@ -21,51 +18,51 @@ pub struct LineProtocol {
 #[derive(Debug, Default)]
 struct Changes {
     verbs: Vec<Verb>,
-    /// Why one of them was not taken: then none will be.
-    refused: Option<String>,
+    /// Why a line was rejected: then the whole batch will be.
+    rejected: Option<String>,
 }
 
-/// What a line comes to.
+/// A parsed line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParsedLine {
-    /// Nothing at all: a line of blanks.
-    Nothing,
-    /// The desk is to be asked, and the answer given in this form.
+    /// A line of blanks.
+    Blank,
+    /// A request for the controller, and the format of its response.
     Ask(Request, OutputFormat),
-    /// The desk need not be asked.
-    Known(Result<String, String>),
-    /// This command is not for somebody who may only read.
+    /// Answered without the controller.
+    Local(Result<String, String>),
+    /// A command that a read-only user may not use.
     Forbidden(&'static str),
 }
 
-/// What the desk is to be asked.
+/// A request for the controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// [`Handle::obey`].
+    /// [`Handle::execute`].
     Command(Command),
     /// [`Handle::change`].
     Change(Vec<Verb>),
 }
 
-/// What was said to a line.
+/// The reply to a line.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum LineReply {
-    /// The desk's answer, wanted in this form.
+    /// The controller's response, and its format.
     Response(Box<Response>, OutputFormat),
-    /// What is known without the desk.
-    Known(Result<String, String>),
+    /// Answered without the controller.
+    Local(Result<String, String>),
 }
 
-/// What a line begins with whose answer is wanted as JSON.
+/// Prefix of a line whose response is wanted as JSON.
 const JSON: &str = "json ";
 
-/// What a line begins with, a number behind it, whose answer is wanted that wide.
+/// Prefix, followed by a number, of a line whose response is wanted that wide.
 const COLUMNS: &str = "columns ";
 
 impl LineProtocol {
-    /// A talk with somebody who may do this.
+    /// A conversation with these rights.
     pub fn new(access: Access) -> LineProtocol {
         LineProtocol {
             access,
@@ -73,55 +70,57 @@ impl LineProtocol {
         }
     }
 
-    /// Whether there was a `begin`, and its end is yet to come.
+    /// Whether a batch has begun and not ended.
     pub fn is_in_batch(&self) -> bool {
         self.batch.is_some()
     }
 
-    /// What a line, without its end, comes to.
-    pub fn hear(&mut self, line: &str) -> ParsedLine {
-        // Some programs, and all of Windows, end lines with a carriage return too.
+    /// Parses a line without its end.
+    pub fn parse_line(&mut self, line: &str) -> ParsedLine {
+        // Some programs, and Windows, end lines with a carriage return too.
         let line = line.strip_suffix('\r').unwrap_or(line).trim_matches(' ');
         if line.is_empty() {
-            return ParsedLine::Nothing;
+            return ParsedLine::Blank;
         }
-        let (line, form) = formed(line);
+        let (line, format) = split_format(line);
         let command: Result<Command, ParseError> = line.parse();
-        let heard = match command {
+        let parsed = match command {
             Ok(command) if !self.may_ask(&command) => return ParsedLine::Forbidden(command.name()),
-            Ok(command) => self.take(command),
+            Ok(command) => self.add_command(command),
             Err(error) => Err(error.to_string()),
         };
-        match heard {
-            Ok(Some(wish)) => ParsedLine::Ask(wish, form),
-            Ok(None) => ParsedLine::Known(Ok(self.state())),
+        match parsed {
+            Ok(Some(request)) => ParsedLine::Ask(request, format),
+            Ok(None) => ParsedLine::Local(Ok(self.state())),
             Err(why) => {
-                self.refuse(&why);
-                ParsedLine::Known(Err(why))
+                self.reject_line(&why);
+                ParsedLine::Local(Err(why))
             }
         }
     }
 
-    /// Hears a line and has it done by the desk; the answer as lines, as
-    /// [`Response::text`] has them, or nothing for a line of blanks.
-    pub fn answer(&mut self, line: &str, desk: &Handle, by: &Actor) -> String {
-        let reply = self.reply(line, desk, by);
+    /// Executes a line. Returns the reply as [`Response::text`] does, or nothing for a line of
+    /// blanks.
+    pub fn reply_text(&mut self, line: &str, handle: &Handle, actor: &Actor) -> String {
+        let reply = self.reply(line, handle, actor);
         reply.map_or_else(String::new, |reply| reply.text())
     }
 
-    /// Hears a line and has it done by the desk; `None` for a line of blanks.
-    pub fn reply(&mut self, line: &str, desk: &Handle, by: &Actor) -> Option<LineReply> {
-        let answer = |answer, form| LineReply::Response(Box::new(answer), form);
-        Some(match self.hear(line) {
-            ParsedLine::Nothing => return None,
-            ParsedLine::Ask(Request::Command(command), form) => {
-                answer(desk.obey(by, command), form)
+    /// Executes a line; `None` for a line of blanks.
+    pub fn reply(&mut self, line: &str, handle: &Handle, actor: &Actor) -> Option<LineReply> {
+        let response = |response, format| LineReply::Response(Box::new(response), format);
+        Some(match self.parse_line(line) {
+            ParsedLine::Blank => return None,
+            ParsedLine::Ask(Request::Command(command), format) => {
+                response(handle.execute(actor, command), format)
             }
-            ParsedLine::Ask(Request::Change(verbs), form) => answer(desk.change(by, verbs), form),
-            ParsedLine::Known(known) => LineReply::Known(known),
+            ParsedLine::Ask(Request::Change(verbs), format) => {
+                response(handle.change(actor, verbs), format)
+            }
+            ParsedLine::Local(known) => LineReply::Local(known),
             ParsedLine::Forbidden(command) => {
-                log::info!("refused: {command}; by {by}, who may only read");
-                LineReply::Known(Err(format!("{command} is not for you: you may only read")))
+                log::info!("refused: {command}; by {actor}, who may only read");
+                LineReply::Local(Err(format!("{command} is not for you: you may only read")))
             }
         })
     }
@@ -131,9 +130,8 @@ impl LineProtocol {
         self.access == Access::Full || only_reads()
     }
 
-    /// What is to be asked because of a command; `None` if it was kept, or is about
-    /// the batch itself.
-    fn take(&mut self, command: Command) -> Result<Option<Request>, String> {
+    /// The request that follows from a command; `None` if it only changes the batch.
+    fn add_command(&mut self, command: Command) -> Result<Option<Request>, String> {
         match (command, &mut self.batch) {
             (Command::Batch(Batch::Begin), None) => {
                 self.batch = Some(Changes::default());
@@ -148,9 +146,9 @@ impl LineProtocol {
                 Ok(None)
             }
             (Command::Batch(Batch::Commit), Some(changes)) => {
-                let Changes { verbs, refused } = std::mem::take(changes);
+                let Changes { verbs, rejected } = std::mem::take(changes);
                 self.batch = None;
-                match refused {
+                match rejected {
                     None => Ok(Some(Request::Change(verbs))),
                     Some(why) => Err(format!("nothing of the batch is done: {why}")),
                 }
@@ -163,12 +161,11 @@ impl LineProtocol {
         }
     }
 
-    /// A line could not even be heard. What is wrong with one line of a batch is wrong
-    /// with all of it: a script that does not look at answers must not get the half of
-    /// what it wants.
-    pub fn refuse(&mut self, why: &str) {
+    /// Rejects the batch because one of its lines is wrong. A script that does not read replies
+    /// must not get half of a batch.
+    pub fn reject_line(&mut self, why: &str) {
         if let Some(changes) = &mut self.batch {
-            changes.refused.get_or_insert_with(|| why.to_owned());
+            changes.rejected.get_or_insert_with(|| why.to_owned());
         }
     }
 
@@ -184,46 +181,46 @@ impl LineProtocol {
 }
 
 impl LineReply {
-    /// As lines of the control socket: see [`Response::text`].
+    /// The reply as lines of the control socket: see [`Response::text`].
     pub fn text(&self) -> String {
         match self {
-            LineReply::Response(answer, form) => answer.text(*form),
-            LineReply::Known(_) => self.last_line() + "\n",
+            LineReply::Response(response, format) => response.text(*format),
+            LineReply::Local(_) => self.last_line() + "\n",
         }
     }
 
-    /// The data alone, in the form that was asked for; tables of at most so many columns
-    /// where none was.
+    /// The data alone, in the format that was asked for, else as tables of at most `columns`
+    /// columns.
     pub fn lines_for(&self, columns: u16) -> Vec<String> {
         match self {
-            LineReply::Response(answer, OutputFormat::Table) => {
-                answer.lines_in(OutputFormat::Wide(columns))
+            LineReply::Response(response, OutputFormat::Table) => {
+                response.lines_in(OutputFormat::Wide(columns))
             }
-            LineReply::Response(answer, form) => answer.lines_in(*form),
-            LineReply::Known(_) => Vec::new(),
+            LineReply::Response(response, format) => response.lines_in(*format),
+            LineReply::Local(_) => Vec::new(),
         }
     }
 
     /// `ok ...` or `error: ...`.
     pub fn last_line(&self) -> String {
         match self {
-            LineReply::Response(answer, _) => answer.last_line(),
-            LineReply::Known(Ok(told)) => format!("ok {told}"),
-            LineReply::Known(Err(why)) => format!("error: {why}"),
+            LineReply::Response(response, _) => response.last_line(),
+            LineReply::Local(Ok(told)) => format!("ok {told}"),
+            LineReply::Local(Err(why)) => format!("error: {why}"),
         }
     }
 
-    /// Whether what was wanted is done.
+    /// Whether the request was done.
     pub fn is_ok(&self) -> bool {
         match self {
-            LineReply::Response(answer, _) => answer.outcome.is_ok(),
-            LineReply::Known(known) => known.is_ok(),
+            LineReply::Response(response, _) => response.outcome.is_ok(),
+            LineReply::Local(known) => known.is_ok(),
         }
     }
 }
 
-/// A line without what says in which form it is to be answered, and that.
-fn formed(line: &str) -> (&str, OutputFormat) {
+/// Splits a prefix off that says the format of the response.
+fn split_format(line: &str) -> (&str, OutputFormat) {
     if let Some(rest) = line.strip_prefix(JSON) {
         return (rest, OutputFormat::Json);
     }
@@ -236,10 +233,10 @@ fn formed(line: &str) -> (&str, OutputFormat) {
 
 impl Changes {
     fn add(&mut self, verb: Verb) -> Result<(), String> {
-        if self.verbs.len() >= Limit::Nodes.most() {
+        if self.verbs.len() >= Limit::Nodes.max() {
             return Err(format!(
                 "a batch has at most {} changes",
-                Limit::Nodes.most()
+                Limit::Nodes.max()
             ));
         }
         self.verbs.push(verb);
@@ -249,7 +246,7 @@ impl Changes {
 
 #[cfg(test)]
 mod tests {
-    //! What lines come to, and what becomes of a batch with something wrong in it.
+    //! Parsed lines, and batches with a wrong line.
 
     use super::*;
 
@@ -271,92 +268,101 @@ mod tests {
         }
     }
 
-    /// Why nothing is done.
-    fn refusal(heard: ParsedLine) -> String {
-        match heard {
-            ParsedLine::Known(Err(why)) => why,
+    /// Why the line was rejected.
+    fn reason_of(parsed: ParsedLine) -> String {
+        match parsed {
+            ParsedLine::Local(Err(why)) => why,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn a_line_is_asked_for_at_once_outside_of_a_batch() {
-        let mut talk = full();
+        let mut protocol = full();
         for line in [WEIGH, "status", "reload force=true"] {
-            assert_eq!(talk.hear(line), ask(line));
+            assert_eq!(protocol.parse_line(line), ask(line));
         }
-        assert_eq!(talk.hear("   "), ParsedLine::Nothing);
+        assert_eq!(protocol.parse_line("   "), ParsedLine::Blank);
         assert_eq!(
-            talk.hear("json status"),
+            protocol.parse_line("json status"),
             ParsedLine::Ask(
                 Request::Command("status".parse().unwrap()),
                 OutputFormat::Json
             )
         );
         assert_eq!(
-            talk.hear("columns 120 status"),
+            protocol.parse_line("columns 120 status"),
             ParsedLine::Ask(
                 Request::Command("status".parse().unwrap()),
                 OutputFormat::Wide(120)
             )
         );
-        assert!(refusal(talk.hear("columns status")).contains("columns"));
-        assert!(refusal(talk.hear("stattus")).contains("is status meant?"));
-        assert!(refusal(talk.hear("json")).contains("no verb"));
+        assert!(reason_of(protocol.parse_line("columns status")).contains("columns"));
+        assert!(reason_of(protocol.parse_line("stattus")).contains("is status meant?"));
+        assert!(reason_of(protocol.parse_line("json")).contains("no verb"));
     }
 
     #[test]
     fn the_changes_of_a_batch_are_asked_for_as_one() {
-        let mut talk = full();
-        assert!(matches!(talk.hear("begin"), ParsedLine::Known(Ok(_))));
-        assert!(talk.is_in_batch());
+        let mut protocol = full();
+        assert!(matches!(
+            protocol.parse_line("begin"),
+            ParsedLine::Local(Ok(_))
+        ));
+        assert!(protocol.is_in_batch());
         for line in [WEIGH, DRAIN] {
-            assert!(matches!(talk.hear(line), ParsedLine::Known(Ok(_))));
+            assert!(matches!(
+                protocol.parse_line(line),
+                ParsedLine::Local(Ok(_))
+            ));
         }
-        // What only reads is answered meanwhile.
-        assert_eq!(talk.hear("diff"), ask("diff"));
-        let wish = Request::Change(vec![verb(WEIGH), verb(DRAIN)]);
+        // Commands that only read are answered at once.
+        assert_eq!(protocol.parse_line("diff"), ask("diff"));
+        let request = Request::Change(vec![verb(WEIGH), verb(DRAIN)]);
         assert_eq!(
-            talk.hear("json commit"),
-            ParsedLine::Ask(wish, OutputFormat::Json)
+            protocol.parse_line("json commit"),
+            ParsedLine::Ask(request, OutputFormat::Json)
         );
-        assert!(!talk.is_in_batch());
-        assert!(refusal(talk.hear("commit")).contains("begin starts one"));
+        assert!(!protocol.is_in_batch());
+        assert!(reason_of(protocol.parse_line("commit")).contains("begin starts one"));
     }
 
     #[test]
     fn a_batch_may_be_forgotten() {
-        let mut talk = full();
+        let mut protocol = full();
         for line in ["begin", WEIGH, "abort"] {
-            assert!(matches!(talk.hear(line), ParsedLine::Known(Ok(_))));
+            assert!(matches!(
+                protocol.parse_line(line),
+                ParsedLine::Local(Ok(_))
+            ));
         }
-        assert_eq!(talk.hear(DRAIN), ask(DRAIN));
-        assert!(refusal(talk.hear("abort")).contains("there is no batch"));
+        assert_eq!(protocol.parse_line(DRAIN), ask(DRAIN));
+        assert!(reason_of(protocol.parse_line("abort")).contains("there is no batch"));
     }
 
     #[test]
     fn a_batch_with_something_wrong_in_it_does_nothing() {
         for wrong in ["setWeight service=s", "nonsense", "begin", "saveConfig"] {
-            let mut talk = full();
-            talk.hear("begin");
-            talk.hear(WEIGH);
-            let why = refusal(talk.hear(wrong));
-            talk.hear(DRAIN);
-            let all = refusal(talk.hear("commit"));
+            let mut protocol = full();
+            protocol.parse_line("begin");
+            protocol.parse_line(WEIGH);
+            let why = reason_of(protocol.parse_line(wrong));
+            protocol.parse_line(DRAIN);
+            let all = reason_of(protocol.parse_line("commit"));
             assert!(all.ends_with(&why), "{all}");
-            // That was that batch; the next one is a new one.
-            talk.hear("begin");
-            let wish = Request::Change(Vec::new());
+            // The next batch starts anew.
+            protocol.parse_line("begin");
+            let request = Request::Change(Vec::new());
             assert_eq!(
-                talk.hear("commit"),
-                ParsedLine::Ask(wish, OutputFormat::Table)
+                protocol.parse_line("commit"),
+                ParsedLine::Ask(request, OutputFormat::Table)
             );
         }
     }
 
     #[test]
     fn who_may_only_read_is_refused_everything_else() {
-        let mut talk = LineProtocol::new(Access::ReadOnly);
+        let mut protocol = LineProtocol::new(Access::ReadOnly);
         for command in table::commands() {
             let keys = command.keys.iter().filter(|key| key.required);
             let keys = keys.map(|key| match key.name {
@@ -368,14 +374,14 @@ mod tests {
                 name => format!(" {name}=x"),
             });
             let line = command.name.to_owned() + &keys.collect::<String>();
-            match talk.hear(&line) {
+            match protocol.parse_line(&line) {
                 ParsedLine::Ask(..) => assert!(command.only_reads(), "{line}"),
-                heard => {
-                    assert_eq!(heard, ParsedLine::Forbidden(command.name), "{line}");
+                parsed => {
+                    assert_eq!(parsed, ParsedLine::Forbidden(command.name), "{line}");
                     assert!(!command.only_reads(), "{line}");
                 }
             }
         }
-        assert!(!talk.is_in_batch());
+        assert!(!protocol.is_in_batch());
     }
 }

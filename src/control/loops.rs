@@ -1,41 +1,42 @@
-//! Hosts that are listeners of our own, by which sessions would go in circles.
+//! Circles: hosts that are listeners of this txlb, by which a session would come back to its own
+//! service.
 //!
-//! Such a host is down for as long as that is so: one client would make a chain of sessions
-//! that takes all there are. One service may be another's host where that is no circle.
+//! Such a host counts as down: one client would make a chain of sessions that takes all there are.
+//! A service may be another's host where that leads not back.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use super::listeners::places_where;
-use super::resolver::Answer;
+use super::listeners::places_of_resolved;
+use super::resolver::Resolution;
 use crate::balance::HostId;
-use crate::config::{self, Config, Endpoint, Hop, closing};
-use crate::os::listen::Place;
-use crate::os::local::LocalAddresses;
+use crate::config::{self, Config, Endpoint, Hop, find_closing_hops};
+use crate::os::addresses::LocalAddresses;
+use crate::os::listen::BindAddress;
 use crate::relay::Group;
 
-/// A service as far as sessions may go in circles by it.
+/// A service, as the search for circles needs it.
 #[derive(Debug, Clone)]
 pub(super) struct OwnService {
-    /// Where it listens, with the port that the system chose.
-    pub(super) places: Vec<Place>,
-    /// The group that gets its sessions.
+    /// Where it listens, with the ports that the system chose.
+    pub(super) places: Vec<BindAddress>,
+    /// Its enabled group.
     pub(super) group: Arc<Group>,
 }
 
-/// What hosts are compared with: for each port the services that listen there.
+/// Listeners by port, to find the service behind an address.
 struct Ports<'a> {
-    by_port: BTreeMap<u16, Vec<(usize, Place)>>,
+    by_port: BTreeMap<u16, Vec<(usize, BindAddress)>>,
     is_local: &'a dyn Fn(IpAddr) -> bool,
 }
 
 impl<'a> Ports<'a> {
     fn new(
-        places: impl Iterator<Item = (usize, Place)>,
+        places: impl Iterator<Item = (usize, BindAddress)>,
         is_local: &'a dyn Fn(IpAddr) -> bool,
     ) -> Ports<'a> {
-        let mut by_port: BTreeMap<u16, Vec<(usize, Place)>> = BTreeMap::new();
+        let mut by_port: BTreeMap<u16, Vec<(usize, BindAddress)>> = BTreeMap::new();
         for (service, place) in places {
             by_port
                 .entry(place.port())
@@ -45,43 +46,42 @@ impl<'a> Ports<'a> {
         Ports { by_port, is_local }
     }
 
-    /// The service that somebody finds who connects to `address`.
+    /// The service that a connection to `address` reaches.
     fn service_at(&self, address: SocketAddr) -> Option<usize> {
         let mut places = self.by_port.get(&address.port())?.iter();
-        // Connections to "all addresses" go to the loopback.
+        // The system connects to the loopback where the address is unspecified.
         let ip = match address.ip().to_canonical() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
             ip => ip,
         };
-        let is_there = |place: Place| match place {
-            Place::At(own) if own.ip().is_unspecified() => {
+        let is_there = |place: BindAddress| match place {
+            BindAddress::At(own) if own.ip().is_unspecified() => {
                 own.is_ipv4() == ip.is_ipv4() && (self.is_local)(ip)
             }
-            Place::At(own) => own.ip().to_canonical() == ip,
-            Place::Any { .. } => (self.is_local)(ip),
+            BindAddress::At(own) => own.ip().to_canonical() == ip,
+            BindAddress::Any { .. } => (self.is_local)(ip),
         };
         places.find(|(_, place)| is_there(*place)).map(|it| it.0)
     }
 }
 
-/// The hosts by which sessions would go in circles, by their groups: the enabled ones of
-/// `services`.
+/// The hosts that close a circle, by group: those of the enabled groups of `services`.
 pub(super) fn find_circles(services: &[OwnService]) -> HashMap<*const Group, BTreeSet<HostId>> {
     let places = services
         .iter()
         .enumerate()
         .flat_map(|(number, service)| service.places.iter().map(move |place| (number, *place)));
     let local = LocalAddresses::default();
-    let is_local = |ip| local.has(ip);
+    let is_local = |ip| local.contains(ip);
     let ports = Ports::new(places, &is_local);
     let (mut hops, mut hosts): (Vec<Hop>, Vec<HostId>) = (Vec::new(), Vec::new());
     for (from, service) in services.iter().enumerate() {
-        // Under the lock nothing is asked of the system.
+        // No system call under the pool's lock.
         let with_port = |address: &SocketAddr| ports.by_port.contains_key(&address.port());
         let addresses: Vec<(HostId, SocketAddr)> = {
-            let tracker = service.group.tracker();
-            let known = tracker.hosts().filter_map(|it| Some((it.id, it.address?)));
+            let pool = service.group.pool();
+            let known = pool.hosts().filter_map(|it| Some((it.id, it.address?)));
             known.filter(|(_, address)| with_port(address)).collect()
         };
         for (host, address) in addresses {
@@ -92,29 +92,29 @@ pub(super) fn find_circles(services: &[OwnService]) -> HashMap<*const Group, BTr
         }
     }
     let mut circular: HashMap<*const Group, BTreeSet<HostId>> = HashMap::new();
-    for hop in closing(&hops) {
+    for hop in find_closing_hops(&hops) {
         let group = Arc::as_ptr(&services[hops[hop].0].group);
         circular.entry(group).or_default().insert(hosts[hop]);
     }
     circular
 }
 
-/// Warnings about hosts of `config` by which sessions would go in circles, if names mean
-/// what `answers` say. A host of a group that is not enabled counts as if it were.
-pub fn circle_warnings(config: &Config, answers: &BTreeMap<String, Answer>) -> Vec<String> {
+/// Warnings about hosts of `config` that close a circle, by the names in `resolutions`. Groups
+/// that are not enabled count too.
+pub fn circle_warnings(config: &Config, resolutions: &BTreeMap<String, Resolution>) -> Vec<String> {
     let local = LocalAddresses::default();
-    warnings_where(config, answers, &|ip| local.has(ip))
+    warnings_where(config, resolutions, &|ip| local.contains(ip))
 }
 
 fn warnings_where(
     config: &Config,
-    answers: &BTreeMap<String, Answer>,
+    resolutions: &BTreeMap<String, Resolution>,
     is_local: &dyn Fn(IpAddr) -> bool,
 ) -> Vec<String> {
     let places = config.services.iter().enumerate().flat_map(|(number, it)| {
         let listens = it.listens.iter();
         listens.flat_map(move |listen| {
-            let places = places_where(listen, answers).unwrap_or_default();
+            let places = places_of_resolved(listen, resolutions).unwrap_or_default();
             places.into_iter().map(move |place| (number, place))
         })
     });
@@ -125,7 +125,7 @@ fn warnings_where(
             let groups = service.groups.iter();
             for group in groups.filter(|it| (it.name == service.enabled) == enabled) {
                 for host in &group.hosts {
-                    let found = host_addresses(host, answers);
+                    let found = host_addresses(host, resolutions);
                     let to = found.iter().find_map(|it| ports.service_at(*it));
                     if let Some(to) = to {
                         hops.push((from, to));
@@ -146,22 +146,25 @@ fn warnings_where(
             service.name, group.name, host.name
         )
     };
-    closing(&hops).into_iter().map(warning).collect()
+    find_closing_hops(&hops).into_iter().map(warning).collect()
 }
 
-fn addresses<'a>(name: &str, answers: &'a BTreeMap<String, Answer>) -> &'a [IpAddr] {
-    match answers.get(name) {
+fn addresses<'a>(name: &str, resolutions: &'a BTreeMap<String, Resolution>) -> &'a [IpAddr] {
+    match resolutions.get(name) {
         Some(Ok(addresses)) => addresses,
         _ => &[],
     }
 }
 
-fn host_addresses(host: &config::Host, answers: &BTreeMap<String, Answer>) -> Vec<SocketAddr> {
+fn host_addresses(
+    host: &config::Host,
+    resolutions: &BTreeMap<String, Resolution>,
+) -> Vec<SocketAddr> {
     match &host.address {
         Endpoint::Address(address) => vec![*address],
         Endpoint::Zoned { ip, port, .. } => vec![SocketAddr::new((*ip).into(), *port)],
         Endpoint::Name { host, port } => {
-            let found = addresses(host, answers).iter();
+            let found = addresses(host, resolutions).iter();
             found.map(|ip| SocketAddr::new(*ip, *port)).collect()
         }
     }
@@ -187,12 +190,12 @@ mod tests {
             .config
     }
 
-    /// The hosts that are warned of, where 10.0.0.1 is ours.
+    /// Hosts that are warned of; 10.0.0.1 is this machine's.
     fn warned(services: &[(&str, &str, &str)]) -> Vec<String> {
         let name = |name: &str, ip: [u8; 4]| (name.to_owned(), Ok(vec![IpAddr::from(ip)]));
-        let answers = BTreeMap::from([name("lb", [10, 0, 0, 1]), name("other", [10, 0, 0, 2])]);
+        let resolutions = BTreeMap::from([name("lb", [10, 0, 0, 1]), name("other", [10, 0, 0, 2])]);
         let local = |ip: IpAddr| ip.is_loopback() || ip == IpAddr::from([10, 0, 0, 1]);
-        let warnings = warnings_where(&config(services), &answers, &local);
+        let warnings = warnings_where(&config(services), &resolutions, &local);
         let host = |warning: String| warning.split(' ').nth(2).unwrap_or_default().to_owned();
         warnings.into_iter().map(host).collect()
     }

@@ -1,6 +1,4 @@
-//! Passes on what the resolver found out: to the trackers, and to the log.
-//!
-//! How names are resolved is `names`' business.
+//! Passes addresses that the resolver found to host pools, and logs names that do not resolve.
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
@@ -8,25 +6,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::loops::{OwnService, find_circles};
 use super::resolver::Known;
-use crate::balance::{Change, Failure, HostId, HostPool, HostStatus};
+use crate::balance::{Failure, HealthChange, HostId, HostPool, HostStatus};
 use crate::config::Endpoint;
-use crate::os::local::LocalAddresses;
-use crate::relay::{Clock, Group, log_health_change};
+use crate::os::addresses::LocalAddresses;
+use crate::relay::{Clock, Group};
 
-/// Who wants to know, and what was said.
+/// The groups that use names of hosts, and which names are unresolved.
 pub(super) struct Resolutions {
     clock: Clock,
     groups: Mutex<Vec<Arc<Group>>>,
-    /// Names that do not resolve: each is complained of once.
+    /// Names that do not resolve. Each is logged once.
     unresolved: Mutex<HashSet<String>>,
     circles: Mutex<Circles>,
 }
 
-/// Between which services sessions may go in circles.
+/// Services between which sessions may go in circles.
 #[derive(Default)]
 struct Circles {
     services: Vec<OwnService>,
-    /// There are hosts by which they would.
+    /// Whether any host closes a circle.
     found: bool,
 }
 
@@ -40,24 +38,23 @@ impl Resolutions {
         }
     }
 
-    /// Changes a group. What is `known` is passed on to those of its hosts that have no
-    /// address then, before anybody can pick: if all its hosts are new and by name,
-    /// whoever came in between would find none.
-    pub(super) fn change(
+    /// Changes a group. Hosts without an address get theirs from `known` under the same lock.
+    /// Otherwise a pick in between would find no host, if all are new and by name.
+    pub(super) fn change_group(
         &self,
         group: &Group,
         known: &Known,
         change: impl FnOnce(&mut HostPool, u64),
     ) {
-        self.tell_tracker(group, |tracker, now_ms| {
-            change(tracker, now_ms);
-            tell_homeless(tracker, known, now_ms)
+        self.update_pool(group, |pool, now_ms| {
+            change(pool, now_ms);
+            resolve_unresolved(pool, known, now_ms)
         });
     }
 
-    /// These groups want to know of these names from now on. What is `known` then is
-    /// passed on to hosts that have no address.
-    pub(super) fn concern(
+    /// Replaces the groups and the names that they use. Hosts without an address get theirs from
+    /// `known`.
+    pub(super) fn set_groups(
         &self,
         groups: impl Iterator<Item = Arc<Group>>,
         names: &BTreeSet<String>,
@@ -66,86 +63,84 @@ impl Resolutions {
         let groups: Vec<_> = groups.collect();
         lock(&self.groups).clone_from(&groups);
         lock(&self.unresolved).retain(|name| names.contains(name));
-        // Not before: what comes in between is told to somebody else.
+        // Not before: until the groups are replaced, an answer goes to the old ones.
         let known = known();
         for group in groups {
-            self.tell_tracker(&group, |tracker, now_ms| {
-                tell_homeless(tracker, &known, now_ms)
+            self.update_pool(&group, |pool, now_ms| {
+                resolve_unresolved(pool, &known, now_ms)
             });
         }
     }
 
-    /// What resolving `name` gave just now.
-    pub(super) fn tell(&self, name: &str, answer: Result<&[IpAddr], &str>) {
+    /// Applies a fresh result for `name`.
+    pub(super) fn apply_resolution(&self, name: &str, resolution: Result<&[IpAddr], &str>) {
         let groups = lock(&self.groups).clone();
         for group in groups {
-            self.tell_tracker(&group, |tracker, now_ms| {
-                tracker.resolved(name, answer, now_ms)
+            self.update_pool(&group, |pool, now_ms| {
+                pool.name_resolved(name, resolution, now_ms)
             });
         }
-        self.log(name, answer);
+        self.log(name, resolution);
         let local = LocalAddresses::default();
-        let is_ours = |addresses: &[IpAddr]| addresses.iter().any(|ip| local.has(*ip));
+        let is_ours = |addresses: &[IpAddr]| addresses.iter().any(|ip| local.contains(*ip));
         let mut circles = lock(&self.circles);
-        if circles.found || answer.is_ok_and(is_ours) {
-            self.look_for_circles(&mut circles);
+        if circles.found || resolution.is_ok_and(is_ours) {
+            self.mark_circles(&mut circles);
         }
     }
 
-    /// Sessions go between these services from now on.
-    pub(super) fn connect(&self, services: Vec<OwnService>) {
+    /// Replaces the services between which sessions go.
+    pub(super) fn set_services(&self, services: Vec<OwnService>) {
         let mut circles = lock(&self.circles);
         circles.services = services;
-        self.look_for_circles(&mut circles);
+        self.mark_circles(&mut circles);
     }
 
-    /// Has the trackers told which of their hosts lead in circles. One at a time, so that
-    /// the last one knows the last answers.
-    fn look_for_circles(&self, circles: &mut Circles) {
+    /// Marks the hosts that lead in circles. One caller at a time, so that the last one knows the
+    /// latest addresses.
+    fn mark_circles(&self, circles: &mut Circles) {
         let mut found = find_circles(&circles.services);
         circles.found = !found.is_empty();
         for group in lock(&self.groups).clone() {
             let key = Arc::as_ptr(&group);
             let hosts = found.remove(&key).unwrap_or_default();
-            self.tell_tracker(&group, |tracker, now_ms| {
-                tracker.mark_circular(&hosts, now_ms)
-            });
+            self.update_pool(&group, |pool, now_ms| pool.mark_circular(&hosts, now_ms));
         }
     }
 
-    /// Tells a group's tracker something in one step, and announces what came of it.
-    fn tell_tracker(
+    /// Updates a group's pool under one lock, then logs the changes of health.
+    fn update_pool(
         &self,
         group: &Group,
-        tell: impl FnOnce(&mut HostPool, u64) -> Vec<(HostId, Change)>,
+        apply_resolution: impl FnOnce(&mut HostPool, u64) -> Vec<(HostId, HealthChange)>,
     ) {
         let now_ms = self.clock.now_ms();
         let changes: Vec<_> = {
-            let mut tracker = group.tracker();
-            let changes = tell(&mut tracker, now_ms);
-            let named = |(id, change)| (id, tracker.host_name(id), change);
+            let mut pool = group.pool();
+            let changes = apply_resolution(&mut pool, now_ms);
+            let named = |(id, change)| (id, pool.host_name(id), change);
             changes.into_iter().map(named).collect()
         };
         for (id, host, change) in changes {
-            // A name is complained of once, not for each of its hosts.
+            // A name is logged once, not for each of its hosts.
             if let Some(host) = host
-                && !matches!(change, Change::Down(Failure::Unresolved(_)))
+                && !matches!(change, HealthChange::Down(Failure::Unresolved(_)))
             {
-                log_health_change(group, id, &host, &change, now_ms);
+                group.log_health_change(id, &host, &change, now_ms);
             }
         }
     }
 
-    fn log(&self, name: &str, answer: Result<&[IpAddr], &str>) {
+    fn log(&self, name: &str, resolution: Result<&[IpAddr], &str>) {
         let mut unresolved = lock(&self.unresolved);
-        let news = match answer {
+        let is_new = match resolution {
             Ok(_) => unresolved.remove(name),
             Err(_) => unresolved.insert(name.to_owned()),
         };
         drop(unresolved);
-        match answer {
-            Ok(_) if news => log::info!("the name {name} resolves now"),
-            Err(reason) if news => log::warn!(
+        match resolution {
+            Ok(_) if is_new => log::info!("the name {name} resolves now"),
+            Err(reason) if is_new => log::warn!(
                 "the name {name} does not resolve: {}; hosts that had an address keep it, \
                  the others are down until it does",
                 reason.escape_debug()
@@ -155,20 +150,24 @@ impl Resolutions {
     }
 }
 
-fn tell_homeless(tracker: &mut HostPool, known: &Known, now_ms: u64) -> Vec<(HostId, Change)> {
+fn resolve_unresolved(
+    pool: &mut HostPool,
+    known: &Known,
+    now_ms: u64,
+) -> Vec<(HostId, HealthChange)> {
     let mut changes = Vec::new();
-    for name in homeless(tracker) {
-        if let Some(answer) = known.get(&name) {
-            let answer = answer.as_deref().map_err(String::as_str);
-            changes.extend(tracker.resolved(&name, answer, now_ms));
+    for name in unresolved_names(pool) {
+        if let Some(resolution) = known.get(&name) {
+            let resolution = resolution.as_deref().map_err(String::as_str);
+            changes.extend(pool.name_resolved(&name, resolution, now_ms));
         }
     }
     changes
 }
 
-/// The names of hosts that have no address yet.
-fn homeless(tracker: &HostPool) -> BTreeSet<String> {
-    let without = tracker.hosts().filter(|host| host.address.is_none());
+/// Names of hosts that have no address yet.
+fn unresolved_names(pool: &HostPool) -> BTreeSet<String> {
+    let without = pool.hosts().filter(|host| host.address.is_none());
     let name = |host: HostStatus<'_>| match host.endpoint {
         Endpoint::Name { host, .. } => Some(host.clone()),
         Endpoint::Zoned { zone, .. } => Some(zone.clone()),
@@ -201,10 +200,10 @@ mod tests {
         let answers = Resolutions::new(Clock::start());
         let running = Group::new("s", "g", HostPool::new(&group("10.0.0.1:80"), 1, 0));
         let known = Known::from([("name".to_owned(), Ok(vec![IpAddr::from([10, 0, 0, 2])]))]);
-        answers.change(&running, &known, |tracker, now_ms| {
-            tracker.configure(&group("name:80"), now_ms);
+        answers.change_group(&running, &known, |pool, now_ms| {
+            pool.configure(&group("name:80"), now_ms);
         });
-        let addresses: Vec<_> = running.tracker().hosts().map(|it| it.address).collect();
+        let addresses: Vec<_> = running.pool().hosts().map(|it| it.address).collect();
         assert_eq!(addresses, [Some(([10, 0, 0, 2], 80).into())]);
     }
 }

@@ -1,8 +1,5 @@
-//! Resolves the names of hosts, again and again, away from everybody else.
-//!
-//! A few threads of its own, so that a name server that is slow for one name
-//! holds up neither the others nor, above all, a worker. What follows from an
-//! answer is the director's business.
+//! Resolves names of hosts periodically, on 4 threads at most. A slow name server delays neither
+//! other names nor a worker.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -11,74 +8,77 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::os::zone;
+use crate::os::addresses;
 
-/// How often a name is resolved.
-const EVERY: Duration = Duration::from_secs(30);
+/// Interval between lookups of a name.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How soon one is resolved again that did not resolve; twice as long each time after.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Delay after the first failed lookup. It doubles with each failure.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
 
-/// Names that are resolved at the same time.
+/// Lookups at the same time.
 const THREADS: usize = 4;
 
-/// How a name is looked up; a test has its own way.
+/// Function that looks a name up. Tests have their own.
 pub(super) type Lookup = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
 
-/// Told of every answer, on a thread of the resolver.
-pub(super) type OnAnswer = dyn Fn(&str, Result<&[IpAddr], &str>) + Send + Sync;
+/// Called with each result, on a thread of the resolver.
+pub(super) type OnResolution = dyn Fn(&str, Result<&[IpAddr], &str>) + Send + Sync;
 
-/// What is known of a name: its addresses, or why there are none.
-pub(super) type Answer = Result<Vec<IpAddr>, String>;
+/// The addresses of a name, or why there are none.
+pub(super) type Resolution = Result<Vec<IpAddr>, String>;
 
-/// What is known of names.
-pub(super) type Known = HashMap<String, Answer>;
+/// Results by name.
+pub(super) type Known = HashMap<String, Resolution>;
 
-/// The resolver; its threads end when it is dropped.
+/// The resolver. Its threads end after it is dropped.
 pub(super) struct Resolver {
     shared: Arc<Shared>,
 }
 
 struct Shared {
     lookup: Box<Lookup>,
-    on_answer: Box<OnAnswer>,
+    on_resolution: Box<OnResolution>,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    wanted: HashMap<String, Name>,
+    wanted: HashMap<String, NameState>,
     threads: usize,
-    over: bool,
+    stopped: bool,
 }
 
-struct Name {
+struct NameState {
     due: Instant,
-    in_work: bool,
-    answer: Option<Answer>,
-    /// How many lookups in a row have failed.
+    in_progress: bool,
+    resolution: Option<Resolution>,
+    /// Failed lookups in a row.
     failures: u32,
 }
 
 impl Resolver {
-    pub(super) fn new(lookup: Box<Lookup>, on_answer: Box<OnAnswer>) -> Resolver {
+    pub(super) fn new(lookup: Box<Lookup>, on_resolution: Box<OnResolution>) -> Resolver {
         Resolver {
             shared: Arc::new(Shared {
                 lookup,
-                on_answer,
+                on_resolution,
                 state: Mutex::default(),
                 changed: Condvar::new(),
             }),
         }
     }
 
-    /// These are the names from now on: new ones are looked up at once, those
-    /// that are gone are forgotten. Returns the new ones.
+    /// Replaces the set of names. New names are looked up at once, others are forgotten. Returns
+    /// the new names.
     ///
     /// # Errors
-    /// The system's, if it has no thread for it.
-    pub(super) fn want(&self, names: impl IntoIterator<Item = String>) -> io::Result<Vec<String>> {
+    /// The system has no thread for it.
+    pub(super) fn set_names(
+        &self,
+        names: impl IntoIterator<Item = String>,
+    ) -> io::Result<Vec<String>> {
         let names: Vec<String> = names.into_iter().collect();
         let mut state = self.shared.lock();
         while state.threads < THREADS.min(names.len()) {
@@ -86,7 +86,7 @@ impl Resolver {
             let name = format!("names-{}", state.threads);
             thread::Builder::new()
                 .name(name)
-                .spawn(move || shared.work())?;
+                .spawn(move || shared.run())?;
             state.threads += 1;
         }
         let mut known = std::mem::take(&mut state.wanted);
@@ -94,7 +94,7 @@ impl Resolver {
         for name in names {
             let entry = known.remove(&name).unwrap_or_else(|| {
                 new.push(name.clone());
-                Name::new()
+                NameState::new()
             });
             state.wanted.insert(name, entry);
         }
@@ -102,8 +102,8 @@ impl Resolver {
         Ok(new)
     }
 
-    /// Looks all of them up again at once.
-    pub(super) fn again(&self) {
+    /// Looks all names up again at once.
+    pub(super) fn resolve_now(&self) {
         let now = Instant::now();
         self.shared
             .lock()
@@ -113,76 +113,72 @@ impl Resolver {
         self.shared.changed.notify_all();
     }
 
-    /// Waits until each of these names has an answer, good or bad, but not for longer
-    /// than `patience`.
-    pub(super) fn settle(&self, names: &[String], patience: Duration) {
+    /// Waits until each of these names has a result, good or bad, for `timeout` at most.
+    pub(super) fn wait_for(&self, names: &[String], timeout: Duration) {
         let state = self.shared.lock();
         let open = |state: &mut State| {
             let mut wanted = names.iter().filter_map(|name| state.wanted.get(name));
-            wanted.any(|name| name.answer.is_none())
+            wanted.any(|name| name.resolution.is_none())
         };
-        drop(
-            self.shared
-                .changed
-                .wait_timeout_while(state, patience, open),
-        );
+        drop(self.shared.changed.wait_timeout_while(state, timeout, open));
     }
 
-    /// What is known of a name; `None` while nothing is.
-    pub(super) fn answer(&self, name: &str) -> Option<Answer> {
-        self.shared.lock().wanted.get(name)?.answer.clone()
+    /// The result for a name; `None` before the first.
+    pub(super) fn resolution(&self, name: &str) -> Option<Resolution> {
+        self.shared.lock().wanted.get(name)?.resolution.clone()
     }
 
-    /// What is known of all names of which something is.
-    pub(super) fn answers(&self) -> Known {
+    /// All results so far.
+    pub(super) fn resolutions(&self) -> Known {
         let state = self.shared.lock();
         let names = state.wanted.iter();
         names
-            .filter_map(|(text, name)| Some((text.clone(), name.answer.clone()?)))
+            .filter_map(|(text, name)| Some((text.clone(), name.resolution.clone()?)))
             .collect()
     }
 }
 
 impl Drop for Resolver {
-    /// The threads are not waited for: one may be in the middle of a lookup.
+    /// The threads are not waited for: one may be in a lookup.
     fn drop(&mut self) {
-        self.shared.lock().over = true;
+        self.shared.lock().stopped = true;
         self.shared.changed.notify_all();
     }
 }
 
-impl Name {
-    fn new() -> Name {
-        Name {
+impl NameState {
+    fn new() -> NameState {
+        NameState {
             due: Instant::now(),
-            in_work: false,
-            answer: None,
+            in_progress: false,
+            resolution: None,
             failures: 0,
         }
     }
 
-    /// A lookup is over.
-    fn answered(&mut self, answer: &Answer, now: Instant) {
-        self.in_work = false;
-        match answer {
+    /// Records a finished lookup.
+    fn record(&mut self, resolution: &Resolution, now: Instant) {
+        self.in_progress = false;
+        match resolution {
             Ok(_) => self.failures = 0,
             Err(_) => {
                 self.failures = self.failures.saturating_add(1);
-                self.due = now + pause_after(self.failures);
+                self.due = now + retry_delay(self.failures);
             }
         }
-        // The last good answer is kept: an error is no reason to leave where a host was
-        // last seen.
-        if answer.is_ok() || !matches!(self.answer, Some(Ok(_))) {
-            self.answer = Some(answer.clone());
+        // The last good result is kept: hosts are probably still where they were.
+        if resolution.is_ok() || !matches!(self.resolution, Some(Ok(_))) {
+            self.resolution = Some(resolution.clone());
         }
     }
 }
 
-/// When a name is resolved again that so many lookups in a row have failed for.
-fn pause_after(failures: u32) -> Duration {
+/// Delay before the next lookup after this many failures in a row.
+fn retry_delay(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(5);
-    FIRST_PAUSE.saturating_mul(1 << doublings).min(EVERY)
+    FIRST_RETRY
+        .saturating_mul(1 << doublings)
+        .min(REFRESH_INTERVAL)
 }
 
 impl Shared {
@@ -190,23 +186,26 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work(&self) {
-        while let Some(name) = self.next() {
-            let answer = answer_of((self.lookup)(&name));
-            self.note(&name, &answer);
-            (self.on_answer)(&name, answer.as_deref().map_err(String::as_str));
+    fn run(&self) {
+        while let Some(name) = self.next_due() {
+            let resolution = resolution_of((self.lookup)(&name));
+            self.record_resolution(&name, &resolution);
+            (self.on_resolution)(&name, resolution.as_deref().map_err(String::as_str));
         }
     }
 
-    /// Waits for a name that is due; `None` once it is all over.
-    fn next(&self) -> Option<String> {
+    /// Waits for a name that is due; `None` when the resolver has been dropped.
+    fn next_due(&self) -> Option<String> {
         let mut state = self.lock();
         loop {
-            if state.over {
+            if state.stopped {
                 return None;
             }
             let now = Instant::now();
-            let idle = state.wanted.iter_mut().filter(|(_, name)| !name.in_work);
+            let idle = state
+                .wanted
+                .iter_mut()
+                .filter(|(_, name)| !name.in_progress);
             let Some((text, name)) = idle.min_by_key(|(_, name)| name.due) else {
                 state = self
                     .changed
@@ -215,74 +214,73 @@ impl Shared {
                 continue;
             };
             if name.due <= now {
-                name.in_work = true;
-                name.due = now + EVERY;
+                name.in_progress = true;
+                name.due = now + REFRESH_INTERVAL;
                 return Some(text.clone());
             }
-            let patience = name.due - now;
+            let timeout = name.due - now;
             state = self
                 .changed
-                .wait_timeout(state, patience)
+                .wait_timeout(state, timeout)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
     }
 
-    fn note(&self, name: &str, answer: &Answer) {
+    fn record_resolution(&self, name: &str, resolution: &Resolution) {
         if let Some(known) = self.lock().wanted.get_mut(name) {
-            known.answered(answer, Instant::now());
+            known.record(resolution, Instant::now());
         }
         self.changed.notify_all();
     }
 }
 
-fn answer_of(found: io::Result<Vec<IpAddr>>) -> Answer {
+fn resolution_of(found: io::Result<Vec<IpAddr>>) -> Resolution {
     match found {
         Ok(addresses) if addresses.is_empty() => Err("it has no address".to_owned()),
         found => found.map_err(|error| error.to_string()),
     }
 }
 
-/// Resolves each of these once, one after the other on this very thread, for as long
-/// as the system takes.
-pub(super) fn resolve_here<'a>(
+/// Resolves each name once, in turn, on the calling thread, without a timeout of our own.
+pub(super) fn resolve_on_this_thread<'a>(
     names: impl IntoIterator<Item = &'a str>,
-) -> BTreeMap<String, Answer> {
-    let answer = |name: &str| (name.to_owned(), answer_of(look_up(name)));
-    names.into_iter().map(answer).collect()
+) -> BTreeMap<String, Resolution> {
+    let resolution = |name: &str| (name.to_owned(), resolution_of(lookup(name)));
+    names.into_iter().map(resolution).collect()
 }
 
-/// Resolves each of these once; no answer within `patience` is a bad one.
+/// Resolves each name once. No result within `timeout` is an error of that name.
 ///
 /// # Errors
-/// The system's, if it has no thread for it.
+/// The system has no thread for it.
 pub fn resolve_all<'a>(
     names: impl IntoIterator<Item = &'a str>,
-    patience: Duration,
-) -> io::Result<BTreeMap<String, Answer>> {
-    let resolver = Resolver::new(Box::new(look_up), Box::new(|_, _| {}));
+    timeout: Duration,
+) -> io::Result<BTreeMap<String, Resolution>> {
+    let resolver = Resolver::new(Box::new(lookup), Box::new(|_, _| {}));
     let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-    resolver.want(names.iter().cloned())?;
-    resolver.settle(&names, patience);
-    let silence = || Err(format!("no answer within {} s", patience.as_secs()));
-    let answer = |name: String| {
-        let answer = resolver.answer(&name).unwrap_or_else(silence);
-        (name, answer)
+    resolver.set_names(names.iter().cloned())?;
+    resolver.wait_for(&names, timeout);
+    let silence = || Err(format!("no answer within {} s", timeout.as_secs()));
+    let resolution = |name: String| {
+        let resolution = resolver.resolution(&name).unwrap_or_else(silence);
+        (name, resolution)
     };
-    Ok(names.into_iter().map(answer).collect())
+    Ok(names.into_iter().map(resolution).collect())
 }
 
-/// Looks a name up as the system does.
+/// Looks a name up by the system's resolver.
 ///
-/// An interface, `%eth0`, has its number for an address: `::2`.
-pub(super) fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
+/// The result for a network interface, `%eth0`, is its index as an address: `::2`.
+pub(super) fn lookup(name: &str) -> io::Result<Vec<IpAddr>> {
     if let Some(zone) = name.strip_prefix('%') {
-        let number = Ipv6Addr::from(u128::from(zone::index(zone)?));
+        let number = Ipv6Addr::from(u128::from(addresses::interface_index(zone)?));
         return Ok(vec![number.into()]);
     }
     let mut addresses: Vec<IpAddr> = Vec::new();
     for address in (name, 0).to_socket_addrs()? {
-        // Systems answer once for each kind of socket.
+        // Systems return an address once for each socket type.
         if !addresses.contains(&address.ip()) {
             addresses.push(address.ip());
         }
@@ -292,7 +290,7 @@ pub(super) fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
 
 #[cfg(test)]
 mod tests {
-    //! The resolver against name servers that are slow, wrong, or change their mind.
+    //! Name servers that are slow, wrong, or change their answers.
 
     use super::*;
     use std::sync::mpsc::{Receiver, Sender, channel};
@@ -303,15 +301,18 @@ mod tests {
         vec![IpAddr::from([127, 0, 0, last])]
     }
 
-    /// A resolver over `lookup`, and the answers it gives, as they come.
-    fn names(lookup: Box<Lookup>) -> (Resolver, Receiver<(String, Answer)>) {
-        let (answers, receiver) = channel();
-        let answers = Mutex::new(answers);
-        let on_answer = move |name: &str, answer: Result<&[IpAddr], &str>| {
-            let answer = answer.map(<[IpAddr]>::to_vec).map_err(str::to_owned);
-            let _ = answers.lock().unwrap().send((name.to_owned(), answer));
+    /// A resolver over `lookup`, and its results as they come.
+    fn names(lookup: Box<Lookup>) -> (Resolver, Receiver<(String, Resolution)>) {
+        let (resolutions, receiver) = channel();
+        let resolutions = Mutex::new(resolutions);
+        let on_resolution = move |name: &str, resolution: Result<&[IpAddr], &str>| {
+            let resolution = resolution.map(<[IpAddr]>::to_vec).map_err(str::to_owned);
+            let _ = resolutions
+                .lock()
+                .unwrap()
+                .send((name.to_owned(), resolution));
         };
-        (Resolver::new(lookup, Box::new(on_answer)), receiver)
+        (Resolver::new(lookup, Box::new(on_resolution)), receiver)
     }
 
     fn strings(names: &[&str]) -> Vec<String> {
@@ -322,17 +323,17 @@ mod tests {
     fn a_slow_name_holds_nobody_up() {
         let (release, held) = channel::<()>();
         let held = Mutex::new(held);
-        let (names, answers) = names(Box::new(move |name| {
+        let (names, resolutions) = names(Box::new(move |name| {
             if name == "slow" {
                 let _ = held.lock().unwrap().recv();
             }
             Ok(address(1))
         }));
-        names.want(strings(&["slow", "fast"])).unwrap();
-        assert_eq!(answers.recv_timeout(PATIENCE).unwrap().0, "fast");
-        assert_eq!(names.answer("slow"), None);
+        names.set_names(strings(&["slow", "fast"])).unwrap();
+        assert_eq!(resolutions.recv_timeout(PATIENCE).unwrap().0, "fast");
+        assert_eq!(names.resolution("slow"), None);
         release.send(()).unwrap();
-        assert_eq!(answers.recv_timeout(PATIENCE).unwrap().0, "slow");
+        assert_eq!(resolutions.recv_timeout(PATIENCE).unwrap().0, "slow");
     }
 
     #[test]
@@ -347,21 +348,24 @@ mod tests {
             "bad" => Err(io::Error::other("no such name")),
             _ => Ok(address(1)),
         }));
-        let new = names.want(strings(&["good", "bad"])).unwrap();
-        names.settle(&new, PATIENCE);
-        assert_eq!(names.answer("good"), Some(Ok(address(1))));
-        assert_eq!(names.answer("bad"), Some(Err("no such name".to_owned())));
-        let new = names.want(strings(&["good", "never"])).unwrap();
-        assert_eq!(new, ["never"]);
-        names.settle(&new, Duration::from_millis(20));
-        assert_eq!(names.answer("never"), None);
-        // It has been waited for: nobody else has to.
-        let new = names.want(strings(&["good", "never", "bad"])).unwrap();
-        names.settle(&new, PATIENCE);
-        let new = names.want(strings(&["good", "never"])).unwrap();
-        names.settle(&new, PATIENCE);
+        let new = names.set_names(strings(&["good", "bad"])).unwrap();
+        names.wait_for(&new, PATIENCE);
+        assert_eq!(names.resolution("good"), Some(Ok(address(1))));
         assert_eq!(
-            names.answer("bad"),
+            names.resolution("bad"),
+            Some(Err("no such name".to_owned()))
+        );
+        let new = names.set_names(strings(&["good", "never"])).unwrap();
+        assert_eq!(new, ["never"]);
+        names.wait_for(&new, Duration::from_millis(20));
+        assert_eq!(names.resolution("never"), None);
+        // A name is waited for once.
+        let new = names.set_names(strings(&["good", "never", "bad"])).unwrap();
+        names.wait_for(&new, PATIENCE);
+        let new = names.set_names(strings(&["good", "never"])).unwrap();
+        names.wait_for(&new, PATIENCE);
+        assert_eq!(
+            names.resolution("bad"),
             None,
             "a name nobody wants is forgotten"
         );
@@ -370,7 +374,7 @@ mod tests {
     #[test]
     fn the_last_good_answer_outlives_an_error() {
         let calls = Mutex::new(0);
-        let (names, answers) = names(Box::new(move |_| {
+        let (names, resolutions) = names(Box::new(move |_| {
             let mut calls = calls.lock().unwrap();
             *calls += 1;
             match *calls {
@@ -380,44 +384,44 @@ mod tests {
                 _ => Ok(address(2)),
             }
         }));
-        names.want(strings(&["host"])).unwrap();
+        names.set_names(strings(&["host"])).unwrap();
         for expected in [1, 1, 1, 2] {
-            let (name, _) = answers.recv_timeout(PATIENCE).unwrap();
+            let (name, _) = resolutions.recv_timeout(PATIENCE).unwrap();
             assert_eq!(name, "host");
-            assert_eq!(names.answer("host"), Some(Ok(address(expected))));
-            names.again();
+            assert_eq!(names.resolution("host"), Some(Ok(address(expected))));
+            names.resolve_now();
         }
     }
 
     #[test]
     fn the_system_knows_its_own_name() {
-        let addresses = look_up("localhost").unwrap();
+        let addresses = lookup("localhost").unwrap();
         assert!(!addresses.is_empty() && addresses.iter().all(IpAddr::is_loopback));
     }
 
     #[test]
     fn a_name_that_does_not_resolve_is_asked_again_soon_and_then_more_rarely() {
         let now = Instant::now();
-        let mut name = Name::new();
+        let mut name = NameState::new();
         let pauses = (0..7).map(|_| {
-            name.answered(&Err("server failure".to_owned()), now);
+            name.record(&Err("server failure".to_owned()), now);
             (name.due - now).as_secs()
         });
         assert_eq!(pauses.collect::<Vec<_>>(), [1, 2, 4, 8, 16, 30, 30]);
-        // An answer is good for as long as ever, and the next error is the first one.
-        name.due = now + EVERY;
-        name.answered(&Ok(address(1)), now);
-        assert_eq!(name.due, now + EVERY);
-        name.answered(&Err("server failure".to_owned()), now);
-        assert_eq!(name.due, now + FIRST_PAUSE);
-        assert_eq!(pause_after(u32::MAX), EVERY);
+        // A good result lasts the whole interval, and the next failure counts as the first.
+        name.due = now + REFRESH_INTERVAL;
+        name.record(&Ok(address(1)), now);
+        assert_eq!(name.due, now + REFRESH_INTERVAL);
+        name.record(&Err("server failure".to_owned()), now);
+        assert_eq!(name.due, now + FIRST_RETRY);
+        assert_eq!(retry_delay(u32::MAX), REFRESH_INTERVAL);
     }
 
-    /// By itself: nobody says `again`.
+    /// Without `resolve_now`.
     #[test]
     fn a_name_that_resolves_late_is_found() {
         let calls = Mutex::new(0);
-        let (names, answers) = names(Box::new(move |_| {
+        let (names, resolutions) = names(Box::new(move |_| {
             let mut calls = calls.lock().unwrap();
             *calls += 1;
             match *calls {
@@ -425,8 +429,8 @@ mod tests {
                 _ => Ok(address(1)),
             }
         }));
-        names.want(strings(&["host"])).unwrap();
-        assert!(answers.recv_timeout(PATIENCE).unwrap().1.is_err());
-        assert!(answers.recv_timeout(PATIENCE).unwrap().1.is_ok());
+        names.set_names(strings(&["host"])).unwrap();
+        assert!(resolutions.recv_timeout(PATIENCE).unwrap().1.is_err());
+        assert!(resolutions.recv_timeout(PATIENCE).unwrap().1.is_ok());
     }
 }

@@ -1,29 +1,26 @@
-//! What lives on from one configuration to the next: groups and tallies.
-//!
-//! Groups are known by service and name, services by name; a plan for the
-//! workers is made of them. Nothing here talks to a worker.
+//! Groups and counters that live on from one configuration to the next, and renamed hosts.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::listeners::Wanted;
-use super::recovery::WatchedGroup;
+use super::health::WatchedGroup;
+use super::listeners::WantedListeners;
+use crate::config::verb::{GroupKey, Verb};
 use crate::config::{self, Config, Control};
 use crate::relay::{Group, Plan, Service, ServiceStats};
 
-/// A service's name and a group's.
-type GroupKey = (String, String);
+/// Names of a service and a group.
+type ServiceGroup = (String, String);
 
-/// The groups and tallies behind what is served.
+/// Groups and service counters of the configuration in force.
 #[derive(Debug, Default)]
 pub(super) struct Running {
-    groups: BTreeMap<GroupKey, Arc<Group>>,
-    tallies: BTreeMap<String, Arc<ServiceStats>>,
+    groups: BTreeMap<ServiceGroup, Arc<Group>>,
+    service_stats: BTreeMap<String, Arc<ServiceStats>>,
 }
 
 impl Running {
-    /// What there will be under `config`: what is known is kept, and only groups that
-    /// are new are made, by `new_group`. Nothing has changed yet for those that are kept.
+    /// The groups under `config`: known ones are kept unchanged, new ones are made by `new_group`.
     pub(super) fn next(
         &self,
         config: &Config,
@@ -31,8 +28,12 @@ impl Running {
     ) -> Running {
         let mut next = Running::default();
         for service in &config.services {
-            let tally = self.tallies.get(&service.name).cloned().unwrap_or_default();
-            next.tallies.insert(service.name.clone(), tally);
+            let stats = self
+                .service_stats
+                .get(&service.name)
+                .cloned()
+                .unwrap_or_default();
+            next.service_stats.insert(service.name.clone(), stats);
             for group in &service.groups {
                 let key = (service.name.clone(), group.name.clone());
                 let kept = self
@@ -46,9 +47,8 @@ impl Running {
         next
     }
 
-    /// The groups, and what `config` says of them: of those that are `enabled` there, or
-    /// of the others.
-    pub(super) fn described<'a>(
+    /// Groups with their part of `config`: those that are `enabled` there, or the others.
+    pub(super) fn with_config<'a>(
         &'a self,
         config: &'a Config,
         enabled: bool,
@@ -61,14 +61,14 @@ impl Running {
             })
     }
 
-    /// What the workers are to serve.
-    pub(super) fn plan(&self, config: &Config, wanted: &Wanted) -> Plan {
+    /// The plan for the workers.
+    pub(super) fn plan(&self, config: &Config, wanted: &WantedListeners) -> Plan {
         let services: HashMap<&str, Arc<Service>> = config
             .services
             .iter()
             .filter_map(|service| Some((service.name.as_str(), Arc::new(self.service(service)?))))
             .collect();
-        let doors = wanted
+        let routes = wanted
             .iter()
             .filter_map(|(key, door)| {
                 Some((
@@ -78,10 +78,10 @@ impl Running {
             })
             .collect();
         Plan {
-            doors,
+            routes,
             services: config.services.len(),
             log_sessions: config.logging.connections,
-            notes_origins: config.control.as_ref().is_some_and(Control::answers_amp),
+            has_client_lookup: config.control.as_ref().is_some_and(Control::answers_amp),
         }
     }
 
@@ -90,12 +90,12 @@ impl Running {
             name: service.name.clone(),
             timeouts: service.timeouts.into(),
             group: Arc::clone(self.group(&service.name, &service.enabled)?),
-            tally: Arc::clone(self.tallies.get(&service.name)?),
+            stats: Arc::clone(self.service_stats.get(&service.name)?),
         })
     }
 
-    /// All groups, as recovery wants them.
-    pub(super) fn watched(&self, config: &Config) -> Vec<WatchedGroup> {
+    /// All groups, as recovery needs them.
+    pub(super) fn watched_groups(&self, config: &Config) -> Vec<WatchedGroup> {
         all_groups(config)
             .filter_map(|(service, group)| {
                 Some(WatchedGroup {
@@ -112,14 +112,14 @@ impl Running {
         self.groups.get(&(service.to_owned(), name.to_owned()))
     }
 
-    /// Every group.
+    /// All groups.
     pub(super) fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {
         self.groups.values()
     }
 
-    /// What `service` has seen.
-    pub(super) fn tally(&self, service: &str) -> Option<&ServiceStats> {
-        self.tallies.get(service).map(AsRef::as_ref)
+    /// Counters of a service.
+    pub(super) fn stats(&self, service: &str) -> Option<&ServiceStats> {
+        self.service_stats.get(service).map(AsRef::as_ref)
     }
 }
 
@@ -128,4 +128,126 @@ fn all_groups(config: &Config) -> impl Iterator<Item = (&config::Service, &confi
         .services
         .iter()
         .flat_map(|service| service.groups.iter().map(move |group| (service, group)))
+}
+
+/// Former names of hosts by their new names, for each group with renamed hosts. Only verbs know
+/// this: two configurations do not.
+#[derive(Debug, Default)]
+pub(crate) struct Renames {
+    groups: BTreeMap<GroupKey, BTreeMap<String, String>>,
+    none: BTreeMap<String, String>,
+}
+
+impl Renames {
+    /// The hosts of `config` that `verbs` rename, in order.
+    pub(super) fn new(verbs: &[Verb], config: &Config) -> Renames {
+        let mut renames = Renames::default();
+        for verb in verbs {
+            if let Verb::SetHost {
+                host,
+                rename: Some(new),
+                ..
+            } = verb
+                && *new != host.name
+            {
+                let known = knows(config, &host.group, &host.name);
+                renames.add(&host.group, &host.name, new, known);
+            }
+        }
+        renames
+    }
+
+    /// Renamed hosts of one group.
+    pub(super) fn of(&self, service: &str, group: &str) -> &BTreeMap<String, String> {
+        let key = GroupKey {
+            service: service.to_owned(),
+            group: group.to_owned(),
+        };
+        self.groups.get(&key).unwrap_or(&self.none)
+    }
+
+    /// Renames `name` to `new`. `known` says whether `config` has a host `name`.
+    fn add(&mut self, group: &GroupKey, name: &str, new: &str, known: bool) {
+        let names = self.groups.entry(group.clone()).or_default();
+        let former = names.remove(name).or_else(|| {
+            // Its host has another name by now: this one is new.
+            let is_new = !known || names.values().any(|former| former == name);
+            (!is_new).then(|| name.to_owned())
+        });
+        if let Some(former) = former {
+            names.insert(new.to_owned(), former);
+        }
+        names.retain(|new, former| new != former);
+    }
+}
+
+fn knows(config: &Config, key: &GroupKey, name: &str) -> bool {
+    let mut services = config.services.iter();
+    let service = services.find(|service| service.name == key.service);
+    let group = service.and_then(|it| it.groups.iter().find(|group| group.name == key.group));
+    group.is_some_and(|group| group.hosts.iter().any(|host| host.name == name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::read;
+    use crate::config::verb::Command;
+
+    /// The renames in a group with hosts a, b and c, as `new<former`.
+    fn renamed(lines: &[&str]) -> Vec<String> {
+        let text = "<config><service name='s'><listen ip='1'/><group name='g' enable='1'>\
+                    <host name='a' ip='a:1'/><host name='b' ip='b:1'/><host name='c' ip='c:1'/>\
+                    </group></service></config>";
+        let config = read(text.as_bytes()).unwrap().config;
+        let verb = |line: &&str| match line.parse() {
+            Ok(Command::Change(verb)) => verb,
+            other => panic!("{line}: {other:?}"),
+        };
+        let verbs: Vec<Verb> = lines.iter().map(verb).collect();
+        let renames = Renames::new(&verbs, &config);
+        let of_group = renames.of("s", "g").iter();
+        of_group
+            .map(|(new, former)| format!("{new}<{former}"))
+            .collect()
+    }
+
+    fn rename(from: &str, to: &str) -> String {
+        format!("setHost service=s group=g name={from} rename={to}")
+    }
+
+    #[test]
+    fn names_are_followed_from_the_first_to_the_last() {
+        let chain = [rename("a", "x"), rename("x", "y")];
+        assert_eq!(renamed(&chain.each_ref().map(String::as_str)), ["y<a"]);
+        let swap = [rename("a", "x"), rename("b", "a"), rename("x", "b")];
+        assert_eq!(
+            renamed(&swap.each_ref().map(String::as_str)),
+            ["a<b", "b<a"]
+        );
+        let there_and_back = [rename("a", "x"), rename("x", "a")];
+        assert_eq!(
+            renamed(&there_and_back.each_ref().map(String::as_str)),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn a_new_host_by_an_old_name_is_nobody_renamed() {
+        let lines = [
+            rename("a", "x"),
+            "addHost service=s group=g name=a ip=n:1".to_owned(),
+            rename("a", "y"),
+        ];
+        assert_eq!(renamed(&lines.each_ref().map(String::as_str)), ["x<a"]);
+    }
+
+    #[test]
+    fn what_is_said_of_a_host_besides_renames_nobody() {
+        assert_eq!(renamed(&[&rename("a", "a")]), [""; 0]);
+        assert_eq!(
+            renamed(&["setWeight service=s group=g name=a weight=2"]),
+            [""; 0]
+        );
+    }
 }

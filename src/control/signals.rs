@@ -1,7 +1,5 @@
-//! What the signals mean, and a thread that passes them on.
-//!
-//! Nothing here is done in a signal handler: that only wakes the thread. What
-//! follows from a signal is up to who asked for them.
+//! Catches signals, and passes them on from a thread. The signal handler itself only wakes the
+//! thread.
 
 use std::io;
 use std::thread;
@@ -9,30 +7,29 @@ use std::thread;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
-/// What an operator asks for by a signal.
+/// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Signal {
-    /// HUP: read the configuration again, and reopen the logs.
+    /// HUP: reload the configuration, and reopen the logs.
     Reload,
     /// USR1: reopen the logs.
     Reopen,
-    /// TERM, INT: stop soon.
+    /// TERM, INT: stop after a grace.
     Stop,
-    /// QUIT: stop when the last session is over.
+    /// QUIT: stop after the last session.
     Quit,
-    /// USR2: kept for replacing the binary.
+    /// USR2: reserved for replacing the program.
     Replace,
 }
 
-/// The signals, caught: they wait until they are passed on.
+/// Caught signals, which wait until they are forwarded.
 #[derive(Debug)]
 pub struct CaughtSignals(Signals);
 
 impl CaughtSignals {
-    /// Catches them from now on, without a thread.
-    ///
-    /// For a program; a library leaves the signals of its host alone.
+    /// Catches signals from now on, without a thread. For a program: a library leaves the signals
+    /// of its process alone.
     ///
     /// # Errors
     /// The system's.
@@ -41,8 +38,7 @@ impl CaughtSignals {
         Ok(CaughtSignals(Signals::new(all)?))
     }
 
-    /// Passes them to `on_signal` on a thread of its own: those that came before, then
-    /// those that come.
+    /// Passes signals to `on_signal` on a new thread: those that wait, then those that come.
     ///
     /// # Errors
     /// The system's.
@@ -65,8 +61,7 @@ impl CaughtSignals {
     }
 }
 
-/// Catches the signals from now on, and passes them to `on_signal` on a thread
-/// of its own: both steps of [`CaughtSignals`].
+/// Catches signals, and passes them to `on_signal` on a new thread.
 ///
 /// # Errors
 /// The system's.

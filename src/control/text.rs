@@ -1,11 +1,10 @@
-//! Numbers, times and long texts as people like them, at every door.
-//!
-//! What is said with them is for who says it.
+//! Text for people: durations, sizes, counts, and lines cut or wrapped to terminal columns.
 
-use super::width::{columns, fits, fitting};
-use crate::non_printing::spelled_out;
+use unicode_width::UnicodeWidthChar;
 
-/// How long, in its largest unit alone: at most 6 columns up to 9,999 days.
+use crate::non_printing::escape_non_printing;
+
+/// A duration in its largest unit: at most 6 columns up to 9,999 days.
 pub(crate) fn age(ms: u64) -> String {
     let seconds = ms / 1000;
     match seconds {
@@ -17,13 +16,13 @@ pub(crate) fn age(ms: u64) -> String {
     }
 }
 
-/// So many bytes, in three digits or less: at most 7 columns.
+/// A size in three digits or less: at most 7 columns.
 pub(crate) fn bytes(number: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     scaled(number, 1024, &UNITS).unwrap_or_else(|| format!("{number} B"))
 }
 
-/// A number, in full up to 99,999, and in three digits or less above that.
+/// A count: in full up to 99,999, in three digits or less above.
 pub(crate) fn count(number: u64) -> String {
     match number {
         0..100_000 => number.to_string(),
@@ -31,8 +30,8 @@ pub(crate) fn count(number: u64) -> String {
     }
 }
 
-/// In the unit that leaves three digits before the point, with one behind it below
-/// ten. Cut off, not rounded: what is shown has been reached.
+/// In the unit that leaves three digits before the point, with one decimal below ten. Rounded
+/// down: what is shown has been reached.
 fn scaled(number: u64, base: u64, units: &[&str]) -> Option<String> {
     let mut unit_size = 1;
     let mut unit = None;
@@ -50,7 +49,7 @@ fn scaled(number: u64, base: u64, units: &[&str]) -> Option<String> {
     })
 }
 
-/// The text, in so many columns at most: what is too long ends in `…`.
+/// The text in `most` columns at most. A longer one ends in `…`.
 pub(crate) fn cut(text: &str, most: usize) -> String {
     if fits(text, most) {
         return text.to_owned();
@@ -58,21 +57,21 @@ pub(crate) fn cut(text: &str, most: usize) -> String {
     format!("{}…", fitting(text, most.saturating_sub(1)))
 }
 
-/// The same in exactly so many columns, with blanks behind it, and what cannot be seen
+/// The text in exactly `most` columns, padded with blanks. Characters that do not print are
 /// spelled out.
 pub(crate) fn fill(text: &str, most: usize) -> String {
-    let mut filled = cut(&spelled_out(text), most);
+    let mut filled = cut(&escape_non_printing(text), most);
     let blanks = most.saturating_sub(columns(&filled));
     filled.extend(std::iter::repeat_n(' ', blanks));
     filled
 }
 
-/// The text in lines of so many columns at most, broken at blanks, those behind the
-/// first indented. A word that is too long is broken where the line ends, which
-/// is some columns behind the indentation. What cannot be seen is spelled out.
+/// The text in lines of `most` columns at most, broken at blanks; all but the first are indented.
+/// A word that is too long is broken at the end of the line, a few columns behind the indentation.
+/// Characters that do not print are spelled out.
 pub(crate) fn wrap(text: &str, most: usize, indent: &str) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut rest = spelled_out(text);
+    let mut rest = escape_non_printing(text);
     while !fits(&rest, most) {
         let fitting = fitting(&rest, most).len();
         let blank = match rest[fitting..].starts_with(' ') {
@@ -86,6 +85,38 @@ pub(crate) fn wrap(text: &str, most: usize, indent: &str) -> Vec<String> {
     }
     lines.push(rest);
     lines
+}
+
+/// The terminal columns of a character: none, one or two. A control character has none.
+pub(crate) fn width(character: char) -> usize {
+    character.width().unwrap_or(0)
+}
+
+/// Terminal columns of a text, character by character, as `fitting` counts.
+pub(crate) fn columns(text: &str) -> usize {
+    text.chars().map(width).sum()
+}
+
+/// The longest beginning of `text` that fits in `most` columns.
+pub(crate) fn fitting(text: &str, most: usize) -> &str {
+    let mut used = 0;
+    let end = text.char_indices().find(|(_, character)| {
+        used += width(*character);
+        used > most
+    });
+    end.map_or(text, |(end, _)| &text[..end])
+}
+
+/// Whether `text` fits in `most` columns. Looks at no more of a long text than fits.
+pub(crate) fn fits(text: &str, most: usize) -> bool {
+    fitting(text, most).len() == text.len()
+}
+
+pub(super) fn number_of_changes(number: usize) -> String {
+    match number {
+        1 => "1 change".to_owned(),
+        _ => format!("{number} changes"),
+    }
 }
 
 #[cfg(test)]
@@ -152,5 +183,25 @@ mod tests {
         assert_eq!(wrap("abcdefgh i", 5, " "), ["abcde", " fgh", " i"]);
         assert_eq!(wrap("", 5, ""), [""]);
         assert_eq!(wrap("東京 大阪市", 6, " "), ["東京", " 大阪", " 市"]);
+    }
+
+    #[test]
+    fn letters_take_one_column_marks_none_and_pictures_two() {
+        for (text, expected) in [
+            ("", 0),
+            ("abc ~", 5),
+            ("äöü", 3),
+            ("e\u{301}", 1),
+            ("東京", 4),
+            ("💾", 2),
+            ("한", 2),
+            ("\u{202e}\u{200d}", 0),
+            ("…", 1),
+        ] {
+            assert_eq!(columns(text), expected, "{text:?}");
+        }
+        assert_eq!(fitting("a東b", 2), "a");
+        assert_eq!(fitting("a東b", 3), "a東");
+        assert_eq!(fitting("e\u{301}x", 1), "e\u{301}");
     }
 }

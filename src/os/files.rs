@@ -1,8 +1,5 @@
-//! Opening and reading files that somebody else may have put where they are: never waits for a pipe's
-//! other end, never opens a device, never reads without end.
-//!
-//! Whoever may write to a folder may put anything under a name in it, also behind a link. What is read
-//! is for the callers to know.
+//! Opens and reads files in folders that others may write to: it never blocks on a named pipe, never
+//! opens a device, and never reads without a limit.
 
 use std::fs::{File, FileType, OpenOptions, metadata};
 use std::io::{self, ErrorKind, Read};
@@ -13,57 +10,61 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 
-/// A pipe without its other end is not waited for, and no terminal becomes the session's.
+/// `O_NONBLOCK`, so that a named pipe without a writer does not block; `O_NOCTTY`, so that no terminal
+/// becomes the controlling one.
 fn flags(more: OFlags) -> i32 {
     (OFlags::NONBLOCK | OFlags::NOCTTY | more)
         .bits()
         .cast_signed()
 }
 
-/// Opens a regular file to read it; links to one are followed.
+/// Opens a regular file for reading. Follows links.
 ///
 /// # Errors
-/// `InvalidInput` if it is anything else, or the system's.
+/// `InvalidInput` if it is no regular file, or the system's.
 pub fn open_file(path: &Path) -> io::Result<File> {
-    // Before it is opened: to open is enough for some devices to do something.
+    // Checked before it is opened, as opening alone has effects on some devices.
     expect_file(metadata(path)?.file_type())?;
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(flags(OFlags::empty()))
         .open(path)?;
-    // Another may have taken its place meanwhile.
+    // Checked again, as it may have been replaced meanwhile.
     expect_file(file.metadata()?.file_type())?;
     Ok(file)
 }
 
-/// The first `most` bytes of a regular file.
+/// The first `limit` bytes of a regular file.
 ///
 /// # Errors
 /// As [`open_file`].
-pub fn read_file(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+pub fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    open_file(path)?.take(most).read_to_end(&mut bytes)?;
+    open_file(path)?.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// As [`read_file`], or of a pipe that this process was given when it was started, named by its
-/// descriptor: `/dev/stdin`, or the `/dev/fd/63` that a shell makes of `<(command)`. That is waited for,
-/// as long as it says something at least once in `patience`.
+/// As [`read_file`], and also reads an inherited pipe that is named by its descriptor: `/dev/stdin`, or
+/// the `/dev/fd/63` that a shell makes of `<(command)`. It waits for each piece for at most `timeout`.
 ///
 /// # Errors
-/// As [`open_file`]; `TimedOut` if nothing came.
-pub fn read_given(path: &Path, most: usize, patience: Option<Duration>) -> io::Result<Vec<u8>> {
+/// As [`open_file`]; `TimedOut` if nothing came in time.
+pub fn read_file_or_pipe(
+    path: &Path,
+    limit: usize,
+    timeout: Option<Duration>,
+) -> io::Result<Vec<u8>> {
     if !is_descriptor(path) || !metadata(path)?.file_type().is_fifo() {
-        return read_file(path, most as u64);
+        return read_file(path, limit as u64);
     }
     let mut pipe = OpenOptions::new()
         .read(true)
         .custom_flags(flags(OFlags::empty()))
         .open(path)?;
-    let patience = patience.and_then(|patience| Timespec::try_from(patience).ok());
+    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
-    while bytes.len() < most {
-        if poll(&mut [PollFd::new(&pipe, PollFlags::IN)], patience.as_ref())? == 0 {
+    while bytes.len() < limit {
+        if poll(&mut [PollFd::new(&pipe, PollFlags::IN)], timeout.as_ref())? == 0 {
             return Err(io::Error::new(
                 ErrorKind::TimedOut,
                 "nothing came through this pipe",
@@ -77,11 +78,11 @@ pub fn read_given(path: &Path, most: usize, patience: Option<Duration>) -> io::R
             Err(error) => return Err(error),
         }
     }
-    bytes.truncate(most);
+    bytes.truncate(limit);
     Ok(bytes)
 }
 
-/// Whether a path names a descriptor of this process by itself, not through a link of somebody's.
+/// Whether a path itself names a descriptor of this process, and does not lead to one through a link.
 fn is_descriptor(path: &Path) -> bool {
     let of_number = |folder: &str| {
         let number = path.strip_prefix(folder).ok().and_then(Path::to_str);
@@ -90,10 +91,10 @@ fn is_descriptor(path: &Path) -> bool {
     path == Path::new("/dev/stdin") || of_number("/dev/fd") || of_number("/proc/self/fd")
 }
 
-/// Opens a folder, to lock it or to have what was written in it on the disk.
+/// Opens a folder, to lock it or to sync it to the disk.
 ///
 /// # Errors
-/// The system's, also if it is anything else.
+/// The system's; `NotADirectory` if it is no folder.
 pub fn open_folder(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -150,7 +151,7 @@ mod tests {
             ("/dev/zero".into(), "a device"),
             ("/dev/null".into(), "a device"),
         ] {
-            let errors = [read_file(&path, 10), read_given(&path, 10, None)];
+            let errors = [read_file(&path, 10), read_file_or_pipe(&path, 10, None)];
             for error in errors.map(Result::unwrap_err) {
                 assert_eq!(error.kind(), ErrorKind::InvalidInput, "{path:?}");
                 assert!(error.to_string().contains(what), "{error}");
@@ -168,8 +169,8 @@ mod tests {
         let folder = folder("bytes");
         let file = folder.join("file");
         std::fs::write(&file, "0123456789").unwrap();
-        for (most, read) in [(4, "0123"), (10, "0123456789"), (20, "0123456789")] {
-            assert_eq!(read_file(&file, most).unwrap(), read.as_bytes());
+        for (limit, read) in [(4, "0123"), (10, "0123456789"), (20, "0123456789")] {
+            assert_eq!(read_file(&file, limit).unwrap(), read.as_bytes());
         }
         std::fs::remove_dir_all(folder).unwrap();
     }

@@ -1,48 +1,50 @@
-//! Listening sockets that whoever started this process made for it: socket activation,
-//! as sd_listen_fds(3) has it.
-//!
-//! Which of them serves what is for their owner to say.
+//! Socket activation: listening sockets that the parent process passed on, as
+//! sd_listen_fds(3) describes it.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 use rustix::net::sockopt;
 
-use super::listen::Place;
+use super::listen::BindAddress;
 
-/// A listening socket that was made by somebody else.
+/// A listening socket that this process did not bind itself.
 #[derive(Debug)]
-pub struct Inherited {
-    /// What it was called, if anything.
+pub struct InheritedSocket {
+    /// Its name (`LISTEN_FDNAMES`); empty without one.
     pub name: String,
-    /// Where it listens.
-    pub place: Place,
+    /// The address that it listens at.
+    pub address: BindAddress,
     /// The socket.
     pub listener: TcpListener,
-    /// Whether whoever made it has it still: then closing it ends nothing.
+    /// Whether another process has it, too. Then closing it does not stop listening.
     pub is_shared: bool,
 }
 
-impl Inherited {
-    /// Makes of it what a socket of our own is.
+impl InheritedSocket {
+    /// Takes over a listening socket, and sets the options that own sockets have.
     ///
     /// # Errors
     /// `InvalidInput` if it does not listen, or the system's.
-    pub fn new(name: String, listener: TcpListener, is_shared: bool) -> io::Result<Inherited> {
+    pub fn new(
+        name: String,
+        listener: TcpListener,
+        is_shared: bool,
+    ) -> io::Result<InheritedSocket> {
         check_listening(&listener)?;
         sockopt::set_tcp_nodelay(&listener, true)?;
         sockopt::set_socket_keepalive(&listener, true)?;
         listener.set_nonblocking(true)?;
-        Ok(Inherited {
+        Ok(InheritedSocket {
             name,
-            place: place(&listener)?,
+            address: address(&listener)?,
             listener,
             is_shared,
         })
     }
 }
 
-/// Apple's system does not tell.
+/// Checks that a socket listens. Apple's system does not tell.
 fn check_listening(listener: &TcpListener) -> io::Result<()> {
     #[cfg(not(target_vendor = "apple"))]
     if !sockopt::socket_acceptconn(listener)? {
@@ -53,41 +55,45 @@ fn check_listening(listener: &TcpListener) -> io::Result<()> {
     Ok(())
 }
 
-fn place(listener: &TcpListener) -> io::Result<Place> {
+fn address(listener: &TcpListener) -> io::Result<BindAddress> {
     let address = listener.local_addr()?;
     let is_any = match address {
         SocketAddr::V4(_) => false,
         SocketAddr::V6(v6) => v6.ip().is_unspecified() && !sockopt::ipv6_v6only(listener)?,
     };
     Ok(match is_any {
-        true => Place::Any {
+        true => BindAddress::Any {
             port: address.port(),
         },
-        false => Place::At(address),
+        false => BindAddress::At(address),
     })
 }
 
-/// Those that this process was given. To be called once, before there are threads: the
-/// variables that tell of them are taken out of the environment.
+/// Takes the sockets that this process inherited.
+///
+/// It removes their variables from the environment. So it must be called once, while there
+/// is only one thread.
 ///
 /// # Errors
-/// `InvalidData` for what is not as it should be, a socket of another kind among them.
+/// `InvalidData` if the variables are wrong, or if one is no listening TCP socket.
 #[cfg(feature = "activation")]
-pub fn inherited() -> io::Result<Vec<Inherited>> {
-    let Some(given) = given::Given::from_environment()? else {
+pub fn take_inherited_sockets() -> io::Result<Vec<InheritedSocket>> {
+    let Some(given) = given::ActivationVariables::from_environment()? else {
         return Ok(Vec::new());
     };
     let mut descriptors = listenfd::ListenFd::from_env();
-    let mut all: Vec<Inherited> = Vec::new();
+    let mut all: Vec<InheritedSocket> = Vec::new();
     for (number, name) in given.names.into_iter().enumerate() {
         let listener = descriptors.take_tcp_listener(number).ok().flatten();
-        let one = listener.and_then(|listener| Inherited::new(name.clone(), listener, true).ok());
+        let one =
+            listener.and_then(|listener| InheritedSocket::new(name.clone(), listener, true).ok());
         let called = format!("{} of those that were inherited ({name:?})", number + 1);
-        let one = one.ok_or_else(|| bad(&format!("number {called} is no listening TCP socket")))?;
-        if let Some(other) = all.iter().find(|other| other.place == one.place) {
-            return Err(bad(&format!(
+        let one = one
+            .ok_or_else(|| invalid_data(&format!("number {called} is no listening TCP socket")))?;
+        if let Some(other) = all.iter().find(|other| other.address == one.address) {
+            return Err(invalid_data(&format!(
                 "number {called} listens at {}, as another one does ({:?})",
-                one.place, other.name
+                one.address, other.name
             )));
         }
         all.push(one);
@@ -95,12 +101,12 @@ pub fn inherited() -> io::Result<Vec<Inherited>> {
     Ok(all)
 }
 
-/// Without the feature `activation`: none, and an error if there are some.
+/// Without the feature `activation`: returns none, and an error if there are some.
 ///
 /// # Errors
 /// `Unsupported` if this process was given any.
 #[cfg(not(feature = "activation"))]
-pub fn inherited() -> io::Result<Vec<Inherited>> {
+pub fn take_inherited_sockets() -> io::Result<Vec<InheritedSocket>> {
     match std::env::var("LISTEN_PID") {
         Ok(pid) if pid.parse() == Ok(std::process::id()) => Err(io::Error::new(
             io::ErrorKind::Unsupported,
@@ -111,7 +117,7 @@ pub fn inherited() -> io::Result<Vec<Inherited>> {
 }
 
 #[cfg(feature = "activation")]
-fn bad(what: &str) -> io::Error {
+fn invalid_data(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
@@ -121,20 +127,20 @@ mod given {
 
     use super::*;
 
-    /// More than anybody has: a number that is out of its mind is not believed.
-    const MOST: usize = 1024;
+    /// The most sockets. A larger number is an error, before memory is allocated for it.
+    const MAX_SOCKETS: usize = 1024;
 
-    /// What the environment says of the sockets.
+    /// What the environment says about the sockets.
     #[derive(Debug, PartialEq)]
-    pub(super) struct Given {
-        /// One for each.
+    pub(super) struct ActivationVariables {
+        /// The name of each socket.
         pub(super) names: Vec<String>,
     }
 
-    impl Given {
-        pub(super) fn from_environment() -> io::Result<Option<Given>> {
+    impl ActivationVariables {
+        pub(super) fn from_environment() -> io::Result<Option<ActivationVariables>> {
             let said = |name| env::var(name).ok();
-            Given::read(
+            ActivationVariables::read(
                 said("LISTEN_FDS").as_deref(),
                 said("LISTEN_PID").as_deref(),
                 said("LISTEN_FDNAMES").as_deref(),
@@ -142,31 +148,32 @@ mod given {
             )
         }
 
-        /// None unless it is `process` that is meant: variables get handed on.
+        /// `None` if the variables are for another process than `process`: children inherit
+        /// them.
         pub(super) fn read(
             count: Option<&str>,
             whose: Option<&str>,
             names: Option<&str>,
             process: u32,
-        ) -> io::Result<Option<Given>> {
+        ) -> io::Result<Option<ActivationVariables>> {
             let (Some(count), Some(whose)) = (count, whose) else {
                 return Ok(None);
             };
             if whose.parse() != Ok(process) {
                 return Ok(None);
             }
-            let count = count.parse().ok().filter(|it| *it <= MOST);
-            let count = count.ok_or_else(|| bad("LISTEN_FDS is no number up to 1024"))?;
+            let count = count.parse().ok().filter(|it| *it <= MAX_SOCKETS);
+            let count = count.ok_or_else(|| invalid_data("LISTEN_FDS is no number up to 1024"))?;
             let names: Vec<String> = match names {
                 Some(names) => names.split(':').map(str::to_owned).collect(),
                 None => vec![String::new(); count],
             };
             if count > 0 && names.len() != count {
-                return Err(bad(
+                return Err(invalid_data(
                     "LISTEN_FDNAMES has not as many names as LISTEN_FDS says",
                 ));
             }
-            Ok((count > 0).then_some(Given { names }))
+            Ok((count > 0).then_some(ActivationVariables { names }))
         }
     }
 }
@@ -177,13 +184,13 @@ mod tests {
 
     use rustix::net::sockopt;
 
-    use super::given::Given;
+    use super::given::ActivationVariables;
     use super::*;
     use crate::os::listen::bind_all;
 
     #[test]
     fn variables_of_another_process_are_none_of_ours() {
-        let read = |count, whose, names| Given::read(count, whose, names, 7);
+        let read = |count, whose, names| ActivationVariables::read(count, whose, names, 7);
         for (count, whose) in [
             (None, None),
             (Some("1"), None),
@@ -194,7 +201,7 @@ mod tests {
         ] {
             assert_eq!(read(count, whose, Some("")).unwrap(), None);
         }
-        let names = |names: &[&str]| Given {
+        let names = |names: &[&str]| ActivationVariables {
             names: names.iter().map(ToString::to_string).collect(),
         };
         let two = |said| read(Some("2"), Some("7"), said).unwrap();
@@ -208,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_socket_is_known_by_its_place_and_has_the_options_of_our_own() {
-        let alone = Place::At("[::]:0".parse().unwrap());
+        let alone = BindAddress::At("[::]:0".parse().unwrap());
         let sockets = [
             // As systemd makes those for a port alone.
             (TcpListener::bind("[::]:0"), "*"),
@@ -222,10 +229,10 @@ mod tests {
             // This machine may have no IPv6.
             let Ok(socket) = socket else { continue };
             let port = socket.local_addr().unwrap().port();
-            let Inherited {
-                place, listener, ..
-            } = Inherited::new(String::new(), socket, true).unwrap();
-            assert_eq!(place.to_string(), format!("{expected}:{port}"));
+            let InheritedSocket {
+                address, listener, ..
+            } = InheritedSocket::new(String::new(), socket, true).unwrap();
+            assert_eq!(address.to_string(), format!("{expected}:{port}"));
             assert!(sockopt::tcp_nodelay(&listener).unwrap());
             assert!(sockopt::socket_keepalive(&listener).unwrap());
             let nobody = listener.accept().unwrap_err();
@@ -238,6 +245,6 @@ mod tests {
         let host = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(host.local_addr().unwrap()).unwrap();
         let disguised = TcpListener::from(rustix::fd::OwnedFd::from(client));
-        assert!(Inherited::new(String::new(), disguised, true).is_err());
+        assert!(InheritedSocket::new(String::new(), disguised, true).is_err());
     }
 }

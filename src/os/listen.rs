@@ -1,9 +1,5 @@
-//! Binds listening sockets so that several threads share the clients.
-//!
-//! Where the system spreads clients over sockets of one port (Linux,
-//! `SO_REUSEPORT`) each thread gets a socket of its own; elsewhere, and when
-//! built with `--cfg txlb_shared_listener`, all get the same one. What they do
-//! with it is the relay's business.
+//! Listening sockets that several threads share: one for each thread by `SO_REUSEPORT` on
+//! Linux. Elsewhere, and with `--cfg txlb_shared_listener`, all threads get the same one.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -12,9 +8,9 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
 
-/// Where a socket listens.
+/// The address and port that a listening socket is bound to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Place {
+pub enum BindAddress {
     /// All addresses of both families.
     Any {
         /// The port.
@@ -24,23 +20,23 @@ pub enum Place {
     At(SocketAddr),
 }
 
-impl Place {
+impl BindAddress {
     /// The port.
     pub fn port(self) -> u16 {
         match self {
-            Place::Any { port } => port,
-            Place::At(address) => address.port(),
+            BindAddress::Any { port } => port,
+            BindAddress::At(address) => address.port(),
         }
     }
 
-    /// Whether a client of one could as well be the other's: the system then
-    /// refuses to have both, unless they are siblings.
-    pub fn overlaps(self, other: Place) -> bool {
+    /// Whether both could get the same client. The system then refuses the second one,
+    /// unless both have `SO_REUSEPORT`.
+    pub fn overlaps(self, other: BindAddress) -> bool {
         if self.port() != other.port() || self.port() == 0 {
             return false;
         }
         match (self, other) {
-            (Place::At(one), Place::At(two)) => {
+            (BindAddress::At(one), BindAddress::At(two)) => {
                 one.ip() == two.ip()
                     || (one.is_ipv4() == two.is_ipv4()
                         && (one.ip().is_unspecified() || two.ip().is_unspecified()))
@@ -50,106 +46,118 @@ impl Place {
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for BindAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Place::Any { port } => write!(f, "*:{port}"),
-            Place::At(address) => address.fmt(f),
+            BindAddress::Any { port } => write!(f, "*:{port}"),
+            BindAddress::At(address) => address.fmt(f),
         }
     }
 }
 
-/// Whether each thread gets a socket of its own.
-pub const SPREADS: bool = cfg!(all(target_os = "linux", not(txlb_shared_listener)));
+/// Whether each thread gets a listening socket of its own.
+pub const HAS_SOCKET_PER_THREAD: bool = cfg!(all(target_os = "linux", not(txlb_shared_listener)));
 
-/// Whether an accepted socket has the options of the one that accepted it.
-pub const INHERITS: bool = cfg!(target_os = "linux");
+/// Whether an accepted socket inherits the options of its listening socket.
+pub const ACCEPTED_INHERIT_OPTIONS: bool = cfg!(target_os = "linux");
 
-/// Clients that may wait to be accepted; the system has a limit of its own
-/// (`net.core.somaxconn`), which is as a rule lower.
+/// The accept backlog. The system's own limit (`net.core.somaxconn`) is mostly lower.
 const BACKLOG: i32 = 65_535;
 
-/// Binds `count` sockets at `place` that share its clients.
+/// Binds `count` sockets that share the clients of `address`.
 ///
-/// The first is bound without `SO_REUSEPORT`: with it, two processes of one
-/// user would share a port without a word, and a second instance would not be
-/// noticed. `overlaps_own` says that this process listens at an overlapping
-/// place already, which only siblings may.
+/// `may_share` says that this process listens at an overlapping address already.
 ///
 /// # Errors
 /// The system's: `AddrInUse`, `PermissionDenied`, `AddrNotAvailable`, ...
-pub fn bind_all(place: Place, count: usize, overlaps_own: bool) -> io::Result<Vec<TcpListener>> {
-    let first = match bind_one(place, false) {
-        Err(error) if overlaps_own && error.kind() == io::ErrorKind::AddrInUse => {
-            bind_one(place, true)?
+pub fn bind_all(
+    address: BindAddress,
+    count: usize,
+    may_share: bool,
+) -> io::Result<Vec<TcpListener>> {
+    // The first socket is bound without SO_REUSEPORT, and gets the option afterwards. With it,
+    // a second instance of the same user would silently share the port and its clients.
+    // Tests: a_second_instance_is_refused, a_second_instance_on_the_same_port_is_69.
+    let first = match bind_one(address, false) {
+        Err(error) if may_share && error.kind() == io::ErrorKind::AddrInUse => {
+            bind_one(address, true)?
         }
         first => first?,
     };
-    // From now on there may be siblings: of this call, or at a place of ours
-    // that overlaps.
-    allow_siblings(&first)?;
-    // With port 0 the system has chosen one, and the siblings go there.
-    let place = match (place, first.local_addr()?.port()) {
-        (Place::Any { .. }, port) => Place::Any { port },
-        (Place::At(address), port) => Place::At(SocketAddr::new(address.ip(), port)),
+    // From now on this process may bind more sockets: of this call, or at an overlapping
+    // address.
+    allow_sharing(&first)?;
+    // With port 0 the system has chosen one, which the other sockets use, too.
+    let address = match (address, first.local_addr()?.port()) {
+        (BindAddress::Any { .. }, port) => BindAddress::Any { port },
+        (BindAddress::At(address), port) => BindAddress::At(SocketAddr::new(address.ip(), port)),
     };
     let mut sockets = vec![first];
     while sockets.len() < count {
-        sockets.push(sibling(&sockets[0], place)?);
+        sockets.push(bind_another(&sockets[0], address)?);
     }
     Ok(sockets)
 }
 
-/// Has the socket be another user's, who may have siblings of it then.
+/// Changes the owner of a socket. The new owner may then bind an overlapping address.
 ///
 /// # Errors
-/// The system's; without the right to do so, `PermissionDenied`.
+/// `PermissionDenied` without the right to do so, or the system's.
+// All sockets with SO_REUSEPORT at overlapping addresses must have the same owner. Sockets
+// that root bound would keep the user, after privileges are dropped, from adding one.
+// Test: an_address_that_overlaps_what_root_has_bound_can_be_added.
 #[cfg(target_os = "linux")]
-pub fn give_to(socket: &TcpListener, uid: u32, gid: u32) -> io::Result<()> {
+pub fn change_owner(socket: &TcpListener, uid: u32, gid: u32) -> io::Result<()> {
     std::os::unix::fs::fchown(socket, Some(uid), Some(gid))
 }
 
-/// Elsewhere sockets have no owner, nor siblings.
+/// Elsewhere sockets have no owner, and no `SO_REUSEPORT` is used.
 ///
 /// # Errors
 /// None.
 #[cfg(not(target_os = "linux"))]
-pub fn give_to(_socket: &TcpListener, _uid: u32, _gid: u32) -> io::Result<()> {
+pub fn change_owner(_socket: &TcpListener, _uid: u32, _gid: u32) -> io::Result<()> {
     Ok(())
 }
 
 #[cfg(all(target_os = "linux", not(txlb_shared_listener)))]
-fn sibling(_first: &TcpListener, place: Place) -> io::Result<TcpListener> {
-    bind_one(place, true)
+fn bind_another(_first: &TcpListener, address: BindAddress) -> io::Result<TcpListener> {
+    bind_one(address, true)
 }
 
 #[cfg(not(all(target_os = "linux", not(txlb_shared_listener))))]
-fn sibling(first: &TcpListener, _place: Place) -> io::Result<TcpListener> {
+fn bind_another(first: &TcpListener, _address: BindAddress) -> io::Result<TcpListener> {
     first.try_clone()
 }
 
-fn bind_one(place: Place, join: bool) -> io::Result<TcpListener> {
-    bind_by(place, |address, one_family| {
-        bind_address(address, one_family, join)
+fn bind_one(address: BindAddress, reuse_port: bool) -> io::Result<TcpListener> {
+    bind_by_family(address, |address, one_family| {
+        bind_address(address, one_family, reuse_port)
     })
 }
 
-/// Binds a place by `bind`, which is told whether the socket is for one family alone.
-fn bind_by<T>(place: Place, bind: impl Fn(SocketAddr, bool) -> io::Result<T>) -> io::Result<T> {
-    match place {
-        Place::At(address) => bind(address, true),
-        Place::Any { port } => match bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), false) {
-            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-                bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), true)
+/// Binds an address by `bind`, whose second argument says whether the socket is for one
+/// family alone.
+fn bind_by_family<T>(
+    address: BindAddress,
+    bind: impl Fn(SocketAddr, bool) -> io::Result<T>,
+) -> io::Result<T> {
+    match address {
+        BindAddress::At(address) => bind(address, true),
+        BindAddress::Any { port } => {
+            match bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), false) {
+                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                    bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), true)
+                }
+                result => result,
             }
-            result => result,
-        },
+        }
     }
 }
 
-/// An error of binding: `AddrNotAvailable` also where the machine has no addresses of the
-/// family at all.
-fn in_words(error: Errno) -> io::Error {
+/// The error of a bind: `AddrNotAvailable` also if the machine has no addresses of the
+/// family.
+fn bind_error(error: Errno) -> io::Error {
     let words = match error {
         Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL => "this machine has no such address",
         error => return error.into(),
@@ -157,19 +165,23 @@ fn in_words(error: Errno) -> io::Error {
     io::Error::new(io::ErrorKind::AddrNotAvailable, words)
 }
 
-/// Whether a place could be bound just now. Nobody can connect to it meanwhile.
+/// Tests whether an address can be bound. It does not listen, so no client can connect.
 ///
 /// # Errors
-/// As of [`bind_all`].
-pub fn try_bind(place: Place) -> io::Result<()> {
-    bind_by(place, |address, one_family| {
-        bound(address, one_family, false).map(drop)
+/// As [`bind_all`].
+pub fn try_bind(address: BindAddress) -> io::Result<()> {
+    bind_by_family(address, |address, one_family| {
+        bound_socket(address, one_family, false).map(drop)
     })
 }
 
-fn bind_address(address: SocketAddr, one_family: bool, join: bool) -> io::Result<TcpListener> {
-    let descriptor = bound(address, one_family, join)?;
-    // Set here, these are the accepted sockets' too, where the system INHERITS.
+fn bind_address(
+    address: SocketAddr,
+    one_family: bool,
+    reuse_port: bool,
+) -> io::Result<TcpListener> {
+    let descriptor = bound_socket(address, one_family, reuse_port)?;
+    // Accepted sockets inherit these (ACCEPTED_INHERIT_OPTIONS), which saves system calls.
     sockopt::set_tcp_nodelay(&descriptor, true)?;
     sockopt::set_socket_keepalive(&descriptor, true)?;
     listen(&descriptor, BACKLOG)?;
@@ -178,33 +190,33 @@ fn bind_address(address: SocketAddr, one_family: bool, join: bool) -> io::Result
     Ok(listener)
 }
 
-fn bound(address: SocketAddr, one_family: bool, join: bool) -> io::Result<OwnedFd> {
+fn bound_socket(address: SocketAddr, one_family: bool, reuse_port: bool) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() {
         AddressFamily::INET
     } else {
         AddressFamily::INET6
     };
-    let descriptor: OwnedFd = socket(family, SocketType::STREAM, None).map_err(in_words)?;
+    let descriptor: OwnedFd = socket(family, SocketType::STREAM, None).map_err(bind_error)?;
     fcntl_setfd(&descriptor, FdFlags::CLOEXEC)?;
     sockopt::set_socket_reuseaddr(&descriptor, true)?;
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&descriptor, one_family)?;
     }
-    if join {
-        allow_siblings(&descriptor)?;
+    if reuse_port {
+        allow_sharing(&descriptor)?;
     }
-    bind(&descriptor, &address).map_err(in_words)?;
+    bind(&descriptor, &address).map_err(bind_error)?;
     Ok(descriptor)
 }
 
 #[cfg(target_os = "linux")]
-fn allow_siblings(descriptor: &impl AsFd) -> io::Result<()> {
+fn allow_sharing(descriptor: &impl AsFd) -> io::Result<()> {
     Ok(sockopt::set_socket_reuseport(descriptor, true)?)
 }
 
 #[cfg(not(target_os = "linux"))]
 #[expect(clippy::unnecessary_wraps, reason = "as on Linux")]
-fn allow_siblings(_descriptor: &impl AsFd) -> io::Result<()> {
+fn allow_sharing(_descriptor: &impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
@@ -213,8 +225,8 @@ mod tests {
     use super::*;
     use std::net::TcpStream;
 
-    fn loopback(port: u16) -> Place {
-        Place::At(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    fn loopback(port: u16) -> BindAddress {
+        BindAddress::At(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
     }
 
     #[test]
@@ -243,8 +255,8 @@ mod tests {
             while socket.accept().is_ok() {
                 accepted += 1;
             }
-            // Sixty clients that all miss one of three sockets are a fault.
-            assert!(!SPREADS || accepted > before);
+            // That sixty clients all miss one of three sockets is no chance.
+            assert!(!HAS_SOCKET_PER_THREAD || accepted > before);
         }
         assert_eq!(accepted, clients.len());
     }
@@ -253,9 +265,9 @@ mod tests {
     #[test]
     fn a_place_that_overlaps_our_own_is_allowed() {
         for count in [1, 2] {
-            let any = bind_all(Place::Any { port: 0 }, count, false).unwrap();
+            let any = bind_all(BindAddress::Any { port: 0 }, count, false).unwrap();
             let port = any[0].local_addr().unwrap().port();
-            assert!(loopback(port).overlaps(Place::Any { port }));
+            assert!(loopback(port).overlaps(BindAddress::Any { port }));
             assert!(bind_all(loopback(port), count, false).is_err());
             bind_all(loopback(port), count, true).unwrap();
         }
@@ -263,7 +275,7 @@ mod tests {
 
     #[test]
     fn any_address_takes_clients_of_both_families() {
-        let sockets = bind_all(Place::Any { port: 0 }, 1, false).unwrap();
+        let sockets = bind_all(BindAddress::Any { port: 0 }, 1, false).unwrap();
         let port = sockets[0].local_addr().unwrap().port();
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         if sockets[0].local_addr().unwrap().is_ipv6() {
@@ -276,25 +288,26 @@ mod tests {
         for errno in [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL] {
             let without = |address: SocketAddr, one_family| match address {
                 SocketAddr::V4(_) => Ok((address, one_family)),
-                SocketAddr::V6(_) => Err(in_words(errno)),
+                SocketAddr::V6(_) => Err(bind_error(errno)),
             };
-            let any = bind_by(Place::Any { port: 80 }, without).unwrap();
+            let any = bind_by_family(BindAddress::Any { port: 80 }, without).unwrap();
             assert_eq!(any, ("0.0.0.0:80".parse().unwrap(), true));
-            let error = bind_by(Place::At("[::1]:80".parse().unwrap()), without).unwrap_err();
+            let error =
+                bind_by_family(BindAddress::At("[::1]:80".parse().unwrap()), without).unwrap_err();
             assert_eq!(error.to_string(), "this machine has no such address");
         }
-        let taken = in_words(Errno::ADDRINUSE);
+        let taken = bind_error(Errno::ADDRINUSE);
         assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]
     fn places_overlap_as_the_system_sees_it() {
-        let at = |text: &str| Place::At(text.parse().unwrap());
+        let at = |text: &str| BindAddress::At(text.parse().unwrap());
         assert!(at("0.0.0.0:80").overlaps(at("10.0.0.1:80")));
         assert!(!at("0.0.0.0:80").overlaps(at("[::1]:80")));
         assert!(!at("10.0.0.1:80").overlaps(at("10.0.0.2:80")));
         assert!(!at("10.0.0.1:80").overlaps(at("10.0.0.1:81")));
-        assert!(Place::Any { port: 80 }.overlaps(at("[::1]:80")));
-        assert!(!Place::Any { port: 0 }.overlaps(Place::Any { port: 0 }));
+        assert!(BindAddress::Any { port: 80 }.overlaps(at("[::1]:80")));
+        assert!(!BindAddress::Any { port: 0 }.overlaps(BindAddress::Any { port: 0 }));
     }
 }

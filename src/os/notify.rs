@@ -1,7 +1,5 @@
-//! Tells a supervisor, systemd say, how this process is doing: sd_notify(3), by hand,
-//! for it is a datagram.
-//!
-//! When there is something to tell is for its owner to know.
+//! Notifies a supervisor such as systemd of the state of this process: sd_notify(3), without
+//! libsystemd.
 
 use std::env;
 use std::ffi::OsStr;
@@ -13,22 +11,22 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// How long a supervisor that is busy may take to let a message in.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a send may block while the supervisor is busy.
+const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A status is cut off there, in characters.
-const LONGEST_STATUS: usize = 400;
+/// A longer status is cut off.
+const MAX_STATUS_CHARACTERS: usize = 400;
 
-/// The way to the supervisor.
+/// The connection to the supervisor.
 #[derive(Debug)]
 pub struct Notifier(UnixDatagram);
 
 impl Notifier {
-    /// The one that `NOTIFY_SOCKET` names; `None` without that variable. The socket is
-    /// connected here and now: later this process may see another file system.
+    /// Connects to the socket that `NOTIFY_SOCKET` names; `None` without that variable. To be
+    /// called before a chroot, which hides the socket.
     ///
     /// # Errors
-    /// The system's, and `InvalidInput` for what is no address of a socket.
+    /// `InvalidInput` if it is no address of a socket, or the system's.
     pub fn from_environment() -> io::Result<Option<Notifier>> {
         match env::var_os("NOTIFY_SOCKET") {
             Some(name) if !name.is_empty() => Notifier::new(&name).map(Some),
@@ -36,22 +34,22 @@ impl Notifier {
         }
     }
 
-    /// One to the socket `name`: a path or, with `@` in front, an abstract name.
+    /// Connects to the socket `name`: a path or, with `@` in front, an abstract name.
     ///
     /// # Errors
     /// As [`Notifier::from_environment`].
     pub fn new(name: &OsStr) -> io::Result<Notifier> {
         let socket = UnixDatagram::unbound()?;
         socket.connect_addr(&address(name)?)?;
-        socket.set_write_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(SEND_TIMEOUT))?;
         Ok(Notifier(socket))
     }
 
     /// Sends one message.
     ///
     /// # Errors
-    /// The system's; `WouldBlock` if nobody takes it within a second.
-    pub fn tell(&self, message: &Message) -> io::Result<()> {
+    /// `WouldBlock` if the supervisor does not receive it within a second, or the system's.
+    pub fn send(&self, message: &Message) -> io::Result<()> {
         self.0.send(message.0.as_bytes()).map(drop)
     }
 }
@@ -78,56 +76,64 @@ fn abstract_address(_name: &[u8]) -> io::Result<SocketAddr> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Something to tell: a line for each thing.
+/// A message to the supervisor: one line for each variable.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Message(String);
 
 impl Message {
-    /// It has started, or is done with reloading; and its number, which a supervisor
-    /// cannot know of one that has put itself into the background.
+    /// The process has started, or has reloaded. Includes its number, which a supervisor
+    /// cannot know of a daemon.
     pub fn ready() -> Message {
         Message(format!("READY=1\nMAINPID={}\n", std::process::id()))
     }
 
-    /// It begins to reload now.
+    /// The process begins to reload now.
     pub fn reloading() -> Message {
         let now = clock_gettime(ClockId::Monotonic);
         let now_us = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
         Message(format!("RELOADING=1\nMONOTONIC_USEC={now_us}\n"))
     }
 
-    /// It is about to end.
+    /// The process is stopping.
     pub fn stopping() -> Message {
         Message("STOPPING=1\n".to_owned())
     }
 
-    /// It goes on well.
+    /// The keep-alive of the watchdog.
     pub fn alive() -> Message {
         Message("WATCHDOG=1\n".to_owned())
     }
 
-    /// And this, for people: one line of it.
+    /// Adds a status for people, as one line.
     pub fn with_status(mut self, status: &str) -> Message {
         let clean = |letter: char| if letter.is_control() { ' ' } else { letter };
-        let line: String = status.chars().map(clean).take(LONGEST_STATUS).collect();
-        // A string never fails.
+        let line: String = status
+            .chars()
+            .map(clean)
+            .take(MAX_STATUS_CHARACTERS)
+            .collect();
+        // To write to a string never fails.
         let _ = writeln!(self.0, "STATUS={line}");
         self
     }
 }
 
-/// How often the supervisor wants to hear that all is well, at least: what
-/// `WATCHDOG_USEC` says, unless `WATCHDOG_PID` says that another process is meant.
-pub fn watchdog() -> Option<Duration> {
+/// The longest time between keep-alives of the watchdog, from `WATCHDOG_USEC`; `None` without
+/// that variable, or if `WATCHDOG_PID` is another process.
+pub fn watchdog_interval() -> Option<Duration> {
     let said = |name| env::var(name).ok();
-    watchdog_of(
+    parse_watchdog_interval(
         said("WATCHDOG_USEC").as_deref(),
         said("WATCHDOG_PID").as_deref(),
         std::process::id(),
     )
 }
 
-fn watchdog_of(microseconds: Option<&str>, whose: Option<&str>, process: u32) -> Option<Duration> {
+fn parse_watchdog_interval(
+    microseconds: Option<&str>,
+    whose: Option<&str>,
+    process: u32,
+) -> Option<Duration> {
     let microseconds = microseconds?.parse().ok().filter(|it| *it > 0)?;
     let ours = whose.is_none_or(|pid| pid.parse() == Ok(process));
     ours.then(|| Duration::from_micros(microseconds))
@@ -140,8 +146,11 @@ mod tests {
     #[test]
     fn the_watchdog_is_this_process_s_and_has_a_time() {
         let second = Some(Duration::from_secs(1));
-        assert_eq!(watchdog_of(Some("1000000"), None, 7), second);
-        assert_eq!(watchdog_of(Some("1000000"), Some("7"), 7), second);
+        assert_eq!(parse_watchdog_interval(Some("1000000"), None, 7), second);
+        assert_eq!(
+            parse_watchdog_interval(Some("1000000"), Some("7"), 7),
+            second
+        );
         for (microseconds, whose) in [
             (None, None),
             (Some("0"), None),
@@ -150,7 +159,7 @@ mod tests {
             (Some("1000000"), Some("8")),
             (Some("1000000"), Some("me")),
         ] {
-            assert_eq!(watchdog_of(microseconds, whose, 7), None);
+            assert_eq!(parse_watchdog_interval(microseconds, whose, 7), None);
         }
     }
 
@@ -159,7 +168,10 @@ mod tests {
         let Message(text) = Message::stopping().with_status("one\nREADY=1\x07");
         assert_eq!(text, "STOPPING=1\nSTATUS=one READY=1 \n");
         let Message(text) = Message::default().with_status(&"é".repeat(1000));
-        assert_eq!(text.chars().count(), "STATUS=\n".len() + LONGEST_STATUS);
+        assert_eq!(
+            text.chars().count(),
+            "STATUS=\n".len() + MAX_STATUS_CHARACTERS
+        );
     }
 
     #[test]

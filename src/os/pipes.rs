@@ -1,84 +1,83 @@
-//! Pipes that bytes take from one socket to another without being copied:
-//! splice(2), where the system has it.
-//!
-//! Only the pipes; when they pay is the relay's business. Elsewhere there are
-//! none to be had, and bytes are copied.
+//! Zero-copy relaying from one socket to another: pipes and splice(2), on Linux. Elsewhere
+//! there are no pipes, and bytes are copied.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Empty pipes that are kept.
-const MOST_SPARE: usize = 4;
+use crate::sync::{Counted, Counter};
 
-/// What a pipe is asked to hold. Four times as much would cost a quarter less
-/// still, but a reader that is slow may leave all of it filled, and a user
-/// without privileges may have 16,384 pages in pipes altogether.
+/// The most empty pipes that are kept for reuse.
+const MAX_SPARE: usize = 4;
+
+/// The capacity of a pipe, in bytes. Four times as much would save another quarter of the
+/// time. But a slow reader may leave all of it filled, and an unprivileged user may have
+/// 16,384 pages in pipes altogether.
 const CAPACITY: usize = 256 * 1024;
 
 /// The pipes of one thread.
 #[derive(Debug)]
 pub struct Pipes {
-    most: usize,
+    max: usize,
     spare: Vec<Pipe>,
-    /// How many there are, wherever they are.
-    count: Arc<AtomicUsize>,
+    /// The number of open pipes, used ones included.
+    count: Counter,
 }
 
-/// A pipe and what is in it. Dropping it closes it, and what it holds is lost.
+/// A pipe and the bytes in it. To drop it closes it, and loses these bytes.
 #[derive(Debug)]
 pub struct Pipe {
     reader: OwnedFd,
     writer: OwnedFd,
-    count: Arc<AtomicUsize>,
+    _counted: Counted,
 }
 
 impl Pipes {
-    /// At most so many at a time, those that were taken included: two
-    /// descriptors each.
-    pub fn new(most: usize) -> Pipes {
+    /// At most `max` pipes at a time, used ones included. Each takes two descriptors.
+    pub fn new(max: usize) -> Pipes {
         Pipes {
-            most,
+            max,
             spare: Vec::new(),
-            count: Arc::default(),
+            count: Counter::default(),
         }
     }
 
-    /// An empty pipe, if there may be one more and the system has it.
+    /// Takes an empty pipe; `None` at the limit, or if the system refuses one.
     pub fn take(&mut self) -> Option<Pipe> {
         self.spare.pop().or_else(|| {
-            let room = self.count.load(Ordering::Relaxed) < self.most;
+            let room = self.count.get() < self.max;
             room.then(|| system::open(&self.count).ok())?
         })
     }
 
-    /// Takes back a pipe that is empty again.
+    /// Takes back an empty pipe for reuse.
     pub fn give_back(&mut self, pipe: Pipe) {
-        if self.spare.len() < MOST_SPARE {
+        if self.spare.len() < MAX_SPARE {
             self.spare.push(pipe);
         }
     }
 }
 
 impl Pipe {
-    /// Moves what `from` has into the pipe, which is empty: as much as both
-    /// allow. 0 is the end of `from`, or an urgent mark with the end behind it.
+    /// Moves bytes of `from` into the pipe, which must be empty: as many as both allow.
+    /// 0 is the end of `from`, or an urgent mark with the end behind it.
     ///
     /// # Errors
-    /// As of splice(2): `WouldBlock` where there is nothing to be had.
+    /// As splice(2): `WouldBlock` if `from` has no bytes.
+    // splice(2) stops at an urgent mark for good, and returns 0 there once a FIN is queued
+    // behind the mark. So a 0 is no end until a read has come to it.
+    // Test: a_byte_marked_urgent_in_the_midst_of_much_holds_up_nothing.
     pub fn fill(&mut self, from: &impl AsFd) -> io::Result<usize> {
         system::splice(from, &self.writer, CAPACITY)
     }
 
     /// Moves `length` bytes out of the pipe, or as many as `to` takes.
     ///
-    /// splice(2) writes piece by piece. Of an error after the first piece it says
-    /// nothing, and the socket has forgotten it then: what was reset reads as if
-    /// it had ended. So it is asked again, until it says why it stopped.
-    ///
     /// # Errors
-    /// As of splice(2): `WouldBlock` where there is no room.
+    /// As splice(2): `WouldBlock` if `to` has no room.
+    // splice(2) writes piece by piece. It does not report an error after the first piece, and
+    // the socket forgets the error: after a reset, a read then looks like an end. So it is
+    // called again until it says why it stopped.
+    // Test: a_reset_in_the_midst_of_a_pipe_is_told_of.
     pub fn drain(&mut self, to: &impl AsFd, length: usize) -> io::Result<usize> {
         let mut sent = 0;
         while sent < length {
@@ -96,26 +95,19 @@ impl Pipe {
     }
 }
 
-impl Drop for Pipe {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 #[cfg(target_os = "linux")]
 mod system {
     use super::*;
     use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with};
 
-    pub(super) fn open(count: &Arc<AtomicUsize>) -> io::Result<Pipe> {
+    pub(super) fn open(count: &Counter) -> io::Result<Pipe> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        // Not worth the pipe: a small one only needs more turns.
+        // An error does not matter: a small pipe only needs more turns.
         let _ = fcntl_setpipe_size(&writer, CAPACITY);
-        count.fetch_add(1, Ordering::Relaxed);
         Ok(Pipe {
             reader,
             writer,
-            count: Arc::clone(count),
+            _counted: count.count(),
         })
     }
 
@@ -129,7 +121,7 @@ mod system {
 mod system {
     use super::*;
 
-    pub(super) fn open(_: &Arc<AtomicUsize>) -> io::Result<Pipe> {
+    pub(super) fn open(_: &Counter) -> io::Result<Pipe> {
         Err(ErrorKind::Unsupported.into())
     }
 
@@ -170,7 +162,7 @@ mod tests {
         assert_eq!(bytes, b"abcdef");
     }
 
-    /// The first piece is answered by a reset, which the second one meets.
+    /// The peer answers the first piece by a reset, which the second piece meets.
     #[test]
     fn a_reset_in_the_midst_of_a_pipe_is_told_of() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

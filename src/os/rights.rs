@@ -1,70 +1,69 @@
-//! What this process has given up, so that an error can say what to do about it.
-//!
-//! Only remembers, and finds words: nothing is given up here. A process that gave up
-//! nothing has no advice.
+//! Advice for file errors after privileges were dropped: which user, mode or option lets this
+//! process reach a path. It records user, chroot and sandbox; it does not set them.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 static USER: OnceLock<User> = OnceLock::new();
-static ALLOWED: OnceLock<Allowed> = OnceLock::new();
-static JAIL: OnceLock<PathBuf> = OnceLock::new();
+static SANDBOX: OnceLock<ReachablePaths> = OnceLock::new();
+static CHROOT: OnceLock<PathBuf> = OnceLock::new();
 
-/// Who it runs as since.
+/// The user that it runs as.
 struct User {
     name: String,
     group: String,
 }
 
-/// Which paths it can reach, whatever their modes say.
+/// The paths that the sandbox lets this process reach, whatever their modes are.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Allowed {
-    /// Below these, files are read.
+pub struct ReachablePaths {
+    /// Below these, files may be read.
     pub read: Vec<PathBuf>,
-    /// Below these, files are read, made, written and removed.
+    /// Below these, files may be read, created, written and removed.
     pub write: Vec<PathBuf>,
 }
 
-/// What was refused.
+/// The access that was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
     /// To read this file.
     Read,
-    /// To make this file, or to add to it.
+    /// To create this file, or to append to it.
     Append,
-    /// To make files in this folder.
+    /// To create files in this folder.
     Write,
     /// To keep secrets in this folder.
     Own,
 }
 
-/// It runs as `user` in `group` from now on, for good.
-pub fn gave_up_for(user: &str, group: &str) {
+/// Records that this process runs as `user` in `group`, for good.
+pub fn record_user(user: &str, group: &str) {
     let (name, group) = (user.to_owned(), group.to_owned());
-    // There is no second time.
+    // Privileges are dropped once.
     let _ = USER.set(User { name, group });
 }
 
-/// Its root is this folder from now on: operators know paths from outside.
-pub fn jailed_in(folder: PathBuf) {
-    let _ = JAIL.set(folder);
+/// Records that the root of this process is this folder. Advice then has the paths as
+/// operators see them.
+pub fn record_chroot(folder: PathBuf) {
+    let _ = CHROOT.set(folder);
 }
 
-/// Only these paths can be reached from now on.
-pub fn confined_to(allowed: Allowed) {
-    let _ = ALLOWED.set(allowed);
+/// Records that this process can reach these paths only.
+pub fn record_sandbox(reachable: ReachablePaths) {
+    let _ = SANDBOX.set(reachable);
 }
 
-/// What an operator can do if `error` came of it: words that go behind it, or none.
+/// What an operator can do about `error`: text to append to its message, or none.
 pub fn advice(error: &io::Error, need: Need, path: &Path) -> String {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            let outside = JAIL.get().map(|jail| seen_from_outside(jail, path));
+            let outside = CHROOT.get().map(|jail| seen_from_outside(jail, path));
             let shown = outside.as_deref().unwrap_or(path);
-            words(USER.get(), ALLOWED.get(), need, path, shown)
+            advice_text(USER.get(), SANDBOX.get(), need, path, shown)
         }
-        io::ErrorKind::NotFound => JAIL.get().map_or_else(String::new, |jail| {
+        io::ErrorKind::NotFound => CHROOT.get().map_or_else(String::new, |jail| {
             let outside = seen_from_outside(jail, path);
             format!(" (from outside it is {})", outside.display())
         }),
@@ -76,15 +75,15 @@ fn seen_from_outside(jail: &Path, path: &Path) -> PathBuf {
     jail.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// `shown` is how an operator writes `path`.
-fn words(
+/// The advice for a permission error. `shown` is `path` as an operator sees it.
+fn advice_text(
     user: Option<&User>,
-    allowed: Option<&Allowed>,
+    reachable: Option<&ReachablePaths>,
     need: Need,
     path: &Path,
     shown: &Path,
 ) -> String {
-    if allowed.is_some_and(|allowed| !reaches(allowed, need, path)) {
+    if reachable.is_some_and(|reachable| !reaches(reachable, need, path)) {
         let what = match need {
             Need::Read => "reads nothing",
             Need::Append | Need::Write | Need::Own => "writes nothing",
@@ -122,11 +121,11 @@ fn words(
     format!(" (txlb runs as {name}, who must {what}: {how})")
 }
 
-fn reaches(allowed: &Allowed, need: Need, path: &Path) -> bool {
-    // Where it leads to counts, if that can be seen.
+fn reaches(reachable: &ReachablePaths, need: Need, path: &Path) -> bool {
+    // The target of a link counts, if it can be resolved.
     let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let read = allowed.read.iter().filter(|_| need == Need::Read);
-    let mut folders = allowed.write.iter().chain(read);
+    let read = reachable.read.iter().filter(|_| need == Need::Read);
+    let mut folders = reachable.write.iter().chain(read);
     folders.any(|folder| path.starts_with(folder))
 }
 
@@ -139,13 +138,13 @@ mod tests {
             name: "www".to_owned(),
             group: "data".to_owned(),
         });
-        let allowed = Allowed {
+        let reachable = ReachablePaths {
             read: vec![PathBuf::from("/nowhere/r")],
             write: vec![PathBuf::from("/nowhere/w")],
         };
-        words(
+        advice_text(
             user.as_ref(),
-            Some(&allowed),
+            Some(&reachable),
             need,
             Path::new(path),
             &seen_from_outside(Path::new("/"), Path::new(path)),
@@ -155,7 +154,7 @@ mod tests {
     #[test]
     fn who_gave_up_nothing_gets_no_advice() {
         assert_eq!(
-            words(None, None, Need::Write, Path::new("/x"), Path::new("/x")),
+            advice_text(None, None, Need::Write, Path::new("/x"), Path::new("/x")),
             ""
         );
         let error = io::ErrorKind::PermissionDenied.into();

@@ -1,8 +1,5 @@
-//! The state folder: secrets that a program makes itself and keeps from one run to
-//! the next.
-//!
-//! What they are is not known here. One is made once, by whoever comes first, and
-//! no other user reads it.
+//! The state folder: secrets that a program generates once and keeps, such as keys. Only
+//! their owner can read them.
 
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -20,36 +17,36 @@ use rustix::process::geteuid;
 use super::files::{open_file, open_folder};
 use super::rights::{self, Need};
 
-/// No secret is longer.
-const MOST_BYTES: u64 = 1 << 20;
+/// The most bytes of a secret.
+const MAX_BYTES: u64 = 1 << 20;
 
-/// How often, and after which pause, a lock is tried that another has: for 5 s in all.
+/// How often, and after which pause, a busy lock is tried: for 5 s in all.
 const LOCK_TRIES: u32 = 250;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
-/// The folder of the one program that this is, once that is settled.
-static SETTLED: OnceLock<(String, PathBuf)> = OnceLock::new();
+/// The program and its folder, once that is fixed.
+static FIXED: OnceLock<(String, PathBuf)> = OnceLock::new();
 
-/// As [`folder`], which answers the same from now on, also when rights are given up.
+/// Fixes the result of [`folder`], so that it stays the same when privileges are dropped.
 ///
 /// # Errors
-/// As [`folder`]; nothing is settled then.
-pub fn settle(program: &str) -> io::Result<PathBuf> {
+/// As [`folder`]; nothing is fixed then.
+pub fn fix_folder(program: &str) -> io::Result<PathBuf> {
     let folder = folder(program)?;
-    // Whoever was first has asked the same.
-    let _ = SETTLED.set((program.to_owned(), folder.clone()));
+    // An earlier call has fixed the same folder.
+    let _ = FIXED.set((program.to_owned(), folder.clone()));
     Ok(folder)
 }
 
-/// The folder of `program`: the first of `$STATE_DIRECTORY`; without it
-/// `/var/lib/PROGRAM` for root and `~/.local/state/PROGRAM` for others. It need not
-/// be there. A program that gives up rights settles it before.
+/// The folder of `program`: the first of `$STATE_DIRECTORY`; without it `/var/lib/PROGRAM`
+/// for root, and `~/.local/state/PROGRAM` for others. It need not exist. A program that
+/// drops privileges fixes it before ([`fix_folder`]).
 ///
 /// # Errors
-/// If neither `$STATE_DIRECTORY` nor, for others than root, `$HOME` is a path from
-/// the top.
+/// `InvalidInput` if neither `$STATE_DIRECTORY` nor, for others than root, `$HOME` is an
+/// absolute path.
 pub fn folder(program: &str) -> io::Result<PathBuf> {
-    if let Some((_, folder)) = SETTLED.get().filter(|(of, _)| of == program) {
+    if let Some((_, folder)) = FIXED.get().filter(|(of, _)| of == program) {
         return Ok(folder.clone());
     }
     folder_of(
@@ -66,7 +63,7 @@ fn folder_of(
     is_root: bool,
     home: Option<&OsStr>,
 ) -> io::Result<PathBuf> {
-    // systemd names all that a unit has, with colons between them.
+    // systemd lists all folders of a unit, separated by colons.
     let first = state.and_then(|list| {
         let first = list.as_bytes().split(|byte| *byte == b':').next()?;
         (!first.is_empty()).then(|| Path::new(OsStr::from_bytes(first)))
@@ -85,35 +82,35 @@ fn invalid(message: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
-/// The secret in the file `name` of `folder`, if there is one that is `good`; else
-/// what `make` makes, which is in the file, whole, once this returns.
+/// Loads the secret in the file `name` of `folder` if it is `good`. Otherwise it generates one
+/// by `make` and writes it to the file.
 ///
-/// Of several processes that come at the same time one makes it, and all have the
-/// same. `good` may be asked twice. The folder is made if it is not there, for its
-/// owner alone; one that is there keeps its mode.
+/// If several processes call it at the same time, one generates the secret, and all get the
+/// same. `good` may be called twice. A missing folder is created for its owner alone; an
+/// existing one keeps its mode.
 ///
 /// # Errors
-/// `PermissionDenied` if other users may read the file; what `make` says, or the
+/// `PermissionDenied` if other users may read the file; the error of `make`, or the
 /// system's. Each names the path.
-pub fn secret(
+pub fn load_or_create(
     folder: &Path,
     name: &str,
     mut good: impl FnMut(&[u8]) -> bool,
     make: impl FnOnce() -> io::Result<Vec<u8>>,
 ) -> io::Result<Vec<u8>> {
     let path = folder.join(name);
-    // The usual case needs no right to write.
+    // The usual case needs no permission to write.
     if let Some(bytes) = read(&path)?.filter(|bytes| good(bytes)) {
         return Ok(bytes);
     }
     make_folder(folder).map_err(|error| unwritable(folder, &error))?;
     let lock = lock(folder).map_err(|error| unwritable(folder, &error))?;
-    // Somebody may have been faster.
+    // Another process may have been faster.
     let bytes = match read(&path)?.filter(|bytes| good(bytes)) {
         Some(bytes) => bytes,
         None => {
-            let bytes = make().map_err(|error| named(&path, &error))?;
-            write(folder, name, &bytes).map_err(|error| named(&path, &error))?;
+            let bytes = make().map_err(|error| with_path(&path, &error))?;
+            write(folder, name, &bytes).map_err(|error| with_path(&path, &error))?;
             bytes
         }
     };
@@ -121,11 +118,11 @@ pub fn secret(
     Ok(bytes)
 }
 
-fn named(path: &Path, error: &io::Error) -> io::Error {
+fn with_path(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// As `named`, of a folder that was to be written to.
+/// As [`with_path`], with advice on a folder that cannot be written to.
 fn unwritable(folder: &Path, error: &io::Error) -> io::Error {
     let advice = rights::advice(error, Need::Own, folder);
     io::Error::new(
@@ -134,23 +131,24 @@ fn unwritable(folder: &Path, error: &io::Error) -> io::Error {
     )
 }
 
-/// As `named`, of a file whose owner was somebody else: root, if it was run without `-u` before.
+/// As [`with_path`], with advice on a file of another owner: root, if txlb ran without `-u`
+/// before.
 fn unreadable(path: &Path, error: &io::Error) -> io::Error {
     let folder = path.parent().unwrap_or(path);
     let advice = rights::advice(error, Need::Own, folder);
     io::Error::new(error.kind(), format!("{}: {error}{advice}", path.display()))
 }
 
-/// What is in the file, if there is one and its owner alone may read it.
+/// Reads the file, which only its owner may read; `None` if there is none.
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = match open_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|error| unreadable(path, &error))?,
     };
-    check(path, &file).map_err(|error| named(path, &error))?;
+    check(path, &file).map_err(|error| with_path(path, &error))?;
     let mut bytes = Vec::new();
-    let read = file.take(MOST_BYTES).read_to_end(&mut bytes);
-    read.map_err(|error| named(path, &error))?;
+    let read = file.take(MAX_BYTES).read_to_end(&mut bytes);
+    read.map_err(|error| with_path(path, &error))?;
     Ok(Some(bytes))
 }
 
@@ -175,16 +173,16 @@ fn flags(flags: OFlags) -> i32 {
 fn make_folder(folder: &Path) -> io::Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     match made {
-        // Another process made a part of it meanwhile.
+        // Another process created a part of it meanwhile.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
         other => other,
     }
 }
 
-/// Held by whoever makes a secret; it goes with the file that is returned. Another who has it
-/// needs milliseconds: it is not waited for without end.
+/// Locks the folder while a secret is generated, until the returned file is dropped. Another
+/// process holds the lock for milliseconds, so the wait for it has an end.
 fn lock(folder: &Path) -> io::Result<File> {
-    // A file and not the folder: some systems lock only what is open for writing.
+    // A file and not the folder: some systems only lock what is open for writing.
     let path = folder.join(".lock");
     let file = OpenOptions::new()
         .write(true)
@@ -204,10 +202,10 @@ fn lock(folder: &Path) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::ResourceBusy, message))
 }
 
-/// Puts the bytes into a file beside, and that into place. Whoever does has the lock.
+/// Writes the bytes to a new file, and renames it to `name`. The caller holds the lock.
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let beside = folder.join(format!(".{name}.new"));
-    // Left behind by a crash: nobody else is here.
+    // Left behind by a crash, as the lock is held.
     match std::fs::remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -224,7 +222,8 @@ fn write(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     };
     let written = written();
     match &written {
-        // It is there; that it outlives a power cut is more than some systems promise.
+        // The file is in place. That it survives a power failure is more than some systems
+        // promise, so an error does not matter.
         Ok(()) => drop(open_folder(folder).and_then(|folder| folder.sync_all())),
         Err(_) => drop(std::fs::remove_file(&beside)),
     }
@@ -293,8 +292,8 @@ mod tests {
     fn a_secret_is_made_once_for_its_owner_alone() {
         let top = fresh("once");
         let folder = top.join("a/b");
-        let first = secret(&folder, "s", |_| true, made(b"one")).unwrap();
-        let second = secret(&folder, "s", |_| true, made(b"two")).unwrap();
+        let first = load_or_create(&folder, "s", |_| true, made(b"one")).unwrap();
+        let second = load_or_create(&folder, "s", |_| true, made(b"two")).unwrap();
         assert_eq!(
             (first.as_slice(), second.as_slice()),
             (&b"one"[..], &b"one"[..])
@@ -312,9 +311,12 @@ mod tests {
         std::fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
         // Left behind by a crash, and not to be kept.
         std::fs::write(folder.join(".s.new"), "half").unwrap();
-        secret(&folder, "s", |_| true, made(b"old")).unwrap();
+        load_or_create(&folder, "s", |_| true, made(b"old")).unwrap();
         let good = |bytes: &[u8]| bytes != b"old";
-        assert_eq!(secret(&folder, "s", good, made(b"new")).unwrap(), b"new");
+        assert_eq!(
+            load_or_create(&folder, "s", good, made(b"new")).unwrap(),
+            b"new"
+        );
         assert_eq!(std::fs::read(folder.join("s")).unwrap(), b"new");
         assert_eq!(mode(&folder), 0o755);
         assert_eq!(names_in(&folder), [".lock", "s"]);
@@ -325,10 +327,10 @@ mod tests {
     fn one_that_others_may_read_is_not_used() {
         let folder = fresh("open");
         let path = folder.join("s");
-        secret(&folder, "s", |_| true, made(b"one")).unwrap();
+        load_or_create(&folder, "s", |_| true, made(b"one")).unwrap();
         for open in [0o640, 0o604, 0o620] {
             std::fs::set_permissions(&path, Permissions::from_mode(open)).unwrap();
-            let error = secret(&folder, "s", |_| true, made(b"two")).unwrap_err();
+            let error = load_or_create(&folder, "s", |_| true, made(b"two")).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
             let advice = format!("'chmod 600 {}'", path.display());
             assert!(error.to_string().ends_with(&advice), "{error}");
@@ -341,13 +343,13 @@ mod tests {
     fn what_cannot_be_made_leaves_nothing_behind() {
         let folder = fresh("failed");
         let failed = || Err(io::Error::other("no luck"));
-        let error = secret(&folder, "s", |_| true, failed).unwrap_err();
+        let error = load_or_create(&folder, "s", |_| true, failed).unwrap_err();
         let path = folder.join("s");
         assert_eq!(error.to_string(), format!("{}: no luck", path.display()));
         assert_eq!(names_in(&folder), [".lock"]);
         // Where a folder is in the way, it is neither read nor replaced.
         std::fs::create_dir(&path).unwrap();
-        let error = secret(&folder, "s", |_| true, made(b"x")).unwrap_err();
+        let error = load_or_create(&folder, "s", |_| true, made(b"x")).unwrap_err();
         assert!(
             error.to_string().contains("a folder, and not a file"),
             "{error}"
@@ -365,7 +367,7 @@ mod tests {
                 makers.fetch_add(1, Ordering::Relaxed);
                 Ok(vec![number; 1000])
             };
-            secret(&folder, "s", |_| true, make).unwrap()
+            load_or_create(&folder, "s", |_| true, make).unwrap()
         };
         let secrets: Vec<_> = thread::scope(|scope| {
             let come = &come;
@@ -375,7 +377,11 @@ mod tests {
             all.into_iter().map(|one| one.join().unwrap()).collect()
         });
         assert_eq!(makers.into_inner(), 1);
-        assert!(secrets.iter().all(|secret| *secret == secrets[0]));
+        assert!(
+            secrets
+                .iter()
+                .all(|load_or_create| *load_or_create == secrets[0])
+        );
         assert_eq!(std::fs::read(folder.join("s")).unwrap(), secrets[0]);
         std::fs::remove_dir_all(&folder).unwrap();
     }

@@ -17,8 +17,8 @@ use rustix::process::geteuid;
 use txlb::admin::check_certificate;
 use txlb::config::verb::{diff, script};
 use txlb::config::{Config, Control, ListenAddress, ListenHost, leave_out_masked, print};
-use txlb::control::{Error, File, circle_warnings, places_where, resolve_names};
-use txlb::os::listen::{Place, try_bind};
+use txlb::control::{Error, File, circle_warnings, places_of_resolved, resolve_names};
+use txlb::os::listen::{BindAddress, try_bind};
 
 use crate::cli::{CheckOutput, StartupOptions};
 use crate::exit::Exit;
@@ -191,9 +191,9 @@ impl Problems {
             .control
             .as_ref()
             .is_some_and(|control| UnixStream::connect(&control.socket).is_ok());
-        let mut taken: BTreeMap<Place, String> = BTreeMap::new();
+        let mut taken: BTreeMap<BindAddress, String> = BTreeMap::new();
         for (what, listen) in listeners(config) {
-            let places = match places_where(listen, resolutions) {
+            let places = match places_of_resolved(listen, resolutions) {
                 Ok(places) => places,
                 Err(error) => {
                     self.add_unresolved(&what, listen, &error);
@@ -231,7 +231,7 @@ impl Problems {
         }
     }
 
-    fn add_bind_error(&mut self, what: &str, place: Place, error: &io::Error) {
+    fn add_bind_error(&mut self, what: &str, place: BindAddress, error: &io::Error) {
         let text = format!("{what} cannot listen at {place}: {error}");
         match error.kind() {
             ErrorKind::AddrInUse => self.warn(format!("{text} (by txlb, if it runs, or another)")),
@@ -244,7 +244,7 @@ impl Problems {
 
     /// It is an error only if this machine has none of a name's addresses: some may be another
     /// machine's.
-    fn add_absent(&mut self, what: &str, absent: &BTreeSet<Place>, all: bool) {
+    fn add_absent(&mut self, what: &str, absent: &BTreeSet<BindAddress>, all: bool) {
         for place in absent {
             let text = format!("{what} cannot listen at {place}: this machine has no such address");
             if all {

@@ -3,7 +3,7 @@
 use std::io;
 use std::io::{ErrorKind, Write};
 
-use txlb::non_printing::spelled_out;
+use txlb::non_printing::escape_non_printing;
 
 /// Why the program fails: an exit status and a message.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ pub(crate) fn print(text: &str) -> Result<(), Exit> {
 pub(crate) fn print_error(line: &str) -> Result<(), Exit> {
     let mut text = String::new();
     for line in line.split('\n') {
-        text += &spelled_out(line);
+        text += &escape_non_printing(line);
         text.push('\n');
     }
     check_written(io::stderr().write_all(text.as_bytes()), "standard error")

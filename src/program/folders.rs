@@ -66,7 +66,7 @@ pub(crate) fn prepare(config: &Config, owner: Option<&Identity>) -> Result<(), E
         make_runtime_folder(&control.socket, owner)?;
     }
     // Resolved once, so that later calls by another user give the same path.
-    let state = state::settle("txlb").ok();
+    let state = state::fix_folder("txlb").ok();
     let missing = state.as_deref().filter(|it| symlink_metadata(it).is_err());
     let Some(owner) = owner else {
         // Before the sandbox, which would prevent it. An error shows when the folder is used.

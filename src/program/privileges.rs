@@ -77,7 +77,7 @@ impl Privileges {
         // nobody_but_root_looks_into_the_memory,
         // no_core_dump_is_left_with_the_sandbox_or_without_it.
         protect_memory();
-        rights::gave_up_for(&identity.user, &identity.group);
+        rights::record_user(&identity.user, &identity.group);
         Ok(())
     }
 }
@@ -99,7 +99,7 @@ pub(crate) fn change_root(folder: &Path) -> Result<(), Exit> {
         std::env::set_current_dir("/")
     };
     enter()
-        .map(|()| rights::jailed_in(folder.to_owned()))
+        .map(|()| rights::record_chroot(folder.to_owned()))
         .map_err(|error| {
             let status = match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Exit::NO_FILE,

@@ -16,11 +16,11 @@ use signal_hook::low_level;
 use txlb::balancer::{AdminInterface, AdminServerError, AdminServers};
 use txlb::config::{Config, Reading};
 use txlb::control::{
-    ControllerThread, DataPlane, Error, File, Handle, Liveness, Notice, Options, Signal, Status,
-    processors,
+    ControllerThread, DataPlane, Error, File, Handle, LifecycleEvent, Liveness, Options, Signal,
+    Status, processors,
 };
-use txlb::os::inherited::{Inherited, inherited};
-use txlb::os::{descriptors, memory};
+use txlb::os::inherited::{InheritedSocket, take_inherited_sockets};
+use txlb::os::resources;
 
 use crate::cli::{ConfigSource, ServeOptions};
 use crate::daemon::executable;
@@ -36,7 +36,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 
 enum Event {
     Signal(Signal),
-    Notice(Notice),
+    Lifecycle(LifecycleEvent),
 }
 
 /// Runs the balancer until a signal ends it.
@@ -47,8 +47,8 @@ enum Event {
 pub(crate) fn run(mut options: ServeOptions) -> Result<(), Exit> {
     limit_heaps();
     let shutdown = Shutdown::prepare().map_err(|error| Exit::from_io(&error))?;
-    let inherited =
-        inherited().map_err(|error| Exit::new(Exit::CANNOT_BIND, &format!("txlb: {error}")))?;
+    let inherited = take_inherited_sockets()
+        .map_err(|error| Exit::new(Exit::CANNOT_BIND, &format!("txlb: {error}")))?;
     let log = Log::start(options.level).map_err(|error| Exit::from_io(&error))?;
     log.log_panics();
     // Opened before chroot(2): afterwards the paths of both sockets may lead nowhere.
@@ -79,7 +79,7 @@ fn serve(
     startup: Startup,
     mut configured_log: ConfiguredLog,
     log: &Log,
-    inherited: Vec<Inherited>,
+    inherited: Vec<InheritedSocket>,
     (supervisor, shutdown): (&Supervisor, &Shutdown),
 ) -> Result<(), Exit> {
     let LoadedConfig {
@@ -94,7 +94,7 @@ fn serve(
     let (events, incoming) = channel();
     let signals = events.clone();
     let options = Options::new(workers, move |event| {
-        drop(events.send(Event::Notice(event)));
+        drop(events.send(Event::Lifecycle(event)));
     });
     let bound = DataPlane::bind(config, options, inherited).map_err(|error| start_exit(&error))?;
     let path = file.as_ref().map(|(file, _)| file.path());
@@ -113,20 +113,20 @@ fn serve(
     })?;
     shutdown.begin_graceful();
     let data_plane = bound.start().map_err(|error| start_exit(&error))?;
-    shutdown.set_liveness(data_plane.pulses());
+    shutdown.set_liveness(data_plane.liveness());
     log_descriptors(descriptors_before, data_plane.status().capacity);
     let admin_servers = AdminServers::open(&data_plane, AdminInterface::ALL)
         .map_err(|error| admin_server_exit(&error))?;
-    let mut parts = admin_servers.fixtures();
+    let mut parts = admin_servers.reconfigurables();
     parts.push(supervisor.status_update());
     parts.push(Box::new(configured_log));
     parts.push(running.pid_file_release());
-    let liveness = data_plane.pulses();
+    let liveness = data_plane.liveness();
     shutdown.set_attended();
     let thread =
         ControllerThread::start(data_plane, file, parts).map_err(|error| Exit::from_io(&error))?;
-    let handle = thread.desk();
-    admin_servers.attend(&handle);
+    let handle = thread.handle();
+    admin_servers.set_handle(&handle);
     let status = handle.status();
     log_start(&status);
     if let Some(demo) = &demo {
@@ -166,17 +166,17 @@ fn wait(handle: &Handle, events: &Receiver<Event>, supervisor: &Supervisor) -> R
     let (mut stopping, mut deadline) = (false, None);
     while let Some(event) = next_event(events, deadline) {
         match event {
-            Event::Notice(Notice::Stopped) => {
+            Event::Lifecycle(LifecycleEvent::Stopped) => {
                 supervisor.notify_stopping();
                 return Ok(());
             }
-            Event::Notice(Notice::Panicked(thread)) => {
+            Event::Lifecycle(LifecycleEvent::Panicked(thread)) => {
                 return Err(Exit::new(
                     Exit::OTHER,
                     &format!("txlb: the thread {thread} panicked"),
                 ));
             }
-            Event::Notice(_) => {}
+            Event::Lifecycle(_) => {}
             Event::Signal(Signal::Stop | Signal::Quit) if stopping => {
                 log::warn!("told to stop again: ending now");
                 return Ok(());
@@ -211,7 +211,7 @@ fn next_event(events: &Receiver<Event>, deadline: Option<Instant>) -> Option<Eve
 fn limit_heaps() {
     const HEAPS: &str = "MALLOC_ARENA_MAX";
     let is_gnu = cfg!(all(target_os = "linux", target_env = "gnu"));
-    if !is_gnu || memory::address_space().is_none() || std::env::var_os(HEAPS).is_some() {
+    if !is_gnu || resources::address_space_limit().is_none() || std::env::var_os(HEAPS).is_some() {
         return;
     }
     let mut arguments = std::env::args_os();
@@ -228,11 +228,11 @@ fn limit_heaps() {
 
 /// Raises the limit of descriptors to the maximum; returns what it was before.
 fn raise_limit() -> Option<u64> {
-    match descriptors::raise_limit() {
+    match resources::raise_descriptor_limit() {
         Ok(limit) => limit.before,
         Err(error) => {
             log::warn!("cannot raise the limit of descriptors: {error}");
-            descriptors::limit()
+            resources::descriptor_limit()
         }
     }
 }
@@ -252,7 +252,7 @@ fn log_start(status: &Status) {
 }
 
 fn log_descriptors(before: Option<u64>, sessions: usize) {
-    let Some(now) = descriptors::limit() else {
+    let Some(now) = resources::descriptor_limit() else {
         log::info!("descriptors: no limit");
         return;
     };
@@ -368,7 +368,7 @@ impl Shutdown {
 
     fn exit_now(&self, status: i32) -> ! {
         if let Some(workers) = self.0.workers.get() {
-            workers.cut_off();
+            workers.cut_sessions();
         }
         thread::sleep(CUT_OFF_TIME);
         low_level::exit(status);

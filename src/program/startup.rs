@@ -101,7 +101,7 @@ impl Startup {
             log::warn!("nobody will see the log: name a file or syslog with -l or <logging>");
         }
         if let Some(identity) = self.privileges.identity() {
-            bound.give_to(identity.uid.as_raw(), identity.gid.as_raw());
+            bound.change_owner(identity.uid.as_raw(), identity.gid.as_raw());
         }
         self.privileges.give_up()?;
         if let Some(file) = file {
@@ -145,7 +145,7 @@ impl Reconfigure for ReleasePidFile {
         Ok(None)
     }
 
-    fn give_way(&mut self) -> bool {
+    fn release(&mut self) -> bool {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         drop(held.take());
         false

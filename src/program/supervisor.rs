@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use txlb::config::Config;
 use txlb::control::{Commit, Handle, Liveness, Reconfigure, Signal, Status};
-use txlb::os::notify::{Message, Notifier, watchdog};
+use txlb::os::notify::{Message, Notifier, watchdog_interval};
 
 /// How often the status is sent without a change, since it counts open sessions.
 const STATUS_INTERVAL: Duration = Duration::from_secs(30);
@@ -69,13 +69,15 @@ impl Supervisor {
         thread::Builder::new()
             .name("supervisor".to_owned())
             .spawn(move || reporter.report_status(|| handle.status()))?;
-        let Some(limit) = watchdog() else {
+        let Some(limit) = watchdog_interval() else {
             return Ok(());
         };
         let feeder = Arc::clone(notifications);
         thread::Builder::new()
             .name("watchdog".to_owned())
-            .spawn(move || feeder.feed_watchdog(limit / 2, |timeout| liveness.go_on(timeout)))?;
+            .spawn(move || {
+                feeder.feed_watchdog(limit / 2, |timeout| liveness.none_hangs(timeout));
+            })?;
         Ok(())
     }
 
@@ -118,7 +120,7 @@ impl Reconfigure for Supervisor {
 
 impl Notifications {
     fn tell(&self, message: &Message) {
-        if let Err(error) = self.notifier.tell(message) {
+        if let Err(error) = self.notifier.send(message) {
             log::warn!("cannot notify the supervisor: {error}");
         }
     }

@@ -1,8 +1,7 @@
-//! Whose the connections to the hosts are, by their local addresses: a host sees
-//! nothing else of its client, and may ask.
+//! Which client a connection to a host belongs to, by the connection's local address, for AMP.
 //!
-//! Kept only where somebody can ask, and by each worker for itself: nobody who
-//! works waits for another. Who asks, and how, is not known here.
+//! Kept only where hosts can ask, with one table for each worker, so that workers never wait for
+//! one another.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -11,11 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a question waits for connects that are under way: each is one
-/// system call, unless its worker is kept from the processor.
-const PATIENCE: Duration = Duration::from_millis(250);
+/// How long a question waits for a connect in progress. A connect is one system call, unless its
+/// worker gets no processor.
+const MAX_CONNECT_WAIT: Duration = Duration::from_millis(250);
 
-/// What the workers have noted of their connections. Cheap to clone.
+/// The clients of all workers' connections. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ClientLookup(Arc<[Arc<ClientTable>]>);
 
@@ -24,20 +23,19 @@ impl ClientLookup {
         ClientLookup((0..workers).map(|_| Arc::default()).collect())
     }
 
-    /// Those of one worker.
+    /// The table of one worker.
     pub(crate) fn of_worker(&self, number: usize) -> &Arc<ClientTable> {
         &self.0[number]
     }
 
-    /// The client whose connection to a host has this local address.
-    ///
-    /// Connections to different hosts may have the same local address: where
-    /// they are of different clients it is not known which one is meant, and
-    /// nobody is named. Nor is anybody of a connection that was made before
-    /// there was somebody to ask.
+    /// The client whose connection to a host has this local address, if exactly one client has.
+    /// `None` also for connections that were made before hosts could ask.
+    // Linux gives connections to different hosts the same local port, and the question has only
+    // that port. If two clients match, the answer is "not known": better none than another's.
+    // Test: nobody_is_named_where_it_might_be_one_or_the_other.
     pub fn client_of(&self, local: SocketAddr) -> Option<SocketAddr> {
         let (ip, port) = (local.ip().to_canonical(), local.port());
-        let clients = self.0.iter().flat_map(|notes| notes.clients(ip, port));
+        let clients = self.0.iter().flat_map(|table| table.clients(ip, port));
         let clients: Vec<_> = clients.collect();
         let first = clients.first()?;
         clients
@@ -47,40 +45,42 @@ impl ClientLookup {
     }
 }
 
-/// A local address, and the session's number: one address may be there twice.
+/// A local address with the session's id, since several sessions may have the same address.
 type Key = (IpAddr, u16, u64);
 
-/// What one worker has noted.
+/// The clients of one worker's connections.
 #[derive(Debug, Default)]
 pub(crate) struct ClientTable {
     clients: Mutex<BTreeMap<Key, SocketAddr>>,
-    /// Odd while the worker connects: a host may accept, and ask, before
-    /// connect(2) has returned.
+    /// Odd while the worker is in connect(2). On loopback a host may accept, and ask, before
+    /// connect(2) has returned, so a question waits until this has changed.
+    /// Test: `a_question_waits_for_the_connect_that_it_may_be_about`.
     connects: AtomicU64,
 }
 
 impl ClientTable {
-    /// To be called before a connect: who asks meanwhile waits for its note.
-    pub(crate) fn expect(self: &Arc<ClientTable>) -> PendingEntry<'_> {
+    /// Marks a connect as in progress. Call it before connect(2).
+    pub(crate) fn begin_connect(self: &Arc<ClientTable>) -> PendingEntry<'_> {
+        // SeqCst: the host's question must not see the number before it.
         self.connects.fetch_add(1, Ordering::SeqCst);
         PendingEntry(self)
     }
 
-    /// All that have a connection with this local address that was begun before.
+    /// The clients of all connections with this local address, those in progress included.
     fn clients(&self, ip: IpAddr, port: u16) -> Vec<SocketAddr> {
-        self.settle();
+        self.wait_for_connect();
         let clients = self.lock();
         let found = clients.range((ip, port, 0)..=(ip, port, u64::MAX));
         found.map(|(_, client)| *client).collect()
     }
 
-    /// Waits until a connect that is under way has been noted.
-    fn settle(&self) {
+    /// Waits until a connect in progress has its entry, or has failed.
+    fn wait_for_connect(&self) {
         let connect = self.connects.load(Ordering::SeqCst);
         let start = Instant::now();
         while connect % 2 == 1
             && self.connects.load(Ordering::SeqCst) == connect
-            && start.elapsed() < PATIENCE
+            && start.elapsed() < MAX_CONNECT_WAIT
         {
             thread::yield_now();
         }
@@ -92,12 +92,12 @@ impl ClientTable {
     }
 }
 
-/// A connect that is under way.
+/// A connect in progress. Dropping it ends the wait of questions.
 pub(crate) struct PendingEntry<'a>(&'a Arc<ClientTable>);
 
 impl PendingEntry<'_> {
-    /// Its local address is known now, and so whose it is.
-    pub(crate) fn note(
+    /// Enters the connection once its local address is known.
+    pub(crate) fn insert(
         self,
         local: SocketAddr,
         client: SocketAddr,
@@ -106,7 +106,7 @@ impl PendingEntry<'_> {
         let key = (local.ip().to_canonical(), local.port(), session);
         self.0.lock().insert(key, client);
         Box::new(ClientEntry {
-            notes: Arc::clone(self.0),
+            table: Arc::clone(self.0),
             key,
         })
     }
@@ -118,17 +118,17 @@ impl Drop for PendingEntry<'_> {
     }
 }
 
-/// A note, for as long as this is kept. To be dropped before the connection is
-/// closed: its local address may be another's at once.
+/// An entry of a table, which it leaves when this is dropped. Drop it before the connection is
+/// closed: another connection may have the local address at once.
 #[derive(Debug)]
 pub(crate) struct ClientEntry {
-    notes: Arc<ClientTable>,
+    table: Arc<ClientTable>,
     key: Key,
 }
 
 impl Drop for ClientEntry {
     fn drop(&mut self) {
-        self.notes.lock().remove(&self.key);
+        self.table.lock().remove(&self.key);
     }
 }
 
@@ -140,23 +140,23 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn note(
-        origins: &ClientLookup,
+    fn insert(
+        client_lookup: &ClientLookup,
         worker: usize,
         local: &str,
         client: &str,
         id: u64,
     ) -> Box<ClientEntry> {
-        let expected = origins.of_worker(worker).expect();
-        expected.note(at(local), at(client), id)
+        let pending = client_lookup.of_worker(worker).begin_connect();
+        pending.insert(at(local), at(client), id)
     }
 
     #[test]
     fn a_client_is_known_for_as_long_as_its_connection_is_there() {
-        let origins = ClientLookup::new(2);
-        let one = note(&origins, 0, "10.0.0.1:5", "192.0.2.1:80", 1);
-        let _two = note(&origins, 1, "[::1]:5", "[2001:db8::1]:81", 2);
-        let whose = |local: &str| origins.client_of(at(local));
+        let client_lookup = ClientLookup::new(2);
+        let one = insert(&client_lookup, 0, "10.0.0.1:5", "192.0.2.1:80", 1);
+        let _two = insert(&client_lookup, 1, "[::1]:5", "[2001:db8::1]:81", 2);
+        let whose = |local: &str| client_lookup.client_of(at(local));
         assert_eq!(whose("10.0.0.1:5"), Some(at("192.0.2.1:80")));
         assert_eq!(whose("[::ffff:10.0.0.1]:5"), Some(at("192.0.2.1:80")));
         assert_eq!(whose("[::1]:5"), Some(at("[2001:db8::1]:81")));
@@ -168,11 +168,11 @@ mod tests {
 
     #[test]
     fn nobody_is_named_where_it_might_be_one_or_the_other() {
-        let origins = ClientLookup::new(2);
-        let _one = note(&origins, 0, "10.0.0.1:5", "192.0.2.1:80", 1);
-        let two = note(&origins, 0, "10.0.0.1:5", "192.0.2.2:80", 2);
-        let three = note(&origins, 1, "10.0.0.1:5", "192.0.2.3:80", 3);
-        let whose = || origins.client_of(at("10.0.0.1:5"));
+        let client_lookup = ClientLookup::new(2);
+        let _one = insert(&client_lookup, 0, "10.0.0.1:5", "192.0.2.1:80", 1);
+        let two = insert(&client_lookup, 0, "10.0.0.1:5", "192.0.2.2:80", 2);
+        let three = insert(&client_lookup, 1, "10.0.0.1:5", "192.0.2.3:80", 3);
+        let whose = || client_lookup.client_of(at("10.0.0.1:5"));
         assert_eq!(whose(), None);
         drop(two);
         assert_eq!(whose(), None);
@@ -182,16 +182,16 @@ mod tests {
 
     #[test]
     fn a_question_waits_for_the_connect_that_it_may_be_about() {
-        let origins = ClientLookup::new(1);
-        let notes = origins.of_worker(0);
-        let expected = notes.expect();
+        let client_lookup = ClientLookup::new(1);
+        let table = client_lookup.of_worker(0);
+        let pending = table.begin_connect();
         let asked = thread::scope(|scope| {
-            let asks = scope.spawn(|| origins.client_of(at("10.0.0.1:5")));
+            let asks = scope.spawn(|| client_lookup.client_of(at("10.0.0.1:5")));
             // However long it takes until the question is there.
             thread::yield_now();
-            let origin = expected.note(at("10.0.0.1:5"), at("192.0.2.1:80"), 1);
+            let client_entry = pending.insert(at("10.0.0.1:5"), at("192.0.2.1:80"), 1);
             let answer = asks.join().unwrap();
-            drop(origin);
+            drop(client_entry);
             answer
         });
         assert_eq!(asked, Some(at("192.0.2.1:80")));
@@ -199,8 +199,8 @@ mod tests {
 
     #[test]
     fn a_connect_that_does_not_return_holds_nobody_up_for_long() {
-        let origins = ClientLookup::new(1);
-        let _expected = origins.of_worker(0).expect();
-        assert_eq!(origins.client_of(at("10.0.0.1:5")), None);
+        let client_lookup = ClientLookup::new(1);
+        let _expected = client_lookup.of_worker(0).begin_connect();
+        assert_eq!(client_lookup.client_of(at("10.0.0.1:5")), None);
     }
 }

@@ -1,134 +1,84 @@
-//! One session with its circuit: does what the session's state machine asks for,
-//! and keeps the count of its host.
+//! One session with its two sockets: performs the actions that the state machine asks for.
 //!
-//! What to do next is `session`'s business, when it is this session's turn the
-//! worker's. What the circuit is made of, sockets or a simulation, is hidden
-//! behind [`Transport`].
+//! [`Connection::run`] is the path of every byte. [`Session::next`] returns an [`Action`], the
+//! connection performs it on its [`Transport`], and a `handle_*` method reports the result.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::action::{Action, Side};
 use super::client_lookup::{ClientEntry, ClientTable};
-use super::end::{Closing, EndReason};
-use super::failure::{ConnectError, Progress, Shortage, blame};
-use super::health_log::log_health_change;
+use super::failure::{ConnectError, ConnectProgress, EndReason, Shortage, classify_connect_error};
 use super::plan::{Group, Service};
-use super::port_gates::PortGates;
-use super::pump::{self, Wire};
-use super::session::Session;
-use super::slab::token;
-use super::worker_stats::WorkerStats;
-use crate::balance::{Change, Failure, PickContext, Picked, Random};
-use crate::os::delivery::Delivery;
+use super::port_gate::PortGates;
+use super::session::{Action, Direction, Session, Side};
+use super::shared::WorkerStats;
+use super::slab::encode_token;
+use super::transport::Transport;
+use crate::balance::{Failure, HealthChange, PickContext, Picked, Random};
 
-/// The way from a client to its host, as a link builds it up and takes it down.
-///
-/// The client's side is there from the start. The host's side comes with
-/// `connect`, may be dropped and come again to another host, and is read and
-/// written only after `progress` has said that it is connected.
-pub(crate) trait Transport: Wire {
-    /// Where a side says by which token its events are to come.
-    type Registry;
-
-    /// Registers the client's side, once and for all it will ever wait for.
-    ///
-    /// # Errors
-    /// The system's, if it cannot watch one more.
-    fn register(&mut self, registry: &Self::Registry, token: usize) -> io::Result<()>;
-
-    /// Starts to connect to a host without waiting for it, and registers the
-    /// host's side. There was none, or it has been dropped.
-    ///
-    /// # Errors
-    /// As of connect(2); there is no host's side then.
-    fn connect(&mut self, to: &Picked, registry: &Self::Registry, token: usize) -> io::Result<()>;
-
-    /// How the connect stands; pending where there is none. A failure is told
-    /// of once. The system need not be asked where it has `vouched` for the
-    /// connection: what became of it since, reading will tell.
-    fn progress(&mut self, vouched: bool) -> Progress;
-
-    /// The address that the host knows its side by, once it has begun to connect.
-    fn local_address(&self) -> Option<SocketAddr>;
-
-    /// Closes the host's side, if there is one: its connect came to nothing.
-    fn drop_host(&mut self);
-
-    /// Has the system look after the host's side while it is silent. That this
-    /// may fail is not worth a session.
-    fn keep_alive(&mut self);
-
-    /// How far host and client have got with what was written, if the system tells.
-    fn deliveries(&self) -> [Option<Delivery>; 2];
-
-    /// Closes both sides, the client's perhaps only with the link itself.
-    fn close(&mut self, closing: Closing);
-}
-
-/// A session and its circuit.
+/// A session and its transport.
 #[derive(Debug)]
-pub(crate) struct Connection<C> {
+pub(crate) struct Connection<T> {
     pub(crate) session: Session,
     pub(crate) id: u64,
-    /// The client's address, of the session and not of the socket.
+    /// The address from which the client connected.
     pub(crate) client_address: SocketAddr,
     pub(crate) service: Arc<Service>,
-    /// The group at the time the client came: it stays there.
+    /// The group that was enabled when the client came. The session stays with it.
     pub(crate) group: Arc<Group>,
-    /// The host it is counted on.
+    /// The host on which the session is counted.
     pub(crate) picked: Option<Picked>,
-    /// Keeps known whose the connection to the host is, if hosts can ask.
-    origin: Option<Box<ClientEntry>>,
+    /// The entry in the client lookup, if hosts can ask.
+    client_entry: Option<Box<ClientEntry>>,
     /// It is on the worker's ready list.
     pub(crate) queued: bool,
-    /// It is over, and only waits to be swept.
-    pub(crate) over: bool,
-    /// Of its slot, for its tokens.
+    /// It is closed, and its slot is about to be freed.
+    pub(crate) closed: bool,
+    /// The generation of its slot, for its tokens.
     pub(crate) generation: u32,
-    pub(crate) circuit: C,
+    pub(crate) transport: T,
 }
 
-/// What a worker lends a session for its turn.
-pub(crate) struct Context<'a, C: Transport> {
-    pub(crate) registry: &'a C::Registry,
+/// What a worker lends a connection for one run.
+pub(crate) struct Context<'a, T: Transport> {
+    pub(crate) registry: &'a T::Registry,
     pub(crate) buffer: &'a mut [u8],
-    pub(crate) pipes: &'a mut C::Pipes,
-    /// Reads it may do before it is another's turn.
-    pub(crate) most_reads: usize,
+    pub(crate) pipes: &'a mut T::Pipes,
+    /// Reads that one run may make before other connections run.
+    pub(crate) max_reads: usize,
     pub(crate) random: &'a mut Random,
-    pub(crate) meters: &'a WorkerStats,
-    /// Where to note whose the connections to hosts are, if hosts can ask.
-    pub(crate) origins: Option<&'a Arc<ClientTable>>,
-    /// This worker's shard of each host's counters.
+    pub(crate) stats: &'a WorkerStats,
+    /// The worker's part of the client lookup, if hosts can ask.
+    pub(crate) client_table: Option<&'a Arc<ClientTable>>,
+    /// The worker's shard of each host's counters.
     pub(crate) shard: usize,
     pub(crate) now_ms: u64,
     pub(crate) slot: u32,
     pub(crate) port_gates: &'a mut PortGates,
-    /// Set when the machine could not connect to a host: for want of what, and to where.
+    /// Set when this machine could not connect: what it lacks, and the address.
     pub(crate) shortage: &'a mut Option<(Shortage, SocketAddr)>,
 }
 
-/// How a session's turn ended.
+/// How a run of a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RunResult {
-    /// It waits for an event, or for its deadline.
+    /// It waits for an event or for its deadline.
     Waiting,
-    /// It has more to do than one turn allows.
+    /// It has more to do than one run allows.
     CutShort,
-    /// It is over.
-    Over(EndReason),
+    /// The session has ended.
+    Closed(EndReason),
 }
 
-impl<C: Transport> Connection<C> {
+impl<T: Transport> Connection<T> {
     pub(crate) fn new(
         id: u64,
-        circuit: C,
+        transport: T,
         client_address: SocketAddr,
         service: Arc<Service>,
         now_ms: u64,
-    ) -> Connection<C> {
+    ) -> Connection<T> {
         Connection {
             session: Session::new(service.timeouts, now_ms),
             id,
@@ -136,206 +86,282 @@ impl<C: Transport> Connection<C> {
             group: Arc::clone(&service.group),
             service,
             picked: None,
-            origin: None,
+            client_entry: None,
             queued: false,
-            over: false,
+            closed: false,
             generation: 0,
-            circuit,
+            transport,
         }
     }
 
-    /// Has the worker told what becomes of the client.
+    /// Registers the client's side for events.
     ///
     /// # Errors
-    /// As of [`Transport::register`].
-    pub(crate) fn register(&mut self, registry: &C::Registry, slot: u32) -> io::Result<()> {
-        let token = token(slot, self.generation, Side::Client);
-        self.circuit.register(registry, token)
+    /// Those of [`Transport::register`].
+    pub(crate) fn register(&mut self, registry: &T::Registry, slot: u32) -> io::Result<()> {
+        let token = encode_token(slot, self.generation, Side::Client);
+        self.transport.register(registry, token)
     }
 
-    /// Does what there is to do, for as long as the turn allows.
-    pub(crate) fn run(&mut self, turn: &mut Context<'_, C>) -> RunResult {
+    /// Performs the session's actions until it waits, ends or has read its share.
+    pub(crate) fn run(&mut self, context: &mut Context<'_, T>) -> RunResult {
         let before = self.session.bytes();
-        let end = self.run_steps(turn);
-        self.count_bytes(before, turn.shard);
-        end
+        let result = self.run_actions(context);
+        self.count_bytes(before, context.shard);
+        result
     }
 
-    fn run_steps(&mut self, turn: &mut Context<'_, C>) -> RunResult {
+    fn run_actions(&mut self, context: &mut Context<'_, T>) -> RunResult {
         let mut reads = 0;
         loop {
-            let Connection {
-                session, circuit, ..
-            } = self;
-            match session.next() {
+            match self.session.next() {
                 Action::Wait => return RunResult::Waiting,
-                Action::Close(reason) => return RunResult::Over(reason),
-                Action::Read(_) | Action::Fill(_) if reads >= turn.most_reads => {
+                Action::Close(reason) => return RunResult::Closed(reason),
+                Action::Read(_) | Action::Fill(_) if reads >= context.max_reads => {
                     return RunResult::CutShort;
                 }
                 Action::Read(direction) => {
                     reads += 1;
-                    pump::read(session, circuit, direction, turn.buffer, turn.now_ms);
+                    self.read(direction, context.buffer, context.now_ms);
                 }
                 Action::Fill(direction) => {
-                    let rich = turn.buffer.len() / 2;
-                    let (pipes, now_ms) = (&mut *turn.pipes, turn.now_ms);
-                    let length = pump::fill(session, circuit, direction, pipes, rich, now_ms);
+                    let length = self.fill_pipe(direction, context);
                     // As many as it would have taken without the pipe.
-                    reads += 1 + length / turn.buffer.len();
+                    reads += 1 + length / context.buffer.len();
                 }
                 Action::Drain(direction) => {
-                    pump::drain(session, circuit, direction, turn.pipes, turn.now_ms);
+                    self.drain_pipe(direction, context.pipes, context.now_ms);
                 }
-                Action::Write(direction) => {
-                    pump::write_kept(session, circuit, direction, turn.now_ms);
+                Action::Write(direction) => self.write_buffered(direction, context.now_ms),
+                Action::Shutdown(direction) => self.shutdown_write(direction),
+                Action::Pick => self.pick_host(context),
+                Action::CheckConnect { late, connect_hint } => {
+                    self.check_connect(late, connect_hint, context);
                 }
-                Action::Shutdown(direction) => pump::shutdown(session, circuit, direction),
-                Action::Pick => self.pick(turn),
-                Action::Settle { late, vouched } => self.settle(late, vouched, turn),
                 Action::KeepAlive => {
-                    circuit.keep_alive();
-                    session.handle_keepalive();
+                    self.transport.enable_keepalive();
+                    self.session.handle_keepalive();
                 }
                 Action::CheckDelivery => {
-                    session.handle_delivery(circuit.deliveries(), turn.now_ms);
+                    let deliveries = self.transport.deliveries();
+                    self.session.handle_delivery(deliveries, context.now_ms);
                 }
             }
         }
     }
 
-    fn pick(&mut self, turn: &mut Context<'_, C>) {
-        let mut ask = PickContext {
+    /// Reads once into the worker's buffer and writes at once. The session stores only what the
+    /// sink did not take.
+    fn read(&mut self, direction: Direction, buffer: &mut [u8], now_ms: u64) {
+        match self.transport.read(direction.source(), buffer) {
+            Ok(0) => self.session.handle_end(direction),
+            Ok(length) => {
+                // A short read has emptied the socket: a second read would only return EAGAIN.
+                // Test: a_full_read_is_followed_by_another_and_a_short_one_is_not.
+                let short = length < buffer.len();
+                self.session.handle_read(direction, short, now_ms);
+                self.write_new(direction, &buffer[..length]);
+            }
+            Err(error) => self.handle_read_error(direction, &error),
+        }
+    }
+
+    fn write_new(&mut self, direction: Direction, bytes: &[u8]) {
+        let transport = &mut self.transport;
+        match retry_interrupted(|| transport.write(direction.sink(), bytes)) {
+            Ok(sent) => self.session.handle_sent(direction, sent, &bytes[sent..]),
+            Err(_) => self.session.handle_broken(direction.sink()),
+        }
+    }
+
+    fn write_buffered(&mut self, direction: Direction, now_ms: u64) {
+        let transport = &mut self.transport;
+        let bytes = self.session.buffered(direction);
+        match retry_interrupted(|| transport.write(direction.sink(), bytes)) {
+            Ok(sent) => self.session.handle_buffered_sent(direction, sent, now_ms),
+            Err(_) => self.session.handle_broken(direction.sink()),
+        }
+    }
+
+    /// Reads into a pipe and writes from it at once. Returns the number of bytes that were read.
+    fn fill_pipe(&mut self, direction: Direction, context: &mut Context<'_, T>) -> usize {
+        match self.transport.fill_pipe(direction, context.pipes) {
+            // Before an urgent mark splice(2) returns 0 once a FIN is queued behind the mark. So a
+            // 0 is no end of the stream until read has returned it as well.
+            // Tests: bytes_go_through_in_order_and_an_end_is_0,
+            // a_byte_marked_urgent_in_the_midst_of_much_holds_up_nothing.
+            None | Some(Ok(0)) => self.session.handle_no_pipe(direction),
+            Some(Ok(length)) => {
+                let worthwhile = length >= context.buffer.len() / 2;
+                self.session
+                    .handle_pipe_filled(direction, length, worthwhile, context.now_ms);
+                self.drain_pipe(direction, context.pipes, context.now_ms);
+                return length;
+            }
+            // A sandbox may forbid splice(2), or a system not have it. Reading still works.
+            Some(Err(error)) if is_unsupported(&error) => self.session.handle_no_pipe(direction),
+            Some(Err(error)) => self.handle_read_error(direction, &error),
+        }
+        0
+    }
+
+    fn drain_pipe(&mut self, direction: Direction, pipes: &mut T::Pipes, now_ms: u64) {
+        let transport = &mut self.transport;
+        let length = self.session.piped(direction);
+        match retry_interrupted(|| transport.drain_pipe(direction, length, pipes)) {
+            Ok(sent) => self.session.handle_pipe_drained(direction, sent, now_ms),
+            Err(_) => self.session.handle_broken(direction.sink()),
+        }
+    }
+
+    fn shutdown_write(&mut self, direction: Direction) {
+        match self.transport.shutdown_write(direction.sink()) {
+            Ok(()) => self.session.handle_shutdown(direction),
+            Err(_) => self.session.handle_broken(direction.sink()),
+        }
+    }
+
+    fn handle_read_error(&mut self, direction: Direction, error: &io::Error) {
+        match error.kind() {
+            ErrorKind::WouldBlock => self.session.handle_would_block(direction),
+            ErrorKind::Interrupted => {}
+            _ => self.session.handle_read_failed(direction),
+        }
+    }
+
+    fn pick_host(&mut self, context: &mut Context<'_, T>) {
+        let mut pick_context = PickContext {
             client: self.client_address.ip(),
             tried: self.session.tried(),
-            now_ms: turn.now_ms,
-            random: turn.random,
+            now_ms: context.now_ms,
+            random: context.random,
         };
-        let mut tracker = self.group.tracker();
-        self.picked = tracker.pick(&mut ask);
+        let mut pool = self.group.pool();
+        self.picked = pool.pick(&mut pick_context);
         let Some(picked) = &self.picked else {
-            return match tracker.has_circular() {
-                true => self.session.handle_circle(turn.now_ms),
-                false => self.session.handle_nobody(turn.now_ms),
+            return match pool.has_circular() {
+                true => self.session.handle_routing_loop(context.now_ms),
+                false => self.session.handle_no_host(context.now_ms),
             };
         };
-        drop(tracker);
-        if let Err(until_ms) = turn.port_gates.may_try(picked.address, turn.now_ms) {
+        drop(pool);
+        if let Err(until_ms) = context.port_gates.may_try(picked.address, context.now_ms) {
             let (host, client) = (picked.id, self.client_address.ip());
-            self.group.tracker().withdraw(picked, client, turn.now_ms);
+            self.group.pool().withdraw(picked, client, context.now_ms);
             self.picked = None;
-            return self.session.handle_no_port(host, until_ms, turn.now_ms);
+            return self.session.handle_no_port(host, until_ms, context.now_ms);
         }
-        let token = token(turn.slot, self.generation, Side::Host);
-        let expected = turn.origins.map(ClientTable::expect);
-        match self.circuit.connect(picked, turn.registry, token) {
+        let token = encode_token(context.slot, self.generation, Side::Host);
+        // Before connect(2): on loopback the host may accept and ask before it returns.
+        // Test: a_host_may_ask_as_soon_as_it_has_accepted.
+        let pending = context.client_table.map(ClientTable::begin_connect);
+        match self.transport.connect(picked, context.registry, token) {
             Ok(()) => {
-                if let Some(expected) = expected
-                    && let Some(local) = self.circuit.local_address()
+                if let Some(pending) = pending
+                    && let Some(local) = self.transport.local_address()
                 {
-                    self.origin = Some(expected.note(local, self.client_address, self.id));
+                    self.client_entry = Some(pending.insert(local, self.client_address, self.id));
                 }
-                turn.port_gates.open(picked.address);
-                self.session.handle_picked(turn.now_ms);
+                context.port_gates.open(picked.address);
+                self.session.handle_picked(context.now_ms);
             }
-            Err(error) => self.connect_failed(blame(&error), turn),
+            Err(error) => self.connect_failed(classify_connect_error(&error), context),
         }
     }
 
-    fn settle(&mut self, late: bool, vouched: bool, turn: &mut Context<'_, C>) {
-        match self.circuit.progress(vouched) {
-            Progress::Connected => self.connected(turn),
-            Progress::Failed(blame) => self.connect_failed(blame, turn),
-            Progress::Pending if late => self.connect_is_late(turn),
-            Progress::Pending => self.session.handle_connecting(),
+    fn check_connect(&mut self, late: bool, connect_hint: bool, context: &mut Context<'_, T>) {
+        match self.transport.connect_progress(connect_hint) {
+            ConnectProgress::Connected => self.connected(context),
+            ConnectProgress::Failed(error) => self.connect_failed(error, context),
+            ConnectProgress::Pending if late => self.connect_timed_out(context),
+            ConnectProgress::Pending => self.session.handle_connect_pending(),
         }
     }
 
-    fn connected(&mut self, turn: &mut Context<'_, C>) {
-        let connect_ms = self.session.connecting_ms(turn.now_ms);
-        self.session.handle_connected(turn.now_ms);
+    fn connected(&mut self, context: &mut Context<'_, T>) {
+        let connect_ms = self.session.connecting_ms(context.now_ms);
+        self.session.handle_connected(context.now_ms);
         let Some(picked) = &self.picked else { return };
-        picked.host.counters.add_connect(turn.shard, connect_ms);
+        picked.host.counters.add_connect(context.shard, connect_ms);
         let change = self
             .group
-            .tracker()
-            .connected(picked.id, picked.address, turn.now_ms);
-        self.announce(picked, change, turn.now_ms);
+            .pool()
+            .connected(picked.id, picked.address, context.now_ms);
+        self.log_health_change(picked, change, context.now_ms);
     }
 
-    fn connect_is_late(&mut self, turn: &mut Context<'_, C>) {
-        if self.session.host_was_slow(turn.now_ms) {
-            return self.connect_failed(ConnectError::Host(Failure::TimedOut), turn);
+    fn connect_timed_out(&mut self, context: &mut Context<'_, T>) {
+        if self.session.host_timed_out(context.now_ms) {
+            return self.connect_failed(ConnectError::Host(Failure::TimedOut), context);
         }
-        // The client's patience is at its end, not the host's time.
-        if let Some(picked) = self.let_go() {
-            self.group
-                .tracker()
-                .released(picked.id, self.client_address.ip(), turn.now_ms);
+        // The client has waited as long as it may; the host has time left and has not failed.
+        // Test: a_connect_cut_by_the_clients_patience_is_not_blamed_on_the_host.
+        if let Some(picked) = self.drop_host() {
+            let client = self.client_address.ip();
+            self.group.pool().release(picked.id, client, context.now_ms);
             self.session
-                .handle_connect_failed(picked.id, true, turn.now_ms);
+                .handle_connect_failed(picked.id, true, context.now_ms);
         }
     }
 
-    fn connect_failed(&mut self, blame: ConnectError, turn: &mut Context<'_, C>) {
-        let Some(picked) = self.let_go() else { return };
+    fn connect_failed(&mut self, error: ConnectError, context: &mut Context<'_, T>) {
+        let Some(picked) = self.drop_host() else {
+            return;
+        };
         log::debug!(
-            "session {:#x}: no connection to {}: {blame:?}",
+            "session {:#x}: no connection to {}: {error:?}",
             self.id,
             picked.address
         );
-        match blame {
+        let (client, now_ms) = (self.client_address.ip(), context.now_ms);
+        match error {
             ConnectError::Host(failure) => {
                 let timed_out = failure == Failure::TimedOut;
-                let (id, address, now_ms) = (picked.id, picked.address, turn.now_ms);
-                let client = self.client_address.ip();
-                let mut tracker = self.group.tracker();
-                let change = tracker.connect_failed(id, address, client, failure, now_ms);
-                let has_moved = tracker.has_moved(id, address);
-                drop(tracker);
+                let (id, address) = (picked.id, picked.address);
+                let mut pool = self.group.pool();
+                let change = pool.connect_failed(id, address, client, failure, now_ms);
+                let has_moved = pool.has_moved(id, address);
+                drop(pool);
                 if has_moved {
                     self.session.handle_moved(timed_out, now_ms);
                 } else {
                     self.session.handle_connect_failed(id, timed_out, now_ms);
                 }
-                self.announce(&picked, change, turn.now_ms);
+                self.log_health_change(&picked, change, now_ms);
             }
-            ConnectError::TurnedAway => {
-                let client = self.client_address.ip();
-                self.group
-                    .tracker()
-                    .turned_away(picked.id, client, turn.now_ms);
-                self.session
-                    .handle_connect_failed(picked.id, false, turn.now_ms);
+            // A host that resets at once has accepted, so it has not failed. The client has said
+            // nothing yet, so it may have another host.
+            // Test: a_host_that_resets_its_sessions_is_not_taken_for_one_that_is_down.
+            ConnectError::ResetByHost => {
+                self.group.pool().refused_early(picked.id, client, now_ms);
+                self.session.handle_connect_failed(picked.id, false, now_ms);
             }
             ConnectError::Local(shortage) => {
-                turn.meters.count_trouble(shortage.trouble());
-                *turn.shortage = Some((shortage, picked.address));
-                self.group
-                    .tracker()
-                    .released(picked.id, self.client_address.ip(), turn.now_ms);
+                context.stats.count_error(shortage.resource_error());
+                *context.shortage = Some((shortage, picked.address));
+                self.group.pool().release(picked.id, client, now_ms);
                 if shortage == Shortage::Ports {
-                    let until_ms = turn.port_gates.close(picked.address, turn.now_ms);
-                    self.session
-                        .handle_no_port(picked.id, until_ms, turn.now_ms);
+                    let until_ms = context.port_gates.close(picked.address, now_ms);
+                    self.session.handle_no_port(picked.id, until_ms, now_ms);
                 } else {
-                    self.session.handle_local_trouble(turn.now_ms);
+                    self.session.handle_shortage(now_ms);
                 }
             }
         }
     }
 
-    /// Says what has become of a host's health, if anything has.
-    fn announce(&self, picked: &Picked, change: Option<Change>, now_ms: u64) {
+    fn log_health_change(&self, picked: &Picked, change: Option<HealthChange>, now_ms: u64) {
         if let Some(change) = change {
-            log_health_change(&self.group, picked.id, &picked.host.name, &change, now_ms);
+            self.group
+                .log_health_change(picked.id, &picked.host.name, &change, now_ms);
         }
     }
 
-    /// Forgets the host that was picked, and closes the connection to it.
-    fn let_go(&mut self) -> Option<Picked> {
-        self.origin = None;
-        self.circuit.drop_host();
+    /// Closes the connection to the picked host and returns that host.
+    fn drop_host(&mut self) -> Option<Picked> {
+        // Before the socket: its local address may belong to another connection at once.
+        self.client_entry = None;
+        self.transport.drop_host();
         self.picked.take()
     }
 
@@ -349,13 +375,141 @@ impl<C: Transport> Connection<C> {
         }
     }
 
-    /// Closes the circuit, and takes the session off its host's count.
+    /// Closes the sockets and releases the host in the pool.
     pub(crate) fn close(&mut self, reason: EndReason, now_ms: u64) {
-        self.origin = None;
-        self.circuit.close(reason.closing());
+        self.client_entry = None;
+        self.transport.close(reason.close_mode());
         if let Some(picked) = &self.picked {
             let client = self.client_address.ip();
-            self.group.tracker().released(picked.id, client, now_ms);
+            self.group.pool().release(picked.id, client, now_ms);
         }
+    }
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    use ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported)
+}
+
+/// Writes once, and again after EINTR. A full socket takes 0 bytes.
+fn retry_interrupted(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match write() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::failure::CloseMode;
+    use super::super::session::Readiness;
+    use super::*;
+    use crate::os::sockets::Delivery;
+
+    /// Two sides without end, and pipes that fail.
+    struct Endless(ErrorKind);
+
+    impl Transport for Endless {
+        type Registry = ();
+        type Pipes = ();
+
+        fn register(&mut self, (): &(), _: usize) -> io::Result<()> {
+            unreachable!("nothing is registered")
+        }
+
+        fn connect(&mut self, _: &Picked, (): &(), _: usize) -> io::Result<()> {
+            unreachable!("nothing connects")
+        }
+
+        fn connect_progress(&mut self, _: bool) -> ConnectProgress {
+            unreachable!("nothing connects")
+        }
+
+        fn local_address(&self) -> Option<SocketAddr> {
+            None
+        }
+
+        fn drop_host(&mut self) {}
+
+        fn enable_keepalive(&mut self) {}
+
+        fn deliveries(&self) -> [Option<Delivery>; 2] {
+            [None; 2]
+        }
+
+        fn close(&mut self, _: CloseMode) {}
+
+        fn read(&mut self, _: Side, buffer: &mut [u8]) -> io::Result<usize> {
+            Ok(buffer.len())
+        }
+
+        fn write(&mut self, _: Side, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn fill_pipe(&mut self, _: Direction, (): &mut ()) -> Option<io::Result<usize>> {
+            Some(Err(self.0.into()))
+        }
+
+        fn drain_pipe(&mut self, _: Direction, _: usize, (): &mut ()) -> io::Result<usize> {
+            unreachable!("nothing is in a pipe")
+        }
+
+        fn shutdown_write(&mut self, _: Side) -> io::Result<()> {
+            unreachable!("nothing ends")
+        }
+    }
+
+    /// The next action of a bulk session whose pipe has failed with this error.
+    fn after_a_pipe_that_fails(kind: ErrorKind) -> Action {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let service = Service::example(address);
+        let mut connection = Connection::new(1, Endless(kind), address, service, 0);
+        connection.session.handle_picked(0);
+        connection.session.handle_connected(0);
+        let readable = Readiness {
+            readable: true,
+            ..Readiness::default()
+        };
+        connection.session.handle_ready(Side::Client, readable);
+        while let Action::Read(direction) = connection.session.next() {
+            connection.read(direction, &mut [0; 8], 0);
+        }
+        let Action::Fill(direction) = connection.session.next() else {
+            panic!("{:?}", connection.session.next());
+        };
+        let mut context = Context {
+            registry: &(),
+            buffer: &mut [0; 8],
+            pipes: &mut (),
+            max_reads: 1,
+            random: &mut Random::new(1),
+            stats: &WorkerStats::default(),
+            client_table: None,
+            shard: 0,
+            now_ms: 0,
+            slot: 0,
+            port_gates: &mut PortGates::default(),
+            shortage: &mut None,
+        };
+        connection.fill_pipe(direction, &mut context);
+        connection.session.next()
+    }
+
+    #[test]
+    fn where_splicing_is_not_to_be_had_bytes_are_copied() {
+        use ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+        for kind in [InvalidInput, PermissionDenied, Unsupported] {
+            assert_eq!(
+                after_a_pipe_that_fails(kind),
+                Action::Read(Direction::ToHost)
+            );
+        }
+        // The socket's own error is not asked for again: it would be gone.
+        let reset = after_a_pipe_that_fails(ErrorKind::ConnectionReset);
+        assert!(matches!(reset, Action::Close(_)), "{reset:?}");
     }
 }

@@ -1,4 +1,5 @@
-//! Whose fault a failed connect is, what the machine lacks, and in which words.
+//! Classifies what goes wrong: whose fault a failed connect is, what this machine lacks, and why a
+//! session ended.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -6,39 +7,39 @@ use std::io::{self, ErrorKind};
 use mio::net::TcpStream;
 use rustix::io::Errno;
 
-use super::worker_stats::ResourceError;
 use crate::balance::Failure;
 
-/// What this machine has too few of.
+/// What this machine has too little of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shortage {
-    /// Descriptors of this process.
+    /// File descriptors of this process.
     Descriptors,
-    /// Descriptors of the whole system.
+    /// File descriptors of the whole system.
     SystemDescriptors,
     /// The system's memory for sockets.
     Memory,
-    /// Sockets that may be watched.
+    /// Sockets that epoll may watch.
     Watches,
     /// Local ports for connections to one address.
     Ports,
 }
 
 impl Shortage {
-    /// What an error of accept(2), connect(2) or epoll_ctl(2) says is missing, if any.
+    /// What is missing according to an error of accept(2), connect(2) or epoll_ctl(2), if any.
     pub(crate) fn of(error: &io::Error) -> Option<Shortage> {
         Some(match Errno::from_io_error(error)? {
             Errno::MFILE => Shortage::Descriptors,
             Errno::NFILE => Shortage::SystemDescriptors,
             Errno::NOBUFS | Errno::NOMEM => Shortage::Memory,
             Errno::NOSPC => Shortage::Watches,
-            // Systems differ in how they say it.
+            // Some systems use the one, some the other.
             Errno::ADDRNOTAVAIL | Errno::AGAIN => Shortage::Ports,
             _ => return None,
         })
     }
 
-    pub(crate) fn trouble(self) -> ResourceError {
+    /// The error as which it is counted.
+    pub(crate) fn resource_error(self) -> ResourceError {
         match self {
             Shortage::Ports => ResourceError::NoPorts,
             _ => ResourceError::NoDescriptors,
@@ -69,54 +70,71 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// Why a connect came to nothing.
+/// A shortage or limit of this machine, as workers count it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub(crate) enum ResourceError {
+    /// The file descriptors allow no more sessions.
+    Full,
+    /// The system had no file descriptor, or no memory for a socket.
+    NoDescriptors,
+    /// No local port was left for a connection to a host.
+    NoPorts,
+    /// Accepting failed with an unknown error.
+    Accept,
+}
+
+/// Why a connect failed.
 #[derive(Debug)]
 pub(crate) enum ConnectError {
-    /// It is the host's fault, or that of the way to it.
+    /// The host, or the way to it, is at fault.
     Host(Failure),
-    /// The host accepted, and broke off before anything was said: it is there,
-    /// but does not want this client, or is about to leave.
-    TurnedAway,
-    /// This machine could not even try.
+    /// The host accepted and reset the connection at once. It runs, but rejects this client or is
+    /// about to stop.
+    ResetByHost,
+    /// This machine could not start the connect.
     Local(Shortage),
 }
 
-/// How a connect stands.
+/// The state of a connect.
 #[derive(Debug)]
-pub(crate) enum Progress {
-    /// Neither accepted nor refused yet.
+pub(crate) enum ConnectProgress {
+    /// Not decided yet.
     Pending,
-    /// Accepted.
+    /// The host accepted.
     Connected,
-    /// Come to nothing.
+    /// The connect failed.
     Failed(ConnectError),
 }
 
-/// Looks at a socket whose connect may be over.
-///
-/// That it is writable is no proof: spurious wake-ups happen.
-pub(crate) fn progress(socket: &TcpStream) -> Progress {
+/// Asks the system how a connect ended. Two system calls, since a spurious wake-up may also report
+/// a socket as writable.
+pub(crate) fn connect_progress(socket: &TcpStream) -> ConnectProgress {
     match socket.take_error() {
-        Ok(Some(error)) | Err(error) => Progress::Failed(blame(&error)),
+        Ok(Some(error)) | Err(error) => ConnectProgress::Failed(classify_connect_error(&error)),
         Ok(None) => match socket.peer_addr() {
-            Ok(_) => Progress::Connected,
-            Err(error) if error.kind() == ErrorKind::NotConnected => Progress::Pending,
-            Err(error) => Progress::Failed(blame(&error)),
+            Ok(_) => ConnectProgress::Connected,
+            Err(error) if error.kind() == ErrorKind::NotConnected => ConnectProgress::Pending,
+            Err(error) => ConnectProgress::Failed(classify_connect_error(&error)),
         },
     }
 }
 
-/// Whose fault an error of connect(2) is.
-pub(crate) fn blame(error: &io::Error) -> ConnectError {
+/// Decides whose fault an error of connect(2) is.
+pub(crate) fn classify_connect_error(error: &io::Error) -> ConnectError {
     if let Some(shortage) = Shortage::of(error) {
         return ConnectError::Local(shortage);
     }
-    // A host that does not accept refuses; it can reset only what it accepted.
+    // A host can reset only what it has accepted; one that does not accept refuses. Whether the
+    // worker sees the reset before or after the connect is chance. Either way the host has not
+    // failed.
+    // Tests: a_host_that_resets_at_once_is_passed_on_as_a_reset,
+    // a_host_that_resets_its_sessions_is_not_taken_for_one_that_is_down.
     if matches!(
         error.kind(),
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
     ) {
-        return ConnectError::TurnedAway;
+        return ConnectError::ResetByHost;
     }
     ConnectError::Host(match error.kind() {
         ErrorKind::ConnectionRefused => Failure::Refused,
@@ -131,12 +149,119 @@ pub(crate) fn blame(error: &io::Error) -> ConnectError {
     })
 }
 
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// Both sides ended their streams, and all bytes were passed on.
+    Finished,
+    /// The client reset the connection before it had a host.
+    ClientGone,
+    /// The client reset the connection.
+    ClientReset,
+    /// The host reset the connection.
+    HostReset,
+    /// The idle or half-closed timeout passed while the client was to send next.
+    ClientSilent,
+    /// The idle or half-closed timeout passed while the host was to send next.
+    HostSilent,
+    /// No host accepted, or there was none.
+    NoHost,
+    /// As `NoHost`, and the last host did not answer in time.
+    ConnectTimedOut,
+    /// This machine had no file descriptor or local port for the connection to the host.
+    LocalTrouble,
+    /// txlb stopped.
+    Stopped,
+}
+
+impl EndReason {
+    /// Every reason, in the order of [`EndReason::index`].
+    #[doc(hidden)]
+    pub const ALL: [EndReason; 10] = [
+        EndReason::Finished,
+        EndReason::ClientGone,
+        EndReason::ClientReset,
+        EndReason::HostReset,
+        EndReason::ClientSilent,
+        EndReason::HostSilent,
+        EndReason::NoHost,
+        EndReason::ConnectTimedOut,
+        EndReason::LocalTrouble,
+        EndReason::Stopped,
+    ];
+
+    /// Its position in [`EndReason::ALL`], for counters.
+    #[doc(hidden)]
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Its name in JSON and metrics, which never changes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EndReason::Finished => "finished",
+            EndReason::ClientGone => "client_gone",
+            EndReason::ClientReset => "client_reset",
+            EndReason::HostReset => "host_reset",
+            EndReason::ClientSilent => "client_silent",
+            EndReason::HostSilent => "host_silent",
+            EndReason::NoHost => "no_host",
+            EndReason::ConnectTimedOut => "connect_timed_out",
+            EndReason::LocalTrouble => "local_trouble",
+            EndReason::Stopped => "stopped",
+        }
+    }
+
+    /// HAProxy's two letters: who ended the session, and whether data was flowing (`D`) or the
+    /// connect to a host was still in progress (`C`).
+    ///
+    /// Source: "Session state at disconnection" in HAProxy's configuration manual.
+    pub fn termination_state(self, connected: bool) -> &'static str {
+        match (self, connected) {
+            (EndReason::Finished, _) => "--",
+            (EndReason::ClientGone | EndReason::ClientReset, false) => "CC",
+            (EndReason::ClientGone | EndReason::ClientReset, true) => "CD",
+            (EndReason::HostReset, _) => "SD",
+            (EndReason::ClientSilent, _) => "cD",
+            (EndReason::HostSilent, _) => "sD",
+            (EndReason::NoHost, _) => "SC",
+            (EndReason::ConnectTimedOut, _) => "sC",
+            (EndReason::LocalTrouble, _) => "RC",
+            (EndReason::Stopped, false) => "KC",
+            (EndReason::Stopped, true) => "KD",
+        }
+    }
+
+    /// How the sockets are closed.
+    pub(crate) fn close_mode(self) -> CloseMode {
+        match self {
+            EndReason::Finished => CloseMode::Orderly,
+            EndReason::ClientSilent | EndReason::HostSilent => CloseMode::Deliver,
+            _ => CloseMode::Reset,
+        }
+    }
+}
+
+/// How a session's sockets are closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CloseMode {
+    /// With the end of the stream.
+    Orderly,
+    /// With a reset, so that a session that was cut does not look like one that ended.
+    Reset,
+    /// With a reset, unless the send queue still holds bytes. Then the system delivers these and
+    /// the end of the stream: a reset would throw the send queue away.
+    /// Test: `a_client_that_was_cut_still_gets_what_was_sent_before`.
+    Deliver,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn blame_of(errno: Errno) -> ConnectError {
-        blame(&io::Error::from_raw_os_error(errno.raw_os_error()))
+    fn classify(errno: Errno) -> ConnectError {
+        classify_connect_error(&io::Error::from_raw_os_error(errno.raw_os_error()))
     }
 
     #[test]
@@ -150,7 +275,7 @@ mod tests {
             (Errno::ADDRNOTAVAIL, "no local port"),
             (Errno::AGAIN, "no local port"),
         ] {
-            let ConnectError::Local(shortage) = blame_of(errno) else {
+            let ConnectError::Local(shortage) = classify(errno) else {
                 panic!("{errno}");
             };
             assert!(shortage.to_string().contains(word), "{errno}: {shortage}");
@@ -175,10 +300,26 @@ mod tests {
                 "an address that nobody can connect to as it is written",
             ),
         ] {
-            let ConnectError::Host(failure) = blame_of(errno) else {
+            let ConnectError::Host(failure) = classify(errno) else {
                 panic!("{errno}");
             };
             assert_eq!(failure.to_string(), words);
         }
+    }
+
+    #[test]
+    fn the_list_is_in_the_order_of_the_indices() {
+        for (index, reason) in EndReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason.index(), index);
+        }
+    }
+
+    #[test]
+    fn only_a_clean_end_is_closed_without_a_reset() {
+        let clean: Vec<_> = EndReason::ALL
+            .into_iter()
+            .filter(|reason| reason.close_mode() == CloseMode::Orderly)
+            .collect();
+        assert_eq!(clean, [EndReason::Finished]);
     }
 }

@@ -1,9 +1,7 @@
-//! Where a worker leaves a client to another that has fewer.
+//! Hand-off of accepted clients to a worker that has fewer sessions.
 //!
-//! The system spreads clients over the workers by a hash of their addresses,
-//! which is fair to thousands and a gamble with four: all of a few long sessions
-//! may fall to the same worker while the next one sleeps. What becomes of a
-//! client is the business of the worker that takes it in.
+//! The kernel spreads clients over the workers by a hash of their addresses. That is even for
+//! thousands of clients, but of four long sessions one worker may get all.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,10 +12,10 @@ use mio::net::TcpStream;
 
 use super::plan::Service;
 
-/// Clients that may wait in a lobby: as many as are accepted in a turn.
-const MOST: usize = 64;
+/// Clients that may wait in a queue: as many as one iteration accepts at a listener.
+const MAX_WAITING: usize = 64;
 
-/// A client that no worker has taken in yet.
+/// An accepted client that has no connection in a worker yet.
 #[derive(Debug)]
 pub(crate) struct PendingConnection {
     pub(crate) socket: TcpStream,
@@ -25,67 +23,67 @@ pub(crate) struct PendingConnection {
     pub(crate) service: Arc<Service>,
 }
 
-/// The lobbies of all workers, by their numbers.
+/// The hand-off queues of all workers, by worker number.
 #[derive(Debug)]
 pub(crate) struct Handoffs(Vec<HandoffQueue>);
 
 #[derive(Debug, Default)]
-#[repr(align(128))] // Two cache lines: neighbours are fetched in pairs.
+#[repr(align(128))] // Two cache lines: processors fetch neighbours in pairs.
 struct HandoffQueue {
-    /// Sessions of its worker, those in the lobby included.
+    /// Sessions of its worker, including the clients that wait in the queue.
     sessions: AtomicUsize,
-    /// `None` once nobody will look any more.
+    /// `None` before the worker exists and after it has ended.
     waiting: Mutex<Option<Vec<PendingConnection>>>,
     waker: OnceLock<Arc<Waker>>,
 }
 
 impl Handoffs {
-    /// One for each of `workers`, all shut.
+    /// A closed queue for each worker.
     pub(crate) fn new(workers: usize) -> Handoffs {
         Handoffs((0..workers).map(|_| HandoffQueue::default()).collect())
     }
 
-    /// Opens the lobby of `worker`, who is woken by `waker` when somebody waits.
+    /// Opens the queue of `worker`. `waker` wakes that worker when a client is put into it.
     pub(crate) fn open(&self, worker: usize, waker: Arc<Waker>) {
-        let lobby = &self.0[worker];
-        if lobby.waker.set(waker).is_ok() {
-            lobby.with(|waiting| *waiting = Some(Vec::new()));
+        let queue = &self.0[worker];
+        if queue.waker.set(waker).is_ok() {
+            queue.with_waiting(|waiting| *waiting = Some(Vec::new()));
         }
     }
 
-    /// Counts a client that came to `worker`. It is given back, unless it was
-    /// left to a worker that has fewer.
-    pub(crate) fn enter(
+    /// Counts a client that `worker` accepted, and hands it off to a worker with fewer sessions if
+    /// there is one. Returns the client if it stays.
+    pub(crate) fn assign(
         &self,
         worker: usize,
-        newcomer: PendingConnection,
+        pending: PendingConnection,
     ) -> Option<PendingConnection> {
-        let lobby = self.idlest(worker).unwrap_or(&self.0[worker]);
-        if std::ptr::eq(lobby, &self.0[worker]) {
-            lobby.sessions.fetch_add(1, Ordering::Relaxed);
-            return Some(newcomer);
+        let queue = self.least_busy(worker).unwrap_or(&self.0[worker]);
+        if std::ptr::eq(queue, &self.0[worker]) {
+            queue.sessions.fetch_add(1, Ordering::Relaxed);
+            return Some(pending);
         }
-        let refused = lobby.leave(newcomer);
-        if refused.is_some() {
+        let rejected = queue.push(pending);
+        if rejected.is_some() {
             self.0[worker].sessions.fetch_add(1, Ordering::Relaxed);
         }
-        refused
+        rejected
     }
 
-    /// A session of `worker` is over.
-    pub(crate) fn exit(&self, worker: usize) {
+    /// Counts the end of a session of `worker`.
+    pub(crate) fn count_end(&self, worker: usize) {
         self.0[worker].sessions.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Who waits for `worker`; they are counted already.
+    /// Takes the clients that wait for `worker`. They are counted already.
     pub(crate) fn take(&self, worker: usize) -> Vec<PendingConnection> {
         let all = |waiting: &mut Option<Vec<_>>| waiting.as_mut().map(std::mem::take);
-        self.0[worker].with(all).unwrap_or_default()
+        self.0[worker].with_waiting(all).unwrap_or_default()
     }
 
-    /// Shuts the lobby of `worker` for good, unless somebody waits there.
-    pub(crate) fn shut(&self, worker: usize) -> bool {
-        self.0[worker].with(|waiting| {
+    /// Closes the queue of `worker` for good if no client waits in it. Returns whether it did.
+    pub(crate) fn close_if_empty(&self, worker: usize) -> bool {
+        self.0[worker].with_waiting(|waiting| {
             let empty = waiting.as_ref().is_none_or(Vec::is_empty);
             if empty {
                 *waiting = None;
@@ -99,50 +97,50 @@ impl Handoffs {
         self.0[worker].sessions.load(Ordering::Relaxed)
     }
 
-    /// The worker with the fewest sessions, if it has so many fewer than `worker`
-    /// that waking it pays.
-    fn idlest(&self, worker: usize) -> Option<&HandoffQueue> {
-        let (sessions, idlest) = self
+    /// The worker with the fewest sessions, if it has so few that waking it pays.
+    fn least_busy(&self, worker: usize) -> Option<&HandoffQueue> {
+        let (sessions, least_busy) = self
             .0
             .iter()
-            .map(|lobby| (lobby.sessions.load(Ordering::Relaxed), lobby))
+            .map(|queue| (queue.sessions.load(Ordering::Relaxed), queue))
             .min_by_key(|(sessions, _)| *sessions)?;
-        is_too_many(self.sessions(worker), sessions).then_some(idlest)
+        is_too_many(self.sessions(worker), sessions).then_some(least_busy)
     }
 }
 
-/// Half as many again as another has: the hash hardly ever gives so many where
-/// sessions are short and come by the thousand, so that these cost nothing more.
+/// Half as many sessions again as the least busy worker. With thousands of short sessions the hash
+/// hardly ever gives so many, so these cost nothing more.
 fn is_too_many(sessions: usize, least: usize) -> bool {
     sessions > least + least / 2
 }
 
 impl HandoffQueue {
-    fn with<T>(&self, act: impl FnOnce(&mut Option<Vec<PendingConnection>>) -> T) -> T {
+    fn with_waiting<T>(&self, act: impl FnOnce(&mut Option<Vec<PendingConnection>>) -> T) -> T {
         act(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Leaves a client here, or gives it back where there is no room.
-    fn leave(&self, newcomer: PendingConnection) -> Option<PendingConnection> {
-        let (refused, first) = self.with(|waiting| match waiting {
-            Some(waiting) if waiting.len() < MOST => {
+    /// Queues a client, or returns it if the queue is full or closed.
+    fn push(&self, pending: PendingConnection) -> Option<PendingConnection> {
+        let (rejected, is_first) = self.with_waiting(|waiting| match waiting {
+            Some(waiting) if waiting.len() < MAX_WAITING => {
                 self.sessions.fetch_add(1, Ordering::Relaxed);
-                waiting.push(newcomer);
+                waiting.push(pending);
                 (None, waiting.len() == 1)
             }
-            _ => (Some(newcomer), false),
+            _ => (Some(pending), false),
         });
-        // Whoever was there before has had it woken.
-        if let Some(waker) = self.waker.get().filter(|_| first) {
+        // A client that was there before has had the worker woken.
+        if let Some(waker) = self.waker.get().filter(|_| is_first) {
             let _ = waker.wake();
         }
-        refused
+        rejected
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mio::{Poll, Token};
 
     #[test]
     fn a_few_sessions_are_spread_and_many_are_left_where_they_fall() {
@@ -156,5 +154,58 @@ mod tests {
         assert!(!is_too_many(0, 0));
         assert!(!is_too_many(120, 80));
         assert!(is_too_many(121, 80));
+    }
+
+    fn pending(service: &Arc<Service>) -> PendingConnection {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        PendingConnection {
+            address: socket.local_addr().unwrap(),
+            socket: TcpStream::from_std(socket),
+            service: Arc::clone(service),
+        }
+    }
+
+    /// The queues of two workers, with a waker that wakes neither.
+    fn open_queues(poll: &Poll) -> Handoffs {
+        let handoffs = Handoffs::new(2);
+        let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
+        for worker in 0..2 {
+            handoffs.open(worker, Arc::clone(&waker));
+        }
+        handoffs
+    }
+
+    #[test]
+    fn a_queue_is_not_closed_while_a_client_waits_in_it() {
+        let (poll, service) = (
+            Poll::new().unwrap(),
+            Service::example("127.0.0.1:1".parse().unwrap()),
+        );
+        let handoffs = open_queues(&poll);
+        assert!(handoffs.assign(0, pending(&service)).is_some());
+        assert!(
+            handoffs.assign(0, pending(&service)).is_none(),
+            "the other has fewer"
+        );
+        assert!(!handoffs.close_if_empty(1));
+        assert_eq!(handoffs.take(1).len(), 1);
+        assert!(handoffs.close_if_empty(1));
+    }
+
+    #[test]
+    fn a_client_that_finds_the_other_queue_closed_stays_and_is_counted_here() {
+        let (poll, service) = (
+            Poll::new().unwrap(),
+            Service::example("127.0.0.1:1".parse().unwrap()),
+        );
+        let handoffs = open_queues(&poll);
+        assert!(handoffs.close_if_empty(1));
+        for sessions in 1..=3 {
+            assert!(handoffs.assign(0, pending(&service)).is_some());
+            assert_eq!([0, 1].map(|it| handoffs.sessions(it)), [sessions, 0]);
+        }
+        handoffs.count_end(0);
+        assert_eq!(handoffs.sessions(0), 2);
     }
 }

@@ -1,138 +1,139 @@
-//! The session machine over a circuit in memory, for `benches/session.rs` alone.
+//! Connections over a transport in memory, for `benches/session.rs` alone.
 //!
-//! Behind the feature `internals`, which nothing else wants: no part of what the
-//! library promises. What it leaves out is the system: a read or a write costs
-//! nothing here, so what is measured is what is ours.
+//! Behind the feature `internals`, and no part of the library's interface. Reads and writes cost
+//! nothing here, so the benchmark measures what txlb itself does.
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use super::action::{Direction, Readiness, Side};
-use super::connection::{Connection, Context, RunResult, Transport};
-use super::end::{Closing, EndReason};
-use super::failure::Progress;
+use super::connection::{Connection, Context, RunResult};
+use super::failure::{CloseMode, ConnectProgress, EndReason};
 use super::plan::{Group, Service};
-use super::port_gates::PortGates;
-use super::pump::Wire;
-use super::worker_stats::WorkerStats;
+use super::port_gate::PortGates;
+use super::session::{Direction, Readiness, Side};
+use super::shared::WorkerStats;
+use super::transport::Transport;
 use crate::balance::{HostPool, Picked, Random};
 use crate::config;
-use crate::os::delivery::Delivery;
+use crate::os::sockets::Delivery;
 
-/// Bytes of a request, and of its answer.
+/// Sizes of a request and its response, in bytes.
 const REQUEST: usize = 100;
-const ANSWER: usize = 300;
+const RESPONSE: usize = 300;
 
-const BUFFER: usize = 64 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;
 
-/// A worker's share of a session's costs, with one session that stays.
+/// One open session, and the worker that runs it and further sessions.
 #[derive(Debug)]
-pub struct Rig {
-    lender: Lender,
-    link: Connection<Memory>,
+pub struct SessionBench {
+    worker: Worker,
+    connection: Connection<Memory>,
 }
 
-/// What a worker lends its sessions.
+/// What a worker lends its connections.
 #[derive(Debug)]
-struct Lender {
+struct Worker {
     service: Arc<Service>,
     buffer: Vec<u8>,
     random: Random,
-    meters: WorkerStats,
+    stats: WorkerStats,
     port_gates: PortGates,
 }
 
-impl Rig {
-    /// A session that relays, over the first service of `config`; `None` if that
-    /// has none, or no host.
-    pub fn new(config: &config::Config) -> Option<Rig> {
+impl SessionBench {
+    /// Opens a session of the first service in `config`. `None` if that has no service or no host.
+    pub fn new(config: &config::Config) -> Option<SessionBench> {
         let service = config.services.first()?;
         let group = service.enabled_group()?;
-        let tracker = HostPool::new(group, 1, 0);
-        let mut lender = Lender {
+        let pool = HostPool::new(group, 1, 0);
+        let mut worker = Worker {
             service: Arc::new(Service {
                 name: service.name.clone(),
                 timeouts: service.timeouts.into(),
-                group: Arc::new(Group::new(&service.name, &group.name, tracker)),
-                tally: Arc::default(),
+                group: Arc::new(Group::new(&service.name, &group.name, pool)),
+                stats: Arc::default(),
             }),
-            buffer: vec![0; BUFFER],
+            buffer: vec![0; BUFFER_BYTES],
             random: Random::new(1),
-            meters: WorkerStats::default(),
+            stats: WorkerStats::default(),
             port_gates: PortGates::default(),
         };
-        let link = lender.connect()?;
-        Some(Rig { lender, link })
+        let connection = worker.connect()?;
+        Some(SessionBench { worker, connection })
     }
 
-    /// A request and its answer over the session that stays: the bytes handed over
-    /// by that session so far, to the host and to the client.
+    /// Relays a request and its response over the open session. Returns the bytes that the session
+    /// has written so far: to the host, and to the client.
     pub fn exchange(&mut self) -> (u64, u64) {
-        self.lender.exchange(&mut self.link);
-        self.link.session.bytes()
+        self.worker.exchange(&mut self.connection);
+        self.connection.session.bytes()
     }
 
-    /// A client that comes, asks, is answered by a host that ends then, and goes:
-    /// the bytes handed over, or `None` if it did not end well.
+    /// Runs a short session: one request, one response, then the host and the client close. Returns
+    /// the bytes written, or `None` if it did not end as `Finished`.
     pub fn short_connection(&mut self) -> Option<(u64, u64)> {
-        let mut link = self.lender.connect()?;
-        self.lender.exchange(&mut link);
-        self.lender.end(&mut link, Side::Host);
-        let end = self.lender.end(&mut link, Side::Client);
-        let RunResult::Over(reason) = end else {
+        let mut connection = self.worker.connect()?;
+        self.worker.exchange(&mut connection);
+        self.worker.end(&mut connection, Side::Host);
+        let end = self.worker.end(&mut connection, Side::Client);
+        let RunResult::Closed(reason) = end else {
             return None;
         };
-        link.close(reason, 0);
-        self.lender.service.tally.leave();
-        self.lender.meters.count_end(reason);
-        (reason == EndReason::Finished).then(|| link.session.bytes())
+        connection.close(reason, 0);
+        self.worker.service.stats.count_end();
+        self.worker.stats.count_end(reason);
+        (reason == EndReason::Finished).then(|| connection.session.bytes())
     }
 }
 
-impl Lender {
+impl Worker {
     /// A session whose host has accepted.
     fn connect(&mut self) -> Option<Connection<Memory>> {
         let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let service = Arc::clone(&self.service);
-        let mut link = Connection::new(1, Memory::default(), client, service, 0);
-        self.service.tally.enter();
-        link.register(&(), 0).ok()?;
-        self.turn(&mut link);
-        // As epoll has it: a socket that is connected can be written, and so can
-        // the client's from the start.
-        self.tell(&mut link, Side::Client, writable());
-        self.tell(&mut link, Side::Host, writable());
-        link.session.connected_ms().map(|_| link)
+        let mut connection = Connection::new(1, Memory::default(), client, service, 0);
+        self.service.stats.count_start();
+        connection.register(&(), 0).ok()?;
+        self.run(&mut connection);
+        // As with epoll: a connected socket is writable, and the client's is from the start.
+        self.report(&mut connection, Side::Client, writable());
+        self.report(&mut connection, Side::Host, writable());
+        connection.session.connected_ms().map(|_| connection)
     }
 
-    fn exchange(&mut self, link: &mut Connection<Memory>) {
-        for (side, bytes) in [(Side::Client, REQUEST), (Side::Host, ANSWER)] {
-            link.circuit.at(side).waiting = bytes;
-            self.tell(link, side, readable());
+    fn exchange(&mut self, connection: &mut Connection<Memory>) {
+        for (side, bytes) in [(Side::Client, REQUEST), (Side::Host, RESPONSE)] {
+            connection.transport.end_mut(side).waiting = bytes;
+            self.report(connection, side, readable());
         }
     }
 
-    /// One side says that it has said all.
-    fn end(&mut self, link: &mut Connection<Memory>, side: Side) -> RunResult {
-        link.circuit.at(side).ended = true;
-        self.tell(link, side, ended())
+    /// Ends the stream of one side.
+    fn end(&mut self, connection: &mut Connection<Memory>, side: Side) -> RunResult {
+        connection.transport.end_mut(side).ended = true;
+        self.report(connection, side, ended())
     }
 
-    fn tell(&mut self, link: &mut Connection<Memory>, side: Side, ready: Readiness) -> RunResult {
-        link.session.handle_ready(side, ready);
-        self.turn(link)
+    fn report(
+        &mut self,
+        connection: &mut Connection<Memory>,
+        side: Side,
+        ready: Readiness,
+    ) -> RunResult {
+        connection.session.handle_ready(side, ready);
+        self.run(connection)
     }
 
-    fn turn(&mut self, link: &mut Connection<Memory>) -> RunResult {
-        link.run(&mut Context {
+    fn run(&mut self, connection: &mut Connection<Memory>) -> RunResult {
+        connection.run(&mut Context {
             registry: &(),
             buffer: &mut self.buffer,
             pipes: &mut (),
-            origins: None,
-            most_reads: 16,
+            client_table: None,
+            max_reads: 16,
             random: &mut self.random,
-            meters: &self.meters,
+            stats: &self.stats,
             shard: 0,
             now_ms: 0,
             slot: 0,
@@ -163,7 +164,7 @@ fn ended() -> Readiness {
     }
 }
 
-/// Two ends that take everything, and say what they are told to.
+/// Two sides that take every write, and from which as much can be read as they are told.
 #[derive(Debug, Default)]
 struct Memory {
     client: End,
@@ -174,12 +175,12 @@ struct Memory {
 struct End {
     /// Bytes to be read.
     waiting: usize,
-    /// There is an end behind them.
+    /// The end of the stream follows them.
     ended: bool,
 }
 
 impl Memory {
-    fn at(&mut self, side: Side) -> &mut End {
+    fn end_mut(&mut self, side: Side) -> &mut End {
         match side {
             Side::Client => &mut self.client,
             Side::Host => &mut self.host,
@@ -187,11 +188,38 @@ impl Memory {
     }
 }
 
-impl Wire for Memory {
+impl Transport for Memory {
+    type Registry = ();
     type Pipes = ();
 
+    fn register(&mut self, (): &(), _token: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn connect(&mut self, _to: &Picked, (): &(), _token: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn connect_progress(&mut self, _connect_hint: bool) -> ConnectProgress {
+        ConnectProgress::Connected
+    }
+
+    fn local_address(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    fn drop_host(&mut self) {}
+
+    fn enable_keepalive(&mut self) {}
+
+    fn deliveries(&self) -> [Option<Delivery>; 2] {
+        [None; 2]
+    }
+
+    fn close(&mut self, _mode: CloseMode) {}
+
     fn read(&mut self, side: Side, buffer: &mut [u8]) -> io::Result<usize> {
-        let end = self.at(side);
+        let end = self.end_mut(side);
         let length = end.waiting.min(buffer.len());
         if length == 0 && !end.ended {
             return Err(ErrorKind::WouldBlock.into());
@@ -204,46 +232,20 @@ impl Wire for Memory {
         Ok(bytes.len())
     }
 
-    /// There is never so much here that it would be asked for.
-    fn fill(&mut self, _direction: Direction, (): &mut ()) -> Option<io::Result<usize>> {
+    fn fill_pipe(&mut self, _direction: Direction, (): &mut ()) -> Option<io::Result<usize>> {
         None
     }
 
-    fn drain(&mut self, _direction: Direction, _length: usize, (): &mut ()) -> io::Result<usize> {
+    fn drain_pipe(
+        &mut self,
+        _direction: Direction,
+        _length: usize,
+        (): &mut (),
+    ) -> io::Result<usize> {
         Err(ErrorKind::Unsupported.into())
     }
 
     fn shutdown_write(&mut self, _side: Side) -> io::Result<()> {
         Ok(())
     }
-}
-
-impl Transport for Memory {
-    type Registry = ();
-
-    fn register(&mut self, (): &(), _token: usize) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn connect(&mut self, _to: &Picked, (): &(), _token: usize) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn progress(&mut self, _vouched: bool) -> Progress {
-        Progress::Connected
-    }
-
-    fn local_address(&self) -> Option<SocketAddr> {
-        None
-    }
-
-    fn drop_host(&mut self) {}
-
-    fn keep_alive(&mut self) {}
-
-    fn deliveries(&self) -> [Option<Delivery>; 2] {
-        [None; 2]
-    }
-
-    fn close(&mut self, _closing: Closing) {}
 }

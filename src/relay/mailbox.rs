@@ -1,6 +1,6 @@
-//! How the director reaches a worker: a bounded mailbox with acknowledgements.
+//! A worker's mailbox: the bounded queue through which the controller sends it messages.
 //!
-//! Posting waits for room; a worker never waits for anybody. What an order means is the worker's business.
+//! Posting waits for room. The worker waits for nothing: it acknowledges through a channel.
 
 use std::io;
 use std::net::TcpListener;
@@ -10,31 +10,30 @@ use std::time::Duration;
 
 use mio::{Poll, Token, Waker};
 
-use super::listener::ListenKey;
-use super::listing::Listing;
-use super::plan::Plan;
+use super::plan::{ListenKey, Plan};
+use super::session_list::SessionListRequest;
 
-/// Orders that may wait in a mailbox.
+/// Messages that may wait in a mailbox.
 const CAPACITY: usize = 16;
 
-/// What a worker can be told.
+/// A message to a worker.
 #[derive(Debug)]
 pub(crate) enum WorkerMessage {
-    /// Serve this from now on; listeners that it does not have are closed once
-    /// their queues are empty.
+    /// Put a plan in force. Listeners that are not in it are closed once their accept backlogs are
+    /// empty.
     Serve {
         plan: Arc<Plan>,
-        /// This worker's sockets for the listeners that are new.
+        /// This worker's sockets for the new listeners.
         opened: Vec<(ListenKey, TcpListener)>,
-        /// Told once it is in force.
+        /// Told once the plan is in force and the old listeners are closed.
         done: Sender<()>,
     },
-    /// List your sessions, some at a time.
-    List(Listing),
-    /// Say that you are there.
-    Answer(Sender<()>),
-    /// Accept nobody any more, and end once the last session has; whoever is
-    /// left after `grace` is cut off.
+    /// List the open sessions, some in each iteration.
+    List(SessionListRequest),
+    /// Answer, to show that the event loop runs.
+    Ping(Sender<()>),
+    /// Accept no more clients, and end with the last session. After `grace` the remaining sessions
+    /// are cut off.
     Stop {
         grace: Option<Duration>,
         /// Told once all listeners are closed.
@@ -42,93 +41,102 @@ pub(crate) enum WorkerMessage {
     },
 }
 
-/// The director's end of a worker's mailbox.
+/// The controller's end of a worker's mailbox. The worker ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     /// `None` only while it is being dropped.
-    orders: Option<Arc<SyncSender<WorkerMessage>>>,
+    messages: Option<Arc<SyncSender<WorkerMessage>>>,
     waker: Arc<Waker>,
 }
 
-/// Whether a worker goes round, for who has nothing else to say to it. Does not keep
-/// the mailbox.
+/// Asks whether a worker's event loop runs. Does not keep the mailbox alive.
 #[derive(Debug, Clone)]
 pub(crate) struct WorkerLiveness {
-    orders: Weak<SyncSender<WorkerMessage>>,
+    messages: Weak<SyncSender<WorkerMessage>>,
     waker: Arc<Waker>,
 }
 
 impl Mailbox {
     /// A mailbox whose worker is woken through `poll` with `token`.
+    ///
+    /// # Errors
+    /// The system's, if it cannot make the waker.
     pub(crate) fn new(poll: &Poll, token: Token) -> io::Result<(Mailbox, Receiver<WorkerMessage>)> {
         let waker = Arc::new(Waker::new(poll.registry(), token)?);
-        let (orders, receiver) = sync_channel(CAPACITY);
+        let (messages, receiver) = sync_channel(CAPACITY);
         let mailbox = Mailbox {
-            orders: Some(Arc::new(orders)),
+            messages: Some(Arc::new(messages)),
             waker,
         };
         Ok((mailbox, receiver))
     }
 
-    /// What wakes the worker, for others that have something for it.
+    /// The waker of the worker's event loop.
     pub(crate) fn waker(&self) -> Arc<Waker> {
         Arc::clone(&self.waker)
     }
 
-    /// A way to find out whether the worker goes round.
-    pub(crate) fn pulse(&self) -> WorkerLiveness {
+    /// A handle that asks whether the worker's event loop runs.
+    pub(crate) fn liveness(&self) -> WorkerLiveness {
         WorkerLiveness {
-            orders: self.orders.as_ref().map(Arc::downgrade).unwrap_or_default(),
+            messages: self
+                .messages
+                .as_ref()
+                .map(Arc::downgrade)
+                .unwrap_or_default(),
             waker: self.waker(),
         }
     }
 
-    /// Posts an order.
+    /// Posts a message. Waits while the mailbox is full.
     ///
     /// # Errors
-    /// `BrokenPipe` if the worker is no more.
-    pub(crate) fn post(&self, order: WorkerMessage) -> io::Result<()> {
-        let orders = self.orders.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
-        orders.send(order).map_err(|_| io::ErrorKind::BrokenPipe)?;
+    /// `BrokenPipe` if the worker has ended.
+    pub(crate) fn post(&self, message: WorkerMessage) -> io::Result<()> {
+        let messages = self.messages.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        messages
+            .send(message)
+            .map_err(|_| io::ErrorKind::BrokenPipe)?;
         self.waker.wake()
     }
 }
 
 impl WorkerLiveness {
-    /// Tells the worker to stop, as an order does, but never waits: one whose mailbox is full
-    /// does not hear of it.
+    /// Tells the worker to stop. Never waits: a worker whose mailbox is full is not told.
     pub(crate) fn stop(&self, grace: Option<Duration>) {
-        // Nobody waits to hear that the listeners are closed.
+        // Nothing waits until the listeners are closed.
         let (done, _) = channel();
-        let order = WorkerMessage::Stop { grace, done };
-        let orders = self.orders.upgrade();
-        if orders.is_some_and(|orders| orders.try_send(order).is_ok()) {
-            // Fails only where there is nothing left to wake.
+        let message = WorkerMessage::Stop { grace, done };
+        let messages = self.messages.upgrade();
+        if messages.is_some_and(|messages| messages.try_send(message).is_ok()) {
+            // Fails only if there is no event loop left to wake.
             let _ = self.waker.wake();
         }
     }
 
-    /// Asks for a sign of life, which comes or does not; a worker that is gone hangs up.
-    /// Never waits: `None` of one whose mailbox is full, which is as good as silent.
+    /// Asks for an answer, which a running worker sends. An ended worker hangs up, which the
+    /// watchdog accepts. Never waits: `None` if the mailbox is full, which counts as no answer.
+    // Tests: who_is_gone_hangs_up_and_whose_mailbox_is_full_is_silent,
+    // a_worker_that_hangs_has_the_watchdog_starve.
     pub(crate) fn ask(&self) -> Option<Receiver<()>> {
-        let (alive, sign) = channel();
-        if let Some(orders) = self.orders.upgrade() {
-            match orders.try_send(WorkerMessage::Answer(alive)) {
-                // Fails only where there is nothing left to wake.
+        let (alive, answer) = channel();
+        if let Some(messages) = self.messages.upgrade() {
+            match messages.try_send(WorkerMessage::Ping(alive)) {
+                // Fails only if there is no event loop left to wake.
                 Ok(()) => drop(self.waker.wake()),
                 Err(TrySendError::Full(_)) => return None,
                 Err(TrySendError::Disconnected(_)) => {}
             }
         }
-        Some(sign)
+        Some(answer)
     }
 }
 
 impl Drop for Mailbox {
-    /// Without its mailbox a worker ends: it is woken to find that out.
+    /// Wakes the worker, which ends when it finds its mailbox disconnected.
     fn drop(&mut self) {
-        self.orders = None;
-        // Fails only where there is nothing left to wake.
+        self.messages = None;
+        // Fails only if there is no event loop left to wake.
         let _ = self.waker.wake();
     }
 }
@@ -142,21 +150,21 @@ mod tests {
     #[test]
     fn who_is_gone_hangs_up_and_whose_mailbox_is_full_is_silent() {
         let poll = Poll::new().unwrap();
-        let (mailbox, orders) = Mailbox::new(&poll, Token(0)).unwrap();
-        let pulse = mailbox.pulse();
-        let asked: Vec<_> = (0..CAPACITY).map(|_| pulse.ask().unwrap()).collect();
-        assert!(pulse.ask().is_none());
-        let Ok(WorkerMessage::Answer(sign)) = orders.recv() else {
-            panic!("nobody asked");
+        let (mailbox, messages) = Mailbox::new(&poll, Token(0)).unwrap();
+        let liveness = mailbox.liveness();
+        let asked: Vec<_> = (0..CAPACITY).map(|_| liveness.ask().unwrap()).collect();
+        assert!(liveness.ask().is_none());
+        let Ok(WorkerMessage::Ping(answer)) = messages.recv() else {
+            panic!("no ping came");
         };
-        sign.send(()).unwrap();
+        answer.send(()).unwrap();
         assert_eq!(asked[0].try_recv(), Ok(()));
         assert_eq!(asked[1].try_recv(), Err(TryRecvError::Empty));
-        // Whoever goes leaves what is asked of them unanswered.
-        drop(orders);
+        // A worker that ends hangs up on what was asked.
+        drop(messages);
         assert_eq!(asked[1].recv().ok(), None);
-        assert_eq!(pulse.ask().unwrap().recv().ok(), None);
+        assert_eq!(liveness.ask().unwrap().recv().ok(), None);
         drop(mailbox);
-        assert_eq!(pulse.ask().unwrap().recv().ok(), None);
+        assert_eq!(liveness.ask().unwrap().recv().ok(), None);
     }
 }

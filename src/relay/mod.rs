@@ -1,63 +1,48 @@
-//! The data plane: worker threads that accept, pick, connect and copy.
+//! The data plane: workers accept clients, pick hosts, connect to them and relay bytes.
 //!
-//! The only room that knows mio. It knows nothing of files, operators or why
-//! something is to be served: the director tells it what, through a mailbox.
+//! Only this module uses mio. It reads no file and knows no operator: the controller sends each
+//! worker a [`Plan`] through its mailbox.
 
-mod action;
-mod attempts;
 mod client_lookup;
 mod clock;
-mod connect;
 mod connection;
-mod end;
-mod event_bus;
+mod events;
 mod failure;
-mod half_stream;
 mod handoff;
-mod haproxy_names;
-mod health_log;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
-mod late;
-mod listener;
-mod listing;
 mod mailbox;
 mod plan;
-mod port_gates;
+mod port_gate;
 mod probe;
-mod pump;
-mod recent_events;
 mod session;
+mod session_list;
 mod shared;
 #[cfg(test)]
 mod simulator;
 mod slab;
 mod tcp_transport;
-mod tcplog;
-mod timeouts;
 mod timer_wheel;
+mod transport;
 mod worker;
-mod worker_stats;
 
 pub use client_lookup::ClientLookup;
 pub use clock::Clock;
-pub use end::EndReason;
-pub use event_bus::{Event, HostName, SessionEnd};
-pub(crate) use event_bus::{EventBus, Subscription};
-pub(crate) use handoff::Handoffs;
 #[cfg(feature = "web")]
-pub(crate) use haproxy_names::{Backend, Escaped};
-pub(crate) use health_log::log_health_change;
-pub use listener::ListenKey;
-pub(crate) use listing::{Listing, Slice};
-pub use listing::{Phase, SessionStatus};
+pub(crate) use events::tcplog::{Backend, Escaped};
+pub use events::{Event, HostName, RecentEvent, SessionEnd, Topic};
+pub(crate) use events::{EventBus, RecentEvents, Subscription};
+pub use failure::EndReason;
+pub(crate) use failure::ResourceError;
+pub(crate) use handoff::Handoffs;
 pub(crate) use mailbox::{Mailbox, WorkerLiveness, WorkerMessage};
+pub use plan::ListenKey;
 pub(crate) use plan::{Group, Plan, Service, ServiceStats};
 pub(crate) use probe::{Probe, ProbePriority, ProbeResult, ProbeWaker, Prober, probe_timeout_ms};
-pub(crate) use recent_events::RecentEvents;
-pub use recent_events::{RecentEvent, Topic};
-pub(crate) use shared::Shared;
-pub(crate) use timeouts::TimeoutsMs;
+pub use session::Phase;
+pub(crate) use session::TimeoutsMs;
+pub use session_list::SessionStatus;
+pub(crate) use session_list::{SessionListPart, SessionListRequest};
+pub(crate) use shared::{Shared, WorkerStats};
 pub(crate) use worker::Worker;
-pub(crate) use worker_stats::{ResourceError, WorkerStats};

@@ -1,29 +1,38 @@
-//! What is served at the moment: made by the director, read by the workers.
+//! The plan: which service is behind each listener. The controller makes it, workers read it.
 //!
-//! A plan never changes; a new one takes its place. What lives on from one to
-//! the next (groups with their trackers, tallies) is shared between them.
+//! A plan never changes; a new one replaces it. Groups with their host pools, and the counters of
+//! services, are shared between one plan and the next.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::health_log::HealthLog;
-use super::listener::ListenKey;
-use super::recent_events::RecentEvents;
-use super::timeouts::TimeoutsMs;
-use crate::balance::HostPool;
+use super::events::health_log::HealthLog;
+use super::events::{HostName, RecentEvents};
+use super::session::TimeoutsMs;
+use crate::balance::{HealthChange, HostId, HostPool};
+use crate::os::listen::BindAddress;
+
+/// Identifies a listener from one configuration to the next.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ListenKey {
+    /// Its address as configured. With port 0 the system chooses the port.
+    pub place: BindAddress,
+    /// Its service, for port 0 alone: each service then gets a port of its own.
+    pub service: Option<String>,
+}
 
 /// Which service is behind each listener.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
-    /// The services by where they listen.
-    pub(crate) doors: HashMap<ListenKey, Arc<Service>>,
-    /// How many services there are.
+    /// The service of each listener.
+    pub(crate) routes: HashMap<ListenKey, Arc<Service>>,
+    /// How many services the configuration has.
     pub(crate) services: usize,
     /// Whether each session is logged.
     pub(crate) log_sessions: bool,
-    /// Whether hosts can ask whose a connection is.
-    pub(crate) notes_origins: bool,
+    /// Whether hosts can ask which client a connection belongs to.
+    pub(crate) has_client_lookup: bool,
 }
 
 /// A service as the workers see it.
@@ -33,63 +42,70 @@ pub(crate) struct Service {
     pub(crate) timeouts: TimeoutsMs,
     /// The group that gets new sessions.
     pub(crate) group: Arc<Group>,
-    pub(crate) tally: Arc<ServiceStats>,
+    pub(crate) stats: Arc<ServiceStats>,
 }
 
-/// A group of hosts and its picker.
+/// A group of hosts with its host pool.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) service: String,
     pub(crate) name: String,
-    tracker: Mutex<HostPool>,
-    announcer: HealthLog,
-    journal: Option<RecentEvents>,
+    pool: Mutex<HostPool>,
+    health_log: HealthLog,
 }
 
 impl Group {
-    pub(crate) fn new(service: &str, name: &str, tracker: HostPool) -> Group {
+    /// A group whose health changes are logged and not kept among the recent events.
+    pub(crate) fn new(service: &str, name: &str, pool: HostPool) -> Group {
         Group {
             service: service.to_owned(),
             name: name.to_owned(),
-            tracker: Mutex::new(tracker),
-            announcer: HealthLog::default(),
-            journal: None,
+            pool: Mutex::new(pool),
+            health_log: HealthLog::default(),
         }
     }
 
-    /// What becomes of its hosts is noted there.
-    pub(crate) fn noted_in(self, journal: RecentEvents) -> Group {
-        Group {
-            journal: Some(journal),
-            ..self
-        }
+    /// Also keeps health changes among these recent events.
+    pub(crate) fn with_recent_events(mut self, recent_events: RecentEvents) -> Group {
+        self.health_log = HealthLog::new(recent_events);
+        self
     }
 
-    /// Where that is noted.
-    pub(super) fn journal(&self) -> Option<&RecentEvents> {
-        self.journal.as_ref()
+    /// Logs and publishes a change of a host's health. Not under the pool's lock.
+    pub(crate) fn log_health_change(
+        &self,
+        id: HostId,
+        host: &str,
+        change: &HealthChange,
+        now_ms: u64,
+    ) {
+        let host = HostName {
+            service: self.service.clone(),
+            group: self.name.clone(),
+            host: host.to_owned(),
+        };
+        self.health_log.log_change(id, host, change, now_ms);
     }
 
-    /// What was said of its hosts.
-    pub(crate) fn announcer(&self) -> &HealthLog {
-        &self.announcer
+    #[cfg(test)]
+    pub(crate) fn health_log(&self) -> &HealthLog {
+        &self.health_log
     }
 
-    /// The picker. The lock is short: no system call is made under it.
-    pub(crate) fn tracker(&self) -> MutexGuard<'_, HostPool> {
-        // A tracker is whole between its calls; a thread that panicked in one
-        // ends the balancer anyway.
-        self.tracker.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the host pool. Hold the lock briefly, and across no system call.
+    pub(crate) fn pool(&self) -> MutexGuard<'_, HostPool> {
+        // A panic under the lock leaves the pool consistent, and ends the balancer anyway.
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether somebody has the picker just now.
+    /// Whether a thread holds the pool's lock.
     #[cfg(test)]
     pub(crate) fn is_locked(&self) -> bool {
-        self.tracker.try_lock().is_err()
+        self.pool.try_lock().is_err()
     }
 }
 
-/// What a service has seen; kept for as long as there is a service of its name.
+/// A service's counters. They live as long as a service of that name exists.
 #[derive(Debug, Default)]
 pub(crate) struct ServiceStats {
     open: AtomicU64,
@@ -97,12 +113,12 @@ pub(crate) struct ServiceStats {
 }
 
 impl ServiceStats {
-    pub(crate) fn enter(&self) {
+    pub(crate) fn count_start(&self) {
         self.open.fetch_add(1, Ordering::Relaxed);
         self.total.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn leave(&self) {
+    pub(crate) fn count_end(&self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -114,5 +130,25 @@ impl ServiceStats {
     /// Clients accepted so far.
     pub(crate) fn total(&self) -> u64 {
         self.total.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+impl Service {
+    /// The only service of a configuration, with one host.
+    pub(crate) fn example(host: std::net::SocketAddr) -> Arc<Service> {
+        let text = format!(
+            r#"<config><service name="s"><listen ip="127.0.0.1:0"/>
+        <group name="g" enable="true"><host ip="{host}"/></group></service></config>"#
+        );
+        let config = crate::config::read(text.as_bytes()).unwrap().config;
+        let service = &config.services[0];
+        let pool = HostPool::new(&service.groups[0], 2, 0);
+        Arc::new(Service {
+            name: service.name.clone(),
+            timeouts: service.timeouts.into(),
+            group: Arc::new(Group::new("s", "g", pool)),
+            stats: Arc::default(),
+        })
     }
 }

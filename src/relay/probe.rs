@@ -1,7 +1,6 @@
-//! Connects to hosts to see whether they answer, many at once, on one thread.
+//! Probes: connects to hosts to see whether they accept, many at once, in an event loop of its own.
 //!
-//! Its own little event loop, away from the workers'. Which hosts are probed,
-//! when, and what follows is the director's business.
+//! `control/recovery` decides which hosts are probed, and when.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
@@ -12,52 +11,55 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use super::connect::connect;
-use super::failure::{ConnectError, Progress, blame, progress};
-use super::timeouts::TimeoutsMs;
+use super::failure::{ConnectError, ConnectProgress, classify_connect_error, connect_progress};
+use super::session::TimeoutsMs;
+use super::tcp_transport::connect;
 use crate::balance::Failure;
 
-/// How long a host may take to accept a probe where sessions may take as long as the
-/// system lets them: Linux gives up after about two minutes by itself.
-const LONGEST_TRY_MS: u64 = 180_000;
+/// How long a probe may take where there is no connect timeout. Linux gives up after about two
+/// minutes.
+const LONGEST_ATTEMPT_MS: u64 = 180_000;
 
-/// How long a probe may have its place while a group that no host serves waits for one and
-/// has none: enough for the system to ask a second time, after 1 s.
-const GIVE_WAY_MS: u64 = 1_100;
+/// After this time a probe makes room for a group that has no healthy host and no running probe. It
+/// is long enough for a second SYN, after 1 s.
+const PREEMPT_AFTER_MS: u64 = 1_100;
 
-const BELL: Token = Token(usize::MAX);
+const WAKER: Token = Token(usize::MAX);
 
-/// Probes under way; `K` is what the caller knows a host by.
+/// Runs probes. `K` identifies a host for the caller.
 pub(crate) struct Prober<K> {
     poll: Poll,
     events: Events,
-    bell: ProbeWaker,
+    waker: ProbeWaker,
     limit: usize,
-    /// By urgency.
-    waiting: [Lanes<K>; 3],
-    under_way: HashMap<usize, Try<K>>,
-    /// How many are under way, by urgency.
-    held: [usize; 3],
+    /// By priority.
+    waiting: [FairQueue<K>; 3],
+    attempts: HashMap<usize, Attempt<K>>,
+    /// How many probes run, by priority.
+    running: [usize; 3],
     next_token: usize,
 }
 
-/// Ends a prober's `wait`, from whatever thread.
+/// Ends a prober's `wait` from any thread.
 #[derive(Debug, Clone)]
 pub(crate) struct ProbeWaker(Arc<Waker>);
 
 impl ProbeWaker {
-    /// Ends the `wait` that is under way, or the next one.
-    pub(crate) fn ring(&self) -> io::Result<()> {
+    /// Ends the present `wait`, or the next one.
+    ///
+    /// # Errors
+    /// The system's, if it cannot wake the event loop.
+    pub(crate) fn wake(&self) -> io::Result<()> {
         self.0.wake()
     }
 }
 
-/// How much depends on a probe. The first are begun first.
+/// How much depends on a probe, the most first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum ProbePriority {
-    /// No host serves the group, and this one said no when it was asked last.
+    /// The group has no healthy host, and this host refused the last connect.
     Urgent,
-    /// No host serves the group, but this one was silent when it was asked last.
+    /// The group has no healthy host, and this host did not answer the last connect.
     UrgentButSilent,
     /// Anything else.
     Routine,
@@ -71,246 +73,246 @@ impl ProbePriority {
     ];
 }
 
-/// Probes that wait. Groups take turns, so that one with many silent hosts delays no other.
+/// Waiting probes, of one group after the other: one with many silent hosts delays no other.
 #[derive(Debug)]
-struct Lanes<K> {
-    /// The groups that have any, by whose turn it is.
-    turns: VecDeque<usize>,
+struct FairQueue<K> {
+    /// The groups that have waiting probes, the next one first.
+    groups: VecDeque<usize>,
     probes: HashMap<usize, VecDeque<Probe<K>>>,
 }
 
-impl<K> Lanes<K> {
+impl<K> FairQueue<K> {
     fn push(&mut self, probe: Probe<K>) {
-        let lane = self.probes.entry(probe.group).or_default();
-        if lane.is_empty() {
-            self.turns.push_back(probe.group);
+        let probes_of_group = self.probes.entry(probe.group).or_default();
+        if probes_of_group.is_empty() {
+            self.groups.push_back(probe.group);
         }
-        lane.push_back(probe);
+        probes_of_group.push_back(probe);
     }
 
     fn pop(&mut self) -> Option<Probe<K>> {
-        let group = self.turns.pop_front()?;
-        let lane = self.probes.get_mut(&group)?;
-        let probe = lane.pop_front();
-        if lane.is_empty() {
+        let group = self.groups.pop_front()?;
+        let probes_of_group = self.probes.get_mut(&group)?;
+        let probe = probes_of_group.pop_front();
+        if probes_of_group.is_empty() {
             self.probes.remove(&group);
         } else {
-            self.turns.push_back(group);
+            self.groups.push_back(group);
         }
         probe
     }
 
-    /// Gives a group of which nothing is under way the next turn, if there is one.
-    fn prefer_without(&mut self, under_way: &HashSet<usize>) -> bool {
-        let place = self.turns.iter().position(|it| !under_way.contains(it));
-        if let Some(group) = place.and_then(|place| self.turns.remove(place)) {
-            self.turns.push_front(group);
+    /// Makes a group without running probes the next one. Returns whether there is such a group.
+    fn move_idle_first(&mut self, running: &HashSet<usize>) -> bool {
+        let index = self.groups.iter().position(|it| !running.contains(it));
+        if let Some(group) = index.and_then(|index| self.groups.remove(index)) {
+            self.groups.push_front(group);
         }
-        place.is_some()
+        index.is_some()
     }
 }
 
-impl<K> Default for Lanes<K> {
+impl<K> Default for FairQueue<K> {
     fn default() -> Self {
-        Lanes {
-            turns: VecDeque::new(),
+        FairQueue {
+            groups: VecDeque::new(),
             probes: HashMap::new(),
         }
     }
 }
 
-/// A host that is to be connected to.
+/// A host to connect to.
 #[derive(Debug)]
 pub(crate) struct Probe<K> {
     pub(crate) key: K,
-    /// A number for its group.
+    /// A number that identifies its group.
     pub(crate) group: usize,
-    pub(crate) urgency: ProbePriority,
+    pub(crate) priority: ProbePriority,
     pub(crate) address: SocketAddr,
-    /// Connects that must still succeed, one after the other.
+    /// How many connects must still succeed, one after the other.
     pub(crate) tries: u32,
-    /// How long each may take.
+    /// How long each connect may take.
     pub(crate) timeout_ms: u64,
 }
 
 #[derive(Debug)]
-struct Try<K> {
+struct Attempt<K> {
     probe: Probe<K>,
     socket: TcpStream,
     since_ms: u64,
 }
 
-impl<K> Try<K> {
+impl<K> Attempt<K> {
     fn until_ms(&self) -> u64 {
         self.since_ms.saturating_add(self.probe.timeout_ms)
     }
 }
 
-/// What became of a probe.
+/// The result of a probe.
 #[derive(Debug)]
 pub(crate) struct ProbeResult<K> {
     pub(crate) key: K,
     pub(crate) address: SocketAddr,
-    /// `None` if this machine could not even try, or others had to be tried before.
+    /// `None` if this machine could not connect, or if the probe made room for another.
     pub(crate) result: Option<Result<(), Failure>>,
 }
 
 impl<K> Prober<K> {
-    /// A prober with at most `limit` connections at a time.
+    /// A prober that runs at most `limit` probes at a time.
     ///
     /// # Errors
-    /// The system's, if it has no event queue for it.
+    /// The system's, if it cannot make an event queue.
     pub(crate) fn new(limit: usize) -> io::Result<Prober<K>> {
         let poll = Poll::new()?;
-        let bell = ProbeWaker(Arc::new(Waker::new(poll.registry(), BELL)?));
+        let waker = ProbeWaker(Arc::new(Waker::new(poll.registry(), WAKER)?));
         Ok(Prober {
             poll,
             events: Events::with_capacity(256),
-            bell,
+            waker,
             limit: limit.max(1),
             waiting: Default::default(),
-            under_way: HashMap::new(),
-            held: [0; 3],
+            attempts: HashMap::new(),
+            running: [0; 3],
             next_token: 0,
         })
     }
 
     /// What ends a `wait` from another thread.
-    pub(crate) fn bell(&self) -> ProbeWaker {
-        self.bell.clone()
+    pub(crate) fn waker(&self) -> ProbeWaker {
+        self.waker.clone()
     }
 
-    /// Probes a host: as many connects as `tries` says must all succeed; the first that
-    /// does not ends it.
+    /// Queues a probe. The first connect that fails ends it.
     pub(crate) fn begin(&mut self, probe: Probe<K>) {
-        self.waiting[probe.urgency as usize].push(probe);
+        self.waiting[probe.priority as usize].push(probe);
     }
 
-    /// Whether nothing is under way.
+    /// Whether no probe waits or runs.
     #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
-        let waiting = self.waiting.iter().any(|lanes| !lanes.turns.is_empty());
-        !waiting && self.under_way.is_empty()
+        let waiting = self.waiting.iter().any(|queue| !queue.groups.is_empty());
+        !waiting && self.attempts.is_empty()
     }
 
-    /// Waits for `timeout`, news of a probe, or the bell; `now_ms` is asked
-    /// for the time. Returns what has become of the probes that are over.
+    /// Runs probes until `timeout` has passed, an event came or the waker was used. Returns the
+    /// results so far. `now_ms` is the clock.
+    ///
+    /// # Errors
+    /// The system's, if the event queue fails.
     pub(crate) fn wait(
         &mut self,
         timeout: Duration,
         now_ms: impl Fn() -> u64,
     ) -> io::Result<Vec<ProbeResult<K>>> {
-        let mut verdicts = Vec::new();
-        self.start_waiting(now_ms(), &mut verdicts);
-        let patience = if verdicts.is_empty() {
-            self.patience(timeout, now_ms())
+        let mut results = Vec::new();
+        self.start_waiting(now_ms(), &mut results);
+        let poll_timeout = if results.is_empty() {
+            self.poll_timeout(timeout, now_ms())
         } else {
             Duration::ZERO
         };
-        match self.poll.poll(&mut self.events, Some(patience)) {
+        match self.poll.poll(&mut self.events, Some(poll_timeout)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
         let now_ms = now_ms();
         let tokens: Vec<usize> = self.events.iter().map(|event| event.token().0).collect();
         for token in tokens {
-            self.look_at(token, now_ms, &mut verdicts);
+            self.check_attempt(token, now_ms, &mut results);
         }
         let late: Vec<usize> = self
-            .under_way
+            .attempts
             .iter()
             .filter(|(_, attempt)| attempt.until_ms() <= now_ms)
             .map(|(&token, _)| token)
             .collect();
         for token in late {
-            self.look_at(token, now_ms, &mut verdicts);
+            self.check_attempt(token, now_ms, &mut results);
         }
-        Ok(verdicts)
+        Ok(results)
     }
 
-    fn patience(&self, timeout: Duration, now_ms: u64) -> Duration {
-        let first_ms = self.under_way.values().map(Try::until_ms).min();
+    fn poll_timeout(&self, timeout: Duration, now_ms: u64) -> Duration {
+        let first_ms = self.attempts.values().map(Attempt::until_ms).min();
         first_ms.map_or(timeout, |first_ms| {
             timeout.min(Duration::from_millis(first_ms.saturating_sub(now_ms)))
         })
     }
 
-    fn start_waiting(&mut self, now_ms: u64, verdicts: &mut Vec<ProbeResult<K>>) {
-        for urgency in ProbePriority::ALL {
-            while self.has_room(urgency)
-                && let Some(probe) = self.waiting[urgency as usize].pop()
+    fn start_waiting(&mut self, now_ms: u64, results: &mut Vec<ProbeResult<K>>) {
+        for priority in ProbePriority::ALL {
+            while self.has_room(priority)
+                && let Some(probe) = self.waiting[priority as usize].pop()
             {
-                self.start(probe, now_ms, verdicts);
+                self.start(probe, now_ms, results);
             }
         }
-        for urgency in [ProbePriority::Urgent, ProbePriority::UrgentButSilent] {
-            self.make_room(urgency, now_ms, verdicts);
+        for priority in [ProbePriority::Urgent, ProbePriority::UrgentButSilent] {
+            self.preempt(priority, now_ms, results);
         }
     }
 
-    /// Whether one more may be begun. An eighth of the places is for hosts that are urgent
-    /// and not known to be silent, and of the others no kind has more than three quarters.
-    fn has_room(&self, urgency: ProbePriority) -> bool {
-        let all = self.under_way.len();
-        if urgency == ProbePriority::Urgent {
+    /// Whether one more probe may start. An eighth of the limit is for `Urgent` probes alone, and
+    /// each other priority gets three quarters at most.
+    fn has_room(&self, priority: ProbePriority) -> bool {
+        let all = self.attempts.len();
+        if priority == ProbePriority::Urgent {
             return all < self.limit;
         }
-        let others = all - self.held[ProbePriority::Urgent as usize];
-        let quick_share = self.limit.div_ceil(8).min(self.limit - 1);
-        let kind_share = self.limit - self.limit / 4;
+        let others = all - self.running[ProbePriority::Urgent as usize];
+        let urgent_share = self.limit.div_ceil(8).min(self.limit - 1);
+        let other_share = self.limit - self.limit / 4;
         all < self.limit
-            && others < self.limit - quick_share
-            && self.held[urgency as usize] < kind_share
+            && others < self.limit - urgent_share
+            && self.running[priority as usize] < other_share
     }
 
-    /// Has probes that have taken long give their places to groups that no host serves,
-    /// and of which nothing is under way.
-    fn make_room(
-        &mut self,
-        urgency: ProbePriority,
-        now_ms: u64,
-        verdicts: &mut Vec<ProbeResult<K>>,
-    ) {
-        if self.waiting[urgency as usize].turns.is_empty() {
+    /// Ends probes that have run for long, so that groups without healthy hosts and running probes
+    /// get one.
+    fn preempt(&mut self, priority: ProbePriority, now_ms: u64, results: &mut Vec<ProbeResult<K>>) {
+        if self.waiting[priority as usize].groups.is_empty() {
             return;
         }
-        let long = |attempt: &Try<K>| now_ms.saturating_sub(attempt.since_ms) >= GIVE_WAY_MS;
+        let long =
+            |attempt: &Attempt<K>| now_ms.saturating_sub(attempt.since_ms) >= PREEMPT_AFTER_MS;
         let mut old: Vec<(u64, usize)> = self
-            .under_way
+            .attempts
             .iter()
-            .filter(|(_, attempt)| long(attempt) && attempt.probe.urgency != ProbePriority::Urgent)
+            .filter(|(_, attempt)| long(attempt) && attempt.probe.priority != ProbePriority::Urgent)
             .map(|(token, attempt)| (attempt.since_ms, *token))
             .collect();
         old.sort_unstable_by(|a, b| b.cmp(a));
-        let groups = self.under_way.values().map(|attempt| attempt.probe.group);
+        let groups = self.attempts.values().map(|attempt| attempt.probe.group);
         let mut served: HashSet<usize> = groups.collect();
-        while !old.is_empty() && self.waiting[urgency as usize].prefer_without(&served) {
+        while !old.is_empty() && self.waiting[priority as usize].move_idle_first(&served) {
             let Some(token) = old.pop().map(|(_, token)| token) else {
                 return;
             };
-            let evicted = self.take(token).map(|attempt| attempt.probe.over(None));
-            verdicts.extend(evicted);
-            if let Some(probe) = self.waiting[urgency as usize].pop() {
+            let evicted = self
+                .take(token)
+                .map(|attempt| attempt.probe.into_result(None));
+            results.extend(evicted);
+            if let Some(probe) = self.waiting[priority as usize].pop() {
                 served.insert(probe.group);
-                self.start(probe, now_ms, verdicts);
+                self.start(probe, now_ms, results);
             }
         }
     }
 
-    fn put(&mut self, token: usize, attempt: Try<K>) {
-        self.held[attempt.probe.urgency as usize] += 1;
-        self.under_way.insert(token, attempt);
+    fn put(&mut self, token: usize, attempt: Attempt<K>) {
+        self.running[attempt.probe.priority as usize] += 1;
+        self.attempts.insert(token, attempt);
     }
 
-    fn take(&mut self, token: usize) -> Option<Try<K>> {
-        let attempt = self.under_way.remove(&token)?;
-        self.held[attempt.probe.urgency as usize] -= 1;
+    fn take(&mut self, token: usize) -> Option<Attempt<K>> {
+        let attempt = self.attempts.remove(&token)?;
+        self.running[attempt.probe.priority as usize] -= 1;
         Some(attempt)
     }
 
-    fn start(&mut self, probe: Probe<K>, now_ms: u64, verdicts: &mut Vec<ProbeResult<K>>) {
+    fn start(&mut self, probe: Probe<K>, now_ms: u64, results: &mut Vec<ProbeResult<K>>) {
         let token = self.next_token;
-        self.next_token = (token + 1) % BELL.0;
+        self.next_token = (token + 1) % WAKER.0;
         let socket = connect(probe.address).and_then(|mut socket| {
             self.poll
                 .registry()
@@ -319,30 +321,30 @@ impl<K> Prober<K> {
         });
         match socket {
             Ok(socket) => {
-                let attempt = Try {
+                let attempt = Attempt {
                     probe,
                     socket,
                     since_ms: now_ms,
                 };
                 self.put(token, attempt);
             }
-            Err(error) => verdicts.push(probe.failed(blame(&error))),
+            Err(error) => results.push(probe.failed(classify_connect_error(&error))),
         }
     }
 
-    fn look_at(&mut self, token: usize, now_ms: u64, verdicts: &mut Vec<ProbeResult<K>>) {
+    fn check_attempt(&mut self, token: usize, now_ms: u64, results: &mut Vec<ProbeResult<K>>) {
         let Some(attempt) = self.take(token) else {
             return;
         };
-        match progress(&attempt.socket) {
-            Progress::Pending if attempt.until_ms() > now_ms => {
+        match connect_progress(&attempt.socket) {
+            ConnectProgress::Pending if attempt.until_ms() > now_ms => {
                 self.put(token, attempt);
             }
-            Progress::Pending => {
-                verdicts.push(attempt.probe.failed(ConnectError::Host(Failure::TimedOut)));
+            ConnectProgress::Pending => {
+                results.push(attempt.probe.failed(ConnectError::Host(Failure::TimedOut)));
             }
-            // Accepted is accepted, even if it broke off at once.
-            Progress::Connected | Progress::Failed(ConnectError::TurnedAway)
+            // A host that resets at once has accepted.
+            ConnectProgress::Connected | ConnectProgress::Failed(ConnectError::ResetByHost)
                 if attempt.probe.tries > 1 =>
             {
                 let probe = Probe {
@@ -350,33 +352,32 @@ impl<K> Prober<K> {
                     ..attempt.probe
                 };
                 drop(attempt.socket);
-                self.start(probe, now_ms, verdicts);
+                self.start(probe, now_ms, results);
             }
-            Progress::Connected => verdicts.push(attempt.probe.over(Some(Ok(())))),
-            Progress::Failed(blame) => verdicts.push(attempt.probe.failed(blame)),
+            ConnectProgress::Connected => results.push(attempt.probe.into_result(Some(Ok(())))),
+            ConnectProgress::Failed(error) => results.push(attempt.probe.failed(error)),
         }
     }
 }
 
-/// How long a host may take to accept a probe: as long as a session's connect, by whose
-/// timeout the host fails.
+/// How long a connect of a probe may take: as long as that of a session.
 pub(crate) fn probe_timeout_ms(timeouts: TimeoutsMs) -> u64 {
     match timeouts.connect {
-        0 => LONGEST_TRY_MS,
+        0 => LONGEST_ATTEMPT_MS,
         timeout_ms => timeout_ms,
     }
 }
 
 impl<K> Probe<K> {
-    fn failed(self, blame: ConnectError) -> ProbeResult<K> {
-        match blame {
-            ConnectError::Host(failure) => self.over(Some(Err(failure))),
-            ConnectError::TurnedAway => self.over(Some(Ok(()))),
-            ConnectError::Local(_) => self.over(None),
+    fn failed(self, error: ConnectError) -> ProbeResult<K> {
+        match error {
+            ConnectError::Host(failure) => self.into_result(Some(Err(failure))),
+            ConnectError::ResetByHost => self.into_result(Some(Ok(()))),
+            ConnectError::Local(_) => self.into_result(None),
         }
     }
 
-    fn over(self, result: Option<Result<(), Failure>>) -> ProbeResult<K> {
+    fn into_result(self, result: Option<Result<(), Failure>>) -> ProbeResult<K> {
         ProbeResult {
             key: self.key,
             address: self.address,
@@ -393,8 +394,8 @@ mod tests {
     use crate::relay::Clock;
     use std::net::TcpListener;
 
-    /// Runs until all probes are over; the clock of the fault is the test's.
-    fn verdicts(
+    /// Runs until all probes have ended, on the clock of the test.
+    fn results(
         prober: &mut Prober<&'static str>,
         clock: impl Fn() -> u64,
     ) -> Vec<ProbeResult<&'static str>> {
@@ -411,18 +412,18 @@ mod tests {
         Probe {
             key,
             group: 0,
-            urgency: ProbePriority::Routine,
+            priority: ProbePriority::Routine,
             address,
             tries,
             timeout_ms: 5_000,
         }
     }
 
-    /// Silent hosts of many groups have all places; the first answer after `now_ms`.
+    /// Silent hosts of many groups use up the limit. The results up to the answer of another host.
     fn beside_silent_hosts(
         silent_are: ProbePriority,
         urgent: ProbePriority,
-        (now_ms, patience): (u64, Duration),
+        (now_ms, poll_timeout): (u64, Duration),
     ) -> Vec<&'static str> {
         let (silent, _full) = silent_host();
         let host = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -430,28 +431,28 @@ mod tests {
         for group in 0..40 {
             prober.begin(Probe {
                 group: group / 4,
-                urgency: silent_are,
+                priority: silent_are,
                 ..probe("silent", silent.local_addr().unwrap(), 1)
             });
         }
         assert!(prober.wait(Duration::ZERO, || 0).unwrap().is_empty());
         prober.begin(Probe {
             group: 99,
-            urgency: urgent,
+            priority: urgent,
             ..probe("alive", host.local_addr().unwrap(), 4)
         });
         let mut answered = Vec::new();
         while !answered.contains(&"alive") && answered.len() < 40 {
-            let verdicts = prober.wait(patience, || now_ms).unwrap();
-            // Waits may end without news.
-            if patience.is_zero() {
-                assert!(verdicts.is_empty());
+            let results = prober.wait(poll_timeout, || now_ms).unwrap();
+            // A wait may end without results.
+            if poll_timeout.is_zero() {
+                assert!(results.is_empty());
                 break;
             }
-            answered.extend(verdicts.iter().map(|verdict| verdict.key));
-            assert!(prober.under_way.len() <= 4);
-            let held: usize = prober.held.iter().sum();
-            assert_eq!(held, prober.under_way.len());
+            answered.extend(results.iter().map(|result| result.key));
+            assert!(prober.attempts.len() <= 4);
+            let running: usize = prober.running.iter().sum();
+            assert_eq!(running, prober.attempts.len());
         }
         answered
     }
@@ -469,20 +470,20 @@ mod tests {
         let late = beside_silent_hosts(
             ProbePriority::Routine,
             ProbePriority::UrgentButSilent,
-            (GIVE_WAY_MS, LONG),
+            (PREEMPT_AFTER_MS, LONG),
         );
         assert_eq!(late, ["silent", "alive"]);
         let soon = beside_silent_hosts(
             ProbePriority::UrgentButSilent,
             ProbePriority::UrgentButSilent,
-            (GIVE_WAY_MS - 1, Duration::ZERO),
+            (PREEMPT_AFTER_MS - 1, Duration::ZERO),
         );
         assert!(soon.is_empty());
     }
 
     #[test]
     fn groups_take_turns() {
-        let mut lanes = Lanes::default();
+        let mut queue = FairQueue::default();
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         for (key, group) in [
             ("a1", 1),
@@ -492,16 +493,16 @@ mod tests {
             ("c1", 3),
             ("b2", 2),
         ] {
-            lanes.push(Probe {
+            queue.push(Probe {
                 group,
                 ..probe(key, address, 1)
             });
         }
-        let order: Vec<_> = std::iter::from_fn(|| lanes.pop())
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop())
             .map(|it| it.key)
             .collect();
         assert_eq!(order, ["a1", "b1", "c1", "a2", "b2", "a3"]);
-        assert!(lanes.probes.is_empty());
+        assert!(queue.probes.is_empty());
     }
 
     fn real_clock() -> impl Fn() -> u64 {
@@ -515,9 +516,9 @@ mod tests {
         host.set_nonblocking(true).unwrap();
         let mut prober = Prober::new(8).unwrap();
         prober.begin(probe("alive", host.local_addr().unwrap(), 4));
-        let verdicts = verdicts(&mut prober, real_clock());
+        let results = results(&mut prober, real_clock());
         assert!(matches!(
-            verdicts[..],
+            results[..],
             [ProbeResult {
                 key: "alive",
                 result: Some(Ok(())),
@@ -535,9 +536,9 @@ mod tests {
             .unwrap();
         let mut prober = Prober::new(8).unwrap();
         prober.begin(probe("dead", closed, 4));
-        let verdicts = verdicts(&mut prober, real_clock());
+        let results = results(&mut prober, real_clock());
         assert!(matches!(
-            verdicts[..],
+            results[..],
             [ProbeResult {
                 result: Some(Err(Failure::Refused)),
                 ..
@@ -553,9 +554,9 @@ mod tests {
         prober.begin(probe("silent", silent.local_addr().unwrap(), 1));
         prober.begin(probe("alive", host.local_addr().unwrap(), 1));
         let first = loop {
-            let verdicts = prober.wait(Duration::from_secs(10), || 0).unwrap();
-            if !verdicts.is_empty() {
-                break verdicts;
+            let results = prober.wait(Duration::from_secs(10), || 0).unwrap();
+            if !results.is_empty() {
+                break results;
             }
         };
         assert!(matches!(first[..], [ProbeResult { key: "alive", .. }]));
@@ -577,11 +578,10 @@ mod tests {
         for _ in 0..9 {
             prober.begin(probe("alive", host.local_addr().unwrap(), 2));
         }
-        assert_eq!(verdicts(&mut prober, real_clock()).len(), 9);
+        assert_eq!(results(&mut prober, real_clock()).len(), 9);
     }
 
-    /// A listener whose queue is full: the system drops what comes, and a
-    /// connect just stays in progress.
+    /// A listener with a full accept backlog: connects to it stay in progress.
     fn silent_host() -> (TcpListener, Vec<TcpStream>) {
         use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
         let descriptor = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();

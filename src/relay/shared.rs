@@ -1,83 +1,123 @@
-//! What the workers have in common besides what they serve: a clock, limits,
-//! counts.
-//!
-//! Each of them is written without a lock; what it is good for is the worker's
-//! business.
+//! State that all workers share: clock, limits, counters, hand-off queues. None of it has a lock.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::client_lookup::ClientLookup;
 use super::clock::Clock;
+use super::events::RecentEvents;
+use super::failure::{EndReason, ResourceError};
 use super::handoff::Handoffs;
-use super::recent_events::RecentEvents;
-use super::worker_stats::WorkerStats;
 
-/// How often the same trouble is logged.
-const COMPLAIN_EVERY_MS: u64 = 1000;
+/// How often the same shortage is logged.
+const SHORTAGE_LOG_INTERVAL_MS: u64 = 1000;
 
-/// What the workers have in common besides what they serve.
+/// State that all workers share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
-    /// Sessions there are descriptors for.
+    /// How many sessions the file descriptors allow.
     pub(crate) capacity: AtomicUsize,
-    /// Sessions open now.
+    /// Sessions open now, in all workers.
     pub(crate) open: AtomicUsize,
-    /// Nobody complains of a shortage before then: it is everybody's.
-    pub(crate) complain_after_ms: AtomicU64,
+    /// No worker logs a shortage before this time: all workers have the same one.
+    pub(crate) log_shortage_after_ms: AtomicU64,
     /// Pipes that each worker may have.
     pub(crate) pipes: usize,
-    pub(crate) lobbies: Handoffs,
-    /// What happened last.
-    pub(crate) journal: RecentEvents,
+    pub(crate) handoffs: Handoffs,
+    pub(crate) recent_events: RecentEvents,
     /// One for each worker.
-    pub(crate) meters: Vec<WorkerStats>,
-    /// Whose the connections to the hosts are.
-    pub(crate) origins: ClientLookup,
+    pub(crate) stats: Vec<WorkerStats>,
+    pub(crate) client_lookup: ClientLookup,
 }
 
 /// Whether a service may have one more session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Room {
+pub(crate) enum Capacity {
     /// It may.
     Free,
-    /// As many are open as there are descriptors for.
+    /// The file descriptors allow no more sessions.
     Full,
-    /// Nine tenths are open, and it has its share of the rest: that is the others'.
+    /// Nine tenths are open, and the service has its share of the rest.
     Reserved,
 }
 
-/// Whether one of `services` may have one more session, where `open` of `capacity` are
-/// open. Its `own` sessions are asked for only once nine tenths are.
+/// Whether one of `services` may have one more session while `open` of `capacity` are open.
+/// `own` returns its sessions and is called only once nine tenths are open.
 ///
-/// No service takes the last tenth from the others: each of them can have as many sessions
-/// as an even part of that, whatever one of them does.
-pub(crate) fn room(
+/// Otherwise one client could take all sessions of all services. Each service can always have an
+/// even part of the last tenth.
+// Tests: the_last_tenth_is_shared_by_those_that_come_later,
+// one_service_leaves_the_last_sessions_to_the_other.
+pub(crate) fn check_capacity(
     open: usize,
     capacity: usize,
     services: usize,
     own: impl FnOnce() -> u64,
-) -> Room {
+) -> Capacity {
     let reserve = capacity / 10;
     match open {
-        open if open >= capacity => Room::Full,
-        open if services < 2 || open < capacity - reserve => Room::Free,
-        _ if own() < (reserve / (services - 1)).max(1) as u64 => Room::Free,
-        _ => Room::Reserved,
+        open if open >= capacity => Capacity::Full,
+        open if services < 2 || open < capacity - reserve => Capacity::Free,
+        _ if own() < (reserve / (services - 1)).max(1) as u64 => Capacity::Free,
+        _ => Capacity::Reserved,
     }
 }
 
 impl Shared {
-    /// Whether a worker may complain now; then the others may not for a while.
-    pub(crate) fn may_complain(&self, now_ms: u64) -> bool {
-        let after_ms = self.complain_after_ms.load(Ordering::Relaxed);
-        let next_ms = now_ms + COMPLAIN_EVERY_MS;
+    /// Whether the calling worker may log a shortage now. Then no worker may for a second.
+    pub(crate) fn may_log_shortage(&self, now_ms: u64) -> bool {
+        let after_ms = self.log_shortage_after_ms.load(Ordering::Relaxed);
+        let next_ms = now_ms + SHORTAGE_LOG_INTERVAL_MS;
+        // Relaxed: the value orders nothing else, and one of several workers wins.
         now_ms >= after_ms
             && self
-                .complain_after_ms
+                .log_shortage_after_ms
                 .compare_exchange(after_ms, next_ms, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
     }
+}
+
+/// One worker's counters. Only that worker writes them; readers add up those of all workers.
+#[derive(Debug, Default)]
+#[repr(align(128))] // Two cache lines: processors fetch neighbours in pairs.
+pub(crate) struct WorkerStats {
+    ended: [AtomicU64; EndReason::ALL.len()],
+    errors: [AtomicU64; 4],
+    iterations: AtomicU64,
+}
+
+impl WorkerStats {
+    pub(crate) fn count_end(&self, reason: EndReason) {
+        add_one(&self.ended[reason.index()]);
+    }
+
+    pub(crate) fn count_error(&self, error: ResourceError) {
+        add_one(&self.errors[error as usize]);
+    }
+
+    pub(crate) fn count_iteration(&self) {
+        add_one(&self.iterations);
+    }
+
+    /// Sessions that ended for this reason.
+    pub(crate) fn ended(&self, reason: EndReason) -> u64 {
+        self.ended[reason.index()].load(Ordering::Relaxed)
+    }
+
+    /// How often this error happened.
+    pub(crate) fn errors(&self, error: ResourceError) -> u64 {
+        self.errors[error as usize].load(Ordering::Relaxed)
+    }
+
+    /// Iterations of the event loop.
+    pub(crate) fn iterations(&self) -> u64 {
+        self.iterations.load(Ordering::Relaxed)
+    }
+}
+
+/// A single writer needs no locked instruction.
+fn add_one(counter: &AtomicU64) {
+    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
 #[cfg(test)]
@@ -88,12 +128,12 @@ mod tests {
     fn greedy(capacity: usize, services: usize) -> Vec<u64> {
         let mut own = vec![0; services];
         for service in 0..services {
-            while room(
+            while check_capacity(
                 usize::try_from(own.iter().sum::<u64>()).unwrap(),
                 capacity,
                 services,
                 || own[service],
-            ) == Room::Free
+            ) == Capacity::Free
             {
                 own[service] += 1;
             }
@@ -114,9 +154,12 @@ mod tests {
 
     #[test]
     fn a_service_that_has_less_than_its_share_is_let_in_whoever_has_the_rest() {
-        assert_eq!(room(999, 1000, 2, || 99), Room::Free);
-        assert_eq!(room(999, 1000, 2, || 100), Room::Reserved);
-        assert_eq!(room(1000, 1000, 2, || 0), Room::Full);
-        assert_eq!(room(899, 1000, 2, || panic!("there is room")), Room::Free);
+        assert_eq!(check_capacity(999, 1000, 2, || 99), Capacity::Free);
+        assert_eq!(check_capacity(999, 1000, 2, || 100), Capacity::Reserved);
+        assert_eq!(check_capacity(1000, 1000, 2, || 0), Capacity::Full);
+        assert_eq!(
+            check_capacity(899, 1000, 2, || panic!("there is room")),
+            Capacity::Free
+        );
     }
 }

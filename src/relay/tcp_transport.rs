@@ -1,9 +1,6 @@
-//! The two sockets of a session: what a link asks for, asked of the system.
-//!
-//! All that a session has to do with the event loop and the socket options is
-//! here; when any of it is done is `link`'s business.
+//! The TCP sockets of a connection: connect, read, write, splice, socket options and close.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::iter::once;
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
@@ -13,58 +10,59 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustix::net::sockopt;
 
-use super::action::{Direction, Readiness, Side};
-use super::connect::connect;
-use super::connection::Transport;
-use super::end::Closing;
-use super::failure::{Progress, progress};
-use super::pump::Wire;
+use super::failure::{CloseMode, ConnectProgress, connect_progress};
+use super::session::{Direction, Readiness, Side};
+use super::transport::Transport;
 use crate::balance::Picked;
-use crate::os::delivery::{Delivery, delivery, is_unacknowledged};
+use crate::os::addresses;
 use crate::os::pipes::{Pipe, Pipes};
+use crate::os::sockets::{Delivery, delivery, is_unacknowledged};
 
-/// The client's socket, and the host's once there is one.
+/// The client's socket, and the host's once a connect has started.
 #[derive(Debug)]
 pub(crate) struct TcpTransport {
     client: TcpStream,
     host: Option<HostSocket>,
-    /// The pipes that hold something, or are about to: in most sessions there
-    /// never is one.
+    /// The pipes of both directions while they hold bytes. Most sessions never have one.
     pipes: Option<Box<[Option<Pipe>; 2]>>,
 }
 
-/// The host's socket, whose Nagle algorithm is turned off as late as may be.
+/// The host's socket. Its Nagle algorithm is turned off as late as possible.
 #[derive(Debug)]
 struct HostSocket {
     socket: TcpStream,
     nagle: Nagle,
 }
 
-/// What keeps small writes from waiting for one another.
+/// Whether Nagle's algorithm is to be turned off (`TCP_NODELAY`).
+///
+/// It delays nothing at a first, small write, and many sessions make no second one. So the system
+/// call is made only before a second or a large write.
+// Test: nagle_is_turned_off_before_a_second_write_or_a_large_one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Nagle {
-    /// Nothing was written yet: there is nothing that a first, small write
-    /// would have to wait for. Many sessions end with that one.
-    Harmless,
-    /// It has to be turned off before the next write.
-    Harmful,
+    /// On; nothing was written yet.
+    NothingWritten,
+    /// On; it must be turned off before the next write.
+    WrittenOnce,
     /// It is off.
     Off,
 }
 
-/// A write that fits into one segment, whatever the path to the host.
+/// Bytes that fit into one segment on any path.
 const ONE_SEGMENT: usize = 536;
 
-/// What a socket is watched for. Urgent data is not passed on as such (the byte
-/// is lost), but where it stands reading stops short, which must be known.
+/// The events for which a socket is registered. Urgent data is not passed on (the byte is lost),
+/// but reading stops short of the mark, so the session must know of it.
+// Test: a_byte_marked_urgent_holds_up_nothing_behind_it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const EVERYTHING: Interest = Interest::READABLE
+const ALL_EVENTS: Interest = Interest::READABLE
     .add(Interest::WRITABLE)
     .add(Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-const EVERYTHING: Interest = Interest::READABLE.add(Interest::WRITABLE);
+const ALL_EVENTS: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
-/// What an event says of a socket that is watched for [`EVERYTHING`].
+/// What an event reports about a socket.
 pub(crate) fn readiness(event: &Event) -> Readiness {
     Readiness {
         readable: event.is_readable(),
@@ -72,14 +70,15 @@ pub(crate) fn readiness(event: &Event) -> Readiness {
         read_closed: event.is_read_closed(),
         error: event.is_error(),
         urgent: event.is_priority(),
-        connected: vouches(event),
+        connected: proves_connected(event),
     }
 }
 
-/// Whether the event is proof of a connection. On Linux a socket that is still
-/// connecting is not writable, and one that has failed is not without hanging
-/// up: two system calls are saved. Of other systems that is not known.
-fn vouches(event: &Event) -> bool {
+/// Whether the event proves that a connect succeeded, which saves two system calls.
+// On Linux a connecting socket is not writable, and a failed one reports an error or both halves
+// closed. Other systems are asked.
+// Test: a_connection_that_the_system_vouches_for_is_not_asked_about_and_the_next_one_is.
+fn proves_connected(event: &Event) -> bool {
     cfg!(any(target_os = "linux", target_os = "android"))
         && event.is_writable()
         && !event.is_write_closed()
@@ -87,14 +86,13 @@ fn vouches(event: &Event) -> bool {
 }
 
 impl HostSocket {
-    /// Turns Nagle's algorithm off, if a write of `length` bytes, or the rest
-    /// of one, might have to wait for it.
+    /// Turns Nagle's algorithm off if it could delay a write of `length` bytes.
     fn prepare_write(&mut self, length: usize) {
         match self.nagle {
             Nagle::Off => {}
-            Nagle::Harmless if length <= ONE_SEGMENT => self.nagle = Nagle::Harmful,
-            Nagle::Harmless | Nagle::Harmful => {
-                // Not worth the connection: without it, small writes are late.
+            Nagle::NothingWritten if length <= ONE_SEGMENT => self.nagle = Nagle::WrittenOnce,
+            Nagle::NothingWritten | Nagle::WrittenOnce => {
+                // A failure only makes small writes late; the connection goes on.
                 let _ = self.socket.set_nodelay(true);
                 self.nagle = Nagle::Off;
             }
@@ -103,7 +101,7 @@ impl HostSocket {
 }
 
 impl TcpTransport {
-    /// Those of a client that has been accepted.
+    /// The transport of an accepted client.
     pub(crate) fn new(client: TcpStream) -> TcpTransport {
         TcpTransport {
             client,
@@ -112,56 +110,50 @@ impl TcpTransport {
         }
     }
 
-    fn at(&mut self, side: Side) -> io::Result<&mut TcpStream> {
+    fn socket(&mut self, side: Side) -> io::Result<&mut TcpStream> {
         match side {
             Side::Client => Ok(&mut self.client),
             Side::Host => match &mut self.host {
                 Some(host) => Ok(&mut host.socket),
-                None => Err(io::ErrorKind::NotConnected.into()),
+                None => Err(ErrorKind::NotConnected.into()),
             },
         }
     }
 
-    /// The place for this direction's pipe.
-    fn pipe(&mut self, direction: Direction) -> &mut Option<Pipe> {
+    fn pipe_mut(&mut self, direction: Direction) -> &mut Option<Pipe> {
         let pipes = self.pipes.get_or_insert_default();
         &mut pipes[direction.index()]
     }
 
-    /// Where the host sees the session come from: one system call.
-    pub(crate) fn host_side(&self) -> Option<SocketAddr> {
-        self.host.as_ref()?.socket.local_addr().ok()
-    }
-
-    fn each(&self) -> impl Iterator<Item = &TcpStream> {
+    fn sockets(&self) -> impl Iterator<Item = &TcpStream> {
         once(&self.client).chain(self.host.as_ref().map(|host| &host.socket))
     }
 }
 
 impl Transport for TcpTransport {
     type Registry = Registry;
+    type Pipes = Pipes;
 
     fn register(&mut self, registry: &Registry, token: usize) -> io::Result<()> {
-        registry.register(&mut self.client, Token(token), EVERYTHING)
+        registry.register(&mut self.client, Token(token), ALL_EVENTS)
     }
 
     fn connect(&mut self, to: &Picked, registry: &Registry, token: usize) -> io::Result<()> {
         let mut socket = connect(to.address)?;
-        // What the system says of a socket before connect(2) was called would
-        // be taken for news, so it is registered after that.
-        registry.register(&mut socket, Token(token), EVERYTHING)?;
+        // After connect(2): epoll reports a socket that was not connected yet as closed.
+        registry.register(&mut socket, Token(token), ALL_EVENTS)?;
         self.host = Some(HostSocket {
             socket,
-            nagle: Nagle::Harmless,
+            nagle: Nagle::NothingWritten,
         });
         Ok(())
     }
 
-    fn progress(&mut self, vouched: bool) -> Progress {
+    fn connect_progress(&mut self, connect_hint: bool) -> ConnectProgress {
         match &self.host {
-            Some(_) if vouched => Progress::Connected,
-            Some(host) => progress(&host.socket),
-            None => Progress::Pending,
+            Some(_) if connect_hint => ConnectProgress::Connected,
+            Some(host) => connect_progress(&host.socket),
+            None => ConnectProgress::Pending,
         }
     }
 
@@ -173,9 +165,9 @@ impl Transport for TcpTransport {
         self.host = None;
     }
 
-    fn keep_alive(&mut self) {
+    fn enable_keepalive(&mut self) {
         if let Some(host) = &self.host {
-            // Not worth a session: without it, a dead peer is noticed later.
+            // Without keepalive a dead peer is only noticed later; the session goes on.
             let _ = sockopt::set_socket_keepalive(&host.socket, true);
         }
     }
@@ -185,39 +177,92 @@ impl Transport for TcpTransport {
         [host.and_then(delivery), delivery(&self.client)]
     }
 
-    fn close(&mut self, closing: Closing) {
-        for socket in self.each() {
-            match closing {
-                Closing::Orderly => {}
-                Closing::Deliver if is_unacknowledged(socket) => end_behind_what_waits(socket),
-                // Fails on a socket that is gone already: all the same then.
-                Closing::Reset | Closing::Deliver => {
+    fn close(&mut self, mode: CloseMode) {
+        for socket in self.sockets() {
+            match mode {
+                CloseMode::Orderly => {}
+                CloseMode::Deliver if is_unacknowledged(socket) => deliver_rest(socket),
+                // Linger 0 makes close(2) reset. Fails on a broken socket, which needs no reset.
+                CloseMode::Reset | CloseMode::Deliver => {
                     let _ = sockopt::set_socket_linger(socket, Some(Duration::ZERO));
                 }
             }
         }
         self.host = None;
     }
+
+    fn read(&mut self, side: Side, buffer: &mut [u8]) -> io::Result<usize> {
+        receive(self.socket(side)?, buffer)
+    }
+
+    fn write(&mut self, side: Side, bytes: &[u8]) -> io::Result<usize> {
+        if let (Side::Host, Some(host)) = (side, &mut self.host) {
+            host.prepare_write(bytes.len());
+        }
+        send(self.socket(side)?, bytes)
+    }
+
+    fn fill_pipe(&mut self, direction: Direction, pipes: &mut Pipes) -> Option<io::Result<usize>> {
+        let mut pipe = pipes.take()?;
+        let filled = self
+            .socket(direction.source())
+            .and_then(|socket| pipe.fill(socket));
+        match filled {
+            Ok(1..) => *self.pipe_mut(direction) = Some(pipe),
+            _ => pipes.give_back(pipe),
+        }
+        Some(filled)
+    }
+
+    fn drain_pipe(
+        &mut self,
+        direction: Direction,
+        length: usize,
+        pipes: &mut Pipes,
+    ) -> io::Result<usize> {
+        let Some(mut pipe) = self.pipe_mut(direction).take() else {
+            return Err(ErrorKind::BrokenPipe.into());
+        };
+        let side = direction.sink();
+        if let (Side::Host, Some(host)) = (side, &mut self.host) {
+            host.prepare_write(length);
+        }
+        let drained = self
+            .socket(side)
+            .and_then(|socket| pipe.drain(socket, length));
+        if drained.as_ref().is_ok_and(|&sent| sent == length) {
+            pipes.give_back(pipe);
+        } else {
+            *self.pipe_mut(direction) = Some(pipe);
+        }
+        drained
+    }
+
+    fn shutdown_write(&mut self, side: Side) -> io::Result<()> {
+        self.socket(side)?.shutdown(Shutdown::Write)
+    }
 }
 
-/// What is read from a socket that is about to be closed, in bytes, at most.
-const MOST_DRAINED: usize = 8 << 20;
+/// Bytes that are read and discarded at most before a socket is closed.
+const MAX_DISCARDED_BYTES: usize = 8 << 20;
 
-/// Has the system deliver what it has taken, and the end of the stream, when `socket` is
-/// closed. Closing with unread input would reset it and drop all that, so it is read.
-fn end_behind_what_waits(socket: &TcpStream) {
+/// Lets the system deliver the send queue and the end of the stream after `socket` is closed.
+// close(2) with unread input resets the connection and throws the send queue away. So the writing
+// half is shut down and the input is read first.
+// Test: a_client_that_was_cut_still_gets_what_was_sent_before.
+fn deliver_rest(socket: &TcpStream) {
     let _ = socket.shutdown(Shutdown::Write);
     let mut buffer = vec![0; 64 << 10];
-    for _ in 0..MOST_DRAINED / buffer.len() {
+    for _ in 0..MAX_DISCARDED_BYTES / buffer.len() {
         if !matches!(receive(socket, &mut buffer), Ok(1..)) {
             return;
         }
     }
 }
 
-/// The C library's own calls are points where a thread may be cancelled, which
-/// takes them as long again as the rest of what a session does in user space.
-/// Here nobody cancels threads.
+// The C library's send and recv are cancellation points. Preparing for that took as long as all
+// else that a session does in user space; rustix makes plain system calls.
+// Measurement: cargo bench --bench peers -- --only calls.
 #[cfg(target_os = "linux")]
 fn receive(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     use rustix::net::{RecvFlags, recv};
@@ -241,57 +286,37 @@ fn send(mut socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     io::Write::write(&mut socket, bytes)
 }
 
-impl Wire for TcpTransport {
-    type Pipes = Pipes;
-
-    fn read(&mut self, side: Side, buffer: &mut [u8]) -> io::Result<usize> {
-        receive(self.at(side)?, buffer)
-    }
-
-    fn write(&mut self, side: Side, bytes: &[u8]) -> io::Result<usize> {
-        if let (Side::Host, Some(host)) = (side, &mut self.host) {
-            host.prepare_write(bytes.len());
+/// Starts a non-blocking connect to `address`.
+///
+/// # Errors
+/// Those of connect(2). `EADDRNOTAVAIL` always means that no local port is left. A socket that
+/// connected to itself gives `ConnectionRefused`, since no host listens there.
+pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect(address).map_err(|error| {
+        if error.kind() == ErrorKind::AddrNotAvailable && !addresses::has_source_address(address) {
+            return io::Error::other(format!(
+                "this machine has no {} address to reach it from",
+                if address.is_ipv4() { "IPv4" } else { "IPv6" }
+            ));
         }
-        send(self.at(side)?, bytes)
+        error
+    })?;
+    // connect(2) to a dead host on this machine may choose the host's own port. Both ends are
+    // compared only if the host's port is in the ephemeral range: it costs a system call.
+    // Test: a_dead_host_on_the_loopback_is_not_connected_to_itself.
+    if addresses::local_port_range().contains(&address.port()) && is_itself(&socket, address) {
+        // A reset leaves no TIME_WAIT, so the host can bind its port.
+        let _ = sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
+        return Err(ErrorKind::ConnectionRefused.into());
     }
+    Ok(socket)
+}
 
-    fn fill(&mut self, direction: Direction, pipes: &mut Pipes) -> Option<io::Result<usize>> {
-        let mut pipe = pipes.take()?;
-        let filled = self
-            .at(direction.source())
-            .and_then(|socket| pipe.fill(socket));
-        match filled {
-            Ok(1..) => *self.pipe(direction) = Some(pipe),
-            _ => pipes.give_back(pipe),
-        }
-        Some(filled)
-    }
-
-    fn drain(
-        &mut self,
-        direction: Direction,
-        length: usize,
-        pipes: &mut Pipes,
-    ) -> io::Result<usize> {
-        let Some(mut pipe) = self.pipe(direction).take() else {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        };
-        let side = direction.sink();
-        if let (Side::Host, Some(host)) = (side, &mut self.host) {
-            host.prepare_write(length);
-        }
-        let drained = self.at(side).and_then(|socket| pipe.drain(socket, length));
-        if drained.as_ref().is_ok_and(|&sent| sent == length) {
-            pipes.give_back(pipe);
-        } else {
-            *self.pipe(direction) = Some(pipe);
-        }
-        drained
-    }
-
-    fn shutdown_write(&mut self, side: Side) -> io::Result<()> {
-        self.at(side)?.shutdown(Shutdown::Write)
-    }
+/// Whether a socket is connected to itself, by TCP's simultaneous open.
+fn is_itself(socket: &TcpStream, peer: SocketAddr) -> bool {
+    socket.local_addr().is_ok_and(|local| {
+        local.port() == peer.port() && (local.ip() == peer.ip() || peer.ip().is_unspecified())
+    })
 }
 
 #[cfg(test)]
@@ -305,7 +330,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let connect = || HostSocket {
             socket: TcpStream::connect(address).unwrap(),
-            nagle: Nagle::Harmless,
+            nagle: Nagle::NothingWritten,
         };
         let mut host = connect();
         host.prepare_write(ONE_SEGMENT);
@@ -315,5 +340,33 @@ mod tests {
         let mut host = connect();
         host.prepare_write(ONE_SEGMENT + 1);
         assert!(host.socket.nodelay().unwrap());
+    }
+
+    #[test]
+    fn a_socket_with_both_ends_at_one_address_is_connected_to_itself() {
+        use rustix::net::{AddressFamily, SocketType, bind, socket};
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let own = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&own, &loopback).unwrap();
+        let own = std::net::TcpStream::from(own);
+        let address = own.local_addr().unwrap();
+        rustix::net::connect(&own, &address).unwrap();
+        let own = TcpStream::from_std(own);
+        assert!(is_itself(&own, address));
+        let listener = TcpListener::bind(loopback).unwrap();
+        let address = listener.local_addr().unwrap();
+        assert!(!is_itself(&TcpStream::connect(address).unwrap(), address));
+    }
+
+    #[test]
+    fn a_dead_host_is_refused_however_often_it_is_tried() {
+        let dead = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = dead.local_addr().unwrap();
+        drop(dead);
+        for _ in 0..100 {
+            if let Err(error) = connect(address) {
+                assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+            }
+        }
     }
 }

@@ -1,29 +1,27 @@
-//! One timer a session: a hierarchical wheel of intrusive lists.
+//! Deadlines of connections: a hierarchical timer wheel with one timer for each slot of the slab.
 //!
-//! Pure: time is an argument. Arming, moving and cancelling cost a few writes
-//! and no allocation, so that a short session may have a connect timeout for
-//! almost nothing. A timer fires within [`TICK_MS`] after its time, never
-//! before; what it means is the worker's business.
+//! Arming, moving and cancelling cost a few writes and no allocation, so even a short session can
+//! afford a connect timeout. Pure: time is an argument.
 
-/// The finest step of the wheel.
+/// The resolution of the wheel. A timer fires within this time after its deadline, never before.
 pub(crate) const TICK_MS: u64 = 8;
 
 const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
-/// Four levels of 64 slots of 8 ms reach 37 hours; a later timer waits in the
-/// last slot and is put in its place from there.
+/// Four levels of 64 slots of 8 ms reach 37 hours. A later timer waits in the last slot and moves
+/// on from there.
 const LEVELS: usize = 4;
-const NOBODY: u32 = u32::MAX;
-const NOWHERE: u16 = u16::MAX;
+const NO_KEY: u32 = u32::MAX;
+const NO_SLOT: u16 = u16::MAX;
 
-/// Timers, one for each key; keys are small numbers, as a slab gives them.
+/// The timers, one for each key. Keys are small numbers: slots of the slab.
 #[derive(Debug)]
-pub(crate) struct Timers {
+pub(crate) struct TimerWheel {
     nodes: Vec<Node>,
     heads: [u32; SLOTS * LEVELS],
-    /// A bit for each slot of a level that may hold somebody.
+    /// A bit for each slot of a level that may hold a timer.
     occupied: [u64; LEVELS],
-    /// All ticks before this one have been dealt with.
+    /// All ticks before this one have expired.
     tick: u64,
 }
 
@@ -32,22 +30,22 @@ struct Node {
     next: u32,
     previous: u32,
     at_tick: u64,
-    place: u16,
+    slot_index: u16,
 }
 
 const UNARMED: Node = Node {
-    next: NOBODY,
-    previous: NOBODY,
+    next: NO_KEY,
+    previous: NO_KEY,
     at_tick: 0,
-    place: NOWHERE,
+    slot_index: NO_SLOT,
 };
 
-impl Timers {
-    /// No timers; the clock stands at `now_ms`.
-    pub(crate) fn new(now_ms: u64) -> Timers {
-        Timers {
+impl TimerWheel {
+    /// No timers; the time is `now_ms`.
+    pub(crate) fn new(now_ms: u64) -> TimerWheel {
+        TimerWheel {
             nodes: Vec::new(),
-            heads: [NOBODY; SLOTS * LEVELS],
+            heads: [NO_KEY; SLOTS * LEVELS],
             occupied: [0; LEVELS],
             tick: now_ms / TICK_MS,
         }
@@ -61,13 +59,13 @@ impl Timers {
         }
         self.cancel(key);
         self.nodes[index].at_tick = at_ms.div_ceil(TICK_MS).max(self.tick);
-        self.place(key);
+        self.slot_index(key);
     }
 
     /// When the timer of `key` fires, if it is armed.
     pub(crate) fn armed_ms(&self, key: u32) -> Option<u64> {
         let node = self.nodes.get(key as usize)?;
-        (node.place != NOWHERE).then_some(node.at_tick * TICK_MS)
+        (node.slot_index != NO_SLOT).then_some(node.at_tick * TICK_MS)
     }
 
     /// Disarms the timer of `key`, if it is armed.
@@ -75,12 +73,12 @@ impl Timers {
         let Some(&node) = self.nodes.get(key as usize) else {
             return;
         };
-        if node.place == NOWHERE {
+        if node.slot_index == NO_SLOT {
             return;
         }
         match self.nodes.get_mut(node.previous as usize) {
             Some(previous) => previous.next = node.next,
-            None => self.heads[node.place as usize] = node.next,
+            None => self.heads[node.slot_index as usize] = node.next,
         }
         if let Some(next) = self.nodes.get_mut(node.next as usize) {
             next.previous = node.previous;
@@ -102,15 +100,13 @@ impl Timers {
         }
     }
 
-    /// When `expire` is worth calling next: never after a timer's time, though
-    /// it may find none due yet.
+    /// When to call `expire` next. Never after the first deadline, though it may find none due.
     pub(crate) fn next_ms(&self) -> Option<u64> {
         let armed = self.occupied.iter().any(|&slots| slots != 0);
         armed.then(|| self.next_tick_from(self.tick) * TICK_MS)
     }
 
-    /// The first tick after the current one at which a slot may have to be
-    /// emptied.
+    /// The first tick after the current one at which a slot may have to be emptied.
     fn next_tick(&self) -> u64 {
         self.next_tick_from(self.tick + 1)
     }
@@ -131,7 +127,7 @@ impl Timers {
         first
     }
 
-    /// Spreads the slots of the upper levels whose time begins at this tick.
+    /// Moves timers down from the slots of the upper levels that begin at this tick.
     fn cascade(&mut self) {
         for level in (1..LEVELS).rev() {
             if !self.tick.is_multiple_of(1 << (SLOT_BITS as usize * level)) {
@@ -139,30 +135,30 @@ impl Timers {
             }
             let slot = slot_of(self.tick, level);
             self.occupied[level] &= !(1 << slot);
-            // Taken off as a whole: a far timer may return to this very slot.
-            let mut key = std::mem::replace(&mut self.heads[level * SLOTS + slot], NOBODY);
-            while key != NOBODY {
+            // Taken as a whole: a far timer may return to this very slot.
+            let mut key = std::mem::replace(&mut self.heads[level * SLOTS + slot], NO_KEY);
+            while key != NO_KEY {
                 let next = self.nodes[key as usize].next;
-                self.place(key);
+                self.slot_index(key);
                 key = next;
             }
         }
     }
 
     /// Links an unlinked `key` into the slot of its tick.
-    fn place(&mut self, key: u32) {
+    fn slot_index(&mut self, key: u32) {
         let at_tick = self.nodes[key as usize].at_tick;
         let (level, slot) = self.slot_for(at_tick);
-        let place = level * SLOTS + slot;
-        let head = std::mem::replace(&mut self.heads[place], key);
+        let slot_index = level * SLOTS + slot;
+        let head = std::mem::replace(&mut self.heads[slot_index], key);
         if let Some(second) = self.nodes.get_mut(head as usize) {
             second.previous = key;
         }
         self.nodes[key as usize] = Node {
             next: head,
-            previous: NOBODY,
+            previous: NO_KEY,
             at_tick,
-            place: u16::try_from(place).unwrap_or(NOWHERE),
+            slot_index: u16::try_from(slot_index).unwrap_or(NO_SLOT),
         };
         self.occupied[level] |= 1 << slot;
     }
@@ -174,7 +170,7 @@ impl Timers {
                 return (level, slot_of(at_tick, level));
             }
         }
-        // Beyond the horizon: the slot that comes round last.
+        // Beyond the reach of the wheel: the slot that comes last.
         let unit = SLOT_BITS as usize * (LEVELS - 1);
         let last = ((self.tick >> unit) + SLOTS as u64 - 1) << unit;
         (LEVELS - 1, slot_of(last, LEVELS - 1))
@@ -182,7 +178,7 @@ impl Timers {
 
     fn pop(&mut self, slot: usize) -> Option<u32> {
         let key = self.heads[slot];
-        (key != NOBODY).then(|| {
+        (key != NO_KEY).then(|| {
             self.cancel(key);
             key
         })
@@ -194,13 +190,68 @@ fn slot_of(tick: u64, level: usize) -> usize {
     (tick >> (SLOT_BITS as usize * level)) as usize & (SLOTS - 1)
 }
 
+/// A timer that is later than this was delayed: events that came meanwhile may be unread.
+const DELAYED_MS: u64 = 4 * TICK_MS;
+
+/// Holds timers back until the sockets have been polled again after a delay.
+///
+/// A process that was stopped finds all timers due but no events, since epoll_wait(2) was
+/// interrupted. So does a worker that gets a full batch of events. The unread events may be bytes
+/// that would have moved the deadlines.
+// Test: a_process_that_was_stopped_looks_at_its_sessions_before_it_ends_them.
+#[derive(Debug, Default)]
+pub(crate) struct TimerHold {
+    /// Polls that may still be made before timers expire; `None` while they are not held back.
+    polls_left: Option<usize>,
+}
+
+/// How an iteration of the event loop began.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wakeup {
+    /// The poll was interrupted: it returned no events.
+    pub(crate) interrupted: bool,
+    /// The batch of events was full: more may be waiting.
+    pub(crate) full: bool,
+    /// The first deadline, if there is one.
+    pub(crate) due_ms: Option<u64>,
+    pub(crate) now_ms: u64,
+}
+
+impl TimerHold {
+    /// Whether timers may expire in this iteration. If not, poll again without waiting. After
+    /// `max_polls` in a row every socket was polled, however many are busy.
+    // Tests: after_a_pause_sockets_are_looked_at_until_there_is_no_more_to_see,
+    // sockets_that_are_always_busy_do_not_hold_timers_up_for_ever.
+    pub(crate) fn may_expire(&mut self, wakeup: Wakeup, max_polls: usize) -> bool {
+        let Wakeup {
+            interrupted,
+            full,
+            due_ms,
+            now_ms,
+        } = wakeup;
+        let Some(due_ms) = due_ms.filter(|due_ms| *due_ms <= now_ms) else {
+            self.polls_left = None;
+            return true;
+        };
+        let polls_left = match self.polls_left {
+            // Each poll after the first is late; only an interrupted or full one calls for another.
+            Some(left) if interrupted || full => left.checked_sub(1),
+            Some(_) => None,
+            None if interrupted || full || now_ms > due_ms + DELAYED_MS => Some(max_polls),
+            None => None,
+        };
+        self.polls_left = polls_left;
+        polls_left.is_none()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::balance::Random;
     use std::collections::BTreeMap;
 
-    fn fired(timers: &mut Timers, now_ms: u64) -> Vec<u32> {
+    fn fired(timers: &mut TimerWheel, now_ms: u64) -> Vec<u32> {
         let mut due = Vec::new();
         timers.expire(now_ms, &mut due);
         due.sort_unstable();
@@ -209,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_timer_fires_once_and_never_early() {
-        let mut timers = Timers::new(1000);
+        let mut timers = TimerWheel::new(1000);
         timers.arm(3, 1500);
         assert_eq!(fired(&mut timers, 1499), []);
         assert_eq!(fired(&mut timers, 1500 + TICK_MS), [3]);
@@ -219,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_timer_moved_or_cancelled_does_not_fire_at_its_old_time() {
-        let mut timers = Timers::new(0);
+        let mut timers = TimerWheel::new(0);
         for key in 0..3 {
             timers.arm(key, 100);
         }
@@ -232,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_time_in_the_past_fires_at_once() {
-        let mut timers = Timers::new(80_000);
+        let mut timers = TimerWheel::new(80_000);
         timers.arm(0, 5);
         assert!(timers.next_ms().is_some_and(|next_ms| next_ms <= 80_000));
         assert_eq!(fired(&mut timers, 80_000), [0]);
@@ -241,7 +292,7 @@ mod tests {
     #[test]
     fn a_timer_beyond_the_horizon_fires_in_its_time() {
         let day_ms = 86_400_000;
-        let mut timers = Timers::new(0);
+        let mut timers = TimerWheel::new(0);
         timers.arm(0, 10 * day_ms);
         let mut now_ms = 0;
         while let Some(next_ms) = timers.next_ms() {
@@ -259,7 +310,7 @@ mod tests {
         for seed in 0..200 {
             let mut random = Random::new(seed);
             let mut now_ms = random.below(1 << 40);
-            let mut timers = Timers::new(now_ms);
+            let mut timers = TimerWheel::new(now_ms);
             let mut model: BTreeMap<u32, u64> = BTreeMap::new();
             for _ in 0..400 {
                 let key = u32::try_from(random.below(50)).unwrap();
@@ -296,5 +347,66 @@ mod tests {
                 }
             }
         }
+    }
+
+    const ON_TIME: Wakeup = Wakeup {
+        interrupted: false,
+        full: false,
+        due_ms: Some(1000),
+        now_ms: 1000,
+    };
+
+    #[test]
+    fn a_turn_that_is_on_time_or_has_nothing_due_is_not_held_up() {
+        let mut hold = TimerHold::default();
+        assert!(hold.may_expire(ON_TIME, 1));
+        for (interrupted, full) in [(true, false), (false, true)] {
+            for due_ms in [None, Some(1001)] {
+                let wakeup = Wakeup {
+                    interrupted,
+                    full,
+                    due_ms,
+                    ..ON_TIME
+                };
+                assert!(hold.may_expire(wakeup, 1));
+            }
+        }
+    }
+
+    #[test]
+    fn after_a_pause_sockets_are_looked_at_until_there_is_no_more_to_see() {
+        let (stopped, full) = (
+            Wakeup {
+                now_ms: 9000,
+                interrupted: true,
+                ..ON_TIME
+            },
+            Wakeup {
+                now_ms: 9000,
+                full: true,
+                ..ON_TIME
+            },
+        );
+        let seen = Wakeup {
+            full: false,
+            ..full
+        };
+        for first in [stopped, full, seen] {
+            let mut hold = TimerHold::default();
+            assert!(!hold.may_expire(first, 3));
+            assert!(!hold.may_expire(full, 3));
+            assert!(hold.may_expire(seen, 3));
+        }
+    }
+
+    #[test]
+    fn sockets_that_are_always_busy_do_not_hold_timers_up_for_ever() {
+        let mut hold = TimerHold::default();
+        let full = Wakeup {
+            full: true,
+            ..ON_TIME
+        };
+        let polls = (0..).take_while(|_| !hold.may_expire(full, 3)).count();
+        assert_eq!(polls, 4);
     }
 }

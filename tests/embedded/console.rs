@@ -1,5 +1,4 @@
-//! The console in front of a desk: what is typed is done, and who may only read does
-//! nothing.
+//! The console over a controller: verbs are executed, and read-only users change nothing.
 
 use crate::support::embedded::TestBalancer;
 use crate::support::screen::Screen;
@@ -35,7 +34,7 @@ impl Desktop {
             screen: Screen::new(columns.into(), rows.into()),
         };
         let mut out = Vec::new();
-        desktop.console.greet(&desktop.office.desk, &mut out);
+        desktop.console.greet(&desktop.office.handle, &mut out);
         desktop.screen.show(&out);
         desktop
     }
@@ -44,7 +43,7 @@ impl Desktop {
     fn press(&mut self, keys: &str) -> String {
         let mut out = Vec::new();
         for piece in keys.as_bytes().chunks(3) {
-            let reaction = self.console.input(piece, &self.office.desk, &mut out);
+            let reaction = self.console.input(piece, &self.office.handle, &mut out);
             assert_eq!(reaction, Reaction::Continue);
         }
         self.show(&out)
@@ -140,7 +139,7 @@ fn what_is_watched_follows_the_clock() {
     assert!(text.contains("generation 1"));
     desktop.office.order(&[&format!("{WEIGH}321")]);
     let mut out = Vec::new();
-    let (console, desk) = (&mut desktop.console, &desktop.office.desk);
+    let (console, desk) = (&mut desktop.console, &desktop.office.handle);
     assert_eq!(console.tick(50, desk, &mut out), Some(2000));
     assert_eq!(console.tick(2049, desk, &mut out), Some(1));
     assert!(out.is_empty());
@@ -153,14 +152,14 @@ fn what_is_watched_follows_the_clock() {
     let text = desktop.press(" ");
     assert!(text.ends_with("txlb> status interval=2\ntxlb>"), "{text}");
     let mut out = Vec::new();
-    let next = desktop.console.tick(9000, &desktop.office.desk, &mut out);
+    let next = desktop.console.tick(9000, &desktop.office.handle, &mut out);
     assert_eq!((next, out.len()), (None, 0));
 }
 
 #[test]
 fn one_command_needs_no_terminal() {
     let office = TestBalancer::open(CONFIG);
-    let run = |line: &str, access| execute(line, access, &by(), &office.desk, None);
+    let run = |line: &str, access| execute(line, access, &by(), &office.handle, None);
     // A shell may have left the end of the line there.
     let done = run(&format!("{WEIGH}7\r\n"), Access::Full);
     assert_eq!(
@@ -197,7 +196,7 @@ fn one_command_at_a_terminal_is_answered_for_a_person() {
         columns: 40,
         rows: 24,
     };
-    let run = |line: &str| execute(line, Access::Full, &by(), &office.desk, Some(size));
+    let run = |line: &str| execute(line, Access::Full, &by(), &office.handle, Some(size));
     let done = run(&format!("{WEIGH}7"));
     assert_eq!(
         (done.status, done.stdout.as_str(), done.stderr.as_str()),

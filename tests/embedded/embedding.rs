@@ -1,4 +1,4 @@
-//! What a program brings to a balancer of its own: schedulers, sockets, doors.
+//! What an embedding program passes to a balancer: schedulers, sockets, admin interfaces.
 
 #[cfg(feature = "web")]
 use std::io::Write;

@@ -10,9 +10,9 @@ mod support;
 
 mod balancer;
 mod console;
-mod desk;
 mod embedding;
-mod fixtures;
-mod happenings;
+mod handle;
+mod recent_events;
+mod reconfigure;
 mod saving;
 mod stored;

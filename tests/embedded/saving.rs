@@ -1,4 +1,4 @@
-//! Saving: what becomes of the file, its owner and mode, and its backups.
+//! Saving: contents, owner and mode of the file, and its backups.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -76,10 +76,7 @@ fn the_file_says_what_is_in_force_and_the_backup_what_it_said() {
     assert_eq!(text(backup), TEXT);
     assert_eq!(names(folder.path()).len(), 2);
     // What was saved counts as read.
-    assert!(matches!(
-        file.read_again().unwrap(),
-        txlb::control::Changed::No
-    ));
+    assert!(matches!(file.reread().unwrap(), txlb::control::Changed::No));
     save(&mut file, &mut config, 8, false).unwrap();
     assert_eq!(text(&path), with_weight(8));
 }

@@ -1,5 +1,4 @@
-//! The running configuration and its file: what a reload keeps and gives up, and what
-//! is written back.
+//! The running configuration and its file: reload, save, and unsaved changes.
 
 use std::fs;
 
@@ -25,7 +24,7 @@ fn stored(office: &TestBalancer) -> StoredStatus {
 }
 
 fn reload(office: &TestBalancer) -> Outcome {
-    office.desk.signal(Signal::Reload);
+    office.handle.signal(Signal::Reload);
     stored(office).last_reload.unwrap()
 }
 
@@ -284,7 +283,7 @@ fn without_a_file_nothing_is_read_or_written_and_that_is_said() {
             "{verb}: {refusal}"
         );
     }
-    office.desk.signal(Signal::Reload);
+    office.handle.signal(Signal::Reload);
     let stored = stored(&office);
     assert_eq!(
         (stored.file, stored.unsaved, stored.last_save),

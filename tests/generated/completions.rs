@@ -9,7 +9,7 @@ mod table;
 use std::collections::BTreeMap;
 
 use txlb::config::verb::complete;
-use txlb::config::verb::table::{CommandSchema, Kind, Takes, commands};
+use txlb::config::verb::table::{CommandSchema, Kind, ValueKind, commands};
 use txlb::config::{Config, CustomNames, Scheduler};
 
 use super::Generated;
@@ -76,12 +76,15 @@ fn verbs() -> impl Iterator<Item = &'static CommandSchema> {
 
 /// The keys of a verb, those that may be repeated with dots behind them.
 fn keys(verb: &CommandSchema) -> String {
-    let keys = verb.keys.iter().map(|key| match (key.bare, key.takes) {
-        (true, Takes::Command) => words(verbs().map(|verb| verb.name.to_owned())),
-        (true, _) => String::new(),
-        (false, _) if key.repeats => format!("{}=...", key.name),
-        (false, _) => format!("{}=", key.name),
-    });
+    let keys = verb
+        .keys
+        .iter()
+        .map(|key| match (key.bare, key.value_kind) {
+            (true, ValueKind::Command) => words(verbs().map(|verb| verb.name.to_owned())),
+            (true, _) => String::new(),
+            (false, _) if key.repeats => format!("{}=...", key.name),
+            (false, _) => format!("{}=", key.name),
+        });
     words(keys)
 }
 

@@ -261,7 +261,7 @@ fn every_limit_is_given() {
         (Limit::Namespaces, "namespace"),
     ];
     for (limit, what) in expected {
-        let text = format!("{} {what}", limit.most());
+        let text = format!("{} {what}", limit.max());
         assert!(limits.contains(&text), "{text} is missing");
     }
 }

@@ -84,8 +84,8 @@ fn a_client_that_was_cut_still_gets_what_was_sent_before() {
 #[test]
 fn a_process_that_was_stopped_looks_at_its_sessions_before_it_ends_them() {
     let host = Host::new("a");
-    let timeout = Duration::from_millis(500);
-    let txlb = Txlb::start(&web("idleTimeout='0.5'", "roundr", &[host.address()]));
+    let timeout = Duration::from_millis(1500);
+    let txlb = Txlb::start(&web("idleTimeout='1.5'", "roundr", &[host.address()]));
     let mut sessions: Vec<_> = (0..20).map(|_| connect(txlb.address())).collect();
     let mut name = [0; 2];
     for mut session in &sessions {

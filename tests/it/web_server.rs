@@ -87,7 +87,10 @@ fn the_door_follows_the_configuration() {
     let there = format!("listen=\"{}\"", taken.address());
     let wrong = config("", USERS).replace("listen=\"127.0.0.1:0\" ", &there);
     let said = txlb.reload_in_vain(wrong);
-    assert!(said.contains("the web door cannot listen at"), "{said}");
+    assert!(
+        said.contains("the web interface cannot listen at"),
+        "{said}"
+    );
     assert_eq!(Ask::get(new, "/api/status").by(ADMIN).send().status, 200);
 
     txlb.reload(&config("enable=\"false\"", USERS));
@@ -128,7 +131,10 @@ fn a_place_that_is_taken_ends_the_start_with_a_number_for_it() {
     let file = folder.write("config.xml", config);
     let finished = run(&["-f", text(&file)]);
     assert_eq!(finished.status, Some(69), "{finished:?}");
-    let said = format!("txlb: the web door cannot listen at {}: ", taken.address());
+    let said = format!(
+        "txlb: the web interface cannot listen at {}: ",
+        taken.address()
+    );
     assert!(finished.stderr.contains(&said), "{finished:?}");
 }
 

@@ -8,8 +8,8 @@ use std::sync::{Mutex, OnceLock};
 use log::{LevelFilter, Log, Metadata, Record};
 use txlb::config::{Access, read};
 use txlb::control::{
-    Actor, ControllerThread, DataPlane, File, Handle, HostStatus, LineProtocol, Notice, Options,
-    Reconfigure, Status,
+    Actor, ControllerThread, DataPlane, File, Handle, HostStatus, LifecycleEvent, LineProtocol,
+    Options, Reconfigure, Status,
 };
 
 use super::txlb::Folder;
@@ -18,10 +18,10 @@ use super::txlb::Folder;
 pub(crate) struct TestBalancer {
     /// Stopped first.
     thread: Option<ControllerThread>,
-    pub(crate) desk: Handle,
-    talk: LineProtocol,
+    pub(crate) handle: Handle,
+    protocol: LineProtocol,
     pub(crate) folder: Folder,
-    pub(crate) events: Receiver<Notice>,
+    pub(crate) events: Receiver<LifecycleEvent>,
 }
 
 impl TestBalancer {
@@ -30,27 +30,35 @@ impl TestBalancer {
         TestBalancer::open_with(text, Vec::new())
     }
 
-    pub(crate) fn open_with(text: &str, fixtures: Vec<Box<dyn Reconfigure>>) -> TestBalancer {
+    pub(crate) fn open_with(
+        text: &str,
+        reconfigurables: Vec<Box<dyn Reconfigure>>,
+    ) -> TestBalancer {
         let folder = Folder::new();
         let (file, reading) = File::read(&folder.write("config.xml", text)).unwrap();
-        let (director, events) = start(text);
-        let thread = ControllerThread::start(director, Some((file, reading)), fixtures).unwrap();
+        let (data_plane, events) = start(text);
+        let thread =
+            ControllerThread::start(data_plane, Some((file, reading)), reconfigurables).unwrap();
         TestBalancer::new(thread, folder, events)
     }
 
     /// Without a configuration file.
     pub(crate) fn open_without_file(text: &str) -> TestBalancer {
-        let (director, events) = start(text);
-        let thread = ControllerThread::start(director, None, Vec::new()).unwrap();
+        let (data_plane, events) = start(text);
+        let thread = ControllerThread::start(data_plane, None, Vec::new()).unwrap();
         TestBalancer::new(thread, Folder::new(), events)
     }
 
-    fn new(thread: ControllerThread, folder: Folder, events: Receiver<Notice>) -> TestBalancer {
+    fn new(
+        thread: ControllerThread,
+        folder: Folder,
+        events: Receiver<LifecycleEvent>,
+    ) -> TestBalancer {
         Logged::listen();
         TestBalancer {
-            desk: thread.desk(),
+            handle: thread.handle(),
             thread: Some(thread),
-            talk: LineProtocol::new(Access::Full),
+            protocol: LineProtocol::new(Access::Full),
             folder,
             events,
         }
@@ -58,7 +66,8 @@ impl TestBalancer {
 
     /// The response to a line.
     pub(crate) fn say(&mut self, line: &str) -> String {
-        self.talk.answer(line, &self.desk, &Actor::Program)
+        self.protocol
+            .reply_text(line, &self.handle, &Actor::Program)
     }
 
     /// Sends lines, all of which must succeed.
@@ -79,7 +88,7 @@ impl TestBalancer {
     }
 
     pub(crate) fn status(&self) -> Status {
-        self.desk.status()
+        self.handle.status()
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -129,7 +138,7 @@ impl TestBalancer {
     }
 }
 
-fn start(text: &str) -> (DataPlane, Receiver<Notice>) {
+fn start(text: &str) -> (DataPlane, Receiver<LifecycleEvent>) {
     let (sender, events) = channel();
     let options = Options::new(2, move |event| {
         let _ = sender.send(event);

@@ -1,342 +1,382 @@
-//! Who may pass the doors for people: passwords are checked here, for all doors
-//! together, and who guesses is made slow.
+//! Logins for all admin interfaces: password checks, rate limits, and a cache of recent
+//! successes.
 //!
-//! How a hash is checked is `hash`'s business, who guesses `sources`'s. What somebody
-//! may do once they are in is for the doors to mind.
+//! The locks are here. What is decided under them is pure: `limiter` has failures and known
+//! logins, `queue` the order of checks.
 
-mod hash;
-mod key;
+mod cache;
+mod credential;
 mod limiter;
-#[cfg(feature = "ssh")]
-mod pass;
-mod proven;
 mod queue;
 #[cfg(test)]
 mod simulation;
 mod slots;
-mod sources;
-mod successes;
 mod users;
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-pub use self::hash::{MAX_PASSWORD, hash_password};
-use self::key::{Key, Tag};
+use self::cache::LoginCache;
 #[cfg(feature = "ssh")]
-pub(super) use self::pass::Pass;
-use self::slots::{Slot, Slots, Turn};
-use self::successes::Successes;
-use self::users::{Known, Users};
-use super::source::Source;
+pub(super) use self::credential::Credential;
+use self::credential::{CredentialTag, ProcessKey};
+use self::slots::{CheckSlot, CheckSlots, SlotResult};
+use self::users::{KnownUser, Users};
+pub use self::users::{MAX_PASSWORD, hash_password};
+use super::server::client_address::ClientAddress;
+use super::server::lock;
 use crate::config::{Access, Config, User};
 use crate::control::{Commit, Reconfigure};
 use crate::log_targets;
 
-/// What somebody who waits in vain for their password to be checked is told to wait.
+/// What a client is told to wait if its password was not checked in time, in seconds.
 const BUSY_S: u64 = 1;
 
-/// How much of a user's name the log shows, in characters: it may be anything.
-const MOST_SHOWN: usize = 64;
+/// Characters of a user's name in the log: clients choose it.
+const MAX_NAME_CHARS: usize = 64;
 
-/// Who may log in, and who has tried. All doors share one; to clone it is cheap.
+/// Checks logins. All admin interfaces share one; a clone is cheap.
 ///
-/// Two passwords are checked at a time, one of them for strangers: for whoever has not
-/// logged in from their address before. What was right is so for a minute without another
-/// check, at the same address. An address that is wrong more than three times has to wait
-/// before a password is checked for it again, a second at first and twice as long after
-/// each failure, a minute at most; so has a network in which many are wrong.
+/// Two passwords are checked at a time, one of them for users who have not logged in from that
+/// address before. A success is valid for a minute without another check, at the same address.
+/// After three failures an address waits before its next check: a second, then twice as long each
+/// time, a minute at most. A network with many failures waits too.
 #[derive(Clone)]
-pub struct Auth(Arc<Guard>);
+pub struct Auth(Arc<Inner>);
 
-/// What came of a login.
+/// The result of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Login {
-    /// It is them, and this is what they may do.
+    /// The user has logged in, with this access.
     Welcome(Access),
-    /// No such user, not their password, or a user who has none.
+    /// No such user, another password, or a user without one.
     Wrong,
-    /// Nothing was checked: the address has failed too often, or too many passwords
-    /// wait to be checked already.
+    /// Nothing was checked: too many failures at the address, or too many waiting checks.
     Wait {
-        /// After so many seconds it may be tried again; at least one.
+        /// Time to wait before another try, at least 1.
         seconds: u64,
     },
 }
 
 impl Auth {
-    /// Lets these users in.
+    /// With these users.
     ///
     /// # Errors
-    /// If the system gives no randomness.
+    /// The system gives no randomness.
     pub fn new(users: &[User]) -> io::Result<Auth> {
         let start = Instant::now();
-        // It takes half a billion years to be more.
+        // Half a billion years.
         let clock = move || u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok(Auth::with_clock(users, Key::random()?, clock))
+        Ok(Auth::with_clock(users, ProcessKey::random()?, clock))
     }
 
     fn with_clock(
         users: &[User],
-        key: Key,
+        key: ProcessKey,
         clock: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Auth {
-        Auth(Arc::new(Guard {
+        Auth(Arc::new(Inner {
             key,
             users: Mutex::new(Arc::new(Users::new(users, None))),
-            successes: Mutex::default(),
-            slots: Slots::new(clock),
+            cache: Mutex::default(),
+            slots: CheckSlots::new(clock),
         }))
     }
 
-    /// From now on the users are these. Somebody whose password or access is another
-    /// now has to log in anew, even if that is being checked.
-    pub fn follow(&self, users: &[User]) {
+    /// Replaces the users. Those whose password or access has changed must log in again, even if
+    /// a check of theirs is under way.
+    pub fn set_users(&self, users: &[User]) {
         let before = self.0.users();
         let now = Arc::new(Users::new(users, Some(&before)));
         *lock(&self.0.users) = Arc::clone(&now);
-        lock(&self.0.successes).retain(|user| now.has(user));
+        lock(&self.0.cache).retain(|user| now.contains(user));
         let is_user = |name: &str| now.find(name).is_some();
         self.0.slots.limiter().retain(is_user);
     }
 
-    /// Whether there is anybody who may log in, by password or by key.
+    /// Whether there are users at all, with a password or a key.
     pub fn has_users(&self) -> bool {
         !self.0.users().is_empty()
     }
 
-    /// Whether it is them. Blocks while the password is checked or waits for that: a
-    /// few seconds at most. `door`, which they came to, is `web` or `ssh` in the log.
-    pub fn login(&self, source: IpAddr, name: &str, password: &str, door: &'static str) -> Login {
-        let guard = &*self.0;
-        let source = Source::of(source);
-        if !hash::is_possible(password) {
-            // Whatever it was, nothing is checked for those who are to wait.
-            return match guard.may_try(source, name) {
+    /// Checks a login. Blocks for the check and its queue, 10 s at most. `interface` names the
+    /// interface in the log, `web` or `ssh`.
+    pub fn login(
+        &self,
+        address: IpAddr,
+        name: &str,
+        password: &str,
+        interface: &'static str,
+    ) -> Login {
+        let inner = &*self.0;
+        let address = ClientAddress::of(address);
+        if !users::is_valid_password(password) {
+            // While the address must wait, it learns nothing, not even this.
+            return match inner.may_try(address, name) {
                 Err(seconds) => Login::Wait { seconds },
-                Ok(()) => guard.failed(source, name, door),
+                Ok(()) => inner.record_failure(address, name, interface),
             };
         }
         let attempt = Attempt {
-            source,
+            address,
             name,
             password,
-            tag: guard.key.tag(name, password),
+            tag: inner.key.tag(name, password),
         };
-        if let Some(login) = guard.known_already(&attempt) {
+        if let Some(login) = inner.cached_login(&attempt) {
             return login;
         }
-        let slot = match guard.slots.take(source, name, attempt.tag) {
-            Turn::Check(slot) => Some(slot),
-            Turn::Same => None,
-            Turn::Busy => return Login::Wait { seconds: BUSY_S },
+        let slot = match inner.slots.take(address, name, attempt.tag) {
+            SlotResult::Check(slot) => Some(slot),
+            SlotResult::Same => None,
+            SlotResult::Busy => return Login::Wait { seconds: BUSY_S },
         };
-        // Meanwhile others have failed from there, or have been the same user.
-        if let Some(login) = guard.known_already(&attempt) {
+        // Meanwhile others may have failed there, or the same login may have succeeded.
+        if let Some(login) = inner.cached_login(&attempt) {
             return login;
         }
         let Some(slot) = slot else {
             return Login::Wait { seconds: BUSY_S };
         };
-        match guard.check(&attempt, &slot) {
+        match inner.check(&attempt, &slot) {
             Some(access) => Login::Welcome(access),
-            None => guard.failed(source, name, door),
+            None => inner.record_failure(address, name, interface),
         }
     }
 
-    /// Whether the address has to wait before a password is checked for it. Keys are not
-    /// kept out by that: nobody guesses one.
+    /// Whether a password would be checked for this address now. Keys are checked regardless:
+    /// they cannot be guessed.
     ///
     /// # Errors
-    /// The seconds that it has to wait, at least one.
-    pub fn may_try(&self, source: IpAddr) -> Result<(), u64> {
+    /// The seconds to wait, at least 1.
+    pub fn may_try(&self, address: IpAddr) -> Result<(), u64> {
         let slots = &self.0.slots;
         let limiter = slots.limiter();
-        limiter.may_try_anybody(Source::of(source), slots.now_ms())
+        limiter.may_try_from(ClientAddress::of(address), slots.now_ms())
     }
 
-    /// Whether anybody has logged in from this address in the last days.
-    pub fn knows(&self, source: IpAddr) -> bool {
+    /// Whether a user has logged in from this address in the last seven days.
+    pub fn is_known(&self, address: IpAddr) -> bool {
         let slots = &self.0.slots;
-        slots.limiter().knows(Source::of(source), slots.now_ms())
+        slots
+            .limiter()
+            .is_known(ClientAddress::of(address), slots.now_ms())
     }
 
-    /// Somebody there was not who they said they were; this logs it.
-    pub fn failed(&self, source: IpAddr, name: &str, door: &'static str) {
-        self.0.failed(Source::of(source), name, door);
+    /// Records a failed login and logs it.
+    pub fn record_failure(&self, address: IpAddr, name: &str, interface: &'static str) {
+        self.0
+            .record_failure(ClientAddress::of(address), name, interface);
     }
 
-    /// This user was there: what failed there before is forgotten.
-    pub fn passed(&self, source: IpAddr, name: &str) {
-        self.0.passed(Source::of(source), name);
+    /// Records a login: failures of the address are forgotten.
+    pub fn record_success(&self, address: IpAddr, name: &str) {
+        self.0.record_success(ClientAddress::of(address), name);
     }
 }
 
-/// What the page has in its forms, for nobody else to make.
+#[cfg(feature = "ssh")]
+impl Auth {
+    /// The credential of a user whose password is yet to be checked.
+    pub(in crate::admin) fn credential_by_password(&self, name: &str) -> Option<Credential> {
+        let user = Arc::clone(self.0.users().find(name)?);
+        Some(Credential {
+            name: name.to_owned(),
+            user,
+            key: None,
+        })
+    }
+
+    /// The credential of the user with this public key; `None` if it is not theirs. A wrong key
+    /// is not logged, as clients try all keys that they have.
+    ///
+    /// Failures at the address do not matter: keys cannot be guessed, and others may have failed
+    /// there.
+    pub(in crate::admin) fn credential_by_key(&self, name: &str, key: &[u8]) -> Option<Credential> {
+        let users = self.0.users();
+        let user = users.find(name).filter(|_| users.has_key(name, key))?;
+        Some(Credential {
+            name: name.to_owned(),
+            user: Arc::clone(user),
+            key: Some(key.to_vec()),
+        })
+    }
+
+    /// Whether the same login would succeed now, with the same access.
+    pub(in crate::admin) fn is_valid(&self, credential: &Credential) -> bool {
+        let users = self.0.users();
+        let Some(user) = users.find(&credential.name) else {
+            return false;
+        };
+        match &credential.key {
+            None => Arc::ptr_eq(user, &credential.user),
+            Some(key) => user.access == credential.access() && users.has_key(&credential.name, key),
+        }
+    }
+}
+
+/// Tokens in the forms of the page.
 #[cfg(feature = "web")]
 impl Auth {
-    /// What the forms of a page have in them that was shown to this user.
+    /// The token in forms of pages for this user.
     pub(super) fn page_token(&self, name: &str) -> String {
         self.0.key.page_token(name)
     }
 
-    /// Whether that is it. Takes as long if it is not.
+    /// Whether `token` is it, in constant time.
     pub(super) fn is_page_token(&self, name: &str, token: &str) -> bool {
-        key::is_same(self.page_token(name).as_bytes(), token.as_bytes())
+        credential::is_equal(self.page_token(name).as_bytes(), token.as_bytes())
     }
 
-    /// A number that nobody can guess.
+    /// A random number.
     ///
     /// # Errors
-    /// If the system gives no randomness.
+    /// The system gives no randomness.
     #[expect(clippy::unused_self, reason = "who has the key has the randomness")]
     pub(super) fn random_number(&self) -> io::Result<u64> {
-        key::random_bytes().map(u64::from_le_bytes)
+        credential::random_bytes().map(u64::from_le_bytes)
     }
 }
 
 impl Auth {
-    /// What follows the users of the configuration in force.
-    pub fn fixture(&self) -> Box<dyn Reconfigure> {
-        Box::new(Follower(self.clone()))
+    /// Has the users follow the configuration.
+    pub fn reconfigurable(&self) -> Box<dyn Reconfigure> {
+        Box::new(AuthReconfigure(self.clone()))
     }
 }
 
-struct Follower(Auth);
+struct AuthReconfigure(Auth);
 
-impl Reconfigure for Follower {
+impl Reconfigure for AuthReconfigure {
     fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Commit>, String> {
         if now.users() == next.users() {
             return Ok(None);
         }
         let (auth, users) = (self.0.clone(), next.users().to_vec());
-        Ok(Some(Box::new(move || auth.follow(&users))))
+        Ok(Some(Box::new(move || auth.set_users(&users))))
     }
 }
 
-/// What the doors share. None of the locks is held while a password is checked, and
-/// no two at a time.
-struct Guard {
-    key: Key,
+/// What all clones share. No lock is held during a check, and no two at a time.
+struct Inner {
+    key: ProcessKey,
     users: Mutex<Arc<Users>>,
-    successes: Mutex<Successes>,
-    slots: Slots,
+    cache: Mutex<LoginCache>,
+    slots: CheckSlots,
 }
 
-/// Somebody who wants to be let in.
+/// A login to be checked.
 struct Attempt<'a> {
-    source: Source,
+    address: ClientAddress,
     name: &'a str,
     password: &'a str,
-    tag: Tag,
+    tag: CredentialTag,
 }
 
-impl Guard {
+impl Inner {
     fn users(&self) -> Arc<Users> {
         Arc::clone(&lock(&self.users))
     }
 
-    fn may_try(&self, source: Source, name: &str) -> Result<(), u64> {
+    fn may_try(&self, address: ClientAddress, name: &str) -> Result<(), u64> {
         let limiter = self.slots.limiter();
-        limiter.may_try(source, name, self.slots.now_ms())
+        limiter.may_try(address, name, self.slots.now_ms())
     }
 
-    /// What there is to say without a check. What has been right lately passes however
-    /// many fail at the same address: there may be a monitoring system behind it. It
-    /// makes nobody forget them, though, or one password would buy guesses at others.
-    /// From other addresses it does not pass: nothing would slow down who guesses it.
-    fn known_already(&self, attempt: &Attempt<'_>) -> Option<Login> {
+    /// The result that needs no check, if there is one.
+    /// A recent success passes beside failures at its address: a monitoring system may log in
+    /// there. It does not forget these failures, or the password of a read-only user would buy
+    /// guesses at others.
+    /// It holds at its own address only: elsewhere nothing would slow down guesses at it.
+    /// Tests: `what_was_right_lately_passes_beside_failures_and_does_not_hide_them`,
+    /// `what_was_right_is_not_checked_again_for_a_minute`.
+    fn cached_login(&self, attempt: &Attempt<'_>) -> Option<Login> {
         let now_ms = self.slots.now_ms();
         if let Some(user) = self.users().find(attempt.name)
-            && lock(&self.successes).has(&attempt.tag, user, attempt.source, now_ms)
+            && lock(&self.cache).contains(&attempt.tag, user, attempt.address, now_ms)
         {
             return Some(Login::Welcome(user.access));
         }
-        let wait = self.may_try(attempt.source, attempt.name).err();
+        let wait = self.may_try(attempt.address, attempt.name).err();
         wait.map(|seconds| Login::Wait { seconds })
     }
 
-    /// Checks the password. Where there is none to check, somebody else's is, in vain:
-    /// how long it takes is not to tell which users there are.
-    fn check(&self, attempt: &Attempt<'_>, slot: &Slot<'_>) -> Option<Access> {
+    /// Checks the password. Without a hash of the user's own, it checks another in vain: time
+    /// must not tell which users exist.
+    fn check(&self, attempt: &Attempt<'_>, slot: &CheckSlot<'_>) -> Option<Access> {
         let users = self.users();
         let user = users.find(attempt.name);
         let own = user.and_then(|user| user.hash());
-        let hash = own.or_else(|| users.stand_in(self.key.number(attempt.name)));
-        let fits = hash.is_some_and(|hash| slot.check(|| hash.fits(attempt.password)));
-        let user = user.filter(|_| fits && own.is_some())?;
-        self.admit(attempt, user)
+        let hash = own.or_else(|| users.decoy_hash(self.key.stable_number(attempt.name)));
+        let matches = hash.is_some_and(|hash| slot.check(|| hash.matches(attempt.password)));
+        let user = user.filter(|_| matches && own.is_some())?;
+        self.accept(attempt, user)
     }
 
-    /// Lets them in, unless they have been changed while their password was checked.
-    fn admit(&self, attempt: &Attempt<'_>, user: &Arc<Known>) -> Option<Access> {
-        if !self.users().has(user) {
+    /// Accepts a login, unless the user has changed during the check.
+    fn accept(&self, attempt: &Attempt<'_>, user: &Arc<KnownUser>) -> Option<Access> {
+        if !self.users().contains(user) {
             return None;
         }
         let now_ms = self.slots.now_ms();
-        lock(&self.successes).insert(attempt.tag, user, attempt.source, now_ms);
-        self.passed(attempt.source, attempt.name);
+        lock(&self.cache).insert(attempt.tag, user, attempt.address, now_ms);
+        self.record_success(attempt.address, attempt.name);
         Some(user.access)
     }
 
-    fn failed(&self, source: Source, name: &str, door: &'static str) -> Login {
-        log::warn!(target: log_targets::LOGINS, "{}", failure(source, name, door));
+    fn record_failure(&self, address: ClientAddress, name: &str, interface: &'static str) -> Login {
+        log::warn!(target: log_targets::LOGINS, "{}", failure(address, name, interface));
         let now_ms = self.slots.now_ms();
-        self.slots.limiter().failed(source, name, now_ms);
+        self.slots.limiter().record_failure(address, name, now_ms);
         Login::Wrong
     }
 
-    fn passed(&self, source: Source, name: &str) {
+    fn record_success(&self, address: ClientAddress, name: &str) {
         let now_ms = self.slots.now_ms();
-        self.slots.limiter().passed(source, name, now_ms);
+        self.slots.limiter().record_success(address, name, now_ms);
     }
 }
 
-/// The line that fail2ban reads: txlb(8) has the expression for it.
-fn failure(source: Source, name: &str, door: &str) -> String {
-    let shown = shown(name);
+/// The line that fail2ban reads. txlb(8) has the expression for it, so it must not change.
+/// Test: `a_failure_is_one_line_whatever_the_name_is`.
+fn failure(address: ClientAddress, name: &str, interface: &str) -> String {
+    let printable = printable(name);
     format!(
-        "login failed: user {shown} from {} ({door})",
-        source.address()
+        "login failed: user {printable} from {} ({interface})",
+        address.ip()
     )
 }
 
-/// A name as anybody may have written it, without what would end a line or change how
-/// it is displayed.
-fn shown(name: &str) -> String {
+/// A name for the log: characters that end a line or change its display are escaped.
+fn printable(name: &str) -> String {
     let mut letters = name.chars();
-    let mut shown = String::new();
-    for letter in letters.by_ref().take(MOST_SHOWN) {
+    let mut printable = String::new();
+    for letter in letters.by_ref().take(MAX_NAME_CHARS) {
         if letter.is_ascii_graphic() || letter == ' ' || letter.is_alphanumeric() {
-            shown.push(letter);
+            printable.push(letter);
         } else {
-            shown.extend(letter.escape_unicode());
+            printable.extend(letter.escape_unicode());
         }
     }
     if letters.next().is_some() {
-        shown += "...";
+        printable += "...";
     }
-    shown
+    printable
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Checks a password against a hash of any form, for fuzzing: those that take no time to
-/// speak of.
+/// Checks a password against any hash that costs little, for fuzzing.
 #[cfg(all(any(test, feature = "internals"), feature = "web"))]
 pub(super) fn check_cheap(hash: &str, password: &str) {
     let costs_little = ["$2a$04$", "$2b$04$", "$2y$04$"];
     let is_cheap = (!hash.starts_with("$2") && !hash.contains("rounds="))
         || costs_little.iter().any(|it| hash.starts_with(it));
-    if let Ok(hash) = hash::Hash::read(hash)
+    if let Ok(hash) = users::Hash::read(hash)
         && is_cheap
-        && hash::is_possible(password)
+        && users::is_valid_password(password)
     {
-        hash.fits(password);
+        hash.matches(password);
     }
 }
 

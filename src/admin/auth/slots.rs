@@ -1,53 +1,52 @@
-//! Waiting for the turn to have a password checked, over all doors.
+//! Waits for a turn to check a password, and checks it on a thread of low priority.
 //!
-//! Whose turn it is is `limiter`'s business. Here are the lock, the waiting, and the thread
-//! that checks.
+//! Which check is next is decided in `limiter` and `queue`.
 
 use std::cell::Cell;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::key::Tag;
+use super::credential::CredentialTag;
 use super::limiter::Limiter;
-use super::lock;
-use super::queue::{NotQueued, Standing};
-use crate::admin::source::Source;
-use crate::os::threads;
+use super::queue::{NotQueued, QueueStatus};
+use crate::admin::server::client_address::ClientAddress;
+use crate::admin::server::lock;
+use crate::os::resources;
 
-/// How long anybody waits before they are turned away.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest wait for a check.
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
-pub(super) struct Slots {
+pub(super) struct CheckSlots {
     limiter: Mutex<Limiter>,
-    /// Somebody has entered, ended or left.
-    moved: Condvar,
-    /// Milliseconds since some moment.
+    /// A check was queued, has ended, or was removed.
+    changed: Condvar,
+    /// Milliseconds since any moment.
     clock: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
-/// What came of waiting.
-pub(super) enum Turn<'a> {
+/// What became of the wait.
+pub(super) enum SlotResult<'a> {
     /// The password is to be checked now.
-    Check(Slot<'a>),
+    Check(CheckSlot<'a>),
     /// The same was checked meanwhile.
     Same,
-    /// Too many wait already, or it takes too long.
+    /// Too many wait already, or it took too long.
     Busy,
 }
 
 /// The right to check one password, until it is dropped.
-pub(super) struct Slot<'a> {
-    slots: &'a Slots,
+pub(super) struct CheckSlot<'a> {
+    slots: &'a CheckSlots,
     ticket: u64,
     cost: Cell<Duration>,
 }
 
-impl Slots {
-    pub(super) fn new(clock: impl Fn() -> u64 + Send + Sync + 'static) -> Slots {
-        Slots {
+impl CheckSlots {
+    pub(super) fn new(clock: impl Fn() -> u64 + Send + Sync + 'static) -> CheckSlots {
+        CheckSlots {
             limiter: Mutex::default(),
-            moved: Condvar::new(),
+            changed: Condvar::new(),
             clock: Box::new(clock),
         }
     }
@@ -60,21 +59,26 @@ impl Slots {
         lock(&self.limiter)
     }
 
-    /// Waits for the turn to have this checked.
-    pub(super) fn take(&self, source: Source, name: &str, tag: Tag) -> Turn<'_> {
-        let until = Instant::now() + PATIENCE;
+    /// Waits for a turn.
+    pub(super) fn take(
+        &self,
+        address: ClientAddress,
+        name: &str,
+        tag: CredentialTag,
+    ) -> SlotResult<'_> {
+        let until = Instant::now() + MAX_WAIT;
         let now_ms = self.now_ms();
         let mut limiter = self.limiter();
-        let lane = limiter.lane(source, name, now_ms);
-        match limiter.enter(source, name, tag, now_ms) {
+        let queue_key = limiter.queue_key(address, name, now_ms);
+        match limiter.push(address, name, tag, now_ms) {
             Ok(ticket) => self.wait(limiter, ticket, until),
-            Err(NotQueued::Full) => Turn::Busy,
+            Err(NotQueued::Full) => SlotResult::Busy,
             Err(NotQueued::Same) => {
                 let left = until.saturating_duration_since(Instant::now());
-                let is_there = |limiter: &mut Limiter| limiter.queue.is_there(lane, &tag);
-                let waits = self.moved.wait_timeout_while(limiter, left, is_there);
+                let contains = |limiter: &mut Limiter| limiter.queue.contains(queue_key, &tag);
+                let waits = self.changed.wait_timeout_while(limiter, left, contains);
                 drop(waits);
-                Turn::Same
+                SlotResult::Same
             }
         }
     }
@@ -84,26 +88,26 @@ impl Slots {
         mut limiter: MutexGuard<'a, Limiter>,
         ticket: u64,
         until: Instant,
-    ) -> Turn<'a> {
-        // Who had to make room for this one is told so.
-        self.moved.notify_all();
+    ) -> SlotResult<'a> {
+        // A check that was evicted for this one wakes up.
+        self.changed.notify_all();
         loop {
-            let later = match limiter.queue.begin(ticket, self.now_ms()) {
-                Standing::Begun => break,
-                Standing::Displaced => return Turn::Busy,
-                Standing::Later(ms) => Duration::from_millis(ms),
+            let later = match limiter.queue.try_start(ticket, self.now_ms()) {
+                QueueStatus::Started => break,
+                QueueStatus::Evicted => return SlotResult::Busy,
+                QueueStatus::Later(ms) => Duration::from_millis(ms),
             };
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                limiter.queue.leave(ticket);
+                limiter.queue.remove(ticket);
                 drop(limiter);
-                self.moved.notify_all();
-                return Turn::Busy;
+                self.changed.notify_all();
+                return SlotResult::Busy;
             }
-            let waits = self.moved.wait_timeout(limiter, later.min(left));
+            let waits = self.changed.wait_timeout(limiter, later.min(left));
             limiter = waits.unwrap_or_else(PoisonError::into_inner).0;
         }
-        Turn::Check(Slot {
+        SlotResult::Check(CheckSlot {
             slots: self,
             ticket,
             cost: Cell::default(),
@@ -111,20 +115,20 @@ impl Slots {
     }
 }
 
-impl Slot<'_> {
-    /// Checks something on a thread that is nicer than those that balance. Where the system
-    /// has no thread, this one does it.
+impl CheckSlot<'_> {
+    /// Checks on a thread of lower priority than the workers. If the system has no thread, this
+    /// one does it.
     pub(super) fn check(&self, fits: impl Fn() -> bool + Sync) -> bool {
         let (done, cost) = thread::scope(|scope| {
             let name = thread::Builder::new().name("password".to_owned());
             let work = || {
-                threads::lower_priority();
-                timed(&fits)
+                resources::lower_thread_priority();
+                measure(&fits)
             };
             let done = name.spawn_scoped(scope, work);
-            // A panic in there has been heard of, and is no right password.
+            // A panic is reported by the panic guard, and is no right password.
             done.map_or_else(
-                |_| timed(&fits),
+                |_| measure(&fits),
                 |it| it.join().unwrap_or((false, Duration::ZERO)),
             )
         });
@@ -133,21 +137,21 @@ impl Slot<'_> {
     }
 }
 
-/// What came of it, and how much of a processor that took.
-fn timed(work: impl Fn() -> bool) -> (bool, Duration) {
-    let (begun, spent) = (Instant::now(), threads::processor_time());
+/// The result, and the processor time that it took.
+fn measure(work: impl Fn() -> bool) -> (bool, Duration) {
+    let (begun, spent) = (Instant::now(), resources::thread_cpu_time());
     let done = work();
-    let used = threads::processor_time().zip(spent);
+    let used = resources::thread_cpu_time().zip(spent);
     let cost = used.map(|(now, then)| now.saturating_sub(then));
     (done, cost.unwrap_or_else(|| begun.elapsed()))
 }
 
-impl Drop for Slot<'_> {
+impl Drop for CheckSlot<'_> {
     fn drop(&mut self) {
         let now_ms = self.slots.now_ms();
         let mut limiter = self.slots.limiter();
-        limiter.queue.end(self.ticket, self.cost.get(), now_ms);
+        limiter.queue.finish(self.ticket, self.cost.get(), now_ms);
         drop(limiter);
-        self.slots.moved.notify_all();
+        self.slots.changed.notify_all();
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of logins as a whole, with a clock that stands still until it is told.
+//! Tests of logins as a whole, with a clock that the test sets.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -9,7 +9,7 @@ use super::*;
 const ADMIN: &str = "..xpoEyRReGzk";
 const HORSE: &str = "zTQkpOPgzO8J.";
 
-/// Doors with users, and a clock.
+/// Users, and a clock.
 struct Scene {
     auth: Auth,
     now_ms: Arc<AtomicU64>,
@@ -20,7 +20,7 @@ impl Scene {
         let now_ms = Arc::new(AtomicU64::new(0));
         let clock = Arc::clone(&now_ms);
         let clock = move || clock.load(Ordering::Relaxed);
-        let auth = Auth::with_clock(users, Key::of(7), clock);
+        let auth = Auth::with_clock(users, ProcessKey::of(7), clock);
         Scene { auth, now_ms }
     }
 
@@ -33,8 +33,8 @@ impl Scene {
         ])
     }
 
-    fn login(&self, source: &str, name: &str, password: &str) -> Login {
-        self.auth.login(ip(source), name, password, "web")
+    fn login(&self, address: &str, name: &str, password: &str) -> Login {
+        self.auth.login(ip(address), name, password, "web")
     }
 
     fn pass(&self, ms: u64) {
@@ -73,8 +73,8 @@ fn who_knows_their_password_is_let_in_with_their_own_access() {
     .into_iter()
     .enumerate()
     {
-        let source = format!("192.0.2.{}", 100 + number);
-        let login = scene.login(&source, name, password);
+        let address = format!("192.0.2.{}", 100 + number);
+        let login = scene.login(&address, name, password);
         assert_eq!(login, Login::Wrong, "{name} {password}");
     }
 }
@@ -86,7 +86,7 @@ fn nobody_comes_in_by_the_password_that_stands_in_for_theirs() {
     for number in 0..20 {
         for password in ["admin", "correct horse"] {
             let name = format!("user{number}");
-            scene.auth.passed(ip(HERE), &name);
+            scene.auth.record_success(ip(HERE), &name);
             assert_eq!(scene.login(HERE, &name, password), Login::Wrong);
         }
     }
@@ -97,10 +97,10 @@ fn without_users_nobody_is_let_in() {
     let scene = Scene::new(&[]);
     assert!(!scene.auth.has_users());
     assert_eq!(scene.login(HERE, "ann", "admin"), Login::Wrong);
-    scene.auth.follow(&[user("ann", "", Access::Full)]);
+    scene.auth.set_users(&[user("ann", "", Access::Full)]);
     assert!(scene.auth.has_users());
     assert_eq!(scene.login(HERE, "ann", ""), Login::Wrong);
-    scene.auth.follow(&[user("ann", "admin", Access::Full)]);
+    scene.auth.set_users(&[user("ann", "admin", Access::Full)]);
     assert_eq!(scene.login(HERE, "ann", "admin"), Login::Wrong);
 }
 
@@ -153,7 +153,7 @@ fn what_was_right_lately_passes_beside_failures_and_does_not_hide_them() {
     assert_eq!(scene.login(HERE, "bob", "wrong"), wait(1));
     // Elsewhere it is as any other: or nothing would slow down who guesses it.
     for _ in 0..4 {
-        scene.auth.failed(ip("192.0.2.2"), "ann", "web");
+        scene.auth.record_failure(ip("192.0.2.2"), "ann", "web");
     }
     assert_eq!(scene.login("192.0.2.2", "bob", "correct horse"), wait(1));
 }
@@ -163,13 +163,13 @@ fn what_was_right_is_not_checked_again_for_a_minute() {
     let scene = Scene::with_three();
     assert_eq!(scene.login(HERE, "ann", "admin"), FULL);
     for _ in 0..4 {
-        scene.auth.failed(ip(HERE), "ann", "ssh");
+        scene.auth.record_failure(ip(HERE), "ann", "ssh");
     }
     // Nothing is checked now.
     assert_eq!(scene.login(HERE, "ann", "admin"), FULL);
     scene.pass(59_999);
     for _ in 0..4 {
-        scene.auth.failed(ip(HERE), "ann", "ssh");
+        scene.auth.record_failure(ip(HERE), "ann", "ssh");
     }
     assert_eq!(scene.login(HERE, "ann", "admin"), FULL);
     scene.pass(1);
@@ -189,18 +189,18 @@ fn who_was_changed_has_to_log_in_anew() {
     };
     assert_eq!(both(), [FULL, READ]);
     let readonly = user("ann", ADMIN, Access::ReadOnly);
-    scene.auth.follow(&[before[1].clone(), readonly]);
+    scene.auth.set_users(&[before[1].clone(), readonly]);
     assert_eq!(both(), [READ, READ]);
     scene
         .auth
-        .follow(&[before[1].clone(), user("ann", HORSE, Access::Full)]);
+        .set_users(&[before[1].clone(), user("ann", HORSE, Access::Full)]);
     assert_eq!(both(), [Login::Wrong, READ]);
-    scene.auth.follow(&[before[1].clone()]);
+    scene.auth.set_users(&[before[1].clone()]);
     assert_eq!(both(), [Login::Wrong, READ]);
     // As before, but nobody remembers.
-    scene.auth.follow(&before);
+    scene.auth.set_users(&before);
     for _ in 0..4 {
-        scene.auth.failed(ip(HERE), "x", "web");
+        scene.auth.record_failure(ip(HERE), "x", "web");
     }
     assert!(matches!(both()[..], [Login::Wait { .. }, READ]));
 }
@@ -208,34 +208,36 @@ fn who_was_changed_has_to_log_in_anew() {
 #[test]
 fn who_is_changed_while_they_log_in_is_not_let_in() {
     let scene = Scene::with_three();
-    let guard = &scene.auth.0;
+    let inner = &scene.auth.0;
     let attempt = Attempt {
-        source: Source::of(ip(HERE)),
+        address: ClientAddress::of(ip(HERE)),
         name: "ann",
         password: "admin",
-        tag: guard.key.tag("ann", "admin"),
+        tag: inner.key.tag("ann", "admin"),
     };
-    let ann = Arc::clone(guard.users().find("ann").unwrap());
-    scene.auth.follow(&[user("ann", ADMIN, Access::ReadOnly)]);
-    assert_eq!(guard.admit(&attempt, &ann), None);
-    let ann = Arc::clone(guard.users().find("ann").unwrap());
-    assert_eq!(guard.admit(&attempt, &ann), Some(Access::ReadOnly));
+    let ann = Arc::clone(inner.users().find("ann").unwrap());
+    scene
+        .auth
+        .set_users(&[user("ann", ADMIN, Access::ReadOnly)]);
+    assert_eq!(inner.accept(&attempt, &ann), None);
+    let ann = Arc::clone(inner.users().find("ann").unwrap());
+    assert_eq!(inner.accept(&attempt, &ann), Some(Access::ReadOnly));
 }
 
-/// The check that strangers have at a time, which is taken by somebody elsewhere.
-fn a_check(scene: &Scene) -> Slot<'_> {
-    let guard = &scene.auth.0;
-    let elsewhere = Source::of(ip("198.51.100.1"));
-    match guard
+/// The one check for unknown addresses, taken from elsewhere.
+fn a_check(scene: &Scene) -> CheckSlot<'_> {
+    let inner = &scene.auth.0;
+    let elsewhere = ClientAddress::of(ip("198.51.100.1"));
+    match inner
         .slots
-        .take(elsewhere, "eve", guard.key.tag("eve", "x"))
+        .take(elsewhere, "eve", inner.key.tag("eve", "x"))
     {
-        Turn::Check(slot) => slot,
-        Turn::Same | Turn::Busy => panic!("nobody else is there"),
+        SlotResult::Check(slot) => slot,
+        SlotResult::Same | SlotResult::Busy => panic!("nobody else is there"),
     }
 }
 
-/// Spins until so many wait for their password to be checked.
+/// Spins until so many checks wait.
 fn until_waiting(auth: &Auth, count: usize) {
     let deadline = Instant::now() + std::time::Duration::from_secs(10);
     while auth.0.slots.limiter().queue.waiting() != count {
@@ -254,7 +256,7 @@ fn who_waited_for_a_check_is_asked_for_again_by_then() {
         until_waiting(&scene.auth, 1);
         // By the time it is their turn, others there have failed too often.
         for _ in 0..4 {
-            scene.auth.failed(ip(HERE), "ann", "web");
+            scene.auth.record_failure(ip(HERE), "ann", "web");
         }
         drop(slot);
         assert_eq!(waiter.join().unwrap(), wait(1));
@@ -288,15 +290,15 @@ fn one_of_a_network_waits_and_the_same_login_waits_with_it() {
 fn those_who_find_too_many_waiting_are_told_to_come_back() {
     let scene = Scene::with_three();
     let slot = a_check(&scene);
-    let most = u8::try_from(queue::MOST_STRANGERS).unwrap();
+    let most = u8::try_from(queue::MAX_UNKNOWN_WAITING).unwrap();
     thread::scope(|scope| {
         let waiters = (0..most).map(|site| {
             let auth = scene.auth.clone();
-            let source = IpAddr::from([10, 0, site, 1]);
-            scope.spawn(move || auth.login(source, "ann", "admin", "web"))
+            let address = IpAddr::from([10, 0, site, 1]);
+            scope.spawn(move || auth.login(address, "ann", "admin", "web"))
         });
         let waiters: Vec<_> = waiters.collect();
-        until_waiting(&scene.auth, queue::MOST_STRANGERS);
+        until_waiting(&scene.auth, queue::MAX_UNKNOWN_WAITING);
         assert_eq!(scene.login("192.0.2.2", "ann", "admin"), wait(BUSY_S));
         drop(slot);
         for waiter in waiters {
@@ -309,19 +311,21 @@ fn those_who_find_too_many_waiting_are_told_to_come_back() {
 fn who_was_there_before_is_checked_while_strangers_wait_and_their_network_fails() {
     let scene = Scene::with_three();
     assert_eq!(scene.login("2001:db8::1", "ann", "admin"), FULL);
-    assert!(scene.auth.knows(ip("2001:db8::1")) && !scene.auth.knows(ip("2001:db8::2")));
+    assert!(scene.auth.is_known(ip("2001:db8::1")) && !scene.auth.is_known(ip("2001:db8::2")));
     scene.pass(3600 * 1000);
     let slot = a_check(&scene);
     for _ in 0..40 {
-        scene.auth.failed(ip("2001:db8::2"), "ann", "web");
+        scene.auth.record_failure(ip("2001:db8::2"), "ann", "web");
     }
     assert_eq!(scene.login("2001:db8::2", "ann", "admin"), wait(60));
     assert_eq!(scene.login("2001:db8::1", "bob", "correct horse"), wait(60));
     assert_eq!(scene.login("2001:db8::1", "ann", "admin"), FULL);
     drop(slot);
     // Who is no user any more was never there.
-    scene.auth.follow(&[user("bob", HORSE, Access::ReadOnly)]);
-    assert!(!scene.auth.knows(ip("2001:db8::1")));
+    scene
+        .auth
+        .set_users(&[user("bob", HORSE, Access::ReadOnly)]);
+    assert!(!scene.auth.is_known(ip("2001:db8::1")));
 }
 
 #[test]
@@ -329,17 +333,17 @@ fn failures_with_keys_slow_down_passwords() {
     let scene = Scene::with_three();
     for _ in 0..4 {
         assert_eq!(scene.auth.may_try(ip("2001:db8::1")), Ok(()));
-        scene.auth.failed(ip("2001:db8::1"), "ann", "ssh");
+        scene.auth.record_failure(ip("2001:db8::1"), "ann", "ssh");
     }
     assert_eq!(scene.auth.may_try(ip("2001:db8::2")), Err(1));
     assert_eq!(scene.login("2001:db8::3", "ann", "admin"), wait(1));
-    scene.auth.passed(ip("2001:db8::4"), "ann");
+    scene.auth.record_success(ip("2001:db8::4"), "ann");
     assert_eq!(scene.auth.may_try(ip("2001:db8::1")), Ok(()));
 }
 
 #[test]
 fn a_failure_is_one_line_whatever_the_name_is() {
-    let line = |name: &str| failure(Source::of(ip("::ffff:192.0.2.1")), name, "web");
+    let line = |name: &str| failure(ClientAddress::of(ip("::ffff:192.0.2.1")), name, "web");
     let expected = |shown: &str| format!("login failed: user {shown} from 192.0.2.1 (web)");
     for (name, shown) in [
         ("ann", "ann"),
@@ -354,7 +358,7 @@ fn a_failure_is_one_line_whatever_the_name_is() {
     let most = "ü".repeat(64);
     assert_eq!(line(&most), expected(&most));
     assert_eq!(line(&format!("{most}x")), expected(&format!("{most}...")));
-    let v6 = failure(Source::of(ip("2001:db8::1")), "ann", "ssh");
+    let v6 = failure(ClientAddress::of(ip("2001:db8::1")), "ann", "ssh");
     assert_eq!(v6, "login failed: user ann from 2001:db8::1 (ssh)");
 }
 
@@ -363,12 +367,96 @@ fn it_tells_the_time_by_itself() {
     let auth = Auth::new(&[user("ann", ADMIN, Access::Full)]).unwrap();
     assert_eq!(auth.login(ip(HERE), "ann", "admin", "web"), FULL);
     for _ in 0..4 {
-        auth.failed(ip(HERE), "ann", "web");
+        auth.record_failure(ip(HERE), "ann", "web");
     }
     assert_eq!(auth.may_try(ip(HERE)), Err(1));
     let deadline = Instant::now() + std::time::Duration::from_secs(10);
     while auth.may_try(ip(HERE)).is_err() {
         assert!(Instant::now() < deadline);
         thread::yield_now();
+    }
+}
+
+/// Credentials, as sessions over SSH keep them.
+#[cfg(feature = "ssh")]
+mod credentials {
+    use super::*;
+
+    /// Ann, who has these keys.
+    fn ann_with(password: &str, access: Access, keys: &[&str]) -> Vec<User> {
+        vec![User {
+            name: "ann".to_owned(),
+            password: (!password.is_empty()).then(|| password.to_owned()),
+            access,
+            keys: keys.iter().map(|key| format!("kind {key}")).collect(),
+        }]
+    }
+
+    fn auth_at_zero(users: &[User]) -> Auth {
+        Auth::with_clock(users, ProcessKey::of(1), || 0)
+    }
+
+    #[test]
+    fn a_key_lets_its_owner_in_and_nobody_else() {
+        let auth = auth_at_zero(&ann_with("", Access::ReadOnly, &["AAAA", "AQID"]));
+        let pass = |name: &str, key: &[u8]| auth.credential_by_key(name, key);
+        let found = pass("ann", &[1, 2, 3]).unwrap();
+        assert_eq!((found.name(), found.access()), ("ann", Access::ReadOnly));
+        assert!(pass("ann", &[0, 0, 0]).is_some());
+        assert!(pass("ann", &[1, 2]).is_none() && pass("ann", b"").is_none());
+        assert!(pass("bob", &[1, 2, 3]).is_none());
+    }
+
+    #[test]
+    fn failures_keep_no_key_out() {
+        let here = std::net::Ipv4Addr::LOCALHOST.into();
+        let auth = auth_at_zero(&ann_with("", Access::Full, &["AQID"]));
+        for _ in 0..20 {
+            auth.record_failure(here, "ann", "ssh");
+        }
+        assert!(auth.may_try(here).is_err());
+        assert!(auth.credential_by_key("ann", &[1, 2, 3]).is_some());
+        auth.record_success(here, "ann");
+        assert!(auth.may_try(here).is_ok());
+    }
+
+    #[test]
+    fn a_pass_holds_until_what_it_was_given_for_changes() {
+        const DES: &str = "..xpoEyRReGzk";
+        let auth = auth_at_zero(&ann_with(DES, Access::Full, &["AQID"]));
+        let by_password = auth.credential_by_password("ann").unwrap();
+        let by_key = auth.credential_by_key("ann", &[1, 2, 3]).unwrap();
+        let is_valid = |users: &[User]| {
+            auth.set_users(users);
+            (auth.is_valid(&by_password), auth.is_valid(&by_key))
+        };
+        assert_eq!(
+            is_valid(&ann_with(DES, Access::Full, &["AQID"])),
+            (true, true)
+        );
+        assert_eq!(
+            is_valid(&ann_with(DES, Access::Full, &["AAAA", "AQID"])),
+            (true, true)
+        );
+        assert_eq!(
+            is_valid(&ann_with(DES, Access::Full, &["AAAA"])),
+            (true, false)
+        );
+        // From here on she is another user.
+        let other = "zTDVLT7RAx.s6";
+        assert_eq!(
+            is_valid(&ann_with(other, Access::Full, &["AQID"])),
+            (false, true)
+        );
+        assert_eq!(
+            is_valid(&ann_with("", Access::Full, &["AQID"])),
+            (false, true)
+        );
+        assert_eq!(
+            is_valid(&ann_with("", Access::ReadOnly, &["AQID"])),
+            (false, false)
+        );
+        assert_eq!(is_valid(&[]), (false, false));
+        assert!(auth.credential_by_password("bob").is_none());
     }
 }

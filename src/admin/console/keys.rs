@@ -1,9 +1,8 @@
-//! From the bytes that a terminal sends to the keys that were pressed.
-//!
-//! Bytes may be cut anywhere. What a key does is the editor's business; keys that
-//! nobody here has a use for come to nothing.
+//! Decodes the bytes of a terminal into keys: UTF-8, control characters, escape sequences,
+//! bracketed paste.
+//! Bytes may be cut anywhere.
 
-/// Something that was pressed, or pasted.
+/// A key, or a pasted character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
     /// A character that is no control character.
@@ -45,68 +44,68 @@ pub(super) enum Key {
     Other,
 }
 
-/// What it is in the middle of.
+/// State of the decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum State {
     #[default]
     Ground,
-    /// Behind an ESC.
+    /// After ESC.
     Escape,
-    /// Behind `ESC O`.
-    Single,
-    /// Behind `ESC [`.
-    Sequence,
-    /// Behind `ESC [ [`, as a console of Linux says its function keys.
+    /// After `ESC O`.
+    Ss3,
+    /// After `ESC [`.
+    Csi,
+    /// After `ESC [ [`, for function keys of the Linux console.
     Function,
 }
 
-/// Takes bytes apart.
+/// Decodes bytes into keys.
 #[derive(Debug, Default)]
-pub(super) struct Keys {
+pub(super) struct KeyDecoder {
     state: State,
     /// Between `ESC [` and the final byte.
     parameters: Vec<u8>,
-    /// A character of which some bytes are still to come.
-    half: Vec<u8>,
-    /// Between the marks of what is pasted: no key does more there than it shows.
+    /// The first bytes of a UTF-8 character.
+    partial_char: Vec<u8>,
+    /// Inside a bracketed paste, where keys are only text.
     pasting: bool,
-    /// A line feed behind a carriage return is the same key.
+    /// A line feed after a carriage return is the same key.
     after_return: bool,
 }
 
-/// No sequence that means something here is longer.
-const MOST_PARAMETERS: usize = 16;
+/// Longer sequences have no meaning here.
+const MAX_PARAMETERS: usize = 16;
 
 const ESCAPE: u8 = 0x1b;
 
 /// Ctrl-C.
 const INTERRUPT: u8 = 0x03;
 
-impl Keys {
-    /// Tells the keys that one more byte completes: none, one or, where it shows that
-    /// what was before it is no character, two.
-    pub(super) fn take(&mut self, byte: u8) -> [Option<Key>; 2] {
-        let broken = match self.half.is_empty() || (0x80..0xc0).contains(&byte) {
+impl KeyDecoder {
+    /// The keys that this byte completes: none, one, or two if it shows that the bytes before it
+    /// were no character.
+    pub(super) fn decode(&mut self, byte: u8) -> [Option<Key>; 2] {
+        let broken = match self.partial_char.is_empty() || (0x80..0xc0).contains(&byte) {
             true => None,
             false => {
-                self.half.clear();
+                self.partial_char.clear();
                 Some(Key::Text(char::REPLACEMENT_CHARACTER))
             }
         };
-        [broken, self.take_whole(byte)]
+        [broken, self.decode_byte(byte)]
     }
 
-    /// Whether a key is begun and not complete.
-    pub(super) fn is_half(&self) -> bool {
-        self.state != State::Ground || !self.half.is_empty()
+    /// Whether a key has begun and is not complete.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.state != State::Ground || !self.partial_char.is_empty()
     }
 
-    fn take_whole(&mut self, byte: u8) -> Option<Key> {
+    fn decode_byte(&mut self, byte: u8) -> Option<Key> {
         match std::mem::take(&mut self.state) {
             State::Ground => self.ground(byte),
-            State::Escape => self.behind_escape(byte),
-            State::Single => Some(cursor_key(byte, false)),
-            State::Sequence => self.sequence(byte),
+            State::Escape => self.after_escape(byte),
+            State::Ss3 => Some(cursor_key(byte, false)),
+            State::Csi => self.csi(byte),
             State::Function => Some(Key::Other),
         }
     }
@@ -122,7 +121,7 @@ impl Keys {
             }
             // A tab between pasted words is a blank.
             b'\t' if self.pasting => Some(Key::Text(' ')),
-            // The mark of its end may be lost: there must be a way out.
+            // The end mark of a paste may be lost: Ctrl-C ends it too.
             INTERRUPT => {
                 self.pasting = false;
                 Some(Key::Interrupt)
@@ -135,33 +134,33 @@ impl Keys {
     }
 
     fn part_of_character(&mut self, byte: u8) -> Option<Key> {
-        self.half.push(byte);
-        match std::str::from_utf8(&self.half) {
+        self.partial_char.push(byte);
+        match std::str::from_utf8(&self.partial_char) {
             Err(error) if error.error_len().is_none() => return None,
             Err(_) => {
-                self.half.clear();
+                self.partial_char.clear();
                 return Some(Key::Text(char::REPLACEMENT_CHARACTER));
             }
             Ok(_) => {}
         }
-        let whole = std::mem::take(&mut self.half);
+        let whole = std::mem::take(&mut self.partial_char);
         let text = std::str::from_utf8(&whole).ok()?;
         let character = text.chars().next()?;
         (!character.is_control()).then_some(Key::Text(character))
     }
 
-    fn behind_escape(&mut self, byte: u8) -> Option<Key> {
+    fn after_escape(&mut self, byte: u8) -> Option<Key> {
         match byte {
             b'[' => {
                 self.parameters.clear();
-                self.state = State::Sequence;
+                self.state = State::Csi;
                 return None;
             }
             b'O' => {
-                self.state = State::Single;
+                self.state = State::Ss3;
                 return None;
             }
-            // The first one was pressed alone.
+            // The first ESC was a key of its own.
             ESCAPE => {
                 self.state = State::Escape;
                 return None;
@@ -174,33 +173,33 @@ impl Keys {
             b'f' | b'F' => Key::WordRight,
             b'd' | b'D' => Key::CutNextWord,
             0x7f | 0x08 => Key::CutWord,
-            // What ends or interrupts does so behind an ESC as well.
+            // Keys that end or interrupt do so after an ESC too.
             b'\r' | b'\n' | INTERRUPT | 0x04 => return self.ground(byte),
             _ => Key::Other,
         })
     }
 
-    fn sequence(&mut self, byte: u8) -> Option<Key> {
+    fn csi(&mut self, byte: u8) -> Option<Key> {
         match byte {
             b'[' if self.parameters.is_empty() => {
                 self.state = State::Function;
                 None
             }
             0x20..0x40 => {
-                // Of one that is too long, enough is kept for it to mean nothing.
-                if self.parameters.len() < MOST_PARAMETERS {
+                // Of a sequence that is too long, enough is kept for it to mean nothing.
+                if self.parameters.len() < MAX_PARAMETERS {
                     self.parameters.push(byte);
                 }
-                self.state = State::Sequence;
+                self.state = State::Csi;
                 None
             }
-            0x40..0x7f => self.end_sequence(byte),
-            // It was broken off.
+            0x40..0x7f => self.finish_csi(byte),
+            // The sequence was broken off.
             _ => self.ground(byte),
         }
     }
 
-    fn end_sequence(&mut self, last: u8) -> Option<Key> {
+    fn finish_csi(&mut self, last: u8) -> Option<Key> {
         let parameters = std::mem::take(&mut self.parameters);
         let key = match (&parameters[..], last) {
             (b"200", b'~') => {
@@ -267,10 +266,10 @@ mod tests {
     use super::*;
 
     fn keys(bytes: &[u8]) -> Vec<Key> {
-        let mut keys = Keys::default();
+        let mut keys = KeyDecoder::default();
         bytes
             .iter()
-            .flat_map(|byte| keys.take(*byte))
+            .flat_map(|byte| keys.decode(*byte))
             .flatten()
             .collect()
     }
@@ -319,7 +318,7 @@ mod tests {
         assert_eq!(keys(b"\xe9x"), [broken, Key::Text('x')]);
         assert_eq!(keys(b"\xff\xc3\x03"), [broken, broken, Key::Interrupt]);
         assert_eq!(keys(b"\xed\xa0\x80"), [broken; 2]);
-        // A control character beyond ASCII is nothing that could be typed.
+        // A control character beyond ASCII cannot be typed.
         assert_eq!(keys("\u{9b}".as_bytes()), []);
     }
 
@@ -341,12 +340,12 @@ mod tests {
 
     #[test]
     fn a_sequence_without_an_end_takes_no_room() {
-        let mut long = Keys::default();
+        let mut long = KeyDecoder::default();
         for byte in b"\x1b[".iter().chain([b'1'; 100_000].iter()) {
-            assert_eq!(long.take(*byte), [None, None]);
+            assert_eq!(long.decode(*byte), [None, None]);
         }
-        assert!(long.parameters.len() <= MOST_PARAMETERS && long.is_half());
-        assert_eq!(long.take(b'~'), [None, Some(Key::Other)]);
-        assert!(!long.is_half());
+        assert!(long.parameters.len() <= MAX_PARAMETERS && long.is_incomplete());
+        assert_eq!(long.decode(b'~'), [None, Some(Key::Other)]);
+        assert!(!long.is_incomplete());
     }
 }

@@ -1,84 +1,46 @@
-//! The console: a person types verbs at a terminal and sees what is answered.
+//! Console: a line editor for verbs at a terminal, with history, completion and a live view.
 //!
-//! Bytes of keys go in, and bytes for a terminal come out. What carries them, how fast,
-//! and who is there is a door's business; what the verbs do is the desk's. `txlb ctl`
-//! is the same [`Shell`] with another partner.
+//! Keys go in as bytes, and output for a terminal comes out. Transport and clock are the
+//! caller's. `txlb ctl` uses the same [`Shell`] with another [`Backend`].
 
+mod backend;
 mod drawing;
 mod editor;
-mod history;
 mod keys;
-mod listing;
+mod live_view;
 mod shell;
-mod watch;
-mod words;
 
-pub use shell::{Partner, Shell, Told};
+pub use backend::{Backend, Reaction, Reply, Size};
+pub use shell::Shell;
 
 use crate::config::Access;
 use crate::config::verb::{Command, Question};
 use crate::control::{Actor, Handle, LineProtocol, LineReply, OutputFormat, push_clean};
-use crate::non_printing::push_spelled_out;
+use crate::non_printing::push_escaped;
 
-/// One person's console.
+/// A console that asks the controller.
 #[derive(Debug)]
 pub struct Console {
     shell: Shell,
-    talk: LineProtocol,
+    protocol: LineProtocol,
     access: Access,
-    by: Actor,
-}
-
-/// Whether it goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reaction {
-    /// More keys may come.
-    Continue,
-    /// They have ended it. What has been written for the terminal is still to be shown.
-    End,
-}
-
-/// How large a terminal is, in characters. Where it is not known, 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size {
-    /// Characters side by side.
-    pub columns: u16,
-    /// Characters one below the other.
-    pub rows: u16,
-}
-
-impl Size {
-    /// One that can be drawn in.
-    fn sane(self) -> Size {
-        let sane = |number, usual| match number {
-            0 => usual,
-            number => number,
-        };
-        Size {
-            columns: sane(self.columns, 80).clamp(10, 1000),
-            rows: sane(self.rows, 24).clamp(2, 1000),
-        }
-    }
-
-    fn width(self) -> usize {
-        usize::from(self.columns)
-    }
+    actor: Actor,
 }
 
 impl Console {
-    /// The console of somebody who may do this, on whose behalf things are done.
-    pub fn new(access: Access, by: Actor, size: Size, colours: bool) -> Console {
+    /// A console with this access, for this actor.
+    pub fn new(access: Access, actor: Actor, size: Size, colours: bool) -> Console {
         Console {
             shell: Shell::new(size, colours),
-            talk: LineProtocol::new(access),
+            protocol: LineProtocol::new(access),
             access,
-            by,
+            actor,
         }
     }
 
-    /// Greets, says what one should know first, and prompts.
-    pub fn greet(&mut self, desk: &Handle, out: &mut Vec<u8>) {
-        let status = desk.status();
+    /// Greets the user and shows the prompt.
+    pub fn greet(&mut self, handle: &Handle, out: &mut Vec<u8>) {
+        let status = handle.status();
         let may = match self.access {
             Access::Full => "",
             Access::ReadOnly => "\nYou may only read.",
@@ -95,85 +57,83 @@ impl Console {
         self.shell.greet(&greeting, out);
     }
 
-    /// Does what keys say, of which any piece may come at a time. [`Console::tick`] is
-    /// to be asked afterwards.
-    pub fn input(&mut self, keys: &[u8], desk: &Handle, out: &mut Vec<u8>) -> Reaction {
-        let (shell, mut partner) = self.at(desk);
-        shell.input(keys, &mut partner, out)
+    /// Handles keys, of which any piece may come at a time. Call [`Console::tick`] afterwards.
+    pub fn input(&mut self, keys: &[u8], handle: &Handle, out: &mut Vec<u8>) -> Reaction {
+        let (shell, mut backend) = self.backend(handle);
+        shell.input(keys, &mut backend, out)
     }
 
-    /// The terminal has another size now. [`Console::tick`] is to be asked afterwards.
+    /// Sets the terminal's size. Call [`Console::tick`] afterwards.
     pub fn resize(&mut self, size: Size, out: &mut Vec<u8>) {
         self.shell.resize(size, out);
     }
 
-    /// Shows anew what is watched, if it is time. Returns in how many milliseconds the
-    /// next tick is wanted; `None`: not before other keys have come. Where `now_ms`
-    /// begins is the caller's to choose.
-    pub fn tick(&mut self, now_ms: u64, desk: &Handle, out: &mut Vec<u8>) -> Option<u64> {
-        let (shell, mut partner) = self.at(desk);
-        shell.tick(now_ms, &mut partner, out)
+    /// Refreshes a live view that is due. Returns the milliseconds until the next tick; `None`
+    /// means after the next keys. `now_ms` counts from any moment.
+    pub fn tick(&mut self, now_ms: u64, handle: &Handle, out: &mut Vec<u8>) -> Option<u64> {
+        let (shell, mut backend) = self.backend(handle);
+        shell.tick(now_ms, &mut backend, out)
     }
 
-    /// Leaves the terminal as it was, where something else than keys ends it.
+    /// Restores the terminal, where something other than a key ends the console.
     pub fn leave(&mut self, out: &mut Vec<u8>) {
         self.shell.leave(out);
     }
 
-    fn at<'a>(&'a mut self, desk: &'a Handle) -> (&'a mut Shell, AtDesk<'a>) {
-        let partner = AtDesk {
-            talk: &mut self.talk,
-            by: &self.by,
-            desk,
+    fn backend<'a>(&'a mut self, handle: &'a Handle) -> (&'a mut Shell, HandleBackend<'a>) {
+        let backend = HandleBackend {
+            protocol: &mut self.protocol,
+            actor: &self.actor,
+            handle,
         };
-        (&mut self.shell, partner)
+        (&mut self.shell, backend)
     }
 }
 
-/// The desk, as a partner.
-struct AtDesk<'a> {
-    talk: &'a mut LineProtocol,
-    by: &'a Actor,
-    desk: &'a Handle,
+/// The controller's handle as a backend.
+struct HandleBackend<'a> {
+    protocol: &'a mut LineProtocol,
+    actor: &'a Actor,
+    handle: &'a Handle,
 }
 
-impl Partner for AtDesk<'_> {
-    fn ask(&mut self, line: &str, columns: u16) -> Option<Told> {
-        let reply = self.talk.reply(line, self.desk, self.by);
-        Some(reply.map_or_else(nothing, |reply| told(&reply, columns)))
+impl Backend for HandleBackend<'_> {
+    fn ask(&mut self, line: &str, columns: u16) -> Option<Reply> {
+        let reply = self.protocol.reply(line, self.handle, self.actor);
+        Some(reply.map_or_else(empty_reply, |reply| to_reply(&reply, columns)))
     }
 
     fn complete(&mut self, line: &str) -> Vec<String> {
         let line = line.to_owned();
         let question = Command::Question(Question::Complete { line });
-        self.desk.obey(self.by, question).lines()
+        self.handle.execute(self.actor, question).lines()
     }
 
     fn is_in_batch(&self) -> bool {
-        self.talk.is_in_batch()
+        self.protocol.is_in_batch()
     }
 
-    fn refuse(&mut self, why: &str) {
-        self.talk.refuse(why);
+    fn reject_line(&mut self, why: &str) {
+        self.protocol.reject_line(why);
     }
 }
 
-fn nothing() -> Told {
-    Told {
+fn empty_reply() -> Reply {
+    Reply {
         ok: true,
-        ..Told::default()
+        ..Reply::default()
     }
 }
 
-fn told(reply: &LineReply, columns: u16) -> Told {
-    Told {
+fn to_reply(reply: &LineReply, columns: u16) -> Reply {
+    Reply {
         ok: reply.is_ok(),
         lines: reply.lines_for(columns),
         last: reply.last_line(),
     }
 }
 
-/// What has come of one command that came alone.
+/// The result of a single command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Executed {
     /// Lines for standard output.
@@ -184,42 +144,42 @@ pub struct Executed {
     pub status: u8,
 }
 
-/// Has one command done: `ssh HOST 'status'`. With a size the answer is for a terminal,
-/// to which it says as much as [`Console`] does; without, for a program.
+/// Runs a single command, as in `ssh HOST 'status'`. With a size the output is for people at a
+/// terminal, without one for programs.
 pub fn execute(
     line: &str,
     access: Access,
-    by: &Actor,
-    desk: &Handle,
+    actor: &Actor,
+    handle: &Handle,
     terminal: Option<Size>,
 ) -> Executed {
     let columns = terminal.map_or(OutputFormat::COLUMNS, |size| size.sane().columns);
-    // `ssh host "$(cat line)"` and its like leave the end of the line there.
+    // `ssh host "$(cat line)"` leaves the end of the line there.
     let line = line.trim_end_matches(['\r', '\n']);
-    let mut talk = LineProtocol::new(access);
-    let reply = match words::hear(line) {
-        // There is nothing else to end.
-        Some(Ok(words::Word::Exit)) => None,
-        Some(Ok(words::Word::Watch { .. })) => {
+    let mut protocol = LineProtocol::new(access);
+    let reply = match shell::parse_command(line) {
+        // A single command ends by itself.
+        Some(Ok(shell::ConsoleCommand::Exit)) => None,
+        Some(Ok(shell::ConsoleCommand::Watch { .. })) => {
             let why = "watch goes on until a key is pressed: it is for the prompt";
-            Some(LineReply::Known(Err(why.to_owned())))
+            Some(LineReply::Local(Err(why.to_owned())))
         }
-        _ => talk.reply(line, desk, by),
+        _ => protocol.reply(line, handle, actor),
     };
-    let told = match reply {
-        // Nobody could end it.
-        _ if talk.is_in_batch() => Told {
+    let result = match reply {
+        // A batch could never be committed.
+        _ if protocol.is_in_batch() => Reply {
             last: "error: a batch is several lines, and this is one".to_owned(),
-            ..Told::default()
+            ..Reply::default()
         },
-        None => nothing(),
-        Some(reply) => told(&reply, columns),
+        None => empty_reply(),
+        Some(reply) => to_reply(&reply, columns),
     };
-    told.executed(terminal.is_some())
+    result.executed(terminal.is_some())
 }
 
-impl Told {
-    /// At a terminal, people want to hear that it is done; programs have the status.
+impl Reply {
+    /// At a terminal the last line is shown too; programs have the status.
     fn executed(mut self, at_terminal: bool) -> Executed {
         if at_terminal && self.ok && self.lines.is_empty() && !self.last.is_empty() {
             self.lines.push(std::mem::take(&mut self.last));
@@ -228,7 +188,7 @@ impl Told {
             let mut text = String::new();
             for line in lines {
                 match at_terminal {
-                    true => push_spelled_out(line, &mut text),
+                    true => push_escaped(line, &mut text),
                     false => push_clean(line, &mut text),
                 }
                 text.push_str(if at_terminal { "\r\n" } else { "\n" });
@@ -254,45 +214,45 @@ mod screen;
 
 #[cfg(test)]
 mod tests {
-    //! What a person sees at the console, whoever answers.
+    //! What a person sees at the console, whatever the backend.
 
     use std::fmt::Write;
 
     use super::screen::Screen;
     use super::*;
-    use crate::config::random::Random;
+    use crate::config::arbitrary::Random;
 
-    /// Somebody who answers by a table, and notes what was asked.
+    /// Answers from a table, and records what was asked.
     #[derive(Default)]
-    struct Book {
+    struct TestBackend {
         asked: Vec<String>,
         in_batch: bool,
         refused: Vec<String>,
-        gone: bool,
+        is_gone: bool,
     }
 
-    impl Partner for Book {
-        fn ask(&mut self, line: &str, columns: u16) -> Option<Told> {
+    impl Backend for TestBackend {
+        fn ask(&mut self, line: &str, columns: u16) -> Option<Reply> {
             self.asked.push(format!("{columns} {line}"));
-            let told = |lines: &[&str], last: &str| Told {
+            let to_reply = |lines: &[&str], last: &str| Reply {
                 ok: !last.starts_with("error"),
                 lines: lines.iter().map(|it| (*it).to_owned()).collect(),
                 last: last.to_owned(),
             };
             Some(match line {
-                _ if self.gone => return None,
-                "" => told(&[], ""),
+                _ if self.is_gone => return None,
+                "" => to_reply(&[], ""),
                 "begin" | "commit" => {
                     self.in_batch = line == "begin";
-                    told(&[], "ok then")
+                    to_reply(&[], "ok then")
                 }
                 "status" => {
                     let count = format!("look {}", self.asked.len());
-                    told(&[&count, "\u{1b}[2Jevil\u{9b}", "web"], "ok")
+                    to_reply(&[&count, "\u{1b}[2Jevil\u{9b}", "web"], "ok")
                 }
-                "config" => told(&["x"; 500], "ok"),
-                "help" => told(&["status  as usual"], "ok"),
-                _ => told(&[], "error: no\u{1b}c"),
+                "config" => to_reply(&["x"; 500], "ok"),
+                "help" => to_reply(&["status  as usual"], "ok"),
+                _ => to_reply(&[], "error: no\u{1b}c"),
             })
         }
 
@@ -306,14 +266,14 @@ mod tests {
             self.in_batch
         }
 
-        fn refuse(&mut self, why: &str) {
+        fn reject_line(&mut self, why: &str) {
             self.refused.push(why.to_owned());
         }
     }
 
     struct Scene {
         shell: Shell,
-        book: Book,
+        backend: TestBackend,
         screen: Screen,
     }
 
@@ -326,7 +286,7 @@ mod tests {
         fn new() -> Scene {
             let mut scene = Scene {
                 shell: Shell::new(SIZE, true),
-                book: Book::default(),
+                backend: TestBackend::default(),
                 screen: Screen::new(60, 12),
             };
             let mut out = Vec::new();
@@ -337,14 +297,16 @@ mod tests {
 
         fn press(&mut self, keys: &str) -> Reaction {
             let mut out = Vec::new();
-            let reaction = self.shell.input(keys.as_bytes(), &mut self.book, &mut out);
+            let reaction = self
+                .shell
+                .input(keys.as_bytes(), &mut self.backend, &mut out);
             self.screen.show(&out);
             reaction
         }
 
         fn tick(&mut self, now_ms: u64) -> Option<u64> {
             let mut out = Vec::new();
-            let next = self.shell.tick(now_ms, &mut self.book, &mut out);
+            let next = self.shell.tick(now_ms, &mut self.backend, &mut out);
             self.screen.show(&out);
             next
         }
@@ -375,7 +337,7 @@ mod tests {
          txlb>\n\
          txlb>"
         );
-        assert_eq!(scene.book.asked, ["60 status", "60 nonsense", "60 "]);
+        assert_eq!(scene.backend.asked, ["60 status", "60 nonsense", "60 "]);
     }
 
     #[test]
@@ -391,7 +353,7 @@ mod tests {
         assert_eq!(scene.screen.lines()[1], "txlb> x^C");
         assert_eq!(scene.press("\r"), Reaction::End);
         let mut scene = Scene::new();
-        scene.book.gone = true;
+        scene.backend.is_gone = true;
         assert_eq!(scene.press("status\r"), Reaction::End);
     }
 
@@ -403,7 +365,7 @@ mod tests {
         scene.press("commit\r");
         assert_eq!(scene.screen.lines().pop().unwrap(), "txlb>");
         scene.press("begin\rwatch nothing\r");
-        assert_eq!(scene.book.refused.len(), 1);
+        assert_eq!(scene.backend.refused.len(), 1);
         assert_eq!(scene.press("\x04"), Reaction::End);
         assert!(scene.screen.text().ends_with("nothing of it is done"));
     }
@@ -414,7 +376,10 @@ mod tests {
         scene.press(&"x".repeat(65_537));
         scene.press("\r");
         assert!(scene.screen.text().contains("error: the line is too long"));
-        assert_eq!((scene.book.asked.len(), scene.book.refused.len()), (0, 1));
+        assert_eq!(
+            (scene.backend.asked.len(), scene.backend.refused.len()),
+            (0, 1)
+        );
     }
 
     #[test]
@@ -461,18 +426,18 @@ mod tests {
         assert_eq!(scene.screen.text(), expected(1));
         assert_eq!(scene.tick(1_000_500), Some(500));
         assert_eq!(scene.screen.text(), expected(2));
-        // A clock that is put back, and one that has stood still.
+        // A clock that is set back, and one that jumps ahead.
         assert_eq!(scene.tick(10), Some(500));
         assert_eq!(scene.tick(9_000_000), Some(500));
         assert_eq!(scene.screen.text(), expected(3));
-        assert_eq!(scene.book.asked.last().unwrap(), "59 status");
+        assert_eq!(scene.backend.asked.last().unwrap(), "59 status");
         scene.resize(30, 3);
         assert_eq!(scene.tick(9_000_001), Some(500));
         assert_eq!(
             scene.screen.text(),
             "status every 0.5 s: any key go\nlook 4\n(2 more lines)".replace("key go", "key g")
         );
-        // An arrow is one key, and nothing of it is typed.
+        // An arrow is one key, and no byte of it is text.
         assert_eq!(scene.press("\x1b"), Reaction::Continue);
         assert!(!scene.screen.is_other() && scene.screen.has_cursor);
         scene.press("[A");
@@ -501,7 +466,7 @@ mod tests {
         );
     }
 
-    /// Whatever comes, nothing but known sequences goes out, and no key is lost for good.
+    /// Any input: only known sequences are written, and the shell stays usable.
     #[test]
     fn nothing_is_too_strange() {
         let mut random = Random::new(31);
@@ -516,15 +481,15 @@ mod tests {
                     _ => keys.push(char::from(u8::try_from(random.below(128)).unwrap())),
                 }
                 if scene.press(&keys) == Reaction::End {
-                    // An `exit` or a Ctrl-D: the next one begins.
+                    // After `exit` or Ctrl-D a new one begins.
                     scene = Scene::new();
                 }
                 scene.tick(random.next() % 10_000);
             }
-            // Out of a paste, a search and a watch, whatever it is in the middle of.
+            // Leaves a paste, a search or a live view.
             scene.press("\x1b[201~x\x07\x03");
             scene.press("config\r");
-            let asked = &scene.book.asked;
+            let asked = &scene.backend.asked;
             assert!(asked.iter().any(|it| it.ends_with(" config")), "{asked:?}");
         }
     }

@@ -1,127 +1,99 @@
-//! A person at a terminal: their keys become lines, and what is said to these becomes
-//! text on the screen.
+//! Shell of the console: keys become lines, and replies become text on the screen. Also the verbs
+//! that only a console has: `watch`, `exit` and `quit`.
 //!
-//! Who answers is the partner's business, be it the desk or a socket. There is no clock
-//! and no terminal here: both are the caller's.
+//! Clock and terminal are the caller's.
 
-use super::drawing::Drawing;
-use super::editor::{Editor, MOST, Offered, Step};
-use super::keys::{Key, Keys};
-use super::watch::{self, Watch};
-use super::words::{self, Word};
-use super::{Reaction, Size, listing};
-use crate::non_printing::spelled_out;
+use super::backend::{Backend, Reaction, Size};
+use super::drawing::{self, LineDrawing};
+use super::editor::{Completion, EditResult, Editor, MAX_LINE};
+use super::keys::{Key, KeyDecoder};
+use super::live_view::{self, LiveView};
+use crate::config::verb::{last_word, words};
+use crate::non_printing::escape_non_printing;
 
-/// Who answers.
-pub trait Partner {
-    /// What is said to a line, in tables of at most so many columns. `None`: there is
-    /// nobody to answer any more.
-    fn ask(&mut self, line: &str, columns: u16) -> Option<Told>;
-
-    /// What the last word of a line may become.
-    fn complete(&mut self, line: &str) -> Vec<String>;
-
-    /// Whether there was a `begin`, and its end is yet to come.
-    fn is_in_batch(&self) -> bool;
-
-    /// A line could not be heard: nothing is done of the batch that it belongs to.
-    fn refuse(&mut self, why: &str);
-}
-
-/// What was said to a line.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Told {
-    /// Whether it was done.
-    pub ok: bool,
-    /// The data.
-    pub lines: Vec<String>,
-    /// `ok ...` or `error: ...`; empty for a line of blanks.
-    pub last: String,
-}
-
-/// One person's terminal.
+/// The shell at one terminal.
 #[derive(Debug)]
 pub struct Shell {
-    keys: Keys,
+    keys: KeyDecoder,
     editor: Editor,
-    drawing: Drawing,
+    drawing: LineDrawing,
     size: Size,
     colours: bool,
     prompt: &'static str,
-    watch: Option<Watch>,
-    /// The rest of the key that ended the watch is no key.
-    swallow: bool,
-    over: bool,
+    live_view: Option<LiveView>,
+    /// The rest of the key that ended a live view is ignored.
+    skip_key: bool,
+    is_ended: bool,
 }
 
 const PROMPT: &str = "txlb> ";
 const BATCH_PROMPT: &str = "txlb (batch)> ";
 
-/// Has the terminal say what is pasted.
-const PASTES: &[u8] = b"\x1b[?2004h";
-const NO_PASTES: &[u8] = b"\x1b[?2004l";
+/// Bracketed paste: the terminal marks what is pasted.
+const BRACKETED_PASTE_ON: &[u8] = b"\x1b[?2004h";
+const BRACKETED_PASTE_OFF: &[u8] = b"\x1b[?2004l";
 
-/// No completion is asked for of a line that has more bytes.
-const MOST_COMPLETED: usize = 4096;
+/// Longer lines are not completed, in bytes.
+const MAX_COMPLETED: usize = 4096;
 
-/// Text of one answer that is shown at most, in bytes.
-const MOST_SHOWN: usize = 8 << 20;
+/// Text of one reply that is shown at most, in bytes.
+const MAX_REPLY_BYTES: usize = 8 << 20;
 
 impl Shell {
-    /// A terminal of this size.
+    /// A shell for a terminal of this size.
     pub fn new(size: Size, colours: bool) -> Shell {
         Shell {
-            keys: Keys::default(),
+            keys: KeyDecoder::default(),
             editor: Editor::default(),
-            drawing: Drawing::default(),
+            drawing: LineDrawing::default(),
             size: size.sane(),
             colours,
             prompt: PROMPT,
-            watch: None,
-            swallow: false,
-            over: false,
+            live_view: None,
+            skip_key: false,
+            is_ended: false,
         }
     }
 
-    /// Says something, if only a little, and prompts.
+    /// Shows a greeting and the prompt.
     pub fn greet(&mut self, greeting: &str, out: &mut Vec<u8>) {
-        out.extend_from_slice(PASTES);
+        out.extend_from_slice(BRACKETED_PASTE_ON);
         for line in greeting.lines() {
             show(line, out);
         }
         self.draw(out);
     }
 
-    /// Does what the bytes say that come from the terminal, and shows what comes of it.
+    /// Handles bytes from the terminal, and writes what is to be shown.
     pub fn input(
         &mut self,
         bytes: &[u8],
-        partner: &mut impl Partner,
+        backend: &mut impl Backend,
         out: &mut Vec<u8>,
     ) -> Reaction {
         for byte in bytes {
-            for key in self.keys.take(*byte).into_iter().flatten() {
-                if std::mem::take(&mut self.swallow) || self.end_watch(out) {
+            for key in self.keys.decode(*byte).into_iter().flatten() {
+                if std::mem::take(&mut self.skip_key) || self.end_live_view(out) {
                     continue;
                 }
-                self.press(key, partner, out);
-                if self.over {
+                self.press(key, backend, out);
+                if self.is_ended {
                     self.leave(out);
                     return Reaction::End;
                 }
             }
-            // Who presses a key that is many bytes sees what the first of them does.
-            self.swallow |= self.keys.is_half() && self.end_watch(out);
+            // The first byte of a key ends a live view; the rest of it is ignored.
+            self.skip_key |= self.keys.is_incomplete() && self.end_live_view(out);
         }
         self.draw(out);
         Reaction::Continue
     }
 
-    /// The terminal has another size now. A tick shows what is watched in it.
+    /// Sets the terminal's size. The next tick redraws a live view.
     pub fn resize(&mut self, size: Size, out: &mut Vec<u8>) {
         self.size = size.sane();
-        match &mut self.watch {
-            Some(watch) => watch.renew(),
+        match &mut self.live_view {
+            Some(live_view) => live_view.refresh(),
             None => {
                 out.extend_from_slice(b"\r\x1b[J");
                 self.draw(out);
@@ -129,50 +101,50 @@ impl Shell {
         }
     }
 
-    /// Shows anew what is watched, if it is time. Returns in how many milliseconds it
-    /// will be; `None` while nothing is watched. The clock may begin anywhere.
+    /// Refreshes a live view that is due. Returns the milliseconds until the next time; `None`
+    /// without a live view. The clock may begin anywhere.
     pub fn tick(
         &mut self,
         now_ms: u64,
-        partner: &mut impl Partner,
+        backend: &mut impl Backend,
         out: &mut Vec<u8>,
     ) -> Option<u64> {
-        let watch = self.watch.as_mut()?;
-        if watch.is_due(now_ms) {
-            watch.show(self.size, self.colours, partner, out);
+        let live_view = self.live_view.as_mut()?;
+        if live_view.is_due(now_ms) {
+            live_view.show(self.size, self.colours, backend, out);
         }
-        Some(watch.left_ms(now_ms))
+        Some(live_view.remaining_ms(now_ms))
     }
 
-    /// Leaves the terminal as it was. After [`Reaction::End`] there is no need to.
+    /// Restores the terminal. After [`Reaction::End`] that is done already.
     pub fn leave(&mut self, out: &mut Vec<u8>) {
-        self.end_watch(out);
-        out.extend_from_slice(NO_PASTES);
+        self.end_live_view(out);
+        out.extend_from_slice(BRACKETED_PASTE_OFF);
     }
 
-    fn press(&mut self, key: Key, partner: &mut impl Partner, out: &mut Vec<u8>) {
+    fn press(&mut self, key: Key, backend: &mut impl Backend, out: &mut Vec<u8>) {
         let (line, cursor) = match key {
             Key::Enter | Key::Interrupt => (self.editor.line.clone(), self.editor.cursor),
             _ => (String::new(), 0),
         };
         match self.editor.press(key) {
-            Step::Written => {}
-            Step::Line(line) => {
+            EditResult::Changed => {}
+            EditResult::Line(line) => {
                 self.leave_line(line.clone(), line.len(), "", out);
-                self.obey(&line, partner, out);
+                self.run_line(&line, backend, out);
             }
-            Step::TooLong => {
+            EditResult::TooLong => {
                 self.leave_line(line, cursor, "", out);
-                let why = format!("the line is too long: {MOST} bytes are possible");
-                partner.refuse(&why);
-                self.complain(&format!("error: {why}"), out);
+                let why = format!("the line is too long: {MAX_LINE} bytes are possible");
+                backend.reject_line(&why);
+                self.show_error(&format!("error: {why}"), out);
             }
-            Step::Dropped => self.leave_line(line, cursor, "^C", out),
-            Step::Complete => self.complete(partner, out),
-            Step::Clear => out.extend_from_slice(b"\x1b[H\x1b[2J"),
-            Step::End => {
+            EditResult::Discarded => self.leave_line(line, cursor, "^C", out),
+            EditResult::Complete => self.complete(backend, out),
+            EditResult::Clear => out.extend_from_slice(b"\x1b[H\x1b[2J"),
+            EditResult::End => {
                 self.leave_line(String::new(), 0, "", out);
-                self.end(partner, out);
+                self.end(backend, out);
             }
         }
         if std::mem::take(&mut self.editor.bell) {
@@ -180,67 +152,67 @@ impl Shell {
         }
     }
 
-    /// Draws a line that will not change any more, and goes below it.
+    /// Draws a finished line, and moves below it.
     fn leave_line(&mut self, line: String, cursor: usize, mark: &str, out: &mut Vec<u8>) {
-        let gone = Editor::with(line, cursor);
+        let finished = Editor::with(line, cursor);
         let look = (self.size.width(), self.colours);
-        self.drawing.draw(&gone, self.prompt, look, out);
+        self.drawing.draw(&finished, self.prompt, look, out);
         out.extend_from_slice(mark.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
 
-    fn obey(&mut self, line: &str, partner: &mut impl Partner, out: &mut Vec<u8>) {
-        match words::hear(line) {
-            None => self.ask(line, partner, out),
-            Some(Ok(Word::Exit)) => self.end(partner, out),
-            Some(Ok(Word::Help)) => {
-                self.ask(line, partner, out);
-                words::help().iter().for_each(|line| show(line, out));
+    fn run_line(&mut self, line: &str, backend: &mut impl Backend, out: &mut Vec<u8>) {
+        match parse_command(line) {
+            None => self.ask(line, backend, out),
+            Some(Ok(ConsoleCommand::Exit)) => self.end(backend, out),
+            Some(Ok(ConsoleCommand::Help)) => {
+                self.ask(line, backend, out);
+                help().iter().for_each(|line| show(line, out));
             }
-            Some(Ok(Word::Explain(own))) => {
-                let lines = own.explanation();
+            Some(Ok(ConsoleCommand::HelpOn(own))) => {
+                let lines = own.help_lines();
                 lines.iter().for_each(|line| show(line, out));
             }
-            Some(Ok(Word::Watch {
+            Some(Ok(ConsoleCommand::Watch {
                 question,
                 interval_ms,
             })) => {
-                let mut watch = Watch::begin(question, interval_ms, out);
-                watch.show(self.size, self.colours, partner, out);
-                self.watch = Some(watch);
+                let mut live_view = LiveView::begin(question, interval_ms, out);
+                live_view.show(self.size, self.colours, backend, out);
+                self.live_view = Some(live_view);
             }
             Some(Err(why)) => {
-                partner.refuse(&why);
-                self.complain(&format!("error: {why}"), out);
+                backend.reject_line(&why);
+                self.show_error(&format!("error: {why}"), out);
             }
         }
-        self.prompt = match partner.is_in_batch() {
+        self.prompt = match backend.is_in_batch() {
             true => BATCH_PROMPT,
             false => PROMPT,
         };
     }
 
-    fn ask(&mut self, line: &str, partner: &mut impl Partner, out: &mut Vec<u8>) {
-        let Some(told) = partner.ask(line, self.size.columns) else {
-            self.over = true;
+    fn ask(&mut self, line: &str, backend: &mut impl Backend, out: &mut Vec<u8>) {
+        let Some(reply) = backend.ask(line, self.size.columns) else {
+            self.is_ended = true;
             return;
         };
-        let most = out.len() + MOST_SHOWN;
-        for line in &told.lines {
+        let most = out.len() + MAX_REPLY_BYTES;
+        for line in &reply.lines {
             show(line, out);
             if out.len() > most {
                 show("(there is more: it is left out)", out);
                 break;
             }
         }
-        match told.ok {
-            true if told.lines.is_empty() && !told.last.is_empty() => show(&told.last, out),
+        match reply.ok {
+            true if reply.lines.is_empty() && !reply.last.is_empty() => show(&reply.last, out),
             true => {}
-            false => self.complain(&told.last, out),
+            false => self.show_error(&reply.last, out),
         }
     }
 
-    fn complain(&self, what: &str, out: &mut Vec<u8>) {
+    fn show_error(&self, what: &str, out: &mut Vec<u8>) {
         let (red, plain) = match self.colours {
             true => ("\x1b[31m", "\x1b[0m"),
             false => ("", ""),
@@ -251,54 +223,256 @@ impl Shell {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// That is all: a batch that is open is not committed.
-    fn end(&mut self, partner: &mut impl Partner, out: &mut Vec<u8>) {
-        if partner.is_in_batch() {
+    /// Ends the shell. An open batch is not committed.
+    fn end(&mut self, backend: &mut impl Backend, out: &mut Vec<u8>) {
+        if backend.is_in_batch() {
             let why = "error: the batch was not committed: nothing of it is done";
-            self.complain(why, out);
+            self.show_error(why, out);
         }
-        self.over = true;
+        self.is_ended = true;
     }
 
-    fn complete(&mut self, partner: &mut impl Partner, out: &mut Vec<u8>) {
-        let begun = self.editor.begun();
+    fn complete(&mut self, backend: &mut impl Backend, out: &mut Vec<u8>) {
+        let before_cursor = self.editor.before_cursor();
         let mut choices = Vec::new();
-        if begun.len() <= MOST_COMPLETED {
-            choices = partner.complete(begun);
-            choices.extend(words::choices(begun));
+        if before_cursor.len() <= MAX_COMPLETED {
+            choices = backend.complete(before_cursor);
+            choices.extend(word_choices(before_cursor));
         }
-        if self.editor.offer(&choices) == Offered::Show {
+        if self.editor.apply_completion(&choices) == Completion::Show {
             let (line, cursor) = (self.editor.line.clone(), self.editor.cursor);
             self.leave_line(line, cursor, "", out);
-            for line in listing::columns(&choices, self.size.width()) {
+            for line in drawing::choice_columns(&choices, self.size.width()) {
                 show(&line, out);
             }
         }
     }
 
-    /// Whether something was watched, which is over then.
-    fn end_watch(&mut self, out: &mut Vec<u8>) -> bool {
-        let watched = self.watch.take().is_some();
+    /// Ends the live view. Returns whether there was one.
+    fn end_live_view(&mut self, out: &mut Vec<u8>) -> bool {
+        let watched = self.live_view.take().is_some();
         if watched {
-            out.extend_from_slice(watch::END);
+            out.extend_from_slice(live_view::END);
         }
         watched
     }
 
     fn draw(&mut self, out: &mut Vec<u8>) {
-        if self.watch.is_none() {
+        if self.live_view.is_none() {
             let look = (self.size.width(), self.colours);
             self.drawing.draw(&self.editor, self.prompt, look, out);
         }
     }
 }
 
-/// Shows a line, whatever is in it, as one line of text.
+/// Shows a text as one line; control characters are spelled out.
 fn show(line: &str, out: &mut Vec<u8>) {
     push(line, out);
     out.extend_from_slice(b"\r\n");
 }
 
 fn push(text: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(spelled_out(text).as_bytes());
+    out.extend_from_slice(escape_non_printing(text).as_bytes());
+}
+
+/// A line that the console handles itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ConsoleCommand {
+    /// `exit` or `quit`.
+    Exit,
+    /// `help`, with the console's verbs.
+    Help,
+    /// `help` on one of the console's verbs.
+    HelpOn(&'static ConsoleVerb),
+    /// Ask this again and again, until a key is pressed.
+    Watch {
+        question: &'static str,
+        interval_ms: u64,
+    },
+}
+
+/// A verb of the console, which is not in the table of verbs.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ConsoleVerb {
+    name: &'static str,
+    arguments: &'static str,
+    summary: &'static str,
+}
+
+const CONSOLE_VERBS: &[ConsoleVerb] = &[
+    ConsoleVerb {
+        name: "watch",
+        arguments: " status|sessions [interval=]",
+        summary: "show it every 2 s, or as often, until a key is pressed",
+    },
+    ConsoleVerb {
+        name: "exit",
+        arguments: "",
+        summary: "end, as quit and Ctrl-D do",
+    },
+    ConsoleVerb {
+        name: "quit",
+        arguments: "",
+        summary: "end",
+    },
+];
+
+/// What can be watched. `status interval=5` does the same as `watch status interval=5`.
+const WATCHABLE: [&str; 2] = ["status", "sessions"];
+
+const INTERVAL: &str = "interval=";
+
+/// Default interval, in milliseconds.
+const DEFAULT_INTERVAL_MS: u64 = 2000;
+
+/// Parses a line; `None` if it is not for the console itself.
+pub(super) fn parse_command(line: &str) -> Option<Result<ConsoleCommand, String>> {
+    let words = words(line).ok()?;
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["exit" | "quit"] => Some(Ok(ConsoleCommand::Exit)),
+        ["help"] => Some(Ok(ConsoleCommand::Help)),
+        ["help", name] => {
+            let name = name.strip_prefix("verb=").unwrap_or(name);
+            let own = CONSOLE_VERBS.iter().find(|own| own.name == name)?;
+            Some(Ok(ConsoleCommand::HelpOn(own)))
+        }
+        ["watch", ref what @ ..] => Some(watch(what)),
+        [verb, interval] if WATCHABLE.contains(&verb) && interval.starts_with(INTERVAL) => {
+            Some(watch(&words))
+        }
+        _ => None,
+    }
+}
+
+fn watch(words: &[&str]) -> Result<ConsoleCommand, String> {
+    let what = words.first().unwrap_or(&WATCHABLE[0]);
+    let mut known = WATCHABLE.iter().filter(|known| *known == what);
+    let question = known.next().ok_or("watch takes status or sessions")?;
+    let interval_ms = match words.get(1..).unwrap_or_default() {
+        [] => DEFAULT_INTERVAL_MS,
+        [interval] => interval
+            .strip_prefix(INTERVAL)
+            .and_then(milliseconds)
+            .ok_or("interval= takes seconds, from 0.5 to 3600")?,
+        _ => return Err("watch takes one thing, and interval=".to_owned()),
+    };
+    Ok(ConsoleCommand::Watch {
+        question,
+        interval_ms,
+    })
+}
+
+fn milliseconds(text: &str) -> Option<u64> {
+    let seconds: f64 = text.parse().ok()?;
+    let ms = std::time::Duration::try_from_secs_f64(seconds).ok()?;
+    let ms = u64::try_from(ms.as_millis()).ok()?;
+    (500..=3_600_000).contains(&ms).then_some(ms)
+}
+
+impl ConsoleVerb {
+    /// Syntax and summary.
+    pub(super) fn help_lines(&self) -> Vec<String> {
+        vec![
+            format!("{}{}", self.name, self.arguments),
+            self.summary.to_owned(),
+        ]
+    }
+}
+
+/// Lines that `help` adds below the verbs.
+pub(super) fn help() -> Vec<String> {
+    let lines = CONSOLE_VERBS
+        .iter()
+        .map(|own| format!("{:15} {}", own.name, own.summary));
+    ["", "In this console also:"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(lines)
+        .collect()
+}
+
+/// Completions of the last word of a line by verbs of the console.
+pub(super) fn word_choices(line: &str) -> Vec<String> {
+    let start = last_word(line);
+    let before: Vec<_> = line[..start].split_whitespace().collect();
+    let own = || CONSOLE_VERBS.iter().map(|own| own.name).collect();
+    let known: Vec<&str> = match before[..] {
+        [] | ["help"] => own(),
+        ["watch"] => WATCHABLE.to_vec(),
+        ["watch", _] => vec![INTERVAL],
+        [verb] if WATCHABLE.contains(&verb) => vec![INTERVAL],
+        _ => Vec::new(),
+    };
+    let typed = &line[start..];
+    let matching = known.into_iter().filter(|word| word.starts_with(typed));
+    matching.map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watching(
+        question: &'static str,
+        interval_ms: u64,
+    ) -> Option<Result<ConsoleCommand, String>> {
+        Some(Ok(ConsoleCommand::Watch {
+            question,
+            interval_ms,
+        }))
+    }
+
+    #[test]
+    fn the_consoles_own_words_are_told_from_verbs() {
+        assert_eq!(parse_command(" exit "), Some(Ok(ConsoleCommand::Exit)));
+        assert_eq!(parse_command("watch"), watching("status", 2000));
+        assert_eq!(parse_command("watch sessions"), watching("sessions", 2000));
+        assert_eq!(
+            parse_command("watch sessions interval=0.5"),
+            watching("sessions", 500)
+        );
+        assert_eq!(
+            parse_command("status interval=10"),
+            watching("status", 10_000)
+        );
+        for line in ["status", "", "exit now", "help status", "\"", "json status"] {
+            assert_eq!(parse_command(line), None, "{line}");
+        }
+        for line in [
+            "watch config",
+            "watch status 2",
+            "watch status interval=0.4",
+            "status interval=NaN",
+            "status interval=-1",
+            "sessions interval=1e99",
+            "watch status interval=1 more",
+        ] {
+            assert!(matches!(parse_command(line), Some(Err(_))), "{line}");
+        }
+    }
+
+    #[test]
+    fn help_explains_them() {
+        for own in CONSOLE_VERBS {
+            assert!(help().iter().any(|line| line.starts_with(own.name)));
+            let Some(Ok(ConsoleCommand::HelpOn(found))) =
+                parse_command(&format!("help {}", own.name))
+            else {
+                panic!("{}", own.name);
+            };
+            assert!(found.help_lines()[0].starts_with(own.name));
+        }
+        assert!(help().iter().all(|line| line.len() <= 78));
+    }
+
+    #[test]
+    fn they_are_completed() {
+        assert_eq!(word_choices("w"), ["watch"]);
+        assert_eq!(word_choices("help q"), ["quit"]);
+        assert_eq!(word_choices("watch s"), ["status", "sessions"]);
+        assert_eq!(word_choices("watch status "), ["interval="]);
+        assert_eq!(word_choices("sessions i"), ["interval="]);
+        assert_eq!(word_choices("config "), [""; 0]);
+    }
 }

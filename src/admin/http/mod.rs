@@ -1,384 +1,299 @@
-//! HTTP/1.1 as far as the admin page needs it: one request on a connection, strictly
-//! read, and one answer.
+//! The web server: listeners, acceptor and reconfiguration.
 //!
-//! Bytes in, bytes out. What is answered, and who may ask, is `web`'s business; how
-//! long a peer may take is the stream's.
+//! It serves the admin page, the API, metrics and other exports over HTTP/1.1 or
+//! HTTPS. Each client has a thread and one request.
 
-mod answer;
-mod form;
+mod actions;
+mod connection;
+mod guard;
+pub(super) mod request;
+mod response;
+mod routes;
+mod state;
+mod views;
 
-pub(super) use answer::{Answer, reason};
-pub(super) use form::{Fields, fields};
+use std::io::{self, Read};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
-use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use rustix::event::{PollFd, PollFlags};
 
-use httparse::{Header, Status};
+use self::response::Response;
+use self::state::{ActiveServer, Settings, WebState};
+use super::auth::Auth;
+use super::server::acceptor::{Acceptor, AcceptorWaker, spawn_for_client};
+use super::server::connection_limiter::{ConnectionLimiter, SharedSocket};
+use super::server::lock;
+use super::server::pending_clients::ConnectionCost;
+use super::server::pending_clients::{AdmissionRules, PendingClient, PendingClients};
+use super::server::reconfigure::{AdminListenError, Listeners};
+use super::server::reconfigure::{ReconfigurableServer, ServerReconfigure, close_server};
+use crate::config::{Config, Web};
+use crate::control::{Handle, Liveness, Reconfigure};
 
-/// The request line and the headers together. On localhost, browsers send along the
-/// cookies that other programs there have set.
-const MAX_HEAD: usize = 32 * 1024;
+/// Clients that are served at the same time; more wait.
+const MAX_CLIENTS: usize = 32;
 
-const MAX_HEADERS: usize = 100;
+/// Clients of one source that are served at the same time; more are rejected.
+const MAX_FROM_ONE_SOURCE: usize = 8;
 
-const MAX_BODY: usize = 256 * 1024;
+/// How long a client may wait for a thread, and how long it may send nothing.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What TLS begins with. It has no line ends, so the end of the first line would be
-/// waited for by both; and browsers try HTTPS first.
-const TLS_HANDSHAKE: u8 = 22;
-
-/// What is asked for.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Request {
-    pub(super) method: String,
-    /// As it came, without what is behind a question mark.
-    pub(super) path: String,
-    /// What is behind the question mark.
-    pub(super) query: String,
-    pub(super) host: Option<String>,
-    pub(super) origin: Option<String>,
-    /// `Sec-Fetch-Site`: what the browser says of who asks.
-    pub(super) fetch_site: Option<String>,
-    /// `X-Forwarded-Host`: what a proxy says it was called, the one nearest to the client.
-    pub(super) forwarded_host: Option<String>,
-    pub(super) authorization: Option<String>,
-    pub(super) content_type: Option<String>,
-    pub(super) body: Vec<u8>,
-}
-
-/// Why there is no request.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// The peer is gone, or was too slow: nobody is there to be told.
-    Lost(io::Error),
-    /// It is not one that is understood: this is to be answered.
-    Refused(u16, &'static str),
-}
-
-impl From<io::Error> for Trouble {
-    fn from(error: io::Error) -> Trouble {
-        Trouble::Lost(error)
-    }
-}
-
-/// How the body is announced.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Announced {
-    length: usize,
-    /// The peer waits to be told that it may send it.
-    expects: bool,
-}
-
-/// Reads a request: its head, and once `before_body` has made `stream` ready for it,
-/// its body. What comes behind it is nobody's: there is one request on a connection.
+/// The web server of the admin page. It listens while the configuration enables it.
 ///
-/// # Errors
-/// [`Trouble`].
-pub(super) fn read<S: Read + Write>(
-    stream: &mut S,
-    before_body: impl FnOnce(&mut S),
-) -> Result<Request, Trouble> {
-    let mut reader = BufReader::new(stream);
-    let (mut request, announced) = parse(&read_head(&mut reader)?)?;
-    before_body(reader.get_mut());
-    if announced.expects && reader.buffer().is_empty() {
-        let go_on = b"HTTP/1.1 100 Continue\r\n\r\n";
-        reader.get_mut().write_all(go_on)?;
-        reader.get_mut().flush()?;
+/// Dropping it closes the listeners and waits for responses that are being written.
+pub struct WebServer(Arc<WebState>);
+
+impl WebServer {
+    /// Opens the listeners of `config`. `auth` checks passwords, `liveness` asks workers.
+    ///
+    /// # Errors
+    /// A listener or the certificate cannot be opened.
+    pub fn start(
+        config: &Config,
+        auth: Auth,
+        liveness: Liveness,
+    ) -> Result<WebServer, AdminListenError> {
+        let state = Arc::new_cyclic(|state| {
+            let state: Weak<WebState> = Weak::clone(state);
+            let on_room = move || {
+                let wakers = state.upgrade().map(|state| state.wakers());
+                wakers.iter().flatten().for_each(AcceptorWaker::wake);
+            };
+            let limiter = ConnectionLimiter::new(MAX_CLIENTS, MAX_FROM_ONE_SOURCE, on_room);
+            WebState::new(Arc::new(limiter), auth, liveness)
+        });
+        ServerReconfigure::start(&state, config)?;
+        Ok(WebServer(state))
     }
-    request.body = vec![0; announced.length];
-    reader.read_exact(&mut request.body)?;
-    Ok(request)
+
+    /// The part that follows changes of the configuration.
+    pub fn reconfigurable(&self) -> Box<dyn Reconfigure> {
+        Box::new(ServerReconfigure::new(&self.0))
+    }
+
+    /// Sets the controller's handle. Requests wait until it is set.
+    pub fn set_handle(&self, handle: Handle) {
+        let _ = self.0.handle.set(handle);
+    }
+
+    /// The addresses that it listens on, with the ports that the system chose for port 0.
+    /// Empty while it is closed.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        lock(&self.0.open).addresses().collect()
+    }
 }
 
-/// Everything up to the empty line, with it.
-fn read_head(reader: &mut impl BufRead) -> Result<Vec<u8>, Trouble> {
-    if reader.fill_buf()?.first() == Some(&TLS_HANDSHAKE) {
-        return refuse(400, "this is HTTP, not HTTPS");
+impl Drop for WebServer {
+    fn drop(&mut self) {
+        close_server(&*self.0);
+        self.0.in_flight.wait();
     }
-    let mut head = Vec::new();
-    loop {
-        let start = head.len();
-        let left = (MAX_HEAD + 1 - start) as u64;
-        let length = reader.by_ref().take(left).read_until(b'\n', &mut head)?;
-        if head.len() > MAX_HEAD {
-            return Err(Trouble::Refused(431, "the headers are too long"));
+}
+
+impl ReconfigurableServer for WebState {
+    type Endpoint = ActiveServer;
+    const NAME: &'static str = "the admin page";
+
+    fn prepare(
+        self: &Arc<Self>,
+        config: &Config,
+        now: &ActiveServer,
+        anew: bool,
+    ) -> Result<ActiveServer, AdminListenError> {
+        ActiveServer::prepare(config, now, anew, self)
+    }
+
+    fn needs_change(now: &Config, next: &Config) -> bool {
+        web(now) != web(next)
+    }
+
+    fn activate(open: &ActiveServer, before: &ActiveServer) {
+        open.begin(before);
+    }
+
+    fn endpoint(&self) -> &Mutex<ActiveServer> {
+        &self.open
+    }
+}
+
+/// Accepts clients of one listener, and starts a thread for each.
+struct ClientAcceptor {
+    listener: TcpListener,
+    state: Arc<WebState>,
+    entrance: PendingClients,
+}
+
+impl ClientAcceptor {
+    fn new(listener: TcpListener, state: &Arc<WebState>) -> ClientAcceptor {
+        let auth = state.auth.clone();
+        let rules = AdmissionRules {
+            client_speaks_first: true,
+            max_wait: CLIENT_TIMEOUT,
+            is_known_address: Box::new(move |ip| auth.is_known(ip)),
+        };
+        ClientAcceptor {
+            listener,
+            state: Arc::clone(state),
+            entrance: PendingClients::new(&state.limiter, rules),
         }
-        if length == 0 {
-            return Err(Trouble::Lost(ErrorKind::UnexpectedEof.into()));
-        }
-        // Empty lines before the request are too many, and passed over by whoever parses it;
-        // but they count, or there would be no end to them.
-        let has_begun = !head[..start].iter().all(u8::is_ascii_whitespace);
-        if has_begun && matches!(&head[start..], b"\r\n" | b"\n") {
-            return Ok(head);
-        }
     }
-}
 
-/// What the head says; the body is yet to come.
-fn parse(head: &[u8]) -> Result<(Request, Announced), Trouble> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut parsed = httparse::Request::new(&mut headers);
-    match parsed.parse(head) {
-        Ok(Status::Complete(_)) => {}
-        Err(httparse::Error::TooManyHeaders) => return refuse(431, "there are too many headers"),
-        Ok(Status::Partial) | Err(_) => return refuse(400, "this is not HTTP/1.1"),
-    }
-    let target = parsed.path.unwrap_or_default();
-    let Some((path, query)) = split(target) else {
-        return refuse(400, "the path is not understood");
-    };
-    let mut request = Request {
-        method: parsed.method.unwrap_or_default().to_owned(),
-        path: path.to_owned(),
-        query: query.to_owned(),
-        ..Request::default()
-    };
-    let announced = take_headers(parsed.headers, &mut request)?;
-    if parsed.version == Some(1) && request.host.is_none() {
-        return refuse(400, "there is no Host header");
-    }
-    Ok((request, announced))
-}
-
-/// The path of a target, and what is behind its question mark.
-fn split(target: &str) -> Option<(&str, &str)> {
-    if !target.starts_with('/') || target.contains('#') {
-        return None;
-    }
-    Some(target.split_once('?').unwrap_or((target, "")))
-}
-
-fn take_headers(headers: &[Header<'_>], request: &mut Request) -> Result<Announced, Trouble> {
-    let mut announced = Announced::default();
-    let mut length = None;
-    for Header { name, value } in headers {
-        match name.to_ascii_lowercase().as_str() {
-            "host" => once(&mut request.host, value)?,
-            "origin" => once(&mut request.origin, value)?,
-            "sec-fetch-site" => once(&mut request.fetch_site, value)?,
-            "x-forwarded-host" if request.forwarded_host.is_none() => {
-                let first = text(value)?
-                    .split(',')
-                    .next()
-                    .map(|it| it.trim().to_owned());
-                request.forwarded_host = first;
+    fn serve_client(&self, client: PendingClient) -> io::Result<()> {
+        let (stream, peer) = (Arc::new(client.stream), client.peer);
+        let socket: SharedSocket = Arc::<TcpStream>::clone(&stream);
+        let Some(slot) = self
+            .state
+            .limiter
+            .acquire(peer.ip(), client.is_known, socket)
+        else {
+            // Another listener took the last slot just now.
+            log::debug!("web: {peer} is turned away: there is no room");
+            return Ok(());
+        };
+        let state = Arc::clone(&self.state);
+        spawn_for_client("web-client", stream, move |stream| {
+            if let Err(error) = connection::serve(stream, peer, &slot.activity(), &state) {
+                log::debug!("web: {peer} is lost: {error}");
             }
-            "authorization" => once(&mut request.authorization, value)?,
-            "content-type" => once(&mut request.content_type, value)?,
-            "content-length" => once(&mut length, value)?,
-            // Where two readers disagree about where a body ends, one of them reads
-            // part of it as a request.
-            "transfer-encoding" => return refuse(501, "Transfer-Encoding is not understood"),
-            "expect" if value.eq_ignore_ascii_case(b"100-continue") => announced.expects = true,
-            "expect" => return refuse(417, "this cannot be expected"),
-            // Cookies and others, whatever is in them: nobody reads them here.
-            _ => {}
-        }
+        })
+        .map_err(|(stream, error)| {
+            self.reject(&stream);
+            error
+        })
     }
-    if let Some(length) = length {
-        announced.length = body_length(&length)?;
-    }
-    Ok(announced)
-}
 
-fn body_length(text: &str) -> Result<usize, Trouble> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    match text.parse() {
-        Ok(length) if digits && length <= MAX_BODY => Ok(length),
-        _ if digits => refuse(413, "the body is too long: 256 KiB are possible"),
-        _ => refuse(400, "Content-Length is not a number"),
+    /// Answers 503 where no thread can be started. Over TLS that would need the thread.
+    fn reject(&self, client: &TcpStream) {
+        if self.state.settings().tls.is_none() && client.set_nonblocking(true).is_ok() {
+            let response = Response::text(503, "txlb has no thread or memory for this now\n");
+            // Unread input would turn the close into a reset, which may overtake the response.
+            let _ = (&mut &*client).read(&mut [0; 16 * 1024]);
+            let _ = response.write(&mut &*client, false);
+            let _ = client.shutdown(Shutdown::Write);
+        }
     }
 }
 
-/// A header's value. httparse has seen to it that there are no control characters.
-fn text(value: &[u8]) -> Result<String, Trouble> {
-    match std::str::from_utf8(value) {
-        Ok(text) => Ok(text.trim().to_owned()),
-        Err(_) => refuse(400, "a header is not UTF-8"),
-    }
-}
-
-/// What is said twice may be understood in two ways.
-fn once(place: &mut Option<String>, value: &[u8]) -> Result<(), Trouble> {
-    match place.replace(text(value)?) {
-        None => Ok(()),
-        Some(_) => refuse(400, "a header is there twice"),
-    }
-}
-
-fn refuse<T>(status: u16, why: &'static str) -> Result<T, Trouble> {
-    Err(Trouble::Refused(status, why))
-}
-
-#[cfg(test)]
-mod tests {
-    //! What is a request, and what is not.
-
-    use super::*;
-    use std::io::Cursor;
-
-    /// A peer that has sent everything at once.
-    struct Peer {
-        sent: Cursor<Vec<u8>>,
-        heard: Vec<u8>,
+impl Acceptor for ClientAcceptor {
+    fn listener(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
     }
 
-    impl Read for Peer {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            self.sent.read(buffer)
+    fn accept_next(&mut self) -> io::Result<()> {
+        let (stream, peer) = self.listener.accept()?;
+        for client in self.entrance.add(stream, peer)? {
+            log::debug!("web: {} is turned away: there is no room", client.peer);
         }
+        Ok(())
     }
 
-    impl Write for Peer {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.heard.write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
+    fn poll_fds(&self) -> Vec<PollFd<'_>> {
+        self.entrance.poll_fds().collect()
     }
 
-    fn peer(text: &[u8]) -> Peer {
-        Peer {
-            sent: Cursor::new(text.to_vec()),
-            heard: Vec::new(),
-        }
-    }
-
-    fn request(text: &str) -> Request {
-        read(&mut peer(text.as_bytes()), |_| {}).unwrap()
-    }
-
-    /// The status of the answer; 0 if there is nobody to answer.
-    fn refusal(text: impl AsRef<[u8]>) -> u16 {
-        match read(&mut peer(text.as_ref()), |_| {}) {
-            Ok(request) => panic!("taken: {request:?}"),
-            Err(Trouble::Lost(_)) => 0,
-            Err(Trouble::Refused(status, _)) => status,
-        }
-    }
-
-    #[test]
-    fn a_request_is_read_with_its_body_and_no_further() {
-        let got = request(
-            "\r\n\r\nPOST /do?a=b?c HTTP/1.1\r\nhOST: x:1\r\nContent-Type: text/plain\r\n\
-         Origin: http://x:1\r\nSec-Fetch-Site: same-origin\r\nAuthorization: Basic eA==\r\n\
-         Content-Length: 4\r\nX: y\r\n\r\nbodyGET / HTTP/1.1\r\n\r\n",
-        );
-        let some = |text: &str| Some(text.to_owned());
-        let expected = Request {
-            method: "POST".to_owned(),
-            path: "/do".to_owned(),
-            query: "a=b?c".to_owned(),
-            host: some("x:1"),
-            origin: some("http://x:1"),
-            fetch_site: some("same-origin"),
-            forwarded_host: None,
-            authorization: some("Basic eA=="),
-            content_type: some("text/plain"),
-            body: b"body".to_vec(),
+    fn serve_waiting(
+        &mut self,
+        events: &[PollFlags],
+        is_last: bool,
+    ) -> io::Result<Option<Duration>> {
+        self.entrance.update(events);
+        let cost = match self.state.settings().tls {
+            None => ConnectionCost::Plain,
+            Some(_) => ConnectionCost::Handshake,
         };
-        assert_eq!(got, expected);
-        assert_eq!(request("GET / HTTP/1.0\n\n").host, None);
+        while let Some(client) = self.entrance.next_ready(cost, is_last) {
+            self.serve_client(client)?;
+        }
+        while let Some(client) = self.entrance.pop_expired() {
+            log::debug!("web: {} has waited for too long", client.peer);
+        }
+        Ok(self.entrance.make_capacity())
     }
 
-    #[test]
-    fn what_can_be_understood_in_two_ways_is_refused() {
-        let post = |headers: &str| {
-            refusal(format!(
-                "POST / HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n0\r\n\r\n"
-            ))
+    fn log_error(&mut self, error: &io::Error) {
+        log::warn!("web: cannot let a client in: {error}");
+    }
+}
+
+impl ActiveServer {
+    /// Opens the listeners and reads the certificate of `config`; listeners that are open
+    /// `now` are kept.
+    ///
+    /// A certificate is read at the start, when its part of the configuration changes, and
+    /// when the log is reopened. Connections keep the certificate that they began with.
+    ///
+    /// # Errors
+    /// A new listener or the certificate cannot be opened.
+    // Test: users_change_while_the_certificate_is_not_to_be_had.
+    fn prepare(
+        config: &Config,
+        now: &ActiveServer,
+        anew: bool,
+        state: &Arc<WebState>,
+    ) -> Result<ActiveServer, AdminListenError> {
+        let Some(web) = web(config).filter(|web| web.enable) else {
+            return Ok(ActiveServer::default());
         };
-        assert_eq!(post("Transfer-Encoding: chunked"), 501);
-        assert_eq!(post("Content-Length: 1\r\nContent-Length: 1"), 400);
-        for length in ["", "-1", "+1", "0x1", "1,1", "1 1"] {
-            assert_eq!(post(&format!("Content-Length: {length}")), 400, "{length}");
-        }
-        assert_eq!(post("Host: y"), 400);
-        assert_eq!(post("Content-Length : 1"), 400);
-        assert_eq!(post("X: y\r\n continued"), 400);
-        assert_eq!(post("Expect: the worst"), 417);
-        assert_eq!(refusal("GET / HTTP/1.1\r\n\r\n"), 400);
-        for line in [
-            "GET http://x/ HTTP/1.1",
-            "GET /#a HTTP/1.1",
-            "GET x HTTP/1.1",
-            "GET / HTTP/2.0",
-            "GET /",
-            "GET  / HTTP/1.1",
-            "* / HTTP/1.1 x",
-        ] {
-            assert_eq!(refusal(format!("{line}\r\nHost: x\r\n\r\n")), 400, "{line}");
-        }
-        for header in ["Host", "Origin", "Authorization", "Content-Length"] {
-            let mut text = format!("GET / HTTP/1.1\r\nX: y\r\n{header}: ").into_bytes();
-            text.extend_from_slice(b"\xff\r\n\r\n");
-            assert_eq!(refusal(text), 400, "{header}");
-        }
-        assert_eq!(refusal("\u{16}\u{3}\u{1}\n\n"), 400);
-    }
-
-    #[test]
-    fn what_other_programs_have_set_as_cookies_does_no_harm() {
-        let cookies = "x".repeat(16 * 1024);
-        let head = format!("GET /a HTTP/1.1\r\nHost: x\r\nCookie: {cookies}\r\n");
-        let mut bytes = head.into_bytes();
-        bytes.extend_from_slice(b"Cookie: user=M\xfcller\r\nX: \xe3\x81\xff\r\n\r\n");
-        let got = read(&mut peer(&bytes), |_| {}).unwrap();
-        assert_eq!((got.path.as_str(), got.host.as_deref()), ("/a", Some("x")));
-    }
-
-    #[test]
-    fn of_several_proxies_the_first_says_what_it_was_called() {
-        let of = |headers: &str| {
-            let text = format!("GET / HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n");
-            request(&text).forwarded_host
+        let Some(listen) = &web.listen else {
+            return Ok(ActiveServer::default());
         };
-        let named = |name: &str| Some(name.to_owned());
-        assert_eq!(of("X-Forwarded-Host: a.example , b"), named("a.example"));
-        assert_eq!(
-            of("X-Forwarded-Host: a:81\r\nX-Forwarded-Host: b"),
-            named("a:81")
-        );
-        assert_eq!(of("Y: z"), None);
+        let settings = Arc::new(Settings::new(web).map_err(AdminListenError::Other)?);
+        let listeners = Listeners::open("web", listen, &now.listeners, anew, |listener| {
+            ClientAcceptor::new(listener, state)
+        })?;
+        Ok(ActiveServer {
+            listeners,
+            settings,
+        })
     }
 
-    #[test]
-    fn there_is_a_limit_to_everything() {
-        let head = |rest: &str| refusal(format!("GET / HTTP/1.1\r\nHost: x\r\n{rest}\r\n\r\n"));
-        assert_eq!(head(&format!("X: {}", "y".repeat(MAX_HEAD))), 431);
-        assert_eq!(head(&"X: y\r\n".repeat(MAX_HEADERS)), 431);
-        assert_eq!(refusal("x".repeat(MAX_HEAD + 1)), 431);
-        assert_eq!(head(&format!("Content-Length: {}", MAX_BODY + 1)), 413);
-        assert_eq!(head(&format!("Content-Length: {}", "9".repeat(40))), 413);
-        assert_eq!(refusal("\r\n".repeat(MAX_HEAD)), 431);
-        let most = "X: y\r\n".repeat(MAX_HEADERS - 2) + "X: y";
-        let whole = request(&format!("GET / HTTP/1.1\r\nHost: x\r\n{most}\r\n\r\n"));
-        assert_eq!(whole.path, "/");
-    }
-
-    #[test]
-    fn a_peer_that_leaves_in_the_middle_is_not_answered() {
-        let whole = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab";
-        for length in 0..whole.len() {
-            assert_eq!(refusal(&whole.as_bytes()[..length]), 0, "{length}");
+    /// Starts accepting, and logs the URLs and the fingerprint where they have changed.
+    fn begin(&self, before: &ActiveServer) {
+        self.listeners.start_accepting();
+        let is_open = self.addresses().next().is_some();
+        let (urls, urls_before) = (self.urls(), before.urls());
+        if urls != urls_before && is_open {
+            log::info!("the admin page is at {}", urls.join(", "));
+            self.warn_of_listeners();
+        } else if urls != urls_before {
+            log::info!("the admin page is closed");
         }
-        // One that begins with TLS waits for us.
-        assert_eq!(refusal(b"\x16\x03\x01"), 400);
+        let fingerprint = self.settings.fingerprint();
+        if fingerprint != before.settings.fingerprint()
+            && let Some(fingerprint) = fingerprint
+        {
+            log::info!("the admin page's certificate has the SHA-256 fingerprint {fingerprint}");
+        }
     }
 
-    #[test]
-    fn a_peer_that_waits_for_leave_to_send_gets_it_and_one_that_does_not_does_not() {
-        let head =
-            "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
-        // It waits: the body is not there, so the connection ends here.
-        let mut waiting = peer(head.as_bytes());
-        assert!(read(&mut waiting, |_| {}).is_err());
-        assert_eq!(waiting.heard, b"HTTP/1.1 100 Continue\r\n\r\n");
-        let mut hasty = peer(format!("{head}ab").as_bytes());
-        assert_eq!(read(&mut hasty, |_| {}).unwrap().body, b"ab");
-        assert_eq!(hasty.heard, b"");
+    /// The URLs of the page.
+    fn urls(&self) -> Vec<String> {
+        let scheme = self.settings.scheme();
+        let url = |address| format!("{scheme}://{address}/");
+        self.addresses().map(url).collect()
     }
+
+    fn warn_of_listeners(&self) {
+        let is_public = self.addresses().any(|address| !address.ip().is_loopback());
+        if self.settings.tls.is_none() && is_public {
+            log::warn!(
+                "the admin page can be reached from other machines without HTTPS: passwords \
+                 can be read on the way (secure=\"true\" changes that)"
+            );
+        }
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listeners.addresses()
+    }
+}
+
+/// The part of the configuration that the web server depends on. Users are not in it:
+/// they can change while the certificate cannot be read.
+fn web(config: &Config) -> Option<&Web> {
+    config.admin.as_ref()?.web.as_ref()
 }

@@ -1,23 +1,22 @@
-//! Prometheus' text format: what a family, a series and a value look like.
+//! Prometheus' text format: families, series and values.
 //!
-//! Source: "Exposition formats" in Prometheus' documentation. Which families there are
-//! is `families`' business.
+//! Source: "Exposition formats" in Prometheus' documentation.
 
 use std::fmt::{self, Display, Write as _};
 use std::io;
 
-/// What kind of numbers a family has.
+/// The type of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Only grows, and starts at 0 with the process.
+    /// Only grows, from 0 at the start of the process.
     Counter,
     /// Goes up and down.
     Gauge,
-    /// Counts how often something was at most so large.
+    /// Counts values up to each bound.
     Histogram,
 }
 
-/// Series of one name.
+/// A metric family: the series of one name.
 #[derive(Debug)]
 pub(super) struct Family {
     pub(super) name: &'static str,
@@ -26,7 +25,7 @@ pub(super) struct Family {
     pub(super) help: &'static str,
 }
 
-/// A number of milliseconds, as the seconds that Prometheus wants.
+/// Milliseconds, written as seconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seconds(pub(super) u64);
 
@@ -42,16 +41,16 @@ impl Display for Seconds {
     }
 }
 
-/// So much is gathered before it is written on, in bytes.
-const PIECE: usize = 32 * 1024;
+/// Bytes that are collected before they are written.
+const CHUNK_BYTES: usize = 32 * 1024;
 
-/// The text, which is written in pieces.
+/// Writes the text format in chunks.
 pub(super) struct Text<'a> {
     out: &'a mut dyn io::Write,
     text: String,
-    /// What writing came to. After an error nothing is written.
+    /// The first error. After it nothing more is written.
     result: io::Result<()>,
-    /// The family that is being written.
+    /// The name of the current family.
     name: &'static str,
 }
 
@@ -65,7 +64,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Begins a family: what follows are its series.
+    /// Starts a family: its HELP and TYPE lines.
     pub(super) fn family(&mut self, family: &Family) {
         let Family { name, kind, help } = family;
         let kind = match kind {
@@ -77,15 +76,15 @@ impl<'a> Text<'a> {
         self.text += &format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
-    /// One series of the family, whose name a histogram adds a `suffix` to.
+    /// Writes a series of the current family. A histogram's names have a `suffix`.
     pub(super) fn sample(
         &mut self,
         suffix: &str,
         labels: &[(&'static str, &str)],
         value: impl Display,
     ) {
-        if self.text.len() >= PIECE {
-            self.pass_on();
+        if self.text.len() >= CHUNK_BYTES {
+            self.flush();
         }
         self.text.push_str(self.name);
         self.text.push_str(suffix);
@@ -114,7 +113,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    fn pass_on(&mut self) {
+    fn flush(&mut self) {
         if self.result.is_ok() {
             self.result = self.out.write_all(self.text.as_bytes());
         }
@@ -124,9 +123,9 @@ impl<'a> Text<'a> {
     /// Writes the rest.
     ///
     /// # Errors
-    /// The first that there was.
+    /// The first error of `out`.
     pub(super) fn finish(mut self) -> io::Result<()> {
-        self.pass_on();
+        self.flush();
         self.result
     }
 }
@@ -178,7 +177,7 @@ mod tests {
         assert!(
             out.0
                 .iter()
-                .all(|piece| (PIECE..PIECE + 100).contains(piece))
+                .all(|piece| (CHUNK_BYTES..CHUNK_BYTES + 100).contains(piece))
         );
     }
 

@@ -1,127 +1,59 @@
-//! One client's connection: how long it may take to log in, and how long it may be
-//! silent after that.
+//! One SSH client: its socket, login and idle timeouts, and its end.
 //!
-//! What is said on it is `visitor`'s business. Whatever state that is in, the socket can
-//! be cut from here.
+//! The socket can be shut down here, whatever state russh is in.
 
+use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::pin::{Pin, pin};
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use russh::Disconnect;
 use russh::server::{Config, Handle, run_stream};
+use rustix::net::{Shutdown, shutdown};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::Hall;
-use super::intake::Intake;
-use super::visitor::Visitor;
-use super::wire::Wire;
-use crate::admin::hinge::lock;
-use crate::admin::seats::{Activity, Seat, Stage};
+use super::channel::SessionContext;
+use super::session::{ClientState, LOGIN_TIMEOUT, SessionHandler};
+use crate::admin::server::connection_limiter::{Activity, ConnectionPermit};
 
-/// How long a client may take until it is logged in.
-const GRACE: Duration = Duration::from_secs(30);
+/// Time for a console to restore the terminal. Less than what clients have when txlb ends.
+const CONSOLE_END_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// How long it may be silent then.
-const IDLE: Duration = Duration::from_secs(600);
+/// Time for a client to take note of the end.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a console has to leave the terminal in order: less than what all clients
-/// have when txlb ends.
-const TIDYING: Duration = Duration::from_millis(250);
-
-/// How long a client has to take note of the end.
-const FAREWELL: Duration = Duration::from_secs(2);
-
-/// Somebody who was let in.
-pub(super) struct Guest {
-    pub(super) hall: Arc<Hall>,
+/// A client that was accepted.
+pub(super) struct Client {
+    pub(super) context: Arc<SessionContext>,
     pub(super) peer: SocketAddr,
-    pub(super) seat: Seat,
-}
-
-/// How far a client is.
-pub(super) struct Visit {
-    is_in: AtomicBool,
-    heard: Mutex<Instant>,
-    /// What they talk through, if they have come for anything yet.
-    talk: Mutex<Option<Arc<Intake>>>,
-    activity: Arc<Activity>,
-}
-
-impl Visit {
-    fn begin(activity: Arc<Activity>) -> Visit {
-        Visit {
-            is_in: AtomicBool::new(false),
-            heard: Mutex::new(Instant::now()),
-            talk: Mutex::default(),
-            activity,
-        }
-    }
-
-    /// The client tries to log in.
-    pub(super) fn log_in(&self) {
-        self.activity.reach(Stage::LoggingIn);
-    }
-
-    /// The client has logged in.
-    pub(super) fn come_in(&self) {
-        self.activity.reach(Stage::Served);
-        self.hear();
-        self.is_in.store(true, Ordering::Relaxed);
-    }
-
-    /// The client has said something of its own accord.
-    pub(super) fn hear(&self) {
-        *lock(&self.heard) = Instant::now();
-    }
-
-    /// The client talks, from now on through this.
-    pub(super) fn talk(&self, intake: &Arc<Intake>) {
-        *lock(&self.talk) = Some(Arc::clone(intake));
-    }
-
-    /// Has the talk end, if there is one.
-    async fn part(&self) {
-        let talk = lock(&self.talk).clone();
-        if let Some(talk) = talk {
-            talk.part().await;
-        }
-    }
-
-    /// When it is enough, if nothing changes. Before somebody is in, what they say
-    /// makes it no later.
-    fn deadline(&self) -> Instant {
-        let patience = if self.is_in.load(Ordering::Relaxed) {
-            IDLE
-        } else {
-            GRACE
-        };
-        *lock(&self.heard) + patience
-    }
+    pub(super) permit: ConnectionPermit,
 }
 
 /// Serves a client to its end.
 pub(super) async fn serve(
-    guest: Guest,
-    wire: Wire,
+    client: Client,
+    stream: SharedStream,
     protocol: Arc<Config>,
-    mut closes: watch::Receiver<bool>,
+    mut shutdown: watch::Receiver<bool>,
 ) {
-    let peer = guest.peer;
-    let visit = Arc::new(Visit::begin(guest.seat.activity()));
-    let visitor = Visitor::new(guest.hall, peer, Arc::clone(&visit));
-    let greeted = timeout(GRACE, run_stream(protocol, wire.clone(), visitor)).await;
-    let Ok(Ok(session)) = greeted else {
-        log::debug!("ssh: {peer} is no client of SSH");
+    let peer = client.peer;
+    let state = Arc::new(ClientState::begin(client.permit.activity()));
+    let handler = SessionHandler::new(client.context, peer, Arc::clone(&state));
+    let handshake = timeout(LOGIN_TIMEOUT, run_stream(protocol, stream.clone(), handler)).await;
+    let Ok(Ok(session)) = handshake else {
+        log::debug!("ssh: {peer} does not speak SSH");
         return;
     };
     let handle = session.handle();
     let mut session = pin!(session);
     loop {
-        let deadline = visit.deadline();
+        let deadline = state.deadline();
         tokio::select! {
             ended = &mut session => {
                 if let Err(error) = ended {
@@ -130,39 +62,110 @@ pub(super) async fn serve(
                 break;
             }
             () = sleep_until(deadline) => {
-                if Instant::now() < visit.deadline() {
+                if Instant::now() < state.deadline() {
                     continue;
                 }
                 log::debug!("ssh: {peer} is silent for too long");
-                part(&visit, &handle, "nothing was said for too long", &mut session).await;
+                say_goodbye(&state, &handle, "nothing was said for too long", &mut session).await;
                 break;
             }
-            () = over(&mut closes) => {
-                part(&visit, &handle, "txlb ends", &mut session).await;
+            () = wait_for_shutdown(&mut shutdown) => {
+                say_goodbye(&state, &handle, "txlb ends", &mut session).await;
                 break;
             }
         }
     }
-    wire.cut();
-    drop(guest.seat);
+    stream.shut_down();
+    drop(client.permit);
 }
 
-/// Waits until the door is closed for good.
-async fn over(closes: &mut watch::Receiver<bool>) {
-    // Without a sender it is over as well.
-    let _ = closes.wait_for(|is_over| *is_over).await;
+/// Waits until the server shuts down.
+async fn wait_for_shutdown(shutdown: &mut watch::Receiver<bool>) {
+    // Without a sender it has shut down as well.
+    let _ = shutdown.wait_for(|is_over| *is_over).await;
 }
 
-/// Says goodbye, as long as there is somebody to hear it.
-async fn part(visit: &Visit, handle: &Handle, why: &str, session: impl Future) {
+/// Ends the console, sends a disconnect message, and waits for the client to close.
+async fn say_goodbye(state: &ClientState, handle: &Handle, why: &str, session: impl Future) {
     let reason = Disconnect::ByApplication;
-    let farewell = async {
-        let _ = timeout(TIDYING, visit.part()).await;
-        // In the middle of a key exchange it is not said.
+    let goodbye = async {
+        let _ = timeout(CONSOLE_END_TIMEOUT, state.close_input()).await;
+        // russh's queue for messages stands still while the client's window is full, and during a
+        // key exchange. So this may never be sent, and the socket is shut down afterwards. Tests:
+        // `a_terminal_is_left_in_order_when_no_more_keys_come`,
+        // `who_does_not_log_in_is_cut_off_whatever_they_are_doing`.
         let _ = handle
             .disconnect(reason, why.to_owned(), String::new())
             .await;
         session.await
     };
-    let _ = timeout(FAREWELL, farewell).await;
+    let _ = timeout(GOODBYE_TIMEOUT, goodbye).await;
+}
+
+/// A client's socket, which can be shut down while russh reads and writes it. Clones share it: a
+/// second descriptor would be taken from those for sessions.
+#[derive(Clone)]
+pub(super) struct SharedStream {
+    stream: Arc<TcpStream>,
+    /// Where input of the client is recorded.
+    activity: Arc<Activity>,
+}
+
+impl SharedStream {
+    pub(super) fn new(stream: Arc<TcpStream>, activity: Arc<Activity>) -> SharedStream {
+        SharedStream { stream, activity }
+    }
+
+    /// Shuts the socket down: reads and writes end.
+    pub(super) fn shut_down(&self) {
+        // An error means that the client has gone.
+        let _ = shutdown(&*self.stream, Shutdown::Both);
+    }
+}
+
+impl AsyncRead for SharedStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.stream.poll_read_ready(context))?;
+            match self.stream.try_read(buffer.initialize_unfilled()) {
+                Ok(length) => {
+                    buffer.advance(length);
+                    if length > 0 {
+                        self.activity.record_input();
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for SharedStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_write_ready(context))?;
+            match self.stream.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(shutdown(&*self.stream, Shutdown::Write).map_err(io::Error::from))
+    }
 }

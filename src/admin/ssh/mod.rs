@@ -1,289 +1,357 @@
-//! The SSH door: the console for people, and single commands for scripts.
+//! SSH server: the console for people, and single commands for scripts.
 //!
-//! Here is how clients come in, and how many. What is said to them is known elsewhere:
-//! `visitor` lets them log in, `talk` is what they have come for.
+//! `client` has a client's socket and timeouts, `session` its login, `channel` what it asked for.
 
+mod channel;
 mod client;
-mod host_key;
-mod house;
-mod intake;
-mod lines;
-mod open;
-mod protocol;
-mod talk;
-mod turned_away;
-mod visitor;
-mod wire;
+mod input;
+mod reject;
+mod runtime;
+mod session;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 use tokio::net::TcpStream;
 
-use self::house::House;
-use self::open::{Open, ssh};
-use self::wire::Wire;
+use self::channel::SessionContext;
+use self::client::SharedStream;
+use self::runtime::{MAX_CLIENTS, SshRuntime};
 use super::auth::Auth;
-use super::entrance::{Client, Entrance, Rules};
-use super::handshakes::Cost;
-use super::hinge::{Door, Hinge, lock, shut};
-use super::listeners::AdminListenError;
-use super::seats::{Seats, Socket};
-use super::watch::{Bell, Porter, has_room};
-use crate::config::Config;
+use super::server::acceptor::{Acceptor, AcceptorWaker, check_memory};
+use super::server::connection_limiter::{ConnectionLimiter, SharedSocket};
+use super::server::lock;
+use super::server::pending_clients::{
+    AdmissionRules, ConnectionCost, PendingClient, PendingClients,
+};
+use super::server::reconfigure::{
+    AdminListenError, Listeners, ReconfigurableServer, ServerReconfigure, close_server,
+};
+use crate::config::{Config, Ssh};
 use crate::control::{Handle, Reconfigure};
 
-/// Clients that are there at the same time; others wait for a moment, and are turned away.
-const MAX_CLIENTS: usize = 16;
-
-/// Those of them that may be from one source.
+/// Clients from one subnet.
 const MAX_FROM_ONE: usize = 4;
 
-/// How long a client waits before it is told that there is no room.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a client waits before it is rejected.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// Clients who are being told that there is no room. Beyond that nothing is said.
-const MAX_TURNED_AWAY: usize = 16;
+/// Clients that are told at a time that there is no room. Others are closed without a word.
+const MAX_REJECTING: usize = 16;
 
-/// The SSH door, open while the configuration has one that is enabled. Dropping it
-/// closes it, and tells those who are there.
-pub struct SshServer(Arc<Hall>);
+/// The SSH server, open while the configuration has it enabled. Dropping it closes it and
+/// disconnects its clients.
+pub struct SshServer(Arc<ServerState>);
 
 impl SshServer {
-    /// The door as `config` wants it. `auth` knows the users.
+    /// Opens it as `config` says.
     ///
     /// # Errors
     /// It cannot be opened.
     pub fn start(config: &Config, auth: Auth) -> Result<SshServer, AdminListenError> {
-        let hall = Arc::new_cyclic(|hall| {
-            let hall: Weak<Hall> = Weak::clone(hall);
-            let on_room = move || {
-                let bells = hall.upgrade().map(|hall| hall.bells());
-                bells.iter().flatten().for_each(Bell::ring);
+        let state = Arc::new_cyclic(|state| {
+            let state: Weak<ServerState> = Weak::clone(state);
+            let on_capacity = move || {
+                let wakers = state.upgrade().map(|state| state.wakers());
+                wakers.iter().flatten().for_each(AcceptorWaker::wake);
             };
-            Hall {
-                seats: Arc::new(Seats::new(MAX_CLIENTS, MAX_FROM_ONE, on_room)),
-                turned_away: AtomicUsize::new(0),
-                auth,
-                desk: OnceLock::new(),
-                house: Mutex::default(),
-                open: Mutex::default(),
+            ServerState {
+                limiter: Arc::new(ConnectionLimiter::new(
+                    MAX_CLIENTS,
+                    MAX_FROM_ONE,
+                    on_capacity,
+                )),
+                rejecting: AtomicUsize::new(0),
+                context: Arc::new(SessionContext::new(auth)),
+                runtime: Mutex::default(),
+                endpoint: Mutex::default(),
             }
         });
-        Hinge::start(&hall, config)?;
-        Ok(SshServer(hall))
+        ServerReconfigure::start(&state, config)?;
+        Ok(SshServer(state))
     }
 
-    /// What opens and closes it as the configuration changes.
-    pub fn fixture(&self) -> Box<dyn Reconfigure> {
-        Box::new(Hinge::of(&self.0))
+    /// Has it follow the configuration.
+    pub fn reconfigurable(&self) -> Box<dyn Reconfigure> {
+        Box::new(ServerReconfigure::new(&self.0))
     }
 
-    /// Who is asked on behalf of the clients, who wait until that is known.
-    pub fn attend(&self, desk: Handle) {
-        let _ = self.0.desk.set(desk);
+    /// Sets the handle of the controller, for which clients wait.
+    pub fn set_handle(&self, handle: Handle) {
+        self.0.context.set_handle(handle);
     }
 
-    /// Where it listens; with port 0, the one the system chose. None while it is closed.
+    /// Where it listens, with the port that the system chose for 0. Empty while it is closed.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        lock(&self.0.open).addresses().collect()
+        lock(&self.0.endpoint).addresses().collect()
     }
 }
 
 impl Drop for SshServer {
     fn drop(&mut self) {
-        shut(&*self.0);
-        let house = lock(&self.0.house).take();
-        if let Some(house) = house {
-            house.close();
+        close_server(&*self.0);
+        let runtime = lock(&self.0.runtime).take();
+        if let Some(runtime) = runtime {
+            runtime.shut_down();
         }
     }
 }
 
-/// What the clients of the door share.
-struct Hall {
-    seats: Arc<Seats>,
-    turned_away: AtomicUsize,
-    auth: Auth,
-    desk: OnceLock<Handle>,
-    /// Once the door has been open; it is kept when that is closed, for those who are
-    /// there stay.
-    house: Mutex<Option<Arc<House>>>,
-    open: Mutex<Open>,
+/// What lasts from one configuration to the next.
+struct ServerState {
+    limiter: Arc<ConnectionLimiter>,
+    rejecting: AtomicUsize,
+    context: Arc<SessionContext>,
+    /// Made when the server is first opened. It is kept when that is closed, as clients stay.
+    runtime: Mutex<Option<Arc<SshRuntime>>>,
+    endpoint: Mutex<Endpoint>,
 }
 
-impl Hall {
-    /// The desk, which is waited for: not in the thread that all clients share.
-    fn desk(&self) -> &Handle {
-        self.desk.wait()
+impl ServerState {
+    fn wakers(&self) -> Vec<AcceptorWaker> {
+        lock(&self.endpoint).listeners().wakers()
     }
 
-    fn bells(&self) -> Vec<Bell> {
-        lock(&self.open).listeners().bells()
-    }
-
-    fn house(&self) -> Result<Arc<House>, AdminListenError> {
-        let mut house = lock(&self.house);
-        if let Some(house) = &*house {
-            return Ok(Arc::clone(house));
+    fn runtime(&self) -> Result<Arc<SshRuntime>, AdminListenError> {
+        let mut runtime = lock(&self.runtime);
+        if let Some(runtime) = &*runtime {
+            return Ok(Arc::clone(runtime));
         }
-        let new = Arc::new(House::start()?);
-        *house = Some(Arc::clone(&new));
+        let new = Arc::new(SshRuntime::start()?);
+        *runtime = Some(Arc::clone(&new));
         Ok(new)
     }
 }
 
-impl Door for Hall {
-    type Open = Open;
+impl ReconfigurableServer for ServerState {
+    type Endpoint = Endpoint;
     const NAME: &'static str = "the console";
 
     fn prepare(
         self: &Arc<Self>,
         config: &Config,
-        now: &Open,
-        anew: bool,
-    ) -> Result<Open, AdminListenError> {
-        Open::prepare(config, now, anew, self)
+        now: &Endpoint,
+        resolve_again: bool,
+    ) -> Result<Endpoint, AdminListenError> {
+        Endpoint::prepare(config, now, resolve_again, self)
     }
 
-    fn differs(now: &Config, next: &Config) -> bool {
-        let known = |config: &Config| (ssh(config).cloned(), config.users().is_empty());
-        known(now) != known(next)
+    fn needs_change(now: &Config, next: &Config) -> bool {
+        let settings = |config: &Config| (ssh(config).cloned(), config.users().is_empty());
+        settings(now) != settings(next)
     }
 
-    fn begin(open: &Open, before: &Open) {
-        open.begin(before);
+    fn activate(endpoint: &Endpoint, before: &Endpoint) {
+        endpoint.activate(before);
     }
 
-    fn open(&self) -> &Mutex<Open> {
-        &self.open
+    fn endpoint(&self) -> &Mutex<Endpoint> {
+        &self.endpoint
     }
 }
 
-/// Where clients come in.
-struct Doorway {
+/// Accepts clients at one listener.
+struct SshAcceptor {
     listener: TcpListener,
-    hall: Arc<Hall>,
-    house: Arc<House>,
-    entrance: Entrance,
+    state: Arc<ServerState>,
+    runtime: Arc<SshRuntime>,
+    pending: PendingClients,
 }
 
-impl Doorway {
-    fn new(listener: TcpListener, hall: &Arc<Hall>, house: &Arc<House>) -> Doorway {
-        let auth = hall.auth.clone();
-        let rules = Rules {
-            // Some clients wait for the server's first words.
+impl SshAcceptor {
+    fn new(
+        listener: TcpListener,
+        state: &Arc<ServerState>,
+        runtime: &Arc<SshRuntime>,
+    ) -> SshAcceptor {
+        let auth = state.context.auth.clone();
+        let rules = AdmissionRules {
+            // Some clients wait for the server's identification.
             client_speaks_first: false,
-            patience: PATIENCE,
-            knows: Box::new(move |ip| auth.knows(ip)),
+            max_wait: MAX_WAIT,
+            is_known_address: Box::new(move |ip| auth.is_known(ip)),
         };
-        Doorway {
+        SshAcceptor {
             listener,
-            hall: Arc::clone(hall),
-            house: Arc::clone(house),
-            entrance: Entrance::new(&hall.seats, rules),
+            state: Arc::clone(state),
+            runtime: Arc::clone(runtime),
+            pending: PendingClients::new(&state.limiter, rules),
         }
     }
 
-    /// The socket as the runtime knows it.
+    /// Registers the socket with the runtime.
     fn tokio(&self, stream: std::net::TcpStream) -> io::Result<TcpStream> {
-        let _runtime = self.house.runtime().enter();
+        let _runtime = self.runtime.tokio_handle().enter();
         TcpStream::from_std(stream)
     }
 
-    fn seat(&self, client: Client) -> io::Result<()> {
-        // Without it the client is cut, and the log says why.
-        has_room()?;
+    fn serve(&self, client: PendingClient) -> io::Result<()> {
+        // On an error the client is closed, and the log says why.
+        check_memory()?;
         let peer = client.peer;
         client.stream.set_nodelay(true)?;
         let stream = Arc::new(self.tokio(client.stream)?);
-        let socket: Socket = Arc::<TcpStream>::clone(&stream);
-        let Some(seat) = self.hall.seats.take(peer.ip(), client.is_known, socket) else {
-            // Another listener has given it away in this moment.
-            log::debug!("ssh: {peer} is turned away: there is no room");
+        let socket: SharedSocket = Arc::<TcpStream>::clone(&stream);
+        let Some(permit) = self
+            .state
+            .limiter
+            .acquire(peer.ip(), client.is_known, socket)
+        else {
+            // Another listener has just taken the place.
+            log::debug!("ssh: {peer} is rejected: there is no room");
             return Ok(());
         };
-        let wire = Wire::new(stream, seat.activity());
-        let guest = client::Guest {
-            hall: Arc::clone(&self.hall),
+        let shared = SharedStream::new(stream, permit.activity());
+        let client = client::Client {
+            context: Arc::clone(&self.state.context),
             peer,
-            seat,
+            permit,
         };
-        let (protocol, closes) = (Arc::clone(&self.house.protocol), self.house.closes());
-        self.house
-            .spawn(client::serve(guest, wire, protocol, closes));
+        let (protocol, shutdown) = (Arc::clone(&self.runtime.protocol), self.runtime.shutdown());
+        self.runtime
+            .spawn(client::serve(client, shared, protocol, shutdown));
         Ok(())
     }
 
-    fn turn_away(&self, client: Client) -> io::Result<()> {
-        log::debug!("ssh: {} is turned away: there is no room", client.peer);
-        let Some(place) = TurnedAway::take(&self.hall) else {
+    fn reject(&self, client: PendingClient) -> io::Result<()> {
+        log::debug!("ssh: {} is rejected: there is no room", client.peer);
+        let Some(permit) = RejectPermit::take(&self.state) else {
             return Ok(());
         };
         let stream = self.tokio(client.stream)?;
-        self.house.spawn(async move {
+        self.runtime.spawn(async move {
             let why = format!(
                 "there is no room: txlb has {MAX_CLIENTS} connections in all, and \
                  {MAX_FROM_ONE} from one address"
             );
-            turned_away::turn_away(stream, &why).await;
-            drop(place);
+            reject::reject(stream, &why).await;
+            drop(permit);
         });
         Ok(())
     }
 }
 
-impl Porter for Doorway {
+impl Acceptor for SshAcceptor {
     fn listener(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
     }
 
-    fn let_in(&mut self) -> io::Result<()> {
+    fn accept_next(&mut self) -> io::Result<()> {
         let (stream, peer) = self.listener.accept()?;
-        let turned_away = self.entrance.admit(stream, peer)?;
-        turned_away
-            .into_iter()
-            .try_for_each(|it| self.turn_away(it))
+        let rejected = self.pending.add(stream, peer)?;
+        rejected.into_iter().try_for_each(|it| self.reject(it))
     }
 
     fn poll_fds(&self) -> Vec<PollFd<'_>> {
-        self.entrance.poll_fds().collect()
+        self.pending.poll_fds().collect()
     }
 
-    fn look(&mut self, events: &[PollFlags], is_last: bool) -> io::Result<Option<Duration>> {
-        self.entrance.note(events);
-        while let Some(client) = self.entrance.next(Cost::Handshake, is_last) {
-            self.seat(client)?;
+    fn serve_waiting(
+        &mut self,
+        events: &[PollFlags],
+        is_last: bool,
+    ) -> io::Result<Option<Duration>> {
+        self.pending.update(events);
+        while let Some(client) = self.pending.next_ready(ConnectionCost::Handshake, is_last) {
+            self.serve(client)?;
         }
-        while let Some(client) = self.entrance.expired() {
-            self.turn_away(client)?;
+        while let Some(client) = self.pending.pop_expired() {
+            self.reject(client)?;
         }
-        Ok(self.entrance.press())
+        Ok(self.pending.make_capacity())
     }
 
-    fn complain(&mut self, error: &io::Error) {
-        log::warn!("ssh: cannot let a client in: {error}");
+    fn log_error(&mut self, error: &io::Error) {
+        log::warn!("ssh: cannot accept a client: {error}");
     }
 }
 
-/// A place among those who are told that there is no room.
-struct TurnedAway(Arc<Hall>);
+/// A place among the clients that are being rejected.
+struct RejectPermit(Arc<ServerState>);
 
-impl TurnedAway {
-    fn take(hall: &Arc<Hall>) -> Option<TurnedAway> {
-        let place = TurnedAway(Arc::clone(hall));
-        let others = hall.turned_away.fetch_add(1, Ordering::Relaxed);
-        (others < MAX_TURNED_AWAY).then_some(place)
+impl RejectPermit {
+    fn take(state: &Arc<ServerState>) -> Option<RejectPermit> {
+        let permit = RejectPermit(Arc::clone(state));
+        let others = state.rejecting.fetch_add(1, Ordering::Relaxed);
+        (others < MAX_REJECTING).then_some(permit)
     }
 }
 
-impl Drop for TurnedAway {
+impl Drop for RejectPermit {
     fn drop(&mut self) {
-        self.0.turned_away.fetch_sub(1, Ordering::Relaxed);
+        self.0.rejecting.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// The server for one configuration.
+#[derive(Default, Clone)]
+struct Endpoint {
+    listeners: Listeners,
+    runtime: Option<Arc<SshRuntime>>,
+    has_users: bool,
+}
+
+impl Endpoint {
+    /// The endpoint for `config`; what is open `now` stays open if it may.
+    ///
+    /// # Errors
+    /// Something that is new cannot be had.
+    fn prepare(
+        config: &Config,
+        now: &Endpoint,
+        resolve_again: bool,
+        state: &Arc<ServerState>,
+    ) -> Result<Endpoint, AdminListenError> {
+        let enabled = ssh(config).filter(|ssh| ssh.enable);
+        let Some(listen) = enabled.and_then(|ssh| ssh.listen.as_ref()) else {
+            return Ok(Endpoint::default());
+        };
+        let runtime = state.runtime()?;
+        let listeners =
+            Listeners::open("ssh", listen, &now.listeners, resolve_again, |listener| {
+                SshAcceptor::new(listener, state, &runtime)
+            })?;
+        Ok(Endpoint {
+            listeners,
+            runtime: Some(runtime),
+            has_users: !config.users().is_empty(),
+        })
+    }
+
+    /// Starts to accept, and logs what has changed since `before`.
+    fn activate(&self, before: &Endpoint) {
+        self.listeners.start_accepting();
+        let places = |endpoint: &Endpoint| endpoint.addresses().map(|it| it.to_string()).collect();
+        let (now, then): (Vec<_>, Vec<_>) = (places(self), places(before));
+        match &self.runtime {
+            Some(runtime) if now != then => {
+                let (places, key) = (now.join(", "), &runtime.fingerprint);
+                log::info!("the console is at {places} (ssh); its key is {key}");
+            }
+            None if !then.is_empty() => log::info!("the console is closed"),
+            _ => {}
+        }
+        let is_mute = |endpoint: &Endpoint| endpoint.runtime.is_some() && !endpoint.has_users;
+        if is_mute(self) && !is_mute(before) {
+            log::warn!("the console lets nobody in: there is no <user> in the configuration");
+        }
+    }
+
+    fn listeners(&self) -> &Listeners {
+        &self.listeners
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listeners.addresses()
+    }
+}
+
+/// The server's part of the configuration.
+fn ssh(config: &Config) -> Option<&Ssh> {
+    config.admin.as_ref()?.ssh.as_ref()
 }

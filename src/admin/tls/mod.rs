@@ -1,29 +1,23 @@
-//! TLS for the admin page: who the server is, and a handshake that ends in time.
-//!
-//! What is said over it is the page's business; clients show no certificate here,
-//! they log in.
+//! TLS of the admin page, by rustls: certificate, handshake with a deadline, stream. Clients show
+//! no certificate; they log in.
 
-mod files;
-mod own;
-mod stream;
-mod validity;
+mod certificate;
+mod own_certificate;
 
-use std::io;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
-use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
-use rustls::{ServerConfig, ServerConnection};
-use sha2::{Digest, Sha256};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use self::files::Identity;
-pub(super) use self::stream::TlsStream;
-use super::deadline::Timed;
+use self::certificate::{CertificateAndKey, fingerprint, provider};
+use super::server::deadline::DeadlineStream;
 
-/// What is needed to speak TLS: cheap to clone.
+/// Settings of TLS; cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Tls {
     config: Arc<ServerConfig>,
@@ -31,27 +25,32 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// With the operator's own certificate, its chain behind it, and its key, both
-    /// PEM. One file may hold both.
+    /// Uses the operator's certificate with its chain, and its key, both PEM. One file may hold
+    /// both.
     ///
     /// # Errors
     /// What is wrong with which file.
     pub(super) fn from_files(cert: &Path, key: &Path) -> Result<Tls, String> {
-        Tls::new(files::read(cert, key)?)
+        Tls::new(certificate::read_files(cert, key)?)
     }
 
-    /// With a certificate of txlb's own, which is made once and kept in the state
-    /// folder. A new one has `names` in it, DNS names and addresses. One that is
-    /// there stays even if it has others, for its fingerprint is what people have
-    /// accepted; it is made anew if it has expired or is damaged.
+    /// Uses a certificate of txlb's own, which is made once and kept in the state folder. A new
+    /// one has `names` in it, DNS names and addresses.
+    ///
+    /// One that exists stays even if it has other names: its fingerprint is what people have
+    /// accepted. It is replaced if it has expired or is damaged.
     ///
     /// # Errors
-    /// If it can neither be used nor made; with the file's path.
+    /// It can neither be used nor made; with the file's path.
     pub(super) fn self_signed(folder: &Path, names: &[String]) -> Result<Tls, String> {
-        Tls::new(own::identity(folder, names, SystemTime::now())?)
+        Tls::new(own_certificate::load_or_create(
+            folder,
+            names,
+            SystemTime::now(),
+        )?)
     }
 
-    fn new(identity: Identity) -> Result<Tls, String> {
+    fn new(identity: CertificateAndKey) -> Result<Tls, String> {
         let fingerprint = fingerprint(&identity.chain).into();
         let config = config(identity.chain, identity.key).map_err(|error| error.to_string())?;
         Ok(Tls {
@@ -60,39 +59,33 @@ impl Tls {
         })
     }
 
-    /// The SHA-256 of the certificate as browsers and openssl show it: `AA:BB:...`.
+    /// SHA-256 of the certificate, as browsers and openssl show it: `AA:BB:...`.
     pub(super) fn fingerprint(&self) -> String {
         self.fingerprint.to_string()
     }
 
-    /// The handshake over `timed`, and then the stream: all of it, its reads and
-    /// writes too, before its deadline.
+    /// Does the handshake. It must end before the deadline of `stream`, and so must all reads and
+    /// writes after it.
     ///
     /// # Errors
-    /// `TimedOut` at the deadline, `InvalidData` if it is not TLS or cannot be agreed
-    /// upon, `UnexpectedEof` if the client leaves, or the system's.
-    pub(super) fn accept(&self, timed: Timed) -> io::Result<TlsStream> {
+    /// `TimedOut` at the deadline, `InvalidData` if it is not TLS or cannot be agreed upon,
+    /// `UnexpectedEof` if the client leaves, or the system's.
+    pub(super) fn accept(&self, stream: DeadlineStream) -> io::Result<TlsStream> {
         let connection = ServerConnection::new(Arc::clone(&self.config));
         let connection = connection.map_err(io::Error::other)?;
-        TlsStream::shake_hands(connection, timed)
+        TlsStream::handshake(connection, stream)
     }
 }
 
-/// Whether a certificate and its key, both PEM, can be used and fit each other; and
-/// what is to be said of them all the same, such as that it has expired.
+/// Checks that a certificate and its key, both PEM, can be used and fit each other. Returns what
+/// an operator should know nevertheless, such as that it has expired.
 ///
 /// # Errors
 /// What is wrong with which file.
 pub fn check_certificate(cert: &Path, key: &Path) -> Result<Option<String>, String> {
-    let identity = files::read(cert, key)?;
-    let remark = validity::remark(&identity.chain, SystemTime::now());
-    Ok(remark.map(|remark| format!("{}: {remark}", cert.display())))
-}
-
-/// What encrypts. It is handed to whoever needs it: a process has but one default,
-/// and that is not ours to choose, as several balancers may live in it.
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
+    let identity = certificate::read_files(cert, key)?;
+    let validity_note = certificate::validity_note(&identity.chain, SystemTime::now());
+    Ok(validity_note.map(|validity_note| format!("{}: {validity_note}", cert.display())))
 }
 
 fn config(
@@ -110,19 +103,71 @@ fn config(
     Ok(config)
 }
 
-fn fingerprint(chain: &[CertificateDer<'static>]) -> String {
-    let leaf = chain.first().map_or(&[][..], |leaf| leaf.as_ref());
-    let bytes = Sha256::digest(leaf);
-    let words: Vec<String> = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
-    words.join(":")
+/// A TLS stream after its handshake. Dropping it sends `close_notify` if that does not block.
+///
+/// A read returns 0 after the client's `close_notify`, and `UnexpectedEof` if the connection just
+/// ended. After the deadline all fail with `TimedOut`.
+pub(in crate::admin) struct TlsStream(StreamOwned<ServerConnection, DeadlineStream>);
+
+impl TlsStream {
+    fn handshake(
+        mut connection: ServerConnection,
+        mut stream: DeadlineStream,
+    ) -> io::Result<TlsStream> {
+        // Each round reads or writes something, or fails, at the latest at the deadline.
+        while connection.is_handshaking() {
+            connection.complete_io(&mut stream)?;
+        }
+        Ok(TlsStream(StreamOwned::new(connection, stream)))
+    }
+
+    /// Sets another deadline, such as that of the next request.
+    pub(in crate::admin) fn set_deadline(&mut self, deadline: Instant) {
+        self.0.sock.set_deadline(deadline);
+    }
+
+    /// The socket itself. Neither read nor write it.
+    pub(in crate::admin) fn socket(&self) -> &Arc<TcpStream> {
+        self.0.sock.socket()
+    }
+}
+
+impl Read for TlsStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for TlsStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Drop for TlsStream {
+    fn drop(&mut self) {
+        let (connection, socket) = (&mut self.0.conn, self.0.sock.socket());
+        connection.send_close_notify();
+        // Dropping must not block. What does not fit is lost.
+        if socket.set_nonblocking(true).is_ok() {
+            while connection.wants_write() {
+                if !matches!(connection.write_tls(&mut &**socket), Ok(written) if written > 0) {
+                    break;
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     //! Tests of TLS over the loopback, with a client that trusts one certificate alone.
 
-    mod files;
-    mod own;
+    mod certificates;
     mod samples;
 
     use std::io::{self, Read, Write};
@@ -140,12 +185,12 @@ mod tests {
         SupportedProtocolVersion,
     };
 
-    use super::Timed;
+    use super::DeadlineStream;
     use super::{Tls, TlsStream, provider};
 
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const TIMEOUT: Duration = Duration::from_secs(30);
 
-    /// A folder of a test's own, which goes with it.
+    /// A folder that is removed with the test.
     struct Folder(PathBuf);
 
     impl Folder {
@@ -171,7 +216,7 @@ mod tests {
     }
 
     fn late() -> Instant {
-        Instant::now() + PATIENCE
+        Instant::now() + TIMEOUT
     }
 
     fn soon() -> Instant {
@@ -182,12 +227,12 @@ mod tests {
     fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        client.set_read_timeout(Some(PATIENCE)).unwrap();
-        client.set_write_timeout(Some(PATIENCE)).unwrap();
+        client.set_read_timeout(Some(TIMEOUT)).unwrap();
+        client.set_write_timeout(Some(TIMEOUT)).unwrap();
         (listener.accept().unwrap().0, client)
     }
 
-    /// A client's side that trusts the certificate in the PEM file, and nobody else.
+    /// A client's configuration that trusts only the certificate in the PEM file.
     fn trusting(pem: &Path, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots
@@ -202,7 +247,7 @@ mod tests {
 
     type Client = StreamOwned<ClientConnection, TcpStream>;
 
-    /// A client that calls the server by `name`; it has said nothing yet.
+    /// A client that calls the server by `name`; it has sent nothing yet.
     fn client(config: &Arc<ClientConfig>, name: &'static str, stream: TcpStream) -> Client {
         let name = ServerName::try_from(name).unwrap();
         StreamOwned::new(
@@ -211,20 +256,20 @@ mod tests {
         )
     }
 
-    /// A server that says back what it hears, once, until the client says goodbye.
+    /// Echoes lines until the client ends the stream.
     fn echo(tls: &Tls, stream: TcpStream) -> io::Result<()> {
-        let mut stream: TlsStream = tls.accept(Timed::new(stream, late())?)?;
-        let mut heard = Vec::new();
+        let mut stream: TlsStream = tls.accept(DeadlineStream::new(stream, late())?)?;
+        let mut received = Vec::new();
         let mut part = [0; 1000];
         loop {
             match stream.read(&mut part)? {
                 0 => break,
-                length => heard.extend_from_slice(&part[..length]),
+                length => received.extend_from_slice(&part[..length]),
             }
-            if heard.ends_with(b"\n") {
-                stream.write_all(&heard)?;
+            if received.ends_with(b"\n") {
+                stream.write_all(&received)?;
                 stream.flush()?;
-                heard.clear();
+                received.clear();
             }
         }
         Ok(())
@@ -299,7 +344,7 @@ mod tests {
             // It need not be read to its end.
             let write = thread::spawn(move || drop(peer.write_all(&garbage).map(|()| peer)));
             let error = tls
-                .accept(Timed::new(server, late()).unwrap())
+                .accept(DeadlineStream::new(server, late()).unwrap())
                 .err()
                 .unwrap();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
@@ -308,7 +353,7 @@ mod tests {
         let (server, peer) = pair();
         drop(peer);
         let error = tls
-            .accept(Timed::new(server, late()).unwrap())
+            .accept(DeadlineStream::new(server, late()).unwrap())
             .err()
             .unwrap();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
@@ -328,20 +373,20 @@ mod tests {
                     .unwrap();
                 // Nobody sends: this is the pause between two bytes.
                 while stopped.recv_timeout(Duration::from_millis(5)).is_err() {
-                    if begun.elapsed() > PATIENCE || (drips && peer.write_all(b".").is_err()) {
+                    if begun.elapsed() > TIMEOUT || (drips && peer.write_all(b".").is_err()) {
                         break;
                     }
                 }
             });
             let error = tls
-                .accept(Timed::new(server, soon()).unwrap())
+                .accept(DeadlineStream::new(server, soon()).unwrap())
                 .err()
                 .unwrap();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
             let _ = stop.send(());
             peer.join().unwrap();
         }
-        assert!(begun.elapsed() < PATIENCE / 2);
+        assert!(begun.elapsed() < TIMEOUT / 2);
     }
 
     /// A connection whose handshake is done: the server's end, the client's.
@@ -354,7 +399,9 @@ mod tests {
             client.conn.complete_io(&mut client.sock).unwrap();
             client
         });
-        let server = tls.accept(Timed::new(server, late()).unwrap()).unwrap();
+        let server = tls
+            .accept(DeadlineStream::new(server, late()).unwrap())
+            .unwrap();
         (server, shaking.join().unwrap())
     }
 
@@ -374,7 +421,7 @@ mod tests {
         // The client does not read: leaving it does not wait for that.
         let begun = Instant::now();
         drop(server);
-        assert!(begun.elapsed() < PATIENCE / 2);
+        assert!(begun.elapsed() < TIMEOUT / 2);
     }
 
     #[test]

@@ -1,39 +1,38 @@
-//! Verbs, of which most can be applied to a configuration.
+//! Random verbs, most of which can be applied to a configuration.
 
-use super::{address, duration, listen, name};
-use crate::config::random::Random;
+use super::{Random, address, duration, listen, name};
 use crate::config::verb::{
     GroupKey, HostChoice, HostKey, InsertAt, ListenChoice, Secret, Verb, options,
 };
 use crate::config::{Access, Config, Host, HostState, Scheduler, User};
 
-/// Any verb, about what `config` has or about something else.
+/// A random verb, mostly about items of `config`.
 pub(in crate::config) fn verb(random: &mut Random, config: &Config) -> Verb {
     match random.below(4) {
-        0 => of_service(random, config),
-        1 => of_group(random, config),
-        2 => of_host(random, config),
-        _ => of_the_rest(random, config),
+        0 => service_verb(random, config),
+        1 => group_verb(random, config),
+        2 => host_verb(random, config),
+        _ => other_verb(random, config),
     }
 }
 
-/// One of the names, mostly.
-fn some(random: &mut Random, names: &[&str]) -> String {
+/// Mostly one of the names, sometimes a new one.
+fn existing_or_new(random: &mut Random, names: &[&str]) -> String {
     match names.is_empty() || random.below(8) == 0 {
         true => name(random),
         false => (*random.pick(names)).to_owned(),
     }
 }
 
-fn place(random: &mut Random, names: &[&str]) -> Option<InsertAt> {
+fn insert_at(random: &mut Random, names: &[&str]) -> Option<InsertAt> {
     match random.below(3) {
         0 => None,
         1 => Some(InsertAt::Last),
-        _ => Some(InsertAt::Before(some(random, names))),
+        _ => Some(InsertAt::Before(existing_or_new(random, names))),
     }
 }
 
-fn flip(random: &mut Random) -> bool {
+fn boolean(random: &mut Random) -> bool {
     random.below(2) == 0
 }
 
@@ -63,15 +62,15 @@ fn hosts<'a>(config: &'a Config, key: &GroupKey) -> Vec<&'a Host> {
 }
 
 fn group_key(random: &mut Random, config: &Config) -> GroupKey {
-    let service = some(random, &services(config));
-    let group = some(random, &groups(config, &service));
+    let service = existing_or_new(random, &services(config));
+    let group = existing_or_new(random, &groups(config, &service));
     GroupKey { service, group }
 }
 
 fn scheduler(random: &mut Random) -> Scheduler {
     let spellings: Vec<_> = Scheduler::spellings().collect();
     Scheduler {
-        sticky: flip(random),
+        sticky: boolean(random),
         ..random.pick(&spellings).parse().unwrap()
     }
 }
@@ -84,8 +83,8 @@ fn state(random: &mut Random) -> HostState {
     *random.pick(&[HostState::Up, HostState::Drain, HostState::Down])
 }
 
-fn of_service(random: &mut Random, config: &Config) -> Verb {
-    let service = some(random, &services(config));
+fn service_verb(random: &mut Random, config: &Config) -> Verb {
+    let service = existing_or_new(random, &services(config));
     let port = random.below(40);
     let listens = config.services.iter().filter(|it| it.name == service);
     let listens: Vec<_> = listens
@@ -99,7 +98,7 @@ fn of_service(random: &mut Random, config: &Config) -> Verb {
         0 => Verb::NewService {
             service: name(random),
             listen: listen(random, port),
-            place: place(random, &services(config)),
+            insert_at: insert_at(random, &services(config)),
         },
         1 => Verb::DelService { service },
         2 => Verb::SetService {
@@ -107,12 +106,12 @@ fn of_service(random: &mut Random, config: &Config) -> Verb {
             connect: random.maybe(|random| random.maybe(duration)),
             idle: random.maybe(|random| random.maybe(duration)),
             half_closed: random.maybe(|random| random.maybe(duration)),
-            place: place(random, &services(config)),
+            insert_at: insert_at(random, &services(config)),
         },
         3 => Verb::AddListen {
             service,
             address: listen(random, port),
-            place: random.maybe(|_| InsertAt::Before(there)),
+            insert_at: random.maybe(|_| InsertAt::Before(there)),
         },
         4 => Verb::DelListen {
             service,
@@ -120,11 +119,11 @@ fn of_service(random: &mut Random, config: &Config) -> Verb {
         },
         _ => Verb::SwitchPort {
             service,
-            from: match flip(random) {
+            from: match boolean(random) {
                 true => ListenChoice::Port(there.port),
                 false => ListenChoice::Address(there),
             },
-            to: match flip(random) {
+            to: match boolean(random) {
                 true => ListenChoice::Port(u16::try_from(port).unwrap()),
                 false => ListenChoice::Address(listen(random, port)),
             },
@@ -132,9 +131,9 @@ fn of_service(random: &mut Random, config: &Config) -> Verb {
     }
 }
 
-fn of_group(random: &mut Random, config: &Config) -> Verb {
+fn group_verb(random: &mut Random, config: &Config) -> Verb {
     let group = group_key(random, config);
-    let place = place(random, &groups(config, &group.service));
+    let insert_at = insert_at(random, &groups(config, &group.service));
     match random.below(5) {
         0 => Verb::NewGroup {
             group: GroupKey {
@@ -143,33 +142,33 @@ fn of_group(random: &mut Random, config: &Config) -> Verb {
             },
             scheduler: scheduler(random),
             sticky_prefix: *random.pick(&[1, 64, 128]),
-            place,
+            insert_at,
         },
         1 => Verb::DelGroup {
             group,
-            force: flip(random),
+            force: boolean(random),
         },
         2 => Verb::EnableGroup { group },
         3 => Verb::DelAllHosts {
             group,
-            force: flip(random),
+            force: boolean(random),
         },
         _ => Verb::ChangeScheduler {
             group,
             scheduler: scheduler(random),
             sticky_prefix: *random.pick(&[None, Some(64), Some(128)]),
-            place,
+            insert_at,
         },
     }
 }
 
-fn of_host(random: &mut Random, config: &Config) -> Verb {
+fn host_verb(random: &mut Random, config: &Config) -> Verb {
     let group = group_key(random, config);
     let there = hosts(config, &group);
     let names: Vec<_> = there.iter().map(|host| host.name.as_str()).collect();
     let key = HostKey {
         group: group.clone(),
-        name: some(random, &names),
+        name: existing_or_new(random, &names),
     };
     match random.below(5) {
         0 => Verb::AddHost {
@@ -180,21 +179,21 @@ fn of_host(random: &mut Random, config: &Config) -> Verb {
                 weight: weight(random),
                 state: state(random),
             },
-            place: place(random, &names),
+            insert_at: insert_at(random, &names),
         },
         1 => Verb::DelHost {
             group,
-            host: match there.is_empty() || flip(random) {
+            host: match there.is_empty() || boolean(random) {
                 true => HostChoice::Name(key.name),
                 false => HostChoice::Address(random.pick(&there).address.clone()),
             },
-            force: flip(random),
+            force: boolean(random),
         },
         2 => Verb::SetHost {
             host: key,
             address: random.maybe(|random| address(random).parse().unwrap()),
             weight: random.maybe(weight),
-            place: place(random, &names),
+            insert_at: insert_at(random, &names),
             rename: random.maybe(name),
         },
         3 => Verb::SetWeight {
@@ -208,10 +207,10 @@ fn of_host(random: &mut Random, config: &Config) -> Verb {
     }
 }
 
-fn of_the_rest(random: &mut Random, config: &Config) -> Verb {
+fn other_verb(random: &mut Random, config: &Config) -> Verb {
     let users = config.admin.iter().flat_map(|admin| &admin.users);
     let users: Vec<_> = users.map(|user| user.name.as_str()).collect();
-    let user = some(random, &users);
+    let user = existing_or_new(random, &users);
     let key = || {
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB \"c\" \\"
             .to_owned()
@@ -224,14 +223,14 @@ fn of_the_rest(random: &mut Random, config: &Config) -> Verb {
                 access: *random.pick(&[Access::Full, Access::ReadOnly]),
                 keys: (0..random.below(3)).map(|_| key()).collect(),
             },
-            place: place(random, &users),
+            insert_at: insert_at(random, &users),
         },
         1 => Verb::SetUser {
             name: user,
             password: random.maybe(|random| Secret(random.maybe(name).unwrap_or_default())),
             access: random.maybe(|random| *random.pick(&[Access::Full, Access::ReadOnly])),
             keys: random.maybe(|random| (0..random.below(3)).map(|_| key()).collect()),
-            place: place(random, &users),
+            insert_at: insert_at(random, &users),
         },
         2 => Verb::DelUser { name: user },
         _ => {

@@ -1,72 +1,71 @@
-//! Elements of one kind in their order: which come, go, move or stay.
+//! Elements of one kind in their order: which are added, removed, moved or stay.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 
 use roxmltree::Node;
 
-use super::attributes;
-use super::edits::Edits;
-use super::matching::Matching;
-use super::page::{Page, Piece, Place};
+use super::text::{Edits, InsertPoint, Insertion, SourceText, edit_attributes, set_attribute};
 use crate::config::read::{NOTE, schema};
-use crate::config::serialize::{Attribute, Form};
+use crate::config::serialize::{XmlAttribute, XmlElement};
 
-/// The elements of one kind in another, and what is wanted of them.
+/// The child elements of one kind, matched with the wanted items.
 pub(super) struct List<'n, 'i> {
     pub(super) nodes: Vec<Node<'n, 'i>>,
     pub(super) matching: Matching,
 }
 
-/// Edits one that there was into one that is wanted, both given by their number.
+/// Edits an existing element into a wanted one, given by their indices.
 type EditOne<'f> = &'f dyn Fn(Node<'_, '_>, usize, usize, &mut Edits);
 
 impl List<'_, '_> {
-    /// Puts them right; `new` makes what is wanted and not there. Returns what has
-    /// no place, because there is none of its kind to go by.
+    /// Adds, removes, moves and edits the elements; `new` makes missing ones. Returns new elements
+    /// for which there is no sibling of their kind.
     #[must_use]
     pub(super) fn edit(
         &self,
-        page: &Page<'_>,
-        new: &dyn Fn(usize) -> Form,
+        source: &SourceText<'_>,
+        new: &dyn Fn(usize) -> XmlElement,
         edit: EditOne<'_>,
         edits: &mut Edits,
-    ) -> Vec<Form> {
-        let Some(mut place) = self.first_place() else {
+    ) -> Vec<XmlElement> {
+        let Some(mut point) = self.first_insert_point() else {
             return (0..self.matching.wanted().count()).map(new).collect();
         };
-        for gone in self.matching.gone() {
-            page.remove(self.nodes[gone].range(), edits);
+        for removed in self.matching.removed() {
+            source.remove(self.nodes[removed].range(), edits);
         }
         for (index, (had, stays)) in self.matching.wanted().enumerate() {
             match had.map(|had| (had, self.nodes[had])) {
                 Some((had, node)) if stays => {
                     edit(node, had, index, edits);
-                    place = Place::After(node);
+                    point = InsertPoint::After(node);
                 }
                 Some((had, node)) => {
                     let mut inner = Edits::default();
                     edit(node, had, index, &mut inner);
-                    let range = page.with_remarks(node);
-                    page.remove(range.clone(), edits);
-                    let moved = Piece::Moved(inner.applied(page.text(), range));
-                    page.insert(place, vec![moved], edits);
+                    let range = source.range_with_comments(node);
+                    source.remove(range.clone(), edits);
+                    let moved = Insertion::Moved(inner.apply(source.text(), range));
+                    source.insert(point, vec![moved], edits);
                 }
-                None => page.insert(place, vec![Piece::New(new(index))], edits),
+                None => source.insert(point, vec![Insertion::Element(new(index))], edits),
             }
         }
         Vec::new()
     }
 
-    /// Where the first goes, unless it stays itself: before the first that does, else
-    /// behind all that were there.
-    fn first_place(&self) -> Option<Place<'_, '_>> {
+    /// Where the first item goes unless it stays: before the first that stays, else after all.
+    fn first_insert_point(&self) -> Option<InsertPoint<'_, '_>> {
         let mut stays = self.matching.wanted().filter(|(_, stays)| *stays);
         match stays.next() {
-            Some((Some(had), _)) => Some(Place::Before(self.nodes[had])),
-            _ => self.nodes.last().map(|last| Place::After(*last)),
+            Some((Some(had), _)) => Some(InsertPoint::Before(self.nodes[had])),
+            _ => self.nodes.last().map(|last| InsertPoint::After(*last)),
         }
     }
 }
 
-/// The elements in `parent` that have one of these names.
+/// The children of `parent` with one of these names.
 pub(super) fn children<'n, 'i>(parent: Node<'n, 'i>, names: &[&str]) -> Vec<Node<'n, 'i>> {
     parent
         .children()
@@ -74,34 +73,34 @@ pub(super) fn children<'n, 'i>(parent: Node<'n, 'i>, names: &[&str]) -> Vec<Node
         .collect()
 }
 
-/// The one element in `parent` of this name.
+/// The first child of `parent` with this name.
 pub(super) fn child<'n, 'i>(parent: Node<'n, 'i>, name: &str) -> Option<Node<'n, 'i>> {
     children(parent, &[name]).into_iter().next()
 }
 
-/// Edits an element of which there is at most one; returns it if it is new.
-pub(super) fn at_most_one(
-    page: &Page<'_>,
+/// Edits an element that occurs at most once; returns it if it is new.
+pub(super) fn edit_optional(
+    source: &SourceText<'_>,
     node: Option<Node<'_, '_>>,
-    have: Option<Form>,
-    wanted: Option<Form>,
+    have: Option<XmlElement>,
+    wanted: Option<XmlElement>,
     edits: &mut Edits,
-) -> Option<Form> {
+) -> Option<XmlElement> {
     match (node, have, wanted) {
         (Some(node), Some(had), Some(now)) => {
-            attributes::edit(page, node, &had.attributes, &now.attributes, edits);
+            edit_attributes(source, node, &had.attributes, &now.attributes, edits);
             None
         }
-        // One that says that there is none.
+        // An element that means "none", such as socket="None".
         (Some(node), None, Some(now)) => {
-            let said = |it: &&Attribute| !it.is_default || node.has_attribute(it.name);
-            for now in now.attributes.iter().filter(said) {
-                attributes::set(page, node, now.name, now.value.as_deref(), edits);
+            let is_written = |it: &&XmlAttribute| !it.is_default || node.has_attribute(it.name);
+            for now in now.attributes.iter().filter(is_written) {
+                set_attribute(source, node, now.name, now.value.as_deref(), edits);
             }
             None
         }
         (Some(node), Some(_), None) => {
-            page.remove(node.range(), edits);
+            source.remove(node.range(), edits);
             None
         }
         (Some(_), None, None) => None,
@@ -109,9 +108,13 @@ pub(super) fn at_most_one(
     }
 }
 
-/// Puts elements into `parent` that are the first of their kinds, each where the
-/// manual has it among the others.
-pub(super) fn place(page: &Page<'_>, parent: Node<'_, '_>, forms: Vec<Form>, edits: &mut Edits) {
+/// Inserts elements that are the first of their kinds into `parent`, in the order of the schema.
+pub(super) fn insert_elements(
+    source: &SourceText<'_>,
+    parent: Node<'_, '_>,
+    elements: Vec<XmlElement>,
+    edits: &mut Edits,
+) {
     let rank = |name: &str| {
         let known = schema()
             .iter()
@@ -119,23 +122,220 @@ pub(super) fn place(page: &Page<'_>, parent: Node<'_, '_>, forms: Vec<Form>, edi
         known.and_then(|known| known.children.iter().position(|child| child.name == name))
     };
     let mut inside = Vec::new();
-    for form in forms {
-        let form_rank = rank(form.name);
+    for element in elements {
+        let element_rank = rank(element.name);
         let others = || {
             let elements = parent.children().filter(Node::is_element);
             elements.filter(|child| child.tag_name().name() != NOTE)
         };
-        let is_earlier = |child: &Node<'_, '_>| rank(child.tag_name().name()) <= form_rank;
-        let place = others()
+        let is_earlier = |child: &Node<'_, '_>| rank(child.tag_name().name()) <= element_rank;
+        let point = others()
             .rfind(is_earlier)
-            .map(Place::After)
-            .or_else(|| others().next().map(Place::Before));
-        match place {
-            Some(place) => page.insert(place, vec![Piece::New(form)], edits),
-            None => inside.push(Piece::New(form)),
+            .map(InsertPoint::After)
+            .or_else(|| others().next().map(InsertPoint::Before));
+        match point {
+            Some(point) => source.insert(point, vec![Insertion::Element(element)], edits),
+            None => inside.push(Insertion::Element(element)),
         }
     }
     if !inside.is_empty() {
-        page.insert(Place::Inside(parent), inside, edits);
+        source.insert(InsertPoint::Inside(parent), inside, edits);
+    }
+}
+
+/// Existing items matched with wanted ones, both by index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Matching {
+    old_count: usize,
+    /// For each wanted item, the existing one.
+    matched: Vec<Option<usize>>,
+    /// For each wanted item, whether the existing one stays in place.
+    stays: Vec<bool>,
+}
+
+impl Matching {
+    /// Matches by a key; equal keys match in order.
+    pub(super) fn new<K: Hash + Eq>(have: &[K], wanted: &[K]) -> Matching {
+        let matched = pair_by_key(have, wanted);
+        let mut stays = vec![false; wanted.len()];
+        for index in longest_rising_run(&matched) {
+            stays[index] = true;
+        }
+        let old_count = have.len();
+        Matching {
+            old_count,
+            matched,
+            stays,
+        }
+    }
+
+    /// Matches a removed with an added item between the same neighbours by another key: it was only
+    /// renamed.
+    pub(super) fn or_else<K: Hash + Eq>(mut self, have: &[K], wanted: &[K]) -> Matching {
+        let mut removed: Vec<Option<&K>> = have.iter().map(Some).collect();
+        for had in self.matched.iter().flatten() {
+            removed[*had] = None;
+        }
+        let added: Vec<Option<&K>> = wanted
+            .iter()
+            .zip(&self.matched)
+            .map(|(key, matched)| matched.is_none().then_some(key))
+            .collect();
+        let ceilings = self.ceilings();
+        let mut floor = 0;
+        for (index, had) in pair_by_key(&removed, &added).into_iter().enumerate() {
+            let is_free = is_removed(&removed, had) && self.matched[index].is_none();
+            if let Some(had) = had.filter(|had| is_free && (floor..ceilings[index]).contains(had)) {
+                (self.matched[index], self.stays[index]) = (Some(had), true);
+            }
+            if let (true, Some(had)) = (self.stays[index], self.matched[index]) {
+                floor = had + 1;
+            }
+        }
+        self
+    }
+
+    /// For each wanted item, the existing index of the next one that stays.
+    fn ceilings(&self) -> Vec<usize> {
+        let mut ceiling = self.old_count;
+        let mut ceilings = vec![ceiling; self.matched.len()];
+        for index in (0..self.matched.len()).rev() {
+            ceilings[index] = ceiling;
+            if let (true, Some(had)) = (self.stays[index], self.matched[index]) {
+                ceiling = had;
+            }
+        }
+        ceilings
+    }
+
+    /// For each wanted item: the existing one, and whether it stays in place.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = (Option<usize>, bool)> {
+        self.matched.iter().copied().zip(self.stays.iter().copied())
+    }
+
+    /// Existing items that are not wanted.
+    pub(super) fn removed(&self) -> Vec<usize> {
+        let mut wanted = vec![false; self.old_count];
+        for had in self.matched.iter().flatten() {
+            wanted[*had] = true;
+        }
+        (0..self.old_count).filter(|had| !wanted[*had]).collect()
+    }
+}
+
+fn is_removed<K>(removed: &[Option<K>], had: Option<usize>) -> bool {
+    had.is_some_and(|had| removed[had].is_some())
+}
+
+fn pair_by_key<K: Hash + Eq>(have: &[K], wanted: &[K]) -> Vec<Option<usize>> {
+    let mut places: HashMap<&K, VecDeque<usize>> = HashMap::new();
+    for (point, key) in have.iter().enumerate() {
+        places.entry(key).or_default().push_back(point);
+    }
+    let place_of = |key| places.get_mut(key).and_then(VecDeque::pop_front);
+    wanted.iter().map(place_of).collect()
+}
+
+/// Indices of a longest rising run: patience sorting, in n log n steps. Comparing all pairs would
+/// take minutes for a large file.
+fn longest_rising_run(places: &[Option<usize>]) -> Vec<usize> {
+    // For each length, the end of the run with the lowest end.
+    let mut ends: Vec<usize> = Vec::new();
+    let mut before = vec![None; places.len()];
+    for (index, point) in places.iter().enumerate() {
+        if point.is_none() {
+            continue;
+        }
+        let length = ends.partition_point(|end| places[*end] < *point);
+        before[index] = length.checked_sub(1).map(|shorter| ends[shorter]);
+        match ends.get_mut(length) {
+            Some(end) => *end = index,
+            None => ends.push(index),
+        }
+    }
+    let mut run = Vec::from_iter(ends.last().copied());
+    while let Some(previous) = run.last().and_then(|index| before[*index]) {
+        run.push(previous);
+    }
+    run.reverse();
+    run
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is wanted, letter by letter: where it was, with `!` if it has to move.
+    fn shown(matching: &Matching) -> String {
+        let one = |(matched, stays): (Option<usize>, bool)| match (matched, stays) {
+            (Some(had), true) => format!("{had}"),
+            (Some(had), false) => format!("{had}!"),
+            (None, _) => "+".to_owned(),
+        };
+        matching.wanted().map(one).collect::<Vec<_>>().join(" ")
+    }
+
+    fn matched(have: &str, wanted: &str) -> Matching {
+        Matching::new(have.as_bytes(), wanted.as_bytes())
+    }
+
+    #[test]
+    fn as_many_as_possible_stay() {
+        assert_eq!(shown(&matched("abcd", "abcd")), "0 1 2 3");
+        assert_eq!(shown(&matched("abcd", "bcda")), "1 2 3 0!");
+        assert_eq!(shown(&matched("abcd", "dabc")), "3! 0 1 2");
+        assert_eq!(shown(&matched("abcd", "axdyb")), "0 + 3! + 1");
+        assert_eq!(shown(&matched("", "ab")), "+ +");
+        assert_eq!(matched("abcd", "db").removed(), [0, 2]);
+    }
+
+    #[test]
+    fn of_several_alike_the_first_is_the_first() {
+        assert_eq!(shown(&matched("aab", "aaab")), "0 1 + 2");
+    }
+
+    #[test]
+    fn what_is_renamed_stays_if_its_neighbours_are_the_same() {
+        let renamed = |have: &str, wanted: &str, had: &str, now: &str| {
+            let matching = matched(have, wanted).or_else(had.as_bytes(), now.as_bytes());
+            (shown(&matching), matching.removed())
+        };
+        assert_eq!(
+            renamed("abc", "axc", "123", "123"),
+            ("0 1 2".into(), vec![])
+        );
+        assert_eq!(
+            renamed("abc", "axc", "123", "193"),
+            ("0 + 2".into(), vec![1])
+        );
+        assert_eq!(
+            renamed("abc", "acx", "123", "132"),
+            ("0 2 +".into(), vec![1])
+        );
+        assert_eq!(renamed("ab", "xy", "12", "21"), ("1 +".into(), vec![0]));
+        assert_eq!(renamed("ab", "ba", "11", "11"), ("1! 0".into(), vec![]));
+    }
+
+    #[test]
+    fn a_longest_rise_is_as_long_as_any_other_way_finds_it() {
+        let mut random = crate::config::arbitrary::Random::new(7);
+        for _ in 0..2000 {
+            let count = random.below(9);
+            let mut places: Vec<_> = (0..count).map(Some).collect();
+            for index in 0..count {
+                places.swap(index, random.below(count));
+            }
+            let run = longest_rising_run(&places);
+            assert!(run.is_sorted_by(|a, b| a < b && places[*a] < places[*b]));
+            let mut lengths = vec![1; count];
+            for end in 0..count {
+                for start in 0..end {
+                    if places[start] < places[end] {
+                        lengths[end] = lengths[end].max(lengths[start] + 1);
+                    }
+                }
+            }
+            assert_eq!(run.len(), lengths.into_iter().max().unwrap_or(0));
+        }
     }
 }

@@ -1,40 +1,35 @@
-//! From a file's text to the same text saying something else: only what differs
-//! is changed, whatever else the operator wrote stays byte for byte.
+//! Changes a file's text so that it reads as another configuration, and leaves the rest of it
+//! alone.
 //!
-//! A file is compared with what is wanted noun by noun: what has the same meaning
-//! is not touched, however it is spelled. `page` knows where in the text something
-//! can be put or taken out; saving the result is the director's business.
+//! What has the same meaning is not touched, however it is spelled: comments, spacing and line ends
+//! stay byte for byte. `text` knows how to change the text, `list` which elements come, go or move.
 
-mod admin;
-mod attributes;
-mod edits;
 mod list;
-mod matching;
-mod page;
 mod service;
 mod settings;
+#[cfg(test)]
+mod tests;
+mod text;
 
 use std::fmt;
 
 use roxmltree::{Document, Node};
 
-use self::edits::Edits;
-use self::list::{List, place};
-use self::matching::Matching;
-use self::page::Page;
+use self::list::{List, Matching, insert_elements};
+use self::text::{EditMode, Editor, Edits, SourceText};
 use super::error::{Error, ErrorKind};
-use super::scan::scan;
+use super::read::scan;
 use super::{Config, CustomNames, Reading, read_with, serialize};
 
 /// Why a text cannot be edited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EditError {
-    /// It was no configuration to begin with.
+    /// The text is no configuration.
     Unreadable(Error),
-    /// With the changes, it would have more of something than a file may have.
+    /// With the changes it would exceed a limit.
     TooMuch(Error),
-    /// No file says what is wanted, such as two hosts of one name.
+    /// No file can express the wanted configuration, such as two hosts of one name.
     Inexpressible,
 }
 
@@ -59,26 +54,25 @@ impl std::error::Error for EditError {
     }
 }
 
-/// Changes `text`, a configuration, into one that reads as `wanted`.
+/// Edits `text`, a configuration, so that it reads as `wanted`.
 ///
-/// Attributes are changed where they stand, elements added beside those of their
-/// kind and taken out with the line they are on. Comments outside of what is taken
-/// out, notes, spacing, line ends and other spellings of the same meaning stay. A
-/// host without a name gets the one it has written when its number would change.
+/// Attributes change in place. New elements go beside those of their kind; removed ones take their
+/// line with them. Comments outside of removed elements, notes, spacing, line ends and spellings
+/// stay. A host without a name gets its name written when its number would change.
 ///
 /// # Errors
-/// The text is no configuration, would grow too large, or nothing says what is
-/// wanted. What is returned has always been read again.
+/// The text is no configuration, would exceed a limit, or no file can express `wanted`. The result
+/// has always been read again and compared.
 pub fn edit(text: &[u8], wanted: &Config) -> Result<Vec<u8>, EditError> {
     let have = read(text).map_err(EditError::Unreadable)?.config;
     if have == *wanted {
         return Ok(text.to_vec());
     }
-    for manner in [Manner::InPlace, Manner::Whole] {
-        let edited = edited(text, &have, wanted, manner)?.into_bytes();
+    for mode in [EditMode::InPlace, EditMode::Whole] {
+        let edited = edited(text, &have, wanted, mode)?.into_bytes();
         match read(&edited) {
             Ok(reading) if reading.config == *wanted => return Ok(edited),
-            // Comments do not go for the sake of room.
+            // No second try: it would drop comments only to save room.
             Err(error) if matches!(error.kind, ErrorKind::TooMuch(_)) => {
                 return Err(EditError::TooMuch(error));
             }
@@ -88,46 +82,31 @@ pub fn edit(text: &[u8], wanted: &Config) -> Result<Vec<u8>, EditError> {
     Err(EditError::Inexpressible)
 }
 
-/// How much is written anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
-    /// Nothing but what differs.
-    InPlace,
-    /// Each service or section that differs: for whatever nobody thought of. What is
-    /// in force is saved then, at the cost of the comments in these.
-    Whole,
-}
-
 fn edited(
     text: &[u8],
     have: &Config,
     wanted: &Config,
-    manner: Manner,
+    mode: EditMode,
 ) -> Result<String, EditError> {
     let scanned = scan(text).map_err(EditError::Unreadable)?;
     let document = Document::parse(&scanned.text).map_err(|_| EditError::Inexpressible)?;
     let root = document.root_element();
     let editor = Editor {
-        page: Page::new(scanned.original, root),
-        manner,
+        source: SourceText::new(scanned.original, root),
+        mode,
     };
     let mut edits = Edits::default();
-    editor.config(root, have, wanted, &mut edits);
-    Ok(edits.applied(scanned.original, 0..scanned.original.len()))
+    editor.edit_config(root, have, wanted, &mut edits);
+    Ok(edits.apply(scanned.original, 0..scanned.original.len()))
 }
 
-/// What the text says. Whether there are the schedulers it names is not asked.
+/// Reads the text. Custom schedulers need not exist.
 fn read(text: &[u8]) -> Result<Reading, Error> {
     read_with(text, &CustomNames::Any)
 }
 
-struct Editor<'a> {
-    page: Page<'a>,
-    manner: Manner,
-}
-
 impl Editor<'_> {
-    fn config(&self, root: Node<'_, '_>, have: &Config, wanted: &Config, edits: &mut Edits) {
+    fn edit_config(&self, root: Node<'_, '_>, have: &Config, wanted: &Config, edits: &mut Edits) {
         let names = |config: &Config| -> Vec<String> {
             config.services.iter().map(|it| it.name.clone()).collect()
         };
@@ -136,56 +115,22 @@ impl Editor<'_> {
             matching: Matching::new(&names(have), &names(wanted)),
         };
         let mut new = services.edit(
-            &self.page,
+            &self.source,
             &|index| serialize::service(&wanted.services[index]),
             &|node, had, now, edits| {
                 let (had, now) = (&have.services[had], &wanted.services[now]);
-                match self.manner {
+                match self.mode {
                     _ if had == now => {}
-                    Manner::InPlace => service::edit(&self.page, node, had, now, edits),
-                    Manner::Whole => self.page.rewrite(node, &serialize::service(now), edits),
+                    EditMode::InPlace => service::edit_service(&self.source, node, had, now, edits),
+                    EditMode::Whole => self.source.rewrite(node, &serialize::service(now), edits),
                 }
             },
             edits,
         );
-        new.extend(self.admin(root, have, wanted, edits));
-        new.extend(self.manager(root, have, wanted, edits));
-        new.extend(self.control(root, have, wanted, edits));
-        new.extend(self.logging(root, have, wanted, edits));
-        place(&self.page, root, new, edits);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    //! Tests of editing: examples of each kind of change, and what holds for any.
-
-    mod changes;
-    mod examples;
-    mod properties;
-    mod settings;
-    mod spelled;
-
-    use super::*;
-
-    fn parsed(text: &str) -> Config {
-        read(text.as_bytes())
-            .unwrap_or_else(|error| panic!("{error}\n{text}"))
-            .config
-    }
-
-    /// The text, edited into what `change` makes of its configuration.
-    fn changed(text: &str, change: impl FnOnce(&mut Config)) -> String {
-        let mut wanted = parsed(text);
-        change(&mut wanted);
-        let edited =
-            edit(text.as_bytes(), &wanted).unwrap_or_else(|error| panic!("{error}\n{text}"));
-        String::from_utf8(edited).unwrap()
-    }
-
-    /// What `change` must make of `text`.
-    fn example(text: &str, change: impl FnOnce(&mut Config), expected: &str) {
-        let edited = changed(text, change);
-        assert_eq!(edited, expected, "\n{edited}\n--- should be\n{expected}");
+        new.extend(self.edit_admin_section(root, have, wanted, edits));
+        new.extend(self.edit_manager_section(root, have, wanted, edits));
+        new.extend(self.edit_control(root, have, wanted, edits));
+        new.extend(self.edit_logging(root, have, wanted, edits));
+        insert_elements(&self.source, root, new, edits);
     }
 }

@@ -1,43 +1,40 @@
-//! A service in its text: listeners, groups, hosts, and which group is enabled.
+//! Edits a service in the text: listeners, groups, hosts, and which group is enabled.
 
 use roxmltree::Node;
 
-use super::attributes;
-use super::edits::Edits;
-use super::list::{List, child, children, place};
-use super::matching::Matching;
-use super::page::Page;
+use super::list::{List, Matching, child, children, insert_elements};
+use super::text::{Edits, SourceText, edit_attributes, set_attribute};
 use crate::config::read::flag;
 use crate::config::serialize;
 use crate::config::{Group, Host, Service};
 
 /// Edits the service `have` into `wanted`.
-pub(super) fn edit(
-    page: &Page<'_>,
+pub(super) fn edit_service(
+    source: &SourceText<'_>,
     node: Node<'_, '_>,
     have: &Service,
     wanted: &Service,
     edits: &mut Edits,
 ) {
     let (had, now) = (serialize::service(have), serialize::service(wanted));
-    attributes::edit(page, node, &had.attributes, &now.attributes, edits);
-    let mut new = listens(page, node, have, wanted, edits);
-    new.extend(groups(page, node, have, wanted, edits));
+    edit_attributes(source, node, &had.attributes, &now.attributes, edits);
+    let mut new = edit_listens(source, node, have, wanted, edits);
+    new.extend(edit_groups(source, node, have, wanted, edits));
     if let Some(enable) = child(node, "enable").filter(|_| have.enabled != wanted.enabled) {
-        attributes::set(page, enable, "group", Some(&wanted.enabled), edits);
+        set_attribute(source, enable, "group", Some(&wanted.enabled), edits);
     }
-    place(page, node, new, edits);
+    insert_elements(source, node, new, edits);
 }
 
-fn listens(
-    page: &Page<'_>,
+fn edit_listens(
+    source: &SourceText<'_>,
     node: Node<'_, '_>,
     have: &Service,
     wanted: &Service,
     edits: &mut Edits,
-) -> Vec<serialize::Form> {
+) -> Vec<serialize::XmlElement> {
     let matching = Matching::new(&have.listens, &wanted.listens);
-    // One that has gone for one that has come in its place has moved to another port.
+    // A removed and an added listener in the same place: its address changed.
     let all_alike = |count| vec![(); count];
     let list = List {
         nodes: children(node, &["listen"]),
@@ -47,23 +44,23 @@ fn listens(
         ),
     };
     list.edit(
-        page,
+        source,
         &|index| serialize::listen(&wanted.listens[index]),
         &|node, had, now, edits| {
             let [had, now] = [&have.listens[had], &wanted.listens[now]].map(serialize::listen);
-            attributes::edit(page, node, &had.attributes, &now.attributes, edits);
+            edit_attributes(source, node, &had.attributes, &now.attributes, edits);
         },
         edits,
     )
 }
 
-fn groups(
-    page: &Page<'_>,
+fn edit_groups(
+    source: &SourceText<'_>,
     node: Node<'_, '_>,
     have: &Service,
     wanted: &Service,
     edits: &mut Edits,
-) -> Vec<serialize::Form> {
+) -> Vec<serialize::XmlElement> {
     let names = |service: &Service| -> Vec<String> {
         service.groups.iter().map(|it| it.name.clone()).collect()
     };
@@ -73,7 +70,7 @@ fn groups(
         matching: Matching::new(&names(have), &names(wanted)),
     };
     list.edit(
-        page,
+        source,
         &|index| {
             let group = &wanted.groups[index];
             serialize::group(group, group.name == wanted.enabled && !is_enabled_beside)
@@ -81,26 +78,32 @@ fn groups(
         &|node, had, now, edits| {
             let (had, now) = (&have.groups[had], &wanted.groups[now]);
             let says_so = node.attribute("enable").is_some_and(flag);
-            // Beside an <enable>, a group may say so too but need not.
+            // Beside an <enable>, a group may have enable="true" but need not.
             let should = now.name == wanted.enabled && (says_so || !is_enabled_beside);
-            let (had_form, now_form) = (
+            let (had_element, now_element) = (
                 serialize::group(had, says_so),
                 serialize::group(now, should),
             );
-            attributes::edit(
-                page,
+            edit_attributes(
+                source,
                 node,
-                &had_form.attributes,
-                &now_form.attributes,
+                &had_element.attributes,
+                &now_element.attributes,
                 edits,
             );
-            hosts(page, node, had, now, edits);
+            edit_hosts(source, node, had, now, edits);
         },
         edits,
     )
 }
 
-fn hosts(page: &Page<'_>, node: Node<'_, '_>, have: &Group, wanted: &Group, edits: &mut Edits) {
+fn edit_hosts(
+    source: &SourceText<'_>,
+    node: Node<'_, '_>,
+    have: &Group,
+    wanted: &Group,
+    edits: &mut Edits,
+) {
     let names =
         |group: &Group| -> Vec<String> { group.hosts.iter().map(|it| it.name.clone()).collect() };
     let addresses =
@@ -111,19 +114,26 @@ fn hosts(page: &Page<'_>, node: Node<'_, '_>, have: &Group, wanted: &Group, edit
         matching: matching.or_else(&addresses(have), &addresses(wanted)),
     };
     let new = list.edit(
-        page,
+        source,
         &|index| serialize::host(&wanted.hosts[index]),
         &|node, had, now, edits| {
-            host(page, node, &have.hosts[had], &wanted.hosts[now], now, edits);
+            edit_host(
+                source,
+                node,
+                &have.hosts[had],
+                &wanted.hosts[now],
+                now,
+                edits,
+            );
         },
         edits,
     );
-    place(page, node, new, edits);
+    insert_elements(source, node, new, edits);
 }
 
-/// Edits a host that will be the `number`th of its group, from 0.
-fn host(
-    page: &Page<'_>,
+/// Edits a host that will be number `number` of its group, from 0.
+fn edit_host(
+    source: &SourceText<'_>,
     node: Node<'_, '_>,
     have: &Host,
     wanted: &Host,
@@ -135,5 +145,5 @@ fn host(
         had.name = format!("host.{number}");
     }
     let [had, now] = [&had, wanted].map(serialize::host);
-    attributes::edit(page, node, &had.attributes, &now.attributes, edits);
+    edit_attributes(source, node, &had.attributes, &now.attributes, edits);
 }

@@ -1,92 +1,111 @@
-//! The manager, the control socket and the log in their text.
+//! Edits the admin interfaces, users, periodic tasks, control socket and log in the text, old forms
+//! included.
 
 use roxmltree::Node;
 
-use super::edits::Edits;
-use super::list::{at_most_one, child, place};
-use super::page::Page;
-use super::{Editor, Manner, attributes};
-use crate::config::read::{CHECK_TIME, HOST_CHECK_INTERVAL, Value};
-use crate::config::serialize::{self, Attribute, Content, Form};
-use crate::config::{Config, Manager, PeriodicTask};
+use super::list::{List, Matching, child, children, edit_optional, insert_elements};
+use super::text::{EditMode, Editor, Edits, SourceText, edit_attributes, set_attribute};
+use crate::config::read::{CHECK_TIME, HOST_CHECK_INTERVAL, OLD_WEB, Value};
+use crate::config::serialize::{self, Content, XmlAttribute, XmlElement};
+use crate::config::{Admin, Config, Manager, PeriodicTask, User, Web};
 
 impl Editor<'_> {
-    /// Edits `<manager>`; returns it, with what is not as always, if there is none yet.
-    pub(super) fn manager(
+    /// Edits `<admin>`; returns it if there is none yet.
+    pub(super) fn edit_admin_section(
         &self,
         root: Node<'_, '_>,
         have: &Config,
         wanted: &Config,
         edits: &mut Edits,
-    ) -> Option<Form> {
+    ) -> Option<XmlElement> {
+        match (child(root, "admin"), &have.admin, &wanted.admin) {
+            (_, had, now) if had == now => {}
+            (Some(node), _, None) => self.source.remove(node.range(), edits),
+            (Some(node), Some(had), Some(now)) => match self.mode {
+                EditMode::InPlace => edit_admin(&self.source, node, had, now, edits),
+                EditMode::Whole => self.source.rewrite(node, &serialize::admin(now), edits),
+            },
+            (_, _, now) => return now.as_ref().map(serialize::admin),
+        }
+        None
+    }
+
+    /// Edits `<manager>`; returns a new one with what is not default, if there is none yet.
+    pub(super) fn edit_manager_section(
+        &self,
+        root: Node<'_, '_>,
+        have: &Config,
+        wanted: &Config,
+        edits: &mut Edits,
+    ) -> Option<XmlElement> {
         let (mut had, mut now) = (have.manager, wanted.manager);
         if had == now {
             return None;
         }
         let node = child(root, "manager");
-        if self.manner == Manner::Whole {
-            // All of it is written as a <manager>.
+        if self.mode == EditMode::Whole {
+            // The whole <manager> is rewritten, so the old form goes.
             if let Some(node) = child(root, CHECK_TIME) {
-                self.page.remove(node.range(), edits);
+                self.source.remove(node.range(), edits);
             }
         } else if let Some(old) = OldHostCheck::of(root, node) {
-            let is_said = old.edit(&self.page, &had.host_check, &now.host_check, edits);
-            // A <hostCheck> says what the old form does not, and nothing else.
+            let is_said = old.edit(&self.source, &had.host_check, &now.host_check, edits);
+            // A <hostCheck> has only what the old form cannot express.
             had.host_check = Manager::default().host_check;
             if is_said {
                 now.host_check = had.host_check;
             }
         }
         match node {
-            Some(node) if self.manner == Manner::InPlace => {
-                manager(&self.page, node, &had, &now, edits);
+            Some(node) if self.mode == EditMode::InPlace => {
+                edit_manager(&self.source, node, &had, &now, edits);
                 None
             }
             Some(node) => {
-                self.page.rewrite(node, &serialize::manager(&now), edits);
+                self.source.rewrite(node, &serialize::manager(&now), edits);
                 None
             }
             None => {
-                let mut form = serialize::manager(&now);
-                if let Content::Elements(chores) = &mut form.content {
-                    chores.retain(|chore| chore.attributes.iter().any(|it| !it.is_default));
+                let mut element = serialize::manager(&now);
+                if let Content::Elements(tasks) = &mut element.content {
+                    tasks.retain(|task| task.attributes.iter().any(|it| !it.is_default));
                 }
-                Some(form).filter(|_| had != now)
+                Some(element).filter(|_| had != now)
             }
         }
     }
 
     /// Edits `<control>`; returns it if there is none yet.
-    pub(super) fn control(
+    pub(super) fn edit_control(
         &self,
         root: Node<'_, '_>,
         have: &Config,
         wanted: &Config,
         edits: &mut Edits,
-    ) -> Option<Form> {
+    ) -> Option<XmlElement> {
         let [had, now] =
             [have, wanted].map(|config| config.control.as_ref().map(serialize::control));
-        at_most_one(&self.page, child(root, "control"), had, now, edits)
+        edit_optional(&self.source, child(root, "control"), had, now, edits)
     }
 
     /// Edits `<logging>`; returns it if there is none yet.
-    pub(super) fn logging(
+    pub(super) fn edit_logging(
         &self,
         root: Node<'_, '_>,
         have: &Config,
         wanted: &Config,
         edits: &mut Edits,
-    ) -> Option<Form> {
+    ) -> Option<XmlElement> {
         if have.logging == wanted.logging {
             return None;
         }
         let [had, now] = [have, wanted].map(|config| Some(serialize::logging(&config.logging)));
-        at_most_one(&self.page, child(root, "logging"), had, now, edits)
+        edit_optional(&self.source, child(root, "logging"), had, now, edits)
     }
 }
 
-/// An old form of `<hostCheck>`: an element of the root or an attribute of `<manager>`,
-/// which says how often, and nothing else.
+/// An old form of `<hostCheck>`, which has the interval only: `<checktime>`, or an attribute of
+/// `<manager>`.
 struct OldHostCheck<'n, 'i> {
     node: Node<'n, 'i>,
     attribute: &'static str,
@@ -101,11 +120,10 @@ impl<'n, 'i> OldHostCheck<'n, 'i> {
         old(child(root, CHECK_TIME), "time").or_else(|| old(manager, HOST_CHECK_INTERVAL))
     }
 
-    /// Edits it, or takes it out where it cannot say what is wanted. Returns whether it
-    /// says that.
+    /// Edits it, or removes it where it cannot express `wanted`. Returns whether it does.
     fn edit(
         &self,
-        page: &Page<'_>,
+        source: &SourceText<'_>,
         have: &PeriodicTask,
         wanted: &PeriodicTask,
         edits: &mut Edits,
@@ -117,52 +135,179 @@ impl<'n, 'i> OldHostCheck<'n, 'i> {
         let interval = Some(interval.as_str()).filter(|_| wanted.enable);
         match interval {
             None if self.attribute != HOST_CHECK_INTERVAL => {
-                page.remove(self.node.range(), edits);
+                source.remove(self.node.range(), edits);
             }
-            _ => attributes::set(page, self.node, self.attribute, interval, edits),
+            _ => set_attribute(source, self.node, self.attribute, interval, edits),
         }
         interval.is_some()
     }
 }
 
-fn manager(
-    page: &Page<'_>,
+fn edit_manager(
+    source: &SourceText<'_>,
     node: Node<'_, '_>,
     have: &Manager,
     wanted: &Manager,
     edits: &mut Edits,
 ) {
     let mut new = Vec::new();
-    for (had, now) in serialize::chores(have)
+    for (had, now) in serialize::tasks(have)
         .into_iter()
-        .zip(serialize::chores(wanted))
+        .zip(serialize::tasks(wanted))
     {
         if had.attributes == now.attributes {
             continue;
         }
         match child(node, now.name) {
-            Some(node) => chore(page, node, &had.attributes, &now.attributes, edits),
+            Some(node) => edit_task(source, node, &had.attributes, &now.attributes, edits),
             None => new.push(now),
         }
     }
-    place(page, node, new, edits);
+    insert_elements(source, node, new, edits);
 }
 
-fn chore(
-    page: &Page<'_>,
+fn edit_task(
+    source: &SourceText<'_>,
     node: Node<'_, '_>,
-    have: &[Attribute],
-    wanted: &[Attribute],
+    have: &[XmlAttribute],
+    wanted: &[XmlAttribute],
     edits: &mut Edits,
 ) {
-    // An interval of 0 says that the chore is off, whatever else is said of it.
-    let is_zero = |text| Value::alone("interval", text).seconds() == Ok(None);
+    // An interval of 0 disables the task, whatever `enable` says: to change one, write both. Test:
+    // an_interval_of_0_is_replaced_before_the_chore_is_on.
+    let is_zero = |text| Value::detached("interval", text).seconds() == Ok(None);
     if !node.attribute("interval").is_some_and(is_zero) {
-        return attributes::edit(page, node, have, wanted, edits);
+        return edit_attributes(source, node, have, wanted, edits);
     }
     for now in wanted {
         if node.has_attribute(now.name) || !now.is_default {
-            attributes::set(page, node, now.name, now.value.as_deref(), edits);
+            set_attribute(source, node, now.name, now.value.as_deref(), edits);
+        }
+    }
+}
+
+fn edit_admin(
+    source: &SourceText<'_>,
+    node: Node<'_, '_>,
+    have: &Admin,
+    wanted: &Admin,
+    edits: &mut Edits,
+) {
+    let mut new = Vec::new();
+    new.extend(edit_web(
+        source,
+        node,
+        have.web.as_ref(),
+        wanted.web.as_ref(),
+        edits,
+    ));
+    let ssh_element = |admin: &Admin| admin.ssh.as_ref().map(serialize::ssh);
+    new.extend(edit_optional(
+        source,
+        child(node, "ssh"),
+        ssh_element(have),
+        ssh_element(wanted),
+        edits,
+    ));
+    let names =
+        |admin: &Admin| -> Vec<String> { admin.users.iter().map(|it| it.name.clone()).collect() };
+    let users = List {
+        nodes: children(node, &["user"]),
+        matching: Matching::new(&names(have), &names(wanted)),
+    };
+    new.extend(users.edit(
+        source,
+        &|index| serialize::user(&wanted.users[index]),
+        &|node, had, now, edits| {
+            edit_user(source, node, &have.users[had], &wanted.users[now], edits);
+        },
+        edits,
+    ));
+    insert_elements(source, node, new, edits);
+}
+
+fn edit_web(
+    source: &SourceText<'_>,
+    admin: Node<'_, '_>,
+    have: Option<&Web>,
+    wanted: Option<&Web>,
+    edits: &mut Edits,
+) -> Option<XmlElement> {
+    let (had, now) = (have.map(serialize::web), wanted.map(serialize::web));
+    let (Some(had), true) = (&had, admin.has_attribute("listen")) else {
+        return edit_optional(source, child(admin, "web"), had, now, edits);
+    };
+    // The old form has only some of the attributes.
+    let is_old = |it: &&XmlAttribute| OLD_WEB.contains(&it.name);
+    let is_enough = |web: &Web, element: &XmlElement| {
+        web.listen.is_some()
+            && element
+                .attributes
+                .iter()
+                .all(|it| is_old(&it) || it.is_default)
+    };
+    match (wanted, now) {
+        (Some(web), Some(now)) if is_enough(web, &now) => {
+            for (had, now) in had.attributes.iter().zip(&now.attributes) {
+                if had.value != now.value {
+                    set_attribute(source, admin, now.name, now.value.as_deref(), edits);
+                }
+            }
+            None
+        }
+        (_, now) => {
+            for attribute in OLD_WEB {
+                set_attribute(source, admin, attribute, None, edits);
+            }
+            now
+        }
+    }
+}
+
+fn edit_user(
+    source: &SourceText<'_>,
+    node: Node<'_, '_>,
+    have: &User,
+    wanted: &User,
+    edits: &mut Edits,
+) {
+    let (had, now) = (serialize::user(have), serialize::user(wanted));
+    edit_attributes(source, node, &had.attributes, &now.attributes, edits);
+    let (had, now) = match node.has_attribute("key") {
+        true => edit_first_key(source, node, &have.keys, &wanted.keys, edits),
+        false => (&have.keys[..], &wanted.keys[..]),
+    };
+    let keys = List {
+        nodes: children(node, &["key"]),
+        matching: Matching::new(had, now),
+    };
+    let new = keys.edit(
+        source,
+        &|index| serialize::key(&now[index]),
+        &|_, _, _, _| {},
+        edits,
+    );
+    insert_elements(source, node, new, edits);
+}
+
+/// Edits the key in the attribute; returns the other keys, existing and wanted.
+fn edit_first_key<'k>(
+    source: &SourceText<'_>,
+    node: Node<'_, '_>,
+    have: &'k [String],
+    wanted: &'k [String],
+    edits: &mut Edits,
+) -> (&'k [String], &'k [String]) {
+    let others = have.get(1..).unwrap_or_default();
+    match wanted.split_first() {
+        Some((first, rest)) if have.first() == Some(first) => (others, rest),
+        Some((first, rest)) if !others.contains(first) => {
+            set_attribute(source, node, "key", Some(first), edits);
+            (others, rest)
+        }
+        _ => {
+            set_attribute(source, node, "key", None, edits);
+            (others, wanted)
         }
     }
 }

@@ -1,16 +1,23 @@
-//! An element of the file together with what the schema says of it.
-//!
-//! Opening one checks what it has and holds; what its values mean is its reader's
-//! business.
+//! An element of the file, checked against the schema, and the warnings about elements.
+
+use std::collections::HashSet;
 
 use roxmltree::{Attribute, Node};
 
 use super::schema::{self, ElementSchema, NOTE, Occurs, ROOTS};
 use super::value::Value;
-use crate::config::error::{Error, ErrorKind, Position};
-use crate::config::nearest::nearest;
+use crate::config::error::{BYTE_ORDER_MARK, Error, ErrorKind, Position, nearest};
 
-/// An element that has only the attributes and children it may have, and all it must have.
+/// A warning: valid, but probably a mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// Where it is.
+    pub position: Position,
+    /// What it is, on one line.
+    pub text: String,
+}
+
+/// An element whose attributes and children match the schema.
 pub(super) struct Element<'a> {
     node: Node<'a, 'a>,
     schema: &'static ElementSchema,
@@ -18,10 +25,9 @@ pub(super) struct Element<'a> {
 }
 
 impl<'a> Element<'a> {
-    /// The outermost element, which must have one of its names; `original` is for
-    /// positions.
+    /// The outermost element, which must have one of its two names; `original` is for positions.
     pub(super) fn root(node: Node<'a, 'a>, original: &'a str) -> Result<Self, Error> {
-        let name = written_name(node, original);
+        let name = source_name(node, original);
         let schema = schema::element(name).filter(|schema| ROOTS.contains(&schema.name));
         let wrong_root = || Error {
             position: Position::at(original, node.range().start),
@@ -32,7 +38,7 @@ impl<'a> Element<'a> {
             schema: schema.ok_or_else(wrong_root)?,
             original,
         }
-        .checked()
+        .check()
     }
 
     /// Its name.
@@ -45,7 +51,7 @@ impl<'a> Element<'a> {
         self.node.range().start
     }
 
-    /// An error that is about the element as a whole.
+    /// An error at the element.
     pub(super) fn error(&self, kind: ErrorKind) -> Error {
         Error {
             position: Position::at(self.original, self.offset()),
@@ -70,14 +76,14 @@ impl<'a> Element<'a> {
         })
     }
 
-    /// The value of an attribute that must be there.
+    /// The value of a required attribute.
     pub(super) fn required(&self, attribute: &'static str) -> Result<Value<'a>, Error> {
         let element = self.schema.name;
         let missing = || self.error(ErrorKind::MissingAttribute { element, attribute });
         self.value(attribute).ok_or_else(missing)
     }
 
-    /// The text it holds itself, comments and notes left out, as one value.
+    /// Parses its own text, without comments and notes.
     pub(super) fn with_text<T>(
         &self,
         parse: impl FnOnce(Value<'_>) -> Result<T, Error>,
@@ -97,7 +103,7 @@ impl<'a> Element<'a> {
         })
     }
 
-    /// The elements in it, notes left out, each checked when it is reached.
+    /// Its child elements without notes, each checked when it is reached.
     pub(super) fn children(&self) -> impl Iterator<Item = Result<Element<'a>, Error>> {
         let (schema, original) = (self.schema, self.original);
         elements(self.node, original).map(move |(node, name)| {
@@ -109,17 +115,17 @@ impl<'a> Element<'a> {
                     schema,
                     original,
                 }
-                .checked(),
+                .check(),
                 None => Err(unknown_element(node, name, self.schema, original)),
             }
         })
     }
 
-    fn checked(self) -> Result<Self, Error> {
+    fn check(self) -> Result<Self, Error> {
         for attribute in self.node.attributes() {
             self.check_attribute(&attribute)?;
         }
-        // The parser keeps these apart from the attributes.
+        // The parser keeps namespace declarations apart from attributes.
         let declaration = self
             .node
             .namespaces()
@@ -178,7 +184,7 @@ impl<'a> Element<'a> {
             let (first, second) = (found.next(), found.next());
             match (child.occurs, first, second) {
                 (Occurs::AtLeastOnce, None, _) => {
-                    // A misspelt one says more than a missing one.
+                    // Report a misspelt child rather than a missing one.
                     self.children().try_for_each(|child| child.map(drop))?;
                     return Err(self.error(ErrorKind::MissingElement { parent, element }));
                 }
@@ -194,19 +200,19 @@ impl<'a> Element<'a> {
     }
 }
 
-/// The elements in `node` but the notes, with their names as written.
+/// Child elements without notes, with their names as written.
 fn elements<'a>(
     node: Node<'a, 'a>,
     original: &'a str,
 ) -> impl Iterator<Item = (Node<'a, 'a>, &'a str)> {
     node.children()
         .filter(Node::is_element)
-        .map(move |node| (node, written_name(node, original)))
+        .map(move |node| (node, source_name(node, original)))
         .filter(|(_, name)| *name != NOTE)
 }
 
-/// The name with its prefix: no prefix means anything here, so none is taken off.
-fn written_name<'a>(node: Node<'a, 'a>, original: &'a str) -> &'a str {
+/// The name with its prefix: there are no namespaces here.
+fn source_name<'a>(node: Node<'a, 'a>, original: &'a str) -> &'a str {
     let name = &original[node.range().start + 1..];
     let is_end = |character: char| character.is_ascii_whitespace() || "/>".contains(character);
     name.split(is_end).next().unwrap_or_default()
@@ -228,5 +234,54 @@ fn unknown_element(
     Error {
         position: Position::at(original, node.range().start),
         kind,
+    }
+}
+
+/// Claims `name` for `element`: an error if an earlier one has it.
+pub(super) fn claim_name(
+    names: &mut HashSet<String>,
+    element: &Element<'_>,
+    name: &str,
+) -> Result<(), Error> {
+    if names.insert(name.to_owned()) {
+        return Ok(());
+    }
+    let kind = ErrorKind::DuplicateName {
+        element: element.name(),
+        name: name.to_owned(),
+    };
+    match element.value("name") {
+        Some(value) => Err(value.error(kind)),
+        None => Err(element.error(kind)),
+    }
+}
+
+/// Warnings, each with its byte offset.
+#[derive(Default)]
+pub(super) struct WarningList(pub(super) Vec<(usize, String)>);
+
+impl WarningList {
+    pub(super) fn push(&mut self, element: &Element<'_>, text: String) {
+        self.0.push((element.offset(), text));
+    }
+
+    /// Sorts them into the file's order. One pass over the text counts the lines for all.
+    pub(super) fn with_positions(mut self, text: &str) -> Vec<Warning> {
+        self.0.sort_by_key(|(offset, _)| *offset);
+        let mut position = Position::START;
+        let mut counted = if text.starts_with(BYTE_ORDER_MARK) {
+            BYTE_ORDER_MARK.len()
+        } else {
+            0
+        };
+        let with_position = |(offset, warning): (usize, String)| {
+            position = position.advanced(text.get(counted..offset).unwrap_or_default());
+            counted = counted.max(offset);
+            Warning {
+                position,
+                text: warning,
+            }
+        };
+        self.0.into_iter().map(with_position).collect()
     }
 }

@@ -1,9 +1,7 @@
-//! Every element of the file, with its attributes and what it may hold: the one
-//! table that the reader, its suggestions and the check of the manual page share.
+//! The schema: one table of the file's elements with their attributes and children.
 //!
-//! What a value may be is `value`'s business.
-
-use super::settings::CHECK_TIME;
+//! The reader, its suggestions, the RELAX NG schema and the test of the manual page use it. `value`
+//! has the values.
 
 /// One element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,9 +9,9 @@ use super::settings::CHECK_TIME;
 pub struct ElementSchema {
     /// Its name.
     pub name: &'static str,
-    /// Its attributes, in the order in which they are printed.
+    /// Its attributes, in the order of printing.
     pub attributes: &'static [AttributeSchema],
-    /// The elements it may hold, besides `<note>`, which may stand anywhere.
+    /// The elements allowed in it, besides `<note>`, which is allowed anywhere.
     pub children: &'static [ChildSchema],
 }
 
@@ -23,40 +21,49 @@ pub struct ElementSchema {
 pub struct AttributeSchema {
     /// Its name.
     pub name: &'static str,
-    /// Whether the element cannot do without it.
+    /// Whether it is required.
     pub required: bool,
 }
 
-/// An element that another may hold.
+/// An element allowed in another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChildSchema {
     /// Its name.
     pub name: &'static str,
-    /// How often it may, or must, be there.
+    /// How often it may occur.
     pub occurs: Occurs,
 }
 
-/// How often an element may be inside another.
+/// How often an element may occur in another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Occurs {
     /// Once or not at all.
     AtMostOnce,
     /// Any number of times.
     AnyNumber,
-    /// Any number of times, but not never.
+    /// Once or more.
     AtLeastOnce,
 }
 
-/// The element that may stand anywhere, and is ignored with all that is in it.
+/// The element that is allowed anywhere, and ignored with its content.
 pub(in crate::config) const NOTE: &str = "note";
 
-/// Every element that a configuration may have, the outermost first.
+/// The attributes of `<admin>` that are an old form of `<web>`, which has the same attributes.
+pub(in crate::config) const OLD_WEB: [&str; 3] = ["listen", "secure", "refresh"];
+
+/// txLoadBalancer's old form of `<hostCheck>`, an attribute of `<manager>`.
+pub(in crate::config) const HOST_CHECK_INTERVAL: &str = "hostCheckInterval";
+
+/// PythonDirector's form of `<hostCheck>`, an element of the root.
+pub(in crate::config) const CHECK_TIME: &str = "checktime";
+
+/// All elements of a configuration, the outermost first.
 pub fn schema() -> &'static [ElementSchema] {
     SCHEMA
 }
 
-/// The entry for `name`.
+/// The entry of `name`.
 pub(super) fn element(name: &str) -> Option<&'static ElementSchema> {
     SCHEMA.iter().find(|element| element.name == name)
 }
@@ -118,9 +125,9 @@ const HOST: &[AttributeSchema] = &[
     optional("weight"),
     optional("state"),
 ];
-const CHORE: &[AttributeSchema] = &[optional("interval"), optional("enable")];
+const TASK: &[AttributeSchema] = &[optional("interval"), optional("enable")];
 
-/// What the outermost element holds, whichever name it has.
+/// Children of the outermost element.
 const SECTIONS: &[ChildSchema] = &[
     any("service"),
     one("admin"),
@@ -195,9 +202,9 @@ const SCHEMA: &[ElementSchema] = &[
         attributes: &[optional("hostCheckInterval")],
         children: &[one("hostCheck"), one("configCheck"), one("heartbeat")],
     },
-    leaf("hostCheck", CHORE),
-    leaf("configCheck", CHORE),
-    leaf("heartbeat", CHORE),
+    leaf("hostCheck", TASK),
+    leaf("configCheck", TASK),
+    leaf("heartbeat", TASK),
     leaf(CHECK_TIME, &[required("time")]),
     leaf(
         "control",

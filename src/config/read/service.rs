@@ -1,76 +1,79 @@
-//! `<service>`: its listeners, its groups, their hosts.
+//! Reads `<service>`: listeners, groups and hosts.
 
 use std::collections::{HashMap, HashSet};
 
-use super::element::Element;
+use super::element::{Element, WarningList, claim_name};
 use super::value::Value;
-use super::{Warned, unique};
-use crate::config::error::{Error, ErrorKind};
-use crate::config::nearest::nearest;
+use crate::config::error::{Error, ErrorKind, nearest};
 use crate::config::{Algorithm, CustomNames, Group, Host, ListenAddress, Service, Timeouts};
 
-/// Where each address is first listened on, in bytes.
-pub(super) type Listens = HashMap<ListenAddress, usize>;
+/// Byte offset of the first `<listen>` of each address.
+pub(super) type ListenOffsets = HashMap<ListenAddress, usize>;
 
-/// Reads a `<service>`; `listens` has the addresses of the services before it.
-pub(super) fn service(
+/// Reads a `<service>`; `listens` has the addresses of earlier services.
+pub(super) fn read_service(
     element: &Element<'_>,
-    listens: &mut Listens,
-    own: &CustomNames,
-    warned: &mut Warned,
+    listens: &mut ListenOffsets,
+    custom: &CustomNames,
+    warnings: &mut WarningList,
 ) -> Result<Service, Error> {
     let mut service = Service {
         name: element.required("name")?.name()?,
-        timeouts: timeouts(element)?,
+        timeouts: read_timeouts(element)?,
         listens: Vec::new(),
         groups: Vec::new(),
         enabled: String::new(),
     };
     let mut names = HashSet::new();
-    let mut marks = Marks::default();
+    let mut enabled_group = EnabledGroup::default();
     let mut group_elements = Vec::new();
     for child in element.children() {
         let child = child?;
         match child.name() {
-            "listen" => service.listens.push(listen(&child, listens)?),
+            "listen" => service.listens.push(read_listen(&child, listens)?),
             "group" => {
-                let group = group(&child, own)?;
-                unique(&mut names, &child, &group.name)?;
-                marks.see_group(&child, &group.name)?;
+                let group = read_group(&child, custom)?;
+                claim_name(&mut names, &child, &group.name)?;
+                enabled_group.add_group(&child, &group.name)?;
                 service.groups.push(group);
                 group_elements.push(child);
             }
-            _ => marks.enable = Some(child),
+            _ => enabled_group.enable = Some(child),
         }
     }
-    service.enabled = marks.enabled_group(element, &service)?;
+    service.enabled = enabled_group.resolve(element, &service)?;
     for (group, element) in service.groups.iter().zip(&group_elements) {
-        warn_of_no_sessions(group, group.name == service.enabled, element, warned);
-        warn_of_hosts(group, element, warned);
+        warn_of_no_sessions(group, group.name == service.enabled, element, warnings);
+        warn_of_hosts(group, element, warnings);
     }
     Ok(service)
 }
 
-/// Warns of a group that can get no session, or could get none if it were enabled.
-fn warn_of_no_sessions(group: &Group, enabled: bool, element: &Element<'_>, warned: &mut Warned) {
+/// Warns of a group that gets no session, or would get none if enabled.
+fn warn_of_no_sessions(
+    group: &Group,
+    enabled: bool,
+    element: &Element<'_>,
+    warnings: &mut WarningList,
+) {
     let name = &group.name;
     if group.hosts.is_empty() {
-        warned.push(element, format!("group \"{name}\" has no hosts"));
+        warnings.push(element, format!("group \"{name}\" has no hosts"));
     } else if group.hosts.iter().all(|host| host.weight == 0) {
         let text = format!("every host of group \"{name}\" has weight 0: none gets sessions");
-        warned.push(element, text);
+        warnings.push(element, text);
     } else if enabled && !group.hosts.iter().any(Host::in_service) {
         let text = format!(
             "group \"{name}\" is enabled, but no host of it is in service: all sessions end"
         );
-        warned.push(element, text);
+        warnings.push(element, text);
     }
 }
 
-/// Warns of weights that nothing looks at, and of one address twice.
-fn warn_of_hosts(group: &Group, element: &Element<'_>, warned: &mut Warned) {
+/// Warns of weights that the scheduler ignores, and of an address that occurs twice.
+fn warn_of_hosts(group: &Group, element: &Element<'_>, warnings: &mut WarningList) {
     let (name, scheduler) = (&group.name, &group.scheduler);
-    if !scheduler.algorithm.weighs() && group.hosts.iter().any(|host| host.weight > 1) {
+    if !scheduler.algorithm.uses_weights() && group.hosts.iter().any(|host| host.weight > 1) {
         let instead = match scheduler.algorithm {
             Algorithm::RoundRobin => "weightrr",
             Algorithm::Random => "weightr",
@@ -79,7 +82,7 @@ fn warn_of_hosts(group: &Group, element: &Element<'_>, warned: &mut Warned) {
         let text = format!(
             "group \"{name}\" has weights, which {scheduler} does not look at: {instead} does"
         );
-        warned.push(element, text);
+        warnings.push(element, text);
     }
     let mut addresses = HashMap::new();
     for host in &group.hosts {
@@ -89,12 +92,12 @@ fn warn_of_hosts(group: &Group, element: &Element<'_>, warned: &mut Warned) {
                 "group \"{name}\" has {address} twice, as \"{first}\" and \"{second}\": \
                  it gets twice the sessions"
             );
-            warned.push(element, text);
+            warnings.push(element, text);
         }
     }
 }
 
-fn timeouts(element: &Element<'_>) -> Result<Timeouts, Error> {
+fn read_timeouts(element: &Element<'_>) -> Result<Timeouts, Error> {
     let seconds = |attribute, default| match element.value(attribute) {
         Some(value) => value.seconds(),
         None => Ok(default),
@@ -107,10 +110,10 @@ fn timeouts(element: &Element<'_>) -> Result<Timeouts, Error> {
     })
 }
 
-fn listen(element: &Element<'_>, listens: &mut Listens) -> Result<ListenAddress, Error> {
+fn read_listen(element: &Element<'_>, listens: &mut ListenOffsets) -> Result<ListenAddress, Error> {
     let value = element.required("ip")?;
     let address: ListenAddress = value.address()?;
-    // With port 0 the system chooses, and never the same one twice.
+    // With port 0 the system chooses a port, never the same twice.
     if let Some(first) = listens.get(&address).filter(|_| address.port != 0) {
         let (address, first) = (address.to_string(), value.position_of(*first));
         let kind = ErrorKind::DuplicateListen { address, first };
@@ -120,15 +123,15 @@ fn listen(element: &Element<'_>, listens: &mut Listens) -> Result<ListenAddress,
     Ok(address)
 }
 
-/// The two ways to enable a group: the group says so, or an `<enable>` beside it.
+/// The enabled group, by its `enable` attribute or by an `<enable>` beside the groups.
 #[derive(Default)]
-struct Marks<'a> {
+struct EnabledGroup<'a> {
     marked: Option<String>,
     enable: Option<Element<'a>>,
 }
 
-impl Marks<'_> {
-    fn see_group(&mut self, element: &Element<'_>, name: &str) -> Result<(), Error> {
+impl EnabledGroup<'_> {
+    fn add_group(&mut self, element: &Element<'_>, name: &str) -> Result<(), Error> {
         let Some(mark) = element.value("enable").filter(Value::flag) else {
             return Ok(());
         };
@@ -141,7 +144,7 @@ impl Marks<'_> {
         }
     }
 
-    fn enabled_group(self, element: &Element<'_>, service: &Service) -> Result<String, Error> {
+    fn resolve(self, element: &Element<'_>, service: &Service) -> Result<String, Error> {
         let Some(enable) = self.enable else {
             let service = service.name.clone();
             return self
@@ -168,11 +171,11 @@ impl Marks<'_> {
     }
 }
 
-fn group(element: &Element<'_>, own: &CustomNames) -> Result<Group, Error> {
+fn read_group(element: &Element<'_>, custom: &CustomNames) -> Result<Group, Error> {
     let mut group = Group {
         name: element.required("name")?.name()?,
         scheduler: match element.value("scheduler") {
-            Some(value) => value.scheduler(own)?,
+            Some(value) => value.scheduler(custom)?,
             None => Algorithm::LeastConns.into(),
         },
         sticky_prefix: element
@@ -183,15 +186,15 @@ fn group(element: &Element<'_>, own: &CustomNames) -> Result<Group, Error> {
     let mut names = HashSet::new();
     for (number, child) in element.children().enumerate() {
         let child = child?;
-        let host = host(&child, number)?;
-        unique(&mut names, &child, &host.name)?;
+        let host = read_host(&child, number)?;
+        claim_name(&mut names, &child, &host.name)?;
         group.hosts.push(host);
     }
     Ok(group)
 }
 
-/// Reads a `<host>`, the `number`th of its group, from 0.
-fn host(element: &Element<'_>, number: usize) -> Result<Host, Error> {
+/// Reads a `<host>`, number `number` of its group, from 0.
+fn read_host(element: &Element<'_>, number: usize) -> Result<Host, Error> {
     Ok(Host {
         name: match element.value("name") {
             Some(value) => value.name()?,

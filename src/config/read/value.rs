@@ -1,6 +1,6 @@
-//! What a value says: numbers, times, addresses, names, words.
+//! Parses values of attributes: numbers, times, addresses, names, keywords.
 //!
-//! Whether a value may be there, and what it is for, is the readers' business.
+//! Verbs use the same parsers.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -8,40 +8,40 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::config::address::is_host_name;
-use crate::config::error::{Error, ErrorKind, Position, Quoted};
-use crate::config::nearest::nearest;
-use crate::config::public_key;
+use crate::config::credentials;
+use crate::config::error::{Error, ErrorKind, Position, nearest};
+use crate::config::redact::Quoted;
 use crate::config::{Access, AddressError, CustomNames, Group, Host, HostState, Scheduler, Web};
 
-/// A value of the file, and where it is.
+/// A value of the file, with its place.
 #[derive(Clone, Copy)]
 pub(in crate::config) struct Value<'a> {
-    /// The attribute or element whose value it is.
+    /// Name of its attribute or element.
     pub(in crate::config) of: &'static str,
-    /// The value, references resolved.
+    /// The value, references decoded.
     pub(in crate::config) text: &'a str,
-    /// Where the attribute or element begins, in bytes.
+    /// Byte offset of the attribute or element.
     pub(in crate::config) offset: usize,
-    /// The whole file, for positions.
+    /// The whole file, to compute positions.
     pub(in crate::config) original: &'a str,
 }
 
-/// Longer than anybody waits; a larger value is a mistake of units.
-const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+/// A larger value is most likely a mistake of units.
+const MAX_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
-/// What txLoadBalancer wrote for a place that it had none of.
-pub(in crate::config) const NOWHERE: &str = "None";
+/// txLoadBalancer's word for no address.
+pub(in crate::config) const NO_ADDRESS: &str = "None";
 
 const SECONDS: &str =
     "seconds, such as 5 or 0.5, or with a unit, such as 500ms or 1m, at most ten years";
 
-/// The words that are true, as txLoadBalancer had them, and those that are false.
+/// Words for true, as in txLoadBalancer, and for false.
 const TRUE: [&str; 5] = ["yes", "1", "on", "enable", "true"];
 const FALSE: [&str; 5] = ["no", "0", "off", "disable", "false"];
 
 impl<'a> Value<'a> {
-    /// A value that is in no file: only the kind of its errors says something.
-    pub(in crate::config) fn alone(of: &'static str, text: &'a str) -> Self {
+    /// A value outside of a file: its errors have no position.
+    pub(in crate::config) fn detached(of: &'static str, text: &'a str) -> Self {
         Value {
             of,
             text,
@@ -60,12 +60,12 @@ impl Value<'_> {
         }
     }
 
-    /// The place of another byte of the same file.
+    /// The position of another byte offset of the same file.
     pub(in crate::config) fn position_of(&self, offset: usize) -> Position {
         Position::at(self.original, offset)
     }
 
-    pub(in crate::config) fn must_be(&self, expected: &'static str) -> Error {
+    pub(in crate::config) fn bad_value(&self, expected: &'static str) -> Error {
         self.error(ErrorKind::BadValue {
             of: self.of,
             found: self.text.to_owned(),
@@ -73,13 +73,13 @@ impl Value<'_> {
         })
     }
 
-    /// As the ancestors had it: five words are true, everything else is false.
+    /// A boolean as in the ancestors: five words are true, all others false.
     pub(in crate::config) fn flag(&self) -> bool {
         flag(self.text)
     }
 
-    /// The boolean that it is, if it is one of the words for that.
-    pub(in crate::config) fn word(&self) -> Option<bool> {
+    /// The boolean, if it is one of the known words.
+    pub(in crate::config) fn boolean_word(&self) -> Option<bool> {
         match (is_one_of(self.text, TRUE), is_one_of(self.text, FALSE)) {
             (true, _) => Some(true),
             (_, true) => Some(false),
@@ -87,10 +87,9 @@ impl Value<'_> {
         }
     }
 
-    /// What is odd about a boolean that the ancestors knew: they took what is neither for
-    /// false.
-    pub(super) fn odd_boolean(&self) -> Option<String> {
-        if self.word().is_some() {
+    /// A warning, if it is no known boolean: the ancestors took it for false.
+    pub(super) fn boolean_warning(&self) -> Option<String> {
+        if self.boolean_word().is_some() {
             return None;
         }
         let (of, found) = (self.of, Quoted(self.text));
@@ -103,9 +102,10 @@ impl Value<'_> {
         ))
     }
 
-    /// A boolean of which the ancestors knew nothing: what is neither is an error.
+    /// A boolean of an attribute that the ancestors did not have: only known words.
     pub(in crate::config) fn boolean(&self) -> Result<bool, Error> {
-        self.word().ok_or_else(|| self.must_be("true or false"))
+        self.boolean_word()
+            .ok_or_else(|| self.bad_value("true or false"))
     }
 
     /// The permission bits of a file, in octal.
@@ -114,32 +114,31 @@ impl Value<'_> {
             && self.text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
         let mode = u32::from_str_radix(self.text, 8).ok();
         mode.filter(|mode| octal && *mode <= 0o777)
-            .ok_or_else(|| self.must_be("permission bits in octal, such as 0660"))
+            .ok_or_else(|| self.bad_value("permission bits in octal, such as 0660"))
     }
 
-    /// The path of a file that is not the other one.
+    /// A path that differs from `other`.
     pub(in crate::config) fn path_other_than(&self, other: &Path) -> Result<PathBuf, Error> {
         let path = self.path()?;
         match path == other {
-            true => Err(self.must_be("a path other than that of socket")),
+            true => Err(self.bad_value("a path other than that of socket")),
             false => Ok(path),
         }
     }
 
-    /// How often the page refreshes itself; `None` is never. txLoadBalancer read and wrote
-    /// a boolean here.
+    /// The refresh interval of the page; `None` is never. txLoadBalancer had a boolean here.
     pub(in crate::config) fn refresh(&self) -> Result<Option<Duration>, Error> {
-        match (parse_seconds(self.text), self.word()) {
+        match (parse_seconds(self.text), self.boolean_word()) {
             (None, Some(true)) => Ok(Some(Web::REFRESH)),
             (None, Some(false)) => Ok(None),
             _ => self.seconds(),
         }
     }
 
-    /// A time in seconds; `None` for 0.
+    /// A time; `None` for 0.
     pub(in crate::config) fn seconds(&self) -> Result<Option<Duration>, Error> {
-        let duration = parse_seconds(self.text).filter(|duration| *duration <= LONGEST);
-        let duration = duration.ok_or_else(|| self.must_be(SECONDS))?;
+        let duration = parse_seconds(self.text).filter(|duration| *duration <= MAX_DURATION);
+        let duration = duration.ok_or_else(|| self.bad_value(SECONDS))?;
         Ok(Some(duration).filter(|duration| !duration.is_zero()))
     }
 
@@ -159,14 +158,14 @@ impl Value<'_> {
     pub(in crate::config) fn name(&self) -> Result<String, Error> {
         match is_name(self.text) {
             true => Ok(self.text.to_owned()),
-            false => Err(self.must_be("1 to 255 bytes without control characters")),
+            false => Err(self.bad_value("1 to 255 bytes without control characters")),
         }
     }
 
-    /// The path of a file; whether there is one, nobody asks here.
+    /// The path of a file, which need not exist.
     pub(in crate::config) fn path(&self) -> Result<PathBuf, Error> {
         match self.text {
-            "" => Err(self.must_be("a path")),
+            "" => Err(self.bad_value("a path")),
             path => Ok(path.into()),
         }
     }
@@ -179,15 +178,15 @@ impl Value<'_> {
             .parse()
             .ok()
             .filter(|weight| digits && *weight <= Host::MAX_WEIGHT);
-        weight.ok_or_else(|| self.must_be("a whole number from 0 to 1000000"))
+        weight.ok_or_else(|| self.bad_value("a whole number from 0 to 1000000"))
     }
 
-    /// How many bits of an IPv6 address make a client.
+    /// Bits of an IPv6 address that identify a client.
     pub(in crate::config) fn prefix(&self) -> Result<u8, Error> {
         let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
         let bits = self.text.parse().ok();
         bits.filter(|bits| digits && (1..=Group::WHOLE_ADDRESS).contains(bits))
-            .ok_or_else(|| self.must_be("a whole number from 1 to 128"))
+            .ok_or_else(|| self.bad_value("a whole number from 1 to 128"))
     }
 
     /// What the operator wants of a host.
@@ -195,23 +194,23 @@ impl Value<'_> {
         [HostState::Up, HostState::Drain, HostState::Down]
             .into_iter()
             .find(|state| state.as_str() == self.text)
-            .ok_or_else(|| self.must_be("up, drain or down"))
+            .ok_or_else(|| self.bad_value("up, drain or down"))
     }
 
-    /// What a user may do, in any case.
+    /// Access rights, in upper or lower case.
     pub(in crate::config) fn access(&self) -> Result<Access, Error> {
         [Access::Full, Access::ReadOnly]
             .into_iter()
             .find(|access| access.as_str().eq_ignore_ascii_case(self.text))
-            .ok_or_else(|| self.must_be("full or readonly"))
+            .ok_or_else(|| self.bad_value("full or readonly"))
     }
 
-    /// A group's scheduler: one of txlb's, or of these.
-    pub(in crate::config) fn scheduler(&self, own: &CustomNames) -> Result<Scheduler, Error> {
-        Scheduler::named(self.text, own).map_err(|kind| self.error(kind))
+    /// A group's scheduler, built-in or custom.
+    pub(in crate::config) fn scheduler(&self, custom: &CustomNames) -> Result<Scheduler, Error> {
+        Scheduler::parse(self.text, custom).map_err(|kind| self.error(kind))
     }
 
-    /// Names and addresses without a port, with blanks or commas between them.
+    /// Names and addresses without ports, separated by blanks or commas.
     pub(in crate::config) fn host_names(&self) -> Result<Vec<String>, Error> {
         let is_between = |character: char| character == ',' || character.is_ascii_whitespace();
         let words = self.text.split(is_between).filter(|word| !word.is_empty());
@@ -221,7 +220,7 @@ impl Value<'_> {
             .all(|name| is_host_name(name) || name.parse::<IpAddr>().is_ok())
         {
             true => Ok(names),
-            false => Err(self.must_be("host names without ports, blanks between them")),
+            false => Err(self.bad_value("host names without ports, blanks between them")),
         }
     }
 
@@ -229,16 +228,16 @@ impl Value<'_> {
     pub(in crate::config) fn key(&self) -> Result<String, Error> {
         let text = self.text.trim();
         if !is_one_line(text) {
-            return Err(self.must_be(public_key::ON_ONE_LINE));
+            return Err(self.bad_value(credentials::EXPECTED_ONE_LINE));
         }
-        match public_key::check(text) {
+        match credentials::check_public_key(text) {
             Ok(()) => Ok(text.to_owned()),
-            Err(expected) => Err(self.must_be(expected)),
+            Err(expected) => Err(self.bad_value(expected)),
         }
     }
 }
 
-/// Whether a word is one of the five that are true.
+/// Whether it is one of the words for true.
 pub(in crate::config) fn flag(text: &str) -> bool {
     is_one_of(text, TRUE)
 }
@@ -247,7 +246,7 @@ fn is_one_of(text: &str, words: [&str; 5]) -> bool {
     words.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
-/// Whether something may be called so. U+FFFE and U+FFFF are no characters of XML.
+/// Whether this is a valid name. U+FFFE and U+FFFF are no XML characters.
 fn is_name(text: &str) -> bool {
     const LONGEST_NAME: usize = 255;
     (1..=LONGEST_NAME).contains(&text.len()) && is_one_line(text)
@@ -259,8 +258,8 @@ fn is_one_line(text: &str) -> bool {
     })
 }
 
-/// Digits with at most one point, and perhaps a unit, exact to the nanosecond; what is
-/// less than that is dropped, unless nothing would be left of it.
+/// Parses digits with at most one point and an optional unit, exact to the nanosecond. Smaller
+/// parts are dropped; `None` if nothing but 0 would be left.
 fn parse_seconds(text: &str) -> Option<Duration> {
     const NANOSECOND_DIGITS: usize = 9;
     const SECOND_NS: u128 = 1_000_000_000;

@@ -1,26 +1,23 @@
-//! How a line that is half written may go on: commands, their keys, and what there is
-//! that a key may name.
+//! Completion of a partial line: commands, their keys, and values from the configuration.
 //!
-//! Pure: the names are a configuration's. What is done with the choices, and what a
-//! door understands besides commands, is theirs to know.
+//! The console and the shells use it. Completion never makes the typed text shorter.
 
-use super::line::{Quoted, Unfinished, unfinished};
-use super::table::{self, CommandSchema, KeySchema, Takes};
+use super::line::{PartialLine, QuotedWord, parse_partial_line};
+use super::table::{self, CommandSchema, KeySchema, ValueKind};
 use super::{View, options};
 use crate::config::{Access, Config, CustomNames, Group, HostState, Service, User};
 
-/// Where the last word of a line begins, which [`complete`] has choices for. Behind a
-/// blank that is the end of the line.
+/// Byte offset of the last word of a line, which [`complete`] has choices for; after a blank, the
+/// end of the line.
 pub fn last_word(line: &str) -> usize {
-    unfinished(line).start
+    parse_partial_line(line).start
 }
 
-/// What the last word of `line` may become: whole words as they are written in a line.
-/// One that ends in `=` wants a value. Commands and keys are found whatever their case.
-/// Schedulers may have the names of `own` too.
-pub fn complete(line: &str, config: &Config, own: &CustomNames) -> Vec<String> {
-    let line = unfinished(line);
-    // Words that are asked for as JSON are the same.
+/// Choices for the last word of `line`, quoted as in a line. One that ends in `=` needs a value.
+/// Case is ignored for commands and keys. `custom` has the names of custom schedulers.
+pub fn complete(line: &str, config: &Config, custom: &CustomNames) -> Vec<String> {
+    let line = parse_partial_line(line);
+    // A line may begin with `json`.
     let words = match line.words.split_first() {
         Some((first, rest)) if first == "json" => rest,
         _ => &line.words[..],
@@ -31,22 +28,22 @@ pub fn complete(line: &str, config: &Config, own: &CustomNames) -> Vec<String> {
     let Some(command) = table::command(name) else {
         return Vec::new();
     };
-    let half = Half {
+    let partial = PartialCommand {
         command,
         given: words
             .iter()
             .filter_map(|word| pair(command, word))
             .collect(),
         config,
-        own,
+        custom,
     };
     match line.text.split_once('=') {
-        Some((name, value)) => half.values_of(name, value, line.in_quotes),
-        None => half.words(&line),
+        Some((name, value)) => partial.values_of(name, value, line.in_quotes),
+        None => partial.words(&line),
     }
 }
 
-fn commands(line: &Unfinished) -> Vec<String> {
+fn commands(line: &PartialLine) -> Vec<String> {
     let names = table::commands().iter().map(|command| command.name);
     names
         .filter(|name| begins(name, &line.text))
@@ -54,7 +51,7 @@ fn commands(line: &Unfinished) -> Vec<String> {
         .collect()
 }
 
-/// A word's key and value, where the command takes it.
+/// A word's key and value, if the command has the key.
 fn pair<'a>(
     command: &'static CommandSchema,
     word: &'a str,
@@ -65,23 +62,23 @@ fn pair<'a>(
     }
 }
 
-/// Whether `name` begins with `text`, in whatever case that was typed.
+/// Whether `name` begins with `text`, ignoring case.
 fn begins(name: &str, text: &str) -> bool {
     let head = name.get(..text.len());
     head.is_some_and(|head| head.eq_ignore_ascii_case(text))
 }
 
-/// A command of which a part is there.
-struct Half<'a> {
+/// A partial command.
+struct PartialCommand<'a> {
     command: &'static CommandSchema,
     given: Vec<(&'static KeySchema, &'a str)>,
     config: &'a Config,
-    own: &'a CustomNames,
+    custom: &'a CustomNames,
 }
 
-impl<'a> Half<'a> {
-    /// Keys that may still be given, and what a word without one may be.
-    fn words(&self, line: &Unfinished) -> Vec<String> {
+impl<'a> PartialCommand<'a> {
+    /// Keys that are still possible, and values of a key without `key=`.
+    fn words(&self, line: &PartialLine) -> Vec<String> {
         let left = self.command.keys.iter().filter(|key| self.may_give(key));
         let mut words = Vec::new();
         for key in left {
@@ -103,7 +100,7 @@ impl<'a> Half<'a> {
         key.repeats || !self.given.iter().any(|(given, _)| stands_for_it(given))
     }
 
-    /// The values of the key of this name that begin with `text`, with the key.
+    /// `key=value` for each value of the key that begins with `text`.
     fn values_of(&self, name: &str, text: &str, in_quotes: bool) -> Vec<String> {
         let Some(key) = self.command.key(name) else {
             return Vec::new();
@@ -112,44 +109,50 @@ impl<'a> Half<'a> {
         values.map(|value| format!("{name}={value}")).collect()
     }
 
+    // A quoted and an unquoted word share no prefix beyond the `=`: within quotes, all choices are
+    // quoted, so that the word completes as far as they agree.
+    // Test: a_word_goes_on_as_far_as_its_choices_agree.
     fn matching(&self, key: &KeySchema, text: &str, in_quotes: bool) -> Vec<String> {
         let values = self.values(key).into_iter();
         values
             .filter(|value| value.starts_with(text))
             .map(|value| match in_quotes {
-                true => Quoted(&value).in_any_case(),
-                false => Quoted(&value).to_string(),
+                true => QuotedWord(&value).always_quoted(),
+                false => QuotedWord(&value).to_string(),
             })
             .collect()
     }
 
     fn values(&self, key: &KeySchema) -> Vec<String> {
-        let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        match key.takes {
-            Takes::Service => names(&self.config.services, |it| &it.name),
-            Takes::Group => self.in_service(|it| names(&it.groups, |it| &it.name)),
-            Takes::Host => self.in_group(|it| names(&it.hosts, |it| &it.name)),
-            Takes::User => names(self.users(), |it| &it.name),
-            // Of the hosts of a group, the one that is meant may be said by its address.
-            Takes::HostAddress if key.instead_of.is_some() => self.in_group(|it| {
+        let to_strings = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        match key.value_kind {
+            ValueKind::Service => names(&self.config.services, |it| &it.name),
+            ValueKind::Group => self.in_service(|it| names(&it.groups, |it| &it.name)),
+            ValueKind::Host => self.in_group(|it| names(&it.hosts, |it| &it.name)),
+            ValueKind::User => names(self.users(), |it| &it.name),
+            // The address identifies an existing host.
+            ValueKind::HostAddress if key.instead_of.is_some() => self.in_group(|it| {
                 let hosts = it.hosts.iter();
                 hosts.map(|host| host.address.to_string()).collect()
             }),
-            Takes::ListenAddress | Takes::ListenAddressOrPort if self.names_listener(key) => self
-                .in_service(|it| {
+            ValueKind::ListenAddress | ValueKind::ListenAddressOrPort
+                if self.names_listener(key) =>
+            {
+                self.in_service(|it| {
                     let listens = it.listens.iter();
                     listens.map(ToString::to_string).collect()
-                }),
-            Takes::Scheduler => self.own.spellings().map(str::to_owned).collect(),
-            Takes::State => [HostState::Up, HostState::Drain, HostState::Down]
+                })
+            }
+            ValueKind::Scheduler => self.custom.spellings().map(str::to_owned).collect(),
+            ValueKind::State => [HostState::Up, HostState::Drain, HostState::Down]
                 .map(|state| state.as_str().to_owned())
                 .to_vec(),
-            Takes::Access => own(&[Access::Full.as_str(), Access::ReadOnly.as_str()]),
-            Takes::View => own(&View::ALL.map(View::as_str)),
-            Takes::Flag => own(&["true", "false"]),
-            Takes::OptionName => options().iter().map(|it| it.path.to_owned()).collect(),
-            Takes::OptionValue => self.option_value(),
-            Takes::Command => table::commands()
+            ValueKind::Access => to_strings(&[Access::Full.as_str(), Access::ReadOnly.as_str()]),
+            ValueKind::View => to_strings(&View::ALL.map(View::as_str)),
+            ValueKind::Flag => to_strings(&["true", "false"]),
+            ValueKind::OptionName => options().iter().map(|it| it.path.to_owned()).collect(),
+            ValueKind::OptionValue => self.option_value(),
+            ValueKind::Command => table::commands()
                 .iter()
                 .map(|it| it.name.to_owned())
                 .collect(),
@@ -157,19 +160,19 @@ impl<'a> Half<'a> {
         }
     }
 
-    /// Whether an address is that of a listener which is there.
+    /// Whether the key identifies an existing listener.
     fn names_listener(&self, key: &KeySchema) -> bool {
         self.command.name == "delListen" || matches!(key.name, "from" | "before")
     }
 
-    /// What an option is now, or may be.
+    /// The current value of an option, or all its values.
     fn option_value(&self) -> Vec<String> {
         let name = self.value("name");
         let Some(option) = options().iter().find(|it| Some(it.path) == name) else {
             return Vec::new();
         };
-        match option.takes {
-            Takes::Flag => vec![true.to_string(), false.to_string()],
+        match option.value_kind {
+            ValueKind::Flag => vec![true.to_string(), false.to_string()],
             _ => option.value(self.config).into_iter().collect(),
         }
     }
@@ -213,8 +216,9 @@ mod tests {
     //! What may follow in lines of all kinds.
 
     use super::*;
+    use crate::config::arbitrary::{self, Random};
+    use crate::config::read;
     use crate::config::verb::Command;
-    use crate::config::{arbitrary, random::Random, read};
 
     const FILE: &str = r#"<config>
   <service name="web"><listen ip="127.0.0.1:80"/><listen ip="*:81"/>

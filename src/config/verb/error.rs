@@ -1,23 +1,25 @@
-//! What can be wrong with a command as it is written, and what would be right.
-//!
-//! What can be wrong with one that is understood is `command_error`'s business.
+//! Errors of commands: one that cannot be parsed, and one that cannot be applied; each says what
+//! would be right.
 
 use std::fmt;
 
 use super::table::CommandSchema;
-use crate::config::error::{ErrorKind, Quoted, Shown};
+use super::{GroupKey, ListenChoice};
+use crate::config::error::ErrorKind;
+use crate::config::redact::{Quoted, Shown};
+use crate::config::{Endpoint, Error, Limit, ListenAddress};
 
-/// Why a command is not understood.
+/// Why a command cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParseError {
-    /// There is none.
+    /// The line is empty.
     Empty,
     /// A control character in a line.
     ControlCharacter(char),
     /// A quote that is not closed.
     UnclosedQuote,
-    /// Something behind a backslash that means nothing.
+    /// An unknown escape.
     UnknownEscape(char),
     /// A command that does not exist.
     UnknownVerb {
@@ -51,10 +53,10 @@ pub enum ParseError {
     OneOf {
         /// The one.
         key: &'static str,
-        /// What may stand for it.
+        /// The one that may replace it.
         other: &'static str,
     },
-    /// A key that the command cannot do without.
+    /// A required key is missing.
     MissingKey {
         /// The key.
         key: &'static str,
@@ -68,9 +70,9 @@ pub enum ParseError {
         /// What may have been meant.
         nearest: Option<&'static str>,
     },
-    /// What is shown instead of a password, in place of one.
+    /// The mask `***` instead of a password.
     HiddenPassword,
-    /// A value that is not what its key takes.
+    /// An invalid value of a key.
     Value(ErrorKind),
 }
 
@@ -106,7 +108,7 @@ impl fmt::Display for ParseError {
             }
             ParseError::NoPair { found, command } => {
                 write!(f, "{} is no key=value: ", Quoted(found))?;
-                takes(f, command)
+                write_synopsis(f, command)
             }
             ParseError::UnknownKey {
                 found,
@@ -116,7 +118,7 @@ impl fmt::Display for ParseError {
                 write!(f, "{} does not take {}=: ", command.name, Shown(found))?;
                 match nearest {
                     Some(nearest) => write!(f, "is {nearest}= meant?"),
-                    None => takes(f, command),
+                    None => write_synopsis(f, command),
                 }
             }
             ParseError::KeyTwice { key } => write!(f, "{key}= is given twice"),
@@ -125,7 +127,7 @@ impl fmt::Display for ParseError {
             }
             ParseError::MissingKey { key, command } => {
                 write!(f, "{} needs {key}=: ", command.name)?;
-                takes(f, command)
+                write_synopsis(f, command)
             }
             ParseError::UnknownOption { found, nearest } => {
                 write!(f, "there is no option {}", Quoted(found))?;
@@ -143,9 +145,257 @@ impl fmt::Display for ParseError {
     }
 }
 
-fn takes(f: &mut fmt::Formatter<'_>, command: &CommandSchema) -> fmt::Result {
+fn write_synopsis(f: &mut fmt::Formatter<'_>, command: &CommandSchema) -> fmt::Result {
     if command.keys.is_empty() {
         return write!(f, "{} takes nothing", command.name);
     }
     write!(f, "it takes {}", command.synopsis())
+}
+
+/// Why a verb cannot be applied; the configuration is unchanged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// A named item does not exist.
+    Missing {
+        /// Its kind.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// What does not have it, such as `service "web"`; empty for the configuration.
+        owner: String,
+        /// What may have been meant.
+        nearest: Option<String>,
+    },
+    /// A name that is in use by another of its kind.
+    Taken {
+        /// Its kind.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// What has it, such as `service "web"`; empty for the configuration.
+        owner: String,
+    },
+    /// No host of the group, or more than one, is at this address.
+    HostsAt {
+        /// The group.
+        group: GroupKey,
+        /// The address.
+        address: Endpoint,
+        /// The hosts there.
+        names: Vec<String>,
+    },
+    /// The service has no such listener, or several with this port.
+    NoListen {
+        /// The service.
+        service: String,
+        /// The address or port given.
+        listen: ListenChoice,
+        /// Where it listens.
+        listens: Vec<ListenAddress>,
+    },
+    /// The address is in use by a service.
+    ListenTaken {
+        /// Where.
+        address: ListenAddress,
+        /// The user.
+        service: String,
+    },
+    /// The only listener of the service.
+    LastListen {
+        /// The service.
+        service: String,
+    },
+    /// The enabled group would be left without hosts.
+    LastHost {
+        /// The group.
+        group: GroupKey,
+    },
+    /// The group is enabled.
+    EnabledGroup {
+        /// The group.
+        group: GroupKey,
+    },
+    /// The only group of its service.
+    LastGroup {
+        /// The group.
+        group: GroupKey,
+    },
+    /// A user with neither password nor key.
+    NoCredentials {
+        /// The user.
+        user: String,
+    },
+    /// A certificate without its key, or a key without its certificate.
+    IncompletePair {
+        /// The option that has a value.
+        option: &'static str,
+        /// The one that has none.
+        other: &'static str,
+    },
+    /// An enabled admin interface needs an address.
+    NoListenAddress {
+        /// The option to set first.
+        option: &'static str,
+    },
+    /// An enabled admin interface cannot lose its address.
+    InterfaceEnabled {
+        /// The option to set to false first.
+        option: &'static str,
+    },
+    /// An option that does not exist, or not with this value.
+    Option(ParseError),
+    /// The configuration would exceed a limit of files.
+    TooMuch(Limit),
+}
+
+impl From<Error> for CommandError {
+    fn from(error: Error) -> Self {
+        CommandError::Option(ParseError::Value(error.kind))
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CommandError::Missing {
+                what,
+                name,
+                owner,
+                nearest,
+            } => missing(f, what, name, owner, nearest.as_deref()),
+            CommandError::Taken { what, name, owner } => match owner.as_str() {
+                "" => write!(f, "there is a {what} {} already", Quoted(name)),
+                owner => write!(f, "{owner} has a {what} {} already", Quoted(name)),
+            },
+            CommandError::HostsAt {
+                group,
+                address,
+                names,
+            } => hosts_at(f, group, address, names),
+            CommandError::NoListen {
+                service,
+                listen,
+                listens,
+            } => no_listen(f, service, listen, listens),
+            CommandError::ListenTaken { address, service } => write!(
+                f,
+                "{address} is listened on already, by service {}",
+                Quoted(service)
+            ),
+            CommandError::LastListen { service } => write!(
+                f,
+                "service {} listens nowhere else: switchPort moves it, delService removes it",
+                Quoted(service)
+            ),
+            CommandError::LastHost { group } => {
+                write!(
+                    f,
+                    "{group} is enabled and would have no hosts: force=true insists"
+                )
+            }
+            CommandError::EnabledGroup { group } => {
+                write!(
+                    f,
+                    "{group} is enabled: enable another one first, or insist with force=true"
+                )
+            }
+            CommandError::LastGroup { group } => write!(
+                f,
+                "{group} is the only one: add another one first, or remove the service with delService"
+            ),
+            CommandError::NoCredentials { user } => write!(
+                f,
+                "user {} could never log in: give a password or a key",
+                Quoted(user)
+            ),
+            CommandError::IncompletePair { option, other } => write!(
+                f,
+                "{option} would be without {other}: set both, or neither, between begin and commit"
+            ),
+            CommandError::NoListenAddress { option } => {
+                write!(f, "there is no address to listen on: set {option} first")
+            }
+            CommandError::InterfaceEnabled { option } => {
+                write!(
+                    f,
+                    "the admin interface is enabled: set {option} to false first"
+                )
+            }
+            CommandError::Option(error) => error.fmt(f),
+            CommandError::TooMuch(limit) => limit.fmt(f),
+        }
+    }
+}
+
+fn missing(
+    f: &mut fmt::Formatter<'_>,
+    what: &str,
+    name: &str,
+    owner: &str,
+    nearest: Option<&str>,
+) -> fmt::Result {
+    match owner {
+        "" => write!(f, "there is no {what} {}", Quoted(name))?,
+        owner => write!(f, "{owner} has no {what} {}", Quoted(name))?,
+    }
+    nearest
+        .iter()
+        .try_for_each(|name| write!(f, ": is {} meant?", Quoted(name)))
+}
+
+fn no_listen(
+    f: &mut fmt::Formatter<'_>,
+    service: &str,
+    listen: &ListenChoice,
+    listens: &[ListenAddress],
+) -> fmt::Result {
+    write!(f, "service {} ", Quoted(service))?;
+    match listen {
+        ListenChoice::Port(port) => write!(f, "has not one listener of port {port}")?,
+        ListenChoice::Address(address) => write!(f, "does not listen at {address}")?,
+    }
+    f.write_str(": it listens at ")?;
+    list(f, listens)
+}
+
+fn hosts_at(
+    f: &mut fmt::Formatter<'_>,
+    group: &GroupKey,
+    address: &Endpoint,
+    names: &[String],
+) -> fmt::Result {
+    if names.is_empty() {
+        return write!(f, "{group} has no host at {address}");
+    }
+    write!(
+        f,
+        "{group} has several hosts at {address}: say name= for one of "
+    )?;
+    list(f, names.iter().map(|name| Quoted(name)))
+}
+
+/// Writes the first few, separated by commas.
+fn list(
+    f: &mut fmt::Formatter<'_>,
+    items: impl IntoIterator<Item = impl fmt::Display>,
+) -> fmt::Result {
+    const MOST: usize = 8;
+    for (index, item) in items.into_iter().enumerate() {
+        match index {
+            0 => write!(f, "{item}")?,
+            MOST => return f.write_str(", ..."),
+            _ => write!(f, ", {item}")?,
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Display for GroupKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (group, service) = (Quoted(&self.group), Quoted(&self.service));
+        write!(f, "group {group} of service {service}")
+    }
 }

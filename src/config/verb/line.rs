@@ -1,21 +1,20 @@
-//! A line, and the words that it is made of.
+//! Splits a line into words, and quotes words.
 //!
-//! Blanks are between words. What is in double quotes may have blanks in it, and
-//! `\"`, `\\` and `\u{HEX}` (any character by its number) stand for what cannot be
-//! written as it is. Outside of quotes a backslash is one.
+//! Blanks separate words. Double quotes may contain blanks, and the escapes `\"`, `\\` and
+//! `\u{HEX}`. Outside of quotes a backslash is a plain character.
 
 use std::fmt::{self, Write as _};
 
 use super::ParseError;
-use crate::non_printing::{is_unseen, letters};
+use crate::non_printing::{is_non_printing, letters};
 
-/// No escape is longer, `\\u{10ffff}` and some zeros.
-const MOST_ESCAPE: usize = 16;
+/// The longest escape: `\\u{10ffff}` and some zeros.
+const MAX_ESCAPE_LENGTH: usize = 16;
 
-/// The words of a line, which comes without its end.
+/// Splits a line, without its line end, into words.
 ///
 /// # Errors
-/// What cannot be taken apart.
+/// A control character, an open quote or an unknown escape.
 pub fn words(line: &str) -> Result<Vec<String>, ParseError> {
     if let Some(found) = line.chars().find(|character| character.is_control()) {
         return Err(ParseError::ControlCharacter(found));
@@ -23,42 +22,42 @@ pub fn words(line: &str) -> Result<Vec<String>, ParseError> {
     let mut words = Vec::new();
     let mut rest = line.trim_start_matches(' ');
     while !rest.is_empty() {
-        let (word, behind) = first_word(rest)?;
+        let (word, behind) = split_first_word(rest)?;
         words.push(word);
         rest = behind.trim_start_matches(' ');
     }
     Ok(words)
 }
 
-/// A line that may go on.
-pub(super) struct Unfinished {
+/// A line that is still being typed.
+pub(super) struct PartialLine {
     /// The words before the last.
     pub(super) words: Vec<String>,
-    /// Where the last one begins.
+    /// Start of the last word, in bytes.
     pub(super) start: usize,
-    /// What it says so far.
+    /// Its text so far.
     pub(super) text: String,
-    /// Whether it is in the middle of quotes.
+    /// Whether a quote is open.
     pub(super) in_quotes: bool,
 }
 
-/// A line up to its last word, which nobody has to have finished: behind a blank it is
-/// empty. What cannot be taken apart belongs to that word.
-pub(super) fn unfinished(line: &str) -> Unfinished {
+/// Splits a line into whole words and a last, partial one, which is empty after a blank. What
+/// cannot be split belongs to it.
+pub(super) fn parse_partial_line(line: &str) -> PartialLine {
     let mut words = Vec::new();
     let mut rest = line.trim_start_matches(' ');
     loop {
         let start = line.len() - rest.len();
-        let (text, in_quotes) = match first_word(rest) {
+        let (text, in_quotes) = match split_first_word(rest) {
             Ok((word, behind)) if !behind.is_empty() => {
                 words.push(word);
                 rest = behind.trim_start_matches(' ');
                 continue;
             }
             Ok((word, _)) => (word, false),
-            Err(_) => (open_word(rest), true),
+            Err(_) => (decode_open_word(rest), true),
         };
-        return Unfinished {
+        return PartialLine {
             words,
             start,
             text,
@@ -67,20 +66,22 @@ pub(super) fn unfinished(line: &str) -> Unfinished {
     }
 }
 
-/// What a word says so far whose quotes are open. Of an escape that is begun, nothing.
-fn open_word(text: &str) -> String {
+/// Decodes a word with an open quote; a partial escape is dropped.
+fn decode_open_word(text: &str) -> String {
     let closed = |end: usize| {
         let closed = format!("{}\"", &text[..end]);
-        let (word, behind) = first_word(&closed).ok()?;
+        let (word, behind) = split_first_word(&closed).ok()?;
         behind.is_empty().then_some(word)
     };
     let shorter = text.char_indices().rev().map(|(index, _)| index);
-    let mut ends = std::iter::once(text.len()).chain(shorter).take(MOST_ESCAPE);
+    let mut ends = std::iter::once(text.len())
+        .chain(shorter)
+        .take(MAX_ESCAPE_LENGTH);
     ends.find_map(closed).unwrap_or_default()
 }
 
-/// The word that `text` begins with, and what is behind it.
-fn first_word(text: &str) -> Result<(String, &str), ParseError> {
+/// Splits off the first word of `text`.
+fn split_first_word(text: &str) -> Result<(String, &str), ParseError> {
     let mut word = String::new();
     let mut rest = text;
     loop {
@@ -93,7 +94,7 @@ fn first_word(text: &str) -> Result<(String, &str), ParseError> {
     }
 }
 
-/// Adds to `word` what is up to the closing quote; what is behind that is left.
+/// Adds the text up to the closing quote to `word`; returns the rest.
 fn unquote<'a>(quoted: &'a str, word: &mut String) -> Result<&'a str, ParseError> {
     let mut rest = quoted;
     loop {
@@ -106,7 +107,7 @@ fn unquote<'a>(quoted: &'a str, word: &mut String) -> Result<&'a str, ParseError
     }
 }
 
-/// Adds to `word` what is meant by what follows a backslash; what is behind that is left.
+/// Decodes what follows a backslash into `word`; returns the rest.
 fn unescape<'a>(escape: &'a str, word: &mut String) -> Result<&'a str, ParseError> {
     let Some(first) = escape.chars().next() else {
         return Err(ParseError::UnclosedQuote);
@@ -127,26 +128,27 @@ fn unescape<'a>(escape: &'a str, word: &mut String) -> Result<&'a str, ParseErro
     Ok(rest)
 }
 
-/// A value as it is written in a line: in quotes only where that is needed.
-pub(super) struct Quoted<'a>(pub(super) &'a str);
+/// A word as in a line, quoted only where needed.
+pub(super) struct QuotedWord<'a>(pub(super) &'a str);
 
-impl Quoted<'_> {
-    /// In quotes even where they are not needed.
-    pub(super) fn in_any_case(&self) -> String {
+impl QuotedWord<'_> {
+    /// Quoted even where not needed.
+    pub(super) fn always_quoted(&self) -> String {
         let written = self.to_string();
         match written.starts_with('"') {
             true => written,
-            // Needing no quotes, it may have backslashes all the same.
+            // Without quotes, backslashes were not escaped yet.
             false => format!("\"{}\"", written.replace('\\', "\\\\")),
         }
     }
 }
 
-impl fmt::Display for Quoted<'_> {
+impl fmt::Display for QuotedWord<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Blanks other than the ASCII one are quoted for the eye.
-        let needs_quotes =
-            |character: char| character == '"' || character.is_whitespace() || is_unseen(character);
+        // Other blanks are quoted, too, so that people see them.
+        let needs_quotes = |character: char| {
+            character == '"' || character.is_whitespace() || is_non_printing(character)
+        };
         if !self.0.is_empty() && !self.0.contains(needs_quotes) {
             return f.write_str(self.0);
         }
@@ -218,7 +220,7 @@ mod tests {
             ("a\t\u{9b}", r#""a\u{9}\u{9b}""#),
         ];
         for (text, quoted) in cases {
-            assert_eq!(Quoted(text).to_string(), quoted);
+            assert_eq!(QuotedWord(text).to_string(), quoted);
             assert_eq!(words(quoted).unwrap(), [text]);
         }
     }

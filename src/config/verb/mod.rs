@@ -1,32 +1,26 @@
-//! What an operator can ask for: the words that every door shares.
+//! Commands of operators: changes, actions and questions, the same on every admin interface.
 //!
-//! A [`Command`] is parsed from a line, from a program's arguments or from a web
-//! form, and printed as a line; the [`table`] says what there is. A [`Verb`] is
-//! one change: a pure function from a configuration to the next one. Who may ask,
-//! and what is done about the answer, is known elsewhere.
+//! A [`Command`] is parsed from a line, arguments or a web form, and encoded as a line; the
+//! [`table`] lists all. A [`Verb`] is one change: a pure function from a configuration to the next.
 
 mod apply;
-mod arguments;
-mod command_error;
 mod complete;
 mod diff;
 mod encode;
 mod error;
 mod line;
-mod named;
+mod list;
 mod option;
 mod parse;
 mod previous_values;
-mod print;
 pub mod table;
 #[cfg(test)]
 mod tests;
 
 pub use apply::apply_all;
-pub use command_error::CommandError;
 pub use complete::{complete, last_word};
 pub use diff::{diff, script};
-pub use error::ParseError;
+pub use error::{CommandError, ParseError};
 pub use line::words;
 pub use option::{OptionSchema, options};
 
@@ -36,25 +30,25 @@ use std::time::Duration;
 use self::table::CommandSchema;
 use super::{Access, Endpoint, Host, HostState, ListenAddress, Scheduler, User};
 
-/// Anything that can be asked for.
+/// A command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Command {
     /// A change of the configuration.
     Change(Verb),
-    /// Something to be done that changes nothing in the configuration.
+    /// An action that does not change the configuration.
     Action(Action),
-    /// Something to be told.
+    /// A question.
     Question(Question),
-    /// The brackets around changes that are one.
+    /// Brackets around several changes that become one.
     Batch(Batch),
 }
 
 impl Command {
-    /// The change that it is.
+    /// The change, if it is one.
     ///
     /// # Errors
-    /// It is none: in words for who asked for it.
+    /// It is no change; the text is for the operator.
     pub fn into_change(self) -> Result<Verb, String> {
         match self {
             Command::Change(verb) => Ok(verb),
@@ -70,32 +64,32 @@ impl Command {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verb {
-    /// A new host in a group.
+    /// Add a host.
     AddHost {
         /// The group.
         group: GroupKey,
         /// The host.
         host: Host,
-        /// Where among the others: without it, behind them.
-        place: Option<InsertAt>,
+        /// Position among the others; last if `None`.
+        insert_at: Option<InsertAt>,
     },
-    /// A host leaves its group.
+    /// Remove a host.
     DelHost {
         /// The group.
         group: GroupKey,
         /// Which host.
         host: HostChoice,
-        /// Even if the enabled group is empty then.
+        /// Even if that empties the enabled group.
         force: bool,
     },
-    /// All hosts leave a group.
+    /// Remove all hosts of a group.
     DelAllHosts {
         /// The group.
         group: GroupKey,
         /// Even if it is enabled.
         force: bool,
     },
-    /// What is said of a host.
+    /// Change a host.
     SetHost {
         /// The host.
         host: HostKey,
@@ -103,74 +97,74 @@ pub enum Verb {
         address: Option<Endpoint>,
         /// Its weight.
         weight: Option<u32>,
-        /// Where among the others.
-        place: Option<InsertAt>,
+        /// New position among the others.
+        insert_at: Option<InsertAt>,
         /// Its new name.
         rename: Option<String>,
     },
-    /// A host's weight alone.
+    /// Change a host's weight.
     SetWeight {
         /// The host.
         host: HostKey,
         /// Its weight.
         weight: u32,
     },
-    /// What the operator wants of a host: `drainHost`, `hostAdminDown`, `hostAdminUp`.
+    /// Change a host's wanted state: `drainHost`, `hostAdminDown`, `hostAdminUp`.
     SetState {
         /// The host.
         host: HostKey,
         /// Its state.
         state: HostState,
     },
-    /// A new group without hosts, not enabled.
+    /// Add a group without hosts, not enabled.
     NewGroup {
         /// The group.
         group: GroupKey,
         /// Its scheduler.
         scheduler: Scheduler,
-        /// How many bits of an IPv6 address make a client.
+        /// Bits of an IPv6 address that identify a client.
         sticky_prefix: u8,
-        /// Where among the others: without it, behind them.
-        place: Option<InsertAt>,
+        /// Position among the others; last if `None`.
+        insert_at: Option<InsertAt>,
     },
-    /// A group goes, with its hosts.
+    /// Remove a group with its hosts.
     DelGroup {
         /// The group.
         group: GroupKey,
-        /// Even if it is enabled: the first of the others is enabled then.
+        /// Even if it is enabled: then the first of the others is enabled.
         force: bool,
     },
-    /// A group gets the new sessions of its service.
+    /// Enable a group: it gets the new sessions.
     EnableGroup {
         /// The group.
         group: GroupKey,
     },
-    /// How a group picks its hosts, and where it stands.
+    /// Change a group's scheduler and position.
     ChangeScheduler {
         /// The group.
         group: GroupKey,
         /// Its scheduler.
         scheduler: Scheduler,
-        /// How many bits of an IPv6 address make a client, if that changes.
+        /// Bits of an IPv6 address that identify a client, if that changes.
         sticky_prefix: Option<u8>,
-        /// Where among the others.
-        place: Option<InsertAt>,
+        /// New position among the others.
+        insert_at: Option<InsertAt>,
     },
-    /// A new service with the empty, enabled group `main` (`leastc`).
+    /// Add a service with the empty, enabled group `main` (`leastc`).
     NewService {
         /// Its name.
         service: String,
         /// Where it listens.
         listen: ListenAddress,
-        /// Where among the others: without it, behind them.
-        place: Option<InsertAt>,
+        /// Position among the others; last if `None`.
+        insert_at: Option<InsertAt>,
     },
-    /// A service goes, with all it has.
+    /// Remove a service with its groups.
     DelService {
         /// Its name.
         service: String,
     },
-    /// How long a service waits, and where it stands. `Some(None)` is for ever.
+    /// Change a service's timeouts and position. `Some(None)` is no limit.
     SetService {
         /// Its name.
         service: String,
@@ -180,117 +174,117 @@ pub enum Verb {
         idle: Option<Option<Duration>>,
         /// `halfClosedTimeout`.
         half_closed: Option<Option<Duration>>,
-        /// Where among the others.
-        place: Option<InsertAt>,
+        /// New position among the others.
+        insert_at: Option<InsertAt>,
     },
-    /// One more place where a service listens.
+    /// Add a listener.
     AddListen {
         /// The service's name.
         service: String,
-        /// Where it is to listen too.
+        /// The new address.
         address: ListenAddress,
-        /// Where among the others: without it, behind them.
-        place: Option<InsertAt<ListenAddress>>,
+        /// Position among the others; last if `None`.
+        insert_at: Option<InsertAt<ListenAddress>>,
     },
-    /// A service no longer listens somewhere.
+    /// Remove a listener.
     DelListen {
         /// The service's name.
         service: String,
-        /// Where it does not listen any more.
+        /// Its address.
         address: ListenAddress,
     },
-    /// A service listens somewhere else.
+    /// Move a listener to another port or address.
     SwitchPort {
         /// The service's name.
         service: String,
-        /// Where it listened.
+        /// The old address or port.
         from: ListenChoice,
-        /// Where it is to listen instead; a port alone keeps the address.
+        /// The new one; a port alone keeps the address.
         to: ListenChoice,
     },
-    /// Somebody new who may log in.
+    /// Add a user.
     AddUser {
-        /// Who.
+        /// The user.
         user: User,
-        /// Where among the others: without it, behind them.
-        place: Option<InsertAt>,
+        /// Position among the others; last if `None`.
+        insert_at: Option<InsertAt>,
     },
-    /// What is said of a user.
+    /// Change a user.
     SetUser {
         /// Their name.
         name: String,
-        /// A crypt(3) string; an empty one takes the password away.
+        /// A crypt(3) string; an empty one removes the password.
         password: Option<Secret>,
-        /// What they may do.
+        /// The access rights.
         access: Option<Access>,
-        /// Their keys, all of them.
+        /// All their keys.
         keys: Option<Vec<String>>,
-        /// Where among the others.
-        place: Option<InsertAt>,
+        /// New position among the others.
+        insert_at: Option<InsertAt>,
     },
-    /// Somebody may no longer log in.
+    /// Remove a user.
     DelUser {
         /// Their name.
         name: String,
     },
-    /// Anything else in the file.
+    /// Change any other attribute or element of the file.
     SetOption {
-        /// Where it is in the file, such as `manager.hostCheck.interval`.
+        /// Its path in the file, such as `manager.hostCheck.interval`.
         name: String,
-        /// Its value as in the file; an empty one takes it out of the file.
+        /// Its value as in the file; an empty one removes it.
         value: String,
     },
 }
 
-/// Something to be done that changes nothing in the configuration.
+/// An action that does not change the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
-    /// Try a failed host again, now.
+    /// Try a failed host again now.
     RetryHost {
         /// The host.
         host: HostKey,
     },
     /// Write the running configuration to its file.
     SaveConfig {
-        /// Even if somebody else has changed the file.
+        /// Even if the file has been changed meanwhile.
         force: bool,
     },
     /// Read the file again.
     Reload {
-        /// Even if changes are lost that were not saved.
+        /// Even if unsaved changes are lost.
         force: bool,
     },
     /// Open the log anew.
     ReopenLog,
     /// Stop.
     Shutdown {
-        /// How long open sessions have; without it, as long as after a SIGTERM.
+        /// Time for open sessions; `None` is the same as for a SIGTERM.
         grace: Option<Duration>,
     },
 }
 
-/// Something to be told.
+/// A question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Question {
-    /// How everything is.
+    /// The status.
     Status,
     /// The open sessions.
     Sessions,
     /// The running configuration, or the stored one.
     Config {
-        /// How it is wanted.
+        /// Which view.
         view: View,
     },
     /// The verbs that make the running configuration from the stored one.
     Diff,
-    /// How a line may go on.
+    /// Completions of a line.
     Complete {
-        /// The line, up to where it is to go on.
+        /// The line up to the cursor.
         line: String,
     },
-    /// What can be asked for, or one command of it.
+    /// The list of commands, or help on one.
     Help {
         /// The command.
         verb: Option<&'static CommandSchema>,
@@ -324,7 +318,7 @@ impl View {
     }
 }
 
-/// The brackets around changes that are one.
+/// Brackets around several changes that become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Batch {
     /// Keep the changes that follow.
@@ -335,7 +329,7 @@ pub enum Batch {
     Abort,
 }
 
-/// What a group is known by.
+/// Identifies a group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupKey {
     /// Its service's name.
@@ -344,7 +338,7 @@ pub struct GroupKey {
     pub group: String,
 }
 
-/// What a host is known by.
+/// Identifies a host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HostKey {
     /// Its group.
@@ -353,7 +347,7 @@ pub struct HostKey {
     pub name: String,
 }
 
-/// A host of a known group, said in one of two ways.
+/// Identifies a host within a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostChoice {
     /// By its name.
@@ -362,7 +356,7 @@ pub enum HostChoice {
     Address(Endpoint),
 }
 
-/// Where a service listens, said in one of two ways.
+/// Identifies a listener of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenChoice {
     /// By the port alone, whatever the address.
@@ -371,16 +365,16 @@ pub enum ListenChoice {
     Address(ListenAddress),
 }
 
-/// Where something goes among others of its kind.
+/// Position of an item in its list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InsertAt<T = String> {
-    /// Right before this one.
+    /// Directly before this one.
     Before(T),
-    /// Behind all others.
+    /// After all others.
     Last,
 }
 
-/// Something that debug output must not show.
+/// A secret, masked in debug output.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub String);
 

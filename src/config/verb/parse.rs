@@ -1,30 +1,27 @@
-//! From a verb and its keys to a [`Command`]: the same for every door.
+//! Parses a verb and its keys into a [`Command`], the same for every admin interface.
 //!
-//! Which keys are taken is `arguments`' business. Whether what is named exists is
-//! asked when the verb is applied.
+//! Whether what is named exists is checked when the verb is applied.
 
 use std::str::FromStr;
 
-use super::arguments::Arguments;
 use super::line::words;
-use super::table::{self, Kind};
+use super::table::{self, CommandSchema, KeySchema, Kind};
 use super::{
-    Action, Batch, Command, HostChoice, ListenChoice, ParseError, Question, Secret, Verb, View,
-    option,
+    Action, Batch, Command, GroupKey, HostChoice, HostKey, InsertAt, ListenChoice, ParseError,
+    Question, Secret, Verb, View, option,
 };
-use crate::config::nearest::nearest;
-use crate::config::print::HIDDEN;
+use crate::config::error::nearest;
 use crate::config::read::Value;
+use crate::config::redact::PASSWORD_MASK;
 use crate::config::{
     Access, CustomNames, Endpoint, Error, Group, Host, HostState, ListenAddress, Scheduler, User,
 };
 
 impl Command {
-    /// A command out of its name and its keys with their values, such as a web
-    /// form has them.
+    /// Parses a command from its name and pairs of key and value, such as a web form's.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first error.
     pub fn from_pairs<K: AsRef<str>, V: AsRef<str>>(
         name: &str,
         pairs: &[(K, V)],
@@ -33,14 +30,14 @@ impl Command {
         let pairs = pairs
             .iter()
             .map(|(key, value)| (key.as_ref(), value.as_ref()));
-        Arguments::of(schema, pairs)?.command()
+        Arguments::of(schema, pairs)?.parse_command()
     }
 
-    /// A command out of words, the first of which is its name and the others
-    /// `key=value`, taken as they are: a program's arguments.
+    /// Parses a command from words: its name, then `key=value`. The words are not unquoted, as a
+    /// program's arguments.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first error.
     pub fn from_words<W: AsRef<str>>(words: &[W]) -> Result<Command, ParseError> {
         let (name, words) = words.split_first().ok_or(ParseError::Empty)?;
         let schema =
@@ -58,7 +55,7 @@ impl Command {
             .iter()
             .map(|word| pair(word.as_ref()))
             .collect::<Result<_, _>>()?;
-        Arguments::of(schema, pairs.into_iter())?.command()
+        Arguments::of(schema, pairs.into_iter())?.parse_command()
     }
 }
 
@@ -72,7 +69,7 @@ impl FromStr for Command {
 }
 
 impl ParseError {
-    /// That there is no such command, and which may have been meant.
+    /// The error for an unknown command, with the nearest known name.
     pub fn unknown_verb(found: &str) -> ParseError {
         let names = table::commands()
             .iter()
@@ -85,118 +82,120 @@ impl ParseError {
     }
 }
 
-/// Whether there is such a scheduler, whoever makes the change knows.
-fn scheduler(value: &Value<'_>) -> Result<Scheduler, Error> {
+/// Whether the scheduler exists is checked when the change is applied.
+fn parse_scheduler(value: &Value<'_>) -> Result<Scheduler, Error> {
     value.scheduler(&CustomNames::Any)
 }
 
 impl Arguments<'_> {
-    fn command(&self) -> Result<Command, ParseError> {
+    fn parse_command(&self) -> Result<Command, ParseError> {
         Ok(match self.schema.kind {
-            Kind::Change => Command::Change(self.change()?),
-            Kind::Action => Command::Action(self.action()?),
-            Kind::Question => Command::Question(self.question()?),
-            Kind::Batch => Command::Batch(self.batch()?),
+            Kind::Change => Command::Change(self.parse_change()?),
+            Kind::Action => Command::Action(self.parse_action()?),
+            Kind::Question => Command::Question(self.parse_question()?),
+            Kind::Batch => Command::Batch(self.parse_batch()?),
         })
     }
 
-    fn change(&self) -> Result<Verb, ParseError> {
+    fn parse_change(&self) -> Result<Verb, ParseError> {
         match self.schema.name {
             "addHost" | "delHost" | "delAllHosts" | "setHost" | "setWeight" | "drainHost"
-            | "hostAdminDown" | "hostAdminUp" => self.change_of_host(),
-            "newGroup" | "delGroup" | "enableGroup" | "changeScheduler" => self.change_of_group(),
-            "addUser" | "setUser" | "delUser" => self.change_of_user(),
-            "setOption" => self.change_of_option(),
-            _ => self.change_of_service(),
+            | "hostAdminDown" | "hostAdminUp" => self.parse_host_change(),
+            "newGroup" | "delGroup" | "enableGroup" | "changeScheduler" => {
+                self.parse_group_change()
+            }
+            "addUser" | "setUser" | "delUser" => self.parse_user_change(),
+            "setOption" => self.parse_option_change(),
+            _ => self.parse_service_change(),
         }
     }
 
-    fn change_of_host(&self) -> Result<Verb, ParseError> {
+    fn parse_host_change(&self) -> Result<Verb, ParseError> {
         Ok(match self.schema.name {
             "addHost" => Verb::AddHost {
-                group: self.group()?,
-                host: self.new_host()?,
-                place: self.place(Value::name)?,
+                group: self.parse_group()?,
+                host: self.parse_new_host()?,
+                insert_at: self.parse_insert_at(Value::name)?,
             },
             "delHost" => Verb::DelHost {
-                group: self.group()?,
+                group: self.parse_group()?,
                 host: match self.maybe("ip", Value::address)? {
                     Some(address) => HostChoice::Address(address),
-                    None => HostChoice::Name(self.name("name")?),
+                    None => HostChoice::Name(self.parse_name("name")?),
                 },
-                force: self.force()?,
+                force: self.parse_force()?,
             },
             "delAllHosts" => Verb::DelAllHosts {
-                group: self.group()?,
-                force: self.force()?,
+                group: self.parse_group()?,
+                force: self.parse_force()?,
             },
             "setHost" => Verb::SetHost {
-                host: self.host()?,
+                host: self.parse_host()?,
                 address: self.maybe("ip", Value::address)?,
                 weight: self.maybe("weight", Value::weight)?,
-                place: self.place(Value::name)?,
+                insert_at: self.parse_insert_at(Value::name)?,
                 rename: self.maybe("rename", Value::name)?,
             },
             "setWeight" => Verb::SetWeight {
-                host: self.host()?,
+                host: self.parse_host()?,
                 weight: self.must("weight", Value::weight)?,
             },
-            "drainHost" => self.set_state(HostState::Drain)?,
-            "hostAdminDown" => self.set_state(HostState::Down)?,
-            "hostAdminUp" => self.set_state(HostState::Up)?,
+            "drainHost" => self.parse_set_state(HostState::Drain)?,
+            "hostAdminDown" => self.parse_set_state(HostState::Down)?,
+            "hostAdminUp" => self.parse_set_state(HostState::Up)?,
             name => return Err(ParseError::unknown_verb(name)),
         })
     }
 
-    fn new_host(&self) -> Result<Host, ParseError> {
+    fn parse_new_host(&self) -> Result<Host, ParseError> {
         Ok(Host {
-            name: self.name("name")?,
+            name: self.parse_name("name")?,
             address: self.must::<Endpoint>("ip", Value::address)?,
             weight: self.maybe("weight", Value::weight)?.unwrap_or(1),
             state: self.maybe("state", Value::state)?.unwrap_or_default(),
         })
     }
 
-    fn set_state(&self, state: HostState) -> Result<Verb, ParseError> {
+    fn parse_set_state(&self, state: HostState) -> Result<Verb, ParseError> {
         Ok(Verb::SetState {
-            host: self.host()?,
+            host: self.parse_host()?,
             state,
         })
     }
 
-    fn change_of_group(&self) -> Result<Verb, ParseError> {
-        let group = self.group()?;
+    fn parse_group_change(&self) -> Result<Verb, ParseError> {
+        let group = self.parse_group()?;
         Ok(match self.schema.name {
             "newGroup" => Verb::NewGroup {
                 group,
-                scheduler: self.must("scheduler", scheduler)?,
+                scheduler: self.must("scheduler", parse_scheduler)?,
                 sticky_prefix: self
                     .maybe("stickyPrefix", Value::prefix)?
                     .unwrap_or(Group::WHOLE_ADDRESS),
-                place: self.place(Value::name)?,
+                insert_at: self.parse_insert_at(Value::name)?,
             },
             "delGroup" => Verb::DelGroup {
                 group,
-                force: self.force()?,
+                force: self.parse_force()?,
             },
             "enableGroup" => Verb::EnableGroup { group },
             "changeScheduler" => Verb::ChangeScheduler {
                 group,
-                scheduler: self.must("scheduler", scheduler)?,
+                scheduler: self.must("scheduler", parse_scheduler)?,
                 sticky_prefix: self.maybe("stickyPrefix", Value::prefix)?,
-                place: self.place(Value::name)?,
+                insert_at: self.parse_insert_at(Value::name)?,
             },
             name => return Err(ParseError::unknown_verb(name)),
         })
     }
 
-    fn change_of_service(&self) -> Result<Verb, ParseError> {
-        let service = self.name("service")?;
+    fn parse_service_change(&self) -> Result<Verb, ParseError> {
+        let service = self.parse_name("service")?;
         Ok(match self.schema.name {
             "newService" => Verb::NewService {
                 service,
                 listen: self.must("listen", Value::address)?,
-                place: self.place(Value::name)?,
+                insert_at: self.parse_insert_at(Value::name)?,
             },
             "delService" => Verb::DelService { service },
             "setService" => Verb::SetService {
@@ -204,12 +203,12 @@ impl Arguments<'_> {
                 connect: self.maybe("connectTimeout", Value::seconds)?,
                 idle: self.maybe("idleTimeout", Value::seconds)?,
                 half_closed: self.maybe("halfClosedTimeout", Value::seconds)?,
-                place: self.place(Value::name)?,
+                insert_at: self.parse_insert_at(Value::name)?,
             },
             "addListen" => Verb::AddListen {
                 service,
                 address: self.must("ip", Value::address)?,
-                place: self.place(Value::address)?,
+                insert_at: self.parse_insert_at(Value::address)?,
             },
             "delListen" => Verb::DelListen {
                 service,
@@ -217,47 +216,47 @@ impl Arguments<'_> {
             },
             "switchPort" => Verb::SwitchPort {
                 service,
-                from: self.must("from", listen_choice)?,
-                to: self.must("to", listen_choice)?,
+                from: self.must("from", parse_listen_choice)?,
+                to: self.must("to", parse_listen_choice)?,
             },
             name => return Err(ParseError::unknown_verb(name)),
         })
     }
 
-    /// Who has lines done again as they were shown must not lose a password by it.
-    fn password(&self) -> Result<Option<String>, ParseError> {
+    /// A masked password in a repeated line must not replace the real one.
+    fn parse_password(&self) -> Result<Option<String>, ParseError> {
         match self.optional("password").map(|value| value.text) {
-            Some(HIDDEN) => Err(ParseError::HiddenPassword),
+            Some(PASSWORD_MASK) => Err(ParseError::HiddenPassword),
             password => Ok(password.map(str::to_owned)),
         }
     }
 
-    fn change_of_user(&self) -> Result<Verb, ParseError> {
-        let name = self.name("name")?;
-        let password = self.password()?;
+    fn parse_user_change(&self) -> Result<Verb, ParseError> {
+        let name = self.parse_name("name")?;
+        let password = self.parse_password()?;
         Ok(match self.schema.name {
             "addUser" => Verb::AddUser {
                 user: User {
                     name,
                     password: password.filter(|text| !text.is_empty()),
                     access: self.must::<Access>("access", Value::access)?,
-                    keys: self.keys()?.unwrap_or_default(),
+                    keys: self.parse_keys()?.unwrap_or_default(),
                 },
-                place: self.place(Value::name)?,
+                insert_at: self.parse_insert_at(Value::name)?,
             },
             "setUser" => Verb::SetUser {
                 name,
                 password: password.map(Secret),
                 access: self.maybe("access", Value::access)?,
-                keys: self.keys()?,
-                place: self.place(Value::name)?,
+                keys: self.parse_keys()?,
+                insert_at: self.parse_insert_at(Value::name)?,
             },
             "delUser" => Verb::DelUser { name },
             name => return Err(ParseError::unknown_verb(name)),
         })
     }
 
-    fn change_of_option(&self) -> Result<Verb, ParseError> {
+    fn parse_option_change(&self) -> Result<Verb, ParseError> {
         let (name, value) = (self.required("name")?.text, self.required("value")?.text);
         option::check(name, value)?;
         Ok(Verb::SetOption {
@@ -266,14 +265,16 @@ impl Arguments<'_> {
         })
     }
 
-    fn action(&self) -> Result<Action, ParseError> {
+    fn parse_action(&self) -> Result<Action, ParseError> {
         Ok(match self.schema.name {
-            "retryHost" => Action::RetryHost { host: self.host()? },
+            "retryHost" => Action::RetryHost {
+                host: self.parse_host()?,
+            },
             "saveConfig" => Action::SaveConfig {
-                force: self.force()?,
+                force: self.parse_force()?,
             },
             "reload" => Action::Reload {
-                force: self.force()?,
+                force: self.parse_force()?,
             },
             "reopenLog" => Action::ReopenLog,
             "shutdown" => Action::Shutdown {
@@ -285,12 +286,12 @@ impl Arguments<'_> {
         })
     }
 
-    fn question(&self) -> Result<Question, ParseError> {
+    fn parse_question(&self) -> Result<Question, ParseError> {
         Ok(match self.schema.name {
             "status" => Question::Status,
             "sessions" => Question::Sessions,
             "config" => Question::Config {
-                view: self.maybe("view", view)?.unwrap_or_default(),
+                view: self.maybe("view", parse_view)?.unwrap_or_default(),
             },
             "diff" => Question::Diff,
             "complete" => Question::Complete {
@@ -308,7 +309,7 @@ impl Arguments<'_> {
         })
     }
 
-    fn batch(&self) -> Result<Batch, ParseError> {
+    fn parse_batch(&self) -> Result<Batch, ParseError> {
         Ok(match self.schema.name {
             "begin" => Batch::Begin,
             "commit" => Batch::Commit,
@@ -318,16 +319,156 @@ impl Arguments<'_> {
     }
 }
 
-fn view(value: &Value<'_>) -> Result<View, Error> {
+fn parse_view(value: &Value<'_>) -> Result<View, Error> {
     let known = View::ALL.into_iter().find(|it| it.as_str() == value.text);
-    known.ok_or_else(|| value.must_be("effect, running or stored"))
+    known.ok_or_else(|| value.bad_value("effect, running or stored"))
 }
 
-/// A number is a port, anything else an address in full.
-fn listen_choice(value: &Value<'_>) -> Result<ListenChoice, Error> {
+/// A number is a port, anything else a full address.
+fn parse_listen_choice(value: &Value<'_>) -> Result<ListenChoice, Error> {
     let address: ListenAddress = value.address()?;
     Ok(match value.text.bytes().all(|byte| byte.is_ascii_digit()) {
         true => ListenChoice::Port(address.port),
         false => ListenChoice::Address(address),
     })
+}
+
+/// The keys and values of a command, checked against the table.
+struct Arguments<'a> {
+    /// The command.
+    schema: &'static CommandSchema,
+    pairs: Vec<(&'static KeySchema, Value<'a>)>,
+}
+
+impl<'a> Arguments<'a> {
+    /// Checks that all keys are known and all required ones are there.
+    fn of(
+        schema: &'static CommandSchema,
+        pairs: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, ParseError> {
+        let mut known: Vec<(&KeySchema, Value<'a>)> = Vec::new();
+        for (name, value) in pairs {
+            let key = schema.key(name).ok_or_else(|| unknown_key(schema, name))?;
+            if !key.repeats && known.iter().any(|(other, _)| other.name == key.name) {
+                return Err(ParseError::KeyTwice { key: key.name });
+            }
+            known.push((key, Value::detached(key.name, value)));
+        }
+        let arguments = Arguments {
+            schema,
+            pairs: known,
+        };
+        arguments.check_required()?;
+        Ok(arguments)
+    }
+
+    fn check_required(&self) -> Result<(), ParseError> {
+        for key in self.schema.keys.iter().filter(|key| key.required) {
+            let mut instead = self.pairs.iter().map(|(given, _)| *given);
+            let instead = instead.find(|given| given.instead_of == Some(key.name));
+            match (self.optional(key.name), instead) {
+                (Some(_), Some(other)) => {
+                    return Err(ParseError::OneOf {
+                        key: key.name,
+                        other: other.name,
+                    });
+                }
+                (None, None) => return Err(self.missing(key.name)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn missing(&self, key: &'static str) -> ParseError {
+        ParseError::MissingKey {
+            key,
+            command: self.schema,
+        }
+    }
+
+    /// The first value of `key`.
+    fn optional(&self, key: &str) -> Option<Value<'a>> {
+        let mut given = self.pairs.iter();
+        given
+            .find(|(given, _)| given.name == key)
+            .map(|(_, value)| *value)
+    }
+
+    /// The value of `key`, which the table has as required.
+    fn required(&self, key: &'static str) -> Result<Value<'a>, ParseError> {
+        self.optional(key).ok_or_else(|| self.missing(key))
+    }
+
+    /// Parses the value of `key`, if there is one.
+    fn maybe<T>(
+        &self,
+        key: &str,
+        parse: impl FnOnce(&Value<'a>) -> Result<T, Error>,
+    ) -> Result<Option<T>, ParseError> {
+        let parsed = self.optional(key).map(|value| parse(&value));
+        Ok(parsed.transpose().map_err(|error| error.kind)?)
+    }
+
+    /// Parses the value of `key`, which is required.
+    fn must<T>(
+        &self,
+        key: &'static str,
+        parse: impl FnOnce(&Value<'a>) -> Result<T, Error>,
+    ) -> Result<T, ParseError> {
+        Ok(parse(&self.required(key)?).map_err(|error| error.kind)?)
+    }
+
+    fn parse_name(&self, key: &'static str) -> Result<String, ParseError> {
+        self.must(key, Value::name)
+    }
+
+    fn parse_force(&self) -> Result<bool, ParseError> {
+        Ok(self.maybe("force", Value::boolean)?.unwrap_or_default())
+    }
+
+    fn parse_group(&self) -> Result<GroupKey, ParseError> {
+        Ok(GroupKey {
+            service: self.parse_name("service")?,
+            group: self.parse_name("group")?,
+        })
+    }
+
+    fn parse_host(&self) -> Result<HostKey, ParseError> {
+        Ok(HostKey {
+            group: self.parse_group()?,
+            name: self.parse_name("name")?,
+        })
+    }
+
+    /// `before=""` means last: no item has an empty name.
+    fn parse_insert_at<T>(
+        &self,
+        parse: impl FnOnce(&Value<'a>) -> Result<T, Error>,
+    ) -> Result<Option<InsertAt<T>>, ParseError> {
+        self.maybe("before", |value| match value.text {
+            "" => Ok(InsertAt::Last),
+            _ => parse(value).map(InsertAt::Before),
+        })
+    }
+
+    fn parse_keys(&self) -> Result<Option<Vec<String>>, ParseError> {
+        let given = self.pairs.iter().filter(|(key, _)| key.name == "key");
+        let mut texts = given.map(|(_, value)| value).peekable();
+        if texts.peek().is_none() {
+            return Ok(None);
+        }
+        let keys = texts.filter(|value| !value.text.is_empty()).map(Value::key);
+        let keys: Result<_, _> = keys.collect();
+        Ok(Some(keys.map_err(|error| error.kind)?))
+    }
+}
+
+fn unknown_key(schema: &'static CommandSchema, found: &str) -> ParseError {
+    let names = schema.keys.iter().flat_map(|key| [Some(key.name), key.old]);
+    ParseError::UnknownKey {
+        found: found.to_owned(),
+        command: schema,
+        nearest: nearest(found, names.flatten()),
+    }
 }

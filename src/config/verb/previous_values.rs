@@ -1,21 +1,21 @@
-//! What a verb puts something else in the place of: how it was before, for the log.
+//! Previous values that a verb replaces, for the log.
 //!
-//! Only values: a verb that adds something has none.
+//! A verb that only adds has none.
 
-use super::line::Quoted;
+use super::line::QuotedWord;
 use super::{GroupKey, HostChoice, HostKey, Verb, options};
 use crate::config::serialize::seconds;
 use crate::config::{Config, Group, Host, Service};
 
 impl Verb {
-    /// The values in `config` that this is about to replace, as `key=value` with
-    /// blanks between them; `None` if there are none, or they are a secret.
-    pub fn replaced(&self, config: &Config) -> Option<String> {
+    /// The values in `config` that this verb replaces, as `key=value` separated by blanks. `None`
+    /// if there are none, or they are secret.
+    pub fn previous_values(&self, config: &Config) -> Option<String> {
         let pairs = match self {
             Verb::DelHost { .. }
             | Verb::SetHost { .. }
             | Verb::SetWeight { .. }
-            | Verb::SetState { .. } => self.replaced_of_host(config)?,
+            | Verb::SetState { .. } => self.previous_host_values(config)?,
             Verb::EnableGroup { group } => {
                 vec![("group", service(config, &group.service)?.enabled.clone())]
             }
@@ -30,7 +30,7 @@ impl Verb {
                 let scheduler = ("scheduler", group.scheduler.to_string());
                 [Some(scheduler), prefix].into_iter().flatten().collect()
             }
-            Verb::SetService { service: name, .. } => self.replaced_timeouts(config, name)?,
+            Verb::SetService { service: name, .. } => self.previous_timeouts(config, name)?,
             Verb::SetUser { name, .. } => {
                 let mut users = config.admin.iter().flat_map(|admin| &admin.users);
                 let user = users.find(|user| user.name == *name)?;
@@ -42,12 +42,12 @@ impl Verb {
             }
             _ => Vec::new(),
         };
-        let pair = |(key, value): &(&str, String)| format!("{key}={}", Quoted(value));
+        let pair = |(key, value): &(&str, String)| format!("{key}={}", QuotedWord(value));
         let pairs: Vec<String> = pairs.iter().map(pair).collect();
         (!pairs.is_empty()).then(|| pairs.join(" "))
     }
 
-    fn replaced_of_host(&self, config: &Config) -> Option<Vec<(&'static str, String)>> {
+    fn previous_host_values(&self, config: &Config) -> Option<Vec<(&'static str, String)>> {
         let ip = |host: &Host| ("ip", host.address.to_string());
         let weight = |host: &Host| ("weight", host.weight.to_string());
         let state = |host: &Host| ("state", host.state.as_str().to_owned());
@@ -93,7 +93,7 @@ impl Verb {
         }
     }
 
-    fn replaced_timeouts(
+    fn previous_timeouts(
         &self,
         config: &Config,
         name: &str,
@@ -174,7 +174,7 @@ mod tests {
             let Ok(Command::Change(verb)) = in_g(line).parse() else {
                 panic!("{line}");
             };
-            assert_eq!(verb.replaced(&config).as_deref(), was, "{line}");
+            assert_eq!(verb.previous_values(&config).as_deref(), was, "{line}");
         }
     }
 }

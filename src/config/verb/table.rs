@@ -1,7 +1,7 @@
-//! Every command, with what it takes: the one table that parsing, `help`,
-//! completion, web forms and the manual page share.
+//! The table of commands with their keys. Parsing, `help`, completion, web forms and the manual
+//! page share it.
 //!
-//! What a command does is said by its type, and in one line here.
+//! The enums in `mod` have the details of what each does.
 
 /// One command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,18 +9,18 @@
 pub struct CommandSchema {
     /// Its name.
     pub name: &'static str,
-    /// What it was called once; still understood.
+    /// An old name, still accepted.
     pub old: Option<&'static str>,
-    /// Of what kind it is.
+    /// Its kind.
     pub kind: Kind,
-    /// What it takes, in the order in which it is printed.
+    /// Its keys, in the order of encoding.
     pub keys: &'static [KeySchema],
     /// What it does, in one line.
     pub summary: &'static str,
 }
 
 impl CommandSchema {
-    /// Whether it only reads, so that everybody who may log in may use it.
+    /// Whether it only reads, so that read-only users may use it.
     pub fn only_reads(&self) -> bool {
         self.kind == Kind::Question
     }
@@ -32,14 +32,14 @@ impl CommandSchema {
             .find(|key| key.name == name || key.old == Some(name))
     }
 
-    /// What it takes, as in `service= [force=]`.
+    /// Its keys, as in `service= [force=]`.
     pub fn synopsis(&self) -> String {
         let keys: Vec<_> = self.keys.iter().map(KeySchema::synopsis).collect();
         keys.join(" ")
     }
 }
 
-/// What kind of command it is.
+/// Kind of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// It changes the configuration.
@@ -48,28 +48,28 @@ pub enum Kind {
     Action,
     /// It only reads.
     Question,
-    /// It makes one change of several.
+    /// It is a bracket of a batch.
     Batch,
 }
 
-/// Something that a command takes.
+/// A key of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeySchema {
     /// Its name.
     pub name: &'static str,
-    /// What it was called once; still understood.
+    /// An old name, still accepted.
     pub old: Option<&'static str>,
-    /// Whether the command cannot do without it.
+    /// Whether it is required.
     pub required: bool,
-    /// The required key that it may stand for.
+    /// The required key that it may replace.
     pub instead_of: Option<&'static str>,
-    /// Whether it may be given more than once.
+    /// Whether it may occur more than once.
     pub repeats: bool,
-    /// Whether a word without `key=` is taken for it.
+    /// Whether a word without `key=` is its value.
     pub bare: bool,
-    /// What its value is.
-    pub takes: Takes,
+    /// Kind of its value.
+    pub value_kind: ValueKind,
 }
 
 impl KeySchema {
@@ -86,25 +86,25 @@ impl KeySchema {
     }
 }
 
-/// What a value is.
+/// Kind of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Takes {
-    /// The name of a service that there is.
+pub enum ValueKind {
+    /// Name of an existing service.
     Service,
-    /// The name of a group that there is in the service.
+    /// Name of an existing group of the service.
     Group,
-    /// The name of a host that there is in the group.
+    /// Name of an existing host of the group.
     Host,
-    /// The name of a user that there is.
+    /// Name of an existing user.
     User,
-    /// A name that is not taken yet.
+    /// A name that is not in use.
     NewName,
-    /// Where a host is.
+    /// Address of a host.
     HostAddress,
-    /// Where a service listens.
+    /// Address of a listener.
     ListenAddress,
-    /// The same, or a port alone.
+    /// Address of a listener, or its port alone.
     ListenAddressOrPort,
     /// A scheduler.
     Scheduler,
@@ -118,11 +118,11 @@ pub enum Takes {
     Access,
     /// `effect`, `running` or `stored`.
     View,
-    /// `true` or `false`, or another word for it.
+    /// A boolean.
     Flag,
     /// A time in seconds; 0 is never.
     Seconds,
-    /// A time in seconds; 0 is none.
+    /// A time in seconds; 0 is at once.
     Grace,
     /// A crypt(3) string, which is not shown.
     Secret,
@@ -144,7 +144,7 @@ pub enum Takes {
     Line,
 }
 
-/// Every command, those that belong together side by side.
+/// All commands, related ones together.
 pub fn commands() -> &'static [CommandSchema] {
     COMMANDS
 }
@@ -156,7 +156,7 @@ pub fn command(name: &str) -> Option<&'static CommandSchema> {
         .find(|command| command.name == name || command.old == Some(name))
 }
 
-const fn required(name: &'static str, takes: Takes) -> KeySchema {
+const fn required(name: &'static str, value_kind: ValueKind) -> KeySchema {
     KeySchema {
         name,
         old: None,
@@ -164,14 +164,14 @@ const fn required(name: &'static str, takes: Takes) -> KeySchema {
         instead_of: None,
         repeats: false,
         bare: false,
-        takes,
+        value_kind,
     }
 }
 
-const fn optional(name: &'static str, takes: Takes) -> KeySchema {
+const fn optional(name: &'static str, value_kind: ValueKind) -> KeySchema {
     KeySchema {
         required: false,
-        ..required(name, takes)
+        ..required(name, value_kind)
     }
 }
 
@@ -218,25 +218,25 @@ const fn batch(name: &'static str, summary: &'static str) -> CommandSchema {
     }
 }
 
-const SERVICE: KeySchema = required("service", Takes::Service);
-const GROUP: KeySchema = required("group", Takes::Group);
+const SERVICE: KeySchema = required("service", ValueKind::Service);
+const GROUP: KeySchema = required("group", ValueKind::Group);
 const HOST: KeySchema = KeySchema {
     old: Some("host"),
-    ..required("name", Takes::Host)
+    ..required("name", ValueKind::Host)
 };
 const NEW_HOST: KeySchema = KeySchema {
-    takes: Takes::NewName,
+    value_kind: ValueKind::NewName,
     ..HOST
 };
-/// The host's address in place of its name, as the ancestors had it.
+/// The host's address instead of its name, as in the ancestors.
 const HOST_AT: KeySchema = KeySchema {
     instead_of: Some("name"),
-    ..optional("ip", Takes::HostAddress)
+    ..optional("ip", ValueKind::HostAddress)
 };
-const FORCE: KeySchema = optional("force", Takes::Flag);
+const FORCE: KeySchema = optional("force", ValueKind::Flag);
 const KEYS: KeySchema = KeySchema {
     repeats: true,
-    ..optional("key", Takes::PublicKey)
+    ..optional("key", ValueKind::PublicKey)
 };
 
 const IN_GROUP: &[KeySchema] = &[SERVICE, GROUP];
@@ -249,10 +249,10 @@ const COMMANDS: &[CommandSchema] = &[
             SERVICE,
             GROUP,
             NEW_HOST,
-            required("ip", Takes::HostAddress),
-            optional("weight", Takes::Weight),
-            optional("state", Takes::State),
-            optional("before", Takes::Host),
+            required("ip", ValueKind::HostAddress),
+            optional("weight", ValueKind::Weight),
+            optional("state", ValueKind::State),
+            optional("before", ValueKind::Host),
         ],
         "add a host to a group",
     ),
@@ -272,33 +272,33 @@ const COMMANDS: &[CommandSchema] = &[
             SERVICE,
             GROUP,
             HOST,
-            optional("ip", Takes::HostAddress),
-            optional("weight", Takes::Weight),
-            optional("before", Takes::Host),
-            optional("rename", Takes::NewName),
+            optional("ip", ValueKind::HostAddress),
+            optional("weight", ValueKind::Weight),
+            optional("before", ValueKind::Host),
+            optional("rename", ValueKind::NewName),
         ],
         "change a host's address, weight, place or name",
     ),
     change(
         "setWeight",
-        &[SERVICE, GROUP, HOST, required("weight", Takes::Weight)],
+        &[SERVICE, GROUP, HOST, required("weight", ValueKind::Weight)],
         "change a host's weight",
     ),
     change("drainHost", ONE_HOST, "give a host no new sessions"),
     change(
         "hostAdminDown",
         ONE_HOST,
-        "switch a host off: no new sessions",
+        "take a host down: no new sessions",
     ),
     change("hostAdminUp", ONE_HOST, "put a host in service again"),
     change(
         "newGroup",
         &[
             SERVICE,
-            required("group", Takes::NewName),
-            required("scheduler", Takes::Scheduler),
-            optional("stickyPrefix", Takes::Prefix),
-            optional("before", Takes::Group),
+            required("group", ValueKind::NewName),
+            required("scheduler", ValueKind::Scheduler),
+            optional("stickyPrefix", ValueKind::Prefix),
+            optional("before", ValueKind::Group),
         ],
         "add an empty group, not enabled, to a service",
     ),
@@ -313,18 +313,18 @@ const COMMANDS: &[CommandSchema] = &[
         &[
             SERVICE,
             GROUP,
-            required("scheduler", Takes::Scheduler),
-            optional("stickyPrefix", Takes::Prefix),
-            optional("before", Takes::Group),
+            required("scheduler", ValueKind::Scheduler),
+            optional("stickyPrefix", ValueKind::Prefix),
+            optional("before", ValueKind::Group),
         ],
         "change how a group picks hosts, and where it stands",
     ),
     change(
         "newService",
         &[
-            required("service", Takes::NewName),
-            required("listen", Takes::ListenAddress),
-            optional("before", Takes::Service),
+            required("service", ValueKind::NewName),
+            required("listen", ValueKind::ListenAddress),
+            optional("before", ValueKind::Service),
         ],
         "add a service with the empty, enabled group main",
     ),
@@ -337,10 +337,10 @@ const COMMANDS: &[CommandSchema] = &[
         "setService",
         &[
             SERVICE,
-            optional("connectTimeout", Takes::Seconds),
-            optional("idleTimeout", Takes::Seconds),
-            optional("halfClosedTimeout", Takes::Seconds),
-            optional("before", Takes::Service),
+            optional("connectTimeout", ValueKind::Seconds),
+            optional("idleTimeout", ValueKind::Seconds),
+            optional("halfClosedTimeout", ValueKind::Seconds),
+            optional("before", ValueKind::Service),
         ],
         "change a service's timeouts or place",
     ),
@@ -348,63 +348,63 @@ const COMMANDS: &[CommandSchema] = &[
         "addListen",
         &[
             SERVICE,
-            required("ip", Takes::ListenAddress),
-            optional("before", Takes::ListenAddress),
+            required("ip", ValueKind::ListenAddress),
+            optional("before", ValueKind::ListenAddress),
         ],
-        "let a service listen at one more address",
+        "add a listener to a service",
     ),
     change(
         "delListen",
-        &[SERVICE, required("ip", Takes::ListenAddress)],
-        "let a service listen at an address no more",
+        &[SERVICE, required("ip", ValueKind::ListenAddress)],
+        "remove a listener from a service",
     ),
     change(
         "switchPort",
         &[
             SERVICE,
-            required("from", Takes::ListenAddressOrPort),
-            required("to", Takes::ListenAddressOrPort),
+            required("from", ValueKind::ListenAddressOrPort),
+            required("to", ValueKind::ListenAddressOrPort),
         ],
-        "let a service listen at another port or address instead",
+        "move a listener to another port or address",
     ),
     change(
         "addUser",
         &[
-            required("name", Takes::NewName),
-            optional("password", Takes::Secret),
-            required("access", Takes::Access),
+            required("name", ValueKind::NewName),
+            optional("password", ValueKind::Secret),
+            required("access", ValueKind::Access),
             KEYS,
-            optional("before", Takes::User),
+            optional("before", ValueKind::User),
         ],
-        "add somebody who may log in",
+        "add a user",
     ),
     change(
         "setUser",
         &[
-            required("name", Takes::User),
-            optional("password", Takes::Secret),
-            optional("access", Takes::Access),
+            required("name", ValueKind::User),
+            optional("password", ValueKind::Secret),
+            optional("access", ValueKind::Access),
             KEYS,
-            optional("before", Takes::User),
+            optional("before", ValueKind::User),
         ],
         "change a user's password, access, keys or place",
     ),
     change(
         "delUser",
-        &[required("name", Takes::User)],
-        "remove somebody who may log in",
+        &[required("name", ValueKind::User)],
+        "remove a user",
     ),
     change(
         "setOption",
         &[
-            required("name", Takes::OptionName),
-            required("value", Takes::OptionValue),
+            required("name", ValueKind::OptionName),
+            required("value", ValueKind::OptionValue),
         ],
         "change anything else in the file; an empty value takes it out",
     ),
     batch("begin", "make one change of those up to commit"),
     batch("commit", "make the changes since begin, all or none"),
-    batch("abort", "forget the changes since begin"),
+    batch("abort", "drop the changes since begin"),
     action("retryHost", ONE_HOST, "try a failed host again, now"),
     action(
         "saveConfig",
@@ -414,31 +414,31 @@ const COMMANDS: &[CommandSchema] = &[
     action("reload", &[FORCE], "read the file again"),
     CommandSchema {
         old: Some("closeLog"),
-        ..action("reopenLog", &[], "open the log anew")
+        ..action("reopenLog", &[], "reopen the log")
     },
     action(
         "shutdown",
-        &[optional("grace", Takes::Grace)],
+        &[optional("grace", ValueKind::Grace)],
         "stop; open sessions have so many seconds to end",
     ),
-    question("status", &[], "show how everything is"),
+    question("status", &[], "show the status"),
     question("sessions", &[], "show the open sessions"),
     question(
         "config",
-        &[optional("view", Takes::View)],
+        &[optional("view", ValueKind::View)],
         "show the running configuration",
     ),
     question("diff", &[], "show the changes that are not in the file"),
     question(
         "complete",
-        &[required("line", Takes::Line)],
-        "show how a line may go on: words for its last one",
+        &[required("line", ValueKind::Line)],
+        "show completions of a line: choices for its last word",
     ),
     question(
         "help",
         &[KeySchema {
             bare: true,
-            ..optional("verb", Takes::Command)
+            ..optional("verb", ValueKind::Command)
         }],
         "show the commands, or what one of them takes",
     ),

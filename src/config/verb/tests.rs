@@ -1,9 +1,9 @@
-//! Tests of what is understood, what is printed, and what is refused.
+//! Tests of commands: parsing, encoding and errors.
 
 use super::table::{Kind, commands};
 use super::*;
 use crate::config::arbitrary;
-use crate::config::random::Random;
+use crate::config::arbitrary::Random;
 
 fn parsed(line: &str) -> Command {
     line.parse()

@@ -1,33 +1,30 @@
-//! Saving a configuration into the file it came from: the old file or the new one
-//! is there at any moment, never a mix, and the old one is kept as a backup. A file that
-//! is a mount of its own alone is written in place, after the backup.
+//! Saves a configuration into its file: writes a whole new file, keeps the old one as a backup,
+//! and renames. At any moment there is the old file or the new one. Test:
+//! a_kill_at_any_moment_leaves_the_old_file_or_the_new_one.
 //!
-//! What the new text is, `config::edit` says. Not kept are access control lists and
-//! hard links: another name of the file goes on naming the old one.
+//! A file that is itself a mount is written in place after the backup. Access control lists and
+//! hard links are not kept.
 
-mod beside;
-mod draft;
-mod in_place;
+mod files;
 
 use std::fmt;
 use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
-use self::beside::Beside;
-use self::draft::Draft;
-use super::file::{File, READ_LIMIT};
-use crate::config::{Config, EditError, edit};
+use self::files::{Siblings, TempFile, write_in_place};
+use super::config_file::{File, READ_LIMIT};
+use crate::config::{Config, EditError, PeriodicTask, edit};
 use crate::os::files::{open_folder, read_file};
 use crate::os::rights::{self, Need};
 
-/// What saving came to.
+/// The result of saving.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Saved {
-    /// Where the file's text from before is; `None` if nothing had to be written.
+    /// The backup with the file's former text; `None` if nothing had to be written.
     pub backup: Option<PathBuf>,
-    /// What the operator should know besides, a sentence each.
+    /// Notes for the operator, a sentence each.
     pub notes: Vec<String>,
 }
 
@@ -35,30 +32,30 @@ pub struct Saved {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SaveError {
-    /// Somebody else has changed the file since it was read.
+    /// Another program has changed the file since it was read.
     Changed(PathBuf),
-    /// There is no such file any more.
+    /// The file does not exist any more.
     Missing(PathBuf),
-    /// There is something, but nothing that could have been read.
+    /// It is not a regular file, or too large.
     Unfit(PathBuf, &'static str),
     /// Its text cannot be edited.
     Edit(PathBuf, Box<EditError>),
-    /// It had to be written in place, that failed, and so did restoring it.
+    /// It had to be written in place; that failed, and so did restoring it.
     Torn {
-        /// The file, which is neither the old one nor the new one.
+        /// The file, now neither the old one nor the new one.
         path: PathBuf,
-        /// Where the old one is.
+        /// The backup of the old one.
         backup: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
     /// The system refused.
     System {
-        /// The file or folder it is about.
+        /// The file or folder.
         path: PathBuf,
-        /// What was to be done with it: a verb.
+        /// The operation that failed: a verb.
         doing: &'static str,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
 }
@@ -127,10 +124,10 @@ fn advice(doing: &str, path: &Path, error: &io::Error) -> String {
     }
 }
 
-/// What is done to the folder.
+/// Operation on the folder.
 const WRITE: &str = "write to";
 
-/// What is done to a file that is a mount.
+/// Operation on a file that is a mount.
 const WRITE_IN_PLACE: &str = "write, since it is a mount that nothing can replace, into";
 
 impl std::error::Error for SaveError {
@@ -144,14 +141,14 @@ impl std::error::Error for SaveError {
 }
 
 impl File {
-    /// Edits the file so that it says `config`; `now` is for the backup's name.
+    /// Edits the file so that it says `config`. `now` is for the backup's name.
     ///
-    /// A file that somebody else has changed since it was last read or saved is
-    /// refused. With `force` it is not: what it says now is edited, or, if that is no
-    /// configuration, it is replaced by what was last read, edited.
+    /// A file that has changed since it was last read or saved is refused. With `force`, its
+    /// present text is edited. If that is no configuration, the text that was last read is edited
+    /// and replaces it.
     ///
-    /// Of a symbolic link the target is replaced, and backups are beside that. Owner
-    /// and mode stay as they are where the system permits it, else a note says so.
+    /// Of a symbolic link, the target is replaced, and backups are beside the target. Owner and
+    /// mode stay where the system permits it, else a note says so.
     ///
     /// # Errors
     /// See [`SaveError`]. Nothing has changed then.
@@ -191,7 +188,7 @@ const EDITED_AS_IS: &str = "somebody else had changed the file: what does not co
 const REPLACED: &str = "somebody else had changed the file, and it could not be edited so: it is \
                         as last read, edited, and the backup has the other";
 
-/// The file to replace: not a link, and as it is now.
+/// The file to replace, with links resolved, as it is now.
 struct Target {
     path: PathBuf,
     bytes: Vec<u8>,
@@ -222,32 +219,33 @@ impl Target {
         })
     }
 
-    /// Puts `text` in its place; returns where the backup is.
+    /// Replaces the file by `text`. Returns the path of the backup.
     ///
-    /// Everything that may run out is had before anything is renamed, so that what
-    /// fails again and again does not push good backups out.
+    /// Both files are on the disk before anything is renamed. So a save that fails again and again
+    /// does not push good backups out.
     fn replace(
         &self,
         text: &[u8],
         now: SystemTime,
         notes: &mut Vec<String>,
     ) -> Result<PathBuf, SaveError> {
-        let beside = Beside::new(&self.path);
-        let folder = beside.folder();
+        let siblings = Siblings::new(&self.path);
+        let folder = siblings.folder();
         let cannot_write = || system(folder, WRITE);
-        if let Err(error) = beside.clean() {
+        if let Err(error) = siblings.remove_leftovers() {
             notes.push(format!("leftovers of a save cannot be removed: {error}"));
         }
-        let new = Draft::write(&beside.draft(), text, &self.metadata).map_err(cannot_write())?;
-        let old =
-            Draft::write(&beside.draft(), &self.bytes, &self.metadata).map_err(cannot_write())?;
+        let new =
+            TempFile::write(&siblings.temp_name(), text, &self.metadata).map_err(cannot_write())?;
+        let old = TempFile::write(&siblings.temp_name(), &self.bytes, &self.metadata)
+            .map_err(cannot_write())?;
         notes.extend(new.note());
-        // Writing may have taken its time.
+        // Writing takes time: the file may have changed meanwhile.
         match read_file(&self.path, READ_LIMIT) {
             Ok(bytes) if bytes == self.bytes => {}
             _ => return Err(SaveError::Changed(self.path.clone())),
         }
-        let backup = beside.backup(now).map_err(cannot_write())?;
+        let backup = siblings.backup(now).map_err(cannot_write())?;
         old.rename(&backup).map_err(cannot_write())?;
         match new.rename(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
@@ -255,27 +253,25 @@ impl Target {
                 notes.push(WRITTEN_IN_PLACE.to_owned());
             }
             Err(error) => {
-                // It is a copy of what is still there.
+                // A copy of the file, which is still there.
                 let _ = fs::remove_file(&backup);
                 return Err(system(&self.path, "replace")(error));
             }
             Ok(()) => {}
         }
-        // From here on it is saved, whatever happens.
+        // From here on the file is saved: errors become notes.
         if let Err(error) = open_folder(folder).and_then(|folder| folder.sync_all()) {
             notes.push(format!("a power failure may undo this: {error}"));
         }
-        if let Err(error) = beside.prune(now) {
+        if let Err(error) = siblings.prune(now) {
             notes.push(format!("old backups cannot be removed: {error}"));
         }
         Ok(backup)
     }
-}
 
-impl Target {
-    /// For a file that is a mount, as in a container: another one cannot take its place.
+    /// Writes in place: nothing can be renamed onto a mount, such as a single file in a container.
     fn write_in_place(&self, text: &[u8], backup: &Path) -> Result<(), SaveError> {
-        in_place::write(&self.path, &self.bytes, text).map_err(|failed| {
+        write_in_place(&self.path, &self.bytes, text).map_err(|failed| {
             if failed.restored {
                 let _ = fs::remove_file(backup);
                 return system(&self.path, WRITE_IN_PLACE)(failed.error);
@@ -292,4 +288,89 @@ impl Target {
 fn system(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> SaveError {
     let path = path.to_owned();
     move |error| SaveError::System { path, doing, error }
+}
+
+/// When configCheck saves the next time.
+#[derive(Debug)]
+pub(super) struct Autosave {
+    task: PeriodicTask,
+    /// `None` is never.
+    due: Option<Instant>,
+    /// The last failure that was logged. Each is logged once.
+    pub(super) complaint: Option<String>,
+}
+
+impl Autosave {
+    pub(super) fn new(task: PeriodicTask, now: Instant) -> Autosave {
+        let mut autosave = Autosave {
+            task,
+            due: None,
+            complaint: None,
+        };
+        autosave.restart(now);
+        autosave
+    }
+
+    /// Sets the configured task. The interval goes on if it is the same.
+    pub(super) fn set_task(&mut self, task: PeriodicTask) {
+        if self.task != task {
+            self.task = task;
+            self.restart(Instant::now());
+        }
+    }
+
+    /// Stops saving for good.
+    pub(super) fn disable(&mut self) {
+        self.task.enable = false;
+        self.due = None;
+    }
+
+    /// Starts a new interval.
+    pub(super) fn restart(&mut self, now: Instant) {
+        let due = now.checked_add(self.task.interval);
+        self.due = due.filter(|_| self.task.enable);
+    }
+
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
+
+    /// How long the controller may wait for a request; `None` is without limit.
+    pub(super) fn poll_timeout(&self, now: Instant) -> Option<Duration> {
+        Some(self.due?.saturating_duration_since(now))
+    }
+
+    /// Whether this error has not been logged yet.
+    pub(super) fn is_new_complaint(&mut self, error: &str) -> bool {
+        let news = self.complaint.as_deref() != Some(error);
+        self.complaint = Some(error.to_owned());
+        news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_saver_is_due_once_an_interval_and_never_when_it_is_off() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let task = |interval_s, enable| PeriodicTask {
+            interval: Duration::from_secs(interval_s),
+            enable,
+        };
+        let autosave = Autosave::new(task(30, true), start);
+        assert!(!autosave.is_due(after(29)) && autosave.is_due(after(30)));
+        assert_eq!(
+            autosave.poll_timeout(after(10)),
+            Some(Duration::from_secs(20))
+        );
+        assert_eq!(autosave.poll_timeout(after(31)), Some(Duration::ZERO));
+        for never in [task(30, false), task(u64::MAX, true)] {
+            let autosave = Autosave::new(never, start);
+            assert!(!autosave.is_due(after(1_000_000)));
+            assert_eq!(autosave.poll_timeout(start), None);
+        }
+    }
 }

@@ -1,7 +1,7 @@
-//! The snapshot as JSON. The names of members are for programs: they stay.
+//! The status as JSON. Names of members never change.
 //!
-//! Times end in `_ms`: moments (`at_ms`, `since_ms`) in milliseconds since 1970, others
-//! in milliseconds. `null` is what does not exist or is not known.
+//! Members that end in `_ms` are milliseconds: times (`at_ms`, `since_ms`) since 1970, the others
+//! durations. `null` is unknown or absent.
 
 use std::io::{self, BufWriter, Write};
 
@@ -63,8 +63,8 @@ impl Status {
             .with("ended", ended)
             .with("accept_pauses", self.accept_pauses)
             .with("no_ports", self.no_ports)
-            .with("turns", self.turns)
-            .with_list("happenings", self.happenings.iter().map(happening))
+            .with("turns", self.iterations)
+            .with_list("happenings", self.recent_events.iter().map(happening))
     }
 }
 
@@ -175,7 +175,7 @@ fn host(host: &HostStatus) -> Object {
         .with_list("connect_histogram", histogram(&host.totals))
 }
 
-/// The word for it, without the reason.
+/// The health in one word, without the reason.
 pub(in crate::control) fn health(health: &Health) -> &'static str {
     match health {
         Health::Untried => "untried",
@@ -184,8 +184,7 @@ pub(in crate::control) fn health(health: &Health) -> &'static str {
     }
 }
 
-/// How many connects took at most so long, and longer than the one before; the last
-/// one has no bound.
+/// Connects by duration: each bucket has a bound in milliseconds, the last one has none.
 fn histogram(totals: &Totals) -> impl Iterator<Item = Object> {
     let bounds = HISTOGRAM_MS.into_iter().map(Some).chain([None]);
     let buckets = bounds.zip(totals.histogram);

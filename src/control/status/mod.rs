@@ -1,55 +1,54 @@
 //! A snapshot of everything that runs, as plain data.
-//!
-//! The one source for whoever shows it; how it is shown is theirs to know.
 
 mod json;
+pub(super) mod table;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-use super::DataPlane;
+use super::data_plane::DataPlane;
 use crate::balance::{self, Health, Totals};
 use crate::config::{self, HostState};
 use crate::relay::{
     Clock, EndReason, RecentEvent, ResourceError, ServiceStats, SessionStatus, WorkerStats,
 };
 
-/// Everything, at one moment.
+/// Everything that runs, at one moment.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Status {
-    /// The moment, in milliseconds since 1970.
+    /// Time of the snapshot, in milliseconds since 1970.
     pub wall_ms: u64,
     /// When txlb started, in milliseconds since 1970.
     pub started_wall_ms: u64,
-    /// The process.
+    /// Process id.
     pub process: u32,
-    /// The program's version.
+    /// Version of txlb.
     pub version: &'static str,
-    /// How many threads serve sessions.
+    /// Number of worker threads.
     pub workers: usize,
-    /// Counts the configurations that were put in force, from 1.
+    /// Number of the configuration in force, from 1.
     pub generation: u64,
-    /// Whether it has been told to stop: then no session begins any more.
+    /// Whether it stops: no session begins any more.
     pub stopping: bool,
-    /// Where the configuration comes from, and how it is doing there.
+    /// The configuration file, and how it compares.
     pub stored: StoredStatus,
     /// Sessions open now.
     pub open: usize,
-    /// Sessions there are descriptors for.
+    /// Limit of sessions, by file descriptors.
     pub capacity: usize,
     /// Sessions by how they ended.
     pub ended: Vec<(EndReason, u64)>,
-    /// Clients kept waiting: for want of descriptors, of the system's memory
-    /// for sockets, and for reasons unheard of.
+    /// Clients kept waiting for want of descriptors, of memory for sockets, or after an unknown
+    /// error of accept.
     pub accept_pauses: u64,
-    /// Connects to hosts that found no local port.
+    /// Connects to hosts for which there was no local port.
     pub no_ports: u64,
-    /// Times the workers' loops went round.
-    pub turns: u64,
-    /// What happened last, the oldest first; 50 things at most.
-    pub happenings: Vec<RecentEvent>,
+    /// Turns of all workers' loops.
+    pub iterations: u64,
+    /// The last 50 events at most, the oldest first.
+    pub recent_events: Vec<RecentEvent>,
     /// The services, in the file's order.
     pub services: Vec<ServiceStatus>,
 }
@@ -62,13 +61,13 @@ pub struct StoredStatus {
     pub file: Option<PathBuf>,
     /// How many verbs would make the running configuration from the stored one.
     pub unsaved: usize,
-    /// What came of the last reload; `None` before the first.
+    /// The result of the last reload; `None` before the first.
     pub last_reload: Option<Outcome>,
-    /// What came of the last save; `None` before the first.
+    /// The result of the last save; `None` before the first.
     pub last_save: Option<Outcome>,
 }
 
-/// What came of something that is tried now and again.
+/// The result of an operation, and its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outcome {
@@ -84,13 +83,13 @@ pub struct Outcome {
 pub struct ServiceStatus {
     /// Its name.
     pub name: String,
-    /// Where it is reached: with port 0, the one the system chose.
+    /// Its addresses: for port 0, with the port that the system chose.
     pub addresses: Vec<SocketAddr>,
     /// The group that gets new sessions.
     pub enabled: String,
     /// Sessions open now.
     pub open: u64,
-    /// Clients so far.
+    /// Sessions so far.
     pub total: u64,
     /// Its groups, in the file's order.
     pub groups: Vec<GroupStatus>,
@@ -104,7 +103,7 @@ pub struct GroupStatus {
     pub name: String,
     /// Its scheduler.
     pub scheduler: String,
-    /// Sessions open now, on removed hosts too.
+    /// Open sessions, those on removed hosts included.
     pub open: usize,
     /// Its hosts, in the file's order.
     pub hosts: Vec<HostStatus>,
@@ -116,30 +115,30 @@ pub struct GroupStatus {
 pub struct HostStatus {
     /// Its name.
     pub name: String,
-    /// As configured.
+    /// Its address, as configured.
     pub endpoint: String,
-    /// Where it is connected to; `None` while its name has no address.
+    /// Its resolved address; `None` while its name has none.
     pub address: Option<SocketAddr>,
-    /// Its share.
+    /// Its weight.
     pub weight: u32,
     /// What the operator wants of it.
     pub state: HostState,
-    /// What is seen of it.
+    /// What is seen of it: healthy, failed or untried.
     pub health: Health,
-    /// Since when, in milliseconds since 1970.
+    /// When its health changed last, in milliseconds since 1970.
     pub since_wall_ms: u64,
     /// Sessions open now.
     pub open: u32,
     /// Sessions it has served so far.
     pub total: u64,
-    /// Those of each of the last 60 minutes, the oldest first; the last is under way.
+    /// Sessions in each of the last 60 minutes, the oldest first. The last minute is not over.
     pub recent: Vec<u32>,
     /// Connects that failed so far.
     pub failures: u64,
-    /// Why it failed last, whatever its health is now, and when, in milliseconds
-    /// since 1970.
+    /// The last failure, and when, in milliseconds since 1970. It stays when the host is healthy
+    /// again.
     pub last_failure: Option<(String, u64)>,
-    /// What has gone through it.
+    /// Its bytes and connects.
     pub totals: Totals,
 }
 
@@ -147,14 +146,13 @@ pub struct HostStatus {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Sessions {
-    /// Each at a moment of its own, the oldest first.
+    /// The listed sessions, the oldest first. Each is a snapshot of its own moment.
     pub list: Vec<SessionStatus>,
-    /// How many there are besides that are not listed.
+    /// Number of open sessions that are not listed.
     pub more: usize,
 }
 
-/// The moment of a snapshot. The clocks are read once for all of it, not for each host
-/// under its group's lock.
+/// Time of a snapshot. Clocks are read once, not for each host under its group's lock.
 struct Now {
     now_ms: u64,
     started_wall_ms: u64,
@@ -173,69 +171,65 @@ impl Now {
     }
 }
 
-/// Looks at everything once. Each group is locked for as long as it takes to
-/// copy its hosts' figures.
-pub(super) fn snapshot(director: &DataPlane) -> Status {
-    let shared = &director.shared;
-    let sum = |of: &dyn Fn(&WorkerStats) -> u64| shared.meters.iter().map(of).sum();
-    let trouble = |kind| sum(&|meters| meters.trouble(kind));
+/// Takes the snapshot. Each group is locked only while its hosts' figures are copied.
+fn snapshot(data_plane: &DataPlane) -> Status {
+    let shared = &data_plane.shared;
+    let sum = |of: &dyn Fn(&WorkerStats) -> u64| shared.stats.iter().map(of).sum();
+    let trouble = |kind| sum(&|stats| stats.errors(kind));
     let now = Now::of(&shared.clock);
     Status {
         wall_ms: now.wall_ms(now.now_ms),
         started_wall_ms: now.started_wall_ms,
         process: std::process::id(),
         version: env!("CARGO_PKG_VERSION"),
-        workers: director.workers.len(),
-        generation: director.generation,
+        workers: data_plane.workers.len(),
+        generation: data_plane.generation,
         stopping: false,
         stored: StoredStatus::default(),
         open: shared.open.load(Ordering::Relaxed),
         capacity: shared.capacity.load(Ordering::Relaxed),
         ended: EndReason::ALL
-            .map(|reason| (reason, sum(&|meters| meters.ended(reason))))
+            .map(|reason| (reason, sum(&|stats| stats.ended(reason))))
             .to_vec(),
         accept_pauses: trouble(ResourceError::Full)
             + trouble(ResourceError::NoDescriptors)
             + trouble(ResourceError::Accept),
         no_ports: trouble(ResourceError::NoPorts),
-        turns: sum(&WorkerStats::turns),
-        happenings: shared.journal.happenings(),
-        services: director
+        iterations: sum(&WorkerStats::iterations),
+        recent_events: shared.recent_events.list(),
+        services: data_plane
             .config
             .services
             .iter()
-            .map(|it| service(director, it, &now))
+            .map(|it| service(data_plane, it, &now))
             .collect(),
     }
 }
 
-fn service(director: &DataPlane, service: &config::Service, now: &Now) -> ServiceStatus {
-    let tally = director.running.tally(&service.name);
+fn service(data_plane: &DataPlane, service: &config::Service, now: &Now) -> ServiceStatus {
+    let stats = data_plane.running.stats(&service.name);
     ServiceStatus {
         name: service.name.clone(),
-        addresses: director
+        addresses: data_plane
             .listeners
-            .addresses(&director.wanted, &service.name)
+            .addresses(&data_plane.wanted, &service.name)
             .collect(),
         enabled: service.enabled.clone(),
-        open: tally.map_or(0, ServiceStats::open),
-        total: tally.map_or(0, ServiceStats::total),
+        open: stats.map_or(0, ServiceStats::open),
+        total: stats.map_or(0, ServiceStats::total),
         groups: service
             .groups
             .iter()
-            .map(|it| group(director, &service.name, it, now))
+            .map(|it| group(data_plane, &service.name, it, now))
             .collect(),
     }
 }
 
-fn group(director: &DataPlane, service: &str, group: &config::Group, now: &Now) -> GroupStatus {
-    let running = director.running.group(service, &group.name);
+fn group(data_plane: &DataPlane, service: &str, group: &config::Group, now: &Now) -> GroupStatus {
+    let running = data_plane.running.group(service, &group.name);
     let (open, hosts) = running.map_or((0, Vec::new()), |running| {
-        let tracker = running.tracker();
-        (
-            tracker.open(),
-            tracker.hosts().map(|it| host(now, &it)).collect(),
-        )
+        let pool = running.pool();
+        (pool.open(), pool.hosts().map(|it| host(now, &it)).collect())
     });
     GroupStatus {
         name: group.name.clone(),
@@ -265,8 +259,15 @@ fn host(now: &Now, status: &balance::HostStatus<'_>) -> HostStatus {
     }
 }
 
+impl DataPlane {
+    /// A snapshot of everything that runs.
+    pub fn status(&self) -> Status {
+        snapshot(self)
+    }
+}
+
 impl Status {
-    /// Whether every service has a host that new sessions can be given to.
+    /// Whether every service has a host for new sessions.
     pub fn is_ready(&self) -> bool {
         let served = |service: &ServiceStatus| {
             let group = service.enabled_group();
@@ -289,7 +290,7 @@ impl ServiceStatus {
 }
 
 impl HostStatus {
-    /// Whether the operator lets it have new sessions, and it has not failed.
+    /// Whether new sessions may go to it: it is up, has a weight, and has not failed.
     pub fn is_usable(&self) -> bool {
         let in_service = self.state == HostState::Up && self.weight > 0;
         in_service && !matches!(self.health, Health::Failed(_))
@@ -305,14 +306,14 @@ impl GroupStatus {
 
 #[cfg(test)]
 mod tests {
-    //! The names that programs rely on.
+    //! Names of JSON members, which programs rely on.
 
     use super::*;
     use crate::balance::Failure;
     use crate::json::Json;
     use crate::relay::Topic;
 
-    /// A host of which everything is known.
+    /// A host with everything known.
     fn host() -> HostStatus {
         HostStatus {
             name: "a \"b\"".to_owned(),
@@ -364,7 +365,7 @@ mod tests {
                 last_save: None,
             },
             ended: vec![(EndReason::Finished, 2)],
-            happenings: vec![RecentEvent {
+            recent_events: vec![RecentEvent {
                 wall_ms: 6,
                 topic: Topic::HostUp,
                 text: "host web:main/a is up".to_owned(),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::{self, BufRead, IsTerminal};
 
 use txlb::config::verb::Command;
-use txlb::non_printing::{is_unseen, spelled_out};
+use txlb::non_printing::{escape_non_printing, is_non_printing};
 
 use client::{ControlConnection, in_columns, wait};
 
@@ -90,7 +90,7 @@ impl CtlClient {
             }
             // A program sees the exit status; a person wants to read that it is done.
             if !data && io::stdout().is_terminal() {
-                exit::print(&format!("{}\n", spelled_out(&line)))?;
+                exit::print(&format!("{}\n", escape_non_printing(&line)))?;
             }
             return Ok(Some(Ok(())));
         }
@@ -102,8 +102,8 @@ impl CtlClient {
     fn printable<'a>(&self, line: &'a str) -> Cow<'a, str> {
         let speaks = |it: char| it.is_control() && it != '\t';
         match (self.json, io::stdout().is_terminal()) {
-            (true, _) if line.contains(is_unseen) => json_escaped(line).into(),
-            (false, true) if line.contains(is_unseen) => spelled_out(line).into(),
+            (true, _) if line.contains(is_non_printing) => json_escaped(line).into(),
+            (false, true) if line.contains(is_non_printing) => escape_non_printing(line).into(),
             (false, false) if line.contains(speaks) => without_controls(line).into(),
             _ => line.into(),
         }
@@ -190,7 +190,7 @@ fn json_escaped(line: &str) -> String {
             .map(|half| format!("\\u{half:04x}"))
             .collect::<String>()
     };
-    let letter = |it: char| match is_unseen(it) {
+    let letter = |it: char| match is_non_printing(it) {
         true => escaped(it),
         false => it.to_string(),
     };

@@ -11,11 +11,11 @@ use rustix::termios::{
     InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetwinsize,
 };
 use signal_hook::consts::{SIGCONT, SIGWINCH};
-use txlb::admin::{Partner, Reaction, Shell, Size, Told};
+use txlb::admin::{Backend, Reaction, Reply, Shell, Size};
 use txlb::config::Access;
 use txlb::config::verb::{Command, Question};
 use txlb::control::{LineProtocol, ParsedLine};
-use txlb::non_printing::spelled_out;
+use txlb::non_printing::escape_non_printing;
 
 use super::client::{ControlConnection, in_columns, lost};
 use crate::cli::CtlOptions;
@@ -151,13 +151,13 @@ struct RemotePartner<'a> {
     error: Option<Exit>,
 }
 
-impl Partner for RemotePartner<'_> {
-    fn ask(&mut self, line: &str, columns: u16) -> Option<Told> {
-        let parsed = self.parser.hear(line);
-        if parsed == ParsedLine::Nothing {
-            return Some(Told {
+impl Backend for RemotePartner<'_> {
+    fn ask(&mut self, line: &str, columns: u16) -> Option<Reply> {
+        let parsed = self.parser.parse_line(line);
+        if parsed == ParsedLine::Blank {
+            return Some(Reply {
                 ok: true,
-                ..Told::default()
+                ..Reply::default()
             });
         }
         let question = match self.options.json {
@@ -173,7 +173,7 @@ impl Partner for RemotePartner<'_> {
         let response = self.try_to_ask(&question).filter(|response| response.ok);
         // Choices become part of the line. A txlb that runs has spelled out what does not print.
         let mut choices = response.map_or_else(Vec::new, |response| response.lines);
-        choices.retain(|choice| spelled_out(choice) == *choice);
+        choices.retain(|choice| escape_non_printing(choice) == *choice);
         choices
     }
 
@@ -182,8 +182,8 @@ impl Partner for RemotePartner<'_> {
     }
 
     /// A line that is refused here is part of the batch there: it must refuse it as well.
-    fn refuse(&mut self, why: &str) {
-        self.parser.refuse(why);
+    fn reject_line(&mut self, why: &str) {
+        self.parser.reject_line(why);
         if self.is_in_batch() {
             self.try_to_ask("watch");
         }
@@ -192,7 +192,7 @@ impl Partner for RemotePartner<'_> {
 
 impl RemotePartner<'_> {
     /// Sends a line; `None` if the connection is lost, which `error` then explains.
-    fn try_to_ask(&mut self, question: &str) -> Option<Told> {
+    fn try_to_ask(&mut self, question: &str) -> Option<Reply> {
         if self.error.is_some() {
             return None;
         }
@@ -200,11 +200,11 @@ impl RemotePartner<'_> {
         response.map_err(|exit| self.error = Some(exit)).ok()
     }
 
-    fn exchange(&mut self, question: &str) -> Result<Told, Exit> {
+    fn exchange(&mut self, question: &str) -> Result<Reply, Exit> {
         self.reconnect_if_closed()?;
         self.modes(set_raw_with_signals)?;
         self.connection.send(question.as_bytes());
-        let mut response = Told::default();
+        let mut response = Reply::default();
         loop {
             let line = self.line()?;
             match line.strip_prefix("  ") {

@@ -8,7 +8,7 @@ use std::io;
 
 use log::Level;
 use txlb::calendar::UtcTime;
-use txlb::non_printing::push_spelled_out;
+use txlb::non_printing::push_escaped;
 
 use super::entry::{CUT, Entry, EntryKind, boundary};
 
@@ -53,7 +53,7 @@ impl LineFormat {
             let _ = write!(out, "{:5} ", entry.level);
         }
         // Senders escape what they quote; this is a second check. It leaves backslashes alone.
-        push_spelled_out(&entry.text, out);
+        push_escaped(&entry.text, out);
         match self {
             LineFormat::Syslog => cut(out, start, SYSLOG_LINE),
             LineFormat::File | LineFormat::Journal => {

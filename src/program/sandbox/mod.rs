@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf, absolute};
 
 use rustix::process::getegid;
 use txlb::config::{Config, Control};
-use txlb::os::rights::Allowed;
+use txlb::os::rights::ReachablePaths;
 
 #[cfg(all(
     feature = "sandbox",
@@ -33,11 +33,11 @@ mod confine;
     )
 )))]
 mod confine {
-    use txlb::os::rights::Allowed;
+    use txlb::os::rights::ReachablePaths;
 
     use super::Owner;
 
-    pub(super) fn confine(_allowed: Allowed, _owner: Option<Owner>) {
+    pub(super) fn confine(_allowed: ReachablePaths, _owner: Option<Owner>) {
         log::debug!("this txlb has no sandbox");
     }
 }
@@ -100,7 +100,7 @@ pub(crate) struct Needs<'a> {
 
 impl Needs<'_> {
     /// The allowed paths that exist.
-    pub(crate) fn allowed(&self) -> Allowed {
+    pub(crate) fn allowed(&self) -> ReachablePaths {
         let config = self.config;
         let control = config.and_then(|config| config.control.as_ref());
         let sockets = control.into_iter().flat_map(Control::sockets);
@@ -121,7 +121,7 @@ impl Needs<'_> {
         write.extend(files.chain(sockets).flat_map(folders));
         write.extend(self.log.into_iter().flat_map(log_paths));
         write.extend(self.state.map(Path::to_owned));
-        Allowed {
+        ReachablePaths {
             read: existing(&read),
             write: existing(&write),
         }

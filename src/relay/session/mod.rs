@@ -1,76 +1,84 @@
-//! The state machine of one session: from its pick to its last byte.
+//! The state machine of one session, from the pick of a host to the last byte. Pure.
 //!
-//! Pure: no socket, no thread, no clock. It is told what happened (`handle_*`)
-//! and says what to do next ([`Session::next`]); `pump` and `worker` do it, on
-//! real sockets or on the simulator's. Who is picked is `balance`'s business.
+//! It holds no socket, thread or clock. [`Session::next`] says what to do, a `Connection` does it,
+//! and a `handle_*` method reports the result.
 
-mod bytes;
-mod circle;
+mod action;
+mod attempts;
+mod half_stream;
+#[cfg(test)]
+mod tests;
 
-use super::action::{Action, Direction, Readiness, Side};
-use super::attempts::Attempts;
-use super::end::EndReason;
-use super::half_stream::HalfStream;
-use super::listing;
-use super::timeouts::{TimeoutsMs, earliest, is_past};
+pub use action::Phase;
+pub(crate) use action::{Action, Direction, Readiness, Side};
+use attempts::{Attempts, is_past};
+pub(crate) use attempts::{TimeoutsMs, earliest};
+use half_stream::HalfStream;
+
+use super::failure::EndReason;
 use crate::balance::HostId;
-use crate::os::delivery::Delivery;
+use crate::os::sockets::Delivery;
 
-/// How long a session waits after local trouble before it picks again: twice as
-/// long each time, up to 0.8 s.
-const PAUSE_MS: u64 = 50;
-const MOST_DOUBLINGS: u8 = 4;
+/// How long a session waits after a shortage before it picks again. Doubles each time, up to 0.8 s.
+const SHORTAGE_PAUSE_MS: u64 = 50;
+const MAX_DOUBLINGS: u8 = 4;
 
-/// How long local trouble is borne where there is no connect timeout.
-const PATIENCE_MS: u64 = 15_000;
+/// How long a session waits for a shortage to pass where there is no connect timeout.
+const MAX_SHORTAGE_WAIT_MS: u64 = 15_000;
 
-/// When the host's end of a session gets its keepalive: most sessions are over
-/// by then, and never pay for the system call.
+/// The age at which a session gets keepalive at the host's side. Most sessions end before, and save
+/// the system call.
 const KEEPALIVE_AFTER_MS: u64 = 30_000;
 
+/// How long a session waits if all its hosts are addresses of txlb itself.
+const ROUTING_LOOP_WAIT_MS: u64 = 1000;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// A host is wanted.
+enum State {
+    /// It needs a host.
     Picking,
-    /// A host is wanted, but this machine has no descriptor or port for it now.
+    /// It needs a host, but none can be connected to now.
     Paused { until_ms: u64 },
-    /// A host was picked and has not answered yet.
+    /// A connect is in progress.
     Connecting {
         since_ms: u64,
-        settle: bool,
+        /// An event came: the connect may be done.
+        check: bool,
+        /// Its time is over.
         late: bool,
-        vouched: bool,
+        /// An event has proved that the connect succeeded.
+        connect_hint: bool,
     },
     /// Bytes flow.
     Relaying,
-    /// Over.
+    /// The session has ended.
     Closed(EndReason),
 }
 
-/// One client connection and its host connection.
+/// The state of one session.
 #[derive(Debug)]
 pub(crate) struct Session {
-    phase: Phase,
+    state: State,
     to_host: HalfStream,
     to_client: HalfStream,
-    /// The side that broke while the other still had something to get.
+    /// The side that broke first.
     broken: Option<Side>,
-    /// The side the newest byte came from.
-    heard: Side,
+    /// The side that sent the last byte.
+    last_sender: Side,
     keepalive: KeepAlive,
-    /// It was silent for too long, unless the peers still acknowledge bytes.
+    /// It seems silent: ask whether the peers still acknowledge bytes.
     checks_delivery: bool,
-    /// Bytes that host and client had acknowledged when that was last checked, if there
-    /// was more to acknowledge.
+    /// What host and client had acknowledged at the last check; 0 if nothing more was to come.
     acknowledged: [u64; 2],
     timeouts: TimeoutsMs,
     started_ms: u64,
     connected_ms: Option<u64>,
+    /// When the last byte was read or written.
     active_ms: u64,
-    /// What `active_ms` was when what is kept was last tried for want of news.
-    knocked_ms: u64,
+    /// The value of `active_ms` when buffered bytes were last written without an event.
+    last_write_retry_ms: u64,
     attempts: Attempts,
-    /// How often it has waited for local trouble to pass.
+    /// How often it has waited for a shortage to pass.
     pauses: u8,
 }
 
@@ -82,14 +90,14 @@ enum KeepAlive {
 }
 
 impl Session {
-    /// A client has been accepted.
+    /// The session of a client that was just accepted.
     pub(crate) fn new(timeouts: TimeoutsMs, now_ms: u64) -> Session {
         Session {
-            phase: Phase::Picking,
+            state: State::Picking,
             to_host: HalfStream::new(),
             to_client: HalfStream::new(),
             broken: None,
-            heard: Side::Client,
+            last_sender: Side::Client,
             keepalive: KeepAlive::Later,
             checks_delivery: false,
             acknowledged: [0; 2],
@@ -97,26 +105,26 @@ impl Session {
             started_ms: now_ms,
             connected_ms: None,
             active_ms: now_ms,
-            knocked_ms: u64::MAX,
+            last_write_retry_ms: u64::MAX,
             attempts: Attempts::new(),
             pauses: 0,
         }
     }
 
-    /// What to do now. Never does anything itself: ask again after each step.
+    /// The next action. Changes nothing: ask again after each action.
     pub(crate) fn next(&self) -> Action {
-        match self.phase {
-            Phase::Picking => Action::Pick,
-            Phase::Paused { .. } => Action::Wait,
-            Phase::Connecting {
-                settle,
+        match self.state {
+            State::Picking => Action::Pick,
+            State::Paused { .. } => Action::Wait,
+            State::Connecting {
+                check,
                 late,
-                vouched,
+                connect_hint,
                 ..
-            } if settle || late => Action::Settle { late, vouched },
-            Phase::Connecting { .. } => Action::Wait,
-            Phase::Relaying => self.next_relaying(),
-            Phase::Closed(reason) => Action::Close(reason),
+            } if check || late => Action::CheckConnect { late, connect_hint },
+            State::Connecting { .. } => Action::Wait,
+            State::Relaying => self.next_relaying(),
+            State::Closed(reason) => Action::Close(reason),
         }
     }
 
@@ -127,62 +135,60 @@ impl Session {
         if self.checks_delivery {
             return Action::CheckDelivery;
         }
-        // Towards the client first: an answer is what somebody waits for.
+        // The direction to the client first: a client waits for its answer.
         match (
             self.to_client.next(Direction::ToClient),
             self.to_host.next(Direction::ToHost),
         ) {
-            // What a client sent before it broke is passed on while that goes
-            // without waiting; nobody is there to wait for.
+            // What a client sent before it broke is passed on while the host takes it at once.
+            // Test: what_a_client_sent_before_its_reset_is_passed_on_while_that_goes_at_once.
             (Action::Wait, Action::Wait) if self.broken == Some(Side::Client) => {
                 Action::Close(EndReason::ClientReset)
             }
-            (Action::Wait, step) | (step, _) => step,
+            (Action::Wait, action) | (action, _) => action,
         }
     }
 
-    /// The hosts that this client is not to be given now.
+    /// The hosts that must not be picked for this client now.
     pub(crate) fn tried(&self) -> &[HostId] {
         self.attempts.tried()
     }
 
-    /// What it is doing, as people see it.
-    pub(crate) fn phase(&self) -> listing::Phase {
-        match self.phase {
-            Phase::Picking => listing::Phase::Picking,
-            Phase::Paused { .. } => listing::Phase::Waiting,
-            Phase::Connecting { .. } => listing::Phase::Connecting,
-            Phase::Relaying if self.to_host.is_over() || self.to_client.is_over() => {
-                listing::Phase::HalfClosed
-            }
-            Phase::Relaying | Phase::Closed(_) => listing::Phase::Relaying,
+    /// What it is doing, as operators see it.
+    pub(crate) fn phase(&self) -> Phase {
+        match self.state {
+            State::Picking => Phase::Picking,
+            State::Paused { .. } => Phase::Waiting,
+            State::Connecting { .. } => Phase::Connecting,
+            State::Relaying if self.is_half_closed() => Phase::HalfClosed,
+            State::Relaying | State::Closed(_) => Phase::Relaying,
         }
     }
 
-    /// How long ago the last byte came or went.
+    /// Milliseconds since the last byte was read or written.
     pub(crate) fn idle_ms(&self, now_ms: u64) -> u64 {
         now_ms.saturating_sub(self.active_ms)
     }
 
-    /// Whether it waits for local trouble to pass.
+    /// Whether it waits for a shortage to pass.
     pub(crate) fn is_paused(&self) -> bool {
-        matches!(self.phase, Phase::Paused { .. })
+        matches!(self.state, State::Paused { .. })
     }
 
-    /// How long the present attempt has taken.
+    /// Milliseconds since the present connect started.
     pub(crate) fn connecting_ms(&self, now_ms: u64) -> u64 {
-        match self.phase {
-            Phase::Connecting { since_ms, .. } => now_ms.saturating_sub(since_ms),
+        match self.state {
+            State::Connecting { since_ms, .. } => now_ms.saturating_sub(since_ms),
             _ => 0,
         }
     }
 
     /// How many hosts have failed this client.
-    pub(crate) fn failed(&self) -> usize {
+    pub(crate) fn failed_attempts(&self) -> usize {
         self.attempts.failed()
     }
 
-    /// When the client came.
+    /// When the client was accepted.
     pub(crate) fn started_ms(&self) -> u64 {
         self.started_ms
     }
@@ -192,55 +198,57 @@ impl Session {
         self.connected_ms
     }
 
-    /// Bytes handed over so far: to the host, and to the client.
+    /// Bytes written so far: to the host, and to the client.
     pub(crate) fn bytes(&self) -> (u64, u64) {
         (self.to_host.sent(), self.to_client.sent())
     }
 
-    /// What is kept of this direction, to be written by [`Action::Write`].
-    pub(crate) fn kept(&self, direction: Direction) -> &[u8] {
-        self.flow(direction).kept()
+    /// The bytes of a direction that [`Action::Write`] writes.
+    pub(crate) fn buffered(&self, direction: Direction) -> &[u8] {
+        self.half_stream(direction).buffered()
     }
 
-    /// How much of this direction is in its pipe.
+    /// How many bytes the pipe of a direction holds.
     pub(crate) fn piped(&self, direction: Direction) -> usize {
-        self.flow(direction).piped()
+        self.half_stream(direction).piped()
     }
 
-    /// The session must be looked at then, at the latest: `handle_deadline`.
+    /// When to call `handle_deadline` at the latest.
     pub(crate) fn deadline_ms(&self) -> Option<u64> {
-        match self.phase {
-            Phase::Picking | Phase::Closed(_) => None,
-            Phase::Paused { until_ms } => Some(until_ms),
-            Phase::Connecting { since_ms, .. } => earliest(
+        match self.state {
+            State::Picking | State::Closed(_) => None,
+            State::Paused { until_ms } => Some(until_ms),
+            State::Connecting { since_ms, .. } => earliest(
                 self.timeouts.connect_ends_ms(since_ms),
-                self.patience_ends_ms(),
+                self.total_wait_ends_ms(),
             ),
-            Phase::Relaying => earliest(self.silence_ends_ms(), self.keepalive_ms()),
+            State::Relaying => earliest(self.silence_ends_ms(), self.keepalive_ms()),
         }
     }
 
-    /// One of the sockets has changed.
+    /// An event came for the socket of `side`.
     pub(crate) fn handle_ready(&mut self, side: Side, ready: Readiness) {
         let outgoing = Direction::from(side);
-        self.flow_mut(outgoing).handle_readable(ready);
+        self.half_stream_mut(outgoing).handle_readable(ready);
         if ready.writable {
-            self.flow_mut(outgoing.opposite()).handle_writable();
+            self.half_stream_mut(outgoing.opposite()).handle_writable();
         }
-        match (&mut self.phase, side) {
+        match (&mut self.state, side) {
             (
-                Phase::Connecting {
-                    settle, vouched, ..
+                State::Connecting {
+                    check,
+                    connect_hint,
+                    ..
                 },
                 Side::Host,
             ) => {
-                *settle |= ready.writable || ready.error;
-                *vouched |= ready.connected;
+                *check |= ready.writable || ready.error;
+                *connect_hint |= ready.connected;
             }
-            (Phase::Relaying, _) if ready.error => self.handle_broken(side),
-            // Before it has a host, only a client that is gone for good counts:
-            // one that has merely said all it had to say waits for its answer.
-            (Phase::Picking | Phase::Paused { .. } | Phase::Connecting { .. }, Side::Client)
+            (State::Relaying, _) if ready.error => self.handle_broken(side),
+            // Before it has a host, only a reset by the client counts: a client that has merely
+            // ended its stream waits for its answer.
+            (State::Picking | State::Paused { .. } | State::Connecting { .. }, Side::Client)
                 if ready.error =>
             {
                 self.close(EndReason::ClientGone);
@@ -249,22 +257,23 @@ impl Session {
         }
     }
 
-    /// A host was picked, and the connect to it has begun.
+    /// A host was picked, and a connect to it has started.
     pub(crate) fn handle_picked(&mut self, now_ms: u64) {
-        // What was seen of a host tried before does not hold for this one.
+        // What was reported about another host's socket does not hold for this one.
+        // Test: what_was_seen_of_a_host_that_refused_does_not_hold_for_the_next.
         self.to_client = HalfStream::new();
-        self.phase = Phase::Connecting {
+        self.state = State::Connecting {
             since_ms: now_ms,
-            settle: false,
+            check: false,
             late: false,
-            vouched: false,
+            connect_hint: false,
         };
     }
 
-    /// There is no host for this client (any more).
-    pub(crate) fn handle_nobody(&mut self, now_ms: u64) {
-        if let Some(in_reach_ms) = self.attempts.forget_out_of_reach() {
-            self.pause(in_reach_ms, now_ms);
+    /// The group has no host, or no further host, for this client.
+    pub(crate) fn handle_no_host(&mut self, now_ms: u64) {
+        if let Some(retry_ms) = self.attempts.forget_no_port() {
+            self.pause(retry_ms, now_ms);
         } else {
             self.close(if self.attempts.timed_out() {
                 EndReason::ConnectTimedOut
@@ -274,18 +283,28 @@ impl Session {
         }
     }
 
-    /// The connect is not settled after all: a spurious wake-up.
-    pub(crate) fn handle_connecting(&mut self) {
-        if let Phase::Connecting { settle, .. } = &mut self.phase {
-            *settle = false;
+    /// The only hosts left are addresses of txlb itself. Waits for a second: an address may be
+    /// moving to another machine, and clients that retry at once come less often.
+    pub(crate) fn handle_routing_loop(&mut self, now_ms: u64) {
+        let until_ms = self.started_ms + ROUTING_LOOP_WAIT_MS;
+        if now_ms < until_ms {
+            self.state = State::Paused { until_ms };
+        } else {
+            self.handle_no_host(now_ms);
         }
     }
 
-    /// Whether the host, not this session's patience, is to blame for a connect
-    /// that is late.
-    pub(crate) fn host_was_slow(&self, now_ms: u64) -> bool {
-        match self.phase {
-            Phase::Connecting { since_ms, .. } => {
+    /// The connect is still pending: the event was a spurious wake-up.
+    pub(crate) fn handle_connect_pending(&mut self) {
+        if let State::Connecting { check, .. } = &mut self.state {
+            *check = false;
+        }
+    }
+
+    /// Whether a late connect is the host's fault: not if only the client's total wait is over.
+    pub(crate) fn host_timed_out(&self, now_ms: u64) -> bool {
+        match self.state {
+            State::Connecting { since_ms, .. } => {
                 is_past(self.timeouts.connect_ends_ms(since_ms), now_ms)
             }
             _ => false,
@@ -294,122 +313,198 @@ impl Session {
 
     /// The host has accepted.
     pub(crate) fn handle_connected(&mut self, now_ms: u64) {
-        self.phase = Phase::Relaying;
+        self.state = State::Relaying;
         self.connected_ms = Some(now_ms);
         self.active_ms = now_ms;
         self.attempts.forget_hosts();
-        // What is new has room; of the client's room, what was seen is forgotten
-        // with the hosts tried before.
+        // A new socket has room. Events about the client's room are lost: handle_picked has
+        // replaced that half-stream.
         self.to_host.handle_writable();
         self.to_client.handle_writable();
     }
 
-    /// The host has not accepted; another is wanted, if there is time for one.
+    /// The host has not accepted: tries another one, if there is time.
     pub(crate) fn handle_connect_failed(&mut self, host: HostId, timed_out: bool, now_ms: u64) {
         self.attempts.add_failed(host, timed_out);
         self.try_another(now_ms);
     }
 
-    /// The host has not accepted, but its name has another address, where it is now.
+    /// An address has not accepted, and its host's name has moved to another address.
     pub(crate) fn handle_moved(&mut self, timed_out: bool, now_ms: u64) {
         self.attempts.add_moved(timed_out);
         self.try_another(now_ms);
     }
 
     fn try_another(&mut self, now_ms: u64) {
-        if self.attempts.are_used_up() || is_past(self.patience_ends_ms(), now_ms) {
-            self.attempts.forget_out_of_reach();
-            self.handle_nobody(now_ms);
+        if self.attempts.are_exhausted() || is_past(self.total_wait_ends_ms(), now_ms) {
+            self.attempts.forget_no_port();
+            self.handle_no_host(now_ms);
         } else {
-            self.phase = Phase::Picking;
+            self.state = State::Picking;
         }
     }
 
-    /// This machine has no local port to reach `host` from, as far as is known:
-    /// another host may be in reach. If not, this one may be tried again then.
+    /// No local port is left for `host` until `until_ms`. Tries another host. If none is left, this
+    /// one may be tried again then.
     pub(crate) fn handle_no_port(&mut self, host: HostId, until_ms: u64, now_ms: u64) {
-        if self.attempts.add_out_of_reach(host, until_ms) {
-            self.phase = Phase::Picking;
+        if self.attempts.add_no_port(host, until_ms) {
+            self.state = State::Picking;
         } else {
-            self.handle_nobody(now_ms);
+            self.handle_no_host(now_ms);
         }
     }
 
-    /// This machine cannot connect to anybody just now. That passes: the
-    /// session waits for it, though not for ever.
-    pub(crate) fn handle_local_trouble(&mut self, now_ms: u64) {
-        let pause_ms = PAUSE_MS << self.pauses.min(MOST_DOUBLINGS);
+    /// This machine lacks something that every connect needs. Pauses, though not without limit.
+    pub(crate) fn handle_shortage(&mut self, now_ms: u64) {
+        let pause_ms = SHORTAGE_PAUSE_MS << self.pauses.min(MAX_DOUBLINGS);
         self.pauses = self.pauses.saturating_add(1);
         self.pause(now_ms + pause_ms, now_ms);
     }
 
     fn pause(&mut self, until_ms: u64, now_ms: u64) {
-        let patience_ends_ms = self
-            .patience_ends_ms()
-            .unwrap_or(self.started_ms + PATIENCE_MS);
-        if now_ms >= patience_ends_ms {
+        let wait_ends_ms = self
+            .total_wait_ends_ms()
+            .unwrap_or(self.started_ms + MAX_SHORTAGE_WAIT_MS);
+        if now_ms >= wait_ends_ms {
             self.close(EndReason::LocalTrouble);
         } else {
-            self.phase = Phase::Paused {
-                until_ms: until_ms.min(patience_ends_ms),
+            self.state = State::Paused {
+                until_ms: until_ms.min(wait_ends_ms),
             };
         }
+    }
+
+    /// Bytes were read. `short` says that they did not fill the buffer.
+    pub(crate) fn handle_read(&mut self, direction: Direction, short: bool, now_ms: u64) {
+        self.active_ms = now_ms;
+        self.last_sender = direction.source();
+        let half_stream = self.half_stream_mut(direction);
+        if short {
+            half_stream.handle_short_read();
+        } else {
+            half_stream.handle_full_read();
+        }
+    }
+
+    /// Bytes were read into a pipe; `worthwhile` if they were many.
+    pub(crate) fn handle_pipe_filled(
+        &mut self,
+        direction: Direction,
+        bytes: usize,
+        worthwhile: bool,
+        now_ms: u64,
+    ) {
+        self.active_ms = now_ms;
+        self.last_sender = direction.source();
+        self.half_stream_mut(direction)
+            .handle_pipe_filled(bytes, worthwhile);
+    }
+
+    /// No pipe is free, or splice(2) does not work here.
+    pub(crate) fn handle_no_pipe(&mut self, direction: Direction) {
+        self.half_stream_mut(direction).handle_no_pipe();
+    }
+
+    /// Bytes were written from the pipe. If some are left in it, the sink is full.
+    pub(crate) fn handle_pipe_drained(&mut self, direction: Direction, bytes: usize, now_ms: u64) {
+        if bytes > 0 {
+            self.active_ms = now_ms;
+        }
+        self.half_stream_mut(direction).handle_pipe_drained(bytes);
+    }
+
+    /// Reading returned `WouldBlock`.
+    pub(crate) fn handle_would_block(&mut self, direction: Direction) {
+        self.half_stream_mut(direction).handle_would_block();
+    }
+
+    /// Reading returned the end of the stream.
+    pub(crate) fn handle_end(&mut self, direction: Direction) {
+        self.half_stream_mut(direction).handle_end();
+        self.close_if_finished();
+    }
+
+    /// Of the bytes just read, `sent` were written. Buffers the rest.
+    pub(crate) fn handle_sent(&mut self, direction: Direction, sent: usize, rest: &[u8]) {
+        self.half_stream_mut(direction).handle_sent(sent, rest);
+        self.close_if_finished();
+    }
+
+    /// Buffered bytes were written.
+    pub(crate) fn handle_buffered_sent(&mut self, direction: Direction, sent: usize, now_ms: u64) {
+        if sent > 0 {
+            self.active_ms = now_ms;
+        }
+        self.half_stream_mut(direction).handle_buffered_sent(sent);
+        self.close_if_finished();
+    }
+
+    /// The sink's writing half was ended.
+    pub(crate) fn handle_shutdown(&mut self, direction: Direction) {
+        self.half_stream_mut(direction).handle_shutdown();
     }
 
     /// Reading from, or writing to, `side` failed: its connection is gone.
     pub(crate) fn handle_broken(&mut self, side: Side) {
         self.broken.get_or_insert(side);
-        // Nothing can be written there any more. What it sent before it broke
-        // is still read, so that a host's last words reach the client.
-        self.flow_mut(Direction::from(side).opposite()).abort();
-        self.settle_end();
+        // Nothing more can be written to it. What it sent before is still read, so that a host's
+        // last bytes reach the client.
+        // Test: the_last_words_of_a_host_that_resets_reach_the_client.
+        self.half_stream_mut(Direction::from(side).opposite())
+            .abort();
+        self.close_if_finished();
     }
 
-    /// Reading from `side` failed: there are no last words.
+    /// Reading failed: no more bytes will come.
     pub(crate) fn handle_read_failed(&mut self, direction: Direction) {
-        self.flow_mut(direction).handle_end();
+        self.half_stream_mut(direction).handle_end();
         self.handle_broken(direction.source());
     }
 
-    /// Time has passed; whatever is due is dealt with.
+    /// Handles what is due at `now_ms`.
     pub(crate) fn handle_deadline(&mut self, now_ms: u64) {
         if !is_past(self.deadline_ms(), now_ms) {
             return;
         }
         let silent = is_past(self.silence_ends_ms(), now_ms);
-        if silent && self.phase == Phase::Relaying && self.may_go_after_all() {
+        if silent && self.state == State::Relaying && self.retry_stalled_writes() {
             return;
         }
-        match &mut self.phase {
-            Phase::Paused { .. } => self.phase = Phase::Picking,
-            Phase::Connecting { late, .. } => *late = true,
-            Phase::Relaying if silent => self.checks_delivery = true,
-            Phase::Relaying => self.keepalive = KeepAlive::Due,
-            Phase::Picking | Phase::Closed(_) => {}
+        match &mut self.state {
+            State::Paused { .. } => self.state = State::Picking,
+            State::Connecting { late, .. } => *late = true,
+            State::Relaying if silent => self.checks_delivery = true,
+            State::Relaying => self.keepalive = KeepAlive::Due,
+            State::Picking | State::Closed(_) => {}
         }
     }
 
-    /// Has what is kept written once more. The system tells of room only when there
-    /// is much of it: to a slow reader bytes may be on their way all the time.
-    /// Whether that is worth a try: nothing has gone out since the last one.
-    fn may_go_after_all(&mut self) -> bool {
-        if self.knocked_ms == self.active_ms {
+    /// Has buffered bytes written once more before the session counts as silent. Returns whether
+    /// there are any, and something was written since the last retry.
+    // The system reports room only when a third of the send buffer is free, for which a slow reader
+    // may need minutes.
+    // Tests: bytes_that_go_out_late_are_no_silence,
+    // a_reader_that_takes_little_at_a_time_is_not_silent.
+    fn retry_stalled_writes(&mut self) -> bool {
+        if self.last_write_retry_ms == self.active_ms {
             return false;
         }
-        self.knocked_ms = self.active_ms;
-        let to_host = self.to_host.handle_overdue();
-        self.to_client.handle_overdue() || to_host
+        self.last_write_retry_ms = self.active_ms;
+        let to_host = self.to_host.retry_buffered();
+        self.to_client.retry_buffered() || to_host
     }
 
-    /// How far host and client have got with what was written, if that is known. A write
-    /// that succeeded has only filled the system's buffers: the session is not silent
-    /// while these empty.
+    /// Ends the session unless the peers, host and client, still acknowledge bytes.
+    // What the kernel has taken is not delivered: a slow reader has megabytes in its send queue.
+    // Test: a_peer_that_acknowledges_what_was_written_is_not_silent.
     pub(crate) fn handle_delivery(&mut self, deliveries: [Option<Delivery>; 2], now_ms: u64) {
         self.checks_delivery = false;
         for (delivery, before) in deliveries.into_iter().zip(&mut self.acknowledged) {
             let Some(delivery) = delivery else { continue };
-            // A peer may acknowledge again and again what it has acknowledged before; what
-            // it says where nothing waits, nor did when last checked, answers a keepalive.
+            // A peer with a closed window answers probes, and may acknowledge the same bytes twice.
+            // With an empty send queue, now and before, it answers keepalives. None of that is
+            // progress.
+            // Test: a_peer_that_stopped_acknowledging_is_silent_at_once.
             let counts = delivery.waits || *before > 0;
             if counts && delivery.acknowledged != *before {
                 let progress_ms = now_ms.saturating_sub(delivery.progress_ms);
@@ -422,31 +517,31 @@ impl Session {
             };
         }
         if is_past(self.silence_ends_ms(), now_ms) {
-            self.close(match self.heard {
+            self.close(match self.last_sender {
                 Side::Client => EndReason::HostSilent,
                 Side::Host => EndReason::ClientSilent,
             });
         }
     }
 
-    /// Keepalive is on at the host's end.
+    /// Keepalive is on at the host's side.
     pub(crate) fn handle_keepalive(&mut self) {
         self.keepalive = KeepAlive::On;
     }
 
-    /// Somebody decided that the session is over.
+    /// Ends the session. The first reason stays.
     pub(crate) fn close(&mut self, reason: EndReason) {
-        if !matches!(self.phase, Phase::Closed(_)) {
-            self.phase = Phase::Closed(reason);
+        if !matches!(self.state, State::Closed(_)) {
+            self.state = State::Closed(reason);
         }
     }
 
-    /// Ends the session once neither direction has anything left to do.
+    /// Ends the session once both directions have written all their bytes.
     ///
-    /// Where the other direction has ended before, closing does what a
-    /// half-close would: one system call less.
-    fn settle_end(&mut self) {
-        if !self.to_host.finished() || !self.to_client.finished() {
+    /// The second direction needs no half-close: closing the socket does the same, with one system
+    /// call less.
+    fn close_if_finished(&mut self) {
+        if !self.to_host.is_finished() || !self.to_client.is_finished() {
             return;
         }
         self.close(match self.broken {
@@ -456,133 +551,34 @@ impl Session {
         });
     }
 
-    fn patience_ends_ms(&self) -> Option<u64> {
-        self.timeouts.patience_ends_ms(self.started_ms)
+    fn total_wait_ends_ms(&self) -> Option<u64> {
+        self.timeouts.total_wait_ends_ms(self.started_ms)
     }
 
     fn silence_ends_ms(&self) -> Option<u64> {
-        let half_closed = self.to_host.is_over() || self.to_client.is_over();
-        self.timeouts.silence_ends_ms(self.active_ms, half_closed)
+        self.timeouts
+            .silence_ends_ms(self.active_ms, self.is_half_closed())
+    }
+
+    fn is_half_closed(&self) -> bool {
+        self.to_host.is_closed() || self.to_client.is_closed()
     }
 
     fn keepalive_ms(&self) -> Option<u64> {
         (self.keepalive == KeepAlive::Later).then_some(self.started_ms + KEEPALIVE_AFTER_MS)
     }
 
-    fn flow(&self, direction: Direction) -> &HalfStream {
+    fn half_stream(&self, direction: Direction) -> &HalfStream {
         match direction {
             Direction::ToHost => &self.to_host,
             Direction::ToClient => &self.to_client,
         }
     }
 
-    fn flow_mut(&mut self, direction: Direction) -> &mut HalfStream {
+    fn half_stream_mut(&mut self, direction: Direction) -> &mut HalfStream {
         match direction {
             Direction::ToHost => &mut self.to_host,
             Direction::ToClient => &mut self.to_client,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    //! The state machine, event by event, without a byte or a socket.
-
-    mod connecting;
-    mod local_trouble;
-    mod relaying;
-    mod resets;
-    mod silence;
-
-    use super::*;
-    use Direction::{ToClient, ToHost};
-    use Side::{Client, Host};
-
-    const TIMEOUTS: TimeoutsMs = TimeoutsMs {
-        connect: 5000,
-        idle: 60_000,
-        half_closed: 10_000,
-    };
-
-    const READABLE: Readiness = ready(true, false, false, false);
-    const WRITABLE: Readiness = ready(false, true, false, false);
-    /// Bytes with the end behind them, or the end alone.
-    const ENDING: Readiness = ready(true, true, true, false);
-    /// A reset, as epoll shows it.
-    const BROKEN: Readiness = ready(true, true, true, true);
-
-    const fn ready(readable: bool, writable: bool, read_closed: bool, error: bool) -> Readiness {
-        Readiness {
-            readable,
-            writable,
-            read_closed,
-            error,
-            urgent: false,
-            connected: false,
-        }
-    }
-
-    /// To see how a connect stands that nobody vouches for.
-    const fn settle(late: bool) -> Action {
-        Action::Settle {
-            late,
-            vouched: false,
-        }
-    }
-
-    /// A session whose client came at 0.
-    fn picking(timeouts: TimeoutsMs) -> Session {
-        let session = Session::new(timeouts, 0);
-        assert_eq!(session.next(), Action::Pick);
-        session
-    }
-
-    /// The same, whose connect began at `now_ms`.
-    fn connecting(timeouts: TimeoutsMs, now_ms: u64) -> Session {
-        let mut session = picking(timeouts);
-        session.handle_picked(now_ms);
-        assert_eq!(session.next(), Action::Wait);
-        session
-    }
-
-    /// The same, connected at once.
-    fn relaying(timeouts: TimeoutsMs) -> Session {
-        let mut session = connecting(timeouts, 0);
-        session.handle_connected(0);
-        assert_eq!(session.next(), Action::Wait);
-        session
-    }
-
-    /// Reads `bytes` in this direction, all there were, of which `sent` go out.
-    fn pass(session: &mut Session, direction: Direction, bytes: &[u8], sent: usize, now_ms: u64) {
-        assert_eq!(session.next(), Action::Read(direction));
-        session.handle_read(direction, true, now_ms);
-        session.handle_sent(direction, sent, &bytes[sent..]);
-    }
-
-    /// Reads the end of this direction, and passes it on.
-    fn half_close(session: &mut Session, direction: Direction) {
-        session.handle_ready(direction.source(), ENDING);
-        assert_eq!(session.next(), Action::Read(direction));
-        session.handle_end(direction);
-        assert_eq!(session.next(), Action::Shutdown(direction));
-        session.handle_shut(direction);
-    }
-
-    /// Local trouble without end, met every time the session picks. When, and as
-    /// what, it ends.
-    fn trouble_without_end(timeouts: TimeoutsMs) -> (u64, EndReason) {
-        let mut session = picking(timeouts);
-        let mut now_ms = 0;
-        loop {
-            session.handle_local_trouble(now_ms);
-            match session.next() {
-                Action::Close(reason) => return (now_ms, reason),
-                step => assert_eq!(step, Action::Wait),
-            }
-            now_ms = session.deadline_ms().unwrap();
-            session.handle_deadline(now_ms);
-            assert_eq!(session.next(), Action::Pick);
         }
     }
 }

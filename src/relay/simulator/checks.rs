@@ -1,24 +1,21 @@
 //! What must hold of a session on simulated sockets.
-//!
-//! Looks only: what happens to it, and when its turn is, is the world's
-//! business.
 
-use super::super::action::{Action, Direction, Side};
-use super::super::attempts::MAX_ATTEMPTS;
 use super::super::connection::Connection;
-use super::super::end::{Closing, EndReason};
-use super::farm::Farm;
-use super::ledger::{Outcome, Verdict};
+use super::super::failure::{CloseMode, EndReason};
+use super::super::session::{Action, Direction, Side};
+use super::expected_counts::{AttemptEnd, Outcome};
+use super::host_farm::HostFarm;
 use super::socket::Socket;
 use super::sockets::{KEEPALIVE_AFTER_MS, Sockets};
+use crate::balance::PickContext;
 
 /// What must hold.
 impl Connection<Sockets> {
-    /// That it ended for the reason it gives.
+    /// Checks that it ended for the reason that it gives.
     pub(super) fn check_end(&self, reason: EndReason, now_ms: u64) {
         let connected = self.session.connected_ms().is_some();
-        let client = &self.circuit.client;
-        let host = self.circuit.host.as_ref();
+        let client = &self.transport.client;
+        let host = self.transport.host.as_ref();
         let holds = match reason {
             EndReason::Finished => self.is_complete(Side::Client) && self.is_complete(Side::Host),
             EndReason::ClientReset => connected && client.reset,
@@ -27,43 +24,43 @@ impl Connection<Sockets> {
             }
             EndReason::ClientGone => !connected && client.reset,
             EndReason::ClientSilent | EndReason::HostSilent => {
-                let (circuit, waiting) = (&self.circuit, |it: &&Socket| it.unheard() > 0);
-                let heard = circuit.each().filter(waiting).map(|it| it.heard_ms);
-                let progress_ms = heard.fold(circuit.active_ms, u64::max);
+                let (transport, waiting) = (&self.transport, |it: &&Socket| it.unheard() > 0);
+                let heard = transport.each().filter(waiting).map(|it| it.heard_ms);
+                let progress_ms = heard.fold(transport.active_ms, u64::max);
                 connected
                     && self.may_end_after(now_ms - progress_ms)
-                    && !circuit
+                    && !transport
                         .each()
-                        .any(|it| it.stale_news || it.has_lost_bytes())
+                        .any(|it| it.stale_event || it.has_lost_bytes())
             }
-            EndReason::NoHost => !connected && !self.circuit.timed_out,
-            EndReason::ConnectTimedOut => !connected && self.circuit.timed_out,
+            EndReason::NoHost => !connected && !self.transport.timed_out,
+            EndReason::ConnectTimedOut => !connected && self.transport.timed_out,
             EndReason::LocalTrouble => !connected,
             _ => true,
         };
-        let closing = match reason {
-            EndReason::Finished => Closing::Orderly,
-            EndReason::ClientSilent | EndReason::HostSilent => Closing::Deliver,
-            _ => Closing::Reset,
+        let mode = match reason {
+            EndReason::Finished => CloseMode::Orderly,
+            EndReason::ClientSilent | EndReason::HostSilent => CloseMode::Deliver,
+            _ => CloseMode::Reset,
         };
         assert!(
-            holds && self.circuit.closed == Some(closing),
+            holds && self.transport.closed == Some(mode),
             "ends as {reason:?}, but did not: {:#?} {:#?}",
             self.session,
-            self.circuit
+            self.transport
         );
     }
 
-    /// Whether what a host said before it broke has reached the client.
+    /// Whether what a host sent before it broke has reached the client.
     fn has_last_words(&self, host: &Socket) -> bool {
-        let client = &self.circuit.client;
+        let client = &self.transport.client;
         client.reset || client.wrote == host.said
     }
 
     /// Whether all that `side` was to get has arrived, with an orderly end, and
     /// nothing is known of a reset.
     fn is_complete(&self, side: Side) -> bool {
-        self.circuit.pair(side).is_some_and(|(sink, source)| {
+        self.transport.pair(side).is_some_and(|(sink, source)| {
             source.is_heard_out()
                 && sink.wrote == source.said
                 && sink.was_closed_orderly()
@@ -73,63 +70,58 @@ impl Connection<Sockets> {
 
     fn may_end_after(&self, silent_ms: u64) -> bool {
         let is_half_closed = self
-            .circuit
+            .transport
             .each()
             .any(|socket| socket.shut || socket.reset_known);
         let passed = |timeout_ms: u64| timeout_ms > 0 && silent_ms >= timeout_ms;
-        let timeouts = self.circuit.timeouts;
+        let timeouts = self.transport.timeouts;
         passed(timeouts.idle) || (is_half_closed && passed(timeouts.half_closed))
     }
 
-    /// That it has given up only where nobody was left to try. To be asked
-    /// after a turn in which it has picked.
-    pub(super) fn check_picks(&mut self, farm: &Farm) {
-        let circuit = &mut self.circuit;
-        if circuit.host.is_some() {
+    /// Checks that it has given up only if no host was left. Call it after a run that has picked.
+    pub(super) fn check_picks(&mut self, host_farm: &HostFarm) {
+        let transport = &mut self.transport;
+        if transport.host.is_some() {
             return;
         }
-        let (refused, out_of_reach) = (&circuit.refused, &circuit.out_of_reach);
-        let held_up = &circuit.held_up;
-        let last = circuit.outcomes.last().map(|outcome| &outcome.verdict);
-        let has_reason = matches!(last, Some(Verdict::Short))
-            || circuit.client.reset_known
-            || refused.len() + out_of_reach.len() + held_up.len() >= MAX_ATTEMPTS
-            || circuit.patience_is_over();
-        let was_tried = |id| {
-            [refused, out_of_reach, held_up]
-                .iter()
-                .any(|it| it.contains(id))
-        };
+        let (refused, no_port) = (&transport.refused, &transport.no_port);
+        let held_up = &transport.held_up;
+        let last = transport.outcomes.last().map(|outcome| &outcome.end);
+        let has_reason = matches!(last, Some(AttemptEnd::NoDescriptor))
+            || transport.client.reset_known
+            || refused.len() + no_port.len() + held_up.len() >= PickContext::MAX_TRIED
+            || transport.has_waited_out();
+        let was_tried = |id| [refused, no_port, held_up].iter().any(|it| it.contains(id));
         assert!(
-            has_reason || farm.eligible().iter().all(|(id, _)| was_tried(id)),
-            "nobody was picked, though somebody was left: {:#?} {circuit:#?}",
+            has_reason || host_farm.eligible().iter().all(|(id, _)| was_tried(id)),
+            "no host was picked, though one was left: {:#?} {transport:#?}",
             self.session
         );
         // All of them may be tried again after a pause.
-        circuit.out_of_reach.clear();
-        circuit.held_up.clear();
+        transport.no_port.clear();
+        transport.held_up.clear();
     }
 
-    /// That it waits for somebody else, and not for ever.
+    /// Checks that it waits for an event that will come.
     pub(super) fn check_waiting(&self) {
         assert_eq!(
             self.session.next(),
             Action::Wait,
             "forgotten: {:#?} {:#?}",
             self.session,
-            self.circuit
+            self.transport
         );
         if self.session.connected_ms().is_none() {
             return;
         }
-        let client = &self.circuit.client;
+        let client = &self.transport.client;
         assert!(!client.reset_known, "waits for a client that is gone");
         for direction in [Direction::ToHost, Direction::ToClient] {
-            let Some((sink, source)) = self.circuit.pair(direction.sink()) else {
+            let Some((sink, source)) = self.transport.pair(direction.sink()) else {
                 continue;
             };
             let takes = sink.has_room() && !sink.reset && !sink.shut;
-            let gives = !self.session.kept(direction).is_empty()
+            let gives = !self.session.buffered(direction).is_empty()
                 || source.has_something()
                 || source.ended
                 || source.reset;
@@ -137,66 +129,66 @@ impl Connection<Sockets> {
                 !(takes && gives),
                 "stuck {direction:?}: {:#?} {:#?}",
                 self.session,
-                self.circuit
+                self.transport
             );
         }
     }
 
-    /// That it keeps no more than it may.
+    /// Checks that it buffers no more than it may.
     pub(super) fn check_memory(&self, buffer: usize) {
         for direction in [Direction::ToHost, Direction::ToClient] {
-            let kept = self.session.kept(direction).len();
-            assert!(kept <= buffer, "keeps more than it ever reads");
+            let buffered = self.session.buffered(direction).len();
+            assert!(buffered <= buffer, "keeps more than it ever reads");
         }
     }
 
-    /// That it does not outlast its time, or forget what is due.
+    /// Checks that it does not outlast its timeouts.
     pub(super) fn check_time(&self, now_ms: u64, resumed_ms: u64, slack_ms: u64) {
         let Sockets {
             timeouts,
             started_ms,
             ..
-        } = self.circuit;
+        } = self.transport;
         let late = |since_ms: u64, timeout_ms: u64| {
             timeout_ms > 0 && now_ms > since_ms + timeout_ms + slack_ms
         };
-        let progress_ms = self.circuit.progress_ms();
+        let progress_ms = self.transport.progress_ms();
         // What is acknowledged twice looks like progress, once.
-        let looks = 1 + u64::from(self.circuit.each().any(|socket| socket.peer.repeats));
+        let looks = 1 + u64::from(self.transport.each().any(|socket| socket.peer.repeats));
         let progress_ms = match looks {
             1 => progress_ms,
             _ => progress_ms.max(resumed_ms),
         };
         let overdue = match self.session.connected_ms() {
             Some(connected_ms) => {
-                let half_closed_ms = self.circuit.half_closed_ms;
+                let half_closed_ms = self.transport.half_closed_ms;
                 let keepalive_ms = connected_ms.max(started_ms + KEEPALIVE_AFTER_MS);
                 late(progress_ms, looks * timeouts.idle)
                     || half_closed_ms.is_some_and(|since_ms| {
                         late(since_ms.max(progress_ms), looks * timeouts.half_closed)
                     })
-                    || (now_ms > keepalive_ms + slack_ms && !self.circuit.keeps_alive)
+                    || (now_ms > keepalive_ms + slack_ms && !self.transport.keeps_alive)
             }
             None => late(started_ms, 3 * timeouts.connect),
         };
         assert!(
             !overdue,
             "outlasts its time: {:#?} {:#?}",
-            self.session, self.circuit
+            self.session, self.transport
         );
     }
 }
 
 impl Sockets {
-    /// Whoever has failed just now is not tried again, unless it has moved since.
-    pub(super) fn exclude_last(&mut self, farm: &Farm) {
-        let Some(Outcome { picked, verdict }) = self.outcomes.last() else {
+    /// Excludes the host of the last attempt if it must not be tried again.
+    pub(super) fn exclude_last(&mut self, host_farm: &HostFarm) {
+        let Some(Outcome { picked, end }) = self.outcomes.last() else {
             return;
         };
-        let may_be_again = match verdict {
-            Verdict::Failed(_) => farm.group.tracker().has_moved(picked.id, picked.address),
-            Verdict::TurnedAway | Verdict::Abandoned => false,
-            Verdict::Connected { .. } | Verdict::OutOfReach | Verdict::Short => true,
+        let may_be_again = match end {
+            AttemptEnd::Failed(_) => host_farm.group.pool().has_moved(picked.id, picked.address),
+            AttemptEnd::ResetByHost | AttemptEnd::Abandoned => false,
+            AttemptEnd::Connected { .. } | AttemptEnd::NoPort | AttemptEnd::NoDescriptor => true,
         };
         if !may_be_again {
             self.excluded.push(picked.id);

@@ -1,24 +1,23 @@
 //! A seeded simulation of sessions, their peers and their hosts.
 //!
-//! The real link, state machine, pump, timers, tracker and schedulers on simulated
-//! sockets and a virtual clock: whatever may happen in a network happens here,
-//! in every order, and the same again for the same seed.
+//! The real connection, state machine, timers, host pool and schedulers run on simulated sockets
+//! and a virtual clock. Network events come in every order, and in the same order for the same seed.
 
 mod checks;
-mod farm;
-mod ledger;
+mod expected_counts;
+mod host_farm;
 mod peer;
 mod socket;
 mod sockets;
-mod world;
+mod worker;
 
-use super::end::EndReason;
-use world::{Seen, World};
+use super::failure::EndReason;
+use worker::{Coverage, SimulatedWorker};
 
-/// How many runs a test makes, in halves that run side by side.
+/// How many runs the test makes, half of them on each of two threads.
 const RUNS: u64 = 10_000;
 
-/// Says which seed it was when a run fails.
+/// Prints the seed when a run fails.
 struct Seed(u64);
 
 impl Drop for Seed {
@@ -33,16 +32,16 @@ impl Drop for Seed {
     }
 }
 
-fn run(seed: u64, trace: bool) -> Seen {
+fn run(seed: u64, trace: bool) -> Coverage {
     let seed = Seed(seed);
-    World::new(seed.0, trace).run()
+    SimulatedWorker::new(seed.0, trace).run()
 }
 
-fn run_all(seeds: std::ops::Range<u64>) -> Vec<Seen> {
+fn run_all(seeds: std::ops::Range<u64>) -> Vec<Coverage> {
     seeds.map(|seed| run(seed, false)).collect()
 }
 
-/// All that is checked is checked in the runs. Here: that they get everywhere.
+/// Invariants are checked in the runs. This test checks that the runs cover everything.
 #[test]
 fn every_run_keeps_its_promises() {
     let mut runs = std::thread::scope(|scope| {
@@ -51,7 +50,7 @@ fn every_run_keeps_its_promises() {
         runs.extend(other_half.join().expect("a run fails"));
         runs
     });
-    let total = |number: fn(&Seen) -> usize| runs.iter().map(number).sum::<usize>();
+    let total = |number: fn(&Coverage) -> usize| runs.iter().map(number).sum::<usize>();
     assert!(total(|seen| seen.half_closes) > 5000);
     assert!(total(|seen| seen.retries) > 1000);
     assert!(total(|seen| seen.cut_short) > 1000);

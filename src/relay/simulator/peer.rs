@@ -1,53 +1,51 @@
-//! The far end of a simulated connection: what it says, hears, and how it ends.
-//!
-//! What txlb's own end makes of it is `socket`'s business.
+//! The remote end of a simulated connection: what it sends, receives, and how it ends.
 
 use super::socket::Socket;
 use crate::balance::Random;
 
 /// How a peer behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Temper {
-    /// Says all it has to say, ends its half, and hears the rest.
+pub(super) enum Manner {
+    /// Sends all its bytes, ends its stream, and receives the rest.
     Polite,
-    /// The same, but ends only once it has heard the other's end.
+    /// The same, but ends its stream only after it has received the other's end.
     Patient,
-    /// Closes as soon as it has said all: what comes then is answered by a reset.
+    /// Closes once it has sent all its bytes, and answers what comes then with a reset.
     Hasty,
-    /// As polite as any other, until it resets.
+    /// Behaves as `Polite`, and then resets.
     Rude,
-    /// Neither says nor hears anything.
+    /// Neither sends nor receives anything.
     Dead,
 }
 
 /// A client or a host.
 #[derive(Debug)]
 pub(super) struct Peer {
-    pub(super) temper: Temper,
-    /// Bytes that it says in all.
+    pub(super) manner: Manner,
+    /// Bytes that it sends in all.
     pub(super) to_say: usize,
-    /// It does not listen for the moment.
+    /// It receives nothing at the moment.
     stalled: bool,
-    /// It has closed: nobody is there to hear any more.
+    /// It has closed and receives nothing any more.
     gone: bool,
-    /// It takes a byte whenever so much time has passed; 0 is never.
+    /// It receives one byte in this time; 0 is never.
     slowly_ms: u64,
-    /// It acknowledges what it has acknowledged before.
+    /// It acknowledges the same bytes again.
     pub(super) repeats: bool,
 }
 
 impl Peer {
     pub(super) fn new(random: &mut Random) -> Peer {
-        let temper = match random.below(16) {
-            0..=6 => Temper::Polite,
-            7..=9 => Temper::Patient,
-            10..=11 => Temper::Hasty,
-            12..=14 => Temper::Rude,
-            _ => Temper::Dead,
+        let manner = match random.below(16) {
+            0..=6 => Manner::Polite,
+            7..=9 => Manner::Patient,
+            10..=11 => Manner::Hasty,
+            12..=14 => Manner::Rude,
+            _ => Manner::Dead,
         };
         let most = [1, 20, 300][random.index(3)];
         Peer {
-            temper,
+            manner,
             to_say: random.index(most),
             stalled: random.below(4) == 0,
             gone: false,
@@ -56,9 +54,9 @@ impl Peer {
         }
     }
 
-    /// How long it takes a slow reader to take a byte.
+    /// How long a slow reader needs for a byte.
     pub(super) fn hears_slowly_ms(&self) -> Option<u64> {
-        let hears = self.slowly_ms > 0 && !self.gone && self.temper != Temper::Dead;
+        let hears = self.slowly_ms > 0 && !self.gone && self.manner != Manner::Dead;
         hears.then_some(self.slowly_ms)
     }
 }
@@ -71,7 +69,7 @@ impl Socket {
         }
         match random.below(10) {
             0 => self.peer.stalled = !self.peer.stalled,
-            1 if self.peer.temper == Temper::Rude => self.reset_by_peer(),
+            1 if self.peer.manner == Manner::Rude => self.reset_by_peer(),
             1..=4 => self.peer_says(random.index(40)),
             5..=7 if !self.peer.stalled => self.peer_hears(random.index(40)),
             _ => self.peer_ends(),
@@ -79,7 +77,7 @@ impl Socket {
         self.peer_refuses_more();
     }
 
-    /// The peer does all that is left for it to do at the moment.
+    /// The peer does everything that it can do now.
     pub(super) fn peer_concludes(&mut self) {
         if self.peer_can_act() {
             self.peer_hears(usize::MAX);
@@ -89,18 +87,18 @@ impl Socket {
         }
     }
 
-    /// From now on the peer puts nothing off, unless it is dead and `may_stay`.
+    /// From now on the peer delays nothing, unless it is dead and `may_stay`.
     pub(super) fn peer_winds_up(&mut self, may_stay: bool) {
-        if self.peer.temper != Temper::Dead || !may_stay {
-            self.peer.temper = match self.peer.temper {
-                Temper::Hasty => Temper::Hasty,
-                _ => Temper::Polite,
+        if self.peer.manner != Manner::Dead || !may_stay {
+            self.peer.manner = match self.peer.manner {
+                Manner::Hasty => Manner::Hasty,
+                _ => Manner::Polite,
             };
         }
     }
 
     fn peer_can_act(&self) -> bool {
-        self.is_connected() && !self.is_over() && self.peer.temper != Temper::Dead
+        self.is_connected() && !self.is_over() && self.peer.manner != Manner::Dead
     }
 
     fn peer_says(&mut self, most: usize) {
@@ -117,15 +115,15 @@ impl Socket {
     }
 
     fn peer_ends(&mut self) {
-        let may_end = self.peer.temper != Temper::Patient || self.peer_has_heard_all();
+        let may_end = self.peer.manner != Manner::Patient || self.peer_has_heard_all();
         if self.ended || self.said < self.peer.to_say || !may_end {
             return;
         }
         self.end_by_peer();
-        self.peer.gone = self.peer.temper == Temper::Hasty;
+        self.peer.gone = self.peer.manner == Manner::Hasty;
     }
 
-    /// Nobody hears what was sent to a peer that has closed.
+    /// A peer that has closed answers further bytes with a reset.
     fn peer_refuses_more(&mut self) {
         if self.peer.gone && self.unheard() > 0 {
             self.reset_by_peer();

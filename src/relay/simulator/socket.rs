@@ -1,32 +1,28 @@
-//! A simulated TCP connection as the system shows it to txlb.
+//! A simulated TCP socket, as Linux shows it with edge-triggered epoll.
 //!
-//! It reads, writes, breaks and tells of changes as Linux does with epoll,
-//! edge-triggered: there is news only of a change, and only once. Bytes are
-//! made from their position, so that none need be stored, and any that is lost,
-//! doubled or out of place shows. When the far end does what is `peer`'s
-//! business.
+//! It reports only changes, and each only once. Bytes are computed from their position: none is
+//! stored, and one that is lost, doubled or out of place is noticed.
 
 use std::io;
 
 use rustix::io::Errno;
 
-use super::super::action::Readiness;
-use super::super::end::Closing;
-use super::super::failure::{Progress, blame};
+use super::super::failure::{CloseMode, ConnectProgress, classify_connect_error};
+use super::super::session::Readiness;
 use super::peer::Peer;
-use crate::os::delivery::Delivery;
+use crate::os::sockets::Delivery;
 
-/// How a connect goes on.
+/// The state of a connect.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Connect {
-    /// The answer comes then.
+    /// The host answers at `until_ms`.
     Pending {
         until_ms: u64,
         answer: Result<(), Errno>,
     },
-    /// There is a connection, or was.
+    /// It succeeded.
     Done,
-    /// There never was one.
+    /// It failed.
     Failed,
 }
 
@@ -34,43 +30,43 @@ pub(super) enum Connect {
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) peer: Peer,
-    /// What the bytes that the peer says are made from, with their position.
+    /// The peer's bytes are computed from this and their position.
     stream: usize,
-    /// Of each of the two buffers.
+    /// The size of each of the two buffers.
     capacity: usize,
     connect: Connect,
-    /// Bytes that have come from the peer, and those of them that were read.
+    /// Bytes that came from the peer, and how many of them were read.
     pub(super) said: usize,
     pub(super) read: usize,
-    /// The peer's end has come, and was read.
+    /// The peer has ended its stream, and that end was read.
     pub(super) ended: bool,
     end_read: bool,
-    /// Bytes that were written, and those of them that the peer has taken.
+    /// Bytes that were written, and how many of them the peer has received.
     pub(super) wrote: usize,
     heard: usize,
-    /// When it took something last, and since when there is something for it to take.
+    /// When the peer last received a byte, and since when bytes are waiting for it.
     pub(super) heard_ms: u64,
     unheard_since_ms: u64,
     now_ms: u64,
     /// The writing half was ended.
     pub(super) shut: bool,
-    /// The peer broke the connection; what the system has yet to say of it.
+    /// The peer reset the connection; the error that the system has not reported yet.
     pub(super) reset: bool,
     error: Option<Errno>,
-    /// txlb has been told that it broke.
+    /// The reset was reported to txlb.
     pub(super) reset_known: bool,
-    /// txlb has closed it: with a reset?
+    /// Whether txlb closed it with a reset, once it has closed it.
     closed: Option<bool>,
-    /// An edge that was not told of yet, and whether there was one before time passed.
-    news: bool,
-    pub(super) stale_news: bool,
-    /// Somebody wants to be told when there is room again.
+    /// An edge that was not reported yet, and whether there was one before time passed.
+    event: bool,
+    pub(super) stale_event: bool,
+    /// A write found no room: an edge must follow once there is room again.
     starved: bool,
-    /// An end was told of: it is behind the last byte of a short read.
+    /// The end of the stream was reported: it follows the last byte of a short read.
     end_told: bool,
-    /// That it broke was told of: what a short read leaves is not known.
+    /// An error was reported: what follows a short read is unknown.
     break_told: bool,
-    /// For all that txlb was told, there is nothing to read, or no room to write.
+    /// txlb must conclude from the reports that there is nothing to read, or no room to write.
     known_empty: bool,
     known_full: bool,
 }
@@ -96,8 +92,8 @@ impl Socket {
             error: None,
             reset_known: false,
             closed: None,
-            news: matches!(connect, Connect::Done),
-            stale_news: false,
+            event: matches!(connect, Connect::Done),
+            stale_event: false,
             starved: false,
             end_told: false,
             break_told: false,
@@ -106,7 +102,7 @@ impl Socket {
         }
     }
 
-    /// The byte that the peer says at `position`.
+    /// The peer's byte at `position`.
     pub(super) fn byte(&self, position: usize) -> u8 {
         u8::try_from((position * 167 + position / 251 + self.stream) % 251).unwrap_or(0)
     }
@@ -115,26 +111,26 @@ impl Socket {
         matches!(self.connect, Connect::Done)
     }
 
-    /// Whether nothing the peer does matters any more.
+    /// Whether it is broken or closed.
     pub(super) fn is_over(&self) -> bool {
         self.reset || self.closed.is_some()
     }
 
-    pub(super) fn has_news(&self) -> bool {
-        self.news && self.closed.is_none()
+    pub(super) fn has_event(&self) -> bool {
+        self.event && self.closed.is_none()
     }
 
-    /// Whether there is something to read, be it the end.
+    /// Whether there are bytes or an end to read.
     pub(super) fn has_something(&self) -> bool {
         self.read < self.said || (self.ended && !self.end_read)
     }
 
-    /// Whether writing is worth while: Linux says so from a third on.
+    /// Whether Linux would report room: if a third of the send buffer is free.
     pub(super) fn has_room(&self) -> bool {
         3 * (self.capacity - self.unheard()) >= self.capacity
     }
 
-    /// Whether all that the peer said has been read, and its end with it.
+    /// Whether all the peer's bytes and its end have been read.
     pub(super) fn is_heard_out(&self) -> bool {
         self.end_read && self.read == self.said
     }
@@ -151,7 +147,7 @@ impl Socket {
 
     pub(super) fn answer(&mut self) {
         if let Connect::Pending { answer, .. } = self.connect {
-            self.news = true;
+            self.event = true;
             self.connect = Connect::Done;
             if let Err(error) = answer {
                 self.connect = Connect::Failed;
@@ -161,24 +157,24 @@ impl Socket {
         }
     }
 
-    /// A wake-up for no reason.
-    pub(super) fn rouse(&mut self) {
-        self.news = true;
+    /// A spurious wake-up.
+    pub(super) fn wake_up(&mut self) {
+        self.event = true;
     }
 
-    /// What the peer may say before it has to wait.
+    /// How many bytes the peer may send before the buffer is full.
     pub(super) fn window(&self) -> usize {
         self.capacity - (self.said - self.read)
     }
 
     pub(super) fn arrive(&mut self, bytes: usize) {
         self.said += bytes;
-        self.news |= bytes > 0;
+        self.event |= bytes > 0;
     }
 
     pub(super) fn end_by_peer(&mut self) {
         self.ended = true;
-        self.news = true;
+        self.event = true;
     }
 
     pub(super) fn reset_by_peer(&mut self) {
@@ -188,10 +184,10 @@ impl Socket {
         } else {
             Errno::CONNRESET
         });
-        self.news = true;
+        self.event = true;
     }
 
-    /// Bytes written, but not taken by the peer yet.
+    /// Bytes written, but not received by the peer yet.
     pub(super) fn unheard(&self) -> usize {
         self.wrote - self.heard
     }
@@ -203,7 +199,7 @@ impl Socket {
         }
         if self.starved && self.has_room() {
             self.starved = false;
-            self.news = true;
+            self.event = true;
         }
     }
 
@@ -211,7 +207,7 @@ impl Socket {
         self.shut && self.unheard() == 0
     }
 
-    /// When a slow reader takes its next byte, if there is one.
+    /// When a slow reader receives its next byte, if any is waiting.
     pub(super) fn hears_ms(&self) -> Option<u64> {
         let slowly_ms = self.peer.hears_slowly_ms()?;
         let since_ms = self.heard_ms.max(self.unheard_since_ms);
@@ -220,11 +216,11 @@ impl Socket {
 
     /// Time passes, and slow readers read.
     pub(super) fn pass(&mut self, now_ms: u64) {
-        self.stale_news |= self.news;
+        self.stale_event |= self.event;
         while let Some(hears_ms) = self.hears_ms().filter(|at_ms| *at_ms <= now_ms) {
             self.now_ms = hears_ms;
             self.taken(1);
-            self.stale_news |= self.news && hears_ms < now_ms;
+            self.stale_event |= self.event && hears_ms < now_ms;
         }
         self.now_ms = now_ms;
     }
@@ -232,10 +228,10 @@ impl Socket {
 
 /// What txlb asks of the system.
 impl Socket {
-    /// The news there is, as epoll tells it: with all that is so at the moment.
+    /// The event there is, if any, with the present state of the socket, as epoll reports it.
     pub(super) fn poll(&mut self) -> Option<Readiness> {
-        self.stale_news = false;
-        if !std::mem::take(&mut self.news) {
+        self.stale_event = false;
+        if !std::mem::take(&mut self.event) {
             return None;
         }
         let pending = matches!(self.connect, Connect::Pending { .. });
@@ -248,7 +244,7 @@ impl Socket {
             read_closed: self.ended || self.reset,
             error: self.error.is_some(),
             urgent: false,
-            // As Linux: never before its time, and not of what is broken.
+            // As on Linux: not before the host has accepted, and not on a broken socket.
             connected: self.is_connected() && writable && !self.reset,
         };
         self.known_empty &= !ready.readable;
@@ -258,15 +254,15 @@ impl Socket {
         (ready != Readiness::default()).then_some(ready)
     }
 
-    pub(super) fn progress(&mut self, vouched: bool) -> Progress {
-        if vouched {
+    pub(super) fn connect_progress(&mut self, connect_hint: bool) -> ConnectProgress {
+        if connect_hint {
             assert!(self.is_connected(), "takes it for connected");
-            return Progress::Connected;
+            return ConnectProgress::Connected;
         }
         match (self.error.take(), self.connect) {
-            (Some(error), _) => Progress::Failed(blame(&error.into())),
-            (None, Connect::Done) => Progress::Connected,
-            (None, _) => Progress::Pending,
+            (Some(error), _) => ConnectProgress::Failed(classify_connect_error(&error.into())),
+            (None, Connect::Done) => ConnectProgress::Connected,
+            (None, _) => ConnectProgress::Pending,
         }
     }
 
@@ -284,8 +280,7 @@ impl Socket {
         Ok(length)
     }
 
-    /// Reads into a pipe that takes so much: that it is less than there was
-    /// room for says nothing.
+    /// Reads up to `most` bytes into a pipe. A short result does not mean that the socket is empty.
     pub(super) fn take(&mut self, most: usize) -> io::Result<usize> {
         assert!(self.is_connected(), "reads before there is a connection");
         assert!(!self.known_empty, "reads what it knows to be empty");
@@ -306,7 +301,7 @@ impl Socket {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    /// There may be room that the system does not find worth telling of.
+    /// There may be room that the system has not reported.
     pub(super) fn doubt_that_it_is_full(&mut self) {
         self.known_full = false;
     }
@@ -344,7 +339,7 @@ impl Socket {
         Ok(())
     }
 
-    /// What the peer has taken, as its acknowledgements say. Some come twice.
+    /// What the peer has acknowledged. Some peers acknowledge twice.
     pub(super) fn delivery(&self) -> Delivery {
         let progress_ms = match self.peer.repeats {
             true => 0,
@@ -357,16 +352,16 @@ impl Socket {
         }
     }
 
-    /// Closing with unread bytes resets as well, unless they are read just before.
-    pub(super) fn close(&mut self, closing: Closing) {
-        self.closed = Some(match closing {
-            Closing::Orderly => self.read < self.said,
-            Closing::Reset => true,
-            Closing::Deliver => self.unheard() == 0 || self.reset,
+    /// Closes it. Unread bytes cause a reset, except for `Deliver`, which reads them first.
+    pub(super) fn close(&mut self, mode: CloseMode) {
+        self.closed = Some(match mode {
+            CloseMode::Orderly => self.read < self.said,
+            CloseMode::Reset => true,
+            CloseMode::Deliver => self.unheard() == 0 || self.reset,
         });
     }
 
-    /// Whether what was written is lost to a peer that could still take it.
+    /// Whether written bytes are lost that the peer could still have received.
     pub(super) fn has_lost_bytes(&self) -> bool {
         self.closed == Some(true) && self.unheard() > 0 && !self.reset
     }

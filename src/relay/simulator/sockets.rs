@@ -1,9 +1,7 @@
-//! A circuit of two simulated sockets, watched.
+//! A transport of two simulated sockets that checks each call.
 //!
-//! Checks every byte that goes through, that no end is passed on before its
-//! time, and that a link does nothing with its host that it has no reason for.
-//! Peers also act in the middle of a session's turn, as they do in life. What
-//! follows for the host is `ledger`'s business.
+//! It checks every byte, that no end is passed on too early, and that hosts are connected to and
+//! dropped only with a reason. Peers also act in the middle of a run, as real ones do.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -11,33 +9,29 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::super::action::{Direction, Side};
-use super::super::attempts::MAX_ATTEMPTS;
-use super::super::connection::Transport;
-use super::super::end::Closing;
-use super::super::failure::{ConnectError, Progress};
+use super::super::failure::{CloseMode, ConnectError, ConnectProgress};
 use super::super::plan::{Group, Service};
-use super::super::port_gates::PortGates;
-use super::super::pump::Wire;
+use super::super::port_gate::PortGates;
+use super::super::session::{Direction, Side, TimeoutsMs};
 use super::super::slab;
-use super::super::timeouts::TimeoutsMs;
-use super::farm::Farm;
-use super::ledger::{Outcome, Verdict};
+use super::super::transport::Transport;
+use super::expected_counts::{AttemptEnd, Outcome};
+use super::host_farm::HostFarm;
 use super::peer::Peer;
 use super::socket::Socket;
-use crate::balance::{Failure, HostId, Picked, Random};
-use crate::os::delivery::Delivery;
+use crate::balance::{Failure, HostId, PickContext, Picked, Random};
+use crate::os::sockets::Delivery;
 
-/// Few, so that turns are cut short.
-pub(super) const READS_A_TURN: usize = 4;
+/// Few, so that runs are cut short.
+pub(super) const MAX_READS_PER_RUN: usize = 4;
 
 /// The most that a pipe may take.
 pub(super) const PIPE: usize = 48;
 
-/// More than any turn needs: 16 hosts, or 4 reads with all that follows them.
-const CALLS_A_TURN: usize = 256;
+/// More than any run needs: 16 hosts, or 4 reads with all that follows.
+const MAX_CALLS_PER_RUN: usize = 256;
 
-/// When a host that was silent so far is given keepalive.
+/// The age at which a session gets keepalive.
 pub(super) const KEEPALIVE_AFTER_MS: u64 = 30_000;
 
 /// A session's sockets.
@@ -45,20 +39,20 @@ pub(super) const KEEPALIVE_AFTER_MS: u64 = 30_000;
 pub(super) struct Sockets {
     pub(super) client: Socket,
     pub(super) host: Option<Socket>,
-    /// Whom the host's socket goes to, until its connect has come to nothing.
+    /// The attempt at a host, until it has ended.
     pub(super) attempt: Option<Attempt>,
-    /// What became of its hosts in this turn.
+    /// The attempts that ended in this run.
     pub(super) outcomes: Vec<Outcome>,
-    /// Bytes that went to the host, and to the client, in this turn.
+    /// Bytes written to the host, and to the client, in this run.
     pub(super) bytes: [u64; 2],
-    /// Who the client is.
+    /// The client's address.
     address: IpAddr,
     /// The hosts that failed it.
     pub(super) refused: Vec<HostId>,
     /// Those of them that must not be tried again.
     pub(super) excluded: Vec<HostId>,
     /// The hosts it had no port for, since it last paused.
-    pub(super) out_of_reach: Vec<HostId>,
+    pub(super) no_port: Vec<HostId>,
     /// Whether the last one that failed did not answer in time.
     pub(super) timed_out: bool,
     pub(super) timeouts: TimeoutsMs,
@@ -71,11 +65,11 @@ pub(super) struct Sockets {
     pub(super) half_closed_ms: Option<u64>,
     pub(super) keeps_alive: bool,
     /// How they were closed.
-    pub(super) closed: Option<Closing>,
-    /// Hosts that had no port for somebody else: it may be held up without a try.
+    pub(super) closed: Option<CloseMode>,
+    /// Hosts for which another session found no port: they may be skipped without a connect.
     pub(super) held_up: Vec<HostId>,
     pub(super) random: Random,
-    /// Nobody holds its lock across a system call.
+    /// Its lock must not be held across a system call.
     group: Arc<Group>,
     slot: u32,
     calls: usize,
@@ -111,7 +105,7 @@ impl Sockets {
             address,
             refused: Vec::new(),
             excluded: Vec::new(),
-            out_of_reach: Vec::new(),
+            no_port: Vec::new(),
             timed_out: false,
             timeouts: service.timeouts,
             started_ms: now_ms,
@@ -148,19 +142,19 @@ impl Sockets {
         }
     }
 
-    /// Some of the hosts may be held up from now on.
-    pub(super) fn hold_up(&mut self, farm: &Farm, gates: &PortGates) {
-        if gates.are_none() {
+    /// Notes hosts that may be skipped from now on.
+    pub(super) fn hold_up(&mut self, farm: &HostFarm, port_gates: &PortGates) {
+        if port_gates.is_empty() {
             return;
         }
         for (id, address) in farm.eligible() {
-            if gates.has(address) && !self.held_up.contains(&id) {
+            if port_gates.contains(address) && !self.held_up.contains(&id) {
                 self.held_up.push(id);
             }
         }
     }
 
-    /// Time passes without a turn.
+    /// Time passes without a run.
     pub(super) fn pass(&mut self, now_ms: u64) {
         self.each_mut().for_each(|socket| socket.pass(now_ms));
     }
@@ -171,8 +165,8 @@ impl Sockets {
         heard.fold(self.active_ms, u64::max)
     }
 
-    pub(super) fn has_news(&self) -> bool {
-        self.each().any(Socket::has_news)
+    pub(super) fn has_event(&self) -> bool {
+        self.each().any(Socket::has_event)
     }
 
     /// The socket of `side` first, then the other.
@@ -184,8 +178,8 @@ impl Sockets {
         })
     }
 
-    /// The client's turn begins.
-    pub(super) fn begin_turn(&mut self, now_ms: u64) {
+    /// A run of the connection begins.
+    pub(super) fn begin_run(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
         (self.calls, self.reads) = (0, 0);
         self.bytes = [0; 2];
@@ -197,15 +191,16 @@ impl Sockets {
         }
     }
 
-    /// Whether the machine was short of descriptors or ports in this turn.
+    /// Whether this machine lacked a descriptor or port in this run.
     pub(super) fn was_short(&self) -> bool {
-        let short =
-            |outcome: &Outcome| matches!(outcome.verdict, Verdict::Short | Verdict::OutOfReach);
+        let short = |outcome: &Outcome| {
+            matches!(outcome.end, AttemptEnd::NoDescriptor | AttemptEnd::NoPort)
+        };
         self.outcomes.iter().any(short)
     }
 
     /// Whether this client has waited for a host for as long as any may.
-    pub(super) fn patience_is_over(&self) -> bool {
+    pub(super) fn has_waited_out(&self) -> bool {
         self.has_passed(3 * self.timeouts.connect, self.started_ms)
     }
 
@@ -223,7 +218,7 @@ impl Sockets {
     /// A system call begins.
     fn call(&mut self, what: std::fmt::Arguments<'_>) {
         self.calls += 1;
-        assert!(self.calls < CALLS_A_TURN, "spins");
+        assert!(self.calls < MAX_CALLS_PER_RUN, "spins");
         assert!(!self.group.is_locked(), "holds a lock meanwhile");
         if self.trace {
             eprintln!("{:>9} ms   {what}", self.now_ms);
@@ -232,7 +227,7 @@ impl Sockets {
 
     /// Something may happen between any two system calls; or the call itself
     /// is interrupted.
-    fn interlude(&mut self) -> io::Result<()> {
+    fn may_be_interrupted(&mut self) -> io::Result<()> {
         if self.random.below(8) == 0 {
             self.peer_acts();
         }
@@ -242,48 +237,55 @@ impl Sockets {
         }
     }
 
-    /// The attempt is over, and not by the link's doing.
-    fn conclude(&mut self, verdict: Verdict) {
+    /// Ends the attempt.
+    fn finish_attempt(&mut self, end: AttemptEnd) {
         let attempt = self.attempt.take().expect("no attempt to conclude");
-        match verdict {
-            Verdict::Failed(_) | Verdict::TurnedAway | Verdict::Abandoned => {
+        match end {
+            AttemptEnd::Failed(_) | AttemptEnd::ResetByHost | AttemptEnd::Abandoned => {
                 self.refused.push(attempt.picked.id);
                 self.timed_out = matches!(
-                    verdict,
-                    Verdict::Failed(Failure::TimedOut) | Verdict::Abandoned
+                    end,
+                    AttemptEnd::Failed(Failure::TimedOut) | AttemptEnd::Abandoned
                 );
             }
-            Verdict::OutOfReach => self.out_of_reach.push(attempt.picked.id),
-            Verdict::Short | Verdict::Connected { .. } => {}
+            AttemptEnd::NoPort => self.no_port.push(attempt.picked.id),
+            AttemptEnd::NoDescriptor | AttemptEnd::Connected { .. } => {}
         }
         self.outcomes.push(Outcome {
             picked: attempt.picked,
-            verdict,
+            end,
         });
     }
 }
 
 impl Transport for Sockets {
-    type Registry = Farm;
+    type Registry = HostFarm;
+    type Pipes = Pipes;
 
-    fn register(&mut self, _: &Farm, token: usize) -> io::Result<()> {
-        assert_eq!(token, slab::token(self.slot, self.slot, Side::Client));
+    fn register(&mut self, _: &HostFarm, token: usize) -> io::Result<()> {
+        assert_eq!(
+            token,
+            slab::encode_token(self.slot, self.slot, Side::Client)
+        );
         Ok(())
     }
 
-    fn connect(&mut self, to: &Picked, farm: &Farm, token: usize) -> io::Result<()> {
+    fn connect(&mut self, to: &Picked, farm: &HostFarm, token: usize) -> io::Result<()> {
         self.call(format_args!("connects to {}", to.host.name));
-        assert_eq!(token, slab::token(self.slot, self.slot, Side::Host));
+        assert_eq!(token, slab::encode_token(self.slot, self.slot, Side::Host));
         assert!(self.host.is_none(), "leaves a connection open");
         self.exclude_last(farm);
         assert!(!self.excluded.contains(&to.id), "tried twice");
-        assert!(self.refused.len() < MAX_ATTEMPTS, "tries too many hosts");
+        assert!(
+            self.refused.len() < PickContext::MAX_TRIED,
+            "tries too many hosts"
+        );
         assert!(
             farm.eligible().contains(&(to.id, to.address)),
             "picked one that is not to be picked: {to:?}"
         );
         let was_tried = |id| {
-            let lists = [&self.refused, &self.out_of_reach, &self.held_up];
+            let lists = [&self.refused, &self.no_port, &self.held_up];
             lists.iter().any(|list| list.contains(&id))
         };
         farm.visit(self.address, to, was_tried, self.now_ms);
@@ -302,35 +304,39 @@ impl Transport for Sockets {
                 Ok(())
             }
             Err(error) => {
-                self.conclude(match error {
-                    Errno::MFILE => Verdict::Short,
-                    Errno::ADDRNOTAVAIL => Verdict::OutOfReach,
-                    _ => Verdict::Failed(Failure::Refused),
+                self.finish_attempt(match error {
+                    Errno::MFILE => AttemptEnd::NoDescriptor,
+                    Errno::ADDRNOTAVAIL => AttemptEnd::NoPort,
+                    _ => AttemptEnd::Failed(Failure::Refused),
                 });
                 Err(error.into())
             }
         }
     }
 
-    fn progress(&mut self, vouched: bool) -> Progress {
-        self.call(format_args!("settles, vouched for: {vouched}"));
-        let host = self.host.as_mut().expect("settles without a host");
-        let progress = host.progress(vouched);
-        match &progress {
-            Progress::Pending => {}
-            Progress::Connected => {
+    fn connect_progress(&mut self, connect_hint: bool) -> ConnectProgress {
+        self.call(format_args!("checks the connect, hint: {connect_hint}"));
+        let host = self.host.as_mut().expect("checks a connect without a host");
+        let connect_progress = host.connect_progress(connect_hint);
+        match &connect_progress {
+            ConnectProgress::Pending => {}
+            ConnectProgress::Connected => {
                 self.active_ms = self.now_ms;
                 let since_ms = self.attempt.as_ref().map(|attempt| attempt.since_ms);
-                let took_ms = self.now_ms - since_ms.expect("settles twice");
-                self.conclude(Verdict::Connected { took_ms });
+                let took_ms = self.now_ms - since_ms.expect("is connected twice");
+                self.finish_attempt(AttemptEnd::Connected { took_ms });
             }
-            Progress::Failed(ConnectError::Host(failure)) => {
-                self.conclude(Verdict::Failed(failure.clone()));
+            ConnectProgress::Failed(ConnectError::Host(failure)) => {
+                self.finish_attempt(AttemptEnd::Failed(failure.clone()));
             }
-            Progress::Failed(ConnectError::TurnedAway) => self.conclude(Verdict::TurnedAway),
-            Progress::Failed(ConnectError::Local(_)) => unreachable!("a host has no such trouble"),
+            ConnectProgress::Failed(ConnectError::ResetByHost) => {
+                self.finish_attempt(AttemptEnd::ResetByHost);
+            }
+            ConnectProgress::Failed(ConnectError::Local(_)) => {
+                unreachable!("a host has no such trouble")
+            }
         }
-        progress
+        connect_progress
     }
 
     fn local_address(&self) -> Option<SocketAddr> {
@@ -343,18 +349,18 @@ impl Transport for Sockets {
         let Some(attempt) = &self.attempt else {
             return;
         };
-        // It has not failed by itself: its time is up, or the client's.
+        // It has not failed by itself: its time, or the client's, is over.
         if self.has_passed(self.timeouts.connect, attempt.since_ms) {
-            self.conclude(Verdict::Failed(Failure::TimedOut));
+            self.finish_attempt(AttemptEnd::Failed(Failure::TimedOut));
         } else {
-            assert!(self.patience_is_over(), "gives a host up before its time");
-            self.conclude(Verdict::Abandoned);
+            assert!(self.has_waited_out(), "gives a host up before its time");
+            self.finish_attempt(AttemptEnd::Abandoned);
         }
     }
 
-    fn keep_alive(&mut self) {
+    fn enable_keepalive(&mut self) {
         self.call(format_args!("keeps its host alive"));
-        assert!(self.host.is_some(), "has nobody to keep alive");
+        assert!(self.host.is_some(), "has no host to keep alive");
         assert!(!self.keeps_alive, "keeps it alive already");
         assert!(self.now_ms >= self.started_ms + KEEPALIVE_AFTER_MS);
         self.keeps_alive = true;
@@ -367,35 +373,22 @@ impl Transport for Sockets {
         ]
     }
 
-    fn close(&mut self, closing: Closing) {
-        self.call(format_args!("closes: {closing:?}"));
+    fn close(&mut self, mode: CloseMode) {
+        self.call(format_args!("closes: {mode:?}"));
         assert_eq!(self.closed, None, "closes twice");
-        self.closed = Some(closing);
+        self.closed = Some(mode);
         for socket in self.each_mut() {
-            socket.close(closing);
+            socket.close(mode);
         }
     }
-}
-
-/// Where a session connects from: to each of its hosts from the same address.
-pub(super) fn local_address(slot: u32) -> SocketAddr {
-    let port = 30_000 + u16::try_from(slot).expect("too many sessions");
-    SocketAddr::from(([10, 0, 0, 9], port))
-}
-
-/// The pipes that are left.
-pub(super) struct Pipes(pub(super) usize);
-
-impl Wire for Sockets {
-    type Pipes = Pipes;
 
     fn read(&mut self, side: Side, buffer: &mut [u8]) -> io::Result<usize> {
         self.call(format_args!("reads from the {side:?}"));
         self.reads += 1;
-        assert!(self.reads <= READS_A_TURN, "reads for too long");
+        assert!(self.reads <= MAX_READS_PER_RUN, "reads for too long");
         let (source, sink) = self.pair(side).expect("reads without a host");
-        assert_eq!(source.read, sink.wrote, "reads while something is kept");
-        self.interlude()?;
+        assert_eq!(source.read, sink.wrote, "reads while bytes are buffered");
+        self.may_be_interrupted()?;
         let length = self.at(side).read(buffer)?;
         if length > 0 {
             self.active_ms = self.now_ms;
@@ -407,32 +400,32 @@ impl Wire for Sockets {
         self.call(format_args!("writes {} bytes to the {side:?}", bytes.len()));
         assert!(!bytes.is_empty(), "writes nothing");
         self.check_bytes(side, bytes);
-        self.interlude()?;
+        self.may_be_interrupted()?;
         let length = self.at(side).write(bytes)?;
         self.active_ms = self.now_ms;
         self.bytes[usize::from(side == Side::Client)] += length as u64;
         Ok(length)
     }
 
-    fn fill(&mut self, direction: Direction, pipes: &mut Pipes) -> Option<io::Result<usize>> {
+    fn fill_pipe(&mut self, direction: Direction, pipes: &mut Pipes) -> Option<io::Result<usize>> {
         self.call(format_args!(
             "fills a pipe from the {:?}",
             direction.source()
         ));
         self.reads += 1;
-        assert!(self.reads <= READS_A_TURN, "reads for too long");
+        assert!(self.reads <= MAX_READS_PER_RUN, "reads for too long");
         let (source, sink) = self.pair(direction.source()).expect("reads without a host");
-        assert_eq!(source.read, sink.wrote, "reads while something is kept");
+        assert_eq!(source.read, sink.wrote, "reads while bytes are buffered");
         let ended = source.ended;
         pipes.0 = pipes.0.checked_sub(1)?;
-        // There may be an urgent mark that nobody has told of.
+        // There may be an urgent mark that was not reported.
         if ended && self.random.below(4) == 0 {
             pipes.0 += 1;
             return Some(Ok(0));
         }
         let most = 1 + self.random.index(PIPE);
         let filled = self
-            .interlude()
+            .may_be_interrupted()
             .and_then(|()| self.at(direction.source()).take(most));
         match filled {
             Ok(length @ 1..) => {
@@ -444,7 +437,7 @@ impl Wire for Sockets {
         Some(filled)
     }
 
-    fn drain(
+    fn drain_pipe(
         &mut self,
         direction: Direction,
         length: usize,
@@ -477,3 +470,12 @@ impl Wire for Sockets {
         self.at(side).shutdown_write()
     }
 }
+
+/// Where a session connects from: to each of its hosts from the same address.
+pub(super) fn local_address(slot: u32) -> SocketAddr {
+    let port = 30_000 + u16::try_from(slot).expect("too many sessions");
+    SocketAddr::from(([10, 0, 0, 9], port))
+}
+
+/// The pipes that are left.
+pub(super) struct Pipes(pub(super) usize);

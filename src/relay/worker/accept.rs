@@ -1,173 +1,191 @@
-//! How a worker lets clients in, and when it does not.
-//!
-//! What a listening socket says is `listener`'s business; what becomes of a
-//! client, the session's.
+//! How a worker opens and closes listeners, accepts clients, and pauses.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use mio::net::TcpStream;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Token};
 
-use super::{Listener, Shared, Worker, enqueue};
-use crate::os::listen::INHERITS;
+use super::listeners::{Accepted, Listener};
+use super::{FIRST_LISTENER, Worker, enqueue};
+use crate::os::listen::ACCEPTED_INHERIT_OPTIONS;
 use crate::relay::connection::Connection;
-use crate::relay::end::EndReason;
-use crate::relay::failure::Shortage;
+use crate::relay::failure::{EndReason, ResourceError, Shortage};
 use crate::relay::handoff::PendingConnection;
-use crate::relay::listener::Accepted;
-use crate::relay::plan::Service;
-use crate::relay::shared::{Room, room};
+use crate::relay::plan::{ListenKey, Service};
+use crate::relay::shared::{Capacity, Shared, check_capacity};
+use crate::relay::slab::FIRST_SPECIAL;
 use crate::relay::tcp_transport::TcpTransport;
-use crate::relay::worker_stats::ResourceError;
 
-/// Clients accepted at one listener before the sessions get their turn.
-const ACCEPTS_A_TURN: usize = 64;
+/// Clients accepted at one listener before connections run.
+const MAX_ACCEPTS_PER_ITERATION: usize = 64;
 
-/// How long accepting rests after the machine was short of something.
+/// How long no client is accepted after a shortage.
 pub(super) const ACCEPT_PAUSE_MS: u64 = 100;
 
-/// What a listener's backlog is like after its turn.
+/// What is known of a listener's accept backlog.
 enum Backlog {
     Empty,
-    /// There may be more clients in it.
-    Waits,
-    /// They wait until their service may have another session.
+    /// It may hold more clients.
+    NotEmpty,
+    /// Its clients wait until their service may have another session.
     Paused,
 }
 
 impl Worker {
-    /// Lets in who waits, a share at each listener; closes those that are to be
-    /// closed once nobody does.
+    /// Registers a new listening socket.
+    pub(super) fn open_listener(&mut self, key: ListenKey, socket: TcpListener) {
+        let Some(service) = self.plan.routes.get(&key) else {
+            return;
+        };
+        let mut listener = Listener::new(key, socket, Arc::clone(service));
+        let index = self.listeners.next_index();
+        let token = Token(FIRST_SPECIAL + FIRST_LISTENER + index);
+        match self
+            .poll
+            .registry()
+            .register(&mut listener.socket, token, Interest::READABLE)
+        {
+            Ok(()) => self.listeners.add(listener),
+            Err(error) => log::error!("worker {} cannot listen: {error}", self.number),
+        }
+    }
+
+    /// Accepts waiting clients, some at each listener, and closes listeners whose time has come.
     pub(super) fn accept_clients(&mut self) {
         self.listeners.resume_due(self.now_ms);
         for _ in 0..self.listeners.ready() {
-            // A shortage is everybody's.
+            // A shortage affects all listeners.
             if self.now_ms < self.accept_after_ms {
                 break;
             }
-            let Some(place) = self.listeners.pop() else {
+            let Some(index) = self.listeners.pop() else {
                 break;
             };
-            match self.accept_at(place) {
+            match self.accept_at(index) {
                 Backlog::Empty => {
-                    let closed = self.listeners.take_if_closing(place);
-                    closed.into_iter().for_each(|it| self.close(it));
+                    let closing = self.listeners.take_if_closing(index);
+                    closing.into_iter().for_each(|it| self.close_listener(it));
                 }
-                Backlog::Waits => self.listeners.push_back(place),
-                Backlog::Paused => self.listeners.pause(place, self.now_ms),
+                // Also after a shortage: no edge comes for a listener whose accept met EMFILE. It
+                // stays on the ready list, and the poll timeout has it tried again.
+                // Test: an_accept_without_a_descriptor_is_tried_again.
+                Backlog::NotEmpty => self.listeners.push_back(index),
+                Backlog::Paused => self.listeners.pause(index, self.now_ms),
             }
         }
         while let Some(listener) = self.listeners.take_due(self.now_ms) {
-            self.close(listener);
+            self.close_listener(listener);
         }
-        self.answer();
+        self.acknowledge_closed();
     }
 
-    fn close(&self, mut listener: Listener) {
-        // Where all workers have the same socket, closing this descriptor
-        // of it does not take it out of this queue of events.
+    fn close_listener(&self, mut listener: Listener) {
+        // If all workers share one socket, closing this descriptor does not remove it from this
+        // worker's event queue.
         let _ = self.poll.registry().deregister(&mut listener.socket);
     }
 
-    fn accept_at(&mut self, place: usize) -> Backlog {
-        for _ in 0..ACCEPTS_A_TURN {
-            let Some(listener) = self.listeners.get(place) else {
+    fn accept_at(&mut self, index: usize) -> Backlog {
+        for _ in 0..MAX_ACCEPTS_PER_ITERATION {
+            let Some(listener) = self.listeners.get(index) else {
                 return Backlog::Empty;
             };
-            match self.room(&listener.service) {
-                Room::Free => {}
-                Room::Full => {
+            match self.capacity_for(&listener.service) {
+                Capacity::Free => {}
+                Capacity::Full => {
                     self.pause_accepting(ResourceError::Full, None);
-                    return Backlog::Waits;
+                    return Backlog::NotEmpty;
                 }
-                Room::Reserved => {
-                    self.pause_service(&listener.service);
+                Capacity::Reserved => {
+                    self.log_reserved(&listener.service);
                     return Backlog::Paused;
                 }
             }
-            let trouble = match listener.accept() {
+            let error = match listener.accept() {
                 Accepted::Client(socket, address) => {
                     let service = Arc::clone(&listener.service);
-                    self.welcome(service, socket, address);
+                    self.assign_client(service, socket, address);
                     continue;
                 }
-                Accepted::Gone => continue,
-                Accepted::Nobody => return Backlog::Empty,
-                Accepted::ResourceError(error) => error,
+                Accepted::Aborted => continue,
+                Accepted::WouldBlock => return Backlog::Empty,
+                Accepted::Error(error) => error,
             };
-            let kind = Shortage::of(&trouble).map_or(ResourceError::Accept, Shortage::trouble);
-            self.pause_accepting(kind, Some(&trouble));
-            return Backlog::Waits;
+            let kind = Shortage::of(&error).map_or(ResourceError::Accept, Shortage::resource_error);
+            self.pause_accepting(kind, Some(&error));
+            return Backlog::NotEmpty;
         }
-        Backlog::Waits
+        Backlog::NotEmpty
     }
 
-    fn welcome(&mut self, service: Arc<Service>, socket: TcpStream, address: SocketAddr) {
-        if !INHERITS {
+    /// Counts an accepted client, and takes it or hands it off to a less busy worker.
+    fn assign_client(&mut self, service: Arc<Service>, socket: TcpStream, address: SocketAddr) {
+        if !ACCEPTED_INHERIT_OPTIONS {
             let _ = socket.set_nodelay(true);
             let _ = rustix::net::sockopt::set_socket_keepalive(&socket, true);
         }
         self.shared.open.fetch_add(1, Ordering::Relaxed);
-        // Before another worker has it: what a service may have is counted where it accepts.
-        service.tally.enter();
-        let newcomer = PendingConnection {
+        // Before another worker has the client: this worker checks the service's limit.
+        service.stats.count_start();
+        let pending = PendingConnection {
             socket,
             address,
             service,
         };
-        if let Some(newcomer) = self.shared.lobbies.enter(self.number, newcomer) {
-            self.take_in(newcomer);
+        if let Some(pending) = self.shared.handoffs.assign(self.number, pending) {
+            self.add_connection(pending);
         }
     }
 
-    /// Takes in whom others have left to this worker.
-    pub(super) fn take_in_newcomers(&mut self) {
-        for newcomer in self.shared.lobbies.take(self.number) {
-            if self.links.has_room() {
-                self.take_in(newcomer);
+    /// Takes the clients that other workers have handed off to this one.
+    pub(super) fn take_handoffs(&mut self) {
+        for pending in self.shared.handoffs.take(self.number) {
+            if self.connections.has_room() {
+                self.add_connection(pending);
             } else {
-                newcomer.service.tally.leave();
+                pending.service.stats.count_end();
                 self.shared.open.fetch_sub(1, Ordering::Relaxed);
-                self.shared.lobbies.exit(self.number);
+                self.shared.handoffs.count_end(self.number);
             }
         }
     }
 
-    fn take_in(&mut self, newcomer: PendingConnection) {
+    fn add_connection(&mut self, pending: PendingConnection) {
         let PendingConnection {
             socket,
             address,
             service,
-        } = newcomer;
-        self.sessions_so_far += 1;
-        let id = (self.number as u64) << 48 | self.sessions_so_far;
-        let (slot, generation) = self.links.insert(Connection::new(
+        } = pending;
+        self.accepted_sessions += 1;
+        let id = (self.number as u64) << 48 | self.accepted_sessions;
+        let (slot, generation) = self.connections.insert(Connection::new(
             id,
             TcpTransport::new(socket),
             address,
             service,
             self.now_ms,
         ));
-        let Some(link) = self.links.at(slot) else {
+        let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        link.generation = generation;
-        let registered = link.register(self.poll.registry(), slot);
+        connection.generation = generation;
+        let registered = connection.register(self.poll.registry(), slot);
         if registered.is_err() {
-            link.session.close(EndReason::LocalTrouble);
+            connection.session.close(EndReason::LocalTrouble);
         }
-        enqueue(link, slot, &mut self.ready);
+        enqueue(connection, slot, &mut self.ready);
         if let Err(error) = registered {
             self.pause_accepting(ResourceError::NoDescriptors, Some(&error));
         }
     }
 
-    fn pause_accepting(&mut self, trouble: ResourceError, error: Option<&io::Error>) {
-        self.meters().count_trouble(trouble);
+    fn pause_accepting(&mut self, kind: ResourceError, error: Option<&io::Error>) {
+        self.stats().count_error(kind);
         self.accept_after_ms = self.now_ms + ACCEPT_PAUSE_MS;
-        if !self.shared.may_complain(self.now_ms) {
+        if !self.shared.may_log_shortage(self.now_ms) {
             return;
         }
         match error {
@@ -183,17 +201,17 @@ impl Worker {
         }
     }
 
-    /// Says that sessions wait because this machine cannot connect to a host.
-    pub(super) fn complain(&self, shortage: Shortage, address: SocketAddr) {
-        if self.shared.may_complain(self.now_ms) {
+    /// Logs that sessions wait because this machine cannot connect to a host.
+    pub(super) fn log_shortage(&self, shortage: Shortage, address: SocketAddr) {
+        if self.shared.may_log_shortage(self.now_ms) {
             log::error!("cannot connect to {address} for the moment, clients wait: {shortage}");
         }
     }
 
-    /// Says that a service has its share of the last sessions there are.
-    fn pause_service(&self, service: &Service) {
-        self.meters().count_trouble(ResourceError::Full);
-        if self.shared.may_complain(self.now_ms) {
+    /// Counts and logs that a service has its share of the last sessions.
+    fn log_reserved(&self, service: &Service) {
+        self.stats().count_error(ResourceError::Full);
+        if self.shared.may_log_shortage(self.now_ms) {
             log::error!(
                 "service {} has its share of the sessions there are descriptors for ({}): its \
                  new clients wait, and what is left is for the other services; raise the limit \
@@ -204,24 +222,24 @@ impl Worker {
         }
     }
 
-    /// Tells who waits for it that what was to be closed is closed.
-    fn answer(&mut self) {
-        if self.listeners.unclosed() == 0 {
-            for done in self.unanswered.drain(..) {
+    /// Answers the controller once all listeners that are to be closed are closed.
+    fn acknowledge_closed(&mut self) {
+        if self.listeners.closing() == 0 {
+            for done in self.waiting_for_close.drain(..) {
                 let _ = done.send(());
             }
         }
     }
 
-    fn room(&self, service: &Service) -> Room {
+    fn capacity_for(&self, service: &Service) -> Capacity {
         let Shared { open, capacity, .. } = &*self.shared;
         let (open, capacity) = (
             open.load(Ordering::Relaxed),
             capacity.load(Ordering::Relaxed),
         );
-        match self.links.has_room() {
-            true => room(open, capacity, self.plan.services, || service.tally.open()),
-            false => Room::Full,
+        match self.connections.has_room() {
+            true => check_capacity(open, capacity, self.plan.services, || service.stats.open()),
+            false => Capacity::Full,
         }
     }
 }

@@ -1,68 +1,147 @@
-//! A worker's listeners: which may have clients waiting, which are paused, and which are
-//! to be closed.
+//! A worker's listeners: which may have waiting clients, which are paused, which must be closed.
 //!
-//! A turn looks at these lists alone, however many listeners there are.
+//! An iteration looks only at these lists, however many listeners the worker has.
 
 use std::collections::{HashMap, VecDeque};
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::relay::listener::Listener;
-use crate::relay::plan::ServiceStats;
+use mio::net::{TcpListener, TcpStream};
+use rustix::io::Errno;
 
-/// How long a listener that is to be closed goes on accepting: clients that come
-/// faster than they are let in could keep it open for ever.
+use crate::relay::plan::{ListenKey, Service, ServiceStats};
+
+/// How long a listener that must be closed goes on accepting.
+// Closing one of several SO_REUSEPORT sockets resets the clients in its accept backlog, so the
+// backlog is emptied first. The limit is for clients that come faster than they are accepted.
+// Test: a_listener_is_closed_in_time_however_many_clients_come.
 const CLOSE_WITHIN_MS: u64 = 1000;
 
-/// How long a service is paused whose share of the sessions is used up.
+/// How long the listeners of a service pause that has its share of the last sessions, unless one of
+/// its sessions ends here. Limited, since a session may have ended at another worker.
+// Test: one_service_leaves_the_last_sessions_to_the_other.
 const PAUSE_MS: u64 = 100;
 
-/// The listeners by their places, and lists of some of them.
+/// A listening socket that is registered with a worker's event loop.
+pub(super) struct Listener {
+    pub(super) key: ListenKey,
+    pub(super) socket: TcpListener,
+    pub(super) service: Arc<Service>,
+    /// Its backlog may hold clients, and it is on the ready list or paused. An edge comes only for
+    /// the first client, so this stays set until the backlog was seen empty.
+    waiting: bool,
+    /// It must be closed once its backlog is empty, and at this time at the latest.
+    close_by_ms: Option<u64>,
+}
+
+/// What an accept returned.
+pub(super) enum Accepted {
+    /// A client.
+    Client(TcpStream, SocketAddr),
+    /// The backlog is empty.
+    WouldBlock,
+    /// A client that has gone already. There may be others.
+    Aborted,
+    /// The machine lacks something. No edge will follow, so a timer must retry.
+    Error(io::Error),
+}
+
+impl Listener {
+    pub(super) fn new(key: ListenKey, socket: TcpListener, service: Arc<Service>) -> Listener {
+        Listener {
+            key,
+            socket,
+            service,
+            waiting: false,
+            close_by_ms: None,
+        }
+    }
+
+    /// Accepts one client.
+    pub(super) fn accept(&self) -> Accepted {
+        match self.socket.accept() {
+            Ok((socket, address)) => Accepted::Client(socket, address),
+            Err(error) => classify(error),
+        }
+    }
+}
+
+/// Classifies an error of accept(2). No error ends accepting for good.
+fn classify(error: io::Error) -> Accepted {
+    match error.kind() {
+        ErrorKind::WouldBlock => Accepted::WouldBlock,
+        ErrorKind::Interrupted | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {
+            Accepted::Aborted
+        }
+        // Linux reports network errors of the connection that it was to return.
+        _ if error
+            .raw_os_error()
+            .is_some_and(|code| NETWORK_ERRORS.contains(&code)) =>
+        {
+            Accepted::Aborted
+        }
+        _ => Accepted::Error(error),
+    }
+}
+
+/// The network errors that accept(2) says to treat like EAGAIN, as far as all systems have them.
+const NETWORK_ERRORS: [i32; 6] = [
+    Errno::NETDOWN.raw_os_error(),
+    Errno::PROTO.raw_os_error(),
+    Errno::NOPROTOOPT.raw_os_error(),
+    Errno::HOSTDOWN.raw_os_error(),
+    Errno::HOSTUNREACH.raw_os_error(),
+    Errno::NETUNREACH.raw_os_error(),
+];
+
+/// A worker's listeners by index, with lists of those that need something.
 #[derive(Default)]
-pub(super) struct Listeners {
+pub(super) struct ListenerSet {
     slots: Vec<Option<Listener>>,
     free: Vec<usize>,
-    /// May have clients in their backlogs. A listener is here or paused, and once at most.
+    /// The ready list: their backlogs may hold clients. A listener is here or paused, only once.
     ready: VecDeque<usize>,
-    /// By service: see [`service_key`].
+    /// By [`service_key`].
     paused: HashMap<usize, Vec<usize>>,
-    /// When those that are paused become ready again, at the latest.
+    /// When all paused listeners become ready again.
     resume_ms: u64,
-    /// By when each is to be closed, in order of time. Those closed before are skipped.
-    closing: VecDeque<(u64, usize)>,
-    /// How many are to be closed and are open still.
-    unclosed: usize,
+    /// When each must be closed, in order of time. May contain listeners that are closed already.
+    close_queue: VecDeque<(u64, usize)>,
+    /// How many must be closed and are still open.
+    closing: usize,
 }
 
-/// Names a service, whatever configuration it is of.
-fn service_key(tally: &Arc<ServiceStats>) -> usize {
-    Arc::as_ptr(tally) as usize
+/// Identifies a service across configurations.
+fn service_key(stats: &Arc<ServiceStats>) -> usize {
+    Arc::as_ptr(stats) as usize
 }
 
-impl Listeners {
-    /// The place that the next one gets.
-    pub(super) fn next_place(&self) -> usize {
+impl ListenerSet {
+    /// The index that the next listener gets.
+    pub(super) fn next_index(&self) -> usize {
         self.free.last().copied().unwrap_or(self.slots.len())
     }
 
-    /// Adds a listener at [`Listeners::next_place`].
+    /// Adds a listener at [`ListenerSet::next_index`].
     pub(super) fn add(&mut self, listener: Listener) {
         match self.free.pop() {
-            Some(place) => self.slots[place] = Some(listener),
+            Some(index) => self.slots[index] = Some(listener),
             None => self.slots.push(Some(listener)),
         }
     }
 
-    pub(super) fn at(&mut self, place: usize) -> Option<&mut Listener> {
-        self.slots.get_mut(place)?.as_mut()
+    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Listener> {
+        self.slots.get_mut(index)?.as_mut()
     }
 
-    pub(super) fn get(&self, place: usize) -> Option<&Listener> {
-        self.slots.get(place)?.as_ref()
+    pub(super) fn get(&self, index: usize) -> Option<&Listener> {
+        self.slots.get(index)?.as_ref()
     }
 
-    /// The places of all that are open.
-    pub(super) fn places(&self) -> Vec<usize> {
-        let open = |place: &usize| self.slots[*place].is_some();
+    /// The indices of all listeners.
+    pub(super) fn indices(&self) -> Vec<usize> {
+        let open = |index: &usize| self.slots[*index].is_some();
         (0..self.slots.len()).filter(open).collect()
     }
 
@@ -70,126 +149,126 @@ impl Listeners {
         self.slots.len() == self.free.len()
     }
 
-    /// Clients may have come.
-    pub(super) fn wake(&mut self, place: usize) {
-        if let Some(listener) = self.at(place)
+    /// Puts a listener on the ready list: an event came for it.
+    pub(super) fn mark_ready(&mut self, index: usize) {
+        if let Some(listener) = self.get_mut(index)
             && !std::mem::replace(&mut listener.waiting, true)
         {
-            self.ready.push_back(place);
+            self.ready.push_back(index);
         }
     }
 
-    /// How many may have clients waiting.
+    /// The length of the ready list.
     pub(super) fn ready(&self) -> usize {
         self.ready.len()
     }
 
-    /// Takes the next one off the list. It goes back by [`Listeners::push_back`],
-    /// [`Listeners::pause`] or, with an empty backlog, not at all.
+    /// Takes the next listener off the ready list. Return it by [`ListenerSet::push_back`] or
+    /// [`ListenerSet::pause`], unless its backlog is empty.
     pub(super) fn pop(&mut self) -> Option<usize> {
         self.ready.pop_front()
     }
 
-    /// There may be more clients waiting: it comes again, behind the others.
-    pub(super) fn push_back(&mut self, place: usize) {
-        self.ready.push_back(place);
+    /// Puts a listener back on the ready list, after the others.
+    pub(super) fn push_back(&mut self, index: usize) {
+        self.ready.push_back(index);
     }
 
-    /// Lets the clients there wait until a session of its service ends, or for a while.
-    pub(super) fn pause(&mut self, place: usize, now_ms: u64) {
-        let Some(key) = self.at(place).map(|it| service_key(&it.service.tally)) else {
+    /// Pauses a listener until a session of its service ends, or for a while.
+    pub(super) fn pause(&mut self, index: usize, now_ms: u64) {
+        let Some(key) = self.get_mut(index).map(|it| service_key(&it.service.stats)) else {
             return;
         };
         if self.paused.is_empty() {
             self.resume_ms = now_ms + PAUSE_MS;
         }
-        self.paused.entry(key).or_default().push(place);
+        self.paused.entry(key).or_default().push(index);
     }
 
-    /// A session of the service ended: one of its listeners is tried again.
-    pub(super) fn resume_one(&mut self, tally: &Arc<ServiceStats>) {
+    /// Resumes one paused listener of a service, since a session of it has ended.
+    pub(super) fn resume_one(&mut self, stats: &Arc<ServiceStats>) {
         if self.paused.is_empty() {
             return;
         }
-        let key = service_key(tally);
-        if let Some(places) = self.paused.get_mut(&key) {
-            self.ready.extend(places.pop());
-            if places.is_empty() {
+        let key = service_key(stats);
+        if let Some(indices) = self.paused.get_mut(&key) {
+            self.ready.extend(indices.pop());
+            if indices.is_empty() {
                 self.paused.remove(&key);
             }
         }
     }
 
-    /// Ends the pauses, if it is time.
+    /// Resumes all paused listeners if it is time.
     pub(super) fn resume_due(&mut self, now_ms: u64) {
-        if self.resume_due_ms().is_some_and(|due_ms| due_ms <= now_ms) {
+        if self.next_resume_ms().is_some_and(|due_ms| due_ms <= now_ms) {
             self.ready.extend(self.paused.drain().flat_map(|it| it.1));
         }
     }
 
-    /// When the pauses end.
-    pub(super) fn resume_due_ms(&self) -> Option<u64> {
+    /// When the paused listeners resume.
+    pub(super) fn next_resume_ms(&self) -> Option<u64> {
         (!self.paused.is_empty()).then_some(self.resume_ms)
     }
 
-    /// Closing with clients in the backlog would reset them: they are let in first.
-    pub(super) fn close_soon(&mut self, place: usize, now_ms: u64) {
-        if let Some(listener) = self.at(place).filter(|it| it.close_by_ms.is_none()) {
+    /// Has a listener closed once its backlog is empty, or after a second.
+    pub(super) fn close_soon(&mut self, index: usize, now_ms: u64) {
+        if let Some(listener) = self.get_mut(index).filter(|it| it.close_by_ms.is_none()) {
             let by_ms = now_ms + CLOSE_WITHIN_MS;
             listener.close_by_ms = Some(by_ms);
-            self.closing.push_back((by_ms, place));
-            self.unclosed += 1;
-            self.wake(place);
+            self.close_queue.push_back((by_ms, index));
+            self.closing += 1;
+            self.mark_ready(index);
         }
     }
 
-    /// How many are to be closed and are open still.
-    pub(super) fn unclosed(&self) -> usize {
-        self.unclosed
+    /// How many must be closed and are still open.
+    pub(super) fn closing(&self) -> usize {
+        self.closing
     }
 
-    /// When the next one is to be closed, whoever waits there.
-    pub(super) fn close_due_ms(&self) -> Option<u64> {
-        self.closing.front().map(|(by_ms, _)| *by_ms)
+    /// When the next one must be closed, even with clients in its backlog.
+    pub(super) fn next_close_ms(&self) -> Option<u64> {
+        self.close_queue.front().map(|(by_ms, _)| *by_ms)
     }
 
-    /// Takes one out that has to be closed by now.
+    /// Removes a listener that must be closed by now.
     pub(super) fn take_due(&mut self, now_ms: u64) -> Option<Listener> {
-        while let Some(&(by_ms, place)) = self.closing.front().filter(|due| due.0 <= now_ms) {
-            self.closing.pop_front();
-            // Another listener may have the place by now.
+        while let Some(&(by_ms, index)) = self.close_queue.front().filter(|due| due.0 <= now_ms) {
+            self.close_queue.pop_front();
+            // The index may belong to another listener by now.
             if self
-                .at(place)
+                .get_mut(index)
                 .is_some_and(|it| it.close_by_ms == Some(by_ms))
             {
-                self.forget(place);
-                return self.take(place);
+                self.remove_from_lists(index);
+                return self.take(index);
             }
         }
         None
     }
 
-    /// Its backlog was seen empty. Takes it out if it only waited for that.
-    pub(super) fn take_if_closing(&mut self, place: usize) -> Option<Listener> {
-        let listener = self.at(place)?;
+    /// Notes that a listener's backlog is empty. Removes the listener if it must be closed.
+    pub(super) fn take_if_closing(&mut self, index: usize) -> Option<Listener> {
+        let listener = self.get_mut(index)?;
         listener.waiting = false;
         listener.close_by_ms?;
-        self.take(place)
+        self.take(index)
     }
 
-    fn take(&mut self, place: usize) -> Option<Listener> {
-        let listener = self.slots.get_mut(place)?.take()?;
-        self.unclosed -= usize::from(listener.close_by_ms.is_some());
-        self.free.push(place);
+    fn take(&mut self, index: usize) -> Option<Listener> {
+        let listener = self.slots.get_mut(index)?.take()?;
+        self.closing -= usize::from(listener.close_by_ms.is_some());
+        self.free.push(index);
         Some(listener)
     }
 
-    /// Takes the place off the lists, where it is once at most.
-    fn forget(&mut self, place: usize) {
-        self.ready.retain(|it| *it != place);
-        self.paused.retain(|_, places| {
-            places.retain(|it| *it != place);
-            !places.is_empty()
+    /// Removes an index from the ready list and from the paused listeners.
+    fn remove_from_lists(&mut self, index: usize) {
+        self.ready.retain(|it| *it != index);
+        self.paused.retain(|_, indices| {
+            indices.retain(|it| *it != index);
+            !indices.is_empty()
         });
     }
 }
@@ -197,33 +276,30 @@ impl Listeners {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::os::listen::{Place, bind_all};
-    use crate::relay::ListenKey;
-    use crate::relay::worker::tests::service;
-    use mio::net::TcpListener;
+    use crate::os::listen::{BindAddress, bind_all};
 
     fn listener() -> Listener {
-        let place = Place::At("127.0.0.1:0".parse().unwrap());
+        let place = BindAddress::At("127.0.0.1:0".parse().unwrap());
         let socket = bind_all(place, 1, false).unwrap().remove(0);
         let key = ListenKey {
             place,
             service: None,
         };
-        let service = service("127.0.0.1:1".parse().unwrap());
+        let service = Service::example("127.0.0.1:1".parse().unwrap());
         Listener::new(key, TcpListener::from_std(socket), service)
     }
 
     /// So many, each of a service of its own.
-    fn listeners(count: usize) -> Listeners {
-        let mut listeners = Listeners::default();
-        for place in 0..count {
-            assert_eq!(listeners.next_place(), place);
+    fn listeners(count: usize) -> ListenerSet {
+        let mut listeners = ListenerSet::default();
+        for index in 0..count {
+            assert_eq!(listeners.next_index(), index);
             listeners.add(listener());
         }
         listeners
     }
 
-    fn ready(listeners: &mut Listeners) -> Vec<usize> {
+    fn ready(listeners: &mut ListenerSet) -> Vec<usize> {
         std::iter::from_fn(|| listeners.pop()).collect()
     }
 
@@ -231,42 +307,42 @@ mod tests {
     fn only_those_that_were_woken_are_looked_at_and_once() {
         let mut listeners = listeners(4);
         assert_eq!(listeners.ready(), 0);
-        for place in [2, 0, 2, 9] {
-            listeners.wake(place);
+        for index in [2, 0, 2, 9] {
+            listeners.mark_ready(index);
         }
         assert_eq!(ready(&mut listeners), [2, 0]);
         // Until its backlog was seen empty it is not woken a second time.
-        listeners.wake(2);
+        listeners.mark_ready(2);
         assert!(listeners.take_if_closing(0).is_none());
-        listeners.wake(0);
+        listeners.mark_ready(0);
         assert_eq!(ready(&mut listeners), [0]);
     }
 
     #[test]
     fn a_pause_is_its_services_alone_and_ends_by_itself() {
         let mut listeners = listeners(3);
-        let tally = |listeners: &mut Listeners, place: usize| {
-            Arc::clone(&listeners.at(place).unwrap().service.tally)
+        let stats = |listeners: &mut ListenerSet, index: usize| {
+            Arc::clone(&listeners.get_mut(index).unwrap().service.stats)
         };
-        let (first, second) = (tally(&mut listeners, 0), tally(&mut listeners, 1));
-        (0..3).for_each(|place| listeners.wake(place));
-        while let Some(place) = listeners.pop() {
-            if place != 2 {
-                listeners.pause(place, 1000);
+        let (first, second) = (stats(&mut listeners, 0), stats(&mut listeners, 1));
+        (0..3).for_each(|index| listeners.mark_ready(index));
+        while let Some(index) = listeners.pop() {
+            if index != 2 {
+                listeners.pause(index, 1000);
             }
         }
         // What comes meanwhile does not end it.
-        listeners.wake(0);
+        listeners.mark_ready(0);
         assert_eq!(listeners.ready(), 0);
         listeners.resume_one(&second);
         assert_eq!(ready(&mut listeners), [1]);
         listeners.resume_one(&second);
         listeners.resume_due(1000 + PAUSE_MS - 1);
         assert_eq!(listeners.ready(), 0);
-        assert_eq!(listeners.resume_due_ms(), Some(1000 + PAUSE_MS));
+        assert_eq!(listeners.next_resume_ms(), Some(1000 + PAUSE_MS));
         listeners.resume_due(1000 + PAUSE_MS);
         assert_eq!(ready(&mut listeners), [0]);
-        assert_eq!(listeners.resume_due_ms(), None);
+        assert_eq!(listeners.next_resume_ms(), None);
         listeners.resume_one(&first);
         assert_eq!(listeners.ready(), 0);
     }
@@ -274,14 +350,14 @@ mod tests {
     #[test]
     fn one_that_is_to_be_closed_goes_when_nobody_waits_or_it_is_time() {
         let mut listeners = listeners(3);
-        (0..3).for_each(|place| listeners.close_soon(place, 5));
+        (0..3).for_each(|index| listeners.close_soon(index, 5));
         listeners.close_soon(1, 700);
-        assert_eq!((listeners.unclosed(), listeners.ready()), (3, 3));
+        assert_eq!((listeners.closing(), listeners.ready()), (3, 3));
         assert_eq!(listeners.pop(), Some(0));
         assert!(listeners.take_if_closing(0).is_some());
         // The next one there has nothing to do with it.
         listeners.add(listener());
-        listeners.wake(0);
+        listeners.mark_ready(0);
         assert_eq!(listeners.pop(), Some(1));
         listeners.pause(1, 10);
         assert!(listeners.take_due(5 + CLOSE_WITHIN_MS - 1).is_none());
@@ -289,10 +365,35 @@ mod tests {
         while listeners.take_due(5 + CLOSE_WITHIN_MS).is_some() {
             closed += 1;
         }
-        assert_eq!((closed, listeners.unclosed()), (2, 0));
-        assert_eq!(listeners.resume_due_ms(), None);
-        assert_eq!(listeners.close_due_ms(), None);
+        assert_eq!((closed, listeners.closing()), (2, 0));
+        assert_eq!(listeners.next_resume_ms(), None);
+        assert_eq!(listeners.next_close_ms(), None);
         assert_eq!(ready(&mut listeners), [0]);
-        assert_eq!(listeners.places(), [0]);
+        assert_eq!(listeners.indices(), [0]);
+    }
+    use crate::relay::failure::Shortage;
+
+    #[test]
+    fn no_error_ends_accepting_and_only_harmless_ones_go_on_at_once() {
+        for code in 1..200 {
+            match classify(io::Error::from_raw_os_error(code)) {
+                Accepted::Aborted => {
+                    let error = io::Error::from_raw_os_error(code);
+                    assert_eq!(Shortage::of(&error), None);
+                }
+                Accepted::WouldBlock => assert_eq!(code, Errno::AGAIN.raw_os_error()),
+                Accepted::Error(_) => {}
+                Accepted::Client(..) => panic!("a client out of nothing"),
+            }
+        }
+        for errno in [Errno::CONNABORTED, Errno::INTR, Errno::PROTO] {
+            let error = io::Error::from_raw_os_error(errno.raw_os_error());
+            assert!(matches!(classify(error), Accepted::Aborted), "{errno}");
+        }
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            let error = io::Error::from_raw_os_error(errno.raw_os_error());
+            assert!(Shortage::of(&error).is_some());
+            assert!(matches!(classify(error), Accepted::Error(_)), "{errno}");
+        }
     }
 }

@@ -1,13 +1,9 @@
-//! A worker: one thread, one event loop, its share of the sessions.
-//!
-//! Waits for events, notes what they say, and gives each session that has
-//! something to do its turn. What a session does in its turn is `link`'s
-//! business, how clients come in `accept`'s.
+//! A worker: one thread with one event loop and its share of the connections.
 
 mod accept;
-mod line;
-mod list;
 mod listeners;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,71 +13,75 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Duration;
 
-use mio::event::Event;
+use mio::event::Event as MioEvent;
 use mio::net::TcpListener;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 
 use accept::ACCEPT_PAUSE_MS;
-use list::Listings;
-use listeners::Listeners;
+use listeners::ListenerSet;
 
-use super::connection::{Connection, Context, RunResult, Transport};
-use super::end::{Closing, EndReason};
-use super::failure::Shortage;
-use super::late::{Late, Wakeup};
-use super::listener::{ListenKey, Listener};
+use super::connection::{Connection, Context, RunResult};
+use super::events::tcplog::TcpLogLine;
+use super::events::{Event, SessionEnd};
+use super::failure::{CloseMode, EndReason, Shortage};
 use super::mailbox::{Mailbox, WorkerMessage};
-use super::plan::Plan;
-use super::port_gates::PortGates;
-use super::shared::Shared;
-use super::slab::{FIRST_SPECIAL, Named, Slab, named};
+use super::plan::{ListenKey, Plan};
+use super::port_gate::PortGates;
+use super::session::earliest;
+use super::session_list::SessionLists;
+use super::shared::{Shared, WorkerStats};
+use super::slab::{FIRST_SPECIAL, Slab, TokenTarget, decode_token};
 use super::tcp_transport::{TcpTransport, readiness};
-use super::timeouts::earliest;
-use super::timer_wheel::{TICK_MS, Timers};
-use super::worker_stats::WorkerStats;
+use super::timer_wheel::{TICK_MS, TimerHold, TimerWheel, Wakeup};
+use super::transport::Transport;
 use crate::balance::Random;
+use crate::log_targets;
 use crate::os::pipes::Pipes;
 
-/// Every read goes through one buffer of this size.
-const BUFFER: usize = 64 * 1024;
+/// The size of the one buffer that all reads of a worker share.
+const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Reads a session may do before it is another's turn: 16 buffers, a megabyte.
-/// Enough to keep the kernel's buffers moving, too little to be noticed.
-const READS_A_TURN: usize = 16;
+/// Reads that a connection may make before others run: 16 buffers, 1 MiB. Enough to keep the
+/// kernel's buffers busy, too little to delay others noticeably.
+// Test: an_endless_session_and_a_thousand_small_ones_all_get_on.
+const MAX_READS_PER_RUN: usize = 16;
 
-/// Events taken from the system at once.
-const EVENTS: usize = 1024;
+/// Events that one poll returns at most.
+const MAX_EVENTS: usize = 1024;
 
-const MAIL: usize = 0;
+/// Numbers of special tokens: the mailbox, and the listeners from 1 on.
+const MAILBOX: usize = 0;
 const FIRST_LISTENER: usize = 1;
 
-/// One thread's event loop and all it owns.
+/// One thread's event loop and everything it owns.
 pub(crate) struct Worker {
     number: usize,
     shared: Arc<Shared>,
     poll: Poll,
-    orders: Receiver<WorkerMessage>,
+    messages: Receiver<WorkerMessage>,
     plan: Arc<Plan>,
-    listeners: Listeners,
-    links: Slab<Connection<TcpTransport>>,
-    timers: Timers,
-    /// Sessions that have something to do.
+    listeners: ListenerSet,
+    connections: Slab<Connection<TcpTransport>>,
+    timers: TimerWheel,
+    timer_hold: TimerHold,
+    /// The ready list: slots of connections that have something to do.
     ready: VecDeque<u32>,
-    /// Sessions that are over: their slots are freed after the batch, so that
-    /// no event of it meets a new tenant.
-    over: Vec<u32>,
+    /// Slots of closed connections. They are freed after the batch of events, so that no event of
+    /// the batch reaches the next connection in the slot.
+    closed: Vec<u32>,
+    /// Reused by `run_due`.
     due: Vec<u32>,
     buffer: Box<[u8]>,
     pipes: Pipes,
     random: Random,
     now_ms: u64,
-    late: Late,
     port_gates: PortGates,
+    /// No client is accepted before this time.
     accept_after_ms: u64,
-    sessions_so_far: u64,
-    /// Who waits to hear that closed listeners are closed.
-    unanswered: Vec<Sender<()>>,
-    listings: Listings,
+    accepted_sessions: u64,
+    /// Told once all listeners that are to be closed are closed.
+    waiting_for_close: Vec<Sender<()>>,
+    session_lists: SessionLists,
     stopping: Option<Stopping>,
 }
 
@@ -91,55 +91,55 @@ struct Stopping {
 }
 
 impl Worker {
-    /// Worker `number`, and the mailbox it is reached through.
+    /// Worker `number` and its mailbox.
     ///
     /// # Errors
-    /// The system's, if it has no event queue for it.
+    /// The system's, if it cannot make an event queue.
     pub(crate) fn new(
         number: usize,
         shared: Arc<Shared>,
         seed: u64,
     ) -> io::Result<(Worker, Mailbox)> {
         let poll = Poll::new()?;
-        let (mailbox, orders) = Mailbox::new(&poll, Token(FIRST_SPECIAL + MAIL))?;
-        shared.lobbies.open(number, mailbox.waker());
+        let (mailbox, messages) = Mailbox::new(&poll, Token(FIRST_SPECIAL + MAILBOX))?;
+        shared.handoffs.open(number, mailbox.waker());
         let now_ms = shared.clock.now_ms();
         let pipes = Pipes::new(shared.pipes);
         let worker = Worker {
             number,
             shared,
             poll,
-            orders,
+            messages,
             plan: Arc::default(),
-            listeners: Listeners::default(),
-            links: Slab::new(),
-            timers: Timers::new(now_ms),
+            listeners: ListenerSet::default(),
+            connections: Slab::new(),
+            timers: TimerWheel::new(now_ms),
+            timer_hold: TimerHold::default(),
             ready: VecDeque::new(),
-            over: Vec::new(),
+            closed: Vec::new(),
             due: Vec::new(),
-            buffer: vec![0; BUFFER].into_boxed_slice(),
+            buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
             pipes,
             random: Random::new(seed),
             now_ms,
-            late: Late::default(),
             port_gates: PortGates::default(),
             accept_after_ms: 0,
-            sessions_so_far: 0,
-            unanswered: Vec::new(),
-            listings: Listings::default(),
+            accepted_sessions: 0,
+            waiting_for_close: Vec::new(),
+            session_lists: SessionLists::default(),
             stopping: None,
         };
         Ok((worker, mailbox))
     }
 
-    /// Works until it has been told to stop and its last session is over.
+    /// Runs the event loop until the worker was told to stop and its last session has ended.
     ///
     /// # Panics
-    /// If the system's event queue fails: there is nothing to be done without.
+    /// If the system's event queue fails: a worker can do nothing without it.
     pub(crate) fn run(mut self) {
-        let mut events = Events::with_capacity(EVENTS);
+        let mut events = Events::with_capacity(MAX_EVENTS);
         while !self.is_done() {
-            let polled = self.poll.poll(&mut events, self.patience());
+            let polled = self.poll.poll(&mut events, self.poll_timeout());
             let interrupted = match polled {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                     panic!("worker {}: no more events: {error}", self.number)
@@ -147,44 +147,45 @@ impl Worker {
                 polled => polled.is_err(),
             };
             self.now_ms = self.shared.clock.now_ms();
-            self.meters().count_turn();
-            self.port_gates.begin_turn();
-            let mut noted = 0;
+            self.stats().count_iteration();
+            self.port_gates.begin_iteration();
+            let mut dispatched = 0;
             for event in &events {
-                self.note(event);
-                noted += 1;
+                self.dispatch_event(event);
+                dispatched += 1;
             }
             self.accept_clients();
             self.run_ready();
-            if self.may_expire(interrupted, noted == EVENTS) {
+            if self.may_expire(interrupted, dispatched == MAX_EVENTS) {
                 self.run_due();
-                self.cut_off();
+                self.cut_off_sessions();
             }
-            self.list_sessions();
-            self.sweep();
+            self.session_lists
+                .list_some(&mut self.connections, self.now_ms);
+            self.free_closed_slots();
         }
     }
 
-    /// How long there is nothing to do, unless the system has news.
-    fn patience(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || self.listings.are_under_way() {
+    /// How long the poll may wait; `None` is until an event comes.
+    fn poll_timeout(&self) -> Option<Duration> {
+        if !self.ready.is_empty() || !self.session_lists.is_empty() {
             return Some(Duration::ZERO);
         }
         let clients = (self.listeners.ready() > 0).then_some(self.accept_after_ms);
-        let resume = self.listeners.resume_due_ms();
-        let close = self.listeners.close_due_ms();
+        let resume = self.listeners.next_resume_ms();
+        let close = self.listeners.next_close_ms();
         let cut_off = self.stopping.and_then(|stopping| stopping.cut_off_ms);
         let next_ms = [self.timers.next_ms(), clients, resume, close, cut_off]
             .into_iter()
             .flatten()
             .min()?;
-        // The clock is read anew: the turn that ends now may have been a long one.
+        // The clock is read again: the iteration that ends now may have been a long one.
         Some(Duration::from_millis(
             next_ms.saturating_sub(self.shared.clock.now_ms()),
         ))
     }
 
-    /// Whether what is due may be done: after a pause not before each socket was looked at.
+    /// Whether timers may expire: after a delay not before every socket was polled.
     fn may_expire(&mut self, interrupted: bool, full: bool) -> bool {
         let cut_off_ms = self.stopping.and_then(|stopping| stopping.cut_off_ms);
         let wakeup = Wakeup {
@@ -193,44 +194,45 @@ impl Worker {
             due_ms: earliest(self.timers.next_ms(), cut_off_ms),
             now_ms: self.now_ms,
         };
-        // Two sockets a session.
-        self.late.may_expire(wakeup, 2 * self.links.len() / EVENTS)
+        // A connection has two sockets.
+        self.timer_hold
+            .may_expire(wakeup, 2 * self.connections.len() / MAX_EVENTS)
     }
 
-    fn note(&mut self, event: &Event) {
-        match named(event.token().0) {
-            Named::Special(MAIL) => {
-                self.read_mail();
-                self.take_in_newcomers();
+    fn dispatch_event(&mut self, event: &MioEvent) {
+        match decode_token(event.token().0) {
+            TokenTarget::Special(MAILBOX) => {
+                self.handle_messages();
+                self.take_handoffs();
             }
-            Named::Special(number) => self.listeners.wake(number - FIRST_LISTENER),
-            Named::Session {
+            TokenTarget::Special(number) => self.listeners.mark_ready(number - FIRST_LISTENER),
+            TokenTarget::Connection {
                 slot,
                 generation,
                 side,
-            } if self.links.is(slot, generation) => {
-                let Some(link) = self.links.at(slot) else {
+            } if self.connections.is_current(slot, generation) => {
+                let Some(connection) = self.connections.get_mut(slot) else {
                     return;
                 };
-                link.session.handle_ready(side, readiness(event));
-                enqueue(link, slot, &mut self.ready);
+                connection.session.handle_ready(side, readiness(event));
+                enqueue(connection, slot, &mut self.ready);
             }
-            Named::Session { .. } => {}
+            TokenTarget::Connection { .. } => {}
         }
     }
 
-    fn read_mail(&mut self) {
+    fn handle_messages(&mut self) {
         loop {
-            match self.orders.try_recv() {
+            match self.messages.try_recv() {
                 Ok(WorkerMessage::Serve { plan, opened, done }) => self.serve(plan, opened, done),
-                Ok(WorkerMessage::List(listing)) => self.listings.begin(listing),
-                Ok(WorkerMessage::Answer(alive)) => drop(alive.send(())),
+                Ok(WorkerMessage::List(request)) => self.session_lists.begin(request),
+                Ok(WorkerMessage::Ping(alive)) => drop(alive.send(())),
                 Ok(WorkerMessage::Stop { grace, done }) => {
                     self.stop(grace);
-                    self.unanswered.push(done);
+                    self.waiting_for_close.push(done);
                 }
                 Err(TryRecvError::Empty) => return,
-                // Nobody can reach it any more.
+                // The controller has dropped the mailbox.
                 Err(TryRecvError::Disconnected) => return self.stop(Some(Duration::ZERO)),
             }
         }
@@ -238,56 +240,39 @@ impl Worker {
 
     fn serve(&mut self, plan: Arc<Plan>, opened: Vec<(ListenKey, StdListener)>, done: Sender<()>) {
         self.plan = plan;
-        for place in self.listeners.places() {
-            let Some(listener) = self.listeners.at(place) else {
+        for index in self.listeners.indices() {
+            let Some(listener) = self.listeners.get_mut(index) else {
                 continue;
             };
-            match self.plan.doors.get(&listener.key) {
+            match self.plan.routes.get(&listener.key) {
                 Some(service) => listener.service = Arc::clone(service),
-                None => self.listeners.close_soon(place, self.now_ms),
+                None => self.listeners.close_soon(index, self.now_ms),
             }
         }
         for (key, socket) in opened {
-            self.open(key, TcpListener::from_std(socket));
+            self.open_listener(key, TcpListener::from_std(socket));
         }
-        self.unanswered.push(done);
-    }
-
-    fn open(&mut self, key: ListenKey, socket: TcpListener) {
-        let Some(service) = self.plan.doors.get(&key) else {
-            return;
-        };
-        let mut listener = Listener::new(key, socket, Arc::clone(service));
-        let place = self.listeners.next_place();
-        let token = Token(FIRST_SPECIAL + FIRST_LISTENER + place);
-        match self
-            .poll
-            .registry()
-            .register(&mut listener.socket, token, Interest::READABLE)
-        {
-            Ok(()) => self.listeners.add(listener),
-            Err(error) => log::error!("worker {} cannot listen: {error}", self.number),
-        }
+        self.waiting_for_close.push(done);
     }
 
     fn stop(&mut self, grace: Option<Duration>) {
         let grace_ms = grace.map(|grace| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
         let cut_off_ms = grace_ms.map(|grace_ms| self.now_ms.saturating_add(grace_ms));
         self.stopping = Some(Stopping { cut_off_ms });
-        for place in self.listeners.places() {
-            self.listeners.close_soon(place, self.now_ms);
+        for index in self.listeners.indices() {
+            self.listeners.close_soon(index, self.now_ms);
         }
     }
 
     fn run_ready(&mut self) {
-        // Whoever is cut short comes again in the next round, behind news.
+        // A connection that is cut short runs again in the next iteration, after new events.
         for _ in 0..self.ready.len() {
             let Some(slot) = self.ready.pop_front() else {
                 return;
             };
-            if let Some(link) = self.links.at(slot) {
-                link.queued = false;
-                self.run_one(slot);
+            if let Some(connection) = self.connections.get_mut(slot) {
+                connection.queued = false;
+                self.run_connection(slot);
             }
         }
     }
@@ -296,65 +281,64 @@ impl Worker {
         let mut due = std::mem::take(&mut self.due);
         self.timers.expire(self.now_ms, &mut due);
         for slot in due.drain(..) {
-            if let Some(link) = self.links.at(slot) {
-                link.session.handle_deadline(self.now_ms);
-                // One that was cut short has had its turn: it comes again.
-                if !link.queued {
-                    self.run_one(slot);
+            if let Some(connection) = self.connections.get_mut(slot) {
+                connection.session.handle_deadline(self.now_ms);
+                // A connection that was cut short has run in this iteration, and runs again.
+                if !connection.queued {
+                    self.run_connection(slot);
                 }
             }
         }
         self.due = due;
     }
 
-    fn run_one(&mut self, slot: u32) {
-        let Some(link) = self.links.at(slot).filter(|link| !link.over) else {
+    fn run_connection(&mut self, slot: u32) {
+        let Some(connection) = self.connections.get_mut(slot).filter(|it| !it.closed) else {
             return;
         };
         let mut shortage = None;
-        let end = link.run(&mut Context {
+        let result = connection.run(&mut Context {
             registry: self.poll.registry(),
             buffer: &mut self.buffer,
             pipes: &mut self.pipes,
-            most_reads: READS_A_TURN,
+            max_reads: MAX_READS_PER_RUN,
             random: &mut self.random,
-            meters: &self.shared.meters[self.number],
-            origins: self
+            stats: &self.shared.stats[self.number],
+            client_table: self
                 .plan
-                .notes_origins
-                .then(|| self.shared.origins.of_worker(self.number)),
+                .has_client_lookup
+                .then(|| self.shared.client_lookup.of_worker(self.number)),
             shard: self.number,
             now_ms: self.now_ms,
             slot,
             port_gates: &mut self.port_gates,
             shortage: &mut shortage,
         });
-        let waits = link.session.is_paused();
-        match end {
-            RunResult::Over(reason) => self.finish(slot, reason),
-            RunResult::Waiting => self.arm(slot),
+        let waits = connection.session.is_paused();
+        match result {
+            RunResult::Closed(reason) => self.finish_session(slot, reason),
+            RunResult::Waiting => self.arm_timer(slot),
             RunResult::CutShort => {
-                enqueue(link, slot, &mut self.ready);
-                self.arm(slot);
+                enqueue(connection, slot, &mut self.ready);
+                self.arm_timer(slot);
             }
         }
         if let Some((shortage, address)) = shortage.filter(|_| waits) {
-            // More clients would only make it worse, but those of other hosts have ports.
+            // More clients would only make it worse, except for ports: other hosts have some.
             if shortage != Shortage::Ports {
                 self.accept_after_ms = self.now_ms + ACCEPT_PAUSE_MS;
             }
-            self.complain(shortage, address);
+            self.log_shortage(shortage, address);
         }
     }
 
-    /// Sees to it that the session is looked at by its deadline. A timer that
-    /// is early is left alone: most deadlines move with every byte, and few
-    /// are ever reached.
-    fn arm(&mut self, slot: u32) {
+    /// Makes sure that a timer fires by the session's deadline. A timer that is too early stays:
+    /// most deadlines move with every byte, and few are ever reached.
+    fn arm_timer(&mut self, slot: u32) {
         let Some(at_ms) = self
-            .links
-            .at(slot)
-            .and_then(|link| link.session.deadline_ms())
+            .connections
+            .get_mut(slot)
+            .and_then(|connection| connection.session.deadline_ms())
         else {
             return;
         };
@@ -367,232 +351,148 @@ impl Worker {
         }
     }
 
-    fn finish(&mut self, slot: u32, reason: EndReason) {
-        let Some(link) = self.links.at(slot) else {
+    fn finish_session(&mut self, slot: u32, reason: EndReason) {
+        let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
-        link.over = true;
+        connection.closed = true;
+        // Before it is released: the log line counts this session, too.
         if self.plan.log_sessions {
-            line::log_session(link, &self.shared, reason, self.now_ms);
+            log_session(connection, &self.shared, reason, self.now_ms);
         }
-        line::tell_end(link, &self.shared, reason, self.now_ms);
-        link.close(reason, self.now_ms);
-        link.service.tally.leave();
-        self.listeners.resume_one(&link.service.tally);
+        publish_session_end(connection, &self.shared, reason, self.now_ms);
+        connection.close(reason, self.now_ms);
+        connection.service.stats.count_end();
+        self.listeners.resume_one(&connection.service.stats);
         self.timers.cancel(slot);
-        self.over.push(slot);
-        self.shared.meters[self.number].count_end(reason);
+        self.closed.push(slot);
+        self.shared.stats[self.number].count_end(reason);
         self.shared.open.fetch_sub(1, Ordering::Relaxed);
-        self.shared.lobbies.exit(self.number);
+        self.shared.handoffs.count_end(self.number);
     }
 
-    fn cut_off(&mut self) {
+    /// Closes all listeners and sessions once the grace period of a stop is over.
+    fn cut_off_sessions(&mut self) {
         let cut_off_ms = self.stopping.and_then(|stopping| stopping.cut_off_ms);
         if cut_off_ms.is_none_or(|cut_off_ms| self.now_ms < cut_off_ms) {
             return;
         }
-        self.listeners = Listeners::default();
-        for slot in self.links.occupied().collect::<Vec<_>>() {
-            if let Some(link) = self.links.at(slot).filter(|link| !link.over) {
-                link.session.close(EndReason::Stopped);
-                self.finish(slot, EndReason::Stopped);
+        self.listeners = ListenerSet::default();
+        for slot in self.connections.occupied().collect::<Vec<_>>() {
+            if let Some(connection) = self.connections.get_mut(slot).filter(|it| !it.closed) {
+                connection.session.close(EndReason::Stopped);
+                self.finish_session(slot, EndReason::Stopped);
             }
         }
     }
 
-    fn sweep(&mut self) {
-        for slot in self.over.drain(..) {
-            self.links.remove(slot);
-            // There is room for a new one.
+    fn free_closed_slots(&mut self) {
+        for slot in self.closed.drain(..) {
+            self.connections.remove(slot);
+            // The closed sockets have made room for a new client.
             self.accept_after_ms = 0;
         }
     }
 
     fn is_done(&self) -> bool {
         self.stopping.is_some()
-            && self.links.is_empty()
+            && self.connections.is_empty()
             && self.listeners.is_empty()
-            && self.shared.lobbies.shut(self.number)
+            && self.shared.handoffs.close_if_empty(self.number)
     }
 
-    fn meters(&self) -> &WorkerStats {
-        &self.shared.meters[self.number]
+    fn stats(&self) -> &WorkerStats {
+        &self.shared.stats[self.number]
     }
 }
 
 impl Drop for Worker {
-    /// A session that a panic has cut must not look like one that has ended.
+    /// After a panic, resets the connections: dropped sockets would close in order, and a session
+    /// that was cut would look like one that has ended.
+    // Test: a_scheduler_that_panics_is_told_of_and_ends_the_balancer.
     fn drop(&mut self) {
         if !std::thread::panicking() {
             return;
         }
-        for slot in self.links.occupied().collect::<Vec<_>>() {
-            if let Some(link) = self.links.at(slot) {
-                link.circuit.close(Closing::Reset);
+        for slot in self.connections.occupied().collect::<Vec<_>>() {
+            if let Some(connection) = self.connections.get_mut(slot) {
+                connection.transport.close(CloseMode::Reset);
             }
         }
     }
 }
 
-fn enqueue(link: &mut Connection<TcpTransport>, slot: u32, ready: &mut VecDeque<u32>) {
-    if !std::mem::replace(&mut link.queued, true) {
+fn enqueue(connection: &mut Connection<TcpTransport>, slot: u32, ready: &mut VecDeque<u32>) {
+    if !std::mem::replace(&mut connection.queued, true) {
         ready.push_back(slot);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    //! Two workers on real sockets, of which one gets all the clients.
+/// Writes the line of a session that has ended, while it is still counted.
+fn log_session(
+    connection: &Connection<TcpTransport>,
+    shared: &Shared,
+    reason: EndReason,
+    now_ms: u64,
+) {
+    let session = &connection.session;
+    let (group_open, host_open, host) = {
+        let pool = connection.group.pool();
+        let picked = connection.picked.as_ref();
+        let host_open = picked.map_or(0, |picked| pool.open_on(picked.id));
+        // The host may have been renamed since it was picked.
+        let host = picked.and_then(|picked| pool.host_name(picked.id));
+        (pool.open(), host_open, host)
+    };
+    let line = TcpLogLine {
+        client: connection.client_address,
+        accepted_wall_ms: shared.clock.wall_ms(session.started_ms()),
+        service: &connection.service.name,
+        group: &connection.group.name,
+        host: host.as_deref(),
+        connect_ms: session
+            .connected_ms()
+            .map(|at_ms| at_ms - session.started_ms()),
+        total_ms: now_ms - session.started_ms(),
+        bytes_to_client: session.bytes().1,
+        reason,
+        open: [
+            shared.open.load(Ordering::Relaxed) as u64,
+            connection.service.stats.open(),
+            group_open as u64,
+            host_open as u64,
+        ],
+        retries: session.failed_attempts(),
+    };
+    log::info!(target: log_targets::SESSIONS, "{line}");
+}
 
-    use std::net::{SocketAddr, TcpStream};
-    use std::sync::atomic::{AtomicU64, AtomicUsize};
-    use std::sync::mpsc::channel;
-    use std::thread;
-
-    use super::*;
-    use crate::balance::HostPool;
-    use crate::config;
-    use crate::os::listen::{Place, bind_all};
-    use crate::relay::client_lookup::ClientLookup;
-    use crate::relay::clock::Clock;
-    use crate::relay::handoff::{Handoffs, PendingConnection};
-    use crate::relay::plan::{Group, Service};
-    use crate::relay::recent_events::RecentEvents;
-
-    /// The only service of a configuration, with one host.
-    pub(super) fn service(host: SocketAddr) -> Arc<Service> {
-        let text = format!(
-            r#"<config><service name="s"><listen ip="127.0.0.1:0"/>
-        <group name="g" enable="true"><host ip="{host}"/></group></service></config>"#
-        );
-        let config = config::read(text.as_bytes()).unwrap().config;
-        let service = &config.services[0];
-        let tracker = HostPool::new(&service.groups[0], 2, 0);
-        Arc::new(Service {
-            name: service.name.clone(),
-            timeouts: service.timeouts.into(),
-            group: Arc::new(Group::new("s", "g", tracker)),
-            tally: Arc::default(),
-        })
-    }
-
-    fn shared() -> Arc<Shared> {
-        Arc::new(Shared {
-            clock: Clock::start(),
-            capacity: AtomicUsize::new(100),
-            open: AtomicUsize::new(0),
-            complain_after_ms: AtomicU64::new(0),
-            pipes: 0,
-            lobbies: Handoffs::new(2),
-            journal: RecentEvents::new(Clock::start()),
-            meters: vec![WorkerStats::default(), WorkerStats::default()],
-            origins: ClientLookup::new(2),
-        })
-    }
-
-    #[test]
-    fn clients_that_all_come_to_one_worker_are_shared_with_the_other() {
-        let host = StdListener::bind("127.0.0.1:0").unwrap();
-        let place = Place::At("127.0.0.1:0".parse().unwrap());
-        let listener = bind_all(place, 1, false).unwrap().remove(0);
-        let address = listener.local_addr().unwrap();
-        let key = ListenKey {
-            place,
-            service: None,
-        };
-        let door = (key.clone(), service(host.local_addr().unwrap()));
-        let plan = Arc::new(Plan {
-            doors: [door].into(),
-            ..Plan::default()
-        });
-        let shared = shared();
-        let (mut threads, mut mailboxes) = (Vec::new(), Vec::new());
-        let mut listeners = vec![(key, listener)];
-        for number in 0..2 {
-            let (worker, mailbox) = Worker::new(number, Arc::clone(&shared), 1).unwrap();
-            threads.push(thread::spawn(move || worker.run()));
-            let (done, is_done) = channel();
-            let order = WorkerMessage::Serve {
-                plan: Arc::clone(&plan),
-                opened: std::mem::take(&mut listeners),
-                done,
-            };
-            mailbox.post(order).unwrap();
-            is_done.recv().unwrap();
-            mailboxes.push(mailbox);
-        }
-        let mut sessions = Vec::new();
-        for _ in 0..4 {
-            sessions.push((TcpStream::connect(address).unwrap(), host.accept().unwrap()));
-        }
-        let counts = [0, 1].map(|number| shared.lobbies.sessions(number));
-        assert_eq!(counts, [2, 2]);
-        drop(sessions);
-        for mailbox in &mailboxes {
-            let (done, is_done) = channel();
-            mailbox
-                .post(WorkerMessage::Stop { grace: None, done })
-                .unwrap();
-            is_done.recv().unwrap();
-        }
-        assert!(TcpStream::connect(address).is_err());
-        for thread in threads {
-            thread.join().unwrap();
-        }
-        let counts = [0, 1].map(|number| shared.lobbies.sessions(number));
-        assert_eq!((counts, shared.open.load(Ordering::Relaxed)), ([0, 0], 0));
-    }
-
-    fn newcomer(service: &Arc<Service>) -> PendingConnection {
-        let listener = StdListener::bind("127.0.0.1:0").unwrap();
-        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        PendingConnection {
-            address: socket.local_addr().unwrap(),
-            socket: mio::net::TcpStream::from_std(socket),
-            service: Arc::clone(service),
-        }
-    }
-
-    /// The lobbies of two workers, which are woken by nobody who listens.
-    fn lobbies(poll: &Poll) -> Handoffs {
-        let lobbies = Handoffs::new(2);
-        let waker = Arc::new(mio::Waker::new(poll.registry(), Token(0)).unwrap());
-        for worker in 0..2 {
-            lobbies.open(worker, Arc::clone(&waker));
-        }
-        lobbies
-    }
-
-    #[test]
-    fn a_lobby_is_not_shut_while_somebody_waits_in_it() {
-        let (poll, service) = (
-            Poll::new().unwrap(),
-            service("127.0.0.1:1".parse().unwrap()),
-        );
-        let lobbies = lobbies(&poll);
-        assert!(lobbies.enter(0, newcomer(&service)).is_some());
-        assert!(
-            lobbies.enter(0, newcomer(&service)).is_none(),
-            "the other has fewer"
-        );
-        assert!(!lobbies.shut(1));
-        assert_eq!(lobbies.take(1).len(), 1);
-        assert!(lobbies.shut(1));
-    }
-
-    #[test]
-    fn who_finds_the_other_lobby_shut_stays_and_is_counted_here() {
-        let (poll, service) = (
-            Poll::new().unwrap(),
-            service("127.0.0.1:1".parse().unwrap()),
-        );
-        let lobbies = lobbies(&poll);
-        assert!(lobbies.shut(1));
-        for sessions in 1..=3 {
-            assert!(lobbies.enter(0, newcomer(&service)).is_some());
-            assert_eq!([0, 1].map(|it| lobbies.sessions(it)), [sessions, 0]);
-        }
-        lobbies.exit(0);
-        assert_eq!(lobbies.sessions(0), 2);
-    }
+/// Publishes the end of a session to subscribers.
+fn publish_session_end(
+    connection: &Connection<TcpTransport>,
+    shared: &Shared,
+    reason: EndReason,
+    now_ms: u64,
+) {
+    shared.recent_events.event_bus().publish(|| {
+        let session = &connection.session;
+        let picked = connection.picked.as_ref();
+        let started_ms = session.started_ms();
+        let (bytes_to_host, bytes_to_client) = session.bytes();
+        Event::SessionEnded(Box::new(SessionEnd {
+            id: connection.id,
+            client: connection.client_address,
+            accepted_wall_ms: shared.clock.wall_ms(started_ms),
+            service: connection.service.name.clone(),
+            group: connection.group.name.clone(),
+            host: picked.and_then(|picked| connection.group.pool().host_name(picked.id)),
+            host_address: picked.map(|picked| picked.address),
+            connect_ms: session.connected_ms().map(|at_ms| at_ms - started_ms),
+            total_ms: now_ms - started_ms,
+            bytes_to_host,
+            bytes_to_client,
+            retries: session.failed_attempts(),
+            reason,
+        }))
+    });
 }

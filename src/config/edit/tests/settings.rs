@@ -1,4 +1,4 @@
-//! Doors, users, the manager and the other sections: what changes look like there.
+//! Examples of edits: admin interfaces, users, periodic tasks and the other sections.
 
 use std::time::Duration;
 

@@ -1,64 +1,62 @@
-//! From a configuration to the next one, by a verb.
+//! Applies verbs to a configuration: a pure function from one [`Config`] to the next.
 //!
-//! Nothing is done about it here: whether ports are free and files can be read is
-//! found out by whoever puts it in force.
+//! Whether ports are free and files can be read is found out when the next one is put in force.
 
-mod group;
-mod host;
-mod service;
-mod user;
+#[cfg(test)]
+mod tests;
 
-use super::named::find;
-use super::{CommandError, GroupKey, Verb, option};
-use crate::config::error::Quoted;
-use crate::config::{Config, Group, Limit, Service};
+use super::list::{check_name_free, find_index, insert_item, move_item};
+use super::{CommandError, GroupKey, HostChoice, HostKey, InsertAt, ListenChoice, Verb, option};
+use crate::config::redact::Quoted;
+use crate::config::{
+    Algorithm, Config, Endpoint, Group, Host, Limit, ListenAddress, Service, Timeouts, User,
+};
 
 impl Verb {
-    /// The configuration that this makes of `config`.
+    /// Applies the verb to `config`.
     ///
-    /// Values are taken as they are: a verb that was parsed has none that a file
-    /// could not have, one that was made by hand is its maker's business.
+    /// Values are not checked: a parsed verb has only valid ones.
     ///
     /// # Errors
-    /// What is in the way. Ports and files are not looked at.
+    /// The verb does not fit the configuration. Ports and files are not checked.
     pub fn apply(&self, config: &Config) -> Result<Config, CommandError> {
-        apply_all(std::slice::from_ref(self), config).map_err(|(_, refusal)| refusal)
+        apply_all(std::slice::from_ref(self), config).map_err(|(_, error)| error)
     }
 
-    /// Changes `config`, which is to be thrown away on an error.
+    /// Changes `config` in place; after an error it must be dropped.
     pub(super) fn change(&self, config: &mut Config) -> Result<(), CommandError> {
         match self {
             Verb::AddHost { group, .. }
             | Verb::DelHost { group, .. }
-            | Verb::DelAllHosts { group, .. } => host::change_list(self, group, config),
+            | Verb::DelAllHosts { group, .. } => change_hosts(self, group, config),
             Verb::SetHost { host, .. }
             | Verb::SetWeight { host, .. }
-            | Verb::SetState { host, .. } => host::change_one(self, host, config),
+            | Verb::SetState { host, .. } => change_host(self, host, config),
             Verb::NewGroup { group, .. }
             | Verb::DelGroup { group, .. }
             | Verb::EnableGroup { group }
-            | Verb::ChangeScheduler { group, .. } => group::change(self, group, config),
+            | Verb::ChangeScheduler { group, .. } => change_group(self, group, config),
             Verb::AddUser { .. } | Verb::SetUser { .. } | Verb::DelUser { .. } => {
-                user::change(self, config)
+                change_user(self, config)
             }
             Verb::SetOption { name, value } => option::set(config, name, value),
-            _ => service::change(self, config),
+            _ => change_service(self, config),
         }
     }
 }
 
-/// The configuration that `verbs`, one after the other, make of `config`.
+/// Applies `verbs` to `config`, one after the other.
 ///
 /// # Errors
-/// The index of the first verb that is refused, and why; nothing has changed then.
+/// The index of the first verb that fails, and why; nothing has changed then.
 pub fn apply_all(verbs: &[Verb], config: &Config) -> Result<Config, (usize, CommandError)> {
     let mut next = config.clone();
     for (index, verb) in verbs.iter().enumerate() {
-        verb.change(&mut next).map_err(|refusal| (index, refusal))?;
+        verb.change(&mut next).map_err(|error| (index, error))?;
     }
-    half_a_pair(verbs, &next)?;
-    let grown = elements(&next) > elements(config);
-    if grown && elements(&next) > Limit::Nodes.most() {
+    check_pairs(verbs, &next)?;
+    let grown = count_elements(&next) > count_elements(config);
+    if grown && count_elements(&next) > Limit::Nodes.max() {
         return Err((
             verbs.len().saturating_sub(1),
             CommandError::TooMuch(Limit::Nodes),
@@ -67,8 +65,8 @@ pub fn apply_all(verbs: &[Verb], config: &Config) -> Result<Config, (usize, Comm
     Ok(next)
 }
 
-/// Verbs set one option each, so what goes together is looked at behind the last.
-fn half_a_pair(verbs: &[Verb], next: &Config) -> Result<(), (usize, CommandError)> {
+/// A certificate needs its key. Verbs set one option each, so this is checked after the last.
+fn check_pairs(verbs: &[Verb], next: &Config) -> Result<(), (usize, CommandError)> {
     let [cert, key] = ["admin.web.cert", "admin.web.key"];
     let web = next.admin.as_ref().and_then(|admin| admin.web.as_ref());
     let (option, other) = match web.map(|web| (web.cert.is_some(), web.key.is_some())) {
@@ -78,15 +76,15 @@ fn half_a_pair(verbs: &[Verb], next: &Config) -> Result<(), (usize, CommandError
     };
     let sets =
         |verb: &Verb| matches!(verb, Verb::SetOption { name, .. } if name == cert || name == key);
-    // One that was so before is its maker's business.
+    // An incomplete pair from before is not these verbs' error.
     match verbs.iter().rposition(sets) {
-        Some(index) => Err((index, CommandError::HalfAPair { option, other })),
+        Some(index) => Err((index, CommandError::IncompletePair { option, other })),
         None => Ok(()),
     }
 }
 
-/// The elements of a file that says the same, but for the few there are once.
-fn elements(config: &Config) -> usize {
+/// Number of elements of the file, without those that occur once.
+fn count_elements(config: &Config) -> usize {
     let of_group = |group: &Group| 1 + group.hosts.len();
     let of_service = |service: &Service| {
         1 + service.listens.len() + service.groups.iter().map(of_group).sum::<usize>()
@@ -96,378 +94,367 @@ fn elements(config: &Config) -> usize {
         + users.map(|user| 1 + user.keys.len()).sum::<usize>()
 }
 
-/// What an operator calls a service.
-fn service_words(name: &str) -> String {
+/// A service in messages.
+fn service_label(name: &str) -> String {
     format!("service {}", Quoted(name))
 }
 
-fn service_of<'a>(config: &'a mut Config, name: &str) -> Result<&'a mut Service, CommandError> {
-    let index = find(&config.services, name, "")?;
+fn service_mut<'a>(config: &'a mut Config, name: &str) -> Result<&'a mut Service, CommandError> {
+    let index = find_index(&config.services, name, "")?;
     Ok(&mut config.services[index])
 }
 
 /// A group, and whether it is enabled.
-fn group_of<'a>(
+fn group_mut<'a>(
     config: &'a mut Config,
     key: &GroupKey,
 ) -> Result<(&'a mut Group, bool), CommandError> {
-    let service = service_of(config, &key.service)?;
-    let index = find(&service.groups, &key.group, &service_words(&key.service))?;
+    let service = service_mut(config, &key.service)?;
+    let index = find_index(&service.groups, &key.group, &service_label(&key.service))?;
     let enabled = service.enabled == key.group;
     Ok((&mut service.groups[index], enabled))
 }
 
-#[cfg(test)]
-mod tests {
-    //! Tests of verbs: what becomes of a configuration, and what is refused.
+/// Name of the group of a new service.
+const FIRST_GROUP: &str = "main";
 
-    use super::apply_all;
-    use crate::config::random::Random;
-    use crate::config::verb::{Command, CommandError, Verb};
-    use crate::config::{Config, Limit, arbitrary, print, read};
-
-    mod refusals;
-
-    const BASE: &str = r#"<config>
-  <service name="web">
-    <listen ip="*:80"/>
-    <listen ip="*:81"/>
-    <group name="main" enable="true">
-      <host name="one" ip="10.0.0.1:80"/>
-      <host name="two" ip="10.0.0.2:80"/>
-    </group>
-    <group name="spare" scheduler="rand">
-      <host name="three" ip="10.0.0.3:80"/>
-      <host name="twin" ip="10.0.0.3:80"/>
-      <host name="four" ip="10.0.0.4:80"/>
-    </group>
-  </service>
-  <service name="mail">
-    <listen ip="*:25"/>
-    <group name="only" enable="true">
-      <host name="post" ip="post:25"/>
-    </group>
-  </service>
-  <admin>
-    <user name="ann" password="$1$a$b" access="full"/>
-    <user name="bob" access="readonly"><key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB</key></user>
-  </admin>
-</config>"#;
-
-    fn config(text: &str) -> Config {
-        read(text.as_bytes())
-            .unwrap_or_else(|error| panic!("{error}\n{text}"))
-            .config
-    }
-
-    fn verb(line: &str) -> Verb {
-        match line.parse() {
-            Ok(Command::Change(verb)) => verb,
-            other => panic!("{line}: {other:?}"),
+/// Adds, removes or changes a service.
+fn change_service(verb: &Verb, config: &mut Config) -> Result<(), CommandError> {
+    match verb {
+        Verb::NewService {
+            service,
+            listen,
+            insert_at,
+        } => {
+            check_listen_free(config, listen)?;
+            let service = new_service(service, listen);
+            insert_item(&mut config.services, service, insert_at.as_ref(), "")
         }
-    }
-
-    /// That `line` does to the configuration what replacing `old` by `new` does to its file.
-    #[track_caller]
-    fn does(line: &str, old: &str, new: &str) {
-        assert!(BASE.contains(old), "{old}");
-        let after = verb(line).apply(&config(BASE));
-        let after = after.unwrap_or_else(|refusal| panic!("{line}: {refusal}"));
-        assert_eq!(after, config(&BASE.replacen(old, new, 1)), "{line}");
-    }
-
-    const ONE: &str = r#"<host name="one" ip="10.0.0.1:80"/>"#;
-    const TWO: &str = r#"<host name="two" ip="10.0.0.2:80"/>"#;
-    const FOUR: &str = r#"<host name="four" ip="10.0.0.4:80"/>"#;
-
-    #[test]
-    fn hosts_come_and_go() {
-        let five = r#"<host name="five" ip="db:5" weight="7" state="drain"/>"#;
-        let add = "addHost service=web group=main name=five ip=db:5 weight=7 state=drain";
-        does(add, TWO, &format!("{TWO}{five}"));
-        does(&format!("{add} before=two"), TWO, &format!("{five}{TWO}"));
-        does(&format!("{add} before=\"\""), TWO, &format!("{TWO}{five}"));
-        does("delHost service=web group=main name=one", ONE, "");
-        does("delHost service=web group=spare ip=10.0.0.4:80", FOUR, "");
-        does(
-            "delHost service=mail group=only name=post force=true",
-            r#"<host name="post" ip="post:25"/>"#,
-            "",
-        );
-        let start = BASE.find("<host name=\"three\"").unwrap();
-        let end = BASE.find(FOUR).unwrap() + FOUR.len();
-        does("delAllHosts service=web group=spare", &BASE[start..end], "");
-        does(
-            "delAllHosts service=mail group=only force=true",
-            r#"<host name="post" ip="post:25"/>"#,
-            "",
-        );
-    }
-
-    #[test]
-    fn a_host_is_changed_where_it_is() {
-        let host = "service=web group=main name=one";
-        does(
-            &format!("setWeight {host} weight=9"),
-            ONE,
-            r#"<host name="one" ip="10.0.0.1:80" weight="9"/>"#,
-        );
-        for (verb, state) in [
-            ("drainHost", "drain"),
-            ("hostAdminDown", "down"),
-            ("hostAdminUp", "up"),
-        ] {
-            let changed = format!(r#"<host name="one" ip="10.0.0.1:80" state="{state}"/>"#);
-            does(&format!("{verb} {host}"), ONE, &changed);
+        Verb::DelService { service } => {
+            let index = find_index(&config.services, service, "")?;
+            config.services.remove(index);
+            Ok(())
         }
-        does(&format!("setHost {host}"), ONE, ONE);
-        does(
-            &format!("setHost {host} ip=db:1 weight=0 rename=uno"),
-            ONE,
-            r#"<host name="uno" ip="db:1" weight="0"/>"#,
-        );
-        does(&format!("setHost {host} rename=one"), ONE, ONE);
+        Verb::SetService {
+            service,
+            connect,
+            idle,
+            half_closed,
+            insert_at,
+        } => {
+            let index = find_index(&config.services, service, "")?;
+            let timeouts = &mut config.services[index].timeouts;
+            timeouts.connect = connect.unwrap_or(timeouts.connect);
+            timeouts.idle = idle.unwrap_or(timeouts.idle);
+            timeouts.half_closed = half_closed.unwrap_or(timeouts.half_closed);
+            move_item(&mut config.services, index, insert_at.as_ref(), "").map(drop)
+        }
+        Verb::AddListen {
+            service,
+            address,
+            insert_at,
+        } => add_listen(config, service, address, insert_at.as_ref()),
+        Verb::DelListen { service, address } => del_listen(config, service, address),
+        Verb::SwitchPort { service, from, to } => switch_port(config, service, from, to),
+        _ => Ok(()),
     }
+}
 
-    #[test]
-    fn things_move_before_others_or_behind_all() {
-        let main = [ONE, "\n      ", TWO].concat();
-        let turned = [TWO, ONE].concat();
-        for line in [
-            "setHost service=web group=main name=two before=one",
-            "setHost service=web group=main name=one before=\"\"",
-        ] {
-            does(line, &main, &turned);
+fn new_service(name: &str, listen: &ListenAddress) -> Service {
+    Service {
+        name: name.to_owned(),
+        timeouts: Timeouts::default(),
+        listens: vec![listen.clone()],
+        groups: vec![Group {
+            name: FIRST_GROUP.to_owned(),
+            scheduler: Algorithm::LeastConns.into(),
+            sticky_prefix: Group::WHOLE_ADDRESS,
+            hosts: Vec::new(),
+        }],
+        enabled: FIRST_GROUP.to_owned(),
+    }
+}
+
+/// Checks that no service listens there. With port 0 the system chooses a port, never the same
+/// twice.
+fn check_listen_free(config: &Config, address: &ListenAddress) -> Result<(), CommandError> {
+    let mut services = config.services.iter();
+    let taken = services.find(|service| service.listens.contains(address));
+    match taken.filter(|_| address.port != 0) {
+        None => Ok(()),
+        Some(service) => Err(CommandError::ListenTaken {
+            address: address.clone(),
+            service: service.name.clone(),
+        }),
+    }
+}
+
+fn add_listen(
+    config: &mut Config,
+    name: &str,
+    address: &ListenAddress,
+    insert_at: Option<&InsertAt<ListenAddress>>,
+) -> Result<(), CommandError> {
+    let service = service_mut(config, name)?;
+    let index = match insert_at {
+        Some(InsertAt::Before(next)) => {
+            listen_index(service, &ListenChoice::Address(next.clone()))?
         }
-        for line in [
-            "setHost service=web group=main name=one before=one",
-            "setHost service=web group=main name=one before=two",
-            "setHost service=web group=main name=two before=\"\"",
-        ] {
-            does(line, &main, &main);
+        Some(InsertAt::Last) | None => service.listens.len(),
+    };
+    check_listen_free(config, address)?;
+    let listens = &mut service_mut(config, name)?.listens;
+    listens.insert(index, address.clone());
+    Ok(())
+}
+
+fn del_listen(
+    config: &mut Config,
+    name: &str,
+    address: &ListenAddress,
+) -> Result<(), CommandError> {
+    let service = service_mut(config, name)?;
+    let index = listen_index(service, &ListenChoice::Address(address.clone()))?;
+    if service.listens.len() == 1 {
+        return Err(CommandError::LastListen {
+            service: name.to_owned(),
+        });
+    }
+    service.listens.remove(index);
+    Ok(())
+}
+
+fn switch_port(
+    config: &mut Config,
+    name: &str,
+    from: &ListenChoice,
+    to: &ListenChoice,
+) -> Result<(), CommandError> {
+    let service = service_mut(config, name)?;
+    let index = listen_index(service, from)?;
+    let before = &service.listens[index];
+    let after = match to {
+        ListenChoice::Address(address) => address.clone(),
+        ListenChoice::Port(port) => ListenAddress {
+            host: before.host.clone(),
+            port: *port,
+        },
+    };
+    if after != *before {
+        check_listen_free(config, &after)?;
+        service_mut(config, name)?.listens[index] = after;
+    }
+    Ok(())
+}
+
+/// Index of a listener. Only those with port 0 can be equal: then the last.
+fn listen_index(service: &Service, choice: &ListenChoice) -> Result<usize, CommandError> {
+    let listens = &service.listens;
+    let found = match choice {
+        ListenChoice::Address(address) => listens.iter().rposition(|listen| listen == address),
+        ListenChoice::Port(port) => {
+            let mut there = listens
+                .iter()
+                .enumerate()
+                .filter(|(_, it)| it.port == *port);
+            let first = there.next().map(|(index, _)| index);
+            first.filter(|_| there.next().is_none())
         }
-        let renamed = [TWO, &ONE.replace("one", "uno")].concat();
-        does(
-            "setHost service=web group=main name=one before=\"\" rename=uno",
-            &main,
-            &renamed,
-        );
-        let names = |line: &str| {
-            let config = verb(line).apply(&config(BASE)).unwrap();
-            let services = config.services.iter().map(|service| service.name.clone());
-            let groups = config.services.iter().flat_map(|service| &service.groups);
-            let users = config.admin.iter().flat_map(|admin| &admin.users);
-            let names = services.chain(groups.map(|group| group.name.clone()));
-            Vec::from_iter(names.chain(users.map(|user| user.name.clone()))).join(" ")
+    };
+    found.ok_or_else(|| CommandError::NoListen {
+        service: service.name.clone(),
+        listen: choice.clone(),
+        listens: listens.clone(),
+    })
+}
+
+/// Changes a service's groups.
+fn change_group(verb: &Verb, key: &GroupKey, config: &mut Config) -> Result<(), CommandError> {
+    let service = service_mut(config, &key.service)?;
+    let owner = service_label(&key.service);
+    if let Verb::NewGroup {
+        scheduler,
+        sticky_prefix,
+        insert_at,
+        ..
+    } = verb
+    {
+        let group = Group {
+            name: key.group.clone(),
+            scheduler: scheduler.clone(),
+            sticky_prefix: *sticky_prefix,
+            hosts: Vec::new(),
         };
-        assert_eq!(
-            names("setService service=mail before=web"),
-            "mail web only main spare ann bob"
-        );
-        assert_eq!(
-            names("changeScheduler service=web group=main scheduler=leastc before=\"\""),
-            "web mail spare main only ann bob"
-        );
-        assert_eq!(
-            names("setUser name=bob before=ann"),
-            "web mail main spare only bob ann"
-        );
-        assert_eq!(
-            names(
-                "addUser name=eve access=full key=\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB\" before=bob"
-            ),
-            "web mail main spare only ann eve bob"
-        );
-        assert_eq!(
-            names("newService service=dns listen=53 before=mail"),
-            "web dns mail main spare main only ann bob"
-        );
-        assert_eq!(
-            names("newGroup service=web group=new scheduler=rand before=main"),
-            "web mail new main spare only ann bob"
-        );
+        return insert_item(&mut service.groups, group, insert_at.as_ref(), &owner);
     }
-
-    #[test]
-    fn groups_come_and_go_and_one_is_enabled() {
-        does(
-            "newGroup service=mail group=new scheduler=p2c,sticky",
-            "</service>\n  <admin>",
-            r#"<group name="new" scheduler="p2c,sticky"/></service><admin>"#,
-        );
-        let spare =
-            &BASE[BASE.find("<group name=\"spare\"").unwrap()..BASE.find("</service>").unwrap()];
-        does("delGroup service=web group=spare", spare, "");
-        let main = &BASE[BASE.find("<group name=\"main\"").unwrap()..BASE.find(spare).unwrap()];
-        does(
-            "delGroup service=web group=main force=true",
-            &[main, "<group name=\"spare\""].concat(),
-            "<group name=\"spare\" enable=\"on\"",
-        );
-        let mut switched = config(BASE);
-        switched.services[0].enabled = "spare".to_owned();
-        assert_eq!(
-            verb("enableGroup service=web group=spare").apply(&config(BASE)),
-            Ok(switched)
-        );
-        does(
-            "changeScheduler service=web group=spare scheduler=maglev",
-            "scheduler=\"rand\"",
-            "scheduler=\"maglev\"",
-        );
-    }
-
-    #[test]
-    fn services_come_and_go_and_listen() {
-        does(
-            "newService service=dns listen=53",
-            "<admin>",
-            r#"<service name="dns"><listen ip="*:53"/><group name="main" scheduler="leastc" enable="1"/></service><admin>"#,
-        );
-        let web =
-            &BASE[BASE.find("<service").unwrap()..BASE.find("<service name=\"mail\"").unwrap()];
-        does("delService service=web", web, "");
-        does(
-            "setService service=web connectTimeout=0 halfClosedTimeout=2.5",
-            "<service name=\"web\">",
-            r#"<service name="web" connectTimeout="0" halfClosedTimeout="2.5">"#,
-        );
-        does(
-            "setService service=web idleTimeout=7",
-            "\"web\">",
-            "\"web\" idleTimeout=\"7\">",
-        );
-        let second = r#"<listen ip="*:81"/>"#;
-        does(
-            "addListen service=web ip=82",
-            second,
-            &format!("{second}<listen ip=\"*:82\"/>"),
-        );
-        does(
-            "addListen service=web ip=[::1]:0 before=81",
-            second,
-            &format!("<listen ip=\"[::1]:0\"/>{second}"),
-        );
-        does("delListen service=web ip=*:81", second, "");
-        does("switchPort service=web from=81 to=83", "*:81", "*:83");
-        does(
-            "switchPort service=web from=*:81 to=127.0.0.1:81",
-            "*:81",
-            "127.0.0.1:81",
-        );
-        does("switchPort service=web from=81 to=81", "*:81", "*:81");
-    }
-
-    #[test]
-    fn a_port_alone_keeps_the_address_of_its_listener() {
-        let listen = verb("switchPort service=mail from=25 to=[::1]:25")
-            .apply(&config(BASE))
-            .unwrap();
-        let switched = verb("switchPort service=mail from=25 to=26")
-            .apply(&listen)
-            .unwrap();
-        assert_eq!(switched.services[1].listens[0].to_string(), "[::1]:26");
-    }
-
-    #[test]
-    fn users_come_and_go() {
-        let ann = r#"<user name="ann" password="$1$a$b" access="full"/>"#;
-        let bob = r#"<user name="bob" access="readonly"><key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB</key></user>"#;
-        let eve = r#"<user name="eve" password="$6$e$f" access="readonly"><key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC eve</key><key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIENDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0ND</key></user>"#;
-        let add = "addUser name=eve password=$6$e$f access=READONLY key=\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC eve\" key=\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIENDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0ND\"";
-        does(add, bob, &format!("{bob}{eve}"));
-        does("delUser name=ann", ann, "");
-        does("setUser name=ann password=$6$e$f", "$1$a$b", "$6$e$f");
-        does(
-            "setUser name=ann access=readonly",
-            "access=\"full\"",
-            "access=\"readonly\"",
-        );
-        does(
-            "setUser name=bob key=\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC\"",
-            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB",
-            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC",
-        );
-        does(
-            "setUser name=ann password=\"\" key=\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC\"",
-            ann,
-            r#"<user name="ann" key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC" access="full"/>"#,
-        );
-        does(
-            "setUser name=bob password=x key=\"\"",
-            bob,
-            r#"<user name="bob" access="readonly" password="x"/>"#,
-        );
-        let nobody = verb(add).apply(&Config::default()).unwrap();
-        assert_eq!(
-            nobody,
-            config(&format!("<config><admin>{eve}</admin></config>"))
-        );
-    }
-
-    #[test]
-    fn of_several_verbs_all_are_done_or_none() {
-        let base = config(BASE);
-        let verbs = [
-            verb("newGroup service=mail group=new scheduler=rand"),
-            verb("addHost service=mail group=new name=one ip=h:1"),
-            verb("enableGroup service=mail group=new"),
-            verb("delGroup service=mail group=only"),
-        ];
-        let after = apply_all(&verbs, &base).unwrap();
-        assert_eq!(after.services[1].groups.len(), 1);
-        assert_eq!(after.services[1].enabled, "new");
-        let wrong = [&verbs[..2], &verbs[3..], &verbs[2..3]].concat();
-        let (index, refusal) = apply_all(&wrong, &base).unwrap_err();
-        assert_eq!(index, 2);
-        assert!(
-            matches!(refusal, CommandError::EnabledGroup { .. }),
-            "{refusal}"
-        );
-        assert_eq!(apply_all(&[], &base), Ok(base));
-    }
-
-    #[test]
-    fn a_configuration_does_not_outgrow_a_file() {
-        let mut big = config(BASE);
-        let host = big.services[1].groups[0].hosts[0].clone();
-        big.services[1].groups[0].hosts = vec![host; Limit::Nodes.most()];
-        let add = verb("addHost service=web group=main name=five ip=h:1").apply(&big);
-        assert_eq!(add, Err(CommandError::TooMuch(Limit::Nodes)));
-        // What makes it no larger is never refused for its size.
-        assert!(
-            verb("delHost service=web group=main name=one")
-                .apply(&big)
-                .is_ok()
-        );
-        assert!(
-            verb("setWeight service=web group=main name=one weight=2")
-                .apply(&big)
-                .is_ok()
-        );
-    }
-
-    #[test]
-    fn whatever_verbs_make_is_what_a_file_could_say() {
-        let mut random = Random::new(23);
-        let (mut applied, mut refused) = (0, 0);
-        for _ in 0..60 {
-            let mut config = arbitrary::config(&mut random);
-            for _ in 0..30 {
-                match arbitrary::verb(&mut random, &config).apply(&config) {
-                    Ok(next) => (config, applied) = (next, applied + 1),
-                    Err(_) => refused += 1,
-                }
-            }
-            let users = config.admin.iter_mut().flat_map(|admin| &mut admin.users);
-            for user in users {
-                user.password = user.password.take().map(|_| "***".to_owned());
-            }
-            let printed = print(&config);
-            let reading =
-                read(printed.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{printed}"));
-            assert_eq!(reading.config, config, "{printed}");
+    let index = find_index(&service.groups, &key.group, &owner)?;
+    match verb {
+        Verb::DelGroup { force, .. } => remove_group(service, index, *force, key),
+        Verb::EnableGroup { .. } => {
+            service.enabled.clone_from(&key.group);
+            Ok(())
         }
-        assert!(applied > 300 && refused > 300, "{applied} {refused}");
+        Verb::ChangeScheduler {
+            scheduler,
+            sticky_prefix,
+            insert_at,
+            ..
+        } => {
+            let group = &mut service.groups[index];
+            group.scheduler = scheduler.clone();
+            group.sticky_prefix = sticky_prefix.unwrap_or(group.sticky_prefix);
+            move_item(&mut service.groups, index, insert_at.as_ref(), &owner).map(drop)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Exactly one group is always enabled: if this one was, then the first of the others.
+fn remove_group(
+    service: &mut Service,
+    index: usize,
+    force: bool,
+    key: &GroupKey,
+) -> Result<(), CommandError> {
+    if service.groups.len() == 1 {
+        return Err(CommandError::LastGroup { group: key.clone() });
+    }
+    let was_enabled = service.enabled == key.group;
+    if was_enabled && !force {
+        return Err(CommandError::EnabledGroup { group: key.clone() });
+    }
+    service.groups.remove(index);
+    if was_enabled && let Some(first) = service.groups.first() {
+        service.enabled.clone_from(&first.name);
+    }
+    Ok(())
+}
+
+/// Adds or removes hosts.
+fn change_hosts(verb: &Verb, key: &GroupKey, config: &mut Config) -> Result<(), CommandError> {
+    let (group, enabled) = group_mut(config, key)?;
+    let hosts = &mut group.hosts;
+    match verb {
+        Verb::AddHost {
+            host, insert_at, ..
+        } => insert_item(hosts, host.clone(), insert_at.as_ref(), &key.to_string()),
+        Verb::DelHost { host, force, .. } => {
+            let index = find_host(hosts, host, key)?;
+            if enabled && hosts.len() == 1 && !force {
+                return Err(CommandError::LastHost { group: key.clone() });
+            }
+            hosts.remove(index);
+            Ok(())
+        }
+        Verb::DelAllHosts { force, .. } => {
+            if enabled && !hosts.is_empty() && !force {
+                return Err(CommandError::LastHost { group: key.clone() });
+            }
+            hosts.clear();
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn find_host(hosts: &[Host], choice: &HostChoice, key: &GroupKey) -> Result<usize, CommandError> {
+    match choice {
+        HostChoice::Name(name) => find_index(hosts, name, &key.to_string()),
+        HostChoice::Address(address) => find_host_at(hosts, address, key),
+    }
+}
+
+fn find_host_at(hosts: &[Host], address: &Endpoint, key: &GroupKey) -> Result<usize, CommandError> {
+    let there = |host: &&Host| host.address == *address;
+    let names: Vec<_> = hosts.iter().filter(there).map(|host| &host.name).collect();
+    match names[..] {
+        [name] => find_index(hosts, name, &key.to_string()),
+        _ => Err(CommandError::HostsAt {
+            group: key.clone(),
+            address: address.clone(),
+            names: names.into_iter().cloned().collect(),
+        }),
+    }
+}
+
+/// Changes a host.
+fn change_host(verb: &Verb, key: &HostKey, config: &mut Config) -> Result<(), CommandError> {
+    let (group, _) = group_mut(config, &key.group)?;
+    let owner = key.group.to_string();
+    let index = find_index(&group.hosts, &key.name, &owner)?;
+    let hosts = &mut group.hosts;
+    match verb {
+        Verb::SetHost {
+            address,
+            weight,
+            insert_at,
+            rename,
+            ..
+        } => {
+            if let Some(name) = rename.as_ref().filter(|name| **name != key.name) {
+                check_name_free(hosts, name, &owner)?;
+            }
+            let host = &mut hosts[index];
+            host.address = address.clone().unwrap_or_else(|| host.address.clone());
+            host.weight = weight.unwrap_or(host.weight);
+            // Rename last: `before=` refers to old names.
+            let name = rename.clone().unwrap_or_else(|| host.name.clone());
+            let moved = move_item(hosts, index, insert_at.as_ref(), &owner)?;
+            hosts[moved].name = name;
+        }
+        Verb::SetWeight { weight, .. } => hosts[index].weight = *weight,
+        Verb::SetState { state, .. } => hosts[index].state = *state,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Adds, removes or changes a user.
+fn change_user(verb: &Verb, config: &mut Config) -> Result<(), CommandError> {
+    match verb {
+        Verb::AddUser { user, insert_at } => {
+            check_credentials(user)?;
+            insert_item(users_mut(config), user.clone(), insert_at.as_ref(), "")
+        }
+        Verb::SetUser {
+            name,
+            password,
+            access,
+            keys,
+            insert_at,
+        } => {
+            let users = users_mut(config);
+            let index = find_index(users, name, "")?;
+            let user = &mut users[index];
+            if let Some(password) = password {
+                user.password = Some(password.0.clone()).filter(|text| !text.is_empty());
+            }
+            user.access = access.unwrap_or(user.access);
+            user.keys = keys.clone().unwrap_or_else(|| user.keys.clone());
+            check_credentials(user)?;
+            move_item(users, index, insert_at.as_ref(), "").map(drop)
+        }
+        Verb::DelUser { name } => {
+            let users = users_mut(config);
+            let index = find_index(users, name, "")?;
+            users.remove(index);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Without an admin section the list is empty, so the verb fails.
+fn users_mut(config: &mut Config) -> &mut Vec<User> {
+    &mut config.admin.get_or_insert_default().users
+}
+
+/// Checks that the user can log in: with a password or a key.
+fn check_credentials(user: &User) -> Result<(), CommandError> {
+    match user.password.is_some() || !user.keys.is_empty() {
+        true => Ok(()),
+        false => Err(CommandError::NoCredentials {
+            user: user.name.clone(),
+        }),
     }
 }

@@ -1,36 +1,38 @@
-//! From two configurations to the verbs that make the second one of the first.
+//! Compares two configurations: the verbs that lead from the first to the second.
 //!
-//! Services, groups, hosts and users are known by name: what is called otherwise
-//! is something else. What is the same in both is left alone.
+//! Services, groups, hosts and users are known by name: another name is another item.
 
-mod listens;
-mod order;
-mod services;
-mod users;
+#[cfg(test)]
+mod tests;
 
-use super::{Batch, Command, Verb, options};
-use crate::config::Config;
+use std::collections::HashMap;
 
-/// The verbs that, one after the other, make `to` of `from`: none if they are equal.
+use super::list::{ListChange, find_by_name, list_changes, not_last, removed_names};
+use super::{
+    Batch, Command, GroupKey, HostChoice, HostKey, InsertAt, ListenChoice, Secret, Verb, options,
+};
+use crate::config::{Config, Group, Host, ListenAddress, ListenHost, Service, Timeouts, User};
+
+/// The verbs that change `from` into `to`, one after the other; none if they are equal.
 ///
-/// They change things rather than remove and add them, so that counters live on.
-/// Both must be such as a file could be read to; then
-/// [`apply_all`](super::apply_all) of the verbs to `from` is `to`.
+/// They change items rather than remove and add them, so that counters live on. Both must be
+/// configurations that a file can express; then [`apply_all`](super::apply_all) of the verbs to
+/// `from` is `to`.
 pub fn diff(from: &Config, to: &Config) -> Vec<Verb> {
     let mut draft = Draft {
         now: from.clone(),
         verbs: Vec::new(),
     };
-    services::diff(&mut draft, to);
+    diff_services(&mut draft, to);
     remove_elements(&mut draft, to);
     set_attributes(&mut draft, to);
-    users::diff(&mut draft, to);
+    diff_users(&mut draft, to);
     add_elements(&mut draft, to);
     draft.verbs
 }
 
-/// The verbs as lines, between `begin` and `commit` if there is more than one: fed
-/// to a console, they are one change. It shows passwords.
+/// The verbs as lines, between `begin` and `commit` if there are several, so that a console makes
+/// them one change. It shows passwords.
 pub fn script(verbs: &[Verb]) -> String {
     let lines = verbs.iter().map(Verb::line);
     let around = |batch| (verbs.len() > 1).then(|| Command::Batch(batch).line());
@@ -42,7 +44,7 @@ pub fn script(verbs: &[Verb]) -> String {
         .collect()
 }
 
-/// The verbs so far, and what they have made of the first configuration.
+/// The verbs so far, and the configuration after them.
 struct Draft {
     now: Config,
     verbs: Vec<Verb>,
@@ -63,7 +65,7 @@ impl Draft {
     }
 }
 
-/// The elements that go, with all that is in them.
+/// Removes elements with all that is in them.
 fn remove_elements(draft: &mut Draft, to: &Config) {
     for option in options().iter().filter(|option| option.is_element()) {
         if option.value(to).is_none() && option.value(&draft.now).is_some() {
@@ -72,8 +74,8 @@ fn remove_elements(draft: &mut Draft, to: &Config) {
     }
 }
 
-/// The attributes: first those that have a value, for an open door is closed before
-/// it loses its place to listen, and gets a place before it is opened.
+/// Sets attributes, first those with a value: an interface is disabled before it loses its address,
+/// and gets an address before it is enabled.
 fn set_attributes(draft: &mut Draft, to: &Config) {
     for has_value in [true, false] {
         for option in options().iter().filter(|option| !option.is_element()) {
@@ -85,7 +87,7 @@ fn set_attributes(draft: &mut Draft, to: &Config) {
     }
 }
 
-/// The elements that did not come with something in them.
+/// Adds elements that no attribute in them has added yet.
 fn add_elements(draft: &mut Draft, to: &Config) {
     for option in options().iter().filter(|option| option.is_element()) {
         let value = option.value(to);
@@ -95,250 +97,349 @@ fn add_elements(draft: &mut Draft, to: &Config) {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    //! Tests of differences: they lead where they should, and are small where that is near.
-
-    use super::{diff, script};
-    use crate::config::arbitrary::{config, related, verb};
-    use crate::config::random::Random;
-    use crate::config::verb::{Command, Verb, apply_all};
-    use crate::config::{Config, read};
-
-    fn reading(text: &str) -> Config {
-        let text = format!("<config>{text}</config>");
-        read(text.as_bytes())
-            .unwrap_or_else(|error| panic!("{error}\n{text}"))
-            .config
+/// Changes the services into those of `to`.
+fn diff_services(draft: &mut Draft, to: &Config) {
+    for service in removed_names(&draft.now.services, &to.services) {
+        draft.push(Verb::DelService { service });
     }
-
-    /// The verbs of a script, and what a console would make of them.
-    fn verbs_of(script: &str) -> Vec<Verb> {
-        let commands = script.lines().map(|line| line.parse().unwrap());
-        let verbs = commands.filter_map(|command| match command {
-            Command::Change(verb) => Some(verb),
-            Command::Batch(_) => None,
-            other => panic!("{other:?}"),
-        });
-        verbs.collect()
-    }
-
-    /// That the difference leads from one to the other, as it is and as a script.
-    fn leads(from: &Config, to: &Config) -> Vec<Verb> {
-        let verbs = diff(from, to);
-        let script = script(&verbs);
-        let after = apply_all(&verbs, from)
-            .unwrap_or_else(|(index, refusal)| panic!("{}: {refusal}\n{script}", verbs[index]));
-        assert_eq!(after, *to, "{script}");
-        assert_eq!(verbs_of(&script), verbs);
-        verbs
-    }
-
-    #[test]
-    fn a_difference_leads_from_any_configuration_to_any_other() {
-        let mut random = Random::new(7);
-        for _ in 0..300 {
-            let (from, to) = (config(&mut random), config(&mut random));
-            leads(&from, &to);
-            assert_eq!(diff(&from, &from), []);
-        }
-    }
-
-    #[test]
-    fn a_difference_leads_to_a_configuration_that_has_much_in_common() {
-        let mut random = Random::new(11);
-        for _ in 0..400 {
-            let from = config(&mut random);
-            let to = related(&mut random, &from);
-            leads(&from, &to);
-            leads(&to, &from);
-        }
-    }
-
-    #[test]
-    fn what_a_few_verbs_do_a_few_verbs_do_again() {
-        let mut random = Random::new(13);
-        let (mut done, mut found) = (0, 0);
-        for _ in 0..300 {
-            let from = config(&mut random);
-            let mut to = from.clone();
-            for _ in 0..5 {
-                if let Ok(next) = verb(&mut random, &to).apply(&to) {
-                    (to, done) = (next, done + 1);
-                }
+    release_listeners(draft, to);
+    for (target, change) in to
+        .services
+        .iter()
+        .zip(list_changes(&draft.now.services, &to.services))
+    {
+        match change {
+            ListChange::Add(insert_at) => {
+                let Some(listen) = target.listens.first() else {
+                    continue;
+                };
+                draft.push(Verb::NewService {
+                    service: target.name.clone(),
+                    listen: listen.clone(),
+                    insert_at: not_last(insert_at),
+                });
+                set_service(draft, target, None);
             }
-            found += leads(&from, &to).len();
+            change => set_service(draft, target, change.moved_to()),
         }
-        assert!(done > 500, "only {done} verbs could be applied");
-        // Some do nothing or undo another; some moves of listeners take more than one.
-        assert!(found <= done, "{found} verbs for {done}");
+        complete_listeners(draft, target);
+        diff_groups(draft, target);
     }
+}
 
-    const BASE: &str = r#"<service name="web"><listen ip="80"/><group name="main" enable="1">
-        <host name="a" ip="h:1"/><host name="b" ip="h:2"/><host name="c" ip="h:3"/></group>
-        <group name="spare"/></service><admin><web listen="7001"/>
-        <user name="ann" password="$1$a$b" access="full"/></admin>"#;
-
-    /// What is replaced in it by what, and the one verb for that.
-    const SMALL: &[(&str, &str, &str)] = &[
-        (
-            "h:2\"",
-            "h:2\" weight=\"5\"",
-            "setWeight service=web group=main name=b weight=5",
-        ),
-        (
-            "h:2\"",
-            "h:2\" state=\"down\"",
-            "hostAdminDown service=web group=main name=b",
-        ),
-        (
-            "h:2\"",
-            "h:9\"",
-            "setHost service=web group=main name=b ip=h:9",
-        ),
-        (
-            "<host name=\"b\" ip=\"h:2\"/>",
-            "",
-            "delHost service=web group=main name=b",
-        ),
-        (
-            "<host name=\"c\" ip=\"h:3\"/>",
-            "<host name=\"d x\" ip=\"h:4\"/><host name=\"c\" ip=\"h:3\"/>",
-            "addHost service=web group=main name=\"d x\" ip=h:4 before=c",
-        ),
-        (
-            "\"main\"",
-            "\"main\" scheduler=\"rand\"",
-            "changeScheduler service=web group=main scheduler=rand",
-        ),
-        (
-            "listen ip=\"80\"",
-            "listen ip=\"81\"",
-            "switchPort service=web from=*:80 to=*:81",
-        ),
-        (
-            "<listen ip=\"80\"/>",
-            "<listen ip=\"80\"/><listen ip=\"81\"/>",
-            "addListen service=web ip=*:81",
-        ),
-        (
-            "\"web\">",
-            "\"web\" idleTimeout=\"9\">",
-            "setService service=web idleTimeout=9",
-        ),
-        (
-            "<group name=\"spare\"/>",
-            "",
-            "delGroup service=web group=spare",
-        ),
-        ("$1$a$b", "$6$c$d", "setUser name=ann password=$6$c$d"),
-        (
-            "<web listen=\"7001\"/>",
-            "",
-            "setOption name=admin.web value=\"\"",
-        ),
-        (
-            "7001\"",
-            "7001\" secure=\"on\"",
-            "setOption name=admin.web.secure value=true",
-        ),
-        (
-            "</admin>",
-            "</admin><control/>",
-            "setOption name=control.socket value=/run/txlb/control.sock",
-        ),
-    ];
-
-    #[test]
-    fn a_difference_is_as_small_as_it_can_be_said() {
-        for (old, new, expected) in SMALL {
-            assert!(BASE.contains(old), "{old}");
-            let verbs = leads(&reading(BASE), &reading(&BASE.replacen(old, new, 1)));
-            assert_eq!(script(&verbs), format!("{expected}\n"));
-        }
+/// Sets the timeouts and position of a service.
+fn set_service(draft: &mut Draft, target: &Service, insert_at: Option<InsertAt>) {
+    let Some(service) = find_by_name(&draft.now.services, &target.name) else {
+        return;
+    };
+    let (now, to) = (service.timeouts, target.timeouts);
+    if now == to && insert_at.is_none() {
+        return;
     }
+    let differs = |pick: fn(Timeouts) -> _| Some(pick(to)).filter(|value| *value != pick(now));
+    draft.push(Verb::SetService {
+        service: target.name.clone(),
+        connect: differs(|timeouts| timeouts.connect),
+        idle: differs(|timeouts| timeouts.idle),
+        half_closed: differs(|timeouts| timeouts.half_closed),
+        insert_at,
+    });
+}
 
-    #[test]
-    fn several_verbs_are_one_change() {
-        let from =
-            reading(r#"<service name="s"><listen ip="1"/><group name="g" enable="1"/></service>"#);
-        let to = reading(
-            r#"<service name="s"><listen ip="1"/><group name="h" enable="1">
-           <host name="a" ip="h:1" weight="2"/></group></service>"#,
-        );
-        assert_eq!(script(&[]), "");
-        let expected = "\
-begin
-newGroup service=s group=h scheduler=leastc
-addHost service=s group=h name=a ip=h:1 weight=2
-enableGroup service=s group=h
-delGroup service=s group=g
-commit
-";
-        assert_eq!(script(&diff(&from, &to)), expected);
+/// Changes the groups of a service. Removes come last, so that one is always enabled.
+fn diff_groups(draft: &mut Draft, target: &Service) {
+    let Some(service) = find_by_name(&draft.now.services, &target.name).cloned() else {
+        return;
+    };
+    let key = |name: &str| GroupKey {
+        service: target.name.clone(),
+        group: name.to_owned(),
+    };
+    let list_changes = list_changes(&service.groups, &target.groups);
+    for (group, change) in target.groups.iter().zip(list_changes) {
+        let now = find_by_name(&service.groups, &group.name);
+        set_group(draft, key(&group.name), group, change, now);
+        let enabled = service.enabled == group.name;
+        let hosts = now.map_or(&[][..], |group| &group.hosts);
+        diff_hosts(draft, &key(&group.name), hosts, &group.hosts, enabled);
     }
-
-    #[test]
-    fn services_swap_their_listeners() {
-        let services = |a: &str, b: &str, c: &str| {
-            let service = |name: &str, port: &str| {
-                format!(
-                    r#"<service name="{name}"><listen ip="{port}"/><group name="g" enable="1"/></service>"#
-                )
-            };
-            reading(&[service("a", a), service("b", b), service("c", c)].concat())
-        };
-        let from = services("1", "2", "3");
-        assert_eq!(leads(&from, &services("2", "1", "3")).len(), 3);
-        assert_eq!(leads(&from, &services("2", "3", "1")).len(), 4);
-        // A row that ends somewhere free needs no detour.
-        assert_eq!(leads(&from, &services("2", "3", "4")).len(), 3);
+    if service.enabled != target.enabled {
+        let group = key(&target.enabled);
+        draft.push(Verb::EnableGroup { group });
     }
+    for name in removed_names(&service.groups, &target.groups) {
+        draft.push(Verb::DelGroup {
+            group: key(&name),
+            force: false,
+        });
+    }
+}
 
-    #[test]
-    fn several_listeners_of_which_the_system_chooses_the_port_are_told_apart() {
-        let listens = |addresses: &[&str]| {
-            let listens = addresses.iter().map(|ip| format!("<listen ip=\"{ip}\"/>"));
-            let listens: String = listens.collect();
-            reading(&format!(
-                r#"<service name="s">{listens}<group name="g" enable="1"/></service>"#
-            ))
-        };
-        let lists: [&[&str]; 5] = [
-            &["0"],
-            &["0", "80"],
-            &["80", "0"],
-            &["0", "80", "0"],
-            &["0", "0", "81", "80"],
-        ];
-        for (from, to) in lists
-            .iter()
-            .flat_map(|from| lists.iter().map(move |to| (from, to)))
-        {
-            leads(&listens(from), &listens(to));
+/// Adds a group, or sets its scheduler, sticky prefix and position.
+fn set_group(
+    draft: &mut Draft,
+    key: GroupKey,
+    target: &Group,
+    change: ListChange,
+    now: Option<&Group>,
+) {
+    let scheduler = target.scheduler.clone();
+    match change {
+        ListChange::Add(insert_at) => draft.push(Verb::NewGroup {
+            group: key,
+            scheduler,
+            sticky_prefix: target.sticky_prefix,
+            insert_at: not_last(insert_at),
+        }),
+        ListChange::Keep if now.is_some_and(|now| has_same_scheduling(now, target)) => {}
+        change => draft.push(Verb::ChangeScheduler {
+            group: key,
+            scheduler,
+            sticky_prefix: Some(target.sticky_prefix)
+                .filter(|prefix| now.is_none_or(|now| now.sticky_prefix != *prefix)),
+            insert_at: change.moved_to(),
+        }),
+    }
+}
+
+fn has_same_scheduling(one: &Group, other: &Group) -> bool {
+    (&one.scheduler, one.sticky_prefix) == (&other.scheduler, other.sticky_prefix)
+}
+
+/// Changes the hosts of a group. Removes come last, so that it is never empty in between.
+fn diff_hosts(draft: &mut Draft, key: &GroupKey, now: &[Host], to: &[Host], enabled: bool) {
+    let known: HashMap<_, _> = now.iter().map(|host| (&host.name, host)).collect();
+    for (host, change) in to.iter().zip(list_changes(now, to)) {
+        match (change, known.get(&host.name)) {
+            (ListChange::Add(insert_at), _) => draft.push(Verb::AddHost {
+                group: key.clone(),
+                host: host.clone(),
+                insert_at: not_last(insert_at),
+            }),
+            (change, Some(now)) => set_host(draft, key, now, host, change.moved_to()),
+            _ => {}
         }
     }
-
-    #[test]
-    fn hosts_are_never_all_gone_in_between() {
-        let group = |hosts: &str| {
-            reading(&format!(
-                r#"<service name="s"><listen ip="1"/><group name="g" enable="1">{hosts}</group></service>"#
-            ))
-        };
-        let (one, two) = (
-            r#"<host name="a" ip="h:1"/>"#,
-            r#"<host name="b" ip="h:1"/>"#,
-        );
-        let replaced = leads(&group(one), &group(two));
-        assert_eq!(
-            script(&replaced),
-            "begin\naddHost service=s group=g name=b ip=h:1\ndelHost service=s group=g name=a\ncommit\n"
-        );
-        let emptied = leads(&group(&[one, two].concat()), &group(""));
-        assert_eq!(
-            script(&emptied),
-            "delAllHosts service=s group=g force=true\n"
-        );
+    let removed = removed_names(now, to);
+    if to.is_empty() && removed.len() > 1 {
+        return draft.push(Verb::DelAllHosts {
+            group: key.clone(),
+            force: enabled,
+        });
     }
+    for name in removed {
+        draft.push(Verb::DelHost {
+            group: key.clone(),
+            host: HostChoice::Name(name),
+            force: enabled && to.is_empty(),
+        });
+    }
+}
+
+fn set_host(
+    draft: &mut Draft,
+    group: &GroupKey,
+    now: &Host,
+    to: &Host,
+    insert_at: Option<InsertAt>,
+) {
+    let host = HostKey {
+        group: group.clone(),
+        name: to.name.clone(),
+    };
+    let address = Some(&to.address).filter(|address| **address != now.address);
+    let weight = Some(to.weight).filter(|weight| *weight != now.weight);
+    match (address, weight, insert_at) {
+        (None, None, None) => {}
+        (None, Some(weight), None) => draft.push(Verb::SetWeight {
+            host: host.clone(),
+            weight,
+        }),
+        (address, weight, insert_at) => draft.push(Verb::SetHost {
+            host: host.clone(),
+            address: address.cloned(),
+            weight,
+            insert_at,
+            rename: None,
+        }),
+    }
+    if now.state != to.state {
+        draft.push(Verb::SetState {
+            host,
+            state: to.state,
+        });
+    }
+}
+
+/// A temporary address for a listener whose new address is still in use. The system chooses the
+/// port, so it is always free.
+const TEMPORARY_ADDRESS: ListenAddress = ListenAddress {
+    host: ListenHost::Any,
+    port: 0,
+};
+
+/// Releases all addresses that a service no longer wants, so that each wanted address is free or at
+/// its service.
+fn release_listeners(draft: &mut Draft, to: &Config) {
+    loop {
+        let mut moved = false;
+        for target in &to.services {
+            while release_listener(draft, target) {
+                moved = true;
+            }
+        }
+        if moved {
+            continue;
+        }
+        // The rest wait for each other in a cycle: move one to a temporary address.
+        let Some((service, address)) = find_blocking_listener(&draft.now, to) else {
+            return;
+        };
+        let to = ListenChoice::Address(TEMPORARY_ADDRESS);
+        switch_listener(draft, &service, &address, to);
+    }
+}
+
+/// Moves an unwanted listener of the service to a free wanted address, or removes it if none is
+/// wanted. `false` if neither is possible.
+fn release_listener(draft: &mut Draft, target: &Service) -> bool {
+    let Some(service) = find_by_name(&draft.now.services, &target.name) else {
+        return false;
+    };
+    let mut leaving = service.listens.iter();
+    let Some(address) = leaving.find(|it| !target.listens.contains(it)).cloned() else {
+        return false;
+    };
+    let mut wanted = target
+        .listens
+        .iter()
+        .filter(|it| !service.listens.contains(it));
+    let nothing_wanted = wanted.clone().next().is_none();
+    match wanted.find(|it| is_free(&draft.now, it)).cloned() {
+        Some(free) => switch_listener(draft, &target.name, &address, ListenChoice::Address(free)),
+        None if nothing_wanted => draft.push(Verb::DelListen {
+            service: target.name.clone(),
+            address,
+        }),
+        None => return false,
+    }
+    true
+}
+
+/// An address that one service has and another wants.
+fn find_blocking_listener(now: &Config, to: &Config) -> Option<(String, ListenAddress)> {
+    let wanted = |address: &ListenAddress, name: &str| {
+        let mut others = to.services.iter().filter(|service| service.name != name);
+        others.any(|service| service.listens.contains(address))
+    };
+    now.services.iter().find_map(|service| {
+        let mut listens = service.listens.iter().filter(|it| it.port != 0);
+        let address = listens.find(|it| wanted(it, &service.name))?;
+        Some((service.name.clone(), address.clone()))
+    })
+}
+
+/// Adds the missing listeners of a service, in order. Those that it has are all wanted.
+fn complete_listeners(draft: &mut Draft, target: &Service) {
+    let wanted = &target.listens;
+    let Some(service) = find_by_name(&draft.now.services, &target.name) else {
+        return;
+    };
+    let right = service
+        .listens
+        .iter()
+        .zip(wanted)
+        .take_while(|(now, wanted)| now == wanted);
+    let right = right.count();
+    let wrong: Vec<_> = service.listens.iter().skip(right.max(1)).cloned().collect();
+    for address in wrong.into_iter().rev() {
+        draft.push(Verb::DelListen {
+            service: target.name.clone(),
+            address,
+        });
+    }
+    let mut missing = &wanted[right..];
+    if right == 0 {
+        missing = add_before_first(draft, target);
+    }
+    for address in missing {
+        add_listener(draft, &target.name, address, None);
+    }
+}
+
+/// Adds the listeners before the existing one; returns those after it.
+fn add_before_first<'a>(draft: &mut Draft, target: &'a Service) -> &'a [ListenAddress] {
+    let first =
+        find_by_name(&draft.now.services, &target.name).and_then(|service| service.listens.first());
+    let first = first.cloned();
+    let mut split = target
+        .listens
+        .splitn(2, |address| Some(address) == first.as_ref());
+    for address in split.next().unwrap_or_default() {
+        let insert_at = first.clone().map(InsertAt::Before);
+        add_listener(draft, &target.name, address, insert_at);
+    }
+    split.next().unwrap_or_default()
+}
+
+fn is_free(config: &Config, address: &ListenAddress) -> bool {
+    let mut services = config.services.iter();
+    address.port == 0 || !services.any(|service| service.listens.contains(address))
+}
+
+fn switch_listener(draft: &mut Draft, service: &str, from: &ListenAddress, to: ListenChoice) {
+    draft.push(Verb::SwitchPort {
+        service: service.to_owned(),
+        from: ListenChoice::Address(from.clone()),
+        to,
+    });
+}
+
+fn add_listener(
+    draft: &mut Draft,
+    service: &str,
+    address: &ListenAddress,
+    insert_at: Option<InsertAt<ListenAddress>>,
+) {
+    draft.push(Verb::AddListen {
+        service: service.to_owned(),
+        address: address.clone(),
+        insert_at,
+    });
+}
+
+/// Changes the users into those of `to`.
+fn diff_users(draft: &mut Draft, to: &Config) {
+    let (now, to) = (users(&draft.now).to_vec(), users(to));
+    for name in removed_names(&now, to) {
+        draft.push(Verb::DelUser { name });
+    }
+    for (user, change) in to.iter().zip(list_changes(&now, to)) {
+        match (change, find_by_name(&now, &user.name)) {
+            (ListChange::Add(insert_at), _) => draft.push(Verb::AddUser {
+                user: user.clone(),
+                insert_at: not_last(insert_at),
+            }),
+            (change, Some(now)) => set_user(draft, now, user, change.moved_to()),
+            _ => {}
+        }
+    }
+}
+
+fn users(config: &Config) -> &[User] {
+    config.admin.as_ref().map_or(&[], |admin| &admin.users)
+}
+
+fn set_user(draft: &mut Draft, now: &User, to: &User, insert_at: Option<InsertAt>) {
+    if now == to && insert_at.is_none() {
+        return;
+    }
+    let password = to.password.clone().unwrap_or_default();
+    draft.push(Verb::SetUser {
+        name: to.name.clone(),
+        password: (now.password != to.password).then_some(Secret(password)),
+        access: Some(to.access).filter(|access| *access != now.access),
+        keys: (now.keys != to.keys).then(|| to.keys.clone()),
+        insert_at,
+    });
 }

@@ -1,47 +1,49 @@
-//! `setOption`: what is in the file besides services and users, by its path there.
+//! `setOption`: the table of options, how each is read and set.
 //!
-//! A path is that of an attribute, such as `logging.file`, or of an element that
-//! may be there or not. An empty value takes it out of the file: then it is as it
-//! is by default.
+//! An option is an attribute outside of services and users, by its path in the file
+//! (`logging.file`), or an element that may be there or not. An empty value takes it out of the
+//! file: its default holds then.
 
-mod door;
-mod paths;
+#[cfg(test)]
+mod tests;
 
-use super::table::Takes;
+use super::table::ValueKind;
 use super::{CommandError, ParseError};
-use crate::config::nearest::nearest;
-use crate::config::read::{NOWHERE, Value, at_interval};
-use crate::config::serialize::seconds;
-use crate::config::{Config, Error, ListenAddress, Manager, PeriodicTask, Web};
+use crate::config::error::nearest;
+use crate::config::read::{NO_ADDRESS, Value, with_interval};
+use crate::config::serialize::{mode, path, seconds};
+use crate::config::{
+    Admin, Config, Control, Error, ListenAddress, Manager, PeriodicTask, Ssh, Web,
+};
 
-/// Something that `setOption` sets.
+/// An option that `setOption` sets.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct OptionSchema {
-    /// Its name: elements with points between them, then the attribute.
+    /// Its name: elements and the attribute, separated by points.
     pub path: &'static str,
-    /// What its value is; of an element, whether it is there.
-    pub takes: Takes,
-    part: Part,
+    /// Kind of its value; for an element, whether it is there.
+    pub value_kind: ValueKind,
+    access: OptionAccess,
 }
 
-/// How it is read and set. Without a value it is taken out, which only happens
-/// where it is there.
+/// How an option is read and set. Setting `None` removes it; that is only called where it has a
+/// value.
 #[derive(Debug, Clone, Copy)]
-enum Part {
-    /// An element that may be there or not.
+enum OptionAccess {
+    /// An optional element.
     Element {
-        is_there: fn(&Config) -> bool,
+        is_present: fn(&Config) -> bool,
         set: fn(&mut Config, bool) -> Result<(), CommandError>,
     },
-    /// An attribute of `<web>`, which must be there to be given one.
+    /// An attribute of `<web>`, which must be there.
     Web {
         value: fn(&Web) -> Option<String>,
         set: fn(&mut Web, Option<Value<'_>>) -> Result<(), Error>,
     },
-    /// The interval of a chore.
+    /// The interval of a periodic task.
     Interval(fn(&mut Manager) -> &mut PeriodicTask),
-    /// Whether a chore is done.
+    /// Whether a periodic task is enabled.
     Enable(fn(&mut Manager) -> &mut PeriodicTask),
     /// Any other attribute.
     Attribute {
@@ -50,42 +52,44 @@ enum Part {
     },
 }
 
-/// Everything that `setOption` sets, in the order of the file.
+/// All options, in the order of the file.
 pub fn options() -> &'static [OptionSchema] {
-    paths::OPTIONS
+    OPTIONS
 }
 
 impl OptionSchema {
     /// Its value in `config`; `None` where there is none.
     pub fn value(&self, config: &Config) -> Option<String> {
         let mut manager = config.manager;
-        match self.part {
-            Part::Element { is_there, .. } => is_there(config).then(|| true.to_string()),
-            Part::Web { value, .. } => value(config.admin.as_ref()?.web.as_ref()?),
-            Part::Interval(chore) => Some(seconds(Some(chore(&mut manager).interval))),
-            Part::Enable(chore) => Some(chore(&mut manager).enable.to_string()),
-            Part::Attribute { value, .. } => value(config),
+        match self.access {
+            OptionAccess::Element { is_present, .. } => {
+                is_present(config).then(|| true.to_string())
+            }
+            OptionAccess::Web { value, .. } => value(config.admin.as_ref()?.web.as_ref()?),
+            OptionAccess::Interval(task) => Some(seconds(Some(task(&mut manager).interval))),
+            OptionAccess::Enable(task) => Some(task(&mut manager).enable.to_string()),
+            OptionAccess::Attribute { value, .. } => value(config),
         }
     }
 
     /// Whether it is an element.
     pub(super) fn is_element(&self) -> bool {
-        matches!(self.part, Part::Element { .. })
+        matches!(self.access, OptionAccess::Element { .. })
     }
 
-    /// The value that `text` is, if it is one, and one that may be.
-    fn given<'a>(&self, text: &'a str) -> Result<Option<Value<'a>>, Error> {
-        let value = Value::alone(self.path, text);
-        let is_none = match self.takes {
+    /// Checks `text`; `None` if it means no value.
+    fn parse_value<'a>(&self, text: &'a str) -> Result<Option<Value<'a>>, Error> {
+        let value = Value::detached(self.path, text);
+        let is_none = match self.value_kind {
             _ if text.is_empty() => true,
-            // The ancestor's word for a door that is nowhere.
-            Takes::ListenAddress if text == NOWHERE => true,
-            Takes::ListenAddress => value.address::<ListenAddress>().map(|_| false)?,
-            Takes::Seconds => value.seconds().map(|_| false)?,
-            Takes::Path => value.path().map(|_| false)?,
-            Takes::Mode => value.mode().map(|_| false)?,
-            Takes::HostNames => value.host_names().map(|_| false)?,
-            Takes::Flag => !value.boolean()? && self.is_element(),
+            // txLoadBalancer's word for no address.
+            ValueKind::ListenAddress if text == NO_ADDRESS => true,
+            ValueKind::ListenAddress => value.address::<ListenAddress>().map(|_| false)?,
+            ValueKind::Seconds => value.seconds().map(|_| false)?,
+            ValueKind::Path => value.path().map(|_| false)?,
+            ValueKind::Mode => value.mode().map(|_| false)?,
+            ValueKind::HostNames => value.host_names().map(|_| false)?,
+            ValueKind::Flag => !value.boolean()? && self.is_element(),
             _ => false,
         };
         Ok((!is_none).then_some(value))
@@ -95,47 +99,45 @@ impl OptionSchema {
         if value.is_none() && self.value(config).is_none() {
             return Ok(());
         }
-        match self.part {
-            Part::Element { set, .. } => set(config, value.is_some()),
-            Part::Web { set, .. } => {
+        match self.access {
+            OptionAccess::Element { set, .. } => set(config, value.is_some()),
+            OptionAccess::Web { set, .. } => {
                 let web = config.admin.as_mut().and_then(|admin| admin.web.as_mut());
-                let nowhere = CommandError::NowhereToListen {
-                    option: paths::WEB_LISTEN,
-                };
-                Ok(set(web.ok_or(nowhere)?, value)?)
+                let no_listen_address = CommandError::NoListenAddress { option: WEB_LISTEN };
+                Ok(set(web.ok_or(no_listen_address)?, value)?)
             }
-            Part::Interval(chore) => {
-                let default = *chore(&mut Manager::default());
-                let chore = chore(&mut config.manager);
+            OptionAccess::Interval(task) => {
+                let default = *task(&mut Manager::default());
+                let task = task(&mut config.manager);
                 match value {
-                    Some(value) => *chore = at_interval(value.seconds()?, *chore),
-                    None => chore.interval = default.interval,
+                    Some(value) => *task = with_interval(value.seconds()?, *task),
+                    None => task.interval = default.interval,
                 }
                 Ok(())
             }
-            Part::Enable(chore) => {
-                let default = *chore(&mut Manager::default());
-                chore(&mut config.manager).enable =
+            OptionAccess::Enable(task) => {
+                let default = *task(&mut Manager::default());
+                task(&mut config.manager).enable =
                     value.map_or(default.enable, |value| value.flag());
                 Ok(())
             }
-            Part::Attribute { set, .. } => set(config, value),
+            OptionAccess::Attribute { set, .. } => set(config, value),
         }
     }
 }
 
-/// That there is such an option, and that it may have such a value.
+/// Checks that the option exists and may have this value.
 pub(super) fn check(name: &str, text: &str) -> Result<(), ParseError> {
-    let given = option(name)?.given(text);
-    given
+    let parse_value = option(name)?.parse_value(text);
+    parse_value
         .map(drop)
         .map_err(|error| ParseError::Value(error.kind))
 }
 
-/// Sets an option, or takes it out if `text` says nothing.
+/// Sets an option, or removes it if `text` is empty.
 pub(super) fn set(config: &mut Config, name: &str, text: &str) -> Result<(), CommandError> {
     let option = option(name).map_err(CommandError::Option)?;
-    option.set(config, option.given(text)?)
+    option.set(config, option.parse_value(text)?)
 }
 
 fn option(name: &str) -> Result<&'static OptionSchema, ParseError> {
@@ -146,234 +148,363 @@ fn option(name: &str) -> Result<&'static OptionSchema, ParseError> {
     })
 }
 
-#[cfg(test)]
-mod tests {
-    //! Tests of options: each has its place in the file, and is what the file makes of it.
+/// The option that a new `<web>` needs first.
+const WEB_LISTEN: &str = "admin.web.listen";
 
-    use super::*;
-    use crate::config::verb::{Verb, apply_all};
-    use crate::config::{print, read, schema};
+/// Every option, in the order of the file.
+const OPTIONS: &[OptionSchema] = &[
+    element(
+        "admin",
+        |config| config.admin.is_some(),
+        |config, present| {
+            config.admin = present.then(|| config.admin.take().unwrap_or_default());
+            Ok(())
+        },
+    ),
+    element(
+        "admin.web",
+        |config| web(config).is_some(),
+        |config, present| set_present(&mut admin(config).web, present),
+    ),
+    attribute(
+        WEB_LISTEN,
+        ValueKind::ListenAddress,
+        |config| listen_text(&web(config)?.listen),
+        |config, value| set_listen(&mut admin(config).web, value),
+    ),
+    attribute(
+        "admin.web.enable",
+        ValueKind::Flag,
+        |config| Some(web(config)?.enable.to_string()),
+        |config, value| set_enable(&mut admin(config).web, value),
+    ),
+    web_attribute(
+        "admin.web.secure",
+        ValueKind::Flag,
+        |web| Some(web.secure.to_string()),
+        |web, value| {
+            web.secure = is_set(value);
+            Ok(())
+        },
+    ),
+    web_attribute(
+        "admin.web.refresh",
+        ValueKind::Seconds,
+        |web| Some(seconds(web.refresh)),
+        |web, value| {
+            web.refresh = value.map_or(Ok(Some(Web::REFRESH)), |value| value.refresh())?;
+            Ok(())
+        },
+    ),
+    web_attribute(
+        "admin.web.cert",
+        ValueKind::Path,
+        |web| web.cert.as_deref().map(path),
+        |web, value| {
+            web.cert = value.map(|value| value.path()).transpose()?;
+            Ok(())
+        },
+    ),
+    web_attribute(
+        "admin.web.key",
+        ValueKind::Path,
+        |web| web.key.as_deref().map(path),
+        |web, value| {
+            web.key = value.map(|value| value.path()).transpose()?;
+            Ok(())
+        },
+    ),
+    web_attribute(
+        "admin.web.names",
+        ValueKind::HostNames,
+        |web| Some(web.names.join(" ")).filter(|names| !names.is_empty()),
+        |web, value| {
+            web.names = value.map_or(Ok(Vec::new()), |value| value.host_names())?;
+            Ok(())
+        },
+    ),
+    element(
+        "admin.ssh",
+        |config| ssh(config).is_some(),
+        |config, present| set_present(&mut admin(config).ssh, present),
+    ),
+    attribute(
+        "admin.ssh.listen",
+        ValueKind::ListenAddress,
+        |config| listen_text(&ssh(config)?.listen),
+        |config, value| set_listen(&mut admin(config).ssh, value),
+    ),
+    attribute(
+        "admin.ssh.enable",
+        ValueKind::Flag,
+        |config| Some(ssh(config)?.enable.to_string()),
+        |config, value| set_enable(&mut admin(config).ssh, value),
+    ),
+    interval("manager.hostCheck.interval", |manager| {
+        &mut manager.host_check
+    }),
+    enable("manager.hostCheck.enable", |manager| {
+        &mut manager.host_check
+    }),
+    interval("manager.configCheck.interval", |manager| {
+        &mut manager.config_check
+    }),
+    enable("manager.configCheck.enable", |manager| {
+        &mut manager.config_check
+    }),
+    interval("manager.heartbeat.interval", |manager| {
+        &mut manager.heartbeat
+    }),
+    enable("manager.heartbeat.enable", |manager| &mut manager.heartbeat),
+    element(
+        "control",
+        |config| config.control.is_some(),
+        |config, present| {
+            config.control = present.then(|| config.control.take().unwrap_or_default());
+            Ok(())
+        },
+    ),
+    attribute(
+        "control.socket",
+        ValueKind::Path,
+        |config| Some(path(&config.control.as_ref()?.socket)),
+        |config, value| {
+            config.control = match value {
+                Some(value) if value.text == NO_ADDRESS => None,
+                value => {
+                    let socket = match value {
+                        Some(value) => value.path()?,
+                        None => Control::default().socket,
+                    };
+                    let mut control = config.control.take().unwrap_or_default();
+                    // Allows two sockets to swap paths, one verb after the other.
+                    control.amp_socket.take_if(|other| *other == socket);
+                    Some(Control { socket, ..control })
+                }
+            };
+            Ok(())
+        },
+    ),
+    attribute(
+        "control.amp",
+        ValueKind::Flag,
+        |config| Some(config.control.as_ref()?.amp.to_string()),
+        |config, value| {
+            control(config)?.amp = value.map_or(Ok(true), |value| value.boolean())?;
+            Ok(())
+        },
+    ),
+    attribute(
+        "control.ampSocket",
+        ValueKind::Path,
+        |config| config.control.as_ref()?.amp_socket.as_deref().map(path),
+        |config, value| {
+            let control = control(config)?;
+            let other = |value: Value<'_>| value.path_other_than(&control.socket);
+            control.amp_socket = value.map(other).transpose()?;
+            Ok(())
+        },
+    ),
+    attribute(
+        "control.ampMode",
+        ValueKind::Mode,
+        |config| Some(mode(config.control.as_ref()?.amp_mode)),
+        |config, value| {
+            let default = Control::default().amp_mode;
+            control(config)?.amp_mode = value.map_or(Ok(default), |value| value.mode())?;
+            Ok(())
+        },
+    ),
+    attribute(
+        "logging.file",
+        ValueKind::Path,
+        |config| config.logging.file.as_deref().map(path),
+        |config, value| {
+            config.logging.file = value.map(|value| value.path()).transpose()?;
+            Ok(())
+        },
+    ),
+    attribute(
+        "logging.connections",
+        ValueKind::Flag,
+        |config| Some(config.logging.connections.to_string()),
+        |config, value| {
+            config.logging.connections = is_set(value);
+            Ok(())
+        },
+    ),
+];
 
-    fn config(inside: &str) -> Config {
-        let text = format!("<config>{inside}</config>");
-        read(text.as_bytes()).unwrap().config
+const fn element(
+    path: &'static str,
+    is_present: fn(&Config) -> bool,
+    set: fn(&mut Config, bool) -> Result<(), CommandError>,
+) -> OptionSchema {
+    OptionSchema {
+        path,
+        value_kind: ValueKind::Flag,
+        access: OptionAccess::Element { is_present, set },
+    }
+}
+
+const fn attribute(
+    path: &'static str,
+    value_kind: ValueKind,
+    value: fn(&Config) -> Option<String>,
+    set: fn(&mut Config, Option<Value<'_>>) -> Result<(), CommandError>,
+) -> OptionSchema {
+    OptionSchema {
+        path,
+        value_kind,
+        access: OptionAccess::Attribute { value, set },
+    }
+}
+
+const fn web_attribute(
+    path: &'static str,
+    value_kind: ValueKind,
+    value: fn(&Web) -> Option<String>,
+    set: fn(&mut Web, Option<Value<'_>>) -> Result<(), Error>,
+) -> OptionSchema {
+    OptionSchema {
+        path,
+        value_kind,
+        access: OptionAccess::Web { value, set },
+    }
+}
+
+const fn interval(path: &'static str, task: fn(&mut Manager) -> &mut PeriodicTask) -> OptionSchema {
+    OptionSchema {
+        path,
+        value_kind: ValueKind::Seconds,
+        access: OptionAccess::Interval(task),
+    }
+}
+
+const fn enable(path: &'static str, task: fn(&mut Manager) -> &mut PeriodicTask) -> OptionSchema {
+    OptionSchema {
+        path,
+        value_kind: ValueKind::Flag,
+        access: OptionAccess::Enable(task),
+    }
+}
+
+/// The admin section, added if needed.
+fn admin(config: &mut Config) -> &mut Admin {
+    config.admin.get_or_insert_default()
+}
+
+/// The control socket, which must be there.
+fn control(config: &mut Config) -> Result<&mut Control, CommandError> {
+    let no_listen_address = CommandError::NoListenAddress {
+        option: "control.socket",
+    };
+    config.control.as_mut().ok_or(no_listen_address)
+}
+
+fn web(config: &Config) -> Option<&Web> {
+    config.admin.as_ref()?.web.as_ref()
+}
+
+fn ssh(config: &Config) -> Option<&Ssh> {
+    config.admin.as_ref()?.ssh.as_ref()
+}
+
+fn listen_text(listen: &Option<ListenAddress>) -> Option<String> {
+    listen.as_ref().map(ToString::to_string)
+}
+
+fn is_set(value: Option<Value<'_>>) -> bool {
+    value.is_some_and(|value| value.flag())
+}
+
+/// What `<web>` and `<ssh>` have in common.
+trait AdminElement: Sized {
+    /// The option of its address.
+    const LISTEN: &'static str;
+    /// The option that enables it.
+    const ENABLE: &'static str;
+
+    /// A new one, enabled if it has an address.
+    fn new(listen: Option<ListenAddress>) -> Self;
+
+    /// Its address, and whether it is enabled.
+    fn state(&mut self) -> (&mut Option<ListenAddress>, &mut bool);
+}
+
+impl AdminElement for Web {
+    const LISTEN: &'static str = WEB_LISTEN;
+    const ENABLE: &'static str = "admin.web.enable";
+
+    fn new(listen: Option<ListenAddress>) -> Self {
+        Web::new(listen)
     }
 
-    fn applied(config: &Config, name: &str, value: &str) -> Result<Config, String> {
-        let verb = Verb::SetOption {
-            name: name.to_owned(),
-            value: value.to_owned(),
-        };
-        verb.apply(config).map_err(|refusal| refusal.to_string())
+    fn state(&mut self) -> (&mut Option<ListenAddress>, &mut bool) {
+        (&mut self.listen, &mut self.enable)
+    }
+}
+
+impl AdminElement for Ssh {
+    const LISTEN: &'static str = "admin.ssh.listen";
+    const ENABLE: &'static str = "admin.ssh.enable";
+
+    fn new(listen: Option<ListenAddress>) -> Self {
+        Ssh::new(listen)
     }
 
-    const FULL: &str = r#"
-    <admin>
-      <web listen="localhost:7001" enable="true" secure="true" refresh="10" cert="C" key="K" names="a b"/>
-      <ssh listen="localhost:2222" enable="true"/>
-    </admin>
-    <manager>
-      <hostCheck interval="1" enable="false"/>
-      <configCheck interval="2" enable="true"/>
-      <heartbeat interval="3" enable="true"/>
-    </manager>
-    <control socket="S" amp="false" ampSocket="A" ampMode="0666"/>
-    <logging file="F" connections="true"/>"#;
+    fn state(&mut self) -> (&mut Option<ListenAddress>, &mut bool) {
+        (&mut self.listen, &mut self.enable)
+    }
+}
 
-    #[test]
-    fn every_attribute_of_the_file_is_an_option() {
-        let mut expected = vec!["admin", "admin.web", "admin.ssh", "control"]
-            .into_iter()
-            .map(str::to_owned)
-            .collect::<Vec<_>>();
-        for (prefix, name) in [
-            ("admin.", "web"),
-            ("admin.", "ssh"),
-            ("manager.", "hostCheck"),
-            ("manager.", "configCheck"),
-            ("manager.", "heartbeat"),
-            ("", "control"),
-            ("", "logging"),
-        ] {
-            let element = schema()
-                .iter()
-                .find(|element| element.name == name)
-                .unwrap();
-            let attributes = element.attributes.iter();
-            expected
-                .extend(attributes.map(|attribute| format!("{prefix}{name}.{}", attribute.name)));
+fn no_listen_address<D: AdminElement>() -> CommandError {
+    CommandError::NoListenAddress { option: D::LISTEN }
+}
+
+/// Adds or removes the element. A new one needs an address first.
+fn set_present<D: AdminElement>(
+    element: &mut Option<D>,
+    present: bool,
+) -> Result<(), CommandError> {
+    match (present, &element) {
+        (true, None) => return Err(no_listen_address::<D>()),
+        (true, Some(_)) => {}
+        (false, _) => *element = None,
+    }
+    Ok(())
+}
+
+/// Sets the address; adds the element if needed.
+fn set_listen<D: AdminElement>(
+    element: &mut Option<D>,
+    value: Option<Value<'_>>,
+) -> Result<(), CommandError> {
+    let address = value.map(|value| value.address()).transpose()?;
+    let (listen, enable) = match element {
+        None => {
+            *element = Some(D::new(address));
+            return Ok(());
         }
-        let mut found: Vec<_> = options().iter().map(|option| option.path).collect();
-        expected.sort_unstable();
-        found.sort_unstable();
-        assert_eq!(found, expected);
+        Some(element) => element.state(),
+    };
+    if *enable && address.is_none() {
+        return Err(CommandError::InterfaceEnabled { option: D::ENABLE });
     }
+    *listen = address;
+    Ok(())
+}
 
-    #[test]
-    fn an_option_does_what_the_attribute_does() {
-        let full = config(FULL);
-        for option in options().iter().filter(|option| !option.is_element()) {
-            let (_, attribute) = option.path.rsplit_once('.').unwrap();
-            let element = option.path.rsplit('.').nth(1).unwrap();
-            let value = option.value(&full).unwrap();
-            let written = format!(" {attribute}=\"{value}\"");
-            let start = FULL.find(&format!("<{element} ")).unwrap();
-            let at = start + FULL[start..].find(&written).unwrap();
-            let without = [&FULL[..at], &FULL[at + written.len()..]].concat();
-            // A door that is open must have a place to listen, a certificate its key.
-            if !["listen", "cert", "key"].contains(&attribute) {
-                let removed = applied(&full, option.path, "").unwrap();
-                assert_eq!(print(&removed), print(&config(&without)), "{}", option.path);
-                assert_eq!(applied(&removed, option.path, &value).unwrap(), full);
-            }
-            let again = applied(&full, option.path, &value).unwrap();
-            assert_eq!(again, full, "{}", option.path);
-        }
+/// Enables (the default) or disables it.
+fn set_enable<D: AdminElement>(
+    element: &mut Option<D>,
+    value: Option<Value<'_>>,
+) -> Result<(), CommandError> {
+    let wanted = value.is_none_or(|value| value.flag());
+    let (listen, enable) = element.get_or_insert_with(|| D::new(None)).state();
+    if wanted && listen.is_none() {
+        return Err(no_listen_address::<D>());
     }
-
-    #[test]
-    fn an_element_comes_and_goes() {
-        let (full, none) = (config(FULL), config(""));
-        for name in ["admin", "admin.web", "admin.ssh", "control"] {
-            assert_eq!(applied(&full, name, "true").unwrap(), full);
-            assert_eq!(applied(&none, name, "no").unwrap(), none);
-            for value in ["", "false"] {
-                let gone = applied(&full, name, value).unwrap();
-                let option = option(name).unwrap();
-                assert_eq!(option.value(&full).as_deref(), Some("true"));
-                assert_eq!(option.value(&gone), None);
-            }
-        }
-        assert_eq!(applied(&none, "admin", "1").unwrap(), config("<admin/>"));
-        assert_eq!(
-            applied(&none, "control", "1").unwrap(),
-            config("<control/>")
-        );
-        let listen = r#"<admin><web listen="7001"/></admin>"#;
-        assert_eq!(
-            applied(&none, "admin.web.listen", "7001").unwrap(),
-            config(listen)
-        );
-        let closed = r#"<admin><ssh enable="no"/></admin>"#;
-        assert_eq!(
-            applied(&none, "admin.ssh.enable", "no").unwrap(),
-            config(closed)
-        );
-        let socket = r#"<control socket="/s"/>"#;
-        assert_eq!(
-            applied(&none, "control.socket", "/s").unwrap(),
-            config(socket)
-        );
-    }
-
-    #[test]
-    fn nothing_is_taken_out_of_what_is_not_there() {
-        let none = config("");
-        for option in options() {
-            assert_eq!(
-                applied(&none, option.path, "").unwrap(),
-                none,
-                "{}",
-                option.path
-            );
-        }
-    }
-
-    #[test]
-    fn an_open_door_has_a_place_to_listen() {
-        let (full, none) = (config(FULL), config(""));
-        for door in ["web", "ssh"] {
-            let [element, listen, enable] =
-                ["", ".listen", ".enable"].map(|end| format!("admin.{door}{end}"));
-            let nowhere = format!("there is nowhere to listen: set {listen} first");
-            assert_eq!(applied(&none, &element, "true"), Err(nowhere.clone()));
-            assert_eq!(applied(&none, &enable, "true"), Err(nowhere.clone()));
-            let open = format!("the door is open: set {enable} to false first");
-            for nothing in ["", "None"] {
-                assert_eq!(applied(&full, &listen, nothing), Err(open.clone()));
-                let closed = applied(&full, &enable, "false").unwrap();
-                let nowhere_to = applied(&closed, &listen, nothing).unwrap();
-                assert_eq!(applied(&nowhere_to, &enable, "on"), Err(nowhere.clone()));
-            }
-        }
-        let nowhere = "there is nowhere to listen: set admin.web.listen first";
-        assert_eq!(
-            applied(&none, "admin.web.secure", "true").unwrap_err(),
-            nowhere
-        );
-    }
-
-    #[test]
-    fn a_certificate_comes_and_goes_with_its_key() {
-        let (full, none) = (config(FULL), config(r#"<admin><web listen="1"/></admin>"#));
-        let set = |name: &str, value: &str| Verb::SetOption {
-            name: format!("admin.web.{name}"),
-            value: value.to_owned(),
-        };
-        let half = |option, other| {
-            let words = format!(
-                "admin.web.{option} would be without admin.web.{other}: set both, or neither, \
-             between begin and commit"
-            );
-            Err(words)
-        };
-        assert_eq!(applied(&none, "admin.web.cert", "C"), half("cert", "key"));
-        assert_eq!(applied(&none, "admin.web.key", "K"), half("key", "cert"));
-        assert_eq!(applied(&full, "admin.web.cert", ""), half("key", "cert"));
-        let both = apply_all(&[set("key", "K"), set("cert", "C")], &none).unwrap();
-        let web = both.admin.unwrap().web.unwrap();
-        assert!(web.cert.is_some() && web.key.is_some());
-        let neither = apply_all(&[set("key", ""), set("cert", "")], &full).unwrap();
-        let web = neither.admin.unwrap().web.unwrap();
-        assert!(web.cert.is_none() && web.key.is_none());
-        // The verb that is named is one of them.
-        let verbs = [set("cert", "C"), set("secure", "1")];
-        assert_eq!(apply_all(&verbs, &none).unwrap_err().0, 0);
-        let gone = apply_all(&[set("cert", ""), verbs[1].clone()], &full);
-        assert!(gone.is_err());
-        // With the page, both are gone.
-        assert!(applied(&full, "admin.web", "").is_ok());
-    }
-
-    #[test]
-    fn an_interval_of_0_switches_a_chore_off_as_in_the_file() {
-        let changed = applied(&config(FULL), "manager.heartbeat.interval", "0").unwrap();
-        let heartbeat = changed.manager.heartbeat;
-        assert_eq!((heartbeat.interval.as_secs(), heartbeat.enable), (3, false));
-    }
-
-    #[test]
-    fn what_is_no_option_or_no_value_is_refused() {
-        let none = config("");
-        for (name, value, message) in [
-            (
-                "manager.hostcheck.intervall",
-                "5",
-                "there is no option \"manager.hostcheck.intervall\": is manager.hostCheck.interval meant?",
-            ),
-            (
-                "color",
-                "red",
-                "there is no option \"color\": help setOption lists them",
-            ),
-            (
-                "manager.hostCheck.interval",
-                "5 s",
-                "manager.hostCheck.interval is \"5 s\" but must be seconds, such as 5 or 0.5, or with a unit, such as 500ms or 1m, at most ten years",
-            ),
-            (
-                "admin.web.listen",
-                "localhost",
-                "admin.web.listen is \"localhost\": the port is missing: write localhost:PORT",
-            ),
-            (
-                "admin.web.names",
-                "a:1",
-                "admin.web.names is \"a:1\" but must be host names without ports, blanks between them",
-            ),
-        ] {
-            assert_eq!(applied(&none, name, value).unwrap_err(), message);
-            assert_eq!(check(name, value).unwrap_err().to_string(), message);
-        }
-    }
+    *enable = wanted;
+    Ok(())
 }

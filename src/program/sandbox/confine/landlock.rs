@@ -7,7 +7,7 @@ use landlock::{
     ABI, Access, AccessFs, BitFlags, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
     RulesetStatus, Scope, make_bitflags, path_beneath_rules,
 };
-use txlb::os::rights::Allowed;
+use txlb::os::rights::ReachablePaths;
 
 /// The version of landlock that is used; older kernels enforce the part they know. Version 9
 /// would limit Unix sockets with paths, but C libraries connect to daemons at paths that txlb
@@ -18,7 +18,7 @@ const LANDLOCK_ABI: ABI = ABI::V6;
 ///
 /// # Errors
 /// The kernel's.
-pub(super) fn confine(allowed: &Allowed) -> Result<bool, RulesetError> {
+pub(super) fn confine(allowed: &ReachablePaths) -> Result<bool, RulesetError> {
     let status = Ruleset::default()
         .handle_access(AccessFs::from_all(LANDLOCK_ABI))?
         .scope(Scope::from_all(LANDLOCK_ABI))?
@@ -61,7 +61,7 @@ mod tests {
         let (inside, outside) = (folder.join("inside"), folder.join("outside"));
         fs::create_dir_all(&inside).unwrap();
         fs::write(&outside, "").unwrap();
-        let allowed = Allowed {
+        let allowed = ReachablePaths {
             read: vec![folder.join("nowhere")],
             write: vec![inside.clone()],
         };
@@ -95,7 +95,7 @@ mod tests {
         UnixStream::connect_addr(&address).unwrap();
         let has_scopes = has_scopes();
         on_a_thread(move || {
-            let allowed = Allowed {
+            let allowed = ReachablePaths {
                 read: Vec::new(),
                 write: vec![std::env::temp_dir()],
             };
@@ -121,7 +121,7 @@ mod tests {
             );
             let program: seccompiler::BpfProgram = filter.unwrap().try_into().unwrap();
             apply_filter(&program).unwrap();
-            let confined = confine(&Allowed {
+            let confined = confine(&ReachablePaths {
                 read: Vec::new(),
                 write: vec![std::env::temp_dir()],
             });

@@ -5,7 +5,7 @@ mod landlock;
 mod seccomp;
 
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
-use txlb::os::rights::{self, Allowed};
+use txlb::os::rights::{self, ReachablePaths};
 
 use super::Owner;
 
@@ -17,14 +17,14 @@ const KEPT: CapabilitySet = CapabilitySet::NET_BIND_SERVICE
 
 /// Confines this thread and later ones for good. `owner` has the users and groups to which
 /// files may be given.
-pub(super) fn confine(allowed: Allowed, owner: Option<Owner>) {
+pub(super) fn confine(allowed: ReachablePaths, owner: Option<Owner>) {
     if let Err(error) = drop_capabilities() {
         log::warn!("the sandbox leaves capabilities alone: {error}");
     }
     match landlock::confine(&allowed) {
         Ok(true) => {
             log::debug!("the sandbox keeps to files that txlb needs (landlock)");
-            rights::confined_to(allowed);
+            rights::record_sandbox(allowed);
         }
         Ok(false) => log::info!("the sandbox leaves files alone: this kernel has no landlock"),
         Err(error) => log::warn!("the sandbox leaves files alone: {error}"),

@@ -12,11 +12,11 @@ fn a_client_that_sends_and_closes_before_its_host_is_connected_loses_nothing() {
         "not read before there is a host"
     );
     session.handle_ready(Host, WRITABLE);
-    assert_eq!(session.next(), settle(false));
+    assert_eq!(session.next(), check_connect(false));
     session.handle_connected(70);
     pass(&mut session, ToHost, b"request", 7, 70);
     assert_eq!(session.next(), Action::Shutdown(ToHost));
-    session.handle_shut(ToHost);
+    session.handle_shutdown(ToHost);
     session.handle_ready(Host, READABLE);
     pass(&mut session, ToClient, b"answer", 6, 90);
     assert_eq!(session.next(), Action::Wait);
@@ -45,10 +45,10 @@ fn what_is_kept_goes_out_before_a_half_close() {
         assert_eq!(session.next(), Action::Wait, "the rest comes first");
         session.handle_ready(direction.sink(), WRITABLE);
         assert_eq!(session.next(), Action::Write(direction));
-        session.handle_sent_kept(direction, 1, 20);
-        assert_eq!(session.kept(direction), b"f");
+        session.handle_buffered_sent(direction, 1, 20);
+        assert_eq!(session.buffered(direction), b"f");
         session.handle_ready(direction.sink(), WRITABLE);
-        session.handle_sent_kept(direction, 1, 30);
+        session.handle_buffered_sent(direction, 1, 30);
         assert_eq!(session.next(), Action::Shutdown(direction));
     }
 }
@@ -60,11 +60,11 @@ fn a_side_is_not_read_while_something_of_it_is_kept() {
     pass(&mut session, ToClient, b"abc", 0, 10);
     session.handle_ready(Host, READABLE);
     assert_eq!(session.next(), Action::Wait);
-    assert_eq!(session.kept(ToClient), b"abc");
+    assert_eq!(session.buffered(ToClient), b"abc");
     session.handle_ready(Client, WRITABLE);
     assert_eq!(session.next(), Action::Write(ToClient));
-    session.handle_sent_kept(ToClient, 3, 20);
-    assert_eq!(session.kept(ToClient), b"");
+    session.handle_buffered_sent(ToClient, 3, 20);
+    assert_eq!(session.buffered(ToClient), b"");
     assert_eq!(session.next(), Action::Read(ToClient));
 }
 
@@ -125,11 +125,11 @@ fn a_short_read_is_followed_by_another_where_a_byte_was_marked_urgent() {
     session.handle_ready(Client, urgent);
     pass(&mut session, ToHost, b"up to the mark", 14, 10);
     assert_eq!(session.next(), Action::Read(ToHost));
-    session.handle_drained(ToHost);
+    session.handle_would_block(ToHost);
     assert_eq!(session.next(), Action::Wait);
 }
 
-/// A pipe would never get past the mark.
+/// splice(2) would never get past the mark.
 #[test]
 fn what_comes_by_the_buffer_is_piped_until_a_byte_is_marked_urgent() {
     let mut session = relaying(TIMEOUTS);
@@ -147,14 +147,13 @@ fn what_comes_by_the_buffer_is_piped_until_a_byte_is_marked_urgent() {
     assert_eq!(session.next(), Action::Read(ToHost));
 }
 
-/// Otherwise a system that announces an end too early would have it read
-/// without end.
+/// Otherwise a system that reports an end too early would have it read forever.
 #[test]
 fn a_socket_that_would_block_is_empty_whatever_was_announced() {
     let mut session = relaying(TIMEOUTS);
     session.handle_ready(Client, ENDING);
     assert_eq!(session.next(), Action::Read(ToHost));
-    session.handle_drained(ToHost);
+    session.handle_would_block(ToHost);
     assert_eq!(session.next(), Action::Wait);
     session.handle_ready(Client, ENDING);
     assert_eq!(session.next(), Action::Read(ToHost));
@@ -181,10 +180,10 @@ fn two_ends_close_only_when_nothing_is_kept_any_more() {
     assert_eq!(session.next(), Action::Read(ToHost));
     session.handle_end(ToHost);
     assert_eq!(session.next(), Action::Shutdown(ToHost));
-    session.handle_shut(ToHost);
+    session.handle_shutdown(ToHost);
     session.handle_ready(Client, WRITABLE);
     assert_eq!(session.next(), Action::Write(ToClient));
-    session.handle_sent_kept(ToClient, 2, 20);
+    session.handle_buffered_sent(ToClient, 2, 20);
     assert_eq!(session.next(), Action::Close(EndReason::Finished));
 }
 
@@ -196,4 +195,77 @@ fn the_first_reason_to_close_stays() {
     session.close(EndReason::NoHost);
     assert_eq!(session.next(), Action::Close(EndReason::Stopped));
     assert_eq!(session.deadline_ms(), None);
+}
+
+#[test]
+fn the_last_words_of_a_host_that_resets_reach_the_client() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_ready(Host, BROKEN);
+    pass(&mut session, ToClient, b"error 500", 9, 10);
+    assert_eq!(session.next(), Action::Read(ToClient));
+    session.handle_read_failed(ToClient);
+    assert_eq!(session.next(), Action::Close(EndReason::HostReset));
+}
+
+#[test]
+fn the_last_words_of_a_host_wait_for_a_slow_client() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_ready(Host, READABLE);
+    pass(&mut session, ToClient, b"error 500", 4, 10);
+    session.handle_ready(Host, BROKEN);
+    assert_eq!(session.next(), Action::Wait);
+    session.handle_ready(Client, WRITABLE);
+    session.handle_buffered_sent(ToClient, 5, 20);
+    assert_eq!(session.next(), Action::Read(ToClient));
+    session.handle_read_failed(ToClient);
+    assert_eq!(session.next(), Action::Close(EndReason::HostReset));
+}
+
+/// The system reports a reset once. After a failed write has reported it, a read returns what looks
+/// like an orderly end.
+#[test]
+fn an_end_behind_a_failed_write_is_not_a_clean_one() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_ready(Client, READABLE);
+    session.handle_read(ToHost, true, 10);
+    session.handle_broken(Host);
+    session.handle_ready(Host, ready(true, true, true, false));
+    assert_eq!(session.next(), Action::Read(ToClient));
+    session.handle_end(ToClient);
+    assert_eq!(session.next(), Action::Close(EndReason::HostReset));
+}
+
+#[test]
+fn a_host_that_resets_after_its_end_is_not_a_clean_end() {
+    let mut session = relaying(TIMEOUTS);
+    half_close(&mut session, ToClient);
+    session.handle_ready(Host, BROKEN);
+    assert_eq!(session.next(), Action::Close(EndReason::HostReset));
+}
+
+#[test]
+fn what_a_client_sent_before_its_reset_is_passed_on_while_that_goes_at_once() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_ready(Client, BROKEN);
+    pass(&mut session, ToHost, b"abc", 3, 10);
+    assert_eq!(session.next(), Action::Read(ToHost));
+    session.handle_read_failed(ToHost);
+    assert_eq!(session.next(), Action::Close(EndReason::ClientReset));
+}
+
+#[test]
+fn nobody_waits_for_a_host_on_behalf_of_a_client_that_reset() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_ready(Client, BROKEN);
+    pass(&mut session, ToHost, b"abc", 1, 10);
+    assert_eq!(session.next(), Action::Close(EndReason::ClientReset));
+}
+
+#[test]
+fn an_answer_to_a_client_that_is_gone_is_not_read() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_ready(Host, READABLE);
+    session.handle_read(ToClient, false, 10);
+    session.handle_broken(Client);
+    assert_eq!(session.next(), Action::Close(EndReason::ClientReset));
 }

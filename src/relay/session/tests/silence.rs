@@ -1,17 +1,16 @@
-//! Timeouts, keepalive and the deadline that tells of them.
+//! Timeouts, keepalive and the deadline.
 
 use super::*;
-use crate::os::delivery::Delivery;
+use crate::os::sockets::Delivery;
 
-/// What a session that is silent for too long does where nothing is known of its peers.
+/// What a silent session does if the system does not tell what its peers have acknowledged.
 fn undelivered(session: &mut Session, now_ms: u64) -> Action {
     assert_eq!(session.next(), Action::CheckDelivery);
     session.handle_delivery([None; 2], now_ms);
     session.next()
 }
 
-/// A session that is looked at when it was silent for too long, and then has so much
-/// delivered to its client.
+/// What a silent session does with this report about its client.
 fn after_silence(session: &mut Session, now_ms: u64, to_client: Delivery) -> Action {
     session.handle_deadline(now_ms);
     assert_eq!(session.next(), Action::CheckDelivery);
@@ -19,7 +18,7 @@ fn after_silence(session: &mut Session, now_ms: u64, to_client: Delivery) -> Act
     session.next()
 }
 
-/// A client that has acknowledged so many bytes, the last of them so long ago.
+/// A client that has acknowledged so many bytes, the last of them `progress_ms` ago.
 fn slow(acknowledged: u64, progress_ms: u64) -> Delivery {
     Delivery {
         waits: true,
@@ -34,11 +33,14 @@ fn a_peer_that_acknowledges_what_was_written_is_not_silent() {
     session.handle_keepalive();
     session.handle_ready(Host, READABLE);
     pass(&mut session, ToClient, b"hello", 5, 10);
-    let step = after_silence(&mut session, 60_010, slow(1, 1000));
-    assert_eq!((step, session.deadline_ms()), (Action::Wait, Some(119_010)));
+    let action = after_silence(&mut session, 60_010, slow(1, 1000));
+    assert_eq!(
+        (action, session.deadline_ms()),
+        (Action::Wait, Some(119_010))
+    );
     // It acknowledges again what it has acknowledged before.
-    let step = after_silence(&mut session, 119_010, slow(1, 0));
-    assert_eq!(step, Action::Close(EndReason::ClientSilent));
+    let action = after_silence(&mut session, 119_010, slow(1, 0));
+    assert_eq!(action, Action::Close(EndReason::ClientSilent));
 }
 
 #[test]
@@ -47,8 +49,8 @@ fn a_peer_that_stopped_acknowledging_is_silent_at_once() {
     session.handle_keepalive();
     session.handle_ready(Host, READABLE);
     pass(&mut session, ToClient, b"hello", 5, 10);
-    let step = after_silence(&mut session, 60_010, slow(1, 60_000));
-    assert_eq!(step, Action::Close(EndReason::ClientSilent));
+    let action = after_silence(&mut session, 60_010, slow(1, 60_000));
+    assert_eq!(action, Action::Close(EndReason::ClientSilent));
 }
 
 #[test]
@@ -68,8 +70,8 @@ fn a_peer_that_has_just_got_the_last_byte_has_its_time_to_speak() {
     assert_eq!(after_silence(&mut session, 120_010, all(5)), Action::Wait);
     assert_eq!(session.deadline_ms(), Some(175_010));
     // From then on it answers keepalives alone.
-    let step = after_silence(&mut session, 175_010, all(6));
-    assert_eq!(step, Action::Close(EndReason::ClientSilent));
+    let action = after_silence(&mut session, 175_010, all(6));
+    assert_eq!(action, Action::Close(EndReason::ClientSilent));
 }
 
 #[test]
@@ -110,14 +112,14 @@ fn bytes_that_go_out_late_are_no_silence() {
     session.handle_ready(Host, READABLE);
     pass(&mut session, ToClient, b"abc", 0, 10);
     session.handle_ready(Client, WRITABLE);
-    session.handle_sent_kept(ToClient, 1, 40_000);
+    session.handle_buffered_sent(ToClient, 1, 40_000);
     assert_eq!(session.deadline_ms(), Some(100_000));
     session.handle_ready(Client, WRITABLE);
-    session.handle_sent_kept(ToClient, 0, 50_000);
+    session.handle_buffered_sent(ToClient, 0, 50_000);
     assert_eq!(session.deadline_ms(), Some(100_000), "nothing went out");
 }
 
-/// A system tells of room only when there is much of it.
+/// The system reports room only when a third of the send buffer is free.
 #[test]
 fn a_reader_that_takes_little_at_a_time_is_not_silent() {
     let mut session = relaying(TIMEOUTS);
@@ -127,11 +129,11 @@ fn a_reader_that_takes_little_at_a_time_is_not_silent() {
     for now_ms in [60_010, 120_010] {
         session.handle_deadline(now_ms);
         assert_eq!(session.next(), Action::Write(ToClient));
-        session.handle_sent_kept(ToClient, 1, now_ms);
+        session.handle_buffered_sent(ToClient, 1, now_ms);
         assert_eq!(session.next(), Action::Wait);
     }
     session.handle_deadline(180_010);
-    session.handle_sent_kept(ToClient, 0, 180_010);
+    session.handle_buffered_sent(ToClient, 0, 180_010);
     session.handle_deadline(180_020);
     assert_eq!(
         undelivered(&mut session, 180_020),
@@ -166,7 +168,7 @@ fn a_client_that_lets_a_broken_hosts_last_words_lie_is_cut_off() {
     session.handle_ready(Host, BROKEN);
     session.handle_deadline(11_000);
     assert_eq!(session.next(), Action::Write(ToClient), "one more try");
-    session.handle_sent_kept(ToClient, 0, 11_000);
+    session.handle_buffered_sent(ToClient, 0, 11_000);
     session.handle_deadline(11_000);
     assert_eq!(
         undelivered(&mut session, 11_000),

@@ -1,0 +1,233 @@
+//! Requests that run verbs: `/api/VERB`, answered in JSON, and the buttons of the page,
+//! answered by a redirect to the page with a flash message.
+//!
+//! Forms of the page carry a token against cross-site requests, and the generation of
+//! the configuration that was shown.
+
+use std::io::Write;
+
+use super::guard::Principal;
+use super::request::{Fields, Request, fields};
+use super::response::{Response, error_page};
+use super::state::{FLASH_FIELD, RequestContext};
+use crate::admin::page::{FlashMessage, Refresh};
+use crate::config::Access;
+use crate::config::verb::{Command, ParseError, Question, table};
+use crate::control::Status;
+use crate::json::{Json, Object};
+
+/// Runs the verb of the pressed button, and redirects to the page.
+pub(super) fn press_button(
+    context: &RequestContext<'_>,
+    principal: &Principal,
+    request: &Request,
+) -> Response {
+    let fields = match read_fields(request, true) {
+        Ok(fields) => fields,
+        Err((status, why)) => return error_page(request, status, why),
+    };
+    let token = value(&fields, "token").unwrap_or_default();
+    let name = principal.name.as_deref().unwrap_or_default();
+    if !context.state.auth.is_page_token(name, token) {
+        let text = "this page was shown by another run of txlb, or to somebody else: \
+                    load it again; nothing was done";
+        return error_page(request, 403, text);
+    }
+    let outcome = match principal.access {
+        Access::Full => run_button_verb(context, principal, &fields),
+        Access::ReadOnly => Err("you may only read".to_owned()),
+    };
+    let number = context.state.auth.random_number().ok();
+    if let Some(number) = number {
+        context
+            .state
+            .flash_messages
+            .keep(number, flash_message(outcome));
+    }
+    Response::see_other(redirect_target(request, number))
+}
+
+/// The URL to redirect to: the page, with the number of its flash message if there is
+/// one, and with the refresh interval of the page that was shown.
+fn redirect_target(request: &Request, number: Option<u64>) -> String {
+    let query_fields = fields(request.query.as_bytes()).unwrap_or_default();
+    let query = Refresh::new(None, &query_fields).query();
+    match (number, query.strip_prefix('?')) {
+        (None, _) => format!("./{query}"),
+        (Some(number), None) => format!("./?{FLASH_FIELD}={number:x}"),
+        (Some(number), Some(query)) => format!("./?{FLASH_FIELD}={number:x}&{query}"),
+    }
+}
+
+fn flash_message(outcome: Result<String, String>) -> FlashMessage {
+    match outcome {
+        Ok(text) => FlashMessage { ok: true, text },
+        Err(text) => FlashMessage { ok: false, text },
+    }
+}
+
+/// Runs the verb of a button. The result is text for people.
+fn run_button_verb(
+    context: &RequestContext<'_>,
+    principal: &Principal,
+    fields: &Fields,
+) -> Result<String, String> {
+    let command = command(fields)?;
+    let generation = value(fields, "generation").and_then(|text| text.parse().ok());
+    let generation = generation.ok_or("the page does not say which configuration it shows")?;
+    let text = command.to_string();
+    let response = context
+        .state
+        .handle()
+        .execute_if_current(&principal.actor, command, generation);
+    match response.outcome {
+        Ok(done) if done.is_empty() => Ok(text),
+        Ok(done) => Ok(format!("{text}: {done}")),
+        Err(why) => Err(format!("{text}: {why}")),
+    }
+}
+
+/// The command of the pressed button, with the form fields that are keys of its verb.
+/// The buttons of a row share one form.
+fn command(fields: &Fields) -> Result<Command, String> {
+    let name = value(fields, "verb").ok_or("no verb was pressed")?;
+    let schema = table::command(name).ok_or("there is no such verb")?;
+    let fields_of_verb: Vec<_> = fields
+        .iter()
+        .filter(|(name, _)| schema.key(name).is_some())
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    Command::from_pairs(name, &fields_of_verb).map_err(|error| error.to_string())
+}
+
+fn value<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
+    let mut named = fields.iter().filter(|(own, _)| own == name);
+    named.next().map(|(_, value)| value.as_str())
+}
+
+/// The content type of a form body.
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Runs the verb `name`. GET is for reading verbs, and returns the data alone. POST
+/// returns an object with `ok`.
+pub(super) fn api_call(
+    context: &RequestContext<'_>,
+    principal: &Principal,
+    request: &Request,
+    name: &str,
+    is_post: bool,
+) -> Response {
+    let Some(schema) = table::command(name) else {
+        return json_error(404, &ParseError::unknown_verb(name).to_string());
+    };
+    if !is_post && !schema.only_reads() {
+        let text = format!("{name} takes POST: nothing was done");
+        return json_error(405, &text).with_header("Allow", allowed_methods(name).to_owned());
+    }
+    if !schema.only_reads() && principal.access != Access::Full {
+        log::info!("refused: {name}; by {}, who may only read", principal.actor);
+        return json_error(403, "you may only read");
+    }
+    let command = match read_fields(request, is_post) {
+        Ok(fields) => Command::from_pairs(name, &fields),
+        Err((status, why)) => return json_error(status, why),
+    };
+    match command {
+        Ok(command) => run_verb(context, principal, command, is_post),
+        Err(error) => json_error(400, &error.to_string()),
+    }
+}
+
+/// The HTTP methods of the verb `name`.
+pub(super) fn allowed_methods(name: &str) -> &'static str {
+    match table::command(name).is_some_and(|schema| !schema.only_reads()) {
+        true => "POST",
+        false => "GET, HEAD, POST",
+    }
+}
+
+fn run_verb(
+    context: &RequestContext<'_>,
+    principal: &Principal,
+    command: Command,
+    whole: bool,
+) -> Response {
+    if !whole && matches!(command, Command::Question(Question::Status)) {
+        let write = |status: &Status, out: &mut dyn Write| {
+            status.write_json(out)?;
+            out.write_all(b"\n")
+        };
+        return Response::export("application/json", context.state.shared_status(), write);
+    }
+    let response = context.state.handle().execute(&principal.actor, command);
+    match &response.outcome {
+        Ok(_) if whole => Response::json(200, response.whole_json()),
+        Ok(_) => Response::json(200, response.json()),
+        Err(_) => Response::json(409, response.whole_json()),
+    }
+}
+
+/// The fields of a request, from its query or from its body.
+///
+/// # Errors
+/// Status and text of the response.
+pub(super) fn read_fields(request: &Request, is_post: bool) -> Result<Fields, (u16, &'static str)> {
+    let text = match is_post {
+        false => request.query.as_bytes(),
+        true if request.body.is_empty() => b"",
+        true if is_form(request) => &request.body,
+        true => return Err((415, "the fields are wanted as a form sends them")),
+    };
+    fields(text).ok_or((400, "the fields are not understood"))
+}
+
+fn is_form(request: &Request) -> bool {
+    let kind = request.content_type.as_deref().unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case(FORM)
+}
+
+/// A JSON object of the same shape as for any other error.
+fn json_error(status: u16, why: &str) -> Response {
+    let object = Object::new().with("ok", false).with("error", why);
+    Response::json(status, Json::from(object).into_text())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields_of(text: &str) -> Fields {
+        fields(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn after_a_press_the_page_is_refreshed_as_before() {
+        let back_to = |query: &str, number| {
+            let request = Request {
+                query: query.to_owned(),
+                ..Request::default()
+            };
+            redirect_target(&request, number)
+        };
+        assert_eq!(back_to("", Some(10)), "./?notice=a");
+        assert_eq!(back_to("refresh=0", Some(10)), "./?notice=a&refresh=0");
+        assert_eq!(back_to("refresh=5&change", None), "./?refresh=5");
+        assert_eq!(back_to("%", None), "./");
+    }
+
+    #[test]
+    fn a_button_takes_what_its_verb_needs_of_the_row() {
+        let row = "token=x&generation=7&service=s&group=g&name=a&weight=5&verb=";
+        let of = |verb: &str| command(&fields_of(&format!("{row}{verb}"))).map(|it| it.to_string());
+        assert_eq!(
+            of("drainHost").as_deref(),
+            Ok("drainHost service=s group=g name=a")
+        );
+        assert_eq!(
+            of("setWeight").as_deref(),
+            Ok("setWeight service=s group=g name=a weight=5")
+        );
+        assert!(of("").is_err() && of("addHost").is_err());
+    }
+}

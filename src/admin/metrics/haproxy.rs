@@ -1,0 +1,321 @@
+//! HAProxy's terms for groups and hosts: proxy names and server states, for metrics and
+//! CSV.
+
+use std::collections::HashSet;
+
+use crate::balance::Health;
+use crate::config::HostState;
+use crate::control::{Backend, GroupStatus, HostStatus, ServiceStatus, Status};
+
+/// HAProxy's status of a server.
+///
+/// What is wanted comes first: a host that was taken out of service must raise no alert.
+/// HAProxy differs: a server that drains and fails is DOWN, and one with weight 0 is UP.
+/// NOLB is there for servers that ask for no more sessions; here it is for weight 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ServerStatus {
+    /// Failed, and in service: it gets sessions only if all others have failed, too.
+    Down,
+    /// Gets sessions: healthy or untried.
+    Up,
+    /// Taken down by an operator.
+    Maint,
+    /// Draining.
+    Drain,
+    /// In service and not failed, with weight 0.
+    Nolb,
+}
+
+impl ServerStatus {
+    /// All states, in the order of HAProxy's exporter.
+    pub(super) const ALL: [ServerStatus; 5] = [
+        ServerStatus::Down,
+        ServerStatus::Up,
+        ServerStatus::Maint,
+        ServerStatus::Drain,
+        ServerStatus::Nolb,
+    ];
+
+    pub(super) fn of(host: &HostStatus) -> ServerStatus {
+        match (host.state, &host.health) {
+            (HostState::Down, _) => ServerStatus::Maint,
+            (HostState::Drain, _) => ServerStatus::Drain,
+            (HostState::Up, Health::Failed(_)) => ServerStatus::Down,
+            (HostState::Up, _) if host.weight == 0 => ServerStatus::Nolb,
+            (HostState::Up, _) => ServerStatus::Up,
+        }
+    }
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            ServerStatus::Down => "DOWN",
+            ServerStatus::Up => "UP",
+            ServerStatus::Maint => "MAINT",
+            ServerStatus::Drain => "DRAIN",
+            ServerStatus::Nolb => "NOLB",
+        }
+    }
+}
+
+/// A group with its proxy name.
+pub(super) struct Proxy<'a> {
+    pub(super) name: String,
+    pub(super) service: &'a ServiceStatus,
+    pub(super) group: &'a GroupStatus,
+}
+
+impl Proxy<'_> {
+    /// The hosts that get sessions.
+    pub(super) fn active(&self) -> impl Iterator<Item = &HostStatus> {
+        let hosts = self.group.hosts.iter();
+        hosts.filter(|host| ServerStatus::of(host) == ServerStatus::Up)
+    }
+
+    pub(super) fn is_enabled(&self) -> bool {
+        self.service.enabled == self.group.name
+    }
+}
+
+/// All groups in the file's order, each with a unique name.
+///
+/// Group `b:c` of service `a` and group `c` of service `a:b` would both be `a:b:c`, and
+/// two series with one name are an error. The later one has its service's colons as
+/// `%3A`, which no other name has.
+pub(super) fn proxies(status: &Status) -> Vec<Proxy<'_>> {
+    let mut taken = HashSet::new();
+    let mut proxies = Vec::new();
+    for service in &status.services {
+        for group in &service.groups {
+            let mut name = Backend(&service.name, &group.name).to_string();
+            if !taken.insert(name.clone()) {
+                let colons = service.name.matches(':').count();
+                name = name.replacen(':', "%3A", colons);
+                taken.insert(name.clone());
+            }
+            proxies.push(Proxy {
+                name,
+                service,
+                group,
+            });
+        }
+    }
+    proxies
+}
+
+/// Snapshots for the tests of what programs read.
+#[cfg(test)]
+pub(super) mod samples {
+    use crate::balance::{Failure, Health, Totals};
+    use crate::config::HostState;
+    use crate::control::{
+        EndReason, GroupStatus, HostStatus, Outcome, ServiceStatus, Status, StoredStatus,
+    };
+
+    /// Every kind of character that a name may have, or that may break what it is written
+    /// into; control characters cannot come from a file, but cost nothing here.
+    pub(in crate::admin::metrics) const NASTY: &str =
+        "a \"b\"\\n,c/d%0A\n\r\t\0{}='<&\u{7f}\u{85}\u{2028}ü€\u{1f980}#:;";
+
+    /// An untried host.
+    pub(in crate::admin::metrics) fn host(name: &str) -> HostStatus {
+        HostStatus {
+            name: name.to_owned(),
+            endpoint: "10.0.0.1:80".to_owned(),
+            address: "10.0.0.1:80".parse().ok(),
+            weight: 1,
+            state: HostState::Up,
+            health: Health::Untried,
+            since_wall_ms: 1_000_000_000_500,
+            open: 0,
+            total: 0,
+            recent: Vec::new(),
+            failures: 0,
+            last_failure: None,
+            totals: Totals::default(),
+        }
+    }
+
+    pub(in crate::admin::metrics) fn group(name: &str, hosts: Vec<HostStatus>) -> GroupStatus {
+        GroupStatus {
+            name: name.to_owned(),
+            scheduler: "leastc,sticky".to_owned(),
+            open: hosts.iter().map(|host| host.open as usize).sum(),
+            hosts,
+        }
+    }
+
+    /// A service with its first group enabled.
+    pub(in crate::admin::metrics) fn service(
+        name: &str,
+        groups: Vec<GroupStatus>,
+    ) -> ServiceStatus {
+        ServiceStatus {
+            name: name.to_owned(),
+            addresses: vec!["[::1]:80".parse().unwrap()],
+            enabled: groups.first().map_or("", |group| &group.name).to_owned(),
+            open: groups.iter().map(|group| group.open as u64).sum(),
+            total: 9,
+            groups,
+        }
+    }
+
+    /// A healthy host with sessions.
+    fn busy(name: &str) -> HostStatus {
+        HostStatus {
+            weight: 5,
+            health: Health::Healthy,
+            open: 2,
+            total: 7,
+            failures: 1,
+            last_failure: Some(("connection refused".to_owned(), 1_000_000_000_400)),
+            totals: Totals {
+                bytes_to_host: 100,
+                bytes_to_client: 2000,
+                connects: 7,
+                connect_ms: 3014,
+                histogram: [3, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1],
+            },
+            ..host(name)
+        }
+    }
+
+    /// Two hosts of one group, the second failed.
+    pub(in crate::admin::metrics) fn small() -> Status {
+        let failed = HostStatus {
+            health: Health::Failed(Failure::Refused),
+            address: None,
+            failures: 4,
+            ..host("two")
+        };
+        Status {
+            wall_ms: 1_000_000_060_000,
+            started_wall_ms: 1_000_000_000_000,
+            process: 42,
+            version: "2.0.0",
+            workers: 4,
+            generation: 3,
+            open: 2,
+            capacity: 9200,
+            ended: vec![(EndReason::Finished, 6), (EndReason::NoHost, 1)],
+            accept_pauses: 8,
+            no_ports: 11,
+            iterations: 1234,
+            services: vec![service(
+                "web",
+                vec![group("main", vec![busy("one"), failed])],
+            )],
+            stored: StoredStatus {
+                file: Some("/etc/txlb/config.xml".into()),
+                unsaved: 2,
+                last_reload: Some(Outcome {
+                    wall_ms: 1_000_000_030_250,
+                    result: Err("2:3: \"what\"\n".to_owned()),
+                }),
+                last_save: None,
+            },
+            ..Status::default()
+        }
+    }
+
+    /// Names full of what is special, states of all kinds, groups without hosts, and
+    /// numbers as large as can be.
+    pub(in crate::admin::metrics) fn nasty() -> Status {
+        let in_state = |state, weight| HostStatus {
+            state,
+            weight,
+            address: "[2001:db8::1]:80".parse().ok(),
+            ..busy(&format!("{NASTY}{state:?}{weight}"))
+        };
+        let most = u64::MAX / 16;
+        let large = HostStatus {
+            open: u32::MAX,
+            total: u64::MAX,
+            failures: u64::MAX,
+            since_wall_ms: u64::MAX,
+            totals: Totals {
+                bytes_to_host: u64::MAX,
+                bytes_to_client: u64::MAX,
+                connects: most * 12,
+                connect_ms: u64::MAX,
+                histogram: [most; 12],
+            },
+            ..host("")
+        };
+        let hosts = vec![
+            in_state(HostState::Up, 0),
+            in_state(HostState::Drain, 5),
+            in_state(HostState::Down, 5),
+            large.clone(),
+            HostStatus {
+                name: "BACKEND".to_owned(),
+                ..large
+            },
+        ];
+        let mut status = small();
+        status.services.extend([
+            service(NASTY, vec![group(NASTY, hosts), group("empty", vec![])]),
+            service("a", vec![group("b:c", vec![host("one")])]),
+            service("a:b", vec![group("c", vec![host("one")])]),
+            service("", vec![]),
+        ]);
+        status
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::samples::{group, host, service};
+    use super::*;
+    use crate::balance::Failure;
+
+    #[test]
+    fn what_the_operator_wants_comes_before_what_is_seen() {
+        let failed = Health::Failed(Failure::Refused);
+        let cases = [
+            (HostState::Up, Health::Untried, 1, "UP"),
+            (HostState::Up, Health::Healthy, 1, "UP"),
+            (HostState::Up, Health::Healthy, 0, "NOLB"),
+            (HostState::Up, failed.clone(), 0, "DOWN"),
+            (HostState::Up, failed.clone(), 1, "DOWN"),
+            (HostState::Drain, failed.clone(), 1, "DRAIN"),
+            (HostState::Drain, Health::Healthy, 0, "DRAIN"),
+            (HostState::Down, failed, 1, "MAINT"),
+        ];
+        for (state, health, weight, word) in cases {
+            let host = HostStatus {
+                state,
+                health,
+                weight,
+                ..host("one")
+            };
+            let server = ServerStatus::of(&host);
+            assert_eq!(server.as_str(), word, "{host:?}");
+            assert!(ServerStatus::ALL.contains(&server));
+        }
+    }
+
+    #[test]
+    fn two_groups_never_have_one_name() {
+        let mut status = Status::default();
+        for (name, groups) in [
+            ("a", ["b:c:d", "x"]),
+            ("a:b", ["c:d", "x"]),
+            ("a:b:c", ["d", "x"]),
+        ] {
+            let groups = groups.map(|name| group(name, vec![])).to_vec();
+            status.services.push(service(name, groups));
+        }
+        let names: Vec<_> = proxies(&status).into_iter().map(|it| it.name).collect();
+        assert_eq!(
+            names,
+            [
+                "a:b:c:d",
+                "a:x",
+                "a%3Ab:c:d",
+                "a:b:x",
+                "a%3Ab%3Ac:d",
+                "a:b:c:x"
+            ]
+        );
+    }
+}

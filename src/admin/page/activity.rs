@@ -1,0 +1,180 @@
+//! The end of the page: recent events, open sessions, and how earlier sessions ended.
+
+use super::html::{Element, el, time};
+use crate::control::text::{age, bytes, count};
+use crate::control::{RecentEvent, SessionStatus, Sessions, Status, Topic};
+
+/// Sessions that are shown, the oldest first: a session that hangs is at the top.
+const SHOWN: usize = 200;
+
+const COLUMNS: [(&str, &str); 8] = [
+    ("Client", ""),
+    ("Service", ""),
+    ("Group/host", ""),
+    ("Age", "n"),
+    ("Silent for", "n"),
+    ("To host", "n"),
+    ("To client", "n"),
+    ("Doing", ""),
+];
+
+/// The table of open sessions.
+pub(super) fn sessions(status: &Status, sessions: &Sessions) -> Element {
+    let section = el("section")
+        .attr("id", "sessions")
+        .attr("aria-labelledby", "sessions.title")
+        .with(el("h2").attr("id", "sessions.title").text("Open sessions"))
+        .maybe(ended(status));
+    if sessions.list.is_empty() {
+        return section.with(el("p").text("There is none."));
+    }
+    let head = COLUMNS.map(|(name, class)| {
+        let cell = el("th").attr("scope", "col").text(name);
+        if class.is_empty() {
+            cell
+        } else {
+            cell.class(class)
+        }
+    });
+    let rows = sessions.list.iter().take(SHOWN).map(session_row);
+    let more = sessions.more + sessions.list.len().saturating_sub(SHOWN);
+    let more = (more > 0).then(|| {
+        let text = format!("And {} more that are younger.", count(more as u64));
+        el("p").text(&text)
+    });
+    let table = el("table")
+        .class("sessions")
+        .with(
+            el("caption")
+                .class("vh")
+                .text("Open sessions, the oldest first"),
+        )
+        .with(el("thead").with(el("tr").with_all(head)))
+        .with(el("tbody").with_all(rows));
+    section.with(table).maybe(more)
+}
+
+fn session_row(session: &SessionStatus) -> Element {
+    let host = session.host.as_deref().unwrap_or("-");
+    let number = |text: &str| el("td").class("n").text(text);
+    el("tr")
+        .with(
+            el("th")
+                .attr("scope", "row")
+                .text(&session.client.to_string()),
+        )
+        .with(el("td").text(&session.service))
+        .with(el("td").text(&format!("{}/{host}", session.group)))
+        .with(number(&age(session.age_ms)))
+        .with(number(&age(session.idle_ms)))
+        .with(number(&bytes(session.bytes_to_host)))
+        .with(number(&bytes(session.bytes_to_client)))
+        .with(el("td").text(session.phase.as_str()))
+}
+
+fn ended(status: &Status) -> Option<Element> {
+    let ended: Vec<_> = status
+        .ended
+        .iter()
+        .filter(|(_, number)| *number > 0)
+        .map(|(reason, number)| format!("{} {}", count(*number), reason.as_str().replace('_', " ")))
+        .collect();
+    let text = format!("Ended since the start: {}.", ended.join(", "));
+    (!ended.is_empty()).then(|| el("p").class("figures").text(&text))
+}
+
+/// The table of recent events, the newest first.
+pub(super) fn recent_events(status: &Status) -> Element {
+    let section = el("section")
+        .attr("id", "happenings")
+        .attr("aria-labelledby", "happenings.title")
+        .with(
+            el("h2")
+                .attr("id", "happenings.title")
+                .text("What happened"),
+        );
+    if status.recent_events.is_empty() {
+        return section.with(el("p").text("Nothing since txlb was started."));
+    }
+    let head = ["When", "What", "In words"].map(|it| el("th").attr("scope", "col").text(it));
+    let newest_first = status.recent_events.iter().rev();
+    let rows = newest_first.map(|it| event_row(it, status.wall_ms));
+    section.with(
+        el("table")
+            .class("happenings")
+            .with(
+                el("caption")
+                    .class("vh")
+                    .text("What happened, the newest first"),
+            )
+            .with(el("thead").with(el("tr").with_all(head)))
+            .with(el("tbody").with_all(rows)),
+    )
+}
+
+fn event_row(event: &RecentEvent, now_ms: u64) -> Element {
+    let ago = age(now_ms.saturating_sub(event.wall_ms));
+    let when = el("th")
+        .attr("scope", "row")
+        .with(time(event.wall_ms))
+        .with(el("small").text(&format!("{ago} ago")));
+    let topic = el("span")
+        .class(class(event.topic))
+        .text(event.topic.as_str());
+    el("tr")
+        .with(when)
+        .with(el("td").with(topic))
+        .with(el("td").name(&event.text))
+}
+
+fn class(topic: Topic) -> &'static str {
+    match topic {
+        Topic::HostDown | Topic::Error => "topic bad",
+        Topic::HostUp => "topic good",
+        _ => "topic",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::samples;
+    use super::*;
+    use crate::control::EndReason;
+
+    #[test]
+    fn so_many_are_shown_and_the_others_are_counted() {
+        let status = samples::status(Vec::new());
+        let list = Sessions {
+            list: vec![SessionStatus::example(); SHOWN + 3],
+            more: 4,
+        };
+        let text = sessions(&status, &list).into_text();
+        assert_eq!(text.matches("10.0.0.9:33333").count(), SHOWN);
+        assert!(text.contains("And 7 more that are younger."));
+    }
+
+    #[test]
+    fn how_sessions_ended_is_said_where_any_did() {
+        let mut status = samples::status(Vec::new());
+        status.ended = vec![(EndReason::Finished, 9), (EndReason::ClientGone, 0)];
+        let text = ended(&status).unwrap().into_text();
+        assert!(text.contains("Ended since the start: 9 finished."));
+        status.ended.clear();
+        assert!(ended(&status).is_none());
+    }
+
+    #[test]
+    fn the_newest_is_first() {
+        let mut status = samples::status(Vec::new());
+        let event = |wall_ms, text: &str| RecentEvent {
+            wall_ms,
+            topic: Topic::Change,
+            text: text.to_owned(),
+        };
+        let now_ms = status.wall_ms;
+        status.recent_events = vec![event(0, "earlier"), event(now_ms - 5_000, "later")];
+        let text = recent_events(&status).into_text();
+        assert!(text.find("later").unwrap() < text.find("earlier").unwrap());
+        assert!(text.contains("<small>5 s ago</small>"));
+    }
+}

@@ -1,0 +1,476 @@
+//! A host in the table of its group: state in a word, figures, sparkline and buttons.
+//!
+//! There may be thousands, so each row is kept short.
+
+use std::fmt::Write;
+
+use super::html::{Element, el, id};
+use super::view::{View, button, change_link, details, force, form, weight};
+use crate::config::HostState;
+use crate::control::text::{age, bytes, count};
+use crate::control::{GroupStatus, Health, HostStatus};
+
+/// The group of a row's host.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct GroupContext<'a> {
+    pub(super) service: &'a str,
+    pub(super) group: &'a str,
+    /// The number of other hosts.
+    pub(super) others: usize,
+    /// The number of hosts that can get new sessions, this one included.
+    pub(super) usable: usize,
+    /// Whether the group is enabled.
+    pub(super) enabled: bool,
+    /// The most sessions a minute of any host: the scale of all sparklines.
+    pub(super) peak: u32,
+}
+
+/// The host's row.
+pub(super) fn row(view: &View<'_>, context: &GroupContext<'_>, host: &HostStatus) -> Element {
+    let host_label = host_label(context.service, context.group, &host.name);
+    let now_ms = view.status.wall_ms;
+    let totals = &host.totals;
+    let number = |text: &str| el("td").class("n").text(text);
+    let row = el("tr").attr("id", &row_id(context, host));
+    let row = match &host.health {
+        Health::Failed(why) if State::of(host) == State::Failed => row
+            .class("failed")
+            .attr("data-down", &format!("{host_label} is down: {why}")),
+        _ => row,
+    };
+    row.with(name(host))
+        .with(state(host, now_ms))
+        .with(number(&count(u64::from(host.open))))
+        .with(number(&count(host.total)))
+        .with(number(&count(host.failures)))
+        .with(number(&bytes(totals.bytes_to_host)))
+        .with(number(&bytes(totals.bytes_to_client)))
+        .with(number(&connect(totals.mean_connect_us())))
+        .with(sparkline(&host.recent, context.peak))
+        .with(weight_cell(view, context, host, &host_label))
+        .maybe(buttons(view, context, host, &host_label))
+}
+
+fn row_id(context: &GroupContext<'_>, host: &HostStatus) -> String {
+    id("h", &[context.service, context.group, &host.name])
+}
+
+fn name(host: &HostStatus) -> Element {
+    let address = host.address.map(|it| it.to_string());
+    let cell = el("th")
+        .attr("scope", "row")
+        .text(&host.name)
+        .with(el("small").text(&host.endpoint));
+    match address {
+        None => cell.with(el("small").text("no address known")),
+        Some(it) if it == host.endpoint => cell,
+        Some(it) => cell.with(el("small").text(&it)),
+    }
+}
+
+/// The state, its age, and the last error.
+fn state(host: &HostStatus, now_ms: u64) -> Element {
+    let state = State::of(host);
+    let ago = |wall_ms| age(now_ms.saturating_sub(wall_ms));
+    let seen_for = ago(host.since_wall_ms);
+    let cell = el("td").with(state.element());
+    let cell = match (state, &host.health) {
+        (State::Up | State::Untried | State::Failed, _) => cell.text(&format!(" for {seen_for}")),
+        (_, Health::Failed(_)) => cell.text(&format!(", failed for {seen_for}")),
+        (_, Health::Healthy) => cell.text(&format!(", healthy for {seen_for}")),
+        (_, Health::Untried) => cell.text(", untried"),
+    };
+    let error = match (&host.health, &host.last_failure) {
+        (Health::Failed(why), Some((_, at_ms))) => {
+            format!("{why}, tried {} ago", ago(*at_ms))
+        }
+        (Health::Failed(why), None) => why.to_string(),
+        (_, Some((why, at_ms))) => format!("last error {} ago: {why}", ago(*at_ms)),
+        (_, None) => return cell,
+    };
+    cell.with(el("small").text(&error))
+}
+
+/// A mean connect time: measured in whole milliseconds, so a tenth is the last digit.
+fn connect(mean_us: Option<u64>) -> String {
+    match mean_us {
+        None => "-".to_owned(),
+        Some(us @ 0..10_000) => format!("{}.{} ms", us / 1000, us % 1000 / 100),
+        Some(us) => format!("{} ms", us / 1000),
+    }
+}
+
+fn keys<'a>(context: &GroupContext<'a>, host: &'a HostStatus) -> [(&'static str, &'a str); 3] {
+    [
+        ("service", context.service),
+        ("group", context.group),
+        ("name", &host.name),
+    ]
+}
+
+fn weight_cell(
+    view: &View<'_>,
+    context: &GroupContext<'_>,
+    host: &HostStatus,
+    host_label: &str,
+) -> Element {
+    let cell = el("td").class("n");
+    match form(view, &keys(context, host)) {
+        None => cell.text(&host.weight.to_string()),
+        Some(form) => {
+            let input = weight(host.weight).attr("aria-label", &format!("Weight of {host_label}"));
+            let set = button("setWeight", "Set", "")
+                .attr("aria-label", &format!("Set weight of {host_label}"));
+            let shown = view.refresh.without_script().map(|_| {
+                let text = host.weight.to_string();
+                el("span").class("instead").text(&text)
+            });
+            cell.with(form.class("prepared").with(input).with(set))
+                .maybe(shown)
+        }
+    }
+}
+
+fn buttons(
+    view: &View<'_>,
+    context: &GroupContext<'_>,
+    host: &HostStatus,
+    host_label: &str,
+) -> Option<Element> {
+    let form = form(view, &keys(context, host))?;
+    let up = button("hostAdminUp", "Up", host_label);
+    let drain = button("drainHost", "Drain", host_label);
+    let down = button("hostAdminDown", "Down", host_label);
+    let failed = matches!(host.health, Health::Failed(_));
+    let form = form.maybe(failed.then(|| button("retryHost", "Retry", host_label)));
+    let form = match host.state {
+        HostState::Up => match warning(context, host) {
+            None => form.with(drain).with(down),
+            Some(warning) => form.with(
+                details("Drain or down…", host_label)
+                    .with(warning)
+                    .with(drain)
+                    .with(down),
+            ),
+        },
+        HostState::Drain => form.with(up).with(down),
+        HostState::Down => form.with(up).with(drain),
+    };
+    let cell = el("td").with(form.with(remove(context, host, host_label)));
+    Some(cell.maybe(change_link(view, &row_id(context, host), host_label)))
+}
+
+/// The warning before the last usable host of the enabled group is taken away.
+fn warning(context: &GroupContext<'_>, host: &HostStatus) -> Option<Element> {
+    let is_last = context.enabled && context.usable == 1 && State::of(host).is_usable();
+    let text = "No other host of this enabled group is up: clients would find nobody.";
+    is_last.then(|| el("p").class("bad").text(text))
+}
+
+fn remove(context: &GroupContext<'_>, host: &HostStatus, host_label: &str) -> Element {
+    let empties = context.enabled && context.others == 0;
+    let text = match host.open {
+        0 => "It has no open session.".to_owned(),
+        open => {
+            let sessions = plural(open as usize, "open session");
+            let live = if open == 1 { "lives" } else { "live" };
+            format!("Its {sessions} {live} on.")
+        }
+    };
+    details("Remove…", host_label)
+        .maybe(warning(context, host))
+        .with(el("p").text(&text))
+        .maybe(empties.then(|| force("even though nobody is left then")))
+        .with(button("delHost", "Remove", host_label))
+}
+
+/// The state of a host: what is wanted (up, drain, down) comes before what is seen
+/// (healthy, failed, untried).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// It gets new sessions, and its last connect succeeded.
+    Up,
+    /// It would get sessions, and was not tried yet.
+    Untried,
+    /// It is wanted, and has failed.
+    Failed,
+    /// Its weight is 0: no new sessions.
+    Weightless,
+    /// Draining, with open sessions.
+    Draining,
+    /// Draining, without open sessions.
+    Drained,
+    /// Taken down by an operator.
+    Down,
+}
+
+impl State {
+    pub(super) fn of(host: &HostStatus) -> State {
+        match (host.state, &host.health) {
+            (HostState::Down, _) => State::Down,
+            (HostState::Drain, _) if host.open > 0 => State::Draining,
+            (HostState::Drain, _) => State::Drained,
+            (HostState::Up, _) if host.weight == 0 => State::Weightless,
+            (HostState::Up, Health::Failed(_)) => State::Failed,
+            (HostState::Up, Health::Healthy) => State::Up,
+            (HostState::Up, Health::Untried) => State::Untried,
+        }
+    }
+
+    /// Whether it gets new sessions.
+    pub(super) fn is_usable(self) -> bool {
+        matches!(self, State::Up | State::Untried)
+    }
+
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            State::Up => "up",
+            State::Untried => "untried",
+            State::Failed => "failed",
+            State::Weightless => "weight 0",
+            State::Draining => "draining",
+            State::Drained => "drained",
+            State::Down => "admin down",
+        }
+    }
+
+    /// The state as a coloured word.
+    pub(super) fn element(self) -> Element {
+        el("span").class(self.class()).text(self.words())
+    }
+
+    fn class(self) -> &'static str {
+        match self {
+            State::Up => "state up",
+            State::Untried => "state untried",
+            State::Failed => "state failed",
+            State::Weightless | State::Draining | State::Drained => "state drain",
+            State::Down => "state down",
+        }
+    }
+}
+
+/// The number of hosts of a group that can get new sessions.
+pub(super) fn usable(group: &GroupStatus) -> usize {
+    let states = group.hosts.iter().map(State::of);
+    states.filter(|state| state.is_usable()).count()
+}
+
+/// `1 host`, `2 hosts`.
+pub(super) fn plural(number: usize, one: &str) -> String {
+    match number {
+        1 => format!("1 {one}"),
+        _ => format!("{number} {one}s"),
+    }
+}
+
+/// A host's name with service and group: `web:main/one`.
+pub(super) fn host_label(service: &str, group: &str, host: &str) -> String {
+    format!("{service}:{group}/{host}")
+}
+
+/// Height of the sparkline, and width of a minute, in pixels.
+const HEIGHT: u64 = 16;
+const STEP: u32 = 2;
+
+/// The most sessions of a minute.
+pub(super) fn peak(host: &HostStatus) -> u32 {
+    complete_minutes(&host.recent)
+        .iter()
+        .max()
+        .copied()
+        .unwrap_or(0)
+}
+
+/// Sessions of the last hour as a line, with peak and last minute in words. `scale` is
+/// the number that reaches the top. Without sessions there is no line.
+pub(super) fn sparkline(minutes: &[u32], scale: u32) -> Element {
+    let minutes = complete_minutes(minutes);
+    let peak = minutes.iter().max().copied().unwrap_or(0);
+    if peak == 0 {
+        return el("td").text("none");
+    }
+    let last = minutes.last().copied().unwrap_or(0);
+    let path = el("path")
+        .attr("d", &path(minutes, scale.max(peak)))
+        .attr("fill", "none")
+        .attr("stroke", "currentColor");
+    let line = el("svg")
+        .attr("viewBox", "0 -1 118 18")
+        .attr("aria-hidden", "true")
+        .with(path);
+    let words = format!("peak {peak} a minute, now {last}");
+    el("td").with(line).with(el("small").text(&words))
+}
+
+/// Leaves out the current minute while it has fewer sessions than the one before: since
+/// it is not over, the line would always end in a drop.
+// Test: the_minute_under_way_counts_once_it_is_no_less_than_the_one_before.
+fn complete_minutes(minutes: &[u32]) -> &[u32] {
+    match minutes {
+        [earlier @ .., now] if earlier.last().is_some_and(|before| now < before) => earlier,
+        _ => minutes,
+    }
+}
+
+/// The SVG path, one relative step a minute. Level stretches are one step: most hosts
+/// have long ones.
+fn path(minutes: &[u32], scale: u32) -> String {
+    let top = u64::from(scale.max(1));
+    let height = |sessions: &u32| {
+        let height = (u64::from(*sessions) * HEIGHT).div_ceil(top);
+        i64::try_from(HEIGHT - height.min(HEIGHT)).unwrap_or(0)
+    };
+    let mut at = minutes.first().map_or(0, height);
+    let mut path = format!("M0 {at}");
+    let mut level = 0;
+    for next in minutes.iter().skip(1).map(height) {
+        if next == at {
+            level += 1;
+            continue;
+        }
+        push_level(&mut path, level);
+        let _ = write!(path, "l{STEP} {}", next - at);
+        (at, level) = (next, 0);
+    }
+    push_level(&mut path, level);
+    path
+}
+
+fn push_level(path: &mut String, minutes: u32) {
+    if minutes > 0 {
+        let _ = write!(path, "h{}", minutes * STEP);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::samples;
+    use super::*;
+    use crate::balance::Failure;
+
+    const AROUND: GroupContext<'_> = GroupContext {
+        service: "web",
+        group: "main",
+        others: 2,
+        usable: 2,
+        enabled: true,
+        peak: 0,
+    };
+
+    fn text(host: &HostStatus, context: &GroupContext<'_>) -> String {
+        let status = samples::status(Vec::new());
+        row(&samples::view(&status), context, host).into_text()
+    }
+
+    #[test]
+    fn why_a_host_is_down_and_since_when_is_in_its_row() {
+        let text = text(&samples::failed("two"), &AROUND);
+        assert!(text.contains("data-down=\"web:main/two is down: connection refused\""));
+        assert!(text.contains(
+            "<td><span class=\"state failed\">failed</span> for 4 min\
+             <small>connection refused, tried 3 s ago</small></td>"
+        ));
+        assert!(text.contains("aria-label=\"Retry web:main/two\""));
+    }
+
+    #[test]
+    fn a_host_has_the_buttons_that_lead_elsewhere() {
+        let mut host = samples::host("one");
+        for (state, verbs) in [
+            (HostState::Up, ["drainHost", "hostAdminDown"]),
+            (HostState::Drain, ["hostAdminUp", "hostAdminDown"]),
+            (HostState::Down, ["hostAdminUp", "drainHost"]),
+        ] {
+            host.state = state;
+            let text = text(&host, &AROUND);
+            for verb in ["drainHost", "hostAdminDown", "hostAdminUp", "retryHost"] {
+                let there = text.contains(&format!("value=\"{verb}\""));
+                assert_eq!(there, verbs.contains(&verb), "{verb} at {state:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_host_that_is_up_is_not_drained_by_one_click() {
+        let last = GroupContext {
+            usable: 1,
+            ..AROUND
+        };
+        let warning = "clients would find nobody";
+        let details = text(&samples::host("one"), &last);
+        assert_eq!(details.matches(warning).count(), 2);
+        let (before, inside) = details.split_once("Drain or down…").unwrap();
+        assert!(inside.contains("drainHost") && !before.contains("drainHost"));
+        assert!(!text(&samples::host("one"), &AROUND).contains(warning));
+        assert!(!text(&samples::failed("two"), &last).contains(warning));
+        let not_enabled = GroupContext {
+            enabled: false,
+            ..last
+        };
+        assert!(!text(&samples::host("one"), &not_enabled).contains(warning));
+    }
+
+    #[test]
+    fn emptying_the_enabled_group_takes_a_tick() {
+        let alone = GroupContext {
+            others: 0,
+            ..AROUND
+        };
+        assert!(text(&samples::host("one"), &alone).contains("name=\"force\""));
+        assert!(!text(&samples::host("one"), &AROUND).contains("name=\"force\""));
+    }
+
+    #[test]
+    fn connect_times_are_as_exact_as_they_were_measured() {
+        let cases = [
+            (None, "-"),
+            (Some(0), "0.0 ms"),
+            (Some(1_290), "1.2 ms"),
+            (Some(10_900), "10 ms"),
+        ];
+        for (mean_us, words) in cases {
+            assert_eq!(connect(mean_us), words);
+        }
+    }
+
+    #[test]
+    fn what_is_wanted_comes_before_what_is_seen() {
+        let of = |state, weight, open, health| {
+            let mut host = samples::host("one");
+            (host.state, host.weight) = (state, weight);
+            (host.open, host.health) = (open, health);
+            State::of(&host)
+        };
+        let failed = || Health::Failed(Failure::Refused);
+        assert_eq!(of(HostState::Up, 1, 0, failed()), State::Failed);
+        assert_eq!(of(HostState::Up, 0, 0, failed()), State::Weightless);
+        assert_eq!(of(HostState::Drain, 0, 1, failed()), State::Draining);
+        assert_eq!(of(HostState::Drain, 1, 0, Health::Healthy), State::Drained);
+        assert_eq!(of(HostState::Down, 1, 1, Health::Healthy), State::Down);
+        assert_eq!(of(HostState::Up, 1, 0, Health::Untried), State::Untried);
+    }
+
+    #[test]
+    fn level_stretches_are_one_step_each() {
+        assert_eq!(path(&[0, 0, 0, 4, 4, 2], 4), "M0 16h4l2 -16h2l2 8");
+        assert_eq!(path(&[1], 1000), "M0 15");
+        assert_eq!(path(&[u32::MAX, 0], u32::MAX), "M0 0l2 16");
+        assert_eq!(path(&[], 0), "M0 0");
+    }
+
+    #[test]
+    fn the_minute_under_way_counts_once_it_is_no_less_than_the_one_before() {
+        assert_eq!(complete_minutes(&[5, 7, 3]), [5, 7]);
+        assert_eq!(complete_minutes(&[5, 7, 7]), [5, 7, 7]);
+        assert_eq!(complete_minutes(&[5]), [5]);
+        assert_eq!(complete_minutes(&[]), [0; 0]);
+    }
+
+    #[test]
+    fn the_line_is_there_in_words_too() {
+        let text = sparkline(&[120, 80, 1], 500).into_text();
+        assert!(text.ends_with("</svg><small>peak 120 a minute, now 80</small></td>"));
+        assert_eq!(sparkline(&[0, 0], 500).into_text(), "<td>none</td>");
+    }
+}

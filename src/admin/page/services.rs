@@ -1,0 +1,281 @@
+//! Services of the page: the index of many services, each service's figures and groups,
+//! each group's table of hosts, and the forms that enable a group or add a host.
+
+use super::host::{self, GroupContext, State, plural, usable};
+use super::html::{Element, el, id};
+use super::view::{View, button, change_link, details, form, labelled, weight};
+use crate::config::HostState;
+use crate::control::text::count;
+use crate::control::{GroupStatus, HostStatus, ServiceStatus, Status};
+
+const COLUMNS: [(&str, &str); 10] = [
+    ("Host", ""),
+    ("State", ""),
+    ("Open", "n"),
+    ("Total", "n"),
+    ("Failed", "n"),
+    ("To host", "n"),
+    ("To clients", "n"),
+    ("Connect", "n"),
+    ("Last hour", ""),
+    ("Weight", "n"),
+];
+
+/// A group with all its hosts.
+pub(super) fn group(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Element {
+    let enabled = group.name == service.enabled;
+    let id = id("g", &[&service.name, &group.name]);
+    let group_label = format!("{}:{}", service.name, group.name);
+    let figures = format!("{}, {} open", group.scheduler, count(group.open as u64));
+    let title = el("h3").text("Group ").name(&group.name).text(" ");
+    let title = match enabled {
+        true => title.with(el("span").class("badge on").text("enabled")),
+        false => title.with(el("span").class("badge").text("not enabled")),
+    };
+    let head = el("div")
+        .class("head")
+        .with(title)
+        .with(el("p").class("figures").text(&figures))
+        .maybe(if enabled {
+            None
+        } else {
+            enable(view, service, group)
+        })
+        .maybe(add_host(view, service, group))
+        .maybe(change_link(view, &id, &group_label));
+    el("section")
+        .class("group")
+        .attr("id", &id)
+        .attr(
+            "aria-label",
+            &format!("Group {} of {}", group.name, service.name),
+        )
+        .with(head)
+        .maybe(out_of_service(group, enabled))
+        .with(hosts(view, service, group))
+}
+
+/// Why no host of a group gets new sessions although none has failed.
+fn out_of_service(group: &GroupStatus, enabled: bool) -> Option<Element> {
+    let in_service = |host: &HostStatus| host.state == HostState::Up && host.weight > 0;
+    let text = if group.hosts.is_empty() {
+        return None;
+    } else if group.hosts.iter().all(|host| host.weight == 0) {
+        "Every host of this group has weight 0: none gets new sessions."
+    } else if enabled && !group.hosts.iter().any(in_service) {
+        "No host of this group is in service: all new sessions end."
+    } else {
+        return None;
+    };
+    Some(el("p").class("bad").text(text))
+}
+
+fn hosts(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Element {
+    if group.hosts.is_empty() {
+        return el("p").text("There is no host in this group.");
+    }
+    let enabled = group.name == service.enabled;
+    let context = GroupContext {
+        service: &service.name,
+        group: &group.name,
+        others: group.hosts.len() - 1,
+        usable: usable(group),
+        enabled,
+        peak: group.hosts.iter().map(host::peak).max().unwrap_or(0),
+    };
+    let head = |(name, class): (&str, &str)| {
+        let cell = el("th").attr("scope", "col").text(name);
+        if class.is_empty() {
+            cell
+        } else {
+            cell.class(class)
+        }
+    };
+    let actions = form(view, &[]).map(|_| head(("Change", "")));
+    let columns = el("tr").with_all(COLUMNS.map(head)).maybe(actions);
+    let caption = format!("Hosts of {}:{}", service.name, group.name);
+    let rows = group.hosts.iter();
+    el("table")
+        .class("hosts")
+        .with(el("caption").class("vh").text(&caption))
+        .with(el("thead").with(columns))
+        .with(el("tbody").with_all(rows.map(|it| host::row(view, &context, it))))
+}
+
+fn enable(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Option<Element> {
+    let group_label = format!("{}:{}", service.name, group.name);
+    let now = service.enabled_group();
+    let staying = now.map_or(0, |it| it.open);
+    let usable = usable(group);
+    let text = format!(
+        "New sessions of {} will go to {}, which has {} that new sessions could go to. \
+         The {} open on {} stay there until they end.",
+        service.name,
+        group.name,
+        plural(usable, "host"),
+        plural(staying, "session"),
+        service.enabled,
+    );
+    let warning = (usable == 0).then(|| {
+        let text = "No host of this group is up: clients would find nobody.";
+        el("p").class("bad").text(text)
+    });
+    let form = form(view, &[("service", &service.name), ("group", &group.name)])?
+        .with(el("p").text(&text))
+        .maybe(warning)
+        .with(button("enableGroup", "Enable", &group_label));
+    Some(details("Enable…", &group_label).with(form))
+}
+
+fn add_host(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Option<Element> {
+    let group_label = format!("{}:{}", service.name, group.name);
+    let text = |name, most| {
+        el("input")
+            .attr("name", name)
+            .attr("maxlength", most)
+            .attr("required", "")
+            .attr("autocapitalize", "off")
+            .attr("spellcheck", "false")
+    };
+    let address = text("ip", "300").attr("placeholder", "10.0.0.1:80");
+    let form = form(view, &[("service", &service.name), ("group", &group.name)])?
+        .class("fields")
+        .with(labelled("Name", text("name", "255")))
+        .with(labelled("Address", address))
+        .with(labelled("Weight", weight(1)))
+        .with(button("addHost", "Add host", &format!("to {group_label}")));
+    Some(details("Add a host…", &format!("to {group_label}")).with(form))
+}
+
+/// A service with all its groups.
+pub(super) fn service(view: &View<'_>, service: &ServiceStatus) -> Element {
+    let addresses: Vec<_> = service.addresses.iter().map(ToString::to_string).collect();
+    let listens = match addresses.is_empty() {
+        true => "listens nowhere".to_owned(),
+        false => format!("listens at {}", addresses.join(", ")),
+    };
+    let figures = format!(
+        "{listens}; {} open, {} in all",
+        count(service.open),
+        count(service.total)
+    );
+    let id = id("s", &[&service.name]);
+    let title = format!("{id}.title");
+    el("section")
+        .class("service")
+        .attr("id", &id)
+        .attr("aria-labelledby", &title)
+        .with(
+            el("h2")
+                .attr("id", &title)
+                .text("Service ")
+                .name(&service.name),
+        )
+        .with(el("p").class("figures").text(&figures))
+        .with_all(service.groups.iter().map(|it| group(view, service, it)))
+}
+
+/// With more services than this, the page has an index.
+const AT_A_GLANCE: usize = 3;
+
+/// The index: a row for each service. `None` with few services.
+pub(super) fn index(status: &Status) -> Option<Element> {
+    if status.services.len() <= AT_A_GLANCE {
+        return None;
+    }
+    let head =
+        ["Service", "Hosts up", "Down", "Open"].map(|it| el("th").attr("scope", "col").text(it));
+    let table = el("table")
+        .class("index")
+        .with(el("caption").class("vh").text("Services"))
+        .with(el("thead").with(el("tr").with_all(head)))
+        .with(el("tbody").with_all(status.services.iter().map(row)));
+    Some(
+        el("nav")
+            .attr("id", "index")
+            .attr("aria-label", "Services")
+            .with(table),
+    )
+}
+
+fn row(service: &ServiceStatus) -> Element {
+    let hosts = service.groups.iter().flat_map(|group| &group.hosts);
+    let states: Vec<_> = hosts.map(State::of).collect();
+    let number = |wanted| states.iter().filter(|state| **state == wanted).count();
+    let (up, down) = (number(State::Up), number(State::Failed));
+    let link = el("a")
+        .attr("href", &format!("#{}", id("s", &[&service.name])))
+        .text(&service.name);
+    let cell = |number: u64| el("td").class("n").text(&count(number));
+    let down = match down {
+        0 => cell(0),
+        _ => el("td").class("n bad").text(&count(down as u64)),
+    };
+    el("tr")
+        .with(el("th").attr("scope", "row").with(link))
+        .with(
+            el("td")
+                .class("n")
+                .text(&format!("{up} of {}", states.len())),
+        )
+        .with(down)
+        .with(cell(service.open))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::samples;
+    use super::*;
+    use crate::config::Access;
+
+    #[test]
+    fn a_group_is_enabled_only_after_one_was_told_what_that_does() {
+        let mut status = samples::status(vec![samples::host("one"), samples::host("two")]);
+        status.services[0].groups[0].open = 17;
+        let mut spare = status.services[0].groups[0].clone();
+        spare.name = "spare".to_owned();
+        status.services[0].groups.push(spare);
+        let text = |index: usize, status: &Status| {
+            let service = &status.services[0];
+            group(&samples::view(status), service, &service.groups[index]).into_text()
+        };
+        assert!(!text(0, &status).contains("enableGroup"));
+        let told = text(1, &status);
+        assert!(told.contains(
+            "New sessions of web will go to spare, which has 2 hosts that new sessions could go \
+             to. The 17 sessions open on main stay there until they end."
+        ));
+        assert!(!told.contains("clients would find nobody"));
+        status.services[0].groups[1].hosts = vec![samples::failed("three")];
+        assert!(text(1, &status).contains("clients would find nobody"));
+    }
+
+    #[test]
+    fn who_may_only_look_has_one_column_less() {
+        let status = samples::status(vec![samples::host("one")]);
+        let mut view = samples::view(&status);
+        let service = &status.services[0];
+        let columns = |view: &View<'_>| {
+            let text = group(view, service, &service.groups[0]).into_text();
+            text.matches("scope=\"col\"").count()
+        };
+        assert_eq!(columns(&view), COLUMNS.len() + 1);
+        view.access = Access::ReadOnly;
+        assert_eq!(columns(&view), COLUMNS.len());
+    }
+
+    #[test]
+    fn many_services_have_a_table_of_contents_and_few_have_none() {
+        let mut status = samples::status(vec![samples::host("one"), samples::failed("two")]);
+        assert!(index(&status).is_none());
+        for number in 0..AT_A_GLANCE {
+            let mut more = status.services[0].clone();
+            more.name = format!("s{number}");
+            status.services.push(more);
+        }
+        let text = index(&status).unwrap().into_text();
+        assert!(text.contains(
+            "<a href=\"#s.s0\">s0</a></th><td class=\"n\">1 of 2</td><td class=\"n bad\">1</td>"
+        ));
+    }
+}

@@ -1,0 +1,22 @@
+//! What the admin servers share: accept loop, limits, deadlines, and listeners that follow
+//! the configuration.
+
+pub(super) mod acceptor;
+#[cfg(feature = "logins")]
+pub(super) mod client_address;
+#[cfg(any(feature = "web", feature = "ssh"))]
+pub(super) mod connection_limiter;
+#[cfg(feature = "web")]
+pub(super) mod deadline;
+pub(super) mod in_flight;
+#[cfg(feature = "logins")]
+pub(super) mod pending_clients;
+#[cfg(any(feature = "web", feature = "ssh"))]
+pub(super) mod reconfigure;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks a mutex, also after a panic of a thread that held it.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

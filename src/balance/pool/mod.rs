@@ -1,0 +1,439 @@
+//! The host pool of a group: picks hosts, counts sessions, and keeps health and stickiness.
+//!
+//! It connects to nothing: workers and recovery report what they see. It is behind the lock
+//! of its group, so its counts need no atomics.
+
+use super::host::{Failure, HealthChange, Host, HostStatus, Member};
+use super::hosts::{Hosts, Placement};
+use super::sticky::Clients;
+use super::{EndedSession, HostId, Pick, PickContext, Scheduler, Schedulers};
+use crate::config::{self, Endpoint};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// The hosts of a group as they are now, with its scheduler.
+///
+/// Each session that was picked must be given back exactly once, by [`HostPool::release`],
+/// [`HostPool::connect_failed`], [`HostPool::refused_early`] or [`HostPool::withdraw`].
+/// Before that, [`HostPool::connected`] reports that its connect succeeded.
+#[derive(Debug)]
+pub struct HostPool {
+    hosts: Hosts,
+    /// Makes another scheduler when the configuration names one.
+    schedulers: Arc<Schedulers>,
+    scheduler: Box<dyn Scheduler>,
+    algorithm: config::Algorithm,
+    /// The placement of each client, in a sticky group.
+    clients: Option<Clients>,
+    /// The number of workers, each with a shard of the counters.
+    shards: usize,
+    /// The number of picks so far.
+    picks: u64,
+    /// Whether the address of a host is a listener of this process.
+    has_circular: bool,
+}
+
+/// The host that was picked for a session.
+#[derive(Debug, Clone)]
+pub struct Picked {
+    /// Its id in the pool.
+    pub id: HostId,
+    /// Its name and counters.
+    pub host: Arc<Host>,
+    /// The address to connect to.
+    pub address: SocketAddr,
+    /// The placement that a sticky client had before.
+    previous: Option<Placement>,
+}
+
+impl HostPool {
+    /// A pool of untried hosts for `shards` workers, with a built-in scheduler.
+    pub fn new(group: &config::Group, shards: usize, now_ms: u64) -> HostPool {
+        HostPool::with_schedulers(Arc::default(), group, shards, now_ms)
+    }
+
+    /// As [`HostPool::new`], with any of these schedulers. An unknown one is replaced by
+    /// `leastc`.
+    pub fn with_schedulers(
+        schedulers: Arc<Schedulers>,
+        group: &config::Group,
+        shards: usize,
+        now_ms: u64,
+    ) -> HostPool {
+        let algorithm = group.scheduler.algorithm.clone();
+        let mut pool = HostPool {
+            hosts: Hosts::default(),
+            scheduler: make(&schedulers, &algorithm),
+            schedulers,
+            algorithm,
+            clients: None,
+            shards,
+            picks: 0,
+            has_circular: false,
+        };
+        pool.configure(group, now_ms);
+        pool
+    }
+
+    /// Takes over a configuration: order, weights, states and scheduler.
+    ///
+    /// A host stays the same by its name: it keeps totals, open sessions, health, stickiness
+    /// and position. With another endpoint it keeps its totals, and its health and
+    /// stickiness are reset. A removed host stays known until its last session ends. If it
+    /// is added again before that, it keeps its totals.
+    pub fn configure(&mut self, group: &config::Group, now_ms: u64) {
+        self.configure_renamed(group, &BTreeMap::new(), now_ms);
+    }
+
+    /// As [`HostPool::configure`], with hosts that were renamed: `renamed` maps new names to
+    /// former ones. These hosts stay the same, too.
+    pub fn configure_renamed(
+        &mut self,
+        group: &config::Group,
+        renamed: &BTreeMap<String, String>,
+        now_ms: u64,
+    ) {
+        let config::Scheduler { algorithm, sticky } = &group.scheduler;
+        if *algorithm != self.algorithm {
+            self.algorithm = algorithm.clone();
+            self.scheduler = make(&self.schedulers, algorithm);
+        }
+        // The prefix identifies clients: with another one, they all are new.
+        let prefix = group.sticky_prefix;
+        self.clients = sticky.then(|| match self.clients.take() {
+            Some(clients) if clients.prefix() == prefix => clients,
+            _ => Clients::new(prefix),
+        });
+        self.hosts
+            .configure(&group.hosts, renamed, self.shards, now_ms);
+        self.scheduler.rebuild(&self.hosts);
+    }
+
+    /// Picks a host and counts the session on it, in one step. `None` if no host is left to
+    /// try.
+    pub fn pick(&mut self, context: &mut PickContext<'_>) -> Option<Picked> {
+        let id = self
+            .sticky_host(context)
+            .or_else(|| self.scheduled_host(context))?;
+        self.picks += 1;
+        let member = self.hosts.open_session(id, self.picks)?;
+        let (host, address) = (Arc::clone(&member.host), member.address?);
+        let clients = self.clients.as_mut();
+        let previous = clients
+            .and_then(|it| it.session_started(context.client, member.placement, context.now_ms));
+        let picked = Picked {
+            id,
+            host,
+            address,
+            previous,
+        };
+        self.scheduler.session_started(&self.hosts, id);
+        Some(picked)
+    }
+
+    /// The host that a sticky client went to before, if it may be picked.
+    fn sticky_host(&self, context: &PickContext<'_>) -> Option<HostId> {
+        let placement: Placement = self
+            .clients
+            .as_ref()?
+            .placement(context.client, context.now_ms)?;
+        let same = self.hosts.get(placement.host)?.placement == placement;
+        (same && self.may_pick(placement.host, context)).then_some(placement.host)
+    }
+
+    fn scheduled_host(&mut self, context: &mut PickContext<'_>) -> Option<HostId> {
+        match self.scheduler.pick(&self.hosts, context) {
+            Pick::Host(id) if self.may_pick(id, context) => Some(id),
+            _ => None,
+        }
+    }
+
+    fn may_pick(&self, id: HostId, context: &PickContext<'_>) -> bool {
+        context.tried.len() <= PickContext::MAX_TRIED && self.hosts.may_pick(id, context)
+    }
+
+    /// The connect of a session to `address` succeeded: the host is healthy.
+    pub fn connected(
+        &mut self,
+        id: HostId,
+        address: SocketAddr,
+        now_ms: u64,
+    ) -> Option<HealthChange> {
+        self.hosts.get_mut(id)?.count_session(now_ms);
+        self.apply_result(id, address, |host| host.connect_succeeded(now_ms))
+    }
+
+    /// The connect of a session to `address` failed: the host has failed, unless its name has
+    /// another address ([`HostPool::has_moved`]). The session is no longer counted.
+    pub fn connect_failed(
+        &mut self,
+        id: HostId,
+        address: SocketAddr,
+        client: IpAddr,
+        failure: Failure,
+        now_ms: u64,
+    ) -> Option<HealthChange> {
+        self.hosts.get_mut(id)?.failures += 1;
+        let change = self.apply_result(id, address, |host| host.connect_failed(failure, now_ms));
+        self.end_session(id, client, true, now_ms);
+        change
+    }
+
+    /// Whether a host has another address than `address`, which failed, and may be tried
+    /// there.
+    pub fn has_moved(&self, id: HostId, address: SocketAddr) -> bool {
+        let member = self.hosts.get(id);
+        member.is_some_and(|member| !member.has_failed() && member.address != Some(address))
+    }
+
+    /// The host accepted a session and reset it before any data. It answers, so it has not
+    /// failed. The session is no longer counted.
+    pub fn refused_early(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
+        if let Some(member) = self.hosts.get_mut(id) {
+            member.failures += 1;
+        }
+        self.end_session(id, client, true, now_ms);
+    }
+
+    /// A session has ended, or was given up without a fault of the host: its client went
+    /// away, or this machine lacks resources. It is no longer counted.
+    pub fn release(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
+        self.end_session(id, client, false, now_ms);
+    }
+
+    /// Undoes a pick that was not even tried.
+    pub fn withdraw(&mut self, picked: &Picked, client: IpAddr, now_ms: u64) {
+        self.release(picked.id, client, now_ms);
+        if let (Some(clients), Some(previous)) = (&mut self.clients, picked.previous) {
+            clients.restore_placement(client, previous);
+        }
+    }
+
+    fn end_session(&mut self, host: HostId, client: IpAddr, failed: bool, now_ms: u64) {
+        self.hosts.close_session(host);
+        let end = EndedSession {
+            host,
+            client,
+            failed,
+            now_ms,
+        };
+        self.scheduler.session_ended(&self.hosts, &end);
+        if let Some(clients) = &mut self.clients {
+            clients.session_ended(client, now_ms);
+        }
+    }
+
+    /// A health check of a failed host at `address` had this result. Ignored if the host has
+    /// another address by now, or has not failed any more.
+    pub fn health_checked(
+        &mut self,
+        id: HostId,
+        address: SocketAddr,
+        result: Result<(), Failure>,
+        now_ms: u64,
+    ) -> Option<HealthChange> {
+        self.apply_result(id, address, |host| match result {
+            _ if !host.has_failed() => None,
+            Ok(()) => host.connect_succeeded(now_ms),
+            Err(failure) => host.connect_failed(failure, now_ms),
+        })
+    }
+
+    /// A heartbeat to a host at `address` had this result. The second failure in a row makes
+    /// the host failed. Ignored if the host has another address by now, or has failed.
+    pub fn heartbeat_checked(
+        &mut self,
+        id: HostId,
+        address: SocketAddr,
+        result: Result<(), Failure>,
+        now_ms: u64,
+    ) -> Option<HealthChange> {
+        self.apply_result(id, address, |host| match result {
+            _ if host.has_failed() => None,
+            Ok(()) => host.connect_succeeded(now_ms),
+            Err(failure) => host.heartbeat_missed(failure, now_ms),
+        })
+    }
+
+    /// Applies a result to the health of a host. A result is ignored if the host was removed,
+    /// or has another address now: a host that was moved away from a dead address must not
+    /// fail by sessions that still try it.
+    // Test: a_moved_host_starts_again_but_keeps_its_totals.
+    fn apply_result(
+        &mut self,
+        id: HostId,
+        address: SocketAddr,
+        apply: impl FnOnce(&mut Member) -> Option<HealthChange>,
+    ) -> Option<HealthChange> {
+        let member = self.hosts.get_mut(id)?;
+        if member.position.is_none() || member.address != Some(address) || member.is_circular() {
+            return None;
+        }
+        let change = apply(member);
+        if change.is_some() {
+            self.rebuild();
+        }
+        change
+    }
+
+    fn rebuild(&mut self) {
+        self.hosts.rebuild_candidates();
+        self.scheduler.rebuild(&self.hosts);
+    }
+
+    /// The resolver has an answer for `name`: addresses, or the reason why there are none.
+    ///
+    /// Hosts of that name keep their address if it is among them. Otherwise they get the
+    /// first one, if possible of the same family, and their health is reset. The other
+    /// addresses are used when that one fails. After an error or an empty answer they keep
+    /// their address; a host that never had one has failed.
+    pub fn name_resolved(
+        &mut self,
+        name: &str,
+        answer: Result<&[IpAddr], &str>,
+        now_ms: u64,
+    ) -> Vec<(HostId, HealthChange)> {
+        let mut changes = Vec::new();
+        let mut changed = false;
+        for index in 0..self.hosts.all().len() {
+            let id = self.hosts.all()[index];
+            let Some(member) = self
+                .hosts
+                .get_mut(id)
+                .filter(|member| is_named(member, name))
+            else {
+                continue;
+            };
+            let before = member.address;
+            let change = match answer {
+                Ok([]) => member.resolution_failed("it has no address", now_ms),
+                Ok(addresses) => member.set_addresses(addresses, now_ms),
+                Err(reason) => member.resolution_failed(reason, now_ms),
+            };
+            changed |= change.is_some() || member.address != before;
+            changes.extend(change.map(|change| (id, change)));
+        }
+        // Mostly a name resolves to the same addresses as before.
+        if changed {
+            self.rebuild();
+        }
+        changes
+    }
+
+    /// Marks the hosts whose address is a listener of this process, so that sessions would
+    /// loop. They are failed, and neither picked nor probed, until they are not marked any
+    /// more, or have another address.
+    pub fn mark_circular(
+        &mut self,
+        circular: &BTreeSet<HostId>,
+        now_ms: u64,
+    ) -> Vec<(HostId, HealthChange)> {
+        let mut changes = Vec::new();
+        let mut changed = false;
+        self.has_circular = !circular.is_empty();
+        for index in 0..self.hosts.all().len() {
+            let id = self.hosts.all()[index];
+            if let Some(member) = self.hosts.get_mut(id) {
+                let before = member.is_circular();
+                let change = member.mark_circular(circular.contains(&id), now_ms);
+                changed |= member.is_circular() != before;
+                changes.extend(change.map(|change| (id, change)));
+            }
+        }
+        if changed {
+            self.rebuild();
+        }
+        changes
+    }
+
+    /// Whether the address of a host is a listener of this process.
+    pub fn has_circular(&self) -> bool {
+        self.has_circular
+    }
+
+    /// The configured hosts, in the file's order.
+    pub fn hosts(&self) -> impl Iterator<Item = HostStatus<'_>> {
+        self.hosts.members().map(Member::status)
+    }
+
+    /// The hosts for a health check: in service, failed, with an address.
+    pub fn health_check_targets(&self) -> Vec<(HostId, SocketAddr)> {
+        self.targets(Member::has_failed)
+    }
+
+    /// The hosts for a heartbeat: in service, not failed, with an address.
+    pub fn heartbeat_targets(&self) -> Vec<(HostId, SocketAddr)> {
+        self.targets(|member| !member.has_failed())
+    }
+
+    /// Whether a host has failed by a timeout: a check of it takes long.
+    pub fn has_timed_out(&self, id: HostId) -> bool {
+        self.hosts.get(id).is_some_and(Member::has_timed_out)
+    }
+
+    fn targets(&self, and: impl Fn(&Member) -> bool) -> Vec<(HostId, SocketAddr)> {
+        let members = self
+            .hosts
+            .members()
+            .filter(|member| member.is_in_service() && !member.is_circular() && and(member));
+        members
+            .filter_map(|member| Some((member.id, member.address?)))
+            .collect()
+    }
+
+    /// Whether there are hosts in service and all of them have failed.
+    pub fn all_failed(&self) -> bool {
+        let mut in_service = self
+            .hosts
+            .members()
+            .filter(|member| member.is_in_service())
+            .peekable();
+        in_service.peek().is_some() && in_service.all(Member::has_failed)
+    }
+
+    /// Sets the health of a failed host to untried, so that it may be picked again. Returns
+    /// whether it had failed.
+    pub fn reset_health(&mut self, id: HostId, now_ms: u64) -> bool {
+        let failed = |member: &&mut Member| {
+            member.position.is_some() && member.has_failed() && !member.is_circular()
+        };
+        let Some(member) = self.hosts.get_mut(id).filter(failed) else {
+            return false;
+        };
+        member.reset_health(now_ms);
+        self.rebuild();
+        true
+    }
+
+    /// The name of a host.
+    pub fn host_name(&self, id: HostId) -> Option<String> {
+        self.hosts.get(id).map(|member| member.host.name.clone())
+    }
+
+    /// Sessions open on one host.
+    pub fn open_on(&self, id: HostId) -> usize {
+        self.hosts.get(id).map_or(0, |member| member.open as usize)
+    }
+
+    /// Sessions open on all hosts, removed ones included.
+    pub fn open(&self) -> usize {
+        self.hosts.open()
+    }
+}
+
+fn make(schedulers: &Schedulers, algorithm: &config::Algorithm) -> Box<dyn Scheduler> {
+    let made = schedulers.make(algorithm);
+    made.unwrap_or_else(Schedulers::make_default)
+}
+
+fn is_named(member: &Member, name: &str) -> bool {
+    match &member.endpoint {
+        Endpoint::Name { host, .. } => host == name,
+        Endpoint::Zoned { zone, .. } => zone == name,
+        Endpoint::Address(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

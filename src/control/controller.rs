@@ -1,0 +1,544 @@
+//! The controller thread: owns the configuration, serves one request after the other, and handles
+//! signals in between.
+//!
+//! Its handle is in `handle`; how it changes the configuration is in `changes` and `reload`.
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use log::Level;
+
+use super::config_file::File;
+use super::data_plane::{DataPlane, RetryOutcome};
+use super::handle::{
+    Actor, CAPACITY, CLOSE, GRACE, Handle, Message, PendingSignals, QueuedRequest, Response,
+    ResponseData, bit, push_clean,
+};
+use super::line_protocol::Request;
+use super::reconfigure::Reconfigure;
+use super::save::Autosave;
+use super::signals::Signal;
+use super::status::{Outcome, Sessions, Status, StoredStatus, table};
+use crate::calendar::since_1970_ms;
+use crate::config::verb::{Action, Batch, Command, HostKey, Question, Verb, View, complete, diff};
+use crate::config::{Config, Reading, edit, hide_passwords, print};
+use crate::log_targets;
+use crate::relay::Topic;
+
+/// Name of the thread.
+const THREAD: &str = "director";
+
+/// How long a drop waits for the thread to end. The thread may take longer.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The same while a signal to stop has not been handled: the controller waits for a name server or
+/// a disk, and the sender of the signal must not.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// How long workers may take to close their listeners. They take a second where clients come
+/// faster than they are accepted.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Limit of listed sessions.
+const MAX_LISTED_SESSIONS: usize = 10_000;
+
+/// How long workers may take to list sessions.
+const LIST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Error text where txlb has no configuration file.
+pub(super) const NO_FILE: &str = "there is no configuration file: txlb was started without one";
+
+/// The configuration file and its contents.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) file: File,
+    pub(super) config: Config,
+}
+
+impl Stored {
+    pub(super) fn new(file: File, config: Config) -> Stored {
+        Stored { file, config }
+    }
+}
+
+/// The controller's thread. Dropping it ends the thread, the data plane and all sessions.
+#[derive(Debug)]
+pub struct ControllerThread {
+    handle: Handle,
+    /// Hangs up when the thread has ended. In a lock, so that threads can share this type.
+    over: Mutex<Receiver<()>>,
+}
+
+impl ControllerThread {
+    /// Starts the controller of a data plane that has just started. `file` is the one that its
+    /// configuration was read from.
+    ///
+    /// # Errors
+    /// The system has no thread for it.
+    pub fn start(
+        data_plane: DataPlane,
+        file: Option<(File, Reading)>,
+        reconfigurables: Vec<Box<dyn Reconfigure>>,
+    ) -> io::Result<ControllerThread> {
+        let (requests, incoming) = sync_channel(CAPACITY);
+        let (running, over) = sync_channel(0);
+        let signals = Arc::<PendingSignals>::default();
+        let theirs = Arc::clone(&signals);
+        let watch = data_plane.panic_guard.watch(THREAD);
+        let workers = data_plane.liveness();
+        let controller = Controller::new(data_plane, file, reconfigurables);
+        thread::Builder::new()
+            .name(THREAD.to_owned())
+            .spawn(move || {
+                let _running: SyncSender<()> = running;
+                let mut controller = controller;
+                // Dropped before the data plane, which ends all subscriptions.
+                let _watch = watch;
+                controller.run(&incoming, &theirs);
+            })?;
+        Ok(ControllerThread {
+            handle: Handle {
+                requests,
+                signals,
+                workers,
+            },
+            over: Mutex::new(over),
+        })
+    }
+
+    /// A handle to the controller.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+}
+
+impl Drop for ControllerThread {
+    fn drop(&mut self) {
+        self.handle.send_signal(CLOSE);
+        // Nothing is sent: this waits for the thread to hang up.
+        let over = self.over.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let hung = over.recv_timeout(BUSY_TIMEOUT) == Err(RecvTimeoutError::Timeout);
+        if hung && !self.handle.signals.has_stop() {
+            let _ = over.recv_timeout(END_TIMEOUT.saturating_sub(BUSY_TIMEOUT));
+        }
+    }
+}
+
+/// State of the controller thread.
+pub(super) struct Controller {
+    pub(super) data_plane: DataPlane,
+    /// The configuration file, if there is one.
+    pub(super) stored: Option<Stored>,
+    pub(super) reconfigurables: Vec<Box<dyn Reconfigure>>,
+    pub(super) autosave: Autosave,
+    pub(super) stopping: bool,
+    pub(super) last_reload: Option<Outcome>,
+    pub(super) last_save: Option<Outcome>,
+    /// Changes that are not in the file; `None` while not computed.
+    unsaved: Option<Vec<Verb>>,
+}
+
+impl Controller {
+    pub(super) fn new(
+        data_plane: DataPlane,
+        file: Option<(File, Reading)>,
+        reconfigurables: Vec<Box<dyn Reconfigure>>,
+    ) -> Controller {
+        let autosave = Autosave::new(data_plane.config().manager.config_check, Instant::now());
+        let mut controller = Controller {
+            data_plane,
+            stored: None,
+            reconfigurables,
+            autosave,
+            stopping: false,
+            last_reload: None,
+            last_save: None,
+            unsaved: None,
+        };
+        if let Some((file, reading)) = file {
+            controller.warn(&file, &reading.warnings);
+            controller.stored = Some(Stored::new(file, reading.config));
+        }
+        controller.announce_listeners(&[]);
+        controller
+    }
+
+    /// Serves requests until the controller is closed.
+    pub(super) fn run(&mut self, requests: &Receiver<Message>, signals: &PendingSignals) {
+        loop {
+            let pending = signals.take();
+            if pending & CLOSE != 0 {
+                // A drop may overtake a signal to stop.
+                let to_stop = bit(Signal::Stop) | bit(Signal::Quit);
+                return self.handle_signals(pending & to_stop, signals);
+            }
+            self.handle_signals(pending, signals);
+            if self.autosave.is_due(Instant::now()) {
+                self.autosave_if_changed();
+            }
+            let request = match self.autosave.poll_timeout(Instant::now()) {
+                Some(timeout) => requests.recv_timeout(timeout),
+                None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match request {
+                Ok(request) => self.serve(request),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// The client may have gone: what was done stays done.
+    fn serve(&mut self, request: Message) {
+        match request {
+            Message::QueuedRequest(request, reply) => {
+                drop(reply.send(self.execute_if_current(*request)));
+            }
+            Message::Status(reply) => drop(reply.send(self.status())),
+            Message::Sessions(reply) => drop(reply.send(self.sessions())),
+            Message::Look => {}
+        }
+    }
+
+    fn handle_signals(&mut self, pending: u8, signals: &PendingSignals) {
+        let came = |signal| pending & bit(signal) != 0;
+        let stops = self.stopping || came(Signal::Stop) || came(Signal::Quit);
+        if came(Signal::Replace) {
+            log::warn!(
+                target: log_targets::ANSWERS,
+                "USR2 is not used yet: it will replace the program while it runs"
+            );
+        }
+        if came(Signal::Reload) && !stops {
+            self.handle_hup();
+        } else if came(Signal::Reload) || came(Signal::Reopen) {
+            self.reopen_or_complain();
+        }
+        if came(Signal::Quit) {
+            self.drain(None);
+        }
+        if came(Signal::Stop) {
+            // Workers were told when the signal came. The grace counts from then.
+            let since = signals.stop.get().map_or(Duration::ZERO, Instant::elapsed);
+            let since = Duration::from_secs(since.as_secs());
+            self.stop(Some(GRACE.saturating_sub(since)));
+        }
+    }
+
+    /// Executes a request, unless another configuration than the expected one is in force.
+    fn execute_if_current(&mut self, request: QueuedRequest) -> Response {
+        let QueuedRequest {
+            actor,
+            request,
+            expected_generation,
+        } = request;
+        let generation = self.data_plane.generation();
+        match expected_generation {
+            Some(expected_generation) if expected_generation != generation => self.answer(Err(format!(
+                "the configuration has changed meanwhile (generation {generation}, not {expected_generation}): \
+                 look again before you change it"
+            ))),
+            _ => self.execute(&actor, request),
+        }
+    }
+
+    fn execute(&mut self, actor: &Actor, request: Request) -> Response {
+        match request {
+            Request::Change(verbs) => self.change(actor, &verbs),
+            Request::Command(Command::Change(verb)) => self.change(actor, &[verb]),
+            Request::Command(Command::Action(action)) => self.act(actor, &action),
+            Request::Command(Command::Question(question)) => self.answer_question(&question),
+            Request::Command(Command::Batch(batch)) => self.answer(Err(no_batch(batch))),
+        }
+    }
+
+    pub(super) fn answer(&self, outcome: Result<String, String>) -> Response {
+        Response::new(outcome, self.data_plane.generation())
+    }
+
+    fn act(&mut self, actor: &Actor, action: &Action) -> Response {
+        let shown = Command::Action(action.clone()).to_string();
+        let answer = match action {
+            Action::RetryHost { host } => {
+                let outcome = self.retry(host);
+                self.answer(outcome)
+            }
+            Action::SaveConfig { force } => self.save(*force),
+            Action::Reload { force } => self.reload(actor, *force),
+            Action::ReopenLog => {
+                let outcome = self.reopen();
+                self.answer(outcome.map(|()| String::new()))
+            }
+            Action::Shutdown { grace } => {
+                let message = match grace {
+                    Some(grace) => self.drain(Some(*grace)),
+                    None => self.stop(Some(GRACE)),
+                };
+                self.answer(Ok(message))
+            }
+        };
+        let generation = answer.generation;
+        match &answer.outcome {
+            Ok(_) => {
+                let text = format!("generation {generation}: {shown}; by {actor}");
+                match action {
+                    // The reload has recorded its result itself.
+                    Action::Reload { .. } => log::info!(target: log_targets::ANSWERS, "{text}"),
+                    Action::SaveConfig { .. } => self.record(Topic::Save, &text),
+                    _ => self.record(Topic::Change, &text),
+                }
+            }
+            Err(why) => {
+                log::info!(target: log_targets::ANSWERS, "refused: {shown}; by {actor}: {why}");
+            }
+        }
+        answer
+    }
+
+    fn retry(&mut self, host: &HostKey) -> Result<String, String> {
+        // A change of nothing: fails if the host does not exist.
+        let nothing = Verb::SetHost {
+            host: host.clone(),
+            address: None,
+            weight: None,
+            insert_at: None,
+            rename: None,
+        };
+        let config = self.data_plane.config();
+        nothing.apply(config).map_err(|error| error.to_string())?;
+        let message = match self.data_plane.retry_host(host) {
+            RetryOutcome::Untried => "it is taken for untried: the next session may be its",
+            RetryOutcome::Resolving => "it has no address: its name is resolved again",
+            RetryOutcome::NotFailed => "it has not failed",
+        };
+        Ok(message.to_owned())
+    }
+
+    /// Stops, and releases what a successor needs: listeners, control socket and PID file.
+    fn drain(&mut self, grace: Option<Duration>) -> String {
+        let (message, closed) = self.start_stop(grace);
+        let deadline = Instant::now() + CLOSE_TIMEOUT;
+        // Each worker hangs up once; nothing is sent.
+        while closed
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            .is_ok()
+        {}
+        // The file belongs to the successor now.
+        self.autosave.disable();
+        let before = self.reconfigurables.len();
+        self.reconfigurables
+            .retain_mut(|reconfigurable| reconfigurable.release());
+        if self.reconfigurables.len() < before {
+            log::info!(
+                target: log_targets::ANSWERS,
+                "process {} listens nowhere any more, and has released its control socket and \
+                 PID file: another txlb can start",
+                std::process::id()
+            );
+        }
+        message
+    }
+
+    fn stop(&mut self, grace: Option<Duration>) -> String {
+        self.start_stop(grace).0
+    }
+
+    /// Stops. The receiver hangs up when all listeners are closed.
+    fn start_stop(&mut self, grace: Option<Duration>) -> (String, Receiver<()>) {
+        self.stopping = true;
+        let open = self.data_plane.open();
+        let message = match (open, grace.map(|grace| grace.as_secs_f64())) {
+            (0, _) => "stopping: no session is open".to_owned(),
+            (1, Some(left)) => format!("stopping: 1 session has {left} s left"),
+            (_, Some(left)) => format!("stopping: {open} sessions have {left} s left"),
+            (1, None) => "stopping once the open session is over".to_owned(),
+            (_, None) => format!("stopping once the last of {open} sessions is over"),
+        };
+        log::info!(target: log_targets::ANSWERS, "{message}");
+        let closed = self.data_plane.stop_listening(grace);
+        (message, closed)
+    }
+
+    fn answer_question(&mut self, question: &Question) -> Response {
+        let data = match question {
+            Question::Status => ResponseData::Status(Box::new(self.status())),
+            Question::Sessions => ResponseData::Sessions(self.sessions()),
+            Question::Config { view } => match self.view(*view) {
+                Ok(text) => ResponseData::Lines(text.lines().map(str::to_owned).collect()),
+                Err(why) => return self.answer(Err(why)),
+            },
+            Question::Diff if self.stored.is_none() => {
+                return self.answer(Err(NO_FILE.to_owned()));
+            }
+            Question::Diff => ResponseData::Lines(table::script(self.unsaved())),
+            Question::Complete { line } => {
+                let own = self.data_plane.own_schedulers();
+                ResponseData::Lines(complete(line, self.data_plane.config(), &own))
+            }
+            Question::Help { verb } => ResponseData::Lines(table::help(*verb)),
+        };
+        self.answer(Ok(String::new())).with(data)
+    }
+
+    fn status(&mut self) -> Status {
+        let unsaved = self.unsaved().len();
+        let file = self.stored.as_ref().map(|it| it.file.path().to_owned());
+        Status {
+            stopping: self.stopping,
+            stored: StoredStatus {
+                file,
+                unsaved,
+                last_reload: self.last_reload.clone(),
+                last_save: self.last_save.clone(),
+            },
+            ..self.data_plane.status()
+        }
+    }
+
+    fn sessions(&self) -> Sessions {
+        let slices = self.data_plane.list_sessions(MAX_LISTED_SESSIONS);
+        let deadline = Instant::now() + LIST_TIMEOUT;
+        let mut sessions = Sessions::default();
+        // Ends when all workers have hung up.
+        while let Ok(slice) =
+            slices.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
+            sessions.list.extend(slice.sessions);
+            sessions.more += slice.more;
+        }
+        sessions
+            .list
+            .sort_by_key(|it| (u64::MAX - it.age_ms, it.id));
+        sessions
+    }
+
+    /// The verbs that lead from the stored configuration to the running one; none without a file.
+    pub(super) fn unsaved(&mut self) -> &[Verb] {
+        let unsaved = self.unsaved.take().unwrap_or_else(|| {
+            let stored = self.stored.as_ref();
+            stored.map_or_else(Vec::new, |stored| {
+                diff(&stored.config, self.data_plane.config())
+            })
+        });
+        self.unsaved.insert(unsaved)
+    }
+
+    /// Call this when the running or the stored configuration has changed.
+    pub(super) fn forget_unsaved(&mut self) {
+        self.unsaved = None;
+    }
+
+    fn reopen(&mut self) -> Result<(), String> {
+        let config = self.data_plane.config();
+        let failed = self
+            .reconfigurables
+            .iter_mut()
+            .filter_map(|it| it.reopen(config).err());
+        let errors: Vec<String> = failed.collect();
+        match errors.is_empty() {
+            true => Ok(()),
+            false => Err(errors.join("; ")),
+        }
+    }
+
+    /// Logs an event, and adds it to the recent events.
+    pub(super) fn record(&self, topic: Topic, text: &str) {
+        let level = match topic {
+            Topic::Error => Level::Error,
+            _ => Level::Info,
+        };
+        log::log!(target: log_targets::ANSWERS, level, "{text}");
+        let mut noted = String::new();
+        push_clean(text, &mut noted);
+        self.data_plane.record_event(topic, noted);
+    }
+
+    pub(super) fn reopen_or_complain(&mut self) {
+        if let Err(error) = self.reopen() {
+            self.record(Topic::Error, &error);
+        }
+    }
+
+    /// A view of the configuration: in effect, running or stored. Passwords are hidden.
+    pub(super) fn view(&self, view: View) -> Result<String, String> {
+        let stored = self.stored.as_ref().map(|stored| &stored.file.bytes);
+        match (view, stored) {
+            // A hash may be part of a name.
+            (View::Effect, _) => Ok(hide_passwords(&print(self.data_plane.config()))),
+            (View::Running | View::Stored, None) => Err(NO_FILE.to_owned()),
+            (View::Running, Some(bytes)) => edit(bytes, self.data_plane.config())
+                .map(|edited| shown(&edited))
+                .map_err(|error| error.to_string()),
+            (View::Stored, Some(bytes)) => Ok(shown(bytes)),
+        }
+    }
+}
+
+/// The outcome of an operation that just ended.
+pub(super) fn outcome<T>(result: &Result<T, String>) -> Outcome {
+    Outcome {
+        wall_ms: since_1970_ms(SystemTime::now()),
+        result: result.as_ref().map(drop).map_err(Clone::clone),
+    }
+}
+
+fn no_batch(batch: Batch) -> String {
+    let name = Command::Batch(batch).name();
+    format!("{name} is understood only between lines of one conversation")
+}
+
+fn shown(bytes: &[u8]) -> String {
+    hide_passwords(&String::from_utf8_lossy(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    //! Session lists with less room than there are sessions.
+
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::control::Options;
+
+    /// A data plane, its clients, and the host's ends of their sessions.
+    fn scene(clients: usize) -> (DataPlane, Vec<TcpStream>) {
+        // Each client needs four descriptors, more than the soft limit allows.
+        crate::os::resources::raise_descriptor_limit().unwrap();
+        let host = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = host.local_addr().unwrap();
+        let text = format!(
+            "<config><service name='s'><listen ip='127.0.0.1:0'/><group name='g' enable='1'>\
+         <host name='h' ip='{at}'/></group></service></config>"
+        );
+        let config = crate::config::read(text.as_bytes()).unwrap().config;
+        let options = Options::new(2, |_| {});
+        let data_plane = DataPlane::start(config, options).unwrap();
+        let address = data_plane.status().services[0].addresses[0];
+        let client = |_| {
+            let client = TcpStream::connect(address).unwrap();
+            [client, host.accept().unwrap().0]
+        };
+        let ends = (0..clients).flat_map(client).collect();
+        (data_plane, ends)
+    }
+
+    #[test]
+    fn a_list_has_as_many_sessions_as_there_is_room_for_and_counts_the_others() {
+        // More sessions than two workers list in one turn each.
+        let (data_plane, _ends) = scene(400);
+        for (room, listed) in [(0, 0), (7, 7), (300, 300), (10_000, 400)] {
+            let slices: Vec<_> = data_plane.list_sessions(room).iter().collect();
+            let mut ids: Vec<u64> = slices
+                .iter()
+                .flat_map(|slice| slice.sessions.iter().map(|it| it.id))
+                .collect();
+            ids.sort_unstable();
+            ids.dedup();
+            let more: usize = slices.iter().map(|slice| slice.more).sum();
+            assert_eq!((ids.len(), ids.len() + more), (listed, 400));
+        }
+    }
+}

@@ -1,0 +1,576 @@
+//! The data plane as the controller drives it: puts a configuration in force, as a whole or not at
+//! all.
+//!
+//! Resolves and binds new listeners, then updates host pools, then publishes the plan to the
+//! workers. Only what differs changes.
+
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use super::Options;
+use super::error::Error;
+use super::fd_budget;
+use super::health::{Recovery, Watched};
+use super::listeners::{
+    self, BoundListener, Inheritance, Listeners, ResolveScope, WantedListeners,
+};
+use super::loops::OwnService;
+use super::resolutions::Resolutions;
+use super::resolver::{Resolver, lookup};
+use super::running::{Renames, Running};
+use super::threads::{Liveness, PanicGuard, WorkerThread, start_workers};
+use crate::balance::{HostPool, Schedulers};
+use crate::config::verb::HostKey;
+use crate::config::{self, Config, CustomNames};
+use crate::os::addresses;
+use crate::os::inherited::InheritedSocket;
+use crate::os::listen::{self, BindAddress};
+use crate::relay::{
+    ClientLookup, Clock, EventBus, Group, Handoffs, ListenKey, Plan, RecentEvents, SessionListPart,
+    SessionListRequest, Shared, Topic, WorkerMessage, WorkerStats,
+};
+
+/// How long a change waits for new host names to resolve.
+const NAMES_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a worker may take to confirm a plan. A turn takes milliseconds; closing a listener
+/// takes a second at most.
+const WORKER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A running data plane. Dropping it ends its sessions.
+pub struct DataPlane {
+    pub(super) config: Config,
+    pub(super) generation: u64,
+    pub(super) wanted: WantedListeners,
+    pub(super) listeners: Listeners,
+    pub(super) running: Running,
+    pub(super) workers: Vec<WorkerThread>,
+    pub(super) shared: Arc<Shared>,
+    resolutions: Arc<Resolutions>,
+    resolver: Resolver,
+    recovery: Recovery,
+    schedulers: Arc<Schedulers>,
+    most_sessions: usize,
+    pub(super) panic_guard: PanicGuard,
+}
+
+/// The result of [`DataPlane::retry_host`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RetryOutcome {
+    /// It had failed, and is reset to untried.
+    Untried,
+    /// It has no address: its name is being resolved.
+    Resolving,
+    /// It had not failed, or does not exist.
+    NotFailed,
+}
+
+/// A service's name, and the addresses where it listens.
+pub(super) type Listening = (String, Vec<SocketAddr>);
+
+impl DataPlane {
+    /// Starts to balance by `config`. Waits 2 s at most for names of hosts.
+    ///
+    /// # Errors
+    /// A listener that cannot be bound, or a thread that cannot start. Nothing runs then.
+    pub fn start(config: Config, options: Options) -> Result<DataPlane, Error> {
+        DataPlane::bind(config, options, Vec::new())?.start()
+    }
+
+    /// The first half of [`DataPlane::start`]: binds listeners and starts no thread. Resolves the
+    /// names of listeners on this thread.
+    ///
+    /// Sockets of `inherited` are bound already. Each is the listener at its address. If no
+    /// listener has that address, it belongs to the service whose name it has. All workers accept
+    /// from the same socket.
+    ///
+    /// # Errors
+    /// A listener that cannot be bound. Nothing is bound then.
+    pub fn bind(
+        config: Config,
+        options: Options,
+        inherited: Vec<InheritedSocket>,
+    ) -> Result<Bound, Error> {
+        Bound::new(config, options, inherited)
+    }
+
+    /// Puts `next` in force: all of it, or nothing. No session is cut. Returns once every worker
+    /// serves it.
+    ///
+    /// # Errors
+    /// A listener that cannot be bound: everything is as it was.
+    pub fn apply(&mut self, next: Config) -> Result<(), Error> {
+        self.apply_as(next, &Renames::default(), ResolveScope::All)
+    }
+
+    /// As [`DataPlane::apply`], with hosts renamed: their sessions, health and counts live on.
+    pub(super) fn apply_as(
+        &mut self,
+        next: Config,
+        renames: &Renames,
+        scope: ResolveScope,
+    ) -> Result<(), Error> {
+        self.check_schedulers(&next)?;
+        let (wanted, opened) = self.listen(&next, scope)?;
+        self.put_in_force(next, wanted, opened, renames)
+    }
+
+    /// Puts `next` in force. From here on, nothing in the configuration can be refused.
+    fn put_in_force(
+        &mut self,
+        next: Config,
+        wanted: WantedListeners,
+        opened: Vec<BoundListener>,
+        renames: &Renames,
+    ) -> Result<(), Error> {
+        let names: BTreeSet<String> = next.host_names().into_iter().map(str::to_owned).collect();
+        // Names that were known before have been waited for once.
+        let new_names = self
+            .resolver
+            .set_names(names.iter().cloned())
+            .map_err(Error::System)?;
+        self.resolver.wait_for(&new_names, NAMES_TIMEOUT);
+
+        self.running = self
+            .running
+            .next(&next, |service, group| self.new_group(service, group));
+        // Enabled groups are configured before workers use the new plan, the others after: one
+        // change may drain all hosts of one group and enable another. Test:
+        // another_group_is_enabled_and_sessions_on_the_old_one_live_on.
+        self.configure(&next, true, renames);
+        self.watch_names(&names);
+        let per_worker = self.listeners.commit(&wanted, opened, self.workers.len());
+        let plan = Arc::new(self.running.plan(&next, &wanted));
+        let (groups, manager) = (self.running.watched_groups(&next), next.manager);
+        (self.config, self.wanted) = (next, wanted);
+        self.generation += 1;
+        self.limit_sessions();
+        self.resolutions.set_services(self.own_services());
+        self.recovery.watch(Watched { groups, manager });
+        let served = self.publish_plan(&plan, per_worker);
+        self.configure(&self.config, false, renames);
+        self.watch_names(&names);
+        served
+    }
+
+    /// # Errors
+    /// A group uses a scheduler that does not exist.
+    fn check_schedulers(&self, config: &Config) -> Result<(), Error> {
+        let groups = config.services.iter().flat_map(|service| &service.groups);
+        let mut wanted = groups.map(|group| &group.scheduler);
+        match wanted.find(|scheduler| !self.schedulers.supports(scheduler)) {
+            None => Ok(()),
+            Some(scheduler) => {
+                let unknown_error = config::Scheduler::unknown_error(
+                    &scheduler.to_string(),
+                    &self.own_schedulers(),
+                );
+                Err(Error::Scheduler(unknown_error))
+            }
+        }
+    }
+
+    /// Names of the program's own schedulers.
+    pub fn own_schedulers(&self) -> CustomNames {
+        self.schedulers.custom_names()
+    }
+
+    fn new_group(&self, service: &config::Service, group: &config::Group) -> Group {
+        let (schedulers, workers) = (Arc::clone(&self.schedulers), self.workers.len());
+        let now_ms = self.shared.clock.now_ms();
+        let pool = HostPool::with_schedulers(schedulers, group, workers, now_ms);
+        Group::new(&service.name, &group.name, pool)
+            .with_recent_events(self.shared.recent_events.clone())
+    }
+
+    /// Configures the host pools of the groups that are `enabled` in `config`, or of the others.
+    fn configure(&self, config: &Config, enabled: bool, renames: &Renames) {
+        let known = self.resolver.resolutions();
+        for (running, group) in self.running.with_config(config, enabled) {
+            let renamed = renames.of(&running.service, &running.name);
+            self.resolutions
+                .change_group(running, &known, |pool, now_ms| {
+                    pool.configure_renamed(group, renamed, now_ms);
+                });
+        }
+    }
+
+    /// Passes on to all groups what `names` resolve to, now and later.
+    fn watch_names(&self, names: &BTreeSet<String>) {
+        let groups = self.running.groups().cloned();
+        self.resolutions
+            .set_groups(groups, names, || self.resolver.resolutions());
+    }
+
+    /// The number of the configuration in force, from 1.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Number of open sessions.
+    pub(super) fn open(&self) -> usize {
+        self.shared.open.load(Ordering::Relaxed)
+    }
+
+    /// Whether a service listens at this place.
+    pub(crate) fn listens_at(&self, place: BindAddress) -> bool {
+        self.wanted.keys().any(|key| key.place == place)
+    }
+
+    /// Where each service listens, in the file's order.
+    pub(super) fn listening(&self) -> Vec<Listening> {
+        let services = self.config.services.iter();
+        services
+            .map(|service| {
+                let addresses = self.listeners.addresses(&self.wanted, &service.name);
+                (service.name.clone(), addresses.collect())
+            })
+            .collect()
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Resolves all names of hosts again, now.
+    pub fn resolve_again(&self) {
+        self.resolver.resolve_now();
+    }
+
+    /// Resets a failed host to untried, so that it may get the next session. Without an address,
+    /// its name is resolved again.
+    pub fn retry_host(&self, host: &HostKey) -> RetryOutcome {
+        let group = self.running.group(&host.group.service, &host.group.group);
+        let Some(group) = group else {
+            return RetryOutcome::NotFailed;
+        };
+        let mut pool = group.pool();
+        let named = pool.hosts().find(|it| it.host.name == host.name);
+        match named.map(|it| (it.id, it.address)) {
+            Some((_, None)) => {
+                drop(pool);
+                self.resolver.resolve_now();
+                RetryOutcome::Resolving
+            }
+            Some((id, Some(_))) if pool.reset_health(id, self.shared.clock.now_ms()) => {
+                RetryOutcome::Untried
+            }
+            _ => RetryOutcome::NotFailed,
+        }
+    }
+
+    /// Asks all workers for their sessions, and lists `most` of them at most. The receiver hangs
+    /// up when all workers have answered.
+    pub(crate) fn list_sessions(&self, most: usize) -> Receiver<SessionListPart> {
+        let (parts, receiver) = channel();
+        let listing = SessionListRequest {
+            parts,
+            room: Arc::new(AtomicUsize::new(most)),
+        };
+        for worker in &self.workers {
+            // A worker that has ended has no sessions.
+            let _ = worker.mailbox.post(WorkerMessage::List(listing.clone()));
+        }
+        receiver
+    }
+
+    /// Stops: accepts the clients in the accept backlogs, then closes the listeners. Sessions
+    /// still open after `grace` are cut; without `grace`, none is. [`LifecycleEvent::Stopped`](super::LifecycleEvent::Stopped)
+    /// follows the end of the last.
+    pub fn stop(&self, grace: Option<Duration>) {
+        drop(self.stop_listening(grace));
+    }
+
+    /// As [`DataPlane::stop`]. The receiver hangs up when all listeners are closed.
+    pub(super) fn stop_listening(&self, grace: Option<Duration>) -> Receiver<()> {
+        let (done, closed) = channel();
+        for worker in &self.workers {
+            let done = done.clone();
+            // A worker that has ended has stopped.
+            let _ = worker.mailbox.post(WorkerMessage::Stop { grace, done });
+        }
+        closed
+    }
+
+    /// Which client a connection to a host belongs to. Recorded only while the control socket may
+    /// be asked.
+    pub fn client_lookup(&self) -> ClientLookup {
+        self.shared.client_lookup.clone()
+    }
+
+    /// Whether the workers answer. Outlives them, and says no then.
+    pub fn liveness(&self) -> Liveness {
+        Liveness::new(self.workers.iter().map(|worker| worker.mailbox.liveness()))
+    }
+
+    /// Adds to the recent events.
+    pub(crate) fn record_event(&self, topic: Topic, text: String) {
+        self.shared.recent_events.record(topic, text);
+    }
+
+    /// The bus that passes all events to subscribers.
+    pub(crate) fn event_bus(&self) -> EventBus {
+        self.shared.recent_events.event_bus().clone()
+    }
+
+    /// Sends the plan to every worker, and waits until all have confirmed it.
+    fn publish_plan(
+        &self,
+        plan: &Arc<Plan>,
+        per_worker: Vec<Vec<(ListenKey, TcpListener)>>,
+    ) -> Result<(), Error> {
+        let mut answers = Vec::new();
+        for (number, (worker, opened)) in self.workers.iter().zip(per_worker).enumerate() {
+            let (done, answer) = channel();
+            let order = WorkerMessage::Serve {
+                plan: Arc::clone(plan),
+                opened,
+                done,
+            };
+            worker
+                .mailbox
+                .post(order)
+                .map_err(|_| Error::Worker(number))?;
+            answers.push(answer);
+        }
+        for (number, answer) in answers.into_iter().enumerate() {
+            answer
+                .recv_timeout(WORKER_TIMEOUT)
+                .map_err(|_| Error::Worker(number))?;
+        }
+        Ok(())
+    }
+
+    /// Where `next` listens, and new sockets for that.
+    fn listen(
+        &self,
+        next: &Config,
+        scope: ResolveScope,
+    ) -> Result<(WantedListeners, Vec<BoundListener>), Error> {
+        let mut wanted = listeners::wanted(next, &self.wanted, scope)?;
+        self.listeners.inheritance.add_named(next, &mut wanted);
+        // A change does not look again for addresses that this machine lacked before.
+        let is_new = |key: &ListenKey| scope == ResolveScope::All || !self.wanted.contains_key(key);
+        let opened = self
+            .listeners
+            .bind_new(&wanted, self.workers.len(), is_new)?;
+        Ok((wanted, opened))
+    }
+
+    /// Resolves the names of listeners again, and listens at the addresses found.
+    ///
+    /// # Errors
+    /// A listener that cannot be bound: everything is as it was.
+    pub(crate) fn listen_again(&mut self) -> Result<(), Error> {
+        if self.config.listen_names().is_empty() {
+            return Ok(());
+        }
+        let (wanted, opened) = self.listen(&self.config, ResolveScope::All)?;
+        if opened.is_empty() && wanted == self.wanted {
+            return Ok(());
+        }
+        let per_worker = self.listeners.commit(&wanted, opened, self.workers.len());
+        let plan = Arc::new(self.running.plan(&self.config, &wanted));
+        self.wanted = wanted;
+        self.limit_sessions();
+        self.resolutions.set_services(self.own_services());
+        self.publish_plan(&plan, per_worker)
+    }
+
+    /// The services, as the search for circles needs them.
+    fn own_services(&self) -> Vec<OwnService> {
+        let places = self.listeners.places(&self.wanted);
+        let services = self.config.services.iter();
+        let own = services.filter_map(|service| {
+            Some(OwnService {
+                places: places.get(&service.name).cloned().unwrap_or_default(),
+                group: Arc::clone(self.running.group(&service.name, &service.enabled)?),
+            })
+        });
+        own.collect()
+    }
+
+    /// Limits sessions to the descriptors, two each, and to the owner's limit.
+    fn limit_sessions(&self) {
+        let room = fd_budget::sessions(&self.config, self.workers.len(), self.listeners.len());
+        // A change must not leave room for no session.
+        let capacity = room.unwrap_or(1).min(self.most_sessions);
+        self.shared.capacity.store(capacity, Ordering::Relaxed);
+    }
+}
+
+impl Drop for DataPlane {
+    fn drop(&mut self) {
+        self.stop(Some(Duration::ZERO));
+        for worker in self.workers.drain(..) {
+            // The panic guard has reported a panic.
+            let _ = worker.thread.join();
+        }
+    }
+}
+
+/// A configuration whose listeners are bound, before any thread runs. Clients wait in the accept
+/// backlog.
+///
+/// Between the two halves, the program gives up root's rights while it has one thread. Test:
+/// nothing_of_root_is_left_in_any_thread_but_low_ports.
+#[derive(Debug)]
+pub struct Bound {
+    config: Config,
+    options: Options,
+    wanted: WantedListeners,
+    listeners: Listeners,
+    opened: Vec<BoundListener>,
+}
+
+impl Bound {
+    /// Binds the listeners of `config` that are not `inherited`. Starts no thread: names of
+    /// listeners are resolved one after the other, without a timeout of our own.
+    pub(super) fn new(
+        config: Config,
+        options: Options,
+        inherited: Vec<InheritedSocket>,
+    ) -> Result<Bound, Error> {
+        let options = Options {
+            workers: options.workers.max(1),
+            most_sessions: options.most_sessions.max(1),
+            ..options
+        };
+        // Read now: the sandbox may hide it later.
+        let _ = addresses::local_port_range();
+        let listeners = Listeners::with(Inheritance::new(inherited));
+        let mut wanted = listeners::wanted_before_start(&config)?;
+        listeners.inheritance.add_named(&config, &mut wanted);
+        fd_budget::sessions(&config, options.workers, wanted.len())
+            .map_err(|(limit, needed)| Error::Descriptors { limit, needed })?;
+        let opened = listeners.bind_new(&wanted, options.workers, |_| true)?;
+        Ok(Bound {
+            config,
+            options,
+            wanted,
+            listeners,
+            opened,
+        })
+    }
+
+    /// The configuration that will be in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Gives the sockets to the user that this process will become. Sockets that share a port by
+    /// SO_REUSEPORT must have one owner. Test:
+    /// an_address_that_overlaps_what_root_has_bound_can_be_added.
+    pub fn change_owner(&self, uid: u32, gid: u32) {
+        for socket in self.opened.iter().flat_map(BoundListener::sockets) {
+            if let Err(error) = listen::change_owner(socket, uid, gid) {
+                log::debug!("a listening socket stays as it is: {error}");
+            }
+        }
+    }
+
+    /// The second half of [`DataPlane::start`]: starts threads, and puts the configuration in
+    /// force.
+    ///
+    /// # Errors
+    /// A thread that cannot start, or an unknown scheduler. Nothing runs then.
+    pub fn start(self) -> Result<DataPlane, Error> {
+        let clock = Clock::start();
+        let options = self.options;
+        let count = options.workers;
+        let shared = Arc::new(Shared {
+            clock: clock.clone(),
+            capacity: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            log_shortage_after_ms: AtomicU64::new(0),
+            pipes: fd_budget::pipes(count),
+            handoffs: Handoffs::new(count),
+            recent_events: RecentEvents::new(clock.clone()),
+            stats: (0..count).map(|_| WorkerStats::default()).collect(),
+            client_lookup: ClientLookup::new(count),
+        });
+        let resolutions = Arc::new(Resolutions::new(clock.clone()));
+        let on_resolution = Arc::clone(&resolutions);
+        let panic_guard = PanicGuard {
+            event_bus: shared.recent_events.event_bus().clone(),
+            on_event: options.on_event,
+        };
+        let resolver_guard = panic_guard.clone();
+        let mut data_plane = DataPlane {
+            config: Config::default(),
+            generation: 0,
+            wanted: WantedListeners::new(),
+            listeners: self.listeners,
+            running: Running::default(),
+            workers: start_workers(count, &shared, &panic_guard).map_err(Error::System)?,
+            shared,
+            resolutions,
+            resolver: Resolver::new(
+                Box::new(lookup),
+                Box::new(move |name, answer| {
+                    let _watch = resolver_guard.watch("names");
+                    on_resolution.apply_resolution(name, answer);
+                }),
+            ),
+            recovery: Recovery::start(clock, fd_budget::probes(), &panic_guard)
+                .map_err(Error::System)?,
+            schedulers: options.schedulers,
+            most_sessions: options.most_sessions,
+            panic_guard,
+        };
+        data_plane.check_schedulers(&self.config)?;
+        data_plane.put_in_force(self.config, self.wanted, self.opened, &Renames::default())?;
+        data_plane.listeners.inheritance.warn(&data_plane.wanted);
+        Ok(data_plane)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::net::{SocketAddr, TcpStream};
+
+    fn config(listen: &str) -> Config {
+        let text = format!(
+            "<config><service name='s'><listen ip='{listen}'/>\
+             <group name='g' enable='1'><host ip='127.0.0.1:1'/></group></service></config>"
+        );
+        config::read(text.as_bytes()).unwrap().config
+    }
+
+    fn bind(config: Config, workers: usize) -> Result<Bound, Error> {
+        DataPlane::bind(config, Options::new(workers, |_| {}), Vec::new())
+    }
+
+    fn place(bound: &Bound) -> SocketAddr {
+        bound.opened[0].address()
+    }
+
+    #[test]
+    fn clients_of_what_is_bound_wait_for_the_start() {
+        let bound = bind(config("localhost:0"), 2).unwrap();
+        let address = place(&bound);
+        TcpStream::connect(address).unwrap();
+        let data_plane = bound.start().unwrap();
+        let status = data_plane.status();
+        assert!(status.services[0].addresses.contains(&address));
+        assert_eq!((status.workers, data_plane.generation()), (2, 1));
+    }
+
+    #[test]
+    fn what_is_bound_is_nobody_elses_until_it_is_dropped() {
+        let bound = bind(config("127.0.0.1:0"), 1).unwrap();
+        let taken = place(&bound).to_string();
+        let refused = bind(config(&taken), 1).unwrap_err();
+        assert_eq!(refused.io_kind(), Some(io::ErrorKind::AddrInUse));
+        drop(bound);
+        bind(config(&taken), 1).unwrap();
+    }
+}

@@ -1,0 +1,360 @@
+//! Recovery of failed hosts: a thread that probes hosts at intervals.
+//!
+//! hostCheck probes failed hosts, heartbeat the others. If all hosts of an enabled group have
+//! failed, they are probed every second, whatever the configuration says.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::threads::PanicGuard;
+use crate::balance::HostId;
+use crate::config::{Manager, PeriodicTask};
+use crate::relay::{
+    Clock, Group, Probe, ProbePriority, ProbeResult, ProbeWaker, Prober, TimeoutsMs,
+    probe_timeout_ms,
+};
+
+/// Name of the thread.
+const THREAD: &str = "recovery";
+
+/// Successful connects in a row that make a failed host healthy.
+const CHECK_TRIES: u32 = 4;
+
+/// Interval of probes where all hosts of a group have failed.
+const ALL_FAILED_INTERVAL_MS: u64 = 1000;
+
+/// The groups to probe, and how often.
+#[derive(Default)]
+pub(super) struct Watched {
+    pub(super) groups: Vec<WatchedGroup>,
+    pub(super) manager: Manager,
+}
+
+/// A group, and whether it is enabled.
+pub(super) struct WatchedGroup {
+    pub(super) group: Arc<Group>,
+    pub(super) enabled: bool,
+    /// Timeouts of its service: a host too slow for sessions is not back.
+    pub(super) timeouts: TimeoutsMs,
+}
+
+/// Handle to the recovery thread.
+pub(super) struct Recovery {
+    shared: Arc<Mutex<Shared>>,
+    waker: ProbeWaker,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    watched: Watched,
+    stopped: bool,
+}
+
+impl Recovery {
+    /// Starts the thread, with `limit` probes at a time at most.
+    ///
+    /// # Errors
+    /// The system has no thread or event queue for it.
+    pub(super) fn start(
+        clock: Clock,
+        limit: usize,
+        panic_guard: &PanicGuard,
+    ) -> io::Result<Recovery> {
+        let prober = Prober::new(limit)?;
+        let waker = prober.waker();
+        let shared = Arc::default();
+        let mut recovery = RecoveryLoop::new(Arc::clone(&shared), prober, clock);
+        let watch = panic_guard.watch(THREAD);
+        let thread = thread::Builder::new()
+            .name(THREAD.to_owned())
+            .spawn(move || {
+                let _watch = watch;
+                recovery.run();
+            })?;
+        Ok(Recovery {
+            shared,
+            waker,
+            thread: Some(thread),
+        })
+    }
+
+    /// Replaces the groups to probe.
+    pub(super) fn watch(&self, watched: Watched) {
+        lock(&self.shared).watched = watched;
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
+            log::error!("cannot wake the recovery thread: {error}");
+        }
+    }
+}
+
+impl Drop for Recovery {
+    fn drop(&mut self) {
+        lock(&self.shared).stopped = true;
+        self.wake();
+        if let Some(thread) = self.thread.take() {
+            // The panic guard has reported a panic.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Purpose {
+    Check,
+    Heartbeat,
+}
+
+/// A host to probe, and why.
+struct ProbeJob {
+    group: Arc<Group>,
+    host: HostId,
+    purpose: Purpose,
+    priority: ProbePriority,
+}
+
+/// Identifies a probe under way: no host is probed twice at a time. A host with a new address, or
+/// urgent now, is another probe, since the first may wait in a queue.
+type ProbeId = (usize, HostId, SocketAddr, ProbePriority);
+
+/// State of the recovery thread.
+struct RecoveryLoop {
+    shared: Arc<Mutex<Shared>>,
+    prober: Prober<ProbeJob>,
+    clock: Clock,
+    under_way: HashSet<ProbeId>,
+    check: IntervalTimer,
+    heartbeat: IntervalTimer,
+    all_failed_timer: IntervalTimer,
+}
+
+impl RecoveryLoop {
+    fn new(shared: Arc<Mutex<Shared>>, prober: Prober<ProbeJob>, clock: Clock) -> RecoveryLoop {
+        RecoveryLoop {
+            shared,
+            prober,
+            clock,
+            under_way: HashSet::new(),
+            check: IntervalTimer::default(),
+            heartbeat: IntervalTimer::default(),
+            all_failed_timer: IntervalTimer::default(),
+        }
+    }
+
+    fn run(&mut self) {
+        let clock = self.clock.clone();
+        while let Some(jobs) = self.plan(clock.now_ms()) {
+            for probe in jobs {
+                self.under_way.insert(probe_id(&probe.key, probe.address));
+                self.prober.begin(probe);
+            }
+            match self
+                .prober
+                .wait(Duration::from_millis(ALL_FAILED_INTERVAL_MS / 2), || {
+                    clock.now_ms()
+                }) {
+                Ok(probed_hosts) => probed_hosts
+                    .into_iter()
+                    .for_each(|probed| self.apply_result(probed)),
+                Err(error) => panic!("the recovery thread has no more events: {error}"),
+            }
+        }
+    }
+
+    /// The probes that are due; `None` when recovery ends.
+    fn plan(&mut self, now_ms: u64) -> Option<Vec<Probe<ProbeJob>>> {
+        let shared = Arc::clone(&self.shared);
+        let shared = lock(&shared);
+        let Watched { groups, manager } = &shared.watched;
+        let check = self.check.is_due(Some(manager.host_check), now_ms);
+        let heartbeat = self.heartbeat.is_due(Some(manager.heartbeat), now_ms);
+        let all_failed_due = self.all_failed_timer.is_due(None, now_ms);
+        let mut jobs = Vec::new();
+        for watched in groups {
+            let pool = watched.group.pool();
+            let all_failed = watched.enabled && (check || all_failed_due) && pool.all_failed();
+            if check || all_failed {
+                let priority = |host| match (all_failed, pool.has_timed_out(host)) {
+                    (false, _) => ProbePriority::Routine,
+                    (true, false) => ProbePriority::Urgent,
+                    (true, true) => ProbePriority::UrgentButSilent,
+                };
+                let hosts = pool.health_check_targets();
+                jobs.extend(self.jobs(watched, hosts, Purpose::Check, priority));
+            }
+            if heartbeat {
+                let hosts = pool.heartbeat_targets();
+                jobs.extend(self.jobs(watched, hosts, Purpose::Heartbeat, |_| {
+                    ProbePriority::Routine
+                }));
+            }
+        }
+        (!shared.stopped).then_some(jobs)
+    }
+
+    fn jobs<'a>(
+        &'a self,
+        watched: &'a WatchedGroup,
+        hosts: Vec<(HostId, SocketAddr)>,
+        purpose: Purpose,
+        priority: impl Fn(HostId) -> ProbePriority + 'a,
+    ) -> impl Iterator<Item = Probe<ProbeJob>> + 'a {
+        let probe = move |(host, address)| {
+            let priority = priority(host);
+            let tries = match purpose {
+                Purpose::Check => CHECK_TRIES,
+                Purpose::Heartbeat => 1,
+            };
+            let group = Arc::clone(&watched.group);
+            Probe {
+                group: group_address(&group),
+                key: ProbeJob {
+                    group,
+                    host,
+                    purpose,
+                    priority,
+                },
+                priority,
+                address,
+                tries,
+                timeout_ms: probe_timeout_ms(watched.timeouts),
+            }
+        };
+        let probes = hosts.into_iter().map(probe);
+        probes.filter(|probe| {
+            !self
+                .under_way
+                .contains(&probe_id(&probe.key, probe.address))
+        })
+    }
+
+    fn apply_result(&mut self, probed: ProbeResult<ProbeJob>) {
+        let ProbeResult {
+            key: job,
+            address,
+            result,
+        } = probed;
+        self.under_way.remove(&probe_id(&job, address));
+        let Some(result) = result else { return };
+        let ProbeJob {
+            group,
+            host,
+            purpose,
+            priority: _,
+        } = job;
+        let now_ms = self.clock.now_ms();
+        let (change, name) = {
+            let mut pool = group.pool();
+            let change = match purpose {
+                Purpose::Check => pool.health_checked(host, address, result, now_ms),
+                Purpose::Heartbeat => pool.heartbeat_checked(host, address, result, now_ms),
+            };
+            (change, pool.host_name(host))
+        };
+        if let (Some(change), Some(name)) = (change, name) {
+            group.log_health_change(host, &name, &change, now_ms);
+        }
+    }
+}
+
+/// A job holds its group, so the group's address in memory is not reused.
+fn probe_id(job: &ProbeJob, address: SocketAddr) -> ProbeId {
+    (group_address(&job.group), job.host, address, job.priority)
+}
+
+fn group_address(group: &Arc<Group>) -> usize {
+    Arc::as_ptr(group) as usize
+}
+
+/// Time of the last run of a periodic task.
+#[derive(Debug, Default)]
+struct IntervalTimer {
+    last_ms: u64,
+}
+
+impl IntervalTimer {
+    /// Whether it is due. Without a task, the interval is a second.
+    fn is_due(&mut self, task: Option<PeriodicTask>, now_ms: u64) -> bool {
+        let interval_ms = task.map_or(ALL_FAILED_INTERVAL_MS, |task| {
+            u64::try_from(task.interval.as_millis()).unwrap_or(u64::MAX)
+        });
+        let due = now_ms.saturating_sub(self.last_ms) >= interval_ms;
+        if due {
+            self.last_ms = now_ms;
+        }
+        due && task.is_none_or(|task| task.enable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::{Failure, HostPool};
+
+    #[test]
+    fn a_heartbeat_that_waits_holds_up_no_check_of_the_only_host() {
+        let text = "<config><service name='s'><listen ip='1'/><group name='g' enable='1'>\
+                    <host name='a' ip='10.0.0.1:80'/></group></service>\
+                    <manager><heartbeat interval='1' enable='1'/></manager></config>";
+        let config = crate::config::read(text.as_bytes()).unwrap().config;
+        let pool = HostPool::new(&config.services[0].groups[0], 1, 0);
+        let group = Arc::new(Group::new("s", "g", pool));
+        let shared = Arc::<Mutex<Shared>>::default();
+        lock(&shared).watched = Watched {
+            groups: vec![WatchedGroup {
+                group: Arc::clone(&group),
+                enabled: true,
+                timeouts: TimeoutsMs::default(),
+            }],
+            manager: config.manager,
+        };
+        let mut recovery = RecoveryLoop::new(shared, Prober::new(1).unwrap(), Clock::start());
+        let mut planned = |now_ms| {
+            let probes = recovery.plan(now_ms).unwrap();
+            for probe in &probes {
+                let probe_id = probe_id(&probe.key, probe.address);
+                assert!(recovery.under_way.insert(probe_id), "twice at a time");
+            }
+            let urgencies = probes.iter().map(|probe| probe.priority);
+            urgencies.collect::<Vec<_>>()
+        };
+        assert_eq!(planned(10_000), [ProbePriority::Routine]);
+        assert_eq!(planned(11_000), []);
+        let (host, address) = group.pool().heartbeat_targets()[0];
+        let client = [10, 0, 0, 9].into();
+        let mut pool = group.pool();
+        pool.connect_failed(host, address, client, Failure::Refused, 11_500);
+        drop(pool);
+        assert_eq!(planned(12_000), [ProbePriority::Urgent]);
+        assert_eq!(planned(13_000), []);
+    }
+
+    #[test]
+    fn a_chore_is_due_once_an_interval_and_not_when_it_is_off() {
+        let task = |enable| {
+            Some(PeriodicTask {
+                interval: Duration::from_secs(10),
+                enable,
+            })
+        };
+        let mut timer = IntervalTimer::default();
+        assert!(!timer.is_due(task(true), 9_999));
+        assert!(timer.is_due(task(true), 10_000));
+        assert!(!timer.is_due(task(true), 19_999));
+        assert!(!timer.is_due(task(false), 20_000));
+        assert!(!timer.is_due(task(true), 29_999));
+        assert!(timer.is_due(None, 21_000 + ALL_FAILED_INTERVAL_MS));
+    }
+}

@@ -1,0 +1,597 @@
+//! Listening sockets: which ones a configuration needs, and binding those that are new. All are
+//! bound, or none.
+//!
+//! Sockets that this process inherited take the place of those at their addresses.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener};
+use std::time::Duration;
+
+use super::error::Error;
+use super::resolver::{Resolution, resolve_all, resolve_on_this_thread};
+use crate::config::{Config, ListenAddress, ListenHost, Service};
+use crate::os::inherited::InheritedSocket;
+use crate::os::listen::{BindAddress, bind_all};
+use crate::relay::ListenKey;
+
+/// The bound listeners and their addresses.
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    bound: BTreeMap<ListenKey, SocketAddr>,
+    /// Inherited sockets, which need no binding.
+    pub(super) inheritance: Inheritance,
+}
+
+/// The listeners that a configuration wants.
+pub(super) type WantedListeners = BTreeMap<ListenKey, WantedListener>;
+
+/// A listener that a configuration wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct WantedListener {
+    /// Name of the service behind it.
+    pub(super) service: String,
+    /// The name in its address, if it has one.
+    name: Option<String>,
+}
+
+/// How long names of listeners may take to resolve.
+const NAMES_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Sockets that are bound, but not served yet.
+#[derive(Debug)]
+pub(super) struct BoundListener {
+    key: ListenKey,
+    address: SocketAddr,
+    /// One for each worker.
+    sockets: Vec<TcpListener>,
+}
+
+impl BoundListener {
+    /// Its sockets, one for each worker.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = &TcpListener> {
+        self.sockets.iter()
+    }
+
+    /// The address that it is bound to.
+    #[cfg(test)]
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Which names of listeners are resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ResolveScope {
+    /// New names. A change moves no listener that it does not touch, and waits for no name server
+    /// that it does not need.
+    New,
+    /// All names, as at a reload.
+    All,
+}
+
+/// The listeners that `config` wants. Names are resolved now; a name that does not resolve keeps
+/// its addresses of `before`.
+///
+/// # Errors
+/// A new name that does not resolve, or two services at one place.
+pub(super) fn wanted(
+    config: &Config,
+    before: &WantedListeners,
+    scope: ResolveScope,
+) -> Result<WantedListeners, Error> {
+    let (mut names, mut resolutions) = (config.listen_names(), BTreeMap::new());
+    if scope == ResolveScope::New {
+        let known = names.iter().filter_map(|name| {
+            let addresses = addresses_of(name, before);
+            (!addresses.is_empty()).then(|| ((*name).to_owned(), Ok(addresses)))
+        });
+        resolutions.extend(known);
+        names.retain(|name| !resolutions.contains_key(*name));
+    }
+    if !names.is_empty() {
+        let mut found = resolve_all(names, NAMES_TIMEOUT).map_err(Error::System)?;
+        for (name, resolution) in &mut found {
+            keep_addresses(name, resolution, before);
+        }
+        resolutions.append(&mut found);
+    }
+    wanted_of(config, &resolutions)
+}
+
+/// The listeners that `config` wants, before there is a thread that could resolve names.
+///
+/// # Errors
+/// A name that does not resolve, or two services at one place.
+pub(super) fn wanted_before_start(config: &Config) -> Result<WantedListeners, Error> {
+    wanted_of(config, &resolve_on_this_thread(config.listen_names()))
+}
+
+fn wanted_of(
+    config: &Config,
+    resolutions: &BTreeMap<String, Resolution>,
+) -> Result<WantedListeners, Error> {
+    let mut wanted = WantedListeners::new();
+    for service in &config.services {
+        for listen in &service.listens {
+            for place in places_of_resolved(listen, resolutions)? {
+                add_wanted(&mut wanted, place, service, listen)?;
+            }
+        }
+    }
+    Ok(wanted)
+}
+
+fn keep_addresses(name: &str, resolution: &mut Resolution, before: &WantedListeners) {
+    let Err(reason) = resolution else { return };
+    let addresses = addresses_of(name, before);
+    if !addresses.is_empty() {
+        log::warn!(
+            "the name {name} does not resolve: {}; what listens there stays where it is",
+            reason.escape_debug()
+        );
+        *resolution = Ok(addresses);
+    }
+}
+
+/// The addresses that a name had, even those that this machine lacks.
+fn addresses_of(name: &str, before: &WantedListeners) -> Vec<IpAddr> {
+    let of_name = before
+        .iter()
+        .filter(|(_, listener)| listener.name.as_deref() == Some(name));
+    let addresses: BTreeSet<IpAddr> = of_name
+        .filter_map(|(key, _)| match key.place {
+            BindAddress::At(SocketAddr::V6(v6)) if name.starts_with('%') => {
+                Some(Ipv6Addr::from(u128::from(v6.scope_id())).into())
+            }
+            BindAddress::At(address) => Some(address.ip()),
+            BindAddress::Any { .. } => None,
+        })
+        .collect();
+    addresses.into_iter().collect()
+}
+
+fn add_wanted(
+    wanted: &mut WantedListeners,
+    place: BindAddress,
+    service: &Service,
+    listen: &ListenAddress,
+) -> Result<(), Error> {
+    let only_its_own = place.port() == 0;
+    let key = ListenKey {
+        place,
+        service: only_its_own.then(|| service.name.clone()),
+    };
+    let listener = WantedListener {
+        service: service.name.clone(),
+        name: name(listen).map(str::to_owned),
+    };
+    match wanted.insert(key, listener) {
+        Some(other) if other.service != service.name => Err(Error::ListenTwice {
+            place,
+            services: [other.service, service.name.clone()],
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Places of an admin interface's address. A name is resolved now.
+///
+/// # Errors
+/// A name that does not resolve.
+pub fn resolve_places(listen: &ListenAddress) -> Result<Vec<BindAddress>, Error> {
+    let resolutions = resolve_all(name(listen), NAMES_TIMEOUT).map_err(Error::System)?;
+    places_of_resolved(listen, &resolutions)
+}
+
+fn name(listen: &ListenAddress) -> Option<&str> {
+    match &listen.host {
+        ListenHost::Name(name) | ListenHost::Zoned { zone: name, .. } => Some(name),
+        ListenHost::Any | ListenHost::Ip(_) => None,
+    }
+}
+
+/// Places of an address, by the names in `resolutions`.
+///
+/// # Errors
+/// A name or network interface that is missing there, or has no address.
+pub fn places_of_resolved(
+    listen: &ListenAddress,
+    resolutions: &BTreeMap<String, Resolution>,
+) -> Result<Vec<BindAddress>, Error> {
+    let port = listen.port;
+    let at = |ip: &IpAddr| BindAddress::At(SocketAddr::new(*ip, port));
+    let resolution = |name: &str, shown: String| {
+        let silence = || Err(String::new());
+        let resolution = resolutions.get(name).cloned().unwrap_or_else(silence);
+        resolution.map_err(|reason| Error::ListenName {
+            name: shown,
+            reason,
+        })
+    };
+    match &listen.host {
+        ListenHost::Any => Ok(vec![BindAddress::Any { port }]),
+        ListenHost::Ip(ip) => Ok(vec![at(ip)]),
+        ListenHost::Name(name) => Ok(resolution(name, name.clone())?.iter().map(at).collect()),
+        ListenHost::Zoned { ip, zone } => {
+            let numbers = resolution(zone, format!("[{ip}{zone}]"))?;
+            let number = |number: &IpAddr| match number {
+                IpAddr::V6(number) => u32::try_from(u128::from(*number)).ok(),
+                IpAddr::V4(_) => None,
+            };
+            let at = |scope| BindAddress::At(SocketAddrV6::new(*ip, port, 0, scope).into());
+            Ok(numbers.iter().filter_map(number).map(at).collect())
+        }
+    }
+}
+
+impl Listeners {
+    /// No listeners yet, and these inherited sockets.
+    pub(super) fn with(inheritance: Inheritance) -> Listeners {
+        Listeners {
+            bound: BTreeMap::new(),
+            inheritance,
+        }
+    }
+
+    /// Binds the new listeners of `wanted` that are not bound, `workers` sockets each.
+    ///
+    /// # Errors
+    /// The first place that cannot be bound. None of the others is kept then.
+    pub(super) fn bind_new(
+        &self,
+        wanted: &WantedListeners,
+        workers: usize,
+        is_new: impl Fn(&ListenKey) -> bool,
+    ) -> Result<Vec<BoundListener>, Error> {
+        let mut opened: Vec<BoundListener> = Vec::new();
+        let mut absent = Vec::new();
+        // Only places with the same port overlap. There may be thousands of others.
+        let mut ours: HashMap<u16, Vec<BindAddress>> = HashMap::new();
+        for own in self.bound.keys() {
+            ours.entry(own.place.port()).or_default().push(own.place);
+        }
+        for (key, listener) in wanted
+            .iter()
+            .filter(|(key, _)| !self.bound.contains_key(key) && is_new(key))
+        {
+            let with_port = ours.entry(key.place.port()).or_default();
+            let overlaps_own = with_port.iter().any(|own| own.overlaps(key.place));
+            let given = self.inheritance.sockets(key.place, workers);
+            match given.unwrap_or_else(|| bind_all(key.place, workers, overlaps_own)) {
+                Ok(sockets) => {
+                    let address = sockets[0].local_addr();
+                    let address = address.map_err(|error| refused(key, error))?;
+                    with_port.push(key.place);
+                    opened.push(BoundListener {
+                        key: key.clone(),
+                        address,
+                        sockets,
+                    });
+                }
+                Err(error) if is_absent(&error) && listener.name.is_some() => {
+                    absent.push((key, listener, error));
+                }
+                Err(error) => return Err(refused(key, error)),
+            }
+        }
+        // A name may have addresses of a family that this machine lacks. One address that works is
+        // enough.
+        let new: HashSet<&ListenKey> = opened.iter().map(|opened| &opened.key).collect();
+        let has = |key: &ListenKey| self.bound.contains_key(key) || new.contains(key);
+        for (key, listener, error) in absent {
+            if !wanted
+                .iter()
+                .any(|(other, its)| its == listener && has(other))
+            {
+                return Err(refused(key, error));
+            }
+            log::warn!("cannot listen at {}: {error}", key.place);
+        }
+        Ok(opened)
+    }
+
+    /// Replaces the bound listeners by `wanted`. Returns each worker's new sockets.
+    pub(super) fn commit(
+        &mut self,
+        wanted: &WantedListeners,
+        opened: Vec<BoundListener>,
+        workers: usize,
+    ) -> Vec<Vec<(ListenKey, TcpListener)>> {
+        self.bound.retain(|key, _| wanted.contains_key(key));
+        self.inheritance.release_unshared();
+        let mut per_worker: Vec<_> = (0..workers).map(|_| Vec::new()).collect();
+        for BoundListener {
+            key,
+            address,
+            sockets,
+        } in opened
+        {
+            for (sockets_of_worker, socket) in per_worker.iter_mut().zip(sockets) {
+                sockets_of_worker.push((key.clone(), socket));
+            }
+            self.bound.insert(key, address);
+        }
+        per_worker
+    }
+
+    /// Addresses of the listeners of `wanted` that belong to `service`.
+    pub(super) fn addresses<'a>(
+        &'a self,
+        wanted: &'a WantedListeners,
+        service: &'a str,
+    ) -> impl Iterator<Item = SocketAddr> + 'a {
+        let keys = wanted
+            .iter()
+            .filter(move |(_, listener)| listener.service == service);
+        keys.filter_map(|(key, _)| self.bound.get(key).copied())
+    }
+
+    /// Places of each service, with the ports that the system chose.
+    pub(super) fn places(&self, wanted: &WantedListeners) -> BTreeMap<String, Vec<BindAddress>> {
+        let mut places: BTreeMap<String, Vec<BindAddress>> = BTreeMap::new();
+        for (key, listener) in wanted {
+            if let Some(address) = self.bound.get(key) {
+                let place = match key.place {
+                    BindAddress::Any { .. } => BindAddress::Any {
+                        port: address.port(),
+                    },
+                    BindAddress::At(_) => BindAddress::At(*address),
+                };
+                places
+                    .entry(listener.service.clone())
+                    .or_default()
+                    .push(place);
+            }
+        }
+        places
+    }
+
+    /// Number of bound listeners.
+    pub(super) fn len(&self) -> usize {
+        self.bound.len()
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+fn refused(key: &ListenKey, error: io::Error) -> Error {
+    Error::Listen {
+        place: key.place,
+        error,
+    }
+}
+
+/// Inherited sockets. Shared ones are kept for the life of the process: their maker holds them
+/// too, so their addresses could never be bound again. Test:
+/// a_socket_is_the_listener_at_its_address_whatever_its_name.
+#[derive(Debug, Default)]
+pub(super) struct Inheritance(Vec<InheritedSocket>);
+
+impl Inheritance {
+    pub(super) fn new(sockets: Vec<InheritedSocket>) -> Inheritance {
+        Inheritance(sockets)
+    }
+
+    /// Adds to `wanted` the sockets that belong to a service only by their name.
+    pub(super) fn add_named(&self, config: &Config, wanted: &mut WantedListeners) {
+        for InheritedSocket { name, address, .. } in &self.0 {
+            if config.services.iter().any(|service| service.name == *name) {
+                let listener = WantedListener {
+                    service: name.clone(),
+                    name: None,
+                };
+                wanted.entry(key(*address)).or_insert(listener);
+            }
+        }
+    }
+
+    /// The inherited socket at `place`, once for each worker. All get the same socket: only its
+    /// maker's user could bind another beside it.
+    pub(super) fn sockets(
+        &self,
+        place: BindAddress,
+        workers: usize,
+    ) -> Option<io::Result<Vec<TcpListener>>> {
+        let found = self.0.iter().find(|socket| socket.address == place)?;
+        Some((0..workers).map(|_| found.listener.try_clone()).collect())
+    }
+
+    /// Drops the sockets that no other process holds. Workers have them now.
+    pub(super) fn release_unshared(&mut self) {
+        self.0.retain(|socket| socket.is_shared);
+    }
+
+    /// Warns of sockets that serve nothing, or another service than their name says.
+    pub(super) fn warn(&self, wanted: &WantedListeners) {
+        for InheritedSocket { name, address, .. } in &self.0 {
+            let called = name.escape_debug();
+            match wanted.get(&key(*address)) {
+                None => log::warn!(
+                    "the inherited socket \"{called}\" at {address} serves nothing: nothing \
+                     listens at exactly this address, and no service has this name"
+                ),
+                Some(listener)
+                    if listener.service != *name
+                        && wanted.values().any(|other| other.service == *name) =>
+                {
+                    log::warn!(
+                        "the inherited socket \"{called}\" at {address} serves {}, which listens \
+                         there",
+                        listener.service.escape_debug()
+                    );
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+fn key(place: BindAddress) -> ListenKey {
+    ListenKey {
+        place,
+        service: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Which listeners are wanted, and which of them can be bound.
+
+    use super::*;
+
+    fn config(services: &[(&str, &[&str])]) -> Config {
+        let mut text = String::from("<config>");
+        for (name, listens) in services {
+            text += &format!("<service name='{name}'>");
+            for listen in *listens {
+                text += &format!("<listen ip='{listen}'/>");
+            }
+            text += "<group name='g' enable='true'><host ip='127.0.0.1:1'/></group></service>";
+        }
+        text += "</config>";
+        crate::config::read(text.as_bytes()).unwrap().config
+    }
+
+    #[test]
+    fn port_0_gives_each_service_a_port_of_its_own() {
+        let config = config(&[("a", &["127.0.0.1:0"]), ("b", &["127.0.0.1:0"])]);
+        let wanted = wanted(&config, &WantedListeners::new(), ResolveScope::New).unwrap();
+        let mut listeners = Listeners::default();
+        let opened = listeners.bind_new(&wanted, 2, |_| true).unwrap();
+        let per_worker = listeners.commit(&wanted, opened, 2);
+        assert_eq!(per_worker.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
+        let port = |service| listeners.addresses(&wanted, service).next().unwrap().port();
+        assert_ne!(port("a"), port("b"));
+    }
+
+    #[test]
+    fn a_name_that_leads_to_another_services_place_is_refused() {
+        let config = config(&[("a", &["127.0.0.1:4711"]), ("b", &["localhost:4711"])]);
+        assert!(matches!(
+            wanted(&config, &WantedListeners::new(), ResolveScope::New),
+            Err(Error::ListenTwice { .. })
+        ));
+    }
+
+    #[test]
+    fn a_name_that_does_not_resolve_any_more_is_listened_at_where_it_was() {
+        // A name that never resolves.
+        let config = config(&[("a", &["gone.invalid:4711"])]);
+        let new = wanted(&config, &WantedListeners::new(), ResolveScope::New);
+        assert!(matches!(new, Err(Error::ListenName { .. })), "{new:?}");
+        let key = ListenKey {
+            place: BindAddress::At(([127, 0, 0, 1], 4711).into()),
+            service: None,
+        };
+        let listener = WantedListener {
+            service: "a".to_owned(),
+            name: Some("gone.invalid".to_owned()),
+        };
+        let before = WantedListeners::from([(key, listener)]);
+        assert_eq!(wanted(&config, &before, ResolveScope::All).unwrap(), before);
+        // A change does not ask a name server.
+        assert_eq!(wanted(&config, &before, ResolveScope::New).unwrap(), before);
+    }
+
+    #[test]
+    fn a_change_keeps_a_name_where_it_was_and_a_reload_follows_it() {
+        let config = config(&[("a", &["localhost:4711"])]);
+        let resolved = wanted(&config, &WantedListeners::new(), ResolveScope::New).unwrap();
+        let moved: WantedListeners = resolved
+            .iter()
+            .take(1)
+            .map(|(_, listener)| {
+                let key = ListenKey {
+                    place: BindAddress::At(([127, 0, 0, 77], 4711).into()),
+                    service: None,
+                };
+                (key, listener.clone())
+            })
+            .collect();
+        assert_eq!(wanted(&config, &moved, ResolveScope::New).unwrap(), moved);
+        assert_eq!(
+            wanted(&config, &moved, ResolveScope::All).unwrap(),
+            resolved
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_bound_binds_nothing() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let free = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .to_string();
+        let places = [free.as_str(), &taken.local_addr().unwrap().to_string()];
+        let wanted = wanted(
+            &config(&[("a", &places)]),
+            &WantedListeners::new(),
+            ResolveScope::New,
+        )
+        .unwrap();
+        let error = Listeners::default()
+            .bind_new(&wanted, 2, |_| true)
+            .unwrap_err();
+        assert!(matches!(error, Error::Listen { .. }));
+        TcpListener::bind(&free).unwrap();
+    }
+
+    #[test]
+    fn overlapping_places_of_one_configuration_are_bound() {
+        let any = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let places = [format!("127.0.0.1:{any}"), format!("*:{any}")];
+        let wanted = wanted(
+            &config(&[("a", &[&places[0], &places[1]])]),
+            &WantedListeners::new(),
+            ResolveScope::New,
+        )
+        .unwrap();
+        assert_eq!(
+            Listeners::default()
+                .bind_new(&wanted, 2, |_| true)
+                .unwrap()
+                .len(),
+            2
+        );
+    }
+
+    #[test]
+    fn an_address_that_is_not_this_machines_is_excused_for_a_name_only() {
+        // An address for documentation, which no machine has.
+        let wanted = wanted(
+            &config(&[("a", &["203.0.113.5:0", "127.0.0.1:0"])]),
+            &WantedListeners::new(),
+            ResolveScope::New,
+        )
+        .unwrap();
+        assert!(Listeners::default().bind_new(&wanted, 1, |_| true).is_err());
+        let named = |name: &str| Some(name.to_owned());
+        let mut excused = wanted.clone();
+        excused
+            .values_mut()
+            .for_each(|listener| listener.name = named("both"));
+        assert_eq!(
+            Listeners::default()
+                .bind_new(&excused, 1, |_| true)
+                .unwrap()
+                .len(),
+            1
+        );
+        // A change does not look again for addresses that were missing.
+        let open = |is_new: bool| Listeners::default().bind_new(&excused, 1, |_| is_new);
+        assert_eq!(open(false).unwrap().len(), 0);
+        let mut apart = excused.clone();
+        for (key, listener) in &mut apart {
+            listener.name = named(&key.place.to_string());
+        }
+        assert!(Listeners::default().bind_new(&apart, 1, |_| true).is_err());
+    }
+}

@@ -1,0 +1,494 @@
+//! Status, sessions, diff and help as lines of text. Tables have 78 columns by default: 80 with
+//! the indentation of a response.
+
+use super::{GroupStatus, HostStatus, Outcome, ServiceStatus, Sessions, Status, StoredStatus};
+use crate::balance::Health;
+use crate::calendar::UtcTime;
+use crate::config::HostState;
+use crate::config::verb::{Batch, Command, Verb, options, table as commands};
+use crate::control::text::{
+    age, bytes, columns as columns_of, count, cut, fill, number_of_changes, wrap,
+};
+use crate::relay::SessionStatus;
+use commands::{CommandSchema, ValueKind};
+
+/// Default width of tables.
+pub(in crate::control) const COLUMNS: u16 = 78;
+const WIDTH: usize = COLUMNS as usize;
+
+/// The narrowest layout of tables.
+const NARROWEST: usize = 20;
+
+/// Widths of a table: the two columns that grow with the line are names and addresses.
+#[derive(Clone, Copy)]
+struct Layout {
+    /// The whole line.
+    columns: usize,
+    first: usize,
+    second: usize,
+}
+
+impl Layout {
+    /// Columns of at least these widths. Spare width goes to the first and then to the second, up
+    /// to their longest texts.
+    fn new(columns: usize, least: [usize; 2], longest: [usize; 2]) -> Layout {
+        let spare = columns.saturating_sub(WIDTH);
+        let first = longest[0].saturating_sub(least[0]).min(spare);
+        let second = longest[1].saturating_sub(least[1]).min(spare - first);
+        Layout {
+            columns: columns.max(NARROWEST),
+            first: least[0] + first,
+            second: least[1] + second,
+        }
+    }
+
+    fn wrap(&self, text: &str, indent: &str) -> Vec<String> {
+        wrap(text, self.columns, indent)
+    }
+}
+
+fn longest<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
+    texts.map(columns_of).max().unwrap_or(0)
+}
+
+/// The status.
+pub(in crate::control) fn status(status: &Status, columns: usize) -> Vec<String> {
+    let groups = status.services.iter().flat_map(|it| &it.groups);
+    let hosts = || groups.clone().flat_map(|it| &it.hosts);
+    let names = longest(hosts().map(|it| it.name.as_str()));
+    let addresses = longest(hosts().map(|it| it.endpoint.as_str()));
+    let layout = Layout::new(columns, [12, 21], [names, addresses]);
+    let up_ms = status.wall_ms.saturating_sub(status.started_wall_ms);
+    let about = format!(
+        "txlb {}, process {}, up {}, {} workers, generation {}",
+        status.version,
+        status.process,
+        age(up_ms),
+        status.workers,
+        status.generation
+    );
+    let sessions = format!(
+        "sessions: {} open, room for {}",
+        status.open, status.capacity
+    );
+    let mut lines = layout.wrap(&about, "  ");
+    lines.extend(layout.wrap(&sessions, "  "));
+    lines.extend(stored(&status.stored, layout));
+    for it in &status.services {
+        lines.push(String::new());
+        lines.extend(service(it, status.wall_ms, layout));
+    }
+    lines
+}
+
+fn stored(stored: &StoredStatus, layout: Layout) -> Vec<String> {
+    let Some(file) = &stored.file else {
+        return vec!["config: no file".to_owned()];
+    };
+    let mut lines = layout.wrap(&format!("config: {}", file.display()), "  ");
+    lines.push(match stored.unsaved {
+        0 => "unsaved: nothing".to_owned(),
+        number => format!("unsaved: {}", number_of_changes(number)),
+    });
+    let done = |what, outcome: &Option<Outcome>| {
+        outcome.as_ref().map(|Outcome { wall_ms, result }| {
+            let at = UtcTime::of(*wall_ms).iso();
+            match result {
+                Ok(()) => format!("config: last {what} at {at}"),
+                Err(error) => format!("config: last {what} failed at {at}: {error}"),
+            }
+        })
+    };
+    for told in [
+        done("reload", &stored.last_reload),
+        done("save", &stored.last_save),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        lines.extend(layout.wrap(&told, "  "));
+    }
+    lines
+}
+
+fn service(service: &ServiceStatus, now_ms: u64, layout: Layout) -> Vec<String> {
+    let addresses: Vec<_> = service.addresses.iter().map(ToString::to_string).collect();
+    let head = format!(
+        "service {} at {}: {} open, {} in all",
+        service.name,
+        addresses.join(", "),
+        service.open,
+        service.total
+    );
+    let mut lines = layout.wrap(&head, "  ");
+    for it in &service.groups {
+        lines.extend(group(it, it.name == service.enabled, now_ms, layout));
+    }
+    lines
+}
+
+fn group(group: &GroupStatus, enabled: bool, now_ms: u64, layout: Layout) -> Vec<String> {
+    let enabled = if enabled { ", enabled" } else { "" };
+    let head = format!(
+        "group {} ({}){enabled}: {} open",
+        group.name, group.scheduler, group.open
+    );
+    let mut lines = layout.wrap(&head, "  ");
+    if !group.hosts.is_empty() {
+        let heads = ["host", "address", "wt", "state", "open", "total", "bytes"];
+        lines.push(row(heads, layout));
+    }
+    for it in &group.hosts {
+        lines.extend(host(it, now_ms, layout));
+    }
+    lines
+}
+
+fn host(host: &HostStatus, now_ms: u64, layout: Layout) -> Vec<String> {
+    let health = match &host.health {
+        Health::Healthy => "healthy",
+        Health::Untried => "untried",
+        Health::Failed(_) => "FAILED",
+    };
+    let state = match host.state {
+        HostState::Up => health.to_owned(),
+        state => format!("{}/{health}", state.as_str()),
+    };
+    let totals = &host.totals;
+    let cells = [
+        &host.name,
+        &host.endpoint,
+        &host.weight.to_string(),
+        &state,
+        &count(u64::from(host.open)),
+        &count(host.total),
+        &bytes(totals.bytes_to_host.saturating_add(totals.bytes_to_client)),
+    ];
+    let mut lines = vec![row(cells.map(String::as_str), layout)];
+    if let Some((why, at_ms)) = &host.last_failure {
+        let since = match host.health {
+            Health::Failed(_) => host.since_wall_ms,
+            _ => *at_ms,
+        };
+        let ago = age(now_ms.saturating_sub(since));
+        let what = match host.health {
+            Health::Failed(_) => format!("failed for {ago}: {why}"),
+            _ => format!("last failed {ago} ago: {why}"),
+        };
+        let what = format!("    {what}; {} failed connects", host.failures);
+        lines.extend(layout.wrap(&what, "      "));
+    }
+    lines
+}
+
+/// A row of the table of hosts, numbers to the right.
+fn row(cells: [&str; 7], layout: Layout) -> String {
+    let [name, address, weight, state, open, total, bytes] = cells;
+    let row = format!(
+        "  {} {} {weight:>4} {} {open:>6} {total:>7} {bytes:>7}",
+        fill(name, layout.first),
+        fill(address, layout.second),
+        fill(state, 13)
+    );
+    cut(&row, layout.columns)
+}
+
+/// The open sessions.
+pub(in crate::control) fn sessions(sessions: &Sessions, columns: usize) -> Vec<String> {
+    let rows: Vec<_> = sessions.list.iter().map(session).collect();
+    let column = |index: usize| longest(rows.iter().map(|row| row[index].as_str()));
+    let layout = Layout::new(columns, [21, 14], [column(0), column(1)]);
+    let mut lines = Vec::new();
+    if !rows.is_empty() {
+        let heads = [
+            "client",
+            "service/host",
+            "age",
+            "idle",
+            "to host",
+            "to cl.",
+            "doing",
+        ];
+        lines.push(session_row(heads, layout));
+    }
+    lines.extend(rows.iter().map(|row| {
+        let cells = row.each_ref().map(String::as_str);
+        session_row(cells, layout)
+    }));
+    if sessions.more > 0 {
+        lines.extend(layout.wrap(&format!("and {} more", sessions.more), ""));
+    }
+    lines
+}
+
+fn session(session: &SessionStatus) -> [String; 7] {
+    let host = session.host.as_deref().unwrap_or("-");
+    [
+        session.client.to_string(),
+        format!("{}/{host}", session.service),
+        age(session.age_ms),
+        age(session.idle_ms),
+        bytes(session.bytes_to_host),
+        bytes(session.bytes_to_client),
+        session.phase.as_str().to_owned(),
+    ]
+}
+
+fn session_row(cells: [&str; 7], layout: Layout) -> String {
+    let [client, place, age, idle, to_host, to_client, phase] = cells;
+    let row = format!(
+        "{} {} {age:>6} {idle:>6} {to_host:>7} {to_client:>7} {}",
+        fill(client, layout.first),
+        fill(place, layout.second),
+        cut(phase, 11)
+    );
+    cut(&row, layout.columns)
+}
+
+/// Verbs as a script. Passwords are hidden.
+pub(in crate::control) fn script(verbs: &[Verb]) -> Vec<String> {
+    let around = |batch| (verbs.len() > 1).then(|| Command::Batch(batch).to_string());
+    let lines = verbs.iter().map(Verb::to_string);
+    around(Batch::Begin)
+        .into_iter()
+        .chain(lines)
+        .chain(around(Batch::Commit))
+        .collect()
+}
+
+/// All commands, or the keys of one.
+pub(in crate::control) fn help(command: Option<&CommandSchema>) -> Vec<String> {
+    match command {
+        None => commands::commands()
+            .iter()
+            .flat_map(|it| {
+                let line = format!("{:15} {}", it.name, it.summary);
+                wrap(&line, WIDTH, &" ".repeat(16))
+            })
+            .collect(),
+        Some(it) => {
+            let usage = format!("{} {}", it.name, it.synopsis());
+            let mut lines = wrap(usage.trim_end(), WIDTH, "    ");
+            lines.extend(wrap(it.summary, WIDTH, ""));
+            if it
+                .keys
+                .iter()
+                .any(|key| key.value_kind == ValueKind::OptionName)
+            {
+                lines.extend(
+                    options()
+                        .iter()
+                        .map(|option| format!("    {}", option.path)),
+                );
+            }
+            lines
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Tables with long contents.
+
+    use super::*;
+    use crate::config::HostState;
+    use crate::relay::Phase;
+
+    fn host_status(name: &str, health: Health) -> HostStatus {
+        HostStatus {
+            name: name.to_owned(),
+            endpoint: "10.0.0.1:80".to_owned(),
+            address: None,
+            weight: 1,
+            state: HostState::Up,
+            health,
+            since_wall_ms: 1_000,
+            open: 3,
+            total: 1234,
+            recent: Vec::new(),
+            failures: 2,
+            last_failure: None,
+            totals: crate::balance::Totals::default(),
+        }
+    }
+
+    fn scene(service: &str, hosts: Vec<HostStatus>) -> Status {
+        Status {
+            wall_ms: 3_601_000,
+            started_wall_ms: 1_000,
+            process: 77,
+            version: "2.0.0",
+            workers: 2,
+            generation: 5,
+            open: 3,
+            capacity: 9_400,
+            services: vec![ServiceStatus {
+                name: service.to_owned(),
+                addresses: vec!["127.0.0.1:8080".parse().unwrap()],
+                enabled: "main".to_owned(),
+                open: 3,
+                total: 1234,
+                groups: vec![GroupStatus {
+                    name: "main".to_owned(),
+                    scheduler: "leastc".to_owned(),
+                    open: 3,
+                    hosts,
+                }],
+            }],
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn the_status_says_how_each_host_is() {
+        let mut healthy = host_status("one", Health::Healthy);
+        healthy.totals.bytes_to_client = 3 << 20;
+        healthy.last_failure = Some(("no route to it".to_owned(), 1_000));
+        let mut failed = host_status("two", Health::Failed(crate::balance::Failure::Refused));
+        failed.since_wall_ms = 3_000_000;
+        failed.last_failure = Some(("connection refused".to_owned(), 3_600_000));
+        let mut drained = host_status("three", Health::Untried);
+        drained.state = HostState::Drain;
+        let mut scene = scene("web", vec![healthy, failed, drained]);
+        scene.stored = StoredStatus {
+            file: Some("/etc/txlb/config.xml".into()),
+            unsaved: 2,
+            last_reload: Some(Outcome {
+                wall_ms: 0,
+                result: Err("/etc/txlb/config.xml:1:1: the file is empty".to_owned()),
+            }),
+            last_save: None,
+        };
+        let text = status(&scene, WIDTH).join("\n");
+        assert_eq!(
+            text,
+            "\
+txlb 2.0.0, process 77, up 1 h, 2 workers, generation 5
+sessions: 3 open, room for 9400
+config: /etc/txlb/config.xml
+unsaved: 2 changes
+config: last reload failed at 1970-01-01T00:00:00.000Z:
+  /etc/txlb/config.xml:1:1: the file is empty
+
+service web at 127.0.0.1:8080: 3 open, 1234 in all
+group main (leastc), enabled: 3 open
+  host         address                 wt state           open   total   bytes
+  one          10.0.0.1:80              1 healthy            3    1234 3.0 MiB
+    last failed 1 h ago: no route to it; 2 failed connects
+  two          10.0.0.1:80              1 FAILED             3    1234     0 B
+    failed for 10 min: connection refused; 2 failed connects
+  three        10.0.0.1:80              1 drain/untried      3    1234     0 B"
+        );
+    }
+
+    fn session_status(client: &str, service: &str) -> SessionStatus {
+        let mut session = SessionStatus::example();
+        session.client = client.parse().unwrap();
+        session.service = service.to_owned();
+        session
+    }
+
+    #[test]
+    fn sessions_are_a_line_each() {
+        let told = Sessions {
+            list: vec![session_status("10.0.0.9:33333", "web")],
+            more: 7,
+        };
+        assert_eq!(
+            sessions(&told, WIDTH).join("\n"),
+            "\
+client                service/host      age   idle to host  to cl. doing
+10.0.0.9:33333        web/one         2 min    5 s   512 B 1.0 MiB relaying
+and 7 more"
+        );
+        assert_eq!(sessions(&Sessions::default(), WIDTH), [""; 0]);
+    }
+
+    #[test]
+    fn help_for_options_lists_them() {
+        let lines = help(commands::command("setOption"));
+        for path in ["manager.hostCheck.interval", "control.socket"] {
+            assert!(lines.iter().any(|line| line.trim() == path), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_wider_than_the_screen() {
+        for letter in ["ä", "東", "e\u{301}"] {
+            check_widths(&letter.repeat(85));
+        }
+        let helped = commands::commands().iter().flat_map(|it| help(Some(it)));
+        for line in help(None).into_iter().chain(helped) {
+            assert!(line.chars().count() <= WIDTH, "{line}");
+        }
+    }
+
+    fn check_widths(long: &str) {
+        let mut host = host_status(long, Health::Healthy);
+        host.endpoint = format!("{long}:80");
+        host.state = HostState::Down;
+        host.weight = 1000;
+        host.open = u32::MAX;
+        host.total = u64::MAX;
+        host.totals.bytes_to_host = u64::MAX;
+        host.last_failure = Some((long.to_owned(), 0));
+        let mut scene = scene(long, vec![host]);
+        scene.stored.file = Some(long.into());
+        let mut session = session_status("[2001:db8:1111:2222:3333:4444:5555:6666]:65535", long);
+        session.phase = Phase::HalfClosed;
+        session.age_ms = 9_999 * 86_400_000;
+        session.idle_ms = session.age_ms;
+        session.bytes_to_host = u64::MAX;
+        session.bytes_to_client = 1_048_575;
+        let told = Sessions {
+            list: vec![session],
+            more: usize::MAX,
+        };
+        for columns in [20, 40, WIDTH, 100, 400] {
+            let lines = status(&scene, columns).into_iter();
+            for line in lines.chain(sessions(&told, columns)) {
+                assert!(columns_of(&line) <= columns, "{columns}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn letters_of_two_columns_keep_the_table_straight() {
+        let hosts = ["東京", "ab"].map(|name| host_status(name, Health::Healthy));
+        let lines = status(&scene("web", hosts.into()), WIDTH);
+        let rows = lines.iter().filter(|line| line.contains(" healthy "));
+        let places: Vec<_> = rows
+            .map(|row| columns_of(&row[..row.find(" healthy ").unwrap()]))
+            .collect();
+        assert!(
+            matches!(places[..], [one, other] if one == other),
+            "{lines:?}"
+        );
+    }
+
+    #[test]
+    fn a_wide_screen_shows_names_and_addresses_uncut() {
+        let name = "a name of more than twelve letters";
+        let endpoint = "a-host-somewhere-else.example.org:8080";
+        let mut host = host_status(name, Health::Healthy);
+        host.endpoint = endpoint.to_owned();
+        let scene = scene("web", vec![host, host_status("one", Health::Healthy)]);
+        let lines = status(&scene, 160);
+        let row = lines.iter().find(|line| line.contains(name)).unwrap();
+        assert!(row.contains(&format!("{name} {endpoint} ")), "{row}");
+        // All rows have the same columns, no wider than needed.
+        let other = lines.iter().find(|line| line.contains(" one ")).unwrap();
+        assert_eq!(row.len(), other.len());
+        assert!(row.len() < 160);
+
+        let client = "[2001:db8:1111:2222:3333:4444:5555:6666]:65535";
+        let told = Sessions {
+            list: vec![session_status(client, "a long name of a service")],
+            more: 0,
+        };
+        let lines = sessions(&told, 160).join("\n");
+        assert!(lines.contains(client), "{lines}");
+        assert!(lines.contains("a long name of a service/one "), "{lines}");
+        assert_eq!(sessions(&told, 0)[0].chars().count(), 20);
+    }
+}

@@ -1,0 +1,310 @@
+//! Events for programs that embed txlb: what happened, and the bus that tells subscribers.
+//!
+//! Publishing never waits. Events for which a subscriber has no room are counted, and it is told
+//! the number. Without subscribers no event is built.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::relay::failure::EndReason;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A host has failed. It gets no new sessions while another host has not failed.
+    HostDown {
+        /// Which host.
+        host: HostName,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A failed host answers again.
+    HostUp {
+        /// Which host.
+        host: HostName,
+    },
+    /// A session has ended.
+    SessionEnded(Box<SessionEnd>),
+    /// The configuration was changed, reloaded or saved, or one of these failed.
+    Noted(RecentEvent),
+    /// This many events were dropped because the subscriber had no room for them.
+    Missed(u64),
+    /// A thread of the balancer panicked, usually in a scheduler of the embedding program: the
+    /// thread's name. The balancer stops, since nothing replaces the thread.
+    Panicked(String),
+}
+
+/// One of the recent events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecentEvent {
+    /// When, in milliseconds since 1970.
+    pub wall_ms: u64,
+    /// What kind of event it was.
+    pub topic: Topic,
+    /// What happened, for people. Text from outside is escaped.
+    pub text: String,
+}
+
+/// The kind of a recent event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Topic {
+    /// A host has failed.
+    HostDown,
+    /// A failed host answers again.
+    HostUp,
+    /// An operator has changed the configuration.
+    Change,
+    /// The configuration file was read again.
+    Reload,
+    /// The configuration file was written.
+    Save,
+    /// Something failed.
+    Error,
+}
+
+impl Topic {
+    /// Its name in JSON and on the page.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Topic::HostDown => "host down",
+            Topic::HostUp => "host up",
+            Topic::Change => "change",
+            Topic::Reload => "reload",
+            Topic::Save => "save",
+            Topic::Error => "error",
+        }
+    }
+}
+
+/// A host's full name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HostName {
+    /// Its service's name.
+    pub service: String,
+    /// Its group's name.
+    pub group: String,
+    /// Its own name.
+    pub host: String,
+}
+
+impl fmt::Display for HostName {
+    /// As in the log: `service:group/host`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}/{}", self.service, self.group, self.host)
+    }
+}
+
+/// The figures of a session that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionEnd {
+    /// No other session of this balancer has it.
+    pub id: u64,
+    /// The client's address.
+    pub client: SocketAddr,
+    /// When the client was accepted, in milliseconds since 1970.
+    pub accepted_wall_ms: u64,
+    /// Its service's name.
+    pub service: String,
+    /// Its group's name.
+    pub group: String,
+    /// Its host's name; `None` if no host accepted.
+    pub host: Option<String>,
+    /// The host's address.
+    pub host_address: Option<SocketAddr>,
+    /// Milliseconds from accepting the client until the host accepted.
+    pub connect_ms: Option<u64>,
+    /// Milliseconds from accepting the client until the end.
+    pub total_ms: u64,
+    /// Bytes sent to the host.
+    pub bytes_to_host: u64,
+    /// Bytes sent to the client.
+    pub bytes_to_client: u64,
+    /// Hosts that failed this client.
+    pub retries: usize,
+    /// Why it ended.
+    pub reason: EndReason,
+}
+
+/// Tells all subscribers of events. Clones share the subscribers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct EventBus(Arc<Subscribers>);
+
+#[derive(Debug, Default)]
+struct Subscribers {
+    /// Whether there is a subscriber: sessions that end ask without the lock.
+    any: AtomicBool,
+    list: Mutex<SubscriberList>,
+}
+
+#[derive(Debug, Default)]
+struct SubscriberList {
+    subscribers: Vec<Arc<Subscriber>>,
+    /// No more events will come.
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    events: SyncSender<Event>,
+    missed: AtomicU64,
+    /// Dead once the [`Subscription`] is dropped.
+    alive: Weak<()>,
+}
+
+/// The receiving end. The channel hangs up when no more events will come.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    pub(crate) events: Receiver<Event>,
+    _alive: Arc<()>,
+}
+
+impl EventBus {
+    /// Subscribes to all events from now on, with room for `room` events that wait.
+    pub(crate) fn subscribe(&self, room: usize) -> Subscription {
+        let (sender, events) = sync_channel(room);
+        let alive = Arc::new(());
+        let subscriber = Arc::new(Subscriber {
+            events: sender,
+            missed: AtomicU64::new(0),
+            alive: Arc::downgrade(&alive),
+        });
+        let mut list = self.lock();
+        // A channel tells only a sender that its receiver is gone. Without events nobody sends, and
+        // dropped subscriptions would keep their room for a thousand events.
+        // Test: who_has_gone_is_forgotten_though_nothing_happens.
+        list.subscribers
+            .retain(|subscriber| subscriber.alive.strong_count() > 0);
+        if !list.ended {
+            list.subscribers.push(subscriber);
+            self.0.any.store(true, Ordering::Release);
+        }
+        Subscription {
+            events,
+            _alive: alive,
+        }
+    }
+
+    /// Hangs up on all subscribers, present and future.
+    pub(crate) fn end(&self) {
+        let mut list = self.lock();
+        list.ended = true;
+        list.subscribers.clear();
+        self.0.any.store(false, Ordering::Release);
+    }
+
+    /// Builds an event and sends it to all subscribers, if there are any.
+    pub(crate) fn publish(&self, event: impl FnOnce() -> Event) {
+        if !self.0.any.load(Ordering::Acquire) {
+            return;
+        }
+        // Sending may wake a thread, which is a system call: not under the lock.
+        let subscribers = self.lock().subscribers.clone();
+        let event = event();
+        let gone: Vec<_> = subscribers
+            .iter()
+            .filter(|subscriber| !subscriber.deliver(event.clone()))
+            .collect();
+        if !gone.is_empty() {
+            let mut list = self.lock();
+            list.subscribers
+                .retain(|it| !gone.iter().any(|gone| Arc::ptr_eq(it, gone)));
+            let any = !list.subscribers.is_empty();
+            self.0.any.store(any, Ordering::Release);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, SubscriberList> {
+        self.0.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Subscriber {
+    /// Delivers an event. Returns whether the subscriber still exists.
+    fn deliver(&self, event: Event) -> bool {
+        let missed = self.missed.swap(0, Ordering::AcqRel);
+        if missed > 0 && !self.send(Event::Missed(missed), missed) {
+            return false;
+        }
+        self.send(event, 1)
+    }
+
+    /// Sends an event, or counts it as `worth` missed ones. Returns whether the subscriber still
+    /// exists.
+    fn send(&self, event: Event, worth: u64) -> bool {
+        match self.events.try_send(event) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_)) => {
+                self.missed.fetch_add(worth, Ordering::AcqRel);
+                true
+            }
+            Err(TrySendError::Disconnected(_)) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn missed(event_bus: &EventBus, number: u64) {
+        event_bus.publish(|| Event::Missed(number));
+    }
+
+    #[test]
+    fn nothing_is_made_up_while_nobody_listens() {
+        let event_bus = EventBus::default();
+        event_bus.publish(|| unreachable!("there is a subscriber"));
+        let heard = event_bus.subscribe(1);
+        missed(&event_bus, 1);
+        assert_eq!(heard.events.try_recv(), Ok(Event::Missed(1)));
+        drop(heard);
+        missed(&event_bus, 2);
+        event_bus.publish(|| unreachable!("there is a subscriber"));
+    }
+
+    #[test]
+    fn who_does_not_take_what_is_told_is_told_how_much_was_missed() {
+        let event_bus = EventBus::default();
+        let (slow, quick) = (event_bus.subscribe(2), event_bus.subscribe(9));
+        for number in 0..6 {
+            missed(&event_bus, number);
+        }
+        let told: Vec<_> = slow.events.try_iter().collect();
+        assert_eq!(told, [0, 1].map(Event::Missed));
+        missed(&event_bus, 6);
+        let told: Vec<_> = slow.events.try_iter().collect();
+        assert_eq!(told, [Event::Missed(4), Event::Missed(6)]);
+        assert_eq!(quick.events.try_iter().count(), 7);
+    }
+
+    #[test]
+    fn who_has_gone_is_forgotten_though_nothing_happens() {
+        let event_bus = EventBus::default();
+        let stays = event_bus.subscribe(1);
+        for _ in 0..100 {
+            event_bus.subscribe(1);
+        }
+        assert!(event_bus.lock().subscribers.len() <= 2);
+        missed(&event_bus, 1);
+        assert_eq!(stays.events.try_recv(), Ok(Event::Missed(1)));
+    }
+
+    #[test]
+    fn at_the_end_all_who_listen_hear_so() {
+        let event_bus = EventBus::default();
+        let before = event_bus.subscribe(1);
+        missed(&event_bus, 1);
+        event_bus.end();
+        let after = event_bus.subscribe(1);
+        event_bus.publish(|| unreachable!("there is a subscriber"));
+        assert_eq!(before.events.iter().count(), 1);
+        assert_eq!(after.events.iter().count(), 0);
+    }
+}

@@ -1,0 +1,169 @@
+//! The connection log: one line for each session, in HAProxy's tcplog layout, with HAProxy's names.
+//!
+//! Source: "TCP log format" in HAProxy's configuration manual. The frontend is the service, the
+//! backend is `service:group`, the server is the host.
+
+use std::fmt::{self, Write};
+use std::net::SocketAddr;
+
+use crate::calendar::UtcTime;
+use crate::relay::failure::EndReason;
+
+/// The line of one session.
+#[derive(Debug)]
+pub(crate) struct TcpLogLine<'a> {
+    pub(crate) client: SocketAddr,
+    /// When the client was accepted, in milliseconds since 1970.
+    pub(crate) accepted_wall_ms: u64,
+    pub(crate) service: &'a str,
+    pub(crate) group: &'a str,
+    pub(crate) host: Option<&'a str>,
+    /// Milliseconds from accepting the client until its host accepted.
+    pub(crate) connect_ms: Option<u64>,
+    /// Milliseconds from accepting the client until the end.
+    pub(crate) total_ms: u64,
+    /// Bytes from the host to the client.
+    pub(crate) bytes_to_client: u64,
+    pub(crate) reason: EndReason,
+    /// Sessions open when this one ended, including it: in all, of the service, of the group, of
+    /// the host.
+    pub(crate) open: [u64; 4],
+    /// Hosts that failed this client.
+    pub(crate) retries: usize,
+}
+
+impl fmt::Display for TcpLogLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TcpLogLine {
+            client,
+            total_ms,
+            bytes_to_client,
+            reason,
+            ..
+        } = self;
+        let (ip, port) = (client.ip().to_canonical(), client.port());
+        let date = UtcTime::of(self.accepted_wall_ms).haproxy();
+        write!(f, "{ip}:{port} [{date}] {} ", Escaped(self.service))?;
+        write!(f, "{}/", Backend(self.service, self.group))?;
+        match self.host {
+            Some(host) => write!(f, "{}", Escaped(host))?,
+            None => f.write_str("<NOSRV>")?,
+        }
+        match self.connect_ms {
+            Some(connect_ms) => write!(f, " 0/{connect_ms}/{total_ms}")?,
+            None => write!(f, " -1/-1/{total_ms}")?,
+        }
+        let state = reason.termination_state(self.connect_ms.is_some());
+        let [all, service, group, host] = self.open;
+        write!(
+            f,
+            " {bytes_to_client} {state} {all}/{service}/{group}/{host}/"
+        )?;
+        // The plus says that another host accepted the session in the end.
+        if self.retries > 0 && self.host.is_none() {
+            write!(f, "{}", self.retries)?;
+        } else if self.retries > 0 {
+            write!(f, "+{}", self.retries)?;
+        } else {
+            f.write_char('0')?;
+        }
+        f.write_str(" 0/0")
+    }
+}
+
+/// A name in which spaces, slashes, control characters and percent signs are written as `%XX`. The
+/// caller adds the quotes or commas of its format.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Escaped<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            if matches!(character, ' ' | '/' | '%') || character.is_control() {
+                let mut bytes = [0; 4];
+                for byte in character.encode_utf8(&mut bytes).bytes() {
+                    write!(f, "%{byte:02X}")?;
+                }
+            } else {
+                f.write_char(character)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A group as HAProxy's backend: the names of its service and its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Backend<'a>(pub(crate) &'a str, pub(crate) &'a str);
+
+impl fmt::Display for Backend<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", Escaped(self.0), Escaped(self.1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line() -> TcpLogLine<'static> {
+        TcpLogLine {
+            client: "10.0.1.2:33313".parse().unwrap(),
+            accepted_wall_ms: 1_795_366_978_443,
+            service: "web",
+            group: "main",
+            host: Some("one"),
+            connect_ms: Some(3),
+            total_ms: 5007,
+            bytes_to_client: 212,
+            reason: EndReason::Finished,
+            open: [4, 3, 2, 1],
+            retries: 0,
+        }
+    }
+
+    #[test]
+    fn a_session_is_one_line_as_haproxy_writes_it() {
+        assert_eq!(
+            line().to_string(),
+            "10.0.1.2:33313 [22/Nov/2026:17:02:58.443] web web:main/one 0/3/5007 212 -- 4/3/2/1/0 0/0"
+        );
+    }
+
+    #[test]
+    fn a_session_without_a_host_says_so() {
+        let line = TcpLogLine {
+            client: "[::ffff:10.0.1.2]:33313".parse().unwrap(),
+            host: None,
+            connect_ms: None,
+            bytes_to_client: 0,
+            reason: EndReason::NoHost,
+            retries: 2,
+            ..line()
+        };
+        assert_eq!(
+            line.to_string(),
+            "10.0.1.2:33313 [22/Nov/2026:17:02:58.443] web web:main/<NOSRV> -1/-1/5007 0 SC 4/3/2/1/2 0/0"
+        );
+    }
+
+    #[test]
+    fn names_cannot_break_the_line() {
+        let line = TcpLogLine {
+            service: "a b/c\n%",
+            host: Some("ü\u{85}"),
+            ..line()
+        };
+        let text = line.to_string();
+        assert!(
+            text.contains(" a%20b%2Fc%0A%25 a%20b%2Fc%0A%25:main/ü%C2%85 "),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_name_is_one_word_and_tells_itself_from_any_other() {
+        let backend = Backend("a b/c\n%", "ü\u{85}\"\\,").to_string();
+        assert_eq!(backend, "a%20b%2Fc%0A%25:ü%C2%85\"\\,");
+    }
+}

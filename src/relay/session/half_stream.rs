@@ -1,0 +1,280 @@
+//! One direction of a session: what was read, buffered, written and ended. Pure.
+
+use super::action::{Action, Direction, Readiness};
+
+/// Bytes on their way from one side to the other.
+#[derive(Debug)]
+pub(crate) struct HalfStream {
+    source: Source,
+    sink: Sink,
+    after_short_read: AfterShortRead,
+    /// Bytes that were read and not taken by the sink. The first `buffered_sent` of them were
+    /// written since.
+    buffered: Vec<u8>,
+    buffered_sent: usize,
+    /// Bytes in the direction's pipe. If there are any, `buffered` is empty.
+    piped: usize,
+    bulk: Bulk,
+    sent: u64,
+}
+
+/// Whether so many bytes come at a time that a pipe is worth its system calls.
+///
+/// Reads that fill the whole buffer raise it until a pipe is used. Then a pipe that was filled
+/// poorly lowers it, and one that was filled well restores it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Bulk(u8);
+
+impl Bulk {
+    const THRESHOLD: u8 = 4;
+    const MAX: u8 = 8;
+
+    fn is_reached(self) -> bool {
+        self.0 >= Bulk::THRESHOLD
+    }
+
+    fn handle_full_read(&mut self) {
+        self.0 = Bulk::MAX.min(self.0 + 1);
+    }
+
+    fn handle_short_read(&mut self) {
+        self.0 = 0;
+    }
+
+    fn handle_pipe_filled(&mut self, worthwhile: bool) {
+        self.0 = if worthwhile {
+            Bulk::MAX
+        } else {
+            self.0.saturating_sub(1)
+        };
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// It has nothing to read.
+    Empty,
+    /// It may have something to read.
+    Readable,
+    /// Its end was reached, but bytes before it are still buffered.
+    Ending,
+    /// Its end was reached, and all bytes were written.
+    Ended,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sink {
+    /// It takes nothing at the moment.
+    Full,
+    /// It may have room.
+    Writable,
+    /// Its writing half was ended, or it broke.
+    Closed,
+}
+
+/// What follows the bytes of a short read. No further edge reports it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum AfterShortRead {
+    /// Nothing yet: the socket is empty.
+    Nothing,
+    /// The end of the stream, which was reported before the read. It need not be read.
+    // Test: behind_a_short_read_is_the_end_that_was_announced.
+    End,
+    /// Perhaps more bytes: the connection broke, or reading stopped short of an urgent mark. What
+    /// is after a mark makes no edge, so only another read can tell.
+    // Tests: a_short_read_is_followed_by_another_where_a_byte_was_marked_urgent,
+    // a_short_read_is_followed_by_another_where_the_connection_broke.
+    Unknown,
+}
+
+impl HalfStream {
+    pub(crate) fn new() -> HalfStream {
+        HalfStream {
+            source: Source::Empty,
+            sink: Sink::Full,
+            after_short_read: AfterShortRead::Nothing,
+            buffered: Vec::new(),
+            buffered_sent: 0,
+            piped: 0,
+            bulk: Bulk::default(),
+            sent: 0,
+        }
+    }
+
+    /// The next action of this direction.
+    pub(crate) fn next(&self, direction: Direction) -> Action {
+        // Back-pressure: the source is read only while the sink has room.
+        match (self.sink, self.source) {
+            (Sink::Writable, _) if self.piped > 0 => Action::Drain(direction),
+            (Sink::Writable, _) if !self.buffered.is_empty() => Action::Write(direction),
+            (Sink::Writable, Source::Readable) if self.uses_pipe() => Action::Fill(direction),
+            (Sink::Writable, Source::Readable) => Action::Read(direction),
+            (Sink::Writable, Source::Ended) => Action::Shutdown(direction),
+            _ => Action::Wait,
+        }
+    }
+
+    /// Bytes written to the sink.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Bytes read but not yet written.
+    pub(crate) fn buffered(&self) -> &[u8] {
+        &self.buffered[self.buffered_sent..]
+    }
+
+    /// Bytes read into the pipe but not yet written.
+    pub(crate) fn piped(&self) -> usize {
+        self.piped
+    }
+
+    /// Whether to read into a pipe. splice(2) never gets past an urgent mark; read does.
+    // Test: what_comes_by_the_buffer_is_piped_until_a_byte_is_marked_urgent.
+    fn uses_pipe(&self) -> bool {
+        self.bulk.is_reached() && self.after_short_read != AfterShortRead::Unknown
+    }
+
+    /// Whether nothing more will ever be written.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sink == Sink::Closed
+    }
+
+    /// Whether all bytes were written. At most a half-close is left to do.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.is_closed() || self.source == Source::Ended
+    }
+
+    /// The source has become readable, or reported something else.
+    pub(crate) fn handle_readable(&mut self, ready: Readiness) {
+        let reported = match ready {
+            _ if ready.error || ready.urgent => AfterShortRead::Unknown,
+            _ if ready.read_closed => AfterShortRead::End,
+            _ => AfterShortRead::Nothing,
+        };
+        self.after_short_read = self.after_short_read.max(reported);
+        if (ready.readable || reported > AfterShortRead::Nothing) && self.source == Source::Empty {
+            self.source = Source::Readable;
+        }
+    }
+
+    /// The sink has become writable.
+    pub(crate) fn handle_writable(&mut self) {
+        if self.sink == Sink::Full {
+            self.sink = Sink::Writable;
+        }
+    }
+
+    /// Has unsent bytes written without an event. Returns whether there are any.
+    pub(crate) fn retry_buffered(&mut self) -> bool {
+        if self.has_unsent() {
+            self.handle_writable();
+        }
+        self.has_unsent()
+    }
+
+    /// A read returned less than the buffer's size, so the socket is empty.
+    pub(crate) fn handle_short_read(&mut self) {
+        self.bulk.handle_short_read();
+        match self.after_short_read {
+            AfterShortRead::Nothing => self.handle_would_block(),
+            AfterShortRead::End => self.source = Source::Ending,
+            AfterShortRead::Unknown => {}
+        }
+    }
+
+    /// A read filled the buffer: there may be more.
+    pub(crate) fn handle_full_read(&mut self) {
+        self.bulk.handle_full_read();
+    }
+
+    /// Bytes were read into the pipe. Even few of them do not mean that the socket is empty: many
+    /// small segments fill the pipe's slots early. Only `WouldBlock` means that.
+    // Tests: every_run_keeps_its_promises,
+    // what_a_stuck_reader_leaves_in_a_pipe_reaches_it_before_the_end.
+    pub(crate) fn handle_pipe_filled(&mut self, bytes: usize, worthwhile: bool) {
+        debug_assert!(!self.has_unsent(), "read while bytes were buffered");
+        self.piped = bytes;
+        self.bulk.handle_pipe_filled(worthwhile);
+    }
+
+    /// No pipe is free, or splice(2) does not work here: bytes are copied for now.
+    pub(crate) fn handle_no_pipe(&mut self) {
+        self.bulk = Bulk::default();
+    }
+
+    /// Bytes were written from the pipe.
+    pub(crate) fn handle_pipe_drained(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+        self.piped -= bytes;
+        if self.piped > 0 {
+            self.sink = Sink::Full;
+        }
+    }
+
+    /// Reading returned `WouldBlock`. Whatever was reported before, an edge will follow.
+    // Test: a_socket_that_would_block_is_empty_whatever_was_announced.
+    pub(crate) fn handle_would_block(&mut self) {
+        self.source = Source::Empty;
+    }
+
+    /// Reading returned the end of the stream.
+    pub(crate) fn handle_end(&mut self) {
+        debug_assert!(!self.has_unsent(), "read while bytes were buffered");
+        self.source = Source::Ended;
+    }
+
+    /// Of the bytes just read, `sent` were written. Buffers the rest.
+    pub(crate) fn handle_sent(&mut self, sent: usize, rest: &[u8]) {
+        debug_assert!(!self.has_unsent(), "read while bytes were buffered");
+        self.sent += sent as u64;
+        if !rest.is_empty() {
+            self.buffered.extend_from_slice(rest);
+            self.sink = Sink::Full;
+        } else {
+            self.finish_ending();
+        }
+    }
+
+    /// Buffered bytes were written.
+    pub(crate) fn handle_buffered_sent(&mut self, sent: usize) {
+        self.sent += sent as u64;
+        self.buffered_sent += sent;
+        if self.buffered_sent == self.buffered.len() {
+            self.free_buffer();
+            self.finish_ending();
+        } else {
+            self.sink = Sink::Full;
+        }
+    }
+
+    /// The sink's writing half was ended.
+    pub(crate) fn handle_shutdown(&mut self) {
+        self.sink = Sink::Closed;
+    }
+
+    /// The sink broke: unsent bytes are lost.
+    pub(crate) fn abort(&mut self) {
+        self.sink = Sink::Closed;
+        self.piped = 0;
+        self.free_buffer();
+    }
+
+    /// Whether bytes were read that are not written yet.
+    fn has_unsent(&self) -> bool {
+        self.piped > 0 || !self.buffered.is_empty()
+    }
+
+    /// All bytes were written: if the source's end follows them, it is reached.
+    fn finish_ending(&mut self) {
+        if self.source == Source::Ending {
+            self.source = Source::Ended;
+        }
+    }
+
+    /// Frees the memory, so that an idle session needs none.
+    fn free_buffer(&mut self) {
+        self.buffered = Vec::new();
+        self.buffered_sent = 0;
+    }
+}

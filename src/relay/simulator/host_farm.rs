@@ -1,0 +1,310 @@
+//! The hosts of a simulated group: how each behaves, and which may be picked.
+//!
+//! Configuration changes, probes and resolved names reach the real host pool.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::super::plan::Group;
+use super::socket::Connect;
+use crate::balance::{Failure, Health, HostId, HostPool, HostStatus, Picked, Random};
+use crate::config::{self, Algorithm, Endpoint, Host, HostState, Scheduler};
+
+/// After how long Linux gives up a connect.
+const SYSTEM_GIVES_UP_MS: u64 = 130_000;
+
+/// Hosts differ by port.
+const FIRST_PORT: u16 = 1000;
+const PORTS: u16 = 10;
+
+/// How long a sticky client is remembered after its last session.
+const REMEMBERED_MS: u64 = 30 * 60 * 1000;
+
+/// How a host answers a connect.
+#[derive(Debug, Clone, Copy)]
+enum Behaviour {
+    Accepts,
+    Refuses,
+    Silent,
+}
+
+#[derive(Debug)]
+pub(super) struct HostFarm {
+    pub(super) group: Arc<Group>,
+    /// The group as it is configured.
+    config: config::Group,
+    behaviours: Vec<Behaviour>,
+    /// What this machine lacks.
+    shortage: Option<Errno>,
+    /// The last host of each client, and when it was picked, since the last change.
+    visits: RefCell<BTreeMap<IpAddr, (HostId, u64)>>,
+}
+
+impl HostFarm {
+    pub(super) fn new(random: &mut Random) -> HostFarm {
+        let mut group = config::Group {
+            name: "main".to_owned(),
+            scheduler: any_scheduler(random),
+            sticky_prefix: config::Group::WHOLE_ADDRESS,
+            hosts: Vec::new(),
+        };
+        let hosts = match random.below(32) {
+            0 => 20,
+            1 => 0,
+            _ => 1 + random.below(5),
+        };
+        for _ in 0..hosts {
+            add_host(&mut group, random);
+        }
+        let all_alike = random.below(8) == 0;
+        let behaviour = any_behaviour(random);
+        let behaviours = (0..PORTS).map(|_| match all_alike {
+            true => behaviour,
+            false => any_behaviour(random),
+        });
+        HostFarm {
+            behaviours: behaviours.collect(),
+            group: Arc::new(Group::new("web", "main", HostPool::new(&group, 1, 0))),
+            config: group,
+            shortage: None,
+            visits: RefCell::default(),
+        }
+    }
+
+    /// A random change of the hosts, of this machine, or by an operator.
+    pub(super) fn change(&mut self, random: &mut Random, now_ms: u64) {
+        self.visits.take();
+        match random.below(8) {
+            0..=2 => self.reconfigure(random, now_ms),
+            3 => {
+                let port = random.index(self.behaviours.len());
+                self.behaviours[port] = any_behaviour(random);
+            }
+            4 => {
+                self.shortage =
+                    [None, None, Some(Errno::MFILE), Some(Errno::ADDRNOTAVAIL)][random.index(4)];
+            }
+            5 => self.check_hosts(random, now_ms),
+            6 => self.beat_hosts(random, now_ms),
+            _ => self.resolve(random, now_ms),
+        }
+    }
+
+    fn reconfigure(&mut self, random: &mut Random, now_ms: u64) {
+        match random.below(16) {
+            0..=3 => add_host(&mut self.config, random),
+            4..=5 => self.config.scheduler = any_scheduler(random),
+            6 => self.config.hosts.retain(|_| random.below(4) == 0),
+            _ => self.change_a_host(random),
+        }
+        self.group.pool().configure(&self.config, now_ms);
+    }
+
+    fn change_a_host(&mut self, random: &mut Random) {
+        let hosts = &mut self.config.hosts;
+        if hosts.is_empty() {
+            return;
+        }
+        let (one, other) = (random.index(hosts.len()), random.index(hosts.len()));
+        match random.below(5) {
+            0 => drop(hosts.remove(one)),
+            1 => hosts.swap(one, other),
+            2 => hosts[one].weight = any_weight(random),
+            3 => hosts[one].state = any_state(random),
+            _ => hosts[one].address = any_endpoint(random),
+        }
+    }
+
+    fn check_hosts(&mut self, random: &mut Random, now_ms: u64) {
+        let mut pool = self.group.pool();
+        for (id, address) in pool.health_check_targets() {
+            let _ = pool.health_checked(id, address, any_result(random), now_ms);
+        }
+    }
+
+    fn beat_hosts(&mut self, random: &mut Random, now_ms: u64) {
+        let mut pool = self.group.pool();
+        for (id, address) in pool.heartbeat_targets() {
+            let _ = pool.heartbeat_checked(id, address, any_result(random), now_ms);
+        }
+    }
+
+    fn resolve(&mut self, random: &mut Random, now_ms: u64) {
+        let first = u8::try_from(random.below(3)).unwrap();
+        let addresses = [0, 1, 2].map(|more| IpAddr::from([10, 0, 1, (first + more) % 3]));
+        let answer: Result<&[IpAddr], &str> = match random.below(3) {
+            0 => Err("no such name"),
+            _ => Ok(&addresses[..=random.index(addresses.len())]),
+        };
+        self.group.pool().name_resolved("pool", answer, now_ms);
+    }
+
+    /// The hosts that may be picked: up, with an address, and not failed unless all have failed.
+    pub(super) fn eligible(&self) -> Vec<(HostId, SocketAddr)> {
+        let pool = self.group.pool();
+        let wanted = |status: &HostStatus<'_>| {
+            let mut hosts = self.config.hosts.iter();
+            hosts.any(|host| host.name == status.host.name && host.in_service())
+        };
+        let usable: Vec<_> = pool
+            .hosts()
+            .filter(|status| wanted(status) && status.address.is_some())
+            .collect();
+        let healthy = |status: &&HostStatus<'_>| !matches!(status.health, Health::Failed(_));
+        let all_failed = !usable.iter().any(|status| healthy(&status));
+        usable
+            .iter()
+            .filter(|status| all_failed || healthy(status))
+            .filter_map(|status| Some((status.id, status.address?)))
+            .collect()
+    }
+
+    /// Checks the pick of a sticky group: a client returns to its last host, unless it `was_tried`
+    /// just now or may not be picked.
+    pub(super) fn visit(
+        &self,
+        client: IpAddr,
+        to: &Picked,
+        was_tried: impl Fn(HostId) -> bool,
+        now_ms: u64,
+    ) {
+        let before = self.visits.borrow_mut().insert(client, (to.id, now_ms));
+        if let Some((id, at_ms)) = before
+            && self.config.scheduler.sticky
+            && now_ms < at_ms + REMEMBERED_MS
+            && !was_tried(id)
+            && self.eligible().iter().any(|(it, _)| *it == id)
+        {
+            assert_eq!(to.id, id, "a client does not go where it went before");
+        }
+    }
+
+    /// A host's behaviour depends on its port and on the last byte of its address.
+    fn behaviour(&self, address: SocketAddr) -> Behaviour {
+        let port = usize::from(address.port() - FIRST_PORT);
+        let last = match address.ip() {
+            IpAddr::V4(ip) => usize::from(ip.octets()[3]),
+            IpAddr::V6(_) => 0,
+        };
+        self.behaviours[(port + last) % self.behaviours.len()]
+    }
+
+    /// Starts a connect.
+    pub(super) fn connect(
+        &self,
+        address: SocketAddr,
+        random: &mut Random,
+        now_ms: u64,
+    ) -> Result<Connect, Errno> {
+        if let Some(error) = self.shortage
+            && (error == Errno::MFILE || random.below(4) > 0)
+        {
+            return Err(error);
+        }
+        let soon_ms = now_ms + [0, random.below(50), random.below(7000)][random.index(3)];
+        let (until_ms, answer) = match self.behaviour(address) {
+            Behaviour::Accepts => (soon_ms, Ok(())),
+            Behaviour::Refuses if random.below(2) == 0 => return Err(Errno::CONNREFUSED),
+            Behaviour::Refuses => (soon_ms, Err(Errno::CONNREFUSED)),
+            Behaviour::Silent => (now_ms + SYSTEM_GIVES_UP_MS, Err(Errno::TIMEDOUT)),
+        };
+        Ok(Connect::Pending { until_ms, answer })
+    }
+}
+
+impl fmt::Display for HostFarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}, short of {:?}:",
+            self.config.scheduler, self.shortage
+        )?;
+        for host in self.group.pool().hosts() {
+            let (name, state) = (&host.host.name, host.state.as_str());
+            let (weight, health) = (host.weight, host.health);
+            write!(
+                f,
+                " {name} weight {weight} {state} {health:?} at {:?},",
+                host.address
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn add_host(group: &mut config::Group, random: &mut Random) {
+    let name = (0..)
+        .map(|_| format!("h{}", random.below(40)))
+        .find(|name| group.hosts.iter().all(|host| host.name != *name));
+    let host = Host {
+        name: name.unwrap_or_default(),
+        address: any_endpoint(random),
+        weight: any_weight(random),
+        state: any_state(random),
+    };
+    let place = random.index(group.hosts.len() + 1);
+    group.hosts.insert(place, host);
+}
+
+/// Maglev less often than the others: its tables cost more than everything else.
+fn any_scheduler(random: &mut Random) -> Scheduler {
+    let others: Vec<_> = Algorithm::ALL
+        .into_iter()
+        .filter(|algorithm| *algorithm != Algorithm::Maglev)
+        .collect();
+    Scheduler {
+        algorithm: match random.below(64) {
+            0 => Algorithm::Maglev,
+            _ => others[random.index(others.len())].clone(),
+        },
+        sticky: random.below(3) == 0,
+    }
+}
+
+fn any_endpoint(random: &mut Random) -> Endpoint {
+    let port = FIRST_PORT + u16::try_from(random.below(PORTS.into())).unwrap();
+    match random.below(4) {
+        0 => Endpoint::Name {
+            host: "pool".to_owned(),
+            port,
+        },
+        _ => Endpoint::Address(SocketAddr::from(([10, 0, 0, 1], port))),
+    }
+}
+
+fn any_weight(random: &mut Random) -> u32 {
+    match random.below(16) {
+        0 => 0,
+        1 => 5,
+        2 => 2,
+        _ => 1,
+    }
+}
+
+fn any_state(random: &mut Random) -> HostState {
+    match random.below(16) {
+        0 => HostState::Drain,
+        1 => HostState::Down,
+        _ => HostState::Up,
+    }
+}
+
+fn any_behaviour(random: &mut Random) -> Behaviour {
+    match random.below(16) {
+        0 => Behaviour::Silent,
+        1..=3 => Behaviour::Refuses,
+        _ => Behaviour::Accepts,
+    }
+}
+
+fn any_result(random: &mut Random) -> Result<(), Failure> {
+    match random.below(2) {
+        0 => Err(Failure::Refused),
+        _ => Ok(()),
+    }
+}
