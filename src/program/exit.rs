@@ -55,7 +55,7 @@ pub(crate) fn print(text: &str) -> Result<(), Exit> {
 /// paths in it come from others.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn print_error(line: &str) -> Result<(), Exit> {
     let mut text = String::new();
     for line in line.split('\n') {

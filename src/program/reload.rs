@@ -68,7 +68,7 @@ fn find_config(pid: Pid) -> Result<RunningConfig, String> {
     }
     if startup.chroot.is_some() {
         if !is_root {
-            return Err("it is in a jail (-j), which only root can enter".to_owned());
+            return Err("it runs in a chroot (-j), which only root can enter".to_owned());
         }
         // The link leads to the new root, whatever its path is. After chroot(2), relative paths
         // begin there.

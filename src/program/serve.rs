@@ -14,9 +14,10 @@ use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::flag::register_conditional_shutdown;
 use signal_hook::low_level;
 use txlb::balancer::{AdminInterface, AdminServerError, AdminServers};
+use txlb::config::{Config, Reading};
 use txlb::control::{
-    ControllerThread, DataPlane, Error, Handle, LifecycleEvent, Liveness, Options, Signal, Status,
-    processors,
+    ControllerThread, DataPlane, Error, File, Handle, LifecycleEvent, Liveness, Options, Signal,
+    Status, processors,
 };
 use txlb::os::inherited::{InheritedSocket, take_inherited_sockets};
 use txlb::os::resources;
@@ -35,7 +36,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 
 enum Event {
     Signal(Signal),
-    DataPlane(LifecycleEvent),
+    Lifecycle(LifecycleEvent),
 }
 
 /// Runs the balancer until a signal ends it.
@@ -81,20 +82,11 @@ fn serve(
     inherited: Vec<InheritedSocket>,
     (supervisor, shutdown): (&Supervisor, &Shutdown),
 ) -> Result<(), Exit> {
-    let mut demo = None;
-    let (file, config) = match options.source {
-        ConfigSource::File(path) => {
-            let (file, reading) = startup.read(&path)?;
-            let config = reading.config.clone();
-            (Some((file, reading)), config)
-        }
-        ConfigSource::CommandLine(config) => (None, *config),
-        ConfigSource::Demo => {
-            let (made, config) = Demo::new().map_err(|error| Exit::from_io(&error))?;
-            demo = Some(made);
-            (None, config)
-        }
-    };
+    let LoadedConfig {
+        file,
+        config,
+        mut demo,
+    } = load_config(options.source, &startup)?;
     startup.prepare_folders(&config)?;
     configured_log.open_before(&config, startup.identity())?;
     let descriptors_before = raise_limit();
@@ -102,13 +94,13 @@ fn serve(
     let (events, incoming) = channel();
     let signals = events.clone();
     let options = Options::new(workers, move |event| {
-        drop(events.send(Event::DataPlane(event)));
+        drop(events.send(Event::Lifecycle(event)));
     });
     let bound = DataPlane::bind(config, options, inherited).map_err(|error| start_exit(&error))?;
     let path = file.as_ref().map(|(file, _)| file.path());
     startup.give_up(&bound, path, configured_log.destination(bound.config()))?;
-    configured_log.begin(bound.config())?;
-    log.begin().map_err(|error| Exit::from_io(&error))?;
+    configured_log.open_after(bound.config())?;
+    log.start_writer().map_err(|error| Exit::from_io(&error))?;
     if let Some(demo) = &mut demo {
         demo.start().map_err(|error| Exit::from_io(&error))?;
     }
@@ -147,22 +139,44 @@ fn serve(
     wait(&handle, &incoming, supervisor)
 }
 
+/// The configuration, and where it is from.
+struct LoadedConfig {
+    config: Config,
+    file: Option<(File, Reading)>,
+    demo: Option<Demo>,
+}
+
+fn load_config(source: ConfigSource, startup: &Startup) -> Result<LoadedConfig, Exit> {
+    let (config, file, demo) = match source {
+        ConfigSource::File(path) => {
+            let (file, reading) = startup.read(&path)?;
+            (reading.config.clone(), Some((file, reading)), None)
+        }
+        ConfigSource::CommandLine(config) => (*config, None, None),
+        ConfigSource::Demo => {
+            let (demo, config) = Demo::new().map_err(|error| Exit::from_io(&error))?;
+            (config, None, Some(demo))
+        }
+    };
+    Ok(LoadedConfig { config, file, demo })
+}
+
 /// Forwards signals to the controller until it has stopped.
 fn wait(handle: &Handle, events: &Receiver<Event>, supervisor: &Supervisor) -> Result<(), Exit> {
     let (mut stopping, mut deadline) = (false, None);
     while let Some(event) = next_event(events, deadline) {
         match event {
-            Event::DataPlane(LifecycleEvent::Stopped) => {
+            Event::Lifecycle(LifecycleEvent::Stopped) => {
                 supervisor.notify_stopping();
                 return Ok(());
             }
-            Event::DataPlane(LifecycleEvent::Panicked(thread)) => {
+            Event::Lifecycle(LifecycleEvent::Panicked(thread)) => {
                 return Err(Exit::new(
                     Exit::OTHER,
                     &format!("txlb: the thread {thread} panicked"),
                 ));
             }
-            Event::DataPlane(_) => {}
+            Event::Lifecycle(_) => {}
             Event::Signal(Signal::Stop | Signal::Quit) if stopping => {
                 log::warn!("told to stop again: ending now");
                 return Ok(());
@@ -176,7 +190,7 @@ fn wait(handle: &Handle, events: &Receiver<Event>, supervisor: &Supervisor) -> R
             }
         }
     }
-    log::warn!("told to stop, and still busy with something else: ending now");
+    log::warn!("not stopped in time: the controller is busy with something else: ending now");
     Ok(())
 }
 

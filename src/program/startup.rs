@@ -98,7 +98,7 @@ impl Startup {
         log: LogDestination<'_>,
     ) -> Result<(), Exit> {
         if self.daemon.is_some() && log == LogDestination::StandardError {
-            log::warn!("nobody will see the log: -l or <logging> says where it is to go");
+            log::warn!("nobody will see the log: name a file or syslog with -l or <logging>");
         }
         if let Some(identity) = self.privileges.identity() {
             bound.change_owner(identity.uid.as_raw(), identity.gid.as_raw());
@@ -242,7 +242,7 @@ fn warn_if_others_may_replace(file: &Path) {
         let file = file.display();
         log::warn!(
             "txlb runs as root, and others may write to {file} or its folder: they can do what \
-             root can (-u says whom to become)"
+             root can (-u names another user)"
         );
     }
 }

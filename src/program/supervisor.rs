@@ -39,7 +39,7 @@ impl Supervisor {
     /// Connects to `NOTIFY_SOCKET`. Call it early: after chroot(2) the path may lead nowhere.
     pub(crate) fn from_environment() -> Supervisor {
         let notifier = Notifier::from_environment().unwrap_or_else(|error| {
-            log::warn!("cannot tell NOTIFY_SOCKET anything: {error}");
+            log::warn!("cannot use NOTIFY_SOCKET: {error}");
             None
         });
         let notifications = |notifier| Notifications {
@@ -76,7 +76,7 @@ impl Supervisor {
         thread::Builder::new()
             .name("watchdog".to_owned())
             .spawn(move || {
-                feeder.feed_watchdog(limit / 2, |patience| liveness.none_hangs(patience));
+                feeder.feed_watchdog(limit / 2, |timeout| liveness.none_hangs(timeout));
             })?;
         Ok(())
     }
@@ -121,7 +121,7 @@ impl Reconfigure for Supervisor {
 impl Notifications {
     fn tell(&self, message: &Message) {
         if let Err(error) = self.notifier.send(message) {
-            log::warn!("the supervisor cannot be told: {error}");
+            log::warn!("cannot notify the supervisor: {error}");
         }
     }
 
@@ -151,16 +151,16 @@ impl Notifications {
     /// Sends the status when it changes and when a reload is over. `status` waits for the
     /// controller to finish what came before.
     fn report_status(&self, status: impl Fn() -> Status) {
-        let mut told = String::new();
+        let mut last_sent = String::new();
         loop {
             let pending = self.wait_pending();
             let summary = summary(&status());
             if pending.has_reload {
                 self.tell(&Message::ready().with_status(&summary));
-            } else if summary != told {
+            } else if summary != last_sent {
                 self.tell(&Message::default().with_status(&summary));
             }
-            told = summary;
+            last_sent = summary;
         }
     }
 
@@ -171,7 +171,7 @@ impl Notifications {
             if go_on(period / 2) {
                 self.tell(&Message::alive());
             } else {
-                log::error!("a worker gives no sign of life: the watchdog is not fed");
+                log::error!("a worker does not answer: the watchdog is not fed");
             }
             thread::sleep(period);
         }

@@ -72,9 +72,9 @@ impl Terminal {
     pub(crate) fn wait(
         &self,
         other: Option<&UnixStream>,
-        most: Option<Duration>,
+        timeout: Option<Duration>,
     ) -> io::Result<Woken> {
-        self.wait_for(io::stdin(), other, most)
+        self.wait_for(io::stdin(), other, timeout)
     }
 
     /// As [`Terminal::wait`], for input from `source`.
@@ -85,16 +85,16 @@ impl Terminal {
         &self,
         source: impl AsFd,
         other: Option<&UnixStream>,
-        most: Option<Duration>,
+        timeout: Option<Duration>,
     ) -> io::Result<Woken> {
-        let most = most.and_then(|most| Timespec::try_from(most).ok());
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let mut waits = vec![
             PollFd::new(&self.end_signals, PollFlags::IN),
             PollFd::new(&source, PollFlags::IN),
         ];
         waits.extend(other.map(|other| PollFd::new(other, PollFlags::IN)));
         loop {
-            match poll(&mut waits, most.as_ref()) {
+            match poll(&mut waits, timeout.as_ref()) {
                 Ok(0) => return Ok(Woken::TimedOut),
                 Ok(_) => break,
                 Err(Errno::INTR) => {}

@@ -93,7 +93,9 @@ impl ControlConnection {
             self.read += length;
             if self.read > MAX_RESPONSE_BYTES {
                 let mib = MAX_RESPONSE_BYTES >> 20;
-                let message = format!("txlb: the answer has more than {mib} MiB, and is no txlb's");
+                let message = format!(
+                    "txlb: the response has more than {mib} MiB: this is not txlb's socket"
+                );
                 return Err(Exit::new(Exit::OTHER, &message));
             }
             if end.is_some() {
@@ -121,18 +123,18 @@ impl ControlConnection {
         }
         let seconds = (CHECK_AFTER * u32::try_from(MAX_CHECKS).unwrap_or(1)).as_secs();
         let message = format!(
-            "txlb: the txlb that runs is there, but has not done this within {seconds} s: it may be \
-             waiting for a disk; its log says what became of it"
+            "txlb: txlb answers, but has not done this within {seconds} s: it may be \
+             waiting for a disk; see its log"
         );
         Err(Exit::new(Exit::NO_ANSWER, &message))
     }
 }
 
 /// Waits for one stream.
-pub(super) fn wait(stream: &UnixStream, most: Duration) -> Result<bool, Exit> {
-    let most = Timespec::try_from(most).ok();
+pub(super) fn wait(stream: &UnixStream, timeout: Duration) -> Result<bool, Exit> {
+    let timeout = Timespec::try_from(timeout).ok();
     loop {
-        match poll(&mut [PollFd::new(stream, PollFlags::IN)], most.as_ref()) {
+        match poll(&mut [PollFd::new(stream, PollFlags::IN)], timeout.as_ref()) {
             Ok(ready) => return Ok(ready > 0),
             Err(Errno::INTR) => {}
             Err(error) => return Err(lost(&error.into())),
@@ -151,13 +153,13 @@ fn is_there(path: &Path) -> bool {
     ask().is_ok()
 }
 
-fn connected(path: &Path, most: Duration) -> io::Result<UnixStream> {
+fn connected(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
     let address = SocketAddrUnix::new(path)?;
     let descriptor = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
     fcntl_setfd(&descriptor, FdFlags::CLOEXEC)?;
     // connect(2) waits as well, if the accept backlog is full.
-    set_socket_timeout(&descriptor, Timeout::Send, Some(most))?;
-    set_socket_timeout(&descriptor, Timeout::Recv, Some(most))?;
+    set_socket_timeout(&descriptor, Timeout::Send, Some(timeout))?;
+    set_socket_timeout(&descriptor, Timeout::Recv, Some(timeout))?;
     connect(&descriptor, &address)?;
     Ok(UnixStream::from(descriptor))
 }

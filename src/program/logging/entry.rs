@@ -95,8 +95,8 @@ impl Write for BoundedText {
 }
 
 /// The last character boundary of `text` within the first `most` bytes.
-pub(super) fn boundary(text: &str, most: usize) -> usize {
-    let places = (0..=most.min(text.len())).rev();
+pub(super) fn boundary(text: &str, max_bytes: usize) -> usize {
+    let places = (0..=max_bytes.min(text.len())).rev();
     let mut between = places.filter(|place| text.is_char_boundary(*place));
     between.next().unwrap_or(0)
 }

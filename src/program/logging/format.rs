@@ -137,9 +137,9 @@ fn severity(level: Level) -> u8 {
 }
 
 /// Cuts the text from `start` on to `most` bytes, at a character boundary.
-fn cut(out: &mut String, start: usize, most: usize) {
-    if out.len() - start > most {
-        let end = boundary(out, start + most - CUT.len());
+fn cut(out: &mut String, start: usize, max_bytes: usize) {
+    if out.len() - start > max_bytes {
+        let end = boundary(out, start + max_bytes - CUT.len());
         out.truncate(end);
         out.push_str(CUT);
     }
@@ -228,12 +228,12 @@ mod tests {
 
     #[test]
     fn long_lines_are_cut_between_two_characters() {
-        for (format, most) in FORMATS.into_iter().zip([FILE_LINE, FILE_LINE, SYSLOG_LINE]) {
+        for (format, max_bytes) in FORMATS.into_iter().zip([FILE_LINE, FILE_LINE, SYSLOG_LINE]) {
             for letter in ["x", "ä", "日", "\u{1f600}", "\u{9b}"] {
-                let long = entry(Level::Info, EntryKind::Event, &letter.repeat(most));
+                let long = entry(Level::Info, EntryKind::Event, &letter.repeat(max_bytes));
                 let line = put(format, &long);
                 assert!(
-                    line.len() <= most && line.len() + 4 > most,
+                    line.len() <= max_bytes && line.len() + 4 > max_bytes,
                     "{}",
                     line.len()
                 );

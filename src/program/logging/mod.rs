@@ -43,11 +43,11 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct Log {
     queue: Arc<Queue>,
-    begun: Arc<AtomicBool>,
+    is_writing: Arc<AtomicBool>,
 }
 
 impl Log {
-    /// Installs the logger. Lines wait in the queue until `begin`, and go to standard error until
+    /// Installs the logger. Lines wait in the queue until `start_writer`, and go to standard error until
     /// `switch`. `RUST_LOG` adds to `level`.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl Log {
         }
         Ok(Log {
             queue,
-            begun: Arc::default(),
+            is_writing: Arc::default(),
         })
     }
 
@@ -78,8 +78,8 @@ impl Log {
     ///
     /// # Errors
     /// The system's, if it has no thread left.
-    pub(crate) fn begin(&self) -> io::Result<()> {
-        if !self.begun.swap(true, Ordering::AcqRel) {
+    pub(crate) fn start_writer(&self) -> io::Result<()> {
+        if !self.is_writing.swap(true, Ordering::AcqRel) {
             let work = Arc::clone(&self.queue);
             thread::Builder::new()
                 .name("log".to_owned())
@@ -114,8 +114,8 @@ impl Log {
     /// Waits until everything is written, for a second at most. Also writes the counts of repeated
     /// lines. Call it at the end.
     pub(crate) fn flush(&self) {
-        // An early error may end the program before `begin`.
-        if self.begin().is_ok() {
+        // An early error may end the program before `start_writer`.
+        if self.start_writer().is_ok() {
             self.queue.flush(FLUSH_TIMEOUT);
         }
     }
@@ -160,14 +160,14 @@ fn check_directives(rust_log: &str) -> (String, Vec<String>) {
 
 /// The panic's message and place, on one line.
 fn panic_text(info: &PanicHookInfo<'_>) -> String {
-    let destination = info
+    let place = info
         .location()
         .map_or_else(String::new, |it| format!(" ({it})"));
     let payload = info.payload();
     let why = payload.downcast_ref::<&str>().copied();
     let why = why.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let why = why.unwrap_or("for a reason unknown");
-    format!("{why}{destination}")
+    format!("{why}{place}")
 }
 
 /// The logger behind the macros of the crate `log`.
@@ -201,7 +201,7 @@ pub(crate) struct ConfiguredLog {
     /// An output that was opened before chroot(2).
     opened_early: Option<LogOutput>,
     /// The output is that of `-l` or of the configuration.
-    begun: bool,
+    is_open: bool,
     /// With `-D`: standard output leads to the first process.
     detached: bool,
 }
@@ -231,7 +231,7 @@ impl ConfiguredLog {
             log: log.clone(),
             option,
             opened_early,
-            begun: false,
+            is_open: false,
             detached,
         }
     }
@@ -258,7 +258,7 @@ impl ConfiguredLog {
         };
         if let Some(output) = output {
             self.log.switch_all(output);
-            self.begun = true;
+            self.is_open = true;
         }
         Ok(())
     }
@@ -280,13 +280,13 @@ impl ConfiguredLog {
     }
 
     /// Opens the log, unless `open_before` did.
-    pub(crate) fn begin(&mut self, config: &Config) -> Result<(), Exit> {
-        if !self.begun {
+    pub(crate) fn open_after(&mut self, config: &Config) -> Result<(), Exit> {
+        if !self.is_open {
             let output = self
                 .open(self.destination(config))
                 .map_err(|why| cannot_create(&why))?;
             self.log.switch_all(output);
-            self.begun = true;
+            self.is_open = true;
         }
         Ok(())
     }

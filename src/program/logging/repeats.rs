@@ -18,7 +18,7 @@ const MAX_LINES: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct RepeatLimiter {
     /// In the order in which their windows end.
-    said: VecDeque<RecentLine>,
+    recent: VecDeque<RecentLine>,
 }
 
 #[derive(Debug)]
@@ -33,12 +33,12 @@ struct RecentLine {
 impl RepeatLimiter {
     /// Whether to log the line now; if not, it is counted. Take all summaries that are due first.
     pub(super) fn admit(&mut self, level: Level, text: &str, now_ms: u64) -> bool {
-        let mut lately = self.said.iter_mut();
-        if let Some(said) = lately.find(|said| said.level == level && said.text == text) {
-            said.more += 1;
+        let mut lately = self.recent.iter_mut();
+        if let Some(recent) = lately.find(|recent| recent.level == level && recent.text == text) {
+            recent.more += 1;
             return false;
         }
-        self.said.push_back(RecentLine {
+        self.recent.push_back(RecentLine {
             level,
             text: text.to_owned(),
             until_ms: now_ms + WINDOW_MS,
@@ -50,18 +50,18 @@ impl RepeatLimiter {
     /// The next summary that is due. Counting begins again.
     pub(super) fn due_summary(&mut self, now_ms: u64) -> Option<(Level, String)> {
         loop {
-            let crowded = self.said.len() > MAX_LINES;
-            let oldest = self.said.front()?;
+            let crowded = self.recent.len() > MAX_LINES;
+            let oldest = self.recent.front()?;
             if oldest.until_ms > now_ms && !crowded {
                 return None;
             }
-            let mut said = self.said.pop_front()?;
-            let summary = said.summary();
+            let mut recent = self.recent.pop_front()?;
+            let summary = recent.summary();
             if summary.is_some() {
                 if !crowded {
-                    said.until_ms = now_ms + WINDOW_MS;
-                    said.more = 0;
-                    self.said.push_back(said);
+                    recent.until_ms = now_ms + WINDOW_MS;
+                    recent.more = 0;
+                    self.recent.push_back(recent);
                 }
                 return summary;
             }
@@ -70,13 +70,13 @@ impl RepeatLimiter {
 
     /// The next summary, due or not. Its line is forgotten.
     pub(super) fn take_summary(&mut self) -> Option<(Level, String)> {
-        std::iter::from_fn(|| self.said.pop_front()).find_map(|said| said.summary())
+        std::iter::from_fn(|| self.recent.pop_front()).find_map(|recent| recent.summary())
     }
 
     /// When the next summary is due, in milliseconds.
     pub(super) fn due_ms(&self) -> Option<u64> {
-        let counted = self.said.iter().find(|said| said.more > 0);
-        counted.map(|said| said.until_ms)
+        let counted = self.recent.iter().find(|recent| recent.more > 0);
+        counted.map(|recent| recent.until_ms)
     }
 }
 
@@ -110,7 +110,7 @@ mod tests {
                 }
             }
         }
-        assert!(repeats.said.is_empty() && complaints.next().is_none());
+        assert!(repeats.recent.is_empty() && complaints.next().is_none());
         written
     }
 
@@ -199,7 +199,7 @@ mod tests {
         for number in 0..1000 {
             assert!(repeats.admit(Level::Error, &number.to_string(), 1));
             summaries.extend(repeats.due_summary(1));
-            assert!(repeats.said.len() <= MAX_LINES);
+            assert!(repeats.recent.len() <= MAX_LINES);
         }
         // The line that was pushed out keeps its count.
         let first = (Level::Error, "said once more: first".to_owned());

@@ -115,13 +115,13 @@ fn connect(path: &Path) -> io::Result<UnixDatagram> {
 }
 
 fn send(socket: &UnixDatagram, line: &[u8], hurry: bool) -> io::Result<()> {
-    let mut looks = WRITE_TIMEOUT.as_millis() / PAUSE.as_millis();
+    let mut tries_left = WRITE_TIMEOUT.as_millis() / PAUSE.as_millis();
     loop {
         match socket.send(line) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             // The BSDs return ENOBUFS and do not wait.
-            Err(error) if is_without_buffer(&error) && !hurry && looks > 0 => {
-                looks -= 1;
+            Err(error) if is_without_buffer(&error) && !hurry && tries_left > 0 => {
+                tries_left -= 1;
                 thread::sleep(PAUSE);
             }
             sent => return sent.map(drop),

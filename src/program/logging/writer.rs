@@ -237,7 +237,7 @@ impl Queue {
     }
 
     /// Waits for something to do, for `most` at most.
-    pub(super) fn wait(&self, most: Option<Duration>) {
+    pub(super) fn wait(&self, timeout: Option<Duration>) {
         let mut state = self.lock();
         if !state.pending.is_empty() {
             return;
@@ -245,26 +245,26 @@ impl Queue {
         state.idle = true;
         self.changed.notify_all();
         let is_idle = |state: &mut State| state.idle;
-        let Some(most) = most else {
+        let Some(timeout) = timeout else {
             drop(self.changed.wait_while(state, is_idle));
             return;
         };
-        let waited = self.changed.wait_timeout_while(state, most, is_idle);
+        let waited = self.changed.wait_timeout_while(state, timeout, is_idle);
         waited.unwrap_or_else(PoisonError::into_inner).0.idle = false;
     }
 
     /// Writes all counts, and waits until everything is written. Returns whether that came within
     /// `patience`.
-    pub(super) fn flush(&self, patience: Duration) -> bool {
+    pub(super) fn flush(&self, timeout: Duration) -> bool {
         self.add(|pending| pending.finish = true);
-        self.wait_idle(patience)
+        self.wait_idle(timeout)
     }
 
     /// Waits until everything is written. Returns whether that came within `patience`.
-    pub(super) fn wait_idle(&self, patience: Duration) -> bool {
+    pub(super) fn wait_idle(&self, timeout: Duration) -> bool {
         let waited = self
             .changed
-            .wait_timeout_while(self.lock(), patience, |state| !state.idle);
+            .wait_timeout_while(self.lock(), timeout, |state| !state.idle);
         waited.unwrap_or_else(PoisonError::into_inner).0.idle
     }
 }

@@ -135,7 +135,7 @@ fn attempt(path: &Path) -> io::Result<Attempt> {
         return Ok(Attempt::Changed);
     }
     if !is_pid_file(&content(&mut file)?) {
-        let why = "there is something else than a process ID in it, which is left as it is";
+        let why = "it contains something else than a process ID, so it is left alone";
         return Err(io::Error::other(why));
     }
     if txlb_holder(&mut file).is_some() {
@@ -224,7 +224,10 @@ impl RunningProcess {
             }),
             Some(pid) => {
                 let pid = pid.as_raw_nonzero();
-                let why = format!("process {pid} does not hold it, but {}", shown(holder));
+                let why = format!(
+                    "process {pid} does not hold it, but {}",
+                    describe_holder(holder)
+                );
                 Err(other(&why))
             }
             None => Err(other("there is no process ID in it")),
@@ -355,7 +358,7 @@ fn txlb_holder(file: &mut File) -> Option<Pid> {
     (pid.as_raw_nonzero().get() == holder).then_some(pid)
 }
 
-fn shown(holder: i32) -> String {
+fn describe_holder(holder: i32) -> String {
     match holder {
         1.. => format!("process {holder}"),
         _ => "one that cannot be seen from here".to_owned(),
@@ -394,7 +397,7 @@ fn held_error(path: &Path, pid: Pid) -> Exit {
 fn cannot_take(path: &Path, error: &io::Error) -> Exit {
     let advice = match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::Other => {
-            " (-p says where the PID file is to be)"
+            " (-p names another PID file)"
         }
         _ => "",
     };
