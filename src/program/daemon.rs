@@ -134,7 +134,8 @@ pub(crate) fn reset_inherited_state() -> io::Result<()> {
     // exec(2) passes on ignored signals, too. Restoring the default action needs unsafe code, so a
     // handler that does nothing replaces it. An ignored SIGCHLD would hide the exit status of the
     // second process. SIGXFSZ kills a process at the file size limit: with a handler, write(2)
-    // fails as on a full disk. Tests: a_daemons_exit_status_is_told_where_children_are_ignored,
+    // fails as on a full disk. Tests: signals_that_were_ignored_are_obeyed,
+    // a_daemons_exit_status_is_told_where_children_are_ignored,
     // a_limit_of_a_files_size_costs_lines_of_the_log_alone.
     for signal in [SIGCHLD, SIGXFSZ] {
         signal_hook::flag::register(signal, Arc::default())?;

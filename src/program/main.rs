@@ -31,6 +31,8 @@ use pidfile::RunningProcess;
 const VERSION: &str = concat!("txlb ", env!("CARGO_PKG_VERSION"), "\n");
 
 fn main() -> ExitCode {
+    // First of all; again after a change of user, which resets it.
+    // Test: nobody_but_root_looks_into_the_memory.
     privileges::protect_memory();
     let afresh = daemon::reset_inherited_state().map_err(|error| Exit::from_io(&error));
     let command = afresh.and_then(|()| cli::parse(std::env::args_os().skip(1)));

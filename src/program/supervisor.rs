@@ -87,6 +87,7 @@ impl Supervisor {
             return handle.signal(signal);
         };
         match signal {
+            // Before the signal: a reload may be over before RELOADING=1 is sent otherwise.
             Signal::Reload => notifications.tell(&Message::reloading()),
             Signal::Stop => notifications.tell(&Message::stopping()),
             // systemd kills the service TimeoutStopSec after STOPPING=1. So QUIT does not send it

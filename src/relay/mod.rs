@@ -1,7 +1,7 @@
 //! The data plane: workers accept clients, pick hosts, connect to them and relay bytes.
 //!
 //! Only this module uses mio. It reads no file and knows no operator: the controller sends each
-//! worker a [`Plan`] through its mailbox.
+//! worker a `Plan` through its mailbox.
 
 mod client_lookup;
 mod clock;

@@ -161,7 +161,7 @@ fn attempt(path: &Path) -> io::Result<Attempt> {
     }
     // Everybody may read it, whatever the umask; another owner's file stays as it is. Until here
     // mode 0600 kept others from locking a new file: of several holders, `F_GETLK` names one, on
-    // Linux the oldest.
+    // Linux the oldest. Test: a_readers_lock_is_waited_for_and_named_if_it_stays.
     let _ = file.set_permissions(Permissions::from_mode(0o644));
     Ok(Attempt::Taken(file))
 }

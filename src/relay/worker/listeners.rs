@@ -68,6 +68,7 @@ impl Listener {
 }
 
 /// Classifies an error of accept(2). No error ends accepting for good.
+// Test: no_error_ends_accepting_and_only_harmless_ones_go_on_at_once.
 fn classify(error: io::Error) -> Accepted {
     match error.kind() {
         ErrorKind::WouldBlock => Accepted::WouldBlock,
