@@ -143,7 +143,7 @@ complete -c txlb -n '__txlb_command_is serve' -s g -x -a '(__fish_complete_group
 complete -c txlb -n '__txlb_command_is serve' -s j -x -a '(__fish_complete_directories)' -d 'make this folder the root (chroot)'
 complete -c txlb -n '__txlb_command_is serve' -s l -r -F -a syslog -d 'log to this file, or to syslog, not to standard error'
 complete -c txlb -n '__txlb_command_is serve' -s w -x -d 'worker threads (one for each processor)'
-complete -c txlb -n '__txlb_command_is serve' -l no-sandbox -d 'do not give up what is not needed any more'
+complete -c txlb -n '__txlb_command_is serve' -l no-sandbox -d 'do not restrict system calls, files and rights'
 complete -c txlb -n '__txlb_command_is serve' -s q -d 'log warnings and errors only'
 complete -c txlb -n '__txlb_command_is serve' -s v -d 'log more'
 complete -c txlb -n '__txlb_command_is serve' -s t -d 'check the configuration, then end'
@@ -152,7 +152,7 @@ complete -c txlb -n '__txlb_command_is serve' -l demo -d 'a working balancer ove
 complete -c txlb -n '__txlb_command_is serve' -s L -x -d 'no file: listen here'
 complete -c txlb -n '__txlb_command_is serve' -s B -x -d 'no file: a host to balance over'
 complete -c txlb -n '__txlb_command_is serve' -s S -x -a 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' -d 'no file: how to pick a host (leastc)'
-complete -c txlb -n '__txlb_command_is serve' -s s -x -a 'reload stop quit reopen pid' -d 'tell the txlb that holds the PID file, or who that is'
+complete -c txlb -n '__txlb_command_is serve' -s s -x -a 'reload stop quit reopen pid' -d 'signal the txlb that holds the PID file, or print its process ID'
 complete -c txlb -n '__txlb_command_is serve' -s V -l version -d 'print the version'
 complete -c txlb -n '__txlb_command_is serve' -s h -l help -d 'print this'
 

@@ -124,7 +124,7 @@ fn is_already(wanted: &Identity) -> bool {
 fn only_root(wanted: &Identity) -> Exit {
     let user = &wanted.user;
     let why = format!(
-        "txlb: -u {user}: only root can become somebody else: start txlb as root, or as {user} \
+        "txlb: -u {user}: only root can become another user: start txlb as root, or as {user} \
          and without -u"
     );
     Exit::new(Exit::NO_PERMISSION, &why)
@@ -184,7 +184,7 @@ fn verify(identity: &Identity) -> io::Result<()> {
         has_groups(identity)?,
     ];
     if regained.contains(&true) {
-        let why = "what root may do could be had back: that must not be";
+        let why = "root's rights could be regained: txlb does not run like that";
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
     capabilities::verify(identity)

@@ -176,7 +176,7 @@ fn wait(handle: &Handle, events: &Receiver<Event>, supervisor: &Supervisor) -> R
             }
         }
     }
-    log::warn!("told to stop, and still busy with something else: ending now");
+    log::warn!("told to stop while busy with something else: ending now");
     Ok(())
 }
 

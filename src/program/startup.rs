@@ -98,7 +98,7 @@ impl Startup {
         log: LogDestination<'_>,
     ) -> Result<(), Exit> {
         if self.daemon.is_some() && log == LogDestination::StandardError {
-            log::warn!("nobody will see the log: -l or <logging> says where it is to go");
+            log::warn!("the log goes nowhere: name a file with -l or <logging>");
         }
         if let Some(identity) = self.privileges.identity() {
             bound.change_owner(identity.uid.as_raw(), identity.gid.as_raw());

@@ -171,7 +171,7 @@ impl Notifications {
             if go_on(period / 2) {
                 self.tell(&Message::alive());
             } else {
-                log::error!("a worker gives no sign of life: the watchdog is not fed");
+                log::error!("a worker does not respond: the watchdog is not notified");
             }
             thread::sleep(period);
         }

@@ -312,10 +312,10 @@ fn only_root_may_become_somebody_else() {
         start
     };
     for (options, words) in [
-        (&["-u", "nobody"][..], "only root can become somebody else"),
+        (&["-u", "nobody"][..], "only root can become another user"),
         (
             &["-u", "54321", "-g", "0"],
-            "only root can become somebody else",
+            "only root can become another user",
         ),
         (
             &["-j", text(folder.path())],

@@ -183,9 +183,9 @@ impl File {
 
 const WRITTEN_IN_PLACE: &str = "the file is a mount of its own, so it was written in place: a crash \
                                 meanwhile would have left a mix, the backup has what it was";
-const EDITED_AS_IS: &str = "somebody else had changed the file: what does not contradict what is \
+const EDITED_AS_IS: &str = "another program had changed the file: what does not contradict what is \
                             in force has stayed, the backup has the rest";
-const REPLACED: &str = "somebody else had changed the file, and it could not be edited so: it is \
+const REPLACED: &str = "another program had changed the file, and it could not be edited so: it is \
                         as last read, edited, and the backup has the other";
 
 /// The file to replace, with links resolved, as it is now.
