@@ -242,7 +242,9 @@ fn a_failed_host_that_is_retried_gets_the_next_session() {
         txlb::balance::Health::Failed(_)
     ));
     let _back = Host::on(place.listen(), "b");
-    office.order(&[&retry]);
+    let answer = office.say(&retry);
+    let reset = "/b is reset to untried (was failed: connection refused)";
+    assert!(answer.contains(reset), "{answer}");
     let mut both = [who(office.address()), who(office.address())];
     both.sort();
     assert_eq!(both, ["a", "b"]);

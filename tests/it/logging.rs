@@ -143,7 +143,7 @@ fn a_complaint_that_comes_again_is_counted_and_not_written() {
     let txlb = &mut balancer.txlb;
     assert_eq!(txlb.stop(), Some(0));
     assert_eq!(txlb.count(complaint), 1, "{:#?}", txlb.seen);
-    let counted = "WARN  said 3 more times: control: this is not AMP";
+    let counted = "WARN  said 3 more times: control: this is no AMP command";
     assert_eq!(txlb.count(counted), 1, "{:#?}", txlb.seen);
 }
 

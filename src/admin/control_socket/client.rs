@@ -169,10 +169,7 @@ fn serve_lines(
             Line::TooLong => format!("the line is too long: {MAX_LINE} bytes are possible"),
             Line::Half => return write_error(out, "the last line has no end: it is ignored"),
             Line::End if protocol.is_in_batch() => {
-                return write_error(
-                    out,
-                    "the batch was not committed: none of its changes was made",
-                );
+                return write_error(out, "the batch was not committed: nothing was changed");
             }
             Line::End => return Ok(()),
         };

@@ -406,7 +406,7 @@ mod tests {
         let status = samples::status(vec![samples::host("one"), samples::failed("two")]);
         let text = Verdict::of(&status).element(status.wall_ms).into_text();
         assert!(text.contains("class=\"verdict bad\""), "{text}");
-        assert!(text.contains("</strong> 1 up.</p>"), "{text}");
+        assert!(text.contains("</strong> 1 healthy.</p>"), "{text}");
         let item = "<a href=\"#h.web.main.two\"><bdi>web:main/two</bdi></a>\
                     : connection refused, for 4 min</li>";
         assert!(text.contains(item), "{text}");

@@ -174,6 +174,6 @@ impl Scene {
             caller.say([0, 0, 0, 0]);
             caller.end();
         }
-        self.txlb.wait_for("this is not AMP");
+        self.txlb.wait_for("this is no AMP command");
     }
 }
