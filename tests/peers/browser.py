@@ -458,7 +458,7 @@ def txlb_is_gone(scene):
         expect(page.locator("#refreshed")).to_contain_text("last at")
         page.route("**/live*", lambda route: route.fulfill(status=204))
         trouble = page.locator("#trouble")
-        expect(trouble).to_contain_text("txlb does not answer. What is shown is as of")
+        expect(trouble).to_contain_text("txlb does not answer. What is shown is from")
         page.unroute("**/live*")
         expect(trouble).to_be_hidden()
         assert is_marked(page), "the page was loaded anew"
