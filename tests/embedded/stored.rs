@@ -202,7 +202,7 @@ fn saving_writes_what_runs_into_the_file_and_keeps_the_rest() {
     assert_eq!(stored(&office).unsaved, 1);
     let answer = office.say("saveConfig force=true");
     assert!(
-        answer.starts_with("  another program had changed the file"),
+        answer.starts_with("  the file had been changed outside txlb"),
         "{answer}"
     );
     assert!(office.stored().ends_with("<!-- mine -->"));

@@ -332,7 +332,7 @@ fn save(view: &View<'_>) -> Element {
         .maybe(more);
     // Mostly because the file was changed by other means.
     let refused = outcome_is_error(&view.status.stored);
-    let force = || force("even if another program has changed the file");
+    let force = || force("even if the file was changed outside txlb");
     el("div").with(details).maybe(form(view, &[]).map(|form| {
         let form = form.with(button("saveConfig", "Save to the file", ""));
         match refused {
@@ -484,6 +484,6 @@ mod tests {
             assert!(text.contains(&format!("The last {what} failed 1 min ago (")));
         }
         assert!(text.contains("): why</p>"), "{text}");
-        assert!(text.contains("even if another program has changed the file"));
+        assert!(text.contains("even if the file was changed outside txlb"));
     }
 }
