@@ -15,8 +15,8 @@ use txlb::{Balancer, Event};
 
 fn tell(event: &Event) {
     match event {
-        Event::HostDown { host, reason } => println!("{host} is down: {reason}"),
-        Event::HostUp { host } => println!("{host} is up"),
+        Event::HostDown { host, reason } => println!("{host} failed: {reason}"),
+        Event::HostUp { host } => println!("{host} is healthy"),
         Event::SessionEnded(session) => println!(
             "{} was served by {} for {} ms: {} bytes there, {} back, {}",
             session.client,

@@ -26,7 +26,7 @@ use crate::calendar::since_1970_ms;
 use crate::config::verb::{Action, Batch, Command, HostKey, Question, Verb, View, complete, diff};
 use crate::config::{Config, Reading, edit, hide_passwords, print};
 use crate::log_targets;
-use crate::relay::Topic;
+use crate::relay::{HostName, Topic};
 
 /// Name of the thread.
 const THREAD: &str = "director";
@@ -309,12 +309,23 @@ impl Controller {
         };
         let config = self.data_plane.config();
         nothing.apply(config).map_err(|error| error.to_string())?;
-        let message = match self.data_plane.retry_host(host) {
-            RetryOutcome::Untried => "it is taken for untried: the next session may be its",
-            RetryOutcome::Resolving => "it has no address: its name is resolved again",
-            RetryOutcome::NotFailed => "it has not failed",
+        let name = HostName {
+            service: host.group.service.clone(),
+            group: host.group.group.clone(),
+            host: host.name.clone(),
         };
-        Ok(message.to_owned())
+        let name = name.to_string().escape_debug().to_string();
+        Ok(match self.data_plane.retry_host(host) {
+            RetryOutcome::Untried(why) => {
+                let why = why.to_string();
+                let why = why.escape_debug();
+                format!("host {name} is reset to untried (was failed: {why})")
+            }
+            RetryOutcome::Resolving => {
+                format!("host {name} has no address: its name is resolved again")
+            }
+            RetryOutcome::NotFailed => format!("host {name} has not failed"),
+        })
     }
 
     /// Stops, and releases what a successor needs: listeners, control socket and PID file.

@@ -23,7 +23,7 @@ use super::resolutions::Resolutions;
 use super::resolver::{Resolver, lookup};
 use super::running::{Renames, Running};
 use super::threads::{Liveness, PanicGuard, WorkerThread, start_workers};
-use crate::balance::{HostPool, Schedulers};
+use crate::balance::{Failure, Health, HostPool, Schedulers};
 use crate::config::verb::HostKey;
 use crate::config::{self, Config, CustomNames};
 use crate::os::addresses;
@@ -59,11 +59,11 @@ pub struct DataPlane {
 }
 
 /// The result of [`DataPlane::retry_host`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RetryOutcome {
-    /// It had failed, and is reset to untried.
-    Untried,
+    /// It had failed for this reason, and is reset to untried.
+    Untried(Failure),
     /// It has no address: its name is being resolved.
     Resolving,
     /// It had not failed, or does not exist.
@@ -252,14 +252,16 @@ impl DataPlane {
         };
         let mut pool = group.pool();
         let named = pool.hosts().find(|it| it.host.name == host.name);
-        match named.map(|it| (it.id, it.address)) {
-            Some((_, None)) => {
+        match named.map(|it| (it.id, it.address, it.health.clone())) {
+            Some((_, None, _)) => {
                 drop(pool);
                 self.resolver.resolve_now();
                 RetryOutcome::Resolving
             }
-            Some((id, Some(_))) if pool.reset_health(id, self.shared.clock.now_ms()) => {
-                RetryOutcome::Untried
+            Some((id, Some(_), Health::Failed(why)))
+                if pool.reset_health(id, self.shared.clock.now_ms()) =>
+            {
+                RetryOutcome::Untried(why)
             }
             _ => RetryOutcome::NotFailed,
         }

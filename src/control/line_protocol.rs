@@ -150,7 +150,7 @@ impl LineProtocol {
                 self.batch = None;
                 match rejected {
                     None => Ok(Some(Request::Change(verbs))),
-                    Some(why) => Err(format!("nothing of the batch is done: {why}")),
+                    Some(why) => Err(format!("no change of the batch was made: {why}")),
                 }
             }
             (Command::Action(_), Some(_)) => {
@@ -171,10 +171,10 @@ impl LineProtocol {
 
     fn state(&self) -> String {
         match &self.batch {
-            None => "the batch is forgotten".to_owned(),
+            None => "the batch was dropped".to_owned(),
             Some(changes) => match changes.verbs.len() {
-                0 => "a batch: commit makes the changes, abort forgets them".to_owned(),
-                number => format!("kept as number {number} of the batch"),
+                0 => "a batch has begun: commit makes its changes, abort drops them".to_owned(),
+                number => format!("change {number} of the batch"),
             },
         }
     }

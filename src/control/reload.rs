@@ -205,8 +205,11 @@ impl Controller {
         let path = self.stored.as_ref().map(|it| it.file.path());
         let path = path.unwrap_or(Path::new("")).display();
         match &saved.backup {
-            Some(backup) => format!("saved in {path}; what it said is in {}", backup.display()),
-            None => format!("{path} says so already"),
+            Some(backup) => format!(
+                "saved in {path}; its previous content is in {}",
+                backup.display()
+            ),
+            None => format!("{path} has this configuration already"),
         }
     }
 }

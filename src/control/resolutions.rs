@@ -142,7 +142,7 @@ impl Resolutions {
             Ok(_) if is_new => log::info!("the name {name} resolves now"),
             Err(reason) if is_new => log::warn!(
                 "the name {name} does not resolve: {}; hosts that had an address keep it, \
-                 the others are down until it does",
+                 the others count as failed until it does",
                 reason.escape_debug()
             ),
             _ => {}

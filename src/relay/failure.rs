@@ -143,7 +143,7 @@ pub(crate) fn classify_connect_error(error: &io::Error) -> ConnectError {
         _ => Failure::Other(match Errno::from_io_error(error) {
             Some(Errno::AFNOSUPPORT) => "this machine does not know addresses of that kind".into(),
             Some(Errno::ACCESS | Errno::PERM) => "forbidden by a firewall of this machine".into(),
-            Some(Errno::INVAL) => "an address that nobody can connect to as it is written".into(),
+            Some(Errno::INVAL) => "no address that can be connected to".into(),
             _ => error.to_string(),
         }),
     })
@@ -295,10 +295,7 @@ mod tests {
             ),
             (Errno::PERM, "forbidden by a firewall of this machine"),
             (Errno::ACCESS, "forbidden by a firewall of this machine"),
-            (
-                Errno::INVAL,
-                "an address that nobody can connect to as it is written",
-            ),
+            (Errno::INVAL, "no address that can be connected to"),
         ] {
             let ConnectError::Host(failure) = classify(errno) else {
                 panic!("{errno}");

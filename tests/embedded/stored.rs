@@ -173,7 +173,8 @@ fn saving_writes_what_runs_into_the_file_and_keeps_the_rest() {
     office.order(&[WEIGH]);
     let answer = office.say("saveConfig");
     let file = office.file().display().to_string();
-    let told = format!("ok generation 2: saved in {file}; what it said is in {file}.txlb-2");
+    let told =
+        format!("ok generation 2: saved in {file}; its previous content is in {file}.txlb-2");
     assert!(answer.starts_with(&told), "{answer}");
     let saved = stored(&office);
     assert_eq!(
@@ -186,7 +187,7 @@ fn saving_writes_what_runs_into_the_file_and_keeps_the_rest() {
     );
     assert_eq!(
         office.say("saveConfig"),
-        format!("ok generation 2: {file} says so already\n")
+        format!("ok generation 2: {file} has this configuration already\n")
     );
     // What was saved counts as read.
     office.order(&["reload"]);
@@ -201,7 +202,7 @@ fn saving_writes_what_runs_into_the_file_and_keeps_the_rest() {
     assert_eq!(stored(&office).unsaved, 1);
     let answer = office.say("saveConfig force=true");
     assert!(
-        answer.starts_with("  somebody else had changed the file"),
+        answer.starts_with("  the file had been changed outside txlb"),
         "{answer}"
     );
     assert!(office.stored().ends_with("<!-- mine -->"));

@@ -135,10 +135,10 @@ fn a_socket_for_amp_alone_answers_nothing_else() {
     };
     assert_eq!(
         said(&amp, b"status\n"),
-        "error: nothing but AMP is spoken here\n"
+        "error: this socket accepts AMP only\n"
     );
     assert_eq!(said(&control, b"\0\x04_ask"), "");
-    txlb.wait_for("amp=\"false\" leaves AMP out here");
+    txlb.wait_for("AMP is off on this socket (amp=\"false\")");
 
     // Each of the two can be added and removed alone.
     txlb.reload(

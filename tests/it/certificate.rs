@@ -45,7 +45,7 @@ fn one_that_cannot_be_used_is_an_error_of_the_configuration() {
         (
             EC_CERT,
             OTHER_KEY,
-            "key.pem: the key does not fit the first certificate of cert.pem",
+            "key.pem: the key does not match the first certificate of cert.pem",
         ),
         (EC_SEC1, EC_CERT, "cert.pem: there is no certificate in it"),
     ] {

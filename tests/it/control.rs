@@ -257,7 +257,7 @@ fn forty_silent_clients_keep_nobody_out_and_traffic_goes_on() {
     for caller in callers.drain(..8) {
         let mut said = String::new();
         let _ = (&caller).read_to_string(&mut said);
-        assert!(said.starts_with("error: nothing was said"), "{said}");
+        assert!(said.starts_with("error: no command came"), "{said}");
     }
     let finished = controlled.ctl(&["status"]);
     assert_eq!(finished.status, Some(0), "{finished:?}");
@@ -286,7 +286,7 @@ fn a_first_byte_is_waited_for_and_not_for_long() {
     let mut silent = UnixStream::connect(&controlled.socket).unwrap();
     let mut said = String::new();
     silent.read_to_string(&mut said).unwrap();
-    assert_eq!(said, "error: nothing was said for 10 s\n");
+    assert_eq!(said, "error: no command came for 10 s\n");
     assert!(begun.elapsed() >= Duration::from_secs(9));
 }
 

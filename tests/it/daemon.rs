@@ -105,7 +105,7 @@ fn a_warning_comes_while_there_is_somebody_to_read_it() {
     let service = web_service("", "roundr", &[host]);
     folder.write("config.xml", format!("<config>{service}</config>"));
     let started = finish(start_command(&folder, &[]));
-    let warning = "nobody will see the log";
+    let warning = "the log goes nowhere";
     assert!(started.stderr.contains(warning), "{started:?}");
     Daemon::started(&folder, &started).stop();
 }

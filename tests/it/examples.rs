@@ -153,7 +153,7 @@ fn events_tells_of_sessions_hosts_and_changes() {
     let mut session = Session::open(example.address);
     session.echo(10);
     session.close();
-    example.hear("main:main/host1 is down: connection refused");
+    example.hear("main:main/host1 failed: connection refused");
     let line = example.hear("was served by host2");
     assert!(
         line.ends_with("10 bytes there, 12 back, finished"),
@@ -162,7 +162,7 @@ fn events_tells_of_sessions_hosts_and_changes() {
     example.say("setOption name=manager.hostCheck.interval value=0.1");
     example.hear("change: generation 2: setOption");
     let _listener = place.listen();
-    example.hear("main:main/host1 is up");
+    example.hear("main:main/host1 is healthy");
     example.say("drainHost service=main group=main name=nobody");
     example.hear("refused: ");
     example.end();

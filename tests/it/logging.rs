@@ -134,7 +134,7 @@ fn who_sends_a_signal_twice_is_told_twice() {
 #[test]
 fn a_complaint_that_comes_again_is_counted_and_not_written() {
     let mut balancer = Controlled::start(&web("", "roundr", &[]));
-    let complaint = "WARN  control: this is not AMP, or nothing to be asked: ";
+    let complaint = "WARN  control: this is no AMP command: ";
     for _ in 0..4 {
         let mut caller = Caller::new(&balancer.socket);
         caller.say([0, 0, 0, 0]);
@@ -143,7 +143,7 @@ fn a_complaint_that_comes_again_is_counted_and_not_written() {
     let txlb = &mut balancer.txlb;
     assert_eq!(txlb.stop(), Some(0));
     assert_eq!(txlb.count(complaint), 1, "{:#?}", txlb.seen);
-    let counted = "WARN  said 3 more times: control: this is not AMP";
+    let counted = "WARN  said 3 more times: control: this is no AMP command";
     assert_eq!(txlb.count(counted), 1, "{:#?}", txlb.seen);
 }
 
@@ -184,9 +184,9 @@ fn a_host_that_goes_down_again_is_said_to_be_down_again() {
     let mut txlb = Txlb::start(&web("", "roundr", &[place.address()]));
     for _ in 0..2 {
         fate(txlb.address());
-        txlb.wait_for("host web:main/a is down");
+        txlb.wait_for("host web:main/a failed");
         let back = Host::on(place.listen(), "a");
-        txlb.wait_for("host web:main/a is up");
+        txlb.wait_for("host web:main/a is healthy");
         drop(back);
     }
 }

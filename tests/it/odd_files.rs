@@ -151,7 +151,7 @@ fn hashes_that_others_may_read_and_that_fit_nothing_are_warned_of() {
     let finished = run(&["-t", "-f", text(&file)]);
     let exposed = |path: &Path| format!("{}: warning: others may read", path.display());
     for warning in [
-        "the password of user \"ann\" fits nothing: it would take too long: 999999999 rounds",
+        "the password of user \"ann\" matches nothing: it would take too long: 999999999 rounds",
         &exposed(&file),
         &exposed(&backup),
     ] {
@@ -161,7 +161,7 @@ fn hashes_that_others_may_read_and_that_fit_nothing_are_warned_of() {
     let mut txlb = Txlb::spawn(command(&["-f", text(&file)]), Folder::new());
     txlb.wait_for(" runs as process ");
     for warning in [
-        "fits nothing: it would take too long",
+        "matches nothing: it would take too long",
         "lb.xml: others may read",
         "170258: others may read",
     ] {

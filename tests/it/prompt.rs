@@ -167,7 +167,7 @@ fn a_batch_is_one_change() {
     terminal.press("begin\r");
     terminal.wait_for_row("txlb (batch)>");
     terminal.press("drainHost service=web group=main name=a\rwatch nothing\rcommit\r");
-    terminal.wait_for_text("error: nothing of the batch is done");
+    terminal.wait_for_text("error: no change of the batch was made");
     terminal.wait_for_row("txlb>");
     terminal.press("begin\r");
     terminal.wait_for_row("txlb (batch)>");
@@ -255,7 +255,7 @@ fn it_ends_when_there_is_nobody_to_ask_any_more() {
     terminal.press("status\r");
     let (status, screen) = terminal.end();
     assert_eq!(status, Some(69), "{}", screen.text());
-    assert!(screen.text().contains("txlb: nobody answers at "));
+    assert!(screen.text().contains("txlb: no txlb answers at "));
 }
 
 #[test]

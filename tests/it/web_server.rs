@@ -151,7 +151,7 @@ fn no_host_is_not_ready_and_stopping_is_neither() {
         "untried"
     );
     let _ = fate(txlb.address());
-    txlb.wait_for("is down");
+    txlb.wait_for(" failed: ");
     until("not ready", || status("/ready") == 503);
     assert_eq!(status("/healthz"), 200);
     let _listener = place.listen();

@@ -50,7 +50,7 @@ def log_in(scene):
     assert asked == ["/"], asked
     context.close()
     with scene.page() as page:
-        expect(page).to_have_title("No host is down - txlb")
+        expect(page).to_have_title("No host has failed - txlb")
         expect(page.locator("#facts")).to_contain_text("admin, may change everything")
         for link in page.locator("footer a").all():
             path = link.get_attribute("href")
@@ -63,25 +63,25 @@ def host_goes_down(scene):
     with scene.page() as page:
         mark(page)
         scene.visit(3)
-        expect(row(page, "two").locator(".state")).to_have_text("up")
-        expect(page).to_have_title("No host is down - txlb")
+        expect(row(page, "two").locator(".state")).to_have_text("healthy")
+        expect(page).to_have_title("No host has failed - txlb")
         scene.hosts[1].stop()
         scene.visit(3)
         two = row(page, "two")
         expect(two.locator(".state")).to_have_text("failed")
         expect(two).to_contain_text("connection refused")
         expect(two.get_by_role("button", name="Retry")).to_be_visible()
-        expect(page.locator("#verdict")).to_contain_text("1 of 4 hosts is down.")
-        expect(page).to_have_title("1 of 4 hosts is down - txlb")
-        expect(page.locator("#said")).to_contain_text("web:main/two is down: connection refused")
-        expect(page.locator("#happenings")).to_contain_text("web:main/two is down")
+        expect(page.locator("#verdict")).to_contain_text("1 of 4 hosts has failed.")
+        expect(page).to_have_title("1 of 4 hosts has failed - txlb")
+        expect(page.locator("#said")).to_contain_text("web:main/two failed: connection refused")
+        expect(page.locator("#happenings")).to_contain_text("web:main/two failed")
         say(two.inner_text().replace("\n", " "))
         picture(page, "down")
         page.locator("#verdict a").first.click()
         expect(two).to_be_in_viewport()
         scene.hosts[1] = Host(scene.places[1])
-        expect(two.locator(".state")).to_have_text("up")
-        expect(page).to_have_title("No host is down - txlb")
+        expect(two.locator(".state")).to_have_text("healthy")
+        expect(page).to_have_title("No host has failed - txlb")
         expect(two.get_by_role("button", name="Retry")).to_have_count(0)
         assert is_marked(page), "the page was loaded anew"
         say(two.inner_text().replace("\n", " "))
@@ -124,7 +124,7 @@ def add_drain_remove(scene):
         expect(page.locator("#notice")).to_have_count(0)
         six = row(page, "six")
         with_clients = [scene.client() for _ in range(4)]
-        expect(six.locator(".state")).to_have_text("up")
+        expect(six.locator(".state")).to_have_text("healthy")
         press(six, "Drain web:main/six")
         notice(page, "drainHost service=web group=main name=six")
         expect(six.locator(".state")).to_have_text("draining")
@@ -274,7 +274,7 @@ def pointed_at(scene):
 
 def read_only(scene):
     with scene.page(GUEST) as page:
-        expect(page.locator("#facts")).to_contain_text("guest, may only look")
+        expect(page.locator("#facts")).to_contain_text("guest, may only read")
         expect(page.locator(".hosts tbody tr")).to_have_count(4)
         for what in ("button", "form", "#live input"):
             expect(page.locator(what)).to_have_count(0)
@@ -458,7 +458,7 @@ def txlb_is_gone(scene):
         expect(page.locator("#refreshed")).to_contain_text("last at")
         page.route("**/live*", lambda route: route.fulfill(status=204))
         trouble = page.locator("#trouble")
-        expect(trouble).to_contain_text("txlb does not answer. What is shown is as of")
+        expect(trouble).to_contain_text("txlb does not answer. What is shown is from")
         page.unroute("**/live*")
         expect(trouble).to_be_hidden()
         assert is_marked(page), "the page was loaded anew"

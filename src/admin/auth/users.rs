@@ -31,7 +31,7 @@ impl KnownUser {
             let name = &user.name;
             log::warn!(
                 target: log_targets::LOGINS,
-                "the password of user \"{name}\" cannot be checked and fits nothing: {why}"
+                "the password of user \"{name}\" cannot be checked, so that it matches nothing: {why}"
             );
         }
         KnownUser {

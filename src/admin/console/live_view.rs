@@ -71,7 +71,7 @@ impl LiveView {
         let width = size.width() - 1;
         let columns = size.columns.saturating_sub(1);
         let reply = backend.ask(self.verb, columns).unwrap_or(Reply {
-            last: "error: nobody answers any more".to_owned(),
+            last: "error: txlb does not answer any more".to_owned(),
             ..Reply::default()
         });
         let interval = std::time::Duration::from_millis(self.interval_ms).as_secs_f64();

@@ -367,7 +367,7 @@ mod tests {
         scene.press("begin\rwatch nothing\r");
         assert_eq!(scene.backend.refused.len(), 1);
         assert_eq!(scene.press("\x04"), Reaction::End);
-        assert!(scene.screen.text().ends_with("nothing of it is done"));
+        assert!(scene.screen.text().ends_with("nothing was changed"));
     }
 
     #[test]

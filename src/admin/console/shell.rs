@@ -226,7 +226,7 @@ impl Shell {
     /// Ends the shell. An open batch is not committed.
     fn end(&mut self, backend: &mut impl Backend, out: &mut Vec<u8>) {
         if backend.is_in_batch() {
-            let why = "error: the batch was not committed: nothing of it is done";
+            let why = "error: the batch was not committed: nothing was changed";
             self.show_error(why, out);
         }
         self.is_ended = true;

@@ -34,7 +34,7 @@ impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Malformed::Key => "a key of more than 255 bytes",
-            Malformed::TooLong => "a box that is longer than any question",
+            Malformed::TooLong => "a box longer than any command",
             Malformed::NoCommand => "a box without a command",
         })
     }

@@ -89,12 +89,14 @@ pub(super) fn serve_client(
         None => Ok(()),
         Some(amp::FIRST_BYTE) => {
             if !context.speaks_amp.load(Ordering::Relaxed) {
-                log::warn!("control: {actor} is turned away: amp=\"false\" leaves AMP out here");
+                log::warn!(
+                    "control: {actor} is rejected: AMP is off on this socket (amp=\"false\")"
+                );
                 return Ok(());
             }
             let Some(_place) = AmpSlot::take(&context.amp_on_control) else {
                 log::warn!(
-                    "control: {actor} is turned away: {MAX_AMP_CLIENTS} clients speak AMP already"
+                    "control: {actor} is rejected: {MAX_AMP_CLIENTS} AMP clients are connected already"
                 );
                 return Ok(());
             };
@@ -125,8 +127,8 @@ pub(super) fn serve_amp_client(
             serve_amp(reader, stream, context)
         }
         Some(_) => {
-            log::warn!("amp: {actor} is turned away: nothing but AMP is spoken here");
-            write_error(stream, "nothing but AMP is spoken here")
+            log::warn!("amp: {actor} is rejected: this socket accepts AMP only");
+            write_error(stream, "this socket accepts AMP only")
         }
     }
 }
@@ -167,7 +169,7 @@ fn serve_lines(
             Line::TooLong => format!("the line is too long: {MAX_LINE} bytes are possible"),
             Line::Half => return write_error(out, "the last line has no end: it is ignored"),
             Line::End if protocol.is_in_batch() => {
-                return write_error(out, "the batch was not committed: nothing of it is done");
+                return write_error(out, "the batch was not committed: nothing was changed");
             }
             Line::End => return Ok(()),
         };
@@ -183,7 +185,7 @@ pub(super) fn write_error(mut out: &UnixStream, why: &str) -> io::Result<()> {
 
 fn report_timeout(out: &UnixStream, timeout: Duration) -> io::Result<()> {
     let seconds = timeout.as_secs();
-    write_error(out, &format!("nothing was said for {seconds} s"))
+    write_error(out, &format!("no command came for {seconds} s"))
 }
 
 /// Reads a line without its end. The rest of a line that is too long is skipped, without
@@ -230,7 +232,7 @@ fn serve_amp(
         out.write_all(&in_flight)?;
         in_flight.clear();
         if let Err(error) = heard {
-            log::warn!("control: this is not AMP, or nothing to be asked: {error}");
+            log::warn!("control: this is no AMP command: {error}");
             return Ok(());
         }
     }

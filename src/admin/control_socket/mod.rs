@@ -264,7 +264,7 @@ impl Acceptor for ClientAcceptor {
     }
 
     fn log_error(&mut self, error: &io::Error) {
-        log::warn!("control: cannot let a client in: {error}");
+        log::warn!("control: cannot accept a client: {error}");
     }
 }
 
@@ -275,26 +275,28 @@ impl ControlSocketState {
         let slot = match self.limit.take(&stream, is_own(uid)) {
             Ok((slot, None)) => slot,
             Ok((slot, Some(evicted))) => {
-                log::warn!("control: somebody who had said nothing made room for {actor}");
+                log::warn!(
+                    "control: a client that had sent nothing was closed to make room for {actor}"
+                );
                 // A short text fits into the socket's buffer, so this does not wait.
-                let _ = client::write_error(&evicted, "nothing was said while others waited");
+                let _ = client::write_error(&evicted, "no command came while others waited");
                 limit::disconnect(&evicted);
                 slot
             }
             Err(max_clients) => {
                 log::warn!(
-                    "control: {actor} is turned away: {max_clients} clients are there already"
+                    "control: {actor} is rejected: {max_clients} clients are connected already"
                 );
-                let why = format!("{max_clients} clients are there already: try again later");
+                let why = format!("{max_clients} clients are connected already: try again later");
                 let _ = client::write_error(&stream, &why);
                 return Ok(());
             }
         };
-        log::debug!("control: {actor} comes");
+        log::debug!("control: {actor} connected");
         let state = Arc::clone(self);
         spawn_for_client("control-client", stream, move |stream| {
             if let Err(error) = client::serve_client(&stream, &actor, &slot, &state.clients) {
-                log::debug!("control: {actor} is lost: {error}");
+                log::debug!("control: the connection of {actor} broke: {error}");
             }
         })
         .map_err(|(stream, error)| {
@@ -306,14 +308,16 @@ impl ControlSocketState {
     fn accept_amp_client(self: &Arc<ControlSocketState>, stream: UnixStream) -> io::Result<()> {
         let (actor, _) = identify(&stream)?;
         let Some(slot) = AmpSlot::take(&self.clients.amp_clients) else {
-            log::warn!("amp: {actor} is turned away: {MAX_AMP_CLIENTS} clients are there already");
+            log::warn!(
+                "amp: {actor} is rejected: {MAX_AMP_CLIENTS} AMP clients are connected already"
+            );
             return Ok(());
         };
         let state = Arc::clone(self);
         spawn_for_client("amp-client", stream, move |stream| {
             let _place = slot;
             if let Err(error) = client::serve_amp_client(&stream, &actor, &state.clients) {
-                log::debug!("amp: {actor} is lost: {error}");
+                log::debug!("amp: the connection of {actor} broke: {error}");
             }
         })
         .map_err(|(_, error)| error)

@@ -167,7 +167,7 @@ fn check_unused(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.file_type().is_socket() => {}
         Ok(_) => {
-            let message = "there is something that is no socket: it is left alone";
+            let message = "the path exists and is no socket: remove it, or configure another path";
             return Err(io::Error::new(ErrorKind::AlreadyExists, message));
         }
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),

@@ -29,7 +29,7 @@ pub(super) fn press_button(
     let token = value(&fields, "token").unwrap_or_default();
     let name = principal.name.as_deref().unwrap_or_default();
     if !context.state.auth.is_page_token(name, token) {
-        let text = "this page was shown by another run of txlb, or to somebody else: \
+        let text = "this page was shown by another run of txlb, or to another user: \
                     load it again; nothing was done";
         return error_page(request, 403, text);
     }

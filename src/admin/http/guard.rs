@@ -106,7 +106,10 @@ pub(super) fn authenticate(
         return guest_of_this_machine(context, request);
     }
     let Some((name, password)) = request.authorization.as_deref().and_then(credentials) else {
-        return Err(unauthorized(request, "who are you?"));
+        return Err(unauthorized(
+            request,
+            "log in: a user and a password are needed",
+        ));
     };
     match auth.login(context.peer.ip(), &name, &password, "web") {
         Login::Welcome(access) => Ok(Principal {

@@ -151,13 +151,13 @@ impl ClientAcceptor {
             .acquire(peer.ip(), client.is_known, socket)
         else {
             // Another listener took the last slot just now.
-            log::debug!("web: {peer} is turned away: there is no room");
+            log::debug!("web: {peer} is rejected: there is no room");
             return Ok(());
         };
         let state = Arc::clone(&self.state);
         spawn_for_client("web-client", stream, move |stream| {
             if let Err(error) = connection::serve(stream, peer, &slot.activity(), &state) {
-                log::debug!("web: {peer} is lost: {error}");
+                log::debug!("web: the connection of {peer} broke: {error}");
             }
         })
         .map_err(|(stream, error)| {
@@ -186,7 +186,7 @@ impl Acceptor for ClientAcceptor {
     fn accept_next(&mut self) -> io::Result<()> {
         let (stream, peer) = self.listener.accept()?;
         for client in self.entrance.add(stream, peer)? {
-            log::debug!("web: {} is turned away: there is no room", client.peer);
+            log::debug!("web: {} is rejected: there is no room", client.peer);
         }
         Ok(())
     }
@@ -209,13 +209,16 @@ impl Acceptor for ClientAcceptor {
             self.serve_client(client)?;
         }
         while let Some(client) = self.entrance.pop_expired() {
-            log::debug!("web: {} has waited for too long", client.peer);
+            log::debug!(
+                "web: {} is disconnected: it sent no request for too long",
+                client.peer
+            );
         }
         Ok(self.entrance.make_capacity())
     }
 
     fn log_error(&mut self, error: &io::Error) {
-        log::warn!("web: cannot let a client in: {error}");
+        log::warn!("web: cannot accept a client: {error}");
     }
 }
 

@@ -163,7 +163,7 @@ fn take_headers(headers: &[Header<'_>], request: &mut Request) -> Result<BodyInf
             // reads a part of it as a request (request smuggling).
             "transfer-encoding" => return reject(501, "Transfer-Encoding is not understood"),
             "expect" if value.eq_ignore_ascii_case(b"100-continue") => announced.expects = true,
-            "expect" => return reject(417, "this cannot be expected"),
+            "expect" => return reject(417, "Expect is not understood"),
             // Cookies and other headers are not used, so they may hold any bytes.
             _ => {}
         }

@@ -26,7 +26,11 @@ enum Route<'a> {
 /// Makes the response to a request.
 pub(super) fn respond(context: &RequestContext<'_>, request: &Request) -> Response {
     let Some(route) = route(request) else {
-        return error_page(request, 404, "there is no such page: / is the first");
+        return error_page(
+            request,
+            404,
+            "there is no such page: the admin page is at /",
+        );
     };
     if let Route::Probe(probe) = route {
         return match request.method.as_str() {
@@ -39,7 +43,7 @@ pub(super) fn respond(context: &RequestContext<'_>, request: &Request) -> Respon
         return error_page(
             request,
             421,
-            "this page is not called so: names=\"...\" of <web> says what it is called",
+            "this host name is not allowed: names=\"...\" of <web> lists those that are",
         );
     }
     match guard::authenticate(context, request) {
@@ -86,7 +90,7 @@ fn dispatch(
         return error_page(
             request,
             403,
-            "this came from a page elsewhere: nothing was done",
+            "this request came from another site: nothing was done",
         );
     }
     match route {

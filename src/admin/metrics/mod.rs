@@ -165,7 +165,7 @@ const BUILD: Family = gauge("txlb_build_info", "The version; the value is always
 /// Ended sessions, a series for each reason.
 const ENDED: Family = counter(
     "txlb_sessions_ended_total",
-    "Sessions that ended, by how they did.",
+    "Sessions that ended, by reason.",
 );
 
 type FamilyOf<T> = (Family, fn(&T) -> Value);
@@ -191,14 +191,14 @@ const PROCESS: [FamilyOf<Status>; 13] = [
     (
         gauge(
             "txlb_process_max_connections",
-            "Sessions there are descriptors for: clients beyond wait.",
+            "Most sessions that the descriptors allow; further clients wait.",
         ),
         |status| Count(status.capacity as u64),
     ),
     (
         counter(
             "txlb_accept_pauses_total",
-            "Times that clients were kept waiting for want of descriptors or memory.",
+            "Times that no clients were accepted for lack of descriptors or memory.",
         ),
         |status| Count(status.accept_pauses),
     ),
@@ -212,7 +212,7 @@ const PROCESS: [FamilyOf<Status>; 13] = [
     (
         counter(
             "txlb_worker_turns_total",
-            "Times that the workers' loops went round.",
+            "Iterations of the workers' event loops.",
         ),
         |status| Count(status.iterations),
     ),
@@ -226,7 +226,7 @@ const PROCESS: [FamilyOf<Status>; 13] = [
     (
         gauge(
             "txlb_config_unsaved_changes",
-            "Verbs that would make the running configuration of the stored one.",
+            "Changes that are not in the file, as verbs.",
         ),
         |status| Count(status.stored.unsaved as u64),
     ),
@@ -284,14 +284,14 @@ const GROUPS: [GroupFamily; 3] = [
     (
         gauge(
             "txlb_backend_active_servers",
-            "Hosts that get sessions: in service, not failed, with a weight above 0.",
+            "Hosts that get sessions: up, not failed, with a weight above 0.",
         ),
         |proxy| Count(proxy.active().count() as u64),
     ),
     (
         gauge(
             "txlb_backend_enabled",
-            "Whether it is the group that gets the new sessions of its service.",
+            "Whether the group is enabled, and gets the new sessions of its service.",
         ),
         |proxy| Count(u64::from(proxy.is_enabled())),
     ),
@@ -333,7 +333,7 @@ const SERVERS: [FamilyOf<HostStatus>; 7] = [
     (
         counter(
             "txlb_server_connection_errors_total",
-            "Connects of sessions that failed, or were broken off before a word.",
+            "Connects of sessions that failed, or were reset before the host sent a byte.",
         ),
         |host| Count(host.failures),
     ),

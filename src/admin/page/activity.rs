@@ -26,7 +26,7 @@ pub(super) fn sessions(status: &Status, sessions: &Sessions) -> Element {
         .with(el("h2").attr("id", "sessions.title").text("Open sessions"))
         .maybe(ended(status));
     if sessions.list.is_empty() {
-        return section.with(el("p").text("There is none."));
+        return section.with(el("p").text("No session is open."));
     }
     let head = COLUMNS.map(|(name, class)| {
         let cell = el("th").attr("scope", "col").text(name);
@@ -91,7 +91,7 @@ pub(super) fn recent_events(status: &Status) -> Element {
         .with(
             el("h2")
                 .attr("id", "happenings.title")
-                .text("What happened"),
+                .text("Recent events"),
         );
     if status.recent_events.is_empty() {
         return section.with(el("p").text("Nothing since txlb was started."));
@@ -105,7 +105,7 @@ pub(super) fn recent_events(status: &Status) -> Element {
             .with(
                 el("caption")
                     .class("vh")
-                    .text("What happened, the newest first"),
+                    .text("Recent events, the newest first"),
             )
             .with(el("thead").with(el("tr").with_all(head)))
             .with(el("tbody").with_all(rows)),

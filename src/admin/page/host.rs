@@ -35,7 +35,7 @@ pub(super) fn row(view: &View<'_>, context: &GroupContext<'_>, host: &HostStatus
     let row = match &host.health {
         Health::Failed(why) if State::of(host) == State::Failed => row
             .class("failed")
-            .attr("data-down", &format!("{host_label} is down: {why}")),
+            .attr("data-down", &format!("{host_label} failed: {why}")),
         _ => row,
     };
     row.with(name(host))
@@ -163,7 +163,7 @@ fn buttons(
 /// The warning before the last usable host of the enabled group is taken away.
 fn warning(context: &GroupContext<'_>, host: &HostStatus) -> Option<Element> {
     let is_last = context.enabled && context.usable == 1 && State::of(host).is_usable();
-    let text = "No other host of this enabled group is up: clients would find nobody.";
+    let text = "No other host of this enabled group is up and not failed: new sessions may fail.";
     is_last.then(|| el("p").class("bad").text(text))
 }
 
@@ -180,7 +180,7 @@ fn remove(context: &GroupContext<'_>, host: &HostStatus, host_label: &str) -> El
     details("Remove…", host_label)
         .maybe(warning(context, host))
         .with(el("p").text(&text))
-        .maybe(empties.then(|| force("even though nobody is left then")))
+        .maybe(empties.then(|| force("even though the group has no host then")))
         .with(button("delHost", "Remove", host_label))
 }
 
@@ -224,13 +224,13 @@ impl State {
 
     pub(super) fn words(self) -> &'static str {
         match self {
-            State::Up => "up",
+            State::Up => "healthy",
             State::Untried => "untried",
             State::Failed => "failed",
             State::Weightless => "weight 0",
             State::Draining => "draining",
             State::Drained => "drained",
-            State::Down => "admin down",
+            State::Down => "down",
         }
     }
 
@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn why_a_host_is_down_and_since_when_is_in_its_row() {
         let text = text(&samples::failed("two"), &AROUND);
-        assert!(text.contains("data-down=\"web:main/two is down: connection refused\""));
+        assert!(text.contains("data-down=\"web:main/two failed: connection refused\""));
         assert!(text.contains(
             "<td><span class=\"state failed\">failed</span> for 4 min\
              <small>connection refused, tried 3 s ago</small></td>"
@@ -397,7 +397,7 @@ mod tests {
             usable: 1,
             ..AROUND
         };
-        let warning = "clients would find nobody";
+        let warning = "new sessions may fail";
         let details = text(&samples::host("one"), &last);
         assert_eq!(details.matches(warning).count(), 2);
         let (before, inside) = details.split_once("Drain or down…").unwrap();

@@ -166,7 +166,7 @@ fn skip_link() -> Element {
     el("a")
         .class("skip")
         .attr("href", "#main")
-        .text("Skip to how things stand")
+        .text("Skip to the status")
 }
 
 /// The header: title, refresh switch, and the live regions of the script.

@@ -91,24 +91,24 @@ impl<'a> Verdict<'a> {
         match (self.services, hosts, down) {
             _ if !self.without_hosts.is_empty() => self.without_hosts(),
             (0, ..) => "There is no service.".to_owned(),
-            (_, 1, 1) => "The only host is down.".to_owned(),
-            (.., 1) => format!("1 of {hosts} hosts is down."),
-            (.., 1..) => format!("{down} of {hosts} hosts are down."),
-            (_, 1, 0) if all_up => "The only host is up.".to_owned(),
-            _ if all_up => format!("All {hosts} hosts are up."),
-            _ => "No host is down.".to_owned(),
+            (_, 1, 1) => "The only host has failed.".to_owned(),
+            (.., 1) => format!("1 of {hosts} hosts has failed."),
+            (.., 1..) => format!("{down} of {hosts} hosts have failed."),
+            (_, 1, 0) if all_up => "The only host is healthy.".to_owned(),
+            _ if all_up => format!("All {hosts} hosts are healthy."),
+            _ => "No host has failed.".to_owned(),
         }
     }
 
     fn without_hosts(&self) -> String {
         match self.without_hosts[..] {
-            [service] => format!("Service {service} has no host that is up."),
+            [service] => format!("Service {service} has no usable host."),
             _ => {
                 let number = self.without_hosts.len();
                 let first = &self.without_hosts[..number.min(NAMED)];
                 let more = if number > NAMED { ", ..." } else { "" };
                 let first = first.join(", ");
-                format!("{number} services have no host that is up: {first}{more}.")
+                format!("{number} services have no usable host: {first}{more}.")
             }
         }
     }
@@ -147,7 +147,7 @@ impl<'a> Verdict<'a> {
         let rest = self.down.get(NAMED..).filter(|rest| !rest.is_empty())?;
         let unlisted = rest.len().saturating_sub(LISTED);
         let parts = (unlisted > 0).then(|| el("p").text(&format!("And {unlisted} more.")));
-        let summary = format!("{} more that are down", rest.len());
+        let summary = format!("{} more that have failed", rest.len());
         Some(
             el("details")
                 .with(el("summary").text(&summary))
@@ -209,7 +209,7 @@ pub(super) fn figures(view: &View<'_>) -> Element {
         .with(figure("Version", plain(status.version.to_owned())))
         .with(figure("Generation", plain(status.generation.to_string())))
         .with(figure("You", user_figure(view)))
-        .with(figure("As of", timestamp(status)));
+        .with(figure("Time", timestamp(status)));
     el("section")
         .attr("id", "facts")
         .attr("aria-label", "Figures")
@@ -231,11 +231,11 @@ fn percent(status: &Status) -> usize {
 fn user_figure(view: &View<'_>) -> Element {
     let user_figure = match view.user {
         Some(user) => el("dd").name(user),
-        None => el("dd").text("nobody: no user is configured"),
+        None => el("dd").text("anonymous: no user is configured"),
     };
     user_figure.text(match view.access {
         Access::Full => ", may change everything",
-        Access::ReadOnly => ", may only look",
+        Access::ReadOnly => ", may only read",
     })
 }
 
@@ -332,7 +332,7 @@ fn save(view: &View<'_>) -> Element {
         .maybe(more);
     // Mostly because the file was changed by other means.
     let refused = outcome_is_error(&view.status.stored);
-    let force = || force("even if somebody else has changed the file");
+    let force = || force("even if the file was changed outside txlb");
     el("div").with(details).maybe(form(view, &[]).map(|form| {
         let form = form.with(button("saveConfig", "Save to the file", ""));
         match refused {
@@ -383,15 +383,15 @@ mod tests {
             state: HostState::Drain,
             ..up()
         };
-        assert_eq!(headline(vec![up()]), "The only host is up.");
-        assert_eq!(headline(vec![up(), up()]), "All 2 hosts are up.");
-        assert_eq!(headline(vec![up(), failed()]), "1 of 2 hosts is down.");
+        assert_eq!(headline(vec![up()]), "The only host is healthy.");
+        assert_eq!(headline(vec![up(), up()]), "All 2 hosts are healthy.");
+        assert_eq!(headline(vec![up(), failed()]), "1 of 2 hosts has failed.");
         assert_eq!(
             headline(vec![up(), failed(), failed()]),
-            "2 of 3 hosts are down."
+            "2 of 3 hosts have failed."
         );
-        assert_eq!(headline(vec![up(), drained()]), "No host is down.");
-        let nobody = "Service web has no host that is up.";
+        assert_eq!(headline(vec![up(), drained()]), "No host has failed.");
+        let nobody = "Service web has no usable host.";
         for hosts in [vec![], vec![failed()], vec![drained()]] {
             assert_eq!(headline(hosts), nobody);
         }
@@ -406,7 +406,7 @@ mod tests {
         let status = samples::status(vec![samples::host("one"), samples::failed("two")]);
         let text = Verdict::of(&status).element(status.wall_ms).into_text();
         assert!(text.contains("class=\"verdict bad\""), "{text}");
-        assert!(text.contains("</strong> 1 up.</p>"), "{text}");
+        assert!(text.contains("</strong> 1 healthy.</p>"), "{text}");
         let item = "<a href=\"#h.web.main.two\"><bdi>web:main/two</bdi></a>\
                     : connection refused, for 4 min</li>";
         assert!(text.contains(item), "{text}");
@@ -484,6 +484,6 @@ mod tests {
             assert!(text.contains(&format!("The last {what} failed 1 min ago (")));
         }
         assert!(text.contains("): why</p>"), "{text}");
-        assert!(text.contains("even if somebody else has changed the file"));
+        assert!(text.contains("even if the file was changed outside txlb"));
     }
 }

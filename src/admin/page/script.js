@@ -108,7 +108,7 @@
     const answer = await fetch("live" + location.search, { cache: "no-store", signal: AbortSignal.timeout(timeout) });
     denied = answer.status === 401 || answer.status === 403;
     if (denied) {
-      return showError("You are not logged in any more. What is shown is as of " + asOf() + ": load the page anew.");
+      return showError("You are not logged in any more. What is shown is from " + asOf() + ": reload the page.");
     }
     if (!answer.ok) throw new Error(answer.status);
     const text = await answer.text();
@@ -126,7 +126,7 @@
     try {
       if (!isPointedAt()) await fetchLive();
     } catch {
-      showError("txlb does not answer. What is shown is as of " + asOf() + ".");
+      showError("txlb does not answer. What is shown is from " + asOf() + ".");
     }
     fetching = false;
     // A page of thousands of hosts may keep the browser busy for a tenth of the time.

@@ -341,7 +341,7 @@ impl LineSession {
         if !self.partial_line.is_empty() || self.is_too_long {
             self.reject_line("the last line has no end: it is ignored")
         } else if self.protocol.is_in_batch() {
-            self.reject_line("the batch was not committed: nothing of it is done")
+            self.reject_line("the batch was not committed: nothing was changed")
         } else {
             String::new()
         }

@@ -57,7 +57,7 @@ pub(super) async fn serve(
         tokio::select! {
             ended = &mut session => {
                 if let Err(error) = ended {
-                    log::debug!("ssh: {peer} is lost: {error}");
+                    log::debug!("ssh: the connection of {peer} broke: {error}");
                 }
                 break;
             }
@@ -65,8 +65,8 @@ pub(super) async fn serve(
                 if Instant::now() < state.deadline() {
                     continue;
                 }
-                log::debug!("ssh: {peer} is silent for too long");
-                say_goodbye(&state, &handle, "nothing was said for too long", &mut session).await;
+                log::debug!("ssh: {peer} is disconnected: it sent nothing for too long");
+                say_goodbye(&state, &handle, "no input for too long", &mut session).await;
                 break;
             }
             () = wait_for_shutdown(&mut shutdown) => {

@@ -338,7 +338,7 @@ impl Endpoint {
         }
         let is_mute = |endpoint: &Endpoint| endpoint.runtime.is_some() && !endpoint.has_users;
         if is_mute(self) && !is_mute(before) {
-            log::warn!("the console lets nobody in: there is no <user> in the configuration");
+            log::warn!("the console rejects all logins: there is no <user> in the configuration");
         }
     }
 

@@ -40,11 +40,11 @@ pub(super) fn read_files(cert: &Path, key: &Path) -> Result<CertificateAndKey, S
     match_key(chain, private).map_err(|problem| match problem {
         Problem::Certificate(what) => named(cert, &what),
         Problem::Key(what) => named(key, &what),
-        Problem::Both if cert == key => named(key, "the key does not fit the first certificate"),
+        Problem::Both if cert == key => named(key, "the key does not match the first certificate"),
         Problem::Both => named(
             key,
             &format!(
-                "the key does not fit the first certificate of {}",
+                "the key does not match the first certificate of {}",
                 cert.display()
             ),
         ),
@@ -55,7 +55,7 @@ pub(super) fn read_files(cert: &Path, key: &Path) -> Result<CertificateAndKey, S
 pub(super) fn parse(pem: &[u8]) -> Result<CertificateAndKey, String> {
     match_key(chain(pem)?, private_key(pem)?).map_err(|problem| match problem {
         Problem::Certificate(what) | Problem::Key(what) => what,
-        Problem::Both => "the key does not fit the certificate".to_owned(),
+        Problem::Both => "the key does not match the certificate".to_owned(),
     })
 }
 
@@ -89,8 +89,8 @@ fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     .any(|word| pem.windows(word.len()).any(|part| part == *word));
     if is_encrypted {
         return Err(
-            "the key is encrypted, and nobody is there to be asked for its password: \
-             'openssl pkey -in FILE -out NEW' takes that off"
+            "the key is encrypted, and txlb cannot ask for its password: \
+             'openssl pkey -in FILE -out NEW' decrypts it"
                 .to_owned(),
         );
     }
@@ -126,7 +126,9 @@ fn match_key(
     for (index, certificate) in chain.iter().enumerate() {
         ParsedCertificate::try_from(certificate).map_err(|error| {
             let number = index + 1;
-            Problem::Certificate(format!("certificate {number} in it is none: {error}"))
+            Problem::Certificate(format!(
+                "certificate {number} in it cannot be read: {error}"
+            ))
         })?;
     }
     let fits = CertifiedKey::from_der(chain.clone(), key.clone_key(), &provider());

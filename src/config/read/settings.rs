@@ -38,7 +38,7 @@ pub(super) fn read_admin(
     }
     let is_open = admin.ssh.as_ref().is_some_and(|ssh| ssh.enable);
     if let Some(element) = ssh_element.filter(|_| is_open && admin.users.is_empty()) {
-        let text = "there is no <user>: nobody can log in here";
+        let text = "there is no <user>: all logins are rejected";
         warnings.push(&element, text.to_owned());
     }
     if let Some(old) = read_old_web(element, admin.web.is_some())? {
@@ -161,7 +161,7 @@ fn read_user(element: &Element<'_>, warnings: &mut WarningList) -> Result<User, 
 /// A warning about a password hash, if there is one.
 fn password_problem(password: &str) -> Option<String> {
     match PasswordHash::read(password) {
-        Err(why) => Some(format!("fits nothing: {why}")),
+        Err(why) => Some(format!("matches nothing: {why}")),
         Ok(crypt) if crypt.is_weak() => {
             Some("is a weak hash: txlb passwd makes a better one".to_owned())
         }

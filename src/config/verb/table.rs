@@ -284,13 +284,21 @@ const COMMANDS: &[CommandSchema] = &[
         &[SERVICE, GROUP, HOST, required("weight", ValueKind::Weight)],
         "change a host's weight",
     ),
-    change("drainHost", ONE_HOST, "give a host no new sessions"),
+    change(
+        "drainHost",
+        ONE_HOST,
+        "set a host to drain: no new sessions",
+    ),
     change(
         "hostAdminDown",
         ONE_HOST,
-        "take a host down: no new sessions",
+        "set a host to down: no new sessions",
     ),
-    change("hostAdminUp", ONE_HOST, "put a host in service again"),
+    change(
+        "hostAdminUp",
+        ONE_HOST,
+        "set a host to up: it gets new sessions",
+    ),
     change(
         "newGroup",
         &[
@@ -400,12 +408,16 @@ const COMMANDS: &[CommandSchema] = &[
             required("name", ValueKind::OptionName),
             required("value", ValueKind::OptionValue),
         ],
-        "change anything else in the file; an empty value takes it out",
+        "change anything else in the file; an empty value removes it",
     ),
-    batch("begin", "make one change of those up to commit"),
+    batch("begin", "start a batch: commit makes its changes together"),
     batch("commit", "make the changes since begin, all or none"),
     batch("abort", "drop the changes since begin"),
-    action("retryHost", ONE_HOST, "try a failed host again, now"),
+    action(
+        "retryHost",
+        ONE_HOST,
+        "reset a failed host to untried: it gets new sessions",
+    ),
     action(
         "saveConfig",
         &[FORCE],

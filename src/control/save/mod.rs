@@ -183,10 +183,10 @@ impl File {
 
 const WRITTEN_IN_PLACE: &str = "the file is a mount of its own, so it was written in place: a crash \
                                 meanwhile would have left a mix, the backup has what it was";
-const EDITED_AS_IS: &str = "somebody else had changed the file: what does not contradict what is \
-                            in force has stayed, the backup has the rest";
-const REPLACED: &str = "somebody else had changed the file, and it could not be edited so: it is \
-                        as last read, edited, and the backup has the other";
+const EDITED_AS_IS: &str = "the file had been changed outside txlb: what does not contradict what \
+                            is in force has stayed, the backup has the rest";
+const REPLACED: &str = "the file had been changed outside txlb and could not be edited: it is as last \
+                        read, with the changes, and the backup has the other text";
 
 /// The file to replace, with links resolved, as it is now.
 struct Target {

@@ -368,7 +368,7 @@ mod tests {
             recent_events: vec![RecentEvent {
                 wall_ms: 6,
                 topic: Topic::HostUp,
-                text: "host web:main/a is up".to_owned(),
+                text: "host web:main/a is healthy".to_owned(),
             }],
             ..Status::default()
         };
@@ -382,7 +382,7 @@ mod tests {
                 + r#""stopping":false,"config":{"file":"/f.xml","unsaved":2,"last_reload":{"at_ms":7,"ok":false,"#
                 + r#""error":"why"},"last_save":null},"open":0,"capacity":0,"ended":{"finished":2},"#
                 + r#""accept_pauses":0,"no_ports":0,"turns":0,"happenings":[{"at_ms":6,"topic":"host up","#
-                + r#""text":"host web:main/a is up"}],"services":[{"name":"web","#
+                + r#""text":"host web:main/a is healthy"}],"services":[{"name":"web","#
                 + r#""listens":["[::1]:80"],"enabled":"main","open":1,"total":3,"groups":[{"name":"#
                 + r#""main","scheduler":"leastc","open":1,"hosts":[{"name":"a \"b\"","ip":"db:1","#
                 + r#""address":null,"weight":5,"state":"drain","health":"failed","since_ms":8,"#

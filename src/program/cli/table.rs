@@ -36,7 +36,7 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
     option("w", "N", "worker threads (one for each processor)"),
     OptionSpec {
         long: "no-sandbox",
-        ..option("", "", "do not give up what is not needed any more")
+        ..option("", "", "do not restrict system calls, files and rights")
     },
     option("q", "", "log warnings and errors only"),
     option("v", "", "log more"),
@@ -62,7 +62,7 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
     option(
         "s",
         "reload|stop|quit|reopen|pid",
-        "tell the txlb that holds the PID file, or who that is",
+        "signal the txlb that holds the PID file, or print its process ID",
     ),
     OptionSpec {
         long: "version",

@@ -170,7 +170,7 @@ fn cannot_reach(socket: &Path, error: &io::Error) -> Exit {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => Exit::new(
             Exit::NO_SOCKET,
             &format!(
-                "txlb: nobody answers at {path}: is txlb running, and does its configuration \
+                "txlb: no txlb answers at {path}: is txlb running, and does its configuration \
                  have <control socket=\"{path}\"/>? (-C says where the socket is)"
             ),
         ),

@@ -117,19 +117,19 @@ impl Scene {
 
     /// Sessions: with hosts, without one of them, with one that is back, with none.
     pub(crate) fn serve(&mut self) {
-        self.visit_until("host web:main/b is down");
+        self.visit_until("host web:main/b failed");
         self.tell("retryHost service=web group=main name=a", " retryHost ");
         self.tell("retryHost service=web group=main name=b", " retryHost ");
-        self.visit_until("host web:main/b is down");
+        self.visit_until("host web:main/b failed");
         let back = Host::on(self.refusing.listen(), "b");
-        self.txlb.wait_for("host web:main/b is up");
+        self.txlb.wait_for("host web:main/b is healthy");
         // Another thread logs it first and records it later: the order of both is pinned.
         until("it is noted", || {
             self.look("/api/status").body.contains("host up")
         });
         self.visit_until(" web web:main/b ");
         drop(back);
-        self.visit_until("host web:main/b is down");
+        self.visit_until("host web:main/b failed");
         let mail = self.txlb.addresses("mail")[0];
         fate(mail);
         self.txlb.wait_for(" mail mail:main/<NOSRV> ");
@@ -174,6 +174,6 @@ impl Scene {
             caller.say([0, 0, 0, 0]);
             caller.end();
         }
-        self.txlb.wait_for("this is not AMP");
+        self.txlb.wait_for("this is no AMP command");
     }
 }

@@ -87,9 +87,9 @@ fn looked_at(view: &View<'_>) -> Checked {
     };
     let checked = check(&page(&only_looked_at));
     for name in ["form", "button"] {
-        assert_eq!(checked.count(name), 0, "<{name}> for who may only look");
+        assert_eq!(checked.count(name), 0, "<{name}> for who may only read");
     }
-    assert!(checked.text.contains("may only look"));
+    assert!(checked.text.contains("may only read"));
     assert_eq!(checked.count("script"), 1);
     let whole = page(view);
     assert!(whole.contains(&live(view)));
@@ -121,13 +121,13 @@ fn a_page_says_how_a_small_site_is() {
         ..samples::view(&status)
     });
     for said in [
-        "2 of 7 hosts are down.",
+        "2 of 7 hosts have failed.",
         "web:main/two: connection refused, for 4 min",
         "Nothing was done: the configuration has changed since",
         "The last reload failed 8 min ago",
         "2 changes are not in the file",
         "draining, healthy for 2 h",
-        "host web:main/one is up",
+        "host web:main/one is healthy",
         "192.0.2.7:40000",
     ] {
         assert!(checked.text.contains(said), "{said}");
@@ -160,7 +160,15 @@ fn nobody_can_put_anything_into_a_page_by_a_name() {
 
 #[test]
 fn who_is_asked_for_a_password_is_asked_once() {
-    assert!(!error("./", 401, "Unauthorized", "who are you?").contains("<link"));
+    assert!(
+        !error(
+            "./",
+            401,
+            "Unauthorized",
+            "log in: a user and a password are needed"
+        )
+        .contains("<link")
+    );
     assert!(error("../", 404, "Not Found", "where?").contains("href=\"../style.css\""));
 }
 

@@ -183,10 +183,10 @@ fn recent_events() -> Vec<RecentEvent> {
     [
         (86_000_000, Topic::Change, "user admin from 10.0.0.7:50022 (web): hostAdminDown service=web group=main name=four"),
         (500_000, Topic::Reload, "SIGHUP: /etc/txlb/config.xml:7:12: unknown attribute wieght: weight?"),
-        (250_000, Topic::HostDown, "host web:main/two is down: connection refused"),
-        (250_000, Topic::HostDown, "host database:primary/standby is down: name not resolved: Temporary failure in name resolution"),
+        (250_000, Topic::HostDown, "host web:main/two failed: connection refused"),
+        (250_000, Topic::HostDown, "host database:primary/standby failed: name not resolved: Temporary failure in name resolution"),
         (60_000, Topic::Change, "user admin from 10.0.0.7:50022 (web): drainHost service=web group=main name=three"),
-        (9_000, Topic::HostUp, "host web:main/one is up"),
+        (9_000, Topic::HostUp, "host web:main/one is healthy"),
     ]
     .map(|(ago_ms, topic, text)| RecentEvent {
         wall_ms: NOW_MS - ago_ms,

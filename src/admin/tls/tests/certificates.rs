@@ -52,17 +52,17 @@ fn what_is_wrong_is_said_of_the_right_file() {
         (
             EC_CERT,
             OTHER_KEY,
-            "k: the key does not fit the first certificate of c",
+            "k: the key does not match the first certificate of c",
         ),
         (
             EC_CERT,
             RSA_PKCS1,
-            "k: the key does not fit the first certificate of c",
+            "k: the key does not match the first certificate of c",
         ),
         (
             &reversed,
             EC_SEC1,
-            "k: the key does not fit the first certificate of c",
+            "k: the key does not match the first certificate of c",
         ),
         (
             EC_SEC1,
@@ -81,7 +81,7 @@ fn what_is_wrong_is_said_of_the_right_file() {
             EC_SEC1,
             "c: this is no PEM: the line -----END ...----- is missing",
         ),
-        (none, EC_SEC1, "c: certificate 1 in it is none: "),
+        (none, EC_SEC1, "c: certificate 1 in it cannot be read: "),
         (EC_CERT, EC_ENCRYPTED, "k: the key is encrypted, "),
         (RSA_CERT, RSA_ENCRYPTED, "k: the key is encrypted, "),
     ] {

@@ -447,7 +447,7 @@ fn what_is_hardly_meant_is_warned_of_where_it_is() {
         <service name='ü'><listen ip='1'/><group name='g' enable='1'/>\n\
         <group name='h'></group></service></config>";
     let expected = [
-        "3:1: the password of user \"u\" fits nothing: it is no crypt(3) hash of a known kind",
+        "3:1: the password of user \"u\" matches nothing: it is no crypt(3) hash of a known kind",
         "4:35: group \"g\" has no hosts",
         "5:1: group \"h\" has no hosts",
     ];
@@ -493,12 +493,15 @@ fn every_kind_of_hash_is_known() {
             "is a weak hash: txlb passwd makes",
         ),
         (hash("$1$a$", 22), "is a weak hash: txlb passwd makes"),
-        (hash("$6$a$", 80), "fits nothing: it is cut off"),
+        (hash("$6$a$", 80), "matches nothing: it is cut off"),
         (
             hash("$6$rounds=999999999$a$", 86),
-            "fits nothing: it would take too long",
+            "matches nothing: it would take too long",
         ),
-        (hash("$2b$31$", 53), "fits nothing: it would take too long"),
+        (
+            hash("$2b$31$", 53),
+            "matches nothing: it would take too long",
+        ),
         (hash("$2b$15$", 53), "takes about 2457 ms to check"),
     ] {
         let warnings = warnings(hash);
@@ -536,7 +539,7 @@ fn what_is_looked_at_by_nobody_is_warned_of() {
     let expected = [
         "2:1: group \"g\" has weights, which roundr does not look at: weightrr does",
         "2:1: group \"g\" has h:1 twice, as \"a\" and \"b\": it gets twice the sessions",
-        "4:8: there is no <user>: nobody can log in here",
+        "4:8: there is no <user>: all logins are rejected",
     ];
     assert_eq!(warnings(text), expected);
 }
