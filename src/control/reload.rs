@@ -11,11 +11,11 @@ use super::handle::{Actor, Response, ResponseData};
 use super::listeners::ResolveScope;
 use super::running::Renames;
 use super::save::Saved;
-use super::text::number_of_changes;
 use crate::config::verb::Verb;
 use crate::config::{Config, Warning};
 use crate::log_targets;
 use crate::relay::Topic;
+use crate::text::plural;
 
 /// The result of a reload.
 struct Reloaded {
@@ -55,7 +55,7 @@ impl Controller {
                 [_] => ("is", "it"),
                 _ => ("are", "them"),
             };
-            let changes = number_of_changes(unsaved.len());
+            let changes = plural(unsaved.len(), "change");
             let why = format!(
                 "{changes} that {verb} not in the file would be lost: saveConfig writes {object} \
                  into the file, reload force=true gives {object} up"

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::loops::{OwnService, find_circles};
 use super::resolver::Known;
@@ -10,6 +10,7 @@ use crate::balance::{Failure, HealthChange, HostId, HostPool, HostStatus};
 use crate::config::Endpoint;
 use crate::os::addresses::LocalAddresses;
 use crate::relay::{Clock, Group};
+use crate::sync::lock;
 
 /// The groups that use names of hosts, and which names are unresolved.
 pub(super) struct Resolutions {
@@ -174,10 +175,6 @@ fn unresolved_names(pool: &HostPool) -> BTreeSet<String> {
         Endpoint::Address(_) => None,
     };
     without.filter_map(name).collect()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

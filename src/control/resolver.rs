@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::os::addresses;
+use crate::sync::lock;
 
 /// Interval between lookups of a name.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(30);
@@ -183,7 +184,7 @@ fn retry_delay(failures: u32) -> Duration {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn run(&self) {

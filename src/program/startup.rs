@@ -4,13 +4,14 @@
 
 use std::io;
 use std::path::{Path, PathBuf, absolute};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use txlb::config::{Config, Reading};
 use txlb::control::{Bound, CaughtSignals, Commit, File, FileError, Reconfigure, Signal};
 use txlb::os::files::open_file;
 use txlb::os::rights::{self, Need};
 use txlb::os::state;
+use txlb::sync::lock;
 
 use crate::cli::{ConfigSource, DEFAULT_FILE, ServeOptions};
 use crate::daemon::Daemon;
@@ -146,7 +147,7 @@ impl Reconfigure for ReleasePidFile {
     }
 
     fn release(&mut self) -> bool {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.0);
         drop(held.take());
         false
     }

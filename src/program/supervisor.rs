@@ -10,6 +10,8 @@ use std::time::Duration;
 use txlb::config::Config;
 use txlb::control::{Commit, Handle, Liveness, Reconfigure, Signal, Status};
 use txlb::os::notify::{Message, Notifier, watchdog_interval};
+use txlb::sync::lock;
+use txlb::text::plural;
 
 /// How often the status is sent without a change, since it counts open sessions.
 const STATUS_INTERVAL: Duration = Duration::from_secs(30);
@@ -127,7 +129,7 @@ impl Notifications {
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
         // Two flags are consistent even after a panic.
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.pending)
     }
 
     fn wake(&self, has_reload: bool) {
@@ -180,11 +182,11 @@ impl Notifications {
 
 /// The status in one line.
 fn summary(status: &Status) -> String {
-    let sessions = number(status.open, "session");
+    let sessions = plural(status.open, "session");
     if status.stopping {
         return format!("stopping: {sessions} open");
     }
-    let services = number(status.services.len(), "service");
+    let services = plural(status.services.len(), "service");
     let generation = status.generation;
     let serving = format!("serving {services}, {sessions} open, generation {generation}");
     match &status.stored.last_reload {
@@ -193,12 +195,5 @@ fn summary(status: &Status) -> String {
             Err(why) => format!("{serving}; the last reload failed: {why}"),
         },
         None => serving,
-    }
-}
-
-fn number(count: usize, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
     }
 }

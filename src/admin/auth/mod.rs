@@ -26,10 +26,10 @@ use self::slots::{CheckSlot, CheckSlots, SlotResult};
 use self::users::{KnownUser, Users};
 pub use self::users::{MAX_PASSWORD, hash_password};
 use super::server::client_address::ClientAddress;
-use super::server::lock;
 use crate::config::{Access, Config, User};
 use crate::control::{Commit, Reconfigure};
 use crate::log_targets;
+use crate::sync::lock;
 
 /// What a client is told to wait if its password was not checked in time, in seconds.
 const BUSY_S: u64 = 1;

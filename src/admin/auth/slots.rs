@@ -11,8 +11,8 @@ use super::credential::CredentialTag;
 use super::limiter::Limiter;
 use super::queue::{NotQueued, QueueStatus};
 use crate::admin::server::client_address::ClientAddress;
-use crate::admin::server::lock;
 use crate::os::resources;
+use crate::sync::lock;
 
 /// Longest wait for a check.
 const MAX_WAIT: Duration = Duration::from_secs(10);

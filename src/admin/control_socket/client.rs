@@ -4,15 +4,16 @@
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::amp::{self, Amp};
-use super::limit::{AmpSlot, ConnectionSlot, MAX_AMP_CLIENTS};
+use super::limit::{ConnectionSlot, MAX_AMP_CLIENTS};
 use crate::admin::server::in_flight::InFlight;
 use crate::config::Access;
 use crate::control::{Actor, ClientLookup, Handle, LineProtocol};
+use crate::sync::Counter;
 
 /// Timeout of the first byte.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,9 +35,9 @@ pub(super) struct ClientContext {
     /// Whether the control socket speaks AMP, too.
     pub(super) speaks_amp: AtomicBool,
     /// AMP clients of the control socket.
-    amp_on_control: Arc<AtomicUsize>,
+    amp_on_control: Counter,
     /// Clients of the socket for AMP alone.
-    pub(super) amp_clients: Arc<AtomicUsize>,
+    pub(super) amp_clients: Counter,
     pub(super) in_flight: InFlight,
 }
 
@@ -46,8 +47,8 @@ impl ClientContext {
             client_lookup,
             handle: OnceLock::new(),
             speaks_amp: AtomicBool::new(true),
-            amp_on_control: Arc::default(),
-            amp_clients: Arc::default(),
+            amp_on_control: Counter::default(),
+            amp_clients: Counter::default(),
             in_flight: InFlight::default(),
         }
     }
@@ -92,7 +93,7 @@ pub(super) fn serve_client(
                 log::warn!("control: {actor} is turned away: amp=\"false\" leaves AMP out here");
                 return Ok(());
             }
-            let Some(_place) = AmpSlot::take(&context.amp_on_control) else {
+            let Some(_place) = context.amp_on_control.count_below(MAX_AMP_CLIENTS) else {
                 log::warn!(
                     "control: {actor} is turned away: {MAX_AMP_CLIENTS} clients speak AMP already"
                 );

@@ -15,15 +15,16 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use self::client::ClientContext;
-use self::limit::{AmpSlot, ConnectionLimit, MAX_AMP_CLIENTS};
+use self::limit::{ConnectionLimit, MAX_AMP_CLIENTS};
 use self::socket_file::SocketFile;
 use super::server::acceptor::{Acceptor, AcceptorThread, spawn_for_client};
 use crate::config::Config;
 use crate::control::{Actor, ClientLookup, Commit, Handle, Reconfigure};
 use crate::os::sockets::{Peer, peer};
+use crate::sync::lock;
 
 /// Permissions of the control socket: read and write for its owner and group.
 const MODE: u32 = 0o660;
@@ -173,10 +174,6 @@ impl SocketChange {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Opens and closes the sockets as the configuration changes.
 struct ReconfigureSockets(Weak<ControlSocketState>);
 
@@ -305,7 +302,7 @@ impl ControlSocketState {
 
     fn accept_amp_client(self: &Arc<ControlSocketState>, stream: UnixStream) -> io::Result<()> {
         let (actor, _) = identify(&stream)?;
-        let Some(slot) = AmpSlot::take(&self.clients.amp_clients) else {
+        let Some(slot) = self.clients.amp_clients.count_below(MAX_AMP_CLIENTS) else {
             log::warn!("amp: {actor} is turned away: {MAX_AMP_CLIENTS} clients are there already");
             return Ok(());
         };

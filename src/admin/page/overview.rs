@@ -1,7 +1,7 @@
 //! The top of the page: a verdict in one sentence, the figures of the process, and the
 //! state of the configuration file.
 
-use super::host::{self, State, host_label, plural};
+use super::host::{self, State, host_label};
 use super::html::{Element, el, id, time};
 use super::view::{View, button, change_link, details, force, form};
 use crate::config::Access;
@@ -9,6 +9,7 @@ use crate::control::text::{age, count};
 use crate::control::{
     GroupStatus, Health, HostStatus, Outcome, ServiceStatus, Status, StoredStatus,
 };
+use crate::text::plural;
 
 /// Failed hosts that are listed at once.
 const NAMED: usize = 3;

@@ -1,12 +1,13 @@
 //! Services of the page: the index of many services, each service's figures and groups,
 //! each group's table of hosts, and the forms that enable a group or add a host.
 
-use super::host::{self, GroupContext, State, plural, usable};
+use super::host::{self, GroupContext, State, usable};
 use super::html::{Element, el, id};
 use super::view::{View, button, change_link, details, form, labelled, weight};
 use crate::config::HostState;
 use crate::control::text::count;
 use crate::control::{GroupStatus, HostStatus, ServiceStatus, Status};
+use crate::text::plural;
 
 const COLUMNS: [(&str, &str); 10] = [
     ("Host", ""),

@@ -14,7 +14,7 @@ use std::time::Instant;
 use rustix::net::{Shutdown, shutdown};
 
 use super::client_address::{ClientAddress, Network};
-use super::lock;
+use crate::sync::lock;
 
 /// A socket that can be shut down while another thread reads and writes it.
 pub(in crate::admin) type SharedSocket = Arc<dyn AsFd + Send + Sync>;

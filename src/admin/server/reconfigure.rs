@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, Weak};
 use std::{fmt, io};
 
 use super::acceptor::{Acceptor, AcceptorThread, AcceptorWaker};
-use super::lock;
 use crate::config::{Config, ListenAddress, ListenHost};
 use crate::control::{Commit, Reconfigure, resolve_places};
 use crate::os::listen::{BindAddress, bind_all};
+use crate::sync::lock;
 
 /// A server that follows the configuration.
 pub(in crate::admin) trait ReconfigurableServer:

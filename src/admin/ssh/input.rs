@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use tokio::sync::Notify;
 
 use crate::admin::console::Size;
-use crate::admin::server::lock;
+use crate::sync::lock;
 
 /// Input waits while more than this is queued, in bytes.
 const HIGH_WATER: usize = 64 * 1024;

@@ -22,9 +22,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::admin::server::acceptor::{STACK_BYTES, spawn_thread};
-use crate::admin::server::lock;
 use crate::admin::server::reconfigure::AdminListenError;
 use crate::os::state;
+use crate::sync::lock;
 
 /// Clients at a time; others wait a moment and are then rejected.
 pub(super) const MAX_CLIENTS: usize = 16;

@@ -21,8 +21,8 @@ use super::runtime::{is_accepted, methods};
 use crate::admin::auth::{Credential, Login};
 use crate::admin::console::Size;
 use crate::admin::server::connection_limiter::{Activity, Stage};
-use crate::admin::server::lock;
 use crate::control::Actor;
+use crate::sync::lock;
 
 /// Time until a client must be logged in.
 pub(super) const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);

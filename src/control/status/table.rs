@@ -6,10 +6,9 @@ use crate::balance::Health;
 use crate::calendar::UtcTime;
 use crate::config::HostState;
 use crate::config::verb::{Batch, Command, Verb, options, table as commands};
-use crate::control::text::{
-    age, bytes, columns as columns_of, count, cut, fill, number_of_changes, wrap,
-};
+use crate::control::text::{age, bytes, columns as columns_of, count, cut, fill, wrap};
 use crate::relay::SessionStatus;
+use crate::text::plural;
 use commands::{CommandSchema, ValueKind};
 
 /// Default width of tables.
@@ -88,7 +87,7 @@ fn stored(stored: &StoredStatus, layout: Layout) -> Vec<String> {
     let mut lines = layout.wrap(&format!("config: {}", file.display()), "  ");
     lines.push(match stored.unsaved {
         0 => "unsaved: nothing".to_owned(),
-        number => format!("unsaved: {}", number_of_changes(number)),
+        number => format!("unsaved: {}", plural(number, "change")),
     });
     let done = |what, outcome: &Option<Outcome>| {
         outcome.as_ref().map(|Outcome { wall_ms, result }| {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use log::Level;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use txlb::calendar::since_1970_ms;
+use txlb::sync::lock;
 
 use super::entry::{Entry, EntryKind};
 use super::format::{Lines, WriteError};
@@ -206,7 +207,7 @@ impl Pending {
 
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn add(&self, what: impl FnOnce(&mut Pending)) {

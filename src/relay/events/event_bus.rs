@@ -7,9 +7,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use crate::relay::failure::EndReason;
+use crate::sync::lock;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,7 +222,7 @@ impl EventBus {
     }
 
     fn lock(&self) -> MutexGuard<'_, SubscriberList> {
-        self.0.list.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.list)
     }
 }
 
