@@ -14,10 +14,9 @@ use log::Level;
 use super::config_file::File;
 use super::data_plane::{DataPlane, RetryOutcome};
 use super::handle::{
-    Actor, CAPACITY, CLOSE, GRACE, Handle, Message, PendingSignals, QueuedRequest, Response,
-    ResponseData, bit, push_clean,
+    Actor, CAPACITY, CLOSE, GRACE, Handle, Message, PendingSignals, QueuedRequest, Request,
+    Response, ResponseData, bit, push_clean,
 };
-use super::line_protocol::Request;
 use super::reconfigure::Reconfigure;
 use super::save::Autosave;
 use super::signals::Signal;

@@ -1,7 +1,7 @@
 //! Line protocol of the control socket and the console: parses lines and collects batches. Reads
 //! no input itself.
 
-use super::handle::{Actor, Handle, OutputFormat, Response};
+use super::handle::{Actor, Handle, OutputFormat, Request, Response};
 use crate::config::verb::table::{self, CommandSchema};
 use crate::config::verb::{Batch, Command, ParseError, Verb};
 use crate::config::{Access, Limit};
@@ -34,15 +34,6 @@ pub enum ParsedLine {
     Local(Result<String, String>),
     /// A command that a read-only user may not use.
     Forbidden(&'static str),
-}
-
-/// A request for the controller.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Request {
-    /// [`Handle::execute`].
-    Command(Command),
-    /// [`Handle::change`].
-    Change(Vec<Verb>),
 }
 
 /// The reply to a line.

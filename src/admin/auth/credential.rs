@@ -8,6 +8,7 @@ use std::sync::Arc;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use super::random::random_bytes;
 #[cfg(feature = "ssh")]
 use super::users::KnownUser;
 #[cfg(feature = "ssh")]
@@ -77,17 +78,6 @@ impl ProcessKey {
         }
         mac.finalize().into_bytes().into()
     }
-}
-
-/// Random bytes.
-///
-/// # Errors
-/// The system gives none.
-pub(super) fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| io::Error::other(format!("the system gives no randomness: {error}")))?;
-    Ok(bytes)
 }
 
 /// What a user has logged in with. Sessions check it again before each request.

@@ -459,15 +459,6 @@ mod tests {
         failures.record_failure(second, FAILURES_EXPIRE_MS);
         assert_eq!(failures.0.len(), 4);
     }
-}
-
-#[cfg(test)]
-mod proven_tests {
-    use super::*;
-
-    fn address(text: &str) -> ClientAddress {
-        ClientAddress::of(text.parse().unwrap())
-    }
 
     #[test]
     fn a_login_counts_for_a_week_for_its_user_and_its_address() {
@@ -509,12 +500,12 @@ mod proven_tests {
     }
 
     #[test]
-    fn there_is_a_limit_and_many_addresses_push_out_only_their_own() {
+    fn successes_have_a_limit_and_many_addresses_push_out_only_their_own() {
         let (mut known_logins, other) = (KnownLogins::default(), address("198.51.100.1"));
         known_logins.insert(other, "ann", 0);
         for number in 0..600_u128 {
             let bits = (0x2001_0db8_u128 << 96) | number;
-            let there = ClientAddress::of(std::net::Ipv6Addr::from_bits(bits).into());
+            let there = ClientAddress::of(Ipv6Addr::from_bits(bits).into());
             known_logins.insert(there, "bob", 1);
         }
         assert_eq!(known_logins.0.len(), MAX_ADDRESSES);

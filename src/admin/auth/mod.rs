@@ -8,6 +8,7 @@ mod cache;
 mod credential;
 mod limiter;
 mod queue;
+mod random;
 #[cfg(test)]
 mod simulation;
 mod slots;
@@ -236,7 +237,7 @@ impl Auth {
     /// The system gives no randomness.
     #[expect(clippy::unused_self, reason = "who has the key has the randomness")]
     pub(super) fn random_number(&self) -> io::Result<u64> {
-        credential::random_bytes().map(u64::from_le_bytes)
+        random::random_bytes().map(u64::from_le_bytes)
     }
 }
 

@@ -436,11 +436,6 @@ mod tests {
         assert!(!limiter.evict_idle_from(ClientAddress::of(ONE)));
         assert_eq!(close(), [false, false, true]);
     }
-}
-
-#[cfg(test)]
-mod order_tests {
-    use super::*;
 
     fn candidate(ip: [u8; 4], idle_ms: u64) -> Candidate {
         Candidate {

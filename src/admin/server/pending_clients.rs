@@ -347,7 +347,7 @@ impl HandshakeRateLimit {
 }
 
 #[cfg(test)]
-mod rate_tests {
+mod tests {
     use super::*;
 
     /// How many of many tries in a minute are allowed.

@@ -3,10 +3,9 @@
 use super::super::connection::Connection;
 use super::super::failure::{CloseMode, EndReason};
 use super::super::session::{Action, Direction, Side};
-use super::expected_counts::{AttemptEnd, Outcome};
 use super::host_farm::HostFarm;
 use super::socket::Socket;
-use super::sockets::{KEEPALIVE_AFTER_MS, Sockets};
+use super::sockets::{AttemptEnd, KEEPALIVE_AFTER_MS, Outcome, Sockets};
 use crate::balance::PickContext;
 
 /// What must hold.

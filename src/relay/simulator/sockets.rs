@@ -15,7 +15,6 @@ use super::super::port_gate::PortGates;
 use super::super::session::{Direction, Side, TimeoutsMs};
 use super::super::slab;
 use super::super::transport::Transport;
-use super::expected_counts::{AttemptEnd, Outcome};
 use super::host_farm::HostFarm;
 use super::peer::Peer;
 use super::socket::Socket;
@@ -33,6 +32,30 @@ const MAX_CALLS_PER_RUN: usize = 256;
 
 /// The age at which a session gets keepalive.
 pub(super) const KEEPALIVE_AFTER_MS: u64 = 30_000;
+
+/// How an attempt at a host ended.
+#[derive(Debug)]
+pub(super) enum AttemptEnd {
+    Connected {
+        took_ms: u64,
+    },
+    Failed(Failure),
+    /// The host accepted and reset the connection at once.
+    ResetByHost,
+    /// The client had waited long enough before the host's time was over.
+    Abandoned,
+    /// No local port was left.
+    NoPort,
+    /// No file descriptor was left.
+    NoDescriptor,
+}
+
+/// An attempt at a host that has ended.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) picked: Picked,
+    pub(super) end: AttemptEnd,
+}
 
 /// A session's sockets.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Token};
 
 use super::listeners::{Accepted, Listener};
-use super::{FIRST_LISTENER, Worker, enqueue};
+use super::{ACCEPT_PAUSE_MS, FIRST_LISTENER, Worker, enqueue};
 use crate::os::listen::ACCEPTED_INHERIT_OPTIONS;
 use crate::relay::connection::Connection;
 use crate::relay::failure::{EndReason, ResourceError, Shortage};
@@ -21,9 +21,6 @@ use crate::relay::tcp_transport::TcpTransport;
 
 /// Clients accepted at one listener before connections run.
 const MAX_ACCEPTS_PER_ITERATION: usize = 64;
-
-/// How long no client is accepted after a shortage.
-pub(super) const ACCEPT_PAUSE_MS: u64 = 100;
 
 /// What is known of a listener's accept backlog.
 enum Backlog {

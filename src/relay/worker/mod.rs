@@ -17,7 +17,6 @@ use mio::event::Event as MioEvent;
 use mio::net::TcpListener;
 use mio::{Events, Poll, Token};
 
-use accept::ACCEPT_PAUSE_MS;
 use listeners::ListenerSet;
 
 use super::connection::{Connection, Context, RunResult};
@@ -48,6 +47,9 @@ const MAX_READS_PER_RUN: usize = 16;
 
 /// Events that one poll returns at most.
 const MAX_EVENTS: usize = 1024;
+
+/// How long no client is accepted after a shortage.
+const ACCEPT_PAUSE_MS: u64 = 100;
 
 /// Numbers of special tokens: the mailbox, and the listeners from 1 on.
 const MAILBOX: usize = 0;
