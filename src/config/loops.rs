@@ -53,7 +53,7 @@ mod tests {
         assert_eq!(find_closing_hops(&[(0, 1), (0, 1), (1, 0), (1, 0)]), [2, 3]);
     }
 
-    /// Without the hops that are told, services can be put in an order; with any of them
+    /// Without the hops that are reported, services can be put in an order; with any of them
     /// they cannot.
     #[test]
     fn what_is_left_has_no_circle_and_nothing_is_told_in_vain() {

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_others_may_read_are_told_if_there_are_hashes_in_them() {
+    fn files_that_others_may_read_are_reported_if_there_are_hashes_in_them() {
         let name = format!("txlb-{}-exposed", std::process::id());
         let folder = std::env::temp_dir().join(name);
         let _ = fs::remove_dir_all(&folder);

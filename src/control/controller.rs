@@ -220,7 +220,7 @@ impl Controller {
             self.drain(None);
         }
         if came(Signal::Stop) {
-            // Workers were told when the signal came. The grace counts from then.
+            // Workers got their message when the signal came. The grace counts from then.
             let since = signals.stop.get().map_or(Duration::ZERO, Instant::elapsed);
             let since = Duration::from_secs(since.as_secs());
             self.stop(Some(GRACE.saturating_sub(since)));

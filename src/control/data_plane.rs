@@ -18,7 +18,7 @@ use super::health::{Recovery, Watched};
 use super::listeners::{
     self, BoundListener, Inheritance, Listeners, ResolveScope, WantedListeners,
 };
-use super::loops::OwnService;
+use super::loops::LocalService;
 use super::resolutions::Resolutions;
 use super::resolver::{Resolver, lookup};
 use super::running::{Renames, Running};
@@ -384,11 +384,11 @@ impl DataPlane {
     }
 
     /// The services, as the search for circles needs them.
-    fn own_services(&self) -> Vec<OwnService> {
+    fn own_services(&self) -> Vec<LocalService> {
         let places = self.listeners.places(&self.wanted);
         let services = self.config.services.iter();
         let own = services.filter_map(|service| {
-            Some(OwnService {
+            Some(LocalService {
                 places: places.get(&service.name).cloned().unwrap_or_default(),
                 group: Arc::clone(self.running.group(&service.name, &service.enabled)?),
             })

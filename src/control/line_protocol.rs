@@ -29,7 +29,7 @@ pub enum ParsedLine {
     /// A line of blanks.
     Blank,
     /// A request for the controller, and the format of its response.
-    Ask(Request, OutputFormat),
+    Request(Request, OutputFormat),
     /// Answered without the controller.
     Local(Result<String, String>),
     /// A command that a read-only user may not use.
@@ -81,7 +81,7 @@ impl LineProtocol {
             Err(error) => Err(error.to_string()),
         };
         match parsed {
-            Ok(Some(request)) => ParsedLine::Ask(request, format),
+            Ok(Some(request)) => ParsedLine::Request(request, format),
             Ok(None) => ParsedLine::Local(Ok(self.state())),
             Err(why) => {
                 self.reject_line(&why);
@@ -102,10 +102,10 @@ impl LineProtocol {
         let response = |response, format| LineReply::Response(Box::new(response), format);
         Some(match self.parse_line(line) {
             ParsedLine::Blank => return None,
-            ParsedLine::Ask(Request::Command(command), format) => {
+            ParsedLine::Request(Request::Command(command), format) => {
                 response(handle.execute(actor, command), format)
             }
-            ParsedLine::Ask(Request::Change(verbs), format) => {
+            ParsedLine::Request(Request::Change(verbs), format) => {
                 response(handle.change(actor, verbs), format)
             }
             ParsedLine::Local(known) => LineReply::Local(known),
@@ -249,7 +249,7 @@ mod tests {
     }
 
     fn ask(line: &str) -> ParsedLine {
-        ParsedLine::Ask(Request::Command(line.parse().unwrap()), OutputFormat::Table)
+        ParsedLine::Request(Request::Command(line.parse().unwrap()), OutputFormat::Table)
     }
 
     fn verb(line: &str) -> Verb {
@@ -276,14 +276,14 @@ mod tests {
         assert_eq!(protocol.parse_line("   "), ParsedLine::Blank);
         assert_eq!(
             protocol.parse_line("json status"),
-            ParsedLine::Ask(
+            ParsedLine::Request(
                 Request::Command("status".parse().unwrap()),
                 OutputFormat::Json
             )
         );
         assert_eq!(
             protocol.parse_line("columns 120 status"),
-            ParsedLine::Ask(
+            ParsedLine::Request(
                 Request::Command("status".parse().unwrap()),
                 OutputFormat::Wide(120)
             )
@@ -312,7 +312,7 @@ mod tests {
         let request = Request::Change(vec![verb(WEIGH), verb(DRAIN)]);
         assert_eq!(
             protocol.parse_line("json commit"),
-            ParsedLine::Ask(request, OutputFormat::Json)
+            ParsedLine::Request(request, OutputFormat::Json)
         );
         assert!(!protocol.is_in_batch());
         assert!(reason_of(protocol.parse_line("commit")).contains("begin starts one"));
@@ -346,7 +346,7 @@ mod tests {
             let request = Request::Change(Vec::new());
             assert_eq!(
                 protocol.parse_line("commit"),
-                ParsedLine::Ask(request, OutputFormat::Table)
+                ParsedLine::Request(request, OutputFormat::Table)
             );
         }
     }
@@ -366,7 +366,7 @@ mod tests {
             });
             let line = command.name.to_owned() + &keys.collect::<String>();
             match protocol.parse_line(&line) {
-                ParsedLine::Ask(..) => assert!(command.only_reads(), "{line}"),
+                ParsedLine::Request(..) => assert!(command.only_reads(), "{line}"),
                 parsed => {
                     assert_eq!(parsed, ParsedLine::Forbidden(command.name), "{line}");
                     assert!(!command.only_reads(), "{line}");

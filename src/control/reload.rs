@@ -89,8 +89,8 @@ impl Controller {
             return Err(NO_FILE.to_owned());
         };
         match stored.file.reread() {
-            Ok(Changed::Yes(news)) => {
-                let (file, reading) = *news;
+            Ok(Changed::Yes(changed)) => {
+                let (file, reading) = *changed;
                 self.replace(actor, file, reading.config, &reading.warnings)
             }
             Ok(Changed::No) if force && stored.config != *self.data_plane.config() => {
@@ -141,7 +141,7 @@ impl Controller {
         let generation = self.data_plane.generation();
         let text = format!("{message} as generation {generation}; by {actor}");
         self.record(Topic::Reload, &text);
-        // Readers of the old log have been told.
+        // The old log has a line about it.
         prepared.commit_log();
         self.stored = Some(Stored::new(file, config));
         self.forget_unsaved();

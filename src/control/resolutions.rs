@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
-use super::loops::{OwnService, find_circles};
+use super::loops::{LocalService, find_circles};
 use super::resolver::Known;
 use crate::balance::{Failure, HealthChange, HostId, HostPool, HostStatus};
 use crate::config::Endpoint;
@@ -24,7 +24,7 @@ pub(super) struct Resolutions {
 /// Services between which sessions may go in circles.
 #[derive(Default)]
 struct Circles {
-    services: Vec<OwnService>,
+    services: Vec<LocalService>,
     /// Whether any host closes a circle.
     found: bool,
 }
@@ -91,7 +91,7 @@ impl Resolutions {
     }
 
     /// Replaces the services between which sessions go.
-    pub(super) fn set_services(&self, services: Vec<OwnService>) {
+    pub(super) fn set_services(&self, services: Vec<LocalService>) {
         let mut circles = lock(&self.circles);
         circles.services = services;
         self.mark_circles(&mut circles);

@@ -1,4 +1,4 @@
-//! sd_notify: tells systemd or another supervisor about start, reload, stop and liveness.
+//! sd_notify: notifies systemd or another supervisor of start, reload, stop and liveness.
 //!
 //! Without `NOTIFY_SOCKET` it does nothing.
 
@@ -78,7 +78,7 @@ impl Supervisor {
         thread::Builder::new()
             .name("watchdog".to_owned())
             .spawn(move || {
-                feeder.feed_watchdog(limit / 2, |patience| liveness.none_hangs(patience));
+                feeder.feed_watchdog(limit / 2, |timeout| liveness.none_hangs(timeout));
             })?;
         Ok(())
     }

@@ -56,9 +56,9 @@ fn bytes_pass_unchanged_both_ways_at_once() {
     thread::scope(|scope| {
         scope.spawn(|| say(&client, &question));
         scope.spawn(|| say(&host, &answer));
-        let heard = scope.spawn(|| hear(&client));
+        let received = scope.spawn(|| hear(&client));
         assert!(hear(&host) == question);
-        assert!(heard.join().unwrap() == answer);
+        assert!(received.join().unwrap() == answer);
     });
 }
 
@@ -148,8 +148,13 @@ fn a_reset_by_the_host_in_mid_stream_comes_after_its_last_words() {
     let words = noise(9, 20_000);
     write(&host, &words);
     reset(host);
-    let (heard, end) = read_all(&client);
-    assert!(heard == words, "{} of {} bytes", heard.len(), words.len());
+    let (received, end) = read_all(&client);
+    assert!(
+        received == words,
+        "{} of {} bytes",
+        received.len(),
+        words.len()
+    );
     assert_eq!(end, End::Reset);
 }
 

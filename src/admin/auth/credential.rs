@@ -14,7 +14,7 @@ use super::users::KnownUser;
 #[cfg(feature = "ssh")]
 use crate::config::Access;
 
-/// Stands for a name and a password, and tells neither without the key.
+/// Stands for a name and a password, and reveals neither without the key.
 #[derive(Clone, Copy)]
 pub(super) struct CredentialTag([u8; 32]);
 
@@ -62,7 +62,7 @@ impl ProcessKey {
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// A number that is always the same for a name, and that nobody can predict.
+    /// A number that is always the same for a name, and that cannot be predicted.
     pub(super) fn stable_number(&self, name: &str) -> usize {
         let digest = self.digest(&[name.as_bytes()]);
         let bytes = digest.iter().take(size_of::<usize>());

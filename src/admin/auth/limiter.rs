@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forgotten_makes_room_before_anybody_who_waits() {
+    fn forgotten_entries_are_evicted_before_waiting_ones() {
         let mut failures = FailureTable::default();
         let mut number = 0;
         while failures.0.len() + 4 <= MAX_NETWORKS {

@@ -32,7 +32,7 @@ use crate::control::{Commit, Reconfigure};
 use crate::log_targets;
 use crate::sync::lock;
 
-/// What a client is told to wait if its password was not checked in time, in seconds.
+/// `Retry-After` of a client if its password was not checked in time, in seconds.
 const BUSY_S: u64 = 1;
 
 /// Characters of a user's name in the log: clients choose it.
@@ -305,7 +305,7 @@ impl Inner {
     }
 
     /// Checks the password. Without a hash of the user's own, it checks another in vain: time
-    /// must not tell which users exist.
+    /// must not reveal which users exist.
     fn check(&self, attempt: &Attempt<'_>, slot: &CheckSlot<'_>) -> Option<Access> {
         let users = self.users();
         let user = users.find(attempt.name);

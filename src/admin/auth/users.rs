@@ -105,7 +105,7 @@ impl Users {
     }
 
     /// The hash that is checked for a user without one: another user's, always the same for the
-    /// same `number`. So time does not tell which users exist. `None` if no user has a hash.
+    /// same `number`. So time does not reveal which users exist. `None` if no user has a hash.
     pub(super) fn decoy_hash(&self, number: usize) -> Option<&Hash> {
         let at = number.checked_rem(self.checkable.len())?;
         self.checkable[at].hash()

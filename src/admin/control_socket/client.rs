@@ -222,7 +222,7 @@ fn serve_amp(
         if length == 0 {
             return Ok(());
         }
-        let heard = amp.receive(
+        let result = amp.receive(
             bytes,
             |local| context.client_lookup.client_of(local),
             &mut in_flight,
@@ -230,7 +230,7 @@ fn serve_amp(
         reader.consume(length);
         out.write_all(&in_flight)?;
         in_flight.clear();
-        if let Err(error) = heard {
+        if let Err(error) = result {
             log::warn!("control: this is not AMP, or nothing to be asked: {error}");
             return Ok(());
         }

@@ -240,7 +240,7 @@ impl OpenSocket {
     }
 }
 
-/// Accepts clients. A client beyond the limit is told so in one write.
+/// Accepts clients. A client beyond the limit gets the error in one write.
 struct ClientAcceptor {
     listener: UnixListener,
     scope: Scope,
@@ -317,7 +317,7 @@ impl ControlSocketState {
     }
 }
 
-/// The peer as an actor, and its user id; `u32::MAX` where the system does not tell it.
+/// The peer as an actor, and its user id; `u32::MAX` where the system does not know it.
 fn identify(stream: &UnixStream) -> io::Result<(Actor, u32)> {
     let Peer { uid, pid } = peer(stream)?;
     let uid = uid.unwrap_or(u32::MAX);

@@ -91,7 +91,7 @@ fn dispatch(
     }
     match route {
         Route::Resource(view) if !is_post => views::show(context, principal, request, *view),
-        Route::Button if is_post => actions::press_button(context, principal, request),
+        Route::Button if is_post => actions::run_action(context, principal, request),
         Route::LegacyCall(name, _) if is_post => {
             actions::api_call(context, principal, request, name, true)
         }

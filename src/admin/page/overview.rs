@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_only_stands_by_is_no_alarm() {
+    fn a_standby_host_is_not_reported_as_failed() {
         let mut status = samples::status(vec![samples::host("one")]);
         let mut spare = status.services[0].groups[0].clone();
         spare.name = "spare".to_owned();
@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn want_of_anything_is_told_and_only_then() {
+    fn shortages_are_shown_and_only_then() {
         let mut status = samples::status(Vec::new());
         assert!(shortage(&status).is_none());
         status.no_ports = 3;

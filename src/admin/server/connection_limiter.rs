@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_more_than_a_share_and_who_leaves_a_full_door_says_so() {
+    fn no_address_has_more_than_a_share_and_a_freed_slot_wakes_the_acceptor() {
         let rings = Arc::new(AtomicUsize::new(0));
         let bell = Arc::clone(&rings);
         let limiter = Arc::new(ConnectionLimiter::new(3, 2, move || {

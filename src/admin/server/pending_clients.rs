@@ -131,7 +131,7 @@ impl PendingClients {
             .retain_mut(|client| client.update(*events.next().unwrap_or(&nothing)));
     }
 
-    /// Adds a client. Returns those that are rejected for want of room, which may include this
+    /// Adds a client. Returns those that are rejected for lack of room, which may include this
     /// one.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ pub(in crate::admin) trait ReconfigurableServer:
     const NAME: &'static str;
 
     /// The endpoint for `config`; listeners of `now` that are still wanted stay open. Names that
-    /// are there `now` are resolved again only with `resolve_again`. Accepts nobody yet.
+    /// are there `now` are resolved again only with `resolve_again`. Accepts no client yet.
     ///
     /// # Errors
     /// A new listener, or what else is new, cannot be had.
@@ -162,7 +162,7 @@ impl std::error::Error for AdminListenError {}
 
 impl Listeners {
     /// Opens what `server` needs to listen at `listen`. Listeners of `now` stay open; new ones
-    /// accept nobody before [`Listeners::start_accepting`]. A name is resolved here, one that is there
+    /// accept no client before [`Listeners::start_accepting`]. A name is resolved here, one that is there
     /// `now` only with `resolve_again`.
     ///
     /// # Errors

@@ -40,7 +40,7 @@ const MAX_FROM_ONE: usize = 4;
 /// How long a client waits before it is rejected.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// Clients that are told at a time that there is no room. Others are closed without a word.
+/// Clients that get the error for "no room" at the same time. Others are closed without a word.
 const MAX_REJECTING: usize = 16;
 
 /// The SSH server, open while the configuration has it enabled. Dropping it closes it and

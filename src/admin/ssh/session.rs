@@ -33,7 +33,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 /// The interface's name in the log.
 const INTERFACE: &str = "ssh";
 
-/// Size of a terminal that does not tell it.
+/// Size of a terminal that does not send it.
 const DEFAULT_SIZE: Size = Size {
     columns: 80,
     rows: 24,

@@ -153,8 +153,8 @@ struct RemotePartner<'a> {
 
 impl Backend for RemotePartner<'_> {
     fn ask(&mut self, line: &str, columns: u16) -> Option<Reply> {
-        let heard = self.parser.parse_line(line);
-        if heard == ParsedLine::Blank {
+        let parsed = self.parser.parse_line(line);
+        if parsed == ParsedLine::Blank {
             return Some(Reply {
                 ok: true,
                 ..Reply::default()

@@ -255,17 +255,17 @@ impl Queue {
     }
 
     /// Writes all counts, and waits until everything is written. Returns whether that came within
-    /// `patience`.
-    pub(super) fn flush(&self, patience: Duration) -> bool {
+    /// `timeout`.
+    pub(super) fn flush(&self, timeout: Duration) -> bool {
         self.add(|pending| pending.finish = true);
-        self.wait_idle(patience)
+        self.wait_idle(timeout)
     }
 
-    /// Waits until everything is written. Returns whether that came within `patience`.
-    pub(super) fn wait_idle(&self, patience: Duration) -> bool {
+    /// Waits until everything is written. Returns whether that came within `timeout`.
+    pub(super) fn wait_idle(&self, timeout: Duration) -> bool {
         let waited = self
             .changed
-            .wait_timeout_while(self.lock(), patience, |state| !state.idle);
+            .wait_timeout_while(self.lock(), timeout, |state| !state.idle);
         waited.unwrap_or_else(PoisonError::into_inner).0.idle
     }
 }

@@ -1,4 +1,4 @@
-//! Events for programs that embed txlb: what happened, and the bus that tells subscribers.
+//! Events for programs that embed txlb: what happened, and the bus that delivers them.
 //!
 //! Publishing never waits. Events for which a subscriber has no room are counted, and it is told
 //! the number. Without subscribers no event is built.
@@ -133,7 +133,7 @@ pub struct SessionEnd {
     pub reason: EndReason,
 }
 
-/// Tells all subscribers of events. Clones share the subscribers.
+/// Publishes events to all subscribers. Clones share the subscribers.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct EventBus(Arc<Subscribers>);
 
@@ -177,7 +177,7 @@ impl EventBus {
             alive: Arc::downgrade(&alive),
         });
         let mut list = self.lock();
-        // A channel tells only a sender that its receiver is gone. Without events nobody sends, and
+        // Only a send shows that the receiver is gone. Without events there is none, and
         // dropped subscriptions would keep their room for a thousand events.
         // Test: who_has_gone_is_forgotten_though_nothing_happens.
         list.subscribers
@@ -262,16 +262,16 @@ mod tests {
     fn nothing_is_made_up_while_nobody_listens() {
         let event_bus = EventBus::default();
         event_bus.publish(|| unreachable!("there is a subscriber"));
-        let heard = event_bus.subscribe(1);
+        let subscription = event_bus.subscribe(1);
         missed(&event_bus, 1);
-        assert_eq!(heard.events.try_recv(), Ok(Event::Missed(1)));
-        drop(heard);
+        assert_eq!(subscription.events.try_recv(), Ok(Event::Missed(1)));
+        drop(subscription);
         missed(&event_bus, 2);
         event_bus.publish(|| unreachable!("there is a subscriber"));
     }
 
     #[test]
-    fn who_does_not_take_what_is_told_is_told_how_much_was_missed() {
+    fn a_slow_subscriber_is_told_how_much_it_missed() {
         let event_bus = EventBus::default();
         let (slow, quick) = (event_bus.subscribe(2), event_bus.subscribe(9));
         for number in 0..6 {

@@ -10,7 +10,7 @@ use crate::sync::lock;
 /// How many events are kept.
 const CAPACITY: usize = 50;
 
-/// The last events, and the bus that tells subscribers of them. Clones share both.
+/// The last events, and the bus that delivers them. Clones share both.
 #[derive(Debug, Clone)]
 pub(crate) struct RecentEvents {
     clock: Clock,

@@ -9,7 +9,7 @@ use super::super::events::health_log::HealthLog;
 use super::super::failure::ResourceError;
 use super::super::plan::Group;
 use super::super::shared::WorkerStats;
-use super::sockets::{AttemptEnd, Outcome, Sockets};
+use super::sockets::{AttemptEnd, Outcome, SimulatedTransport};
 use crate::balance::{Health, HostId, HostPool, HostStatus, Picked};
 use crate::config::Endpoint;
 
@@ -52,7 +52,7 @@ impl ExpectedCounts {
     /// Counts the attempts of a run, and checks the health of the hosts and the log.
     pub(super) fn enter_outcomes(
         &mut self,
-        sockets: &mut Sockets,
+        sockets: &mut SimulatedTransport,
         hosts: &[Before],
         group: &Group,
     ) {

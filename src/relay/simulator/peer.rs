@@ -54,7 +54,7 @@ impl Peer {
     }
 
     /// How long a slow reader needs for a byte.
-    pub(super) fn hears_slowly_ms(&self) -> Option<u64> {
+    pub(super) fn receives_slowly_ms(&self) -> Option<u64> {
         let hears = self.slowly_ms > 0 && !self.gone && self.manner != Manner::Dead;
         hears.then_some(self.slowly_ms)
     }

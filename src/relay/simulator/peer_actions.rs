@@ -13,8 +13,8 @@ impl Socket {
         match random.below(10) {
             0 => self.peer.stalled = !self.peer.stalled,
             1 if self.peer.manner == Manner::Rude => self.reset_by_peer(),
-            1..=4 => self.peer_says(random.index(40)),
-            5..=7 if !self.peer.stalled => self.peer_hears(random.index(40)),
+            1..=4 => self.peer_sends(random.index(40)),
+            5..=7 if !self.peer.stalled => self.peer_receives(random.index(40)),
             _ => self.peer_ends(),
         }
         self.peer_refuses_more();
@@ -23,8 +23,8 @@ impl Socket {
     /// The peer does everything that it can do now.
     pub(super) fn peer_concludes(&mut self) {
         if self.peer_can_act() {
-            self.peer_hears(usize::MAX);
-            self.peer_says(usize::MAX);
+            self.peer_receives(usize::MAX);
+            self.peer_sends(usize::MAX);
             self.peer_ends();
             self.peer_refuses_more();
         }
@@ -44,21 +44,21 @@ impl Socket {
         self.is_connected() && !self.is_over() && self.peer.manner != Manner::Dead
     }
 
-    fn peer_says(&mut self, most: usize) {
+    fn peer_sends(&mut self, most: usize) {
         if !self.ended {
             let left = self.peer.to_say - self.said;
             self.arrive(most.min(left).min(self.window()));
         }
     }
 
-    fn peer_hears(&mut self, most: usize) {
+    fn peer_receives(&mut self, most: usize) {
         if !self.peer.gone {
-            self.taken(most.min(self.unheard()));
+            self.taken(most.min(self.unreceived()));
         }
     }
 
     fn peer_ends(&mut self) {
-        let may_end = self.peer.manner != Manner::Patient || self.peer_has_heard_all();
+        let may_end = self.peer.manner != Manner::Patient || self.peer_has_received_all();
         if self.ended || self.said < self.peer.to_say || !may_end {
             return;
         }
@@ -68,7 +68,7 @@ impl Socket {
 
     /// A peer that has closed answers further bytes with a reset.
     fn peer_refuses_more(&mut self) {
-        if self.peer.gone && self.unheard() > 0 {
+        if self.peer.gone && self.unreceived() > 0 {
             self.reset_by_peer();
         }
     }

@@ -59,7 +59,7 @@ pub(super) struct Outcome {
 
 /// A session's sockets.
 #[derive(Debug)]
-pub(super) struct Sockets {
+pub(super) struct SimulatedTransport {
     pub(super) client: Socket,
     pub(super) host: Option<Socket>,
     /// The attempt at a host, until it has ended.
@@ -109,7 +109,7 @@ pub(super) struct Attempt {
     since_ms: u64,
 }
 
-impl Sockets {
+impl SimulatedTransport {
     pub(super) fn new(
         client: Socket,
         address: IpAddr,
@@ -118,8 +118,8 @@ impl Sockets {
         now_ms: u64,
         random: Random,
         trace: bool,
-    ) -> Sockets {
-        Sockets {
+    ) -> SimulatedTransport {
+        SimulatedTransport {
             client,
             host: None,
             attempt: None,
@@ -184,8 +184,8 @@ impl Sockets {
 
     /// When bytes last moved, as far as the peers acknowledge them.
     pub(super) fn progress_ms(&self) -> u64 {
-        let heard = self.each().map(|socket| socket.heard_ms);
-        heard.fold(self.active_ms, u64::max)
+        let received = self.each().map(|socket| socket.received_ms);
+        received.fold(self.active_ms, u64::max)
     }
 
     pub(super) fn has_event(&self) -> bool {
@@ -281,7 +281,7 @@ impl Sockets {
     }
 }
 
-impl Transport for Sockets {
+impl Transport for SimulatedTransport {
     type Registry = HostFarm;
     type Pipes = Pipes;
 
@@ -485,7 +485,7 @@ impl Transport for Sockets {
         self.call(format_args!("ends its half to the {side:?}"));
         let (sink, source) = self.pair(side).expect("shuts down without a host");
         assert!(
-            source.ended && source.is_heard_out() && sink.wrote == source.said,
+            source.ended && source.is_read_out() && sink.wrote == source.said,
             "passes on an end that is not one, or cuts it short"
         );
         self.half_closes += 1;

@@ -171,7 +171,7 @@ impl Worker {
         connection.generation = generation;
         let registered = connection.register(self.poll.registry(), slot);
         if registered.is_err() {
-            connection.session.close(EndReason::LocalTrouble);
+            connection.session.close(EndReason::LocalError);
         }
         enqueue(connection, slot, &mut self.ready);
         if let Err(error) = registered {

@@ -21,7 +21,7 @@ pub(super) struct Editor {
     pub(super) search: Option<Search>,
     /// The text that was cut last.
     cut: String,
-    /// Something was dropped for want of room. Such a line must not be run: it is refused whole,
+    /// Something was dropped for lack of room. Such a line must not be run: it is refused whole,
     /// and so is the batch that it belongs to.
     /// Tests: `a_line_that_is_too_long_is_never_taken_for_the_whole`,
     /// `a_line_that_is_too_long_is_refused`.

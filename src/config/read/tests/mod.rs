@@ -325,7 +325,7 @@ fn references_in_values_are_resolved() {
 }
 
 #[test]
-fn a_door_may_be_named_by_its_port_alone_or_by_none() {
+fn an_admin_interface_may_be_given_by_its_port_alone_or_by_none() {
     let listen = admin("<ssh listen='2222'/>").ssh.unwrap().listen.unwrap();
     assert_eq!((listen.host, listen.port), (ListenHost::Any, 2222));
     assert_eq!(
