@@ -39,8 +39,8 @@ pub struct Balancer {
     thread: ControllerThread,
     admin_servers: AdminServers,
     event_bus: EventBus,
-    /// Gets a message at the end of the last session. A receiver is not `Sync`: the lock lets threads share
-    /// the balancer by reference. Test: threads_share_one_by_reference.
+    /// Gets a message at the end of the last session. A receiver is not `Sync`: the lock
+    /// lets threads share the balancer by reference. Test: threads_share_one_by_reference.
     end: Mutex<Receiver<()>>,
 }
 

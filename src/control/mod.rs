@@ -1,4 +1,5 @@
-//! The control plane: owns the configuration, changes it, and runs the data plane by it. It moves no bytes: the workers do.
+//! The control plane: owns the configuration, changes it, and runs the data plane by it. It moves
+//! no bytes: the workers do.
 
 mod changes;
 mod config_file;

@@ -141,7 +141,7 @@ impl Controller {
         let generation = self.data_plane.generation();
         let text = format!("{message} as generation {generation}; by {actor}");
         self.record(Topic::Reload, &text);
-        // The old log has a line about it.
+        // From here on the new log is used: the line above is the last one of the old log.
         prepared.commit_log();
         self.stored = Some(Stored::new(file, config));
         self.forget_unsaved();

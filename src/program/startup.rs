@@ -154,8 +154,8 @@ impl Reconfigure for ReleasePidFile {
 }
 
 impl Running {
-    /// Releases the PID file. It must be the last part: the next holder of the file expects everything
-    /// else to be free.
+    /// Releases the PID file. It must be the last part: the next holder of the file expects
+    /// everything else to be free.
     pub(crate) fn pid_file_release(&self) -> Box<dyn Reconfigure> {
         Box::new(ReleasePidFile(Arc::clone(&self.pid_file)))
     }

@@ -77,8 +77,8 @@ impl ClientAddress {
         self.0
     }
 
-    /// The smallest network that is distinguished from others: an IPv4 address, or a /64 of IPv6. One
-    /// household or server gets a /64 and is free to choose addresses in it.
+    /// The smallest network that is distinguished from others: an IPv4 address, or a /64 of
+    /// IPv6. One household or server gets a /64 and is free to choose addresses in it.
     pub(in crate::admin) fn subnet(self) -> Network {
         Network::of(self.0, if self.0.is_ipv4() { 32 } else { 64 })
     }

@@ -162,8 +162,8 @@ impl std::error::Error for AdminListenError {}
 
 impl Listeners {
     /// Opens what `server` needs to listen at `listen`. Listeners of `now` stay open; new ones
-    /// accept no client before [`Listeners::start_accepting`]. A name is resolved here, one that is there
-    /// `now` only with `resolve_again`.
+    /// accept no client before [`Listeners::start_accepting`]. A name is resolved here, one that
+    /// is there `now` only with `resolve_again`.
     ///
     /// # Errors
     /// A new listener cannot be had.
