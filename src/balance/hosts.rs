@@ -74,7 +74,7 @@ impl Hosts {
     }
 
     /// Sessions open on all hosts, removed ones included. Counted and not summed: each line
-    /// of the connection log has it, and there may be 10,000 hosts.
+    /// of the connection log needs it, and there may be 10,000 hosts.
     pub(super) fn open(&self) -> usize {
         self.open
     }

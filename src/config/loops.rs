@@ -62,11 +62,11 @@ mod tests {
             let (services, count) = (1 + random.below(6), random.below(12));
             let mut hop = || (random.below(services), random.below(services));
             let hops: Vec<Hop> = (0..count).map(|_| hop()).collect();
-            let told = find_closing_hops(&hops);
-            let kept = |index: &usize| !told.contains(index);
+            let closing = find_closing_hops(&hops);
+            let kept = |index: &usize| !closing.contains(index);
             let left: Vec<Hop> = (0..count).filter(kept).map(|index| hops[index]).collect();
             assert!(has_order(&left, services), "seed {seed}: {hops:?}");
-            for index in &told {
+            for index in &closing {
                 let mut more = left.clone();
                 more.push(hops[*index]);
                 assert!(!has_order(&more, services), "seed {seed}: {hops:?}");

@@ -166,14 +166,14 @@ impl File {
         let others = siblings.into_iter().filter(|path| {
             is_open(path) && read_file(path, READ_LIMIT).is_ok_and(|bytes| in_bytes(&bytes))
         });
-        let told = |path: PathBuf| {
+        let warning = |path: PathBuf| {
             let shown = path.display();
             let advice = format!("others may read the password hashes in it: 'chmod o= {shown}'");
             (path, advice)
         };
         own.into_iter()
             .chain(others.take(MOST_FILES))
-            .map(told)
+            .map(warning)
             .collect()
     }
 }

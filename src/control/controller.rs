@@ -526,7 +526,7 @@ mod tests {
 
     #[test]
     fn a_list_has_as_many_sessions_as_there_is_room_for_and_counts_the_others() {
-        // More sessions than two workers list in one turn each.
+        // More sessions than two workers list in one iteration each.
         let (data_plane, _ends) = scene(400);
         for (room, listed) in [(0, 0), (7, 7), (300, 300), (10_000, 400)] {
             let slices: Vec<_> = data_plane.list_sessions(room).iter().collect();

@@ -37,7 +37,7 @@ use crate::relay::{
 /// How long a change waits for new host names to resolve.
 const NAMES_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a worker may take to confirm a plan. A turn takes milliseconds; closing a listener
+/// How long a worker may take to confirm a plan. An iteration takes milliseconds; closing a listener
 /// takes a second at most.
 const WORKER_TIMEOUT: Duration = Duration::from_secs(10);
 

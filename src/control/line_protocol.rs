@@ -196,7 +196,7 @@ impl LineReply {
     pub fn last_line(&self) -> String {
         match self {
             LineReply::Response(response, _) => response.last_line(),
-            LineReply::Local(Ok(told)) => format!("ok {told}"),
+            LineReply::Local(Ok(message)) => format!("ok {message}"),
             LineReply::Local(Err(why)) => format!("error: {why}"),
         }
     }

@@ -66,7 +66,7 @@ impl Supervisor {
         let Some(notifications) = &self.0 else {
             return Ok(());
         };
-        notifications.tell(&Message::ready().with_status(&summary(&handle.status())));
+        notifications.send(&Message::ready().with_status(&summary(&handle.status())));
         let (reporter, handle) = (Arc::clone(notifications), handle.clone());
         thread::Builder::new()
             .name("supervisor".to_owned())
@@ -89,8 +89,8 @@ impl Supervisor {
             return handle.signal(signal);
         };
         match signal {
-            Signal::Reload => notifications.tell(&Message::reloading()),
-            Signal::Stop => notifications.tell(&Message::stopping()),
+            Signal::Reload => notifications.send(&Message::reloading()),
+            Signal::Stop => notifications.send(&Message::stopping()),
             // systemd kills the service TimeoutStopSec after STOPPING=1. So QUIT does not send it
             // here but at the end: it lasts as long as the sessions do. EXTEND_TIMEOUT_USEC would
             // get past a limit that an administrator has set. Test:
@@ -107,7 +107,7 @@ impl Supervisor {
     /// Reports that txlb stops, if that was not sent before.
     pub(crate) fn notify_stopping(&self) {
         if let Some(notifications) = &self.0 {
-            notifications.tell(&Message::stopping());
+            notifications.send(&Message::stopping());
         }
     }
 }
@@ -121,7 +121,7 @@ impl Reconfigure for Supervisor {
 }
 
 impl Notifications {
-    fn tell(&self, message: &Message) {
+    fn send(&self, message: &Message) {
         if let Err(error) = self.notifier.send(message) {
             log::warn!("the supervisor cannot be told: {error}");
         }
@@ -158,9 +158,9 @@ impl Notifications {
             let pending = self.wait_pending();
             let summary = summary(&status());
             if pending.has_reload {
-                self.tell(&Message::ready().with_status(&summary));
+                self.send(&Message::ready().with_status(&summary));
             } else if summary != told {
-                self.tell(&Message::default().with_status(&summary));
+                self.send(&Message::default().with_status(&summary));
             }
             told = summary;
         }
@@ -171,7 +171,7 @@ impl Notifications {
         loop {
             // A late answer is still in time: systemd expects one in two periods.
             if go_on(period / 2) {
-                self.tell(&Message::alive());
+                self.send(&Message::alive());
             } else {
                 log::error!("a worker gives no sign of life: the watchdog is not fed");
             }

@@ -350,7 +350,7 @@ fn events_are_published() {
 }
 
 #[test]
-fn who_does_not_listen_holds_nobody_up() {
+fn a_slow_subscriber_delays_nothing() {
     let a = Host::new("a");
     let balancer = over(&[("a", a.address())]);
     let events = balancer.events();

@@ -349,7 +349,7 @@ fn a_sticky_client_goes_where_it_went_before() {
 const TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Whether the timeout has passed since `start`, with a tenth for the worker's clock, which has
-/// milliseconds and is read once a turn.
+/// milliseconds and is read once an iteration.
 fn is_over(start: Instant, timeout: Duration) -> bool {
     start.elapsed() >= timeout * 9 / 10
 }

@@ -357,7 +357,7 @@ fn fifty_at_once_are_served_or_told_that_there_is_no_room() {
         let ends = ["there is no room", "closed", "reset"];
         assert!(ends.iter().any(|end| said.contains(end)), "{said}");
     }
-    // Once the seats of the others are free, four take all there are for an address: the
+    // Once the slots of the others are free, four take all there are for an address: the
     // fifth is told.
     until("the fifth is told", || {
         let _seated: Vec<_> = (0..4)

@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_an_address_of_ipv4_or_a_64_of_ipv6() {
+    fn a_client_address_is_an_ipv4_address_or_a_64_of_ipv6() {
         for (one, other, same) in [
             ("192.0.2.1", "192.0.2.1", true),
             ("192.0.2.1", "192.0.2.2", false),

@@ -242,7 +242,7 @@ impl Auth {
 }
 
 impl Auth {
-    /// Has the users follow the configuration.
+    /// Makes the users follow the configuration.
     pub fn reconfigurable(&self) -> Box<dyn Reconfigure> {
         Box::new(AuthReconfigure(self.clone()))
     }

@@ -1,4 +1,4 @@
-//! Waits for a turn to check a password, and checks it on a thread of low priority.
+//! Waits for a slot to check a password, and checks it on a thread of low priority.
 //!
 //! Which check is next is decided in `limiter` and `queue`.
 
@@ -59,7 +59,7 @@ impl CheckSlots {
         lock(&self.limiter)
     }
 
-    /// Waits for a turn.
+    /// Waits for a slot.
     pub(super) fn take(
         &self,
         address: ClientAddress,

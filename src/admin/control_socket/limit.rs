@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_kept_for_root() {
+    fn slots_are_reserved_for_root() {
         let limit = Arc::new(ConnectionLimit::default());
         let others = take_slots(&limit, 40, false);
         assert_eq!(others.len(), MAX_OTHER_USERS);
@@ -175,7 +175,7 @@ mod tests {
         others.iter().for_each(ConnectionSlot::mark_spoken);
         let second = limit.take(&stream(), true);
         assert!(second.is_ok() && !is_there(&own[0]) && is_there(&first));
-        // For others nobody does who has only just come.
+        // Other users evict no client that has only just connected.
         assert_eq!(limit.take(&stream(), false).err(), Some(MAX_OTHER_USERS));
     }
 

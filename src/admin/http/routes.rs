@@ -141,16 +141,16 @@ mod tests {
 
     #[test]
     fn a_script_of_the_ancestors_time_is_told_what_to_do() {
-        let told = |path: &str| match route(&request(path)) {
+        let text = |path: &str| match route(&request(path)) {
             Some(Route::LegacyCall(name, schema)) => legacy_hint(name, schema),
             _ => String::new(),
         };
         assert_eq!(
-            told("/addHost"),
+            text("/addHost"),
             "addHost takes POST now: POST /api/addHost with service, group, name, ip\n"
         );
         assert_eq!(
-            told("/closeLog"),
+            text("/closeLog"),
             "closeLog takes POST now: POST /api/reopenLog\n"
         );
         for path in [
@@ -161,7 +161,7 @@ mod tests {
             "/help",
             "/api/addHost",
         ] {
-            assert_eq!(told(path), "", "{path}");
+            assert_eq!(text(path), "", "{path}");
         }
     }
 }

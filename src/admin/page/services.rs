@@ -241,12 +241,12 @@ mod tests {
             group(&samples::view(status), service, &service.groups[index]).into_text()
         };
         assert!(!text(0, &status).contains("enableGroup"));
-        let told = text(1, &status);
-        assert!(told.contains(
+        let html = text(1, &status);
+        assert!(html.contains(
             "New sessions of web will go to spare, which has 2 hosts that new sessions could go \
              to. The 17 sessions open on main stay there until they end."
         ));
-        assert!(!told.contains("clients would find nobody"));
+        assert!(!html.contains("clients would find nobody"));
         status.services[0].groups[1].hosts = vec![samples::failed("three")];
         assert!(text(1, &status).contains("clients would find nobody"));
     }

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_and_its_network_are_one_place() {
+    fn an_address_and_its_network_are_one_subnet() {
         let same = |one: &str, two: &str| address(one).subnet() == address(two).subnet();
         assert!(same("10.0.0.1", "::ffff:10.0.0.1"));
         assert!(same("2001:db8::1", "2001:db8::ffff:1"));

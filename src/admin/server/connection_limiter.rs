@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn the_busiest_network_and_in_it_the_busiest_place_makes_room() {
+    fn the_busiest_network_and_in_it_the_busiest_address_is_evicted() {
         let candidates = [
             candidate([10, 0, 0, 1], 9000),
             candidate([10, 0, 1, 1], 100),
@@ -480,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_who_is_known_has_to_go() {
+    fn known_clients_are_not_evicted() {
         let known = Candidate {
             is_known: true,
             ..candidate([10, 0, 0, 1], 9000)

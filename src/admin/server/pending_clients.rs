@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_has_twenty_a_second_and_its_network_eighty() {
+    fn an_address_has_twenty_a_second_and_its_network_eighty() {
         let one = in_a_minute(|_| ClientAddress::of([10, 0, 0, 1].into()));
         assert!((1200..1300).contains(&one), "{one}");
         let last = |ms: u64| u8::try_from(ms % 250).unwrap();

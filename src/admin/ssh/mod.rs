@@ -43,7 +43,7 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 /// Clients that get the error for "no room" at the same time. Others are closed without a word.
 const MAX_REJECTING: usize = 16;
 
-/// The SSH server, open while the configuration has it enabled. Dropping it closes it and
+/// The SSH server, open while the configuration enables it. Dropping it closes it and
 /// disconnects its clients.
 pub struct SshServer(Arc<ServerState>);
 
@@ -75,7 +75,7 @@ impl SshServer {
         Ok(SshServer(state))
     }
 
-    /// Has it follow the configuration.
+    /// Makes it follow the configuration.
     pub fn reconfigurable(&self) -> Box<dyn Reconfigure> {
         Box::new(ServerReconfigure::new(&self.0))
     }

@@ -170,9 +170,9 @@ impl Backend for RemotePartner<'_> {
     fn complete(&mut self, line: &str) -> Vec<String> {
         let line = line.to_owned();
         let question = Command::Question(Question::Complete { line }).line();
-        let told = self.try_to_ask(&question).filter(|told| told.ok);
+        let reply = self.try_to_ask(&question).filter(|reply| reply.ok);
         // Choices become part of the line. A txlb that runs has spelled out what does not print.
-        let mut choices = told.map_or_else(Vec::new, |told| told.lines);
+        let mut choices = reply.map_or_else(Vec::new, |reply| reply.lines);
         choices.retain(|choice| escape_non_printing(choice) == *choice);
         choices
     }
@@ -196,28 +196,28 @@ impl RemotePartner<'_> {
         if self.error.is_some() {
             return None;
         }
-        let told = self.exchange(question);
-        told.map_err(|exit| self.error = Some(exit)).ok()
+        let reply = self.exchange(question);
+        reply.map_err(|exit| self.error = Some(exit)).ok()
     }
 
     fn exchange(&mut self, question: &str) -> Result<Reply, Exit> {
         self.reconnect_if_closed()?;
         self.modes(set_raw_with_signals)?;
         self.connection.send(question.as_bytes());
-        let mut told = Reply::default();
+        let mut reply = Reply::default();
         loop {
             let line = self.line()?;
             match line.strip_prefix("  ") {
-                Some(line) => told.lines.push(line.to_owned()),
+                Some(line) => reply.lines.push(line.to_owned()),
                 None => {
-                    told.ok = !line.starts_with("error:");
-                    told.last = line;
+                    reply.ok = !line.starts_with("error:");
+                    reply.last = line;
                     break;
                 }
             }
         }
         self.modes(set_raw)?;
-        Ok(told)
+        Ok(reply)
     }
 
     fn modes(&self, modes: impl FnOnce(&mut Termios)) -> Result<(), Exit> {

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_made_up_while_nobody_listens() {
+    fn without_subscribers_no_event_is_built() {
         let event_bus = EventBus::default();
         event_bus.publish(|| unreachable!("there is a subscriber"));
         let subscription = event_bus.subscribe(1);
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_end_all_who_listen_hear_so() {
+    fn at_the_end_all_subscribers_get_an_event() {
         let event_bus = EventBus::default();
         let before = event_bus.subscribe(1);
         missed(&event_bus, 1);

@@ -67,7 +67,7 @@ impl Worker {
                     closing.into_iter().for_each(|it| self.close_listener(it));
                 }
                 // Also after a shortage: no edge comes for a listener whose accept met EMFILE. It
-                // stays on the ready list, and the poll timeout has it tried again.
+                // stays on the ready list, and is tried again after the poll timeout.
                 // Test: an_accept_without_a_descriptor_is_tried_again.
                 Backlog::NotEmpty => self.listeners.push_back(index),
                 Backlog::Paused => self.listeners.pause(index, self.now_ms),

@@ -527,7 +527,7 @@ fn a_boolean_that_is_neither_is_warned_of_or_an_error() {
 }
 
 #[test]
-fn what_is_looked_at_by_nobody_is_warned_of() {
+fn ignored_elements_are_warned_of() {
     let text = "<config><service name='s'><listen ip='1'/>\n\
         <group name='g' scheduler='roundr' enable='1'><host name='a' ip='h:1' weight='5'/>\
         <host name='b' ip='h:1'/></group>\n\
