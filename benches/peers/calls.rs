@@ -24,7 +24,7 @@ use super::versus::CLIENTS;
 use super::{programs, untraced, wrk};
 
 /// How long strace may take to attach.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Until a balancer has seen the end of the load.
 const AFTER: Duration = Duration::from_millis(300);
@@ -198,7 +198,7 @@ fn attach(folder: &Folder, pids: &[Pid], summary: &Path) -> Outcome<Option<Proce
     let mut strace = Process::start("strace", &mut command, &folder.fresh("strace.log"))?;
     let start = Instant::now();
     while !all_traced(pids)? {
-        if strace.check().is_err() || start.elapsed() > PATIENCE {
+        if strace.check().is_err() || start.elapsed() > TIMEOUT {
             return Ok(None);
         }
         pause(Duration::from_millis(10))?;

@@ -11,7 +11,7 @@ use super::Outcome;
 use super::process::{check_interrupted, pause};
 
 /// Longer than a working balancer delays a client.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Pause between two pings.
 const PING_EVERY: Duration = Duration::from_micros(200);
@@ -22,7 +22,7 @@ pub(crate) struct Client(TcpStream);
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Outcome<Client> {
         let stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_nodelay(true)?;
         Ok(Client(stream))
     }
@@ -135,7 +135,7 @@ impl Ping {
         let exchanges = self.seen.exchanges.load(Ordering::Acquire);
         let start = Instant::now();
         while self.seen.exchanges.load(Ordering::Acquire) < exchanges + 2 {
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > TIMEOUT {
                 return Err("the steady session is steady no more".into());
             }
             pause(PING_EVERY)?;

@@ -20,7 +20,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::Outcome;
 
 /// How long a program may take to listen or to stop.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Pause between two polls.
 const LOOK: Duration = Duration::from_millis(5);
@@ -97,7 +97,7 @@ impl Process {
                 return Ok(Instant::now());
             }
             self.check()?;
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > TIMEOUT {
                 let (name, log) = (&self.name, self.log());
                 return Err(format!("{name} does not listen at {address}:\n{log}").into());
             }
@@ -131,7 +131,7 @@ impl Process {
     /// Waits a short time for its end.
     pub(crate) fn has_ended_soon(&mut self) -> bool {
         let start = Instant::now();
-        while start.elapsed() < PATIENCE {
+        while start.elapsed() < TIMEOUT {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return true;
             }

@@ -26,7 +26,7 @@ const RELOADS: usize = 10;
 const WINDOW: Duration = Duration::from_millis(200);
 
 /// Longer than any reload may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// txlb, and the file that it reads again.
 struct Rig {
@@ -120,7 +120,7 @@ impl Rig {
         self.process.signal(Signal::HUP)?;
         while self.process.log().matches(" is in force").count() < self.reloads {
             self.process.check()?;
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > TIMEOUT {
                 return Err(format!("no reload: {}", self.process.log()).into());
             }
             pause(Duration::from_micros(200))?;

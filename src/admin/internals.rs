@@ -16,10 +16,10 @@ pub fn amp(bytes: &[u8]) {
     let client_of = |local: SocketAddr| (local.port() != 1).then_some(local);
     let answers = |pieces: &[&[u8]]| {
         let (mut amp, mut out) = (Amp::default(), Vec::new());
-        let heard = pieces
+        let result = pieces
             .iter()
             .try_for_each(|piece| amp.receive(piece, client_of, &mut out));
-        (heard.is_ok(), out)
+        (result.is_ok(), out)
     };
     let (whole, pieces) = (answers(&[bytes]), answers(&[&bytes[..at], &bytes[at..]]));
     assert_eq!(whole, pieces);

@@ -145,12 +145,12 @@ impl PoolFixture {
 
     pub(super) fn fail(&mut self, name: &str) -> Option<HealthChange> {
         let (id, address) = (self.id(name), self.address(name));
-        let mut beat = || {
+        let mut check = || {
             self.pool
                 .heartbeat_checked(id, address, Err(Failure::Refused), self.now_ms)
         };
-        beat();
-        beat()
+        check();
+        check()
     }
 
     pub(super) fn recover(&mut self, name: &str) -> Option<HealthChange> {

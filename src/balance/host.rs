@@ -1,11 +1,19 @@
 //! One host of a group: its addresses, health, counts and status.
 
+use super::HostId;
 use super::stats::{Counters, RecentSessions};
-use super::{HostId, hosts::Placement};
 use crate::config::{self, Endpoint, HostState};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
+
+/// A host at one endpoint: what a sticky client is tied to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Placement {
+    pub(super) host: HostId,
+    /// A new number whenever the id goes to another host, or the host to another endpoint.
+    pub(super) number: u64,
+}
 
 /// The name and counters of a host, which its sessions share with the pool. A new name
 /// makes a new one, which shares the counters.

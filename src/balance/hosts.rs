@@ -1,7 +1,7 @@
 //! The hosts of a group in their order, the candidates among them, and the candidates that
 //! are excluded for a client.
 
-use super::host::Member;
+use super::host::{Member, Placement};
 use super::{HostId, PickContext};
 use crate::config;
 use std::collections::BTreeMap;
@@ -22,14 +22,6 @@ pub struct Hosts {
     placements: u64,
     /// Sessions open on all hosts, removed ones included.
     open: usize,
-}
-
-/// A host at one endpoint: what a sticky client is tied to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Placement {
-    pub(super) host: HostId,
-    /// A new number whenever the id goes to another host, or the host to another endpoint.
-    pub(super) number: u64,
 }
 
 impl Hosts {
@@ -82,7 +74,7 @@ impl Hosts {
     }
 
     /// Sessions open on all hosts, removed ones included. Counted and not summed: each line
-    /// of the connection log has it, and there may be 10,000 hosts.
+    /// of the connection log needs it, and there may be 10,000 hosts.
     pub(super) fn open(&self) -> usize {
         self.open
     }

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn minutes_go_by_without_anybody_counting() {
+    fn minutes_pass_without_a_count() {
         let recent = counted(&[0, 60]);
         assert_eq!(recent.by_minute(180_000)[MINUTES - 4..], [1, 1, 0, 0]);
         let last = recent.by_minute(60_000 * MINUTES as u64);

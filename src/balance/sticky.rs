@@ -1,6 +1,6 @@
 //! Session persistence by client address (`,sticky`): which client went to which host.
 
-use super::hosts::Placement;
+use super::host::Placement;
 use crate::config;
 use std::collections::BTreeMap;
 use std::net::IpAddr;

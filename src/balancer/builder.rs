@@ -288,7 +288,7 @@ impl Builder {
         }
     }
 
-    /// Serves an admin interface while the configuration has it: from the start, or once a
+    /// Serves an admin interface while it is configured: from the start, or once a
     /// change adds it. Without this call the interface stays closed, whatever the
     /// configuration says.
     ///

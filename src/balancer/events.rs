@@ -47,7 +47,7 @@ pub(super) struct StopOnPanic {
 }
 
 impl StopOnPanic {
-    /// The receiver is told of the end of the last session.
+    /// The receiver gets a message at the end of the last session.
     pub(super) fn new() -> (StopOnPanic, Receiver<()>) {
         let (ended, end) = channel();
         let stop_on_panic = StopOnPanic {

@@ -14,12 +14,13 @@ use std::fmt;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::mpsc::Receiver;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::verb::{Action, Command, ParseError, Verb};
 use crate::control::{Actor, ControllerThread, EventBus, Handle, Response, Sessions, Status};
+use crate::sync::lock;
 
 /// How long sessions may take to be cut after their grace.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,8 +39,8 @@ pub struct Balancer {
     thread: ControllerThread,
     admin_servers: AdminServers,
     event_bus: EventBus,
-    /// Told of the end of the last session. A receiver is not `Sync`: the lock lets threads share
-    /// the balancer by reference. Test: threads_share_one_by_reference.
+    /// Gets a message at the end of the last session. A receiver is not `Sync`: the lock
+    /// lets threads share the balancer by reference. Test: threads_share_one_by_reference.
     end: Mutex<Receiver<()>>,
 }
 
@@ -245,7 +246,7 @@ impl Balancer {
     }
 
     fn await_end(&self, timeout: Option<Duration>) {
-        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = lock(&self.end);
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         // A timeout is as good as the end: the caller cuts the rest.
         let _ = match deadline {

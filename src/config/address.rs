@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_endpoint_is_told_what_would_be_right() {
+    fn the_error_for_a_wrong_endpoint_says_what_would_be_right() {
         let cases = [
             ("", "the address is empty: write HOST:PORT"),
             ("10.0.0.1", "the port is missing: write 10.0.0.1:PORT"),
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_listen_address_is_told_what_would_be_right() {
+    fn the_error_for_a_wrong_listen_address_says_what_would_be_right() {
         let cases = [
             ("None", "the port is missing: write None:PORT"),
             ("70000", "the port must be a number from 0 to 65535"),

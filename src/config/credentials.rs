@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_by_what_would_be_right() {
+    fn an_error_says_what_would_be_right() {
         let (kind, text) = ED25519.split_once(' ').unwrap();
         for (key, expected) in [
             ("", EXPECTED_ONE_LINE),

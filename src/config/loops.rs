@@ -53,7 +53,7 @@ mod tests {
         assert_eq!(find_closing_hops(&[(0, 1), (0, 1), (1, 0), (1, 0)]), [2, 3]);
     }
 
-    /// Without the hops that are told, services can be put in an order; with any of them
+    /// Without the hops that are reported, services can be put in an order; with any of them
     /// they cannot.
     #[test]
     fn what_is_left_has_no_circle_and_nothing_is_told_in_vain() {
@@ -62,11 +62,11 @@ mod tests {
             let (services, count) = (1 + random.below(6), random.below(12));
             let mut hop = || (random.below(services), random.below(services));
             let hops: Vec<Hop> = (0..count).map(|_| hop()).collect();
-            let told = find_closing_hops(&hops);
-            let kept = |index: &usize| !told.contains(index);
+            let closing = find_closing_hops(&hops);
+            let kept = |index: &usize| !closing.contains(index);
             let left: Vec<Hop> = (0..count).filter(kept).map(|index| hops[index]).collect();
             assert!(has_order(&left, services), "seed {seed}: {hops:?}");
-            for index in &told {
+            for index in &closing {
                 let mut more = left.clone();
                 more.push(hops[*index]);
                 assert!(!has_order(&more, services), "seed {seed}: {hops:?}");

@@ -174,7 +174,7 @@ mod tests {
         hide_passwords(&text)
     }
 
-    /// That nothing of a hash is to be seen that would help anybody.
+    /// That nothing of a hash is shown that would help an attacker.
     fn assert_hidden(shown: &str, hash: &str) {
         let characters: Vec<char> = hash.chars().collect();
         for part in characters.windows(10.min(characters.len())) {

@@ -90,7 +90,7 @@ impl Controller {
         }
     }
 
-    /// Logs where each service listens, unless `before` has it.
+    /// Logs where each service listens, unless it was so `before`.
     pub(super) fn announce_listeners(&self, before: &[Listening]) {
         for listening in self.data_plane.listening() {
             if !before.contains(&listening) {

@@ -166,14 +166,14 @@ impl File {
         let others = siblings.into_iter().filter(|path| {
             is_open(path) && read_file(path, READ_LIMIT).is_ok_and(|bytes| in_bytes(&bytes))
         });
-        let told = |path: PathBuf| {
+        let warning = |path: PathBuf| {
             let shown = path.display();
             let advice = format!("others may read the password hashes in it: 'chmod o= {shown}'");
             (path, advice)
         };
         own.into_iter()
             .chain(others.take(MOST_FILES))
-            .map(told)
+            .map(warning)
             .collect()
     }
 }
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_others_may_read_are_told_if_there_are_hashes_in_them() {
+    fn files_that_others_may_read_are_reported_if_there_are_hashes_in_them() {
         let name = format!("txlb-{}-exposed", std::process::id());
         let folder = std::env::temp_dir().join(name);
         let _ = fs::remove_dir_all(&folder);

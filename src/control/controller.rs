@@ -14,10 +14,9 @@ use log::Level;
 use super::config_file::File;
 use super::data_plane::{DataPlane, RetryOutcome};
 use super::handle::{
-    Actor, CAPACITY, CLOSE, GRACE, Handle, Message, PendingSignals, QueuedRequest, Response,
-    ResponseData, bit, push_clean,
+    Actor, CAPACITY, CLOSE, GRACE, Handle, Message, PendingSignals, QueuedRequest, Request,
+    Response, ResponseData, bit, push_clean,
 };
-use super::line_protocol::Request;
 use super::reconfigure::Reconfigure;
 use super::save::Autosave;
 use super::signals::Signal;
@@ -221,7 +220,7 @@ impl Controller {
             self.drain(None);
         }
         if came(Signal::Stop) {
-            // Workers were told when the signal came. The grace counts from then.
+            // Workers got their message when the signal came. The grace counts from then.
             let since = signals.stop.get().map_or(Duration::ZERO, Instant::elapsed);
             let since = Duration::from_secs(since.as_secs());
             self.stop(Some(GRACE.saturating_sub(since)));
@@ -538,7 +537,7 @@ mod tests {
 
     #[test]
     fn a_list_has_as_many_sessions_as_there_is_room_for_and_counts_the_others() {
-        // More sessions than two workers list in one turn each.
+        // More sessions than two workers list in one iteration each.
         let (data_plane, _ends) = scene(400);
         for (room, listed) in [(0, 0), (7, 7), (300, 300), (10_000, 400)] {
             let slices: Vec<_> = data_plane.list_sessions(room).iter().collect();

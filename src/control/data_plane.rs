@@ -18,7 +18,7 @@ use super::health::{Recovery, Watched};
 use super::listeners::{
     self, BoundListener, Inheritance, Listeners, ResolveScope, WantedListeners,
 };
-use super::loops::OwnService;
+use super::loops::LocalService;
 use super::resolutions::Resolutions;
 use super::resolver::{Resolver, lookup};
 use super::running::{Renames, Running};
@@ -37,7 +37,7 @@ use crate::relay::{
 /// How long a change waits for new host names to resolve.
 const NAMES_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a worker may take to confirm a plan. A turn takes milliseconds; closing a listener
+/// How long a worker may take to confirm a plan. An iteration takes milliseconds; closing a listener
 /// takes a second at most.
 const WORKER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -386,11 +386,11 @@ impl DataPlane {
     }
 
     /// The services, as the search for circles needs them.
-    fn own_services(&self) -> Vec<OwnService> {
+    fn own_services(&self) -> Vec<LocalService> {
         let places = self.listeners.places(&self.wanted);
         let services = self.config.services.iter();
         let own = services.filter_map(|service| {
-            Some(OwnService {
+            Some(LocalService {
                 places: places.get(&service.name).cloned().unwrap_or_default(),
                 group: Arc::clone(self.running.group(&service.name, &service.enabled)?),
             })

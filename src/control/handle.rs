@@ -7,7 +7,6 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::line_protocol::Request;
 use super::signals::Signal;
 use super::status::{Sessions, Status, table};
 use super::threads::Liveness;
@@ -27,6 +26,15 @@ pub struct Handle {
     pub(super) requests: SyncSender<Message>,
     pub(super) signals: Arc<PendingSignals>,
     pub(super) workers: Liveness,
+}
+
+/// A request for the controller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// [`Handle::execute`].
+    Command(Command),
+    /// [`Handle::change`].
+    Change(Vec<Verb>),
 }
 
 /// A message to the controller, with the channel for its response.

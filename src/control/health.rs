@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::relay::{
     Clock, Group, Probe, ProbePriority, ProbeResult, ProbeWaker, Prober, TimeoutsMs,
     probe_timeout_ms,
 };
+use crate::sync::lock;
 
 /// Name of the thread.
 const THREAD: &str = "recovery";
@@ -105,10 +106,6 @@ impl Drop for Recovery {
             let _ = thread.join();
         }
     }
-}
-
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

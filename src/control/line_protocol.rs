@@ -1,7 +1,7 @@
 //! Line protocol of the control socket and the console: parses lines and collects batches. Reads
 //! no input itself.
 
-use super::handle::{Actor, Handle, OutputFormat, Response};
+use super::handle::{Actor, Handle, OutputFormat, Request, Response};
 use crate::config::verb::table::{self, CommandSchema};
 use crate::config::verb::{Batch, Command, ParseError, Verb};
 use crate::config::{Access, Limit};
@@ -29,20 +29,11 @@ pub enum ParsedLine {
     /// A line of blanks.
     Blank,
     /// A request for the controller, and the format of its response.
-    Ask(Request, OutputFormat),
+    Request(Request, OutputFormat),
     /// Answered without the controller.
     Local(Result<String, String>),
     /// A command that a read-only user may not use.
     Forbidden(&'static str),
-}
-
-/// A request for the controller.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Request {
-    /// [`Handle::execute`].
-    Command(Command),
-    /// [`Handle::change`].
-    Change(Vec<Verb>),
 }
 
 /// The reply to a line.
@@ -90,7 +81,7 @@ impl LineProtocol {
             Err(error) => Err(error.to_string()),
         };
         match parsed {
-            Ok(Some(request)) => ParsedLine::Ask(request, format),
+            Ok(Some(request)) => ParsedLine::Request(request, format),
             Ok(None) => ParsedLine::Local(Ok(self.state())),
             Err(why) => {
                 self.reject_line(&why);
@@ -111,10 +102,10 @@ impl LineProtocol {
         let response = |response, format| LineReply::Response(Box::new(response), format);
         Some(match self.parse_line(line) {
             ParsedLine::Blank => return None,
-            ParsedLine::Ask(Request::Command(command), format) => {
+            ParsedLine::Request(Request::Command(command), format) => {
                 response(handle.execute(actor, command), format)
             }
-            ParsedLine::Ask(Request::Change(verbs), format) => {
+            ParsedLine::Request(Request::Change(verbs), format) => {
                 response(handle.change(actor, verbs), format)
             }
             ParsedLine::Local(known) => LineReply::Local(known),
@@ -205,7 +196,7 @@ impl LineReply {
     pub fn last_line(&self) -> String {
         match self {
             LineReply::Response(response, _) => response.last_line(),
-            LineReply::Local(Ok(told)) => format!("ok {told}"),
+            LineReply::Local(Ok(message)) => format!("ok {message}"),
             LineReply::Local(Err(why)) => format!("error: {why}"),
         }
     }
@@ -258,7 +249,7 @@ mod tests {
     }
 
     fn ask(line: &str) -> ParsedLine {
-        ParsedLine::Ask(Request::Command(line.parse().unwrap()), OutputFormat::Table)
+        ParsedLine::Request(Request::Command(line.parse().unwrap()), OutputFormat::Table)
     }
 
     fn verb(line: &str) -> Verb {
@@ -285,14 +276,14 @@ mod tests {
         assert_eq!(protocol.parse_line("   "), ParsedLine::Blank);
         assert_eq!(
             protocol.parse_line("json status"),
-            ParsedLine::Ask(
+            ParsedLine::Request(
                 Request::Command("status".parse().unwrap()),
                 OutputFormat::Json
             )
         );
         assert_eq!(
             protocol.parse_line("columns 120 status"),
-            ParsedLine::Ask(
+            ParsedLine::Request(
                 Request::Command("status".parse().unwrap()),
                 OutputFormat::Wide(120)
             )
@@ -321,7 +312,7 @@ mod tests {
         let request = Request::Change(vec![verb(WEIGH), verb(DRAIN)]);
         assert_eq!(
             protocol.parse_line("json commit"),
-            ParsedLine::Ask(request, OutputFormat::Json)
+            ParsedLine::Request(request, OutputFormat::Json)
         );
         assert!(!protocol.is_in_batch());
         assert!(reason_of(protocol.parse_line("commit")).contains("begin starts one"));
@@ -355,7 +346,7 @@ mod tests {
             let request = Request::Change(Vec::new());
             assert_eq!(
                 protocol.parse_line("commit"),
-                ParsedLine::Ask(request, OutputFormat::Table)
+                ParsedLine::Request(request, OutputFormat::Table)
             );
         }
     }
@@ -375,7 +366,7 @@ mod tests {
             });
             let line = command.name.to_owned() + &keys.collect::<String>();
             match protocol.parse_line(&line) {
-                ParsedLine::Ask(..) => assert!(command.only_reads(), "{line}"),
+                ParsedLine::Request(..) => assert!(command.only_reads(), "{line}"),
                 parsed => {
                     assert_eq!(parsed, ParsedLine::Forbidden(command.name), "{line}");
                     assert!(!command.only_reads(), "{line}");

@@ -18,7 +18,7 @@ use crate::relay::Group;
 
 /// A service, as the search for circles needs it.
 #[derive(Debug, Clone)]
-pub(super) struct OwnService {
+pub(super) struct LocalService {
     /// Where it listens, with the ports that the system chose.
     pub(super) places: Vec<BindAddress>,
     /// Its enabled group.
@@ -67,7 +67,7 @@ impl<'a> Ports<'a> {
 }
 
 /// The hosts that close a circle, by group: those of the enabled groups of `services`.
-pub(super) fn find_circles(services: &[OwnService]) -> HashMap<*const Group, BTreeSet<HostId>> {
+pub(super) fn find_circles(services: &[LocalService]) -> HashMap<*const Group, BTreeSet<HostId>> {
     let places = services
         .iter()
         .enumerate()

@@ -1,4 +1,5 @@
-//! The control plane: owns the configuration, changes it, and runs the data plane by it. It moves no bytes: the workers do.
+//! The control plane: owns the configuration, changes it, and runs the data plane by it. It moves
+//! no bytes: the workers do.
 
 mod changes;
 mod config_file;
@@ -34,8 +35,8 @@ pub use controller::ControllerThread;
 pub use data_plane::{Bound, DataPlane, RetryOutcome};
 pub use error::Error;
 pub(crate) use handle::push_clean;
-pub use handle::{Actor, Handle, OutputFormat, Response, ResponseData};
-pub use line_protocol::{LineProtocol, LineReply, ParsedLine, Request};
+pub use handle::{Actor, Handle, OutputFormat, Request, Response, ResponseData};
+pub use line_protocol::{LineProtocol, LineReply, ParsedLine};
 pub use listeners::{places_of_resolved, resolve_places};
 pub use loops::circle_warnings;
 pub use reconfigure::{Commit, Reconfigure};

@@ -11,11 +11,11 @@ use super::handle::{Actor, Response, ResponseData};
 use super::listeners::ResolveScope;
 use super::running::Renames;
 use super::save::Saved;
-use super::text::number_of_changes;
 use crate::config::verb::Verb;
 use crate::config::{Config, Warning};
 use crate::log_targets;
 use crate::relay::Topic;
+use crate::text::plural;
 
 /// The result of a reload.
 struct Reloaded {
@@ -55,7 +55,7 @@ impl Controller {
                 [_] => ("is", "it"),
                 _ => ("are", "them"),
             };
-            let changes = number_of_changes(unsaved.len());
+            let changes = plural(unsaved.len(), "change");
             let why = format!(
                 "{changes} that {verb} not in the file would be lost: saveConfig writes {object} \
                  into the file, reload force=true gives {object} up"
@@ -89,8 +89,8 @@ impl Controller {
             return Err(NO_FILE.to_owned());
         };
         match stored.file.reread() {
-            Ok(Changed::Yes(news)) => {
-                let (file, reading) = *news;
+            Ok(Changed::Yes(changed)) => {
+                let (file, reading) = *changed;
                 self.replace(actor, file, reading.config, &reading.warnings)
             }
             Ok(Changed::No) if force && stored.config != *self.data_plane.config() => {
@@ -141,7 +141,7 @@ impl Controller {
         let generation = self.data_plane.generation();
         let text = format!("{message} as generation {generation}; by {actor}");
         self.record(Topic::Reload, &text);
-        // Readers of the old log have been told.
+        // From here on the new log is used: the line above is the last one of the old log.
         prepared.commit_log();
         self.stored = Some(Stored::new(file, config));
         self.forget_unsaved();

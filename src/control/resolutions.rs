@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use super::loops::{OwnService, find_circles};
+use super::loops::{LocalService, find_circles};
 use super::resolver::Known;
 use crate::balance::{Failure, HealthChange, HostId, HostPool, HostStatus};
 use crate::config::Endpoint;
 use crate::os::addresses::LocalAddresses;
 use crate::relay::{Clock, Group};
+use crate::sync::lock;
 
 /// The groups that use names of hosts, and which names are unresolved.
 pub(super) struct Resolutions {
@@ -23,7 +24,7 @@ pub(super) struct Resolutions {
 /// Services between which sessions may go in circles.
 #[derive(Default)]
 struct Circles {
-    services: Vec<OwnService>,
+    services: Vec<LocalService>,
     /// Whether any host closes a circle.
     found: bool,
 }
@@ -90,7 +91,7 @@ impl Resolutions {
     }
 
     /// Replaces the services between which sessions go.
-    pub(super) fn set_services(&self, services: Vec<OwnService>) {
+    pub(super) fn set_services(&self, services: Vec<LocalService>) {
         let mut circles = lock(&self.circles);
         circles.services = services;
         self.mark_circles(&mut circles);
@@ -174,10 +175,6 @@ fn unresolved_names(pool: &HostPool) -> BTreeSet<String> {
         Endpoint::Address(_) => None,
     };
     without.filter_map(name).collect()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

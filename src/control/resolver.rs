@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::os::addresses;
+use crate::sync::lock;
 
 /// Interval between lookups of a name.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(30);
@@ -183,7 +184,7 @@ fn retry_delay(failures: u32) -> Duration {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn run(&self) {
@@ -295,7 +296,7 @@ mod tests {
     use super::*;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const TIMEOUT: Duration = Duration::from_secs(10);
 
     fn address(last: u8) -> Vec<IpAddr> {
         vec![IpAddr::from([127, 0, 0, last])]
@@ -330,14 +331,14 @@ mod tests {
             Ok(address(1))
         }));
         names.set_names(strings(&["slow", "fast"])).unwrap();
-        assert_eq!(resolutions.recv_timeout(PATIENCE).unwrap().0, "fast");
+        assert_eq!(resolutions.recv_timeout(TIMEOUT).unwrap().0, "fast");
         assert_eq!(names.resolution("slow"), None);
         release.send(()).unwrap();
-        assert_eq!(resolutions.recv_timeout(PATIENCE).unwrap().0, "slow");
+        assert_eq!(resolutions.recv_timeout(TIMEOUT).unwrap().0, "slow");
     }
 
     #[test]
-    fn waiting_ends_when_all_have_answered_or_patience_does() {
+    fn waiting_ends_when_all_have_answered_or_at_the_timeout() {
         let (_hold, held): (Sender<()>, _) = channel();
         let held = Mutex::new(held);
         let (names, _answers) = names(Box::new(move |name| match name {
@@ -349,7 +350,7 @@ mod tests {
             _ => Ok(address(1)),
         }));
         let new = names.set_names(strings(&["good", "bad"])).unwrap();
-        names.wait_for(&new, PATIENCE);
+        names.wait_for(&new, TIMEOUT);
         assert_eq!(names.resolution("good"), Some(Ok(address(1))));
         assert_eq!(
             names.resolution("bad"),
@@ -361,9 +362,9 @@ mod tests {
         assert_eq!(names.resolution("never"), None);
         // A name is waited for once.
         let new = names.set_names(strings(&["good", "never", "bad"])).unwrap();
-        names.wait_for(&new, PATIENCE);
+        names.wait_for(&new, TIMEOUT);
         let new = names.set_names(strings(&["good", "never"])).unwrap();
-        names.wait_for(&new, PATIENCE);
+        names.wait_for(&new, TIMEOUT);
         assert_eq!(
             names.resolution("bad"),
             None,
@@ -386,7 +387,7 @@ mod tests {
         }));
         names.set_names(strings(&["host"])).unwrap();
         for expected in [1, 1, 1, 2] {
-            let (name, _) = resolutions.recv_timeout(PATIENCE).unwrap();
+            let (name, _) = resolutions.recv_timeout(TIMEOUT).unwrap();
             assert_eq!(name, "host");
             assert_eq!(names.resolution("host"), Some(Ok(address(expected))));
             names.resolve_now();
@@ -430,7 +431,7 @@ mod tests {
             }
         }));
         names.set_names(strings(&["host"])).unwrap();
-        assert!(resolutions.recv_timeout(PATIENCE).unwrap().1.is_err());
-        assert!(resolutions.recv_timeout(PATIENCE).unwrap().1.is_ok());
+        assert!(resolutions.recv_timeout(TIMEOUT).unwrap().1.is_err());
+        assert!(resolutions.recv_timeout(TIMEOUT).unwrap().1.is_ok());
     }
 }

@@ -70,10 +70,10 @@ impl Running {
             .collect();
         let routes = wanted
             .iter()
-            .filter_map(|(key, door)| {
+            .filter_map(|(key, listener)| {
                 Some((
                     key.clone(),
-                    Arc::clone(services.get(door.service.as_str())?),
+                    Arc::clone(services.get(listener.service.as_str())?),
                 ))
             })
             .collect();

@@ -112,13 +112,6 @@ pub(crate) fn fits(text: &str, most: usize) -> bool {
     fitting(text, most).len() == text.len()
 }
 
-pub(super) fn number_of_changes(number: usize) -> String {
-    match number {
-        1 => "1 change".to_owned(),
-        _ => format!("{number} changes"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -103,7 +103,7 @@ impl Liveness {
         self.0.iter().for_each(|worker| worker.stop(grace));
     }
 
-    /// Whether every worker answers within `timeout`. Each ends its turn first, which takes
+    /// Whether every worker answers within `timeout`. Each ends its iteration first, which takes
     /// milliseconds.
     pub fn all_respond(&self, timeout: Duration) -> bool {
         self.all(timeout, |response| response.is_ok())

@@ -10,7 +10,7 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
-/// Tells whether addresses belong to this machine. Sends nothing.
+/// Checks whether addresses belong to this machine. Sends nothing.
 #[derive(Debug, Default)]
 pub struct LocalAddresses {
     /// A socket of each family that could not be bound yet, for the next address: most
@@ -77,7 +77,7 @@ fn source_address(ip: IpAddr) -> Option<IpAddr> {
 pub fn has_source_address(address: SocketAddr) -> bool {
     // connect(2) of TCP answers EADDRNOTAVAIL for two things: no source address, or no local
     // port left. A datagram socket needs a source address too, but has ports of its own, so
-    // it tells one from the other.
+    // it distinguishes the two.
     // Tests: the_loopback_can_be_reached, a_host_that_no_address_of_this_machine_reaches_is_down.
     let connected = socket(family_of(address.ip()), SocketType::DGRAM, None)
         .and_then(|socket| connect(socket, &address));

@@ -263,7 +263,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_place_that_overlaps_our_own_is_allowed() {
+    fn an_address_that_overlaps_our_own_is_allowed() {
         for count in [1, 2] {
             let any = bind_all(BindAddress::Any { port: 0 }, count, false).unwrap();
             let port = any[0].local_addr().unwrap().port();
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn places_overlap_as_the_system_sees_it() {
+    fn addresses_overlap_as_the_system_sees_it() {
         let at = |text: &str| BindAddress::At(text.parse().unwrap());
         assert!(at("0.0.0.0:80").overlaps(at("10.0.0.1:80")));
         assert!(!at("0.0.0.0:80").overlaps(at("[::1]:80")));

@@ -77,7 +77,7 @@ impl Pipe {
     // splice(2) writes piece by piece. It does not report an error after the first piece, and
     // the socket forgets the error: after a reset, a read then looks like an end. So it is
     // called again until it says why it stopped.
-    // Test: a_reset_in_the_midst_of_a_pipe_is_told_of.
+    // Test: a_reset_in_the_midst_of_a_pipe_is_reported.
     pub fn drain(&mut self, to: &impl AsFd, length: usize) -> io::Result<usize> {
         let mut sent = 0;
         while sent < length {
@@ -164,7 +164,7 @@ mod tests {
 
     /// The peer answers the first piece by a reset, which the second piece meets.
     #[test]
-    fn a_reset_in_the_midst_of_a_pipe_is_told_of() {
+    fn a_reset_in_the_midst_of_a_pipe_is_reported() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut to = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         drop(listener.accept().unwrap());

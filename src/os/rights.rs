@@ -34,7 +34,7 @@ pub enum Need {
     /// To create files in this folder.
     Write,
     /// To keep secrets in this folder.
-    Own,
+    MakeFolder,
 }
 
 /// Records that this process runs as `user` in `group`, for good.
@@ -86,7 +86,7 @@ fn advice_text(
     if reachable.is_some_and(|reachable| !reaches(reachable, need, path)) {
         let what = match need {
             Need::Read => "reads nothing",
-            Need::Append | Need::Write | Need::Own => "writes nothing",
+            Need::Append | Need::Write | Need::MakeFolder => "writes nothing",
         };
         return format!(
             " (since its start, txlb {what} there: start it again, for this to be allowed, or with \
@@ -113,7 +113,7 @@ fn advice_text(
             "be able to write to the folder",
             format!("'chgrp {group} {shown}' and 'chmod 2770 {shown}'"),
         ),
-        Need::Own => (
+        Need::MakeFolder => (
             "own the folder and what is in it",
             format!("'install -d -o {name} -m 700 {shown}' and 'chown -R {name} {shown}'"),
         ),

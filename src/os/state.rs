@@ -124,7 +124,7 @@ fn with_path(path: &Path, error: &io::Error) -> io::Error {
 
 /// As [`with_path`], with advice on a folder that cannot be written to.
 fn unwritable(folder: &Path, error: &io::Error) -> io::Error {
-    let advice = rights::advice(error, Need::Own, folder);
+    let advice = rights::advice(error, Need::MakeFolder, folder);
     io::Error::new(
         error.kind(),
         format!("{}: {error}{advice}", folder.display()),
@@ -135,7 +135,7 @@ fn unwritable(folder: &Path, error: &io::Error) -> io::Error {
 /// before.
 fn unreadable(path: &Path, error: &io::Error) -> io::Error {
     let folder = path.parent().unwrap_or(path);
-    let advice = rights::advice(error, Need::Own, folder);
+    let advice = rights::advice(error, Need::MakeFolder, folder);
     io::Error::new(error.kind(), format!("{}: {error}{advice}", path.display()))
 }
 

@@ -3,13 +3,12 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use txlb::config::{self, Config};
 use txlb::control::Status;
+use txlb::sync::Counter;
 
 use crate::exit::{self, Exit};
 
@@ -116,7 +115,7 @@ fn free_port(first: u16) -> io::Result<u16> {
 }
 
 fn start_host(name: &'static str, listener: TcpListener) -> io::Result<()> {
-    let clients = Arc::new(AtomicUsize::new(0));
+    let clients = Counter::default();
     thread::Builder::new()
         .name(format!("demo-{name}"))
         .spawn(move || {
@@ -126,19 +125,16 @@ fn start_host(name: &'static str, listener: TcpListener) -> io::Result<()> {
                     thread::sleep(PAUSE);
                     continue;
                 };
-                if clients.fetch_add(1, Ordering::Relaxed) >= MAX_CLIENTS {
-                    clients.fetch_sub(1, Ordering::Relaxed);
+                let Some(counted) = clients.count_below(MAX_CLIENTS) else {
                     continue;
-                }
-                let counted = Arc::clone(&clients);
+                };
                 let answer = move || {
+                    let _counted = counted;
                     // A client that leaves early is not an error.
                     let _ = answer(&client, name);
-                    counted.fetch_sub(1, Ordering::Relaxed);
                 };
-                if thread::Builder::new().spawn(answer).is_err() {
-                    clients.fetch_sub(1, Ordering::Relaxed);
-                }
+                // Without a thread, the connection is closed.
+                let _ = thread::Builder::new().spawn(answer);
             }
         })?;
     Ok(())

@@ -21,6 +21,7 @@ use txlb::control::{
 };
 use txlb::os::inherited::{InheritedSocket, take_inherited_sockets};
 use txlb::os::resources;
+use txlb::text::plural;
 
 use crate::cli::{ConfigSource, ServeOptions};
 use crate::daemon::executable;
@@ -244,10 +245,7 @@ fn log_start(status: &Status) {
         workers,
         ..
     } = status;
-    let workers = match workers {
-        1 => "1 worker".to_owned(),
-        _ => format!("{workers} workers"),
-    };
+    let workers = plural(*workers, "worker");
     log::info!("txlb {version} runs as process {process} with {workers}");
 }
 

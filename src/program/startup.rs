@@ -4,13 +4,14 @@
 
 use std::io;
 use std::path::{Path, PathBuf, absolute};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use txlb::config::{Config, Reading};
 use txlb::control::{Bound, CaughtSignals, Commit, File, FileError, Reconfigure, Signal};
 use txlb::os::files::open_file;
 use txlb::os::rights::{self, Need};
 use txlb::os::state;
+use txlb::sync::lock;
 
 use crate::cli::{ConfigSource, DEFAULT_FILE, ServeOptions};
 use crate::daemon::Daemon;
@@ -146,15 +147,15 @@ impl Reconfigure for ReleasePidFile {
     }
 
     fn release(&mut self) -> bool {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.0);
         drop(held.take());
         false
     }
 }
 
 impl Running {
-    /// Releases the PID file. It must be the last part: whoever takes the file expects everything
-    /// else to be free.
+    /// Releases the PID file. It must be the last part: the next holder of the file expects
+    /// everything else to be free.
     pub(crate) fn pid_file_release(&self) -> Box<dyn Reconfigure> {
         Box::new(ReleasePidFile(Arc::clone(&self.pid_file)))
     }

@@ -1,4 +1,4 @@
-//! sd_notify: tells systemd or another supervisor about start, reload, stop and liveness.
+//! sd_notify: notifies systemd or another supervisor of start, reload, stop and liveness.
 //!
 //! Without `NOTIFY_SOCKET` it does nothing.
 
@@ -10,6 +10,8 @@ use std::time::Duration;
 use txlb::config::Config;
 use txlb::control::{Commit, Handle, Liveness, Reconfigure, Signal, Status};
 use txlb::os::notify::{Message, Notifier, watchdog_interval};
+use txlb::sync::lock;
+use txlb::text::plural;
 
 /// How often the status is sent without a change, since it counts open sessions.
 const STATUS_INTERVAL: Duration = Duration::from_secs(30);
@@ -39,7 +41,7 @@ impl Supervisor {
     /// Connects to `NOTIFY_SOCKET`. Call it early: after chroot(2) the path may lead nowhere.
     pub(crate) fn from_environment() -> Supervisor {
         let notifier = Notifier::from_environment().unwrap_or_else(|error| {
-            log::warn!("cannot use NOTIFY_SOCKET: {error}");
+            log::warn!("cannot tell NOTIFY_SOCKET anything: {error}");
             None
         });
         let notifications = |notifier| Notifications {
@@ -64,7 +66,7 @@ impl Supervisor {
         let Some(notifications) = &self.0 else {
             return Ok(());
         };
-        notifications.tell(&Message::ready().with_status(&summary(&handle.status())));
+        notifications.send(&Message::ready().with_status(&summary(&handle.status())));
         let (reporter, handle) = (Arc::clone(notifications), handle.clone());
         thread::Builder::new()
             .name("supervisor".to_owned())
@@ -87,9 +89,8 @@ impl Supervisor {
             return handle.signal(signal);
         };
         match signal {
-            // Before the signal: a reload may be over before RELOADING=1 is sent otherwise.
-            Signal::Reload => notifications.tell(&Message::reloading()),
-            Signal::Stop => notifications.tell(&Message::stopping()),
+            Signal::Reload => notifications.send(&Message::reloading()),
+            Signal::Stop => notifications.send(&Message::stopping()),
             // systemd kills the service TimeoutStopSec after STOPPING=1. So QUIT does not send it
             // here but at the end: it lasts as long as the sessions do. EXTEND_TIMEOUT_USEC would
             // get past a limit that an administrator has set. Test:
@@ -106,7 +107,7 @@ impl Supervisor {
     /// Reports that txlb stops, if that was not sent before.
     pub(crate) fn notify_stopping(&self) {
         if let Some(notifications) = &self.0 {
-            notifications.tell(&Message::stopping());
+            notifications.send(&Message::stopping());
         }
     }
 }
@@ -120,15 +121,15 @@ impl Reconfigure for Supervisor {
 }
 
 impl Notifications {
-    fn tell(&self, message: &Message) {
+    fn send(&self, message: &Message) {
         if let Err(error) = self.notifier.send(message) {
-            log::warn!("cannot notify the supervisor: {error}");
+            log::warn!("the supervisor cannot be told: {error}");
         }
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
         // Two flags are consistent even after a panic.
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.pending)
     }
 
     fn wake(&self, has_reload: bool) {
@@ -152,16 +153,16 @@ impl Notifications {
     /// Sends the status when it changes and when a reload is over. `status` waits for the
     /// controller to finish what came before.
     fn report_status(&self, status: impl Fn() -> Status) {
-        let mut last_sent = String::new();
+        let mut told = String::new();
         loop {
             let pending = self.wait_pending();
             let summary = summary(&status());
             if pending.has_reload {
-                self.tell(&Message::ready().with_status(&summary));
-            } else if summary != last_sent {
-                self.tell(&Message::default().with_status(&summary));
+                self.send(&Message::ready().with_status(&summary));
+            } else if summary != told {
+                self.send(&Message::default().with_status(&summary));
             }
-            last_sent = summary;
+            told = summary;
         }
     }
 
@@ -170,9 +171,9 @@ impl Notifications {
         loop {
             // A late answer is still in time: systemd expects one in two periods.
             if go_on(period / 2) {
-                self.tell(&Message::alive());
+                self.send(&Message::alive());
             } else {
-                log::error!("a worker does not answer: the watchdog is not fed");
+                log::error!("a worker gives no sign of life: the watchdog is not fed");
             }
             thread::sleep(period);
         }
@@ -181,11 +182,11 @@ impl Notifications {
 
 /// The status in one line.
 fn summary(status: &Status) -> String {
-    let sessions = number(status.open, "session");
+    let sessions = plural(status.open, "session");
     if status.stopping {
         return format!("stopping: {sessions} open");
     }
-    let services = number(status.services.len(), "service");
+    let services = plural(status.services.len(), "service");
     let generation = status.generation;
     let serving = format!("serving {services}, {sessions} open, generation {generation}");
     match &status.stored.last_reload {
@@ -194,12 +195,5 @@ fn summary(status: &Status) -> String {
             Err(why) => format!("{serving}; the last reload failed: {why}"),
         },
         None => serving,
-    }
-}
-
-fn number(count: usize, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
     }
 }

@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::sync::lock;
 
 /// How long a question waits for a connect in progress. A connect is one system call, unless its
 /// worker gets no processor.
@@ -88,7 +90,7 @@ impl ClientTable {
 
     /// The lock is short, and no system call is made under it.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, SocketAddr>> {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.clients)
     }
 }
 

@@ -295,7 +295,7 @@ impl<T: Transport> Connection<T> {
             return self.connect_failed(ConnectError::Host(Failure::TimedOut), context);
         }
         // The client has waited as long as it may; the host has time left and has not failed.
-        // Test: a_connect_cut_by_the_clients_patience_is_not_blamed_on_the_host.
+        // Test: a_connect_cut_by_the_clients_timeout_is_not_blamed_on_the_host.
         if let Some(picked) = self.drop_host() {
             let client = self.client_address.ip();
             self.group.pool().release(picked.id, client, context.now_ms);

@@ -170,7 +170,7 @@ pub enum EndReason {
     /// As `NoHost`, and the last host did not answer in time.
     ConnectTimedOut,
     /// This machine had no file descriptor or local port for the connection to the host.
-    LocalTrouble,
+    LocalError,
     /// txlb stopped.
     Stopped,
 }
@@ -187,7 +187,7 @@ impl EndReason {
         EndReason::HostSilent,
         EndReason::NoHost,
         EndReason::ConnectTimedOut,
-        EndReason::LocalTrouble,
+        EndReason::LocalError,
         EndReason::Stopped,
     ];
 
@@ -208,7 +208,7 @@ impl EndReason {
             EndReason::HostSilent => "host_silent",
             EndReason::NoHost => "no_host",
             EndReason::ConnectTimedOut => "connect_timed_out",
-            EndReason::LocalTrouble => "local_trouble",
+            EndReason::LocalError => "local_trouble",
             EndReason::Stopped => "stopped",
         }
     }
@@ -227,7 +227,7 @@ impl EndReason {
             (EndReason::HostSilent, _) => "sD",
             (EndReason::NoHost, _) => "SC",
             (EndReason::ConnectTimedOut, _) => "sC",
-            (EndReason::LocalTrouble, _) => "RC",
+            (EndReason::LocalError, _) => "RC",
             (EndReason::Stopped, false) => "KC",
             (EndReason::Stopped, true) => "KD",
         }

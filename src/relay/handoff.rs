@@ -5,12 +5,13 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use mio::Waker;
 use mio::net::TcpStream;
 
 use super::plan::Service;
+use crate::sync::lock;
 
 /// Clients that may wait in a queue: as many as one iteration accepts at a listener.
 const MAX_WAITING: usize = 64;
@@ -116,7 +117,7 @@ fn is_too_many(sessions: usize, least: usize) -> bool {
 
 impl HandoffQueue {
     fn with_waiting<T>(&self, act: impl FnOnce(&mut Option<Vec<PendingConnection>>) -> T) -> T {
-        act(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut lock(&self.waiting))
     }
 
     /// Queues a client, or returns it if the queue is full or closed.

@@ -164,7 +164,7 @@ fn ended() -> Readiness {
     }
 }
 
-/// Two sides that take every write, and from which as much can be read as they are told.
+/// Two sides that take every write, and from which as much can be read as they are configured to.
 #[derive(Debug, Default)]
 struct Memory {
     client: End,

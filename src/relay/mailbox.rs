@@ -25,7 +25,7 @@ pub(crate) enum WorkerMessage {
         plan: Arc<Plan>,
         /// This worker's sockets for the new listeners.
         opened: Vec<(ListenKey, TcpListener)>,
-        /// Told once the plan is in force and the old listeners are closed.
+        /// Gets a message once the plan is in force and the old listeners are closed.
         done: Sender<()>,
     },
     /// List the open sessions, some in each iteration.
@@ -36,7 +36,7 @@ pub(crate) enum WorkerMessage {
     /// are cut off.
     Stop {
         grace: Option<Duration>,
-        /// Told once all listeners are closed.
+        /// Gets a message once all listeners are closed.
         done: Sender<()>,
     },
 }
@@ -102,7 +102,7 @@ impl Mailbox {
 }
 
 impl WorkerLiveness {
-    /// Tells the worker to stop. Never waits: a worker whose mailbox is full is not told.
+    /// Tells the worker to stop. Never waits: a worker with a full mailbox gets no message.
     pub(crate) fn stop(&self, grace: Option<Duration>) {
         // Nothing waits until the listeners are closed.
         let (done, _) = channel();

@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::events::health_log::HealthLog;
 use super::events::{HostName, RecentEvents};
 use super::session::TimeoutsMs;
 use crate::balance::{HealthChange, HostId, HostPool};
 use crate::os::listen::BindAddress;
+use crate::sync::lock;
 
 /// Identifies a listener from one configuration to the next.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,7 +96,7 @@ impl Group {
     /// Locks the host pool. Hold the lock briefly, and across no system call.
     pub(crate) fn pool(&self) -> MutexGuard<'_, HostPool> {
         // A panic under the lock leaves the pool consistent, and ends the balancer anyway.
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.pool)
     }
 
     /// Whether a thread holds the pool's lock.

@@ -458,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_host_left_is_tried_at_once_whoever_else_is_silent() {
+    fn a_group_without_hosts_is_probed_at_once_even_if_others_are_silent() {
         for others in [ProbePriority::UrgentButSilent, ProbePriority::Routine] {
             let answered = beside_silent_hosts(others, ProbePriority::Urgent, (0, LONG));
             assert_eq!(answered, ["alive"], "{others:?}");

@@ -133,7 +133,7 @@ impl SessionLists {
         if is_full {
             part.more = connections.len().saturating_sub(list.listed);
         }
-        // An error means that nobody receives the list any more.
+        // An error means that the receiver of the list is gone.
         let wanted = list.request.parts.send(part).is_ok();
         if wanted && !is_full && list.next_slot < connections.slots() {
             self.unfinished.push_front(list);

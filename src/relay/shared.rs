@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_has_less_than_its_share_is_let_in_whoever_has_the_rest() {
+    fn a_service_below_its_share_is_accepted_whichever_has_the_rest() {
         assert_eq!(check_capacity(999, 1000, 2, || 99), Capacity::Free);
         assert_eq!(check_capacity(999, 1000, 2, || 100), Capacity::Reserved);
         assert_eq!(check_capacity(1000, 1000, 2, || 0), Capacity::Full);

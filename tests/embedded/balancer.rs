@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::support::client::{End, Session, connect, who, who_in_turn};
 use crate::support::host::{Host, Place};
 use crate::support::txlb::Folder;
-use crate::support::{PATIENCE, until};
+use crate::support::{TIMEOUT, until};
 use txlb::scheduler::{Hosts, Pick, PickContext, Scheduler};
 use txlb::status::{HostState, Topic};
 use txlb::{Algorithm, Balancer, EndReason, ErrorKind, Event, Events};
@@ -31,7 +31,7 @@ fn over(hosts: &[(&str, SocketAddr)]) -> Balancer {
 /// The next event that is wanted; others are passed over.
 fn next<T>(events: &Events, wanted: impl Fn(&Event) -> Option<T>) -> T {
     loop {
-        let event = events.next_within(PATIENCE);
+        let event = events.next_within(TIMEOUT);
         if let Some(found) = wanted(&event.expect("no such event")) {
             return found;
         }
@@ -91,7 +91,7 @@ fn what_is_said_step_by_step_is_balanced() {
 }
 
 #[test]
-fn what_makes_no_sense_is_told_at_the_start() {
+fn invalid_settings_are_reported_at_the_start() {
     let web = || Balancer::builder().service("web");
     let listening = || web().listen("127.0.0.1:0");
     let cases = [
@@ -286,7 +286,7 @@ fn a_file_is_read_changed_saved_and_read_again() {
 }
 
 #[test]
-fn what_happens_is_told() {
+fn events_are_published() {
     let (a, place) = (Host::new("a"), Place::new());
     let balancer = Balancer::builder()
         .service("web")
@@ -350,7 +350,7 @@ fn what_happens_is_told() {
 }
 
 #[test]
-fn who_does_not_listen_holds_nobody_up() {
+fn a_slow_subscriber_delays_nothing() {
     let a = Host::new("a");
     let balancer = over(&[("a", a.address())]);
     let events = balancer.events();
@@ -358,7 +358,7 @@ fn who_does_not_listen_holds_nobody_up() {
         let mut stream = connect(address(&balancer));
         stream.write_all(b"x").unwrap();
     }
-    // What has ended has been told before; what is open is counted at another moment.
+    // Ends have been published before; what is open is counted at another moment.
     until("all sessions are over", || {
         let ended = balancer.status().ended;
         ended.iter().map(|(_, sessions)| sessions).sum::<u64>() == 1100
@@ -420,7 +420,7 @@ fn who_comes_when_there_are_as_many_sessions_as_there_may_be_waits() {
 }
 
 #[test]
-fn who_stops_it_at_a_door_is_waited_for() {
+fn an_admin_client_that_stops_it_is_waited_for() {
     let a = Host::new("a");
     let balancer = over(&[("a", a.address())]);
     let events = balancer.events();

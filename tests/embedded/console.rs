@@ -139,11 +139,11 @@ fn what_is_watched_follows_the_clock() {
     assert!(text.contains("generation 1"));
     desktop.office.order(&[&format!("{WEIGH}321")]);
     let mut out = Vec::new();
-    let (console, desk) = (&mut desktop.console, &desktop.office.handle);
-    assert_eq!(console.tick(50, desk, &mut out), Some(2000));
-    assert_eq!(console.tick(2049, desk, &mut out), Some(1));
+    let (console, handle) = (&mut desktop.console, &desktop.office.handle);
+    assert_eq!(console.tick(50, handle, &mut out), Some(2000));
+    assert_eq!(console.tick(2049, handle, &mut out), Some(1));
     assert!(out.is_empty());
-    assert_eq!(console.tick(2050, desk, &mut out), Some(2000));
+    assert_eq!(console.tick(2050, handle, &mut out), Some(2000));
     let text = desktop.show(&out);
     assert!(
         text.contains("generation 2") && text.contains(" 321 "),

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 
-use crate::support::PATIENCE;
+use crate::support::TIMEOUT;
 use crate::support::client::{End, Session, connect, fate, who, who_in_turn};
 use crate::support::host::{Host, Place};
 use crate::support::txlb::Folder;
@@ -85,7 +85,7 @@ fn a_port_that_was_served_by_oneself_is_taken_over_with_its_queue() {
         assert_eq!(Session::on(client).unwrap().close(), "a");
     }
     assert_eq!(who(place), "a");
-    // It is as any other listener: once it is not wanted, nobody has it any more.
+    // It is as any other listener: once it is not configured, it is closed.
     balancer.switch_port("web", place.port(), 0).unwrap();
     TcpListener::bind(place).unwrap();
 }
@@ -164,7 +164,7 @@ fn panicking(on: &'static str, a: SocketAddr, b: SocketAddr) -> Balancer {
 
 /// Waits until a thread whose name begins so is said to have panicked, and all is over.
 fn is_told_and_ends(balancer: Balancer, events: &Events, on: &str) {
-    let told = std::iter::from_fn(|| events.next_within(PATIENCE));
+    let told = std::iter::from_fn(|| events.next_within(TIMEOUT));
     let panicked: Vec<String> = told
         .filter_map(|event| match event {
             Event::Panicked(thread) => Some(thread),
@@ -177,7 +177,7 @@ fn is_told_and_ends(balancer: Balancer, events: &Events, on: &str) {
 }
 
 #[test]
-fn a_scheduler_that_panics_is_told_of_and_ends_the_balancer() {
+fn a_scheduler_that_panics_is_reported_and_ends_the_balancer() {
     let a = Host::new("a");
     let balancer = panicking("worker-", a.address(), a.address());
     let events = balancer.events();
@@ -232,7 +232,7 @@ fn a_scheduler_that_panics_when_a_host_is_back_does_not_go_unnoticed() {
 }
 
 #[test]
-fn doors_are_opened_only_where_that_is_asked_for() {
+fn admin_interfaces_are_opened_only_where_that_is_asked_for() {
     let folder = Folder::new();
     let socket = folder.path().join("control.sock");
     let text = format!(

@@ -333,7 +333,7 @@ fn shutdown_lets_sessions_end_and_changes_nothing_more() {
 }
 
 #[test]
-fn a_closed_desk_says_so() {
+fn a_closed_controller_says_so() {
     let (_hosts, at) = hosts(&["a"]);
     let mut office = TestBalancer::open(&web("", "roundr", &at));
     let address = office.address();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::PATIENCE;
+use crate::support::TIMEOUT;
 use crate::support::client::who_in_turn;
 use crate::support::config::web;
 use crate::support::embedded::TestBalancer;
@@ -98,14 +98,14 @@ fn sessions_are_counted_in_the_minute_that_is_under_way() {
 }
 
 #[test]
-fn workers_have_a_pulse_until_they_are_gone() {
+fn workers_are_alive_until_they_are_gone() {
     let host = Host::new("a");
     let text = web("", "roundr", &[host.address()]);
     let options = Options::new(3, |_| {});
     let config = txlb::config::read(text.as_bytes()).unwrap().config;
     let director = DataPlane::start(config, options).unwrap();
     let liveness = director.liveness();
-    assert!(liveness.all_respond(PATIENCE));
+    assert!(liveness.all_respond(TIMEOUT));
     drop(director);
     assert!(!liveness.all_respond(Duration::from_secs(1)));
 }

@@ -15,7 +15,7 @@ fn weigh(weight: u32) -> String {
     format!("setWeight service=web group=main name=a weight={weight}")
 }
 
-/// A fixture that tells what it is asked, and refuses one thing.
+/// A `Reconfigure` that records its calls, and refuses one thing.
 struct Tale {
     told: Arc<Mutex<Vec<String>>>,
     refuses_after: u32,
@@ -47,7 +47,7 @@ impl Reconfigure for Tale {
 }
 
 #[test]
-fn a_fixture_that_cannot_follow_stops_the_change_and_the_others_undo_it() {
+fn a_failed_prepare_stops_the_change_and_the_others_roll_back() {
     let host = Host::new("a");
     let told = Arc::<Mutex<Vec<String>>>::default();
     let tale = |refuses_after| {
@@ -65,7 +65,7 @@ fn a_fixture_that_cannot_follow_stops_the_change_and_the_others_undo_it() {
     assert_eq!(told(), ["from 1 to 5", "from 1 to 5", "done", "done"]);
     assert_eq!(office.refusal(&weigh(10)), "10 is too much\n");
     assert_eq!(told(), ["from 5 to 10", "undone"]);
-    // A port that is taken is found after the fixtures: they undo it too.
+    // A port that is taken is found after the others have prepared: they roll back, too.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let place = taken.local_addr().unwrap();
     office.refusal(&format!("addListen service=web ip={place}"));
@@ -73,7 +73,7 @@ fn a_fixture_that_cannot_follow_stops_the_change_and_the_others_undo_it() {
     assert_eq!((office.generation(), office.host("a").weight), (2, 5));
 }
 
-/// A fixture that keeps the desk from going on, and counts reopenings.
+/// A `Reconfigure` that blocks the controller, and counts reopenings.
 struct Gate {
     arrived: Sender<()>,
     go_on: Receiver<()>,
@@ -106,13 +106,14 @@ fn signals_that_wait_are_one() {
     };
     let office =
         TestBalancer::open_with(&web("", "roundr", &[host.address()]), vec![Box::new(gate)]);
-    let desk = office.handle.clone();
+    let handle = office.handle.clone();
     let change = std::thread::spawn(move || {
-        desk.execute(&Actor::Program, weigh(5).parse().unwrap())
+        handle
+            .execute(&Actor::Program, weigh(5).parse().unwrap())
             .outcome
     });
     arrival.recv().unwrap();
-    // More than may wait at the desk; nobody is held up.
+    // More than the queue of the controller holds; signals still return at once.
     for _ in 0..1_000 {
         office.handle.signal(Signal::Reload);
         office.handle.signal(Signal::Reopen);

@@ -272,7 +272,7 @@ fn the_newest_10_backups_are_kept_even_of_one_second() {
     assert_eq!(text(&path), with_weight(100));
     let names = names(folder.path());
     assert_eq!(names.len(), 11, "{names:?}");
-    // Their names tell their order.
+    // Their names give their order.
     for (name, weight) in names[1..].iter().zip(90..) {
         assert_eq!(text(folder.file(name)), with_weight(weight));
     }

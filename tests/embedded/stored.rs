@@ -192,7 +192,7 @@ fn saving_writes_what_runs_into_the_file_and_keeps_the_rest() {
     // What was saved counts as read.
     office.order(&["reload"]);
     assert_eq!((office.host("a").weight, office.generation()), (5, 2));
-    // A file that somebody else has changed is theirs.
+    // A file that was edited meanwhile is not overwritten.
     office
         .folder
         .write("config.xml", format!("{text}<!-- mine -->"));
@@ -216,7 +216,7 @@ fn checked(text: &str) -> String {
 }
 
 #[test]
-fn the_saver_writes_live_changes_back() {
+fn autosave_writes_live_changes_back() {
     let (_hosts, text) = scene();
     let mut office = TestBalancer::open(&checked(&text));
     office.order(&[WEIGH]);

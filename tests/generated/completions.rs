@@ -34,7 +34,7 @@ enum Argument {
     User,
     Group,
     Words(Vec<String>),
-    /// Something that nobody can guess.
+    /// A value that cannot be completed.
     Anything,
 }
 

@@ -16,7 +16,7 @@ use crate::support::config::web;
 use crate::support::control::with_control;
 use crate::support::host::{Host, Listener};
 use crate::support::txlb::{Folder, Txlb, text};
-use crate::support::{PATIENCE, until};
+use crate::support::{TIMEOUT, until};
 
 /// An AMP key and value, each behind its length.
 fn pair(key: &str, value: &str) -> Vec<u8> {
@@ -38,7 +38,7 @@ fn next(stream: &mut impl Read) -> String {
 /// `HOST PORT` of the client of this connection, or the code of the error.
 fn whose(socket: &Path, local: SocketAddr) -> String {
     let mut stream = UnixStream::connect(socket).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let question = [
         pair("_ask", "7"),
         pair("_command", "GetClientAddress"),
@@ -127,7 +127,7 @@ fn a_socket_for_amp_alone_answers_nothing_else() {
     // One socket refuses verbs, the other AMP.
     let said = |socket: &Path, first: &[u8]| {
         let mut stream = UnixStream::connect(socket).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.write_all(first).unwrap();
         let mut said = String::new();
         let _ = BufReader::new(stream).read_line(&mut said);

@@ -57,8 +57,13 @@ fn what_a_stuck_reader_leaves_in_a_pipe_reaches_it_before_the_end() {
     let bytes = noise(1, MUCH);
     let client = say(client, bytes.clone());
     until("a pipe is used", || pipes(&txlb) > before);
-    let (heard, end) = read_all(&at_host);
-    assert!(heard == bytes, "{} of {} bytes", heard.len(), bytes.len());
+    let (received, end) = read_all(&at_host);
+    assert!(
+        received == bytes,
+        "{} of {} bytes",
+        received.len(),
+        bytes.len()
+    );
     assert_eq!(end, End::Clean);
     // The other direction lives on and is as fast.
     let client = client.join().unwrap();
@@ -86,8 +91,8 @@ fn who_finds_no_pipe_copies_and_nothing_is_mixed_up() {
     until("a pipe is used", || pipes(&txlb) > before);
     assert!(pipes(&txlb) <= before + 4);
     for (number, at_host) in hosts.iter().enumerate() {
-        let (heard, end) = read_all(at_host);
-        assert!(heard == noise(number as u64, MUCH), "session {number}");
+        let (received, end) = read_all(at_host);
+        assert!(received == noise(number as u64, MUCH), "session {number}");
         assert_eq!(end, End::Clean);
     }
     for client in clients {
@@ -107,8 +112,8 @@ fn a_session_that_ends_with_something_in_its_pipe_takes_the_pipe_with_it() {
         let before = pipes(&txlb);
         let (mut client, at_host) = session(&txlb, &host);
         // A write without progress for this long is blocked.
-        let patience = Duration::from_millis(300);
-        client.set_write_timeout(Some(patience)).unwrap();
+        let timeout = Duration::from_millis(300);
+        client.set_write_timeout(Some(timeout)).unwrap();
         let bytes = noise(number, MUCH);
         until("a pipe is used", || {
             while client.write(&bytes).is_ok() {}
@@ -133,11 +138,11 @@ fn a_byte_marked_urgent_in_the_midst_of_much_holds_up_nothing() {
         hang_up(&client);
         client
     });
-    let (heard, end) = read_all(&at_host);
+    let (received, end) = read_all(&at_host);
     assert!(
-        heard == [&bytes[..], &bytes[..]].concat(),
+        received == [&bytes[..], &bytes[..]].concat(),
         "{} bytes",
-        heard.len()
+        received.len()
     );
     assert_eq!(end, End::Clean);
     said.join().unwrap();

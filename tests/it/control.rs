@@ -65,7 +65,7 @@ fn what_was_put_in_its_place_is_left_alone() {
 }
 
 #[test]
-fn a_socket_that_somebody_answers_at_is_not_taken() {
+fn a_socket_with_a_live_server_is_not_taken() {
     let (_host, controlled) = start();
     let finished = refused(&with_control(&web("", "roundr", &[]), &controlled.socket));
     assert_eq!(finished.status, Some(69), "{finished:?}");
@@ -253,7 +253,7 @@ fn forty_silent_clients_keep_nobody_out_and_traffic_goes_on() {
     let mut callers: Vec<_> = (0..40)
         .map(|_| UnixStream::connect(&controlled.socket).unwrap())
         .collect();
-    // The oldest silent connections are closed, and told why.
+    // The oldest silent connections are closed, with a reason.
     for caller in callers.drain(..8) {
         let mut said = String::new();
         let _ = (&caller).read_to_string(&mut said);
@@ -306,7 +306,7 @@ fn forty_hosts_that_stay_leave_room_for_those_who_come_to_change_something() {
 }
 
 #[test]
-fn whoever_speaks_another_language_is_left() {
+fn clients_of_other_protocols_are_disconnected() {
     let (_host, controlled) = start();
     let mut stream = UnixStream::connect(&controlled.socket).unwrap();
     stream.write_all(b"\0\x01k\xff\xff").unwrap();

@@ -209,7 +209,7 @@ fn lines_are_one_conversation_that_goes_on_after_an_error() {
 }
 
 #[test]
-fn who_tells_it_to_stop_hears_that_it_does() {
+fn a_client_that_stops_it_gets_its_response() {
     let (_hosts, mut controlled) = start();
     controlled.tell(&["shutdown", "grace=0"]);
     assert_eq!(controlled.txlb.wait_exit().code(), Some(0));

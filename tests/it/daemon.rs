@@ -99,7 +99,7 @@ fn what_goes_wrong_is_said_and_is_the_exit_status() {
 }
 
 #[test]
-fn a_warning_comes_while_there_is_somebody_to_read_it() {
+fn a_warning_comes_while_the_terminal_is_attached() {
     let folder = Folder::new();
     let host = "127.0.0.1:9".parse().unwrap();
     let service = web_service("", "roundr", &[host]);

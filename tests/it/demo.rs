@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Receiver;
 
-use crate::support::PATIENCE;
+use crate::support::TIMEOUT;
 use crate::support::client::{End, connect, read_all};
 use crate::support::txlb::{command, demo_turn, read_lines};
 use rustix::process::{Pid, Signal, kill_process};
@@ -45,7 +45,7 @@ impl Demo {
         let lines = read_lines(child.stdout.take().unwrap());
         let mut printed = Vec::new();
         let url = loop {
-            let line = lines.recv_timeout(PATIENCE).unwrap();
+            let line = lines.recv_timeout(TIMEOUT).unwrap();
             if let Some(url) = line.strip_prefix("    curl ") {
                 break url.to_owned();
             }
@@ -63,7 +63,7 @@ impl Demo {
     fn stop(mut self) -> String {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         // The end of the process closes the pipe.
-        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+        while let Ok(line) = self.lines.recv_timeout(TIMEOUT) {
             self.printed.push(line);
         }
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
@@ -110,7 +110,7 @@ fn the_three_hosts_answer_in_turn_at_the_url_that_is_printed() {
 #[cfg(feature = "web")]
 #[test]
 fn the_admin_page_that_is_printed_is_there_for_its_user() {
-    use crate::support::http::Ask;
+    use crate::support::http::HttpRequest;
 
     /// `demo:demo` for HTTP Basic.
     const DEMO: &str = "Basic ZGVtbzpkZW1v";
@@ -119,14 +119,14 @@ fn the_admin_page_that_is_printed_is_there_for_its_user() {
     let demo = Demo::start(command(&["--demo"]));
     let _ = fetch(&demo.url);
     let line = loop {
-        let line = demo.lines.recv_timeout(PATIENCE).unwrap();
+        let line = demo.lines.recv_timeout(TIMEOUT).unwrap();
         if line.starts_with("Its admin page is at ") {
             break line;
         }
     };
     let page = address(line.split(' ').nth(5).unwrap());
-    assert_eq!(Ask::get(page, "/").send().status, 401);
-    let shown = Ask::get(page, "/").by(DEMO).send();
+    assert_eq!(HttpRequest::get(page, "/").send().status, 401);
+    let shown = HttpRequest::get(page, "/").by(DEMO).send();
     assert_eq!(shown.status, 200);
     assert!(shown.body.contains("three") && shown.body.contains("Drain"));
     demo.stop();

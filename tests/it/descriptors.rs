@@ -18,9 +18,9 @@ const FULL: &str = "as many sessions are open as there are descriptors for (";
 /// Whether this client got data from the host.
 fn is_served(client: &TcpStream) -> bool {
     client.set_nonblocking(true).unwrap();
-    let heard = matches!(client.peek(&mut [0]), Ok(1..));
+    let received = matches!(client.peek(&mut [0]), Ok(1..));
     client.set_nonblocking(false).unwrap();
-    heard
+    received
 }
 
 /// How many clients got data from their host.
@@ -208,10 +208,10 @@ fn a_connect_without_a_descriptor_is_not_the_hosts_fault() {
     });
     limit(&txlb, 1024);
     hang_up(&client);
-    let (heard, _) = read_all(&patient(client));
+    let (received, _) = read_all(&patient(client));
     assert!(
-        [&b"a\nearly bird"[..], b"b\nearly bird"].contains(&&heard[..]),
-        "{heard:?}"
+        [&b"a\nearly bird"[..], b"b\nearly bird"].contains(&&received[..]),
+        "{received:?}"
     );
     assert_eq!(txlb.count(" failed: "), 0);
 }

@@ -11,7 +11,7 @@ use std::thread;
 
 use crate::support::client::{Session, connect, who, who_in_turn};
 use crate::support::host::{Host, Place};
-use crate::support::{PATIENCE, until};
+use crate::support::{TIMEOUT, until};
 
 /// A running example.
 struct Example {
@@ -54,7 +54,7 @@ impl Example {
             let mut lines = output.lines().map_while(Result::ok);
             lines.try_for_each(|line| said.send(line))
         });
-        let first = lines.recv_timeout(PATIENCE).expect("it ended at once");
+        let first = lines.recv_timeout(TIMEOUT).expect("it ended at once");
         let address = first
             .strip_prefix("listening at ")
             .unwrap()
@@ -74,7 +74,7 @@ impl Example {
 
     /// The next line of output that contains this.
     fn hear(&self, part: &str) -> String {
-        let mut lines = std::iter::from_fn(|| self.lines.recv_timeout(PATIENCE).ok());
+        let mut lines = std::iter::from_fn(|| self.lines.recv_timeout(TIMEOUT).ok());
         lines
             .find(|line| line.contains(part))
             .unwrap_or_else(|| panic!("nothing with {part:?}"))
@@ -83,7 +83,7 @@ impl Example {
     /// Ends it, and returns its other output.
     fn end(mut self) -> Vec<String> {
         drop(self.child.stdin.take());
-        let rest = std::iter::from_fn(|| self.lines.recv_timeout(PATIENCE).ok()).collect();
+        let rest = std::iter::from_fn(|| self.lines.recv_timeout(TIMEOUT).ok()).collect();
         assert!(self.child.wait().unwrap().success());
         rest
     }

@@ -50,8 +50,8 @@ fn a_silent_host_costs_the_client_time_but_no_bytes() {
     assert!(start.elapsed() >= Duration::from_millis(270));
     client.write_all(b"and more").unwrap();
     drop(client);
-    let (heard, end) = read_all(&at_host);
-    assert!(heard == [&bytes[..], b"and more"].concat());
+    let (received, end) = read_all(&at_host);
+    assert!(received == [&bytes[..], b"and more"].concat());
     assert_eq!(end, End::Clean);
     txlb.wait_for("host web:main/a failed: ");
     // The next client does not wait for that host.
@@ -185,7 +185,7 @@ fn a_host_that_resets_its_sessions_is_not_taken_for_one_that_is_down() {
 }
 
 #[test]
-fn a_name_that_does_not_resolve_is_told_of_once_and_the_others_serve() {
+fn a_name_that_does_not_resolve_is_logged_once_and_the_others_serve() {
     let host = Host::new("b");
     let config = web("", "roundr", &[host.address()]);
     let named =

@@ -15,9 +15,9 @@ use crate::support::config::web;
 use crate::support::control::{Caller, Controlled, with_control};
 use crate::support::host::{Host, Place};
 #[cfg(feature = "web")]
-use crate::support::http::{Ask, USERS, page_of, with_page};
+use crate::support::http::{HttpRequest, USERS, page_of, with_page};
 use crate::support::txlb::{Folder, Txlb, command, finish, read_lines, text};
-use crate::support::{PATIENCE, until};
+use crate::support::{TIMEOUT, until};
 use rustix::process::Signal;
 
 /// A balancer at `place` that logs to one end of a socket pair, as under systemd, and the lines
@@ -37,7 +37,7 @@ fn in_a_journal(place: &Place, stream: impl Fn(u64, u64) -> String) -> (Txlb, Re
 fn lines_until(lines: &Receiver<String>, text: &str) -> Vec<String> {
     let mut seen = Vec::new();
     loop {
-        let line = lines.recv_timeout(PATIENCE);
+        let line = lines.recv_timeout(TIMEOUT);
         let line = line.unwrap_or_else(|error| panic!("no {text:?} ({error}) in {seen:#?}"));
         let is_it = line.contains(text);
         seen.push(line);
@@ -199,7 +199,7 @@ fn every_failed_login_is_logged() {
     let page = page_of(&txlb);
     for _ in 0..3 {
         // admin:wrong
-        let reply = Ask::get(page, "/").by("Basic YWRtaW46d3Jvbmc=");
+        let reply = HttpRequest::get(page, "/").by("Basic YWRtaW46d3Jvbmc=");
         assert_eq!(reply.send().status, 401);
         txlb.wait_for("WARN  login failed: user admin from 127.0.0.1 (web)");
     }

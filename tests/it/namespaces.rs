@@ -54,8 +54,8 @@ fn a_dead_host_on_the_loopback_is_not_connected_to_itself() {
     let mut txlb = Txlb::start(&config.replace("</config>", checks));
     let from = IpAddr::from([127, 0, 0, 2]);
     for _ in 0..50 {
-        let (heard, end) = read_all(&connect_from(from, loopback(9000)));
-        assert_eq!((heard, end), (Vec::new(), End::Reset));
+        let (received, end) = read_all(&connect_from(from, loopback(9000)));
+        assert_eq!((received, end), (Vec::new(), End::Reset));
     }
     assert_eq!(txlb.count(" is healthy"), 0);
     TcpListener::bind(dead).unwrap();

@@ -11,7 +11,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::PATIENCE;
+use crate::support::TIMEOUT;
 use crate::support::client::Session;
 use crate::support::config::{web, web_service};
 use crate::support::control::{ctl, with_control};
@@ -30,7 +30,7 @@ impl Ear {
     }
 
     fn at(socket: UnixDatagram) -> Ear {
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
         Ear(socket)
     }
 
@@ -45,7 +45,7 @@ impl Ear {
     /// The next message, which must match: `*` is any text. Skips watchdog messages, and bare
     /// status messages unless one is expected: a status may change before a reload is over.
     fn expect(&self, expected: &[&str]) -> Vec<String> {
-        let heard = loop {
+        let received = loop {
             match self.hear() {
                 lines if lines == ["WATCHDOG=1"] => {}
                 lines
@@ -59,9 +59,9 @@ impl Ear {
             Some((start, end)) => line.starts_with(start) && line.ends_with(end),
             None => line == expected,
         };
-        let same = heard.len() == expected.len() && heard.iter().zip(expected).all(fits);
-        assert!(same, "{heard:?} is not {expected:?}");
-        heard
+        let same = received.len() == expected.len() && received.iter().zip(expected).all(fits);
+        assert!(same, "{received:?} is not {expected:?}");
+        received
     }
 
     /// Checks that there is no message.
@@ -153,7 +153,7 @@ fn an_abstract_socket_will_do() {
 }
 
 #[test]
-fn nobody_to_tell_is_warned_about_and_no_more() {
+fn an_unreachable_supervisor_is_warned_about_and_no_more() {
     let host = Host::new("a");
     let config = web("", "roundr", &[host.address()]);
     for socket in ["/nowhere/at/all", "vsock:2:1"] {
@@ -204,7 +204,7 @@ fn a_reload_is_told_from_its_beginning_to_its_end_however_it_ends() {
 }
 
 #[test]
-fn a_change_at_the_desk_is_seen_in_the_status() {
+fn a_change_by_the_controller_is_seen_in_the_status() {
     let folder = Folder::new();
     let socket = folder.file("control.sock");
     let config = web("", "roundr", &["127.0.0.1:9".parse().unwrap()]);
@@ -266,7 +266,7 @@ fn after_quit_it_is_alive_until_the_last_session_is_over() {
     assert_eq!(txlb.count("does not answer"), 0);
 }
 
-/// Stops one thread of another process until it is told to go on.
+/// Stops one thread of another process until it is resumed.
 const HOLD: &str = "
 import ctypes, os, sys
 ptrace = ctypes.CDLL(None, use_errno=True).ptrace

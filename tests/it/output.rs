@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::pipe;
 use std::process::{Command, Stdio};
 
-use crate::support::PATIENCE;
+use crate::support::TIMEOUT;
 use crate::support::config::web;
 use crate::support::txlb::{Folder, command, demo_turn, read_lines, text};
 use rustix::process::{Pid, Signal, kill_process};
@@ -77,9 +77,9 @@ fn the_demonstration_ends_for_a_full_disk_and_goes_on_without_a_reader() {
         .stderr(Stdio::piped());
     let mut child = demo.spawn().unwrap();
     let lines = read_lines(child.stderr.take().unwrap());
-    while !lines.recv_timeout(PATIENCE).unwrap().contains(" runs as ") {}
+    while !lines.recv_timeout(TIMEOUT).unwrap().contains(" runs as ") {}
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     // The end of the process closes the pipe.
-    while lines.recv_timeout(PATIENCE).is_ok() {}
+    while lines.recv_timeout(TIMEOUT).is_ok() {}
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }

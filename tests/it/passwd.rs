@@ -89,7 +89,7 @@ mod at_a_terminal {
     use rustix::termios::{LocalModes, tcgetattr};
 
     use super::*;
-    use crate::support::{PATIENCE, pty};
+    use crate::support::{TIMEOUT, pty};
 
     /// A terminal with `txlb passwd`.
     struct Terminal {
@@ -119,7 +119,7 @@ mod at_a_terminal {
         }
 
         fn wait_for(&mut self, text: &str) {
-            let deadline = Instant::now() + PATIENCE;
+            let deadline = Instant::now() + TIMEOUT;
             while !self.screen.contains(text) {
                 let left = deadline.saturating_duration_since(Instant::now());
                 match self.shown.recv_timeout(left) {
@@ -148,7 +148,7 @@ mod at_a_terminal {
             // Closes the last descriptor of that side, which ends the output.
             drop(self.line);
             loop {
-                match self.shown.recv_timeout(PATIENCE) {
+                match self.shown.recv_timeout(TIMEOUT) {
                     Ok(piece) => self.screen += &String::from_utf8(piece).unwrap(),
                     Err(RecvTimeoutError::Disconnected) => break,
                     Err(RecvTimeoutError::Timeout) => panic!("no end of {:?}", self.screen),

@@ -299,7 +299,7 @@ fn a_socket_that_another_users_txlb_has_left_is_to_be_removed_by_hand() {
 
 #[test]
 #[ignore = "needs root"]
-fn only_root_may_become_somebody_else() {
+fn only_root_may_become_another_user() {
     let host = Host::new("a");
     let folder = folder_for(&host);
     chown(folder.path(), Some(UID), Some(GID)).unwrap();

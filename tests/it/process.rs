@@ -29,7 +29,7 @@ fn some_config() -> String {
 }
 
 #[test]
-fn the_version_and_the_options_are_told() {
+fn the_version_and_the_options_are_printed() {
     for option in ["-V", "--version"] {
         let Finished {
             status,
@@ -224,7 +224,7 @@ fn the_command_line_alone_is_enough() {
 }
 
 #[test]
-fn what_the_descriptors_are_enough_for_is_told() {
+fn what_the_descriptors_are_enough_for_is_logged() {
     let txlb = Txlb::start_limited(128, &some_config(), &["-w", "1"]);
     let told = txlb.seen.iter().find_map(|line| {
         let (_, rest) = line.split_once(" descriptors: 128: enough for ")?;

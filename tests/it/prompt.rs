@@ -13,7 +13,7 @@ use crate::support::control::Controlled;
 use crate::support::host::Host;
 use crate::support::screen::Screen;
 use crate::support::txlb::{command, text};
-use crate::support::{PATIENCE, pty};
+use crate::support::{TIMEOUT, pty};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
@@ -67,7 +67,7 @@ impl Terminal {
 
     /// Waits until the screen shows it.
     fn wait_for(&mut self, what: &str, holds: impl Fn(&Screen) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !holds(&self.screen) {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.shown.recv_timeout(left) {
@@ -96,7 +96,7 @@ impl Terminal {
         assert!(self.shows_what_is_typed());
         drop(self.line);
         loop {
-            match self.shown.recv_timeout(PATIENCE) {
+            match self.shown.recv_timeout(TIMEOUT) {
                 Ok(piece) => self.screen.show(&piece),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => panic!("no end of {}", self.screen.text()),
@@ -248,7 +248,7 @@ fn a_signal_leaves_the_terminal_as_it_was() {
 }
 
 #[test]
-fn it_ends_when_there_is_nobody_to_ask_any_more() {
+fn it_ends_when_txlb_is_gone() {
     let (_host, mut controlled) = start();
     let mut terminal = Terminal::prompted(&controlled);
     controlled.txlb.stop();

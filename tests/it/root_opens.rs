@@ -167,7 +167,7 @@ fn the_pid_file_is_roots_and_no_descriptor_can_write_to_it() {
 
 #[test]
 #[ignore = "needs root"]
-fn doors_make_nothing_where_root_alone_may() {
+fn admin_interfaces_make_nothing_where_root_alone_may() {
     let host = Host::new("a");
     let folder = folder_for(&host);
     let config = fs::read_to_string(folder.file("config.xml")).unwrap();

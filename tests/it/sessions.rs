@@ -56,9 +56,9 @@ fn bytes_pass_unchanged_both_ways_at_once() {
     thread::scope(|scope| {
         scope.spawn(|| say(&client, &question));
         scope.spawn(|| say(&host, &answer));
-        let heard = scope.spawn(|| hear(&client));
+        let received = scope.spawn(|| hear(&client));
         assert!(hear(&host) == question);
-        assert!(heard.join().unwrap() == answer);
+        assert!(received.join().unwrap() == answer);
     });
 }
 
@@ -148,8 +148,13 @@ fn a_reset_by_the_host_in_mid_stream_comes_after_its_last_words() {
     let words = noise(9, 20_000);
     write(&host, &words);
     reset(host);
-    let (heard, end) = read_all(&client);
-    assert!(heard == words, "{} of {} bytes", heard.len(), words.len());
+    let (received, end) = read_all(&client);
+    assert!(
+        received == words,
+        "{} of {} bytes",
+        received.len(),
+        words.len()
+    );
     assert_eq!(end, End::Reset);
 }
 
@@ -344,7 +349,7 @@ fn a_sticky_client_goes_where_it_went_before() {
 const TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Whether the timeout has passed since `start`, with a tenth for the worker's clock, which has
-/// milliseconds and is read once a turn.
+/// milliseconds and is read once an iteration.
 fn is_over(start: Instant, timeout: Duration) -> bool {
     start.elapsed() >= timeout * 9 / 10
 }

@@ -78,8 +78,8 @@ fn a_client_that_was_cut_still_gets_what_was_sent_before() {
     // "… 0/0/501 1234567 cD …": the bytes that went to the client.
     let line = txlb.wait_for(" cD ");
     let sent = line.split(" cD ").next().unwrap().rsplit(' ').next();
-    let (heard, end) = read_all(&client);
-    assert_eq!(Some(heard.len().to_string().as_str()), sent);
+    let (received, end) = read_all(&client);
+    assert_eq!(Some(received.len().to_string().as_str()), sent);
     assert_eq!(end, End::Clean, "the end is behind it");
     sender.join().unwrap();
 }

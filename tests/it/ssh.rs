@@ -12,7 +12,7 @@ use crate::support::ssh::{
     read_to_end, with_console,
 };
 use crate::support::txlb::{Txlb, command, finish as run_to_end, text};
-use crate::support::{PATIENCE, until};
+use crate::support::{TIMEOUT, until};
 use russh::client::AuthResult;
 use russh::keys::{Algorithm, EcdsaCurve};
 use russh::{ChannelMsg, MethodKind};
@@ -254,7 +254,7 @@ fn who_is_changed_by_a_reload_does_nothing_more() {
 const IN_ORDER: &str = "\x1b[?25h\x1b[?1049l\x1b[?2004l\r\n";
 
 #[test]
-fn a_terminal_is_left_in_order_whoever_ends_it() {
+fn a_terminal_is_restored_whichever_side_ends_it() {
     let mut ssh = SshServer::open(USERS);
     block_on(async {
         let admin = Client::of(ssh.address, "admin", "admin").await;
@@ -291,7 +291,7 @@ fn a_terminal_is_left_in_order_when_no_more_keys_come() {
 }
 
 #[test]
-fn the_door_follows_the_configuration_and_who_is_in_stays() {
+fn the_server_follows_the_configuration_and_logged_in_users_stay() {
     let mut ssh = SshServer::open(USERS);
     let config = with_console(ssh.host.address(), USERS);
     block_on(async {
@@ -308,9 +308,9 @@ fn the_door_follows_the_configuration_and_who_is_in_stays() {
         let (again, key) = console_and_key_of(&ssh.txlb);
         let mut client = Client::of(again, "guest", "guest").await;
         assert_eq!(*client.server.0.lock().unwrap(), key);
-        // Clients are told of the end.
+        // Clients get a message about the end.
         assert_eq!(ssh.txlb.stop(), Some(0));
-        end_of(&mut client, PATIENCE).await;
+        end_of(&mut client, TIMEOUT).await;
     });
 }
 

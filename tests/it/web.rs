@@ -1,7 +1,7 @@
 //! The web interface: responses, rights, and refusals.
 #![cfg(feature = "web")]
 
-use crate::support::http::{ADMIN, Ask, GUEST};
+use crate::support::http::{ADMIN, GUEST, HttpRequest};
 use crate::support::page::Page;
 
 const MANUAL: &str = include_str!("../../man/txlb.8");
@@ -90,9 +90,12 @@ fn everything_that_is_to_be_read_is_there() {
         let policy = reply.header("Content-Security-Policy").unwrap();
         assert!(policy.starts_with("default-src 'self';"), "{policy}");
         assert!(!reply.body.contains("poEyRReGzk"), "{path}: {reply:?}");
-        let head = Ask::get(page.address, path).method("HEAD").by(ADMIN).send();
+        let head = HttpRequest::get(page.address, path)
+            .method("HEAD")
+            .by(ADMIN)
+            .send();
         assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
-        let guest = Ask::get(page.address, path).by(GUEST).send();
+        let guest = HttpRequest::get(page.address, path).by(GUEST).send();
         assert_eq!(guest.status, 200, "{path}");
     }
     for path in ["/x", "/api", "/api/", "/api/x", "//", "/../etc/passwd"] {
@@ -121,7 +124,7 @@ fn nobody_sees_anything_without_a_password() {
             "Basic bm9ib2R5OmFkbWlu",
             "Bearer x",
         ] {
-            let reply = Ask::get(page.address, path).by(wrong).send();
+            let reply = HttpRequest::get(page.address, path).by(wrong).send();
             // A client that fails often enough must wait even for that response.
             assert!(
                 [401, 429].contains(&reply.status),
@@ -134,13 +137,13 @@ fn nobody_sees_anything_without_a_password() {
     page.txlb
         .wait_for("login failed: user admin from 127.0.0.1 (web)");
     for path in ["/healthz", "/ready"] {
-        let reply = Ask::get(page.address, path).host("whoever").send();
+        let reply = HttpRequest::get(page.address, path).host("whoever").send();
         assert_eq!((reply.status, reply.body.as_str()), (200, "ok\n"), "{path}");
     }
 }
 
 #[test]
-fn whoever_may_only_read_changes_nothing() {
+fn a_read_only_user_changes_nothing() {
     let page = Page::open();
     let token = page.hidden("token");
     let generation = page.generation();
@@ -150,13 +153,13 @@ fn whoever_may_only_read_changes_nothing() {
         ("name", "a"),
         ("weight", "9"),
     ];
-    let reply = Ask::post(page.address, "/api/setWeight", &keys)
+    let reply = HttpRequest::post(page.address, "/api/setWeight", &keys)
         .by(GUEST)
         .send();
     assert_eq!(reply.status, 403, "{reply:?}");
     for verb in ["reload", "saveConfig", "shutdown", "reopenLog", "begin"] {
         let path = format!("/api/{verb}");
-        let reply = Ask::post(page.address, &path, &[]).by(GUEST).send();
+        let reply = HttpRequest::post(page.address, &path, &[]).by(GUEST).send();
         assert_eq!(reply.status, 403, "{verb}: {reply:?}");
     }
     let press = page.button("setWeight", &token, &generation.to_string());
@@ -165,7 +168,7 @@ fn whoever_may_only_read_changes_nothing() {
         403,
         "with the token of another"
     );
-    let shown = Ask::get(page.address, "/").by(GUEST).send().body;
+    let shown = HttpRequest::get(page.address, "/").by(GUEST).send().body;
     assert!(
         !shown.contains("<form") && !shown.contains(&token),
         "{shown}"
@@ -191,11 +194,11 @@ fn a_get_never_changes_anything() {
         405
     );
     for method in ["PUT", "DELETE", "OPTIONS", "TRACE", "get"] {
-        let ask = Ask::get(page.address, "/api/setWeight").method(method);
+        let ask = HttpRequest::get(page.address, "/api/setWeight").method(method);
         assert_eq!(ask.by(ADMIN).send().status, 405, "{method}");
     }
     for path in ["/", "/metrics", "/config.xml"] {
-        let reply = Ask::post(page.address, path, &[]).by(ADMIN).send();
+        let reply = HttpRequest::post(page.address, path, &[]).by(ADMIN).send();
         assert_eq!(reply.status, 405, "{path}");
     }
     assert_eq!(page.generation(), generation);
@@ -214,7 +217,7 @@ fn pages_elsewhere_change_nothing_and_see_nothing() {
             ("name", "a"),
             ("weight", "9"),
         ];
-        let api = Ask::post(page.address, "/api/setWeight", &keys).by(ADMIN);
+        let api = HttpRequest::post(page.address, "/api/setWeight", &keys).by(ADMIN);
         let form = page
             .button("setWeight", &token, &generation.to_string())
             .by(ADMIN);
@@ -234,14 +237,14 @@ fn pages_elsewhere_change_nothing_and_see_nothing() {
         "",
         "127.0.0.1.evil.example",
     ] {
-        let reply = Ask::get(page.address, "/api/status")
+        let reply = HttpRequest::get(page.address, "/api/status")
             .host(host)
             .by(ADMIN)
             .send();
         assert_eq!(reply.status, 421, "{host}: {reply:?}");
     }
     for host in ["localhost", "lb.example.org:1", "LB.EXAMPLE.ORG"] {
-        let reply = Ask::get(page.address, "/api/status")
+        let reply = HttpRequest::get(page.address, "/api/status")
             .host(host)
             .by(ADMIN)
             .send();
@@ -254,7 +257,7 @@ fn pages_elsewhere_change_nothing_and_see_nothing() {
         ("name", "a"),
         ("weight", "9"),
     ];
-    let honest = Ask::post(page.address, "/api/setWeight", &keys).by(ADMIN);
+    let honest = HttpRequest::post(page.address, "/api/setWeight", &keys).by(ADMIN);
     let honest = honest
         .with("Origin", &own)
         .with("Sec-Fetch-Site", "same-origin");
@@ -262,7 +265,7 @@ fn pages_elsewhere_change_nothing_and_see_nothing() {
 }
 
 #[test]
-fn what_runs_is_told_in_lines() {
+fn running_state_is_reported_in_lines() {
     let page = Page::open();
     let at = page.txlb.address();
     let host = page.host.address();
@@ -309,14 +312,14 @@ fn old_calls_say_which_post_does_it_now_and_a_post_does_it() {
         "shutdown",
     ] {
         let path = format!("/{verb}?service=web&group=main&name=a&ip=127.0.0.1:1&user=admin");
-        assert_eq!(Ask::get(page.address, &path).send().status, 401);
-        let reply = Ask::get(page.address, &path)
+        assert_eq!(HttpRequest::get(page.address, &path).send().status, 401);
+        let reply = HttpRequest::get(page.address, &path)
             .by(ADMIN)
             .host("evil.example")
             .send();
         assert_eq!(reply.status, 421);
         for method in ["GET", "HEAD", "PUT"] {
-            let reply = Ask::get(page.address, &path)
+            let reply = HttpRequest::get(page.address, &path)
                 .method(method)
                 .by(ADMIN)
                 .send();
@@ -332,7 +335,7 @@ fn old_calls_say_which_post_does_it_now_and_a_post_does_it() {
     }
     assert_eq!(page.generation(), generation);
     let host = [("service", "web"), ("group", "main"), ("host", "a")];
-    let post = |fields: &[(&str, &str)]| Ask::post(page.address, "/hostAdminDown", fields);
+    let post = |fields: &[(&str, &str)]| HttpRequest::post(page.address, "/hostAdminDown", fields);
     assert_eq!(post(&host).by(GUEST).send().status, 403);
     let evil = post(&host).by(ADMIN).with("Sec-Fetch-Site", "cross-site");
     assert_eq!(evil.send().status, 403);
@@ -380,7 +383,7 @@ fn verbs_are_answered_in_json_with_a_status_that_fits() {
     assert!(near.contains("setWeight"), "{near}");
     let reply = page.tell("status", &[]);
     assert!(reply.body.contains("\"data\":{\"version\":"), "{reply:?}");
-    let plain = Ask::post(page.address, "/api/setWeight", &host).by(ADMIN);
+    let plain = HttpRequest::post(page.address, "/api/setWeight", &host).by(ADMIN);
     let plain = plain.with("Content-Type", "text/plain").send();
     assert_eq!(plain.status, 400, "two kinds of body");
     assert_eq!(page.generation(), 2);

@@ -11,7 +11,7 @@ fn next(reply: &Reply) -> String {
 }
 
 #[test]
-fn a_page_is_refreshed_as_it_was_asked_for_and_after_a_press_too() {
+fn a_page_is_refreshed_as_it_was_asked_for_and_after_an_action_too() {
     let page = Page::open();
     let meta = |path: &str| {
         let shown = page.look(path).body;

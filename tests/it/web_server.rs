@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::client::{Session, connect, connect_from, fate, who_in_turn};
 use crate::support::host::{Host, Place};
-use crate::support::http::{ADMIN, Ask, USERS, page_of, raw, with_page};
+use crate::support::http::{ADMIN, HttpRequest, USERS, page_of, raw, with_page};
 use crate::support::page::Page;
 use crate::support::txlb::{Folder, Txlb, run, text};
 use crate::support::until;
@@ -36,7 +36,7 @@ fn admin_clients_do_not_end_a_process_with_little_address_space() {
     session.echo(1000);
     assert_eq!(session.close(), "a");
     drop(clients);
-    assert_eq!(Ask::get(page, "/healthz").send().status, 200);
+    assert_eq!(HttpRequest::get(page, "/healthz").send().status, 200);
 }
 
 #[test]
@@ -44,19 +44,30 @@ fn without_users_this_machine_may_look_and_change_nothing() {
     let host = Host::new("a");
     let txlb = Txlb::start(&with_page(&[host.address()], "", ""));
     let page = page_of(&txlb);
-    assert_eq!(Ask::get(page, "/").send().status, 200);
-    let reply = Ask::post(page, "/api/reload", &[]).send();
+    assert_eq!(HttpRequest::get(page, "/").send().status, 200);
+    let reply = HttpRequest::post(page, "/api/reload", &[]).send();
     assert_eq!(reply.status, 403, "{reply:?}");
-    assert_eq!(Ask::get(page, "/").host("evil.example").send().status, 421);
+    assert_eq!(
+        HttpRequest::get(page, "/")
+            .host("evil.example")
+            .send()
+            .status,
+        421
+    );
 }
 
 #[test]
-fn the_door_follows_the_configuration() {
+fn the_server_follows_the_configuration() {
     let host = Host::new("a");
     let config = |attributes: &str, users: &str| with_page(&[host.address()], attributes, users);
     let mut txlb = Txlb::start(&config("", USERS));
     let page = page_of(&txlb);
-    let ask = || Ask::get(page, "/api/status").by(ADMIN).send().status;
+    let ask = || {
+        HttpRequest::get(page, "/api/status")
+            .by(ADMIN)
+            .send()
+            .status
+    };
     assert_eq!(ask(), 200);
 
     // The same listener, another password.
@@ -77,7 +88,10 @@ fn the_door_follows_the_configuration() {
     assert!(txlb.has_said("the admin page is at"));
     let new = page_of(&txlb);
     assert_ne!(new, page);
-    assert_eq!(Ask::get(new, "/api/status").by(ADMIN).send().status, 200);
+    assert_eq!(
+        HttpRequest::get(new, "/api/status").by(ADMIN).send().status,
+        200
+    );
     until("the old place is shut", || {
         std::net::TcpStream::connect(page).is_err()
     });
@@ -91,7 +105,10 @@ fn the_door_follows_the_configuration() {
         said.contains("the web interface cannot listen at"),
         "{said}"
     );
-    assert_eq!(Ask::get(new, "/api/status").by(ADMIN).send().status, 200);
+    assert_eq!(
+        HttpRequest::get(new, "/api/status").by(ADMIN).send().status,
+        200
+    );
 
     txlb.reload(&config("enable=\"false\"", USERS));
     assert!(txlb.has_said("the admin page is closed"));
@@ -100,7 +117,7 @@ fn the_door_follows_the_configuration() {
 }
 
 #[test]
-fn the_door_moves_to_a_place_that_overlaps_the_one_it_has() {
+fn the_server_moves_to_an_address_that_overlaps_its_own() {
     let page = Page::open();
     let port = page.address.port();
     for host in ["0.0.0.0", "127.0.0.1", "127.0.0.1"] {
@@ -113,7 +130,7 @@ fn the_door_moves_to_a_place_that_overlaps_the_one_it_has() {
 }
 
 #[test]
-fn who_tells_it_to_end_hears_that_it_does() {
+fn a_request_to_end_gets_its_response() {
     let mut page = Page::open();
     let reply = page.tell("shutdown", &[]);
     assert_eq!(reply.status, 200, "{reply:?}");
@@ -144,7 +161,7 @@ fn no_host_is_not_ready_and_stopping_is_neither() {
     let config = with_page(&[place.address()], "", USERS);
     let mut txlb = Txlb::start(&config);
     let page = page_of(&txlb);
-    let status = |path: &str| Ask::get(page, path).send().status;
+    let status = |path: &str| HttpRequest::get(page, path).send().status;
     assert_eq!(
         (status("/healthz"), status("/ready")),
         (200, 200),
@@ -172,7 +189,7 @@ fn who_says_nothing_takes_a_seat_and_no_more() {
     assert!(matches!(ninth.read(&mut [0; 1]), Ok(0) | Err(_)));
     // Another address is accepted.
     let other = connect_from([127, 0, 0, 9].into(), page.address);
-    let reply = Ask::get(page.address, "/healthz").send_on(other);
+    let reply = HttpRequest::get(page.address, "/healthz").send_on(other);
     assert_eq!(reply.status, 200);
     assert_eq!(who_in_turn(page.txlb.address(), 3), "aaa");
     drop(silent);
@@ -210,7 +227,10 @@ fn in_a_crowd_nobody_waits_long_for_a_body() {
         other.write_all(b"GET ").unwrap();
     }
     // When this is answered, all of them are being served.
-    assert_eq!(Ask::get(page.address, "/healthz").send().status, 200);
+    assert_eq!(
+        HttpRequest::get(page.address, "/healthz").send().status,
+        200
+    );
     let mut slow = connect(page.address);
     let head = "POST /do HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n";
     slow.write_all(head.as_bytes()).unwrap();
@@ -232,7 +252,7 @@ fn who_says_nothing_makes_room_for_who_asks() {
         let _ = stream.write_all(b"GET / HTTP/1.1\r\n");
     }
     let begun = Instant::now();
-    let reply = Ask::get(page.address, "/healthz").send();
+    let reply = HttpRequest::get(page.address, "/healthz").send();
     assert_eq!(reply.status, 200);
     // All of them would have ten seconds.
     assert!(begun.elapsed() < Duration::from_secs(9));
@@ -282,7 +302,7 @@ fn two_hundred_that_never_finish_asking_keep_nobody_out_for_long_and_hold_up_no_
     }
     // At most 32 clients have ten seconds each, and two while others wait: then they make room for
     // those.
-    let reply = Ask::get(page.address, "/healthz")
+    let reply = HttpRequest::get(page.address, "/healthz")
         .send_on(connect_from([127, 0, 2, 1].into(), page.address));
     assert_eq!(reply.status, 200);
     session.echo(1000);

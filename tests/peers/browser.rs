@@ -149,7 +149,7 @@ fn what_is_about_to_be_pressed_stays_where_it_is() {
 
 #[test]
 #[ignore = "needs Chromium and Playwright"]
-fn who_may_only_look_has_nothing_to_press() {
+fn a_read_only_user_has_no_buttons() {
     play("read_only");
 }
 
@@ -161,7 +161,7 @@ fn everything_works_without_the_script() {
 
 #[test]
 #[ignore = "needs Chromium and Playwright"]
-fn without_the_script_the_page_is_refreshed_and_loses_no_press() {
+fn without_the_script_the_page_is_refreshed_and_loses_no_click() {
     play("refresh_without_script");
 }
 

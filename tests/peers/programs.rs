@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crate::support::config::web;
 use crate::support::peer::{Peer, free_address};
 use crate::support::txlb::{Folder, Txlb};
-use crate::support::{PATIENCE, until};
+use crate::support::{TIMEOUT, until};
 
 /// Clients that ask at the same time.
 const CLIENTS: usize = 200;
@@ -50,7 +50,7 @@ const UNANSWERED: &str = "cut short: \"\"";
 /// One request on a connection of its own: who answered.
 fn ask(address: SocketAddr) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -61,7 +61,7 @@ fn ask(address: SocketAddr) -> std::io::Result<String> {
     }
 }
 
-/// Clients that ask one thing after the other until they are told to stop.
+/// Clients that ask one thing after the other until they are stopped.
 struct Load {
     over: Arc<AtomicBool>,
     answers: Arc<AtomicU64>,

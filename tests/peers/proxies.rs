@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
-use crate::support::http::{ADMIN, Ask, Reply};
+use crate::support::http::{ADMIN, HttpRequest, Reply};
 use crate::support::page::Page;
 use crate::support::peer::{Peer, free_address};
 use crate::support::txlb::{Folder, text};
@@ -32,14 +32,14 @@ struct Client {
 }
 
 impl Client {
-    fn ask(&self, ask: Ask) -> Reply {
+    fn ask(&self, ask: HttpRequest) -> Reply {
         let host = format!("lb.example.org:{}", self.proxy.port());
         let ask = ask.through(self.proxy).host(&host).by(ADMIN);
         ask.with("Connection", "close").send()
     }
 
     fn look(&self, path: &str) -> Reply {
-        self.ask(Ask::get(self.proxy, path))
+        self.ask(HttpRequest::get(self.proxy, path))
     }
 }
 

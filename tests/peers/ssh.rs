@@ -12,7 +12,7 @@ use crate::support::client::{connect_from, who_in_turn};
 use crate::support::http::USERS;
 use crate::support::ssh::{SshServer, console_and_key_of, host_key_of};
 use crate::support::txlb::{Folder, text};
-use crate::support::{PATIENCE, pty, until};
+use crate::support::{TIMEOUT, pty, until};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{Winsize, tcsetwinsize};
 
@@ -76,7 +76,7 @@ fn with_key(server: &SshServer, keys: &Keys, kind: &str, user: &str) -> Command 
 fn run(mut command: Command) -> Output {
     let began = Instant::now();
     let output = command.output().unwrap();
-    assert!(began.elapsed() < PATIENCE, "{command:?}");
+    assert!(began.elapsed() < TIMEOUT, "{command:?}");
     output
 }
 
@@ -283,7 +283,7 @@ impl Terminal {
     }
 
     fn wait_for(&mut self, text: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !self.screen.contains(text) {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.shown.recv_timeout(left) {
@@ -346,7 +346,7 @@ fn fifty_at_once_are_served_or_told_that_there_is_no_room() {
         .into_iter()
         .map(|child| child.wait_with_output().unwrap())
         .collect();
-    assert!(before.elapsed() < PATIENCE);
+    assert!(before.elapsed() < TIMEOUT);
     let served = outputs.iter().filter(|it| it.status.code() == Some(0));
     let served = served.count();
     assert!(served >= 4, "{served} were served");
@@ -357,7 +357,7 @@ fn fifty_at_once_are_served_or_told_that_there_is_no_room() {
         let ends = ["there is no room", "closed", "reset"];
         assert!(ends.iter().any(|end| said.contains(end)), "{said}");
     }
-    // Once the seats of the others are free, four take all there are for an address: the
+    // Once the slots of the others are free, four take all there are for an address: the
     // fifth is told.
     until("the fifth is told", || {
         let _seated: Vec<_> = (0..4)

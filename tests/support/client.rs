@@ -7,7 +7,7 @@ use std::thread;
 use rustix::net::{bind, connect as connect_socket};
 
 use super::host::{hang_up, tcp_socket};
-use super::{PATIENCE, noise};
+use super::{TIMEOUT, noise};
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +20,8 @@ pub(crate) enum End {
 
 /// Sets timeouts for reads and writes.
 pub(crate) fn patient(stream: TcpStream) -> TcpStream {
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    stream.set_write_timeout(Some(TIMEOUT)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
 }

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use super::txlb::{Finished, Folder, Txlb, command, run, text};
 
 /// A running txlb with a control socket in its own folder.
@@ -89,8 +89,8 @@ pub(crate) struct Caller(BufReader<UnixStream>);
 impl Caller {
     pub(crate) fn new(socket: &Path) -> Caller {
         let stream = UnixStream::connect(socket).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         Caller(BufReader::new(stream))
     }
 

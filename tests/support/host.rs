@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use super::client::patient;
 
 /// A reserved port for a host. While no host listens there, connections are refused.
@@ -111,7 +111,7 @@ impl Listener {
 impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Listener {
         // Is the timeout of accept(2) as well.
-        sockopt::set_socket_timeout(&listener, Timeout::Recv, Some(PATIENCE)).unwrap();
+        sockopt::set_socket_timeout(&listener, Timeout::Recv, Some(TIMEOUT)).unwrap();
         Listener(listener)
     }
 }

@@ -49,7 +49,7 @@ impl Reply {
 
 /// A request.
 #[derive(Clone)]
-pub(crate) struct Ask {
+pub(crate) struct HttpRequest {
     address: SocketAddr,
     method: &'static str,
     path: String,
@@ -58,9 +58,9 @@ pub(crate) struct Ask {
     body: String,
 }
 
-impl Ask {
-    pub(crate) fn get(address: SocketAddr, path: &str) -> Ask {
-        Ask {
+impl HttpRequest {
+    pub(crate) fn get(address: SocketAddr, path: &str) -> HttpRequest {
+        HttpRequest {
             address,
             method: "GET",
             path: path.to_owned(),
@@ -71,50 +71,50 @@ impl Ask {
     }
 
     /// A request that posts a form.
-    pub(crate) fn post(address: SocketAddr, path: &str, fields: &[(&str, &str)]) -> Ask {
+    pub(crate) fn post(address: SocketAddr, path: &str, fields: &[(&str, &str)]) -> HttpRequest {
         let fields: Vec<_> = fields
             .iter()
             .map(|(name, value)| format!("{name}={}", escaped(value)))
             .collect();
         let kind = "application/x-www-form-urlencoded";
-        Ask {
+        HttpRequest {
             method: "POST",
             body: fields.join("&"),
-            ..Ask::get(address, path).with("Content-Type", kind)
+            ..HttpRequest::get(address, path).with("Content-Type", kind)
         }
     }
 
     /// The same request to another path.
-    pub(crate) fn at(&self, path: &str) -> Ask {
-        Ask {
+    pub(crate) fn at(&self, path: &str) -> HttpRequest {
+        HttpRequest {
             path: path.to_owned(),
             ..self.clone()
         }
     }
 
     /// The same request to another server.
-    pub(crate) fn through(self, address: SocketAddr) -> Ask {
-        Ask { address, ..self }
+    pub(crate) fn through(self, address: SocketAddr) -> HttpRequest {
+        HttpRequest { address, ..self }
     }
 
-    pub(crate) fn method(self, method: &'static str) -> Ask {
-        Ask { method, ..self }
+    pub(crate) fn method(self, method: &'static str) -> HttpRequest {
+        HttpRequest { method, ..self }
     }
 
-    pub(crate) fn host(self, host: &str) -> Ask {
-        Ask {
+    pub(crate) fn host(self, host: &str) -> HttpRequest {
+        HttpRequest {
             host: host.to_owned(),
             ..self
         }
     }
 
-    pub(crate) fn with(mut self, name: &str, value: &str) -> Ask {
+    pub(crate) fn with(mut self, name: &str, value: &str) -> HttpRequest {
         self.headers += &format!("{name}: {value}\r\n");
         self
     }
 
     /// The same request with these credentials.
-    pub(crate) fn by(self, authorization: &str) -> Ask {
+    pub(crate) fn by(self, authorization: &str) -> HttpRequest {
         self.with("Authorization", authorization)
     }
 
@@ -123,7 +123,7 @@ impl Ask {
     }
 
     pub(crate) fn send_on(&self, mut stream: TcpStream) -> Reply {
-        let Ask {
+        let HttpRequest {
             method,
             path,
             host,

@@ -31,13 +31,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Timeout of every wait in tests, long enough for a slow machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Waits until `holds`, by polling: for what sends no signal.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < PATIENCE, "in vain: {what}");
+        assert!(start.elapsed() < TIMEOUT, "in vain: {what}");
         pause(Duration::from_millis(5));
     }
 }

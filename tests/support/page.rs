@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::host::Host;
-use super::http::{ADMIN, Ask, Reply, USERS, page_of, with_page};
+use super::http::{ADMIN, HttpRequest, Reply, USERS, page_of, with_page};
 use super::txlb::Txlb;
 
 /// A balancer with the host `a`, an admin page and two users.
@@ -27,13 +27,15 @@ impl Page {
 
     /// A page as the administrator gets it.
     pub(crate) fn look(&self, path: &str) -> Reply {
-        Ask::get(self.address, path).by(ADMIN).send()
+        HttpRequest::get(self.address, path).by(ADMIN).send()
     }
 
     /// The response to a verb of the administrator.
     pub(crate) fn tell(&self, verb: &str, fields: &[(&str, &str)]) -> Reply {
         let path = format!("/api/{verb}");
-        Ask::post(self.address, &path, fields).by(ADMIN).send()
+        HttpRequest::post(self.address, &path, fields)
+            .by(ADMIN)
+            .send()
     }
 
     /// The generation of the configuration in force.
@@ -50,7 +52,7 @@ impl Page {
     }
 
     /// Presses the button `verb` of host a.
-    pub(crate) fn button(&self, verb: &str, token: &str, generation: &str) -> Ask {
+    pub(crate) fn button(&self, verb: &str, token: &str, generation: &str) -> HttpRequest {
         let fields = [
             ("token", token),
             ("generation", generation),
@@ -60,7 +62,7 @@ impl Page {
             ("name", "a"),
             ("weight", "7"),
         ];
-        Ask::post(self.address, "/do", &fields)
+        HttpRequest::post(self.address, "/do", &fields)
     }
 }
 

@@ -59,7 +59,7 @@ pub(crate) fn sleeps(pid: Pid, thread: &str) -> u64 {
         .sum()
 }
 
-/// Whether somebody on this machine waits for `address` to accept.
+/// Whether a connect on this machine waits for `address` to accept.
 pub(crate) fn is_being_connected_to(address: SocketAddr) -> bool {
     let SocketAddr::V4(address) = address else {
         panic!("{address}: only IPv4")

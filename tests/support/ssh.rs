@@ -12,7 +12,7 @@ use russh::{Channel, ChannelMsg, ChannelReadHalf, Error};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use super::client::connect_from;
 use super::config::web_service;
 use super::host::Host;
@@ -133,7 +133,7 @@ impl Client {
         let (stream, server) = (TcpStream::from_std(stream)?, Trusting::default());
         let config = Arc::new(Config::default());
         let connecting = connect_stream(config, stream, server.clone());
-        let handle = timeout(PATIENCE, connecting).await.unwrap()?;
+        let handle = timeout(TIMEOUT, connecting).await.unwrap()?;
         Ok(Client { handle, server })
     }
 
@@ -209,7 +209,7 @@ pub(crate) async fn read_to_end(mut channel: ChannelReadHalf) -> Ran {
             }
         }
     };
-    timeout(PATIENCE, all).await.expect("the channel ends");
+    timeout(TIMEOUT, all).await.expect("the channel ends");
     ran
 }
 
@@ -238,7 +238,7 @@ impl Screen {
                 }
             }
         };
-        let waited = timeout(PATIENCE, waiting).await.is_ok();
+        let waited = timeout(TIMEOUT, waiting).await.is_ok();
         assert!(waited, "no {text:?} in {:?}", self.shown);
         let at = self.shown.find(text).unwrap() + text.len();
         self.shown.drain(..at);
@@ -246,9 +246,9 @@ impl Screen {
 }
 
 /// Waits until a connection ends, and returns how long that took.
-pub(crate) async fn end_of(client: &mut Client, patience: Duration) -> Duration {
+pub(crate) async fn end_of(client: &mut Client, limit: Duration) -> Duration {
     let began = std::time::Instant::now();
-    let ended = timeout(patience, &mut client.handle).await;
+    let ended = timeout(limit, &mut client.handle).await;
     // With a disconnect message or an error.
     let _ = ended.expect("it is cut off");
     began.elapsed()

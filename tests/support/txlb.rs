@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 /// The program under test: the one built with the tests, or the one that `TXLB_PROGRAM` names
 /// by its path from the top of the tree. So a release build can be tested by tests that are
@@ -155,7 +155,7 @@ impl Txlb {
 
     /// Waits for the next log line that contains one of `texts`.
     pub(crate) fn wait_for_any(&mut self, texts: &[&str]) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             match self
                 .lines
@@ -236,7 +236,7 @@ impl Txlb {
 
     /// Waits until it has ended by itself.
     pub(crate) fn wait_exit(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             // The end of the process closes the pipe.
             match self
@@ -295,7 +295,7 @@ pub(crate) fn finish(mut command: Command) -> Finished {
         read_lines(child.stdout.take().unwrap()),
         read_lines(child.stderr.take().unwrap()),
     ];
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let [stdout, stderr] = pipes.map(|lines| {
         let mut text = String::new();
         loop {

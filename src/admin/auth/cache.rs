@@ -31,7 +31,7 @@ struct CachedLogin {
 
 impl LoginCache {
     /// Whether this login succeeded at this address lately. It looks at all entries, so that time
-    /// does not tell which one matches.
+    /// does not reveal which one matches.
     pub(super) fn contains(
         &mut self,
         tag: &CredentialTag,

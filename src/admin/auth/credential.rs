@@ -8,12 +8,13 @@ use std::sync::Arc;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use super::random::random_bytes;
 #[cfg(feature = "ssh")]
 use super::users::KnownUser;
 #[cfg(feature = "ssh")]
 use crate::config::Access;
 
-/// Stands for a name and a password, and tells neither without the key.
+/// Stands for a name and a password, and reveals neither without the key.
 #[derive(Clone, Copy)]
 pub(super) struct CredentialTag([u8; 32]);
 
@@ -61,7 +62,7 @@ impl ProcessKey {
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// A number that is always the same for a name, and that nobody can predict.
+    /// A number that is always the same for a name, and that cannot be predicted.
     pub(super) fn stable_number(&self, name: &str) -> usize {
         let digest = self.digest(&[name.as_bytes()]);
         let bytes = digest.iter().take(size_of::<usize>());
@@ -77,17 +78,6 @@ impl ProcessKey {
         }
         mac.finalize().into_bytes().into()
     }
-}
-
-/// Random bytes.
-///
-/// # Errors
-/// The system gives none.
-pub(super) fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| io::Error::other(format!("the system gives no randomness: {error}")))?;
-    Ok(bytes)
 }
 
 /// What a user has logged in with. Sessions check it again before each request.

@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_an_address_of_ipv4_or_a_64_of_ipv6() {
+    fn a_client_address_is_an_ipv4_address_or_a_64_of_ipv6() {
         for (one, other, same) in [
             ("192.0.2.1", "192.0.2.1", true),
             ("192.0.2.1", "192.0.2.2", false),
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forgotten_makes_room_before_anybody_who_waits() {
+    fn forgotten_entries_are_evicted_before_waiting_ones() {
         let mut failures = FailureTable::default();
         let mut number = 0;
         while failures.0.len() + 4 <= MAX_NETWORKS {
@@ -458,15 +458,6 @@ mod tests {
         failures.record_failure(first, FAILURES_EXPIRE_MS);
         failures.record_failure(second, FAILURES_EXPIRE_MS);
         assert_eq!(failures.0.len(), 4);
-    }
-}
-
-#[cfg(test)]
-mod proven_tests {
-    use super::*;
-
-    fn address(text: &str) -> ClientAddress {
-        ClientAddress::of(text.parse().unwrap())
     }
 
     #[test]
@@ -509,12 +500,12 @@ mod proven_tests {
     }
 
     #[test]
-    fn there_is_a_limit_and_many_addresses_push_out_only_their_own() {
+    fn successes_have_a_limit_and_many_addresses_push_out_only_their_own() {
         let (mut known_logins, other) = (KnownLogins::default(), address("198.51.100.1"));
         known_logins.insert(other, "ann", 0);
         for number in 0..600_u128 {
             let bits = (0x2001_0db8_u128 << 96) | number;
-            let there = ClientAddress::of(std::net::Ipv6Addr::from_bits(bits).into());
+            let there = ClientAddress::of(Ipv6Addr::from_bits(bits).into());
             known_logins.insert(there, "bob", 1);
         }
         assert_eq!(known_logins.0.len(), MAX_ADDRESSES);

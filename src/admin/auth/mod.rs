@@ -8,6 +8,7 @@ mod cache;
 mod credential;
 mod limiter;
 mod queue;
+mod random;
 #[cfg(test)]
 mod simulation;
 mod slots;
@@ -26,12 +27,12 @@ use self::slots::{CheckSlot, CheckSlots, SlotResult};
 use self::users::{KnownUser, Users};
 pub use self::users::{MAX_PASSWORD, hash_password};
 use super::server::client_address::ClientAddress;
-use super::server::lock;
 use crate::config::{Access, Config, User};
 use crate::control::{Commit, Reconfigure};
 use crate::log_targets;
+use crate::sync::lock;
 
-/// What a client is told to wait if its password was not checked in time, in seconds.
+/// `Retry-After` of a client if its password was not checked in time, in seconds.
 const BUSY_S: u64 = 1;
 
 /// Characters of a user's name in the log: clients choose it.
@@ -236,12 +237,12 @@ impl Auth {
     /// The system gives no randomness.
     #[expect(clippy::unused_self, reason = "who has the key has the randomness")]
     pub(super) fn random_number(&self) -> io::Result<u64> {
-        credential::random_bytes().map(u64::from_le_bytes)
+        random::random_bytes().map(u64::from_le_bytes)
     }
 }
 
 impl Auth {
-    /// Has the users follow the configuration.
+    /// Makes the users follow the configuration.
     pub fn reconfigurable(&self) -> Box<dyn Reconfigure> {
         Box::new(AuthReconfigure(self.clone()))
     }
@@ -304,7 +305,7 @@ impl Inner {
     }
 
     /// Checks the password. Without a hash of the user's own, it checks another in vain: time
-    /// must not tell which users exist.
+    /// must not reveal which users exist.
     fn check(&self, attempt: &Attempt<'_>, slot: &CheckSlot<'_>) -> Option<Access> {
         let users = self.users();
         let user = users.find(attempt.name);

@@ -20,7 +20,7 @@ const MAX_LOGIN_MS: u64 = 5000;
 const RETRY_MS: u64 = 500;
 
 /// Longest wait for a check.
-const PATIENCE_MS: u64 = 10_000;
+const TIMEOUT_MS: u64 = 10_000;
 
 /// Addresses of administrators: one unknown, one known.
 const FRESH: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
@@ -95,7 +95,7 @@ impl Scene {
         }
         match self.limiter.push(address, "ann", tag, self.now_ms) {
             Ok(ticket) => {
-                let until_ms = self.now_ms + PATIENCE_MS;
+                let until_ms = self.now_ms + TIMEOUT_MS;
                 self.waiting.insert(ticket, (ip, until_ms));
                 true
             }

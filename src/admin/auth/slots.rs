@@ -1,4 +1,4 @@
-//! Waits for a turn to check a password, and checks it on a thread of low priority.
+//! Waits for a slot to check a password, and checks it on a thread of low priority.
 //!
 //! Which check is next is decided in `limiter` and `queue`.
 
@@ -11,8 +11,8 @@ use super::credential::CredentialTag;
 use super::limiter::Limiter;
 use super::queue::{NotQueued, QueueStatus};
 use crate::admin::server::client_address::ClientAddress;
-use crate::admin::server::lock;
 use crate::os::resources;
+use crate::sync::lock;
 
 /// Longest wait for a check.
 const MAX_WAIT: Duration = Duration::from_secs(10);
@@ -59,7 +59,7 @@ impl CheckSlots {
         lock(&self.limiter)
     }
 
-    /// Waits for a turn.
+    /// Waits for a slot.
     pub(super) fn take(
         &self,
         address: ClientAddress,

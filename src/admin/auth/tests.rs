@@ -287,7 +287,7 @@ fn one_of_a_network_waits_and_the_same_login_waits_with_it() {
 }
 
 #[test]
-fn those_who_find_too_many_waiting_are_told_to_come_back() {
+fn logins_beyond_the_queue_get_a_retry_time() {
     let scene = Scene::with_three();
     let slot = a_check(&scene);
     let most = u8::try_from(queue::MAX_UNKNOWN_WAITING).unwrap();

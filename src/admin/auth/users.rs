@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use pw_hash::{HashSetup, bcrypt, md5_crypt, sha256_crypt, sha512_crypt, unix_crypt};
 
-use super::credential;
+use super::random::random_bytes;
 use crate::config::credentials::{HashError, HashKind, PasswordHash};
 #[cfg(feature = "ssh")]
 use crate::config::public_key_bytes;
@@ -105,7 +105,7 @@ impl Users {
     }
 
     /// The hash that is checked for a user without one: another user's, always the same for the
-    /// same `number`. So time does not tell which users exist. `None` if no user has a hash.
+    /// same `number`. So time does not reveal which users exist. `None` if no user has a hash.
     pub(super) fn decoy_hash(&self, number: usize) -> Option<&Hash> {
         let at = number.checked_rem(self.checkable.len())?;
         self.checkable[at].hash()
@@ -136,8 +136,7 @@ pub fn hash_password(password: &str) -> io::Result<String> {
         let why = format!("a password has at most {MAX_PASSWORD} bytes, and no NUL among them");
         return Err(wrong(why));
     }
-    let salt = credential::random_bytes::<NEW_HASH_SALT_CHARS>()?
-        .map(|byte| ALPHABET[usize::from(byte % 64)]);
+    let salt = random_bytes::<NEW_HASH_SALT_CHARS>()?.map(|byte| ALPHABET[usize::from(byte % 64)]);
     let salt = String::from_utf8_lossy(&salt);
     let setup = HashSetup {
         salt: Some(&salt),
@@ -251,13 +250,6 @@ pub(super) mod tests {
         assert!(users.find("eve").unwrap().hash().is_none());
         assert!(users.find("Ann").is_none());
     }
-}
-
-#[cfg(test)]
-mod hash_tests {
-    //! Hashes that the C library made, and strings that are no hash.
-
-    use super::*;
 
     const LONG_SALT: &str = "$6$rounds=1000$abcdefghijklmnop$862PXlcTA4KIqozjXYDbBp9uZA3HQdFuqaP.\
                          mgmsFIuBYPlrZwn91l9sTMhXYm0MUqwgIOCtbxKOhtYgUfpxJ/";

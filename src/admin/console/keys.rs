@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_told_however_the_terminal_says_them() {
+    fn keys_are_recognised_however_the_terminal_sends_them() {
         let cases: &[(&[u8], &[Key])] = &[
             (b"a", &[Key::Text('a')]),
             (

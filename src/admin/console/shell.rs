@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn the_consoles_own_words_are_told_from_verbs() {
+    fn the_consoles_own_commands_are_distinguished_from_verbs() {
         assert_eq!(parse_command(" exit "), Some(Ok(ConsoleCommand::Exit)));
         assert_eq!(parse_command("watch"), watching("status", 2000));
         assert_eq!(parse_command("watch sessions"), watching("sessions", 2000));

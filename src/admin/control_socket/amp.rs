@@ -222,7 +222,7 @@ mod tests {
         }
     }
 
-    fn heard(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
+    fn answer_to(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
         let mut out = Vec::new();
         let outcome = Amp::default().receive(bytes, client_of, &mut out);
         outcome.map(|()| out)
@@ -233,24 +233,24 @@ mod tests {
         let question = b"\0\x04_ask\0\x011\0\x08_command\0\x10GetClientAddress\
             \0\x04host\0\x0810.0.0.1\0\x04port\0\x015\0\0";
         let answer = b"\0\x07_answer\0\x011\0\x04host\0\x09192.0.2.1\0\x04port\0\x0280\0\0";
-        assert_eq!(heard(question).unwrap(), answer);
+        assert_eq!(answer_to(question).unwrap(), answer);
         assert_eq!(question[0], FIRST_BYTE);
     }
 
     #[test]
     fn addresses_are_taken_and_given_as_hosts_know_them() {
         for host in ["::1", "fe80::1%eth0"] {
-            let answer = heard(&question(host, "6")).unwrap();
+            let answer = answer_to(&question(host, "6")).unwrap();
             let expected: &[(&str, &[u8])] =
                 &[("_answer", b"1"), ("host", b"2001:db8::1"), ("port", b"81")];
             assert_eq!(answer, boxed(expected), "{host}");
         }
-        let answer = heard(&question("::ffff:10.0.0.1", "5")).unwrap();
+        let answer = answer_to(&question("::ffff:10.0.0.1", "5")).unwrap();
         assert!(answer.windows(9).any(|part| part == b"192.0.2.1"));
     }
 
     #[test]
-    fn whoever_asks_in_vain_is_told_so() {
+    fn a_question_without_an_answer_gets_an_error() {
         let cases: &[(Vec<u8>, &str)] = &[
             (question("10.0.0.1", "6"), "UNKNOWN_PORT"),
             (question("10.0.0.1", "65535"), "UNKNOWN_PORT"),
@@ -261,7 +261,7 @@ mod tests {
             (boxed(&[TAG, ("_command", b"St\xffop\n")]), "UNHANDLED"),
         ];
         for (question, code) in cases {
-            let answer = heard(question).unwrap();
+            let answer = answer_to(question).unwrap();
             let (pairs, length) = first_box(&answer).unwrap().unwrap();
             assert_eq!(length, answer.len());
             let names: Vec<_> = pairs.iter().map(|(key, _)| *key).collect();
@@ -281,12 +281,12 @@ mod tests {
             question("10.0.0.1", "7"),
         ]
         .concat();
-        let expected = heard(&questions).unwrap();
+        let expected = answer_to(&questions).unwrap();
         assert_eq!(
             expected,
             [
-                heard(&question("10.0.0.1", "5")).unwrap(),
-                heard(&question("10.0.0.1", "7")).unwrap()
+                answer_to(&question("10.0.0.1", "5")).unwrap(),
+                answer_to(&question("10.0.0.1", "7")).unwrap()
             ]
             .concat()
         );
@@ -314,9 +314,9 @@ mod tests {
             (b"\0\0".to_vec(), Malformed::NoCommand),
         ];
         for (bytes, error) in cases {
-            assert_eq!(heard(bytes), Err(*error), "{bytes:?}");
+            assert_eq!(answer_to(bytes), Err(*error), "{bytes:?}");
         }
         let half: Vec<_> = b"\0\x01k\x10\0".iter().chain(&long[1..]).copied().collect();
-        assert_eq!(heard(&half), Ok(Vec::new()));
+        assert_eq!(answer_to(&half), Ok(Vec::new()));
     }
 }

@@ -4,15 +4,16 @@
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::amp::{self, Amp};
-use super::limit::{AmpSlot, ConnectionSlot, MAX_AMP_CLIENTS};
+use super::limit::{ConnectionSlot, MAX_AMP_CLIENTS};
 use crate::admin::server::in_flight::InFlight;
 use crate::config::Access;
 use crate::control::{Actor, ClientLookup, Handle, LineProtocol};
+use crate::sync::Counter;
 
 /// Timeout of the first byte.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,9 +35,9 @@ pub(super) struct ClientContext {
     /// Whether the control socket speaks AMP, too.
     pub(super) speaks_amp: AtomicBool,
     /// AMP clients of the control socket.
-    amp_on_control: Arc<AtomicUsize>,
+    amp_on_control: Counter,
     /// Clients of the socket for AMP alone.
-    pub(super) amp_clients: Arc<AtomicUsize>,
+    pub(super) amp_clients: Counter,
     pub(super) in_flight: InFlight,
 }
 
@@ -46,8 +47,8 @@ impl ClientContext {
             client_lookup,
             handle: OnceLock::new(),
             speaks_amp: AtomicBool::new(true),
-            amp_on_control: Arc::default(),
-            amp_clients: Arc::default(),
+            amp_on_control: Counter::default(),
+            amp_clients: Counter::default(),
             in_flight: InFlight::default(),
         }
     }
@@ -89,14 +90,12 @@ pub(super) fn serve_client(
         None => Ok(()),
         Some(amp::FIRST_BYTE) => {
             if !context.speaks_amp.load(Ordering::Relaxed) {
-                log::warn!(
-                    "control: {actor} is rejected: AMP is off on this socket (amp=\"false\")"
-                );
+                log::warn!("control: {actor} is turned away: amp=\"false\" leaves AMP out here");
                 return Ok(());
             }
-            let Some(_place) = AmpSlot::take(&context.amp_on_control) else {
+            let Some(_place) = context.amp_on_control.count_below(MAX_AMP_CLIENTS) else {
                 log::warn!(
-                    "control: {actor} is rejected: {MAX_AMP_CLIENTS} AMP clients are connected already"
+                    "control: {actor} is turned away: {MAX_AMP_CLIENTS} clients speak AMP already"
                 );
                 return Ok(());
             };
@@ -127,8 +126,8 @@ pub(super) fn serve_amp_client(
             serve_amp(reader, stream, context)
         }
         Some(_) => {
-            log::warn!("amp: {actor} is rejected: this socket accepts AMP only");
-            write_error(stream, "this socket accepts AMP only")
+            log::warn!("amp: {actor} is turned away: nothing but AMP is spoken here");
+            write_error(stream, "nothing but AMP is spoken here")
         }
     }
 }
@@ -169,7 +168,7 @@ fn serve_lines(
             Line::TooLong => format!("the line is too long: {MAX_LINE} bytes are possible"),
             Line::Half => return write_error(out, "the last line has no end: it is ignored"),
             Line::End if protocol.is_in_batch() => {
-                return write_error(out, "the batch was not committed: nothing was changed");
+                return write_error(out, "the batch was not committed: nothing of it is done");
             }
             Line::End => return Ok(()),
         };
@@ -185,7 +184,7 @@ pub(super) fn write_error(mut out: &UnixStream, why: &str) -> io::Result<()> {
 
 fn report_timeout(out: &UnixStream, timeout: Duration) -> io::Result<()> {
     let seconds = timeout.as_secs();
-    write_error(out, &format!("no command came for {seconds} s"))
+    write_error(out, &format!("nothing was said for {seconds} s"))
 }
 
 /// Reads a line without its end. The rest of a line that is too long is skipped, without
@@ -223,7 +222,7 @@ fn serve_amp(
         if length == 0 {
             return Ok(());
         }
-        let heard = amp.receive(
+        let result = amp.receive(
             bytes,
             |local| context.client_lookup.client_of(local),
             &mut in_flight,
@@ -231,8 +230,8 @@ fn serve_amp(
         reader.consume(length);
         out.write_all(&in_flight)?;
         in_flight.clear();
-        if let Err(error) = heard {
-            log::warn!("control: this is no AMP command: {error}");
+        if let Err(error) = result {
+            log::warn!("control: this is not AMP, or nothing to be asked: {error}");
             return Ok(());
         }
     }

@@ -3,9 +3,11 @@
 
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+
+use crate::sync::lock;
 
 /// Clients that are connected at the same time.
 pub(super) const MAX_CLIENTS: usize = 32;
@@ -88,7 +90,7 @@ impl ConnectionLimit {
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
@@ -115,25 +117,6 @@ impl Drop for ConnectionSlot {
 /// AMP clients that are served at the same time, on each socket. Hosts stay connected, and
 /// operators need slots, too.
 pub(super) const MAX_AMP_CLIENTS: usize = 24;
-
-/// The slot of an AMP client, until it is dropped. Holds the counter of its socket.
-pub(super) struct AmpSlot(Arc<AtomicUsize>);
-
-impl AmpSlot {
-    /// A slot, unless [`MAX_AMP_CLIENTS`] are taken.
-    pub(super) fn take(count: &Arc<AtomicUsize>) -> Option<AmpSlot> {
-        let before = count.fetch_add(1, Ordering::Relaxed);
-        // Dropping it takes it off the count again.
-        let slot = AmpSlot(Arc::clone(count));
-        (before < MAX_AMP_CLIENTS).then_some(slot)
-    }
-}
-
-impl Drop for AmpSlot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// Ends a connection, also for the thread that reads from it.
 pub(super) fn disconnect(stream: &UnixStream) {
@@ -162,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_kept_for_root() {
+    fn slots_are_reserved_for_root() {
         let limit = Arc::new(ConnectionLimit::default());
         let others = take_slots(&limit, 40, false);
         assert_eq!(others.len(), MAX_OTHER_USERS);
@@ -192,7 +175,7 @@ mod tests {
         others.iter().for_each(ConnectionSlot::mark_spoken);
         let second = limit.take(&stream(), true);
         assert!(second.is_ok() && !is_there(&own[0]) && is_there(&first));
-        // For others nobody does who has only just come.
+        // Other users evict no client that has only just connected.
         assert_eq!(limit.take(&stream(), false).err(), Some(MAX_OTHER_USERS));
     }
 

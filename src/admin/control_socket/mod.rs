@@ -15,15 +15,16 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use self::client::ClientContext;
-use self::limit::{AmpSlot, ConnectionLimit, MAX_AMP_CLIENTS};
+use self::limit::{ConnectionLimit, MAX_AMP_CLIENTS};
 use self::socket_file::SocketFile;
 use super::server::acceptor::{Acceptor, AcceptorThread, spawn_for_client};
 use crate::config::Config;
 use crate::control::{Actor, ClientLookup, Commit, Handle, Reconfigure};
 use crate::os::sockets::{Peer, peer};
+use crate::sync::lock;
 
 /// Permissions of the control socket: read and write for its owner and group.
 const MODE: u32 = 0o660;
@@ -173,10 +174,6 @@ impl SocketChange {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Opens and closes the sockets as the configuration changes.
 struct ReconfigureSockets(Weak<ControlSocketState>);
 
@@ -243,7 +240,7 @@ impl OpenSocket {
     }
 }
 
-/// Accepts clients. A client beyond the limit is told so in one write.
+/// Accepts clients. A client beyond the limit gets the error in one write.
 struct ClientAcceptor {
     listener: UnixListener,
     scope: Scope,
@@ -264,7 +261,7 @@ impl Acceptor for ClientAcceptor {
     }
 
     fn log_error(&mut self, error: &io::Error) {
-        log::warn!("control: cannot accept a client: {error}");
+        log::warn!("control: cannot let a client in: {error}");
     }
 }
 
@@ -275,28 +272,26 @@ impl ControlSocketState {
         let slot = match self.limit.take(&stream, is_own(uid)) {
             Ok((slot, None)) => slot,
             Ok((slot, Some(evicted))) => {
-                log::warn!(
-                    "control: a client that had sent nothing was closed to make room for {actor}"
-                );
+                log::warn!("control: somebody who had said nothing made room for {actor}");
                 // A short text fits into the socket's buffer, so this does not wait.
-                let _ = client::write_error(&evicted, "no command came while others waited");
+                let _ = client::write_error(&evicted, "nothing was said while others waited");
                 limit::disconnect(&evicted);
                 slot
             }
             Err(max_clients) => {
                 log::warn!(
-                    "control: {actor} is rejected: {max_clients} clients are connected already"
+                    "control: {actor} is turned away: {max_clients} clients are there already"
                 );
-                let why = format!("{max_clients} clients are connected already: try again later");
+                let why = format!("{max_clients} clients are there already: try again later");
                 let _ = client::write_error(&stream, &why);
                 return Ok(());
             }
         };
-        log::debug!("control: {actor} connected");
+        log::debug!("control: {actor} comes");
         let state = Arc::clone(self);
         spawn_for_client("control-client", stream, move |stream| {
             if let Err(error) = client::serve_client(&stream, &actor, &slot, &state.clients) {
-                log::debug!("control: the connection of {actor} broke: {error}");
+                log::debug!("control: {actor} is lost: {error}");
             }
         })
         .map_err(|(stream, error)| {
@@ -307,24 +302,22 @@ impl ControlSocketState {
 
     fn accept_amp_client(self: &Arc<ControlSocketState>, stream: UnixStream) -> io::Result<()> {
         let (actor, _) = identify(&stream)?;
-        let Some(slot) = AmpSlot::take(&self.clients.amp_clients) else {
-            log::warn!(
-                "amp: {actor} is rejected: {MAX_AMP_CLIENTS} AMP clients are connected already"
-            );
+        let Some(slot) = self.clients.amp_clients.count_below(MAX_AMP_CLIENTS) else {
+            log::warn!("amp: {actor} is turned away: {MAX_AMP_CLIENTS} clients are there already");
             return Ok(());
         };
         let state = Arc::clone(self);
         spawn_for_client("amp-client", stream, move |stream| {
             let _place = slot;
             if let Err(error) = client::serve_amp_client(&stream, &actor, &state.clients) {
-                log::debug!("amp: the connection of {actor} broke: {error}");
+                log::debug!("amp: {actor} is lost: {error}");
             }
         })
         .map_err(|(_, error)| error)
     }
 }
 
-/// The peer as an actor, and its user id; `u32::MAX` where the system does not tell it.
+/// The peer as an actor, and its user id; `u32::MAX` where the system does not know it.
 fn identify(stream: &UnixStream) -> io::Result<(Actor, u32)> {
     let Peer { uid, pid } = peer(stream)?;
     let uid = uid.unwrap_or(u32::MAX);

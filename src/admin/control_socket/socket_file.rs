@@ -47,7 +47,7 @@ impl SocketFile {
     /// `AddrInUse` if a process listens there, `AlreadyExists` for a file that is no socket,
     /// or a system error.
     // Test: the_socket_is_for_its_user_and_group_alone_and_goes_with_the_process,
-    // a_socket_that_somebody_answers_at_is_not_taken.
+    // a_socket_with_a_live_server_is_not_taken.
     pub(super) fn listen(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
         // The temporary name may be short enough where the path is too long.
         address(path)?;

@@ -17,7 +17,7 @@ use crate::control::Status;
 use crate::json::{Json, Object};
 
 /// Runs the verb of the pressed button, and redirects to the page.
-pub(super) fn press_button(
+pub(super) fn run_action(
     context: &RequestContext<'_>,
     principal: &Principal,
     request: &Request,
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_press_the_page_is_refreshed_as_before() {
+    fn after_an_action_the_page_is_refreshed_as_before() {
         let back_to = |query: &str, number| {
             let request = Request {
                 query: query.to_owned(),

@@ -25,13 +25,13 @@ use self::state::{ActiveServer, Settings, WebState};
 use super::auth::Auth;
 use super::server::acceptor::{Acceptor, AcceptorWaker, spawn_for_client};
 use super::server::connection_limiter::{ConnectionLimiter, SharedSocket};
-use super::server::lock;
 use super::server::pending_clients::ConnectionCost;
 use super::server::pending_clients::{AdmissionRules, PendingClient, PendingClients};
 use super::server::reconfigure::{AdminListenError, Listeners};
 use super::server::reconfigure::{ReconfigurableServer, ServerReconfigure, close_server};
 use crate::config::{Config, Web};
 use crate::control::{Handle, Liveness, Reconfigure};
+use crate::sync::lock;
 
 /// Clients that are served at the same time; more wait.
 const MAX_CLIENTS: usize = 32;

@@ -253,7 +253,7 @@ mod tests {
     /// A peer whose input is complete.
     struct Peer {
         sent: Cursor<Vec<u8>>,
-        heard: Vec<u8>,
+        response: Vec<u8>,
     }
 
     impl Read for Peer {
@@ -264,7 +264,7 @@ mod tests {
 
     impl Write for Peer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.heard.write(bytes)
+            self.response.write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -275,7 +275,7 @@ mod tests {
     fn peer(text: &[u8]) -> Peer {
         Peer {
             sent: Cursor::new(text.to_vec()),
-            heard: Vec::new(),
+            response: Vec::new(),
         }
     }
 
@@ -408,10 +408,10 @@ mod tests {
         // It waits: the body is not there, so the connection ends here.
         let mut waiting = peer(head.as_bytes());
         assert!(read(&mut waiting, |_| {}).is_err());
-        assert_eq!(waiting.heard, b"HTTP/1.1 100 Continue\r\n\r\n");
+        assert_eq!(waiting.response, b"HTTP/1.1 100 Continue\r\n\r\n");
         let mut hasty = peer(format!("{head}ab").as_bytes());
         assert_eq!(read(&mut hasty, |_| {}).unwrap().body, b"ab");
-        assert_eq!(hasty.heard, b"");
+        assert_eq!(hasty.response, b"");
     }
 
     #[test]

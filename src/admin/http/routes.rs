@@ -95,7 +95,7 @@ fn dispatch(
     }
     match route {
         Route::Resource(view) if !is_post => views::show(context, principal, request, *view),
-        Route::Button if is_post => actions::press_button(context, principal, request),
+        Route::Button if is_post => actions::run_action(context, principal, request),
         Route::LegacyCall(name, _) if is_post => {
             actions::api_call(context, principal, request, name, true)
         }
@@ -145,16 +145,16 @@ mod tests {
 
     #[test]
     fn a_script_of_the_ancestors_time_is_told_what_to_do() {
-        let told = |path: &str| match route(&request(path)) {
+        let text = |path: &str| match route(&request(path)) {
             Some(Route::LegacyCall(name, schema)) => legacy_hint(name, schema),
             _ => String::new(),
         };
         assert_eq!(
-            told("/addHost"),
+            text("/addHost"),
             "addHost takes POST now: POST /api/addHost with service, group, name, ip\n"
         );
         assert_eq!(
-            told("/closeLog"),
+            text("/closeLog"),
             "closeLog takes POST now: POST /api/reopenLog\n"
         );
         for path in [
@@ -165,7 +165,7 @@ mod tests {
             "/help",
             "/api/addHost",
         ] {
-            assert_eq!(told(path), "", "{path}");
+            assert_eq!(text(path), "", "{path}");
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use crate::admin::auth::Auth;
@@ -12,12 +12,12 @@ use crate::admin::page::FlashMessage;
 use crate::admin::server::acceptor::AcceptorWaker;
 use crate::admin::server::connection_limiter::ConnectionLimiter;
 use crate::admin::server::in_flight::InFlight;
-use crate::admin::server::lock;
 use crate::admin::server::reconfigure::Listeners;
 use crate::admin::tls::Tls;
 use crate::config::{ListenHost, Web};
 use crate::control::{Handle, Liveness, Status};
 use crate::os::state;
+use crate::sync::lock;
 
 /// The connection that a request came by, and the settings that hold for it.
 pub(super) struct RequestContext<'a> {
@@ -207,7 +207,7 @@ impl ProbeCache {
     /// Returns the cached result, or computes a new one. The lock is held meanwhile, so
     /// that other requests wait for this result instead of computing their own.
     pub(super) fn get_or_compute(&self, compute: impl FnOnce() -> bool) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.0);
         match *last {
             Some((at, result)) if at.elapsed() < CACHE_TIME => result,
             _ => {
@@ -234,7 +234,7 @@ pub(super) struct FlashMessages(Mutex<VecDeque<(u64, FlashMessage)>>);
 impl FlashMessages {
     /// Keeps a message under this number.
     pub(super) fn keep(&self, number: u64, flash_message: FlashMessage) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.0);
         if kept.len() == CAPACITY {
             kept.pop_front();
         }
@@ -243,7 +243,7 @@ impl FlashMessages {
 
     /// Takes the message of this number out: it is shown once.
     pub(super) fn take(&self, number: u64) -> Option<FlashMessage> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.0);
         let place = kept.iter().position(|(own, _)| *own == number)?;
         kept.remove(place).map(|(_, flash_message)| flash_message)
     }

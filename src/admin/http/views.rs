@@ -7,9 +7,9 @@ use super::response::{Response, error_page};
 use super::state::{FLASH_FIELD, RequestContext};
 use crate::admin::metrics::{self, csv, running::running};
 use crate::admin::page::{self, Refresh};
-use crate::admin::server::lock;
 use crate::config::verb::{Command, Question, View as ConfigView};
 use crate::control::Response as ControlResponse;
+use crate::sync::lock;
 
 /// A page, file or export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

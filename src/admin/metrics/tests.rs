@@ -62,7 +62,7 @@ fn every_line_can_be_read_whatever_the_names_are() {
 }
 
 #[test]
-fn no_client_and_no_address_is_told() {
+fn no_client_and_no_address_is_exported() {
     let text = metrics(&nasty());
     for address in ["10.0.0.1", "2001:db8", "::1"] {
         assert!(!text.contains(address), "{address}");

@@ -9,6 +9,7 @@ use super::view::{View, button, change_link, details, force, form, weight};
 use crate::config::HostState;
 use crate::control::text::{age, bytes, count};
 use crate::control::{GroupStatus, Health, HostStatus};
+use crate::text::plural;
 
 /// The group of a row's host.
 #[derive(Debug, Clone, Copy)]
@@ -254,14 +255,6 @@ impl State {
 pub(super) fn usable(group: &GroupStatus) -> usize {
     let states = group.hosts.iter().map(State::of);
     states.filter(|state| state.is_usable()).count()
-}
-
-/// `1 host`, `2 hosts`.
-pub(super) fn plural(number: usize, one: &str) -> String {
-    match number {
-        1 => format!("1 {one}"),
-        _ => format!("{number} {one}s"),
-    }
 }
 
 /// A host's name with service and group: `web:main/one`.

@@ -150,7 +150,7 @@ fn document(title: &str, home: &str, assets: Assets, body: Element) -> String {
 /// A reload loses what was typed or unfolded, and HTML cannot know whether anything was.
 /// So `refreshing.css` hides all forms that take more than one click. It shows links to
 /// a view that does not refresh itself instead.
-// Test: what_takes_more_than_one_press_is_where_nothing_is_refreshed.
+// Test: what_takes_more_than_one_click_is_where_nothing_is_refreshed.
 fn without_script(seconds: u64) -> Element {
     let refresh = el("meta")
         .attr("http-equiv", "refresh")

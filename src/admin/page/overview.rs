@@ -1,7 +1,7 @@
 //! The top of the page: a verdict in one sentence, the figures of the process, and the
 //! state of the configuration file.
 
-use super::host::{self, State, host_label, plural};
+use super::host::{self, State, host_label};
 use super::html::{Element, el, id, time};
 use super::view::{View, button, change_link, details, force, form};
 use crate::config::Access;
@@ -9,6 +9,7 @@ use crate::control::text::{age, count};
 use crate::control::{
     GroupStatus, Health, HostStatus, Outcome, ServiceStatus, Status, StoredStatus,
 };
+use crate::text::plural;
 
 /// Failed hosts that are listed at once.
 const NAMED: usize = 3;
@@ -413,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_only_stands_by_is_no_alarm() {
+    fn a_standby_host_is_not_reported_as_failed() {
         let mut status = samples::status(vec![samples::host("one")]);
         let mut spare = status.services[0].groups[0].clone();
         spare.name = "spare".to_owned();
@@ -444,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn want_of_anything_is_told_and_only_then() {
+    fn shortages_are_shown_and_only_then() {
         let mut status = samples::status(Vec::new());
         assert!(shortage(&status).is_none());
         status.no_ports = 3;

@@ -1,12 +1,13 @@
 //! Services of the page: the index of many services, each service's figures and groups,
 //! each group's table of hosts, and the forms that enable a group or add a host.
 
-use super::host::{self, GroupContext, State, plural, usable};
+use super::host::{self, GroupContext, State, usable};
 use super::html::{Element, el, id};
 use super::view::{View, button, change_link, details, form, labelled, weight};
 use crate::config::HostState;
 use crate::control::text::count;
 use crate::control::{GroupStatus, HostStatus, ServiceStatus, Status};
+use crate::text::plural;
 
 const COLUMNS: [(&str, &str); 10] = [
     ("Host", ""),
@@ -117,7 +118,7 @@ fn enable(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Opti
         service.enabled,
     );
     let warning = (usable == 0).then(|| {
-        let text = "No host of this group is up and not failed: new sessions may fail.";
+        let text = "No host of this group is up: clients would find nobody.";
         el("p").class("bad").text(text)
     });
     let form = form(view, &[("service", &service.name), ("group", &group.name)])?
@@ -240,14 +241,14 @@ mod tests {
             group(&samples::view(status), service, &service.groups[index]).into_text()
         };
         assert!(!text(0, &status).contains("enableGroup"));
-        let told = text(1, &status);
-        assert!(told.contains(
+        let html = text(1, &status);
+        assert!(html.contains(
             "New sessions of web will go to spare, which has 2 hosts that new sessions could go \
              to. The 17 sessions open on main stay there until they end."
         ));
-        assert!(!told.contains("new sessions may fail"));
+        assert!(!html.contains("clients would find nobody"));
         status.services[0].groups[1].hosts = vec![samples::failed("three")];
-        assert!(text(1, &status).contains("new sessions may fail"));
+        assert!(text(1, &status).contains("clients would find nobody"));
     }
 
     #[test]

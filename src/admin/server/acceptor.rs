@@ -18,7 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::os::resources;
 
-/// Pause before the next accept after one failed, say for want of a descriptor.
+/// Pause before the next accept after one failed, say for lack of a descriptor.
 const RETRY_DELAY: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 100_000_000,
@@ -77,7 +77,7 @@ pub(in crate::admin) struct AcceptorThread {
 pub(in crate::admin) struct AcceptorWaker(Weak<UnixStream>);
 
 impl AcceptorThread {
-    /// Starts the thread, which accepts nobody before [`AcceptorThread::start_accepting`].
+    /// Starts the thread, which accepts no client before [`AcceptorThread::start_accepting`].
     ///
     /// # Errors
     /// The system has no thread or socket for it.
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_door_that_was_closed_is_closed_and_who_waited_was_let_in() {
+    fn a_closed_listener_is_closed_and_waiting_clients_were_accepted() {
         let mut address = anywhere();
         for _ in 0..50 {
             let accept = |listener: &TcpListener| (&listener.accept()?.0).write_all(b"!");
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_keeps_no_door_open() {
+    fn a_crowd_keeps_no_listener_open() {
         // A client always waits.
         let (thread, _client, _) = open(anywhere(), |_| Ok(()));
         drop(thread);

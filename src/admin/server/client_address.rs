@@ -77,8 +77,8 @@ impl ClientAddress {
         self.0
     }
 
-    /// The smallest network that is told from others: an IPv4 address, or a /64 of IPv6. One
-    /// household or server gets a /64 and is free to choose addresses in it.
+    /// The smallest network that is distinguished from others: an IPv4 address, or a /64 of
+    /// IPv6. One household or server gets a /64 and is free to choose addresses in it.
     pub(in crate::admin) fn subnet(self) -> Network {
         Network::of(self.0, if self.0.is_ipv4() { 32 } else { 64 })
     }
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_and_its_network_are_one_place() {
+    fn an_address_and_its_network_are_one_subnet() {
         let same = |one: &str, two: &str| address(one).subnet() == address(two).subnet();
         assert!(same("10.0.0.1", "::ffff:10.0.0.1"));
         assert!(same("2001:db8::1", "2001:db8::ffff:1"));

@@ -14,7 +14,7 @@ use std::time::Instant;
 use rustix::net::{Shutdown, shutdown};
 
 use super::client_address::{ClientAddress, Network};
-use super::lock;
+use crate::sync::lock;
 
 /// A socket that can be shut down while another thread reads and writes it.
 pub(in crate::admin) type SharedSocket = Arc<dyn AsFd + Send + Sync>;
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_more_than_a_share_and_who_leaves_a_full_door_says_so() {
+    fn no_address_has_more_than_a_share_and_a_freed_slot_wakes_the_acceptor() {
         let rings = Arc::new(AtomicUsize::new(0));
         let bell = Arc::clone(&rings);
         let limiter = Arc::new(ConnectionLimiter::new(3, 2, move || {
@@ -436,11 +436,6 @@ mod tests {
         assert!(!limiter.evict_idle_from(ClientAddress::of(ONE)));
         assert_eq!(close(), [false, false, true]);
     }
-}
-
-#[cfg(test)]
-mod order_tests {
-    use super::*;
 
     fn candidate(ip: [u8; 4], idle_ms: u64) -> Candidate {
         Candidate {
@@ -472,7 +467,7 @@ mod order_tests {
     }
 
     #[test]
-    fn the_busiest_network_and_in_it_the_busiest_place_makes_room() {
+    fn the_busiest_network_and_in_it_the_busiest_address_is_evicted() {
         let candidates = [
             candidate([10, 0, 0, 1], 9000),
             candidate([10, 0, 1, 1], 100),
@@ -485,7 +480,7 @@ mod order_tests {
     }
 
     #[test]
-    fn nobody_who_is_known_has_to_go() {
+    fn known_clients_are_not_evicted() {
         let known = Candidate {
             is_known: true,
             ..candidate([10, 0, 0, 1], 9000)

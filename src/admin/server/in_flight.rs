@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::lock;
+use crate::sync::lock;
 
 /// How long the end waits for them.
 const MAX_WAIT: Duration = Duration::from_secs(1);

@@ -13,10 +13,3 @@ pub(super) mod in_flight;
 pub(super) mod pending_clients;
 #[cfg(any(feature = "web", feature = "ssh"))]
 pub(super) mod reconfigure;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Locks a mutex, also after a panic of a thread that held it.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

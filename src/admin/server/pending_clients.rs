@@ -131,7 +131,7 @@ impl PendingClients {
             .retain_mut(|client| client.update(*events.next().unwrap_or(&nothing)));
     }
 
-    /// Adds a client. Returns those that are rejected for want of room, which may include this
+    /// Adds a client. Returns those that are rejected for lack of room, which may include this
     /// one.
     ///
     /// # Errors
@@ -347,7 +347,7 @@ impl HandshakeRateLimit {
 }
 
 #[cfg(test)]
-mod rate_tests {
+mod tests {
     use super::*;
 
     /// How many of many tries in a minute are allowed.
@@ -365,7 +365,7 @@ mod rate_tests {
     }
 
     #[test]
-    fn a_place_has_twenty_a_second_and_its_network_eighty() {
+    fn an_address_has_twenty_a_second_and_its_network_eighty() {
         let one = in_a_minute(|_| ClientAddress::of([10, 0, 0, 1].into()));
         assert!((1200..1300).contains(&one), "{one}");
         let last = |ms: u64| u8::try_from(ms % 250).unwrap();

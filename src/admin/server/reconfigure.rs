@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, Weak};
 use std::{fmt, io};
 
 use super::acceptor::{Acceptor, AcceptorThread, AcceptorWaker};
-use super::lock;
 use crate::config::{Config, ListenAddress, ListenHost};
 use crate::control::{Commit, Reconfigure, resolve_places};
 use crate::os::listen::{BindAddress, bind_all};
+use crate::sync::lock;
 
 /// A server that follows the configuration.
 pub(in crate::admin) trait ReconfigurableServer:
@@ -24,7 +24,7 @@ pub(in crate::admin) trait ReconfigurableServer:
     const NAME: &'static str;
 
     /// The endpoint for `config`; listeners of `now` that are still wanted stay open. Names that
-    /// are there `now` are resolved again only with `resolve_again`. Accepts nobody yet.
+    /// are there `now` are resolved again only with `resolve_again`. Accepts no client yet.
     ///
     /// # Errors
     /// A new listener, or what else is new, cannot be had.
@@ -162,8 +162,8 @@ impl std::error::Error for AdminListenError {}
 
 impl Listeners {
     /// Opens what `server` needs to listen at `listen`. Listeners of `now` stay open; new ones
-    /// accept nobody before [`Listeners::start_accepting`]. A name is resolved here, one that is there
-    /// `now` only with `resolve_again`.
+    /// accept no client before [`Listeners::start_accepting`]. A name is resolved here, one that
+    /// is there `now` only with `resolve_again`.
     ///
     /// # Errors
     /// A new listener cannot be had.

@@ -111,7 +111,7 @@ impl ChannelSession {
         loop {
             let is_closing = matches!(event, Some(Event::Closing));
             let now_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            let step = move |handle: &Handle| ConsoleStep::take(console, event, now_ms, handle);
+            let step = move |handle: &Handle| ConsoleRun::take(console, event, now_ms, handle);
             let step = self.with_handle(step).await?;
             self.send(&step.shown).await?;
             if is_closing {
@@ -237,7 +237,7 @@ fn leave_terminal(console: &mut Console, out: &mut Vec<u8>) {
 }
 
 /// What the console did with an event.
-struct ConsoleStep {
+struct ConsoleRun {
     console: Console,
     shown: Vec<u8>,
     is_over: bool,
@@ -245,14 +245,14 @@ struct ConsoleStep {
     next_ms: Option<u64>,
 }
 
-impl ConsoleStep {
+impl ConsoleRun {
     /// Passes an event to the console; without one, only the time.
     fn take(
         mut console: Console,
         event: Option<Event>,
         now_ms: u64,
         handle: &Handle,
-    ) -> ConsoleStep {
+    ) -> ConsoleRun {
         let (mut shown, mut is_over) = (Vec::new(), false);
         match event {
             Some(Event::Keys(keys)) => {
@@ -269,7 +269,7 @@ impl ConsoleStep {
             true => None,
             false => console.tick(now_ms, handle, &mut shown),
         };
-        ConsoleStep {
+        ConsoleRun {
             console,
             shown,
             is_over,

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use tokio::sync::Notify;
 
 use crate::admin::console::Size;
-use crate::admin::server::lock;
+use crate::sync::lock;
 
 /// Input waits while more than this is queued, in bytes.
 const HIGH_WATER: usize = 64 * 1024;
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_talk_that_is_over() {
+    fn input_does_not_wait_for_a_session_that_is_over() {
         run(async {
             let input = Arc::new(InputQueue::default());
             let theirs = Arc::clone(&input);

@@ -12,7 +12,6 @@ mod session;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -25,7 +24,6 @@ use self::runtime::{MAX_CLIENTS, SshRuntime};
 use super::auth::Auth;
 use super::server::acceptor::{Acceptor, AcceptorWaker, check_memory};
 use super::server::connection_limiter::{ConnectionLimiter, SharedSocket};
-use super::server::lock;
 use super::server::pending_clients::{
     AdmissionRules, ConnectionCost, PendingClient, PendingClients,
 };
@@ -34,6 +32,7 @@ use super::server::reconfigure::{
 };
 use crate::config::{Config, Ssh};
 use crate::control::{Handle, Reconfigure};
+use crate::sync::{Counter, lock};
 
 /// Clients from one subnet.
 const MAX_FROM_ONE: usize = 4;
@@ -41,10 +40,10 @@ const MAX_FROM_ONE: usize = 4;
 /// How long a client waits before it is rejected.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// Clients that are told at a time that there is no room. Others are closed without a word.
+/// Clients that get the error for "no room" at the same time. Others are closed without a word.
 const MAX_REJECTING: usize = 16;
 
-/// The SSH server, open while the configuration has it enabled. Dropping it closes it and
+/// The SSH server, open while the configuration enables it. Dropping it closes it and
 /// disconnects its clients.
 pub struct SshServer(Arc<ServerState>);
 
@@ -66,7 +65,7 @@ impl SshServer {
                     MAX_FROM_ONE,
                     on_capacity,
                 )),
-                rejecting: AtomicUsize::new(0),
+                rejecting: Counter::default(),
                 context: Arc::new(SessionContext::new(auth)),
                 runtime: Mutex::default(),
                 endpoint: Mutex::default(),
@@ -76,7 +75,7 @@ impl SshServer {
         Ok(SshServer(state))
     }
 
-    /// Has it follow the configuration.
+    /// Makes it follow the configuration.
     pub fn reconfigurable(&self) -> Box<dyn Reconfigure> {
         Box::new(ServerReconfigure::new(&self.0))
     }
@@ -105,7 +104,7 @@ impl Drop for SshServer {
 /// What lasts from one configuration to the next.
 struct ServerState {
     limiter: Arc<ConnectionLimiter>,
-    rejecting: AtomicUsize,
+    rejecting: Counter,
     context: Arc<SessionContext>,
     /// Made when the server is first opened. It is kept when that is closed, as clients stay.
     runtime: Mutex<Option<Arc<SshRuntime>>>,
@@ -220,7 +219,7 @@ impl SshAcceptor {
 
     fn reject(&self, client: PendingClient) -> io::Result<()> {
         log::debug!("ssh: {} is rejected: there is no room", client.peer);
-        let Some(permit) = RejectPermit::take(&self.state) else {
+        let Some(permit) = self.state.rejecting.count_below(MAX_REJECTING) else {
             return Ok(());
         };
         let stream = self.tokio(client.stream)?;
@@ -268,23 +267,6 @@ impl Acceptor for SshAcceptor {
 
     fn log_error(&mut self, error: &io::Error) {
         log::warn!("ssh: cannot accept a client: {error}");
-    }
-}
-
-/// A place among the clients that are being rejected.
-struct RejectPermit(Arc<ServerState>);
-
-impl RejectPermit {
-    fn take(state: &Arc<ServerState>) -> Option<RejectPermit> {
-        let permit = RejectPermit(Arc::clone(state));
-        let others = state.rejecting.fetch_add(1, Ordering::Relaxed);
-        (others < MAX_REJECTING).then_some(permit)
-    }
-}
-
-impl Drop for RejectPermit {
-    fn drop(&mut self) {
-        self.0.rejecting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -22,9 +22,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::admin::server::acceptor::{STACK_BYTES, spawn_thread};
-use crate::admin::server::lock;
 use crate::admin::server::reconfigure::AdminListenError;
 use crate::os::state;
+use crate::sync::lock;
 
 /// Clients at a time; others wait a moment and are then rejected.
 pub(super) const MAX_CLIENTS: usize = 16;
@@ -284,12 +284,26 @@ pub(super) fn config(key: PrivateKey) -> Config {
 }
 
 #[cfg(test)]
-mod host_key_tests {
+mod tests {
+    use super::*;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
 
-    use super::*;
+    #[test]
+    fn nobody_signs_with_sha1_or_by_a_key_of_hardware() {
+        for (name, is_fine) in [
+            ("ssh-ed25519", true),
+            ("ecdsa-sha2-nistp521", true),
+            ("rsa-sha2-256", true),
+            ("ssh-rsa", false),
+            ("ssh-dss", false),
+            ("sk-ssh-ed25519@openssh.com", false),
+        ] {
+            let is_taken = Algorithm::new(name).is_ok_and(|it| is_accepted(&it));
+            assert_eq!(is_taken, is_fine, "{name}");
+        }
+    }
 
     struct Folder(PathBuf);
 
@@ -339,25 +353,5 @@ mod host_key_tests {
         }
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(host_key(&folder.0).is_err());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nobody_signs_with_sha1_or_by_a_key_of_hardware() {
-        for (name, is_fine) in [
-            ("ssh-ed25519", true),
-            ("ecdsa-sha2-nistp521", true),
-            ("rsa-sha2-256", true),
-            ("ssh-rsa", false),
-            ("ssh-dss", false),
-            ("sk-ssh-ed25519@openssh.com", false),
-        ] {
-            let is_taken = Algorithm::new(name).is_ok_and(|it| is_accepted(&it));
-            assert_eq!(is_taken, is_fine, "{name}");
-        }
     }
 }

@@ -21,8 +21,8 @@ use super::runtime::{is_accepted, methods};
 use crate::admin::auth::{Credential, Login};
 use crate::admin::console::Size;
 use crate::admin::server::connection_limiter::{Activity, Stage};
-use crate::admin::server::lock;
 use crate::control::Actor;
+use crate::sync::lock;
 
 /// Time until a client must be logged in.
 pub(super) const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,7 +33,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 /// The interface's name in the log.
 const INTERFACE: &str = "ssh";
 
-/// Size of a terminal that does not tell it.
+/// Size of a terminal that does not send it.
 const DEFAULT_SIZE: Size = Size {
     columns: 80,
     rows: 24,

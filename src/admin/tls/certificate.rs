@@ -168,7 +168,7 @@ pub(super) fn validity_note(chain: &[CertificateDer<'static>], now: SystemTime) 
     }
 }
 
-/// The first objection of a client that trusts nobody: the dates are checked before the unknown
+/// The first objection of a client that trusts no issuer: the dates are checked before the unknown
 /// issuer.
 fn problem(chain: &[CertificateDer<'static>], now: SystemTime) -> Option<CertificateError> {
     let parsed = ParsedCertificate::try_from(chain.first()?).ok()?;

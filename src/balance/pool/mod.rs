@@ -3,8 +3,9 @@
 //! It connects to nothing: workers and recovery report what they see. It is behind the lock
 //! of its group, so its counts need no atomics.
 
+use super::host::Placement;
 use super::host::{Failure, HealthChange, Host, HostStatus, Member};
-use super::hosts::{Hosts, Placement};
+use super::hosts::Hosts;
 use super::sticky::Clients;
 use super::{EndedSession, HostId, Pick, PickContext, Scheduler, Schedulers};
 use crate::config::{self, Endpoint};

@@ -169,17 +169,18 @@ fn an_interface_has_a_number_which_is_kept_while_there_is_no_answer() {
 fn two_heartbeats_missed_in_a_row_mark_a_host_failed() {
     let mut fixture = PoolFixture::new("leastc", "a");
     let (id, address) = (fixture.id("a"), fixture.address("a"));
-    let mut beat = |result, now_ms| fixture.pool.heartbeat_checked(id, address, result, now_ms);
+    let mut heartbeat =
+        |result, now_ms| fixture.pool.heartbeat_checked(id, address, result, now_ms);
     let missed = || Err(Failure::TimedOut);
-    assert_eq!(beat(missed(), 1), None);
-    assert_eq!(beat(Ok(()), 2), None);
-    assert_eq!(beat(missed(), 3), None);
+    assert_eq!(heartbeat(missed(), 1), None);
+    assert_eq!(heartbeat(Ok(()), 2), None);
+    assert_eq!(heartbeat(missed(), 3), None);
     assert_eq!(
-        beat(missed(), 4),
+        heartbeat(missed(), 4),
         Some(HealthChange::Down(Failure::TimedOut))
     );
     assert_eq!(
-        beat(Ok(()), 5),
+        heartbeat(Ok(()), 5),
         None,
         "a failed host is for the health check"
     );
@@ -479,7 +480,7 @@ fn a_scheduler_cannot_pick_who_is_not_to_be_picked() {
 }
 
 #[test]
-fn a_tracker_can_be_behind_a_lock_of_many_threads() {
+fn a_host_pool_can_be_behind_a_lock_of_many_threads() {
     fn shared<T: Send + Sync>(_: &T) {}
     let pool = HostPool::new(&group("leastc,sticky", "a b"), 1, 0);
     let shared_tracker = std::sync::Mutex::new(pool);
@@ -508,7 +509,7 @@ fn rename(fixture: &mut PoolFixture, scheduler: &str, hosts: &str, pairs: &[(&st
 }
 
 #[test]
-fn nothing_else_changes_with_a_name_whoever_picks() {
+fn nothing_else_changes_with_a_name_under_any_scheduler() {
     // Maglev hashes names: a new name has other slots.
     let others = all_schedulers();
     let others = others.iter().filter(|name| !name.starts_with("maglev"));

@@ -174,7 +174,7 @@ fn edit_task(
     edits: &mut Edits,
 ) {
     // An interval of 0 disables the task, whatever `enable` says: to change one, write both. Test:
-    // an_interval_of_0_is_replaced_before_the_chore_is_on.
+    // an_interval_of_0_is_replaced_before_the_task_is_enabled.
     let is_zero = |text| Value::detached("interval", text).seconds() == Ok(None);
     if !node.attribute("interval").is_some_and(is_zero) {
         return edit_attributes(source, node, have, wanted, edits);

@@ -137,7 +137,7 @@ fn each_is_refused(cases: &[(&str, &str)]) {
 }
 
 #[test]
-fn a_wrong_verb_or_key_is_told_what_would_be_right() {
+fn the_error_for_a_wrong_verb_or_key_says_what_would_be_right() {
     each_is_refused(&[
         ("", "a verb is needed: help lists them"),
         ("addhots", "there is no verb \"addhots\": is addHost meant?"),
@@ -179,7 +179,7 @@ fn a_wrong_verb_or_key_is_told_what_would_be_right() {
 }
 
 #[test]
-fn a_wrong_value_is_told_what_would_be_right() {
+fn the_error_for_a_wrong_value_says_what_would_be_right() {
     each_is_refused(&[
         (
             "setWeight service=s group=g name=h weight=1000001",

@@ -342,9 +342,9 @@ impl Autosave {
 
     /// Whether this error has not been logged yet.
     pub(super) fn is_new_complaint(&mut self, error: &str) -> bool {
-        let news = self.complaint.as_deref() != Some(error);
+        let is_new = self.complaint.as_deref() != Some(error);
         self.complaint = Some(error.to_owned());
-        news
+        is_new
     }
 }
 
@@ -353,7 +353,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_saver_is_due_once_an_interval_and_never_when_it_is_off() {
+    fn autosave_is_due_once_an_interval_and_never_when_it_is_off() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         let task = |interval_s, enable| PeriodicTask {

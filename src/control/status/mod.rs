@@ -40,7 +40,7 @@ pub struct Status {
     pub capacity: usize,
     /// Sessions by how they ended.
     pub ended: Vec<(EndReason, u64)>,
-    /// Clients kept waiting for want of descriptors, of memory for sockets, or after an unknown
+    /// Clients kept waiting for lack of descriptors, of memory for sockets, or after an unknown
     /// error of accept.
     pub accept_pauses: u64,
     /// Connects to hosts for which there was no local port.

@@ -6,10 +6,9 @@ use crate::balance::Health;
 use crate::calendar::UtcTime;
 use crate::config::HostState;
 use crate::config::verb::{Batch, Command, Verb, options, table as commands};
-use crate::control::text::{
-    age, bytes, columns as columns_of, count, cut, fill, number_of_changes, wrap,
-};
+use crate::control::text::{age, bytes, columns as columns_of, count, cut, fill, wrap};
 use crate::relay::SessionStatus;
+use crate::text::plural;
 use commands::{CommandSchema, ValueKind};
 
 /// Default width of tables.
@@ -88,7 +87,7 @@ fn stored(stored: &StoredStatus, layout: Layout) -> Vec<String> {
     let mut lines = layout.wrap(&format!("config: {}", file.display()), "  ");
     lines.push(match stored.unsaved {
         0 => "unsaved: nothing".to_owned(),
-        number => format!("unsaved: {}", number_of_changes(number)),
+        number => format!("unsaved: {}", plural(number, "change")),
     });
     let done = |what, outcome: &Option<Outcome>| {
         outcome.as_ref().map(|Outcome { wall_ms, result }| {
@@ -99,14 +98,14 @@ fn stored(stored: &StoredStatus, layout: Layout) -> Vec<String> {
             }
         })
     };
-    for told in [
+    for text in [
         done("reload", &stored.last_reload),
         done("save", &stored.last_save),
     ]
     .into_iter()
     .flatten()
     {
-        lines.extend(layout.wrap(&told, "  "));
+        lines.extend(layout.wrap(&text, "  "));
     }
     lines
 }
@@ -390,12 +389,12 @@ group main (leastc), enabled: 3 open
 
     #[test]
     fn sessions_are_a_line_each() {
-        let told = Sessions {
+        let text = Sessions {
             list: vec![session_status("10.0.0.9:33333", "web")],
             more: 7,
         };
         assert_eq!(
-            sessions(&told, WIDTH).join("\n"),
+            sessions(&text, WIDTH).join("\n"),
             "\
 client                service/host      age   idle to host  to cl. doing
 10.0.0.9:33333        web/one         2 min    5 s   512 B 1.0 MiB relaying
@@ -440,13 +439,13 @@ and 7 more"
         session.idle_ms = session.age_ms;
         session.bytes_to_host = u64::MAX;
         session.bytes_to_client = 1_048_575;
-        let told = Sessions {
+        let text = Sessions {
             list: vec![session],
             more: usize::MAX,
         };
         for columns in [20, 40, WIDTH, 100, 400] {
             let lines = status(&scene, columns).into_iter();
-            for line in lines.chain(sessions(&told, columns)) {
+            for line in lines.chain(sessions(&text, columns)) {
                 assert!(columns_of(&line) <= columns, "{columns}: {line}");
             }
         }
@@ -482,13 +481,13 @@ and 7 more"
         assert!(row.len() < 160);
 
         let client = "[2001:db8:1111:2222:3333:4444:5555:6666]:65535";
-        let told = Sessions {
+        let text = Sessions {
             list: vec![session_status(client, "a long name of a service")],
             more: 0,
         };
-        let lines = sessions(&told, 160).join("\n");
+        let lines = sessions(&text, 160).join("\n");
         assert!(lines.contains(client), "{lines}");
         assert!(lines.contains("a long name of a service/one "), "{lines}");
-        assert_eq!(sessions(&told, 0)[0].chars().count(), 20);
+        assert_eq!(sessions(&text, 0)[0].chars().count(), 20);
     }
 }

@@ -64,7 +64,7 @@ fn without_options_the_usual_file_is_served() {
 }
 
 #[test]
-fn a_daemon_has_a_pid_file_and_whoever_it_is_a_sandbox() {
+fn a_daemon_has_a_pid_file_and_any_user_a_sandbox() {
     let options_of = |line: &str| match parsed(line) {
         Ok(Command::Serve(options)) => options,
         other => panic!("{line}: {other:?}"),

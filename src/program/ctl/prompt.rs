@@ -170,9 +170,9 @@ impl Backend for RemotePartner<'_> {
     fn complete(&mut self, line: &str) -> Vec<String> {
         let line = line.to_owned();
         let question = Command::Question(Question::Complete { line }).line();
-        let response = self.try_to_ask(&question).filter(|response| response.ok);
+        let reply = self.try_to_ask(&question).filter(|reply| reply.ok);
         // Choices become part of the line. A txlb that runs has spelled out what does not print.
-        let mut choices = response.map_or_else(Vec::new, |response| response.lines);
+        let mut choices = reply.map_or_else(Vec::new, |reply| reply.lines);
         choices.retain(|choice| escape_non_printing(choice) == *choice);
         choices
     }
@@ -196,28 +196,28 @@ impl RemotePartner<'_> {
         if self.error.is_some() {
             return None;
         }
-        let response = self.exchange(question);
-        response.map_err(|exit| self.error = Some(exit)).ok()
+        let reply = self.exchange(question);
+        reply.map_err(|exit| self.error = Some(exit)).ok()
     }
 
     fn exchange(&mut self, question: &str) -> Result<Reply, Exit> {
         self.reconnect_if_closed()?;
         self.modes(set_raw_with_signals)?;
         self.connection.send(question.as_bytes());
-        let mut response = Reply::default();
+        let mut reply = Reply::default();
         loop {
             let line = self.line()?;
             match line.strip_prefix("  ") {
-                Some(line) => response.lines.push(line.to_owned()),
+                Some(line) => reply.lines.push(line.to_owned()),
                 None => {
-                    response.ok = !line.starts_with("error:");
-                    response.last = line;
+                    reply.ok = !line.starts_with("error:");
+                    reply.last = line;
                     break;
                 }
             }
         }
         self.modes(set_raw)?;
-        Ok(response)
+        Ok(reply)
     }
 
     fn modes(&self, modes: impl FnOnce(&mut Termios)) -> Result<(), Exit> {
@@ -228,8 +228,8 @@ impl RemotePartner<'_> {
     /// The server closes idle connections. Without an open batch, a new one does as well.
     fn reconnect_if_closed(&mut self) -> Result<(), Exit> {
         let stream = self.connection.stream();
-        let ready = self.terminal.wait_for(stream, None, Some(Duration::ZERO));
-        if ready.map_err(|error| lost(&error))? == Woken::Ready && !self.is_in_batch() {
+        let said = self.terminal.wait_for(stream, None, Some(Duration::ZERO));
+        if said.map_err(|error| lost(&error))? == Woken::Ready && !self.is_in_batch() {
             self.connection = ControlConnection::connect(&self.options.socket)?;
         }
         Ok(())
@@ -238,8 +238,8 @@ impl RemotePartner<'_> {
     /// The next line of the response.
     fn line(&mut self) -> Result<String, Exit> {
         let terminal = self.terminal;
-        let mut wait = |stream: &UnixStream, timeout| {
-            let woken = terminal.wait_for(stream, None, Some(timeout));
+        let mut wait = |stream: &UnixStream, most| {
+            let woken = terminal.wait_for(stream, None, Some(most));
             match woken.map_err(|error| lost(&error))? {
                 Woken::Signalled => Err(interrupted()),
                 Woken::TimedOut => Ok(false),

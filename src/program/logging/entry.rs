@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 use log::{Level, Record};
 use txlb::log_targets::{ANSWERS, HEALTH, LOGINS, SESSIONS};
 
-/// Maximum bytes of a text. Only texts that repeat somebody else's input are longer.
+/// Maximum bytes of a text. Only texts that repeat input from outside are longer.
 pub(super) const MAX_BYTES: usize = 8 * 1024;
 
 /// Initial capacity in bytes, enough for almost all lines.

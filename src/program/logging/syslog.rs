@@ -284,10 +284,10 @@ mod tests {
         daemon.socket = listen(&daemon.path());
         say(&queue, EntryKind::Session, "here");
         // The log may have reconnected on its own before.
-        let mut heard = [daemon.read(), daemon.read()];
-        heard.sort();
+        let mut received = [daemon.read(), daemon.read()];
+        received.sort();
         let lost = tag(28) + "WARN  5 log lines were lost";
-        assert_eq!(heard, [lost, tag(30) + "here"]);
+        assert_eq!(received, [lost, tag(30) + "here"]);
         say(&queue, EntryKind::Session, "again");
         assert_eq!(daemon.read(), tag(30) + "again");
     }
@@ -302,17 +302,18 @@ mod tests {
         }
         // It waits once, however many lines there are.
         assert!(queue.wait_idle(LONG));
-        let mut heard = daemon.drain();
+        let mut received = daemon.drain();
         say(&queue, EntryKind::Session, "here");
-        let is_there = |heard: &[String], end: &str| heard.iter().any(|line| line.ends_with(end));
-        while !is_there(&heard, " here") || !is_there(&heard, " log lines were lost") {
-            heard.push(daemon.read());
+        let is_there =
+            |received: &[String], end: &str| received.iter().any(|line| line.ends_with(end));
+        while !is_there(&received, " here") || !is_there(&received, " log lines were lost") {
+            received.push(daemon.read());
         }
-        let lost = heard.iter().find_map(|line| {
+        let lost = received.iter().find_map(|line| {
             let rest = line.strip_prefix(&(tag(28) + "WARN  "))?;
             rest.split(' ').next()?.parse::<usize>().ok()
         });
-        let kept = heard.len() - 2;
+        let kept = received.len() - 2;
         assert!(kept > 0 && kept < all);
         assert_eq!(lost, Some(all - kept));
     }

@@ -116,8 +116,8 @@ fn a_log_that_is_stuck_keeps_nobody_waiting() {
         read(&log),
         "stuck\n".to_owned() + &"more\n".repeat(MAX_QUEUED)
     );
-    let told = read(&next);
-    assert!(told.ends_with(" WARN  3 log lines were lost\n"), "{told}");
+    let texts = read(&next);
+    assert!(texts.ends_with(" WARN  3 log lines were lost\n"), "{texts}");
 }
 
 #[test]
@@ -132,8 +132,8 @@ fn long_lines_fill_the_queue_sooner() {
     }
     open_wide(&open);
     assert!(queue.wait_idle(LONG));
-    let told = read(&log);
-    assert!(told.ends_with(" WARN  2 log lines were lost\n"), "{told}");
+    let texts = read(&log);
+    assert!(texts.ends_with(" WARN  2 log lines were lost\n"), "{texts}");
 }
 
 #[test]
@@ -199,10 +199,10 @@ fn a_log_that_works_again_says_what_it_lost_without_being_asked() {
     let queue = start(output);
     say(&queue, "nowhere");
     open_wide(&open);
-    let told = std::iter::from_fn(|| log.recv_timeout(LONG).ok());
-    let told: Vec<String> = told.take(2).collect();
-    assert_eq!(told[0], "");
-    assert!(told[1].ends_with(" 1 log lines were lost\n"), "{told:?}");
+    let texts = std::iter::from_fn(|| log.recv_timeout(LONG).ok());
+    let texts: Vec<String> = texts.take(2).collect();
+    assert_eq!(texts[0], "");
+    assert!(texts[1].ends_with(" 1 log lines were lost\n"), "{texts:?}");
 }
 
 #[test]

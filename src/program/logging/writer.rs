@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use log::Level;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use txlb::calendar::since_1970_ms;
+use txlb::sync::lock;
 
 use super::entry::{Entry, EntryKind};
 use super::format::{Lines, WriteError};
@@ -206,7 +207,7 @@ impl Pending {
 
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn add(&self, what: impl FnOnce(&mut Pending)) {
@@ -237,7 +238,7 @@ impl Queue {
     }
 
     /// Waits for something to do, for `most` at most.
-    pub(super) fn wait(&self, timeout: Option<Duration>) {
+    pub(super) fn wait(&self, most: Option<Duration>) {
         let mut state = self.lock();
         if !state.pending.is_empty() {
             return;
@@ -245,22 +246,22 @@ impl Queue {
         state.idle = true;
         self.changed.notify_all();
         let is_idle = |state: &mut State| state.idle;
-        let Some(timeout) = timeout else {
+        let Some(most) = most else {
             drop(self.changed.wait_while(state, is_idle));
             return;
         };
-        let waited = self.changed.wait_timeout_while(state, timeout, is_idle);
+        let waited = self.changed.wait_timeout_while(state, most, is_idle);
         waited.unwrap_or_else(PoisonError::into_inner).0.idle = false;
     }
 
     /// Writes all counts, and waits until everything is written. Returns whether that came within
-    /// `patience`.
+    /// `timeout`.
     pub(super) fn flush(&self, timeout: Duration) -> bool {
         self.add(|pending| pending.finish = true);
         self.wait_idle(timeout)
     }
 
-    /// Waits until everything is written. Returns whether that came within `patience`.
+    /// Waits until everything is written. Returns whether that came within `timeout`.
     pub(super) fn wait_idle(&self, timeout: Duration) -> bool {
         let waited = self
             .changed

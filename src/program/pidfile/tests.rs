@@ -41,7 +41,7 @@ impl Drop for OtherProcess {
 }
 
 #[test]
-fn a_file_of_somebody_else_in_its_place_is_left_there() {
+fn another_process_file_in_its_place_is_left_there() {
     let path = path("replaced");
     let first = PidFile::take(&path).unwrap();
     std::fs::remove_file(&path).unwrap();

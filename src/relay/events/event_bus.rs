@@ -1,4 +1,4 @@
-//! Events for programs that embed txlb: what happened, and the bus that tells subscribers.
+//! Events for programs that embed txlb: what happened, and the bus that delivers them.
 //!
 //! Publishing never waits. Events for which a subscriber has no room are counted, and it is told
 //! the number. Without subscribers no event is built.
@@ -7,9 +7,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use crate::relay::failure::EndReason;
+use crate::sync::lock;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +133,7 @@ pub struct SessionEnd {
     pub reason: EndReason,
 }
 
-/// Tells all subscribers of events. Clones share the subscribers.
+/// Publishes events to all subscribers. Clones share the subscribers.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct EventBus(Arc<Subscribers>);
 
@@ -176,7 +177,7 @@ impl EventBus {
             alive: Arc::downgrade(&alive),
         });
         let mut list = self.lock();
-        // A channel tells only a sender that its receiver is gone. Without events nobody sends, and
+        // Only a send shows that the receiver is gone. Without events there is none, and
         // dropped subscriptions would keep their room for a thousand events.
         // Test: who_has_gone_is_forgotten_though_nothing_happens.
         list.subscribers
@@ -221,7 +222,7 @@ impl EventBus {
     }
 
     fn lock(&self) -> MutexGuard<'_, SubscriberList> {
-        self.0.list.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.list)
     }
 }
 
@@ -258,19 +259,19 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_made_up_while_nobody_listens() {
+    fn without_subscribers_no_event_is_built() {
         let event_bus = EventBus::default();
         event_bus.publish(|| unreachable!("there is a subscriber"));
-        let heard = event_bus.subscribe(1);
+        let subscription = event_bus.subscribe(1);
         missed(&event_bus, 1);
-        assert_eq!(heard.events.try_recv(), Ok(Event::Missed(1)));
-        drop(heard);
+        assert_eq!(subscription.events.try_recv(), Ok(Event::Missed(1)));
+        drop(subscription);
         missed(&event_bus, 2);
         event_bus.publish(|| unreachable!("there is a subscriber"));
     }
 
     #[test]
-    fn who_does_not_take_what_is_told_is_told_how_much_was_missed() {
+    fn a_slow_subscriber_is_told_how_much_it_missed() {
         let event_bus = EventBus::default();
         let (slow, quick) = (event_bus.subscribe(2), event_bus.subscribe(9));
         for number in 0..6 {
@@ -297,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_end_all_who_listen_hear_so() {
+    fn at_the_end_all_subscribers_get_an_event() {
         let event_bus = EventBus::default();
         let before = event_bus.subscribe(1);
         missed(&event_bus, 1);

@@ -2,7 +2,7 @@
 //! each host, so that one that flaps does not flood the log.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use log::Level;
 
@@ -10,6 +10,7 @@ use super::event_bus::{Event, HostName, Topic};
 use super::recent_events::RecentEvents;
 use crate::balance::{Failure, HealthChange, HostId};
 use crate::log_targets;
+use crate::sync::lock;
 
 /// Lines about one host that may come at once.
 const BURST: u32 = 6;
@@ -118,7 +119,7 @@ impl HealthLog {
 }
 
 fn take_line(hosts: &Mutex<HashMap<HostId, Allowance>>, host: HostId, now_ms: u64) -> Option<u64> {
-    let mut hosts = hosts.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut hosts = lock(hosts);
     let allowance = hosts.entry(host).or_insert(Allowance {
         lines: BURST,
         refilled_ms: now_ms,

@@ -1,15 +1,16 @@
 //! The last 50 events, for the page and the status. The log has all of them.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::event_bus::{Event, EventBus, RecentEvent, Topic};
 use crate::relay::clock::Clock;
+use crate::sync::lock;
 
 /// How many events are kept.
 const CAPACITY: usize = 50;
 
-/// The last events, and the bus that tells subscribers of them. Clones share both.
+/// The last events, and the bus that delivers them. Clones share both.
 #[derive(Debug, Clone)]
 pub(crate) struct RecentEvents {
     clock: Clock,
@@ -74,7 +75,7 @@ impl RecentEvents {
 
     /// The lock is short, and no system call is made under it.
     fn lock(&self) -> MutexGuard<'_, VecDeque<Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.entries)
     }
 }
 

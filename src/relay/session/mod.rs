@@ -367,7 +367,7 @@ impl Session {
             .total_wait_ends_ms()
             .unwrap_or(self.started_ms + MAX_SHORTAGE_WAIT_MS);
         if now_ms >= wait_ends_ms {
-            self.close(EndReason::LocalTrouble);
+            self.close(EndReason::LocalError);
         } else {
             self.state = State::Paused {
                 until_ms: until_ms.min(wait_ends_ms),

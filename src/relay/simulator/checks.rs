@@ -3,14 +3,13 @@
 use super::super::connection::Connection;
 use super::super::failure::{CloseMode, EndReason};
 use super::super::session::{Action, Direction, Side};
-use super::expected_counts::{AttemptEnd, Outcome};
 use super::host_farm::HostFarm;
 use super::socket::Socket;
-use super::sockets::{KEEPALIVE_AFTER_MS, Sockets};
+use super::sockets::{AttemptEnd, KEEPALIVE_AFTER_MS, Outcome, SimulatedTransport};
 use crate::balance::PickContext;
 
 /// What must hold.
-impl Connection<Sockets> {
+impl Connection<SimulatedTransport> {
     /// Checks that it ended for the reason that it gives.
     pub(super) fn check_end(&self, reason: EndReason, now_ms: u64) {
         let connected = self.session.connected_ms().is_some();
@@ -24,9 +23,9 @@ impl Connection<Sockets> {
             }
             EndReason::ClientGone => !connected && client.reset,
             EndReason::ClientSilent | EndReason::HostSilent => {
-                let (transport, waiting) = (&self.transport, |it: &&Socket| it.unheard() > 0);
-                let heard = transport.each().filter(waiting).map(|it| it.heard_ms);
-                let progress_ms = heard.fold(transport.active_ms, u64::max);
+                let (transport, waiting) = (&self.transport, |it: &&Socket| it.unreceived() > 0);
+                let received = transport.each().filter(waiting).map(|it| it.received_ms);
+                let progress_ms = received.fold(transport.active_ms, u64::max);
                 connected
                     && self.may_end_after(now_ms - progress_ms)
                     && !transport
@@ -35,7 +34,7 @@ impl Connection<Sockets> {
             }
             EndReason::NoHost => !connected && !self.transport.timed_out,
             EndReason::ConnectTimedOut => !connected && self.transport.timed_out,
-            EndReason::LocalTrouble => !connected,
+            EndReason::LocalError => !connected,
             _ => true,
         };
         let mode = match reason {
@@ -61,7 +60,7 @@ impl Connection<Sockets> {
     /// nothing is known of a reset.
     fn is_complete(&self, side: Side) -> bool {
         self.transport.pair(side).is_some_and(|(sink, source)| {
-            source.is_heard_out()
+            source.is_read_out()
                 && sink.wrote == source.said
                 && sink.was_closed_orderly()
                 && !sink.reset_known
@@ -144,7 +143,7 @@ impl Connection<Sockets> {
 
     /// Checks that it does not outlast its timeouts.
     pub(super) fn check_time(&self, now_ms: u64, resumed_ms: u64, slack_ms: u64) {
-        let Sockets {
+        let SimulatedTransport {
             timeouts,
             started_ms,
             ..
@@ -179,7 +178,7 @@ impl Connection<Sockets> {
     }
 }
 
-impl Sockets {
+impl SimulatedTransport {
     /// Excludes the host of the last attempt if it must not be tried again.
     pub(super) fn exclude_last(&mut self, host_farm: &HostFarm) {
         let Some(Outcome { picked, end }) = self.outcomes.last() else {

@@ -9,33 +9,9 @@ use super::super::events::health_log::HealthLog;
 use super::super::failure::ResourceError;
 use super::super::plan::Group;
 use super::super::shared::WorkerStats;
-use super::sockets::Sockets;
-use crate::balance::{Failure, Health, HostId, HostPool, HostStatus, Picked};
+use super::sockets::{AttemptEnd, Outcome, SimulatedTransport};
+use crate::balance::{Health, HostId, HostPool, HostStatus, Picked};
 use crate::config::Endpoint;
-
-/// How an attempt at a host ended.
-#[derive(Debug)]
-pub(super) enum AttemptEnd {
-    Connected {
-        took_ms: u64,
-    },
-    Failed(Failure),
-    /// The host accepted and reset the connection at once.
-    ResetByHost,
-    /// The client had waited long enough before the host's time was over.
-    Abandoned,
-    /// No local port was left.
-    NoPort,
-    /// No file descriptor was left.
-    NoDescriptor,
-}
-
-/// An attempt at a host that has ended.
-#[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) picked: Picked,
-    pub(super) end: AttemptEnd,
-}
 
 /// The counts of a host, which live as long as the pool knows it.
 #[derive(Debug, Default, Clone, Copy)]
@@ -76,7 +52,7 @@ impl ExpectedCounts {
     /// Counts the attempts of a run, and checks the health of the hosts and the log.
     pub(super) fn enter_outcomes(
         &mut self,
-        sockets: &mut Sockets,
+        sockets: &mut SimulatedTransport,
         hosts: &[Before],
         group: &Group,
     ) {

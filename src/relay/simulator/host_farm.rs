@@ -90,7 +90,7 @@ impl HostFarm {
                     [None, None, Some(Errno::MFILE), Some(Errno::ADDRNOTAVAIL)][random.index(4)];
             }
             5 => self.check_hosts(random, now_ms),
-            6 => self.beat_hosts(random, now_ms),
+            6 => self.send_heartbeats(random, now_ms),
             _ => self.resolve(random, now_ms),
         }
     }
@@ -127,7 +127,7 @@ impl HostFarm {
         }
     }
 
-    fn beat_hosts(&mut self, random: &mut Random, now_ms: u64) {
+    fn send_heartbeats(&mut self, random: &mut Random, now_ms: u64) {
         let mut pool = self.group.pool();
         for (id, address) in pool.heartbeat_targets() {
             let _ = pool.heartbeat_checked(id, address, any_result(random), now_ms);

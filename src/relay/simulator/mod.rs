@@ -7,6 +7,7 @@ mod checks;
 mod expected_counts;
 mod host_farm;
 mod peer;
+mod peer_actions;
 mod socket;
 mod sockets;
 mod worker;

@@ -1,6 +1,5 @@
 //! The remote end of a simulated connection: what it sends, receives, and how it ends.
 
-use super::socket::Socket;
 use crate::balance::Random;
 
 /// How a peer behaves.
@@ -25,9 +24,9 @@ pub(super) struct Peer {
     /// Bytes that it sends in all.
     pub(super) to_say: usize,
     /// It receives nothing at the moment.
-    stalled: bool,
+    pub(super) stalled: bool,
     /// It has closed and receives nothing any more.
-    gone: bool,
+    pub(super) gone: bool,
     /// It receives one byte in this time; 0 is never.
     slowly_ms: u64,
     /// It acknowledges the same bytes again.
@@ -55,78 +54,8 @@ impl Peer {
     }
 
     /// How long a slow reader needs for a byte.
-    pub(super) fn hears_slowly_ms(&self) -> Option<u64> {
+    pub(super) fn receives_slowly_ms(&self) -> Option<u64> {
         let hears = self.slowly_ms > 0 && !self.gone && self.manner != Manner::Dead;
         hears.then_some(self.slowly_ms)
-    }
-}
-
-impl Socket {
-    /// The peer does one thing, or nothing.
-    pub(super) fn peer_acts(&mut self, random: &mut Random) {
-        if !self.peer_can_act() {
-            return;
-        }
-        match random.below(10) {
-            0 => self.peer.stalled = !self.peer.stalled,
-            1 if self.peer.manner == Manner::Rude => self.reset_by_peer(),
-            1..=4 => self.peer_says(random.index(40)),
-            5..=7 if !self.peer.stalled => self.peer_hears(random.index(40)),
-            _ => self.peer_ends(),
-        }
-        self.peer_refuses_more();
-    }
-
-    /// The peer does everything that it can do now.
-    pub(super) fn peer_concludes(&mut self) {
-        if self.peer_can_act() {
-            self.peer_hears(usize::MAX);
-            self.peer_says(usize::MAX);
-            self.peer_ends();
-            self.peer_refuses_more();
-        }
-    }
-
-    /// From now on the peer delays nothing, unless it is dead and `may_stay`.
-    pub(super) fn peer_winds_up(&mut self, may_stay: bool) {
-        if self.peer.manner != Manner::Dead || !may_stay {
-            self.peer.manner = match self.peer.manner {
-                Manner::Hasty => Manner::Hasty,
-                _ => Manner::Polite,
-            };
-        }
-    }
-
-    fn peer_can_act(&self) -> bool {
-        self.is_connected() && !self.is_over() && self.peer.manner != Manner::Dead
-    }
-
-    fn peer_says(&mut self, most: usize) {
-        if !self.ended {
-            let left = self.peer.to_say - self.said;
-            self.arrive(most.min(left).min(self.window()));
-        }
-    }
-
-    fn peer_hears(&mut self, most: usize) {
-        if !self.peer.gone {
-            self.taken(most.min(self.unheard()));
-        }
-    }
-
-    fn peer_ends(&mut self) {
-        let may_end = self.peer.manner != Manner::Patient || self.peer_has_heard_all();
-        if self.ended || self.said < self.peer.to_say || !may_end {
-            return;
-        }
-        self.end_by_peer();
-        self.peer.gone = self.peer.manner == Manner::Hasty;
-    }
-
-    /// A peer that has closed answers further bytes with a reset.
-    fn peer_refuses_more(&mut self) {
-        if self.peer.gone && self.unheard() > 0 {
-            self.reset_by_peer();
-        }
     }
 }

@@ -43,10 +43,10 @@ pub(super) struct Socket {
     end_read: bool,
     /// Bytes that were written, and how many of them the peer has received.
     pub(super) wrote: usize,
-    heard: usize,
+    received: usize,
     /// When the peer last received a byte, and since when bytes are waiting for it.
-    pub(super) heard_ms: u64,
-    unheard_since_ms: u64,
+    pub(super) received_ms: u64,
+    unreceived_since_ms: u64,
     now_ms: u64,
     /// The writing half was ended.
     pub(super) shut: bool,
@@ -63,9 +63,9 @@ pub(super) struct Socket {
     /// A write found no room: an edge must follow once there is room again.
     starved: bool,
     /// The end of the stream was reported: it follows the last byte of a short read.
-    end_told: bool,
+    end_reported: bool,
     /// An error was reported: what follows a short read is unknown.
-    break_told: bool,
+    break_reported: bool,
     /// txlb must conclude from the reports that there is nothing to read, or no room to write.
     known_empty: bool,
     known_full: bool,
@@ -83,9 +83,9 @@ impl Socket {
             ended: false,
             end_read: false,
             wrote: 0,
-            heard: 0,
-            heard_ms: 0,
-            unheard_since_ms: 0,
+            received: 0,
+            received_ms: 0,
+            unreceived_since_ms: 0,
             now_ms: 0,
             shut: false,
             reset: false,
@@ -95,8 +95,8 @@ impl Socket {
             event: matches!(connect, Connect::Done),
             stale_event: false,
             starved: false,
-            end_told: false,
-            break_told: false,
+            end_reported: false,
+            break_reported: false,
             known_empty: true,
             known_full: false,
         }
@@ -127,11 +127,11 @@ impl Socket {
 
     /// Whether Linux would report room: if a third of the send buffer is free.
     pub(super) fn has_room(&self) -> bool {
-        3 * (self.capacity - self.unheard()) >= self.capacity
+        3 * (self.capacity - self.unreceived()) >= self.capacity
     }
 
     /// Whether all the peer's bytes and its end have been read.
-    pub(super) fn is_heard_out(&self) -> bool {
+    pub(super) fn is_read_out(&self) -> bool {
         self.end_read && self.read == self.said
     }
 }
@@ -188,14 +188,14 @@ impl Socket {
     }
 
     /// Bytes written, but not received by the peer yet.
-    pub(super) fn unheard(&self) -> usize {
-        self.wrote - self.heard
+    pub(super) fn unreceived(&self) -> usize {
+        self.wrote - self.received
     }
 
     pub(super) fn taken(&mut self, bytes: usize) {
-        self.heard += bytes;
+        self.received += bytes;
         if bytes > 0 {
-            self.heard_ms = self.now_ms;
+            self.received_ms = self.now_ms;
         }
         if self.starved && self.has_room() {
             self.starved = false;
@@ -203,15 +203,16 @@ impl Socket {
         }
     }
 
-    pub(super) fn peer_has_heard_all(&self) -> bool {
-        self.shut && self.unheard() == 0
+    pub(super) fn peer_has_received_all(&self) -> bool {
+        self.shut && self.unreceived() == 0
     }
 
     /// When a slow reader receives its next byte, if any is waiting.
     pub(super) fn hears_ms(&self) -> Option<u64> {
-        let slowly_ms = self.peer.hears_slowly_ms()?;
-        let since_ms = self.heard_ms.max(self.unheard_since_ms);
-        (self.unheard() > 0 && self.is_connected() && !self.is_over()).then(|| since_ms + slowly_ms)
+        let slowly_ms = self.peer.receives_slowly_ms()?;
+        let since_ms = self.received_ms.max(self.unreceived_since_ms);
+        (self.unreceived() > 0 && self.is_connected() && !self.is_over())
+            .then(|| since_ms + slowly_ms)
     }
 
     /// Time passes, and slow readers read.
@@ -249,8 +250,8 @@ impl Socket {
         };
         self.known_empty &= !ready.readable;
         self.known_full &= !ready.writable;
-        self.end_told |= ready.read_closed;
-        self.break_told |= ready.error;
+        self.end_reported |= ready.read_closed;
+        self.break_reported |= ready.error;
         (ready != Readiness::default()).then_some(ready)
     }
 
@@ -273,9 +274,9 @@ impl Socket {
             *byte = self.byte(start + index);
         }
         if length > 0 {
-            let short = length < buffer.len() && !self.break_told;
+            let short = length < buffer.len() && !self.break_reported;
             self.known_empty |= short;
-            self.end_read |= short && self.end_told;
+            self.end_read |= short && self.end_reported;
         }
         Ok(length)
     }
@@ -314,7 +315,7 @@ impl Socket {
             self.reset_known = true;
             return Err(self.error.take().unwrap_or(Errno::PIPE).into());
         }
-        let length = bytes.len().min(self.capacity - self.unheard());
+        let length = bytes.len().min(self.capacity - self.unreceived());
         if length < bytes.len() {
             self.starved = true;
             self.known_full = true;
@@ -322,8 +323,8 @@ impl Socket {
         if length == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        if self.unheard() == 0 {
-            self.unheard_since_ms = self.now_ms;
+        if self.unreceived() == 0 {
+            self.unreceived_since_ms = self.now_ms;
         }
         self.wrote += length;
         Ok(length)
@@ -343,11 +344,11 @@ impl Socket {
     pub(super) fn delivery(&self) -> Delivery {
         let progress_ms = match self.peer.repeats {
             true => 0,
-            false => self.now_ms - self.heard_ms,
+            false => self.now_ms - self.received_ms,
         };
         Delivery {
-            waits: self.unheard() > 0,
-            acknowledged: self.heard as u64,
+            waits: self.unreceived() > 0,
+            acknowledged: self.received as u64,
             progress_ms,
         }
     }
@@ -357,13 +358,13 @@ impl Socket {
         self.closed = Some(match mode {
             CloseMode::Orderly => self.read < self.said,
             CloseMode::Reset => true,
-            CloseMode::Deliver => self.unheard() == 0 || self.reset,
+            CloseMode::Deliver => self.unreceived() == 0 || self.reset,
         });
     }
 
     /// Whether written bytes are lost that the peer could still have received.
     pub(super) fn has_lost_bytes(&self) -> bool {
-        self.closed == Some(true) && self.unheard() > 0 && !self.reset
+        self.closed == Some(true) && self.unreceived() > 0 && !self.reset
     }
 
     pub(super) fn was_closed_orderly(&self) -> bool {

@@ -15,7 +15,6 @@ use super::super::port_gate::PortGates;
 use super::super::session::{Direction, Side, TimeoutsMs};
 use super::super::slab;
 use super::super::transport::Transport;
-use super::expected_counts::{AttemptEnd, Outcome};
 use super::host_farm::HostFarm;
 use super::peer::Peer;
 use super::socket::Socket;
@@ -34,9 +33,33 @@ const MAX_CALLS_PER_RUN: usize = 256;
 /// The age at which a session gets keepalive.
 pub(super) const KEEPALIVE_AFTER_MS: u64 = 30_000;
 
+/// How an attempt at a host ended.
+#[derive(Debug)]
+pub(super) enum AttemptEnd {
+    Connected {
+        took_ms: u64,
+    },
+    Failed(Failure),
+    /// The host accepted and reset the connection at once.
+    ResetByHost,
+    /// The client had waited long enough before the host's time was over.
+    Abandoned,
+    /// No local port was left.
+    NoPort,
+    /// No file descriptor was left.
+    NoDescriptor,
+}
+
+/// An attempt at a host that has ended.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) picked: Picked,
+    pub(super) end: AttemptEnd,
+}
+
 /// A session's sockets.
 #[derive(Debug)]
-pub(super) struct Sockets {
+pub(super) struct SimulatedTransport {
     pub(super) client: Socket,
     pub(super) host: Option<Socket>,
     /// The attempt at a host, until it has ended.
@@ -86,7 +109,7 @@ pub(super) struct Attempt {
     since_ms: u64,
 }
 
-impl Sockets {
+impl SimulatedTransport {
     pub(super) fn new(
         client: Socket,
         address: IpAddr,
@@ -95,8 +118,8 @@ impl Sockets {
         now_ms: u64,
         random: Random,
         trace: bool,
-    ) -> Sockets {
-        Sockets {
+    ) -> SimulatedTransport {
+        SimulatedTransport {
             client,
             host: None,
             attempt: None,
@@ -161,8 +184,8 @@ impl Sockets {
 
     /// When bytes last moved, as far as the peers acknowledge them.
     pub(super) fn progress_ms(&self) -> u64 {
-        let heard = self.each().map(|socket| socket.heard_ms);
-        heard.fold(self.active_ms, u64::max)
+        let received = self.each().map(|socket| socket.received_ms);
+        received.fold(self.active_ms, u64::max)
     }
 
     pub(super) fn has_event(&self) -> bool {
@@ -258,7 +281,7 @@ impl Sockets {
     }
 }
 
-impl Transport for Sockets {
+impl Transport for SimulatedTransport {
     type Registry = HostFarm;
     type Pipes = Pipes;
 
@@ -462,7 +485,7 @@ impl Transport for Sockets {
         self.call(format_args!("ends its half to the {side:?}"));
         let (sink, source) = self.pair(side).expect("shuts down without a host");
         assert!(
-            source.ended && source.is_heard_out() && sink.wrote == source.said,
+            source.ended && source.is_read_out() && sink.wrote == source.said,
             "passes on an end that is not one, or cuts it short"
         );
         self.half_closes += 1;

@@ -18,7 +18,7 @@ use super::expected_counts::{self, ExpectedCounts};
 use super::host_farm::HostFarm;
 use super::peer::Peer;
 use super::socket::{Connect, Socket};
-use super::sockets::{MAX_READS_PER_RUN, PIPE, Pipes, Sockets, local_address};
+use super::sockets::{MAX_READS_PER_RUN, PIPE, Pipes, SimulatedTransport, local_address};
 use crate::balance::Random;
 
 /// More iterations than any chain of events needs.
@@ -62,7 +62,7 @@ pub(super) struct SimulatedWorker {
     polls_again: bool,
     /// When the process last resumed after a pause.
     resumed_ms: u64,
-    connections: Vec<Connection<Sockets>>,
+    connections: Vec<Connection<SimulatedTransport>>,
     /// Clients that are still to come.
     to_come: usize,
     timers: TimerWheel,
@@ -134,7 +134,7 @@ impl SimulatedWorker {
             9 => self.each_open(|sockets| sockets.each_mut().for_each(Socket::wake_up)),
             10 => self.pause(),
             11..=15 => self.work(),
-            _ => self.each_open(Sockets::peer_acts),
+            _ => self.each_open(SimulatedTransport::peer_acts),
         }
         self.iterate();
     }
@@ -162,7 +162,7 @@ impl SimulatedWorker {
         client.pass(self.now_ms);
         let random = Random::new(self.random.next_u64());
         let (service, now_ms) = (Arc::clone(&self.service), self.now_ms);
-        let sockets = Sockets::new(
+        let sockets = SimulatedTransport::new(
             client,
             address.ip(),
             &service,
@@ -180,7 +180,7 @@ impl SimulatedWorker {
         self.connections.push(connection);
     }
 
-    fn each_open(&mut self, mut act: impl FnMut(&mut Sockets)) {
+    fn each_open(&mut self, mut act: impl FnMut(&mut SimulatedTransport)) {
         for connection in self
             .connections
             .iter_mut()
@@ -197,7 +197,7 @@ impl SimulatedWorker {
         for _ in 0..self.random.below(8) {
             let now_ms = self.now_ms + self.random.below(1 + until_ms - self.now_ms);
             self.advance(now_ms);
-            self.each_open(Sockets::peer_acts);
+            self.each_open(SimulatedTransport::peer_acts);
         }
         self.advance(until_ms);
         self.resumed_ms = until_ms;
@@ -247,13 +247,13 @@ impl SimulatedWorker {
         panic!("never comes to rest");
     }
 
-    fn open_connections(&self) -> impl Iterator<Item = (u32, &Connection<Sockets>)> {
+    fn open_connections(&self) -> impl Iterator<Item = (u32, &Connection<SimulatedTransport>)> {
         (0..)
             .zip(&self.connections)
             .filter(|(_, connection)| !connection.closed)
     }
 
-    fn connection(&mut self, slot: u32) -> &mut Connection<Sockets> {
+    fn connection(&mut self, slot: u32) -> &mut Connection<SimulatedTransport> {
         &mut self.connections[slot as usize]
     }
 
@@ -357,7 +357,7 @@ impl SimulatedWorker {
         let hosts = picks.then(|| expected_counts::before(&self.farm.group));
         let mut shortage = None;
         let mut pipes = Pipes(PIPES.saturating_sub(piped));
-        let read = |sockets: &Sockets| sockets.each().map(|it| it.read).sum::<usize>();
+        let read = |sockets: &SimulatedTransport| sockets.each().map(|it| it.read).sum::<usize>();
         let read_before = read(&connection.transport);
         connection.queued = false;
         connection.transport.hold_up(&self.farm, &self.port_gates);

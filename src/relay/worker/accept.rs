@@ -9,7 +9,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Token};
 
 use super::listeners::{Accepted, Listener};
-use super::{FIRST_LISTENER, Worker, enqueue};
+use super::{ACCEPT_PAUSE_MS, FIRST_LISTENER, Worker, enqueue};
 use crate::os::listen::ACCEPTED_INHERIT_OPTIONS;
 use crate::relay::connection::Connection;
 use crate::relay::failure::{EndReason, ResourceError, Shortage};
@@ -21,9 +21,6 @@ use crate::relay::tcp_transport::TcpTransport;
 
 /// Clients accepted at one listener before connections run.
 const MAX_ACCEPTS_PER_ITERATION: usize = 64;
-
-/// How long no client is accepted after a shortage.
-pub(super) const ACCEPT_PAUSE_MS: u64 = 100;
 
 /// What is known of a listener's accept backlog.
 enum Backlog {
@@ -70,7 +67,7 @@ impl Worker {
                     closing.into_iter().for_each(|it| self.close_listener(it));
                 }
                 // Also after a shortage: no edge comes for a listener whose accept met EMFILE. It
-                // stays on the ready list, and the poll timeout has it tried again.
+                // stays on the ready list, and is tried again after the poll timeout.
                 // Test: an_accept_without_a_descriptor_is_tried_again.
                 Backlog::NotEmpty => self.listeners.push_back(index),
                 Backlog::Paused => self.listeners.pause(index, self.now_ms),
@@ -174,7 +171,7 @@ impl Worker {
         connection.generation = generation;
         let registered = connection.register(self.poll.registry(), slot);
         if registered.is_err() {
-            connection.session.close(EndReason::LocalTrouble);
+            connection.session.close(EndReason::LocalError);
         }
         enqueue(connection, slot, &mut self.ready);
         if let Err(error) = registered {

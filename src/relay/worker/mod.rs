@@ -18,7 +18,6 @@ use mio::event::Event as MioEvent;
 use mio::net::TcpListener;
 use mio::{Events, Poll, Token};
 
-use accept::ACCEPT_PAUSE_MS;
 use listeners::ListenerSet;
 
 use super::connection::{Connection, Context, RunResult};
@@ -49,6 +48,9 @@ const MAX_READS_PER_RUN: usize = 16;
 
 /// Events that one poll returns at most.
 const MAX_EVENTS: usize = 1024;
+
+/// How long no client is accepted after a shortage.
+const ACCEPT_PAUSE_MS: u64 = 100;
 
 /// Numbers of special tokens: the mailbox, and the listeners from 1 on.
 const MAILBOX: usize = 0;
@@ -81,7 +83,7 @@ pub(crate) struct Worker {
     /// No client is accepted before this time.
     accept_after_ms: u64,
     accepted_sessions: u64,
-    /// Told once all listeners that are to be closed are closed.
+    /// Gets a message once all listeners that are to be closed are closed.
     waiting_for_close: Vec<Sender<()>>,
     session_lists: SessionLists,
     stopping: Option<Stopping>,
@@ -135,7 +137,7 @@ impl Worker {
         Ok((worker, mailbox))
     }
 
-    /// Runs the event loop until the worker was told to stop and its last session has ended.
+    /// Runs the event loop until the worker was stopped and its last session has ended.
     ///
     /// # Panics
     /// If the system's event queue fails: a worker can do nothing without it.
@@ -417,7 +419,7 @@ impl Worker {
 impl Drop for Worker {
     /// After a panic, resets the connections: dropped sockets would close in order, and a session
     /// that was cut would look like one that has ended.
-    // Test: a_scheduler_that_panics_is_told_of_and_ends_the_balancer.
+    // Test: a_scheduler_that_panics_is_reported_and_ends_the_balancer.
     fn drop(&mut self) {
         if !std::thread::panicking() {
             return;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::scene::{Scene, WRONG};
 use crate::support::control::ctl;
 use crate::support::golden::{lines_of_html, lines_of_json, without_numbers};
-use crate::support::http::{ADMIN, Ask, GUEST, Reply};
+use crate::support::http::{ADMIN, GUEST, HttpRequest, Reply};
 
 /// Times and addresses of sessions differ each time.
 pub(crate) fn log_lines(scene: &Scene) -> String {
@@ -113,7 +113,7 @@ pub(crate) fn columns(scene: &Scene) -> String {
 
 /// The page for administrator and guest, and the responses to buttons.
 pub(crate) fn page(scene: &Scene) -> String {
-    let guest = Ask::get(scene.page, "/").by(GUEST).send();
+    let guest = HttpRequest::get(scene.page, "/").by(GUEST).send();
     let shown = [scene.look("/?change"), guest].map(|it| it.body);
     let notices = ["5", "x"].map(|weight| notice(scene, weight));
     let all = shown.iter().chain(&notices);
@@ -139,7 +139,9 @@ fn notice(scene: &Scene, weight: &str) -> String {
         ("name", "c"),
         ("weight", weight),
     ];
-    let reply = Ask::post(scene.page, "/do", &fields).by(ADMIN).send();
+    let reply = HttpRequest::post(scene.page, "/do", &fields)
+        .by(ADMIN)
+        .send();
     assert_eq!(reply.status, 303, "{reply:?}");
     let next = reply.header("Location").unwrap().trim_start_matches('.');
     let page = scene.look(next).body;
@@ -175,8 +177,8 @@ const FIRST: &str = "GET /healthz";
 pub(crate) fn views(scene: &Scene) -> String {
     let mut shown = String::new();
     let fields = [("service", "none"), ("group", "main"), ("name", "a")];
-    let verb = Ask::post(scene.page, "/api/drainHost", &fields);
-    let get = |path: &str| Ask::get(scene.page, path);
+    let verb = HttpRequest::post(scene.page, "/api/drainHost", &fields);
+    let get = |path: &str| HttpRequest::get(scene.page, path);
     for (what, ask) in [
         (FIRST, get("/healthz")),
         ("GET /ready", get("/ready")),

@@ -35,7 +35,7 @@ const FILES: [&str; 12] = [
 ];
 
 #[test]
-fn a_life_looks_the_same_at_every_door() {
+fn a_run_looks_the_same_at_every_interface() {
     let mut scene = Scene::start();
     scene.serve();
     scene.change();

@@ -12,7 +12,7 @@ use crate::support::client::{Session, connect, fate};
 use crate::support::control::Caller;
 use crate::support::golden::Mask;
 use crate::support::host::{Host, Place};
-use crate::support::http::{ADMIN, Ask, GUEST, Reply, USERS, page_of};
+use crate::support::http::{ADMIN, GUEST, HttpRequest, Reply, USERS, page_of};
 use crate::support::txlb::{Folder, Txlb, program, text};
 use crate::support::until;
 
@@ -83,7 +83,7 @@ impl Scene {
     }
 
     pub(crate) fn look(&self, path: &str) -> Reply {
-        Ask::get(self.page, path).by(ADMIN).send()
+        HttpRequest::get(self.page, path).by(ADMIN).send()
     }
 
     /// Sends a line to the control socket, and waits for the log line.
@@ -152,7 +152,7 @@ impl Scene {
             (GUEST, "who may only read"),
             (WRONG, "login failed"),
         ] {
-            let press = Ask::post(self.page, "/api/hostAdminDown", &fields);
+            let press = HttpRequest::post(self.page, "/api/hostAdminDown", &fields);
             press.by(user).send();
             self.txlb.wait_for(logged);
         }

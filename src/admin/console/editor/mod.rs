@@ -21,7 +21,7 @@ pub(super) struct Editor {
     pub(super) search: Option<Search>,
     /// The text that was cut last.
     cut: String,
-    /// Something was dropped for want of room. Such a line must not be run: it is refused whole,
+    /// Something was dropped for lack of room. Such a line must not be run: it is refused whole,
     /// and so is the batch that it belongs to.
     /// Tests: `a_line_that_is_too_long_is_never_taken_for_the_whole`,
     /// `a_line_that_is_too_long_is_refused`.
@@ -405,57 +405,3 @@ fn has_password(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-mod history_tests {
-    use super::*;
-
-    #[test]
-    fn one_goes_back_and_forth() {
-        let mut history = History::default();
-        assert_eq!(history.older("x"), None);
-        for line in ["one", "two", "two", "  ", "three"] {
-            history.push(line);
-        }
-        let older: Vec<_> = (0..4).filter_map(|_| history.older("draft")).collect();
-        assert_eq!(older, ["three", "two", "one"]);
-        let newer: Vec<_> = (0..4).filter_map(|_| history.newer()).collect();
-        assert_eq!(newer, ["two", "three", "draft"]);
-        assert_eq!(history.newer(), None);
-    }
-
-    #[test]
-    fn passwords_are_not_kept() {
-        let mut history = History::default();
-        for line in [
-            "addUser name=x password=$6$a$b access=full",
-            "setUser name=x \"password\"=secret",
-            "setUser name=x pass\"word=s\"",
-            "setUser name=x \"\\u{70}assword=s\"",
-            "setUser name=x PASSWORD=s",
-            "json setUser name=x password=\"s",
-        ] {
-            history.push(line);
-        }
-        assert_eq!(history.older(""), None);
-        history.push("setUser name=password");
-        assert!(history.older("").is_some());
-    }
-
-    #[test]
-    fn it_has_limits() {
-        let mut history = History::default();
-        for number in 0..150 {
-            history.push(&format!("line {number}"));
-        }
-        assert_eq!(history.lines.len(), MAX_LINES);
-        assert_eq!(history.find("line", 100), Some((99, "line 149")));
-        assert_eq!(history.find("line 5", 100), Some((9, "line 59")));
-        assert_eq!(history.find("line 5", 9), Some((8, "line 58")));
-        for _ in 0..8 {
-            history.push(&"x".repeat(60_000));
-            history.push(&"y".repeat(60_000));
-        }
-        assert!(history.bytes() <= MAX_BYTES && history.lines.len() == 4);
-    }
-}

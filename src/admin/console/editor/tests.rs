@@ -1,4 +1,4 @@
-//! What keys do to a line, and that the visible row is the line.
+//! What keys do to a line, that the visible row is the line, and the history.
 
 use super::*;
 use crate::admin::console::drawing::LineDrawing;
@@ -259,4 +259,53 @@ fn check_row(editor: &Editor, row: &str, column: usize, most: usize) -> bool {
     let behind = behind.strip_suffix('>').unwrap_or(behind);
     assert!(behind_cursor.starts_with(behind), "{row:?}: {line:?}");
     true
+}
+
+#[test]
+fn one_goes_back_and_forth() {
+    let mut history = History::default();
+    assert_eq!(history.older("x"), None);
+    for line in ["one", "two", "two", "  ", "three"] {
+        history.push(line);
+    }
+    let older: Vec<_> = (0..4).filter_map(|_| history.older("draft")).collect();
+    assert_eq!(older, ["three", "two", "one"]);
+    let newer: Vec<_> = (0..4).filter_map(|_| history.newer()).collect();
+    assert_eq!(newer, ["two", "three", "draft"]);
+    assert_eq!(history.newer(), None);
+}
+
+#[test]
+fn passwords_are_not_kept() {
+    let mut history = History::default();
+    for line in [
+        "addUser name=x password=$6$a$b access=full",
+        "setUser name=x \"password\"=secret",
+        "setUser name=x pass\"word=s\"",
+        "setUser name=x \"\\u{70}assword=s\"",
+        "setUser name=x PASSWORD=s",
+        "json setUser name=x password=\"s",
+    ] {
+        history.push(line);
+    }
+    assert_eq!(history.older(""), None);
+    history.push("setUser name=password");
+    assert!(history.older("").is_some());
+}
+
+#[test]
+fn it_has_limits() {
+    let mut history = History::default();
+    for number in 0..150 {
+        history.push(&format!("line {number}"));
+    }
+    assert_eq!(history.lines.len(), MAX_LINES);
+    assert_eq!(history.find("line", 100), Some((99, "line 149")));
+    assert_eq!(history.find("line 5", 100), Some((9, "line 59")));
+    assert_eq!(history.find("line 5", 9), Some((8, "line 58")));
+    for _ in 0..8 {
+        history.push(&"x".repeat(60_000));
+        history.push(&"y".repeat(60_000));
+    }
+    assert!(history.bytes() <= MAX_BYTES && history.lines.len() == 4);
 }

@@ -311,7 +311,7 @@ fn open_inputs(page: &str) -> Vec<&str> {
 }
 
 #[test]
-fn what_takes_more_than_one_press_is_where_nothing_is_refreshed() {
+fn what_takes_more_than_one_click_is_where_nothing_is_refreshed() {
     let status = samples::trouble();
     let shown = page(&refreshing(&status, Some(10), "refresh=5"));
     assert_eq!(open_inputs(&shown), Vec::<&str>::new());

@@ -264,10 +264,10 @@ fn curl_takes_the_file_for_whom_to_trust() {
                 let stream = DeadlineStream::new(listener.accept().unwrap().0, late()).unwrap();
                 tls.accept(stream).unwrap()
             };
-            let (mut heard, mut byte) = (Vec::new(), [0]);
-            while !heard.ends_with(b"\r\n\r\n") {
+            let (mut received, mut byte) = (Vec::new(), [0]);
+            while !received.ends_with(b"\r\n\r\n") {
                 stream.read_exact(&mut byte).unwrap();
-                heard.push(byte[0]);
+                received.push(byte[0]);
             }
             let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi";
             stream.write_all(answer).unwrap();

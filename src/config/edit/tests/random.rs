@@ -151,7 +151,7 @@ impl XmlWriter<'_> {
 fn respell(element: &mut XmlElement, random: &mut Random) {
     match element.name {
         "service" => enable_beside(element, random),
-        "admin" => old_door(element, random),
+        "admin" => old_admin(element, random),
         "manager" => old_interval(element, random),
         "user" => key_as_attribute(element, random),
         "group" => leave_out_numbers(element, random),
@@ -278,7 +278,7 @@ fn enable_beside(service: &mut XmlElement, random: &mut Random) {
     });
 }
 
-fn old_door(admin: &mut XmlElement, random: &mut Random) {
+fn old_admin(admin: &mut XmlElement, random: &mut Random) {
     let Content::Elements(children) = &admin.content else {
         return;
     };

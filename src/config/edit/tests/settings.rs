@@ -75,7 +75,7 @@ fn sections_go() {
 }
 
 #[test]
-fn the_old_door_stays_as_long_as_it_says_enough() {
+fn the_old_admin_element_stays_as_long_as_it_says_enough() {
     let text = "<config><admin listen='7001'/></config>";
     let move_it = |config: &mut Config| {
         admin(config).web.as_mut().unwrap().listen = Some("localhost:1".parse().unwrap());
@@ -109,7 +109,7 @@ fn the_old_door_stays_as_long_as_it_says_enough() {
 }
 
 #[test]
-fn doors_are_edited_attribute_by_attribute() {
+fn admin_interfaces_are_edited_attribute_by_attribute() {
     let text = "<config>\n  <admin>\n    <web listen='None' enable='no' cert='c' key='k'\n         names='a'/>\n  </admin>\n</config>";
     let change = |config: &mut Config| {
         admin(config).web = Some(Web {
@@ -231,7 +231,7 @@ fn a_control_socket_that_is_nowhere_stays_until_there_is_one() {
 }
 
 #[test]
-fn an_interval_of_0_is_replaced_before_the_chore_is_on() {
+fn an_interval_of_0_is_replaced_before_the_task_is_enabled() {
     let text = "<config><manager><hostCheck interval='0.0'/></manager></config>";
     let on = |config: &mut Config| config.manager.host_check.enable = true;
     example(text, on, &text.replace("0.0", "10"));

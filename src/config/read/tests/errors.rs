@@ -203,7 +203,7 @@ fn wrong_times() {
 }
 
 #[test]
-fn wrong_doors_and_users() {
+fn wrong_admin_interfaces_and_users() {
     check(
         in_admin,
         &[

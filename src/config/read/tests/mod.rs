@@ -325,7 +325,7 @@ fn references_in_values_are_resolved() {
 }
 
 #[test]
-fn a_door_may_be_named_by_its_port_alone_or_by_none() {
+fn an_admin_interface_may_be_given_by_its_port_alone_or_by_none() {
     let listen = admin("<ssh listen='2222'/>").ssh.unwrap().listen.unwrap();
     assert_eq!((listen.host, listen.port), (ListenHost::Any, 2222));
     assert_eq!(
@@ -530,7 +530,7 @@ fn a_boolean_that_is_neither_is_warned_of_or_an_error() {
 }
 
 #[test]
-fn what_is_looked_at_by_nobody_is_warned_of() {
+fn ignored_elements_are_warned_of() {
     let text = "<config><service name='s'><listen ip='1'/>\n\
         <group name='g' scheduler='roundr' enable='1'><host name='a' ip='h:1' weight='5'/>\
         <host name='b' ip='h:1'/></group>\n\

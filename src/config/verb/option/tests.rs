@@ -129,11 +129,11 @@ fn nothing_is_taken_out_of_what_is_not_there() {
 }
 
 #[test]
-fn an_open_door_has_a_place_to_listen() {
+fn an_enabled_admin_interface_has_an_address_to_listen_at() {
     let (full, none) = (config(FULL), config(""));
-    for door in ["web", "ssh"] {
+    for interface in ["web", "ssh"] {
         let [element, listen, enable] =
-            ["", ".listen", ".enable"].map(|end| format!("admin.{door}{end}"));
+            ["", ".listen", ".enable"].map(|end| format!("admin.{interface}{end}"));
         let nowhere = format!("there is no address to listen on: set {listen} first");
         assert_eq!(applied(&none, &element, "true"), Err(nowhere.clone()));
         assert_eq!(applied(&none, &enable, "true"), Err(nowhere.clone()));

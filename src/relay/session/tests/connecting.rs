@@ -90,7 +90,7 @@ fn three_connect_timeouts_are_all_that_a_client_waits() {
 }
 
 #[test]
-fn a_connect_cut_by_the_clients_patience_is_not_blamed_on_the_host() {
+fn a_connect_cut_by_the_clients_timeout_is_not_blamed_on_the_host() {
     let mut session = picking(TIMEOUTS);
     session.handle_picked(0);
     session.handle_connect_failed(HostId(0), false, 14_000);
@@ -204,13 +204,13 @@ fn without_a_descriptor_it_pauses_and_picks_again() {
 #[test]
 fn it_is_borne_for_as_long_as_a_client_waits() {
     let ends = trouble_without_end(TIMEOUTS);
-    assert_eq!(ends, (15_000, EndReason::LocalTrouble));
+    assert_eq!(ends, (15_000, EndReason::LocalError));
     let without_timeout = TimeoutsMs {
         connect: 0,
         ..TIMEOUTS
     };
     let ends = trouble_without_end(without_timeout);
-    assert_eq!(ends, (15_000, EndReason::LocalTrouble));
+    assert_eq!(ends, (15_000, EndReason::LocalError));
 }
 
 #[test]

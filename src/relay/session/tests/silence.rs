@@ -3,7 +3,7 @@
 use super::*;
 use crate::os::sockets::Delivery;
 
-/// What a silent session does if the system does not tell what its peers have acknowledged.
+/// What a silent session does if the system does not report what its peers have acknowledged.
 fn undelivered(session: &mut Session, now_ms: u64) -> Action {
     assert_eq!(session.next(), Action::CheckDelivery);
     session.handle_delivery([None; 2], now_ms);
