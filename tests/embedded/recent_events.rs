@@ -46,7 +46,7 @@ fn hosts_changes_saves_and_reloads_are_remembered_with_who_did_them() {
     ];
     assert_eq!(topics, expected);
     let texts: Vec<_> = happened(&balancer).into_iter().map(|it| it.1).collect();
-    assert_eq!(texts[0], "host web:main/b failed: connection refused");
+    assert_eq!(texts[0], "host web:main/b is down: connection refused");
     assert!(
         texts[1].ends_with("weight=0, was weight=1; by the program"),
         "{texts:?}"

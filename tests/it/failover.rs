@@ -31,8 +31,8 @@ fn a_host_that_refuses_costs_the_client_nothing() {
     let hosts = [place.address(), host.address()];
     let mut txlb = Txlb::start(&managed(NO_CHECK, "roundr", &hosts));
     assert_eq!(who_in_turn(txlb.address(), 6), "bbbbbb");
-    txlb.wait_for("host web:main/a failed: ");
-    assert_eq!(txlb.count(" failed: "), 1);
+    txlb.wait_for("host web:main/a is down: ");
+    assert_eq!(txlb.count(" is down: "), 1);
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_silent_host_costs_the_client_time_but_no_bytes() {
     let (received, end) = read_all(&at_host);
     assert!(received == [&bytes[..], b"and more"].concat());
     assert_eq!(end, End::Clean);
-    txlb.wait_for("host web:main/a failed: ");
+    txlb.wait_for("host web:main/a is down: ");
     // The next client does not wait for that host.
     let _next = connect(txlb.address());
     host.accept();
@@ -66,7 +66,7 @@ fn a_client_is_reset_when_all_hosts_are_down() {
     let mut txlb = Txlb::start(&managed(NO_CHECK, "leastc", &addresses));
     assert_eq!(fate(txlb.address()), RESET);
     for name in ["a", "b", "c"] {
-        txlb.wait_for(&format!("host web:main/{name} failed: "));
+        txlb.wait_for(&format!("host web:main/{name} is down: "));
     }
     assert_eq!(fate(txlb.address()), RESET);
 }
@@ -88,7 +88,7 @@ fn hosts_that_have_all_failed_are_tried_all_the_same() {
     txlb.wait_for("web:main/b failed");
     let _back = Host::on(places[1].listen(), "b");
     assert_eq!(who(txlb.address()), "b");
-    txlb.wait_for("host web:main/b is healthy");
+    txlb.wait_for("host web:main/b is up");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_failed_host_is_put_back_by_the_check_alone() {
     assert_eq!(who_in_turn(txlb.address(), 2), "bb");
     txlb.wait_for("host web:main/a failed");
     let _back = Host::on(place.listen(), "a");
-    txlb.wait_for("host web:main/a is healthy");
+    txlb.wait_for("host web:main/a is up");
     let mut turns = [who(txlb.address()), who(txlb.address())];
     turns.sort();
     assert_eq!(turns, ["a", "b"]);
@@ -115,7 +115,7 @@ fn a_failed_host_stays_out_without_the_check_while_others_serve() {
     let back = place.listen();
     assert_eq!(who_in_turn(txlb.address(), 10), "b".repeat(10));
     drop(back);
-    assert_eq!(txlb.count("is healthy"), 0);
+    assert_eq!(txlb.count("is up"), 0);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn after_an_outage_of_all_hosts_one_that_is_back_is_found_soon() {
     txlb.wait_for("web:main/b failed");
     let _back = Host::on(places[0].listen(), "a");
     let start = Instant::now();
-    txlb.wait_for("host web:main/a is healthy");
+    txlb.wait_for("host web:main/a is up");
     // Two seconds are promised; the third is for a slow machine.
     assert!(start.elapsed() < Duration::from_secs(3));
 }
@@ -142,11 +142,11 @@ fn the_heartbeat_finds_a_dead_host_without_any_client() {
     // The host is probed, and survives it.
     alive.accept();
     alive.accept();
-    assert_eq!(txlb.count(" failed: "), 0);
+    assert_eq!(txlb.count(" is down: "), 0);
     drop(alive);
-    txlb.wait_for("host web:main/a failed: ");
+    txlb.wait_for("host web:main/a is down: ");
     assert_eq!(who_in_turn(txlb.address(), 4), "bbbb");
-    assert_eq!(txlb.count(" failed: "), 1);
+    assert_eq!(txlb.count(" is down: "), 1);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn a_host_that_resets_its_sessions_is_not_taken_for_one_that_is_down() {
         assert_eq!(read_all(&client), RESET);
         assert_eq!(who(txlb.address()), "b");
     }
-    assert_eq!(txlb.count(" failed: "), 0);
+    assert_eq!(txlb.count(" is down: "), 0);
 }
 
 #[test]

@@ -186,7 +186,7 @@ fn a_host_that_goes_down_again_is_said_to_be_down_again() {
         fate(txlb.address());
         txlb.wait_for("host web:main/a failed");
         let back = Host::on(place.listen(), "a");
-        txlb.wait_for("host web:main/a is healthy");
+        txlb.wait_for("host web:main/a is up");
         drop(back);
     }
 }

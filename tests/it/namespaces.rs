@@ -57,7 +57,7 @@ fn a_dead_host_on_the_loopback_is_not_connected_to_itself() {
         let (received, end) = read_all(&connect_from(from, loopback(9000)));
         assert_eq!((received, end), (Vec::new(), End::Reset));
     }
-    assert_eq!(txlb.count(" is healthy"), 0);
+    assert_eq!(txlb.count(" is up"), 0);
     TcpListener::bind(dead).unwrap();
 }
 
@@ -73,7 +73,7 @@ fn a_host_that_no_address_of_this_machine_reaches_is_down() {
     let hosts = ["[::1]:7000".parse().unwrap(), host.address()];
     let mut txlb = Txlb::start(&web("", "roundr", &hosts));
     assert_eq!(who(txlb.address()), "b");
-    txlb.wait_for("web:main/a failed: this machine has no IPv6 address to reach it from");
+    txlb.wait_for("web:main/a is down: this machine has no IPv6 address to reach it from");
 }
 
 #[test]

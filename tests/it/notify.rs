@@ -263,7 +263,7 @@ fn after_quit_it_is_alive_until_the_last_session_is_over() {
     session.close();
     ear.expect(&["STOPPING=1"]);
     assert_eq!(txlb.wait_exit().code(), Some(0));
-    assert_eq!(txlb.count("does not answer"), 0);
+    assert_eq!(txlb.count("gives no sign of life"), 0);
 }
 
 /// Stops one thread of another process until it is resumed.
@@ -304,11 +304,11 @@ fn a_worker_that_hangs_has_the_watchdog_starve() {
     std::io::BufRead::read_line(&mut said, &mut line).unwrap();
     assert_eq!(line, "held\n");
     // The check that was under way.
-    txlb.wait_for("does not answer: the watchdog is not fed");
+    txlb.wait_for("gives no sign of life: the watchdog is not fed");
     ear.0.set_nonblocking(true).unwrap();
     while ear.0.recv(&mut [0; 64]).is_ok() {}
     // The log counts the checks that follow.
-    let more = txlb.wait_for("more times: a worker does not answer");
+    let more = txlb.wait_for("more times: a worker gives no sign of life");
     ear.hears_nothing();
     let times = more.split(' ').find_map(|word| word.parse::<u32>().ok());
     assert!(times.is_some_and(|times| times >= 20), "{more}");

@@ -431,7 +431,7 @@ fn fifty_reloads_under_load_harm_nobody_and_leave_nothing_behind() {
     });
     assert!(served >= 50, "{served} sessions are no load");
     assert_eq!(txlb.count(" ERROR "), 0);
-    assert_eq!(txlb.count(" failed: "), 0);
+    assert_eq!(txlb.count(" is down: "), 0);
     #[cfg(target_os = "linux")]
     until("all descriptors are closed", || {
         descriptors(txlb.pid()).len() <= before

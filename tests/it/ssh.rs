@@ -63,7 +63,7 @@ fn passwords_and_keys_let_in_their_owners_alone() {
         .wait_for("login failed: user ann from 127.0.0.1 (ssh)");
     assert_eq!(ssh.txlb.count("login failed: user admin"), 1);
     assert_eq!(ssh.txlb.count("by the key SHA256:"), 4);
-    assert_eq!(ssh.txlb.count("has logged in, by password"), 1);
+    assert_eq!(ssh.txlb.count("has come in, by password"), 1);
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn who_guesses_is_made_slow() {
         let mut other = Client::connect_from(from(2), ssh.address).await.unwrap();
         assert!(other.password("admin", "admin").await);
     });
-    ssh.txlb.wait_for("has logged in");
+    ssh.txlb.wait_for("has come in");
     assert_eq!(
         ssh.txlb
             .count("login failed: user admin from 127.0.0.1 (ssh)"),

@@ -168,7 +168,7 @@ fn no_host_is_not_ready_and_stopping_is_neither() {
         "untried"
     );
     let _ = fate(txlb.address());
-    txlb.wait_for(" failed: ");
+    txlb.wait_for(" is down: ");
     until("not ready", || status("/ready") == 503);
     assert_eq!(status("/healthz"), 200);
     let _listener = place.listen();

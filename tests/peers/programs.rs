@@ -134,12 +134,12 @@ fn a_host_that_leaves_and_comes_back_under_load_costs_nothing_but_what_it_breaks
     load.go_on(2000);
     two.quit();
     // Refused, or reset if it was in the queue when nginx closed it.
-    txlb.wait_for(" failed: ");
+    txlb.wait_for(" is down: ");
     load.go_on(2000);
 
     let back = Instant::now();
     let _two = nginx(&folder, "two", addresses[1]);
-    txlb.wait_for("is healthy");
+    txlb.wait_for("is up");
     let took = back.elapsed();
     assert!(
         took <= HOST_CHECK + Duration::from_secs(1),

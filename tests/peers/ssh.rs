@@ -253,7 +253,7 @@ fn what_is_no_console_is_refused() {
         ask(&["-o", "SetEnv=A=b", "-A", "status"]).status.code(),
         Some(0)
     );
-    assert_eq!(server.txlb.count("has logged in"), 4);
+    assert_eq!(server.txlb.count("has come in"), 4);
 }
 
 /// A terminal with an `ssh` at it.

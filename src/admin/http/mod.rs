@@ -151,7 +151,7 @@ impl ClientAcceptor {
             .acquire(peer.ip(), client.is_known, socket)
         else {
             // Another listener took the last slot just now.
-            log::debug!("web: {peer} is rejected: there is no room");
+            log::debug!("web: {peer} is turned away: there is no room");
             return Ok(());
         };
         let state = Arc::clone(&self.state);
@@ -186,7 +186,7 @@ impl Acceptor for ClientAcceptor {
     fn accept_next(&mut self) -> io::Result<()> {
         let (stream, peer) = self.listener.accept()?;
         for client in self.entrance.add(stream, peer)? {
-            log::debug!("web: {} is rejected: there is no room", client.peer);
+            log::debug!("web: {} is turned away: there is no room", client.peer);
         }
         Ok(())
     }
@@ -218,7 +218,7 @@ impl Acceptor for ClientAcceptor {
     }
 
     fn log_error(&mut self, error: &io::Error) {
-        log::warn!("web: cannot accept a client: {error}");
+        log::warn!("web: cannot let a client in: {error}");
     }
 }
 

@@ -202,7 +202,7 @@ impl SshAcceptor {
             .acquire(peer.ip(), client.is_known, socket)
         else {
             // Another listener has just taken the place.
-            log::debug!("ssh: {peer} is rejected: there is no room");
+            log::debug!("ssh: {peer} is turned away: there is no room");
             return Ok(());
         };
         let shared = SharedStream::new(stream, permit.activity());
@@ -218,7 +218,7 @@ impl SshAcceptor {
     }
 
     fn reject(&self, client: PendingClient) -> io::Result<()> {
-        log::debug!("ssh: {} is rejected: there is no room", client.peer);
+        log::debug!("ssh: {} is turned away: there is no room", client.peer);
         let Some(permit) = self.state.rejecting.count_below(MAX_REJECTING) else {
             return Ok(());
         };
@@ -266,7 +266,7 @@ impl Acceptor for SshAcceptor {
     }
 
     fn log_error(&mut self, error: &io::Error) {
-        log::warn!("ssh: cannot accept a client: {error}");
+        log::warn!("ssh: cannot let a client in: {error}");
     }
 }
 

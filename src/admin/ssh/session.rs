@@ -157,7 +157,7 @@ impl SessionHandler {
     }
 
     fn set_logged_in(&mut self, credential: Credential, how: &str) -> Auth {
-        log::info!("{} has logged in, by {how}", self.actor(&credential));
+        log::info!("{} has come in, by {how}", self.actor(&credential));
         self.credential = Some(credential);
         self.failed_key_user = None;
         self.state.set_logged_in();

@@ -77,12 +77,12 @@ impl HealthLog {
             None => (
                 Level::Info,
                 Topic::HostUp,
-                format!("host {name} is healthy{more}"),
+                format!("host {name} is up{more}"),
             ),
             Some(failure) => {
                 let why = failure.to_string();
                 let why = why.escape_debug();
-                let text = format!("host {name} failed: {why}{more}");
+                let text = format!("host {name} is down: {why}{more}");
                 (Level::Warn, Topic::HostDown, text)
             }
         };

@@ -51,7 +51,7 @@ fn clients_that_all_come_to_one_worker_are_shared_with_the_other() {
         let (done, is_done) = channel();
         let message = WorkerMessage::Serve {
             plan: Arc::clone(&plan),
-            opened: std::mem::take(&mut listeners),
+            opened: mem::take(&mut listeners),
             done,
         };
         mailbox.post(message).unwrap();

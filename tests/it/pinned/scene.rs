@@ -122,7 +122,7 @@ impl Scene {
         self.tell("retryHost service=web group=main name=b", " retryHost ");
         self.visit_until("host web:main/b failed");
         let back = Host::on(self.refusing.listen(), "b");
-        self.txlb.wait_for("host web:main/b is healthy");
+        self.txlb.wait_for("host web:main/b is up");
         // Another thread logs it first and records it later: the order of both is pinned.
         until("it is noted", || {
             self.look("/api/status").body.contains("host up")
