@@ -41,7 +41,7 @@ impl Supervisor {
     /// Connects to `NOTIFY_SOCKET`. Call it early: after chroot(2) the path may lead nowhere.
     pub(crate) fn from_environment() -> Supervisor {
         let notifier = Notifier::from_environment().unwrap_or_else(|error| {
-            log::warn!("cannot tell NOTIFY_SOCKET anything: {error}");
+            log::warn!("cannot use NOTIFY_SOCKET: {error}");
             None
         });
         let notifications = |notifier| Notifications {

@@ -105,7 +105,7 @@ fn a_warning_comes_while_the_terminal_is_attached() {
     let service = web_service("", "roundr", &[host]);
     folder.write("config.xml", format!("<config>{service}</config>"));
     let started = finish(start_command(&folder, &[]));
-    let warning = "the log goes nowhere";
+    let warning = "nobody will see the log";
     assert!(started.stderr.contains(warning), "{started:?}");
     Daemon::started(&folder, &started).stop();
 }

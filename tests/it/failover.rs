@@ -85,7 +85,7 @@ fn hosts_that_have_all_failed_are_tried_all_the_same() {
     let addresses = places.each_ref().map(Place::address);
     let mut txlb = Txlb::start(&managed(NO_CHECK, "roundr", &addresses));
     assert_eq!(fate(txlb.address()), RESET);
-    txlb.wait_for("web:main/b failed");
+    txlb.wait_for("web:main/b is down");
     let _back = Host::on(places[1].listen(), "b");
     assert_eq!(who(txlb.address()), "b");
     txlb.wait_for("host web:main/b is up");
@@ -97,7 +97,7 @@ fn a_failed_host_is_put_back_by_the_check_alone() {
     let hosts = [place.address(), other.address()];
     let mut txlb = Txlb::start(&managed(QUICK_CHECK, "roundr", &hosts));
     assert_eq!(who_in_turn(txlb.address(), 2), "bb");
-    txlb.wait_for("host web:main/a failed");
+    txlb.wait_for("host web:main/a is down");
     let _back = Host::on(place.listen(), "a");
     txlb.wait_for("host web:main/a is up");
     let mut turns = [who(txlb.address()), who(txlb.address())];
@@ -111,7 +111,7 @@ fn a_failed_host_stays_out_without_the_check_while_others_serve() {
     let hosts = [place.address(), other.address()];
     let mut txlb = Txlb::start(&managed(NO_CHECK, "roundr", &hosts));
     assert_eq!(who_in_turn(txlb.address(), 2), "bb");
-    txlb.wait_for("host web:main/a failed");
+    txlb.wait_for("host web:main/a is down");
     let back = place.listen();
     assert_eq!(who_in_turn(txlb.address(), 10), "b".repeat(10));
     drop(back);
@@ -124,7 +124,7 @@ fn after_an_outage_of_all_hosts_one_that_is_back_is_found_soon() {
     let addresses = places.each_ref().map(Place::address);
     let mut txlb = Txlb::start(&managed(NO_CHECK, "roundr", &addresses));
     assert_eq!(fate(txlb.address()), RESET);
-    txlb.wait_for("web:main/b failed");
+    txlb.wait_for("web:main/b is down");
     let _back = Host::on(places[0].listen(), "a");
     let start = Instant::now();
     txlb.wait_for("host web:main/a is up");

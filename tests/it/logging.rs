@@ -184,7 +184,7 @@ fn a_host_that_goes_down_again_is_said_to_be_down_again() {
     let mut txlb = Txlb::start(&web("", "roundr", &[place.address()]));
     for _ in 0..2 {
         fate(txlb.address());
-        txlb.wait_for("host web:main/a failed");
+        txlb.wait_for("host web:main/a is down");
         let back = Host::on(place.listen(), "a");
         txlb.wait_for("host web:main/a is up");
         drop(back);

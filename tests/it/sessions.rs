@@ -115,7 +115,7 @@ fn a_client_that_sends_and_closes_before_the_second_host_is_tried_loses_nothing(
     write(&client, &bytes);
     drop(client);
     assert!(hear(&host.accept()) == bytes);
-    txlb.wait_for("host web:main/a failed");
+    txlb.wait_for("host web:main/a is down");
 }
 
 #[test]

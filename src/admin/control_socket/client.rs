@@ -90,7 +90,9 @@ pub(super) fn serve_client(
         None => Ok(()),
         Some(amp::FIRST_BYTE) => {
             if !context.speaks_amp.load(Ordering::Relaxed) {
-                log::warn!("control: {actor} is turned away: amp=\"false\" leaves AMP out here");
+                log::warn!(
+                    "control: {actor} is turned away: AMP is off on this socket (amp=\"false\")"
+                );
                 return Ok(());
             }
             let Some(_place) = context.amp_on_control.count_below(MAX_AMP_CLIENTS) else {
@@ -126,8 +128,8 @@ pub(super) fn serve_amp_client(
             serve_amp(reader, stream, context)
         }
         Some(_) => {
-            log::warn!("amp: {actor} is turned away: nothing but AMP is spoken here");
-            write_error(stream, "nothing but AMP is spoken here")
+            log::warn!("amp: {actor} is turned away: this socket accepts AMP only");
+            write_error(stream, "this socket accepts AMP only")
         }
     }
 }
@@ -168,7 +170,7 @@ fn serve_lines(
             Line::TooLong => format!("the line is too long: {MAX_LINE} bytes are possible"),
             Line::Half => return write_error(out, "the last line has no end: it is ignored"),
             Line::End if protocol.is_in_batch() => {
-                return write_error(out, "the batch was not committed: nothing of it is done");
+                return write_error(out, "the batch was not committed: nothing was changed");
             }
             Line::End => return Ok(()),
         };
@@ -184,7 +186,7 @@ pub(super) fn write_error(mut out: &UnixStream, why: &str) -> io::Result<()> {
 
 fn report_timeout(out: &UnixStream, timeout: Duration) -> io::Result<()> {
     let seconds = timeout.as_secs();
-    write_error(out, &format!("nothing was said for {seconds} s"))
+    write_error(out, &format!("no command came for {seconds} s"))
 }
 
 /// Reads a line without its end. The rest of a line that is too long is skipped, without
@@ -231,7 +233,7 @@ fn serve_amp(
         out.write_all(&in_flight)?;
         in_flight.clear();
         if let Err(error) = result {
-            log::warn!("control: this is not AMP, or nothing to be asked: {error}");
+            log::warn!("control: this is no AMP command: {error}");
             return Ok(());
         }
     }

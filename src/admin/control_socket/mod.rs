@@ -274,7 +274,7 @@ impl ControlSocketState {
             Ok((slot, Some(evicted))) => {
                 log::warn!("control: somebody who had said nothing made room for {actor}");
                 // A short text fits into the socket's buffer, so this does not wait.
-                let _ = client::write_error(&evicted, "nothing was said while others waited");
+                let _ = client::write_error(&evicted, "no command came while others waited");
                 limit::disconnect(&evicted);
                 slot
             }

@@ -118,7 +118,7 @@ fn enable(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Opti
         service.enabled,
     );
     let warning = (usable == 0).then(|| {
-        let text = "No host of this group is up: clients would find nobody.";
+        let text = "No host of this group is up: new sessions may fail.";
         el("p").class("bad").text(text)
     });
     let form = form(view, &[("service", &service.name), ("group", &group.name)])?
@@ -246,9 +246,9 @@ mod tests {
             "New sessions of web will go to spare, which has 2 hosts that new sessions could go \
              to. The 17 sessions open on main stay there until they end."
         ));
-        assert!(!html.contains("clients would find nobody"));
+        assert!(!html.contains("new sessions may fail"));
         status.services[0].groups[1].hosts = vec![samples::failed("three")];
-        assert!(text(1, &status).contains("clients would find nobody"));
+        assert!(text(1, &status).contains("new sessions may fail"));
     }
 
     #[test]

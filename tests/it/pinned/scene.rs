@@ -117,10 +117,10 @@ impl Scene {
 
     /// Sessions: with hosts, without one of them, with one that is back, with none.
     pub(crate) fn serve(&mut self) {
-        self.visit_until("host web:main/b failed");
+        self.visit_until("host web:main/b is down");
         self.tell("retryHost service=web group=main name=a", " retryHost ");
         self.tell("retryHost service=web group=main name=b", " retryHost ");
-        self.visit_until("host web:main/b failed");
+        self.visit_until("host web:main/b is down");
         let back = Host::on(self.refusing.listen(), "b");
         self.txlb.wait_for("host web:main/b is up");
         // Another thread logs it first and records it later: the order of both is pinned.
@@ -129,7 +129,7 @@ impl Scene {
         });
         self.visit_until(" web web:main/b ");
         drop(back);
-        self.visit_until("host web:main/b failed");
+        self.visit_until("host web:main/b is down");
         let mail = self.txlb.addresses("mail")[0];
         fate(mail);
         self.txlb.wait_for(" mail mail:main/<NOSRV> ");
