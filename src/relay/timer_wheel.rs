@@ -205,24 +205,22 @@ pub(crate) struct TimerHold {
     polls_left: Option<usize>,
 }
 
-/// The last iteration of the event loop that was stalled: the process was stopped in it, or the
-/// machine suspended.
+/// An iteration of the event loop that was stalled: the process was stopped in it, or the machine
+/// suspended.
 ///
 /// The loop reads the clock once an iteration, so what a stalled one did looks as old as its start.
 /// A session that has just passed on a request would be ended before its host can answer.
 // Test: sessions_go_on_after_the_process_was_stopped_in_the_middle_of_its_work.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Stall {
     start_ms: u64,
     end_ms: u64,
 }
 
 impl Stall {
-    /// Takes note of an iteration that began at `start_ms` and was over at `end_ms`.
-    pub(crate) fn observe(&mut self, start_ms: u64, end_ms: u64) {
-        if end_ms > start_ms + DELAYED_MS {
-            *self = Stall { start_ms, end_ms };
-        }
+    /// Of an iteration that began at `start_ms` and was over at `end_ms`, if it was stalled.
+    pub(crate) fn between(start_ms: u64, end_ms: u64) -> Option<Stall> {
+        (end_ms > start_ms + DELAYED_MS).then_some(Stall { start_ms, end_ms })
     }
 
     /// The time of something done at `at_ms` by the loop's clock: the end of the stall, if it was
@@ -290,11 +288,8 @@ mod tests {
 
     #[test]
     fn only_what_a_stalled_iteration_did_is_corrected() {
-        let mut stall = Stall::default();
-        stall.observe(1000, 1000 + DELAYED_MS);
-        assert_eq!(stall.correct(1000), 1000);
-        stall.observe(2000, 5000);
-        stall.observe(5000, 5001);
+        assert!(Stall::between(1000, 1000 + DELAYED_MS).is_none());
+        let stall = Stall::between(2000, 5000).unwrap();
         assert_eq!(
             [1999, 2000, 2001].map(|at| stall.correct(at)),
             [1999, 5000, 2001]

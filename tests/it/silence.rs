@@ -1,6 +1,7 @@
 //! Idle timeouts, and what is still delivered after one.
 #![cfg(target_os = "linux")]
 
+use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -11,11 +12,11 @@ use std::time::{Duration, Instant};
 use crate::support::client::{End, connect, patient, read_all};
 use crate::support::config::web;
 use crate::support::host::{Host, Listener, hang_up, tcp_socket};
-use crate::support::pause;
 use crate::support::txlb::Txlb;
+use crate::support::{pause, until};
 use rustix::net::connect as connect_socket;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 
 /// A client with a small receive buffer.
 fn connect_narrowly(txlb: &Txlb) -> TcpStream {
@@ -84,6 +85,15 @@ fn a_client_that_was_cut_still_gets_what_was_sent_before() {
     sender.join().unwrap();
 }
 
+/// Whether each thread of a process is stopped.
+fn is_stopped(pid: Pid) -> bool {
+    let threads = fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())).unwrap();
+    threads.flatten().all(|thread| {
+        let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+        status.lines().any(|line| line.starts_with("State:\tT"))
+    })
+}
+
 #[test]
 fn a_process_that_was_stopped_looks_at_its_sessions_before_it_ends_them() {
     let host = Host::new("a");
@@ -95,6 +105,8 @@ fn a_process_that_was_stopped_looks_at_its_sessions_before_it_ends_them() {
         session.read_exact(&mut name).unwrap();
     }
     txlb.signal(Signal::STOP);
+    // Its threads stop one after the other: what one of them still passes on does not wait for it.
+    until("all threads are stopped", || is_stopped(txlb.pid()));
     for session in &mut sessions {
         session.write_all(b"still here").unwrap();
     }

@@ -462,7 +462,7 @@ impl Session {
         self.handle_broken(direction.source());
     }
 
-    /// Corrects times that were taken in a stalled iteration. Before `handle_deadline`.
+    /// Corrects times that were taken in a stalled iteration.
     pub(crate) fn correct_times(&mut self, stall: Stall) {
         self.active_ms = stall.correct(self.active_ms);
         if let State::Connecting { since_ms, .. } = &mut self.state {

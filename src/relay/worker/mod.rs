@@ -67,7 +67,6 @@ pub(crate) struct Worker {
     connections: Slab<Connection<TcpTransport>>,
     timers: TimerWheel,
     timer_hold: TimerHold,
-    stall: Stall,
     /// The ready list: slots of connections that have something to do.
     ready: VecDeque<u32>,
     /// Slots of closed connections. They are freed after the batch of events, so that no event of
@@ -119,7 +118,6 @@ impl Worker {
             connections: Slab::new(),
             timers: TimerWheel::new(now_ms),
             timer_hold: TimerHold::default(),
-            stall: Stall::default(),
             ready: VecDeque::new(),
             closed: Vec::new(),
             due: Vec::new(),
@@ -154,7 +152,7 @@ impl Worker {
             };
             let before_ms = mem::replace(&mut self.now_ms, self.shared.clock.now_ms());
             if timeout == Some(Duration::ZERO) {
-                self.stall.observe(before_ms, self.now_ms);
+                self.correct_times(before_ms, self.now_ms);
             }
             self.stats().count_iteration();
             self.port_gates.begin_iteration();
@@ -190,8 +188,21 @@ impl Worker {
             .min()?;
         // The clock is read again: the iteration that ends now may have been a long one.
         let end_ms = self.shared.clock.now_ms();
-        self.stall.observe(self.now_ms, end_ms);
+        self.correct_times(self.now_ms, end_ms);
         Some(Duration::from_millis(next_ms.saturating_sub(end_ms)))
+    }
+
+    /// Corrects what sessions did in an iteration from `start_ms` to `end_ms`, if it was stalled. At
+    /// once, since the next iteration may be stalled as well.
+    fn correct_times(&mut self, start_ms: u64, end_ms: u64) {
+        let Some(stall) = Stall::between(start_ms, end_ms) else {
+            return;
+        };
+        for slot in self.connections.occupied().collect::<Vec<_>>() {
+            if let Some(connection) = self.connections.get_mut(slot) {
+                connection.session.correct_times(stall);
+            }
+        }
     }
 
     /// Whether timers may expire: after a delay not before every socket was polled.
@@ -291,7 +302,6 @@ impl Worker {
         self.timers.expire(self.now_ms, &mut due);
         for slot in due.drain(..) {
             if let Some(connection) = self.connections.get_mut(slot) {
-                connection.session.correct_times(self.stall);
                 connection.session.handle_deadline(self.now_ms);
                 // A connection that was cut short has run in this iteration, and runs again.
                 if !connection.queued {
