@@ -74,7 +74,7 @@ def host_goes_down(scene):
         expect(page.locator("#verdict")).to_contain_text("1 of 4 hosts has failed.")
         expect(page).to_have_title("1 of 4 hosts has failed - txlb")
         expect(page.locator("#said")).to_contain_text("web:main/two failed: connection refused")
-        expect(page.locator("#happenings")).to_contain_text("web:main/two failed")
+        expect(page.locator("#happenings")).to_contain_text("web:main/two is down")
         say(two.inner_text().replace("\n", " "))
         picture(page, "down")
         page.locator("#verdict a").first.click()
