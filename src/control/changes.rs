@@ -1,9 +1,9 @@
 //! Changes by verbs: check, prepare, put in force, commit, log. All of it happens, or nothing.
 
+use super::apply::{ConfigChange, NewListeners};
 use super::config_file::File;
 use super::controller::Controller;
 use super::data_plane::Listening;
-use super::error::Error;
 use super::handle::{Actor, Response};
 use super::listeners::ResolveScope;
 use super::reconfigure::Prepared;
@@ -63,31 +63,21 @@ impl Controller {
         renames: &Renames,
         scope: ResolveScope,
     ) -> Result<Prepared, String> {
-        let now = self.data_plane.config();
-        let mut prepared = Prepared::new(&mut self.reconfigurables, now, &next)?;
         let listening = self.data_plane.listening();
-        let applied = self.data_plane.apply_as(next, renames, scope);
-        let unknown = match applied {
-            Ok(()) => None,
-            // The other workers serve it, so the rest must follow.
-            Err(Error::Worker(number)) => Some(number),
-            Err(error) => return Err(error.to_string()),
+        let change = ConfigChange {
+            next,
+            renames,
+            listeners: NewListeners::Bind(scope),
         };
-        prepared.commit();
+        let applied = self
+            .data_plane
+            .apply_change(change, &mut self.reconfigurables);
+        let prepared = applied.map_err(|error| error.to_string())?;
         self.forget_unsaved();
         let task = self.data_plane.config().manager.config_check;
         self.autosave.set_task(task);
         self.announce_listeners(&listening);
-        match unknown {
-            None => Ok(prepared),
-            Some(number) => {
-                prepared.commit_log();
-                Err(format!(
-                    "worker {number} does not answer, and it is not known what it serves; the \
-                     others have changed"
-                ))
-            }
-        }
+        Ok(prepared)
     }
 
     /// Logs where each service listens, unless it was so `before`.

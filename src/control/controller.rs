@@ -183,22 +183,11 @@ impl Controller {
                 None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match request {
-                Ok(request) => self.serve(request),
+                Ok(Message::Execute(request)) => self.execute_if_current(*request),
+                Ok(Message::Look) => {}
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-        }
-    }
-
-    /// The client may have gone: what was done stays done.
-    fn serve(&mut self, request: Message) {
-        match request {
-            Message::QueuedRequest(request, reply) => {
-                drop(reply.send(self.execute_if_current(*request)));
-            }
-            Message::Status(reply) => drop(reply.send(self.status())),
-            Message::Sessions(reply) => drop(reply.send(self.sessions())),
-            Message::Look => {}
         }
     }
 
@@ -228,20 +217,23 @@ impl Controller {
     }
 
     /// Executes a request, unless another configuration than the expected one is in force.
-    fn execute_if_current(&mut self, request: QueuedRequest) -> Response {
+    fn execute_if_current(&mut self, request: QueuedRequest) {
         let QueuedRequest {
             actor,
             request,
             expected_generation,
+            response,
         } = request;
         let generation = self.data_plane.generation();
-        match expected_generation {
+        let answer = match expected_generation {
             Some(expected_generation) if expected_generation != generation => self.answer(Err(format!(
                 "the configuration has changed meanwhile (generation {generation}, not {expected_generation}): \
                  look again before you change it"
             ))),
             _ => self.execute(&actor, request),
-        }
+        };
+        // The client may have gone: what was done stays done.
+        let _ = response.send(answer);
     }
 
     fn execute(&mut self, actor: &Actor, request: Request) -> Response {

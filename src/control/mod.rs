@@ -1,6 +1,7 @@
 //! The control plane: owns the configuration, changes it, and runs the data plane by it. It moves
 //! no bytes: the workers do.
 
+mod apply;
 mod changes;
 mod config_file;
 mod controller;
