@@ -17,7 +17,7 @@ use txlb::config::verb::{Command, Question};
 use txlb::control::{LineProtocol, ParsedLine};
 use txlb::non_printing::escape_non_printing;
 
-use super::client::{ControlConnection, in_columns, lost};
+use super::{ControlConnection, in_columns, lost};
 use crate::cli::CtlOptions;
 use crate::exit::{self, Exit};
 use crate::terminal::{Terminal, Woken, catch_signals};

@@ -4,7 +4,6 @@
 //! counted, and the count is logged. So a slow disk holds up no worker, and a log that nobody
 //! reads holds up no signal.
 
-mod entry;
 mod format;
 mod output;
 mod repeats;
@@ -26,7 +25,7 @@ use txlb::control::{Commit, Reconfigure};
 use txlb::log_targets;
 use txlb::os::rights::{self, Need};
 
-use entry::Entry;
+use format::Entry;
 use output::{LogOutput, named_descriptor};
 use writer::Queue;
 

@@ -148,7 +148,7 @@ mod tests {
 
     use log::Level;
 
-    use super::super::entry::{Entry, EntryKind};
+    use super::super::format::{Entry, EntryKind};
     use super::super::output::LogOutput;
     use super::super::writer;
     use super::super::writer::{MAX_QUEUED, Queue};

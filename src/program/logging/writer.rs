@@ -12,8 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use txlb::calendar::since_1970_ms;
 use txlb::sync::lock;
 
-use super::entry::{Entry, EntryKind};
-use super::format::{Lines, WriteError};
+use super::format::{Entry, EntryKind, Lines, WriteError};
 use super::output::LogOutput;
 use super::repeats::RepeatLimiter;
 
