@@ -4,11 +4,9 @@
 //! The locks are here. What is decided under them is pure: `limiter` has failures and known
 //! logins, `queue` the order of checks.
 
-mod cache;
 mod credential;
 mod limiter;
 mod queue;
-mod random;
 #[cfg(test)]
 mod simulation;
 mod slots;
@@ -19,10 +17,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use self::cache::LoginCache;
 #[cfg(feature = "ssh")]
 pub(super) use self::credential::Credential;
-use self::credential::{CredentialTag, ProcessKey};
+use self::credential::{CredentialTag, LoginCache, ProcessKey, is_equal, random_bytes};
 use self::slots::{CheckSlot, CheckSlots, SlotResult};
 use self::users::{KnownUser, Users};
 pub use self::users::{MAX_PASSWORD, hash_password};
@@ -228,7 +225,7 @@ impl Auth {
 
     /// Whether `token` is it, in constant time.
     pub(super) fn is_page_token(&self, name: &str, token: &str) -> bool {
-        credential::is_equal(self.page_token(name).as_bytes(), token.as_bytes())
+        is_equal(self.page_token(name).as_bytes(), token.as_bytes())
     }
 
     /// A random number.
@@ -237,7 +234,7 @@ impl Auth {
     /// The system gives no randomness.
     #[expect(clippy::unused_self, reason = "who has the key has the randomness")]
     pub(super) fn random_number(&self) -> io::Result<u64> {
-        random::random_bytes().map(u64::from_le_bytes)
+        random_bytes().map(u64::from_le_bytes)
     }
 }
 

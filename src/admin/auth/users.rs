@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use pw_hash::{HashSetup, bcrypt, md5_crypt, sha256_crypt, sha512_crypt, unix_crypt};
 
-use super::random::random_bytes;
+use super::credential::random_bytes;
 use crate::config::credentials::{HashError, HashKind, PasswordHash};
 #[cfg(feature = "ssh")]
 use crate::config::public_key_bytes;
