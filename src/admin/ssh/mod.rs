@@ -5,7 +5,6 @@
 mod channel;
 mod client;
 mod input;
-mod reject;
 mod runtime;
 mod session;
 
@@ -228,7 +227,7 @@ impl SshAcceptor {
                 "there is no room: txlb has {MAX_CLIENTS} connections in all, and \
                  {MAX_FROM_ONE} from one address"
             );
-            reject::reject(stream, &why).await;
+            client::reject(stream, &why).await;
             drop(permit);
         });
         Ok(())
