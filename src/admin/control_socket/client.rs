@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::amp::{self, Amp};
 use super::limit::{ConnectionSlot, MAX_AMP_CLIENTS};
-use crate::admin::server::in_flight::InFlight;
+use crate::admin::server::acceptor::InFlight;
 use crate::config::Access;
 use crate::control::{Actor, ClientLookup, Handle, LineProtocol};
 use crate::sync::Counter;
@@ -73,11 +73,7 @@ pub(super) fn serve_client(
     slot: &ConnectionSlot,
     context: &ClientContext,
 ) -> io::Result<()> {
-    // On some systems accept(2) hands the listener's O_NONBLOCK on.
-    stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(FIRST_BYTE_TIMEOUT))?;
-    stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
-    let mut reader = BufReader::new(stream);
+    let mut reader = with_timeouts(stream)?;
     let first = match reader.fill_buf() {
         Err(error) if is_timeout(&error) => return report_timeout(stream, FIRST_BYTE_TIMEOUT),
         bytes => bytes?.first().copied(),
@@ -95,13 +91,12 @@ pub(super) fn serve_client(
                 );
                 return Ok(());
             }
-            let Some(_place) = context.amp_on_control.count_below(MAX_AMP_CLIENTS) else {
+            let Some(_slot) = context.amp_on_control.count_below(MAX_AMP_CLIENTS) else {
                 log::warn!(
                     "control: {actor} is turned away: {MAX_AMP_CLIENTS} clients speak AMP already"
                 );
                 return Ok(());
             };
-            stream.set_read_timeout(None)?;
             serve_amp(reader, stream, context)
         }
         Some(_) => serve_lines(reader, stream, actor, context),
@@ -117,21 +112,24 @@ pub(super) fn serve_amp_client(
     actor: &Actor,
     context: &ClientContext,
 ) -> io::Result<()> {
-    stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(FIRST_BYTE_TIMEOUT))?;
-    stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
-    let mut reader = BufReader::new(stream);
+    let mut reader = with_timeouts(stream)?;
     match reader.fill_buf()?.first() {
         None => Ok(()),
-        Some(&amp::FIRST_BYTE) => {
-            stream.set_read_timeout(None)?;
-            serve_amp(reader, stream, context)
-        }
+        Some(&amp::FIRST_BYTE) => serve_amp(reader, stream, context),
         Some(_) => {
             log::warn!("amp: {actor} is turned away: this socket accepts AMP only");
             write_error(stream, "this socket accepts AMP only")
         }
     }
+}
+
+/// A reader of the client's socket, with the timeouts of its first byte and of writes.
+fn with_timeouts(stream: &UnixStream) -> io::Result<BufReader<&UnixStream>> {
+    // On some systems accept(2) hands the listener's O_NONBLOCK on.
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(FIRST_BYTE_TIMEOUT))?;
+    stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+    Ok(BufReader::new(stream))
 }
 
 /// The result of reading a line.
@@ -159,7 +157,7 @@ fn serve_lines(
             }
             line => line?,
         };
-        let _answering = context.in_flight.begin();
+        let _in_flight = context.in_flight.begin();
         let why = match line {
             Line::Whole(line) => {
                 let answer = protocol.reply_text(&line, context.handle(), actor);
@@ -216,8 +214,9 @@ fn serve_amp(
     mut out: &UnixStream,
     context: &ClientContext,
 ) -> io::Result<()> {
+    out.set_read_timeout(None)?;
     let mut amp = Amp::default();
-    let mut in_flight = Vec::new();
+    let mut answers = Vec::new();
     loop {
         let bytes = reader.fill_buf()?;
         let length = bytes.len();
@@ -227,11 +226,11 @@ fn serve_amp(
         let result = amp.receive(
             bytes,
             |local| context.client_lookup.client_of(local),
-            &mut in_flight,
+            &mut answers,
         );
         reader.consume(length);
-        out.write_all(&in_flight)?;
-        in_flight.clear();
+        out.write_all(&answers)?;
+        answers.clear();
         if let Err(error) = result {
             log::warn!("control: this is no AMP command: {error}");
             return Ok(());

@@ -10,7 +10,6 @@ pub(super) mod request;
 mod response;
 mod routes;
 mod state;
-mod views;
 
 use std::io::{self, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -21,7 +20,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags};
 
 use self::response::Response;
-use self::state::{ActiveServer, Settings, WebState};
+use self::state::{Settings, WebState};
 use super::auth::Auth;
 use super::server::acceptor::{Acceptor, AcceptorWaker, spawn_for_client};
 use super::server::connection_limiter::{ConnectionLimiter, SharedSocket};
@@ -220,6 +219,13 @@ impl Acceptor for ClientAcceptor {
     fn log_error(&mut self, error: &io::Error) {
         log::warn!("web: cannot let a client in: {error}");
     }
+}
+
+/// Listeners and settings of the configuration in force.
+#[derive(Default, Clone)]
+struct ActiveServer {
+    listeners: Listeners,
+    settings: Arc<Settings>,
 }
 
 impl ActiveServer {

@@ -7,12 +7,11 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use super::ActiveServer;
 use crate::admin::auth::Auth;
 use crate::admin::page::FlashMessage;
-use crate::admin::server::acceptor::AcceptorWaker;
+use crate::admin::server::acceptor::{AcceptorWaker, InFlight};
 use crate::admin::server::connection_limiter::ConnectionLimiter;
-use crate::admin::server::in_flight::InFlight;
-use crate::admin::server::reconfigure::Listeners;
 use crate::admin::tls::Tls;
 use crate::config::{ListenHost, Web};
 use crate::control::{Handle, Liveness, Status};
@@ -187,13 +186,6 @@ fn certificate(web: &Web, names: &[String]) -> Result<Tls, String> {
         .chain(names.iter().cloned())
         .collect::<Vec<_>>();
     Tls::self_signed(&folder, &names)
-}
-
-/// Listeners and settings of the configuration in force.
-#[derive(Default, Clone)]
-pub(super) struct ActiveServer {
-    pub(super) listeners: Listeners,
-    pub(super) settings: Arc<Settings>,
 }
 
 /// How long a result is valid.

@@ -1,5 +1,5 @@
 //! Accept loop of the admin servers: one thread for each listener, which accepts clients until it
-//! is told to stop.
+//! is told to stop. Also threads for clients, and the wait for responses that are being sent.
 //!
 //! What a server does with a client is behind the trait [`Acceptor`].
 
@@ -7,16 +7,17 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 #[cfg(any(feature = "web", feature = "ssh"))]
 use std::sync::Weak;
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::os::resources;
+use crate::sync::lock;
 
 /// Pause before the next accept after one failed, say for lack of a descriptor.
 const RETRY_DELAY: Timespec = Timespec {
@@ -258,10 +259,52 @@ fn accept_waiting(acceptor: &mut impl Acceptor) -> io::Result<()> {
     Ok(())
 }
 
+/// How long the end of a server waits for responses that are being sent.
+const MAX_END_WAIT: Duration = Duration::from_secs(1);
+
+/// Counts the responses that a server is sending, so that a client that ends txlb still gets its
+/// answer.
+#[derive(Default)]
+pub(in crate::admin) struct InFlight {
+    count: Mutex<usize>,
+    ended: Condvar,
+}
+
+/// One response, until it is dropped.
+pub(in crate::admin) struct InFlightGuard<'a>(&'a InFlight);
+
+impl InFlight {
+    /// Counts one.
+    pub(in crate::admin) fn begin(&self) -> InFlightGuard<'_> {
+        *self.lock() += 1;
+        InFlightGuard(self)
+    }
+
+    /// Waits until none is left, for a second at most.
+    pub(in crate::admin) fn wait(&self) {
+        let waits = self
+            .ended
+            .wait_timeout_while(self.lock(), MAX_END_WAIT, |count| *count > 0);
+        drop(waits);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, usize> {
+        lock(&self.count)
+    }
+}
+
+impl Drop for InFlightGuard<'_> {
+    fn drop(&mut self) {
+        *self.0.lock() -= 1;
+        self.0.ended.notify_all();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
     use std::os::fd::AsFd;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     use super::*;
@@ -338,5 +381,23 @@ mod tests {
             assert_eq!(said, ErrorKind::OutOfMemory);
         }
         assert!(started.elapsed() >= LOG_INTERVAL / 2);
+    }
+
+    #[test]
+    fn the_end_waits_for_answers_but_not_for_ever() {
+        let (in_flight, count) = (InFlight::default(), AtomicBool::new(false));
+        in_flight.wait();
+        let guard = in_flight.begin();
+        let begun = Instant::now();
+        in_flight.wait();
+        assert!(begun.elapsed() >= MAX_END_WAIT);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                count.store(true, Ordering::Release);
+                drop(guard);
+            });
+            in_flight.wait();
+            assert!(count.load(Ordering::Acquire));
+        });
     }
 }
