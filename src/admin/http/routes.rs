@@ -45,7 +45,7 @@ pub(super) fn respond(context: &RequestContext<'_>, request: &Request) -> Respon
         };
     }
     let host = request.host.as_deref().unwrap_or_default();
-    if !guard::is_custom_name(host, context.local.ip(), &context.settings.names) {
+    if !guard::is_page_host(host, context.local.ip(), &context.settings.names) {
         return error_page(
             request,
             421,
