@@ -239,7 +239,7 @@ fn a_check(scene: &Scene) -> CheckSlot<'_> {
 
 /// Spins until so many checks wait.
 fn until_waiting(auth: &Auth, count: usize) {
-    let deadline = Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     while auth.0.slots.limiter().queue.waiting() != count {
         assert!(Instant::now() < deadline);
         thread::yield_now();
@@ -370,7 +370,7 @@ fn it_tells_the_time_by_itself() {
         auth.record_failure(ip(HERE), "ann", "web");
     }
     assert_eq!(auth.may_try(ip(HERE)), Err(1));
-    let deadline = Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     while auth.may_try(ip(HERE)).is_err() {
         assert!(Instant::now() < deadline);
         thread::yield_now();
