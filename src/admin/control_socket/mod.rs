@@ -7,7 +7,6 @@
 
 pub(super) mod amp;
 mod client;
-mod limit;
 mod socket_file;
 
 use std::io;
@@ -17,8 +16,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 
-use self::client::ClientContext;
-use self::limit::{ConnectionLimit, MAX_AMP_CLIENTS};
+use self::client::{ClientContext, ConnectionLimit, MAX_AMP_CLIENTS};
 use self::socket_file::SocketFile;
 use super::server::acceptor::{Acceptor, AcceptorThread, spawn_for_client};
 use crate::config::Config;
@@ -206,7 +204,7 @@ impl Reconfigure for ReconfigureSockets {
 struct OpenSocket {
     // First, so that the file is removed before the socket is closed.
     file: SocketFile,
-    watch: AcceptorThread,
+    thread: AcceptorThread,
 }
 
 impl OpenSocket {
@@ -219,13 +217,13 @@ impl OpenSocket {
         let open = || {
             let (listener, file) = SocketFile::listen(path, mode)?;
             listener.set_nonblocking(true)?;
-            let doorway = ClientAcceptor {
+            let acceptor = ClientAcceptor {
                 listener,
                 scope,
                 state: Arc::clone(state),
             };
-            let watch = AcceptorThread::start("control", doorway)?;
-            Ok(OpenSocket { file, watch })
+            let thread = AcceptorThread::start("control", acceptor)?;
+            Ok(OpenSocket { file, thread })
         };
         open().map_err(|error: io::Error| {
             let path = path.display();
@@ -236,7 +234,7 @@ impl OpenSocket {
 
     fn begin(&self, name: &str) {
         log::info!("{name} is {}", self.file.path().display());
-        self.watch.start_accepting();
+        self.thread.start_accepting();
     }
 }
 
@@ -275,7 +273,7 @@ impl ControlSocketState {
                 log::warn!("control: somebody who had said nothing made room for {actor}");
                 // A short text fits into the socket's buffer, so this does not wait.
                 let _ = client::write_error(&evicted, "no command came while others waited");
-                limit::disconnect(&evicted);
+                client::disconnect(&evicted);
                 slot
             }
             Err(max_clients) => {
