@@ -423,10 +423,14 @@ fn read(
 /// # Errors
 /// No service listens at a socket that was given.
 fn check_served(data_plane: &DataPlane, given: &[BindAddress]) -> Result<(), Error> {
-    match given.iter().find(|place| !data_plane.listens_at(**place)) {
+    match given
+        .iter()
+        .find(|address| !data_plane.listens_at(**address))
+    {
         None => Ok(()),
-        Some(place) => {
-            let invalid = format!("listener(): no service of the file or text listens at {place}");
+        Some(address) => {
+            let invalid =
+                format!("listener(): no service of the file or text listens at {address}");
             Err(Cause::Invalid(invalid).into())
         }
     }

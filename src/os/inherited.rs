@@ -139,11 +139,11 @@ mod given {
 
     impl ActivationVariables {
         pub(super) fn from_environment() -> io::Result<Option<ActivationVariables>> {
-            let said = |name| env::var(name).ok();
+            let variable = |name| env::var(name).ok();
             ActivationVariables::read(
-                said("LISTEN_FDS").as_deref(),
-                said("LISTEN_PID").as_deref(),
-                said("LISTEN_FDNAMES").as_deref(),
+                variable("LISTEN_FDS").as_deref(),
+                variable("LISTEN_PID").as_deref(),
+                variable("LISTEN_FDNAMES").as_deref(),
                 std::process::id(),
             )
         }
@@ -204,12 +204,12 @@ mod tests {
         let names = |names: &[&str]| ActivationVariables {
             names: names.iter().map(ToString::to_string).collect(),
         };
-        let two = |said| read(Some("2"), Some("7"), said).unwrap();
+        let two = |names| read(Some("2"), Some("7"), names).unwrap();
         assert_eq!(two(Some("web:mail")), Some(names(&["web", "mail"])));
         assert_eq!(two(None), Some(names(&["", ""])));
-        for (count, said) in [("2", "web"), ("-1", ""), ("2000000000", ""), ("x", "")] {
-            let error = read(Some(count), Some("7"), Some(said)).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{count} {said}");
+        for (count, names) in [("2", "web"), ("-1", ""), ("2000000000", ""), ("x", "")] {
+            let error = read(Some(count), Some("7"), Some(names)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{count} {names}");
         }
     }
 

@@ -133,7 +133,7 @@ fn reaches(reachable: &ReachablePaths, need: Need, path: &Path) -> bool {
 mod tests {
     use super::*;
 
-    fn said(user: bool, need: Need, path: &str) -> String {
+    fn advice_for(user: bool, need: Need, path: &str) -> String {
         let user = user.then(|| User {
             name: "www".to_owned(),
             group: "data".to_owned(),
@@ -175,18 +175,18 @@ mod tests {
             (Need::Write, "/nowhere"),
             (Need::Read, "/nowhere/rx"),
         ] {
-            let said = said(true, need, path);
-            assert!(said.contains("--no-sandbox"), "{path}: {said}");
+            let advice = advice_for(true, need, path);
+            assert!(advice.contains("--no-sandbox"), "{path}: {advice}");
         }
     }
 
     #[test]
     fn what_is_within_reach_takes_another_mode() {
-        let read = said(true, Need::Read, "/nowhere/w/x");
+        let read = advice_for(true, Need::Read, "/nowhere/w/x");
         assert!(read.contains("'chmod g+r /nowhere/w/x'"), "{read}");
-        let write = said(true, Need::Write, "/nowhere/w");
+        let write = advice_for(true, Need::Write, "/nowhere/w");
         assert!(write.contains("runs as www"), "{write}");
         assert!(write.contains("'chgrp data /nowhere/w'"), "{write}");
-        assert_eq!(said(false, Need::Write, "/nowhere/w"), "");
+        assert_eq!(advice_for(false, Need::Write, "/nowhere/w"), "");
     }
 }

@@ -111,8 +111,8 @@ pub(super) fn choice_columns(choices: &[String], most: usize) -> Vec<String> {
     let mut lines = vec![String::new(); down];
     for (index, text) in texts.iter().enumerate() {
         let line = &mut lines[index % down];
-        let place = index / down * (widest + GAP);
-        let blanks = place.saturating_sub(columns(line));
+        let start = index / down * (widest + GAP);
+        let blanks = start.saturating_sub(columns(line));
         line.extend(std::iter::repeat_n(' ', blanks));
         line.push_str(text);
     }

@@ -226,18 +226,20 @@ pub(super) struct FlashMessages(Mutex<VecDeque<(u64, FlashMessage)>>);
 impl FlashMessages {
     /// Keeps a message under this number.
     pub(super) fn keep(&self, number: u64, flash_message: FlashMessage) {
-        let mut kept = lock(&self.0);
-        if kept.len() == CAPACITY {
-            kept.pop_front();
+        let mut messages = lock(&self.0);
+        if messages.len() == CAPACITY {
+            messages.pop_front();
         }
-        kept.push_back((number, flash_message));
+        messages.push_back((number, flash_message));
     }
 
     /// Takes the message of this number out: it is shown once.
     pub(super) fn take(&self, number: u64) -> Option<FlashMessage> {
-        let mut kept = lock(&self.0);
-        let place = kept.iter().position(|(own, _)| *own == number)?;
-        kept.remove(place).map(|(_, flash_message)| flash_message)
+        let mut messages = lock(&self.0);
+        let index = messages.iter().position(|(own, _)| *own == number)?;
+        messages
+            .remove(index)
+            .map(|(_, flash_message)| flash_message)
     }
 }
 

@@ -348,7 +348,7 @@ mod tests {
             accept,
             errors,
         };
-        let thread = AcceptorThread::start("door", acceptor).unwrap();
+        let thread = AcceptorThread::start("test", acceptor).unwrap();
         thread.start_accepting();
         (thread, client, logged)
     }
@@ -374,11 +374,11 @@ mod tests {
 
     #[test]
     fn what_fails_again_and_again_is_said_once_a_second() {
-        let (_watch, _client, logged) = open(anywhere(), |_| Err(ErrorKind::OutOfMemory.into()));
+        let (_thread, _client, logged) = open(anywhere(), |_| Err(ErrorKind::OutOfMemory.into()));
         let started = Instant::now();
         for _ in 0..2 {
-            let said = logged.recv_timeout(30 * LOG_INTERVAL).unwrap();
-            assert_eq!(said, ErrorKind::OutOfMemory);
+            let kind = logged.recv_timeout(30 * LOG_INTERVAL).unwrap();
+            assert_eq!(kind, ErrorKind::OutOfMemory);
         }
         assert!(started.elapsed() >= LOG_INTERVAL / 2);
     }

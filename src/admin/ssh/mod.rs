@@ -307,12 +307,13 @@ impl Endpoint {
     /// Starts to accept, and logs what has changed since `before`.
     fn activate(&self, before: &Endpoint) {
         self.listeners.start_accepting();
-        let places = |endpoint: &Endpoint| endpoint.addresses().map(|it| it.to_string()).collect();
-        let (now, then): (Vec<_>, Vec<_>) = (places(self), places(before));
+        let addresses =
+            |endpoint: &Endpoint| endpoint.addresses().map(|it| it.to_string()).collect();
+        let (now, then): (Vec<_>, Vec<_>) = (addresses(self), addresses(before));
         match &self.runtime {
             Some(runtime) if now != then => {
-                let (places, key) = (now.join(", "), &runtime.fingerprint);
-                log::info!("the console is at {places} (ssh); its key is {key}");
+                let (addresses, key) = (now.join(", "), &runtime.fingerprint);
+                log::info!("the console is at {addresses} (ssh); its key is {key}");
             }
             None if !then.is_empty() => log::info!("the console is closed"),
             _ => {}

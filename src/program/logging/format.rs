@@ -234,8 +234,8 @@ fn cut(out: &mut String, start: usize, max_bytes: usize) {
 
 /// The last character boundary of `text` within the first `most` bytes.
 fn boundary(text: &str, max_bytes: usize) -> usize {
-    let places = (0..=max_bytes.min(text.len())).rev();
-    let mut between = places.filter(|place| text.is_char_boundary(*place));
+    let ends = (0..=max_bytes.min(text.len())).rev();
+    let mut between = ends.filter(|end| text.is_char_boundary(*end));
     between.next().unwrap_or(0)
 }
 

@@ -159,14 +159,14 @@ fn check_directives(rust_log: &str) -> (String, Vec<String>) {
 
 /// The panic's message and place, on one line.
 fn panic_text(info: &PanicHookInfo<'_>) -> String {
-    let place = info
+    let location = info
         .location()
         .map_or_else(String::new, |it| format!(" ({it})"));
     let payload = info.payload();
     let why = payload.downcast_ref::<&str>().copied();
     let why = why.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let why = why.unwrap_or("for a reason unknown");
-    format!("{why}{place}")
+    format!("{why}{location}")
 }
 
 /// The logger behind the macros of the crate `log`.

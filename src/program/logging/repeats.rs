@@ -50,15 +50,15 @@ impl RepeatLimiter {
     /// The next summary that is due. Counting begins again.
     pub(super) fn due_summary(&mut self, now_ms: u64) -> Option<(Level, String)> {
         loop {
-            let crowded = self.recent.len() > MAX_LINES;
+            let is_full = self.recent.len() > MAX_LINES;
             let oldest = self.recent.front()?;
-            if oldest.until_ms > now_ms && !crowded {
+            if oldest.until_ms > now_ms && !is_full {
                 return None;
             }
             let mut recent = self.recent.pop_front()?;
             let summary = recent.summary();
             if summary.is_some() {
-                if !crowded {
+                if !is_full {
                     recent.until_ms = now_ms + WINDOW_MS;
                     recent.more = 0;
                     self.recent.push_back(recent);

@@ -313,9 +313,9 @@ mod tests {
             let rest = line.strip_prefix(&(tag(28) + "WARN  "))?;
             rest.split(' ').next()?.parse::<usize>().ok()
         });
-        let kept = received.len() - 2;
-        assert!(kept > 0 && kept < all);
-        assert_eq!(lost, Some(all - kept));
+        let received_lines = received.len() - 2;
+        assert!(received_lines > 0 && received_lines < all);
+        assert_eq!(lost, Some(all - received_lines));
     }
 
     #[test]

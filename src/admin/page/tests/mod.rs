@@ -120,7 +120,7 @@ fn a_page_says_how_a_small_site_is() {
         flash_message: Some(&flash_message),
         ..samples::view(&status)
     });
-    for said in [
+    for text in [
         "2 of 7 hosts have failed.",
         "web:main/two: connection refused, for 4 min",
         "Nothing was done: the configuration has changed since",
@@ -130,7 +130,7 @@ fn a_page_says_how_a_small_site_is() {
         "host web:main/one is healthy",
         "192.0.2.7:40000",
     ] {
-        assert!(checked.text.contains(said), "{said}");
+        assert!(checked.text.contains(text), "{text}");
     }
 }
 
