@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_is_known_by_its_place_and_has_the_options_of_our_own() {
+    fn an_inherited_socket_has_its_address_and_the_options_of_our_own() {
         let alone = BindAddress::At("[::]:0".parse().unwrap());
         let sockets = [
             // As systemd makes those for a port alone.
@@ -235,8 +235,8 @@ mod tests {
             assert_eq!(address.to_string(), format!("{expected}:{port}"));
             assert!(sockopt::tcp_nodelay(&listener).unwrap());
             assert!(sockopt::socket_keepalive(&listener).unwrap());
-            let nobody = listener.accept().unwrap_err();
-            assert_eq!(nobody.kind(), io::ErrorKind::WouldBlock);
+            let error = listener.accept().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         }
     }
 

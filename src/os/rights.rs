@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gave_up_nothing_gets_no_advice() {
+    fn without_dropped_privileges_there_is_no_advice() {
         assert_eq!(
             advice_text(None, None, Need::Write, Path::new("/x"), Path::new("/x")),
             ""
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_in_a_jail_are_named_as_from_outside() {
+    fn paths_in_a_chroot_are_named_as_from_outside() {
         let seen = |path| seen_from_outside(Path::new("/srv/jail"), Path::new(path));
         assert_eq!(seen("/etc/x"), Path::new("/srv/jail/etc/x"));
         assert_eq!(seen("x"), Path::new("/srv/jail/x"));

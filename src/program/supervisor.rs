@@ -123,7 +123,7 @@ impl Reconfigure for Supervisor {
 impl Notifications {
     fn send(&self, message: &Message) {
         if let Err(error) = self.notifier.send(message) {
-            log::warn!("the supervisor cannot be told: {error}");
+            log::warn!("cannot notify the supervisor: {error}");
         }
     }
 

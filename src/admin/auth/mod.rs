@@ -291,8 +291,8 @@ impl Inner {
     /// there. It does not forget these failures, or the password of a read-only user would buy
     /// guesses at others.
     /// It holds at its own address only: elsewhere nothing would slow down guesses at it.
-    /// Tests: `what_was_right_lately_passes_beside_failures_and_does_not_hide_them`,
-    /// `what_was_right_is_not_checked_again_for_a_minute`.
+    /// Tests: `a_recent_success_passes_beside_failures_and_does_not_hide_them`,
+    /// `a_success_is_not_checked_again_for_a_minute`.
     fn cached_login(&self, attempt: &Attempt<'_>) -> Option<Login> {
         let now_ms = self.slots.now_ms();
         if let Some(user) = self.users().find(attempt.name)

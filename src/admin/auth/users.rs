@@ -212,7 +212,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn who_does_not_change_stays_the_same() {
+    fn a_user_that_does_not_change_stays_the_same() {
         let ann = user("ann", DES, Access::Full);
         let before = Users::new(std::slice::from_ref(&ann), None);
         let same = |user: &User| {

@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_said_nothing_makes_room_for_root_and_others_before_root() {
+    fn a_silent_client_is_evicted_for_root_other_users_before_root() {
         let limit = Arc::new(ConnectionLimit::default());
         let own = take_slots(&limit, 10, true);
         let others = take_slots(&limit, 22, false);
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_been_silent_makes_room_for_others() {
+    fn a_client_that_is_silent_for_a_second_is_evicted_for_any_other() {
         let limit = Arc::new(ConnectionLimit::default());
         let others = take_slots(&limit, MAX_OTHER_USERS, false);
         let long_ago = Instant::now().checked_sub(MAX_SILENCE).unwrap();

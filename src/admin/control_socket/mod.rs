@@ -270,7 +270,10 @@ impl ControlSocketState {
         let slot = match self.limit.take(&stream, is_own(uid)) {
             Ok((slot, None)) => slot,
             Ok((slot, Some(evicted))) => {
-                log::warn!("control: somebody who had said nothing made room for {actor}");
+                log::warn!(
+                    "control: a client that had sent nothing is disconnected for {actor}: all slots \
+                     were taken"
+                );
                 // A short text fits into the socket's buffer, so this does not wait.
                 let _ = client::write_error(&evicted, "no command came while others waited");
                 client::disconnect(&evicted);
@@ -285,11 +288,11 @@ impl ControlSocketState {
                 return Ok(());
             }
         };
-        log::debug!("control: {actor} comes");
+        log::debug!("control: {actor} has connected");
         let state = Arc::clone(self);
         spawn_for_client("control-client", stream, move |stream| {
             if let Err(error) = client::serve_client(&stream, &actor, &slot, &state.clients) {
-                log::debug!("control: {actor} is lost: {error}");
+                log::debug!("control: the connection of {actor} broke: {error}");
             }
         })
         .map_err(|(stream, error)| {
@@ -306,9 +309,9 @@ impl ControlSocketState {
         };
         let state = Arc::clone(self);
         spawn_for_client("amp-client", stream, move |stream| {
-            let _place = slot;
+            let _slot = slot;
             if let Err(error) = client::serve_amp_client(&stream, &actor, &state.clients) {
-                log::debug!("amp: {actor} is lost: {error}");
+                log::debug!("amp: the connection of {actor} broke: {error}");
             }
         })
         .map_err(|(_, error)| error)

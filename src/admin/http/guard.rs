@@ -13,7 +13,7 @@ use crate::admin::auth::Login;
 use crate::config::Access;
 use crate::control::Actor;
 
-/// Who makes a request, and what they may do.
+/// The user of a request, and their access.
 pub(super) struct Principal {
     /// The user name; `None` where no users are configured.
     pub(super) name: Option<String>,

@@ -101,7 +101,7 @@ impl WebState {
     ///
     /// Each worker is asked through its mailbox, past the controller, which may be busy.
     /// The endpoint is unauthenticated, so it is computed once a second at most.
-    // Test: an_answer_is_found_out_once.
+    // Test: a_probe_is_computed_once_a_second.
     pub(super) fn is_alive(&self) -> bool {
         const LIVENESS_TIMEOUT: Duration = Duration::from_secs(2);
         self.alive
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_found_out_once() {
+    fn a_probe_is_computed_once_a_second() {
         let cache = ProbeCache::default();
         assert!(cache.get_or_compute(|| true));
         assert!(cache.get_or_compute(|| panic!("asked twice")));
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notice_is_shown_once_and_the_oldest_are_forgotten() {
+    fn a_flash_message_is_shown_once_and_the_oldest_are_dropped() {
         let flash_messages = FlashMessages::default();
         for number in 0..=CAPACITY as u64 {
             flash_messages.keep(number, flash_message(&number.to_string()));

@@ -70,7 +70,7 @@ fn no_client_and_no_address_is_exported() {
 }
 
 #[test]
-fn without_services_what_is_told_of_the_process_is_there() {
+fn without_services_the_metrics_of_the_process_are_there() {
     let text = metrics(&Status::default());
     let all = read(&text);
     let names: Vec<_> = all.iter().map(|it| it.name.as_str()).collect();

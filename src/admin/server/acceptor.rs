@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::os::resources;
 use crate::sync::lock;
 
-/// Pause before the next accept after one failed, say for lack of a descriptor.
+/// Pause before the next accept after one failed, for example for lack of a descriptor.
 const RETRY_DELAY: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 100_000_000,
@@ -366,14 +366,14 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_keeps_no_listener_open() {
+    fn many_clients_keep_no_listener_open() {
         // A client always waits.
         let (thread, _client, _) = open(anywhere(), |_| Ok(()));
         drop(thread);
     }
 
     #[test]
-    fn what_fails_again_and_again_is_said_once_a_second() {
+    fn an_error_that_goes_on_is_logged_once_a_second() {
         let (_thread, _client, logged) = open(anywhere(), |_| Err(ErrorKind::OutOfMemory.into()));
         let started = Instant::now();
         for _ in 0..2 {

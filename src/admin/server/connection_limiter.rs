@@ -368,11 +368,11 @@ mod tests {
     }
 
     #[test]
-    fn no_address_has_more_than_a_share_and_a_freed_slot_wakes_the_acceptor() {
-        let rings = Arc::new(AtomicUsize::new(0));
-        let bell = Arc::clone(&rings);
+    fn no_address_has_more_than_its_share_and_a_freed_slot_wakes_the_acceptor() {
+        let wakes = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&wakes);
         let limiter = Arc::new(ConnectionLimiter::new(3, 2, move || {
-            bell.fetch_add(1, Ordering::Relaxed);
+            counted.fetch_add(1, Ordering::Relaxed);
         }));
         let acquire = |ip| limiter.acquire(ip, false, socket().0);
         let mut tracked: Vec<_> = (0..3).filter_map(|_| acquire(ONE)).collect();
@@ -382,16 +382,16 @@ mod tests {
         assert!(!limiter.has_room() && acquire(TWO).is_none());
         assert_eq!(limiter.addresses().len(), 3);
 
-        assert_eq!(rings.load(Ordering::Relaxed), 0);
+        assert_eq!(wakes.load(Ordering::Relaxed), 0);
         tracked.pop();
-        assert_eq!(rings.load(Ordering::Relaxed), 1);
+        assert_eq!(wakes.load(Ordering::Relaxed), 1);
         tracked.clear();
-        assert_eq!(rings.load(Ordering::Relaxed), 1);
+        assert_eq!(wakes.load(Ordering::Relaxed), 1);
         assert!(limiter.lock().connections.is_empty());
     }
 
     #[test]
-    fn who_is_silent_makes_room_unless_they_are_served() {
+    fn an_idle_client_is_closed_for_others_unless_it_is_being_served() {
         let limiter = Arc::new(ConnectionLimiter::new(3, 3, || {}));
         let (mut clients, mut tracked) = (Vec::new(), Vec::new());
         for _ in 0..3 {
@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_said_nothing_for_long_goes_first() {
+    fn a_client_that_has_sent_nothing_for_long_goes_first() {
         let mute = |ms| Candidate {
             has_sent: false,
             ..candidate([10, 0, 0, 1], ms)
@@ -490,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_least_is_served_next() {
+    fn known_addresses_and_those_with_the_fewest_clients_are_served_first() {
         let known = Candidate {
             is_known: true,
             ..candidate([10, 0, 9, 1], 0)

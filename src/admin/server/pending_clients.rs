@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_known_waits_for_their_own_alone() {
+    fn a_known_address_waits_only_for_its_own_handshakes() {
         let mut handshakes = HandshakeRateLimit::default();
         for last in 1..=250 {
             handshakes.record(

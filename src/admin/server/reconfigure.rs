@@ -184,7 +184,7 @@ impl Listeners {
         let mut absent = None;
         for address in wanted {
             let kept = now.open.get(&address).cloned();
-            // `*:80` in place of `10.0.0.1:80`, say: both are open for a moment.
+            // `*:80` may replace `10.0.0.1:80`: both are open for a moment.
             let overlaps_own = now.overlap(address);
             let bind = || bind(server, address, overlaps_own, &make_acceptor).map(Arc::new);
             match kept.map_or_else(bind, Ok) {

@@ -458,7 +458,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_terminal_has_some_size_whatever_is_said() {
+    fn a_terminal_has_some_size_whatever_the_client_sends() {
         for (asked, taken) in [
             ((100, 30), (100, 30)),
             ((0, 0), (80, 24)),

@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_is_only_gone_has_not_said_goodbye() {
+    fn a_closed_connection_is_no_close_notify() {
         let folder = Folder::new("gone");
         let (mut server, client) = shaken(&folder);
         assert_eq!(

@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_is_said_everywhere_behind_what_belongs_there() {
+    fn each_format_has_its_prefix_before_the_same_text() {
         let lines =
             |level, kind| FORMATS.map(|format| put(format, &entry(level, kind, "it is so")));
         assert_eq!(

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_again_and_again_is_said_once_and_counted() {
+    fn repetitions_are_logged_once_and_counted() {
         let complaints = (0..25).chain([60]).map(|second| (second, "no room"));
         assert_eq!(
             lines(&written(complaints)),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_is_said_at_once_in_between() {
+    fn a_new_line_is_logged_at_once_between_repetitions() {
         let complaints = [
             (1, "no room"),
             (1, "no room"),
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_rarely_is_said_each_time() {
+    fn a_line_that_comes_rarely_is_logged_each_time() {
         let seldom = [(0, "no room"), (10, "no room"), (25, "no room")];
         assert_eq!(lines(&written(seldom)), seldom);
     }
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_woken_for_what_was_said_once() {
+    fn a_summary_is_due_only_after_a_repetition() {
         let mut repeats = RepeatLimiter::default();
         assert!(repeats.admit(Level::Error, "x", 5));
         assert_eq!(repeats.due_ms(), None);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn many_different_ones_are_all_said_and_few_remembered() {
+    fn many_different_lines_are_all_logged_and_few_remembered() {
         let mut repeats = RepeatLimiter::default();
         assert!(repeats.admit(Level::Error, "first", 0));
         assert!(!repeats.admit(Level::Error, "first", 0));

@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_while_there_is_no_daemon_is_counted_and_that_is_said() {
+    fn lines_without_a_daemon_are_counted_and_the_count_is_logged() {
         let mut daemon = Daemon::start("gone");
         let queue = daemon.log();
         daemon.stop();

@@ -159,7 +159,7 @@ fn nobody_can_put_anything_into_a_page_by_a_name() {
 }
 
 #[test]
-fn who_is_asked_for_a_password_is_asked_once() {
+fn the_page_for_a_missing_password_loads_nothing_else() {
     assert!(
         !error(
             "./",

@@ -44,7 +44,7 @@ fn keys_of_every_form_fit() {
 }
 
 #[test]
-fn what_is_wrong_is_said_of_the_right_file() {
+fn an_error_names_the_file_that_is_wrong() {
     let reversed = [RSA_CERT, EC_CERT].concat();
     let cut = &EC_CERT[..EC_CERT.len() - 30];
     let none = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
@@ -198,7 +198,7 @@ fn one_that_is_damaged_or_has_expired_is_made_anew_once() {
 }
 
 #[test]
-fn of_two_who_come_at_once_both_use_the_same() {
+fn two_that_start_at_once_use_the_same_certificate() {
     for damaged in [false, true] {
         let folder = Folder::new("race");
         if damaged {
@@ -255,7 +255,7 @@ fn openssl_sees_what_was_meant() {
 
 #[test]
 #[ignore = "needs curl"]
-fn curl_takes_the_file_for_whom_to_trust() {
+fn curl_trusts_the_file_of_txlbs_own_certificate() {
     let folder = Folder::new("curl");
     let tls = Tls::self_signed(&folder.0, &[]).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

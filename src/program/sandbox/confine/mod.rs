@@ -23,19 +23,19 @@ const KEPT: CapabilitySet = CapabilitySet::NET_BIND_SERVICE
 /// files may be given.
 pub(super) fn confine(allowed: ReachablePaths, owner: Option<Owner>) {
     if let Err(error) = drop_capabilities() {
-        log::warn!("the sandbox leaves capabilities alone: {error}");
+        log::warn!("the sandbox does not drop capabilities: {error}");
     }
     match restrict_files(&allowed) {
         Ok(true) => {
             log::debug!("the sandbox keeps to files that txlb needs (landlock)");
             rights::record_sandbox(allowed);
         }
-        Ok(false) => log::info!("the sandbox leaves files alone: this kernel has no landlock"),
-        Err(error) => log::warn!("the sandbox leaves files alone: {error}"),
+        Ok(false) => log::info!("the sandbox does not limit files: this kernel has no landlock"),
+        Err(error) => log::warn!("the sandbox does not limit files: {error}"),
     }
     match seccomp::deny(owner) {
         Ok(()) => log::debug!("the sandbox denies system calls that txlb has no use for (seccomp)"),
-        Err(error) => log::info!("the sandbox leaves system calls alone: {error}"),
+        Err(error) => log::info!("the sandbox does not deny system calls: {error}"),
     }
 }
 
