@@ -97,6 +97,11 @@ impl Auth {
         self.0.slots.limiter().retain(is_user);
     }
 
+    /// Makes the users follow the configuration.
+    pub fn reconfigurable(&self) -> Box<dyn Reconfigure> {
+        Box::new(AuthReconfigure(self.clone()))
+    }
+
     /// Whether there are users at all, with a password or a key.
     pub fn has_users(&self) -> bool {
         !self.0.users().is_empty()
@@ -218,7 +223,6 @@ impl Auth {
     }
 }
 
-/// Tokens in the forms of the page.
 #[cfg(feature = "web")]
 impl Auth {
     /// The token in forms of pages for this user.
@@ -238,13 +242,6 @@ impl Auth {
     #[expect(clippy::unused_self, reason = "who has the key has the randomness")]
     pub(super) fn random_number(&self) -> io::Result<u64> {
         random_bytes().map(u64::from_le_bytes)
-    }
-}
-
-impl Auth {
-    /// Makes the users follow the configuration.
-    pub fn reconfigurable(&self) -> Box<dyn Reconfigure> {
-        Box::new(AuthReconfigure(self.clone()))
     }
 }
 

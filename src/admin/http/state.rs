@@ -2,6 +2,8 @@
 //! the cache of the health endpoints, and flash messages.
 
 use std::collections::VecDeque;
+#[cfg(not(feature = "https"))]
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -12,9 +14,13 @@ use crate::admin::auth::Auth;
 use crate::admin::page::FlashMessage;
 use crate::admin::server::acceptor::{AcceptorWaker, InFlight};
 use crate::admin::server::connection_limiter::ConnectionLimiter;
+#[cfg(not(feature = "https"))]
+use crate::admin::server::deadline::DeadlineStream;
+#[cfg(feature = "https")]
 use crate::admin::tls::Tls;
 use crate::config::{ListenHost, Web};
 use crate::control::{Handle, Liveness, Status};
+#[cfg(feature = "https")]
 use crate::os::state;
 use crate::sync::lock;
 
@@ -174,6 +180,7 @@ fn names(web: &Web) -> Vec<String> {
 }
 
 /// The operator's certificate, or a self-signed one.
+#[cfg(feature = "https")]
 fn certificate(web: &Web, names: &[String]) -> Result<Tls, String> {
     if let (Some(cert), Some(key)) = (&web.cert, &web.key) {
         return Tls::from_files(cert, key);
@@ -186,6 +193,26 @@ fn certificate(web: &Web, names: &[String]) -> Result<Tls, String> {
         .chain(names.iter().cloned())
         .collect::<Vec<_>>();
     Tls::self_signed(&folder, &names)
+}
+
+#[cfg(not(feature = "https"))]
+fn certificate(_: &Web, _: &[String]) -> Result<Tls, String> {
+    Err("secure=\"true\": this txlb was built without HTTPS".to_owned())
+}
+
+/// Settings of TLS in a build without HTTPS: there are none.
+#[cfg(not(feature = "https"))]
+pub(super) enum Tls {}
+
+#[cfg(not(feature = "https"))]
+impl Tls {
+    fn fingerprint(&self) -> String {
+        match *self {}
+    }
+
+    pub(super) fn accept(&self, _: DeadlineStream) -> io::Result<DeadlineStream> {
+        match *self {}
+    }
 }
 
 /// How long a result is valid.

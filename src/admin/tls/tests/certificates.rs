@@ -137,7 +137,7 @@ fn a_pipe_is_not_waited_for() {
 fn one_that_has_expired_is_remarked_on() {
     let remark = "c: the certificate has expired, on 2020-02-01T00:00:00.000Z";
     assert_eq!(checked(EC_EXPIRED, EC_SEC1), Ok(Some(remark.to_owned())));
-    // Those behind it are their issuers' business.
+    // The dates of its issuers are not checked.
     let chain = [EC_CERT, EC_EXPIRED].concat();
     assert_eq!(checked(&chain, EC_SEC1), Ok(None));
 }
@@ -165,7 +165,7 @@ fn it_stays_although_names_differ() {
     let file = folder.0.join("web.pem");
     let mode = file.metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
-    // It may be read by others: it is not used, and not made anew behind their back.
+    // It may be read by others: it is not used, and not replaced in silence.
     std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
     let error = fingerprint(&folder, &[]).unwrap_err();
     assert!(error.contains("chmod 600"), "{error}");
