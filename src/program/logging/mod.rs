@@ -6,7 +6,6 @@
 
 mod format;
 mod output;
-mod repeats;
 mod syslog;
 mod writer;
 

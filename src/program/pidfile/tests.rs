@@ -1,4 +1,4 @@
-//! Tests of the PID file: what is taken, who holds it, who gets signals.
+//! Tests of the PID file: taking it, its holder, and signals to it.
 
 use std::os::unix::fs::symlink;
 use std::process::{Child, Command, Stdio};
