@@ -295,7 +295,7 @@ impl Builder {
     /// configuration says.
     ///
     /// ```
-    /// # let folder = std::env::temp_dir().join(format!("txlb-door-{}", std::process::id()));
+    /// # let folder = std::env::temp_dir().join(format!("txlb-example-{}", std::process::id()));
     /// # std::fs::create_dir_all(&folder)?;
     /// use txlb::{AdminInterface, Balancer};
     ///

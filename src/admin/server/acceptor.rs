@@ -1,7 +1,7 @@
 //! Accept loop of the admin servers: one thread for each listener, which accepts clients until it
 //! is told to stop. Also threads for clients, and the wait for responses that are being sent.
 //!
-//! What a server does with a client is behind the trait [`Acceptor`].
+//! The trait [`Acceptor`] is what a server does with a client.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;

@@ -281,7 +281,7 @@ impl Drop for ConnectionPermit {
 }
 
 /// A client that has sent nothing for so long will hardly do so: it is the first to be closed.
-pub(in crate::admin) const MUTE_MS: u64 = 1000;
+pub(in crate::admin) const SILENT_MS: u64 = 1000;
 
 /// What is known of a client, to choose who is served or closed.
 #[derive(Debug, Clone, Copy)]
@@ -316,9 +316,9 @@ impl NetworkCounts {
     }
 }
 
-/// The order in which candidates that are `is_evictable` are closed: mute ones first, then those
-/// of the busiest site, of its busiest subnet, and those that are idle longest. Known addresses
-/// are never closed.
+/// The order in which candidates that are `is_evictable` are closed: those that have sent nothing
+/// first, then those of the busiest site, of its busiest subnet, and those that are idle longest.
+/// Known addresses are never closed.
 pub(in crate::admin) fn eviction_order(
     candidates: &[Candidate],
     is_evictable: impl Fn(usize, &Candidate) -> bool,
@@ -326,8 +326,8 @@ pub(in crate::admin) fn eviction_order(
     let counts = NetworkCounts::of(candidates.iter().map(|it| it.address));
     let rank = |at: &usize| {
         let it = &candidates[*at];
-        let is_mute = !it.has_sent && it.idle_ms >= MUTE_MS;
-        Reverse((is_mute, counts.count_of(it.address), it.idle_ms))
+        let is_silent = !it.has_sent && it.idle_ms >= SILENT_MS;
+        Reverse((is_silent, counts.count_of(it.address), it.idle_ms))
     };
     let all = candidates.iter().enumerate();
     let order = all.filter(|(at, it)| !it.is_known && is_evictable(*at, it));
@@ -452,7 +452,7 @@ mod tests {
 
     #[test]
     fn a_client_that_has_sent_nothing_for_long_goes_first() {
-        let mute = |ms| Candidate {
+        let silent = |ms| Candidate {
             has_sent: false,
             ..candidate([10, 0, 0, 1], ms)
         };
@@ -460,9 +460,9 @@ mod tests {
             candidate([10, 0, 1, 1], 9000),
             candidate([10, 0, 1, 1], 9000),
         ];
-        assert_eq!(go(&[busy[0], busy[1], mute(1000), mute(2000)]), Some(3));
-        // A client that has just come is not mute.
-        assert_eq!(go(&[busy[0], busy[1], mute(10)]), Some(0));
+        assert_eq!(go(&[busy[0], busy[1], silent(1000), silent(2000)]), Some(3));
+        // A client that has just come counts as one that sends.
+        assert_eq!(go(&[busy[0], busy[1], silent(10)]), Some(0));
         assert_eq!(go(&[]), None);
     }
 
@@ -495,14 +495,14 @@ mod tests {
             is_known: true,
             ..candidate([10, 0, 9, 1], 0)
         };
-        let mute = Candidate {
+        let silent = Candidate {
             has_sent: false,
             ..candidate([10, 0, 3, 1], 0)
         };
         let waiting = [
             candidate([10, 0, 1, 1], 0),
             candidate([10, 0, 1, 2], 0),
-            mute,
+            silent,
             candidate([10, 0, 2, 1], 0),
             candidate([10, 0, 2, 2], 0),
             known,

@@ -1,5 +1,5 @@
-//! What the admin servers share: accept loop, limits, deadlines, and listeners that follow
-//! the configuration.
+//! Shared parts of the admin servers: accept loop, limits, deadlines, and listeners that follow the
+//! configuration.
 
 pub(super) mod acceptor;
 #[cfg(feature = "logins")]

@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::client_address::{ClientAddress, Network, evict_from_busiest};
 use super::connection_limiter::{
-    Candidate, ConnectionLimiter, MUTE_MS, eviction_order, service_order,
+    Candidate, ConnectionLimiter, SILENT_MS, eviction_order, service_order,
 };
 use crate::os::resources;
 
@@ -197,8 +197,8 @@ impl PendingClients {
     fn mute_from(&self, address: ClientAddress) -> Option<usize> {
         let now = Instant::now();
         self.waiting.iter().position(|it| {
-            let is_mute = !it.has_sent && it.candidate(now).idle_ms >= MUTE_MS;
-            is_mute && it.address().subnet() == address.subnet()
+            let is_silent = !it.has_sent && it.candidate(now).idle_ms >= SILENT_MS;
+            is_silent && it.address().subnet() == address.subnet()
         })
     }
 

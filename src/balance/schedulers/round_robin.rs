@@ -1,5 +1,5 @@
-//! Schedulers in turn: `roundr` (round robin) and `weightrr` (smooth weighted round robin). Also
-//! the cursor in the order of hosts.
+//! Round robin schedulers: `roundr`, and `weightrr` (smooth, by weight). Also the cursor in the
+//! order of hosts.
 
 use crate::balance::{HostId, Hosts, Pick, PickContext, Scheduler};
 

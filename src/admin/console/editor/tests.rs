@@ -1,4 +1,4 @@
-//! What keys do to a line, that the visible row is the line, and the history.
+//! Tests of the line editor: keys, the visible row, and the history.
 
 use super::*;
 use crate::admin::console::drawing::LineDrawing;
