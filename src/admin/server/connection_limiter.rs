@@ -220,9 +220,9 @@ impl ConnectionLimiter {
         })
     }
 
-    /// Closes idle clients until `wanted` are closed or about to end. With `only_mute`, only
+    /// Closes idle clients until `wanted` are closed or about to end. With `only_silent`, only
     /// those that have never sent anything.
-    pub(in crate::admin) fn evict_idle(&self, wanted: usize, only_mute: bool) {
+    pub(in crate::admin) fn evict_idle(&self, wanted: usize, only_silent: bool) {
         let tracked = self.lock();
         let leaving = tracked
             .connections
@@ -235,7 +235,7 @@ impl ConnectionLimiter {
             .map(TrackedConnection::candidate)
             .collect();
         let is_evictable = |at: usize, candidate: &Candidate| {
-            tracked.connections[at].activity.is_evictable() && !(only_mute && candidate.has_sent)
+            tracked.connections[at].activity.is_evictable() && !(only_silent && candidate.has_sent)
         };
         for at in eviction_order(&candidates, is_evictable)
             .into_iter()

@@ -150,7 +150,7 @@ impl PendingClients {
             since: Instant::now(),
         };
         if self.is_over_share(client.address()) {
-            let Some(at) = self.mute_from(client.address()) else {
+            let Some(at) = self.silent_from(client.address()) else {
                 return Ok(vec![client]);
             };
             let rejected = self.waiting.remove(at);
@@ -194,7 +194,7 @@ impl PendingClients {
     }
 
     /// A client of that subnet that has sent nothing for long.
-    fn mute_from(&self, address: ClientAddress) -> Option<usize> {
+    fn silent_from(&self, address: ClientAddress) -> Option<usize> {
         let now = Instant::now();
         self.waiting.iter().position(|it| {
             let is_silent = !it.has_sent && it.candidate(now).idle_ms >= SILENT_MS;

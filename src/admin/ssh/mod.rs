@@ -318,8 +318,8 @@ impl Endpoint {
             None if !then.is_empty() => log::info!("the console is closed"),
             _ => {}
         }
-        let is_mute = |endpoint: &Endpoint| endpoint.runtime.is_some() && !endpoint.has_users;
-        if is_mute(self) && !is_mute(before) {
+        let rejects_all = |endpoint: &Endpoint| endpoint.runtime.is_some() && !endpoint.has_users;
+        if rejects_all(self) && !rejects_all(before) {
             log::warn!("the console rejects all logins: there is no <user> in the configuration");
         }
     }
