@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 #[cfg(feature = "ssh")]
 pub(super) use self::credential::Credential;
-use self::credential::{CredentialTag, LoginCache, ProcessKey, is_equal, random_bytes};
+use self::credential::{CredentialTag, LoginCache, ProcessKey};
 use self::limiter::Limiter;
 use self::queue::{NotQueued, QueueStatus};
 use self::users::{KnownUser, Users};
@@ -232,7 +232,7 @@ impl Auth {
 
     /// Whether `token` is it, in constant time.
     pub(super) fn is_page_token(&self, name: &str, token: &str) -> bool {
-        is_equal(self.page_token(name).as_bytes(), token.as_bytes())
+        credential::is_equal(self.page_token(name).as_bytes(), token.as_bytes())
     }
 
     /// A random number.
@@ -241,7 +241,7 @@ impl Auth {
     /// The system gives no randomness.
     #[expect(clippy::unused_self, reason = "who has the key has the randomness")]
     pub(super) fn random_number(&self) -> io::Result<u64> {
-        random_bytes().map(u64::from_le_bytes)
+        credential::random_bytes().map(u64::from_le_bytes)
     }
 }
 
