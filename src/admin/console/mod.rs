@@ -3,15 +3,12 @@
 //! Keys go in as bytes, and output for a terminal comes out. Transport and clock are the
 //! caller's. `txlb ctl` uses the same [`Shell`] with another [`Backend`].
 
-mod backend;
 mod drawing;
 mod editor;
 mod keys;
-mod live_view;
 mod shell;
 
-pub use backend::{Backend, Reaction, Reply, Size};
-pub use shell::Shell;
+pub use shell::{Backend, Reaction, Reply, Shell, Size};
 
 use crate::config::Access;
 use crate::config::verb::{Command, Question};

@@ -85,14 +85,14 @@ fn first_box(bytes: &[u8]) -> Result<Option<(Pairs<'_>, usize)>, Malformed> {
             [1..=255, ..] => return Err(Malformed::Key),
             _ => {}
         }
-        let Some((key, behind)) = sized(rest)? else {
+        let Some((key, after)) = sized(rest)? else {
             return Ok(None);
         };
-        let Some((value, behind)) = sized(behind)? else {
+        let Some((value, after)) = sized(after)? else {
             return Ok(None);
         };
         pairs.push((key, value));
-        rest = behind;
+        rest = after;
     }
 }
 
@@ -101,13 +101,13 @@ type Sized<'a> = (&'a [u8], &'a [u8]);
 
 /// The length-prefixed value at the start of `bytes`, if it is complete.
 fn sized(bytes: &[u8]) -> Result<Option<Sized<'_>>, Malformed> {
-    let Some((length, behind)) = bytes.split_first_chunk() else {
+    let Some((length, after)) = bytes.split_first_chunk() else {
         return Ok(None);
     };
     let length = usize::from(u16::from_be_bytes(*length));
     match length > MAX_BOX {
         true => Err(Malformed::TooLong),
-        false => Ok(behind.split_at_checked(length)),
+        false => Ok(after.split_at_checked(length)),
     }
 }
 

@@ -1,24 +1,25 @@
 //! Accept loop of the admin servers: one thread for each listener, which accepts clients until it
-//! is told to stop.
+//! is told to stop. Also threads for clients, and the wait for responses that are being sent.
 //!
-//! What a server does with a client is behind the trait [`Acceptor`].
+//! The trait [`Acceptor`] is what a server does with a client.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 #[cfg(any(feature = "web", feature = "ssh"))]
 use std::sync::Weak;
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::os::resources;
+use crate::sync::lock;
 
-/// Pause before the next accept after one failed, say for lack of a descriptor.
+/// Pause before the next accept after one failed, for example for lack of a descriptor.
 const RETRY_DELAY: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 100_000_000,
@@ -258,10 +259,52 @@ fn accept_waiting(acceptor: &mut impl Acceptor) -> io::Result<()> {
     Ok(())
 }
 
+/// How long the end of a server waits for responses that are being sent.
+const MAX_END_WAIT: Duration = Duration::from_secs(1);
+
+/// Counts the responses that a server is sending, so that a client that ends txlb still gets its
+/// answer.
+#[derive(Default)]
+pub(in crate::admin) struct InFlight {
+    count: Mutex<usize>,
+    ended: Condvar,
+}
+
+/// One response, until it is dropped.
+pub(in crate::admin) struct InFlightGuard<'a>(&'a InFlight);
+
+impl InFlight {
+    /// Counts one.
+    pub(in crate::admin) fn begin(&self) -> InFlightGuard<'_> {
+        *self.lock() += 1;
+        InFlightGuard(self)
+    }
+
+    /// Waits until none is left, for a second at most.
+    pub(in crate::admin) fn wait(&self) {
+        let waits = self
+            .ended
+            .wait_timeout_while(self.lock(), MAX_END_WAIT, |count| *count > 0);
+        drop(waits);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, usize> {
+        lock(&self.count)
+    }
+}
+
+impl Drop for InFlightGuard<'_> {
+    fn drop(&mut self) {
+        *self.0.lock() -= 1;
+        self.0.ended.notify_all();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
     use std::os::fd::AsFd;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     use super::*;
@@ -305,7 +348,7 @@ mod tests {
             accept,
             errors,
         };
-        let thread = AcceptorThread::start("door", acceptor).unwrap();
+        let thread = AcceptorThread::start("test", acceptor).unwrap();
         thread.start_accepting();
         (thread, client, logged)
     }
@@ -323,20 +366,38 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_keeps_no_listener_open() {
+    fn many_clients_keep_no_listener_open() {
         // A client always waits.
         let (thread, _client, _) = open(anywhere(), |_| Ok(()));
         drop(thread);
     }
 
     #[test]
-    fn what_fails_again_and_again_is_said_once_a_second() {
-        let (_watch, _client, logged) = open(anywhere(), |_| Err(ErrorKind::OutOfMemory.into()));
+    fn an_error_that_goes_on_is_logged_once_a_second() {
+        let (_thread, _client, logged) = open(anywhere(), |_| Err(ErrorKind::OutOfMemory.into()));
         let started = Instant::now();
         for _ in 0..2 {
-            let said = logged.recv_timeout(30 * LOG_INTERVAL).unwrap();
-            assert_eq!(said, ErrorKind::OutOfMemory);
+            let kind = logged.recv_timeout(30 * LOG_INTERVAL).unwrap();
+            assert_eq!(kind, ErrorKind::OutOfMemory);
         }
         assert!(started.elapsed() >= LOG_INTERVAL / 2);
+    }
+
+    #[test]
+    fn the_end_waits_for_answers_but_not_for_ever() {
+        let (in_flight, count) = (InFlight::default(), AtomicBool::new(false));
+        in_flight.wait();
+        let guard = in_flight.begin();
+        let begun = Instant::now();
+        in_flight.wait();
+        assert!(begun.elapsed() >= MAX_END_WAIT);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                count.store(true, Ordering::Release);
+                drop(guard);
+            });
+            in_flight.wait();
+            assert!(count.load(Ordering::Acquire));
+        });
     }
 }

@@ -5,7 +5,6 @@
 mod channel;
 mod client;
 mod input;
-mod reject;
 mod runtime;
 mod session;
 
@@ -228,7 +227,7 @@ impl SshAcceptor {
                 "there is no room: txlb has {MAX_CLIENTS} connections in all, and \
                  {MAX_FROM_ONE} from one address"
             );
-            reject::reject(stream, &why).await;
+            client::reject(stream, &why).await;
             drop(permit);
         });
         Ok(())
@@ -308,18 +307,19 @@ impl Endpoint {
     /// Starts to accept, and logs what has changed since `before`.
     fn activate(&self, before: &Endpoint) {
         self.listeners.start_accepting();
-        let places = |endpoint: &Endpoint| endpoint.addresses().map(|it| it.to_string()).collect();
-        let (now, then): (Vec<_>, Vec<_>) = (places(self), places(before));
+        let addresses =
+            |endpoint: &Endpoint| endpoint.addresses().map(|it| it.to_string()).collect();
+        let (now, then): (Vec<_>, Vec<_>) = (addresses(self), addresses(before));
         match &self.runtime {
             Some(runtime) if now != then => {
-                let (places, key) = (now.join(", "), &runtime.fingerprint);
-                log::info!("the console is at {places} (ssh); its key is {key}");
+                let (addresses, key) = (now.join(", "), &runtime.fingerprint);
+                log::info!("the console is at {addresses} (ssh); its key is {key}");
             }
             None if !then.is_empty() => log::info!("the console is closed"),
             _ => {}
         }
-        let is_mute = |endpoint: &Endpoint| endpoint.runtime.is_some() && !endpoint.has_users;
-        if is_mute(self) && !is_mute(before) {
+        let rejects_all = |endpoint: &Endpoint| endpoint.runtime.is_some() && !endpoint.has_users;
+        if rejects_all(self) && !rejects_all(before) {
             log::warn!("the console rejects all logins: there is no <user> in the configuration");
         }
     }
