@@ -1,7 +1,7 @@
 //! The controller thread: owns the configuration, serves one request after the other, and handles
 //! signals in between.
 //!
-//! Its handle is in `handle`; how it changes the configuration is in `changes` and `reload`.
+//! Its handle is in `handle`; how it changes the configuration is in `changes`.
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -11,15 +11,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use log::Level;
 
+use super::apply::Reconfigure;
 use super::config_file::File;
 use super::data_plane::{DataPlane, RetryOutcome};
 use super::handle::{
-    Actor, CAPACITY, CLOSE, GRACE, Handle, Message, PendingSignals, QueuedRequest, Request,
-    Response, ResponseData, bit, push_clean,
+    Actor, CAPACITY, GRACE, Handle, Message, QueuedRequest, Request, Response, ResponseData,
+    push_clean,
 };
-use super::reconfigure::Reconfigure;
 use super::save::Autosave;
-use super::signals::Signal;
+use super::signals::{CLOSE, PendingSignals, Signal, bit};
 use super::status::{Outcome, Sessions, Status, StoredStatus, table};
 use crate::calendar::since_1970_ms;
 use crate::config::verb::{Action, Batch, Command, HostKey, Question, Verb, View, complete, diff};

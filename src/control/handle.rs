@@ -2,12 +2,11 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::signals::Signal;
+use super::signals::{PendingSignals, Signal, bit};
 use super::status::{Sessions, Status, table};
 use super::threads::Liveness;
 use crate::config::verb::{Command, Question, Verb};
@@ -54,37 +53,6 @@ pub(super) struct QueuedRequest {
     /// If given, the request is refused unless this generation is in force.
     pub(super) expected_generation: Option<u64>,
     pub(super) response: SyncSender<Response>,
-}
-
-/// Signals that the controller has not handled yet. Each counts once, however often it came.
-#[derive(Debug, Default)]
-pub(super) struct PendingSignals {
-    bits: AtomicU8,
-    /// When the first signal to stop came.
-    pub(super) stop: OnceLock<Instant>,
-}
-
-/// Bit of no signal: the controller is to end.
-pub(super) const CLOSE: u8 = 1 << 7;
-
-impl PendingSignals {
-    fn add(&self, bit: u8) {
-        self.bits.fetch_or(bit, Ordering::AcqRel);
-    }
-
-    /// Whether a signal to stop waits.
-    pub(super) fn has_stop(&self) -> bool {
-        let stop = bit(Signal::Stop) | bit(Signal::Quit);
-        self.bits.load(Ordering::Acquire) & stop != 0
-    }
-
-    pub(super) fn take(&self) -> u8 {
-        self.bits.swap(0, Ordering::AcqRel)
-    }
-}
-
-pub(super) fn bit(signal: Signal) -> u8 {
-    1 << signal as u8
 }
 
 impl Handle {

@@ -17,7 +17,7 @@ use rustix::process::geteuid;
 use txlb::admin::check_certificate;
 use txlb::config::verb::{diff, script};
 use txlb::config::{Config, Control, ListenAddress, ListenHost, leave_out_masked, print};
-use txlb::control::{Error, File, circle_warnings, places_of_resolved, resolve_names};
+use txlb::control::{Error, File, places_of_resolved, resolve_names, routing_loop_warnings};
 use txlb::os::listen::{BindAddress, try_bind};
 
 use crate::cli::{CheckOutput, StartupOptions};
@@ -81,7 +81,7 @@ fn check_surroundings(file: &Path, config: &Config, output: CheckOutput) -> Resu
         Some(format!("the name {name} does not resolve: {reason}"))
     });
     let problems = find_problems(config, &resolutions);
-    let circles = circle_warnings(config, &resolutions);
+    let circles = routing_loop_warnings(config, &resolutions);
     for warning in unresolved.chain(circles).chain(problems.warnings) {
         exit::print_error(&format!("{}: warning: {warning}", file.display()))?;
     }

@@ -6,8 +6,8 @@
 
 use super::editor::Editor;
 use super::shell::{Backend, Reply, Size};
-use crate::control::text::{columns, fits, fitting};
 use crate::non_printing::escape_non_printing;
+use crate::text::{columns, fits, fitting};
 
 /// The part of the line that is visible.
 #[derive(Debug, Default)]

@@ -5,9 +5,8 @@ use super::host::{self, GroupContext, State, usable};
 use super::html::{Element, el, id};
 use super::view::{View, button, change_link, details, form, labelled, weight};
 use crate::config::HostState;
-use crate::control::text::count;
 use crate::control::{GroupStatus, HostStatus, ServiceStatus, Status};
-use crate::text::plural;
+use crate::text::{count, plural};
 
 const COLUMNS: [(&str, &str); 10] = [
     ("Host", ""),

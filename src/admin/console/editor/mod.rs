@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::keys::Key;
 use crate::config::verb::last_word;
-use crate::control::text::width;
+use crate::text::width;
 
 /// Longest line in bytes, as on the control socket.
 pub(super) const MAX_LINE: usize = 64 * 1024;

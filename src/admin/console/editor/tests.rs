@@ -5,7 +5,7 @@ use crate::admin::console::drawing::LineDrawing;
 use crate::admin::console::keys::KeyDecoder;
 use crate::admin::console::screen::Screen;
 use crate::config::arbitrary::Random;
-use crate::control::text::{columns, fitting};
+use crate::text::{columns, fitting};
 
 /// An editor after these keys, and the results of keys that did more than edit.
 fn pressed(keys: &str) -> (Editor, Vec<EditResult>) {
