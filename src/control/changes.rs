@@ -37,7 +37,7 @@ impl Controller {
                 [verb] => verb.to_string(),
                 _ => format!("{} changes at once", verbs.len()),
             };
-            log::info!(target: log_targets::ANSWERS, "refused: {shown}; by {actor}: {why}");
+            log::info!(target: log_targets::CONTROL, "refused: {shown}; by {actor}: {why}");
         }
         self.answer(outcome)
     }
@@ -102,7 +102,7 @@ impl Controller {
                 let (name, addresses) = listening;
                 let places: Vec<_> = addresses.iter().map(ToString::to_string).collect();
                 log::info!(
-                    target: log_targets::ANSWERS,
+                    target: log_targets::CONTROL,
                     "service {name} listens at {}", places.join(", ")
                 );
             }
@@ -112,12 +112,12 @@ impl Controller {
     pub(super) fn warn(&self, file: &File, warnings: &[Warning]) {
         for Warning { position, text } in warnings {
             log::warn!(
-                target: log_targets::ANSWERS,
+                target: log_targets::CONTROL,
                 "{}:{position}: {text}", file.path().display()
             );
         }
         for (path, advice) in file.exposed() {
-            log::warn!(target: log_targets::ANSWERS, "{}: {advice}", path.display());
+            log::warn!(target: log_targets::CONTROL, "{}: {advice}", path.display());
         }
     }
 
@@ -126,7 +126,7 @@ impl Controller {
         self.reopen_or_complain();
         if self.stored.is_none() {
             log::info!(
-                target: log_targets::ANSWERS,
+                target: log_targets::CONTROL,
                 "there is no configuration file to read again"
             );
             self.resolve_again();
@@ -194,7 +194,7 @@ impl Controller {
             }
             Ok(Changed::No) => {
                 let message = format!("{} is unchanged", stored.file.path().display());
-                log::info!(target: log_targets::ANSWERS, "{message}");
+                log::info!(target: log_targets::CONTROL, "{message}");
                 self.resolve_again();
                 Ok(Reloaded {
                     message: format!("{message}: names are resolved again"),
@@ -230,7 +230,7 @@ impl Controller {
             .map_err(|error| format!("{path}: {error}"))?;
         self.warn(&file, warnings);
         for verb in &lost {
-            log::warn!(target: log_targets::ANSWERS, "lost, as it is not in {path}: {verb}");
+            log::warn!(target: log_targets::CONTROL, "lost, as it is not in {path}: {verb}");
         }
         let message = format!("{path} is in force");
         let generation = self.data_plane.generation();
@@ -269,7 +269,7 @@ impl Controller {
                 let message = self.save_message(&saved);
                 self.record(Topic::Save, &format!("configCheck: {message}"));
                 for note in saved.notes {
-                    log::warn!(target: log_targets::ANSWERS, "{note}");
+                    log::warn!(target: log_targets::CONTROL, "{note}");
                 }
             }
             Err(error) if self.autosave.is_new_complaint(&error) => {

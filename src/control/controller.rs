@@ -196,7 +196,7 @@ impl Controller {
         let stops = self.stopping || came(Signal::Stop) || came(Signal::Quit);
         if came(Signal::Replace) {
             log::warn!(
-                target: log_targets::ANSWERS,
+                target: log_targets::CONTROL,
                 "USR2 is not used yet: it will replace the program while it runs"
             );
         }
@@ -277,13 +277,13 @@ impl Controller {
                 let text = format!("generation {generation}: {shown}; by {actor}");
                 match action {
                     // The reload has recorded its result itself.
-                    Action::Reload { .. } => log::info!(target: log_targets::ANSWERS, "{text}"),
+                    Action::Reload { .. } => log::info!(target: log_targets::CONTROL, "{text}"),
                     Action::SaveConfig { .. } => self.record(Topic::Save, &text),
                     _ => self.record(Topic::Change, &text),
                 }
             }
             Err(why) => {
-                log::info!(target: log_targets::ANSWERS, "refused: {shown}; by {actor}: {why}");
+                log::info!(target: log_targets::CONTROL, "refused: {shown}; by {actor}: {why}");
             }
         }
         answer
@@ -335,7 +335,7 @@ impl Controller {
             .retain_mut(|reconfigurable| reconfigurable.release());
         if self.reconfigurables.len() < before {
             log::info!(
-                target: log_targets::ANSWERS,
+                target: log_targets::CONTROL,
                 "process {} listens nowhere any more, and has released its control socket and \
                  PID file: another txlb can start",
                 std::process::id()
@@ -359,7 +359,7 @@ impl Controller {
             (1, None) => "stopping once the open session is over".to_owned(),
             (_, None) => format!("stopping once the last of {open} sessions is over"),
         };
-        log::info!(target: log_targets::ANSWERS, "{message}");
+        log::info!(target: log_targets::CONTROL, "{message}");
         let closed = self.data_plane.stop_listening(grace);
         (message, closed)
     }
@@ -452,7 +452,7 @@ impl Controller {
             Topic::Error => Level::Error,
             _ => Level::Info,
         };
-        log::log!(target: log_targets::ANSWERS, level, "{text}");
+        log::log!(target: log_targets::CONTROL, level, "{text}");
         let mut noted = String::new();
         push_clean(text, &mut noted);
         self.data_plane.record_event(topic, noted);

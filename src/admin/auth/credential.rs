@@ -1,7 +1,7 @@
 //! Credentials: the secret key of this process, tags and tokens made with it, what a session logged
 //! in with, and a cache of recent logins. Also random bytes.
 //!
-//! Pure but for the random bytes: time is an argument, in milliseconds since any moment.
+//! Pure but for the random bytes: time is an argument, in milliseconds since an arbitrary start.
 
 use std::collections::VecDeque;
 use std::io;

@@ -346,7 +346,7 @@ struct CheckSlots {
     limiter: Mutex<Limiter>,
     /// A check was queued, has ended, or was removed.
     changed: Condvar,
-    /// Milliseconds since any moment.
+    /// Milliseconds since an arbitrary start.
     clock: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 

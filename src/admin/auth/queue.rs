@@ -1,7 +1,7 @@
 //! The queue of password checks: whose password is checked next, and how much of a processor that
 //! may take.
 //!
-//! Pure: time is an argument, in milliseconds since any moment.
+//! Pure: time is an argument, in milliseconds since an arbitrary start.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -63,7 +63,7 @@ pub(super) enum NotQueued {
 pub(super) enum QueueStatus {
     /// It has started.
     Started,
-    /// Not before so many milliseconds have passed, or another check has ended.
+    /// Not before this many milliseconds have passed, or another check has ended.
     Later(u64),
     /// It was evicted for one that is less suspect.
     Evicted,

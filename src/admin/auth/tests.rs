@@ -237,7 +237,7 @@ fn a_check(scene: &Scene) -> CheckSlot<'_> {
     }
 }
 
-/// Spins until so many checks wait.
+/// Spins until this many checks wait.
 fn until_waiting(auth: &Auth, count: usize) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while auth.0.slots.limiter().queue.waiting() != count {

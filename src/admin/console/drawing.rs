@@ -137,7 +137,7 @@ fn without_key(choices: &[String]) -> Vec<&str> {
 }
 
 /// Live view: `watch` shows the reply to a verb again at an interval, on the terminal's alternate
-/// screen. Time is an argument, in milliseconds since any moment.
+/// screen. Time is an argument, in milliseconds since an arbitrary start.
 #[derive(Debug)]
 pub(super) struct LiveView {
     verb: &'static str,

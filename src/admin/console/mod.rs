@@ -66,7 +66,7 @@ impl Console {
     }
 
     /// Refreshes a live view that is due. Returns the milliseconds until the next tick; `None`
-    /// means after the next keys. `now_ms` counts from any moment.
+    /// means after the next keys. `now_ms` counts from an arbitrary start.
     pub fn tick(&mut self, now_ms: u64, handle: &Handle, out: &mut Vec<u8>) -> Option<u64> {
         let (shell, mut backend) = self.backend(handle);
         shell.tick(now_ms, &mut backend, out)

@@ -11,7 +11,7 @@ use crate::non_printing::escape_non_printing;
 
 /// Answers lines and completes words: the controller's handle, or a control socket.
 pub trait Backend {
-    /// Sends a line. Returns the reply, with tables of at most so many columns; `None` if the
+    /// Sends a line. Returns the reply, with tables of at most this many columns; `None` if the
     /// backend has gone.
     fn ask(&mut self, line: &str, columns: u16) -> Option<Reply>;
 
@@ -163,7 +163,7 @@ impl Shell {
     }
 
     /// Refreshes a live view that is due. Returns the milliseconds until the next time; `None`
-    /// without a live view. The clock may begin anywhere.
+    /// without a live view. The clock may have any start.
     pub fn tick(
         &mut self,
         now_ms: u64,

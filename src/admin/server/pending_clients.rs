@@ -2,7 +2,7 @@
 //! descriptor and no thread.
 //!
 //! Also the rate limit of handshakes, which cost a processor much and a client next to nothing.
-//! It is a pure table; time is an argument, in milliseconds since any moment.
+//! It is a pure table; time is an argument, in milliseconds since an arbitrary start.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};

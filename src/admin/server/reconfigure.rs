@@ -27,7 +27,7 @@ pub(in crate::admin) trait ReconfigurableServer:
     /// are there `now` are resolved again only with `resolve_again`. Accepts no client yet.
     ///
     /// # Errors
-    /// A new listener, or what else is new, cannot be had.
+    /// A new listener, or something else that is new, cannot be opened.
     fn prepare(
         self: &Arc<Self>,
         config: &Config,
@@ -166,7 +166,7 @@ impl Listeners {
     /// is there `now` only with `resolve_again`.
     ///
     /// # Errors
-    /// A new listener cannot be had.
+    /// A new listener cannot be opened.
     pub(in crate::admin) fn open<P: Acceptor>(
         server: &'static str,
         listen: &ListenAddress,

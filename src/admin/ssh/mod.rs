@@ -34,7 +34,7 @@ use crate::control::{Handle, Reconfigure};
 use crate::sync::{Counter, lock};
 
 /// Clients from one subnet.
-const MAX_FROM_ONE: usize = 4;
+const MAX_PER_SUBNET: usize = 4;
 
 /// How long a client waits before it is rejected.
 const MAX_WAIT: Duration = Duration::from_secs(5);
@@ -61,7 +61,7 @@ impl SshServer {
             ServerState {
                 limiter: Arc::new(ConnectionLimiter::new(
                     MAX_CLIENTS,
-                    MAX_FROM_ONE,
+                    MAX_PER_SUBNET,
                     on_capacity,
                 )),
                 rejecting: Counter::default(),
@@ -225,7 +225,7 @@ impl SshAcceptor {
         self.runtime.spawn(async move {
             let why = format!(
                 "there is no room: txlb has {MAX_CLIENTS} connections in all, and \
-                 {MAX_FROM_ONE} from one address"
+                 {MAX_PER_SUBNET} from one address"
             );
             client::reject(stream, &why).await;
             drop(permit);
@@ -281,7 +281,7 @@ impl Endpoint {
     /// The endpoint for `config`; what is open `now` stays open if it may.
     ///
     /// # Errors
-    /// Something that is new cannot be had.
+    /// Something that is new cannot be opened.
     fn prepare(
         config: &Config,
         now: &Endpoint,

@@ -9,7 +9,7 @@ use std::io;
 
 use log::{Level, Record};
 use txlb::calendar::UtcTime;
-use txlb::log_targets::{ANSWERS, HEALTH, LOGINS, SESSIONS};
+use txlb::log_targets::{CONTROL, HEALTH, LOGINS, SESSIONS};
 use txlb::non_printing::push_escaped;
 
 /// Maximum bytes of a text. Only texts that repeat input from outside are longer.
@@ -22,7 +22,7 @@ const USUAL_BYTES: usize = 192;
 const CUT: &str = "...";
 
 /// Log targets that `RepeatLimiter` does not limit.
-const NEVER_LIMITED: [&str; 3] = [LOGINS, HEALTH, ANSWERS];
+const NEVER_LIMITED: [&str; 3] = [LOGINS, HEALTH, CONTROL];
 
 /// One log entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -357,7 +357,7 @@ mod tests {
             (Level::Debug, "txlb::admin::web"),
             (Level::Warn, LOGINS),
             (Level::Warn, HEALTH),
-            (Level::Error, ANSWERS),
+            (Level::Error, CONTROL),
         ] {
             assert_eq!(kind(level, target), EntryKind::Event, "{level} {target}");
         }
