@@ -406,15 +406,21 @@ fn retry_interrupted(mut write: impl FnMut() -> io::Result<usize>) -> io::Result
 mod tests {
     use super::super::failure::CloseMode;
     use super::super::session::Readiness;
+    use super::super::transport::NoListener;
     use super::*;
     use crate::os::sockets::Delivery;
 
     /// Two sides without end, and pipes that fail.
+    #[derive(Debug)]
     struct Endless(ErrorKind);
 
     impl Transport for Endless {
         type Registry = ();
         type Pipes = ();
+        type Listener = NoListener;
+        type Waker = ();
+
+        fn wake((): &()) {}
 
         fn register(&mut self, (): &(), _: usize) -> io::Result<()> {
             unreachable!("nothing is registered")

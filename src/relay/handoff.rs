@@ -7,10 +7,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use mio::Waker;
-use mio::net::TcpStream;
-
 use super::plan::Service;
+use super::tcp_transport::TcpTransport;
+use super::transport::Transport;
 use crate::sync::lock;
 
 /// Clients that may wait in a queue: as many as one iteration accepts at a listener.
@@ -18,34 +17,39 @@ const MAX_WAITING: usize = 64;
 
 /// An accepted client that has no connection in a worker yet.
 #[derive(Debug)]
-pub(crate) struct PendingConnection {
-    pub(crate) socket: TcpStream,
+pub(crate) struct PendingConnection<T> {
+    pub(crate) transport: T,
     pub(crate) address: SocketAddr,
     pub(crate) service: Arc<Service>,
 }
 
 /// The hand-off queues of all workers, by worker number.
 #[derive(Debug)]
-pub(crate) struct Handoffs(Vec<HandoffQueue>);
+pub(crate) struct Handoffs<T: Transport = TcpTransport>(Vec<HandoffQueue<T>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))] // Two cache lines: processors fetch neighbours in pairs.
-struct HandoffQueue {
+struct HandoffQueue<T: Transport> {
     /// Sessions of its worker, including the clients that wait in the queue.
     sessions: AtomicUsize,
     /// `None` before the worker exists and after it has ended.
-    waiting: Mutex<Option<Vec<PendingConnection>>>,
-    waker: OnceLock<Arc<Waker>>,
+    waiting: Mutex<Option<Vec<PendingConnection<T>>>>,
+    waker: OnceLock<Arc<T::Waker>>,
 }
 
-impl Handoffs {
+impl<T: Transport> Handoffs<T> {
     /// A closed queue for each worker.
-    pub(crate) fn new(workers: usize) -> Handoffs {
-        Handoffs((0..workers).map(|_| HandoffQueue::default()).collect())
+    pub(crate) fn new(workers: usize) -> Handoffs<T> {
+        let closed = |_| HandoffQueue {
+            sessions: AtomicUsize::new(0),
+            waiting: Mutex::new(None),
+            waker: OnceLock::new(),
+        };
+        Handoffs((0..workers).map(closed).collect())
     }
 
     /// Opens the queue of `worker`. `waker` wakes that worker when a client is put into it.
-    pub(crate) fn open(&self, worker: usize, waker: Arc<Waker>) {
+    pub(crate) fn open(&self, worker: usize, waker: Arc<T::Waker>) {
         let queue = &self.0[worker];
         if queue.waker.set(waker).is_ok() {
             queue.with_waiting(|waiting| *waiting = Some(Vec::new()));
@@ -57,8 +61,8 @@ impl Handoffs {
     pub(crate) fn assign(
         &self,
         worker: usize,
-        pending: PendingConnection,
-    ) -> Option<PendingConnection> {
+        pending: PendingConnection<T>,
+    ) -> Option<PendingConnection<T>> {
         let queue = self.least_busy(worker).unwrap_or(&self.0[worker]);
         if std::ptr::eq(queue, &self.0[worker]) {
             queue.sessions.fetch_add(1, Ordering::Relaxed);
@@ -77,7 +81,7 @@ impl Handoffs {
     }
 
     /// Takes the clients that wait for `worker`. They are counted already.
-    pub(crate) fn take(&self, worker: usize) -> Vec<PendingConnection> {
+    pub(crate) fn take(&self, worker: usize) -> Vec<PendingConnection<T>> {
         let all = |waiting: &mut Option<Vec<_>>| waiting.as_mut().map(std::mem::take);
         self.0[worker].with_waiting(all).unwrap_or_default()
     }
@@ -98,8 +102,14 @@ impl Handoffs {
         self.0[worker].sessions.load(Ordering::Relaxed)
     }
 
+    /// How many clients wait for `worker`.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self, worker: usize) -> usize {
+        self.0[worker].with_waiting(|waiting| waiting.as_ref().map_or(0, Vec::len))
+    }
+
     /// The worker with the fewest sessions, if it has so few that waking it pays.
-    fn least_busy(&self, worker: usize) -> Option<&HandoffQueue> {
+    fn least_busy(&self, worker: usize) -> Option<&HandoffQueue<T>> {
         let (sessions, least_busy) = self
             .0
             .iter()
@@ -115,13 +125,16 @@ fn is_too_many(sessions: usize, least: usize) -> bool {
     sessions > least + least / 2
 }
 
-impl HandoffQueue {
-    fn with_waiting<T>(&self, act: impl FnOnce(&mut Option<Vec<PendingConnection>>) -> T) -> T {
+impl<T: Transport> HandoffQueue<T> {
+    fn with_waiting<R>(
+        &self,
+        act: impl FnOnce(&mut Option<Vec<PendingConnection<T>>>) -> R,
+    ) -> R {
         act(&mut lock(&self.waiting))
     }
 
     /// Queues a client, or returns it if the queue is full or closed.
-    fn push(&self, pending: PendingConnection) -> Option<PendingConnection> {
+    fn push(&self, pending: PendingConnection<T>) -> Option<PendingConnection<T>> {
         let (rejected, is_first) = self.with_waiting(|waiting| match waiting {
             Some(waiting) if waiting.len() < MAX_WAITING => {
                 self.sessions.fetch_add(1, Ordering::Relaxed);
@@ -132,7 +145,7 @@ impl HandoffQueue {
         });
         // A client that was there before has had the worker woken.
         if let Some(waker) = self.waker.get().filter(|_| is_first) {
-            let _ = waker.wake();
+            T::wake(waker);
         }
         rejected
     }
@@ -141,7 +154,8 @@ impl HandoffQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mio::{Poll, Token};
+    use mio::net::TcpStream;
+    use mio::{Poll, Token, Waker};
 
     #[test]
     fn a_few_sessions_are_spread_and_many_are_left_where_they_fall() {
@@ -157,12 +171,12 @@ mod tests {
         assert!(is_too_many(121, 80));
     }
 
-    fn pending(service: &Arc<Service>) -> PendingConnection {
+    fn pending(service: &Arc<Service>) -> PendingConnection<TcpTransport> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         PendingConnection {
             address: socket.local_addr().unwrap(),
-            socket: TcpStream::from_std(socket),
+            transport: TcpTransport::new(TcpStream::from_std(socket)),
             service: Arc::clone(service),
         }
     }

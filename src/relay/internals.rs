@@ -13,7 +13,7 @@ use super::plan::{Group, Service};
 use super::port_gate::PortGates;
 use super::session::{Direction, Readiness, Side};
 use super::shared::WorkerStats;
-use super::transport::Transport;
+use super::transport::{NoListener, Transport};
 use crate::balance::{HostPool, Picked, Random};
 use crate::config;
 use crate::os::sockets::Delivery;
@@ -191,6 +191,10 @@ impl Memory {
 impl Transport for Memory {
     type Registry = ();
     type Pipes = ();
+    type Listener = NoListener;
+    type Waker = ();
+
+    fn wake((): &()) {}
 
     fn register(&mut self, (): &(), _token: usize) -> io::Result<()> {
         Ok(())

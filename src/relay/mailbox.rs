@@ -18,13 +18,13 @@ const CAPACITY: usize = 16;
 
 /// A message to a worker.
 #[derive(Debug)]
-pub(crate) enum WorkerMessage {
+pub(crate) enum WorkerMessage<L = TcpListener> {
     /// Put a plan in force. Listeners that are not in it are closed once their accept backlogs are
     /// empty.
     Serve {
         plan: Arc<Plan>,
         /// This worker's sockets for the new listeners.
-        opened: Vec<(ListenKey, TcpListener)>,
+        opened: Vec<(ListenKey, L)>,
         /// Gets a message once the plan is in force and the old listeners are closed.
         done: Sender<()>,
     },

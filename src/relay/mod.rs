@@ -6,6 +6,7 @@
 mod client_lookup;
 mod clock;
 mod connection;
+mod engine;
 mod events;
 mod failure;
 mod handoff;

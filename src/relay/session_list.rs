@@ -11,7 +11,6 @@ use std::sync::mpsc::Sender;
 use super::connection::Connection;
 use super::session::Phase;
 use super::slab::Slab;
-use super::tcp_transport::TcpTransport;
 use super::transport::Transport;
 
 /// Slots listed in one iteration. Each session costs a short lock, a system call (its local
@@ -108,9 +107,9 @@ impl SessionLists {
     }
 
     /// Lists the next slots for the oldest request.
-    pub(super) fn list_some(
+    pub(super) fn list_some<T: Transport>(
         &mut self,
-        connections: &mut Slab<Connection<TcpTransport>>,
+        connections: &mut Slab<Connection<T>>,
         now_ms: u64,
     ) {
         let Some(mut list) = self.unfinished.pop_front() else {
@@ -121,7 +120,7 @@ impl SessionLists {
         let mut is_full = false;
         while list.next_slot < end && !is_full {
             let connection = connections.get_mut(list.next_slot);
-            if let Some(connection) = connection.filter(|it| !it.closed) {
+            if let Some(connection) = connection {
                 is_full = !list.request.take_room();
                 if !is_full {
                     part.sessions.push(status(connection, now_ms));
@@ -141,7 +140,7 @@ impl SessionLists {
     }
 }
 
-fn status(connection: &Connection<TcpTransport>, now_ms: u64) -> SessionStatus {
+fn status<T: Transport>(connection: &Connection<T>, now_ms: u64) -> SessionStatus {
     let (session, picked) = (&connection.session, &connection.picked);
     let (bytes_to_host, bytes_to_client) = session.bytes();
     SessionStatus {

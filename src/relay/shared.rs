@@ -7,13 +7,15 @@ use super::clock::Clock;
 use super::events::RecentEvents;
 use super::failure::{EndReason, ResourceError};
 use super::handoff::Handoffs;
+use super::tcp_transport::TcpTransport;
+use super::transport::Transport;
 
 /// How often the same shortage is logged.
 const SHORTAGE_LOG_INTERVAL_MS: u64 = 1000;
 
 /// State that all workers share.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct Shared<T: Transport = TcpTransport> {
     pub(crate) clock: Clock,
     /// How many sessions the file descriptors allow.
     pub(crate) capacity: AtomicUsize,
@@ -23,7 +25,7 @@ pub(crate) struct Shared {
     pub(crate) log_shortage_after_ms: AtomicU64,
     /// Pipes that each worker may have.
     pub(crate) pipes: usize,
-    pub(crate) handoffs: Handoffs,
+    pub(crate) handoffs: Handoffs<T>,
     pub(crate) recent_events: RecentEvents,
     /// One for each worker.
     pub(crate) stats: Vec<WorkerStats>,
@@ -63,7 +65,7 @@ pub(crate) fn check_capacity(
     }
 }
 
-impl Shared {
+impl<T: Transport> Shared<T> {
     /// Whether the calling worker may log a shortage now. Then no worker may for a second.
     pub(crate) fn may_log_shortage(&self, now_ms: u64) -> bool {
         let after_ms = self.log_shortage_after_ms.load(Ordering::Relaxed);

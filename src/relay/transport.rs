@@ -1,5 +1,6 @@
-//! The two sockets of a connection behind one trait: TCP, the simulator, or memory for a benchmark.
+//! The sockets of an engine behind traits: TCP, the simulator, or memory for a benchmark.
 
+use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
 
@@ -13,12 +14,21 @@ use crate::os::sockets::Delivery;
 /// The client's side exists from the start. The host's side comes with `connect`, may be dropped,
 /// and may come again to another host. It is read and written only after `connect_progress`
 /// returned `Connected`. No method blocks.
-pub(crate) trait Transport {
-    /// Where a side registers for events.
+pub(crate) trait Transport: Debug + Sized {
+    /// Where sides and listeners register for events.
     type Registry;
 
     /// Where pipes come from, and where empty pipes return to.
     type Pipes;
+
+    /// What accepts clients.
+    type Listener: ListenSocket<Self>;
+
+    /// What wakes a worker.
+    type Waker: Debug;
+
+    /// Wakes a worker: an event for its mailbox comes. A failure is ignored.
+    fn wake(waker: &Self::Waker);
 
     /// Registers the client's side for every event it will ever wait for.
     ///
@@ -87,4 +97,51 @@ pub(crate) trait Transport {
     /// # Errors
     /// Those of shutdown(2).
     fn shutdown_write(&mut self, side: Side) -> io::Result<()>;
+}
+
+/// A listening socket.
+pub(crate) trait ListenSocket<T: Transport>: Sized {
+    /// The socket as the controller opens it.
+    type Socket;
+
+    /// Takes over a socket.
+    fn new(socket: Self::Socket) -> Self;
+
+    /// Registers for an event whenever the backlog is no longer empty.
+    ///
+    /// # Errors
+    /// The system's, if it cannot watch one more socket.
+    fn register(&mut self, registry: &T::Registry, token: usize) -> io::Result<()>;
+
+    /// The reverse of `register`.
+    fn deregister(&mut self, registry: &T::Registry);
+
+    /// Accepts a client.
+    ///
+    /// # Errors
+    /// Those of accept(2).
+    fn accept(&self) -> io::Result<(T, SocketAddr)>;
+}
+
+/// A listener that no client comes to.
+#[cfg(any(test, feature = "internals"))]
+pub(crate) struct NoListener;
+
+#[cfg(any(test, feature = "internals"))]
+impl<T: Transport> ListenSocket<T> for NoListener {
+    type Socket = NoListener;
+
+    fn new(socket: NoListener) -> NoListener {
+        socket
+    }
+
+    fn register(&mut self, _: &T::Registry, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn deregister(&mut self, _: &T::Registry) {}
+
+    fn accept(&self) -> io::Result<(T, SocketAddr)> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
 }

@@ -71,6 +71,8 @@ pub(crate) struct Session {
     checks_delivery: bool,
     /// What host and client had acknowledged at the last check; 0 if nothing more was to come.
     acknowledged: [u64; 2],
+    /// When that was.
+    delivery_checked_ms: u64,
     timeouts: TimeoutsMs,
     started_ms: u64,
     connected_ms: Option<u64>,
@@ -102,6 +104,7 @@ impl Session {
             keepalive: KeepAlive::Later,
             checks_delivery: false,
             acknowledged: [0; 2],
+            delivery_checked_ms: u64::MAX,
             timeouts,
             started_ms: now_ms,
             connected_ms: None,
@@ -464,7 +467,11 @@ impl Session {
 
     /// Corrects times that were taken in a stalled iteration.
     pub(crate) fn correct_times(&mut self, stall: Stall) {
-        self.active_ms = stall.correct(self.active_ms);
+        // If it asked what peers had acknowledged, the system answered as of the end of the stall.
+        self.active_ms = match stall.contains(self.delivery_checked_ms) {
+            true => self.active_ms + stall.length_ms(),
+            false => stall.correct(self.active_ms),
+        };
         if let State::Connecting { since_ms, .. } = &mut self.state {
             *since_ms = stall.correct(*since_ms);
         }
@@ -508,6 +515,7 @@ impl Session {
     // Test: a_peer_that_acknowledges_what_was_written_is_not_silent.
     pub(crate) fn handle_delivery(&mut self, deliveries: [Option<Delivery>; 2], now_ms: u64) {
         self.checks_delivery = false;
+        self.delivery_checked_ms = now_ms;
         for (delivery, before) in deliveries.into_iter().zip(&mut self.acknowledged) {
             let Some(delivery) = delivery else { continue };
             // A peer with a closed window answers probes, and may acknowledge the same bytes twice.

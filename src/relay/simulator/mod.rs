@@ -1,19 +1,23 @@
-//! A seeded simulation of sessions, their peers and their hosts.
+//! A seeded simulation of workers, their sessions, peers and hosts.
 //!
-//! The real connection, state machine, timers, host pool and schedulers run on simulated sockets
-//! and a virtual clock. Network events come in every order, and in the same order for the same seed.
+//! The real engine, state machine, timers, hand-off, host pool and schedulers run on simulated
+//! sockets and a virtual clock. Network events come in every order, and in the same order for the same seed.
 
 mod checks;
 mod expected_counts;
 mod host_farm;
+mod listener;
 mod peer;
 mod peer_actions;
+mod simulation;
 mod socket;
-mod sockets;
+mod transport;
 mod worker;
+mod world;
 
 use super::failure::EndReason;
-use worker::{Coverage, SimulatedWorker};
+use simulation::Simulation;
+use world::Coverage;
 
 /// How many runs the test makes, half of them on each of two threads.
 const RUNS: u64 = 10_000;
@@ -35,7 +39,7 @@ impl Drop for Seed {
 
 fn run(seed: u64, trace: bool) -> Coverage {
     let seed = Seed(seed);
-    SimulatedWorker::new(seed.0, trace).run()
+    Simulation::new(seed.0, trace).run()
 }
 
 fn run_all(seeds: std::ops::Range<u64>) -> Vec<Coverage> {
@@ -58,7 +62,7 @@ fn every_run_keeps_its_promises() {
     assert!(total(|seen| seen.piped) > 1000);
     assert!(total(|seen| seen.pauses) > 1000);
     for reason in EndReason::ALL {
-        let ends: usize = runs.iter().map(|seen| seen.ends[reason.index()]).sum();
+        let ends: u64 = runs.iter().map(|seen| seen.ends[reason.index()]).sum();
         println!("{reason:?}: {ends}");
         assert!(ends >= 100, "{reason:?}: {ends}");
     }

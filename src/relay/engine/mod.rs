@@ -1,22 +1,17 @@
-//! A worker: one thread with one event loop and its share of the connections.
+//! A worker's event loop without its event queue, sockets and clock.
+//!
+//! [`Worker`](super::worker::Worker) runs it on the system, the simulator on a world of its own. Both
+//! bring the time and the events; what is done with them, and in which order, is here.
 
 mod accept;
 mod listeners;
-#[cfg(test)]
-mod tests;
 
 use std::collections::VecDeque;
-use std::io;
 use std::mem;
-use std::net::TcpListener as StdListener;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Duration;
-
-use mio::event::Event as MioEvent;
-use mio::net::TcpListener;
-use mio::{Events, Poll, Token};
 
 use listeners::ListenerSet;
 
@@ -24,30 +19,17 @@ use super::connection::{Connection, Context, RunResult};
 use super::events::tcplog::TcpLogLine;
 use super::events::{Event, SessionEnd};
 use super::failure::{CloseMode, EndReason, Shortage};
-use super::mailbox::{Mailbox, WorkerMessage};
+use super::mailbox::WorkerMessage;
 use super::plan::{ListenKey, Plan};
 use super::port_gate::PortGates;
-use super::session::earliest;
+use super::session::{Readiness, earliest};
 use super::session_list::SessionLists;
 use super::shared::{Shared, WorkerStats};
 use super::slab::{FIRST_SPECIAL, Slab, TokenTarget, decode_token};
-use super::tcp_transport::{TcpTransport, readiness};
 use super::timer_wheel::{Stall, TICK_MS, TimerHold, TimerWheel, Wakeup};
-use super::transport::Transport;
+use super::transport::{ListenSocket, Transport};
 use crate::balance::Random;
 use crate::log_targets;
-use crate::os::pipes::Pipes;
-
-/// The size of the one buffer that all reads of a worker share.
-const BUFFER_BYTES: usize = 64 * 1024;
-
-/// Reads that a connection may make before others run: 16 buffers, 1 MiB. Enough to keep the
-/// kernel's buffers busy, too little to delay others noticeably.
-// Test: an_endless_session_and_a_thousand_small_ones_all_get_on.
-const MAX_READS_PER_RUN: usize = 16;
-
-/// Events that one poll returns at most.
-const MAX_EVENTS: usize = 1024;
 
 /// How long no client is accepted after a shortage.
 const ACCEPT_PAUSE_MS: u64 = 100;
@@ -56,16 +38,23 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 const MAILBOX: usize = 0;
 const FIRST_LISTENER: usize = 1;
 
-/// One thread's event loop and everything it owns.
-pub(crate) struct Worker {
+/// The token of an event for the mailbox: a message or a hand-off came.
+pub(super) const MAILBOX_TOKEN: usize = FIRST_SPECIAL + MAILBOX;
+
+/// A message to an engine, with listening sockets of its kind.
+pub(super) type Message<T> = WorkerMessage<<<T as Transport>::Listener as ListenSocket<T>>::Socket>;
+
+/// The event loop and everything that it owns.
+pub(super) struct Engine<T: Transport> {
     number: usize,
-    shared: Arc<Shared>,
-    poll: Poll,
-    messages: Receiver<WorkerMessage>,
+    shared: Arc<Shared<T>>,
+    pub(super) registry: T::Registry,
+    messages: Receiver<Message<T>>,
+    limits: Limits,
     plan: Arc<Plan>,
-    listeners: ListenerSet,
-    connections: Slab<Connection<TcpTransport>>,
-    timers: TimerWheel,
+    listeners: ListenerSet<T>,
+    pub(super) connections: Slab<Connection<T>>,
+    pub(super) timers: TimerWheel,
     timer_hold: TimerHold,
     /// The ready list: slots of connections that have something to do.
     ready: VecDeque<u32>,
@@ -74,10 +63,14 @@ pub(crate) struct Worker {
     closed: Vec<u32>,
     /// Reused by `run_due`.
     due: Vec<u32>,
+    /// The one buffer that all reads share.
     buffer: Box<[u8]>,
-    pipes: Pipes,
+    pipes: T::Pipes,
     random: Random,
+    /// The time at which this iteration began.
     now_ms: u64,
+    /// When the last iteration was over, if a poll followed that could wait.
+    ended_ms: Option<u64>,
     port_gates: PortGates,
     /// No client is accepted before this time.
     accept_after_ms: u64,
@@ -88,31 +81,48 @@ pub(crate) struct Worker {
     stopping: Option<Stopping>,
 }
 
+/// How much an engine does at a time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// The size of the buffer for reads.
+    pub(super) buffer_bytes: usize,
+    /// Reads that a connection may make before others run.
+    pub(super) max_reads: usize,
+    /// Events that one poll returns at most.
+    pub(super) max_events: usize,
+}
+
+/// What a poll returned, besides its events.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Polled {
+    /// It was interrupted: there are no events.
+    pub(super) interrupted: bool,
+    /// The batch of events was full: more may be waiting.
+    pub(super) full: bool,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Stopping {
     cut_off_ms: Option<u64>,
 }
 
-impl Worker {
-    /// Worker `number` and its mailbox.
-    ///
-    /// # Errors
-    /// The system's, if it cannot make an event queue.
-    pub(crate) fn new(
+impl<T: Transport> Engine<T> {
+    /// The engine of worker `number`, at `now_ms`.
+    pub(super) fn new(
         number: usize,
-        shared: Arc<Shared>,
+        shared: Arc<Shared<T>>,
+        messages: Receiver<Message<T>>,
+        (registry, pipes): (T::Registry, T::Pipes),
+        limits: Limits,
         seed: u64,
-    ) -> io::Result<(Worker, Mailbox)> {
-        let poll = Poll::new()?;
-        let (mailbox, messages) = Mailbox::new(&poll, Token(FIRST_SPECIAL + MAILBOX))?;
-        shared.handoffs.open(number, mailbox.waker());
-        let now_ms = shared.clock.now_ms();
-        let pipes = Pipes::new(shared.pipes);
-        let worker = Worker {
+        now_ms: u64,
+    ) -> Engine<T> {
+        Engine {
             number,
             shared,
-            poll,
+            registry,
             messages,
+            limits,
             plan: Arc::default(),
             listeners: ListenerSet::default(),
             connections: Slab::new(),
@@ -121,106 +131,45 @@ impl Worker {
             ready: VecDeque::new(),
             closed: Vec::new(),
             due: Vec::new(),
-            buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
+            buffer: vec![0; limits.buffer_bytes].into_boxed_slice(),
             pipes,
             random: Random::new(seed),
             now_ms,
+            ended_ms: None,
             port_gates: PortGates::default(),
             accept_after_ms: 0,
             accepted_sessions: 0,
             waiting_for_close: Vec::new(),
             session_lists: SessionLists::default(),
             stopping: None,
-        };
-        Ok((worker, mailbox))
-    }
-
-    /// Runs the event loop until the worker was stopped and its last session has ended.
-    ///
-    /// # Panics
-    /// If the system's event queue fails: a worker can do nothing without it.
-    pub(crate) fn run(mut self) {
-        let mut events = Events::with_capacity(MAX_EVENTS);
-        while !self.is_done() {
-            let timeout = self.poll_timeout();
-            let polled = self.poll.poll(&mut events, timeout);
-            let interrupted = match polled {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                    panic!("worker {}: no more events: {error}", self.number)
-                }
-                polled => polled.is_err(),
-            };
-            let before_ms = mem::replace(&mut self.now_ms, self.shared.clock.now_ms());
-            if timeout == Some(Duration::ZERO) {
-                self.correct_times(before_ms, self.now_ms);
-            }
-            self.stats().count_iteration();
-            self.port_gates.begin_iteration();
-            let mut dispatched = 0;
-            for event in &events {
-                self.dispatch_event(event);
-                dispatched += 1;
-            }
-            self.accept_clients();
-            self.run_ready();
-            if self.may_expire(interrupted, dispatched == MAX_EVENTS) {
-                self.run_due();
-                self.cut_off_sessions();
-            }
-            self.session_lists
-                .list_some(&mut self.connections, self.now_ms);
-            self.free_closed_slots();
         }
     }
 
-    /// How long the poll may wait; `None` is until an event comes.
-    fn poll_timeout(&mut self) -> Option<Duration> {
+    /// How long the poll may wait; `None` is until an event comes. `clock_ms` reads the clock: the
+    /// iteration that ends now may have been a long one.
+    pub(super) fn poll_timeout(&mut self, clock_ms: impl FnOnce() -> u64) -> Option<Duration> {
+        self.ended_ms = None;
         if !self.ready.is_empty() || !self.session_lists.is_empty() {
             return Some(Duration::ZERO);
         }
-        let clients = (self.listeners.ready() > 0).then_some(self.accept_after_ms);
-        let resume = self.listeners.next_resume_ms();
-        let close = self.listeners.next_close_ms();
-        let cut_off = self.stopping.and_then(|stopping| stopping.cut_off_ms);
-        let next_ms = [self.timers.next_ms(), clients, resume, close, cut_off]
-            .into_iter()
-            .flatten()
-            .min()?;
-        // The clock is read again: the iteration that ends now may have been a long one.
-        let end_ms = self.shared.clock.now_ms();
-        self.correct_times(self.now_ms, end_ms);
-        Some(Duration::from_millis(next_ms.saturating_sub(end_ms)))
+        let end_ms = clock_ms();
+        let timeout = self.next_ms().map(|next_ms| next_ms.saturating_sub(end_ms));
+        self.ended_ms = Some(end_ms).filter(|_| timeout != Some(0));
+        timeout.map(Duration::from_millis)
     }
 
-    /// Corrects what sessions did in an iteration from `start_ms` to `end_ms`, if it was stalled. At
-    /// once, since the next iteration may be stalled as well.
-    fn correct_times(&mut self, start_ms: u64, end_ms: u64) {
-        let Some(stall) = Stall::between(start_ms, end_ms) else {
-            return;
-        };
-        for slot in self.connections.occupied().collect::<Vec<_>>() {
-            if let Some(connection) = self.connections.get_mut(slot) {
-                connection.session.correct_times(stall);
-            }
-        }
+    /// Begins an iteration, whose events follow.
+    pub(super) fn begin_iteration(&mut self, now_ms: u64) {
+        let start_ms = mem::replace(&mut self.now_ms, now_ms);
+        // Without a wait the poll belongs to the iteration before it.
+        self.correct_times(start_ms, self.ended_ms.unwrap_or(now_ms));
+        self.stats().count_iteration();
+        self.port_gates.begin_iteration();
     }
 
-    /// Whether timers may expire: after a delay not before every socket was polled.
-    fn may_expire(&mut self, interrupted: bool, full: bool) -> bool {
-        let cut_off_ms = self.stopping.and_then(|stopping| stopping.cut_off_ms);
-        let wakeup = Wakeup {
-            interrupted,
-            full,
-            due_ms: earliest(self.timers.next_ms(), cut_off_ms),
-            now_ms: self.now_ms,
-        };
-        // A connection has two sockets.
-        self.timer_hold
-            .may_expire(wakeup, 2 * self.connections.len() / MAX_EVENTS)
-    }
-
-    fn dispatch_event(&mut self, event: &MioEvent) {
-        match decode_token(event.token().0) {
+    /// Notes an event of this iteration.
+    pub(super) fn dispatch_event(&mut self, token: usize, ready: Readiness) {
+        match decode_token(token) {
             TokenTarget::Special(MAILBOX) => {
                 self.handle_messages();
                 self.take_handoffs();
@@ -234,11 +183,79 @@ impl Worker {
                 let Some(connection) = self.connections.get_mut(slot) else {
                     return;
                 };
-                connection.session.handle_ready(side, readiness(event));
+                connection.session.handle_ready(side, ready);
                 enqueue(connection, slot, &mut self.ready);
             }
             TokenTarget::Connection { .. } => {}
         }
+    }
+
+    /// Does what is to be done in this iteration. `run` is [`Connection::run`], or that with checks.
+    pub(super) fn run_iteration(
+        &mut self,
+        polled: Polled,
+        mut run: impl FnMut(&mut Connection<T>, &mut Context<'_, T>) -> RunResult,
+    ) {
+        self.accept_clients();
+        self.run_ready(&mut run);
+        if self.may_expire(polled) {
+            self.run_due(&mut run);
+            self.cut_off_sessions();
+        }
+        self.acknowledge_closed();
+        self.free_closed_slots();
+        self.session_lists
+            .list_some(&mut self.connections, self.now_ms);
+    }
+
+    /// Whether it was stopped and its last session has ended. No client is handed off to it then.
+    pub(super) fn is_done(&self) -> bool {
+        self.stopping.is_some()
+            && self.connections.is_empty()
+            && self.listeners.is_empty()
+            && self.shared.handoffs.close_if_empty(self.number)
+    }
+
+    /// Resets all connections. Dropped sockets would close in order, and a session that was cut
+    /// would look like one that has ended.
+    pub(super) fn reset_connections(&mut self) {
+        for (_, connection) in self.connections.iter_mut() {
+            connection.transport.close(CloseMode::Reset);
+        }
+    }
+
+    /// When there is something to do, if no event comes.
+    fn next_ms(&self) -> Option<u64> {
+        let clients = (self.listeners.ready() > 0).then_some(self.accept_after_ms);
+        let resume = self.listeners.next_resume_ms();
+        let close = self.listeners.next_close_ms();
+        let cut_off = self.stopping.and_then(|stopping| stopping.cut_off_ms);
+        let all = [self.timers.next_ms(), clients, resume, close, cut_off];
+        all.into_iter().flatten().min()
+    }
+
+    /// Corrects what sessions did in an iteration from `start_ms` to `end_ms`, if it was stalled.
+    fn correct_times(&mut self, start_ms: u64, end_ms: u64) {
+        let Some(stall) = Stall::between(start_ms, end_ms) else {
+            return;
+        };
+        for (_, connection) in self.connections.iter_mut() {
+            connection.session.correct_times(stall);
+        }
+    }
+
+    /// Whether timers may expire: after a delay not before every socket was polled.
+    fn may_expire(&mut self, polled: Polled) -> bool {
+        let cut_off_ms = self.stopping.and_then(|stopping| stopping.cut_off_ms);
+        let wakeup = Wakeup {
+            interrupted: polled.interrupted,
+            full: polled.full,
+            due_ms: earliest(self.timers.next_ms(), cut_off_ms),
+            now_ms: self.now_ms,
+        };
+        // A connection has two sockets.
+        self.timer_hold
+            .may_expire(wakeup, 2 * self.connections.len() / self.limits.max_events)
     }
 
     fn handle_messages(&mut self) {
@@ -258,7 +275,12 @@ impl Worker {
         }
     }
 
-    fn serve(&mut self, plan: Arc<Plan>, opened: Vec<(ListenKey, StdListener)>, done: Sender<()>) {
+    fn serve(
+        &mut self,
+        plan: Arc<Plan>,
+        opened: Vec<(ListenKey, <T::Listener as ListenSocket<T>>::Socket)>,
+        done: Sender<()>,
+    ) {
         self.plan = plan;
         for index in self.listeners.indices() {
             let Some(listener) = self.listeners.get_mut(index) else {
@@ -270,7 +292,7 @@ impl Worker {
             }
         }
         for (key, socket) in opened {
-            self.open_listener(key, TcpListener::from_std(socket));
+            self.open_listener(key, T::Listener::new(socket));
         }
         self.waiting_for_close.push(done);
     }
@@ -284,7 +306,7 @@ impl Worker {
         }
     }
 
-    fn run_ready(&mut self) {
+    fn run_ready(&mut self, run: &mut impl FnMut(&mut Connection<T>, &mut Context<'_, T>) -> RunResult) {
         // A connection that is cut short runs again in the next iteration, after new events.
         for _ in 0..self.ready.len() {
             let Some(slot) = self.ready.pop_front() else {
@@ -292,12 +314,12 @@ impl Worker {
             };
             if let Some(connection) = self.connections.get_mut(slot) {
                 connection.queued = false;
-                self.run_connection(slot);
+                self.run_connection(slot, run);
             }
         }
     }
 
-    fn run_due(&mut self) {
+    fn run_due(&mut self, run: &mut impl FnMut(&mut Connection<T>, &mut Context<'_, T>) -> RunResult) {
         let mut due = mem::take(&mut self.due);
         self.timers.expire(self.now_ms, &mut due);
         for slot in due.drain(..) {
@@ -305,23 +327,23 @@ impl Worker {
                 connection.session.handle_deadline(self.now_ms);
                 // A connection that was cut short has run in this iteration, and runs again.
                 if !connection.queued {
-                    self.run_connection(slot);
+                    self.run_connection(slot, run);
                 }
             }
         }
         self.due = due;
     }
 
-    fn run_connection(&mut self, slot: u32) {
+    fn run_connection(&mut self, slot: u32, run: &mut impl FnMut(&mut Connection<T>, &mut Context<'_, T>) -> RunResult) {
         let Some(connection) = self.connections.get_mut(slot).filter(|it| !it.closed) else {
             return;
         };
         let mut shortage = None;
-        let result = connection.run(&mut Context {
-            registry: self.poll.registry(),
+        let result = run(connection, &mut Context {
+            registry: &self.registry,
             buffer: &mut self.buffer,
             pipes: &mut self.pipes,
-            max_reads: MAX_READS_PER_RUN,
+            max_reads: self.limits.max_reads,
             random: &mut self.random,
             stats: &self.shared.stats[self.number],
             client_table: self
@@ -375,6 +397,7 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
+        connection.session.close(reason);
         connection.closed = true;
         // Before it is released: the log line counts this session, too.
         if self.plan.log_sessions {
@@ -398,11 +421,9 @@ impl Worker {
             return;
         }
         self.listeners = ListenerSet::default();
-        for slot in self.connections.occupied().collect::<Vec<_>>() {
-            if let Some(connection) = self.connections.get_mut(slot).filter(|it| !it.closed) {
-                connection.session.close(EndReason::Stopped);
-                self.finish_session(slot, EndReason::Stopped);
-            }
+        let open = self.connections.iter_mut().filter(|(_, it)| !it.closed);
+        for slot in open.map(|(slot, _)| slot).collect::<Vec<_>>() {
+            self.finish_session(slot, EndReason::Stopped);
         }
     }
 
@@ -414,44 +435,21 @@ impl Worker {
         }
     }
 
-    fn is_done(&self) -> bool {
-        self.stopping.is_some()
-            && self.connections.is_empty()
-            && self.listeners.is_empty()
-            && self.shared.handoffs.close_if_empty(self.number)
-    }
-
     fn stats(&self) -> &WorkerStats {
         &self.shared.stats[self.number]
     }
 }
 
-impl Drop for Worker {
-    /// After a panic, resets the connections: dropped sockets would close in order, and a session
-    /// that was cut would look like one that has ended.
-    // Test: a_scheduler_that_panics_is_reported_and_ends_the_balancer.
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            return;
-        }
-        for slot in self.connections.occupied().collect::<Vec<_>>() {
-            if let Some(connection) = self.connections.get_mut(slot) {
-                connection.transport.close(CloseMode::Reset);
-            }
-        }
-    }
-}
-
-fn enqueue(connection: &mut Connection<TcpTransport>, slot: u32, ready: &mut VecDeque<u32>) {
+fn enqueue<T: Transport>(connection: &mut Connection<T>, slot: u32, ready: &mut VecDeque<u32>) {
     if !mem::replace(&mut connection.queued, true) {
         ready.push_back(slot);
     }
 }
 
 /// Writes the line of a session that has ended, while it is still counted.
-fn log_session(
-    connection: &Connection<TcpTransport>,
-    shared: &Shared,
+fn log_session<T: Transport>(
+    connection: &Connection<T>,
+    shared: &Shared<T>,
     reason: EndReason,
     now_ms: u64,
 ) {
@@ -488,9 +486,9 @@ fn log_session(
 }
 
 /// Publishes the end of a session to subscribers.
-fn publish_session_end(
-    connection: &Connection<TcpTransport>,
-    shared: &Shared,
+fn publish_session_end<T: Transport>(
+    connection: &Connection<T>,
+    shared: &Shared<T>,
     reason: EndReason,
     now_ms: u64,
 ) {

@@ -1,23 +1,19 @@
-//! How a worker opens and closes listeners, accepts clients, and pauses.
+//! How an engine opens and closes listeners, accepts clients, and pauses.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use mio::net::{TcpListener, TcpStream};
-use mio::{Interest, Token};
-
 use super::listeners::{Accepted, Listener};
-use super::{ACCEPT_PAUSE_MS, FIRST_LISTENER, Worker, enqueue};
-use crate::os::listen::ACCEPTED_INHERIT_OPTIONS;
+use super::{ACCEPT_PAUSE_MS, Engine, FIRST_LISTENER, enqueue};
 use crate::relay::connection::Connection;
 use crate::relay::failure::{EndReason, ResourceError, Shortage};
 use crate::relay::handoff::PendingConnection;
 use crate::relay::plan::{ListenKey, Service};
 use crate::relay::shared::{Capacity, Shared, check_capacity};
 use crate::relay::slab::FIRST_SPECIAL;
-use crate::relay::tcp_transport::TcpTransport;
+use crate::relay::transport::{ListenSocket, Transport};
 
 /// Clients accepted at one listener before connections run.
 const MAX_ACCEPTS_PER_ITERATION: usize = 64;
@@ -31,20 +27,16 @@ enum Backlog {
     Paused,
 }
 
-impl Worker {
+impl<T: Transport> Engine<T> {
     /// Registers a new listening socket.
-    pub(super) fn open_listener(&mut self, key: ListenKey, socket: TcpListener) {
+    pub(super) fn open_listener(&mut self, key: ListenKey, socket: T::Listener) {
         let Some(service) = self.plan.routes.get(&key) else {
             return;
         };
-        let mut listener = Listener::new(key, socket, Arc::clone(service));
+        let mut listener = Listener::<T>::new(key, socket, Arc::clone(service));
         let index = self.listeners.next_index();
-        let token = Token(FIRST_SPECIAL + FIRST_LISTENER + index);
-        match self
-            .poll
-            .registry()
-            .register(&mut listener.socket, token, Interest::READABLE)
-        {
+        let token = FIRST_SPECIAL + FIRST_LISTENER + index;
+        match listener.socket.register(&self.registry, token) {
             Ok(()) => self.listeners.add(listener),
             Err(error) => log::error!("worker {} cannot listen: {error}", self.number),
         }
@@ -76,13 +68,12 @@ impl Worker {
         while let Some(listener) = self.listeners.take_due(self.now_ms) {
             self.close_listener(listener);
         }
-        self.acknowledge_closed();
     }
 
-    fn close_listener(&self, mut listener: Listener) {
+    fn close_listener(&self, mut listener: Listener<T>) {
         // If all workers share one socket, closing this descriptor does not remove it from this
         // worker's event queue.
-        let _ = self.poll.registry().deregister(&mut listener.socket);
+        listener.socket.deregister(&self.registry);
     }
 
     fn accept_at(&mut self, index: usize) -> Backlog {
@@ -102,9 +93,9 @@ impl Worker {
                 }
             }
             let error = match listener.accept() {
-                Accepted::Client(socket, address) => {
+                Accepted::Client(transport, address) => {
                     let service = Arc::clone(&listener.service);
-                    self.assign_client(service, socket, address);
+                    self.assign_client(service, transport, address);
                     continue;
                 }
                 Accepted::Aborted => continue,
@@ -119,16 +110,12 @@ impl Worker {
     }
 
     /// Counts an accepted client, and takes it or hands it off to a less busy worker.
-    fn assign_client(&mut self, service: Arc<Service>, socket: TcpStream, address: SocketAddr) {
-        if !ACCEPTED_INHERIT_OPTIONS {
-            let _ = socket.set_nodelay(true);
-            let _ = rustix::net::sockopt::set_socket_keepalive(&socket, true);
-        }
+    fn assign_client(&mut self, service: Arc<Service>, transport: T, address: SocketAddr) {
         self.shared.open.fetch_add(1, Ordering::Relaxed);
         // Before another worker has the client: this worker checks the service's limit.
         service.stats.count_start();
         let pending = PendingConnection {
-            socket,
+            transport,
             address,
             service,
         };
@@ -150,9 +137,9 @@ impl Worker {
         }
     }
 
-    fn add_connection(&mut self, pending: PendingConnection) {
+    fn add_connection(&mut self, pending: PendingConnection<T>) {
         let PendingConnection {
-            socket,
+            transport,
             address,
             service,
         } = pending;
@@ -160,7 +147,7 @@ impl Worker {
         let id = (self.number as u64) << 48 | self.accepted_sessions;
         let (slot, generation) = self.connections.insert(Connection::new(
             id,
-            TcpTransport::new(socket),
+            transport,
             address,
             service,
             self.now_ms,
@@ -169,7 +156,7 @@ impl Worker {
             return;
         };
         connection.generation = generation;
-        let registered = connection.register(self.poll.registry(), slot);
+        let registered = connection.register(&self.registry, slot);
         if registered.is_err() {
             connection.session.close(EndReason::LocalError);
         }
@@ -220,7 +207,7 @@ impl Worker {
     }
 
     /// Answers the controller once all listeners that are to be closed are closed.
-    fn acknowledge_closed(&mut self) {
+    pub(super) fn acknowledge_closed(&mut self) {
         if self.listeners.closing() == 0 {
             for done in self.waiting_for_close.drain(..) {
                 let _ = done.send(());
