@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use super::client_lookup::{ClientEntry, ClientTable};
 use super::failure::{ConnectError, ConnectProgress, EndReason, Shortage, classify_connect_error};
-use super::plan::{Group, Service};
+use super::handoff::{Admission, PendingConnection};
+use super::plan::Group;
 use super::port_gate::PortGates;
 use super::session::{Action, Direction, Session, Side};
 use super::shared::WorkerStats;
@@ -19,12 +20,13 @@ use crate::balance::{Failure, HealthChange, PickContext, Picked, Random};
 
 /// A session and its transport.
 #[derive(Debug)]
-pub(crate) struct Connection<T> {
+pub(crate) struct Connection<T: Transport> {
     pub(crate) session: Session,
     pub(crate) id: u64,
     /// The address from which the client connected.
     pub(crate) client_address: SocketAddr,
-    pub(crate) service: Arc<Service>,
+    /// Counts it in its service and its worker.
+    pub(crate) admission: Admission<T>,
     /// The group that was enabled when the client came. The session stays with it.
     pub(crate) group: Arc<Group>,
     /// The host on which the session is counted.
@@ -72,19 +74,19 @@ pub(crate) enum RunResult {
 }
 
 impl<T: Transport> Connection<T> {
-    pub(crate) fn new(
-        id: u64,
-        transport: T,
-        client_address: SocketAddr,
-        service: Arc<Service>,
-        now_ms: u64,
-    ) -> Connection<T> {
+    /// The connection of an accepted client.
+    pub(crate) fn new(id: u64, pending: PendingConnection<T>, now_ms: u64) -> Connection<T> {
+        let PendingConnection {
+            transport,
+            address,
+            admission,
+        } = pending;
         Connection {
-            session: Session::new(service.timeouts, now_ms),
+            session: Session::new(admission.service.timeouts, now_ms),
             id,
-            client_address,
-            group: Arc::clone(&service.group),
-            service,
+            client_address: address,
+            group: Arc::clone(&admission.service.group),
+            admission,
             picked: None,
             client_entry: None,
             queued: false,
@@ -399,123 +401,5 @@ fn retry_interrupted(mut write: impl FnMut() -> io::Result<usize>) -> io::Result
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             result => return result,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::failure::CloseMode;
-    use super::super::session::Readiness;
-    use super::super::transport::NoListener;
-    use super::*;
-    use crate::os::sockets::Delivery;
-
-    /// Two sides without end, and pipes that fail.
-    #[derive(Debug)]
-    struct Endless(ErrorKind);
-
-    impl Transport for Endless {
-        type Registry = ();
-        type Pipes = ();
-        type Listener = NoListener;
-        type Waker = ();
-
-        fn wake((): &()) {}
-
-        fn register(&mut self, (): &(), _: usize) -> io::Result<()> {
-            unreachable!("nothing is registered")
-        }
-
-        fn connect(&mut self, _: &Picked, (): &(), _: usize) -> io::Result<()> {
-            unreachable!("nothing connects")
-        }
-
-        fn connect_progress(&mut self, _: bool) -> ConnectProgress {
-            unreachable!("nothing connects")
-        }
-
-        fn local_address(&self) -> Option<SocketAddr> {
-            None
-        }
-
-        fn drop_host(&mut self) {}
-
-        fn enable_keepalive(&mut self) {}
-
-        fn deliveries(&self) -> [Option<Delivery>; 2] {
-            [None; 2]
-        }
-
-        fn close(&mut self, _: CloseMode) {}
-
-        fn read(&mut self, _: Side, buffer: &mut [u8]) -> io::Result<usize> {
-            Ok(buffer.len())
-        }
-
-        fn write(&mut self, _: Side, bytes: &[u8]) -> io::Result<usize> {
-            Ok(bytes.len())
-        }
-
-        fn fill_pipe(&mut self, _: Direction, (): &mut ()) -> Option<io::Result<usize>> {
-            Some(Err(self.0.into()))
-        }
-
-        fn drain_pipe(&mut self, _: Direction, _: usize, (): &mut ()) -> io::Result<usize> {
-            unreachable!("nothing is in a pipe")
-        }
-
-        fn shutdown_write(&mut self, _: Side) -> io::Result<()> {
-            unreachable!("nothing ends")
-        }
-    }
-
-    /// The next action of a bulk session whose pipe has failed with this error.
-    fn after_a_pipe_that_fails(kind: ErrorKind) -> Action {
-        let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let service = Service::example(address);
-        let mut connection = Connection::new(1, Endless(kind), address, service, 0);
-        connection.session.handle_picked(0);
-        connection.session.handle_connected(0);
-        let readable = Readiness {
-            readable: true,
-            ..Readiness::default()
-        };
-        connection.session.handle_ready(Side::Client, readable);
-        while let Action::Read(direction) = connection.session.next() {
-            connection.read(direction, &mut [0; 8], 0);
-        }
-        let Action::Fill(direction) = connection.session.next() else {
-            panic!("{:?}", connection.session.next());
-        };
-        let mut context = Context {
-            registry: &(),
-            buffer: &mut [0; 8],
-            pipes: &mut (),
-            max_reads: 1,
-            random: &mut Random::new(1),
-            stats: &WorkerStats::default(),
-            client_table: None,
-            shard: 0,
-            now_ms: 0,
-            slot: 0,
-            port_gates: &mut PortGates::default(),
-            shortage: &mut None,
-        };
-        connection.fill_pipe(direction, &mut context);
-        connection.session.next()
-    }
-
-    #[test]
-    fn where_splicing_is_not_to_be_had_bytes_are_copied() {
-        use ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
-        for kind in [InvalidInput, PermissionDenied, Unsupported] {
-            assert_eq!(
-                after_a_pipe_that_fails(kind),
-                Action::Read(Direction::ToHost)
-            );
-        }
-        // The socket's own error is not asked for again: it would be gone.
-        let reset = after_a_pipe_that_fails(ErrorKind::ConnectionReset);
-        assert!(matches!(reset, Action::Close(_)), "{reset:?}");
     }
 }

@@ -19,6 +19,7 @@ mod port_gate;
 mod probe;
 mod session;
 mod session_list;
+mod session_record;
 mod shared;
 #[cfg(test)]
 mod simulator;
@@ -36,7 +37,6 @@ pub use events::{Event, HostName, RecentEvent, SessionEnd, Topic};
 pub(crate) use events::{EventBus, RecentEvents, Subscription};
 pub use failure::EndReason;
 pub(crate) use failure::ResourceError;
-pub(crate) use handoff::Handoffs;
 pub(crate) use mailbox::{Mailbox, WorkerLiveness, WorkerMessage};
 pub use plan::ListenKey;
 pub(crate) use plan::{Group, Plan, Service, ServiceStats};

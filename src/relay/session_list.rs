@@ -10,6 +10,7 @@ use std::sync::mpsc::Sender;
 
 use super::connection::Connection;
 use super::session::Phase;
+use super::session_record::status;
 use super::slab::Slab;
 use super::transport::Transport;
 
@@ -137,27 +138,6 @@ impl SessionLists {
         if wanted && !is_full && list.next_slot < connections.slots() {
             self.unfinished.push_front(list);
         }
-    }
-}
-
-fn status<T: Transport>(connection: &Connection<T>, now_ms: u64) -> SessionStatus {
-    let (session, picked) = (&connection.session, &connection.picked);
-    let (bytes_to_host, bytes_to_client) = session.bytes();
-    SessionStatus {
-        id: connection.id,
-        client: connection.client_address,
-        service: connection.service.name.clone(),
-        group: connection.group.name.clone(),
-        host: picked
-            .as_ref()
-            .and_then(|picked| connection.group.pool().host_name(picked.id)),
-        host_address: picked.as_ref().map(|picked| picked.address),
-        local_address: connection.transport.local_address(),
-        age_ms: now_ms.saturating_sub(session.started_ms()),
-        idle_ms: session.idle_ms(now_ms),
-        bytes_to_host,
-        bytes_to_client,
-        phase: session.phase(),
     }
 }
 

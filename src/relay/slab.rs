@@ -134,7 +134,9 @@ impl<T> Slab<T> {
     /// The values, each with its slot.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
         let values = self.slots.iter_mut().map(|slot| slot.value.as_mut());
-        (0..).zip(values).filter_map(|(slot, value)| Some((slot, value?)))
+        (0..)
+            .zip(values)
+            .filter_map(|(slot, value)| Some((slot, value?)))
     }
 }
 

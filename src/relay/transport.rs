@@ -122,26 +122,3 @@ pub(crate) trait ListenSocket<T: Transport>: Sized {
     /// Those of accept(2).
     fn accept(&self) -> io::Result<(T, SocketAddr)>;
 }
-
-/// A listener that no client comes to.
-#[cfg(any(test, feature = "internals"))]
-pub(crate) struct NoListener;
-
-#[cfg(any(test, feature = "internals"))]
-impl<T: Transport> ListenSocket<T> for NoListener {
-    type Socket = NoListener;
-
-    fn new(socket: NoListener) -> NoListener {
-        socket
-    }
-
-    fn register(&mut self, _: &T::Registry, _: usize) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn deregister(&mut self, _: &T::Registry) {}
-
-    fn accept(&self) -> io::Result<(T, SocketAddr)> {
-        Err(io::ErrorKind::WouldBlock.into())
-    }
-}

@@ -12,7 +12,7 @@ use super::shared::Shared;
 use super::tcp_transport::{TcpTransport, readiness};
 use crate::os::pipes::Pipes;
 
-const LIMITS: Limits = Limits {
+pub(super) const LIMITS: Limits = Limits {
     buffer_bytes: 64 * 1024,
     // 16 buffers, 1 MiB. Enough to keep the kernel's buffers busy, too little to delay others
     // noticeably.
@@ -100,32 +100,19 @@ mod tests {
 
     use std::mem;
     use std::net::{TcpListener as StdListener, TcpStream};
-    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
     use std::sync::mpsc::channel;
     use std::thread;
 
     use super::*;
     use crate::os::listen::{BindAddress, bind_all};
-    use crate::relay::client_lookup::ClientLookup;
     use crate::relay::clock::Clock;
-    use crate::relay::events::RecentEvents;
-    use crate::relay::handoff::Handoffs;
     use crate::relay::mailbox::WorkerMessage;
     use crate::relay::plan::{ListenKey, Plan, Service};
-    use crate::relay::shared::WorkerStats;
 
     fn shared() -> Arc<Shared> {
-        Arc::new(Shared {
-            clock: Clock::start(),
-            capacity: AtomicUsize::new(100),
-            open: AtomicUsize::new(0),
-            log_shortage_after_ms: AtomicU64::new(0),
-            pipes: 0,
-            handoffs: Handoffs::new(2),
-            recent_events: RecentEvents::new(Clock::start()),
-            stats: vec![WorkerStats::default(), WorkerStats::default()],
-            client_lookup: ClientLookup::new(2),
-        })
+        let shared = Shared::new(Clock::start(), 2, 0);
+        shared.set_capacity(100);
+        Arc::new(shared)
     }
 
     #[test]
@@ -178,6 +165,6 @@ mod tests {
             thread.join().unwrap();
         }
         let counts = [0, 1].map(|number| shared.handoffs.sessions(number));
-        assert_eq!((counts, shared.open.load(Ordering::Relaxed)), ([0, 0], 0));
+        assert_eq!((counts, shared.handoffs.open_sessions()), ([0, 0], 0));
     }
 }

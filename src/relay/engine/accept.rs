@@ -9,9 +9,9 @@ use super::listeners::{Accepted, Listener};
 use super::{ACCEPT_PAUSE_MS, Engine, FIRST_LISTENER, enqueue};
 use crate::relay::connection::Connection;
 use crate::relay::failure::{EndReason, ResourceError, Shortage};
-use crate::relay::handoff::PendingConnection;
+use crate::relay::handoff::{Admission, PendingConnection};
 use crate::relay::plan::{ListenKey, Service};
-use crate::relay::shared::{Capacity, Shared, check_capacity};
+use crate::relay::shared::{Capacity, check_capacity};
 use crate::relay::slab::FIRST_SPECIAL;
 use crate::relay::transport::{ListenSocket, Transport};
 
@@ -111,15 +111,18 @@ impl<T: Transport> Engine<T> {
 
     /// Counts an accepted client, and takes it or hands it off to a less busy worker.
     fn assign_client(&mut self, service: Arc<Service>, transport: T, address: SocketAddr) {
-        self.shared.open.fetch_add(1, Ordering::Relaxed);
+        let worker = self.shared.handoffs.choose(self.number);
         // Before another worker has the client: this worker checks the service's limit.
-        service.stats.count_start();
         let pending = PendingConnection {
             transport,
             address,
-            service,
+            admission: Admission::new(service, &self.shared, self.number),
         };
-        if let Some(pending) = self.shared.handoffs.assign(self.number, pending) {
+        let stays = match worker == self.number {
+            true => Some(pending),
+            false => self.shared.handoffs.push(worker, pending),
+        };
+        if let Some(pending) = stays {
             self.add_connection(pending);
         }
     }
@@ -129,29 +132,15 @@ impl<T: Transport> Engine<T> {
         for pending in self.shared.handoffs.take(self.number) {
             if self.connections.has_room() {
                 self.add_connection(pending);
-            } else {
-                pending.service.stats.count_end();
-                self.shared.open.fetch_sub(1, Ordering::Relaxed);
-                self.shared.handoffs.count_end(self.number);
             }
         }
     }
 
     fn add_connection(&mut self, pending: PendingConnection<T>) {
-        let PendingConnection {
-            transport,
-            address,
-            service,
-        } = pending;
         self.accepted_sessions += 1;
         let id = (self.number as u64) << 48 | self.accepted_sessions;
-        let (slot, generation) = self.connections.insert(Connection::new(
-            id,
-            transport,
-            address,
-            service,
-            self.now_ms,
-        ));
+        let connection = Connection::new(id, pending, self.now_ms);
+        let (slot, generation) = self.connections.insert(connection);
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
@@ -216,11 +205,8 @@ impl<T: Transport> Engine<T> {
     }
 
     fn capacity_for(&self, service: &Service) -> Capacity {
-        let Shared { open, capacity, .. } = &*self.shared;
-        let (open, capacity) = (
-            open.load(Ordering::Relaxed),
-            capacity.load(Ordering::Relaxed),
-        );
+        let open = self.shared.handoffs.open_sessions();
+        let capacity = self.shared.capacity.load(Ordering::Relaxed);
         match self.connections.has_room() {
             true => check_capacity(open, capacity, self.plan.services, || service.stats.open()),
             false => Capacity::Full,

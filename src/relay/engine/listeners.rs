@@ -403,12 +403,18 @@ mod tests {
         }
         for errno in [Errno::CONNABORTED, Errno::INTR, Errno::PROTO] {
             let error = io::Error::from_raw_os_error(errno.raw_os_error());
-            assert!(matches!(classify::<TcpTransport>(error), Accepted::Aborted), "{errno}");
+            assert!(
+                matches!(classify::<TcpTransport>(error), Accepted::Aborted),
+                "{errno}"
+            );
         }
         for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
             let error = io::Error::from_raw_os_error(errno.raw_os_error());
             assert!(Shortage::of(&error).is_some());
-            assert!(matches!(classify::<TcpTransport>(error), Accepted::Error(_)), "{errno}");
+            assert!(
+                matches!(classify::<TcpTransport>(error), Accepted::Error(_)),
+                "{errno}"
+            );
         }
     }
 }

@@ -9,27 +9,24 @@ mod listeners;
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Duration;
 
 use listeners::ListenerSet;
 
 use super::connection::{Connection, Context, RunResult};
-use super::events::tcplog::TcpLogLine;
-use super::events::{Event, SessionEnd};
 use super::failure::{CloseMode, EndReason, Shortage};
 use super::mailbox::WorkerMessage;
 use super::plan::{ListenKey, Plan};
 use super::port_gate::PortGates;
 use super::session::{Readiness, earliest};
 use super::session_list::SessionLists;
+use super::session_record;
 use super::shared::{Shared, WorkerStats};
 use super::slab::{FIRST_SPECIAL, Slab, TokenTarget, decode_token};
 use super::timer_wheel::{Stall, TICK_MS, TimerHold, TimerWheel, Wakeup};
 use super::transport::{ListenSocket, Transport};
 use crate::balance::Random;
-use crate::log_targets;
 
 /// How long no client is accepted after a shortage.
 const ACCEPT_PAUSE_MS: u64 = 100;
@@ -58,8 +55,8 @@ pub(super) struct Engine<T: Transport> {
     timer_hold: TimerHold,
     /// The ready list: slots of connections that have something to do.
     ready: VecDeque<u32>,
-    /// Slots of closed connections. They are freed after the batch of events, so that no event of
-    /// the batch reaches the next connection in the slot.
+    /// Slots of closed connections. They are freed at the end of the iteration, so that no event of
+    /// its batch reaches the next connection in the slot.
     closed: Vec<u32>,
     /// Reused by `run_due`.
     due: Vec<u32>,
@@ -306,7 +303,10 @@ impl<T: Transport> Engine<T> {
         }
     }
 
-    fn run_ready(&mut self, run: &mut impl FnMut(&mut Connection<T>, &mut Context<'_, T>) -> RunResult) {
+    fn run_ready(
+        &mut self,
+        run: &mut impl FnMut(&mut Connection<T>, &mut Context<'_, T>) -> RunResult,
+    ) {
         // A connection that is cut short runs again in the next iteration, after new events.
         for _ in 0..self.ready.len() {
             let Some(slot) = self.ready.pop_front() else {
@@ -319,7 +319,10 @@ impl<T: Transport> Engine<T> {
         }
     }
 
-    fn run_due(&mut self, run: &mut impl FnMut(&mut Connection<T>, &mut Context<'_, T>) -> RunResult) {
+    fn run_due(
+        &mut self,
+        run: &mut impl FnMut(&mut Connection<T>, &mut Context<'_, T>) -> RunResult,
+    ) {
         let mut due = mem::take(&mut self.due);
         self.timers.expire(self.now_ms, &mut due);
         for slot in due.drain(..) {
@@ -334,28 +337,35 @@ impl<T: Transport> Engine<T> {
         self.due = due;
     }
 
-    fn run_connection(&mut self, slot: u32, run: &mut impl FnMut(&mut Connection<T>, &mut Context<'_, T>) -> RunResult) {
+    fn run_connection(
+        &mut self,
+        slot: u32,
+        run: &mut impl FnMut(&mut Connection<T>, &mut Context<'_, T>) -> RunResult,
+    ) {
         let Some(connection) = self.connections.get_mut(slot).filter(|it| !it.closed) else {
             return;
         };
         let mut shortage = None;
-        let result = run(connection, &mut Context {
-            registry: &self.registry,
-            buffer: &mut self.buffer,
-            pipes: &mut self.pipes,
-            max_reads: self.limits.max_reads,
-            random: &mut self.random,
-            stats: &self.shared.stats[self.number],
-            client_table: self
-                .plan
-                .has_client_lookup
-                .then(|| self.shared.client_lookup.of_worker(self.number)),
-            shard: self.number,
-            now_ms: self.now_ms,
-            slot,
-            port_gates: &mut self.port_gates,
-            shortage: &mut shortage,
-        });
+        let result = run(
+            connection,
+            &mut Context {
+                registry: &self.registry,
+                buffer: &mut self.buffer,
+                pipes: &mut self.pipes,
+                max_reads: self.limits.max_reads,
+                random: &mut self.random,
+                stats: &self.shared.stats[self.number],
+                client_table: self
+                    .plan
+                    .has_client_lookup
+                    .then(|| self.shared.client_lookup.of_worker(self.number)),
+                shard: self.number,
+                now_ms: self.now_ms,
+                slot,
+                port_gates: &mut self.port_gates,
+                shortage: &mut shortage,
+            },
+        );
         let waits = connection.session.is_paused();
         match result {
             RunResult::Closed(reason) => self.finish_session(slot, reason),
@@ -400,18 +410,13 @@ impl<T: Transport> Engine<T> {
         connection.session.close(reason);
         connection.closed = true;
         // Before it is released: the log line counts this session, too.
-        if self.plan.log_sessions {
-            log_session(connection, &self.shared, reason, self.now_ms);
-        }
-        publish_session_end(connection, &self.shared, reason, self.now_ms);
+        session_record::report_end(connection, &self.shared, &self.plan, reason, self.now_ms);
         connection.close(reason, self.now_ms);
-        connection.service.stats.count_end();
-        self.listeners.resume_one(&connection.service.stats);
+        self.listeners
+            .resume_one(&connection.admission.service.stats);
         self.timers.cancel(slot);
         self.closed.push(slot);
         self.shared.stats[self.number].count_end(reason);
-        self.shared.open.fetch_sub(1, Ordering::Relaxed);
-        self.shared.handoffs.count_end(self.number);
     }
 
     /// Closes all listeners and sessions once the grace period of a stop is over.
@@ -444,73 +449,4 @@ fn enqueue<T: Transport>(connection: &mut Connection<T>, slot: u32, ready: &mut 
     if !mem::replace(&mut connection.queued, true) {
         ready.push_back(slot);
     }
-}
-
-/// Writes the line of a session that has ended, while it is still counted.
-fn log_session<T: Transport>(
-    connection: &Connection<T>,
-    shared: &Shared<T>,
-    reason: EndReason,
-    now_ms: u64,
-) {
-    let session = &connection.session;
-    let (group_open, host_open, host) = {
-        let pool = connection.group.pool();
-        let picked = connection.picked.as_ref();
-        let host_open = picked.map_or(0, |picked| pool.open_on(picked.id));
-        // The host may have been renamed since it was picked.
-        let host = picked.and_then(|picked| pool.host_name(picked.id));
-        (pool.open(), host_open, host)
-    };
-    let line = TcpLogLine {
-        client: connection.client_address,
-        accepted_wall_ms: shared.clock.wall_ms(session.started_ms()),
-        service: &connection.service.name,
-        group: &connection.group.name,
-        host: host.as_deref(),
-        connect_ms: session
-            .connected_ms()
-            .map(|at_ms| at_ms - session.started_ms()),
-        total_ms: now_ms - session.started_ms(),
-        bytes_to_client: session.bytes().1,
-        reason,
-        open: [
-            shared.open.load(Ordering::Relaxed) as u64,
-            connection.service.stats.open(),
-            group_open as u64,
-            host_open as u64,
-        ],
-        retries: session.failed_attempts(),
-    };
-    log::info!(target: log_targets::SESSIONS, "{line}");
-}
-
-/// Publishes the end of a session to subscribers.
-fn publish_session_end<T: Transport>(
-    connection: &Connection<T>,
-    shared: &Shared<T>,
-    reason: EndReason,
-    now_ms: u64,
-) {
-    shared.recent_events.event_bus().publish(|| {
-        let session = &connection.session;
-        let picked = connection.picked.as_ref();
-        let started_ms = session.started_ms();
-        let (bytes_to_host, bytes_to_client) = session.bytes();
-        Event::SessionEnded(Box::new(SessionEnd {
-            id: connection.id,
-            client: connection.client_address,
-            accepted_wall_ms: shared.clock.wall_ms(started_ms),
-            service: connection.service.name.clone(),
-            group: connection.group.name.clone(),
-            host: picked.and_then(|picked| connection.group.pool().host_name(picked.id)),
-            host_address: picked.map(|picked| picked.address),
-            connect_ms: session.connected_ms().map(|at_ms| at_ms - started_ms),
-            total_ms: now_ms - started_ms,
-            bytes_to_host,
-            bytes_to_client,
-            retries: session.failed_attempts(),
-            reason,
-        }))
-    });
 }

@@ -52,9 +52,7 @@ impl Connection<SimulatedTransport> {
     /// nothing is known of a reset.
     fn is_complete(&self, side: Side) -> bool {
         self.transport.pair(side).is_some_and(|(sink, source)| {
-            source.is_read_out()
-                && sink.wrote == source.said
-                && !sink.reset_known
+            source.is_read_out() && sink.wrote == source.said && !sink.reset_known
         })
     }
 
@@ -133,7 +131,12 @@ impl Connection<SimulatedTransport> {
     }
 
     /// Checks that it does not outlast its timeouts.
-    pub(super) fn check_time(&self, now_ms: u64, [resumed_ms, stalled_ms]: [u64; 2], slack_ms: u64) {
+    pub(super) fn check_time(
+        &self,
+        now_ms: u64,
+        [resumed_ms, stalled_ms]: [u64; 2],
+        slack_ms: u64,
+    ) {
         let SimulatedTransport {
             timeouts,
             started_ms,

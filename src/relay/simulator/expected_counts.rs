@@ -59,7 +59,10 @@ impl ExpectedCounts {
         for Outcome { picked, end } in sockets.outcomes.drain(..) {
             self.count(&picked, &end);
             if matches!(end, AttemptEnd::NoPort) {
-                let tries = self.no_ports_ms.entry((worker, picked.address)).or_default();
+                let tries = self
+                    .no_ports_ms
+                    .entry((worker, picked.address))
+                    .or_default();
                 tries.retain(|at_ms| at_ms + 1000 > now_ms);
                 tries.push(now_ms);
                 assert!(tries.len() <= MOST_TRIES, "searches for ports all the time");

@@ -293,7 +293,10 @@ impl Simulation {
                 self.stop();
             }
             let now_ms = self.world.now_ms;
-            if !self.workers.iter_mut().any(|worker| worker.has_event(now_ms))
+            if !self
+                .workers
+                .iter_mut()
+                .any(|worker| worker.has_event(now_ms))
                 && let Some(next_ms) = self.next_ms()
             {
                 self.advance(next_ms.max(now_ms));

@@ -536,6 +536,11 @@ impl Transport for SimulatedTransport {
         if ended && self.random.below(4) == 0 {
             return Some(Ok(0));
         }
+        // A sandbox may forbid it, or the system not have it.
+        if self.random.below(16) == 0 {
+            let error = [Errno::PERM, Errno::INVAL, Errno::NOSYS][self.random.index(3)];
+            return Some(Err(error.into()));
+        }
         let most = 1 + self.random.index(PIPE);
         let filled = self
             .may_be_interrupted()

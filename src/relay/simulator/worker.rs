@@ -89,7 +89,10 @@ impl SimulatedWorker {
     }
 
     pub(super) fn transports(&mut self) -> impl Iterator<Item = &mut SimulatedTransport> {
-        self.engine.connections.iter_mut().map(|it| &mut it.1.transport)
+        self.engine
+            .connections
+            .iter_mut()
+            .map(|it| &mut it.1.transport)
     }
 
     /// Whether its poll would return at once.
@@ -159,7 +162,9 @@ impl SimulatedWorker {
         let max_events = self.limits.max_events;
         let now_ms = world.now_ms;
         self.transports().for_each(|it| it.host_answers(now_ms));
-        let sockets = self.transports().flat_map(SimulatedTransport::each_with_token);
+        let sockets = self
+            .transports()
+            .flat_map(SimulatedTransport::each_with_token);
         let mut sockets: Vec<_> = sockets.filter(|it| it.1.has_event()).collect();
         sockets.sort_by_key(|it| !it.1.left_out);
         let full = sockets.len() >= max_events;
@@ -249,7 +254,10 @@ impl SimulatedWorker {
         assert!(self.acknowledgements.is_empty(), "does not answer");
         let timers = &self.engine.timers;
         let mut slots = 0..self.engine.connections.slots();
-        assert!(slots.all(|slot| timers.armed_ms(slot).is_none()), "a timer is left");
+        assert!(
+            slots.all(|slot| timers.armed_ms(slot).is_none()),
+            "a timer is left"
+        );
     }
 }
 
@@ -257,7 +265,8 @@ impl SimulatedTransport {
     /// Whether one of its sockets has an event at `now_ms`.
     fn has_event_by(&self, now_ms: u64) -> bool {
         let answers = |socket: &Socket| socket.answer_due_ms().is_some_and(|at_ms| at_ms <= now_ms);
-        self.each().any(|socket| socket.has_event() || answers(socket))
+        self.each()
+            .any(|socket| socket.has_event() || answers(socket))
     }
 
     /// Its host answers the connect if it is time.

@@ -5,17 +5,15 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
-use super::super::client_lookup::ClientLookup;
 use super::super::clock::Clock;
 use super::super::connection::{Connection, Context, RunResult};
-use super::super::events::{Event, RecentEvents, Subscription};
+use super::super::events::{Event, Subscription};
 use super::super::failure::{EndReason, ResourceError};
-use super::super::handoff::Handoffs;
 use super::super::plan::Service;
 use super::super::session::{Action, TimeoutsMs};
-use super::super::shared::{Shared, WorkerStats};
+use super::super::shared::Shared;
 use super::super::timer_wheel::TICK_MS;
 use super::expected_counts::{self, ExpectedCounts};
 use super::host_farm::HostFarm;
@@ -102,20 +100,9 @@ impl World {
             })
         };
         let services = [service("web"), service("mail")];
-        let clock = Clock::start();
-        let recent_events = RecentEvents::new(clock.clone());
-        let events = recent_events.event_bus().subscribe(64);
-        let shared = Shared {
-            clock,
-            capacity: AtomicUsize::new([100, 100, 10, 3][random.index(4)]),
-            open: AtomicUsize::new(0),
-            log_shortage_after_ms: AtomicU64::new(0),
-            pipes: 0,
-            handoffs: Handoffs::new(WORKERS),
-            recent_events,
-            stats: (0..WORKERS).map(|_| WorkerStats::default()).collect(),
-            client_lookup: ClientLookup::new(WORKERS),
-        };
+        let shared = Shared::new(Clock::start(), WORKERS, 0);
+        shared.set_capacity([100, 100, 10, 3][random.index(4)]);
+        let events = shared.recent_events.event_bus().subscribe(64);
         World {
             services,
             events,
@@ -201,8 +188,12 @@ impl World {
             let farm = &network.farm.borrow();
             connection.transport.hold_up(farm, context.port_gates);
             connection.check_picks(farm);
-            self.expected_counts
-                .enter_outcomes(&mut connection.transport, &hosts, context.shard, &group);
+            self.expected_counts.enter_outcomes(
+                &mut connection.transport,
+                &hosts,
+                context.shard,
+                &group,
+            );
         }
         let bytes = connection.transport.bytes;
         self.expected_counts
@@ -277,7 +268,7 @@ impl World {
     fn check_open(&mut self, open: usize) {
         let capacity = self.shared.capacity.load(Ordering::Relaxed);
         assert!(open <= capacity, "more sessions than there is room for");
-        assert_eq!(self.shared.open.load(Ordering::Relaxed), open);
+        assert_eq!(self.shared.handoffs.open_sessions(), open);
         let own = self.services.each_ref().map(|service| service.stats.open());
         assert_eq!(own.iter().sum::<u64>(), open as u64, "of services");
         let total = self.services.iter().map(|service| service.stats.total());
