@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use super::connection::Transport;
 use super::plan::Service;
 use super::shared::Shared;
 use super::tcp_transport::TcpTransport;
-use super::transport::Transport;
 use crate::sync::lock;
 
 /// Clients that may wait in a queue: as many as one iteration accepts at a listener.

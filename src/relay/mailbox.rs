@@ -11,7 +11,7 @@ use std::time::Duration;
 use mio::{Poll, Token, Waker};
 
 use super::plan::{ListenKey, Plan};
-use super::session_list::SessionListRequest;
+use super::session_record::SessionListRequest;
 
 /// Messages that may wait in a mailbox.
 const CAPACITY: usize = 16;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use crate::relay::connection::{ListenSocket, Transport};
 use crate::relay::plan::{ListenKey, Service, ServiceStats};
-use crate::relay::transport::{ListenSocket, Transport};
 
 /// How long a listener that must be closed goes on accepting.
 // Closing one of several SO_REUSEPORT sockets resets the clients in its accept backlog, so the

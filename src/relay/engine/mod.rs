@@ -15,17 +15,17 @@ use std::time::Duration;
 use listeners::ListenerSet;
 
 use super::connection::{Connection, Context, RunResult};
+use super::connection::{ListenSocket, Transport};
 use super::failure::{CloseMode, EndReason, Shortage};
 use super::mailbox::WorkerMessage;
 use super::plan::{ListenKey, Plan};
 use super::port_gate::PortGates;
 use super::session::{Readiness, earliest};
-use super::session_list::SessionLists;
 use super::session_record;
+use super::session_record::SessionLists;
 use super::shared::{Shared, WorkerStats};
 use super::slab::{FIRST_SPECIAL, Slab, TokenTarget, decode_token};
 use super::timer_wheel::{Stall, TICK_MS, TimerHold, TimerWheel, Wakeup};
-use super::transport::{ListenSocket, Transport};
 use crate::balance::Random;
 
 /// How long no client is accepted after a shortage.

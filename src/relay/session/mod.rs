@@ -3,17 +3,16 @@
 //! It holds no socket, thread or clock. [`Session::next`] says what to do, a `Connection` does it,
 //! and a `handle_*` method reports the result.
 
-mod action;
 mod attempts;
 mod half_stream;
 #[cfg(test)]
 mod tests;
 
-pub use action::Phase;
-pub(crate) use action::{Action, Direction, Readiness, Side};
 use attempts::{Attempts, is_past};
 pub(crate) use attempts::{TimeoutsMs, earliest};
 use half_stream::HalfStream;
+pub use half_stream::Phase;
+pub(crate) use half_stream::{Action, Direction, Readiness, Side};
 
 use super::failure::EndReason;
 use super::timer_wheel::Stall;
@@ -207,16 +206,6 @@ impl Session {
         (self.to_host.sent(), self.to_client.sent())
     }
 
-    /// The bytes of a direction that [`Action::Write`] writes.
-    pub(crate) fn buffered(&self, direction: Direction) -> &[u8] {
-        self.half_stream(direction).buffered()
-    }
-
-    /// How many bytes the pipe of a direction holds.
-    pub(crate) fn piped(&self, direction: Direction) -> usize {
-        self.half_stream(direction).piped()
-    }
-
     /// When to call `handle_deadline` at the latest.
     pub(crate) fn deadline_ms(&self) -> Option<u64> {
         match self.state {
@@ -404,22 +393,12 @@ impl Session {
             .handle_pipe_filled(bytes, worthwhile);
     }
 
-    /// No pipe is free, or splice(2) does not work here.
-    pub(crate) fn handle_no_pipe(&mut self, direction: Direction) {
-        self.half_stream_mut(direction).handle_no_pipe();
-    }
-
     /// Bytes were written from the pipe. If some are left in it, the sink is full.
     pub(crate) fn handle_pipe_drained(&mut self, direction: Direction, bytes: usize, now_ms: u64) {
         if bytes > 0 {
             self.active_ms = now_ms;
         }
         self.half_stream_mut(direction).handle_pipe_drained(bytes);
-    }
-
-    /// Reading returned `WouldBlock`.
-    pub(crate) fn handle_would_block(&mut self, direction: Direction) {
-        self.half_stream_mut(direction).handle_would_block();
     }
 
     /// Reading returned the end of the stream.
@@ -585,14 +564,16 @@ impl Session {
         (self.keepalive == KeepAlive::Later).then_some(self.started_ms + KEEPALIVE_AFTER_MS)
     }
 
-    fn half_stream(&self, direction: Direction) -> &HalfStream {
+    /// One direction. What concerns it alone is reported to it.
+    pub(crate) fn half_stream(&self, direction: Direction) -> &HalfStream {
         match direction {
             Direction::ToHost => &self.to_host,
             Direction::ToClient => &self.to_client,
         }
     }
 
-    fn half_stream_mut(&mut self, direction: Direction) -> &mut HalfStream {
+    /// The same, to report to.
+    pub(crate) fn half_stream_mut(&mut self, direction: Direction) -> &mut HalfStream {
         match direction {
             Direction::ToHost => &mut self.to_host,
             Direction::ToClient => &mut self.to_client,

@@ -109,7 +109,7 @@ impl Connection<SimulatedTransport> {
                 continue;
             };
             let takes = sink.has_room() && !sink.reset && !sink.shut;
-            let gives = !self.session.buffered(direction).is_empty()
+            let gives = !self.session.half_stream(direction).buffered().is_empty()
                 || source.has_something()
                 || source.ended
                 || source.reset;
@@ -125,7 +125,7 @@ impl Connection<SimulatedTransport> {
     /// Checks that it buffers no more than it may.
     pub(super) fn check_memory(&self, buffer: usize) {
         for direction in [Direction::ToHost, Direction::ToClient] {
-            let buffered = self.session.buffered(direction).len();
+            let buffered = self.session.half_stream(direction).buffered().len();
             assert!(buffered <= buffer, "keeps more than it ever reads");
         }
     }

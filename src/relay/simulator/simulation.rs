@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::super::mailbox::WorkerMessage;
 use super::super::plan::{ListenKey, Plan};
-use super::super::session_list::SessionListRequest;
+use super::super::session_record::SessionListRequest;
 use super::listener::{Listener, SimulatedListener};
 use super::socket::Socket;
 use super::transport::SimulatedTransport;
@@ -178,7 +178,7 @@ impl Simulation {
             let busy = |worker: &mut SimulatedWorker| worker.has_event(now_ms);
             let Some(number) = self.workers.iter_mut().position(busy) else {
                 let workers = self.workers.iter_mut();
-                return workers.for_each(|worker| worker.check_at_rest(&self.world));
+                return workers.for_each(|worker| worker.check_at_rest(&mut self.world));
             };
             self.iterate(number);
         }

@@ -12,11 +12,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 
+use super::super::connection::Transport;
 use super::super::failure::{CloseMode, ConnectError, ConnectProgress};
 use super::super::plan::Group;
 use super::super::port_gate::PortGates;
 use super::super::session::{Direction, Side, TimeoutsMs};
-use super::super::transport::Transport;
 use super::host_farm::HostFarm;
 use super::listener::SimulatedListener;
 use super::peer::Peer;

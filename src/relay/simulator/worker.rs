@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
 use super::super::engine::{Engine, Limits, MAILBOX_TOKEN, Message, Polled};
 use super::super::session::Readiness;
-use super::super::session_list::SessionListPart;
+use super::super::session_record::SessionListPart;
 use super::super::timer_wheel::TICK_MS;
 use super::listener::{CLOSE_WITHIN_MS, Listener};
 use super::socket::Socket;
@@ -206,12 +206,13 @@ impl SimulatedWorker {
     }
 
     /// Checks that it waits for events and deadlines that will come.
-    pub(super) fn check_at_rest(&mut self, world: &World) {
+    pub(super) fn check_at_rest(&mut self, world: &mut World) {
         assert!(self.list.is_none(), "a list is forgotten");
         let now_ms = world.now_ms;
         let open: Vec<_> = self.listeners.iter().filter(|it| it.is_open()).collect();
         for listener in &open {
             if listener.waiting() > 0 {
+                world.seen.waits += 1;
                 let soon = now_ms + ACCEPT_PAUSE_MS;
                 let wakes = self.wake_ms.is_some_and(|wake_ms| wake_ms <= soon);
                 assert!(wakes, "a client waits for ever");
