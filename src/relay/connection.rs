@@ -205,7 +205,7 @@ impl<T: Transport> Connection<T> {
             }
             // A sandbox may forbid splice(2), or a system not have it. Reading still works.
             Some(Err(error)) if is_unsupported(&error) => {
-                self.session.half_stream_mut(direction).handle_no_pipe()
+                self.session.half_stream_mut(direction).handle_no_pipe();
             }
             Some(Err(error)) => self.handle_read_error(direction, &error),
         }

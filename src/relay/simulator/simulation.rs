@@ -215,13 +215,13 @@ impl Simulation {
         });
         for worker in &mut self.workers {
             let mut opened: Vec<(ListenKey, SimulatedListener)> = Vec::new();
-            for index in 0..2 {
+            for (index, listens) in listens.into_iter().enumerate() {
                 let is_of = |it: &&Listener| it.service() == index;
-                if self.listens[index] && !listens[index] {
+                if self.listens[index] && !listens {
                     let old = worker.listeners.iter().filter(is_of);
                     old.for_each(|it| it.must_close(None));
                     self.world.seen.closed_listeners += 1;
-                } else if listens[index] && !self.listens[index] {
+                } else if listens && !self.listens[index] {
                     let random = Random::new(self.world.random.next_u64());
                     let (listener, socket) = Listener::open(&self.world.network, index, random);
                     worker.listeners.push(listener);
