@@ -97,7 +97,10 @@ impl Simulation {
             return;
         }
         self.to_come -= 1;
-        let listener = listeners[world.random.index(listeners.len())];
+        let listener = match world.random.below(4) {
+            0 => listeners[world.random.index(listeners.len())],
+            _ => listeners[0],
+        };
         let ip = [10, 9, 0, u8::try_from(world.random.below(3)).unwrap()];
         let port = 40_000 + u16::try_from(world.clients).unwrap();
         let address = SocketAddr::from((ip, port));
@@ -177,6 +180,9 @@ impl Simulation {
             let now_ms = self.world.now_ms;
             let busy = |worker: &mut SimulatedWorker| worker.has_event(now_ms);
             let Some(number) = self.workers.iter_mut().position(busy) else {
+                let waiting = |number| self.world.shared.handoffs.waiting(number);
+                let waiting: usize = (0..self.workers.len()).map(waiting).sum();
+                assert_eq!(waiting, 0, "a client that was handed off waits");
                 let workers = self.workers.iter_mut();
                 return workers.for_each(|worker| worker.check_at_rest(&mut self.world));
             };
@@ -253,21 +259,29 @@ impl Simulation {
         let grace_ms = [None, Some(0), Some(500), Some(20_000)][self.world.random.index(4)];
         let hangs_up = self.world.random.below(4) == 0;
         let grace_ms = if hangs_up { Some(0) } else { grace_ms };
-        for worker in &mut self.workers {
-            let cut_off_ms = grace_ms.map(|grace_ms| self.world.now_ms + grace_ms);
-            let listeners = worker.listeners.iter();
-            listeners.for_each(|it| it.must_close(cut_off_ms));
-            if hangs_up {
-                worker.hang_up();
-                continue;
+        self.stopped = true;
+        for number in 0..self.workers.len() {
+            self.stop_worker(number, grace_ms, hangs_up);
+            // The next one learns of it later.
+            for _ in 0..self.world.random.index(8) {
+                self.happen();
             }
-            let (done, is_done) = channel();
-            worker.expect_acknowledgement(is_done);
-            let grace = grace_ms.map(Duration::from_millis);
-            worker.post(WorkerMessage::Stop { grace, done });
         }
         self.to_come = 0;
-        self.stopped = true;
+    }
+
+    fn stop_worker(&mut self, number: usize, grace_ms: Option<u64>, hangs_up: bool) {
+        let worker = &mut self.workers[number];
+        let cut_off_ms = grace_ms.map(|grace_ms| self.world.now_ms + grace_ms);
+        let listeners = worker.listeners.iter();
+        listeners.for_each(|it| it.must_close(cut_off_ms));
+        if hangs_up {
+            return worker.hang_up();
+        }
+        let (done, is_done) = channel();
+        worker.expect_acknowledgement(is_done);
+        let grace = grace_ms.map(Duration::from_millis);
+        worker.post(WorkerMessage::Stop { grace, done });
     }
 
     /// All peers finish, and time passes until all sessions have ended.

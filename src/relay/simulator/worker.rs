@@ -207,7 +207,7 @@ impl SimulatedWorker {
 
     /// Checks that it waits for events and deadlines that will come.
     pub(super) fn check_at_rest(&mut self, world: &mut World) {
-        assert!(self.list.is_none(), "a list is forgotten");
+        assert!(self.is_done || self.list.is_none(), "a list is forgotten");
         let now_ms = world.now_ms;
         let open: Vec<_> = self.listeners.iter().filter(|it| it.is_open()).collect();
         for listener in &open {
@@ -217,7 +217,11 @@ impl SimulatedWorker {
                 let wakes = self.wake_ms.is_some_and(|wake_ms| wake_ms <= soon);
                 assert!(wakes, "a client waits for ever");
                 let has_reason = now_ms <= world.refused_ms + ACCEPT_PAUSE_MS + SLACK_MS;
-                assert!(has_reason, "a client waits without a reason");
+                assert!(
+                    has_reason,
+                    "a client waits without a reason: at {now_ms} ms since {} ms until {:?}",
+                    world.refused_ms, self.wake_ms
+                );
             }
             let since_ms = listener.closing_since_ms();
             let since_ms = since_ms.map(|since_ms| since_ms.max(world.resumed_ms));

@@ -116,7 +116,7 @@ impl World {
                 winds_up: Cell::new(false),
             }),
             expected_counts: ExpectedCounts::default(),
-            stalls: random.below(4) == 0,
+            stalls: random.below(2) == 0,
             resumed_ms: 0,
             stalled_ms: 0,
             refused_ms: 0,
@@ -148,7 +148,7 @@ impl World {
 
     /// The process may be stopped now, in the middle of an iteration. Returns whether it was.
     pub(super) fn may_stall(&mut self) -> bool {
-        if !self.stalls || self.random.below(32) > 0 {
+        if !self.stalls || self.random.below(16) > 0 {
             return false;
         }
         let most_ms = [100, 5000, 100_000][self.random.index(3)];
@@ -260,20 +260,25 @@ impl World {
             let known = self.shared.client_lookup.client_of(local_address(serial));
             assert_eq!(known, client, "the client of a connection to a host");
         }
-        self.check_open(open);
+        let ended_before = self.ended.len();
         self.check_events();
+        self.check_open(open, self.ended.len() - ended_before);
     }
 
-    /// Checks the number of open sessions, and whether it lets clients wait.
-    fn check_open(&mut self, open: usize) {
+    /// Checks the number of open sessions, and whether clients may wait because of it: it was
+    /// higher before some `ended`.
+    fn check_open(&mut self, open: usize, ended: usize) {
         let capacity = self.shared.capacity.load(Ordering::Relaxed);
         assert!(open <= capacity, "more sessions than there is room for");
         assert_eq!(self.shared.handoffs.open_sessions(), open);
         let own = self.services.each_ref().map(|service| service.stats.open());
+        let most = capacity - capacity / 10;
+        let fair = |own: &u64| *own <= most as u64;
+        assert!(own.iter().all(fair), "leaves nothing to the other service");
         assert_eq!(own.iter().sum::<u64>(), open as u64, "of services");
         let total = self.services.iter().map(|service| service.stats.total());
         assert_eq!(total.sum::<u64>(), self.network.accepted.get());
-        if open >= capacity - capacity / 10 || self.network.lacks_descriptors() {
+        if open + ended >= most || self.network.lacks_descriptors() {
             self.refused_ms = self.now_ms;
         }
     }
