@@ -27,6 +27,8 @@ pub(super) struct SimulatedWorker {
     acknowledgements: Vec<(Receiver<()>, Vec<Listener>)>,
     /// A list of sessions that was asked for, with room for so many.
     pub(super) list: Option<(Receiver<SessionListPart>, usize)>,
+    /// Tokens of former connections: an event may come late.
+    old_tokens: Vec<usize>,
     /// When its poll returns without an event.
     pub(super) wake_ms: Option<u64>,
     /// When its last iteration began, and was over.
@@ -56,6 +58,7 @@ impl SimulatedWorker {
             listeners: Vec::new(),
             acknowledgements: Vec::new(),
             list: None,
+            old_tokens: Vec::new(),
             wake_ms: None,
             loop_ms: now_ms,
             ended_ms: now_ms,
@@ -178,9 +181,29 @@ impl SimulatedWorker {
                 events.push((token, ready));
             }
         }
+        events.extend(self.late_event(world));
         let first = world.random.index(events.len().max(1));
         events.rotate_left(first);
         (events, full)
+    }
+
+    /// An event of a connection that has ended, now and then.
+    fn late_event(&mut self, world: &mut World) -> Option<(usize, Readiness)> {
+        let sockets = self
+            .transports()
+            .flat_map(SimulatedTransport::each_with_token);
+        let tokens: Vec<usize> = sockets.map(|it| it.0).collect();
+        let old_tokens = &mut self.old_tokens;
+        let known = |token: &usize| old_tokens.contains(token);
+        let new: Vec<usize> = tokens.iter().copied().filter(|it| !known(it)).collect();
+        old_tokens.extend(new);
+        let token = old_tokens[world.random.index(old_tokens.len().max(1))..].first()?;
+        let broken = Readiness {
+            readable: true,
+            error: true,
+            ..Readiness::default()
+        };
+        (!tokens.contains(token) && world.random.below(4) == 0).then_some((*token, broken))
     }
 
     /// Checks what an iteration did besides running connections.
