@@ -289,7 +289,8 @@ impl Simulation {
         self.world.network.winds_up.set(true);
         let timeouts = self.world.services[0].timeouts;
         let may_stay = timeouts.idle > 0 && timeouts.half_closed > 0;
-        for _ in 0..MAX_ITERATIONS {
+        // A host may need two minutes to be given up, and clients that wait look ten times a second.
+        for _ in 0..10 * MAX_ITERATIONS {
             self.each_transport(|it| {
                 for socket in it.each_mut() {
                     socket.peer_winds_up(may_stay);
