@@ -33,7 +33,7 @@ const RESPONSE: usize = 300;
 pub struct SessionBench {
     engine: Engine<Memory>,
     shared: Arc<Shared<Memory>>,
-    _mailbox: SyncSender<Message<Memory>>,
+    mailbox: SyncSender<Message<Memory>>,
     listener_token: usize,
     /// The token of the open session's client.
     client_token: usize,
@@ -65,18 +65,21 @@ impl SessionBench {
         let (mailbox, messages) = sync_channel(1);
         let (done, _) = channel();
         let opened = vec![(key, Endless::default())];
-        let message = WorkerMessage::Serve { plan, opened, done };
-        mailbox.send(message).ok()?;
+        mailbox.send(WorkerMessage::Prepare { opened, done }).ok()?;
         let memory = (Cell::new(0), ());
         let mut bench = SessionBench {
             engine: Engine::new(0, Arc::clone(&shared), messages, memory, LIMITS, 1, 0),
             shared,
-            _mailbox: mailbox,
+            mailbox,
             listener_token: 0,
             client_token: 0,
         };
         bench.iterate(MAILBOX_TOKEN, readable());
         bench.listener_token = bench.engine.registry.get();
+        let (done, _) = channel();
+        let message = WorkerMessage::Serve { plan, done };
+        bench.mailbox.send(message).ok()?;
+        bench.iterate(MAILBOX_TOKEN, readable());
         bench.client_token = bench.connect();
         bench.bytes(bench.client_token).map(|_| bench)
     }

@@ -6,17 +6,26 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::listeners::{Accepted, Listener};
-use super::{ACCEPT_PAUSE_MS, Engine, FIRST_LISTENER, enqueue};
+use super::{ACCEPT_PAUSE_MS, Engine, FIRST_LISTENER, Socket, enqueue};
 use crate::relay::connection::Connection;
 use crate::relay::connection::{ListenSocket, Transport};
 use crate::relay::failure::{EndReason, ResourceError, Shortage};
 use crate::relay::handoff::{Admission, PendingConnection};
+use crate::relay::mailbox::Registered;
 use crate::relay::plan::{ListenKey, Service};
 use crate::relay::shared::{Capacity, check_capacity};
 use crate::relay::slab::FIRST_SPECIAL;
 
 /// Clients accepted at one listener before connections run.
 const MAX_ACCEPTS_PER_ITERATION: usize = 64;
+
+/// A listener that is registered, and not in the plan yet.
+pub(super) struct PreparedListener<T: Transport> {
+    /// Reserved in the [`ListenerSet`](super::listeners::ListenerSet).
+    index: usize,
+    key: ListenKey,
+    socket: T::Listener,
+}
 
 /// What is known of a listener's accept backlog.
 enum Backlog {
@@ -28,17 +37,49 @@ enum Backlog {
 }
 
 impl<T: Transport> Engine<T> {
-    /// Registers a new listening socket.
-    pub(super) fn open_listener(&mut self, key: ListenKey, socket: T::Listener) {
-        let Some(service) = self.plan.routes.get(&key) else {
-            return;
-        };
-        let mut listener = Listener::<T>::new(key, socket, Arc::clone(service));
-        let index = self.listeners.next_index();
-        let token = FIRST_SPECIAL + FIRST_LISTENER + index;
-        match listener.socket.register(&self.registry, token) {
-            Ok(()) => self.listeners.add(listener),
-            Err(error) => log::error!("worker {} cannot listen: {error}", self.number),
+    /// Registers new listening sockets. Nothing is accepted from them before
+    /// [`Engine::open_prepared`].
+    ///
+    /// # Errors
+    /// The system's, such as ENOSPC of epoll_ctl(2). None of the sockets is left then.
+    // Test: a_listener_that_a_worker_cannot_register_is_refused_as_a_whole.
+    pub(super) fn prepare_listeners(&mut self, opened: Vec<(ListenKey, Socket<T>)>) -> Registered {
+        self.discard_prepared();
+        for (key, socket) in opened {
+            let index = self.listeners.reserve();
+            let token = FIRST_SPECIAL + FIRST_LISTENER + index;
+            let mut socket = T::Listener::new(socket);
+            let registered = socket.register(&self.registry, token);
+            let place = key.place;
+            self.prepared.push(PreparedListener { index, key, socket });
+            if let Err(error) = registered {
+                self.discard_prepared();
+                return Err((place, error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the prepared listeners.
+    pub(super) fn discard_prepared(&mut self) {
+        for mut prepared in std::mem::take(&mut self.prepared) {
+            prepared.socket.deregister(&self.registry);
+            self.listeners.release(prepared.index);
+        }
+    }
+
+    /// Accepts from the prepared listeners from now on.
+    pub(super) fn open_prepared(&mut self) {
+        for PreparedListener { index, key, socket } in std::mem::take(&mut self.prepared) {
+            match self.plan.routes.get(&key) {
+                Some(service) => {
+                    let listener = Listener::new(key, socket, Arc::clone(service));
+                    self.listeners.fill(index, listener);
+                    // The event for its first client may have come before the plan.
+                    self.listeners.mark_ready(index);
+                }
+                None => self.listeners.release(index),
+            }
         }
     }
 

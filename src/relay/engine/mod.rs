@@ -12,13 +12,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Duration;
 
+use accept::PreparedListener;
 use listeners::ListenerSet;
 
 use super::connection::{Connection, Context, RunResult};
 use super::connection::{ListenSocket, Transport};
 use super::failure::{CloseMode, EndReason, Shortage};
 use super::mailbox::WorkerMessage;
-use super::plan::{ListenKey, Plan};
+use super::plan::Plan;
 use super::port_gate::PortGates;
 use super::session::{Readiness, earliest};
 use super::session_record;
@@ -39,7 +40,10 @@ const FIRST_LISTENER: usize = 1;
 pub(super) const MAILBOX_TOKEN: usize = FIRST_SPECIAL + MAILBOX;
 
 /// A message to an engine, with listening sockets of its kind.
-pub(super) type Message<T> = WorkerMessage<<<T as Transport>::Listener as ListenSocket<T>>::Socket>;
+pub(super) type Message<T> = WorkerMessage<Socket<T>>;
+
+/// A listening socket as the controller opens it.
+type Socket<T> = <<T as Transport>::Listener as ListenSocket<T>>::Socket;
 
 /// The event loop and everything that it owns.
 pub(super) struct Engine<T: Transport> {
@@ -50,6 +54,7 @@ pub(super) struct Engine<T: Transport> {
     limits: Limits,
     plan: Arc<Plan>,
     listeners: ListenerSet<T>,
+    prepared: Vec<PreparedListener<T>>,
     pub(super) connections: Slab<Connection<T>>,
     pub(super) timers: TimerWheel,
     timer_hold: TimerHold,
@@ -122,6 +127,7 @@ impl<T: Transport> Engine<T> {
             limits,
             plan: Arc::default(),
             listeners: ListenerSet::default(),
+            prepared: Vec::new(),
             connections: Slab::new(),
             timers: TimerWheel::new(now_ms),
             timer_hold: TimerHold::default(),
@@ -258,7 +264,12 @@ impl<T: Transport> Engine<T> {
     fn handle_messages(&mut self) {
         loop {
             match self.messages.try_recv() {
-                Ok(WorkerMessage::Serve { plan, opened, done }) => self.serve(plan, opened, done),
+                Ok(WorkerMessage::Prepare { opened, done }) => {
+                    // The controller may have given up waiting.
+                    let _ = done.send(self.prepare_listeners(opened));
+                }
+                Ok(WorkerMessage::Discard) => self.discard_prepared(),
+                Ok(WorkerMessage::Serve { plan, done }) => self.serve(plan, done),
                 Ok(WorkerMessage::List(request)) => self.session_lists.begin(request),
                 Ok(WorkerMessage::Ping(alive)) => drop(alive.send(())),
                 Ok(WorkerMessage::Stop { grace, done }) => {
@@ -272,12 +283,7 @@ impl<T: Transport> Engine<T> {
         }
     }
 
-    fn serve(
-        &mut self,
-        plan: Arc<Plan>,
-        opened: Vec<(ListenKey, <T::Listener as ListenSocket<T>>::Socket)>,
-        done: Sender<()>,
-    ) {
+    fn serve(&mut self, plan: Arc<Plan>, done: Sender<()>) {
         self.plan = plan;
         for index in self.listeners.indices() {
             let Some(listener) = self.listeners.get_mut(index) else {
@@ -288,9 +294,7 @@ impl<T: Transport> Engine<T> {
                 None => self.listeners.close_soon(index, self.now_ms),
             }
         }
-        for (key, socket) in opened {
-            self.open_listener(key, T::Listener::new(socket));
-        }
+        self.open_prepared();
         self.waiting_for_close.push(done);
     }
 
@@ -298,6 +302,7 @@ impl<T: Transport> Engine<T> {
         let grace_ms = grace.map(|grace| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
         let cut_off_ms = grace_ms.map(|grace_ms| self.now_ms.saturating_add(grace_ms));
         self.stopping = Some(Stopping { cut_off_ms });
+        self.discard_prepared();
         for index in self.listeners.indices() {
             self.listeners.close_soon(index, self.now_ms);
         }

@@ -237,7 +237,12 @@ impl Simulation {
             let (done, is_done) = channel();
             worker.expect_acknowledgement(is_done);
             let plan = Arc::clone(&plan);
-            worker.post(WorkerMessage::Serve { plan, opened, done });
+            let (prepared, _) = channel();
+            worker.post(WorkerMessage::Prepare {
+                opened,
+                done: prepared,
+            });
+            worker.post(WorkerMessage::Serve { plan, done });
         }
         self.listens = listens;
     }
