@@ -1,4 +1,4 @@
-//! What a session costs in txlb itself: the state machine and its connection, over a transport in
+//! What a session costs in txlb itself: a worker's engine with its sessions, over a transport in
 //! memory that costs nothing.
 //!
 //! Needs the feature `internals`: `cargo bench --bench session --features internals`.

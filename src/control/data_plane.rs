@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ use crate::os::addresses;
 use crate::os::inherited::InheritedSocket;
 use crate::os::listen::{self, BindAddress};
 use crate::relay::{
-    ClientLookup, Clock, EventBus, Handoffs, RecentEvents, SessionListPart, SessionListRequest,
-    Shared, Topic, WorkerMessage, WorkerStats,
+    ClientLookup, Clock, EventBus, SessionListPart, SessionListRequest, Shared, Topic,
+    WorkerMessage,
 };
 
 /// A running data plane. Dropping it ends its sessions.
@@ -98,7 +98,7 @@ impl DataPlane {
 
     /// Number of open sessions.
     pub(super) fn open(&self) -> usize {
-        self.shared.open.load(Ordering::Relaxed)
+        self.shared.handoffs.open_sessions()
     }
 
     /// Whether a service listens at this place.
@@ -285,17 +285,7 @@ impl Bound {
         let clock = Clock::start();
         let options = self.options;
         let count = options.workers;
-        let shared = Arc::new(Shared {
-            clock: clock.clone(),
-            capacity: AtomicUsize::new(0),
-            open: AtomicUsize::new(0),
-            log_shortage_after_ms: AtomicU64::new(0),
-            pipes: fd_budget::pipes(count),
-            handoffs: Handoffs::new(count),
-            recent_events: RecentEvents::new(clock.clone()),
-            stats: (0..count).map(|_| WorkerStats::default()).collect(),
-            client_lookup: ClientLookup::new(count),
-        });
+        let shared = Arc::new(Shared::new(clock.clone(), count, fd_budget::pipes(count)));
         let resolutions = Arc::new(Resolutions::new(clock.clone()));
         let on_resolution = Arc::clone(&resolutions);
         let panic_guard = PanicGuard {

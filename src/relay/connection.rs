@@ -3,28 +3,33 @@
 //! [`Connection::run`] is the path of every byte. [`Session::next`] returns an [`Action`], the
 //! connection performs it on its [`Transport`], and a `handle_*` method reports the result.
 
+use std::fmt::Debug;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::client_lookup::{ClientEntry, ClientTable};
-use super::failure::{ConnectError, ConnectProgress, EndReason, Shortage, classify_connect_error};
-use super::plan::{Group, Service};
+use super::failure::{
+    CloseMode, ConnectError, ConnectProgress, EndReason, Shortage, classify_connect_error,
+};
+use super::handoff::{Admission, PendingConnection};
+use super::plan::Group;
 use super::port_gate::PortGates;
 use super::session::{Action, Direction, Session, Side};
 use super::shared::WorkerStats;
 use super::slab::encode_token;
-use super::transport::Transport;
 use crate::balance::{Failure, HealthChange, PickContext, Picked, Random};
+use crate::os::sockets::Delivery;
 
 /// A session and its transport.
 #[derive(Debug)]
-pub(crate) struct Connection<T> {
+pub(crate) struct Connection<T: Transport> {
     pub(crate) session: Session,
     pub(crate) id: u64,
     /// The address from which the client connected.
     pub(crate) client_address: SocketAddr,
-    pub(crate) service: Arc<Service>,
+    /// Counts it in its service and its worker.
+    pub(crate) admission: Admission<T>,
     /// The group that was enabled when the client came. The session stays with it.
     pub(crate) group: Arc<Group>,
     /// The host on which the session is counted.
@@ -72,19 +77,19 @@ pub(crate) enum RunResult {
 }
 
 impl<T: Transport> Connection<T> {
-    pub(crate) fn new(
-        id: u64,
-        transport: T,
-        client_address: SocketAddr,
-        service: Arc<Service>,
-        now_ms: u64,
-    ) -> Connection<T> {
+    /// The connection of an accepted client.
+    pub(crate) fn new(id: u64, pending: PendingConnection<T>, now_ms: u64) -> Connection<T> {
+        let PendingConnection {
+            transport,
+            address,
+            admission,
+        } = pending;
         Connection {
-            session: Session::new(service.timeouts, now_ms),
+            session: Session::new(admission.service.timeouts, now_ms),
             id,
-            client_address,
-            group: Arc::clone(&service.group),
-            service,
+            client_address: address,
+            group: Arc::clone(&admission.service.group),
+            admission,
             picked: None,
             client_entry: None,
             queued: false,
@@ -176,7 +181,7 @@ impl<T: Transport> Connection<T> {
 
     fn write_buffered(&mut self, direction: Direction, now_ms: u64) {
         let transport = &mut self.transport;
-        let bytes = self.session.buffered(direction);
+        let bytes = self.session.half_stream(direction).buffered();
         match retry_interrupted(|| transport.write(direction.sink(), bytes)) {
             Ok(sent) => self.session.handle_buffered_sent(direction, sent, now_ms),
             Err(_) => self.session.handle_broken(direction.sink()),
@@ -190,7 +195,7 @@ impl<T: Transport> Connection<T> {
             // 0 is no end of the stream until read has returned it as well.
             // Tests: bytes_go_through_in_order_and_an_end_is_0,
             // a_byte_marked_urgent_in_the_midst_of_much_holds_up_nothing.
-            None | Some(Ok(0)) => self.session.handle_no_pipe(direction),
+            None | Some(Ok(0)) => self.session.half_stream_mut(direction).handle_no_pipe(),
             Some(Ok(length)) => {
                 let worthwhile = length >= context.buffer.len() / 2;
                 self.session
@@ -199,7 +204,9 @@ impl<T: Transport> Connection<T> {
                 return length;
             }
             // A sandbox may forbid splice(2), or a system not have it. Reading still works.
-            Some(Err(error)) if is_unsupported(&error) => self.session.handle_no_pipe(direction),
+            Some(Err(error)) if is_unsupported(&error) => {
+                self.session.half_stream_mut(direction).handle_no_pipe();
+            }
             Some(Err(error)) => self.handle_read_error(direction, &error),
         }
         0
@@ -207,7 +214,7 @@ impl<T: Transport> Connection<T> {
 
     fn drain_pipe(&mut self, direction: Direction, pipes: &mut T::Pipes, now_ms: u64) {
         let transport = &mut self.transport;
-        let length = self.session.piped(direction);
+        let length = self.session.half_stream(direction).piped();
         match retry_interrupted(|| transport.drain_pipe(direction, length, pipes)) {
             Ok(sent) => self.session.handle_pipe_drained(direction, sent, now_ms),
             Err(_) => self.session.handle_broken(direction.sink()),
@@ -223,7 +230,7 @@ impl<T: Transport> Connection<T> {
 
     fn handle_read_error(&mut self, direction: Direction, error: &io::Error) {
         match error.kind() {
-            ErrorKind::WouldBlock => self.session.handle_would_block(direction),
+            ErrorKind::WouldBlock => self.session.half_stream_mut(direction).handle_would_block(),
             ErrorKind::Interrupted => {}
             _ => self.session.handle_read_failed(direction),
         }
@@ -402,114 +409,116 @@ fn retry_interrupted(mut write: impl FnMut() -> io::Result<usize>) -> io::Result
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::failure::CloseMode;
-    use super::super::session::Readiness;
-    use super::*;
-    use crate::os::sockets::Delivery;
+/// The way from a client to its host, as a [`Connection`] uses it.
+///
+/// The client's side exists from the start. The host's side comes with `connect`, may be dropped,
+/// and may come again to another host. It is read and written only after `connect_progress`
+/// returned `Connected`. No method blocks.
+pub(crate) trait Transport: Debug + Sized {
+    /// Where sides and listeners register for events.
+    type Registry;
 
-    /// Two sides without end, and pipes that fail.
-    struct Endless(ErrorKind);
+    /// Where pipes come from, and where empty pipes return to.
+    type Pipes;
 
-    impl Transport for Endless {
-        type Registry = ();
-        type Pipes = ();
+    /// What accepts clients.
+    type Listener: ListenSocket<Self>;
 
-        fn register(&mut self, (): &(), _: usize) -> io::Result<()> {
-            unreachable!("nothing is registered")
-        }
+    /// What wakes a worker.
+    type Waker: Debug;
 
-        fn connect(&mut self, _: &Picked, (): &(), _: usize) -> io::Result<()> {
-            unreachable!("nothing connects")
-        }
+    /// Wakes a worker: an event for its mailbox comes. A failure is ignored.
+    fn wake(waker: &Self::Waker);
 
-        fn connect_progress(&mut self, _: bool) -> ConnectProgress {
-            unreachable!("nothing connects")
-        }
+    /// Registers the client's side for every event it will ever wait for.
+    ///
+    /// # Errors
+    /// The system's, if it cannot watch one more socket.
+    fn register(&mut self, registry: &Self::Registry, token: usize) -> io::Result<()>;
 
-        fn local_address(&self) -> Option<SocketAddr> {
-            None
-        }
+    /// Starts a connect to a host and registers the host's side. No host's side may exist.
+    ///
+    /// # Errors
+    /// Those of connect(2); no host's side exists then.
+    fn connect(&mut self, to: &Picked, registry: &Self::Registry, token: usize) -> io::Result<()>;
 
-        fn drop_host(&mut self) {}
+    /// The state of the connect; `Pending` without a host's side. A failure is reported once.
+    /// With a `connect_hint` the system has already proved the connection and is not asked.
+    fn connect_progress(&mut self, connect_hint: bool) -> ConnectProgress;
 
-        fn enable_keepalive(&mut self) {}
+    /// The local address of the host's side, once its connect has started. One system call.
+    fn local_address(&self) -> Option<SocketAddr>;
 
-        fn deliveries(&self) -> [Option<Delivery>; 2] {
-            [None; 2]
-        }
+    /// Closes the host's side after a failed connect.
+    fn drop_host(&mut self);
 
-        fn close(&mut self, _: CloseMode) {}
+    /// Turns TCP keepalive on at the host's side. A failure is ignored.
+    fn enable_keepalive(&mut self);
 
-        fn read(&mut self, _: Side, buffer: &mut [u8]) -> io::Result<usize> {
-            Ok(buffer.len())
-        }
+    /// How many bytes host and client have acknowledged, where the system tells.
+    fn deliveries(&self) -> [Option<Delivery>; 2];
 
-        fn write(&mut self, _: Side, bytes: &[u8]) -> io::Result<usize> {
-            Ok(bytes.len())
-        }
+    /// Closes both sides. The client's descriptor may stay open until the transport is dropped.
+    fn close(&mut self, mode: CloseMode);
 
-        fn fill_pipe(&mut self, _: Direction, (): &mut ()) -> Option<io::Result<usize>> {
-            Some(Err(self.0.into()))
-        }
+    /// Reads once; 0 is the end of the stream.
+    ///
+    /// # Errors
+    /// Those of recv(2).
+    fn read(&mut self, side: Side, buffer: &mut [u8]) -> io::Result<usize>;
 
-        fn drain_pipe(&mut self, _: Direction, _: usize, (): &mut ()) -> io::Result<usize> {
-            unreachable!("nothing is in a pipe")
-        }
+    /// Writes once.
+    ///
+    /// # Errors
+    /// Those of send(2).
+    fn write(&mut self, side: Side, bytes: &[u8]) -> io::Result<usize>;
 
-        fn shutdown_write(&mut self, _: Side) -> io::Result<()> {
-            unreachable!("nothing ends")
-        }
-    }
+    /// Moves bytes from the direction's source into a pipe, which belongs to this direction until
+    /// it is empty again. 0 is the end of the stream, or an urgent mark. `None`: no pipe is free.
+    fn fill_pipe(
+        &mut self,
+        direction: Direction,
+        pipes: &mut Self::Pipes,
+    ) -> Option<io::Result<usize>>;
 
-    /// The next action of a bulk session whose pipe has failed with this error.
-    fn after_a_pipe_that_fails(kind: ErrorKind) -> Action {
-        let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let service = Service::example(address);
-        let mut connection = Connection::new(1, Endless(kind), address, service, 0);
-        connection.session.handle_picked(0);
-        connection.session.handle_connected(0);
-        let readable = Readiness {
-            readable: true,
-            ..Readiness::default()
-        };
-        connection.session.handle_ready(Side::Client, readable);
-        while let Action::Read(direction) = connection.session.next() {
-            connection.read(direction, &mut [0; 8], 0);
-        }
-        let Action::Fill(direction) = connection.session.next() else {
-            panic!("{:?}", connection.session.next());
-        };
-        let mut context = Context {
-            registry: &(),
-            buffer: &mut [0; 8],
-            pipes: &mut (),
-            max_reads: 1,
-            random: &mut Random::new(1),
-            stats: &WorkerStats::default(),
-            client_table: None,
-            shard: 0,
-            now_ms: 0,
-            slot: 0,
-            port_gates: &mut PortGates::default(),
-            shortage: &mut None,
-        };
-        connection.fill_pipe(direction, &mut context);
-        connection.session.next()
-    }
+    /// Moves bytes from the direction's pipe, which holds `length`, to its sink. Returns how many.
+    ///
+    /// # Errors
+    /// Those of splice(2).
+    fn drain_pipe(
+        &mut self,
+        direction: Direction,
+        length: usize,
+        pipes: &mut Self::Pipes,
+    ) -> io::Result<usize>;
 
-    #[test]
-    fn where_splicing_is_not_to_be_had_bytes_are_copied() {
-        use ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
-        for kind in [InvalidInput, PermissionDenied, Unsupported] {
-            assert_eq!(
-                after_a_pipe_that_fails(kind),
-                Action::Read(Direction::ToHost)
-            );
-        }
-        // The socket's own error is not asked for again: it would be gone.
-        let reset = after_a_pipe_that_fails(ErrorKind::ConnectionReset);
-        assert!(matches!(reset, Action::Close(_)), "{reset:?}");
-    }
+    /// Ends the writing half.
+    ///
+    /// # Errors
+    /// Those of shutdown(2).
+    fn shutdown_write(&mut self, side: Side) -> io::Result<()>;
+}
+
+/// A listening socket.
+pub(crate) trait ListenSocket<T: Transport>: Sized {
+    /// The socket as the controller opens it.
+    type Socket;
+
+    /// Takes over a socket.
+    fn new(socket: Self::Socket) -> Self;
+
+    /// Registers for an event whenever the backlog is no longer empty.
+    ///
+    /// # Errors
+    /// The system's, if it cannot watch one more socket.
+    fn register(&mut self, registry: &T::Registry, token: usize) -> io::Result<()>;
+
+    /// The reverse of `register`.
+    fn deregister(&mut self, registry: &T::Registry);
+
+    /// Accepts a client.
+    ///
+    /// # Errors
+    /// Those of accept(2).
+    fn accept(&self) -> io::Result<(T, SocketAddr)>;
 }

@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use mio::Waker;
-use mio::net::TcpStream;
-
+use super::connection::Transport;
 use super::plan::Service;
+use super::shared::Shared;
+use super::tcp_transport::TcpTransport;
 use crate::sync::lock;
 
 /// Clients that may wait in a queue: as many as one iteration accepts at a listener.
@@ -18,66 +18,121 @@ const MAX_WAITING: usize = 64;
 
 /// An accepted client that has no connection in a worker yet.
 #[derive(Debug)]
-pub(crate) struct PendingConnection {
-    pub(crate) socket: TcpStream,
+pub(crate) struct PendingConnection<T: Transport> {
+    pub(crate) transport: T,
     pub(crate) address: SocketAddr,
+    pub(crate) admission: Admission<T>,
+}
+
+/// A client's place among the open sessions of its service and its worker. It is counted there from
+/// its accept on, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Admission<T: Transport> {
     pub(crate) service: Arc<Service>,
+    shared: Arc<Shared<T>>,
+    worker: usize,
+}
+
+impl<T: Transport> Admission<T> {
+    /// Counts a client that `worker` has accepted.
+    pub(crate) fn new(service: Arc<Service>, shared: &Arc<Shared<T>>, worker: usize) -> Self {
+        service.stats.count_start();
+        shared
+            .handoffs
+            .count(worker)
+            .fetch_add(1, Ordering::Relaxed);
+        Admission {
+            service,
+            shared: Arc::clone(shared),
+            worker,
+        }
+    }
+
+    /// Counts it for another worker.
+    fn move_to(&mut self, worker: usize) {
+        let handoffs = &self.shared.handoffs;
+        handoffs.count(worker).fetch_add(1, Ordering::Relaxed);
+        handoffs.count(self.worker).fetch_sub(1, Ordering::Relaxed);
+        self.worker = worker;
+    }
+}
+
+impl<T: Transport> Drop for Admission<T> {
+    fn drop(&mut self) {
+        self.service.stats.count_end();
+        let count = self.shared.handoffs.count(self.worker);
+        count.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The hand-off queues of all workers, by worker number.
 #[derive(Debug)]
-pub(crate) struct Handoffs(Vec<HandoffQueue>);
+pub(crate) struct Handoffs<T: Transport = TcpTransport>(Vec<HandoffQueue<T>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))] // Two cache lines: processors fetch neighbours in pairs.
-struct HandoffQueue {
+struct HandoffQueue<T: Transport> {
     /// Sessions of its worker, including the clients that wait in the queue.
     sessions: AtomicUsize,
     /// `None` before the worker exists and after it has ended.
-    waiting: Mutex<Option<Vec<PendingConnection>>>,
-    waker: OnceLock<Arc<Waker>>,
+    waiting: Mutex<Option<Vec<PendingConnection<T>>>>,
+    waker: OnceLock<Arc<T::Waker>>,
 }
 
-impl Handoffs {
+impl<T: Transport> Handoffs<T> {
     /// A closed queue for each worker.
-    pub(crate) fn new(workers: usize) -> Handoffs {
-        Handoffs((0..workers).map(|_| HandoffQueue::default()).collect())
+    pub(crate) fn new(workers: usize) -> Handoffs<T> {
+        let closed = |_| HandoffQueue {
+            sessions: AtomicUsize::new(0),
+            waiting: Mutex::new(None),
+            waker: OnceLock::new(),
+        };
+        Handoffs((0..workers).map(closed).collect())
     }
 
     /// Opens the queue of `worker`. `waker` wakes that worker when a client is put into it.
-    pub(crate) fn open(&self, worker: usize, waker: Arc<Waker>) {
+    pub(crate) fn open(&self, worker: usize, waker: Arc<T::Waker>) {
         let queue = &self.0[worker];
         if queue.waker.set(waker).is_ok() {
             queue.with_waiting(|waiting| *waiting = Some(Vec::new()));
         }
     }
 
-    /// Counts a client that `worker` accepted, and hands it off to a worker with fewer sessions if
-    /// there is one. Returns the client if it stays.
-    pub(crate) fn assign(
+    /// The worker that is to have the next client of `worker`: another one if that has so few
+    /// sessions that waking it pays.
+    pub(crate) fn choose(&self, worker: usize) -> usize {
+        let all = (0..self.0.len()).map(|other| (self.sessions(other), other));
+        let (least, least_busy) = all.min().unwrap_or((0, worker));
+        match is_too_many(self.sessions(worker), least) {
+            true => least_busy,
+            false => worker,
+        }
+    }
+
+    /// Hands a client off to `worker`, or returns it if that worker's queue is full or closed.
+    pub(crate) fn push(
         &self,
         worker: usize,
-        pending: PendingConnection,
-    ) -> Option<PendingConnection> {
-        let queue = self.least_busy(worker).unwrap_or(&self.0[worker]);
-        if std::ptr::eq(queue, &self.0[worker]) {
-            queue.sessions.fetch_add(1, Ordering::Relaxed);
-            return Some(pending);
-        }
-        let rejected = queue.push(pending);
-        if rejected.is_some() {
-            self.0[worker].sessions.fetch_add(1, Ordering::Relaxed);
+        mut pending: PendingConnection<T>,
+    ) -> Option<PendingConnection<T>> {
+        let queue = &self.0[worker];
+        let (rejected, is_first) = queue.with_waiting(|waiting| match waiting {
+            Some(waiting) if waiting.len() < MAX_WAITING => {
+                pending.admission.move_to(worker);
+                waiting.push(pending);
+                (None, waiting.len() == 1)
+            }
+            _ => (Some(pending), false),
+        });
+        // A client that was there before has had the worker woken.
+        if let Some(waker) = queue.waker.get().filter(|_| is_first) {
+            T::wake(waker);
         }
         rejected
     }
 
-    /// Counts the end of a session of `worker`.
-    pub(crate) fn count_end(&self, worker: usize) {
-        self.0[worker].sessions.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Takes the clients that wait for `worker`. They are counted already.
-    pub(crate) fn take(&self, worker: usize) -> Vec<PendingConnection> {
+    /// Takes the clients that wait for `worker`.
+    pub(crate) fn take(&self, worker: usize) -> Vec<PendingConnection<T>> {
         let all = |waiting: &mut Option<Vec<_>>| waiting.as_mut().map(std::mem::take);
         self.0[worker].with_waiting(all).unwrap_or_default()
     }
@@ -95,17 +150,22 @@ impl Handoffs {
 
     /// How many sessions `worker` has.
     pub(crate) fn sessions(&self, worker: usize) -> usize {
-        self.0[worker].sessions.load(Ordering::Relaxed)
+        self.count(worker).load(Ordering::Relaxed)
     }
 
-    /// The worker with the fewest sessions, if it has so few that waking it pays.
-    fn least_busy(&self, worker: usize) -> Option<&HandoffQueue> {
-        let (sessions, least_busy) = self
-            .0
-            .iter()
-            .map(|queue| (queue.sessions.load(Ordering::Relaxed), queue))
-            .min_by_key(|(sessions, _)| *sessions)?;
-        is_too_many(self.sessions(worker), sessions).then_some(least_busy)
+    /// How many clients wait for `worker`.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self, worker: usize) -> usize {
+        self.0[worker].with_waiting(|waiting| waiting.as_ref().map_or(0, Vec::len))
+    }
+
+    /// Sessions open now, in all workers.
+    pub(crate) fn open_sessions(&self) -> usize {
+        (0..self.0.len()).map(|worker| self.sessions(worker)).sum()
+    }
+
+    fn count(&self, worker: usize) -> &AtomicUsize {
+        &self.0[worker].sessions
     }
 }
 
@@ -115,33 +175,18 @@ fn is_too_many(sessions: usize, least: usize) -> bool {
     sessions > least + least / 2
 }
 
-impl HandoffQueue {
-    fn with_waiting<T>(&self, act: impl FnOnce(&mut Option<Vec<PendingConnection>>) -> T) -> T {
+impl<T: Transport> HandoffQueue<T> {
+    fn with_waiting<R>(&self, act: impl FnOnce(&mut Option<Vec<PendingConnection<T>>>) -> R) -> R {
         act(&mut lock(&self.waiting))
-    }
-
-    /// Queues a client, or returns it if the queue is full or closed.
-    fn push(&self, pending: PendingConnection) -> Option<PendingConnection> {
-        let (rejected, is_first) = self.with_waiting(|waiting| match waiting {
-            Some(waiting) if waiting.len() < MAX_WAITING => {
-                self.sessions.fetch_add(1, Ordering::Relaxed);
-                waiting.push(pending);
-                (None, waiting.len() == 1)
-            }
-            _ => (Some(pending), false),
-        });
-        // A client that was there before has had the worker woken.
-        if let Some(waker) = self.waker.get().filter(|_| is_first) {
-            let _ = waker.wake();
-        }
-        rejected
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mio::{Poll, Token};
+    use crate::relay::clock::Clock;
+    use mio::net::TcpStream;
+    use mio::{Poll, Token, Waker};
 
     #[test]
     fn a_few_sessions_are_spread_and_many_are_left_where_they_fall() {
@@ -157,56 +202,54 @@ mod tests {
         assert!(is_too_many(121, 80));
     }
 
-    fn pending(service: &Arc<Service>) -> PendingConnection {
+    fn pending(shared: &Arc<Shared>, worker: usize) -> PendingConnection<TcpTransport> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let socket = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let socket = std::net::TcpStream::connect(address).unwrap();
         PendingConnection {
             address: socket.local_addr().unwrap(),
-            socket: TcpStream::from_std(socket),
-            service: Arc::clone(service),
+            transport: TcpTransport::new(TcpStream::from_std(socket)),
+            admission: Admission::new(Service::example(address), shared, worker),
         }
     }
 
-    /// The queues of two workers, with a waker that wakes neither.
-    fn open_queues(poll: &Poll) -> Handoffs {
-        let handoffs = Handoffs::new(2);
+    /// The open queues of two workers, with a waker that wakes neither.
+    fn open_queues(poll: &Poll) -> Arc<Shared> {
+        let shared = Arc::new(Shared::new(Clock::start(), 2, 0));
         let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
         for worker in 0..2 {
-            handoffs.open(worker, Arc::clone(&waker));
+            shared.handoffs.open(worker, Arc::clone(&waker));
         }
-        handoffs
+        shared
     }
 
     #[test]
     fn a_queue_is_not_closed_while_a_client_waits_in_it() {
-        let (poll, service) = (
-            Poll::new().unwrap(),
-            Service::example("127.0.0.1:1".parse().unwrap()),
-        );
-        let handoffs = open_queues(&poll);
-        assert!(handoffs.assign(0, pending(&service)).is_some());
-        assert!(
-            handoffs.assign(0, pending(&service)).is_none(),
-            "the other has fewer"
-        );
+        let poll = Poll::new().unwrap();
+        let shared = open_queues(&poll);
+        let handoffs = &shared.handoffs;
+        assert_eq!(handoffs.choose(0), 0);
+        let stays = pending(&shared, 0);
+        assert_eq!(handoffs.choose(0), 1, "the other has fewer");
+        assert!(handoffs.push(1, pending(&shared, 0)).is_none());
+        assert_eq!([0, 1].map(|it| handoffs.sessions(it)), [1, 1]);
         assert!(!handoffs.close_if_empty(1));
+        drop(stays);
         assert_eq!(handoffs.take(1).len(), 1);
+        assert_eq!(handoffs.open_sessions(), 0);
         assert!(handoffs.close_if_empty(1));
     }
 
     #[test]
     fn a_client_that_finds_the_other_queue_closed_stays_and_is_counted_here() {
-        let (poll, service) = (
-            Poll::new().unwrap(),
-            Service::example("127.0.0.1:1".parse().unwrap()),
-        );
-        let handoffs = open_queues(&poll);
+        let poll = Poll::new().unwrap();
+        let shared = open_queues(&poll);
+        let handoffs = &shared.handoffs;
         assert!(handoffs.close_if_empty(1));
-        for sessions in 1..=3 {
-            assert!(handoffs.assign(0, pending(&service)).is_some());
-            assert_eq!([0, 1].map(|it| handoffs.sessions(it)), [sessions, 0]);
-        }
-        handoffs.count_end(0);
-        assert_eq!(handoffs.sessions(0), 2);
+        let stays = handoffs.push(1, pending(&shared, 0)).unwrap();
+        assert_eq!([0, 1].map(|it| handoffs.sessions(it)), [1, 0]);
+        assert_eq!(stays.admission.service.stats.open(), 1);
+        drop(stays);
+        assert_eq!(handoffs.open_sessions(), 0);
     }
 }

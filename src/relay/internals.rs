@@ -1,44 +1,42 @@
-//! Connections over a transport in memory, for `benches/session.rs` alone.
+//! A worker's engine over a transport in memory, for `benches/session.rs` alone.
 //!
 //! Behind the feature `internals`, and no part of the library's interface. Reads and writes cost
 //! nothing here, so the benchmark measures what txlb itself does.
 
+use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, channel, sync_channel};
 
-use super::connection::{Connection, Context, RunResult};
+use super::clock::Clock;
+use super::connection::Connection;
+use super::connection::{ListenSocket, Transport};
+use super::engine::{Engine, MAILBOX_TOKEN, Message, Polled};
 use super::failure::{CloseMode, ConnectProgress, EndReason};
-use super::plan::{Group, Service};
-use super::port_gate::PortGates;
+use super::mailbox::WorkerMessage;
+use super::plan::{Group, ListenKey, Plan, Service};
 use super::session::{Direction, Readiness, Side};
-use super::shared::WorkerStats;
-use super::transport::Transport;
-use crate::balance::{HostPool, Picked, Random};
+use super::shared::Shared;
+use super::slab::{TokenTarget, decode_token, encode_token};
+use super::worker::LIMITS;
+use crate::balance::{HostPool, Picked};
 use crate::config;
+use crate::os::listen::BindAddress;
 use crate::os::sockets::Delivery;
 
 /// Sizes of a request and its response, in bytes.
 const REQUEST: usize = 100;
 const RESPONSE: usize = 300;
 
-const BUFFER_BYTES: usize = 64 * 1024;
-
-/// One open session, and the worker that runs it and further sessions.
-#[derive(Debug)]
+/// An engine with one open session, which runs it and further sessions.
 pub struct SessionBench {
-    worker: Worker,
-    connection: Connection<Memory>,
-}
-
-/// What a worker lends its connections.
-#[derive(Debug)]
-struct Worker {
-    service: Arc<Service>,
-    buffer: Vec<u8>,
-    random: Random,
-    stats: WorkerStats,
-    port_gates: PortGates,
+    engine: Engine<Memory>,
+    shared: Arc<Shared<Memory>>,
+    mailbox: SyncSender<Message<Memory>>,
+    listener_token: usize,
+    /// The token of the open session's client.
+    client_token: usize,
 }
 
 impl SessionBench {
@@ -47,99 +45,129 @@ impl SessionBench {
         let service = config.services.first()?;
         let group = service.enabled_group()?;
         let pool = HostPool::new(group, 1, 0);
-        let mut worker = Worker {
-            service: Arc::new(Service {
-                name: service.name.clone(),
-                timeouts: service.timeouts.into(),
-                group: Arc::new(Group::new(&service.name, &group.name, pool)),
-                stats: Arc::default(),
-            }),
-            buffer: vec![0; BUFFER_BYTES],
-            random: Random::new(1),
-            stats: WorkerStats::default(),
-            port_gates: PortGates::default(),
+        let key = ListenKey {
+            place: BindAddress::At(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))),
+            service: None,
         };
-        let connection = worker.connect()?;
-        Some(SessionBench { worker, connection })
+        let service = Arc::new(Service {
+            name: service.name.clone(),
+            timeouts: service.timeouts.into(),
+            group: Arc::new(Group::new(&service.name, &group.name, pool)),
+            stats: Arc::default(),
+        });
+        let plan = Arc::new(Plan {
+            routes: [(key.clone(), service)].into(),
+            services: 1,
+            ..Plan::default()
+        });
+        let shared = Arc::new(Shared::new(Clock::start(), 1, 0));
+        shared.set_capacity(usize::MAX);
+        let (mailbox, messages) = sync_channel(1);
+        let (done, _) = channel();
+        let opened = vec![(key, Endless::default())];
+        mailbox.send(WorkerMessage::Prepare { opened, done }).ok()?;
+        let memory = (Cell::new(0), ());
+        let mut bench = SessionBench {
+            engine: Engine::new(0, Arc::clone(&shared), messages, memory, LIMITS, 1, 0),
+            shared,
+            mailbox,
+            listener_token: 0,
+            client_token: 0,
+        };
+        bench.iterate(MAILBOX_TOKEN, readable());
+        bench.listener_token = bench.engine.registry.get();
+        let (done, _) = channel();
+        let message = WorkerMessage::Serve { plan, done };
+        bench.mailbox.send(message).ok()?;
+        bench.iterate(MAILBOX_TOKEN, readable());
+        bench.client_token = bench.connect();
+        bench.bytes(bench.client_token).map(|_| bench)
     }
 
     /// Relays a request and its response over the open session. Returns the bytes that the session
     /// has written so far: to the host, and to the client.
     pub fn exchange(&mut self) -> (u64, u64) {
-        self.worker.exchange(&mut self.connection);
-        self.connection.session.bytes()
+        self.relay(self.client_token);
+        self.bytes(self.client_token).unwrap_or_default()
     }
 
     /// Runs a short session: one request, one response, then the host and the client close. Returns
     /// the bytes written, or `None` if it did not end as `Finished`.
     pub fn short_connection(&mut self) -> Option<(u64, u64)> {
-        let mut connection = self.worker.connect()?;
-        self.worker.exchange(&mut connection);
-        self.worker.end(&mut connection, Side::Host);
-        let end = self.worker.end(&mut connection, Side::Client);
-        let RunResult::Closed(reason) = end else {
-            return None;
+        let finished = |shared: &Shared<Memory>| shared.stats[0].ended(EndReason::Finished);
+        let before = finished(&self.shared);
+        let client_token = self.connect();
+        self.relay(client_token);
+        let bytes = self.bytes(client_token);
+        for side in [Side::Host, Side::Client] {
+            self.report(client_token, side, ended(), |end| end.ended = true);
+        }
+        bytes.filter(|_| finished(&self.shared) == before + 1)
+    }
+
+    /// Has a client accepted and a host connected. Returns the token of the client.
+    fn connect(&mut self) -> usize {
+        self.iterate(self.listener_token, readable());
+        // The last that was registered is the host.
+        let TokenTarget::Connection {
+            slot, generation, ..
+        } = decode_token(self.engine.registry.get())
+        else {
+            return 0;
         };
-        connection.close(reason, 0);
-        self.worker.service.stats.count_end();
-        self.worker.stats.count_end(reason);
-        (reason == EndReason::Finished).then(|| connection.session.bytes())
-    }
-}
-
-impl Worker {
-    /// A session whose host has accepted.
-    fn connect(&mut self) -> Option<Connection<Memory>> {
-        let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let service = Arc::clone(&self.service);
-        let mut connection = Connection::new(1, Memory::default(), client, service, 0);
-        self.service.stats.count_start();
-        connection.register(&(), 0).ok()?;
-        self.run(&mut connection);
+        let client_token = encode_token(slot, generation, Side::Client);
         // As with epoll: a connected socket is writable, and the client's is from the start.
-        self.report(&mut connection, Side::Client, writable());
-        self.report(&mut connection, Side::Host, writable());
-        connection.session.connected_ms().map(|_| connection)
+        for side in [Side::Client, Side::Host] {
+            self.report(client_token, side, writable(), |_| ());
+        }
+        client_token
     }
 
-    fn exchange(&mut self, connection: &mut Connection<Memory>) {
+    fn relay(&mut self, client_token: usize) {
         for (side, bytes) in [(Side::Client, REQUEST), (Side::Host, RESPONSE)] {
-            connection.transport.end_mut(side).waiting = bytes;
-            self.report(connection, side, readable());
+            self.report(client_token, side, readable(), |end| end.waiting = bytes);
         }
     }
 
-    /// Ends the stream of one side.
-    fn end(&mut self, connection: &mut Connection<Memory>, side: Side) -> RunResult {
-        connection.transport.end_mut(side).ended = true;
-        self.report(connection, side, ended())
-    }
-
+    /// Something happens to one side of a connection, and is reported.
     fn report(
         &mut self,
-        connection: &mut Connection<Memory>,
+        client_token: usize,
         side: Side,
         ready: Readiness,
-    ) -> RunResult {
-        connection.session.handle_ready(side, ready);
-        self.run(connection)
+        act: impl FnOnce(&mut End),
+    ) {
+        let TokenTarget::Connection {
+            slot, generation, ..
+        } = decode_token(client_token)
+        else {
+            return;
+        };
+        if let Some(connection) = self.engine.connections.get_mut(slot) {
+            act(connection.transport.end_mut(side));
+            self.iterate(encode_token(slot, generation, side), ready);
+        }
     }
 
-    fn run(&mut self, connection: &mut Connection<Memory>) -> RunResult {
-        connection.run(&mut Context {
-            registry: &(),
-            buffer: &mut self.buffer,
-            pipes: &mut (),
-            client_table: None,
-            max_reads: 16,
-            random: &mut self.random,
-            stats: &self.stats,
-            shard: 0,
-            now_ms: 0,
-            slot: 0,
-            port_gates: &mut self.port_gates,
-            shortage: &mut None,
-        })
+    /// One iteration of the event loop with one event.
+    fn iterate(&mut self, token: usize, ready: Readiness) {
+        self.engine.poll_timeout(|| 0);
+        self.engine.begin_iteration(0);
+        self.engine.dispatch_event(token, ready);
+        let polled = Polled {
+            interrupted: false,
+            full: false,
+        };
+        self.engine.run_iteration(polled, Connection::run);
+    }
+
+    /// The bytes that a connection has written, if its host has accepted.
+    fn bytes(&mut self, client_token: usize) -> Option<(u64, u64)> {
+        let TokenTarget::Connection { slot, .. } = decode_token(client_token) else {
+            return None;
+        };
+        let session = &self.engine.connections.get_mut(slot)?.session;
+        session.connected_ms().map(|_| session.bytes())
     }
 }
 
@@ -189,14 +217,21 @@ impl Memory {
 }
 
 impl Transport for Memory {
-    type Registry = ();
+    /// The token that was registered last.
+    type Registry = Cell<usize>;
     type Pipes = ();
+    type Listener = Endless;
+    type Waker = ();
 
-    fn register(&mut self, (): &(), _token: usize) -> io::Result<()> {
+    fn wake((): &()) {}
+
+    fn register(&mut self, registry: &Cell<usize>, token: usize) -> io::Result<()> {
+        registry.set(token);
         Ok(())
     }
 
-    fn connect(&mut self, _to: &Picked, (): &(), _token: usize) -> io::Result<()> {
+    fn connect(&mut self, _: &Picked, registry: &Cell<usize>, token: usize) -> io::Result<()> {
+        registry.set(token);
         Ok(())
     }
 
@@ -247,5 +282,32 @@ impl Transport for Memory {
 
     fn shutdown_write(&mut self, _side: Side) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// A listener at which every second accept finds a client: one for each event.
+#[derive(Default)]
+struct Endless(Cell<bool>);
+
+impl ListenSocket<Memory> for Endless {
+    type Socket = Endless;
+
+    fn new(socket: Endless) -> Endless {
+        socket
+    }
+
+    fn register(&mut self, registry: &Cell<usize>, token: usize) -> io::Result<()> {
+        registry.set(token);
+        Ok(())
+    }
+
+    fn deregister(&mut self, _: &Cell<usize>) {}
+
+    fn accept(&self) -> io::Result<(Memory, SocketAddr)> {
+        if self.0.replace(!self.0.get()) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        Ok((Memory::default(), client))
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use mio::{Poll, Token, Waker};
 
 use super::plan::{ListenKey, Plan};
-use super::session_list::SessionListRequest;
+use super::session_record::SessionListRequest;
 use crate::os::listen::BindAddress;
 
 /// Messages that may wait in a mailbox.
@@ -22,12 +22,12 @@ pub(crate) type Registered = Result<(), (BindAddress, io::Error)>;
 
 /// A message to a worker.
 #[derive(Debug)]
-pub(crate) enum WorkerMessage {
+pub(crate) enum WorkerMessage<L = TcpListener> {
     /// Register new listeners, and accept nothing from them yet. `Serve` or `Discard` follows; what
     /// an earlier `Prepare` has left is discarded.
     Prepare {
         /// This worker's sockets for the new listeners.
-        opened: Vec<(ListenKey, TcpListener)>,
+        opened: Vec<(ListenKey, L)>,
         /// Gets the result. After an error none of the listeners is left.
         done: Sender<Registered>,
     },

@@ -6,6 +6,7 @@
 mod client_lookup;
 mod clock;
 mod connection;
+mod engine;
 mod events;
 mod failure;
 mod handoff;
@@ -17,14 +18,13 @@ mod plan;
 mod port_gate;
 mod probe;
 mod session;
-mod session_list;
+mod session_record;
 mod shared;
 #[cfg(test)]
 mod simulator;
 mod slab;
 mod tcp_transport;
 mod timer_wheel;
-mod transport;
 mod worker;
 
 pub use client_lookup::ClientLookup;
@@ -32,17 +32,16 @@ pub use clock::Clock;
 #[cfg(feature = "web")]
 pub(crate) use events::tcplog::{Backend, Escaped};
 pub use events::{Event, HostName, RecentEvent, SessionEnd, Topic};
-pub(crate) use events::{EventBus, RecentEvents, Subscription};
+pub(crate) use events::{EventBus, Subscription};
 pub use failure::EndReason;
 pub(crate) use failure::ResourceError;
-pub(crate) use handoff::Handoffs;
 pub(crate) use mailbox::{Mailbox, WorkerLiveness, WorkerMessage};
 pub use plan::ListenKey;
 pub(crate) use plan::{Group, Plan, Service, ServiceStats};
 pub(crate) use probe::{Probe, ProbePriority, ProbeResult, ProbeWaker, Prober, probe_timeout_ms};
 pub use session::Phase;
 pub(crate) use session::TimeoutsMs;
-pub use session_list::SessionStatus;
-pub(crate) use session_list::{SessionListPart, SessionListRequest};
+pub use session_record::SessionStatus;
+pub(crate) use session_record::{SessionListPart, SessionListRequest};
 pub(crate) use shared::{Shared, WorkerStats};
 pub(crate) use worker::Worker;

@@ -4,26 +4,26 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::client_lookup::ClientLookup;
 use super::clock::Clock;
+use super::connection::Transport;
 use super::events::RecentEvents;
 use super::failure::{EndReason, ResourceError};
 use super::handoff::Handoffs;
+use super::tcp_transport::TcpTransport;
 
 /// How often the same shortage is logged.
 const SHORTAGE_LOG_INTERVAL_MS: u64 = 1000;
 
 /// State that all workers share.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct Shared<T: Transport = TcpTransport> {
     pub(crate) clock: Clock,
     /// How many sessions the file descriptors allow.
     pub(crate) capacity: AtomicUsize,
-    /// Sessions open now, in all workers.
-    pub(crate) open: AtomicUsize,
     /// No worker logs a shortage before this time: all workers have the same one.
     pub(crate) log_shortage_after_ms: AtomicU64,
     /// Pipes that each worker may have.
     pub(crate) pipes: usize,
-    pub(crate) handoffs: Handoffs,
+    pub(crate) handoffs: Handoffs<T>,
     pub(crate) recent_events: RecentEvents,
     /// One for each worker.
     pub(crate) stats: Vec<WorkerStats>,
@@ -63,7 +63,26 @@ pub(crate) fn check_capacity(
     }
 }
 
-impl Shared {
+impl<T: Transport> Shared<T> {
+    /// For so many workers with so many pipes each. There is no capacity for sessions yet.
+    pub(crate) fn new(clock: Clock, workers: usize, pipes: usize) -> Shared<T> {
+        Shared {
+            capacity: AtomicUsize::new(0),
+            log_shortage_after_ms: AtomicU64::new(0),
+            pipes,
+            handoffs: Handoffs::new(workers),
+            recent_events: RecentEvents::new(clock.clone()),
+            stats: (0..workers).map(|_| WorkerStats::default()).collect(),
+            client_lookup: ClientLookup::new(workers),
+            clock,
+        }
+    }
+
+    /// Sets how many sessions the file descriptors allow.
+    pub(crate) fn set_capacity(&self, sessions: usize) {
+        self.capacity.store(sessions, Ordering::Relaxed);
+    }
+
     /// Whether the calling worker may log a shortage now. Then no worker may for a second.
     pub(crate) fn may_log_shortage(&self, now_ms: u64) -> bool {
         let after_ms = self.log_shortage_after_ms.load(Ordering::Relaxed);

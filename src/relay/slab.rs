@@ -131,12 +131,12 @@ impl<T> Slab<T> {
         Some(value)
     }
 
-    /// The slots that hold a value.
-    pub(crate) fn occupied(&self) -> impl Iterator<Item = u32> + '_ {
+    /// The values, each with its slot.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
+        let values = self.slots.iter_mut().map(|slot| slot.value.as_mut());
         (0..)
-            .zip(&self.slots)
-            .filter(|(_, slot)| slot.value.is_some())
-            .map(|(index, _)| index)
+            .zip(values)
+            .filter_map(|(slot, value)| Some((slot, value?)))
     }
 }
 
@@ -176,8 +176,8 @@ mod tests {
         assert!(!slab.is_current(slot, generation));
         assert!(slab.is_current(slot, newer));
         assert_eq!(
-            (slab.len(), slab.occupied().collect::<Vec<_>>()),
-            (1, vec![slot])
+            (slab.len(), slab.iter_mut().next()),
+            (1, Some((slot, &mut "second")))
         );
     }
 }

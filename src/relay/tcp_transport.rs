@@ -2,19 +2,20 @@
 
 use std::io::{self, ErrorKind};
 use std::iter::once;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr, TcpListener as StdListener};
 use std::time::Duration;
 
 use mio::event::Event;
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Poll, Token, Waker};
 use rustix::net::sockopt;
 
+use super::connection::{ListenSocket, Transport};
 use super::failure::{CloseMode, ConnectProgress, connect_progress};
 use super::session::{Direction, Readiness, Side};
-use super::transport::Transport;
 use crate::balance::Picked;
 use crate::os::addresses;
+use crate::os::listen::ACCEPTED_INHERIT_OPTIONS;
 use crate::os::pipes::{Pipe, Pipes};
 use crate::os::sockets::{Delivery, delivery, is_unacknowledged};
 
@@ -131,17 +132,25 @@ impl TcpTransport {
 }
 
 impl Transport for TcpTransport {
-    type Registry = Registry;
+    type Registry = Poll;
     type Pipes = Pipes;
+    type Listener = TcpListener;
+    type Waker = Waker;
 
-    fn register(&mut self, registry: &Registry, token: usize) -> io::Result<()> {
+    fn wake(waker: &Waker) {
+        let _ = waker.wake();
+    }
+
+    fn register(&mut self, poll: &Poll, token: usize) -> io::Result<()> {
+        let registry = poll.registry();
         registry.register(&mut self.client, Token(token), ALL_EVENTS)
     }
 
-    fn connect(&mut self, to: &Picked, registry: &Registry, token: usize) -> io::Result<()> {
+    fn connect(&mut self, to: &Picked, poll: &Poll, token: usize) -> io::Result<()> {
         let mut socket = connect(to.address)?;
         // After connect(2): epoll reports a socket that was not connected yet as closed.
-        registry.register(&mut socket, Token(token), ALL_EVENTS)?;
+        poll.registry()
+            .register(&mut socket, Token(token), ALL_EVENTS)?;
         self.host = Some(HostSocket {
             socket,
             nagle: Nagle::NothingWritten,
@@ -240,6 +249,32 @@ impl Transport for TcpTransport {
 
     fn shutdown_write(&mut self, side: Side) -> io::Result<()> {
         self.socket(side)?.shutdown(Shutdown::Write)
+    }
+}
+
+impl ListenSocket<TcpTransport> for TcpListener {
+    type Socket = StdListener;
+
+    fn new(socket: StdListener) -> TcpListener {
+        TcpListener::from_std(socket)
+    }
+
+    fn register(&mut self, poll: &Poll, token: usize) -> io::Result<()> {
+        poll.registry()
+            .register(self, Token(token), Interest::READABLE)
+    }
+
+    fn deregister(&mut self, poll: &Poll) {
+        let _ = poll.registry().deregister(self);
+    }
+
+    fn accept(&self) -> io::Result<(TcpTransport, SocketAddr)> {
+        let (socket, address) = TcpListener::accept(self)?;
+        if !ACCEPTED_INHERIT_OPTIONS {
+            let _ = socket.set_nodelay(true);
+            let _ = sockopt::set_socket_keepalive(&socket, true);
+        }
+        Ok((TcpTransport::new(socket), address))
     }
 }
 

@@ -186,7 +186,7 @@ fn snapshot(data_plane: &DataPlane) -> Status {
         generation: data_plane.generation,
         stopping: false,
         stored: StoredStatus::default(),
-        open: shared.open.load(Ordering::Relaxed),
+        open: shared.handoffs.open_sessions(),
         capacity: shared.capacity.load(Ordering::Relaxed),
         ended: EndReason::ALL
             .map(|reason| (reason, sum(&|stats| stats.ended(reason))))

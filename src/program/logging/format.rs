@@ -349,11 +349,11 @@ mod tests {
 
     #[test]
     fn complaints_of_the_machine_alone_are_held_back() {
-        let complaint = kind(Level::Error, "txlb::relay::worker::accept");
+        let complaint = kind(Level::Error, "txlb::relay::engine::accept");
         assert_eq!(complaint, EntryKind::Repeatable);
         assert_eq!(kind(Level::Warn, "txlb::serve"), EntryKind::Repeatable);
         for (level, target) in [
-            (Level::Info, "txlb::relay::worker::accept"),
+            (Level::Info, "txlb::relay::engine::accept"),
             (Level::Debug, "txlb::admin::web"),
             (Level::Warn, LOGINS),
             (Level::Warn, HEALTH),

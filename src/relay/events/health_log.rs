@@ -6,8 +6,8 @@ use std::sync::Mutex;
 
 use log::Level;
 
-use super::event_bus::{Event, HostName, Topic};
-use super::recent_events::RecentEvents;
+use super::RecentEvents;
+use super::{Event, HostName, Topic};
 use crate::balance::{Failure, HealthChange, HostId};
 use crate::log_targets;
 use crate::sync::lock;

@@ -4,68 +4,48 @@
 //! backend is `service:group`, the server is the host.
 
 use std::fmt::{self, Write};
-use std::net::SocketAddr;
 
 use crate::calendar::UtcTime;
 use crate::relay::failure::EndReason;
+use crate::relay::session_record::SessionRecord;
 
 /// The line of one session.
 #[derive(Debug)]
 pub(crate) struct TcpLogLine<'a> {
-    pub(crate) client: SocketAddr,
+    pub(crate) session: &'a SessionRecord<'a>,
     /// When the client was accepted, in milliseconds since 1970.
     pub(crate) accepted_wall_ms: u64,
-    pub(crate) service: &'a str,
-    pub(crate) group: &'a str,
-    pub(crate) host: Option<&'a str>,
-    /// Milliseconds from accepting the client until its host accepted.
-    pub(crate) connect_ms: Option<u64>,
-    /// Milliseconds from accepting the client until the end.
-    pub(crate) total_ms: u64,
-    /// Bytes from the host to the client.
-    pub(crate) bytes_to_client: u64,
     pub(crate) reason: EndReason,
     /// Sessions open when this one ended, including it: in all, of the service, of the group, of
     /// the host.
     pub(crate) open: [u64; 4],
-    /// Hosts that failed this client.
-    pub(crate) retries: usize,
 }
 
 impl fmt::Display for TcpLogLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let TcpLogLine {
-            client,
-            total_ms,
-            bytes_to_client,
-            reason,
-            ..
+            session, reason, ..
         } = self;
-        let (ip, port) = (client.ip().to_canonical(), client.port());
+        let (ip, port) = (session.client.ip().to_canonical(), session.client.port());
         let date = UtcTime::of(self.accepted_wall_ms).haproxy();
-        write!(f, "{ip}:{port} [{date}] {} ", Escaped(self.service))?;
-        write!(f, "{}/", Backend(self.service, self.group))?;
-        match self.host {
+        write!(f, "{ip}:{port} [{date}] {} ", Escaped(session.service))?;
+        write!(f, "{}/", Backend(session.service, session.group))?;
+        match &session.host {
             Some(host) => write!(f, "{}", Escaped(host))?,
             None => f.write_str("<NOSRV>")?,
         }
-        match self.connect_ms {
-            Some(connect_ms) => write!(f, " 0/{connect_ms}/{total_ms}")?,
-            None => write!(f, " -1/-1/{total_ms}")?,
+        match session.connect_ms {
+            Some(connect_ms) => write!(f, " 0/{connect_ms}/{}", session.age_ms)?,
+            None => write!(f, " -1/-1/{}", session.age_ms)?,
         }
-        let state = reason.termination_state(self.connect_ms.is_some());
-        let [all, service, group, host] = self.open;
-        write!(
-            f,
-            " {bytes_to_client} {state} {all}/{service}/{group}/{host}/"
-        )?;
+        let state = reason.termination_state(session.connect_ms.is_some());
+        let (bytes, [all, service, group, host]) = (session.bytes_to_client, self.open);
+        write!(f, " {bytes} {state} {all}/{service}/{group}/{host}/")?;
         // The plus says that another host accepted the session in the end.
-        if self.retries > 0 && self.host.is_none() {
-            write!(f, "{}", self.retries)?;
-        } else if self.retries > 0 {
-            write!(f, "+{}", self.retries)?;
-        } else {
-            f.write_char('0')?;
+        match session.retries {
+            0 => f.write_char('0')?,
+            retries if session.host.is_none() => write!(f, "{retries}")?,
+            retries => write!(f, "+{retries}")?,
         }
         f.write_str(" 0/0")
     }
@@ -106,55 +86,65 @@ impl fmt::Display for Backend<'_> {
 mod tests {
     use super::*;
 
-    fn line() -> TcpLogLine<'static> {
-        TcpLogLine {
+    fn session() -> SessionRecord<'static> {
+        SessionRecord {
+            id: 1,
             client: "10.0.1.2:33313".parse().unwrap(),
-            accepted_wall_ms: 1_795_366_978_443,
             service: "web",
             group: "main",
-            host: Some("one"),
+            host: Some("one".to_owned()),
+            host_address: None,
+            started_ms: 0,
             connect_ms: Some(3),
-            total_ms: 5007,
+            age_ms: 5007,
+            bytes_to_host: 0,
             bytes_to_client: 212,
-            reason: EndReason::Finished,
-            open: [4, 3, 2, 1],
             retries: 0,
         }
+    }
+
+    fn line(session: &SessionRecord<'_>, reason: EndReason) -> String {
+        let line = TcpLogLine {
+            session,
+            accepted_wall_ms: 1_795_366_978_443,
+            reason,
+            open: [4, 3, 2, 1],
+        };
+        line.to_string()
     }
 
     #[test]
     fn a_session_is_one_line_as_haproxy_writes_it() {
         assert_eq!(
-            line().to_string(),
+            line(&session(), EndReason::Finished),
             "10.0.1.2:33313 [22/Nov/2026:17:02:58.443] web web:main/one 0/3/5007 212 -- 4/3/2/1/0 0/0"
         );
     }
 
     #[test]
     fn a_session_without_a_host_says_so() {
-        let line = TcpLogLine {
+        let session = SessionRecord {
             client: "[::ffff:10.0.1.2]:33313".parse().unwrap(),
             host: None,
             connect_ms: None,
             bytes_to_client: 0,
-            reason: EndReason::NoHost,
             retries: 2,
-            ..line()
+            ..session()
         };
         assert_eq!(
-            line.to_string(),
+            line(&session, EndReason::NoHost),
             "10.0.1.2:33313 [22/Nov/2026:17:02:58.443] web web:main/<NOSRV> -1/-1/5007 0 SC 4/3/2/1/2 0/0"
         );
     }
 
     #[test]
     fn names_cannot_break_the_line() {
-        let line = TcpLogLine {
+        let session = SessionRecord {
             service: "a b/c\n%",
-            host: Some("ü\u{85}"),
-            ..line()
+            host: Some("ü\u{85}".to_owned()),
+            ..session()
         };
-        let text = line.to_string();
+        let text = line(&session, EndReason::Finished);
         assert!(
             text.contains(" a%20b%2Fc%0A%25 a%20b%2Fc%0A%25:main/ü%C2%85 "),
             "{text}"

@@ -3,17 +3,16 @@
 //! It holds no socket, thread or clock. [`Session::next`] says what to do, a `Connection` does it,
 //! and a `handle_*` method reports the result.
 
-mod action;
 mod attempts;
 mod half_stream;
 #[cfg(test)]
 mod tests;
 
-pub use action::Phase;
-pub(crate) use action::{Action, Direction, Readiness, Side};
 use attempts::{Attempts, is_past};
 pub(crate) use attempts::{TimeoutsMs, earliest};
 use half_stream::HalfStream;
+pub use half_stream::Phase;
+pub(crate) use half_stream::{Action, Direction, Readiness, Side};
 
 use super::failure::EndReason;
 use super::timer_wheel::Stall;
@@ -71,6 +70,8 @@ pub(crate) struct Session {
     checks_delivery: bool,
     /// What host and client had acknowledged at the last check; 0 if nothing more was to come.
     acknowledged: [u64; 2],
+    /// When that was.
+    delivery_checked_ms: u64,
     timeouts: TimeoutsMs,
     started_ms: u64,
     connected_ms: Option<u64>,
@@ -102,6 +103,7 @@ impl Session {
             keepalive: KeepAlive::Later,
             checks_delivery: false,
             acknowledged: [0; 2],
+            delivery_checked_ms: u64::MAX,
             timeouts,
             started_ms: now_ms,
             connected_ms: None,
@@ -202,16 +204,6 @@ impl Session {
     /// Bytes written so far: to the host, and to the client.
     pub(crate) fn bytes(&self) -> (u64, u64) {
         (self.to_host.sent(), self.to_client.sent())
-    }
-
-    /// The bytes of a direction that [`Action::Write`] writes.
-    pub(crate) fn buffered(&self, direction: Direction) -> &[u8] {
-        self.half_stream(direction).buffered()
-    }
-
-    /// How many bytes the pipe of a direction holds.
-    pub(crate) fn piped(&self, direction: Direction) -> usize {
-        self.half_stream(direction).piped()
     }
 
     /// When to call `handle_deadline` at the latest.
@@ -401,22 +393,12 @@ impl Session {
             .handle_pipe_filled(bytes, worthwhile);
     }
 
-    /// No pipe is free, or splice(2) does not work here.
-    pub(crate) fn handle_no_pipe(&mut self, direction: Direction) {
-        self.half_stream_mut(direction).handle_no_pipe();
-    }
-
     /// Bytes were written from the pipe. If some are left in it, the sink is full.
     pub(crate) fn handle_pipe_drained(&mut self, direction: Direction, bytes: usize, now_ms: u64) {
         if bytes > 0 {
             self.active_ms = now_ms;
         }
         self.half_stream_mut(direction).handle_pipe_drained(bytes);
-    }
-
-    /// Reading returned `WouldBlock`.
-    pub(crate) fn handle_would_block(&mut self, direction: Direction) {
-        self.half_stream_mut(direction).handle_would_block();
     }
 
     /// Reading returned the end of the stream.
@@ -464,7 +446,11 @@ impl Session {
 
     /// Corrects times that were taken in a stalled iteration.
     pub(crate) fn correct_times(&mut self, stall: Stall) {
-        self.active_ms = stall.correct(self.active_ms);
+        // If it asked what peers had acknowledged, the system answered as of the end of the stall.
+        self.active_ms = match stall.contains(self.delivery_checked_ms) {
+            true => self.active_ms + stall.length_ms(),
+            false => stall.correct(self.active_ms),
+        };
         if let State::Connecting { since_ms, .. } = &mut self.state {
             *since_ms = stall.correct(*since_ms);
         }
@@ -508,6 +494,7 @@ impl Session {
     // Test: a_peer_that_acknowledges_what_was_written_is_not_silent.
     pub(crate) fn handle_delivery(&mut self, deliveries: [Option<Delivery>; 2], now_ms: u64) {
         self.checks_delivery = false;
+        self.delivery_checked_ms = now_ms;
         for (delivery, before) in deliveries.into_iter().zip(&mut self.acknowledged) {
             let Some(delivery) = delivery else { continue };
             // A peer with a closed window answers probes, and may acknowledge the same bytes twice.
@@ -577,14 +564,16 @@ impl Session {
         (self.keepalive == KeepAlive::Later).then_some(self.started_ms + KEEPALIVE_AFTER_MS)
     }
 
-    fn half_stream(&self, direction: Direction) -> &HalfStream {
+    /// One direction. What concerns it alone is reported to it.
+    pub(crate) fn half_stream(&self, direction: Direction) -> &HalfStream {
         match direction {
             Direction::ToHost => &self.to_host,
             Direction::ToClient => &self.to_client,
         }
     }
 
-    fn half_stream_mut(&mut self, direction: Direction) -> &mut HalfStream {
+    /// The same, to report to.
+    pub(crate) fn half_stream_mut(&mut self, direction: Direction) -> &mut HalfStream {
         match direction {
             Direction::ToHost => &mut self.to_host,
             Direction::ToClient => &mut self.to_client,

@@ -1,11 +1,11 @@
 //! What must hold of a session on simulated sockets.
 
 use super::super::connection::Connection;
-use super::super::failure::{CloseMode, EndReason};
+use super::super::failure::EndReason;
 use super::super::session::{Action, Direction, Side};
 use super::host_farm::HostFarm;
 use super::socket::Socket;
-use super::sockets::{AttemptEnd, KEEPALIVE_AFTER_MS, Outcome, SimulatedTransport};
+use super::transport::{AttemptEnd, KEEPALIVE_AFTER_MS, Outcome, SimulatedTransport};
 use crate::balance::PickContext;
 
 /// What must hold.
@@ -28,25 +28,17 @@ impl Connection<SimulatedTransport> {
                 let progress_ms = received.fold(transport.active_ms, u64::max);
                 connected
                     && self.may_end_after(now_ms - progress_ms)
-                    && !transport
-                        .each()
-                        .any(|it| it.stale_event || it.has_lost_bytes())
+                    && !transport.each().any(|it| it.stale_event)
             }
             EndReason::NoHost => !connected && !self.transport.timed_out,
             EndReason::ConnectTimedOut => !connected && self.transport.timed_out,
             EndReason::LocalError => !connected,
             _ => true,
         };
-        let mode = match reason {
-            EndReason::Finished => CloseMode::Orderly,
-            EndReason::ClientSilent | EndReason::HostSilent => CloseMode::Deliver,
-            _ => CloseMode::Reset,
-        };
         assert!(
-            holds && self.transport.closed == Some(mode),
+            holds,
             "ends as {reason:?}, but did not: {:#?} {:#?}",
-            self.session,
-            self.transport
+            self.session, self.transport
         );
     }
 
@@ -60,10 +52,7 @@ impl Connection<SimulatedTransport> {
     /// nothing is known of a reset.
     fn is_complete(&self, side: Side) -> bool {
         self.transport.pair(side).is_some_and(|(sink, source)| {
-            source.is_read_out()
-                && sink.wrote == source.said
-                && sink.was_closed_orderly()
-                && !sink.reset_known
+            source.is_read_out() && sink.wrote == source.said && !sink.reset_known
         })
     }
 
@@ -120,7 +109,7 @@ impl Connection<SimulatedTransport> {
                 continue;
             };
             let takes = sink.has_room() && !sink.reset && !sink.shut;
-            let gives = !self.session.buffered(direction).is_empty()
+            let gives = !self.session.half_stream(direction).buffered().is_empty()
                 || source.has_something()
                 || source.ended
                 || source.reset;
@@ -136,13 +125,18 @@ impl Connection<SimulatedTransport> {
     /// Checks that it buffers no more than it may.
     pub(super) fn check_memory(&self, buffer: usize) {
         for direction in [Direction::ToHost, Direction::ToClient] {
-            let buffered = self.session.buffered(direction).len();
+            let buffered = self.session.half_stream(direction).buffered().len();
             assert!(buffered <= buffer, "keeps more than it ever reads");
         }
     }
 
     /// Checks that it does not outlast its timeouts.
-    pub(super) fn check_time(&self, now_ms: u64, resumed_ms: u64, slack_ms: u64) {
+    pub(super) fn check_time(
+        &self,
+        now_ms: u64,
+        [resumed_ms, stalled_ms]: [u64; 2],
+        slack_ms: u64,
+    ) {
         let SimulatedTransport {
             timeouts,
             started_ms,
@@ -151,7 +145,8 @@ impl Connection<SimulatedTransport> {
         let late = |since_ms: u64, timeout_ms: u64| {
             timeout_ms > 0 && now_ms > since_ms + timeout_ms + slack_ms
         };
-        let progress_ms = self.transport.progress_ms();
+        // What a stalled iteration did counts as done at its end.
+        let progress_ms = self.transport.progress_ms().max(stalled_ms);
         // What is acknowledged twice looks like progress, once.
         let looks = 1 + u64::from(self.transport.each().any(|socket| socket.peer.repeats));
         let progress_ms = match looks {

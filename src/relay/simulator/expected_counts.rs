@@ -6,10 +6,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::super::events::health_log::HealthLog;
-use super::super::failure::ResourceError;
 use super::super::plan::Group;
-use super::super::shared::WorkerStats;
-use super::sockets::{AttemptEnd, Outcome, SimulatedTransport};
+use super::transport::{AttemptEnd, Outcome, SimulatedTransport};
 use crate::balance::{Health, HostId, HostPool, HostStatus, Picked};
 use crate::config::Endpoint;
 
@@ -32,8 +30,8 @@ pub(super) struct ExpectedCounts {
     expected_log: HealthLog,
     no_descriptor: u64,
     no_port: u64,
-    /// When no port was left for an address, within the last second.
-    no_ports_ms: BTreeMap<SocketAddr, Vec<u64>>,
+    /// When no port was left for an address in a worker, within the last second.
+    no_ports_ms: BTreeMap<(usize, SocketAddr), Vec<u64>>,
 }
 
 /// The most connects in a second that find no port: one tries for all.
@@ -54,19 +52,24 @@ impl ExpectedCounts {
         &mut self,
         sockets: &mut SimulatedTransport,
         hosts: &[Before],
+        worker: usize,
         group: &Group,
     ) {
+        let now_ms = sockets.loop_ms;
         for Outcome { picked, end } in sockets.outcomes.drain(..) {
             self.count(&picked, &end);
             if matches!(end, AttemptEnd::NoPort) {
-                let tries = self.no_ports_ms.entry(picked.address).or_default();
-                tries.retain(|at_ms| at_ms + 1000 > sockets.now_ms);
-                tries.push(sockets.now_ms);
+                let tries = self
+                    .no_ports_ms
+                    .entry((worker, picked.address))
+                    .or_default();
+                tries.retain(|at_ms| at_ms + 1000 > now_ms);
+                tries.push(now_ms);
                 assert!(tries.len() <= MOST_TRIES, "searches for ports all the time");
             }
             let same = |host: &&Before| (host.0, host.1) == (picked.id, picked.address);
             if let Some((.., had_failed)) = hosts.iter().find(same) {
-                self.check_health(&picked, &end, *had_failed, group, sockets.now_ms);
+                self.check_health(&picked, &end, *had_failed, group, now_ms);
             }
         }
         assert!(
@@ -164,7 +167,7 @@ impl ExpectedCounts {
     }
 
     /// Checks the pool's counts; `sessions` are those counted on a host.
-    pub(super) fn check(&self, pool: &HostPool, sessions: &[&Picked]) {
+    pub(super) fn check(&self, pool: &HostPool, sessions: &[Picked]) {
         assert_eq!(pool.open(), sessions.len(), "open sessions");
         for picked in sessions {
             let name = pool.host_name(picked.id);
@@ -205,11 +208,8 @@ impl ExpectedCounts {
     }
 
     /// Checks that shortages were counted.
-    pub(super) fn check_stats(&self, stats: &WorkerStats) {
-        assert_eq!(
-            stats.errors(ResourceError::NoDescriptors),
-            self.no_descriptor
-        );
-        assert_eq!(stats.errors(ResourceError::NoPorts), self.no_port);
+    pub(super) fn check_errors(&self, no_descriptor: u64, no_port: u64) {
+        assert_eq!(no_descriptor, self.no_descriptor);
+        assert_eq!(no_port, self.no_port);
     }
 }

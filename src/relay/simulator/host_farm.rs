@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use super::super::plan::Group;
 use super::socket::Connect;
+use super::world::WORKERS;
 use crate::balance::{Failure, Health, HostId, HostPool, HostStatus, Picked, Random};
 use crate::config::{self, Algorithm, Endpoint, Host, HostState, Scheduler};
 
@@ -69,7 +70,7 @@ impl HostFarm {
         });
         HostFarm {
             behaviours: behaviours.collect(),
-            group: Arc::new(Group::new("web", "main", HostPool::new(&group, 1, 0))),
+            group: Arc::new(Group::new("web", "main", HostPool::new(&group, WORKERS, 0))),
             config: group,
             shortage: None,
             visits: RefCell::default(),
@@ -192,6 +193,11 @@ impl HostFarm {
             IpAddr::V6(_) => 0,
         };
         self.behaviours[(port + last) % self.behaviours.len()]
+    }
+
+    /// Whether this machine has no file descriptor left.
+    pub(super) fn lacks_descriptors(&self) -> bool {
+        self.shortage == Some(Errno::MFILE)
     }
 
     /// Starts a connect.

@@ -1,34 +1,30 @@
-//! How a worker opens and closes listeners, accepts clients, and pauses.
+//! How an engine opens and closes listeners, accepts clients, and pauses.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use mio::net::{TcpListener, TcpStream};
-use mio::{Interest, Token};
-
 use super::listeners::{Accepted, Listener};
-use super::{ACCEPT_PAUSE_MS, FIRST_LISTENER, Worker, enqueue};
-use crate::os::listen::ACCEPTED_INHERIT_OPTIONS;
+use super::{ACCEPT_PAUSE_MS, Engine, FIRST_LISTENER, Socket, enqueue};
 use crate::relay::connection::Connection;
+use crate::relay::connection::{ListenSocket, Transport};
 use crate::relay::failure::{EndReason, ResourceError, Shortage};
-use crate::relay::handoff::PendingConnection;
+use crate::relay::handoff::{Admission, PendingConnection};
 use crate::relay::mailbox::Registered;
 use crate::relay::plan::{ListenKey, Service};
-use crate::relay::shared::{Capacity, Shared, check_capacity};
+use crate::relay::shared::{Capacity, check_capacity};
 use crate::relay::slab::FIRST_SPECIAL;
-use crate::relay::tcp_transport::TcpTransport;
 
 /// Clients accepted at one listener before connections run.
 const MAX_ACCEPTS_PER_ITERATION: usize = 64;
 
 /// A listener that is registered, and not in the plan yet.
-pub(super) struct PreparedListener {
+pub(super) struct PreparedListener<T: Transport> {
     /// Reserved in the [`ListenerSet`](super::listeners::ListenerSet).
     index: usize,
     key: ListenKey,
-    socket: TcpListener,
+    socket: T::Listener,
 }
 
 /// What is known of a listener's accept backlog.
@@ -40,24 +36,20 @@ enum Backlog {
     Paused,
 }
 
-impl Worker {
+impl<T: Transport> Engine<T> {
     /// Registers new listening sockets. Nothing is accepted from them before
-    /// [`Worker::open_prepared`].
+    /// [`Engine::open_prepared`].
     ///
     /// # Errors
     /// The system's, such as ENOSPC of epoll_ctl(2). None of the sockets is left then.
     // Test: a_listener_that_a_worker_cannot_register_is_refused_as_a_whole.
-    pub(super) fn prepare_listeners(
-        &mut self,
-        opened: Vec<(ListenKey, StdListener)>,
-    ) -> Registered {
+    pub(super) fn prepare_listeners(&mut self, opened: Vec<(ListenKey, Socket<T>)>) -> Registered {
         self.discard_prepared();
         for (key, socket) in opened {
             let index = self.listeners.reserve();
-            let token = Token(FIRST_SPECIAL + FIRST_LISTENER + index);
-            let mut socket = TcpListener::from_std(socket);
-            let registry = self.poll.registry();
-            let registered = registry.register(&mut socket, token, Interest::READABLE);
+            let token = FIRST_SPECIAL + FIRST_LISTENER + index;
+            let mut socket = T::Listener::new(socket);
+            let registered = socket.register(&self.registry, token);
             let place = key.place;
             self.prepared.push(PreparedListener { index, key, socket });
             if let Err(error) = registered {
@@ -71,7 +63,7 @@ impl Worker {
     /// Closes the prepared listeners.
     pub(super) fn discard_prepared(&mut self) {
         for mut prepared in std::mem::take(&mut self.prepared) {
-            let _ = self.poll.registry().deregister(&mut prepared.socket);
+            prepared.socket.deregister(&self.registry);
             self.listeners.release(prepared.index);
         }
     }
@@ -117,13 +109,12 @@ impl Worker {
         while let Some(listener) = self.listeners.take_due(self.now_ms) {
             self.close_listener(listener);
         }
-        self.acknowledge_closed();
     }
 
-    fn close_listener(&self, mut listener: Listener) {
+    fn close_listener(&self, mut listener: Listener<T>) {
         // If all workers share one socket, closing this descriptor does not remove it from this
         // worker's event queue.
-        let _ = self.poll.registry().deregister(&mut listener.socket);
+        listener.socket.deregister(&self.registry);
     }
 
     fn accept_at(&mut self, index: usize) -> Backlog {
@@ -143,9 +134,9 @@ impl Worker {
                 }
             }
             let error = match listener.accept() {
-                Accepted::Client(socket, address) => {
+                Accepted::Client(transport, address) => {
                     let service = Arc::clone(&listener.service);
-                    self.assign_client(service, socket, address);
+                    self.assign_client(service, transport, address);
                     continue;
                 }
                 Accepted::Aborted => continue,
@@ -160,20 +151,19 @@ impl Worker {
     }
 
     /// Counts an accepted client, and takes it or hands it off to a less busy worker.
-    fn assign_client(&mut self, service: Arc<Service>, socket: TcpStream, address: SocketAddr) {
-        if !ACCEPTED_INHERIT_OPTIONS {
-            let _ = socket.set_nodelay(true);
-            let _ = rustix::net::sockopt::set_socket_keepalive(&socket, true);
-        }
-        self.shared.open.fetch_add(1, Ordering::Relaxed);
+    fn assign_client(&mut self, service: Arc<Service>, transport: T, address: SocketAddr) {
+        let worker = self.shared.handoffs.choose(self.number);
         // Before another worker has the client: this worker checks the service's limit.
-        service.stats.count_start();
         let pending = PendingConnection {
-            socket,
+            transport,
             address,
-            service,
+            admission: Admission::new(service, &self.shared, self.number),
         };
-        if let Some(pending) = self.shared.handoffs.assign(self.number, pending) {
+        let stays = match worker == self.number {
+            true => Some(pending),
+            false => self.shared.handoffs.push(worker, pending),
+        };
+        if let Some(pending) = stays {
             self.add_connection(pending);
         }
     }
@@ -183,34 +173,20 @@ impl Worker {
         for pending in self.shared.handoffs.take(self.number) {
             if self.connections.has_room() {
                 self.add_connection(pending);
-            } else {
-                pending.service.stats.count_end();
-                self.shared.open.fetch_sub(1, Ordering::Relaxed);
-                self.shared.handoffs.count_end(self.number);
             }
         }
     }
 
-    fn add_connection(&mut self, pending: PendingConnection) {
-        let PendingConnection {
-            socket,
-            address,
-            service,
-        } = pending;
+    fn add_connection(&mut self, pending: PendingConnection<T>) {
         self.accepted_sessions += 1;
         let id = (self.number as u64) << 48 | self.accepted_sessions;
-        let (slot, generation) = self.connections.insert(Connection::new(
-            id,
-            TcpTransport::new(socket),
-            address,
-            service,
-            self.now_ms,
-        ));
+        let connection = Connection::new(id, pending, self.now_ms);
+        let (slot, generation) = self.connections.insert(connection);
         let Some(connection) = self.connections.get_mut(slot) else {
             return;
         };
         connection.generation = generation;
-        let registered = connection.register(self.poll.registry(), slot);
+        let registered = connection.register(&self.registry, slot);
         if registered.is_err() {
             connection.session.close(EndReason::LocalError);
         }
@@ -261,7 +237,7 @@ impl Worker {
     }
 
     /// Answers the controller once all listeners that are to be closed are closed.
-    fn acknowledge_closed(&mut self) {
+    pub(super) fn acknowledge_closed(&mut self) {
         if self.listeners.closing() == 0 {
             for done in self.waiting_for_close.drain(..) {
                 let _ = done.send(());
@@ -270,11 +246,8 @@ impl Worker {
     }
 
     fn capacity_for(&self, service: &Service) -> Capacity {
-        let Shared { open, capacity, .. } = &*self.shared;
-        let (open, capacity) = (
-            open.load(Ordering::Relaxed),
-            capacity.load(Ordering::Relaxed),
-        );
+        let open = self.shared.handoffs.open_sessions();
+        let capacity = self.shared.capacity.load(Ordering::Relaxed);
         match self.connections.has_room() {
             true => check_capacity(open, capacity, self.plan.services, || service.stats.open()),
             false => Capacity::Full,

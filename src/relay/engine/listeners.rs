@@ -7,9 +7,9 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use mio::net::{TcpListener, TcpStream};
 use rustix::io::Errno;
 
+use crate::relay::connection::{ListenSocket, Transport};
 use crate::relay::plan::{ListenKey, Service, ServiceStats};
 
 /// How long a listener that must be closed goes on accepting.
@@ -23,10 +23,10 @@ const CLOSE_WITHIN_MS: u64 = 1000;
 // Test: one_service_leaves_the_last_sessions_to_the_other.
 const PAUSE_MS: u64 = 100;
 
-/// A listening socket that is registered with a worker's event loop.
-pub(super) struct Listener {
+/// A listening socket that is registered for events.
+pub(super) struct Listener<T: Transport> {
     pub(super) key: ListenKey,
-    pub(super) socket: TcpListener,
+    pub(super) socket: T::Listener,
     pub(super) service: Arc<Service>,
     /// Its backlog may hold clients, and it is on the ready list or paused. An edge comes only for
     /// the first client, so this stays set until the backlog was seen empty.
@@ -36,9 +36,9 @@ pub(super) struct Listener {
 }
 
 /// What an accept returned.
-pub(super) enum Accepted {
+pub(super) enum Accepted<T> {
     /// A client.
-    Client(TcpStream, SocketAddr),
+    Client(T, SocketAddr),
     /// The backlog is empty.
     WouldBlock,
     /// A client that has gone already. There may be others.
@@ -47,8 +47,8 @@ pub(super) enum Accepted {
     Error(io::Error),
 }
 
-impl Listener {
-    pub(super) fn new(key: ListenKey, socket: TcpListener, service: Arc<Service>) -> Listener {
+impl<T: Transport> Listener<T> {
+    pub(super) fn new(key: ListenKey, socket: T::Listener, service: Arc<Service>) -> Listener<T> {
         Listener {
             key,
             socket,
@@ -59,9 +59,9 @@ impl Listener {
     }
 
     /// Accepts one client.
-    pub(super) fn accept(&self) -> Accepted {
+    pub(super) fn accept(&self) -> Accepted<T> {
         match self.socket.accept() {
-            Ok((socket, address)) => Accepted::Client(socket, address),
+            Ok((transport, address)) => Accepted::Client(transport, address),
             Err(error) => classify(error),
         }
     }
@@ -69,7 +69,7 @@ impl Listener {
 
 /// Classifies an error of accept(2). No error ends accepting for good.
 // Test: no_error_ends_accepting_and_only_harmless_ones_go_on_at_once.
-fn classify(error: io::Error) -> Accepted {
+fn classify<T>(error: io::Error) -> Accepted<T> {
     match error.kind() {
         ErrorKind::WouldBlock => Accepted::WouldBlock,
         ErrorKind::Interrupted | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {
@@ -97,9 +97,8 @@ const NETWORK_ERRORS: [i32; 6] = [
 ];
 
 /// A worker's listeners by index, with lists of those that need something.
-#[derive(Default)]
-pub(super) struct ListenerSet {
-    slots: Vec<Option<Listener>>,
+pub(super) struct ListenerSet<T: Transport> {
+    slots: Vec<Option<Listener<T>>>,
     free: Vec<usize>,
     /// The ready list: their backlogs may hold clients. A listener is here or paused, only once.
     ready: VecDeque<usize>,
@@ -118,7 +117,21 @@ fn service_key(stats: &Arc<ServiceStats>) -> usize {
     Arc::as_ptr(stats) as usize
 }
 
-impl ListenerSet {
+impl<T: Transport> Default for ListenerSet<T> {
+    fn default() -> ListenerSet<T> {
+        ListenerSet {
+            slots: Vec::new(),
+            free: Vec::new(),
+            ready: VecDeque::new(),
+            paused: HashMap::new(),
+            resume_ms: 0,
+            close_queue: VecDeque::new(),
+            closing: 0,
+        }
+    }
+}
+
+impl<T: Transport> ListenerSet<T> {
     /// Reserves an index: [`ListenerSet::fill`] or [`ListenerSet::release`] it.
     pub(super) fn reserve(&mut self) -> usize {
         self.free.pop().unwrap_or_else(|| {
@@ -128,7 +141,7 @@ impl ListenerSet {
     }
 
     /// Puts a listener at a reserved index.
-    pub(super) fn fill(&mut self, index: usize, listener: Listener) {
+    pub(super) fn fill(&mut self, index: usize, listener: Listener<T>) {
         self.slots[index] = Some(listener);
     }
 
@@ -137,11 +150,11 @@ impl ListenerSet {
         self.free.push(index);
     }
 
-    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Listener> {
+    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Listener<T>> {
         self.slots.get_mut(index)?.as_mut()
     }
 
-    pub(super) fn get(&self, index: usize) -> Option<&Listener> {
+    pub(super) fn get(&self, index: usize) -> Option<&Listener<T>> {
         self.slots.get(index)?.as_ref()
     }
 
@@ -239,7 +252,7 @@ impl ListenerSet {
     }
 
     /// Removes a listener that must be closed by now.
-    pub(super) fn take_due(&mut self, now_ms: u64) -> Option<Listener> {
+    pub(super) fn take_due(&mut self, now_ms: u64) -> Option<Listener<T>> {
         while let Some(&(by_ms, index)) = self.close_queue.front().filter(|due| due.0 <= now_ms) {
             self.close_queue.pop_front();
             // The index may belong to another listener by now.
@@ -255,14 +268,14 @@ impl ListenerSet {
     }
 
     /// Notes that a listener's backlog is empty. Removes the listener if it must be closed.
-    pub(super) fn take_if_closing(&mut self, index: usize) -> Option<Listener> {
+    pub(super) fn take_if_closing(&mut self, index: usize) -> Option<Listener<T>> {
         let listener = self.get_mut(index)?;
         listener.waiting = false;
         listener.close_by_ms?;
         self.take(index)
     }
 
-    fn take(&mut self, index: usize) -> Option<Listener> {
+    fn take(&mut self, index: usize) -> Option<Listener<T>> {
         let listener = self.slots.get_mut(index)?.take()?;
         self.closing -= usize::from(listener.close_by_ms.is_some());
         self.free.push(index);
@@ -283,8 +296,9 @@ impl ListenerSet {
 mod tests {
     use super::*;
     use crate::os::listen::{BindAddress, bind_all};
+    use crate::relay::tcp_transport::TcpTransport;
 
-    fn listener() -> Listener {
+    fn listener() -> Listener<TcpTransport> {
         let place = BindAddress::At("127.0.0.1:0".parse().unwrap());
         let socket = bind_all(place, 1, false).unwrap().remove(0);
         let key = ListenKey {
@@ -292,11 +306,11 @@ mod tests {
             service: None,
         };
         let service = Service::example("127.0.0.1:1".parse().unwrap());
-        Listener::new(key, TcpListener::from_std(socket), service)
+        Listener::new(key, mio::net::TcpListener::from_std(socket), service)
     }
 
     /// So many, each of a service of its own.
-    fn listeners(count: usize) -> ListenerSet {
+    fn listeners(count: usize) -> ListenerSet<TcpTransport> {
         let mut listeners = ListenerSet::default();
         for index in 0..count {
             assert_eq!(listeners.reserve(), index);
@@ -305,7 +319,7 @@ mod tests {
         listeners
     }
 
-    fn ready(listeners: &mut ListenerSet) -> Vec<usize> {
+    fn ready(listeners: &mut ListenerSet<TcpTransport>) -> Vec<usize> {
         std::iter::from_fn(|| listeners.pop()).collect()
     }
 
@@ -327,7 +341,7 @@ mod tests {
     #[test]
     fn a_pause_is_its_services_alone_and_ends_by_itself() {
         let mut listeners = listeners(3);
-        let stats = |listeners: &mut ListenerSet, index: usize| {
+        let stats = |listeners: &mut ListenerSet<TcpTransport>, index: usize| {
             Arc::clone(&listeners.get_mut(index).unwrap().service.stats)
         };
         let (first, second) = (stats(&mut listeners, 0), stats(&mut listeners, 1));
@@ -383,7 +397,7 @@ mod tests {
     #[test]
     fn no_error_ends_accepting_and_only_harmless_ones_go_on_at_once() {
         for code in 1..200 {
-            match classify(io::Error::from_raw_os_error(code)) {
+            match classify::<TcpTransport>(io::Error::from_raw_os_error(code)) {
                 Accepted::Aborted => {
                     let error = io::Error::from_raw_os_error(code);
                     assert_eq!(Shortage::of(&error), None);
@@ -395,12 +409,18 @@ mod tests {
         }
         for errno in [Errno::CONNABORTED, Errno::INTR, Errno::PROTO] {
             let error = io::Error::from_raw_os_error(errno.raw_os_error());
-            assert!(matches!(classify(error), Accepted::Aborted), "{errno}");
+            assert!(
+                matches!(classify::<TcpTransport>(error), Accepted::Aborted),
+                "{errno}"
+            );
         }
         for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
             let error = io::Error::from_raw_os_error(errno.raw_os_error());
             assert!(Shortage::of(&error).is_some());
-            assert!(matches!(classify(error), Accepted::Error(_)), "{errno}");
+            assert!(
+                matches!(classify::<TcpTransport>(error), Accepted::Error(_)),
+                "{errno}"
+            );
         }
     }
 }

@@ -3,26 +3,33 @@
 //! It checks every byte, that no end is passed on too early, and that hosts are connected to and
 //! dropped only with a reason. Peers also act in the middle of a run, as real ones do.
 
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 
+use super::super::connection::Transport;
 use super::super::failure::{CloseMode, ConnectError, ConnectProgress};
-use super::super::plan::{Group, Service};
+use super::super::plan::Group;
 use super::super::port_gate::PortGates;
 use super::super::session::{Direction, Side, TimeoutsMs};
-use super::super::slab;
-use super::super::transport::Transport;
 use super::host_farm::HostFarm;
+use super::listener::SimulatedListener;
 use super::peer::Peer;
-use super::socket::Socket;
+use super::socket::{Connect, Socket};
 use crate::balance::{Failure, HostId, PickContext, Picked, Random};
 use crate::os::sockets::Delivery;
+use crate::sync::{Counted, Counter};
 
 /// Few, so that runs are cut short.
 pub(super) const MAX_READS_PER_RUN: usize = 4;
+
+/// Pipes of a worker; too few for all connections that want one.
+pub(super) const PIPES: usize = 2;
 
 /// The most that a pipe may take.
 pub(super) const PIPE: usize = 48;
@@ -70,6 +77,8 @@ pub(super) struct SimulatedTransport {
     pub(super) bytes: [u64; 2],
     /// The client's address.
     address: IpAddr,
+    /// The tokens of client and host.
+    tokens: [usize; 2],
     /// The hosts that failed it.
     pub(super) refused: Vec<HostId>,
     /// Those of them that must not be tried again.
@@ -81,12 +90,16 @@ pub(super) struct SimulatedTransport {
     pub(super) timeouts: TimeoutsMs,
     pub(super) started_ms: u64,
     pub(super) now_ms: u64,
+    /// The time that its worker takes it to be: that of the start of the iteration.
+    pub(super) loop_ms: u64,
     /// When a byte last went through.
     pub(super) active_ms: u64,
     /// How often a half-close was passed on, and when last.
     pub(super) half_closes: usize,
     pub(super) half_closed_ms: Option<u64>,
     pub(super) keeps_alive: bool,
+    /// How they may be closed, once the session has ended by itself.
+    pub(super) close_mode: Option<CloseMode>,
     /// How they were closed.
     pub(super) closed: Option<CloseMode>,
     /// Hosts for which another session found no port: they may be skipped without a connect.
@@ -94,31 +107,60 @@ pub(super) struct SimulatedTransport {
     pub(super) random: Random,
     /// Its lock must not be held across a system call.
     group: Arc<Group>,
-    slot: u32,
+    /// No other session has this number.
+    pub(super) serial: u32,
     calls: usize,
     reads: usize,
     /// What is in the pipe to the host, and in the one to the client.
     pub(super) pipes: [usize; 2],
+    counted_pipes: [Option<Counted>; 2],
     trace: bool,
+}
+
+/// What the workers share: the hosts, and two times.
+#[derive(Debug)]
+pub(super) struct Network {
+    pub(super) farm: RefCell<HostFarm>,
+    pub(super) now_ms: Cell<u64>,
+    /// When the iteration that runs now began.
+    pub(super) loop_ms: Cell<u64>,
+    /// How often a client could not be registered or accepted for want of something.
+    pub(super) shortages: Cell<u64>,
+    /// Clients that were accepted.
+    pub(super) accepted: Cell<u64>,
+    /// From now on no client lacks anything before it has a session.
+    pub(super) winds_up: Cell<bool>,
+}
+
+impl Network {
+    /// Whether a client finds no file descriptor left.
+    pub(super) fn lacks_descriptors(&self) -> bool {
+        !self.winds_up.get() && self.farm.borrow().lacks_descriptors()
+    }
 }
 
 /// A connect that has begun.
 #[derive(Debug)]
 pub(super) struct Attempt {
     picked: Picked,
+    /// What its worker takes for its start.
     since_ms: u64,
 }
 
 impl SimulatedTransport {
+    /// A client that connects.
     pub(super) fn new(
-        client: Socket,
+        serial: u32,
         address: IpAddr,
-        service: &Service,
-        slot: u32,
+        (timeouts, group): (TimeoutsMs, Arc<Group>),
         now_ms: u64,
-        random: Random,
+        mut random: Random,
         trace: bool,
     ) -> SimulatedTransport {
+        let peer = Peer::new(&mut random);
+        let (stream, room) = (random.index(251), 1 + random.index(48));
+        let mut client = Socket::new(peer, stream, room, Connect::Done);
+        client.pass(now_ms);
         SimulatedTransport {
             client,
             host: None,
@@ -126,25 +168,29 @@ impl SimulatedTransport {
             outcomes: Vec::new(),
             bytes: [0; 2],
             address,
+            tokens: [0; 2],
             refused: Vec::new(),
             excluded: Vec::new(),
             no_port: Vec::new(),
             timed_out: false,
-            timeouts: service.timeouts,
+            timeouts,
             started_ms: now_ms,
             now_ms,
+            loop_ms: now_ms,
             active_ms: now_ms,
             half_closes: 0,
             half_closed_ms: None,
             keeps_alive: false,
+            close_mode: None,
             closed: None,
             held_up: Vec::new(),
             random,
-            group: Arc::clone(&service.group),
-            slot,
+            group,
+            serial,
             calls: 0,
             reads: 0,
             pipes: [0; 2],
+            counted_pipes: [None, None],
             trace,
         }
     }
@@ -155,6 +201,11 @@ impl SimulatedTransport {
 
     pub(super) fn each_mut(&mut self) -> impl Iterator<Item = &mut Socket> {
         std::iter::once(&mut self.client).chain(&mut self.host)
+    }
+
+    /// Bytes that were read so far from the sockets that there are.
+    pub(super) fn bytes_read(&self) -> usize {
+        self.each().map(|socket| socket.read).sum()
     }
 
     /// One of the peers does something.
@@ -182,14 +233,26 @@ impl SimulatedTransport {
         self.each_mut().for_each(|socket| socket.pass(now_ms));
     }
 
+    /// What an iteration did that began at `start_ms` counts as done at `end_ms`: it was stalled.
+    pub(super) fn correct_times(&mut self, start_ms: u64, end_ms: u64) {
+        if let Some(attempt) = self.attempt.as_mut().filter(|it| it.since_ms == start_ms) {
+            attempt.since_ms = end_ms;
+        }
+    }
+
+    /// Time passes in the middle of an iteration: its worker sees nothing of it.
+    pub(super) fn pass_unseen(&mut self, now_ms: u64) {
+        for socket in self.each_mut() {
+            let stale_event = socket.stale_event;
+            socket.pass(now_ms);
+            socket.stale_event = stale_event;
+        }
+    }
+
     /// When bytes last moved, as far as the peers acknowledge them.
     pub(super) fn progress_ms(&self) -> u64 {
         let received = self.each().map(|socket| socket.received_ms);
         received.fold(self.active_ms, u64::max)
-    }
-
-    pub(super) fn has_event(&self) -> bool {
-        self.each().any(Socket::has_event)
     }
 
     /// The socket of `side` first, then the other.
@@ -201,9 +264,16 @@ impl SimulatedTransport {
         })
     }
 
-    /// A run of the connection begins.
-    pub(super) fn begin_run(&mut self, now_ms: u64) {
-        self.now_ms = now_ms;
+    /// Its sockets, each with its token.
+    pub(super) fn each_with_token(&mut self) -> impl Iterator<Item = (usize, &mut Socket)> {
+        let [client, host] = self.tokens;
+        let host = self.host.as_mut().map(|socket| (host, socket));
+        std::iter::once((client, &mut self.client)).chain(host)
+    }
+
+    /// A run of the connection begins, in an iteration that began at `loop_ms`.
+    pub(super) fn begin_run(&mut self, now_ms: u64, loop_ms: u64) {
+        (self.now_ms, self.loop_ms) = (now_ms, loop_ms);
         (self.calls, self.reads) = (0, 0);
         self.bytes = [0; 2];
         let TimeoutsMs {
@@ -282,21 +352,30 @@ impl SimulatedTransport {
 }
 
 impl Transport for SimulatedTransport {
-    type Registry = HostFarm;
+    type Registry = Rc<Network>;
     type Pipes = Pipes;
+    type Listener = SimulatedListener;
+    type Waker = AtomicBool;
 
-    fn register(&mut self, _: &HostFarm, token: usize) -> io::Result<()> {
-        assert_eq!(
-            token,
-            slab::encode_token(self.slot, self.slot, Side::Client)
-        );
+    fn wake(waker: &AtomicBool) {
+        waker.store(true, Ordering::Relaxed);
+    }
+
+    fn register(&mut self, network: &Rc<Network>, token: usize) -> io::Result<()> {
+        self.started_ms = network.loop_ms.get();
+        if network.lacks_descriptors() && self.random.below(4) == 0 {
+            network.shortages.update(|count| count + 1);
+            return Err(Errno::NOSPC.into());
+        }
+        self.tokens[0] = token;
         Ok(())
     }
 
-    fn connect(&mut self, to: &Picked, farm: &HostFarm, token: usize) -> io::Result<()> {
+    fn connect(&mut self, to: &Picked, network: &Rc<Network>, token: usize) -> io::Result<()> {
         self.call(format_args!("connects to {}", to.host.name));
-        assert_eq!(token, slab::encode_token(self.slot, self.slot, Side::Host));
+        self.tokens[1] = token;
         assert!(self.host.is_none(), "leaves a connection open");
+        let farm = &network.farm.borrow();
         self.exclude_last(farm);
         assert!(!self.excluded.contains(&to.id), "tried twice");
         assert!(
@@ -311,10 +390,10 @@ impl Transport for SimulatedTransport {
             let lists = [&self.refused, &self.no_port, &self.held_up];
             lists.iter().any(|list| list.contains(&id))
         };
-        farm.visit(self.address, to, was_tried, self.now_ms);
+        farm.visit(self.address, to, was_tried, self.loop_ms);
         self.attempt = Some(Attempt {
             picked: to.clone(),
-            since_ms: self.now_ms,
+            since_ms: self.loop_ms,
         });
         match farm.connect(to.address, &mut self.random, self.now_ms) {
             Ok(connect) => {
@@ -346,7 +425,7 @@ impl Transport for SimulatedTransport {
             ConnectProgress::Connected => {
                 self.active_ms = self.now_ms;
                 let since_ms = self.attempt.as_ref().map(|attempt| attempt.since_ms);
-                let took_ms = self.now_ms - since_ms.expect("is connected twice");
+                let took_ms = self.loop_ms - since_ms.expect("is connected twice");
                 self.finish_attempt(AttemptEnd::Connected { took_ms });
             }
             ConnectProgress::Failed(ConnectError::Host(failure)) => {
@@ -363,7 +442,7 @@ impl Transport for SimulatedTransport {
     }
 
     fn local_address(&self) -> Option<SocketAddr> {
-        self.host.is_some().then(|| local_address(self.slot))
+        self.host.is_some().then(|| local_address(self.serial))
     }
 
     fn drop_host(&mut self) {
@@ -373,10 +452,13 @@ impl Transport for SimulatedTransport {
             return;
         };
         // It has not failed by itself: its time, or the client's, is over.
-        if self.has_passed(self.timeouts.connect, attempt.since_ms) {
+        let TimeoutsMs { connect, .. } = self.timeouts;
+        let passed_ms = |since_ms| self.loop_ms - since_ms;
+        if connect > 0 && passed_ms(attempt.since_ms) >= connect {
             self.finish_attempt(AttemptEnd::Failed(Failure::TimedOut));
         } else {
-            assert!(self.has_waited_out(), "gives a host up before its time");
+            let has_waited_out = connect > 0 && passed_ms(self.started_ms) >= 3 * connect;
+            assert!(has_waited_out, "gives a host up before its time");
             self.finish_attempt(AttemptEnd::Abandoned);
         }
     }
@@ -399,9 +481,18 @@ impl Transport for SimulatedTransport {
     fn close(&mut self, mode: CloseMode) {
         self.call(format_args!("closes: {mode:?}"));
         assert_eq!(self.closed, None, "closes twice");
+        // A worker that stops cuts its sessions off.
+        assert_eq!(mode, self.close_mode.unwrap_or(CloseMode::Reset));
         self.closed = Some(mode);
+        self.counted_pipes = [None, None];
         for socket in self.each_mut() {
             socket.close(mode);
+            let holds = match mode {
+                CloseMode::Orderly => socket.was_closed_orderly(),
+                CloseMode::Deliver => !socket.has_lost_bytes(),
+                CloseMode::Reset => true,
+            };
+            assert!(holds, "loses bytes: {mode:?} {socket:#?}");
         }
     }
 
@@ -440,22 +531,24 @@ impl Transport for SimulatedTransport {
         let (source, sink) = self.pair(direction.source()).expect("reads without a host");
         assert_eq!(source.read, sink.wrote, "reads while bytes are buffered");
         let ended = source.ended;
-        pipes.0 = pipes.0.checked_sub(1)?;
+        let counted = pipes.0.count_below(PIPES)?;
         // There may be an urgent mark that was not reported.
         if ended && self.random.below(4) == 0 {
-            pipes.0 += 1;
             return Some(Ok(0));
+        }
+        // A sandbox may forbid it, or the system not have it.
+        if self.random.below(16) == 0 {
+            let error = [Errno::PERM, Errno::INVAL, Errno::NOSYS][self.random.index(3)];
+            return Some(Err(error.into()));
         }
         let most = 1 + self.random.index(PIPE);
         let filled = self
             .may_be_interrupted()
             .and_then(|()| self.at(direction.source()).take(most));
-        match filled {
-            Ok(length @ 1..) => {
-                self.active_ms = self.now_ms;
-                self.pipes[direction.index()] = length;
-            }
-            _ => pipes.0 += 1,
+        if let Ok(length @ 1..) = filled {
+            self.active_ms = self.now_ms;
+            self.pipes[direction.index()] = length;
+            self.counted_pipes[direction.index()] = Some(counted);
         }
         Some(filled)
     }
@@ -464,7 +557,7 @@ impl Transport for SimulatedTransport {
         &mut self,
         direction: Direction,
         length: usize,
-        pipes: &mut Pipes,
+        _: &mut Pipes,
     ) -> io::Result<usize> {
         let place = direction.index();
         assert_eq!(self.pipes[place], length, "forgets what is in the pipe");
@@ -477,7 +570,9 @@ impl Transport for SimulatedTransport {
         assert_eq!(bytes.len(), length, "keeps bytes in two places");
         let sent = self.write(direction.sink(), &bytes)?;
         self.pipes[place] -= sent;
-        pipes.0 += usize::from(sent == length);
+        if sent == length {
+            self.counted_pipes[place] = None;
+        }
         Ok(sent)
     }
 
@@ -495,10 +590,11 @@ impl Transport for SimulatedTransport {
 }
 
 /// Where a session connects from: to each of its hosts from the same address.
-pub(super) fn local_address(slot: u32) -> SocketAddr {
-    let port = 30_000 + u16::try_from(slot).expect("too many sessions");
+pub(super) fn local_address(serial: u32) -> SocketAddr {
+    let port = 30_000 + u16::try_from(serial).expect("too many sessions");
     SocketAddr::from(([10, 0, 0, 9], port))
 }
 
-/// The pipes that are left.
-pub(super) struct Pipes(pub(super) usize);
+/// The pipes of a worker that hold bytes.
+#[derive(Default)]
+pub(super) struct Pipes(Counter);
