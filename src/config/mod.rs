@@ -6,6 +6,7 @@
 mod address;
 #[cfg(test)]
 pub(crate) mod arbitrary;
+mod attributes;
 pub(crate) mod credentials;
 mod edit;
 mod error;
@@ -17,7 +18,9 @@ mod mask;
 mod read;
 mod redact;
 mod scheduler;
+mod schema;
 mod serialize;
+mod value;
 pub mod verb;
 
 pub use address::{AddressError, Endpoint, ListenAddress, ListenHost};
@@ -27,11 +30,11 @@ pub use error::{Error, ErrorKind, Limit, Position};
 pub use loops::{Hop, find_closing_hops};
 pub(crate) use mask::has_hashes;
 pub use mask::{hide_passwords, leave_out_masked};
-pub use read::{
-    AttributeSchema, ChildSchema, ElementSchema, Occurs, Reading, Warning, read, read_with, schema,
-};
+pub use read::{Reading, Warning, read, read_with};
 pub use scheduler::{Algorithm, CustomNames, Scheduler, is_custom_name};
+pub use schema::{AttributeSchema, ChildSchema, ElementSchema, Occurs, schema};
 pub use serialize::print;
+pub use value::ValueKind;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -162,6 +165,11 @@ impl Group {
 impl Host {
     /// The greatest weight of a host.
     pub const MAX_WEIGHT: u32 = 1_000_000;
+
+    /// The name of a host of the file that has none: `index` is its place in the group, from 0.
+    pub(crate) fn numbered_name(index: usize) -> String {
+        format!("host.{index}")
+    }
 
     /// Whether it may have new sessions: its state is up and its weight is not 0.
     pub fn in_service(&self) -> bool {
@@ -366,6 +374,12 @@ impl Control {
     pub fn sockets(&self) -> impl Iterator<Item = &Path> {
         let sockets = [Some(&self.socket), self.amp_socket.as_ref()];
         sockets.into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    /// Moves the first socket; a second one there goes, so that two can swap paths one by one.
+    fn move_socket(&mut self, socket: &Path) {
+        self.amp_socket.take_if(|other| other == socket);
+        self.socket = socket.to_owned();
     }
 
     /// Whether AMP clients are served (client lookup).

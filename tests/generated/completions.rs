@@ -8,8 +8,9 @@ mod table;
 
 use std::collections::BTreeMap;
 
+use txlb::config::ValueKind;
 use txlb::config::verb::complete;
-use txlb::config::verb::table::{CommandSchema, Kind, ValueKind, commands};
+use txlb::config::verb::table::{CommandSchema, Kind, commands};
 use txlb::config::{Config, CustomNames, Scheduler};
 
 use super::Generated;

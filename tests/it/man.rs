@@ -48,7 +48,7 @@ fn every_element_is_described_with_all_its_attributes() {
     for element in schema() {
         let text = description(element);
         assert!(!text.is_empty(), "<{}> is not described", element.name);
-        for attribute in element.attributes {
+        for attribute in &element.attributes {
             let described = marks_up(&text, "Cm", attribute.name);
             assert!(
                 described,
@@ -57,6 +57,37 @@ fn every_element_is_described_with_all_its_attributes() {
             );
         }
     }
+}
+
+#[test]
+fn every_attribute_is_described_with_its_default() {
+    let mut defaults = 0;
+    for element in schema() {
+        // An old form has the default of the new one.
+        let section = format!("\n.Ss {}\n", element.name);
+        let Some((_, section)) = PAGE.split_once(&section) else {
+            continue;
+        };
+        let section = section.split("\n.Ss ").next().unwrap();
+        let section = section.split("\n.Sh ").next().unwrap();
+        for attribute in &element.attributes {
+            let Some(default) = &attribute.default else {
+                continue;
+            };
+            let item = format!("\n.It Cm {}\n", attribute.name);
+            let Some((_, item)) = section.split_once(&item) else {
+                continue;
+            };
+            let item = item.split("\n.It Cm").next().unwrap().replace("\n.Cm", "");
+            let words: Vec<_> = item.split_whitespace().collect();
+            let words = words.join(" ");
+            let (_, said) = words.split_once("default is ").unwrap_or_default();
+            let said = said.split([' ', ':']).next().unwrap().trim_end_matches('.');
+            assert_eq!(said, default, "{} of <{}>", attribute.name, element.name);
+            defaults += 1;
+        }
+    }
+    assert!(defaults > 15, "{defaults}");
 }
 
 #[test]
@@ -232,7 +263,7 @@ fn what_others_are_told_to_use_exists() {
                             Scheduler::spellings().any(|it| it == name)
                                 || schema()
                                     .iter()
-                                    .flat_map(|it| it.attributes)
+                                    .flat_map(|it| &it.attributes)
                                     .any(|it| it.name == name)
                         }
                         false => {

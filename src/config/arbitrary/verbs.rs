@@ -237,7 +237,7 @@ fn other_verb(random: &mut Random, config: &Config) -> Verb {
             let option = random.pick(options());
             let other = super::config(random);
             Verb::SetOption {
-                name: option.path.to_owned(),
+                name: option.path.clone(),
                 value: option.value(&other).unwrap_or_default(),
             }
         }

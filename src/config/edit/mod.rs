@@ -5,21 +5,19 @@
 //! stay byte for byte. `text` knows how to change the text, `list` which elements come, go or move.
 
 mod list;
-mod service;
-mod settings;
+mod sections;
 #[cfg(test)]
 mod tests;
 mod text;
 
 use std::fmt;
 
-use roxmltree::{Document, Node};
+use roxmltree::Document;
 
-use self::list::{List, Matching, insert_elements};
 use self::text::{EditMode, Editor, Edits, SourceText};
 use super::error::{Error, ErrorKind};
 use super::read::scan;
-use super::{Config, CustomNames, Reading, read_with, serialize};
+use super::{Config, CustomNames, Reading, read_with};
 
 /// Why a text cannot be edited.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,34 +101,4 @@ fn edited(
 /// Reads the text. Custom schedulers need not exist.
 fn read(text: &[u8]) -> Result<Reading, Error> {
     read_with(text, &CustomNames::Any)
-}
-
-impl Editor<'_> {
-    fn edit_config(&self, root: Node<'_, '_>, have: &Config, wanted: &Config, edits: &mut Edits) {
-        let names = |config: &Config| -> Vec<String> {
-            config.services.iter().map(|it| it.name.clone()).collect()
-        };
-        let services = List {
-            nodes: list::children(root, &["service"]),
-            matching: Matching::new(&names(have), &names(wanted)),
-        };
-        let mut new = services.edit(
-            &self.source,
-            &|index| serialize::service(&wanted.services[index]),
-            &|node, had, now, edits| {
-                let (had, now) = (&have.services[had], &wanted.services[now]);
-                match self.mode {
-                    _ if had == now => {}
-                    EditMode::InPlace => service::edit_service(&self.source, node, had, now, edits),
-                    EditMode::Whole => self.source.rewrite(node, &serialize::service(now), edits),
-                }
-            },
-            edits,
-        );
-        new.extend(self.edit_admin_section(root, have, wanted, edits));
-        new.extend(self.edit_manager_section(root, have, wanted, edits));
-        new.extend(self.edit_control(root, have, wanted, edits));
-        new.extend(self.edit_logging(root, have, wanted, edits));
-        insert_elements(&self.source, root, new, edits);
-    }
 }

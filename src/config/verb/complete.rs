@@ -3,9 +3,9 @@
 //! The console and the shells use it. Completion never makes the typed text shorter.
 
 use super::line::{PartialLine, QuotedWord, parse_partial_line};
-use super::table::{self, CommandSchema, KeySchema, ValueKind};
+use super::table::{self, CommandSchema, KeySchema};
 use super::{View, options};
-use crate::config::{Access, Config, CustomNames, Group, HostState, Service, User};
+use crate::config::{Access, Config, CustomNames, Group, HostState, Service, User, ValueKind};
 
 /// Byte offset of the last word of a line, which [`complete`] has choices for; after a blank, the
 /// end of the line.
@@ -149,8 +149,8 @@ impl<'a> PartialCommand<'a> {
                 .to_vec(),
             ValueKind::Access => to_strings(&[Access::Full.as_str(), Access::ReadOnly.as_str()]),
             ValueKind::View => to_strings(&View::ALL.map(View::as_str)),
-            ValueKind::Flag => to_strings(&["true", "false"]),
-            ValueKind::OptionName => options().iter().map(|it| it.path.to_owned()).collect(),
+            ValueKind::Flag | ValueKind::LooseFlag => to_strings(&["true", "false"]),
+            ValueKind::OptionName => options().iter().map(|it| it.path.clone()).collect(),
             ValueKind::OptionValue => self.option_value(),
             ValueKind::Command => table::commands()
                 .iter()
@@ -168,11 +168,11 @@ impl<'a> PartialCommand<'a> {
     /// The current value of an option, or all its values.
     fn option_value(&self) -> Vec<String> {
         let name = self.value("name");
-        let Some(option) = options().iter().find(|it| Some(it.path) == name) else {
+        let Some(option) = options().iter().find(|it| Some(it.path.as_str()) == name) else {
             return Vec::new();
         };
         match option.value_kind {
-            ValueKind::Flag => vec![true.to_string(), false.to_string()],
+            ValueKind::Flag | ValueKind::LooseFlag => vec![true.to_string(), false.to_string()],
             _ => option.value(self.config).into_iter().collect(),
         }
     }

@@ -4,13 +4,14 @@
 use std::fmt::{self, Display};
 
 use super::line::QuotedWord;
-use super::table::{self, ValueKind};
+use super::table;
 use super::{
     Action, Batch, Command, GroupKey, HostChoice, HostKey, InsertAt, ListenChoice, Question, Verb,
     View,
 };
+use crate::config::ValueKind;
 use crate::config::redact::PASSWORD_MASK;
-use crate::config::serialize::seconds;
+use crate::config::value::seconds_text as seconds;
 use crate::config::{Access, Group, HostState, User};
 
 impl Command {

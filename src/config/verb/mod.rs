@@ -22,6 +22,7 @@ pub use complete::{complete, last_word};
 pub use diff::{diff, script};
 pub use error::{CommandError, ParseError};
 pub use line::words;
+pub(super) use list::longest_rising_sequence;
 pub use option::{OptionSchema, options};
 
 use std::fmt;

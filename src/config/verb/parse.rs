@@ -7,14 +7,14 @@ use std::str::FromStr;
 use super::line::words;
 use super::table::{self, CommandSchema, KeySchema, Kind};
 use super::{
-    Action, Batch, Command, GroupKey, HostChoice, HostKey, InsertAt, ListenChoice, ParseError,
-    Question, Secret, Verb, View, option,
+    Action, Batch, Command, GroupKey, HostChoice, HostKey, InsertAt, ParseError, Question, Secret,
+    Verb, option,
 };
 use crate::config::error::nearest;
-use crate::config::read::Value;
 use crate::config::redact::PASSWORD_MASK;
+use crate::config::value::Value;
 use crate::config::{
-    Access, CustomNames, Endpoint, Error, Group, Host, HostState, ListenAddress, Scheduler, User,
+    Access, CustomNames, Endpoint, Error, Group, Host, HostState, Scheduler, User,
 };
 
 impl Command {
@@ -216,8 +216,8 @@ impl Arguments<'_> {
             },
             "switchPort" => Verb::SwitchPort {
                 service,
-                from: self.must("from", parse_listen_choice)?,
-                to: self.must("to", parse_listen_choice)?,
+                from: self.must("from", Value::listen_choice)?,
+                to: self.must("to", Value::listen_choice)?,
             },
             name => return Err(ParseError::unknown_verb(name)),
         })
@@ -291,7 +291,7 @@ impl Arguments<'_> {
             "status" => Question::Status,
             "sessions" => Question::Sessions,
             "config" => Question::Config {
-                view: self.maybe("view", parse_view)?.unwrap_or_default(),
+                view: self.maybe("view", Value::view)?.unwrap_or_default(),
             },
             "diff" => Question::Diff,
             "complete" => Question::Complete {
@@ -317,20 +317,6 @@ impl Arguments<'_> {
             name => return Err(ParseError::unknown_verb(name)),
         })
     }
-}
-
-fn parse_view(value: &Value<'_>) -> Result<View, Error> {
-    let known = View::ALL.into_iter().find(|it| it.as_str() == value.text);
-    known.ok_or_else(|| value.bad_value("effect, running or stored"))
-}
-
-/// A number is a port, anything else a full address.
-fn parse_listen_choice(value: &Value<'_>) -> Result<ListenChoice, Error> {
-    let address: ListenAddress = value.address()?;
-    Ok(match value.text.bytes().all(|byte| byte.is_ascii_digit()) {
-        true => ListenChoice::Port(address.port),
-        false => ListenChoice::Address(address),
-    })
 }
 
 /// The keys and values of a command, checked against the table.

@@ -4,7 +4,7 @@
 
 use super::line::QuotedWord;
 use super::{GroupKey, HostChoice, HostKey, Verb, options};
-use crate::config::serialize::seconds;
+use crate::config::value::seconds_text as seconds;
 use crate::config::{Config, Group, Host, Service};
 
 impl Verb {
@@ -37,7 +37,7 @@ impl Verb {
                 vec![("access", user.access.as_str().to_owned())]
             }
             Verb::SetOption { name, .. } => {
-                let option = options().iter().find(|option| option.path == name)?;
+                let option = options().iter().find(|option| option.path == *name)?;
                 vec![("value", option.value(config).unwrap_or_default())]
             }
             _ => Vec::new(),

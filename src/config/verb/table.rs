@@ -3,6 +3,8 @@
 //!
 //! The enums in `mod` have the details of what each does.
 
+use crate::config::ValueKind;
+
 /// One command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -84,64 +86,6 @@ impl KeySchema {
             false => format!("[{name}{more}]"),
         }
     }
-}
-
-/// Kind of a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ValueKind {
-    /// Name of an existing service.
-    Service,
-    /// Name of an existing group of the service.
-    Group,
-    /// Name of an existing host of the group.
-    Host,
-    /// Name of an existing user.
-    User,
-    /// A name that is not in use.
-    NewName,
-    /// Address of a host.
-    HostAddress,
-    /// Address of a listener.
-    ListenAddress,
-    /// Address of a listener, or its port alone.
-    ListenAddressOrPort,
-    /// A scheduler.
-    Scheduler,
-    /// A whole number from 0 to 1000000.
-    Weight,
-    /// A whole number from 1 to 128.
-    Prefix,
-    /// `up`, `drain` or `down`.
-    State,
-    /// `full` or `readonly`.
-    Access,
-    /// `effect`, `running` or `stored`.
-    View,
-    /// A boolean.
-    Flag,
-    /// A time in seconds; 0 is never.
-    Seconds,
-    /// A time in seconds; 0 is at once.
-    Grace,
-    /// A crypt(3) string, which is not shown.
-    Secret,
-    /// A public key in OpenSSH's one-line form.
-    PublicKey,
-    /// The path of a file.
-    Path,
-    /// Permission bits in octal.
-    Mode,
-    /// Host names without ports.
-    HostNames,
-    /// The name of an option.
-    OptionName,
-    /// The value of an option.
-    OptionValue,
-    /// The name of a command.
-    Command,
-    /// A part of a line.
-    Line,
 }
 
 /// All commands, related ones together.

@@ -304,7 +304,7 @@ fn piece(random: &mut Random) -> String {
         4 => random.pick(&["\u{0}", "\n", "\u{202e}", "\u{10ffff}", "ü", "\u{a0}"]),
         5 => random.pick(&["80", "*:80", "[::1]:80", "h:1", "[", "None", "0.5", "-1"]),
         6 => random.pick(&["leastc,sticky", "up", "full", "true", "ssh-rsa A"]),
-        7 => random.pick(options()).path,
+        7 => &random.pick(options()).path,
         _ => random.pick(LINES),
     };
     found.to_owned()

@@ -5,11 +5,12 @@ use super::{GroupStatus, HostStatus, Outcome, ServiceStatus, Sessions, Status, S
 use crate::balance::Health;
 use crate::calendar::UtcTime;
 use crate::config::HostState;
+use crate::config::ValueKind;
 use crate::config::verb::{Batch, Command, Verb, options, table as commands};
 use crate::control::text::{age, bytes, columns as columns_of, count, cut, fill, wrap};
 use crate::relay::SessionStatus;
 use crate::text::plural;
-use commands::{CommandSchema, ValueKind};
+use commands::CommandSchema;
 
 /// Default width of tables.
 pub(in crate::control) const COLUMNS: u16 = 78;

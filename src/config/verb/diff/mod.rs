@@ -69,7 +69,7 @@ impl Draft {
 fn remove_elements(draft: &mut Draft, to: &Config) {
     for option in options().iter().filter(|option| option.is_element()) {
         if option.value(to).is_none() && option.value(&draft.now).is_some() {
-            draft.set_option(option.path, None);
+            draft.set_option(&option.path, None);
         }
     }
 }
@@ -81,7 +81,7 @@ fn set_attributes(draft: &mut Draft, to: &Config) {
         for option in options().iter().filter(|option| !option.is_element()) {
             let value = option.value(to);
             if value.is_some() == has_value && value != option.value(&draft.now) {
-                draft.set_option(option.path, value);
+                draft.set_option(&option.path, value);
             }
         }
     }
@@ -92,7 +92,7 @@ fn add_elements(draft: &mut Draft, to: &Config) {
     for option in options().iter().filter(|option| option.is_element()) {
         let value = option.value(to);
         if value != option.value(&draft.now) {
-            draft.set_option(option.path, value);
+            draft.set_option(&option.path, value);
         }
     }
 }

@@ -52,7 +52,7 @@ fn every_attribute_of_the_file_is_an_option() {
         let attributes = element.attributes.iter();
         expected.extend(attributes.map(|attribute| format!("{prefix}{name}.{}", attribute.name)));
     }
-    let mut found: Vec<_> = options().iter().map(|option| option.path).collect();
+    let mut found: Vec<_> = options().iter().map(|option| option.path.clone()).collect();
     expected.sort_unstable();
     found.sort_unstable();
     assert_eq!(found, expected);
@@ -71,11 +71,11 @@ fn an_option_does_what_the_attribute_does() {
         let without = [&FULL[..at], &FULL[at + written.len()..]].concat();
         // An enabled interface needs an address, a certificate its key.
         if !["listen", "cert", "key"].contains(&attribute) {
-            let removed = applied(&full, option.path, "").unwrap();
+            let removed = applied(&full, &option.path, "").unwrap();
             assert_eq!(print(&removed), print(&config(&without)), "{}", option.path);
-            assert_eq!(applied(&removed, option.path, &value).unwrap(), full);
+            assert_eq!(applied(&removed, &option.path, &value).unwrap(), full);
         }
-        let again = applied(&full, option.path, &value).unwrap();
+        let again = applied(&full, &option.path, &value).unwrap();
         assert_eq!(again, full, "{}", option.path);
     }
 }
@@ -120,7 +120,7 @@ fn nothing_is_taken_out_of_what_is_not_there() {
     let none = config("");
     for option in options() {
         assert_eq!(
-            applied(&none, option.path, "").unwrap(),
+            applied(&none, &option.path, "").unwrap(),
             none,
             "{}",
             option.path
