@@ -72,7 +72,10 @@ fn ctl_flags() -> impl Iterator<Item = &'static OptionSpec> {
 
 /// The verbs that are asked for in one word line; a batch is several.
 fn verbs() -> impl Iterator<Item = &'static CommandSchema> {
-    commands().iter().filter(|verb| verb.kind != Kind::Batch)
+    commands()
+        .iter()
+        .copied()
+        .filter(|verb| verb.kind() != Kind::Batch)
 }
 
 /// The keys of a verb, those that may be repeated with dots behind them.

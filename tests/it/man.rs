@@ -145,7 +145,7 @@ fn every_command_is_listed_with_all_it_takes() {
     // The verbs of a batch are explained together.
     let alone = commands()
         .iter()
-        .filter(|command| command.kind != Kind::Batch);
+        .filter(|command| command.kind() != Kind::Batch);
     let mut listed = 0;
     for command in alone {
         let item = format!(".It Ic {}", command.name);

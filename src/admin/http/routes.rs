@@ -71,7 +71,7 @@ fn route(request: &Request) -> Option<Route<'_>> {
 fn legacy_call(path: &str) -> Option<Route<'_>> {
     let name = path.strip_prefix('/')?;
     let schema = table::command(name)?;
-    matches!(schema.kind, Kind::Change | Kind::Action).then_some(Route::LegacyCall(name, schema))
+    matches!(schema.kind(), Kind::Change | Kind::Action).then_some(Route::LegacyCall(name, schema))
 }
 
 fn dispatch(

@@ -8,9 +8,15 @@ pub(super) use verbs::verb;
 
 use std::time::Duration;
 
+use super::attributes::{
+    CONFIG_CHECK, CONTROL, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK, LOGGING, SERVICE, SSH,
+    USER, WEB,
+};
+use super::value::{Value, seconds_text};
+use super::verb::{options, table::commands};
 use super::{
-    Access, Admin, Config, Control, Group, Host, HostState, ListenAddress, Logging, Manager,
-    PeriodicTask, Scheduler, Service, Ssh, Timeouts, User, Web,
+    Access, Admin, Config, Control, CustomNames, Group, Host, ListenAddress, Logging, Manager,
+    Scheduler, Service, Ssh, User, ValueKind, Web,
 };
 
 /// A generator seeded by the test (xorshift64*, Vigna 2016).
@@ -111,29 +117,88 @@ pub(super) fn listen(random: &mut Random, port: usize) -> ListenAddress {
     format!("{}:{port}", random.pick(&hosts)).parse().unwrap()
 }
 
-fn path_of(random: &mut Random) -> std::path::PathBuf {
-    format!("/{}\t\n\r.", name(random)).into()
+fn path(random: &mut Random) -> String {
+    format!("/{}\t\n\r.", name(random))
+}
+
+/// A public key, as long as one of its type.
+fn public_key(random: &mut Random) -> String {
+    let number = random.below(9);
+    format!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA{number:A<42} <a&b> \"c\"")
+}
+
+/// A valid value of this kind.
+pub(super) fn value(random: &mut Random, kind: ValueKind) -> String {
+    let pick = |random: &mut Random, words: &[&str]| (*random.pick(words)).to_owned();
+    match kind {
+        ValueKind::Service
+        | ValueKind::Group
+        | ValueKind::Host
+        | ValueKind::User
+        | ValueKind::NewName
+        | ValueKind::Secret
+        | ValueKind::Line => name(random),
+        ValueKind::HostAddress => address(random),
+        ValueKind::ListenAddress => {
+            let port = random.below(40);
+            listen(random, port).to_string()
+        }
+        ValueKind::ListenAddressOrPort => match random.below(2) {
+            0 => random.below(40).to_string(),
+            _ => value(random, ValueKind::ListenAddress),
+        },
+        ValueKind::Scheduler => {
+            let spellings: Vec<_> = Scheduler::spellings().collect();
+            format!(
+                "{}{}",
+                random.pick(&spellings),
+                random.pick(&["", ",sticky"])
+            )
+        }
+        ValueKind::Weight => random.below(1_000_001).to_string(),
+        ValueKind::Prefix => pick(random, &["1", "64", "128"]),
+        ValueKind::State => pick(random, &["up", "drain", "down"]),
+        ValueKind::Access => pick(random, &["full", "readonly"]),
+        ValueKind::View => pick(random, &["effect", "running", "stored"]),
+        ValueKind::Flag | ValueKind::LooseFlag => pick(random, &["true", "false"]),
+        ValueKind::Seconds | ValueKind::Refresh | ValueKind::Grace => {
+            seconds_text(random.maybe(duration))
+        }
+        ValueKind::PublicKey => public_key(random),
+        ValueKind::Path | ValueKind::SocketPath => path(random),
+        ValueKind::Mode => pick(random, &["0660", "0666", "0600", "0000"]),
+        ValueKind::HostNames => pick(random, &["a.b ::1", "localhost"]),
+        ValueKind::OptionName => random.pick(options()).path.clone(),
+        ValueKind::OptionValue => String::new(),
+        ValueKind::Command => random.pick(commands()).name.to_owned(),
+    }
+}
+
+/// `it` with other values of some attributes; its name stays.
+fn vary<T>(random: &mut Random, table: &ElementTable<T>, mut it: T) -> T {
+    for attribute in table.attributes.iter().filter(|it| it.name != "name") {
+        if random.below(3) > 0 {
+            let text = value(random, attribute.kind);
+            let value = Value::detached(attribute.name, &text);
+            (attribute.set)(&mut it, &value, &CustomNames::None).unwrap();
+        }
+    }
+    it
 }
 
 pub(super) fn group(random: &mut Random, name: String) -> Group {
-    let spellings: Vec<_> = Scheduler::spellings().collect();
-    let sticky = *random.pick(&["", ",sticky"]);
     let count = random.below(4);
     let hosts = names(random, count).into_iter().map(|name| Host {
         name,
+        // Not the blank one.
         address: address(random).parse().unwrap(),
-        weight: u32::try_from(random.below(1_000_001)).unwrap(),
-        state: *random.pick(&[HostState::Up, HostState::Drain, HostState::Down]),
+        ..vary(random, &HOST, (HOST.new)())
     });
     let hosts = hosts.collect();
-    let scheduler = format!("{}{sticky}", random.pick(&spellings))
-        .parse()
-        .unwrap();
     Group {
         name,
-        scheduler,
-        sticky_prefix: *random.pick(&[1, 64, 128]),
         hosts,
+        ..vary(random, &GROUP, (GROUP.new)())
     }
 }
 
@@ -146,16 +211,12 @@ pub(super) fn service(random: &mut Random, name: String, first_port: usize) -> S
     let listen_count = 1 + random.below(3);
     Service {
         name,
-        timeouts: Timeouts {
-            connect: random.maybe(duration),
-            idle: random.maybe(duration),
-            half_closed: random.maybe(duration),
-        },
         listens: (0..listen_count)
             .map(|index| listen(random, first_port + index))
             .collect(),
         enabled: random.pick(&groups).name.clone(),
         groups,
+        ..vary(random, &SERVICE, (SERVICE.new)())
     }
 }
 
@@ -165,40 +226,25 @@ pub(super) fn admin(random: &mut Random) -> Admin {
     let users = names(random, count).into_iter().map(|name| User {
         name,
         password: Some(hash.clone()),
-        access: *random.pick(&[Access::Full, Access::ReadOnly]),
-        keys: (0..random.below(3))
-            .map(|_| {
-                // As long as a key of this type.
-                let number = random.below(9);
-                format!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA{number:A<42} <a&b> \"c\"")
-            })
-            .collect(),
+        keys: (0..random.below(3)).map(|_| public_key(random)).collect(),
+        ..vary(random, &USER, (USER.new)())
     });
     let users = users.collect();
-    let enable = random.below(2) == 0;
-    let listen_address = |random: &mut Random| match enable {
-        true => Some(listen(random, 7000)),
-        false => random.maybe(|random| listen(random, 7000)),
-    };
     Admin {
         web: random.maybe(|random| {
-            let pair = random.maybe(|random| (path_of(random), path_of(random)));
-            let (cert, key) = pair.unzip();
+            let web = vary(random, &WEB, (WEB.new)());
+            let (cert, key) = web.cert.zip(web.key).unzip();
             Web {
-                listen: listen_address(random),
-                enable,
-                secure: random.below(2) == 0,
-                refresh: random.maybe(duration),
+                enable: web.enable && web.listen.is_some(),
                 cert,
                 key,
-                names: random
-                    .maybe(|_| vec!["a.b".into(), "::1".into()])
-                    .unwrap_or_default(),
+                ..web
             }
         }),
-        ssh: random.maybe(|random| Ssh {
-            listen: listen_address(random),
-            enable,
+        ssh: random.maybe(|random| {
+            let ssh = vary(random, &SSH, (SSH.new)());
+            let enable = ssh.enable && ssh.listen.is_some();
+            Ssh { enable, ..ssh }
         }),
         users,
     }
@@ -210,29 +256,17 @@ pub(super) fn config(random: &mut Random) -> Config {
     let service_names = names(random, count).into_iter().enumerate();
     let services = service_names.map(|(index, name)| service(random, name, 1 + 10 * index));
     let services = services.collect();
-    let mut task = || PeriodicTask {
-        interval: duration(random),
-        enable: random.below(2) == 0,
-    };
-    let manager = Manager {
-        host_check: task(),
-        config_check: task(),
-        heartbeat: task(),
-    };
+    let default = Manager::default();
     Config {
         services,
-        manager,
-        admin: random.maybe(admin),
-        control: random.maybe(|random| Control {
-            socket: path_of(random),
-            amp: random.below(2) == 0,
-            amp_socket: random.maybe(|random| path_of(random).join("amp")),
-            amp_mode: *random.pick(&[0o660, 0o666, 0o600, 0]),
-        }),
-        logging: Logging {
-            file: random.maybe(path_of),
-            connections: random.below(2) == 0,
+        manager: Manager {
+            host_check: vary(random, &HOST_CHECK, default.host_check),
+            config_check: vary(random, &CONFIG_CHECK, default.config_check),
+            heartbeat: vary(random, &HEARTBEAT, default.heartbeat),
         },
+        admin: random.maybe(admin),
+        control: random.maybe(|random| vary(random, &CONTROL, Control::default())),
+        logging: vary(random, &LOGGING, Logging::default()),
     }
 }
 
@@ -240,6 +274,7 @@ pub(super) fn config(random: &mut Random) -> Config {
 /// reordered.
 pub(super) fn related_config(random: &mut Random, from: &Config) -> Config {
     let other = config(random);
+    let new = other.users().to_vec();
     let mut services = mix(
         random,
         &from.services,
@@ -248,9 +283,7 @@ pub(super) fn related_config(random: &mut Random, from: &Config) -> Config {
         change_service,
     );
     deal_listens(random, from, &mut services);
-    let users = |admin: &Option<Admin>| admin.iter().flat_map(|it| it.users.clone()).collect();
-    let (old, new): (Vec<_>, Vec<_>) = (users(&from.admin), users(&other.admin));
-    let users = mix(random, &old, new, |user| &user.name, change_user);
+    let users = mix(random, from.users(), new, |user| &user.name, change_user);
     let admin_elements = random.maybe(admin);
     let admin_elements = if random.below(3) > 0 {
         from.admin.clone()
@@ -304,7 +337,7 @@ fn shuffle<T>(random: &mut Random, list: &mut [T]) {
 fn change_service(random: &mut Random, target: &mut Service) {
     let other = service(random, String::new(), 1);
     if random.below(3) == 0 {
-        target.timeouts = other.timeouts;
+        *target = vary(random, &SERVICE, target.clone());
     }
     let groups = mix(
         random,
@@ -322,24 +355,19 @@ fn change_service(random: &mut Random, target: &mut Service) {
 fn change_group(random: &mut Random, target: &mut Group) {
     let other = group(random, String::new());
     if random.below(3) == 0 {
-        target.scheduler = other.scheduler;
+        *target = vary(random, &GROUP, target.clone());
     }
     target.hosts = mix(
         random,
         &target.hosts,
         other.hosts,
         |host| &host.name,
-        change_host,
+        |random, host| {
+            if random.below(2) == 0 {
+                *host = vary(random, &HOST, host.clone());
+            }
+        },
     );
-}
-
-fn change_host(random: &mut Random, host: &mut Host) {
-    match random.below(4) {
-        0 => host.weight = u32::try_from(random.below(1_000_001)).unwrap(),
-        1 => host.state = *random.pick(&[HostState::Up, HostState::Drain, HostState::Down]),
-        2 => host.address = address(random).parse().unwrap(),
-        _ => {}
-    }
 }
 
 fn change_user(random: &mut Random, user: &mut User) {

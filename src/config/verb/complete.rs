@@ -5,7 +5,7 @@
 use super::line::{PartialLine, QuotedWord, parse_partial_line};
 use super::table::{self, CommandSchema, KeySchema};
 use super::{View, options};
-use crate::config::{Access, Config, CustomNames, Group, HostState, Service, User, ValueKind};
+use crate::config::{Access, Config, CustomNames, Group, HostState, Service, ValueKind};
 
 /// Byte offset of the last word of a line, which [`complete`] has choices for; after a blank, the
 /// end of the line.
@@ -129,7 +129,7 @@ impl<'a> PartialCommand<'a> {
             ValueKind::Service => names(&self.config.services, |it| &it.name),
             ValueKind::Group => self.in_service(|it| names(&it.groups, |it| &it.name)),
             ValueKind::Host => self.in_group(|it| names(&it.hosts, |it| &it.name)),
-            ValueKind::User => names(self.users(), |it| &it.name),
+            ValueKind::User => names(self.config.users(), |it| &it.name),
             // The address identifies an existing host.
             ValueKind::HostAddress if key.instead_of.is_some() => self.in_group(|it| {
                 let hosts = it.hosts.iter();
@@ -200,10 +200,6 @@ impl<'a> PartialCommand<'a> {
             let group = groups.find(|it| Some(it.name.as_str()) == name);
             group.map_or_else(Vec::new, list)
         })
-    }
-
-    fn users(&self) -> &'a [User] {
-        self.config.admin.as_ref().map_or(&[], |admin| &admin.users)
     }
 }
 

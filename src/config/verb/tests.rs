@@ -37,6 +37,8 @@ const LINES: &[&str] = &[
     "delGroup service=web group=spare",
     "delGroup service=web group=spare force=true",
     "enableGroup service=web group=spare",
+    "setGroup service=web group=main",
+    "setGroup service=web group=main scheduler=weightlc stickyPrefix=64 before=spare",
     "changeScheduler service=web group=main scheduler=weightlc",
     "changeScheduler service=web group=main scheduler=weightlc before=spare",
     "newService service=web listen=*:80",
@@ -104,7 +106,7 @@ fn every_command_of_the_table_is_understood() {
             Command::Question(_) => Kind::Question,
             Command::Batch(_) => Kind::Batch,
         };
-        assert_eq!(schema.kind, kind, "{line}");
+        assert_eq!(schema.kind(), kind, "{line}");
     }
 }
 

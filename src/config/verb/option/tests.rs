@@ -1,7 +1,7 @@
 //! Tests of options: each does what the attribute in the file does.
 
 use super::*;
-use crate::config::verb::{Verb, apply_all};
+use crate::config::verb::{Command, Verb, apply_all};
 use crate::config::{print, read, schema};
 
 fn config(inside: &str) -> Config {
@@ -10,11 +10,14 @@ fn config(inside: &str) -> Config {
 }
 
 fn applied(config: &Config, name: &str, value: &str) -> Result<Config, String> {
-    let verb = Verb::SetOption {
-        name: name.to_owned(),
-        value: value.to_owned(),
-    };
-    verb.apply(config).map_err(|refusal| refusal.to_string())
+    let mut next = config.clone();
+    set(&mut next, name, value).map_err(|refusal| refusal.to_string())?;
+    apply_all(&[set_option(name, value)], config).map_err(|(_, refusal)| refusal.to_string())
+}
+
+fn set_option(name: &str, value: &str) -> Verb {
+    let command = Command::from_pairs("setOption", &[("name", name), ("value", value)]);
+    command.unwrap().into_change().unwrap()
 }
 
 const FULL: &str = r#"
@@ -155,10 +158,7 @@ fn an_enabled_admin_interface_has_an_address_to_listen_at() {
 #[test]
 fn a_certificate_comes_and_goes_with_its_key() {
     let (full, none) = (config(FULL), config(r#"<admin><web listen="1"/></admin>"#));
-    let set = |name: &str, value: &str| Verb::SetOption {
-        name: format!("admin.web.{name}"),
-        value: value.to_owned(),
-    };
+    let set = |name: &str, value: &str| set_option(&format!("admin.web.{name}"), value);
     let half = |option, other| {
         let words = format!(
             "admin.web.{option} would be without admin.web.{other}: set both, or neither, \
