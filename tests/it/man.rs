@@ -78,8 +78,9 @@ fn every_attribute_is_described_with_its_default() {
             let Some((_, item)) = section.split_once(&item) else {
                 continue;
             };
-            let item = item.split("\n.It Cm").next().unwrap().replace("\n.Cm", "");
-            let words: Vec<_> = item.split_whitespace().collect();
+            let item = item.split("\n.It Cm").next().unwrap();
+            let words = item.split_whitespace();
+            let words: Vec<_> = words.filter(|it| ![".Cm", ".Pa"].contains(it)).collect();
             let words = words.join(" ");
             let (_, said) = words.split_once("default is ").unwrap_or_default();
             let said = said.split([' ', ':']).next().unwrap().trim_end_matches('.');
