@@ -26,7 +26,7 @@ pub mod verb;
 pub use address::{AddressError, Endpoint, ListenAddress, ListenHost};
 pub use credentials::public_key_bytes;
 pub use edit::{EditError, edit};
-pub use error::{Error, ErrorKind, Limit, Position};
+pub use error::{Error, ErrorKind, Errors, Limit, Position};
 pub use loops::{Hop, find_closing_hops};
 pub(crate) use mask::has_hashes;
 pub use mask::{hide_passwords, leave_out_masked};

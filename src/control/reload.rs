@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::{Instant, SystemTime};
 
-use super::config_file::{Changed, File};
+use super::config_file::{Changed, File, FileError};
 use super::controller::{Controller, NO_FILE, Stored, outcome};
 use super::handle::{Actor, Response, ResponseData};
 use super::listeners::ResolveScope;
@@ -23,6 +23,31 @@ struct Reloaded {
     message: String,
     /// Unsaved changes that it undid.
     lost: Vec<String>,
+}
+
+/// Why a reload is refused.
+struct Refusal {
+    /// The first error.
+    why: String,
+    /// The other errors of the file.
+    others: Vec<String>,
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        let others = Vec::new();
+        Refusal { why, others }
+    }
+}
+
+impl From<FileError> for Refusal {
+    fn from(error: FileError) -> Self {
+        let mut lines = error.lines().into_iter();
+        Refusal {
+            why: lines.next().unwrap_or_default(),
+            others: lines.collect(),
+        }
+    }
 }
 
 impl Controller {
@@ -69,35 +94,42 @@ impl Controller {
                 let answer = self.answer(Ok(message));
                 answer.with(ResponseData::Lines(lost.collect()))
             }
-            Err(why) => self.answer(Err(why)),
+            Err(Refusal { why, others }) => {
+                let answer = self.answer(Err(why));
+                answer.with(ResponseData::Lines(others))
+            }
         }
     }
 
     /// Reads the file, and puts it in force if it has changed; with `force`, in any case.
-    fn reread(&mut self, actor: &Actor, force: bool) -> Result<Reloaded, String> {
+    fn reread(&mut self, actor: &Actor, force: bool) -> Result<Reloaded, Refusal> {
         let result = self.try_reread(actor, force);
-        self.last_reload = Some(outcome(&result));
-        if let Err(error) = &result {
-            let text = format!("{error}; the running configuration stays");
+        let first = result.as_ref().map_err(|refusal| refusal.why.clone());
+        self.last_reload = Some(outcome(&first));
+        if let Err(Refusal { why, others }) = &result {
+            let text = format!("{why}; the running configuration stays");
             self.record(Topic::Error, &text);
+            for other in others {
+                log::error!(target: log_targets::ANSWERS, "{other}");
+            }
         }
         result
     }
 
-    fn try_reread(&mut self, actor: &Actor, force: bool) -> Result<Reloaded, String> {
+    fn try_reread(&mut self, actor: &Actor, force: bool) -> Result<Reloaded, Refusal> {
         let Some(stored) = &self.stored else {
-            return Err(NO_FILE.to_owned());
+            return Err(NO_FILE.to_owned().into());
         };
-        match stored.file.reread() {
-            Ok(Changed::Yes(changed)) => {
+        match stored.file.reread()? {
+            Changed::Yes(changed) => {
                 let (file, reading) = *changed;
-                self.replace(actor, file, reading.config, &reading.warnings)
+                Ok(self.replace(actor, file, reading.config, &reading.warnings)?)
             }
-            Ok(Changed::No) if force && stored.config != *self.data_plane.config() => {
+            Changed::No if force && stored.config != *self.data_plane.config() => {
                 let (file, config) = (stored.file.clone(), stored.config.clone());
-                self.replace(actor, file, config, &[])
+                Ok(self.replace(actor, file, config, &[])?)
             }
-            Ok(Changed::No) => {
+            Changed::No => {
                 let message = format!("{} is unchanged", stored.file.path().display());
                 log::info!(target: log_targets::ANSWERS, "{message}");
                 self.resolve_again();
@@ -106,7 +138,6 @@ impl Controller {
                     lost: Vec::new(),
                 })
             }
-            Err(error) => Err(error.to_string()),
         }
     }
 

@@ -9,7 +9,7 @@ use std::thread;
 use crate::support::client::{Session, who, who_in_turn};
 use crate::support::host::Host;
 use crate::support::proc::{descriptors, shows_descriptors};
-use crate::support::txlb::Txlb;
+use crate::support::txlb::{Txlb, run, text};
 use crate::support::until;
 use rustix::process::Signal;
 
@@ -296,6 +296,33 @@ fn a_bad_file_changes_nothing_and_says_where_it_is_bad() {
     txlb.reload(&web("roundr", &[("b", &b)]));
     assert_eq!(who(txlb.address()), "b");
     check(&mut open);
+}
+
+#[test]
+fn all_errors_of_a_file_are_told_at_once() {
+    let host = Host::new("a");
+    let good = web("roundr", &[("a", &host)]);
+    let mut txlb = Txlb::start(&good);
+    let mut session = Session::open(txlb.address());
+    let bad = good
+        .replace("roundr", "round")
+        .replace(LISTEN, "\n<listen ip=\"x\"/>");
+    let file = txlb.config_file();
+    fs::write(&file, bad).unwrap();
+    let (file, path) = (text(&file), file.display());
+    let errors = [
+        format!("{path}:2:9: ip is \"x\": the port is missing: write x:PORT"),
+        format!("{path}:2:36: there is no scheduler \"round\": is roundr meant?"),
+    ];
+    for arguments in [&["-t", "-f", file][..], &["-f", file]] {
+        let ended = run(arguments);
+        assert_eq!(ended.status, Some(65), "{ended:?}");
+        assert_eq!(Vec::from_iter(ended.stderr.lines()), errors);
+    }
+    txlb.signal(Signal::HUP);
+    txlb.wait_for(&format!("{}; the running configuration stays", errors[0]));
+    txlb.wait_for(&errors[1]);
+    session.echo(100);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::fmt;
 use roxmltree::Document;
 
 use self::text::{EditMode, Editor, Edits, SourceText};
-use super::error::{Error, ErrorKind};
+use super::error::{Error, ErrorKind, Errors};
 use super::read::scan;
 use super::{Config, CustomNames, Reading, read_with};
 
@@ -24,7 +24,7 @@ use super::{Config, CustomNames, Reading, read_with};
 #[non_exhaustive]
 pub enum EditError {
     /// The text is no configuration.
-    Unreadable(Error),
+    Unreadable(Errors),
     /// With the changes it would exceed a limit.
     TooMuch(Error),
     /// No file can express the wanted configuration, such as two hosts of one name.
@@ -34,7 +34,7 @@ pub enum EditError {
 impl fmt::Display for EditError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            EditError::Unreadable(error) => error.fmt(f),
+            EditError::Unreadable(errors) => errors.fmt(f),
             EditError::TooMuch(error) => {
                 write!(f, "the file cannot take the changes: {}", error.kind)
             }
@@ -46,7 +46,8 @@ impl fmt::Display for EditError {
 impl std::error::Error for EditError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            EditError::Unreadable(error) | EditError::TooMuch(error) => Some(error),
+            EditError::Unreadable(errors) => Some(errors),
+            EditError::TooMuch(error) => Some(error),
             EditError::Inexpressible => None,
         }
     }
@@ -68,13 +69,15 @@ pub fn edit(text: &[u8], wanted: &Config) -> Result<Vec<u8>, EditError> {
     }
     for mode in [EditMode::InPlace, EditMode::Whole] {
         let edited = edited(text, &have, wanted, mode)?.into_bytes();
-        match read(&edited) {
+        let errors = match read(&edited) {
             Ok(reading) if reading.config == *wanted => return Ok(edited),
-            // No second try: it would drop comments only to save room.
-            Err(error) if matches!(error.kind, ErrorKind::TooMuch(_)) => {
-                return Err(EditError::TooMuch(error));
-            }
-            Ok(_) | Err(_) => {}
+            Ok(_) => continue,
+            Err(errors) => errors,
+        };
+        // No second try: it would drop comments only to save room.
+        let is_too_much = |error: &&Error| matches!(error.kind, ErrorKind::TooMuch(_));
+        if let Some(error) = errors.iter().find(is_too_much) {
+            return Err(EditError::TooMuch(error.clone()));
         }
     }
     Err(EditError::Inexpressible)
@@ -86,7 +89,7 @@ fn edited(
     wanted: &Config,
     mode: EditMode,
 ) -> Result<String, EditError> {
-    let scanned = scan(text).map_err(EditError::Unreadable)?;
+    let scanned = scan(text).map_err(|error| EditError::Unreadable(error.into()))?;
     let document = Document::parse(&scanned.text).map_err(|_| EditError::Inexpressible)?;
     let root = document.root_element();
     let editor = Editor {
@@ -99,6 +102,6 @@ fn edited(
 }
 
 /// Reads the text. Custom schedulers need not exist.
-fn read(text: &[u8]) -> Result<Reading, Error> {
+fn read(text: &[u8]) -> Result<Reading, Errors> {
     read_with(text, &CustomNames::Any)
 }

@@ -1,4 +1,4 @@
-//! Reads a configuration file: from its bytes to a [`Config`] and warnings, or to the first error.
+//! Reads a configuration file: from its bytes to a [`Config`] and warnings, or to its errors.
 //!
 //! Both dialects are read alike: PythonDirector's and txLoadBalancer's. Whether ports are free,
 //! names resolve and files exist is not looked at here.
@@ -14,7 +14,7 @@ use roxmltree::{Document, Node};
 use self::element::{Element, Findings, UniqueNames};
 use self::sections::ListenOffsets;
 use super::attributes::LOGGING;
-use super::error::{Error, Position};
+use super::error::{Errors, Position};
 use super::schema::{NOTE, element_schema};
 use super::value::{Value, ValueKind};
 use super::{Config, CustomNames};
@@ -43,8 +43,8 @@ pub struct Warning {
 ///
 /// # Errors
 ///
-/// The first error, roughly in the file's order.
-pub fn read(text: &[u8]) -> Result<Reading, Error> {
+/// All errors, in the file's order. Text that is no XML has one.
+pub fn read(text: &[u8]) -> Result<Reading, Errors> {
     read_with(text, &CustomNames::None)
 }
 
@@ -53,7 +53,7 @@ pub fn read(text: &[u8]) -> Result<Reading, Error> {
 /// # Errors
 ///
 /// Those of [`read`].
-pub fn read_with(text: &[u8], custom: &CustomNames) -> Result<Reading, Error> {
+pub fn read_with(text: &[u8], custom: &CustomNames) -> Result<Reading, Errors> {
     let scanned = scan(text)?;
     let document =
         Document::parse(&scanned.text).map_err(|error| xml::convert_error(&error, &scanned))?;
@@ -61,9 +61,8 @@ pub fn read_with(text: &[u8], custom: &CustomNames) -> Result<Reading, Error> {
     let mut findings = Findings::new(custom);
     let mut root = Element::root(document.root_element(), scanned.original, &mut findings)?;
     let config = read_config(&mut root, &mut findings);
-    findings.errors.sort_by_key(|error| error.position);
-    if let Some(first) = findings.errors.drain(..).next() {
-        return Err(first);
+    if let Some(errors) = Errors::new(std::mem::take(&mut findings.errors)) {
+        return Err(errors);
     }
     if let Some(encoding) = scanned.false_encoding {
         findings.warn(
