@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::error::Error;
 use super::value::{NO_ADDRESS, Value, ValueKind, mode_text, path_text, seconds_text};
 use super::{
-    Access, Algorithm, Control, CustomNames, Endpoint, Group, Host, HostState, ListenAddress,
-    ListenHost, Logging, Manager, PeriodicTask, Scheduler, Service, Ssh, Timeouts, User, Web,
+    Access, Control, CustomNames, Endpoint, Group, Host, HostState, ListenAddress, ListenHost,
+    Logging, Manager, PeriodicTask, Scheduler, Service, Ssh, User, Web,
 };
 
 /// An attribute of an element whose model is `T`.
@@ -196,13 +196,7 @@ macro_rules! attribute {
 
 pub(super) static SERVICE: ElementTable<Service> = ElementTable {
     name: "service",
-    new: || Service {
-        name: String::new(),
-        timeouts: Timeouts::default(),
-        listens: Vec::new(),
-        groups: Vec::new(),
-        enabled: String::new(),
-    },
+    new: Service::default,
     attributes: &[
         attribute!("name" => NAME name, Required, Nothing, "name of the service"),
         attribute!("connectTimeout" => SECONDS timeouts.connect, Optional, AddAndSet,
@@ -237,12 +231,7 @@ pub(super) static LISTENER: ElementTable<ListenAddress> = ElementTable {
 
 pub(super) static GROUP: ElementTable<Group> = ElementTable {
     name: "group",
-    new: || Group {
-        name: String::new(),
-        scheduler: Algorithm::LeastConns.into(),
-        sticky_prefix: Group::WHOLE_ADDRESS,
-        hosts: Vec::new(),
-    },
+    new: Group::default,
     attributes: &[
         attribute!("name" => NAME name, Required, Nothing, "name of the group"),
         attribute!("scheduler" => SCHEDULER scheduler, Written, AddAndSet,
@@ -257,15 +246,7 @@ pub(super) const ENABLE: &str = "enable";
 
 pub(super) static HOST: ElementTable<Host> = ElementTable {
     name: "host",
-    new: || Host {
-        name: String::new(),
-        address: Endpoint::Name {
-            host: String::new(),
-            port: 0,
-        },
-        weight: 1,
-        state: HostState::Up,
-    },
+    new: Host::default,
     attributes: &[
         // The default depends on its place in the group.
         attribute!("name" => NAME name, Written, Nothing, "name of the host"),

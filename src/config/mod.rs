@@ -88,7 +88,7 @@ impl Config {
 }
 
 /// A service: its listeners, and the groups of hosts that may serve its clients.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Service {
     /// Unique among the services.
     pub name: String,
@@ -160,6 +160,33 @@ pub struct Host {
 impl Group {
     /// Each IPv6 address is a client of its own: the default.
     pub const WHOLE_ADDRESS: u8 = 128;
+}
+
+/// A group without a name and hosts.
+impl Default for Group {
+    fn default() -> Self {
+        Group {
+            name: String::new(),
+            scheduler: Algorithm::LeastConns.into(),
+            sticky_prefix: Group::WHOLE_ADDRESS,
+            hosts: Vec::new(),
+        }
+    }
+}
+
+/// A host without a name and an address.
+impl Default for Host {
+    fn default() -> Self {
+        Host {
+            name: String::new(),
+            address: Endpoint::Name {
+                host: String::new(),
+                port: 0,
+            },
+            weight: 1,
+            state: HostState::Up,
+        }
+    }
 }
 
 impl Host {

@@ -277,12 +277,14 @@ mod tests {
             algorithm: Algorithm::LeastConns,
             sticky: true,
         };
-        let groups = vec![Group {
+        let mut group = Group {
             name: "g".to_owned(),
             scheduler,
-            sticky_prefix: 64,
             hosts: vec![host],
-        }];
+            ..Group::default()
+        };
+        group.sticky_prefix = 64;
+        let groups = vec![group];
         let listens = vec![ListenAddress {
             host: ListenHost::Any,
             port: 8080,

@@ -81,7 +81,7 @@ fn verbs() -> impl Iterator<Item = &'static CommandSchema> {
 /// The keys of a verb, those that may be repeated with dots behind them.
 fn keys(verb: &CommandSchema) -> String {
     let keys = verb
-        .keys
+        .keys()
         .iter()
         .map(|key| match (key.bare, key.value_kind) {
             (true, ValueKind::Command) => words(verbs().map(|verb| verb.name.to_owned())),
@@ -97,7 +97,7 @@ fn keys(verb: &CommandSchema) -> String {
 fn values() -> BTreeMap<String, Vec<String>> {
     let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for verb in verbs() {
-        for key in verb.keys.iter().filter(|key| !key.bare) {
+        for key in verb.keys().iter().filter(|key| !key.bare) {
             let start = format!("{}=", key.name);
             let choices = complete(
                 &format!("{} {start}", verb.name),
@@ -144,7 +144,7 @@ fn cases() -> [(&'static str, String); 2] {
 /// for their names, with so much between these.
 fn branches(between: &str, branch: impl Fn(&str, &str) -> String) -> [(&'static str, String); 2] {
     let keys = verbs()
-        .filter(|verb| !verb.keys.is_empty())
+        .filter(|verb| !verb.keys().is_empty())
         .map(|verb| branch(verb.name, &keys(verb)));
     let values = values();
     let values = values

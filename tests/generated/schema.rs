@@ -18,7 +18,7 @@ const START: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 
   Made by "make generate" from txlb's own table: not to be changed by hand.
 -->
-<grammar xmlns="http://relaxng.org/ns/structure/1.0" datatypeLibrary="http://www.w3.org/2001/XMLSchema-datatypes">
+<grammar xmlns="http://relaxng.org/ns/structure/1.0" xmlns:a="http://relaxng.org/ns/compatibility/annotations/1.0" datatypeLibrary="http://www.w3.org/2001/XMLSchema-datatypes">
   <start>
     <choice>
       <ref name="config"/>
@@ -130,6 +130,12 @@ fn attribute(text: &mut String, depth: usize, attribute: &AttributeSchema) {
     let write = |text: &mut String, depth| {
         let tag = format!("attribute name=\"{}\"", attribute.name);
         within(text, depth, &tag, |text, depth| {
+            let help = attribute.help.replace('<', "&lt;").replace('>', "&gt;");
+            push(
+                text,
+                depth,
+                &format!("<a:documentation>{help}</a:documentation>"),
+            );
             let values = value(attribute.value_kind);
             match &values[..] {
                 [one] => push(text, depth, one),

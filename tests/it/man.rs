@@ -164,7 +164,7 @@ fn every_command_is_listed_with_all_it_takes() {
                 .collect()
         };
         let taken = |needed: bool| -> BTreeSet<String> {
-            let keys = command.keys.iter().filter(|key| !key.bare);
+            let keys = command.keys().iter().filter(|key| !key.bare);
             keys.filter(|key| (key.required || key.instead_of.is_some()) == needed)
                 .map(|key| key.name.to_owned())
                 .collect()

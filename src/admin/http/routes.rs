@@ -122,7 +122,7 @@ fn method_not_allowed(request: &Request, route: &Route<'_>) -> Response {
 
 /// Tells scripts that were written for the ancestors what to call instead.
 fn legacy_hint(name: &str, schema: &CommandSchema) -> String {
-    let required = schema.keys.iter().filter(|key| key.required);
+    let required = schema.keys().iter().filter(|key| key.required);
     let keys: Vec<_> = required.map(|key| key.name).collect();
     let with = if keys.is_empty() { "" } else { " with " };
     let keys = keys.join(", ");

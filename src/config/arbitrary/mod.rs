@@ -192,13 +192,13 @@ pub(super) fn group(random: &mut Random, name: String) -> Group {
         name,
         // Not the blank one.
         address: address(random).parse().unwrap(),
-        ..vary(random, &HOST, (HOST.new)())
+        ..vary(random, &HOST, Host::default())
     });
     let hosts = hosts.collect();
     Group {
         name,
         hosts,
-        ..vary(random, &GROUP, (GROUP.new)())
+        ..vary(random, &GROUP, Group::default())
     }
 }
 
@@ -216,7 +216,7 @@ pub(super) fn service(random: &mut Random, name: String, first_port: usize) -> S
             .collect(),
         enabled: random.pick(&groups).name.clone(),
         groups,
-        ..vary(random, &SERVICE, (SERVICE.new)())
+        ..vary(random, &SERVICE, Service::default())
     }
 }
 

@@ -13,11 +13,14 @@ pub(in crate::config) fn verb(random: &mut Random, config: &Config) -> Verb {
     names.extend(["setOption"; 3]);
     let schema = command(names[random.below(names.len())]).unwrap();
     let mut line = Line::new(config);
-    for key in &schema.keys {
+    for key in schema.keys() {
         let is_replaced = key
             .instead_of
             .is_some_and(|other| line.text(other).is_some());
-        let is_taken = schema.keys.iter().any(|it| it.instead_of == Some(key.name));
+        let is_taken = schema
+            .keys()
+            .iter()
+            .any(|it| it.instead_of == Some(key.name));
         let leave_out = match key.required {
             true => is_taken && random.below(2) == 0,
             false => key.instead_of.is_none() && random.below(2) == 0,

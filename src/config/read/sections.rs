@@ -26,7 +26,7 @@ pub(super) fn read_service(
     listens: &mut ListenOffsets,
     findings: &mut Findings<'_>,
 ) -> Service {
-    let mut service = element.read(&SERVICE, (SERVICE.new)(), findings);
+    let mut service = element.read(&SERVICE, Service::default(), findings);
     let mut names = UniqueNames::default();
     let mut enabled_group = EnabledGroup::default();
     let mut group_elements = Vec::new();
@@ -180,13 +180,13 @@ impl EnabledGroup<'_> {
 }
 
 fn read_group(element: &mut Element<'_>, findings: &mut Findings<'_>) -> Group {
-    let mut group = element.read(&GROUP, (GROUP.new)(), findings);
+    let mut group = element.read(&GROUP, Group::default(), findings);
     let mut names = UniqueNames::default();
     for (index, child) in element.children(findings).into_iter().enumerate() {
         if findings.is_full() {
             break;
         }
-        let mut host = child.read(&HOST, (HOST.new)(), findings);
+        let mut host = child.read(&HOST, Host::default(), findings);
         if child.value("name").is_none() {
             host.name = Host::numbered_name(index);
         }

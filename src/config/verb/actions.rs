@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::HostKey;
 use super::table::{
-    self, CommandSchema, Declared, Effect, KeySchema, command_schema, force, host_keys, optional,
-    required,
+    self, CommandSchema, KeySchema, action, batch, force, host_keys, optional, question, required,
 };
 use super::values::Values;
 use crate::config::ValueKind;
@@ -120,63 +119,51 @@ impl Action {
     }
 }
 
-pub(super) static RETRY_HOST: Declared = Declared::new(|| {
-    command_schema(
-        "retryHost",
-        host_keys(),
-        "reset a failed host to untried: it gets new sessions",
-        Effect::Action(|values| Action::RetryHost {
-            host: values.host(),
-        }),
-    )
-});
+pub(super) static RETRY_HOST: CommandSchema = action(
+    "retryHost",
+    host_keys,
+    "reset a failed host to untried: it gets new sessions",
+    |values| Action::RetryHost {
+        host: values.host(),
+    },
+);
 
-pub(super) static SAVE_CONFIG: Declared = Declared::new(|| {
-    command_schema(
-        "saveConfig",
-        [force()],
-        "write the running configuration to the file",
-        Effect::Action(|values| Action::SaveConfig {
-            force: values.is_forced(),
-        }),
-    )
-});
+pub(super) static SAVE_CONFIG: CommandSchema = action(
+    "saveConfig",
+    || vec![force()],
+    "write the running configuration to the file",
+    |values| Action::SaveConfig {
+        force: values.is_forced(),
+    },
+);
 
-pub(super) static RELOAD: Declared = Declared::new(|| {
-    command_schema(
-        "reload",
-        [force()],
-        "read the file again",
-        Effect::Action(|values| Action::Reload {
-            force: values.is_forced(),
-        }),
-    )
-});
+pub(super) static RELOAD: CommandSchema = action(
+    "reload",
+    || vec![force()],
+    "read the file again",
+    |values| Action::Reload {
+        force: values.is_forced(),
+    },
+);
 
-pub(super) static REOPEN_LOG: Declared = Declared::new(|| CommandSchema {
-    old: Some("closeLog"),
-    ..command_schema(
-        "reopenLog",
-        [],
-        "reopen the log",
-        Effect::Action(|_| Action::ReopenLog),
-    )
-});
+pub(super) static REOPEN_LOG: CommandSchema =
+    action("reopenLog", Vec::new, "reopen the log", |_| {
+        Action::ReopenLog
+    })
+    .with_old("closeLog");
 
-pub(super) static SHUTDOWN: Declared = Declared::new(|| {
-    command_schema(
-        "shutdown",
-        [optional("grace", ValueKind::Grace)],
-        "stop; open sessions have so many seconds to end",
-        Effect::Action(|values| {
-            let given = values.text("grace");
-            let grace = given.and_then(|text| Value::detached("grace", text).seconds().ok());
-            Action::Shutdown {
-                grace: grace.map(Option::unwrap_or_default),
-            }
-        }),
-    )
-});
+pub(super) static SHUTDOWN: CommandSchema = action(
+    "shutdown",
+    || vec![optional("grace", ValueKind::Grace)],
+    "stop; open sessions have so many seconds to end",
+    |values| {
+        let given = values.text("grace");
+        let grace = given.and_then(|text| Value::detached("grace", text).seconds().ok());
+        Action::Shutdown {
+            grace: grace.map(Option::unwrap_or_default),
+        }
+    },
+);
 
 impl Question {
     /// The command that parses as this question.
@@ -192,66 +179,59 @@ impl Question {
     }
 }
 
-pub(super) static STATUS: Declared = Declared::new(|| {
-    let question = Effect::Question(|_| Question::Status);
-    command_schema("status", [], "show the status", question)
-});
+pub(super) static STATUS: CommandSchema =
+    question("status", Vec::new, "show the status", |_| Question::Status);
 
-pub(super) static SESSIONS: Declared = Declared::new(|| {
-    let question = Effect::Question(|_| Question::Sessions);
-    command_schema("sessions", [], "show the open sessions", question)
-});
+pub(super) static SESSIONS: CommandSchema =
+    question("sessions", Vec::new, "show the open sessions", |_| {
+        Question::Sessions
+    });
 
-pub(super) static CONFIG: Declared = Declared::new(|| {
-    let view = KeySchema {
-        default: Some(View::default().as_str().to_owned()),
-        ..optional("view", ValueKind::View)
-    };
-    command_schema(
-        "config",
-        [view],
-        "show the running configuration",
-        Effect::Question(|values| Question::Config {
-            view: values.get("view", Value::view).unwrap_or_default(),
-        }),
-    )
-});
+pub(super) static CONFIG: CommandSchema = question(
+    "config",
+    || {
+        let view = KeySchema {
+            default: Some(View::default().as_str().to_owned()),
+            ..optional("view", ValueKind::View)
+        };
+        vec![view]
+    },
+    "show the running configuration",
+    |values| Question::Config {
+        view: values.get("view", Value::view).unwrap_or_default(),
+    },
+);
 
-pub(super) static DIFF: Declared = Declared::new(|| {
-    let question = Effect::Question(|_| Question::Diff);
-    command_schema(
-        "diff",
-        [],
-        "show the changes that are not in the file",
-        question,
-    )
-});
+pub(super) static DIFF: CommandSchema = question(
+    "diff",
+    Vec::new,
+    "show the changes that are not in the file",
+    |_| Question::Diff,
+);
 
-pub(super) static COMPLETE: Declared = Declared::new(|| {
-    command_schema(
-        "complete",
-        [required("line", ValueKind::Line)],
-        "show completions of a line: choices for its last word",
-        Effect::Question(|values| Question::Complete {
-            line: values.name("line"),
-        }),
-    )
-});
+pub(super) static COMPLETE: CommandSchema = question(
+    "complete",
+    || vec![required("line", ValueKind::Line)],
+    "show completions of a line: choices for its last word",
+    |values| Question::Complete {
+        line: values.name("line"),
+    },
+);
 
-pub(super) static HELP: Declared = Declared::new(|| {
-    let verb = KeySchema {
-        bare: true,
-        ..optional("verb", ValueKind::Command)
-    };
-    command_schema(
-        "help",
-        [verb],
-        "show the commands, or what one of them takes",
-        Effect::Question(|values| Question::Help {
-            verb: values.text("verb").and_then(table::command),
-        }),
-    )
-});
+pub(super) static HELP: CommandSchema = question(
+    "help",
+    || {
+        let verb = KeySchema {
+            bare: true,
+            ..optional("verb", ValueKind::Command)
+        };
+        vec![verb]
+    },
+    "show the commands, or what one of them takes",
+    |values| Question::Help {
+        verb: values.text("verb").and_then(table::command),
+    },
+);
 
 impl Batch {
     /// The command that parses as this bracket.
@@ -264,17 +244,17 @@ impl Batch {
     }
 }
 
-pub(super) static BEGIN: Declared = Declared::new(|| {
-    let summary = "start a batch: commit makes its changes together";
-    command_schema("begin", [], summary, Effect::Batch(Batch::Begin))
-});
+pub(super) static BEGIN: CommandSchema = batch(
+    "begin",
+    "start a batch: commit makes its changes together",
+    Batch::Begin,
+);
 
-pub(super) static COMMIT: Declared = Declared::new(|| {
-    let summary = "make the changes since begin, all or none";
-    command_schema("commit", [], summary, Effect::Batch(Batch::Commit))
-});
+pub(super) static COMMIT: CommandSchema = batch(
+    "commit",
+    "make the changes since begin, all or none",
+    Batch::Commit,
+);
 
-pub(super) static ABORT: Declared = Declared::new(|| {
-    let summary = "drop the changes since begin";
-    command_schema("abort", [], summary, Effect::Batch(Batch::Abort))
-});
+pub(super) static ABORT: CommandSchema =
+    batch("abort", "drop the changes since begin", Batch::Abort);

@@ -58,7 +58,7 @@ fn pair<'a>(
 ) -> Option<(&'static KeySchema, &'a str)> {
     match word.split_once('=') {
         Some((name, value)) => Some((command.key(name)?, value)),
-        None => Some((command.keys.iter().find(|key| key.bare)?, word)),
+        None => Some((command.keys().iter().find(|key| key.bare)?, word)),
     }
 }
 
@@ -79,7 +79,7 @@ struct PartialCommand<'a> {
 impl<'a> PartialCommand<'a> {
     /// Keys that are still possible, and values of a key without `key=`.
     fn words(&self, line: &PartialLine) -> Vec<String> {
-        let left = self.command.keys.iter().filter(|key| self.may_give(key));
+        let left = self.command.keys().iter().filter(|key| self.may_give(key));
         let mut words = Vec::new();
         for key in left {
             if key.bare {

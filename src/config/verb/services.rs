@@ -2,169 +2,148 @@
 
 use super::apply::{service, service_mut};
 use super::list::{find_index, insert_item, move_item};
-use super::table::{Declared, Effect, before, command_schema, required, service_key};
+use super::table::{CommandSchema, adds, before, replaces, required, service_key};
 use super::{CommandError, ListenChoice};
-use crate::config::attributes::{GROUP, LISTENER, SERVICE};
+use crate::config::attributes::{LISTENER, SERVICE};
 use crate::config::value::Value;
 use crate::config::{Config, Group, ListenAddress, Service, ValueKind};
 
 /// Name of the group of a new service.
 const FIRST_GROUP: &str = "main";
 
-pub(super) static NEW_SERVICE: Declared = Declared::new(|| {
-    command_schema(
-        "newService",
-        [
+pub(super) static NEW_SERVICE: CommandSchema = adds(
+    "newService",
+    || {
+        vec![
             required("service", ValueKind::NewName),
             required("listen", ValueKind::ListenAddress),
             before(ValueKind::Service),
-        ],
-        "add a service with the empty, enabled group main",
-        Effect::Change {
-            apply: |values, config| {
-                let listen = values.get("listen", Value::address)?;
-                check_listen_free(config, &listen)?;
-                let service = Service {
-                    name: values.name("service"),
-                    listens: vec![listen],
-                    groups: vec![Group {
-                        name: FIRST_GROUP.to_owned(),
-                        ..(GROUP.new)()
-                    }],
-                    enabled: FIRST_GROUP.to_owned(),
-                    ..(SERVICE.new)()
-                };
-                insert_item(&mut config.services, service, values.place().as_ref(), "")
-            },
-            previous: |_, _| None,
-        },
-    )
-});
+        ]
+    },
+    "add a service with the empty, enabled group main",
+    |values, config| {
+        let listen = values.get("listen", Value::address)?;
+        check_listen_free(config, &listen)?;
+        let service = Service {
+            name: values.name("service"),
+            listens: vec![listen],
+            groups: vec![Group {
+                name: FIRST_GROUP.to_owned(),
+                ..Group::default()
+            }],
+            enabled: FIRST_GROUP.to_owned(),
+            ..Service::default()
+        };
+        insert_item(&mut config.services, service, values.place().as_ref(), "")
+    },
+);
 
-pub(super) static DEL_SERVICE: Declared = Declared::new(|| {
-    command_schema(
-        "delService",
-        [service_key()],
-        "remove a service with all its groups; its sessions live on",
-        Effect::Change {
-            apply: |values, config| {
-                let index = find_index(&config.services, &values.name("service"), "")?;
-                config.services.remove(index);
-                Ok(())
-            },
-            previous: |_, _| None,
-        },
-    )
-});
+pub(super) static DEL_SERVICE: CommandSchema = adds(
+    "delService",
+    || vec![service_key()],
+    "remove a service with all its groups; its sessions live on",
+    |values, config| {
+        let index = find_index(&config.services, &values.name("service"), "")?;
+        config.services.remove(index);
+        Ok(())
+    },
+);
 
-pub(super) static SET_SERVICE: Declared = Declared::new(|| {
-    command_schema(
-        "setService",
+pub(super) static SET_SERVICE: CommandSchema = replaces(
+    "setService",
+    || {
         [
             vec![service_key()],
             SERVICE.keys_to_set(),
             vec![before(ValueKind::Service)],
         ]
-        .concat(),
-        "change a service's timeouts or place",
-        Effect::Change {
-            apply: |values, config| {
-                let index = find_index(&config.services, &values.name("service"), "")?;
-                values.set(&SERVICE, &mut config.services[index])?;
-                let place = values.place();
-                move_item(&mut config.services, index, place.as_ref(), "").map(drop)
-            },
-            previous: |values, config| {
-                let service = service(config, values.text("service")?)?;
-                Some(values.previous(&SERVICE, service))
-            },
-        },
-    )
-});
+        .concat()
+    },
+    "change a service's timeouts or place",
+    |values, config| {
+        let index = find_index(&config.services, &values.name("service"), "")?;
+        values.set(&SERVICE, &mut config.services[index])?;
+        let place = values.place();
+        move_item(&mut config.services, index, place.as_ref(), "").map(drop)
+    },
+    |values, config| {
+        let service = service(config, values.text("service")?)?;
+        Some(values.previous(&SERVICE, service))
+    },
+);
 
-pub(super) static ADD_LISTEN: Declared = Declared::new(|| {
-    command_schema(
-        "addListen",
+pub(super) static ADD_LISTEN: CommandSchema = adds(
+    "addListen",
+    || {
         [
             vec![service_key()],
             LISTENER.keys_to_add(),
             vec![before(ValueKind::ListenAddress)],
         ]
-        .concat(),
-        "add a listener to a service",
-        Effect::Change {
-            apply: |values, config| {
-                let (name, address) = (values.name("service"), values.get("ip", Value::address)?);
-                let service = service_mut(config, &name)?;
-                let index = match values.text("before") {
-                    None | Some("") => service.listens.len(),
-                    Some(_) => {
-                        let next = values.get("before", Value::address)?;
-                        listen_index(service, &ListenChoice::Address(next))?
-                    }
-                };
-                check_listen_free(config, &address)?;
-                service_mut(config, &name)?.listens.insert(index, address);
-                Ok(())
-            },
-            previous: |_, _| None,
-        },
-    )
-});
+        .concat()
+    },
+    "add a listener to a service",
+    |values, config| {
+        let (name, address) = (values.name("service"), values.get("ip", Value::address)?);
+        let service = service_mut(config, &name)?;
+        let index = match values.text("before") {
+            None | Some("") => service.listens.len(),
+            Some(_) => {
+                let next = values.get("before", Value::address)?;
+                listen_index(service, &ListenChoice::Address(next))?
+            }
+        };
+        check_listen_free(config, &address)?;
+        service_mut(config, &name)?.listens.insert(index, address);
+        Ok(())
+    },
+);
 
-pub(super) static DEL_LISTEN: Declared = Declared::new(|| {
-    command_schema(
-        "delListen",
-        [service_key(), required("ip", ValueKind::ListenAddress)],
-        "remove a listener from a service",
-        Effect::Change {
-            apply: |values, config| {
-                let (name, address) = (values.name("service"), values.get("ip", Value::address)?);
-                let service = service_mut(config, &name)?;
-                let index = listen_index(service, &ListenChoice::Address(address))?;
-                if service.listens.len() == 1 {
-                    return Err(CommandError::LastListen { service: name });
-                }
-                service.listens.remove(index);
-                Ok(())
-            },
-            previous: |_, _| None,
-        },
-    )
-});
+pub(super) static DEL_LISTEN: CommandSchema = adds(
+    "delListen",
+    || vec![service_key(), required("ip", ValueKind::ListenAddress)],
+    "remove a listener from a service",
+    |values, config| {
+        let (name, address) = (values.name("service"), values.get("ip", Value::address)?);
+        let service = service_mut(config, &name)?;
+        let index = listen_index(service, &ListenChoice::Address(address))?;
+        if service.listens.len() == 1 {
+            return Err(CommandError::LastListen { service: name });
+        }
+        service.listens.remove(index);
+        Ok(())
+    },
+);
 
-pub(super) static SWITCH_PORT: Declared = Declared::new(|| {
-    command_schema(
-        "switchPort",
-        [
+pub(super) static SWITCH_PORT: CommandSchema = adds(
+    "switchPort",
+    || {
+        vec![
             service_key(),
             required("from", ValueKind::ListenAddressOrPort),
             required("to", ValueKind::ListenAddressOrPort),
-        ],
-        "move a listener to another port or address",
-        Effect::Change {
-            apply: |values, config| {
-                let name = values.name("service");
-                let service = service_mut(config, &name)?;
-                let index = listen_index(service, &values.get("from", Value::listen_choice)?)?;
-                let before = &service.listens[index];
-                let after = match values.get("to", Value::listen_choice)? {
-                    ListenChoice::Address(address) => address,
-                    ListenChoice::Port(port) => ListenAddress {
-                        host: before.host.clone(),
-                        port,
-                    },
-                };
-                if after != *before {
-                    check_listen_free(config, &after)?;
-                    service_mut(config, &name)?.listens[index] = after;
-                }
-                Ok(())
+        ]
+    },
+    "move a listener to another port or address",
+    |values, config| {
+        let name = values.name("service");
+        let service = service_mut(config, &name)?;
+        let index = listen_index(service, &values.get("from", Value::listen_choice)?)?;
+        let before = &service.listens[index];
+        let after = match values.get("to", Value::listen_choice)? {
+            ListenChoice::Address(address) => address,
+            ListenChoice::Port(port) => ListenAddress {
+                host: before.host.clone(),
+                port,
             },
-            previous: |_, _| None,
-        },
-    )
-});
+        };
+        if after != *before {
+            check_listen_free(config, &after)?;
+            service_mut(config, &name)?.listens[index] = after;
+        }
+        Ok(())
+    },
+);
 
 /// Checks that no service listens there. With port 0 the system chooses a port, never the same
 /// twice.

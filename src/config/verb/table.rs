@@ -19,8 +19,7 @@ pub struct CommandSchema {
     pub name: &'static str,
     /// An old name, still accepted.
     pub old: Option<&'static str>,
-    /// Its keys, in the order of encoding.
-    pub keys: Vec<KeySchema>,
+    keys: LazyLock<Vec<KeySchema>>,
     /// What it does, in one line.
     pub summary: &'static str,
     pub(super) effect: Effect,
@@ -35,6 +34,12 @@ impl PartialEq for CommandSchema {
 impl Eq for CommandSchema {}
 
 impl CommandSchema {
+    /// With an old name.
+    pub(super) const fn with_old(mut self, old: &'static str) -> Self {
+        self.old = Some(old);
+        self
+    }
+
     /// Its kind.
     pub fn kind(&self) -> Kind {
         match self.effect {
@@ -48,6 +53,11 @@ impl CommandSchema {
     /// Whether it only reads, so that read-only users may use it.
     pub fn only_reads(&self) -> bool {
         self.kind() == Kind::Question
+    }
+
+    /// Its keys, in the order of encoding.
+    pub fn keys(&self) -> &[KeySchema] {
+        &self.keys
     }
 
     /// The key of that name, or of that old name.
@@ -71,7 +81,7 @@ pub(super) enum Effect {
     Change {
         /// Changes it in place; after an error it must be dropped.
         apply: fn(&Values, &mut Config) -> Result<(), CommandError>,
-        previous: Previous,
+        previous: fn(&Values, &Config) -> PreviousValues,
     },
     Action(fn(&Values) -> Action),
     Question(fn(&Values) -> Question),
@@ -79,7 +89,7 @@ pub(super) enum Effect {
 }
 
 /// The values that a change replaces, for the log; `None` if it only adds, or they are secret.
-pub(super) type Previous = fn(&Values, &Config) -> Option<Vec<(&'static str, String)>>;
+pub(super) type PreviousValues = Option<Vec<(&'static str, String)>>;
 
 /// Kind of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,9 +142,9 @@ impl KeySchema {
     }
 }
 
-/// All commands, related ones together.
+/// All commands, related ones together. One that is not listed here is unused code.
 pub fn commands() -> &'static [&'static CommandSchema] {
-    &COMMANDS
+    COMMANDS
 }
 
 /// The command of that name, or of that old name.
@@ -143,62 +153,105 @@ pub fn command(name: &str) -> Option<&'static CommandSchema> {
     commands.find(|command| command.name == name || command.old == Some(name))
 }
 
-/// A command that is declared elsewhere. One that is not listed here is unused code.
-pub(super) type Declared = LazyLock<CommandSchema>;
+static COMMANDS: &[&CommandSchema] = &[
+    &groups::ADD_HOST,
+    &groups::DEL_HOST,
+    &groups::DEL_ALL_HOSTS,
+    &groups::SET_HOST,
+    &groups::SET_WEIGHT,
+    &groups::DRAIN_HOST,
+    &groups::HOST_ADMIN_DOWN,
+    &groups::HOST_ADMIN_UP,
+    &groups::NEW_GROUP,
+    &groups::DEL_GROUP,
+    &groups::ENABLE_GROUP,
+    &groups::SET_GROUP,
+    &groups::CHANGE_SCHEDULER,
+    &services::NEW_SERVICE,
+    &services::DEL_SERVICE,
+    &services::SET_SERVICE,
+    &services::ADD_LISTEN,
+    &services::DEL_LISTEN,
+    &services::SWITCH_PORT,
+    &users::ADD_USER,
+    &users::SET_USER,
+    &users::DEL_USER,
+    &users::SET_OPTION,
+    &actions::BEGIN,
+    &actions::COMMIT,
+    &actions::ABORT,
+    &actions::RETRY_HOST,
+    &actions::SAVE_CONFIG,
+    &actions::RELOAD,
+    &actions::REOPEN_LOG,
+    &actions::SHUTDOWN,
+    &actions::STATUS,
+    &actions::SESSIONS,
+    &actions::CONFIG,
+    &actions::DIFF,
+    &actions::COMPLETE,
+    &actions::HELP,
+];
 
-static COMMANDS: LazyLock<Vec<&'static CommandSchema>> = LazyLock::new(|| {
-    vec![
-        &groups::ADD_HOST,
-        &groups::DEL_HOST,
-        &groups::DEL_ALL_HOSTS,
-        &groups::SET_HOST,
-        &groups::SET_WEIGHT,
-        &groups::DRAIN_HOST,
-        &groups::HOST_ADMIN_DOWN,
-        &groups::HOST_ADMIN_UP,
-        &groups::NEW_GROUP,
-        &groups::DEL_GROUP,
-        &groups::ENABLE_GROUP,
-        &groups::SET_GROUP,
-        &groups::CHANGE_SCHEDULER,
-        &services::NEW_SERVICE,
-        &services::DEL_SERVICE,
-        &services::SET_SERVICE,
-        &services::ADD_LISTEN,
-        &services::DEL_LISTEN,
-        &services::SWITCH_PORT,
-        &users::ADD_USER,
-        &users::SET_USER,
-        &users::DEL_USER,
-        &users::SET_OPTION,
-        &actions::BEGIN,
-        &actions::COMMIT,
-        &actions::ABORT,
-        &actions::RETRY_HOST,
-        &actions::SAVE_CONFIG,
-        &actions::RELOAD,
-        &actions::REOPEN_LOG,
-        &actions::SHUTDOWN,
-        &actions::STATUS,
-        &actions::SESSIONS,
-        &actions::CONFIG,
-        &actions::DIFF,
-        &actions::COMPLETE,
-        &actions::HELP,
-    ]
-});
+type Keys = fn() -> Vec<KeySchema>;
 
-/// Declares a command.
-pub(super) fn command_schema(
+/// Declares a verb that replaces values: `previous` tells which, for the log.
+pub(super) const fn replaces(
     name: &'static str,
-    keys: impl Into<Vec<KeySchema>>,
+    keys: Keys,
+    summary: &'static str,
+    apply: fn(&Values, &mut Config) -> Result<(), CommandError>,
+    previous: fn(&Values, &Config) -> PreviousValues,
+) -> CommandSchema {
+    declare(name, keys, summary, Effect::Change { apply, previous })
+}
+
+/// Declares a verb that only adds, or removes what the log need not keep.
+pub(super) const fn adds(
+    name: &'static str,
+    keys: Keys,
+    summary: &'static str,
+    apply: fn(&Values, &mut Config) -> Result<(), CommandError>,
+) -> CommandSchema {
+    replaces(name, keys, summary, apply, |_, _| None)
+}
+
+pub(super) const fn action(
+    name: &'static str,
+    keys: Keys,
+    summary: &'static str,
+    make: fn(&Values) -> Action,
+) -> CommandSchema {
+    declare(name, keys, summary, Effect::Action(make))
+}
+
+pub(super) const fn question(
+    name: &'static str,
+    keys: Keys,
+    summary: &'static str,
+    make: fn(&Values) -> Question,
+) -> CommandSchema {
+    declare(name, keys, summary, Effect::Question(make))
+}
+
+pub(super) const fn batch(
+    name: &'static str,
+    summary: &'static str,
+    batch: Batch,
+) -> CommandSchema {
+    declare(name, Vec::new, summary, Effect::Batch(batch))
+}
+
+const fn declare(
+    name: &'static str,
+    keys: Keys,
     summary: &'static str,
     effect: Effect,
 ) -> CommandSchema {
     CommandSchema {
         name,
         old: None,
-        keys: keys.into(),
+        keys: LazyLock::new(keys),
         summary,
         effect,
     }

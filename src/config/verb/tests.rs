@@ -300,7 +300,7 @@ fn piece(random: &mut Random) -> String {
     let command = random.pick(commands());
     let found = match random.below(9) {
         0 => command.name,
-        1 => command.keys.first().map_or("=", |key| key.name),
+        1 => command.keys().first().map_or("=", |key| key.name),
         2 => random.pick(&["\"", "\\", "\\\"", "\\u{", "\\u{41}", "}"]),
         3 => random.pick(&[" ", "  ", "=", ","]),
         4 => random.pick(&["\u{0}", "\n", "\u{202e}", "\u{10ffff}", "ü", "\u{a0}"]),

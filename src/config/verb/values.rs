@@ -39,7 +39,7 @@ impl Command {
         let (name, words) = words.split_first().ok_or(ParseError::Empty)?;
         let schema =
             table::command(name.as_ref()).ok_or_else(|| ParseError::unknown_verb(name.as_ref()))?;
-        let bare = schema.keys.iter().find(|key| key.bare);
+        let bare = schema.keys().iter().find(|key| key.bare);
         let pair = |word| match (str::split_once(word, '='), bare) {
             (Some(pair), _) => Ok(pair),
             (None, Some(key)) => Ok((key.name, word)),
@@ -163,7 +163,7 @@ impl Values {
             }
             given.push((key, value));
         }
-        let place = |key: &KeySchema| schema.keys.iter().position(|it| it.name == key.name);
+        let place = |key: &KeySchema| schema.keys().iter().position(|it| it.name == key.name);
         given.sort_by_key(|(key, _)| place(key));
         check_required(schema, &given)?;
         let mut values = Values::new(schema);
@@ -330,7 +330,7 @@ fn check_required(
     schema: &'static CommandSchema,
     given: &[(&'static KeySchema, &str)],
 ) -> Result<(), ParseError> {
-    for required in schema.keys.iter().filter(|key| key.required) {
+    for required in schema.keys().iter().filter(|key| key.required) {
         let key = required.name;
         let is_given = given.iter().any(|(it, _)| it.name == key);
         let instead = given.iter().find(|(it, _)| it.instead_of == Some(key));
@@ -350,7 +350,10 @@ fn check_required(
 }
 
 fn unknown_key(schema: &'static CommandSchema, found: &str) -> ParseError {
-    let names = schema.keys.iter().flat_map(|key| [Some(key.name), key.old]);
+    let names = schema
+        .keys()
+        .iter()
+        .flat_map(|key| [Some(key.name), key.old]);
     ParseError::UnknownKey {
         found: found.to_owned(),
         command: schema,

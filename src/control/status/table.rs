@@ -271,7 +271,7 @@ pub(in crate::control) fn help(command: Option<&CommandSchema>) -> Vec<String> {
             let mut lines = wrap(usage.trim_end(), WIDTH, "    ");
             lines.extend(wrap(it.summary, WIDTH, ""));
             if it
-                .keys
+                .keys()
                 .iter()
                 .any(|key| key.value_kind == ValueKind::OptionName)
             {

@@ -75,7 +75,7 @@ fn check_pairs(verbs: &[Verb], next: &Config) -> Result<(), (usize, CommandError
     };
     let sets = |verb: &Verb| {
         let name = verb.0.text("name");
-        *verb.0.schema == *SET_OPTION && [Some(cert), Some(key)].contains(&name)
+        *verb.0.schema == SET_OPTION && [Some(cert), Some(key)].contains(&name)
     };
     // An incomplete pair from before is not these verbs' error.
     match verbs.iter().rposition(sets) {
