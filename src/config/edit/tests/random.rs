@@ -4,6 +4,7 @@
 //! remark has a number, so that a test can look for it.
 
 use crate::config::arbitrary::{self, Random};
+use crate::config::attributes::{GROUP, HOST, SERVICE};
 use crate::config::schema::element_schema;
 use crate::config::serialize::{self, Content, Escaped, XmlAttribute, XmlElement};
 use crate::config::{Admin, AttributeSchema, Config, Group, Host, Scheduler, Service, ValueKind};
@@ -467,8 +468,7 @@ fn service(service: &mut Service, free_port: usize, random: &mut Random, moves: 
     let (listens, groups) = (&mut service.listens, &mut service.groups);
     let at = random.below(groups.len());
     match random.below(12) {
-        0 => service.timeouts.idle = random.maybe(arbitrary::duration),
-        1 => service.timeouts.connect = random.maybe(arbitrary::duration),
+        0 | 1 => *service = arbitrary::vary(random, &SERVICE, service.clone()),
         2 => listens.insert(
             random.below(listens.len() + 1),
             arbitrary::listen(random, free_port),
@@ -483,7 +483,7 @@ fn service(service: &mut Service, free_port: usize, random: &mut Random, moves: 
         }
         7 if groups[at].name != service.enabled => drop(groups.remove(at)),
         8 if moves => groups.rotate_left(at),
-        9 => groups[at].scheduler = random.pick(&["rand,sticky", "leastc"]).parse().unwrap(),
+        9 => groups[at] = arbitrary::vary(random, &GROUP, groups[at].clone()),
         _ => group(&mut groups[at], random, moves),
     }
 }
@@ -505,7 +505,7 @@ fn group(group: &mut Group, random: &mut Random, moves: bool) {
         1 => group.hosts[at].name = new.name,
         2 => group.hosts[at].address = new.address,
         3 if moves => group.hosts.rotate_left(at),
-        _ => group.hosts[at].weight = u32::try_from(random.below(9)).unwrap(),
+        _ => group.hosts[at] = arbitrary::vary(random, &HOST, group.hosts[at].clone()),
     }
 }
 

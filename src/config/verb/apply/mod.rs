@@ -9,7 +9,7 @@ use super::line::QuotedWord;
 use super::list::find_index;
 use super::table::Effect;
 use super::users::SET_OPTION;
-use super::{CommandError, GroupKey, HostKey, Verb};
+use super::{CommandError, GroupKey, HostKey, ParseError, Verb};
 use crate::config::redact::Quoted;
 use crate::config::{Config, Group, Host, Limit, Service};
 
@@ -27,7 +27,10 @@ impl Verb {
         match self.0.schema.effect {
             Effect::Change { apply, .. } => apply(&self.0, config),
             // No verb is made of these.
-            Effect::Action(_) | Effect::Question(_) | Effect::Batch(_) => Ok(()),
+            Effect::Action(_) | Effect::Question(_) | Effect::Batch(_) => {
+                let error = ParseError::unknown_verb(self.name());
+                Err(CommandError::Option(error))
+            }
         }
     }
 
