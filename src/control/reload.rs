@@ -29,24 +29,25 @@ struct Reloaded {
 struct Refusal {
     /// The first error.
     why: String,
-    /// The other errors of the file.
-    others: Vec<String>,
+    /// All errors of the file, if there are several.
+    lines: Vec<String>,
 }
 
 impl From<String> for Refusal {
     fn from(why: String) -> Self {
-        let others = Vec::new();
-        Refusal { why, others }
+        let lines = Vec::new();
+        Refusal { why, lines }
     }
 }
 
 impl From<FileError> for Refusal {
     fn from(error: FileError) -> Self {
-        let mut lines = error.lines().into_iter();
-        Refusal {
-            why: lines.next().unwrap_or_default(),
-            others: lines.collect(),
+        let mut lines = error.lines();
+        let why = lines.first().cloned().unwrap_or_default();
+        if lines.len() == 1 {
+            lines.clear();
         }
+        Refusal { why, lines }
     }
 }
 
@@ -94,9 +95,9 @@ impl Controller {
                 let answer = self.answer(Ok(message));
                 answer.with(ResponseData::Lines(lost.collect()))
             }
-            Err(Refusal { why, others }) => {
+            Err(Refusal { why, lines }) => {
                 let answer = self.answer(Err(why));
-                answer.with(ResponseData::Lines(others))
+                answer.with(ResponseData::Lines(lines))
             }
         }
     }
@@ -106,10 +107,10 @@ impl Controller {
         let result = self.try_reread(actor, force);
         let first = result.as_ref().map_err(|refusal| refusal.why.clone());
         self.last_reload = Some(outcome(&first));
-        if let Err(Refusal { why, others }) = &result {
+        if let Err(Refusal { why, lines }) = &result {
             let text = format!("{why}; the running configuration stays");
             self.record(Topic::Error, &text);
-            for other in others {
+            for other in lines.iter().skip(1) {
                 log::error!(target: log_targets::ANSWERS, "{other}");
             }
         }

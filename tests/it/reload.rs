@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::support::client::{Session, who, who_in_turn};
+use crate::support::control::Controlled;
 use crate::support::host::Host;
 use crate::support::proc::{descriptors, shows_descriptors};
 use crate::support::txlb::{Txlb, run, text};
@@ -302,12 +303,12 @@ fn a_bad_file_changes_nothing_and_says_where_it_is_bad() {
 fn all_errors_of_a_file_are_told_at_once() {
     let host = Host::new("a");
     let good = web("roundr", &[("a", &host)]);
-    let mut txlb = Txlb::start(&good);
-    let mut session = Session::open(txlb.address());
+    let mut controlled = Controlled::start(&good);
+    let mut session = Session::open(controlled.txlb.address());
     let bad = good
         .replace("roundr", "round")
         .replace(LISTEN, "\n<listen ip=\"x\"/>");
-    let file = txlb.config_file();
+    let file = controlled.txlb.config_file();
     fs::write(&file, bad).unwrap();
     let (file, path) = (text(&file), file.display());
     let errors = [
@@ -319,9 +320,15 @@ fn all_errors_of_a_file_are_told_at_once() {
         assert_eq!(ended.status, Some(65), "{ended:?}");
         assert_eq!(Vec::from_iter(ended.stderr.lines()), errors);
     }
-    txlb.signal(Signal::HUP);
-    txlb.wait_for(&format!("{}; the running configuration stays", errors[0]));
-    txlb.wait_for(&errors[1]);
+    controlled.txlb.signal(Signal::HUP);
+    let first = format!("{}; the running configuration stays", errors[0]);
+    controlled.txlb.wait_for(&first);
+    controlled.txlb.wait_for(&errors[1]);
+    let refused = controlled.ctl(&["reload"]);
+    assert_eq!(refused.status, Some(1), "{refused:?}");
+    assert_eq!(refused.stderr, format!("error: {}\n", errors[0]));
+    let told = refused.stdout.lines().map(str::trim);
+    assert_eq!(Vec::from_iter(told), errors);
     session.echo(100);
 }
 
