@@ -281,7 +281,8 @@ impl<'a> Element<'a> {
                 }
                 (Occurs::AtMostOnce, Some(_)) => {
                     let kind = ErrorKind::DuplicateElement { element, parent };
-                    found.for_each(|it| findings.error(it.error(kind.clone())));
+                    let others = found.take(Findings::MOST_ERRORS);
+                    others.for_each(|it| findings.error(it.error(kind.clone())));
                 }
                 _ => {}
             }

@@ -280,6 +280,9 @@ fn read_user(element: &mut Element<'_>, findings: &mut Findings<'_>) -> User {
     user.keys
         .extend(first.and_then(|value| findings.ok(value.key())));
     for child in element.children(findings) {
+        if findings.is_full() {
+            break;
+        }
         user.keys
             .extend(findings.ok(child.with_text(|value| value.key())));
     }
@@ -327,6 +330,7 @@ pub(super) fn read_manager(
     if let Some(element) = manager {
         for child in element.children(findings) {
             match child.name() {
+                _ if findings.is_full() => break,
                 "hostCheck" => {
                     is_said = true;
                     tasks.host_check = read_task(&child, &HOST_CHECK, findings);

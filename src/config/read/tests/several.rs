@@ -80,4 +80,17 @@ fn more_than_twenty_errors_are_cut_short() {
     assert_eq!(many[20], "and more");
     // The lines before each error are not counted for all of them.
     assert_eq!(errors(&file(50_000)), many);
+    for many in [
+        "<manager/>",
+        "<admin><user><key>x</key></user></admin>",
+        "<x/>",
+        "<service x='y'/>",
+    ] {
+        let text = format!("<config>{}</config>", many.repeat(20_000));
+        assert_eq!(errors(&text).len(), 21, "{many}");
+    }
+    let keys = "<key>x</key>".repeat(20_000);
+    let text =
+        format!("<config><admin><user name='u' access='full'>{keys}</user></admin></config>");
+    assert_eq!(errors(&text).len(), 21);
 }
