@@ -48,7 +48,7 @@ static:
 check:
 	$(CARGO) fmt --check
 	$(CARGO) clippy $(CARGOFLAGS) --all-targets --all-features -- -D warnings
-	$(CARGO) test $(CARGOFLAGS) --lib
+	$(CARGO) test $(CARGOFLAGS) --lib --bins
 
 test:
 	$(CARGO) test $(CARGOFLAGS)

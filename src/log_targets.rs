@@ -15,6 +15,6 @@ pub const LOGINS: &str = "txlb::login";
 /// together, and each host has a rate limit of its own.
 pub const HEALTH: &str = "txlb::health";
 
-/// Answers to requests of operators: verbs, signals, reloads, saves. Never held back: who asks
-/// twice is answered twice.
-pub const ANSWERS: &str = "txlb::answer";
+/// What the controller does for operators: verbs, signals, reloads, saves, and where services listen.
+/// Never held back: each request has its own lines.
+pub const CONTROL: &str = "txlb::answer";

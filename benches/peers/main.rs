@@ -14,6 +14,7 @@ mod folder;
 mod machine;
 mod memory;
 mod options;
+mod paced;
 mod proc;
 mod process;
 mod programs;
@@ -64,6 +65,9 @@ fn bench(arguments: &[String]) -> Outcome<()> {
     let folder = Folder::new()?;
     let mut report = Report::new(&options);
     versus::measure(&folder, &options, &peers, &mut report)?;
+    if options.wants(Part::Paced) {
+        paced::measure(&folder, &options, &peers, &mut report)?;
+    }
     if options.wants(Part::Memory) {
         memory::measure(&folder, &options, &peers, &mut report)?;
     }

@@ -11,6 +11,7 @@ pub(crate) enum Part {
     Short,
     Page,
     Bulk,
+    Paced,
     Memory,
     Start,
     Reload,
@@ -19,11 +20,12 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    const ALL: [Part; 9] = [
+    const ALL: [Part; 10] = [
         Part::KeepAlive,
         Part::Short,
         Part::Page,
         Part::Bulk,
+        Part::Paced,
         Part::Memory,
         Part::Start,
         Part::Reload,
@@ -38,6 +40,7 @@ impl Part {
             Part::Short => "short",
             Part::Page => "18k",
             Part::Bulk => "bulk",
+            Part::Paced => "paced",
             Part::Memory => "memory",
             Part::Start => "start",
             Part::Reload => "reload",

@@ -14,7 +14,7 @@ use super::table::Table;
 use super::{Outcome, bulk, wrk};
 
 /// Hosts behind each balancer.
-const HOSTS: usize = 4;
+pub(crate) const HOSTS: usize = 4;
 
 /// Clients at the same time.
 pub(crate) const CLIENTS: usize = 64;
@@ -68,7 +68,7 @@ const ROWS: [Row; 4] = [
 pub(crate) struct Sample {
     pub(crate) total_ns: f64,
     user_ns: f64,
-    per_second: f64,
+    pub(crate) per_second: f64,
     p99_us: Option<f64>,
 }
 
@@ -147,7 +147,12 @@ fn rounds(
     Ok(rounds)
 }
 
-fn sample(folder: &Folder, part: Part, balancer: &mut Balancer, seconds: u64) -> Outcome<Sample> {
+pub(crate) fn sample(
+    folder: &Folder,
+    part: Part,
+    balancer: &mut Balancer,
+    seconds: u64,
+) -> Outcome<Sample> {
     let load = |path, close| wrk::Load {
         path,
         close,
@@ -189,7 +194,10 @@ pub(crate) fn under_load(
 }
 
 /// Processor time of a balancer while `work` runs.
-fn spent<T>(process: &mut Process, work: impl FnOnce() -> Outcome<T>) -> Outcome<(T, Cpu)> {
+pub(crate) fn spent<T>(
+    process: &mut Process,
+    work: impl FnOnce() -> Outcome<T>,
+) -> Outcome<(T, Cpu)> {
     pause(BREATH)?;
     process.check()?;
     let family = process.family();

@@ -17,8 +17,7 @@ mod page;
 mod server;
 #[cfg(feature = "ssh")]
 mod ssh;
-#[cfg(feature = "web")]
-#[cfg_attr(not(feature = "https"), path = "tls/no_tls.rs")]
+#[cfg(feature = "https")]
 mod tls;
 
 #[cfg(feature = "logins")]

@@ -297,7 +297,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_is_counted_past_the_gaps() {
+    fn remaining_candidates_are_counted_past_the_excluded_ones() {
         let mut excluded = Excluded {
             indices: [0; PickContext::MAX_TRIED],
             len: 3,

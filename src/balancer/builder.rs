@@ -1,21 +1,23 @@
-//! Builds the configuration of a balancer step by step, and starts it.
+//! Builds the configuration of a balancer step by step, starts it, and stops it after a panic.
 //!
 //! Each step becomes a verb, as operators use them, so that the same errors have the same text.
 
 use std::fmt::Display;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use super::Balancer;
 use super::admin_servers::{AdminInterface, AdminServers};
-use super::error::{Cause, Error};
-use super::events::StopOnPanic;
+use super::{Balancer, Cause, Error};
 use crate::balance::{Scheduler, Schedulers};
 use crate::config::verb::{Command, Verb, apply_all};
 use crate::config::{Config, Reading, read_with};
-use crate::control::{Bound, ControllerThread, DataPlane, File, Options, processors};
+use crate::control::{
+    Bound, ControllerThread, DataPlane, File, Handle, LifecycleEvent, Options, Signal, processors,
+};
 use crate::os::inherited::InheritedSocket;
 use crate::os::listen::BindAddress;
 
@@ -293,7 +295,7 @@ impl Builder {
     /// configuration says.
     ///
     /// ```
-    /// # let folder = std::env::temp_dir().join(format!("txlb-door-{}", std::process::id()));
+    /// # let folder = std::env::temp_dir().join(format!("txlb-example-{}", std::process::id()));
     /// # std::fs::create_dir_all(&folder)?;
     /// use txlb::{AdminInterface, Balancer};
     ///
@@ -421,11 +423,63 @@ fn read(
 /// # Errors
 /// No service listens at a socket that was given.
 fn check_served(data_plane: &DataPlane, given: &[BindAddress]) -> Result<(), Error> {
-    match given.iter().find(|place| !data_plane.listens_at(**place)) {
+    match given
+        .iter()
+        .find(|address| !data_plane.listens_at(**address))
+    {
         None => Ok(()),
-        Some(place) => {
-            let invalid = format!("listener(): no service of the file or text listens at {place}");
+        Some(address) => {
+            let invalid =
+                format!("listener(): no service of the file or text listens at {address}");
             Err(Cause::Invalid(invalid).into())
+        }
+    }
+}
+
+/// Stops the balancer when a thread panics, even before there is a controller.
+#[derive(Debug)]
+struct StopOnPanic {
+    ended: Sender<()>,
+    handle: OnceLock<Handle>,
+    panicked: AtomicBool,
+}
+
+impl StopOnPanic {
+    /// The receiver gets a message at the end of the last session.
+    fn new() -> (StopOnPanic, Receiver<()>) {
+        let (ended, end) = channel();
+        let stop_on_panic = StopOnPanic {
+            ended,
+            handle: OnceLock::new(),
+            panicked: AtomicBool::new(false),
+        };
+        (stop_on_panic, end)
+    }
+
+    fn handle_event(&self, event: &LifecycleEvent) {
+        match event {
+            LifecycleEvent::Stopped => drop(self.ended.send(())),
+            LifecycleEvent::Panicked(_) => {
+                self.panicked.store(true, Ordering::SeqCst);
+                self.stop_after_panic();
+            }
+        }
+    }
+
+    /// Sets the controller. A worker may have panicked before: clients come while the admin
+    /// servers are still starting. Test:
+    /// a_scheduler_that_panics_before_all_is_started_ends_the_balancer.
+    fn set_handle(&self, handle: Handle) {
+        let _ = self.handle.set(handle);
+        self.stop_after_panic();
+    }
+
+    /// A thread that panicked leaves its work undone, so the others stop.
+    fn stop_after_panic(&self) {
+        if self.panicked.load(Ordering::SeqCst)
+            && let Some(handle) = self.handle.get()
+        {
+            handle.signal(Signal::Stop);
         }
     }
 }

@@ -1,29 +1,33 @@
-//! The public interface of a balancer within a program. It passes requests on to the controller.
+//! The public interface of a balancer within a program: its methods, which pass requests on to the
+//! controller, its events and its errors.
 
 mod admin_servers;
 mod builder;
-mod error;
-mod events;
 
 pub use admin_servers::{AdminInterface, AdminServerError, AdminServers};
 pub use builder::Builder;
-pub use error::{ApplyError, Error, ErrorKind};
-pub use events::Events;
 
-use std::fmt;
-use std::fmt::Display;
+use std::fmt::{self, Display};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
+use crate::config;
 use crate::config::verb::{Action, Command, ParseError, Verb};
-use crate::control::{Actor, ControllerThread, EventBus, Handle, Response, Sessions, Status};
+use crate::control::{
+    self, Actor, ControllerThread, Event, EventBus, FileError, Handle, Response, Sessions, Status,
+    Subscription,
+};
 use crate::sync::lock;
 
 /// How long sessions may take to be cut after their grace.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Events that wait to be taken. Further ones are counted and dropped.
+const MAX_WAITING_EVENTS: usize = 1024;
 
 /// A running balancer.
 ///
@@ -99,7 +103,7 @@ impl Balancer {
 
     /// A new subscription to events, from now on.
     pub fn events(&self) -> Events {
-        Events(self.event_bus.subscribe(events::ROOM))
+        Events(self.event_bus.subscribe(MAX_WAITING_EVENTS))
     }
 
     /// Executes a line, as at the control socket, such as `drainHost service=web group=main
@@ -305,3 +309,128 @@ fn verb(line: &str) -> Result<Verb, ApplyError> {
     let command: Command = line.parse().map_err(parse_error)?;
     command.into_change().map_err(ApplyError)
 }
+
+/// The events of a balancer from now on.
+///
+/// An iterator: its `next` waits, and ends when the balancer has ended. Up to 1,024 events wait to
+/// be taken; no session waits for that. Further ones are lost, and [`Event::Missed`] has their
+/// number.
+#[derive(Debug)]
+pub struct Events(Subscription);
+
+impl Events {
+    /// The next event. `None` if none comes within `timeout`, or the balancer has ended.
+    pub fn next_within(&self, timeout: Duration) -> Option<Event> {
+        self.0.events.recv_timeout(timeout).ok()
+    }
+
+    /// The next event, if one waits.
+    pub fn try_next(&self) -> Option<Event> {
+        self.0.events.try_recv().ok()
+    }
+}
+
+impl Iterator for Events {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        self.0.events.recv().ok()
+    }
+}
+
+/// Why a balancer cannot start, in words. Nothing runs then.
+///
+/// If the system refused, the source is the [`io::Error`].
+#[derive(Debug)]
+pub struct Error(Cause);
+
+#[derive(Debug)]
+enum Cause {
+    /// The file cannot be read, or is wrong.
+    File(FileError),
+    /// The text is wrong.
+    Text(config::Errors),
+    /// A step of the builder is wrong.
+    Invalid(String),
+    /// The configuration cannot be put in force.
+    Start(control::Error),
+    /// An admin interface cannot be opened.
+    AdminInterface(AdminServerError),
+    /// The system refused.
+    System(io::Error),
+}
+
+/// The kind of an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The configuration is wrong: the file, the text, or a step of the builder.
+    Configuration,
+    /// The file cannot be read.
+    File,
+    /// A listener cannot be bound.
+    Listen,
+    /// An admin interface cannot be opened.
+    AdminInterface,
+    /// The system refuses a thread or an event queue.
+    System,
+}
+
+impl Error {
+    /// The kind of this error.
+    pub fn kind(&self) -> ErrorKind {
+        match &self.0 {
+            Cause::File(FileError::Unreadable(..)) => ErrorKind::File,
+            Cause::File(_) | Cause::Text(_) | Cause::Invalid(_) => ErrorKind::Configuration,
+            Cause::Start(control::Error::Scheduler(_)) => ErrorKind::Configuration,
+            Cause::Start(control::Error::System(_) | control::Error::Worker(_)) => {
+                ErrorKind::System
+            }
+            Cause::Start(_) => ErrorKind::Listen,
+            Cause::AdminInterface(_) => ErrorKind::AdminInterface,
+            Cause::System(_) => ErrorKind::System,
+        }
+    }
+}
+
+impl From<Cause> for Error {
+    fn from(cause: Cause) -> Error {
+        Error(cause)
+    }
+}
+
+impl Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Cause::File(error) => error.fmt(f),
+            Cause::Text(errors) => f.write_str(&errors.lines("line ").join("\n")),
+            Cause::Invalid(why) => f.write_str(why),
+            Cause::Start(error) => error.fmt(f),
+            Cause::AdminInterface(error) => f.write_str(&error.text),
+            Cause::System(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.0 {
+            // The text of the others has their sources in it.
+            Cause::Start(error) => error.source(),
+            Cause::File(FileError::Unreadable(_, error)) | Cause::System(error) => Some(error),
+            Cause::File(_) | Cause::Text(_) | Cause::Invalid(_) | Cause::AdminInterface(_) => None,
+        }
+    }
+}
+
+/// Why a request was refused, in words for an operator. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApplyError(String);
+
+impl Display for ApplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ApplyError {}

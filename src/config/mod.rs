@@ -13,7 +13,6 @@ mod error;
 #[cfg(any(test, feature = "internals"))]
 #[doc(hidden)]
 pub mod internals;
-mod loops;
 mod mask;
 mod read;
 mod redact;
@@ -27,7 +26,6 @@ pub use address::{AddressError, Endpoint, ListenAddress, ListenHost};
 pub use credentials::public_key_bytes;
 pub use edit::{EditError, edit};
 pub use error::{Error, ErrorKind, Errors, Limit, Position};
-pub use loops::{Hop, find_closing_hops};
 pub(crate) use mask::has_hashes;
 pub use mask::{hide_passwords, leave_out_masked};
 pub use read::{Reading, Warning, read, read_with};

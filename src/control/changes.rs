@@ -1,17 +1,58 @@
-//! Changes by verbs: check, prepare, put in force, commit, log. All of it happens, or nothing.
+//! How the controller changes the configuration: by verbs, and by reading the file again. Saves it,
+//! too.
+//!
+//! A file with other bytes wins over unsaved changes. With the same bytes, nothing is lost.
 
-use super::config_file::File;
-use super::controller::Controller;
+use std::path::Path;
+use std::time::{Instant, SystemTime};
+
+use super::apply::{ConfigChange, NewListeners, Prepared};
+use super::config_file::{Changed, File, FileError};
+use super::controller::{Controller, NO_FILE, Stored, outcome};
 use super::data_plane::Listening;
-use super::error::Error;
-use super::handle::{Actor, Response};
+use super::handle::{Actor, Response, ResponseData};
 use super::listeners::ResolveScope;
-use super::reconfigure::Prepared;
 use super::running::Renames;
+use super::save::Saved;
 use crate::config::verb::{Verb, apply_all};
 use crate::config::{Config, Warning};
 use crate::log_targets;
 use crate::relay::Topic;
+use crate::text::plural;
+
+/// The result of a reload.
+struct Reloaded {
+    /// What happened.
+    message: String,
+    /// Unsaved changes that it undid.
+    lost: Vec<String>,
+}
+
+/// Why a reload is refused.
+struct Refusal {
+    /// The first error.
+    why: String,
+    /// All errors of the file, if there are several.
+    lines: Vec<String>,
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        let lines = Vec::new();
+        Refusal { why, lines }
+    }
+}
+
+impl From<FileError> for Refusal {
+    fn from(error: FileError) -> Self {
+        let mut lines = error.lines();
+        let why = lines.first().cloned().unwrap_or_default();
+        if lines.len() == 1 {
+            lines.clear();
+        }
+        Refusal { why, lines }
+    }
+}
 
 impl Controller {
     /// Makes one change of all `verbs`.
@@ -22,7 +63,7 @@ impl Controller {
                 [verb] => verb.to_string(),
                 _ => format!("{} changes at once", verbs.len()),
             };
-            log::info!(target: log_targets::ANSWERS, "refused: {shown}; by {actor}: {why}");
+            log::info!(target: log_targets::CONTROL, "refused: {shown}; by {actor}: {why}");
         }
         self.answer(outcome)
     }
@@ -63,31 +104,21 @@ impl Controller {
         renames: &Renames,
         scope: ResolveScope,
     ) -> Result<Prepared, String> {
-        let now = self.data_plane.config();
-        let mut prepared = Prepared::new(&mut self.reconfigurables, now, &next)?;
         let listening = self.data_plane.listening();
-        let applied = self.data_plane.apply_as(next, renames, scope);
-        let unknown = match applied {
-            Ok(()) => None,
-            // The other workers serve it, so the rest must follow.
-            Err(Error::Worker(number)) => Some(number),
-            Err(error) => return Err(error.to_string()),
+        let change = ConfigChange {
+            next,
+            renames,
+            listeners: NewListeners::Bind(scope),
         };
-        prepared.commit();
+        let applied = self
+            .data_plane
+            .apply_change(change, &mut self.reconfigurables);
+        let prepared = applied.map_err(|error| error.to_string())?;
         self.forget_unsaved();
         let task = self.data_plane.config().manager.config_check;
         self.autosave.set_task(task);
         self.announce_listeners(&listening);
-        match unknown {
-            None => Ok(prepared),
-            Some(number) => {
-                prepared.commit_log();
-                Err(format!(
-                    "worker {number} does not answer, and it is not known what it serves; the \
-                     others have changed"
-                ))
-            }
-        }
+        Ok(prepared)
     }
 
     /// Logs where each service listens, unless it was so `before`.
@@ -97,7 +128,7 @@ impl Controller {
                 let (name, addresses) = listening;
                 let places: Vec<_> = addresses.iter().map(ToString::to_string).collect();
                 log::info!(
-                    target: log_targets::ANSWERS,
+                    target: log_targets::CONTROL,
                     "service {name} listens at {}", places.join(", ")
                 );
             }
@@ -107,12 +138,223 @@ impl Controller {
     pub(super) fn warn(&self, file: &File, warnings: &[Warning]) {
         for Warning { position, text } in warnings {
             log::warn!(
-                target: log_targets::ANSWERS,
+                target: log_targets::CONTROL,
                 "{}:{position}: {text}", file.path().display()
             );
         }
         for (path, advice) in file.exposed() {
-            log::warn!(target: log_targets::ANSWERS, "{}: {advice}", path.display());
+            log::warn!(target: log_targets::CONTROL, "{}: {advice}", path.display());
         }
     }
+
+    /// Handles SIGHUP.
+    pub(super) fn handle_hup(&mut self) {
+        self.reopen_or_complain();
+        if self.stored.is_none() {
+            log::info!(
+                target: log_targets::CONTROL,
+                "there is no configuration file to read again"
+            );
+            self.resolve_again();
+            return;
+        }
+        // Errors are logged where they happen.
+        let _ = self.reread(&Actor::Signal("HUP"), false);
+    }
+
+    /// Executes the verb `reload`.
+    pub(super) fn reload(&mut self, actor: &Actor, force: bool) -> Response {
+        if self.stored.is_none() {
+            return self.answer(Err(NO_FILE.to_owned()));
+        }
+        if self.stopping {
+            return self.answer(Err("txlb is stopping".to_owned()));
+        }
+        let unsaved: Vec<String> = self.unsaved().iter().map(Verb::to_string).collect();
+        if !unsaved.is_empty() && !force {
+            let (verb, object) = match unsaved[..] {
+                [_] => ("is", "it"),
+                _ => ("are", "them"),
+            };
+            let changes = plural(unsaved.len(), "change");
+            let why = format!(
+                "{changes} that {verb} not in the file would be lost: saveConfig writes {object} \
+                 into the file, reload force=true gives {object} up"
+            );
+            return self.answer(Err(why)).with(ResponseData::Lines(unsaved));
+        }
+        self.reopen_or_complain();
+        match self.reread(actor, force) {
+            Ok(Reloaded { message, lost }) => {
+                let lost = lost.into_iter().map(|verb| format!("lost: {verb}"));
+                let answer = self.answer(Ok(message));
+                answer.with(ResponseData::Lines(lost.collect()))
+            }
+            Err(Refusal { why, lines }) => {
+                let answer = self.answer(Err(why));
+                answer.with(ResponseData::Lines(lines))
+            }
+        }
+    }
+
+    /// Reads the file, and puts it in force if it has changed; with `force`, in any case.
+    fn reread(&mut self, actor: &Actor, force: bool) -> Result<Reloaded, Refusal> {
+        let result = self.try_reread(actor, force);
+        let first = result.as_ref().map_err(|refusal| refusal.why.clone());
+        self.last_reload = Some(outcome(&first));
+        if let Err(Refusal { why, lines }) = &result {
+            let text = format!("{why}; the running configuration stays");
+            self.record(Topic::Error, &text);
+            for other in lines.iter().skip(1) {
+                log::error!(target: log_targets::CONTROL, "{other}");
+            }
+        }
+        result
+    }
+
+    fn try_reread(&mut self, actor: &Actor, force: bool) -> Result<Reloaded, Refusal> {
+        let Some(stored) = &self.stored else {
+            return Err(NO_FILE.to_owned().into());
+        };
+        match stored.file.reread()? {
+            Changed::Yes(changed) => {
+                let (file, reading) = *changed;
+                Ok(self.replace(actor, file, reading.config, &reading.warnings)?)
+            }
+            Changed::No if force && stored.config != *self.data_plane.config() => {
+                let (file, config) = (stored.file.clone(), stored.config.clone());
+                Ok(self.replace(actor, file, config, &[])?)
+            }
+            Changed::No => {
+                let message = format!("{} is unchanged", stored.file.path().display());
+                log::info!(target: log_targets::CONTROL, "{message}");
+                self.resolve_again();
+                Ok(Reloaded {
+                    message: format!("{message}: names are resolved again"),
+                    lost: Vec::new(),
+                })
+            }
+        }
+    }
+
+    /// Resolves all names again. Listeners move with their names.
+    fn resolve_again(&mut self) {
+        self.data_plane.resolve_again();
+        let listening = self.data_plane.listening();
+        if let Err(error) = self.data_plane.listen_again() {
+            self.record(Topic::Error, &format!("{error}; all listeners stay"));
+        }
+        self.announce_listeners(&listening);
+    }
+
+    /// Puts the file's configuration in force, and logs what is lost by it.
+    fn replace(
+        &mut self,
+        actor: &Actor,
+        file: File,
+        config: Config,
+        warnings: &[Warning],
+    ) -> Result<Reloaded, String> {
+        let path = file.path().display().to_string();
+        let lost = lost(self.unsaved(), &config);
+        let prepared = self
+            .put_in_force(config.clone(), &Renames::default(), ResolveScope::All)
+            .map_err(|error| format!("{path}: {error}"))?;
+        self.warn(&file, warnings);
+        for verb in &lost {
+            log::warn!(target: log_targets::CONTROL, "lost, as it is not in {path}: {verb}");
+        }
+        let message = format!("{path} is in force");
+        let generation = self.data_plane.generation();
+        let text = format!("{message} as generation {generation}; by {actor}");
+        self.record(Topic::Reload, &text);
+        // From here on the new log is used: the line above is the last one of the old log.
+        prepared.commit_log();
+        self.stored = Some(Stored::new(file, config));
+        self.forget_unsaved();
+        Ok(Reloaded { message, lost })
+    }
+
+    /// Executes the verb `saveConfig`.
+    pub(super) fn save(&mut self, force: bool) -> Response {
+        if self.stored.is_none() {
+            return self.answer(Err(format!("{NO_FILE}; config shows what runs")));
+        }
+        match self.write_file(force) {
+            Ok(saved) => {
+                let message = self.save_message(&saved);
+                self.answer(Ok(message))
+                    .with(ResponseData::Lines(saved.notes))
+            }
+            Err(error) => self.answer(Err(error)),
+        }
+    }
+
+    /// Saves at the interval of configCheck, if there are unsaved changes.
+    pub(super) fn autosave_if_changed(&mut self) {
+        self.autosave.restart(Instant::now());
+        if self.stored.is_none() || self.unsaved().is_empty() {
+            return;
+        }
+        match self.write_file(false) {
+            Ok(saved) => {
+                let message = self.save_message(&saved);
+                self.record(Topic::Save, &format!("configCheck: {message}"));
+                for note in saved.notes {
+                    log::warn!(target: log_targets::CONTROL, "{note}");
+                }
+            }
+            Err(error) if self.autosave.is_new_complaint(&error) => {
+                let text = format!("the running configuration cannot be saved: {error}");
+                self.record(Topic::Error, &text);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn write_file(&mut self, force: bool) -> Result<Saved, String> {
+        let Some(stored) = &mut self.stored else {
+            return Err(NO_FILE.to_owned());
+        };
+        let config = self.data_plane.config();
+        let saved = stored.file.save(config, force, SystemTime::now());
+        let result = saved.map_err(|error| error.to_string());
+        if result.is_ok() {
+            stored.config = config.clone();
+            self.autosave.complaint = None;
+        }
+        self.last_save = Some(outcome(&result));
+        self.forget_unsaved();
+        result
+    }
+
+    fn save_message(&self, saved: &Saved) -> String {
+        let path = self.stored.as_ref().map(|it| it.file.path());
+        let path = path.unwrap_or(Path::new("")).display();
+        match &saved.backup {
+            Some(backup) => format!(
+                "saved in {path}; its previous content is in {}",
+                backup.display()
+            ),
+            None => format!("{path} has this configuration already"),
+        }
+    }
+}
+
+/// Those of `unsaved` that `next` does not have, as verbs that would make them again.
+fn lost(unsaved: &[Verb], next: &Config) -> Vec<String> {
+    let mut with_them = next.clone();
+    let mut lost = Vec::new();
+    for verb in unsaved {
+        match verb.apply(&with_them) {
+            Ok(same) if same == with_them => {}
+            Ok(other) => {
+                with_them = other;
+                lost.push(verb.to_string());
+            }
+            // The service or host that it changes is gone too.
+            Err(_) => lost.push(verb.to_string()),
+        }
+    }
+    lost
 }

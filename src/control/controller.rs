@@ -1,7 +1,7 @@
 //! The controller thread: owns the configuration, serves one request after the other, and handles
 //! signals in between.
 //!
-//! Its handle is in `handle`; how it changes the configuration is in `changes` and `reload`.
+//! Its handle is in `handle`; how it changes the configuration is in `changes`.
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -11,15 +11,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use log::Level;
 
+use super::apply::Reconfigure;
 use super::config_file::File;
 use super::data_plane::{DataPlane, RetryOutcome};
 use super::handle::{
-    Actor, CAPACITY, CLOSE, GRACE, Handle, Message, PendingSignals, QueuedRequest, Request,
-    Response, ResponseData, bit, push_clean,
+    Actor, CAPACITY, GRACE, Handle, Message, QueuedRequest, Request, Response, ResponseData,
+    push_clean,
 };
-use super::reconfigure::Reconfigure;
 use super::save::Autosave;
-use super::signals::Signal;
+use super::signals::{CLOSE, PendingSignals, Signal, bit};
 use super::status::{Outcome, Sessions, Status, StoredStatus, table};
 use crate::calendar::since_1970_ms;
 use crate::config::verb::{Action, Batch, Command, HostKey, Question, Verb, View, complete, diff};
@@ -183,22 +183,11 @@ impl Controller {
                 None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match request {
-                Ok(request) => self.serve(request),
+                Ok(Message::Execute(request)) => self.execute_if_current(*request),
+                Ok(Message::Look) => {}
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-        }
-    }
-
-    /// The client may have gone: what was done stays done.
-    fn serve(&mut self, request: Message) {
-        match request {
-            Message::QueuedRequest(request, reply) => {
-                drop(reply.send(self.execute_if_current(*request)));
-            }
-            Message::Status(reply) => drop(reply.send(self.status())),
-            Message::Sessions(reply) => drop(reply.send(self.sessions())),
-            Message::Look => {}
         }
     }
 
@@ -207,7 +196,7 @@ impl Controller {
         let stops = self.stopping || came(Signal::Stop) || came(Signal::Quit);
         if came(Signal::Replace) {
             log::warn!(
-                target: log_targets::ANSWERS,
+                target: log_targets::CONTROL,
                 "USR2 is not used yet: it will replace the program while it runs"
             );
         }
@@ -228,20 +217,23 @@ impl Controller {
     }
 
     /// Executes a request, unless another configuration than the expected one is in force.
-    fn execute_if_current(&mut self, request: QueuedRequest) -> Response {
+    fn execute_if_current(&mut self, request: QueuedRequest) {
         let QueuedRequest {
             actor,
             request,
             expected_generation,
+            response,
         } = request;
         let generation = self.data_plane.generation();
-        match expected_generation {
+        let answer = match expected_generation {
             Some(expected_generation) if expected_generation != generation => self.answer(Err(format!(
                 "the configuration has changed meanwhile (generation {generation}, not {expected_generation}): \
                  look again before you change it"
             ))),
             _ => self.execute(&actor, request),
-        }
+        };
+        // The client may have gone: what was done stays done.
+        let _ = response.send(answer);
     }
 
     fn execute(&mut self, actor: &Actor, request: Request) -> Response {
@@ -285,13 +277,13 @@ impl Controller {
                 let text = format!("generation {generation}: {shown}; by {actor}");
                 match action {
                     // The reload has recorded its result itself.
-                    Action::Reload { .. } => log::info!(target: log_targets::ANSWERS, "{text}"),
+                    Action::Reload { .. } => log::info!(target: log_targets::CONTROL, "{text}"),
                     Action::SaveConfig { .. } => self.record(Topic::Save, &text),
                     _ => self.record(Topic::Change, &text),
                 }
             }
             Err(why) => {
-                log::info!(target: log_targets::ANSWERS, "refused: {shown}; by {actor}: {why}");
+                log::info!(target: log_targets::CONTROL, "refused: {shown}; by {actor}: {why}");
             }
         }
         answer
@@ -335,7 +327,7 @@ impl Controller {
             .retain_mut(|reconfigurable| reconfigurable.release());
         if self.reconfigurables.len() < before {
             log::info!(
-                target: log_targets::ANSWERS,
+                target: log_targets::CONTROL,
                 "process {} listens nowhere any more, and has released its control socket and \
                  PID file: another txlb can start",
                 std::process::id()
@@ -359,7 +351,7 @@ impl Controller {
             (1, None) => "stopping once the open session is over".to_owned(),
             (_, None) => format!("stopping once the last of {open} sessions is over"),
         };
-        log::info!(target: log_targets::ANSWERS, "{message}");
+        log::info!(target: log_targets::CONTROL, "{message}");
         let closed = self.data_plane.stop_listening(grace);
         (message, closed)
     }
@@ -452,7 +444,7 @@ impl Controller {
             Topic::Error => Level::Error,
             _ => Level::Info,
         };
-        log::log!(target: log_targets::ANSWERS, level, "{text}");
+        log::log!(target: log_targets::CONTROL, level, "{text}");
         let mut noted = String::new();
         push_clean(text, &mut noted);
         self.data_plane.record_event(topic, noted);

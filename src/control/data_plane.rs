@@ -1,45 +1,32 @@
-//! The data plane as the controller drives it: puts a configuration in force, as a whole or not at
-//! all.
-//!
-//! Resolves and binds new listeners, then updates host pools, then publishes the plan to the
-//! workers. Only what differs changes.
+//! The data plane as the controller drives it: its threads, listeners and groups, and its start in
+//! two halves. How a configuration is put in force is in `apply`.
 
-use std::collections::BTreeSet;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use super::Options;
+use super::apply::{ConfigChange, NewListeners};
 use super::error::Error;
 use super::fd_budget;
-use super::health::{Recovery, Watched};
-use super::listeners::{
-    self, BoundListener, Inheritance, Listeners, ResolveScope, WantedListeners,
-};
-use super::loops::LocalService;
+use super::listeners::{self, BoundListener, Inheritance, Listeners, WantedListeners};
+use super::recovery::Recovery;
 use super::resolutions::Resolutions;
 use super::resolver::{Resolver, lookup};
 use super::running::{Renames, Running};
 use super::threads::{Liveness, PanicGuard, WorkerThread, start_workers};
-use crate::balance::{Failure, Health, HostPool, Schedulers};
+use crate::balance::{Failure, Health, Schedulers};
 use crate::config::verb::HostKey;
-use crate::config::{self, Config, CustomNames};
+use crate::config::{Config, CustomNames};
 use crate::os::addresses;
 use crate::os::inherited::InheritedSocket;
 use crate::os::listen::{self, BindAddress};
 use crate::relay::{
-    ClientLookup, Clock, EventBus, Group, Handoffs, ListenKey, Plan, RecentEvents, SessionListPart,
-    SessionListRequest, Shared, Topic, WorkerMessage, WorkerStats,
+    ClientLookup, Clock, EventBus, Handoffs, RecentEvents, SessionListPart, SessionListRequest,
+    Shared, Topic, WorkerMessage, WorkerStats,
 };
-
-/// How long a change waits for new host names to resolve.
-const NAMES_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long a worker may take to confirm a plan. An iteration takes milliseconds; closing a listener
-/// takes a second at most.
-const WORKER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running data plane. Dropping it ends its sessions.
 pub struct DataPlane {
@@ -50,11 +37,11 @@ pub struct DataPlane {
     pub(super) running: Running,
     pub(super) workers: Vec<WorkerThread>,
     pub(super) shared: Arc<Shared>,
-    resolutions: Arc<Resolutions>,
-    resolver: Resolver,
-    recovery: Recovery,
-    schedulers: Arc<Schedulers>,
-    most_sessions: usize,
+    pub(super) resolutions: Arc<Resolutions>,
+    pub(super) resolver: Resolver,
+    pub(super) recovery: Recovery,
+    pub(super) schedulers: Arc<Schedulers>,
+    pub(super) most_sessions: usize,
     pub(super) panic_guard: PanicGuard,
 }
 
@@ -99,112 +86,9 @@ impl DataPlane {
         Bound::new(config, options, inherited)
     }
 
-    /// Puts `next` in force: all of it, or nothing. No session is cut. Returns once every worker
-    /// serves it.
-    ///
-    /// # Errors
-    /// A listener that cannot be bound: everything is as it was.
-    pub fn apply(&mut self, next: Config) -> Result<(), Error> {
-        self.apply_as(next, &Renames::default(), ResolveScope::All)
-    }
-
-    /// As [`DataPlane::apply`], with hosts renamed: their sessions, health and counts live on.
-    pub(super) fn apply_as(
-        &mut self,
-        next: Config,
-        renames: &Renames,
-        scope: ResolveScope,
-    ) -> Result<(), Error> {
-        self.check_schedulers(&next)?;
-        let (wanted, opened) = self.listen(&next, scope)?;
-        self.put_in_force(next, wanted, opened, renames)
-    }
-
-    /// Puts `next` in force. From here on, nothing in the configuration can be refused.
-    fn put_in_force(
-        &mut self,
-        next: Config,
-        wanted: WantedListeners,
-        opened: Vec<BoundListener>,
-        renames: &Renames,
-    ) -> Result<(), Error> {
-        let names: BTreeSet<String> = next.host_names().into_iter().map(str::to_owned).collect();
-        // Names that were known before have been waited for once.
-        let new_names = self
-            .resolver
-            .set_names(names.iter().cloned())
-            .map_err(Error::System)?;
-        self.resolver.wait_for(&new_names, NAMES_TIMEOUT);
-
-        self.running = self
-            .running
-            .next(&next, |service, group| self.new_group(service, group));
-        // Enabled groups are configured before workers use the new plan, the others after: one
-        // change may drain all hosts of one group and enable another. Test:
-        // another_group_is_enabled_and_sessions_on_the_old_one_live_on.
-        self.configure(&next, true, renames);
-        self.watch_names(&names);
-        let per_worker = self.listeners.commit(&wanted, opened, self.workers.len());
-        let plan = Arc::new(self.running.plan(&next, &wanted));
-        let (groups, manager) = (self.running.watched_groups(&next), next.manager);
-        (self.config, self.wanted) = (next, wanted);
-        self.generation += 1;
-        self.limit_sessions();
-        self.resolutions.set_services(self.own_services());
-        self.recovery.watch(Watched { groups, manager });
-        let served = self.publish_plan(&plan, per_worker);
-        self.configure(&self.config, false, renames);
-        self.watch_names(&names);
-        served
-    }
-
-    /// # Errors
-    /// A group uses a scheduler that does not exist.
-    fn check_schedulers(&self, config: &Config) -> Result<(), Error> {
-        let groups = config.services.iter().flat_map(|service| &service.groups);
-        let mut wanted = groups.map(|group| &group.scheduler);
-        match wanted.find(|scheduler| !self.schedulers.supports(scheduler)) {
-            None => Ok(()),
-            Some(scheduler) => {
-                let unknown_error = config::Scheduler::unknown_error(
-                    &scheduler.to_string(),
-                    &self.own_schedulers(),
-                );
-                Err(Error::Scheduler(unknown_error))
-            }
-        }
-    }
-
     /// Names of the program's own schedulers.
     pub fn own_schedulers(&self) -> CustomNames {
         self.schedulers.custom_names()
-    }
-
-    fn new_group(&self, service: &config::Service, group: &config::Group) -> Group {
-        let (schedulers, workers) = (Arc::clone(&self.schedulers), self.workers.len());
-        let now_ms = self.shared.clock.now_ms();
-        let pool = HostPool::with_schedulers(schedulers, group, workers, now_ms);
-        Group::new(&service.name, &group.name, pool)
-            .with_recent_events(self.shared.recent_events.clone())
-    }
-
-    /// Configures the host pools of the groups that are `enabled` in `config`, or of the others.
-    fn configure(&self, config: &Config, enabled: bool, renames: &Renames) {
-        let known = self.resolver.resolutions();
-        for (running, group) in self.running.with_config(config, enabled) {
-            let renamed = renames.of(&running.service, &running.name);
-            self.resolutions
-                .change_group(running, &known, |pool, now_ms| {
-                    pool.configure_renamed(group, renamed, now_ms);
-                });
-        }
-    }
-
-    /// Passes on to all groups what `names` resolve to, now and later.
-    fn watch_names(&self, names: &BTreeSet<String>) {
-        let groups = self.running.groups().cloned();
-        self.resolutions
-            .set_groups(groups, names, || self.resolver.resolutions());
     }
 
     /// The number of the configuration in force, from 1.
@@ -319,91 +203,6 @@ impl DataPlane {
     /// The bus that passes all events to subscribers.
     pub(crate) fn event_bus(&self) -> EventBus {
         self.shared.recent_events.event_bus().clone()
-    }
-
-    /// Sends the plan to every worker, and waits until all have confirmed it.
-    fn publish_plan(
-        &self,
-        plan: &Arc<Plan>,
-        per_worker: Vec<Vec<(ListenKey, TcpListener)>>,
-    ) -> Result<(), Error> {
-        let mut answers = Vec::new();
-        for (number, (worker, opened)) in self.workers.iter().zip(per_worker).enumerate() {
-            let (done, answer) = channel();
-            let order = WorkerMessage::Serve {
-                plan: Arc::clone(plan),
-                opened,
-                done,
-            };
-            worker
-                .mailbox
-                .post(order)
-                .map_err(|_| Error::Worker(number))?;
-            answers.push(answer);
-        }
-        for (number, answer) in answers.into_iter().enumerate() {
-            answer
-                .recv_timeout(WORKER_TIMEOUT)
-                .map_err(|_| Error::Worker(number))?;
-        }
-        Ok(())
-    }
-
-    /// Where `next` listens, and new sockets for that.
-    fn listen(
-        &self,
-        next: &Config,
-        scope: ResolveScope,
-    ) -> Result<(WantedListeners, Vec<BoundListener>), Error> {
-        let mut wanted = listeners::wanted(next, &self.wanted, scope)?;
-        self.listeners.inheritance.add_named(next, &mut wanted);
-        // A change does not look again for addresses that this machine lacked before.
-        let is_new = |key: &ListenKey| scope == ResolveScope::All || !self.wanted.contains_key(key);
-        let opened = self
-            .listeners
-            .bind_new(&wanted, self.workers.len(), is_new)?;
-        Ok((wanted, opened))
-    }
-
-    /// Resolves the names of listeners again, and listens at the addresses found.
-    ///
-    /// # Errors
-    /// A listener that cannot be bound: everything is as it was.
-    pub(crate) fn listen_again(&mut self) -> Result<(), Error> {
-        if self.config.listen_names().is_empty() {
-            return Ok(());
-        }
-        let (wanted, opened) = self.listen(&self.config, ResolveScope::All)?;
-        if opened.is_empty() && wanted == self.wanted {
-            return Ok(());
-        }
-        let per_worker = self.listeners.commit(&wanted, opened, self.workers.len());
-        let plan = Arc::new(self.running.plan(&self.config, &wanted));
-        self.wanted = wanted;
-        self.limit_sessions();
-        self.resolutions.set_services(self.own_services());
-        self.publish_plan(&plan, per_worker)
-    }
-
-    /// The services, as the search for circles needs them.
-    fn own_services(&self) -> Vec<LocalService> {
-        let places = self.listeners.places(&self.wanted);
-        let services = self.config.services.iter();
-        let own = services.filter_map(|service| {
-            Some(LocalService {
-                places: places.get(&service.name).cloned().unwrap_or_default(),
-                group: Arc::clone(self.running.group(&service.name, &service.enabled)?),
-            })
-        });
-        own.collect()
-    }
-
-    /// Limits sessions to the descriptors, two each, and to the owner's limit.
-    fn limit_sessions(&self) {
-        let room = fd_budget::sessions(&self.config, self.workers.len(), self.listeners.len());
-        // A change must not leave room for no session.
-        let capacity = room.unwrap_or(1).min(self.most_sessions);
-        self.shared.capacity.store(capacity, Ordering::Relaxed);
     }
 }
 
@@ -526,8 +325,12 @@ impl Bound {
             most_sessions: options.most_sessions,
             panic_guard,
         };
-        data_plane.check_schedulers(&self.config)?;
-        data_plane.put_in_force(self.config, self.wanted, self.opened, &Renames::default())?;
+        let change = ConfigChange {
+            next: self.config,
+            renames: &Renames::default(),
+            listeners: NewListeners::Bound(self.wanted, self.opened),
+        };
+        data_plane.apply_change(change, &mut [])?.commit_log();
         data_plane.listeners.inheritance.warn(&data_plane.wanted);
         Ok(data_plane)
     }
@@ -544,7 +347,7 @@ mod tests {
             "<config><service name='s'><listen ip='{listen}'/>\
              <group name='g' enable='1'><host ip='127.0.0.1:1'/></group></service></config>"
         );
-        config::read(text.as_bytes()).unwrap().config
+        crate::config::read(text.as_bytes()).unwrap().config
     }
 
     fn bind(config: Config, workers: usize) -> Result<Bound, Error> {

@@ -6,12 +6,11 @@ use std::io;
 use crate::config::ErrorKind;
 use crate::os::listen::BindAddress;
 
-/// Why a configuration could not be put in force. Everything is as it was, except after
-/// [`Error::Worker`].
+/// Why a configuration could not be put in force. Everything is as it was.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// A listener cannot be bound.
+    /// A listener cannot be bound, or not be watched by a worker.
     Listen {
         /// Its place.
         place: BindAddress,
@@ -43,8 +42,10 @@ pub enum Error {
     },
     /// The system has no thread or event queue.
     System(io::Error),
-    /// A worker does not answer: which plan it serves is unknown.
+    /// The worker of this number does not answer.
     Worker(usize),
+    /// A part besides the data plane, such as an admin server, refuses it for this reason.
+    Part(String),
 }
 
 impl fmt::Display for Error {
@@ -56,6 +57,10 @@ impl fmt::Display for Error {
                     io::ErrorKind::AddrInUse => f.write_str(" (is txlb running already?)"),
                     io::ErrorKind::PermissionDenied => {
                         f.write_str(" (ports below 1024 are root's)")
+                    }
+                    // ENOSPC of epoll_ctl(2).
+                    io::ErrorKind::StorageFull => {
+                        f.write_str(" (raise the limit fs.epoll.max_user_watches)")
                     }
                     _ => Ok(()),
                 }
@@ -83,6 +88,7 @@ impl fmt::Display for Error {
             ),
             Error::System(error) => write!(f, "the system refused a thread: {error}"),
             Error::Worker(number) => write!(f, "worker {number} does not answer"),
+            Error::Part(why) => f.write_str(why),
         }
     }
 }
@@ -95,7 +101,8 @@ impl std::error::Error for Error {
             | Error::ListenTwice { .. }
             | Error::Scheduler(_)
             | Error::Descriptors { .. }
-            | Error::Worker(_) => None,
+            | Error::Worker(_)
+            | Error::Part(_) => None,
         }
     }
 }
@@ -109,7 +116,8 @@ impl Error {
             | Error::ListenTwice { .. }
             | Error::Scheduler(_)
             | Error::Descriptors { .. }
-            | Error::Worker(_) => None,
+            | Error::Worker(_)
+            | Error::Part(_) => None,
         }
     }
 }

@@ -2,15 +2,14 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::signals::Signal;
+use super::signals::{PendingSignals, Signal, bit};
 use super::status::{Sessions, Status, table};
 use super::threads::Liveness;
-use crate::config::verb::{Command, Verb};
+use crate::config::verb::{Command, Question, Verb};
 use crate::json::{Json, Object};
 
 /// Grace for open sessions after TERM, and after `shutdown` without `grace=`.
@@ -37,60 +36,29 @@ pub enum Request {
     Change(Vec<Verb>),
 }
 
-/// A message to the controller, with the channel for its response.
+/// What comes into the controller's queue.
 #[derive(Debug)]
 pub(super) enum Message {
-    QueuedRequest(Box<QueuedRequest>, SyncSender<Response>),
-    Status(SyncSender<Status>),
-    Sessions(SyncSender<Sessions>),
+    /// A request.
+    Execute(Box<QueuedRequest>),
     /// Wakes the controller: there may be signals.
     Look,
 }
 
-/// A request and on whose behalf it comes.
+/// A request, on whose behalf it comes, and where its response goes.
 #[derive(Debug)]
 pub(super) struct QueuedRequest {
     pub(super) actor: Actor,
     pub(super) request: Request,
     /// If given, the request is refused unless this generation is in force.
     pub(super) expected_generation: Option<u64>,
-}
-
-/// Signals that the controller has not handled yet. Each counts once, however often it came.
-#[derive(Debug, Default)]
-pub(super) struct PendingSignals {
-    bits: AtomicU8,
-    /// When the first signal to stop came.
-    pub(super) stop: OnceLock<Instant>,
-}
-
-/// Bit of no signal: the controller is to end.
-pub(super) const CLOSE: u8 = 1 << 7;
-
-impl PendingSignals {
-    fn add(&self, bit: u8) {
-        self.bits.fetch_or(bit, Ordering::AcqRel);
-    }
-
-    /// Whether a signal to stop waits.
-    pub(super) fn has_stop(&self) -> bool {
-        let stop = bit(Signal::Stop) | bit(Signal::Quit);
-        self.bits.load(Ordering::Acquire) & stop != 0
-    }
-
-    pub(super) fn take(&self) -> u8 {
-        self.bits.swap(0, Ordering::AcqRel)
-    }
-}
-
-pub(super) fn bit(signal: Signal) -> u8 {
-    1 << signal as u8
+    pub(super) response: SyncSender<Response>,
 }
 
 impl Handle {
     /// Executes `command` on behalf of `actor`.
     pub fn execute(&self, actor: &Actor, command: Command) -> Response {
-        self.order(actor, Request::Command(command), None)
+        self.send(actor, Request::Command(command), None)
     }
 
     /// As [`Handle::execute`], but only while generation `expected_generation` is in force: a
@@ -101,26 +69,31 @@ impl Handle {
         command: Command,
         expected_generation: u64,
     ) -> Response {
-        self.order(actor, Request::Command(command), Some(expected_generation))
+        self.send(actor, Request::Command(command), Some(expected_generation))
     }
 
     /// Makes several changes as one: all of them or none.
     pub fn change(&self, actor: &Actor, verbs: Vec<Verb>) -> Response {
-        self.order(actor, Request::Change(verbs), None)
+        self.send(actor, Request::Change(verbs), None)
     }
 
     /// The status. After the controller's end it is empty, and `stopping`.
     pub fn status(&self) -> Status {
-        let over = || Status {
-            stopping: true,
-            ..Status::default()
-        };
-        self.ask(Message::Status).unwrap_or_else(over)
+        match self.ask(Question::Status) {
+            ResponseData::Status(status) => *status,
+            _ => Status {
+                stopping: true,
+                ..Status::default()
+            },
+        }
     }
 
     /// The open sessions, 10,000 at most. None after the controller's end.
     pub fn sessions(&self) -> Sessions {
-        self.ask(Message::Sessions).unwrap_or_default()
+        match self.ask(Question::Sessions) {
+            ResponseData::Sessions(sessions) => sessions,
+            _ => Sessions::default(),
+        }
     }
 
     /// Handles a signal soon, without waiting. A second signal of a kind that already waits is
@@ -143,21 +116,22 @@ impl Handle {
         }
     }
 
-    fn order(&self, actor: &Actor, request: Request, expected_generation: Option<u64>) -> Response {
-        let actor = actor.clone();
-        let order = Box::new(QueuedRequest {
-            actor,
-            request,
-            expected_generation,
-        });
-        self.ask(|reply| Message::QueuedRequest(order, reply))
-            .unwrap_or_else(|| Response::new(Err("txlb has ended".to_owned()), 0))
+    fn ask(&self, question: Question) -> ResponseData {
+        self.execute(&Actor::Program, Command::Question(question))
+            .data
     }
 
-    fn ask<T>(&self, request: impl FnOnce(SyncSender<T>) -> Message) -> Option<T> {
-        let (reply, answer) = sync_channel(1);
-        self.requests.send(request(reply)).ok()?;
-        answer.recv().ok()
+    fn send(&self, actor: &Actor, request: Request, expected_generation: Option<u64>) -> Response {
+        let (response, receiver) = sync_channel(1);
+        let queued = Box::new(QueuedRequest {
+            actor: actor.clone(),
+            request,
+            expected_generation,
+            response,
+        });
+        let sent = self.requests.send(Message::Execute(queued)).ok();
+        sent.and_then(|()| receiver.recv().ok())
+            .unwrap_or_else(|| Response::new(Err("txlb has ended".to_owned()), 0))
     }
 
     pub(super) fn send_signal(&self, bit: u8) {

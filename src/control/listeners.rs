@@ -60,6 +60,25 @@ impl BoundListener {
     }
 }
 
+/// Where new listeners are bound.
+pub(super) type BoundAddresses = Vec<(ListenKey, SocketAddr)>;
+
+/// The addresses of new listeners, and each worker's sockets.
+pub(super) fn per_worker(
+    opened: Vec<BoundListener>,
+    workers: usize,
+) -> (BoundAddresses, Vec<Vec<(ListenKey, TcpListener)>>) {
+    let mut addresses = Vec::new();
+    let mut per_worker: Vec<_> = (0..workers).map(|_| Vec::new()).collect();
+    for listener in opened {
+        for (sockets, socket) in per_worker.iter_mut().zip(listener.sockets) {
+            sockets.push((listener.key.clone(), socket));
+        }
+        addresses.push((listener.key, listener.address));
+    }
+    (addresses, per_worker)
+}
+
 /// Which names of listeners are resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ResolveScope {
@@ -291,28 +310,11 @@ impl Listeners {
         Ok(opened)
     }
 
-    /// Replaces the bound listeners by `wanted`. Returns each worker's new sockets.
-    pub(super) fn commit(
-        &mut self,
-        wanted: &WantedListeners,
-        opened: Vec<BoundListener>,
-        workers: usize,
-    ) -> Vec<Vec<(ListenKey, TcpListener)>> {
+    /// Replaces the bound listeners by `wanted`, of which the new ones are at `addresses`.
+    pub(super) fn commit(&mut self, wanted: &WantedListeners, addresses: BoundAddresses) {
         self.bound.retain(|key, _| wanted.contains_key(key));
+        self.bound.extend(addresses);
         self.inheritance.release_unshared();
-        let mut per_worker: Vec<_> = (0..workers).map(|_| Vec::new()).collect();
-        for BoundListener {
-            key,
-            address,
-            sockets,
-        } in opened
-        {
-            for (sockets_of_worker, socket) in per_worker.iter_mut().zip(sockets) {
-                sockets_of_worker.push((key.clone(), socket));
-            }
-            self.bound.insert(key, address);
-        }
-        per_worker
     }
 
     /// Addresses of the listeners of `wanted` that belong to `service`.
@@ -461,7 +463,8 @@ mod tests {
         let wanted = wanted(&config, &WantedListeners::new(), ResolveScope::New).unwrap();
         let mut listeners = Listeners::default();
         let opened = listeners.bind_new(&wanted, 2, |_| true).unwrap();
-        let per_worker = listeners.commit(&wanted, opened, 2);
+        let (addresses, per_worker) = per_worker(opened, 2);
+        listeners.commit(&wanted, addresses);
         assert_eq!(per_worker.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
         let port = |service| listeners.addresses(&wanted, service).next().unwrap().port();
         assert_ne!(port("a"), port("b"));

@@ -1,6 +1,7 @@
 //! The control plane: owns the configuration, changes it, and runs the data plane by it. It moves
 //! no bytes: the workers do.
 
+mod apply;
 mod changes;
 mod config_file;
 mod controller;
@@ -8,19 +9,16 @@ mod data_plane;
 mod error;
 mod fd_budget;
 mod handle;
-mod health;
 mod line_protocol;
 mod listeners;
-mod loops;
-mod reconfigure;
-mod reload;
+mod recovery;
 mod resolutions;
 mod resolver;
+mod routing_loops;
 mod running;
 mod save;
 mod signals;
 mod status;
-pub(crate) mod text;
 mod threads;
 
 pub use crate::balance::{HISTOGRAM_MS, Health, MINUTES};
@@ -30,6 +28,7 @@ pub use crate::relay::{
     ClientLookup, EndReason, Event, HostName, Phase, RecentEvent, SessionEnd, SessionStatus, Topic,
 };
 pub(crate) use crate::relay::{EventBus, Subscription};
+pub use apply::{Commit, Reconfigure};
 pub use config_file::{Changed, File, FileError};
 pub use controller::ControllerThread;
 pub use data_plane::{Bound, DataPlane, RetryOutcome};
@@ -38,9 +37,8 @@ pub(crate) use handle::push_clean;
 pub use handle::{Actor, Handle, OutputFormat, Request, Response, ResponseData};
 pub use line_protocol::{LineProtocol, LineReply, ParsedLine};
 pub use listeners::{places_of_resolved, resolve_places};
-pub use loops::circle_warnings;
-pub use reconfigure::{Commit, Reconfigure};
 pub use resolver::resolve_all as resolve_names;
+pub use routing_loops::routing_loop_warnings;
 pub use save::{SaveError, Saved};
 pub use signals::{CaughtSignals, Signal, forward_signals};
 pub use status::{GroupStatus, HostStatus, Outcome, ServiceStatus, Sessions, Status, StoredStatus};

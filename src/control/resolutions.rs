@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
-use super::loops::{LocalService, find_circles};
 use super::resolver::Known;
+use super::routing_loops::{LocalService, find_routing_loops};
 use crate::balance::{Failure, HealthChange, HostId, HostPool, HostStatus};
 use crate::config::Endpoint;
 use crate::os::addresses::LocalAddresses;
@@ -18,12 +18,12 @@ pub(super) struct Resolutions {
     groups: Mutex<Vec<Arc<Group>>>,
     /// Names that do not resolve. Each is logged once.
     unresolved: Mutex<HashSet<String>>,
-    circles: Mutex<Circles>,
+    loops: Mutex<RoutingLoops>,
 }
 
-/// Services between which sessions may go in circles.
+/// Services between which sessions may go in loops.
 #[derive(Default)]
-struct Circles {
+struct RoutingLoops {
     services: Vec<LocalService>,
     /// Whether any host closes a circle.
     found: bool,
@@ -35,7 +35,7 @@ impl Resolutions {
             clock,
             groups: Mutex::default(),
             unresolved: Mutex::default(),
-            circles: Mutex::default(),
+            loops: Mutex::default(),
         }
     }
 
@@ -84,24 +84,24 @@ impl Resolutions {
         self.log(name, resolution);
         let local = LocalAddresses::default();
         let is_ours = |addresses: &[IpAddr]| addresses.iter().any(|ip| local.contains(*ip));
-        let mut circles = lock(&self.circles);
-        if circles.found || resolution.is_ok_and(is_ours) {
-            self.mark_circles(&mut circles);
+        let mut loops = lock(&self.loops);
+        if loops.found || resolution.is_ok_and(is_ours) {
+            self.mark_routing_loops(&mut loops);
         }
     }
 
     /// Replaces the services between which sessions go.
     pub(super) fn set_services(&self, services: Vec<LocalService>) {
-        let mut circles = lock(&self.circles);
-        circles.services = services;
-        self.mark_circles(&mut circles);
+        let mut loops = lock(&self.loops);
+        loops.services = services;
+        self.mark_routing_loops(&mut loops);
     }
 
-    /// Marks the hosts that lead in circles. One caller at a time, so that the last one knows the
+    /// Marks the hosts that lead in loops. One caller at a time, so that the last one knows the
     /// latest addresses.
-    fn mark_circles(&self, circles: &mut Circles) {
-        let mut found = find_circles(&circles.services);
-        circles.found = !found.is_empty();
+    fn mark_routing_loops(&self, loops: &mut RoutingLoops) {
+        let mut found = find_routing_loops(&loops.services);
+        loops.found = !found.is_empty();
         for group in lock(&self.groups).clone() {
             let key = Arc::as_ptr(&group);
             let hosts = found.remove(&key).unwrap_or_default();

@@ -71,18 +71,13 @@ impl Resolver {
         }
     }
 
-    /// Replaces the set of names. New names are looked up at once, others are forgotten. Returns
-    /// the new names.
+    /// Starts as many threads as so many names need.
     ///
     /// # Errors
-    /// The system has no thread for it.
-    pub(super) fn set_names(
-        &self,
-        names: impl IntoIterator<Item = String>,
-    ) -> io::Result<Vec<String>> {
-        let names: Vec<String> = names.into_iter().collect();
+    /// The system has no thread.
+    pub(super) fn start_threads(&self, names: usize) -> io::Result<()> {
         let mut state = self.shared.lock();
-        while state.threads < THREADS.min(names.len()) {
+        while state.threads < THREADS.min(names) {
             let shared = Arc::clone(&self.shared);
             let name = format!("names-{}", state.threads);
             thread::Builder::new()
@@ -90,6 +85,13 @@ impl Resolver {
                 .spawn(move || shared.run())?;
             state.threads += 1;
         }
+        Ok(())
+    }
+
+    /// Replaces the set of names. New names are looked up at once, others are forgotten. Returns
+    /// the new names. Call [`Resolver::start_threads`] before.
+    pub(super) fn set_names(&self, names: impl IntoIterator<Item = String>) -> Vec<String> {
+        let mut state = self.shared.lock();
         let mut known = std::mem::take(&mut state.wanted);
         let mut new = Vec::new();
         for name in names {
@@ -100,7 +102,7 @@ impl Resolver {
             state.wanted.insert(name, entry);
         }
         self.shared.changed.notify_all();
-        Ok(new)
+        new
     }
 
     /// Looks all names up again at once.
@@ -261,7 +263,8 @@ pub fn resolve_all<'a>(
 ) -> io::Result<BTreeMap<String, Resolution>> {
     let resolver = Resolver::new(Box::new(lookup), Box::new(|_, _| {}));
     let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-    resolver.set_names(names.iter().cloned())?;
+    resolver.start_threads(names.len())?;
+    resolver.set_names(names.iter().cloned());
     resolver.wait_for(&names, timeout);
     let silence = || Err(format!("no answer within {} s", timeout.as_secs()));
     let resolution = |name: String| {
@@ -313,7 +316,9 @@ mod tests {
                 .unwrap()
                 .send((name.to_owned(), resolution));
         };
-        (Resolver::new(lookup, Box::new(on_resolution)), receiver)
+        let resolver = Resolver::new(lookup, Box::new(on_resolution));
+        resolver.start_threads(THREADS).unwrap();
+        (resolver, receiver)
     }
 
     fn strings(names: &[&str]) -> Vec<String> {
@@ -330,7 +335,7 @@ mod tests {
             }
             Ok(address(1))
         }));
-        names.set_names(strings(&["slow", "fast"])).unwrap();
+        names.set_names(strings(&["slow", "fast"]));
         assert_eq!(resolutions.recv_timeout(TIMEOUT).unwrap().0, "fast");
         assert_eq!(names.resolution("slow"), None);
         release.send(()).unwrap();
@@ -349,21 +354,21 @@ mod tests {
             "bad" => Err(io::Error::other("no such name")),
             _ => Ok(address(1)),
         }));
-        let new = names.set_names(strings(&["good", "bad"])).unwrap();
+        let new = names.set_names(strings(&["good", "bad"]));
         names.wait_for(&new, TIMEOUT);
         assert_eq!(names.resolution("good"), Some(Ok(address(1))));
         assert_eq!(
             names.resolution("bad"),
             Some(Err("no such name".to_owned()))
         );
-        let new = names.set_names(strings(&["good", "never"])).unwrap();
+        let new = names.set_names(strings(&["good", "never"]));
         assert_eq!(new, ["never"]);
         names.wait_for(&new, Duration::from_millis(20));
         assert_eq!(names.resolution("never"), None);
         // A name is waited for once.
-        let new = names.set_names(strings(&["good", "never", "bad"])).unwrap();
+        let new = names.set_names(strings(&["good", "never", "bad"]));
         names.wait_for(&new, TIMEOUT);
-        let new = names.set_names(strings(&["good", "never"])).unwrap();
+        let new = names.set_names(strings(&["good", "never"]));
         names.wait_for(&new, TIMEOUT);
         assert_eq!(
             names.resolution("bad"),
@@ -385,7 +390,7 @@ mod tests {
                 _ => Ok(address(2)),
             }
         }));
-        names.set_names(strings(&["host"])).unwrap();
+        names.set_names(strings(&["host"]));
         for expected in [1, 1, 1, 2] {
             let (name, _) = resolutions.recv_timeout(TIMEOUT).unwrap();
             assert_eq!(name, "host");
@@ -430,7 +435,7 @@ mod tests {
                 _ => Ok(address(1)),
             }
         }));
-        names.set_names(strings(&["host"])).unwrap();
+        names.set_names(strings(&["host"]));
         assert!(resolutions.recv_timeout(TIMEOUT).unwrap().1.is_err());
         assert!(resolutions.recv_timeout(TIMEOUT).unwrap().1.is_ok());
     }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::health::WatchedGroup;
 use super::listeners::WantedListeners;
+use super::recovery::WatchedGroup;
 use crate::config::verb::{GroupKey, Verb};
 use crate::config::{self, Config, Control};
 use crate::relay::{Group, Plan, Service, ServiceStats};

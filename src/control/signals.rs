@@ -1,8 +1,11 @@
-//! Catches signals, and passes them on from a thread. The signal handler itself only wakes the
-//! thread.
+//! Signals: catches them, passes them on from a thread, and holds those that the controller has not
+//! handled yet. The signal handler itself only wakes the thread.
 
 use std::io;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
@@ -67,4 +70,35 @@ impl CaughtSignals {
 /// The system's.
 pub fn forward_signals(on_signal: impl Fn(Signal) + Send + 'static) -> io::Result<()> {
     CaughtSignals::catch()?.forward(on_signal)
+}
+
+/// Signals that the controller has not handled yet. Each counts once, however often it came.
+#[derive(Debug, Default)]
+pub(super) struct PendingSignals {
+    bits: AtomicU8,
+    /// When the first signal to stop came.
+    pub(super) stop: OnceLock<Instant>,
+}
+
+/// Bit of no signal: the controller is to end.
+pub(super) const CLOSE: u8 = 1 << 7;
+
+impl PendingSignals {
+    pub(super) fn add(&self, bit: u8) {
+        self.bits.fetch_or(bit, Ordering::AcqRel);
+    }
+
+    /// Whether a signal to stop waits.
+    pub(super) fn has_stop(&self) -> bool {
+        let stop = bit(Signal::Stop) | bit(Signal::Quit);
+        self.bits.load(Ordering::Acquire) & stop != 0
+    }
+
+    pub(super) fn take(&self) -> u8 {
+        self.bits.swap(0, Ordering::AcqRel)
+    }
+}
+
+pub(super) fn bit(signal: Signal) -> u8 {
+    1 << signal as u8
 }

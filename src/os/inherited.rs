@@ -139,11 +139,11 @@ mod given {
 
     impl ActivationVariables {
         pub(super) fn from_environment() -> io::Result<Option<ActivationVariables>> {
-            let said = |name| env::var(name).ok();
+            let variable = |name| env::var(name).ok();
             ActivationVariables::read(
-                said("LISTEN_FDS").as_deref(),
-                said("LISTEN_PID").as_deref(),
-                said("LISTEN_FDNAMES").as_deref(),
+                variable("LISTEN_FDS").as_deref(),
+                variable("LISTEN_PID").as_deref(),
+                variable("LISTEN_FDNAMES").as_deref(),
                 std::process::id(),
             )
         }
@@ -204,17 +204,17 @@ mod tests {
         let names = |names: &[&str]| ActivationVariables {
             names: names.iter().map(ToString::to_string).collect(),
         };
-        let two = |said| read(Some("2"), Some("7"), said).unwrap();
+        let two = |names| read(Some("2"), Some("7"), names).unwrap();
         assert_eq!(two(Some("web:mail")), Some(names(&["web", "mail"])));
         assert_eq!(two(None), Some(names(&["", ""])));
-        for (count, said) in [("2", "web"), ("-1", ""), ("2000000000", ""), ("x", "")] {
-            let error = read(Some(count), Some("7"), Some(said)).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{count} {said}");
+        for (count, names) in [("2", "web"), ("-1", ""), ("2000000000", ""), ("x", "")] {
+            let error = read(Some(count), Some("7"), Some(names)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{count} {names}");
         }
     }
 
     #[test]
-    fn a_socket_is_known_by_its_place_and_has_the_options_of_our_own() {
+    fn an_inherited_socket_has_its_address_and_the_options_of_our_own() {
         let alone = BindAddress::At("[::]:0".parse().unwrap());
         let sockets = [
             // As systemd makes those for a port alone.
@@ -235,8 +235,8 @@ mod tests {
             assert_eq!(address.to_string(), format!("{expected}:{port}"));
             assert!(sockopt::tcp_nodelay(&listener).unwrap());
             assert!(sockopt::socket_keepalive(&listener).unwrap());
-            let nobody = listener.accept().unwrap_err();
-            assert_eq!(nobody.kind(), io::ErrorKind::WouldBlock);
+            let error = listener.accept().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         }
     }
 

@@ -1,5 +1,5 @@
-//! What differs between systems: sockets, pipes, files, limits, sd_notify. A leaf: nothing
-//! here knows txlb.
+//! System calls that differ between systems: sockets, pipes, files, limits, sd_notify. A leaf:
+//! nothing here knows txlb.
 
 pub mod addresses;
 pub mod files;

@@ -121,10 +121,10 @@ impl Message {
 /// The longest time between keep-alives of the watchdog, from `WATCHDOG_USEC`; `None` without
 /// that variable, or if `WATCHDOG_PID` is another process.
 pub fn watchdog_interval() -> Option<Duration> {
-    let said = |name| env::var(name).ok();
+    let variable = |name| env::var(name).ok();
     parse_watchdog_interval(
-        said("WATCHDOG_USEC").as_deref(),
-        said("WATCHDOG_PID").as_deref(),
+        variable("WATCHDOG_USEC").as_deref(),
+        variable("WATCHDOG_PID").as_deref(),
         std::process::id(),
     )
 }

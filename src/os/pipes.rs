@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_no_more_than_allowed_and_a_lost_one_makes_room() {
+    fn pipes_have_a_limit_and_a_lost_one_frees_its_slot() {
         let mut pipes = Pipes::new(2);
         let (first, second) = (pipes.take().unwrap(), pipes.take().unwrap());
         assert!(pipes.take().is_none());

@@ -133,7 +133,7 @@ fn reaches(reachable: &ReachablePaths, need: Need, path: &Path) -> bool {
 mod tests {
     use super::*;
 
-    fn said(user: bool, need: Need, path: &str) -> String {
+    fn advice_for(user: bool, need: Need, path: &str) -> String {
         let user = user.then(|| User {
             name: "www".to_owned(),
             group: "data".to_owned(),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gave_up_nothing_gets_no_advice() {
+    fn without_dropped_privileges_there_is_no_advice() {
         assert_eq!(
             advice_text(None, None, Need::Write, Path::new("/x"), Path::new("/x")),
             ""
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_in_a_jail_are_named_as_from_outside() {
+    fn paths_in_a_chroot_are_named_as_from_outside() {
         let seen = |path| seen_from_outside(Path::new("/srv/jail"), Path::new(path));
         assert_eq!(seen("/etc/x"), Path::new("/srv/jail/etc/x"));
         assert_eq!(seen("x"), Path::new("/srv/jail/x"));
@@ -175,18 +175,18 @@ mod tests {
             (Need::Write, "/nowhere"),
             (Need::Read, "/nowhere/rx"),
         ] {
-            let said = said(true, need, path);
-            assert!(said.contains("--no-sandbox"), "{path}: {said}");
+            let advice = advice_for(true, need, path);
+            assert!(advice.contains("--no-sandbox"), "{path}: {advice}");
         }
     }
 
     #[test]
     fn what_is_within_reach_takes_another_mode() {
-        let read = said(true, Need::Read, "/nowhere/w/x");
+        let read = advice_for(true, Need::Read, "/nowhere/w/x");
         assert!(read.contains("'chmod g+r /nowhere/w/x'"), "{read}");
-        let write = said(true, Need::Write, "/nowhere/w");
+        let write = advice_for(true, Need::Write, "/nowhere/w");
         assert!(write.contains("runs as www"), "{write}");
         assert!(write.contains("'chgrp data /nowhere/w'"), "{write}");
-        assert_eq!(said(false, Need::Write, "/nowhere/w"), "");
+        assert_eq!(advice_for(false, Need::Write, "/nowhere/w"), "");
     }
 }

@@ -1,4 +1,4 @@
-//! What the kernel knows of a connected socket: what a TCP peer has acknowledged, and which
+//! Kernel data of a connected socket: how much a TCP peer has acknowledged, and which
 //! process is at the other end of a Unix socket. Asked on Linux alone.
 
 use std::io;

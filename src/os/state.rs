@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_who_come_at_once_one_makes_it() {
+    fn of_many_that_start_at_once_one_makes_it() {
         let folder = fresh("race");
         let (makers, start) = (AtomicUsize::new(0), Barrier::new(8));
         let come = |number: u8| {

@@ -17,7 +17,7 @@ use rustix::process::geteuid;
 use txlb::admin::check_certificate;
 use txlb::config::verb::{diff, script};
 use txlb::config::{Config, Control, ListenAddress, ListenHost, leave_out_masked, print};
-use txlb::control::{Error, File, circle_warnings, places_of_resolved, resolve_names};
+use txlb::control::{Error, File, places_of_resolved, resolve_names, routing_loop_warnings};
 use txlb::os::listen::{BindAddress, try_bind};
 
 use crate::cli::{CheckOutput, StartupOptions};
@@ -81,7 +81,7 @@ fn check_surroundings(file: &Path, config: &Config, output: CheckOutput) -> Resu
         Some(format!("the name {name} does not resolve: {reason}"))
     });
     let problems = find_problems(config, &resolutions);
-    let circles = circle_warnings(config, &resolutions);
+    let circles = routing_loop_warnings(config, &resolutions);
     for warning in unresolved.chain(circles).chain(problems.warnings) {
         exit::print_error(&format!("{}: warning: {warning}", file.display()))?;
     }
@@ -193,32 +193,32 @@ impl Problems {
             .is_some_and(|control| UnixStream::connect(&control.socket).is_ok());
         let mut taken: BTreeMap<BindAddress, String> = BTreeMap::new();
         for (what, listen) in listeners(config) {
-            let places = match places_of_resolved(listen, resolutions) {
-                Ok(places) => places,
+            let addresses = match places_of_resolved(listen, resolutions) {
+                Ok(addresses) => addresses,
                 Err(error) => {
                     self.add_unresolved(&what, listen, &error);
                     continue;
                 }
             };
             let mut absent = BTreeSet::new();
-            for place in &places {
-                if let Some(other) = taken.insert(*place, what.clone())
+            for address in &addresses {
+                if let Some(other) = taken.insert(*address, what.clone())
                     && other != what
-                    && place.port() != 0
+                    && address.port() != 0
                 {
-                    let text = format!("{other} and {what} would both listen at {place}");
+                    let text = format!("{other} and {what} would both listen at {address}");
                     self.errors.push((Exit::CANNOT_BIND, text));
                     continue;
                 }
-                if let Err(error) = try_bind(*place) {
+                if let Err(error) = try_bind(*address) {
                     match error.kind() {
-                        ErrorKind::AddrNotAvailable => drop(absent.insert(*place)),
+                        ErrorKind::AddrNotAvailable => drop(absent.insert(*address)),
                         ErrorKind::AddrInUse if txlb_runs => {}
-                        _ => self.add_bind_error(&what, *place, &error),
+                        _ => self.add_bind_error(&what, *address, &error),
                     }
                 }
             }
-            self.add_absent(&what, &absent, absent.len() == places.len());
+            self.add_absent(&what, &absent, absent.len() == addresses.len());
         }
     }
 
@@ -231,8 +231,8 @@ impl Problems {
         }
     }
 
-    fn add_bind_error(&mut self, what: &str, place: BindAddress, error: &io::Error) {
-        let text = format!("{what} cannot listen at {place}: {error}");
+    fn add_bind_error(&mut self, what: &str, address: BindAddress, error: &io::Error) {
+        let text = format!("{what} cannot listen at {address}: {error}");
         match error.kind() {
             ErrorKind::AddrInUse => self.warn(format!("{text} (by txlb, if it runs, or another)")),
             ErrorKind::PermissionDenied => {
@@ -245,8 +245,9 @@ impl Problems {
     /// It is an error only if this machine has none of a name's addresses: some may be another
     /// machine's.
     fn add_absent(&mut self, what: &str, absent: &BTreeSet<BindAddress>, all: bool) {
-        for place in absent {
-            let text = format!("{what} cannot listen at {place}: this machine has no such address");
+        for address in absent {
+            let text =
+                format!("{what} cannot listen at {address}: this machine has no such address");
             if all {
                 self.errors.push((Exit::CANNOT_BIND, text));
             } else {

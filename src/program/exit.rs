@@ -65,10 +65,10 @@ pub(crate) fn print_error(line: &str) -> Result<(), Exit> {
     check_written(io::stderr().write_all(text.as_bytes()), "standard error")
 }
 
-fn check_written(result: io::Result<()>, place: &str) -> Result<(), Exit> {
+fn check_written(result: io::Result<()>, stream: &str) -> Result<(), Exit> {
     match result {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            let message = format!("txlb: cannot write to {place}: {error}");
+            let message = format!("txlb: cannot write to {stream}: {error}");
             Err(Exit::new(Exit::OTHER, &message))
         }
         _ => Ok(()),

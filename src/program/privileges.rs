@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_nobody_or_root_is_refused() {
+    fn users_that_do_not_exist_and_root_are_refused() {
         for (user, group, word) in [
             ("wwww", None, "no such user"),
             ("-1", None, "no such user"),

@@ -179,7 +179,7 @@ fn wait(handle: &Handle, events: &Receiver<Event>, supervisor: &Supervisor) -> R
             }
             Event::Lifecycle(_) => {}
             Event::Signal(Signal::Stop | Signal::Quit) if stopping => {
-                log::warn!("told to stop again: ending now");
+                log::warn!("a second signal to stop has come: txlb ends now");
                 return Ok(());
             }
             Event::Signal(signal) => {
@@ -191,7 +191,7 @@ fn wait(handle: &Handle, events: &Receiver<Event>, supervisor: &Supervisor) -> R
             }
         }
     }
-    log::warn!("not stopped in time: the controller is busy with something else: ending now");
+    log::warn!("txlb has not stopped in time, since the controller is busy: it ends now");
     Ok(())
 }
 

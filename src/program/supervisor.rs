@@ -123,7 +123,7 @@ impl Reconfigure for Supervisor {
 impl Notifications {
     fn send(&self, message: &Message) {
         if let Err(error) = self.notifier.send(message) {
-            log::warn!("the supervisor cannot be told: {error}");
+            log::warn!("cannot notify the supervisor: {error}");
         }
     }
 
@@ -153,16 +153,16 @@ impl Notifications {
     /// Sends the status when it changes and when a reload is over. `status` waits for the
     /// controller to finish what came before.
     fn report_status(&self, status: impl Fn() -> Status) {
-        let mut told = String::new();
+        let mut reported = String::new();
         loop {
             let pending = self.wait_pending();
             let summary = summary(&status());
             if pending.has_reload {
                 self.send(&Message::ready().with_status(&summary));
-            } else if summary != told {
+            } else if summary != reported {
                 self.send(&Message::default().with_status(&summary));
             }
-            told = summary;
+            reported = summary;
         }
     }
 

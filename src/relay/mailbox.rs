@@ -12,19 +12,31 @@ use mio::{Poll, Token, Waker};
 
 use super::plan::{ListenKey, Plan};
 use super::session_list::SessionListRequest;
+use crate::os::listen::BindAddress;
 
 /// Messages that may wait in a mailbox.
 const CAPACITY: usize = 16;
 
+/// Whether a worker has registered new listeners; if not, which one the system refused, and why.
+pub(crate) type Registered = Result<(), (BindAddress, io::Error)>;
+
 /// A message to a worker.
 #[derive(Debug)]
 pub(crate) enum WorkerMessage {
-    /// Put a plan in force. Listeners that are not in it are closed once their accept backlogs are
-    /// empty.
-    Serve {
-        plan: Arc<Plan>,
+    /// Register new listeners, and accept nothing from them yet. `Serve` or `Discard` follows; what
+    /// an earlier `Prepare` has left is discarded.
+    Prepare {
         /// This worker's sockets for the new listeners.
         opened: Vec<(ListenKey, TcpListener)>,
+        /// Gets the result. After an error none of the listeners is left.
+        done: Sender<Registered>,
+    },
+    /// Close the listeners that were prepared.
+    Discard,
+    /// Put a plan in force, with the listeners that were prepared. Listeners that are not in it are
+    /// closed once their accept backlogs are empty.
+    Serve {
+        plan: Arc<Plan>,
         /// Gets a message once the plan is in force and the old listeners are closed.
         done: Sender<()>,
     },
@@ -97,6 +109,19 @@ impl Mailbox {
         messages
             .send(message)
             .map_err(|_| io::ErrorKind::BrokenPipe)?;
+        self.waker.wake()
+    }
+
+    /// Posts a message if there is room: the worker may hang.
+    ///
+    /// # Errors
+    /// `WouldBlock` if the mailbox is full, `BrokenPipe` if the worker has ended.
+    pub(crate) fn try_post(&self, message: WorkerMessage) -> io::Result<()> {
+        let messages = self.messages.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        messages.try_send(message).map_err(|error| match error {
+            TrySendError::Full(_) => io::ErrorKind::WouldBlock,
+            TrySendError::Disconnected(_) => io::ErrorKind::BrokenPipe,
+        })?;
         self.waker.wake()
     }
 }

@@ -3,6 +3,8 @@
 #[cfg(feature = "web")]
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 
 use crate::support::TIMEOUT;
 use crate::support::client::{End, Session, connect, fate, who, who_in_turn};
@@ -65,6 +67,58 @@ fn a_scheduler_of_ones_own_goes_by_its_name_everywhere() {
         .apply("changeScheduler service=web group=main scheduler=lst")
         .unwrap_err();
     assert!(why.to_string().ends_with("is last meant?"), "{why}");
+}
+
+/// Says that it picks, and does not before it is released.
+#[derive(Debug)]
+struct Hangs {
+    picks: Sender<()>,
+    released: Arc<Mutex<Receiver<()>>>,
+}
+
+impl Scheduler for Hangs {
+    fn rebuild(&mut self, _hosts: &Hosts) {}
+
+    fn pick(&mut self, hosts: &Hosts, _ask: &mut PickContext<'_>) -> Pick {
+        let _ = self.picks.send(());
+        let _ = self.released.lock().unwrap().recv();
+        hosts.candidates().first().copied().into()
+    }
+}
+
+#[test]
+fn a_worker_that_hangs_refuses_changes() {
+    let host = Host::new("a");
+    let (picks, picking) = channel();
+    let (release, released) = channel();
+    let released = Arc::new(Mutex::new(released));
+    let balancer = Balancer::builder()
+        .scheduler("hangs", move || Hangs {
+            picks: picks.clone(),
+            released: Arc::clone(&released),
+        })
+        .service("web")
+        .listen("127.0.0.1:0")
+        .group("main", "hangs")
+        .host("a", host.address())
+        .workers(2)
+        .start()
+        .unwrap();
+    let client = connect(address(&balancer));
+    picking.recv().unwrap();
+    let add = "addListen service=web ip=127.0.0.2:0";
+    let why = balancer.apply(add).unwrap_err();
+    assert!(why.to_string().contains("does not answer"), "{why}");
+    drop(release);
+    assert_eq!(Session::on(client).unwrap().close(), "a");
+    let status = balancer.status();
+    assert_eq!(
+        (status.generation, status.services[0].addresses.len()),
+        (1, 1)
+    );
+    balancer.apply(add).unwrap();
+    let served: String = balancer.addresses("web").into_iter().map(who).collect();
+    assert_eq!(served, "aa");
 }
 
 #[test]

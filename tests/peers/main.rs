@@ -9,6 +9,7 @@ mod support;
 
 mod browser;
 mod curl;
+mod faults;
 mod programs;
 mod proxies;
 mod schema;

@@ -2,7 +2,7 @@
 //!
 //! They are Debian's, so these tests are ignored unless asked for. What is released is to
 //! be under load, which need not be built with the tests:
-//! `TXLB_PROGRAM=target/release/txlb cargo test --test peers -- --ignored`.
+//! `TXLB_PROGRAM=target/static/txlb cargo test --test peers -- --ignored`.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

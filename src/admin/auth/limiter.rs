@@ -1,6 +1,6 @@
 //! Rate limit of logins: failures by network, known logins by address, and the queue of checks.
 //!
-//! Pure: time is an argument, in milliseconds since any moment.
+//! Pure: time is an argument, in milliseconds since an arbitrary start.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -4,32 +4,32 @@
 //! The locks are here. What is decided under them is pure: `limiter` has failures and known
 //! logins, `queue` the order of checks.
 
-mod cache;
 mod credential;
 mod limiter;
 mod queue;
-mod random;
 #[cfg(test)]
 mod simulation;
-mod slots;
 mod users;
 
+use std::cell::Cell;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use self::cache::LoginCache;
 #[cfg(feature = "ssh")]
 pub(super) use self::credential::Credential;
-use self::credential::{CredentialTag, ProcessKey};
-use self::slots::{CheckSlot, CheckSlots, SlotResult};
+use self::credential::{CredentialTag, LoginCache, ProcessKey};
+use self::limiter::Limiter;
+use self::queue::{NotQueued, QueueStatus};
 use self::users::{KnownUser, Users};
 pub use self::users::{MAX_PASSWORD, hash_password};
 use super::server::client_address::ClientAddress;
 use crate::config::{Access, Config, User};
 use crate::control::{Commit, Reconfigure};
 use crate::log_targets;
+use crate::os::resources;
 use crate::sync::lock;
 
 /// `Retry-After` of a client if its password was not checked in time, in seconds.
@@ -95,6 +95,11 @@ impl Auth {
         lock(&self.0.cache).retain(|user| now.contains(user));
         let is_user = |name: &str| now.find(name).is_some();
         self.0.slots.limiter().retain(is_user);
+    }
+
+    /// Makes the users follow the configuration.
+    pub fn reconfigurable(&self) -> Box<dyn Reconfigure> {
+        Box::new(AuthReconfigure(self.clone()))
     }
 
     /// Whether there are users at all, with a password or a key.
@@ -218,7 +223,6 @@ impl Auth {
     }
 }
 
-/// Tokens in the forms of the page.
 #[cfg(feature = "web")]
 impl Auth {
     /// The token in forms of pages for this user.
@@ -237,14 +241,7 @@ impl Auth {
     /// The system gives no randomness.
     #[expect(clippy::unused_self, reason = "who has the key has the randomness")]
     pub(super) fn random_number(&self) -> io::Result<u64> {
-        random::random_bytes().map(u64::from_le_bytes)
-    }
-}
-
-impl Auth {
-    /// Makes the users follow the configuration.
-    pub fn reconfigurable(&self) -> Box<dyn Reconfigure> {
-        Box::new(AuthReconfigure(self.clone()))
+        credential::random_bytes().map(u64::from_le_bytes)
     }
 }
 
@@ -291,8 +288,8 @@ impl Inner {
     /// there. It does not forget these failures, or the password of a read-only user would buy
     /// guesses at others.
     /// It holds at its own address only: elsewhere nothing would slow down guesses at it.
-    /// Tests: `what_was_right_lately_passes_beside_failures_and_does_not_hide_them`,
-    /// `what_was_right_is_not_checked_again_for_a_minute`.
+    /// Tests: `a_recent_success_passes_beside_failures_and_does_not_hide_them`,
+    /// `a_success_is_not_checked_again_for_a_minute`.
     fn cached_login(&self, attempt: &Attempt<'_>) -> Option<Login> {
         let now_ms = self.slots.now_ms();
         if let Some(user) = self.users().find(attempt.name)
@@ -337,6 +334,145 @@ impl Inner {
     fn record_success(&self, address: ClientAddress, name: &str) {
         let now_ms = self.slots.now_ms();
         self.slots.limiter().record_success(address, name, now_ms);
+    }
+}
+
+/// Longest wait for a check.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// Slots to check passwords: waits for one, and checks on a thread of low priority. Which check is
+/// next is decided in `limiter` and `queue`.
+struct CheckSlots {
+    limiter: Mutex<Limiter>,
+    /// A check was queued, has ended, or was removed.
+    changed: Condvar,
+    /// Milliseconds since an arbitrary start.
+    clock: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+/// What became of the wait.
+enum SlotResult<'a> {
+    /// The password is to be checked now.
+    Check(CheckSlot<'a>),
+    /// The same was checked meanwhile.
+    Same,
+    /// Too many wait already, or it took too long.
+    Busy,
+}
+
+/// The right to check one password, until it is dropped.
+struct CheckSlot<'a> {
+    slots: &'a CheckSlots,
+    ticket: u64,
+    cost: Cell<Duration>,
+}
+
+impl CheckSlots {
+    fn new(clock: impl Fn() -> u64 + Send + Sync + 'static) -> CheckSlots {
+        CheckSlots {
+            limiter: Mutex::default(),
+            changed: Condvar::new(),
+            clock: Box::new(clock),
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        (self.clock)()
+    }
+
+    fn limiter(&self) -> MutexGuard<'_, Limiter> {
+        lock(&self.limiter)
+    }
+
+    /// Waits for a slot.
+    fn take(&self, address: ClientAddress, name: &str, tag: CredentialTag) -> SlotResult<'_> {
+        let until = Instant::now() + MAX_WAIT;
+        let now_ms = self.now_ms();
+        let mut limiter = self.limiter();
+        let queue_key = limiter.queue_key(address, name, now_ms);
+        match limiter.push(address, name, tag, now_ms) {
+            Ok(ticket) => self.wait(limiter, ticket, until),
+            Err(NotQueued::Full) => SlotResult::Busy,
+            Err(NotQueued::Same) => {
+                let left = until.saturating_duration_since(Instant::now());
+                let contains = |limiter: &mut Limiter| limiter.queue.contains(queue_key, &tag);
+                let waits = self.changed.wait_timeout_while(limiter, left, contains);
+                drop(waits);
+                SlotResult::Same
+            }
+        }
+    }
+
+    fn wait<'a>(
+        &'a self,
+        mut limiter: MutexGuard<'a, Limiter>,
+        ticket: u64,
+        until: Instant,
+    ) -> SlotResult<'a> {
+        // A check that was evicted for this one wakes up.
+        self.changed.notify_all();
+        loop {
+            let later = match limiter.queue.try_start(ticket, self.now_ms()) {
+                QueueStatus::Started => break,
+                QueueStatus::Evicted => return SlotResult::Busy,
+                QueueStatus::Later(ms) => Duration::from_millis(ms),
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                limiter.queue.remove(ticket);
+                drop(limiter);
+                self.changed.notify_all();
+                return SlotResult::Busy;
+            }
+            let waits = self.changed.wait_timeout(limiter, later.min(left));
+            limiter = waits.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        SlotResult::Check(CheckSlot {
+            slots: self,
+            ticket,
+            cost: Cell::default(),
+        })
+    }
+}
+
+impl CheckSlot<'_> {
+    /// Checks on a thread of lower priority than the workers. If the system has no thread, this
+    /// one does it.
+    fn check(&self, fits: impl Fn() -> bool + Sync) -> bool {
+        let (done, cost) = thread::scope(|scope| {
+            let name = thread::Builder::new().name("password".to_owned());
+            let work = || {
+                resources::lower_thread_priority();
+                measure(&fits)
+            };
+            let done = name.spawn_scoped(scope, work);
+            // A panic is reported by the panic guard, and is no right password.
+            done.map_or_else(
+                |_| measure(&fits),
+                |it| it.join().unwrap_or((false, Duration::ZERO)),
+            )
+        });
+        self.cost.set(cost);
+        done
+    }
+}
+
+/// The result, and the processor time that it took.
+fn measure(work: impl Fn() -> bool) -> (bool, Duration) {
+    let (begun, spent) = (Instant::now(), resources::thread_cpu_time());
+    let done = work();
+    let used = resources::thread_cpu_time().zip(spent);
+    let cost = used.map(|(now, then)| now.saturating_sub(then));
+    (done, cost.unwrap_or_else(|| begun.elapsed()))
+}
+
+impl Drop for CheckSlot<'_> {
+    fn drop(&mut self) {
+        let now_ms = self.slots.now_ms();
+        let mut limiter = self.slots.limiter();
+        limiter.queue.finish(self.ticket, self.cost.get(), now_ms);
+        drop(limiter);
+        self.slots.changed.notify_all();
     }
 }
 

@@ -1,7 +1,7 @@
 //! The queue of password checks: whose password is checked next, and how much of a processor that
 //! may take.
 //!
-//! Pure: time is an argument, in milliseconds since any moment.
+//! Pure: time is an argument, in milliseconds since an arbitrary start.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub(super) const MAX_CHECKS: usize = 2;
 /// Checks at a time for users who have not logged in from their address before.
 /// With two, first come first served, 40 clients kept the right password out in 20 of 20 tries:
 /// it did not lack a processor, but a place in the queue.
-/// Tests: `strangers_have_one_check_at_a_time_and_who_was_there_before_has_the_other`,
+/// Tests: `unknown_logins_have_one_check_at_a_time_and_known_ones_the_other`,
 /// `administrators_get_in_and_attackers_get_their_share_and_no_more`.
 const MAX_UNKNOWN_CHECKS: usize = 1;
 
@@ -63,7 +63,7 @@ pub(super) enum NotQueued {
 pub(super) enum QueueStatus {
     /// It has started.
     Started,
-    /// Not before so many milliseconds have passed, or another check has ended.
+    /// Not before this many milliseconds have passed, or another check has ended.
     Later(u64),
     /// It was evicted for one that is less suspect.
     Evicted,
@@ -263,7 +263,7 @@ mod tests {
     const NOTHING: Duration = Duration::ZERO;
 
     #[test]
-    fn one_waits_in_each_lane_and_who_asks_for_the_same_waits_for_that() {
+    fn one_check_waits_for_each_key_and_the_same_login_shares_it() {
         let mut queue = Queue::default();
         let first = queue.push(unknown(1, 0)).unwrap();
         assert_eq!(queue.push(unknown(1, 0)), Err(NotQueued::Same));
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_have_one_check_at_a_time_and_who_was_there_before_has_the_other() {
+    fn unknown_logins_have_one_check_at_a_time_and_known_ones_the_other() {
         let mut queue = Queue::default();
         let unknown = [1, 2].map(|site| queue.push(unknown(site, 0)).unwrap());
         let known = [1, 2].map(|last| queue.push(known(last)).unwrap());
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_suspect_comes_first_and_displaces_the_last_who_is() {
+    fn the_least_suspect_is_checked_first_and_evicts_the_most_suspect() {
         let mut queue = Queue::default();
         let sites = 0..u8::try_from(MAX_UNKNOWN_WAITING).unwrap();
         let tickets: Vec<_> = sites
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_no_longer_makes_room() {
+    fn a_check_that_is_no_longer_waited_for_leaves_the_queue() {
         let mut queue = Queue::default();
         let ticket = queue.push(unknown(1, 0)).unwrap();
         queue.remove(ticket);
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_have_a_fifth_of_a_processor_and_others_are_not_counted() {
+    fn unknown_logins_have_a_fifth_of_a_processor_and_known_ones_are_not_counted() {
         let mut queue = Queue::default();
         let mut spent_ms = 0;
         for now_ms in 0..60_000 {

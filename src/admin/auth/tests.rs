@@ -55,7 +55,7 @@ fn wait(seconds: u64) -> Login {
 }
 
 #[test]
-fn who_knows_their_password_is_let_in_with_their_own_access() {
+fn the_right_password_gives_the_users_own_access() {
     let scene = Scene::with_three();
     assert_eq!(scene.login(HERE, "ann", "admin"), FULL);
     assert_eq!(scene.login(HERE, "bob", "correct horse"), READ);
@@ -80,7 +80,7 @@ fn who_knows_their_password_is_let_in_with_their_own_access() {
 }
 
 #[test]
-fn nobody_comes_in_by_the_password_that_stands_in_for_theirs() {
+fn the_decoy_hash_logs_nobody_in() {
     // Each of many names has one of the two hashes checked in its place.
     let scene = Scene::with_three();
     for number in 0..20 {
@@ -116,7 +116,7 @@ fn what_is_too_long_is_wrong_and_counts() {
 }
 
 #[test]
-fn who_fails_waits_and_nobody_else_does() {
+fn only_the_address_that_failed_waits() {
     let scene = Scene::with_three();
     for _ in 0..4 {
         assert_eq!(scene.login(HERE, "ann", "wrong"), Login::Wrong);
@@ -138,7 +138,7 @@ fn who_fails_waits_and_nobody_else_does() {
 }
 
 #[test]
-fn what_was_right_lately_passes_beside_failures_and_does_not_hide_them() {
+fn a_recent_success_passes_beside_failures_and_does_not_hide_them() {
     let scene = Scene::with_three();
     assert_eq!(scene.login(HERE, "bob", "correct horse"), READ);
     for _ in 0..4 {
@@ -159,7 +159,7 @@ fn what_was_right_lately_passes_beside_failures_and_does_not_hide_them() {
 }
 
 #[test]
-fn what_was_right_is_not_checked_again_for_a_minute() {
+fn a_success_is_not_checked_again_for_a_minute() {
     let scene = Scene::with_three();
     assert_eq!(scene.login(HERE, "ann", "admin"), FULL);
     for _ in 0..4 {
@@ -177,7 +177,7 @@ fn what_was_right_is_not_checked_again_for_a_minute() {
 }
 
 #[test]
-fn who_was_changed_has_to_log_in_anew() {
+fn a_changed_user_must_log_in_again() {
     let before = [
         user("ann", ADMIN, Access::Full),
         user("bob", HORSE, Access::ReadOnly),
@@ -206,7 +206,7 @@ fn who_was_changed_has_to_log_in_anew() {
 }
 
 #[test]
-fn who_is_changed_while_they_log_in_is_not_let_in() {
+fn a_user_that_changes_during_the_check_is_not_logged_in() {
     let scene = Scene::with_three();
     let inner = &scene.auth.0;
     let attempt = Attempt {
@@ -237,9 +237,9 @@ fn a_check(scene: &Scene) -> CheckSlot<'_> {
     }
 }
 
-/// Spins until so many checks wait.
+/// Spins until this many checks wait.
 fn until_waiting(auth: &Auth, count: usize) {
-    let deadline = Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     while auth.0.slots.limiter().queue.waiting() != count {
         assert!(Instant::now() < deadline);
         thread::yield_now();
@@ -247,7 +247,7 @@ fn until_waiting(auth: &Auth, count: usize) {
 }
 
 #[test]
-fn who_waited_for_a_check_is_asked_for_again_by_then() {
+fn the_rate_limit_is_checked_again_after_the_queue() {
     let scene = Scene::with_three();
     let slot = a_check(&scene);
     thread::scope(|scope| {
@@ -308,7 +308,7 @@ fn logins_beyond_the_queue_get_a_retry_time() {
 }
 
 #[test]
-fn who_was_there_before_is_checked_while_strangers_wait_and_their_network_fails() {
+fn a_known_login_is_checked_while_unknown_ones_wait_and_its_network_fails() {
     let scene = Scene::with_three();
     assert_eq!(scene.login("2001:db8::1", "ann", "admin"), FULL);
     assert!(scene.auth.is_known(ip("2001:db8::1")) && !scene.auth.is_known(ip("2001:db8::2")));
@@ -321,7 +321,7 @@ fn who_was_there_before_is_checked_while_strangers_wait_and_their_network_fails(
     assert_eq!(scene.login("2001:db8::1", "bob", "correct horse"), wait(60));
     assert_eq!(scene.login("2001:db8::1", "ann", "admin"), FULL);
     drop(slot);
-    // Who is no user any more was never there.
+    // A user that was removed is unknown.
     scene
         .auth
         .set_users(&[user("bob", HORSE, Access::ReadOnly)]);
@@ -370,7 +370,7 @@ fn it_tells_the_time_by_itself() {
         auth.record_failure(ip(HERE), "ann", "web");
     }
     assert_eq!(auth.may_try(ip(HERE)), Err(1));
-    let deadline = Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     while auth.may_try(ip(HERE)).is_err() {
         assert!(Instant::now() < deadline);
         thread::yield_now();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use pw_hash::{HashSetup, bcrypt, md5_crypt, sha256_crypt, sha512_crypt, unix_crypt};
 
-use super::random::random_bytes;
+use super::credential::random_bytes;
 use crate::config::credentials::{HashError, HashKind, PasswordHash};
 #[cfg(feature = "ssh")]
 use crate::config::public_key_bytes;
@@ -212,7 +212,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn who_does_not_change_stays_the_same() {
+    fn a_user_that_does_not_change_stays_the_same() {
         let ann = user("ann", DES, Access::Full);
         let before = Users::new(std::slice::from_ref(&ann), None);
         let same = |user: &User| {

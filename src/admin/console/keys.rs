@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_without_an_end_takes_no_room() {
+    fn a_sequence_without_an_end_takes_no_memory() {
         let mut long = KeyDecoder::default();
         for byte in b"\x1b[".iter().chain([b'1'; 100_000].iter()) {
             assert_eq!(long.decode(*byte), [None, None]);

@@ -3,15 +3,12 @@
 //! Keys go in as bytes, and output for a terminal comes out. Transport and clock are the
 //! caller's. `txlb ctl` uses the same [`Shell`] with another [`Backend`].
 
-mod backend;
 mod drawing;
 mod editor;
 mod keys;
-mod live_view;
 mod shell;
 
-pub use backend::{Backend, Reaction, Reply, Size};
-pub use shell::Shell;
+pub use shell::{Backend, Reaction, Reply, Shell, Size};
 
 use crate::config::Access;
 use crate::config::verb::{Command, Question};
@@ -69,7 +66,7 @@ impl Console {
     }
 
     /// Refreshes a live view that is due. Returns the milliseconds until the next tick; `None`
-    /// means after the next keys. `now_ms` counts from any moment.
+    /// means after the next keys. `now_ms` counts from an arbitrary start.
     pub fn tick(&mut self, now_ms: u64, handle: &Handle, out: &mut Vec<u8>) -> Option<u64> {
         let (shell, mut backend) = self.backend(handle);
         shell.tick(now_ms, &mut backend, out)

@@ -1,15 +1,76 @@
-//! Shell of the console: keys become lines, and replies become text on the screen. Also the verbs
-//! that only a console has: `watch`, `exit` and `quit`.
+//! Shell of the console: keys become lines, which a backend answers, and replies become text on the
+//! screen. Also the verbs that only a console has: `watch`, `exit` and `quit`.
 //!
 //! Clock and terminal are the caller's.
 
-use super::backend::{Backend, Reaction, Size};
-use super::drawing::{self, LineDrawing};
+use super::drawing::{END_LIVE_VIEW, LineDrawing, LiveView, choice_columns};
 use super::editor::{Completion, EditResult, Editor, MAX_LINE};
 use super::keys::{Key, KeyDecoder};
-use super::live_view::{self, LiveView};
 use crate::config::verb::{last_word, words};
 use crate::non_printing::escape_non_printing;
+
+/// Answers lines and completes words: the controller's handle, or a control socket.
+pub trait Backend {
+    /// Sends a line. Returns the reply, with tables of at most this many columns; `None` if the
+    /// backend has gone.
+    fn ask(&mut self, line: &str, columns: u16) -> Option<Reply>;
+
+    /// Completions of the last word of a line.
+    fn complete(&mut self, line: &str) -> Vec<String>;
+
+    /// Whether a `begin` has no `commit` or `abort` yet.
+    fn is_in_batch(&self) -> bool;
+
+    /// Reports a line that was not sent: the batch that it belongs to is refused whole.
+    fn reject_line(&mut self, why: &str);
+}
+
+/// The reply to a line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// Whether it succeeded.
+    pub ok: bool,
+    /// The data.
+    pub lines: Vec<String>,
+    /// `ok ...` or `error: ...`; empty for a blank line.
+    pub last: String,
+}
+
+/// Whether the console goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reaction {
+    /// More keys may come.
+    Continue,
+    /// It has ended. Output that was written is still to be shown.
+    End,
+}
+
+/// The size of a terminal in characters; 0 where it is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Characters side by side.
+    pub columns: u16,
+    /// Characters one below the other.
+    pub rows: u16,
+}
+
+impl Size {
+    /// A size that can be drawn in.
+    pub(super) fn sane(self) -> Size {
+        let sane = |number, usual| match number {
+            0 => usual,
+            number => number,
+        };
+        Size {
+            columns: sane(self.columns, 80).clamp(10, 1000),
+            rows: sane(self.rows, 24).clamp(2, 1000),
+        }
+    }
+
+    pub(super) fn width(self) -> usize {
+        usize::from(self.columns)
+    }
+}
 
 /// The shell at one terminal.
 #[derive(Debug)]
@@ -102,7 +163,7 @@ impl Shell {
     }
 
     /// Refreshes a live view that is due. Returns the milliseconds until the next time; `None`
-    /// without a live view. The clock may begin anywhere.
+    /// without a live view. The clock may have any start.
     pub fn tick(
         &mut self,
         now_ms: u64,
@@ -242,7 +303,7 @@ impl Shell {
         if self.editor.apply_completion(&choices) == Completion::Show {
             let (line, cursor) = (self.editor.line.clone(), self.editor.cursor);
             self.leave_line(line, cursor, "", out);
-            for line in drawing::choice_columns(&choices, self.size.width()) {
+            for line in choice_columns(&choices, self.size.width()) {
                 show(&line, out);
             }
         }
@@ -252,7 +313,7 @@ impl Shell {
     fn end_live_view(&mut self, out: &mut Vec<u8>) -> bool {
         let watched = self.live_view.take().is_some();
         if watched {
-            out.extend_from_slice(live_view::END);
+            out.extend_from_slice(END_LIVE_VIEW);
         }
         watched
     }

@@ -85,14 +85,14 @@ fn first_box(bytes: &[u8]) -> Result<Option<(Pairs<'_>, usize)>, Malformed> {
             [1..=255, ..] => return Err(Malformed::Key),
             _ => {}
         }
-        let Some((key, behind)) = sized(rest)? else {
+        let Some((key, after)) = sized(rest)? else {
             return Ok(None);
         };
-        let Some((value, behind)) = sized(behind)? else {
+        let Some((value, after)) = sized(after)? else {
             return Ok(None);
         };
         pairs.push((key, value));
-        rest = behind;
+        rest = after;
     }
 }
 
@@ -101,13 +101,13 @@ type Sized<'a> = (&'a [u8], &'a [u8]);
 
 /// The length-prefixed value at the start of `bytes`, if it is complete.
 fn sized(bytes: &[u8]) -> Result<Option<Sized<'_>>, Malformed> {
-    let Some((length, behind)) = bytes.split_first_chunk() else {
+    let Some((length, after)) = bytes.split_first_chunk() else {
         return Ok(None);
     };
     let length = usize::from(u16::from_be_bytes(*length));
     match length > MAX_BOX {
         true => Err(Malformed::TooLong),
-        false => Ok(behind.split_at_checked(length)),
+        false => Ok(after.split_at_checked(length)),
     }
 }
 
@@ -130,12 +130,12 @@ fn answer(
     if command != b"GetClientAddress" {
         let command = String::from_utf8_lossy(command);
         let unhandled = format!("Unhandled Command: '{}'", command.escape_default());
-        reject_line(tag, "UNHANDLED", &unhandled, out);
+        put_error(tag, "UNHANDLED", &unhandled, out);
         return Ok(());
     }
     let Some(local) = local_address(value("host"), value("port")) else {
         let wrong = "host has to be an IP address, and port a number from 1 to 65535";
-        reject_line(tag, "UNKNOWN", wrong, out);
+        put_error(tag, "UNKNOWN", wrong, out);
         return Ok(());
     };
     match client_of(local) {
@@ -149,7 +149,7 @@ fn answer(
         ),
         None => {
             let unknown = format!("no one client is known to be behind {local}");
-            reject_line(tag, "UNKNOWN_PORT", &unknown, out);
+            put_error(tag, "UNKNOWN_PORT", &unknown, out);
         }
     }
     Ok(())
@@ -164,7 +164,7 @@ fn local_address(host: Option<&[u8]>, port: Option<&[u8]>) -> Option<SocketAddr>
     (port > 0).then_some(SocketAddr::new(ip, port))
 }
 
-fn reject_line(tag: &[u8], code: &str, description: &str, out: &mut Vec<u8>) {
+fn put_error(tag: &[u8], code: &str, description: &str, out: &mut Vec<u8>) {
     put_box(
         &[
             ("_error", tag),

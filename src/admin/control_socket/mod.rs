@@ -7,7 +7,6 @@
 
 pub(super) mod amp;
 mod client;
-mod limit;
 mod socket_file;
 
 use std::io;
@@ -17,8 +16,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 
-use self::client::ClientContext;
-use self::limit::{ConnectionLimit, MAX_AMP_CLIENTS};
+use self::client::{ClientContext, ConnectionLimit, MAX_AMP_CLIENTS};
 use self::socket_file::SocketFile;
 use super::server::acceptor::{Acceptor, AcceptorThread, spawn_for_client};
 use crate::config::Config;
@@ -206,7 +204,7 @@ impl Reconfigure for ReconfigureSockets {
 struct OpenSocket {
     // First, so that the file is removed before the socket is closed.
     file: SocketFile,
-    watch: AcceptorThread,
+    thread: AcceptorThread,
 }
 
 impl OpenSocket {
@@ -219,13 +217,13 @@ impl OpenSocket {
         let open = || {
             let (listener, file) = SocketFile::listen(path, mode)?;
             listener.set_nonblocking(true)?;
-            let doorway = ClientAcceptor {
+            let acceptor = ClientAcceptor {
                 listener,
                 scope,
                 state: Arc::clone(state),
             };
-            let watch = AcceptorThread::start("control", doorway)?;
-            Ok(OpenSocket { file, watch })
+            let thread = AcceptorThread::start("control", acceptor)?;
+            Ok(OpenSocket { file, thread })
         };
         open().map_err(|error: io::Error| {
             let path = path.display();
@@ -236,7 +234,7 @@ impl OpenSocket {
 
     fn begin(&self, name: &str) {
         log::info!("{name} is {}", self.file.path().display());
-        self.watch.start_accepting();
+        self.thread.start_accepting();
     }
 }
 
@@ -272,10 +270,13 @@ impl ControlSocketState {
         let slot = match self.limit.take(&stream, is_own(uid)) {
             Ok((slot, None)) => slot,
             Ok((slot, Some(evicted))) => {
-                log::warn!("control: somebody who had said nothing made room for {actor}");
+                log::warn!(
+                    "control: a client that had sent nothing is disconnected for {actor}: all slots \
+                     were taken"
+                );
                 // A short text fits into the socket's buffer, so this does not wait.
                 let _ = client::write_error(&evicted, "no command came while others waited");
-                limit::disconnect(&evicted);
+                client::disconnect(&evicted);
                 slot
             }
             Err(max_clients) => {
@@ -287,11 +288,11 @@ impl ControlSocketState {
                 return Ok(());
             }
         };
-        log::debug!("control: {actor} comes");
+        log::debug!("control: {actor} has connected");
         let state = Arc::clone(self);
         spawn_for_client("control-client", stream, move |stream| {
             if let Err(error) = client::serve_client(&stream, &actor, &slot, &state.clients) {
-                log::debug!("control: {actor} is lost: {error}");
+                log::debug!("control: the connection of {actor} broke: {error}");
             }
         })
         .map_err(|(stream, error)| {
@@ -308,9 +309,9 @@ impl ControlSocketState {
         };
         let state = Arc::clone(self);
         spawn_for_client("amp-client", stream, move |stream| {
-            let _place = slot;
+            let _slot = slot;
             if let Err(error) = client::serve_amp_client(&stream, &actor, &state.clients) {
-                log::debug!("amp: {actor} is lost: {error}");
+                log::debug!("amp: the connection of {actor} broke: {error}");
             }
         })
         .map_err(|(_, error)| error)

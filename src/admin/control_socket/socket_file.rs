@@ -81,7 +81,10 @@ impl SocketFile {
         }
         match fs::set_permissions(&self.path, Permissions::from_mode(mode)) {
             Ok(()) => self.mode = mode,
-            Err(error) => log::warn!("{}: mode {mode:04o}: {error}", self.path.display()),
+            Err(error) => {
+                let path = self.path.display();
+                log::warn!("{path}: cannot set the mode {mode:04o}: {error}");
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use super::routes::respond;
 use super::state::{RequestContext, WebState};
 use crate::admin::server::connection_limiter::{Activity, Stage};
 use crate::admin::server::deadline::DeadlineStream;
+#[cfg(feature = "https")]
 use crate::admin::tls::TlsStream;
 
 /// Time limit of the TLS handshake, then of the headers, then of the body.
@@ -48,6 +49,7 @@ impl TimedStream for DeadlineStream {
     }
 }
 
+#[cfg(feature = "https")]
 impl TimedStream for TlsStream {
     fn set_deadline(&mut self, deadline: Instant) {
         TlsStream::set_deadline(self, deadline);

@@ -13,7 +13,7 @@ use crate::admin::auth::Login;
 use crate::config::Access;
 use crate::control::Actor;
 
-/// Who makes a request, and what they may do.
+/// The user of a request, and their access.
 pub(super) struct Principal {
     /// The user name; `None` where no users are configured.
     pub(super) name: Option<String>,
@@ -26,7 +26,7 @@ pub(super) struct Principal {
 ///
 /// A foreign page can let its own name point to this address (DNS rebinding). The
 /// browser then takes both for the same origin, but sends the foreign name as Host.
-pub(super) fn is_custom_name(host: &str, local: IpAddr, names: &[String]) -> bool {
+pub(super) fn is_page_host(host: &str, local: IpAddr, names: &[String]) -> bool {
     let name = match port_of(host) {
         Some(port) => &host[..host.len() - port.len() - 1],
         None => host,
@@ -90,7 +90,7 @@ pub(super) fn is_same_origin(
     // browser would send a CORS preflight first, which is refused.
     let forwarded = request.forwarded_host.as_deref().unwrap_or_default();
     let is_forwarded = is("https", forwarded) || is("http", forwarded);
-    is_forwarded && is_custom_name(forwarded, local.ip(), names)
+    is_forwarded && is_page_host(forwarded, local.ip(), names)
 }
 
 /// Checks the login of a request.
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn the_page_is_called_by_its_own_names_only() {
         let names = ["lb.example.org".to_owned(), "10.0.0.9".to_owned()];
-        let is_own = |host: &str, local: &str| is_custom_name(host, local.parse().unwrap(), &names);
+        let is_own = |host: &str, local: &str| is_page_host(host, local.parse().unwrap(), &names);
         for host in [
             "127.0.0.1",
             "127.0.0.1:7001",

@@ -10,7 +10,6 @@ pub(super) mod request;
 mod response;
 mod routes;
 mod state;
-mod views;
 
 use std::io::{self, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -21,7 +20,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags};
 
 use self::response::Response;
-use self::state::{ActiveServer, Settings, WebState};
+use self::state::{Settings, WebState};
 use super::auth::Auth;
 use super::server::acceptor::{Acceptor, AcceptorWaker, spawn_for_client};
 use super::server::connection_limiter::{ConnectionLimiter, SharedSocket};
@@ -124,7 +123,7 @@ impl ReconfigurableServer for WebState {
 struct ClientAcceptor {
     listener: TcpListener,
     state: Arc<WebState>,
-    entrance: PendingClients,
+    pending: PendingClients,
 }
 
 impl ClientAcceptor {
@@ -138,7 +137,7 @@ impl ClientAcceptor {
         ClientAcceptor {
             listener,
             state: Arc::clone(state),
-            entrance: PendingClients::new(&state.limiter, rules),
+            pending: PendingClients::new(&state.limiter, rules),
         }
     }
 
@@ -185,14 +184,14 @@ impl Acceptor for ClientAcceptor {
 
     fn accept_next(&mut self) -> io::Result<()> {
         let (stream, peer) = self.listener.accept()?;
-        for client in self.entrance.add(stream, peer)? {
+        for client in self.pending.add(stream, peer)? {
             log::debug!("web: {} is turned away: there is no room", client.peer);
         }
         Ok(())
     }
 
     fn poll_fds(&self) -> Vec<PollFd<'_>> {
-        self.entrance.poll_fds().collect()
+        self.pending.poll_fds().collect()
     }
 
     fn serve_waiting(
@@ -200,26 +199,33 @@ impl Acceptor for ClientAcceptor {
         events: &[PollFlags],
         is_last: bool,
     ) -> io::Result<Option<Duration>> {
-        self.entrance.update(events);
+        self.pending.update(events);
         let cost = match self.state.settings().tls {
             None => ConnectionCost::Plain,
             Some(_) => ConnectionCost::Handshake,
         };
-        while let Some(client) = self.entrance.next_ready(cost, is_last) {
+        while let Some(client) = self.pending.next_ready(cost, is_last) {
             self.serve_client(client)?;
         }
-        while let Some(client) = self.entrance.pop_expired() {
+        while let Some(client) = self.pending.pop_expired() {
             log::debug!(
                 "web: {} is disconnected: it sent no request for too long",
                 client.peer
             );
         }
-        Ok(self.entrance.make_capacity())
+        Ok(self.pending.make_capacity())
     }
 
     fn log_error(&mut self, error: &io::Error) {
         log::warn!("web: cannot let a client in: {error}");
     }
+}
+
+/// Listeners and settings of the configuration in force.
+#[derive(Default, Clone)]
+struct ActiveServer {
+    listeners: Listeners,
+    settings: Arc<Settings>,
 }
 
 impl ActiveServer {

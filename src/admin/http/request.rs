@@ -192,8 +192,8 @@ fn text(value: &[u8]) -> Result<String, RequestError> {
 }
 
 /// Sets a value that may occur once: two readers may choose different ones of two.
-fn set_once(place: &mut Option<String>, value: &[u8]) -> Result<(), RequestError> {
-    match place.replace(text(value)?) {
+fn set_once(field: &mut Option<String>, value: &[u8]) -> Result<(), RequestError> {
+    match field.replace(text(value)?) {
         None => Ok(()),
         Some(_) => reject(400, "a header is there twice"),
     }
@@ -225,14 +225,14 @@ pub(in crate::admin) fn fields(text: &[u8]) -> Option<Fields> {
 fn decode(text: &[u8]) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
-    while let Some((first, behind)) = rest.split_first() {
-        rest = behind;
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
         match first {
             b'+' => bytes.push(b' '),
             b'%' => {
-                let (digits, behind) = rest.split_at_checked(2)?;
+                let (digits, after) = rest.split_at_checked(2)?;
                 bytes.push(digit(digits[0])? << 4 | digit(digits[1])?);
-                rest = behind;
+                rest = after;
             }
             other => bytes.push(*other),
         }
@@ -284,7 +284,7 @@ mod tests {
     }
 
     /// The status of the error response; 0 if none would be sent.
-    fn refusal(text: impl AsRef<[u8]>) -> u16 {
+    fn status_of(text: impl AsRef<[u8]>) -> u16 {
         match read(&mut peer(text.as_ref()), |_| {}) {
             Ok(request) => panic!("taken: {request:?}"),
             Err(RequestError::Disconnected(_)) => 0,
@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn what_can_be_understood_in_two_ways_is_refused() {
         let post = |headers: &str| {
-            refusal(format!(
+            status_of(format!(
                 "POST / HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n0\r\n\r\n"
             ))
         };
@@ -332,7 +332,7 @@ mod tests {
         assert_eq!(post("Content-Length : 1"), 400);
         assert_eq!(post("X: y\r\n continued"), 400);
         assert_eq!(post("Expect: the worst"), 417);
-        assert_eq!(refusal("GET / HTTP/1.1\r\n\r\n"), 400);
+        assert_eq!(status_of("GET / HTTP/1.1\r\n\r\n"), 400);
         for line in [
             "GET http://x/ HTTP/1.1",
             "GET /#a HTTP/1.1",
@@ -342,14 +342,18 @@ mod tests {
             "GET  / HTTP/1.1",
             "* / HTTP/1.1 x",
         ] {
-            assert_eq!(refusal(format!("{line}\r\nHost: x\r\n\r\n")), 400, "{line}");
+            assert_eq!(
+                status_of(format!("{line}\r\nHost: x\r\n\r\n")),
+                400,
+                "{line}"
+            );
         }
         for header in ["Host", "Origin", "Authorization", "Content-Length"] {
             let mut text = format!("GET / HTTP/1.1\r\nX: y\r\n{header}: ").into_bytes();
             text.extend_from_slice(b"\xff\r\n\r\n");
-            assert_eq!(refusal(text), 400, "{header}");
+            assert_eq!(status_of(text), 400, "{header}");
         }
-        assert_eq!(refusal("\u{16}\u{3}\u{1}\n\n"), 400);
+        assert_eq!(status_of("\u{16}\u{3}\u{1}\n\n"), 400);
     }
 
     #[test]
@@ -379,13 +383,13 @@ mod tests {
 
     #[test]
     fn there_is_a_limit_to_everything() {
-        let head = |rest: &str| refusal(format!("GET / HTTP/1.1\r\nHost: x\r\n{rest}\r\n\r\n"));
+        let head = |rest: &str| status_of(format!("GET / HTTP/1.1\r\nHost: x\r\n{rest}\r\n\r\n"));
         assert_eq!(head(&format!("X: {}", "y".repeat(MAX_HEAD))), 431);
         assert_eq!(head(&"X: y\r\n".repeat(MAX_HEADERS)), 431);
-        assert_eq!(refusal("x".repeat(MAX_HEAD + 1)), 431);
+        assert_eq!(status_of("x".repeat(MAX_HEAD + 1)), 431);
         assert_eq!(head(&format!("Content-Length: {}", MAX_BODY + 1)), 413);
         assert_eq!(head(&format!("Content-Length: {}", "9".repeat(40))), 413);
-        assert_eq!(refusal("\r\n".repeat(MAX_HEAD)), 431);
+        assert_eq!(status_of("\r\n".repeat(MAX_HEAD)), 431);
         let most = "X: y\r\n".repeat(MAX_HEADERS - 2) + "X: y";
         let whole = request(&format!("GET / HTTP/1.1\r\nHost: x\r\n{most}\r\n\r\n"));
         assert_eq!(whole.path, "/");
@@ -395,10 +399,10 @@ mod tests {
     fn a_peer_that_leaves_in_the_middle_is_not_answered() {
         let whole = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab";
         for length in 0..whole.len() {
-            assert_eq!(refusal(&whole.as_bytes()[..length]), 0, "{length}");
+            assert_eq!(status_of(&whole.as_bytes()[..length]), 0, "{length}");
         }
         // One that begins with TLS waits for us.
-        assert_eq!(refusal(b"\x16\x03\x01"), 400);
+        assert_eq!(status_of(b"\x16\x03\x01"), 400);
     }
 
     #[test]

@@ -2,20 +2,25 @@
 //! the cache of the health endpoints, and flash messages.
 
 use std::collections::VecDeque;
+#[cfg(not(feature = "https"))]
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use super::ActiveServer;
 use crate::admin::auth::Auth;
 use crate::admin::page::FlashMessage;
-use crate::admin::server::acceptor::AcceptorWaker;
+use crate::admin::server::acceptor::{AcceptorWaker, InFlight};
 use crate::admin::server::connection_limiter::ConnectionLimiter;
-use crate::admin::server::in_flight::InFlight;
-use crate::admin::server::reconfigure::Listeners;
+#[cfg(not(feature = "https"))]
+use crate::admin::server::deadline::DeadlineStream;
+#[cfg(feature = "https")]
 use crate::admin::tls::Tls;
 use crate::config::{ListenHost, Web};
 use crate::control::{Handle, Liveness, Status};
+#[cfg(feature = "https")]
 use crate::os::state;
 use crate::sync::lock;
 
@@ -102,7 +107,7 @@ impl WebState {
     ///
     /// Each worker is asked through its mailbox, past the controller, which may be busy.
     /// The endpoint is unauthenticated, so it is computed once a second at most.
-    // Test: an_answer_is_found_out_once.
+    // Test: a_probe_is_computed_once_a_second.
     pub(super) fn is_alive(&self) -> bool {
         const LIVENESS_TIMEOUT: Duration = Duration::from_secs(2);
         self.alive
@@ -175,6 +180,7 @@ fn names(web: &Web) -> Vec<String> {
 }
 
 /// The operator's certificate, or a self-signed one.
+#[cfg(feature = "https")]
 fn certificate(web: &Web, names: &[String]) -> Result<Tls, String> {
     if let (Some(cert), Some(key)) = (&web.cert, &web.key) {
         return Tls::from_files(cert, key);
@@ -189,11 +195,24 @@ fn certificate(web: &Web, names: &[String]) -> Result<Tls, String> {
     Tls::self_signed(&folder, &names)
 }
 
-/// Listeners and settings of the configuration in force.
-#[derive(Default, Clone)]
-pub(super) struct ActiveServer {
-    pub(super) listeners: Listeners,
-    pub(super) settings: Arc<Settings>,
+#[cfg(not(feature = "https"))]
+fn certificate(_: &Web, _: &[String]) -> Result<Tls, String> {
+    Err("secure=\"true\": this txlb was built without HTTPS".to_owned())
+}
+
+/// Settings of TLS in a build without HTTPS: there are none.
+#[cfg(not(feature = "https"))]
+pub(super) enum Tls {}
+
+#[cfg(not(feature = "https"))]
+impl Tls {
+    fn fingerprint(&self) -> String {
+        match *self {}
+    }
+
+    pub(super) fn accept(&self, _: DeadlineStream) -> io::Result<DeadlineStream> {
+        match *self {}
+    }
 }
 
 /// How long a result is valid.
@@ -234,18 +253,20 @@ pub(super) struct FlashMessages(Mutex<VecDeque<(u64, FlashMessage)>>);
 impl FlashMessages {
     /// Keeps a message under this number.
     pub(super) fn keep(&self, number: u64, flash_message: FlashMessage) {
-        let mut kept = lock(&self.0);
-        if kept.len() == CAPACITY {
-            kept.pop_front();
+        let mut messages = lock(&self.0);
+        if messages.len() == CAPACITY {
+            messages.pop_front();
         }
-        kept.push_back((number, flash_message));
+        messages.push_back((number, flash_message));
     }
 
     /// Takes the message of this number out: it is shown once.
     pub(super) fn take(&self, number: u64) -> Option<FlashMessage> {
-        let mut kept = lock(&self.0);
-        let place = kept.iter().position(|(own, _)| *own == number)?;
-        kept.remove(place).map(|(_, flash_message)| flash_message)
+        let mut messages = lock(&self.0);
+        let index = messages.iter().position(|(own, _)| *own == number)?;
+        messages
+            .remove(index)
+            .map(|(_, flash_message)| flash_message)
     }
 }
 
@@ -266,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_found_out_once() {
+    fn a_probe_is_computed_once_a_second() {
         let cache = ProbeCache::default();
         assert!(cache.get_or_compute(|| true));
         assert!(cache.get_or_compute(|| panic!("asked twice")));
@@ -282,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notice_is_shown_once_and_the_oldest_are_forgotten() {
+    fn a_flash_message_is_shown_once_and_the_oldest_are_dropped() {
         let flash_messages = FlashMessages::default();
         for number in 0..=CAPACITY as u64 {
             flash_messages.keep(number, flash_message(&number.to_string()));

@@ -9,12 +9,12 @@ use crate::control::{Backend, GroupStatus, HostStatus, ServiceStatus, Status};
 
 /// HAProxy's status of a server.
 ///
-/// What is wanted comes first: a host that was taken out of service must raise no alert.
+/// The wanted state comes first: a host that is to drain or to be down must raise no alert.
 /// HAProxy differs: a server that drains and fails is DOWN, and one with weight 0 is UP.
 /// NOLB is there for servers that ask for no more sessions; here it is for weight 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ServerStatus {
-    /// Failed, and in service: it gets sessions only if all others have failed, too.
+    /// Failed, and wanted up, whatever its weight: it gets sessions only if all others have failed.
     Down,
     /// Gets sessions: healthy or untried.
     Up,
@@ -22,7 +22,7 @@ pub(super) enum ServerStatus {
     Maint,
     /// Draining.
     Drain,
-    /// In service and not failed, with weight 0.
+    /// Wanted up and not failed, with weight 0.
     Nolb,
 }
 

@@ -70,7 +70,7 @@ fn no_client_and_no_address_is_exported() {
 }
 
 #[test]
-fn without_services_what_is_told_of_the_process_is_there() {
+fn without_services_the_metrics_of_the_process_are_there() {
     let text = metrics(&Status::default());
     let all = read(&text);
     let names: Vec<_> = all.iter().map(|it| it.name.as_str()).collect();
@@ -159,8 +159,11 @@ fn promtool(arguments: &[&str], input: &str) {
         .unwrap();
     let output = child.wait_with_output().unwrap();
     let (out, error) = (output.stdout, output.stderr);
-    let said = String::from_utf8_lossy(&out) + String::from_utf8_lossy(&error);
-    assert!(output.status.success(), "promtool {arguments:?}: {said}");
+    let output_text = String::from_utf8_lossy(&out) + String::from_utf8_lossy(&error);
+    assert!(
+        output.status.success(),
+        "promtool {arguments:?}: {output_text}"
+    );
 }
 
 #[test]
@@ -259,14 +262,14 @@ fn sample(line: &str) -> Series {
     if let Some(inside) = rest.strip_prefix('{') {
         rest = inside;
         loop {
-            let (label, behind) = rest.split_once("=\"").unwrap();
+            let (label, after) = rest.split_once("=\"").unwrap();
             assert!(!label.is_empty() && label.chars().all(is_name), "{line}");
-            let (text, behind) = unquoted(behind);
+            let (text, after) = unquoted(after);
             labels.push((label.to_owned(), text));
-            match behind.strip_prefix(',') {
+            match after.strip_prefix(',') {
                 Some(next) => rest = next,
                 None => {
-                    rest = behind.strip_prefix('}').unwrap();
+                    rest = after.strip_prefix('}').unwrap();
                     break;
                 }
             }

@@ -1,8 +1,8 @@
 //! The end of the page: recent events, open sessions, and how earlier sessions ended.
 
 use super::html::{Element, el, time};
-use crate::control::text::{age, bytes, count};
 use crate::control::{RecentEvent, SessionStatus, Sessions, Status, Topic};
+use crate::text::{age, bytes, count};
 
 /// Sessions that are shown, the oldest first: a session that hangs is at the top.
 const SHOWN: usize = 200;

@@ -7,9 +7,8 @@ use std::fmt::Write;
 use super::html::{Element, el, id};
 use super::view::{View, button, change_link, details, force, form, weight};
 use crate::config::HostState;
-use crate::control::text::{age, bytes, count};
 use crate::control::{GroupStatus, Health, HostStatus};
-use crate::text::plural;
+use crate::text::{age, bytes, count, plural};
 
 /// The group of a row's host.
 #[derive(Debug, Clone, Copy)]

@@ -63,7 +63,7 @@ pub(super) fn error(home: &str, status: u16, title: &str, text: &str) -> String 
     let assets = match status {
         // A 401 makes the browser ask for a password, and style sheet and icon would get
         // one each. So this page has neither.
-        // Test: who_is_asked_for_a_password_is_asked_once.
+        // Test: the_page_for_a_missing_password_loads_nothing_else.
         401 => Assets::Nothing,
         _ => Assets::Style,
     };

@@ -5,11 +5,10 @@ use super::host::{self, State, host_label};
 use super::html::{Element, el, id, time};
 use super::view::{View, button, change_link, details, force, form};
 use crate::config::Access;
-use crate::control::text::{age, count};
 use crate::control::{
     GroupStatus, Health, HostStatus, Outcome, ServiceStatus, Status, StoredStatus,
 };
-use crate::text::plural;
+use crate::text::{age, count, plural};
 
 /// Failed hosts that are listed at once.
 const NAMED: usize = 3;

@@ -5,9 +5,8 @@ use super::host::{self, GroupContext, State, usable};
 use super::html::{Element, el, id};
 use super::view::{View, button, change_link, details, form, labelled, weight};
 use crate::config::HostState;
-use crate::control::text::count;
 use crate::control::{GroupStatus, HostStatus, ServiceStatus, Status};
-use crate::text::plural;
+use crate::text::{count, plural};
 
 const COLUMNS: [(&str, &str); 10] = [
     ("Host", ""),
@@ -230,7 +229,7 @@ mod tests {
     use crate::config::Access;
 
     #[test]
-    fn a_group_is_enabled_only_after_one_was_told_what_that_does() {
+    fn enabling_a_group_says_what_it_does_first() {
         let mut status = samples::status(vec![samples::host("one"), samples::host("two")]);
         status.services[0].groups[0].open = 17;
         let mut spare = status.services[0].groups[0].clone();
@@ -252,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_only_look_has_one_column_less() {
+    fn read_only_access_shows_one_column_less() {
         let status = samples::status(vec![samples::host("one")]);
         let mut view = samples::view(&status);
         let service = &status.services[0];

@@ -1,24 +1,25 @@
 //! Accept loop of the admin servers: one thread for each listener, which accepts clients until it
-//! is told to stop.
+//! is told to stop. Also threads for clients, and the wait for responses that are being sent.
 //!
-//! What a server does with a client is behind the trait [`Acceptor`].
+//! The trait [`Acceptor`] is what a server does with a client.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 #[cfg(any(feature = "web", feature = "ssh"))]
 use std::sync::Weak;
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::os::resources;
+use crate::sync::lock;
 
-/// Pause before the next accept after one failed, say for lack of a descriptor.
+/// Pause before the next accept after one failed, for example for lack of a descriptor.
 const RETRY_DELAY: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 100_000_000,
@@ -31,7 +32,7 @@ pub(in crate::admin) const STACK_BYTES: usize = 512 * 1024;
 /// An error that goes on is logged once in this time.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Clients that are accepted before orders are looked at again. Without this limit, clients that
+/// Clients that are accepted before the wake-up stream is looked at again. Without this limit, clients that
 /// come faster than they are rejected would keep a closed listener open.
 const MAX_ACCEPTS: usize = 64;
 
@@ -68,7 +69,7 @@ pub(in crate::admin) trait Acceptor: Send + 'static {
 ///
 /// Dropping it ends the thread and joins it, so that the address is free afterwards.
 pub(in crate::admin) struct AcceptorThread {
-    orders: Arc<UnixStream>,
+    waker: Arc<UnixStream>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -85,32 +86,32 @@ impl AcceptorThread {
         name: &str,
         acceptor: impl Acceptor,
     ) -> io::Result<AcceptorThread> {
-        let (orders, orders_read) = UnixStream::pair()?;
+        let (waker, wake_stream) = UnixStream::pair()?;
         // A full buffer wakes the thread as well: the writer need not wait.
-        orders.set_nonblocking(true)?;
-        let thread = start_thread(name, move || run(acceptor, &orders_read))?;
+        waker.set_nonblocking(true)?;
+        let thread = start_thread(name, move || run(acceptor, &wake_stream))?;
         Ok(AcceptorThread {
-            orders: Arc::new(orders),
+            waker: Arc::new(waker),
             thread: Some(thread),
         })
     }
 
     /// Starts to accept.
     pub(in crate::admin) fn start_accepting(&self) {
-        wake(&self.orders);
+        wake(&self.waker);
     }
 
     /// Wakes the thread. For those who free a place when all were taken.
     #[cfg(any(feature = "web", feature = "ssh"))]
     pub(in crate::admin) fn waker(&self) -> AcceptorWaker {
-        AcceptorWaker(Arc::downgrade(&self.orders))
+        AcceptorWaker(Arc::downgrade(&self.waker))
     }
 }
 
 impl Drop for AcceptorThread {
     fn drop(&mut self) {
         // The stream is shut down, not dropped: an [`AcceptorWaker`] may hold it for a moment.
-        let _ = self.orders.shutdown(Shutdown::Both);
+        let _ = self.waker.shutdown(Shutdown::Both);
         let is_other = |thread: &JoinHandle<()>| thread.thread().id() != thread::current().id();
         if let Some(thread) = self.thread.take().filter(is_other) {
             // A panic of that thread is reported by the panic guard.
@@ -123,8 +124,8 @@ impl Drop for AcceptorThread {
 impl AcceptorWaker {
     /// Wakes the thread. Never blocks.
     pub(in crate::admin) fn wake(&self) {
-        if let Some(orders) = self.0.upgrade() {
-            wake(&orders);
+        if let Some(waker) = self.0.upgrade() {
+            wake(&waker);
         }
     }
 }
@@ -188,24 +189,24 @@ fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<
     started.map_err(|error| io::Error::other(format!("the system has no thread for it: {error}")))
 }
 
-fn wake(mut orders: &UnixStream) {
+fn wake(mut waker: &UnixStream) {
     // A full buffer has a byte to wake it; without a reader the thread has ended.
-    let _ = orders.write(b"!");
+    let _ = waker.write(b"!");
 }
 
-/// The accept loop, from the first order to the end of the stream.
-fn run(mut acceptor: impl Acceptor, mut orders: &UnixStream) {
-    if orders.read_exact(&mut [0]).is_err() {
+/// The accept loop, from the first wake-up to the end of the stream.
+fn run(mut acceptor: impl Acceptor, mut wake_stream: &UnixStream) {
+    if wake_stream.read_exact(&mut [0]).is_err() {
         return;
     }
     let mut is_ended = false;
     let mut next = None;
     let mut logged_at: Option<Instant> = None;
     while !is_ended {
-        let (has_orders, events) = {
+        let (is_readable, events) = {
             let listener = acceptor.listener();
             let mut waits = vec![
-                PollFd::new(orders, PollFlags::IN),
+                PollFd::new(wake_stream, PollFlags::IN),
                 PollFd::new(&listener, PollFlags::IN),
             ];
             waits.extend(acceptor.poll_fds());
@@ -214,7 +215,7 @@ fn run(mut acceptor: impl Acceptor, mut orders: &UnixStream) {
             let events: Vec<_> = waits[2..].iter().map(PollFd::revents).collect();
             (!waits[0].revents().is_empty(), events)
         };
-        is_ended = has_orders && !has_order(orders);
+        is_ended = is_readable && !was_woken(wake_stream);
         let accept_next = accept_waiting(&mut acceptor);
         let served = acceptor
             .serve_waiting(&events, is_ended)
@@ -224,7 +225,7 @@ fn run(mut acceptor: impl Acceptor, mut orders: &UnixStream) {
                 acceptor.log_error(&error);
                 logged_at = Some(Instant::now());
             }
-            let mut pause = [PollFd::new(orders, PollFlags::IN)];
+            let mut pause = [PollFd::new(wake_stream, PollFlags::IN)];
             let _ = poll(&mut pause, Some(&RETRY_DELAY));
         }
     }
@@ -234,9 +235,9 @@ fn timespec(duration: Duration) -> Timespec {
     Timespec::try_from(duration).unwrap_or(RETRY_DELAY)
 }
 
-/// Whether there was an order, and not the end of the stream.
-fn has_order(mut orders: &UnixStream) -> bool {
-    matches!(orders.read(&mut [0; 64]), Ok(1..))
+/// Whether the thread was woken, and not at the end of the stream.
+fn was_woken(mut wake_stream: &UnixStream) -> bool {
+    matches!(wake_stream.read(&mut [0; 64]), Ok(1..))
 }
 
 /// Accepts the clients that wait, [`MAX_ACCEPTS`] at most. At the end too: they came while the
@@ -258,10 +259,52 @@ fn accept_waiting(acceptor: &mut impl Acceptor) -> io::Result<()> {
     Ok(())
 }
 
+/// How long the end of a server waits for responses that are being sent.
+const MAX_END_WAIT: Duration = Duration::from_secs(1);
+
+/// Counts the responses that a server is sending, so that a client that ends txlb still gets its
+/// answer.
+#[derive(Default)]
+pub(in crate::admin) struct InFlight {
+    count: Mutex<usize>,
+    ended: Condvar,
+}
+
+/// One response, until it is dropped.
+pub(in crate::admin) struct InFlightGuard<'a>(&'a InFlight);
+
+impl InFlight {
+    /// Counts one.
+    pub(in crate::admin) fn begin(&self) -> InFlightGuard<'_> {
+        *self.lock() += 1;
+        InFlightGuard(self)
+    }
+
+    /// Waits until none is left, for a second at most.
+    pub(in crate::admin) fn wait(&self) {
+        let waits = self
+            .ended
+            .wait_timeout_while(self.lock(), MAX_END_WAIT, |count| *count > 0);
+        drop(waits);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, usize> {
+        lock(&self.count)
+    }
+}
+
+impl Drop for InFlightGuard<'_> {
+    fn drop(&mut self) {
+        *self.0.lock() -= 1;
+        self.0.ended.notify_all();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
     use std::os::fd::AsFd;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     use super::*;
@@ -305,7 +348,7 @@ mod tests {
             accept,
             errors,
         };
-        let thread = AcceptorThread::start("door", acceptor).unwrap();
+        let thread = AcceptorThread::start("test", acceptor).unwrap();
         thread.start_accepting();
         (thread, client, logged)
     }
@@ -323,20 +366,38 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_keeps_no_listener_open() {
+    fn many_clients_keep_no_listener_open() {
         // A client always waits.
         let (thread, _client, _) = open(anywhere(), |_| Ok(()));
         drop(thread);
     }
 
     #[test]
-    fn what_fails_again_and_again_is_said_once_a_second() {
-        let (_watch, _client, logged) = open(anywhere(), |_| Err(ErrorKind::OutOfMemory.into()));
+    fn an_error_that_goes_on_is_logged_once_a_second() {
+        let (_thread, _client, logged) = open(anywhere(), |_| Err(ErrorKind::OutOfMemory.into()));
         let started = Instant::now();
         for _ in 0..2 {
-            let said = logged.recv_timeout(30 * LOG_INTERVAL).unwrap();
-            assert_eq!(said, ErrorKind::OutOfMemory);
+            let kind = logged.recv_timeout(30 * LOG_INTERVAL).unwrap();
+            assert_eq!(kind, ErrorKind::OutOfMemory);
         }
         assert!(started.elapsed() >= LOG_INTERVAL / 2);
+    }
+
+    #[test]
+    fn the_end_waits_for_answers_but_not_for_ever() {
+        let (in_flight, count) = (InFlight::default(), AtomicBool::new(false));
+        in_flight.wait();
+        let guard = in_flight.begin();
+        let begun = Instant::now();
+        in_flight.wait();
+        assert!(begun.elapsed() >= MAX_END_WAIT);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                count.store(true, Ordering::Release);
+                drop(guard);
+            });
+            in_flight.wait();
+            assert!(count.load(Ordering::Acquire));
+        });
     }
 }

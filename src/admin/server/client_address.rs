@@ -122,18 +122,18 @@ pub(in crate::admin) fn evict_from_busiest<K: Copy + Eq + Hash, V>(
         }
         let each = fair_share(counts.values().copied(), max);
         if each > 0 {
-            let mut kept = HashMap::<Network, usize>::new();
+            let mut counts = HashMap::<Network, usize>::new();
             all.retain(|(_, network, _)| {
-                let kept = kept.entry(wider(*network)).or_default();
-                *kept += 1;
-                *kept <= each
+                let count = counts.entry(wider(*network)).or_default();
+                *count += 1;
+                *count <= each
             });
             break;
         }
     }
     all.truncate(max);
-    let kept: std::collections::HashSet<K> = all.into_iter().map(|(key, _, _)| key).collect();
-    table.retain(|key, _| kept.contains(key));
+    let keys: std::collections::HashSet<K> = all.into_iter().map(|(key, _, _)| key).collect();
+    table.retain(|key, _| keys.contains(key));
 }
 
 /// The largest share to which each of `counts` may be cut so that their sum is `max` at most.

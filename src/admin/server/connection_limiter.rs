@@ -220,9 +220,9 @@ impl ConnectionLimiter {
         })
     }
 
-    /// Closes idle clients until `wanted` are closed or about to end. With `only_mute`, only
+    /// Closes idle clients until `wanted` are closed or about to end. With `only_silent`, only
     /// those that have never sent anything.
-    pub(in crate::admin) fn evict_idle(&self, wanted: usize, only_mute: bool) {
+    pub(in crate::admin) fn evict_idle(&self, wanted: usize, only_silent: bool) {
         let tracked = self.lock();
         let leaving = tracked
             .connections
@@ -235,7 +235,7 @@ impl ConnectionLimiter {
             .map(TrackedConnection::candidate)
             .collect();
         let is_evictable = |at: usize, candidate: &Candidate| {
-            tracked.connections[at].activity.is_evictable() && !(only_mute && candidate.has_sent)
+            tracked.connections[at].activity.is_evictable() && !(only_silent && candidate.has_sent)
         };
         for at in eviction_order(&candidates, is_evictable)
             .into_iter()
@@ -281,7 +281,7 @@ impl Drop for ConnectionPermit {
 }
 
 /// A client that has sent nothing for so long will hardly do so: it is the first to be closed.
-pub(in crate::admin) const MUTE_MS: u64 = 1000;
+pub(in crate::admin) const SILENT_MS: u64 = 1000;
 
 /// What is known of a client, to choose who is served or closed.
 #[derive(Debug, Clone, Copy)]
@@ -316,9 +316,9 @@ impl NetworkCounts {
     }
 }
 
-/// The order in which candidates that are `is_evictable` are closed: mute ones first, then those
-/// of the busiest site, of its busiest subnet, and those that are idle longest. Known addresses
-/// are never closed.
+/// The order in which candidates that are `is_evictable` are closed: those that have sent nothing
+/// first, then those of the busiest site, of its busiest subnet, and those that are idle longest.
+/// Known addresses are never closed.
 pub(in crate::admin) fn eviction_order(
     candidates: &[Candidate],
     is_evictable: impl Fn(usize, &Candidate) -> bool,
@@ -326,8 +326,8 @@ pub(in crate::admin) fn eviction_order(
     let counts = NetworkCounts::of(candidates.iter().map(|it| it.address));
     let rank = |at: &usize| {
         let it = &candidates[*at];
-        let is_mute = !it.has_sent && it.idle_ms >= MUTE_MS;
-        Reverse((is_mute, counts.count_of(it.address), it.idle_ms))
+        let is_silent = !it.has_sent && it.idle_ms >= SILENT_MS;
+        Reverse((is_silent, counts.count_of(it.address), it.idle_ms))
     };
     let all = candidates.iter().enumerate();
     let order = all.filter(|(at, it)| !it.is_known && is_evictable(*at, it));
@@ -368,11 +368,11 @@ mod tests {
     }
 
     #[test]
-    fn no_address_has_more_than_a_share_and_a_freed_slot_wakes_the_acceptor() {
-        let rings = Arc::new(AtomicUsize::new(0));
-        let bell = Arc::clone(&rings);
+    fn no_address_has_more_than_its_share_and_a_freed_slot_wakes_the_acceptor() {
+        let wakes = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&wakes);
         let limiter = Arc::new(ConnectionLimiter::new(3, 2, move || {
-            bell.fetch_add(1, Ordering::Relaxed);
+            counted.fetch_add(1, Ordering::Relaxed);
         }));
         let acquire = |ip| limiter.acquire(ip, false, socket().0);
         let mut tracked: Vec<_> = (0..3).filter_map(|_| acquire(ONE)).collect();
@@ -382,16 +382,16 @@ mod tests {
         assert!(!limiter.has_room() && acquire(TWO).is_none());
         assert_eq!(limiter.addresses().len(), 3);
 
-        assert_eq!(rings.load(Ordering::Relaxed), 0);
+        assert_eq!(wakes.load(Ordering::Relaxed), 0);
         tracked.pop();
-        assert_eq!(rings.load(Ordering::Relaxed), 1);
+        assert_eq!(wakes.load(Ordering::Relaxed), 1);
         tracked.clear();
-        assert_eq!(rings.load(Ordering::Relaxed), 1);
+        assert_eq!(wakes.load(Ordering::Relaxed), 1);
         assert!(limiter.lock().connections.is_empty());
     }
 
     #[test]
-    fn who_is_silent_makes_room_unless_they_are_served() {
+    fn an_idle_client_is_closed_for_others_unless_it_is_being_served() {
         let limiter = Arc::new(ConnectionLimiter::new(3, 3, || {}));
         let (mut clients, mut tracked) = (Vec::new(), Vec::new());
         for _ in 0..3 {
@@ -451,8 +451,8 @@ mod tests {
     }
 
     #[test]
-    fn who_has_said_nothing_for_long_goes_first() {
-        let mute = |ms| Candidate {
+    fn a_client_that_has_sent_nothing_for_long_goes_first() {
+        let silent = |ms| Candidate {
             has_sent: false,
             ..candidate([10, 0, 0, 1], ms)
         };
@@ -460,9 +460,9 @@ mod tests {
             candidate([10, 0, 1, 1], 9000),
             candidate([10, 0, 1, 1], 9000),
         ];
-        assert_eq!(go(&[busy[0], busy[1], mute(1000), mute(2000)]), Some(3));
-        // A client that has just come is not mute.
-        assert_eq!(go(&[busy[0], busy[1], mute(10)]), Some(0));
+        assert_eq!(go(&[busy[0], busy[1], silent(1000), silent(2000)]), Some(3));
+        // A client that has just come counts as one that sends.
+        assert_eq!(go(&[busy[0], busy[1], silent(10)]), Some(0));
         assert_eq!(go(&[]), None);
     }
 
@@ -490,19 +490,19 @@ mod tests {
     }
 
     #[test]
-    fn who_has_least_is_served_next() {
+    fn known_addresses_and_those_with_the_fewest_clients_are_served_first() {
         let known = Candidate {
             is_known: true,
             ..candidate([10, 0, 9, 1], 0)
         };
-        let mute = Candidate {
+        let silent = Candidate {
             has_sent: false,
             ..candidate([10, 0, 3, 1], 0)
         };
         let waiting = [
             candidate([10, 0, 1, 1], 0),
             candidate([10, 0, 1, 2], 0),
-            mute,
+            silent,
             candidate([10, 0, 2, 1], 0),
             candidate([10, 0, 2, 2], 0),
             known,

@@ -9,7 +9,7 @@ use super::connection_limiter::Activity;
 
 /// A socket whose reads and writes fail with `TimedOut` after a deadline. It is a moment, not a
 /// time for each call: a peer that sends a byte now and then does not extend it.
-/// Test: `a_peer_that_sends_now_and_then_does_not_stretch_it`.
+/// Test: `a_peer_that_sends_now_and_then_does_not_extend_the_deadline`.
 pub(in crate::admin) struct DeadlineStream {
     stream: Arc<TcpStream>,
     deadline: Instant,
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_sends_now_and_then_does_not_stretch_it() {
+    fn a_peer_that_sends_now_and_then_does_not_extend_the_deadline() {
         let (server, mut client) = pair();
         let begun = Instant::now();
         let (stop, stopped) = channel::<()>();

@@ -1,5 +1,5 @@
-//! What the admin servers share: accept loop, limits, deadlines, and listeners that follow
-//! the configuration.
+//! Shared parts of the admin servers: accept loop, limits, deadlines, and listeners that follow the
+//! configuration.
 
 pub(super) mod acceptor;
 #[cfg(feature = "logins")]
@@ -8,7 +8,6 @@ pub(super) mod client_address;
 pub(super) mod connection_limiter;
 #[cfg(feature = "web")]
 pub(super) mod deadline;
-pub(super) mod in_flight;
 #[cfg(feature = "logins")]
 pub(super) mod pending_clients;
 #[cfg(any(feature = "web", feature = "ssh"))]

@@ -2,7 +2,7 @@
 //! descriptor and no thread.
 //!
 //! Also the rate limit of handshakes, which cost a processor much and a client next to nothing.
-//! It is a pure table; time is an argument, in milliseconds since any moment.
+//! It is a pure table; time is an argument, in milliseconds since an arbitrary start.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::client_address::{ClientAddress, Network, evict_from_busiest};
 use super::connection_limiter::{
-    Candidate, ConnectionLimiter, MUTE_MS, eviction_order, service_order,
+    Candidate, ConnectionLimiter, SILENT_MS, eviction_order, service_order,
 };
 use crate::os::resources;
 
@@ -150,7 +150,7 @@ impl PendingClients {
             since: Instant::now(),
         };
         if self.is_over_share(client.address()) {
-            let Some(at) = self.mute_from(client.address()) else {
+            let Some(at) = self.silent_from(client.address()) else {
                 return Ok(vec![client]);
             };
             let rejected = self.waiting.remove(at);
@@ -194,11 +194,11 @@ impl PendingClients {
     }
 
     /// A client of that subnet that has sent nothing for long.
-    fn mute_from(&self, address: ClientAddress) -> Option<usize> {
+    fn silent_from(&self, address: ClientAddress) -> Option<usize> {
         let now = Instant::now();
         self.waiting.iter().position(|it| {
-            let is_mute = !it.has_sent && it.candidate(now).idle_ms >= MUTE_MS;
-            is_mute && it.address().subnet() == address.subnet()
+            let is_silent = !it.has_sent && it.candidate(now).idle_ms >= SILENT_MS;
+            is_silent && it.address().subnet() == address.subnet()
         })
     }
 
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_known_waits_for_their_own_alone() {
+    fn a_known_address_waits_only_for_its_own_handshakes() {
         let mut handshakes = HandshakeRateLimit::default();
         for last in 1..=250 {
             handshakes.record(

@@ -27,7 +27,7 @@ pub(in crate::admin) trait ReconfigurableServer:
     /// are there `now` are resolved again only with `resolve_again`. Accepts no client yet.
     ///
     /// # Errors
-    /// A new listener, or what else is new, cannot be had.
+    /// A new listener, or something else that is new, cannot be opened.
     fn prepare(
         self: &Arc<Self>,
         config: &Config,
@@ -130,7 +130,7 @@ fn replace_endpoint<S: ReconfigurableServer>(server: &S, endpoint: S::Endpoint) 
 pub(in crate::admin) struct Listeners {
     /// The address that they were opened for.
     listen: Option<ListenAddress>,
-    resolve_places: BTreeMap<BindAddress, Arc<OpenListener>>,
+    open: BTreeMap<BindAddress, Arc<OpenListener>>,
 }
 
 /// A listener and its accept thread.
@@ -166,7 +166,7 @@ impl Listeners {
     /// is there `now` only with `resolve_again`.
     ///
     /// # Errors
-    /// A new listener cannot be had.
+    /// A new listener cannot be opened.
     pub(in crate::admin) fn open<P: Acceptor>(
         server: &'static str,
         listen: &ListenAddress,
@@ -177,18 +177,18 @@ impl Listeners {
         if !resolve_again && now.listen.as_ref() == Some(listen) {
             return Ok(now.clone());
         }
-        let resolve_places = resolve_places(listen)
+        let wanted = resolve_places(listen)
             .map_err(|error| AdminListenError::Other(format!("the {server} interface: {error}")))?;
         let is_name = matches!(listen.host, ListenHost::Name(_));
         let mut listeners = BTreeMap::new();
         let mut absent = None;
-        for place in resolve_places {
-            let kept = now.resolve_places.get(&place).cloned();
-            // `*:80` in place of `10.0.0.1:80`, say: both are open for a moment.
-            let overlaps_own = now.overlap(place);
-            let bind = || bind(server, place, overlaps_own, &make_acceptor).map(Arc::new);
+        for address in wanted {
+            let kept = now.open.get(&address).cloned();
+            // `*:80` may replace `10.0.0.1:80`: both are open for a moment.
+            let overlaps_own = now.overlap(address);
+            let bind = || bind(server, address, overlaps_own, &make_acceptor).map(Arc::new);
             match kept.map_or_else(bind, Ok) {
-                Ok(listener) => drop(listeners.insert(place, listener)),
+                Ok(listener) => drop(listeners.insert(address, listener)),
                 // A name may have addresses of a family that this machine lacks.
                 Err(error) if is_name && error.kind() == io::ErrorKind::AddrNotAvailable => {
                     absent = Some(error);
@@ -200,55 +200,55 @@ impl Listeners {
             Some(error) if listeners.is_empty() => Err(AdminListenError::Listen(error)),
             _ => Ok(Listeners {
                 listen: Some(listen.clone()),
-                resolve_places: listeners,
+                open: listeners,
             }),
         }
     }
 
-    fn overlap(&self, place: BindAddress) -> bool {
+    fn overlap(&self, address: BindAddress) -> bool {
         let overlaps = |(own, it): (&BindAddress, &Arc<OpenListener>)| {
             // With port 0 only the address tells which.
-            own.overlaps(place) || BindAddress::At(it.address).overlaps(place)
+            own.overlaps(address) || BindAddress::At(it.address).overlaps(address)
         };
-        self.resolve_places.iter().any(overlaps)
+        self.open.iter().any(overlaps)
     }
 
     /// Starts to accept.
     pub(in crate::admin) fn start_accepting(&self) {
-        self.resolve_places
+        self.open
             .values()
             .for_each(|it| it.thread.start_accepting());
     }
 
     /// Local addresses of the listeners.
     pub(in crate::admin) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.resolve_places.values().map(|it| it.address)
+        self.open.values().map(|it| it.address)
     }
 
     /// For waking the accept threads when there is room again.
     pub(in crate::admin) fn wakers(&self) -> Vec<AcceptorWaker> {
-        self.resolve_places
-            .values()
-            .map(|it| it.thread.waker())
-            .collect()
+        self.open.values().map(|it| it.thread.waker()).collect()
     }
 }
 
 fn bind<P: Acceptor>(
     server: &str,
-    place: BindAddress,
+    address: BindAddress,
     overlaps_own: bool,
     make_acceptor: impl Fn(TcpListener) -> P,
 ) -> io::Result<OpenListener> {
     let bind = || {
-        let mut sockets = bind_all(place, 1, overlaps_own)?;
+        let mut sockets = bind_all(address, 1, overlaps_own)?;
         let socket = sockets.pop().ok_or(io::ErrorKind::NotFound)?;
-        let address = socket.local_addr()?;
+        let local = socket.local_addr()?;
         let thread = AcceptorThread::start(server, make_acceptor(socket))?;
-        Ok(OpenListener { address, thread })
+        Ok(OpenListener {
+            address: local,
+            thread,
+        })
     };
     bind().map_err(|error: io::Error| {
-        let message = format!("the {server} interface cannot listen at {place}: {error}");
+        let message = format!("the {server} interface cannot listen at {address}: {error}");
         io::Error::new(error.kind(), message)
     })
 }

@@ -1,11 +1,11 @@
-//! One SSH client: its socket, login and idle timeouts, and its end.
+//! One SSH client: its socket, login and idle timeouts, and its end. Also the message to a client
+//! that is rejected.
 //!
 //! The socket can be shut down here, whatever state russh is in.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -13,12 +13,13 @@ use std::time::Duration;
 use russh::Disconnect;
 use russh::server::{Config, Handle, run_stream};
 use rustix::net::{Shutdown, shutdown};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::channel::SessionContext;
+use super::runtime::IDENTIFICATION;
 use super::session::{ClientState, LOGIN_TIMEOUT, SessionHandler};
 use crate::admin::server::connection_limiter::{Activity, ConnectionPermit};
 
@@ -167,5 +168,78 @@ impl AsyncWrite for SharedStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(shutdown(&*self.stream, Shutdown::Write).map_err(io::Error::from))
+    }
+}
+
+/// Time for a client to take the message.
+const REJECTION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes of the client that are read meanwhile: its first messages are a few kilobytes.
+const MAX_DISCARDED: u64 = 64 * 1024;
+
+/// SSH_MSG_DISCONNECT, and SSH_DISCONNECT_TOO_MANY_CONNECTIONS (RFC 4253, 11.1).
+const DISCONNECT: u8 = 1;
+const TOO_MANY_CONNECTIONS: u32 = 12;
+
+/// Rejects a client with a message that OpenSSH shows: an identification and one packet in the clear
+/// (SSH_MSG_DISCONNECT), before any keys are exchanged. Errors do not matter: the client has gone.
+pub(super) async fn reject(stream: TcpStream, why: &str) {
+    let _ = timeout(REJECTION_TIMEOUT, send_rejection(stream, why)).await;
+}
+
+async fn send_rejection(mut stream: TcpStream, why: &str) -> io::Result<()> {
+    stream.write_all(&disconnect_packet(why)).await?;
+    stream.shutdown().await?;
+    // close(2) with unread input sends a reset, which may overtake the message. Test:
+    // `there_is_room_for_so_many_and_the_others_are_told`.
+    let mut rest = stream.take(MAX_DISCARDED);
+    tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
+    Ok(())
+}
+
+/// The identification, then the packet (RFC 4253, 6).
+fn disconnect_packet(why: &str) -> Vec<u8> {
+    const BLOCK: usize = 8;
+    const LEAST_PADDING: usize = 4;
+    let mut payload = vec![DISCONNECT];
+    payload.extend(TOO_MANY_CONNECTIONS.to_be_bytes());
+    for text in [why, ""] {
+        payload.extend(length(text.len()));
+        payload.extend(text.as_bytes());
+    }
+    let unpadded = 4 + 1 + payload.len() + LEAST_PADDING;
+    let padding = LEAST_PADDING + unpadded.next_multiple_of(BLOCK) - unpadded;
+    let mut bytes = format!("{IDENTIFICATION}\r\n").into_bytes();
+    bytes.extend(length(1 + payload.len() + padding));
+    bytes.extend(length(padding)[3..].iter());
+    bytes.extend(payload);
+    bytes.resize(bytes.len() + padding, 0);
+    bytes
+}
+
+/// A length as SSH encodes it.
+fn length(length: usize) -> [u8; 4] {
+    u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_one_packet_behind_the_identification() {
+        for why in ["", "x", "too many are there", "four", "12345678"] {
+            let bytes = disconnect_packet(why);
+            let packet = bytes.strip_prefix(b"SSH-2.0-txlb\r\n").unwrap();
+            assert_eq!(packet.len() % 8, 0);
+            let (length, rest) = packet.split_first_chunk().unwrap();
+            assert_eq!(u32::from_be_bytes(*length) as usize, rest.len());
+            let padding = usize::from(rest[0]);
+            assert!((4..12).contains(&padding));
+            let payload = &rest[1..rest.len() - padding];
+            assert_eq!(payload[..5], [1, 0, 0, 0, 12]);
+            assert_eq!(&payload[9..9 + why.len()], why.as_bytes());
+            assert_eq!(payload.len(), 1 + 4 + 4 + why.len() + 4);
+        }
     }
 }

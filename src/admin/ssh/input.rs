@@ -14,7 +14,7 @@ use crate::sync::lock;
 const HIGH_WATER: usize = 64 * 1024;
 
 /// A client that sends more than this without taking the answers is disconnected.
-/// Test: `who_types_too_much_waits_unless_an_answer_is_on_its_way`.
+/// Test: `input_waits_at_the_limit_unless_an_answer_is_being_sent`.
 const MAX_QUEUED: usize = 1024 * 1024;
 
 /// Most bytes taken at once, and never beyond the end of a line: the answers have to be held as
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn who_types_too_much_waits_unless_an_answer_is_on_its_way() {
+    fn input_waits_at_the_limit_unless_an_answer_is_being_sent() {
         run(async {
             let input = Arc::new(InputQueue::default());
             let theirs = Arc::clone(&input);

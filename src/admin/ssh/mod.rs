@@ -5,7 +5,6 @@
 mod channel;
 mod client;
 mod input;
-mod reject;
 mod runtime;
 mod session;
 
@@ -35,7 +34,7 @@ use crate::control::{Handle, Reconfigure};
 use crate::sync::{Counter, lock};
 
 /// Clients from one subnet.
-const MAX_FROM_ONE: usize = 4;
+const MAX_PER_SUBNET: usize = 4;
 
 /// How long a client waits before it is rejected.
 const MAX_WAIT: Duration = Duration::from_secs(5);
@@ -62,7 +61,7 @@ impl SshServer {
             ServerState {
                 limiter: Arc::new(ConnectionLimiter::new(
                     MAX_CLIENTS,
-                    MAX_FROM_ONE,
+                    MAX_PER_SUBNET,
                     on_capacity,
                 )),
                 rejecting: Counter::default(),
@@ -226,9 +225,9 @@ impl SshAcceptor {
         self.runtime.spawn(async move {
             let why = format!(
                 "there is no room: txlb has {MAX_CLIENTS} connections in all, and \
-                 {MAX_FROM_ONE} from one address"
+                 {MAX_PER_SUBNET} from one address"
             );
-            reject::reject(stream, &why).await;
+            client::reject(stream, &why).await;
             drop(permit);
         });
         Ok(())
@@ -282,7 +281,7 @@ impl Endpoint {
     /// The endpoint for `config`; what is open `now` stays open if it may.
     ///
     /// # Errors
-    /// Something that is new cannot be had.
+    /// Something that is new cannot be opened.
     fn prepare(
         config: &Config,
         now: &Endpoint,
@@ -308,18 +307,19 @@ impl Endpoint {
     /// Starts to accept, and logs what has changed since `before`.
     fn activate(&self, before: &Endpoint) {
         self.listeners.start_accepting();
-        let places = |endpoint: &Endpoint| endpoint.addresses().map(|it| it.to_string()).collect();
-        let (now, then): (Vec<_>, Vec<_>) = (places(self), places(before));
+        let addresses =
+            |endpoint: &Endpoint| endpoint.addresses().map(|it| it.to_string()).collect();
+        let (now, then): (Vec<_>, Vec<_>) = (addresses(self), addresses(before));
         match &self.runtime {
             Some(runtime) if now != then => {
-                let (places, key) = (now.join(", "), &runtime.fingerprint);
-                log::info!("the console is at {places} (ssh); its key is {key}");
+                let (addresses, key) = (now.join(", "), &runtime.fingerprint);
+                log::info!("the console is at {addresses} (ssh); its key is {key}");
             }
             None if !then.is_empty() => log::info!("the console is closed"),
             _ => {}
         }
-        let is_mute = |endpoint: &Endpoint| endpoint.runtime.is_some() && !endpoint.has_users;
-        if is_mute(self) && !is_mute(before) {
+        let rejects_all = |endpoint: &Endpoint| endpoint.runtime.is_some() && !endpoint.has_users;
+        if rejects_all(self) && !rejects_all(before) {
             log::warn!("the console rejects all logins: there is no <user> in the configuration");
         }
     }

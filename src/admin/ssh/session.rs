@@ -458,13 +458,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_terminal_has_some_size_whatever_is_said() {
-        for (said, taken) in [
+    fn a_terminal_has_some_size_whatever_the_client_sends() {
+        for (asked, taken) in [
             ((100, 30), (100, 30)),
             ((0, 0), (80, 24)),
             ((u32::MAX, 1), (u16::MAX, 1)),
         ] {
-            let size = size(said.0, said.1);
+            let size = size(asked.0, asked.1);
             assert_eq!((size.columns, size.rows), taken);
         }
     }

@@ -2,7 +2,6 @@
 //! no certificate; they log in.
 
 mod certificate;
-mod own_certificate;
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -43,7 +42,7 @@ impl Tls {
     /// # Errors
     /// It can neither be used nor made; with the file's path.
     pub(super) fn self_signed(folder: &Path, names: &[String]) -> Result<Tls, String> {
-        Tls::new(own_certificate::load_or_create(
+        Tls::new(certificate::load_or_create_own(
             folder,
             names,
             SystemTime::now(),
@@ -425,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_is_only_gone_has_not_said_goodbye() {
+    fn a_closed_connection_is_no_close_notify() {
         let folder = Folder::new("gone");
         let (mut server, client) = shaken(&folder);
         assert_eq!(

@@ -280,7 +280,7 @@ fn a_host_that_is_added_again_counts_the_sessions_it_still_has() {
 }
 
 #[test]
-fn what_a_removed_host_does_is_nobodys_concern() {
+fn what_a_removed_host_does_changes_nothing() {
     let mut fixture = PoolFixture::new("leastc", "a b");
     fixture.run("+ +");
     let (id, address) = (fixture.id("a"), fixture.address("a"));
@@ -464,7 +464,7 @@ impl Scheduler for Wrong {
 }
 
 #[test]
-fn a_scheduler_cannot_pick_who_is_not_to_be_picked() {
+fn a_scheduler_cannot_pick_a_host_that_is_no_candidate() {
     let mut fixture = PoolFixture::new("roundr", "a b@down");
     for (wrong, expected) in [
         (fixture.id("a"), "a"),

@@ -328,14 +328,14 @@ mod tests {
 
     #[test]
     fn each_has_slots_in_proportion_to_its_weight() {
-        for (hosts, shares) in [
+        for (hosts, weights) in [
             ("a b c d", [1, 1, 1, 1]),
             ("a*8 b*4 c*2 d*2", [8, 4, 2, 2]),
             ("a*1000 b*500 c*1 d*499", [1000, 500, 1, 499]),
         ] {
             let counts = PoolFixture::new("maglev", hosts).count_picks(50_000);
-            let all: u32 = shares.iter().sum();
-            for ((name, count), share) in counts.iter().zip(shares) {
+            let all: u32 = weights.iter().sum();
+            for ((name, count), share) in counts.iter().zip(weights) {
                 let due = 50_000 * share / all;
                 assert!(
                     count.abs_diff(due) <= due / 30 + 15,

@@ -1,20 +1,19 @@
 //! The table of schedulers: one for each algorithm, and custom ones of an embedding
 //! program.
 
-mod leastc;
-mod leastcrr;
+mod least_connections;
 mod maglev;
-mod p2c;
-mod rand;
-mod roundr;
-mod weightlc;
-mod weightr;
-mod weightrr;
+mod random;
+mod round_robin;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use self::least_connections::{LeastConns, LeastConnsRoundRobin};
+use self::maglev::Maglev;
+use self::random::{PowerOfTwo, Rand, Weighted};
+use self::round_robin::{RoundRobin, WeightedRoundRobin};
 use super::Scheduler;
 use crate::config::{self, Algorithm, CustomNames, is_custom_name};
 
@@ -41,22 +40,22 @@ impl Schedulers {
     /// `None` if there is no custom scheduler of that name.
     pub fn make(&self, algorithm: &Algorithm) -> Option<Box<dyn Scheduler>> {
         Some(match algorithm {
-            Algorithm::Random => Box::new(rand::Rand),
-            Algorithm::RoundRobin => Box::<roundr::RoundRobin>::default(),
-            Algorithm::LeastConns => Box::<leastc::LeastConns>::default(),
-            Algorithm::LeastConnsRoundRobin => Box::<leastcrr::LeastConnsRoundRobin>::default(),
-            Algorithm::Weighted => Box::<weightr::Weighted>::default(),
-            Algorithm::WeightedRoundRobin => Box::<weightrr::WeightedRoundRobin>::default(),
-            Algorithm::WeightedLeastConns => Box::<weightlc::WeightedLeastConns>::default(),
-            Algorithm::PowerOfTwo => Box::new(p2c::PowerOfTwo),
-            Algorithm::Maglev => Box::<maglev::Maglev>::default(),
+            Algorithm::Random => Box::new(Rand),
+            Algorithm::RoundRobin => Box::<RoundRobin>::default(),
+            Algorithm::LeastConns => Box::new(LeastConns::unweighted()),
+            Algorithm::LeastConnsRoundRobin => Box::new(LeastConnsRoundRobin::new()),
+            Algorithm::Weighted => Box::<Weighted>::default(),
+            Algorithm::WeightedRoundRobin => Box::<WeightedRoundRobin>::default(),
+            Algorithm::WeightedLeastConns => Box::new(LeastConns::weighted()),
+            Algorithm::PowerOfTwo => Box::new(PowerOfTwo),
+            Algorithm::Maglev => Box::<Maglev>::default(),
             Algorithm::Custom(name) => self.custom.get(name)?(),
         })
     }
 
     /// Makes the default scheduler, `leastc`.
     pub(super) fn make_default() -> Box<dyn Scheduler> {
-        Box::<leastc::LeastConns>::default()
+        Box::new(LeastConns::unweighted())
     }
 
     /// Whether a group may have this scheduler: it is built in, or was added.

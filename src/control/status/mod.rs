@@ -45,7 +45,7 @@ pub struct Status {
     pub accept_pauses: u64,
     /// Connects to hosts for which there was no local port.
     pub no_ports: u64,
-    /// Turns of all workers' loops.
+    /// Iterations of all workers' event loops.
     pub iterations: u64,
     /// The last 50 events at most, the oldest first.
     pub recent_events: Vec<RecentEvent>,

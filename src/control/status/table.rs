@@ -7,9 +7,8 @@ use crate::calendar::UtcTime;
 use crate::config::HostState;
 use crate::config::ValueKind;
 use crate::config::verb::{Batch, Command, Verb, options, table as commands};
-use crate::control::text::{age, bytes, columns as columns_of, count, cut, fill, wrap};
 use crate::relay::SessionStatus;
-use crate::text::plural;
+use crate::text::{age, bytes, columns as columns_of, count, cut, fill, plural, wrap};
 use commands::CommandSchema;
 
 /// Default width of tables.

@@ -17,7 +17,7 @@ use txlb::config::verb::{Command, Question};
 use txlb::control::{LineProtocol, ParsedLine};
 use txlb::non_printing::escape_non_printing;
 
-use super::client::{ControlConnection, in_columns, lost};
+use super::{ControlConnection, in_columns, lost};
 use crate::cli::CtlOptions;
 use crate::exit::{self, Exit};
 use crate::terminal::{Terminal, Woken, catch_signals};
@@ -45,7 +45,7 @@ pub(super) fn run(options: &CtlOptions, connection: ControlConnection) -> Result
     let resized = catch_signals(&[SIGWINCH, SIGCONT]).map_err(error)?;
     resized.set_nonblocking(true).map_err(error)?;
     let terminal = Terminal::with_modes(OptionalActions::Now, set_raw).map_err(error)?;
-    let mut partner = RemotePartner {
+    let mut backend = RemoteBackend {
         options,
         connection,
         terminal: &terminal,
@@ -57,9 +57,9 @@ pub(super) fn run(options: &CtlOptions, connection: ControlConnection) -> Result
     shell.greet("", &mut out);
     loop {
         let now_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let next_ms = shell.tick(now_ms, &mut partner, &mut out);
+        let next_ms = shell.tick(now_ms, &mut backend, &mut out);
         show(&mut out)?;
-        if let Some(error) = partner.error.take() {
+        if let Some(error) = backend.error.take() {
             return leave(&mut shell, Err(error));
         }
         let next = next_ms.map(Duration::from_millis);
@@ -68,13 +68,13 @@ pub(super) fn run(options: &CtlOptions, connection: ControlConnection) -> Result
                 let mut buffer = [0; 4096];
                 // An error means that the terminal is gone.
                 let length = terminal.read(&mut buffer).unwrap_or(0);
-                let reaction = shell.input(&buffer[..length], &mut partner, &mut out);
+                let reaction = shell.input(&buffer[..length], &mut backend, &mut out);
                 if length == 0 {
                     return leave(&mut shell, Ok(()));
                 }
                 if reaction == Reaction::End {
                     show(&mut out)?;
-                    return partner.error.map_or(Ok(()), Err);
+                    return backend.error.map_or(Ok(()), Err);
                 }
             }
             Woken::Other => {
@@ -141,7 +141,7 @@ fn interrupted() -> Exit {
 }
 
 /// The connection as the line editor's partner.
-struct RemotePartner<'a> {
+struct RemoteBackend<'a> {
     options: &'a CtlOptions,
     connection: ControlConnection,
     terminal: &'a Terminal,
@@ -151,7 +151,7 @@ struct RemotePartner<'a> {
     error: Option<Exit>,
 }
 
-impl Backend for RemotePartner<'_> {
+impl Backend for RemoteBackend<'_> {
     fn ask(&mut self, line: &str, columns: u16) -> Option<Reply> {
         let parsed = self.parser.parse_line(line);
         if parsed == ParsedLine::Blank {
@@ -190,7 +190,7 @@ impl Backend for RemotePartner<'_> {
     }
 }
 
-impl RemotePartner<'_> {
+impl RemoteBackend<'_> {
     /// Sends a line; `None` if the connection is lost, which `error` then explains.
     fn try_to_ask(&mut self, question: &str) -> Option<Reply> {
         if self.error.is_some() {
@@ -228,8 +228,8 @@ impl RemotePartner<'_> {
     /// The server closes idle connections. Without an open batch, a new one does as well.
     fn reconnect_if_closed(&mut self) -> Result<(), Exit> {
         let stream = self.connection.stream();
-        let said = self.terminal.wait_for(stream, None, Some(Duration::ZERO));
-        if said.map_err(|error| lost(&error))? == Woken::Ready && !self.is_in_batch() {
+        let woken = self.terminal.wait_for(stream, None, Some(Duration::ZERO));
+        if woken.map_err(|error| lost(&error))? == Woken::Ready && !self.is_in_batch() {
             self.connection = ControlConnection::connect(&self.options.socket)?;
         }
         Ok(())

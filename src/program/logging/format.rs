@@ -1,16 +1,103 @@
-//! Log line formats: for a file, for the journal and for syslog.
+//! Log entries, and the lines made of them: for a file, for the journal and for syslog.
 //!
-//! The message is the same in all of them. Non-printing characters are spelled out, and long
-//! lines are cut.
+//! An entry is not formatted before it is written: the output may change while it waits. The
+//! message is the same in all formats. Non-printing characters are spelled out, and long lines are
+//! cut.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::io;
 
-use log::Level;
+use log::{Level, Record};
 use txlb::calendar::UtcTime;
+use txlb::log_targets::{CONTROL, HEALTH, LOGINS, SESSIONS};
 use txlb::non_printing::push_escaped;
 
-use super::entry::{CUT, Entry, EntryKind, boundary};
+/// Maximum bytes of a text. Only texts that repeat input from outside are longer.
+const MAX_TEXT_BYTES: usize = 8 * 1024;
+
+/// Initial capacity in bytes, enough for almost all lines.
+const USUAL_BYTES: usize = 192;
+
+/// Appended to text that was cut off.
+const CUT: &str = "...";
+
+/// Log targets that `RepeatLimiter` does not limit.
+const NEVER_LIMITED: [&str; 3] = [LOGINS, HEALTH, CONTROL];
+
+/// One log entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Milliseconds since 1970.
+    pub(super) wall_ms: u64,
+    pub(super) level: Level,
+    pub(super) kind: EntryKind,
+    /// The message, not escaped.
+    pub(super) text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EntryKind {
+    /// The end of a session, which has a layout of its own.
+    Session,
+    /// Written each time.
+    Event,
+    /// Warnings and errors that are limited when they repeat.
+    Repeatable,
+}
+
+impl Entry {
+    pub(super) fn of(record: &Record<'_>, wall_ms: u64) -> Entry {
+        let (level, mut text) = (
+            record.level(),
+            BoundedText(String::with_capacity(USUAL_BYTES)),
+        );
+        if write!(text, "{}", record.args()).is_err() {
+            text.0.push_str(CUT);
+        }
+        Entry {
+            wall_ms,
+            level,
+            kind: EntryKind::of(level, record.target()),
+            text: text.0,
+        }
+    }
+
+    /// An entry of the log itself.
+    pub(super) fn own(level: Level, text: String, wall_ms: u64) -> Entry {
+        Entry {
+            wall_ms,
+            level,
+            kind: EntryKind::Event,
+            text,
+        }
+    }
+}
+
+impl EntryKind {
+    fn of(level: Level, target: &str) -> EntryKind {
+        match level {
+            _ if target == SESSIONS => EntryKind::Session,
+            _ if NEVER_LIMITED.contains(&target) => EntryKind::Event,
+            Level::Error | Level::Warn => EntryKind::Repeatable,
+            _ => EntryKind::Event,
+        }
+    }
+}
+
+/// Keeps the first `MAX_TEXT_BYTES` bytes that are written to it.
+struct BoundedText(String);
+
+impl Write for BoundedText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = MAX_TEXT_BYTES - self.0.len();
+        if text.len() <= room {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        self.0.push_str(&text[..boundary(text, room)]);
+        Err(fmt::Error)
+    }
+}
 
 /// Maximum bytes of a line in a file, with its newline. Only escaping makes lines longer.
 const FILE_LINE: usize = 16 * 1024;
@@ -145,6 +232,13 @@ fn cut(out: &mut String, start: usize, max_bytes: usize) {
     }
 }
 
+/// The last character boundary of `text` within the first `most` bytes.
+fn boundary(text: &str, max_bytes: usize) -> usize {
+    let ends = (0..=max_bytes.min(text.len())).rev();
+    let mut between = ends.filter(|end| text.is_char_boundary(*end));
+    between.next().unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_is_said_everywhere_behind_what_belongs_there() {
+    fn each_format_has_its_prefix_before_the_same_text() {
         let lines =
             |level, kind| FORMATS.map(|format| put(format, &entry(level, kind, "it is so")));
         assert_eq!(
@@ -247,6 +341,45 @@ mod tests {
                 &entry(Level::Info, EntryKind::Event, &"x".repeat(900)),
             );
             assert!(short.trim_end_matches('\n').ends_with("xxx"));
+        }
+    }
+    fn kind(level: Level, target: &str) -> EntryKind {
+        EntryKind::of(level, target)
+    }
+
+    #[test]
+    fn complaints_of_the_machine_alone_are_held_back() {
+        let complaint = kind(Level::Error, "txlb::relay::worker::accept");
+        assert_eq!(complaint, EntryKind::Repeatable);
+        assert_eq!(kind(Level::Warn, "txlb::serve"), EntryKind::Repeatable);
+        for (level, target) in [
+            (Level::Info, "txlb::relay::worker::accept"),
+            (Level::Debug, "txlb::admin::web"),
+            (Level::Warn, LOGINS),
+            (Level::Warn, HEALTH),
+            (Level::Error, CONTROL),
+        ] {
+            assert_eq!(kind(level, target), EntryKind::Event, "{level} {target}");
+        }
+        // Targets must match exactly, not by prefix.
+        for target in ["txlb::login::users", "txlb::logins", "txlb::admin::auth"] {
+            assert_eq!(kind(Level::Warn, target), EntryKind::Repeatable, "{target}");
+        }
+        assert_eq!(kind(Level::Info, SESSIONS), EntryKind::Session);
+    }
+
+    #[test]
+    fn a_text_without_end_is_cut_between_two_letters() {
+        for (before, letter) in [("", "x"), ("x", "ä"), ("xx", "\u{1f600}")] {
+            let long = letter.repeat(MAX_TEXT_BYTES);
+            let record = |args: fmt::Arguments<'_>| {
+                let record = Record::builder().args(args).build();
+                Entry::of(&record, 0).text
+            };
+            let text = record(format_args!("{before}{long}{long}behind"));
+            let text = text.strip_suffix(CUT).unwrap();
+            assert!(text.len() <= MAX_TEXT_BYTES && text.len() > MAX_TEXT_BYTES - letter.len());
+            assert_eq!(text.replace(letter, ""), before.replace(letter, ""));
         }
     }
 }

@@ -4,10 +4,8 @@
 //! counted, and the count is logged. So a slow disk holds up no worker, and a log that nobody
 //! reads holds up no signal.
 
-mod entry;
 mod format;
 mod output;
-mod repeats;
 mod syslog;
 mod writer;
 
@@ -26,7 +24,7 @@ use txlb::control::{Commit, Reconfigure};
 use txlb::log_targets;
 use txlb::os::rights::{self, Need};
 
-use entry::Entry;
+use format::Entry;
 use output::{LogOutput, named_descriptor};
 use writer::Queue;
 
@@ -160,14 +158,14 @@ fn check_directives(rust_log: &str) -> (String, Vec<String>) {
 
 /// The panic's message and place, on one line.
 fn panic_text(info: &PanicHookInfo<'_>) -> String {
-    let place = info
+    let location = info
         .location()
         .map_or_else(String::new, |it| format!(" ({it})"));
     let payload = info.payload();
     let why = payload.downcast_ref::<&str>().copied();
     let why = why.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let why = why.unwrap_or("for a reason unknown");
-    format!("{why}{place}")
+    format!("{why}{location}")
 }
 
 /// The logger behind the macros of the crate `log`.

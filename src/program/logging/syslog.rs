@@ -148,7 +148,7 @@ mod tests {
 
     use log::Level;
 
-    use super::super::entry::{Entry, EntryKind};
+    use super::super::format::{Entry, EntryKind};
     use super::super::output::LogOutput;
     use super::super::writer;
     use super::super::writer::{MAX_QUEUED, Queue};
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_while_there_is_no_daemon_is_counted_and_that_is_said() {
+    fn lines_without_a_daemon_are_counted_and_the_count_is_logged() {
         let mut daemon = Daemon::start("gone");
         let queue = daemon.log();
         daemon.stop();
@@ -313,9 +313,9 @@ mod tests {
             let rest = line.strip_prefix(&(tag(28) + "WARN  "))?;
             rest.split(' ').next()?.parse::<usize>().ok()
         });
-        let kept = received.len() - 2;
-        assert!(kept > 0 && kept < all);
-        assert_eq!(lost, Some(all - kept));
+        let received_lines = received.len() - 2;
+        assert!(received_lines > 0 && received_lines < all);
+        assert_eq!(lost, Some(all - received_lines));
     }
 
     #[test]

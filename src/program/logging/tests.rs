@@ -5,8 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use log::Level;
 
-use super::entry::EntryKind;
-use super::format::LineFormat;
+use super::format::{EntryKind, LineFormat};
 use super::writer::{MAX_QUEUED, MAX_QUEUED_BYTES};
 use super::*;
 

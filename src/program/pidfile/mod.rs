@@ -351,7 +351,7 @@ fn holder(file: &File) -> io::Result<Option<i32>> {
 }
 
 /// The holder of the record lock, if the file has its number. Test:
-/// nobody_is_signalled_who_does_not_hold_the_file.
+/// only_the_holder_of_the_file_is_signalled.
 fn txlb_holder(file: &mut File) -> Option<Pid> {
     let pid = pid_in(&content(file).ok()?)?;
     let holder = holder(file).ok()??;

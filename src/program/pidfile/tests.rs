@@ -1,4 +1,4 @@
-//! Tests of the PID file: what is taken, who holds it, who gets signals.
+//! Tests of the PID file: taking it, its holder, and signals to it.
 
 use std::os::unix::fs::symlink;
 use std::process::{Child, Command, Stdio};
@@ -173,7 +173,7 @@ fn a_number_is_one_to_the_letter_and_above_1() {
 }
 
 #[test]
-fn nobody_is_signalled_who_does_not_hold_the_file() {
+fn only_the_holder_of_the_file_is_signalled() {
     let path = path("innocent");
     let mut innocent = OtherProcess::new();
     // flock(2) does not say who holds its lock.

@@ -1,7 +1,7 @@
 //! How a worker opens and closes listeners, accepts clients, and pauses.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -14,6 +14,7 @@ use crate::os::listen::ACCEPTED_INHERIT_OPTIONS;
 use crate::relay::connection::Connection;
 use crate::relay::failure::{EndReason, ResourceError, Shortage};
 use crate::relay::handoff::PendingConnection;
+use crate::relay::mailbox::Registered;
 use crate::relay::plan::{ListenKey, Service};
 use crate::relay::shared::{Capacity, Shared, check_capacity};
 use crate::relay::slab::FIRST_SPECIAL;
@@ -21,6 +22,14 @@ use crate::relay::tcp_transport::TcpTransport;
 
 /// Clients accepted at one listener before connections run.
 const MAX_ACCEPTS_PER_ITERATION: usize = 64;
+
+/// A listener that is registered, and not in the plan yet.
+pub(super) struct PreparedListener {
+    /// Reserved in the [`ListenerSet`](super::listeners::ListenerSet).
+    index: usize,
+    key: ListenKey,
+    socket: TcpListener,
+}
 
 /// What is known of a listener's accept backlog.
 enum Backlog {
@@ -32,21 +41,53 @@ enum Backlog {
 }
 
 impl Worker {
-    /// Registers a new listening socket.
-    pub(super) fn open_listener(&mut self, key: ListenKey, socket: TcpListener) {
-        let Some(service) = self.plan.routes.get(&key) else {
-            return;
-        };
-        let mut listener = Listener::new(key, socket, Arc::clone(service));
-        let index = self.listeners.next_index();
-        let token = Token(FIRST_SPECIAL + FIRST_LISTENER + index);
-        match self
-            .poll
-            .registry()
-            .register(&mut listener.socket, token, Interest::READABLE)
-        {
-            Ok(()) => self.listeners.add(listener),
-            Err(error) => log::error!("worker {} cannot listen: {error}", self.number),
+    /// Registers new listening sockets. Nothing is accepted from them before
+    /// [`Worker::open_prepared`].
+    ///
+    /// # Errors
+    /// The system's, such as ENOSPC of epoll_ctl(2). None of the sockets is left then.
+    // Test: a_listener_that_a_worker_cannot_register_is_refused_as_a_whole.
+    pub(super) fn prepare_listeners(
+        &mut self,
+        opened: Vec<(ListenKey, StdListener)>,
+    ) -> Registered {
+        self.discard_prepared();
+        for (key, socket) in opened {
+            let index = self.listeners.reserve();
+            let token = Token(FIRST_SPECIAL + FIRST_LISTENER + index);
+            let mut socket = TcpListener::from_std(socket);
+            let registry = self.poll.registry();
+            let registered = registry.register(&mut socket, token, Interest::READABLE);
+            let place = key.place;
+            self.prepared.push(PreparedListener { index, key, socket });
+            if let Err(error) = registered {
+                self.discard_prepared();
+                return Err((place, error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the prepared listeners.
+    pub(super) fn discard_prepared(&mut self) {
+        for mut prepared in std::mem::take(&mut self.prepared) {
+            let _ = self.poll.registry().deregister(&mut prepared.socket);
+            self.listeners.release(prepared.index);
+        }
+    }
+
+    /// Accepts from the prepared listeners from now on.
+    pub(super) fn open_prepared(&mut self) {
+        for PreparedListener { index, key, socket } in std::mem::take(&mut self.prepared) {
+            match self.plan.routes.get(&key) {
+                Some(service) => {
+                    let listener = Listener::new(key, socket, Arc::clone(service));
+                    self.listeners.fill(index, listener);
+                    // The event for its first client may have come before the plan.
+                    self.listeners.mark_ready(index);
+                }
+                None => self.listeners.release(index),
+            }
         }
     }
 

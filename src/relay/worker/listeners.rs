@@ -119,17 +119,22 @@ fn service_key(stats: &Arc<ServiceStats>) -> usize {
 }
 
 impl ListenerSet {
-    /// The index that the next listener gets.
-    pub(super) fn next_index(&self) -> usize {
-        self.free.last().copied().unwrap_or(self.slots.len())
+    /// Reserves an index: [`ListenerSet::fill`] or [`ListenerSet::release`] it.
+    pub(super) fn reserve(&mut self) -> usize {
+        self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        })
     }
 
-    /// Adds a listener at [`ListenerSet::next_index`].
-    pub(super) fn add(&mut self, listener: Listener) {
-        match self.free.pop() {
-            Some(index) => self.slots[index] = Some(listener),
-            None => self.slots.push(Some(listener)),
-        }
+    /// Puts a listener at a reserved index.
+    pub(super) fn fill(&mut self, index: usize, listener: Listener) {
+        self.slots[index] = Some(listener);
+    }
+
+    /// Gives a reserved index back.
+    pub(super) fn release(&mut self, index: usize) {
+        self.free.push(index);
     }
 
     pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Listener> {
@@ -294,8 +299,8 @@ mod tests {
     fn listeners(count: usize) -> ListenerSet {
         let mut listeners = ListenerSet::default();
         for index in 0..count {
-            assert_eq!(listeners.next_index(), index);
-            listeners.add(listener());
+            assert_eq!(listeners.reserve(), index);
+            listeners.fill(index, listener());
         }
         listeners
     }
@@ -357,7 +362,8 @@ mod tests {
         assert_eq!(listeners.pop(), Some(0));
         assert!(listeners.take_if_closing(0).is_some());
         // The next one there has nothing to do with it.
-        listeners.add(listener());
+        assert_eq!(listeners.reserve(), 0);
+        listeners.fill(0, listener());
         listeners.mark_ready(0);
         assert_eq!(listeners.pop(), Some(1));
         listeners.pause(1, 10);

@@ -8,16 +8,15 @@ mod tests;
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
-use std::net::TcpListener as StdListener;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Duration;
 
 use mio::event::Event as MioEvent;
-use mio::net::TcpListener;
 use mio::{Events, Poll, Token};
 
+use accept::PreparedListener;
 use listeners::ListenerSet;
 
 use super::connection::{Connection, Context, RunResult};
@@ -25,7 +24,7 @@ use super::events::tcplog::TcpLogLine;
 use super::events::{Event, SessionEnd};
 use super::failure::{CloseMode, EndReason, Shortage};
 use super::mailbox::{Mailbox, WorkerMessage};
-use super::plan::{ListenKey, Plan};
+use super::plan::Plan;
 use super::port_gate::PortGates;
 use super::session::earliest;
 use super::session_list::SessionLists;
@@ -64,6 +63,7 @@ pub(crate) struct Worker {
     messages: Receiver<WorkerMessage>,
     plan: Arc<Plan>,
     listeners: ListenerSet,
+    prepared: Vec<PreparedListener>,
     connections: Slab<Connection<TcpTransport>>,
     timers: TimerWheel,
     timer_hold: TimerHold,
@@ -115,6 +115,7 @@ impl Worker {
             messages,
             plan: Arc::default(),
             listeners: ListenerSet::default(),
+            prepared: Vec::new(),
             connections: Slab::new(),
             timers: TimerWheel::new(now_ms),
             timer_hold: TimerHold::default(),
@@ -244,7 +245,12 @@ impl Worker {
     fn handle_messages(&mut self) {
         loop {
             match self.messages.try_recv() {
-                Ok(WorkerMessage::Serve { plan, opened, done }) => self.serve(plan, opened, done),
+                Ok(WorkerMessage::Prepare { opened, done }) => {
+                    // The controller may have given up waiting.
+                    let _ = done.send(self.prepare_listeners(opened));
+                }
+                Ok(WorkerMessage::Discard) => self.discard_prepared(),
+                Ok(WorkerMessage::Serve { plan, done }) => self.serve(plan, done),
                 Ok(WorkerMessage::List(request)) => self.session_lists.begin(request),
                 Ok(WorkerMessage::Ping(alive)) => drop(alive.send(())),
                 Ok(WorkerMessage::Stop { grace, done }) => {
@@ -258,7 +264,7 @@ impl Worker {
         }
     }
 
-    fn serve(&mut self, plan: Arc<Plan>, opened: Vec<(ListenKey, StdListener)>, done: Sender<()>) {
+    fn serve(&mut self, plan: Arc<Plan>, done: Sender<()>) {
         self.plan = plan;
         for index in self.listeners.indices() {
             let Some(listener) = self.listeners.get_mut(index) else {
@@ -269,9 +275,7 @@ impl Worker {
                 None => self.listeners.close_soon(index, self.now_ms),
             }
         }
-        for (key, socket) in opened {
-            self.open_listener(key, TcpListener::from_std(socket));
-        }
+        self.open_prepared();
         self.waiting_for_close.push(done);
     }
 
@@ -279,6 +283,7 @@ impl Worker {
         let grace_ms = grace.map(|grace| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
         let cut_off_ms = grace_ms.map(|grace_ms| self.now_ms.saturating_add(grace_ms));
         self.stopping = Some(Stopping { cut_off_ms });
+        self.discard_prepared();
         for index in self.listeners.indices() {
             self.listeners.close_soon(index, self.now_ms);
         }

@@ -1,6 +1,9 @@
 //! Two workers on real sockets, of which one gets all the clients.
 
-use std::net::TcpStream;
+use std::fs::File;
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener as StdListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -11,7 +14,8 @@ use crate::relay::client_lookup::ClientLookup;
 use crate::relay::clock::Clock;
 use crate::relay::events::RecentEvents;
 use crate::relay::handoff::Handoffs;
-use crate::relay::plan::Service;
+use crate::relay::mailbox::Registered;
+use crate::relay::plan::{ListenKey, Service};
 
 fn shared() -> Arc<Shared> {
     Arc::new(Shared {
@@ -27,9 +31,23 @@ fn shared() -> Arc<Shared> {
     })
 }
 
-#[test]
-fn clients_that_all_come_to_one_worker_are_shared_with_the_other() {
-    let host = StdListener::bind("127.0.0.1:0").unwrap();
+fn prepare(mailbox: &Mailbox, opened: Vec<(ListenKey, StdListener)>) -> Registered {
+    let (done, result) = channel();
+    mailbox
+        .post(WorkerMessage::Prepare { opened, done })
+        .unwrap();
+    result.recv().unwrap()
+}
+
+fn serve(mailbox: &Mailbox, plan: &Arc<Plan>) {
+    let (done, is_done) = channel();
+    let plan = Arc::clone(plan);
+    mailbox.post(WorkerMessage::Serve { plan, done }).unwrap();
+    is_done.recv().unwrap();
+}
+
+/// A listener at a free port, its key and its address.
+fn listener() -> (ListenKey, StdListener, SocketAddr) {
     let place = BindAddress::At("127.0.0.1:0".parse().unwrap());
     let listener = bind_all(place, 1, false).unwrap().remove(0);
     let address = listener.local_addr().unwrap();
@@ -37,6 +55,52 @@ fn clients_that_all_come_to_one_worker_are_shared_with_the_other() {
         place,
         service: None,
     };
+    (key, listener, address)
+}
+
+/// epoll_ctl(2) refuses regular files: they stand for a listener that cannot be registered.
+#[test]
+fn a_listener_that_a_worker_cannot_register_is_refused_as_a_whole() {
+    let file = || StdListener::from(OwnedFd::from(File::open("Cargo.toml").unwrap()));
+    let host = StdListener::bind("127.0.0.1:0").unwrap();
+    let (worker, mailbox) = Worker::new(0, shared(), 1).unwrap();
+    let thread = thread::spawn(move || worker.run());
+    let (key, good, address) = listener();
+    let wrong = [(key.clone(), good), (key.clone(), file())];
+    let (place, refused) = prepare(&mailbox, wrong.into()).unwrap_err();
+    assert_eq!(place, key.place);
+    assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+    assert!(
+        TcpStream::connect(address).is_err(),
+        "the other one is open"
+    );
+    // What is prepared serves nobody before the plan, and nobody at all if it is discarded.
+    let (_, discarded, address) = listener();
+    prepare(&mailbox, vec![(key.clone(), discarded)]).unwrap();
+    let client = TcpStream::connect(address).unwrap();
+    mailbox.post(WorkerMessage::Discard).unwrap();
+    assert!(
+        matches!((&client).read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::ConnectionReset)
+    );
+    // A client that came before the plan is accepted with it.
+    let (_, good, address) = listener();
+    prepare(&mailbox, vec![(key.clone(), good)]).unwrap();
+    let _client = TcpStream::connect(address).unwrap();
+    let route = (key, Service::example(host.local_addr().unwrap()));
+    let plan = Arc::new(Plan {
+        routes: [route].into(),
+        ..Plan::default()
+    });
+    serve(&mailbox, &plan);
+    host.accept().unwrap();
+    drop(mailbox);
+    thread.join().unwrap();
+}
+
+#[test]
+fn clients_that_all_come_to_one_worker_are_shared_with_the_other() {
+    let host = StdListener::bind("127.0.0.1:0").unwrap();
+    let (key, listener, address) = listener();
     let route = (key.clone(), Service::example(host.local_addr().unwrap()));
     let plan = Arc::new(Plan {
         routes: [route].into(),
@@ -48,14 +112,8 @@ fn clients_that_all_come_to_one_worker_are_shared_with_the_other() {
     for number in 0..2 {
         let (worker, mailbox) = Worker::new(number, Arc::clone(&shared), 1).unwrap();
         threads.push(thread::spawn(move || worker.run()));
-        let (done, is_done) = channel();
-        let message = WorkerMessage::Serve {
-            plan: Arc::clone(&plan),
-            opened: mem::take(&mut listeners),
-            done,
-        };
-        mailbox.post(message).unwrap();
-        is_done.recv().unwrap();
+        prepare(&mailbox, mem::take(&mut listeners)).unwrap();
+        serve(&mailbox, &plan);
         mailboxes.push(mailbox);
     }
     let mut sessions = Vec::new();

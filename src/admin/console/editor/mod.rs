@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::keys::Key;
 use crate::config::verb::last_word;
-use crate::control::text::width;
+use crate::text::width;
 
 /// Longest line in bytes, as on the control socket.
 pub(super) const MAX_LINE: usize = 64 * 1024;
@@ -188,18 +188,18 @@ impl Editor {
     }
 
     /// Start of the character before `place`; combining marks belong to their letter.
-    pub(super) fn left_of(&self, place: usize) -> usize {
-        let before = self.line[..place].char_indices().rev();
+    pub(super) fn left_of(&self, at: usize) -> usize {
+        let before = self.line[..at].char_indices().rev();
         let mut letters = before.filter(|(_, character)| width(*character) > 0);
         letters.next().map_or(0, |(index, _)| index)
     }
 
-    fn right_of(&self, place: usize) -> usize {
-        let behind = self.line[place..].char_indices().skip(1);
-        let mut letters = behind.filter(|(_, character)| width(*character) > 0);
+    fn right_of(&self, at: usize) -> usize {
+        let after = self.line[at..].char_indices().skip(1);
+        let mut letters = after.filter(|(_, character)| width(*character) > 0);
         letters
             .next()
-            .map_or(self.line.len(), |(index, _)| place + index)
+            .map_or(self.line.len(), |(index, _)| at + index)
     }
 
     fn word_left(&self) -> usize {
@@ -210,8 +210,8 @@ impl Editor {
     }
 
     fn word_right(&self) -> usize {
-        let behind = &self.line[self.cursor..];
-        let word = behind.trim_start_matches(|it: char| !it.is_alphanumeric());
+        let after = &self.line[self.cursor..];
+        let word = after.trim_start_matches(|it: char| !it.is_alphanumeric());
         let rest = word.trim_start_matches(|it: char| it.is_alphanumeric() || width(it) == 0);
         self.line.len() - rest.len()
     }

@@ -1,11 +1,11 @@
-//! What keys do to a line, that the visible row is the line, and the history.
+//! Tests of the line editor: keys, the visible row, and the history.
 
 use super::*;
 use crate::admin::console::drawing::LineDrawing;
 use crate::admin::console::keys::KeyDecoder;
 use crate::admin::console::screen::Screen;
 use crate::config::arbitrary::Random;
-use crate::control::text::{columns, fitting};
+use crate::text::{columns, fitting};
 
 /// An editor after these keys, and the results of keys that did more than edit.
 fn pressed(keys: &str) -> (Editor, Vec<EditResult>) {
@@ -25,8 +25,8 @@ fn pressed(keys: &str) -> (Editor, Vec<EditResult>) {
 /// The line, with a bar at the cursor.
 fn written(keys: &str) -> String {
     let (editor, _) = pressed(keys);
-    let (before, behind) = editor.line.split_at(editor.cursor);
-    format!("{before}|{behind}")
+    let (before, after) = editor.line.split_at(editor.cursor);
+    format!("{before}|{after}")
 }
 
 const LEFT: &str = "\x1b[D";
@@ -105,8 +105,8 @@ fn completed(line: &str, choices: &[&str]) -> String {
     let choices: Vec<_> = choices.iter().map(|it| (*it).to_owned()).collect();
     assert_eq!(editor.apply_completion(&choices), Completion::Applied);
     let bell = if editor.bell { " (bell)" } else { "" };
-    let (before, behind) = editor.line.split_at(editor.cursor);
-    format!("{before}|{behind}{bell}")
+    let (before, after) = editor.line.split_at(editor.cursor);
+    format!("{before}|{after}{bell}")
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn letters(text: &str) -> String {
 fn check_row(editor: &Editor, row: &str, column: usize, most: usize) -> bool {
     let (row, line) = (letters(row), letters(&editor.line));
     let before_cursor = letters(&editor.line[..editor.cursor]);
-    let behind_cursor = &line[before_cursor.len()..];
+    let after_cursor = &line[before_cursor.len()..];
     assert!(columns(&row) < most, "{row}");
     let (prompt, shown) = match (row.strip_prefix("txlb>"), row.strip_prefix('>')) {
         (Some(rest), _) => (6, rest),
@@ -255,9 +255,9 @@ fn check_row(editor: &Editor, row: &str, column: usize, most: usize) -> bool {
     let part = part.to_owned() + &" ".repeat(most);
     let before = fitting(&part, column - prompt - usize::from(hides_start));
     assert!(before_cursor.ends_with(before), "{row:?}: {line:?}");
-    let behind = part[before.len()..].trim_end();
-    let behind = behind.strip_suffix('>').unwrap_or(behind);
-    assert!(behind_cursor.starts_with(behind), "{row:?}: {line:?}");
+    let after = part[before.len()..].trim_end();
+    let after = after.strip_suffix('>').unwrap_or(after);
+    assert!(after_cursor.starts_with(after), "{row:?}: {line:?}");
     true
 }
 

@@ -179,7 +179,7 @@ fn unescaped(text: &str) -> String {
     let mut rest = text;
     while let Some((plain, escape)) = rest.split_once('&') {
         out.push_str(plain);
-        let (name, behind) = escape.split_once(';').expect("an escape that ends");
+        let (name, after) = escape.split_once(';').expect("an escape that ends");
         out.push(match name {
             "amp" => '&',
             "lt" => '<',
@@ -188,7 +188,7 @@ fn unescaped(text: &str) -> String {
             "#39" => '\'',
             _ => panic!("&{name:.20};"),
         });
-        rest = behind;
+        rest = after;
     }
     out.push_str(rest);
     let strange = out.chars().find(|it| it.is_control() && *it != '\n');

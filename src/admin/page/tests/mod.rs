@@ -120,7 +120,7 @@ fn a_page_says_how_a_small_site_is() {
         flash_message: Some(&flash_message),
         ..samples::view(&status)
     });
-    for said in [
+    for text in [
         "2 of 7 hosts have failed.",
         "web:main/two: connection refused, for 4 min",
         "Nothing was done: the configuration has changed since",
@@ -130,7 +130,7 @@ fn a_page_says_how_a_small_site_is() {
         "host web:main/one is healthy",
         "192.0.2.7:40000",
     ] {
-        assert!(checked.text.contains(said), "{said}");
+        assert!(checked.text.contains(text), "{text}");
     }
 }
 
@@ -159,7 +159,7 @@ fn nobody_can_put_anything_into_a_page_by_a_name() {
 }
 
 #[test]
-fn who_is_asked_for_a_password_is_asked_once() {
+fn the_page_for_a_missing_password_loads_nothing_else() {
     assert!(
         !error(
             "./",

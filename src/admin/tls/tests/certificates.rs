@@ -13,14 +13,14 @@ use super::{DeadlineStream, Folder, Tls, late};
 use crate::admin::tls::check_certificate;
 
 /// What is said of a certificate and a key.
-fn said(cert: &str, key: &str) -> Result<Option<String>, String> {
+fn checked(cert: &str, key: &str) -> Result<Option<String>, String> {
     let folder = Folder::new(&format!("files-{:?}", thread::current().id()));
     let (cert, key) = (folder.file("c", cert), folder.file("k", key));
     let checked = check_certificate(&cert, &key);
     let used = Tls::from_files(&cert, &key);
     assert_eq!(checked.clone().err(), used.err());
-    let place = format!("{}/", folder.0.display());
-    let short = |text: String| text.replace(&place, "");
+    let folder_path = format!("{}/", folder.0.display());
+    let short = |text: String| text.replace(&folder_path, "");
     checked.map(|remark| remark.map(short)).map_err(short)
 }
 
@@ -31,20 +31,20 @@ fn keys_of_every_form_fit() {
         (EC_CERT, EC_PKCS8),
         (RSA_CERT, RSA_PKCS1),
     ] {
-        assert_eq!(said(cert, key), Ok(None));
+        assert_eq!(checked(cert, key), Ok(None));
         // One file with both in it, in either order, may be named twice.
         let both = [cert, key].concat();
-        assert_eq!(said(&both, &both), Ok(None));
+        assert_eq!(checked(&both, &both), Ok(None));
         let both = [key, cert].concat();
-        assert_eq!(said(&both, &both), Ok(None));
+        assert_eq!(checked(&both, &both), Ok(None));
     }
     // A chain, with words around it as openssl writes them.
     let chain = ["subject=CN = localhost\n", EC_CERT, "\n", RSA_CERT].concat();
-    assert_eq!(said(&chain, EC_SEC1), Ok(None));
+    assert_eq!(checked(&chain, EC_SEC1), Ok(None));
 }
 
 #[test]
-fn what_is_wrong_is_said_of_the_right_file() {
+fn an_error_names_the_file_that_is_wrong() {
     let reversed = [RSA_CERT, EC_CERT].concat();
     let cut = &EC_CERT[..EC_CERT.len() - 30];
     let none = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
@@ -85,16 +85,19 @@ fn what_is_wrong_is_said_of_the_right_file() {
         (EC_CERT, EC_ENCRYPTED, "k: the key is encrypted, "),
         (RSA_CERT, RSA_ENCRYPTED, "k: the key is encrypted, "),
     ] {
-        let said = said(cert, key).unwrap_err();
-        assert!(said.starts_with(error), "{said}");
+        let checked = checked(cert, key).unwrap_err();
+        assert!(checked.starts_with(error), "{checked}");
     }
     let broken = EC_SEC1.replace(
         "-----BEGIN EC PRIVATE KEY-----\n",
         "-----BEGIN PRIVATE KEY-----\n",
     );
     let broken = broken.replace("END EC ", "END ");
-    let said = said(EC_CERT, &broken).unwrap_err();
-    assert!(said.starts_with("k: the key cannot be used "), "{said}");
+    let checked = checked(EC_CERT, &broken).unwrap_err();
+    assert!(
+        checked.starts_with("k: the key cannot be used "),
+        "{checked}"
+    );
 }
 
 #[test]
@@ -133,10 +136,10 @@ fn a_pipe_is_not_waited_for() {
 #[test]
 fn one_that_has_expired_is_remarked_on() {
     let remark = "c: the certificate has expired, on 2020-02-01T00:00:00.000Z";
-    assert_eq!(said(EC_EXPIRED, EC_SEC1), Ok(Some(remark.to_owned())));
-    // Those behind it are their issuers' business.
+    assert_eq!(checked(EC_EXPIRED, EC_SEC1), Ok(Some(remark.to_owned())));
+    // The dates of its issuers are not checked.
     let chain = [EC_CERT, EC_EXPIRED].concat();
-    assert_eq!(said(&chain, EC_SEC1), Ok(None));
+    assert_eq!(checked(&chain, EC_SEC1), Ok(None));
 }
 
 #[test]
@@ -162,7 +165,7 @@ fn it_stays_although_names_differ() {
     let file = folder.0.join("web.pem");
     let mode = file.metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
-    // It may be read by others: it is not used, and not made anew behind their back.
+    // It may be read by others: it is not used, and not replaced in silence.
     std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
     let error = fingerprint(&folder, &[]).unwrap_err();
     assert!(error.contains("chmod 600"), "{error}");
@@ -195,7 +198,7 @@ fn one_that_is_damaged_or_has_expired_is_made_anew_once() {
 }
 
 #[test]
-fn of_two_who_come_at_once_both_use_the_same() {
+fn two_that_start_at_once_use_the_same_certificate() {
     for damaged in [false, true] {
         let folder = Folder::new("race");
         if damaged {
@@ -228,12 +231,12 @@ fn openssl_sees_what_was_meant() {
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     };
-    let said = openssl(&["x509", "-noout", "-fingerprint", "-sha256", "-in"]);
+    let output = openssl(&["x509", "-noout", "-fingerprint", "-sha256", "-in"]);
     assert!(
-        said.trim_end().ends_with(&format!("={fingerprint}")),
-        "{said}"
+        output.trim_end().ends_with(&format!("={fingerprint}")),
+        "{output}"
     );
-    let said = openssl(&["x509", "-noout", "-text", "-in"]);
+    let output = openssl(&["x509", "-noout", "-text", "-in"]);
     for word in [
         "O = txlb",
         "CN = lb.example.org",
@@ -243,7 +246,7 @@ fn openssl_sees_what_was_meant() {
         "Digital Signature",
         "TLS Web Server Authentication",
     ] {
-        assert!(said.contains(word), "no {word} in {said}");
+        assert!(output.contains(word), "no {word} in {output}");
     }
     let trusts = ["verify", "-x509_strict", "-purpose", "sslserver", "-CAfile"];
     let verify = [&trusts[..], &[file.to_str().unwrap()]].concat();
@@ -252,7 +255,7 @@ fn openssl_sees_what_was_meant() {
 
 #[test]
 #[ignore = "needs curl"]
-fn curl_takes_the_file_for_whom_to_trust() {
+fn curl_trusts_the_file_of_txlbs_own_certificate() {
     let folder = Folder::new("curl");
     let tls = Tls::self_signed(&folder.0, &[]).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

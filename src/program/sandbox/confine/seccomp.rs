@@ -141,8 +141,8 @@ mod tests {
 
         #[track_caller]
         fn says(&self, expected: u32, call: c_long, arguments: &[u64]) {
-            let said = verdict(&self.0, MACHINE, call as u32, arguments);
-            assert_eq!(said, expected, "{call}{arguments:?}: {said:#x}");
+            let verdict = verdict(&self.0, MACHINE, call as u32, arguments);
+            assert_eq!(verdict, expected, "{call}{arguments:?}: {verdict:#x}");
         }
     }
 

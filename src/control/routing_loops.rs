@@ -1,8 +1,8 @@
-//! Circles: hosts that are listeners of this txlb, by which a session would come back to its own
-//! service.
+//! Routing loops: hosts that are listeners of this txlb, by which a session would come back to its
+//! own service.
 //!
 //! Such a host counts as down: one client would make a chain of sessions that takes all there are.
-//! A service may be another's host where that leads not back.
+//! A service may be another's host as long as that does not lead back.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,12 +11,12 @@ use std::sync::Arc;
 use super::listeners::places_of_resolved;
 use super::resolver::Resolution;
 use crate::balance::HostId;
-use crate::config::{self, Config, Endpoint, Hop, find_closing_hops};
+use crate::config::{self, Config, Endpoint};
 use crate::os::addresses::LocalAddresses;
 use crate::os::listen::BindAddress;
 use crate::relay::Group;
 
-/// A service, as the search for circles needs it.
+/// A service, as the search for routing loops needs it.
 #[derive(Debug, Clone)]
 pub(super) struct LocalService {
     /// Where it listens, with the ports that the system chose.
@@ -66,8 +66,10 @@ impl<'a> Ports<'a> {
     }
 }
 
-/// The hosts that close a circle, by group: those of the enabled groups of `services`.
-pub(super) fn find_circles(services: &[LocalService]) -> HashMap<*const Group, BTreeSet<HostId>> {
+/// The hosts that close a loop, by group: those of the enabled groups of `services`.
+pub(super) fn find_routing_loops(
+    services: &[LocalService],
+) -> HashMap<*const Group, BTreeSet<HostId>> {
     let places = services
         .iter()
         .enumerate()
@@ -91,17 +93,20 @@ pub(super) fn find_circles(services: &[LocalService]) -> HashMap<*const Group, B
             }
         }
     }
-    let mut circular: HashMap<*const Group, BTreeSet<HostId>> = HashMap::new();
+    let mut closing: HashMap<*const Group, BTreeSet<HostId>> = HashMap::new();
     for hop in find_closing_hops(&hops) {
         let group = Arc::as_ptr(&services[hops[hop].0].group);
-        circular.entry(group).or_default().insert(hosts[hop]);
+        closing.entry(group).or_default().insert(hosts[hop]);
     }
-    circular
+    closing
 }
 
-/// Warnings about hosts of `config` that close a circle, by the names in `resolutions`. Groups
+/// Warnings about hosts of `config` that close a loop, by the names in `resolutions`. Groups
 /// that are not enabled count too.
-pub fn circle_warnings(config: &Config, resolutions: &BTreeMap<String, Resolution>) -> Vec<String> {
+pub fn routing_loop_warnings(
+    config: &Config,
+    resolutions: &BTreeMap<String, Resolution>,
+) -> Vec<String> {
     let local = LocalAddresses::default();
     warnings_where(config, resolutions, &|ip| local.contains(ip))
 }
@@ -170,9 +175,41 @@ fn host_addresses(
     }
 }
 
+/// A host that is a listener of a service: from which service sessions come, and to which they go.
+/// Services are numbers here.
+type Hop = (usize, usize);
+
+/// Indices of the hops that close a loop with hops before them. Without these there is no loop;
+/// chains of services stay.
+fn find_closing_hops(hops: &[Hop]) -> Vec<usize> {
+    let mut chains: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+    let mut closing = Vec::new();
+    for (index, (from, to)) in hops.iter().enumerate() {
+        if is_reachable(&chains, *to, *from) {
+            closing.push(index);
+        } else {
+            chains.entry(*from).or_default().insert(*to);
+        }
+    }
+    closing
+}
+
+fn is_reachable(chains: &BTreeMap<usize, BTreeSet<usize>>, from: usize, to: usize) -> bool {
+    let (mut seen, mut next) = (BTreeSet::from([from]), vec![from]);
+    while let Some(service) = next.pop() {
+        if service == to {
+            return true;
+        }
+        let further = chains.get(&service).into_iter().flatten();
+        next.extend(further.copied().filter(|it| seen.insert(*it)));
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::arbitrary::Random;
 
     fn config(services: &[(&str, &str, &str)]) -> Config {
         let mut text = String::from("<config>");
@@ -245,5 +282,52 @@ mod tests {
             ("c", "*:3", "lb:1"),
         ];
         assert_eq!(warned(&circle), ["c/g/h0"]);
+    }
+
+    #[test]
+    fn a_chain_is_no_loop_and_the_hop_that_closes_one_is_found() {
+        assert_eq!(find_closing_hops(&[(0, 1), (1, 2), (0, 2)]), []);
+        assert_eq!(find_closing_hops(&[(0, 0)]), [0]);
+        assert_eq!(find_closing_hops(&[(0, 1), (1, 0), (1, 2)]), [1]);
+        assert_eq!(
+            find_closing_hops(&[(0, 1), (1, 2), (2, 0), (2, 1), (2, 3)]),
+            [2, 3]
+        );
+        // Two hosts of a group that are the same listener.
+        assert_eq!(find_closing_hops(&[(0, 1), (0, 1), (1, 0), (1, 0)]), [2, 3]);
+    }
+
+    /// Without the hops that are reported, services can be put in an order; with any of them
+    /// they cannot.
+    #[test]
+    fn what_is_left_has_no_loop_and_no_hop_is_reported_in_vain() {
+        for seed in 0..300 {
+            let mut random = Random::new(seed);
+            let (services, count) = (1 + random.below(6), random.below(12));
+            let mut hop = || (random.below(services), random.below(services));
+            let hops: Vec<Hop> = (0..count).map(|_| hop()).collect();
+            let closing = find_closing_hops(&hops);
+            let kept = |index: &usize| !closing.contains(index);
+            let left: Vec<Hop> = (0..count).filter(kept).map(|index| hops[index]).collect();
+            assert!(has_order(&left, services), "seed {seed}: {hops:?}");
+            for index in &closing {
+                let mut more = left.clone();
+                more.push(hops[*index]);
+                assert!(!has_order(&more, services), "seed {seed}: {hops:?}");
+            }
+        }
+    }
+
+    /// Takes away services that lead nowhere, until none is left.
+    fn has_order(hops: &[Hop], services: usize) -> bool {
+        let mut left: BTreeSet<usize> = (0..services).collect();
+        loop {
+            let is_reachable =
+                |it: &usize| hops.iter().any(|hop| hop.0 == *it && left.contains(&hop.1));
+            let Some(last) = left.iter().copied().find(|it| !is_reachable(it)) else {
+                return left.is_empty();
+            };
+            left.remove(&last);
+        }
     }
 }

@@ -1,24 +1,50 @@
-//! Scheduler `leastc`: the host with the fewest open sessions; of equals, the one without a
-//! new session for the longest time. Also the tree that finds the least loaded host.
+//! Schedulers by open sessions: `leastc` (fewest), `weightlc` (fewest for the weight) and
+//! `leastcrr` (fewest; of equals, round robin). Also the tree that finds the least loaded host.
 
 use std::ops::Range;
 
+use super::round_robin::Cursor;
 use crate::balance::hosts::Excluded;
 use crate::balance::{EndedSession, HostId, Hosts, Member, Pick, PickContext, Scheduler};
 
-/// A pick takes logarithmic time.
-#[derive(Debug, Default)]
+/// `leastc` and `weightlc`. Of equals, the host without a new session for the longest time. A pick
+/// takes logarithmic time.
+#[derive(Debug)]
 pub(super) struct LeastConns {
     tree: LoadTree,
 }
 
-fn key(member: &Member) -> (u64, u64) {
-    (member.open().into(), member.last_pick())
+impl LeastConns {
+    /// `leastc`: the host with the fewest open sessions.
+    pub(super) fn unweighted() -> LeastConns {
+        let load_of = |member: &Member| (member.open().into(), member.last_pick());
+        LeastConns {
+            tree: LoadTree::new(load_of),
+        }
+    }
+
+    /// `weightlc`: the host with the fewest open sessions for its weight.
+    pub(super) fn weighted() -> LeastConns {
+        let load_of = |member: &Member| (open_for_weight(member), member.last_pick());
+        LeastConns {
+            tree: LoadTree::new(load_of),
+        }
+    }
+}
+
+/// Open sessions per unit of weight, in units of 2^-40. That is exact enough: with weights
+/// up to 1,000,000, two different quotients differ by at least 10^-12.
+fn open_for_weight(member: &Member) -> u64 {
+    /// More sessions than a host can have, and small enough for the shift.
+    const MOST_OPEN: u32 = (1 << 24) - 1;
+    let open = u64::from(member.open().min(MOST_OPEN));
+    let weight = u64::from(member.weight().max(1));
+    (open << 40) / weight
 }
 
 impl Scheduler for LeastConns {
     fn rebuild(&mut self, hosts: &Hosts) {
-        self.tree.rebuild(hosts, key);
+        self.tree.rebuild(hosts);
     }
 
     fn pick(&mut self, hosts: &Hosts, context: &mut PickContext<'_>) -> Pick {
@@ -26,11 +52,62 @@ impl Scheduler for LeastConns {
     }
 
     fn session_started(&mut self, hosts: &Hosts, host: HostId) {
-        self.tree.update(hosts, host, key);
+        self.tree.update(hosts, host);
     }
 
     fn session_ended(&mut self, hosts: &Hosts, end: &EndedSession) {
-        self.tree.update(hosts, end.host, key);
+        self.tree.update(hosts, end.host);
+    }
+}
+
+/// `leastcrr`: the host with the fewest open sessions; of equals, round robin. A pick takes
+/// logarithmic time.
+#[derive(Debug)]
+pub(super) struct LeastConnsRoundRobin {
+    tree: LoadTree,
+    cursor: Cursor,
+}
+
+impl LeastConnsRoundRobin {
+    pub(super) fn new() -> LeastConnsRoundRobin {
+        LeastConnsRoundRobin {
+            tree: LoadTree::new(|member| (member.open().into(), 0)),
+            cursor: Cursor::default(),
+        }
+    }
+}
+
+impl Scheduler for LeastConnsRoundRobin {
+    fn rebuild(&mut self, hosts: &Hosts) {
+        self.tree.rebuild(hosts);
+        self.cursor.rebuild(hosts);
+    }
+
+    fn pick(&mut self, hosts: &Hosts, context: &mut PickContext<'_>) -> Pick {
+        let excluded = Excluded::new(hosts, context.tried);
+        let next = self.cursor.next_candidate(hosts);
+        let ahead = self
+            .tree
+            .least_in(next..hosts.candidates().len(), &excluded);
+        let passed = self.tree.least_in(0..next, &excluded);
+        let least = if passed.load < ahead.load {
+            passed
+        } else {
+            ahead
+        };
+        let picked = hosts.candidates().get(least.index).copied();
+        if let Some(id) = picked {
+            self.cursor.move_past(hosts, id);
+        }
+        picked.into()
+    }
+
+    fn session_started(&mut self, hosts: &Hosts, host: HostId) {
+        self.tree.update(hosts, host);
+    }
+
+    fn session_ended(&mut self, hosts: &Hosts, end: &EndedSession) {
+        self.tree.update(hosts, end.host);
     }
 }
 
@@ -39,8 +116,10 @@ impl Scheduler for LeastConns {
 ///
 /// To change a load, or to find the least of a range, takes logarithmic time and allocates
 /// nothing. A sorted set would allocate.
-#[derive(Debug, Default)]
-pub(super) struct LoadTree {
+#[derive(Debug)]
+struct LoadTree {
+    /// The load of a host, and what decides between equal loads.
+    load_of: fn(&Member) -> (u64, u64),
     /// The root is at 1, the children of node n at 2n and 2n + 1, the leaves last.
     nodes: Vec<Rank>,
     /// The number of leaves: the candidates, filled up with [`NONE`] to a power of two.
@@ -49,13 +128,13 @@ pub(super) struct LoadTree {
 
 /// The rank of a candidate: the lowest is picked. The first field that differs decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Rank {
+struct Rank {
     /// Its load.
-    pub(super) load: u64,
+    load: u64,
     /// Decides between equal loads.
     tie: u64,
     /// Its index among the candidates: the file's order decides last.
-    pub(super) index: usize,
+    index: usize,
 }
 
 const NONE: Rank = Rank {
@@ -65,14 +144,22 @@ const NONE: Rank = Rank {
 };
 
 impl LoadTree {
-    /// Builds the tree of new candidates, in linear time. `key` returns load and tie.
-    pub(super) fn rebuild(&mut self, hosts: &Hosts, key: impl Fn(&Member) -> (u64, u64)) {
+    fn new(load_of: fn(&Member) -> (u64, u64)) -> LoadTree {
+        LoadTree {
+            load_of,
+            nodes: Vec::new(),
+            leaves: 0,
+        }
+    }
+
+    /// Builds the tree of new candidates, in linear time.
+    fn rebuild(&mut self, hosts: &Hosts) {
         self.leaves = hosts.candidates().len().next_power_of_two();
         self.nodes.clear();
         self.nodes.resize(self.leaves, NONE);
         let candidates = hosts.candidate_members().enumerate();
         self.nodes
-            .extend(candidates.map(|(index, member)| Rank::new(index, key(member))));
+            .extend(candidates.map(|(index, member)| Rank::new(index, (self.load_of)(member))));
         self.nodes.resize(2 * self.leaves, NONE);
         for node in (1..self.leaves).rev() {
             self.nodes[node] = self.winner_of_children(node);
@@ -81,18 +168,13 @@ impl LoadTree {
 
     /// Follows a change of a host's load, in logarithmic time. Ignores a host that is no
     /// candidate.
-    pub(super) fn update(
-        &mut self,
-        hosts: &Hosts,
-        id: HostId,
-        key: impl Fn(&Member) -> (u64, u64),
-    ) {
+    fn update(&mut self, hosts: &Hosts, id: HostId) {
         let Some(member) = hosts.get(id) else { return };
         let Some(index) = member.candidate else {
             return;
         };
         let mut node = self.leaves + index;
-        self.nodes[node] = Rank::new(index, key(member));
+        self.nodes[node] = Rank::new(index, (self.load_of)(member));
         while node > 1 {
             node /= 2;
             let winner = self.winner_of_children(node);
@@ -104,14 +186,14 @@ impl LoadTree {
     }
 
     /// The candidate of the lowest rank that this client has not tried.
-    pub(super) fn least_loaded(&self, hosts: &Hosts, context: &PickContext<'_>) -> Option<HostId> {
+    fn least_loaded(&self, hosts: &Hosts, context: &PickContext<'_>) -> Option<HostId> {
         let excluded = Excluded::new(hosts, context.tried);
         let least = self.least_in(0..hosts.candidates().len(), &excluded);
         hosts.candidates().get(least.index).copied()
     }
 
     /// The lowest rank in a range of the candidates, without the excluded ones.
-    pub(super) fn least_in(&self, range: Range<usize>, excluded: &Excluded) -> Rank {
+    fn least_in(&self, range: Range<usize>, excluded: &Excluded) -> Rank {
         let mut least = NONE;
         let mut from = range.start;
         for index in excluded.indices().filter(|index| range.contains(index)) {
