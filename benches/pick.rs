@@ -89,9 +89,9 @@ fn group(case: &Case) -> config::Group {
         state: config::HostState::Up,
     };
     config::Group {
-        sticky_prefix: config::Group::WHOLE_ADDRESS,
         name: "hosts".to_owned(),
         scheduler: case.algorithm.clone().into(),
         hosts: (0..case.hosts).map(host).collect(),
+        ..config::Group::default()
     }
 }

@@ -35,6 +35,7 @@ _txlb_keys() {
         newGroup) echo 'service= group= scheduler= stickyPrefix= before=' ;;
         delGroup) echo 'service= group= force=' ;;
         enableGroup) echo 'service= group=' ;;
+        setGroup) echo 'service= group= scheduler= stickyPrefix= before=' ;;
         changeScheduler) echo 'service= group= scheduler= stickyPrefix= before=' ;;
         newService) echo 'service= listen= before=' ;;
         delService) echo 'service=' ;;
@@ -52,7 +53,7 @@ _txlb_keys() {
         shutdown) echo 'grace=' ;;
         config) echo 'view=' ;;
         complete) echo 'line=' ;;
-        help) echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions config diff complete help' ;;
+        help) echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions config diff complete help' ;;
     esac
 }
 
@@ -62,7 +63,7 @@ _txlb_values() {
         setOption.name) echo 'admin admin.web admin.web.listen admin.web.enable admin.web.secure admin.web.refresh admin.web.cert admin.web.key admin.web.names admin.ssh admin.ssh.listen admin.ssh.enable manager.hostCheck.interval manager.hostCheck.enable manager.configCheck.interval manager.configCheck.enable manager.heartbeat.interval manager.heartbeat.enable control control.socket control.amp control.ampSocket control.ampMode logging.file logging.connections' ;;
         config.view) echo 'effect running stored' ;;
         addUser.access | setUser.access) echo 'full readonly' ;;
-        newGroup.scheduler | changeScheduler.scheduler) echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' ;;
+        newGroup.scheduler | setGroup.scheduler | changeScheduler.scheduler) echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' ;;
         delHost.force | delAllHosts.force | delGroup.force | saveConfig.force | reload.force) echo 'true false' ;;
         addHost.state) echo 'up drain down' ;;
     esac
@@ -105,7 +106,7 @@ _txlb_ctl() {
         shift
     done
     if [ -z "$verb" ]; then
-        if [[ $cur == -* ]]; then _txlb_from '-C --json -h --help' "$cur"; else _txlb_from 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions config diff complete help' "$cur"; fi
+        if [[ $cur == -* ]]; then _txlb_from '-C --json -h --help' "$cur"; else _txlb_from 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions config diff complete help' "$cur"; fi
     elif [[ $cur == *=* ]]; then
         key=${cur%%=*}
         _txlb_from "$(_txlb_values "$verb.$key")" "${cur#*=}"

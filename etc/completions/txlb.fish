@@ -28,6 +28,8 @@ function __txlb_keys
             echo 'service= group= force='
         case enableGroup
             echo 'service= group='
+        case setGroup
+            echo 'service= group= scheduler= stickyPrefix= before='
         case changeScheduler
             echo 'service= group= scheduler= stickyPrefix= before='
         case newService
@@ -63,7 +65,7 @@ function __txlb_keys
         case complete
             echo 'line='
         case help
-            echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions config diff complete help'
+            echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions config diff complete help'
     end
 end
 
@@ -76,7 +78,7 @@ function __txlb_values
             echo 'effect running stored'
         case addUser.access setUser.access
             echo 'full readonly'
-        case newGroup.scheduler changeScheduler.scheduler
+        case newGroup.scheduler setGroup.scheduler changeScheduler.scheduler
             echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev'
         case delHost.force delAllHosts.force delGroup.force saveConfig.force reload.force
             echo 'true false'
@@ -171,6 +173,7 @@ complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a hostAdminUp 
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a newGroup -d 'add an empty group, not enabled, to a service'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a delGroup -d 'remove a group with its hosts; forced on the enabled one, the next is enabled'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a enableGroup -d 'give new sessions to this group'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a setGroup -d 'change a group\'s attributes or place'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a changeScheduler -d 'change how a group picks hosts, and where it stands'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a newService -d 'add a service with the empty, enabled group main'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a delService -d 'remove a service with all its groups; its sessions live on'

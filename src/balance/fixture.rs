@@ -26,8 +26,8 @@ pub(super) fn group(scheduler: &str, hosts: &str) -> Group {
     Group {
         name: "main".to_owned(),
         scheduler: scheduler.parse().unwrap(),
-        sticky_prefix: Group::WHOLE_ADDRESS,
         hosts: hosts.split_whitespace().map(host).collect(),
+        ..Group::default()
     }
 }
 

@@ -84,8 +84,7 @@ impl Model {
         let group = Group {
             name: "main".to_owned(),
             scheduler,
-            sticky_prefix: Group::WHOLE_ADDRESS,
-            hosts: Vec::new(),
+            ..Group::default()
         };
         Model {
             random: Random::new(seed),

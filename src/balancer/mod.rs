@@ -349,7 +349,7 @@ enum Cause {
     /// The file cannot be read, or is wrong.
     File(FileError),
     /// The text is wrong.
-    Text(config::Error),
+    Text(config::Errors),
     /// A step of the builder is wrong.
     Invalid(String),
     /// The configuration cannot be put in force.
@@ -403,7 +403,7 @@ impl Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Cause::File(error) => error.fmt(f),
-            Cause::Text(error) => write!(f, "line {error}"),
+            Cause::Text(errors) => f.write_str(&errors.lines("line ").join("\n")),
             Cause::Invalid(why) => f.write_str(why),
             Cause::Start(error) => error.fmt(f),
             Cause::AdminInterface(error) => f.write_str(&error.text),

@@ -77,6 +77,63 @@ impl std::error::Error for Error {
     }
 }
 
+/// Why a file is rejected: all its errors, in its order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Errors {
+    /// At least one.
+    errors: Vec<Error>,
+    has_more: bool,
+}
+
+impl Errors {
+    /// So many are kept.
+    pub const MOST: usize = 20;
+
+    /// The errors in order; `None` if there are none.
+    pub(super) fn new(mut errors: Vec<Error>) -> Option<Errors> {
+        errors.sort_by_key(|error| error.position);
+        let has_more = errors.len() > Self::MOST;
+        errors.truncate(Self::MOST);
+        (!errors.is_empty()).then_some(Errors { errors, has_more })
+    }
+
+    /// Each error, from the first on.
+    pub fn iter(&self) -> impl Iterator<Item = &Error> {
+        self.errors.iter()
+    }
+
+    /// A line for each error, with this text before it, and one if there are more.
+    pub fn lines(&self, before: &str) -> Vec<String> {
+        let lines = self.errors.iter().map(|error| format!("{before}{error}"));
+        let more = self.has_more.then(|| match before.ends_with(':') {
+            true => format!("{before} and more"),
+            false => "and more".to_owned(),
+        });
+        lines.chain(more).collect()
+    }
+}
+
+impl From<Error> for Errors {
+    fn from(error: Error) -> Self {
+        Errors {
+            errors: vec![error],
+            has_more: false,
+        }
+    }
+}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lines("").join("\n"))
+    }
+}
+
+impl std::error::Error for Errors {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.errors.first()?.source()
+    }
+}
+
 /// What is wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -337,8 +394,17 @@ impl fmt::Display for ErrorKind {
             ErrorKind::DuplicateListen { address, first } => {
                 write!(f, "{address} is listened on already, at {first}")
             }
-            ErrorKind::NoGroupEnabled { service } => no_group_enabled(f, service),
-            ErrorKind::TwoGroupsEnabled { first, second } => two_groups_enabled(f, first, second),
+            ErrorKind::NoGroupEnabled { service } => write!(
+                f,
+                "no group of service {} is enabled: write enable=\"true\" on one",
+                Quoted(service)
+            ),
+            ErrorKind::TwoGroupsEnabled { first, second } => write!(
+                f,
+                "group {} is enabled although {} is: only one may be",
+                Quoted(second),
+                Quoted(first)
+            ),
             ErrorKind::NoSuchGroup {
                 group,
                 service,
@@ -373,33 +439,13 @@ impl fmt::Display for ErrorKind {
                     "{attribute} is there without {other}: give both or neither"
                 )
             }
-            ErrorKind::NoCredentials { user } => no_credentials(f, user),
+            ErrorKind::NoCredentials { user } => write!(
+                f,
+                "user {} can never log in: give a password attribute or a <key>",
+                Quoted(user)
+            ),
         }
     }
-}
-
-fn no_group_enabled(f: &mut fmt::Formatter<'_>, service: &str) -> fmt::Result {
-    let service = Quoted(service);
-    write!(
-        f,
-        "no group of service {service} is enabled: write enable=\"true\" on one"
-    )
-}
-
-fn two_groups_enabled(f: &mut fmt::Formatter<'_>, first: &str, second: &str) -> fmt::Result {
-    let (first, second) = (Quoted(first), Quoted(second));
-    write!(
-        f,
-        "group {second} is enabled although {first} is: only one may be"
-    )
-}
-
-fn no_credentials(f: &mut fmt::Formatter<'_>, user: &str) -> fmt::Result {
-    let user = Quoted(user);
-    write!(
-        f,
-        "user {user} can never log in: give a password attribute or a <key>"
-    )
 }
 
 /// Longer lists of allowed names are left out.

@@ -9,8 +9,9 @@ use std::ops::Range;
 
 use roxmltree::{Document, Node};
 
-use super::read::{NOTE, scan};
+use super::read::scan;
 use super::redact::{self, PASSWORD_MASK, find_secrets, mask_hashes, mask_ranges};
+use super::schema::NOTE;
 use super::{Config, User};
 
 /// Masks each password and hash in a configuration's text as `***`, in comments and notes too: a

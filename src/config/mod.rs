@@ -6,6 +6,7 @@
 mod address;
 #[cfg(test)]
 pub(crate) mod arbitrary;
+mod attributes;
 pub(crate) mod credentials;
 mod edit;
 mod error;
@@ -16,20 +17,22 @@ mod mask;
 mod read;
 mod redact;
 mod scheduler;
+mod schema;
 mod serialize;
+mod value;
 pub mod verb;
 
 pub use address::{AddressError, Endpoint, ListenAddress, ListenHost};
 pub use credentials::public_key_bytes;
 pub use edit::{EditError, edit};
-pub use error::{Error, ErrorKind, Limit, Position};
+pub use error::{Error, ErrorKind, Errors, Limit, Position};
 pub(crate) use mask::has_hashes;
 pub use mask::{hide_passwords, leave_out_masked};
-pub use read::{
-    AttributeSchema, ChildSchema, ElementSchema, Occurs, Reading, Warning, read, read_with, schema,
-};
+pub use read::{Reading, Warning, read, read_with};
 pub use scheduler::{Algorithm, CustomNames, Scheduler, is_custom_name};
+pub use schema::{AttributeSchema, ChildSchema, ElementSchema, Occurs, schema};
 pub use serialize::print;
+pub use value::ValueKind;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -83,7 +86,7 @@ impl Config {
 }
 
 /// A service: its listeners, and the groups of hosts that may serve its clients.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Service {
     /// Unique among the services.
     pub name: String,
@@ -157,9 +160,41 @@ impl Group {
     pub const WHOLE_ADDRESS: u8 = 128;
 }
 
+/// A group without a name and hosts.
+impl Default for Group {
+    fn default() -> Self {
+        Group {
+            name: String::new(),
+            scheduler: Algorithm::LeastConns.into(),
+            sticky_prefix: Group::WHOLE_ADDRESS,
+            hosts: Vec::new(),
+        }
+    }
+}
+
+/// A host without a name and an address.
+impl Default for Host {
+    fn default() -> Self {
+        Host {
+            name: String::new(),
+            address: Endpoint::Name {
+                host: String::new(),
+                port: 0,
+            },
+            weight: 1,
+            state: HostState::Up,
+        }
+    }
+}
+
 impl Host {
     /// The greatest weight of a host.
     pub const MAX_WEIGHT: u32 = 1_000_000;
+
+    /// The name of a host of the file that has none: `index` is its place in the group, from 0.
+    pub(crate) fn numbered_name(index: usize) -> String {
+        format!("host.{index}")
+    }
 
     /// Whether it may have new sessions: its state is up and its weight is not 0.
     pub fn in_service(&self) -> bool {
@@ -364,6 +399,12 @@ impl Control {
     pub fn sockets(&self) -> impl Iterator<Item = &Path> {
         let sockets = [Some(&self.socket), self.amp_socket.as_ref()];
         sockets.into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    /// Moves the first socket; a second one there goes, so that two can swap paths one by one.
+    fn move_socket(&mut self, socket: &Path) {
+        self.amp_socket.take_if(|other| other == socket);
+        self.socket = socket.to_owned();
     }
 
     /// Whether AMP clients are served (client lookup).

@@ -4,15 +4,13 @@
 //! that is saved keeps its own text; `edit` takes only new elements from here.
 
 use std::fmt::{self, Write as _};
-use std::path::Path;
-use std::time::Duration;
 
-use super::read::NO_ADDRESS;
-use super::redact::PASSWORD_MASK;
-use super::{
-    Admin, Config, Control, Group, Host, ListenAddress, Logging, Manager, PeriodicTask, Service,
-    Ssh, Timeouts, User, Web,
+use super::attributes::{
+    CONFIG_CHECK, CONTROL, ENABLE, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK, LISTENER,
+    LOGGING, Presence, SERVICE, SSH, USER, WEB,
 };
+use super::redact::PASSWORD_MASK;
+use super::{Admin, Config, Group, Manager, Service, User};
 use crate::non_printing::letters;
 
 /// The configuration as XML, in the order of txlb.xml(5), each password as `***`.
@@ -136,36 +134,6 @@ pub(super) struct XmlAttribute {
     pub(super) is_default: bool,
 }
 
-/// An attribute that is always written.
-fn always(name: &'static str, value: &impl ToString) -> XmlAttribute {
-    XmlAttribute {
-        name,
-        value: Some(value.to_string()),
-        is_default: false,
-    }
-}
-
-fn unless_default(
-    name: &'static str,
-    value: &impl ToString,
-    default: &impl ToString,
-) -> XmlAttribute {
-    let value = value.to_string();
-    XmlAttribute {
-        name,
-        is_default: value == default.to_string(),
-        value: Some(value),
-    }
-}
-
-fn if_some(name: &'static str, value: Option<String>) -> XmlAttribute {
-    XmlAttribute {
-        name,
-        is_default: value.is_none(),
-        value,
-    }
-}
-
 fn element(
     name: &'static str,
     attributes: Vec<XmlAttribute>,
@@ -178,8 +146,28 @@ fn element(
     }
 }
 
-fn leaf(name: &'static str, attributes: Vec<XmlAttribute>) -> XmlElement {
-    element(name, attributes, Vec::new())
+impl<T> ElementTable<T> {
+    /// The element without children.
+    pub(super) fn write(&self, it: &T) -> XmlElement {
+        let new = (self.new)();
+        let attributes = self.attributes.iter().map(|attribute| {
+            let value = (attribute.get)(it);
+            let is_optional = attribute.presence == Presence::Optional;
+            XmlAttribute {
+                name: attribute.name,
+                is_default: is_optional && value == (attribute.get)(&new),
+                value,
+            }
+        });
+        element(self.name, attributes.collect(), Vec::new())
+    }
+}
+
+impl XmlElement {
+    fn with(mut self, children: Vec<XmlElement>) -> Self {
+        self.content = Content::Elements(children);
+        self
+    }
 }
 
 /// The whole configuration, sections with only defaults included.
@@ -187,100 +175,41 @@ pub(super) fn config(config: &Config) -> XmlElement {
     let mut children: Vec<_> = config.services.iter().map(service).collect();
     children.extend(config.admin.as_ref().map(admin));
     children.push(manager(&config.manager));
-    children.extend(config.control.as_ref().map(control));
-    children.push(logging(&config.logging));
+    children.extend(config.control.as_ref().map(|it| CONTROL.write(it)));
+    children.push(LOGGING.write(&config.logging));
     element("config", Vec::new(), children)
 }
 
 pub(super) fn service(service: &Service) -> XmlElement {
-    let (timeouts, default) = (service.timeouts, Timeouts::default());
-    let timeout = |name, value, default| unless_default(name, &seconds(value), &seconds(default));
-    let attributes = vec![
-        always("name", &service.name),
-        timeout("connectTimeout", timeouts.connect, default.connect),
-        timeout("idleTimeout", timeouts.idle, default.idle),
-        timeout(
-            "halfClosedTimeout",
-            timeouts.half_closed,
-            default.half_closed,
-        ),
-    ];
-    let mut children: Vec<_> = service.listens.iter().map(listen).collect();
+    let listens = service.listens.iter().map(|it| LISTENER.write(it));
     let groups = service.groups.iter();
-    children.extend(groups.map(|it| group(it, it.name == service.enabled)));
-    element("service", attributes, children)
-}
-
-pub(super) fn listen(address: &ListenAddress) -> XmlElement {
-    leaf("listen", vec![always("ip", address)])
+    let groups = groups.map(|it| group(it, it.name == service.enabled));
+    SERVICE.write(service).with(listens.chain(groups).collect())
 }
 
 /// A group; `enable` is whether it has `enable="true"` itself.
 pub(super) fn group(group: &Group, enable: bool) -> XmlElement {
-    let attributes = vec![
-        always("name", &group.name),
-        always("scheduler", &group.scheduler),
-        unless_default("stickyPrefix", &group.sticky_prefix, &Group::WHOLE_ADDRESS),
-        unless_default("enable", &enable, &false),
-    ];
-    element("group", attributes, group.hosts.iter().map(host).collect())
-}
-
-pub(super) fn host(host: &Host) -> XmlElement {
-    let attributes = vec![
-        always("name", &host.name),
-        always("ip", &host.address),
-        unless_default("weight", &host.weight, &1),
-        unless_default("state", &host.state.as_str(), &"up"),
-    ];
-    leaf("host", attributes)
+    let hosts = group.hosts.iter().map(|it| HOST.write(it));
+    let mut element = GROUP.write(group).with(hosts.collect());
+    element.attributes.push(XmlAttribute {
+        name: ENABLE,
+        value: Some(enable.to_string()),
+        is_default: !enable,
+    });
+    element
 }
 
 pub(super) fn admin(admin: &Admin) -> XmlElement {
     let mut children = Vec::new();
-    children.extend(admin.web.as_ref().map(web));
-    children.extend(admin.ssh.as_ref().map(ssh));
+    children.extend(admin.web.as_ref().map(|it| WEB.write(it)));
+    children.extend(admin.ssh.as_ref().map(|it| SSH.write(it)));
     children.extend(admin.users.iter().map(user));
     element("admin", Vec::new(), children)
 }
 
-pub(super) fn web(web: &Web) -> XmlElement {
-    let names = Some(web.names.join(" ")).filter(|names| !names.is_empty());
-    let attributes = vec![
-        always("listen", &listen_text(web.listen.as_ref())),
-        unless_default("enable", &web.enable, &true),
-        unless_default("secure", &web.secure, &false),
-        unless_default(
-            "refresh",
-            &seconds(web.refresh),
-            &seconds(Some(Web::REFRESH)),
-        ),
-        if_some("cert", web.cert.as_deref().map(path)),
-        if_some("key", web.key.as_deref().map(path)),
-        if_some("names", names),
-    ];
-    leaf("web", attributes)
-}
-
-pub(super) fn ssh(ssh: &Ssh) -> XmlElement {
-    let attributes = vec![
-        always("listen", &listen_text(ssh.listen.as_ref())),
-        unless_default("enable", &ssh.enable, &true),
-    ];
-    leaf("ssh", attributes)
-}
-
 pub(super) fn user(user: &User) -> XmlElement {
-    let attributes = vec![
-        always("name", &user.name),
-        if_some("password", user.password.clone()),
-        always("access", &user.access.as_str()),
-    ];
-    element(
-        "user",
-        attributes,
-        user.keys.iter().map(|it| key(it)).collect(),
-    )
+    USER.write(user)
+        .with(user.keys.iter().map(|it| key(it)).collect())
 }
 
 pub(super) fn key(key: &str) -> XmlElement {
@@ -297,63 +226,11 @@ pub(super) fn manager(manager: &Manager) -> XmlElement {
 
 /// The periodic tasks of a manager, in the order of printing.
 pub(super) fn tasks(manager: &Manager) -> [XmlElement; 3] {
-    let default = Manager::default();
     [
-        task("hostCheck", manager.host_check, default.host_check),
-        task("configCheck", manager.config_check, default.config_check),
-        task("heartbeat", manager.heartbeat, default.heartbeat),
+        HOST_CHECK.write(&manager.host_check),
+        CONFIG_CHECK.write(&manager.config_check),
+        HEARTBEAT.write(&manager.heartbeat),
     ]
-}
-
-fn task(name: &'static str, task: PeriodicTask, default: PeriodicTask) -> XmlElement {
-    let interval = |task: PeriodicTask| seconds(Some(task.interval));
-    let attributes = vec![
-        unless_default("interval", &interval(task), &interval(default)),
-        unless_default("enable", &task.enable, &default.enable),
-    ];
-    leaf(name, attributes)
-}
-
-pub(super) fn control(control: &Control) -> XmlElement {
-    let attributes = vec![
-        always("socket", &path(&control.socket)),
-        unless_default("amp", &control.amp, &true),
-        if_some("ampSocket", control.amp_socket.as_deref().map(path)),
-        unless_default(
-            "ampMode",
-            &mode(control.amp_mode),
-            &mode(Control::default().amp_mode),
-        ),
-    ];
-    leaf("control", attributes)
-}
-
-pub(super) fn logging(logging: &Logging) -> XmlElement {
-    let attributes = vec![
-        if_some("file", logging.file.as_deref().map(path)),
-        unless_default("connections", &logging.connections, &false),
-    ];
-    leaf("logging", attributes)
-}
-
-/// Seconds as in a file, exact to the nanosecond; 0 for `None`.
-pub(super) fn seconds(duration: Option<Duration>) -> String {
-    let duration = duration.unwrap_or_default();
-    let text = format!("{}.{:09}", duration.as_secs(), duration.subsec_nanos());
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-fn listen_text(listen: Option<&ListenAddress>) -> String {
-    listen.map_or_else(|| NO_ADDRESS.to_owned(), ToString::to_string)
-}
-
-/// Permission bits as in a file.
-pub(super) fn mode(bits: u32) -> String {
-    format!("{bits:04o}")
-}
-
-pub(super) fn path(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -362,9 +239,8 @@ mod tests {
 
     use super::*;
     use crate::config::arbitrary::Random;
-    use crate::config::{
-        Access, Algorithm, Endpoint, HostState, ListenHost, Scheduler, arbitrary, read,
-    };
+    use crate::config::schema::element_schema;
+    use crate::config::{arbitrary, read};
 
     #[test]
     fn what_is_printed_reads_as_what_was_there() {
@@ -383,85 +259,39 @@ mod tests {
 
     #[test]
     fn the_print_shows_every_value_and_no_password() {
-        let name = "<&\"'>\u{a0}ü".to_owned();
-        let host = Host {
-            name: "one".to_owned(),
-            address: Endpoint::Name {
-                host: "lorien".to_owned(),
-                port: 80,
-            },
-            weight: 1,
-            state: HostState::Up,
-        };
-        let scheduler = Scheduler {
-            algorithm: Algorithm::LeastConns,
-            sticky: true,
-        };
-        let groups = vec![Group {
-            name: "g".to_owned(),
-            scheduler,
-            sticky_prefix: 64,
-            hosts: vec![host],
-        }];
-        let listens = vec![ListenAddress {
-            host: ListenHost::Any,
-            port: 8080,
-        }];
-        let timeouts = Timeouts {
-            idle: Some(Duration::from_millis(1500)),
-            ..Timeouts::default()
-        };
-        let service = Service {
-            name,
-            timeouts,
-            listens,
-            groups,
-            enabled: "g".to_owned(),
-        };
-        let user = User {
-        name: "ann".to_owned(),
-        password: Some("secret".to_owned()),
-        access: Access::ReadOnly,
-        keys: vec!["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB <ann>".to_owned()],
-    };
-        let admin = Admin {
-            ssh: Some(Ssh {
-                listen: None,
-                enable: false,
-            }),
-            users: vec![user],
-            web: None,
-        };
-        let control = Some(Control::at("a\tb"));
-        let config = Config {
-            services: vec![service],
-            admin: Some(admin),
-            control,
-            ..Config::default()
-        };
-        assert_eq!(print(&config), PRINTED);
+        let text = "<config><service name=\"&lt;&amp;&quot;'&gt;\u{a0}ü\" idleTimeout=\"1.5\">\
+            <listen ip=\"8080\"/><group name=\"g\" scheduler=\"leastc,sticky\" stickyPrefix=\"64\" \
+            enable=\"1\"><host name=\"one\" ip=\"lorien:80\"/></group></service><admin>\
+            <ssh listen=\"None\" enable=\"no\"/><user name=\"ann\" password=\"secret\" \
+            access=\"READONLY\"><key>ssh-ed25519 \
+            AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB &lt;ann&gt;</key>\
+            </user></admin><control socket=\"a&#9;b\"/></config>";
+        let printed = print(&read(text.as_bytes()).unwrap().config);
+        for part in [
+            "\n  <service name=\"&lt;&amp;&quot;'&gt;\u{a0}ü\" connectTimeout=\"5\" idleTimeout=\"1.5\"",
+            "\n    <listen ip=\"*:8080\"/>\n    <group name=\"g\" scheduler=\"leastc,sticky\"",
+            " stickyPrefix=\"64\"",
+            " enable=\"true\">\n      <host name=\"one\" ip=\"lorien:80\" weight=\"1\" state=\"up\"",
+            "\n    </group>\n  </service>\n  <admin>\n    <ssh listen=\"None\" enable=\"false\"",
+            "\n    <user name=\"ann\" password=\"***\" access=\"readonly\">\n      <key>ssh-ed25519 AAAA",
+            " &lt;ann&gt;</key>\n    </user>\n  </admin>\n  <manager>\n    <hostCheck interval=\"10\"",
+            "\n  <control socket=\"a&#9;b\" amp=\"true\" ampMode=\"0660\"",
+        ] {
+            assert!(printed.contains(part), "{part} is not in {printed}");
+        }
+        for element in [
+            "service",
+            "group",
+            "host",
+            "hostCheck",
+            "control",
+            "logging",
+        ] {
+            let defaults = element_schema(element).unwrap().attributes.iter();
+            for attribute in defaults.filter(|it| it.default.is_some()) {
+                let written = format!(" {}=\"", attribute.name);
+                assert!(printed.contains(&written), "{written} is not in {printed}");
+            }
+        }
     }
-
-    const PRINTED: &str = r#"<config>
-  <service name="&lt;&amp;&quot;'&gt; ü" connectTimeout="5" idleTimeout="1.5" halfClosedTimeout="300">
-    <listen ip="*:8080"/>
-    <group name="g" scheduler="leastc,sticky" stickyPrefix="64" enable="true">
-      <host name="one" ip="lorien:80" weight="1" state="up"/>
-    </group>
-  </service>
-  <admin>
-    <ssh listen="None" enable="false"/>
-    <user name="ann" password="***" access="readonly">
-      <key>ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB &lt;ann&gt;</key>
-    </user>
-  </admin>
-  <manager>
-    <hostCheck interval="10" enable="true"/>
-    <configCheck interval="30" enable="false"/>
-    <heartbeat interval="60" enable="false"/>
-  </manager>
-  <control socket="a&#9;b" amp="true" ampMode="0660"/>
-  <logging connections="false"/>
-</config>
-"#;
 }

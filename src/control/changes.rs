@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 use super::apply::{ConfigChange, NewListeners, Prepared};
-use super::config_file::{Changed, File};
+use super::config_file::{Changed, File, FileError};
 use super::controller::{Controller, NO_FILE, Stored, outcome};
 use super::data_plane::Listening;
 use super::handle::{Actor, Response, ResponseData};
@@ -26,6 +26,32 @@ struct Reloaded {
     message: String,
     /// Unsaved changes that it undid.
     lost: Vec<String>,
+}
+
+/// Why a reload is refused.
+struct Refusal {
+    /// The first error.
+    why: String,
+    /// All errors of the file, if there are several.
+    lines: Vec<String>,
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        let lines = Vec::new();
+        Refusal { why, lines }
+    }
+}
+
+impl From<FileError> for Refusal {
+    fn from(error: FileError) -> Self {
+        let mut lines = error.lines();
+        let why = lines.first().cloned().unwrap_or_default();
+        if lines.len() == 1 {
+            lines.clear();
+        }
+        Refusal { why, lines }
+    }
 }
 
 impl Controller {
@@ -164,35 +190,42 @@ impl Controller {
                 let answer = self.answer(Ok(message));
                 answer.with(ResponseData::Lines(lost.collect()))
             }
-            Err(why) => self.answer(Err(why)),
+            Err(Refusal { why, lines }) => {
+                let answer = self.answer(Err(why));
+                answer.with(ResponseData::Lines(lines))
+            }
         }
     }
 
     /// Reads the file, and puts it in force if it has changed; with `force`, in any case.
-    fn reread(&mut self, actor: &Actor, force: bool) -> Result<Reloaded, String> {
+    fn reread(&mut self, actor: &Actor, force: bool) -> Result<Reloaded, Refusal> {
         let result = self.try_reread(actor, force);
-        self.last_reload = Some(outcome(&result));
-        if let Err(error) = &result {
-            let text = format!("{error}; the running configuration stays");
+        let first = result.as_ref().map_err(|refusal| refusal.why.clone());
+        self.last_reload = Some(outcome(&first));
+        if let Err(Refusal { why, lines }) = &result {
+            let text = format!("{why}; the running configuration stays");
             self.record(Topic::Error, &text);
+            for other in lines.iter().skip(1) {
+                log::error!(target: log_targets::CONTROL, "{other}");
+            }
         }
         result
     }
 
-    fn try_reread(&mut self, actor: &Actor, force: bool) -> Result<Reloaded, String> {
+    fn try_reread(&mut self, actor: &Actor, force: bool) -> Result<Reloaded, Refusal> {
         let Some(stored) = &self.stored else {
-            return Err(NO_FILE.to_owned());
+            return Err(NO_FILE.to_owned().into());
         };
-        match stored.file.reread() {
-            Ok(Changed::Yes(changed)) => {
+        match stored.file.reread()? {
+            Changed::Yes(changed) => {
                 let (file, reading) = *changed;
-                self.replace(actor, file, reading.config, &reading.warnings)
+                Ok(self.replace(actor, file, reading.config, &reading.warnings)?)
             }
-            Ok(Changed::No) if force && stored.config != *self.data_plane.config() => {
+            Changed::No if force && stored.config != *self.data_plane.config() => {
                 let (file, config) = (stored.file.clone(), stored.config.clone());
-                self.replace(actor, file, config, &[])
+                Ok(self.replace(actor, file, config, &[])?)
             }
-            Ok(Changed::No) => {
+            Changed::No => {
                 let message = format!("{} is unchanged", stored.file.path().display());
                 log::info!(target: log_targets::CONTROL, "{message}");
                 self.resolve_again();
@@ -201,7 +234,6 @@ impl Controller {
                     lost: Vec::new(),
                 })
             }
-            Err(error) => Err(error.to_string()),
         }
     }
 

@@ -31,7 +31,17 @@ pub enum FileError {
     /// It cannot be read.
     Unreadable(PathBuf, io::Error),
     /// Its contents are wrong.
-    Wrong(PathBuf, config::Error),
+    Wrong(PathBuf, config::Errors),
+}
+
+impl FileError {
+    /// A line for each error: a file can have several.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            FileError::Unreadable(..) => vec![self.to_string()],
+            FileError::Wrong(path, errors) => errors.lines(&format!("{}:", path.display())),
+        }
+    }
 }
 
 impl fmt::Display for FileError {
@@ -41,7 +51,7 @@ impl fmt::Display for FileError {
                 let advice = rights::advice(error, Need::Read, path);
                 write!(f, "{}: {error}{advice}", path.display())
             }
-            FileError::Wrong(path, error) => write!(f, "{}:{error}", path.display()),
+            FileError::Wrong(..) => f.write_str(&self.lines().join("\n")),
         }
     }
 }
@@ -50,7 +60,7 @@ impl std::error::Error for FileError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             FileError::Unreadable(_, error) => Some(error),
-            FileError::Wrong(_, error) => Some(error),
+            FileError::Wrong(_, errors) => Some(errors),
         }
     }
 }
@@ -142,7 +152,7 @@ fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> FileError {
 }
 
 fn parse(path: &Path, bytes: &[u8], own: &CustomNames) -> Result<Reading, FileError> {
-    config::read_with(bytes, own).map_err(|error| FileError::Wrong(path.to_owned(), error))
+    config::read_with(bytes, own).map_err(|errors| FileError::Wrong(path.to_owned(), errors))
 }
 
 /// Mode bit: others may read.

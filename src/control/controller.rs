@@ -290,16 +290,8 @@ impl Controller {
     }
 
     fn retry(&mut self, host: &HostKey) -> Result<String, String> {
-        // A change of nothing: fails if the host does not exist.
-        let nothing = Verb::SetHost {
-            host: host.clone(),
-            address: None,
-            weight: None,
-            insert_at: None,
-            rename: None,
-        };
         let config = self.data_plane.config();
-        nothing.apply(config).map_err(|error| error.to_string())?;
+        host.check(config).map_err(|error| error.to_string())?;
         let name = HostName {
             service: host.group.service.clone(),
             group: host.group.group.clone(),

@@ -355,7 +355,7 @@ mod tests {
     fn who_may_only_read_is_refused_everything_else() {
         let mut protocol = LineProtocol::new(Access::ReadOnly);
         for command in table::commands() {
-            let keys = command.keys.iter().filter(|key| key.required);
+            let keys = command.keys().iter().filter(|key| key.required);
             let keys = keys.map(|key| match key.name {
                 "ip" | "listen" | "from" | "to" => format!(" {}=1.2.3.4:1", key.name),
                 "weight" => " weight=1".to_owned(),

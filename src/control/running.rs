@@ -143,13 +143,7 @@ impl Renames {
     pub(super) fn new(verbs: &[Verb], config: &Config) -> Renames {
         let mut renames = Renames::default();
         for verb in verbs {
-            if let Verb::SetHost {
-                host,
-                rename: Some(new),
-                ..
-            } = verb
-                && *new != host.name
-            {
+            if let Some((host, new)) = verb.renamed_host() {
                 let known = knows(config, &host.group, &host.name);
                 renames.add(&host.group, &host.name, new, known);
             }

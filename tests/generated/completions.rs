@@ -8,8 +8,9 @@ mod table;
 
 use std::collections::BTreeMap;
 
+use txlb::config::ValueKind;
 use txlb::config::verb::complete;
-use txlb::config::verb::table::{CommandSchema, Kind, ValueKind, commands};
+use txlb::config::verb::table::{CommandSchema, Kind, commands};
 use txlb::config::{Config, CustomNames, Scheduler};
 
 use super::Generated;
@@ -71,13 +72,16 @@ fn ctl_flags() -> impl Iterator<Item = &'static OptionSpec> {
 
 /// The verbs that are asked for in one word line; a batch is several.
 fn verbs() -> impl Iterator<Item = &'static CommandSchema> {
-    commands().iter().filter(|verb| verb.kind != Kind::Batch)
+    commands()
+        .iter()
+        .copied()
+        .filter(|verb| verb.kind() != Kind::Batch)
 }
 
 /// The keys of a verb, those that may be repeated with dots behind them.
 fn keys(verb: &CommandSchema) -> String {
     let keys = verb
-        .keys
+        .keys()
         .iter()
         .map(|key| match (key.bare, key.value_kind) {
             (true, ValueKind::Command) => words(verbs().map(|verb| verb.name.to_owned())),
@@ -93,7 +97,7 @@ fn keys(verb: &CommandSchema) -> String {
 fn values() -> BTreeMap<String, Vec<String>> {
     let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for verb in verbs() {
-        for key in verb.keys.iter().filter(|key| !key.bare) {
+        for key in verb.keys().iter().filter(|key| !key.bare) {
             let start = format!("{}=", key.name);
             let choices = complete(
                 &format!("{} {start}", verb.name),
@@ -140,7 +144,7 @@ fn cases() -> [(&'static str, String); 2] {
 /// for their names, with so much between these.
 fn branches(between: &str, branch: impl Fn(&str, &str) -> String) -> [(&'static str, String); 2] {
     let keys = verbs()
-        .filter(|verb| !verb.keys.is_empty())
+        .filter(|verb| !verb.keys().is_empty())
         .map(|verb| branch(verb.name, &keys(verb)));
     let values = values();
     let values = values

@@ -7,7 +7,9 @@
 use std::fmt::Write;
 
 use super::Generated;
-use txlb::config::{AttributeSchema, ChildSchema, ElementSchema, Occurs, Scheduler, schema};
+use txlb::config::{
+    AttributeSchema, ChildSchema, ElementSchema, Occurs, Scheduler, ValueKind, schema,
+};
 
 const START: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <!--
@@ -16,7 +18,7 @@ const START: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 
   Made by "make generate" from txlb's own table: not to be changed by hand.
 -->
-<grammar xmlns="http://relaxng.org/ns/structure/1.0" datatypeLibrary="http://www.w3.org/2001/XMLSchema-datatypes">
+<grammar xmlns="http://relaxng.org/ns/structure/1.0" xmlns:a="http://relaxng.org/ns/compatibility/annotations/1.0" datatypeLibrary="http://www.w3.org/2001/XMLSchema-datatypes">
   <start>
     <choice>
       <ref name="config"/>
@@ -69,41 +71,40 @@ const DIGIT: &str = r#"<data type="string"><param name="pattern">[01]</param></d
 const MODE: &str = r#"<data type="string"><param name="pattern">0?[0-7]{3}</param></data>"#;
 const ANY_CASE: &str = r#"<data type="string"><param name="pattern">[Ff][Uu][Ll][Ll]|[Rr][Ee][Aa][Dd][Oo][Nn][Ll][Yy]</param></data>"#;
 
-/// What the value of an attribute is spelled like. Choices come first in lists, so that
+/// What a value of this kind is spelled like. Choices come first in lists, so that
 /// editors offer them.
-fn value(attribute: &str) -> Vec<String> {
+fn value(kind: ValueKind) -> Vec<String> {
     let words = |words: &[&str]| -> Vec<String> {
         let words = words.iter();
         words
             .map(|word| format!(r#"<value type="string">{word}</value>"#))
             .collect()
     };
-    match attribute {
-        "name" | "group" => vec![NAME.to_owned()],
-        "weight" => vec![WEIGHT.to_owned()],
-        "stickyPrefix" => vec![PREFIX.to_owned()],
+    match kind {
+        ValueKind::NewName => vec![NAME.to_owned()],
+        ValueKind::Weight => vec![WEIGHT.to_owned()],
+        ValueKind::Prefix => vec![PREFIX.to_owned()],
         // A boolean of old, too.
-        "refresh" => [
+        ValueKind::Refresh => [
             vec![SECONDS.to_owned()],
             words(&["true", "false"]),
             vec![BOOLEAN.to_owned()],
         ]
         .concat(),
-        "interval" | "time" | "hostCheckInterval" | "connectTimeout" | "idleTimeout"
-        | "halfClosedTimeout" => vec![SECONDS.to_owned()],
-        "state" => words(&["up", "drain", "down"]),
-        "access" => [words(&["full", "readonly"]), vec![ANY_CASE.to_owned()]].concat(),
-        "amp" | "connections" => [
+        ValueKind::Seconds => vec![SECONDS.to_owned()],
+        ValueKind::State => words(&["up", "drain", "down"]),
+        ValueKind::Access => [words(&["full", "readonly"]), vec![ANY_CASE.to_owned()]].concat(),
+        ValueKind::Flag => [
             words(&["true", "false"]),
             vec![BOOLEAN.to_owned(), DIGIT.to_owned()],
         ]
         .concat(),
-        "ampMode" => vec![MODE.to_owned()],
-        "enable" | "secure" => {
+        ValueKind::Mode => vec![MODE.to_owned()],
+        ValueKind::LooseFlag => {
             // Whatever is not true is false.
             [words(&["true", "false"]), vec!["<text/>".to_owned()]].concat()
         }
-        "scheduler" => {
+        ValueKind::Scheduler => {
             let spellings =
                 Scheduler::spellings().flat_map(|it| [it.to_owned(), format!("{it},sticky")]);
             let spellings: Vec<String> = spellings.collect();
@@ -129,7 +130,13 @@ fn attribute(text: &mut String, depth: usize, attribute: &AttributeSchema) {
     let write = |text: &mut String, depth| {
         let tag = format!("attribute name=\"{}\"", attribute.name);
         within(text, depth, &tag, |text, depth| {
-            let values = value(attribute.name);
+            let help = attribute.help.replace('<', "&lt;").replace('>', "&gt;");
+            push(
+                text,
+                depth,
+                &format!("<a:documentation>{help}</a:documentation>"),
+            );
+            let values = value(attribute.value_kind);
             match &values[..] {
                 [one] => push(text, depth, one),
                 several => within(text, depth, "choice", |text, depth| {
@@ -167,7 +174,7 @@ fn element(text: &mut String, element: &ElementSchema) {
                 depth,
                 &format!("element name=\"{}\"", element.name),
                 |text, depth| {
-                    for each in element.attributes {
+                    for each in &element.attributes {
                         attribute(text, depth, each);
                     }
                     match element.children {

@@ -48,7 +48,7 @@ fn every_element_is_described_with_all_its_attributes() {
     for element in schema() {
         let text = description(element);
         assert!(!text.is_empty(), "<{}> is not described", element.name);
-        for attribute in element.attributes {
+        for attribute in &element.attributes {
             let described = marks_up(&text, "Cm", attribute.name);
             assert!(
                 described,
@@ -57,6 +57,38 @@ fn every_element_is_described_with_all_its_attributes() {
             );
         }
     }
+}
+
+#[test]
+fn every_attribute_is_described_with_its_default() {
+    let mut defaults = 0;
+    for element in schema() {
+        // An old form has the default of the new one.
+        let section = format!("\n.Ss {}\n", element.name);
+        let Some((_, section)) = PAGE.split_once(&section) else {
+            continue;
+        };
+        let section = section.split("\n.Ss ").next().unwrap();
+        let section = section.split("\n.Sh ").next().unwrap();
+        for attribute in &element.attributes {
+            let Some(default) = &attribute.default else {
+                continue;
+            };
+            let item = format!("\n.It Cm {}\n", attribute.name);
+            let Some((_, item)) = section.split_once(&item) else {
+                continue;
+            };
+            let item = item.split("\n.It Cm").next().unwrap();
+            let words = item.split_whitespace();
+            let words: Vec<_> = words.filter(|it| ![".Cm", ".Pa"].contains(it)).collect();
+            let words = words.join(" ");
+            let (_, said) = words.split_once("default is ").unwrap_or_default();
+            let said = said.split([' ', ':']).next().unwrap().trim_end_matches('.');
+            assert_eq!(said, default, "{} of <{}>", attribute.name, element.name);
+            defaults += 1;
+        }
+    }
+    assert!(defaults > 15, "{defaults}");
 }
 
 #[test]
@@ -114,7 +146,7 @@ fn every_command_is_listed_with_all_it_takes() {
     // The verbs of a batch are explained together.
     let alone = commands()
         .iter()
-        .filter(|command| command.kind != Kind::Batch);
+        .filter(|command| command.kind() != Kind::Batch);
     let mut listed = 0;
     for command in alone {
         let item = format!(".It Ic {}", command.name);
@@ -132,7 +164,7 @@ fn every_command_is_listed_with_all_it_takes() {
                 .collect()
         };
         let taken = |needed: bool| -> BTreeSet<String> {
-            let keys = command.keys.iter().filter(|key| !key.bare);
+            let keys = command.keys().iter().filter(|key| !key.bare);
             keys.filter(|key| (key.required || key.instead_of.is_some()) == needed)
                 .map(|key| key.name.to_owned())
                 .collect()
@@ -232,7 +264,7 @@ fn what_others_are_told_to_use_exists() {
                             Scheduler::spellings().any(|it| it == name)
                                 || schema()
                                     .iter()
-                                    .flat_map(|it| it.attributes)
+                                    .flat_map(|it| &it.attributes)
                                     .any(|it| it.name == name)
                         }
                         false => {

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::support::client::{Session, who, who_in_turn};
+use crate::support::control::Controlled;
 use crate::support::host::Host;
 use crate::support::proc::{descriptors, shows_descriptors};
-use crate::support::txlb::Txlb;
+use crate::support::txlb::{Txlb, run, text};
 use crate::support::until;
 use rustix::process::Signal;
 
@@ -296,6 +297,39 @@ fn a_bad_file_changes_nothing_and_says_where_it_is_bad() {
     txlb.reload(&web("roundr", &[("b", &b)]));
     assert_eq!(who(txlb.address()), "b");
     check(&mut open);
+}
+
+#[test]
+fn all_errors_of_a_file_are_told_at_once() {
+    let host = Host::new("a");
+    let good = web("roundr", &[("a", &host)]);
+    let mut controlled = Controlled::start(&good);
+    let mut session = Session::open(controlled.txlb.address());
+    let bad = good
+        .replace("roundr", "round")
+        .replace(LISTEN, "\n<listen ip=\"x\"/>");
+    let file = controlled.txlb.config_file();
+    fs::write(&file, bad).unwrap();
+    let (file, path) = (text(&file), file.display());
+    let errors = [
+        format!("{path}:2:9: ip is \"x\": the port is missing: write x:PORT"),
+        format!("{path}:2:36: there is no scheduler \"round\": is roundr meant?"),
+    ];
+    for arguments in [&["-t", "-f", file][..], &["-f", file]] {
+        let ended = run(arguments);
+        assert_eq!(ended.status, Some(65), "{ended:?}");
+        assert_eq!(Vec::from_iter(ended.stderr.lines()), errors);
+    }
+    controlled.txlb.signal(Signal::HUP);
+    let first = format!("{}; the running configuration stays", errors[0]);
+    controlled.txlb.wait_for(&first);
+    controlled.txlb.wait_for(&errors[1]);
+    let refused = controlled.ctl(&["reload"]);
+    assert_eq!(refused.status, Some(1), "{refused:?}");
+    assert_eq!(refused.stderr, format!("error: {}\n", errors[0]));
+    let told = refused.stdout.lines().map(str::trim);
+    assert_eq!(Vec::from_iter(told), errors);
+    session.echo(100);
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn route(request: &Request) -> Option<Route<'_>> {
 fn legacy_call(path: &str) -> Option<Route<'_>> {
     let name = path.strip_prefix('/')?;
     let schema = table::command(name)?;
-    matches!(schema.kind, Kind::Change | Kind::Action).then_some(Route::LegacyCall(name, schema))
+    matches!(schema.kind(), Kind::Change | Kind::Action).then_some(Route::LegacyCall(name, schema))
 }
 
 fn dispatch(
@@ -128,7 +128,7 @@ fn method_not_allowed(request: &Request, route: &Route<'_>) -> Response {
 
 /// Tells scripts that were written for the ancestors what to call instead.
 fn legacy_hint(name: &str, schema: &CommandSchema) -> String {
-    let required = schema.keys.iter().filter(|key| key.required);
+    let required = schema.keys().iter().filter(|key| key.required);
     let keys: Vec<_> = required.map(|key| key.name).collect();
     let with = if keys.is_empty() { "" } else { " with " };
     let keys = keys.join(", ");

@@ -6,8 +6,9 @@ use std::hash::Hash;
 use roxmltree::Node;
 
 use super::text::{Edits, InsertPoint, Insertion, SourceText, edit_attributes, set_attribute};
-use crate::config::read::{NOTE, schema};
+use crate::config::schema::{NOTE, element_schema};
 use crate::config::serialize::{XmlAttribute, XmlElement};
+use crate::config::verb::longest_rising_sequence;
 
 /// The child elements of one kind, matched with the wanted items.
 pub(super) struct List<'n, 'i> {
@@ -88,7 +89,7 @@ pub(super) fn edit_optional(
 ) -> Option<XmlElement> {
     match (node, have, wanted) {
         (Some(node), Some(had), Some(now)) => {
-            edit_attributes(source, node, &had.attributes, &now.attributes, edits);
+            edit_attributes(source, node, &had, &now, edits);
             None
         }
         // An element that means "none", such as socket="None".
@@ -116,10 +117,8 @@ pub(super) fn insert_elements(
     edits: &mut Edits,
 ) {
     let rank = |name: &str| {
-        let known = schema()
-            .iter()
-            .find(|element| element.name == parent.tag_name().name());
-        known.and_then(|known| known.children.iter().position(|child| child.name == name))
+        let known = element_schema(parent.tag_name().name())?;
+        known.children.iter().position(|child| child.name == name)
     };
     let mut inside = Vec::new();
     for element in elements {
@@ -157,15 +156,10 @@ impl Matching {
     /// Matches by a key; equal keys match in order.
     pub(super) fn new<K: Hash + Eq>(have: &[K], wanted: &[K]) -> Matching {
         let matched = pair_by_key(have, wanted);
-        let mut stays = vec![false; wanted.len()];
-        for index in longest_rising_run(&matched) {
-            stays[index] = true;
-        }
-        let old_count = have.len();
         Matching {
-            old_count,
+            old_count: have.len(),
+            stays: longest_rising_sequence(&matched),
             matched,
-            stays,
         }
     }
 
@@ -236,31 +230,6 @@ fn pair_by_key<K: Hash + Eq>(have: &[K], wanted: &[K]) -> Vec<Option<usize>> {
     wanted.iter().map(place_of).collect()
 }
 
-/// Indices of a longest rising run: patience sorting, in n log n steps. Comparing all pairs would
-/// take minutes for a large file.
-fn longest_rising_run(places: &[Option<usize>]) -> Vec<usize> {
-    // For each length, the end of the run with the lowest end.
-    let mut ends: Vec<usize> = Vec::new();
-    let mut before = vec![None; places.len()];
-    for (index, point) in places.iter().enumerate() {
-        if point.is_none() {
-            continue;
-        }
-        let length = ends.partition_point(|end| places[*end] < *point);
-        before[index] = length.checked_sub(1).map(|shorter| ends[shorter]);
-        match ends.get_mut(length) {
-            Some(end) => *end = index,
-            None => ends.push(index),
-        }
-    }
-    let mut run = Vec::from_iter(ends.last().copied());
-    while let Some(previous) = run.last().and_then(|index| before[*index]) {
-        run.push(previous);
-    }
-    run.reverse();
-    run
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,28 +283,5 @@ mod tests {
         );
         assert_eq!(renamed("ab", "xy", "12", "21"), ("1 +".into(), vec![0]));
         assert_eq!(renamed("ab", "ba", "11", "11"), ("1! 0".into(), vec![]));
-    }
-
-    #[test]
-    fn a_longest_rise_is_as_long_as_any_other_way_finds_it() {
-        let mut random = crate::config::arbitrary::Random::new(7);
-        for _ in 0..2000 {
-            let count = random.below(9);
-            let mut places: Vec<_> = (0..count).map(Some).collect();
-            for index in 0..count {
-                places.swap(index, random.below(count));
-            }
-            let run = longest_rising_run(&places);
-            assert!(run.is_sorted_by(|a, b| a < b && places[*a] < places[*b]));
-            let mut lengths = vec![1; count];
-            for end in 0..count {
-                for start in 0..end {
-                    if places[start] < places[end] {
-                        lengths[end] = lengths[end].max(lengths[start] + 1);
-                    }
-                }
-            }
-            assert_eq!(run.len(), lengths.into_iter().max().unwrap_or(0));
-        }
     }
 }

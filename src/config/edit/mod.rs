@@ -5,28 +5,26 @@
 //! stay byte for byte. `text` knows how to change the text, `list` which elements come, go or move.
 
 mod list;
-mod service;
-mod settings;
+mod sections;
 #[cfg(test)]
 mod tests;
 mod text;
 
 use std::fmt;
 
-use roxmltree::{Document, Node};
+use roxmltree::Document;
 
-use self::list::{List, Matching, insert_elements};
 use self::text::{EditMode, Editor, Edits, SourceText};
-use super::error::{Error, ErrorKind};
+use super::error::{Error, ErrorKind, Errors};
 use super::read::scan;
-use super::{Config, CustomNames, Reading, read_with, serialize};
+use super::{Config, CustomNames, Reading, read_with};
 
 /// Why a text cannot be edited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EditError {
     /// The text is no configuration.
-    Unreadable(Error),
+    Unreadable(Errors),
     /// With the changes it would exceed a limit.
     TooMuch(Error),
     /// No file can express the wanted configuration, such as two hosts of one name.
@@ -36,7 +34,7 @@ pub enum EditError {
 impl fmt::Display for EditError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            EditError::Unreadable(error) => error.fmt(f),
+            EditError::Unreadable(errors) => errors.fmt(f),
             EditError::TooMuch(error) => {
                 write!(f, "the file cannot take the changes: {}", error.kind)
             }
@@ -48,7 +46,8 @@ impl fmt::Display for EditError {
 impl std::error::Error for EditError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            EditError::Unreadable(error) | EditError::TooMuch(error) => Some(error),
+            EditError::Unreadable(errors) => Some(errors),
+            EditError::TooMuch(error) => Some(error),
             EditError::Inexpressible => None,
         }
     }
@@ -70,13 +69,15 @@ pub fn edit(text: &[u8], wanted: &Config) -> Result<Vec<u8>, EditError> {
     }
     for mode in [EditMode::InPlace, EditMode::Whole] {
         let edited = edited(text, &have, wanted, mode)?.into_bytes();
-        match read(&edited) {
+        let errors = match read(&edited) {
             Ok(reading) if reading.config == *wanted => return Ok(edited),
-            // No second try: it would drop comments only to save room.
-            Err(error) if matches!(error.kind, ErrorKind::TooMuch(_)) => {
-                return Err(EditError::TooMuch(error));
-            }
-            Ok(_) | Err(_) => {}
+            Ok(_) => continue,
+            Err(errors) => errors,
+        };
+        // No second try: it would drop comments only to save room.
+        let is_too_much = |error: &&Error| matches!(error.kind, ErrorKind::TooMuch(_));
+        if let Some(error) = errors.iter().find(is_too_much) {
+            return Err(EditError::TooMuch(error.clone()));
         }
     }
     Err(EditError::Inexpressible)
@@ -88,7 +89,7 @@ fn edited(
     wanted: &Config,
     mode: EditMode,
 ) -> Result<String, EditError> {
-    let scanned = scan(text).map_err(EditError::Unreadable)?;
+    let scanned = scan(text).map_err(|error| EditError::Unreadable(error.into()))?;
     let document = Document::parse(&scanned.text).map_err(|_| EditError::Inexpressible)?;
     let root = document.root_element();
     let editor = Editor {
@@ -101,36 +102,6 @@ fn edited(
 }
 
 /// Reads the text. Custom schedulers need not exist.
-fn read(text: &[u8]) -> Result<Reading, Error> {
+fn read(text: &[u8]) -> Result<Reading, Errors> {
     read_with(text, &CustomNames::Any)
-}
-
-impl Editor<'_> {
-    fn edit_config(&self, root: Node<'_, '_>, have: &Config, wanted: &Config, edits: &mut Edits) {
-        let names = |config: &Config| -> Vec<String> {
-            config.services.iter().map(|it| it.name.clone()).collect()
-        };
-        let services = List {
-            nodes: list::children(root, &["service"]),
-            matching: Matching::new(&names(have), &names(wanted)),
-        };
-        let mut new = services.edit(
-            &self.source,
-            &|index| serialize::service(&wanted.services[index]),
-            &|node, had, now, edits| {
-                let (had, now) = (&have.services[had], &wanted.services[now]);
-                match self.mode {
-                    _ if had == now => {}
-                    EditMode::InPlace => service::edit_service(&self.source, node, had, now, edits),
-                    EditMode::Whole => self.source.rewrite(node, &serialize::service(now), edits),
-                }
-            },
-            edits,
-        );
-        new.extend(self.edit_admin_section(root, have, wanted, edits));
-        new.extend(self.edit_manager_section(root, have, wanted, edits));
-        new.extend(self.edit_control(root, have, wanted, edits));
-        new.extend(self.edit_logging(root, have, wanted, edits));
-        insert_elements(&self.source, root, new, edits);
-    }
 }

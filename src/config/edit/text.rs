@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use roxmltree::{Attribute, Node};
 
-use crate::config::read::NOTE;
-use crate::config::serialize::{Escaped, Layout, XmlAttribute, XmlElement};
+use crate::config::schema::NOTE;
+use crate::config::serialize::{Escaped, Layout, XmlElement};
 
 /// How much of the text is rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -256,16 +256,15 @@ impl<'a> SourceText<'a> {
     }
 }
 
-/// Changes the attributes of `node` that differ between `have` and `wanted`, which list the same
-/// attributes in the same order.
+/// Changes the attributes of `node` that differ between two elements of its kind.
 pub(super) fn edit_attributes(
     source: &SourceText<'_>,
     node: Node<'_, '_>,
-    have: &[XmlAttribute],
-    wanted: &[XmlAttribute],
+    have: &XmlElement,
+    wanted: &XmlElement,
     edits: &mut Edits,
 ) {
-    for (had, now) in have.iter().zip(wanted) {
+    for (had, now) in have.attributes.iter().zip(&wanted.attributes) {
         if had.value != now.value {
             set_attribute(source, node, now.name, now.value.as_deref(), edits);
         }

@@ -1,44 +1,101 @@
-//! An element of the file, checked against the schema, and the warnings about elements.
+//! An element of the file, checked against the schema; the errors and warnings about elements.
 
 use std::collections::HashSet;
 
 use roxmltree::{Attribute, Node};
 
-use super::schema::{self, ElementSchema, NOTE, Occurs, ROOTS};
-use super::value::Value;
+use super::Warning;
+use crate::config::CustomNames;
+use crate::config::attributes::ElementTable;
 use crate::config::error::{BYTE_ORDER_MARK, Error, ErrorKind, Position, nearest};
+use crate::config::schema::{ElementSchema, NOTE, Occurs, ROOTS, element_schema};
+use crate::config::value::Value;
 
-/// A warning: valid, but probably a mistake.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning {
-    /// Where it is.
-    pub position: Position,
-    /// What it is, on one line.
-    pub text: String,
+/// What is found while elements are read. What has an error is read on with a default, so that one
+/// mistake gives one error.
+pub(super) struct Findings<'a> {
+    pub(super) custom: &'a CustomNames,
+    pub(super) errors: Vec<Error>,
+    /// Each with its byte offset.
+    warnings: Vec<(usize, String)>,
 }
 
-/// An element whose attributes and children match the schema.
+impl<'a> Findings<'a> {
+    /// Reading ends at so many errors: each costs the count of its lines.
+    const MOST_ERRORS: usize = 100;
+
+    pub(super) fn new(custom: &'a CustomNames) -> Self {
+        Findings {
+            custom,
+            errors: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Whether there are so many errors that the rest need not be read.
+    pub(super) fn is_full(&self) -> bool {
+        self.errors.len() >= Self::MOST_ERRORS
+    }
+
+    pub(super) fn error(&mut self, error: Error) {
+        self.errors.push(error);
+    }
+
+    /// The value, or its error noted.
+    pub(super) fn ok<T>(&mut self, result: Result<T, Error>) -> Option<T> {
+        result.map_err(|error| self.error(error)).ok()
+    }
+
+    pub(super) fn warn(&mut self, offset: usize, text: String) {
+        self.warnings.push((offset, text));
+    }
+
+    /// The warnings in the file's order. One pass over the text counts the lines for all.
+    pub(super) fn into_warnings(mut self, text: &str) -> Vec<Warning> {
+        self.warnings.sort_by_key(|(offset, _)| *offset);
+        let mut position = Position::START;
+        let mut counted = if text.starts_with(BYTE_ORDER_MARK) {
+            BYTE_ORDER_MARK.len()
+        } else {
+            0
+        };
+        let with_position = |(offset, text_of_it): (usize, String)| {
+            position = position.advanced(text.get(counted..offset).unwrap_or_default());
+            counted = counted.max(offset);
+            Warning {
+                position,
+                text: text_of_it,
+            }
+        };
+        self.warnings.into_iter().map(with_position).collect()
+    }
+}
+
+/// An element whose name is in the schema.
 pub(super) struct Element<'a> {
     node: Node<'a, 'a>,
     schema: &'static ElementSchema,
     original: &'a str,
+    /// Whether its attributes and children have names that are unknown: what seems to be missing
+    /// may be misspelt, and that is one error already.
+    pub(super) is_misspelt: bool,
 }
 
 impl<'a> Element<'a> {
     /// The outermost element, which must have one of its two names; `original` is for positions.
-    pub(super) fn root(node: Node<'a, 'a>, original: &'a str) -> Result<Self, Error> {
+    pub(super) fn root(
+        node: Node<'a, 'a>,
+        original: &'a str,
+        findings: &mut Findings<'_>,
+    ) -> Result<Self, Error> {
         let name = source_name(node, original);
-        let schema = schema::element(name).filter(|schema| ROOTS.contains(&schema.name));
+        let schema = element_schema(name).filter(|schema| ROOTS.contains(&schema.name));
         let wrong_root = || Error {
             position: Position::at(original, node.range().start),
             kind: ErrorKind::WrongRoot(name.to_owned()),
         };
-        Element {
-            node,
-            schema: schema.ok_or_else(wrong_root)?,
-            original,
-        }
-        .check()
+        let schema = schema.ok_or_else(wrong_root)?;
+        Ok(Element::checked(node, schema, original, findings))
     }
 
     /// Its name.
@@ -53,20 +110,12 @@ impl<'a> Element<'a> {
 
     /// An error at the element.
     pub(super) fn error(&self, kind: ErrorKind) -> Error {
-        Error {
-            position: Position::at(self.original, self.offset()),
-            kind,
-        }
+        error_at(self.original, self.offset(), kind)
     }
 
     /// The value of an attribute.
     pub(super) fn value(&self, attribute: &'static str) -> Option<Value<'a>> {
-        debug_assert!(
-            self.schema
-                .attributes
-                .iter()
-                .any(|known| known.name == attribute)
-        );
+        debug_assert!(self.has_attribute(attribute));
         let found = self.node.attribute_node(attribute)?;
         Some(Value {
             of: attribute,
@@ -76,98 +125,131 @@ impl<'a> Element<'a> {
         })
     }
 
-    /// The value of a required attribute.
-    pub(super) fn required(&self, attribute: &'static str) -> Result<Value<'a>, Error> {
+    /// The error for an attribute that is missing.
+    pub(super) fn missing(&self, attribute: &'static str) -> Error {
         let element = self.schema.name;
-        let missing = || self.error(ErrorKind::MissingAttribute { element, attribute });
-        self.value(attribute).ok_or_else(missing)
+        self.error(ErrorKind::MissingAttribute { element, attribute })
     }
 
-    /// Parses its own text, without comments and notes.
+    /// Reads its attributes into `it`, which has the defaults.
+    pub(super) fn read<T>(
+        &self,
+        table: &ElementTable<T>,
+        mut it: T,
+        findings: &mut Findings<'_>,
+    ) -> T {
+        for attribute in table.attributes {
+            if let Some(value) = self.value(attribute.name) {
+                findings.ok((attribute.set)(&mut it, &value, findings.custom));
+            }
+        }
+        it
+    }
+
+    /// Its own text, without comments and notes.
+    pub(super) fn text(&self) -> String {
+        let texts = self.node.children().filter(Node::is_text);
+        let text: String = texts.filter_map(|node| node.text()).collect();
+        text.trim().to_owned()
+    }
+
+    /// Parses its own text.
     pub(super) fn with_text<T>(
         &self,
         parse: impl FnOnce(Value<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let text: String = self
-            .node
-            .children()
-            .filter(Node::is_text)
-            .filter_map(|node| node.text())
-            .collect();
         let (of, offset, original) = (self.schema.name, self.offset(), self.original);
+        let text = &self.text();
         parse(Value {
             of,
-            text: text.trim(),
+            text,
             offset,
             original,
         })
     }
 
-    /// Its child elements without notes, each checked when it is reached.
-    pub(super) fn children(&self) -> impl Iterator<Item = Result<Element<'a>, Error>> {
-        let (schema, original) = (self.schema, self.original);
-        elements(self.node, original).map(move |(node, name)| {
-            let known = schema.children.iter().find(|child| child.name == name);
-            let schema = known.and_then(|child| schema::element(child.name));
-            match schema {
-                Some(schema) => Element {
-                    node,
-                    schema,
-                    original,
-                }
-                .check(),
-                None => Err(unknown_element(node, name, self.schema, original)),
+    /// Its child elements without notes; those with unknown names are noted, and left out.
+    pub(super) fn children(&mut self, findings: &mut Findings<'_>) -> Vec<Element<'a>> {
+        let mut children = Vec::new();
+        for (node, name) in elements(self.node, self.original) {
+            if findings.is_full() {
+                break;
             }
-        })
+            let known = self.schema.children.iter().find(|child| child.name == name);
+            match known.and_then(|child| element_schema(child.name)) {
+                Some(schema) => {
+                    children.push(Element::checked(node, schema, self.original, findings));
+                }
+                None => {
+                    self.is_misspelt = true;
+                    findings.error(self.unknown_element(node, name));
+                }
+            }
+        }
+        self.check_counts(&children, findings);
+        children
     }
 
-    fn check(self) -> Result<Self, Error> {
+    fn checked(
+        node: Node<'a, 'a>,
+        schema: &'static ElementSchema,
+        original: &'a str,
+        findings: &mut Findings<'_>,
+    ) -> Self {
+        let mut element = Element {
+            node,
+            schema,
+            original,
+            is_misspelt: false,
+        };
+        element.check_attributes(findings);
+        element
+    }
+
+    fn check_attributes(&mut self, findings: &mut Findings<'_>) {
+        let before = findings.errors.len();
         for attribute in self.node.attributes() {
-            self.check_attribute(&attribute)?;
+            if attribute.namespace().is_some() || !self.has_attribute(attribute.name()) {
+                findings.error(self.unknown_attribute(&attribute));
+            }
         }
         // The parser keeps namespace declarations apart from attributes.
-        let declaration = self
-            .node
-            .namespaces()
-            .find(|namespace| namespace.name() != Some("xml"));
-        if let Some(declaration) = declaration {
-            let name = declaration
-                .name()
-                .map_or("xmlns".into(), |name| format!("xmlns:{name}"));
-            return Err(self.error(self.unknown_attribute(&name)));
+        let mut namespaces = self.node.namespaces();
+        if let Some(declaration) = namespaces.find(|namespace| namespace.name() != Some("xml"))
+            && findings.errors.len() == before
+        {
+            let name = declaration.name();
+            let name = name.map_or("xmlns".into(), |name| format!("xmlns:{name}"));
+            findings.error(self.error(self.no_attribute(&name)));
         }
-        for attribute in self.schema.attributes.iter().filter(|known| known.required) {
-            self.required(attribute.name)?;
+        self.is_misspelt = findings.errors.len() > before;
+        if self.is_misspelt {
+            return;
         }
-        self.check_counts()?;
-        Ok(self)
+        for known in self.schema.attributes.iter().filter(|known| known.required) {
+            if self.value(known.name).is_none() {
+                findings.error(self.missing(known.name));
+            }
+        }
     }
 
-    fn check_attribute(&self, attribute: &Attribute<'_, '_>) -> Result<(), Error> {
-        let known = |name| {
-            self.schema
-                .attributes
-                .iter()
-                .any(|known| known.name == name)
-        };
-        if attribute.namespace().is_none() && known(attribute.name()) {
-            return Ok(());
-        }
+    fn has_attribute(&self, name: &str) -> bool {
+        let mut known = self.schema.attributes.iter();
+        known.any(|known| known.name == name)
+    }
+
+    fn unknown_attribute(&self, attribute: &Attribute<'_, '_>) -> Error {
         let name = &self.original[attribute.range_qname()];
-        let position = Position::at(self.original, attribute.range().start);
-        Err(Error {
-            position,
-            kind: self.unknown_attribute(name),
-        })
+        error_at(
+            self.original,
+            attribute.range().start,
+            self.no_attribute(name),
+        )
     }
 
-    fn unknown_attribute(&self, name: &str) -> ErrorKind {
-        let allowed: Vec<_> = self
-            .schema
-            .attributes
-            .iter()
-            .map(|known| known.name)
-            .collect();
+    fn no_attribute(&self, name: &str) -> ErrorKind {
+        let known = self.schema.attributes.iter();
+        let allowed: Vec<_> = known.map(|known| known.name).collect();
         ErrorKind::UnknownAttribute {
             found: name.to_owned(),
             element: self.schema.name,
@@ -176,28 +258,41 @@ impl<'a> Element<'a> {
         }
     }
 
-    fn check_counts(&self) -> Result<(), Error> {
+    fn unknown_element(&self, node: Node<'_, '_>, name: &str) -> Error {
+        let known = self.schema.children.iter();
+        let allowed: Vec<_> = known.map(|child| child.name).collect();
+        let kind = ErrorKind::UnknownElement {
+            found: name.to_owned(),
+            parent: self.schema.name,
+            nearest: nearest(name, allowed.iter().copied()),
+            allowed,
+        };
+        error_at(self.original, node.range().start, kind)
+    }
+
+    fn check_counts(&self, children: &[Element<'_>], findings: &mut Findings<'_>) {
         let parent = self.schema.name;
         for child in self.schema.children {
             let element = child.name;
-            let mut found = elements(self.node, self.original).filter(|(_, name)| *name == element);
-            let (first, second) = (found.next(), found.next());
-            match (child.occurs, first, second) {
-                (Occurs::AtLeastOnce, None, _) => {
-                    // Report a misspelt child rather than a missing one.
-                    self.children().try_for_each(|child| child.map(drop))?;
-                    return Err(self.error(ErrorKind::MissingElement { parent, element }));
+            let mut found = children.iter().filter(|it| it.schema.name == element);
+            match (child.occurs, found.next()) {
+                (Occurs::AtLeastOnce, None) if !self.is_misspelt => {
+                    findings.error(self.error(ErrorKind::MissingElement { parent, element }));
                 }
-                (Occurs::AtMostOnce, _, Some((node, _))) => {
-                    let position = Position::at(self.original, node.range().start);
+                (Occurs::AtMostOnce, Some(_)) => {
                     let kind = ErrorKind::DuplicateElement { element, parent };
-                    return Err(Error { position, kind });
+                    let others = found.take(Findings::MOST_ERRORS);
+                    others.for_each(|it| findings.error(it.error(kind.clone())));
                 }
                 _ => {}
             }
         }
-        Ok(())
     }
+}
+
+fn error_at(original: &str, offset: usize, kind: ErrorKind) -> Error {
+    let position = Position::at(original, offset);
+    Error { position, kind }
 }
 
 /// Child elements without notes, with their names as written.
@@ -218,70 +313,23 @@ fn source_name<'a>(node: Node<'a, 'a>, original: &'a str) -> &'a str {
     name.split(is_end).next().unwrap_or_default()
 }
 
-fn unknown_element(
-    node: Node<'_, '_>,
-    name: &str,
-    parent: &'static ElementSchema,
-    original: &str,
-) -> Error {
-    let allowed: Vec<_> = parent.children.iter().map(|child| child.name).collect();
-    let kind = ErrorKind::UnknownElement {
-        found: name.to_owned(),
-        parent: parent.name,
-        nearest: nearest(name, allowed.iter().copied()),
-        allowed,
-    };
-    Error {
-        position: Position::at(original, node.range().start),
-        kind,
-    }
-}
-
-/// Claims `name` for `element`: an error if an earlier one has it.
-pub(super) fn claim_name(
-    names: &mut HashSet<String>,
-    element: &Element<'_>,
-    name: &str,
-) -> Result<(), Error> {
-    if names.insert(name.to_owned()) {
-        return Ok(());
-    }
-    let kind = ErrorKind::DuplicateName {
-        element: element.name(),
-        name: name.to_owned(),
-    };
-    match element.value("name") {
-        Some(value) => Err(value.error(kind)),
-        None => Err(element.error(kind)),
-    }
-}
-
-/// Warnings, each with its byte offset.
+/// Names of one kind of element, each used once.
 #[derive(Default)]
-pub(super) struct WarningList(pub(super) Vec<(usize, String)>);
+pub(super) struct UniqueNames(HashSet<String>);
 
-impl WarningList {
-    pub(super) fn push(&mut self, element: &Element<'_>, text: String) {
-        self.0.push((element.offset(), text));
-    }
-
-    /// Sorts them into the file's order. One pass over the text counts the lines for all.
-    pub(super) fn with_positions(mut self, text: &str) -> Vec<Warning> {
-        self.0.sort_by_key(|(offset, _)| *offset);
-        let mut position = Position::START;
-        let mut counted = if text.starts_with(BYTE_ORDER_MARK) {
-            BYTE_ORDER_MARK.len()
-        } else {
-            0
+impl UniqueNames {
+    /// Claims `name` for `element`; an empty one stands for one that has an error.
+    pub(super) fn claim(&mut self, element: &Element<'_>, name: &str, findings: &mut Findings<'_>) {
+        if name.is_empty() || self.0.insert(name.to_owned()) {
+            return;
+        }
+        let kind = ErrorKind::DuplicateName {
+            element: element.name(),
+            name: name.to_owned(),
         };
-        let with_position = |(offset, warning): (usize, String)| {
-            position = position.advanced(text.get(counted..offset).unwrap_or_default());
-            counted = counted.max(offset);
-            Warning {
-                position,
-                text: warning,
-            }
-        };
-        self.0.into_iter().map(with_position).collect()
+        findings.error(match element.value("name") {
+            Some(value) => value.error(kind),
+            None => element.error(kind),
+        });
     }
 }

@@ -1,31 +1,24 @@
-//! Reads a configuration file: from its bytes to a [`Config`] and warnings, or to the first error.
+//! Reads a configuration file: from its bytes to a [`Config`] and warnings, or to its errors.
 //!
 //! Both dialects are read alike: PythonDirector's and txLoadBalancer's. Whether ports are free,
 //! names resolve and files exist is not looked at here.
 
 mod element;
-mod schema;
-mod service;
-mod settings;
+mod sections;
 #[cfg(test)]
 mod tests;
-mod value;
 mod xml;
-
-use std::collections::HashSet;
 
 use roxmltree::{Document, Node};
 
-use self::element::{Element, WarningList, claim_name};
-use self::service::ListenOffsets;
-use super::error::Error;
+use self::element::{Element, Findings, UniqueNames};
+use self::sections::ListenOffsets;
+use super::attributes::LOGGING;
+use super::error::{Errors, Position};
+use super::schema::{NOTE, element_schema};
+use super::value::{Value, ValueKind};
 use super::{Config, CustomNames};
 
-pub use self::element::Warning;
-pub use self::schema::{AttributeSchema, ChildSchema, ElementSchema, Occurs, schema};
-pub(super) use self::schema::{CHECK_TIME, HOST_CHECK_INTERVAL, NOTE, OLD_WEB};
-pub(super) use self::settings::with_interval;
-pub(super) use self::value::{NO_ADDRESS, Value, flag};
 pub(super) use self::xml::scan;
 
 /// A configuration, with warnings.
@@ -37,12 +30,21 @@ pub struct Reading {
     pub warnings: Vec<Warning>,
 }
 
+/// A warning: valid, but probably a mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// Where it is.
+    pub position: Position,
+    /// What it is, on one line.
+    pub text: String,
+}
+
 /// Reads a configuration file, given as its bytes.
 ///
 /// # Errors
 ///
-/// The first error, roughly in the file's order.
-pub fn read(text: &[u8]) -> Result<Reading, Error> {
+/// All errors, in the file's order. Text that is no XML has one.
+pub fn read(text: &[u8]) -> Result<Reading, Errors> {
     read_with(text, &CustomNames::None)
 }
 
@@ -51,74 +53,70 @@ pub fn read(text: &[u8]) -> Result<Reading, Error> {
 /// # Errors
 ///
 /// Those of [`read`].
-pub fn read_with(text: &[u8], custom: &CustomNames) -> Result<Reading, Error> {
+pub fn read_with(text: &[u8], custom: &CustomNames) -> Result<Reading, Errors> {
     let scanned = scan(text)?;
     let document =
         Document::parse(&scanned.text).map_err(|error| xml::convert_error(&error, &scanned))?;
     // Offsets are the same in the original: the DOCTYPE was blanked byte for byte.
-    let root = Element::root(document.root_element(), scanned.original)?;
-    let mut warnings = WarningList::default();
+    let mut findings = Findings::new(custom);
+    let mut root = Element::root(document.root_element(), scanned.original, &mut findings)?;
+    let config = read_config(&mut root, &mut findings);
+    if let Some(errors) = Errors::new(std::mem::take(&mut findings.errors)) {
+        return Err(errors);
+    }
     if let Some(encoding) = scanned.false_encoding {
-        warnings.0.push((
+        findings.warn(
             0,
             format!("the file says it is {encoding} but is read as UTF-8"),
-        ));
+        );
     }
-    let config = read_config(&root, custom, &mut warnings)?;
-    warn_of_booleans(document.root_element(), scanned.original, &mut warnings);
+    warn_of_booleans(document.root_element(), scanned.original, &mut findings);
     Ok(Reading {
         config,
-        warnings: warnings.with_positions(scanned.original),
+        warnings: findings.into_warnings(scanned.original),
     })
 }
 
-fn read_config(
-    root: &Element<'_>,
-    custom: &CustomNames,
-    warnings: &mut WarningList,
-) -> Result<Config, Error> {
+fn read_config(root: &mut Element<'_>, findings: &mut Findings<'_>) -> Config {
     let mut config = Config::default();
-    let mut names = HashSet::new();
+    let mut names = UniqueNames::default();
     let mut listens = ListenOffsets::new();
     let (mut manager, mut check_time) = (None, None);
-    for child in root.children() {
-        let child = child?;
+    for mut child in root.children(findings) {
         match child.name() {
+            _ if findings.is_full() => break,
             "service" => {
-                let service = service::read_service(&child, &mut listens, custom, warnings)?;
-                claim_name(&mut names, &child, &service.name)?;
+                let service = sections::read_service(&mut child, &mut listens, findings);
+                names.claim(&child, &service.name, findings);
                 config.services.push(service);
             }
-            "admin" => config.admin = Some(settings::read_admin(&child, warnings)?),
-            "manager" => {
-                config.manager = settings::read_manager(&child)?;
-                manager = Some(child);
-            }
-            CHECK_TIME => check_time = Some(child),
-            "control" => config.control = settings::read_control(&child)?,
-            _ => config.logging = settings::read_logging(&child)?,
+            "admin" => config.admin = Some(sections::read_admin(&mut child, findings)),
+            "manager" => manager = Some(child),
+            "checktime" => check_time = Some(child),
+            "control" => config.control = sections::read_control(&child, findings),
+            _ => config.logging = child.read(&LOGGING, (LOGGING.new)(), findings),
         }
     }
-    if let Some(check_time) = check_time {
-        settings::read_check_time(&check_time, manager.as_ref(), &mut config.manager)?;
-    }
+    config.manager = sections::read_manager(manager.as_mut(), check_time.as_ref(), findings);
     if config.services.is_empty() {
-        warnings.push(
-            root,
+        findings.warn(
+            root.offset(),
             "there is no <service>: nothing is balanced".to_owned(),
         );
     }
-    Ok(config)
+    config
 }
 
 /// Warns of booleans that are neither true nor false, where the ancestors took them for false.
-fn warn_of_booleans(root: Node<'_, '_>, original: &str, warnings: &mut WarningList) {
-    const BOOLEANS: [&str; 2] = ["enable", "secure"];
+fn warn_of_booleans(root: Node<'_, '_>, original: &str, findings: &mut Findings<'_>) {
     let is_named = |node: &Node<'_, '_>, name| node.tag_name().name() == name;
     // On <admin>, any word is true.
     let elements = root.descendants().filter(|node| !is_named(node, "admin"));
     for node in elements {
-        for of in BOOLEANS {
+        let known = element_schema(node.tag_name().name());
+        let attributes = known.iter().flat_map(|known| &known.attributes);
+        let booleans = attributes.filter(|it| it.value_kind == ValueKind::LooseFlag);
+        for of in booleans.map(|it| it.name) {
             let Some(found) = node.attribute_node(of) else {
                 continue;
             };
@@ -130,7 +128,7 @@ fn warn_of_booleans(root: Node<'_, '_>, original: &str, warnings: &mut WarningLi
             };
             let odd = value.boolean_warning();
             if let Some(odd) = odd.filter(|_| !node.ancestors().any(|it| is_named(&it, NOTE))) {
-                warnings.0.push((value.offset, odd));
+                findings.warn(value.offset, odd);
             }
         }
     }

@@ -3,9 +3,9 @@
 //! The console and the shells use it. Completion never makes the typed text shorter.
 
 use super::line::{PartialLine, QuotedWord, parse_partial_line};
-use super::table::{self, CommandSchema, KeySchema, ValueKind};
+use super::table::{self, CommandSchema, KeySchema};
 use super::{View, options};
-use crate::config::{Access, Config, CustomNames, Group, HostState, Service, User};
+use crate::config::{Access, Config, CustomNames, Group, HostState, Service, ValueKind};
 
 /// Byte offset of the last word of a line, which [`complete`] has choices for; after a blank, the
 /// end of the line.
@@ -58,7 +58,7 @@ fn pair<'a>(
 ) -> Option<(&'static KeySchema, &'a str)> {
     match word.split_once('=') {
         Some((name, value)) => Some((command.key(name)?, value)),
-        None => Some((command.keys.iter().find(|key| key.bare)?, word)),
+        None => Some((command.keys().iter().find(|key| key.bare)?, word)),
     }
 }
 
@@ -79,7 +79,7 @@ struct PartialCommand<'a> {
 impl<'a> PartialCommand<'a> {
     /// Keys that are still possible, and values of a key without `key=`.
     fn words(&self, line: &PartialLine) -> Vec<String> {
-        let left = self.command.keys.iter().filter(|key| self.may_give(key));
+        let left = self.command.keys().iter().filter(|key| self.may_give(key));
         let mut words = Vec::new();
         for key in left {
             if key.bare {
@@ -129,7 +129,7 @@ impl<'a> PartialCommand<'a> {
             ValueKind::Service => names(&self.config.services, |it| &it.name),
             ValueKind::Group => self.in_service(|it| names(&it.groups, |it| &it.name)),
             ValueKind::Host => self.in_group(|it| names(&it.hosts, |it| &it.name)),
-            ValueKind::User => names(self.users(), |it| &it.name),
+            ValueKind::User => names(self.config.users(), |it| &it.name),
             // The address identifies an existing host.
             ValueKind::HostAddress if key.instead_of.is_some() => self.in_group(|it| {
                 let hosts = it.hosts.iter();
@@ -149,8 +149,8 @@ impl<'a> PartialCommand<'a> {
                 .to_vec(),
             ValueKind::Access => to_strings(&[Access::Full.as_str(), Access::ReadOnly.as_str()]),
             ValueKind::View => to_strings(&View::ALL.map(View::as_str)),
-            ValueKind::Flag => to_strings(&["true", "false"]),
-            ValueKind::OptionName => options().iter().map(|it| it.path.to_owned()).collect(),
+            ValueKind::Flag | ValueKind::LooseFlag => to_strings(&["true", "false"]),
+            ValueKind::OptionName => options().iter().map(|it| it.path.clone()).collect(),
             ValueKind::OptionValue => self.option_value(),
             ValueKind::Command => table::commands()
                 .iter()
@@ -168,11 +168,11 @@ impl<'a> PartialCommand<'a> {
     /// The current value of an option, or all its values.
     fn option_value(&self) -> Vec<String> {
         let name = self.value("name");
-        let Some(option) = options().iter().find(|it| Some(it.path) == name) else {
+        let Some(option) = options().iter().find(|it| Some(it.path.as_str()) == name) else {
             return Vec::new();
         };
         match option.value_kind {
-            ValueKind::Flag => vec![true.to_string(), false.to_string()],
+            ValueKind::Flag | ValueKind::LooseFlag => vec![true.to_string(), false.to_string()],
             _ => option.value(self.config).into_iter().collect(),
         }
     }
@@ -200,10 +200,6 @@ impl<'a> PartialCommand<'a> {
             let group = groups.find(|it| Some(it.name.as_str()) == name);
             group.map_or_else(Vec::new, list)
         })
-    }
-
-    fn users(&self) -> &'a [User] {
-        self.config.admin.as_ref().map_or(&[], |admin| &admin.users)
     }
 }
 

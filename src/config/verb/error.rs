@@ -146,7 +146,7 @@ impl fmt::Display for ParseError {
 }
 
 fn write_synopsis(f: &mut fmt::Formatter<'_>, command: &CommandSchema) -> fmt::Result {
-    if command.keys.is_empty() {
+    if command.keys().is_empty() {
         return write!(f, "{} takes nothing", command.name);
     }
     write!(f, "it takes {}", command.synopsis())

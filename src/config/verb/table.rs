@@ -1,32 +1,67 @@
 //! The table of commands with their keys. Parsing, `help`, completion, web forms and the manual
 //! page share it.
 //!
-//! The enums in `mod` have the details of what each does.
+//! Each command is declared once, with its effect: `groups`, `services`, `users` and `actions`.
+
+use std::sync::LazyLock;
+
+use super::actions::{self, Action, Batch, Question};
+use super::values::Values;
+use super::{CommandError, groups, services, users};
+use crate::config::attributes::{Attribute, ElementTable, Presence, Verbs};
+use crate::config::{Config, ValueKind};
 
 /// One command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct CommandSchema {
     /// Its name.
     pub name: &'static str,
     /// An old name, still accepted.
     pub old: Option<&'static str>,
-    /// Its kind.
-    pub kind: Kind,
-    /// Its keys, in the order of encoding.
-    pub keys: &'static [KeySchema],
+    keys: LazyLock<Vec<KeySchema>>,
     /// What it does, in one line.
     pub summary: &'static str,
+    pub(super) effect: Effect,
 }
 
+impl PartialEq for CommandSchema {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for CommandSchema {}
+
 impl CommandSchema {
+    /// With an old name.
+    pub(super) const fn with_old(mut self, old: &'static str) -> Self {
+        self.old = Some(old);
+        self
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self.effect {
+            Effect::Change { .. } => Kind::Change,
+            Effect::Action(_) => Kind::Action,
+            Effect::Question(_) => Kind::Question,
+            Effect::Batch(_) => Kind::Batch,
+        }
+    }
+
     /// Whether it only reads, so that read-only users may use it.
     pub fn only_reads(&self) -> bool {
-        self.kind == Kind::Question
+        self.kind() == Kind::Question
+    }
+
+    /// Its keys, in the order of encoding.
+    pub fn keys(&self) -> &[KeySchema] {
+        &self.keys
     }
 
     /// The key of that name, or of that old name.
-    pub fn key(&self, name: &str) -> Option<&'static KeySchema> {
+    pub fn key(&'static self, name: &str) -> Option<&'static KeySchema> {
         self.keys
             .iter()
             .find(|key| key.name == name || key.old == Some(name))
@@ -38,6 +73,23 @@ impl CommandSchema {
         keys.join(" ")
     }
 }
+
+/// What a command does.
+#[derive(Debug)]
+pub(super) enum Effect {
+    /// It changes the configuration.
+    Change {
+        /// Changes it in place; after an error it must be dropped.
+        apply: fn(&Values, &mut Config) -> Result<(), CommandError>,
+        previous: fn(&Values, &Config) -> PreviousValues,
+    },
+    Action(fn(&Values) -> Action),
+    Question(fn(&Values) -> Question),
+    Batch(Batch),
+}
+
+/// The values that a change replaces, for the log; `None` if it only adds, or they are secret.
+pub(super) type PreviousValues = Option<Vec<(&'static str, String)>>;
 
 /// Kind of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +105,7 @@ pub enum Kind {
 }
 
 /// A key of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeySchema {
     /// Its name.
@@ -68,8 +120,12 @@ pub struct KeySchema {
     pub repeats: bool,
     /// Whether a word without `key=` is its value.
     pub bare: bool,
+    /// Whether an empty value is one: last of all, or none.
+    pub may_be_empty: bool,
     /// Kind of its value.
     pub value_kind: ValueKind,
+    /// A value that means the same as none.
+    pub default: Option<String>,
 }
 
 impl KeySchema {
@@ -86,77 +142,122 @@ impl KeySchema {
     }
 }
 
-/// Kind of a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ValueKind {
-    /// Name of an existing service.
-    Service,
-    /// Name of an existing group of the service.
-    Group,
-    /// Name of an existing host of the group.
-    Host,
-    /// Name of an existing user.
-    User,
-    /// A name that is not in use.
-    NewName,
-    /// Address of a host.
-    HostAddress,
-    /// Address of a listener.
-    ListenAddress,
-    /// Address of a listener, or its port alone.
-    ListenAddressOrPort,
-    /// A scheduler.
-    Scheduler,
-    /// A whole number from 0 to 1000000.
-    Weight,
-    /// A whole number from 1 to 128.
-    Prefix,
-    /// `up`, `drain` or `down`.
-    State,
-    /// `full` or `readonly`.
-    Access,
-    /// `effect`, `running` or `stored`.
-    View,
-    /// A boolean.
-    Flag,
-    /// A time in seconds; 0 is never.
-    Seconds,
-    /// A time in seconds; 0 is at once.
-    Grace,
-    /// A crypt(3) string, which is not shown.
-    Secret,
-    /// A public key in OpenSSH's one-line form.
-    PublicKey,
-    /// The path of a file.
-    Path,
-    /// Permission bits in octal.
-    Mode,
-    /// Host names without ports.
-    HostNames,
-    /// The name of an option.
-    OptionName,
-    /// The value of an option.
-    OptionValue,
-    /// The name of a command.
-    Command,
-    /// A part of a line.
-    Line,
-}
-
-/// All commands, related ones together.
-pub fn commands() -> &'static [CommandSchema] {
+/// All commands, related ones together. One that is not listed here is unused code.
+pub fn commands() -> &'static [&'static CommandSchema] {
     COMMANDS
 }
 
 /// The command of that name, or of that old name.
 pub fn command(name: &str) -> Option<&'static CommandSchema> {
-    COMMANDS
-        .iter()
-        .find(|command| command.name == name || command.old == Some(name))
+    let mut commands = COMMANDS.iter().copied();
+    commands.find(|command| command.name == name || command.old == Some(name))
 }
 
-const fn required(name: &'static str, value_kind: ValueKind) -> KeySchema {
+static COMMANDS: &[&CommandSchema] = &[
+    &groups::ADD_HOST,
+    &groups::DEL_HOST,
+    &groups::DEL_ALL_HOSTS,
+    &groups::SET_HOST,
+    &groups::SET_WEIGHT,
+    &groups::DRAIN_HOST,
+    &groups::HOST_ADMIN_DOWN,
+    &groups::HOST_ADMIN_UP,
+    &groups::NEW_GROUP,
+    &groups::DEL_GROUP,
+    &groups::ENABLE_GROUP,
+    &groups::SET_GROUP,
+    &groups::CHANGE_SCHEDULER,
+    &services::NEW_SERVICE,
+    &services::DEL_SERVICE,
+    &services::SET_SERVICE,
+    &services::ADD_LISTEN,
+    &services::DEL_LISTEN,
+    &services::SWITCH_PORT,
+    &users::ADD_USER,
+    &users::SET_USER,
+    &users::DEL_USER,
+    &users::SET_OPTION,
+    &actions::BEGIN,
+    &actions::COMMIT,
+    &actions::ABORT,
+    &actions::RETRY_HOST,
+    &actions::SAVE_CONFIG,
+    &actions::RELOAD,
+    &actions::REOPEN_LOG,
+    &actions::SHUTDOWN,
+    &actions::STATUS,
+    &actions::SESSIONS,
+    &actions::CONFIG,
+    &actions::DIFF,
+    &actions::COMPLETE,
+    &actions::HELP,
+];
+
+type Keys = fn() -> Vec<KeySchema>;
+
+/// Declares a verb that replaces values: `previous` tells which, for the log.
+pub(super) const fn replaces(
+    name: &'static str,
+    keys: Keys,
+    summary: &'static str,
+    apply: fn(&Values, &mut Config) -> Result<(), CommandError>,
+    previous: fn(&Values, &Config) -> PreviousValues,
+) -> CommandSchema {
+    declare(name, keys, summary, Effect::Change { apply, previous })
+}
+
+/// Declares a verb that only adds, or removes what the log need not keep.
+pub(super) const fn adds(
+    name: &'static str,
+    keys: Keys,
+    summary: &'static str,
+    apply: fn(&Values, &mut Config) -> Result<(), CommandError>,
+) -> CommandSchema {
+    replaces(name, keys, summary, apply, |_, _| None)
+}
+
+pub(super) const fn action(
+    name: &'static str,
+    keys: Keys,
+    summary: &'static str,
+    make: fn(&Values) -> Action,
+) -> CommandSchema {
+    declare(name, keys, summary, Effect::Action(make))
+}
+
+pub(super) const fn question(
+    name: &'static str,
+    keys: Keys,
+    summary: &'static str,
+    make: fn(&Values) -> Question,
+) -> CommandSchema {
+    declare(name, keys, summary, Effect::Question(make))
+}
+
+pub(super) const fn batch(
+    name: &'static str,
+    summary: &'static str,
+    batch: Batch,
+) -> CommandSchema {
+    declare(name, Vec::new, summary, Effect::Batch(batch))
+}
+
+const fn declare(
+    name: &'static str,
+    keys: Keys,
+    summary: &'static str,
+    effect: Effect,
+) -> CommandSchema {
+    CommandSchema {
+        name,
+        old: None,
+        keys: LazyLock::new(keys),
+        summary,
+        effect,
+    }
+}
+
+pub(super) fn required(name: &'static str, value_kind: ValueKind) -> KeySchema {
     KeySchema {
         name,
         old: None,
@@ -164,294 +265,69 @@ const fn required(name: &'static str, value_kind: ValueKind) -> KeySchema {
         instead_of: None,
         repeats: false,
         bare: false,
+        may_be_empty: false,
         value_kind,
+        default: None,
     }
 }
 
-const fn optional(name: &'static str, value_kind: ValueKind) -> KeySchema {
+pub(super) fn optional(name: &'static str, value_kind: ValueKind) -> KeySchema {
     KeySchema {
         required: false,
         ..required(name, value_kind)
     }
 }
 
-const fn change(
-    name: &'static str,
-    keys: &'static [KeySchema],
-    summary: &'static str,
-) -> CommandSchema {
-    CommandSchema {
-        name,
-        old: None,
-        kind: Kind::Change,
-        keys,
-        summary,
+/// `before=`, with an item of this kind; empty for the last place.
+pub(super) fn before(value_kind: ValueKind) -> KeySchema {
+    KeySchema {
+        may_be_empty: true,
+        ..optional("before", value_kind)
     }
 }
 
-const fn action(
-    name: &'static str,
-    keys: &'static [KeySchema],
-    summary: &'static str,
-) -> CommandSchema {
-    CommandSchema {
-        kind: Kind::Action,
-        ..change(name, keys, summary)
+pub(super) fn force() -> KeySchema {
+    KeySchema {
+        default: Some(false.to_string()),
+        ..optional("force", ValueKind::Flag)
     }
 }
 
-const fn question(
-    name: &'static str,
-    keys: &'static [KeySchema],
-    summary: &'static str,
-) -> CommandSchema {
-    CommandSchema {
-        kind: Kind::Question,
-        ..change(name, keys, summary)
-    }
+pub(super) fn service_key() -> KeySchema {
+    required("service", ValueKind::Service)
 }
 
-const fn batch(name: &'static str, summary: &'static str) -> CommandSchema {
-    CommandSchema {
-        kind: Kind::Batch,
-        ..change(name, &[], summary)
-    }
+pub(super) fn group_keys() -> Vec<KeySchema> {
+    vec![service_key(), required("group", ValueKind::Group)]
 }
 
-const SERVICE: KeySchema = required("service", ValueKind::Service);
-const GROUP: KeySchema = required("group", ValueKind::Group);
-const HOST: KeySchema = KeySchema {
-    old: Some("host"),
-    ..required("name", ValueKind::Host)
-};
-const NEW_HOST: KeySchema = KeySchema {
-    value_kind: ValueKind::NewName,
-    ..HOST
-};
-/// The host's address instead of its name, as in the ancestors.
-const HOST_AT: KeySchema = KeySchema {
-    instead_of: Some("name"),
-    ..optional("ip", ValueKind::HostAddress)
-};
-const FORCE: KeySchema = optional("force", ValueKind::Flag);
-const KEYS: KeySchema = KeySchema {
-    repeats: true,
-    ..optional("key", ValueKind::PublicKey)
-};
+pub(super) fn host_keys() -> Vec<KeySchema> {
+    let name = KeySchema {
+        old: Some("host"),
+        ..required("name", ValueKind::Host)
+    };
+    [group_keys(), vec![name]].concat()
+}
 
-const IN_GROUP: &[KeySchema] = &[SERVICE, GROUP];
-const ONE_HOST: &[KeySchema] = &[SERVICE, GROUP, HOST];
+impl<T> ElementTable<T> {
+    /// The keys of a verb that adds such an element, besides its name.
+    pub(super) fn keys_to_add(&self) -> Vec<KeySchema> {
+        let new = (self.new)();
+        let key = |it: &Attribute<T>| KeySchema {
+            required: it.presence != Presence::Optional,
+            default: (it.presence == Presence::Optional)
+                .then(|| (it.get)(&new).unwrap_or_default()),
+            ..required(it.name, it.kind)
+        };
+        let attributes = self.attributes.iter();
+        let with_key = attributes.filter(|it| it.verbs != Verbs::Nothing);
+        with_key.map(key).collect()
+    }
 
-const COMMANDS: &[CommandSchema] = &[
-    change(
-        "addHost",
-        &[
-            SERVICE,
-            GROUP,
-            NEW_HOST,
-            required("ip", ValueKind::HostAddress),
-            optional("weight", ValueKind::Weight),
-            optional("state", ValueKind::State),
-            optional("before", ValueKind::Host),
-        ],
-        "add a host to a group",
-    ),
-    change(
-        "delHost",
-        &[SERVICE, GROUP, HOST, HOST_AT, FORCE],
-        "remove a host from its group; its sessions live on",
-    ),
-    change(
-        "delAllHosts",
-        &[SERVICE, GROUP, FORCE],
-        "remove all hosts from a group; their sessions live on",
-    ),
-    change(
-        "setHost",
-        &[
-            SERVICE,
-            GROUP,
-            HOST,
-            optional("ip", ValueKind::HostAddress),
-            optional("weight", ValueKind::Weight),
-            optional("before", ValueKind::Host),
-            optional("rename", ValueKind::NewName),
-        ],
-        "change a host's address, weight, place or name",
-    ),
-    change(
-        "setWeight",
-        &[SERVICE, GROUP, HOST, required("weight", ValueKind::Weight)],
-        "change a host's weight",
-    ),
-    change(
-        "drainHost",
-        ONE_HOST,
-        "set a host to drain: no new sessions",
-    ),
-    change(
-        "hostAdminDown",
-        ONE_HOST,
-        "set a host to down: no new sessions",
-    ),
-    change(
-        "hostAdminUp",
-        ONE_HOST,
-        "set a host to up: it gets new sessions",
-    ),
-    change(
-        "newGroup",
-        &[
-            SERVICE,
-            required("group", ValueKind::NewName),
-            required("scheduler", ValueKind::Scheduler),
-            optional("stickyPrefix", ValueKind::Prefix),
-            optional("before", ValueKind::Group),
-        ],
-        "add an empty group, not enabled, to a service",
-    ),
-    change(
-        "delGroup",
-        &[SERVICE, GROUP, FORCE],
-        "remove a group with its hosts; forced on the enabled one, the next is enabled",
-    ),
-    change("enableGroup", IN_GROUP, "give new sessions to this group"),
-    change(
-        "changeScheduler",
-        &[
-            SERVICE,
-            GROUP,
-            required("scheduler", ValueKind::Scheduler),
-            optional("stickyPrefix", ValueKind::Prefix),
-            optional("before", ValueKind::Group),
-        ],
-        "change how a group picks hosts, and where it stands",
-    ),
-    change(
-        "newService",
-        &[
-            required("service", ValueKind::NewName),
-            required("listen", ValueKind::ListenAddress),
-            optional("before", ValueKind::Service),
-        ],
-        "add a service with the empty, enabled group main",
-    ),
-    change(
-        "delService",
-        &[SERVICE],
-        "remove a service with all its groups; its sessions live on",
-    ),
-    change(
-        "setService",
-        &[
-            SERVICE,
-            optional("connectTimeout", ValueKind::Seconds),
-            optional("idleTimeout", ValueKind::Seconds),
-            optional("halfClosedTimeout", ValueKind::Seconds),
-            optional("before", ValueKind::Service),
-        ],
-        "change a service's timeouts or place",
-    ),
-    change(
-        "addListen",
-        &[
-            SERVICE,
-            required("ip", ValueKind::ListenAddress),
-            optional("before", ValueKind::ListenAddress),
-        ],
-        "add a listener to a service",
-    ),
-    change(
-        "delListen",
-        &[SERVICE, required("ip", ValueKind::ListenAddress)],
-        "remove a listener from a service",
-    ),
-    change(
-        "switchPort",
-        &[
-            SERVICE,
-            required("from", ValueKind::ListenAddressOrPort),
-            required("to", ValueKind::ListenAddressOrPort),
-        ],
-        "move a listener to another port or address",
-    ),
-    change(
-        "addUser",
-        &[
-            required("name", ValueKind::NewName),
-            optional("password", ValueKind::Secret),
-            required("access", ValueKind::Access),
-            KEYS,
-            optional("before", ValueKind::User),
-        ],
-        "add a user",
-    ),
-    change(
-        "setUser",
-        &[
-            required("name", ValueKind::User),
-            optional("password", ValueKind::Secret),
-            optional("access", ValueKind::Access),
-            KEYS,
-            optional("before", ValueKind::User),
-        ],
-        "change a user's password, access, keys or place",
-    ),
-    change(
-        "delUser",
-        &[required("name", ValueKind::User)],
-        "remove a user",
-    ),
-    change(
-        "setOption",
-        &[
-            required("name", ValueKind::OptionName),
-            required("value", ValueKind::OptionValue),
-        ],
-        "change anything else in the file; an empty value removes it",
-    ),
-    batch("begin", "start a batch: commit makes its changes together"),
-    batch("commit", "make the changes since begin, all or none"),
-    batch("abort", "drop the changes since begin"),
-    action(
-        "retryHost",
-        ONE_HOST,
-        "reset a failed host to untried: it gets new sessions",
-    ),
-    action(
-        "saveConfig",
-        &[FORCE],
-        "write the running configuration to the file",
-    ),
-    action("reload", &[FORCE], "read the file again"),
-    CommandSchema {
-        old: Some("closeLog"),
-        ..action("reopenLog", &[], "reopen the log")
-    },
-    action(
-        "shutdown",
-        &[optional("grace", ValueKind::Grace)],
-        "stop; open sessions have so many seconds to end",
-    ),
-    question("status", &[], "show the status"),
-    question("sessions", &[], "show the open sessions"),
-    question(
-        "config",
-        &[optional("view", ValueKind::View)],
-        "show the running configuration",
-    ),
-    question("diff", &[], "show the changes that are not in the file"),
-    question(
-        "complete",
-        &[required("line", ValueKind::Line)],
-        "show completions of a line: choices for its last word",
-    ),
-    question(
-        "help",
-        &[KeySchema {
-            bare: true,
-            ..optional("verb", ValueKind::Command)
-        }],
-        "show the commands, or what one of them takes",
-    ),
-];
+    /// The keys of a verb that changes such an element.
+    pub(super) fn keys_to_set(&self) -> Vec<KeySchema> {
+        let attributes = self.attributes.iter();
+        let with_key = attributes.filter(|it| it.verbs == Verbs::AddAndSet);
+        with_key.map(|it| optional(it.name, it.kind)).collect()
+    }
+}

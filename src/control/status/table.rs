@@ -5,10 +5,11 @@ use super::{GroupStatus, HostStatus, Outcome, ServiceStatus, Sessions, Status, S
 use crate::balance::Health;
 use crate::calendar::UtcTime;
 use crate::config::HostState;
+use crate::config::ValueKind;
 use crate::config::verb::{Batch, Command, Verb, options, table as commands};
 use crate::relay::SessionStatus;
 use crate::text::{age, bytes, columns as columns_of, count, cut, fill, plural, wrap};
-use commands::{CommandSchema, ValueKind};
+use commands::CommandSchema;
 
 /// Default width of tables.
 pub(in crate::control) const COLUMNS: u16 = 78;
@@ -269,7 +270,7 @@ pub(in crate::control) fn help(command: Option<&CommandSchema>) -> Vec<String> {
             let mut lines = wrap(usage.trim_end(), WIDTH, "    ");
             lines.extend(wrap(it.summary, WIDTH, ""));
             if it
-                .keys
+                .keys()
                 .iter()
                 .any(|key| key.value_kind == ValueKind::OptionName)
             {

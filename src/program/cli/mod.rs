@@ -373,11 +373,11 @@ fn config_without_file(matches: &Matches) -> Result<Config, Exit> {
     let group = Group {
         name: "main".to_owned(),
         scheduler,
-        sticky_prefix: Group::WHOLE_ADDRESS,
         hosts: (0..)
             .zip(&hosts)
             .map(|(number, text)| host(number, text))
             .collect::<Result<_, _>>()?,
+        ..Group::default()
     };
     let listen = |text: &String| {
         text.parse::<ListenAddress>()

@@ -51,8 +51,7 @@ impl HostFarm {
         let mut group = config::Group {
             name: "main".to_owned(),
             scheduler: any_scheduler(random),
-            sticky_prefix: config::Group::WHOLE_ADDRESS,
-            hosts: Vec::new(),
+            ..config::Group::default()
         };
         let hosts = match random.below(32) {
             0 => 20,

@@ -193,7 +193,7 @@ fn what_a_form_sends_is_exactly_what_its_verb_takes() {
             ("button", Some("verb")) => {
                 let verb = tag.attribute("value").unwrap();
                 let required = |key: &&KeySchema| key.required;
-                for key in command(verb).unwrap().keys.iter().filter(required) {
+                for key in command(verb).unwrap().keys().iter().filter(required) {
                     assert!(keys.contains(key.name), "{verb} without {}", key.name);
                 }
                 assert!(keys.contains("token") && keys.contains("generation"));

@@ -7,7 +7,7 @@ mod settings;
 
 use std::collections::HashSet;
 
-use roxmltree::Document;
+use roxmltree::{Document, Node};
 
 use self::random::{change, number_hosts, remarks, spell_randomly};
 use super::*;

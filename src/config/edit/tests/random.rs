@@ -4,8 +4,10 @@
 //! remark has a number, so that a test can look for it.
 
 use crate::config::arbitrary::{self, Random};
+use crate::config::attributes::{GROUP, HOST, SERVICE};
+use crate::config::schema::element_schema;
 use crate::config::serialize::{self, Content, Escaped, XmlAttribute, XmlElement};
-use crate::config::{Admin, Config, Group, Host, Scheduler, Service};
+use crate::config::{Admin, AttributeSchema, Config, Group, Host, Scheduler, Service, ValueKind};
 
 /// A text that reads as `config`.
 pub(super) fn spell_randomly(config: &Config, random: &mut Random) -> String {
@@ -176,9 +178,14 @@ fn respell(element: &mut XmlElement, random: &mut Random) {
     element
         .attributes
         .retain(|attribute| !attribute.is_default || random.below(2) == 0);
+    let schema = element_schema(element.name).unwrap();
     for attribute in &mut element.attributes {
-        if let Some(value) = &mut attribute.value {
-            *value = respelled(attribute.name, value, random);
+        let known = schema
+            .attributes
+            .iter()
+            .find(|it| it.name == attribute.name);
+        if let (Some(known), Some(value)) = (known, &mut attribute.value) {
+            *value = respelled(known, value, random);
         }
     }
     for index in 1..element.attributes.len() {
@@ -186,29 +193,28 @@ fn respell(element: &mut XmlElement, random: &mut Random) {
     }
 }
 
-fn respelled(name: &str, value: &str, random: &mut Random) -> String {
+fn respelled(attribute: &AttributeSchema, value: &str, random: &mut Random) -> String {
     let pick = |random: &mut Random, words: &[&str]| (*random.pick(words)).to_owned();
-    match (name, value) {
-        ("enable" | "secure" | "connections", "true") => {
+    match (attribute.value_kind, value) {
+        // On <admin>, any word but a false one is true.
+        (ValueKind::LooseFlag, "secure" | "2") => value.to_owned(),
+        (ValueKind::Flag | ValueKind::LooseFlag, "true") => {
             pick(random, &["true", "True", "yes", "YES", "on", "1", "enable"])
         }
-        ("amp", word) => pick(random, &[word, &word.to_uppercase()]),
-        ("ampMode", mode) => pick(random, &[mode, &mode[1..]]),
-        ("secure", "secure" | "2") => value.to_owned(),
-        ("secure", _) => pick(random, &["false", "False", "no", "0", "off"]),
-        ("connections", _) => pick(random, &["false", "False", "no", "0", "Off"]),
-        ("enable", _) => pick(random, &["false", "False", "no", "0", "", "off"]),
-        ("refresh", "0") => pick(random, &["0", "0.0", "False", "no", "off"]),
-        ("refresh", "30") => pick(random, &["30", "030.", "True", "yes"]),
-        (
-            "interval" | "refresh" | "time" | "connectTimeout" | "idleTimeout"
-            | "halfClosedTimeout",
-            _,
-        ) => match value.contains('.') {
+        (ValueKind::LooseFlag, _) if attribute.name == "enable" => {
+            pick(random, &["false", "False", "no", "0", "", "off"])
+        }
+        (ValueKind::Flag | ValueKind::LooseFlag, _) => {
+            pick(random, &["false", "False", "no", "0", "Off"])
+        }
+        (ValueKind::Mode, mode) => pick(random, &[mode, &mode[1..]]),
+        (ValueKind::Refresh, "0") => pick(random, &["0", "0.0", "False", "no", "off"]),
+        (ValueKind::Refresh, "30") => pick(random, &["30", "030.", "True", "yes"]),
+        (ValueKind::Seconds | ValueKind::Refresh, _) => match value.contains('.') {
             true => value.to_owned() + pick(random, &["", "0"]).as_str(),
             false => pick(random, &["", "0"]) + value + pick(random, &["", ".", ".0"]).as_str(),
         },
-        ("scheduler", _) => {
+        (ValueKind::Scheduler, _) => {
             let meant: Scheduler = value.parse().unwrap();
             let sticky = if meant.sticky { ",sticky" } else { "" };
             let all = Scheduler::spellings().map(|word| format!("{word}{sticky}"));
@@ -217,11 +223,11 @@ fn respelled(name: &str, value: &str, random: &mut Random) -> String {
                 .collect();
             random.pick(&same).clone()
         }
-        ("ip" | "listen", _) if value.starts_with("*:") => {
+        (ValueKind::ListenAddress, _) if value.starts_with("*:") => {
             let start = random.below(3);
             value[start..].to_owned()
         }
-        ("access", _) => pick(random, &[value, &value.to_uppercase()]),
+        (ValueKind::Access, _) => pick(random, &[value, &value.to_uppercase()]),
         _ => value.to_owned(),
     }
 }
@@ -462,8 +468,7 @@ fn service(service: &mut Service, free_port: usize, random: &mut Random, moves: 
     let (listens, groups) = (&mut service.listens, &mut service.groups);
     let at = random.below(groups.len());
     match random.below(12) {
-        0 => service.timeouts.idle = random.maybe(arbitrary::duration),
-        1 => service.timeouts.connect = random.maybe(arbitrary::duration),
+        0 | 1 => *service = arbitrary::vary(random, &SERVICE, service.clone()),
         2 => listens.insert(
             random.below(listens.len() + 1),
             arbitrary::listen(random, free_port),
@@ -478,7 +483,7 @@ fn service(service: &mut Service, free_port: usize, random: &mut Random, moves: 
         }
         7 if groups[at].name != service.enabled => drop(groups.remove(at)),
         8 if moves => groups.rotate_left(at),
-        9 => groups[at].scheduler = random.pick(&["rand,sticky", "leastc"]).parse().unwrap(),
+        9 => groups[at] = arbitrary::vary(random, &GROUP, groups[at].clone()),
         _ => group(&mut groups[at], random, moves),
     }
 }
@@ -500,7 +505,7 @@ fn group(group: &mut Group, random: &mut Random, moves: bool) {
         1 => group.hosts[at].name = new.name,
         2 => group.hosts[at].address = new.address,
         3 if moves => group.hosts.rotate_left(at),
-        _ => group.hosts[at].weight = u32::try_from(random.below(9)).unwrap(),
+        _ => group.hosts[at] = arbitrary::vary(random, &HOST, group.hosts[at].clone()),
     }
 }
 

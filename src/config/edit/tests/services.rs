@@ -40,8 +40,8 @@ fn group(name: &str, hosts: Vec<Host>) -> Group {
     Group {
         name,
         scheduler,
-        sticky_prefix: Group::WHOLE_ADDRESS,
         hosts,
+        ..Group::default()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of reading: every element and attribute, old forms, and warnings.
 
 mod errors;
+mod several;
 
 use std::time::Duration;
 

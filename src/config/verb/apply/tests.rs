@@ -510,3 +510,47 @@ fn what_a_service_or_a_user_cannot_do_without_stays() {
         refuses(line, message);
     }
 }
+
+#[test]
+fn what_was_there_before_is_told_of_what_a_verb_sets() {
+    let text = "<config><service name='s' idleTimeout='7'><listen ip='1'/>\
+                <group name='g' enable='1'><host name='a b' ip='a:1' weight='3'/></group>\
+                <group name='h'/></service></config>";
+    let config = read(text.as_bytes()).unwrap().config;
+    let in_g = |verb: &str| verb.replace('@', "service=s group=g name=\"a b\"");
+    let cases = [
+        ("setWeight @ weight=5", Some("weight=3")),
+        ("drainHost @", Some("state=up")),
+        ("setHost @ ip=b:2 weight=1", Some("ip=a:1 weight=3")),
+        ("setHost @ rename=c", None),
+        ("delHost @ force=true", Some("ip=a:1 weight=3 state=up")),
+        (
+            "delHost service=s group=g ip=a:1",
+            Some("name=\"a b\" weight=3 state=up"),
+        ),
+        ("enableGroup service=s group=h", Some("group=g")),
+        (
+            "changeScheduler service=s group=g scheduler=p2c",
+            Some("scheduler=leastc"),
+        ),
+        (
+            "setGroup service=s group=g stickyPrefix=64",
+            Some("stickyPrefix=128"),
+        ),
+        (
+            "setService service=s idleTimeout=0 connectTimeout=1",
+            Some("connectTimeout=5 idleTimeout=7"),
+        ),
+        (
+            "setOption name=manager.hostCheck.interval value=5",
+            Some("value=10"),
+        ),
+        ("setOption name=logging.file value=/x", Some("value=\"\"")),
+        ("addHost service=s group=g name=n ip=n:1", None),
+        ("delUser name=u", None),
+    ];
+    for (line, was) in cases {
+        let verb = verb(&in_g(line));
+        assert_eq!(verb.previous_values(&config).as_deref(), was, "{line}");
+    }
+}

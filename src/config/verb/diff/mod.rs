@@ -7,11 +7,17 @@ mod tests;
 
 use std::collections::HashMap;
 
-use super::list::{ListChange, find_by_name, list_changes, not_last, removed_names};
-use super::{
-    Batch, Command, GroupKey, HostChoice, HostKey, InsertAt, ListenChoice, Secret, Verb, options,
+use super::groups::{
+    ADD_HOST, CHANGE_SCHEDULER, DEL_ALL_HOSTS, DEL_GROUP, DEL_HOST, DRAIN_HOST, ENABLE_GROUP,
+    HOST_ADMIN_DOWN, HOST_ADMIN_UP, NEW_GROUP, SET_GROUP, SET_HOST, SET_WEIGHT,
 };
-use crate::config::{Config, Group, Host, ListenAddress, ListenHost, Service, Timeouts, User};
+use super::list::{ListChange, find_by_name, list_changes, not_last, removed_names};
+use super::services::{ADD_LISTEN, DEL_LISTEN, DEL_SERVICE, NEW_SERVICE, SET_SERVICE, SWITCH_PORT};
+use super::users::{ADD_USER, DEL_USER, SET_OPTION, SET_USER};
+use super::values::Values;
+use super::{Batch, Command, GroupKey, HostKey, InsertAt, Verb, options};
+use crate::config::attributes::{GROUP, HOST, SERVICE, USER};
+use crate::config::{Config, Group, Host, HostState, ListenAddress, ListenHost, Service, User};
 
 /// The verbs that change `from` into `to`, one after the other; none if they are equal.
 ///
@@ -51,17 +57,20 @@ struct Draft {
 }
 
 impl Draft {
-    fn push(&mut self, verb: Verb) {
+    fn push(&mut self, values: Values) {
+        let verb = Verb(values);
         let done = verb.change(&mut self.now);
         debug_assert!(done.is_ok(), "{verb}: {done:?}");
         self.verbs.push(verb);
     }
 
     fn set_option(&mut self, path: &str, value: Option<String>) {
-        self.push(Verb::SetOption {
-            name: path.to_owned(),
-            value: value.unwrap_or_default(),
-        });
+        let value = value.unwrap_or_default();
+        self.push(
+            Values::new(&SET_OPTION)
+                .with("name", path)
+                .with("value", value),
+        );
     }
 }
 
@@ -69,7 +78,7 @@ impl Draft {
 fn remove_elements(draft: &mut Draft, to: &Config) {
     for option in options().iter().filter(|option| option.is_element()) {
         if option.value(to).is_none() && option.value(&draft.now).is_some() {
-            draft.set_option(option.path, None);
+            draft.set_option(&option.path, None);
         }
     }
 }
@@ -81,7 +90,7 @@ fn set_attributes(draft: &mut Draft, to: &Config) {
         for option in options().iter().filter(|option| !option.is_element()) {
             let value = option.value(to);
             if value.is_some() == has_value && value != option.value(&draft.now) {
-                draft.set_option(option.path, value);
+                draft.set_option(&option.path, value);
             }
         }
     }
@@ -92,7 +101,7 @@ fn add_elements(draft: &mut Draft, to: &Config) {
     for option in options().iter().filter(|option| option.is_element()) {
         let value = option.value(to);
         if value != option.value(&draft.now) {
-            draft.set_option(option.path, value);
+            draft.set_option(&option.path, value);
         }
     }
 }
@@ -100,7 +109,7 @@ fn add_elements(draft: &mut Draft, to: &Config) {
 /// Changes the services into those of `to`.
 fn diff_services(draft: &mut Draft, to: &Config) {
     for service in removed_names(&draft.now.services, &to.services) {
-        draft.push(Verb::DelService { service });
+        draft.push(Values::new(&DEL_SERVICE).with("service", service));
     }
     release_listeners(draft, to);
     for (target, change) in to
@@ -113,11 +122,9 @@ fn diff_services(draft: &mut Draft, to: &Config) {
                 let Some(listen) = target.listens.first() else {
                     continue;
                 };
-                draft.push(Verb::NewService {
-                    service: target.name.clone(),
-                    listen: listen.clone(),
-                    insert_at: not_last(insert_at),
-                });
+                let verb = Values::new(&NEW_SERVICE).with("service", &target.name);
+                let verb = verb.with("listen", listen);
+                draft.push(verb.with_place(not_last(insert_at)));
                 set_service(draft, target, None);
             }
             change => set_service(draft, target, change.moved_to()),
@@ -127,23 +134,17 @@ fn diff_services(draft: &mut Draft, to: &Config) {
     }
 }
 
-/// Sets the timeouts and position of a service.
+/// Sets the attributes and position of a service.
 fn set_service(draft: &mut Draft, target: &Service, insert_at: Option<InsertAt>) {
     let Some(service) = find_by_name(&draft.now.services, &target.name) else {
         return;
     };
-    let (now, to) = (service.timeouts, target.timeouts);
-    if now == to && insert_at.is_none() {
+    let differences = SERVICE.differences(service, target);
+    if differences.is_empty() && insert_at.is_none() {
         return;
     }
-    let differs = |pick: fn(Timeouts) -> _| Some(pick(to)).filter(|value| *value != pick(now));
-    draft.push(Verb::SetService {
-        service: target.name.clone(),
-        connect: differs(|timeouts| timeouts.connect),
-        idle: differs(|timeouts| timeouts.idle),
-        half_closed: differs(|timeouts| timeouts.half_closed),
-        insert_at,
-    });
+    let verb = Values::new(&SET_SERVICE).with("service", &target.name);
+    draft.push(verb.with_pairs(differences).with_place(insert_at));
 }
 
 /// Changes the groups of a service. Removes come last, so that one is always enabled.
@@ -158,52 +159,49 @@ fn diff_groups(draft: &mut Draft, target: &Service) {
     let list_changes = list_changes(&service.groups, &target.groups);
     for (group, change) in target.groups.iter().zip(list_changes) {
         let now = find_by_name(&service.groups, &group.name);
-        set_group(draft, key(&group.name), group, change, now);
+        set_group(draft, &key(&group.name), group, change, now);
         let enabled = service.enabled == group.name;
         let hosts = now.map_or(&[][..], |group| &group.hosts);
         diff_hosts(draft, &key(&group.name), hosts, &group.hosts, enabled);
     }
     if service.enabled != target.enabled {
-        let group = key(&target.enabled);
-        draft.push(Verb::EnableGroup { group });
+        draft.push(Values::new(&ENABLE_GROUP).with_group(&key(&target.enabled)));
     }
     for name in removed_names(&service.groups, &target.groups) {
-        draft.push(Verb::DelGroup {
-            group: key(&name),
-            force: false,
-        });
+        draft.push(Values::new(&DEL_GROUP).with_group(&key(&name)));
     }
 }
 
-/// Adds a group, or sets its scheduler, sticky prefix and position.
+/// Adds a group, or sets its attributes and position.
 fn set_group(
     draft: &mut Draft,
-    key: GroupKey,
+    key: &GroupKey,
     target: &Group,
     change: ListChange,
     now: Option<&Group>,
 ) {
-    let scheduler = target.scheduler.clone();
-    match change {
-        ListChange::Add(insert_at) => draft.push(Verb::NewGroup {
-            group: key,
-            scheduler,
-            sticky_prefix: target.sticky_prefix,
-            insert_at: not_last(insert_at),
-        }),
-        ListChange::Keep if now.is_some_and(|now| has_same_scheduling(now, target)) => {}
-        change => draft.push(Verb::ChangeScheduler {
-            group: key,
-            scheduler,
-            sticky_prefix: Some(target.sticky_prefix)
-                .filter(|prefix| now.is_none_or(|now| now.sticky_prefix != *prefix)),
-            insert_at: change.moved_to(),
-        }),
+    if let ListChange::Add(insert_at) = change {
+        let verb = Values::new(&NEW_GROUP).with_group(key);
+        let verb = verb.with_attributes(&GROUP, target);
+        return draft.push(verb.with_place(not_last(insert_at)));
     }
-}
-
-fn has_same_scheduling(one: &Group, other: &Group) -> bool {
-    (&one.scheduler, one.sticky_prefix) == (&other.scheduler, other.sticky_prefix)
+    let differences = now.map_or_else(Vec::new, |now| GROUP.differences(now, target));
+    // Scripts know `changeScheduler` longer than `setGroup`.
+    let (scheduling, others): (Vec<_>, Vec<_>) = differences
+        .into_iter()
+        .partition(|(name, _)| ["scheduler", "stickyPrefix"].contains(name));
+    let insert_at = change.moved_to();
+    if !scheduling.is_empty() || insert_at.is_some() {
+        let prefix = scheduling
+            .into_iter()
+            .filter(|(name, _)| *name != "scheduler");
+        let verb = Values::new(&CHANGE_SCHEDULER).with_group(key);
+        let verb = verb.with("scheduler", &target.scheduler).with_pairs(prefix);
+        draft.push(verb.with_place(insert_at));
+    }
+    if !others.is_empty() {
+        draft.push(Values::new(&SET_GROUP).with_group(key).with_pairs(others));
+    }
 }
 
 /// Changes the hosts of a group. Removes come last, so that it is never empty in between.
@@ -211,28 +209,25 @@ fn diff_hosts(draft: &mut Draft, key: &GroupKey, now: &[Host], to: &[Host], enab
     let known: HashMap<_, _> = now.iter().map(|host| (&host.name, host)).collect();
     for (host, change) in to.iter().zip(list_changes(now, to)) {
         match (change, known.get(&host.name)) {
-            (ListChange::Add(insert_at), _) => draft.push(Verb::AddHost {
-                group: key.clone(),
-                host: host.clone(),
-                insert_at: not_last(insert_at),
-            }),
+            (ListChange::Add(insert_at), _) => {
+                let verb = Values::new(&ADD_HOST)
+                    .with_group(key)
+                    .with("name", &host.name);
+                let verb = verb.with_attributes(&HOST, host);
+                draft.push(verb.with_place(not_last(insert_at)));
+            }
             (change, Some(now)) => set_host(draft, key, now, host, change.moved_to()),
             _ => {}
         }
     }
     let removed = removed_names(now, to);
     if to.is_empty() && removed.len() > 1 {
-        return draft.push(Verb::DelAllHosts {
-            group: key.clone(),
-            force: enabled,
-        });
+        let verb = Values::new(&DEL_ALL_HOSTS).with_group(key);
+        return draft.push(verb.with("force", enabled));
     }
     for name in removed {
-        draft.push(Verb::DelHost {
-            group: key.clone(),
-            host: HostChoice::Name(name),
-            force: enabled && to.is_empty(),
-        });
+        let verb = Values::new(&DEL_HOST).with_group(key).with("name", name);
+        draft.push(verb.with("force", enabled && to.is_empty()));
     }
 }
 
@@ -247,27 +242,23 @@ fn set_host(
         group: group.clone(),
         name: to.name.clone(),
     };
-    let address = Some(&to.address).filter(|address| **address != now.address);
-    let weight = Some(to.weight).filter(|weight| *weight != now.weight);
-    match (address, weight, insert_at) {
-        (None, None, None) => {}
-        (None, Some(weight), None) => draft.push(Verb::SetWeight {
-            host: host.clone(),
-            weight,
-        }),
-        (address, weight, insert_at) => draft.push(Verb::SetHost {
-            host: host.clone(),
-            address: address.cloned(),
-            weight,
-            insert_at,
-            rename: None,
-        }),
+    let differences = HOST.differences(now, to);
+    let verb = match (&differences[..], &insert_at) {
+        ([], None) => None,
+        ([("weight", _)], None) => Some(&SET_WEIGHT),
+        _ => Some(&SET_HOST),
+    };
+    if let Some(verb) = verb {
+        let verb = Values::new(verb).with_host(&host).with_pairs(differences);
+        draft.push(verb.with_place(insert_at));
     }
     if now.state != to.state {
-        draft.push(Verb::SetState {
-            host,
-            state: to.state,
-        });
+        let verb = match to.state {
+            HostState::Up => &HOST_ADMIN_UP,
+            HostState::Drain => &DRAIN_HOST,
+            HostState::Down => &HOST_ADMIN_DOWN,
+        };
+        draft.push(Values::new(verb).with_host(&host));
     }
 }
 
@@ -295,8 +286,7 @@ fn release_listeners(draft: &mut Draft, to: &Config) {
         let Some((service, address)) = find_blocking_listener(&draft.now, to) else {
             return;
         };
-        let to = ListenChoice::Address(TEMPORARY_ADDRESS);
-        switch_listener(draft, &service, &address, to);
+        switch_listener(draft, &service, &address, &TEMPORARY_ADDRESS);
     }
 }
 
@@ -316,11 +306,8 @@ fn release_listener(draft: &mut Draft, target: &Service) -> bool {
         .filter(|it| !service.listens.contains(it));
     let nothing_wanted = wanted.clone().next().is_none();
     match wanted.find(|it| is_free(&draft.now, it)).cloned() {
-        Some(free) => switch_listener(draft, &target.name, &address, ListenChoice::Address(free)),
-        None if nothing_wanted => draft.push(Verb::DelListen {
-            service: target.name.clone(),
-            address,
-        }),
+        Some(free) => switch_listener(draft, &target.name, &address, &free),
+        None if nothing_wanted => del_listener(draft, &target.name, &address),
         None => return false,
     }
     true
@@ -353,10 +340,7 @@ fn complete_listeners(draft: &mut Draft, target: &Service) {
     let right = right.count();
     let wrong: Vec<_> = service.listens.iter().skip(right.max(1)).cloned().collect();
     for address in wrong.into_iter().rev() {
-        draft.push(Verb::DelListen {
-            service: target.name.clone(),
-            address,
-        });
+        del_listener(draft, &target.name, &address);
     }
     let mut missing = &wanted[right..];
     if right == 0 {
@@ -387,12 +371,14 @@ fn is_free(config: &Config, address: &ListenAddress) -> bool {
     address.port == 0 || !services.any(|service| service.listens.contains(address))
 }
 
-fn switch_listener(draft: &mut Draft, service: &str, from: &ListenAddress, to: ListenChoice) {
-    draft.push(Verb::SwitchPort {
-        service: service.to_owned(),
-        from: ListenChoice::Address(from.clone()),
-        to,
-    });
+fn switch_listener(draft: &mut Draft, service: &str, from: &ListenAddress, to: &ListenAddress) {
+    let verb = Values::new(&SWITCH_PORT).with("service", service);
+    draft.push(verb.with("from", from).with("to", to));
+}
+
+fn del_listener(draft: &mut Draft, service: &str, address: &ListenAddress) {
+    let verb = Values::new(&DEL_LISTEN).with("service", service);
+    draft.push(verb.with("ip", address));
 }
 
 fn add_listener(
@@ -401,45 +387,38 @@ fn add_listener(
     address: &ListenAddress,
     insert_at: Option<InsertAt<ListenAddress>>,
 ) {
-    draft.push(Verb::AddListen {
-        service: service.to_owned(),
-        address: address.clone(),
-        insert_at,
-    });
+    let verb = Values::new(&ADD_LISTEN).with("service", service);
+    draft.push(verb.with("ip", address).with_place(insert_at));
 }
 
 /// Changes the users into those of `to`.
 fn diff_users(draft: &mut Draft, to: &Config) {
-    let (now, to) = (users(&draft.now).to_vec(), users(to));
+    let (now, to) = (draft.now.users().to_vec(), to.users());
     for name in removed_names(&now, to) {
-        draft.push(Verb::DelUser { name });
+        draft.push(Values::new(&DEL_USER).with("name", name));
     }
     for (user, change) in to.iter().zip(list_changes(&now, to)) {
         match (change, find_by_name(&now, &user.name)) {
-            (ListChange::Add(insert_at), _) => draft.push(Verb::AddUser {
-                user: user.clone(),
-                insert_at: not_last(insert_at),
-            }),
+            (ListChange::Add(insert_at), _) => {
+                let verb = Values::new(&ADD_USER).with("name", &user.name);
+                let verb = verb.with_attributes(&USER, user).all("key", &user.keys);
+                draft.push(verb.with_place(not_last(insert_at)));
+            }
             (change, Some(now)) => set_user(draft, now, user, change.moved_to()),
             _ => {}
         }
     }
 }
 
-fn users(config: &Config) -> &[User] {
-    config.admin.as_ref().map_or(&[], |admin| &admin.users)
-}
-
 fn set_user(draft: &mut Draft, now: &User, to: &User, insert_at: Option<InsertAt>) {
     if now == to && insert_at.is_none() {
         return;
     }
-    let password = to.password.clone().unwrap_or_default();
-    draft.push(Verb::SetUser {
-        name: to.name.clone(),
-        password: (now.password != to.password).then_some(Secret(password)),
-        access: Some(to.access).filter(|access| *access != now.access),
-        keys: (now.keys != to.keys).then(|| to.keys.clone()),
-        insert_at,
-    });
+    // An empty key removes all.
+    let no_keys = to.keys.is_empty().then(String::new);
+    let keys = to.keys.iter().chain(&no_keys);
+    let keys = keys.filter(|_| now.keys != to.keys);
+    let verb = Values::new(&SET_USER).with("name", &to.name);
+    let verb = verb.with_pairs(USER.differences(now, to)).all("key", keys);
+    draft.push(verb.with_place(insert_at));
 }

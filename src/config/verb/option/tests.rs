@@ -1,7 +1,7 @@
 //! Tests of options: each does what the attribute in the file does.
 
 use super::*;
-use crate::config::verb::{Verb, apply_all};
+use crate::config::verb::{Command, Verb, apply_all};
 use crate::config::{print, read, schema};
 
 fn config(inside: &str) -> Config {
@@ -10,11 +10,14 @@ fn config(inside: &str) -> Config {
 }
 
 fn applied(config: &Config, name: &str, value: &str) -> Result<Config, String> {
-    let verb = Verb::SetOption {
-        name: name.to_owned(),
-        value: value.to_owned(),
-    };
-    verb.apply(config).map_err(|refusal| refusal.to_string())
+    let mut next = config.clone();
+    set(&mut next, name, value).map_err(|refusal| refusal.to_string())?;
+    apply_all(&[set_option(name, value)], config).map_err(|(_, refusal)| refusal.to_string())
+}
+
+fn set_option(name: &str, value: &str) -> Verb {
+    let command = Command::from_pairs("setOption", &[("name", name), ("value", value)]);
+    command.unwrap().into_change().unwrap()
 }
 
 const FULL: &str = r#"
@@ -52,7 +55,7 @@ fn every_attribute_of_the_file_is_an_option() {
         let attributes = element.attributes.iter();
         expected.extend(attributes.map(|attribute| format!("{prefix}{name}.{}", attribute.name)));
     }
-    let mut found: Vec<_> = options().iter().map(|option| option.path).collect();
+    let mut found: Vec<_> = options().iter().map(|option| option.path.clone()).collect();
     expected.sort_unstable();
     found.sort_unstable();
     assert_eq!(found, expected);
@@ -71,11 +74,11 @@ fn an_option_does_what_the_attribute_does() {
         let without = [&FULL[..at], &FULL[at + written.len()..]].concat();
         // An enabled interface needs an address, a certificate its key.
         if !["listen", "cert", "key"].contains(&attribute) {
-            let removed = applied(&full, option.path, "").unwrap();
+            let removed = applied(&full, &option.path, "").unwrap();
             assert_eq!(print(&removed), print(&config(&without)), "{}", option.path);
-            assert_eq!(applied(&removed, option.path, &value).unwrap(), full);
+            assert_eq!(applied(&removed, &option.path, &value).unwrap(), full);
         }
-        let again = applied(&full, option.path, &value).unwrap();
+        let again = applied(&full, &option.path, &value).unwrap();
         assert_eq!(again, full, "{}", option.path);
     }
 }
@@ -120,7 +123,7 @@ fn nothing_is_taken_out_of_what_is_not_there() {
     let none = config("");
     for option in options() {
         assert_eq!(
-            applied(&none, option.path, "").unwrap(),
+            applied(&none, &option.path, "").unwrap(),
             none,
             "{}",
             option.path
@@ -155,10 +158,7 @@ fn an_enabled_admin_interface_has_an_address_to_listen_at() {
 #[test]
 fn a_certificate_comes_and_goes_with_its_key() {
     let (full, none) = (config(FULL), config(r#"<admin><web listen="1"/></admin>"#));
-    let set = |name: &str, value: &str| Verb::SetOption {
-        name: format!("admin.web.{name}"),
-        value: value.to_owned(),
-    };
+    let set = |name: &str, value: &str| set_option(&format!("admin.web.{name}"), value);
     let half = |option, other| {
         let words = format!(
             "admin.web.{option} would be without admin.web.{other}: set both, or neither, \

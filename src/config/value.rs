@@ -1,36 +1,138 @@
-//! Parses values of attributes: numbers, times, addresses, names, keywords.
-//!
-//! Verbs use the same parsers.
+//! Kinds of values, of attributes and of keys of verbs: how each is parsed and written.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::config::address::is_host_name;
-use crate::config::credentials;
-use crate::config::error::{Error, ErrorKind, Position, nearest};
-use crate::config::redact::Quoted;
-use crate::config::{Access, AddressError, CustomNames, Group, Host, HostState, Scheduler, Web};
+use super::address::is_host_name;
+use super::credentials;
+use super::error::{Error, ErrorKind, Position, nearest};
+use super::redact::Quoted;
+use super::verb::{ListenChoice, View};
+use super::{
+    Access, AddressError, CustomNames, Endpoint, Group, Host, HostState, ListenAddress, Scheduler,
+    Web,
+};
+
+/// Kind of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ValueKind {
+    /// Name of an existing service.
+    Service,
+    /// Name of an existing group of the service.
+    Group,
+    /// Name of an existing host of the group.
+    Host,
+    /// Name of an existing user.
+    User,
+    /// A name that is not in use.
+    NewName,
+    /// Address of a host.
+    HostAddress,
+    /// Address of a listener.
+    ListenAddress,
+    /// Address of a listener, or its port alone.
+    ListenAddressOrPort,
+    /// A scheduler.
+    Scheduler,
+    /// A whole number from 0 to 1000000.
+    Weight,
+    /// A whole number from 1 to 128.
+    Prefix,
+    /// `up`, `drain` or `down`.
+    State,
+    /// `full` or `readonly`.
+    Access,
+    /// `effect`, `running` or `stored`.
+    View,
+    /// A boolean.
+    Flag,
+    /// A boolean; in a file any other word is false, as in the ancestors.
+    LooseFlag,
+    /// A time in seconds; 0 is never.
+    Seconds,
+    /// A time in seconds; 0 is never. In a file a boolean, too, as in txLoadBalancer.
+    Refresh,
+    /// A time in seconds; 0 is at once.
+    Grace,
+    /// A crypt(3) string, which is not shown.
+    Secret,
+    /// A public key in OpenSSH's one-line form.
+    PublicKey,
+    /// The path of a file.
+    Path,
+    /// The path of a socket; `None` for none, as in txLoadBalancer.
+    SocketPath,
+    /// Permission bits in octal.
+    Mode,
+    /// Host names without ports.
+    HostNames,
+    /// The name of an option.
+    OptionName,
+    /// The value of an option.
+    OptionValue,
+    /// The name of a command.
+    Command,
+    /// A part of a line.
+    Line,
+}
+
+impl ValueKind {
+    /// The canonical spelling of a value as verbs take it: stricter than in a file, where the
+    /// ancestors took any word for a boolean.
+    pub(super) fn canonical(self, value: &Value<'_>) -> Result<String, Error> {
+        Ok(match self {
+            ValueKind::Service
+            | ValueKind::Group
+            | ValueKind::Host
+            | ValueKind::User
+            | ValueKind::NewName => value.name()?,
+            ValueKind::HostAddress => value.address::<Endpoint>()?.to_string(),
+            ValueKind::ListenAddress => value.address::<ListenAddress>()?.to_string(),
+            ValueKind::ListenAddressOrPort => value.listen_choice()?.to_string(),
+            ValueKind::Scheduler => value.scheduler(&CustomNames::Any)?.to_string(),
+            ValueKind::Weight => value.weight()?.to_string(),
+            ValueKind::Prefix => value.prefix()?.to_string(),
+            ValueKind::State => value.state()?.as_str().to_owned(),
+            ValueKind::Access => value.access()?.as_str().to_owned(),
+            ValueKind::View => value.view()?.as_str().to_owned(),
+            ValueKind::Flag | ValueKind::LooseFlag => value.boolean()?.to_string(),
+            ValueKind::Seconds | ValueKind::Refresh | ValueKind::Grace => {
+                seconds_text(value.seconds()?)
+            }
+            ValueKind::PublicKey => value.key()?,
+            ValueKind::Path | ValueKind::SocketPath => path_text(&value.path()?),
+            ValueKind::Mode => mode_text(value.mode()?),
+            ValueKind::HostNames => value.host_names()?.join(" "),
+            // What these name is looked up by their verbs.
+            ValueKind::OptionName | ValueKind::OptionValue | ValueKind::Command => {
+                value.text.to_owned()
+            }
+            ValueKind::Secret | ValueKind::Line => value.text.to_owned(),
+        })
+    }
+}
 
 /// A value of the file, with its place.
 #[derive(Clone, Copy)]
-pub(in crate::config) struct Value<'a> {
+pub(super) struct Value<'a> {
     /// Name of its attribute or element.
-    pub(in crate::config) of: &'static str,
+    pub(super) of: &'static str,
     /// The value, references decoded.
-    pub(in crate::config) text: &'a str,
+    pub(super) text: &'a str,
     /// Byte offset of the attribute or element.
-    pub(in crate::config) offset: usize,
+    pub(super) offset: usize,
     /// The whole file, to compute positions.
-    pub(in crate::config) original: &'a str,
+    pub(super) original: &'a str,
 }
 
 /// A larger value is most likely a mistake of units.
 const MAX_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
 /// txLoadBalancer's word for no address.
-pub(in crate::config) const NO_ADDRESS: &str = "None";
+pub(super) const NO_ADDRESS: &str = "None";
 
 const SECONDS: &str =
     "seconds, such as 5 or 0.5, or with a unit, such as 500ms or 1m, at most ten years";
@@ -41,7 +143,7 @@ const FALSE: [&str; 5] = ["no", "0", "off", "disable", "false"];
 
 impl<'a> Value<'a> {
     /// A value outside of a file: its errors have no position.
-    pub(in crate::config) fn detached(of: &'static str, text: &'a str) -> Self {
+    pub(super) fn detached(of: &'static str, text: &'a str) -> Self {
         Value {
             of,
             text,
@@ -53,7 +155,7 @@ impl<'a> Value<'a> {
 
 impl Value<'_> {
     /// An error at the value.
-    pub(in crate::config) fn error(&self, kind: ErrorKind) -> Error {
+    pub(super) fn error(&self, kind: ErrorKind) -> Error {
         Error {
             position: self.position_of(self.offset),
             kind,
@@ -61,11 +163,11 @@ impl Value<'_> {
     }
 
     /// The position of another byte offset of the same file.
-    pub(in crate::config) fn position_of(&self, offset: usize) -> Position {
+    pub(super) fn position_of(&self, offset: usize) -> Position {
         Position::at(self.original, offset)
     }
 
-    pub(in crate::config) fn bad_value(&self, expected: &'static str) -> Error {
+    pub(super) fn bad_value(&self, expected: &'static str) -> Error {
         self.error(ErrorKind::BadValue {
             of: self.of,
             found: self.text.to_owned(),
@@ -74,12 +176,12 @@ impl Value<'_> {
     }
 
     /// A boolean as in the ancestors: five words are true, all others false.
-    pub(in crate::config) fn flag(&self) -> bool {
+    pub(super) fn flag(&self) -> bool {
         flag(self.text)
     }
 
     /// The boolean, if it is one of the known words.
-    pub(in crate::config) fn boolean_word(&self) -> Option<bool> {
+    pub(super) fn boolean_word(&self) -> Option<bool> {
         match (is_one_of(self.text, TRUE), is_one_of(self.text, FALSE)) {
             (true, _) => Some(true),
             (_, true) => Some(false),
@@ -103,13 +205,13 @@ impl Value<'_> {
     }
 
     /// A boolean of an attribute that the ancestors did not have: only known words.
-    pub(in crate::config) fn boolean(&self) -> Result<bool, Error> {
+    pub(super) fn boolean(&self) -> Result<bool, Error> {
         self.boolean_word()
             .ok_or_else(|| self.bad_value("true or false"))
     }
 
     /// The permission bits of a file, in octal.
-    pub(in crate::config) fn mode(&self) -> Result<u32, Error> {
+    pub(super) fn mode(&self) -> Result<u32, Error> {
         let octal = (3..=4).contains(&self.text.len())
             && self.text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
         let mode = u32::from_str_radix(self.text, 8).ok();
@@ -118,7 +220,7 @@ impl Value<'_> {
     }
 
     /// A path that differs from `other`.
-    pub(in crate::config) fn path_other_than(&self, other: &Path) -> Result<PathBuf, Error> {
+    pub(super) fn path_other_than(&self, other: &Path) -> Result<PathBuf, Error> {
         let path = self.path()?;
         match path == other {
             true => Err(self.bad_value("a path other than that of socket")),
@@ -127,7 +229,7 @@ impl Value<'_> {
     }
 
     /// The refresh interval of the page; `None` is never. txLoadBalancer had a boolean here.
-    pub(in crate::config) fn refresh(&self) -> Result<Option<Duration>, Error> {
+    pub(super) fn refresh(&self) -> Result<Option<Duration>, Error> {
         match (parse_seconds(self.text), self.boolean_word()) {
             (None, Some(true)) => Ok(Some(Web::REFRESH)),
             (None, Some(false)) => Ok(None),
@@ -136,14 +238,14 @@ impl Value<'_> {
     }
 
     /// A time; `None` for 0.
-    pub(in crate::config) fn seconds(&self) -> Result<Option<Duration>, Error> {
+    pub(super) fn seconds(&self) -> Result<Option<Duration>, Error> {
         let duration = parse_seconds(self.text).filter(|duration| *duration <= MAX_DURATION);
         let duration = duration.ok_or_else(|| self.bad_value(SECONDS))?;
         Ok(Some(duration).filter(|duration| !duration.is_zero()))
     }
 
     /// An address of a host or a listener.
-    pub(in crate::config) fn address<T: FromStr<Err = AddressError>>(&self) -> Result<T, Error> {
+    pub(super) fn address<T: FromStr<Err = AddressError>>(&self) -> Result<T, Error> {
         self.text.parse().map_err(|error| {
             let found = self.text.to_owned();
             self.error(ErrorKind::BadAddress {
@@ -155,7 +257,7 @@ impl Value<'_> {
     }
 
     /// The name of something.
-    pub(in crate::config) fn name(&self) -> Result<String, Error> {
+    pub(super) fn name(&self) -> Result<String, Error> {
         match is_name(self.text) {
             true => Ok(self.text.to_owned()),
             false => Err(self.bad_value("1 to 255 bytes without control characters")),
@@ -163,7 +265,7 @@ impl Value<'_> {
     }
 
     /// The path of a file, which need not exist.
-    pub(in crate::config) fn path(&self) -> Result<PathBuf, Error> {
+    pub(super) fn path(&self) -> Result<PathBuf, Error> {
         match self.text {
             "" => Err(self.bad_value("a path")),
             path => Ok(path.into()),
@@ -171,7 +273,7 @@ impl Value<'_> {
     }
 
     /// A host's weight.
-    pub(in crate::config) fn weight(&self) -> Result<u32, Error> {
+    pub(super) fn weight(&self) -> Result<u32, Error> {
         let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
         let weight = self
             .text
@@ -182,7 +284,7 @@ impl Value<'_> {
     }
 
     /// Bits of an IPv6 address that identify a client.
-    pub(in crate::config) fn prefix(&self) -> Result<u8, Error> {
+    pub(super) fn prefix(&self) -> Result<u8, Error> {
         let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
         let bits = self.text.parse().ok();
         bits.filter(|bits| digits && (1..=Group::WHOLE_ADDRESS).contains(bits))
@@ -190,7 +292,7 @@ impl Value<'_> {
     }
 
     /// What the operator wants of a host.
-    pub(in crate::config) fn state(&self) -> Result<HostState, Error> {
+    pub(super) fn state(&self) -> Result<HostState, Error> {
         [HostState::Up, HostState::Drain, HostState::Down]
             .into_iter()
             .find(|state| state.as_str() == self.text)
@@ -198,7 +300,7 @@ impl Value<'_> {
     }
 
     /// Access rights, in upper or lower case.
-    pub(in crate::config) fn access(&self) -> Result<Access, Error> {
+    pub(super) fn access(&self) -> Result<Access, Error> {
         [Access::Full, Access::ReadOnly]
             .into_iter()
             .find(|access| access.as_str().eq_ignore_ascii_case(self.text))
@@ -206,12 +308,27 @@ impl Value<'_> {
     }
 
     /// A group's scheduler, built-in or custom.
-    pub(in crate::config) fn scheduler(&self, custom: &CustomNames) -> Result<Scheduler, Error> {
+    pub(super) fn scheduler(&self, custom: &CustomNames) -> Result<Scheduler, Error> {
         Scheduler::parse(self.text, custom).map_err(|kind| self.error(kind))
     }
 
+    /// A way to look at the configuration.
+    pub(super) fn view(&self) -> Result<View, Error> {
+        let known = View::ALL.into_iter().find(|it| it.as_str() == self.text);
+        known.ok_or_else(|| self.bad_value("effect, running or stored"))
+    }
+
+    /// A listener: a number is a port, anything else a full address.
+    pub(super) fn listen_choice(&self) -> Result<ListenChoice, Error> {
+        let address: ListenAddress = self.address()?;
+        Ok(match self.text.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => ListenChoice::Port(address.port),
+            false => ListenChoice::Address(address),
+        })
+    }
+
     /// Names and addresses without ports, separated by blanks or commas.
-    pub(in crate::config) fn host_names(&self) -> Result<Vec<String>, Error> {
+    pub(super) fn host_names(&self) -> Result<Vec<String>, Error> {
         let is_between = |character: char| character == ',' || character.is_ascii_whitespace();
         let words = self.text.split(is_between).filter(|word| !word.is_empty());
         let names: Vec<_> = words.map(str::to_owned).collect();
@@ -225,7 +342,7 @@ impl Value<'_> {
     }
 
     /// A public key in OpenSSH's one-line form (sshd(8), AUTHORIZED_KEYS), without options.
-    pub(in crate::config) fn key(&self) -> Result<String, Error> {
+    pub(super) fn key(&self) -> Result<String, Error> {
         let text = self.text.trim();
         if !is_one_line(text) {
             return Err(self.bad_value(credentials::EXPECTED_ONE_LINE));
@@ -237,8 +354,24 @@ impl Value<'_> {
     }
 }
 
+/// Seconds as in a file, exact to the nanosecond; 0 for `None`.
+pub(super) fn seconds_text(duration: Option<Duration>) -> String {
+    let duration = duration.unwrap_or_default();
+    let text = format!("{}.{:09}", duration.as_secs(), duration.subsec_nanos());
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Permission bits as in a file.
+pub(super) fn mode_text(bits: u32) -> String {
+    format!("{bits:04o}")
+}
+
+pub(super) fn path_text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
 /// Whether it is one of the words for true.
-pub(in crate::config) fn flag(text: &str) -> bool {
+pub(super) fn flag(text: &str) -> bool {
     is_one_of(text, TRUE)
 }
 

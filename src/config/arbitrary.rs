@@ -1,0 +1,518 @@
+//! Seeded random numbers, and random valid configurations and verbs, for tests of what holds for
+//! every one.
+//!
+//! Names have characters in them that XML, a line or a terminal could trip over.
+
+use std::time::Duration;
+
+use super::attributes::{
+    CONFIG_CHECK, CONTROL, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK, LOGGING, SERVICE, SSH,
+    USER, WEB,
+};
+use super::value::{Value, seconds_text};
+use super::verb::table::{Kind, command, commands};
+use super::verb::{Command, Verb, options};
+use super::{
+    Access, Admin, Config, Control, CustomNames, Group, Host, ListenAddress, Logging, Manager,
+    Scheduler, Service, Ssh, User, ValueKind, Web,
+};
+
+/// A generator seeded by the test (xorshift64*, Vigna 2016).
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        // Any odd multiplier spreads small seeds; the state must not be 0.
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
+    }
+
+    /// Any number less than `bound`.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % bound as u64).unwrap()
+    }
+
+    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+
+    /// `Some` half of the time.
+    pub(crate) fn maybe<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        (self.below(2) == 0).then(|| make(self))
+    }
+}
+
+/// Characters of names, with those that XML, a line or a terminal could trip over.
+const NAME_CHARACTERS: &[char] = &[
+    'a',
+    'Z',
+    '0',
+    ' ',
+    '&',
+    '<',
+    '>',
+    '"',
+    '\'',
+    ';',
+    '#',
+    '/',
+    '\\',
+    '=',
+    '-',
+    ']',
+    '[',
+    '!',
+    '?',
+    'ü',
+    'ß',
+    '\u{a0}',
+    '\u{200b}',
+    '\u{202e}',
+    '\u{2028}',
+    '\u{fdd0}',
+    '\u{fffd}',
+    '語',
+    '💾',
+    '\u{10ffff}',
+];
+
+pub(super) fn name(random: &mut Random) -> String {
+    let length = 1 + random.below(12);
+    (0..length).map(|_| *random.pick(NAME_CHARACTERS)).collect()
+}
+
+/// Distinct names: each begins with its number.
+fn names(random: &mut Random, count: usize) -> Vec<String> {
+    (0..count)
+        .map(|index| format!("{index}{}", name(random)))
+        .collect()
+}
+
+pub(super) fn duration(random: &mut Random) -> Duration {
+    let nanoseconds = *random.pick(&[0, 1, 500_000_000, 999_999_999]);
+    Duration::new(1 + random.next() % 300_000_000, nanoseconds)
+}
+
+pub(super) fn address(random: &mut Random) -> String {
+    let hosts = [
+        "10.0.0.1",
+        "[::1]",
+        "[fe80::1]",
+        "lorien",
+        "a-b.example.org",
+    ];
+    format!("{}:{}", random.pick(&hosts), 1 + random.below(65535))
+}
+
+pub(super) fn listen(random: &mut Random, port: usize) -> ListenAddress {
+    let hosts = ["*", "0.0.0.0", "[::]", "127.0.0.1", "localhost"];
+    format!("{}:{port}", random.pick(&hosts)).parse().unwrap()
+}
+
+fn path(random: &mut Random) -> String {
+    format!("/{}\t\n\r.", name(random))
+}
+
+/// A public key, as long as one of its type.
+fn public_key(random: &mut Random) -> String {
+    let number = random.below(9);
+    format!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA{number:A<42} <a&b> \"c\"")
+}
+
+/// A valid value of this kind.
+pub(super) fn value(random: &mut Random, kind: ValueKind) -> String {
+    let pick = |random: &mut Random, words: &[&str]| (*random.pick(words)).to_owned();
+    match kind {
+        ValueKind::Service
+        | ValueKind::Group
+        | ValueKind::Host
+        | ValueKind::User
+        | ValueKind::NewName
+        | ValueKind::Secret
+        | ValueKind::Line => name(random),
+        ValueKind::HostAddress => address(random),
+        ValueKind::ListenAddress => {
+            let port = random.below(40);
+            listen(random, port).to_string()
+        }
+        ValueKind::ListenAddressOrPort => match random.below(2) {
+            0 => random.below(40).to_string(),
+            _ => value(random, ValueKind::ListenAddress),
+        },
+        ValueKind::Scheduler => {
+            let spellings: Vec<_> = Scheduler::spellings().collect();
+            format!(
+                "{}{}",
+                random.pick(&spellings),
+                random.pick(&["", ",sticky"])
+            )
+        }
+        ValueKind::Weight => random.below(1_000_001).to_string(),
+        ValueKind::Prefix => pick(random, &["1", "64", "128"]),
+        ValueKind::State => pick(random, &["up", "drain", "down"]),
+        ValueKind::Access => pick(random, &["full", "readonly"]),
+        ValueKind::View => pick(random, &["effect", "running", "stored"]),
+        ValueKind::Flag | ValueKind::LooseFlag => pick(random, &["true", "false"]),
+        ValueKind::Seconds | ValueKind::Refresh | ValueKind::Grace => {
+            seconds_text(random.maybe(duration))
+        }
+        ValueKind::PublicKey => public_key(random),
+        ValueKind::Path | ValueKind::SocketPath => path(random),
+        ValueKind::Mode => pick(random, &["0660", "0666", "0600", "0000"]),
+        ValueKind::HostNames => pick(random, &["a.b ::1", "localhost"]),
+        ValueKind::OptionName => random.pick(options()).path.clone(),
+        ValueKind::OptionValue => String::new(),
+        ValueKind::Command => random.pick(commands()).name.to_owned(),
+    }
+}
+
+/// `it` with other values of some attributes; its name stays.
+pub(super) fn vary<T>(random: &mut Random, table: &ElementTable<T>, mut it: T) -> T {
+    for attribute in table.attributes.iter().filter(|it| it.name != "name") {
+        if random.below(3) > 0 {
+            let text = value(random, attribute.kind);
+            let value = Value::detached(attribute.name, &text);
+            // Refused is only a second socket at the place of the first.
+            drop((attribute.set)(&mut it, &value, &CustomNames::None));
+        }
+    }
+    it
+}
+
+pub(super) fn group(random: &mut Random, name: String) -> Group {
+    let count = random.below(4);
+    let hosts = names(random, count).into_iter().map(|name| Host {
+        name,
+        // Not the blank one.
+        address: address(random).parse().unwrap(),
+        ..vary(random, &HOST, Host::default())
+    });
+    let hosts = hosts.collect();
+    Group {
+        name,
+        hosts,
+        ..vary(random, &GROUP, Group::default())
+    }
+}
+
+pub(super) fn service(random: &mut Random, name: String, first_port: usize) -> Service {
+    let group_count = 1 + random.below(3);
+    let groups: Vec<_> = names(random, group_count)
+        .into_iter()
+        .map(|name| group(random, name))
+        .collect();
+    let listen_count = 1 + random.below(3);
+    Service {
+        name,
+        listens: (0..listen_count)
+            .map(|index| listen(random, first_port + index))
+            .collect(),
+        enabled: random.pick(&groups).name.clone(),
+        groups,
+        ..vary(random, &SERVICE, Service::default())
+    }
+}
+
+pub(super) fn admin(random: &mut Random) -> Admin {
+    let count = random.below(3);
+    let hash = name(random);
+    let users = names(random, count).into_iter().map(|name| User {
+        name,
+        password: Some(hash.clone()),
+        keys: (0..random.below(3)).map(|_| public_key(random)).collect(),
+        ..vary(random, &USER, (USER.new)())
+    });
+    let users = users.collect();
+    Admin {
+        web: random.maybe(|random| {
+            let web = vary(random, &WEB, (WEB.new)());
+            let (cert, key) = web.cert.zip(web.key).unzip();
+            Web {
+                enable: web.enable && web.listen.is_some(),
+                cert,
+                key,
+                ..web
+            }
+        }),
+        ssh: random.maybe(|random| {
+            let ssh = vary(random, &SSH, (SSH.new)());
+            let enable = ssh.enable && ssh.listen.is_some();
+            Ssh { enable, ..ssh }
+        }),
+        users,
+    }
+}
+
+/// A random valid configuration.
+pub(super) fn config(random: &mut Random) -> Config {
+    let count = random.below(4);
+    let service_names = names(random, count).into_iter().enumerate();
+    let services = service_names.map(|(index, name)| service(random, name, 1 + 10 * index));
+    let services = services.collect();
+    let default = Manager::default();
+    Config {
+        services,
+        manager: Manager {
+            host_check: vary(random, &HOST_CHECK, default.host_check),
+            config_check: vary(random, &CONFIG_CHECK, default.config_check),
+            heartbeat: vary(random, &HEARTBEAT, default.heartbeat),
+        },
+        admin: random.maybe(admin),
+        control: random.maybe(|random| vary(random, &CONTROL, Control::default())),
+        logging: vary(random, &LOGGING, Logging::default()),
+    }
+}
+
+/// A random configuration that shares much with `from`: items changed, added, removed and
+/// reordered.
+pub(super) fn related_config(random: &mut Random, from: &Config) -> Config {
+    let other = config(random);
+    let new = other.users().to_vec();
+    let mut services = mix(
+        random,
+        &from.services,
+        other.services,
+        name_of_service,
+        change_service,
+    );
+    deal_listens(random, from, &mut services);
+    let users = mix(random, from.users(), new, |user| &user.name, change_user);
+    let admin_elements = random.maybe(admin);
+    let admin_elements = if random.below(3) > 0 {
+        from.admin.clone()
+    } else {
+        admin_elements
+    };
+    Config {
+        services,
+        admin: admin_elements.map(|admin| Admin { users, ..admin }),
+        manager: *random.pick(&[from.manager, other.manager]),
+        control: random.pick(&[from.control.clone(), other.control]).clone(),
+        logging: random.pick(&[from.logging.clone(), other.logging]).clone(),
+    }
+}
+
+fn name_of_service(service: &Service) -> &str {
+    &service.name
+}
+
+/// Most of `old`, changed, mixed with some of `new`.
+fn mix<T: Clone>(
+    random: &mut Random,
+    old: &[T],
+    new: Vec<T>,
+    name: fn(&T) -> &str,
+    change: fn(&mut Random, &mut T),
+) -> Vec<T> {
+    let mut list = old.to_vec();
+    list.retain(|_| random.below(4) > 0);
+    for item in &mut list {
+        change(random, item);
+    }
+    for item in new {
+        if random.below(2) == 0 && !list.iter().any(|other| name(other) == name(&item)) {
+            let index = random.below(list.len() + 1);
+            list.insert(index, item);
+        }
+    }
+    if random.below(2) == 0 {
+        shuffle(random, &mut list);
+    }
+    list
+}
+
+fn shuffle<T>(random: &mut Random, list: &mut [T]) {
+    for index in 1..list.len() {
+        list.swap(index, random.below(index + 1));
+    }
+}
+
+fn change_service(random: &mut Random, target: &mut Service) {
+    let other = service(random, String::new(), 1);
+    if random.below(3) == 0 {
+        *target = vary(random, &SERVICE, target.clone());
+    }
+    let groups = mix(
+        random,
+        &target.groups,
+        other.groups,
+        |group| &group.name,
+        change_group,
+    );
+    if !groups.is_empty() {
+        target.groups = groups;
+    }
+    target.enabled.clone_from(&random.pick(&target.groups).name);
+}
+
+fn change_group(random: &mut Random, target: &mut Group) {
+    let other = group(random, String::new());
+    if random.below(3) == 0 {
+        *target = vary(random, &GROUP, target.clone());
+    }
+    target.hosts = mix(
+        random,
+        &target.hosts,
+        other.hosts,
+        |host| &host.name,
+        |random, host| {
+            if random.below(2) == 0 {
+                *host = vary(random, &HOST, host.clone());
+            }
+        },
+    );
+}
+
+fn change_user(random: &mut Random, user: &mut User) {
+    match random.below(4) {
+        0 => user.access = *random.pick(&[Access::Full, Access::ReadOnly]),
+        1 => user.password = Some("$6$a\"\\ b".to_owned()),
+        2 => {
+            user.password = None;
+            user.keys = vec![
+                "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC"
+                    .to_owned(),
+            ];
+        }
+        _ => {}
+    }
+}
+
+/// Deals out the addresses of both, so that services exchange them.
+fn deal_listens(random: &mut Random, from: &Config, services: &mut [Service]) {
+    let all = from
+        .services
+        .iter()
+        .chain(&*services)
+        .flat_map(|service| &service.listens);
+    let mut addresses: Vec<ListenAddress> = Vec::new();
+    for address in all {
+        if !addresses.contains(address) && (random.below(5) > 0) {
+            addresses.push(address.clone());
+        }
+    }
+    // Only with port 0 there may be several of the same.
+    for _ in 0..random.below(7) {
+        addresses.push(listen(random, 0));
+    }
+    if random.below(2) == 0 {
+        shuffle(random, &mut addresses);
+    }
+    for service in &mut *services {
+        let first = addresses.pop().unwrap_or_else(|| listen(random, 0));
+        service.listens = vec![first];
+    }
+    if services.is_empty() {
+        return;
+    }
+    for address in addresses {
+        let index = random.below(services.len());
+        services[index].listens.push(address);
+    }
+}
+
+/// A random verb, mostly about items of `config`.
+pub(super) fn verb(random: &mut Random, config: &Config) -> Verb {
+    let changes = commands().iter().filter(|it| it.kind() == Kind::Change);
+    let mut names: Vec<_> = changes.map(|it| it.name).collect();
+    // There are many options.
+    names.extend(["setOption"; 3]);
+    let schema = command(names[random.below(names.len())]).unwrap();
+    let mut line = Line::new(config);
+    for key in schema.keys() {
+        let is_replaced = key
+            .instead_of
+            .is_some_and(|other| line.text(other).is_some());
+        let is_taken = schema
+            .keys()
+            .iter()
+            .any(|it| it.instead_of == Some(key.name));
+        let leave_out = match key.required {
+            true => is_taken && random.below(2) == 0,
+            false => key.instead_of.is_none() && random.below(2) == 0,
+        };
+        if is_replaced || leave_out {
+            continue;
+        }
+        for _ in 0..if key.repeats { 1 + random.below(2) } else { 1 } {
+            let text = match key.may_be_empty && random.below(3) == 0 {
+                true => String::new(),
+                false => line.value(random, key.value_kind),
+            };
+            line.pairs.push((key.name, text));
+        }
+    }
+    let parsed = Command::from_pairs(schema.name, &line.pairs);
+    let parsed =
+        parsed.unwrap_or_else(|error| panic!("{}: {error}: {:?}", schema.name, line.pairs));
+    parsed.into_change().unwrap()
+}
+
+/// The values so far of a verb.
+struct Line<'a> {
+    config: &'a Config,
+    pairs: Vec<(&'static str, String)>,
+}
+
+impl<'a> Line<'a> {
+    fn new(config: &'a Config) -> Self {
+        let pairs = Vec::new();
+        Line { config, pairs }
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        let given = self.pairs.iter().find(|(name, _)| *name == key);
+        given.map(|(_, text)| text.as_str())
+    }
+
+    fn service(&self) -> Option<&'a Service> {
+        let name = self.text("service")?;
+        self.config.services.iter().find(|it| it.name == name)
+    }
+
+    fn group(&self) -> Option<&'a Group> {
+        let name = self.text("group")?;
+        self.service()?.groups.iter().find(|it| it.name == name)
+    }
+
+    /// Mostly something that is there.
+    fn value(&self, random: &mut Random, kind: ValueKind) -> String {
+        let hosts = self.group().map_or(&[][..], |group| &group.hosts);
+        let listens = self.service().map_or(&[][..], |it| &it.listens);
+        let there: Vec<String> = match kind {
+            ValueKind::Service => names_of(&self.config.services, |it| &it.name),
+            ValueKind::Group => self
+                .service()
+                .map_or(vec![], |it| names_of(&it.groups, |it| &it.name)),
+            ValueKind::Host => names_of(hosts, |it| &it.name),
+            ValueKind::User => names_of(self.config.users(), |it| &it.name),
+            ValueKind::HostAddress => hosts.iter().map(|it| it.address.to_string()).collect(),
+            ValueKind::ListenAddress | ValueKind::ListenAddressOrPort => {
+                listens.iter().map(ToString::to_string).collect()
+            }
+            ValueKind::OptionName => options().iter().map(|it| it.path.clone()).collect(),
+            ValueKind::OptionValue => {
+                let option = options()
+                    .iter()
+                    .find(|it| Some(it.path.as_str()) == self.text("name"));
+                let other = config(random);
+                return option.and_then(|it| it.value(&other)).unwrap_or_default();
+            }
+            _ => Vec::new(),
+        };
+        match there.is_empty() || kind != ValueKind::OptionName && random.below(4) == 0 {
+            true => value(random, kind),
+            false => random.pick(&there).clone(),
+        }
+    }
+}
+
+fn names_of<T>(items: &[T], of: impl Fn(&T) -> &String) -> Vec<String> {
+    items.iter().map(|it| of(it).clone()).collect()
+}

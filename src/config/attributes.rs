@@ -1,0 +1,427 @@
+//! The table of the file's elements and attributes: each is declared once, here.
+//!
+//! Reading, printing, saving, `setOption`, the keys of verbs, `diff`, completion and the RELAX NG
+//! schema follow from it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::error::Error;
+use super::value::{NO_ADDRESS, Value, ValueKind, mode_text, path_text, seconds_text};
+use super::{
+    Access, Control, CustomNames, Endpoint, Group, Host, HostState, ListenAddress, ListenHost,
+    Logging, Manager, PeriodicTask, Scheduler, Service, Ssh, User, Web,
+};
+
+/// An attribute of an element whose model is `T`.
+pub(super) struct Attribute<T: 'static> {
+    pub(super) name: &'static str,
+    pub(super) kind: ValueKind,
+    pub(super) presence: Presence,
+    pub(super) verbs: Verbs,
+    /// What it is, in one line.
+    pub(super) help: &'static str,
+    /// Parses the value into the model.
+    pub(super) set: fn(&mut T, &Value<'_>, &CustomNames) -> Result<(), Error>,
+    /// The value as in a file; `None` is written by leaving the attribute out.
+    pub(super) get: fn(&T) -> Option<String>,
+    /// Copies it from another model, such as one with defaults.
+    pub(super) copy: fn(&mut T, &T),
+}
+
+/// Whether an attribute must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    Required,
+    /// It has a default, but is always written.
+    Written,
+    /// It has a default, and is written where it differs.
+    Optional,
+}
+
+/// Which verbs have the attribute as a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verbs {
+    /// None: it is the name, or an option of `setOption`.
+    Nothing,
+    /// The one that adds an element. Others change it.
+    Add,
+    /// The one that adds an element, and the one that changes one, such as `setHost`.
+    AddAndSet,
+}
+
+/// The attributes of an element, in the order of printing.
+pub(super) struct ElementTable<T: 'static> {
+    pub(super) name: &'static str,
+    pub(super) attributes: &'static [Attribute<T>],
+    /// A model with every default.
+    pub(super) new: fn() -> T,
+}
+
+impl<T> ElementTable<T> {
+    /// The values of attributes that differ, of those that a verb such as `setHost` changes. An
+    /// empty one removes it.
+    pub(super) fn differences(&self, from: &T, to: &T) -> Vec<(&'static str, String)> {
+        let settable = self.attributes.iter();
+        settable
+            .filter(|it| it.verbs == Verbs::AddAndSet && (it.get)(from) != (it.get)(to))
+            .map(|it| (it.name, (it.get)(to).unwrap_or_default()))
+            .collect()
+    }
+}
+
+/// How values of a kind are parsed and written.
+struct Codec<V> {
+    kind: ValueKind,
+    parse: fn(&Value<'_>, &CustomNames) -> Result<V, Error>,
+    text: fn(&V) -> Option<String>,
+}
+
+const NAME: Codec<String> = Codec {
+    kind: ValueKind::NewName,
+    parse: |value, _| value.name(),
+    text: |name| Some(name.clone()),
+};
+const HOST_ADDRESS: Codec<Endpoint> = Codec {
+    kind: ValueKind::HostAddress,
+    parse: |value, _| value.address(),
+    text: |address| Some(address.to_string()),
+};
+/// The address of an admin interface. txLoadBalancer wrote `None` for one that was off.
+const LISTEN_OR_NONE: Codec<Option<ListenAddress>> = Codec {
+    kind: ValueKind::ListenAddress,
+    parse: |value, _| match value.text {
+        NO_ADDRESS => Ok(None),
+        _ => value.address().map(Some),
+    },
+    text: |listen| {
+        let none = || NO_ADDRESS.to_owned();
+        Some(listen.as_ref().map_or_else(none, ToString::to_string))
+    },
+};
+const LISTEN: Codec<Option<ListenAddress>> = Codec {
+    parse: |value, _| value.address().map(Some),
+    ..LISTEN_OR_NONE
+};
+const SECONDS: Codec<Option<Duration>> = Codec {
+    kind: ValueKind::Seconds,
+    parse: |value, _| value.seconds(),
+    text: |seconds| Some(seconds_text(*seconds)),
+};
+const REFRESH: Codec<Option<Duration>> = Codec {
+    kind: ValueKind::Refresh,
+    parse: |value, _| value.refresh(),
+    ..SECONDS
+};
+const LOOSE_FLAG: Codec<bool> = Codec {
+    kind: ValueKind::LooseFlag,
+    parse: |value, _| Ok(value.flag()),
+    text: |flag| Some(flag.to_string()),
+};
+/// Here any word but a false one is true; samples have `secure="secure"`.
+const ANY_WORD: Codec<bool> = Codec {
+    parse: |value, _| Ok(value.boolean_word() != Some(false)),
+    ..LOOSE_FLAG
+};
+const FLAG: Codec<bool> = Codec {
+    kind: ValueKind::Flag,
+    parse: |value, _| value.boolean(),
+    ..LOOSE_FLAG
+};
+const SCHEDULER: Codec<Scheduler> = Codec {
+    kind: ValueKind::Scheduler,
+    parse: |value, custom| value.scheduler(custom),
+    text: |scheduler| Some(scheduler.to_string()),
+};
+const PREFIX: Codec<u8> = Codec {
+    kind: ValueKind::Prefix,
+    parse: |value, _| value.prefix(),
+    text: |bits| Some(bits.to_string()),
+};
+const WEIGHT: Codec<u32> = Codec {
+    kind: ValueKind::Weight,
+    parse: |value, _| value.weight(),
+    text: |weight| Some(weight.to_string()),
+};
+const STATE: Codec<HostState> = Codec {
+    kind: ValueKind::State,
+    parse: |value, _| value.state(),
+    text: |state| Some(state.as_str().to_owned()),
+};
+const ACCESS: Codec<Access> = Codec {
+    kind: ValueKind::Access,
+    parse: |value, _| value.access(),
+    text: |access| Some(access.as_str().to_owned()),
+};
+/// An empty password is none.
+const PASSWORD: Codec<Option<String>> = Codec {
+    kind: ValueKind::Secret,
+    parse: |value, _| Ok(Some(value.text.to_owned()).filter(|text| !text.is_empty())),
+    text: Option::clone,
+};
+const PATH: Codec<Option<PathBuf>> = Codec {
+    kind: ValueKind::Path,
+    parse: |value, _| value.path().map(Some),
+    text: |path| path.as_deref().map(path_text),
+};
+const MODE: Codec<u32> = Codec {
+    kind: ValueKind::Mode,
+    parse: |value, _| value.mode(),
+    text: |bits| Some(mode_text(*bits)),
+};
+const HOST_NAMES: Codec<Vec<String>> = Codec {
+    kind: ValueKind::HostNames,
+    parse: |value, _| value.host_names(),
+    text: |names| Some(names.join(" ")).filter(|names| !names.is_empty()),
+};
+
+/// An attribute that is a field of its model: name, kind of value, field, presence, verbs, help.
+macro_rules! attribute {
+    ($name:literal => $codec:ident $($field:ident).+, $presence:ident, $verbs:ident, $help:literal) => {
+        Attribute {
+            name: $name,
+            kind: $codec.kind,
+            presence: Presence::$presence,
+            verbs: Verbs::$verbs,
+            help: $help,
+            set: |it, value, custom| {
+                it.$($field).+ = ($codec.parse)(value, custom)?;
+                Ok(())
+            },
+            get: |it| ($codec.text)(&it.$($field).+),
+            copy: |it, from| it.$($field).+.clone_from(&from.$($field).+),
+        }
+    };
+}
+
+pub(super) static SERVICE: ElementTable<Service> = ElementTable {
+    name: "service",
+    new: Service::default,
+    attributes: &[
+        attribute!("name" => NAME name, Required, Nothing, "name of the service"),
+        attribute!("connectTimeout" => SECONDS timeouts.connect, Optional, AddAndSet,
+            "how long a host may take to accept a connection; 0 is for ever"),
+        attribute!("idleTimeout" => SECONDS timeouts.idle, Optional, AddAndSet,
+            "how long a session may be silent; 0 is for ever"),
+        attribute!("halfClosedTimeout" => SECONDS timeouts.half_closed, Optional, AddAndSet,
+            "the same once one direction has ended; 0 is for ever"),
+    ],
+};
+
+pub(super) static LISTENER: ElementTable<ListenAddress> = ElementTable {
+    name: "listen",
+    new: || ListenAddress {
+        host: ListenHost::Any,
+        port: 0,
+    },
+    attributes: &[Attribute {
+        name: "ip",
+        kind: ValueKind::ListenAddress,
+        presence: Presence::Required,
+        verbs: Verbs::Add,
+        help: "where the service listens",
+        set: |listen, value, _| {
+            *listen = value.address()?;
+            Ok(())
+        },
+        get: |listen| Some(listen.to_string()),
+        copy: Clone::clone_from,
+    }],
+};
+
+pub(super) static GROUP: ElementTable<Group> = ElementTable {
+    name: "group",
+    new: Group::default,
+    attributes: &[
+        attribute!("name" => NAME name, Required, Nothing, "name of the group"),
+        attribute!("scheduler" => SCHEDULER scheduler, Written, AddAndSet,
+            "picks the host of a session"),
+        attribute!("stickyPrefix" => PREFIX sticky_prefix, Optional, AddAndSet,
+            "bits of an IPv6 address that make a client, for ,sticky"),
+    ],
+};
+
+/// An attribute of `<group>`, but not of its model: which group is enabled is the service's.
+pub(super) const ENABLE: &str = "enable";
+
+pub(super) static HOST: ElementTable<Host> = ElementTable {
+    name: "host",
+    new: Host::default,
+    attributes: &[
+        // The default depends on its place in the group.
+        attribute!("name" => NAME name, Written, Nothing, "name of the host"),
+        attribute!("ip" => HOST_ADDRESS address, Required, AddAndSet, "address of the host"),
+        attribute!("weight" => WEIGHT weight, Optional, AddAndSet, "its share of sessions"),
+        attribute!("state" => STATE state, Optional, Add, "what is wanted of it"),
+    ],
+};
+
+/// PythonDirector's name of `<host>`.
+pub(super) static CLIENT: ElementTable<Host> = ElementTable {
+    name: "client",
+    ..HOST
+};
+
+pub(super) static WEB: ElementTable<Web> = ElementTable {
+    name: "web",
+    new: || Web {
+        enable: true,
+        ..Web::new(None)
+    },
+    attributes: &[
+        attribute!("listen" => LISTEN_OR_NONE listen, Written, Nothing,
+            "where the admin page listens"),
+        attribute!("enable" => LOOSE_FLAG enable, Optional, Nothing, "whether it is open"),
+        attribute!("secure" => LOOSE_FLAG secure, Optional, Nothing, "HTTPS instead of HTTP"),
+        attribute!("refresh" => REFRESH refresh, Optional, Nothing,
+            "how often the page refreshes itself; 0 is never"),
+        attribute!("cert" => PATH cert, Optional, Nothing, "file with the certificate"),
+        attribute!("key" => PATH key, Optional, Nothing, "file with the certificate's key"),
+        attribute!("names" => HOST_NAMES names, Optional, Nothing, "its names in browsers"),
+    ],
+};
+
+/// txLoadBalancer's form of `<web>`: attributes of `<admin>`.
+pub(super) static OLD_WEB: ElementTable<Web> = ElementTable {
+    name: "admin",
+    attributes: &[
+        attribute!("listen" => LISTEN listen, Optional, Nothing, "old form of <web listen>"),
+        attribute!("secure" => ANY_WORD secure, Optional, Nothing, "old form of <web secure>"),
+        attribute!("refresh" => REFRESH refresh, Optional, Nothing, "old form of <web refresh>"),
+    ],
+    ..WEB
+};
+
+pub(super) static SSH: ElementTable<Ssh> = ElementTable {
+    name: "ssh",
+    new: || Ssh {
+        listen: None,
+        enable: true,
+    },
+    attributes: &[
+        attribute!("listen" => LISTEN_OR_NONE listen, Written, Nothing,
+            "where the console listens"),
+        attribute!("enable" => LOOSE_FLAG enable, Optional, Nothing, "whether it is open"),
+    ],
+};
+
+pub(super) static USER: ElementTable<User> = ElementTable {
+    name: "user",
+    new: || User {
+        name: String::new(),
+        password: None,
+        access: Access::ReadOnly,
+        keys: Vec::new(),
+    },
+    attributes: &[
+        attribute!("name" => NAME name, Required, Nothing, "name of the user"),
+        attribute!("password" => PASSWORD password, Optional, AddAndSet, "a crypt(3) string"),
+        attribute!("access" => ACCESS access, Required, AddAndSet, "what the user may do"),
+    ],
+};
+
+/// The attributes of a periodic task.
+const TASK: &[Attribute<PeriodicTask>] = &[
+    INTERVAL,
+    attribute!("enable" => LOOSE_FLAG enable, Optional, Nothing, "whether it is done at all"),
+];
+
+const INTERVAL: Attribute<PeriodicTask> = Attribute {
+    name: "interval",
+    kind: ValueKind::Seconds,
+    presence: Presence::Optional,
+    verbs: Verbs::Nothing,
+    help: "how often it is done; 0 is never",
+    // An interval of 0 disables the task and changes nothing else.
+    set: |task, value, _| {
+        match value.seconds()? {
+            Some(interval) => task.interval = interval,
+            None => task.enable = false,
+        }
+        Ok(())
+    },
+    get: |task| Some(seconds_text(Some(task.interval))),
+    copy: |task, from| task.interval = from.interval,
+};
+
+pub(super) static HOST_CHECK: ElementTable<PeriodicTask> = ElementTable {
+    name: "hostCheck",
+    attributes: TASK,
+    new: || Manager::default().host_check,
+};
+
+/// txLoadBalancer's form of `<hostCheck>`: an attribute of `<manager>`.
+pub(super) static MANAGER: ElementTable<PeriodicTask> = ElementTable {
+    name: "manager",
+    attributes: &[Attribute {
+        name: "hostCheckInterval",
+        help: "old form of <hostCheck interval>",
+        ..INTERVAL
+    }],
+    new: || Manager::default().host_check,
+};
+
+/// PythonDirector's form of `<hostCheck>`: an element of the root.
+pub(super) static CHECK_TIME: ElementTable<PeriodicTask> = ElementTable {
+    name: "checktime",
+    attributes: &[Attribute {
+        name: "time",
+        presence: Presence::Required,
+        help: "old form of <hostCheck interval>",
+        ..INTERVAL
+    }],
+    new: || Manager::default().host_check,
+};
+
+pub(super) static CONFIG_CHECK: ElementTable<PeriodicTask> = ElementTable {
+    name: "configCheck",
+    attributes: TASK,
+    new: || Manager::default().config_check,
+};
+
+pub(super) static HEARTBEAT: ElementTable<PeriodicTask> = ElementTable {
+    name: "heartbeat",
+    attributes: TASK,
+    new: || Manager::default().heartbeat,
+};
+
+pub(super) static CONTROL: ElementTable<Control> = ElementTable {
+    name: "control",
+    new: Control::default,
+    attributes: &[
+        Attribute {
+            name: "socket",
+            kind: ValueKind::SocketPath,
+            presence: Presence::Written,
+            verbs: Verbs::Nothing,
+            help: "path of the control socket",
+            set: |control, value, _| {
+                control.move_socket(&value.path()?);
+                Ok(())
+            },
+            get: |control| Some(path_text(&control.socket)),
+            copy: |control, from| control.move_socket(&from.socket),
+        },
+        attribute!("amp" => FLAG amp, Optional, Nothing, "whether it speaks AMP, too"),
+        Attribute {
+            set: |control, value, _| {
+                control.amp_socket = Some(value.path_other_than(&control.socket)?);
+                Ok(())
+            },
+            ..attribute!("ampSocket" => PATH amp_socket, Optional, Nothing,
+            "path of a second socket, for AMP only")
+        },
+        attribute!("ampMode" => MODE amp_mode, Optional, Nothing,
+            "permission bits of the second socket"),
+    ],
+};
+
+pub(super) static LOGGING: ElementTable<Logging> = ElementTable {
+    name: "logging",
+    new: Logging::default,
+    attributes: &[
+        attribute!("file" => PATH file, Optional, Nothing, "file that messages go to"),
+        attribute!("connections" => FLAG connections, Optional, Nothing,
+            "whether each session is logged"),
+    ],
+};

@@ -1,0 +1,386 @@
+//! Reads each part of a configuration: services with their groups and hosts, admin interfaces,
+//! users, periodic tasks, the control socket.
+
+use std::collections::HashMap;
+
+use super::element::{Element, Findings, UniqueNames};
+use crate::config::attributes::{
+    CHECK_TIME, CONFIG_CHECK, CONTROL, ENABLE, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK,
+    MANAGER, OLD_WEB, SERVICE, SSH, USER, WEB,
+};
+use crate::config::credentials::PasswordHash;
+use crate::config::error::{ErrorKind, nearest};
+use crate::config::redact::Quoted;
+use crate::config::value::{NO_ADDRESS, Value};
+use crate::config::{
+    Admin, Algorithm, Control, Group, Host, ListenAddress, Manager, PeriodicTask, Service, Ssh,
+    User, Web,
+};
+
+/// Byte offset of the first `<listen>` of each address.
+pub(super) type ListenOffsets = HashMap<ListenAddress, usize>;
+
+/// Reads a `<service>`; `listens` has the addresses of earlier services.
+pub(super) fn read_service(
+    element: &mut Element<'_>,
+    listens: &mut ListenOffsets,
+    findings: &mut Findings<'_>,
+) -> Service {
+    let mut service = element.read(&SERVICE, Service::default(), findings);
+    let mut names = UniqueNames::default();
+    let mut enabled_group = EnabledGroup::default();
+    let mut group_elements = Vec::new();
+    for mut child in element.children(findings) {
+        match child.name() {
+            _ if findings.is_full() => break,
+            "listen" => service
+                .listens
+                .extend(read_listen(&child, listens, findings)),
+            "group" => {
+                let group = read_group(&mut child, findings);
+                names.claim(&child, &group.name, findings);
+                enabled_group.add_group(&child, &group.name, findings);
+                service.groups.push(group);
+                group_elements.push(child);
+            }
+            _ => enabled_group.enable = Some(child),
+        }
+    }
+    let is_doubtful = element.is_misspelt
+        || group_elements.iter().any(|group| group.is_misspelt)
+        || service.groups.iter().any(|group| group.name.is_empty());
+    // The error of a misspelt name is enough.
+    if !is_doubtful {
+        service.enabled = enabled_group.resolve(element, &service, findings);
+    }
+    for (group, element) in service.groups.iter().zip(&group_elements) {
+        warn_of_no_sessions(group, group.name == service.enabled, element, findings);
+        warn_of_hosts(group, element, findings);
+    }
+    service
+}
+
+/// Warns of a group that gets no session, or would get none if enabled.
+fn warn_of_no_sessions(
+    group: &Group,
+    enabled: bool,
+    element: &Element<'_>,
+    findings: &mut Findings<'_>,
+) {
+    let name = &group.name;
+    if group.hosts.is_empty() {
+        findings.warn(element.offset(), format!("group \"{name}\" has no hosts"));
+    } else if group.hosts.iter().all(|host| host.weight == 0) {
+        let text = format!("every host of group \"{name}\" has weight 0: none gets sessions");
+        findings.warn(element.offset(), text);
+    } else if enabled && !group.hosts.iter().any(Host::in_service) {
+        let text = format!(
+            "group \"{name}\" is enabled, but no host of it is in service: all sessions end"
+        );
+        findings.warn(element.offset(), text);
+    }
+}
+
+/// Warns of weights that the scheduler ignores, and of an address that occurs twice.
+fn warn_of_hosts(group: &Group, element: &Element<'_>, findings: &mut Findings<'_>) {
+    let (name, scheduler) = (&group.name, &group.scheduler);
+    if !scheduler.algorithm.uses_weights() && group.hosts.iter().any(|host| host.weight > 1) {
+        let instead = match scheduler.algorithm {
+            Algorithm::RoundRobin => "weightrr",
+            Algorithm::Random => "weightr",
+            _ => "weightlc",
+        };
+        let text = format!(
+            "group \"{name}\" has weights, which {scheduler} does not look at: {instead} does"
+        );
+        findings.warn(element.offset(), text);
+    }
+    let mut addresses = HashMap::new();
+    for host in &group.hosts {
+        if let Some(first) = addresses.insert(&host.address, &host.name) {
+            let (address, second) = (&host.address, &host.name);
+            let text = format!(
+                "group \"{name}\" has {address} twice, as \"{first}\" and \"{second}\": \
+                 it gets twice the sessions"
+            );
+            findings.warn(element.offset(), text);
+        }
+    }
+}
+
+fn read_listen(
+    element: &Element<'_>,
+    listens: &mut ListenOffsets,
+    findings: &mut Findings<'_>,
+) -> Option<ListenAddress> {
+    let value = element.value("ip")?;
+    let address: ListenAddress = findings.ok(value.address())?;
+    // With port 0 the system chooses a port, never the same twice.
+    if let Some(first) = listens.get(&address).filter(|_| address.port != 0) {
+        let (address, first) = (address.to_string(), value.position_of(*first));
+        findings.error(value.error(ErrorKind::DuplicateListen { address, first }));
+        return None;
+    }
+    listens.insert(address.clone(), value.offset);
+    Some(address)
+}
+
+/// The enabled group, by its `enable` attribute or by an `<enable>` beside the groups.
+#[derive(Default)]
+struct EnabledGroup<'a> {
+    marked: Option<String>,
+    enable: Option<Element<'a>>,
+}
+
+impl EnabledGroup<'_> {
+    fn add_group(&mut self, element: &Element<'_>, name: &str, findings: &mut Findings<'_>) {
+        let Some(mark) = element.value(ENABLE).filter(Value::flag) else {
+            return;
+        };
+        if let Some(first) = self.marked.replace(name.to_owned()) {
+            let second = name.to_owned();
+            findings.error(mark.error(ErrorKind::TwoGroupsEnabled { first, second }));
+        }
+    }
+
+    /// The name of the group; an empty one if there is an error.
+    fn resolve(
+        self,
+        element: &Element<'_>,
+        service: &Service,
+        findings: &mut Findings<'_>,
+    ) -> String {
+        let Some(enable) = self.enable else {
+            return self.marked.unwrap_or_else(|| {
+                // Without a group that is the error.
+                if !service.groups.is_empty() {
+                    let service = service.name.clone();
+                    findings.error(element.error(ErrorKind::NoGroupEnabled { service }));
+                }
+                String::new()
+            });
+        };
+        let Some(value) = enable.value("group") else {
+            return String::new();
+        };
+        if !service.groups.iter().any(|group| group.name == value.text) {
+            let names = service.groups.iter().map(|group| &group.name);
+            findings.error(value.error(ErrorKind::NoSuchGroup {
+                group: value.text.to_owned(),
+                service: service.name.clone(),
+                nearest: nearest(value.text, names.clone()).cloned(),
+                allowed: names.cloned().collect(),
+            }));
+        } else if let Some(first) = self.marked.filter(|marked| marked != value.text) {
+            let second = value.text.to_owned();
+            findings.error(value.error(ErrorKind::TwoGroupsEnabled { first, second }));
+        }
+        value.text.to_owned()
+    }
+}
+
+fn read_group(element: &mut Element<'_>, findings: &mut Findings<'_>) -> Group {
+    let mut group = element.read(&GROUP, Group::default(), findings);
+    let mut names = UniqueNames::default();
+    for (index, child) in element.children(findings).into_iter().enumerate() {
+        if findings.is_full() {
+            break;
+        }
+        let mut host = child.read(&HOST, Host::default(), findings);
+        if child.value("name").is_none() {
+            host.name = Host::numbered_name(index);
+        }
+        names.claim(&child, &host.name, findings);
+        group.hosts.push(host);
+    }
+    group
+}
+
+/// Reads an `<admin>`.
+pub(super) fn read_admin(element: &mut Element<'_>, findings: &mut Findings<'_>) -> Admin {
+    let mut admin = Admin::default();
+    let mut names = UniqueNames::default();
+    let mut ssh_offset = None;
+    for mut child in element.children(findings) {
+        match child.name() {
+            _ if findings.is_full() => break,
+            "web" => admin.web = Some(read_web(&child, findings)),
+            "ssh" => {
+                let ssh: Ssh = child.read(&SSH, (SSH.new)(), findings);
+                check_listen_address(&child, ssh.enable, findings);
+                ssh_offset = Some(child.offset()).filter(|_| ssh.enable);
+                admin.ssh = Some(ssh);
+            }
+            _ => {
+                let user = read_user(&mut child, findings);
+                names.claim(&child, &user.name, findings);
+                admin.users.push(user);
+            }
+        }
+    }
+    if let Some(offset) = ssh_offset.filter(|_| admin.users.is_empty()) {
+        let text = "there is no <user>: all logins are rejected";
+        findings.warn(offset, text.to_owned());
+    }
+    read_old_web(element, &mut admin, findings);
+    admin
+}
+
+/// Reads the old form of `<web>`, if it is there.
+fn read_old_web(element: &Element<'_>, admin: &mut Admin, findings: &mut Findings<'_>) {
+    let mut values = OLD_WEB.attributes.iter().map(|it| element.value(it.name));
+    let Some(first) = values.find_map(|value| value) else {
+        return;
+    };
+    if admin.web.is_some() {
+        let old = match first.of {
+            "listen" => "listen of <admin>",
+            "secure" => "secure of <admin>",
+            _ => "refresh of <admin>",
+        };
+        let element = WEB.name;
+        findings.error(first.error(ErrorKind::OldFormToo { old, element }));
+        return;
+    }
+    if element.value("listen").is_none() && !element.is_misspelt {
+        findings.error(element.missing("listen"));
+    }
+    admin.web = Some(element.read(&OLD_WEB, (OLD_WEB.new)(), findings));
+}
+
+fn read_web(element: &Element<'_>, findings: &mut Findings<'_>) -> Web {
+    let web: Web = element.read(&WEB, (WEB.new)(), findings);
+    check_listen_address(element, web.enable, findings);
+    for [attribute, other] in [["cert", "key"], ["key", "cert"]] {
+        if let (Some(value), None) = (element.value(attribute), element.value(other))
+            && !element.is_misspelt
+        {
+            findings.error(value.error(ErrorKind::IncompletePair { attribute, other }));
+        }
+    }
+    web
+}
+
+/// An admin interface that is enabled needs an address.
+fn check_listen_address(element: &Element<'_>, enable: bool, findings: &mut Findings<'_>) {
+    match element.value("listen") {
+        _ if !enable => {}
+        Some(value) if value.text == NO_ADDRESS => {
+            findings.ok(value.address::<ListenAddress>());
+        }
+        None if !element.is_misspelt => findings.error(element.missing("listen")),
+        _ => {}
+    }
+}
+
+fn read_user(element: &mut Element<'_>, findings: &mut Findings<'_>) -> User {
+    let before = findings.errors.len();
+    let mut user = element.read(&USER, (USER.new)(), findings);
+    let first = element.value("key");
+    user.keys
+        .extend(first.and_then(|value| findings.ok(value.key())));
+    for child in element.children(findings) {
+        if findings.is_full() {
+            break;
+        }
+        user.keys
+            .extend(findings.ok(child.with_text(|value| value.key())));
+    }
+    let is_doubtful = element.is_misspelt || findings.errors.len() > before;
+    match &user.password {
+        None if user.keys.is_empty() && !is_doubtful => {
+            let user = user.name.clone();
+            findings.error(element.error(ErrorKind::NoCredentials { user }));
+        }
+        None => {}
+        Some(password) => {
+            if let Some(problem) = password_problem(password) {
+                let text = format!("the password of user {} {problem}", Quoted(&user.name));
+                findings.warn(element.offset(), text);
+            }
+        }
+    }
+    user
+}
+
+/// A warning about a password hash, if there is one.
+fn password_problem(password: &str) -> Option<String> {
+    match PasswordHash::read(password) {
+        Err(why) => Some(format!("matches nothing: {why}")),
+        Ok(crypt) if crypt.is_weak() => {
+            Some("is a weak hash: txlb passwd makes a better one".to_owned())
+        }
+        Ok(crypt) if crypt.is_long() => Some(format!(
+            "takes about {} ms to check on a slow processor, and only two are checked at a time: \
+             txlb passwd makes one that takes less",
+            crypt.check_ms
+        )),
+        Ok(_) => None,
+    }
+}
+
+/// Reads the `<manager>` and the `<checktime>`, where there are.
+pub(super) fn read_manager(
+    manager: Option<&mut Element<'_>>,
+    check_time: Option<&Element<'_>>,
+    findings: &mut Findings<'_>,
+) -> Manager {
+    let mut tasks = Manager::default();
+    let mut is_said = false;
+    if let Some(element) = manager {
+        for child in element.children(findings) {
+            match child.name() {
+                _ if findings.is_full() => break,
+                "hostCheck" => {
+                    is_said = true;
+                    tasks.host_check = read_task(&child, &HOST_CHECK, findings);
+                }
+                "configCheck" => tasks.config_check = read_task(&child, &CONFIG_CHECK, findings),
+                _ => tasks.heartbeat = read_task(&child, &HEARTBEAT, findings),
+            }
+        }
+        let old = MANAGER.attributes[0].name;
+        if let Some(value) = element.value(old) {
+            if is_said {
+                let element = HOST_CHECK.name;
+                findings.error(value.error(ErrorKind::OldFormToo { old, element }));
+            } else {
+                tasks.host_check = element.read(&MANAGER, tasks.host_check, findings);
+            }
+            is_said = true;
+        }
+    }
+    if let Some(check_time) = check_time {
+        if is_said {
+            let (old, element) = ("<checktime>", HOST_CHECK.name);
+            findings.error(check_time.error(ErrorKind::OldFormToo { old, element }));
+        } else {
+            tasks.host_check = check_time.read(&CHECK_TIME, tasks.host_check, findings);
+        }
+    }
+    tasks
+}
+
+fn read_task(
+    element: &Element<'_>,
+    table: &ElementTable<PeriodicTask>,
+    findings: &mut Findings<'_>,
+) -> PeriodicTask {
+    let task = element.read(table, (table.new)(), findings);
+    let interval = element.value("interval").map(|value| value.seconds());
+    match interval {
+        // An interval of 0 disables it, whatever `enable` says.
+        Some(Ok(None)) => PeriodicTask {
+            enable: false,
+            ..task
+        },
+        _ => task,
+    }
+}
+
+/// Reads a `<control>`. txLoadBalancer wrote `socket="None"` where it had none.
+pub(super) fn read_control(element: &Element<'_>, findings: &mut Findings<'_>) -> Option<Control> {
+    let socket = element.value("socket");
+    let is_there = socket.is_none_or(|value| value.text != NO_ADDRESS);
+    is_there.then(|| element.read(&CONTROL, (CONTROL.new)(), findings))
+}

@@ -1,0 +1,181 @@
+//! Verbs that change services and their listeners.
+
+use super::apply::{service, service_mut};
+use super::list::{find_index, insert_item, move_item};
+use super::table::{CommandSchema, adds, before, replaces, required, service_key};
+use super::{CommandError, ListenChoice};
+use crate::config::attributes::{LISTENER, SERVICE};
+use crate::config::value::Value;
+use crate::config::{Config, Group, ListenAddress, Service, ValueKind};
+
+/// Name of the group of a new service.
+const FIRST_GROUP: &str = "main";
+
+pub(super) static NEW_SERVICE: CommandSchema = adds(
+    "newService",
+    || {
+        vec![
+            required("service", ValueKind::NewName),
+            required("listen", ValueKind::ListenAddress),
+            before(ValueKind::Service),
+        ]
+    },
+    "add a service with the empty, enabled group main",
+    |values, config| {
+        let listen = values.get("listen", Value::address)?;
+        check_listen_free(config, &listen)?;
+        let service = Service {
+            name: values.name("service"),
+            listens: vec![listen],
+            groups: vec![Group {
+                name: FIRST_GROUP.to_owned(),
+                ..Group::default()
+            }],
+            enabled: FIRST_GROUP.to_owned(),
+            ..Service::default()
+        };
+        insert_item(&mut config.services, service, values.place().as_ref(), "")
+    },
+);
+
+pub(super) static DEL_SERVICE: CommandSchema = adds(
+    "delService",
+    || vec![service_key()],
+    "remove a service with all its groups; its sessions live on",
+    |values, config| {
+        let index = find_index(&config.services, &values.name("service"), "")?;
+        config.services.remove(index);
+        Ok(())
+    },
+);
+
+pub(super) static SET_SERVICE: CommandSchema = replaces(
+    "setService",
+    || {
+        [
+            vec![service_key()],
+            SERVICE.keys_to_set(),
+            vec![before(ValueKind::Service)],
+        ]
+        .concat()
+    },
+    "change a service's timeouts or place",
+    |values, config| {
+        let index = find_index(&config.services, &values.name("service"), "")?;
+        values.set(&SERVICE, &mut config.services[index])?;
+        let place = values.place();
+        move_item(&mut config.services, index, place.as_ref(), "").map(drop)
+    },
+    |values, config| {
+        let service = service(config, values.text("service")?)?;
+        Some(values.previous(&SERVICE, service))
+    },
+);
+
+pub(super) static ADD_LISTEN: CommandSchema = adds(
+    "addListen",
+    || {
+        [
+            vec![service_key()],
+            LISTENER.keys_to_add(),
+            vec![before(ValueKind::ListenAddress)],
+        ]
+        .concat()
+    },
+    "add a listener to a service",
+    |values, config| {
+        let (name, address) = (values.name("service"), values.get("ip", Value::address)?);
+        let service = service_mut(config, &name)?;
+        let index = match values.text("before") {
+            None | Some("") => service.listens.len(),
+            Some(_) => {
+                let next = values.get("before", Value::address)?;
+                listen_index(service, &ListenChoice::Address(next))?
+            }
+        };
+        check_listen_free(config, &address)?;
+        service_mut(config, &name)?.listens.insert(index, address);
+        Ok(())
+    },
+);
+
+pub(super) static DEL_LISTEN: CommandSchema = adds(
+    "delListen",
+    || vec![service_key(), required("ip", ValueKind::ListenAddress)],
+    "remove a listener from a service",
+    |values, config| {
+        let (name, address) = (values.name("service"), values.get("ip", Value::address)?);
+        let service = service_mut(config, &name)?;
+        let index = listen_index(service, &ListenChoice::Address(address))?;
+        if service.listens.len() == 1 {
+            return Err(CommandError::LastListen { service: name });
+        }
+        service.listens.remove(index);
+        Ok(())
+    },
+);
+
+pub(super) static SWITCH_PORT: CommandSchema = adds(
+    "switchPort",
+    || {
+        vec![
+            service_key(),
+            required("from", ValueKind::ListenAddressOrPort),
+            required("to", ValueKind::ListenAddressOrPort),
+        ]
+    },
+    "move a listener to another port or address",
+    |values, config| {
+        let name = values.name("service");
+        let service = service_mut(config, &name)?;
+        let index = listen_index(service, &values.get("from", Value::listen_choice)?)?;
+        let before = &service.listens[index];
+        let after = match values.get("to", Value::listen_choice)? {
+            ListenChoice::Address(address) => address,
+            ListenChoice::Port(port) => ListenAddress {
+                host: before.host.clone(),
+                port,
+            },
+        };
+        if after != *before {
+            check_listen_free(config, &after)?;
+            service_mut(config, &name)?.listens[index] = after;
+        }
+        Ok(())
+    },
+);
+
+/// Checks that no service listens there. With port 0 the system chooses a port, never the same
+/// twice.
+fn check_listen_free(config: &Config, address: &ListenAddress) -> Result<(), CommandError> {
+    let mut services = config.services.iter();
+    let taken = services.find(|service| service.listens.contains(address));
+    match taken.filter(|_| address.port != 0) {
+        None => Ok(()),
+        Some(service) => Err(CommandError::ListenTaken {
+            address: address.clone(),
+            service: service.name.clone(),
+        }),
+    }
+}
+
+/// Index of a listener. Only those with port 0 can be equal: then the last.
+fn listen_index(service: &Service, choice: &ListenChoice) -> Result<usize, CommandError> {
+    let listens = &service.listens;
+    let found = match choice {
+        ListenChoice::Address(address) => listens.iter().rposition(|listen| listen == address),
+        ListenChoice::Port(port) => {
+            let mut there = listens
+                .iter()
+                .enumerate()
+                .filter(|(_, it)| it.port == *port);
+            let first = there.next().map(|(index, _)| index);
+            first.filter(|_| there.next().is_none())
+        }
+    };
+    found.ok_or_else(|| CommandError::NoListen {
+        service: service.name.clone(),
+        listen: choice.clone(),
+        listens: listens.clone(),
+    })
+}
