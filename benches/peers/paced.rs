@@ -128,7 +128,8 @@ fn rounds(
 /// its next request at once, and that one's time runs already.
 fn run(address: SocketAddr, per_second: f64, time: Duration) -> Outcome<Vec<Duration>> {
     let interval = Duration::from_secs_f64(CLIENTS as f64 / per_second);
-    let count = (time.as_secs_f64() / interval.as_secs_f64()).max(1.0) as u32;
+    let count = time.as_nanos() / interval.as_nanos().max(1);
+    let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
         clients.push(Client::connect(address)?);
