@@ -26,7 +26,7 @@ fn tell(event: &Event) {
             session.bytes_to_client,
             session.reason.as_str(),
         ),
-        Event::Noted(happening) => println!("{}: {}", happening.topic.as_str(), happening.text),
+        Event::Recorded(event) => println!("{}: {}", event.topic.as_str(), event.text),
         Event::Missed(events) => println!("{events} events were missed"),
         other => println!("{other:?}"),
     }

@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -311,7 +310,7 @@ impl DataPlane {
         let room = fd_budget::sessions(&self.config, self.workers.len(), self.listeners.len());
         // A change must not leave room for no session.
         let capacity = room.unwrap_or(1).min(self.most_sessions);
-        self.shared.capacity.store(capacity, Ordering::Relaxed);
+        self.shared.set_capacity(capacity);
     }
 }
 

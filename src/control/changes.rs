@@ -29,28 +29,28 @@ struct Reloaded {
 }
 
 /// Why a reload is refused.
-struct Refusal {
+struct ReloadError {
     /// The first error.
     why: String,
     /// All errors of the file, if there are several.
     lines: Vec<String>,
 }
 
-impl From<String> for Refusal {
+impl From<String> for ReloadError {
     fn from(why: String) -> Self {
         let lines = Vec::new();
-        Refusal { why, lines }
+        ReloadError { why, lines }
     }
 }
 
-impl From<FileError> for Refusal {
+impl From<FileError> for ReloadError {
     fn from(error: FileError) -> Self {
         let mut lines = error.lines();
         let why = lines.first().cloned().unwrap_or_default();
         if lines.len() == 1 {
             lines.clear();
         }
-        Refusal { why, lines }
+        ReloadError { why, lines }
     }
 }
 
@@ -190,7 +190,7 @@ impl Controller {
                 let answer = self.answer(Ok(message));
                 answer.with(ResponseData::Lines(lost.collect()))
             }
-            Err(Refusal { why, lines }) => {
+            Err(ReloadError { why, lines }) => {
                 let answer = self.answer(Err(why));
                 answer.with(ResponseData::Lines(lines))
             }
@@ -198,11 +198,11 @@ impl Controller {
     }
 
     /// Reads the file, and puts it in force if it has changed; with `force`, in any case.
-    fn reread(&mut self, actor: &Actor, force: bool) -> Result<Reloaded, Refusal> {
+    fn reread(&mut self, actor: &Actor, force: bool) -> Result<Reloaded, ReloadError> {
         let result = self.try_reread(actor, force);
         let first = result.as_ref().map_err(|refusal| refusal.why.clone());
         self.last_reload = Some(outcome(&first));
-        if let Err(Refusal { why, lines }) = &result {
+        if let Err(ReloadError { why, lines }) = &result {
             let text = format!("{why}; the running configuration stays");
             self.record(Topic::Error, &text);
             for other in lines.iter().skip(1) {
@@ -212,7 +212,7 @@ impl Controller {
         result
     }
 
-    fn try_reread(&mut self, actor: &Actor, force: bool) -> Result<Reloaded, Refusal> {
+    fn try_reread(&mut self, actor: &Actor, force: bool) -> Result<Reloaded, ReloadError> {
         let Some(stored) = &self.stored else {
             return Err(NO_FILE.to_owned().into());
         };

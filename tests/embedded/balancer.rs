@@ -332,7 +332,7 @@ fn events_are_published() {
     next(&events, |event| up(event).then_some(()));
     balancer.drain_host("web", "prod", "gone").unwrap();
     let noted = next(&events, |event| match event {
-        Event::Noted(happening) => Some(happening.clone()),
+        Event::Recorded(event) => Some(event.clone()),
         _ => None,
     });
     assert_eq!(noted.topic, Topic::Change);
@@ -426,7 +426,11 @@ fn an_admin_client_that_stops_it_is_waited_for() {
     let events = balancer.events();
     balancer.apply("shutdown grace=0").unwrap();
     // Who listens hears of the end, though the balancer is held still.
-    assert!(events.into_iter().all(|it| matches!(it, Event::Noted(_))));
+    assert!(
+        events
+            .into_iter()
+            .all(|it| matches!(it, Event::Recorded(_)))
+    );
     assert_eq!(balancer.events().count(), 0);
     balancer.wait();
 }

@@ -69,7 +69,7 @@ impl Drop for ControlServer {
 
 /// The sockets, and what the threads of their clients share.
 struct ControlSocketState {
-    open: Mutex<Sockets>,
+    open: Mutex<OpenSockets>,
     limit: Arc<ConnectionLimit>,
     clients: ClientContext,
 }
@@ -123,7 +123,7 @@ impl ControlSocketState {
 
 /// The sockets in force.
 #[derive(Default)]
-struct Sockets {
+struct OpenSockets {
     control: Option<OpenSocket>,
     amp: Option<OpenSocket>,
 }

@@ -64,7 +64,7 @@ impl Status {
             .with("accept_pauses", self.accept_pauses)
             .with("no_ports", self.no_ports)
             .with("turns", self.iterations)
-            .with_list("happenings", self.recent_events.iter().map(happening))
+            .with_list("happenings", self.recent_events.iter().map(recent_event))
     }
 }
 
@@ -115,11 +115,11 @@ fn outcome(outcome: &Outcome) -> Object {
         .with("error", outcome.result.as_ref().err().map(String::as_str))
 }
 
-fn happening(happening: &RecentEvent) -> Object {
+fn recent_event(event: &RecentEvent) -> Object {
     Object::new()
-        .with("at_ms", happening.wall_ms)
-        .with("topic", happening.topic.as_str())
-        .with("text", happening.text.as_str())
+        .with("at_ms", event.wall_ms)
+        .with("topic", event.topic.as_str())
+        .with("text", event.text.as_str())
 }
 
 fn service(service: &ServiceStatus) -> Object {

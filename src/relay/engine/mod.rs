@@ -15,15 +15,13 @@ use std::time::Duration;
 use accept::PreparedListener;
 use listeners::ListenerSet;
 
-use super::connection::{Connection, Context, RunResult};
-use super::connection::{ListenSocket, Transport};
+use super::connection::{Connection, Context, ListenSocket, RunResult, Transport};
 use super::failure::{CloseMode, EndReason, Shortage};
 use super::mailbox::WorkerMessage;
 use super::plan::Plan;
 use super::port_gate::PortGates;
 use super::session::{Readiness, earliest};
-use super::session_record;
-use super::session_record::SessionLists;
+use super::session_record::{self, SessionLists};
 use super::shared::{Shared, WorkerStats};
 use super::slab::{FIRST_SPECIAL, Slab, TokenTarget, decode_token};
 use super::timer_wheel::{Stall, TICK_MS, TimerHold, TimerWheel, Wakeup};

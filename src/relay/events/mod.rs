@@ -37,7 +37,7 @@ pub enum Event {
     /// A session has ended.
     SessionEnded(Box<SessionEnd>),
     /// The configuration was changed, reloaded or saved, or one of these failed.
-    Noted(RecentEvent),
+    Recorded(RecentEvent),
     /// This many events were dropped because the subscriber had no room for them.
     Missed(u64),
     /// A thread of the balancer panicked, usually in a scheduler of the embedding program: the
@@ -292,7 +292,7 @@ impl RecentEvents {
         if !matches!(topic, Topic::HostUp | Topic::HostDown) {
             self.event_bus.publish(|| {
                 let (wall_ms, text) = (self.clock.wall_ms(at_ms), text.clone());
-                Event::Noted(RecentEvent {
+                Event::Recorded(RecentEvent {
                     wall_ms,
                     topic,
                     text,
