@@ -1,15 +1,11 @@
 //! Hosts that are listeners of txlb itself: chains of services work, circles are refused.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use crate::support::client::{End, Session, fate, who};
 use crate::support::host::Host;
+use crate::support::peer::free_port;
 use crate::support::txlb::{Folder, Txlb, run, text};
-
-fn port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
 
 /// A service that listens on all addresses, with these hosts.
 fn service(name: &str, port: u16, hosts: &[String]) -> String {
@@ -32,7 +28,7 @@ const CIRCLE: &str = "it is a listener of txlb itself: sessions would go in circ
 #[test]
 fn a_host_that_is_its_own_listener_is_down_and_takes_nothing_from_others() {
     let host = Host::new("a");
-    let (web, looped, named) = (port(), port(), port());
+    let (web, looped, named) = (free_port(), free_port(), free_port());
     let config = format!(
         "<config>{}{}{}</config>",
         service("web", web, &[host.address().to_string()]),
@@ -60,7 +56,7 @@ fn a_host_that_is_its_own_listener_is_down_and_takes_nothing_from_others() {
 #[test]
 fn services_may_be_chained_and_a_change_that_makes_a_circle_is_warned_of() {
     let host = Host::new("a");
-    let (first, second) = (port(), port());
+    let (first, second) = (free_port(), free_port());
     let config = |hosts: &[String]| {
         format!(
             "<config>{}{}</config>",

@@ -1,6 +1,6 @@
 //! `txlb ctl`: commands, output, and exit status.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use crate::support::client::{Session, who, who_in_turn};
 use crate::support::config::web;
 use crate::support::control::{Controlled, ctl};
 use crate::support::host::Host;
+use crate::support::peer::free_address;
 use crate::support::txlb::{Folder, Txlb, finish, program, run, text};
 use crate::support::until;
 use txlb::config::{Config, read};
@@ -263,11 +264,6 @@ impl Traffic {
             client.join().unwrap();
         }
     }
-}
-
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
 }
 
 /// Two files that differ in everything that can be changed, except a listener.

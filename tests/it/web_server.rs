@@ -8,6 +8,7 @@ use crate::support::client::{Session, connect, connect_from, fate, who_in_turn};
 use crate::support::host::{Host, Place};
 use crate::support::http::{ADMIN, HttpRequest, USERS, page_of, raw, with_page};
 use crate::support::page::Page;
+use crate::support::peer::free_address;
 use crate::support::txlb::{Folder, Txlb, run, text};
 use crate::support::until;
 use rustix::process::Signal;
@@ -118,7 +119,8 @@ fn the_server_follows_the_configuration() {
 
 #[test]
 fn the_server_moves_to_an_address_that_overlaps_its_own() {
-    let page = Page::open();
+    // A port that is free on all addresses, and stays so.
+    let page = Page::open_at(free_address());
     let port = page.address.port();
     for host in ["0.0.0.0", "127.0.0.1", "127.0.0.1"] {
         let there = format!("{host}:{port}");

@@ -15,8 +15,14 @@ pub(crate) struct Page {
 
 impl Page {
     pub(crate) fn open() -> Page {
+        Page::open_at(([127, 0, 0, 1], 0).into())
+    }
+
+    /// With the page at this address.
+    pub(crate) fn open_at(address: SocketAddr) -> Page {
         let host = Host::new("a");
         let config = with_page(&[host.address()], "names=\"lb.example.org\"", USERS);
+        let config = config.replace("127.0.0.1:0\" names", &format!("{address}\" names"));
         let txlb = Txlb::start(&config);
         Page {
             address: page_of(&txlb),

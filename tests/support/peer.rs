@@ -1,7 +1,8 @@
 //! Debian programs beside txlb, such as nginx.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::Signal;
 
@@ -41,9 +42,27 @@ impl Drop for Peer {
     }
 }
 
+/// An address of 127.0.0.1 whose port is free on all addresses, and was not given before.
 pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    ([127, 0, 0, 1], free_port()).into()
+}
+
+/// A port that is free on all addresses, and was not given before. It is not one of those that the
+/// system chooses: between this call and its use, another test may ask for such a port, or connect
+/// from one.
+pub(crate) fn free_port() -> u16 {
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 20_000;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    // Test programs that run side by side begin at different ports.
+    let start = std::process::id().wrapping_mul(97);
+    loop {
+        let given = GIVEN.fetch_add(1, Ordering::Relaxed);
+        assert!(given < COUNT, "no port is free");
+        let port = FIRST + start.wrapping_add(given) % COUNT;
+        let port = u16::try_from(port).unwrap();
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+            return port;
+        }
+    }
 }
