@@ -15,6 +15,10 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_w
 use super::TIMEOUT;
 use super::client::patient;
 
+/// A host's accept backlog. Linux answers more clients than fit into it by SYN cookies, and forgets
+/// those that it cannot take then: they wait for a greeting that never comes.
+const BACKLOG: i32 = 4096;
+
 /// A reserved port for a host. While no host listens there, connections are refused.
 pub(crate) struct Place {
     socket: OwnedFd,
@@ -38,7 +42,7 @@ impl Place {
     /// Starts to listen, until the listener is dropped.
     pub(crate) fn listen(&self) -> Listener {
         let socket = bound(self.address);
-        listen(&socket, 128).unwrap();
+        listen(&socket, BACKLOG).unwrap();
         Listener::from(TcpListener::from(socket))
     }
 
@@ -146,6 +150,8 @@ impl Host {
 
     /// A host that runs `serve` with each connection.
     pub(crate) fn that(listener: Listener, name: &str, serve: fn(TcpStream, &str)) -> Host {
+        // The standard library's is 128.
+        listen(&listener.0, BACKLOG).unwrap();
         let address = listener.address();
         let over = Arc::new(AtomicBool::new(false));
         let (over_too, name) = (Arc::clone(&over), name.to_owned());
