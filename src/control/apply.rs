@@ -40,7 +40,7 @@ pub(super) struct ConfigChange<'a> {
 pub(super) enum NewListeners {
     /// They are bound now.
     Bind(ResolveScope),
-    /// They were bound before any thread ran.
+    /// They are bound already.
     Bound(WantedListeners, Vec<BoundListener>),
 }
 
@@ -140,10 +140,19 @@ impl DataPlane {
     /// # Errors
     /// A listener that cannot be bound: everything is as it was.
     pub(super) fn listen_again(&mut self) -> Result<(), Error> {
-        match self.config.listen_names().is_empty() {
-            true => Ok(()),
-            false => self.apply(self.config.clone()),
+        if self.config.listen_names().is_empty() {
+            return Ok(());
         }
+        let (wanted, opened) = self.bind_listeners(&self.config, ResolveScope::All)?;
+        if opened.is_empty() && wanted == self.wanted {
+            return Ok(());
+        }
+        let change = ConfigChange {
+            next: self.config.clone(),
+            renames: &Renames::default(),
+            listeners: NewListeners::Bound(wanted, opened),
+        };
+        self.apply_change(change, &mut []).map(Prepared::commit_log)
     }
 
     /// # Errors

@@ -161,7 +161,7 @@ mod tests {
             TcpStream::connect(address).is_err(),
             "the other one is open"
         );
-        // What is prepared serves nobody before the plan, and nobody at all if it is discarded.
+        // A prepared listener accepts no client before the plan, and resets them if it is discarded.
         let (_, discarded, address) = listener();
         prepare(&mailbox, vec![(key.clone(), discarded)]).unwrap();
         let client = TcpStream::connect(address).unwrap();
