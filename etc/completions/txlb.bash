@@ -24,18 +24,18 @@ _txlb_argument() {
 # What the verb $1 takes.
 _txlb_keys() {
     case $1 in
-        addHost) echo 'service= group= name= ip= weight= state= before=' ;;
+        addHost) echo 'service= group= name= ip= weight= state= backup= before=' ;;
         delHost) echo 'service= group= name= ip= force=' ;;
         delAllHosts) echo 'service= group= force=' ;;
-        setHost) echo 'service= group= name= ip= weight= before= rename=' ;;
+        setHost) echo 'service= group= name= ip= weight= backup= before= rename=' ;;
         setWeight) echo 'service= group= name= weight=' ;;
         drainHost) echo 'service= group= name=' ;;
         hostAdminDown) echo 'service= group= name=' ;;
         hostAdminUp) echo 'service= group= name=' ;;
-        newGroup) echo 'service= group= scheduler= stickyPrefix= before=' ;;
+        newGroup) echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= before=' ;;
         delGroup) echo 'service= group= force=' ;;
         enableGroup) echo 'service= group=' ;;
-        setGroup) echo 'service= group= scheduler= stickyPrefix= before=' ;;
+        setGroup) echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= before=' ;;
         changeScheduler) echo 'service= group= scheduler= stickyPrefix= before=' ;;
         newService) echo 'service= listen= before=' ;;
         delService) echo 'service=' ;;
@@ -64,7 +64,8 @@ _txlb_values() {
         config.view) echo 'effect running stored' ;;
         addUser.access | setUser.access) echo 'full readonly' ;;
         newGroup.scheduler | setGroup.scheduler | changeScheduler.scheduler) echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' ;;
-        delHost.force | delAllHosts.force | delGroup.force | saveConfig.force | reload.force) echo 'true false' ;;
+        addHost.backup | delHost.force | delAllHosts.force | setHost.backup | newGroup.failOpen | delGroup.force | setGroup.failOpen | saveConfig.force | reload.force) echo 'true false' ;;
+        newGroup.initial | setGroup.initial) echo 'up down' ;;
         addHost.state) echo 'up drain down' ;;
     esac
 }

@@ -16,7 +16,7 @@ pub(crate) use half_stream::{Action, Direction, Readiness, Side};
 
 use super::failure::EndReason;
 use super::timer_wheel::Stall;
-use crate::balance::HostId;
+use crate::balance::{HostEnd, HostId};
 use crate::os::sockets::Delivery;
 
 /// How long a session waits after a shortage before it picks again. Doubles each time, up to 0.8 s.
@@ -65,6 +65,10 @@ pub(crate) struct Session {
     broken: Option<Side>,
     /// The side that sent the last byte.
     last_sender: Side,
+    /// Whether the source of each direction has said anything.
+    spoke: [bool; 2],
+    /// Whether the host ended its side, or broke, before the client did.
+    host_ended_first: bool,
     keepalive: KeepAlive,
     /// It seems silent: ask whether the peers still acknowledge bytes.
     checks_delivery: bool,
@@ -100,6 +104,8 @@ impl Session {
             to_client: HalfStream::new(),
             broken: None,
             last_sender: Side::Client,
+            spoke: [false; 2],
+            host_ended_first: false,
             keepalive: KeepAlive::Later,
             checks_delivery: false,
             acknowledged: [0; 2],
@@ -204,6 +210,28 @@ impl Session {
     /// Bytes written so far: to the host, and to the client.
     pub(crate) fn bytes(&self) -> (u64, u64) {
         (self.to_host.sent(), self.to_client.sent())
+    }
+
+    /// Whether the host has said anything.
+    pub(crate) fn has_host_spoken(&self) -> bool {
+        self.spoke[Direction::ToClient.index()]
+    }
+
+    /// Whether the host's part is over: all that it said is written to the client, or it is gone.
+    pub(crate) fn is_host_done(&self) -> bool {
+        self.to_client.is_delivered() || self.broken == Some(Side::Host)
+    }
+
+    /// How the host's part ends that is over at `now_ms`.
+    pub(crate) fn host_end(&self, now_ms: u64) -> HostEnd {
+        match self.connected_ms {
+            Some(_) if self.has_host_spoken() => HostEnd::Served,
+            Some(connected_ms) if self.host_ended_first => HostEnd::Early {
+                after_ms: now_ms.saturating_sub(connected_ms),
+                asked: self.spoke[Direction::ToHost.index()],
+            },
+            _ => HostEnd::Unknown,
+        }
     }
 
     /// When to call `handle_deadline` at the latest.
@@ -371,6 +399,7 @@ impl Session {
     pub(crate) fn handle_read(&mut self, direction: Direction, short: bool, now_ms: u64) {
         self.active_ms = now_ms;
         self.last_sender = direction.source();
+        self.spoke[direction.index()] = true;
         let half_stream = self.half_stream_mut(direction);
         if short {
             half_stream.handle_short_read();
@@ -389,6 +418,7 @@ impl Session {
     ) {
         self.active_ms = now_ms;
         self.last_sender = direction.source();
+        self.spoke[direction.index()] = true;
         self.half_stream_mut(direction)
             .handle_pipe_filled(bytes, worthwhile);
     }
@@ -403,6 +433,7 @@ impl Session {
 
     /// Reading returned the end of the stream.
     pub(crate) fn handle_end(&mut self, direction: Direction) {
+        self.note_end(direction.source());
         self.half_stream_mut(direction).handle_end();
         self.close_if_finished();
     }
@@ -429,6 +460,7 @@ impl Session {
 
     /// Reading from, or writing to, `side` failed: its connection is gone.
     pub(crate) fn handle_broken(&mut self, side: Side) {
+        self.note_end(side);
         self.broken.get_or_insert(side);
         // Nothing more can be written to it. What it sent before is still read, so that a host's
         // last bytes reach the client.
@@ -440,8 +472,15 @@ impl Session {
 
     /// Reading failed: no more bytes will come.
     pub(crate) fn handle_read_failed(&mut self, direction: Direction) {
+        self.note_end(direction.source());
         self.half_stream_mut(direction).handle_end();
         self.handle_broken(direction.source());
+    }
+
+    /// A side has ended its stream, or broke: notes whether the host did so first.
+    fn note_end(&mut self, side: Side) {
+        let client_ended = self.to_host.is_ending() || self.broken == Some(Side::Client);
+        self.host_ended_first |= side == Side::Host && !client_ended;
     }
 
     /// Corrects times that were taken in a stalled iteration.

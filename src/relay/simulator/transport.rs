@@ -390,6 +390,7 @@ impl Transport for SimulatedTransport {
             let lists = [&self.refused, &self.no_port, &self.held_up];
             lists.iter().any(|list| list.contains(&id))
         };
+        self.check_backup(farm, to, was_tried);
         farm.visit(self.address, to, was_tried, self.loop_ms);
         self.attempt = Some(Attempt {
             picked: to.clone(),
