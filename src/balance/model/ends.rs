@@ -109,7 +109,11 @@ impl Model {
                     let seen = self.hosts.get_mut(name).unwrap();
                     (seen.ends.suspect, seen.ends.until_ms) = (false, until_ms);
                     seen.ends.failed = seen.failed;
-                } else if quick > 0 && quick.is_multiple_of(20) && !seen.failed && !seen.ends.suspect {
+                } else if quick > 0
+                    && quick.is_multiple_of(20)
+                    && !seen.failed
+                    && !seen.ends.suspect
+                {
                     let before = seen.ends.row[seen.ends.row.len() - quick].1;
                     seen.ends.suspect = served > before || others_serve;
                     self.seen[1] += u32::from(seen.ends.suspect);

@@ -5,6 +5,7 @@
 
 mod attempts;
 mod half_stream;
+mod host_part;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +17,7 @@ pub(crate) use half_stream::{Action, Direction, Readiness, Side};
 
 use super::failure::EndReason;
 use super::timer_wheel::Stall;
-use crate::balance::{HostEnd, HostId};
+use crate::balance::HostId;
 use crate::os::sockets::Delivery;
 
 /// How long a session waits after a shortage before it picks again. Doubles each time, up to 0.8 s.
@@ -210,28 +211,6 @@ impl Session {
     /// Bytes written so far: to the host, and to the client.
     pub(crate) fn bytes(&self) -> (u64, u64) {
         (self.to_host.sent(), self.to_client.sent())
-    }
-
-    /// Whether the host has said anything.
-    pub(crate) fn has_host_spoken(&self) -> bool {
-        self.spoke[Direction::ToClient.index()]
-    }
-
-    /// Whether the host's part is over: all that it said is written to the client, or it is gone.
-    pub(crate) fn is_host_done(&self) -> bool {
-        self.to_client.is_delivered() || self.broken == Some(Side::Host)
-    }
-
-    /// How the host's part ends that is over at `now_ms`.
-    pub(crate) fn host_end(&self, now_ms: u64) -> HostEnd {
-        match self.connected_ms {
-            Some(_) if self.has_host_spoken() => HostEnd::Served,
-            Some(connected_ms) if self.host_ended_first => HostEnd::Early {
-                after_ms: now_ms.saturating_sub(connected_ms),
-                asked: self.spoke[Direction::ToHost.index()],
-            },
-            _ => HostEnd::Unknown,
-        }
     }
 
     /// When to call `handle_deadline` at the latest.
@@ -475,12 +454,6 @@ impl Session {
         self.note_end(direction.source());
         self.half_stream_mut(direction).handle_end();
         self.handle_broken(direction.source());
-    }
-
-    /// A side has ended its stream, or broke: notes whether the host did so first.
-    fn note_end(&mut self, side: Side) {
-        let client_ended = self.to_host.is_ending() || self.broken == Some(Side::Client);
-        self.host_ended_first |= side == Side::Host && !client_ended;
     }
 
     /// Corrects times that were taken in a stalled iteration.

@@ -204,13 +204,17 @@ impl SimulatedTransport {
         }
     }
 
-    /// Checks that it was given a backup only if no other host was left.
-    pub(super) fn check_backup(
+    /// Checks that it was given a host that may be picked; a backup only if no other was left.
+    pub(super) fn check_pick(
         &self,
         farm: &HostFarm,
         to: &Picked,
         was_tried: impl Fn(HostId) -> bool,
     ) {
+        assert!(
+            farm.eligible().contains(&(to.id, to.address)),
+            "picked one that is not to be picked: {to:?}"
+        );
         let candidates = farm.candidates();
         // No port for one address is none for other hosts there.
         let was_short = |address| {
