@@ -118,16 +118,17 @@ fn weight_cell(
     match form(view, &keys(context, host)) {
         None => cell.text(&host.weight.to_string()),
         Some(form) => {
-            let input = weight(host.weight).attr("aria-label", &format!("Weight of {host_label}"));
+            // Weight 0 would be refused, and drain says it better.
+            let least = u32::from(is_last_usable(context, host));
+            let input =
+                weight(least, host.weight).attr("aria-label", &format!("Weight of {host_label}"));
             let set = button("setWeight", "Set", "")
                 .attr("aria-label", &format!("Set weight of {host_label}"));
             let shown = view.refresh.without_script().map(|_| {
                 let text = host.weight.to_string();
                 el("span").class("instead").text(&text)
             });
-            let zero =
-                is_last_usable(context, host).then(|| force("0, too: new sessions then fail"));
-            cell.with(form.class("prepared").with(input).with(set).maybe(zero))
+            cell.with(form.class("prepared").with(input).with(set))
                 .maybe(shown)
         }
     }
@@ -160,7 +161,10 @@ fn buttons(
             .with(drain)
             .with(down)
             .with(remove(context, host, host_label))
-            .with(el("small").text(&format!("Drain or down: no new sessions. {}", fate(host)))),
+            .maybe((host.open > 0).then(|| {
+                let text = format!("Drain or down: no new sessions. {}", fate(host));
+                el("small").text(&text)
+            })),
         HostState::Drain => form
             .with(up)
             .with(down)
@@ -410,8 +414,8 @@ mod tests {
         for verb in ["drainHost", "hostAdminDown", "delHost"] {
             assert!(inside.contains(verb) && !before.contains(verb), "{verb}");
         }
-        // One for these, one for the weight.
-        assert_eq!(text_of(&samples::host("one"), &last), (true, 2));
+        assert_eq!(text_of(&samples::host("one"), &last), (true, 1));
+        assert!(details.contains("name=\"weight\" min=\"1\""));
         let not_enabled = GroupContext {
             enabled: false,
             ..last
@@ -440,7 +444,7 @@ mod tests {
     fn a_row_says_what_its_buttons_do_to_sessions() {
         let mut host = samples::host("one");
         for (open, words) in [
-            (0, "Drain or down: no new sessions. It has no open session."),
+            (0, "It has no open session."),
             (
                 1,
                 "Drain or down: no new sessions. Its 1 open session lives on.",

@@ -145,7 +145,7 @@ fn add_host(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Op
         .class("fields")
         .with(labelled("Name", text("name", "255")))
         .with(labelled("Address", address))
-        .with(labelled("Weight", weight(1)))
+        .with(labelled("Weight", weight(0, 1)))
         .with(button("addHost", "Add host", &format!("to {group_label}")));
     Some(details("Add a host…", &format!("to {group_label}")).with(form))
 }
