@@ -39,7 +39,7 @@ _txlb_keys() {
         changeScheduler) echo 'service= group= scheduler= stickyPrefix= before=' ;;
         newService) echo 'service= listen= before=' ;;
         delService) echo 'service=' ;;
-        setService) echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= before=' ;;
+        setService) echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= keepAlive= unackedTimeout= maxDuration= before=' ;;
         addListen) echo 'service= ip= before=' ;;
         delListen) echo 'service= ip=' ;;
         switchPort) echo 'service= from= to=' ;;

@@ -37,7 +37,7 @@ function __txlb_keys
         case delService
             echo 'service='
         case setService
-            echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= before='
+            echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= keepAlive= unackedTimeout= maxDuration= before='
         case addListen
             echo 'service= ip= before='
         case delListen
