@@ -50,3 +50,12 @@ pub struct HostStatus<'a> {
     /// Why and when it failed last, whatever its health is now; the time as `since_ms`.
     pub last_failure: Option<&'a (Failure, u64)>,
 }
+
+impl HostStatus<'_> {
+    /// Whether it could serve a session for what is seen of it: it has an address, has not
+    /// failed, and waits for no check.
+    pub(crate) fn may_serve(&self) -> bool {
+        let is_out = self.pending || matches!(self.health, Health::Failed(_));
+        self.address.is_some() && !is_out
+    }
+}

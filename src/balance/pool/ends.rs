@@ -6,15 +6,15 @@ use crate::balance::{EndedSession, HostEnd, HostId};
 use std::net::{IpAddr, SocketAddr};
 
 impl HostPool {
-    /// The host accepted a session at `address` and reset it before any data. It answers, so it
+    /// The host accepted a session and reset it before any data. It answers, so it
     /// has not failed, unless that are too many in a row. The session is no longer counted.
     pub fn refused_early(
         &mut self,
-        id: HostId,
-        address: SocketAddr,
+        picked: &Picked,
         client: IpAddr,
         now_ms: u64,
     ) -> Option<HealthChange> {
+        let id = picked.id;
         if let Some(member) = self.hosts.get_mut(id) {
             member.failures += 1;
         }
@@ -22,7 +22,7 @@ impl HostPool {
             after_ms: 0,
             asked: false,
         };
-        let change = self.count_end(id, address, end, now_ms);
+        let change = self.count_end(id, picked.address, end, now_ms);
         self.end_session(id, client, true, now_ms);
         change
     }

@@ -1,7 +1,10 @@
 //! A snapshot of everything that runs, as plain data.
 
 mod json;
+mod readiness;
 pub(super) mod table;
+
+pub use readiness::Readiness;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -288,15 +291,6 @@ impl DataPlane {
 }
 
 impl Status {
-    /// Whether every service has a host for new sessions.
-    pub fn is_ready(&self) -> bool {
-        let served = |service: &ServiceStatus| {
-            let group = service.enabled_group();
-            group.is_some_and(|group| group.hosts.iter().any(HostStatus::is_usable))
-        };
-        !self.stopping && self.services.iter().all(served)
-    }
-
     /// The service of that name.
     pub fn service(&self, name: &str) -> Option<&ServiceStatus> {
         self.services.iter().find(|service| service.name == name)
@@ -311,11 +305,11 @@ impl ServiceStatus {
 }
 
 impl HostStatus {
-    /// Whether new sessions may go to it: it is up, has a weight, has not failed, and waits for no
-    /// check.
+    /// Whether new sessions may go to it: it is up, has a weight and an address, has not failed, and
+    /// waits for no check.
     pub fn is_usable(&self) -> bool {
         let in_service = self.state == HostState::Up && self.weight > 0 && !self.pending;
-        in_service && !matches!(self.health, Health::Failed(_))
+        in_service && self.address.is_some() && !matches!(self.health, Health::Failed(_))
     }
 }
 
@@ -354,7 +348,7 @@ mod tests {
     use crate::relay::Topic;
 
     /// A host with everything known.
-    fn host() -> HostStatus {
+    pub(super) fn host() -> HostStatus {
         HostStatus {
             name: "a \"b\"".to_owned(),
             endpoint: "db:1".to_owned(),

@@ -11,7 +11,7 @@ impl Session {
 
     /// Whether the host's part is over: all that it said is written to the client, or it is gone.
     pub(crate) fn is_host_done(&self) -> bool {
-        self.to_client.is_delivered() || self.broken == Some(Side::Host)
+        self.to_client.is_delivered() || self.is_broken(Side::Host)
     }
 
     /// How the host's part ends that is over at `now_ms`.
@@ -28,7 +28,7 @@ impl Session {
 
     /// A side has ended its stream, or broke: notes whether the host did so first.
     pub(super) fn note_end(&mut self, side: Side) {
-        let client_ended = self.to_host.is_ending() || self.broken == Some(Side::Client);
+        let client_ended = self.to_host.is_ending() || self.is_broken(Side::Client);
         self.host_ended_first |= side == Side::Host && !client_ended;
     }
 }

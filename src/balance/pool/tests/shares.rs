@@ -331,8 +331,9 @@ fn too_many_early_ends_in_a_row_make_a_host_failed_which_returns_later_each_time
     fixture.run("?b");
     assert_eq!([(); 2].map(|()| early(&mut fixture)), [None, None]);
     // So many that were reset before they were connected count as well.
-    fixture.run("+");
+    let b = fixture.id("b");
+    let picked = fixture.pick(&[b]).unwrap();
     let now_ms = fixture.now_ms;
-    let change = fixture.pool.refused_early(id, address, CLIENT, now_ms);
+    let change = fixture.pool.refused_early(&picked, CLIENT, now_ms);
     assert_eq!(change, Some(HealthChange::Down(failure)));
 }
