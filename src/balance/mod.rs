@@ -14,7 +14,7 @@ mod sticky;
 
 pub use host::{Failure, Health, HealthChange, Host, HostStatus, Member};
 pub use hosts::Hosts;
-pub use pool::{HostPool, Picked};
+pub use pool::{HostPool, OpenHost, Picked};
 pub use random::Random;
 pub use schedulers::Schedulers;
 pub use stats::{Counters, HISTOGRAM_MS, MINUTES, RecentSessions, Totals};

@@ -60,7 +60,7 @@ impl Algorithm {
     ];
 
     /// Whether it uses weights, other than 0.
-    pub(super) fn uses_weights(&self) -> bool {
+    pub(crate) fn uses_weights(&self) -> bool {
         use Algorithm as A;
         match self {
             A::Weighted | A::WeightedRoundRobin | A::WeightedLeastConns | A::Maglev => true,

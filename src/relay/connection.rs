@@ -331,6 +331,7 @@ impl<T: Transport> Connection<T> {
         if let Some(picked) = self.drop_host() {
             let client = self.client_address.ip();
             self.group.pool().release(picked.id, client, context.now_ms);
+            self.log_emptied();
             self.session
                 .handle_connect_failed(picked.id, true, context.now_ms);
         }
@@ -380,6 +381,13 @@ impl<T: Transport> Connection<T> {
                 }
             }
         }
+        self.log_emptied();
+    }
+
+    /// Logs that this was the last session of a host out of service.
+    fn log_emptied(&self) {
+        let emptied = self.group.pool().take_emptied();
+        self.group.log_emptied(emptied);
     }
 
     fn log_health_change(&self, picked: &Picked, change: Option<HealthChange>, now_ms: u64) {
@@ -416,7 +424,11 @@ impl<T: Transport> Connection<T> {
         });
         if let Some(picked) = &self.picked {
             let client = self.client_address.ip();
-            self.group.pool().release(picked.id, client, now_ms);
+            let mut pool = self.group.pool();
+            pool.release(picked.id, client, now_ms);
+            let emptied = pool.take_emptied();
+            drop(pool);
+            self.group.log_emptied(emptied);
         }
     }
 }

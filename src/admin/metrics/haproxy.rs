@@ -130,6 +130,7 @@ pub(super) mod samples {
             total: 0,
             recent: Vec::new(),
             failures: 0,
+            emptied_wall_ms: None,
             last_failure: None,
             totals: Totals::default(),
         }
@@ -167,6 +168,7 @@ pub(super) mod samples {
             open: 2,
             total: 7,
             failures: 1,
+            emptied_wall_ms: None,
             last_failure: Some(("connection refused".to_owned(), 1_000_000_000_400)),
             totals: Totals {
                 bytes_to_host: 100,

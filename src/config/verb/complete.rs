@@ -5,7 +5,9 @@
 use super::line::{PartialLine, QuotedWord, parse_partial_line};
 use super::table::{self, CommandSchema, KeySchema};
 use super::{View, options};
-use crate::config::{Access, Config, CustomNames, Group, HostState, Service, ValueKind};
+use crate::config::{
+    Access, Config, CustomNames, Group, HostState, Service, ValueKind, WhenFailed,
+};
 
 /// Byte offset of the last word of a line, which [`complete`] has choices for; after a blank, the
 /// end of the line.
@@ -147,6 +149,9 @@ impl<'a> PartialCommand<'a> {
             ValueKind::State => [HostState::Up, HostState::Drain, HostState::Down]
                 .map(|state| state.as_str().to_owned())
                 .to_vec(),
+            ValueKind::WhenFailed => {
+                to_strings(&[WhenFailed::Keep.as_str(), WhenFailed::End.as_str()])
+            }
             ValueKind::Access => to_strings(&[Access::Full.as_str(), Access::ReadOnly.as_str()]),
             ValueKind::View => to_strings(&View::ALL.map(View::as_str)),
             ValueKind::Flag | ValueKind::LooseFlag => to_strings(&["true", "false"]),
@@ -250,8 +255,8 @@ mod tests {
             ("json stat", &["status"]),
             ("nonsense ", &[]),
             ("status ", &[]),
-            ("drainHost ", &["service=", "group=", "name="]),
-            ("drainHost service=web ", &["group=", "name="]),
+            ("drainHost ", &["service=", "group=", "name=", "wait="]),
+            ("drainHost service=web ", &["group=", "name=", "wait="]),
             ("drainHost GR", &["group="]),
             ("delHost service=web group=main name=one ", &["force="]),
             ("addUser name=x key=a k", &["key="]),

@@ -178,8 +178,8 @@ pub(super) static SET_WEIGHT: CommandSchema = replaces(
 
 pub(super) static DRAIN_HOST: CommandSchema = replaces(
     "drainHost",
-    host_keys,
-    "set a host to drain: no new sessions",
+    || [host_keys(), vec![optional("wait", ValueKind::Grace)]].concat(),
+    "set a host to drain: no new sessions; wait so many seconds until it is empty",
     |values, config| set_state(values, config, HostState::Drain),
     previous_state,
 );

@@ -65,6 +65,8 @@ pub enum Topic {
     HostDown,
     /// A failed host answers again.
     HostUp,
+    /// The last session of a host that is drained, down or removed has ended.
+    HostEmpty,
     /// An operator has changed the configuration.
     Change,
     /// The configuration file was read again.
@@ -81,6 +83,7 @@ impl Topic {
         match self {
             Topic::HostDown => "host down",
             Topic::HostUp => "host up",
+            Topic::HostEmpty => "host empty",
             Topic::Change => "change",
             Topic::Reload => "reload",
             Topic::Save => "save",
