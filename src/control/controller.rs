@@ -278,11 +278,11 @@ impl Controller {
             Action::Reload { force } => self.reload(actor, *force),
             Action::EndSession { id } => {
                 let outcome = self.end_session(*id);
-                self.answer(outcome)
+                self.answer(outcome).with_message()
             }
             Action::EndSessions(selection) => {
                 let outcome = self.end_selected(selection);
-                self.answer(outcome)
+                self.answer(outcome).with_message()
             }
             Action::Rebalance {
                 service,
@@ -290,7 +290,7 @@ impl Controller {
                 rate,
             } => {
                 let outcome = self.rebalance(service, group.as_deref(), *rate);
-                self.answer(outcome)
+                self.answer(outcome).with_message()
             }
             Action::ReopenLog => {
                 let outcome = self.reopen();

@@ -257,7 +257,7 @@ impl Ending {
             };
             // The client may have gone.
             let answer = Response::new(outcome, data_plane.generation());
-            let _ = waiter.response.send(answer);
+            let _ = waiter.response.send(answer.with_message());
             false
         });
     }

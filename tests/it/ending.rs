@@ -33,7 +33,7 @@ fn goes_on(mut client: &TcpStream) -> bool {
 }
 
 fn open(controlled: &Controlled) -> usize {
-    let sessions = controlled.tell(&["-j", "sessions"]);
+    let sessions = controlled.tell(&["--json", "sessions"]);
     sessions.matches("\"id\":").count()
 }
 
@@ -42,7 +42,7 @@ fn one_session_is_ended_by_its_id_in_order() {
     let host = Host::new("a");
     let mut controlled = start("", &[&host]);
     let (one, _) = client(&controlled);
-    let listed = controlled.tell(&["-j", "sessions"]);
+    let listed = controlled.tell(&["--json", "sessions"]);
     let id = listed.split("\"id\":\"").nth(1).unwrap();
     let id = format!("id={}", id.split('"').next().unwrap());
     let (other, _) = client(&controlled);
@@ -90,7 +90,7 @@ fn a_session_with_bytes_on_their_way_is_reset() {
     let at_host = host.accept();
     let sender = std::thread::spawn(move || while (&at_host).write(&[b'z'; 1 << 16]).is_ok() {});
     until("bytes wait", || {
-        let sessions = controlled.tell(&["-j", "sessions"]);
+        let sessions = controlled.tell(&["--json", "sessions"]);
         !sessions.contains("\"bytes_to_client\":0")
     });
     controlled.tell(&["endSessions", "force=true"]);
@@ -116,11 +116,11 @@ fn a_drained_host_is_empty_after_its_time_and_who_waits_is_told() {
     assert!(controlled.tell(&["status"]).contains("empty for "));
     assert!(
         controlled
-            .tell(&["-j", "status"])
+            .tell(&["--json", "status"])
             .contains("\"host empty\"")
     );
     // At once where nothing is left.
-    controlled.tell(&[&drain[..], &["wait=20"]].concat());
+    controlled.tell(&[&drain[..], &["wait=1000"]].concat());
 }
 
 #[test]
