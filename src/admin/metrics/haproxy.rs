@@ -167,6 +167,7 @@ pub(super) mod samples {
             name: name.to_owned(),
             addresses: vec!["[::1]:80".parse().unwrap()],
             enabled: groups.first().map_or("", |group| &group.name).to_owned(),
+            drain_timeout: None,
             open: groups.iter().map(|group| group.open as u64).sum(),
             total: 9,
             groups,

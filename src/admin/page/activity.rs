@@ -1,7 +1,8 @@
 //! The end of the page: recent events, open sessions, and how earlier sessions ended.
 
-use super::html::{Element, el, time};
-use crate::control::{RecentEvent, SessionStatus, Sessions, Status, Topic};
+use super::html::{Element, el, id, time};
+use super::view::{View, button, change_link, details, form};
+use crate::control::{RecentEvent, SessionStatus, Status, Topic};
 use crate::text::{age, bytes, count};
 
 /// Sessions that are shown, the oldest first: a session that hangs is at the top.
@@ -19,7 +20,8 @@ const COLUMNS: [(&str, &str); 8] = [
 ];
 
 /// The table of open sessions.
-pub(super) fn sessions(status: &Status, sessions: &Sessions) -> Element {
+pub(super) fn sessions(view: &View<'_>) -> Element {
+    let (status, sessions) = (view.status, view.sessions);
     let section = el("section")
         .attr("id", "sessions")
         .attr("aria-labelledby", "sessions.title")
@@ -28,15 +30,18 @@ pub(super) fn sessions(status: &Status, sessions: &Sessions) -> Element {
     if sessions.list.is_empty() {
         return section.with(el("p").text("No session is open."));
     }
-    let head = COLUMNS.map(|(name, class)| {
+    let head = |(name, class): (&str, &str)| {
         let cell = el("th").attr("scope", "col").text(name);
         if class.is_empty() {
             cell
         } else {
             cell.class(class)
         }
-    });
-    let rows = sessions.list.iter().take(SHOWN).map(session_row);
+    };
+    let change = form(view, &[]).map(|_| head(("Change", "")));
+    let head = el("tr").with_all(COLUMNS.map(head)).maybe(change);
+    let rows = sessions.list.iter().take(SHOWN);
+    let rows = rows.map(|session| session_row(view, session));
     let more = sessions.more + sessions.list.len().saturating_sub(SHOWN);
     let more = (more > 0).then(|| {
         let text = format!("And {} more that are younger.", count(more as u64));
@@ -49,15 +54,20 @@ pub(super) fn sessions(status: &Status, sessions: &Sessions) -> Element {
                 .class("vh")
                 .text("Open sessions, the oldest first"),
         )
-        .with(el("thead").with(el("tr").with_all(head)))
+        .with(el("thead").with(head))
         .with(el("tbody").with_all(rows));
-    section.with(table).maybe(more)
+    section
+        .maybe(change_link(view, "sessions", "of sessions"))
+        .with(table)
+        .maybe(more)
 }
 
-fn session_row(session: &SessionStatus) -> Element {
+fn session_row(view: &View<'_>, session: &SessionStatus) -> Element {
     let host = session.host.as_deref().unwrap_or("-");
     let number = |text: &str| el("td").class("n").text(text);
+    let session_id = format!("{:x}", session.id);
     el("tr")
+        .attr("id", &id("x", &[&session_id]))
         .with(
             el("th")
                 .attr("scope", "row")
@@ -70,6 +80,16 @@ fn session_row(session: &SessionStatus) -> Element {
         .with(number(&bytes(session.bytes_to_host)))
         .with(number(&bytes(session.bytes_to_client)))
         .with(el("td").text(session.phase.as_str()))
+        .maybe(end_button(view, session, &session_id))
+}
+
+fn end_button(view: &View<'_>, session: &SessionStatus, session_id: &str) -> Option<Element> {
+    let of = format!("{} of {}", session.client, session.service);
+    let text = "The session ends now: in order if nothing is on its way, else by a reset.";
+    let end = details("End…", &of)
+        .with(el("p").text(text))
+        .with(button("endSession", "End", &of));
+    Some(el("td").with(form(view, &[("id", session_id)])?.with(end)))
 }
 
 fn ended(status: &Status) -> Option<Element> {
@@ -139,7 +159,8 @@ fn class(topic: Topic) -> &'static str {
 mod tests {
     use super::super::tests::samples;
     use super::*;
-    use crate::control::EndReason;
+    use crate::config::Access;
+    use crate::control::{EndReason, Sessions};
 
     #[test]
     fn so_many_are_shown_and_the_others_are_counted() {
@@ -148,9 +169,14 @@ mod tests {
             list: vec![SessionStatus::example(); SHOWN + 3],
             more: 4,
         };
-        let text = sessions(&status, &list).into_text();
-        assert_eq!(text.matches("10.0.0.9:33333").count(), SHOWN);
+        let mut view = samples::view(&status);
+        view.sessions = &list;
+        let text = sessions(&view).into_text();
+        assert_eq!(text.matches("scope=\"row\">10.0.0.9:33333<").count(), SHOWN);
+        assert_eq!(text.matches("value=\"endSession\"").count(), SHOWN);
         assert!(text.contains("And 7 more that are younger."));
+        view.access = Access::ReadOnly;
+        assert!(!sessions(&view).into_text().contains("endSession"));
     }
 
     #[test]

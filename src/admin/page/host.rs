@@ -3,12 +3,13 @@
 //! There may be thousands, so each row is kept short.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use super::html::{Element, el, id};
 use super::view::{View, button, change_link, details, force, form, weight};
 use crate::config::HostState;
 use crate::control::{GroupStatus, Health, HostStatus};
-use crate::text::{age, bytes, count};
+use crate::text::{age, bytes, count, plural};
 
 /// The group of a row's host.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +22,8 @@ pub(super) struct GroupContext<'a> {
     pub(super) usable: usize,
     /// Whether the group is enabled.
     pub(super) enabled: bool,
+    /// How long sessions may stay on a host that gets no new ones.
+    pub(super) drain_timeout: Option<Duration>,
     /// The most sessions a minute of any host: the scale of all sparklines.
     pub(super) peak: u32,
     /// The scheduler that would look at the weights there are, if the group's does not.
@@ -84,6 +87,7 @@ fn state(host: &HostStatus, now_ms: u64) -> Element {
         (_, Health::Healthy) => cell.text(&format!(", healthy for {seen_for}")),
         (_, Health::Untried) => cell.text(", untried"),
     };
+    let cell = cell.maybe(drain(state, host, &ago));
     let notes = host.notes();
     let cell = cell.maybe((!notes.is_empty()).then(|| el("small").text(&notes.join("; "))));
     let error = match (&host.health, &host.last_failure) {
@@ -95,6 +99,19 @@ fn state(host: &HostStatus, now_ms: u64) -> Element {
         (_, None) => return cell,
     };
     cell.with(el("small").text(&error))
+}
+
+/// How far a drain is: the sessions that are left, or when the last one ended.
+fn drain(state: State, host: &HostStatus, ago: &dyn Fn(u64) -> String) -> Option<Element> {
+    let is_out = matches!(state, State::Draining | State::Drained | State::Down);
+    let text = match host.emptied_wall_ms.filter(|_| is_out) {
+        _ if is_out && host.open > 0 => {
+            format!("{} left", plural(host.open as usize, "session"))
+        }
+        Some(at_ms) => format!("the last session ended {} ago", ago(at_ms)),
+        None => return None,
+    };
+    Some(el("small").text(&text))
 }
 
 /// A mean connect time: measured in whole milliseconds, so a tenth is the last digit.
@@ -162,7 +179,7 @@ fn buttons(
         HostState::Up if is_last_usable(context, host) => {
             let last = details("Drain, down or remove…", host_label)
                 .with(el("p").class("bad").text(LAST_USABLE))
-                .with(el("p").text(&fate(host)))
+                .with(el("p").text(&fate(context, host)))
                 .with(force("even so"))
                 .with(drain)
                 .with(down)
@@ -174,7 +191,7 @@ fn buttons(
             .with(down)
             .with(remove(context, host, host_label))
             .maybe((host.open > 0).then(|| {
-                let text = format!("Drain or down: no new sessions. {}", fate(host));
+                let text = format!("Drain or down: no new sessions. {}", fate(context, host));
                 el("small").text(&text)
             })),
         HostState::Drain => form
@@ -186,8 +203,36 @@ fn buttons(
             .with(drain)
             .with(remove(context, host, host_label)),
     };
-    let cell = el("td").with(form);
+    let cell = el("td")
+        .with(form)
+        .maybe(end_sessions(view, context, host, host_label));
     Some(cell.maybe(change_link(view, &row_id(context, host), host_label)))
+}
+
+/// The form that ends all sessions of the host.
+fn end_sessions(
+    view: &View<'_>,
+    context: &GroupContext<'_>,
+    host: &HostStatus,
+    host_label: &str,
+) -> Option<Element> {
+    if host.open == 0 {
+        return None;
+    }
+    let keys = [
+        ("service", context.service),
+        ("group", context.group),
+        ("host", &host.name),
+    ];
+    let open = plural(host.open as usize, "open session");
+    let text = match host.is_usable() {
+        true => format!("{open} of it will be ended now. It still gets new ones."),
+        false => format!("{open} of it will be ended now."),
+    };
+    let end = details("End sessions…", host_label)
+        .with(el("p").text(&text))
+        .with(button("endSessions", "End sessions", host_label));
+    Some(form(view, &keys)?.with(end))
 }
 
 /// What is said before the last usable host is taken away.
@@ -199,18 +244,27 @@ fn is_last_usable(context: &GroupContext<'_>, host: &HostStatus) -> bool {
 }
 
 /// What becomes of the open sessions once the host gets no new ones.
-fn fate(host: &HostStatus) -> String {
-    match host.open {
-        0 => "It has no open session.".to_owned(),
-        1 => "Its 1 open session lives on.".to_owned(),
-        open => format!("Its {} open sessions live on.", count(open.into())),
+fn fate(context: &GroupContext<'_>, host: &HostStatus) -> String {
+    if host.open == 0 {
+        return "It has no open session.".to_owned();
     }
+    let open = plural(host.open as usize, "open session");
+    match (context.drain_timeout, host.open) {
+        (Some(timeout), _) => format!("Its {open} may stay for {}.", time_to_stay(timeout)),
+        (None, 1) => format!("Its {open} lives on."),
+        (None, _) => format!("Its {open} live on."),
+    }
+}
+
+/// How long sessions may stay, and which attribute says so.
+pub(super) fn time_to_stay(timeout: Duration) -> String {
+    format!("{} s (drainTimeout)", timeout.as_secs_f64())
 }
 
 fn remove(context: &GroupContext<'_>, host: &HostStatus, host_label: &str) -> Element {
     let empties = context.enabled && context.others == 0;
     details("Remove…", host_label)
-        .with(el("p").text(&fate(host)))
+        .with(el("p").text(&fate(context, host)))
         .maybe(empties.then(|| force("even though the group has no host then")))
         .with(button("delHost", "Remove", host_label))
 }
@@ -376,6 +430,7 @@ mod tests {
     use crate::balance::Failure;
 
     const AROUND: GroupContext<'_> = GroupContext {
+        drain_timeout: None,
         service: "web",
         group: "main",
         others: 2,
@@ -463,6 +518,18 @@ mod tests {
     }
 
     #[test]
+    fn a_drain_says_how_many_sessions_are_left_and_when_the_last_one_ended() {
+        let mut host = samples::host("one");
+        (host.state, host.open) = (HostState::Drain, 3);
+        assert!(text(&host, &AROUND).contains("<small>3 sessions left</small>"));
+        host.open = 0;
+        host.emptied_wall_ms = Some(samples::NOW_MS - 5_000);
+        assert!(text(&host, &AROUND).contains("the last session ended 5 s ago"));
+        host.state = HostState::Up;
+        assert!(!text(&host, &AROUND).contains("the last session"));
+    }
+
+    #[test]
     fn a_row_says_what_its_buttons_do_to_sessions() {
         let mut host = samples::host("one");
         for (open, words) in [
@@ -481,6 +548,12 @@ mod tests {
         }
         host.state = HostState::Drain;
         assert!(text(&host, &AROUND).contains("<p>Its 12 open sessions live on.</p>"));
+        let drains = GroupContext {
+            drain_timeout: Some(Duration::from_secs(60)),
+            ..AROUND
+        };
+        let words = "Its 12 open sessions may stay for 60 s (drainTimeout).";
+        assert!(text(&host, &drains).contains(words));
     }
 
     #[test]

@@ -83,7 +83,7 @@ fn live_part(view: &View<'_>, verdict: &Verdict<'_>) -> Element {
         .maybe(services::index(status))
         .with_all(services.map(|it| services::service(view, it)))
         .with(activity::recent_events(status))
-        .with(activity::sessions(status, view.sessions))
+        .with(activity::sessions(view))
 }
 
 /// Links of the footer, for programs.

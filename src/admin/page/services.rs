@@ -1,7 +1,7 @@
 //! Services of the page: the index of many services, each service's figures and groups,
 //! each group's table of hosts, and the forms that enable a group or add a host.
 
-use super::host::{self, GroupContext, State, usable};
+use super::host::{self, GroupContext, State, time_to_stay, usable};
 use super::html::{Element, el, id};
 use super::view::{View, button, change_link, details, force, form, labelled, weight};
 use crate::config::HostState;
@@ -81,6 +81,7 @@ fn hosts(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Eleme
         others: group.hosts.len() - 1,
         usable: usable(group),
         enabled,
+        drain_timeout: service.drain_timeout,
         missed_weights: group.missed_weights.as_deref(),
         peak: group.hosts.iter().map(host::peak).max().unwrap_or(0),
     };
@@ -110,12 +111,16 @@ fn enable(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Opti
     let usable = usable(group);
     let text = format!(
         "New sessions of {} will go to {}, which has {} that new sessions could go to. \
-         The {} open on {} stay there until they end.",
+         The {} open on {} {}.",
         service.name,
         group.name,
         plural(usable, "host"),
         plural(staying, "session"),
         service.enabled,
+        match service.drain_timeout {
+            None => "stay there until they end".to_owned(),
+            Some(timeout) => format!("may stay for {}", time_to_stay(timeout)),
+        },
     );
     // The controller wants `force` for the same group.
     let unusable = usable == 0;

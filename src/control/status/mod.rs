@@ -9,6 +9,7 @@ pub use readiness::Readiness;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::data_plane::DataPlane;
 use crate::balance::{self, Health, Totals};
@@ -90,6 +91,8 @@ pub struct ServiceStatus {
     pub addresses: Vec<SocketAddr>,
     /// The group that gets new sessions.
     pub enabled: String,
+    /// How long sessions may stay on a host that gets no new ones; `None` is as long as they like.
+    pub drain_timeout: Option<Duration>,
     /// Sessions open now.
     pub open: u64,
     /// Sessions so far.
@@ -232,6 +235,7 @@ fn service(data_plane: &DataPlane, service: &config::Service, now: &Now) -> Serv
             .addresses(&data_plane.wanted, &service.name)
             .collect(),
         enabled: service.enabled.clone(),
+        drain_timeout: service.drain_timeout,
         open: stats.map_or(0, ServiceStats::open),
         total: stats.map_or(0, ServiceStats::total),
         groups: service
@@ -389,6 +393,7 @@ mod tests {
                 name: "web".to_owned(),
                 addresses: vec!["[::1]:80".parse().unwrap()],
                 enabled: "main".to_owned(),
+                drain_timeout: None,
                 open: 1,
                 total: 3,
                 groups: vec![GroupStatus {

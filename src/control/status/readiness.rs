@@ -121,6 +121,7 @@ mod tests {
             name: name.to_owned(),
             addresses: Vec::new(),
             enabled: "main".to_owned(),
+            drain_timeout: None,
             open: 0,
             total: 0,
             groups: vec![GroupStatus {

@@ -339,6 +339,7 @@ mod tests {
                 name: service.to_owned(),
                 addresses: vec!["127.0.0.1:8080".parse().unwrap()],
                 enabled: "main".to_owned(),
+                drain_timeout: None,
                 open: 3,
                 total: 1234,
                 groups: vec![GroupStatus {

@@ -66,7 +66,8 @@ fn nasty_status() -> (Status, Sessions) {
             text: name.clone(),
         })
         .collect();
-    let list = names.iter().map(|name| SessionStatus {
+    let list = (0..).zip(&names).map(|(id, name)| SessionStatus {
+        id,
         service: name.clone(),
         group: name.clone(),
         host: Some(name.clone()),
@@ -179,7 +180,11 @@ fn what_a_form_sends_is_exactly_what_its_verb_takes() {
     spare.hosts[0].state = HostState::Drain;
     let mut status = samples::trouble();
     status.services[0].groups.push(spare);
-    let checked = looked_at(&samples::view(&status));
+    let sessions = samples::sessions();
+    let checked = looked_at(&View {
+        sessions: &sessions,
+        ..samples::view(&status)
+    });
     let mut verbs = BTreeSet::new();
     let mut names = BTreeSet::new();
     let mut keys: BTreeSet<&str> = BTreeSet::new();
@@ -208,6 +213,8 @@ fn what_a_form_sends_is_exactly_what_its_verb_takes() {
         "delHost",
         "drainHost",
         "enableGroup",
+        "endSession",
+        "endSessions",
         "hostAdminDown",
         "hostAdminUp",
         "reload",

@@ -121,6 +121,7 @@ pub(in super::super) fn service(name: &str, groups: Vec<GroupStatus>) -> Service
         name: name.to_owned(),
         addresses: vec![([0, 0, 0, 0], 80).into()],
         enabled: groups[0].name.clone(),
+        drain_timeout: None,
         open: groups.iter().map(|group| group.open as u64).sum(),
         total: 65_432,
         groups,
@@ -210,6 +211,7 @@ fn recent_events() -> Vec<RecentEvent> {
 pub(super) fn sessions() -> Sessions {
     let session = |number: u16| {
         let mut session = SessionStatus::example();
+        session.id = u64::from(number);
         session.client = ([192, 0, 2, 7], 40_000 + number).into();
         session.age_ms = 3_600_000 / u64::from(number + 1);
         session.idle_ms = u64::from(number) * 1_700;
