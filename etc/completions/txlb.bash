@@ -24,18 +24,18 @@ _txlb_argument() {
 # What the verb $1 takes.
 _txlb_keys() {
     case $1 in
-        addHost) echo 'service= group= name= ip= weight= state= before=' ;;
+        addHost) echo 'service= group= name= ip= weight= state= backup= before=' ;;
         delHost) echo 'service= group= name= ip= force=' ;;
         delAllHosts) echo 'service= group= force=' ;;
-        setHost) echo 'service= group= name= ip= weight= before= rename=' ;;
-        setWeight) echo 'service= group= name= weight=' ;;
-        drainHost) echo 'service= group= name=' ;;
-        hostAdminDown) echo 'service= group= name=' ;;
+        setHost) echo 'service= group= name= ip= weight= backup= before= rename= force=' ;;
+        setWeight) echo 'service= group= name= weight= force=' ;;
+        drainHost) echo 'service= group= name= force=' ;;
+        hostAdminDown) echo 'service= group= name= force=' ;;
         hostAdminUp) echo 'service= group= name=' ;;
-        newGroup) echo 'service= group= scheduler= stickyPrefix= before=' ;;
+        newGroup) echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= before=' ;;
         delGroup) echo 'service= group= force=' ;;
-        enableGroup) echo 'service= group=' ;;
-        setGroup) echo 'service= group= scheduler= stickyPrefix= before=' ;;
+        enableGroup) echo 'service= group= force=' ;;
+        setGroup) echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= before=' ;;
         changeScheduler) echo 'service= group= scheduler= stickyPrefix= before=' ;;
         newService) echo 'service= listen= before=' ;;
         delService) echo 'service=' ;;
@@ -51,9 +51,10 @@ _txlb_keys() {
         saveConfig) echo 'force=' ;;
         reload) echo 'force=' ;;
         shutdown) echo 'grace=' ;;
+        ready) echo 'service=' ;;
         config) echo 'view=' ;;
         complete) echo 'line=' ;;
-        help) echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions config diff complete help' ;;
+        help) echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions ready config diff complete help' ;;
     esac
 }
 
@@ -64,7 +65,8 @@ _txlb_values() {
         config.view) echo 'effect running stored' ;;
         addUser.access | setUser.access) echo 'full readonly' ;;
         newGroup.scheduler | setGroup.scheduler | changeScheduler.scheduler) echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' ;;
-        delHost.force | delAllHosts.force | delGroup.force | saveConfig.force | reload.force) echo 'true false' ;;
+        addHost.backup | delHost.force | delAllHosts.force | setHost.backup | setHost.force | setWeight.force | drainHost.force | hostAdminDown.force | newGroup.failOpen | delGroup.force | enableGroup.force | setGroup.failOpen | saveConfig.force | reload.force) echo 'true false' ;;
+        newGroup.initial | setGroup.initial) echo 'up down' ;;
         addHost.state) echo 'up drain down' ;;
     esac
 }
@@ -106,7 +108,7 @@ _txlb_ctl() {
         shift
     done
     if [ -z "$verb" ]; then
-        if [[ $cur == -* ]]; then _txlb_from '-C --json -h --help' "$cur"; else _txlb_from 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions config diff complete help' "$cur"; fi
+        if [[ $cur == -* ]]; then _txlb_from '-C --json -h --help' "$cur"; else _txlb_from 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions ready config diff complete help' "$cur"; fi
     elif [[ $cur == *=* ]]; then
         key=${cur%%=*}
         _txlb_from "$(_txlb_values "$verb.$key")" "${cur#*=}"

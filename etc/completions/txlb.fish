@@ -7,29 +7,29 @@
 function __txlb_keys
     switch $argv[1]
         case addHost
-            echo 'service= group= name= ip= weight= state= before='
+            echo 'service= group= name= ip= weight= state= backup= before='
         case delHost
             echo 'service= group= name= ip= force='
         case delAllHosts
             echo 'service= group= force='
         case setHost
-            echo 'service= group= name= ip= weight= before= rename='
+            echo 'service= group= name= ip= weight= backup= before= rename= force='
         case setWeight
-            echo 'service= group= name= weight='
+            echo 'service= group= name= weight= force='
         case drainHost
-            echo 'service= group= name='
+            echo 'service= group= name= force='
         case hostAdminDown
-            echo 'service= group= name='
+            echo 'service= group= name= force='
         case hostAdminUp
             echo 'service= group= name='
         case newGroup
-            echo 'service= group= scheduler= stickyPrefix= before='
+            echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= before='
         case delGroup
             echo 'service= group= force='
         case enableGroup
-            echo 'service= group='
+            echo 'service= group= force='
         case setGroup
-            echo 'service= group= scheduler= stickyPrefix= before='
+            echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= before='
         case changeScheduler
             echo 'service= group= scheduler= stickyPrefix= before='
         case newService
@@ -60,12 +60,14 @@ function __txlb_keys
             echo 'force='
         case shutdown
             echo 'grace='
+        case ready
+            echo 'service='
         case config
             echo 'view='
         case complete
             echo 'line='
         case help
-            echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions config diff complete help'
+            echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions ready config diff complete help'
     end
 end
 
@@ -80,8 +82,10 @@ function __txlb_values
             echo 'full readonly'
         case newGroup.scheduler setGroup.scheduler changeScheduler.scheduler
             echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev'
-        case delHost.force delAllHosts.force delGroup.force saveConfig.force reload.force
+        case addHost.backup delHost.force delAllHosts.force setHost.backup setHost.force setWeight.force drainHost.force hostAdminDown.force newGroup.failOpen delGroup.force enableGroup.force setGroup.failOpen saveConfig.force reload.force
             echo 'true false'
+        case newGroup.initial setGroup.initial
+            echo 'up down'
         case addHost.state
             echo 'up drain down'
     end
@@ -153,7 +157,7 @@ complete -c txlb -n '__txlb_command_is serve' -s T -d 'check it, and print what 
 complete -c txlb -n '__txlb_command_is serve' -l demo -d 'a working balancer over three built-in hosts, loopback only'
 complete -c txlb -n '__txlb_command_is serve' -s L -x -d 'no file: listen here'
 complete -c txlb -n '__txlb_command_is serve' -s B -x -d 'no file: a host to balance over'
-complete -c txlb -n '__txlb_command_is serve' -s S -x -a 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' -d 'no file: how to pick a host (leastc)'
+complete -c txlb -n '__txlb_command_is serve' -s S -x -a 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' -d 'no file: how to pick a host (weightlc)'
 complete -c txlb -n '__txlb_command_is serve' -s s -x -a 'reload stop quit reopen pid' -d 'signal the txlb that holds the PID file, or print its process ID'
 complete -c txlb -n '__txlb_command_is serve' -s V -l version -d 'print the version'
 complete -c txlb -n '__txlb_command_is serve' -s h -l help -d 'print this'
@@ -192,6 +196,7 @@ complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a reopenLog -d
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a shutdown -d 'stop; open sessions have so many seconds to end'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a status -d 'show the status'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a sessions -d 'show the open sessions'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a ready -d 'say whether services can take new sessions; an error if not'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a config -d 'show the running configuration'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a diff -d 'show the changes that are not in the file'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a complete -d 'show completions of a line: choices for its last word'

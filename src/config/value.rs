@@ -11,8 +11,8 @@ use super::error::{Error, ErrorKind, Position, nearest};
 use super::redact::Quoted;
 use super::verb::{ListenChoice, View};
 use super::{
-    Access, AddressError, CustomNames, Endpoint, Group, Host, HostState, ListenAddress, Network,
-    Scheduler, Service, Web, WhenFailed,
+    Access, AddressError, CustomNames, Endpoint, Group, Host, HostState, Initial, ListenAddress,
+    Network, Scheduler, Service, Web, WhenFailed,
 };
 
 /// Kind of a value.
@@ -43,6 +43,8 @@ pub enum ValueKind {
     Prefix,
     /// `up`, `drain` or `down`.
     State,
+    /// `up` or `down`.
+    Initial,
     /// `keep` or `end`.
     WhenFailed,
     /// A whole number from 1 to 100000, a second.
@@ -104,6 +106,7 @@ impl ValueKind {
             ValueKind::Weight => value.weight()?.to_string(),
             ValueKind::Prefix => value.prefix()?.to_string(),
             ValueKind::State => value.state()?.as_str().to_owned(),
+            ValueKind::Initial => value.initial()?.as_str().to_owned(),
             ValueKind::WhenFailed => value.when_failed()?.as_str().to_owned(),
             ValueKind::Rate => value.rate()?.to_string(),
             ValueKind::SessionId => format!("{:x}", value.session_id()?),
@@ -309,6 +312,14 @@ impl Value<'_> {
             .into_iter()
             .find(|state| state.as_str() == self.text)
             .ok_or_else(|| self.bad_value("up, drain or down"))
+    }
+
+    /// What a new host is before its first check.
+    pub(super) fn initial(&self) -> Result<Initial, Error> {
+        [Initial::Up, Initial::Down]
+            .into_iter()
+            .find(|initial| initial.as_str() == self.text)
+            .ok_or_else(|| self.bad_value("up or down"))
     }
 
     /// What becomes of the sessions of a host that has failed.

@@ -14,10 +14,10 @@ use super::handle::{Actor, Response, ResponseData};
 use super::listeners::ResolveScope;
 use super::running::Renames;
 use super::save::Saved;
-use crate::config::verb::{Verb, apply_all};
-use crate::config::{Config, Warning};
+use crate::config::verb::{GroupKey, Verb, apply_all_seen};
+use crate::config::{Config, Group, Warning};
 use crate::log_targets;
-use crate::relay::Topic;
+use crate::relay::{Backend, Topic};
 use crate::text::plural;
 
 /// The result of a reload.
@@ -73,18 +73,21 @@ impl Controller {
             return Err("txlb is stopping".to_owned());
         }
         let before = self.data_plane.config().clone();
-        let next = apply_all(verbs, &before).map_err(|(index, refusal)| match verbs {
-            [_] => refusal.to_string(),
-            _ => format!(
-                "number {} of {} ({}): {refusal}",
-                index + 1,
-                verbs.len(),
-                verbs[index]
-            ),
-        })?;
+        let unusable = |group: &GroupKey| self.data_plane.unusable(group);
+        let next =
+            apply_all_seen(verbs, &before, &unusable).map_err(|(index, refusal)| match verbs {
+                [_] => refusal.to_string(),
+                _ => format!(
+                    "number {} of {} ({}): {refusal}",
+                    index + 1,
+                    verbs.len(),
+                    verbs[index]
+                ),
+            })?;
         if next == before {
             return Ok("nothing has changed: it is so already".to_owned());
         }
+        let notes = newly_missed_weights(&before, &next);
         let prepared = self.put_in_force(next, &Renames::new(verbs, &before), ResolveScope::New)?;
         let generation = self.data_plane.generation();
         for verb in verbs {
@@ -94,7 +97,7 @@ impl Controller {
             self.record(Topic::Change, &text);
         }
         prepared.commit_log();
-        Ok(String::new())
+        Ok(notes.join("; "))
     }
 
     /// Puts `next` in force. The caller commits the log last, once everything is logged.
@@ -341,14 +344,38 @@ impl Controller {
     }
 }
 
+/// A note for each group whose weights or scheduler have changed, if its scheduler does not look at
+/// the weights.
+fn newly_missed_weights(before: &Config, next: &Config) -> Vec<String> {
+    let weights = |group: &Group| group.hosts.iter().map(|it| it.weight).collect::<Vec<_>>();
+    let mut notes = Vec::new();
+    for service in &next.services {
+        let old = before.services.iter().find(|it| it.name == service.name);
+        for group in &service.groups {
+            let old = old.and_then(|it| it.groups.iter().find(|old| old.name == group.name));
+            let same = old.is_some_and(|old| {
+                old.scheduler == group.scheduler && weights(old) == weights(group)
+            });
+            if let Some(instead) = group.missed_weights().filter(|_| !same) {
+                let (name, scheduler) = (Backend(&service.name, &group.name), &group.scheduler);
+                notes.push(format!(
+                    "{scheduler} of {name} does not look at weights: {instead} does"
+                ));
+            }
+        }
+    }
+    notes
+}
+
 /// Those of `unsaved` that `next` does not have, as verbs that would make them again.
 fn lost(unsaved: &[Verb], next: &Config) -> Vec<String> {
     let mut with_them = next.clone();
     let mut lost = Vec::new();
     for verb in unsaved {
-        match verb.apply(&with_them) {
-            Ok(same) if same == with_them => {}
-            Ok(other) => {
+        let mut other = with_them.clone();
+        match verb.change(&mut other) {
+            Ok(()) if other == with_them => {}
+            Ok(()) => {
                 with_them = other;
                 lost.push(verb.to_string());
             }

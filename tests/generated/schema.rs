@@ -95,6 +95,7 @@ fn value(kind: ValueKind) -> Vec<String> {
         .concat(),
         ValueKind::Seconds => vec![SECONDS.to_owned()],
         ValueKind::State => words(&["up", "drain", "down"]),
+        ValueKind::Initial => words(&["up", "down"]),
         ValueKind::WhenFailed => words(&["keep", "end"]),
         ValueKind::Rate => vec![RATE.to_owned()],
         ValueKind::Access => [words(&["full", "readonly"]), vec![ANY_CASE.to_owned()]].concat(),

@@ -6,7 +6,7 @@ use super::line::{PartialLine, QuotedWord, parse_partial_line};
 use super::table::{self, CommandSchema, KeySchema};
 use super::{View, options};
 use crate::config::{
-    Access, Config, CustomNames, Group, HostState, Service, ValueKind, WhenFailed,
+    Access, Config, CustomNames, Group, HostState, Initial, Service, ValueKind, WhenFailed,
 };
 
 /// Byte offset of the last word of a line, which [`complete`] has choices for; after a blank, the
@@ -149,6 +149,7 @@ impl<'a> PartialCommand<'a> {
             ValueKind::State => [HostState::Up, HostState::Drain, HostState::Down]
                 .map(|state| state.as_str().to_owned())
                 .to_vec(),
+            ValueKind::Initial => to_strings(&[Initial::Up, Initial::Down].map(Initial::as_str)),
             ValueKind::WhenFailed => {
                 to_strings(&[WhenFailed::Keep.as_str(), WhenFailed::End.as_str()])
             }
@@ -255,8 +256,14 @@ mod tests {
             ("json stat", &["status"]),
             ("nonsense ", &[]),
             ("status ", &[]),
-            ("drainHost ", &["service=", "group=", "name=", "wait="]),
-            ("drainHost service=web ", &["group=", "name=", "wait="]),
+            (
+                "drainHost ",
+                &["service=", "group=", "name=", "wait=", "force="],
+            ),
+            (
+                "drainHost service=web ",
+                &["group=", "name=", "wait=", "force="],
+            ),
             ("drainHost GR", &["group="]),
             ("delHost service=web group=main name=one ", &["force="]),
             ("addUser name=x key=a k", &["key="]),

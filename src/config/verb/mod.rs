@@ -9,6 +9,7 @@ mod complete;
 mod diff;
 mod error;
 mod groups;
+mod guard;
 mod line;
 mod list;
 mod option;
@@ -21,6 +22,7 @@ mod values;
 
 pub use actions::{Action, Batch, Question, SessionSelection, View};
 pub use apply::apply_all;
+pub(crate) use apply::apply_all_seen;
 pub use complete::{complete, last_word};
 pub use diff::{diff, script};
 pub use error::{CommandError, ParseError};

@@ -168,6 +168,10 @@ fn host(host: &HostStatus, now_ms: u64, layout: Layout) -> Vec<String> {
         let ago = age(now_ms.saturating_sub(emptied_ms));
         lines.push(cut(&format!("    empty for {ago}"), layout.columns));
     }
+    let notes = host.notes();
+    if !notes.is_empty() {
+        lines.extend(layout.wrap(&format!("    {}", notes.join("; ")), "      "));
+    }
     if let Some((why, at_ms)) = &host.last_failure {
         let since = match host.health {
             Health::Failed(_) => host.since_wall_ms,
@@ -304,9 +308,14 @@ mod tests {
             address: None,
             weight: 1,
             state: HostState::Up,
+            backup: false,
+            pending: false,
+            suspect: false,
+            slow_start_percent: None,
             health,
             since_wall_ms: 1_000,
             open: 3,
+            busy: 3,
             total: 1234,
             recent: Vec::new(),
             failures: 2,
@@ -335,6 +344,7 @@ mod tests {
                 groups: vec![GroupStatus {
                     name: "main".to_owned(),
                     scheduler: "leastc".to_owned(),
+                    missed_weights: None,
                     open: 3,
                     hosts,
                 }],

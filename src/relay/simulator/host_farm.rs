@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -15,7 +16,7 @@ use super::super::plan::Group;
 use super::socket::Connect;
 use super::world::WORKERS;
 use crate::balance::{Failure, Health, HostId, HostPool, HostStatus, Picked, Random};
-use crate::config::{self, Algorithm, Endpoint, Host, HostState, Scheduler};
+use crate::config::{self, Algorithm, Endpoint, Host, HostState, Initial, Scheduler};
 
 /// After how long Linux gives up a connect.
 const SYSTEM_GIVES_UP_MS: u64 = 130_000;
@@ -52,6 +53,9 @@ impl HostFarm {
         let mut group = config::Group {
             name: "main".to_owned(),
             scheduler: any_scheduler(random),
+            slow_start: any_slow_start(random),
+            initial: [Initial::Up, Initial::Down][usize::from(random.below(16) == 0)],
+            fail_open: random.below(8) > 0,
             ..config::Group::default()
         };
         let hosts = match random.below(32) {
@@ -99,7 +103,8 @@ impl HostFarm {
     fn reconfigure(&mut self, random: &mut Random, now_ms: u64) {
         match random.below(16) {
             0..=3 => add_host(&mut self.config, random),
-            4..=5 => self.config.scheduler = any_scheduler(random),
+            4 => self.config.scheduler = any_scheduler(random),
+            5 => self.config.slow_start = any_slow_start(random),
             6 => self.config.hosts.retain(|_| random.below(4) == 0),
             _ => self.change_a_host(random),
         }
@@ -112,8 +117,9 @@ impl HostFarm {
             return;
         }
         let (one, other) = (random.index(hosts.len()), random.index(hosts.len()));
-        match random.below(5) {
+        match random.below(6) {
             0 => drop(hosts.remove(one)),
+            5 => hosts[one].backup ^= true,
             1 => hosts.swap(one, other),
             2 => hosts[one].weight = any_weight(random),
             3 => hosts[one].state = any_state(random),
@@ -162,24 +168,42 @@ impl HostFarm {
         causes
     }
 
-    /// The hosts that may be picked: up, with an address, and not failed unless all have failed.
+    /// The hosts that may be picked: candidates, and backups that have not failed, for clients that
+    /// have tried all candidates.
     pub(super) fn eligible(&self) -> Vec<(HostId, SocketAddr)> {
+        let [others, backups, ..] = self.by_kind();
+        match others.is_empty() {
+            true => self.candidates(),
+            false => [others, backups].concat(),
+        }
+    }
+
+    /// The first kind of hosts of which there are any.
+    pub(super) fn candidates(&self) -> Vec<(HostId, SocketAddr)> {
+        let mut kinds = self.by_kind().into_iter();
+        kinds.find(|hosts| !hosts.is_empty()).unwrap_or_default()
+    }
+
+    /// The hosts that are up, have an address, and have passed their first check if they must: not
+    /// failed, and of these the backups; and both that have failed, where the group fails open.
+    fn by_kind(&self) -> [Vec<(HostId, SocketAddr)>; 4] {
         let pool = self.group.pool();
-        let wanted = |status: &HostStatus<'_>| {
+        let config = |status: &HostStatus<'_>| {
             let mut hosts = self.config.hosts.iter();
-            hosts.any(|host| host.name == status.host.name && host.in_service())
+            hosts.find(|host| host.name == status.host.name)
         };
-        let usable: Vec<_> = pool
-            .hosts()
-            .filter(|status| wanted(status) && status.address.is_some())
-            .collect();
-        let healthy = |status: &&HostStatus<'_>| !matches!(status.health, Health::Failed(_));
-        let all_failed = !usable.iter().any(|status| healthy(&status));
-        usable
-            .iter()
-            .filter(|status| all_failed || healthy(status))
-            .filter_map(|status| Some((status.id, status.address?)))
-            .collect()
+        let mut kinds = <[Vec<_>; 4]>::default();
+        for status in pool.hosts().filter(|status| !status.pending) {
+            let failed = matches!(status.health, Health::Failed(_));
+            if let (Some(host), Some(address)) = (config(&status), status.address)
+                && host.in_service()
+                && (!failed || self.config.fail_open)
+            {
+                let kind = 2 * usize::from(failed) + usize::from(host.backup);
+                kinds[kind].push((status.id, address));
+            }
+        }
+        kinds
     }
 
     /// Checks the pick of a sticky group: a client returns to its last host, unless it `was_tried`
@@ -196,7 +220,7 @@ impl HostFarm {
             && self.config.scheduler.sticky
             && now_ms < at_ms + REMEMBERED_MS
             && !was_tried(id)
-            && self.eligible().iter().any(|(it, _)| *it == id)
+            && self.candidates().iter().any(|(it, _)| *it == id)
         {
             assert_eq!(to.id, id, "a client does not go where it went before");
         }
@@ -269,6 +293,7 @@ fn add_host(group: &mut config::Group, random: &mut Random) {
         address: any_endpoint(random),
         weight: any_weight(random),
         state: any_state(random),
+        backup: random.below(4) == 0,
     };
     let place = random.index(group.hosts.len() + 1);
     group.hosts.insert(place, host);
@@ -287,6 +312,10 @@ fn any_scheduler(random: &mut Random) -> Scheduler {
         },
         sticky: random.below(3) == 0,
     }
+}
+
+fn any_slow_start(random: &mut Random) -> Option<Duration> {
+    Some(Duration::from_secs(1 + random.below(60))).filter(|_| random.below(2) == 0)
 }
 
 fn any_endpoint(random: &mut Random) -> Endpoint {

@@ -350,14 +350,11 @@ impl Transport for SimulatedTransport {
             self.refused.len() < PickContext::MAX_TRIED,
             "tries too many hosts"
         );
-        assert!(
-            farm.eligible().contains(&(to.id, to.address)),
-            "picked one that is not to be picked: {to:?}"
-        );
         let was_tried = |id| {
             let lists = [&self.refused, &self.no_port, &self.held_up];
             lists.iter().any(|list| list.contains(&id))
         };
+        self.check_pick(farm, to, was_tried);
         farm.visit(self.address, to, was_tried, self.loop_ms);
         self.attempt = Some(Attempt {
             picked: to.clone(),
