@@ -343,8 +343,8 @@ impl Hosts {
         Some(member)
     }
 
-    /// No longer counts a session on a host, which it does not keep busy any more. Returns the host if it is out of service, and this was
-    /// its last session.
+    /// No longer counts a session on a host, which it does not keep busy any more. Returns the host
+    /// if it is out of service, and this was its last session.
     pub(super) fn close_session(&mut self, id: HostId, now_ms: u64) -> Option<Arc<Host>> {
         let open = |member: &&mut Member| member.open > 0;
         let member = self.get_mut(id).filter(open)?;

@@ -208,14 +208,21 @@ impl HostPool {
         Some(picked)
     }
 
+    /// Whether a host that the scheduler has picked gets the session, by chance if it starts slowly.
     fn stays_with(&self, id: HostId, context: &mut PickContext<'_>) -> bool {
-        use Algorithm::{LeastConns, LeastConnsRoundRobin, Random, RoundRobin, WeightedLeastConns};
         let percent = self.hosts.get(id).map_or(100, Member::slow_percent);
-        let holds_back = matches!(
-            self.algorithm,
-            LeastConns | LeastConnsRoundRobin | WeightedLeastConns | Random | RoundRobin
-        );
-        percent == 100 || !holds_back || context.random.below(100) < u64::from(percent)
+        let candidates = self.hosts.candidates().len() as u64;
+        let percent = u64::from(percent);
+        let of = match self.algorithm {
+            Algorithm::Random | Algorithm::RoundRobin | Algorithm::LeastConnsRoundRobin => 100,
+            // One that is passed over is picked again at once: it is without a session longest.
+            Algorithm::LeastConns | Algorithm::WeightedLeastConns => {
+                candidates * (100 - percent) + percent
+            }
+            // They look at its share themselves, or are exempt.
+            _ => return true,
+        };
+        percent == 100 || context.random.below(of) < percent
     }
 
     /// A backup, for a client that has tried all candidates, though they have not failed.
@@ -505,7 +512,7 @@ impl HostPool {
     /// more than it. The share is by weight, where the scheduler looks at weights.
     pub fn excess(&self) -> Vec<(HostId, usize)> {
         let weigh = |member: &Member| match self.algorithm.weighted() {
-            None => u64::from(member.weight),
+            None => u64::from(member.share()),
             Some(_) => 1,
         };
         let members = || self.hosts.candidate_members();

@@ -151,7 +151,7 @@ impl<'a> PartialCommand<'a> {
                 .to_vec(),
             ValueKind::Initial => to_strings(&[Initial::Up, Initial::Down].map(Initial::as_str)),
             ValueKind::WhenFailed => {
-                to_strings(&[WhenFailed::Keep.as_str(), WhenFailed::End.as_str()])
+                to_strings(&[WhenFailed::Keep, WhenFailed::End].map(WhenFailed::as_str))
             }
             ValueKind::Access => to_strings(&[Access::Full.as_str(), Access::ReadOnly.as_str()]),
             ValueKind::View => to_strings(&View::ALL.map(View::as_str)),

@@ -164,13 +164,13 @@ fn host(host: &HostStatus, now_ms: u64, layout: Layout) -> Vec<String> {
         &bytes(totals.bytes_to_host.saturating_add(totals.bytes_to_client)),
     ];
     let mut lines = vec![row(cells.map(String::as_str), layout)];
-    if let Some(emptied_ms) = host.emptied_wall_ms {
-        let ago = age(now_ms.saturating_sub(emptied_ms));
-        lines.push(cut(&format!("    empty for {ago}"), layout.columns));
-    }
     let notes = host.notes();
     if !notes.is_empty() {
         lines.extend(layout.wrap(&format!("    {}", notes.join("; ")), "      "));
+    }
+    if let Some(emptied_ms) = host.emptied_wall_ms {
+        let ago = age(now_ms.saturating_sub(emptied_ms));
+        lines.push(cut(&format!("    empty for {ago}"), layout.columns));
     }
     if let Some((why, at_ms)) = &host.last_failure {
         let since = match host.health {
