@@ -267,13 +267,13 @@ impl<T: Transport> Connection<T> {
             ErrorKind::Interrupted => {}
             _ => self
                 .session
-                .handle_read_failed(direction, how_it_broke(error), now_ms),
+                .handle_read_failed(direction, Break::of(error), now_ms),
         }
     }
 
     fn handle_write_error(&mut self, direction: Direction, error: &io::Error, now_ms: u64) {
         self.session
-            .handle_broken(direction.sink(), how_it_broke(error), now_ms);
+            .handle_broken(direction.sink(), Break::of(error), now_ms);
     }
 
     /// The reason to close, once the error is read by which a side broke: a peer that TCP has
@@ -282,7 +282,7 @@ impl<T: Transport> Connection<T> {
     fn read_break(&mut self, reason: EndReason) -> EndReason {
         let side = self.session.unknown_break();
         let error = side.and_then(|side| self.transport.take_error(side));
-        match (side, error.as_ref().map(how_it_broke)) {
+        match (side, error.as_ref().map(Break::of)) {
             (Some(side), Some(Break::Silent)) => EndReason::silence_of(side),
             _ => reason,
         }
@@ -460,19 +460,9 @@ impl<T: Transport> Connection<T> {
             pool.session_ended(id, client, now_ms);
             let emptied = pool.take_emptied();
             drop(pool);
-            self.group.log_emptied(emptied);
             self.log_health_change(picked, change.flatten(), now_ms);
+            self.group.log_emptied(emptied);
         }
-    }
-}
-
-/// How a connection broke, by the error of a system call.
-fn how_it_broke(error: &io::Error) -> Break {
-    match error.kind() {
-        ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
-            Break::Silent
-        }
-        _ => Break::Reset,
     }
 }
 
