@@ -1,6 +1,10 @@
 //! One host of a group: its addresses, health, counts and status.
 
+mod checks;
+
+use self::checks::CheckState;
 use super::HostId;
+use super::agent::Agent;
 use super::stats::{Counters, RecentSessions};
 use crate::config::{self, Endpoint, HostState};
 use std::fmt;
@@ -42,6 +46,9 @@ pub struct Member {
     health: Health,
     since_ms: u64,
     missed_heartbeats: u8,
+    /// How it stands in each check of its group; `None` for an agent.
+    checks: Vec<Option<CheckState>>,
+    agent: Option<Box<Agent>>,
     /// The address at which it is a listener of this process: a session would loop.
     circular_at: Option<SocketAddr>,
     last_failure: Option<(Failure, u64)>,
@@ -85,6 +92,8 @@ pub struct HostStatus<'a> {
     pub failures: u64,
     /// Why and when it failed last, whatever its health is now; the time as `since_ms`.
     pub last_failure: Option<&'a (Failure, u64)>,
+    /// What its agent says; `None` if it has none, or that has said nothing.
+    pub agent: Option<&'a Agent>,
 }
 
 /// A host fails at this number of missed heartbeats in a row.
@@ -111,6 +120,8 @@ impl Member {
             health: Health::Untried,
             since_ms: now_ms,
             missed_heartbeats: 0,
+            checks: Vec::new(),
+            agent: None,
             circular_at: None,
             last_failure: None,
             open: 0,
@@ -137,9 +148,11 @@ impl Member {
         &self.host.name
     }
 
-    /// Its weight, 0 to 1,000,000.
+    /// Its weight in force, 0 to 1,000,000: the configured one, or the share of it that its agent
+    /// wants.
     pub fn weight(&self) -> u32 {
-        self.weight
+        self.agent()
+            .map_or(self.weight, |agent| agent.weigh(self.weight))
     }
 
     /// Its open sessions, those still connecting included.
@@ -170,6 +183,9 @@ impl Member {
             && self.weight > 0
             && self.address.is_some()
             && !self.is_circular()
+            && self
+                .agent()
+                .is_none_or(|agent| agent.takes_sessions() && !agent.is_full(self.open))
     }
 
     /// Whether its address is a listener of this process, so that a session would loop. Such
@@ -218,6 +234,7 @@ impl Member {
             }
             self.address = literal_address(&host.address).or(same_name);
             self.endpoint = host.address.clone();
+            self.forget_agent(now_ms);
             self.reset_health(now_ms);
         }
         moved
@@ -252,6 +269,14 @@ impl Member {
 
     /// A connect to it succeeded.
     pub(super) fn connect_succeeded(&mut self, now_ms: u64) -> Option<HealthChange> {
+        match self.is_judged_by_checks() {
+            true => None,
+            false => self.heal(now_ms),
+        }
+    }
+
+    /// It is healthy.
+    fn heal(&mut self, now_ms: u64) -> Option<HealthChange> {
         self.missed_heartbeats = 0;
         self.consecutive_failures = 0;
         let failed = self.has_failed();
@@ -262,11 +287,17 @@ impl Member {
         failed.then_some(HealthChange::Up)
     }
 
-    /// A connect to it failed. Keeps the newest reason, and the time of the first failure.
+    /// A connect to it failed.
+    pub(super) fn connect_failed(&mut self, failure: Failure, now_ms: u64) -> Option<HealthChange> {
+        self.fail_checks();
+        self.fail(failure, now_ms)
+    }
+
+    /// It has failed at its address. Keeps the newest reason, and the time of the first failure.
     ///
     /// After a failed address, the next one of its name is used. The host has failed when
     /// all of them have, one after the other.
-    pub(super) fn connect_failed(&mut self, failure: Failure, now_ms: u64) -> Option<HealthChange> {
+    fn fail(&mut self, failure: Failure, now_ms: u64) -> Option<HealthChange> {
         self.missed_heartbeats = 0;
         self.consecutive_failures += 1;
         let from = self.address;
@@ -278,6 +309,7 @@ impl Member {
             self.last_failure = Some((failure.clone(), now_ms));
             self.health = Health::Untried;
             self.since_ms = now_ms;
+            self.reset_checks();
             return Some(HealthChange::Moved { failure, from, to });
         }
         self.consecutive_failures = 0;
@@ -319,6 +351,7 @@ impl Member {
     pub(super) fn reset_health(&mut self, now_ms: u64) -> Option<HealthChange> {
         self.missed_heartbeats = 0;
         self.consecutive_failures = 0;
+        self.reset_checks();
         self.since_ms = now_ms;
         let health = std::mem::take(&mut self.health);
         matches!(health, Health::Failed(_)).then_some(HealthChange::Up)
@@ -380,6 +413,7 @@ impl Member {
             recent: &self.recent,
             failures: self.failures,
             last_failure: self.last_failure.as_ref(),
+            agent: self.agent(),
         }
     }
 }
@@ -427,6 +461,8 @@ pub enum Failure {
     Unresolved(String),
     /// Its address is a listener of the same process, so that sessions would loop.
     Circular,
+    /// It did not pass a check: what was expected, and what came instead.
+    Check(String),
     /// Another error; the system's text.
     Other(String),
 }
@@ -441,7 +477,7 @@ impl fmt::Display for Failure {
             Failure::Circular => {
                 f.write_str("it is a listener of txlb itself: sessions would go in circles")
             }
-            Failure::Other(reason) => f.write_str(reason),
+            Failure::Check(reason) | Failure::Other(reason) => f.write_str(reason),
         }
     }
 }

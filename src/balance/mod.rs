@@ -4,6 +4,7 @@
 //! Pure: no socket, thread, clock or randomness of its own. Time and random numbers are
 //! arguments. Workers (`relay`) report connects, recovery (`control`) reports probes.
 
+mod agent;
 mod host;
 mod hosts;
 mod pool;
@@ -12,8 +13,10 @@ mod schedulers;
 mod stats;
 mod sticky;
 
+pub use agent::{Agent, AgentReport, Wanted};
 pub use host::{Failure, Health, HealthChange, Host, HostStatus, Member};
 pub use hosts::Hosts;
+pub(crate) use pool::CheckedHost;
 pub use pool::{HostPool, Picked};
 pub use random::Random;
 pub use schedulers::Schedulers;

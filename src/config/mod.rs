@@ -7,6 +7,7 @@ mod address;
 #[cfg(test)]
 pub(crate) mod arbitrary;
 mod attributes;
+mod check;
 pub(crate) mod credentials;
 mod edit;
 mod error;
@@ -23,6 +24,8 @@ mod value;
 pub mod verb;
 
 pub use address::{AddressError, Endpoint, ListenAddress, ListenHost};
+pub(crate) use check::write_byte;
+pub use check::{ByteString, Check, CheckError, CheckKind, CheckValue, Misspelt, StatusRanges};
 pub use credentials::public_key_bytes;
 pub use edit::{EditError, edit};
 pub use error::{Error, ErrorKind, Errors, Limit, Position};
@@ -138,6 +141,8 @@ pub struct Group {
     /// Bits of an IPv6 address that identify a client, for `,sticky`: 1 to
     /// [`Group::WHOLE_ADDRESS`]. IPv4 addresses always count whole.
     pub sticky_prefix: u8,
+    /// How its hosts are checked, in the file's order: all must hold. May be empty.
+    pub checks: Vec<Check>,
     /// In the file's order; may be empty.
     pub hosts: Vec<Host>,
 }
@@ -167,6 +172,7 @@ impl Default for Group {
             name: String::new(),
             scheduler: Algorithm::LeastConns.into(),
             sticky_prefix: Group::WHOLE_ADDRESS,
+            checks: Vec::new(),
             hosts: Vec::new(),
         }
     }

@@ -80,12 +80,23 @@ impl Group {
         change: &HealthChange,
         now_ms: u64,
     ) {
-        let host = HostName {
+        let host = self.full_name(host);
+        self.health_log.log_change(id, host, change, now_ms);
+    }
+
+    /// Logs and records what the agent of a host has in force. Not under the pool's lock.
+    pub(crate) fn log_agent(&self, id: HostId, host: &str, in_force: &str, now_ms: u64) {
+        let host = self.full_name(host);
+        self.health_log.log_agent(id, &host, in_force, now_ms);
+    }
+
+    /// The full name of a host.
+    pub(crate) fn full_name(&self, host: &str) -> HostName {
+        HostName {
             service: self.service.clone(),
             group: self.name.clone(),
             host: host.to_owned(),
-        };
-        self.health_log.log_change(id, host, change, now_ms);
+        }
     }
 
     #[cfg(test)]

@@ -3,15 +3,19 @@
 //! It connects to nothing: workers and recovery report what they see. It is behind the lock
 //! of its group, so its counts need no atomics.
 
+mod checks;
+
 use super::host::Placement;
 use super::host::{Failure, HealthChange, Host, HostStatus, Member};
 use super::hosts::Hosts;
 use super::sticky::Clients;
 use super::{EndedSession, HostId, Pick, PickContext, Scheduler, Schedulers};
-use crate::config::{self, Endpoint};
+use crate::config::{self, Check, Endpoint};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+
+pub(crate) use self::checks::CheckedHost;
 
 /// The hosts of a group as they are now, with its scheduler.
 ///
@@ -25,6 +29,8 @@ pub struct HostPool {
     schedulers: Arc<Schedulers>,
     scheduler: Box<dyn Scheduler>,
     algorithm: config::Algorithm,
+    /// How hosts are checked. A check that stays is the same `Arc`.
+    checks: Vec<Arc<Check>>,
     /// The placement of each client, in a sticky group.
     clients: Option<Clients>,
     /// The number of workers, each with a shard of the counters.
@@ -68,6 +74,7 @@ impl HostPool {
             scheduler: make(&schedulers, &algorithm),
             schedulers,
             algorithm,
+            checks: Vec::new(),
             clients: None,
             shards,
             picks: 0,
@@ -108,6 +115,7 @@ impl HostPool {
         });
         self.hosts
             .configure(&group.hosts, renamed, self.shards, now_ms);
+        self.configure_checks(&group.checks, now_ms);
         self.scheduler.rebuild(&self.hosts);
     }
 
@@ -130,6 +138,9 @@ impl HostPool {
             previous,
         };
         self.scheduler.session_started(&self.hosts, id);
+        if self.is_full(id) {
+            self.rebuild();
+        }
         Some(picked)
     }
 
@@ -212,6 +223,7 @@ impl HostPool {
     }
 
     fn end_session(&mut self, host: HostId, client: IpAddr, failed: bool, now_ms: u64) {
+        let was_full = self.is_full(host);
         self.hosts.close_session(host);
         let end = EndedSession {
             host,
@@ -222,6 +234,9 @@ impl HostPool {
         self.scheduler.session_ended(&self.hosts, &end);
         if let Some(clients) = &mut self.clients {
             clients.session_ended(client, now_ms);
+        }
+        if was_full && !self.is_full(host) {
+            self.rebuild();
         }
     }
 
@@ -360,12 +375,12 @@ impl HostPool {
 
     /// The hosts for a health check: in service, failed, with an address.
     pub fn health_check_targets(&self) -> Vec<(HostId, SocketAddr)> {
-        self.targets(Member::has_failed)
+        self.targets(|member| member.has_failed() && !member.is_judged_by_checks())
     }
 
     /// The hosts for a heartbeat: in service, not failed, with an address.
     pub fn heartbeat_targets(&self) -> Vec<(HostId, SocketAddr)> {
-        self.targets(|member| !member.has_failed())
+        self.targets(|member| !member.has_failed() && !member.is_judged_by_checks())
     }
 
     /// Whether a host has failed by a timeout: a check of it takes long.

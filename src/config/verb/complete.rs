@@ -5,7 +5,9 @@
 use super::line::{PartialLine, QuotedWord, parse_partial_line};
 use super::table::{self, CommandSchema, KeySchema};
 use super::{View, options};
-use crate::config::{Access, Config, CustomNames, Group, HostState, Service, ValueKind};
+use crate::config::{
+    Access, CheckKind, CheckValue, Config, CustomNames, Group, HostState, Service, ValueKind,
+};
 
 /// Byte offset of the last word of a line, which [`complete`] has choices for; after a blank, the
 /// end of the line.
@@ -147,6 +149,14 @@ impl<'a> PartialCommand<'a> {
             ValueKind::State => [HostState::Up, HostState::Drain, HostState::Down]
                 .map(|state| state.as_str().to_owned())
                 .to_vec(),
+            ValueKind::Check(CheckValue::Kind) => {
+                to_strings(&CheckKind::ALL.map(CheckKind::as_str))
+            }
+            ValueKind::Check(CheckValue::Number) => self.in_group(|it| {
+                (1..=it.checks.len())
+                    .map(|number| number.to_string())
+                    .collect()
+            }),
             ValueKind::Access => to_strings(&[Access::Full.as_str(), Access::ReadOnly.as_str()]),
             ValueKind::View => to_strings(&View::ALL.map(View::as_str)),
             ValueKind::Flag | ValueKind::LooseFlag => to_strings(&["true", "false"]),

@@ -216,6 +216,15 @@ pub enum CommandError {
         /// The group.
         group: GroupKey,
     },
+    /// The group has no check of this number.
+    NoCheck {
+        /// The group.
+        group: GroupKey,
+        /// The number given.
+        number: usize,
+        /// How many it has.
+        count: usize,
+    },
     /// The only group of its service.
     LastGroup {
         /// The group.
@@ -302,6 +311,11 @@ impl fmt::Display for CommandError {
                     "{group} is enabled: enable another one first, or insist with force=true"
                 )
             }
+            CommandError::NoCheck {
+                group,
+                number,
+                count,
+            } => write!(f, "{group} has no check {number}: it has {count}"),
             CommandError::LastGroup { group } => write!(
                 f,
                 "{group} is the only one: add another one first, or remove the service with delService"

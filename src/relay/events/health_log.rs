@@ -10,6 +10,7 @@ use super::RecentEvents;
 use super::{Event, HostName, Topic};
 use crate::balance::{Failure, HealthChange, HostId};
 use crate::log_targets;
+use crate::non_printing::escape_non_printing;
 use crate::sync::lock;
 
 /// Lines about one host that may come at once.
@@ -25,6 +26,8 @@ pub(crate) struct HealthLog {
     hosts: Mutex<HashMap<HostId, Allowance>>,
     /// The same for lines about hosts whose name has moved to another address.
     moves: Mutex<HashMap<HostId, Allowance>>,
+    /// The same for lines about what agents say.
+    agents: Mutex<HashMap<HostId, Allowance>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +62,7 @@ impl HealthLog {
             HealthChange::Moved { failure, from, to } => {
                 if let Some(suppressed) = take_line(&self.moves, id, now_ms) {
                     let (why, more) = (failure.to_string(), suppressed_text(suppressed));
-                    let why = why.escape_debug();
+                    let why = escape_non_printing(&why);
                     log::warn!(
                         target: log_targets::HEALTH,
                         "host {name} is at {to} now: {from} failed: {why}{more}"
@@ -80,8 +83,8 @@ impl HealthLog {
                 format!("host {name} is up{more}"),
             ),
             Some(failure) => {
-                let why = failure.to_string();
-                let why = why.escape_debug();
+                // Quotes stay: a check says what was expected in quotes.
+                let why = escape_non_printing(&failure.to_string());
                 let text = format!("host {name} is down: {why}{more}");
                 (Level::Warn, Topic::HostDown, text)
             }
@@ -89,6 +92,20 @@ impl HealthLog {
         log::log!(target: log_targets::HEALTH, level, "{text}");
         if let Some(recent_events) = &self.recent_events {
             recent_events.record(topic, text);
+        }
+    }
+
+    /// Logs and records what the agent of a host has in force.
+    pub(crate) fn log_agent(&self, id: HostId, host: &HostName, in_force: &str, now_ms: u64) {
+        let Some(suppressed) = take_line(&self.agents, id, now_ms) else {
+            return;
+        };
+        let name = host.to_string().escape_debug().to_string();
+        let (in_force, more) = (escape_non_printing(in_force), suppressed_text(suppressed));
+        let text = format!("agent of host {name} says {in_force}{more}");
+        log::info!(target: log_targets::HEALTH, "{text}");
+        if let Some(recent_events) = &self.recent_events {
+            recent_events.record(Topic::Agent, text);
         }
     }
 

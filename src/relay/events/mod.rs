@@ -65,6 +65,8 @@ pub enum Topic {
     HostDown,
     /// A failed host answers again.
     HostUp,
+    /// The agent of a host says something else than before.
+    Agent,
     /// An operator has changed the configuration.
     Change,
     /// The configuration file was read again.
@@ -81,6 +83,7 @@ impl Topic {
         match self {
             Topic::HostDown => "host down",
             Topic::HostUp => "host up",
+            Topic::Agent => "agent",
             Topic::Change => "change",
             Topic::Reload => "reload",
             Topic::Save => "save",
