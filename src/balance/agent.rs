@@ -65,7 +65,7 @@ impl Agent {
     }
 
     /// The weight in force: 0 percent is none, any other share of a weight is at least 1.
-    pub(super) fn weigh(&self, weight: u32) -> u32 {
+    pub fn weigh(&self, weight: u32) -> u32 {
         let Some(percent) = self.weight_percent else {
             return weight;
         };

@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_failed_host_has_an_interval_of_its_own() {
         let checks = checks(1, "interval='10' downInterval='0.5'");
-        for (has_failed, least, most) in [(false, 9, 11), (true, 185, 215)] {
+        for (has_failed, least, most) in [(false, 9, 11), (true, 165, 215)] {
             let mut schedule = CheckSchedule::new(3);
             schedule.set(checks.clone(), 0);
             let count = starts(&mut schedule, 100_000, has_failed).len();

@@ -127,7 +127,8 @@ fn backend(column: &str, proxy: &Proxy<'_>) -> String {
         "econ" => sum(hosts(), |host| host.failures),
         "status" if proxy.active().next().is_some() => "UP".to_owned(),
         "status" => "DOWN".to_owned(),
-        "weight" | "uweight" => sum(proxy.active(), |host| u64::from(host.weight)),
+        "weight" => sum(proxy.active(), |host| u64::from(host.weight_in_force())),
+        "uweight" => sum(proxy.active(), |host| u64::from(host.weight)),
         "act" => proxy.active().count().to_string(),
         "ctime" => {
             let connects = hosts().fold(Totals::default(), |sum, host| Totals {
@@ -160,7 +161,8 @@ fn server(
         "bout" => host.totals.bytes_to_client.to_string(),
         "econ" => host.failures.to_string(),
         "status" => status_word(host).to_owned(),
-        "weight" | "uweight" => host.weight.to_string(),
+        "weight" => host.weight_in_force().to_string(),
+        "uweight" => host.weight.to_string(),
         "lastchg" => (wall_ms.saturating_sub(host.since_wall_ms) / 1000).to_string(),
         "sid" => number.to_string(),
         "ctime" => mean_connect_ms(&host.totals),

@@ -37,11 +37,11 @@ impl ServerStatus {
     ];
 
     pub(super) fn of(host: &HostStatus) -> ServerStatus {
-        match (host.state, &host.health) {
+        match (host.wanted_state(), &host.health) {
             (HostState::Down, _) => ServerStatus::Maint,
             (HostState::Drain, _) => ServerStatus::Drain,
             (HostState::Up, Health::Failed(_)) => ServerStatus::Down,
-            (HostState::Up, _) if host.weight == 0 => ServerStatus::Nolb,
+            (HostState::Up, _) if host.weight_in_force() == 0 => ServerStatus::Nolb,
             (HostState::Up, _) => ServerStatus::Up,
         }
     }
@@ -131,6 +131,7 @@ pub(super) mod samples {
             recent: Vec::new(),
             failures: 0,
             last_failure: None,
+            agent: None,
             totals: Totals::default(),
         }
     }

@@ -80,6 +80,9 @@ fn state(host: &HostStatus, now_ms: u64) -> Element {
         (_, Health::Healthy) => cell.text(&format!(", healthy for {seen_for}")),
         (_, Health::Untried) => cell.text(", untried"),
     };
+    let agent = host.agent.as_ref();
+    let agent = agent.map(|agent| el("small").text(&format!("agent: {agent}")));
+    let cell = cell.maybe(agent);
     let error = match (&host.health, &host.last_failure) {
         (Health::Failed(why), Some((_, at_ms))) => {
             format!("{why}, tried {} ago", ago(*at_ms))
@@ -206,11 +209,11 @@ pub(super) enum State {
 
 impl State {
     pub(super) fn of(host: &HostStatus) -> State {
-        match (host.state, &host.health) {
+        match (host.wanted_state(), &host.health) {
             (HostState::Down, _) => State::Down,
             (HostState::Drain, _) if host.open > 0 => State::Draining,
             (HostState::Drain, _) => State::Drained,
-            (HostState::Up, _) if host.weight == 0 => State::Weightless,
+            (HostState::Up, _) if host.weight_in_force() == 0 => State::Weightless,
             (HostState::Up, Health::Failed(_)) => State::Failed,
             (HostState::Up, Health::Healthy) => State::Up,
             (HostState::Up, Health::Untried) => State::Untried,

@@ -160,6 +160,7 @@ fn host(host: &HostStatus) -> Object {
         .with("since_ms", host.since_wall_ms)
         .with("last_error", last_error.map(|(why, _)| why.as_str()))
         .with("last_error_ms", last_error.map(|(_, at_ms)| *at_ms))
+        .with("agent", host.agent.as_ref().map(ToString::to_string))
         .with("open", u64::from(host.open))
         .with("total", host.total)
         .with_list(

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use super::data_plane::DataPlane;
-use crate::balance::{self, Health, Totals};
+use crate::balance::{self, Agent, Health, Totals, Wanted};
 use crate::config::{self, HostState};
 use crate::relay::{
     Clock, EndReason, RecentEvent, ResourceError, ServiceStats, SessionStatus, WorkerStats,
@@ -138,6 +138,8 @@ pub struct HostStatus {
     /// The last failure, and when, in milliseconds since 1970. It stays when the host is healthy
     /// again.
     pub last_failure: Option<(String, u64)>,
+    /// What its agent says; `None` if it has none, or that has said nothing.
+    pub agent: Option<Agent>,
     /// Its bytes and connects.
     pub totals: Totals,
 }
@@ -255,6 +257,7 @@ fn host(now: &Now, status: &balance::HostStatus<'_>) -> HostStatus {
         last_failure: status
             .last_failure
             .map(|(failure, at_ms)| (failure.to_string(), now.wall_ms(*at_ms))),
+        agent: status.agent.cloned(),
         totals: status.host.counters.sum(),
     }
 }
@@ -290,10 +293,32 @@ impl ServiceStatus {
 }
 
 impl HostStatus {
-    /// Whether new sessions may go to it: it is up, has a weight, and has not failed.
+    /// Whether new sessions may go to it: it is up, has a weight, has not failed, and its agent does
+    /// not object.
     pub fn is_usable(&self) -> bool {
-        let in_service = self.state == HostState::Up && self.weight > 0;
-        in_service && !matches!(self.health, Health::Failed(_))
+        let in_service = self.state == HostState::Up && self.weight_in_force() > 0;
+        let agent = self.agent.as_ref();
+        in_service
+            && agent.is_none_or(Agent::takes_sessions)
+            && !matches!(self.health, Health::Failed(_))
+    }
+}
+
+impl HostStatus {
+    /// Its weight, or the share of it that its agent wants.
+    pub fn weight_in_force(&self) -> u32 {
+        let agent = self.agent.as_ref();
+        agent.map_or(self.weight, |agent| agent.weigh(self.weight))
+    }
+
+    /// What is wanted of it, by the operator or else by its agent.
+    pub fn wanted_state(&self) -> HostState {
+        let by_agent = self.agent.as_ref().map(Agent::wanted);
+        match (self.state, by_agent) {
+            (HostState::Up, Some(Wanted::Drain)) => HostState::Drain,
+            (HostState::Up, Some(Wanted::Maint)) => HostState::Down,
+            (state, _) => state,
+        }
     }
 }
 
@@ -328,6 +353,7 @@ mod tests {
             recent: vec![1, 2],
             failures: 2,
             last_failure: Some(("connection refused".to_owned(), 9)),
+            agent: None,
             totals: Totals {
                 bytes_to_host: 10,
                 bytes_to_client: u64::MAX,
@@ -386,7 +412,7 @@ mod tests {
                 + r#""listens":["[::1]:80"],"enabled":"main","open":1,"total":3,"groups":[{"name":"#
                 + r#""main","scheduler":"leastc","open":1,"hosts":[{"name":"a \"b\"","ip":"db:1","#
                 + r#""address":null,"weight":5,"state":"drain","health":"failed","since_ms":8,"#
-                + r#""last_error":"connection refused","last_error_ms":9,"open":1,"total":3,"#
+                + r#""last_error":"connection refused","last_error_ms":9,"agent":null,"open":1,"total":3,"#
                 + r#""sessions_per_minute":[1,2],"failed_connects":2,"bytes_to_host":10,"bytes_to_client":18446744073709551615,"#
                 + r#""connects":2,"connect_ms":5,"mean_connect_us":2500"#
         );

@@ -7,6 +7,7 @@ use crate::calendar::UtcTime;
 use crate::config::HostState;
 use crate::config::ValueKind;
 use crate::config::verb::{Batch, Command, Verb, options, table as commands};
+use crate::non_printing::escape_non_printing;
 use crate::relay::SessionStatus;
 use crate::text::{age, bytes, columns as columns_of, count, cut, fill, plural, wrap};
 use commands::CommandSchema;
@@ -149,7 +150,7 @@ fn host(host: &HostStatus, now_ms: u64, layout: Layout) -> Vec<String> {
         Health::Untried => "untried",
         Health::Failed(_) => "FAILED",
     };
-    let state = match host.state {
+    let state = match host.wanted_state() {
         HostState::Up => health.to_owned(),
         state => format!("{}/{health}", state.as_str()),
     };
@@ -164,6 +165,10 @@ fn host(host: &HostStatus, now_ms: u64, layout: Layout) -> Vec<String> {
         &bytes(totals.bytes_to_host.saturating_add(totals.bytes_to_client)),
     ];
     let mut lines = vec![row(cells.map(String::as_str), layout)];
+    if let Some(agent) = &host.agent {
+        let agent = format!("    agent: {}", escape_non_printing(&agent.to_string()));
+        lines.extend(layout.wrap(&agent, "      "));
+    }
     if let Some((why, at_ms)) = &host.last_failure {
         let since = match host.health {
             Health::Failed(_) => host.since_wall_ms,
@@ -307,6 +312,7 @@ mod tests {
             recent: Vec::new(),
             failures: 2,
             last_failure: None,
+            agent: None,
             totals: crate::balance::Totals::default(),
         }
     }

@@ -1,8 +1,10 @@
 //! Hosts that answer, refuse and say nothing, and who of them goes first.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream as StdStream};
 use std::thread;
+
+use mio::net::TcpStream;
 
 use super::*;
 use crate::balance::Failure;
@@ -242,7 +244,7 @@ fn a_process_that_was_stopped_gives_its_hosts_their_time() {
 }
 
 /// The verdict of a check on a host that does this with its client.
-fn checked(check: Check, host: impl FnOnce(TcpStream) + Send + 'static) -> Option<Verdict> {
+fn checked(check: Check, host: impl FnOnce(StdStream) + Send + 'static) -> Option<Verdict> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let thread = thread::spawn(move || host(listener.accept().unwrap().0));

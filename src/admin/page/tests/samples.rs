@@ -47,6 +47,7 @@ pub(in super::super) fn host(name: &str) -> HostStatus {
         recent: vec![0; 60],
         failures: 0,
         last_failure: None,
+        agent: None,
         totals: Totals::default(),
     }
 }

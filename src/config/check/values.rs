@@ -1,194 +1,13 @@
-//! `<check>`: how the hosts of a group are checked, and how the values of a check are spelled.
+//! How the values of a check are spelled and parsed.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::attributes::CHECK;
-use super::error::{Error, ErrorKind};
-use super::value::{Value, seconds_text};
-
-/// A periodic check of each host of a group.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Check {
-    /// What it does (`type`).
-    pub kind: CheckKind,
-    /// Time from one check of a host to the next; [`Check::LEAST_INTERVAL`] or more.
-    pub interval: Duration,
-    /// The same while the host has failed; `None` is as `interval`.
-    pub down_interval: Option<Duration>,
-    /// How long a check may take, from its connect to its verdict.
-    pub timeout: Duration,
-    /// Passes in a row that make a failed host healthy, 1 to [`Check::MOST_IN_A_ROW`].
-    pub rise: u16,
-    /// Failures in a row that make a host failed, 1 to [`Check::MOST_IN_A_ROW`].
-    pub fall: u16,
-    /// Connect to this port instead of the host's.
-    pub port: Option<u16>,
-    /// Connect to this address instead of the host's.
-    pub ip: Option<IpAddr>,
-    /// What is sent to the host, by `send` and `agent`.
-    pub send: ByteString,
-    /// What the answer must contain, for `send`.
-    pub expect: ByteString,
-    /// Path of the request, for `http`.
-    pub path: String,
-    /// Status codes that pass, for `http`.
-    pub status: StatusRanges,
-    /// The `Host` header, for `http`; an empty one is the address.
-    pub hostname: String,
-    /// Whether each result that differs from the one before is logged.
-    pub log: bool,
-}
-
-impl Check {
-    /// The shortest interval and timeout.
-    pub const LEAST_INTERVAL: Duration = Duration::from_millis(10);
-
-    /// The greatest `rise` and `fall`.
-    pub const MOST_IN_A_ROW: u16 = 1000;
-
-    /// Checks of one group at most.
-    pub const MOST_OF_A_GROUP: usize = 16;
-
-    /// Whether its results decide about health: an agent only tells what it wants.
-    pub fn decides(&self) -> bool {
-        self.kind != CheckKind::Agent
-    }
-
-    /// The first attribute that is missing, or that its type does not have.
-    pub(super) fn mistake(&self) -> Option<CheckError> {
-        let new = Check::default();
-        let kind = self.kind;
-        let foreign = CHECK.attributes.iter().find(|attribute| {
-            !kind.has(attribute.name) && (attribute.get)(self) != (attribute.get)(&new)
-        });
-        if let Some(attribute) = foreign {
-            let attribute = attribute.name;
-            return Some(CheckError::Foreign { kind, attribute });
-        }
-        match kind {
-            CheckKind::Agent if self.port.is_none() => Some(CheckError::NoPort),
-            CheckKind::Send if self.send.is_empty() && self.expect.is_empty() => {
-                Some(CheckError::NothingToSay)
-            }
-            _ => None,
-        }
-    }
-}
-
-impl Default for Check {
-    fn default() -> Self {
-        Check {
-            kind: CheckKind::Tcp,
-            interval: Duration::from_secs(2),
-            down_interval: None,
-            timeout: Duration::from_secs(1),
-            rise: 2,
-            fall: 3,
-            port: None,
-            ip: None,
-            send: ByteString::default(),
-            expect: ByteString::default(),
-            path: "/".to_owned(),
-            status: StatusRanges::default(),
-            hostname: String::new(),
-            log: false,
-        }
-    }
-}
-
-/// What a check does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum CheckKind {
-    /// Connects.
-    Tcp,
-    /// Sends bytes, and looks for others in the answer.
-    Send,
-    /// Sends a GET request, and looks at the status of the response.
-    Http,
-    /// Asks an agent beside the host, by HAProxy's protocol.
-    Agent,
-}
-
-impl CheckKind {
-    /// Every kind.
-    pub const ALL: [CheckKind; 4] = [
-        CheckKind::Tcp,
-        CheckKind::Send,
-        CheckKind::Http,
-        CheckKind::Agent,
-    ];
-
-    /// The word for it in files and verbs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            CheckKind::Tcp => "tcp",
-            CheckKind::Send => "send",
-            CheckKind::Http => "http",
-            CheckKind::Agent => "agent",
-        }
-    }
-
-    /// Whether a check of this kind looks at an attribute.
-    fn has(self, attribute: &str) -> bool {
-        match attribute {
-            "send" => matches!(self, CheckKind::Send | CheckKind::Agent),
-            "expect" => self == CheckKind::Send,
-            "path" | "status" | "hostname" => self == CheckKind::Http,
-            _ => true,
-        }
-    }
-}
-
-/// Why a check makes no sense as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CheckError {
-    /// An attribute that checks of this kind do not have.
-    Foreign {
-        /// The kind.
-        kind: CheckKind,
-        /// The attribute.
-        attribute: &'static str,
-    },
-    /// An agent without a port: it does not listen where the host does.
-    NoPort,
-    /// Neither `send` nor `expect`.
-    NothingToSay,
-}
-
-impl CheckError {
-    /// The attribute that is there but should not be.
-    pub(super) fn attribute(self) -> Option<&'static str> {
-        match self {
-            CheckError::Foreign { attribute, .. } => Some(attribute),
-            CheckError::NoPort | CheckError::NothingToSay => None,
-        }
-    }
-}
-
-impl fmt::Display for CheckError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CheckError::Foreign { kind, attribute } => {
-                let kinds = CheckKind::ALL.into_iter().filter(|it| it.has(attribute));
-                let kinds: Vec<_> = kinds.map(CheckKind::as_str).collect();
-                write!(
-                    f,
-                    "a check of type {} has no {attribute}: it goes with type {}",
-                    kind.as_str(),
-                    kinds.join(" or ")
-                )
-            }
-            CheckError::NoPort => {
-                f.write_str("a check of type agent needs port: where the agent listens")
-            }
-            CheckError::NothingToSay => f.write_str("a check of type send needs send or expect"),
-        }
-    }
-}
+use super::{Check, CheckKind};
+use crate::config::error::Error;
+use crate::config::value::{Value, seconds_text};
 
 /// Bytes that are spelled as text: `\r \n \t \\ \0 \xHH` stand for one byte each.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -359,7 +178,7 @@ pub enum CheckValue {
 
 impl CheckValue {
     /// The canonical spelling of a value.
-    pub(super) fn canonical(self, value: &Value<'_>) -> Result<String, Error> {
+    pub(in crate::config) fn canonical(self, value: &Value<'_>) -> Result<String, Error> {
         fn optional(text: Option<impl ToString>) -> String {
             text.map_or_else(String::new, |text| text.to_string())
         }
@@ -385,7 +204,7 @@ impl CheckValue {
 
 impl Value<'_> {
     /// The value, or none if it is empty.
-    pub(super) fn or_empty<T>(
+    pub(in crate::config) fn or_empty<T>(
         &self,
         parse: impl FnOnce(&Self) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
@@ -396,7 +215,7 @@ impl Value<'_> {
     }
 
     /// What a check does.
-    pub(super) fn check_kind(&self) -> Result<CheckKind, Error> {
+    pub(in crate::config) fn check_kind(&self) -> Result<CheckKind, Error> {
         let known = CheckKind::ALL
             .into_iter()
             .find(|it| it.as_str() == self.text);
@@ -404,7 +223,7 @@ impl Value<'_> {
     }
 
     /// An interval or timeout of a check.
-    pub(super) fn check_time(&self) -> Result<Duration, Error> {
+    pub(in crate::config) fn check_time(&self) -> Result<Duration, Error> {
         let time = self
             .seconds()?
             .filter(|time| *time >= Check::LEAST_INTERVAL);
@@ -412,19 +231,19 @@ impl Value<'_> {
     }
 
     /// How many results in a row.
-    pub(super) fn in_a_row(&self) -> Result<u16, Error> {
+    pub(in crate::config) fn in_a_row(&self) -> Result<u16, Error> {
         self.number_up_to(Check::MOST_IN_A_ROW)
             .ok_or_else(|| self.bad_value("a whole number from 1 to 1000"))
     }
 
     /// A port to connect to.
-    pub(super) fn check_port(&self) -> Result<u16, Error> {
+    pub(in crate::config) fn check_port(&self) -> Result<u16, Error> {
         self.number_up_to(u16::MAX)
             .ok_or_else(|| self.bad_value("a port from 1 to 65535"))
     }
 
     /// The number of a check in its group, from 1.
-    pub(super) fn check_number(&self) -> Result<u16, Error> {
+    pub(in crate::config) fn check_number(&self) -> Result<u16, Error> {
         self.number_up_to(u16::MAX)
             .ok_or_else(|| self.bad_value("the number of a check in its group, from 1"))
     }
@@ -436,7 +255,7 @@ impl Value<'_> {
     }
 
     /// An IP address without a port, with or without brackets.
-    pub(super) fn check_ip(&self) -> Result<IpAddr, Error> {
+    pub(in crate::config) fn check_ip(&self) -> Result<IpAddr, Error> {
         let inner = self.text.strip_prefix('[');
         let inner = inner.and_then(|text| text.strip_suffix(']'));
         let ip = match inner {
@@ -447,21 +266,21 @@ impl Value<'_> {
     }
 
     /// Bytes that are spelled as text.
-    pub(super) fn byte_string(&self) -> Result<ByteString, Error> {
+    pub(in crate::config) fn byte_string(&self) -> Result<ByteString, Error> {
         self.text.parse().map_err(|Misspelt| {
             self.bad_value("at most 16384 bytes, with the escapes \\r \\n \\t \\\\ \\0 \\xHH")
         })
     }
 
     /// Status codes of HTTP.
-    pub(super) fn status_ranges(&self) -> Result<StatusRanges, Error> {
+    pub(in crate::config) fn status_ranges(&self) -> Result<StatusRanges, Error> {
         self.text
             .parse()
             .map_err(|Misspelt| self.bad_value("status codes and ranges, such as 200-399 404"))
     }
 
     /// The path of a request, with its query.
-    pub(super) fn url_path(&self) -> Result<String, Error> {
+    pub(in crate::config) fn url_path(&self) -> Result<String, Error> {
         match self.text.starts_with('/') && is_visible(self.text, 4096) {
             true => Ok(self.text.to_owned()),
             false => Err(self.bad_value("a path that begins with /, in ASCII without blanks")),
@@ -469,7 +288,7 @@ impl Value<'_> {
     }
 
     /// A `Host` header; empty for none.
-    pub(super) fn host_header(&self) -> Result<String, Error> {
+    pub(in crate::config) fn host_header(&self) -> Result<String, Error> {
         match is_visible(self.text, 255) {
             true => Ok(self.text.to_owned()),
             false => Err(self.bad_value("a host name, in ASCII without blanks")),
@@ -480,12 +299,6 @@ impl Value<'_> {
 /// Whether it is ASCII that can stand in a request as it is.
 fn is_visible(text: &str, longest: usize) -> bool {
     text.len() <= longest && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-impl From<CheckError> for ErrorKind {
-    fn from(error: CheckError) -> Self {
-        ErrorKind::Check(error)
-    }
 }
 
 #[cfg(test)]
@@ -534,69 +347,5 @@ mod tests {
             assert_eq!(ranges(wrong), Err(Misspelt), "{wrong}");
         }
         assert_eq!(ranges(&"200 ".repeat(33)), Err(Misspelt));
-    }
-
-    #[test]
-    fn what_a_type_does_not_have_is_a_mistake() {
-        let table = [
-            (
-                "tcp",
-                "path",
-                "/x",
-                Some("a check of type tcp has no path: it goes with type http"),
-            ),
-            (
-                "http",
-                "send",
-                "a",
-                Some("a check of type http has no send: it goes with type send or agent"),
-            ),
-            (
-                "agent",
-                "expect",
-                "a",
-                Some("a check of type agent has no expect: it goes with type send"),
-            ),
-            (
-                "agent",
-                "send",
-                "a",
-                Some("a check of type agent needs port: where the agent listens"),
-            ),
-            (
-                "send",
-                "log",
-                "true",
-                Some("a check of type send needs send or expect"),
-            ),
-            ("send", "expect", "a", None),
-            ("agent", "port", "5", None),
-            ("http", "status", "200", None),
-            ("tcp", "path", "/", None),
-        ];
-        for (kind, attribute, value, mistake) in table {
-            let mut check = Check::default();
-            for (name, text) in [("type", kind), (attribute, value)] {
-                let set = CHECK
-                    .attributes
-                    .iter()
-                    .find(|it| it.name == name)
-                    .unwrap()
-                    .set;
-                let value = Value::detached(name_of(name), text);
-                set(&mut check, &value, &crate::config::CustomNames::None).unwrap();
-            }
-            let found = check.mistake().map(|mistake| mistake.to_string());
-            assert_eq!(found.as_deref(), mistake, "{kind} {attribute}");
-        }
-    }
-
-    fn name_of(name: &str) -> &'static str {
-        CHECK
-            .attributes
-            .iter()
-            .find(|it| it.name == name)
-            .unwrap()
-            .name
     }
 }
