@@ -37,6 +37,9 @@ _txlb_keys() {
         enableGroup) echo 'service= group=' ;;
         setGroup) echo 'service= group= scheduler= stickyPrefix= before=' ;;
         changeScheduler) echo 'service= group= scheduler= stickyPrefix= before=' ;;
+        addCheck) echo 'service= group= type= interval= downInterval= timeout= rise= fall= port= ip= send= expect= path= status= hostname= log= before=' ;;
+        setCheck) echo 'service= group= check= type= interval= downInterval= timeout= rise= fall= port= ip= send= expect= path= status= hostname= log=' ;;
+        delCheck) echo 'service= group= check=' ;;
         newService) echo 'service= listen= before=' ;;
         delService) echo 'service=' ;;
         setService) echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= before=' ;;
@@ -53,7 +56,7 @@ _txlb_keys() {
         shutdown) echo 'grace=' ;;
         config) echo 'view=' ;;
         complete) echo 'line=' ;;
-        help) echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions config diff complete help' ;;
+        help) echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions config diff complete help' ;;
     esac
 }
 
@@ -64,7 +67,8 @@ _txlb_values() {
         config.view) echo 'effect running stored' ;;
         addUser.access | setUser.access) echo 'full readonly' ;;
         newGroup.scheduler | setGroup.scheduler | changeScheduler.scheduler) echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' ;;
-        delHost.force | delAllHosts.force | delGroup.force | saveConfig.force | reload.force) echo 'true false' ;;
+        addCheck.type | setCheck.type) echo 'tcp send http agent' ;;
+        delHost.force | delAllHosts.force | delGroup.force | addCheck.log | setCheck.log | saveConfig.force | reload.force) echo 'true false' ;;
         addHost.state) echo 'up drain down' ;;
     esac
 }
@@ -106,7 +110,7 @@ _txlb_ctl() {
         shift
     done
     if [ -z "$verb" ]; then
-        if [[ $cur == -* ]]; then _txlb_from '-C --json -h --help' "$cur"; else _txlb_from 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions config diff complete help' "$cur"; fi
+        if [[ $cur == -* ]]; then _txlb_from '-C --json -h --help' "$cur"; else _txlb_from 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions config diff complete help' "$cur"; fi
     elif [[ $cur == *=* ]]; then
         key=${cur%%=*}
         _txlb_from "$(_txlb_values "$verb.$key")" "${cur#*=}"

@@ -81,7 +81,7 @@ impl Agent {
     }
 
     /// Whether so many open sessions are all that its host shall have.
-    pub(super) fn is_full(&self, open: u32) -> bool {
+    pub fn is_full(&self, open: u32) -> bool {
         self.max_open.is_some_and(|most| open >= most)
     }
 

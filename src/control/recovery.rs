@@ -15,8 +15,6 @@ use super::check_schedule::{CheckSchedule, HostCheck};
 use super::threads::PanicGuard;
 use crate::balance::{Failure, HostId};
 use crate::config::{Check, Manager, PeriodicTask};
-use crate::log_targets;
-use crate::non_printing::escape_non_printing;
 use crate::relay::{
     Clock, Dialogue, Group, Probe, ProbePriority, ProbeResult, ProbeWaker, Prober, TimeoutsMs,
     Verdict, check_address, check_timeout_ms, probe_timeout_ms,
@@ -340,10 +338,7 @@ impl RecoveryLoop {
         self.schedule.ended(check, has_failed, now_ms);
         let Some(name) = name else { return };
         if let Some(text) = text.filter(|text| self.schedule.is_news(check, text)) {
-            let kind = check.check.kind.as_str();
-            let host = check.group.full_name(&name).to_string();
-            let (host, text) = (host.escape_debug(), escape_non_printing(&text));
-            log::info!(target: log_targets::HEALTH, "check {kind} of host {host}: {text}");
+            check.group.log_check(&name, check.check.kind, &text);
         }
         if let Some(in_force) = in_force {
             check

@@ -7,10 +7,11 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::events::health_log::HealthLog;
+use super::events::health_log::{self, HealthLog};
 use super::events::{HostName, RecentEvents};
 use super::session::TimeoutsMs;
 use crate::balance::{HealthChange, HostId, HostPool};
+use crate::config::CheckKind;
 use crate::os::listen::BindAddress;
 use crate::sync::lock;
 
@@ -90,8 +91,13 @@ impl Group {
         self.health_log.log_agent(id, &host, in_force, now_ms);
     }
 
+    /// Logs the result of a check.
+    pub(crate) fn log_check(&self, host: &str, kind: CheckKind, result: &str) {
+        health_log::log_check(&self.full_name(host), kind, result);
+    }
+
     /// The full name of a host.
-    pub(crate) fn full_name(&self, host: &str) -> HostName {
+    fn full_name(&self, host: &str) -> HostName {
         HostName {
             service: self.service.clone(),
             group: self.name.clone(),

@@ -9,6 +9,7 @@ use log::Level;
 use super::RecentEvents;
 use super::{Event, HostName, Topic};
 use crate::balance::{Failure, HealthChange, HostId};
+use crate::config::CheckKind;
 use crate::log_targets;
 use crate::non_printing::escape_non_printing;
 use crate::sync::lock;
@@ -133,6 +134,13 @@ impl HealthLog {
     pub(crate) fn agrees_with(&self, other: &HealthLog) -> bool {
         *self.hosts.lock().unwrap() == *other.hosts.lock().unwrap()
     }
+}
+
+/// Logs the result of a check.
+pub(crate) fn log_check(host: &HostName, kind: CheckKind, result: &str) {
+    let (name, kind) = (host.to_string(), kind.as_str());
+    let (name, result) = (name.escape_debug(), escape_non_printing(result));
+    log::info!(target: log_targets::HEALTH, "check {kind} of host {name}: {result}");
 }
 
 fn take_line(hosts: &Mutex<HashMap<HostId, Allowance>>, host: HostId, now_ms: u64) -> Option<u64> {

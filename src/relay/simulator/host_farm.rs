@@ -1,6 +1,6 @@
 //! The hosts of a simulated group: how each behaves, and which may be picked.
 //!
-//! Configuration changes, probes and resolved names reach the real host pool.
+//! Configuration changes, probes, checks, agents and resolved names reach the real host pool.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,8 +13,10 @@ use rustix::io::Errno;
 use super::super::plan::Group;
 use super::socket::Connect;
 use super::world::WORKERS;
-use crate::balance::{Failure, Health, HostId, HostPool, HostStatus, Picked, Random};
-use crate::config::{self, Algorithm, Endpoint, Host, HostState, Scheduler};
+use crate::balance::{
+    AgentReport, CheckedHost, Failure, Health, HostId, HostPool, HostStatus, Picked, Random,
+};
+use crate::config::{self, Algorithm, Check, CheckKind, Endpoint, Host, HostState, Scheduler};
 
 /// After how long Linux gives up a connect.
 const SYSTEM_GIVES_UP_MS: u64 = 130_000;
@@ -42,6 +44,8 @@ pub(super) struct HostFarm {
     behaviours: Vec<Behaviour>,
     /// What this machine lacks.
     shortage: Option<Errno>,
+    /// Checks on their way: results may come after their host has gone or moved.
+    checks: Vec<(CheckedHost, SocketAddr, Arc<Check>)>,
     /// The last host of each client, and when it was picked, since the last change.
     visits: RefCell<BTreeMap<IpAddr, (HostId, u64)>>,
 }
@@ -51,6 +55,7 @@ impl HostFarm {
         let mut group = config::Group {
             name: "main".to_owned(),
             scheduler: any_scheduler(random),
+            checks: any_checks(random),
             ..config::Group::default()
         };
         let hosts = match random.below(32) {
@@ -72,6 +77,7 @@ impl HostFarm {
             group: Arc::new(Group::new("web", "main", HostPool::new(&group, WORKERS, 0))),
             config: group,
             shortage: None,
+            checks: Vec::new(),
             visits: RefCell::default(),
         }
     }
@@ -79,7 +85,7 @@ impl HostFarm {
     /// A random change of the hosts, of this machine, or by an operator.
     pub(super) fn change(&mut self, random: &mut Random, now_ms: u64) {
         self.visits.take();
-        match random.below(8) {
+        match random.below(10) {
             0..=2 => self.reconfigure(random, now_ms),
             3 => {
                 let port = random.index(self.behaviours.len());
@@ -91,6 +97,7 @@ impl HostFarm {
             }
             5 => self.check_hosts(random, now_ms),
             6 => self.send_heartbeats(random, now_ms),
+            7 | 8 => self.run_checks(random, now_ms),
             _ => self.resolve(random, now_ms),
         }
     }
@@ -100,6 +107,7 @@ impl HostFarm {
             0..=3 => add_host(&mut self.config, random),
             4..=5 => self.config.scheduler = any_scheduler(random),
             6 => self.config.hosts.retain(|_| random.below(4) == 0),
+            7 => self.config.checks = any_checks(random),
             _ => self.change_a_host(random),
         }
         self.group.pool().configure(&self.config, now_ms);
@@ -134,6 +142,29 @@ impl HostFarm {
         }
     }
 
+    /// Ends most of the checks on their way, and starts others.
+    fn run_checks(&mut self, random: &mut Random, now_ms: u64) {
+        let mut pool = self.group.pool();
+        for (host, address, check) in std::mem::take(&mut self.checks) {
+            if random.below(8) == 0 {
+                self.checks.push((host, address, check));
+            } else if check.decides() {
+                let result = any_result(random);
+                let _ = pool.check_ended((host, address), &check, result, now_ms);
+            } else {
+                let report = AgentReport::parse(any_report(random).as_bytes());
+                let _ = pool.agent_said((host, address), &check, &report, now_ms);
+            }
+        }
+        for host in pool.checked_hosts() {
+            let address = pool.check_target(host).and_then(|target| target.address);
+            for check in pool.checks() {
+                self.checks
+                    .extend(address.map(|address| (host, address, Arc::clone(check))));
+            }
+        }
+    }
+
     fn resolve(&mut self, random: &mut Random, now_ms: u64) {
         let first = u8::try_from(random.below(3)).unwrap();
         let addresses = [0, 1, 2].map(|more| IpAddr::from([10, 0, 1, (first + more) % 3]));
@@ -151,9 +182,13 @@ impl HostFarm {
             let mut hosts = self.config.hosts.iter();
             hosts.any(|host| host.name == status.host.name && host.in_service())
         };
+        let allows = |status: &HostStatus<'_>| {
+            let agent = status.agent;
+            agent.is_none_or(|agent| agent.takes_sessions() && !agent.is_full(status.open))
+        };
         let usable: Vec<_> = pool
             .hosts()
-            .filter(|status| wanted(status) && status.address.is_some())
+            .filter(|status| wanted(status) && status.address.is_some() && allows(status))
             .collect();
         let healthy = |status: &&HostStatus<'_>| !matches!(status.health, Health::Failed(_));
         let all_failed = !usable.iter().any(|status| healthy(&status));
@@ -269,6 +304,38 @@ fn any_scheduler(random: &mut Random) -> Scheduler {
         },
         sticky: random.below(3) == 0,
     }
+}
+
+/// Mostly none: such groups are judged by sessions and probes.
+fn any_checks(random: &mut Random) -> Vec<Check> {
+    let kinds: &[CheckKind] = match random.below(8) {
+        0 => &[CheckKind::Tcp],
+        1 => &[CheckKind::Agent],
+        2 => &[CheckKind::Http, CheckKind::Agent, CheckKind::Tcp],
+        _ => &[],
+    };
+    let check = |kind: &CheckKind| Check {
+        kind: *kind,
+        rise: 2,
+        fall: 2,
+        ..Check::default()
+    };
+    kinds.iter().map(check).collect()
+}
+
+/// A line of an agent.
+fn any_report(random: &mut Random) -> &'static str {
+    let reports = [
+        "up ready 100% maxconn:0",
+        "up ready",
+        "drain",
+        "maint",
+        "down # why",
+        "maxconn:1",
+        "0%",
+        "50% maxconn:3",
+    ];
+    reports[random.index(reports.len())]
 }
 
 fn any_endpoint(random: &mut Random) -> Endpoint {
