@@ -145,13 +145,15 @@ impl Dialogue {
 
     /// The time is over.
     pub(crate) fn timed_out(&self, is_connected: bool) -> Verdict {
-        let within = format!(" within {}", seconds(self.check.timeout));
-        let (expected, got) = match (is_connected, self.answer.is_empty()) {
-            (false, _) => ("a connection".to_owned(), "none".to_owned()),
-            (true, true) => ("an answer".to_owned(), "none".to_owned()),
-            (true, false) => (self.expected(), quoted(&self.answer)),
-        };
-        self.failed(&(expected + &within), &got)
+        let time = seconds(self.check.timeout);
+        match (is_connected, self.answer.is_empty()) {
+            (false, _) => self.failed(&format!("a connection within {time}"), "none"),
+            (true, true) => self.failed(&format!("an answer within {time}"), "none"),
+            (true, false) => {
+                let got = format!("{} in {time}", quoted(&self.answer));
+                self.failed(&self.expected(), &got)
+            }
+        }
     }
 
     /// The connect failed.

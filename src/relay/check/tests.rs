@@ -146,7 +146,7 @@ fn silence_a_reset_and_another_address_are_told() {
     assert_eq!(half.received(b"22"), None);
     assert_eq!(
         reason(half.timed_out(true)),
-        "expected \"220 \" in the answer within 1 s, got \"22\""
+        "expected \"220 \" in the answer, got \"22\" in 1 s"
     );
 }
 

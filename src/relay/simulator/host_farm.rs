@@ -44,6 +44,8 @@ pub(super) struct HostFarm {
     behaviours: Vec<Behaviour>,
     /// What this machine lacks.
     shortage: Option<Errno>,
+    /// Draws what concerns checks: runs without any are as they would be without it.
+    check_random: Random,
     /// Checks on their way: results may come after their host has gone or moved.
     checks: Vec<(CheckedHost, SocketAddr, Arc<Check>)>,
     /// The last host of each client, and when it was picked, since the last change.
@@ -52,10 +54,11 @@ pub(super) struct HostFarm {
 
 impl HostFarm {
     pub(super) fn new(random: &mut Random) -> HostFarm {
+        let mut check_random = Random::new(!random.clone().next_u64());
         let mut group = config::Group {
             name: "main".to_owned(),
             scheduler: any_scheduler(random),
-            checks: any_checks(random),
+            checks: any_checks(&mut check_random),
             ..config::Group::default()
         };
         let hosts = match random.below(32) {
@@ -77,6 +80,7 @@ impl HostFarm {
             group: Arc::new(Group::new("web", "main", HostPool::new(&group, WORKERS, 0))),
             config: group,
             shortage: None,
+            check_random,
             checks: Vec::new(),
             visits: RefCell::default(),
         }
@@ -85,7 +89,8 @@ impl HostFarm {
     /// A random change of the hosts, of this machine, or by an operator.
     pub(super) fn change(&mut self, random: &mut Random, now_ms: u64) {
         self.visits.take();
-        match random.below(10) {
+        self.change_checks(now_ms);
+        match random.below(8) {
             0..=2 => self.reconfigure(random, now_ms),
             3 => {
                 let port = random.index(self.behaviours.len());
@@ -97,7 +102,6 @@ impl HostFarm {
             }
             5 => self.check_hosts(random, now_ms),
             6 => self.send_heartbeats(random, now_ms),
-            7 | 8 => self.run_checks(random, now_ms),
             _ => self.resolve(random, now_ms),
         }
     }
@@ -107,7 +111,6 @@ impl HostFarm {
             0..=3 => add_host(&mut self.config, random),
             4..=5 => self.config.scheduler = any_scheduler(random),
             6 => self.config.hosts.retain(|_| random.below(4) == 0),
-            7 => self.config.checks = any_checks(random),
             _ => self.change_a_host(random),
         }
         self.group.pool().configure(&self.config, now_ms);
@@ -142,8 +145,22 @@ impl HostFarm {
         }
     }
 
+    /// Changes the checks of the group, or runs those that there are.
+    fn change_checks(&mut self, now_ms: u64) {
+        let random = &mut self.check_random;
+        match random.below(16) {
+            0 => {
+                self.config.checks = any_checks(random);
+                self.group.pool().configure(&self.config, now_ms);
+            }
+            1..=6 => self.run_checks(now_ms),
+            _ => {}
+        }
+    }
+
     /// Ends most of the checks on their way, and starts others.
-    fn run_checks(&mut self, random: &mut Random, now_ms: u64) {
+    fn run_checks(&mut self, now_ms: u64) {
+        let random = &mut self.check_random;
         let mut pool = self.group.pool();
         for (host, address, check) in std::mem::take(&mut self.checks) {
             if random.below(8) == 0 {
@@ -175,8 +192,14 @@ impl HostFarm {
         self.group.pool().name_resolved("pool", answer, now_ms);
     }
 
-    /// The hosts that may be picked: up, with an address, and not failed unless all have failed.
+    /// The hosts that may be picked: up, with an address, not failed unless all have failed, and
+    /// not against the will of their agents.
     pub(super) fn eligible(&self) -> Vec<(HostId, SocketAddr)> {
+        self.eligible_before(None)
+    }
+
+    /// As `eligible`, before this session was counted.
+    fn eligible_before(&self, picked: Option<HostId>) -> Vec<(HostId, SocketAddr)> {
         let pool = self.group.pool();
         let wanted = |status: &HostStatus<'_>| {
             let mut hosts = self.config.hosts.iter();
@@ -184,7 +207,8 @@ impl HostFarm {
         };
         let allows = |status: &HostStatus<'_>| {
             let agent = status.agent;
-            agent.is_none_or(|agent| agent.takes_sessions() && !agent.is_full(status.open))
+            let open = status.open - u32::from(picked == Some(status.id));
+            agent.is_none_or(|agent| agent.takes_sessions() && !agent.is_full(open))
         };
         let usable: Vec<_> = pool
             .hosts()
@@ -197,6 +221,15 @@ impl HostFarm {
             .filter(|status| all_failed || healthy(status))
             .filter_map(|status| Some((status.id, status.address?)))
             .collect()
+    }
+
+    /// Checks that a host could be picked.
+    pub(super) fn check_pick(&self, to: &Picked) {
+        let eligible = self.eligible_before(Some(to.id));
+        assert!(
+            eligible.contains(&(to.id, to.address)),
+            "picked one that is not to be picked: {to:?}"
+        );
     }
 
     /// Checks the pick of a sticky group: a client returns to its last host, unless it `was_tried`
@@ -213,7 +246,10 @@ impl HostFarm {
             && self.config.scheduler.sticky
             && now_ms < at_ms + REMEMBERED_MS
             && !was_tried(id)
-            && self.eligible().iter().any(|(it, _)| *it == id)
+            && self
+                .eligible_before(Some(to.id))
+                .iter()
+                .any(|(it, _)| *it == id)
         {
             assert_eq!(to.id, id, "a client does not go where it went before");
         }

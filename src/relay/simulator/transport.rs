@@ -382,10 +382,7 @@ impl Transport for SimulatedTransport {
             self.refused.len() < PickContext::MAX_TRIED,
             "tries too many hosts"
         );
-        assert!(
-            farm.eligible().contains(&(to.id, to.address)),
-            "picked one that is not to be picked: {to:?}"
-        );
+        farm.check_pick(to);
         let was_tried = |id| {
             let lists = [&self.refused, &self.no_port, &self.held_up];
             lists.iter().any(|list| list.contains(&id))
