@@ -8,11 +8,14 @@ mod backend;
 mod balancer;
 mod bulk;
 mod calls;
+mod checks;
 mod exchange;
+mod failover;
 mod floor;
 mod folder;
 mod machine;
 mod memory;
+mod mortal;
 mod options;
 mod paced;
 mod proc;
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.split_first() {
         Some((word, rest)) if word == floor::WORD => floor::run(rest),
+        Some((word, rest)) if word == mortal::WORD => mortal::run(rest),
         _ => bench(&arguments),
     };
     match outcome {
@@ -82,6 +86,12 @@ fn bench(arguments: &[String]) -> Outcome<()> {
     }
     if options.wants(Part::Scaling) {
         scaling::measure(&folder, &options, &mut report)?;
+    }
+    if options.wants(Part::Checks) {
+        checks::measure(&folder, &options, &mut report)?;
+    }
+    if options.wants(Part::Failover) {
+        failover::measure(&folder, &options, &peers, &mut report)?;
     }
     let text = report.to_string();
     match &options.out {

@@ -17,10 +17,12 @@ pub(crate) enum Part {
     Reload,
     Calls,
     Scaling,
+    Checks,
+    Failover,
 }
 
 impl Part {
-    const ALL: [Part; 10] = [
+    const ALL: [Part; 12] = [
         Part::KeepAlive,
         Part::Short,
         Part::Page,
@@ -31,6 +33,8 @@ impl Part {
         Part::Reload,
         Part::Calls,
         Part::Scaling,
+        Part::Checks,
+        Part::Failover,
     ];
 
     /// Its word after `--only`.
@@ -46,6 +50,8 @@ impl Part {
             Part::Reload => "reload",
             Part::Calls => "calls",
             Part::Scaling => "scaling",
+            Part::Checks => "checks",
+            Part::Failover => "failover",
         }
     }
 }

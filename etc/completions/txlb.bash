@@ -27,14 +27,14 @@ _txlb_keys() {
         addHost) echo 'service= group= name= ip= weight= state= before=' ;;
         delHost) echo 'service= group= name= ip= force=' ;;
         delAllHosts) echo 'service= group= force=' ;;
-        setHost) echo 'service= group= name= ip= weight= before= rename=' ;;
-        setWeight) echo 'service= group= name= weight=' ;;
-        drainHost) echo 'service= group= name=' ;;
-        hostAdminDown) echo 'service= group= name=' ;;
+        setHost) echo 'service= group= name= ip= weight= before= rename= force=' ;;
+        setWeight) echo 'service= group= name= weight= force=' ;;
+        drainHost) echo 'service= group= name= force=' ;;
+        hostAdminDown) echo 'service= group= name= force=' ;;
         hostAdminUp) echo 'service= group= name=' ;;
         newGroup) echo 'service= group= scheduler= stickyPrefix= before=' ;;
         delGroup) echo 'service= group= force=' ;;
-        enableGroup) echo 'service= group=' ;;
+        enableGroup) echo 'service= group= force=' ;;
         setGroup) echo 'service= group= scheduler= stickyPrefix= before=' ;;
         changeScheduler) echo 'service= group= scheduler= stickyPrefix= before=' ;;
         addCheck) echo 'service= group= type= interval= downInterval= timeout= rise= fall= port= ip= send= expect= path= status= hostname= log= before=' ;;
@@ -42,7 +42,7 @@ _txlb_keys() {
         delCheck) echo 'service= group= check=' ;;
         newService) echo 'service= listen= before=' ;;
         delService) echo 'service=' ;;
-        setService) echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= before=' ;;
+        setService) echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= keepAlive= unackedTimeout= maxDuration= before=' ;;
         addListen) echo 'service= ip= before=' ;;
         delListen) echo 'service= ip=' ;;
         switchPort) echo 'service= from= to=' ;;
@@ -54,9 +54,10 @@ _txlb_keys() {
         saveConfig) echo 'force=' ;;
         reload) echo 'force=' ;;
         shutdown) echo 'grace=' ;;
+        ready) echo 'service=' ;;
         config) echo 'view=' ;;
         complete) echo 'line=' ;;
-        help) echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions config diff complete help' ;;
+        help) echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions ready config diff complete help' ;;
     esac
 }
 
@@ -68,7 +69,7 @@ _txlb_values() {
         addUser.access | setUser.access) echo 'full readonly' ;;
         newGroup.scheduler | setGroup.scheduler | changeScheduler.scheduler) echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' ;;
         addCheck.type | setCheck.type) echo 'tcp send http agent' ;;
-        delHost.force | delAllHosts.force | delGroup.force | addCheck.log | setCheck.log | saveConfig.force | reload.force) echo 'true false' ;;
+        delHost.force | delAllHosts.force | setHost.force | setWeight.force | drainHost.force | hostAdminDown.force | delGroup.force | enableGroup.force | addCheck.log | setCheck.log | saveConfig.force | reload.force) echo 'true false' ;;
         addHost.state) echo 'up drain down' ;;
     esac
 }
@@ -110,7 +111,7 @@ _txlb_ctl() {
         shift
     done
     if [ -z "$verb" ]; then
-        if [[ $cur == -* ]]; then _txlb_from '-C --json -h --help' "$cur"; else _txlb_from 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions config diff complete help' "$cur"; fi
+        if [[ $cur == -* ]]; then _txlb_from '-C --json -h --help' "$cur"; else _txlb_from 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions ready config diff complete help' "$cur"; fi
     elif [[ $cur == *=* ]]; then
         key=${cur%%=*}
         _txlb_from "$(_txlb_values "$verb.$key")" "${cur#*=}"

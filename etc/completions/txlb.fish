@@ -13,13 +13,13 @@ function __txlb_keys
         case delAllHosts
             echo 'service= group= force='
         case setHost
-            echo 'service= group= name= ip= weight= before= rename='
+            echo 'service= group= name= ip= weight= before= rename= force='
         case setWeight
-            echo 'service= group= name= weight='
+            echo 'service= group= name= weight= force='
         case drainHost
-            echo 'service= group= name='
+            echo 'service= group= name= force='
         case hostAdminDown
-            echo 'service= group= name='
+            echo 'service= group= name= force='
         case hostAdminUp
             echo 'service= group= name='
         case newGroup
@@ -27,7 +27,7 @@ function __txlb_keys
         case delGroup
             echo 'service= group= force='
         case enableGroup
-            echo 'service= group='
+            echo 'service= group= force='
         case setGroup
             echo 'service= group= scheduler= stickyPrefix= before='
         case changeScheduler
@@ -43,7 +43,7 @@ function __txlb_keys
         case delService
             echo 'service='
         case setService
-            echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= before='
+            echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= keepAlive= unackedTimeout= maxDuration= before='
         case addListen
             echo 'service= ip= before='
         case delListen
@@ -66,12 +66,14 @@ function __txlb_keys
             echo 'force='
         case shutdown
             echo 'grace='
+        case ready
+            echo 'service='
         case config
             echo 'view='
         case complete
             echo 'line='
         case help
-            echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions config diff complete help'
+            echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions ready config diff complete help'
     end
 end
 
@@ -88,7 +90,7 @@ function __txlb_values
             echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev'
         case addCheck.type setCheck.type
             echo 'tcp send http agent'
-        case delHost.force delAllHosts.force delGroup.force addCheck.log setCheck.log saveConfig.force reload.force
+        case delHost.force delAllHosts.force setHost.force setWeight.force drainHost.force hostAdminDown.force delGroup.force enableGroup.force addCheck.log setCheck.log saveConfig.force reload.force
             echo 'true false'
         case addHost.state
             echo 'up drain down'
@@ -203,6 +205,7 @@ complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a reopenLog -d
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a shutdown -d 'stop; open sessions have so many seconds to end'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a status -d 'show the status'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a sessions -d 'show the open sessions'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a ready -d 'say whether services can take new sessions; an error if not'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a config -d 'show the running configuration'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a diff -d 'show the changes that are not in the file'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a complete -d 'show completions of a line: choices for its last word'

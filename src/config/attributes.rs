@@ -258,6 +258,12 @@ pub(super) static SERVICE: ElementTable<Service> = ElementTable {
             "how long a session may be silent; 0 is for ever"),
         attribute!("halfClosedTimeout" => SECONDS timeouts.half_closed, Optional, AddAndSet,
             "the same once one direction has ended; 0 is for ever"),
+        attribute!("keepAlive" => SECONDS timeouts.keep_alive, Optional, AddAndSet,
+            "how long a peer may be silent before TCP probes it; 0 is for ever"),
+        attribute!("unackedTimeout" => SECONDS timeouts.unacked, Optional, AddAndSet,
+            "how long sent data may be unacknowledged; 0 is for ever"),
+        attribute!("maxDuration" => SECONDS timeouts.max_duration, Optional, AddAndSet,
+            "how long a session may last; 0 is for ever"),
     ],
 };
 

@@ -119,6 +119,12 @@ pub struct Timeouts {
     pub idle: Option<Duration>,
     /// The same once one direction has ended (`halfClosedTimeout`, default 300 s).
     pub half_closed: Option<Duration>,
+    /// For a silent peer until TCP probes it (`keepAlive`, default 60 s).
+    pub keep_alive: Option<Duration>,
+    /// For a peer to acknowledge data (`unackedTimeout`, default none).
+    pub unacked: Option<Duration>,
+    /// For a whole session (`maxDuration`, default none).
+    pub max_duration: Option<Duration>,
 }
 
 impl Default for Timeouts {
@@ -127,6 +133,9 @@ impl Default for Timeouts {
             connect: Some(Duration::from_secs(5)),
             idle: None,
             half_closed: Some(Duration::from_secs(300)),
+            keep_alive: Some(Duration::from_secs(60)),
+            unacked: None,
+            max_duration: None,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::handle::{Actor, Response, ResponseData};
 use super::listeners::ResolveScope;
 use super::running::Renames;
 use super::save::Saved;
-use crate::config::verb::{Verb, apply_all};
+use crate::config::verb::{GroupKey, Verb, apply_all_seen};
 use crate::config::{Config, Warning};
 use crate::log_targets;
 use crate::relay::Topic;
@@ -73,15 +73,17 @@ impl Controller {
             return Err("txlb is stopping".to_owned());
         }
         let before = self.data_plane.config().clone();
-        let next = apply_all(verbs, &before).map_err(|(index, refusal)| match verbs {
-            [_] => refusal.to_string(),
-            _ => format!(
-                "number {} of {} ({}): {refusal}",
-                index + 1,
-                verbs.len(),
-                verbs[index]
-            ),
-        })?;
+        let unusable = |group: &GroupKey| self.data_plane.unusable(group);
+        let next =
+            apply_all_seen(verbs, &before, &unusable).map_err(|(index, refusal)| match verbs {
+                [_] => refusal.to_string(),
+                _ => format!(
+                    "number {} of {} ({}): {refusal}",
+                    index + 1,
+                    verbs.len(),
+                    verbs[index]
+                ),
+            })?;
         if next == before {
             return Ok("nothing has changed: it is so already".to_owned());
         }
@@ -346,9 +348,10 @@ fn lost(unsaved: &[Verb], next: &Config) -> Vec<String> {
     let mut with_them = next.clone();
     let mut lost = Vec::new();
     for verb in unsaved {
-        match verb.apply(&with_them) {
-            Ok(same) if same == with_them => {}
-            Ok(other) => {
+        let mut other = with_them.clone();
+        match verb.change(&mut other) {
+            Ok(()) if other == with_them => {}
+            Ok(()) => {
                 with_them = other;
                 lost.push(verb.to_string());
             }

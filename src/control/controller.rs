@@ -360,6 +360,7 @@ impl Controller {
         let data = match question {
             Question::Status => ResponseData::Status(Box::new(self.status())),
             Question::Sessions => ResponseData::Sessions(self.sessions()),
+            Question::Ready { service } => return self.ready(service.as_deref()),
             Question::Config { view } => match self.view(*view) {
                 Ok(text) => ResponseData::Lines(text.lines().map(str::to_owned).collect()),
                 Err(why) => return self.answer(Err(why)),
@@ -390,6 +391,29 @@ impl Controller {
             },
             ..self.data_plane.status()
         }
+    }
+
+    /// Executes the verb `ready`. It fails while new sessions are not served.
+    fn ready(&mut self, service: Option<&str>) -> Response {
+        let readiness = self.status().readiness();
+        if let Some(service) = service
+            && !readiness.knows(service)
+        {
+            return self.answer(Err(format!("there is no service {service:?}")));
+        }
+        let mut lines = readiness.reasons(service);
+        let outcome = match lines.first() {
+            Some(reason) => Err(format!("not ready: {reason}")),
+            None => Ok(String::new()),
+        };
+        match (lines.len(), service) {
+            (0, None) => lines.push("every service can take new sessions".to_owned()),
+            (0, Some(service)) => lines.push(format!("service {service} can take new sessions")),
+            // The error says it.
+            (1, _) => lines.clear(),
+            _ => {}
+        }
+        self.answer(outcome).with(ResponseData::Lines(lines))
     }
 
     fn sessions(&self) -> Sessions {

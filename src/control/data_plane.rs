@@ -1,6 +1,7 @@
 //! The data plane as the controller drives it: its threads, listeners and groups, and its start in
 //! two halves. How a configuration is put in force is in `apply`.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -18,8 +19,8 @@ use super::resolver::{Resolver, lookup};
 use super::running::{Renames, Running};
 use super::threads::{Liveness, PanicGuard, WorkerThread, start_workers};
 use crate::balance::{Failure, Health, Schedulers};
-use crate::config::verb::HostKey;
-use crate::config::{Config, CustomNames};
+use crate::config::verb::{GroupKey, HostKey};
+use crate::config::{Config, CustomNames, Endpoint};
 use crate::os::addresses;
 use crate::os::inherited::InheritedSocket;
 use crate::os::listen::{self, BindAddress};
@@ -120,6 +121,17 @@ impl DataPlane {
     /// The configuration in force.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Addresses, as configured, of the hosts of a group that get no sessions although they may be
+    /// wanted: they have failed, or have no address yet.
+    pub(super) fn unusable(&self, group: &GroupKey) -> HashSet<Endpoint> {
+        let Some(running) = self.running.group(&group.service, &group.group) else {
+            return HashSet::new();
+        };
+        let pool = running.pool();
+        let unusable = pool.hosts().filter(|host| !host.may_serve());
+        unusable.map(|host| host.endpoint.clone()).collect()
     }
 
     /// Resolves all names of hosts again, now.

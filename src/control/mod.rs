@@ -42,7 +42,9 @@ pub use resolver::resolve_all as resolve_names;
 pub use routing_loops::routing_loop_warnings;
 pub use save::{SaveError, Saved};
 pub use signals::{CaughtSignals, Signal, forward_signals};
-pub use status::{GroupStatus, HostStatus, Outcome, ServiceStatus, Sessions, Status, StoredStatus};
+pub use status::{
+    GroupStatus, HostStatus, Outcome, Readiness, ServiceStatus, Sessions, Status, StoredStatus,
+};
 pub use threads::{LifecycleEvent, Liveness, processors};
 
 use std::fmt;

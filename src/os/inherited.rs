@@ -33,7 +33,6 @@ impl InheritedSocket {
     ) -> io::Result<InheritedSocket> {
         check_listening(&listener)?;
         sockopt::set_tcp_nodelay(&listener, true)?;
-        sockopt::set_socket_keepalive(&listener, true)?;
         listener.set_nonblocking(true)?;
         Ok(InheritedSocket {
             name,
@@ -234,7 +233,6 @@ mod tests {
             } = InheritedSocket::new(String::new(), socket, true).unwrap();
             assert_eq!(address.to_string(), format!("{expected}:{port}"));
             assert!(sockopt::tcp_nodelay(&listener).unwrap());
-            assert!(sockopt::socket_keepalive(&listener).unwrap());
             let error = listener.accept().unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         }

@@ -181,9 +181,8 @@ fn bind_address(
     reuse_port: bool,
 ) -> io::Result<TcpListener> {
     let descriptor = bound_socket(address, one_family, reuse_port)?;
-    // Accepted sockets inherit these (ACCEPTED_INHERIT_OPTIONS), which saves system calls.
+    // Accepted sockets inherit this (ACCEPTED_INHERIT_OPTIONS), which saves system calls.
     sockopt::set_tcp_nodelay(&descriptor, true)?;
-    sockopt::set_socket_keepalive(&descriptor, true)?;
     listen(&descriptor, BACKLOG)?;
     let listener = TcpListener::from(descriptor);
     listener.set_nonblocking(true)?;

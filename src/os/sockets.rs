@@ -1,9 +1,12 @@
-//! Kernel data of a connected socket: how much a TCP peer has acknowledged, and which
-//! process is at the other end of a Unix socket. Asked on Linux alone.
+//! Connected sockets: how much a TCP peer has acknowledged, and which process is at the other
+//! end of a Unix socket, both asked on Linux alone; and how TCP looks for dead peers.
 
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rustix::net::sockopt;
 
 /// How much the peer of a TCP connection has acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,8 +15,8 @@ pub struct Delivery {
     pub waits: bool,
     /// Bytes acknowledged since the connection began.
     pub acknowledged: u64,
-    /// Milliseconds since the last progress, at least: a peer may acknowledge the same bytes
-    /// twice, which looks like progress.
+    /// Milliseconds since the last progress, at least: while something waits, a peer may
+    /// acknowledge the same bytes twice, which looks like progress.
     pub progress_ms: u64,
 }
 
@@ -32,7 +35,7 @@ pub struct Peer {
 /// The system's.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub fn peer(stream: &UnixStream) -> io::Result<Peer> {
-    let credentials = rustix::net::sockopt::socket_peercred(stream)?;
+    let credentials = sockopt::socket_peercred(stream)?;
     // 0 stands for a process outside of this one's PID namespace.
     let pid = credentials.pid.as_raw_nonzero().get();
     Ok(Peer {
@@ -55,6 +58,47 @@ pub fn peer(_stream: &UnixStream) -> io::Result<Peer> {
     })
 }
 
+/// How TCP looks for a dead peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadPeerTimes {
+    /// Milliseconds of silence until the first probe; 0 for no probes.
+    pub keep_alive_ms: u64,
+    /// Milliseconds until unacknowledged data ends the connection; 0 for the system's choice.
+    pub unacked_ms: u64,
+}
+
+/// Between two probes, and how many remain unanswered before the connection ends.
+const PROBE_INTERVAL: Duration = Duration::from_secs(10);
+const PROBES: u32 = 6;
+
+/// The most that Linux takes for `TCP_KEEPIDLE`.
+const MAX_KEEP_ALIVE_S: u64 = 32_767;
+
+/// Has TCP look for a dead peer of `socket`. Up to five system calls.
+///
+/// # Errors
+/// The system's. The connection goes on.
+pub fn watch_peer(socket: impl AsFd, times: DeadPeerTimes) -> io::Result<()> {
+    let socket = socket.as_fd();
+    if times.keep_alive_ms > 0 {
+        let idle_s = times.keep_alive_ms.div_ceil(1000).min(MAX_KEEP_ALIVE_S);
+        // First: the times that follow then count from the last byte, not from this call.
+        sockopt::set_socket_keepalive(socket, true)?;
+        // OpenBSD has no times for a single socket: its own hold.
+        #[cfg(not(target_os = "openbsd"))]
+        {
+            sockopt::set_tcp_keepintvl(socket, PROBE_INTERVAL)?;
+            sockopt::set_tcp_keepcnt(socket, PROBES)?;
+            sockopt::set_tcp_keepidle(socket, Duration::from_secs(idle_s))?;
+        }
+    }
+    if times.unacked_ms > 0 {
+        let unacked_ms = u32::try_from(times.unacked_ms).unwrap_or(u32::MAX >> 1);
+        system::set_unacked_timeout(socket, unacked_ms)?;
+    }
+    Ok(())
+}
+
 /// Whether anything written to `socket`, or its end, is unacknowledged.
 pub fn is_unacknowledged(socket: impl AsFd) -> bool {
     system::queued_memory(socket.as_fd()).is_some_and(|bytes| bytes > 0)
@@ -73,6 +117,7 @@ pub fn delivery(socket: impl AsFd) -> Option<Delivery> {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod system {
+    use std::io;
     use std::os::fd::BorrowedFd;
 
     use nix::sys::socket::getsockopt;
@@ -114,6 +159,10 @@ mod system {
         [u8; INFO]
     );
 
+    pub(super) fn set_unacked_timeout(socket: BorrowedFd<'_>, ms: u32) -> io::Result<()> {
+        Ok(rustix::net::sockopt::set_tcp_user_timeout(socket, ms)?)
+    }
+
     pub(super) fn queued_memory(socket: BorrowedFd<'_>) -> Option<u32> {
         Some(getsockopt(&socket, MemInfo).ok()?[QUEUED])
     }
@@ -123,8 +172,11 @@ mod system {
         let (acknowledged, _) = info[BYTES_ACKED..].split_first_chunk()?;
         // With nothing in flight and something to send, the peer's window is shut. It last
         // took data when data was last sent: its answers to window probes are no progress.
-        // Test: a_peer_that_stopped_acknowledging_is_silent_at_once.
-        let since = match waits && number(&info, UNACKED)? == 0 {
+        // With nothing to send, it took the last data when that was sent: a slow reader's
+        // system asks for it long after it was written. Its answers to keepalives are none.
+        // Tests: a_peer_that_stopped_acknowledging_is_silent_at_once,
+        // who_has_just_read_the_last_byte_has_its_time_to_answer.
+        let since = match !waits || number(&info, UNACKED)? == 0 {
             true => LAST_DATA_SENT,
             false => LAST_ACK_RECEIVED,
         };
@@ -143,9 +195,14 @@ mod system {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod system {
+    use std::io;
     use std::os::fd::BorrowedFd;
 
     use super::Delivery;
+
+    pub(super) fn set_unacked_timeout(_socket: BorrowedFd<'_>, _ms: u32) -> io::Result<()> {
+        Ok(())
+    }
 
     pub(super) fn queued_memory(_socket: BorrowedFd<'_>) -> Option<u32> {
         None

@@ -15,11 +15,11 @@ use super::failure::{
 use super::handoff::{Admission, PendingConnection};
 use super::plan::Group;
 use super::port_gate::PortGates;
-use super::session::{Action, Direction, Session, Side};
+use super::session::{Action, Break, Direction, Session, Side};
 use super::shared::WorkerStats;
 use super::slab::encode_token;
 use crate::balance::{Failure, HealthChange, PickContext, Picked, Random};
-use crate::os::sockets::Delivery;
+use crate::os::sockets::{DeadPeerTimes, Delivery};
 
 /// A session and its transport.
 #[derive(Debug)]
@@ -121,7 +121,7 @@ impl<T: Transport> Connection<T> {
         loop {
             match self.session.next() {
                 Action::Wait => return RunResult::Waiting,
-                Action::Close(reason) => return RunResult::Closed(reason),
+                Action::Close(reason) => return RunResult::Closed(self.read_break(reason)),
                 Action::Read(_) | Action::Fill(_) if reads >= context.max_reads => {
                     return RunResult::CutShort;
                 }
@@ -138,14 +138,17 @@ impl<T: Transport> Connection<T> {
                     self.drain_pipe(direction, context.pipes, context.now_ms);
                 }
                 Action::Write(direction) => self.write_buffered(direction, context.now_ms),
-                Action::Shutdown(direction) => self.shutdown_write(direction),
+                Action::Shutdown(direction) => self.shutdown_write(direction, context.now_ms),
                 Action::Pick => self.pick_host(context),
                 Action::CheckConnect { late, connect_hint } => {
                     self.check_connect(late, connect_hint, context);
                 }
-                Action::KeepAlive => {
-                    self.transport.enable_keepalive();
-                    self.session.handle_keepalive();
+                Action::WatchPeers(timeouts) => {
+                    self.transport.watch_peers(DeadPeerTimes {
+                        keep_alive_ms: timeouts.keep_alive,
+                        unacked_ms: timeouts.unacked,
+                    });
+                    self.session.handle_peers_watched();
                 }
                 Action::CheckDelivery => {
                     let deliveries = self.transport.deliveries();
@@ -165,17 +168,17 @@ impl<T: Transport> Connection<T> {
                 // Test: a_full_read_is_followed_by_another_and_a_short_one_is_not.
                 let short = length < buffer.len();
                 self.session.handle_read(direction, short, now_ms);
-                self.write_new(direction, &buffer[..length]);
+                self.write_new(direction, &buffer[..length], now_ms);
             }
-            Err(error) => self.handle_read_error(direction, &error),
+            Err(error) => self.handle_read_error(direction, &error, now_ms),
         }
     }
 
-    fn write_new(&mut self, direction: Direction, bytes: &[u8]) {
+    fn write_new(&mut self, direction: Direction, bytes: &[u8], now_ms: u64) {
         let transport = &mut self.transport;
         match retry_interrupted(|| transport.write(direction.sink(), bytes)) {
             Ok(sent) => self.session.handle_sent(direction, sent, &bytes[sent..]),
-            Err(_) => self.session.handle_broken(direction.sink()),
+            Err(error) => self.handle_write_error(direction, &error, now_ms),
         }
     }
 
@@ -184,7 +187,7 @@ impl<T: Transport> Connection<T> {
         let bytes = self.session.half_stream(direction).buffered();
         match retry_interrupted(|| transport.write(direction.sink(), bytes)) {
             Ok(sent) => self.session.handle_buffered_sent(direction, sent, now_ms),
-            Err(_) => self.session.handle_broken(direction.sink()),
+            Err(error) => self.handle_write_error(direction, &error, now_ms),
         }
     }
 
@@ -207,7 +210,7 @@ impl<T: Transport> Connection<T> {
             Some(Err(error)) if is_unsupported(&error) => {
                 self.session.half_stream_mut(direction).handle_no_pipe();
             }
-            Some(Err(error)) => self.handle_read_error(direction, &error),
+            Some(Err(error)) => self.handle_read_error(direction, &error, context.now_ms),
         }
         0
     }
@@ -217,22 +220,44 @@ impl<T: Transport> Connection<T> {
         let length = self.session.half_stream(direction).piped();
         match retry_interrupted(|| transport.drain_pipe(direction, length, pipes)) {
             Ok(sent) => self.session.handle_pipe_drained(direction, sent, now_ms),
-            Err(_) => self.session.handle_broken(direction.sink()),
+            Err(error) => self.handle_write_error(direction, &error, now_ms),
         }
     }
 
-    fn shutdown_write(&mut self, direction: Direction) {
+    fn shutdown_write(&mut self, direction: Direction, now_ms: u64) {
         match self.transport.shutdown_write(direction.sink()) {
-            Ok(()) => self.session.handle_shutdown(direction),
-            Err(_) => self.session.handle_broken(direction.sink()),
+            Ok(()) => self.session.handle_shutdown(direction, now_ms),
+            // It says only that the socket is broken.
+            Err(_) => self
+                .session
+                .handle_broken(direction.sink(), Break::Unknown, now_ms),
         }
     }
 
-    fn handle_read_error(&mut self, direction: Direction, error: &io::Error) {
+    fn handle_read_error(&mut self, direction: Direction, error: &io::Error, now_ms: u64) {
         match error.kind() {
             ErrorKind::WouldBlock => self.session.half_stream_mut(direction).handle_would_block(),
             ErrorKind::Interrupted => {}
-            _ => self.session.handle_read_failed(direction),
+            _ => self
+                .session
+                .handle_read_failed(direction, how_it_broke(error), now_ms),
+        }
+    }
+
+    fn handle_write_error(&mut self, direction: Direction, error: &io::Error, now_ms: u64) {
+        self.session
+            .handle_broken(direction.sink(), how_it_broke(error), now_ms);
+    }
+
+    /// The reason to close, once the error is read by which a side broke: a peer that TCP has
+    /// given up was silent. Mostly a read has told; if not, this is one system call.
+    // Test: a_peer_that_tcp_gave_up_was_silent.
+    fn read_break(&mut self, reason: EndReason) -> EndReason {
+        let side = self.session.unknown_break();
+        let error = side.and_then(|side| self.transport.take_error(side));
+        match (side, error.as_ref().map(how_it_broke)) {
+            (Some(side), Some(Break::Silent)) => EndReason::silence_of(side),
+            _ => reason,
         }
     }
 
@@ -385,11 +410,24 @@ impl<T: Transport> Connection<T> {
     /// Closes the sockets and releases the host in the pool.
     pub(crate) fn close(&mut self, reason: EndReason, now_ms: u64) {
         self.client_entry = None;
-        self.transport.close(reason.close_mode());
+        self.transport.close(match reason.close_mode() {
+            CloseMode::OrderlyIfDelivered if !self.session.is_quiet() => CloseMode::Reset,
+            mode => mode,
+        });
         if let Some(picked) = &self.picked {
             let client = self.client_address.ip();
             self.group.pool().release(picked.id, client, now_ms);
         }
+    }
+}
+
+/// How a connection broke, by the error of a system call.
+fn how_it_broke(error: &io::Error) -> Break {
+    match error.kind() {
+        ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+            Break::Silent
+        }
+        _ => Break::Reset,
     }
 }
 
@@ -452,8 +490,11 @@ pub(crate) trait Transport: Debug + Sized {
     /// Closes the host's side after a failed connect.
     fn drop_host(&mut self);
 
-    /// Turns TCP keepalive on at the host's side. A failure is ignored.
-    fn enable_keepalive(&mut self);
+    /// Has TCP look for dead peers on both sides. A failure is ignored.
+    fn watch_peers(&mut self, times: DeadPeerTimes);
+
+    /// The error by which a side broke, unless a call has returned it.
+    fn take_error(&mut self, side: Side) -> Option<io::Error>;
 
     /// How many bytes host and client have acknowledged, where the system tells.
     fn deliveries(&self) -> [Option<Delivery>; 2];

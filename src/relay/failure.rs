@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind};
 use mio::net::TcpStream;
 use rustix::io::Errno;
 
+use super::session::Side;
 use crate::balance::Failure;
 
 /// What this machine has too little of.
@@ -173,12 +174,14 @@ pub enum EndReason {
     LocalError,
     /// txlb stopped.
     Stopped,
+    /// It lasted as long as a session of its service may.
+    MaxDuration,
 }
 
 impl EndReason {
     /// Every reason, in the order of [`EndReason::index`].
     #[doc(hidden)]
-    pub const ALL: [EndReason; 10] = [
+    pub const ALL: [EndReason; 11] = [
         EndReason::Finished,
         EndReason::ClientGone,
         EndReason::ClientReset,
@@ -189,6 +192,7 @@ impl EndReason {
         EndReason::ConnectTimedOut,
         EndReason::LocalError,
         EndReason::Stopped,
+        EndReason::MaxDuration,
     ];
 
     /// Its position in [`EndReason::ALL`], for counters.
@@ -210,6 +214,7 @@ impl EndReason {
             EndReason::ConnectTimedOut => "connect_timed_out",
             EndReason::LocalError => "local_trouble",
             EndReason::Stopped => "stopped",
+            EndReason::MaxDuration => "max_duration",
         }
     }
 
@@ -228,8 +233,19 @@ impl EndReason {
             (EndReason::NoHost, _) => "SC",
             (EndReason::ConnectTimedOut, _) => "sC",
             (EndReason::LocalError, _) => "RC",
+            // HAProxy has no such limit. P is its letter for what a limit of its own ended.
+            (EndReason::MaxDuration, false) => "PC",
+            (EndReason::MaxDuration, true) => "PD",
             (EndReason::Stopped, false) => "KC",
             (EndReason::Stopped, true) => "KD",
+        }
+    }
+
+    /// The reason if `side` was silent for too long.
+    pub(crate) fn silence_of(side: Side) -> EndReason {
+        match side {
+            Side::Client => EndReason::ClientSilent,
+            Side::Host => EndReason::HostSilent,
         }
     }
 
@@ -238,6 +254,7 @@ impl EndReason {
         match self {
             EndReason::Finished => CloseMode::Orderly,
             EndReason::ClientSilent | EndReason::HostSilent => CloseMode::Deliver,
+            EndReason::MaxDuration => CloseMode::OrderlyIfDelivered,
             _ => CloseMode::Reset,
         }
     }
@@ -254,6 +271,8 @@ pub(crate) enum CloseMode {
     /// the end of the stream: a reset would throw the send queue away.
     /// Test: `a_client_that_was_cut_still_gets_what_was_sent_before`.
     Deliver,
+    /// With the end of the stream if all bytes were delivered to both sides, else with a reset.
+    OrderlyIfDelivered,
 }
 
 #[cfg(test)]

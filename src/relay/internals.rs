@@ -23,7 +23,7 @@ use super::worker::LIMITS;
 use crate::balance::{HostPool, Picked};
 use crate::config;
 use crate::os::listen::BindAddress;
-use crate::os::sockets::Delivery;
+use crate::os::sockets::{DeadPeerTimes, Delivery};
 
 /// Sizes of a request and its response, in bytes.
 const REQUEST: usize = 100;
@@ -245,7 +245,11 @@ impl Transport for Memory {
 
     fn drop_host(&mut self) {}
 
-    fn enable_keepalive(&mut self) {}
+    fn watch_peers(&mut self, _times: DeadPeerTimes) {}
+
+    fn take_error(&mut self, _side: Side) -> Option<io::Error> {
+        None
+    }
 
     fn deliveries(&self) -> [Option<Delivery>; 2] {
         [None; 2]

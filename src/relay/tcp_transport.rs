@@ -17,7 +17,7 @@ use crate::balance::Picked;
 use crate::os::addresses;
 use crate::os::listen::ACCEPTED_INHERIT_OPTIONS;
 use crate::os::pipes::{Pipe, Pipes};
-use crate::os::sockets::{Delivery, delivery, is_unacknowledged};
+use crate::os::sockets::{DeadPeerTimes, Delivery, delivery, is_unacknowledged, watch_peer};
 
 /// The client's socket, and the host's once a connect has started.
 #[derive(Debug)]
@@ -174,11 +174,15 @@ impl Transport for TcpTransport {
         self.host = None;
     }
 
-    fn enable_keepalive(&mut self) {
-        if let Some(host) = &self.host {
-            // Without keepalive a dead peer is only noticed later; the session goes on.
-            let _ = sockopt::set_socket_keepalive(&host.socket, true);
+    fn watch_peers(&mut self, times: DeadPeerTimes) {
+        for socket in self.sockets() {
+            // After a failure a dead peer is only noticed later; the session goes on.
+            let _ = watch_peer(socket, times);
         }
+    }
+
+    fn take_error(&mut self, side: Side) -> Option<io::Error> {
+        self.socket(side).ok()?.take_error().ok()?
     }
 
     fn deliveries(&self) -> [Option<Delivery>; 2] {
@@ -187,12 +191,19 @@ impl Transport for TcpTransport {
     }
 
     fn close(&mut self, mode: CloseMode) {
+        let mode = match mode {
+            CloseMode::OrderlyIfDelivered if self.sockets().any(is_unacknowledged) => {
+                CloseMode::Reset
+            }
+            CloseMode::OrderlyIfDelivered => CloseMode::Orderly,
+            mode => mode,
+        };
         for socket in self.sockets() {
             match mode {
                 CloseMode::Orderly => {}
                 CloseMode::Deliver if is_unacknowledged(socket) => deliver_rest(socket),
                 // Linger 0 makes close(2) reset. Fails on a broken socket, which needs no reset.
-                CloseMode::Reset | CloseMode::Deliver => {
+                CloseMode::Reset | CloseMode::Deliver | CloseMode::OrderlyIfDelivered => {
                     let _ = sockopt::set_socket_linger(socket, Some(Duration::ZERO));
                 }
             }
@@ -272,7 +283,6 @@ impl ListenSocket<TcpTransport> for TcpListener {
         let (socket, address) = TcpListener::accept(self)?;
         if !ACCEPTED_INHERIT_OPTIONS {
             let _ = socket.set_nodelay(true);
-            let _ = sockopt::set_socket_keepalive(&socket, true);
         }
         Ok((TcpTransport::new(socket), address))
     }

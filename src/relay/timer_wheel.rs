@@ -205,19 +205,37 @@ pub(crate) struct TimerHold {
     polls_left: Option<usize>,
 }
 
-/// An iteration of the event loop that was stalled: the process was stopped in it, or the machine
-/// suspended.
+/// An iteration or a poll of the event loop that was stalled: the process was stopped in it, or the
+/// machine.
 ///
 /// The loop reads the clock once an iteration, so what a stalled one did looks as old as its start.
-/// A session that has just passed on a request would be ended before its host can answer.
-// Test: sessions_go_on_after_the_process_was_stopped_in_the_middle_of_its_work.
+/// A session that has just passed on a request would be ended before its host can answer. A long
+/// stall was no time in which a peer could have spoken, since the peer may have been stopped, too:
+/// it does not count for any session.
+// Tests: sessions_go_on_after_the_process_was_stopped_in_the_middle_of_its_work,
+// nobody_is_cut_because_the_machine_slept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stall {
     start_ms: u64,
     end_ms: u64,
 }
 
+/// A stall of this length is no delay by other work.
+const PAUSE_MS: u64 = 1000;
+
+/// How long a poll may wait while a timer is armed. A stall within a poll is noticed if the poll
+/// returns late.
+pub(crate) const MAX_POLL_MS: u64 = 2000;
+
 impl Stall {
+    /// Of a poll that began at `start_ms`, was to return at `due_ms`, and did so at `now_ms`.
+    pub(crate) fn of_poll(start_ms: u64, due_ms: u64, now_ms: u64) -> Option<Stall> {
+        (now_ms >= due_ms + PAUSE_MS).then_some(Stall {
+            start_ms,
+            end_ms: now_ms,
+        })
+    }
+
     /// Of an iteration that began at `start_ms` and was over at `end_ms`, if it was stalled.
     pub(crate) fn between(start_ms: u64, end_ms: u64) -> Option<Stall> {
         (end_ms > start_ms + DELAYED_MS).then_some(Stall { start_ms, end_ms })
@@ -233,13 +251,23 @@ impl Stall {
         self.end_ms - self.start_ms
     }
 
-    /// The time of something done at `at_ms` by the loop's clock: the end of the stall, if it was
-    /// done in that iteration.
+    /// When it was over.
+    pub(crate) fn end_ms(self) -> u64 {
+        self.end_ms
+    }
+
+    /// The time of something done at `at_ms` by the loop's clock: later by the stall, if it was
+    /// done in that iteration, or before a long stall.
     pub(crate) fn correct(self, at_ms: u64) -> u64 {
-        match self.contains(at_ms) {
-            true => self.end_ms,
+        match self.is_pause() || self.contains(at_ms) {
+            true => (at_ms + self.length_ms()).min(self.end_ms.max(at_ms)),
             false => at_ms,
         }
+    }
+
+    /// Whether it is so long that it does not count for any session.
+    pub(crate) fn is_pause(self) -> bool {
+        self.length_ms() >= PAUSE_MS
     }
 }
 
@@ -301,11 +329,13 @@ mod tests {
     #[test]
     fn only_what_a_stalled_iteration_did_is_corrected() {
         assert!(Stall::between(1000, 1000 + DELAYED_MS).is_none());
-        let stall = Stall::between(2000, 5000).unwrap();
-        assert_eq!(
-            [1999, 2000, 2001].map(|at| stall.correct(at)),
-            [1999, 5000, 2001]
-        );
+        let corrected = |end_ms| {
+            let stall = Stall::between(2000, end_ms).unwrap();
+            [1000, 2000].map(|at| stall.correct(at))
+        };
+        assert_eq!(corrected(2999), [1000, 2999]);
+        // A pause of everything.
+        assert_eq!(corrected(3000), [2000, 3000]);
     }
 
     #[test]

@@ -68,7 +68,7 @@ fn a_change_by_who_has_seen_another_configuration_is_refused() {
     let mut balancer = TestBalancer::open(&web("", "roundr", &[host.address()]));
     let seen = balancer.generation();
     balancer.order(&["setWeight service=web group=main name=a weight=5"]);
-    let drain = command("drainHost service=web group=main name=a");
+    let drain = command("drainHost service=web group=main name=a force=true");
     let answer = balancer
         .handle
         .execute_if_current(&Actor::Program, drain.clone(), seen);

@@ -10,7 +10,7 @@ use std::{fs, thread};
 use crate::support::client::{Session, who, who_in_turn};
 use crate::support::config::web;
 use crate::support::control::{Controlled, ctl};
-use crate::support::host::Host;
+use crate::support::host::{Host, Place};
 use crate::support::peer::free_address;
 use crate::support::txlb::{Folder, Txlb, finish, program, run, text};
 use crate::support::until;
@@ -48,6 +48,72 @@ fn what_is_asked_for_is_in_force_when_it_is_answered() {
     let error = controlled.refused(&words("delHost", &[]));
     assert!(error.contains("force"), "{error}");
     assert_eq!(who(address), "a");
+}
+
+#[test]
+fn the_last_usable_host_is_taken_away_by_force_only() {
+    let (a, gone) = (Host::new("a"), Place::new());
+    let config = web("", "roundr", &[a.address(), gone.address()]);
+    let mut controlled = Controlled::start(&config);
+    // The second host fails.
+    assert_eq!(who_in_turn(controlled.txlb.address(), 2), "aa");
+    controlled.txlb.wait_for("host web:main/b is down: ");
+    for (verb, more) in [
+        ("drainHost", &[][..]),
+        ("hostAdminDown", &[]),
+        ("delHost", &[]),
+        ("setWeight", &["weight=0"]),
+        ("setHost", &["weight=0"]),
+    ] {
+        let error = controlled.refused(&words(verb, more));
+        assert!(error.contains("would have no usable host"), "{error}");
+    }
+    assert_eq!(who(controlled.txlb.address()), "a");
+    controlled.tell(&["newGroup", "service=web", "group=blue", "scheduler=p2c"]);
+    let enable = ["enableGroup", "service=web", "group=blue"];
+    let error = controlled.refused(&enable);
+    assert!(error.contains("\"blue\" of service \"web\" has no usable host"));
+    // A failed host may go, and a batch may replace the last one.
+    controlled.tell(&["drainHost", "service=web", "group=main", "name=b"]);
+    let batch = format!(
+        "begin\ndelAllHosts service=web group=main\n\
+         addHost service=web group=main name=a ip={}\ncommit\n",
+        a.address()
+    );
+    assert_eq!(controlled.feed(&batch).status, Some(0));
+    controlled.tell(&words("drainHost", &["force=true"]));
+    controlled.tell(&[&enable[..], &["force=true"]].concat());
+}
+
+#[test]
+fn whether_services_are_ready_is_an_exit_status() {
+    let (a, b) = (Host::new("a"), Place::new());
+    let other = format!(
+        "<service name=\"mail box\"><listen ip=\"127.0.0.1:0\"/>\
+         <group name=\"g\" enable=\"1\"><host name=\"b\" ip=\"{}\"/></group></service>",
+        b.address()
+    );
+    let config = web("", "roundr", &[a.address()]).replace("</config>", &(other + "</config>"));
+    let controlled = Controlled::start(&config);
+    let mail = ["ready", "service=mail box"];
+    let all = controlled.tell(&["ready"]);
+    assert_eq!(all, "every service can take new sessions\n");
+    let one = controlled.tell(&mail);
+    assert_eq!(one, "service mail box can take new sessions\n");
+    controlled.tell(&[
+        "hostAdminDown",
+        "service=mail box",
+        "group=g",
+        "name=b",
+        "force=true",
+    ]);
+    let error = "error: not ready: service mail box: no host of its enabled group is usable: \
+                 1 down\n";
+    assert_eq!(controlled.refused(&mail), error);
+    assert_eq!(controlled.refused(&["ready"]), error);
+    controlled.tell(&["ready", "service=web"]);
+    let unknown = controlled.refused(&["ready", "service=none"]);
+    assert_eq!(unknown, "error: there is no service \"none\"\n");
 }
 
 #[test]

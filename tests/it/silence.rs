@@ -151,3 +151,128 @@ fn sessions_go_on_after_the_process_was_stopped_in_the_middle_of_its_work() {
         client.join().expect("its session goes on");
     }
 }
+
+/// The last byte has just been read when the timeout has passed since it was written.
+#[test]
+fn who_has_just_read_the_last_byte_has_its_time_to_answer() {
+    let host = Listener::new();
+    let timeout = Duration::from_secs(2);
+    let txlb = Txlb::start(&web("idleTimeout='2'", "roundr", &[host.address()]));
+    let mut client = connect_narrowly(&txlb);
+    let mut at_host = host.accept();
+    const ANSWER: usize = 200_000;
+    at_host.write_all(&vec![b'z'; ANSWER]).unwrap();
+    pass(&at_host, timeout * 3 / 4);
+    patient(client.try_clone().unwrap())
+        .read_exact(&mut vec![0; ANSWER])
+        .unwrap();
+    pass(&at_host, timeout / 2);
+    client.write_all(b"thanks").unwrap();
+    patient(at_host).read_exact(&mut [0; 6]).unwrap();
+}
+
+/// However long a session was idle before.
+#[test]
+fn after_a_late_half_close_the_host_has_its_time_to_answer() {
+    let host = Listener::new();
+    let attributes = "halfClosedTimeout='0.5'";
+    let txlb = Txlb::start(&web(attributes, "roundr", &[host.address()]));
+    let client = connect(txlb.address());
+    let mut at_host = host.accept();
+    pass(&at_host, Duration::from_secs(1));
+    hang_up(&client);
+    assert_eq!(
+        patient(at_host.try_clone().unwrap())
+            .read(&mut [0])
+            .unwrap(),
+        0
+    );
+    pass(&client, Duration::from_millis(100));
+    at_host.write_all(b"bye").unwrap();
+    drop(at_host);
+    assert_eq!(read_all(&client), (b"bye".to_vec(), End::Clean));
+}
+
+/// A host that goes on, and one that has said all; the other direction, too.
+#[test]
+fn a_reader_that_takes_little_a_second_is_not_silent() {
+    let host = Listener::new();
+    let attributes = "idleTimeout='2' halfClosedTimeout='2'";
+    let txlb = Txlb::start(&web(attributes, "roundr", &[host.address()]));
+    let readers = [(true, true), (true, false), (false, true), (false, false)];
+    let readers = readers.map(|(client_reads, ends)| {
+        let client = connect_narrowly(&txlb);
+        let at_host = host.accept();
+        let (mut reader, writer) = match client_reads {
+            true => (client, at_host),
+            false => (at_host, client),
+        };
+        set_socket_recv_buffer_size(&reader, 16 * 1024).unwrap();
+        thread::spawn(move || {
+            let feeder = thread::spawn(move || {
+                // All that the system takes, or more.
+                let length = if ends { 1_500_000 } else { 8 << 20 };
+                let sent = (&writer).write_all(&vec![b'z'; length]);
+                if ends {
+                    sent.unwrap();
+                    hang_up(&writer);
+                }
+                // Until the reader has gone.
+                let _ = patient(writer).read(&mut [0]);
+            });
+            for _ in 0..14 {
+                pause(Duration::from_millis(500));
+                reader.read_exact(&mut [0; 20_000]).unwrap();
+            }
+            drop(reader);
+            feeder.join().unwrap();
+        })
+    });
+    for reader in readers {
+        reader.join().expect("it is not cut");
+    }
+}
+
+#[test]
+fn a_reader_that_takes_nothing_is_silent_whoever_sent_last() {
+    let host = Listener::new();
+    let config = web("idleTimeout='1'", "roundr", &[host.address()]);
+    let logging = "<logging connections=\"true\"/></config>";
+    let mut txlb = Txlb::start(&config.replace("</config>", logging));
+    let mut client = connect_narrowly(&txlb);
+    let mut at_host = host.accept();
+    let sender = thread::spawn(move || while at_host.write(&[b'z'; 1 << 16]).is_ok() {});
+    client.write_all(b"go on").unwrap();
+    txlb.wait_for(" cD ");
+    drop(client);
+    sender.join().unwrap();
+}
+
+#[test]
+fn a_session_is_ended_at_its_greatest_age_in_order_if_nothing_is_on_its_way() {
+    let host = Host::new("a");
+    let config = web("maxDuration='1'", "roundr", &[host.address()]);
+    let logging = "<logging connections=\"true\"/></config>";
+    let mut txlb = Txlb::start(&config.replace("</config>", logging));
+    let mut client = patient(connect(txlb.address()));
+    client.read_exact(&mut [0; 2]).unwrap();
+    client.write_all(b"!").unwrap();
+    client.read_exact(&mut [0]).unwrap();
+    assert_eq!(read_all(&client), (Vec::new(), End::Clean));
+    txlb.wait_for(" PD ");
+}
+
+#[test]
+fn peers_that_are_silent_together_are_not_cut_after_a_pause() {
+    let host = Host::new("a");
+    let txlb = Txlb::start(&web("idleTimeout='3'", "roundr", &[host.address()]));
+    let mut client = patient(connect(txlb.address()));
+    client.read_exact(&mut [0; 2]).unwrap();
+    txlb.signal(Signal::STOP);
+    until("all threads are stopped", || is_stopped(txlb.pid()));
+    pause(Duration::from_secs(6));
+    txlb.signal(Signal::CONT);
+    pass(&client, Duration::from_secs(1));
+    client.write_all(b"!").unwrap();
+    patient(client).read_exact(&mut [0]).unwrap();
+}

@@ -137,7 +137,7 @@ fn a_terminal_has_a_console() {
         let mut screen = client.console().await;
         screen.wait_for("txlb> ").await;
         screen
-            .enter("drainHost service=web group=main name=a\r")
+            .enter("drainHost service=web group=main name=a force=true\r")
             .await;
         screen.wait_for("ok generation 2").await;
         screen.wait_for("txlb> ").await;

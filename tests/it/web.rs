@@ -341,9 +341,15 @@ fn old_calls_say_which_post_does_it_now_and_a_post_does_it() {
     assert_eq!(evil.send().status, 403);
     assert_eq!(page.generation(), generation);
     let reply = post(&host).by(ADMIN).send();
+    assert_eq!(reply.status, 409, "the last usable host: {reply:?}");
+    let forced = [&host[..], &[("force", "true")]].concat();
+    let reply = post(&forced).by(ADMIN).send();
     assert_eq!(reply.status, 200, "{reply:?}");
     assert!(reply.body.starts_with("{\"ok\":true,"), "{reply:?}");
     assert!(page.look("/running.xml").body.contains("state=\"down\""));
+    let ready = page.look("/api/ready?service=web");
+    assert_eq!(ready.status, 409, "{ready:?}");
+    assert!(ready.body.contains("is usable: 1 down"), "{ready:?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The admin page: its refresh, and its buttons.
 #![cfg(feature = "web")]
 
-use crate::support::http::{ADMIN, Reply};
+use crate::support::http::{ADMIN, HttpRequest, Reply};
 use crate::support::page::Page;
 
 /// Where the response to a button leads, relative to `/do`.
@@ -80,8 +80,9 @@ fn a_button_needs_the_page_it_is_on() {
         !page.look(&place).body.contains("Done: drainHost"),
         "shown twice"
     );
-    page.txlb
-        .wait_for("drainHost service=web group=main name=a, was state=up; by user admin from");
+    page.txlb.wait_for(
+        "drainHost service=web group=main name=a force=true, was state=up; by user admin from",
+    );
 
     // The button is from a page before the change.
     let reply = page
@@ -96,4 +97,34 @@ fn a_button_needs_the_page_it_is_on() {
     );
     assert!(page.look("/config.xml").status == 200);
     assert!(page.look("/running.xml").body.contains("state=\"drain\""));
+}
+
+#[test]
+fn the_last_usable_host_goes_by_a_tick_and_a_word_of_warning() {
+    let page = Page::open();
+    let shown = page.look("/").body;
+    assert!(shown.contains("new sessions will fail"), "{shown}");
+    for (verb, weight) in [("drainHost", ""), ("hostAdminDown", ""), ("setWeight", "0")] {
+        let (token, generation) = (page.hidden("token"), page.hidden("generation"));
+        let fields = [
+            ("token", &*token),
+            ("generation", &generation),
+            ("verb", verb),
+            ("service", "web"),
+            ("group", "main"),
+            ("name", "a"),
+            ("weight", weight),
+        ];
+        let press = |fields: &[(&str, &str)]| {
+            let press = HttpRequest::post(page.address, "/do", fields).by(ADMIN);
+            page.look(&next(&press.send())).body
+        };
+        let shown = press(&fields);
+        assert!(shown.contains("Nothing was done"), "{verb}: {shown}");
+        assert!(shown.contains("insist with force=true"), "{verb}: {shown}");
+        let shown = press(&[&fields[..], &[("force", "true")]].concat());
+        assert!(shown.contains(&format!("Done: {verb}")), "{shown}");
+        let host = [("service", "web"), ("group", "main"), ("name", "a")];
+        page.tell("hostAdminUp", &host);
+    }
 }

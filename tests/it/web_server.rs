@@ -173,8 +173,17 @@ fn no_host_is_not_ready_and_stopping_is_neither() {
     txlb.wait_for(" is down: ");
     until("not ready", || status("/ready") == 503);
     assert_eq!(status("/healthz"), 200);
+    let why = "not ok\nservice web: no host of its enabled group is usable: 1 failed\n";
+    for path in ["/ready", "/ready/web", "/ready/%77eb"] {
+        let reply = HttpRequest::get(page, path).host("whoever").send();
+        assert_eq!((reply.status, reply.body.as_str()), (503, why), "{path}");
+    }
+    for path in ["/ready/", "/ready/main", "/ready/web/", "/ready/%"] {
+        assert_eq!(status(path), 404, "{path}");
+    }
     let _listener = place.listen();
     until("ready again", || status("/ready") == 200);
+    assert_eq!(status("/ready/web"), 200);
 
     let mut open = connect(txlb.address());
     open.write_all(b"x").unwrap();

@@ -140,6 +140,26 @@ def add_drain_remove(scene):
         expect(six).to_have_count(0)
 
 
+def last_usable(scene):
+    with scene.page() as page:
+        for name in ("two", "three"):
+            press(row(page, name), f"Down web:main/{name}")
+            notice(page, "hostAdminDown")
+        one = row(page, "one")
+        summary = "Drain, down or remove…"
+        expect(one.get_by_role("button", name="Drain web:main/one")).to_be_hidden()
+        unfold(one, summary)
+        expect(one).to_contain_text("new sessions will fail")
+        picture(page, "last-usable")
+        press(one, "Drain web:main/one")
+        notice(page, "Nothing was done")
+        unfold(one, summary)
+        one.locator("details").get_by_label("even so").check()
+        press(one, "Drain web:main/one")
+        notice(page, "drainHost service=web group=main name=one force=true")
+        expect(page.locator("#verdict")).to_contain_text("Service web has no usable host.")
+
+
 def weigh_and_save(scene):
     before = scene.text()
     with scene.page() as page:
@@ -426,8 +446,14 @@ def keyboard(scene):
         notice(page, "hostAdminDown service=web group=spare name=four")
         page.locator("summary").filter(has_text="Enable…").focus()
         page.keyboard.press("Enter")
+        # The group has no usable host any more.
+        page.keyboard.press("Tab")
+        expect(group(page, "spare").get_by_label("even so")).to_be_focused()
+        page.keyboard.press("Space")
         page.keyboard.press("Tab")
         expect(page.get_by_role("button", name="Enable web:spare")).to_be_focused()
+        page.keyboard.press("Enter")
+        notice(page, "enableGroup service=web group=spare force=true")
 
 
 def narrow(scene):

@@ -119,6 +119,12 @@ fn a_host_is_added_drained_and_removed() {
 
 #[test]
 #[ignore = "needs Chromium and Playwright"]
+fn the_last_usable_host_is_drained_by_a_tick_only() {
+    play("last_usable");
+}
+
+#[test]
+#[ignore = "needs Chromium and Playwright"]
 fn a_weight_is_set_and_saved_and_comments_stay() {
     play("weigh_and_save");
 }

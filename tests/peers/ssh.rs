@@ -143,7 +143,7 @@ fn commands_end_cleanly_with_their_status() {
         ssh.arg(command);
         run(ssh)
     };
-    let output = ask("drainHost service=web group=main name=a");
+    let output = ask("drainHost service=web group=main name=a force=true");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let output = ask("nonsense");
     assert_eq!(
@@ -312,7 +312,7 @@ fn a_terminal_has_a_console_that_ends_with_exit() {
     ssh.arg("-tt");
     let mut terminal = Terminal::new(ssh);
     terminal.wait_for("txlb> ");
-    terminal.enter("drainHost service=web group=main name=a\r");
+    terminal.enter("drainHost service=web group=main name=a force=true\r");
     terminal.wait_for("ok generation 2");
     terminal.wait_for("txlb> ");
     let size = Winsize {

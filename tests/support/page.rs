@@ -57,7 +57,7 @@ impl Page {
         rest.split('"').next().unwrap().to_owned()
     }
 
-    /// Presses the button `verb` of host a.
+    /// Presses the button `verb` of host a, the only one, with the tick that this takes.
     pub(crate) fn button(&self, verb: &str, token: &str, generation: &str) -> HttpRequest {
         let fields = [
             ("token", token),
@@ -67,6 +67,7 @@ impl Page {
             ("group", "main"),
             ("name", "a"),
             ("weight", "7"),
+            ("force", "true"),
         ];
         HttpRequest::post(self.address, "/do", &fields)
     }

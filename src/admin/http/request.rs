@@ -222,6 +222,11 @@ pub(in crate::admin) fn fields(text: &[u8]) -> Option<Fields> {
         .collect()
 }
 
+/// Decodes a part of a path, in which a plus sign is one.
+pub(in crate::admin) fn decode_path(text: &str) -> Option<String> {
+    decode(text.replace('+', "%2B").as_bytes())
+}
+
 fn decode(text: &[u8]) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;

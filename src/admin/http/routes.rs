@@ -4,7 +4,7 @@
 //! All checks of [`guard`] are made here, once, before a route is served.
 
 use super::guard::Principal;
-use super::request::{Fields, Request, fields};
+use super::request::{Fields, Request, decode_path, fields};
 use super::response::{Response, error_page};
 use super::state::{FLASH_FIELD, RequestContext, Settings, WebState};
 use super::{actions, guard};
@@ -13,12 +13,13 @@ use crate::admin::page::{self, Refresh};
 use crate::config::verb::table::{self, CommandSchema, Kind};
 use crate::config::verb::{Command, Question, View as ConfigView};
 use crate::control::Response as ControlResponse;
+use crate::non_printing::escape_non_printing;
 use crate::sync::lock;
 
 /// What a path leads to.
 enum Route<'a> {
-    /// An unauthenticated health endpoint: `/healthz` or `/ready`.
-    Probe(fn(&WebState) -> bool),
+    /// An unauthenticated health endpoint.
+    Probe(Probe),
     /// A page, file or export to read.
     Resource(Resource),
     /// `/api/VERB`: a verb with its keys as form fields.
@@ -27,6 +28,17 @@ enum Route<'a> {
     LegacyCall(&'a str, &'static CommandSchema),
     /// `/do`: a button of the page was pressed.
     Button,
+}
+
+/// What a health endpoint asks.
+#[derive(Debug, PartialEq, Eq)]
+enum Probe {
+    /// `/healthz`: whether all workers answer.
+    Alive,
+    /// `/ready`: whether every service can take new sessions.
+    Ready,
+    /// `/ready/SERVICE`: whether this one can; `None` if the name is not understood.
+    ServiceReady(Option<String>),
 }
 
 /// Makes the response to a request.
@@ -38,9 +50,9 @@ pub(super) fn respond(context: &RequestContext<'_>, request: &Request) -> Respon
             "there is no such page: the admin page is at /",
         );
     };
-    if let Route::Probe(probe) = route {
+    if let Route::Probe(probe) = &route {
         return match request.method.as_str() {
-            "GET" | "HEAD" => health(probe(context.state)),
+            "GET" | "HEAD" => health(context.state, probe),
             _ => method_not_allowed(request, &route),
         };
     }
@@ -63,9 +75,12 @@ fn route(request: &Request) -> Option<Route<'_>> {
     if let Some(name) = path.strip_prefix("/api/") {
         return Some(Route::Api(name));
     }
+    if let Some(service) = path.strip_prefix("/ready/") {
+        return Some(Route::Probe(Probe::ServiceReady(decode_path(service))));
+    }
     Some(match path {
-        "/healthz" => Route::Probe(WebState::is_alive),
-        "/ready" => Route::Probe(WebState::is_ready),
+        "/healthz" => Route::Probe(Probe::Alive),
+        "/ready" => Route::Probe(Probe::Ready),
         "/do" => Route::Button,
         _ => match Resource::at(request) {
             Some(view) => Route::Resource(view),
@@ -239,12 +254,28 @@ const CSS: &str = "text/css; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 const XML: &str = "application/xml; charset=utf-8";
 
-/// The response of a health endpoint.
-fn health(is_ok: bool) -> Response {
-    match is_ok {
-        true => Response::text(200, "ok\n"),
-        false => Response::text(503, "not ok\n"),
+/// The response of a health endpoint. It names services that are not ready, and no host, group
+/// or address: it is unauthenticated.
+fn health(state: &WebState, probe: &Probe) -> Response {
+    let service = match probe {
+        Probe::Alive => return probe_response(state.is_alive(), &[]),
+        Probe::Ready => None,
+        Probe::ServiceReady(service) => Some(service.as_deref().unwrap_or_default()),
+    };
+    let readiness = state.readiness();
+    if service.is_some_and(|service| !readiness.knows(service)) {
+        return Response::text(404, "there is no such service\n");
     }
+    let reasons = readiness.reasons(service);
+    probe_response(reasons.is_empty(), &reasons)
+}
+
+fn probe_response(is_ok: bool, reasons: &[String]) -> Response {
+    if is_ok {
+        return Response::text(200, "ok\n");
+    }
+    let lines = reasons.iter().map(|line| escape_non_printing(line) + "\n");
+    Response::text(503, "not ok\n".to_owned() + &lines.collect::<String>())
 }
 
 fn page(
@@ -366,6 +397,27 @@ mod tests {
             "/api/addHost",
         ] {
             assert_eq!(text(path), "", "{path}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_service_may_have_any_characters() {
+        for (path, name) in [
+            ("/ready/web", "web"),
+            ("/ready/a%20b%2Fc/d+e", "a b/c/d+e"),
+            ("/ready/%C3%BC", "ü"),
+            ("/ready/", ""),
+        ] {
+            match route(&request(path)) {
+                Some(Route::Probe(Probe::ServiceReady(Some(found)))) => assert_eq!(found, name),
+                _ => panic!("{path}"),
+            }
+        }
+        for path in ["/ready/%", "/ready/%ff"] {
+            let request = request(path);
+            let found = route(&request);
+            let is_unknown = matches!(found, Some(Route::Probe(Probe::ServiceReady(None))));
+            assert!(is_unknown, "{path}");
         }
     }
 

@@ -19,7 +19,7 @@ use crate::admin::server::deadline::DeadlineStream;
 #[cfg(feature = "https")]
 use crate::admin::tls::Tls;
 use crate::config::{ListenHost, Web};
-use crate::control::{Handle, Liveness, Status};
+use crate::control::{Handle, Liveness, Readiness, Status};
 #[cfg(feature = "https")]
 use crate::os::state;
 use crate::sync::lock;
@@ -49,9 +49,9 @@ pub(super) struct WebState {
     /// Bytes of all responses that are held in memory while they are written.
     pub(super) buffered_bytes: AtomicUsize,
     /// The last result of `/healthz`.
-    pub(super) alive: ProbeCache,
-    /// The last result of `/ready`.
-    pub(super) ready: ProbeCache,
+    pub(super) alive: ProbeCache<bool>,
+    /// The last result of `/ready`, of all services.
+    pub(super) ready: ProbeCache<Arc<Readiness>>,
 }
 
 impl WebState {
@@ -114,11 +114,11 @@ impl WebState {
             .get_or_compute(|| self.liveness.all_respond(LIVENESS_TIMEOUT))
     }
 
-    /// Whether every service has a usable host, for `/ready`. The controller is asked once
-    /// a second at most, since the endpoint is unauthenticated.
-    pub(super) fn is_ready(&self) -> bool {
+    /// Which services have a usable host, for `/ready`. The controller is asked once a second
+    /// at most, whatever services are asked for, since the endpoint is unauthenticated.
+    pub(super) fn readiness(&self) -> Arc<Readiness> {
         self.ready
-            .get_or_compute(|| Status::is_ready(&self.handle().status()))
+            .get_or_compute(|| Arc::new(self.handle().status().readiness()))
     }
 }
 
@@ -220,18 +220,18 @@ const CACHE_TIME: Duration = Duration::from_secs(1);
 
 /// One-second cache for an unauthenticated health endpoint.
 #[derive(Default)]
-pub(super) struct ProbeCache(Mutex<Option<(Instant, bool)>>);
+pub(super) struct ProbeCache<T>(Mutex<Option<(Instant, T)>>);
 
-impl ProbeCache {
+impl<T: Clone> ProbeCache<T> {
     /// Returns the cached result, or computes a new one. The lock is held meanwhile, so
     /// that other requests wait for this result instead of computing their own.
-    pub(super) fn get_or_compute(&self, compute: impl FnOnce() -> bool) -> bool {
+    pub(super) fn get_or_compute(&self, compute: impl FnOnce() -> T) -> T {
         let mut last = lock(&self.0);
-        match *last {
-            Some((at, result)) if at.elapsed() < CACHE_TIME => result,
+        match &*last {
+            Some((at, result)) if at.elapsed() < CACHE_TIME => result.clone(),
             _ => {
                 let result = compute();
-                *last = Some((Instant::now(), result));
+                *last = Some((Instant::now(), result.clone()));
                 result
             }
         }

@@ -57,6 +57,7 @@ fn why_disabled(host: &HostStatus) -> String {
         (ServerStatus::Maint, _) => "admin down".to_owned(),
         (ServerStatus::Drain, _) => "drain".to_owned(),
         (_, Health::Failed(why)) => why.to_string(),
+        _ if host.address.is_none() => "no address yet".to_owned(),
         (ServerStatus::Nolb | ServerStatus::Down | ServerStatus::Up, _) => "weight 0".to_owned(),
     }
 }

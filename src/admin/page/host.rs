@@ -8,7 +8,7 @@ use super::html::{Element, el, id};
 use super::view::{View, button, change_link, details, force, form, weight};
 use crate::config::HostState;
 use crate::control::{GroupStatus, Health, HostStatus};
-use crate::text::{age, bytes, count, plural};
+use crate::text::{age, bytes, count};
 
 /// The group of a row's host.
 #[derive(Debug, Clone, Copy)]
@@ -121,7 +121,10 @@ fn weight_cell(
     match form(view, &keys(context, host)) {
         None => cell.text(&host.weight.to_string()),
         Some(form) => {
-            let input = weight(host.weight).attr("aria-label", &format!("Weight of {host_label}"));
+            // Weight 0 would be refused, and drain says it better.
+            let least = u32::from(is_last_usable(context, host));
+            let input =
+                weight(least, host.weight).attr("aria-label", &format!("Weight of {host_label}"));
             let set = button("setWeight", "Set", "")
                 .attr("aria-label", &format!("Set weight of {host_label}"));
             let shown = view.refresh.without_script().map(|_| {
@@ -147,42 +150,58 @@ fn buttons(
     let failed = matches!(host.health, Health::Failed(_));
     let form = form.maybe(failed.then(|| button("retryHost", "Retry", host_label)));
     let form = match host.state {
-        HostState::Up => match warning(context, host) {
-            None => form.with(drain).with(down),
-            Some(warning) => form.with(
-                details("Drain or down…", host_label)
-                    .with(warning)
-                    .with(drain)
-                    .with(down),
-            ),
-        },
-        HostState::Drain => form.with(up).with(down),
-        HostState::Down => form.with(up).with(drain),
+        HostState::Up if is_last_usable(context, host) => {
+            let last = details("Drain, down or remove…", host_label)
+                .with(el("p").class("bad").text(LAST_USABLE))
+                .with(el("p").text(&fate(host)))
+                .with(force("even so"))
+                .with(drain)
+                .with(down)
+                .with(button("delHost", "Remove", host_label));
+            form.with(last)
+        }
+        HostState::Up => form
+            .with(drain)
+            .with(down)
+            .with(remove(context, host, host_label))
+            .maybe((host.open > 0).then(|| {
+                let text = format!("Drain or down: no new sessions. {}", fate(host));
+                el("small").text(&text)
+            })),
+        HostState::Drain => form
+            .with(up)
+            .with(down)
+            .with(remove(context, host, host_label)),
+        HostState::Down => form
+            .with(up)
+            .with(drain)
+            .with(remove(context, host, host_label)),
     };
-    let cell = el("td").with(form.with(remove(context, host, host_label)));
+    let cell = el("td").with(form);
     Some(cell.maybe(change_link(view, &row_id(context, host), host_label)))
 }
 
-/// The warning before the last usable host of the enabled group is taken away.
-fn warning(context: &GroupContext<'_>, host: &HostStatus) -> Option<Element> {
-    let is_last = context.enabled && context.usable == 1 && State::of(host).is_usable();
-    let text = "No other host of this enabled group is up and not failed: new sessions may fail.";
-    is_last.then(|| el("p").class("bad").text(text))
+/// What is said before the last usable host is taken away.
+const LAST_USABLE: &str = "No other host of this enabled group is usable: new sessions will fail.";
+
+/// Whether the controller wants `force` before it takes this host away.
+fn is_last_usable(context: &GroupContext<'_>, host: &HostStatus) -> bool {
+    context.enabled && context.usable == 1 && host.is_usable()
+}
+
+/// What becomes of the open sessions once the host gets no new ones.
+fn fate(host: &HostStatus) -> String {
+    match host.open {
+        0 => "It has no open session.".to_owned(),
+        1 => "Its 1 open session lives on.".to_owned(),
+        open => format!("Its {} open sessions live on.", count(open.into())),
+    }
 }
 
 fn remove(context: &GroupContext<'_>, host: &HostStatus, host_label: &str) -> Element {
     let empties = context.enabled && context.others == 0;
-    let text = match host.open {
-        0 => "It has no open session.".to_owned(),
-        open => {
-            let sessions = plural(open as usize, "open session");
-            let live = if open == 1 { "lives" } else { "live" };
-            format!("Its {sessions} {live} on.")
-        }
-    };
     details("Remove…", host_label)
-        .maybe(warning(context, host))
-        .with(el("p").text(&text))
+        .with(el("p").text(&fate(host)))
         .maybe(empties.then(|| force("even though the group has no host then")))
         .with(button("delHost", "Remove", host_label))
 }
@@ -220,11 +239,6 @@ impl State {
         }
     }
 
-    /// Whether it gets new sessions.
-    pub(super) fn is_usable(self) -> bool {
-        matches!(self, State::Up | State::Untried)
-    }
-
     pub(super) fn words(self) -> &'static str {
         match self {
             State::Up => "healthy",
@@ -255,8 +269,7 @@ impl State {
 
 /// The number of hosts of a group that can get new sessions.
 pub(super) fn usable(group: &GroupStatus) -> usize {
-    let states = group.hosts.iter().map(State::of);
-    states.filter(|state| state.is_usable()).count()
+    group.hosts.iter().filter(|host| host.is_usable()).count()
 }
 
 /// A host's name with service and group: `web:main/one`.
@@ -387,33 +400,68 @@ mod tests {
     }
 
     #[test]
-    fn the_last_host_that_is_up_is_not_drained_by_one_click() {
+    fn the_last_usable_host_is_taken_away_by_a_tick_only() {
         let last = GroupContext {
             usable: 1,
             ..AROUND
         };
-        let warning = "new sessions may fail";
+        let text_of = |host: &HostStatus, context| {
+            let text = text(host, context);
+            (
+                text.contains(LAST_USABLE),
+                text.matches("name=\"force\"").count(),
+            )
+        };
         let details = text(&samples::host("one"), &last);
-        assert_eq!(details.matches(warning).count(), 2);
-        let (before, inside) = details.split_once("Drain or down…").unwrap();
-        assert!(inside.contains("drainHost") && !before.contains("drainHost"));
-        assert!(!text(&samples::host("one"), &AROUND).contains(warning));
-        assert!(!text(&samples::failed("two"), &last).contains(warning));
+        let (before, inside) = details.split_once("Drain, down or remove…").unwrap();
+        for verb in ["drainHost", "hostAdminDown", "delHost"] {
+            assert!(inside.contains(verb) && !before.contains(verb), "{verb}");
+        }
+        assert_eq!(text_of(&samples::host("one"), &last), (true, 1));
+        assert!(details.contains("name=\"weight\" min=\"1\""));
         let not_enabled = GroupContext {
             enabled: false,
             ..last
         };
-        assert!(!text(&samples::host("one"), &not_enabled).contains(warning));
+        for (host, context) in [
+            (samples::host("one"), &AROUND),
+            (samples::failed("two"), &last),
+            (samples::host("one"), &not_enabled),
+        ] {
+            assert_eq!(text_of(&host, context), (false, 0));
+        }
     }
 
     #[test]
     fn emptying_the_enabled_group_takes_a_tick() {
         let alone = GroupContext {
             others: 0,
+            usable: 0,
             ..AROUND
         };
-        assert!(text(&samples::host("one"), &alone).contains("name=\"force\""));
-        assert!(!text(&samples::host("one"), &AROUND).contains("name=\"force\""));
+        assert!(text(&samples::failed("one"), &alone).contains("name=\"force\""));
+        assert!(!text(&samples::failed("one"), &AROUND).contains("name=\"force\""));
+    }
+
+    #[test]
+    fn a_row_says_what_its_buttons_do_to_sessions() {
+        let mut host = samples::host("one");
+        for (open, words) in [
+            (0, "It has no open session."),
+            (
+                1,
+                "Drain or down: no new sessions. Its 1 open session lives on.",
+            ),
+            (
+                12,
+                "Drain or down: no new sessions. Its 12 open sessions live on.",
+            ),
+        ] {
+            host.open = open;
+            assert!(text(&host, &AROUND).contains(words), "{words}");
+        }
+        host.state = HostState::Drain;
+        assert!(text(&host, &AROUND).contains("<p>Its 12 open sessions live on.</p>"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::host::{self, GroupContext, State, usable};
 use super::html::{Element, el, id};
-use super::view::{View, button, change_link, details, form, labelled, weight};
+use super::view::{View, button, change_link, details, force, form, labelled, weight};
 use crate::config::HostState;
 use crate::control::{GroupStatus, HostStatus, ServiceStatus, Status};
 use crate::text::{count, plural};
@@ -116,13 +116,16 @@ fn enable(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Opti
         plural(staying, "session"),
         service.enabled,
     );
-    let warning = (usable == 0).then(|| {
-        let text = "No host of this group is up: new sessions may fail.";
+    // The controller wants `force` for the same group.
+    let unusable = usable == 0;
+    let warning = unusable.then(|| {
+        let text = "No host of this group is usable: new sessions will fail.";
         el("p").class("bad").text(text)
     });
     let form = form(view, &[("service", &service.name), ("group", &group.name)])?
         .with(el("p").text(&text))
         .maybe(warning)
+        .maybe(unusable.then(|| force("even so")))
         .with(button("enableGroup", "Enable", &group_label));
     Some(details("Enable…", &group_label).with(form))
 }
@@ -142,7 +145,7 @@ fn add_host(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Op
         .class("fields")
         .with(labelled("Name", text("name", "255")))
         .with(labelled("Address", address))
-        .with(labelled("Weight", weight(1)))
+        .with(labelled("Weight", weight(0, 1)))
         .with(button("addHost", "Add host", &format!("to {group_label}")));
     Some(details("Add a host…", &format!("to {group_label}")).with(form))
 }
@@ -245,9 +248,10 @@ mod tests {
             "New sessions of web will go to spare, which has 2 hosts that new sessions could go \
              to. The 17 sessions open on main stay there until they end."
         ));
-        assert!(!html.contains("new sessions may fail"));
+        assert!(!html.contains("new sessions will fail") && !html.contains("force"));
         status.services[0].groups[1].hosts = vec![samples::failed("three")];
-        assert!(text(1, &status).contains("new sessions may fail"));
+        let html = text(1, &status);
+        assert!(html.contains("new sessions will fail") && html.contains("name=\"force\""));
     }
 
     #[test]

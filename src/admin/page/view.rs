@@ -207,12 +207,12 @@ pub(super) fn labelled(label: &str, input: Element) -> Element {
     el("label").text(label).text(" ").with(input)
 }
 
-/// The input of a weight.
-pub(super) fn weight(weight: u32) -> Element {
+/// The input of a weight, from `least` on.
+pub(super) fn weight(least: u32, weight: u32) -> Element {
     el("input")
         .attr("type", "number")
         .attr("name", "weight")
-        .attr("min", "0")
+        .attr("min", &least.to_string())
         .attr("max", "1000000")
         .attr("required", "")
         .value(&weight.to_string())

@@ -46,6 +46,11 @@ pub enum Question {
     Status,
     /// The open sessions.
     Sessions,
+    /// Whether new sessions are served.
+    Ready {
+        /// By this service; by every one if `None`.
+        service: Option<String>,
+    },
     /// The running configuration, or the stored one.
     Config {
         /// Which view.
@@ -171,6 +176,7 @@ impl Question {
         match self {
             Question::Status => Values::new(&STATUS),
             Question::Sessions => Values::new(&SESSIONS),
+            Question::Ready { service } => Values::new(&READY).maybe("service", service.as_ref()),
             Question::Config { view } => Values::new(&CONFIG).with("view", view.as_str()),
             Question::Diff => Values::new(&DIFF),
             Question::Complete { line } => Values::new(&COMPLETE).with("line", line),
@@ -186,6 +192,15 @@ pub(super) static SESSIONS: CommandSchema =
     question("sessions", Vec::new, "show the open sessions", |_| {
         Question::Sessions
     });
+
+pub(super) static READY: CommandSchema = question(
+    "ready",
+    || vec![optional("service", ValueKind::Service)],
+    "say whether services can take new sessions; an error if not",
+    |values| Question::Ready {
+        service: values.text("service").map(str::to_owned),
+    },
+);
 
 pub(super) static CONFIG: CommandSchema = question(
     "config",

@@ -30,7 +30,7 @@ pub(super) static ADD_CHECK: CommandSchema = adds(
             .text("before")
             .map(|_| check_index(values, "before", config));
         let index = index.transpose()?;
-        let checks = &mut group_mut(config, &values.group())?.0.checks;
+        let checks = &mut group_mut(config, &values.group())?.checks;
         if checks.len() == Limit::Checks.max() {
             return Err(CommandError::TooMuch(Limit::Checks));
         }
@@ -45,7 +45,7 @@ pub(super) static DEL_CHECK: CommandSchema = replaces(
     "remove a check from a group; the numbers of those after it go down by one",
     |values, config| {
         let index = check_index(values, "check", config)?;
-        group_mut(config, &values.group())?.0.checks.remove(index);
+        group_mut(config, &values.group())?.checks.remove(index);
         Ok(())
     },
     |values, config| {
@@ -65,7 +65,7 @@ pub(super) static SET_CHECK: CommandSchema = replaces(
     "change a check of a group",
     |values, config| {
         let index = check_index(values, "check", config)?;
-        let check = &mut group_mut(config, &values.group())?.0.checks[index];
+        let check = &mut group_mut(config, &values.group())?.checks[index];
         values.set(&CHECK, check)?;
         refuse_mistake(check)
     },
@@ -87,7 +87,7 @@ fn check_index(
 ) -> Result<usize, CommandError> {
     let number = usize::from(values.get(key, Value::check_number)?);
     let group = values.group();
-    let count = group_mut(config, &group)?.0.checks.len();
+    let count = group_mut(config, &group)?.checks.len();
     match number <= count {
         true => Ok(number - 1),
         false => Err(CommandError::NoCheck {

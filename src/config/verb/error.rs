@@ -211,6 +211,16 @@ pub enum CommandError {
         /// The group.
         group: GroupKey,
     },
+    /// The enabled group would be left without a usable host.
+    LastUsableHost {
+        /// The group.
+        group: GroupKey,
+    },
+    /// The group would be enabled, and has no usable host.
+    UnusableGroup {
+        /// The group.
+        group: GroupKey,
+    },
     /// The group is enabled.
     EnabledGroup {
         /// The group.
@@ -267,6 +277,10 @@ impl From<Error> for CommandError {
 impl std::error::Error for CommandError {}
 
 impl fmt::Display for CommandError {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one short arm a kind, and none can be forgotten"
+    )]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CommandError::Missing {
@@ -305,6 +319,10 @@ impl fmt::Display for CommandError {
                     "{group} is enabled and would have no hosts: force=true insists"
                 )
             }
+            CommandError::LastUsableHost { group } => {
+                no_usable_host(f, group, "is enabled and would have", "another")
+            }
+            CommandError::UnusableGroup { group } => no_usable_host(f, group, "has", "a"),
             CommandError::EnabledGroup { group } => {
                 write!(
                     f,
@@ -332,16 +350,27 @@ impl fmt::Display for CommandError {
             CommandError::NoListenAddress { option } => {
                 write!(f, "there is no address to listen on: set {option} first")
             }
-            CommandError::InterfaceEnabled { option } => {
-                write!(
-                    f,
-                    "the admin interface is enabled: set {option} to false first"
-                )
-            }
+            CommandError::InterfaceEnabled { option } => write!(
+                f,
+                "the admin interface is enabled: set {option} to false first"
+            ),
             CommandError::Option(error) => error.fmt(f),
             CommandError::TooMuch(limit) => limit.fmt(f),
         }
     }
+}
+
+fn no_usable_host(
+    f: &mut fmt::Formatter<'_>,
+    group: &GroupKey,
+    has: &str,
+    which: &str,
+) -> fmt::Result {
+    write!(
+        f,
+        "{group} {has} no usable host, so new sessions would fail: bring {which} host up first, \
+         or insist with force=true"
+    )
 }
 
 fn missing(

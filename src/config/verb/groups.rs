@@ -30,7 +30,7 @@ pub(super) static ADD_HOST: CommandSchema = adds(
     "add a host to a group",
     |values, config| {
         let key = values.group();
-        let (group, _) = group_mut(config, &key)?;
+        let group = group_mut(config, &key)?;
         let mut host = Host {
             name: values.name("name"),
             ..Host::default()
@@ -54,15 +54,11 @@ pub(super) static DEL_HOST: CommandSchema = replaces(
     "remove a host from its group; its sessions live on",
     |values, config| {
         let key = values.group();
-        let (group, enabled) = group_mut(config, &key)?;
-        let hosts = &mut group.hosts;
+        let hosts = &mut group_mut(config, &key)?.hosts;
         let index = match values.text("ip") {
             Some(_) => find_host_at(hosts, &values.get("ip", Value::address)?, &key)?,
             None => find_index(hosts, &values.name("name"), &key.to_string())?,
         };
-        if enabled && hosts.len() == 1 && !values.is_forced() {
-            return Err(CommandError::LastHost { group: key });
-        }
         hosts.remove(index);
         Ok(())
     },
@@ -101,12 +97,7 @@ pub(super) static DEL_ALL_HOSTS: CommandSchema = adds(
     || [group_keys(), vec![force()]].concat(),
     "remove all hosts from a group; their sessions live on",
     |values, config| {
-        let key = values.group();
-        let (group, enabled) = group_mut(config, &key)?;
-        if enabled && !group.hosts.is_empty() && !values.is_forced() {
-            return Err(CommandError::LastHost { group: key });
-        }
-        group.hosts.clear();
+        group_mut(config, &values.group())?.hosts.clear();
         Ok(())
     },
 );
@@ -120,6 +111,7 @@ pub(super) static SET_HOST: CommandSchema = replaces(
             vec![
                 before(ValueKind::Host),
                 optional("rename", ValueKind::NewName),
+                force(),
             ],
         ]
         .concat()
@@ -128,7 +120,7 @@ pub(super) static SET_HOST: CommandSchema = replaces(
     |values, config| {
         let HostKey { group: key, name } = values.host();
         let owner = key.to_string();
-        let (group, _) = group_mut(config, &key)?;
+        let group = group_mut(config, &key)?;
         let hosts = &mut group.hosts;
         let index = find_index(hosts, &name, &owner)?;
         let new_name = values.text("rename").unwrap_or(&name);
@@ -163,14 +155,17 @@ fn previous_attributes(values: &Values, config: &Config) -> PreviousValues {
 }
 
 fn host_mut<'a>(config: &'a mut Config, key: &HostKey) -> Result<&'a mut Host, CommandError> {
-    let (group, _) = group_mut(config, &key.group)?;
+    let group = group_mut(config, &key.group)?;
     let index = find_index(&group.hosts, &key.name, &key.group.to_string())?;
     Ok(&mut group.hosts[index])
 }
 
 pub(super) static SET_WEIGHT: CommandSchema = replaces(
     "setWeight",
-    || [host_keys(), vec![required("weight", ValueKind::Weight)]].concat(),
+    || {
+        let weight = required("weight", ValueKind::Weight);
+        [host_keys(), vec![weight, force()]].concat()
+    },
     "change a host's weight",
     set_attributes,
     previous_attributes,
@@ -178,7 +173,7 @@ pub(super) static SET_WEIGHT: CommandSchema = replaces(
 
 pub(super) static DRAIN_HOST: CommandSchema = replaces(
     "drainHost",
-    host_keys,
+    || [host_keys(), vec![force()]].concat(),
     "set a host to drain: no new sessions",
     |values, config| set_state(values, config, HostState::Drain),
     previous_state,
@@ -186,7 +181,7 @@ pub(super) static DRAIN_HOST: CommandSchema = replaces(
 
 pub(super) static HOST_ADMIN_DOWN: CommandSchema = replaces(
     "hostAdminDown",
-    host_keys,
+    || [host_keys(), vec![force()]].concat(),
     "set a host to down: no new sessions",
     |values, config| set_state(values, config, HostState::Down),
     previous_state,
@@ -270,7 +265,7 @@ fn remove_group(
 
 pub(super) static ENABLE_GROUP: CommandSchema = replaces(
     "enableGroup",
-    group_keys,
+    || [group_keys(), vec![force()]].concat(),
     "give new sessions to this group",
     |values, config| {
         let GroupKey { service, group } = values.group();

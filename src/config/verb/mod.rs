@@ -10,6 +10,7 @@ mod complete;
 mod diff;
 mod error;
 mod groups;
+mod guard;
 mod line;
 mod list;
 mod option;
@@ -22,6 +23,7 @@ mod values;
 
 pub use actions::{Action, Batch, Question, View};
 pub use apply::apply_all;
+pub(crate) use apply::apply_all_seen;
 pub use complete::{complete, last_word};
 pub use diff::{diff, script};
 pub use error::{CommandError, ParseError};

@@ -190,6 +190,7 @@ static COMMANDS: &[&CommandSchema] = &[
     &actions::SHUTDOWN,
     &actions::STATUS,
     &actions::SESSIONS,
+    &actions::READY,
     &actions::CONFIG,
     &actions::DIFF,
     &actions::COMPLETE,

@@ -1,7 +1,10 @@
 //! A snapshot of everything that runs, as plain data.
 
 mod json;
+mod readiness;
 pub(super) mod table;
+
+pub use readiness::Readiness;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -270,15 +273,6 @@ impl DataPlane {
 }
 
 impl Status {
-    /// Whether every service has a host for new sessions.
-    pub fn is_ready(&self) -> bool {
-        let served = |service: &ServiceStatus| {
-            let group = service.enabled_group();
-            group.is_some_and(|group| group.hosts.iter().any(HostStatus::is_usable))
-        };
-        !self.stopping && self.services.iter().all(served)
-    }
-
     /// The service of that name.
     pub fn service(&self, name: &str) -> Option<&ServiceStatus> {
         self.services.iter().find(|service| service.name == name)
@@ -293,18 +287,17 @@ impl ServiceStatus {
 }
 
 impl HostStatus {
-    /// Whether new sessions may go to it: it is up, has a weight, has not failed, and its agent does
-    /// not object.
+    /// Whether new sessions may go to it: it is up, has a weight and an address, has not failed, and
+    /// its agent does not object.
     pub fn is_usable(&self) -> bool {
         let in_service = self.state == HostState::Up && self.weight_in_force() > 0;
         let agent = self.agent.as_ref();
         in_service
+            && self.address.is_some()
             && agent.is_none_or(Agent::takes_sessions)
             && !matches!(self.health, Health::Failed(_))
     }
-}
 
-impl HostStatus {
     /// Its weight, or the share of it that its agent wants.
     pub fn weight_in_force(&self) -> u32 {
         let agent = self.agent.as_ref();
@@ -339,7 +332,7 @@ mod tests {
     use crate::relay::Topic;
 
     /// A host with everything known.
-    fn host() -> HostStatus {
+    pub(super) fn host() -> HostStatus {
         HostStatus {
             name: "a \"b\"".to_owned(),
             endpoint: "db:1".to_owned(),

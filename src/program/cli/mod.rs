@@ -7,8 +7,7 @@ use getopts::{Matches, Options, ParsingStyle};
 use rustix::process::Signal;
 use table::{CTL_OPTIONS, HELP, OPTIONS, OptionSpec, SYNOPSIS};
 use txlb::config::{
-    Algorithm, Config, Control, Endpoint, Group, Host, HostState, ListenAddress, Scheduler,
-    Service, Timeouts,
+    Algorithm, Config, Control, Endpoint, Group, Host, HostState, ListenAddress, Scheduler, Service,
 };
 
 use crate::exit::Exit;
@@ -385,10 +384,10 @@ fn config_without_file(matches: &Matches) -> Result<Config, Exit> {
     };
     let service = Service {
         name: "main".to_owned(),
-        timeouts: Timeouts::default(),
         listens: listens.iter().map(listen).collect::<Result<_, _>>()?,
         enabled: group.name.clone(),
         groups: vec![group],
+        ..Service::default()
     };
     Ok(Config {
         services: vec![service],

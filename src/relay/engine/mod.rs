@@ -24,7 +24,7 @@ use super::session::{Readiness, earliest};
 use super::session_record::{self, SessionLists};
 use super::shared::{Shared, WorkerStats};
 use super::slab::{FIRST_SPECIAL, Slab, TokenTarget, decode_token};
-use super::timer_wheel::{Stall, TICK_MS, TimerHold, TimerWheel, Wakeup};
+use super::timer_wheel::{MAX_POLL_MS, Stall, TICK_MS, TimerHold, TimerWheel, Wakeup};
 use crate::balance::Random;
 
 /// How long no client is accepted after a shortage.
@@ -71,6 +71,8 @@ pub(super) struct Engine<T: Transport> {
     now_ms: u64,
     /// When the last iteration was over, if a poll followed that could wait.
     ended_ms: Option<u64>,
+    /// When that poll was to return at the latest.
+    poll_ends_ms: Option<u64>,
     port_gates: PortGates,
     /// No client is accepted before this time.
     accept_after_ms: u64,
@@ -137,6 +139,7 @@ impl<T: Transport> Engine<T> {
             random: Random::new(seed),
             now_ms,
             ended_ms: None,
+            poll_ends_ms: None,
             port_gates: PortGates::default(),
             accept_after_ms: 0,
             accepted_sessions: 0,
@@ -149,13 +152,15 @@ impl<T: Transport> Engine<T> {
     /// How long the poll may wait; `None` is until an event comes. `clock_ms` reads the clock: the
     /// iteration that ends now may have been a long one.
     pub(super) fn poll_timeout(&mut self, clock_ms: impl FnOnce() -> u64) -> Option<Duration> {
-        self.ended_ms = None;
+        (self.ended_ms, self.poll_ends_ms) = (None, None);
         if !self.ready.is_empty() || !self.session_lists.is_empty() {
             return Some(Duration::ZERO);
         }
         let end_ms = clock_ms();
         let timeout = self.next_ms().map(|next_ms| next_ms.saturating_sub(end_ms));
+        let timeout = timeout.map(|timeout_ms| timeout_ms.min(MAX_POLL_MS));
         self.ended_ms = Some(end_ms).filter(|_| timeout != Some(0));
+        self.poll_ends_ms = timeout.map(|timeout_ms| end_ms + timeout_ms);
         timeout.map(Duration::from_millis)
     }
 
@@ -163,7 +168,10 @@ impl<T: Transport> Engine<T> {
     pub(super) fn begin_iteration(&mut self, now_ms: u64) {
         let start_ms = mem::replace(&mut self.now_ms, now_ms);
         // Without a wait the poll belongs to the iteration before it.
-        self.correct_times(start_ms, self.ended_ms.unwrap_or(now_ms));
+        let end_ms = self.ended_ms.unwrap_or(now_ms);
+        self.correct_times(Stall::between(start_ms, end_ms));
+        let poll_ends_ms = self.poll_ends_ms.filter(|_| self.ended_ms.is_some());
+        self.correct_times(poll_ends_ms.and_then(|due_ms| Stall::of_poll(end_ms, due_ms, now_ms)));
         self.stats().count_iteration();
         self.port_gates.begin_iteration();
     }
@@ -184,7 +192,7 @@ impl<T: Transport> Engine<T> {
                 let Some(connection) = self.connections.get_mut(slot) else {
                     return;
                 };
-                connection.session.handle_ready(side, ready);
+                connection.session.handle_ready(side, ready, self.now_ms);
                 enqueue(connection, slot, &mut self.ready);
             }
             TokenTarget::Connection { .. } => {}
@@ -235,11 +243,18 @@ impl<T: Transport> Engine<T> {
         all.into_iter().flatten().min()
     }
 
-    /// Corrects what sessions did in an iteration from `start_ms` to `end_ms`, if it was stalled.
-    fn correct_times(&mut self, start_ms: u64, end_ms: u64) {
-        let Some(stall) = Stall::between(start_ms, end_ms) else {
+    /// Corrects what is known of sessions after a stall.
+    fn correct_times(&mut self, stall: Option<Stall>) {
+        let Some(stall) = stall else {
             return;
         };
+        if stall.is_pause()
+            && let Some(Stopping {
+                cut_off_ms: Some(cut_off_ms),
+            }) = &mut self.stopping
+        {
+            *cut_off_ms = cut_off_ms.saturating_add(stall.length_ms());
+        }
         for (_, connection) in self.connections.iter_mut() {
             connection.session.correct_times(stall);
         }

@@ -107,7 +107,17 @@ pub(crate) struct TimeoutsMs {
     pub(crate) idle: u64,
     /// For a byte once one direction has ended.
     pub(crate) half_closed: u64,
+    /// For a silent peer until TCP probes it.
+    pub(crate) keep_alive: u64,
+    /// For a peer to acknowledge data.
+    pub(crate) unacked: u64,
+    /// For the whole session.
+    pub(crate) max_duration: u64,
 }
+
+/// The age at which TCP starts to look for dead peers of a session. Most sessions end before, and
+/// save the system calls.
+const WATCH_PEERS_AFTER_MS: u64 = 30_000;
 
 impl TimeoutsMs {
     /// When a connect that started at `since_ms` times out.
@@ -128,6 +138,22 @@ impl TimeoutsMs {
         let half_closed = if half_closed { self.half_closed } else { 0 };
         earliest(after(active_ms, self.idle), after(active_ms, half_closed))
     }
+
+    /// When TCP is told to look for dead peers of a session that started at `started_ms`.
+    pub(crate) fn watch_peers_ms(&self, started_ms: u64) -> Option<u64> {
+        // The unacked timeout counts when TCP sends again what was lost, which it does at growing
+        // intervals: told at half of it, it chooses the last interval so that it ends in time.
+        let soonest_ms = earliest(
+            after(0, self.keep_alive),
+            after(0, self.unacked.div_ceil(2)),
+        )?;
+        Some(started_ms + soonest_ms.min(WATCH_PEERS_AFTER_MS))
+    }
+
+    /// When a session that started at `started_ms` has lasted for too long.
+    pub(crate) fn max_duration_ends_ms(&self, started_ms: u64) -> Option<u64> {
+        after(started_ms, self.max_duration)
+    }
 }
 
 impl From<Timeouts> for TimeoutsMs {
@@ -136,6 +162,9 @@ impl From<Timeouts> for TimeoutsMs {
             connect: milliseconds(timeouts.connect),
             idle: milliseconds(timeouts.idle),
             half_closed: milliseconds(timeouts.half_closed),
+            keep_alive: milliseconds(timeouts.keep_alive),
+            unacked: milliseconds(timeouts.unacked),
+            max_duration: milliseconds(timeouts.max_duration),
         }
     }
 }

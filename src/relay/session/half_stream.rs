@@ -1,6 +1,7 @@
 //! One direction of a session: what was read, buffered, written and ended. Pure. With the words that
 //! a session and its connection share: sides, directions, readiness and actions.
 
+use super::TimeoutsMs;
 use crate::relay::failure::EndReason;
 
 /// One of the two sides of a session.
@@ -99,8 +100,8 @@ pub(crate) enum Action {
     Drain(Direction),
     /// Half-close: end the writing half of this direction's sink: `handle_shutdown`.
     Shutdown(Direction),
-    /// Turn TCP keepalive on at the host's side: `handle_keepalive`.
-    KeepAlive,
+    /// Have TCP look for dead peers, by `keep_alive` and `unacked`: `handle_peers_watched`.
+    WatchPeers(TimeoutsMs),
     /// Ask how many bytes the peers have acknowledged: `handle_delivery`.
     CheckDelivery,
     /// Wait for an event or the deadline.
@@ -396,8 +397,18 @@ impl HalfStream {
         self.free_buffer();
     }
 
+    /// Whether its source has said all.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.source, Source::Ending | Source::Ended)
+    }
+
+    /// Whether nothing is known to be on its way.
+    pub(crate) fn is_quiet(&self) -> bool {
+        !self.has_unsent() && self.source != Source::Readable
+    }
+
     /// Whether bytes were read that are not written yet.
-    fn has_unsent(&self) -> bool {
+    pub(crate) fn has_unsent(&self) -> bool {
         self.piped > 0 || !self.buffered.is_empty()
     }
 

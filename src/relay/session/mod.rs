@@ -5,6 +5,7 @@
 
 mod attempts;
 mod half_stream;
+mod silence;
 #[cfg(test)]
 mod tests;
 
@@ -15,9 +16,7 @@ pub use half_stream::Phase;
 pub(crate) use half_stream::{Action, Direction, Readiness, Side};
 
 use super::failure::EndReason;
-use super::timer_wheel::Stall;
 use crate::balance::HostId;
-use crate::os::sockets::Delivery;
 
 /// How long a session waits after a shortage before it picks again. Doubles each time, up to 0.8 s.
 const SHORTAGE_PAUSE_MS: u64 = 50;
@@ -25,10 +24,6 @@ const MAX_DOUBLINGS: u8 = 4;
 
 /// How long a session waits for a shortage to pass where there is no connect timeout.
 const MAX_SHORTAGE_WAIT_MS: u64 = 15_000;
-
-/// The age at which a session gets keepalive at the host's side. Most sessions end before, and save
-/// the system call.
-const KEEPALIVE_AFTER_MS: u64 = 30_000;
 
 /// How long a session waits if all its hosts are addresses of txlb itself.
 const ROUTING_LOOP_WAIT_MS: u64 = 1000;
@@ -61,19 +56,26 @@ pub(crate) struct Session {
     state: State,
     to_host: HalfStream,
     to_client: HalfStream,
-    /// The side that broke first.
-    broken: Option<Side>,
+    /// The side that broke first, and how.
+    broken: Option<(Side, Break)>,
     /// The side that sent the last byte.
     last_sender: Side,
-    keepalive: KeepAlive,
+    peer_watch: PeerWatch,
     /// It seems silent: ask whether the peers still acknowledge bytes.
     checks_delivery: bool,
-    /// What host and client had acknowledged at the last check; 0 if nothing more was to come.
+    /// What host and client had acknowledged at the last check; 0 before it.
     acknowledged: [u64; 2],
+    /// Whether host and client had something to acknowledge at the last check.
+    owes: [bool; 2],
     /// When that was.
     delivery_checked_ms: u64,
     timeouts: TimeoutsMs,
     started_ms: u64,
+    /// How long the process or the machine stood still since then, and until when.
+    paused_ms: u64,
+    resumed_ms: u64,
+    /// The value of `paused_ms` at the last check of deliveries.
+    checked_paused_ms: u64,
     connected_ms: Option<u64>,
     /// When the last byte was read or written.
     active_ms: u64,
@@ -84,11 +86,23 @@ pub(crate) struct Session {
     pauses: u8,
 }
 
+/// Whether TCP looks for dead peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum KeepAlive {
+enum PeerWatch {
     Later,
     Due,
     On,
+}
+
+/// How a connection broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Break {
+    /// An event said so, and the error was not read yet.
+    Unknown,
+    /// The peer reset it.
+    Reset,
+    /// The peer answered nothing: keepalive or the unacked timeout ended it.
+    Silent,
 }
 
 impl Session {
@@ -100,12 +114,16 @@ impl Session {
             to_client: HalfStream::new(),
             broken: None,
             last_sender: Side::Client,
-            keepalive: KeepAlive::Later,
+            peer_watch: PeerWatch::Later,
             checks_delivery: false,
             acknowledged: [0; 2],
+            owes: [false; 2],
             delivery_checked_ms: u64::MAX,
             timeouts,
             started_ms: now_ms,
+            paused_ms: 0,
+            resumed_ms: 0,
+            checked_paused_ms: 0,
             connected_ms: None,
             active_ms: now_ms,
             last_write_retry_ms: u64::MAX,
@@ -132,8 +150,8 @@ impl Session {
     }
 
     fn next_relaying(&self) -> Action {
-        if self.keepalive == KeepAlive::Due {
-            return Action::KeepAlive;
+        if self.peer_watch == PeerWatch::Due {
+            return Action::WatchPeers(self.timeouts);
         }
         if self.checks_delivery {
             return Action::CheckDelivery;
@@ -145,8 +163,8 @@ impl Session {
         ) {
             // What a client sent before it broke is passed on while the host takes it at once.
             // Test: what_a_client_sent_before_its_reset_is_passed_on_while_that_goes_at_once.
-            (Action::Wait, Action::Wait) if self.broken == Some(Side::Client) => {
-                Action::Close(EndReason::ClientReset)
+            (Action::Wait, Action::Wait) if self.is_broken(Side::Client) => {
+                Action::Close(self.break_reason())
             }
             (Action::Wait, action) | (action, _) => action,
         }
@@ -208,19 +226,20 @@ impl Session {
 
     /// When to call `handle_deadline` at the latest.
     pub(crate) fn deadline_ms(&self) -> Option<u64> {
-        match self.state {
-            State::Picking | State::Closed(_) => None,
+        let deadline_ms = match self.state {
+            State::Picking | State::Closed(_) => return None,
             State::Paused { until_ms } => Some(until_ms),
             State::Connecting { since_ms, .. } => earliest(
                 self.timeouts.connect_ends_ms(since_ms),
                 self.total_wait_ends_ms(),
             ),
-            State::Relaying => earliest(self.silence_ends_ms(), self.keepalive_ms()),
-        }
+            State::Relaying => earliest(self.silence_ends_ms(), self.watch_peers_ms()),
+        };
+        earliest(deadline_ms, self.max_duration_ends_ms())
     }
 
     /// An event came for the socket of `side`.
-    pub(crate) fn handle_ready(&mut self, side: Side, ready: Readiness) {
+    pub(crate) fn handle_ready(&mut self, side: Side, ready: Readiness, now_ms: u64) {
         let outgoing = Direction::from(side);
         self.half_stream_mut(outgoing).handle_readable(ready);
         if ready.writable {
@@ -238,7 +257,7 @@ impl Session {
                 *check |= ready.writable || ready.error;
                 *connect_hint |= ready.connected;
             }
-            (State::Relaying, _) if ready.error => self.handle_broken(side),
+            (State::Relaying, _) if ready.error => self.handle_broken(side, Break::Unknown, now_ms),
             // Before it has a host, only a reset by the client counts: a client that has merely
             // ended its stream waits for its answer.
             (State::Picking | State::Paused { .. } | State::Connecting { .. }, Side::Client)
@@ -423,13 +442,18 @@ impl Session {
     }
 
     /// The sink's writing half was ended.
-    pub(crate) fn handle_shutdown(&mut self, direction: Direction) {
+    pub(crate) fn handle_shutdown(&mut self, direction: Direction, now_ms: u64) {
+        self.begin_half_close(now_ms);
         self.half_stream_mut(direction).handle_shutdown();
     }
 
     /// Reading from, or writing to, `side` failed: its connection is gone.
-    pub(crate) fn handle_broken(&mut self, side: Side) {
-        self.broken.get_or_insert(side);
+    pub(crate) fn handle_broken(&mut self, side: Side, how: Break, now_ms: u64) {
+        self.begin_half_close(now_ms);
+        match &mut self.broken {
+            Some((first, Break::Unknown)) if *first == side => self.broken = Some((side, how)),
+            broken => drop(broken.get_or_insert((side, how))),
+        }
         // Nothing more can be written to it. What it sent before is still read, so that a host's
         // last bytes reach the client.
         // Test: the_last_words_of_a_host_that_resets_reach_the_client.
@@ -439,90 +463,24 @@ impl Session {
     }
 
     /// Reading failed: no more bytes will come.
-    pub(crate) fn handle_read_failed(&mut self, direction: Direction) {
+    pub(crate) fn handle_read_failed(&mut self, direction: Direction, how: Break, now_ms: u64) {
         self.half_stream_mut(direction).handle_end();
-        self.handle_broken(direction.source());
+        self.handle_broken(direction.source(), how, now_ms);
     }
 
-    /// Corrects times that were taken in a stalled iteration.
-    pub(crate) fn correct_times(&mut self, stall: Stall) {
-        // If it asked what peers had acknowledged, the system answered as of the end of the stall.
-        self.active_ms = match stall.contains(self.delivery_checked_ms) {
-            true => self.active_ms + stall.length_ms(),
-            false => stall.correct(self.active_ms),
-        };
-        if let State::Connecting { since_ms, .. } = &mut self.state {
-            *since_ms = stall.correct(*since_ms);
-        }
+    /// The side whose connection broke by an error that was not read yet.
+    pub(crate) fn unknown_break(&self) -> Option<Side> {
+        let (side, how) = self.broken?;
+        (how == Break::Unknown).then_some(side)
     }
 
-    /// Handles what is due at `now_ms`.
-    pub(crate) fn handle_deadline(&mut self, now_ms: u64) {
-        if !is_past(self.deadline_ms(), now_ms) {
-            return;
-        }
-        let silent = is_past(self.silence_ends_ms(), now_ms);
-        if silent && self.state == State::Relaying && self.retry_stalled_writes() {
-            return;
-        }
-        match &mut self.state {
-            State::Paused { .. } => self.state = State::Picking,
-            State::Connecting { late, .. } => *late = true,
-            State::Relaying if silent => self.checks_delivery = true,
-            State::Relaying => self.keepalive = KeepAlive::Due,
-            State::Picking | State::Closed(_) => {}
-        }
+    fn is_broken(&self, side: Side) -> bool {
+        self.broken.is_some_and(|(broken, _)| broken == side)
     }
 
-    /// Has buffered bytes written once more before the session counts as silent. Returns whether
-    /// there are any, and something was written since the last retry.
-    // The system reports room only when a third of the send buffer is free, for which a slow reader
-    // may need minutes.
-    // Tests: bytes_that_go_out_late_are_no_silence,
-    // a_reader_that_takes_little_at_a_time_is_not_silent.
-    fn retry_stalled_writes(&mut self) -> bool {
-        if self.last_write_retry_ms == self.active_ms {
-            return false;
-        }
-        self.last_write_retry_ms = self.active_ms;
-        let to_host = self.to_host.retry_buffered();
-        self.to_client.retry_buffered() || to_host
-    }
-
-    /// Ends the session unless the peers, host and client, still acknowledge bytes.
-    // What the kernel has taken is not delivered: a slow reader has megabytes in its send queue.
-    // Test: a_peer_that_acknowledges_what_was_written_is_not_silent.
-    pub(crate) fn handle_delivery(&mut self, deliveries: [Option<Delivery>; 2], now_ms: u64) {
-        self.checks_delivery = false;
-        self.delivery_checked_ms = now_ms;
-        for (delivery, before) in deliveries.into_iter().zip(&mut self.acknowledged) {
-            let Some(delivery) = delivery else { continue };
-            // A peer with a closed window answers probes, and may acknowledge the same bytes twice.
-            // With an empty send queue, now and before, it answers keepalives. None of that is
-            // progress.
-            // Test: a_peer_that_stopped_acknowledging_is_silent_at_once.
-            let counts = delivery.waits || *before > 0;
-            if counts && delivery.acknowledged != *before {
-                let progress_ms = now_ms.saturating_sub(delivery.progress_ms);
-                self.active_ms = self.active_ms.max(progress_ms);
-            }
-            *before = if delivery.waits {
-                delivery.acknowledged
-            } else {
-                0
-            };
-        }
-        if is_past(self.silence_ends_ms(), now_ms) {
-            self.close(match self.last_sender {
-                Side::Client => EndReason::HostSilent,
-                Side::Host => EndReason::ClientSilent,
-            });
-        }
-    }
-
-    /// Keepalive is on at the host's side.
-    pub(crate) fn handle_keepalive(&mut self) {
-        self.keepalive = KeepAlive::On;
+    /// Whether nothing is on its way through it: it may be ended in order.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.connected_ms.is_some() && self.to_host.is_quiet() && self.to_client.is_quiet()
     }
 
     /// Ends the session. The first reason stays.
@@ -540,28 +498,26 @@ impl Session {
         if !self.to_host.is_finished() || !self.to_client.is_finished() {
             return;
         }
-        self.close(match self.broken {
+        self.close(self.break_reason());
+    }
+
+    /// Why it ends: by the side that broke, if one did.
+    fn break_reason(&self) -> EndReason {
+        match self.broken {
             None => EndReason::Finished,
-            Some(Side::Client) => EndReason::ClientReset,
-            Some(Side::Host) => EndReason::HostReset,
-        });
+            Some((side, Break::Silent)) => EndReason::silence_of(side),
+            Some((Side::Client, _)) => EndReason::ClientReset,
+            Some((Side::Host, _)) => EndReason::HostReset,
+        }
     }
 
     fn total_wait_ends_ms(&self) -> Option<u64> {
-        self.timeouts.total_wait_ends_ms(self.started_ms)
-    }
-
-    fn silence_ends_ms(&self) -> Option<u64> {
-        self.timeouts
-            .silence_ends_ms(self.active_ms, self.is_half_closed())
+        let started_ms = self.started_ms.saturating_add(self.paused_ms);
+        self.timeouts.total_wait_ends_ms(started_ms)
     }
 
     fn is_half_closed(&self) -> bool {
         self.to_host.is_closed() || self.to_client.is_closed()
-    }
-
-    fn keepalive_ms(&self) -> Option<u64> {
-        (self.keepalive == KeepAlive::Later).then_some(self.started_ms + KEEPALIVE_AFTER_MS)
     }
 
     /// One direction. What concerns it alone is reported to it.

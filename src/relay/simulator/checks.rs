@@ -5,30 +5,40 @@ use super::super::failure::EndReason;
 use super::super::session::{Action, Direction, Side};
 use super::host_farm::HostFarm;
 use super::socket::Socket;
-use super::transport::{AttemptEnd, KEEPALIVE_AFTER_MS, Outcome, SimulatedTransport};
+use super::transport::{AttemptEnd, Outcome, SimulatedTransport};
 use crate::balance::PickContext;
 
 /// What must hold.
 impl Connection<SimulatedTransport> {
-    /// Checks that it ended for the reason that it gives.
-    pub(super) fn check_end(&self, reason: EndReason, now_ms: u64) {
+    /// Checks that it ended for the reason that it gives. `awake_ms` says how long workers were
+    /// awake since a time.
+    pub(super) fn check_end(&self, reason: EndReason, awake_ms: impl Fn(u64) -> u64) {
         let connected = self.session.connected_ms().is_some();
         let client = &self.transport.client;
         let host = self.transport.host.as_ref();
         let holds = match reason {
             EndReason::Finished => self.is_complete(Side::Client) && self.is_complete(Side::Host),
-            EndReason::ClientReset => connected && client.reset,
+            EndReason::ClientReset => connected && client.reset && !client.given_up,
             EndReason::HostReset => {
-                connected && host.is_some_and(|it| it.reset && self.has_last_words(it))
+                let has_reset = |it: &Socket| it.reset && !it.given_up && self.has_last_words(it);
+                connected && host.is_some_and(has_reset)
             }
+            EndReason::ClientSilent if client.given_up => connected,
+            EndReason::HostSilent if host.is_some_and(|it| it.given_up) => connected,
             EndReason::ClientGone => !connected && client.reset,
             EndReason::ClientSilent | EndReason::HostSilent => {
-                let (transport, waiting) = (&self.transport, |it: &&Socket| it.unreceived() > 0);
-                let received = transport.each().filter(waiting).map(|it| it.received_ms);
-                let progress_ms = received.fold(transport.active_ms, u64::max);
+                let progress_ms = self.transport.progress_ms();
                 connected
-                    && self.may_end_after(now_ms - progress_ms)
-                    && !transport.each().any(|it| it.stale_event)
+                    && self.may_end_after(awake_ms(progress_ms))
+                    && !self.transport.each().any(|it| it.stale_event)
+            }
+            EndReason::MaxDuration => {
+                let SimulatedTransport {
+                    timeouts,
+                    started_ms,
+                    ..
+                } = self.transport;
+                timeouts.max_duration > 0 && awake_ms(started_ms) >= timeouts.max_duration
             }
             EndReason::NoHost => !connected && !self.transport.timed_out,
             EndReason::ConnectTimedOut => !connected && self.transport.timed_out,
@@ -140,6 +150,7 @@ impl Connection<SimulatedTransport> {
         let SimulatedTransport {
             timeouts,
             started_ms,
+            paused_ms,
             ..
         } = self.transport;
         let late = |since_ms: u64, timeout_ms: u64| {
@@ -156,15 +167,18 @@ impl Connection<SimulatedTransport> {
         let overdue = match self.session.connected_ms() {
             Some(connected_ms) => {
                 let half_closed_ms = self.transport.half_closed_ms;
-                let keepalive_ms = connected_ms.max(started_ms + KEEPALIVE_AFTER_MS);
+                let watch_ms = timeouts.watch_peers_ms(started_ms);
+                let watch_ms = watch_ms.map(|watch_ms| watch_ms.max(connected_ms));
                 late(progress_ms, looks * timeouts.idle)
                     || half_closed_ms.is_some_and(|since_ms| {
                         late(since_ms.max(progress_ms), looks * timeouts.half_closed)
                     })
-                    || (now_ms > keepalive_ms + slack_ms && !self.transport.keeps_alive)
+                    || (watch_ms.is_some_and(|watch_ms| now_ms > watch_ms + slack_ms)
+                        && !self.transport.watches_peers)
             }
-            None => late(started_ms, 3 * timeouts.connect),
+            None => late(started_ms + paused_ms, 3 * timeouts.connect),
         };
+        let overdue = overdue || late(started_ms + paused_ms, timeouts.max_duration);
         assert!(
             !overdue,
             "outlasts its time: {:#?} {:#?}",
@@ -187,6 +201,14 @@ impl SimulatedTransport {
         if !may_be_again {
             self.excluded.push(picked.id);
         }
+    }
+
+    /// Whether this machine lacked a descriptor or port in this run.
+    pub(super) fn was_short(&self) -> bool {
+        let short = |outcome: &Outcome| {
+            matches!(outcome.end, AttemptEnd::NoDescriptor | AttemptEnd::NoPort)
+        };
+        self.outcomes.iter().any(short)
     }
 
     pub(super) fn check_bytes(&self, sink: Side, bytes: &[u8]) {

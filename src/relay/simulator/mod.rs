@@ -10,6 +10,7 @@ mod listener;
 mod peer;
 mod simulation;
 mod socket;
+mod times;
 mod transport;
 mod worker;
 mod world;

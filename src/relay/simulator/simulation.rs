@@ -9,8 +9,10 @@ use std::time::Duration;
 use super::super::mailbox::WorkerMessage;
 use super::super::plan::{ListenKey, Plan};
 use super::super::session_record::SessionListRequest;
+use super::super::timer_wheel::MAX_POLL_MS;
 use super::listener::{Listener, SimulatedListener};
 use super::socket::Socket;
+use super::times::PAUSE_MS;
 use super::transport::SimulatedTransport;
 use super::worker::SimulatedWorker;
 use super::world::{Coverage, WORKERS, World};
@@ -132,7 +134,8 @@ impl Simulation {
     /// The process is stopped, while its peers go on; or the machine is, or the clock jumps.
     fn pause(&mut self) {
         let most_ms = [100, 5000, 100_000, 10 * 24 * 3_600_000][self.world.random.index(4)];
-        let until_ms = self.world.now_ms + self.world.random.below(most_ms);
+        let from_ms = self.world.now_ms;
+        let until_ms = from_ms + self.world.random.below(most_ms);
         for _ in 0..self.world.random.below(8) {
             let left_ms = until_ms - self.world.now_ms;
             let now_ms = self.world.now_ms + self.world.random.below(1 + left_ms);
@@ -141,6 +144,9 @@ impl Simulation {
         }
         self.advance(until_ms);
         self.world.resumed_ms = until_ms;
+        if until_ms - from_ms >= MAX_POLL_MS + PAUSE_MS {
+            self.world.pauses.push((from_ms, until_ms));
+        }
         self.world.seen.pauses += 1;
     }
 
@@ -168,6 +174,7 @@ impl Simulation {
         self.each_transport(|it| {
             at(it.host.as_ref().and_then(Socket::answer_due_ms));
             it.each().for_each(|socket| at(socket.hears_ms()));
+            it.each().for_each(|socket| at(socket.gives_up_ms()));
         });
         let awake = self.workers.iter().filter(|worker| !worker.is_done);
         awake.for_each(|worker| at(worker.wake_ms));

@@ -9,8 +9,8 @@ use rustix::io::Errno;
 
 use super::super::failure::{CloseMode, ConnectProgress, classify_connect_error};
 use super::super::session::Readiness;
-use super::peer::Peer;
-use crate::os::sockets::Delivery;
+use super::peer::{Manner, Peer};
+use crate::os::sockets::{DeadPeerTimes, Delivery};
 
 /// The state of a connect.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +25,9 @@ pub(super) enum Connect {
     /// It failed.
     Failed,
 }
+
+/// How long the system probes a peer until it gives it up.
+const PROBED_MS: u64 = 60_000;
 
 /// One connection: txlb's end, and the peer on the other.
 #[derive(Debug)]
@@ -53,6 +56,9 @@ pub(super) struct Socket {
     /// The peer reset the connection; the error that the system has not reported yet.
     pub(super) reset: bool,
     error: Option<Errno>,
+    /// When the system gives the peer up if it is dead, and whether it has.
+    gives_up_ms: Option<u64>,
+    pub(super) given_up: bool,
     /// The reset was reported to txlb.
     pub(super) reset_known: bool,
     /// Whether txlb closed it with a reset, once it has closed it.
@@ -92,6 +98,8 @@ impl Socket {
             shut: false,
             reset: false,
             error: None,
+            gives_up_ms: None,
+            given_up: false,
             reset_known: false,
             closed: None,
             event: matches!(connect, Connect::Done),
@@ -210,6 +218,24 @@ impl Socket {
         self.shut && self.unreceived() == 0
     }
 
+    /// From now on the system looks whether the peer is dead.
+    pub(super) fn watch_peer(&mut self, times: DeadPeerTimes) {
+        let probed_ms = PROBED_MS + times.keep_alive_ms;
+        self.gives_up_ms = (times.keep_alive_ms > 0).then(|| self.now_ms + probed_ms);
+    }
+
+    /// When the system gives a dead peer up.
+    pub(super) fn gives_up_ms(&self) -> Option<u64> {
+        let is_dead = self.peer.manner == Manner::Dead && self.is_connected() && !self.is_over();
+        self.gives_up_ms.filter(|_| is_dead)
+    }
+
+    /// The error that the system has not reported yet.
+    pub(super) fn take_error(&mut self) -> Option<io::Error> {
+        self.reset_known |= self.error.is_some();
+        self.error.take().map(io::Error::from)
+    }
+
     /// When a slow reader receives its next byte, if any is waiting.
     pub(super) fn hears_ms(&self) -> Option<u64> {
         let slowly_ms = self.peer.receives_slowly_ms()?;
@@ -227,6 +253,12 @@ impl Socket {
             self.stale_event |= self.event && hears_ms < now_ms;
         }
         self.now_ms = now_ms;
+        if self.gives_up_ms().is_some_and(|at_ms| at_ms <= now_ms) {
+            self.given_up = true;
+            self.reset = true;
+            self.error = Some(Errno::TIMEDOUT);
+            self.event = true;
+        }
     }
 }
 
@@ -345,12 +377,13 @@ impl Socket {
 
     /// What the peer has acknowledged. Some peers acknowledge twice.
     pub(super) fn delivery(&self) -> Delivery {
-        let progress_ms = match self.peer.repeats {
+        let waits = self.unreceived() > 0;
+        let progress_ms = match self.peer.repeats && waits {
             true => 0,
             false => self.now_ms - self.received_ms,
         };
         Delivery {
-            waits: self.unreceived() > 0,
+            waits,
             acknowledged: self.received as u64,
             progress_ms,
         }
@@ -360,7 +393,7 @@ impl Socket {
     pub(super) fn close(&mut self, mode: CloseMode) {
         self.closed = Some(match mode {
             CloseMode::Orderly => self.read < self.said,
-            CloseMode::Reset => true,
+            CloseMode::Reset | CloseMode::OrderlyIfDelivered => true,
             CloseMode::Deliver => self.unreceived() == 0 || self.reset,
         });
     }

@@ -22,7 +22,7 @@ use super::listener::SimulatedListener;
 use super::peer::Peer;
 use super::socket::{Connect, Socket};
 use crate::balance::{Failure, HostId, PickContext, Picked, Random};
-use crate::os::sockets::Delivery;
+use crate::os::sockets::{DeadPeerTimes, Delivery};
 use crate::sync::{Counted, Counter};
 
 /// Few, so that runs are cut short.
@@ -36,9 +36,6 @@ pub(super) const PIPE: usize = 48;
 
 /// More than any run needs: 16 hosts, or 4 reads with all that follows.
 const MAX_CALLS_PER_RUN: usize = 256;
-
-/// The age at which a session gets keepalive.
-pub(super) const KEEPALIVE_AFTER_MS: u64 = 30_000;
 
 /// How an attempt at a host ended.
 #[derive(Debug)]
@@ -97,7 +94,11 @@ pub(super) struct SimulatedTransport {
     /// How often a half-close was passed on, and when last.
     pub(super) half_closes: usize,
     pub(super) half_closed_ms: Option<u64>,
-    pub(super) keeps_alive: bool,
+    /// A side broke, which its worker knows.
+    pub(super) broken: bool,
+    pub(super) watches_peers: bool,
+    /// How long its worker is known to have stood still since it came.
+    pub(super) paused_ms: u64,
     /// How they may be closed, once the session has ended by itself.
     pub(super) close_mode: Option<CloseMode>,
     /// How they were closed.
@@ -144,7 +145,7 @@ impl Network {
 pub(super) struct Attempt {
     picked: Picked,
     /// What its worker takes for its start.
-    since_ms: u64,
+    pub(super) since_ms: u64,
 }
 
 impl SimulatedTransport {
@@ -180,7 +181,9 @@ impl SimulatedTransport {
             active_ms: now_ms,
             half_closes: 0,
             half_closed_ms: None,
-            keeps_alive: false,
+            broken: false,
+            watches_peers: false,
+            paused_ms: 0,
             close_mode: None,
             closed: None,
             held_up: Vec::new(),
@@ -228,33 +231,6 @@ impl SimulatedTransport {
         }
     }
 
-    /// Time passes without a run.
-    pub(super) fn pass(&mut self, now_ms: u64) {
-        self.each_mut().for_each(|socket| socket.pass(now_ms));
-    }
-
-    /// What an iteration did that began at `start_ms` counts as done at `end_ms`: it was stalled.
-    pub(super) fn correct_times(&mut self, start_ms: u64, end_ms: u64) {
-        if let Some(attempt) = self.attempt.as_mut().filter(|it| it.since_ms == start_ms) {
-            attempt.since_ms = end_ms;
-        }
-    }
-
-    /// Time passes in the middle of an iteration: its worker sees nothing of it.
-    pub(super) fn pass_unseen(&mut self, now_ms: u64) {
-        for socket in self.each_mut() {
-            let stale_event = socket.stale_event;
-            socket.pass(now_ms);
-            socket.stale_event = stale_event;
-        }
-    }
-
-    /// When bytes last moved, as far as the peers acknowledge them.
-    pub(super) fn progress_ms(&self) -> u64 {
-        let received = self.each().map(|socket| socket.received_ms);
-        received.fold(self.active_ms, u64::max)
-    }
-
     /// The socket of `side` first, then the other.
     pub(super) fn pair(&self, side: Side) -> Option<(&Socket, &Socket)> {
         let host = self.host.as_ref()?;
@@ -282,14 +258,6 @@ impl SimulatedTransport {
         if self.has_passed(idle, self.active_ms) || self.has_passed(half_closed, self.active_ms) {
             self.each_mut().for_each(Socket::doubt_that_it_is_full);
         }
-    }
-
-    /// Whether this machine lacked a descriptor or port in this run.
-    pub(super) fn was_short(&self) -> bool {
-        let short = |outcome: &Outcome| {
-            matches!(outcome.end, AttemptEnd::NoDescriptor | AttemptEnd::NoPort)
-        };
-        self.outcomes.iter().any(short)
     }
 
     /// Whether this client has waited for a host for as long as any may.
@@ -460,12 +428,19 @@ impl Transport for SimulatedTransport {
         }
     }
 
-    fn enable_keepalive(&mut self) {
-        self.call(format_args!("keeps its host alive"));
-        assert!(self.host.is_some(), "has no host to keep alive");
-        assert!(!self.keeps_alive, "keeps it alive already");
-        assert!(self.now_ms >= self.started_ms + KEEPALIVE_AFTER_MS);
-        self.keeps_alive = true;
+    fn watch_peers(&mut self, times: DeadPeerTimes) {
+        self.call(format_args!("watches its peers"));
+        assert!(self.host.is_some(), "has no host to watch");
+        assert!(!self.watches_peers, "watches them already");
+        let due_ms = self.timeouts.watch_peers_ms(self.started_ms);
+        assert!(due_ms.is_some_and(|due_ms| self.now_ms >= due_ms));
+        self.watches_peers = true;
+        self.each_mut().for_each(|socket| socket.watch_peer(times));
+    }
+
+    fn take_error(&mut self, side: Side) -> Option<io::Error> {
+        self.call(format_args!("asks for the error of the {side:?}"));
+        self.at(side).take_error()
     }
 
     fn deliveries(&self) -> [Option<Delivery>; 2] {
@@ -478,16 +453,38 @@ impl Transport for SimulatedTransport {
     fn close(&mut self, mode: CloseMode) {
         self.call(format_args!("closes: {mode:?}"));
         assert_eq!(self.closed, None, "closes twice");
-        // A worker that stops cuts its sessions off.
-        assert_eq!(mode, self.close_mode.unwrap_or(CloseMode::Reset));
+        match self.close_mode {
+            Some(expected) if expected != CloseMode::OrderlyIfDelivered => {
+                assert_eq!(mode, expected);
+            }
+            // A worker that stops cuts its sessions off; others end as there are bytes on their way.
+            _ => assert!(matches!(
+                mode,
+                CloseMode::Reset | CloseMode::OrderlyIfDelivered
+            )),
+        }
+        let undelivered = self.each().any(|socket| socket.unreceived() > 0);
+        let mode = match mode {
+            CloseMode::OrderlyIfDelivered if undelivered => CloseMode::Reset,
+            CloseMode::OrderlyIfDelivered => {
+                for side in [Side::Client, Side::Host] {
+                    let (sink, source) = self.pair(side).expect("ends in order without a host");
+                    assert_eq!(source.read, sink.wrote, "loses what is on its way");
+                }
+                CloseMode::Orderly
+            }
+            mode => mode,
+        };
+        let by_request = self.close_mode != Some(CloseMode::Orderly);
         self.closed = Some(mode);
         self.counted_pipes = [None, None];
         for socket in self.each_mut() {
             socket.close(mode);
             let holds = match mode {
-                CloseMode::Orderly => socket.was_closed_orderly(),
+                // What a peer has sent meanwhile resets it.
+                CloseMode::Orderly => socket.was_closed_orderly() || by_request,
                 CloseMode::Deliver => !socket.has_lost_bytes(),
-                CloseMode::Reset => true,
+                CloseMode::Reset | CloseMode::OrderlyIfDelivered => true,
             };
             assert!(holds, "loses bytes: {mode:?} {socket:#?}");
         }
@@ -582,6 +579,7 @@ impl Transport for SimulatedTransport {
         );
         self.half_closes += 1;
         self.half_closed_ms = Some(self.now_ms);
+        self.active_ms = self.now_ms;
         self.at(side).shutdown_write()
     }
 }

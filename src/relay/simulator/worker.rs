@@ -10,6 +10,7 @@ use super::super::session_record::SessionListPart;
 use super::super::timer_wheel::TICK_MS;
 use super::listener::{CLOSE_WITHIN_MS, Listener};
 use super::socket::Socket;
+use super::times::PAUSE_MS;
 use super::transport::{MAX_READS_PER_RUN, Pipes, SimulatedTransport};
 use super::world::{SLACK_MS, STALLED_MS, World};
 
@@ -144,10 +145,18 @@ impl SimulatedWorker {
         let start_ms = std::mem::replace(&mut self.loop_ms, world.now_ms);
         let end_ms = if waited { self.ended_ms } else { world.now_ms };
         if end_ms > start_ms + STALLED_MS {
-            world.stalled_ms = world.stalled_ms.max(end_ms);
-            self.transports()
-                .for_each(|it| it.correct_times(start_ms, end_ms));
+            self.stand_still(world, start_ms, end_ms);
         }
+        let now_ms = world.now_ms;
+        if waited && self.wake_ms.is_some_and(|it| now_ms >= it + PAUSE_MS) {
+            self.stand_still(world, end_ms, now_ms);
+        }
+    }
+
+    fn stand_still(&mut self, world: &mut World, from_ms: u64, until_ms: u64) {
+        world.stalled_ms = world.stalled_ms.max(until_ms);
+        self.transports()
+            .for_each(|it| it.correct_times(from_ms, until_ms));
     }
 
     /// The events that there are, as many as one poll returns, and whether there may be more.

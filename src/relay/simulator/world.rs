@@ -67,6 +67,8 @@ pub(super) struct World {
     stalls: bool,
     /// When workers last went on after they had stood still.
     pub(super) resumed_ms: u64,
+    /// From when until when they stood still for so long that they must notice.
+    pub(super) pauses: Vec<(u64, u64)>,
     /// Until when an iteration was last stalled.
     pub(super) stalled_ms: u64,
     /// When a client last had a reason to wait in a backlog.
@@ -89,6 +91,9 @@ impl World {
             connect: [0, 100, 1000, 5000][random.index(4)],
             idle: [0, 0, 500, 60_000][random.index(4)],
             half_closed: [0, 300, 300_000][random.index(3)],
+            keep_alive: [0, 5000, 60_000][random.index(3)],
+            unacked: [0, 0, 0, 20_000][random.index(4)],
+            max_duration: [0, 0, 0, 0, 0, 0, 2000, 30_000][random.index(8)],
         };
         let farm = HostFarm::new(&mut random);
         let service = |name: &str| {
@@ -118,6 +123,7 @@ impl World {
             expected_counts: ExpectedCounts::default(),
             stalls: random.below(2) == 0,
             resumed_ms: 0,
+            pauses: Vec::new(),
             stalled_ms: 0,
             refused_ms: 0,
             clients: 0,
@@ -159,6 +165,16 @@ impl World {
         true
     }
 
+    /// How long workers were awake since `since_ms`.
+    fn awake_ms(&self, since_ms: u64) -> u64 {
+        let whole = self
+            .pauses
+            .iter()
+            .filter(|(from_ms, _)| *from_ms >= since_ms);
+        let asleep_ms: u64 = whole.map(|(from_ms, until_ms)| until_ms - from_ms).sum();
+        self.now_ms - since_ms - asleep_ms
+    }
+
     /// Runs a connection and checks what must hold afterwards.
     pub(super) fn run(
         &mut self,
@@ -174,7 +190,9 @@ impl World {
         let hosts = picks.then(|| expected_counts::before(&group));
         self.begin_run(connection, context);
         let read_before = connection.transport.bytes_read();
+        connection.transport.note_break(self.now_ms);
         let result = connection.run(context);
+        connection.transport.note_break(self.now_ms);
         connection.check_memory(context.buffer.len());
         let most = (MAX_READS_PER_RUN - 1) * context.buffer.len() + PIPE.max(context.buffer.len());
         let read = connection.transport.bytes_read() - read_before;
@@ -230,7 +248,7 @@ impl World {
             self.seen.half_closes += transport.half_closes;
             self.seen.retries += connection.session.failed_attempts();
             self.seen.ends[reason.index()] += 1;
-            connection.check_end(reason, self.now_ms);
+            connection.check_end(reason, |since_ms| self.awake_ms(since_ms));
         }
     }
 

@@ -84,6 +84,7 @@ const LINES: &[&str] = &[
     "newGroup service=web group=fourth scheduler=none",
     "changeScheduler service=web group=third scheduler=rand before=main",
     "enableGroup service=web group=third",
+    "enableGroup service=web group=third force=true",
     "enableGroup service=web group=none",
     "delGroup service=web group=third",
     "delGroup service=web group=third force=true",

@@ -345,10 +345,10 @@ fn groups_change_places_with_all_that_is_in_them() {
 fn a_service_comes_behind_the_others_and_goes_alone() {
     let service = Service {
         name: "mail".to_owned(),
-        timeouts: Default::default(),
         listens: vec!["*:25".parse().unwrap()],
         groups: vec![group("main", Vec::new())],
         enabled: "main".to_owned(),
+        ..Service::default()
     };
     let new = r#"
     <service name="mail">

@@ -97,6 +97,7 @@ fn the_services_of_the_new_dialect_are_read() {
         connect: Some(Duration::from_millis(2500)),
         idle: Some(Duration::from_secs(3600)),
         half_closed: None,
+        ..Timeouts::default()
     };
     assert_eq!(web.timeouts, timeouts);
     assert_eq!(web.enabled, "blue");

@@ -5,6 +5,9 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+
+use super::guard::{self, Unusable};
 use super::line::QuotedWord;
 use super::list::find_index;
 use super::table::Effect;
@@ -22,8 +25,9 @@ impl Verb {
         apply_all(std::slice::from_ref(self), config).map_err(|(_, error)| error)
     }
 
-    /// Changes `config` in place; after an error it must be dropped.
-    pub(super) fn change(&self, config: &mut Config) -> Result<(), CommandError> {
+    /// Changes `config` in place, without the guard of enabled groups; after an error it must be
+    /// dropped.
+    pub(crate) fn change(&self, config: &mut Config) -> Result<(), CommandError> {
         match self.0.schema.effect {
             Effect::Change { apply, .. } => apply(&self.0, config),
             // No verb is made of these.
@@ -50,13 +54,27 @@ impl Verb {
 /// Applies `verbs` to `config`, one after the other.
 ///
 /// # Errors
-/// The index of the first verb that fails, and why; nothing has changed then.
+/// The index of the first verb that fails, and why; nothing has changed then. A result in which
+/// an enabled group has lost its last usable host wants a verb with `force=true`.
 pub fn apply_all(verbs: &[Verb], config: &Config) -> Result<Config, (usize, CommandError)> {
+    apply_all_seen(verbs, config, &|_| HashSet::new())
+}
+
+/// As [`apply_all`], where hosts at the `unusable` addresses get no sessions.
+///
+/// # Errors
+/// As of [`apply_all`].
+pub(crate) fn apply_all_seen(
+    verbs: &[Verb],
+    config: &Config,
+    unusable: Unusable<'_>,
+) -> Result<Config, (usize, CommandError)> {
     let mut next = config.clone();
     for (index, verb) in verbs.iter().enumerate() {
         verb.change(&mut next).map_err(|error| (index, error))?;
     }
     check_pairs(verbs, &next)?;
+    guard::check(verbs, config, &next, unusable)?;
     let grown = count_elements(&next) > count_elements(config);
     if grown && count_elements(&next) > Limit::Nodes.max() {
         return Err((
@@ -111,15 +129,13 @@ pub(super) fn service_mut<'a>(
     Ok(&mut config.services[index])
 }
 
-/// A group, and whether it is enabled.
 pub(super) fn group_mut<'a>(
     config: &'a mut Config,
     key: &GroupKey,
-) -> Result<(&'a mut Group, bool), CommandError> {
+) -> Result<&'a mut Group, CommandError> {
     let service = service_mut(config, &key.service)?;
     let index = find_index(&service.groups, &key.group, &service_label(&key.service))?;
-    let enabled = service.enabled == key.group;
-    Ok((&mut service.groups[index], enabled))
+    Ok(&mut service.groups[index])
 }
 
 impl HostKey {

@@ -5,13 +5,14 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::checks::diff_checks;
 use super::groups::{
     ADD_HOST, CHANGE_SCHEDULER, DEL_ALL_HOSTS, DEL_GROUP, DEL_HOST, DRAIN_HOST, ENABLE_GROUP,
     HOST_ADMIN_DOWN, HOST_ADMIN_UP, NEW_GROUP, SET_GROUP, SET_HOST, SET_WEIGHT,
 };
+use super::guard;
 use super::list::{ListChange, find_by_name, list_changes, not_last, removed_names};
 use super::services::{ADD_LISTEN, DEL_LISTEN, DEL_SERVICE, NEW_SERVICE, SET_SERVICE, SWITCH_PORT};
 use super::users::{ADD_USER, DEL_USER, SET_OPTION, SET_USER};
@@ -35,7 +36,18 @@ pub fn diff(from: &Config, to: &Config) -> Vec<Verb> {
     set_attributes(&mut draft, to);
     diff_users(&mut draft, to);
     add_elements(&mut draft, to);
+    force_faults(&mut draft, from);
     draft.verbs
+}
+
+/// Insists on what leaves an enabled group without a usable host.
+fn force_faults(draft: &mut Draft, from: &Config) {
+    for (group, _) in guard::faults(from, &draft.now, &|_| HashSet::new()) {
+        let last = draft.verbs.iter_mut().rfind(|verb| verb.empties(&group));
+        if let Some(Verb(values)) = last {
+            *values = values.clone().with("force", true);
+        }
+    }
 }
 
 /// The verbs as lines, between `begin` and `commit` if there are several, so that a console makes
@@ -165,9 +177,8 @@ fn diff_groups(draft: &mut Draft, target: &Service) {
         for verb in diff_checks(&key(&group.name), checks, &group.checks) {
             draft.push(verb.0);
         }
-        let enabled = service.enabled == group.name;
         let hosts = now.map_or(&[][..], |group| &group.hosts);
-        diff_hosts(draft, &key(&group.name), hosts, &group.hosts, enabled);
+        diff_hosts(draft, &key(&group.name), hosts, &group.hosts);
     }
     if service.enabled != target.enabled {
         draft.push(Values::new(&ENABLE_GROUP).with_group(&key(&target.enabled)));
@@ -210,7 +221,7 @@ fn set_group(
 }
 
 /// Changes the hosts of a group. Removes come last, so that it is never empty in between.
-fn diff_hosts(draft: &mut Draft, key: &GroupKey, now: &[Host], to: &[Host], enabled: bool) {
+fn diff_hosts(draft: &mut Draft, key: &GroupKey, now: &[Host], to: &[Host]) {
     let known: HashMap<_, _> = now.iter().map(|host| (&host.name, host)).collect();
     for (host, change) in to.iter().zip(list_changes(now, to)) {
         match (change, known.get(&host.name)) {
@@ -227,12 +238,10 @@ fn diff_hosts(draft: &mut Draft, key: &GroupKey, now: &[Host], to: &[Host], enab
     }
     let removed = removed_names(now, to);
     if to.is_empty() && removed.len() > 1 {
-        let verb = Values::new(&DEL_ALL_HOSTS).with_group(key);
-        return draft.push(verb.with("force", enabled));
+        return draft.push(Values::new(&DEL_ALL_HOSTS).with_group(key));
     }
     for name in removed {
-        let verb = Values::new(&DEL_HOST).with_group(key).with("name", name);
-        draft.push(verb.with("force", enabled && to.is_empty()));
+        draft.push(Values::new(&DEL_HOST).with_group(key).with("name", name));
     }
 }
 

@@ -1,6 +1,7 @@
 //! The state machine, event by event, without a byte or a socket. Here until a host has accepted.
 
 mod relaying;
+mod silence;
 
 use super::*;
 use Direction::{ToClient, ToHost};
@@ -10,6 +11,9 @@ const TIMEOUTS: TimeoutsMs = TimeoutsMs {
     connect: 5000,
     idle: 60_000,
     half_closed: 10_000,
+    keep_alive: 60_000,
+    unacked: 0,
+    max_duration: 0,
 };
 
 const READABLE: Readiness = ready(true, false, false, false);
@@ -70,11 +74,11 @@ fn pass(session: &mut Session, direction: Direction, bytes: &[u8], sent: usize, 
 
 /// Reads the end of a direction and passes it on.
 fn half_close(session: &mut Session, direction: Direction) {
-    session.handle_ready(direction.source(), ENDING);
+    session.handle_ready(direction.source(), ENDING, 0);
     assert_eq!(session.next(), Action::Read(direction));
     session.handle_end(direction);
     assert_eq!(session.next(), Action::Shutdown(direction));
-    session.handle_shutdown(direction);
+    session.handle_shutdown(direction, 0);
 }
 
 /// Reports a shortage each time the session picks. Returns when the session ends, and why.
@@ -100,7 +104,7 @@ const FIRST: HostId = HostId(0);
 #[test]
 fn a_host_that_refuses_is_not_asked_again() {
     let mut session = connecting(TIMEOUTS, 0);
-    session.handle_ready(Host, BROKEN);
+    session.handle_ready(Host, BROKEN, 0);
     assert_eq!(session.next(), check_connect(false));
     session.handle_connect_failed(FIRST, false, 10);
     assert_eq!(session.next(), Action::Pick);
@@ -112,12 +116,12 @@ fn a_host_that_refuses_is_not_asked_again() {
 #[test]
 fn what_was_seen_of_a_host_that_refused_does_not_hold_for_the_next() {
     let mut session = connecting(TIMEOUTS, 0);
-    session.handle_ready(Host, BROKEN);
+    session.handle_ready(Host, BROKEN, 0);
     session.handle_connect_failed(FIRST, false, 10);
     session.handle_picked(10);
     session.handle_connected(20);
     assert_eq!(session.next(), Action::Wait, "it has said nothing");
-    session.handle_ready(Host, READABLE);
+    session.handle_ready(Host, READABLE, 0);
     pass(&mut session, ToClient, b"abc", 3, 30);
     assert_eq!(session.next(), Action::Wait, "it has announced no end");
 }
@@ -223,9 +227,9 @@ fn without_a_connect_timeout_a_host_may_take_for_ever() {
 #[test]
 fn a_spurious_wake_up_goes_on_waiting() {
     let mut session = connecting(TIMEOUTS, 0);
-    session.handle_ready(Host, READABLE);
+    session.handle_ready(Host, READABLE, 0);
     assert_eq!(session.next(), Action::Wait, "not even worth a look");
-    session.handle_ready(Host, WRITABLE);
+    session.handle_ready(Host, WRITABLE, 0);
     assert_eq!(session.next(), check_connect(false));
     session.handle_connect_pending();
     assert_eq!(session.next(), Action::Wait);
@@ -244,7 +248,7 @@ fn a_client_that_is_gone_needs_no_host() {
     let mut paused = picking(TIMEOUTS);
     paused.handle_shortage(0);
     for mut session in [picking(TIMEOUTS), paused, connecting(TIMEOUTS, 0)] {
-        session.handle_ready(Client, BROKEN);
+        session.handle_ready(Client, BROKEN, 0);
         assert_eq!(session.next(), Action::Close(EndReason::ClientGone));
     }
 }
@@ -256,7 +260,7 @@ fn a_connection_that_the_system_vouches_for_is_not_asked_about_and_the_next_one_
         ..WRITABLE
     };
     let mut session = connecting(TIMEOUTS, 0);
-    session.handle_ready(Host, connect_hint);
+    session.handle_ready(Host, connect_hint, 0);
     let check_hinted = Action::CheckConnect {
         late: false,
         connect_hint: true,
@@ -264,7 +268,7 @@ fn a_connection_that_the_system_vouches_for_is_not_asked_about_and_the_next_one_
     assert_eq!(session.next(), check_hinted);
     session.handle_connect_failed(FIRST, false, 10);
     session.handle_picked(10);
-    session.handle_ready(Host, WRITABLE);
+    session.handle_ready(Host, WRITABLE, 0);
     assert_eq!(session.next(), check_connect(false));
 }
 

@@ -96,6 +96,14 @@ pub struct HostStatus<'a> {
     pub agent: Option<&'a Agent>,
 }
 
+impl HostStatus<'_> {
+    /// Whether it could serve a session for what is seen of it: it has an address, and has not
+    /// failed.
+    pub(crate) fn may_serve(&self) -> bool {
+        self.address.is_some() && !matches!(self.health, Health::Failed(_))
+    }
+}
+
 /// A host fails at this number of missed heartbeats in a row.
 const MAX_MISSED_HEARTBEATS: u8 = 2;
 

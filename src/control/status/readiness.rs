@@ -1,0 +1,200 @@
+//! Whether services can take new sessions, and why not: for `/ready` and the verb `ready`.
+
+use super::{HostStatus, ServiceStatus, Status};
+use crate::config::HostState;
+use crate::text::plural;
+
+/// Which services can take new sessions.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness {
+    stopping: bool,
+    /// For each service, in the file's order, the reason if it cannot.
+    services: Vec<(String, Option<String>)>,
+}
+
+/// Services that are named in one answer.
+const MAX_NAMED: usize = 20;
+
+impl Readiness {
+    /// Why new sessions of this service, or of some service, are not served: a line for each, 21
+    /// at most. None if all is well.
+    pub fn reasons(&self, service: Option<&str>) -> Vec<String> {
+        if self.stopping {
+            return vec!["txlb is stopping".to_owned()];
+        }
+        let asked = self.services.iter();
+        let asked = asked.filter(|(name, _)| service.is_none_or(|service| service == name));
+        let mut reasons: Vec<String> = asked
+            .filter_map(|(name, reason)| Some(format!("service {name}: {}", reason.as_ref()?)))
+            .collect();
+        let others = reasons.len().saturating_sub(MAX_NAMED);
+        if others > 0 {
+            reasons.truncate(MAX_NAMED);
+            reasons.push(format!("and {}", plural(others, "other service")));
+        }
+        reasons
+    }
+
+    /// Whether there is such a service.
+    pub fn knows(&self, service: &str) -> bool {
+        self.services.iter().any(|(name, _)| name == service)
+    }
+}
+
+impl Status {
+    /// Whether every service can take new sessions.
+    pub fn is_ready(&self) -> bool {
+        self.readiness().reasons(None).is_empty()
+    }
+
+    /// Which services can take new sessions.
+    pub fn readiness(&self) -> Readiness {
+        let services = self.services.iter();
+        Readiness {
+            stopping: self.stopping,
+            services: services
+                .map(|service| (service.name.clone(), service.why_not_ready()))
+                .collect(),
+        }
+    }
+}
+
+impl ServiceStatus {
+    /// Why no host of the enabled group is usable. Names no host: whoever reaches the admin page
+    /// may ask.
+    fn why_not_ready(&self) -> Option<String> {
+        let hosts = self.enabled_group().map_or(&[][..], |group| &group.hosts);
+        if hosts.iter().any(HostStatus::is_usable) {
+            return None;
+        }
+        let mut counts: Vec<(&str, usize)> = Vec::new();
+        for word in hosts.iter().map(why_unusable) {
+            match counts.iter_mut().find(|(known, _)| *known == word) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((word, 1)),
+            }
+        }
+        let counts: Vec<_> = counts
+            .into_iter()
+            .map(|(word, count)| format!("{count} {word}"))
+            .collect();
+        Some(match counts.is_empty() {
+            true => "its enabled group has no hosts".to_owned(),
+            false => format!(
+                "no host of its enabled group is usable: {}",
+                counts.join(", ")
+            ),
+        })
+    }
+}
+
+/// What is wrong with a host that is not usable. What is wanted comes before what is seen.
+fn why_unusable(host: &HostStatus) -> &'static str {
+    match host.state {
+        HostState::Down => "down",
+        HostState::Drain => "drained",
+        HostState::Up if host.weight == 0 => "with weight 0",
+        HostState::Up if host.address.is_none() => "without an address",
+        HostState::Up => "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::{Failure, Health};
+    use crate::control::GroupStatus;
+    use crate::control::status::tests::host;
+
+    /// A service whose enabled group has hosts of this state, weight and health.
+    fn service(name: &str, hosts: &[(HostState, u32, Health)]) -> ServiceStatus {
+        let hosts = hosts.iter().map(|(state, weight, health)| HostStatus {
+            state: *state,
+            weight: *weight,
+            health: health.clone(),
+            address: Some(([127, 0, 0, 1], 80).into()),
+            ..host()
+        });
+        ServiceStatus {
+            name: name.to_owned(),
+            addresses: Vec::new(),
+            enabled: "main".to_owned(),
+            open: 0,
+            total: 0,
+            groups: vec![GroupStatus {
+                name: "main".to_owned(),
+                scheduler: "leastc".to_owned(),
+                open: 0,
+                hosts: hosts.collect(),
+            }],
+        }
+    }
+
+    fn failed() -> Health {
+        Health::Failed(Failure::Refused)
+    }
+
+    fn reasons(services: Vec<ServiceStatus>) -> Vec<String> {
+        let status = Status {
+            services,
+            ..Status::default()
+        };
+        status.readiness().reasons(None)
+    }
+
+    #[test]
+    fn one_usable_host_makes_a_service_ready() {
+        for health in [Health::Untried, Health::Healthy] {
+            let hosts = [(HostState::Up, 1, failed()), (HostState::Up, 1, health)];
+            assert_eq!(reasons(vec![service("web", &hosts)]), [""; 0]);
+        }
+        assert_eq!(reasons(Vec::new()), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_hosts_is_counted() {
+        let hosts = [
+            (HostState::Up, 1, failed()),
+            (HostState::Drain, 1, Health::Healthy),
+            (HostState::Up, 3, failed()),
+            (HostState::Down, 1, failed()),
+            (HostState::Up, 0, Health::Healthy),
+        ];
+        let mut unresolved = service("b", &[(HostState::Up, 1, Health::Untried)]);
+        unresolved.groups[0].hosts[0].address = None;
+        let services = vec![service("a b", &hosts), unresolved, service("c", &[])];
+        assert_eq!(
+            reasons(services),
+            [
+                "service a b: no host of its enabled group is usable: 2 failed, \
+                 1 drained, 1 down, 1 with weight 0",
+                "service b: no host of its enabled group is usable: 1 without an address",
+                "service c: its enabled group has no hosts",
+            ]
+        );
+    }
+
+    #[test]
+    fn so_many_services_are_named_and_the_others_are_counted() {
+        let names = (0..MAX_NAMED + 3).map(|number| service(&number.to_string(), &[]));
+        let reasons = reasons(names.collect());
+        assert_eq!(reasons.len(), MAX_NAMED + 1);
+        assert_eq!(reasons[MAX_NAMED], "and 3 other services");
+    }
+
+    #[test]
+    fn a_service_is_asked_for_by_its_name() {
+        let mut status = Status {
+            services: vec![
+                service("a", &[]),
+                service("b", &[(HostState::Up, 1, Health::Untried)]),
+            ],
+            ..Status::default()
+        };
+        let of = |status: &Status, name| status.readiness().reasons(Some(name)).len();
+        assert_eq!((of(&status, "a"), of(&status, "b")), (1, 0));
+        assert!(status.readiness().knows("a") && !status.readiness().knows("c"));
+        status.stopping = true;
+        assert_eq!(status.readiness().reasons(Some("b")), ["txlb is stopping"]);
+    }
+}
