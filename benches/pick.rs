@@ -86,7 +86,7 @@ fn group(case: &Case) -> config::Group {
         name: format!("h{number}"),
         address: config::Endpoint::Address((Ipv4Addr::from_bits(0x0A00_0000 + number), 80).into()),
         weight: number % 5 + 1,
-        state: config::HostState::Up,
+        ..config::Host::default()
     };
     config::Group {
         name: "hosts".to_owned(),

@@ -40,7 +40,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! One service with one group and the scheduler `leastc` needs less:
+//! One service with one group and the scheduler `weightlc` needs less:
 //!
 //! ```
 //! # use txlb::Balancer;

@@ -24,18 +24,18 @@ _txlb_argument() {
 # What the verb $1 takes.
 _txlb_keys() {
     case $1 in
-        addHost) echo 'service= group= name= ip= weight= state= before=' ;;
+        addHost) echo 'service= group= name= ip= weight= state= backup= before=' ;;
         delHost) echo 'service= group= name= ip= force=' ;;
         delAllHosts) echo 'service= group= force=' ;;
-        setHost) echo 'service= group= name= ip= weight= before= rename= force=' ;;
+        setHost) echo 'service= group= name= ip= weight= backup= before= rename= force=' ;;
         setWeight) echo 'service= group= name= weight= force=' ;;
         drainHost) echo 'service= group= name= force=' ;;
         hostAdminDown) echo 'service= group= name= force=' ;;
         hostAdminUp) echo 'service= group= name=' ;;
-        newGroup) echo 'service= group= scheduler= stickyPrefix= before=' ;;
+        newGroup) echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= before=' ;;
         delGroup) echo 'service= group= force=' ;;
         enableGroup) echo 'service= group= force=' ;;
-        setGroup) echo 'service= group= scheduler= stickyPrefix= before=' ;;
+        setGroup) echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= before=' ;;
         changeScheduler) echo 'service= group= scheduler= stickyPrefix= before=' ;;
         addCheck) echo 'service= group= type= interval= downInterval= timeout= rise= fall= port= ip= send= expect= path= status= hostname= log= before=' ;;
         setCheck) echo 'service= group= check= type= interval= downInterval= timeout= rise= fall= port= ip= send= expect= path= status= hostname= log=' ;;
@@ -68,8 +68,8 @@ _txlb_values() {
         config.view) echo 'effect running stored' ;;
         addUser.access | setUser.access) echo 'full readonly' ;;
         newGroup.scheduler | setGroup.scheduler | changeScheduler.scheduler) echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' ;;
-        addCheck.type | setCheck.type) echo 'tcp send http agent' ;;
-        delHost.force | delAllHosts.force | setHost.force | setWeight.force | drainHost.force | hostAdminDown.force | delGroup.force | enableGroup.force | addCheck.log | setCheck.log | saveConfig.force | reload.force) echo 'true false' ;;
+        addHost.backup | delHost.force | delAllHosts.force | setHost.backup | setHost.force | setWeight.force | drainHost.force | hostAdminDown.force | newGroup.failOpen | delGroup.force | enableGroup.force | setGroup.failOpen | saveConfig.force | reload.force) echo 'true false' ;;
+        newGroup.initial | setGroup.initial) echo 'up down' ;;
         addHost.state) echo 'up drain down' ;;
     esac
 }

@@ -7,13 +7,13 @@
 function __txlb_keys
     switch $argv[1]
         case addHost
-            echo 'service= group= name= ip= weight= state= before='
+            echo 'service= group= name= ip= weight= state= backup= before='
         case delHost
             echo 'service= group= name= ip= force='
         case delAllHosts
             echo 'service= group= force='
         case setHost
-            echo 'service= group= name= ip= weight= before= rename= force='
+            echo 'service= group= name= ip= weight= backup= before= rename= force='
         case setWeight
             echo 'service= group= name= weight= force='
         case drainHost
@@ -23,13 +23,13 @@ function __txlb_keys
         case hostAdminUp
             echo 'service= group= name='
         case newGroup
-            echo 'service= group= scheduler= stickyPrefix= before='
+            echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= before='
         case delGroup
             echo 'service= group= force='
         case enableGroup
             echo 'service= group= force='
         case setGroup
-            echo 'service= group= scheduler= stickyPrefix= before='
+            echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= before='
         case changeScheduler
             echo 'service= group= scheduler= stickyPrefix= before='
         case addCheck
@@ -88,10 +88,10 @@ function __txlb_values
             echo 'full readonly'
         case newGroup.scheduler setGroup.scheduler changeScheduler.scheduler
             echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev'
-        case addCheck.type setCheck.type
-            echo 'tcp send http agent'
-        case delHost.force delAllHosts.force setHost.force setWeight.force drainHost.force hostAdminDown.force delGroup.force enableGroup.force addCheck.log setCheck.log saveConfig.force reload.force
+        case addHost.backup delHost.force delAllHosts.force setHost.backup setHost.force setWeight.force drainHost.force hostAdminDown.force newGroup.failOpen delGroup.force enableGroup.force setGroup.failOpen saveConfig.force reload.force
             echo 'true false'
+        case newGroup.initial setGroup.initial
+            echo 'up down'
         case addHost.state
             echo 'up drain down'
     end
@@ -163,7 +163,7 @@ complete -c txlb -n '__txlb_command_is serve' -s T -d 'check it, and print what 
 complete -c txlb -n '__txlb_command_is serve' -l demo -d 'a working balancer over three built-in hosts, loopback only'
 complete -c txlb -n '__txlb_command_is serve' -s L -x -d 'no file: listen here'
 complete -c txlb -n '__txlb_command_is serve' -s B -x -d 'no file: a host to balance over'
-complete -c txlb -n '__txlb_command_is serve' -s S -x -a 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' -d 'no file: how to pick a host (leastc)'
+complete -c txlb -n '__txlb_command_is serve' -s S -x -a 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' -d 'no file: how to pick a host (weightlc)'
 complete -c txlb -n '__txlb_command_is serve' -s s -x -a 'reload stop quit reopen pid' -d 'signal the txlb that holds the PID file, or print its process ID'
 complete -c txlb -n '__txlb_command_is serve' -s V -l version -d 'print the version'
 complete -c txlb -n '__txlb_command_is serve' -s h -l help -d 'print this'

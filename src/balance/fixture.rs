@@ -1,6 +1,6 @@
 //! Test fixture: a pool, its clients and a clock, driven by one-line scripts.
 
-use super::{Failure, HealthChange, HostId, HostPool, PickContext, Picked, Random};
+use super::{Failure, HealthChange, HostEnd, HostId, HostPool, PickContext, Picked, Random};
 use crate::config::{Endpoint, Group, Host, HostState, Scheduler};
 use std::net::{IpAddr, SocketAddr};
 
@@ -21,7 +21,7 @@ pub(super) fn all_schedulers() -> Vec<String> {
 }
 
 /// A group from one line: `a*5 b@down c@drain d=db.example` are four hosts, one with a
-/// weight, two with a state, one with a name to resolve.
+/// weight, two with a state, one with a name to resolve. `e@backup` is a backup.
 pub(super) fn group(scheduler: &str, hosts: &str) -> Group {
     Group {
         name: "main".to_owned(),
@@ -53,7 +53,8 @@ fn host(text: &str) -> Host {
         state: states
             .into_iter()
             .find(|known| known.as_str() == state)
-            .unwrap(),
+            .unwrap_or_default(),
+        backup: state == "backup",
     }
 }
 
@@ -115,7 +116,7 @@ impl PoolFixture {
     }
 
     /// Runs a script: `+` is a client whose session stays open, `.` a client whose session
-    /// ends at once, `-a` the end of a session on a, `!a` two missed heartbeats of a, `?a` a
+    /// ends at once, `-a` the end of a session on a, `~a` the end of a's side of one, `!a` two missed heartbeats of a, `?a` a
     /// successful check of a. Returns the host of each client, or `-` for none.
     pub(super) fn run(&mut self, script: &str) -> String {
         let mut picked = Vec::new();
@@ -129,6 +130,7 @@ impl PoolFixture {
                     picked.push(pick);
                 }
                 "-" => self.release(self.id(name)),
+                "~" => drop(self.host_ends(name, HostEnd::Served)),
                 "!" => drop(self.fail(name)),
                 "?" => drop(self.recover(name)),
                 _ => panic!("{word}"),
@@ -141,6 +143,11 @@ impl PoolFixture {
 
     pub(super) fn release(&mut self, id: HostId) {
         self.pool.release(id, self.client, self.now_ms);
+    }
+
+    pub(super) fn host_ends(&mut self, name: &str, end: HostEnd) -> Option<HealthChange> {
+        let (id, address) = (self.id(name), self.address(name));
+        self.pool.host_ended(id, address, end, self.now_ms)
     }
 
     pub(super) fn fail(&mut self, name: &str) -> Option<HealthChange> {

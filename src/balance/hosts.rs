@@ -3,7 +3,7 @@
 
 use super::host::{Member, Placement};
 use super::{HostId, PickContext};
-use crate::config;
+use crate::config::{self, Initial};
 use std::collections::BTreeMap;
 
 /// The hosts of a group, as schedulers see them.
@@ -22,12 +22,23 @@ pub struct Hosts {
     placements: u64,
     /// Sessions open on all hosts, removed ones included.
     open: usize,
+    /// What is configured for the group.
+    slow_start_ms: u64,
+    initial: Initial,
+    fail_open: bool,
+    /// Hosts whose load or share changes with time, and when that was last looked at.
+    timed: Vec<HostId>,
+    reviewed_ms: u64,
 }
+
+/// How often loads and shares are looked at that change with time.
+const REVIEW_MS: u64 = 100;
 
 impl Hosts {
     /// The hosts that may be picked now, in the file's order: those in service (state
-    /// `up`, weight above 0) that have an address and have not failed. If all of them have
-    /// failed, the failed ones: a try is better than a refusal.
+    /// `up`, weight above 0) that have an address, have not failed, and are no backups. If
+    /// there are none, the backups; if there are none of these, and the group fails open, the
+    /// failed ones: a try is better than a refusal.
     pub fn candidates(&self) -> &[HostId] {
         &self.candidates
     }
@@ -87,19 +98,23 @@ impl Hosts {
     /// removed and waits for its last session. `renamed` maps new names to former ones.
     pub(super) fn configure(
         &mut self,
-        hosts: &[config::Host],
+        group: &config::Group,
         renamed: &BTreeMap<String, String>,
         shards: usize,
         now_ms: u64,
     ) {
         self.revision += 1;
+        let begins = self.revision == 1;
+        let slow_start_ms = group.slow_start.map_or(0, |it| it.as_millis());
+        self.slow_start_ms = u64::try_from(slow_start_ms).unwrap_or(u64::MAX);
+        (self.initial, self.fail_open) = (group.initial, group.fail_open);
         let mut known = self.by_name();
         let mut replaced = self.rename(renamed, &mut known);
         self.order.clear();
-        for (position, host) in hosts.iter().enumerate() {
+        for (position, host) in group.hosts.iter().enumerate() {
             let id = match known.remove(&host.name) {
                 Some(id) => self.keep(id, host, now_ms),
-                None => self.add(host, shards, now_ms),
+                None => self.add(host, shards, begins, now_ms),
             };
             self.order.push(id);
             if let Some(member) = self.get_mut(id) {
@@ -112,7 +127,7 @@ impl Hosts {
         for id in replaced {
             self.remove(id);
         }
-        self.rebuild_candidates();
+        self.rebuild_candidates(now_ms);
     }
 
     /// All hosts by name. A configured host takes precedence over a removed one of the
@@ -147,13 +162,17 @@ impl Hosts {
         replaced
     }
 
-    fn add(&mut self, host: &config::Host, shards: usize, now_ms: u64) -> HostId {
+    fn add(&mut self, host: &config::Host, shards: usize, begins: bool, now_ms: u64) -> HostId {
         let id = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             HostId(u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX))
         });
         let mut member = Member::new(id, host, shards, now_ms);
         member.placement = self.new_placement(id);
+        member.begin_anew(self.initial == Initial::Down);
+        if begins {
+            member.begin_with_group();
+        }
         if let Some(slot) = self.slots.get_mut(id.index()) {
             *slot = Some(member);
         }
@@ -162,6 +181,7 @@ impl Hosts {
 
     fn keep(&mut self, id: HostId, host: &config::Host, now_ms: u64) -> HostId {
         let placement = self.new_placement(id);
+        let pending = self.initial == Initial::Down;
         if let Some(member) = self.get_mut(id) {
             let returns = member.position.is_none();
             if returns {
@@ -170,6 +190,7 @@ impl Hosts {
             }
             if member.configure(host, now_ms) || returns {
                 member.placement = placement;
+                member.begin_anew(pending);
             }
         }
         id
@@ -196,22 +217,31 @@ impl Hosts {
         if let Some(slot) = self.slots.get_mut(id.index())
             && slot.take_if(done).is_some()
         {
+            self.timed.retain(|timed| *timed != id);
             self.free.push(id);
         }
     }
 
     /// Rebuilds the list of candidates. Linear in the hosts.
-    pub(super) fn rebuild_candidates(&mut self) {
+    pub(super) fn rebuild_candidates(&mut self, now_ms: u64) {
+        self.follow_presence(now_ms);
         let mut candidates = std::mem::take(&mut self.candidates);
         candidates.clear();
-        let usable = || self.members().filter(|member| member.is_usable());
-        candidates.extend(
-            usable()
-                .filter(|member| !member.has_failed())
-                .map(Member::id),
-        );
-        if candidates.is_empty() {
-            candidates.extend(usable().map(Member::id));
+        let open_to_failed =
+            |it: &&Member| self.fail_open && it.is_usable() && it.has_failed() && !it.is_pending();
+        let ready = || self.members().filter(|member| member.is_ready());
+        let failed = || self.members().filter(open_to_failed);
+        for backup in [false, true] {
+            if candidates.is_empty() {
+                let chosen = ready().filter(|member| member.backup == backup);
+                candidates.extend(chosen.map(Member::id));
+            }
+        }
+        for backup in [false, true] {
+            if candidates.is_empty() {
+                let chosen = failed().filter(|member| member.backup == backup);
+                candidates.extend(chosen.map(Member::id));
+            }
         }
         for member in self.slots.iter_mut().flatten() {
             member.candidate = None;
@@ -224,16 +254,90 @@ impl Hosts {
         self.candidates = candidates;
     }
 
+    /// Hosts that may be picked again start slowly, where that is configured.
+    fn follow_presence(&mut self, now_ms: u64) {
+        for index in 0..self.order.len() {
+            let (id, slow_start_ms) = (self.order[index], self.slow_start_ms);
+            let member = self.get_mut(id);
+            if member.is_some_and(|it| it.follow_presence(slow_start_ms, now_ms)) {
+                self.watch(id);
+            }
+        }
+    }
+
+    /// From now on the host's load or share changes with time.
+    fn watch(&mut self, id: HostId) {
+        if let Some(member) = self.get_mut(id)
+            && !std::mem::replace(&mut member.timed, true)
+        {
+            self.timed.push(id);
+        }
+    }
+
+    /// Looks at what changes with time, at most every tenth of a second: slow starts, and ended
+    /// sessions that go on counting. Returns whether a load or share has changed.
+    pub(super) fn review(&mut self, now_ms: u64) -> bool {
+        if self.timed.is_empty() || now_ms < self.reviewed_ms.saturating_add(REVIEW_MS) {
+            return false;
+        }
+        self.reviewed_ms = now_ms;
+        let mut changed = false;
+        let mut timed = std::mem::take(&mut self.timed);
+        timed.retain(|id| {
+            let Some(member) = self.get_mut(*id) else {
+                return false;
+            };
+            changed |= member.pass(now_ms);
+            member.timed = member.is_timed();
+            member.timed
+        });
+        self.timed = timed;
+        changed
+    }
+
+    /// The backup with the least load for its share, of equals the one that has been without a
+    /// new session longest. Only if it is no candidate: others are, and all were `tried`.
+    pub(super) fn spare_backup(&self, tried: &[HostId]) -> Option<HostId> {
+        let spare = self.members().filter(|it| {
+            it.backup && it.is_ready() && it.candidate.is_none() && !tried.contains(&it.id)
+        });
+        spare
+            .min_by_key(|it| (it.load_for_share(), it.last_pick))
+            .map(Member::id)
+    }
+
+    /// Whether a host other than `id` serves: it is busy, has sent bytes to clients, and has not
+    /// ended its last session early.
+    pub(super) fn others_serve(&self, id: HostId) -> bool {
+        self.members().any(|it| {
+            let sends = || it.host.counters.sum().bytes_to_client > 0;
+            it.id != id && it.busy > 0 && !it.early_ends.has_quick() && sends()
+        })
+    }
+
+    /// A session no longer keeps its host busy; `lingers`: unless the host ends many quickly.
+    pub(super) fn end_busy(&mut self, id: HostId, lingers: bool, now_ms: u64) {
+        if let Some(member) = self.get_mut(id)
+            && member.busy > 0
+        {
+            member.busy -= 1;
+            if lingers && member.early_ends.linger(now_ms) {
+                self.watch(id);
+            }
+        }
+    }
+
     /// Counts a new session on a host; `pick` is the number of the pick in the group.
     pub(super) fn open_session(&mut self, id: HostId, pick: u64) -> Option<&Member> {
         self.get_mut(id)?.last_pick = pick;
         self.open += 1;
         let member = self.get_mut(id)?;
         member.open += 1;
+        member.busy += 1;
         Some(member)
     }
 
-    /// No longer counts a session on a host.
+    /// No longer counts a session on a host, which it does not keep busy any more.
     pub(super) fn close_session(&mut self, id: HostId) {
         let open = |member: &&mut Member| member.open > 0;
         if let Some(member) = self.get_mut(id).filter(open) {
@@ -251,27 +355,35 @@ impl Hosts {
 #[derive(Debug)]
 pub(super) struct Excluded {
     /// Their indices among the candidates, in ascending order.
-    indices: [usize; PickContext::MAX_TRIED],
+    indices: [usize; Excluded::MAX],
     len: usize,
 }
 
 impl Excluded {
+    /// Those that were tried, and one that was drawn.
+    const MAX: usize = PickContext::MAX_TRIED + 1;
+
     /// Those of `tried` that are candidates.
     pub(super) fn new(hosts: &Hosts, tried: &[HostId]) -> Self {
         let mut excluded = Excluded {
-            indices: [0; PickContext::MAX_TRIED],
+            indices: [0; Excluded::MAX],
             len: 0,
         };
-        for index in tried.iter().filter_map(|id| hosts.candidate_index(*id)) {
-            if excluded.len < PickContext::MAX_TRIED
-                && !excluded.indices().any(|known| known == index)
-            {
-                excluded.indices[excluded.len] = index;
-                excluded.len += 1;
-            }
-        }
-        excluded.indices[..excluded.len].sort_unstable();
+        let indices = tried.iter().filter_map(|id| hosts.candidate_index(*id));
+        indices
+            .take(PickContext::MAX_TRIED)
+            .for_each(|index| excluded.add(index));
         excluded
+    }
+
+    /// Excludes the candidate at `index`, too.
+    pub(super) fn add(&mut self, index: usize) {
+        let at = self.indices[..self.len].partition_point(|known| *known < index);
+        if self.len < Excluded::MAX && self.indices[..self.len].get(at) != Some(&index) {
+            self.indices.copy_within(at..self.len, at + 1);
+            self.indices[at] = index;
+            self.len += 1;
+        }
     }
 
     /// The number of excluded candidates.
@@ -300,10 +412,13 @@ mod tests {
     #[test]
     fn remaining_candidates_are_counted_past_the_excluded_ones() {
         let mut excluded = Excluded {
-            indices: [0; PickContext::MAX_TRIED],
-            len: 3,
+            indices: [0; Excluded::MAX],
+            len: 0,
         };
-        excluded.indices[..3].copy_from_slice(&[0, 1, 4]);
+        for index in [4, 0, 1, 4, 0] {
+            excluded.add(index);
+        }
+        assert_eq!(excluded.len(), 3);
         let left: Vec<usize> = (0..4).map(|nth| excluded.nth_remaining(nth)).collect();
         assert_eq!(left, [2, 3, 5, 6]);
     }

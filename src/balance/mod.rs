@@ -5,21 +5,29 @@
 //! arguments. Workers (`relay`) report connects, recovery (`control`) reports probes.
 
 mod agent;
+mod early_ends;
+mod health;
 mod host;
+mod host_status;
 mod hosts;
 mod pool;
 mod random;
 mod schedulers;
+mod slow_start;
 mod stats;
 mod sticky;
 
 pub use agent::{Agent, AgentReport, Wanted};
-pub use host::{Failure, Health, HealthChange, Host, HostStatus, Member};
+pub use early_ends::HostEnd;
+pub use health::{Failure, Health, HealthChange};
+pub use host::{Host, Member};
+pub use host_status::HostStatus;
 pub use hosts::Hosts;
 pub(crate) use pool::CheckedHost;
 pub use pool::{HostPool, Picked};
 pub use random::Random;
 pub use schedulers::Schedulers;
+pub use slow_start::SlowStart;
 pub use stats::{Counters, HISTOGRAM_MS, MINUTES, RecentSessions, Totals};
 
 use std::fmt::Debug;
@@ -51,7 +59,7 @@ pub trait Scheduler: Send + Debug {
     /// Rebuilds what was derived from the hosts.
     ///
     /// Called before the first pick, and after hosts were added, removed, moved, or changed
-    /// in weight, state or health. It may be called without a change, too.
+    /// in weight, share, state or health. It may be called without a change, too.
     /// A position in the order should be kept for the hosts that stay.
     fn rebuild(&mut self, hosts: &Hosts);
 
@@ -67,6 +75,11 @@ pub trait Scheduler: Send + Debug {
     /// It may be another host than `pick` returned: a sticky client goes where it went
     /// before, and `pick` is not called.
     fn session_started(&mut self, _hosts: &Hosts, _host: HostId) {}
+
+    /// The load of a host has changed, [`Member::load`], and `hosts` has the new one: by a session
+    /// that has started or ended, or one that no longer keeps the host busy. Changes by time
+    /// alone come with [`Scheduler::rebuild`].
+    fn load_changed(&mut self, _hosts: &Hosts, _host: HostId) {}
 
     /// A session has ended, and `hosts` no longer counts it. Called once for each call of
     /// [`Scheduler::session_started`].
@@ -176,6 +189,10 @@ mod tests {
             ("leastcrr", "a b c", "+ + + + -a -b +", "a b c a b"),
             ("weightlc", "a*2 b", "+ + + + + +", "a b a b a a"),
             ("weightlc", "a*3 b*2", "+ + + + +", "a b a b a"),
+            // A host that has ended its side is not busy, though the session is open.
+            ("leastc", "a b c", "+ + + ~b + +", "a b c b a"),
+            ("leastcrr", "a b c", "+ + + ~b ~a + + +", "a b c a b c"),
+            ("weightlc", "a*2 b", "+ + + ~a ~a + + +", "a b a a a b"),
             ("weightrr", "a*5 b c", ". . . . . . . .", "a a b a c a a a"),
             ("weightrr", "a*2 b*2 c", ". . . . .", "a b c a b"),
             ("weightrr", "a*5 b@down c*0 d", ". . . . . .", "a a a d a a"),
@@ -216,7 +233,7 @@ mod tests {
         let table = [
             ("rand", "a*9 b c@down d", [10_000, 10_000, 0, 10_000]),
             ("weightr", "a*3 b*2 c@down d", [15_000, 10_000, 0, 5_000]),
-            ("p2c", "a*9 b c@down d", [10_000, 10_000, 0, 10_000]),
+            ("p2c", "a*3 b*2 c@down d", [15_000, 10_000, 0, 5_000]),
         ];
         for (scheduler, hosts, expected) in table {
             let counts = PoolFixture::new(scheduler, hosts).count_picks(30_000);

@@ -14,7 +14,7 @@ use super::admin_servers::{AdminInterface, AdminServers};
 use super::{Balancer, Cause, Error};
 use crate::balance::{Scheduler, Schedulers};
 use crate::config::verb::{Command, Verb, apply_all};
-use crate::config::{Config, Reading, read_with};
+use crate::config::{Algorithm, Config, Reading, read_with};
 use crate::control::{
     Bound, ControllerThread, DataPlane, File, Handle, LifecycleEvent, Options, Signal, processors,
 };
@@ -156,14 +156,13 @@ impl Builder {
             return self.invalid_step(invalid.to_owned());
         };
         let scheduler = match &*self.group_scheduler {
-            // The default group has this scheduler.
-            "" => "leastc",
-            given => given,
+            "" => Algorithm::default().to_string(),
+            given => given.to_owned(),
         };
         let keys = [
             ("service", service.clone()),
             ("group", group.clone()),
-            ("scheduler", scheduler.to_owned()),
+            ("scheduler", scheduler),
             ("stickyPrefix", bits.to_string()),
         ];
         self.verb("changeScheduler", &keys)
@@ -182,7 +181,7 @@ impl Builder {
     }
 
     /// A host of the group, at an address such as `10.0.0.1:80` or `app.example.org:80`. Without a
-    /// group, it is in a group `main` with the scheduler `leastc`.
+    /// group, it is in a group `main` with the scheduler `weightlc`.
     #[must_use]
     pub fn host(mut self, name: impl Into<String>, address: impl Display) -> Builder {
         let (name, address) = (name.into(), address.to_string());

@@ -156,6 +156,7 @@ pub(super) fn value(random: &mut Random, kind: ValueKind) -> String {
         ValueKind::Weight => random.below(1_000_001).to_string(),
         ValueKind::Prefix => pick(random, &["1", "64", "128"]),
         ValueKind::State => pick(random, &["up", "drain", "down"]),
+        ValueKind::Initial => pick(random, &["up", "down"]),
         ValueKind::Access => pick(random, &["full", "readonly"]),
         ValueKind::View => pick(random, &["effect", "running", "stored"]),
         ValueKind::Flag | ValueKind::LooseFlag => pick(random, &["true", "false"]),

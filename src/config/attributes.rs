@@ -11,8 +11,8 @@ use super::check::{ByteString, Check, CheckKind, CheckValue, StatusRanges};
 use super::error::Error;
 use super::value::{NO_ADDRESS, Value, ValueKind, mode_text, path_text, seconds_text};
 use super::{
-    Access, Control, CustomNames, Endpoint, Group, Host, HostState, ListenAddress, ListenHost,
-    Logging, Manager, PeriodicTask, Scheduler, Service, Ssh, User, Web,
+    Access, Control, CustomNames, Endpoint, Group, Host, HostState, Initial, ListenAddress,
+    ListenHost, Logging, Manager, PeriodicTask, Scheduler, Service, Ssh, User, Web,
 };
 
 /// An attribute of an element whose model is `T`.
@@ -149,6 +149,11 @@ const STATE: Codec<HostState> = Codec {
     kind: ValueKind::State,
     parse: |value, _| value.state(),
     text: |state| Some(state.as_str().to_owned()),
+};
+const INITIAL: Codec<Initial> = Codec {
+    kind: ValueKind::Initial,
+    parse: |value, _| value.initial(),
+    text: |initial| Some(initial.as_str().to_owned()),
 };
 const ACCESS: Codec<Access> = Codec {
     kind: ValueKind::Access,
@@ -297,6 +302,14 @@ pub(super) static GROUP: ElementTable<Group> = ElementTable {
             "picks the host of a session"),
         attribute!("stickyPrefix" => PREFIX sticky_prefix, Optional, AddAndSet,
             "bits of an IPv6 address that make a client, for ,sticky"),
+        attribute!("failAfter" => WEIGHT fail_after, Optional, AddAndSet,
+            "sessions in a row that a failed host has ended before its first byte; 0 is never"),
+        attribute!("slowStart" => SECONDS slow_start, Optional, AddAndSet,
+            "how long a host that comes back takes to get its whole share; 0 is no time"),
+        attribute!("initial" => INITIAL initial, Optional, AddAndSet,
+            "whether a new host gets sessions before it has passed a check"),
+        attribute!("failOpen" => FLAG fail_open, Optional, AddAndSet,
+            "whether failed hosts are picked while all have failed"),
     ],
 };
 
@@ -312,6 +325,8 @@ pub(super) static HOST: ElementTable<Host> = ElementTable {
         attribute!("ip" => HOST_ADDRESS address, Required, AddAndSet, "address of the host"),
         attribute!("weight" => WEIGHT weight, Optional, AddAndSet, "its share of sessions"),
         attribute!("state" => STATE state, Optional, Add, "what is wanted of it"),
+        attribute!("backup" => FLAG backup, Optional, AddAndSet,
+            "whether it gets sessions only while no other host can"),
     ],
 };
 

@@ -150,6 +150,15 @@ pub struct Group {
     /// Bits of an IPv6 address that identify a client, for `,sticky`: 1 to
     /// [`Group::WHOLE_ADDRESS`]. IPv4 addresses always count whole.
     pub sticky_prefix: u8,
+    /// Sessions in a row that a host may end before its first byte until it has failed; 0: any
+    /// number.
+    pub fail_after: u32,
+    /// How long a host that comes back takes to get its whole share; `None` is no time.
+    pub slow_start: Option<Duration>,
+    /// Whether a new host gets sessions before it has passed a check.
+    pub initial: Initial,
+    /// Whether the failed hosts are picked while all have failed.
+    pub fail_open: bool,
     /// How its hosts are checked, in the file's order: all must hold. May be empty.
     pub checks: Vec<Check>,
     /// In the file's order; may be empty.
@@ -167,11 +176,42 @@ pub struct Host {
     pub weight: u32,
     /// Its wanted state.
     pub state: HostState,
+    /// Whether it gets sessions only while no other host of the group can.
+    pub backup: bool,
 }
 
 impl Group {
     /// Each IPv6 address is a client of its own: the default.
     pub const WHOLE_ADDRESS: u8 = 128;
+
+    /// The algorithm that looks at weights, if there are weights and this group's does not.
+    pub(crate) fn missed_weights(&self) -> Option<Algorithm> {
+        let instead = self.scheduler.algorithm.weighted()?;
+        self.hosts
+            .iter()
+            .any(|host| host.weight > 1)
+            .then_some(instead)
+    }
+}
+
+/// What a new host of a group is before its first check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Initial {
+    /// It gets sessions.
+    #[default]
+    Up,
+    /// It gets none until it has passed.
+    Down,
+}
+
+impl Initial {
+    /// The word for it in files and verbs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Initial::Up => "up",
+            Initial::Down => "down",
+        }
+    }
 }
 
 /// A group without a name and hosts.
@@ -179,8 +219,12 @@ impl Default for Group {
     fn default() -> Self {
         Group {
             name: String::new(),
-            scheduler: Algorithm::LeastConns.into(),
+            scheduler: Algorithm::default().into(),
             sticky_prefix: Group::WHOLE_ADDRESS,
+            fail_after: 0,
+            slow_start: None,
+            initial: Initial::Up,
+            fail_open: true,
             checks: Vec::new(),
             hosts: Vec::new(),
         }
@@ -198,6 +242,7 @@ impl Default for Host {
             },
             weight: 1,
             state: HostState::Up,
+            backup: false,
         }
     }
 }

@@ -19,24 +19,25 @@ pub struct Scheduler {
 }
 
 /// How a host is picked for a new session.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Algorithm {
     /// Any host, evenly.
     Random,
     /// In the file's order.
     RoundRobin,
-    /// Fewest open sessions; among equals the longest without a new one.
+    /// Fewest busy sessions; among equals the longest without a new one.
     LeastConns,
-    /// Fewest open sessions; among equals the next in order.
+    /// Fewest busy sessions; among equals the next in order.
     LeastConnsRoundRobin,
     /// At random, in proportion to weight.
     Weighted,
     /// Round robin in proportion to weight, smoothly.
     WeightedRoundRobin,
-    /// Fewest open sessions for its weight.
+    /// Fewest busy sessions for its weight; among equals the longest without a new one.
+    #[default]
     WeightedLeastConns,
-    /// The less loaded of two picked at random.
+    /// The less loaded for its weight, of two picked at random in proportion to weight.
     PowerOfTwo,
     /// By the client's address, consistently.
     Maglev,
@@ -59,15 +60,16 @@ impl Algorithm {
         Algorithm::Maglev,
     ];
 
-    /// Whether it uses weights, other than 0.
-    pub(super) fn uses_weights(&self) -> bool {
+    /// The algorithm that does the same by weight, if this one looks at no weight but 0.
+    pub(super) fn weighted(&self) -> Option<Algorithm> {
         use Algorithm as A;
         match self {
-            A::Weighted | A::WeightedRoundRobin | A::WeightedLeastConns | A::Maglev => true,
-            // Unknown, so no warning.
-            A::Custom(_) => true,
-            A::Random | A::RoundRobin | A::LeastConns | A::LeastConnsRoundRobin => false,
-            A::PowerOfTwo => false,
+            A::Random => Some(A::Weighted),
+            A::RoundRobin => Some(A::WeightedRoundRobin),
+            A::LeastConns | A::LeastConnsRoundRobin => Some(A::WeightedLeastConns),
+            A::Weighted | A::WeightedRoundRobin | A::WeightedLeastConns => None,
+            // What a custom one looks at is not known.
+            A::PowerOfTwo | A::Maglev | A::Custom(_) => None,
         }
     }
 }

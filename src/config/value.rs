@@ -12,8 +12,8 @@ use super::error::{Error, ErrorKind, Position, nearest};
 use super::redact::Quoted;
 use super::verb::{ListenChoice, View};
 use super::{
-    Access, AddressError, CustomNames, Endpoint, Group, Host, HostState, ListenAddress, Scheduler,
-    Web,
+    Access, AddressError, CustomNames, Endpoint, Group, Host, HostState, Initial, ListenAddress,
+    Scheduler, Web,
 };
 
 /// Kind of a value.
@@ -44,6 +44,8 @@ pub enum ValueKind {
     Prefix,
     /// `up`, `drain` or `down`.
     State,
+    /// `up` or `down`.
+    Initial,
     /// `full` or `readonly`.
     Access,
     /// `effect`, `running` or `stored`.
@@ -99,6 +101,7 @@ impl ValueKind {
             ValueKind::Weight => value.weight()?.to_string(),
             ValueKind::Prefix => value.prefix()?.to_string(),
             ValueKind::State => value.state()?.as_str().to_owned(),
+            ValueKind::Initial => value.initial()?.as_str().to_owned(),
             ValueKind::Access => value.access()?.as_str().to_owned(),
             ValueKind::View => value.view()?.as_str().to_owned(),
             ValueKind::Flag | ValueKind::LooseFlag => value.boolean()?.to_string(),
@@ -301,6 +304,14 @@ impl Value<'_> {
             .into_iter()
             .find(|state| state.as_str() == self.text)
             .ok_or_else(|| self.bad_value("up, drain or down"))
+    }
+
+    /// What a new host is before its first check.
+    pub(super) fn initial(&self) -> Result<Initial, Error> {
+        [Initial::Up, Initial::Down]
+            .into_iter()
+            .find(|initial| initial.as_str() == self.text)
+            .ok_or_else(|| self.bad_value("up or down"))
     }
 
     /// Access rights, in upper or lower case.

@@ -15,9 +15,9 @@ use super::listeners::ResolveScope;
 use super::running::Renames;
 use super::save::Saved;
 use crate::config::verb::{GroupKey, Verb, apply_all_seen};
-use crate::config::{Config, Warning};
+use crate::config::{Config, Group, Warning};
 use crate::log_targets;
-use crate::relay::Topic;
+use crate::relay::{Backend, Topic};
 use crate::text::plural;
 
 /// The result of a reload.
@@ -87,6 +87,7 @@ impl Controller {
         if next == before {
             return Ok("nothing has changed: it is so already".to_owned());
         }
+        let notes = newly_missed_weights(&before, &next);
         let prepared = self.put_in_force(next, &Renames::new(verbs, &before), ResolveScope::New)?;
         let generation = self.data_plane.generation();
         for verb in verbs {
@@ -96,7 +97,7 @@ impl Controller {
             self.record(Topic::Change, &text);
         }
         prepared.commit_log();
-        Ok(String::new())
+        Ok(notes.join("; "))
     }
 
     /// Puts `next` in force. The caller commits the log last, once everything is logged.
@@ -341,6 +342,29 @@ impl Controller {
             None => format!("{path} has this configuration already"),
         }
     }
+}
+
+/// A note for each group whose weights or scheduler have changed, if its scheduler does not look at
+/// the weights.
+fn newly_missed_weights(before: &Config, next: &Config) -> Vec<String> {
+    let weights = |group: &Group| group.hosts.iter().map(|it| it.weight).collect::<Vec<_>>();
+    let mut notes = Vec::new();
+    for service in &next.services {
+        let old = before.services.iter().find(|it| it.name == service.name);
+        for group in &service.groups {
+            let old = old.and_then(|it| it.groups.iter().find(|old| old.name == group.name));
+            let same = old.is_some_and(|old| {
+                old.scheduler == group.scheduler && weights(old) == weights(group)
+            });
+            if let Some(instead) = group.missed_weights().filter(|_| !same) {
+                let (name, scheduler) = (Backend(&service.name, &group.name), &group.scheduler);
+                notes.push(format!(
+                    "{scheduler} of {name} does not look at weights: {instead} does"
+                ));
+            }
+        }
+    }
+    notes
 }
 
 /// Those of `unsaved` that `next` does not have, as verbs that would make them again.

@@ -34,6 +34,8 @@ pub(crate) struct Connection<T: Transport> {
     pub(crate) group: Arc<Group>,
     /// The host on which the session is counted.
     pub(crate) picked: Option<Picked>,
+    /// The host's part is over, and the pool knows: the session no longer keeps it busy.
+    host_ended: bool,
     /// The entry in the client lookup, if hosts can ask.
     client_entry: Option<Box<ClientEntry>>,
     /// It is on the worker's ready list.
@@ -91,6 +93,7 @@ impl<T: Transport> Connection<T> {
             group: Arc::clone(&admission.service.group),
             admission,
             picked: None,
+            host_ended: false,
             client_entry: None,
             queued: false,
             closed: false,
@@ -113,7 +116,31 @@ impl<T: Transport> Connection<T> {
         let before = self.session.bytes();
         let result = self.run_actions(context);
         self.count_bytes(before, context.shard);
+        if !matches!(result, RunResult::Closed(_)) {
+            self.report_host(context.now_ms);
+        }
         result
+    }
+
+    /// Tells the pool of a host that is done before its client, and of a suspect host's first byte.
+    fn report_host(&mut self, now_ms: u64) {
+        let Some(picked) = &mut self.picked else {
+            return;
+        };
+        let (id, address) = (picked.id, picked.address);
+        let change = if !self.host_ended && self.session.is_host_done() {
+            self.host_ended = true;
+            let end = self.session.host_end(now_ms);
+            self.group.pool().host_ended(id, address, end, now_ms)
+        } else if picked.suspect && self.session.has_host_spoken() {
+            picked.suspect = false;
+            self.group.pool().has_served(id, address, now_ms)
+        } else {
+            return;
+        };
+        if let Some(picked) = &self.picked {
+            self.log_health_change(picked, change, now_ms);
+        }
     }
 
     fn run_actions(&mut self, context: &mut Context<'_, T>) -> RunResult {
@@ -365,8 +392,9 @@ impl<T: Transport> Connection<T> {
             // nothing yet, so it may have another host.
             // Test: a_host_that_resets_its_sessions_is_not_taken_for_one_that_is_down.
             ConnectError::ResetByHost => {
-                self.group.pool().refused_early(picked.id, client, now_ms);
+                let change = self.group.pool().refused_early(&picked, client, now_ms);
                 self.session.handle_connect_failed(picked.id, false, now_ms);
+                self.log_health_change(&picked, change, now_ms);
             }
             ConnectError::Local(shortage) => {
                 context.stats.count_error(shortage.resource_error());
@@ -415,8 +443,15 @@ impl<T: Transport> Connection<T> {
             mode => mode,
         });
         if let Some(picked) = &self.picked {
-            let client = self.client_address.ip();
-            self.group.pool().release(picked.id, client, now_ms);
+            let (id, client) = (picked.id, self.client_address.ip());
+            let mut pool = self.group.pool();
+            let change = (!self.host_ended).then(|| {
+                let end = self.session.host_end(now_ms);
+                pool.host_ended(id, picked.address, end, now_ms)
+            });
+            pool.session_ended(id, client, now_ms);
+            drop(pool);
+            self.log_health_change(picked, change.flatten(), now_ms);
         }
     }
 }

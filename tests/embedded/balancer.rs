@@ -76,7 +76,7 @@ fn what_is_said_step_by_step_is_balanced() {
     for line in [
         r#"connectTimeout="1.5" idleTimeout="60" halfClosedTimeout="0""#,
         r#"<group name="new" scheduler="weightrr" stickyPrefix="128" enable="true">"#,
-        r#"<group name="main" scheduler="leastc" stickyPrefix="128" enable="true">"#,
+        r#"<group name="main" scheduler="weightlc" stickyPrefix="128" enable="true">"#,
         r#"<heartbeat interval="60" enable="true"/>"#,
     ] {
         assert!(config.contains(line), "{line} in {config}");

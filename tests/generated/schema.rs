@@ -98,6 +98,7 @@ fn value(kind: ValueKind) -> Vec<String> {
         .concat(),
         ValueKind::Seconds => vec![SECONDS.to_owned()],
         ValueKind::State => words(&["up", "drain", "down"]),
+        ValueKind::Initial => words(&["up", "down"]),
         ValueKind::Access => [words(&["full", "readonly"]), vec![ANY_CASE.to_owned()]].concat(),
         ValueKind::Flag => [
             words(&["true", "false"]),

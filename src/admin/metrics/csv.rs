@@ -129,7 +129,8 @@ fn backend(column: &str, proxy: &Proxy<'_>) -> String {
         "status" => "DOWN".to_owned(),
         "weight" => sum(proxy.active(), |host| u64::from(host.weight_in_force())),
         "uweight" => sum(proxy.active(), |host| u64::from(host.weight)),
-        "act" => proxy.active().count().to_string(),
+        "act" => proxy.count_active(false).to_string(),
+        "bck" => proxy.count_active(true).to_string(),
         "ctime" => {
             let connects = hosts().fold(Totals::default(), |sum, host| Totals {
                 connects: sum.connects.saturating_add(host.totals.connects),
@@ -140,7 +141,7 @@ fn backend(column: &str, proxy: &Proxy<'_>) -> String {
         }
         "algo" => proxy.group.scheduler.clone(),
         "type" => "1".to_owned(),
-        "qcur" | "qmax" | "bck" | "sid" => "0".to_owned(),
+        "qcur" | "qmax" | "sid" => "0".to_owned(),
         _ => String::new(),
     }
 }
@@ -168,9 +169,9 @@ fn server(
         "ctime" => mean_connect_ms(&host.totals),
         "addr" => host.address.map_or_else(String::new, |it| it.to_string()),
         "type" => "2".to_owned(),
-        // An active server, not a backup.
-        "act" => "1".to_owned(),
-        "qcur" | "qmax" | "bck" => "0".to_owned(),
+        "act" => u8::from(!host.backup).to_string(),
+        "bck" => u8::from(host.backup).to_string(),
+        "qcur" | "qmax" => "0".to_owned(),
         _ => String::new(),
     }
 }

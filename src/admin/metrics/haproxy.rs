@@ -15,6 +15,7 @@ use crate::control::{Backend, GroupStatus, HostStatus, ServiceStatus, Status};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ServerStatus {
     /// Failed, and wanted up, whatever its weight: it gets sessions only if all others have failed.
+    /// Or it waits for its first check.
     Down,
     /// Gets sessions: healthy or untried.
     Up,
@@ -41,6 +42,7 @@ impl ServerStatus {
             (HostState::Down, _) => ServerStatus::Maint,
             (HostState::Drain, _) => ServerStatus::Drain,
             (HostState::Up, Health::Failed(_)) => ServerStatus::Down,
+            (HostState::Up, _) if host.pending => ServerStatus::Down,
             (HostState::Up, _) if host.weight_in_force() == 0 => ServerStatus::Nolb,
             (HostState::Up, _) => ServerStatus::Up,
         }
@@ -65,10 +67,15 @@ pub(super) struct Proxy<'a> {
 }
 
 impl Proxy<'_> {
-    /// The hosts that get sessions.
+    /// The hosts that get sessions, or would if they were no backups.
     pub(super) fn active(&self) -> impl Iterator<Item = &HostStatus> {
         let hosts = self.group.hosts.iter();
         hosts.filter(|host| ServerStatus::of(host) == ServerStatus::Up)
+    }
+
+    /// How many of these are backups, or are not.
+    pub(super) fn count_active(&self, backup: bool) -> usize {
+        self.active().filter(|host| host.backup == backup).count()
     }
 
     pub(super) fn is_enabled(&self) -> bool {
@@ -124,9 +131,14 @@ pub(super) mod samples {
             address: "10.0.0.1:80".parse().ok(),
             weight: 1,
             state: HostState::Up,
+            backup: false,
+            pending: false,
+            suspect: false,
+            slow_start_percent: None,
             health: Health::Untried,
             since_wall_ms: 1_000_000_000_500,
             open: 0,
+            busy: 0,
             total: 0,
             recent: Vec::new(),
             failures: 0,
@@ -140,6 +152,7 @@ pub(super) mod samples {
         GroupStatus {
             name: name.to_owned(),
             scheduler: "leastc,sticky".to_owned(),
+            missed_weights: None,
             open: hosts.iter().map(|host| host.open as usize).sum(),
             hosts,
         }
@@ -166,6 +179,7 @@ pub(super) mod samples {
             weight: 5,
             health: Health::Healthy,
             open: 2,
+            busy: 1,
             total: 7,
             failures: 1,
             last_failure: Some(("connection refused".to_owned(), 1_000_000_000_400)),

@@ -273,7 +273,7 @@ const FRONTENDS: [FamilyOf<ServiceStatus>; 2] = [
 ];
 
 /// Families with a series for each group.
-const GROUPS: [GroupFamily; 3] = [
+const GROUPS: [GroupFamily; 4] = [
     (
         gauge(
             "txlb_backend_current_sessions",
@@ -284,9 +284,16 @@ const GROUPS: [GroupFamily; 3] = [
     (
         gauge(
             "txlb_backend_active_servers",
-            "Hosts that get sessions: up, not failed, with a weight above 0.",
+            "Hosts that get sessions: up, not failed, with a weight above 0, and no backup.",
         ),
-        |proxy| Count(proxy.active().count() as u64),
+        |proxy| Count(proxy.count_active(false) as u64),
+    ),
+    (
+        gauge(
+            "txlb_backend_backup_servers",
+            "Backups that would get sessions: up, not failed, with a weight above 0.",
+        ),
+        |proxy| Count(proxy.count_active(true) as u64),
     ),
     (
         gauge(
@@ -307,10 +314,24 @@ const STATES: [Family; 2] = [
 ];
 
 /// For each host.
-const SERVERS: [FamilyOf<HostStatus>; 7] = [
+const SERVERS: [FamilyOf<HostStatus>; 9] = [
     (
         gauge("txlb_server_current_sessions", "Sessions open now."),
         |host| Count(u64::from(host.open)),
+    ),
+    (
+        gauge(
+            "txlb_server_busy_sessions",
+            "Open sessions that count for schedulers: the host has not ended its side.",
+        ),
+        |host| Count(u64::from(host.busy)),
+    ),
+    (
+        gauge(
+            "txlb_server_suspect",
+            "Whether it ends sessions quickly before its first byte, while others serve.",
+        ),
+        |host| Count(u64::from(host.suspect)),
     ),
     (
         counter("txlb_server_sessions_total", "Sessions so far."),

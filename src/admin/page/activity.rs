@@ -129,8 +129,8 @@ fn event_row(event: &RecentEvent, now_ms: u64) -> Element {
 
 fn class(topic: Topic) -> &'static str {
     match topic {
-        Topic::HostDown | Topic::Error => "topic bad",
-        Topic::HostUp => "topic good",
+        Topic::HostDown | Topic::HostSuspect | Topic::Error => "topic bad",
+        Topic::HostUp | Topic::HostCleared => "topic good",
         _ => "topic",
     }
 }

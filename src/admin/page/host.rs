@@ -23,6 +23,8 @@ pub(super) struct GroupContext<'a> {
     pub(super) enabled: bool,
     /// The most sessions a minute of any host: the scale of all sparklines.
     pub(super) peak: u32,
+    /// The scheduler that would look at the weights there are, if the group's does not.
+    pub(super) missed_weights: Option<&'a str>,
 }
 
 /// The host's row.
@@ -75,14 +77,15 @@ fn state(host: &HostStatus, now_ms: u64) -> Element {
     let seen_for = ago(host.since_wall_ms);
     let cell = el("td").with(state.element());
     let cell = match (state, &host.health) {
-        (State::Up | State::Untried | State::Failed, _) => cell.text(&format!(" for {seen_for}")),
+        (State::Up | State::Suspect | State::Untried | State::Pending | State::Failed, _) => {
+            cell.text(&format!(" for {seen_for}"))
+        }
         (_, Health::Failed(_)) => cell.text(&format!(", failed for {seen_for}")),
         (_, Health::Healthy) => cell.text(&format!(", healthy for {seen_for}")),
         (_, Health::Untried) => cell.text(", untried"),
     };
-    let agent = host.agent.as_ref();
-    let agent = agent.map(|agent| el("small").text(&format!("agent: {agent}")));
-    let cell = cell.maybe(agent);
+    let notes = host.notes();
+    let cell = cell.maybe((!notes.is_empty()).then(|| el("small").text(&notes.join("; "))));
     let error = match (&host.health, &host.last_failure) {
         (Health::Failed(why), Some((_, at_ms))) => {
             format!("{why}, tried {} ago", ago(*at_ms))
@@ -117,8 +120,13 @@ fn weight_cell(
     host: &HostStatus,
     host_label: &str,
 ) -> Element {
+    let ignored = context.missed_weights.filter(|_| host.weight != 1);
+    let ignored = ignored.map(|instead| {
+        let text = format!("no effect: {instead} looks at weights");
+        el("small").text(&text)
+    });
     let cell = el("td").class("n");
-    match form(view, &keys(context, host)) {
+    let cell = match form(view, &keys(context, host)) {
         None => cell.text(&host.weight.to_string()),
         Some(form) => {
             // Weight 0 would be refused, and drain says it better.
@@ -134,7 +142,8 @@ fn weight_cell(
             cell.with(form.class("prepared").with(input).with(set))
                 .maybe(shown)
         }
-    }
+    };
+    cell.maybe(ignored)
 }
 
 fn buttons(
@@ -212,8 +221,12 @@ fn remove(context: &GroupContext<'_>, host: &HostStatus, host_label: &str) -> El
 pub(super) enum State {
     /// It gets new sessions, and its last connect succeeded.
     Up,
+    /// It gets sessions, but ends them quickly before its first byte.
+    Suspect,
     /// It would get sessions, and was not tried yet.
     Untried,
+    /// It waits for its first check.
+    Pending,
     /// It is wanted, and has failed.
     Failed,
     /// Its weight is 0: no new sessions.
@@ -234,6 +247,8 @@ impl State {
             (HostState::Drain, _) => State::Drained,
             (HostState::Up, _) if host.weight_in_force() == 0 => State::Weightless,
             (HostState::Up, Health::Failed(_)) => State::Failed,
+            (HostState::Up, _) if host.pending => State::Pending,
+            (HostState::Up, _) if host.suspect => State::Suspect,
             (HostState::Up, Health::Healthy) => State::Up,
             (HostState::Up, Health::Untried) => State::Untried,
         }
@@ -242,7 +257,9 @@ impl State {
     pub(super) fn words(self) -> &'static str {
         match self {
             State::Up => "healthy",
+            State::Suspect => "suspect",
             State::Untried => "untried",
+            State::Pending => "not checked yet",
             State::Failed => "failed",
             State::Weightless => "weight 0",
             State::Draining => "draining",
@@ -259,7 +276,8 @@ impl State {
     fn class(self) -> &'static str {
         match self {
             State::Up => "state up",
-            State::Untried => "state untried",
+            State::Untried | State::Pending => "state untried",
+            State::Suspect => "state failed",
             State::Failed => "state failed",
             State::Weightless | State::Draining | State::Drained => "state drain",
             State::Down => "state down",
@@ -363,6 +381,7 @@ mod tests {
         others: 2,
         usable: 2,
         enabled: true,
+        missed_weights: None,
         peak: 0,
     };
 

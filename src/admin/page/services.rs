@@ -81,6 +81,7 @@ fn hosts(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Eleme
         others: group.hosts.len() - 1,
         usable: usable(group),
         enabled,
+        missed_weights: group.missed_weights.as_deref(),
         peak: group.hosts.iter().map(host::peak).max().unwrap_or(0),
     };
     let head = |(name, class): (&str, &str)| {

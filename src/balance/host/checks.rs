@@ -83,11 +83,6 @@ impl Member {
         self.checks.iter().flatten()
     }
 
-    /// Whether it is healthy.
-    pub(in crate::balance) fn has_passed(&self) -> bool {
-        self.health == Health::Healthy
-    }
-
     /// It is healthy if all checks hold.
     fn judge_by_checks(&mut self, now_ms: u64) -> Option<HealthChange> {
         let all_hold = self.states().all(|it| it.verdict == Verdict::Passed);

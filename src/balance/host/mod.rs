@@ -1,13 +1,16 @@
-//! One host of a group: its addresses, health, counts and status.
+//! One host of a group: its addresses, health, counts, load and status.
 
 mod checks;
 
 use self::checks::CheckState;
 use super::HostId;
 use super::agent::Agent;
+use super::early_ends::EarlyEnds;
+use super::health::{Failure, Health, HealthChange};
+use super::host_status::HostStatus;
+use super::slow_start::SlowStart;
 use super::stats::{Counters, RecentSessions};
 use crate::config::{self, Endpoint, HostState};
-use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 
@@ -43,6 +46,16 @@ pub struct Member {
     consecutive_failures: usize,
     pub(super) weight: u32,
     pub(super) state: HostState,
+    pub(super) backup: bool,
+    /// It gets no session before it has passed a check (`initial`).
+    pending: bool,
+    presence: Presence,
+    slow_start: Option<SlowStart>,
+    /// The percentage of its share that slow start leaves it, as of the last review.
+    slow_percent: u32,
+    pub(super) early_ends: EarlyEnds,
+    /// It is among the hosts whose load changes with time.
+    pub(super) timed: bool,
     health: Health,
     since_ms: u64,
     missed_heartbeats: u8,
@@ -53,6 +66,8 @@ pub struct Member {
     circular_at: Option<SocketAddr>,
     last_failure: Option<(Failure, u64)>,
     pub(super) open: u32,
+    /// Those of them whose host's side lives, so that they count for schedulers.
+    pub(super) busy: u32,
     pub(super) total: u64,
     pub(super) recent: RecentSessions,
     pub(super) failures: u64,
@@ -62,46 +77,15 @@ pub struct Member {
     pub(super) placement: Placement,
 }
 
-/// A snapshot of a host for status and pages.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct HostStatus<'a> {
-    /// Its id.
-    pub id: HostId,
-    /// Its name and counters.
-    pub host: &'a Arc<Host>,
-    /// Its endpoint, as configured.
-    pub endpoint: &'a Endpoint,
-    /// Its address; `None` while its name has never been resolved.
-    pub address: Option<SocketAddr>,
-    /// Its weight.
-    pub weight: u32,
-    /// What the operator wants of it.
-    pub state: HostState,
-    /// What was seen of it.
-    pub health: &'a Health,
-    /// When its health changed last, in milliseconds of the clock that `now_ms` is from.
-    pub since_ms: u64,
-    /// Open sessions, those still connecting included.
-    pub open: u32,
-    /// Sessions that were connected, the open ones included.
-    pub total: u64,
-    /// The connected sessions of the last hour, by minute.
-    pub recent: &'a RecentSessions,
-    /// Sessions that it failed.
-    pub failures: u64,
-    /// Why and when it failed last, whatever its health is now; the time as `since_ms`.
-    pub last_failure: Option<&'a (Failure, u64)>,
-    /// What its agent says; `None` if it has none, or that has said nothing.
-    pub agent: Option<&'a Agent>,
-}
-
-impl HostStatus<'_> {
-    /// Whether it could serve a session for what is seen of it: it has an address, and has not
-    /// failed.
-    pub(crate) fn may_serve(&self) -> bool {
-        self.address.is_some() && !matches!(self.health, Health::Failed(_))
-    }
+/// Whether a host could be picked so far: who comes back starts slowly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// Not yet, since the group began.
+    First,
+    /// It can be picked.
+    Here,
+    /// It could not: it is new, had failed, or was taken out of service.
+    Away,
 }
 
 /// A host fails at this number of missed heartbeats in a row.
@@ -125,6 +109,13 @@ impl Member {
             consecutive_failures: 0,
             weight: host.weight,
             state: host.state,
+            backup: host.backup,
+            pending: false,
+            presence: Presence::Away,
+            slow_start: None,
+            slow_percent: 100,
+            early_ends: EarlyEnds::default(),
+            timed: false,
             health: Health::Untried,
             since_ms: now_ms,
             missed_heartbeats: 0,
@@ -133,6 +124,7 @@ impl Member {
             circular_at: None,
             last_failure: None,
             open: 0,
+            busy: 0,
             total: 0,
             recent: RecentSessions::default(),
             failures: 0,
@@ -157,15 +149,49 @@ impl Member {
     }
 
     /// Its weight in force, 0 to 1,000,000: the configured one, or the share of it that its agent
-    /// wants.
+    /// wants. What it weighs now is [`Member::share`].
     pub fn weight(&self) -> u32 {
         self.agent()
             .map_or(self.weight, |agent| agent.weigh(self.weight))
     }
 
-    /// Its open sessions, those still connecting included.
+    /// What it weighs now, in hundredths: its weight in force, less what slow start takes of it.
+    pub fn share(&self) -> u32 {
+        self.weight() * self.slow_percent
+    }
+
+    /// The percentage of its share that slow start leaves it; 100 without one.
+    pub fn slow_percent(&self) -> u32 {
+        self.slow_percent
+    }
+
+    /// Its open sessions, those still connecting included, whether they keep it busy or not.
+    /// Schedulers compare [`Member::load`].
     pub fn open(&self) -> u32 {
         self.open
+    }
+
+    /// Its open sessions that keep it busy: it has not ended its side, or not all that it said is
+    /// written to the client.
+    pub fn busy(&self) -> u32 {
+        self.busy
+    }
+
+    /// What the built-in schedulers compare: [`Member::busy`]. Sessions of a host that ends many
+    /// quickly before its first byte go on counting for a second, so that it attracts nobody.
+    pub fn load(&self) -> u32 {
+        self.busy.saturating_add(self.early_ends.lingering())
+    }
+
+    /// Its load for its share, in units of 2^-40 of a session for each weight. That is exact
+    /// enough: with weights up to 1,000,000, two different quotients differ by at least 10^-12.
+    pub(super) fn load_for_share(&self) -> u64 {
+        scaled(self.load(), self.share())
+    }
+
+    /// The same where weights do not matter: only slow start does.
+    pub(super) fn load_for_slow_start(&self) -> u64 {
+        scaled(self.load(), self.slow_percent)
     }
 
     /// Its address; `None` while its name has never been resolved.
@@ -230,10 +256,81 @@ impl Member {
         matches!(self.health, Health::Failed(_))
     }
 
+    /// Whether it may be picked like any other: it is usable, has not failed, and waits for no
+    /// check.
+    pub(super) fn is_ready(&self) -> bool {
+        self.is_usable() && !self.has_failed() && !self.pending
+    }
+
+    /// Whether it has failed because it ended sessions before its first byte.
+    pub(super) fn has_ended_early(&self) -> bool {
+        matches!(self.health, Health::Failed(Failure::EndedEarly(_)))
+    }
+
+    /// Whether it gets no session before it has passed a check.
+    pub(super) fn is_pending(&self) -> bool {
+        self.pending
+    }
+
+    /// It is a host with which the group begins, so it starts with its whole share.
+    pub(super) fn begin_with_group(&mut self) {
+        self.presence = Presence::First;
+    }
+
+    /// It is a new host, or at another endpoint: it starts slowly, and if `pending` not before it
+    /// has passed a check.
+    pub(super) fn begin_anew(&mut self, pending: bool) {
+        self.presence = Presence::Away;
+        self.pending = pending;
+    }
+
+    /// An operator wants it to be tried.
+    pub(super) fn retry(&mut self, now_ms: u64) {
+        self.pending = false;
+        self.reset_health(now_ms);
+    }
+
+    /// Follows whether it may be picked; one that comes back starts slowly, if that takes time.
+    /// Returns whether it does.
+    pub(super) fn follow_presence(&mut self, slow_start_ms: u64, now_ms: u64) -> bool {
+        let (before, ready) = (self.presence, self.is_ready());
+        self.presence = match before {
+            _ if ready => Presence::Here,
+            Presence::First if !self.has_failed() => Presence::First,
+            _ => Presence::Away,
+        };
+        let since_ms = match before {
+            Presence::Away => Some(now_ms),
+            _ => self.slow_start.map(SlowStart::since_ms),
+        };
+        self.slow_start = since_ms
+            .filter(|_| ready && slow_start_ms > 0)
+            .map(|since_ms| SlowStart::new(since_ms, slow_start_ms));
+        self.pass(now_ms);
+        self.slow_start.is_some()
+    }
+
+    /// Time has passed. Returns whether its load or share has changed.
+    pub(super) fn pass(&mut self, now_ms: u64) -> bool {
+        let before = self.slow_percent;
+        self.slow_percent = self.slow_start.map_or(100, |it| it.percent(now_ms));
+        if self.slow_percent == 100 {
+            self.slow_start = None;
+        }
+        let lingering = self.early_ends.pass(now_ms);
+        lingering || self.slow_percent != before
+    }
+
+    /// Whether its load or share changes with time.
+    pub(super) fn is_timed(&self) -> bool {
+        self.slow_start.is_some() || self.early_ends.lingering() > 0
+    }
+
     /// Takes over its configuration. Returns whether the endpoint is another one.
     pub(super) fn configure(&mut self, host: &config::Host, now_ms: u64) -> bool {
         self.weight = host.weight;
         self.state = host.state;
+        self.backup = host.backup;
         let moved = self.endpoint != host.address;
         if moved {
             let same_name = self.address_at_port_of(&host.address);
@@ -275,7 +372,16 @@ impl Member {
         self.recent.count(now_ms);
     }
 
-    /// A connect to it succeeded.
+    /// The connect of a session succeeded. That tells nothing of a host that accepts and then ends
+    /// sessions before its first byte.
+    pub(super) fn session_connected(&mut self, now_ms: u64) -> Option<HealthChange> {
+        match self.has_ended_early() {
+            true => None,
+            false => self.connect_succeeded(now_ms),
+        }
+    }
+
+    /// A connect to it succeeded, or a check.
     pub(super) fn connect_succeeded(&mut self, now_ms: u64) -> Option<HealthChange> {
         match self.is_judged_by_checks() {
             true => None,
@@ -285,8 +391,12 @@ impl Member {
 
     /// It is healthy.
     fn heal(&mut self, now_ms: u64) -> Option<HealthChange> {
+        if self.has_ended_early() && self.early_ends.holds_back(now_ms) {
+            return None;
+        }
         self.missed_heartbeats = 0;
         self.consecutive_failures = 0;
+        self.pending = false;
         let failed = self.has_failed();
         if self.health != Health::Healthy {
             self.health = Health::Healthy;
@@ -330,6 +440,27 @@ impl Member {
         change
     }
 
+    /// It has ended too many sessions in a row before its first byte: it has failed, and returns
+    /// later each time.
+    pub(super) fn ended_too_early(&mut self, now_ms: u64) -> Option<HealthChange> {
+        if self.has_failed() {
+            return None;
+        }
+        let failure = Failure::EndedEarly(self.early_ends.row());
+        let change = self.connect_failed(failure, now_ms);
+        self.early_ends.fail(now_ms);
+        change
+    }
+
+    /// It has said the first byte of a session.
+    pub(super) fn has_served(&mut self, now_ms: u64) -> Option<HealthChange> {
+        let was_suspect = self.early_ends.end_row();
+        match self.has_ended_early() {
+            true => self.connect_succeeded(now_ms),
+            false => was_suspect.then_some(HealthChange::Cleared),
+        }
+    }
+
     fn use_next_address(&mut self) {
         let Some(address) = &mut self.address else {
             return;
@@ -360,6 +491,7 @@ impl Member {
         self.missed_heartbeats = 0;
         self.consecutive_failures = 0;
         self.reset_checks();
+        self.early_ends.end_row();
         self.since_ms = now_ms;
         let health = std::mem::take(&mut self.health);
         matches!(health, Health::Failed(_)).then_some(HealthChange::Up)
@@ -414,9 +546,14 @@ impl Member {
             address: self.address,
             weight: self.weight,
             state: self.state,
+            backup: self.backup,
+            pending: self.pending,
+            suspect: self.early_ends.is_suspect(),
+            slow_start: self.slow_start,
             health: &self.health,
             since_ms: self.since_ms,
             open: self.open,
+            busy: self.busy,
             total: self.total,
             recent: &self.recent,
             failures: self.failures,
@@ -424,6 +561,12 @@ impl Member {
             agent: self.agent(),
         }
     }
+}
+
+/// A load for a share, in hundredths, as a fixed-point number.
+fn scaled(load: u32, share: u32) -> u64 {
+    let scaled = (u128::from(load) << 40) * 100 / u128::from(share.max(1));
+    u64::try_from(scaled).unwrap_or(u64::MAX)
 }
 
 /// The address of an endpoint that needs no resolving.
@@ -440,70 +583,4 @@ fn interface_index(address: &IpAddr) -> Option<u32> {
         IpAddr::V6(number) => u32::try_from(u128::from(*number)).ok(),
         IpAddr::V4(_) => None,
     }
-}
-
-/// What was seen of a host. Its state, in contrast, is what the operator wants.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Health {
-    /// No connect has been tried yet.
-    #[default]
-    Untried,
-    /// Its last connect succeeded.
-    Healthy,
-    /// A connect failed, and none has succeeded since then.
-    Failed(Failure),
-}
-
-/// Why a host could not be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Failure {
-    /// The connection was refused, by the host or a firewall.
-    Refused,
-    /// There was no answer within the connect timeout.
-    TimedOut,
-    /// There is no route to it.
-    Unreachable,
-    /// Its name has no address; the resolver's reason.
-    Unresolved(String),
-    /// Its address is a listener of the same process, so that sessions would loop.
-    Circular,
-    /// It did not pass a check: what was expected, and what came instead.
-    Check(String),
-    /// Another error; the system's text.
-    Other(String),
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Refused => f.write_str("connection refused"),
-            Failure::TimedOut => f.write_str("no answer within the connect timeout"),
-            Failure::Unreachable => f.write_str("no route to it"),
-            Failure::Unresolved(reason) => write!(f, "name not resolved: {reason}"),
-            Failure::Circular => {
-                f.write_str("it is a listener of txlb itself: sessions would go in circles")
-            }
-            Failure::Check(reason) | Failure::Other(reason) => f.write_str(reason),
-        }
-    }
-}
-
-/// A change of a host's health, for the log and for events.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HealthChange {
-    /// A failed host may be used again.
-    Up,
-    /// A host that was healthy or untried has failed.
-    Down(Failure),
-    /// An address of its name has failed, and the next one, which is untried, is used.
-    Moved {
-        /// Why the former address failed.
-        failure: Failure,
-        /// The former address.
-        from: SocketAddr,
-        /// The new address.
-        to: SocketAddr,
-    },
 }

@@ -2,7 +2,8 @@
 
 use super::{HostId, HostPool};
 use crate::balance::agent::AgentReport;
-use crate::balance::host::{Failure, HealthChange, Member};
+use crate::balance::health::{Failure, HealthChange};
+use crate::balance::host::Member;
 use crate::config::{Check, HostState};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -48,7 +49,7 @@ impl HostPool {
                 }
             }
         }
-        self.hosts.rebuild_candidates();
+        self.hosts.rebuild_candidates(now_ms);
     }
 
     /// The checks of the group, in the file's order.
@@ -82,13 +83,9 @@ impl HostPool {
         now_ms: u64,
     ) -> Option<HealthChange> {
         let index = self.check_index((host, address), check)?;
-        let member = self.hosts.get_mut(host.id)?;
-        let before = member.has_passed();
-        let change = member.check_ended((index, check), result, now_ms);
-        if change.is_some() || member.has_passed() != before {
-            self.rebuild();
-        }
-        change
+        self.apply_result(host.id, address, now_ms, |member| {
+            member.check_ended((index, check), result, now_ms)
+        })
     }
 
     /// The agent of a host at `address` said something. Returns what is in force now, if that
@@ -107,7 +104,7 @@ impl HostPool {
         let (changed, change) = member.agent_said(report, now_ms);
         let in_force = member.agent().filter(|_| changed).map(ToString::to_string);
         if changed {
-            self.rebuild();
+            self.rebuild(now_ms);
         }
         (in_force, change)
     }

@@ -4,13 +4,16 @@
 //! of its group, so its counts need no atomics.
 
 mod checks;
+mod ends;
 
+use super::health::{Failure, HealthChange};
 use super::host::Placement;
-use super::host::{Failure, HealthChange, Host, HostStatus, Member};
+use super::host::{Host, Member};
+use super::host_status::HostStatus;
 use super::hosts::Hosts;
 use super::sticky::Clients;
-use super::{EndedSession, HostId, Pick, PickContext, Scheduler, Schedulers};
-use crate::config::{self, Check, Endpoint};
+use super::{HostId, Pick, PickContext, Scheduler, Schedulers};
+use crate::config::{self, Algorithm, Check, Endpoint};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -20,15 +23,17 @@ pub(crate) use self::checks::CheckedHost;
 /// The hosts of a group as they are now, with its scheduler.
 ///
 /// Each session that was picked must be given back exactly once, by [`HostPool::release`],
-/// [`HostPool::connect_failed`], [`HostPool::refused_early`] or [`HostPool::withdraw`].
-/// Before that, [`HostPool::connected`] reports that its connect succeeded.
+/// [`HostPool::connect_failed`], [`HostPool::refused_early`] or [`HostPool::withdraw`]; or by
+/// [`HostPool::host_ended`], after which it keeps its host busy no more, and then
+/// [`HostPool::session_ended`]. Before that, [`HostPool::connected`] reports that its connect
+/// succeeded.
 #[derive(Debug)]
 pub struct HostPool {
     hosts: Hosts,
     /// Makes another scheduler when the configuration names one.
     schedulers: Arc<Schedulers>,
     scheduler: Box<dyn Scheduler>,
-    algorithm: config::Algorithm,
+    algorithm: Algorithm,
     /// How hosts are checked. A check that stays is the same `Arc`.
     checks: Vec<Arc<Check>>,
     /// The placement of each client, in a sticky group.
@@ -37,6 +42,10 @@ pub struct HostPool {
     shards: usize,
     /// The number of picks so far.
     picks: u64,
+    /// The number of sessions so far that ended after the first byte of their hosts.
+    served: u64,
+    /// Early ends in a row that make a host failed; 0: any number.
+    fail_after: u32,
     /// Whether the address of a host is a listener of this process.
     has_circular: bool,
 }
@@ -50,6 +59,8 @@ pub struct Picked {
     pub host: Arc<Host>,
     /// The address to connect to.
     pub address: SocketAddr,
+    /// Whether the host was suspect: then its first byte is to be reported at once.
+    pub suspect: bool,
     /// The placement that a sticky client had before.
     previous: Option<Placement>,
 }
@@ -61,7 +72,7 @@ impl HostPool {
     }
 
     /// As [`HostPool::new`], with any of these schedulers. An unknown one is replaced by
-    /// `leastc`.
+    /// the default one.
     pub fn with_schedulers(
         schedulers: Arc<Schedulers>,
         group: &config::Group,
@@ -78,6 +89,8 @@ impl HostPool {
             clients: None,
             shards,
             picks: 0,
+            served: 0,
+            fail_after: 0,
             has_circular: false,
         };
         pool.configure(group, now_ms);
@@ -108,13 +121,13 @@ impl HostPool {
             self.scheduler = make(&self.schedulers, algorithm);
         }
         // The prefix identifies clients: with another one, they all are new.
+        self.fail_after = group.fail_after;
         let prefix = group.sticky_prefix;
         self.clients = sticky.then(|| match self.clients.take() {
             Some(clients) if clients.prefix() == prefix => clients,
             _ => Clients::new(prefix),
         });
-        self.hosts
-            .configure(&group.hosts, renamed, self.shards, now_ms);
+        self.hosts.configure(group, renamed, self.shards, now_ms);
         self.configure_checks(&group.checks, now_ms);
         self.scheduler.rebuild(&self.hosts);
     }
@@ -122,12 +135,17 @@ impl HostPool {
     /// Picks a host and counts the session on it, in one step. `None` if no host is left to
     /// try.
     pub fn pick(&mut self, context: &mut PickContext<'_>) -> Option<Picked> {
+        if self.hosts.review(context.now_ms) {
+            self.scheduler.rebuild(&self.hosts);
+        }
         let id = self
             .sticky_host(context)
-            .or_else(|| self.scheduled_host(context))?;
+            .or_else(|| self.scheduled_host(context))
+            .or_else(|| self.spare_backup(context))?;
         self.picks += 1;
         let member = self.hosts.open_session(id, self.picks)?;
         let (host, address) = (Arc::clone(&member.host), member.address?);
+        let suspect = member.early_ends.is_suspect();
         let clients = self.clients.as_mut();
         let previous = clients
             .and_then(|it| it.session_started(context.client, member.placement, context.now_ms));
@@ -135,11 +153,13 @@ impl HostPool {
             id,
             host,
             address,
+            suspect,
             previous,
         };
         self.scheduler.session_started(&self.hosts, id);
+        self.scheduler.load_changed(&self.hosts, id);
         if self.is_full(id) {
-            self.rebuild();
+            self.rebuild(context.now_ms);
         }
         Some(picked)
     }
@@ -154,7 +174,57 @@ impl HostPool {
         (same && self.may_pick(placement.host, context)).then_some(placement.host)
     }
 
+    /// The host that the scheduler picks. Where it counts sessions or takes turns, a host in slow
+    /// start is passed over as often as its share is not whole: with few sessions its load alone
+    /// would not hold it back.
+    // Test: a_host_in_slow_start_gets_its_part_of_a_share_under_any_scheduler.
     fn scheduled_host(&mut self, context: &mut PickContext<'_>) -> Option<HostId> {
+        let mut picked = self.ask_scheduler(context)?;
+        let mut passed = [picked; PickContext::MAX_TRIED];
+        let tried = context.tried.len();
+        if tried < passed.len() {
+            passed[..tried].copy_from_slice(context.tried);
+        }
+        for next in tried..passed.len() {
+            if self.stays_with(picked, context) {
+                return Some(picked);
+            }
+            passed[next] = picked;
+            let other = self.ask_scheduler(&mut PickContext {
+                tried: &passed[..=next],
+                random: &mut *context.random,
+                ..*context
+            });
+            match other {
+                Some(other) => picked = other,
+                // All were passed over: the first one again.
+                None => return self.ask_scheduler(context),
+            }
+        }
+        Some(picked)
+    }
+
+    fn stays_with(&self, id: HostId, context: &mut PickContext<'_>) -> bool {
+        use Algorithm::{LeastConns, LeastConnsRoundRobin, Random, RoundRobin, WeightedLeastConns};
+        let percent = self.hosts.get(id).map_or(100, Member::slow_percent);
+        let holds_back = matches!(
+            self.algorithm,
+            LeastConns | LeastConnsRoundRobin | WeightedLeastConns | Random | RoundRobin
+        );
+        percent == 100 || !holds_back || context.random.below(100) < u64::from(percent)
+    }
+
+    /// A backup, for a client that has tried all candidates, though they have not failed.
+    fn spare_backup(&self, context: &PickContext<'_>) -> Option<HostId> {
+        let spare = || self.hosts.spare_backup(context.tried);
+        let tried = context.tried.len();
+        (1..=PickContext::MAX_TRIED)
+            .contains(&tried)
+            .then(spare)
+            .flatten()
+    }
+
+    fn ask_scheduler(&mut self, context: &mut PickContext<'_>) -> Option<HostId> {
         match self.scheduler.pick(&self.hosts, context) {
             Pick::Host(id) if self.may_pick(id, context) => Some(id),
             _ => None,
@@ -173,7 +243,7 @@ impl HostPool {
         now_ms: u64,
     ) -> Option<HealthChange> {
         self.hosts.get_mut(id)?.count_session(now_ms);
-        self.apply_result(id, address, |host| host.connect_succeeded(now_ms))
+        self.apply_result(id, address, now_ms, |host| host.session_connected(now_ms))
     }
 
     /// The connect of a session to `address` failed: the host has failed, unless its name has
@@ -187,7 +257,10 @@ impl HostPool {
         now_ms: u64,
     ) -> Option<HealthChange> {
         self.hosts.get_mut(id)?.failures += 1;
-        let change = self.apply_result(id, address, |host| host.connect_failed(failure, now_ms));
+        let change = self.apply_result(id, address, now_ms, |host| {
+            host.connect_failed(failure, now_ms)
+        });
+        self.hosts.end_busy(id, false, now_ms);
         self.end_session(id, client, true, now_ms);
         change
     }
@@ -199,47 +272,6 @@ impl HostPool {
         member.is_some_and(|member| !member.has_failed() && member.address != Some(address))
     }
 
-    /// The host accepted a session and reset it before any data. It answers, so it has not
-    /// failed. The session is no longer counted.
-    pub fn refused_early(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
-        if let Some(member) = self.hosts.get_mut(id) {
-            member.failures += 1;
-        }
-        self.end_session(id, client, true, now_ms);
-    }
-
-    /// A session has ended, or was given up without a fault of the host: its client went
-    /// away, or this machine lacks resources. It is no longer counted.
-    pub fn release(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
-        self.end_session(id, client, false, now_ms);
-    }
-
-    /// Undoes a pick that was not even tried.
-    pub fn withdraw(&mut self, picked: &Picked, client: IpAddr, now_ms: u64) {
-        self.release(picked.id, client, now_ms);
-        if let (Some(clients), Some(previous)) = (&mut self.clients, picked.previous) {
-            clients.restore_placement(client, previous);
-        }
-    }
-
-    fn end_session(&mut self, host: HostId, client: IpAddr, failed: bool, now_ms: u64) {
-        let was_full = self.is_full(host);
-        self.hosts.close_session(host);
-        let end = EndedSession {
-            host,
-            client,
-            failed,
-            now_ms,
-        };
-        self.scheduler.session_ended(&self.hosts, &end);
-        if let Some(clients) = &mut self.clients {
-            clients.session_ended(client, now_ms);
-        }
-        if was_full && !self.is_full(host) {
-            self.rebuild();
-        }
-    }
-
     /// A health check of a failed host at `address` had this result. Ignored if the host has
     /// another address by now, or has not failed any more.
     pub fn health_checked(
@@ -249,8 +281,8 @@ impl HostPool {
         result: Result<(), Failure>,
         now_ms: u64,
     ) -> Option<HealthChange> {
-        self.apply_result(id, address, |host| match result {
-            _ if !host.has_failed() => None,
+        self.apply_result(id, address, now_ms, |host| match result {
+            _ if !host.has_failed() && !host.is_pending() => None,
             Ok(()) => host.connect_succeeded(now_ms),
             Err(failure) => host.connect_failed(failure, now_ms),
         })
@@ -265,7 +297,7 @@ impl HostPool {
         result: Result<(), Failure>,
         now_ms: u64,
     ) -> Option<HealthChange> {
-        self.apply_result(id, address, |host| match result {
+        self.apply_result(id, address, now_ms, |host| match result {
             _ if host.has_failed() => None,
             Ok(()) => host.connect_succeeded(now_ms),
             Err(failure) => host.heartbeat_missed(failure, now_ms),
@@ -280,21 +312,23 @@ impl HostPool {
         &mut self,
         id: HostId,
         address: SocketAddr,
+        now_ms: u64,
         apply: impl FnOnce(&mut Member) -> Option<HealthChange>,
     ) -> Option<HealthChange> {
         let member = self.hosts.get_mut(id)?;
         if member.position.is_none() || member.address != Some(address) || member.is_circular() {
             return None;
         }
+        let was_ready = member.is_ready();
         let change = apply(member);
-        if change.is_some() {
-            self.rebuild();
+        if change.is_some() || member.is_ready() != was_ready {
+            self.rebuild(now_ms);
         }
         change
     }
 
-    fn rebuild(&mut self) {
-        self.hosts.rebuild_candidates();
+    fn rebuild(&mut self, now_ms: u64) {
+        self.hosts.rebuild_candidates(now_ms);
         self.scheduler.rebuild(&self.hosts);
     }
 
@@ -332,7 +366,7 @@ impl HostPool {
         }
         // Mostly a name resolves to the same addresses as before.
         if changed {
-            self.rebuild();
+            self.rebuild(now_ms);
         }
         changes
     }
@@ -358,7 +392,7 @@ impl HostPool {
             }
         }
         if changed {
-            self.rebuild();
+            self.rebuild(now_ms);
         }
         changes
     }
@@ -373,14 +407,19 @@ impl HostPool {
         self.hosts.members().map(Member::status)
     }
 
-    /// The hosts for a health check: in service, failed, with an address.
+    /// The hosts for a health check: in service, with an address, and failed or waiting for their
+    /// first check.
     pub fn health_check_targets(&self) -> Vec<(HostId, SocketAddr)> {
-        self.targets(|member| member.has_failed() && !member.is_judged_by_checks())
+        self.targets(|member| {
+            (member.has_failed() || member.is_pending()) && !member.is_judged_by_checks()
+        })
     }
 
-    /// The hosts for a heartbeat: in service, not failed, with an address.
+    /// The hosts for a heartbeat: the others that are in service, with an address.
     pub fn heartbeat_targets(&self) -> Vec<(HostId, SocketAddr)> {
-        self.targets(|member| !member.has_failed() && !member.is_judged_by_checks())
+        self.targets(|member| {
+            !(member.has_failed() || member.is_pending() || member.is_judged_by_checks())
+        })
     }
 
     /// Whether a host has failed by a timeout: a check of it takes long.
@@ -398,27 +437,28 @@ impl HostPool {
             .collect()
     }
 
-    /// Whether there are hosts in service and all of them have failed.
+    /// Whether there are hosts in service, and all of them have failed or wait for a check.
     pub fn all_failed(&self) -> bool {
         let mut in_service = self
             .hosts
             .members()
             .filter(|member| member.is_in_service())
             .peekable();
-        in_service.peek().is_some() && in_service.all(Member::has_failed)
+        in_service.peek().is_some() && in_service.all(|it| it.has_failed() || it.is_pending())
     }
 
-    /// Sets the health of a failed host to untried, so that it may be picked again. Returns
-    /// whether it had failed.
+    /// Sets the health of a host that has failed, or waits for a check, to untried, so that it may
+    /// be picked again. Returns whether it was one.
     pub fn reset_health(&mut self, id: HostId, now_ms: u64) -> bool {
         let failed = |member: &&mut Member| {
-            member.position.is_some() && member.has_failed() && !member.is_circular()
+            let is_out = member.has_failed() || member.is_pending();
+            member.position.is_some() && is_out && !member.is_circular()
         };
         let Some(member) = self.hosts.get_mut(id).filter(failed) else {
             return false;
         };
-        member.reset_health(now_ms);
-        self.rebuild();
+        member.retry(now_ms);
+        self.rebuild(now_ms);
         true
     }
 
@@ -432,13 +472,19 @@ impl HostPool {
         self.hosts.get(id).map_or(0, |member| member.open as usize)
     }
 
+    /// Sessions that keep a host busy, removed ones included.
+    #[cfg(test)]
+    pub(crate) fn known_busy(&self) -> u32 {
+        self.hosts.known().map(|member| member.busy).sum()
+    }
+
     /// Sessions open on all hosts, removed ones included.
     pub fn open(&self) -> usize {
         self.hosts.open()
     }
 }
 
-fn make(schedulers: &Schedulers, algorithm: &config::Algorithm) -> Box<dyn Scheduler> {
+fn make(schedulers: &Schedulers, algorithm: &Algorithm) -> Box<dyn Scheduler> {
     let made = schedulers.make(algorithm);
     made.unwrap_or_else(Schedulers::make_default)
 }

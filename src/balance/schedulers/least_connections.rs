@@ -1,11 +1,11 @@
-//! Schedulers by open sessions: `leastc` (fewest), `weightlc` (fewest for the weight) and
+//! Schedulers by busy sessions: `leastc` (fewest), `weightlc` (fewest for the weight) and
 //! `leastcrr` (fewest; of equals, round robin). Also the tree that finds the least loaded host.
 
 use std::ops::Range;
 
 use super::round_robin::Cursor;
 use crate::balance::hosts::Excluded;
-use crate::balance::{EndedSession, HostId, Hosts, Member, Pick, PickContext, Scheduler};
+use crate::balance::{HostId, Hosts, Member, Pick, PickContext, Scheduler};
 
 /// `leastc` and `weightlc`. Of equals, the host without a new session for the longest time. A pick
 /// takes logarithmic time.
@@ -15,31 +15,21 @@ pub(super) struct LeastConns {
 }
 
 impl LeastConns {
-    /// `leastc`: the host with the fewest open sessions.
+    /// `leastc`: the host with the fewest busy sessions.
     pub(super) fn unweighted() -> LeastConns {
-        let load_of = |member: &Member| (member.open().into(), member.last_pick());
+        let load_of = |member: &Member| (member.load_for_slow_start(), member.last_pick());
         LeastConns {
             tree: LoadTree::new(load_of),
         }
     }
 
-    /// `weightlc`: the host with the fewest open sessions for its weight.
+    /// `weightlc`: the host with the fewest busy sessions for its weight.
     pub(super) fn weighted() -> LeastConns {
-        let load_of = |member: &Member| (open_for_weight(member), member.last_pick());
+        let load_of = |member: &Member| (member.load_for_share(), member.last_pick());
         LeastConns {
             tree: LoadTree::new(load_of),
         }
     }
-}
-
-/// Open sessions per unit of weight, in units of 2^-40. That is exact enough: with weights
-/// up to 1,000,000, two different quotients differ by at least 10^-12.
-fn open_for_weight(member: &Member) -> u64 {
-    /// More sessions than a host can have, and small enough for the shift.
-    const MOST_OPEN: u32 = (1 << 24) - 1;
-    let open = u64::from(member.open().min(MOST_OPEN));
-    let weight = u64::from(member.weight().max(1));
-    (open << 40) / weight
 }
 
 impl Scheduler for LeastConns {
@@ -51,16 +41,12 @@ impl Scheduler for LeastConns {
         self.tree.least_loaded(hosts, context).into()
     }
 
-    fn session_started(&mut self, hosts: &Hosts, host: HostId) {
+    fn load_changed(&mut self, hosts: &Hosts, host: HostId) {
         self.tree.update(hosts, host);
-    }
-
-    fn session_ended(&mut self, hosts: &Hosts, end: &EndedSession) {
-        self.tree.update(hosts, end.host);
     }
 }
 
-/// `leastcrr`: the host with the fewest open sessions; of equals, round robin. A pick takes
+/// `leastcrr`: the host with the fewest busy sessions; of equals, round robin. A pick takes
 /// logarithmic time.
 #[derive(Debug)]
 pub(super) struct LeastConnsRoundRobin {
@@ -71,7 +57,7 @@ pub(super) struct LeastConnsRoundRobin {
 impl LeastConnsRoundRobin {
     pub(super) fn new() -> LeastConnsRoundRobin {
         LeastConnsRoundRobin {
-            tree: LoadTree::new(|member| (member.open().into(), 0)),
+            tree: LoadTree::new(|member| (member.load_for_slow_start(), 0)),
             cursor: Cursor::default(),
         }
     }
@@ -102,12 +88,8 @@ impl Scheduler for LeastConnsRoundRobin {
         picked.into()
     }
 
-    fn session_started(&mut self, hosts: &Hosts, host: HostId) {
+    fn load_changed(&mut self, hosts: &Hosts, host: HostId) {
         self.tree.update(hosts, host);
-    }
-
-    fn session_ended(&mut self, hosts: &Hosts, end: &EndedSession) {
-        self.tree.update(hosts, end.host);
     }
 }
 

@@ -47,15 +47,15 @@ impl Schedulers {
             Algorithm::Weighted => Box::<Weighted>::default(),
             Algorithm::WeightedRoundRobin => Box::<WeightedRoundRobin>::default(),
             Algorithm::WeightedLeastConns => Box::new(LeastConns::weighted()),
-            Algorithm::PowerOfTwo => Box::new(PowerOfTwo),
+            Algorithm::PowerOfTwo => Box::<PowerOfTwo>::default(),
             Algorithm::Maglev => Box::<Maglev>::default(),
             Algorithm::Custom(name) => self.custom.get(name)?(),
         })
     }
 
-    /// Makes the default scheduler, `leastc`.
+    /// Makes the default scheduler, `weightlc`.
     pub(super) fn make_default() -> Box<dyn Scheduler> {
-        Box::new(LeastConns::unweighted())
+        Box::new(LeastConns::weighted())
     }
 
     /// Whether a group may have this scheduler: it is built in, or was added.

@@ -65,7 +65,7 @@ impl Scheduler for WeightedRoundRobin {
             .candidate_members()
             .filter(|member| !context.has_tried(member.id()))
         {
-            let weight = i64::from(member.weight());
+            let weight = i64::from(member.share());
             let balance = &mut self.balances[member.id().index()];
             sum += weight;
             *balance += weight;

@@ -13,8 +13,8 @@ use crate::config::error::{ErrorKind, Limit, nearest};
 use crate::config::redact::Quoted;
 use crate::config::value::{NO_ADDRESS, Value};
 use crate::config::{
-    Admin, Algorithm, Check, Control, Group, Host, ListenAddress, Manager, PeriodicTask, Service,
-    Ssh, User, Web,
+    Admin, Check, Control, Group, Host, ListenAddress, Manager, PeriodicTask, Service, Ssh, User,
+    Web,
 };
 
 /// Byte offset of the first `<listen>` of each address.
@@ -84,12 +84,7 @@ fn warn_of_no_sessions(
 /// Warns of weights that the scheduler ignores, and of an address that occurs twice.
 fn warn_of_hosts(group: &Group, element: &Element<'_>, findings: &mut Findings<'_>) {
     let (name, scheduler) = (&group.name, &group.scheduler);
-    if !scheduler.algorithm.uses_weights() && group.hosts.iter().any(|host| host.weight > 1) {
-        let instead = match scheduler.algorithm {
-            Algorithm::RoundRobin => "weightrr",
-            Algorithm::Random => "weightr",
-            _ => "weightlc",
-        };
+    if let Some(instead) = group.missed_weights() {
         let text = format!(
             "group \"{name}\" has weights, which {scheduler} does not look at: {instead} does"
         );

@@ -6,7 +6,8 @@ use super::line::{PartialLine, QuotedWord, parse_partial_line};
 use super::table::{self, CommandSchema, KeySchema};
 use super::{View, options};
 use crate::config::{
-    Access, CheckKind, CheckValue, Config, CustomNames, Group, HostState, Service, ValueKind,
+    Access, CheckKind, CheckValue, Config, CustomNames, Group, HostState, Initial, Service,
+    ValueKind,
 };
 
 /// Byte offset of the last word of a line, which [`complete`] has choices for; after a blank, the
@@ -157,6 +158,7 @@ impl<'a> PartialCommand<'a> {
                     .map(|number| number.to_string())
                     .collect()
             }),
+            ValueKind::Initial => to_strings(&[Initial::Up, Initial::Down].map(Initial::as_str)),
             ValueKind::Access => to_strings(&[Access::Full.as_str(), Access::ReadOnly.as_str()]),
             ValueKind::View => to_strings(&View::ALL.map(View::as_str)),
             ValueKind::Flag | ValueKind::LooseFlag => to_strings(&["true", "false"]),

@@ -156,12 +156,17 @@ fn host(host: &HostStatus) -> Object {
         .with("address", address)
         .with("weight", u64::from(host.weight))
         .with("state", host.state.as_str())
+        .with("backup", host.backup)
         .with("health", health(&host.health))
         .with("since_ms", host.since_wall_ms)
+        .with("pending", host.pending)
+        .with("suspect", host.suspect)
+        .with("slow_start_percent", host.slow_start_percent.map(u64::from))
         .with("last_error", last_error.map(|(why, _)| why.as_str()))
         .with("last_error_ms", last_error.map(|(_, at_ms)| *at_ms))
         .with("agent", host.agent.as_ref().map(ToString::to_string))
         .with("open", u64::from(host.open))
+        .with("busy", u64::from(host.busy))
         .with("total", host.total)
         .with_list(
             "sessions_per_minute",

@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use super::data_plane::DataPlane;
 use crate::balance::{self, Agent, Health, Totals, Wanted};
 use crate::config::{self, HostState};
+use crate::non_printing::escape_non_printing;
 use crate::relay::{
     Clock, EndReason, RecentEvent, ResourceError, ServiceStats, SessionStatus, WorkerStats,
 };
@@ -106,6 +107,8 @@ pub struct GroupStatus {
     pub name: String,
     /// Its scheduler.
     pub scheduler: String,
+    /// The scheduler that would look at the weights there are, if its own does not.
+    pub missed_weights: Option<String>,
     /// Open sessions, those on removed hosts included.
     pub open: usize,
     /// Its hosts, in the file's order.
@@ -126,12 +129,22 @@ pub struct HostStatus {
     pub weight: u32,
     /// What the operator wants of it.
     pub state: HostState,
+    /// Whether it gets sessions only while no other host of the group can.
+    pub backup: bool,
+    /// Whether it gets none before it has passed a check.
+    pub pending: bool,
+    /// Whether it ends sessions quickly, before its first byte, while others serve.
+    pub suspect: bool,
+    /// The percentage of its share that it has in slow start; `None` without one.
+    pub slow_start_percent: Option<u32>,
     /// What is seen of it: healthy, failed or untried.
     pub health: Health,
     /// When its health changed last, in milliseconds since 1970.
     pub since_wall_ms: u64,
     /// Sessions open now.
     pub open: u32,
+    /// Those of them that count for schedulers: the host has not ended its side.
+    pub busy: u32,
     /// Sessions it has served so far.
     pub total: u64,
     /// Sessions in each of the last 60 minutes, the oldest first. The last minute is not over.
@@ -239,6 +252,7 @@ fn group(data_plane: &DataPlane, service: &str, group: &config::Group, now: &Now
     GroupStatus {
         name: group.name.clone(),
         scheduler: group.scheduler.to_string(),
+        missed_weights: group.missed_weights().map(|instead| instead.to_string()),
         open,
         hosts,
     }
@@ -251,9 +265,17 @@ fn host(now: &Now, status: &balance::HostStatus<'_>) -> HostStatus {
         address: status.address,
         weight: status.weight,
         state: status.state,
+        backup: status.backup,
+        pending: status.pending,
+        suspect: status.suspect,
+        slow_start_percent: status
+            .slow_start
+            .map(|it| it.percent(now.now_ms))
+            .filter(|percent| *percent < 100),
         health: status.health.clone(),
         since_wall_ms: now.wall_ms(status.since_ms),
         open: status.open,
+        busy: status.busy,
         total: status.total,
         recent: status.recent.by_minute(now.now_ms).to_vec(),
         failures: status.failures,
@@ -288,9 +310,9 @@ impl ServiceStatus {
 
 impl HostStatus {
     /// Whether new sessions may go to it: it is up, has a weight and an address, has not failed, and
-    /// its agent does not object.
+    /// waits for no check, and its agent does not object.
     pub fn is_usable(&self) -> bool {
-        let in_service = self.state == HostState::Up && self.weight_in_force() > 0;
+        let in_service = self.state == HostState::Up && self.weight_in_force() > 0 && !self.pending;
         let agent = self.agent.as_ref();
         in_service
             && self.address.is_some()
@@ -312,6 +334,27 @@ impl HostStatus {
             (HostState::Up, Some(Wanted::Maint)) => HostState::Down,
             (state, _) => state,
         }
+    }
+}
+
+impl HostStatus {
+    /// What is special about it, in words.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let suspect = "suspect: it ends sessions before its first byte, while others serve";
+        let flags = [
+            (self.suspect, suspect),
+            (self.pending, "waits for its first check"),
+            (self.backup, "backup"),
+        ];
+        let flags = flags.into_iter().filter(|(holds, _)| *holds);
+        let flags = flags.map(|(_, words)| words.to_owned());
+        let percent = self.slow_start_percent.iter();
+        let slow_start = percent.map(|percent| format!("slow start: {percent} % of its share"));
+        let busy = (self.busy < self.open).then(|| format!("{} busy", self.busy));
+        let agent = self.agent.iter();
+        let agent =
+            agent.map(|agent| format!("agent: {}", escape_non_printing(&agent.to_string())));
+        flags.chain(agent).chain(slow_start).chain(busy).collect()
     }
 }
 
@@ -339,9 +382,14 @@ mod tests {
             address: None,
             weight: 5,
             state: HostState::Drain,
+            backup: true,
+            pending: false,
+            suspect: true,
+            slow_start_percent: Some(10),
             health: Health::Failed(Failure::Refused),
             since_wall_ms: 8,
             open: 1,
+            busy: 0,
             total: 3,
             recent: vec![1, 2],
             failures: 2,
@@ -370,6 +418,7 @@ mod tests {
                 groups: vec![GroupStatus {
                     name: "main".to_owned(),
                     scheduler: "leastc".to_owned(),
+                    missed_weights: Some("weightlc".to_owned()),
                     open: 1,
                     hosts: vec![host()],
                 }],
@@ -404,8 +453,9 @@ mod tests {
                 + r#""text":"host web:main/a is healthy"}],"services":[{"name":"web","#
                 + r#""listens":["[::1]:80"],"enabled":"main","open":1,"total":3,"groups":[{"name":"#
                 + r#""main","scheduler":"leastc","open":1,"hosts":[{"name":"a \"b\"","ip":"db:1","#
-                + r#""address":null,"weight":5,"state":"drain","health":"failed","since_ms":8,"#
-                + r#""last_error":"connection refused","last_error_ms":9,"agent":null,"open":1,"total":3,"#
+                + r#""address":null,"weight":5,"state":"drain","backup":true,"health":"failed","since_ms":8,"#
+                + r#""pending":false,"suspect":true,"slow_start_percent":10,"last_error":"connection refused","#
+                + r#""last_error_ms":9,"agent":null,"open":1,"busy":0,"total":3,"#
                 + r#""sessions_per_minute":[1,2],"failed_connects":2,"bytes_to_host":10,"bytes_to_client":18446744073709551615,"#
                 + r#""connects":2,"connect_ms":5,"mean_connect_us":2500"#
         );

@@ -124,6 +124,7 @@ mod tests {
             groups: vec![GroupStatus {
                 name: "main".to_owned(),
                 scheduler: "leastc".to_owned(),
+                missed_weights: None,
                 open: 0,
                 hosts: hosts.collect(),
             }],

@@ -7,7 +7,6 @@ use crate::calendar::UtcTime;
 use crate::config::HostState;
 use crate::config::ValueKind;
 use crate::config::verb::{Batch, Command, Verb, options, table as commands};
-use crate::non_printing::escape_non_printing;
 use crate::relay::SessionStatus;
 use crate::text::{age, bytes, columns as columns_of, count, cut, fill, plural, wrap};
 use commands::CommandSchema;
@@ -165,9 +164,9 @@ fn host(host: &HostStatus, now_ms: u64, layout: Layout) -> Vec<String> {
         &bytes(totals.bytes_to_host.saturating_add(totals.bytes_to_client)),
     ];
     let mut lines = vec![row(cells.map(String::as_str), layout)];
-    if let Some(agent) = &host.agent {
-        let agent = format!("    agent: {}", escape_non_printing(&agent.to_string()));
-        lines.extend(layout.wrap(&agent, "      "));
+    let notes = host.notes();
+    if !notes.is_empty() {
+        lines.extend(layout.wrap(&format!("    {}", notes.join("; ")), "      "));
     }
     if let Some((why, at_ms)) = &host.last_failure {
         let since = match host.health {
@@ -305,9 +304,14 @@ mod tests {
             address: None,
             weight: 1,
             state: HostState::Up,
+            backup: false,
+            pending: false,
+            suspect: false,
+            slow_start_percent: None,
             health,
             since_wall_ms: 1_000,
             open: 3,
+            busy: 3,
             total: 1234,
             recent: Vec::new(),
             failures: 2,
@@ -336,6 +340,7 @@ mod tests {
                 groups: vec![GroupStatus {
                     name: "main".to_owned(),
                     scheduler: "leastc".to_owned(),
+                    missed_weights: None,
                     open: 3,
                     hosts,
                 }],

@@ -7,7 +7,7 @@ use getopts::{Matches, Options, ParsingStyle};
 use rustix::process::Signal;
 use table::{CTL_OPTIONS, HELP, OPTIONS, OptionSpec, SYNOPSIS};
 use txlb::config::{
-    Algorithm, Config, Control, Endpoint, Group, Host, HostState, ListenAddress, Scheduler, Service,
+    Algorithm, Config, Control, Endpoint, Group, Host, ListenAddress, Scheduler, Service,
 };
 
 use crate::exit::Exit;
@@ -360,7 +360,7 @@ fn config_without_file(matches: &Matches) -> Result<Config, Exit> {
         ));
     }
     let scheduler = match matches.opt_str("S") {
-        None => Scheduler::from(Algorithm::LeastConns),
+        None => Scheduler::from(Algorithm::default()),
         Some(text) => text.parse().map_err(|_| {
             let known: Vec<_> = Scheduler::spellings().collect();
             usage_error(&format!(
@@ -418,7 +418,7 @@ fn host(number: usize, text: &str) -> Result<Host, Exit> {
         name: format!("host.{number}"),
         address,
         weight,
-        state: HostState::Up,
+        ..Host::default()
     })
 }
 

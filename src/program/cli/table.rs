@@ -58,7 +58,7 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         repeatable: true,
         ..option("B", "ADDR[,weight=N]", "no file: a host to balance over")
     },
-    option("S", "SCHEDULER", "no file: how to pick a host (leastc)"),
+    option("S", "SCHEDULER", "no file: how to pick a host (weightlc)"),
     option(
         "s",
         "reload|stop|quit|reopen|pid",

@@ -8,7 +8,7 @@ use log::Level;
 
 use super::RecentEvents;
 use super::{Event, HostName, Topic};
-use crate::balance::{Failure, HealthChange, HostId};
+use crate::balance::{HealthChange, HostId};
 use crate::config::CheckKind;
 use crate::log_targets;
 use crate::non_printing::escape_non_printing;
@@ -25,8 +25,8 @@ const EVERY_MS: u64 = 30_000;
 pub(crate) struct HealthLog {
     recent_events: Option<RecentEvents>,
     hosts: Mutex<HashMap<HostId, Allowance>>,
-    /// The same for lines about hosts whose name has moved to another address.
-    moves: Mutex<HashMap<HostId, Allowance>>,
+    /// The same for lines about hosts whose name has moved to another address, or that are suspect.
+    others: Mutex<HashMap<HostId, Allowance>>,
     /// The same for lines about what agents say.
     agents: Mutex<HashMap<HostId, Allowance>>,
 }
@@ -56,42 +56,21 @@ impl HealthLog {
         now_ms: u64,
     ) {
         let name = host.to_string().escape_debug().to_string();
-        let failure = match change {
-            HealthChange::Up => None,
-            HealthChange::Down(failure) => Some(failure),
-            // Neither up nor down: not recorded.
-            HealthChange::Moved { failure, from, to } => {
-                if let Some(suppressed) = take_line(&self.moves, id, now_ms) {
-                    let (why, more) = (failure.to_string(), suppressed_text(suppressed));
-                    let why = escape_non_printing(&why);
-                    log::warn!(
-                        target: log_targets::HEALTH,
-                        "host {name} is at {to} now: {from} failed: {why}{more}"
-                    );
-                }
-                return;
+        self.publish(host, change);
+        let allowances = match change {
+            HealthChange::Up | HealthChange::Down(_) => &self.hosts,
+            HealthChange::Moved { .. } | HealthChange::Suspect | HealthChange::Cleared => {
+                &self.others
             }
         };
-        self.publish(host, failure);
-        let Some(suppressed) = self.allow_line(id, now_ms) else {
+        let Some(suppressed) = take_line(allowances, id, now_ms) else {
             return;
         };
         let more = suppressed_text(suppressed);
-        let (level, topic, text) = match failure {
-            None => (
-                Level::Info,
-                Topic::HostUp,
-                format!("host {name} is up{more}"),
-            ),
-            Some(failure) => {
-                // Quotes stay: a check says what was expected in quotes.
-                let why = escape_non_printing(&failure.to_string());
-                let text = format!("host {name} is down: {why}{more}");
-                (Level::Warn, Topic::HostDown, text)
-            }
-        };
+        let (level, topic, text) = describe(&name, change);
+        let text = text + &more;
         log::log!(target: log_targets::HEALTH, level, "{text}");
-        if let Some(recent_events) = &self.recent_events {
+        if let (Some(recent_events), Some(topic)) = (&self.recent_events, topic) {
             recent_events.record(topic, text);
         }
     }
@@ -111,20 +90,26 @@ impl HealthLog {
     }
 
     /// Publishes each change, without a limit.
-    fn publish(&self, host: HostName, failure: Option<&Failure>) {
+    fn publish(&self, host: HostName, change: &HealthChange) {
         let Some(recent_events) = &self.recent_events else {
             return;
         };
-        recent_events.event_bus().publish(|| match failure {
-            None => Event::HostUp { host },
-            Some(failure) => Event::HostDown {
+        let bus = recent_events.event_bus();
+        match change {
+            HealthChange::Up => bus.publish(|| Event::HostUp { host }),
+            HealthChange::Down(failure) => bus.publish(|| Event::HostDown {
                 host,
                 reason: failure.to_string(),
-            },
-        });
+            }),
+            HealthChange::Suspect => bus.publish(|| Event::HostSuspect { host }),
+            HealthChange::Cleared => bus.publish(|| Event::HostCleared { host }),
+            // Neither up nor down.
+            HealthChange::Moved { .. } => {}
+        }
     }
 
-    /// How many lines about the host were suppressed before this one; `None` if this one is, too.
+    /// Takes a line about the host, for tests: as [`take_line`].
+    #[cfg(test)]
     pub(crate) fn allow_line(&self, host: HostId, now_ms: u64) -> Option<u64> {
         take_line(&self.hosts, host, now_ms)
     }
@@ -136,6 +121,38 @@ impl HealthLog {
     }
 }
 
+/// The line about a change of the host `name`, and the topic under which it is recorded.
+fn describe(name: &str, change: &HealthChange) -> (Level, Option<Topic>, String) {
+    match change {
+        HealthChange::Up => {
+            let text = format!("host {name} is up");
+            (Level::Info, Some(Topic::HostUp), text)
+        }
+        HealthChange::Down(failure) => {
+            // Quotes stay: a check says what was expected in quotes.
+            let why = escape_non_printing(&failure.to_string());
+            let text = format!("host {name} is down: {why}");
+            (Level::Warn, Some(Topic::HostDown), text)
+        }
+        HealthChange::Moved { failure, from, to } => {
+            let why = escape_non_printing(&failure.to_string());
+            let text = format!("host {name} is at {to} now: {from} failed: {why}");
+            (Level::Warn, None, text)
+        }
+        HealthChange::Suspect => {
+            let text = format!(
+                "host {name} is suspect: it has ended 20 sessions in a row before its first byte, \
+                 while others serve"
+            );
+            (Level::Warn, Some(Topic::HostSuspect), text)
+        }
+        HealthChange::Cleared => {
+            let text = format!("host {name} is no longer suspect: it serves again");
+            (Level::Info, Some(Topic::HostCleared), text)
+        }
+    }
+}
+
 /// Logs the result of a check.
 pub(crate) fn log_check(host: &HostName, kind: CheckKind, result: &str) {
     let (name, kind) = (host.to_string(), kind.as_str());
@@ -143,6 +160,7 @@ pub(crate) fn log_check(host: &HostName, kind: CheckKind, result: &str) {
     log::info!(target: log_targets::HEALTH, "check {kind} of host {name}: {result}");
 }
 
+/// How many lines about the host were suppressed before this one; `None` if this one is, too.
 fn take_line(hosts: &Mutex<HashMap<HostId, Allowance>>, host: HostId, now_ms: u64) -> Option<u64> {
     let mut hosts = lock(hosts);
     let allowance = hosts.entry(host).or_insert(Allowance {

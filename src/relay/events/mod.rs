@@ -34,6 +34,16 @@ pub enum Event {
         /// Which host.
         host: HostName,
     },
+    /// A host is suspect: it ends sessions quickly before its first byte, while others serve.
+    HostSuspect {
+        /// Which host.
+        host: HostName,
+    },
+    /// A suspect host has said the first byte of a session.
+    HostCleared {
+        /// Which host.
+        host: HostName,
+    },
     /// A session has ended.
     SessionEnded(Box<SessionEnd>),
     /// The configuration was changed, reloaded or saved, or one of these failed.
@@ -67,6 +77,10 @@ pub enum Topic {
     HostUp,
     /// The agent of a host says something else than before.
     Agent,
+    /// A host is suspect.
+    HostSuspect,
+    /// A suspect host serves again.
+    HostCleared,
     /// An operator has changed the configuration.
     Change,
     /// The configuration file was read again.
@@ -84,6 +98,8 @@ impl Topic {
             Topic::HostDown => "host down",
             Topic::HostUp => "host up",
             Topic::Agent => "agent",
+            Topic::HostSuspect => "host suspect",
+            Topic::HostCleared => "host cleared",
             Topic::Change => "change",
             Topic::Reload => "reload",
             Topic::Save => "save",
@@ -292,7 +308,11 @@ impl RecentEvents {
         let at_ms = self.clock.now_ms();
         // Events about hosts are published one by one by the health log, which limits only its
         // lines.
-        if !matches!(topic, Topic::HostUp | Topic::HostDown) {
+        let is_about_host = matches!(
+            topic,
+            Topic::HostUp | Topic::HostDown | Topic::HostSuspect | Topic::HostCleared
+        );
+        if !is_about_host {
             self.event_bus.publish(|| {
                 let (wall_ms, text) = (self.clock.wall_ms(at_ms), text.clone());
                 Event::Recorded(RecentEvent {

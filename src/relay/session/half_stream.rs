@@ -277,9 +277,19 @@ impl HalfStream {
         self.sink == Sink::Closed
     }
 
+    /// Whether the source has ended, whether or not the bytes before its end are written.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self.source, Source::Ending | Source::Ended)
+    }
+
+    /// Whether the source has ended, and all bytes before its end are written.
+    pub(crate) fn is_delivered(&self) -> bool {
+        self.source == Source::Ended
+    }
+
     /// Whether all bytes were written. At most a half-close is left to do.
     pub(crate) fn is_finished(&self) -> bool {
-        self.is_closed() || self.source == Source::Ended
+        self.is_closed() || self.is_delivered()
     }
 
     /// The source has become readable, or reported something else.

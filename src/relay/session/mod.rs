@@ -5,6 +5,7 @@
 
 mod attempts;
 mod half_stream;
+mod host_part;
 mod silence;
 #[cfg(test)]
 mod tests;
@@ -60,6 +61,10 @@ pub(crate) struct Session {
     broken: Option<(Side, Break)>,
     /// The side that sent the last byte.
     last_sender: Side,
+    /// Whether the source of each direction has said anything.
+    spoke: [bool; 2],
+    /// Whether the host ended its side, or broke, before the client did.
+    host_ended_first: bool,
     peer_watch: PeerWatch,
     /// It seems silent: ask whether the peers still acknowledge bytes.
     checks_delivery: bool,
@@ -114,6 +119,8 @@ impl Session {
             to_client: HalfStream::new(),
             broken: None,
             last_sender: Side::Client,
+            spoke: [false; 2],
+            host_ended_first: false,
             peer_watch: PeerWatch::Later,
             checks_delivery: false,
             acknowledged: [0; 2],
@@ -390,6 +397,7 @@ impl Session {
     pub(crate) fn handle_read(&mut self, direction: Direction, short: bool, now_ms: u64) {
         self.active_ms = now_ms;
         self.last_sender = direction.source();
+        self.spoke[direction.index()] = true;
         let half_stream = self.half_stream_mut(direction);
         if short {
             half_stream.handle_short_read();
@@ -408,6 +416,7 @@ impl Session {
     ) {
         self.active_ms = now_ms;
         self.last_sender = direction.source();
+        self.spoke[direction.index()] = true;
         self.half_stream_mut(direction)
             .handle_pipe_filled(bytes, worthwhile);
     }
@@ -422,6 +431,7 @@ impl Session {
 
     /// Reading returned the end of the stream.
     pub(crate) fn handle_end(&mut self, direction: Direction) {
+        self.note_end(direction.source());
         self.half_stream_mut(direction).handle_end();
         self.close_if_finished();
     }
@@ -449,6 +459,7 @@ impl Session {
 
     /// Reading from, or writing to, `side` failed: its connection is gone.
     pub(crate) fn handle_broken(&mut self, side: Side, how: Break, now_ms: u64) {
+        self.note_end(side);
         self.begin_half_close(now_ms);
         match &mut self.broken {
             Some((first, Break::Unknown)) if *first == side => self.broken = Some((side, how)),
@@ -464,6 +475,7 @@ impl Session {
 
     /// Reading failed: no more bytes will come.
     pub(crate) fn handle_read_failed(&mut self, direction: Direction, how: Break, now_ms: u64) {
+        self.note_end(direction.source());
         self.half_stream_mut(direction).handle_end();
         self.handle_broken(direction.source(), how, now_ms);
     }

@@ -6,7 +6,7 @@ use super::super::session::{Action, Direction, Side};
 use super::host_farm::HostFarm;
 use super::socket::Socket;
 use super::transport::{AttemptEnd, Outcome, SimulatedTransport};
-use crate::balance::PickContext;
+use crate::balance::{HostId, PickContext, Picked};
 
 /// What must hold.
 impl Connection<SimulatedTransport> {
@@ -66,6 +66,18 @@ impl Connection<SimulatedTransport> {
         })
     }
 
+    /// Whether its host's part is over, after a run. Then the host has ended its side, and the
+    /// client was written all that it said; or the host is known to be gone.
+    pub(super) fn is_host_done(&self) -> bool {
+        let connected = self.session.connected_ms().is_some();
+        let client = &self.transport.client;
+        let host = self.transport.host.as_ref().filter(|_| connected);
+        let done = self.session.is_host_done();
+        let has_ended = |it: &Socket| it.reset_known || (it.ended && client.wrote == it.said);
+        assert!(!done || host.is_some_and(has_ended), "a host that lives");
+        done
+    }
+
     fn may_end_after(&self, silent_ms: u64) -> bool {
         let is_half_closed = self
             .transport
@@ -114,6 +126,9 @@ impl Connection<SimulatedTransport> {
         }
         let client = &self.transport.client;
         assert!(!client.reset_known, "waits for a client that is gone");
+        let host = self.transport.host.as_ref();
+        let is_over = host.is_some_and(|it| it.is_read_out() && client.wrote == it.said);
+        assert!(!is_over || self.is_host_done(), "a host that is over");
         for direction in [Direction::ToHost, Direction::ToClient] {
             let Some((sink, source)) = self.transport.pair(direction.sink()) else {
                 continue;
@@ -201,6 +216,33 @@ impl SimulatedTransport {
         if !may_be_again {
             self.excluded.push(picked.id);
         }
+    }
+
+    /// Checks that it was given a host that may be picked; a backup only if no other was left.
+    pub(super) fn check_pick(
+        &self,
+        farm: &HostFarm,
+        to: &Picked,
+        was_tried: impl Fn(HostId) -> bool,
+    ) {
+        assert!(
+            farm.eligible().contains(&(to.id, to.address)),
+            "picked one that is not to be picked: {to:?}"
+        );
+        let candidates = farm.candidates();
+        // No port for one address is none for other hosts there.
+        let was_short = |address| {
+            let mut short = candidates
+                .iter()
+                .filter(|(id, _)| self.no_port.contains(id));
+            short.any(|(_, other)| *other == address)
+        };
+        let mut others = candidates.iter();
+        assert!(
+            candidates.iter().any(|(id, _)| *id == to.id)
+                || others.all(|(id, address)| was_tried(*id) || was_short(*address)),
+            "picked a backup though another host was left: {to:?}"
+        );
     }
 
     /// Whether this machine lacked a descriptor or port in this run.

@@ -174,9 +174,11 @@ impl ExpectedCounts {
             .retain(|name, _| configured(name) || known(name));
     }
 
-    /// Checks the pool's counts; `sessions` are those counted on a host.
-    pub(super) fn check(&self, pool: &HostPool, sessions: &[Picked]) {
+    /// Checks the pool's counts; `sessions` are those counted on a host, and `busy` those of them
+    /// whose host's side lives.
+    pub(super) fn check(&self, pool: &HostPool, sessions: &[Picked], busy: usize) {
         assert_eq!(pool.open(), sessions.len(), "open sessions");
+        assert_eq!(pool.known_busy() as usize, busy, "busy sessions");
         for picked in sessions {
             let name = pool.host_name(picked.id);
             assert_eq!(

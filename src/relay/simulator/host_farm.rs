@@ -2,11 +2,12 @@
 //!
 //! Configuration changes, probes, checks, agents and resolved names reach the real host pool.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -16,7 +17,9 @@ use super::world::WORKERS;
 use crate::balance::{
     AgentReport, CheckedHost, Failure, Health, HostId, HostPool, HostStatus, Picked, Random,
 };
-use crate::config::{self, Algorithm, Check, CheckKind, Endpoint, Host, HostState, Scheduler};
+use crate::config::{
+    self, Algorithm, Check, CheckKind, Endpoint, Host, HostState, Initial, Scheduler,
+};
 
 /// After how long Linux gives up a connect.
 const SYSTEM_GIVES_UP_MS: u64 = 130_000;
@@ -48,6 +51,8 @@ pub(super) struct HostFarm {
     check_random: Random,
     /// Checks on their way: results may come after their host has gone or moved.
     checks: Vec<(CheckedHost, SocketAddr, Arc<Check>)>,
+    /// The host of the session that begins, which is counted already.
+    picking: Cell<Option<HostId>>,
     /// The last host of each client, and when it was picked, since the last change.
     visits: RefCell<BTreeMap<IpAddr, (HostId, u64)>>,
 }
@@ -56,9 +61,12 @@ impl HostFarm {
     pub(super) fn new(random: &mut Random) -> HostFarm {
         let mut check_random = Random::new(!random.clone().next_u64());
         let mut group = config::Group {
+            checks: any_checks(&mut check_random),
             name: "main".to_owned(),
             scheduler: any_scheduler(random),
-            checks: any_checks(&mut check_random),
+            slow_start: any_slow_start(random),
+            initial: [Initial::Up, Initial::Down][usize::from(random.below(16) == 0)],
+            fail_open: random.below(8) > 0,
             ..config::Group::default()
         };
         let hosts = match random.below(32) {
@@ -82,6 +90,7 @@ impl HostFarm {
             shortage: None,
             check_random,
             checks: Vec::new(),
+            picking: Cell::new(None),
             visits: RefCell::default(),
         }
     }
@@ -109,7 +118,8 @@ impl HostFarm {
     fn reconfigure(&mut self, random: &mut Random, now_ms: u64) {
         match random.below(16) {
             0..=3 => add_host(&mut self.config, random),
-            4..=5 => self.config.scheduler = any_scheduler(random),
+            4 => self.config.scheduler = any_scheduler(random),
+            5 => self.config.slow_start = any_slow_start(random),
             6 => self.config.hosts.retain(|_| random.below(4) == 0),
             _ => self.change_a_host(random),
         }
@@ -122,8 +132,9 @@ impl HostFarm {
             return;
         }
         let (one, other) = (random.index(hosts.len()), random.index(hosts.len()));
-        match random.below(5) {
+        match random.below(6) {
             0 => drop(hosts.remove(one)),
+            5 => hosts[one].backup ^= true,
             1 => hosts.swap(one, other),
             2 => hosts[one].weight = any_weight(random),
             3 => hosts[one].state = any_state(random),
@@ -182,6 +193,11 @@ impl HostFarm {
         }
     }
 
+    /// Notes the host of the session that begins; `None` once it has been looked at.
+    pub(super) fn set_picking(&self, host: Option<HostId>) {
+        self.picking.set(host);
+    }
+
     fn resolve(&mut self, random: &mut Random, now_ms: u64) {
         let first = u8::try_from(random.below(3)).unwrap();
         let addresses = [0, 1, 2].map(|more| IpAddr::from([10, 0, 1, (first + more) % 3]));
@@ -192,44 +208,49 @@ impl HostFarm {
         self.group.pool().name_resolved("pool", answer, now_ms);
     }
 
-    /// The hosts that may be picked: up, with an address, not failed unless all have failed, and
-    /// not against the will of their agents.
+    /// The hosts that may be picked: candidates, and backups that have not failed, for clients that
+    /// have tried all candidates.
     pub(super) fn eligible(&self) -> Vec<(HostId, SocketAddr)> {
-        self.eligible_before(None)
+        let [others, backups, ..] = self.by_kind();
+        match others.is_empty() {
+            true => self.candidates(),
+            false => [others, backups].concat(),
+        }
     }
 
-    /// As `eligible`, before this session was counted.
-    fn eligible_before(&self, picked: Option<HostId>) -> Vec<(HostId, SocketAddr)> {
+    /// The first kind of hosts of which there are any.
+    pub(super) fn candidates(&self) -> Vec<(HostId, SocketAddr)> {
+        let mut kinds = self.by_kind().into_iter();
+        kinds.find(|hosts| !hosts.is_empty()).unwrap_or_default()
+    }
+
+    /// The hosts that are up, have an address, and have passed their first check if they must: not
+    /// failed, and of these the backups; and both that have failed, where the group fails open.
+    fn by_kind(&self) -> [Vec<(HostId, SocketAddr)>; 4] {
         let pool = self.group.pool();
-        let wanted = |status: &HostStatus<'_>| {
+        let config = |status: &HostStatus<'_>| {
             let mut hosts = self.config.hosts.iter();
-            hosts.any(|host| host.name == status.host.name && host.in_service())
+            hosts.find(|host| host.name == status.host.name)
         };
-        let allows = |status: &HostStatus<'_>| {
-            let agent = status.agent;
-            let open = status.open - u32::from(picked == Some(status.id));
-            agent.is_none_or(|agent| agent.takes_sessions() && !agent.is_full(open))
-        };
-        let usable: Vec<_> = pool
-            .hosts()
-            .filter(|status| wanted(status) && status.address.is_some() && allows(status))
-            .collect();
-        let healthy = |status: &&HostStatus<'_>| !matches!(status.health, Health::Failed(_));
-        let all_failed = !usable.iter().any(|status| healthy(&status));
-        usable
-            .iter()
-            .filter(|status| all_failed || healthy(status))
-            .filter_map(|status| Some((status.id, status.address?)))
-            .collect()
+        let mut kinds = <[Vec<_>; 4]>::default();
+        for status in pool.hosts().filter(|status| !status.pending) {
+            let failed = matches!(status.health, Health::Failed(_));
+            if let (Some(host), Some(address)) = (config(&status), status.address)
+                && host.in_service()
+                && self.agent_allows(&status)
+                && (!failed || self.config.fail_open)
+            {
+                let kind = 2 * usize::from(failed) + usize::from(host.backup);
+                kinds[kind].push((status.id, address));
+            }
+        }
+        kinds
     }
 
-    /// Checks that a host could be picked.
-    pub(super) fn check_pick(&self, to: &Picked) {
-        let eligible = self.eligible_before(Some(to.id));
-        assert!(
-            eligible.contains(&(to.id, to.address)),
-            "picked one that is not to be picked: {to:?}"
-        );
+    fn agent_allows(&self, status: &HostStatus<'_>) -> bool {
+        let open = status.open - u32::from(self.picking.get() == Some(status.id));
+        let agent = status.agent;
+        agent.is_none_or(|agent| agent.takes_sessions() && !agent.is_full(open))
     }
 
     /// Checks the pick of a sticky group: a client returns to its last host, unless it `was_tried`
@@ -246,10 +267,7 @@ impl HostFarm {
             && self.config.scheduler.sticky
             && now_ms < at_ms + REMEMBERED_MS
             && !was_tried(id)
-            && self
-                .eligible_before(Some(to.id))
-                .iter()
-                .any(|(it, _)| *it == id)
+            && self.candidates().iter().any(|(it, _)| *it == id)
         {
             assert_eq!(to.id, id, "a client does not go where it went before");
         }
@@ -322,6 +340,7 @@ fn add_host(group: &mut config::Group, random: &mut Random) {
         address: any_endpoint(random),
         weight: any_weight(random),
         state: any_state(random),
+        backup: random.below(4) == 0,
     };
     let place = random.index(group.hosts.len() + 1);
     group.hosts.insert(place, host);
@@ -340,6 +359,10 @@ fn any_scheduler(random: &mut Random) -> Scheduler {
         },
         sticky: random.below(3) == 0,
     }
+}
+
+fn any_slow_start(random: &mut Random) -> Option<Duration> {
+    Some(Duration::from_secs(1 + random.below(60))).filter(|_| random.below(2) == 0)
 }
 
 /// Mostly none: such groups are judged by sessions and probes.

@@ -350,12 +350,14 @@ impl Transport for SimulatedTransport {
             self.refused.len() < PickContext::MAX_TRIED,
             "tries too many hosts"
         );
-        farm.check_pick(to);
         let was_tried = |id| {
             let lists = [&self.refused, &self.no_port, &self.held_up];
             lists.iter().any(|list| list.contains(&id))
         };
+        farm.set_picking(Some(to.id));
+        self.check_pick(farm, to, was_tried);
         farm.visit(self.address, to, was_tried, self.loop_ms);
+        farm.set_picking(None);
         self.attempt = Some(Attempt {
             picked: to.clone(),
             since_ms: self.loop_ms,

@@ -256,6 +256,7 @@ impl World {
     pub(super) fn check_counts(&mut self, workers: &mut [SimulatedWorker]) {
         let mut open = 0;
         let mut sessions = Vec::new();
+        let mut busy = 0;
         let mut connected = vec![None; self.clients as usize];
         for (number, worker) in workers.iter_mut().enumerate() {
             let waiting = self.shared.handoffs.waiting(number);
@@ -266,6 +267,7 @@ impl World {
             self.seen.handoffs += waiting;
             for (_, connection) in worker.engine.connections.iter_mut() {
                 sessions.extend(connection.picked.clone());
+                busy += usize::from(connection.picked.is_some() && !connection.is_host_done());
                 let has_host = connection.transport.host.is_some();
                 connected[connection.transport.serial as usize] =
                     has_host.then_some(connection.client_address);
@@ -273,7 +275,7 @@ impl World {
         }
         let group = Arc::clone(&self.network.farm.borrow().group);
         self.expected_counts.forget(&group.pool());
-        self.expected_counts.check(&group.pool(), &sessions);
+        self.expected_counts.check(&group.pool(), &sessions, busy);
         for (serial, client) in (0..).zip(connected) {
             let known = self.shared.client_lookup.client_of(local_address(serial));
             assert_eq!(known, client, "the client of a connection to a host");

@@ -40,9 +40,14 @@ pub(in super::super) fn host(name: &str) -> HostStatus {
         address: Some(([10, 0, 0, 1], 80).into()),
         weight: 1,
         state: HostState::Up,
+        backup: false,
+        pending: false,
+        suspect: false,
+        slow_start_percent: None,
         health: Health::Healthy,
         since_wall_ms: NOW_MS - 7_200_000,
         open: 0,
+        busy: 0,
         total: 0,
         recent: vec![0; 60],
         failures: 0,
@@ -75,6 +80,7 @@ pub(in super::super) fn busy(name: &str, number: u32) -> HostStatus {
     };
     HostStatus {
         open: 3 + number,
+        busy: 3 + number,
         total: 20_000 + u64::from(number) * 1_234,
         recent: (0..60).map(wave).collect(),
         totals,
@@ -102,6 +108,7 @@ pub(in super::super) fn group(name: &str, hosts: Vec<HostStatus>) -> GroupStatus
     GroupStatus {
         name: name.to_owned(),
         scheduler: "leastc".to_owned(),
+        missed_weights: None,
         open: hosts.iter().map(|host| host.open as usize).sum(),
         hosts,
     }

@@ -7,7 +7,9 @@ use crate::config::arbitrary::{self, Random};
 use crate::config::attributes::{GROUP, HOST, SERVICE};
 use crate::config::schema::element_schema;
 use crate::config::serialize::{self, Content, Escaped, XmlAttribute, XmlElement};
-use crate::config::{Admin, AttributeSchema, Config, Group, Host, Scheduler, Service, ValueKind};
+use crate::config::{
+    Admin, AttributeSchema, Config, Group, Host, ListenAddress, Scheduler, Service, ValueKind,
+};
 
 /// A text that reads as `config`.
 pub(super) fn spell_randomly(config: &Config, random: &mut Random) -> String {
@@ -442,8 +444,10 @@ fn new_name(random: &mut Random) -> String {
 fn free_port(config: &Config, random: &mut Random) -> usize {
     let listens = || config.services.iter().flat_map(|service| &service.listens);
     loop {
+        // A service listens on the next ones, too.
         let port = 20_000 + random.below(40_000);
-        if !listens().any(|listen| usize::from(listen.port) == port) {
+        let is_near = |listen: &ListenAddress| usize::from(listen.port).abs_diff(port) < 3;
+        if !listens().any(is_near) {
             return port;
         }
     }
@@ -453,7 +457,7 @@ fn services(config: &mut Config, random: &mut Random, moves: bool) {
     let count = config.services.len();
     match random.below(3) {
         0 => {
-            let port = free_port(config, random).min(59_000);
+            let port = free_port(config, random);
             let name = new_name(random);
             let service = arbitrary::service(random, name, port);
             config.services.insert(random.below(count + 1), service);
@@ -493,8 +497,7 @@ fn group(group: &mut Group, random: &mut Random, moves: bool) {
     let new = Host {
         name: new_name(random),
         address: arbitrary::address(random).parse().unwrap(),
-        weight: 1,
-        state: Default::default(),
+        ..Host::default()
     };
     if count == 0 || random.below(4) == 0 {
         return group.hosts.insert(random.below(count + 1), new);

@@ -29,8 +29,7 @@ fn host(name: &str, ip: &str) -> Host {
     Host {
         name: name.to_owned(),
         address: ip.parse().unwrap(),
-        weight: 1,
-        state: HostState::Up,
+        ..Host::default()
     }
 }
 

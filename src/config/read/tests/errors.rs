@@ -91,7 +91,7 @@ fn wrong_hosts() {
             ),
             (
                 "<host ip='a:1' port='2'/>",
-                "2:16: <host> has no attribute port: allowed here: name, ip, weight, state",
+                "2:16: <host> has no attribute port: allowed here: name, ip, weight, state, backup",
             ),
             (
                 "<hots ip='a:1'/>",

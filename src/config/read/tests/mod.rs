@@ -105,7 +105,7 @@ fn the_services_of_the_new_dialect_are_read() {
         panic!("{web:?}")
     };
     assert_eq!(blue.scheduler.to_string(), "weightrr,sticky");
-    assert_eq!(green.scheduler, Algorithm::LeastConns.into());
+    assert_eq!(green.scheduler, Algorithm::WeightedLeastConns.into());
     let shown = |group: &Group| -> Vec<String> {
         let line = |host: &crate::config::Host| {
             format!(

@@ -199,7 +199,7 @@ fn services_come_and_go_and_listen() {
     does(
         "newService service=dns listen=53",
         "<admin>",
-        r#"<service name="dns"><listen ip="*:53"/><group name="main" scheduler="leastc" enable="1"/></service><admin>"#,
+        r#"<service name="dns"><listen ip="*:53"/><group name="main" scheduler="weightlc" enable="1"/></service><admin>"#,
     );
     let web = &BASE[BASE.find("<service").unwrap()..BASE.find("<service name=\"mail\"").unwrap()];
     does("delService service=web", web, "");
@@ -523,15 +523,18 @@ fn what_was_there_before_is_told_of_what_a_verb_sets() {
         ("drainHost @", Some("state=up")),
         ("setHost @ ip=b:2 weight=1", Some("ip=a:1 weight=3")),
         ("setHost @ rename=c", None),
-        ("delHost @ force=true", Some("ip=a:1 weight=3 state=up")),
+        (
+            "delHost @ force=true",
+            Some("ip=a:1 weight=3 state=up backup=false"),
+        ),
         (
             "delHost service=s group=g ip=a:1",
-            Some("name=\"a b\" weight=3 state=up"),
+            Some("name=\"a b\" weight=3 state=up backup=false"),
         ),
         ("enableGroup service=s group=h", Some("group=g")),
         (
             "changeScheduler service=s group=g scheduler=p2c",
-            Some("scheduler=leastc"),
+            Some("scheduler=weightlc"),
         ),
         (
             "setGroup service=s group=g stickyPrefix=64",

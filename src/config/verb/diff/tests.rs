@@ -169,7 +169,7 @@ fn several_verbs_are_one_change() {
     assert_eq!(script(&[]), "");
     let expected = "\
 begin
-newGroup service=s group=h scheduler=leastc
+newGroup service=s group=h scheduler=weightlc
 addHost service=s group=h name=a ip=h:1 weight=2
 enableGroup service=s group=h
 delGroup service=s group=g

@@ -1,14 +1,21 @@
 //! The pool against a slow and plain model of it, with random events.
 
+mod changes;
+mod ends;
+
 use super::fixture::all_schedulers;
 use super::{Failure, Health, HostId, HostPool, PickContext, Picked, Random};
-use crate::config::{Endpoint, Group, Host, HostState, Scheduler};
+use crate::config::{Group, Host, Initial, Scheduler};
+use ends::Ends;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 const STEPS: u32 = 4_000;
 const NAME: &str = "db.example";
 const HALF_AN_HOUR_MS: u64 = 30 * 60 * 1000;
+/// More than the time between two looks at what changes with time.
+const STEP_MS: u64 = 100;
 
 /// A host in the model.
 #[derive(Debug, Clone)]
@@ -19,7 +26,15 @@ struct ModelHost {
     addresses: Vec<IpAddr>,
     failed_in_a_row: usize,
     failed: bool,
+    /// It waits for its first check.
+    pending: bool,
+    /// Whether it could be picked after the last step, if it ever could or has failed.
+    here: Option<bool>,
+    /// When it came back, in slow start.
+    slow_since_ms: Option<u64>,
     open: u32,
+    busy: u32,
+    ends: Ends,
     total: u64,
     failures: u64,
     last_pick: u64,
@@ -40,6 +55,7 @@ struct Session {
     picked: Picked,
     client: IpAddr,
     connected: bool,
+    host_ended: bool,
 }
 
 /// What the position in the order depends on: nothing, the host that was picked last (the
@@ -60,15 +76,19 @@ struct Model {
     sessions: Vec<Session>,
     clients: HashMap<IpAddr, Client>,
     picked_total: u64,
+    served_total: u64,
     placements: u64,
     /// For round robin: all names, from the next one on.
     upcoming: Vec<String>,
     anchor: Anchor,
     picks: u32,
+    /// Picks in slow start, hosts that became suspect, and that failed by early ends.
+    seen: [u32; 3],
 }
 
 #[test]
 fn every_scheduler_agrees_with_a_plain_model() {
+    let mut seen = [0; 3];
     for (seed, scheduler) in (0..).zip(all_schedulers()) {
         let mut model = Model::new(scheduler.parse().unwrap(), seed);
         for step in 0..STEPS {
@@ -76,7 +96,9 @@ fn every_scheduler_agrees_with_a_plain_model() {
             model.compare(&format!("{scheduler}, step {step}: {did}"));
         }
         assert!(model.picks > 500, "{scheduler} has picked: {}", model.picks);
+        seen = [0, 1, 2].map(|index| seen[index] + model.seen[index]);
     }
+    assert!(seen.iter().all(|times| *times > 10), "{seen:?}");
 }
 
 impl Model {
@@ -84,6 +106,10 @@ impl Model {
         let group = Group {
             name: "main".to_owned(),
             scheduler,
+            fail_after: [0, 2, 30][usize::try_from(seed % 3).unwrap()],
+            slow_start: Some(Duration::from_secs(60)).filter(|_| seed.is_multiple_of(2)),
+            fail_open: !seed.is_multiple_of(5),
+            initial: [Initial::Up, Initial::Down][usize::from(seed % 7 == 6)],
             ..Group::default()
         };
         Model {
@@ -95,25 +121,52 @@ impl Model {
             sessions: Vec::new(),
             clients: HashMap::new(),
             picked_total: 0,
+            served_total: 0,
             placements: 0,
             upcoming: Vec::new(),
             anchor: Anchor::Start,
             picks: 0,
+            seen: [0; 3],
         }
     }
 
     fn step(&mut self) -> &'static str {
-        self.now_ms += self.random.below(20_000);
-        match self.random.below(100) {
+        let most_ms = [20, 20_000][self.random.index(2)];
+        self.now_ms += STEP_MS + self.random.below(most_ms);
+        let done = match self.random.below(100) {
             0..45 => self.pick(),
-            45..60 => self.settle(),
-            60..85 => self.release(),
-            85..92 => self.probe(),
-            92..95 => self.resolve(),
-            95..99 => self.configure(),
+            45..65 => (0..4).fold("", |_, _| {
+                let done = self.settle();
+                self.follow_presence();
+                done
+            }),
+            65..75 => (0..3).fold("", |_, _| self.release()),
+            75..85 => self.host_ends(),
+            85..93 => self.probe(),
+            93..96 => self.resolve(),
+            96..99 => self.configure(),
             _ => {
                 self.now_ms += HALF_AN_HOUR_MS;
                 "nothing, for long"
+            }
+        };
+        self.follow_presence();
+        done
+    }
+
+    /// A host that may be picked again starts slowly.
+    fn follow_presence(&mut self) {
+        for host in &self.group.hosts {
+            let seen = self.hosts.get_mut(&host.name).unwrap();
+            let ready = seen.is_ready();
+            if ready && seen.here == Some(false) && self.group.slow_start.is_some() {
+                seen.slow_since_ms = Some(self.now_ms);
+            }
+            if !ready {
+                seen.slow_since_ms = None;
+            }
+            if ready || seen.here.is_some() || seen.failed {
+                seen.here = Some(ready);
             }
         }
     }
@@ -133,11 +186,14 @@ impl Model {
             .filter(|host| tried.contains(&host.id))
             .map(|host| host.host.name.clone())
             .collect();
-        let left: Vec<ModelHost> = self
-            .candidates()
-            .into_iter()
-            .filter(|seen| !tried_names.contains(&seen.host.name))
-            .collect();
+        let untried = |seen: &ModelHost| !tried_names.contains(&seen.host.name);
+        let mut left = self.candidates();
+        left.retain(untried);
+        let spares = left.is_empty() && !tried.is_empty();
+        if spares {
+            left = self.ready();
+            left.retain(|seen| seen.host.backup && untried(seen));
+        }
         let now_ms = self.now_ms;
         let mut context = PickContext {
             client,
@@ -154,8 +210,15 @@ impl Model {
         let seen = left.iter().find(|seen| seen.host.name == name);
         let seen = seen.expect("a candidate that is not in tried").clone();
         match self.sticky_placement(client, &left) {
-            Some(placement) => assert_eq!(seen.placement, placement, "a sticky client moved"),
-            None => self.check_scheduled(&name, &left),
+            Some(placement) if !spares => {
+                assert_eq!(seen.placement, placement, "a sticky client moved");
+            }
+            _ if spares => {
+                let key = |seen: &&ModelHost| (self.load(seen, true), seen.last_pick);
+                let expected = left.iter().min_by_key(key).unwrap();
+                assert_eq!(expected.host.name, name, "a spare backup");
+            }
+            _ => self.check_scheduled(&name, &left),
         }
         self.count(&name, client);
         let picked = picked.unwrap();
@@ -164,6 +227,7 @@ impl Model {
             picked,
             client,
             connected: false,
+            host_ended: false,
         });
         "a pick"
     }
@@ -179,25 +243,35 @@ impl Model {
         let Session { picked, client, .. } = &self.sessions[at];
         let (id, address, client) = (picked.id, picked.address, *client);
         let name = picked.host.name.clone();
-        match self.random.below(4) {
+        match self.random.below(16) {
             0 => {
                 self.pool
                     .connect_failed(id, address, client, Failure::Refused, self.now_ms);
-                self.hosts.get_mut(&name).unwrap().failures += 1;
+                let seen = self.hosts.get_mut(&name).unwrap();
+                seen.failures += 1;
+                seen.busy -= 1;
                 self.apply_result(&name, address, false);
                 self.end(at);
                 "a failed connect"
             }
             1 => {
                 self.pool.release(id, client, self.now_ms);
+                self.end_busy(&name, true);
                 self.end(at);
                 "an abandoned connect"
             }
             _ => {
                 self.pool.connected(id, address, self.now_ms);
                 self.sessions[at].connected = true;
-                self.hosts.get_mut(&name).unwrap().total += 1;
-                self.apply_result(&name, address, true);
+                if self.random.below(2) == 0 {
+                    self.sessions[at].picked.host.counters.add_bytes(0, 0, 1);
+                    self.hosts.get_mut(&name).unwrap().ends.has_sent = true;
+                }
+                let seen = self.hosts.get_mut(&name).unwrap();
+                seen.total += 1;
+                if !seen.ends.failed {
+                    self.apply_result(&name, address, true);
+                }
                 "a connect"
             }
         }
@@ -211,9 +285,14 @@ impl Model {
             return;
         }
         if good {
+            if seen.ends.failed && self.now_ms < seen.ends.until_ms {
+                return;
+            }
             (seen.failed, seen.failed_in_a_row) = (false, 0);
+            (seen.pending, seen.ends.failed) = (false, false);
             return;
         }
+        seen.ends.failed = false;
         seen.failed_in_a_row += 1;
         if let Some(at) = seen.addresses.iter().position(|it| *it == address.ip()) {
             let next = seen.addresses[(at + 1) % seen.addresses.len()];
@@ -229,10 +308,39 @@ impl Model {
             return "nothing";
         }
         let at = self.random.index(self.sessions.len());
-        let Session { picked, client, .. } = &self.sessions[at];
-        self.pool.release(picked.id, *client, self.now_ms);
+        let Session {
+            picked,
+            client,
+            host_ended,
+            ..
+        } = &self.sessions[at];
+        if *host_ended {
+            self.pool.session_ended(picked.id, *client, self.now_ms);
+        } else {
+            self.pool.release(picked.id, *client, self.now_ms);
+            let name = picked.host.name.clone();
+            self.end_busy(&name, true);
+        }
         self.end(at);
         "the end of a session"
+    }
+
+    /// The load that a scheduler sees, for the weight or not, in slow start.
+    fn load(&self, seen: &ModelHost, weighed: bool) -> u128 {
+        let counts = |at_ms: &&u64| self.now_ms / 100 - **at_ms / 100 < 11;
+        let lingering = seen.ends.lingering_ms.iter().filter(counts).count();
+        let load = u128::from(seen.busy) + lingering as u128;
+        let weight = if weighed { seen.host.weight } else { 1 };
+        // Fine enough for every weight and percentage of this model.
+        (load << 64) / u128::from(weight * self.percent(seen))
+    }
+
+    fn percent(&self, seen: &ModelHost) -> u32 {
+        let Some(since_ms) = seen.slow_since_ms else {
+            return 100;
+        };
+        let passed_ms = u32::try_from(self.now_ms - since_ms).unwrap_or(60_000);
+        10 + 90 * passed_ms.min(60_000) / 60_000
     }
 
     fn end(&mut self, at: usize) {
@@ -269,90 +377,15 @@ impl Model {
         self.apply_result(&name, address, good);
         "a check"
     }
+}
 
-    fn resolve(&mut self) -> &'static str {
-        let first = u8::try_from(self.random.below(3)).unwrap();
-        let good = first > 0;
-        let addresses = [0, 1, 2].map(|more| IpAddr::from([10, 0, 1, first + more]));
-        let addresses = &addresses[..=self.random.index(3)];
-        let answer = if good {
-            Ok(addresses)
-        } else {
-            Err("no such name")
-        };
-        self.pool.name_resolved(NAME, answer, self.now_ms);
-        for host in &self.group.hosts {
-            let Endpoint::Name { port, .. } = &host.address else {
-                continue;
-            };
-            let seen = self.hosts.get_mut(&host.name).unwrap();
-            if good {
-                seen.addresses = addresses.to_vec();
-            }
-            let stays = seen.address.is_some_and(|it| addresses.contains(&it.ip()));
-            if good && !stays {
-                seen.address = Some(SocketAddr::new(addresses[0], *port));
-                (seen.failed, seen.failed_in_a_row) = (false, 0);
-            } else if !good && seen.address.is_none() {
-                seen.failed = true;
-            }
-        }
-        "an answer"
+impl ModelHost {
+    fn is_usable(&self) -> bool {
+        self.host.in_service() && self.address.is_some()
     }
 
-    /// Hosts are changed, removed and added, and the order changes.
-    fn configure(&mut self) -> &'static str {
-        let mut hosts = std::mem::take(&mut self.group.hosts);
-        hosts.retain(|_| self.random.below(6) > 0);
-        for n in 0..self.random.below(4) {
-            let name = format!("h{}", self.random.below(24) + n);
-            if !hosts.iter().any(|host| host.name == name) {
-                let host = self.any_host(&name);
-                hosts.insert(self.random.index(hosts.len() + 1), host);
-            }
-        }
-        for host in &mut hosts {
-            if self.random.below(5) == 0 {
-                let name = host.name.clone();
-                *host = self.any_host(&name);
-            }
-        }
-        if hosts.len() > 1 && self.random.below(2) == 0 {
-            let (one, other) = (
-                self.random.index(hosts.len()),
-                self.random.index(hosts.len()),
-            );
-            hosts.swap(one, other);
-        }
-        self.take_over(&hosts);
-        self.group.hosts = hosts;
-        self.pool.configure(&self.group, self.now_ms);
-        self.follow_order();
-        "a new configuration"
-    }
-
-    fn any_host(&mut self, name: &str) -> Host {
-        let port = 80 + u16::try_from(self.random.below(2)).unwrap();
-        let address = match self.random.below(4) {
-            0 => Endpoint::Name {
-                host: NAME.to_owned(),
-                port: 80,
-            },
-            _ => Endpoint::Address(SocketAddr::from(([10, 0, 0, 1], port))),
-        };
-        let states = [
-            HostState::Up,
-            HostState::Up,
-            HostState::Drain,
-            HostState::Down,
-        ];
-        let weights = [0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
-        Host {
-            name: name.to_owned(),
-            address,
-            weight: weights[self.random.index(weights.len())],
-            state: states[self.random.index(states.len())],
-        }
+    fn is_ready(&self) -> bool {
+        self.is_usable() && !self.failed && !self.pending
     }
 }
 
@@ -369,25 +402,36 @@ impl Model {
 
     /// Checks the host that the scheduler has picked of the remaining candidates.
     fn check_scheduled(&mut self, name: &str, left: &[ModelHost]) {
-        let upcoming = |seen: &&ModelHost| {
-            self.upcoming
-                .iter()
-                .position(|name| *name == seen.host.name)
-        };
-        let least = left.iter().map(|seen| seen.open).min();
-        // Exact: every weight of this model divides 27,720.
-        let load = |seen: &&ModelHost| u64::from(seen.open) * 27_720 / u64::from(seen.host.weight);
-        let expected = match self.group.scheduler.algorithm.as_str() {
-            "roundr" => left.iter().min_by_key(upcoming),
-            "leastc" => left.iter().min_by_key(|seen| (seen.open, seen.last_pick)),
-            "leastcrr" => left
-                .iter()
-                .filter(|seen| Some(seen.open) == least)
-                .min_by_key(upcoming),
-            "weightlc" => left.iter().min_by_key(|seen| (load(seen), seen.last_pick)),
-            _ => return,
-        };
-        assert_eq!(expected.map(|seen| seen.host.name.as_str()), Some(name));
+        let mut left: Vec<&ModelHost> = left.iter().collect();
+        let mut order = self.upcoming.clone();
+        // A host in slow start may be passed over.
+        loop {
+            let upcoming = |seen: &ModelHost| order.iter().position(|it| *it == seen.host.name);
+            let least = left.iter().map(|seen| self.load(seen, false)).min();
+            let expected = match self.group.scheduler.algorithm.as_str() {
+                "roundr" => left.iter().min_by_key(|seen| upcoming(seen)),
+                "leastc" => left
+                    .iter()
+                    .min_by_key(|seen| (self.load(seen, false), seen.last_pick)),
+                "leastcrr" => left
+                    .iter()
+                    .filter(|seen| Some(self.load(seen, false)) == least)
+                    .min_by_key(|seen| upcoming(seen)),
+                "weightlc" => left
+                    .iter()
+                    .min_by_key(|seen| (self.load(seen, true), seen.last_pick)),
+                _ => return,
+            };
+            let expected = *expected.expect("nobody is expected");
+            if expected.host.name == name {
+                break;
+            }
+            assert!(self.percent(expected) < 100, "{name}, not {expected:?}");
+            self.seen[0] += 1;
+            let passed = upcoming(expected).unwrap();
+            order.rotate_left(passed + 1);
+            left.retain(|seen| seen.host.name != expected.host.name);
+        }
         if let Some(at) = self.upcoming.iter().position(|upcoming| *upcoming == name) {
             self.upcoming.rotate_left(at + 1);
             self.anchor = Anchor::Last;
@@ -399,6 +443,7 @@ impl Model {
         self.picked_total += 1;
         let seen = self.hosts.get_mut(name).unwrap();
         seen.open += 1;
+        seen.busy += 1;
         seen.last_pick = self.picked_total;
         if self.group.scheduler.sticky {
             let known = self.clients.entry(client).or_insert(Client {
@@ -412,92 +457,27 @@ impl Model {
     }
 
     fn candidates(&self) -> Vec<ModelHost> {
-        let all = self
-            .group
-            .hosts
-            .iter()
-            .map(|host| self.hosts[&host.name].clone());
-        let (failed, good): (Vec<ModelHost>, Vec<ModelHost>) = all
-            .filter(|seen| seen.host.in_service() && seen.address.is_some())
-            .partition(|seen| seen.failed);
-        if good.is_empty() { failed } else { good }
-    }
-
-    fn take_over(&mut self, hosts: &[Host]) {
-        let was = |name: &str| self.upcoming.iter().any(|known| known == name);
-        for host in hosts {
-            self.placements += 1;
-            let new = ModelHost {
-                host: host.clone(),
-                address: match &host.address {
-                    Endpoint::Address(address) => Some(*address),
-                    Endpoint::Name { .. } | Endpoint::Zoned { .. } => None,
-                },
-                addresses: Vec::new(),
-                failed_in_a_row: 0,
-                failed: false,
-                open: 0,
-                total: 0,
-                failures: 0,
-                last_pick: 0,
-                placement: self.placements,
-            };
-            match self.hosts.get_mut(&host.name) {
-                None => drop(self.hosts.insert(host.name.clone(), new)),
-                Some(seen) if seen.host.address != host.address => {
-                    let ModelHost {
-                        open,
-                        total,
-                        failures,
-                        last_pick,
-                        ..
-                    } = *seen;
-                    *seen = ModelHost {
-                        open,
-                        total,
-                        failures,
-                        last_pick,
-                        ..new
-                    };
-                }
-                Some(seen) if !was(&host.name) => {
-                    (seen.host, seen.failed, seen.placement) = (new.host, false, new.placement);
-                    seen.failed_in_a_row = 0;
-                }
-                Some(seen) => seen.host = new.host,
-            }
-        }
-        self.hosts
-            .retain(|name, seen| seen.open > 0 || hosts.iter().any(|host| host.name == *name));
-    }
-
-    /// Continues in the new order.
-    fn follow_order(&mut self) {
-        let old = &self.upcoming;
-        let mut order: Vec<String> = self
-            .group
-            .hosts
-            .iter()
-            .map(|host| host.name.clone())
+        let all = self.group.hosts.iter().map(|host| &self.hosts[&host.name]);
+        let fails_open = self.group.fail_open;
+        let failed: Vec<_> = all
+            .filter(|seen| fails_open && seen.is_usable() && seen.failed && !seen.pending)
+            .cloned()
             .collect();
-        let at = |name: &String| self.group.hosts.iter().position(|host| host.name == *name);
-        let last = old
-            .last()
-            .filter(|_| self.anchor == Anchor::Last)
-            .and_then(at);
-        let next = old
-            .iter()
-            .find_map(at)
-            .filter(|_| self.anchor != Anchor::Start);
-        match (last, next) {
-            (Some(last), _) => order.rotate_left(last + 1),
-            (None, Some(next)) => {
-                self.anchor = Anchor::Next;
-                order.rotate_left(next);
-            }
-            (None, None) => self.anchor = Anchor::Start,
-        }
-        self.upcoming = order;
+        let kinds = [self.ready(), failed];
+        let by_backup = kinds.into_iter().flat_map(|hosts| {
+            let (backups, others): (Vec<_>, Vec<_>) =
+                hosts.into_iter().partition(|seen| seen.host.backup);
+            [others, backups]
+        });
+        by_backup
+            .into_iter()
+            .find(|hosts| !hosts.is_empty())
+            .unwrap_or_default()
+    }
+
+    fn ready(&self) -> Vec<ModelHost> {
+        let all = self.group.hosts.iter().map(|host| &self.hosts[&host.name]);
+        all.filter(|seen| seen.is_ready()).cloned().collect()
     }
 
     /// Compares the pool with the model.
@@ -528,13 +508,32 @@ impl Model {
                 host.host.name
             );
         }
+        for host in &status {
+            let seen = &self.hosts[&host.host.name];
+            assert_eq!(
+                (host.busy, host.suspect, host.pending),
+                (seen.busy, seen.ends.suspect, seen.pending),
+                "{when}, {}",
+                host.host.name
+            );
+            let percent = host.slow_start.map_or(100, |it| it.percent(self.now_ms));
+            assert_eq!(percent, self.percent(seen), "{when}, {}", host.host.name);
+        }
+        let busy = |session: &&Session| !session.host_ended;
+        let live = self.sessions.iter().filter(busy).count();
+        let busy: u32 = self.pool.known_busy();
+        assert_eq!(
+            busy as usize, live,
+            "{when}: sessions whose host's side lives"
+        );
         let in_service = || {
             status
                 .iter()
                 .filter(|host| self.hosts[&host.host.name].host.in_service())
         };
+        let is_out = |seen: &ModelHost| seen.failed || seen.pending;
         let failed = in_service()
-            .filter(|host| self.hosts[&host.host.name].failed)
+            .filter(|host| is_out(&self.hosts[&host.host.name]))
             .count();
         let all_failed = failed > 0 && failed == in_service().count();
         assert_eq!(self.pool.all_failed(), all_failed, "{when}");

@@ -4,6 +4,8 @@ use super::super::fixture::{PoolFixture, all_schedulers, group};
 use super::super::{Health, Random};
 use super::*;
 
+mod shares;
+
 const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 fn health(fixture: &PoolFixture, name: &str) -> (Health, u64) {

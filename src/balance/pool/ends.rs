@@ -1,0 +1,136 @@
+//! How sessions end: what the pool counts then, and what it learns of their hosts.
+
+use super::{HostPool, Picked};
+use crate::balance::health::HealthChange;
+use crate::balance::{EndedSession, HostEnd, HostId};
+use std::net::{IpAddr, SocketAddr};
+
+impl HostPool {
+    /// The host accepted a session and reset it before any data. It answers, so it
+    /// has not failed, unless that are too many in a row. The session is no longer counted.
+    pub fn refused_early(
+        &mut self,
+        picked: &Picked,
+        client: IpAddr,
+        now_ms: u64,
+    ) -> Option<HealthChange> {
+        let id = picked.id;
+        if let Some(member) = self.hosts.get_mut(id) {
+            member.failures += 1;
+        }
+        let end = HostEnd::Early {
+            after_ms: 0,
+            asked: false,
+        };
+        let change = self.count_end(id, picked.address, end, now_ms);
+        self.end_session(id, client, true, now_ms);
+        change
+    }
+
+    /// A session was given up without a fault of the host: its client went away, or this machine
+    /// lacks resources. It is no longer counted.
+    pub fn release(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
+        self.hosts.end_busy(id, true, now_ms);
+        self.end_session(id, client, false, now_ms);
+    }
+
+    /// Undoes a pick that was not even tried.
+    pub fn withdraw(&mut self, picked: &Picked, client: IpAddr, now_ms: u64) {
+        self.release(picked.id, client, now_ms);
+        if let (Some(clients), Some(previous)) = (&mut self.clients, picked.previous) {
+            clients.restore_placement(client, previous);
+        }
+    }
+
+    /// The host's part in a session at `address` is over: all that it said is written to the
+    /// client, or it is gone. The session is open until [`HostPool::session_ended`], but no
+    /// longer keeps the host busy.
+    pub fn host_ended(
+        &mut self,
+        id: HostId,
+        address: SocketAddr,
+        end: HostEnd,
+        now_ms: u64,
+    ) -> Option<HealthChange> {
+        let change = self.count_end(id, address, end, now_ms);
+        self.scheduler.load_changed(&self.hosts, id);
+        change
+    }
+
+    /// A session has ended whose host's part was over. It is no longer counted.
+    pub fn session_ended(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
+        self.end_session(id, client, false, now_ms);
+    }
+
+    /// A host that was suspect has said the first byte of a session at `address`.
+    pub fn has_served(
+        &mut self,
+        id: HostId,
+        address: SocketAddr,
+        now_ms: u64,
+    ) -> Option<HealthChange> {
+        self.apply_result(id, address, now_ms, |host| host.has_served(now_ms))
+    }
+
+    /// A session no longer keeps its host busy. What that tells of the host.
+    fn count_end(
+        &mut self,
+        id: HostId,
+        address: SocketAddr,
+        end: HostEnd,
+        now_ms: u64,
+    ) -> Option<HealthChange> {
+        let change = match end {
+            HostEnd::Served => {
+                self.served += 1;
+                self.has_served(id, address, now_ms)
+            }
+            HostEnd::Early { after_ms, asked } => {
+                let (served, fail_after) = (self.served, self.fail_after);
+                let mut counts = false;
+                let change = self.apply_result(id, address, now_ms, |host| {
+                    counts = host.early_ends.count(after_ms, asked, served);
+                    let fails = fail_after > 0 && host.early_ends.row() >= fail_after;
+                    (counts && fails)
+                        .then(|| host.ended_too_early(now_ms))
+                        .flatten()
+                });
+                change.or_else(|| counts.then(|| self.suspect(id)).flatten())
+            }
+            HostEnd::Unknown => None,
+        };
+        self.hosts.end_busy(id, end != HostEnd::Served, now_ms);
+        change
+    }
+
+    /// A host becomes suspect if it ends sessions quickly while others serve: these ended sessions
+    /// that they had served, or have some that are busy.
+    fn suspect(&mut self, id: HostId) -> Option<HealthChange> {
+        let member = self.hosts.get(id).filter(|it| !it.has_failed())?;
+        let served_before = member.early_ends.served_before()?;
+        if self.served == served_before && !self.hosts.others_serve(id) {
+            return None;
+        }
+        self.hosts.get_mut(id)?.early_ends.suspect();
+        Some(HealthChange::Suspect)
+    }
+
+    pub(super) fn end_session(&mut self, host: HostId, client: IpAddr, failed: bool, now_ms: u64) {
+        let was_full = self.is_full(host);
+        self.hosts.close_session(host);
+        let end = EndedSession {
+            host,
+            client,
+            failed,
+            now_ms,
+        };
+        self.scheduler.session_ended(&self.hosts, &end);
+        self.scheduler.load_changed(&self.hosts, host);
+        if let Some(clients) = &mut self.clients {
+            clients.session_ended(client, now_ms);
+        }
+        if was_full && !self.is_full(host) {
+            self.rebuild(now_ms);
+        }
+    }
+}
