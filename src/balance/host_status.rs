@@ -52,6 +52,8 @@ pub struct HostStatus<'a> {
     pub last_failure: Option<&'a (Failure, u64)>,
     /// What its agent says; `None` if it has none, or that has said nothing.
     pub agent: Option<&'a Agent>,
+    /// When its last session ended since it was drained or set down; the time as `since_ms`.
+    pub emptied_ms: Option<u64>,
 }
 
 impl HostStatus<'_> {

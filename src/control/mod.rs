@@ -7,6 +7,8 @@ mod check_schedule;
 mod config_file;
 mod controller;
 mod data_plane;
+mod end_verbs;
+mod ending;
 mod error;
 mod fd_budget;
 mod handle;

@@ -23,6 +23,7 @@ mod daemon;
 mod demo;
 mod descriptors;
 mod diff;
+mod ending;
 mod examples;
 mod failover;
 mod hostile_socket;

@@ -7,7 +7,7 @@ use super::table::{self, CommandSchema, KeySchema};
 use super::{View, options};
 use crate::config::{
     Access, CheckKind, CheckValue, Config, CustomNames, Group, HostState, Initial, Service,
-    ValueKind,
+    ValueKind, WhenFailed,
 };
 
 /// Byte offset of the last word of a line, which [`complete`] has choices for; after a blank, the
@@ -159,6 +159,9 @@ impl<'a> PartialCommand<'a> {
                     .collect()
             }),
             ValueKind::Initial => to_strings(&[Initial::Up, Initial::Down].map(Initial::as_str)),
+            ValueKind::WhenFailed => {
+                to_strings(&[WhenFailed::Keep, WhenFailed::End].map(WhenFailed::as_str))
+            }
             ValueKind::Access => to_strings(&[Access::Full.as_str(), Access::ReadOnly.as_str()]),
             ValueKind::View => to_strings(&View::ALL.map(View::as_str)),
             ValueKind::Flag | ValueKind::LooseFlag => to_strings(&["true", "false"]),
@@ -262,8 +265,14 @@ mod tests {
             ("json stat", &["status"]),
             ("nonsense ", &[]),
             ("status ", &[]),
-            ("drainHost ", &["service=", "group=", "name=", "force="]),
-            ("drainHost service=web ", &["group=", "name=", "force="]),
+            (
+                "drainHost ",
+                &["service=", "group=", "name=", "wait=", "force="],
+            ),
+            (
+                "drainHost service=web ",
+                &["group=", "name=", "wait=", "force="],
+            ),
             ("drainHost GR", &["group="]),
             ("delHost service=web group=main name=one ", &["force="]),
             ("addUser name=x key=a k", &["key="]),

@@ -156,6 +156,8 @@ pub struct HostStatus {
     pub last_failure: Option<(String, u64)>,
     /// What its agent says; `None` if it has none, or that has said nothing.
     pub agent: Option<Agent>,
+    /// When its last session ended since it was drained or set down, in milliseconds since 1970.
+    pub emptied_wall_ms: Option<u64>,
     /// Its bytes and connects.
     pub totals: Totals,
 }
@@ -283,6 +285,7 @@ fn host(now: &Now, status: &balance::HostStatus<'_>) -> HostStatus {
             .last_failure
             .map(|(failure, at_ms)| (failure.to_string(), now.wall_ms(*at_ms))),
         agent: status.agent.cloned(),
+        emptied_wall_ms: status.emptied_ms.map(|at_ms| now.wall_ms(at_ms)),
         totals: status.host.counters.sum(),
     }
 }
@@ -395,6 +398,7 @@ mod tests {
             failures: 2,
             last_failure: Some(("connection refused".to_owned(), 9)),
             agent: None,
+            emptied_wall_ms: None,
             totals: Totals {
                 bytes_to_host: 10,
                 bytes_to_client: u64::MAX,
@@ -455,7 +459,7 @@ mod tests {
                 + r#""main","scheduler":"leastc","open":1,"hosts":[{"name":"a \"b\"","ip":"db:1","#
                 + r#""address":null,"weight":5,"state":"drain","backup":true,"health":"failed","since_ms":8,"#
                 + r#""pending":false,"suspect":true,"slow_start_percent":10,"last_error":"connection refused","#
-                + r#""last_error_ms":9,"agent":null,"open":1,"busy":0,"total":3,"#
+                + r#""last_error_ms":9,"agent":null,"emptied_ms":null,"open":1,"busy":0,"total":3,"#
                 + r#""sessions_per_minute":[1,2],"failed_connects":2,"bytes_to_host":10,"bytes_to_client":18446744073709551615,"#
                 + r#""connects":2,"connect_ms":5,"mean_connect_us":2500"#
         );

@@ -35,9 +35,12 @@ impl SimulatedTransport {
 
     /// The first break of a side begins a half-close.
     pub(super) fn note_break(&mut self, now_ms: u64) {
-        if !self.broken && self.each().any(|socket| socket.reset_known) {
+        let is_relaying = self.attempt.is_none() && self.host.is_some();
+        if is_relaying && !self.broken && self.each().any(|socket| socket.reset_known) {
             self.broken = true;
-            self.active_ms = now_ms;
+            if self.half_closes == 0 {
+                self.active_ms = now_ms;
+            }
         }
     }
 
