@@ -57,6 +57,24 @@ impl Member {
         self.states().next().is_some() || self.is_down_by_agent()
     }
 
+    /// A connect to it succeeded: of a session, a health check or a heartbeat.
+    pub(in crate::balance) fn connect_succeeded(&mut self, now_ms: u64) -> Option<HealthChange> {
+        match self.is_judged_by_checks() {
+            true => None,
+            false => self.heal(now_ms),
+        }
+    }
+
+    /// A connect to it failed.
+    pub(in crate::balance) fn connect_failed(
+        &mut self,
+        failure: Failure,
+        now_ms: u64,
+    ) -> Option<HealthChange> {
+        self.fail_checks();
+        self.fail(failure, now_ms)
+    }
+
     /// One of its checks had this result.
     pub(in crate::balance) fn check_ended(
         &mut self,
@@ -92,7 +110,7 @@ impl Member {
     }
 
     /// A session or the resolver found that it has failed: each check must pass again.
-    pub(super) fn fail_checks(&mut self) {
+    fn fail_checks(&mut self) {
         for state in self.checks.iter_mut().flatten() {
             (state.verdict, state.passes) = (Verdict::Failed, 0);
         }

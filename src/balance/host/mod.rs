@@ -400,14 +400,6 @@ impl Member {
         }
     }
 
-    /// A connect to it succeeded, or a check.
-    pub(super) fn connect_succeeded(&mut self, now_ms: u64) -> Option<HealthChange> {
-        match self.is_judged_by_checks() {
-            true => None,
-            false => self.heal(now_ms),
-        }
-    }
-
     /// It is healthy.
     fn heal(&mut self, now_ms: u64) -> Option<HealthChange> {
         if self.has_ended_early() && self.early_ends.holds_back(now_ms) {
@@ -422,12 +414,6 @@ impl Member {
             self.since_ms = now_ms;
         }
         failed.then_some(HealthChange::Up)
-    }
-
-    /// A connect to it failed.
-    pub(super) fn connect_failed(&mut self, failure: Failure, now_ms: u64) -> Option<HealthChange> {
-        self.fail_checks();
-        self.fail(failure, now_ms)
     }
 
     /// It has failed at its address. Keeps the newest reason, and the time of the first failure.
