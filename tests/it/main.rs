@@ -15,6 +15,7 @@ mod amp;
 mod bulk;
 mod certificate;
 mod checked_reload;
+mod checks;
 mod circles;
 mod control;
 mod ctl;

@@ -1,5 +1,6 @@
 //! Tests of reading: every element and attribute, old forms, and warnings.
 
+mod checks;
 mod errors;
 mod several;
 
