@@ -22,6 +22,7 @@ mod daemon;
 mod demo;
 mod descriptors;
 mod diff;
+mod early_ends;
 mod examples;
 mod failover;
 mod hostile_socket;
