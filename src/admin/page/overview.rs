@@ -21,16 +21,18 @@ const LISTED: usize = 50;
 pub(super) struct Verdict<'a> {
     services: usize,
     hosts: usize,
-    down: Vec<FailedHost<'a>>,
+    down: Vec<BadHost<'a>>,
+    /// They serve, but end sessions before their first byte.
+    suspect: Vec<BadHost<'a>>,
     /// Services without a host that gets new sessions.
     without_hosts: Vec<&'a str>,
     /// The number of hosts in each state but failed.
     others: Vec<(State, usize)>,
 }
 
-/// A host that has failed.
+/// A host that has failed, or is suspect.
 #[derive(Debug)]
-struct FailedHost<'a> {
+struct BadHost<'a> {
     service: &'a ServiceStatus,
     group: &'a GroupStatus,
     host: &'a HostStatus,
@@ -43,6 +45,7 @@ impl<'a> Verdict<'a> {
             services: status.services.len(),
             hosts: 0,
             down: Vec::new(),
+            suspect: Vec::new(),
             without_hosts: Vec::new(),
             others: Vec::new(),
         };
@@ -64,13 +67,18 @@ impl<'a> Verdict<'a> {
         for host in &group.hosts {
             self.hosts += 1;
             let state = State::of(host);
-            if state == State::Failed {
-                self.down.push(FailedHost {
-                    service,
-                    group,
-                    host,
-                });
-                continue;
+            let bad = BadHost {
+                service,
+                group,
+                host,
+            };
+            match state {
+                State::Failed => {
+                    self.down.push(bad);
+                    continue;
+                }
+                State::Suspect => self.suspect.push(bad),
+                _ => {}
             }
             match self.others.iter_mut().find(|(it, _)| *it == state) {
                 Some((_, number)) => *number += 1,
@@ -131,12 +139,13 @@ impl<'a> Verdict<'a> {
             .with(sentence)
             .maybe(list(self.down.iter().take(NAMED), now_ms))
             .maybe(self.more(now_ms))
+            .maybe(list(self.suspect.iter().take(NAMED), now_ms))
     }
 
     fn class(&self) -> &'static str {
-        let serving = |it: &FailedHost<'_>| it.group.name == it.service.enabled;
+        let serving = |it: &BadHost<'_>| it.group.name == it.service.enabled;
         match (self.without_hosts.is_empty(), self.down.is_empty()) {
-            (true, true) if self.services == 0 => "verdict fair",
+            (true, true) if self.services == 0 || !self.suspect.is_empty() => "verdict fair",
             (true, true) => "verdict good",
             (true, false) if !self.down.iter().any(serving) => "verdict fair",
             _ => "verdict bad",
@@ -157,27 +166,27 @@ impl<'a> Verdict<'a> {
     }
 }
 
-fn list<'a>(down: impl Iterator<Item = &'a FailedHost<'a>>, now_ms: u64) -> Option<Element> {
-    let mut items = down.map(|it| it.element(now_ms)).peekable();
+fn list<'a>(bad: impl Iterator<Item = &'a BadHost<'a>>, now_ms: u64) -> Option<Element> {
+    let mut items = bad.map(|it| it.element(now_ms)).peekable();
     items.peek()?;
     Some(el("ul").class("downs").with_all(items))
 }
 
-impl FailedHost<'_> {
+impl BadHost<'_> {
     fn element(&self, now_ms: u64) -> Element {
         let names = [&self.service.name, &self.group.name, &self.host.name];
         let [service, group, host] = names.map(String::as_str);
         let link = el("a")
             .attr("href", &format!("#{}", id("h", &[service, group, host])))
             .name(&host_label(service, group, host));
-        let why = match &self.host.health {
-            Health::Failed(failure) => failure.to_string(),
-            _ => String::new(),
+        let text = match &self.host.health {
+            Health::Failed(why) => {
+                let down_ms = now_ms.saturating_sub(self.host.since_wall_ms);
+                format!(": {why}, for {}", age(down_ms))
+            }
+            _ => format!(": {}", self.host.notes().join("; ")),
         };
-        let down_for = age(now_ms.saturating_sub(self.host.since_wall_ms));
-        el("li")
-            .with(link)
-            .text(&format!(": {why}, for {down_for}"))
+        el("li").with(link).text(&text)
     }
 }
 
@@ -373,6 +382,16 @@ mod tests {
 
     fn headline(hosts: Vec<HostStatus>) -> String {
         Verdict::of(&samples::status(hosts)).headline()
+    }
+
+    #[test]
+    fn a_suspect_is_named_at_the_top() {
+        let mut suspect = samples::host("quick");
+        suspect.suspect = true;
+        let status = samples::status(vec![samples::host("one"), suspect]);
+        let text = Verdict::of(&status).element(status.wall_ms).into_text();
+        assert!(text.contains("verdict fair") && text.contains("1 suspect."));
+        assert!(text.contains("web:main/quick</bdi></a>: suspect: it ends sessions"));
     }
 
     #[test]

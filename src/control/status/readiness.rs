@@ -1,6 +1,7 @@
 //! Whether services can take new sessions, and why not: for `/ready` and the verb `ready`.
 
 use super::{HostStatus, ServiceStatus, Status};
+use crate::balance::Health;
 use crate::config::HostState;
 use crate::text::plural;
 
@@ -95,14 +96,15 @@ fn why_unusable(host: &HostStatus) -> &'static str {
         HostState::Drain => "drained",
         HostState::Up if host.weight == 0 => "with weight 0",
         HostState::Up if host.address.is_none() => "without an address",
-        HostState::Up => "failed",
+        HostState::Up if matches!(host.health, Health::Failed(_)) => "failed",
+        HostState::Up => "not checked yet",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::{Failure, Health};
+    use crate::balance::Failure;
     use crate::control::GroupStatus;
     use crate::control::status::tests::host;
 
@@ -163,7 +165,14 @@ mod tests {
         ];
         let mut unresolved = service("b", &[(HostState::Up, 1, Health::Untried)]);
         unresolved.groups[0].hosts[0].address = None;
-        let services = vec![service("a b", &hosts), unresolved, service("c", &[])];
+        let mut pending = service("d", &[(HostState::Up, 1, Health::Untried)]);
+        pending.groups[0].hosts[0].pending = true;
+        let services = vec![
+            service("a b", &hosts),
+            unresolved,
+            service("c", &[]),
+            pending,
+        ];
         assert_eq!(
             reasons(services),
             [
@@ -171,6 +180,7 @@ mod tests {
                  1 drained, 1 down, 1 with weight 0",
                 "service b: no host of its enabled group is usable: 1 without an address",
                 "service c: its enabled group has no hosts",
+                "service d: no host of its enabled group is usable: 1 not checked yet",
             ]
         );
     }
