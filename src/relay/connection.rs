@@ -252,6 +252,7 @@ impl<T: Transport> Connection<T> {
     }
 
     fn shutdown_write(&mut self, direction: Direction, now_ms: u64) {
+        self.report_host(now_ms); // Before the client can come again.
         match self.transport.shutdown_write(direction.sink()) {
             Ok(()) => self.session.handle_shutdown(direction, now_ms),
             // It says only that the socket is broken.
@@ -445,10 +446,9 @@ impl<T: Transport> Connection<T> {
         if let Some(picked) = &self.picked {
             let (id, client) = (picked.id, self.client_address.ip());
             let mut pool = self.group.pool();
-            let change = (!self.host_ended).then(|| {
-                let end = self.session.host_end(now_ms);
-                pool.host_ended(id, picked.address, end, now_ms)
-            });
+            let end = self.session.host_end(now_ms);
+            let change =
+                (!self.host_ended).then(|| pool.host_ended(id, picked.address, end, now_ms));
             pool.session_ended(id, client, now_ms);
             drop(pool);
             self.log_health_change(picked, change.flatten(), now_ms);
